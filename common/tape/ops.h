@@ -1,0 +1,78 @@
+/* ops.h - the ops that models are written with. Each records one op on the tape and returns its output.
+ *
+ * x is [.., C] (rows x columns) unless a shape is named; feature maps are [N,H,W,C]. Formulas are in kernel/kernel.h.
+ */
+#ifndef TAPE_OPS_H
+#define TAPE_OPS_H
+
+#include "common/kernel/kernel.h"
+#include "common/tape/tape.h"
+
+/* op_linear.c */
+typedef enum { W_OUT_IN, W_IN_OUT } weight_order_t;
+/* y[..,out] = x[..,in] W (+ b). W is [out,in] (torch Linear) or [in,out] (Conv1D; also a 1x1 convolution's memory layout). */
+var_t op_linear(tape_t *t, var_t x, var_t W, var_t b /* or NO_VAR */, weight_order_t order);
+
+/* op_conv.c: x [N,H,W,Cin], w [kh,kw,Cin,Cout]; pads are zeros, up = 1 or 2 (nearest enlargement first). */
+typedef struct {
+    size_t stride, pad_top, pad_left, pad_bottom, pad_right, up;
+} conv_opts_t;
+var_t op_conv2d(tape_t *t, var_t x, var_t w, var_t b, conv_opts_t o);
+
+/* op_norm.c */
+var_t op_groupnorm(tape_t *t, var_t x, var_t gamma, var_t beta, size_t groups, float eps, bool silu);
+var_t op_layernorm(tape_t *t, var_t x, var_t gamma, var_t beta, float eps);
+
+/* op_math.c */
+var_t op_act(tape_t *t, var_t x, kern_act_t act);
+var_t op_add(tape_t *t, var_t a, var_t b); /* same count; shape of a */
+var_t op_mul(tape_t *t, var_t a, var_t b);
+var_t op_scale(tape_t *t, var_t x, float s);
+var_t op_dropout(tape_t *t, var_t x, float p, size_t row_elements); /* row_elements: elements a sample, for the random key */
+/* sum_i weight[i] * scalar[i], n <= OP_IN: the total loss. */
+var_t op_weighted_sum(tape_t *t, const var_t *scalar, const float *weight, size_t n);
+
+/* op_attention.c */
+typedef struct {
+    size_t heads;
+    float scale;  /* 0 = 1/sqrt(dh) */
+    bool causal;
+    var_t band;   /* I32 [B,T] or NO_VAR: kern_attention_t.band */
+    int32_t window;
+    float dropout;
+} attention_opts_t;
+/* q, k, v [B,T,D] -> [B,T,D]. */
+var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o);
+/* qkv [B,T,3D], columns q | k | v. */
+var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o);
+
+/* op_rows.c */
+/* table [rows,D], idx I32 any shape s -> [s..,D]; idx < 0 gives a zero row. */
+var_t op_gather(tape_t *t, var_t table, var_t idx);
+/* Rows of several [n_i,D] under one another. */
+var_t op_concat_rows(tape_t *t, const var_t *v, size_t n);
+
+/* op_resample.c */
+var_t op_upsample2(tape_t *t, var_t x);
+
+/* op_loss.c: scalars */
+/* weight: [rows] or NO_VAR; target gets no gradient unless both_sides. */
+var_t op_loss(tape_t *t, kern_loss_t f, var_t a, var_t target, var_t weight, bool both_sides);
+/* logits [n,V], target I32 [n], range I32 [n,2], weight [n] or NO_VAR. *row (may be NULL) receives the var of loss a row [n]. */
+var_t op_xent(tape_t *t, var_t logits, var_t target, var_t range, var_t weight, var_t *row);
+/* Expected bin center of each row [n]. */
+var_t op_expect(tape_t *t, var_t logits, var_t range);
+
+/* op_vq.c */
+typedef struct {
+    var_t index;     /* I32, shape of z without its last dim */
+    var_t quantized; /* e[index], shape of z; straight-through: its gradient goes to z unchanged */
+    var_t loss;      /* commitment_weight * mean (sg(e) - z)^2 + codebook_weight * mean (e - sg(z))^2 */
+    var_t mse;       /* mean (e - z)^2, no gradient */
+    var_t counts;    /* [K] assignments in this batch */
+    var_t sums;      /* [K,D] sums of the assigned z */
+} vq_out_t;
+/* z [..,D], codebook [K,D] (parameter or extern). */
+vq_out_t op_vq(tape_t *t, var_t z, var_t codebook, float commitment_weight, float codebook_weight);
+
+#endif

@@ -1,0 +1,42 @@
+/* env.h - a control environment: reset, step, observe. Built in: "reacher" (MuJoCo). Each has an expert.
+ *
+ * Observations have up to four parts: a picture, a vector, discrete values, a text. Actions are continuous in [-1,1] or discrete.
+ */
+#ifndef GATO_ENV_H
+#define GATO_ENV_H
+
+#include "common/base/die.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ENV_VECTOR = 64, ENV_ACTIONS = 16 };
+
+typedef struct {
+    const char *name;
+    size_t image_w, image_h;  /* 0 = no picture; RGB */
+    size_t n_vector;          /* float observation */
+    float vector_limit;       /* |value| bound declared in the space; 0 = unbounded */
+    const char *text;         /* mission, NULL = none */
+    size_t n_actions;         /* continuous */
+    size_t max_steps;
+    const char *spec_json;    /* env_spec for the dataset */
+} env_info_t;
+
+typedef struct env env_t;
+/* NULL with a reason when the name is unknown or the library is missing; *rc RC_USAGE or RC_RUNTIME. */
+env_t *env_open(const char *name, int *rc, reason_t *why);
+void env_close(env_t *e);
+const env_info_t *env_info(const env_t *e);
+
+/* Starts episode number `episode` of stream `seed`: everything random is f(seed, episode). 0, or -1 with a reason. */
+int env_reset(env_t *e, uint64_t seed, uint64_t episode, reason_t *why);
+/* Current observation: rgb [h,w,3] top row first (NULL = not wanted), vector [n_vector]. */
+int env_observe(env_t *e, uint8_t *rgb, float *vector, reason_t *why);
+/* One action (clamped to [-1,1]; non-finite: -1). */
+int env_step(env_t *e, const float *action, float *reward, bool *terminated, bool *truncated, reason_t *why);
+bool env_success(const env_t *e);
+/* The scripted expert's action for the current state. */
+int env_expert(env_t *e, float *action);
+
+#endif

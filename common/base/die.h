@@ -10,6 +10,7 @@
 #define BASE_DIE_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Exit codes of every program. */
@@ -33,6 +34,12 @@ void die_errno(int code, const char *fmt, ...) __attribute__((noreturn, format(p
 /* Prints "program: warning: message"; counts it. */
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 size_t warn_count(void);
+
+/* What all talk on stderr goes through: one line "who: message[: cause]" in one write, control characters replaced, and on a
+ * terminal the progress bar cleared first. */
+void die_line(const char *who, const char *cause, const char *fmt, va_list args);
+/* Is stderr a terminal that may be redrawn (a TTY, TERM not dumb, NO_COLOR unset)? */
+bool die_terminal(void);
 
 void bug_at(const char *file, int line, const char *fmt, ...)
     __attribute__((noreturn, format(printf, 3, 4)));

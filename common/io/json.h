@@ -14,11 +14,14 @@
 cJSON *json_parse(const char *text, size_t size, bool infinities, reason_t *why);
 cJSON *json_parse_file(const char *path, bool infinities, reason_t *why);
 
+/* Line and column of `item` (or of its key) in the text that json_parse made `root` from. */
+void json_where(const char *text, size_t size, const cJSON *root, const cJSON *item, bool key, size_t *line, size_t *column);
+
 /* Exact unsigned / signed integer of an item: false if it is no number, has a fraction or an exponent, or exceeds 2^53. */
 bool json_u64(const cJSON *item, uint64_t *out);
 bool json_i64(const cJSON *item, int64_t *out);
 
-/* Shortest text that reads back as the same float / double ("0.1", "1e-05"). */
+/* Shortest text that reads back as the same float / double ("0.1", "1e-05"); whole numbers below 10^7 / 10^15 as plain digits. */
 const char *json_float(char buf[32], float v);
 const char *json_double(char buf[40], double v); /* non-finite -> "null" */
 

@@ -46,7 +46,7 @@ var_t nn_resnet(nn_t *nn, var_t x, size_t out, size_t groups, float eps);
 /* attention.c: single-head attention over pixels, x + to_out.0(softmax(q k^T / sqrt(C)) v), names group_norm to_q to_k to_v to_out.0. */
 var_t nn_pixel_attention(nn_t *nn, var_t x, size_t groups, float eps);
 
-/* transformer.c: GPT-2 pre-LN blocks h.{i}.{ln_1,attn.c_attn,attn.c_proj,ln_2,mlp.c_fc,mlp.c_proj[,mlp.gated_layer]} and ln_f. */
+/* transformer.c (under the caller's scope): GPT-2 pre-LN blocks h.{i}.{ln_1,attn.c_attn,attn.c_proj,ln_2,mlp.c_fc,mlp.c_proj[,mlp.gated_layer]} and ln_f. */
 typedef struct {
     size_t layers, heads;
     enum { MLP_GELU, MLP_GELU_NEW, MLP_GEGLU } activation;
@@ -54,9 +54,11 @@ typedef struct {
     var_t band; /* I32 [B,T]; kern_attention_t.band */
     int32_t window;
 } transformer_opts_t;
-/* x [B,T,D] -> [B,T,D] after ln_f. */
+/* x [B,T,D] -> [B,T,D] after ln_f. Dropout acts on the residual branches (not on attention probabilities). */
 var_t nn_transformer(nn_t *nn, var_t x, transformer_opts_t o);
-/* One forward over Tn new positions against a KV cache: keys and values of the new positions are written into the caller's cache
- * (extern vars k_cache, v_cache [layers][B,cap,D], bound per layer) by the plan's user; see gato/cache.h. */
+/* Acting: the pieces around a caller's attention over its KV cache. Layer i: qkv = nn_block_qkv(x); the caller attends; x = nn_block_rest(x, attended). */
+var_t nn_block_qkv(nn_t *nn, size_t layer, var_t x);
+var_t nn_block_rest(nn_t *nn, size_t layer, var_t x, var_t attended, transformer_opts_t o);
+var_t nn_final_norm(nn_t *nn, var_t x);
 
 #endif

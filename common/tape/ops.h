@@ -39,7 +39,6 @@ typedef struct {
     bool causal;
     var_t band;   /* I32 [B,T] or NO_VAR: kern_attention_t.band */
     int32_t window;
-    float dropout;
 } attention_opts_t;
 /* q, k, v [B,T,D] -> [B,T,D]. */
 var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o);

@@ -1,0 +1,224 @@
+/* image_png.c - PNG through libpng: decoding that accepts no defect, encoding that gives the same bytes for the same picture.
+ *
+ * libpng reports by longjmp. Everything that must be released lives in one struct outside the frame that jumps, so that no path leaks.
+ * Values are taken as they are: sRGB, gAMA, iCCP and all texts are skipped unread (their CRC is still checked).
+ */
+#include "common/io/fs.h"
+#include "common/io/image_codec.h"
+
+#include <png.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    png_structp png;
+    png_infop info;
+    const uint8_t *bytes;
+    size_t size, at;
+    image_t image;
+    uint8_t *canvas; /* rows that are not RGB yet */
+    char said[160];
+} reader_t;
+
+static void on_error(png_structp png, png_const_charp message) {
+    reader_t *r = png_get_error_ptr(png);
+    snprintf(r->said, sizeof r->said, "%s", message);
+    png_longjmp(png, 1);
+}
+
+static void on_warning(png_structp png, png_const_charp message) {}
+
+static void on_read(png_structp png, png_bytep to, size_t n) {
+    reader_t *r = png_get_io_ptr(png);
+    if (n > r->size - r->at) png_error(png, "the file ends early");
+    memcpy(to, r->bytes + r->at, n);
+    r->at += n;
+}
+
+/* Limits and strictness: all before the first byte is read. */
+static void configure(reader_t *r, const image_opts_t *o) {
+    uint64_t max = image_max_pixels(o);
+    png_uint_32 side = max < PNG_UINT_31_MAX ? (png_uint_32)max : PNG_UINT_31_MAX;
+    png_set_read_fn(r->png, r, on_read);
+    png_set_user_limits(r->png, side, side);
+    png_set_chunk_cache_max(r->png, 100);
+    png_set_chunk_malloc_max(r->png, 1 << 20);
+    png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
+    /* -1: every ancillary chunk but tRNS. What stays is the picture, so even libpng's "benign" errors are defects of it. */
+    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_benign_errors(r->png, 0);
+}
+
+/* c over background, a of 255, rounded to nearest. */
+static inline uint8_t over(unsigned c, unsigned a, unsigned background) {
+    return (uint8_t)((c * a + background * (255 - a) + 127) / 255);
+}
+
+static void row_from_rgba(uint8_t *rgb, const uint8_t *rgba, size_t w, const uint8_t background[3]) {
+    for (size_t x = 0; x < w; x++)
+        for (size_t c = 0; c < 3; c++) rgb[3 * x + c] = over(rgba[4 * x + c], rgba[4 * x + 3], background[c]);
+}
+
+/* A palette flattened over the background: [256][3], and how many entries exist. */
+typedef struct {
+    uint8_t color[256][3];
+    unsigned n;
+} palette_t;
+
+static void palette_read(reader_t *r, palette_t *p, const uint8_t background[3]) {
+    png_colorp color = NULL;
+    png_bytep alpha = NULL;
+    int n = 0, n_alpha = 0;
+    png_get_PLTE(r->png, r->info, &color, &n);
+    png_get_tRNS(r->png, r->info, &alpha, &n_alpha, NULL);
+    if (!color || n <= 0) png_error(r->png, "palette missing");
+    p->n = n > 256 ? 256 : (unsigned)n;
+    for (unsigned i = 0; i < p->n; i++) {
+        unsigned a = alpha && (int)i < n_alpha ? alpha[i] : 255;
+        p->color[i][0] = over(color[i].red, a, background[0]);
+        p->color[i][1] = over(color[i].green, a, background[1]);
+        p->color[i][2] = over(color[i].blue, a, background[2]);
+    }
+}
+
+static void row_from_palette(reader_t *r, uint8_t *rgb, const uint8_t *index, size_t w, const palette_t *p) {
+    for (size_t x = 0; x < w; x++) {
+        if (index[x] >= p->n) png_error(r->png, "palette index out of range");
+        memcpy(rgb + 3 * x, p->color[index[x]], 3);
+    }
+}
+
+/* Asks libpng for 1 (palette index), 3 (RGB) or 4 (RGBA) bytes a pixel, and returns which. */
+static unsigned set_transforms(reader_t *r) {
+    png_byte type = png_get_color_type(r->png, r->info);
+    png_set_packing(r->png);
+    if (type == PNG_COLOR_TYPE_PALETTE) return 1; /* not png_set_palette_to_rgb: it reads beyond short palettes */
+    bool transparent = png_get_valid(r->png, r->info, PNG_INFO_tRNS) != 0;
+    if (png_get_bit_depth(r->png, r->info) < 8) png_set_expand_gray_1_2_4_to_8(r->png);
+    if (transparent) png_set_tRNS_to_alpha(r->png);
+    png_set_scale_16(r->png);
+    if (!(type & PNG_COLOR_MASK_COLOR)) png_set_gray_to_rgb(r->png);
+    return transparent || (type & PNG_COLOR_MASK_ALPHA) ? 4 : 3;
+}
+
+static void read_rows(reader_t *r, unsigned bytes, int passes, const image_opts_t *o) {
+    size_t w = r->image.w, h = r->image.h, canvas_stride = passes > 1 ? w * bytes : 0;
+    palette_t palette;
+    if (bytes == 1) palette_read(r, &palette, o->background);
+    for (int pass = 0; pass < passes; pass++) {
+        for (size_t y = 0; y < h; y++) {
+            uint8_t *rgb = r->image.rgb + 3 * w * y, *row = bytes == 3 ? rgb : r->canvas + y * canvas_stride;
+            png_read_row(r->png, row, NULL);
+            if (pass + 1 < passes) continue; /* interlaced rows are whole after the last pass */
+            if (bytes == 4) row_from_rgba(rgb, row, w, o->background);
+            if (bytes == 1) row_from_palette(r, rgb, row, w, &palette);
+        }
+    }
+}
+
+/* The part that may jump: nothing here owns anything. */
+static image_status_t read_all(reader_t *r, const image_opts_t *o, reason_t *why) {
+    configure(r, o);
+    png_read_info(r->png, r->info);
+    size_t w = png_get_image_width(r->png, r->info), h = png_get_image_height(r->png, r->info);
+    if (image_check_size(w, h, o, why)) return IMAGE_BAD;
+    unsigned bytes = set_transforms(r);
+    int passes = png_set_interlace_handling(r->png);
+    png_read_update_info(r->png, r->info);
+    if (png_get_rowbytes(r->png, r->info) != w * bytes) png_error(r->png, "unexpected row size");
+    r->image = image_new(w, h);
+    if (bytes != 3) r->canvas = xmalloc(w * bytes * (passes > 1 ? h : 1));
+    read_rows(r, bytes, passes, o);
+    png_read_end(r->png, NULL);
+    return IMAGE_OK;
+}
+
+/* An IHDR beyond the limits fails in libpng as "invalid IHDR data": say it in our words, before libpng sees it. */
+static image_status_t check_header(const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
+    uint64_t side[2] = {0, 0};
+    if (size < 24 || memcmp(bytes + 12, "IHDR", 4) != 0) return (image_status_t)reason_set(why, "damaged PNG: no header");
+    for (int i = 0; i < 8; i++) side[i / 4] = side[i / 4] << 8 | bytes[16 + i];
+    return image_check_size(side[0], side[1], o, why);
+}
+
+image_status_t image_decode_png(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
+    reader_t r = {.bytes = bytes, .size = size};
+    if (check_header(bytes, size, o, why)) return IMAGE_BAD;
+    image_status_t status = IMAGE_BAD;
+    r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
+    if (!r.png) return (image_status_t)reason_set(why, "libpng: cannot start");
+    r.info = png_create_info_struct(r.png);
+    if (r.info && setjmp(png_jmpbuf(r.png)) == 0)
+        status = read_all(&r, o, why);
+    else
+        reason_set(why, "damaged PNG: %s", r.said);
+    png_destroy_read_struct(&r.png, &r.info, NULL);
+    free(r.canvas);
+    if (status)
+        image_release(&r.image);
+    else
+        *out = r.image;
+    return status;
+}
+
+typedef struct {
+    uint8_t *bytes;
+    size_t n, cap;
+    char said[160];
+} writer_t;
+
+static void on_write_error(png_structp png, png_const_charp message) {
+    writer_t *w = png_get_error_ptr(png);
+    snprintf(w->said, sizeof w->said, "%s", message);
+    png_longjmp(png, 1);
+}
+
+static void on_write(png_structp png, png_bytep from, size_t n) {
+    writer_t *w = png_get_io_ptr(png);
+    w->bytes = xgrow(w->bytes, &w->cap, w->n + n, 1);
+    memcpy(w->bytes + w->n, from, n);
+    w->n += n;
+}
+
+static void on_flush(png_structp png) {}
+
+static void write_all(png_structp png, png_infop info, writer_t *w, const image_t *im) {
+    png_set_write_fn(png, w, on_write, on_flush);
+    png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+    png_set_IHDR(png, info, (png_uint_32)im->w, (png_uint_32)im->h, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_write_info(png, info);
+    for (size_t y = 0; y < im->h; y++) png_write_row(png, im->rgb + 3 * im->w * y);
+    png_write_end(png, NULL);
+}
+
+int image_encode_png(const image_t *im, uint8_t **bytes, size_t *size, reason_t *why) {
+    writer_t w = {0};
+    if (!im->w || !im->h || im->w > PNG_UINT_31_MAX || im->h > PNG_UINT_31_MAX)
+        return reason_set(why, "no PNG can be %zu x %zu", im->w, im->h);
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &w, on_write_error, on_warning);
+    png_infop info = png ? png_create_info_struct(png) : NULL;
+    if (!info) {
+        png_destroy_write_struct(&png, NULL);
+        return reason_set(why, "libpng: cannot start");
+    }
+    bool ok = setjmp(png_jmpbuf(png)) == 0;
+    if (ok) write_all(png, info, &w, im);
+    png_destroy_write_struct(&png, &info);
+    if (!ok) {
+        free(w.bytes);
+        return reason_set(why, "cannot write a PNG: %s", w.said);
+    }
+    *bytes = w.bytes;
+    *size = w.n;
+    return 0;
+}
+
+int image_write_png(const image_t *im, const char *path, reason_t *why) {
+    uint8_t *bytes;
+    size_t size;
+    if (image_encode_png(im, &bytes, &size, why)) return -1;
+    int rc = fs_write(path, bytes, size, why);
+    free(bytes);
+    return rc;
+}

@@ -1,0 +1,176 @@
+/* act.c - elementwise kernels: activations and their derivatives, scale, add, multiply, dropout.
+ *
+ * Arrays are cut into spans for the pool; the tail of a span goes through the same vector code as its body, so an element's bits depend on its own
+ * value alone.
+ */
+#include "common/base/pool.h"
+#include "common/base/rng.h"
+#include "common/kernel/kernel.h"
+#include "common/kernel/vmath.h"
+
+enum { SPAN = 16384 };
+
+typedef struct {
+    const float *a, *b;
+    float *y, s;
+    size_t n;
+    kern_act_t act;
+    bool add;
+    rng_t rng;
+    uint64_t first;
+} elementwise_t;
+
+static size_t span_of(size_t n, size_t task) { return n - task * SPAN < SPAN ? n - task * SPAN : SPAN; }
+
+static void run(const elementwise_t *e, pool_fn fn) { parallel_for((e->n + SPAN - 1) / SPAN, fn, (void *)e); }
+
+/* y[i] = value of lanes (a[i], b[i]); an expression of va, vb. */
+#define SWEEP(n, pa, pb, py, add, EXPR)                                                                                \
+    do {                                                                                                               \
+        size_t i_ = 0, n_ = (n);                                                                                       \
+        for (; i_ + 8 <= n_; i_ += 8) {                                                                                \
+            v8f va = v8_load((pa) + i_), vb = v8_load((pb) + i_), vr = (EXPR);                                         \
+            (void)vb;                                                                                                  \
+            if (add) vr += v8_load((py) + i_);                                                                         \
+            v8_store((py) + i_, vr);                                                                                   \
+        }                                                                                                              \
+        if (i_ < n_) {                                                                                                 \
+            size_t left_ = n_ - i_;                                                                                    \
+            v8f va = v8_load_part((pa) + i_, left_, 0), vb = v8_load_part((pb) + i_, left_, 0), vr = (EXPR);           \
+            (void)vb;                                                                                                  \
+            if (add) vr += v8_load_part((py) + i_, left_, 0);                                                          \
+            v8_store_part((py) + i_, vr, left_);                                                                       \
+        }                                                                                                              \
+    } while (0)
+
+/* gelu_tanh(x) = x sigmoid(2u), since 0.5 (1 + tanh u) = sigmoid(2u): no cancellation in the negative tail. */
+VMATH v8f twice_u(v8f x) { return x * (1.5957691216f + 0.0713548163f * (x * x)); }
+
+VMATH v8f act_value(kern_act_t act, v8f x) {
+    switch (act) {
+    case ACT_SILU: return x * v8_sigmoid(x);
+    case ACT_GELU: return 0.5f * x * (1.f + v8_erf(x * 0.70710678f));
+    case ACT_GELU_TANH: return x * v8_sigmoid(twice_u(x));
+    case ACT_RELU: return v8_max(v8_set(0), x);
+    case ACT_LEAKY_RELU: return v8_select(x > 0.f, x, 0.2f * x);
+    case ACT_TANH: return v8_tanh(x);
+    }
+    return x;
+}
+
+VMATH v8f act_slope(kern_act_t act, v8f x) {
+    v8f s;
+    switch (act) {
+    case ACT_SILU: s = v8_sigmoid(x); return s + x * s * (1.f - s);
+    case ACT_GELU:
+        /* Phi(x) + x phi(x) */
+        return 0.5f * (1.f + v8_erf(x * 0.70710678f)) + x * (0.39894228f * v8_exp(-0.5f * (x * x)));
+    case ACT_GELU_TANH:
+        s = v8_sigmoid(twice_u(x));
+        return s + x * s * (1.f - s) * (1.5957691216f + 0.2140644490f * (x * x));
+    case ACT_RELU: return v8_select(x > 0.f, v8_set(1), v8_set(0));
+    case ACT_LEAKY_RELU: return v8_select(x > 0.f, v8_set(1), v8_set(0.2f));
+    case ACT_TANH: s = v8_tanh(x); return 1.f - s * s;
+    }
+    return x;
+}
+
+/* The switch stands outside the loops: one loop is compiled per activation. */
+#define EACH_ACT(act, LOOP)                                                                                            \
+    switch (act) {                                                                                                     \
+    case ACT_SILU: LOOP(ACT_SILU); break;                                                                              \
+    case ACT_GELU: LOOP(ACT_GELU); break;                                                                              \
+    case ACT_GELU_TANH: LOOP(ACT_GELU_TANH); break;                                                                    \
+    case ACT_RELU: LOOP(ACT_RELU); break;                                                                              \
+    case ACT_LEAKY_RELU: LOOP(ACT_LEAKY_RELU); break;                                                                  \
+    case ACT_TANH: LOOP(ACT_TANH); break;                                                                              \
+    }
+
+static void forward_task(void *ctx, size_t task) {
+    const elementwise_t *e = ctx;
+    size_t at = task * SPAN, n = span_of(e->n, task);
+    const float *x = e->a + at;
+    float *y = e->y + at;
+#define FORWARD(A) SWEEP(n, x, x, y, false, act_value(A, va))
+    EACH_ACT(e->act, FORWARD)
+}
+
+static void backward_task(void *ctx, size_t task) {
+    const elementwise_t *e = ctx;
+    size_t at = task * SPAN, n = span_of(e->n, task);
+    const float *x = e->a + at, *dy = e->b + at;
+    float *dx = e->y + at;
+    bool add = e->add;
+#define BACKWARD(A) SWEEP(n, x, dy, dx, add, act_slope(A, va) * vb)
+    EACH_ACT(e->act, BACKWARD)
+}
+
+void kern_act_forward(kern_act_t act, const float *x, size_t n, float *y) {
+    elementwise_t e = {.a = x, .y = y, .n = n, .act = act};
+    run(&e, forward_task);
+}
+
+void kern_act_backward(kern_act_t act, const float *x, const float *dy, size_t n, float *dx, bool add) {
+    elementwise_t e = {.a = x, .b = dy, .y = dx, .n = n, .act = act, .add = add};
+    run(&e, backward_task);
+}
+
+static void scale_task(void *ctx, size_t task) {
+    const elementwise_t *e = ctx;
+    size_t at = task * SPAN, n = span_of(e->n, task);
+    const float *x = e->a + at;
+    float *y = e->y + at, s = e->s;
+    if (e->add)
+        SWEEP(n, x, x, y, true, s * va);
+    else
+        SWEEP(n, x, x, y, false, s * va);
+}
+
+static void add_task(void *ctx, size_t task) {
+    const elementwise_t *e = ctx;
+    size_t at = task * SPAN, n = span_of(e->n, task);
+    const float *a = e->a + at, *b = e->b + at;
+    float *y = e->y + at;
+    SWEEP(n, a, b, y, false, va + vb);
+}
+
+static void mul_task(void *ctx, size_t task) {
+    const elementwise_t *e = ctx;
+    size_t at = task * SPAN, n = span_of(e->n, task);
+    const float *a = e->a + at, *b = e->b + at;
+    float *y = e->y + at;
+    if (e->add)
+        SWEEP(n, a, b, y, true, va * vb);
+    else
+        SWEEP(n, a, b, y, false, va * vb);
+}
+
+void kern_scale(const float *x, float s, size_t n, float *y, bool add) {
+    elementwise_t e = {.a = x, .s = s, .y = y, .n = n, .add = add};
+    run(&e, scale_task);
+}
+
+void kern_add(const float *a, const float *b, size_t n, float *y) {
+    elementwise_t e = {.a = a, .b = b, .y = y, .n = n};
+    run(&e, add_task);
+}
+
+void kern_mul(const float *a, const float *b, size_t n, float *y, bool add) {
+    elementwise_t e = {.a = a, .b = b, .y = y, .n = n, .add = add};
+    run(&e, mul_task);
+}
+
+static void dropout_task(void *ctx, size_t task) {
+    const elementwise_t *e = ctx;
+    size_t at = task * SPAN, end = at + span_of(e->n, task);
+    float p = e->s, scale = p < 1 ? 1.f / (1.f - p) : 0;
+    for (size_t i = at; i < end; i++) {
+        float kept = rng_uniform(e->rng, e->first + i) >= p ? e->a[i] * scale : 0;
+        e->y[i] = e->add ? e->y[i] + kept : kept;
+    }
+}
+
+void kern_dropout(const float *x, size_t n, float p, uint64_t seed, uint64_t stream, uint64_t first, float *y, bool add) {
+    elementwise_t e = {.a = x, .s = p, .n = n, .y = y, .add = add, .rng = {seed, stream}, .first = first};
+    run(&e, dropout_task);
+}

@@ -1,0 +1,311 @@
+/* conv.c - 2-D convolutions over the register tile of micro.h, without an im2col matrix.
+ *
+ * Forward: an output pixel's left-hand side is its list of taps, each a pointer into the image (or to zeros outside it): the "indirect
+ * convolution" of Dukhan (2019). Input gradient: the same with the taps mirrored and the weights transposed; where stride > 1 a pixel's list
+ * holds only the taps that meet it. Weight gradient: for each tap a product over pixels, each pixel one step of k.
+ * Inputs of few channels (pictures) go through a small im2col block instead, so that k is contiguous.
+ * A task is a block of pixels of ONE image; weight gradients cut the pixels into pieces fixed by the shape.
+ */
+#include "common/base/die.h"
+#include "common/base/pool.h"
+#include "common/base/scratch.h"
+#include "common/kernel/kernel.h"
+#include "common/kernel/micro.h"
+
+#include <stdlib.h>
+
+enum {
+    BLOCK = 96,       /* pixels of a task */
+    STEP_BLOCK = 256, /* pixels of a block of a weight gradient */
+    KSLICE = 256,     /* k of a slice: whole taps, or a part of one */
+    NARROW = 8        /* fewer input channels than this: im2col */
+};
+
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+
+typedef struct {
+    const kern_conv_t *g;
+    const float *src, *w, *bias;
+    float *dst;
+    bool add;
+    size_t taps, src_c, dst_c, panels, blocks; /* blocks of pixels an image */
+    float *packed;                              /* [panels][taps*src_c][NR] */
+    const float *zeros;                         /* [>= max(Cin,Cout,64)] */
+    float *parts;
+    size_t pieces, piece_blocks, total_blocks;
+} conv_t;
+
+/* An output pixel's window: input row and column of its tap (0,0), and its image. */
+typedef struct {
+    int y, x;
+    const float *image;
+} window_t;
+
+static inline window_t window_at(const conv_t *c, size_t n, size_t pixel) {
+    const kern_conv_t *g = c->g;
+    size_t oy = pixel / g->OW, ox = pixel - oy * g->OW;
+    return (window_t){(int)(oy * g->stride) - (int)g->pad_top, (int)(ox * g->stride) - (int)g->pad_left, c->src + n * g->H * g->W * g->Cin};
+}
+
+/* Where tap (r,s) of a window reads x: a pointer to Cin values, or zeros. */
+static inline const float *tap_input(const conv_t *c, const window_t *w, int r, int s) {
+    const kern_conv_t *g = c->g;
+    int y = w->y + r, x = w->x + s;
+    if (y < 0 || x < 0) return c->zeros;
+    if (g->up == 2) y /= 2, x /= 2;
+    if (y >= (int)g->H || x >= (int)g->W) return c->zeros;
+    return w->image + ((size_t)y * g->W + (size_t)x) * g->Cin;
+}
+
+/* Left-hand sides of `rows` pixels: seg-major [segs][MR] groups in `a`; runs all panels. `boff` names each segment's panel rows. */
+static void run_rows(const conv_t *c, const float *const *a, const size_t *boff, size_t segs, size_t seg_k, size_t rows, float *const *out,
+                     size_t cols, const float *bias, bool add) {
+    size_t K = c->taps * c->src_c;
+    size_t per = seg_k >= KSLICE ? 1 : KSLICE / seg_k; /* segments of a slice */
+    for (size_t p = 0; p < c->panels; p++) {
+        float edge[NR] = {0};
+        micro_out_t o = {.n = min_size(NR, cols - p * NR), .add = add};
+        if (bias) {
+            memcpy(edge, bias + p * NR, o.n * sizeof *edge);
+            o.bias = edge;
+        }
+        const float *b = c->packed + p * K * NR;
+        for (size_t r = 0; r < rows; r += MR) {
+            int mr = (int)min_size(MR, rows - r);
+            float *row[MR];
+            for (int i = 0; i < mr; i++) row[i] = out[r + i] + p * NR;
+            o.row = row;
+            const float *const *group = a + r / MR * segs * MR;
+            o.first = true;
+            if (!segs) micro_rows(mr, group, boff, 0, 0, b, &o);
+            for (size_t s = 0; s < segs; s += per) {
+                if (seg_k <= KSLICE) {
+                    micro_rows(mr, group + s * MR, boff + s, min_size(per, segs - s), seg_k, b, &o);
+                    o.first = false;
+                    continue;
+                }
+                for (size_t k = 0; k < seg_k; k += KSLICE) { /* a wide tap: slice its channels */
+                    const float *part[MR];
+                    size_t off = boff[s] + k;
+                    for (int i = 0; i < mr; i++) part[i] = group[s * MR + i] + (group[s * MR + i] == c->zeros ? 0 : k);
+                    micro_rows(mr, part, &off, 1, min_size(KSLICE, seg_k - k), b, &o);
+                    o.first = false;
+                }
+            }
+        }
+    }
+}
+
+/* im2col of one pixel: taps*Cin values. */
+static void gather_pixel(const conv_t *c, const window_t *w, float *dst) {
+    for (int r = 0; r < (int)c->g->kh; r++)
+        for (int s = 0; s < (int)c->g->kw; s++) {
+            const float *src = tap_input(c, w, r, s);
+            for (size_t i = 0; i < c->g->Cin; i++) *dst++ = src[i];
+        }
+}
+
+static void forward_task(void *ctx, size_t task) {
+    const conv_t *c = ctx;
+    const kern_conv_t *g = c->g;
+    size_t n = task / c->blocks, p0 = task % c->blocks * BLOCK, rows = min_size(BLOCK, g->OH * g->OW - p0);
+    bool narrow = g->Cin < NARROW;
+    size_t segs = narrow ? 1 : c->taps, K = c->taps * g->Cin;
+    const float **a = scratch_get(SCRATCH_CONV_POINTERS, (segs * (BLOCK + MR) + segs) * sizeof(void *));
+    size_t *boff = (size_t *)(a + segs * (BLOCK + MR));
+    float *columns = narrow ? scratch_get(SCRATCH_CONV_TASK, BLOCK * K * sizeof(float)) : NULL;
+    float *out[BLOCK];
+    for (size_t r = 0; r < rows; r++) {
+        window_t win = window_at(c, n, p0 + r);
+        out[r] = c->dst + (n * g->OH * g->OW + p0 + r) * g->Cout;
+        const float **at = a + r / MR * segs * MR + r % MR;
+        if (narrow) {
+            gather_pixel(c, &win, columns + r * K);
+            at[0] = columns + r * K;
+        } else {
+            for (int ky = 0; ky < (int)g->kh; ky++)
+                for (int kx = 0; kx < (int)g->kw; kx++, at += MR) *at = tap_input(c, &win, ky, kx);
+        }
+    }
+    for (size_t t = 0; t < segs; t++) boff[t] = t * g->Cin;
+    run_rows(c, a, boff, segs, narrow ? K : g->Cin, rows, out, g->Cout, c->bias, false);
+}
+
+static void pack_forward_task(void *ctx, size_t p) {
+    const conv_t *c = ctx;
+    size_t K = c->taps * c->g->Cin;
+    micro_pack(false, c->w, c->g->Cout, c->g->Cout, 0, K, p * NR, c->packed + p * K * NR);
+}
+
+static float *zeros_of(size_t n) { /* a shared row of zeros; grows, never changes */
+    return memset(scratch_get(SCRATCH_REDUCE, n * sizeof(float)), 0, n * sizeof(float));
+}
+
+static conv_t conv_new(const kern_conv_t *g, size_t src_c, size_t dst_c) {
+    conv_t c = {.g = g, .taps = g->kh * g->kw, .src_c = src_c, .dst_c = dst_c};
+    c.panels = ceil_div(dst_c, NR);
+    c.zeros = zeros_of((src_c > dst_c ? src_c : dst_c) + KSLICE + NR);
+    return c;
+}
+
+void kern_conv_forward(const kern_conv_t *g, const float *x, const float *w, const float *bias, float *y) {
+    conv_t c = conv_new(g, g->Cin, g->Cout);
+    c.src = x, c.w = w, c.bias = bias, c.dst = y;
+    c.blocks = ceil_div(g->OH * g->OW, BLOCK);
+    c.packed = scratch_get(SCRATCH_CONV_PACK, c.panels * c.taps * g->Cin * NR * sizeof(float));
+    parallel_for(c.panels, pack_forward_task, &c);
+    parallel_for(g->N * c.blocks, forward_task, &c);
+}
+
+/* ---- input gradient ---------------------------------------------------------------------------------------------------
+ * forward: y[oy,ox] += x[oy*stride + r - pad_top, ...] w[r,s]   =>   dx[iy,ix] += dy[oy,ox] w[r,s]^T for every (oy,r) with
+ * oy*stride + r - pad_top = iy (and iy/2 under up = 2: the two rows that read it). */
+
+static void pack_backward_task(void *ctx, size_t p) { /* columns = input channels, rows = (tap, output channel) */
+    const conv_t *c = ctx;
+    size_t Cin = c->g->Cin, Cout = c->g->Cout, K = c->taps * Cout;
+    for (size_t t = 0; t < c->taps; t++)
+        micro_pack(true, c->w + t * Cin * Cout, Cout, Cin, 0, Cout, p * NR, c->packed + (p * K + t * Cout) * NR);
+}
+
+/* Rows of dy that meet input row i along one axis: (output index, tap) pairs. All pixels of one phase (i mod stride) have the same taps,
+ * but may lie outside; `index` is -1 then. Returns the number of pairs. */
+static size_t meet(size_t i, size_t stride, size_t pad, size_t k, size_t out, size_t up, int *index, size_t *tap) {
+    size_t n = 0;
+    for (size_t u = 0; u < up; u++)
+        for (size_t r = 0; r < k; r++) {
+            long at = (long)(i * up + u + pad) - (long)r;
+            if (((at % (long)stride) + (long)stride) % (long)stride) continue;
+            long o = at / (long)stride;
+            index[n] = at < 0 || o >= (long)out ? -1 : (int)o;
+            tap[n++] = r;
+        }
+    return n;
+}
+
+static void backward_input_task(void *ctx, size_t task) {
+    const conv_t *c = ctx;
+    const kern_conv_t *g = c->g;
+    size_t phases = g->stride * g->stride, phase = task % phases, n = task / phases / c->blocks, block = task / phases % c->blocks;
+    size_t py = phase / g->stride, px = phase % g->stride;
+    if (py >= g->H || px >= g->W) return;
+    size_t h = ceil_div(g->H - py, g->stride), w = ceil_div(g->W - px, g->stride); /* pixels of this phase */
+    if (block * BLOCK >= h * w) return;
+    size_t rows = min_size(BLOCK, h * w - block * BLOCK), most = g->kh * g->up * g->kw * g->up;
+    const float **a = scratch_get(SCRATCH_CONV_POINTERS, (most * (BLOCK + MR) + most) * sizeof(void *));
+    size_t *boff = (size_t *)(a + most * (BLOCK + MR));
+    float *out[BLOCK];
+    int iy[64], ix[64];
+    size_t ty[64], tx[64], segs = 0;
+    for (size_t r = 0; r < rows; r++) {
+        size_t y = (block * BLOCK + r) / w * g->stride + py, x = (block * BLOCK + r) % w * g->stride + px;
+        size_t ny = meet(y, g->stride, g->pad_top, g->kh, g->OH, g->up, iy, ty), nx = meet(x, g->stride, g->pad_left, g->kw, g->OW, g->up, ix, tx);
+        segs = ny * nx;
+        out[r] = c->dst + ((n * g->H + y) * g->W + x) * g->Cin;
+        const float **at = a + r / MR * segs * MR + r % MR;
+        for (size_t i = 0; i < ny; i++)
+            for (size_t j = 0; j < nx; j++) {
+                bool inside = iy[i] >= 0 && ix[j] >= 0;
+                at[(i * nx + j) * MR] = inside ? c->src + ((n * g->OH + (size_t)iy[i]) * g->OW + (size_t)ix[j]) * g->Cout : c->zeros;
+                boff[i * nx + j] = (ty[i] * g->kw + tx[j]) * g->Cout;
+            }
+    }
+    run_rows(c, a, boff, segs, g->Cout, rows, out, g->Cin, NULL, c->add);
+}
+
+void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float *w, float *dx, bool add) {
+    if (g->kh * g->up > 64 || g->kw * g->up > 64) BUG("convolution kernels of %zu x %zu are not supported", g->kh, g->kw);
+    conv_t c = conv_new(g, g->Cout, g->Cin);
+    c.src = dy, c.w = w, c.dst = dx, c.add = add;
+    c.blocks = ceil_div(ceil_div(g->H, g->stride) * ceil_div(g->W, g->stride), BLOCK);
+    c.packed = scratch_get(SCRATCH_CONV_PACK, c.panels * c.taps * g->Cout * NR * sizeof(float));
+    parallel_for(c.panels, pack_backward_task, &c);
+    parallel_for(g->N * c.blocks * g->stride * g->stride, backward_input_task, &c);
+}
+
+/* ---- weight gradient -------------------------------------------------------------------------------------------------- */
+
+/* Output rows [0, M) of dw[m0.., Cout] += sum over kc pixels of a[k][m] * dy[k][co]; dy panels packed for narrow edges. */
+static void steps_rows(const conv_t *c, const float *const *a, size_t M, size_t kc, const float *dy, float *dw, bool first, float *edge) {
+    size_t Cout = c->g->Cout;
+    for (size_t p = 0; p < c->panels; p++) {
+        micro_out_t o = {.n = min_size(NR, Cout - p * NR), .first = first};
+        const float *b = dy + p * NR;
+        size_t stride = Cout;
+        if (o.n < NR) {
+            b = edge;
+            stride = NR;
+        }
+        for (size_t m = 0; m < M; m += MR) {
+            int mr = (int)min_size(MR, M - m);
+            float *row[MR];
+            for (int i = 0; i < mr; i++) row[i] = dw + (m + i) * Cout + p * NR;
+            o.row = row;
+            micro_steps(mr, a, m, kc, b, stride, &o);
+        }
+    }
+}
+
+static void backward_weight_task(void *ctx, size_t piece) {
+    const conv_t *c = ctx;
+    const kern_conv_t *g = c->g;
+    size_t K = c->taps * g->Cin, pixels = g->OH * g->OW, total = g->N * pixels;
+    bool narrow = g->Cin < NARROW;
+    float *dw = c->parts + piece * K * g->Cout;
+    float *columns = scratch_get(SCRATCH_CONV_TASK, STEP_BLOCK * (NR + (narrow ? K + MR : 0)) * sizeof(float));
+    float *edge = columns + (narrow ? STEP_BLOCK * (K + MR) : 0);
+    const float *a[STEP_BLOCK];
+    window_t win[STEP_BLOCK];
+    size_t b1 = min_size((piece + 1) * c->piece_blocks, c->total_blocks);
+    for (size_t block = piece * c->piece_blocks; block < b1; block++) {
+        size_t p0 = block * STEP_BLOCK, kc = min_size(STEP_BLOCK, total - p0);
+        const float *dy = c->w + p0 * g->Cout; /* w holds dy here */
+        bool first = block == piece * c->piece_blocks;
+        if (g->Cout % NR) micro_pack(false, dy, g->Cout, g->Cout, 0, kc, g->Cout / NR * NR, edge);
+        for (size_t k = 0; k < kc; k++) win[k] = window_at(c, (p0 + k) / pixels, (p0 + k) % pixels);
+        if (narrow) {
+            for (size_t k = 0; k < kc; k++) {
+                gather_pixel(c, &win[k], columns + k * K);
+                a[k] = columns + k * K;
+            }
+            steps_rows(c, a, K, kc, dy, dw, first, edge);
+        } else {
+            for (size_t t = 0; t < c->taps; t++) {
+                for (size_t k = 0; k < kc; k++) a[k] = tap_input(c, &win[k], (int)(t / g->kw), (int)(t % g->kw));
+                steps_rows(c, a, g->Cin, kc, dy, dw + t * g->Cin * g->Cout, first, edge);
+            }
+        }
+    }
+}
+
+typedef struct {
+    const float *parts;
+    float *out;
+    size_t pieces, count;
+    bool add;
+} sum_t;
+enum { SUM_BLOCK = 4096 };
+
+static void sum_task(void *ctx, size_t block) {
+    const sum_t *s = ctx;
+    size_t i1 = min_size((block + 1) * SUM_BLOCK, s->count);
+    for (size_t i = block * SUM_BLOCK; i < i1; i++) {
+        float v = s->parts[i];
+        for (size_t p = 1; p < s->pieces; p++) v += s->parts[p * s->count + i];
+        s->out[i] = s->add ? s->out[i] + v : v;
+    }
+}
+
+void kern_conv_backward_weight(const kern_conv_t *g, const float *x, const float *dy, float *dw, bool add) {
+    conv_t c = conv_new(g, g->Cin, g->Cout);
+    c.src = x, c.w = dy;
+    size_t count = c.taps * g->Cin * g->Cout;
+    c.total_blocks = ceil_div(g->N * g->OH * g->OW, STEP_BLOCK);
+    c.piece_blocks = ceil_div(c.total_blocks, KERN_PIECES);
+    c.pieces = ceil_div(c.total_blocks, c.piece_blocks);
+    c.parts = scratch_get(SCRATCH_CONV_PARTS, c.pieces * count * sizeof(float));
+    parallel_for(c.pieces, backward_weight_task, &c);
+    sum_t s = {c.parts, dw, c.pieces, count, add};
+    parallel_for(ceil_div(count, SUM_BLOCK), sum_task, &s);
+}

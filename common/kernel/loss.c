@@ -1,0 +1,258 @@
+/* loss.c - scalar losses, and softmax over a range of columns: cross entropy and the expected bin center.
+ *
+ * Sums over rows are doubles in at most KERN_PIECES pieces fixed by the number of rows, added in order. Nothing of a softmax is kept: the backward
+ * computes it again from the logits, which costs less than reading a second matrix from memory.
+ */
+#include "common/base/pool.h"
+#include "common/kernel/kernel.h"
+#include "common/kernel/vmath.h"
+
+#include <math.h>
+
+enum {
+    PIECE_MIN = 16384, /* least floats of a piece */
+    SPAN = 16384,      /* floats of an elementwise task */
+    FLOAT_STEPS = 16   /* vectors summed in float before doubles take over */
+};
+
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+
+/* ---- L1, MSE ---------------------------------------------------------------------------------------------------------*/
+
+typedef struct {
+    kern_loss_t f;
+    const float *a, *b, *w;
+    size_t rows, C, piece; /* rows of a piece */
+    double sum[KERN_PIECES];
+    float unit; /* backward: dout / sum of weights */
+    float *da;
+    bool add;
+} pair_t;
+
+VMATH v8f penalty(kern_loss_t f, v8f d) { return f == LOSS_L1 ? v8_abs(d) : d * d; }
+
+VMATH double plain_sum(kern_loss_t f, const float *a, const float *b, size_t n) {
+    v4d sum = {0};
+    size_t i = 0;
+    while (i + 8 <= n) {
+        v8f s = {0};
+        for (size_t step = 0; step < FLOAT_STEPS && i + 8 <= n; step++, i += 8) s += penalty(f, v8_load(a + i) - v8_load(b + i));
+        sum = v8_widen_add(sum, s);
+    }
+    if (i < n) sum = v8_widen_add(sum, penalty(f, v8_load_part(a + i, n - i, 0) - v8_load_part(b + i, n - i, 0)));
+    return v4_sum(sum);
+}
+
+static double span_sum(kern_loss_t f, const float *a, const float *b, size_t n) {
+    return f == LOSS_L1 ? plain_sum(LOSS_L1, a, b, n) : plain_sum(LOSS_MSE, a, b, n);
+}
+
+static void pair_task(void *ctx, size_t piece) {
+    pair_t *p = ctx;
+    size_t C = p->C, first = piece * p->piece, end = min_size(first + p->piece, p->rows);
+    double sum = 0;
+    if (!p->w) sum = span_sum(p->f, p->a + first * C, p->b + first * C, (end - first) * C);
+    for (size_t r = first; p->w && r < end; r++)
+        if (p->w[r] != 0) sum += (double)p->w[r] * span_sum(p->f, p->a + r * C, p->b + r * C, C);
+    p->sum[piece] = sum;
+}
+
+/* Sum of weights over all elements: serial, the weights are one float a row. */
+static double weight_sum(const float *w, size_t rows) {
+    if (!w) return (double)rows;
+    double s = 0;
+    for (size_t r = 0; r < rows; r++) s += (double)w[r];
+    return s;
+}
+
+void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C, float *out) {
+    pair_t p = {.f = f, .a = a, .b = b, .w = w, .rows = rows, .C = C};
+    p.piece = max_size(ceil_div(rows, KERN_PIECES), ceil_div(PIECE_MIN, max_size(C, 1)));
+    size_t pieces = ceil_div(rows, p.piece);
+    parallel_for(pieces, pair_task, &p);
+    double sum = 0, weight = weight_sum(w, rows) * (double)C;
+    for (size_t i = 0; i < pieces; i++) sum += p.sum[i];
+    *out = weight != 0 ? (float)(sum / weight) : 0;
+}
+
+VMATH void slope_span(kern_loss_t f, const float *a, const float *b, size_t n, float unit, float *da, bool add) {
+    for (size_t i = 0; i < n; i += 8) {
+        size_t left = n - i;
+        v8f d = left >= 8 ? v8_load(a + i) - v8_load(b + i) : v8_load_part(a + i, left, 0) - v8_load_part(b + i, left, 0);
+        v8f s = f == LOSS_L1 ? v8_select(d == 0.f, d, v8_sign_of(v8_set(1), d)) * unit : d * (2.f * unit);
+        if (left >= 8) {
+            if (add) s += v8_load(da + i);
+            v8_store(da + i, s);
+        } else {
+            if (add) s += v8_load_part(da + i, left, 0);
+            v8_store_part(da + i, s, left);
+        }
+    }
+}
+
+static void slope_task(void *ctx, size_t task) {
+    const pair_t *p = ctx;
+    size_t C = p->C, first = task * p->piece, end = min_size(first + p->piece, p->rows), step = p->w ? 1 : end - first;
+    for (size_t r = first; r < end; r += step) {
+        float unit = p->w ? p->unit * p->w[r] : p->unit;
+        if (p->f == LOSS_L1)
+            slope_span(LOSS_L1, p->a + r * C, p->b + r * C, step * C, unit, p->da + r * C, p->add);
+        else
+            slope_span(LOSS_MSE, p->a + r * C, p->b + r * C, step * C, unit, p->da + r * C, p->add);
+    }
+}
+
+void kern_loss_backward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C, float dout, float *da, bool add) {
+    pair_t p = {.f = f, .a = a, .b = b, .w = w, .rows = rows, .C = C, .da = da, .add = add};
+    double weight = weight_sum(w, rows) * (double)C;
+    p.unit = weight != 0 ? (float)(dout / weight) : 0;
+    p.piece = ceil_div(SPAN, max_size(C, 1));
+    parallel_for(ceil_div(rows, p.piece), slope_task, &p);
+}
+
+/* ---- softmax over [lo, hi) of a row --------------------------------------------------------------------------------------*/
+
+typedef struct {
+    const float *logits, *w, *value, *dvalue;
+    const int32_t *target, *range;
+    size_t n, V, task_rows;
+    float *loss_row, *out_value, *dlogits, unit;
+    bool add;
+} rows_t;
+
+static float highest(const float *x, size_t n) {
+    v8f m = v8_set(-INFINITY);
+    for (size_t j = 0; j < n; j += 8) m = v8_max(j + 8 <= n ? v8_load(x + j) : v8_load_part(x + j, n - j, -INFINITY), m);
+    return v8_highest(m);
+}
+
+/* sum e^(x - top), and with `centers` also sum e^(x - top) (2j + 1). NaN logits give NaN. */
+VMATH double exp_sums(const float *x, size_t n, float top, bool centers, double *weighted) {
+    v4d sum = {0}, first = {0};
+    v8f lane = {1, 3, 5, 7, 9, 11, 13, 15};
+    for (size_t j = 0; j < n; j += 8, lane += 16.f) {
+        v8f e = v8_exp((j + 8 <= n ? v8_load(x + j) : v8_load_part(x + j, n - j, -INFINITY)) - top);
+        sum = v8_widen_add(sum, e);
+        if (centers) first = v8_widen_add(first, e * lane);
+    }
+    if (centers) *weighted = v4_sum(first);
+    return v4_sum(sum);
+}
+
+static double weight_of(const rows_t *s) {
+    double sum = 0;
+    for (size_t i = 0; i < s->n; i++) sum += s->w ? (double)s->w[i] : 1;
+    return sum;
+}
+
+static void rows_run(rows_t *s, pool_fn fn) {
+    s->task_rows = max_size(SPAN / max_size(s->V, 1), 1);
+    parallel_for(ceil_div(s->n, s->task_rows), fn, s);
+}
+
+static void xent_task(void *ctx, size_t task) {
+    const rows_t *s = ctx;
+    for (size_t i = task * s->task_rows, end = min_size(i + s->task_rows, s->n); i < end; i++) {
+        s->loss_row[i] = 0;
+        if (s->w && s->w[i] == 0) continue;
+        const float *x = s->logits + i * s->V + s->range[2 * i];
+        size_t n = (size_t)(s->range[2 * i + 1] - s->range[2 * i]);
+        float top = highest(x, n);
+        s->loss_row[i] = (float)(log(exp_sums(x, n, top, false, NULL)) + ((double)top - s->logits[i * s->V + (size_t)s->target[i]]));
+    }
+}
+
+void kern_xent_forward(const float *logits, const int32_t *target, const int32_t *range, const float *w, size_t n, size_t V, float *loss_row,
+                       float *out) {
+    rows_t s = {.logits = logits, .target = target, .range = range, .w = w, .n = n, .V = V, .loss_row = loss_row};
+    rows_run(&s, xent_task);
+    double sum = 0, weight = weight_of(&s);
+    for (size_t i = 0; i < n; i++) sum += (w ? (double)w[i] : 1) * loss_row[i];
+    *out = weight != 0 ? (float)(sum / weight) : 0;
+}
+
+/* Clears what lies outside the range unless adding. */
+static void clear_outside(const rows_t *s, size_t i, float *d) {
+    if (s->add) return;
+    size_t lo = (size_t)s->range[2 * i], hi = (size_t)s->range[2 * i + 1];
+    memset(d, 0, lo * sizeof *d);
+    memset(d + hi, 0, (s->V - hi) * sizeof *d);
+}
+
+static void store_add(float *d, v8f g, size_t left, bool add) {
+    if (left >= 8) {
+        v8_store(d, add ? v8_load(d) + g : g);
+    } else {
+        v8_store_part(d, add ? v8_load_part(d, left, 0) + g : g, left);
+    }
+}
+
+/* d/dx_j = unit w (p_j - [j = target]) */
+static void xent_back_task(void *ctx, size_t task) {
+    const rows_t *s = ctx;
+    for (size_t i = task * s->task_rows, end = min_size(i + s->task_rows, s->n); i < end; i++) {
+        size_t lo = (size_t)s->range[2 * i], n = (size_t)s->range[2 * i + 1] - lo, hit = (size_t)s->target[i] - lo;
+        const float *x = s->logits + i * s->V + lo;
+        float *row = s->dlogits + i * s->V, *d = row + lo, unit = s->w ? s->unit * s->w[i] : s->unit;
+        if (s->w && s->w[i] == 0) {
+            if (!s->add) memset(row, 0, s->V * sizeof *row);
+            continue;
+        }
+        clear_outside(s, i, row);
+        float top = highest(x, n), share = (float)(1 / exp_sums(x, n, top, false, NULL));
+        float before = s->add ? d[hit] : 0, p = v8_exp(v8_set(x[hit] - top))[0] * share;
+        for (size_t j = 0; j < n; j += 8) {
+            v8f e = v8_exp((j + 8 <= n ? v8_load(x + j) : v8_load_part(x + j, n - j, 0)) - top);
+            store_add(d + j, e * share * unit, n - j, s->add);
+        }
+        d[hit] = before + (p - 1.f) * unit;
+    }
+}
+
+void kern_xent_backward(const float *logits, const int32_t *target, const int32_t *range, const float *w, size_t n, size_t V, float dout,
+                        float *dlogits, bool add) {
+    rows_t s = {.logits = logits, .target = target, .range = range, .w = w, .n = n, .V = V, .dlogits = dlogits, .add = add};
+    double weight = weight_of(&s);
+    s.unit = weight != 0 ? (float)(dout / weight) : 0;
+    rows_run(&s, xent_back_task);
+}
+
+static void expect_task(void *ctx, size_t task) {
+    const rows_t *s = ctx;
+    for (size_t i = task * s->task_rows, end = min_size(i + s->task_rows, s->n); i < end; i++) {
+        const float *x = s->logits + i * s->V + s->range[2 * i];
+        size_t bins = (size_t)(s->range[2 * i + 1] - s->range[2 * i]);
+        double first, sum = exp_sums(x, bins, highest(x, bins), true, &first);
+        s->out_value[i] = (float)(first / sum / (double)bins - 1);
+    }
+}
+
+void kern_expect_forward(const float *logits, const int32_t *range, size_t n, size_t V, float *value) {
+    rows_t s = {.logits = logits, .range = range, .n = n, .V = V, .out_value = value};
+    rows_run(&s, expect_task);
+}
+
+/* d/dx_j = dvalue p_j (c_j - value) */
+static void expect_back_task(void *ctx, size_t task) {
+    const rows_t *s = ctx;
+    for (size_t i = task * s->task_rows, end = min_size(i + s->task_rows, s->n); i < end; i++) {
+        size_t lo = (size_t)s->range[2 * i], bins = (size_t)s->range[2 * i + 1] - lo;
+        const float *x = s->logits + i * s->V + lo;
+        float *row = s->dlogits + i * s->V, top = highest(x, bins);
+        float share = (float)(s->dvalue[i] / exp_sums(x, bins, top, false, NULL)), base = -1.f - s->value[i], width = 1.f / (float)bins;
+        v8f lane = {1, 3, 5, 7, 9, 11, 13, 15};
+        clear_outside(s, i, row);
+        for (size_t j = 0; j < bins; j += 8, lane += 16.f) {
+            v8f e = v8_exp((j + 8 <= bins ? v8_load(x + j) : v8_load_part(x + j, bins - j, 0)) - top);
+            store_add(row + lo + j, e * share * (lane * width + base), bins - j, s->add);
+        }
+    }
+}
+
+void kern_expect_backward(const float *logits, const int32_t *range, const float *value, const float *dvalue, size_t n, size_t V, float *dlogits,
+                          bool add) {
+    rows_t s = {.logits = logits, .range = range, .value = value, .dvalue = dvalue, .n = n, .V = V, .dlogits = dlogits, .add = add};
+    rows_run(&s, expect_back_task);
+}

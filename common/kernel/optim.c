@@ -1,0 +1,75 @@
+/* optim.c - Adam and AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019) as one sweep over one block, and the gradient norm. */
+#include "common/base/pool.h"
+#include "common/kernel/kernel.h"
+#include "common/kernel/vmath.h"
+
+#include <math.h>
+
+enum { SPAN = 16384 };
+
+typedef struct {
+    float scale, decay, l2, beta1, beta2, rate, root, eps;
+    float *w, *m, *v;
+    const float *g;
+    size_t n;
+} sweep_t;
+
+static void adam_task(void *ctx, size_t task) {
+    const sweep_t s = *(const sweep_t *)ctx;
+    size_t at = task * SPAN, n = s.n - at < SPAN ? s.n - at : SPAN;
+    float *restrict w = s.w + at, *restrict m = s.m + at, *restrict v = s.v + at;
+    const float *restrict g = s.g + at;
+    const float keep1 = s.beta1, new1 = 1.f - s.beta1, keep2 = s.beta2, new2 = 1.f - s.beta2;
+    for (size_t i = 0; i < n; i++) {
+        float gi = g[i] * s.scale + s.l2 * w[i];
+        float mi = keep1 * m[i] + new1 * gi;
+        float vi = keep2 * v[i] + new2 * (gi * gi);
+        m[i] = mi;
+        v[i] = vi;
+        w[i] = w[i] * s.decay - s.rate * mi / (sqrtf(vi) * s.root + s.eps);
+    }
+}
+
+/* w <- w (1 - lr wd) - lr/(1-b1^t) m / (sqrt(v)/sqrt(1-b2^t) + eps) */
+void kern_adam(const kern_adam_t *o, float *w, const float *g, float *m, float *v, size_t n) {
+    double c1 = 1 - pow((double)o->beta1, (double)o->step), c2 = 1 - pow((double)o->beta2, (double)o->step);
+    sweep_t s = {.scale = o->grad_scale, .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps};
+    s.decay = o->decoupled ? (float)(1 - (double)o->lr * o->weight_decay) : 1;
+    s.l2 = o->decoupled ? 0 : o->weight_decay;
+    s.rate = (float)(o->lr / c1);
+    s.root = (float)(1 / sqrt(c2));
+    s.w = w, s.g = g, s.m = m, s.v = v, s.n = n;
+    parallel_for((n + SPAN - 1) / SPAN, adam_task, &s);
+}
+
+typedef struct {
+    const float *x;
+    size_t n, piece;
+    double sum[KERN_PIECES];
+} sumsq_t;
+
+static void sumsq_task(void *ctx, size_t task) {
+    sumsq_t *s = ctx;
+    size_t i = task * s->piece, end = i + s->piece < s->n ? i + s->piece : s->n;
+    v4d acc[2] = {{0}};
+    for (; i + 8 <= end; i += 8) {
+        const float *x = s->x + i;
+        v4f lo = {x[0], x[1], x[2], x[3]}, hi = {x[4], x[5], x[6], x[7]};
+        v4d a = __builtin_convertvector(lo, v4d), b = __builtin_convertvector(hi, v4d);
+        acc[0] += a * a;
+        acc[1] += b * b;
+    }
+    double sum = v4_sum(acc[0] + acc[1]);
+    for (; i < end; i++) sum += (double)s->x[i] * s->x[i];
+    s->sum[task] = sum;
+}
+
+double kern_sumsq(const float *x, size_t n) {
+    sumsq_t s = {.x = x, .n = n, .piece = (n + KERN_PIECES - 1) / KERN_PIECES};
+    if (s.piece < SPAN) s.piece = SPAN;
+    size_t pieces = (n + s.piece - 1) / s.piece;
+    parallel_for(pieces, sumsq_task, &s);
+    double sum = 0;
+    for (size_t p = 0; p < pieces; p++) sum += s.sum[p];
+    return sum;
+}

@@ -1,0 +1,112 @@
+/* vq.c - nearest codebook vector and the statistics of an assignment.
+ *
+ * |z|^2 is the same for every code, so the nearest code is the one with the greatest z.e - |e|^2/2: a matrix product whose bias is -|e|^2/2, and a
+ * scan for the first maximum while the scores are in cache.
+ */
+#include "common/base/pool.h"
+#include "common/base/scratch.h"
+#include "common/kernel/kernel.h"
+#include "common/kernel/vmath.h"
+
+#include <math.h>
+
+enum {
+    ROWS = 256,  /* vectors of a task */
+    CODES = 256, /* codes scored at a time: ROWS x CODES floats stay in L2 */
+    STRIP = 32   /* columns of a statistics task */
+};
+
+typedef struct {
+    const float *z, *e;
+    size_t n, K, D;
+    int32_t *idx;
+    float *minus_half; /* -|e|^2 / 2 */
+} nearest_t;
+
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+
+/* The first maximum of score[0..n), continuing from (*best, *at); `first` is the code of score[0]. */
+static void scan(const float *score, size_t n, size_t first, float *best, int32_t *at) {
+    v8f high = v8_set(-INFINITY);
+    v8i where = {0}, lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    size_t j = 0;
+    for (; j + 8 <= n; j += 8, lane += 8) {
+        v8f s = v8_load(score + j);
+        v8i more = s > high;
+        high = v8_max(s, high);
+        where = (more & lane) | (~more & where);
+    }
+    float top = -INFINITY;
+    size_t k = 0;
+    for (size_t i = 0; i < 8; i++)
+        if (high[i] > top || (high[i] == top && (size_t)where[i] < k)) {
+            top = high[i];
+            k = (size_t)where[i];
+        }
+    for (; j < n; j++)
+        if (score[j] > top) {
+            top = score[j];
+            k = j;
+        }
+    if (top > *best) {
+        *best = top;
+        *at = (int32_t)(first + k);
+    }
+}
+
+static void nearest_task(void *ctx, size_t task) {
+    const nearest_t *v = ctx;
+    size_t first = task * ROWS, rows = min_size(ROWS, v->n - first);
+    float *score = scratch_get(SCRATCH_VQ_TASK, ROWS * CODES * sizeof *score), best[ROWS];
+    for (size_t i = 0; i < rows; i++) {
+        best[i] = -INFINITY;
+        v->idx[first + i] = 0; /* stays when every score is NaN */
+    }
+    for (size_t k = 0; k < v->K; k += CODES) {
+        size_t codes = min_size(CODES, v->K - k);
+        kern_gemm_serial(false, true, rows, codes, v->D, v->z + first * v->D, v->D, v->e + k * v->D, v->D, score, CODES, false,
+                         v->minus_half + k);
+        for (size_t i = 0; i < rows; i++) scan(score + i * CODES, codes, k, &best[i], &v->idx[first + i]);
+    }
+}
+
+void kern_vq_nearest(const float *z, size_t n, const float *e, size_t K, size_t D, int32_t *idx) {
+    nearest_t v = {.z = z, .e = e, .n = n, .K = K, .D = D, .idx = idx};
+    v.minus_half = scratch_get(SCRATCH_VQ, K * sizeof *v.minus_half);
+    for (size_t k = 0; k < K; k++) {
+        double s = 0;
+        for (size_t d = 0; d < D; d++) s += (double)e[k * D + d] * e[k * D + d];
+        v.minus_half[k] = (float)(-0.5 * s);
+    }
+    parallel_for((n + ROWS - 1) / ROWS, nearest_task, &v);
+}
+
+typedef struct {
+    const float *z;
+    const int32_t *idx;
+    size_t n, K, D;
+    float *counts, *sums;
+} stats_t;
+
+/* Strip s of the columns of sums, in order of i; the strip after the last one counts. */
+static void stats_task(void *ctx, size_t strip) {
+    const stats_t *s = ctx;
+    size_t D = s->D, first = strip * STRIP;
+    if (first >= D) {
+        memset(s->counts, 0, s->K * sizeof *s->counts);
+        for (size_t i = 0; i < s->n; i++) s->counts[s->idx[i]] += 1;
+        return;
+    }
+    size_t width = min_size(STRIP, D - first);
+    for (size_t k = 0; k < s->K; k++) memset(s->sums + k * D + first, 0, width * sizeof *s->sums);
+    for (size_t i = 0; i < s->n; i++) {
+        const float *restrict z = s->z + i * D + first;
+        float *restrict sum = s->sums + (size_t)s->idx[i] * D + first;
+        for (size_t d = 0; d < width; d++) sum[d] += z[d];
+    }
+}
+
+void kern_vq_stats(const float *z, const int32_t *idx, size_t n, size_t K, size_t D, float *counts, float *sums) {
+    stats_t s = {.z = z, .idx = idx, .n = n, .K = K, .D = D, .counts = counts, .sums = sums};
+    parallel_for((D + STRIP - 1) / STRIP + 1, stats_task, &s);
+}

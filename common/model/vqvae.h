@@ -1,0 +1,69 @@
+/* vqvae.h - the image tokenizer: encoder, vector quantizer, decoder; the graph and names of diffusers' VQModel.
+ *
+ * encoder -> quant_conv 1x1 -> nearest code -> post_quant_conv 1x1 -> decoder (Esser et al. 2021; van den Oord et al. 2017). Pictures are NHWC in
+ * [-1,1]; a picture of H x W gives (H/f) x (W/f) codes, f = 2^(levels-1). vqvae trains it, tokenize encodes with it, gato shows pictures with it.
+ */
+#ifndef MODEL_VQVAE_H
+#define MODEL_VQVAE_H
+
+#include "common/base/die.h"
+#include "common/io/config.h"
+#include "common/io/image.h"
+#include "common/nn/nn.h"
+#include "common/tape/plan.h"
+
+enum { VQ_LEVELS = 8 };
+typedef struct {
+    size_t levels, channels[VQ_LEVELS];
+    bool attention[VQ_LEVELS]; /* of the encoder's level i and of the decoder's levels-1-i */
+    size_t layers_per_block, latent_channels, vq_embed_dim, codes, norm_groups, in_channels, out_channels;
+    bool mid_attention;
+} vqvae_config_t;
+
+/* f = 2^(levels-1) */
+size_t vqvae_stride(const vqvae_config_t *c);
+/* Impossible values (channels no multiple of the groups, ...): -1 with a reason. */
+int vqvae_config_check(const vqvae_config_t *c, reason_t *why);
+
+/* ---- graph (recorded on the nn's tape; parameters under diffusers' names) ---- */
+var_t vqvae_encode(nn_t *nn, const vqvae_config_t *c, var_t image, var_t *encoder_out); /* -> prequant [N,h,w,D] */
+var_t vqvae_codebook(nn_t *nn, const vqvae_config_t *c);                                /* quantize.embedding.weight */
+var_t vqvae_decode(nn_t *nn, const vqvae_config_t *c, var_t quantized);                 /* -> [N,H,W,3], unclamped */
+
+/* ---- a frozen tokenizer, loaded from a RUN folder ---- */
+typedef struct vqvae vqvae_t;
+
+/* Reads DIR/config.json, diffusion_pytorch_model.safetensors and, if there, tokenizer.json. *rc: RC_USAGE no such folder, RC_DATA corrupt,
+ * RC_MISFIT names or shapes (the first five differences), spatial norms, Gumbel models. */
+vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why);
+void vqvae_free(vqvae_t *v);
+const vqvae_config_t *vqvae_config(const vqvae_t *v);
+params_t *vqvae_params(vqvae_t *v);
+const float *vqvae_codebook_data(vqvae_t *v); /* [K,D] */
+/* 32 hex digits over encoder, quant_conv, quantize, quantizer and preprocess. */
+const char *vqvae_fingerprint(const vqvae_t *v);
+const char *vqvae_quantizer_json(const vqvae_t *v);  /* canonical JSON */
+const char *vqvae_preprocess_json(const vqvae_t *v); /* canonical JSON */
+/* Preprocessing size: 0 = native. */
+void vqvae_preprocess_size(const vqvae_t *v, size_t *w, size_t *h);
+
+/* Codes of n pictures of one size (multiples of the stride): codes [n, h/f * w/f]. A picture's codes depend on that picture alone. margin (may be
+ * NULL) receives per code the relative gap between best and second-best squared distance. Plans are cached by shape. */
+void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, size_t h, uint32_t *codes);
+/* Pictures of n grids: rgb [n, gh*f, gw*f, 3]. */
+void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, size_t gh, uint8_t *rgb);
+/* How tokenize and act prepare a picture: fit to the preprocessing size, or pad to the stride at native size (edges replicated). */
+image_t vqvae_preprocess(const vqvae_t *v, const image_t *im);
+
+/* ---- the RUN folder (vqvae_run.c) ---- */
+/* Writes config.json and the weights block (PARAMS_VALUE or PARAMS_AVERAGE) as new temporary files; the caller publishes them with its own
+ * training files in one go. tokenizer_json: the file's text, or NULL. */
+char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size);
+int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_t *why); /* RC_MISFIT-type reasons too */
+/* All the model's parameters in p, recorded without numbers: creates missing ones. */
+void vqvae_declare(params_t *p, const vqvae_config_t *c);
+/* Fills p from a safetensors file (diffusers' names, older attention names too): 0, or the exit code with a reason. */
+int vqvae_read_weights(params_t *p, const char *path, reason_t *why);
+int vqvae_fingerprint_of(params_t *p, int block, const char *quantizer_json, const char *preprocess_json, char hex[33]);
+
+#endif

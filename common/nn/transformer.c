@@ -1,0 +1,51 @@
+/* transformer.c - GPT-2's pre-LN blocks (Radford et al. 2019) under the checkpoint's names. */
+#include "common/nn/nn.h"
+
+static const float EPS = 1e-5f;
+
+var_t nn_block_qkv(nn_t *nn, size_t layer, var_t x) {
+    size_t D = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "h.%zu", layer);
+    var_t qkv = nn_conv1d(nn, "attn.c_attn", nn_layernorm(nn, "ln_1", x, EPS), 3 * D);
+    nn_pop(nn, mark);
+    return qkv;
+}
+
+static var_t mlp(nn_t *nn, var_t x, const transformer_opts_t *o) {
+    tape_t *t = nn->tape;
+    size_t D = shape_cols(tape_shape(t, x)), mark = nn_push(nn, "mlp");
+    var_t h = op_act(t, nn_conv1d(nn, "c_fc", x, 4 * D), o->activation == MLP_GELU_NEW ? ACT_GELU_TANH : ACT_GELU);
+    if (o->activation == MLP_GEGLU) h = op_mul(t, h, nn_linear(nn, "gated_layer", x, 4 * D, true));
+    h = nn_conv1d(nn, "c_proj", h, D);
+    nn_pop(nn, mark);
+    return h;
+}
+
+static var_t residual(nn_t *nn, var_t x, var_t branch, float dropout) {
+    shape_t s = tape_shape(nn->tape, x);
+    size_t row = s.rank == 3 ? s.dim[1] * s.dim[2] : shape_cols(s);
+    return op_add(nn->tape, x, op_dropout(nn->tape, branch, dropout, row));
+}
+
+var_t nn_block_rest(nn_t *nn, size_t layer, var_t x, var_t attended, transformer_opts_t o) {
+    size_t D = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "h.%zu", layer), inner = nn_push(nn, "attn");
+    var_t a = nn_conv1d(nn, "c_proj", attended, D);
+    x = residual(nn, x, a, o.dropout);
+    nn_pop(nn, inner);
+    var_t m = mlp(nn, nn_layernorm(nn, "ln_2", x, EPS), &o);
+    inner = nn_push(nn, "mlp"); /* dropout's stream */
+    x = residual(nn, x, m, o.dropout);
+    nn_pop(nn, inner);
+    nn_pop(nn, mark);
+    return x;
+}
+
+var_t nn_final_norm(nn_t *nn, var_t x) { return nn_layernorm(nn, "ln_f", x, EPS); }
+
+var_t nn_transformer(nn_t *nn, var_t x, transformer_opts_t o) {
+    for (size_t i = 0; i < o.layers; i++) {
+        var_t qkv = nn_block_qkv(nn, i, x);
+        attention_opts_t a = {.heads = o.heads, .causal = true, .band = o.band, .window = o.window};
+        x = nn_block_rest(nn, i, x, op_attention_packed(nn->tape, qkv, a), o);
+    }
+    return nn_final_norm(nn, x);
+}

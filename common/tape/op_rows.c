@@ -1,0 +1,56 @@
+/* op_rows.c - gather rows of a table, stack rows of several matrices. */
+#include "common/base/die.h"
+#include "common/tape/op.h"
+#include "common/tape/ops.h"
+
+#include <string.h>
+
+static void gather_forward(const op_run_t *r) {
+    kern_gather_forward(r->in[0], r->in[1], shape_count(*r->in_shape[1]), shape_cols(*r->in_shape[0]), r->out[0], false);
+}
+static void gather_backward(const op_run_t *r) {
+    kern_gather_backward(r->dout[0], r->in[1], shape_count(*r->in_shape[1]), shape_cols(*r->in_shape[0]), r->din[0], shape_rows(*r->in_shape[0]),
+                         r->add[0]);
+}
+static const opdef_t gather_def = {.name = "gather", .forward = gather_forward, .backward = gather_backward, .keeps_in = 2, .grads_in = 1};
+
+var_t op_gather(tape_t *t, var_t table, var_t idx) {
+    shape_t st = tape_shape(t, table), si = tape_shape(t, idx);
+    if (st.rank != 2 || si.type != DT_I32 || si.rank >= TAPE_RANK) tape_shape_bug(t, "gather", "needs a table [rows,D] and I32 indices", st, si);
+    op_spec_t s = {.def = &gather_def, .n_in = 2, .n_out = 1, .in = {table, idx}, .out = {si}};
+    s.out[0].type = DT_F32;
+    s.out[0].dim[s.out[0].rank++] = st.dim[1];
+    return tape_op(t, &s);
+}
+
+static void concat_forward(const op_run_t *r) {
+    float *out = r->out[0];
+    for (int i = 0; i < r->n_in; i++) {
+        size_t n = shape_count(*r->in_shape[i]);
+        memcpy(out, r->in[i], n * sizeof *out);
+        out += n;
+    }
+}
+static void concat_backward(const op_run_t *r) {
+    const float *dout = r->dout[0];
+    for (int i = 0; i < r->n_in; i++) {
+        size_t n = shape_count(*r->in_shape[i]);
+        if (r->din[i]) kern_scale(dout, 1, n, r->din[i], r->add[i]);
+        dout += n;
+    }
+}
+static const opdef_t concat_def = {.name = "concat_rows", .forward = concat_forward, .backward = concat_backward, .grads_in = (1u << OP_IN) - 1};
+
+var_t op_concat_rows(tape_t *t, const var_t *v, size_t n) {
+    if (!n || n > OP_IN) BUG("%s: concat_rows of %zu matrices", tape_path(t), n);
+    op_spec_t s = {.def = &concat_def, .n_in = (int)n, .n_out = 1};
+    size_t rows = 0, D = shape_cols(tape_shape(t, v[0]));
+    for (size_t i = 0; i < n; i++) {
+        shape_t si = tape_shape(t, v[i]);
+        if (shape_cols(si) != D) tape_shape_bug(t, "concat_rows", "widths differ", tape_shape(t, v[0]), si);
+        rows += shape_rows(si);
+        s.in[i] = v[i];
+    }
+    s.out[0] = F32_2(rows, D);
+    return tape_op(t, &s);
+}

@@ -1,0 +1,32 @@
+/* policy.h - who chooses the actions: one table a policy. "expert" and "random" are here; a trained model registers a
+ * table of its own. */
+#ifndef GATO_POLICY_H
+#define GATO_POLICY_H
+
+#include "gato/env.h"
+
+/* What a policy may look at before an action. */
+typedef struct {
+    env_t *env; /* for the expert, who knows the state */
+    const env_info_t *info;
+    const uint8_t *rgb;  /* [h,w,3], NULL when the environment has no pictures or the policy is blind */
+    const float *vector; /* [n_vector] */
+    uint64_t seed, episode;
+    size_t step; /* 0 begins an episode: forget the last one */
+} policy_view_t;
+
+typedef struct {
+    const char *name;
+    bool needs_model, needs_picture;
+    /* State of one player (each worker process opens its own): NULL with *rc and a reason on failure. Absent: no state.
+     */
+    void *(*open)(const env_info_t *info, const char *model, int *rc, reason_t *why);
+    void (*close)(void *self);
+    /* action [info->n_actions]. The same view gives the same action. 0, or -1 with a reason. */
+    int (*act)(void *self, const policy_view_t *view, float *action, reason_t *why);
+} policy_t;
+
+/* NULL with a reason that lists the known names. */
+const policy_t *policy_find(const char *name, reason_t *why);
+
+#endif

@@ -74,5 +74,32 @@ tests: $(TESTS)
 
 -include $(COMMON_O:.o=.d) $(PROGRAM_C:%.c=$(B)/%.d) $(TEST_C:%.c=$(B)/%.d)
 
+test: programs tests
+	sh tests/run.sh $(B)
+
+asan:
+	CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) B=$(B)/asan programs tests
+	SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 sh tests/run.sh $(B)/asan
+
+# SECONDS=3600 for long runs
+fuzz:
+	sh tests/fuzz.sh $(B) $(or $(SECONDS),30)
+
+check:
+	sh pipelines/test.sh
+
+SOURCES = $(wildcard common/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/fuzz/*.c)
+format:
+	clang-format -i $(SOURCES)
+format-check:
+	sh tests/check_format.sh
+
+PREFIX ?= /usr/local
+install: programs
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install $(PROGRAMS:%=$(B)/bin/%) $(DESTDIR)$(PREFIX)/bin
+uninstall:
+	rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/bin/%)
+
 clean:
 	rm -rf build

@@ -3,6 +3,7 @@
  */
 #include "gato/farm.h"
 #include "common/base/die.h"
+#include "common/base/pool.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -45,6 +46,7 @@ static void start_worker(farm_t *f, size_t w, size_t items) {
         signal(SIGPIPE, SIG_DFL);
         close(fd[0]);
         for (size_t i = 0; i < w; i++) close(f->worker[i].fd);
+        pool_set_threads(1); /* the processes are the parallelism */
         work_all(f, w, items, fd[1]);
     }
     close(fd[1]);

@@ -28,22 +28,20 @@ static int test_failures; /* of the running test */
     }                                                                                                                          \
     static void fn(void)
 
-#define CHECK(cond, ...)                                                                                                       \
+#define CHECK_OR(otherwise, cond, ...)                                                                                         \
     do {                                                                                                                       \
-        if (!(cond)) {                                                                                                         \
+        if (!(cond)) { /* evaluated once: it may be the call under test */                                                     \
             if (test_failures++ < 5) {                                                                                         \
-                fprintf(stderr, "  %s:%d: %s: ", __FILE__, __LINE__, #cond);                                                   \
-                fprintf(stderr, "" __VA_ARGS__);                                                                               \
+                fprintf(stderr, "  %s:%d: %s:", __FILE__, __LINE__, #cond);                                                    \
+                fprintf(stderr, " " __VA_ARGS__);                                                                              \
                 fputc('\n', stderr);                                                                                           \
             }                                                                                                                  \
+            otherwise;                                                                                                         \
         }                                                                                                                      \
     } while (0)
+#define CHECK(cond, ...) CHECK_OR((void)0, cond, __VA_ARGS__)
 /* Stops the test when false. */
-#define REQUIRE(cond, ...)                                                                                                     \
-    do {                                                                                                                       \
-        CHECK(cond, __VA_ARGS__);                                                                                              \
-        if (!(cond)) return;                                                                                                   \
-    } while (0)
+#define REQUIRE(cond, ...) CHECK_OR(return, cond, __VA_ARGS__)
 #define CHECK_NEAR(a, b, tol)                                                                                                  \
     do {                                                                                                                       \
         double a_ = (a), b_ = (b);                                                                                             \

@@ -1,5 +1,5 @@
-/* cli.c - command lines. Owns the parsing of words into the caller's variables, the usage text, and a program's beginning and end:
- * streams that are really open, numbers with a '.', and an output that has really been written.
+/* cli.c - command lines. Owns the parsing of words into the caller's variables, the usage text, and a program's
+ * beginning and end: streams that are really open, numbers with a '.', and an output that has really been written.
  */
 #include "common/base/cli.h"
 
@@ -124,7 +124,8 @@ static void usage_error(const parser_t *p, const char *fmt, ...) {
     exit(RC_USAGE);
 }
 
-static void parser_init(parser_t *p, const char *command, const char *summary, const cli_opt_t *const *tables, size_t n_tables) {
+static void parser_init(parser_t *p, const char *command, const char *summary, const cli_opt_t *const *tables,
+                        size_t n_tables) {
     *p = (parser_t){.summary = summary};
     size_t n = strlen(die_program());
     bool whole = strncmp(command, die_program(), n) == 0 && (command[n] == ' ' || !command[n]);
@@ -153,18 +154,31 @@ static void set_value(parser_t *p, size_t i, const char *word) {
     const cli_opt_t *o = p->opt[i];
     const char *wanted = NULL;
     switch (o->kind) {
-    case CLI_STR: *(const char **)o->value = word; break;
-    case CLI_INT: wanted = parse_int(word, o->value); break;
-    case CLI_U64: wanted = parse_u64(word, o->value); break;
-    case CLI_DOUBLE: wanted = parse_double(word, o->value); break;
+    case CLI_STR:
+        *(const char **)o->value = word;
+        break;
+    case CLI_INT:
+        wanted = parse_int(word, o->value);
+        break;
+    case CLI_U64:
+        wanted = parse_u64(word, o->value);
+        break;
+    case CLI_DOUBLE:
+        wanted = parse_double(word, o->value);
+        break;
     case CLI_DURATION: {
         double v = cli_duration(word);
-        if (v < 0) wanted = "a duration (90, 90s, 15m, 2h or 1d)";
-        else *(double *)o->value = v;
+        if (v < 0)
+            wanted = "a duration (90, 90s, 15m, 2h or 1d)";
+        else
+            *(double *)o->value = v;
         break;
     }
-    case CLI_LIST: list_add(p, i, word); break;
-    case CLI_FLAG: BUG("a flag has no value");
+    case CLI_LIST:
+        list_add(p, i, word);
+        break;
+    case CLI_FLAG:
+        BUG("a flag has no value");
     }
     if (wanted) usage_error(p, "option '%s' wants %s, got '%s'", o->name, wanted, word);
     p->seen[i] = true;
@@ -206,7 +220,8 @@ static int take_option(parser_t *p, int argc, char **argv, int at) {
         set_value(p, i, equals + 1);
         return at;
     }
-    if (at >= argc || is_option(argv[at])) usage_error(p, "option '%s' needs a value (%s)", o->name, o->arg ? o->arg : "VALUE");
+    if (at >= argc || is_option(argv[at]))
+        usage_error(p, "option '%s' needs a value (%s)", o->name, o->arg ? o->arg : "VALUE");
     set_value(p, i, argv[at++]);
     if (o->kind == CLI_LIST) {
         while (at < argc && !is_option(argv[at])) set_value(p, i, argv[at++]);
@@ -229,12 +244,18 @@ static void check_required(const parser_t *p) {
 static const char *default_text(const cli_opt_t *o, char *buf, size_t size) {
     *buf = 0;
     switch (o->kind) {
-    case CLI_FLAG: snprintf(buf, size, "%s", *(bool *)o->value ? "on" : ""); break;
-    case CLI_STR: snprintf(buf, size, "%s", *(const char **)o->value ? *(const char **)o->value : ""); break;
+    case CLI_FLAG:
+        snprintf(buf, size, "%s", *(bool *)o->value ? "on" : "");
+        break;
+    case CLI_STR:
+        snprintf(buf, size, "%s", *(const char **)o->value ? *(const char **)o->value : "");
+        break;
     case CLI_INT:
         if (*(int64_t *)o->value != INT64_MIN) snprintf(buf, size, "%lld", (long long)*(int64_t *)o->value);
         break;
-    case CLI_U64: snprintf(buf, size, "%llu", (unsigned long long)*(uint64_t *)o->value); break;
+    case CLI_U64:
+        snprintf(buf, size, "%llu", (unsigned long long)*(uint64_t *)o->value);
+        break;
     case CLI_DOUBLE:
         if (!isnan(*(double *)o->value)) snprintf(buf, size, "%g", *(double *)o->value);
         break;
@@ -243,7 +264,8 @@ static const char *default_text(const cli_opt_t *o, char *buf, size_t size) {
         break;
     case CLI_LIST: {
         const cli_list_t *list = o->value;
-        for (size_t i = 0, n = 0; i < list->n && n < size; i++) n += (size_t)snprintf(buf + n, size - n, "%s%s", i ? " " : "", list->item[i]);
+        for (size_t i = 0, n = 0; i < list->n && n < size; i++)
+            n += (size_t)snprintf(buf + n, size - n, "%s%s", i ? " " : "", list->item[i]);
     }
     }
     return buf;
@@ -272,8 +294,10 @@ static void print_wrapped(const char *text) {
 
 static void print_option(const char *name, const char *arg, const char *help) {
     int n = printf("  %s%s%s", name, *name && arg ? " " : "", arg ? arg : "");
-    if (n >= NAME_COLUMN - 1) printf("\n%*s", NAME_COLUMN, "");
-    else printf("%*s", NAME_COLUMN - n, "");
+    if (n >= NAME_COLUMN - 1)
+        printf("\n%*s", NAME_COLUMN, "");
+    else
+        printf("%*s", NAME_COLUMN - n, "");
     print_wrapped(help);
 }
 
@@ -281,7 +305,9 @@ static void print_usage(const parser_t *p) {
     printf("usage: %s", p->who);
     for (size_t i = 0; i < p->n; i++) {
         const cli_opt_t *o = p->opt[i];
-        if (o->required) printf(" %s%s%s%s", o->name, *o->name ? " " : "", o->arg ? o->arg : "WORD", o->kind == CLI_LIST ? "..." : "");
+        if (o->required)
+            printf(" %s%s%s%s", o->name, *o->name ? " " : "", o->arg ? o->arg : "WORD",
+                   o->kind == CLI_LIST ? "..." : "");
     }
     printf(" [options]\n%s\n\n", p->summary ? p->summary : "");
     for (size_t i = 0; i < p->n; i++) {
@@ -302,7 +328,8 @@ static int finish_stdout(int rc) {
     bool earlier = ferror(stdout); /* its errno is gone */
     errno = 0;
     bool ok = fflush(stdout) == 0 && !earlier;
-    int copy = ok ? dup(fileno(stdout)) : -1; /* some file systems report at close only; stdout itself stays open for exit handlers */
+    int copy = ok ? dup(fileno(stdout))
+                  : -1; /* some file systems report at close only; stdout itself stays open for exit handlers */
     if (copy >= 0 && close(copy) != 0) ok = false;
     if (ok) return rc;
     if (errno == EPIPE) return rc ? rc : RC_RUNTIME; /* the reader left: nothing to say */
@@ -342,7 +369,8 @@ void cli_parse(int argc, char **argv, const char *command, const char *summary, 
 
 /* ---- main ---- */
 
-/* A program started with a closed standard stream would open its first file under that number, and then print into it. */
+/* A program started with a closed standard stream would open its first file under that number, and then print into it.
+ */
 static void open_standard_streams(void) {
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;

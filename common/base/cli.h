@@ -21,8 +21,8 @@ typedef struct {
 typedef struct {
     const char *name; /* "--data" ; "" = positional words, collected in a CLI_LIST */
     cli_kind_t kind;
-    void *value; /* bool*, const char**, int64_t*, uint64_t*, double*, double* (seconds), cli_list_t* */
-    const char *arg;  /* placeholder in the usage text, NULL for flags */
+    void *value;     /* bool*, const char**, int64_t*, uint64_t*, double*, double* (seconds), cli_list_t* */
+    const char *arg; /* placeholder in the usage text, NULL for flags */
     const char *help;
     bool required;
 } cli_opt_t;
@@ -34,12 +34,13 @@ typedef struct {
 } cli_command_t;
 
 /* Parses argv[1..]. --help prints the usage to stdout and exits 0; anything wrong is one line on stderr and exit 2,
- * with the nearest option's name. Tables end with {0}; several tables may be chained (own options, then the common ones). */
+ * with the nearest option's name. Tables end with {0}; several tables may be chained (own options, then the common
+ * ones). */
 void cli_parse(int argc, char **argv, const char *command, const char *summary, const cli_opt_t *const *tables,
                size_t n_tables);
 
-/* main() of a program: dispatches to a command, answers --help, --version (calls `version`) and nothing. Flushes and checks
- * stdout at the end: a full or closed stdout is RC_RUNTIME. */
+/* main() of a program: dispatches to a command, answers --help, --version (calls `version`) and nothing. Flushes and
+ * checks stdout at the end: a full or closed stdout is RC_RUNTIME. */
 int cli_main(int argc, char **argv, const char *program, const char *summary, const cli_command_t *commands,
              void (*version)(void));
 

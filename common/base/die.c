@@ -1,7 +1,8 @@
 /* die.c - how programs fail, and allocation that cannot return NULL.
  *
- * Owns: the program's name, the count of warnings, and the rule that only one thread may end the process. Promises: a message is one
- * line in one write(2), so lines of several threads or processes do not mix, and foreign names in it cannot move a terminal's cursor.
+ * Owns: the program's name, the count of warnings, and the rule that only one thread may end the process. Promises: a
+ * message is one line in one write(2), so lines of several threads or processes do not mix, and foreign names in it
+ * cannot move a terminal's cursor.
  */
 #include "common/base/die.h"
 
@@ -63,8 +64,9 @@ void die_line(const char *who, const char *cause, const char *fmt, va_list args)
     }
 }
 
-/* exit() from two threads at once is undefined, so the first one wins and the others wait for the end of the process; a thread that
- * dies again inside an exit handler leaves at once. Taken before the message, so that one failure prints one line. */
+/* exit() from two threads at once is undefined, so the first one wins and the others wait for the end of the process; a
+ * thread that dies again inside an exit handler leaves at once. Taken before the message, so that one failure prints
+ * one line. */
 static void claim_exit(int code) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static bool taken;
@@ -147,7 +149,8 @@ void *xmalloc(size_t bytes) {
 
 void *xcalloc(size_t count, size_t size) {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) die(RC_RUNTIME, "out of memory (wanted %zu x %zu bytes)", count, size);
+    if (__builtin_mul_overflow(count, size, &bytes))
+        die(RC_RUNTIME, "out of memory (wanted %zu x %zu bytes)", count, size);
     return checked(calloc(bytes ? bytes : 1, 1), bytes);
 }
 

@@ -35,17 +35,17 @@ void die_errno(int code, const char *fmt, ...) __attribute__((noreturn, format(p
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 size_t warn_count(void);
 
-/* What all talk on stderr goes through: one line "who: message[: cause]" in one write, control characters replaced, and on a
- * terminal the progress bar cleared first. */
+/* What all talk on stderr goes through: one line "who: message[: cause]" in one write, control characters replaced, and
+ * on a terminal the progress bar cleared first. */
 void die_line(const char *who, const char *cause, const char *fmt, va_list args);
 /* Is stderr a terminal that may be redrawn (a TTY, TERM not dumb, NO_COLOR unset)? */
 bool die_terminal(void);
 
-void bug_at(const char *file, int line, const char *fmt, ...)
-    __attribute__((noreturn, format(printf, 3, 4)));
+void bug_at(const char *file, int line, const char *fmt, ...) __attribute__((noreturn, format(printf, 3, 4)));
 #define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
 
-/* A parser's explanation. reason_set returns -1, so that `return reason_set(why, ...)` reads well; `why` may be NULL. */
+/* A parser's explanation. reason_set returns -1, so that `return reason_set(why, ...)` reads well; `why` may be NULL.
+ */
 typedef struct {
     char text[512];
 } reason_t;

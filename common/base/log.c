@@ -1,7 +1,7 @@
 /* log.c - what a long run tells on stderr: lines and a progress bar.
  *
- * The bar is drawn without a newline and every line of die_line clears the row first, so neither has to know of the other. Without a
- * terminal there are plain lines only, no carriage returns.
+ * The bar is drawn without a newline and every line of die_line clears the row first, so neither has to know of the
+ * other. Without a terminal there are plain lines only, no carriage returns.
  */
 #include "common/base/log.h"
 
@@ -44,9 +44,12 @@ const char *log_seconds(char buf[32], double seconds) {
         snprintf(buf, 32, seconds < 9.95 ? "%.1f s" : "%.0f s", seconds);
     } else {
         long long s = llround(seconds), m = s / 60, h = m / 60, d = h / 24;
-        if (h < 1) snprintf(buf, 32, "%lld m %lld s", m, s % 60);
-        else if (d < 1) snprintf(buf, 32, "%lld h %lld m", h, m % 60);
-        else snprintf(buf, 32, "%lld d %lld h", d, h % 24);
+        if (h < 1)
+            snprintf(buf, 32, "%lld m %lld s", m, s % 60);
+        else if (d < 1)
+            snprintf(buf, 32, "%lld h %lld m", h, m % 60);
+        else
+            snprintf(buf, 32, "%lld d %lld h", d, h % 24);
     }
     return buf;
 }
@@ -62,7 +65,8 @@ static void describe(const progress_t *p, size_t done, const char *note, double 
     double speed = spent > 0 ? fresh / spent : 0;
     char eta[32], rate[32] = "", left[48] = "", share[48] = "";
     if (speed > 0) snprintf(rate, sizeof rate, speed < 9.95 ? "  %.2f/s" : "  %.0f/s", speed);
-    if (p->total) snprintf(share, sizeof share, "/%zu %3.0f%%", p->total, floor(100.0 * (double)done / (double)p->total));
+    if (p->total)
+        snprintf(share, sizeof share, "/%zu %3.0f%%", p->total, floor(100.0 * (double)done / (double)p->total));
     if (p->total > done && speed > 0)
         snprintf(left, sizeof left, "  ETA %s", log_seconds(eta, (double)(p->total - done) / speed));
     snprintf(out, size, "%zu%s%s%s%s%s", done, share, rate, left, note ? "  " : "", note ? note : "");

@@ -1,7 +1,8 @@
-/* pool.c - the one thread pool. Owns the thread count and the only parallel region of the project, and the pipeline's threads.
+/* pool.c - the one thread pool. Owns the thread count and the only parallel region of the project, and the pipeline's
+ * threads.
  *
- * A thread is "inside" while it runs an item of a parallel_for or of a pipeline with several workers: parallel_for then runs there in
- * order, on that thread, so threads never multiply.
+ * A thread is "inside" while it runs an item of a parallel_for or of a pipeline with several workers: parallel_for then
+ * runs there in order, on that thread, so threads never multiply.
  */
 #include "common/base/pool.h"
 

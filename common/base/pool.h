@@ -12,7 +12,8 @@ void pool_set_threads(int n);
 int pool_threads(void);
 
 /* Calls fn(ctx, i) for i in 0..n-1, in any order, on pool_threads() threads; returns when all are done. Called from
- * inside a parallel_for it runs the items in order on the calling thread. */
+ * inside a parallel_for it runs the items in order on the calling thread; a loop of one item is no such inside, so a
+ * batch of one still uses all threads below. */
 typedef void (*pool_fn)(void *ctx, size_t i);
 void parallel_for(size_t n, pool_fn fn, void *ctx);
 /* 0 .. pool_threads()-1 inside a parallel_for item, else 0. */

@@ -1,4 +1,5 @@
-/* rng.c - counter-based random numbers: streams, and the draws that are more than one mix (the plain ones are inline in rng.h). */
+/* rng.c - counter-based random numbers: streams, and the draws that are more than one mix (the plain ones are inline in
+ * rng.h). */
 #include "common/base/rng.h"
 
 #include "common/base/die.h"

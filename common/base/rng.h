@@ -3,8 +3,8 @@
  *
  * A stream names a purpose ("dropout/h.3", "data.order"); rng_stream hashes the name. Further coordinates (optimizer
  * step, sample index) are folded in with rng_fold. The generator is SplitMix64's finalizer over the three words,
- * applied twice (Steele, Lea & Flood 2014); it passes the uniformity tests in tests/test_base.c. The plain draws are inline, so that
- * a loop over elements (dropout) vectorizes.
+ * applied twice (Steele, Lea & Flood 2014); it passes the uniformity tests in tests/test_base.c. The plain draws are
+ * inline, so that a loop over elements (dropout) vectorizes.
  */
 #ifndef BASE_RNG_H
 #define BASE_RNG_H
@@ -19,7 +19,8 @@ rng_t rng_make(uint64_t seed, const char *stream);
 /* A sub-stream, e.g. rng_fold(r, step). */
 rng_t rng_fold(rng_t r, uint64_t word);
 
-/* SplitMix64's finalizer: a bijection of 64 bits in which every input bit flips every output bit with probability 1/2. */
+/* SplitMix64's finalizer: a bijection of 64 bits in which every input bit flips every output bit with probability 1/2.
+ */
 static inline uint64_t rng_mix(uint64_t z) {
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;

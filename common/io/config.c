@@ -1,7 +1,7 @@
 /* config.c - configuration: a table of fields binds dotted keys to the members of a struct.
  *
- * Owns the one walk over a JSON object that files, --set and checkpoints share. The walk stops at the first fault and remembers the item,
- * so that a file's fault can be given with line and column.
+ * Owns the one walk over a JSON object that files, --set and checkpoints share. The walk stops at the first fault and
+ * remembers the item, so that a file's fault can be given with line and column.
  */
 #include "common/io/config.h"
 
@@ -40,9 +40,12 @@ static int check_range(walk_t *w, const config_field_t *field, const cJSON *item
     char low[40], high[40], wanted[128];
     json_double(low, field->min);
     json_double(high, field->max);
-    if (!isfinite(field->max)) snprintf(wanted, sizeof wanted, "at least %s", low);
-    else if (!isfinite(field->min)) snprintf(wanted, sizeof wanted, "at most %s", high);
-    else snprintf(wanted, sizeof wanted, "%s to %s", low, high);
+    if (!isfinite(field->max))
+        snprintf(wanted, sizeof wanted, "at least %s", low);
+    else if (!isfinite(field->min))
+        snprintf(wanted, sizeof wanted, "at most %s", high);
+    else
+        snprintf(wanted, sizeof wanted, "%s to %s", low, high);
     return wrong(w, field, item, wanted);
 }
 
@@ -66,15 +69,18 @@ static int put_list(walk_t *w, const config_field_t *field, const cJSON *item, v
     config_nums_t *nums = ints ? NULL : out;
     const cJSON *at = cJSON_IsArray(item) ? item->child : item; /* a number alone is a list of one */
     int n = 0;
-    if (!cJSON_IsArray(item) && !cJSON_IsNumber(item)) return wrong(w, field, item, ints ? "a list of integers" : "a list of numbers");
+    if (!cJSON_IsArray(item) && !cJSON_IsNumber(item))
+        return wrong(w, field, item, ints ? "a list of integers" : "a list of numbers");
     for (; at; at = cJSON_IsArray(item) ? at->next : NULL, n++) {
         if (n == CONFIG_LIST) return wrong(w, field, item, "at most 16 items");
         if (ints ? put_int(w, field, at, &ints->v[n]) : put_num(w, field, at, &nums->v[n])) return -1;
     }
     *(ints ? &ints->n : &nums->n) = n;
     for (; n < CONFIG_LIST; n++) { /* structs of equal settings are equal bytes */
-        if (ints) ints->v[n] = 0;
-        else nums->v[n] = 0;
+        if (ints)
+            ints->v[n] = 0;
+        else
+            nums->v[n] = 0;
     }
     return 0;
 }
@@ -100,13 +106,16 @@ static int put_choice(walk_t *w, const config_field_t *field, const cJSON *item,
 static int put_value(walk_t *w, const config_field_t *field, const cJSON *item) {
     void *out = w->out + field->offset;
     switch (field->kind) {
-    case CF_INT: return put_int(w, field, item, out);
-    case CF_NUM: return put_num(w, field, item, out);
+    case CF_INT:
+        return put_int(w, field, item, out);
+    case CF_NUM:
+        return put_num(w, field, item, out);
     case CF_BOOL:
         if (!cJSON_IsBool(item)) return wrong(w, field, item, "true or false");
         *(bool *)out = cJSON_IsTrue(item);
         return 0;
-    case CF_CHOICE: return put_choice(w, field, item, out);
+    case CF_CHOICE:
+        return put_choice(w, field, item, out);
     case CF_STR:
         if (!cJSON_IsString(item)) return wrong(w, field, item, "a string");
         if (strlen(item->valuestring) >= STR_SIZE) return wrong(w, field, item, "at most 63 bytes");
@@ -114,7 +123,8 @@ static int put_value(walk_t *w, const config_field_t *field, const cJSON *item) 
         memcpy(out, item->valuestring, strlen(item->valuestring));
         return 0;
     case CF_INTS:
-    case CF_NUMS: return put_list(w, field, item, out);
+    case CF_NUMS:
+        return put_list(w, field, item, out);
     }
     BUG("key '%s': kind %d", field->key, (int)field->kind);
 }
@@ -136,51 +146,33 @@ static bool is_group(const config_field_t *table, const char *key) {
     return false;
 }
 
-/* The nearest key: by spelling, else the one whose last part is the whole word ("lr" -> "optim.lr"). */
-static const char *nearest_key(const config_field_t *table, const char *key) {
-    const char *names[MAX_KEYS];
-    char group[MAX_KEYS][24]; /* "optim": names of groups are suggested too */
+/* The nearest key or group: by spelling, else a key whose last part is the same word ("lr" -> "optim.lr"). */
+static bool nearest_key(const config_field_t *table, const char *key, char out[MAX_KEY]) {
+    const char *names[2 * MAX_KEYS];
+    char group[MAX_KEYS][32];
     size_t n = 0, groups = 0;
-    for (const config_field_t *f = table; f->key && n < MAX_KEYS / 2; f++) {
+    for (const config_field_t *f = table; f->key && groups < MAX_KEYS; f++) {
         names[n++] = f->key;
-        size_t len = strcspn(f->key, ".");
-        if (!f->key[len] || len >= sizeof group[0]) continue;
-        snprintf(group[groups], sizeof group[0], "%.*s", (int)len, f->key);
+        if (!strchr(f->key, '.')) continue;
+        snprintf(group[groups], sizeof group[0], "%.*s", (int)strcspn(f->key, "."), f->key);
         names[n++] = group[groups++];
     }
-    const char *near = cli_nearest(key, names, n);
-    if (near) {
-        const config_field_t *f = find_field(table, near);
-        if (f) return f->key;
-        for (f = table; f->key; f++) { /* `near` may point into this frame: answer with the table's own text */
-            if (is_group(f, near)) return f->key;
-        }
-    }
-    const char *tail = strrchr(key, '.');
+    const char *near = cli_nearest(key, names, n), *tail = strrchr(key, '.');
     tail = tail ? tail + 1 : key;
-    for (const config_field_t *f = table; f->key; f++) {
+    for (const config_field_t *f = table; !near && f->key; f++) {
         const char *last = strrchr(f->key, '.');
-        if (strcmp(last ? last + 1 : f->key, tail) == 0) return f->key;
+        if (last && strcmp(last + 1, tail) == 0) near = f->key;
     }
-    return NULL;
+    if (near) snprintf(out, MAX_KEY, "%s", near);
+    return near != NULL;
 }
 
 static int unknown(walk_t *w, const char *key, const cJSON *item) {
-    const char *near = nearest_key(w->table, key);
+    char near[MAX_KEY];
     w->fault = item;
     w->fault_is_key = true;
-    if (!near) return reason_set(w->why, "unknown key '%s' (see --help-config)", key);
-    /* "optm" is near the group "optim": name as many parts as were asked for. */
-    size_t parts = 1, len = 0;
-    for (const char *c = key; *c; c++) parts += *c == '.';
-    if (find_field(w->table, near) && strrchr(near, '.') && parts == 1) {
-        size_t head = strcspn(near, ".");
-        char *group = xasprintf("%.*s", (int)head, near);
-        const char *one[] = {group};
-        if (cli_nearest(key, one, 1)) len = head;
-        free(group);
-    }
-    return reason_set(w->why, "unknown key '%s' (did you mean '%.*s'?)", key, len ? (int)len : MAX_KEY, near);
+    if (nearest_key(w->table, key, near)) return reason_set(w->why, "unknown key '%s' (did you mean '%s'?)", key, near);
+    return reason_set(w->why, "unknown key '%s' (see --help-config)", key);
 }
 
 static int walk_object(walk_t *w, const cJSON *object, const char *prefix);
@@ -286,9 +278,15 @@ static void print_value(FILE *f, const config_field_t *field, const void *in) {
     const void *at = (const char *)in + field->offset;
     char buf[40];
     switch (field->kind) {
-    case CF_INT: fprintf(f, "%lld", (long long)*(const int64_t *)at); return;
-    case CF_NUM: fputs(json_double(buf, *(const double *)at), f); return;
-    case CF_BOOL: fputs(*(const bool *)at ? "true" : "false", f); return;
+    case CF_INT:
+        fprintf(f, "%lld", (long long)*(const int64_t *)at);
+        return;
+    case CF_NUM:
+        fputs(json_double(buf, *(const double *)at), f);
+        return;
+    case CF_BOOL:
+        fputs(*(const bool *)at ? "true" : "false", f);
+        return;
     case CF_CHOICE: {
         const char *choice = field->choices;
         for (int i = *(const int *)at; i > 0; i--) choice += strcspn(choice, "|") + 1;
@@ -311,8 +309,10 @@ static void print_value(FILE *f, const config_field_t *field, const void *in) {
         fputc('[', f);
         for (int i = 0; i < n; i++) {
             if (i) fputs(", ", f);
-            if (whole) fprintf(f, "%lld", (long long)ints->v[i]);
-            else fputs(json_double(buf, nums->v[i]), f);
+            if (whole)
+                fprintf(f, "%lld", (long long)ints->v[i]);
+            else
+                fputs(json_double(buf, nums->v[i]), f);
         }
         fputc(']', f);
     }
@@ -320,7 +320,8 @@ static void print_value(FILE *f, const config_field_t *field, const void *in) {
 }
 
 /* Fields whose keys begin with the first `len` bytes of `prefix`; a group stands where its first field stands. */
-static void print_level(FILE *f, const config_field_t *table, const void *in, const char *prefix, size_t len, int depth) {
+static void print_level(FILE *f, const config_field_t *table, const void *in, const char *prefix, size_t len,
+                        int depth) {
     const char *separator = "";
     fputs("{", f);
     for (const config_field_t *field = table; field->key; field++) {
@@ -328,11 +329,14 @@ static void print_level(FILE *f, const config_field_t *table, const void *in, co
         const char *rest = field->key + len, *dot = strchr(rest, '.');
         size_t part = dot ? (size_t)(dot - rest) + 1 : strlen(rest);
         bool earlier = false;
-        for (const config_field_t *e = table; dot && e < field; e++) earlier |= strncmp(e->key, field->key, len + part) == 0;
+        for (const config_field_t *e = table; dot && e < field; e++)
+            earlier |= strncmp(e->key, field->key, len + part) == 0;
         if (earlier) continue;
         fprintf(f, "%s\n%*s\"%.*s\": ", separator, 2 * depth + 2, "", (int)(dot ? part - 1 : part), rest);
-        if (dot) print_level(f, table, in, field->key, len + part, depth + 1);
-        else print_value(f, field, in);
+        if (dot)
+            print_level(f, table, in, field->key, len + part, depth + 1);
+        else
+            print_value(f, field, in);
         separator = ",";
     }
     fprintf(f, "\n%*s}", 2 * depth, "");
@@ -356,7 +360,8 @@ void config_help(const config_field_t *table) {
         if (table->kind == CF_CHOICE) printf(" [%s]", table->choices);
         if (table->min != 0 || table->max != 0) {
             bool above = isfinite(table->max), below = isfinite(table->min);
-            printf(" [%s%s%s]", below ? json_double(low, table->min) : "", above ? " to " : " up", above ? json_double(high, table->max) : "");
+            printf(" [%s%s%s]", below ? json_double(low, table->min) : "", above ? " to " : " up",
+                   above ? json_double(high, table->max) : "");
         }
         putchar('\n');
     }

@@ -1,7 +1,7 @@
 /* config.h - configuration: a table of fields binds dotted keys to the members of a struct.
  *
- * Precedence: default < --config file < --set key=value < flag. Unknown keys, wrong types and values out of range are exit 2 with
- * line:column (files) and the nearest key.
+ * Precedence: default < --config file < --set key=value < flag. Unknown keys, wrong types and values out of range are
+ * exit 2 with line:column (files) and the nearest key.
  */
 #ifndef IO_CONFIG_H
 #define IO_CONFIG_H
@@ -39,7 +39,7 @@ typedef struct {
     const char *key; /* "optim.lr" */
     config_kind_t kind;
     size_t offset;
-    const char *preset; /* default as JSON text: "0.001", "\"cosine\"", "[16,16,32,64]" */
+    const char *preset;  /* default as JSON text: "0.001", "\"cosine\"", "[16,16,32,64]" */
     const char *choices; /* CF_CHOICE */
     double min, max;     /* CF_INT, CF_NUM and list items; both 0 = no limit */
     int flags;
@@ -58,7 +58,8 @@ int config_json(const config_field_t *table, void *out, const cJSON *object, rea
 char *config_print(const config_field_t *table, const void *in);
 /* --help-config: every key, default, meaning to stdout. */
 void config_help(const config_field_t *table);
-/* The first keys that differ between a and b, "key: 1 vs 2" lines, among fields with all of `flags`; returns the number. */
+/* The first keys that differ between a and b, "key: 1 vs 2" lines, among fields with all of `flags`; returns the
+ * number. */
 size_t config_diff(const config_field_t *table, const void *a, const void *b, int flags, char *text, size_t size);
 
 #endif

@@ -1,18 +1,18 @@
 /* fs.c - files that appear whole or not at all.
  *
- * Owns the temporary's name (".NAME.tmp" beside the file: fixed, so that the debris of a killed run is overwritten by the next one) and
- * the order temporary, fsync, rename, fsync of the folder. A lock on the temporary keeps two writers of one file apart. Devices and
- * pipes (/dev/null, /dev/stdout) are written in place: there is nothing to rename over.
+ * Owns the temporary's name (".NAME.tmp" beside the file: fixed, so that the debris of a killed run is overwritten by
+ * the next one) and the order temporary, fsync, rename, fsync of the folder. A lock on the temporary keeps two writers
+ * of one file apart. Devices and pipes (/dev/null, /dev/stdout) are written in place: there is nothing to rename over.
  */
 #include "common/io/fs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <dirent.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -27,7 +27,8 @@ int fs_read(const char *path, size_t max, uint8_t **data, size_t *size, reason_t
     uint8_t *buf = NULL;
     if (fstat(fd, &st) == 0 && st.st_size > 0) { /* a hint only: pipes have no size, and files grow */
         if (max && (uintmax_t)st.st_size > max) {
-            rc = reason_set(why, "cannot read '%s': %jd bytes, more than the limit of %zu", path, (intmax_t)st.st_size, max);
+            rc = reason_set(why, "cannot read '%s': %jd bytes, more than the limit of %zu", path, (intmax_t)st.st_size,
+                            max);
         } else if (S_ISREG(st.st_mode)) {
             cap = (size_t)st.st_size + 2; /* NUL, and one byte to see the end without growing */
             buf = xmalloc(cap);
@@ -95,7 +96,8 @@ static int open_temporary(const char *path, const char *temporary, reason_t *why
         if (same && S_ISREG(a.st_mode) && ftruncate(fd, 0) == 0) return fd;
         int error = errno;
         close(fd);
-        if (same) return reason_set(why, "cannot create '%s': %s", path, S_ISREG(a.st_mode) ? strerror(error) : "not a file");
+        if (same)
+            return reason_set(why, "cannot create '%s': %s", path, S_ISREG(a.st_mode) ? strerror(error) : "not a file");
         /* else it was renamed by its writer between our open and our lock */
     }
 }
@@ -114,8 +116,10 @@ int fs_writer_open(fs_writer_t *w, const char *path, reason_t *why) {
     } else {
         char *temporary = temporary_of(path);
         fd = open_temporary(path, temporary, why);
-        if (fd < 0) free(temporary); /* not ours to remove */
-        else w->temporary = temporary;
+        if (fd < 0)
+            free(temporary); /* not ours to remove */
+        else
+            w->temporary = temporary;
     }
     if (fd >= 0 && !(w->file = fdopen(fd, "wb"))) {
         reason_set(why, "cannot open '%s': %s", path, strerror(errno));
@@ -131,7 +135,8 @@ static bool sync_fd(int fd) {
     return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
 }
 
-/* The file stays open until it is published: its lock keeps others off the temporary, and every error of a disk has shown by now. */
+/* The file stays open until it is published: its lock keeps others off the temporary, and every error of a disk has
+ * shown by now. */
 int fs_writer_finish(fs_writer_t *w, reason_t *why) {
     if (!w->file) BUG("fs_writer_finish: not open");
     bool earlier = ferror(w->file); /* its errno is gone */
@@ -193,7 +198,8 @@ bool fs_dir_empty(const char *path) {
     DIR *dir = opendir(path);
     if (!dir) return !fs_exists(path);
     bool empty = true;
-    for (struct dirent *e; empty && (e = readdir(dir));) empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    for (struct dirent *e; empty && (e = readdir(dir));)
+        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
     closedir(dir);
     return empty;
 }
@@ -236,8 +242,10 @@ bool fs_same(const char *a, const char *b) {
 
 void fs_done_clear(const char *dir) {
     char *path = fs_join(dir, "done");
-    if (unlink(path) == 0) fs_sync_dir(dir, NULL);
-    else if (errno != ENOENT && errno != ENOTDIR) die_errno(RC_RUNTIME, "cannot remove '%s'", path);
+    if (unlink(path) == 0)
+        fs_sync_dir(dir, NULL);
+    else if (errno != ENOENT && errno != ENOTDIR)
+        die_errno(RC_RUNTIME, "cannot remove '%s'", path);
     free(path);
 }
 

@@ -10,12 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* No sane picture within the pixel limits is larger; keeps a mistaken path to a disk image from filling the memory. */
-enum { FILE_MAX = 1 << 30 };
+image_opts_t image_opts_default(void) {
+    return (image_opts_t){.background = {255, 255, 255}};
+}
 
-image_opts_t image_opts_default(void) { return (image_opts_t){.background = {255, 255, 255}}; }
-
-uint64_t image_max_pixels(const image_opts_t *o) { return o && o->max_pixels ? o->max_pixels : 100000000; }
+uint64_t image_max_pixels(const image_opts_t *o) {
+    return o && o->max_pixels ? o->max_pixels : 100000000;
+}
 
 image_status_t image_check_size(uint64_t w, uint64_t h, const image_opts_t *o, reason_t *why) {
     uint64_t max = image_max_pixels(o);
@@ -78,10 +79,15 @@ image_status_t image_decode(image_t *out, const uint8_t *bytes, size_t size, con
     if (!o) o = &standard;
     if (!size) return (image_status_t)reason_set(why, "empty file");
     switch (image_sniff(bytes, size, &name)) {
-    case FORMAT_PNG: return image_decode_png(out, bytes, size, o, why);
-    case FORMAT_JPEG: return image_decode_jpeg(out, bytes, size, o, why);
-    case FORMAT_OTHER: reason_set(why, "unsupported format: %s", name); return IMAGE_UNSUPPORTED;
-    default: return (image_status_t)reason_set(why, "neither PNG nor JPEG");
+    case FORMAT_PNG:
+        return image_decode_png(out, bytes, size, o, why);
+    case FORMAT_JPEG:
+        return image_decode_jpeg(out, bytes, size, o, why);
+    case FORMAT_OTHER:
+        reason_set(why, "unsupported format: %s", name);
+        return IMAGE_UNSUPPORTED;
+    default:
+        return (image_status_t)reason_set(why, "neither PNG nor JPEG");
     }
 }
 
@@ -89,7 +95,7 @@ image_status_t image_read(image_t *out, const char *path, const image_opts_t *o,
     uint8_t *bytes;
     size_t size;
     *out = (image_t){0};
-    if (fs_read(path, FILE_MAX, &bytes, &size, why)) return IMAGE_BAD;
+    if (fs_read(path, IMAGE_FILE_MAX, &bytes, &size, why)) return IMAGE_BAD;
     image_status_t status = image_decode(out, bytes, size, o, why);
     free(bytes);
     return status;
@@ -97,7 +103,8 @@ image_status_t image_read(image_t *out, const char *path, const image_opts_t *o,
 
 image_t image_new(size_t w, size_t h) {
     size_t bytes;
-    if (__builtin_mul_overflow(w, h, &bytes) || __builtin_mul_overflow(bytes, 3, &bytes)) BUG("an image of %zu x %zu", w, h);
+    if (__builtin_mul_overflow(w, h, &bytes) || __builtin_mul_overflow(bytes, 3, &bytes))
+        BUG("an image of %zu x %zu", w, h);
     return (image_t){w, h, xmalloc(bytes)};
 }
 

@@ -1,7 +1,8 @@
 /* image.h - pictures: decode PNG and JPEG (by magic bytes), encode PNG, resize, crop, pad, contact sheets.
  *
- * An image is 8-bit RGB, row-major, top row first. Decoding expands palette, gray, 16 bit (v/257 rounded), composites alpha over
- * `background`, handles Adam7, takes the first frame of an APNG. Nothing partially decoded comes out: any defect is -1 with a reason.
+ * An image is 8-bit RGB, row-major, top row first. Decoding expands palette, gray, 16 bit (v/257 rounded), composites
+ * alpha over `background`, handles Adam7, takes the first frame of an APNG. Nothing partially decoded comes out: any
+ * defect is -1 with a reason.
  */
 #ifndef IO_IMAGE_H
 #define IO_IMAGE_H

@@ -10,6 +10,9 @@ enum { IMAGE_SNIFF = 512 }; /* bytes that are enough to tell */
 /* FORMAT_OTHER: a picture that we do not read; *name says which ("WebP"). FORMAT_NONE: no picture that we know. */
 image_format_t image_sniff(const uint8_t *bytes, size_t size, const char **name);
 
+/* No sane picture within the pixel limits is larger: keeps a mistaken path to a disk image from filling the memory. */
+enum { IMAGE_FILE_MAX = 1 << 30 };
+
 /* The picture's size against the options' limit, to be asked before anything is allocated: IMAGE_OK or IMAGE_BAD. */
 image_status_t image_check_size(uint64_t w, uint64_t h, const image_opts_t *o, reason_t *why);
 uint64_t image_max_pixels(const image_opts_t *o);

@@ -1,5 +1,5 @@
-/* image_jpeg.c - JPEG through libjpeg-turbo: any warning is damage unless the caller is lenient; what would give wrong colors
- * (CMYK, YCCK, unknown components) is refused as unsupported, as are arithmetic coding, 12 bits and lossless.
+/* image_jpeg.c - JPEG through libjpeg-turbo: any warning is damage unless the caller is lenient; what would give wrong
+ * colors (CMYK, YCCK, unknown components) is refused as unsupported, as are arithmetic coding, 12 bits and lossless.
  *
  * Errors leave by longjmp; what must be released lives in one struct outside the frame that jumps.
  */
@@ -24,6 +24,7 @@ typedef struct {
     image_t image;
     image_status_t status;
     bool lenient;
+    int orientation;
     char said[JMSG_LENGTH_MAX];
 } jreader_t;
 
@@ -61,9 +62,12 @@ static void on_progress(j_common_ptr j) {
     leave(r, IMAGE_BAD);
 }
 
-static unsigned tiff16(const uint8_t *p, bool big) { return big ? p[0] << 8 | p[1] : p[1] << 8 | p[0]; }
+static unsigned tiff16(const uint8_t *p, bool big) {
+    return big ? p[0] << 8 | p[1] : p[1] << 8 | p[0];
+}
 static size_t tiff32(const uint8_t *p, bool big) {
-    return big ? (size_t)tiff16(p, true) << 16 | tiff16(p + 2, true) : (size_t)tiff16(p + 2, false) << 16 | tiff16(p, false);
+    return big ? (size_t)tiff16(p, true) << 16 | tiff16(p + 2, true)
+               : (size_t)tiff16(p + 2, false) << 16 | tiff16(p, false);
 }
 
 /* Tag 0x0112 of the first directory of an EXIF block, 1 when there is none or it makes no sense. */
@@ -85,9 +89,10 @@ static int exif_orientation(const uint8_t *p, size_t n) {
     return 1;
 }
 
-static int orientation(const jreader_t *r) {
-    for (jpeg_saved_marker_ptr m = r->j.marker_list; m; m = m->next)
-        if (m->data_length >= 6 && memcmp(m->data, "Exif\0\0", 6) == 0) return exif_orientation(m->data, m->data_length);
+static int find_orientation(const struct jpeg_decompress_struct *j) {
+    for (jpeg_saved_marker_ptr m = j->marker_list; m; m = m->next)
+        if (m->data_length >= 6 && memcmp(m->data, "Exif\0\0", 6) == 0)
+            return exif_orientation(m->data, m->data_length);
     return 1;
 }
 
@@ -97,10 +102,13 @@ static const char *unsupported(const struct jpeg_decompress_struct *j) {
     switch (j->jpeg_color_space) {
     case JCS_GRAYSCALE:
     case JCS_RGB:
-    case JCS_YCbCr: return NULL;
+    case JCS_YCbCr:
+        return NULL;
     case JCS_CMYK:
-    case JCS_YCCK: return "CMYK";
-    default: return "unknown color space";
+    case JCS_YCCK:
+        return "CMYK";
+    default:
+        return "unknown color space";
     }
 }
 
@@ -122,6 +130,7 @@ static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const imag
         r->status = IMAGE_BAD;
         return;
     }
+    r->orientation = find_orientation(j); /* now: the markers do not outlive jpeg_finish_decompress */
     j->out_color_space = JCS_RGB;
     j->dct_method = JDCT_ISLOW;
     jpeg_start_decompress(j);
@@ -134,7 +143,17 @@ static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const imag
     r->status = IMAGE_OK;
 }
 
-image_status_t image_decode_jpeg(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
+/* The frame that libjpeg jumps to: all that changes is behind r, so nothing of it is lost. */
+static void guarded_read(jreader_t *r, const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
+    if (setjmp(r->jump) == 0) {
+        read_all(r, bytes, size, o, why);
+        return;
+    }
+    reason_set(why, "%s JPEG: %s", r->status == IMAGE_BAD ? "damaged" : "unsupported", r->said);
+}
+
+image_status_t image_decode_jpeg(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o,
+                                 reason_t *why) {
     jreader_t r = {.lenient = o->lenient};
     r.j.err = jpeg_std_error(&r.err);
     r.j.client_data = &r;
@@ -142,11 +161,8 @@ image_status_t image_decode_jpeg(image_t *out, const uint8_t *bytes, size_t size
     r.err.emit_message = on_message;
     r.err.output_message = on_output;
     r.progress.progress_monitor = on_progress;
-    if (setjmp(r.jump) == 0)
-        read_all(&r, bytes, size, o, why);
-    else
-        reason_set(why, "%s JPEG: %s", r.status == IMAGE_BAD ? "damaged" : "unsupported", r.said);
-    if (r.status == IMAGE_OK && !o->no_exif) image_orient(&r.image, orientation(&r));
+    guarded_read(&r, bytes, size, o, why);
+    if (r.status == IMAGE_OK) image_orient(&r.image, r.orientation);
     jpeg_destroy_decompress(&r.j);
     if (r.status)
         image_release(&r.image);

@@ -55,7 +55,8 @@ image_t image_sheet(const image_t *im, size_t n, size_t columns, size_t gap) {
 
 void image_orient(image_t *im, int orientation) {
     if (orientation <= 1 || orientation > 8) return;
-    /* EXIF 2.3, tag 0x0112: 5..8 exchange the sides. Bits: does x (y) of the stored picture run backwards along the shown axis it maps to? */
+    /* EXIF 2.3, tag 0x0112: 5..8 exchange the sides. Bits: does x (y) of the stored picture run backwards along the
+     * shown axis it maps to? */
     static const struct {
         bool exchange, flip_x, flip_y;
     } rule[9] = {[2] = {0, 1, 0}, [3] = {0, 1, 1}, [4] = {0, 0, 1}, [5] = {1, 0, 0},

@@ -1,7 +1,9 @@
-/* image_png.c - PNG through libpng: decoding that accepts no defect, encoding that gives the same bytes for the same picture.
+/* image_png.c - PNG through libpng: decoding that accepts no defect, encoding that gives the same bytes for the same
+ * picture.
  *
- * libpng reports by longjmp. Everything that must be released lives in one struct outside the frame that jumps, so that no path leaks.
- * Values are taken as they are: sRGB, gAMA, iCCP and all texts are skipped unread (their CRC is still checked).
+ * libpng reports by longjmp. Everything that must be released lives in one struct outside the frame that jumps, so that
+ * no path leaks. Values are taken as they are: sRGB, gAMA, iCCP and all texts are skipped unread (their CRC is still
+ * checked).
  */
 #include "common/io/fs.h"
 #include "common/io/image_codec.h"
@@ -44,7 +46,8 @@ static void configure(reader_t *r, const image_opts_t *o) {
     png_set_chunk_cache_max(r->png, 100);
     png_set_chunk_malloc_max(r->png, 1 << 20);
     png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
-    /* -1: every ancillary chunk but tRNS. What stays is the picture, so even libpng's "benign" errors are defects of it. */
+    /* -1: every ancillary chunk but tRNS. What stays is the picture, so even libpng's "benign" errors are defects of
+     * it. */
     png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_set_benign_errors(r->png, 0);
 }
@@ -136,22 +139,26 @@ static image_status_t read_all(reader_t *r, const image_opts_t *o, reason_t *why
 /* An IHDR beyond the limits fails in libpng as "invalid IHDR data": say it in our words, before libpng sees it. */
 static image_status_t check_header(const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
     uint64_t side[2] = {0, 0};
-    if (size < 24 || memcmp(bytes + 12, "IHDR", 4) != 0) return (image_status_t)reason_set(why, "damaged PNG: no header");
+    if (size < 24 || memcmp(bytes + 12, "IHDR", 4) != 0)
+        return (image_status_t)reason_set(why, "damaged PNG: no header");
     for (int i = 0; i < 8; i++) side[i / 4] = side[i / 4] << 8 | bytes[16 + i];
     return image_check_size(side[0], side[1], o, why);
+}
+
+/* The frame that libpng jumps to: all that changes is behind r, so nothing of it is lost. */
+static image_status_t guarded_read(reader_t *r, const image_opts_t *o, reason_t *why) {
+    if (setjmp(png_jmpbuf(r->png)) == 0) return read_all(r, o, why);
+    reason_set(why, "damaged PNG: %s", r->said);
+    return IMAGE_BAD;
 }
 
 image_status_t image_decode_png(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
     reader_t r = {.bytes = bytes, .size = size};
     if (check_header(bytes, size, o, why)) return IMAGE_BAD;
-    image_status_t status = IMAGE_BAD;
     r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
-    if (!r.png) return (image_status_t)reason_set(why, "libpng: cannot start");
-    r.info = png_create_info_struct(r.png);
-    if (r.info && setjmp(png_jmpbuf(r.png)) == 0)
-        status = read_all(&r, o, why);
-    else
-        reason_set(why, "damaged PNG: %s", r.said);
+    r.info = r.png ? png_create_info_struct(r.png) : NULL;
+    if (!r.info) die(RC_RUNTIME, "out of memory (for libpng)");
+    image_status_t status = guarded_read(&r, o, why);
     png_destroy_read_struct(&r.png, &r.info, NULL);
     free(r.canvas);
     if (status)
@@ -182,7 +189,8 @@ static void on_write(png_structp png, png_bytep from, size_t n) {
 
 static void on_flush(png_structp png) {}
 
-static void write_all(png_structp png, png_infop info, writer_t *w, const image_t *im) {
+static int guarded_write(png_structp png, png_infop info, writer_t *w, const image_t *im) {
+    if (setjmp(png_jmpbuf(png))) return -1;
     png_set_write_fn(png, w, on_write, on_flush);
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     png_set_IHDR(png, info, (png_uint_32)im->w, (png_uint_32)im->h, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
@@ -190,6 +198,7 @@ static void write_all(png_structp png, png_infop info, writer_t *w, const image_
     png_write_info(png, info);
     for (size_t y = 0; y < im->h; y++) png_write_row(png, im->rgb + 3 * im->w * y);
     png_write_end(png, NULL);
+    return 0;
 }
 
 int image_encode_png(const image_t *im, uint8_t **bytes, size_t *size, reason_t *why) {
@@ -198,14 +207,10 @@ int image_encode_png(const image_t *im, uint8_t **bytes, size_t *size, reason_t 
         return reason_set(why, "no PNG can be %zu x %zu", im->w, im->h);
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &w, on_write_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
-    if (!info) {
-        png_destroy_write_struct(&png, NULL);
-        return reason_set(why, "libpng: cannot start");
-    }
-    bool ok = setjmp(png_jmpbuf(png)) == 0;
-    if (ok) write_all(png, info, &w, im);
+    if (!info) die(RC_RUNTIME, "out of memory (for libpng)");
+    int rc = guarded_write(png, info, &w, im);
     png_destroy_write_struct(&png, &info);
-    if (!ok) {
+    if (rc) {
         free(w.bytes);
         return reason_set(why, "cannot write a PNG: %s", w.said);
     }
@@ -215,8 +220,8 @@ int image_encode_png(const image_t *im, uint8_t **bytes, size_t *size, reason_t 
 }
 
 int image_write_png(const image_t *im, const char *path, reason_t *why) {
-    uint8_t *bytes;
-    size_t size;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
     if (image_encode_png(im, &bytes, &size, why)) return -1;
     int rc = fs_write(path, bytes, size, why);
     free(bytes);

@@ -1,7 +1,9 @@
-/* image_resize.c - resampling with an antialiased triangle filter, separable, in integers: the same bytes on every machine.
+/* image_resize.c - resampling with an antialiased triangle filter, separable, in integers: the same bytes on every
+ * machine.
  *
- * Along an axis, output i of n looks at the source around (i + 1/2) * source / n, with a triangle of half-width max(1, source / n). Weights
- * are 16-bit fixed point and add up to exactly 1, so a flat picture stays flat. Between the two passes 8 fractional bits are kept.
+ * Along an axis, output i of n looks at the source around (i + 1/2) * source / n, with a triangle of half-width max(1,
+ * source / n). Weights are 16-bit fixed point and add up to exactly 1, so a flat picture stays flat. Between the two
+ * passes 8 fractional bits are kept.
  */
 #include "common/io/image.h"
 
@@ -11,7 +13,8 @@
 
 enum { ONE = 1 << 16 };
 
-/* Weights of outputs first .. first+n-1: output k sums weight[at[k] + j] * source[start[k] + j], j < at[k + 1] - at[k]. */
+/* Weights of outputs first .. first+n-1: output k sums weight[at[k] + j] * source[start[k] + j], j < at[k + 1] - at[k].
+ */
 typedef struct {
     size_t n, *start, *at;
     uint32_t *weight;
@@ -39,7 +42,8 @@ static axis_t axis_new(size_t source, size_t full, size_t first, size_t n) {
     double ratio = (double)source / (double)full, half = ratio > 1 ? ratio : 1;
     size_t most = (size_t)(2 * half) + 3;
     if (most > source) most = source;
-    axis_t a = {n, xmalloc((n + 1) * sizeof(size_t)), xmalloc((n + 1) * sizeof(size_t)), xmalloc((n * most + 1) * sizeof(uint32_t))};
+    axis_t a = {n, xmalloc((n + 1) * sizeof(size_t)), xmalloc((n + 1) * sizeof(size_t)),
+                xmalloc((n * most + 1) * sizeof(uint32_t))};
     double *w = xmalloc(most * sizeof *w);
     a.at[0] = 0;
     for (size_t k = 0; k < n; k++) {

@@ -1,13 +1,15 @@
-/* image_source.h - pictures by number, whatever holds them: a folder of PNG and JPEG files of any depth, or the frames of a Minari
- * dataset folder. One interface, random access, thread-safe reads.
+/* image_source.h - pictures by number, whatever holds them: a folder of PNG and JPEG files of any depth, or the frames
+ * of a Minari dataset folder. One interface, random access, thread-safe reads.
  *
- * Items are in a fixed order (byte-wise by relative path; episode and step numbers). An item's group is what must not be split between
- * training and held-out data: the file for folders, the episode for datasets, or by `split_by`.
+ * Items are in a fixed order (byte-wise by relative path; episode and step numbers). An item's group is what must not
+ * be split between training and held-out data: the file for folders, the episode for datasets, or by `split_by`.
  */
 #ifndef IO_IMAGE_SOURCE_H
 #define IO_IMAGE_SOURCE_H
 
+#include "common/io/bad_items.h"
 #include "common/io/image.h"
+#include "common/io/split.h"
 
 typedef struct image_source image_source_t;
 
@@ -18,9 +20,9 @@ typedef struct {
     size_t images, other_files, unsupported, hidden, links_dangling, unreadable;
 } source_counts_t;
 
-/* `spec` is a path. die()s: RC_USAGE when missing or neither folder nor dataset, RC_DATA "no images found under 'X' (looked for .png .jpg
- * .jpeg)" with counts when nothing is in it. Folders: regular files by magic bytes, hidden files, __MACOSX and Thumbs.db skipped, each
- * (device, inode) directory once, never a FIFO or device. */
+/* `spec` is a path. die()s: RC_USAGE when missing or neither folder nor dataset, RC_DATA "no images found under 'X'
+ * (looked for .png .jpg .jpeg)" with counts when nothing is in it. Folders: regular files by magic bytes, hidden files,
+ * __MACOSX and Thumbs.db skipped, each (device, inode) directory once, never a FIFO or device. */
 image_source_t *image_source_open(const char *spec);
 void image_source_close(image_source_t *s);
 size_t image_source_count(const image_source_t *s);
@@ -28,30 +30,13 @@ const char *image_source_name(const image_source_t *s); /* the spec */
 const source_counts_t *image_source_counts(const image_source_t *s);
 /* Item key: relative path ("a/x.png"), or "episode_3/17". Bytes, any content. */
 const char *image_source_key(const image_source_t *s, size_t i);
-/* Group of an item under a rule: written to buf. A name's group drops the extension and a trailing "_<digits>" or "-<digits>" crop
- * number, so that crops of one photograph stay together; SPLIT_FOLDER takes the first directory; datasets always the episode. */
+/* Group of an item under a rule: written to buf. A name's group drops the extension and a trailing "_<digits>" or
+ * "-<digits>" crop number, so that crops of one photograph stay together; SPLIT_FOLDER takes the first directory,
+ * SPLIT_EPISODE the whole one (a file directly in the root: by name); datasets always take the episode. */
 const char *image_source_group(const image_source_t *s, size_t i, split_by_t by, char buf[512]);
 /* Decodes item i (thread-safe). */
 image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out, const image_opts_t *o, reason_t *why);
 /* XXH64 over keys and sizes: a resume refuses another data set. */
 uint64_t image_source_manifest(const image_source_t *s);
-
-/* "SRC=W" splits at the last '=' when a number follows and the whole is no existing path. Returns the weight (default 1), path malloc'ed. */
-double source_spec_split(const char *spec, char **path);
-
-/* The split rule of every dataset: held out iff XXH64(group) % 1000 < 1000 * holdout. */
-bool split_held_out(const char *group, double holdout);
-
-/* Bad items: counts per reason, names each once (20 lines, then a summary), and decides when there are too many.
- * Thread-safe. */
-typedef struct bad_items bad_items_t;
-bad_items_t *bad_items_new(double max_bad); /* fraction, default 0.01 */
-void bad_items_add(bad_items_t *b, const char *source, const char *key, const char *reason, bool unsupported);
-size_t bad_items_count(const bad_items_t *b);
-/* die(RC_DATA) when more than max_bad of `total` items are bad. Unsupported formats count apart and never fail a run by themselves unless
- * nothing else is left. */
-void bad_items_check(const bad_items_t *b, size_t total);
-void bad_items_summary(const bad_items_t *b);
-void bad_items_free(bad_items_t *b);
 
 #endif

@@ -1,12 +1,14 @@
 /* json.c - cJSON behind the checks it leaves to its callers.
  *
- * Owns a scanner of strict JSON (RFC 8259) that runs over the raw text first: UTF-8, escapes, number grammar and range, depth, duplicate
- * keys, trailing bytes. What it passes goes to cJSON. The scanner also remembers which numbers were written as exact integers, since
- * cJSON keeps a double only; that fact travels in a bit of `type` which cJSON does not use.
+ * Owns a scanner of strict JSON (RFC 8259) that runs over the raw text first: UTF-8, escapes, number grammar and range,
+ * depth, duplicate keys, trailing bytes. What it passes goes to cJSON. The scanner also remembers which numbers were
+ * written as exact integers, since cJSON keeps a double only; that fact travels in a bit of `type` which cJSON does not
+ * use.
  */
 #include "common/io/json.h"
 
 #include "common/io/fs.h"
+#include "common/io/utf8.h"
 
 #include <errno.h>
 #include <math.h>
@@ -75,8 +77,10 @@ static int bad(const scan_t *s, size_t at, const char *fmt, ...) {
 static const char *here(const scan_t *s, char buf[24]) {
     if (s->at >= s->size) return "end of text";
     unsigned char c = (unsigned char)s->text[s->at];
-    if (c > 0x20 && c < 0x7f) snprintf(buf, 24, "'%c'", c);
-    else snprintf(buf, 24, "byte 0x%02x", c);
+    if (c > 0x20 && c < 0x7f)
+        snprintf(buf, 24, "'%c'", c);
+    else
+        snprintf(buf, 24, "byte 0x%02x", c);
     return buf;
 }
 
@@ -110,38 +114,10 @@ static int skip_space(scan_t *s) {
     return 0;
 }
 
-/* Length of the UTF-8 character at p (n bytes left), 0 when malformed (overlong, surrogate, beyond U+10FFFF). */
-static size_t utf8_length(const unsigned char *p, size_t n) {
-    if (p[0] < 0x80) return 1;
-    size_t len = p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
-    if (p[0] < 0xC2 || p[0] > 0xF4 || n < len) return 0;
-    unsigned char low = p[0] == 0xE0 ? 0xA0 : p[0] == 0xF0 ? 0x90 : 0x80;
-    unsigned char high = p[0] == 0xED ? 0x9F : p[0] == 0xF4 ? 0x8F : 0xBF;
-    if (p[1] < low || p[1] > high) return 0;
-    for (size_t i = 2; i < len; i++) {
-        if ((p[i] & 0xC0) != 0x80) return 0;
-    }
-    return len;
-}
-
-static void put_utf8(scan_t *s, unsigned u) {
-    char b[4];
-    size_t n = 0;
-    if (u < 0x80) {
-        b[n++] = (char)u;
-    } else if (u < 0x800) {
-        b[n++] = (char)(0xC0 | u >> 6);
-    } else if (u < 0x10000) {
-        b[n++] = (char)(0xE0 | u >> 12);
-        b[n++] = (char)(0x80 | (u >> 6 & 63));
-    } else {
-        b[n++] = (char)(0xF0 | u >> 18);
-        b[n++] = (char)(0x80 | (u >> 12 & 63));
-        b[n++] = (char)(0x80 | (u >> 6 & 63));
-    }
-    if (u >= 0x80) b[n++] = (char)(0x80 | (u & 63));
+/* Appends decoded bytes of a key. */
+static void keep_bytes(scan_t *s, const void *bytes, size_t n) {
     s->keys = xgrow(s->keys, &s->keys_cap, s->keys_len + n, 1);
-    memcpy(s->keys + s->keys_len, b, n);
+    memcpy(s->keys + s->keys_len, bytes, n);
     s->keys_len += n;
 }
 
@@ -165,7 +141,7 @@ static int scan_escape(scan_t *s, bool keep) {
     const char *simple = c > 0 ? strchr(from, c) : NULL;
     s->at++;
     if (simple) {
-        if (keep) put_utf8(s, (unsigned char)to[simple - from]);
+        if (keep) keep_bytes(s, &to[simple - from], 1);
         return 0;
     }
     if (c != 'u') return bad(s, start, "unknown escape");
@@ -180,7 +156,8 @@ static int scan_escape(scan_t *s, bool keep) {
         s->at += 6;
         u = 0x10000 + ((u - 0xD800) << 10) + (low - 0xDC00);
     }
-    if (keep) put_utf8(s, (unsigned)u);
+    uint8_t utf8[4];
+    if (keep) keep_bytes(s, utf8, utf8_put(utf8, (uint32_t)u));
     return 0;
 }
 
@@ -196,13 +173,9 @@ static int scan_string(scan_t *s, bool keep) {
             if (scan_escape(s, keep)) return -1;
             continue;
         }
-        size_t n = utf8_length((const unsigned char *)s->text + s->at, s->size - s->at);
+        size_t n = utf8_step((const uint8_t *)s->text + s->at, s->size - s->at);
         if (!n) return bad(s, s->at, "invalid UTF-8");
-        if (keep) {
-            s->keys = xgrow(s->keys, &s->keys_cap, s->keys_len + n, 1);
-            memcpy(s->keys + s->keys_len, s->text + s->at, n);
-            s->keys_len += n;
-        }
+        if (keep) keep_bytes(s, s->text + s->at, n);
         s->at += n;
     }
     s->at++;
@@ -265,16 +238,17 @@ static int compare_keys(const void *pa, const void *pb, void *keys) {
 /* Keys first..n_key belong to one object: the first repetition in the text is the one reported. */
 static int check_keys(scan_t *s, size_t first) {
     const jkey_t *repeated = NULL;
-    jkey_t *k = s->key + first;
     size_t n = s->n_key - first;
     if (n < 2) return 0;
+    jkey_t *k = s->key + first;
     qsort_r(k, n, sizeof *k, compare_keys, s->keys);
     for (size_t i = 1; i < n; i++) {
         bool same = k[i].len == k[i - 1].len && memcmp(s->keys + k[i].text, s->keys + k[i - 1].text, k[i].len) == 0;
         if (same && (!repeated || k[i].at < repeated->at)) repeated = &k[i];
     }
     if (!repeated) return 0;
-    return bad(s, repeated->at, "duplicate key '%.*s'", (int)(repeated->len < 100 ? repeated->len : 100), s->keys + repeated->text);
+    return bad(s, repeated->at, "duplicate key '%.*s'", (int)(repeated->len < 100 ? repeated->len : 100),
+               s->keys + repeated->text);
 }
 
 static int scan_value(scan_t *s);
@@ -296,6 +270,7 @@ static int scan_object(scan_t *s) {
         }
         if (peek(s) != '"') return bad_here(s, "a key in double quotes");
         jkey_t key = {.text = s->keys_len, .at = s->at};
+        keep_bytes(s, "", 0); /* an empty key is a key, too: s->keys is never NULL */
         if (scan_string(s, true)) return -1;
         key.len = s->keys_len - key.text;
         s->key = xgrow(s->key, &s->key_cap, s->n_key + 1, sizeof *s->key);
@@ -403,8 +378,10 @@ cJSON *json_parse(const char *text, size_t size, bool infinities, reason_t *why)
     if (scan_text(&s) == 0) {
         root = cJSON_ParseWithLengthOpts(s.out, s.out_len + 1, NULL, true);
         const uint8_t *number = s.number;
-        if (root) mark_numbers(root, &number);
-        else reason_set(why, "1:1: not read by cJSON");
+        if (root)
+            mark_numbers(root, &number);
+        else
+            reason_set(why, "1:1: not read by cJSON");
     }
     scan_release(&s);
     return root;
@@ -431,7 +408,8 @@ static bool count_values(const cJSON *at, const cJSON *item, size_t *n) {
     return false;
 }
 
-void json_where(const char *text, size_t size, const cJSON *root, const cJSON *item, bool key, size_t *line, size_t *column) {
+void json_where(const char *text, size_t size, const cJSON *root, const cJSON *item, bool key, size_t *line,
+                size_t *column) {
     size_t n = 0;
     *line = *column = 1;
     if (!count_values(root, item, &n)) return;

@@ -1,8 +1,11 @@
-/* json_write.c - printing JSON: shortest numbers, one-line objects with keys in call order, and the canonical form for hashes.
+/* json_write.c - printing JSON: shortest numbers, one-line objects with keys in call order, and the canonical form for
+ * hashes.
  *
  * Promises the same bytes for the same values. Numbers follow the C locale, which cli_main sets.
  */
 #include "common/io/json.h"
+
+#include "common/io/utf8.h"
 
 #include <float.h>
 #include <math.h>
@@ -16,7 +19,8 @@ const char *json_float(char buf[32], float v) {
         snprintf(buf, 32, "%.0f", (double)v);
         return buf;
     }
-    /* FLT_DIG digits survive a round trip, so fewer are found by %g dropping zeros - but for subnormals, which hold fewer. */
+    /* FLT_DIG digits survive a round trip, so fewer are found by %g dropping zeros - but for subnormals, which hold
+     * fewer. */
     for (int digits = fabsf(v) < FLT_MIN ? 1 : FLT_DIG; digits <= 9; digits++) {
         snprintf(buf, 32, "%.*g", digits, (double)v);
         if (strtof(buf, NULL) == v) break;
@@ -50,26 +54,13 @@ static void put_text(jsonw_t *w, const char *text) {
     put(w, text, strlen(text));
 }
 
-/* Length of a well-formed UTF-8 character, 0 when it is not one. Decodes, then asks whether the length was the shortest. */
-static size_t utf8_at(const unsigned char *p, size_t n) {
-    size_t len = p[0] < 0x80 ? 1 : p[0] < 0xC0 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF8 ? 4 : 0;
-    if (len < 2 || len > n) return len > n ? 0 : len;
-    unsigned u = p[0] & (0x7Fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xC0) != 0x80) return 0;
-        u = u << 6 | (p[i] & 63);
-    }
-    static const unsigned smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    return u < smallest[len] || u > 0x10FFFF || (u >= 0xD800 && u <= 0xDFFF) ? 0 : len;
-}
-
 static void put_string(jsonw_t *w, const char *s, size_t n) {
     static const char special[] = "\"\\\b\f\n\r\t", letter[] = "\"\\bfnrt";
     put(w, "\"", 1);
     for (size_t i = 0; i < n;) {
         unsigned char c = (unsigned char)s[i];
         const char *found = c ? strchr(special, c) : NULL;
-        size_t len = utf8_at((const unsigned char *)s + i, n - i);
+        size_t len = utf8_step((const uint8_t *)s + i, n - i);
         char buf[8];
         if (found) {
             buf[0] = '\\';
@@ -112,8 +103,10 @@ void jsonw_bytes(jsonw_t *w, const char *key, const char *value, size_t n) {
 }
 
 void jsonw_str(jsonw_t *w, const char *key, const char *value) {
-    if (value) jsonw_bytes(w, key, value, strlen(value));
-    else jsonw_raw(w, key, "null");
+    if (value)
+        jsonw_bytes(w, key, value, strlen(value));
+    else
+        jsonw_raw(w, key, "null");
 }
 
 void jsonw_int(jsonw_t *w, const char *key, int64_t value) {

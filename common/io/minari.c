@@ -1,7 +1,8 @@
 /* minari.c - reading Minari datasets: open, one episode, one episode's frames. The layout is described in FORMATS.md.
  *
- * An episode's shape is checked against its total_steps before its arrays are read, so a reader never holds half an episode. Images stored
- * as JPEG bytes are told from raw ones by the dataset's structure, since metadata of older releases does not say.
+ * An episode's shape is checked against its total_steps before its arrays are read, so a reader never holds half an
+ * episode. Images stored as JPEG bytes are told from raw ones by the dataset's structure, since metadata of older
+ * releases does not say.
  */
 #include "common/io/minari.h"
 #include "common/io/fs.h"
@@ -23,13 +24,27 @@ struct minari {
 
 static const char meta_name[] = "metadata.json", data_name[] = "main_data.hdf5";
 
-size_t minari_episodes(const minari_t *m) { return m->meta.episodes; }
-const char *minari_env_spec(const minari_t *m) { return m->meta.env_spec; }
-const char *minari_dataset_id(const minari_t *m) { return m->meta.dataset_id; }
-size_t minari_n_obs(const minari_t *m) { return m->meta.n_obs; }
-size_t minari_n_act(const minari_t *m) { return m->meta.n_act; }
-const minari_leaf_t *minari_obs(const minari_t *m, size_t i) { return &m->meta.obs[i]; }
-const minari_leaf_t *minari_act(const minari_t *m, size_t i) { return &m->meta.act[i]; }
+size_t minari_episodes(const minari_t *m) {
+    return m->meta.episodes;
+}
+const char *minari_env_spec(const minari_t *m) {
+    return m->meta.env_spec;
+}
+const char *minari_dataset_id(const minari_t *m) {
+    return m->meta.dataset_id;
+}
+size_t minari_n_obs(const minari_t *m) {
+    return m->meta.n_obs;
+}
+size_t minari_n_act(const minari_t *m) {
+    return m->meta.n_act;
+}
+const minari_leaf_t *minari_obs(const minari_t *m, size_t i) {
+    return &m->meta.obs[i];
+}
+const minari_leaf_t *minari_act(const minari_t *m, size_t i) {
+    return &m->meta.act[i];
+}
 
 void minari_episode_release(minari_episode_t *e) {
     for (size_t i = 0; i < e->n_obs; i++) {
@@ -144,8 +159,8 @@ static int read_discrete(const h5_data_t *d, const minari_leaf_t *leaf, size_t r
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (v[i] < leaf->start || (uint64_t)v[i] - (uint64_t)leaf->start >= (uint64_t)leaf->n)
-            rc = reason_set(why, "step %zu: %" PRId64 " is not in %" PRId64 "..%" PRId64, i / leaf->count, v[i], leaf->start,
-                            leaf->start + leaf->n - 1);
+            rc = reason_set(why, "step %zu: %" PRId64 " is not in %" PRId64 "..%" PRId64, i / leaf->count, v[i],
+                            leaf->start, leaf->start + leaf->n - 1);
         else
             f[i] = (float)(v[i] - leaf->start);
     }
@@ -168,7 +183,8 @@ static const char *leaf_path(char buf[300], const char *field, const minari_leaf
     return buf;
 }
 
-static int read_observation(const minari_t *m, hid_t group, size_t episode, size_t i, minari_episode_t *e, reason_t *why) {
+static int read_observation(const minari_t *m, hid_t group, size_t episode, size_t i, minari_episode_t *e,
+                            reason_t *why) {
     char path[300];
     const minari_leaf_t *leaf = &m->meta.obs[i];
     h5_data_t d;
@@ -199,8 +215,8 @@ static int read_action(const minari_t *m, hid_t group, size_t episode, size_t i,
 }
 
 /* One number a step: rewards, terminations, truncations. */
-static int read_column(const minari_t *m, hid_t group, size_t episode, const char *field, size_t T, hid_t memory, size_t size,
-                       void **out, reason_t *why) {
+static int read_column(const minari_t *m, hid_t group, size_t episode, const char *field, size_t T, hid_t memory,
+                       size_t size, void **out, reason_t *why) {
     static const minari_leaf_t scalar = {.count = 1};
     h5_data_t d;
     int rc = h5_data_open(group, field, &d, why);
@@ -213,14 +229,15 @@ static int read_column(const minari_t *m, hid_t group, size_t episode, const cha
 }
 
 /* Terminations and truncations: any number that is not 0 is true. */
-static int read_flags(const minari_t *m, hid_t group, size_t episode, const char *field, size_t T, uint8_t **out, reason_t *why) {
+static int read_flags(const minari_t *m, hid_t group, size_t episode, const char *field, size_t T, uint8_t **out,
+                      reason_t *why) {
     if (read_column(m, group, episode, field, T, H5T_NATIVE_UINT8, 1, (void **)out, why)) return -1;
     for (size_t t = 0; t < T; t++) (*out)[t] = (*out)[t] != 0;
     return 0;
 }
 
-/* infos/expert_action, when there is one: T rows, or T + 1 as Minari's collector writes infos (one at reset, which belongs to the first
- * observation); then the last row has no action beside it and is left out. */
+/* infos/expert_action, when there is one: T rows, or T + 1 as Minari's collector writes infos (one at reset, which
+ * belongs to the first observation); then the last row has no action beside it and is left out. */
 static int read_expert(const minari_t *m, hid_t group, size_t episode, minari_episode_t *e, reason_t *why) {
     static const char field[] = "infos/expert_action";
     h5_data_t d;
@@ -341,7 +358,8 @@ static int open_data(minari_t *m, const char *folder, reason_t *why) {
     size_t groups = h5_link_count(m->h5);
     /* A few missing episodes are each reported when they are read; a count far off means another file. */
     if (m->meta.episodes / 2 > groups || (groups == 0 && m->meta.episodes))
-        return reason_set(why, "%s: total_episodes is %" PRIu64 " but there are %zu", m->file, m->meta.episodes, groups);
+        return reason_set(why, "%s: total_episodes is %" PRIu64 " but there are %zu", m->file, m->meta.episodes,
+                          groups);
     if (groups > m->meta.episodes)
         warn("'%s': %zu episodes, of which total_episodes counts %" PRIu64 "; the others are left out", m->file, groups,
              m->meta.episodes);
@@ -377,7 +395,8 @@ void minari_close(minari_t *m) {
 #else /* built without HDF5: every dataset is refused with the same words */
 
 static int absent(reason_t *why) {
-    return reason_set(why, "built without HDF5: Minari datasets cannot be read or written (install libhdf5 and build again)");
+    return reason_set(
+        why, "built without HDF5: Minari datasets cannot be read or written (install libhdf5 and build again)");
 }
 
 minari_t *minari_open(const char *dir, int *rc, reason_t *why) {
@@ -391,8 +410,12 @@ minari_t *minari_open(const char *dir, int *rc, reason_t *why) {
     return NULL;
 }
 
-int minari_read(minari_t *m, size_t episode, minari_episode_t *e, reason_t *why) { return absent(why); }
-int minari_steps(minari_t *m, size_t episode, size_t *T, reason_t *why) { return absent(why); }
+int minari_read(minari_t *m, size_t episode, minari_episode_t *e, reason_t *why) {
+    return absent(why);
+}
+int minari_steps(minari_t *m, size_t episode, size_t *T, reason_t *why) {
+    return absent(why);
+}
 int minari_read_frames(minari_t *m, size_t episode, uint8_t **frames, size_t *T1, size_t *h, size_t *w, size_t *c,
                        reason_t *why) {
     return absent(why);

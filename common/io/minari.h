@@ -1,7 +1,9 @@
-/* minari.h - Minari datasets (HDF5) without Python: reading the layouts of release 0.5 with raw frames, and writing them.
+/* minari.h - Minari datasets (HDF5) without Python: reading the layouts of release 0.5 with raw frames, and writing
+ * them.
  *
- * A dataset is DIR/data/{metadata.json, main_data.hdf5} (DIR may also be the data folder itself). Observations may be one Box, or a Dict /
- * Tuple of Boxes, Discretes and Texts. Reading flattens them to named parts. Not thread-safe: HDF5 is not.
+ * A dataset is DIR/data/{metadata.json, main_data.hdf5} (DIR may also be the data folder itself). Observations may be
+ * one Box, or a Dict / Tuple of Boxes, Discretes and Texts. Reading flattens them to named parts. Not thread-safe: HDF5
+ * is not.
  */
 #ifndef IO_MINARI_H
 #define IO_MINARI_H
@@ -20,9 +22,9 @@ typedef struct {
     char dtype[16]; /* "float32", "uint8", "int64" */
     int rank;
     size_t dim[8];
-    size_t count;      /* elements a step */
+    size_t count;       /* elements a step */
     double *low, *high; /* [count] for SPACE_BOX (infinities as +-INFINITY) */
-    int64_t n, start;  /* SPACE_DISCRETE */
+    int64_t n, start;   /* SPACE_DISCRETE */
 } minari_leaf_t;
 
 typedef struct minari minari_t;
@@ -38,18 +40,18 @@ const minari_leaf_t *minari_obs(const minari_t *m, size_t i);
 size_t minari_n_act(const minari_t *m);
 const minari_leaf_t *minari_act(const minari_t *m, size_t i);
 
-/* One episode: T steps, T+1 observations. Arrays are owned by the episode. A defect is -1 with "file:episode:field: reason": the program skips
- * and counts the episode. */
+/* One episode: T steps, T+1 observations. Arrays are owned by the episode. A defect is -1 with "file:episode:field:
+ * reason": the program skips and counts the episode. */
 typedef struct {
     size_t T;
-    uint8_t **image;   /* per obs leaf: [T+1, count] for SPACE_IMAGE, else NULL */
-    float **value;     /* per obs leaf: [T+1, count] for SPACE_BOX and SPACE_DISCRETE (value - start), else NULL */
-    char ***text;      /* per obs leaf: [T+1] strings for SPACE_TEXT, else NULL */
-    float **action;    /* per act leaf: [T, count] (discrete: value - start) */
+    uint8_t **image;      /* per obs leaf: [T+1, count] for SPACE_IMAGE, else NULL */
+    float **value;        /* per obs leaf: [T+1, count] for SPACE_BOX and SPACE_DISCRETE (value - start), else NULL */
+    char ***text;         /* per obs leaf: [T+1] strings for SPACE_TEXT, else NULL */
+    float **action;       /* per act leaf: [T, count] (discrete: value - start) */
     float *expert_action; /* infos/expert_action [T, count of act leaf 0] or NULL */
     float *rewards;       /* [T] */
     uint8_t *terminated, *truncated; /* [T] */
-    int64_t seed;         /* -1 = none */
+    int64_t seed;                    /* -1 = none */
     size_t n_obs, n_act;
 } minari_episode_t;
 int minari_read(minari_t *m, size_t episode, minari_episode_t *e, reason_t *why);
@@ -57,10 +59,11 @@ void minari_episode_release(minari_episode_t *e);
 /* T of an episode from its attributes (cheap). */
 int minari_steps(minari_t *m, size_t episode, size_t *T, reason_t *why);
 /* Only the frames of the first image leaf: *frames [T+1,h,w,c], malloc'ed. */
-int minari_read_frames(minari_t *m, size_t episode, uint8_t **frames, size_t *T1, size_t *h, size_t *w, size_t *c, reason_t *why);
+int minari_read_frames(minari_t *m, size_t episode, uint8_t **frames, size_t *T1, size_t *h, size_t *w, size_t *c,
+                       reason_t *why);
 
-/* Writing: the same layout (raw frames, gzip filter on images, jpeg_encoding false, HDF5 without object times: same bytes for the same data). Everything
- * goes to DIR/data under temporary names until minari_writer_commit. */
+/* Writing: the same layout (raw frames, gzip filter on images, jpeg_encoding false, HDF5 without object times: same
+ * bytes for the same data). Everything goes to DIR/data under temporary names until minari_writer_commit. */
 typedef struct minari_writer minari_writer_t;
 typedef struct {
     const char *dataset_id, *algorithm, *env_spec; /* env_spec: JSON text or NULL */

@@ -45,9 +45,12 @@ size_t h5_link_count(hid_t group) {
     return H5Gget_info(group, &info) < 0 ? 0 : (size_t)info.nlinks;
 }
 
-bool h5_has(hid_t group, const char *name) { return H5Lexists(group, name, H5P_DEFAULT) > 0; }
+bool h5_has(hid_t group, const char *name) {
+    return H5Lexists(group, name, H5P_DEFAULT) > 0;
+}
 
-/* Every component of the path must be an ordinary link: an external one reads other files, a soft one may lead to such. */
+/* Every component of the path must be an ordinary link: an external one reads other files, a soft one may lead to such.
+ */
 static int check_links(hid_t parent, const char *path, reason_t *why) {
     char *part = xstrdup(path);
     int rc = 0;
@@ -74,7 +77,9 @@ static hid_t open_object(hid_t parent, const char *path, H5I_type_t want, reason
     return reason_set(why, "not a %s", want == H5I_GROUP ? "group" : "dataset");
 }
 
-hid_t h5_open_group(hid_t parent, const char *name, reason_t *why) { return open_object(parent, name, H5I_GROUP, why); }
+hid_t h5_open_group(hid_t parent, const char *name, reason_t *why) {
+    return open_object(parent, name, H5I_GROUP, why);
+}
 
 static int check_filters(hid_t create, reason_t *why) {
     int n = H5Pget_nfilters(create), deflates = 0;
@@ -82,7 +87,8 @@ static int check_filters(hid_t create, reason_t *why) {
         unsigned flags, config, values[8];
         size_t n_values = 8;
         char name[64] = "";
-        H5Z_filter_t filter = H5Pget_filter2(create, (unsigned)i, &flags, &n_values, values, sizeof name, name, &config);
+        H5Z_filter_t filter =
+            H5Pget_filter2(create, (unsigned)i, &flags, &n_values, values, sizeof name, name, &config);
         if (filter < 0 || H5Zfilter_avail(filter) <= 0)
             return reason_set(why, "refused: needs the filter plugin %d '%.40s'", (int)filter, name);
         deflates += filter == H5Z_FILTER_DEFLATE;
@@ -136,8 +142,8 @@ void h5_data_close(h5_data_t *d) {
     d->id = d->type = -1;
 }
 
-/* Bytes of `size`-byte elements, refusing what the file cannot hold: deflate packs at most 1032 : 1, so more than 64 MB that claims more
- * than that is a forged or never written dataset. */
+/* Bytes of `size`-byte elements, refusing what the file cannot hold: deflate packs at most 1032 : 1, so more than 64 MB
+ * that claims more than that is a forged or never written dataset. */
 static int bytes_of(const h5_data_t *d, size_t size, size_t *bytes, reason_t *why) {
     size_t n = size, stored = H5Dget_storage_size(d->id);
     for (int i = 0; i < d->rank; i++)
@@ -150,8 +156,7 @@ static int bytes_of(const h5_data_t *d, size_t size, size_t *bytes, reason_t *wh
 
 int h5_data_read(const h5_data_t *d, hid_t memory, size_t size, void **out, reason_t *why) {
     size_t bytes;
-    if (d->class != H5T_INTEGER && d->class != H5T_FLOAT && d->class != H5T_ENUM)
-        return reason_set(why, "not numbers");
+    if (d->class != H5T_INTEGER && d->class != H5T_FLOAT && d->class != H5T_ENUM) return reason_set(why, "not numbers");
     if (bytes_of(d, size, &bytes, why)) return -1;
     void *data = xmalloc(bytes);
     if (bytes && H5Dread(d->id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {

@@ -1,5 +1,6 @@
-/* minari_h5.h - HDF5 as far as Minari files need it, behind the checks that libhdf5 leaves to its callers: no links out of the file, no
- * storage outside it, no plugins, sizes known before anything is allocated. Included only when the library is there (WITH_HDF5).
+/* minari_h5.h - HDF5 as far as Minari files need it, behind the checks that libhdf5 leaves to its callers: no links out
+ * of the file, no storage outside it, no plugins, sizes known before anything is allocated. Included only when the
+ * library is there (WITH_HDF5).
  *
  * Reasons name the cause alone; the caller puts file, episode and field before it.
  */

@@ -1,5 +1,5 @@
-/* minari_meta.c - see minari_meta.h. A space is JSON inside a JSON string; its tree of Dict and Tuple is flattened here to leaves whose
- * paths are those of the HDF5 groups.
+/* minari_meta.c - see minari_meta.h. A space is JSON inside a JSON string; its tree of Dict and Tuple is flattened here
+ * to leaves whose paths are those of the HDF5 groups.
  */
 #include "common/io/minari_meta.h"
 #include "common/io/json.h"
@@ -36,7 +36,8 @@ static const char *string_of(const cJSON *object, const char *key) {
     return cJSON_IsString(item) ? item->valuestring : NULL;
 }
 
-/* ---- spaces -------------------------------------------------------------------------------------------------------------*/
+/* ---- spaces
+ * -------------------------------------------------------------------------------------------------------------*/
 
 typedef struct {
     double *v;
@@ -67,7 +68,8 @@ static int flatten(const cJSON *item, numbers_t *out) {
 }
 
 /* The numbers of space[key], exactly `count` of them; NULL with a reason otherwise. A NaN bound bounds nothing. */
-static double *numbers(const cJSON *space, const char *key, size_t count, double unbounded, const char *path, reason_t *why) {
+static double *numbers(const cJSON *space, const char *key, size_t count, double unbounded, const char *path,
+                       reason_t *why) {
     numbers_t out = {.limit = count};
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(space, key);
     if (!item || flatten(item, &out) || out.n != count) {
@@ -220,7 +222,8 @@ static int parse_space(const cJSON *space, const char *path, leaves_t *out, reas
         char index[32];
         snprintf(index, sizeof index, "_index_%zu", i++);
         const char *key = dict ? sub->string : index;
-        if (!*key || strlen(path) + strlen(key) + 2 > 256) return reason_set(why, "%.100s: a key is empty or too long", path);
+        if (!*key || strlen(path) + strlen(key) + 2 > 256)
+            return reason_set(why, "%.100s: a key is empty or too long", path);
         char *next = xasprintf("%s/%s", path, key);
         int rc = parse_space(sub, next, out, why);
         free(next);
@@ -232,8 +235,11 @@ static int parse_space(const cJSON *space, const char *path, leaves_t *out, reas
 static int parse_field(const cJSON *root, const char *field, minari_leaf_t **leaf, size_t *n, reason_t *why) {
     const char *text = string_of(root, field);
     if (!text)
-        return reason_set(why, "%s: missing; it would have to be derived by making the environment in Python: save the dataset again "
-                               "with its spaces", field);
+        return reason_set(
+            why,
+            "%s: missing; it would have to be derived by making the environment in Python: save the dataset again "
+            "with its spaces",
+            field);
     reason_t inner;
     cJSON *space = json_parse(text, strlen(text), true, &inner);
     if (!space) return reason_set(why, "%s: %.300s", field, inner.text);
@@ -245,15 +251,17 @@ static int parse_field(const cJSON *root, const char *field, minari_leaf_t **lea
     return rc;
 }
 
-/* ---- the file -----------------------------------------------------------------------------------------------------------*/
+/* ---- the file
+ * -----------------------------------------------------------------------------------------------------------*/
 
 static int check_format(const cJSON *root, reason_t *why) {
     const char *format = string_of(root, "data_format");
     if (!format || strcmp(format, "hdf5") == 0) return 0; /* before 0.5 the key did not exist */
-    return reason_set(why,
-                      "data_format: '%.40s' is not read here, only 'hdf5': convert it in Python with MinariStorage.new(..., "
-                      "data_format=\"hdf5\", jpeg_encoding=False) and update_from_storage()",
-                      format);
+    return reason_set(
+        why,
+        "data_format: '%.40s' is not read here, only 'hdf5': convert it in Python with MinariStorage.new(..., "
+        "data_format=\"hdf5\", jpeg_encoding=False) and update_from_storage()",
+        format);
 }
 
 static int check_actions(const minari_meta_t *m, reason_t *why) {
@@ -290,7 +298,8 @@ int minari_meta_parse(const char *text, size_t size, minari_meta_t *out, reason_
     return rc;
 }
 
-/* ---- leaves back to JSON ------------------------------------------------------------------------------------------------*/
+/* ---- leaves back to JSON
+ * ------------------------------------------------------------------------------------------------*/
 
 /* Python's json, which reads this, knows Infinity. */
 static void put_number(FILE *f, double v) {
@@ -331,8 +340,8 @@ static void put_leaf(FILE *f, const minari_leaf_t *leaf) {
     if (leaf->kind == SPACE_BOX || leaf->kind == SPACE_IMAGE) {
         put_box(f, leaf);
     } else if (leaf->kind == SPACE_DISCRETE) {
-        fprintf(f, "{\"type\": \"Discrete\", \"dtype\": \"int64\", \"start\": %lld, \"n\": %lld}", (long long)leaf->start,
-                (long long)leaf->n);
+        fprintf(f, "{\"type\": \"Discrete\", \"dtype\": \"int64\", \"start\": %lld, \"n\": %lld}",
+                (long long)leaf->start, (long long)leaf->n);
     } else {
         fprintf(f, "{\"type\": \"Text\", \"max_length\": %lld, \"min_length\": 0, \"charset\": \"",
                 (long long)(leaf->n > 0 ? leaf->n : 4096));

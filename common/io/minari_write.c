@@ -1,12 +1,12 @@
 /* minari_write.c - writing Minari datasets that its own Python package loads, and the same bytes for the same data.
  *
- * Bytes depend on the data alone: the file format version is fixed, objects carry no times, and everything is written in one order. Both
- * files grow under temporary names; committing removes the old metadata.json first and brings the new one last, so that a killed commit
- * leaves no dataset rather than a mixed one.
+ * Bytes depend on the data alone: the file format version is fixed, objects carry no times, and everything is written
+ * in one order. Both files grow under temporary names; committing removes the old metadata.json first and brings the
+ * new one last, so that a killed commit leaves no dataset rather than a mixed one.
  */
-#include "common/io/minari.h"
 #include "common/io/fs.h"
 #include "common/io/json.h"
+#include "common/io/minari.h"
 #include "common/io/minari_meta.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -33,10 +33,12 @@ struct minari_writer {
     uint64_t episodes, steps;
 };
 
-/* ---- one dataset --------------------------------------------------------------------------------------------------------*/
+/* ---- one dataset
+ * --------------------------------------------------------------------------------------------------------*/
 
 /* Chunked, rows unlimited as Minari makes them. One chunk holds the whole episode: the fewest and longest reads. */
-static hid_t create_data(minari_writer_t *w, hid_t group, const char *name, hid_t type, const hsize_t *dim, int rank, bool zip) {
+static hid_t create_data(minari_writer_t *w, hid_t group, const char *name, hid_t type, const hsize_t *dim, int rank,
+                         bool zip) {
     hsize_t chunk[H5_RANK], limit[H5_RANK];
     size_t row = H5Tget_size(type);
     for (int i = 0; i < rank; i++) chunk[i] = limit[i] = dim[i];
@@ -54,8 +56,8 @@ static hid_t create_data(minari_writer_t *w, hid_t group, const char *name, hid_
     return id;
 }
 
-static int put_data(minari_writer_t *w, hid_t group, const char *name, hid_t type, hid_t memory, const hsize_t *dim, int rank,
-                    bool zip, const void *data) {
+static int put_data(minari_writer_t *w, hid_t group, const char *name, hid_t type, hid_t memory, const hsize_t *dim,
+                    int rank, bool zip, const void *data) {
     hid_t id = create_data(w, group, name, type, dim, rank, zip);
     int rc = id < 0 ? -1 : 0;
     if (rc == 0 && dim[0]) rc = H5Dwrite(id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0 ? -1 : 0;
@@ -63,7 +65,8 @@ static int put_data(minari_writer_t *w, hid_t group, const char *name, hid_t typ
     return rc;
 }
 
-static int put_column(minari_writer_t *w, hid_t group, const char *name, hid_t type, hid_t memory, size_t T, const void *data) {
+static int put_column(minari_writer_t *w, hid_t group, const char *name, hid_t type, hid_t memory, size_t T,
+                      const void *data) {
     hsize_t dim = T;
     return put_data(w, group, name, type, memory, &dim, 1, false, data);
 }
@@ -78,8 +81,8 @@ static hid_t type_of(const char *dtype) {
     return -1;
 }
 
-static int put_discrete(minari_writer_t *w, hid_t group, const char *name, const minari_leaf_t *leaf, const hsize_t *dim, int rank,
-                        const float *value) {
+static int put_discrete(minari_writer_t *w, hid_t group, const char *name, const minari_leaf_t *leaf,
+                        const hsize_t *dim, int rank, const float *value) {
     size_t n = dim[0] * leaf->count;
     int64_t *v = xmalloc(n * sizeof *v);
     for (size_t i = 0; i < n; i++) v[i] = llroundf(value[i]) + leaf->start;
@@ -89,15 +92,20 @@ static int put_discrete(minari_writer_t *w, hid_t group, const char *name, const
 }
 
 /* `data`: uint8_t, float or char* of `rows` rows, as the leaf's kind says. */
-static int put_leaf(minari_writer_t *w, hid_t group, const char *name, const minari_leaf_t *leaf, size_t rows, const void *data) {
+static int put_leaf(minari_writer_t *w, hid_t group, const char *name, const minari_leaf_t *leaf, size_t rows,
+                    const void *data) {
     hsize_t dim[H5_RANK] = {rows};
     for (int i = 0; i < leaf->rank; i++) dim[i + 1] = leaf->dim[i];
     int rank = leaf->rank + 1;
     switch (leaf->kind) {
-    case SPACE_IMAGE: return put_data(w, group, name, H5T_STD_U8LE, H5T_NATIVE_UINT8, dim, rank, true, data);
-    case SPACE_BOX: return put_data(w, group, name, type_of(leaf->dtype), H5T_NATIVE_FLOAT, dim, rank, false, data);
-    case SPACE_DISCRETE: return put_discrete(w, group, name, leaf, dim, rank, data);
-    case SPACE_TEXT: return put_data(w, group, name, w->text, w->text, dim, 1, false, data);
+    case SPACE_IMAGE:
+        return put_data(w, group, name, H5T_STD_U8LE, H5T_NATIVE_UINT8, dim, rank, true, data);
+    case SPACE_BOX:
+        return put_data(w, group, name, type_of(leaf->dtype), H5T_NATIVE_FLOAT, dim, rank, false, data);
+    case SPACE_DISCRETE:
+        return put_discrete(w, group, name, leaf, dim, rank, data);
+    case SPACE_TEXT:
+        return put_data(w, group, name, w->text, w->text, dim, 1, false, data);
     }
     return -1;
 }
@@ -115,7 +123,8 @@ static int put_attr(hid_t group, const char *name, int64_t value) {
     return rc;
 }
 
-/* ---- one episode --------------------------------------------------------------------------------------------------------*/
+/* ---- one episode
+ * --------------------------------------------------------------------------------------------------------*/
 
 static const void *obs_data(const minari_writer_t *w, const minari_episode_t *e, size_t i) {
     space_kind_t kind = w->obs[i].kind;
@@ -183,7 +192,8 @@ int minari_writer_add(minari_writer_t *w, const minari_episode_t *e, reason_t *w
     return 0;
 }
 
-/* ---- the dataset --------------------------------------------------------------------------------------------------------*/
+/* ---- the dataset
+ * --------------------------------------------------------------------------------------------------------*/
 
 static minari_leaf_t *copy_leaves(const minari_leaf_t *leaf, size_t n) {
     minari_leaf_t *copy = xcalloc(n, sizeof *copy);
@@ -206,9 +216,11 @@ static void check_leaves(const minari_leaf_t *leaf, size_t n, bool dict) {
     for (size_t i = 0; i < n; i++) {
         size_t count = 1;
         for (int d = 0; d < leaf[i].rank; d++) count *= leaf[i].dim[d];
-        if (count != leaf[i].count || leaf[i].rank + 1 > H5_RANK) BUG("leaf '%s': shape and count differ", leaf[i].path);
+        if (count != leaf[i].count || leaf[i].rank + 1 > H5_RANK)
+            BUG("leaf '%s': shape and count differ", leaf[i].path);
         if (dict && (!leaf[i].path[0] || strchr(leaf[i].path, '/'))) BUG("leaf '%s': no key of a Dict", leaf[i].path);
-        if (leaf[i].kind == SPACE_BOX && type_of(leaf[i].dtype) < 0) BUG("leaf '%s': dtype '%s'", leaf[i].path, leaf[i].dtype);
+        if (leaf[i].kind == SPACE_BOX && type_of(leaf[i].dtype) < 0)
+            BUG("leaf '%s': dtype '%s'", leaf[i].path, leaf[i].dtype);
     }
 }
 
@@ -226,7 +238,8 @@ static void make_types(minari_writer_t *w) {
     H5Pset_obj_track_times(w->group_create, false);
 }
 
-/* One format version, whatever the library's default: since 1.10 the index of a one-chunk dataset takes bytes, not kilobytes. */
+/* One format version, whatever the library's default: since 1.10 the index of a one-chunk dataset takes bytes, not
+ * kilobytes. */
 static hid_t create_file(const char *path) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), create = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
@@ -348,7 +361,8 @@ static int publish(minari_writer_t *w, const char *text, reason_t *why) {
     char *meta = fs_join(w->folder, "metadata.json");
     int rc = 0;
     if (unlink(meta) && errno != ENOENT) rc = reason_set(why, "cannot replace '%s': %s", meta, strerror(errno));
-    if (rc == 0 && rename(w->temporary, w->final)) rc = reason_set(why, "cannot rename '%s': %s", w->temporary, strerror(errno));
+    if (rc == 0 && rename(w->temporary, w->final))
+        rc = reason_set(why, "cannot rename '%s': %s", w->temporary, strerror(errno));
     if (rc == 0) rc = fs_sync_dir(w->folder, why);
     if (rc == 0) rc = fs_write(meta, text, strlen(text), why);
     free(meta);
@@ -376,14 +390,19 @@ void minari_writer_abort(minari_writer_t *w) {
 #else
 
 static int absent(reason_t *why) {
-    return reason_set(why, "built without HDF5: Minari datasets cannot be read or written (install libhdf5 and build again)");
+    return reason_set(
+        why, "built without HDF5: Minari datasets cannot be read or written (install libhdf5 and build again)");
 }
 minari_writer_t *minari_writer_new(const char *dir, const minari_spec_t *spec, reason_t *why) {
     absent(why);
     return NULL;
 }
-int minari_writer_add(minari_writer_t *w, const minari_episode_t *e, reason_t *why) { return absent(why); }
-int minari_writer_commit(minari_writer_t *w, reason_t *why) { return absent(why); }
+int minari_writer_add(minari_writer_t *w, const minari_episode_t *e, reason_t *why) {
+    return absent(why);
+}
+int minari_writer_commit(minari_writer_t *w, reason_t *why) {
+    return absent(why);
+}
 void minari_writer_abort(minari_writer_t *w) {}
 
 #endif

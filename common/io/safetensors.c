@@ -1,7 +1,8 @@
 /* safetensors.c - reading the safetensors format, whose files come from anywhere.
  *
- * The rules carry the numbers of the format's list; the first that fails is named, whatever else is wrong. Names and metadata are
- * unescaped inside the file's own bytes, so a file costs its size and one st_tensor_t a tensor. Writing is safetensors_writer.c.
+ * The rules carry the numbers of the format's list; the first that fails is named, whatever else is wrong. Names and
+ * metadata are unescaped inside the file's own bytes, so a file costs its size and one st_tensor_t a tensor. Writing is
+ * safetensors_writer.c.
  */
 #include "common/io/safetensors.h"
 #include "common/io/fs.h"
@@ -22,12 +23,28 @@ static const struct {
     unsigned bits;
     st_type_t type;
 } dtypes[] = {
-    {"F32", 32, ST_F32},       {"F16", 16, ST_F16},       {"BF16", 16, ST_BF16},        {"F64", 64, ST_F64},
-    {"I64", 64, ST_I64},       {"I32", 32, ST_I32},       {"U8", 8, ST_U8},             {"U64", 64, ST_OTHER},
-    {"C64", 64, ST_OTHER},     {"U32", 32, ST_OTHER},     {"I16", 16, ST_OTHER},        {"U16", 16, ST_OTHER},
-    {"BOOL", 8, ST_OTHER},     {"I8", 8, ST_OTHER},       {"F8_E5M2", 8, ST_OTHER},     {"F8_E4M3", 8, ST_OTHER},
-    {"F8_E8M0", 8, ST_OTHER},  {"F6_E2M3", 6, ST_OTHER},  {"F8_E4M3FNUZ", 8, ST_OTHER}, {"F8_E5M2FNUZ", 8, ST_OTHER},
-    {"F6_E3M2", 6, ST_OTHER},  {"F4", 4, ST_OTHER},
+    {"F32", 32, ST_F32},
+    {"F16", 16, ST_F16},
+    {"BF16", 16, ST_BF16},
+    {"F64", 64, ST_F64},
+    {"I64", 64, ST_I64},
+    {"I32", 32, ST_I32},
+    {"U8", 8, ST_U8},
+    {"U64", 64, ST_OTHER},
+    {"C64", 64, ST_OTHER},
+    {"U32", 32, ST_OTHER},
+    {"I16", 16, ST_OTHER},
+    {"U16", 16, ST_OTHER},
+    {"BOOL", 8, ST_OTHER},
+    {"I8", 8, ST_OTHER},
+    {"F8_E5M2", 8, ST_OTHER},
+    {"F8_E4M3", 8, ST_OTHER},
+    {"F8_E8M0", 8, ST_OTHER},
+    {"F6_E2M3", 6, ST_OTHER},
+    {"F8_E4M3FNUZ", 8, ST_OTHER},
+    {"F8_E5M2FNUZ", 8, ST_OTHER},
+    {"F6_E3M2", 6, ST_OTHER},
+    {"F4", 4, ST_OTHER},
 };
 
 typedef struct {
@@ -47,7 +64,9 @@ static void blame(walk_t *w, int rule, const char *what, const char *name) {
 static int by_name(const void *a, const void *b) {
     return strcmp(((const st_tensor_t *)a)->name, ((const st_tensor_t *)b)->name);
 }
-static int by_key(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_key(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 /* Until rule 12 has passed, `count` holds the begin of a tensor and `bytes` its end. */
 static int by_offsets(const void *a, const void *b) {
     const st_tensor_t *s = a, *t = b;
@@ -78,9 +97,10 @@ static void walk_meta(walk_t *w) {
         blame(w, 8, "__metadata__ holds no string under", pair[0]);
         st_skip(&w->c);
     }
-    qsort(f->meta, f->n_meta, 2 * sizeof *f->meta, by_key);
+    if (f->n_meta) qsort(f->meta, f->n_meta, 2 * sizeof *f->meta, by_key);
     for (size_t i = 1; i < f->n_meta; i++)
-        if (strcmp(f->meta[2 * i - 2], f->meta[2 * i]) == 0) blame(w, 7, "duplicate key in __metadata__:", f->meta[2 * i]);
+        if (strcmp(f->meta[2 * i - 2], f->meta[2 * i]) == 0)
+            blame(w, 7, "duplicate key in __metadata__:", f->meta[2 * i]);
 }
 
 static bool take_shape(st_cursor_t *c, st_tensor_t *t) {
@@ -94,7 +114,8 @@ static bool take_shape(st_cursor_t *c, st_tensor_t *t) {
 }
 
 static bool take_offsets(st_cursor_t *c, st_tensor_t *t) {
-    return st_take(c, '[') && st_take_u64(c, &t->count) && st_take(c, ',') && st_take_u64(c, &t->bytes) && st_take(c, ']');
+    return st_take(c, '[') && st_take_u64(c, &t->count) && st_take(c, ',') && st_take_u64(c, &t->bytes) &&
+           st_take(c, ']');
 }
 
 static int dtype_find(const char *name) {
@@ -191,7 +212,8 @@ static const char *measure(const st_tensor_t *t, uint64_t *count, uint64_t *byte
     *count = 1;
     for (int i = 0; i < t->rank; i++)
         if (__builtin_mul_overflow(*count, t->dim[i], count)) return "rule 11: the shape's product overflows in";
-    if (__builtin_mul_overflow(*count, dtypes[dtype_find(t->dtype)].bits, &bits)) return "rule 11: the size overflows in";
+    if (__builtin_mul_overflow(*count, dtypes[dtype_find(t->dtype)].bits, &bits))
+        return "rule 11: the size overflows in";
     if (bits % 8) return "rule 11: no whole number of bytes in";
     *bytes = bits / 8;
     return NULL;
@@ -220,8 +242,8 @@ static int place(st_file_t *f, const uint8_t *data, uint64_t size, reason_t *why
         at = end;
     }
     if (at != size)
-        return reason_set(why, "rule 13: the tensors end at byte %llu of the data, the file at %llu", (unsigned long long)at,
-                          (unsigned long long)size);
+        return reason_set(why, "rule 13: the tensors end at byte %llu of the data, the file at %llu",
+                          (unsigned long long)at, (unsigned long long)size);
     qsort(f->tensor, f->n, sizeof *f->tensor, by_name);
     return 0;
 }
@@ -231,7 +253,8 @@ static int check_hash(st_file_t *f, const uint8_t *data, size_t size, reason_t *
     char have[17];
     if (!want) return 0;
     snprintf(have, sizeof have, "%016llx", (unsigned long long)XXH3_64bits(data, size));
-    if (strcmp(want, have) != 0) return reason_set(why, "the data's xxh3 is %s, __metadata__ says otherwise: damaged", have);
+    if (strcmp(want, have) != 0)
+        return reason_set(why, "the data's xxh3 is %s, __metadata__ says otherwise: damaged", have);
     f->hashed = true;
     return 0;
 }
@@ -343,7 +366,8 @@ int st_read_f32(const st_tensor_t *t, float *out, reason_t *why) {
         }
         return 0;
     default:
-        return reason_set(why, "tensor '%s' is %s, no floating type we read", utf8_printable(shown, sizeof shown, t->name), t->dtype);
+        return reason_set(why, "tensor '%s' is %s, no floating type we read",
+                          utf8_printable(shown, sizeof shown, t->name), t->dtype);
     }
 }
 

@@ -1,7 +1,7 @@
 /* safetensors.h - the safetensors format: a reader for foreign bytes and a deterministic, atomic writer.
  *
- * Layout: u64 little-endian N; N bytes of JSON; data to end of file. The reader applies the 13 rules of the format (size, UTF-8, one
- * object, no duplicate keys, contiguous offsets, exact sizes) and names the rule that failed.
+ * Layout: u64 little-endian N; N bytes of JSON; data to end of file. The reader applies the 13 rules of the format
+ * (size, UTF-8, one object, no duplicate keys, contiguous offsets, exact sizes) and names the rule that failed.
  */
 #ifndef IO_SAFETENSORS_H
 #define IO_SAFETENSORS_H
@@ -20,8 +20,8 @@ typedef struct {
     char dtype[16]; /* as written in the file */
     int rank;
     uint64_t dim[ST_RANK];
-    uint64_t count;        /* elements */
-    const uint8_t *data;   /* into the file's bytes */
+    uint64_t count;      /* elements */
+    const uint8_t *data; /* into the file's bytes */
     uint64_t bytes;
 } st_tensor_t;
 
@@ -47,8 +47,9 @@ int st_read_f32(const st_tensor_t *t, float *out, reason_t *why);
 /* First non-finite value? */
 bool st_finite(const float *v, size_t n);
 
-/* Writer: collect pointers, then write at once. Order and header as other writers of the format (dtype descending, then name; padded to
- * 8), `__metadata__` {"format":"pt","xxh3":...} plus pairs given. Data must stay valid until st_write. */
+/* Writer: collect pointers, then write at once. Order and header as other writers of the format (dtype descending, then
+ * name; padded to 8), `__metadata__` {"format":"pt","xxh3":...} plus pairs given. Data must stay valid until st_write.
+ */
 typedef struct st_writer st_writer_t;
 st_writer_t *st_writer_new(void);
 void st_writer_add(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim, const void *data);

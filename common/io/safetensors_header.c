@@ -12,13 +12,21 @@ typedef struct {
     reason_t *why;
 } check_t;
 
-static int fault(check_t *s, const char *what) { return reason_set(s->why, "byte %zu of the header: %s", s->at, what); }
+static int fault(check_t *s, const char *what) {
+    return reason_set(s->why, "byte %zu of the header: %s", s->at, what);
+}
 
-static int peek(const check_t *s) { return s->at < s->n ? s->text[s->at] : -1; }
+static int peek(const check_t *s) {
+    return s->at < s->n ? s->text[s->at] : -1;
+}
 
-static bool is_space(int c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+static bool is_space(int c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
-static bool is_digit(int c) { return c >= '0' && c <= '9'; }
+static bool is_digit(int c) {
+    return c >= '0' && c <= '9';
+}
 
 static void check_spaces(check_t *s) {
     while (is_space(peek(s))) s->at++;
@@ -35,8 +43,12 @@ static int hex4(const uint8_t *p) {
     return v;
 }
 
-static bool is_high(int c) { return c >= 0xD800 && c < 0xDC00; }
-static bool is_low(int c) { return c >= 0xDC00 && c < 0xE000; }
+static bool is_high(int c) {
+    return c >= 0xD800 && c < 0xDC00;
+}
+static bool is_low(int c) {
+    return c >= 0xDC00 && c < 0xE000;
+}
 
 /* After "\u". */
 static int check_unicode(check_t *s) {
@@ -134,13 +146,20 @@ static int check_group(check_t *s, char close) {
 
 static int check_value(check_t *s) {
     switch (peek(s)) {
-    case '{': return check_group(s, '}');
-    case '[': return check_group(s, ']');
-    case '"': return check_string(s);
-    case 't': return check_word(s, "true");
-    case 'f': return check_word(s, "false");
-    case 'n': return check_word(s, "null");
-    default: return check_number(s);
+    case '{':
+        return check_group(s, '}');
+    case '[':
+        return check_group(s, ']');
+    case '"':
+        return check_string(s);
+    case 't':
+        return check_word(s, "true");
+    case 'f':
+        return check_word(s, "false");
+    case 'n':
+        return check_word(s, "null");
+    default:
+        return check_number(s);
     }
 }
 

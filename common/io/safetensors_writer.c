@@ -1,4 +1,5 @@
-/* safetensors_writer.c - writing the safetensors format: the same tensors give the same bytes, whatever order they were added in.
+/* safetensors_writer.c - writing the safetensors format: the same tensors give the same bytes, whatever order they were
+ * added in.
  */
 #include "common/io/fs.h"
 #include "common/io/safetensors.h"
@@ -43,7 +44,8 @@ st_writer_t *st_writer_new(void) {
     return w;
 }
 
-static entry_t *entry_add(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim, const void *data) {
+static entry_t *entry_add(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim,
+                          const void *data) {
     if (type >= ST_OTHER || rank < 0 || rank > ST_RANK) BUG("tensor '%s': type %d, rank %d", name, (int)type, rank);
     if (strcmp(name, "__metadata__") == 0) BUG("a tensor cannot be named '%s'", name);
     for (size_t i = 0; i < w->n; i++)
@@ -105,7 +107,9 @@ static void put(text_t *t, const char *s, size_t n) {
     t->n += n;
 }
 
-static void put_text(text_t *t, const char *s) { put(t, s, strlen(s)); }
+static void put_text(text_t *t, const char *s) {
+    put(t, s, strlen(s));
+}
 
 static void put_number(text_t *t, uint64_t v) {
     char buf[24];
@@ -128,7 +132,9 @@ static void put_string(text_t *t, const char *s) {
     put(t, "\"", 1);
 }
 
-static int by_key(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_key(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static int by_place(const void *a, const void *b) {
     const entry_t *s = a, *t = b;
@@ -191,7 +197,8 @@ static int check_entries(const st_writer_t *w, reason_t *why) {
         const char *name = w->entry[i].name;
         size_t n = strlen(name);
         if (utf8_check((const uint8_t *)name, n) != n || n > 1024)
-            return reason_set(why, "tensor name '%s' is no UTF-8 or above 1024 bytes", utf8_printable(shown, sizeof shown, name));
+            return reason_set(why, "tensor name '%s' is no UTF-8 or above 1024 bytes",
+                              utf8_printable(shown, sizeof shown, name));
     }
     for (size_t i = 0; i < 2 * w->n_meta; i++) {
         size_t n = strlen(w->meta[i]);

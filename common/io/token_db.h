@@ -1,8 +1,9 @@
 /* token_db.h - token shards: what `tokenize` writes and `gato` reads. The schema to the byte is in FORMATS.md.
  *
- * A shard is an LMDB directory "X.lmdb" with one unnamed database; keys are 16 bytes (tag, three zero bytes, 32-bit part, 64-bit id; big
- * endian); key and value lengths are multiples of 8, so values are aligned and read in place. Every value starts with a header that carries
- * an XXH64 of the rest, checked at every read. Writers hold OUT.lock; a killed writer leaves whole transactions.
+ * A shard is an LMDB directory "X.lmdb" with one unnamed database; keys are 16 bytes (tag, three zero bytes, 32-bit
+ * part, 64-bit id; big endian); key and value lengths are multiples of 8, so values are aligned and read in place.
+ * Every value starts with a header that carries an XXH64 of the rest, checked at every read. Writers hold OUT.lock; a
+ * killed writer leaves whole transactions.
  */
 #ifndef IO_TOKEN_DB_H
 #define IO_TOKEN_DB_H
@@ -18,20 +19,20 @@ typedef enum { RECORD_IMAGE, RECORD_EPISODE, RECORD_TEXT } record_kind_t;
 
 /* What the whole shard agrees on. Strings are owned; release with shard_meta_release. */
 typedef struct {
-    char *tool;       /* "tokenize 0.1" */
-    char *arguments;  /* the options that shaped the shard, canonical JSON: a resume needs the same */
-    char *fingerprint; /* 32 hex digits of the encoder, or NULL without one */
-    char *preprocess; /* canonical JSON of tokenizer.json's preprocess, or NULL */
-    char *quantizer;  /* canonical JSON, or NULL */
+    char *tool;           /* "tokenize 0.1" */
+    char *arguments;      /* the options that shaped the shard, canonical JSON: a resume needs the same */
+    char *fingerprint;    /* 32 hex digits of the encoder, or NULL without one */
+    char *preprocess;     /* canonical JSON of tokenizer.json's preprocess, or NULL */
+    char *quantizer;      /* canonical JSON, or NULL */
     char *text_tokenizer; /* "byte", ... */
-    char *env;        /* environment spec of control episodes (JSON), or NULL */
-    uint32_t codes;   /* K; 0 = no images tokens */
-    uint32_t code_dim; /* D */
-    float *codebook;  /* [K,D] or NULL */
-    uint32_t grid_h, grid_w, image_h, image_w; /* 0 = mixed sizes */
-    uint32_t text_vocab;   /* 257 for byte */
+    char *env;            /* environment spec of control episodes (JSON), or NULL */
+    uint32_t codes;       /* K; 0 = no images tokens */
+    uint32_t code_dim;    /* D */
+    float *codebook;      /* [K,D] or NULL */
+    uint32_t grid_h, grid_w, image_h, image_w;                        /* 0 = mixed sizes */
+    uint32_t text_vocab;                                              /* 257 for byte */
     uint32_t n_continuous, n_discrete, n_actions, n_discrete_actions; /* widths a timestep */
-    uint32_t *discrete_range, *discrete_action_range; /* sizes of the discrete spaces */
+    uint32_t *discrete_range, *discrete_action_range;                 /* sizes of the discrete spaces */
     float *action_low, *action_high; /* [n_actions] as declared; stored actions are scaled to [-1,1] */
     float mu, M;
     /* counts, rewritten with every transaction */
@@ -40,8 +41,8 @@ typedef struct {
 } shard_meta_t;
 void shard_meta_release(shard_meta_t *m);
 
-/* One record: a picture, an episode (or window of one), a text. Arrays of absent parts are NULL; T timesteps (1 for pictures and texts).
- * Reading: pointers go into the map (valid until token_db_close), except those in `owned`. */
+/* One record: a picture, an episode (or window of one), a text. Arrays of absent parts are NULL; T timesteps (1 for
+ * pictures and texts). Reading: pointers go into the map (valid until token_db_close), except those in `owned`. */
 typedef struct {
     record_kind_t kind;
     uint32_t T;
@@ -51,18 +52,19 @@ typedef struct {
     uint32_t source_len;
     uint32_t grid_h, grid_w; /* of this record's pictures */
     uint32_t image_h, image_w;
-    uint64_t first_step;    /* of the episode, for windows */
-    const uint32_t *codes;  /* [T, grid_h*grid_w]; stored as u16 when K <= 65536, widened by the reader */
-    const uint32_t *text;   /* [text_len] token ids, once a record */
+    uint64_t first_step;   /* of the episode, for windows */
+    const uint32_t *codes; /* [T, grid_h*grid_w]; stored as u16 when K <= 65536, widened by the reader */
+    const uint32_t *text;  /* [text_len] token ids, once a record */
     uint32_t text_len;
-    const float *continuous;   /* [T, n_continuous] */
-    const uint32_t *discrete;  /* [T, n_discrete] */
-    const float *actions;      /* [T, n_actions], scaled to [-1,1] */
-    const uint32_t *discrete_actions; /* [T, n_discrete_actions] */
-    const float *label_actions; /* [T, n_actions] clean targets, NULL = actions */
-    const float *rewards;       /* [T] */
+    const float *continuous;               /* [T, n_continuous] */
+    const uint32_t *discrete;              /* [T, n_discrete] */
+    const float *actions;                  /* [T, n_actions], scaled to [-1,1] */
+    const uint32_t *discrete_actions;      /* [T, n_discrete_actions] */
+    const float *label_actions;            /* [T, n_actions] clean targets, NULL = actions */
+    const float *rewards;                  /* [T] */
     const uint8_t *terminated, *truncated; /* [T] */
-    const uint8_t *pixels; /* PNG bytes of kept pictures, [pixels_bytes], T PNGs after one another; pixel_size[T] their lengths */
+    const uint8_t
+        *pixels; /* PNG bytes of kept pictures, [pixels_bytes], T PNGs after one another; pixel_size[T] their lengths */
     const uint32_t *pixel_size;
     uint64_t pixels_bytes;
     void *owned; /* released by token_record_release */
@@ -71,12 +73,14 @@ void token_record_release(token_record_t *r);
 
 typedef struct token_db token_db_t;
 
-/* ---- writing ------------------------------------------------------------------------------------------------------------*/
-/* Creates X.lmdb, or reopens it to go on (meta->arguments must equal those stored: -1 with RC_MISFIT in *rc). Another writer: -1,
- * RC_RUNTIME "'X.lmdb' is being written by process N". max_map: bytes the map may grow to. On resume *meta's counts are loaded. */
+/* ---- writing
+ * ------------------------------------------------------------------------------------------------------------*/
+/* Creates X.lmdb, or reopens it to go on (meta->arguments must equal those stored: -1 with RC_MISFIT in *rc). Another
+ * writer: -1, RC_RUNTIME "'X.lmdb' is being written by process N". max_map: bytes the map may grow to. On resume
+ * *meta's counts are loaded. */
 token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_map, int *rc, reason_t *why);
-/* Records are numbered in order; they become visible at token_db_commit, which also stores the sources' marks and the counts. Failures (full disk,
- * full map) are -1 with what to do: what was committed stays good. */
+/* Records are numbered in order; they become visible at token_db_commit, which also stores the sources' marks and the
+ * counts. Failures (full disk, full map) are -1 with what to do: what was committed stays good. */
 int token_db_put(token_db_t *db, const token_record_t *r, reason_t *why);
 int token_db_put_bad(token_db_t *db, const char *key, size_t key_len, const char *reason, reason_t *why);
 /* Marks an item (hash of its key) as done; token_db_done asks. */
@@ -84,15 +88,16 @@ int token_db_mark(token_db_t *db, uint64_t item_hash, reason_t *why);
 bool token_db_done(token_db_t *db, uint64_t item_hash);
 int token_db_commit(token_db_t *db, reason_t *why);
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------*/
-/* Opens for reading (read-only media without a lock file; size checked against the last page before the first access). *rc: RC_USAGE missing,
- * RC_DATA corrupt, RC_MISFIT another version or endianness. A SIGBUS while reading (file truncated under us) ends the program with RC_DATA and
- * the file's name. */
+/* ---- reading
+ * ------------------------------------------------------------------------------------------------------------*/
+/* Opens for reading (read-only media without a lock file; size checked against the last page before the first access).
+ * *rc: RC_USAGE missing, RC_DATA corrupt, RC_MISFIT another version or endianness. A SIGBUS while reading (file
+ * truncated under us) ends the program with RC_DATA and the file's name. */
 token_db_t *token_db_open(const char *path, int *rc, reason_t *why);
 const shard_meta_t *token_db_meta(const token_db_t *db);
 uint64_t token_db_count(const token_db_t *db); /* records */
-/* Record i (0-based, in order of writing): checksum, sizes and ids (codes < K, text < text_vocab, discrete within range) are checked. -1 with
- * key and offset. Thread-safe. */
+/* Record i (0-based, in order of writing): checksum, sizes and ids (codes < K, text < text_vocab, discrete within
+ * range) are checked. -1 with key and offset. Thread-safe. */
 int token_db_get(token_db_t *db, uint64_t i, token_record_t *r, reason_t *why);
 /* Bad items: i-th; -1 at the end. */
 int token_db_bad(token_db_t *db, uint64_t i, char **key, char **reason, reason_t *why);

@@ -64,7 +64,7 @@ VMATH v8f act_slope(kern_act_t act, v8f x) {
     case ACT_SILU: s = v8_sigmoid(x); return s + x * s * (1.f - s);
     case ACT_GELU:
         /* Phi(x) + x phi(x) */
-        return 0.5f * (1.f + v8_erf(x * 0.70710678f)) + x * (0.39894228f * v8_exp(-0.5f * (x * x)));
+        return 0.5f * (1.f + v8_erf(x * 0.70710678f)) + x * (0.39894228f * v8_exp_down(-0.5f * (x * x)));
     case ACT_GELU_TANH:
         s = v8_sigmoid(twice_u(x));
         return s + x * s * (1.f - s) * (1.5957691216f + 0.2140644490f * (x * x));

@@ -12,12 +12,21 @@
 enum {
     PIECE_MIN = 16384, /* least floats of a piece */
     SPAN = 16384,      /* floats of an elementwise task */
-    FLOAT_STEPS = 16   /* vectors summed in float before doubles take over */
+    BLOCK = 512        /* elements summed in float before doubles take over */
 };
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+
+/* The first `left` lanes of g into d. */
+VMATH void store_add(float *d, v8f g, size_t left, bool add) {
+    if (left >= 8) {
+        v8_store(d, add ? v8_load(d) + g : g);
+    } else {
+        v8_store_part(d, add ? v8_load_part(d, left, 0) + g : g, left);
+    }
+}
 
 /* ---- L1, MSE ---------------------------------------------------------------------------------------------------------*/
 
@@ -31,40 +40,54 @@ typedef struct {
     bool add;
 } pair_t;
 
-VMATH v8f penalty(kern_loss_t f, v8f d) { return f == LOSS_L1 ? v8_abs(d) : d * d; }
-
-VMATH double plain_sum(kern_loss_t f, const float *a, const float *b, size_t n) {
-    v4d sum = {0};
-    size_t i = 0;
-    while (i + 8 <= n) {
-        v8f s = {0};
-        for (size_t step = 0; step < FLOAT_STEPS && i + 8 <= n; step++, i += 8) s += penalty(f, v8_load(a + i) - v8_load(b + i));
-        sum = v8_widen_add(sum, s);
+/* Weights of n elements from `first` on: rows are short (three channels), so they are spread out before the vectors run. */
+static void spread_weights(const float *w, size_t C, size_t first, size_t n, float *out) {
+    size_t row = first / C, c = first % C;
+    for (size_t i = 0; i < n; row++, c = 0) {
+        size_t end = min_size(n, i + C - c);
+        for (; i < end; i++) out[i] = w[row];
     }
-    if (i < n) sum = v8_widen_add(sum, penalty(f, v8_load_part(a + i, n - i, 0) - v8_load_part(b + i, n - i, 0)));
-    return v4_sum(sum);
 }
 
-static double span_sum(kern_loss_t f, const float *a, const float *b, size_t n) {
-    return f == LOSS_L1 ? plain_sum(LOSS_L1, a, b, n) : plain_sum(LOSS_MSE, a, b, n);
+/* Elements [i, i + 8) of a block; those beyond n weigh nothing, and neither does NaN where the weight is 0. */
+VMATH v8f difference(const float *a, const float *b, size_t i, size_t n) {
+    if (i + 8 <= n) return v8_load(a + i) - v8_load(b + i);
+    return v8_load_part(a + i, n - i, 0) - v8_load_part(b + i, n - i, 0);
+}
+VMATH v8f weighted(v8f w, v8f x) { return (v8f)((v8i)(w * x) & (v8i)(w != 0.f)); }
+
+VMATH double block_sum(kern_loss_t f, const float *a, const float *b, const float *w, size_t n) {
+    v8f s[2] = {{0}};
+    for (size_t i = 0; i < n; i += 8) {
+        v8f d = difference(a, b, i, n);
+        s[i / 8 % 2] += weighted(v8_load(w + i), f == LOSS_L1 ? v8_abs(d) : d * d);
+    }
+    return v4_sum(v8_widen_add(v8_widen_add((v4d){0}, s[0]), s[1]));
+}
+
+static void fill_ones(float *w) {
+    for (size_t i = 0; i < BLOCK; i++) w[i] = 1;
 }
 
 static void pair_task(void *ctx, size_t piece) {
     pair_t *p = ctx;
-    size_t C = p->C, first = piece * p->piece, end = min_size(first + p->piece, p->rows);
+    size_t C = p->C, first = piece * p->piece * C, end = min_size((piece + 1) * p->piece, p->rows) * C;
+    float w[BLOCK];
     double sum = 0;
-    if (!p->w) sum = span_sum(p->f, p->a + first * C, p->b + first * C, (end - first) * C);
-    for (size_t r = first; p->w && r < end; r++)
-        if (p->w[r] != 0) sum += (double)p->w[r] * span_sum(p->f, p->a + r * C, p->b + r * C, C);
+    fill_ones(w);
+    for (size_t at = first; at < end; at += BLOCK) {
+        size_t n = min_size(BLOCK, end - at);
+        if (p->w) spread_weights(p->w, C, at, n, w);
+        sum += p->f == LOSS_L1 ? block_sum(LOSS_L1, p->a + at, p->b + at, w, n) : block_sum(LOSS_MSE, p->a + at, p->b + at, w, n);
+    }
     p->sum[piece] = sum;
 }
 
 /* Sum of weights over all elements: serial, the weights are one float a row. */
-static double weight_sum(const float *w, size_t rows) {
-    if (!w) return (double)rows;
+static double weight_sum(const float *w, size_t rows, size_t C) {
     double s = 0;
-    for (size_t r = 0; r < rows; r++) s += (double)w[r];
-    return s;
+    for (size_t r = 0; w && r < rows; r++) s += (double)w[r];
+    return (w ? s : (double)rows) * (double)C;
 }
 
 void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C, float *out) {
@@ -72,41 +95,37 @@ void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const floa
     p.piece = max_size(ceil_div(rows, KERN_PIECES), ceil_div(PIECE_MIN, max_size(C, 1)));
     size_t pieces = ceil_div(rows, p.piece);
     parallel_for(pieces, pair_task, &p);
-    double sum = 0, weight = weight_sum(w, rows) * (double)C;
+    double sum = 0, weight = weight_sum(w, rows, C);
     for (size_t i = 0; i < pieces; i++) sum += p.sum[i];
     *out = weight != 0 ? (float)(sum / weight) : 0;
 }
 
-VMATH void slope_span(kern_loss_t f, const float *a, const float *b, size_t n, float unit, float *da, bool add) {
+VMATH void slope_block(kern_loss_t f, const float *a, const float *b, const float *w, size_t n, float unit, float *da, bool add) {
     for (size_t i = 0; i < n; i += 8) {
-        size_t left = n - i;
-        v8f d = left >= 8 ? v8_load(a + i) - v8_load(b + i) : v8_load_part(a + i, left, 0) - v8_load_part(b + i, left, 0);
-        v8f s = f == LOSS_L1 ? v8_select(d == 0.f, d, v8_sign_of(v8_set(1), d)) * unit : d * (2.f * unit);
-        if (left >= 8) {
-            if (add) s += v8_load(da + i);
-            v8_store(da + i, s);
-        } else {
-            if (add) s += v8_load_part(da + i, left, 0);
-            v8_store_part(da + i, s, left);
-        }
+        v8f d = difference(a, b, i, n);
+        v8f s = f == LOSS_L1 ? v8_select(d == 0.f, d, v8_sign_of(v8_set(1), d)) : d + d;
+        store_add(da + i, weighted(v8_load(w + i), s) * unit, n - i, add);
     }
 }
 
 static void slope_task(void *ctx, size_t task) {
     const pair_t *p = ctx;
-    size_t C = p->C, first = task * p->piece, end = min_size(first + p->piece, p->rows), step = p->w ? 1 : end - first;
-    for (size_t r = first; r < end; r += step) {
-        float unit = p->w ? p->unit * p->w[r] : p->unit;
+    size_t C = p->C, first = task * p->piece * C, end = min_size((task + 1) * p->piece, p->rows) * C;
+    float w[BLOCK];
+    fill_ones(w);
+    for (size_t at = first; at < end; at += BLOCK) {
+        size_t n = min_size(BLOCK, end - at);
+        if (p->w) spread_weights(p->w, C, at, n, w);
         if (p->f == LOSS_L1)
-            slope_span(LOSS_L1, p->a + r * C, p->b + r * C, step * C, unit, p->da + r * C, p->add);
+            slope_block(LOSS_L1, p->a + at, p->b + at, w, n, p->unit, p->da + at, p->add);
         else
-            slope_span(LOSS_MSE, p->a + r * C, p->b + r * C, step * C, unit, p->da + r * C, p->add);
+            slope_block(LOSS_MSE, p->a + at, p->b + at, w, n, p->unit, p->da + at, p->add);
     }
 }
 
 void kern_loss_backward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C, float dout, float *da, bool add) {
     pair_t p = {.f = f, .a = a, .b = b, .w = w, .rows = rows, .C = C, .da = da, .add = add};
-    double weight = weight_sum(w, rows) * (double)C;
+    double weight = weight_sum(w, rows, C);
     p.unit = weight != 0 ? (float)(dout / weight) : 0;
     p.piece = ceil_div(SPAN, max_size(C, 1));
     parallel_for(ceil_div(rows, p.piece), slope_task, &p);
@@ -133,7 +152,7 @@ VMATH double exp_sums(const float *x, size_t n, float top, bool centers, double 
     v4d sum = {0}, first = {0};
     v8f lane = {1, 3, 5, 7, 9, 11, 13, 15};
     for (size_t j = 0; j < n; j += 8, lane += 16.f) {
-        v8f e = v8_exp((j + 8 <= n ? v8_load(x + j) : v8_load_part(x + j, n - j, -INFINITY)) - top);
+        v8f e = v8_exp_down((j + 8 <= n ? v8_load(x + j) : v8_load_part(x + j, n - j, -INFINITY)) - top);
         sum = v8_widen_add(sum, e);
         if (centers) first = v8_widen_add(first, e * lane);
     }
@@ -181,14 +200,6 @@ static void clear_outside(const rows_t *s, size_t i, float *d) {
     memset(d + hi, 0, (s->V - hi) * sizeof *d);
 }
 
-static void store_add(float *d, v8f g, size_t left, bool add) {
-    if (left >= 8) {
-        v8_store(d, add ? v8_load(d) + g : g);
-    } else {
-        v8_store_part(d, add ? v8_load_part(d, left, 0) + g : g, left);
-    }
-}
-
 /* d/dx_j = unit w (p_j - [j = target]) */
 static void xent_back_task(void *ctx, size_t task) {
     const rows_t *s = ctx;
@@ -202,9 +213,9 @@ static void xent_back_task(void *ctx, size_t task) {
         }
         clear_outside(s, i, row);
         float top = highest(x, n), share = (float)(1 / exp_sums(x, n, top, false, NULL));
-        float before = s->add ? d[hit] : 0, p = v8_exp(v8_set(x[hit] - top))[0] * share;
+        float before = s->add ? d[hit] : 0, p = v8_exp_down(v8_set(x[hit] - top))[0] * share;
         for (size_t j = 0; j < n; j += 8) {
-            v8f e = v8_exp((j + 8 <= n ? v8_load(x + j) : v8_load_part(x + j, n - j, 0)) - top);
+            v8f e = v8_exp_down((j + 8 <= n ? v8_load(x + j) : v8_load_part(x + j, n - j, 0)) - top);
             store_add(d + j, e * share * unit, n - j, s->add);
         }
         d[hit] = before + (p - 1.f) * unit;
@@ -245,7 +256,7 @@ static void expect_back_task(void *ctx, size_t task) {
         v8f lane = {1, 3, 5, 7, 9, 11, 13, 15};
         clear_outside(s, i, row);
         for (size_t j = 0; j < bins; j += 8, lane += 16.f) {
-            v8f e = v8_exp((j + 8 <= bins ? v8_load(x + j) : v8_load_part(x + j, bins - j, 0)) - top);
+            v8f e = v8_exp_down((j + 8 <= bins ? v8_load(x + j) : v8_load_part(x + j, bins - j, 0)) - top);
             store_add(row + lo + j, e * share * (lane * width + base), bins - j, s->add);
         }
     }

@@ -26,8 +26,8 @@ static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
 /* ---- sums over wide rows ---------------------------------------------------------------------------------------------*/
 
-/* SUM: x; SQUARES: (x - p)^2 for centers p; DOT: dz and dz xhat. Per column of the wide row. */
-typedef enum { SUM, SQUARES, DOT, DOT_SILU } sweep_t;
+/* SUM: x; SQUARES: (x - p)^2 and x - p for centers p; DOT: dz and dz xhat. Per column of the wide row. */
+typedef enum { SUM, SQUARES, DOT } sweep_t;
 
 /* What DOT needs: u = scale x + shift (before SiLU), xhat = rstd x + center; all [L]. */
 typedef struct {
@@ -54,9 +54,9 @@ VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, 
             } else if (kind == SQUARES) {
                 t -= v8_load(p + j + 8 * v);
                 a0[v] += t * t;
+                a1[v] += t;
             } else {
                 v8f dz = v8_load(dy + r * L + 8 * v);
-                if (kind == DOT_SILU) dz = silu_back(t * v8_load(k->scale + j + 8 * v) + v8_load(k->shift + j + 8 * v), dz);
                 a0[v] += dz;
                 a1[v] += dz * (t * v8_load(k->rstd + j + 8 * v) + v8_load(k->center + j + 8 * v));
             }
@@ -64,16 +64,29 @@ VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, 
     }
     for (int v = 0; v < nv; v++) {
         v8_store(s0 + j + 8 * v, a0[v]);
-        if (kind >= DOT) v8_store(s1 + j + 8 * v, a1[v]);
+        if (kind != SUM) v8_store(s1 + j + 8 * v, a1[v]);
     }
 }
 
 VMATH void sweep_block(sweep_t kind, const float *x, const float *dy, size_t rows, size_t L, const float *p, const coef_t *k, float *s0, float *s1) {
     size_t j = 0;
-    if (kind < DOT)
+    if (kind == SUM)
         for (; j + 64 <= L; j += 64) sweep_columns(kind, 8, x, dy, rows, L, j, p, k, s0, s1);
     for (; j + 32 <= L; j += 32) sweep_columns(kind, 4, x, dy, rows, L, j, p, k, s0, s1);
     for (; j < L; j += 8) sweep_columns(kind, 1, x, dy, rows, L, j, p, k, s0, s1);
+}
+
+/* DOT behind SiLU, row by row: the sigmoid, not the sums, takes the time. Leaves dz in `out` unless NULL. */
+static void silu_block(const float *x, const float *dy, size_t rows, size_t L, const coef_t *k, float *s0, float *s1, float *out) {
+    memset(s0, 0, L * sizeof *s0);
+    memset(s1, 0, L * sizeof *s1);
+    for (size_t i = 0; i < rows * L; i += L)
+        for (size_t j = 0; j < L; j += 8) {
+            v8f t = v8_load(x + i + j), dz = silu_back(t * v8_load(k->scale + j) + v8_load(k->shift + j), v8_load(dy + i + j));
+            v8_store(s0 + j, v8_load(s0 + j) + dz);
+            v8_store(s1 + j, v8_load(s1 + j) + dz * (t * v8_load(k->rstd + j) + v8_load(k->center + j)));
+            if (out) v8_store(out + i + j, dz);
+        }
 }
 
 /* ---- GroupNorm geometry ----------------------------------------------------------------------------------------------*/
@@ -84,6 +97,7 @@ typedef struct {
     size_t block_rows;     /* wide rows of a block */
     size_t piece, pieces;  /* pixels of a piece (a whole number of blocks), pieces of an image */
     bool silu, add_dx;
+    bool keep_dz;          /* dx holds dz between the sweeps: no second sigmoid */
     float eps;
     const float *x, *gamma, *beta, *dy;
     float *y, *mean, *rstd, *dx;
@@ -140,23 +154,29 @@ static void merge(size_t C, double seen, double count, const double *mean2, cons
 
 static void block_stats(const norm_t *g, const float *x, size_t rows, size_t tail, double seen, double *mean, double *m2) {
     size_t C = g->C, L = g->L, count = rows * g->pixels + tail;
-    float *s = scratch_get(SCRATCH_NORM_TASK, L * 2 * sizeof *s + C * 2 * sizeof(double)), *p = s + L;
-    double *bm = (double *)(p + L), *bq = bm + C;
+    float *s = scratch_get(SCRATCH_NORM_TASK, L * 3 * sizeof *s + C * 2 * sizeof(double)), *p = s + L, *off = p + L;
+    double *bm = (double *)(off + L), *bq = bm + C;
     const float *rest = x + rows * L;
     sweep_block(SUM, x, NULL, rows, L, NULL, NULL, s, NULL);
     fold(g, s);
     for (size_t t = 0; t < tail; t++)
         for (size_t c = 0; c < C; c++) s[c] += rest[t * C + c];
-    for (size_t c = 0; c < C; c++) {
-        bm[c] = (double)s[c] / (double)count;
-        p[c] = (float)bm[c];
-    }
+    for (size_t c = 0; c < C; c++) p[c] = s[c] / (float)count;
     spread(g, p);
-    sweep_block(SQUARES, x, NULL, rows, L, p, NULL, s, NULL);
+    sweep_block(SQUARES, x, NULL, rows, L, p, NULL, s, off);
     fold(g, s);
+    fold(g, off);
     for (size_t t = 0; t < tail; t++)
-        for (size_t c = 0; c < C; c++) s[c] += (rest[t * C + c] - p[c]) * (rest[t * C + c] - p[c]);
-    for (size_t c = 0; c < C; c++) bq[c] = (double)s[c];
+        for (size_t c = 0; c < C; c++) {
+            float d = rest[t * C + c] - p[c];
+            s[c] += d * d;
+            off[c] += d;
+        }
+    for (size_t c = 0; c < C; c++) { /* the center was rounded: what is left of the deviations corrects it */
+        double d = (double)off[c] / (double)count;
+        bm[c] = (double)p[c] + d;
+        bq[c] = fmax((double)s[c] - d * d * (double)count, 0);
+    }
     merge(C, seen, (double)count, bm, bq, mean, m2);
 }
 
@@ -274,11 +294,12 @@ static coef_t image_coef(const norm_t *g, size_t n, float *mem) {
     return (coef_t){scale, shift, rstd, center};
 }
 
-static void dot_block(const norm_t *g, const float *x, const float *dy, size_t rows, size_t tail, const coef_t *k, double *S0, double *S1) {
+static void dot_block(const norm_t *g, const float *x, const float *dy, size_t rows, size_t tail, const coef_t *k, float *dz_out, double *S0,
+                      double *S1) {
     size_t C = g->C, L = g->L;
     float *s0 = scratch_get(SCRATCH_NORM_TASK, 2 * L * sizeof *s0), *s1 = s0 + L;
     if (g->silu)
-        sweep_block(DOT_SILU, x, dy, rows, L, NULL, k, s0, s1);
+        silu_block(x, dy, rows, L, k, s0, s1, dz_out);
     else
         sweep_block(DOT, x, dy, rows, L, NULL, k, s0, s1);
     /* The last pixels, fewer than a wide row: one row padded with dy = 0. */
@@ -288,6 +309,7 @@ static void dot_block(const norm_t *g, const float *x, const float *dy, size_t r
         if (g->silu) dz = silu_back(t * v8_load(k->scale + j) + v8_load(k->shift + j), dz);
         v8_store(s0 + j, v8_load(s0 + j) + dz);
         v8_store(s1 + j, v8_load(s1 + j) + dz * (t * v8_load(k->rstd + j) + v8_load(k->center + j)));
+        if (dz_out) v8_store_part(dz_out + at + j, dz, left);
     }
     fold(g, s0);
     fold(g, s1);
@@ -307,7 +329,8 @@ static void dot_task(void *ctx, size_t task) {
     size_t r = 0;
     do {
         size_t now = min_size(g->block_rows, rows - r), tail = r + now == rows ? count % g->pixels : 0;
-        dot_block(g, g->x + at + r * g->L, g->dy + at + r * g->L, now, tail, &k, S0, S1);
+        size_t from = at + r * g->L;
+        dot_block(g, g->x + from, g->dy + from, now, tail, &k, g->keep_dz ? g->dx + from : NULL, S0, S1);
         r += now;
     } while (r < rows);
 }
@@ -365,10 +388,10 @@ static void dx_task(void *ctx, size_t task) {
     float *mem = scratch_get(SCRATCH_NORM_COEF, 7 * L * sizeof *mem), *P = mem + 4 * L, *Q = P + L, *R = Q + L;
     coef_t k = image_coef(g, n, mem);
     dx_coef(g, n, P, Q, R);
-    if (g->silu && g->add_dx)
-        dx_sweep(true, true, g->x + at, g->dy + at, count, L, &k, P, Q, R, g->dx + at);
+    if (g->keep_dz)
+        dx_sweep(false, false, g->x + at, g->dx + at, count, L, &k, P, Q, R, g->dx + at);
     else if (g->silu)
-        dx_sweep(true, false, g->x + at, g->dy + at, count, L, &k, P, Q, R, g->dx + at);
+        dx_sweep(true, true, g->x + at, g->dy + at, count, L, &k, P, Q, R, g->dx + at);
     else
         dx_sweep(false, g->add_dx, g->x + at, g->dy + at, count, L, &k, P, Q, R, g->dx + at);
 }
@@ -393,6 +416,7 @@ void kern_groupnorm_backward(const float *x, const float *gamma, const float *be
     norm_t g = {.N = N, .HW = HW, .C = C, .G = G, .silu = silu, .x = x, .gamma = gamma, .beta = beta, .dy = dy, .dx = dx, .add_dx = add_dx};
     g.mean = (float *)mean, g.rstd = (float *)rstd; /* read only here */
     if (!C || (!dx && !dgamma && !dbeta)) return;
+    g.keep_dz = silu && dx && !add_dx;
     norm_init(&g);
     if (HW) norm_run(&g, dot_task, dx ? dx_task : NULL, backward_image_task);
     if (dbeta) sum_parts(&g, 0, dbeta, add_dbeta);

@@ -39,17 +39,9 @@ VMATH v8f v8_load_part(const float *p, size_t n, float fill) {
 VMATH void v8_store_part(float *p, v8f a, size_t n) { memcpy(p, &a, n * sizeof *p); }
 
 VMATH v8f v8_select(v8i mask, v8f a, v8f b) { return (v8f)((mask & (v8i)a) | (~mask & (v8i)b)); }
-/* The second operand where either is NaN. */
-VMATH v8f v8_max(v8f a, v8f b) {
-    v8f r;
-    for (int i = 0; i < 8; i++) r[i] = a[i] > b[i] ? a[i] : b[i];
-    return r;
-}
-VMATH v8f v8_min(v8f a, v8f b) {
-    v8f r;
-    for (int i = 0; i < 8; i++) r[i] = a[i] < b[i] ? a[i] : b[i];
-    return r;
-}
+/* The second operand where either is NaN. (A loop over lanes would name vmaxps, but the compiler does not always see it.) */
+VMATH v8f v8_max(v8f a, v8f b) { return v8_select(a > b, a, b); }
+VMATH v8f v8_min(v8f a, v8f b) { return v8_select(a < b, a, b); }
 VMATH v8f v8_abs(v8f a) { return (v8f)((v8w)a & 0x7fffffffu); }
 VMATH v8f v8_sign_of(v8f magnitude, v8f sign) { return (v8f)((v8w)magnitude | ((v8w)sign & 0x80000000u)); }
 
@@ -71,26 +63,30 @@ VMATH v4d v8_widen_add(v4d sum, v8f a) {
     return sum + (__builtin_convertvector(lo, v4d) + __builtin_convertvector(hi, v4d));
 }
 
-/* e^x; 0 below -87.33, 2.4e38 above 88.37 (no denormals, no infinities). */
-VMATH v8f v8_exp(v8f x) {
-    const float low = -87.33f, high = 88.37f, round = 12582912.f; /* 1.5 * 2^23: adding it rounds to an integer */
-    v8f y = v8_max(v8_set(low), v8_min(v8_set(high), x));
-    v8f n = y * 1.44269504f + round;
+/* e^x for x in [-87.33, 88.37]: x = n ln 2 + r, e^x = 2^n e^r. Estrin's scheme: the chain of dependent steps is what costs. */
+VMATH v8f v8_exp_inside(v8f x) {
+    const float round = 12582912.f; /* 1.5 * 2^23: adding it rounds to an integer */
+    v8f n = x * 1.44269504f + round;
     v8w power = ((v8w)n << 23) + 0x3f800000u;
     n -= round;
-    v8f r = y - n * 0.693359375f;
+    v8f r = x - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
-    v8f q = r * 1.381456111e-3f + 8.368735599e-3f;
-    q = q * r + 4.166838984e-2f;
-    q = q * r + 1.666652048e-1f;
-    q = q * r + 4.999999344e-1f;
-    v8f p = (q * (r * r) + r) + 1.f;
-    p = p * (v8f)power;
-    return (v8f)(~(v8i)(x < low) & (v8i)p);
+    v8f u = r * r;
+    v8f low = r * 1.666652048e-1f + 4.999999344e-1f;
+    v8f high = r * 8.368735599e-3f + 4.166838984e-2f;
+    high = u * 1.381456111e-3f + high;
+    low = high * u + low;
+    v8f p = (low * u + r) + 1.f;
+    return p * (v8f)power;
+}
+/* e^x for x <= 0: 0 below -87.33, -infinity included. */
+VMATH v8f v8_exp_down(v8f x) {
+    v8i kept = ~(v8i)(x < -87.33f);
+    return (v8f)(kept & (v8i)v8_exp_inside((v8f)(kept & (v8i)x)));
 }
 
-/* 1 / (1 + e^-x) */
-VMATH v8f v8_sigmoid(v8f x) { return 1.f / (1.f + v8_exp(-x)); }
+/* 1 / (1 + e^-x); at least 4e-39 */
+VMATH v8f v8_sigmoid(v8f x) { return 1.f / (1.f + v8_exp_inside(v8_max(v8_set(-87.3f), v8_min(v8_set(88.3f), -x)))); }
 
 VMATH v8f v8_tanh(v8f x) {
     v8f a = v8_abs(x), u = x * x;
@@ -99,7 +95,7 @@ VMATH v8f v8_tanh(v8f x) {
     q = q * u + 1.333089976e-1f;
     q = q * u + -3.333326288e-1f;
     v8f small = q * (u * x) + x;
-    v8f large = 1.f - 2.f / (v8_exp(a + a) + 1.f);
+    v8f large = 1.f - 2.f / (v8_exp_inside(v8_min(v8_set(20), a + a)) + 1.f);
     return v8_select(a < 0.65f, small, v8_sign_of(large, x));
 }
 
@@ -119,7 +115,7 @@ VMATH v8f v8_erf(v8f x) {
     p = p * t + 6.382259331e-1f;
     p = p * t + 1.127039886f;
     p = p * t + 3.537552654e-4f;
-    v8f large = 1.f - v8_exp(-p);
+    v8f large = 1.f - v8_exp_inside(-p);
     return v8_select(a < 1.f, small, v8_sign_of(large, x));
 }
 

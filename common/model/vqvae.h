@@ -47,8 +47,8 @@ const char *vqvae_preprocess_json(const vqvae_t *v); /* canonical JSON */
 /* Preprocessing size: 0 = native. */
 void vqvae_preprocess_size(const vqvae_t *v, size_t *w, size_t *h);
 
-/* Codes of n pictures of one size (multiples of the stride): codes [n, h/f * w/f]. A picture's codes depend on that picture alone. margin (may be
- * NULL) receives per code the relative gap between best and second-best squared distance. Plans are cached by shape. */
+/* Codes of n pictures of one size (multiples of the stride): codes [n, h/f * w/f]. A picture's codes depend on that picture alone. Plans are cached
+ * by shape. */
 void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, size_t h, uint32_t *codes);
 /* Pictures of n grids: rgb [n, gh*f, gw*f, 3]. */
 void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, size_t gh, uint8_t *rgb);

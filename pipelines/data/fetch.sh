@@ -1,4 +1,5 @@
-# fetch.sh - read by the make_*.sh scripts beside it: Debian packages as a source of pictures, unpacked but never installed.
+# fetch.sh - read by the make_*.sh scripts beside it: Debian packages as a source of pictures, unpacked but never
+# installed.
 #
 #   fetch_packages DEST NAME...   unpacks the packages into DEST
 #   find_python                   prints a python3 that has PIL

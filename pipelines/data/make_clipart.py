@@ -34,7 +34,8 @@ SKIP = re.compile(
     r"flags/historic|pantyhose|semaphore|swastika|nazi|hitler|nude|naked|bikini|topless|lingerie|pin-?up|gun|pistol|marijuana|cannabis|"
     r"cigar|smok|firefox|mozilla|thunderbird|skype|msn|google|yahoo|facebook|windows|apple_|mac_|macos|ipod|nokia|coca|pepsi|mcdonald|"
     r"disney|mickey|hello_kitty|pokemon|pikachu|simpson|intel|amd|nvidia|java|adobe|opera|vlc|oracle|ubuntu|debian|fedora|redhat|suse|"
-    r"hummer|ferrari|porsche|volkswagen|vw_|bmw|nintendo|playstation|xbox|wii|openoffice|brozo|pack?man|quake|/gim|/ooo_|user_lambda|incredible_tux",
+    r"hummer|ferrari|porsche|volkswagen|vw_|bmw|nintendo|playstation|xbox|wii|openoffice|brozo|"
+    r"pack?man|quake|/gim|/ooo_|user_lambda|incredible_tux",
     re.I,
 )
 # Seen on the contact sheet: photographs of people, a broken drawing, thin diagrams.

@@ -1,7 +1,8 @@
 #!/bin/sh
-# make_photos.sh [OUT] - makes data/photos: 400 crops of 64x64 out of twelve photographs in Debian's lomiri-wallpapers-16.04 and
-# python3-sklearn whose licenses (CC0, CC-BY) allow it; data/README.md names the authors. Other photographs of these packages are not
-# touched. The same packages and PIL give the same bytes. DEBS=FOLDER: see fetch.sh.
+# make_photos.sh [OUT] - makes data/photos: 400 crops of 64x64 out of twelve photographs in Debian's
+# lomiri-wallpapers-16.04 and python3-sklearn whose licenses (CC0, CC-BY) allow it; data/README.md names the authors.
+# Other photographs of these packages are not touched. The same packages and PIL give the same bytes. DEBS=FOLDER: see
+# fetch.sh.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/fetch.sh"

@@ -1,15 +1,31 @@
-"""st.py - reads and writes safetensors files with numpy alone; shared by the scripts of tests/interop and tests/reference.
+"""st.py - reads and writes safetensors files with numpy alone; shared by the scripts of tests/interop and
+tests/reference.
 
-The file is: u64 little-endian N, N bytes of JSON {name: {dtype, shape, data_offsets}}, then the data. The writer's bytes depend on the tensors
-only: widest types first, then by name, header padded with spaces to a multiple of 8. It is written apart from the C code, so that each checks the other.
+The file is: u64 little-endian N, N bytes of JSON {name: {dtype, shape, data_offsets}}, then the data. The writer's
+bytes depend on the tensors only: widest types first, then by name, header padded with spaces to a multiple of 8. It
+is written apart from the C code, so that each checks the other.
 """
+
 import json
 import struct
 
 import numpy as np
 
-TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "U64": "<u8", "I32": "<i4", "U32": "<u4", "I16": "<i2", "U16": "<u2",
-         "I8": "|i1", "U8": "|u1", "BOOL": "|b1"}
+TYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "I64": "<i8",
+    "U64": "<u8",
+    "I32": "<i4",
+    "U32": "<u4",
+    "I16": "<i2",
+    "U16": "<u2",
+    "I8": "|i1",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
 ORDER = ["U64", "I64", "F64", "F32", "U32", "I32", "BF16", "F16", "U16", "I16", "U8", "I8", "BOOL"]
 
 

@@ -1,4 +1,6 @@
-"""common.py - what make_vq.py and make_gato.py share: seeded numbers that no library version changes, PNG files, float32-against-float64 checks."""
+"""common.py - what make_vq.py and make_gato.py share: seeded numbers that no library version changes, PNG files,
+float32-against-float64 checks."""
+
 import os
 import struct
 import sys
@@ -12,11 +14,14 @@ import st  # noqa: E402,F401
 
 
 def uniform(name, shape, seed=0):
-    """Uniform in [-1, 1), a function of (name, seed, index) alone: the PCG-like mixing is spelled out here so that no generator's version matters."""
+    """Uniform in [-1, 1), a function of (name, seed, index) alone: the PCG-like mixing is spelled out here so that no
+    generator's version matters."""
     n = int(np.prod(shape, dtype=np.int64))
     key = np.uint64(zlib.crc32(name.encode()) | (seed + 1) << 32)
     with np.errstate(over="ignore"):
-        x = (np.arange(n, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + key * np.uint64(0xD1342543DE82EF95)
+        x = (np.arange(n, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + key * np.uint64(
+            0xD1342543DE82EF95
+        )
         for shift, mul in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             x = (x ^ (x >> np.uint64(shift))) * np.uint64(mul)
         x ^= x >> np.uint64(31)
@@ -24,7 +29,8 @@ def uniform(name, shape, seed=0):
 
 
 def normal(name, shape, seed=0):
-    """Near-normal, variance 1: the sum of four uniforms (bounded by 2 sqrt 3). Exact in any libm, which Box-Muller would not be."""
+    """Near-normal, variance 1: the sum of four uniforms (bounded by 2 sqrt 3). Exact in any libm, which Box-Muller
+    would not be."""
     return sum(uniform(f"{name}#{i}", shape, seed) for i in range(4)) * np.sqrt(3 / 4)
 
 
@@ -49,8 +55,12 @@ def write_png(path, rgb):
         return struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data))
 
     with open(path, "wb") as f:
-        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows, 9))
-                + chunk(b"IEND", b""))
+        f.write(
+            b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows, 9))
+            + chunk(b"IEND", b"")
+        )
 
 
 def largest_difference(a, b):

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""make_vq.py - reference values of small VQModels, computed by diffusers' own VQModel. README.md says what every file and tensor is.
+"""make_vq.py - reference values of small VQModels, computed by diffusers' own VQModel. README.md says what every file
+and tensor is.
 
     make_vq.py [OUT]        (OUT: this folder)
 
-Needs torch and diffusers (made with torch 1.13 and diffusers 0.25.1), one thread. Every result is computed in float32 and again in float64; the script
-fails when they differ by more than the tolerances the README promises, when a code is nearly a tie, or when a pixel's L1 gradient could change sign.
+Needs torch and diffusers (made with torch 1.13 and diffusers 0.25.1), one thread. Every result is computed in float32
+and again in float64; the script fails when they differ by more than the tolerances the README promises, when a code
+is nearly a tie, or when a pixel's L1 gradient could change sign.
 """
+
 import copy
 import json
 import os
@@ -21,22 +24,59 @@ from common import HERE, demand, largest_difference, normal, picture, st, unifor
 torch.set_num_threads(1)
 
 BASE = {
-    "_class_name": "VQModel", "_diffusers_version": "0.25.1", "act_fn": "silu", "force_upcast": False, "in_channels": 3, "out_channels": 3,
-    "lookup_from_codebook": False, "mid_block_add_attention": True, "norm_type": "group", "sample_size": 32, "scaling_factor": 0.18215,
+    "_class_name": "VQModel",
+    "_diffusers_version": "0.25.1",
+    "act_fn": "silu",
+    "force_upcast": False,
+    "in_channels": 3,
+    "out_channels": 3,
+    "lookup_from_codebook": False,
+    "mid_block_add_attention": True,
+    "norm_type": "group",
+    "sample_size": 32,
+    "scaling_factor": 0.18215,
 }
-# Two channels a group at least: a bias before a norm of one channel a group has gradient 0, and Adam would then amplify rounding noise.
-VQ = dict(BASE, block_out_channels=[4, 6, 4], layers_per_block=1, latent_channels=8, vq_embed_dim=4, num_vq_embeddings=32, norm_num_groups=2,
-          down_block_types=["DownEncoderBlock2D", "DownEncoderBlock2D", "AttnDownEncoderBlock2D"],
-          up_block_types=["AttnUpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"])
-# Attention in a middle level only, none in the middle block, two blocks a level, odd widths, F16 weights.
-VQ2 = dict(BASE, block_out_channels=[3, 6], layers_per_block=2, latent_channels=5, vq_embed_dim=3, num_vq_embeddings=48, norm_num_groups=3,
-           mid_block_add_attention=False, down_block_types=["AttnDownEncoderBlock2D", "DownEncoderBlock2D"],
-           up_block_types=["UpDecoderBlock2D", "AttnUpDecoderBlock2D"])
+# Two channels a group at least: a bias before a norm of one channel a group has gradient 0, and Adam would then
+# amplify rounding noise.
+VQ = dict(
+    BASE,
+    block_out_channels=[4, 6, 4],
+    layers_per_block=1,
+    latent_channels=8,
+    vq_embed_dim=4,
+    num_vq_embeddings=32,
+    norm_num_groups=2,
+    down_block_types=["DownEncoderBlock2D", "DownEncoderBlock2D", "AttnDownEncoderBlock2D"],
+    up_block_types=["AttnUpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"],
+)
+# Attention in the upper level only, none in the middle block, two blocks a level, odd widths, F16 weights.
+VQ2 = dict(
+    BASE,
+    block_out_channels=[3, 6],
+    layers_per_block=2,
+    latent_channels=5,
+    vq_embed_dim=3,
+    num_vq_embeddings=48,
+    norm_num_groups=3,
+    mid_block_add_attention=False,
+    down_block_types=["AttnDownEncoderBlock2D", "DownEncoderBlock2D"],
+    up_block_types=["UpDecoderBlock2D", "AttnUpDecoderBlock2D"],
+)
 ADAM = dict(lr=1e-3, betas=(0.5, 0.9), eps=1e-8, weight_decay=0.0)
-# Parameters after a step are stored for these in the second training case (all of them in the first): files stay small.
-FEW = ("encoder.conv_in.weight", "encoder.down_blocks.1.resnets.0.conv_shortcut.weight", "encoder.mid_block.attentions.0.to_q.weight",
-       "quant_conv.weight", "quant_conv.bias", "quantize.embedding.weight", "post_quant_conv.weight", "decoder.conv_in.bias",
-       "decoder.up_blocks.1.upsamplers.0.conv.weight", "decoder.conv_out.weight", "decoder.conv_out.bias")
+# The parameters after step 1 (in the MSE case after step 2 as well) are stored for these alone: files stay small.
+FEW = (
+    "encoder.conv_in.weight",
+    "encoder.down_blocks.1.resnets.0.conv_shortcut.weight",
+    "encoder.mid_block.attentions.0.to_q.weight",
+    "quant_conv.weight",
+    "quant_conv.bias",
+    "quantize.embedding.weight",
+    "post_quant_conv.weight",
+    "decoder.conv_in.bias",
+    "decoder.up_blocks.1.upsamplers.0.conv.weight",
+    "decoder.conv_out.weight",
+    "decoder.conv_out.bias",
+)
 
 
 def make_weights(config, seed, half):
@@ -73,7 +113,12 @@ def load_folder(folder):
 
 
 def batch(images, dtype):
-    return torch.from_numpy((np.stack(images).astype(np.float64) / 127.5 - 1).astype(np.float32)).to(dtype).permute(0, 3, 1, 2).contiguous()
+    return (
+        torch.from_numpy((np.stack(images).astype(np.float64) / 127.5 - 1).astype(np.float32))
+        .to(dtype)
+        .permute(0, 3, 1, 2)
+        .contiguous()
+    )
 
 
 def gap_of(prequant, book):
@@ -102,7 +147,9 @@ def trace(name, model, images):
         out = forward(model, x)
         demand(torch.equal(model(x).sample, out["decoder_out"]), f"{name}: not what VQModel.forward gives")
         gap, ids = gap_of(out["prequant"], model.quantize.embedding.weight)
-        demand(torch.equal(ids, out["indices"].reshape(-1)), f"{name}: cdist and the plain formula choose different codes")
+        demand(
+            torch.equal(ids, out["indices"].reshape(-1)), f"{name}: cdist and the plain formula choose different codes"
+        )
         demand(gap > 1e-3, f"{name}: near tie {gap:.2g}")
         codes = len(set(ids.tolist()))
         demand(codes >= 8, f"{name}: only {codes} codes used")
@@ -110,12 +157,16 @@ def trace(name, model, images):
     demand(torch.equal(wide["indices"], out["indices"]), f"{name}: float64 chooses other codes")
     diff = max(largest_difference(out[k], wide[k]) for k in out)
     demand(diff < 1e-5, f"{name}: float64 differs by {diff:.2g}")
-    print(f"{name}: {codes} codes, smallest gap {gap:.2g}, against float64 {diff:.2g}, |decoder_out| <= {float(out['decoder_out'].abs().max()):.3g}")
+    print(
+        f"{name}: {codes} codes, smallest gap {gap:.2g}, against float64 {diff:.2g}, "
+        f"|decoder_out| <= {float(out['decoder_out'].abs().max()):.3g}"
+    )
     return {k: v.numpy() for k, v in out.items()}
 
 
 def train(model, images, rec, legacy, steps=2):
-    """Losses and gradients of the first step, parameters after each. `rec`: l1 or mse; legacy: commitment 1 and codebook 0.25, else the reverse."""
+    """Losses and gradients of the first step, parameters after each. `rec`: l1 or mse; legacy: commitment 1 and
+    codebook 0.25, else the reverse."""
     model = copy.deepcopy(model).train()
     x = batch(images, next(model.parameters()).dtype)
     model.quantize.legacy, model.quantize.beta = legacy, 0.25
@@ -130,10 +181,20 @@ def train(model, images, rec, legacy, steps=2):
         adam.zero_grad()
         loss.backward()
         suffix = "" if step == 1 else f"/{step}"
-        out.update({f"loss{suffix}": loss.detach().reshape(1), f"loss_rec{suffix}": loss_rec.detach().reshape(1), f"loss_vq{suffix}": loss_vq.detach().reshape(1)})
+        out.update(
+            {
+                f"loss{suffix}": loss.detach().reshape(1),
+                f"loss_rec{suffix}": loss_rec.detach().reshape(1),
+                f"loss_vq{suffix}": loss_vq.detach().reshape(1),
+            }
+        )
         if step == 1:
             out.update({f"grad/{k}": p.grad.clone() for k, p in model.named_parameters()})
-        margin = min(margin, gap_of(z, model.quantize.embedding.weight)[0] / 1e-3, float(diff.abs().min()) / 1e-6 if rec == "l1" else np.inf)
+        margin = min(
+            margin,
+            gap_of(z, model.quantize.embedding.weight)[0] / 1e-3,
+            float(diff.abs().min()) / 1e-6 if rec == "l1" else np.inf,
+        )
         adam.step()
         out.update({f"param/{step}/{k}": p.detach().clone() for k, p in model.named_parameters()})
     return {k: v.numpy() for k, v in out.items()}, margin
@@ -151,9 +212,15 @@ def train_case(name, model, images, rec, legacy):
         scale = np.abs(wide[k]).max() if kind in ("grad", "loss") else 1.0
         worst[kind] = max(worst[kind], largest_difference(v, wide[k]) / max(scale, 1e-30))
     noise = max(largest_difference(v, 0) for k, v in out.items() if k.startswith("grad") and k.endswith("to_k.bias"))
-    least = min(float(np.abs(v[v != 0]).min()) for k, v in wide.items() if k.startswith("grad") and not k.endswith("to_k.bias"))
-    print(f"{name}: loss {out['loss'][0]:.6f} then {out['loss/2'][0]:.6f}; margin {margin:.2g}; against float64 (loss, grad relative) "
-          + ", ".join(f"{k} {v:.2g}" for k, v in worst.items()) + f"; |grad| of to_k.bias {noise:.2g}, smallest other {least:.2g}")
+    least = min(
+        float(np.abs(v[v != 0]).min()) for k, v in wide.items() if k.startswith("grad") and not k.endswith("to_k.bias")
+    )
+    print(
+        f"{name}: loss {out['loss'][0]:.6f} then {out['loss/2'][0]:.6f}; margin {margin:.2g}; "
+        "against float64 (loss, grad relative) "
+        + ", ".join(f"{k} {v:.2g}" for k, v in worst.items())
+        + f"; |grad| of to_k.bias {noise:.2g}, smallest other {least:.2g}"
+    )
     demand(out["loss/2"][0] < out["loss"][0], f"{name}: the loss does not fall")
     demand(worst["loss"] < 1e-6 and worst["grad"] < 1e-4, f"{name}: float64 differs")
     demand(worst["param/1"] < 2e-5 and worst["param/2"] < 2e-5, f"{name}: float64 differs after Adam")
@@ -165,7 +232,11 @@ def main():
     vq, vq2 = os.path.join(out, "vq"), os.path.join(out, "vq2")
     write_folder(vq, VQ, make_weights(VQ, 9, half=False))
     write_folder(vq2, VQ2, make_weights(VQ2, 2, half=True))
-    pictures = {"image0_32x32": picture("zero", 32, 32), "image1_32x32": picture("one", 32, 32), "image2_24x40": picture("two", 24, 40)}
+    pictures = {
+        "image0_32x32": picture("zero", 32, 32),
+        "image1_32x32": picture("one", 32, 32),
+        "image2_24x40": picture("two", 24, 40),
+    }
     for name, rgb in pictures.items():
         write_png(os.path.join(out, name + ".png"), rgb)
     square, oblong = [pictures["image0_32x32"], pictures["image1_32x32"]], [pictures["image2_24x40"]]
@@ -174,11 +245,15 @@ def main():
     st.save(os.path.join(out, "vq_32x32.safetensors"), trace("vq 32x32", model, square))
     st.save(os.path.join(out, "vq_24x40.safetensors"), trace("vq 24x40", model, oblong))
     st.save(os.path.join(out, "vq2_24x40.safetensors"), trace("vq2 24x40", model2, oblong))
-    st.save(os.path.join(out, "vq_train_l1_paper.safetensors"), train_case("train l1 paper", model, square, "l1", legacy=False))
-    second = train_case("train mse legacy", model, square, "mse", legacy=True)
-    few = {k: v for k, v in second.items() if not k.startswith("param") or k.split("/", 2)[2] in FEW}
-    demand(len([k for k in few if k.startswith("param")]) == 2 * len(FEW), "a name in FEW is wrong")
-    st.save(os.path.join(out, "vq_train_mse_legacy.safetensors"), few)
+    for name, rec, legacy, whole in (("l1_paper", "l1", False, "param/2/"), ("mse_legacy", "mse", True, "none")):
+        result = train_case(f"train {name}", model, square, rec, legacy)
+        demand(all(f"grad/{k}" in result for k in FEW), "a name in FEW is wrong")
+        keep = {
+            k: v
+            for k, v in result.items()
+            if not k.startswith("param") or k.startswith(whole) or k.split("/", 2)[2] in FEW
+        }
+        st.save(os.path.join(out, f"vq_train_{name}.safetensors"), keep)
 
 
 if __name__ == "__main__":

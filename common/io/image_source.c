@@ -1,0 +1,112 @@
+/* image_source.c - what all sources share: opening by what stands at the path, groups, the manifest. Kinds:
+ * image_folder.c and image_source_minari.c.
+ */
+#include "common/io/image_source.h"
+#include "common/io/image_source_kind.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+static void no_images(const image_source_t *s) {
+    const source_counts_t *c = &s->counts;
+    die(RC_DATA,
+        "no images found under '%s' (looked for .png .jpg .jpeg): %zu other files, %zu of unsupported formats, %zu "
+        "hidden, %zu dangling "
+        "links, %zu unreadable",
+        s->spec, c->other_files, c->unsupported, c->hidden, c->links_dangling, c->unreadable);
+}
+
+image_source_t *image_source_open(const char *spec) {
+    struct stat st;
+    if (stat(spec, &st) != 0) die_errno(RC_USAGE, "cannot open '%s'", spec);
+    if (!S_ISDIR(st.st_mode))
+        die(RC_USAGE, "'%s' is a file; a folder of images or a Minari dataset folder is needed", spec);
+    image_source_t *s = NEW(image_source_t);
+    s->spec = xstrdup(spec);
+    if (image_minari_is(spec))
+        image_minari_open(s);
+    else
+        image_folder_open(s);
+    s->counts.images = s->count;
+    if (!s->count) no_images(s);
+    return s;
+}
+
+void image_source_close(image_source_t *s) {
+    if (!s) return;
+    s->kind->free(s->self);
+    free(s->spec);
+    free(s);
+}
+
+size_t image_source_count(const image_source_t *s) {
+    return s->count;
+}
+const char *image_source_name(const image_source_t *s) {
+    return s->spec;
+}
+const source_counts_t *image_source_counts(const image_source_t *s) {
+    return &s->counts;
+}
+
+const char *image_source_key(const image_source_t *s, size_t i) {
+    if (i >= s->count) BUG("item %zu of %zu", i, s->count);
+    return s->kind->key(s->self, i);
+}
+
+/* "a/photo_12.png" -> "a/photo": the length that stays. */
+static size_t stem_length(const char *key) {
+    const char *slash = strrchr(key, '/'), *base = slash ? slash + 1 : key, *dot = strrchr(base, '.');
+    size_t start = (size_t)(base - key), n = dot && dot != base ? (size_t)(dot - key) : strlen(key), digits = n;
+    while (digits > start && key[digits - 1] >= '0' && key[digits - 1] <= '9') digits--;
+    bool number = digits < n && digits > start + 1 && (key[digits - 1] == '_' || key[digits - 1] == '-');
+    return number ? digits - 1 : n;
+}
+
+static size_t group_length(const image_source_t *s, const char *key, split_by_t by) {
+    const char *first = strchr(key, '/'), *last = strrchr(key, '/');
+    if (s->kind->episodes) return last ? (size_t)(last - key) : strlen(key);
+    /* A file directly in the folder has neither folder nor episode: its name decides. */
+    if (by == SPLIT_FOLDER && first) return (size_t)(first - key);
+    if (by == SPLIT_EPISODE && last) return (size_t)(last - key);
+    return stem_length(key);
+}
+
+const char *image_source_group(const image_source_t *s, size_t i, split_by_t by, char buf[512]) {
+    const char *key = image_source_key(s, i);
+    size_t n = group_length(s, key, by);
+    if (n < 512) {
+        memcpy(buf, key, n);
+        buf[n] = 0;
+    } else { /* only equality matters, and it survives a 128-bit hash */
+        XXH128_hash_t h = XXH3_128bits(key, n);
+        snprintf(buf, 512, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
+    }
+    return buf;
+}
+
+image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out, const image_opts_t *o,
+                                 reason_t *why) {
+    *out = (image_t){0};
+    if (i >= s->count) BUG("item %zu of %zu", i, s->count);
+    return s->kind->read(s->self, i, out, o, why);
+}
+
+uint64_t image_source_manifest(const image_source_t *s) {
+    XXH64_state_t *state = XXH64_createState();
+    if (!state) die(RC_RUNTIME, "out of memory (for a hash)");
+    XXH64_reset(state, s->stamp);
+    for (size_t i = 0; i < s->count; i++) {
+        const char *key = image_source_key(s, i);
+        uint64_t size = s->kind->size(s->self, i);
+        XXH64_update(state, key, strlen(key) + 1);
+        XXH64_update(state, &size, sizeof size);
+    }
+    uint64_t hash = XXH64_digest(state);
+    XXH64_freeState(state);
+    return hash;
+}

@@ -1,0 +1,31 @@
+/* image_source_kind.h - private to image_source: what a kind of source (folder, dataset) implements.
+ */
+#ifndef IO_IMAGE_SOURCE_KIND_H
+#define IO_IMAGE_SOURCE_KIND_H
+
+#include "common/io/image_source.h"
+
+typedef struct {
+    const char *(*key)(void *self, size_t i);
+    uint64_t (*size)(void *self, size_t i); /* for the manifest */
+    image_status_t (*read)(void *self, size_t i, image_t *out, const image_opts_t *o, reason_t *why); /* thread-safe */
+    void (*free)(void *self);
+    bool episodes; /* keys are "episode/step" */
+} source_kind_t;
+
+struct image_source {
+    char *spec;
+    const source_kind_t *kind;
+    void *self;
+    size_t count;
+    uint64_t stamp; /* of the manifest: what keys and sizes do not show */
+    source_counts_t counts;
+};
+
+/* Each fills kind, self, count, counts (and stamp) of a source whose spec is set; die()s. */
+void image_folder_open(image_source_t *s);
+void image_minari_open(image_source_t *s);
+/* Does the path look like a Minari dataset? */
+bool image_minari_is(const char *path);
+
+#endif

@@ -1,0 +1,75 @@
+/* token_db_shard.h - what the reading and the writing half of a shard share: the handle, the list of shards this
+ * process has open, and the guard against a file that shrinks while it is read.
+ */
+#ifndef IO_TOKEN_DB_SHARD_H
+#define IO_TOKEN_DB_SHARD_H
+
+#include "common/io/token_db.h"
+#include "common/io/token_db_tree.h"
+#include "common/io/token_db_value.h"
+#include <lmdb.h>
+#include <sys/types.h>
+
+typedef struct {
+    const uint8_t *data;
+    size_t size;
+} token_bytes_t;
+
+typedef struct {
+    token_bytes_t *v;
+    size_t n, cap;
+} token_list_t;
+
+/* One state of the file, walked and checked: where each value lies. */
+typedef struct {
+    const uint8_t *map;
+    size_t size;
+    token_bytes_t meta, codebook;
+    token_list_t records, bad;
+    uint64_t *mark;
+    size_t n_marks, marks_cap;
+} token_index_t;
+
+/* Maps the file of an open environment and indexes the state that `txn` sees. 0 or an RC; -2 = the state was
+ * overwritten meanwhile. */
+int token_index_open(token_index_t *x, MDB_env *env, MDB_txn *txn, int slot, reason_t *why);
+/* Meta and codebook of it, checked against the index. 0 or an RC; *out is empty on failure. */
+int token_index_meta(const token_index_t *x, shard_meta_t *out, reason_t *why);
+void token_index_close(token_index_t *x);
+
+struct token_db {
+    char *path;
+    int slot; /* in the list of open shards */
+    unsigned users;
+    MDB_env *env;
+    shard_meta_t stored; /* readers: the meta */
+    /* reading */
+    MDB_txn *txn; /* pins the snapshot */
+    token_index_t index;
+    /* writing */
+    shard_meta_t *meta; /* the caller's */
+    char *lock_path;
+    int lock;
+    uint64_t map, max_map, next_record, next_bad, pending_bytes;
+    bool codebook_stored, tail; /* tail: there are keys behind the records */
+    struct pending *pending;
+    size_t n_pending, pending_cap;
+    uint64_t *marks; /* hash set, 0 = free */
+    size_t n_marks, marks_cap;
+    bool mark_zero;
+};
+
+/* "'X': " before the cause in *why. Returns rc. */
+int shard_reason(const char *path, int rc, reason_t *why);
+/* Opens the environment. 0 or an RC. */
+int shard_env_open(const char *path, unsigned flags, size_t map, MDB_env **env, reason_t *why);
+void token_db_release_writer(token_db_t *db);
+
+/* LMDB must not open one file twice in a process. A slot, or -1 with *other = the handle that has it open (NULL: too
+ * many). */
+int shard_slot_take(dev_t dev, ino_t ino, token_db_t *db, token_db_t **other);
+/* From now on a SIGBUS inside the range ends the program with RC_DATA and the shard's name. */
+void shard_slot_guard(int slot, const void *map, size_t size, const char *path);
+void shard_slot_release(int slot);
+
+#endif

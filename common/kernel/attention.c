@@ -1,0 +1,273 @@
+/* attention.c - softmax attention without the T x T matrix, after Dao et al. 2022 (FlashAttention).
+ *
+ * Forward: one task a (batch, head, block of query rows). A strip of scores, ROWS x KEYS at most, lives in the thread's scratch; longer key ranges
+ * are folded in strip by strip with a running maximum. Keys that causality and the band hide from the whole block are never touched.
+ * Backward: one task a (batch, head), which owns that head's dq, dk and dv: strips are computed again from lse, once for all three gradients
+ * (splitting it into row tasks and key tasks would compute every strip twice).
+ */
+#include "common/base/pool.h"
+#include "common/base/scratch.h"
+#include "common/kernel/kernel.h"
+#include "common/kernel/vmath.h"
+
+#include <math.h>
+
+enum {
+    ROWS = 64, /* query rows of a block */
+    KEYS = 512 /* keys of a strip */
+};
+static const float NOTHING = -3e38f; /* a maximum over no keys; finite, so that NaN scores still come out as NaN */
+
+typedef struct {
+    const kern_attention_t *g;
+    const float *q, *k, *v, *o, *lse_in, *do_;
+    float *out, *lse, *dq, *dk, *dv;
+    size_t row_blocks, width; /* width: floats between strip rows */
+    bool add;
+} attention_t;
+
+/* A block of query rows of one batch item and head, and the keys that at least one of them may see. */
+typedef struct {
+    size_t b, h, i0, rows, j0, j1;
+    ptrdiff_t shift; /* position of row i is i + shift */
+    const int32_t *band;
+} block_t;
+
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+
+/* ---- masks -----------------------------------------------------------------------------------------------------------*/
+
+/* What one query row sees of the keys [from, from + n): keys below `end` whose band exceeds `floor`, or only `self`. */
+typedef struct {
+    size_t end;    /* relative to `from` */
+    int32_t floor; /* with a band */
+    size_t self;   /* relative to `from`; only for a padding row, else SIZE_MAX */
+} view_t;
+
+static view_t row_view(const kern_attention_t *g, const block_t *k, size_t i, size_t from, size_t n) {
+    view_t view = {.end = n, .floor = INT32_MIN, .self = SIZE_MAX};
+    ptrdiff_t at = (ptrdiff_t)i + k->shift - (ptrdiff_t)from; /* own position, relative */
+    if (g->causal) view.end = at < 0 ? 0 : min_size(n, (size_t)at + 1);
+    if (!k->band) return view;
+    ptrdiff_t own = (ptrdiff_t)i + k->shift;
+    if (own < 0) {
+        view.end = 0;
+    } else if (k->band[own] < 0) {
+        bool here = at >= 0 && (size_t)at < n;
+        view.end = here ? (size_t)at + 1 : 0;
+        view.self = here ? (size_t)at : SIZE_MAX;
+    } else {
+        int64_t low = (int64_t)k->band[own] - g->window;
+        view.floor = low < -1 ? -1 : low > INT32_MAX ? INT32_MAX : (int32_t)low;
+    }
+    return view;
+}
+
+/* Narrows [j0, j1) to keys that some row of the block may see. */
+static void block_range(const kern_attention_t *g, block_t *k) {
+    ptrdiff_t last = (ptrdiff_t)(k->i0 + k->rows) + k->shift;
+    k->j0 = 0;
+    k->j1 = g->causal ? (last < 0 ? 0 : min_size(g->Tk, (size_t)last)) : g->Tk;
+    if (!k->band) return;
+    int64_t floor = INT64_MAX;
+    size_t first = k->j1, end = 0;
+    for (size_t i = k->i0; i < k->i0 + k->rows; i++) {
+        ptrdiff_t own = (ptrdiff_t)i + k->shift;
+        if (own < 0) continue;
+        if (k->band[own] < 0) {
+            first = min_size(first, (size_t)own);
+            if (end < (size_t)own + 1) end = (size_t)own + 1;
+        } else if ((int64_t)k->band[own] - g->window < floor) {
+            floor = (int64_t)k->band[own] - g->window;
+        }
+    }
+    for (size_t j = 0; j < k->j1; j++)
+        if (k->band[j] >= 0 && k->band[j] > floor) {
+            first = min_size(first, j);
+            if (end < j + 1) end = j + 1;
+        }
+    k->j1 = min_size(k->j1, end);
+    k->j0 = min_size(first, k->j1);
+}
+
+static block_t block_of(const attention_t *a, size_t head, size_t block) {
+    const kern_attention_t *g = a->g;
+    block_t k = {.b = head / g->heads, .h = head % g->heads, .i0 = block * ROWS, .shift = (ptrdiff_t)g->Tk - (ptrdiff_t)g->Tq};
+    k.rows = min_size(ROWS, g->Tq - k.i0);
+    k.band = g->band ? g->band + k.b * g->Tk : NULL;
+    block_range(g, &k);
+    return k;
+}
+
+/* Lanes of keys j..j+7 that the row sees. */
+VMATH v8i visible(const view_t *w, const int32_t *band, size_t j) {
+    v8i lane = {0, 1, 2, 3, 4, 5, 6, 7}, key = lane + (int32_t)j;
+    v8i mask = key < (int32_t)w->end;
+    if (band) {
+        v8i t = {0};
+        memcpy(&t, band + j, min_size(8, w->end - j) * sizeof *band);
+        mask &= w->self == SIZE_MAX ? (v8i)(t > w->floor) : (v8i)(key == (int32_t)w->self);
+    }
+    return mask;
+}
+
+/* Scores of keys j..j+7, scaled; -inf where hidden. A strip row is readable to a multiple of eight. */
+VMATH v8f scores(const float *s, float scale, const view_t *w, const int32_t *band, size_t j) {
+    v8f t = v8_load(s + j) * scale;
+    if (!band && j + 8 <= w->end) return t;
+    return v8_select(visible(w, band, j), t, v8_set(-INFINITY));
+}
+
+/* ---- forward -----------------------------------------------------------------------------------------------------------*/
+
+/* One strip row of scores becomes weights e^(t - max), zero to the end of the strip; returns their sum and moves the running maximum. */
+VMATH float weigh_row(float *s, size_t n, float scale, const view_t *w, const int32_t *band, float *top) {
+    v8f high = v8_set(*top), sum = {0};
+    for (size_t j = 0; j < w->end; j += 8) high = v8_max(scores(s, scale, w, band, j), high);
+    *top = v8_highest(high);
+    size_t j = 0;
+    for (; j < w->end; j += 8) {
+        v8f e = v8_exp_down(scores(s, scale, w, band, j) - *top);
+        v8_store(s + j, e);
+        sum += e;
+    }
+    for (; j < n; j++) s[j] = 0;
+    return v8_sum(sum);
+}
+
+static void scale_rows(float *x, size_t n, float s) {
+    for (size_t d = 0; d < n; d++) x[d] *= s;
+}
+
+static void forward_task(void *ctx, size_t task) {
+    const attention_t *a = ctx;
+    const kern_attention_t *g = a->g;
+    block_t k = block_of(a, task / a->row_blocks, task % a->row_blocks);
+    size_t dh = g->dh, column = k.h * dh;
+    const float *q = a->q + (k.b * g->Tq + k.i0) * g->ldq + column;
+    float *o = a->out + (k.b * g->Tq + k.i0) * g->ldo + column, *lse = a->lse + (k.b * g->heads + k.h) * g->Tq + k.i0;
+    float *strip = scratch_get(SCRATCH_ATTENTION_TASK, ROWS * a->width * sizeof *strip), top[ROWS], sum[ROWS];
+    for (size_t r = 0; r < k.rows; r++) {
+        top[r] = NOTHING;
+        sum[r] = 0;
+        if (k.j0 == k.j1) memset(o + r * g->ldo, 0, dh * sizeof *o);
+    }
+    for (size_t j = k.j0; j < k.j1; j += KEYS) {
+        size_t n = min_size(KEYS, k.j1 - j), key = k.b * g->Tk + j;
+        const int32_t *band = k.band ? k.band + j : NULL;
+        kern_gemm_serial(false, true, k.rows, n, dh, q, g->ldq, a->k + key * g->ldk + column, g->ldk, strip, a->width, false, NULL);
+        for (size_t r = 0; r < k.rows; r++) {
+            view_t w = row_view(g, &k, k.i0 + r, j, n);
+            float before = top[r], *s = strip + r * a->width;
+            float now = band ? weigh_row(s, n, g->scale, &w, band, &top[r]) : weigh_row(s, n, g->scale, &w, NULL, &top[r]);
+            if (j == k.j0) {
+                sum[r] = now;
+            } else {
+                float fade = v8_exp_down(v8_set(before - top[r]))[0];
+                sum[r] = sum[r] * fade + now;
+                if (fade != 1) scale_rows(o + r * g->ldo, dh, fade);
+            }
+        }
+        kern_gemm_serial(false, false, k.rows, dh, n, strip, a->width, a->v + key * g->ldv + column, g->ldv, o, g->ldo, j > k.j0, NULL);
+    }
+    for (size_t r = 0; r < k.rows; r++) {
+        scale_rows(o + r * g->ldo, dh, sum[r] == 0 ? 0 : 1 / sum[r]);
+        lse[r] = (float)((double)top[r] + log((double)sum[r]));
+    }
+}
+
+static size_t strip_width(const kern_attention_t *g) { return ceil_div(min_size(KEYS, g->Tk), 8) * 8; }
+
+void kern_attention_forward(const kern_attention_t *g, const float *q, const float *k, const float *v, float *o, float *lse) {
+    attention_t a = {.g = g, .q = q, .k = k, .v = v, .out = o, .lse = lse};
+    a.row_blocks = ceil_div(g->Tq, ROWS);
+    a.width = strip_width(g);
+    parallel_for(g->B * g->heads * a.row_blocks, forward_task, &a);
+}
+
+/* ---- backward ------------------------------------------------------------------------------------------------------------
+ * p = e^(t - lse); dv = p^T do; dp = do v^T; ds = scale p (dp - delta), delta = sum o do; dq = ds k; dk = ds^T q. */
+
+/* Scores -> p and dp -> ds, zero beyond the row's view. */
+VMATH void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w, const int32_t *band, float lse, float delta) {
+    size_t j = 0;
+    for (; j < w->end; j += 8) {
+        v8f p = v8_exp_down(v8_load(s + j) * scale - lse), ds;
+        ds = p * (v8_load(dp + j) - delta) * scale;
+        if (band || j + 8 > w->end) {
+            v8i mask = visible(w, band, j);
+            p = (v8f)((v8i)p & mask);
+            ds = (v8f)((v8i)ds & mask);
+        }
+        v8_store(s + j, p);
+        v8_store(dp + j, ds);
+    }
+    for (; j < n; j++) s[j] = dp[j] = 0;
+}
+
+static void backward_block(const attention_t *a, const block_t *k, float *strip, float *slope) {
+    const kern_attention_t *g = a->g;
+    size_t dh = g->dh, column = k->h * dh, row = k->b * g->Tq + k->i0;
+    const float *q = a->q + row * g->ldq + column, *o = a->o + row * g->ldo + column, *do_ = a->do_ + row * g->ldo + column;
+    const float *lse = a->lse_in + (k->b * g->heads + k->h) * g->Tq + k->i0;
+    float *dq = a->dq + row * g->ldq + column, delta[ROWS];
+    for (size_t r = 0; r < k->rows; r++) {
+        v8f sum = {0};
+        for (size_t d = 0; d < dh; d += 8) {
+            const float *x = o + r * g->ldo + d, *dx = do_ + r * g->ldo + d;
+            sum += dh - d >= 8 ? v8_load(x) * v8_load(dx) : v8_load_part(x, dh - d, 0) * v8_load_part(dx, dh - d, 0);
+        }
+        delta[r] = v8_sum(sum);
+        if (!a->add && k->j0 == k->j1) memset(dq + r * g->ldq, 0, dh * sizeof *dq);
+    }
+    for (size_t j = k->j0; j < k->j1; j += KEYS) {
+        size_t n = min_size(KEYS, k->j1 - j), key = k->b * g->Tk + j, W = a->width;
+        const float *keys = a->k + key * g->ldk + column, *values = a->v + key * g->ldv + column;
+        float *dk = a->dk + key * g->ldk + column, *dv = a->dv + key * g->ldv + column;
+        const int32_t *band = k->band ? k->band + j : NULL;
+        kern_gemm_serial(false, true, k->rows, n, dh, q, g->ldq, keys, g->ldk, strip, W, false, NULL);
+        kern_gemm_serial(false, true, k->rows, n, dh, do_, g->ldo, values, g->ldv, slope, W, false, NULL);
+        for (size_t r = 0; r < k->rows; r++) {
+            view_t w = row_view(g, k, k->i0 + r, j, n);
+            float *s = strip + r * W, *ds = slope + r * W;
+            if (band)
+                slope_row(s, ds, n, g->scale, &w, band, lse[r], delta[r]);
+            else
+                slope_row(s, ds, n, g->scale, &w, NULL, lse[r], delta[r]);
+        }
+        kern_gemm_serial(true, false, n, dh, k->rows, strip, W, do_, g->ldo, dv, g->ldv, true, NULL);
+        kern_gemm_serial(true, false, n, dh, k->rows, slope, W, q, g->ldq, dk, g->ldk, true, NULL);
+        kern_gemm_serial(false, false, k->rows, dh, n, slope, W, keys, g->ldk, dq, g->ldq, a->add || j > k->j0, NULL);
+    }
+}
+
+static void backward_task(void *ctx, size_t head) {
+    const attention_t *a = ctx;
+    const kern_attention_t *g = a->g;
+    size_t b = head / g->heads, column = head % g->heads * g->dh;
+    float *strip = scratch_get(SCRATCH_ATTENTION_TASK, 2 * ROWS * a->width * sizeof *strip);
+    for (size_t j = 0; !a->add && j < g->Tk; j++) {
+        memset(a->dk + (b * g->Tk + j) * g->ldk + column, 0, g->dh * sizeof *a->dk);
+        memset(a->dv + (b * g->Tk + j) * g->ldv + column, 0, g->dh * sizeof *a->dv);
+    }
+    for (size_t block = 0; block < a->row_blocks; block++) {
+        block_t k = block_of(a, head, block);
+        backward_block(a, &k, strip, strip + ROWS * a->width);
+    }
+}
+
+/* Everything lives in the threads' own scratch. */
+size_t kern_attention_scratch(const kern_attention_t *g) {
+    (void)g;
+    return 0;
+}
+
+void kern_attention_backward(const kern_attention_t *g, const float *q, const float *k, const float *v, const float *o, const float *lse,
+                             const float *do_, float *dq, float *dk, float *dv, bool add, void *scratch) {
+    (void)scratch;
+    attention_t a = {.g = g, .q = q, .k = k, .v = v, .o = o, .lse_in = lse, .do_ = do_, .dq = dq, .dk = dk, .dv = dv, .add = add};
+    a.row_blocks = ceil_div(g->Tq, ROWS);
+    a.width = strip_width(g);
+    parallel_for(g->B * g->heads, backward_task, &a);
+}

@@ -1,0 +1,29 @@
+/* version.c - see version.h. */
+#include "common/model/version.h"
+
+#include "common/base/die.h"
+
+#include <cblas.h>
+#include <cjson/cJSON.h>
+#include <jpeglib.h>
+#include <lmdb.h>
+#include <png.h>
+#include <stdio.h>
+#include <xxhash.h>
+
+void version_print(void) {
+    printf("%s %s\n", die_program(), PROJECT_VERSION);
+    printf("openblas: %s\n", openblas_get_config());
+    printf("libpng %s, libjpeg %d, lmdb %s, cjson %s, xxhash %u\n", png_get_libpng_ver(NULL), JPEG_LIB_VERSION, mdb_version(NULL, NULL, NULL), cJSON_Version(),
+           XXH_versionNumber());
+#ifdef WITH_HDF5
+    printf("hdf5: yes\n");
+#else
+    printf("hdf5: no\n");
+#endif
+#ifdef WITH_MUJOCO
+    printf("mujoco: yes\n");
+#else
+    printf("mujoco: no\n");
+#endif
+}

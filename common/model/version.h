@@ -1,0 +1,9 @@
+/* version.h - what --version prints: the programs' version and the libraries built in. */
+#ifndef MODEL_VERSION_H
+#define MODEL_VERSION_H
+
+#define PROJECT_VERSION "0.1.0"
+
+void version_print(void);
+
+#endif

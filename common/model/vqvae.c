@@ -1,0 +1,91 @@
+/* vqvae.c - the graph of the image tokenizer; see vqvae.h. */
+#include "common/model/vqvae.h"
+
+#include <math.h>
+
+static const float EPS = 1e-6f;
+
+size_t vqvae_stride(const vqvae_config_t *c) { return (size_t)1 << (c->levels - 1); }
+
+int vqvae_config_check(const vqvae_config_t *c, reason_t *why) {
+    if (c->levels < 1 || c->levels > VQ_LEVELS) return reason_set(why, "between 1 and %d levels are needed, not %zu", VQ_LEVELS, c->levels);
+    if (!c->norm_groups) return reason_set(why, "norm_num_groups must be positive");
+    for (size_t i = 0; i < c->levels; i++)
+        if (!c->channels[i] || c->channels[i] % c->norm_groups)
+            return reason_set(why, "block_out_channels[%zu] = %zu is no multiple of norm_num_groups = %zu", i, c->channels[i], c->norm_groups);
+    if (c->in_channels != 3 || c->out_channels != 3) return reason_set(why, "pictures of 3 channels are needed, not %zu and %zu", c->in_channels, c->out_channels);
+    if (!c->layers_per_block || !c->latent_channels || !c->vq_embed_dim) return reason_set(why, "layers_per_block, latent_channels and vq_embed_dim must be positive");
+    if (c->codes < 2) return reason_set(why, "num_vq_embeddings must be at least 2");
+    return 0;
+}
+
+static var_t resnet_attention(nn_t *nn, const vqvae_config_t *c, var_t x, size_t j, size_t out, bool attention) {
+    size_t mark = nn_push(nn, "resnets.%zu", j);
+    x = nn_resnet(nn, x, out, c->norm_groups, EPS);
+    nn_pop(nn, mark);
+    if (!attention) return x;
+    mark = nn_push(nn, "attentions.%zu", j);
+    x = nn_pixel_attention(nn, x, c->norm_groups, EPS);
+    nn_pop(nn, mark);
+    return x;
+}
+
+static var_t mid_block(nn_t *nn, const vqvae_config_t *c, var_t x) {
+    size_t out = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "mid_block");
+    x = resnet_attention(nn, c, x, 0, out, c->mid_attention);
+    x = resnet_attention(nn, c, x, 1, out, false);
+    nn_pop(nn, mark);
+    return x;
+}
+
+static var_t norm_conv_out(nn_t *nn, const vqvae_config_t *c, var_t x, size_t out) {
+    x = nn_groupnorm(nn, "conv_norm_out", x, c->norm_groups, EPS, true);
+    return nn_conv2d(nn, "conv_out", x, out, 3, 1);
+}
+
+var_t vqvae_encode(nn_t *nn, const vqvae_config_t *c, var_t image, var_t *encoder_out) {
+    size_t mark = nn_push(nn, "encoder");
+    var_t x = nn_conv2d(nn, "conv_in", image, c->channels[0], 3, 1);
+    for (size_t i = 0; i < c->levels; i++) {
+        size_t level = nn_push(nn, "down_blocks.%zu", i);
+        for (size_t j = 0; j < c->layers_per_block; j++) x = resnet_attention(nn, c, x, j, c->channels[i], c->attention[i]);
+        if (i + 1 < c->levels) x = nn_downsample(nn, "downsamplers.0.conv", x);
+        nn_pop(nn, level);
+    }
+    x = norm_conv_out(nn, c, mid_block(nn, c, x), c->latent_channels);
+    nn_pop(nn, mark);
+    if (encoder_out) *encoder_out = x;
+    return nn_conv2d(nn, "quant_conv", x, c->vq_embed_dim, 1, 1);
+}
+
+var_t vqvae_codebook(nn_t *nn, const vqvae_config_t *c) {
+    return nn_param2(nn, "quantize.embedding.weight", c->codes, c->vq_embed_dim, init_uniform(1 / (float)c->codes));
+}
+
+var_t vqvae_decode(nn_t *nn, const vqvae_config_t *c, var_t quantized) {
+    size_t L = c->levels;
+    var_t x = nn_conv2d(nn, "post_quant_conv", quantized, c->latent_channels, 1, 1);
+    size_t mark = nn_push(nn, "decoder");
+    x = nn_conv2d(nn, "conv_in", x, c->channels[L - 1], 3, 1);
+    x = mid_block(nn, c, x);
+    for (size_t i = 0; i < L; i++) { /* up_blocks.0 is the lowest resolution */
+        size_t level = nn_push(nn, "up_blocks.%zu", i), from = L - 1 - i;
+        for (size_t j = 0; j <= c->layers_per_block; j++) x = resnet_attention(nn, c, x, j, c->channels[from], c->attention[from]);
+        if (from > 0) x = nn_conv2d(nn, "upsamplers.0.conv", x, c->channels[from], 3, 2);
+        nn_pop(nn, level);
+    }
+    x = norm_conv_out(nn, c, x, c->out_channels);
+    nn_pop(nn, mark);
+    return x;
+}
+
+void vqvae_declare(params_t *p, const vqvae_config_t *c) {
+    tape_t *t = tape_new(p);
+    nn_t nn;
+    nn_begin(&nn, t);
+    size_t side = vqvae_stride(c) * 2;
+    vqvae_encode(&nn, c, tape_input(t, "image", F32_4(1, side, side, 3)), NULL);
+    vqvae_codebook(&nn, c);
+    vqvae_decode(&nn, c, tape_input(t, "quantized", F32_4(1, 2, 2, c->vq_embed_dim)));
+    tape_free(t);
+}

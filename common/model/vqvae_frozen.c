@@ -1,0 +1,189 @@
+/* vqvae_frozen.c - a tokenizer loaded from its folder: pictures to codes and codes to pictures. */
+#include "common/io/fs.h"
+#include "common/io/json.h"
+#include "common/model/vqvae.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PLANS = 6, MOST = 32 /* pictures of one replay */ };
+
+typedef struct {
+    bool encode;
+    size_t n, w, h;
+    tape_t *tape;
+    plan_t *plan;
+    var_t in, out;
+    uint64_t used;
+} shape_plan_t;
+
+struct vqvae {
+    vqvae_config_t config;
+    params_t *params;
+    char fingerprint[33], *quantizer, *preprocess;
+    size_t size_w, size_h;
+    plan_memory_t memory;
+    shape_plan_t plan[PLANS];
+    uint64_t clock;
+};
+
+static const char PLAIN_QUANTIZER[] = "{\"kind\":\"vq\"}", NATIVE_PREPROCESS[] = "{\"range\":[-1,1],\"size\":null}";
+
+static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
+    cJSON *o = json_parse_file(path, false, why);
+    if (!o) return RC_DATA;
+    const cJSON *q = cJSON_GetObjectItemCaseSensitive(o, "quantizer"), *p = cJSON_GetObjectItemCaseSensitive(o, "preprocess"),
+                *f = cJSON_GetObjectItemCaseSensitive(o, "format"), *print = cJSON_GetObjectItemCaseSensitive(o, "fingerprint");
+    int rc = RC_OK;
+    uint64_t format, w = 0, h = 0;
+    if (!json_u64(f, &format) || !cJSON_IsObject(q) || !cJSON_IsObject(p)) {
+        reason_set(why, "'%s': format, quantizer and preprocess are needed", path);
+        rc = RC_DATA;
+    } else if (format != 1) {
+        reason_set(why, "'%s': format %llu; this program reads format 1", path, (unsigned long long)format);
+        rc = RC_MISFIT;
+    } else {
+        const cJSON *size = cJSON_GetObjectItemCaseSensitive(p, "size");
+        if (cJSON_IsArray(size) && (cJSON_GetArraySize(size) != 2 || !json_u64(cJSON_GetArrayItem(size, 0), &w) || !json_u64(cJSON_GetArrayItem(size, 1), &h) ||
+                                    !w || !h || w > 1 << 15 || h > 1 << 15)) {
+            reason_set(why, "'%s': preprocess.size is no pair of sizes", path);
+            rc = RC_DATA;
+        }
+    }
+    if (rc == RC_OK) {
+        v->quantizer = json_canonical(q);
+        v->preprocess = json_canonical(p);
+        v->size_w = (size_t)w;
+        v->size_h = (size_t)h;
+        vqvae_fingerprint_of(v->params, PARAMS_VALUE, v->quantizer, v->preprocess, v->fingerprint);
+        const char *stored = cJSON_GetStringValue(print);
+        if (stored && strcmp(stored, v->fingerprint)) {
+            reason_set(why, "'%s': fingerprint %s, but the weights beside it have %s", path, stored, v->fingerprint);
+            rc = RC_MISFIT;
+        }
+    }
+    cJSON_Delete(o);
+    return rc;
+}
+
+vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
+    vqvae_t *v = NEW(vqvae_t);
+    char *config = fs_join(dir, "config.json"), *weights = fs_join(dir, "diffusion_pytorch_model.safetensors"), *tokenizer = fs_join(dir, "tokenizer.json");
+    uint8_t *text = NULL;
+    size_t size;
+    reason_t inner;
+    *rc = RC_OK;
+    if (!fs_is_dir(dir) || !fs_exists(config) || !fs_exists(weights)) {
+        *rc = RC_USAGE;
+        reason_set(why, "'%s' is no tokenizer: config.json and diffusion_pytorch_model.safetensors are needed", dir);
+    } else if (fs_read(config, 1 << 20, &text, &size, why)) {
+        *rc = RC_DATA;
+    } else if (vqvae_config_parse(&v->config, (const char *)text, size, &inner)) {
+        *rc = RC_MISFIT;
+        reason_set(why, "'%s': %s", config, inner.text);
+    } else {
+        v->params = params_new(0);
+        vqvae_declare(v->params, &v->config);
+        *rc = vqvae_read_weights(v->params, weights, why);
+    }
+    if (*rc == RC_OK && fs_exists(tokenizer)) {
+        *rc = read_tokenizer(v, tokenizer, why);
+    } else if (*rc == RC_OK) {
+        v->quantizer = xstrdup(PLAIN_QUANTIZER);
+        v->preprocess = xstrdup(NATIVE_PREPROCESS);
+        vqvae_fingerprint_of(v->params, PARAMS_VALUE, v->quantizer, v->preprocess, v->fingerprint);
+    }
+    free(text);
+    free(config);
+    free(weights);
+    free(tokenizer);
+    if (*rc == RC_OK) return v;
+    vqvae_free(v);
+    return NULL;
+}
+
+static void release_plan(shape_plan_t *p) {
+    plan_free(p->plan);
+    tape_free(p->tape);
+    *p = (shape_plan_t){0};
+}
+
+void vqvae_free(vqvae_t *v) {
+    if (!v) return;
+    for (int i = 0; i < PLANS; i++) release_plan(&v->plan[i]);
+    plan_memory_release(&v->memory);
+    params_free(v->params);
+    free(v->quantizer);
+    free(v->preprocess);
+    free(v);
+}
+
+const vqvae_config_t *vqvae_config(const vqvae_t *v) { return &v->config; }
+params_t *vqvae_params(vqvae_t *v) { return v->params; }
+const char *vqvae_fingerprint(const vqvae_t *v) { return v->fingerprint; }
+const char *vqvae_quantizer_json(const vqvae_t *v) { return v->quantizer; }
+const char *vqvae_preprocess_json(const vqvae_t *v) { return v->preprocess; }
+const float *vqvae_codebook_data(vqvae_t *v) { return params_ptr(v->params, PARAMS_VALUE, params_find(v->params, "quantize.embedding.weight")); }
+void vqvae_preprocess_size(const vqvae_t *v, size_t *w, size_t *h) {
+    *w = v->size_w;
+    *h = v->size_h;
+}
+
+/* The plan for n pictures (or grids) of w x h, made at first use; the least recently used one goes. */
+static shape_plan_t *plan_for(vqvae_t *v, bool encode, size_t n, size_t w, size_t h) {
+    shape_plan_t *at = &v->plan[0];
+    for (int i = 0; i < PLANS; i++) {
+        shape_plan_t *p = &v->plan[i];
+        if (p->plan && p->encode == encode && p->n == n && p->w == w && p->h == h) {
+            p->used = ++v->clock;
+            return p;
+        }
+        if (p->used < at->used) at = p;
+    }
+    release_plan(at);
+    *at = (shape_plan_t){.encode = encode, .n = n, .w = w, .h = h, .tape = tape_new(v->params), .used = ++v->clock};
+    nn_t nn;
+    nn_begin(&nn, at->tape);
+    if (encode) {
+        at->in = tape_input(at->tape, "image", F32_4(n, h, w, 3));
+        at->out = op_vq(at->tape, vqvae_encode(&nn, &v->config, at->in, NULL), vqvae_codebook(&nn, &v->config), 0, 0).index;
+    } else {
+        at->in = tape_input(at->tape, "codes", I32_1(n * h * w));
+        var_t rows = op_gather(at->tape, vqvae_codebook(&nn, &v->config), at->in);
+        at->out = vqvae_decode(&nn, &v->config, tape_reshape(at->tape, rows, F32_4(n, h, w, v->config.vq_embed_dim)));
+    }
+    at->plan = plan_new(at->tape, &(plan_opts_t){.keep = &at->out, .n_keep = 1, .memory = &v->memory});
+    return at;
+}
+
+void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, size_t h, uint32_t *codes) {
+    size_t f = vqvae_stride(&v->config), grid = w / f * (h / f);
+    if (w % f || h % f || !grid) BUG("a picture of %zu x %zu is no multiple of the stride %zu", w, h, f);
+    for (size_t i = 0; i < n; i += MOST) {
+        size_t m = n - i < MOST ? n - i : MOST;
+        shape_plan_t *p = plan_for(v, true, m, w, h);
+        image_to_float(rgb + i * w * h * 3, m * w * h * 3, plan_data(p->plan, p->in));
+        plan_forward(p->plan);
+        memcpy(codes + i * grid, plan_data(p->plan, p->out), m * grid * sizeof *codes);
+    }
+}
+
+void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, size_t gh, uint8_t *rgb) {
+    size_t f = vqvae_stride(&v->config), pixels = gw * gh * f * f * 3;
+    for (size_t i = 0; i < n * gw * gh; i++)
+        if (codes[i] >= v->config.codes) BUG("code %u of a codebook of %zu", codes[i], v->config.codes);
+    for (size_t i = 0; i < n; i += MOST) {
+        size_t m = n - i < MOST ? n - i : MOST;
+        shape_plan_t *p = plan_for(v, false, m, gw, gh);
+        memcpy(plan_data(p->plan, p->in), codes + i * gw * gh, m * gw * gh * sizeof *codes);
+        plan_forward(p->plan);
+        image_from_float(plan_data(p->plan, p->out), m * pixels, rgb + i * pixels);
+    }
+}
+
+image_t vqvae_preprocess(const vqvae_t *v, const image_t *im) {
+    size_t f = vqvae_stride(&v->config);
+    if (v->size_w) return image_fit(im, v->size_w, v->size_h);
+    return image_pad(im, (im->w + f - 1) / f * f, (im->h + f - 1) / f * f);
+}

@@ -1,0 +1,148 @@
+/* checkpoint.c - see checkpoint.h. */
+#include "common/train/checkpoint.h"
+
+#include "common/io/fs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char TRAINING[] = "training.safetensors", META[] = "training";
+static const char *const BLOCK_PREFIX[PARAMS_BLOCKS] = {[PARAMS_VALUE] = "value/", [PARAMS_M] = "m/", [PARAMS_V] = "v/", [PARAMS_AVERAGE] = "average/"};
+
+static void add_param(st_writer_t *w, params_t *p, int block, int i, const char *prefix) {
+    const param_t *q = params_at(p, i);
+    float *disk = xmalloc(q->count * sizeof *disk);
+    params_export(p, block, i, disk);
+    uint64_t dim[4];
+    for (int d = 0; d < q->rank; d++) dim[d] = q->dim[d];
+    char *name = xasprintf("%s%s", prefix, q->name);
+    st_writer_give(w, name, ST_F32, q->rank, dim, disk);
+    free(name);
+}
+
+static int write_tensors(st_writer_t *w, fs_writer_t *f, const char *dir, const char *file, reason_t *why) {
+    char *path = fs_join(dir, file);
+    int rc = fs_writer_open(f, path, why);
+    free(path);
+    if (!rc && (st_write_stream(w, f->file, why) || fs_writer_finish(f, why))) {
+        fs_writer_abort(f);
+        rc = -1;
+    }
+    st_writer_free(w);
+    return rc;
+}
+
+static int write_text(fs_writer_t *f, const char *dir, const char *file, const char *text, reason_t *why) {
+    char *path = fs_join(dir, file);
+    int rc = fs_writer_open(f, path, why);
+    if (!rc && fputs(text, f->file) < 0) rc = reason_set(why, "cannot write '%s'", path);
+    if (!rc) rc = fs_writer_finish(f, why);
+    else fs_writer_abort(f);
+    free(path);
+    return rc;
+}
+
+static st_writer_t *weights(const checkpoint_t *c) {
+    st_writer_t *w = st_writer_new();
+    for (size_t i = 0; i < params_n(c->params); i++)
+        if (params_match(params_at(c->params, (int)i)->name, c->weights, c->n_weights)) add_param(w, c->params, c->weights_block, (int)i, "");
+    return w;
+}
+
+static st_writer_t *training(const checkpoint_t *c) {
+    st_writer_t *w = st_writer_new();
+    st_writer_meta(w, META, c->training_json);
+    for (int b = 0; b < PARAMS_BLOCKS; b++)
+        for (size_t i = 0; BLOCK_PREFIX[b] && params_has(c->params, b) && i < params_n(c->params); i++) add_param(w, c->params, b, (int)i, BLOCK_PREFIX[b]);
+    for (size_t i = 0; i < c->n_state; i++) {
+        char *name = xasprintf("state/%s", c->state[i].name);
+        uint64_t dim = c->state[i].count;
+        st_writer_add(w, name, ST_F32, 1, &dim, c->state[i].data);
+        free(name);
+    }
+    return w;
+}
+
+static int save(const char *dir, const checkpoint_t *c, bool with_training, reason_t *why) {
+    if (fs_mkdirs(dir, why)) return -1;
+    enum { MOST = 8 };
+    fs_writer_t f[MOST + 3];
+    size_t n = 0;
+    int rc = 0;
+    if (c->n_text > MOST) BUG("a checkpoint of %zu texts", c->n_text);
+    if (with_training) rc = write_tensors(training(c), &f[n], dir, TRAINING, why);
+    n += with_training && !rc;
+    if (!rc) n += !(rc = write_tensors(weights(c), &f[n], dir, c->weights_file, why));
+    for (size_t i = 0; i < c->n_text && !rc; i++) n += !(rc = write_text(&f[n], dir, c->text[i].file, c->text[i].text, why));
+    if (with_training && !rc) n += !(rc = write_text(&f[n], dir, "training.json", c->training_json, why));
+    if (!rc) return fs_writer_publish(f, n, why);
+    for (size_t i = 0; i < n; i++) fs_writer_abort(&f[i]);
+    return -1;
+}
+
+int checkpoint_save(const char *dir, const checkpoint_t *c, reason_t *why) { return save(dir, c, true, why); }
+int checkpoint_save_weights(const char *dir, const checkpoint_t *c, reason_t *why) { return save(dir, c, false, why); }
+
+bool checkpoint_exists(const char *dir) {
+    char *path = fs_join(dir, TRAINING);
+    bool is = fs_exists(path);
+    free(path);
+    return is;
+}
+
+int checkpoint_open(const char *dir, st_file_t *file, char **json, reason_t *why) {
+    char *path = fs_join(dir, TRAINING);
+    reason_t inner;
+    int rc = RC_OK;
+    if (st_open(file, path, &inner)) {
+        reason_set(why, "%s", inner.text);
+        rc = RC_DATA;
+    } else if (!st_meta(file, META)) {
+        reason_set(why, "'%s' holds no training state", path);
+        st_close(file);
+        rc = RC_DATA;
+    } else {
+        *json = xstrdup(st_meta(file, META));
+    }
+    free(path);
+    return rc;
+}
+
+/* Reads `prefix``name` of `count` floats into out: 0, RC_DATA or RC_MISFIT. */
+static int read_one(const st_file_t *file, const char *prefix, const char *name, size_t count, float *out, reason_t *why) {
+    char *full = xasprintf("%s%s", prefix, name);
+    const st_tensor_t *t = st_find(file, full);
+    reason_t inner = {""};
+    int rc = RC_OK;
+    if (!t || t->count != count || st_read_f32(t, out, &inner)) {
+        reason_set(why, "training state: tensor '%s' is missing or has another shape %s", full, inner.text);
+        rc = RC_MISFIT;
+    } else if (!st_finite(out, count)) {
+        reason_set(why, "training state: tensor '%s' holds a NaN or infinity", full);
+        rc = RC_DATA;
+    }
+    free(full);
+    return rc;
+}
+
+int checkpoint_restore(const st_file_t *file, const checkpoint_t *c, reason_t *why) {
+    for (int b = 0; b < PARAMS_BLOCKS; b++) {
+        if (!BLOCK_PREFIX[b]) continue;
+        bool stored = false;
+        for (size_t i = 0; i < file->n && !stored; i++) stored = !strncmp(file->tensor[i].name, BLOCK_PREFIX[b], strlen(BLOCK_PREFIX[b]));
+        for (size_t i = 0; stored && i < params_n(c->params); i++) {
+            const param_t *q = params_at(c->params, (int)i);
+            float *disk = xmalloc(q->count * sizeof *disk);
+            int rc = read_one(file, BLOCK_PREFIX[b], q->name, q->count, disk, why);
+            if (!rc) params_import(c->params, b, (int)i, disk);
+            free(disk);
+            if (rc) return rc;
+        }
+    }
+    for (size_t i = 0; i < c->n_state; i++) {
+        int rc = read_one(file, "state/", c->state[i].name, c->state[i].count, c->state[i].data, why);
+        if (rc) return rc;
+    }
+    return RC_OK;
+}

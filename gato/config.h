@@ -1,0 +1,58 @@
+/* config.h - what `gato train` can be told (--help-config prints the table), and what a RUN records.
+ *
+ * Keys that shape parameters or the meaning of tokens are CONFIG_ARCH: a model is refused by a run that wants others.
+ */
+#ifndef GATO_CONFIG_H
+#define GATO_CONFIG_H
+
+#include "common/io/config.h"
+
+typedef enum { IMAGE_IN_CODES, IMAGE_IN_TABLE, IMAGE_IN_BOTH, IMAGE_IN_PATCHES } image_in_t;
+typedef enum { VECTOR_IN_BINS, VECTOR_IN_LINEAR } vector_in_t;
+typedef enum { POS_NONE, POS_NEKO, POS_GATO } patch_pos_t;
+typedef enum { MU_LAW_ALWAYS, MU_LAW_OUTSIDE } mu_law_t;
+typedef enum { ACTION_CE, ACTION_MSE, ACTION_MIX } action_kind_t;
+typedef enum { DECODE_MEAN, DECODE_GREEDY, DECODE_SAMPLE } decode_t;
+
+typedef struct {
+    struct {
+        int64_t width, layers, heads, context, bins, merge, patch, patch_mid, patch_groups;
+        int image_in, vector_in, patch_pos, activation, mu_law;
+        bool inner_pos, code_pos_random, text_first;
+        double dropout, pos_init;
+    } model;
+    struct {
+        int action_kind;
+        double action, ce_weight, text, image;
+        int64_t horizon;
+        bool per_sequence;
+    } loss;
+    struct {
+        int kind, schedule;
+        double lr, eps, weight_decay, clip, min_ratio;
+        config_nums_t betas;
+        int64_t warmup;
+    } optim;
+    struct {
+        int64_t steps, batch, accumulate, save_every, eval_every, log_every, window;
+        double weight_average, prompt;
+        char freeze[64];
+    } train;
+    struct {
+        double holdout;
+        int split_by;
+    } data;
+    struct {
+        int decode;
+        bool left;
+        double temperature;
+    } act;
+} gato_config_t;
+
+extern const config_field_t gato_config_table[];
+
+/* Values that do not fit each other (width and heads, merge without codes, ...): -1 with a reason; the program exits 2.
+ */
+int gato_config_check(const gato_config_t *c, reason_t *why);
+
+#endif

@@ -1,0 +1,434 @@
+/* dataset.c - see dataset.h. */
+#include "gato/dataset.h"
+
+#include "common/base/pool.h"
+#include "common/base/rng.h"
+#include "common/io/image_source.h"
+#include "common/io/split.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* What is kept of a record in memory. */
+typedef struct {
+    record_kind_t kind;
+    bool held;
+    uint32_t T, text_len;
+    uint32_t span; /* timesteps (control) or text tokens of a window */
+    uint64_t key_hash;
+} item_t;
+
+typedef struct {
+    char *path;
+    double weight;
+    token_db_t *db;
+    item_t *item;
+    size_t n;
+    uint64_t *side[2];      /* record numbers of training and held-out side */
+    size_t n_side[2];
+    uint64_t *windows[2];   /* [n_side + 1] windows before each */
+} shard_t;
+
+struct dataset {
+    gato_config_t config;
+    gato_facts_t facts;
+    shard_t *shard;
+    size_t n;
+    double weight; /* of all shards with a training side */
+};
+
+void window_release(window_t *w) {
+    token_record_release(&w->record);
+    free(w->step);
+    *w = (window_t){0};
+}
+
+/* ---- one record ---------------------------------------------------------------------------------------------------------*/
+
+static void read_record(const shard_t *s, uint64_t i, token_record_t *r) {
+    reason_t why;
+    if (token_db_get(s->db, i, r, &why)) die(RC_DATA, "'%s': %s", s->path, why.text);
+}
+
+/* Infinite numbers have a bin; a linear layer has no place for them. */
+static void check_numbers(const shard_t *s, const token_record_t *r, const char *field, const float *v, size_t width,
+                          bool finite) {
+    for (size_t i = 0; v && i < (size_t)r->T * width; i++)
+        if (isnan(v[i]) || (finite && isinf(v[i])))
+            die(RC_DATA, "'%s': record '%.*s', step %llu: %s[%zu] is %s", s->path, (int)r->key_len, r->key,
+                (unsigned long long)(r->first_step + i / width), field, i % width, isnan(v[i]) ? "NaN" : "infinite");
+}
+
+static size_t record_image_tokens(const dataset_t *d, const shard_t *s, const token_record_t *r) {
+    bool pixels = d->config.model.image_in == IMAGE_IN_PATCHES;
+    if (pixels && !r->pixels && r->codes)
+        die(RC_MISFIT, "'%s': record '%.*s' keeps no pixels (tokenize --keep-pixels); model.image_in = patches needs them",
+            s->path, (int)r->key_len, r->key);
+    if (!pixels && !r->codes && r->pixels)
+        die(RC_MISFIT, "'%s': record '%.*s' holds pixels and no codes; model.image_in = patches takes those", s->path,
+            (int)r->key_len, r->key);
+    if (pixels ? !r->pixels : !r->codes) return 0;
+    reason_t why;
+    size_t rows, cols;
+    size_t n = gato_image_tokens(&d->config, r->grid_h, r->grid_w, r->image_h, r->image_w, &rows, &cols, &why);
+    if (!n) die(RC_USAGE, "'%s': record '%.*s': %s", s->path, (int)r->key_len, r->key, why.text);
+    return n;
+}
+
+static layout_t record_layout(const dataset_t *d, const shard_t *s, const token_record_t *r, size_t text) {
+    return gato_layout(&d->config, &d->facts, record_image_tokens(d, s, r), text, r->kind == RECORD_EPISODE);
+}
+
+/* Timesteps or text tokens of this record that one sequence holds. */
+static uint32_t record_span(const dataset_t *d, const shard_t *s, const token_record_t *r) {
+    size_t context = (size_t)d->config.model.context;
+    bool control = r->kind == RECORD_EPISODE;
+    layout_t l = record_layout(d, s, r, control ? r->text_len : 0);
+    size_t tokens = layout_tokens(&l), least = tokens + (!control && r->text_len ? 1 : 0);
+    if (least > context)
+        die(RC_USAGE, "'%s': record '%.*s': a timestep of %zu tokens is longer than the context of %zu (model.context)",
+            s->path, (int)r->key_len, r->key, least, context);
+    if (!control) return (uint32_t)(context - tokens);
+    size_t fit = context / tokens;
+    return (uint32_t)(d->config.train.window ? (size_t)d->config.train.window : fit);
+}
+
+typedef struct {
+    const dataset_t *d;
+    shard_t *s;
+} scan_t;
+
+static void scan_item(void *ctx, size_t i) {
+    scan_t *scan = ctx;
+    shard_t *s = scan->s;
+    const gato_facts_t *f = &scan->d->facts;
+    token_record_t r;
+    read_record(s, i, &r);
+    bool linear = scan->d->config.model.vector_in == VECTOR_IN_LINEAR;
+    check_numbers(s, &r, "continuous", r.continuous, f->n_continuous, linear);
+    check_numbers(s, &r, "actions", r.actions, f->n_actions, false);
+    check_numbers(s, &r, "label_actions", r.label_actions, f->n_actions, true);
+    s->item[i] = (item_t){.kind = r.kind, .T = r.T, .text_len = r.text_len, .key_hash = XXH64(r.key, r.key_len, 0)};
+    s->item[i].span = record_span(scan->d, s, &r);
+    token_record_release(&r);
+}
+
+/* ---- split --------------------------------------------------------------------------------------------------------------*/
+
+typedef struct {
+    const shard_t *s;
+    int by;
+} names_t;
+
+/* Windows and frames of an episode share its key; of pictures the rule is image_source.h's. */
+static const char *group_name(void *ctx, size_t i, char buf[512]) {
+    const names_t *names = ctx;
+    token_record_t r;
+    read_record(names->s, i, &r);
+    const char *key = r.key;
+    size_t n = r.key_len, digits;
+    const char *first = memchr(key, '/', n), *last = memrchr(key, '/', n);
+    if (r.kind == RECORD_EPISODE) {
+        /* the whole key */
+    } else if (names->by == SPLIT_FOLDER && first) {
+        n = (size_t)(first - key);
+    } else if (names->by == SPLIT_EPISODE && last) {
+        n = (size_t)(last - key);
+    } else {
+        size_t base = last ? (size_t)(last - key) + 1 : 0;
+        const char *dot = memrchr(key + base, '.', n - base);
+        if (dot && dot > key + base) n = (size_t)(dot - key);
+        for (digits = n; digits > base && key[digits - 1] >= '0' && key[digits - 1] <= '9';) digits--;
+        if (digits < n && digits > base + 1 && (key[digits - 1] == '_' || key[digits - 1] == '-')) n = digits - 1;
+    }
+    if (n < 512) {
+        memcpy(buf, key, n);
+        buf[n] = 0;
+    } else {
+        snprintf(buf, 512, "%016llx", (unsigned long long)XXH64(key, n, 0));
+    }
+    token_record_release(&r);
+    return buf;
+}
+
+static const char *item_name(void *ctx, size_t i, char buf[512]) {
+    const names_t *names = ctx;
+    snprintf(buf, 512, "%016llx", (unsigned long long)names->s->item[i].key_hash);
+    return buf;
+}
+
+static size_t item_windows(const item_t *t) {
+    size_t n = t->kind == RECORD_EPISODE ? t->T : t->text_len;
+    return n ? (n + t->span - 1) / t->span : 1;
+}
+
+static void split_shard(shard_t *s, const gato_config_t *c) {
+    bool *held = xcalloc(s->n, sizeof *held);
+    names_t names = {s, c->data.split_by};
+    split_items(s->n, c->data.holdout, group_name, item_name, &names, held);
+    for (int side = 0; side < 2; side++) {
+        s->side[side] = xcalloc(s->n, sizeof *s->side[side]);
+        s->windows[side] = xcalloc(s->n + 1, sizeof *s->windows[side]);
+        size_t n = 0;
+        for (size_t i = 0; i < s->n; i++) {
+            if (held[i] != (side == SIDE_VAL)) continue;
+            s->side[side][n] = i;
+            s->windows[side][n + 1] = s->windows[side][n] + item_windows(&s->item[i]);
+            n++;
+        }
+        s->n_side[side] = n;
+    }
+    for (size_t i = 0; i < s->n; i++) s->item[i].held = held[i];
+    free(held);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------------*/
+
+static bool looks_at_codes(const gato_config_t *c) {
+    return c->model.image_in != IMAGE_IN_PATCHES;
+}
+
+static void open_shard(dataset_t *d, shard_t *s, const char *spec) {
+    reason_t why;
+    int rc = RC_RUNTIME;
+    s->weight = source_spec_split(spec, &s->path);
+    s->db = token_db_open(s->path, &rc, &why);
+    if (!s->db) die(rc, "%s", why.text);
+    s->n = (size_t)token_db_count(s->db);
+    if (!s->n) die(RC_DATA, "'%s' holds no records", s->path);
+    gato_facts_t f;
+    if (gato_facts_from_meta(&f, token_db_meta(s->db), &why)) die(RC_MISFIT, "'%s': %s", s->path, why.text);
+    if (s == d->shard) {
+        d->facts = f;
+        return;
+    }
+    if (gato_facts_merge(&d->facts, &f, looks_at_codes(&d->config), &why))
+        die(RC_MISFIT, "'%s' and '%s' do not fit: %s", d->shard->path, s->path, why.text);
+    gato_facts_release(&f);
+}
+
+/* Shards of mixed picture sizes name none; the policy's timestep is then that of the first episode. */
+static void size_from_episode(dataset_t *d) {
+    for (size_t k = 0; k < d->n && (!d->facts.grid_h || !d->facts.image_h); k++) {
+        for (size_t i = 0; i < d->shard[k].n; i++) {
+            token_record_t r;
+            read_record(&d->shard[k], i, &r);
+            bool found = r.kind == RECORD_EPISODE;
+            if (found && !d->facts.grid_h) d->facts.grid_h = r.grid_h, d->facts.grid_w = r.grid_w;
+            if (found && !d->facts.image_h) d->facts.image_h = r.image_h, d->facts.image_w = r.image_w;
+            token_record_release(&r);
+            if (found) break;
+        }
+    }
+}
+
+dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c) {
+    if (!specs->n) die(RC_USAGE, "no --data given");
+    dataset_t *d = NEW(dataset_t);
+    d->config = *c;
+    d->n = specs->n;
+    d->shard = xcalloc(d->n, sizeof *d->shard);
+    for (size_t k = 0; k < d->n; k++) open_shard(d, &d->shard[k], specs->item[k]);
+    if (looks_at_codes(c) && d->facts.codes && !d->facts.codebook && c->model.image_in != IMAGE_IN_TABLE)
+        die(RC_MISFIT, "'%s' carries no codebook: model.image_in = table needs none", d->shard->path);
+    if (!d->facts.text_vocab) d->facts.text_vocab = 257; /* bytes: text can be learned later */
+    if (!d->facts.text_tokenizer) d->facts.text_tokenizer = xstrdup("byte");
+    size_from_episode(d);
+    for (size_t k = 0; k < d->n; k++) {
+        shard_t *s = &d->shard[k];
+        s->item = xcalloc(s->n, sizeof *s->item);
+        scan_t scan = {d, s};
+        parallel_for(s->n, scan_item, &scan);
+        split_shard(s, c);
+        if (s->n_side[SIDE_TRAIN]) d->weight += s->weight;
+    }
+    return d;
+}
+
+void dataset_close(dataset_t *d) {
+    if (!d) return;
+    for (size_t k = 0; k < d->n; k++) {
+        shard_t *s = &d->shard[k];
+        token_db_close(s->db);
+        for (int side = 0; side < 2; side++) {
+            free(s->side[side]);
+            free(s->windows[side]);
+        }
+        free(s->item);
+        free(s->path);
+    }
+    gato_facts_release(&d->facts);
+    free(d->shard);
+    free(d);
+}
+
+const gato_facts_t *dataset_facts(const dataset_t *d) {
+    return &d->facts;
+}
+size_t dataset_sources(const dataset_t *d) {
+    return d->n;
+}
+const char *dataset_source(const dataset_t *d, size_t source) {
+    return d->shard[source].path;
+}
+
+size_t dataset_records(const dataset_t *d, side_t side) {
+    size_t n = 0;
+    for (size_t k = 0; k < d->n; k++)
+        n += side == SIDE_ALL ? d->shard[k].n : d->shard[k].n_side[side];
+    return n;
+}
+
+uint64_t dataset_manifest(const dataset_t *d) {
+    XXH64_state_t *h = XXH64_createState();
+    if (!h) die(RC_RUNTIME, "out of memory (hash state)");
+    XXH64_reset(h, 0);
+    for (size_t k = 0; k < d->n; k++) {
+        const shard_t *s = &d->shard[k];
+        const char *print = token_db_meta(s->db)->fingerprint;
+        XXH64_update(h, print ? print : "", print ? strlen(print) : 0);
+        XXH64_update(h, &s->weight, sizeof s->weight);
+        for (size_t i = 0; i < s->n; i++) {
+            uint64_t word[3] = {s->item[i].key_hash, s->item[i].T, s->item[i].text_len};
+            XXH64_update(h, word, sizeof word);
+        }
+    }
+    uint64_t v = XXH64_digest(h);
+    XXH64_freeState(h);
+    return v;
+}
+
+/* ---- windows ------------------------------------------------------------------------------------------------------------*/
+
+static void begin_window(const shard_t *s, uint64_t id, window_t *w) {
+    *w = (window_t){.shard = s->path};
+    read_record(s, id, &w->record);
+}
+
+static void append_steps(window_t *w, size_t first, size_t n) {
+    w->step = xrealloc(w->step, (w->n_steps + n) * sizeof *w->step);
+    for (size_t i = 0; i < n; i++) w->step[w->n_steps++] = (uint32_t)(first + i);
+}
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* Piece `index` of a record cut into consecutive windows. */
+static void cut(const shard_t *s, uint64_t id, size_t index, window_t *w) {
+    const item_t *t = &s->item[id];
+    begin_window(s, id, w);
+    size_t first = index * t->span;
+    if (t->kind == RECORD_EPISODE) {
+        append_steps(w, first, smaller(t->span, t->T - first));
+        w->text_len = t->text_len;
+    } else {
+        append_steps(w, 0, 1);
+        w->text_first = first;
+        w->text_len = smaller(t->span, t->text_len - first);
+    }
+}
+
+static size_t round_half_even(double x) {
+    return (size_t)nearbyint(x); /* the default rounding direction */
+}
+
+void dataset_prompt_split(size_t window, size_t *prompt, size_t *main_part) {
+    *main_part = round_half_even((double)window / 2);
+    if (!*main_part) *main_part = window; /* one timestep has no room for a prompt */
+    *prompt = window - *main_part;
+}
+
+enum { DRAW_START, DRAW_PROMPT, DRAW_PIECE };
+
+/* Short episodes: a part that does not fit is the whole episode. */
+static void prompted_steps(const item_t *t, rng_t r, bool end, window_t *w) {
+    size_t prompt, main_part;
+    dataset_prompt_split(t->span, &prompt, &main_part);
+    prompt = smaller(prompt, t->T);
+    main_part = smaller(main_part, t->T);
+    size_t room = t->T - prompt;
+    append_steps(w, end ? room : rng_below(r, DRAW_PROMPT, (uint32_t)room + 1), prompt);
+    w->n_prompt = prompt;
+    append_steps(w, rng_below(r, DRAW_START, (uint32_t)(t->T - main_part) + 1), main_part);
+}
+
+static const shard_t *choose_shard(const dataset_t *d, rng_t r) {
+    double at = rng_uniform64(r, 0) * d->weight;
+    const shard_t *last = NULL;
+    for (size_t k = 0; k < d->n; k++) {
+        const shard_t *s = &d->shard[k];
+        if (!s->n_side[SIDE_TRAIN]) continue;
+        last = s;
+        if ((at -= s->weight) < 0) break;
+    }
+    if (!last) BUG("no shard has a training side");
+    return last;
+}
+
+/* Each shard goes through permutations of its records: sample number g takes place g % n of permutation g / n. */
+void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t index, size_t per_step, window_t *w) {
+    uint64_t g = step * per_step + index;
+    rng_t r = rng_fold(rng_make(seed, "gato.data"), g);
+    const shard_t *s = choose_shard(d, rng_fold(r, 0));
+    uint64_t n = s->n_side[SIDE_TRAIN];
+    rng_t order = rng_fold(rng_fold(rng_make(seed, "gato.order"), (uint64_t)(s - d->shard)), g / n);
+    uint64_t id = s->side[SIDE_TRAIN][rng_permute(order, g % n, n)];
+    const item_t *t = &s->item[id];
+    rng_t draw = rng_fold(r, 1);
+    if (t->kind != RECORD_EPISODE) {
+        cut(s, id, rng_below(draw, DRAW_PIECE, (uint32_t)item_windows(t)), w);
+    } else {
+        size_t prompted = round_half_even(d->config.train.prompt * (double)per_step);
+        size_t by_end = round_half_even((double)prompted / 2);
+        begin_window(s, id, w);
+        w->text_len = t->text_len;
+        if (index < prompted) {
+            prompted_steps(t, draw, index < by_end, w);
+        } else {
+            size_t length = smaller(t->span, t->T);
+            append_steps(w, rng_below(draw, DRAW_START, (uint32_t)(t->T - length) + 1), length);
+        }
+    }
+    w->sample = g;
+}
+
+static void side_range(side_t side, int *first, int *end) {
+    *first = side == SIDE_VAL ? 1 : 0;
+    *end = side == SIDE_TRAIN ? 1 : 2;
+}
+
+size_t dataset_windows(const dataset_t *d, size_t source, side_t side) {
+    const shard_t *s = &d->shard[source];
+    int first, end;
+    size_t n = 0;
+    side_range(side, &first, &end);
+    for (int k = first; k < end; k++) n += s->windows[k][s->n_side[k]];
+    return n;
+}
+
+void dataset_window(const dataset_t *d, size_t source, side_t side, size_t i, window_t *w) {
+    const shard_t *s = &d->shard[source];
+    int k, end;
+    side_range(side, &k, &end);
+    for (; k < end && i >= s->windows[k][s->n_side[k]]; k++) i -= s->windows[k][s->n_side[k]];
+    if (k == end) BUG("window beyond the last of source %zu", source);
+    size_t low = 0, high = s->n_side[k]; /* the last record with windows[low] <= i */
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (s->windows[k][middle] <= i) low = middle;
+        else high = middle;
+    }
+    cut(s, s->side[k][low], i - s->windows[k][low], w);
+    w->sample = i;
+}
+
+bool dataset_first_window(const dataset_t *d, size_t source, uint64_t id, window_t *w) {
+    const shard_t *s = &d->shard[source];
+    if (id >= s->n) return false;
+    cut(s, id, 0, w);
+    return true;
+}

@@ -1,0 +1,37 @@
+/* tokens.h - numbers as tokens: mu-law, bins, and the ranges of the vocabulary.
+ *
+ *   text 0 .. text-1 | continuous values text .. text+bins-1 | discrete values, 1024 | image codes, appended last
+ *
+ * Observations and actions share the ranges. Everything is computed as float32 operations rounded one by one, truncated
+ * toward zero, so a value has the same bin on every machine. NaN is the caller's to refuse.
+ */
+#ifndef GATO_TOKENS_H
+#define GATO_TOKENS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { TOKENS_DISCRETE = 1024 };
+
+typedef struct {
+    uint32_t text, bins;
+    uint32_t codes; /* image codes that are rows of the token table; 0 when pictures enter otherwise */
+    float mu, M;
+    bool outside; /* mu-law only where |x| > 1 */
+} tokens_t;
+
+static inline uint32_t tokens_continuous(const tokens_t *t) { return t->text; }
+static inline uint32_t tokens_discrete(const tokens_t *t) { return t->text + t->bins; }
+static inline uint32_t tokens_codes(const tokens_t *t) { return t->text + t->bins + TOKENS_DISCRETE; }
+static inline uint32_t tokens_total(const tokens_t *t) { return tokens_codes(t) + t->codes; }
+
+/* sign(x) ln(1 + mu |x|) / ln(1 + mu M) */
+float tokens_mu_law(float x, float mu, float M);
+/* min(bins-1, int((clamp(a,-1,1) + 1) * bins/2)) */
+uint32_t tokens_bin(float a, uint32_t bins);
+/* Bin of an observed number (mu-law first). Actions take tokens_bin as they are. */
+uint32_t tokens_bin_observation(const tokens_t *t, float x);
+/* The value of a bin: its left edge 2b/bins - 1, or its center. */
+float tokens_bin_value(uint32_t bin, uint32_t bins, bool left);
+
+#endif

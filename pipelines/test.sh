@@ -1,0 +1,65 @@
+#!/bin/sh
+# test.sh - the whole check: setup, build, tests, the same tests under ASan and UBSan, fuzzing, floors, format.
+#
+#   sh pipelines/test.sh
+#
+# Its last line is the sum over all steps, "N passed, N failed". A step that fails without saying how counts as one
+# failure; the others still run. B=FOLDER builds elsewhere than in build/, FUZZ_SECONDS sets the time of one fuzz target
+# (30).
+set -u
+cd "$(dirname "$0")/.." || exit 1
+B=${B:-build}
+jobs=$(nproc 2>/dev/null || echo 2)
+log=$(mktemp -d) || exit 1
+trap 'rm -rf "$log"' EXIT
+trap 'exit 1' INT TERM
+passed=0
+failed=0
+
+# step NAME COMMAND... : runs it, shows its output, adds the counts of its last line.
+step() {
+    name=$1
+    shift
+    printf '== %s\n' "$name"
+    { "$@" 2>&1; echo $? >"$log/rc"; } | tee "$log/out"
+    rc=$(cat "$log/rc")
+    counts=$(sed -n '$s/^\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed\(, .*\)\{0,1\}$/\1 \2/p' "$log/out")
+    p=${counts% *}
+    f=${counts#* }
+    if [ -z "$counts" ] || { [ "$rc" -ne 0 ] && [ "$f" -eq 0 ]; }; then
+        echo "$name failed with status $rc"
+        p=${p:-0}
+        f=$((${f:-0} + 1))
+    fi
+    passed=$((passed + p))
+    failed=$((failed + f))
+}
+
+# A build that works is no test: it counts only when it fails.
+build() {
+    make -s -k -j"$jobs" "$@" programs tests && echo "0 passed, 0 failed"
+}
+
+sanitized() {
+    build B="$B/asan" \
+        CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+}
+
+sanitized_tests() {
+    # SANITIZED tells a script that the programs run several times slower. Leaks are left to the fuzz targets: a program
+    # that dies, and a test that forks while threads run, end with memory in use by nature.
+    SANITIZED=1 ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1:strict_string_checks=1 \
+        UBSAN_OPTIONS=print_stacktrace=1 sh tests/run.sh "$B/asan"
+}
+
+step setup sh -c 'sh pipelines/setup.sh test && echo "0 passed, 0 failed"'
+step floors sh tests/check_floors.sh
+step format sh tests/check_format.sh
+step build build B="$B"
+step tests sh tests/run.sh "$B"
+step 'build under ASan and UBSan' sanitized
+step 'tests under ASan and UBSan' sanitized_tests
+step fuzz sh tests/fuzz.sh "$B" "${FUZZ_SECONDS:-30}"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

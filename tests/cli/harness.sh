@@ -1,0 +1,106 @@
+#!/bin/sh
+# harness.sh - the tools around the tests: run.sh counts every way in which a test can end badly, and setup.sh does,
+# says and refuses what it promises, with stand-ins for dpkg, apt and sudo.
+set -u
+top=$(cd "$(dirname "$0")/../.." && pwd)
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' INT TERM
+passed=0
+failed=0
+check() { # check WHAT GOT WANTED
+    if [ "$2" = "$3" ]; then
+        passed=$((passed + 1))
+    else
+        printf '%s: got "%s", wanted "%s"\n' "$1" "$2" "$3"
+        failed=$((failed + 1))
+    fi
+}
+
+# --- run.sh: one pretended test after the other in a tree of its own
+mkdir -p "$tmp/t/tests/cli" "$tmp/t/b/tests" "$tmp/t/b/bin"
+cp "$top/tests/run.sh" "$tmp/t/tests"
+verdict() { # verdict BODY: the last line and the status of run.sh
+    printf '#!/bin/sh\n%s\n' "$1" >"$tmp/t/b/tests/test_it"
+    chmod +x "$tmp/t/b/tests/test_it"
+    : >"$tmp/t/tests/test_it.c"
+    TEST_TIMEOUT=2 sh "$tmp/t/tests/run.sh" "$tmp/t/b" >"$tmp/out" 2>&1
+    rc=$?
+    echo "$(tail -n 1 "$tmp/out") ($rc)"
+}
+check good "$(verdict 'echo 3 passed, 0 failed')" '3 passed, 0 failed (0)'
+check skipped "$(verdict 'echo 3 passed, 0 failed, 2 skipped')" '3 passed, 0 failed (0)'
+check failing "$(verdict 'echo 3 passed, 2 failed; exit 1')" '3 passed, 2 failed (1)'
+check failing_with_status_0 "$(verdict 'echo 3 passed, 2 failed')" '3 passed, 2 failed (1)'
+check leak_found_at_exit "$(verdict 'echo 3 passed, 0 failed; exit 23')" '3 passed, 1 failed (1)'
+check crash "$(verdict 'echo 3 passed; kill -SEGV $$')" '0 passed, 1 failed (1)'
+check silent "$(verdict ':')" '0 passed, 1 failed (1)'
+check line_not_last "$(verdict 'echo 3 passed, 0 failed; echo more')" '0 passed, 1 failed (1)'
+check nothing_ran "$(verdict 'echo 0 passed, 0 failed')" '0 passed, 1 failed (1)'
+check all_skipped "$(verdict 'echo 0 passed, 0 failed, 1 skipped')" '0 passed, 0 failed (1)'
+check hangs "$(verdict 'sleep 30; echo 3 passed, 0 failed')" '0 passed, 1 failed (1)'
+check output_is_shown "$(verdict 'echo the reason >&2; exit 1' >/dev/null; grep -c 'the reason' "$tmp/out")" 1
+# shellcheck disable=SC2016
+echo 'echo "$(basename "$BIN") $(command -v vqvae)" >&2; echo 4 passed, 1 failed' >"$tmp/t/tests/cli/it.sh"
+printf '#!/bin/sh\n' >"$tmp/t/b/bin/vqvae"
+chmod +x "$tmp/t/b/bin/vqvae"
+check sum "$(verdict 'echo 3 passed, 0 failed')" '7 passed, 1 failed (1)'
+check programs_in_path "$(grep -c "bin $tmp/t/b/bin/vqvae" "$tmp/out")" 1
+rm "$tmp/t/tests/test_it.c" "$tmp/t/tests/cli/it.sh"
+check stale_binary "$(sh "$tmp/t/tests/run.sh" "$tmp/t/b" | tail -n 1)" '0 passed, 0 failed'
+
+# --- setup.sh: the stand-ins note their arguments
+mkdir "$tmp/s"
+cat >"$tmp/s/dpkg" <<'X'
+#!/bin/sh
+case " $ABSENT " in *" $2 "*) exit 1 ;; esac
+echo 'Status: install ok installed'
+X
+cat >"$tmp/s/apt-get" <<'X'
+#!/bin/sh
+echo "apt-get $*" >>"$CALLS"
+X
+cat >"$tmp/s/apt-cache" <<'X'
+#!/bin/sh
+case " $NOT_OFFERED " in *" $3 "*) ;; *) echo "$3 | 1 | here" ;; esac
+X
+printf '#!/bin/sh\necho "${USER_ID:-0}"\n' >"$tmp/s/id"
+printf '#!/bin/sh\nexit 1\n' >"$tmp/s/sudo"
+chmod +x "$tmp/s"/*
+export CALLS="$tmp/calls" ABSENT='' NOT_OFFERED='' USER_ID=0
+setup() { # status, then what it said in one line
+    : >"$CALLS"
+    said=$(PATH=$tmp/s:$PATH sh "$top/pipelines/setup.sh" "$@" 2>&1)
+    echo "$? $said"
+}
+calls() { sed 's/.*install -y/install/' "$CALLS" | tr '\n' ';'; }
+
+check setup_all_there "$(setup test)$(calls)" '0 '
+ABSENT='liblmdb-dev libjpeg62-turbo-dev'
+setup >"$tmp/said"
+check setup_installs "$(calls)" 'apt-get -q update;install --no-install-recommends liblmdb-dev;'
+check setup_says_so "$(cat "$tmp/said")" '0 installing with apt: liblmdb-dev'
+ABSENT='libjpeg62-turbo-dev libjpeg-dev clang' NOT_OFFERED=libjpeg62-turbo-dev
+setup >"$tmp/said"
+check setup_other_name "$(calls)" 'apt-get -q update;install --no-install-recommends libjpeg-dev;'
+NOT_OFFERED=
+setup test >"$tmp/said"
+check setup_for_tests "$(calls)" 'apt-get -q update;install --no-install-recommends libjpeg62-turbo-dev clang;'
+ABSENT=libmujoco-dev NOT_OFFERED=libmujoco-dev
+setup >"$tmp/said"
+check setup_without_an_extra "$(calls)$(head -c 1 "$tmp/said")" 'apt-get -q update;0'
+ABSENT='gcc libhdf5-dev' USER_ID=1000
+check setup_as_user "$(setup)" \
+    "1 please run: sudo sh -c 'apt-get update && apt-get install -y --no-install-recommends gcc libhdf5-dev'"
+check setup_as_user_calls_nothing "$(calls)" ''
+check setup_wrong_word "$(setup tests)" '2 usage: sh pipelines/setup.sh [test]'
+
+# --- check_floors.sh tests itself first; here, that an offence in the tree it is given fails
+mkdir -p "$tmp/f/common/io" "$tmp/f/vqvae" "$tmp/f/tokenize" "$tmp/f/gato"
+printf '#include "common/tape/tape.h"\n' >"$tmp/f/common/io/x.c"
+sh "$top/tests/check_floors.sh" "$tmp/f" >"$tmp/out" 2>&1
+rc=$?
+check floors_fail "$rc $(grep -c '^common/io/x.c:1: ' "$tmp/out") $(tail -n 1 "$tmp/out" | cut -d, -f2)" '1 1  1 failed'
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

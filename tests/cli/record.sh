@@ -1,0 +1,165 @@
+#!/bin/sh
+# record.sh - `gato record`: usage, refusals, same bytes for any --threads, and the dataset as h5py reads it.
+# Finds gato in PATH or in $BIN; python3 with h5py and numpy is optional.
+PATH=${BIN:+$BIN:}$PATH
+PYTHON=${PYTHON:-python3}
+passed=0 failed=0 skipped=0
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+
+verdict() { # STATUS NAME
+    if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else
+        failed=$((failed + 1))
+        echo "FAIL $2"
+        cat err out 2>/dev/null | head -n 5
+    fi
+}
+finish() {
+    if [ "$skipped" -gt 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"; else echo "$passed passed, $failed failed"; fi
+    [ "$failed" -eq 0 ]
+    exit
+}
+# exits STATUS PATTERN ARGUMENTS...: gato record must leave with STATUS, say PATTERN in one line on stderr, nothing on stdout.
+exits() {
+    want=$1 pattern=$2
+    shift 2
+    gato record "$@" >out 2>err
+    rc=$?
+    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err && [ "$(wc -l <err)" -eq 1 ] && [ ! -s out ]
+    verdict $? "record $*: status $rc, wanted $want and '$pattern'"
+}
+
+gato record --help >out 2>err && [ ! -s err ]
+verdict $? "--help leaves with 0 and nothing on stderr"
+for word in --env --policy --episodes --out --seed --burst --noise --noise-episodes --threads --force; do
+    grep -q -e "$word " out || { verdict 1 "--help does not tell $word"; continue; }
+    passed=$((passed + 1))
+done
+
+exits 2 "unknown environment 'nowhere'" --env nowhere --episodes 1 --out new
+exits 2 "unknown policy 'nobody'" --policy nobody --episodes 1 --out new
+exits 2 "--episodes" --out new
+exits 2 "--episodes" --episodes 0 --out new
+exits 2 "--out" --episodes 1
+exits 2 "--burst" --episodes 1 --out new --burst 1.5
+exits 2 "--noise" --episodes 1 --out new --noise nan
+exits 2 "--noise-episodes" --episodes 1 --out new --noise-episodes -1
+exits 2 "--episodes" --episods 1 --out new
+[ ! -e new ]
+verdict $? "a refused command leaves nothing behind"
+
+gato record --episodes 3 --out one --seed 5 --threads 1 >out 2>err
+rc=$?
+if [ "$rc" -eq 1 ] && grep -q -e 'built without' -e 'HDF5' err; then
+    echo "skipped: $(cat err)"
+    skipped=1
+    finish
+fi
+verdict "$rc" "record 3 episodes"
+grep -q '^{"env":"reacher","policy":"expert","seed":5,"episodes":3,"steps":150,"return_mean":-[0-9.]*,"return_std":[0-9.]*,"success_rate":[0-9.]*,"frames_per_s":[0-9.]*}$' out
+verdict $? "one JSON object"
+[ "$(wc -l <out)" -eq 1 ] && [ -f one/done ]
+verdict $? "one line, done written"
+
+same() { # NAME ARGUMENTS...
+    name=$1
+    shift
+    gato record --episodes 3 --seed 5 "$@" >out 2>err &&
+        cmp one/data/main_data.hdf5 "$name/data/main_data.hdf5" && cmp one/data/metadata.json "$name/data/metadata.json" &&
+        cmp one/done "$name/done"
+    verdict $? "same bytes with $*"
+}
+same again --out again --threads 1
+same two --out two --threads 2
+same many --out many --threads 7
+LC_ALL=de_DE.UTF-8 same locale --out locale
+
+gato record --episodes 3 --seed 6 --out other >out 2>err && ! cmp -s one/data/main_data.hdf5 other/data/main_data.hdf5
+verdict $? "another seed gives other episodes"
+noisy="--episodes 12 --seed 5 --burst 0.05 --noise 0.3 --noise-episodes 0.5"
+gato record $noisy --out noisy --threads 1 >out 2>err && gato record $noisy --out noisy2 --threads 5 >out 2>err &&
+    cmp noisy/data/main_data.hdf5 noisy2/data/main_data.hdf5
+verdict $? "same bytes with bursts and noise"
+gato record --episodes 12 --seed 5 --policy random --out random >out 2>err
+verdict $? "the random policy"
+
+# fault 66, 23, 67, 71
+exits 2 "'one' is not empty" --episodes 1 --out one
+[ -f one/done ]
+verdict $? "a refused command touches nothing"
+exits 2 "'one/done' is no folder" --episodes 1 --out one/done
+exits 1 "cannot" --episodes 1 --out /proc/none/new
+gato record --episodes 3 --seed 5 --out other --force >out 2>err && cmp one/data/main_data.hdf5 other/data/main_data.hdf5
+verdict $? "--force writes into it"
+[ "$(find other | sort | tr '\n' ' ')" = "other other/data other/data/main_data.hdf5 other/data/metadata.json other/done " ]
+verdict $? "no temporary is left"
+gato record --episodes 1 --out full >/dev/full 2>err
+[ $? -eq 1 ]
+verdict $? "a full stdout is status 1"
+
+if ! "$PYTHON" -c 'import h5py, numpy' 2>/dev/null; then
+    echo "skipped: reading with h5py ($PYTHON has none)"
+    skipped=$((skipped + 1))
+    finish
+fi
+cat >check.py <<'P'
+import h5py, json, numpy as np, sys
+
+def episodes(folder, count):
+    meta = json.load(open(folder + '/data/metadata.json'))
+    assert meta['total_episodes'] == count and meta['total_steps'] == 50 * count and meta['jpeg_encoding'] is False
+    space = json.loads(meta['observation_space'])
+    assert sorted(space['subspaces']) == ['image', 'text', 'vector']
+    assert space['subspaces']['image']['shape'] == [64, 64, 3] and space['subspaces']['image']['dtype'] == 'uint8'
+    assert space['subspaces']['vector']['shape'] == [6]
+    action = json.loads(meta['action_space'])
+    assert action['shape'] == [2] and action['low'] == [-1, -1] and action['high'] == [1, 1]
+    spec = json.loads(meta['env_spec'])
+    assert spec['id'] == 'reacher-v0' and spec['max_episode_steps'] == 50 and spec['kwargs']['renderer']
+    f = h5py.File(folder + '/data/main_data.hdf5', 'r')
+    assert len(f) == count
+    return [f['episode_%d' % i] for i in range(count)]
+
+def check(e, i):
+    o = e['observations']
+    assert e.attrs['id'] == i and e.attrs['total_steps'] == 50
+    assert o['image'].shape == (51, 64, 64, 3) and o['image'].dtype == np.uint8
+    assert o['vector'].shape == (51, 6) and o['vector'].dtype == np.float32
+    assert set(o['text'][:]) == {b'touch the red ball'} and o['text'].shape == (51,)
+    for a in (e['actions'], e['infos/expert_action']):
+        assert a.shape == (50, 2) and a.dtype == np.float32 and np.abs(a[:]).max() <= 1
+    assert e['rewards'].shape == (50,) and (e['rewards'][:] < 0).all() and (e['rewards'][:] > -0.6).all()
+    assert not e['terminations'][:].any() and list(e['truncations'][:]) == [False] * 49 + [True]
+    v = o['vector'][:].astype(float)
+    assert np.abs(v[:, 0] ** 2 + v[:, 1] ** 2 - 1).max() < 1e-6 and np.abs(v[:, 2] ** 2 + v[:, 3] ** 2 - 1).max() < 1e-6
+    assert (v[0, 4:] == 0).all()
+    # The ball: red pixels of the first frame, through the camera (0.9 m above, 45 degrees; ball 0.02 m up), give the distance to the tip
+    # that follows from the joints. The first reward comes one action later: the tip moves a few millimeters, a pixel has eleven.
+    im = o['image'][0].astype(int)
+    red = np.argwhere((im[..., 0] > 200) & (im[..., 1] < 60) & (im[..., 2] < 60)) + 0.5
+    assert 6 <= len(red) <= 16
+    row, column = red.mean(0)
+    scale = 0.88 * np.tan(np.pi / 8) / 32
+    ball = np.array([(column - 32) * scale, (32 - row) * scale])
+    c, s = v[1, 0], v[1, 1]
+    tip = 0.15 * np.array([c + c * v[1, 2] - s * v[1, 3], s + s * v[1, 2] + c * v[1, 3]])
+    assert abs(np.hypot(*(tip - ball)) + e['rewards'][0]) < 0.01
+
+one, noisy, random = episodes('one', 3), episodes('noisy', 12), episodes('random', 12)
+for group in (one, noisy, random):
+    for i, e in enumerate(group):
+        check(e, i)
+    firsts = np.array([e['observations/vector'][0] for e in group])
+    assert len(np.unique(firsts, axis=0)) == len(group), 'episodes repeat'
+for e in one:
+    assert (e['actions'][:] == e['infos/expert_action'][:]).all()
+    assert e['rewards'][-1] > -0.05
+assert any((e['actions'][:] != e['infos/expert_action'][:]).any() for e in noisy)
+assert np.mean([e['rewards'][:].sum() for e in one]) > np.mean([e['rewards'][:].sum() for e in random])
+# The same starts, whoever plays.
+assert all((a['observations/image'][0] == b['observations/image'][0]).all() for a, b in zip(noisy, random))
+P
+"$PYTHON" check.py >out 2>err
+verdict $? "h5py reads what was recorded"
+finish

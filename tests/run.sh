@@ -1,0 +1,110 @@
+#!/bin/sh
+# run.sh BUILD [PATTERN] - runs every unit test BUILD/tests/test_* and every script tests/cli/*.sh (those whose name has
+# PATTERN in it) and closes with the sum, "N passed, N failed".
+#
+# Each of them ends with a line "N passed, N failed" (", N skipped" may follow). One that crashes, hangs, leaves with a
+# bad status or says no such line counts as one failure more. The output of those that fail is shown. The scripts find
+# the programs first in PATH, and in $BIN. TEST_JOBS=N runs N at a time; TEST_TIMEOUT=S stops each after S seconds
+# (600).
+set -u
+
+# run_one OUT FILE: leaves OUT/NAME.{out,err,sum}, sum = "passed failed skipped".
+run_one() {
+    out=$1/$(basename "$2")
+    limit=
+    command -v timeout >/dev/null 2>&1 && limit="timeout -k 10 ${TEST_TIMEOUT:-600}"
+    case $2 in
+    *.sh) $limit sh "$2" >"$out.out" 2>"$out.err" </dev/null ;;
+    *) $limit "$2" >"$out.out" 2>"$out.err" </dev/null ;;
+    esac
+    rc=$?
+    sum=$(awk '{ last = $0 }
+        END { split(last, n); if (last ~ /^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$/) print n[1], n[3], n[5] + 0 }' "$out.out")
+    why=
+    if [ -z "$sum" ]; then
+        sum='0 1 0'
+        why="no line 'N passed, N failed' at the end, status $rc"
+    else
+        set -- $sum
+        if [ "$rc" -ne 0 ] && [ "$2" -eq 0 ]; then
+            sum="$1 1 $3"
+            why="status $rc after a good last line"
+        elif [ "$(($1 + $2 + $3))" -eq 0 ]; then
+            sum='0 1 0'
+            why='nothing ran'
+        fi
+    fi
+    [ "$rc" -eq 124 ] && why="stopped after ${TEST_TIMEOUT:-600} s"
+    [ -n "$why" ] && echo "$why" >>"$out.err"
+    echo "$sum" >"$out.sum"
+}
+
+if [ "${1:-}" = --one ]; then
+    run_one "$2" "$3"
+    exit 0
+fi
+
+[ $# -ge 1 ] || { echo "usage: sh tests/run.sh BUILD [PATTERN]" >&2; exit 2; }
+tests=$(cd "$(dirname "$0")" && pwd)
+build=$(cd "$1" && pwd) || exit 2
+pattern=${2:-}
+BIN=$build/bin
+PATH=$BIN:$PATH
+# Scripts that read our files with other people's readers need the python3 that has them.
+if [ -z "${PYTHON:-}" ]; then
+    PYTHON=python3
+    for p in python3 /usr/bin/python3; do
+        "$p" -c 'import numpy, h5py, lmdb, PIL' 2>/dev/null && PYTHON=$p && break
+    done
+fi
+export BIN PATH PYTHON
+cd "$tests/.." || exit 1
+
+out=$(mktemp -d) || exit 1
+trap 'rm -rf "$out"' EXIT
+trap 'exit 1' INT TERM
+
+list() {
+    for f in "$build"/tests/test_* "$tests"/cli/*.sh; do
+        [ -f "$f" ] || continue
+        case $f in
+        *.sh) ;;
+        *.o | *.d) continue ;;
+        *) [ -x "$f" ] || continue ;;
+        esac
+        # A binary of a test that is gone from the tree says nothing about the tree.
+        case $f in
+        *.sh) ;;
+        *) [ -f "$tests/$(basename "$f").c" ] || continue ;;
+        esac
+        case $(basename "$f") in
+        *"$pattern"*) echo "$f" ;;
+        esac
+    done
+}
+list >"$out/list"
+[ -s "$out/list" ] && xargs -P "${TEST_JOBS:-1}" -n 1 sh "$tests/run.sh" --one "$out" <"$out/list"
+
+passed=0
+failed=0
+skipped=0
+while read -r f; do
+    name=$(basename "$f")
+    if ! read -r p q s <"$out/$name.sum"; then
+        p=0 q=1 s=0
+    fi
+    passed=$((passed + p))
+    failed=$((failed + q))
+    skipped=$((skipped + s))
+    if [ "$q" -ne 0 ]; then
+        echo "FAIL $name: $p passed, $q failed"
+        sed 's/^/    /' "$out/$name.out" "$out/$name.err" 2>/dev/null | tail -n 200
+    else
+        echo "ok   $name: $p passed, $s skipped"
+    fi
+done <"$out/list"
+[ -s "$out/list" ] || echo "no tests found in '$build/tests' and '$tests/cli'"
+
+if [ "$skipped" -gt 0 ]; then echo "$skipped skipped"; fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,605 @@
+/* test_minari.c - reading Minari datasets: fixtures are made by libhdf5 called directly, so that the project's writer
+ * has no hand in them. tests/interop/minari_roundtrip.py reads what the Python package writes.
+ */
+#include "common/io/fs.h"
+#include "common/io/minari.h"
+#include "common/io/minari_meta.h"
+#include "tests/folder.h"
+#include "tests/test.h"
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void write_text(const char *path, const char *text) {
+    FILE *f = fopen(path, "w");
+    if (!f || fputs(text, f) < 0 || fclose(f)) exit(1);
+}
+
+/* ---- metadata.json: pure functions
+ * --------------------------------------------------------------------------------------*/
+
+static const char box2[] =
+    "{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", \\\"shape\\\": [2], \\\"low\\\": [-Infinity, -1.5], "
+    "\\\"high\\\": [Infinity, NaN]}";
+
+static int parse_spaces(const char *obs, const char *more, minari_meta_t *m, reason_t *why) {
+    char *text = xasprintf(
+        "{\"total_episodes\": 2, \"total_steps\": 5, %s\"observation_space\": \"%s\", \"action_space\": \"%s\"}", more,
+        obs, box2);
+    int rc = minari_meta_parse(text, strlen(text), m, why);
+    free(text);
+    return rc;
+}
+
+TEST(fault_038_infinity_in_a_space) {
+    minari_meta_t m;
+    reason_t why = {""};
+    REQUIRE(parse_spaces(box2, "", &m, &why) == 0, "%s", why.text);
+    REQUIRE(m.n_obs == 1 && m.obs[0].kind == SPACE_BOX && m.obs[0].count == 2 && m.obs[0].rank == 1);
+    CHECK(m.obs[0].low[0] == -INFINITY && m.obs[0].low[1] == -1.5 && m.obs[0].high[0] == INFINITY &&
+          m.obs[0].high[1] == INFINITY);
+    CHECK(m.episodes == 2 && m.steps == 5 && m.jpeg && !m.env_spec && !m.dataset_id[0] && !m.obs[0].path[0]);
+    minari_meta_release(&m);
+}
+
+#define DISCRETE "{\\\"type\\\": \\\"Discrete\\\", \\\"n\\\": 7, \\\"start\\\": -3}"
+
+TEST(meta_flattens_dict_and_tuple) {
+    minari_meta_t m;
+    reason_t why = {""};
+    const char *space =
+        "{\\\"type\\\": \\\"Dict\\\", \\\"subspaces\\\": {\\\"b\\\": {\\\"type\\\": \\\"Tuple\\\", \\\"subspaces\\\": "
+        "[" DISCRETE ", {\\\"type\\\": \\\"MultiBinary\\\", \\\"n\\\": 4}]}, \\\"a\\\": {\\\"type\\\": \\\"Text\\\", "
+        "\\\"max_length\\\": 9}}}";
+    REQUIRE(parse_spaces(space, "\"jpeg_encoding\": false, \"dataset_id\": \"x-v0\", ", &m, &why) == 0, "%s", why.text);
+    REQUIRE(m.n_obs == 3);
+    CHECK_STR(m.obs[0].path, "b/_index_0");
+    CHECK_STR(m.obs[1].path, "b/_index_1");
+    CHECK_STR(m.obs[2].path, "a");
+    CHECK(m.obs[0].kind == SPACE_DISCRETE && m.obs[0].n == 7 && m.obs[0].start == -3 && m.obs[0].rank == 0 &&
+          m.obs[0].count == 1);
+    CHECK(m.obs[1].kind == SPACE_DISCRETE && m.obs[1].n == 2 && m.obs[1].count == 4 && m.obs[2].kind == SPACE_TEXT);
+    CHECK(!m.jpeg);
+    CHECK_STR(m.dataset_id, "x-v0");
+    minari_meta_release(&m);
+}
+
+TEST(fault_038_metadata_refused_with_the_field) {
+    static const struct {
+        const char *obs, *more, *says;
+    } bad[] = {
+        {"", "", "observation_space: "},
+        {"{}", "", "observation_space: a space without 'type'"},
+        {"{\\\"type\\\": \\\"Graph\\\"}", "", "observation_space: space type 'Graph' is not supported"},
+        {"{\\\"type\\\": \\\"Dict\\\", \\\"subspaces\\\": {}}", "", "observation_space: no 'subspaces'"},
+        {"{\\\"type\\\": \\\"Dict\\\", \\\"subspaces\\\": {\\\"x\\\": {\\\"type\\\": \\\"Discrete\\\", \\\"n\\\": 0}}}",
+         "", "observation_space/x: 'n' is no positive integer"},
+        {"{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", \\\"shape\\\": [3], \\\"low\\\": [0, 0], "
+         "\\\"high\\\": [1, 1, 1]}",
+         "", "observation_space: 'low' is no list of 3 numbers"},
+        {"{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", \\\"shape\\\": [1000000000000000000], "
+         "\\\"low\\\": [0], \\\"high\\\": [1]}",
+         "", "observation_space: 'shape' has a side"},
+        {"{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"complex64\\\", \\\"shape\\\": [1], \\\"low\\\": [0], "
+         "\\\"high\\\": [1]}",
+         "", "observation_space: unknown dtype 'complex64'"},
+        {box2, "\"data_format\": \"arrow\", ", "data_format: 'arrow' is not read here"},
+        {box2, "\"total_steps\": 1, ", ""}, /* duplicate key: the JSON layer's own words */
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        minari_meta_t m;
+        reason_t why = {""};
+        CHECK(parse_spaces(bad[i].obs, bad[i].more, &m, &why) == -1, "case %zu", i);
+        CHECK(strncmp(why.text, bad[i].says, strlen(bad[i].says)) == 0, "case %zu: %s", i, why.text);
+    }
+    minari_meta_t m;
+    reason_t why = {""};
+    const char *missing = "{\"total_episodes\": 2, \"total_steps\": 5}",
+               *negative = "{\"total_episodes\": -2, \"total_steps\": 5}";
+    CHECK(minari_meta_parse(missing, strlen(missing), &m, &why) == -1 && strstr(why.text, "observation_space: missing"),
+          "%s", why.text);
+    CHECK(minari_meta_parse(negative, strlen(negative), &m, &why) == -1 && strstr(why.text, "total_episodes"), "%s",
+          why.text);
+}
+
+#ifdef WITH_HDF5
+#include <hdf5.h>
+
+/* ---- fixtures: a dataset of 5 episodes made with plain libhdf5
+ * ----------------------------------------------------------*/
+
+enum { EPISODES = 5, SIDE = 32, FRAME = SIDE * SIDE };
+
+static size_t steps_of(size_t e) {
+    return 3 + e;
+}
+static uint8_t pixel(size_t e, size_t i) {
+    return (uint8_t)(e * 31 + i * 7 + i / 256);
+}
+static double number(size_t e, size_t i) {
+    return (double)i * 0.5 - (double)e;
+}
+
+static void put(hid_t group, const char *name, hid_t type, hid_t memory, int rank, const hsize_t *dim,
+                const void *data) {
+    hid_t space = H5Screate_simple(rank, dim, NULL);
+    hid_t d = H5Dcreate2(group, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    if (d < 0 || H5Dwrite(d, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) exit(1);
+    H5Dclose(d);
+    H5Sclose(space);
+}
+
+static void put_attr(hid_t group, const char *name, long long v) {
+    hid_t space = H5Screate(H5S_SCALAR), a = H5Acreate2(group, name, H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT);
+    H5Awrite(a, H5T_NATIVE_LLONG, &v);
+    H5Aclose(a);
+    H5Sclose(space);
+}
+
+static void put_numbers(hid_t group, const char *name, hid_t type, size_t e, size_t rows, size_t width) {
+    double v[64];
+    for (size_t i = 0; i < rows * width; i++) v[i] = number(e, i);
+    put(group, name, type, H5T_NATIVE_DOUBLE, width > 1 ? 2 : 1, (hsize_t[]){rows, width}, v);
+}
+
+static void put_frames(hid_t group, const char *name, size_t e, size_t rows) {
+    uint8_t *v = malloc(rows * FRAME);
+    for (size_t i = 0; i < rows * FRAME; i++) v[i] = pixel(e, i);
+    put(group, name, H5T_STD_U8LE, H5T_NATIVE_UINT8, 3, (hsize_t[]){rows, SIDE, SIDE}, v);
+    free(v);
+}
+
+static void put_texts(hid_t group, const char *name, size_t rows, bool variable) {
+    char fixed[16][8] = {""};
+    char *variables[16];
+    hid_t type = H5Tcopy(H5T_C_S1);
+    for (size_t i = 0; i < rows; i++) {
+        snprintf(fixed[i], 8, "go %zu", i);
+        variables[i] = fixed[i];
+    }
+    H5Tset_size(type, variable ? H5T_VARIABLE : 8);
+    if (variable) H5Tset_cset(type, H5T_CSET_UTF8);
+    put(group, name, type, type, 1, (hsize_t[]){rows}, variable ? (void *)variables : (void *)fixed);
+    H5Tclose(type);
+}
+
+static void put_flags(hid_t group, const char *name, size_t rows) {
+    int8_t v[16] = {0};
+    v[rows - 1] = 1;
+    hid_t type = H5Tenum_create(H5T_STD_I8LE);
+    H5Tenum_insert(type, "FALSE", &(int8_t){0});
+    H5Tenum_insert(type, "TRUE", &(int8_t){1});
+    put(group, name, type, type, 1, (hsize_t[]){rows}, v);
+    H5Tclose(type);
+}
+
+static void fixture_episode(hid_t file, size_t e) {
+    char name[32];
+    size_t T = steps_of(e);
+    snprintf(name, sizeof name, "episode_%zu", e);
+    hid_t g = H5Gcreate2(file, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t obs = H5Gcreate2(g, "observations", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t infos = H5Gcreate2(g, "infos", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    put_attr(g, "id", (long long)e);
+    put_attr(g, "total_steps", (long long)T);
+    if (e == 1) put_attr(g, "seed", 77);
+    put_frames(obs, "image", e, T + 1);
+    put_texts(obs, "text", T + 1, e % 2);
+    put_numbers(obs, "vector", e % 2 ? H5T_IEEE_F32LE : H5T_IEEE_F64BE, e, T + 1, 2);
+    long long mode[16];
+    for (size_t t = 0; t <= T; t++) mode[t] = (long long)(t % 4) - 3;
+    put(obs, "mode", H5T_STD_I16LE, H5T_NATIVE_LLONG, 1, (hsize_t[]){T + 1}, mode);
+    put_numbers(g, "actions", H5T_IEEE_F32LE, e, T, 2);
+    put_numbers(g, "rewards", e % 2 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE, e, T, 1);
+    put_flags(g, "terminations", T);
+    put_flags(g, "truncations", T);
+    if (e == 2) put_numbers(infos, "expert_action", H5T_IEEE_F64LE, e, T, 2);
+    if (e == 3) put_numbers(infos, "expert_action", H5T_IEEE_F64LE, e, T + 1, 2);
+    H5Gclose(infos);
+    H5Gclose(obs);
+    H5Gclose(g);
+}
+
+#define LIST32(x)                                                                                                      \
+    "[" x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x  \
+    "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "]"
+
+static const char fixture_meta[] =
+    "{\"total_episodes\": %d, \"total_steps\": 25, \"data_format\": \"hdf5\"%s, \"dataset_id\": \"made/by-hand-v0\", "
+    "\"env_spec\": \"{\\\"id\\\": \\\"E-v0\\\"}\", \"action_space\": \"%s\", \"observation_space\": "
+    "\"{\\\"type\\\": \\\"Dict\\\", \\\"subspaces\\\": {\\\"image\\\": {\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": "
+    "\\\"uint8\\\", "
+    "\\\"shape\\\": [32, 32], \\\"low\\\": " LIST32(LIST32("0")) ", \\\"high\\\": " LIST32(
+        LIST32("255")) "}, "
+                       "\\\"mode\\\": " DISCRETE
+                       ", \\\"text\\\": {\\\"type\\\": \\\"Text\\\", \\\"max_length\\\": 9}, \\\"vector\\\": %s}}\"}";
+
+static void write_fixture_meta(int episodes, const char *more) {
+    char *text = xasprintf(fixture_meta, episodes, more, box2, box2);
+    write_text(in_folder("set/data/metadata.json"), text);
+    free(text);
+}
+
+static hid_t fixture_file(void) {
+    return H5Fopen(in_folder("set/data/main_data.hdf5"), H5F_ACC_RDWR, H5P_DEFAULT);
+}
+
+static void make_fixture(void) {
+    folder_open();
+    mkdir(in_folder("set"), 0777);
+    mkdir(in_folder("set/data"), 0777);
+    write_fixture_meta(EPISODES, "");
+    hid_t file = H5Fcreate(in_folder("set/data/main_data.hdf5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    for (size_t e = 0; e < EPISODES; e++) fixture_episode(file, e);
+    H5Fclose(file);
+}
+
+static minari_t *open_fixture(int *rc, reason_t *why) {
+    *rc = 0;
+    why->text[0] = 0;
+    return minari_open(in_folder("set"), rc, why);
+}
+
+static void check_episode(minari_t *m, size_t e) {
+    minari_episode_t p;
+    reason_t why = {""};
+    REQUIRE(minari_read(m, e, &p, &why) == 0, "%s", why.text);
+    size_t T = steps_of(e);
+    REQUIRE(p.T == T && p.n_obs == 4 && p.n_act == 1);
+    CHECK(p.seed == (e == 1 ? 77 : -1));
+    CHECK(!p.value[0] && !p.text[0] && !p.image[1] && !p.value[2] && !p.image[3]);
+    for (size_t i = 0; i < (T + 1) * FRAME; i++) CHECK(p.image[0][i] == pixel(e, i), "pixel %zu", i);
+    for (size_t t = 0; t <= T; t++) {
+        char text[8];
+        snprintf(text, sizeof text, "go %zu", t);
+        CHECK(p.value[1][t] == (float)(t % 4), "mode %g", (double)p.value[1][t]);
+        CHECK_STR(p.text[2][t], text);
+    }
+    for (size_t i = 0; i < (T + 1) * 2; i++) CHECK(p.value[3][i] == (float)number(e, i));
+    for (size_t i = 0; i < T * 2; i++) CHECK(p.action[0][i] == (float)number(e, i));
+    CHECK(!p.expert_action == (e != 2 && e != 3));
+    for (size_t i = 0; p.expert_action && i < T * 2; i++) CHECK(p.expert_action[i] == (float)number(e, i));
+    for (size_t t = 0; t < T; t++) {
+        CHECK(p.rewards[t] == (float)number(e, t));
+        CHECK(p.terminated[t] == (t == T - 1) && p.truncated[t] == (t == T - 1));
+    }
+    minari_episode_release(&p);
+}
+
+TEST(reads_what_libhdf5_wrote) {
+    make_fixture();
+    int rc;
+    reason_t why;
+    minari_t *m = open_fixture(&rc, &why);
+    REQUIRE(m, "%s", why.text);
+    CHECK(minari_episodes(m) == EPISODES && minari_n_obs(m) == 4 && minari_n_act(m) == 1);
+    CHECK_STR(minari_dataset_id(m), "made/by-hand-v0");
+    CHECK_STR(minari_env_spec(m), "{\"id\": \"E-v0\"}");
+    CHECK(minari_obs(m, 0)->kind == SPACE_IMAGE && minari_obs(m, 0)->count == FRAME &&
+          minari_act(m, 0)->high[0] == INFINITY);
+    for (size_t e = 0; e < EPISODES; e++) check_episode(m, e);
+    size_t T = 0, n, h, w, c;
+    uint8_t *frames;
+    CHECK(minari_steps(m, 4, &T, &why) == 0 && T == 7);
+    REQUIRE(minari_read_frames(m, 2, &frames, &n, &h, &w, &c, &why) == 0, "%s", why.text);
+    CHECK(n == 6 && h == SIDE && w == SIDE && c == 1);
+    for (size_t i = 0; i < n * FRAME; i++) CHECK(frames[i] == pixel(2, i));
+    free(frames);
+    minari_close(m);
+    m = minari_open(in_folder("set/data"), &rc, &why); /* the data folder itself */
+    CHECK(m);
+    minari_close(m);
+    folder_remove();
+}
+
+/* ---- bad episodes: the named one is refused with file, episode and field, its neighbours are read
+ * -------------------------*/
+
+static void expect_bad(size_t e, const char *says) {
+    int rc;
+    reason_t why;
+    minari_episode_t p;
+    minari_t *m = open_fixture(&rc, &why);
+    REQUIRE(m, "%s", why.text);
+    CHECK(minari_read(m, e, &p, &why) == -1);
+    CHECK(strstr(why.text, says), "'%s' does not say '%s'", why.text, says);
+    CHECK(strstr(why.text, "main_data.hdf5:episode_"), "%s", why.text);
+    CHECK(!p.image && !p.rewards, "a refused episode must leave nothing");
+    check_episode(m, 0);
+    check_episode(m, 4);
+    minari_close(m);
+}
+
+/* Replaces one dataset of episode_2 by one of other rows. */
+static void replace(const char *path, void (*make)(hid_t group, const char *name), const char *says) {
+    make_fixture();
+    hid_t file = fixture_file(), g = H5Gopen2(file, "episode_2", H5P_DEFAULT);
+    H5Ldelete(g, path, H5P_DEFAULT);
+    if (make) make(g, path);
+    H5Gclose(g);
+    H5Fclose(file);
+    expect_bad(2, says);
+    folder_remove();
+}
+
+static void short_numbers(hid_t g, const char *name) {
+    put_numbers(g, name, H5T_IEEE_F32LE, 2, 4, 1);
+}
+static void wide_numbers(hid_t g, const char *name) {
+    put_numbers(g, name, H5T_IEEE_F32LE, 2, 6, 3);
+}
+static void short_frames(hid_t g, const char *name) {
+    put_frames(g, name, 2, 5);
+}
+static void some_texts(hid_t g, const char *name) {
+    put_texts(g, name, 6, true);
+}
+static void big_discrete(hid_t g, const char *name) {
+    put(g, name, H5T_STD_I64LE, H5T_NATIVE_INT, 1, (hsize_t[]){6}, (int[]){0, 1, 2, 3, 4, 0});
+}
+
+TEST(fault_038_rewards_shorter_than_actions) {
+    replace("rewards", short_numbers, "episode_2:rewards: 4 rows where total_steps asks for 5");
+}
+TEST(fault_038_observations_T_instead_of_T_plus_1) {
+    replace("observations/image", short_frames, "episode_2:observations/image: 5 rows where total_steps asks for 6");
+}
+TEST(fault_038_rows_of_another_width) {
+    replace("observations/vector", wide_numbers, "episode_2:observations/vector: rows of another shape");
+}
+TEST(fault_038_texts_for_numbers) {
+    replace("observations/vector", some_texts, "observations/vector: rows of another shape");
+}
+TEST(fault_038_discrete_out_of_range) {
+    replace("observations/mode", big_discrete, "step 4: 4 is not in -3..3");
+}
+TEST(fault_038_field_missing) {
+    replace("actions", NULL, "episode_2:actions: missing");
+}
+TEST(fault_038_numbers_for_frames) {
+    replace("observations/image", wide_numbers, "episode_2:observations/image: rows of another shape");
+}
+
+static void jpeg_matrix(hid_t g, const char *name) {
+    uint8_t v[6 * 50] = {0xFF, 0xD8, 0xFF};
+    put(g, name, H5T_STD_U8LE, H5T_NATIVE_UINT8, 2, (hsize_t[]){6, 50}, v);
+}
+
+static void jpeg_vlen(hid_t g, const char *name) {
+    uint8_t bytes[4] = {0xFF, 0xD8, 0xFF, 0xE0};
+    hvl_t v[6];
+    for (int i = 0; i < 6; i++) v[i] = (hvl_t){.len = 4, .p = bytes};
+    hid_t type = H5Tvlen_create(H5T_NATIVE_UINT8);
+    put(g, name, type, type, 1, (hsize_t[]){6}, v);
+    H5Tclose(type);
+}
+
+TEST(fault_038_jpeg_as_vlen_and_as_matrix) {
+    replace("observations/image", jpeg_matrix, "re-create with jpeg_encoding=False");
+    replace("observations/image", jpeg_vlen, "re-create with jpeg_encoding=False");
+}
+
+TEST(fault_038_jpeg_dataset_refused_at_open) {
+    make_fixture();
+    hid_t file = fixture_file();
+    H5Ldelete(file, "episode_0/observations/image", H5P_DEFAULT);
+    jpeg_vlen(file, "episode_0/observations/image");
+    H5Fclose(file);
+    int rc;
+    reason_t why;
+    CHECK(!open_fixture(&rc, &why) && rc == RC_DATA && strstr(why.text, "jpeg_encoding=False"), "%s", why.text);
+    folder_remove();
+}
+
+TEST(fault_038_missing_episode) {
+    make_fixture();
+    hid_t file = fixture_file();
+    H5Ldelete(file, "episode_3", H5P_DEFAULT);
+    H5Fclose(file);
+    expect_bad(3, "episode_3: missing");
+    folder_remove();
+}
+
+static void expect_unusable(int want, const char *says) {
+    int rc;
+    reason_t why;
+    minari_t *m = open_fixture(&rc, &why);
+    CHECK(!m && rc == want, "rc %d", rc);
+    CHECK(strstr(why.text, says), "'%s' does not say '%s'", why.text, says);
+    minari_close(m);
+    folder_remove();
+}
+
+TEST(fault_038_total_episodes_far_off) {
+    make_fixture();
+    write_fixture_meta(500, "");
+    expect_unusable(RC_DATA, "total_episodes is 500 but there are 5");
+}
+TEST(fault_038_metadata_missing) {
+    make_fixture();
+    unlink(in_folder("set/data/metadata.json"));
+    expect_unusable(RC_DATA, "metadata.json");
+}
+TEST(fault_038_metadata_malformed) {
+    make_fixture();
+    write_text(in_folder("set/data/metadata.json"), "{\"total_episodes\": 5,");
+    expect_unusable(RC_DATA, "metadata.json:");
+}
+TEST(fault_038_arrow_refused) {
+    make_fixture();
+    write_text(in_folder("set/data/metadata.json"), "{\"data_format\": \"parquet\"}");
+    expect_unusable(RC_DATA, "'parquet' is not read here, only 'hdf5': convert it");
+}
+TEST(fault_038_truncated) {
+    make_fixture();
+    struct stat s;
+    stat(in_folder("set/data/main_data.hdf5"), &s);
+    if (truncate(in_folder("set/data/main_data.hdf5"), s.st_size / 2)) exit(1);
+    expect_unusable(RC_DATA, "truncated");
+}
+TEST(fault_038_no_hdf5) {
+    make_fixture();
+    write_text(in_folder("set/data/main_data.hdf5"), "hello");
+    expect_unusable(RC_DATA, "not an HDF5 file");
+}
+TEST(fault_038_locked_by_a_writer) {
+    make_fixture();
+    int fd = open(in_folder("set/data/main_data.hdf5"), O_RDWR);
+    flock(fd, LOCK_EX);
+    int rc;
+    reason_t why;
+    CHECK(!open_fixture(&rc, &why) && rc == RC_DATA && strstr(why.text, "locked"), "%s", why.text);
+    close(fd);
+    folder_remove();
+}
+TEST(fault_038_no_dataset) {
+    folder_open();
+    mkdir(in_folder("set"), 0777);
+    expect_unusable(RC_USAGE, "is no Minari dataset");
+}
+
+/* Truncation at many places: open or reading fails with a reason, nothing crashes. */
+TEST(fault_038_truncated_anywhere) {
+    make_fixture();
+    struct stat s;
+    stat(in_folder("set/data/main_data.hdf5"), &s);
+    int good = 0;
+    for (off_t cut = s.st_size - 1; cut > 0; cut -= s.st_size / 40) {
+        if (truncate(in_folder("set/data/main_data.hdf5"), cut)) exit(1);
+        int rc;
+        reason_t why;
+        minari_t *m = open_fixture(&rc, &why);
+        good += m != NULL;
+        minari_close(m);
+    }
+    CHECK(good == 0, "%d opened", good);
+    folder_remove();
+}
+
+/* ---- hostile files
+ * ------------------------------------------------------------------------------------------------------*/
+
+static void external_link(hid_t g, const char *name) {
+    H5Lcreate_external("/etc/passwd", "/x", g, name, H5P_DEFAULT, H5P_DEFAULT);
+}
+static void soft_link(hid_t g, const char *name) {
+    H5Lcreate_soft("/episode_0/rewards", g, name, H5P_DEFAULT, H5P_DEFAULT);
+}
+
+TEST(fault_039_external_link) {
+    replace("rewards", external_link, "rewards: refused: an external link");
+}
+TEST(fault_039_external_link_to_a_group) {
+    replace("observations", external_link, "observations/image: refused: an external link");
+}
+TEST(fault_039_soft_link) {
+    replace("rewards", soft_link, "rewards: refused: a symbolic link");
+}
+
+static void put_created(hid_t g, const char *name, hid_t create, int rank, const hsize_t *dim, bool fill) {
+    hid_t space = H5Screate_simple(rank, dim, NULL);
+    hid_t d = H5Dcreate2(g, name, rank == 3 ? H5T_STD_U8LE : H5T_IEEE_F64LE, space, H5P_DEFAULT, create, H5P_DEFAULT);
+    double v[16] = {0};
+    if (d < 0) exit(1);
+    if (fill) H5Dwrite(d, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, v);
+    H5Dclose(d);
+    H5Sclose(space);
+    H5Pclose(create);
+}
+
+static void external_storage(hid_t g, const char *name) {
+    hid_t create = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_external(create, "/etc/hostname", 0, 40);
+    put_created(g, name, create, 1, (hsize_t[]){5}, false);
+}
+
+static void virtual_storage(hid_t g, const char *name) {
+    hid_t create = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(1, (hsize_t[]){5}, NULL);
+    H5Pset_virtual(create, space, "/etc/hostname", "x", space);
+    H5Sclose(space);
+    put_created(g, name, create, 1, (hsize_t[]){5}, false);
+}
+
+TEST(fault_039_storage_in_another_file) {
+    replace("rewards", external_storage, "rewards: refused: its data lie in another file");
+    replace("rewards", virtual_storage, "rewards: refused: its data lie in another file");
+}
+
+static size_t filter_identity(unsigned flags, size_t n_cd, const unsigned *cd, size_t bytes, size_t *size, void **buf) {
+    return bytes;
+}
+
+static void unknown_filter(hid_t g, const char *name) {
+    static const H5Z_class2_t filter = {H5Z_CLASS_T_VERS, 31999, 1, 1, "mystery", NULL, NULL, filter_identity};
+    H5Zregister(&filter);
+    hid_t create = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(create, 1, (hsize_t[]){5});
+    H5Pset_filter(create, 31999, H5Z_FLAG_MANDATORY, 0, NULL);
+    put_created(g, name, create, 1, (hsize_t[]){5}, true);
+    H5Zunregister(31999);
+}
+
+TEST(fault_039_filter_plugin) {
+    replace("rewards", unknown_filter, "rewards: refused: needs the filter plugin 31999 'mystery'");
+}
+
+/* A billion frames in a file of kilobytes, with total_steps forged to match. */
+static void huge_frames(hid_t g, const char *name) {
+    hid_t create = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(create, 3, (hsize_t[]){1, SIDE, SIDE});
+    put_created(g, name, create, 3, (hsize_t[]){1000000000, SIDE, SIDE}, false);
+    H5Adelete(g, "total_steps");
+    put_attr(g, "total_steps", 999999999);
+}
+
+TEST(fault_039_dims_beyond_the_file) {
+    make_fixture();
+    hid_t file = fixture_file(), g = H5Gopen2(file, "episode_2", H5P_DEFAULT);
+    H5Ldelete(g, "observations/image", H5P_DEFAULT);
+    huge_frames(g, "observations/image");
+    H5Gclose(g);
+    H5Fclose(file);
+    int rc;
+    reason_t why;
+    size_t n, h, w, c;
+    uint8_t *frames;
+    minari_t *m = open_fixture(&rc, &why);
+    REQUIRE(m, "%s", why.text);
+    CHECK(minari_read_frames(m, 2, &frames, &n, &h, &w, &c, &why) == -1 &&
+              strstr(why.text, "refused: claims 1024000000000 bytes"),
+          "%s", why.text);
+    minari_close(m);
+    folder_remove();
+}
+
+static void forged_steps(long long steps, const char *says) {
+    make_fixture();
+    hid_t file = fixture_file(), g = H5Gopen2(file, "episode_2", H5P_DEFAULT);
+    H5Adelete(g, "total_steps");
+    if (steps > -2) put_attr(g, "total_steps", steps);
+    H5Gclose(g);
+    H5Fclose(file);
+    expect_bad(2, says);
+    folder_remove();
+}
+
+TEST(fault_039_forged_total_steps) {
+    forged_steps(1000000000000000000, "episode_2:total_steps: 1000000000000000000 is no length");
+    forged_steps(-1, "total_steps: -1 is no length");
+    forged_steps(-2, "total_steps: missing");
+}
+
+#else
+
+TEST(fault_038_built_without_hdf5) {
+    int rc = 0;
+    reason_t why;
+    folder_open();
+    mkdir(in_folder("data"), 0777);
+    write_text(in_folder("data/metadata.json"), "{}");
+    CHECK(!minari_open(folder, &rc, &why) && rc == RC_RUNTIME && strstr(why.text, "built without HDF5"));
+    folder_remove();
+}
+
+#endif

@@ -1,0 +1,293 @@
+/* test_minari_write.c - what minari_writer makes, looked at object by object with libhdf5 called directly.
+ * tests/interop/minari_roundtrip.py loads it with the Python package.
+ */
+#include "common/io/fs.h"
+#include "common/io/minari.h"
+#include "tests/folder.h"
+#include "tests/test.h"
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#ifdef WITH_HDF5
+#include <hdf5.h>
+
+enum { OUT_T = 4, SIDE = 32, FRAME = SIDE * SIDE, OUT_C = 3 };
+
+static minari_leaf_t leaf(const char *path, space_kind_t kind, const char *dtype, int rank, size_t a, size_t b,
+                          size_t c) {
+    minari_leaf_t l = {.kind = kind, .rank = rank, .dim = {a, b, c}, .count = 1};
+    for (int i = 0; i < rank; i++) l.count *= l.dim[i];
+    strcpy(l.path, path);
+    strcpy(l.dtype, dtype);
+    return l;
+}
+
+static uint8_t out_image[(OUT_T + 1) * FRAME * OUT_C];
+static float out_vector[(OUT_T + 1) * 2] = {0.1f, -1e-20f, 3, 4, 5, 6, 7, 8, 9, 10},
+                                      out_mode[OUT_T + 1] = {0, 1, 2, 3, 4};
+static char *out_text[OUT_T + 1] = {(char[]){"a"}, (char[]){""}, (char[]){"\xc3\xbc"}, (char[]){"d"}, (char[]){"e"}};
+static float out_action[OUT_T] = {0.5f, -0.25f, 1, -1}, out_expert[OUT_T] = {1, 2, 3, 4},
+             out_rewards[OUT_T] = {0, 0.1f, -3, 1e10f};
+static uint8_t out_terminated[OUT_T] = {0, 0, 0, 1}, out_truncated[OUT_T] = {0, 1, 0, 0};
+
+static int write_sample(const char *dir, int episodes, bool commit, reason_t *why) {
+    minari_leaf_t obs[] = {
+        leaf("vector", SPACE_BOX, "float32", 1, 2, 0, 0), leaf("image", SPACE_IMAGE, "uint8", 3, SIDE, SIDE, OUT_C),
+        leaf("text", SPACE_TEXT, "str", 0, 0, 0, 0), leaf("mode", SPACE_DISCRETE, "int64", 0, 0, 0, 0)};
+    minari_leaf_t act = leaf("", SPACE_BOX, "float32", 1, 1, 0, 0);
+    double low = -1, high = 1;
+    act.low = &low;
+    act.high = &high;
+    obs[3].n = 5;
+    obs[3].start = 10;
+    for (size_t i = 0; i < sizeof out_image; i++) out_image[i] = (uint8_t)(i * 7 + i / 1000);
+    minari_spec_t spec = {.dataset_id = "a-v0",
+                          .algorithm = "x\"y",
+                          .env_spec = "{\"id\": 1}",
+                          .obs = obs,
+                          .n_obs = 4,
+                          .act = &act,
+                          .n_act = 1,
+                          .dict_obs = true};
+    uint8_t *image[] = {NULL, out_image, NULL, NULL};
+    float *value[] = {out_vector, NULL, NULL, out_mode}, *action[] = {out_action};
+    char **text[] = {NULL, NULL, out_text, NULL};
+    minari_episode_t e = {.T = OUT_T,
+                          .image = image,
+                          .value = value,
+                          .text = text,
+                          .action = action,
+                          .expert_action = out_expert,
+                          .rewards = out_rewards,
+                          .terminated = out_terminated,
+                          .truncated = out_truncated,
+                          .seed = 42,
+                          .n_obs = 4,
+                          .n_act = 1};
+    minari_writer_t *w = minari_writer_new(dir, &spec, why);
+    if (!w) return -1;
+    for (int i = 0; i < episodes; i++) {
+        e.seed = i ? -1 : 42;
+        if (minari_writer_add(w, &e, why)) return -1;
+    }
+    if (commit) return minari_writer_commit(w, why);
+    minari_writer_abort(w);
+    return 0;
+}
+
+static long long attr_of(hid_t file, const char *object, const char *name) {
+    long long v = -99;
+    hid_t a = H5Aopen_by_name(file, object, name, H5P_DEFAULT, H5P_DEFAULT), type = H5Aget_type(a);
+    if (H5Tequal(type, H5T_STD_I64LE) > 0) H5Aread(a, H5T_NATIVE_LLONG, &v);
+    H5Tclose(type);
+    H5Aclose(a);
+    return v;
+}
+
+/* Dataset `path`: type, extent with unlimited rows, chunked in one piece, deflate or none, no times; its bytes equal
+ * `want`. */
+static void check_data(hid_t file, const char *path, hid_t type, int rank, const hsize_t *dim, bool zip,
+                       const void *want, size_t bytes) {
+    hid_t d = H5Dopen2(file, path, H5P_DEFAULT);
+    REQUIRE(d >= 0, "%s", path);
+    hid_t t = H5Dget_type(d), s = H5Dget_space(d), p = H5Dget_create_plist(d);
+    hsize_t now[8], max[8], chunk[8];
+    CHECK(H5Tequal(t, type) > 0, "%s: type", path);
+    REQUIRE(H5Sget_simple_extent_dims(s, now, max) == rank && H5Pget_chunk(p, 8, chunk) == rank, "%s: rank", path);
+    for (int i = 0; i < rank; i++)
+        CHECK(now[i] == dim[i] && chunk[i] == dim[i] && max[i] == (i ? dim[i] : H5S_UNLIMITED), "%s: axis %d", path, i);
+    bool times = true;
+    H5Pget_obj_track_times(p, &times);
+    CHECK(!times && H5Pget_nfilters(p) == (zip ? 1 : 0), "%s: times or filters", path);
+    unsigned level = 0, config;
+    size_t n = 1;
+    if (zip) CHECK(H5Pget_filter2(p, 0, &config, &n, &level, 0, NULL, NULL) == H5Z_FILTER_DEFLATE && level == 4);
+    void *got = malloc(bytes);
+    if (want)
+        CHECK(H5Dread(d, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, got) >= 0 && memcmp(got, want, bytes) == 0, "%s: data",
+              path);
+    free(got);
+    H5Pclose(p);
+    H5Sclose(s);
+    H5Tclose(t);
+    H5Dclose(d);
+}
+
+TEST(writes_the_layout) {
+    folder_open();
+    reason_t why = {""};
+    REQUIRE(write_sample(folder, 11, true, &why) == 0, "%s", why.text);
+    hid_t file = H5Fopen(in_folder("data/main_data.hdf5"), H5F_ACC_RDONLY, H5P_DEFAULT);
+    REQUIRE(file >= 0);
+    CHECK(attr_of(file, "episode_0", "id") == 0 && attr_of(file, "episode_10", "id") == 10);
+    CHECK(attr_of(file, "episode_0", "total_steps") == OUT_T && attr_of(file, "episode_0", "seed") == 42);
+    CHECK(H5Aexists_by_name(file, "episode_1", "seed", H5P_DEFAULT) == 0);
+    char name[32] = "";
+    H5Lget_name_by_idx(file, "/", H5_INDEX_CRT_ORDER, H5_ITER_INC, 10, name, sizeof name, H5P_DEFAULT);
+    CHECK_STR(name, "episode_10"); /* creation order is tracked */
+    double rewards[OUT_T];
+    for (int i = 0; i < OUT_T; i++) rewards[i] = (double)out_rewards[i];
+    int64_t mode[OUT_T + 1] = {10, 11, 12, 13, 14};
+    hid_t flag = H5Tenum_create(H5T_STD_I8LE), text = H5Tcopy(H5T_C_S1);
+    H5Tenum_insert(flag, "FALSE", &(int8_t){0});
+    H5Tenum_insert(flag, "TRUE", &(int8_t){1});
+    H5Tset_size(text, H5T_VARIABLE);
+    H5Tset_cset(text, H5T_CSET_UTF8);
+    check_data(file, "episode_0/observations/image", H5T_STD_U8LE, 4, (hsize_t[]){OUT_T + 1, SIDE, SIDE, OUT_C}, true,
+               out_image, sizeof out_image);
+    check_data(file, "episode_3/observations/vector", H5T_IEEE_F32LE, 2, (hsize_t[]){OUT_T + 1, 2}, false, out_vector,
+               sizeof out_vector);
+    check_data(file, "episode_3/observations/mode", H5T_STD_I64LE, 1, (hsize_t[]){OUT_T + 1}, false, mode, sizeof mode);
+    check_data(file, "episode_3/observations/text", text, 1, (hsize_t[]){OUT_T + 1}, false, NULL, 0);
+    check_data(file, "episode_3/actions", H5T_IEEE_F32LE, 2, (hsize_t[]){OUT_T, 1}, false, out_action,
+               sizeof out_action);
+    check_data(file, "episode_3/infos/expert_action", H5T_IEEE_F32LE, 2, (hsize_t[]){OUT_T, 1}, false, out_expert,
+               sizeof out_expert);
+    check_data(file, "episode_3/rewards", H5T_IEEE_F64LE, 1, (hsize_t[]){OUT_T}, false, rewards, sizeof rewards);
+    check_data(file, "episode_3/terminations", flag, 1, (hsize_t[]){OUT_T}, false, out_terminated, OUT_T);
+    check_data(file, "episode_3/truncations", flag, 1, (hsize_t[]){OUT_T}, false, out_truncated, OUT_T);
+    hid_t d = H5Dopen2(file, "episode_3/observations/text", H5P_DEFAULT);
+    char *got[OUT_T + 1];
+    CHECK(H5Dread(d, text, H5S_ALL, H5S_ALL, H5P_DEFAULT, got) >= 0);
+    for (int t = 0; t <= OUT_T; t++) CHECK_STR(got[t] ? got[t] : "", out_text[t]);
+    hid_t space = H5Dget_space(d);
+    H5Dvlen_reclaim(text, space, H5P_DEFAULT, got);
+    H5Sclose(space);
+    H5Dclose(d);
+    H5Tclose(text);
+    H5Tclose(flag);
+    H5Fclose(file);
+    CHECK(access(in_folder("data/.main_data.hdf5.tmp"), F_OK) != 0, "the temporary is still there");
+    folder_remove();
+}
+
+TEST(writes_metadata_to_the_byte) {
+    folder_open();
+    reason_t why = {""};
+    REQUIRE(write_sample(folder, 2, true, &why) == 0, "%s", why.text);
+    FILE *f = fopen(in_folder("data/metadata.json"), "r");
+    static char text[400000];
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    const char *begins =
+        "{\"action_space\":\"{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", \\\"shape\\\": [1], "
+        "\\\"low\\\": [-1], "
+        "\\\"high\\\": [1]}\",\"algorithm_name\":\"x\\\"y\",\"author\":[],\"author_email\":[],\"code_permalink\":\"\","
+        "\"data_format\":\"hdf5\",\"dataset_id\":\"a-v0\",\"dataset_size\":0,\"env_spec\":\"{\\\"id\\\": 1}\","
+        "\"jpeg_encoding\":false,\"minari_version\":\"0.5.3\",\"observation_space\":\"{\\\"type\\\": \\\"Dict\\\", "
+        "\\\"subspaces\\\": {\\\"image\\\": {\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"uint8\\\", \\\"shape\\\": "
+        "[32, 32, 3], "
+        "\\\"low\\\": [[[0, 0, 0], [0, 0, 0], ";
+    const char *ends = "\\\"vector\\\": {\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", \\\"shape\\\": "
+                       "[2], \\\"low\\\": [-Infinity, "
+                       "-Infinity], \\\"high\\\": [Infinity, "
+                       "Infinity]}}}\",\"requirements\":[],\"total_episodes\":2,\"total_steps\":8}\n";
+    CHECK(strncmp(text, begins, strlen(begins)) == 0, "%.900s", text);
+    CHECK(strlen(text) > strlen(ends) && strcmp(text + strlen(text) - strlen(ends), ends) == 0, "%s",
+          text + strlen(text) - 400);
+    CHECK(strstr(text, "\\\"mode\\\": {\\\"type\\\": \\\"Discrete\\\", \\\"dtype\\\": \\\"int64\\\", \\\"start\\\": "
+                       "10, \\\"n\\\": 5}, \\\"text\\\": "));
+    folder_remove();
+}
+
+TEST(same_data_same_bytes) {
+    folder_open();
+    reason_t why;
+    CHECK(write_sample(in_folder("a"), 3, true, &why) == 0);
+    struct timespec next_second = {1, 100000000};
+    nanosleep(&next_second, NULL); /* times in HDF5 count seconds */
+    CHECK(write_sample(in_folder("b"), 3, true, &why) == 0);
+    char cmd[100];
+    snprintf(cmd, sizeof cmd, "cd '%s' && diff -r a b", folder);
+    CHECK(system(cmd) == 0);
+    folder_remove();
+}
+
+TEST(write_then_read) {
+    folder_open();
+    reason_t why;
+    int rc;
+    CHECK(write_sample(folder, 2, true, &why) == 0);
+    minari_t *m = minari_open(folder, &rc, &why);
+    REQUIRE(m, "%s", why.text);
+    minari_episode_t e;
+    REQUIRE(minari_read(m, 1, &e, &why) == 0, "%s", why.text);
+    const char *order[] = {"image", "mode", "text", "vector"}; /* sorted, as the package sorts them */
+    for (int i = 0; i < 4; i++) CHECK_STR(minari_obs(m, (size_t)i)->path, order[i]);
+    CHECK(memcmp(e.image[0], out_image, sizeof out_image) == 0 && memcmp(e.value[1], out_mode, sizeof out_mode) == 0);
+    CHECK(memcmp(e.value[3], out_vector, sizeof out_vector) == 0 && strcmp(e.text[2][2], "\xc3\xbc") == 0 &&
+          e.seed == -1);
+    CHECK(memcmp(e.rewards, out_rewards, sizeof out_rewards) == 0 &&
+          memcmp(e.expert_action, out_expert, sizeof out_expert) == 0);
+    minari_episode_release(&e);
+    minari_close(m);
+    folder_remove();
+}
+
+TEST(fault_055_aborted_writer_leaves_the_old_dataset) {
+    folder_open();
+    reason_t why;
+    int rc;
+    CHECK(write_sample(folder, 2, true, &why) == 0);
+    CHECK(write_sample(folder, 3, false, &why) == 0);
+    minari_t *m = minari_open(folder, &rc, &why);
+    CHECK(m && minari_episodes(m) == 2);
+    minari_close(m);
+    CHECK(access(in_folder("data/.main_data.hdf5.tmp"), F_OK) != 0);
+    folder_remove();
+}
+
+TEST(fault_044_two_minari_writers) {
+    folder_open();
+    reason_t why = {""};
+    CHECK(fs_mkdirs(in_folder("data"), &why) == 0);
+    int fd = open(in_folder("data/.main_data.hdf5.tmp"), O_CREAT | O_RDWR, 0666);
+    flock(fd, LOCK_EX);
+    CHECK(write(fd, "mine", 4) == 4);
+    CHECK(write_sample(folder, 1, true, &why) == -1 && strstr(why.text, "is being written by another program"), "%s",
+          why.text);
+    struct stat s;
+    CHECK(fstat(fd, &s) == 0 && s.st_size == 4 && s.st_nlink == 1, "the other's file was touched");
+    close(fd);
+    folder_remove();
+}
+
+TEST(zero_steps_are_legal) {
+    folder_open();
+    reason_t why;
+    int rc;
+    minari_leaf_t obs = leaf("", SPACE_BOX, "float32", 1, 2, 0, 0), act = leaf("", SPACE_BOX, "float32", 1, 1, 0, 0);
+    minari_spec_t spec = {.dataset_id = "a-v0", .obs = &obs, .n_obs = 1, .act = &act, .n_act = 1};
+    float *value[] = {out_vector}, *action[] = {out_action};
+    minari_episode_t e = {.T = 0,
+                          .value = value,
+                          .action = action,
+                          .rewards = out_rewards,
+                          .terminated = out_terminated,
+                          .truncated = out_truncated,
+                          .seed = -1,
+                          .n_obs = 1,
+                          .n_act = 1};
+    minari_writer_t *w = minari_writer_new(folder, &spec, &why);
+    REQUIRE(w && minari_writer_add(w, &e, &why) == 0 && minari_writer_commit(w, &why) == 0, "%s", why.text);
+    minari_t *m = minari_open(folder, &rc, &why);
+    REQUIRE(m, "%s", why.text);
+    REQUIRE(minari_read(m, 0, &e, &why) == 0, "%s", why.text);
+    CHECK(e.T == 0 && e.value[0][0] == out_vector[0] && !e.expert_action);
+    minari_episode_release(&e);
+    minari_close(m);
+    folder_remove();
+}
+
+#else
+
+TEST(fault_038_no_writer_without_hdf5) {
+    reason_t why;
+    minari_leaf_t leaf = {.count = 1};
+    minari_spec_t spec = {.obs = &leaf, .act = &leaf, .n_obs = 1, .n_act = 1};
+    CHECK(!minari_writer_new("x", &spec, &why) && strstr(why.text, "built without HDF5"));
+}
+
+#endif

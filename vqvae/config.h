@@ -1,0 +1,58 @@
+/* config.h - what `vqvae train` can be told (--help-config prints the table). */
+#ifndef VQVAE_CONFIG_H
+#define VQVAE_CONFIG_H
+
+#include "common/io/config.h"
+#include "common/model/vqvae.h"
+#include "common/train/optimizer.h"
+
+typedef enum { QUANT_EMA, QUANT_STE } quant_kind_t;
+
+typedef struct {
+    struct {
+        config_ints_t block_out_channels, attention_levels;
+        int64_t layers_per_block, latent_channels, vq_embed_dim, num_vq_embeddings, norm_num_groups;
+        bool mid_attention;
+    } model;
+    struct {
+        int kind;
+        double commitment_weight, codebook_weight, decay;
+        bool restart, kmeans;
+    } quantizer;
+    struct {
+        int rec;
+        double focus;
+    } loss;
+    struct {
+        int kind, schedule;
+        double lr, eps, weight_decay, clip, min_ratio;
+        config_nums_t betas;
+        int64_t warmup;
+    } optim;
+    struct {
+        int64_t steps, batch, accumulate, warmup_no_quant, save_every, eval_every, log_every;
+        double weight_average;
+        char freeze[64];
+    } train;
+    struct {
+        config_ints_t size, background;
+        int crop, split_by;
+        bool flip;
+        double holdout;
+    } data;
+} config_t;
+
+extern const config_field_t config_table[];
+
+/* The network it describes; die(RC_USAGE) when impossible. */
+vqvae_config_t config_model(const config_t *c);
+/* Reads the network back from a loaded RUN (fine-tuning, trace). */
+void config_from_model(config_t *c, const vqvae_config_t *m);
+void config_size(const config_t *c, size_t *w, size_t *h);
+image_opts_t config_image_opts(const config_t *c, uint64_t max_pixels);
+/* tokenizer.json's parts, canonical JSON, malloc'ed. */
+char *config_preprocess(const config_t *c);
+/* wrt points at static strings and at freeze (which must live on). */
+optimizer_t config_optimizer(const config_t *c);
+
+#endif

@@ -1,0 +1,284 @@
+/* data.c - see data.h. */
+#include "vqvae/data.h"
+
+#include "common/base/log.h"
+#include "common/base/pool.h"
+#include "common/base/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+enum { MEDIAN_SAMPLES = 101, FOCUS_DIFFERENCE = 16 };
+
+/* ---- opening ------------------------------------------------------------------------------------------------------------*/
+
+typedef struct {
+    data_t *d;
+    data_source_t *s;
+    bad_items_t *bad;
+    bool *good;
+    size_t *index; /* of the good ones */
+} scan_t;
+
+static void scan_item(void *ctx, size_t i) {
+    scan_t *c = ctx;
+    image_t im = {0};
+    reason_t why;
+    image_status_t status = image_source_read(c->s->source, i, &im, &c->d->opts, &why);
+    c->good[i] = status == IMAGE_OK;
+    if (!c->good[i]) bad_items_add(c->bad, image_source_name(c->s->source), image_source_key(c->s->source, i), why.text, status == IMAGE_UNSUPPORTED);
+    image_release(&im);
+}
+
+static const char *item_group(void *ctx, size_t i, char buf[512]) {
+    const scan_t *c = ctx;
+    return image_source_group(c->s->source, c->index[i], (split_by_t)c->d->config.data.split_by, buf);
+}
+
+static const char *item_key(void *ctx, size_t i, char buf[512]) {
+    const scan_t *c = ctx;
+    (void)buf;
+    return image_source_key(c->s->source, c->index[i]);
+}
+
+static void split_source(scan_t *c, size_t n) {
+    data_source_t *s = c->s;
+    size_t good = 0;
+    c->index = xcalloc(n, sizeof *c->index);
+    for (size_t i = 0; i < n; i++)
+        if (c->good[i]) c->index[good++] = i;
+    bool *held = xcalloc(good, sizeof *held);
+    split_items(good, c->d->config.data.holdout, item_group, item_key, c, held);
+    s->train = xcalloc(good, sizeof *s->train);
+    s->held_out = xcalloc(good, sizeof *s->held_out);
+    for (size_t i = 0; i < good; i++) {
+        if (held[i]) s->held_out[s->n_held_out++] = c->index[i];
+        else s->train[s->n_train++] = c->index[i];
+    }
+    if (!s->n_train) die(RC_DATA, "'%s': no picture is left for training", image_source_name(s->source));
+    free(held);
+    free(c->index);
+}
+
+static void open_source(data_t *d, data_source_t *s, const char *spec, double max_bad) {
+    char *path;
+    s->weight = source_spec_split(spec, &path);
+    s->source = image_source_open(path);
+    size_t n = image_source_count(s->source);
+    scan_t c = {d, s, bad_items_new(max_bad), xcalloc(n, sizeof(bool)), NULL};
+    char buf[512];
+    bool frames = n && !strncmp(image_source_group(s->source, 0, SPLIT_NAME, buf), "episode_", 8);
+    if (frames) memset(c.good, 1, n); /* a dataset's frames are checked when its episode is read */
+    else parallel_for(n, scan_item, &c);
+    bad_items_summary(c.bad);
+    bad_items_check(c.bad, n);
+    s->n_bad = bad_items_count(c.bad);
+    split_source(&c, n);
+    bad_items_free(c.bad);
+    free(c.good);
+    free(path);
+}
+
+data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, double max_bad, uint64_t max_pixels) {
+    data_t *d = NEW(data_t);
+    d->config = *c;
+    d->seed = seed;
+    d->opts = config_image_opts(c, max_pixels);
+    config_size(c, &d->w, &d->h);
+    d->n = specs->n;
+    d->source = xcalloc(d->n, sizeof *d->source);
+    double sum = 0;
+    for (size_t i = 0; i < d->n; i++) {
+        open_source(d, &d->source[i], specs->item[i], max_bad);
+        sum += d->source[i].weight;
+    }
+    for (size_t i = 0; i < d->n; i++) d->source[i].weight /= sum;
+    return d;
+}
+
+void data_close(data_t *d) {
+    if (!d) return;
+    for (size_t i = 0; i < d->n; i++) {
+        image_source_close(d->source[i].source);
+        free(d->source[i].train);
+        free(d->source[i].held_out);
+        free(d->source[i].median);
+    }
+    free(d->source);
+    free(d);
+}
+
+uint64_t data_manifest(const data_t *d) {
+    uint64_t h = 0;
+    for (size_t i = 0; i < d->n; i++) {
+        uint64_t part[2] = {h, image_source_manifest(d->source[i].source)};
+        h = XXH64(part, sizeof part, 0);
+    }
+    return h;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------------*/
+
+/* Decodes an item that opened well before; the world may have changed since. */
+static image_t decode(const data_t *d, const data_source_t *s, size_t item) {
+    image_t im = {0};
+    reason_t why;
+    if (image_source_read(s->source, item, &im, &d->opts, &why) != IMAGE_OK)
+        die(RC_DATA, "'%s': '%s': %s", image_source_name(s->source), image_source_key(s->source, item), why.text);
+    return im;
+}
+
+static void fit_into(const data_t *d, const image_t *im, uint8_t *rgb) {
+    image_t fitted = im->w == d->w && im->h == d->h ? *im : image_fit(im, d->w, d->h);
+    memcpy(rgb, fitted.rgb, d->w * d->h * 3);
+    if (fitted.rgb != im->rgb) image_release(&fitted);
+}
+
+void data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rgb) {
+    image_t im = decode(d, s, item);
+    fit_into(d, &im, rgb);
+    image_release(&im);
+}
+
+size_t data_count(const data_source_t *s, split_t split) {
+    return split == SPLIT_TRAIN ? s->n_train : split == SPLIT_VAL ? s->n_held_out : s->n_train + s->n_held_out;
+}
+
+size_t data_item(const data_source_t *s, split_t split, size_t i) {
+    if (split == SPLIT_VAL) return s->held_out[i];
+    return i < s->n_train ? s->train[i] : s->held_out[i - s->n_train];
+}
+
+typedef struct {
+    const data_t *d;
+    data_source_t *s;
+    uint8_t *frames;
+    size_t n;
+} median_t;
+
+static void median_read(void *ctx, size_t i) {
+    median_t *m = ctx;
+    data_read(m->d, m->s, m->s->train[i * m->s->n_train / m->n], m->frames + i * m->d->w * m->d->h * 3);
+}
+
+static int by_value(const void *a, const void *b) { return *(const uint8_t *)a - *(const uint8_t *)b; }
+
+static void median_row(void *ctx, size_t y) {
+    median_t *m = ctx;
+    size_t row = m->d->w * 3, frame = row * m->d->h;
+    uint8_t v[MEDIAN_SAMPLES];
+    for (size_t x = 0; x < row; x++) {
+        for (size_t i = 0; i < m->n; i++) v[i] = m->frames[i * frame + y * row + x];
+        qsort(v, m->n, 1, by_value);
+        m->s->median[y * row + x] = v[m->n / 2];
+    }
+}
+
+void data_medians(data_t *d) {
+    for (size_t i = 0; i < d->n; i++) {
+        data_source_t *s = &d->source[i];
+        size_t n = s->n_train < MEDIAN_SAMPLES ? s->n_train : MEDIAN_SAMPLES, frame = d->w * d->h * 3;
+        median_t m = {d, s, xmalloc(n * frame), n};
+        s->median = xmalloc(frame);
+        parallel_for(n, median_read, &m);
+        parallel_for(d->h, median_row, &m);
+        free(m.frames);
+    }
+}
+
+/* Mean 1 over the picture, so that every picture counts the same. */
+static void focus_weights(const data_t *d, const data_source_t *s, const uint8_t *rgb, float *weight) {
+    size_t n = d->w * d->h, front = 0;
+    for (size_t i = 0; i < n; i++) {
+        int most = 0;
+        for (size_t c = 0; c < 3; c++) {
+            int diff = abs(rgb[i * 3 + c] - s->median[i * 3 + c]);
+            if (diff > most) most = diff;
+        }
+        weight[i] = most > FOCUS_DIFFERENCE;
+        front += most > FOCUS_DIFFERENCE;
+    }
+    double focus = d->config.loss.focus, mean = (focus * (double)front + (double)(n - front)) / (double)n;
+    float high = (float)(focus / mean), low = (float)(1 / mean);
+    for (size_t i = 0; i < n; i++) weight[i] = weight[i] > 0 ? high : low;
+}
+
+static void augment(const data_t *d, rng_t r, image_t *im) {
+    if (d->config.data.crop == 1) {
+        double scale = 0.8 + 0.2 * rng_uniform64(r, 10);
+        double side = scale * fmin((double)im->w / (double)d->w, (double)im->h / (double)d->h);
+        size_t w = (size_t)fmax(1, floor(side * (double)d->w)), h = (size_t)fmax(1, floor(side * (double)d->h));
+        size_t x = rng_below(r, 11, (uint32_t)(im->w - w + 1)), y = rng_below(r, 12, (uint32_t)(im->h - h + 1));
+        image_t crop = image_crop(im, x, y, w, h);
+        image_release(im);
+        *im = crop;
+    }
+    if (d->config.data.flip && rng_below(r, 13, 2)) {
+        for (size_t y = 0; y < im->h; y++)
+            for (size_t x = 0; x < im->w / 2; x++)
+                for (size_t c = 0; c < 3; c++) {
+                    uint8_t *a = &im->rgb[(y * im->w + x) * 3 + c], *b = &im->rgb[(y * im->w + im->w - 1 - x) * 3 + c], t = *a;
+                    *a = *b;
+                    *b = t;
+                }
+    }
+}
+
+void data_sample(const data_t *d, uint64_t g, uint8_t *rgb, float *weight) {
+    rng_t r = rng_fold(rng_make(d->seed, "data.sample"), g);
+    double u = rng_uniform64(r, 0), sum = 0;
+    size_t k = 0;
+    while (k + 1 < d->n && u >= (sum += d->source[k].weight)) k++;
+    const data_source_t *s = &d->source[k];
+    /* A source's own sequence passes through it epoch by epoch at the speed of its weight. */
+    uint64_t at = (uint64_t)((double)g * s->weight);
+    rng_t order = rng_fold(rng_fold(rng_make(d->seed, "data.order"), k), at / s->n_train);
+    image_t im = decode(d, s, s->train[rng_permute(order, at % s->n_train, s->n_train)]);
+    augment(d, r, &im);
+    fit_into(d, &im, rgb);
+    image_release(&im);
+    if (weight) focus_weights(d, s, rgb, weight);
+}
+
+typedef struct {
+    const data_t *d;
+    uint64_t first;
+    float *image, *weight;
+} batch_t;
+
+static void batch_sample(void *ctx, size_t i) {
+    const batch_t *b = ctx;
+    size_t n = b->d->w * b->d->h;
+    uint8_t *rgb = xmalloc(n * 3);
+    data_sample(b->d, b->first + i, rgb, b->weight ? b->weight + i * n : NULL);
+    image_to_float(rgb, n * 3, b->image + i * n * 3);
+    free(rgb);
+}
+
+void data_batch(const data_t *d, uint64_t first, size_t n, float *image, float *weight) {
+    batch_t b = {d, first, image, weight};
+    parallel_for(n, batch_sample, &b);
+}
+
+/* ---- for commands that load a tokenizer ----------------------------------------------------------------------------------*/
+
+split_t parse_split(const char *text) {
+    if (!strcmp(text, "train")) return SPLIT_TRAIN;
+    if (!strcmp(text, "val")) return SPLIT_VAL;
+    if (!strcmp(text, "all")) return SPLIT_ALL;
+    die(RC_USAGE, "--split '%s': one of val, train, all is needed", text);
+}
+
+config_t config_for_model(const vqvae_t *v, const cli_list_t *set) {
+    config_t c;
+    size_t w, h;
+    config_defaults(config_table, &c);
+    config_from_model(&c, vqvae_config(v));
+    vqvae_preprocess_size(v, &w, &h);
+    if (w) c.data.size = (config_ints_t){{(int64_t)w, (int64_t)h}, 2};
+    config_sets(config_table, &c, set);
+    config_model(&c);
+    return c;
+}

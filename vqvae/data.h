@@ -1,0 +1,50 @@
+/* data.h - training pictures: weighted sources, held-out split, batches that are a function of seed and sample number alone.
+ */
+#ifndef VQVAE_DATA_H
+#define VQVAE_DATA_H
+
+#include "common/io/image_source.h"
+#include "vqvae/config.h"
+
+typedef struct {
+    image_source_t *source;
+    double weight;            /* normalised over the sources */
+    size_t *train, *held_out; /* item numbers */
+    size_t n_train, n_held_out, n_bad;
+    uint8_t *median; /* [h,w,3] of training pictures, for loss.focus; NULL until data_medians */
+} data_source_t;
+
+typedef struct {
+    data_source_t *source;
+    size_t n;
+    size_t w, h;
+    image_opts_t opts;
+    config_t config;
+    uint64_t seed;
+} data_t;
+
+typedef enum { SPLIT_TRAIN, SPLIT_VAL, SPLIT_ALL } split_t;
+
+/* Opens and checks sources ("DIR", "DIR=0.25"): every picture of a folder is decoded once, bad ones are named and left out. */
+data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, double max_bad, uint64_t max_pixels);
+void data_close(data_t *d);
+/* Hash of all keys and sizes. */
+uint64_t data_manifest(const data_t *d);
+void data_medians(data_t *d);
+
+/* Fills sample number `g` (counted over the whole run): rgb [h,w,3], and weight [h,w] of the reconstruction loss (mean 1) when not NULL. */
+void data_sample(const data_t *d, uint64_t g, uint8_t *rgb, float *weight);
+/* A batch of n samples from `first` on, in parallel: image [n,h,w,3] in [-1,1], weight [n,h,w] or NULL. */
+void data_batch(const data_t *d, uint64_t first, size_t n, float *image, float *weight);
+
+/* Pictures of a split of one source, fitted, no augmentation. */
+size_t data_count(const data_source_t *s, split_t split);
+size_t data_item(const data_source_t *s, split_t split, size_t i); /* its number in the source */
+void data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rgb);
+
+/* "val", "train", "all"; die(RC_USAGE) otherwise. */
+split_t parse_split(const char *text);
+/* How data is prepared for a loaded tokenizer: its own preprocessing size, defaults, then `set`. */
+config_t config_for_model(const vqvae_t *v, const cli_list_t *set);
+
+#endif

@@ -1,0 +1,186 @@
+/* eval.c - `vqvae eval`: figures of a tokenizer on held-out or other pictures, a line a source. */
+#include "common/base/log.h"
+#include "common/base/pool.h"
+#include "common/io/json.h"
+#include "vqvae/commands.h"
+#include "vqvae/data.h"
+#include "vqvae/figures.h"
+#include "vqvae/quantizer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 32 };
+
+typedef struct {
+    size_t images, with_object, object_kept, compared;
+    double mse, ssim, seconds, object_error;
+    float *counts;
+} figures_t;
+
+typedef struct {
+    vqvae_t *v;
+    data_t *d;
+    split_t split;
+    const object_color_t *object;
+    size_t limit;
+} eval_t;
+
+typedef struct {
+    const eval_t *e;
+    const data_source_t *s;
+    size_t first, w, h;
+    uint8_t *rgb, *recon;
+    double mse[BATCH], ssim[BATCH];
+} batch_t;
+
+static void read_item(void *ctx, size_t i) {
+    batch_t *b = ctx;
+    data_read(b->e->d, b->s, data_item(b->s, b->e->split, b->first + i), b->rgb + i * b->w * b->h * 3);
+}
+
+static void compare_item(void *ctx, size_t i) {
+    batch_t *b = ctx;
+    size_t n = b->w * b->h * 3;
+    float *x = xmalloc(2 * n * sizeof *x);
+    image_to_float(b->rgb + i * n, n, x);
+    image_to_float(b->recon + i * n, n, x + n);
+    b->mse[i] = mse_of(x + n, x, n);
+    b->ssim[i] = ssim_of(x, x + n, b->w, b->h);
+    free(x);
+}
+
+/* The object counts as kept when the reconstruction shows at least a quarter of its pixels within 5 % of the picture's side. */
+static void compare_object(const eval_t *e, const batch_t *b, size_t i, figures_t *f) {
+    double x, y, rx, ry;
+    size_t n = object_find(e->object, b->rgb + i * b->w * b->h * 3, b->w, b->h, &x, &y);
+    if (n < 4) return;
+    f->with_object++;
+    size_t m = object_find(e->object, b->recon + i * b->w * b->h * 3, b->w, b->h, &rx, &ry);
+    if (!m) return;
+    double error = hypot(rx - x, ry - y);
+    if (m * 4 >= n && error <= 0.05 * (double)b->w) {
+        f->object_kept++;
+        f->object_error += error;
+    }
+}
+
+static void eval_source(const eval_t *e, const data_source_t *s, figures_t *f, progress_t *bar, size_t *done) {
+    size_t n = data_count(s, e->split), stride = vqvae_stride(vqvae_config(e->v)), grid = e->d->w / stride * (e->d->h / stride);
+    if (e->limit && n > e->limit) n = e->limit;
+    batch_t b = {.e = e, .s = s, .w = e->d->w, .h = e->d->h};
+    b.rgb = xmalloc(BATCH * b.w * b.h * 3);
+    b.recon = xmalloc(BATCH * b.w * b.h * 3);
+    uint32_t *codes = xmalloc(BATCH * grid * sizeof *codes);
+    for (; b.first < n; b.first += BATCH) {
+        size_t m = n - b.first < BATCH ? n - b.first : BATCH;
+        parallel_for(m, read_item, &b);
+        double start = log_now();
+        vqvae_encode_images(e->v, b.rgb, m, b.w, b.h, codes);
+        f->seconds += log_now() - start;
+        vqvae_decode_codes(e->v, codes, m, b.w / stride, b.h / stride, b.recon);
+        parallel_for(m, compare_item, &b);
+        for (size_t i = 0; i < m; i++) {
+            f->mse += b.mse[i];
+            f->ssim += b.ssim[i];
+            if (e->object) compare_object(e, &b, i, f);
+        }
+        for (size_t i = 0; i < m * grid; i++) f->counts[codes[i]]++;
+        f->images += m;
+        *done += m;
+        progress_step(bar, *done, NULL);
+    }
+    free(b.rgb);
+    free(b.recon);
+    free(codes);
+}
+
+static void print_figures(const figures_t *f, const char *source, size_t K, const eval_t *e) {
+    size_t used = 0;
+    for (size_t k = 0; k < K; k++) used += f->counts[k] > 0;
+    double n = f->images ? (double)f->images : NAN;
+    jsonw_t w = {0};
+    jsonw_begin(&w);
+    jsonw_str(&w, "source", source);
+    jsonw_int(&w, "images", (int64_t)f->images);
+    jsonw_float(&w, "psnr", (float)psnr_of(f->mse / n));
+    jsonw_float(&w, "ssim", (float)(f->ssim / n));
+    jsonw_float(&w, "mse", (float)(f->mse / n));
+    jsonw_int(&w, "codes_used", (int64_t)used);
+    jsonw_int(&w, "codes", (int64_t)K);
+    jsonw_float(&w, "perplexity", (float)perplexity_of(f->counts, K));
+    jsonw_num(&w, "images_per_s", f->seconds > 0 ? round(n / f->seconds * 10) / 10 : NAN);
+    if (e->object) {
+        jsonw_int(&w, "object_images", (int64_t)f->with_object);
+        jsonw_int(&w, "object_kept", (int64_t)f->object_kept);
+        jsonw_float(&w, "object_error_px", (float)(f->object_kept ? f->object_error / (double)f->object_kept : NAN));
+    }
+    puts(jsonw_end(&w));
+    jsonw_free(&w);
+}
+
+static bool parse_color(const char *text, object_color_t *o) {
+    unsigned r, g, b;
+    char rest;
+    if (sscanf(text, "%u,%u,%u%c", &r, &g, &b, &rest) != 3 || r > 255 || g > 255 || b > 255) return false;
+    *o = (object_color_t){{(uint8_t)r, (uint8_t)g, (uint8_t)b}, 80};
+    return true;
+}
+
+int cmd_eval(int argc, char **argv) {
+    const char *model = NULL, *split = "val", *object = NULL;
+    cli_list_t data = {0}, set = {0};
+    int64_t threads = 0, limit = 0;
+    double max_bad = 0.01;
+    uint64_t max_pixels = 0;
+    const cli_opt_t options[] = {
+        {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
+        {"--data", CLI_LIST, &data, "SRC", "pictures: folders or Minari datasets", true},
+        {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
+        {"--limit", CLI_INT, &limit, "N", "pictures a source (0 = all)", false},
+        {"--object", CLI_STR, &object, "R,G,B", "also count pictures whose object of this color survives", false},
+        {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys: size (models of native size), holdout, split_by, background", false},
+        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated", false},
+        {"--max-pixels", CLI_U64, &max_pixels, "N", "refuse larger pictures (0 = 100,000,000)", false},
+        {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
+        {0},
+    };
+    cli_parse(argc, argv, "eval", "figures of a tokenizer: a JSON line a source, then one over all when there are several",
+              (const cli_opt_t *const[]){options}, 1);
+    pool_set_threads((int)threads);
+    object_color_t color;
+    if (object && !parse_color(object, &color)) die(RC_USAGE, "--object '%s': three numbers of 0..255 are needed", object);
+    int rc;
+    reason_t why;
+    eval_t e = {.split = parse_split(split), .object = object ? &color : NULL, .limit = (size_t)limit};
+    e.v = vqvae_load(model, &rc, &why);
+    if (!e.v) die(rc, "%s", why.text);
+    config_t c = config_for_model(e.v, &set);
+    e.d = data_open(&data, &c, 0, max_bad, max_pixels);
+    size_t K = vqvae_config(e.v)->codes, total = 0, done = 0;
+    figures_t all = {.counts = xcalloc(K, sizeof(float))};
+    for (size_t i = 0; i < e.d->n; i++) total += data_count(&e.d->source[i], e.split);
+    progress_t bar;
+    progress_begin(&bar, "eval", 0, total);
+    figures_t *f = xcalloc(e.d->n, sizeof *f);
+    for (size_t i = 0; i < e.d->n; i++) {
+        f[i].counts = xcalloc(K, sizeof(float));
+        eval_source(&e, &e.d->source[i], &f[i], &bar, &done);
+        for (size_t k = 0; k < K; k++) all.counts[k] += f[i].counts[k];
+        all.images += f[i].images, all.mse += f[i].mse, all.ssim += f[i].ssim, all.seconds += f[i].seconds;
+        all.with_object += f[i].with_object, all.object_kept += f[i].object_kept, all.object_error += f[i].object_error;
+    }
+    progress_end(&bar);
+    for (size_t i = 0; i < e.d->n; i++) {
+        print_figures(&f[i], image_source_name(e.d->source[i].source), K, &e);
+        free(f[i].counts);
+    }
+    if (e.d->n > 1) print_figures(&all, NULL, K, &e);
+    free(all.counts);
+    free(f);
+    data_close(e.d);
+    vqvae_free(e.v);
+    return RC_OK;
+}

@@ -1,0 +1,59 @@
+/* info.c - `vqvae info`: what a RUN is. */
+#include "common/io/fs.h"
+#include "common/io/json.h"
+#include "vqvae/commands.h"
+#include "vqvae/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int cmd_info(int argc, char **argv) {
+    cli_list_t runs = {0};
+    const cli_opt_t options[] = {{"", CLI_LIST, &runs, "RUN", "folder of a tokenizer", true}, {0}};
+    cli_parse(argc, argv, "info", "what a RUN is, as a JSON object", (const cli_opt_t *const[]){options}, 1);
+    for (size_t i = 0; i < runs.n; i++) {
+        int rc;
+        reason_t why;
+        vqvae_t *v = vqvae_load(runs.item[i], &rc, &why);
+        if (!v) die(rc, "%s", why.text);
+        const vqvae_config_t *c = vqvae_config(v);
+        size_t parameters = 0, w, h;
+        params_t *p = vqvae_params(v);
+        for (size_t j = 0; j < params_n(p); j++) parameters += params_at(p, (int)j)->count;
+        vqvae_preprocess_size(v, &w, &h);
+        jsonw_t out = {0};
+        jsonw_begin(&out);
+        jsonw_str(&out, "run", runs.item[i]);
+        jsonw_int(&out, "parameters", (int64_t)parameters);
+        jsonw_int(&out, "codes", (int64_t)c->codes);
+        jsonw_int(&out, "code_dim", (int64_t)c->vq_embed_dim);
+        jsonw_int(&out, "stride", (int64_t)vqvae_stride(c));
+        jsonw_open(&out, "block_out_channels", '[');
+        for (size_t j = 0; j < c->levels; j++) jsonw_int(&out, NULL, (int64_t)c->channels[j]);
+        jsonw_close(&out, ']');
+        if (w) {
+            jsonw_open(&out, "size", '[');
+            jsonw_int(&out, NULL, (int64_t)w);
+            jsonw_int(&out, NULL, (int64_t)h);
+            jsonw_close(&out, ']');
+            jsonw_int(&out, "tokens", (int64_t)(w / vqvae_stride(c) * (h / vqvae_stride(c))));
+        } else {
+            jsonw_raw(&out, "size", "null");
+            jsonw_raw(&out, "tokens", "null");
+        }
+        jsonw_raw(&out, "quantizer", vqvae_quantizer_json(v));
+        jsonw_raw(&out, "preprocess", vqvae_preprocess_json(v));
+        jsonw_str(&out, "fingerprint", vqvae_fingerprint(v));
+        char *training = fs_join(runs.item[i], "training.json");
+        cJSON *t = fs_exists(training) ? json_parse_file(training, false, &why) : NULL;
+        int64_t step;
+        if (json_i64(cJSON_GetObjectItemCaseSensitive(t, "step"), &step)) jsonw_int(&out, "step", step);
+        else jsonw_raw(&out, "step", "null");
+        puts(jsonw_end(&out));
+        jsonw_free(&out);
+        cJSON_Delete(t);
+        free(training);
+        vqvae_free(v);
+    }
+    return RC_OK;
+}

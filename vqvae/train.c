@@ -1,0 +1,297 @@
+/* train.c - `vqvae train`. */
+#include "common/base/log.h"
+#include "common/base/pool.h"
+#include "common/io/fs.h"
+#include "common/train/loop.h"
+#include "vqvae/commands.h"
+#include "vqvae/data.h"
+#include "vqvae/figures.h"
+#include "vqvae/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VECTORS_A_CODE = 32, SAMPLES = 16 };
+
+typedef struct {
+    loop_options_t o;
+    cli_list_t data;
+    const char *init;
+    double max_bad;
+    uint64_t max_pixels;
+    config_t config;
+    data_t *d;
+    trainer_t *t;
+    params_t *params;
+    trainer_step_t last;
+    char *config_text, *network_text, *tokenizer_text, *training_text, *preprocess;
+    checkpoint_state_t state[4];
+} run_t;
+
+static const char QUANTIZER[] = "{\"kind\":\"vq\"}";
+
+/* ---- steps --------------------------------------------------------------------------------------------------------------*/
+
+static uint64_t sample_at(const run_t *r, int64_t step, int64_t micro) {
+    return (uint64_t)(step * r->config.train.accumulate + micro) * (uint64_t)r->config.train.batch;
+}
+
+static void load_batch(run_t *r, graph_t *g, uint64_t first) {
+    float *weight = g->weight == NO_VAR ? NULL : plan_data(g->plan, g->weight);
+    data_batch(r->d, first, r->t->n, plan_data(g->plan, g->image), weight);
+}
+
+/* The codebook's start, at the first step with quantizer: pictures of a stretch of samples that no step sees. */
+static void start_codebook(run_t *r) {
+    trainer_t *t = r->t;
+    if (!r->config.quantizer.kmeans) {
+        quantizer_adopt(&t->quantizer);
+        return;
+    }
+    graph_t *g = trainer_graph(t, false);
+    size_t tokens = tape_count(g->tape, g->prequant) / t->model.vq_embed_dim, want = VECTORS_A_CODE * t->model.codes, n = 0;
+    size_t batches = (want + tokens - 1) / tokens;
+    float *z = xmalloc(batches * tokens * t->model.vq_embed_dim * sizeof *z);
+    for (size_t i = 0; i < batches; i++) {
+        load_batch(r, g, (uint64_t)1 << 40 | i * t->n);
+        n += trainer_encode(t, z + n * t->model.vq_embed_dim);
+    }
+    quantizer_kmeans(&t->quantizer, z, n, rng_make(r->o.seed, "quantizer.kmeans"));
+    free(z);
+}
+
+static loop_step_t step(void *ctx, int64_t s) {
+    run_t *r = ctx;
+    if (s == r->config.train.warmup_no_quant && !r->init) start_codebook(r);
+    graph_t *g = trainer_graph(r->t, trainer_quantizes(r->t, s));
+    for (int64_t m = 0; m < r->config.train.accumulate; m++) {
+        load_batch(r, g, sample_at(r, s, m));
+        trainer_replay(r->t, s, m, &r->last);
+    }
+    trainer_update(r->t, s, &r->last);
+    return (loop_step_t){.loss = r->last.loss, .grad_norm = r->last.grad_norm, .lr = r->last.lr, .skipped = r->last.skipped,
+                         .items = (double)(r->config.train.batch * r->config.train.accumulate)};
+}
+
+/* ---- held-out figures and the grid of samples ---------------------------------------------------------------------------*/
+
+/* Reconstructs held-out pictures through the current graph: pairs [original, reconstruction], up to `most` over all sources. Returns PSNR. */
+static double held_out(run_t *r, bool quantized, image_t *pair, size_t *n_pairs, size_t most) {
+    graph_t *g = trainer_graph(r->t, quantized);
+    size_t per = r->d->w * r->d->h * 3, n = 0;
+    uint8_t *rgb = xmalloc(per);
+    double mse = 0;
+    *n_pairs = 0;
+    float *image = xmalloc(r->t->n * per * sizeof *image), *input = plan_data(g->plan, g->image);
+    for (size_t done = 0; done < most; done += r->t->n) {
+        size_t here = 0;
+        memset(image, 0, r->t->n * per * sizeof *image);
+        for (; here < r->t->n && done + here < most; here++) { /* sources in turn */
+            data_source_t *s = &r->d->source[(done + here) % r->d->n];
+            size_t count = data_count(s, SPLIT_VAL), i = (done + here) / r->d->n;
+            if (!count) continue;
+            data_read(r->d, s, data_item(s, SPLIT_VAL, i * 7919 % count), rgb);
+            image_to_float(rgb, per, image + here * per);
+        }
+        memcpy(input, image, r->t->n * per * sizeof *image);
+        plan_forward(g->plan);
+        const float *recon = plan_data(g->plan, g->recon);
+        for (size_t i = 0; i < here; i++) {
+            mse += mse_of(recon + i * per, image + i * per, per);
+            n++;
+            if (*n_pairs + 2 > 2 * SAMPLES) continue;
+            image_t a = image_new(r->d->w, r->d->h), b = image_new(r->d->w, r->d->h);
+            image_from_float(image + i * per, per, a.rgb);
+            image_from_float(recon + i * per, per, b.rgb);
+            pair[(*n_pairs)++] = a;
+            pair[(*n_pairs)++] = b;
+        }
+    }
+    free(image);
+    free(rgb);
+    return psnr_of(n ? mse / (double)n : NAN);
+}
+
+static void write_samples(const run_t *r, int64_t s, image_t *pair, size_t n) {
+    char name[64];
+    reason_t why;
+    snprintf(name, sizeof name, "samples/step-%06lld.png", (long long)s);
+    char *dir = fs_join(r->o.out, "samples"), *path = fs_join(r->o.out, name);
+    image_t sheet = image_sheet(pair, n, 8, 2), big = image_zoom(&sheet, r->d->w <= 64 ? 2 : 1);
+    if (fs_mkdirs(dir, &why) || image_write_png(&big, path, &why)) warn("%s", why.text);
+    image_release(&sheet);
+    image_release(&big);
+    free(dir);
+    free(path);
+}
+
+static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *note, size_t note_size) {
+    run_t *r = ctx;
+    const quantizer_t *q = &r->t->quantizer;
+    bool quantized = trainer_quantizes(r->t, s - 1);
+    jsonw_float(line, "psnr", (float)r->last.psnr);
+    jsonw_float(line, "loss_rec", (float)r->last.loss_rec);
+    if (quantized) {
+        jsonw_float(line, "loss_vq", (float)r->last.loss_vq);
+        jsonw_float(line, "perplexity", (float)quantizer_perplexity(q));
+        jsonw_int(line, "codes_used", (int64_t)quantizer_used(q));
+        jsonw_int(line, "replaced", (int64_t)q->replaced);
+        snprintf(note, note_size, "psnr %.2f codes %zu/%zu", r->last.psnr, quantizer_used(q), q->K);
+    } else {
+        jsonw_raw(line, "perplexity", "null");
+        jsonw_raw(line, "codes_used", "null");
+        snprintf(note, note_size, "psnr %.2f (no quantizer yet)", r->last.psnr);
+    }
+    if (!evaluate) return;
+    image_t pair[2 * SAMPLES];
+    size_t n;
+    jsonw_float(line, "psnr_held_out", (float)held_out(r, quantized, pair, &n, 128));
+    write_samples(r, s, pair, n);
+    for (size_t i = 0; i < n; i++) image_release(&pair[i]);
+}
+
+/* ---- checkpoint ---------------------------------------------------------------------------------------------------------*/
+
+static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
+    static const char *const all[] = {""};
+    static checkpoint_text_t texts[2];
+    run_t *r = ctx;
+    free(r->training_text);
+    free(r->tokenizer_text);
+    int block = r->config.train.weight_average > 0 ? PARAMS_AVERAGE : PARAMS_VALUE;
+    char print[33];
+    vqvae_fingerprint_of(r->params, block, QUANTIZER, r->preprocess, print);
+    r->tokenizer_text = xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s}\n", print, r->preprocess, QUANTIZER);
+    r->training_text = xasprintf("{\"config\":%s,\"data_manifest\":\"%016llx\",\"program\":\"vqvae\",\"seed\":\"%llu\",\"step\":%lld}\n", r->config_text,
+                                 (unsigned long long)data_manifest(r->d), (unsigned long long)r->o.seed, (long long)s);
+    texts[0] = (checkpoint_text_t){"config.json", r->network_text};
+    texts[1] = (checkpoint_text_t){"tokenizer.json", r->tokenizer_text};
+    *c = (checkpoint_t){.params = r->params, .weights_file = "diffusion_pytorch_model.safetensors", .weights_block = block, .weights = all, .n_weights = 1,
+                        .text = texts, .n_text = 2, .state = r->state, .training_json = r->training_text};
+    c->n_state = quantizer_state(&r->t->quantizer, r->state);
+}
+
+/* A resumed run: the configuration it began with must build the same network; the rest may change, and is logged. */
+static int64_t restore(run_t *r, st_file_t *file, const char *json) {
+    reason_t why;
+    cJSON *o = json_parse(json, strlen(json), false, &why);
+    const cJSON *old = cJSON_GetObjectItemCaseSensitive(o, "config");
+    int64_t s;
+    uint64_t seed;
+    config_t was;
+    config_defaults(config_table, &was);
+    const char *seed_text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "seed")), *manifest =
+                                cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "data_manifest"));
+    if (!o || !old || !json_i64(cJSON_GetObjectItemCaseSensitive(o, "step"), &s) || !seed_text || config_json(config_table, &was, old, &why))
+        die(RC_DATA, "'%s': the training state is damaged", r->o.out);
+    seed = strtoull(seed_text, NULL, 10);
+    char text[2048], here[17];
+    if (config_diff(config_table, &was, &r->config, CONFIG_ARCH, text, sizeof text))
+        die(RC_MISFIT, "'%s' was begun with another network (then vs now):\n%s", r->o.out, text);
+    if (config_diff(config_table, &was, &r->config, 0, text, sizeof text)) log_line("resuming with changed settings (then vs now):\n%s", text);
+    if (seed != r->o.seed) die(RC_MISFIT, "'%s' was begun with --seed %llu, not %llu", r->o.out, (unsigned long long)seed, (unsigned long long)r->o.seed);
+    snprintf(here, sizeof here, "%016llx", (unsigned long long)data_manifest(r->d));
+    if (manifest && strcmp(manifest, here)) die(RC_MISFIT, "'%s' was begun with other data (manifest %s, now %s)", r->o.out, manifest, here);
+    checkpoint_t c = {.params = r->params, .state = r->state, .n_state = quantizer_state(&r->t->quantizer, r->state)};
+    int rc = checkpoint_restore(file, &c, &why);
+    if (rc) die(rc, "'%s': %s", r->o.out, why.text);
+    cJSON_Delete(o);
+    return s;
+}
+
+/* ---- the command --------------------------------------------------------------------------------------------------------*/
+
+static void dry_run(run_t *r) {
+    jsonw_t w = {0};
+    size_t parameters = 0;
+    for (size_t i = 0; i < params_n(r->params); i++) parameters += params_at(r->params, (int)i)->count;
+    double flops = flops_of_step(r->t);
+    graph_t *g = trainer_graph(r->t, true);
+    double memory = (double)plan_bytes(g->plan) + (double)params_block(r->params) * 4 * (r->config.train.weight_average > 0 ? 5 : 4);
+    double start = 0;
+    for (int i = 0; i < 3; i++) { /* the first replay pays for page faults */
+        if (i == 1) start = log_now();
+        load_batch(r, g, (uint64_t)i * r->t->n);
+        trainer_replay(r->t, r->config.train.warmup_no_quant, 0, &r->last);
+    }
+    double seconds = (log_now() - start) / 2 * (double)r->config.train.accumulate;
+    jsonw_begin(&w);
+    jsonw_int(&w, "parameters", (int64_t)parameters);
+    jsonw_num(&w, "flops_per_step", flops);
+    jsonw_num(&w, "memory_bytes", memory);
+    jsonw_num(&w, "seconds_per_step", seconds);
+    jsonw_num(&w, "expected_seconds", seconds * (double)r->config.train.steps);
+    puts(jsonw_end(&w));
+    jsonw_free(&w);
+}
+
+static void load_init(run_t *r) {
+    int rc;
+    reason_t why;
+    vqvae_t *v = vqvae_load(r->init, &rc, &why);
+    if (!v) die(rc, "%s", why.text);
+    config_from_model(&r->config, vqvae_config(v));
+    params_t *from = vqvae_params(v);
+    vqvae_config_t m = config_model(&r->config);
+    vqvae_declare(r->params, &m);
+    for (size_t i = 0; i < params_n(from); i++) {
+        const param_t *q = params_at(from, (int)i);
+        int at = params_find(r->params, q->name);
+        memcpy(params_ptr(r->params, PARAMS_VALUE, at), params_ptr(from, PARAMS_VALUE, (int)i), q->count * sizeof(float));
+    }
+    vqvae_free(v);
+}
+
+int cmd_train(int argc, char **argv) {
+    run_t *r = NEW(run_t);
+    r->max_bad = 0.01;
+    cli_opt_t *common = loop_options(&r->o);
+    const cli_opt_t own[] = {
+        {"--data", CLI_LIST, &r->data, "SRC[=W]", "pictures: a folder, or a Minari dataset; repeatable, W is its share of the mix", true},
+        {"--init", CLI_STR, &r->init, "RUN", "start from the weights of another RUN (fine-tuning; its network is kept)", false},
+        {"--max-bad", CLI_DOUBLE, &r->max_bad, "F", "share of unreadable pictures that is tolerated", false},
+        {"--max-pixels", CLI_U64, &r->max_pixels, "N", "refuse larger pictures (0 = 100,000,000)", false},
+        {0},
+    };
+    config_defaults(config_table, &r->config);
+    if (loop_help_config(argc, argv)) {
+        config_help(config_table);
+        return RC_OK;
+    }
+    cli_parse(argc, argv, "train", "pretrain an image tokenizer", (const cli_opt_t *const[]){own, common}, 2);
+    if (r->o.config) config_file(config_table, &r->config, r->o.config);
+    config_sets(config_table, &r->config, &r->o.set);
+    if (r->o.steps > 0) r->config.train.steps = r->o.steps;
+    pool_set_threads((int)r->o.threads);
+    r->params = params_new(r->o.seed);
+    if (r->init) load_init(r);
+    config_model(&r->config);
+    r->d = data_open(&r->data, &r->config, r->o.seed, r->max_bad, r->max_pixels);
+    if (r->config.loss.focus > 1) data_medians(r->d);
+    r->t = trainer_new(&r->config, r->params, (size_t)r->config.train.batch, r->d->w, r->d->h, r->o.seed);
+    if (r->init) quantizer_adopt(&r->t->quantizer);
+    if (r->o.dry_run) {
+        dry_run(r);
+        return RC_OK;
+    }
+    r->config_text = config_print(config_table, &r->config);
+    r->network_text = vqvae_config_json(&r->t->model, r->d->w);
+    r->preprocess = config_preprocess(&r->config);
+    params_base(r->params, PARAMS_M);
+    params_base(r->params, PARAMS_V);
+    if (r->config.train.weight_average > 0)
+        memcpy(params_base(r->params, PARAMS_AVERAGE), params_base(r->params, PARAMS_VALUE), params_block(r->params) * sizeof(float));
+    st_file_t file = {0};
+    char *json = NULL;
+    int64_t first = 0;
+    bool resumed = loop_begin(&r->o, &file, &json);
+    if (resumed) first = restore(r, &file, json);
+    loop_t l = {.unit = "images_per_s", .steps = r->config.train.steps, .log_every = r->config.train.log_every, .eval_every = r->config.train.eval_every,
+                .save_every = r->config.train.save_every, .max_nan = 3, .arguments = r->config_text, .ctx = r, .step = step, .report = report,
+                .checkpoint = checkpoint};
+    int rc = loop_run(&l, &r->o, first, resumed ? &file : NULL);
+    if (resumed) st_close(&file);
+    return rc;
+}

@@ -1,0 +1,128 @@
+/* trainer.c - see trainer.h. */
+#include "vqvae/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_t h, uint64_t seed) {
+    trainer_t *t = NEW(trainer_t);
+    t->config = *c;
+    t->model = config_model(c);
+    t->params = p;
+    t->n = n, t->w = w, t->h = h;
+    t->seed = seed;
+    t->weighted = c->loss.focus > 1;
+    vqvae_declare(p, &t->model);
+    t->wrt[t->n_wrt++] = "";
+    if (c->quantizer.kind == QUANT_EMA) t->wrt[t->n_wrt++] = "!quantize.";
+    if (c->train.freeze[0]) {
+        t->freeze[0] = '!';
+        memcpy(t->freeze + 1, c->train.freeze, strlen(c->train.freeze) + 1);
+        t->wrt[t->n_wrt++] = t->freeze;
+    }
+    t->optimizer = config_optimizer(c);
+    t->optimizer.wrt = t->wrt;
+    t->optimizer.n_wrt = t->n_wrt;
+    size_t f = vqvae_stride(&t->model), tokens = n * (w / f) * (h / f);
+    quantizer_init(&t->quantizer, c, p, (double)tokens * (double)c->train.accumulate);
+    t->counts = xcalloc(t->model.codes, sizeof(float));
+    t->sums = xcalloc(t->model.codes * t->model.vq_embed_dim, sizeof(float));
+    t->z = xcalloc(tokens * t->model.vq_embed_dim, sizeof(float));
+    return t;
+}
+
+void trainer_free(trainer_t *t) {
+    for (int i = 0; i < 2; i++) {
+        plan_free(t->graph[i].plan);
+        tape_free(t->graph[i].tape);
+    }
+    plan_memory_release(&t->memory);
+    quantizer_release(&t->quantizer);
+    free(t->counts);
+    free(t->sums);
+    free(t->z);
+    free(t);
+}
+
+bool trainer_quantizes(const trainer_t *t, int64_t step) { return step >= t->config.train.warmup_no_quant; }
+
+graph_t *trainer_graph(trainer_t *t, bool quantized) {
+    graph_t *g = &t->graph[quantized];
+    if (g->plan) return g;
+    g->tape = tape_new(t->params);
+    nn_t nn;
+    nn_begin(&nn, g->tape);
+    g->image = tape_input(g->tape, "image", F32_4(t->n, t->h, t->w, 3));
+    g->weight = t->weighted ? tape_input(g->tape, "weight", F32_3(t->n, t->h, t->w)) : NO_VAR;
+    g->prequant = vqvae_encode(&nn, &t->model, g->image, NULL);
+    var_t q = g->prequant;
+    if (quantized) {
+        bool ema = t->config.quantizer.kind == QUANT_EMA;
+        float cw = ema ? 0 : (float)t->config.quantizer.codebook_weight;
+        g->vq = op_vq(g->tape, g->prequant, vqvae_codebook(&nn, &t->model), (float)t->config.quantizer.commitment_weight, cw);
+        q = g->vq.quantized;
+    }
+    g->recon = vqvae_decode(&nn, &t->model, q);
+    g->loss_rec = op_loss(g->tape, t->config.loss.rec == 0 ? LOSS_L1 : LOSS_MSE, g->recon, g->image, g->weight, false);
+    var_t terms[2] = {g->loss_rec, g->vq.loss};
+    g->loss = op_weighted_sum(g->tape, terms, (float[]){1, 1}, quantized ? 2 : 1);
+    pass_t pass = {.root = {g->loss}, .n_roots = 1, .wrt = t->wrt, .n_wrt = t->n_wrt};
+    var_t keep[8] = {g->image, g->recon, g->prequant, g->loss_rec, g->vq.loss, g->vq.counts, g->vq.sums, g->vq.index};
+    g->plan = plan_new(g->tape, &(plan_opts_t){.keep = keep, .n_keep = quantized ? 8 : 4, .pass = &pass, .n_pass = 1, .memory = &t->memory});
+    return g;
+}
+
+/* PSNR on [0,1], clamped. */
+static double psnr(const float *a, const float *b, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        double x = fmin(1, fmax(-1, a[i])) - b[i];
+        sum += x * x;
+    }
+    return -10 * log10(sum / (double)n / 4 + 1e-12);
+}
+
+void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *out) {
+    bool quantized = trainer_quantizes(t, step);
+    graph_t *g = trainer_graph(t, quantized);
+    double share = 1.0 / (double)t->config.train.accumulate;
+    plan_key(g->plan, t->seed, (uint64_t)step, (uint64_t)micro * t->n);
+    plan_accumulate(g->plan, 0, micro > 0);
+    plan_forward(g->plan);
+    plan_backward(g->plan, 0);
+    if (!micro) *out = (trainer_step_t){.quantized = quantized};
+    out->loss += share * plan_scalar(g->plan, g->loss);
+    out->loss_rec += share * plan_scalar(g->plan, g->loss_rec);
+    out->psnr += share * psnr(plan_data(g->plan, g->recon), plan_data(g->plan, g->image), t->n * t->h * t->w * 3);
+    if (!quantized) return;
+    out->loss_vq += share * plan_scalar(g->plan, g->vq.loss);
+    size_t K = t->model.codes, D = t->model.vq_embed_dim;
+    const float *counts = plan_data(g->plan, g->vq.counts), *sums = plan_data(g->plan, g->vq.sums);
+    for (size_t k = 0; k < K; k++) t->counts[k] = counts[k] + (micro ? t->counts[k] : 0);
+    for (size_t k = 0; k < K * D; k++) t->sums[k] = sums[k] + (micro ? t->sums[k] : 0);
+    memcpy(t->z, plan_data(g->plan, g->prequant), tape_count(g->tape, g->prequant) * sizeof(float));
+}
+
+void trainer_update(trainer_t *t, int64_t step, trainer_step_t *out) {
+    optimizer_step_t s = {.skipped = true, .grad_norm = NAN, .lr = schedule_lr(&t->optimizer.schedule, step)};
+    if (isfinite(out->loss)) s = optimizer_step(&t->optimizer, t->params, step, 1.0 / (double)t->config.train.accumulate);
+    out->grad_norm = s.grad_norm;
+    out->lr = s.lr;
+    out->skipped = s.skipped;
+    if (s.skipped || !out->quantized) return;
+    size_t f = vqvae_stride(&t->model), n = t->n * (t->w / f) * (t->h / f);
+    bool late = step >= t->config.train.steps - t->config.train.steps / 10;
+    rng_t r = rng_fold(rng_make(t->seed, "quantizer.restart"), (uint64_t)step);
+    quantizer_update(&t->quantizer, t->counts, t->sums, t->z, n, late, r);
+}
+
+size_t trainer_encode(trainer_t *t, float *z) {
+    graph_t *g = trainer_graph(t, false);
+    plan_forward(g->plan);
+    size_t n = tape_count(g->tape, g->prequant);
+    memcpy(z, plan_data(g->plan, g->prequant), n * sizeof *z);
+    return n / t->model.vq_embed_dim;
+}
+
+double flops_of_step(trainer_t *t) { return 3 * tape_flops(trainer_graph(t, true)->tape) * (double)t->config.train.accumulate; }

@@ -9,7 +9,7 @@ B        ?= build
 CC       ?= cc
 CFLAGS   ?= -O3 -g
 ARCH     ?= -march=native
-WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
+WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter -Wno-psabi
 PKGS      = openblas libpng libjpeg lmdb libcjson libxxhash
 LMDB_LIBS = -llmdb
 
@@ -43,7 +43,7 @@ PROGRAM_C := $(foreach p,$(PROGRAMS),$(wildcard $(p)/*.c))
 TEST_C    := $(wildcard tests/test_*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 
-.PHONY: all programs tests test check asan fuzz format format-check install uninstall clean
+.PHONY: all programs tests test check asan fuzz demo reacher format format-check install uninstall clean
 .SECONDARY:
 all: programs
 programs: $(PROGRAMS:%=$(B)/bin/%)
@@ -87,6 +87,12 @@ fuzz:
 
 check:
 	sh pipelines/test.sh
+
+# The pipeline on the simulated arm: in minutes, and at full length. SEED= and D= choose another run.
+demo: programs
+	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=demo
+reacher: programs
+	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher EPISODES=6000 PLAY=200
 
 SOURCES = $(wildcard common/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/fuzz/*.c)
 format:

@@ -94,11 +94,11 @@ void batch_patches(const uint8_t *rgb, size_t h, size_t w, size_t patch, float *
 }
 
 /* Rows and columns of the position tables for a picture of rows x cols tokens; one draw a row and a column. */
-static void put_places(batch_t *b, size_t rows, size_t cols, uint64_t sample) {
+static void put_places(batch_t *b, size_t rows, size_t cols, uint64_t sample, int32_t step) {
     const gato_config_t *c = b->config;
     bool none = c->model.patch_pos == POS_NONE, closed = c->model.patch_pos == POS_GATO;
     bool mean = !b->train || (c->model.image_in != IMAGE_IN_PATCHES && !c->model.code_pos_random);
-    rng_t r = rng_fold(rng_fold(b->positions, sample), b->images);
+    rng_t r = rng_fold(rng_fold(b->positions, sample), (uint64_t)step);
     int32_t *row = ints_more(&b->row, rows * cols), *col = ints_more(&b->col, rows * cols);
     for (size_t i = 0; i < rows * cols; i++) {
         size_t y = i / cols, x = i % cols;
@@ -123,7 +123,7 @@ static size_t picture_rows(const batch_t *b, const timestep_t *s, size_t *rows, 
     return n;
 }
 
-static void put_picture(batch_t *b, const timestep_t *s, size_t rows, size_t cols, uint64_t sample) {
+static void put_picture(batch_t *b, const timestep_t *s, size_t rows, size_t cols, uint64_t sample, int32_t step) {
     size_t n = rows * cols, m = (size_t)b->config->model.merge, p = (size_t)b->config->model.patch;
     if (b->config->model.image_in == IMAGE_IN_PATCHES) {
         batch_patches(s->rgb, s->image_h, s->image_w, p, floats_more(&b->pixel, n * p * p * 3));
@@ -131,7 +131,7 @@ static void put_picture(batch_t *b, const timestep_t *s, size_t rows, size_t col
         int32_t *code = ints_more(&b->code, n * m * m);
         for (size_t i = 0; i < n; i++) merged_codes(s->codes, s->grid_w, m, cols, i, code + i * m * m);
     }
-    put_places(b, rows, cols, sample);
+    put_places(b, rows, cols, sample, step);
     b->images += n;
 }
 
@@ -208,7 +208,7 @@ size_t batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t
     layout_t l = gato_layout(b->config, b->facts, image, s->text_len, control);
     if (!s->continuous) l.count[PART_CONTINUOUS] = 0;
     if (!s->discrete) l.count[PART_DISCRETE] = 0;
-    if (image) put_picture(b, s, rows, cols, sample);
+    if (image) put_picture(b, s, rows, cols, sample, step);
     for (size_t i = 0; i < PARTS; i++) {
         part_t part = layout_order(&l, i);
         if (part < PART_SEPARATOR)
@@ -276,18 +276,21 @@ static void decode_step(const window_t *w, uint32_t step, image_t *im) {
     reason_t why;
     if (image_decode(im, w->record.pixels + offset, w->record.pixel_size[step], &o, &why))
         die(RC_DATA, "'%s': record '%.*s', step %u: %s", w->shard, (int)w->record.key_len, w->record.key, step, why.text);
+    if (im->h != w->record.image_h || im->w != w->record.image_w)
+        die(RC_DATA, "'%s': record '%.*s', step %u: a picture of %zu x %zu where %u x %u is declared", w->shard,
+            (int)w->record.key_len, w->record.key, step, im->w, im->h, w->record.image_w, w->record.image_h);
 }
 
 static timestep_t window_step(const batch_t *b, const window_t *w, uint32_t t) {
     const token_record_t *r = &w->record;
     const gato_facts_t *f = b->facts;
     size_t cells = (size_t)r->grid_h * r->grid_w;
-    bool control = r->kind == RECORD_EPISODE;
+    bool control = r->kind == RECORD_EPISODE, text = r->text && (!control || b->config->model.control_text);
     timestep_t s = {.codes = r->codes ? r->codes + t * cells : NULL,
                     .grid_h = r->grid_h,
                     .grid_w = r->grid_w,
-                    .text = r->text ? r->text + w->text_first : NULL,
-                    .text_len = r->text ? w->text_len : 0,
+                    .text = text ? r->text + w->text_first : NULL,
+                    .text_len = text ? w->text_len : 0,
                     .text_target = !control};
     if (!control) return s;
     s.continuous = r->continuous ? r->continuous + (size_t)t * f->n_continuous : NULL;

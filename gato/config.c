@@ -34,6 +34,8 @@ const config_field_t gato_config_table[] = {
      "squash every observed number (NEKO), or only those outside [-1,1] (Gato)"},
     {"model.text_first", CF_BOOL, AT(model.text_first), "false", NULL, 0, 0, CONFIG_ARCH,
      "text before the picture inside a timestep (Gato); false: after it (NEKO)"},
+    {"model.control_text", CF_BOOL, AT(model.control_text), "true", NULL, 0, 0, CONFIG_ARCH,
+     "the text of an episode (its mission) stands in every timestep"},
     {"model.patch", CF_INT, AT(model.patch), "16", NULL, 1, 256, CONFIG_ARCH, "side of a patch in pixels"},
     {"model.patch_mid", CF_INT, AT(model.patch_mid), "128", NULL, 1, 4096, CONFIG_ARCH,
      "middle channels of the patch block"},
@@ -80,10 +82,9 @@ const config_field_t gato_config_table[] = {
     {"data.holdout", CF_NUM, AT(data.holdout), "0.05", NULL, 0, 0.9, 0, "share of groups held out of training"},
     {"data.split_by", CF_CHOICE, AT(data.split_by), "\"name\"", "name|folder|episode", 0, 0, 0,
      "what is never split between training and held-out"},
-    {"act.decode", CF_CHOICE, AT(act.decode), "\"mean\"", "mean|greedy|sample", 0, 0, 0,
-     "continuous actions: expectation over the bins, the likeliest bin, or a drawn one"},
-    {"act.left", CF_BOOL, AT(act.left), "false", NULL, 0, 0, 0,
-     "a bin stands for its left edge (NEKO) instead of its center"},
+    {"act.decode", CF_CHOICE, AT(act.decode), "\"mean\"", "mean|center|left|greedy|sample", 0, 0, 0,
+     "continuous actions: expectation over the bins, the likeliest bin's center, its left edge (NEKO); greedy = center; "
+     "sample = a drawn bin's center. Discrete actions are drawn with sample, else the likeliest"},
     {"act.temperature", CF_NUM, AT(act.temperature), "1", NULL, 0.001, 1000, 0, "of drawn tokens"},
     {0},
 };

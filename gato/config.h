@@ -12,13 +12,13 @@ typedef enum { VECTOR_IN_BINS, VECTOR_IN_LINEAR } vector_in_t;
 typedef enum { POS_NONE, POS_NEKO, POS_GATO } patch_pos_t;
 typedef enum { MU_LAW_ALWAYS, MU_LAW_OUTSIDE } mu_law_t;
 typedef enum { ACTION_CE, ACTION_MSE, ACTION_MIX } action_kind_t;
-typedef enum { DECODE_MEAN, DECODE_GREEDY, DECODE_SAMPLE } decode_t;
+typedef enum { DECODE_MEAN, DECODE_CENTER, DECODE_LEFT, DECODE_GREEDY, DECODE_SAMPLE } decode_t;
 
 typedef struct {
     struct {
         int64_t width, layers, heads, context, bins, merge, patch, patch_mid, patch_groups;
         int image_in, vector_in, patch_pos, activation, mu_law;
-        bool inner_pos, code_pos_random, text_first;
+        bool inner_pos, code_pos_random, text_first, control_text;
         double dropout, pos_init;
     } model;
     struct {
@@ -44,7 +44,6 @@ typedef struct {
     } data;
     struct {
         int decode;
-        bool left;
         double temperature;
     } act;
 } gato_config_t;

@@ -275,10 +275,13 @@ const char *dataset_source(const dataset_t *d, size_t source) {
     return d->shard[source].path;
 }
 
+size_t dataset_source_records(const dataset_t *d, size_t source, side_t side) {
+    return side == SIDE_ALL ? d->shard[source].n : d->shard[source].n_side[side];
+}
+
 size_t dataset_records(const dataset_t *d, side_t side) {
     size_t n = 0;
-    for (size_t k = 0; k < d->n; k++)
-        n += side == SIDE_ALL ? d->shard[k].n : d->shard[k].n_side[side];
+    for (size_t k = 0; k < d->n; k++) n += dataset_source_records(d, k, side);
     return n;
 }
 

@@ -35,7 +35,8 @@ uint64_t dataset_manifest(const dataset_t *d);
 
 size_t dataset_sources(const dataset_t *d);
 const char *dataset_source(const dataset_t *d, size_t source); /* path */
-size_t dataset_records(const dataset_t *d, side_t side);
+size_t dataset_records(const dataset_t *d, side_t side); /* of all sources */
+size_t dataset_source_records(const dataset_t *d, size_t source, side_t side);
 
 /* Sample `index` of the `per_step` samples (batch * accumulate * machines) of optimizer step `step`, from the training side. Thread-safe.
  * The first round(prompt * per_step) samples are prompted if they are control, half of them by the end of their episode. */

@@ -340,7 +340,7 @@ size_t gato_image_tokens(const gato_config_t *c, size_t grid_h, size_t grid_w, s
                    *rows, *cols, PATCH_POSITIONS);
         return 0;
     }
-    if (!(*rows * *cols)) reason_set(why, "an empty picture");
+    if (!*rows || !*cols) reason_set(why, "an empty picture");
     return *rows * *cols;
 }
 

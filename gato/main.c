@@ -1,17 +1,19 @@
-/* main.c - gato's table of commands. */
+/* main.c - gato: trains policies on token shards and lets them act. */
 #include "common/base/cli.h"
+#include "common/model/version.h"
+#include "gato/commands.h"
 #include "gato/record.h"
-#include <stdio.h>
-
-static const cli_command_t commands[] = {
-    {"record", "play episodes and write them as a Minari dataset", cmd_record},
-    {0},
-};
-
-static void version(void) {
-    puts("gato 0.1");
-}
+#include "gato/run.h"
 
 int main(int argc, char **argv) {
-    return cli_main(argc, argv, "gato", "Gato-style policies over discrete image tokens.", commands, version);
+    static const cli_command_t commands[] = {
+        {"train", "train a policy on token shards", cmd_gato_train},
+        {"eval", "held-out loss, action accuracy and error", cmd_gato_eval},
+        {"act", "closed loop: a policy plays an environment", cmd_gato_act},
+        {"record", "play episodes and write them as a Minari dataset", cmd_record},
+        {"info", "what a RUN is", cmd_gato_info},
+        {"trace", "intermediate values, to compare with another framework", cmd_gato_trace},
+        {0},
+    };
+    return cli_main(argc, argv, "gato", "Gato-style policies over discrete image tokens", commands, version_print);
 }

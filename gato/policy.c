@@ -1,6 +1,7 @@
 /* policy.c - the registry of policies; the scripted expert and the uniformly random player. */
 #include "gato/policy.h"
 #include "common/base/rng.h"
+#include "gato/player.h"
 #include <string.h>
 
 static int expert_act(void *self, const policy_view_t *view, float *action, reason_t *why) {
@@ -15,18 +16,16 @@ static int random_act(void *self, const policy_view_t *view, float *action, reas
     return 0;
 }
 
-static const policy_t policies[] = {
-    {.name = "expert", .act = expert_act},
-    {.name = "random", .act = random_act},
-};
+static const policy_t expert = {.name = "expert", .act = expert_act}, random_player = {.name = "random", .act = random_act};
+static const policy_t *const policies[] = {&expert, &random_player, &player_policy};
 
 const policy_t *policy_find(const char *name, reason_t *why) {
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++)
-        if (strcmp(policies[i].name, name) == 0) return &policies[i];
+        if (strcmp(policies[i]->name, name) == 0) return policies[i];
     char known[128] = "";
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         if (i) strncat(known, ", ", sizeof known - strlen(known) - 1);
-        strncat(known, policies[i].name, sizeof known - strlen(known) - 1);
+        strncat(known, policies[i]->name, sizeof known - strlen(known) - 1);
     }
     reason_set(why, "unknown policy '%s' (there are: %s)", name, known);
     return NULL;

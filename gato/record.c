@@ -19,7 +19,7 @@
 #include <string.h>
 
 typedef struct {
-    const char *env, *policy, *out;
+    const char *env, *policy, *out, *model;
     int64_t episodes, threads;
     bool force;
     rollout_opts_t play;
@@ -29,7 +29,8 @@ static options_t parse(int argc, char **argv) {
     options_t o = {.env = "reacher", .policy = "expert", .play = {.noise = 0.3}};
     const cli_opt_t table[] = {
         {"--env", CLI_STR, &o.env, "NAME", "environment", false},
-        {"--policy", CLI_STR, &o.policy, "NAME", "who plays: expert or random", false},
+        {"--policy", CLI_STR, &o.policy, "NAME", "who plays: expert, random or model", false},
+        {"--model", CLI_STR, &o.model, "RUN", "the trained policy (--policy model)", false},
         {"--episodes", CLI_INT, &o.episodes, "N", "how many episodes", true},
         {"--out", CLI_STR, &o.out, "DIR", "the dataset's folder", true},
         {"--seed", CLI_U64, &o.play.seed, "S", "episode i is a function of S and i", false},
@@ -88,7 +89,7 @@ static void play_into(void *ctx, size_t episode, void *block) {
     if (s->policy->open && !s->player) {
         int rc = RC_RUNTIME;
         reason_t why;
-        s->player = s->policy->open(env_info(s->env), NULL, &rc, &why);
+        s->player = s->policy->open(env_info(s->env), s->options->model, &rc, &why);
         if (!s->player) die(rc, "%s", why.text);
     }
     rollout_t r = rollout_view(env_info(s->env), block);

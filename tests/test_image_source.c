@@ -377,6 +377,8 @@ TEST(fault_034_no_descriptor_leaks) {
     for (int i = 0; i < 60; i++) {
         snprintf(name, sizeof name, "%d/bad.png", i);
         put_file(name, i % 2 ? "\xFF\xD8\xFF" : "\x89PNG\r\n\x1A\n", i % 2 ? 3 : 8);
+        snprintf(name, sizeof name, "%d/up", i);
+        put_link("..", name);
         snprintf(name, sizeof name, "%d/dangling", i);
         put_link("nowhere", name);
     }
@@ -434,6 +436,52 @@ TEST(split_rule) {
         held += split_held_out(name, 0.05);
     }
     CHECK(abs(held - 1000) < 150, "%d", held);
+}
+
+typedef struct {
+    int group_size, first;
+} names_case_t;
+
+static const char *test_group(void *ctx, size_t i, char buf[512]) {
+    const names_case_t *n = ctx;
+    snprintf(buf, 512, "g%d", n->first + (int)i / n->group_size);
+    return buf;
+}
+static const char *test_key(void *ctx, size_t i, char buf[512]) {
+    snprintf(buf, 512, "g%d", ((const names_case_t *)ctx)->first + (int)i);
+    return buf;
+}
+
+/* Held of n items; false when a group stands on both sides. */
+static size_t split_count(size_t n, double holdout, names_case_t names, bool whole, bool *held) {
+    size_t count = 0;
+    split_items(n, holdout, test_group, test_key, &names, held);
+    for (size_t i = 0; i < n; i++) {
+        count += held[i];
+        if (whole && i) CHECK(held[i] == held[i - 1] || (int)i / names.group_size != (int)(i - 1) / names.group_size);
+    }
+    return count;
+}
+
+TEST(split_leaves_no_side_empty) {
+    bool held[1000];
+    char buf[512];
+    names_case_t ones = {1, 0};
+    split_items(1000, 0.1, test_group, test_key, &ones, held);
+    for (size_t i = 0; i < 1000; i++) CHECK(held[i] == split_held_out(test_group(&ones, i, buf), 0.1));
+    for (int first = 0; first < 200; first++) {
+        /* Four groups of five: the rule alone often leaves a side empty. */
+        names_case_t four = {5, first};
+        size_t low = split_count(20, 0.001, four, true, held), high = split_count(20, 0.999, four, true, held);
+        CHECK(low >= 5 && low < 20 && low % 5 == 0, "%zu held", low);
+        CHECK(high > 0 && high <= 15 && high % 5 == 0, "%zu held", high);
+        /* One group: each item for itself. */
+        size_t single = split_count(20, 0.001, (names_case_t){20, first}, false, held);
+        CHECK(single >= 1 && single < 20, "%zu held", single);
+    }
+    CHECK(split_count(20, 0, ones, true, held) == 0 && split_count(20, 1, ones, true, held) == 20);
+    split_count(1, 0.5, ones, true, held);
+    split_count(0, 0.5, ones, true, held);
 }
 
 static uint64_t manifest(void) {

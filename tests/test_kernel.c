@@ -1,12 +1,12 @@
-/* test_kernel.c - matrix products, convolutions, elementwise kernels, tables, codebook and optimizer against loops in double precision.
- * (Norms, attention and losses have files of their own.)
+/* test_kernel.c - matrix products, elementwise kernels, tables, codebook and optimizer against loops in double
+ * precision. (Convolutions, norms, attention and losses have files of their own.)
  */
 #include "common/base/rng.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/vmath.h"
 #include "tests/kernel_check.h"
 
-/* ---- gemm ------------------------------------------------------------------------------------------------------------*/
+/* ---- gemm ---- */
 
 typedef struct {
     bool ta, tb, serial;
@@ -19,7 +19,8 @@ static void run_gemm(void *ctx, float *out, bool add) {
     const gemm_case_t *g = ctx;
     float *C = floats(5, (g->M + 1) * g->ldc, 0, 1), *before = copy_of(C, (g->M + 1) * g->ldc);
     for (size_t i = 0; i < g->M; i++) memcpy(C + i * g->ldc, out + i * g->N, g->N * sizeof *C);
-    (g->serial ? kern_gemm_serial : kern_gemm)(g->ta, g->tb, g->M, g->N, g->K, g->A, g->lda, g->B, g->ldb, C, g->ldc, add, g->bias);
+    (g->serial ? kern_gemm_serial : kern_gemm)(g->ta, g->tb, g->M, g->N, g->K, g->A, g->lda, g->B, g->ldb, C, g->ldc,
+                                               add, g->bias);
     for (size_t i = 0; i < g->M; i++) {
         memcpy(out + i * g->N, C + i * g->ldc, g->N * sizeof *C);
         check_same("gemm: beyond the row", C + i * g->ldc + g->N, before + i * g->ldc + g->N, g->ldc - g->N);
@@ -29,7 +30,8 @@ static void run_gemm(void *ctx, float *out, bool add) {
 
 static void check_gemm(gemm_case_t g) {
     g.lda = (g.ta ? g.M : g.K) + 3, g.ldb = (g.tb ? g.K : g.N) + 2, g.ldc = g.N + 5;
-    float *A = floats(1, (g.M + g.K + 1) * g.lda, 0.1, 1), *B = floats(2, (g.N + g.K + 1) * g.ldb, -0.1, 1), *bias = floats(3, g.N, 0, 1);
+    float *A = floats(1, (g.M + g.K + 1) * g.lda, 0.1, 1), *B = floats(2, (g.N + g.K + 1) * g.ldb, -0.1, 1),
+          *bias = floats(3, g.N, 0, 1);
     float *out = xmalloc((g.M * g.N + 1) * sizeof *out), *serial = copy_of(out, g.M * g.N);
     double *want = doubles(g.M * g.N), *size = doubles(g.M * g.N);
     g.A = A, g.B = B;
@@ -39,7 +41,8 @@ static void check_gemm(gemm_case_t g) {
             for (size_t j = 0; j < g.N; j++) {
                 double s = with_bias ? (double)bias[j] : 0, t = fabs(s);
                 for (size_t k = 0; k < g.K; k++) {
-                    double p = (double)(g.ta ? A[k * g.lda + i] : A[i * g.lda + k]) * (g.tb ? B[j * g.ldb + k] : B[k * g.ldb + j]);
+                    double p = (double)(g.ta ? A[k * g.lda + i] : A[i * g.lda + k]) *
+                               (g.tb ? B[j * g.ldb + k] : B[k * g.ldb + j]);
                     s += p, t += fabs(p);
                 }
                 want[i * g.N + j] = s;
@@ -57,10 +60,13 @@ static void check_gemm(gemm_case_t g) {
 }
 
 TEST(gemm_against_double) {
-    static const size_t shapes[][3] = {{1, 1, 1},    {5, 3, 7},     {6, 16, 8},  {13, 17, 33}, {97, 31, 2000}, {130, 150, 70},
-                                       {64, 24, 513}, {3, 1, 1000}, {7, 130, 1}, {100, 9, 256}, {2, 33, 300}};
+    static const size_t shapes[][3] = {{1, 1, 1},      {5, 3, 7},      {6, 16, 8},    {13, 17, 33},
+                                       {97, 31, 2000}, {130, 150, 70}, {64, 24, 513}, {3, 1, 1000},
+                                       {7, 130, 1},    {100, 9, 256},  {2, 33, 300}};
     for (size_t s = 0; s < COUNT(shapes); s++)
-        for (int t = 0; t < 4; t++) check_gemm((gemm_case_t){.ta = t & 1, .tb = t >> 1, .M = shapes[s][0], .N = shapes[s][1], .K = shapes[s][2]});
+        for (int t = 0; t < 4; t++)
+            check_gemm(
+                (gemm_case_t){.ta = t & 1, .tb = t >> 1, .M = shapes[s][0], .N = shapes[s][1], .K = shapes[s][2]});
 }
 
 /* A sum over nothing is the bias (or zero). */
@@ -76,11 +82,13 @@ TEST(gemm_of_empty_sum) {
 /* An element is a function of its row of A and its column of B: the same bits in any smaller product. */
 TEST(gemm_element_depends_on_its_row_and_column) {
     enum { M = 203, N = 75, K = 300 };
-    float *A = floats(1, M * K, 0, 1), *B = floats(2, N * K, 0, 1), *C = floats(3, M * N, 0, 1), *part = floats(4, M * N, 0, 1);
+    float *A = floats(1, M * K, 0, 1), *B = floats(2, N * K, 0, 1), *C = floats(3, M * N, 0, 1),
+          *part = floats(4, M * N, 0, 1);
     for (int tb = 0; tb < 2; tb++) {
         size_t ldb = tb ? K : N;
         kern_gemm(false, tb, M, N, K, A, K, B, ldb, C, N, false, NULL);
-        static const size_t cut[][4] = {{0, 1, 0, N}, {7, 20, 0, N}, {100, 103, 3, 40}, {202, 1, 74, 1}, {95, 100, 17, 16}};
+        static const size_t cut[][4] = {
+            {0, 1, 0, N}, {7, 20, 0, N}, {100, 103, 3, 40}, {202, 1, 74, 1}, {95, 100, 17, 16}};
         for (size_t c = 0; c < COUNT(cut); c++) {
             size_t i0 = cut[c][0], m = cut[c][1], j0 = cut[c][2], n = cut[c][3];
             kern_gemm_serial(false, tb, m, n, K, A + i0 * K, K, B + (tb ? j0 * K : j0), ldb, part, n, false, NULL);
@@ -111,135 +119,11 @@ TEST(colsum_against_double) {
     }
 }
 
-/* ---- convolution -----------------------------------------------------------------------------------------------------*/
+/* ---- vmath ---- */
 
-typedef struct {
-    kern_conv_t g;
-    const float *x, *w, *bias, *dy;
-    int pass; /* 0 forward, 1 input gradient, 2 weight gradient */
-} conv_case_t;
-
-static void run_conv(void *ctx, float *out, bool add) {
-    const conv_case_t *c = ctx;
-    if (c->pass == 0) kern_conv_forward(&c->g, c->x, c->w, c->bias, out);
-    if (c->pass == 1) kern_conv_backward_input(&c->g, c->dy, c->w, out, add);
-    if (c->pass == 2) kern_conv_backward_weight(&c->g, c->x, c->dy, out, add);
+static float lane0(v8f a) {
+    return a[0];
 }
-
-/* One loop over every (output, tap) pair that lands inside the image; the three passes read it three ways. */
-static void reference_conv(const conv_case_t *c, double *out, double *size) {
-    const kern_conv_t *g = &c->g;
-    size_t up = g->up == 2 ? 2 : 1;
-    for (size_t n = 0; n < g->N; n++)
-        for (size_t o = 0; o < g->OH * g->OW; o++)
-            for (size_t t = 0; t < g->kh * g->kw; t++) {
-                ptrdiff_t y = (ptrdiff_t)(o / g->OW * g->stride + t / g->kw) - (ptrdiff_t)g->pad_top;
-                ptrdiff_t x = (ptrdiff_t)(o % g->OW * g->stride + t % g->kw) - (ptrdiff_t)g->pad_left;
-                if (y < 0 || x < 0 || y >= (ptrdiff_t)(g->H * up) || x >= (ptrdiff_t)(g->W * up)) continue;
-                size_t px = (n * g->H + (size_t)y / up) * g->W + (size_t)x / up, py = n * g->OH * g->OW + o;
-                for (size_t i = 0; i < g->Cin; i++)
-                    for (size_t j = 0; j < g->Cout; j++) {
-                        size_t at_x = px * g->Cin + i, at_w = (t * g->Cin + i) * g->Cout + j, at_y = py * g->Cout + j;
-                        size_t to = c->pass == 0 ? at_y : c->pass == 1 ? at_x : at_w;
-                        double a = c->pass == 0 ? c->x[at_x] : c->dy[at_y], b = c->pass == 2 ? c->x[at_x] : c->w[at_w];
-                        out[to] += a * b;
-                        size[to] += fabs(a * b);
-                    }
-            }
-    for (size_t i = 0; c->pass == 0 && c->bias && i < g->N * g->OH * g->OW * g->Cout; i++) {
-        out[i] += (double)c->bias[i % g->Cout];
-        size[i] += fabs(c->bias[i % g->Cout]);
-    }
-}
-
-static void check_conv(kern_conv_t g, bool with_bias) {
-    size_t nx = g.N * g.H * g.W * g.Cin, nw = g.kh * g.kw * g.Cin * g.Cout, ny = g.N * g.OH * g.OW * g.Cout;
-    float *x = floats(1, nx, 0.2, 1), *w = floats(2, nw, 0, 1), *bias = floats(3, g.Cout, 0, 1), *dy = floats(4, ny, 0.1, 1);
-    conv_case_t c = {.g = g, .x = x, .w = w, .bias = with_bias ? bias : NULL, .dy = dy};
-    static const char *name[] = {"forward", "input", "weight"};
-    for (c.pass = 0; c.pass < 3; c.pass++) {
-        size_t n = c.pass == 0 ? ny : c.pass == 1 ? nx : nw;
-        double *want = doubles(n), *size = doubles(n);
-        float *out = xmalloc((n + 1) * sizeof *out);
-        char what[199];
-        snprintf(what, sizeof what, "conv %s N%zu %zux%zu C%zu->%zu k%zux%zu s%zu pad %zu,%zu up%zu", name[c.pass], g.N, g.H, g.W, g.Cin, g.Cout,
-                 g.kh, g.kw, g.stride, g.pad_top, g.pad_left, g.up);
-        reference_conv(&c, want, size);
-        check_kernel(what, run_conv, &c, c.pass > 0, want, size, n, 2e-6, out);
-        if (c.pass < 2 && g.N > 1) { /* the last image alone: the same bits */
-            conv_case_t one = c;
-            size_t each = n / g.N;
-            one.g.N = 1;
-            one.x = x + nx / g.N * (g.N - 1), one.dy = dy + ny / g.N * (g.N - 1);
-            float *alone = xmalloc((each + 1) * sizeof *alone);
-            run_conv(&one, alone, false);
-            check_same(what, alone, out + n - each, each);
-            free(alone);
-        }
-        free(want), free(size), free(out);
-    }
-    free(x), free(w), free(bias), free(dy);
-}
-
-/* pad: top, left, bottom, right */
-static void conv_case(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t k, size_t stride, size_t up, size_t top, size_t left,
-                      size_t bottom, size_t right) {
-    kern_conv_t g = {.N = N, .H = H, .W = W, .Cin = Cin, .Cout = Cout, .kh = k, .kw = k, .stride = stride, .pad_top = top, .pad_left = left};
-    g.up = up;
-    g.OH = (H * up + top + bottom - k) / stride + 1;
-    g.OW = (W * up + left + right - k) / stride + 1;
-    check_conv(g, (N + H + Cin) % 2);
-}
-
-TEST(conv_3x3) {
-    conv_case(3, 8, 8, 16, 16, 3, 1, 1, 1, 1, 1, 1);
-    conv_case(3, 7, 9, 5, 17, 3, 1, 1, 1, 1, 1, 1);
-    conv_case(1, 13, 5, 3, 8, 3, 1, 1, 1, 1, 1, 1);
-    conv_case(3, 16, 12, 32, 24, 3, 1, 1, 1, 1, 1, 1);
-    conv_case(2, 19, 21, 17, 3, 3, 1, 1, 1, 1, 1, 1);
-    conv_case(2, 6, 6, 40, 40, 3, 1, 1, 0, 0, 0, 0);
-    conv_case(1, 33, 31, 8, 64, 3, 1, 1, 1, 1, 1, 1);
-    conv_case(2, 1, 1, 16, 16, 3, 1, 1, 1, 1, 1, 1); /* the kernel is larger than the image */
-    conv_case(3, 2, 3, 9, 7, 3, 1, 1, 1, 1, 1, 1);
-    conv_case(2, 5, 4, 8, 8, 3, 1, 1, 2, 0, 0, 1);
-    conv_case(3, 5, 5, 12, 3, 3, 1, 1, 1, 1, 1, 1);
-}
-
-TEST(conv_stride_2) {
-    conv_case(3, 8, 8, 16, 16, 3, 2, 1, 0, 0, 1, 1); /* one zero row below, one zero column right */
-    conv_case(3, 9, 7, 5, 17, 3, 2, 1, 0, 0, 1, 1);
-    conv_case(2, 11, 6, 3, 16, 4, 2, 1, 1, 1, 1, 1);
-    conv_case(2, 10, 10, 17, 5, 4, 2, 1, 1, 1, 1, 1);
-    conv_case(1, 16, 16, 32, 32, 4, 2, 1, 1, 1, 1, 1);
-    conv_case(2, 7, 7, 4, 6, 1, 2, 1, 0, 0, 0, 0);
-    conv_case(3, 10, 10, 9, 5, 3, 2, 1, 0, 0, 1, 1);
-}
-
-TEST(conv_other_kernels) {
-    conv_case(3, 7, 5, 17, 33, 1, 1, 1, 0, 0, 0, 0);
-    conv_case(2, 8, 8, 64, 3, 1, 1, 1, 0, 0, 0, 0);
-    conv_case(3, 5, 5, 17, 3, 1, 1, 1, 0, 0, 0, 0); /* 25 pixels: register tiles end differently in 1 and in 3 images */
-    conv_case(3, 5, 5, 300, 7, 1, 1, 1, 0, 0, 0, 0);
-    conv_case(2, 9, 6, 5, 17, 5, 1, 1, 2, 2, 2, 2);
-    conv_case(2, 3, 2, 3, 8, 5, 1, 1, 2, 2, 2, 2); /* larger than the image */
-    conv_case(1, 8, 8, 16, 1, 4, 1, 1, 1, 1, 1, 1);
-    conv_case(1, 6, 7, 3, 4, 7, 3, 1, 3, 3, 3, 3);
-    check_conv((kern_conv_t){.N = 2, .H = 6, .W = 8, .Cin = 5, .Cout = 6, .OH = 6, .OW = 6, .kh = 1, .kw = 3, .stride = 1, .up = 1}, true);
-    check_conv((kern_conv_t){.N = 2, .H = 8, .W = 6, .Cin = 3, .Cout = 6, .OH = 2, .OW = 2, .kh = 4, .kw = 3, .stride = 4, .up = 1}, true);
-}
-
-TEST(conv_of_enlarged_image) {
-    conv_case(3, 4, 4, 16, 16, 3, 1, 2, 1, 1, 1, 1);
-    conv_case(3, 5, 3, 5, 17, 3, 1, 2, 1, 1, 1, 1);
-    conv_case(2, 9, 7, 17, 3, 3, 1, 2, 1, 1, 1, 1);
-    conv_case(1, 1, 1, 8, 8, 3, 1, 2, 1, 1, 1, 1);
-    conv_case(2, 3, 4, 4, 6, 1, 1, 2, 0, 0, 0, 0);
-    conv_case(1, 4, 6, 3, 5, 5, 1, 2, 2, 2, 2, 2);
-}
-
-/* ---- vmath -----------------------------------------------------------------------------------------------------------*/
-
-static float lane0(v8f a) { return a[0]; }
 static double ulps(float got, double want) {
     float at = (float)want;
     return fabs(got - want) / (double)(nextafterf(fabsf(at), INFINITY) - fabsf(at));
@@ -250,7 +134,8 @@ TEST(vector_functions_within_2_ulp) {
     for (int i = 0; i < 400000; i++) {
         float x = -87.2f + 175.4f * (float)i / 400000, y = -9 + 18 * (float)i / 400000;
         double u[4] = {ulps(lane0(v8_exp_inside(v8_set(x))), exp(x)), ulps(lane0(v8_tanh(v8_set(y))), tanh(y)),
-                       ulps(lane0(v8_erf(v8_set(y))), erf(y)), ulps(lane0(v8_sigmoid(v8_set(x))), 1 / (1 + exp(-(double)x)))};
+                       ulps(lane0(v8_erf(v8_set(y))), erf(y)),
+                       ulps(lane0(v8_sigmoid(v8_set(x))), 1 / (1 + exp(-(double)x)))};
         for (int k = 0; k < 4; k++) worst[k] = fmax(worst[k], u[k]);
     }
     CHECK(worst[0] <= 2, "exp: %.2f ulp", worst[0]);
@@ -263,17 +148,25 @@ TEST(vector_functions_within_2_ulp) {
     CHECK(isnan(lane0(v8_tanh(v8_set(NAN)))) && isnan(lane0(v8_erf(v8_set(NAN)))));
 }
 
-/* ---- elementwise -----------------------------------------------------------------------------------------------------*/
+/* ---- elementwise ---- */
 
 static double reference_act(kern_act_t act, double x, double *size) {
     *size = fabs(x);
     switch (act) {
-    case ACT_SILU: *size = fabs(x / (1 + exp(-x))); return x / (1 + exp(-x));
-    case ACT_GELU: return 0.5 * x * (1 + erf(x / sqrt(2)));
-    case ACT_GELU_TANH: return 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979324) * (x + 0.044715 * x * x * x)));
-    case ACT_RELU: return x > 0 ? x : 0;
-    case ACT_LEAKY_RELU: return x > 0 ? x : 0.2 * x;
-    case ACT_TANH: *size = fabs(tanh(x)); return tanh(x);
+    case ACT_SILU:
+        *size = fabs(x / (1 + exp(-x)));
+        return x / (1 + exp(-x));
+    case ACT_GELU:
+        return 0.5 * x * (1 + erf(x / sqrt(2)));
+    case ACT_GELU_TANH:
+        return 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979324) * (x + 0.044715 * x * x * x)));
+    case ACT_RELU:
+        return x > 0 ? x : 0;
+    case ACT_LEAKY_RELU:
+        return x > 0 ? x : 0.2 * x;
+    case ACT_TANH:
+        *size = fabs(tanh(x));
+        return tanh(x);
     }
     return 0;
 }
@@ -363,7 +256,7 @@ TEST(dropout_is_a_function_of_the_index) {
     free(x), free(y), free(part), free(sum);
 }
 
-/* ---- rows, resampling --------------------------------------------------------------------------------------------------*/
+/* ---- rows, resampling ---- */
 
 typedef struct {
     const float *in;
@@ -403,7 +296,8 @@ TEST(gather_and_its_adjoint) {
         for (size_t i = 0; i < n * D; i++) CHECK(out[i] == (float)want[i]);
         check_kernel("scatter", run_scatter, &backward, true, sum, sum_size, rows * D, 2e-6, dtable);
         check_same("scatter in order", dtable, in_order, rows * D);
-        free(table), free(dout), free(out), free(dtable), free(in_order), free(idx), free(want), free(size), free(sum), free(sum_size);
+        free(table), free(dout), free(out), free(dtable), free(in_order), free(idx), free(want), free(size), free(sum),
+            free(sum_size);
     }
 }
 
@@ -432,7 +326,7 @@ TEST(upsample2_and_its_adjoint) {
     }
 }
 
-/* ---- codebook ----------------------------------------------------------------------------------------------------------*/
+/* ---- codebook ---- */
 
 static double distance(const float *z, const float *e, size_t D) {
     double s = 0;
@@ -441,7 +335,8 @@ static double distance(const float *z, const float *e, size_t D) {
 }
 
 TEST(vq_nearest_code) {
-    static const size_t shapes[][3] = {{1, 1, 1}, {70, 5, 3}, {300, 512, 16}, {515, 301, 64}, {130, 1000, 4}, {64, 257, 1}};
+    static const size_t shapes[][3] = {{1, 1, 1},      {70, 5, 3},     {300, 512, 16},
+                                       {515, 301, 64}, {130, 1000, 4}, {64, 257, 1}};
     for (size_t s = 0; s < COUNT(shapes); s++) {
         size_t n = shapes[s][0], K = shapes[s][1], D = shapes[s][2], unclear = 0;
         float *z = floats(1, n * D, 0.5, 1), *e = floats(2, K * D, 0.5, 1);
@@ -457,7 +352,8 @@ TEST(vq_nearest_code) {
             size_t at = 0;
             for (size_t k = 0; k < K; k++)
                 if (distance(z + i * D, e + k * D, D) < best) best = distance(z + i * D, e + k * D, D), at = k;
-            CHECK(got <= best + 1e-5 * (double)D, "vector %zu: code %d at %g, code %zu at %g", i, idx[i], got, at, best);
+            CHECK(got <= best + 1e-5 * (double)D, "vector %zu: code %d at %g, code %zu at %g", i, idx[i], got, at,
+                  best);
             unclear += at != (size_t)idx[i];
             kern_vq_nearest(z + i * D, 1, e, K, D, &one);
             CHECK(one == idx[i], "vector %zu alone gets %d, in the batch %d", i, one, idx[i]);
@@ -471,11 +367,15 @@ TEST(vq_lowest_index_wins_ties) {
     enum { n = 50, K = 700, D = 24 };
     float *z = floats(1, n * D, 0, 1), *e = floats(2, K * D, 0, 1);
     int32_t idx[n], again[n];
-    kern_vq_nearest(z, n, e, 340, D, idx);
-    memcpy(e + 340 * D, e, 340 * D * sizeof *e); /* every code twice, and a copy of the first ones at another offset */
-    memcpy(e + 680 * D, e + 3 * D, 20 * D * sizeof *e);
-    kern_vq_nearest(z, n, e, K, D, again);
-    for (size_t i = 0; i < n; i++) CHECK(idx[i] == again[i], "vector %zu: %d, not %d", i, again[i], idx[i]);
+    static const size_t periods[] = {1, 8, 53, 301};
+    for (size_t p = 0; p < COUNT(periods); p++) {
+        kern_vq_nearest(z, n, e, periods[p], D, idx);
+        for (size_t k = periods[p]; k < K; k++) memcpy(e + k * D, e + (k - periods[p]) * D, D * sizeof *e);
+        kern_vq_nearest(z, n, e, K, D, again);
+        for (size_t i = 0; i < n; i++)
+            CHECK(idx[i] == again[i], "period %zu, vector %zu: %d, not %d", periods[p], i, again[i], idx[i]);
+        for (size_t k = 0; k < K; k++) e[k * D + k % D] += (float)k * 1e-3f; /* distinct again */
+    }
     fill_nan(z, D); /* a NaN vector has no nearest code, but its index must stay inside the table */
     kern_vq_nearest(z, 1, e, K, D, idx);
     CHECK(idx[0] >= 0 && idx[0] < K);
@@ -484,7 +384,8 @@ TEST(vq_lowest_index_wins_ties) {
 
 TEST(vq_statistics) {
     enum { n = 3000, K = 37, D = 45 };
-    float *z = floats(1, n * D, 0, 1), counts[K], *sums = floats(2, K * D, 0, 1), *want = xcalloc(K * D, sizeof *want), want_counts[K] = {0};
+    float *z = floats(1, n * D, 0, 1), counts[K], *sums = floats(2, K * D, 0, 1), *want = xcalloc(K * D, sizeof *want),
+          want_counts[K] = {0};
     int32_t *idx = xmalloc(n * sizeof *idx);
     for (size_t i = 0; i < n; i++) {
         idx[i] = (int32_t)(i * i % 31);
@@ -501,16 +402,23 @@ TEST(vq_statistics) {
     free(z), free(sums), free(want), free(idx);
 }
 
-/* ---- optimizer ---------------------------------------------------------------------------------------------------------*/
+/* ---- optimizer ---- */
 
 TEST(adam_steps_against_double) {
     enum { n = 40001 };
     for (int decoupled = 0; decoupled < 2; decoupled++) {
         float *w[3], *m[3], *v[3];
         double *W = doubles(n), *Mo = doubles(n), *V = doubles(n);
-        for (int t = 0; t < 3; t++) w[t] = floats(1, n, 0, 1), m[t] = xcalloc(n, sizeof(float)), v[t] = xcalloc(n, sizeof(float));
+        for (int t = 0; t < 3; t++)
+            w[t] = floats(1, n, 0, 1), m[t] = xcalloc(n, sizeof(float)), v[t] = xcalloc(n, sizeof(float));
         for (size_t i = 0; i < n; i++) W[i] = (double)w[0][i];
-        kern_adam_t o = {.lr = 0.01f, .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f, .weight_decay = 0.1f, .decoupled = decoupled, .grad_scale = 0.5f};
+        kern_adam_t o = {.lr = 0.01f,
+                         .beta1 = 0.9f,
+                         .beta2 = 0.99f,
+                         .eps = 1e-8f,
+                         .weight_decay = 0.1f,
+                         .decoupled = decoupled,
+                         .grad_scale = 0.5f};
         for (o.step = 1; o.step <= 5; o.step++) {
             float *g = floats((uint32_t)o.step + 10, n, 0.1, 1);
             for (int t = 0; t < 3; t++) {
@@ -532,7 +440,8 @@ TEST(adam_steps_against_double) {
             free(g);
         }
         for (size_t i = 0; i < n; i++) {
-            CHECK(fabs(w[0][i] - W[i]) <= 1e-6 * (fabs(W[i]) + 0.1), "weight %zu: %.9g against %.9g", i, (double)w[0][i], W[i]);
+            CHECK(fabs(w[0][i] - W[i]) <= 1e-6 * (fabs(W[i]) + 0.1), "weight %zu: %.9g against %.9g", i,
+                  (double)w[0][i], W[i]);
             CHECK(fabs(v[0][i] - V[i]) <= 2e-6 * V[i] + 1e-9, "v %zu: %.9g against %.9g", i, (double)v[0][i], V[i]);
         }
         for (int t = 1; t < 3; t++) check_same("adam on more threads", w[0], w[t], n);

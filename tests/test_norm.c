@@ -1,5 +1,5 @@
-/* test_norm.c - GroupNorm and LayerNorm against their definitions in double precision. The reference gradients are the textbook formulas, which the
- * first test holds against central differences of the reference forward.
+/* test_norm.c - GroupNorm and LayerNorm against their definitions in double precision. The reference gradients are the
+ * textbook formulas, which the first test holds against central differences of the reference forward.
  */
 #include "common/kernel/kernel.h"
 #include "tests/kernel_check.h"
@@ -15,7 +15,9 @@ typedef struct {
     int want; /* 0 y, 1 dx, 2 dgamma, 3 dbeta */
 } norm_case_t;
 
-static double silu(double u) { return u / (1 + exp(-u)); }
+static double silu(double u) {
+    return u / (1 + exp(-u));
+}
 static double silu_slope(double u) {
     double s = 1 / (1 + exp(-u));
     return s + u * s * (1 - s);
@@ -32,7 +34,8 @@ static void group_stats(const norm_case_t *c, const double *x, size_t n, size_t 
     *rstd = 1 / sqrt(square / count + c->eps);
 }
 
-static void reference_forward(const norm_case_t *c, const double *x, const double *gamma, const double *beta, double *y, double *size) {
+static void reference_forward(const norm_case_t *c, const double *x, const double *gamma, const double *beta, double *y,
+                              double *size) {
     size_t width = c->C / c->G;
     for (size_t n = 0; n < c->N; n++)
         for (size_t g = 0; g < c->G; g++) {
@@ -49,10 +52,11 @@ static void reference_forward(const norm_case_t *c, const double *x, const doubl
 }
 
 /* dx, dgamma, dbeta and the sums of absolute terms. */
-static void reference_backward(const norm_case_t *c, const double *x, double *dx, double *dx_size, double *dgamma, double *dgamma_size, double *dbeta,
-                               double *dbeta_size) {
+static void reference_backward(const norm_case_t *c, const double *x, double *dx, double *dx_size, double *dgamma,
+                               double *dgamma_size, double *dbeta, double *dbeta_size) {
     size_t width = c->C / c->G;
-    double count = (double)(c->HW * width), *dz = doubles(c->HW * width), *xh = doubles(c->HW * width), *az = doubles(c->HW * width);
+    double count = (double)(c->HW * width), *dz = doubles(c->HW * width), *xh = doubles(c->HW * width),
+           *az = doubles(c->HW * width);
     for (size_t n = 0; n < c->N; n++)
         for (size_t g = 0; g < c->G; g++) {
             double mean, rstd, m0 = 0, m1 = 0, a0 = 0, a1 = 0;
@@ -79,7 +83,7 @@ static void reference_backward(const norm_case_t *c, const double *x, double *dx
     free(dz), free(xh), free(az);
 }
 
-/* ---- the reference against differences -----------------------------------------------------------------------------------*/
+/* ---- the reference against differences ---- */
 
 typedef struct {
     const norm_case_t *c;
@@ -101,7 +105,8 @@ TEST(reference_gradients_match_differences) {
     for (int act = 0; act < 2; act++) {
         norm_case_t c = {.N = 2, .HW = 5, .C = 6, .G = 3, .eps = 1e-3, .silu = act};
         enum { n = 60, C = 6 };
-        float *x = floats(1, n, 0.3, 1), *gamma = floats(2, C, 1, 0.5), *beta = floats(3, C, 0, 1), *dy = floats(4, n, 0, 1);
+        float *x = floats(1, n, 0.3, 1), *gamma = floats(2, C, 1, 0.5), *beta = floats(3, C, 0, 1),
+              *dy = floats(4, n, 0, 1);
         c.x = x, c.gamma = gamma, c.beta = beta, c.dy = dy;
         loss_ctx_t l = {&c, widen(x, n), widen(gamma, C), widen(beta, C)};
         double dx[n] = {0}, dg[C] = {0}, db[C] = {0}, s0[n], s1[C], s2[C];
@@ -113,7 +118,7 @@ TEST(reference_gradients_match_differences) {
     }
 }
 
-/* ---- the kernels ---------------------------------------------------------------------------------------------------------*/
+/* ---- the kernels ---- */
 
 static void run_norm(void *ctx, float *out, bool add) {
     norm_case_t *c = ctx;
@@ -123,9 +128,11 @@ static void run_norm(void *ctx, float *out, bool add) {
     else if (c->layer)
         kern_layernorm_backward(c->x, c->gamma, c->mean, c->rstd, c->dy, c->N, c->C, dx, add, dg, add, db, add);
     else if (c->want == 0)
-        kern_groupnorm_forward(c->x, c->gamma, c->beta, c->N, c->HW, c->C, c->G, (float)c->eps, c->silu, out, c->mean, c->rstd);
+        kern_groupnorm_forward(c->x, c->gamma, c->beta, c->N, c->HW, c->C, c->G, (float)c->eps, c->silu, out, c->mean,
+                               c->rstd);
     else
-        kern_groupnorm_backward(c->x, c->gamma, c->beta, c->mean, c->rstd, c->dy, c->N, c->HW, c->C, c->G, c->silu, dx, add, dg, add, db, add);
+        kern_groupnorm_backward(c->x, c->gamma, c->beta, c->mean, c->rstd, c->dy, c->N, c->HW, c->C, c->G, c->silu, dx,
+                                add, dg, add, db, add);
 }
 
 /* The last image alone has the bits it has in the batch: y and dx. */
@@ -142,21 +149,25 @@ static void check_alone(norm_case_t c, const float *batch) {
 
 static void check_norm(norm_case_t c) {
     size_t n = c.N * c.HW * c.C, C = c.C, groups = c.N * c.G;
-    float *x = floats(1, n, 0.4, 1.5), *gamma = floats(2, C, 1, 0.5), *beta = floats(3, C, 0, 1), *dy = floats(4, n, 0.2, 1);
-    float *out = xmalloc((n + 1) * sizeof *out), *mean = xmalloc(groups * sizeof *mean), *rstd = xmalloc(groups * sizeof *rstd);
+    float *x = floats(1, n, 0.4, 1.5), *gamma = floats(2, C, 1, 0.5), *beta = floats(3, C, 0, 1),
+          *dy = floats(4, n, 0.2, 1);
+    float *out = xmalloc((n + 1) * sizeof *out), *mean = xmalloc(groups * sizeof *mean),
+          *rstd = xmalloc(groups * sizeof *rstd);
     for (size_t i = 0; i < n; i++) x[i] *= 1 + (float)(i % C) / (float)C; /* channels differ in mean and spread */
     c.x = x, c.gamma = gamma, c.beta = beta, c.dy = dy, c.mean = mean, c.rstd = rstd;
     double *X = widen(x, n), *g = widen(gamma, C), *b = widen(beta, C), *y = doubles(n), *size = doubles(n);
     double *d[4] = {NULL, doubles(n), doubles(C), doubles(C)}, *s[4] = {NULL, doubles(n), doubles(C), doubles(C)};
     char what[99];
-    snprintf(what, sizeof what, "%s N%zu HW%zu C%zu G%zu silu%d", c.layer ? "layernorm" : "groupnorm", c.N, c.HW, C, c.G, c.silu);
+    snprintf(what, sizeof what, "%s N%zu HW%zu C%zu G%zu silu%d", c.layer ? "layernorm" : "groupnorm", c.N, c.HW, C,
+             c.G, c.silu);
     reference_forward(&c, X, g, b, y, size);
     c.want = 0;
     check_kernel(what, run_norm, &c, false, y, size, n, 1e-6, out);
     for (size_t i = 0; i < groups; i++) {
         double m, r;
         group_stats(&c, X, i / c.G, i % c.G, &m, &r);
-        CHECK(fabs(mean[i] - m) <= 2e-7 * (fabs(m) + 1 / r), "%s mean %zu: %.9g against %.9g", what, i, (double)mean[i], m);
+        CHECK(fabs(mean[i] - m) <= 2e-7 * (fabs(m) + 1 / r), "%s mean %zu: %.9g against %.9g", what, i, (double)mean[i],
+              m);
         CHECK(fabs(rstd[i] - r) <= 5e-7 * r, "%s rstd %zu: %.9g against %.9g", what, i, (double)rstd[i], r);
     }
     if (c.N > 1) check_alone(c, out);
@@ -166,25 +177,30 @@ static void check_norm(norm_case_t c) {
         if (c.want == 1 && c.N > 1) check_alone(c, out);
     }
     for (int i = 1; i < 4; i++) free(d[i]), free(s[i]);
-    free(x), free(gamma), free(beta), free(dy), free(out), free(mean), free(rstd), free(X), free(g), free(b), free(y), free(size);
+    free(x), free(gamma), free(beta), free(dy), free(out), free(mean), free(rstd), free(X), free(g), free(b), free(y),
+        free(size);
 }
 
 TEST(groupnorm_forward_and_gradients) {
-    static const size_t shapes[][4] = {{1, 1, 1, 1},     {3, 35, 3, 3},   {3, 49, 5, 1},   {3, 64, 17, 17},    {3, 64, 32, 32},  {3, 100, 64, 32},
-                                       {3, 81, 128, 32}, {2, 16, 48, 16}, {3, 7, 6, 2},    {1, 5000, 4, 2},    {3, 4096, 16, 16}, {2, 1024, 96, 32},
-                                       {3, 1, 64, 32},   {5, 300, 12, 4}, {1, 2047, 40, 8}, {3, 1500, 136, 17}};
+    static const size_t shapes[][4] = {{1, 1, 1, 1},    {3, 35, 3, 3},    {3, 49, 5, 1},     {3, 64, 17, 17},
+                                       {3, 64, 32, 32}, {3, 100, 64, 32}, {3, 81, 128, 32},  {2, 16, 48, 16},
+                                       {3, 7, 6, 2},    {1, 5000, 4, 2},  {3, 4096, 16, 16}, {2, 1024, 96, 32},
+                                       {3, 1, 64, 32},  {5, 300, 12, 4},  {1, 2047, 40, 8},  {3, 1500, 136, 17}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         for (int act = 0; act < 2; act++)
-            check_norm((norm_case_t){.N = shapes[i][0], .HW = shapes[i][1], .C = shapes[i][2], .G = shapes[i][3], .eps = 1e-6, .silu = act});
+            check_norm((norm_case_t){
+                .N = shapes[i][0], .HW = shapes[i][1], .C = shapes[i][2], .G = shapes[i][3], .eps = 1e-6, .silu = act});
 }
 
 /* All three gradients in one call, as the tape asks for them, are those of three calls. */
 TEST(groupnorm_gradients_together) {
     enum { N = 3, HW = 700, C = 20, G = 5, n = N * HW * C };
-    float *x = floats(1, n, 0, 1), *dy = floats(2, n, 0, 1), *gamma = floats(3, C, 1, 1), *beta = floats(4, C, 0, 1), *y = floats(5, n, 0, 1);
+    float *x = floats(1, n, 0, 1), *dy = floats(2, n, 0, 1), *gamma = floats(3, C, 1, 1), *beta = floats(4, C, 0, 1),
+          *y = floats(5, n, 0, 1);
     float mean[N * G], rstd[N * G], dg[2][C], db[2][C], *dx[2] = {floats(6, n, 0, 1), floats(7, n, 0, 1)};
     kern_groupnorm_forward(x, gamma, beta, N, HW, C, G, 1e-6f, true, y, mean, rstd);
-    kern_groupnorm_backward(x, gamma, beta, mean, rstd, dy, N, HW, C, G, true, dx[0], false, dg[0], false, db[0], false);
+    kern_groupnorm_backward(x, gamma, beta, mean, rstd, dy, N, HW, C, G, true, dx[0], false, dg[0], false, db[0],
+                            false);
     kern_groupnorm_backward(x, gamma, beta, mean, rstd, dy, N, HW, C, G, true, NULL, false, dg[1], false, NULL, false);
     kern_groupnorm_backward(x, gamma, beta, mean, rstd, dy, N, HW, C, G, true, NULL, false, NULL, false, db[1], false);
     kern_groupnorm_backward(x, gamma, beta, mean, rstd, dy, N, HW, C, G, true, dx[1], false, NULL, false, NULL, false);
@@ -211,13 +227,15 @@ TEST(groupnorm_statistics_of_hard_images) {
             CHECK_NEAR(rstd[g], r, 1e-6 * r);
         }
         if (kind == 2)
-            for (size_t i = 0; i < n; i++) CHECK_NEAR(y[i], 0.5, 1e-4); /* (x - mean) / sqrt(eps): one ulp of x becomes 6e-5 */
+            for (size_t i = 0; i < n; i++)
+                CHECK_NEAR(y[i], 0.5, 1e-4); /* (x - mean) / sqrt(eps): one ulp of x becomes 6e-5 */
         free(x), free(X), free(y);
     }
 }
 
 TEST(layernorm_forward_and_gradients) {
-    static const size_t shapes[][2] = {{1, 1}, {3, 5}, {40, 17}, {300, 128}, {33, 768}, {7, 100}, {1000, 64}, {257, 24}};
+    static const size_t shapes[][2] = {{1, 1},    {3, 5},   {40, 17},   {300, 128},
+                                       {33, 768}, {7, 100}, {1000, 64}, {257, 24}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         check_norm((norm_case_t){.N = shapes[i][0], .HW = 1, .C = shapes[i][1], .G = 1, .eps = 1e-5, .layer = true});
 }

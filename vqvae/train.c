@@ -2,6 +2,7 @@
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/io/fs.h"
+#include "common/train/identity.h"
 #include "common/train/loop.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"
@@ -28,6 +29,7 @@ typedef struct {
     trainer_step_t last;
     char *config_text, *network_text, *tokenizer_text, *training_text, *preprocess;
     checkpoint_state_t state[4];
+    identity_t id;
 } run_t;
 
 static const char QUANTIZER[] = "{\"kind\":\"vq\"}";
@@ -164,8 +166,7 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     char print[33];
     vqvae_fingerprint_of(r->params, block, QUANTIZER, r->preprocess, print);
     r->tokenizer_text = xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s}\n", print, r->preprocess, QUANTIZER);
-    r->training_text = xasprintf("{\"config\":%s,\"data_manifest\":\"%016llx\",\"program\":\"vqvae\",\"seed\":\"%llu\",\"step\":%lld}\n", r->config_text,
-                                 (unsigned long long)data_manifest(r->d), (unsigned long long)r->o.seed, (long long)s);
+    r->training_text = identity_json(&r->id, s);
     texts[0] = (checkpoint_text_t){"config.json", r->network_text};
     texts[1] = (checkpoint_text_t){"tokenizer.json", r->tokenizer_text};
     *c = (checkpoint_t){.params = r->params, .weights_file = "diffusion_pytorch_model.safetensors", .weights_block = block, .weights = all, .n_weights = 1,
@@ -173,31 +174,12 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     c->n_state = quantizer_state(&r->t->quantizer, r->state);
 }
 
-/* A resumed run: the configuration it began with must build the same network; the rest may change, and is logged. */
 static int64_t restore(run_t *r, st_file_t *file, const char *json) {
     reason_t why;
-    cJSON *o = json_parse(json, strlen(json), false, &why);
-    const cJSON *old = cJSON_GetObjectItemCaseSensitive(o, "config");
-    int64_t s;
-    uint64_t seed;
-    config_t was;
-    config_defaults(config_table, &was);
-    const char *seed_text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "seed")), *manifest =
-                                cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "data_manifest"));
-    if (!o || !old || !json_i64(cJSON_GetObjectItemCaseSensitive(o, "step"), &s) || !seed_text || config_json(config_table, &was, old, &why))
-        die(RC_DATA, "'%s': the training state is damaged", r->o.out);
-    seed = strtoull(seed_text, NULL, 10);
-    char text[2048], here[17];
-    if (config_diff(config_table, &was, &r->config, CONFIG_ARCH, text, sizeof text))
-        die(RC_MISFIT, "'%s' was begun with another network (then vs now):\n%s", r->o.out, text);
-    if (config_diff(config_table, &was, &r->config, 0, text, sizeof text)) log_line("resuming with changed settings (then vs now):\n%s", text);
-    if (seed != r->o.seed) die(RC_MISFIT, "'%s' was begun with --seed %llu, not %llu", r->o.out, (unsigned long long)seed, (unsigned long long)r->o.seed);
-    snprintf(here, sizeof here, "%016llx", (unsigned long long)data_manifest(r->d));
-    if (manifest && strcmp(manifest, here)) die(RC_MISFIT, "'%s' was begun with other data (manifest %s, now %s)", r->o.out, manifest, here);
+    int64_t s = identity_resume(&r->id, r->o.out, json);
     checkpoint_t c = {.params = r->params, .state = r->state, .n_state = quantizer_state(&r->t->quantizer, r->state)};
     int rc = checkpoint_restore(file, &c, &why);
     if (rc) die(rc, "'%s': %s", r->o.out, why.text);
-    cJSON_Delete(o);
     return s;
 }
 
@@ -210,13 +192,13 @@ static void dry_run(run_t *r) {
     double flops = flops_of_step(r->t);
     graph_t *g = trainer_graph(r->t, true);
     double memory = (double)plan_bytes(g->plan) + (double)params_block(r->params) * 4 * (r->config.train.weight_average > 0 ? 5 : 4);
-    double start = 0;
+    double start = 0, seconds;
     for (int i = 0; i < 3; i++) { /* the first replay pays for page faults */
+        load_batch(r, g, 0);
         if (i == 1) start = log_now();
-        load_batch(r, g, (uint64_t)i * r->t->n);
         trainer_replay(r->t, r->config.train.warmup_no_quant, 0, &r->last);
     }
-    double seconds = (log_now() - start) / 2 * (double)r->config.train.accumulate;
+    seconds = (log_now() - start) / 2 * (double)r->config.train.accumulate;
     jsonw_begin(&w);
     jsonw_int(&w, "parameters", (int64_t)parameters);
     jsonw_num(&w, "flops_per_step", flops);
@@ -277,6 +259,7 @@ int cmd_train(int argc, char **argv) {
         return RC_OK;
     }
     r->config_text = config_print(config_table, &r->config);
+    r->id = (identity_t){"vqvae", config_table, &r->config, sizeof r->config, r->o.seed, data_manifest(r->d)};
     r->network_text = vqvae_config_json(&r->t->model, r->d->w);
     r->preprocess = config_preprocess(&r->config);
     params_base(r->params, PARAMS_M);

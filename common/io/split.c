@@ -26,14 +26,22 @@ double source_spec_split(const char *spec, char **path) {
     return 1;
 }
 
-static uint64_t hash_of(const char *name) { return XXH64(name, strlen(name), 0); }
+static uint64_t hash_of(const char *name) {
+    return XXH64(name, strlen(name), 0);
+}
 
-static bool rule(uint64_t hash, double holdout) { return (double)(hash % 1000) < 1000 * holdout; }
+static bool rule(uint64_t hash, double holdout) {
+    return (double)(hash % 1000) < 1000 * holdout;
+}
 
-bool split_held_out(const char *group, double holdout) { return rule(hash_of(group), holdout); }
+bool split_held_out(const char *group, double holdout) {
+    return rule(hash_of(group), holdout);
+}
 
 /* The order in which groups are held out as holdout grows. */
-static bool before(uint64_t a, uint64_t b) { return a % 1000 != b % 1000 ? a % 1000 < b % 1000 : a < b; }
+static bool before(uint64_t a, uint64_t b) {
+    return a % 1000 != b % 1000 ? a % 1000 < b % 1000 : a < b;
+}
 
 void split_items(size_t n, double holdout, split_name_fn group, split_name_fn key, void *ctx, bool *held) {
     uint64_t *hash = xmalloc(n * sizeof *hash), low = 0, high = 0;

@@ -13,6 +13,7 @@ enum { SLOTS = 256 };
 
 static struct {
     token_db_t *db; /* NULL = free */
+    pid_t process;  /* after fork() the parent's shards are not the child's */
     dev_t dev;
     ino_t ino;
     _Atomic uintptr_t from, to; /* the handler reads these */
@@ -20,7 +21,7 @@ static struct {
 } slot_of[SLOTS];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* Only what a signal handler may do. A fault elsewhere is somebody else's: it happens again, and kills. */
+/* Only what a signal handler may do. A fault elsewhere is somebody else's, and kills. */
 static void on_sigbus(int signal_number, siginfo_t *info, void *context) {
     uintptr_t at = (uintptr_t)info->si_addr;
     for (int i = 0; i < SLOTS; i++) {
@@ -30,6 +31,7 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context) {
     }
     (void)context;
     signal(signal_number, SIG_DFL);
+    raise(signal_number); /* delivered when this handler returns */
 }
 
 static void install_once(void) {
@@ -45,7 +47,7 @@ int shard_slot_take(dev_t dev, ino_t ino, token_db_t *db, token_db_t **other) {
     *other = NULL;
     pthread_mutex_lock(&mutex);
     for (int i = 0; i < SLOTS; i++) {
-        if (!slot_of[i].db) {
+        if (!slot_of[i].db || slot_of[i].process != getpid()) {
             if (slot < 0) slot = i;
         } else if (slot_of[i].dev == dev && slot_of[i].ino == ino) {
             *other = slot_of[i].db;
@@ -54,6 +56,7 @@ int shard_slot_take(dev_t dev, ino_t ino, token_db_t *db, token_db_t **other) {
     if (*other) slot = -1;
     if (slot >= 0) {
         slot_of[slot].db = db;
+        slot_of[slot].process = getpid();
         slot_of[slot].dev = dev;
         slot_of[slot].ino = ino;
     }

@@ -142,10 +142,8 @@ int shard_env_open(const char *path, unsigned flags, size_t map, MDB_env **env, 
         !(flags & MDB_NOLOCK)) /* read-only medium: nobody writes there either */
         return shard_env_open(path, flags | MDB_NOLOCK, map, env, why);
     reason_set(why, "cannot open: %s", mdb_strerror(rc));
-    return rc == MDB_VERSION_MISMATCH                 ? RC_MISFIT
-           : rc == MDB_INVALID || rc == MDB_CORRUPTED ? RC_DATA
-           : rc == ENOENT                             ? RC_DATA /* an empty data.mdb */
-                                                      : RC_RUNTIME;
+    if (rc == MDB_VERSION_MISMATCH) return RC_MISFIT;
+    return rc == MDB_INVALID || rc == MDB_CORRUPTED ? RC_DATA : RC_RUNTIME;
 }
 
 /* A transaction on the newest state, and its index. While somebody writes, a state may be gone before we have looked at
@@ -164,7 +162,7 @@ static int open_snapshot(token_db_t *db, reason_t *why) {
             return RC_RUNTIME;
         }
         rc = token_index_open(&db->index, db->env, db->txn, db->slot, why);
-        if (rc != -2) return rc;
+        if (rc != -2 && (rc != RC_DATA || i > 0)) return rc; /* once more: a meta page may be being written */
         mdb_txn_abort(db->txn);
         db->txn = NULL;
     }
@@ -187,6 +185,11 @@ token_db_t *token_db_open(const char *path, int *rc, reason_t *why) {
     if (missing) {
         *rc = RC_USAGE;
         reason_set(why, fs_exists(path) ? "'%s' is no token shard: it has no data.mdb" : "'%s' does not exist", path);
+        return NULL;
+    }
+    if (st.st_size == 0) {
+        *rc = RC_DATA;
+        reason_set(why, "'%s': nothing was committed to it", path);
         return NULL;
     }
     token_db_t *db = NEW(token_db_t), *other;

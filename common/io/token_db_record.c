@@ -36,7 +36,7 @@ static int columns_below(const uint32_t *id, uint32_t T, uint32_t width, const u
     return 0;
 }
 
-static int finite(const float *v, uint64_t n, const char *name, reason_t *why) {
+static int all_finite(const float *v, uint64_t n, const char *name, reason_t *why) {
     for (uint64_t i = 0; i < n; i++)
         if (!isfinite(v[i])) return reason_set(why, "%s[%" PRIu64 "] is not finite", name, i);
     return 0;
@@ -57,10 +57,10 @@ static int check_values(const shard_meta_t *m, const token_record_t *r, reason_t
     if (r->discrete_actions && columns_below(r->discrete_actions, r->T, m->n_discrete_actions, m->discrete_action_range,
                                              "discrete_actions", why))
         return -1;
-    if (r->continuous && finite(r->continuous, (uint64_t)r->T * m->n_continuous, "continuous", why)) return -1;
-    if (r->actions && finite(r->actions, actions, "actions", why)) return -1;
-    if (r->label_actions && finite(r->label_actions, actions, "label_actions", why)) return -1;
-    if (r->rewards && finite(r->rewards, r->T, "rewards", why)) return -1;
+    if (r->continuous && all_finite(r->continuous, (uint64_t)r->T * m->n_continuous, "continuous", why)) return -1;
+    if (r->actions && all_finite(r->actions, actions, "actions", why)) return -1;
+    if (r->label_actions && all_finite(r->label_actions, actions, "label_actions", why)) return -1;
+    if (r->rewards && all_finite(r->rewards, r->T, "rewards", why)) return -1;
     if (r->terminated && flags(r->terminated, r->T, "terminated", why)) return -1;
     if (r->truncated && flags(r->truncated, r->T, "truncated", why)) return -1;
     uint64_t pixels = 0;

@@ -138,8 +138,8 @@ static int walk_page(walk_t *w, size_t number, unsigned depth, reason_t *why);
 static int walk_node(walk_t *w, const uint8_t *node, size_t room, size_t number, unsigned depth, reason_t *why) {
     if (room < NODE_HEADER || get(node + 6, 2) > room - NODE_HEADER) return damaged(why, "an entry's place", number);
     if (depth > 1) return walk_page(w, get(node, 4) | get(node + 4, 2) << 32, depth - 1, why);
-    const uint8_t *value;
-    size_t size;
+    const uint8_t *value = NULL;
+    size_t size = 0;
     if (value_of(w, node, room, number, &value, &size, why)) return -1;
     w->entries++;
     return w->visit(w->ctx, node + NODE_HEADER, get(node + 6, 2), value, size, why);

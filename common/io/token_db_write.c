@@ -173,32 +173,36 @@ static int load_former(token_db_t *db, reason_t *why) {
     return rc;
 }
 
+/* The process may have it open for reading: that must be known before LMDB opens the file a second time. */
+static int take_slot(token_db_t *db, const char *file, reason_t *why) {
+    struct stat st;
+    token_db_t *other;
+    if (stat(file, &st)) {
+        reason_set(why, "cannot open '%s': %s", file, strerror(errno));
+        return RC_RUNTIME;
+    }
+    while (db->map < (uint64_t)st.st_size && db->map < db->max_map)
+        db->map = 2 * db->map < db->max_map ? 2 * db->map : db->max_map;
+    db->slot = shard_slot_take(st.st_dev, st.st_ino, db, &other);
+    if (db->slot >= 0) return 0;
+    reason_set(why, "it is open in this process already");
+    return RC_USAGE;
+}
+
 static int open_writer(token_db_t *db, bool former, reason_t *why) {
     int stale;
-    struct stat st;
     char *file = fs_join(db->path, "data.mdb");
     db->map = db->max_map < FIRST_MAP ? db->max_map : FIRST_MAP;
-    if (former && stat(file, &st) == 0)
-        while (db->map < (uint64_t)st.st_size && db->map < db->max_map)
-            db->map = 2 * db->map < db->max_map ? 2 * db->map : db->max_map;
-    int rc = shard_env_open(db->path, MDB_NOTLS, db->map, &db->env, why);
-    if (!rc && stat(file, &st)) {
-        reason_set(why, "cannot open '%s': %s", file, strerror(errno));
-        rc = RC_RUNTIME;
-    }
+    int rc = former ? take_slot(db, file, why) : 0;
+    if (!rc) rc = shard_env_open(db->path, MDB_NOTLS, db->map, &db->env, why);
+    if (!rc && !former) rc = take_slot(db, file, why);
     free(file);
     if (rc) return rc;
-    token_db_t *other;
-    db->slot = shard_slot_take(st.st_dev, st.st_ino, db, &other);
-    if (db->slot < 0) {
-        reason_set(why, "it is open in this process already");
-        return RC_USAGE;
-    }
     mdb_reader_check(db->env, &stale);
     rc = load_former(db, why);
-    if (!rc && db->meta->records == 0 && !db->stored.arguments && token_db_commit(db, why))
-        return -1; /* its own reason */
-    return rc;
+    if (rc || db->stored.arguments) return rc;
+    db->meta->records = db->meta->bad = 0;
+    return token_db_commit(db, why) ? -1 : 0; /* a new shard is one from its first moment; -1: the reason is complete */
 }
 
 /* An empty or missing folder, or one that is a shard. */

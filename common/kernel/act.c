@@ -1,7 +1,7 @@
 /* act.c - elementwise kernels: activations and their derivatives, scale, add, multiply, dropout.
  *
- * Arrays are cut into spans for the pool; the tail of a span goes through the same vector code as its body, so an element's bits depend on its own
- * value alone.
+ * Arrays are cut into spans for the pool; the tail of a span goes through the same vector code as its body, so an
+ * element's bits depend on its own value alone.
  */
 #include "common/base/pool.h"
 #include "common/base/rng.h"
@@ -20,9 +20,13 @@ typedef struct {
     uint64_t first;
 } elementwise_t;
 
-static size_t span_of(size_t n, size_t task) { return n - task * SPAN < SPAN ? n - task * SPAN : SPAN; }
+static size_t span_of(size_t n, size_t task) {
+    return n - task * SPAN < SPAN ? n - task * SPAN : SPAN;
+}
 
-static void run(const elementwise_t *e, pool_fn fn) { parallel_for((e->n + SPAN - 1) / SPAN, fn, (void *)e); }
+static void run(const elementwise_t *e, pool_fn fn) {
+    parallel_for((e->n + SPAN - 1) / SPAN, fn, (void *)e);
+}
 
 /* y[i] = value of lanes (a[i], b[i]); an expression of va, vb. */
 #define SWEEP(n, pa, pb, py, add, EXPR)                                                                                \
@@ -44,16 +48,24 @@ static void run(const elementwise_t *e, pool_fn fn) { parallel_for((e->n + SPAN 
     } while (0)
 
 /* gelu_tanh(x) = x sigmoid(2u), since 0.5 (1 + tanh u) = sigmoid(2u): no cancellation in the negative tail. */
-VMATH v8f twice_u(v8f x) { return x * (1.5957691216f + 0.0713548163f * (x * x)); }
+VMATH v8f twice_u(v8f x) {
+    return x * (1.5957691216f + 0.0713548163f * (x * x));
+}
 
 VMATH v8f act_value(kern_act_t act, v8f x) {
     switch (act) {
-    case ACT_SILU: return x * v8_sigmoid(x);
-    case ACT_GELU: return 0.5f * x * (1.f + v8_erf(x * 0.70710678f));
-    case ACT_GELU_TANH: return x * v8_sigmoid(twice_u(x));
-    case ACT_RELU: return v8_max(v8_set(0), x);
-    case ACT_LEAKY_RELU: return v8_select(x > 0.f, x, 0.2f * x);
-    case ACT_TANH: return v8_tanh(x);
+    case ACT_SILU:
+        return x * v8_sigmoid(x);
+    case ACT_GELU:
+        return 0.5f * x * (1.f + v8_erf(x * 0.70710678f));
+    case ACT_GELU_TANH:
+        return x * v8_sigmoid(twice_u(x));
+    case ACT_RELU:
+        return v8_max(v8_set(0), x);
+    case ACT_LEAKY_RELU:
+        return v8_select(x > 0.f, x, 0.2f * x);
+    case ACT_TANH:
+        return v8_tanh(x);
     }
     return x;
 }
@@ -61,16 +73,22 @@ VMATH v8f act_value(kern_act_t act, v8f x) {
 VMATH v8f act_slope(kern_act_t act, v8f x) {
     v8f s;
     switch (act) {
-    case ACT_SILU: s = v8_sigmoid(x); return s + x * s * (1.f - s);
+    case ACT_SILU:
+        s = v8_sigmoid(x);
+        return s + x * s * (1.f - s);
     case ACT_GELU:
         /* Phi(x) + x phi(x) */
         return 0.5f * (1.f + v8_erf(x * 0.70710678f)) + x * (0.39894228f * v8_exp_down(-0.5f * (x * x)));
     case ACT_GELU_TANH:
         s = v8_sigmoid(twice_u(x));
         return s + x * s * (1.f - s) * (1.5957691216f + 0.2140644490f * (x * x));
-    case ACT_RELU: return v8_select(x > 0.f, v8_set(1), v8_set(0));
-    case ACT_LEAKY_RELU: return v8_select(x > 0.f, v8_set(1), v8_set(0.2f));
-    case ACT_TANH: s = v8_tanh(x); return 1.f - s * s;
+    case ACT_RELU:
+        return v8_select(x > 0.f, v8_set(1), v8_set(0));
+    case ACT_LEAKY_RELU:
+        return v8_select(x > 0.f, v8_set(1), v8_set(0.2f));
+    case ACT_TANH:
+        s = v8_tanh(x);
+        return 1.f - s * s;
     }
     return x;
 }
@@ -78,12 +96,24 @@ VMATH v8f act_slope(kern_act_t act, v8f x) {
 /* The switch stands outside the loops: one loop is compiled per activation. */
 #define EACH_ACT(act, LOOP)                                                                                            \
     switch (act) {                                                                                                     \
-    case ACT_SILU: LOOP(ACT_SILU); break;                                                                              \
-    case ACT_GELU: LOOP(ACT_GELU); break;                                                                              \
-    case ACT_GELU_TANH: LOOP(ACT_GELU_TANH); break;                                                                    \
-    case ACT_RELU: LOOP(ACT_RELU); break;                                                                              \
-    case ACT_LEAKY_RELU: LOOP(ACT_LEAKY_RELU); break;                                                                  \
-    case ACT_TANH: LOOP(ACT_TANH); break;                                                                              \
+    case ACT_SILU:                                                                                                     \
+        LOOP(ACT_SILU);                                                                                                \
+        break;                                                                                                         \
+    case ACT_GELU:                                                                                                     \
+        LOOP(ACT_GELU);                                                                                                \
+        break;                                                                                                         \
+    case ACT_GELU_TANH:                                                                                                \
+        LOOP(ACT_GELU_TANH);                                                                                           \
+        break;                                                                                                         \
+    case ACT_RELU:                                                                                                     \
+        LOOP(ACT_RELU);                                                                                                \
+        break;                                                                                                         \
+    case ACT_LEAKY_RELU:                                                                                               \
+        LOOP(ACT_LEAKY_RELU);                                                                                          \
+        break;                                                                                                         \
+    case ACT_TANH:                                                                                                     \
+        LOOP(ACT_TANH);                                                                                                \
+        break;                                                                                                         \
     }
 
 static void forward_task(void *ctx, size_t task) {
@@ -170,7 +200,8 @@ static void dropout_task(void *ctx, size_t task) {
     }
 }
 
-void kern_dropout(const float *x, size_t n, float p, uint64_t seed, uint64_t stream, uint64_t first, float *y, bool add) {
+void kern_dropout(const float *x, size_t n, float p, uint64_t seed, uint64_t stream, uint64_t first, float *y,
+                  bool add) {
     elementwise_t e = {.a = x, .s = p, .n = n, .y = y, .add = add, .rng = {seed, stream}, .first = first};
     run(&e, dropout_task);
 }

@@ -1,9 +1,10 @@
 /* attention.c - softmax attention without the T x T matrix, after Dao et al. 2022 (FlashAttention).
  *
- * Forward: one task a (batch, head, block of query rows). A strip of scores, ROWS x KEYS at most, lives in the thread's scratch; longer key ranges
- * are folded in strip by strip with a running maximum. Keys that causality and the band hide from the whole block are never touched.
- * Backward: one task a (batch, head), which owns that head's dq, dk and dv: strips are computed again from lse, once for all three gradients
- * (splitting it into row tasks and key tasks would compute every strip twice).
+ * Forward: one task a (batch, head, block of query rows). A strip of scores, ROWS x KEYS at most, lives in the thread's
+ * scratch; longer key ranges are folded in strip by strip with a running maximum. Keys that causality and the band hide
+ * from the whole block are never touched. Backward: one task a (batch, head), which owns that head's dq, dk and dv:
+ * strips are computed again from lse, once for all three gradients (splitting it into row tasks and key tasks would
+ * compute every strip twice).
  */
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
@@ -33,10 +34,14 @@ typedef struct {
     const int32_t *band;
 } block_t;
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+static size_t ceil_div(size_t a, size_t b) {
+    return (a + b - 1) / b;
+}
 
-/* ---- masks -----------------------------------------------------------------------------------------------------------*/
+/* ---- masks ---- */
 
 /* What one query row sees of the keys [from, from + n): keys below `end` whose band exceeds `floor`, or only `self`. */
 typedef struct {
@@ -93,7 +98,8 @@ static void block_range(const kern_attention_t *g, block_t *k) {
 
 static block_t block_of(const attention_t *a, size_t head, size_t block) {
     const kern_attention_t *g = a->g;
-    block_t k = {.b = head / g->heads, .h = head % g->heads, .i0 = block * ROWS, .shift = (ptrdiff_t)g->Tk - (ptrdiff_t)g->Tq};
+    block_t k = {
+        .b = head / g->heads, .h = head % g->heads, .i0 = block * ROWS, .shift = (ptrdiff_t)g->Tk - (ptrdiff_t)g->Tq};
     k.rows = min_size(ROWS, g->Tq - k.i0);
     k.band = g->band ? g->band + k.b * g->Tk : NULL;
     block_range(g, &k);
@@ -119,9 +125,10 @@ VMATH v8f scores(const float *s, float scale, const view_t *w, const int32_t *ba
     return v8_select(visible(w, band, j), t, v8_set(-INFINITY));
 }
 
-/* ---- forward -----------------------------------------------------------------------------------------------------------*/
+/* ---- forward ---- */
 
-/* One strip row of scores becomes weights e^(t - max), zero to the end of the strip; returns their sum and moves the running maximum. */
+/* One strip row of scores becomes weights e^(t - max), zero to the end of the strip; returns their sum and moves the
+ * running maximum. */
 VMATH float weigh_row(float *s, size_t n, float scale, const view_t *w, const int32_t *band, float *top) {
     v8f high = v8_set(*top), sum = {0};
     for (size_t j = 0; j < w->end; j += 8) high = v8_max(scores(s, scale, w, band, j), high);
@@ -156,11 +163,13 @@ static void forward_task(void *ctx, size_t task) {
     for (size_t j = k.j0; j < k.j1; j += KEYS) {
         size_t n = min_size(KEYS, k.j1 - j), key = k.b * g->Tk + j;
         const int32_t *band = k.band ? k.band + j : NULL;
-        kern_gemm_serial(false, true, k.rows, n, dh, q, g->ldq, a->k + key * g->ldk + column, g->ldk, strip, a->width, false, NULL);
+        kern_gemm_serial(false, true, k.rows, n, dh, q, g->ldq, a->k + key * g->ldk + column, g->ldk, strip, a->width,
+                         false, NULL);
         for (size_t r = 0; r < k.rows; r++) {
             view_t w = row_view(g, &k, k.i0 + r, j, n);
             float before = top[r], *s = strip + r * a->width;
-            float now = band ? weigh_row(s, n, g->scale, &w, band, &top[r]) : weigh_row(s, n, g->scale, &w, NULL, &top[r]);
+            float now =
+                band ? weigh_row(s, n, g->scale, &w, band, &top[r]) : weigh_row(s, n, g->scale, &w, NULL, &top[r]);
             if (j == k.j0) {
                 sum[r] = now;
             } else {
@@ -169,7 +178,8 @@ static void forward_task(void *ctx, size_t task) {
                 if (fade != 1) scale_rows(o + r * g->ldo, dh, fade);
             }
         }
-        kern_gemm_serial(false, false, k.rows, dh, n, strip, a->width, a->v + key * g->ldv + column, g->ldv, o, g->ldo, j > k.j0, NULL);
+        kern_gemm_serial(false, false, k.rows, dh, n, strip, a->width, a->v + key * g->ldv + column, g->ldv, o, g->ldo,
+                         j > k.j0, NULL);
     }
     for (size_t r = 0; r < k.rows; r++) {
         scale_rows(o + r * g->ldo, dh, sum[r] == 0 ? 0 : 1 / sum[r]);
@@ -177,20 +187,26 @@ static void forward_task(void *ctx, size_t task) {
     }
 }
 
-static size_t strip_width(const kern_attention_t *g) { return ceil_div(min_size(KEYS, g->Tk), 8) * 8; }
+static size_t strip_width(const kern_attention_t *g) {
+    return ceil_div(min_size(KEYS, g->Tk), 8) * 8;
+}
 
-void kern_attention_forward(const kern_attention_t *g, const float *q, const float *k, const float *v, float *o, float *lse) {
+void kern_attention_forward(const kern_attention_t *g, const float *q, const float *k, const float *v, float *o,
+                            float *lse) {
     attention_t a = {.g = g, .q = q, .k = k, .v = v, .out = o, .lse = lse};
     a.row_blocks = ceil_div(g->Tq, ROWS);
     a.width = strip_width(g);
     parallel_for(g->B * g->heads * a.row_blocks, forward_task, &a);
 }
 
-/* ---- backward ------------------------------------------------------------------------------------------------------------
- * p = e^(t - lse); dv = p^T do; dp = do v^T; ds = scale p (dp - delta), delta = sum o do; dq = ds k; dk = ds^T q. */
+/* ---- backward ---- */
+
+/* With t = scale q k and p = e^(t - lse):
+ *   dv = p^T do, dp = do v^T, delta = sum o do, ds = scale p (dp - delta), dq = ds k, dk = ds^T q. */
 
 /* Scores -> p and dp -> ds, zero beyond the row's view. */
-VMATH void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w, const int32_t *band, float lse, float delta) {
+VMATH void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w, const int32_t *band, float lse,
+                     float delta) {
     size_t j = 0;
     for (; j < w->end; j += 8) {
         v8f p = v8_exp_down(v8_load(s + j) * scale - lse), ds;
@@ -209,7 +225,8 @@ VMATH void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w
 static void backward_block(const attention_t *a, const block_t *k, float *strip, float *slope) {
     const kern_attention_t *g = a->g;
     size_t dh = g->dh, column = k->h * dh, row = k->b * g->Tq + k->i0;
-    const float *q = a->q + row * g->ldq + column, *o = a->o + row * g->ldo + column, *do_ = a->do_ + row * g->ldo + column;
+    const float *q = a->q + row * g->ldq + column, *o = a->o + row * g->ldo + column,
+                *do_ = a->do_ + row * g->ldo + column;
     const float *lse = a->lse_in + (k->b * g->heads + k->h) * g->Tq + k->i0;
     float *dq = a->dq + row * g->ldq + column, delta[ROWS];
     for (size_t r = 0; r < k->rows; r++) {
@@ -263,10 +280,12 @@ size_t kern_attention_scratch(const kern_attention_t *g) {
     return 0;
 }
 
-void kern_attention_backward(const kern_attention_t *g, const float *q, const float *k, const float *v, const float *o, const float *lse,
-                             const float *do_, float *dq, float *dk, float *dv, bool add, void *scratch) {
+void kern_attention_backward(const kern_attention_t *g, const float *q, const float *k, const float *v, const float *o,
+                             const float *lse, const float *do_, float *dq, float *dk, float *dv, bool add,
+                             void *scratch) {
     (void)scratch;
-    attention_t a = {.g = g, .q = q, .k = k, .v = v, .o = o, .lse_in = lse, .do_ = do_, .dq = dq, .dk = dk, .dv = dv, .add = add};
+    attention_t a = {
+        .g = g, .q = q, .k = k, .v = v, .o = o, .lse_in = lse, .do_ = do_, .dq = dq, .dk = dk, .dv = dv, .add = add};
     a.row_blocks = ceil_div(g->Tq, ROWS);
     a.width = strip_width(g);
     parallel_for(g->B * g->heads, backward_task, &a);

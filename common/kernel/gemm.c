@@ -43,7 +43,7 @@ static void tile_task(void *ctx, size_t task) {
     size_t r0 = task % g->row_blocks * MC, r1 = min_size(r0 + MC, g->M);
     size_t p0 = task / g->row_blocks * PANELS, p1 = min_size(p0 + PANELS, g->panels);
     static const size_t zero = 0;
-    for (size_t k0 = 0; k0 < g->K || k0 == 0; k0 += KC) {
+    for (size_t k0 = 0; k0 < g->K; k0 += KC) {
         size_t kc = min_size(KC, g->K - k0);
         for (size_t p = p0; p < p1; p++) {
             float edge[NR] = {0};
@@ -65,7 +65,6 @@ static void tile_task(void *ctx, size_t task) {
                 micro_rows(mr, a, &zero, 1, kc, b, &o);
             }
         }
-        if (!g->K) break;
     }
 }
 
@@ -119,8 +118,18 @@ static void sum_pieces_task(void *ctx, size_t row) {
     }
 }
 
+/* A sum over nothing. */
+static void gemm_empty(const gemm_t *g) {
+    for (size_t i = 0; i < g->M; i++)
+        for (size_t j = 0; j < g->N; j++) g->C[i * g->ldc + j] = (g->add ? g->C[i * g->ldc + j] : 0) + (g->bias ? g->bias[j] : 0);
+}
+
 static void gemm(gemm_t *g) {
     if (!g->M || !g->N) return;
+    if (!g->K) {
+        gemm_empty(g);
+        return;
+    }
     g->panels = ceil_div(g->N, NR);
     g->row_blocks = ceil_div(g->M, MC);
     g->panel_blocks = ceil_div(g->panels, PANELS);

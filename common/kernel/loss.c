@@ -1,7 +1,8 @@
 /* loss.c - scalar losses, and softmax over a range of columns: cross entropy and the expected bin center.
  *
- * Sums over rows are doubles in at most KERN_PIECES pieces fixed by the number of rows, added in order. Nothing of a softmax is kept: the backward
- * computes it again from the logits, which costs less than reading a second matrix from memory.
+ * Sums over rows are doubles in at most KERN_PIECES pieces fixed by the number of rows, added in order. Nothing of a
+ * softmax is kept: the backward computes it again from the logits, which costs less than reading a second matrix from
+ * memory.
  */
 #include "common/base/pool.h"
 #include "common/kernel/kernel.h"
@@ -15,9 +16,15 @@ enum {
     BLOCK = 512        /* elements summed in float before doubles take over */
 };
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+static size_t max_size(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+static size_t ceil_div(size_t a, size_t b) {
+    return (a + b - 1) / b;
+}
 
 /* The first `left` lanes of g into d. */
 VMATH void store_add(float *d, v8f g, size_t left, bool add) {
@@ -28,7 +35,7 @@ VMATH void store_add(float *d, v8f g, size_t left, bool add) {
     }
 }
 
-/* ---- L1, MSE ---------------------------------------------------------------------------------------------------------*/
+/* ---- L1, MSE ---- */
 
 typedef struct {
     kern_loss_t f;
@@ -40,7 +47,8 @@ typedef struct {
     bool add;
 } pair_t;
 
-/* Weights of n elements from `first` on: rows are short (three channels), so they are spread out before the vectors run. */
+/* Weights of n elements from `first` on: rows are short (three channels), so they are spread out before the vectors
+ * run. */
 static void spread_weights(const float *w, size_t C, size_t first, size_t n, float *out) {
     size_t row = first / C, c = first % C;
     for (size_t i = 0; i < n; row++, c = 0) {
@@ -54,7 +62,9 @@ VMATH v8f difference(const float *a, const float *b, size_t i, size_t n) {
     if (i + 8 <= n) return v8_load(a + i) - v8_load(b + i);
     return v8_load_part(a + i, n - i, 0) - v8_load_part(b + i, n - i, 0);
 }
-VMATH v8f weighted(v8f w, v8f x) { return (v8f)((v8i)(w * x) & (v8i)(w != 0.f)); }
+VMATH v8f weighted(v8f w, v8f x) {
+    return (v8f)((v8i)(w * x) & (v8i)(w != 0.f));
+}
 
 VMATH double block_sum(kern_loss_t f, const float *a, const float *b, const float *w, size_t n) {
     v8f s[2] = {{0}};
@@ -78,7 +88,8 @@ static void pair_task(void *ctx, size_t piece) {
     for (size_t at = first; at < end; at += BLOCK) {
         size_t n = min_size(BLOCK, end - at);
         if (p->w) spread_weights(p->w, C, at, n, w);
-        sum += p->f == LOSS_L1 ? block_sum(LOSS_L1, p->a + at, p->b + at, w, n) : block_sum(LOSS_MSE, p->a + at, p->b + at, w, n);
+        sum += p->f == LOSS_L1 ? block_sum(LOSS_L1, p->a + at, p->b + at, w, n)
+                               : block_sum(LOSS_MSE, p->a + at, p->b + at, w, n);
     }
     p->sum[piece] = sum;
 }
@@ -90,7 +101,8 @@ static double weight_sum(const float *w, size_t rows, size_t C) {
     return (w ? s : (double)rows) * (double)C;
 }
 
-void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C, float *out) {
+void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C,
+                       float *out) {
     pair_t p = {.f = f, .a = a, .b = b, .w = w, .rows = rows, .C = C};
     p.piece = max_size(ceil_div(rows, KERN_PIECES), ceil_div(PIECE_MIN, max_size(C, 1)));
     size_t pieces = ceil_div(rows, p.piece);
@@ -100,7 +112,8 @@ void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const floa
     *out = weight != 0 ? (float)(sum / weight) : 0;
 }
 
-VMATH void slope_block(kern_loss_t f, const float *a, const float *b, const float *w, size_t n, float unit, float *da, bool add) {
+VMATH void slope_block(kern_loss_t f, const float *a, const float *b, const float *w, size_t n, float unit, float *da,
+                       bool add) {
     for (size_t i = 0; i < n; i += 8) {
         v8f d = difference(a, b, i, n);
         v8f s = f == LOSS_L1 ? v8_select(d == 0.f, d, v8_sign_of(v8_set(1), d)) : d + d;
@@ -123,7 +136,8 @@ static void slope_task(void *ctx, size_t task) {
     }
 }
 
-void kern_loss_backward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C, float dout, float *da, bool add) {
+void kern_loss_backward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C,
+                        float dout, float *da, bool add) {
     pair_t p = {.f = f, .a = a, .b = b, .w = w, .rows = rows, .C = C, .da = da, .add = add};
     double weight = weight_sum(w, rows, C);
     p.unit = weight != 0 ? (float)(dout / weight) : 0;
@@ -131,7 +145,7 @@ void kern_loss_backward(kern_loss_t f, const float *a, const float *b, const flo
     parallel_for(ceil_div(rows, p.piece), slope_task, &p);
 }
 
-/* ---- softmax over [lo, hi) of a row --------------------------------------------------------------------------------------*/
+/* ---- softmax over [lo, hi) of a row ---- */
 
 typedef struct {
     const float *logits, *w, *value, *dvalue;
@@ -143,7 +157,8 @@ typedef struct {
 
 static float highest(const float *x, size_t n) {
     v8f m = v8_set(-INFINITY);
-    for (size_t j = 0; j < n; j += 8) m = v8_max(j + 8 <= n ? v8_load(x + j) : v8_load_part(x + j, n - j, -INFINITY), m);
+    for (size_t j = 0; j < n; j += 8)
+        m = v8_max(j + 8 <= n ? v8_load(x + j) : v8_load_part(x + j, n - j, -INFINITY), m);
     return v8_highest(m);
 }
 
@@ -179,12 +194,13 @@ static void xent_task(void *ctx, size_t task) {
         const float *x = s->logits + i * s->V + s->range[2 * i];
         size_t n = (size_t)(s->range[2 * i + 1] - s->range[2 * i]);
         float top = highest(x, n);
-        s->loss_row[i] = (float)(log(exp_sums(x, n, top, false, NULL)) + ((double)top - s->logits[i * s->V + (size_t)s->target[i]]));
+        s->loss_row[i] =
+            (float)(log(exp_sums(x, n, top, false, NULL)) + ((double)top - s->logits[i * s->V + (size_t)s->target[i]]));
     }
 }
 
-void kern_xent_forward(const float *logits, const int32_t *target, const int32_t *range, const float *w, size_t n, size_t V, float *loss_row,
-                       float *out) {
+void kern_xent_forward(const float *logits, const int32_t *target, const int32_t *range, const float *w, size_t n,
+                       size_t V, float *loss_row, float *out) {
     rows_t s = {.logits = logits, .target = target, .range = range, .w = w, .n = n, .V = V, .loss_row = loss_row};
     rows_run(&s, xent_task);
     double sum = 0, weight = weight_of(&s);
@@ -222,9 +238,10 @@ static void xent_back_task(void *ctx, size_t task) {
     }
 }
 
-void kern_xent_backward(const float *logits, const int32_t *target, const int32_t *range, const float *w, size_t n, size_t V, float dout,
-                        float *dlogits, bool add) {
-    rows_t s = {.logits = logits, .target = target, .range = range, .w = w, .n = n, .V = V, .dlogits = dlogits, .add = add};
+void kern_xent_backward(const float *logits, const int32_t *target, const int32_t *range, const float *w, size_t n,
+                        size_t V, float dout, float *dlogits, bool add) {
+    rows_t s = {
+        .logits = logits, .target = target, .range = range, .w = w, .n = n, .V = V, .dlogits = dlogits, .add = add};
     double weight = weight_of(&s);
     s.unit = weight != 0 ? (float)(dout / weight) : 0;
     rows_run(&s, xent_back_task);
@@ -252,7 +269,8 @@ static void expect_back_task(void *ctx, size_t task) {
         size_t lo = (size_t)s->range[2 * i], bins = (size_t)s->range[2 * i + 1] - lo;
         const float *x = s->logits + i * s->V + lo;
         float *row = s->dlogits + i * s->V, top = highest(x, bins);
-        float share = (float)(s->dvalue[i] / exp_sums(x, bins, top, false, NULL)), base = -1.f - s->value[i], width = 1.f / (float)bins;
+        float share = (float)(s->dvalue[i] / exp_sums(x, bins, top, false, NULL)), base = -1.f - s->value[i],
+              width = 1.f / (float)bins;
         v8f lane = {1, 3, 5, 7, 9, 11, 13, 15};
         clear_outside(s, i, row);
         for (size_t j = 0; j < bins; j += 8, lane += 16.f) {
@@ -262,8 +280,15 @@ static void expect_back_task(void *ctx, size_t task) {
     }
 }
 
-void kern_expect_backward(const float *logits, const int32_t *range, const float *value, const float *dvalue, size_t n, size_t V, float *dlogits,
-                          bool add) {
-    rows_t s = {.logits = logits, .range = range, .value = value, .dvalue = dvalue, .n = n, .V = V, .dlogits = dlogits, .add = add};
+void kern_expect_backward(const float *logits, const int32_t *range, const float *value, const float *dvalue, size_t n,
+                          size_t V, float *dlogits, bool add) {
+    rows_t s = {.logits = logits,
+                .range = range,
+                .value = value,
+                .dvalue = dvalue,
+                .n = n,
+                .V = V,
+                .dlogits = dlogits,
+                .add = add};
     rows_run(&s, expect_back_task);
 }

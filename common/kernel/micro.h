@@ -91,6 +91,7 @@ static inline __attribute__((always_inline)) void micro_steps_n(int mr, int nv, 
     micro_store(mr, acc, o);
 }
 
+/* One row of one vector would be a lone chain of additions, which GCC does not fuse on some processors: another rounding. It runs as two. */
 #define MICRO_SWITCH(mr, n, CALL)                                                                                              \
     if ((n) > 8) switch (mr) {                                                                                                 \
         case 1: CALL(1, 2); break;                                                                                             \
@@ -102,7 +103,7 @@ static inline __attribute__((always_inline)) void micro_steps_n(int mr, int nv, 
         }                                                                                                                      \
     else                                                                                                                       \
         switch (mr) {                                                                                                          \
-        case 1: CALL(1, 1); break;                                                                                             \
+        case 1: CALL(1, 2); break;                                                                                             \
         case 2: CALL(2, 1); break;                                                                                             \
         case 3: CALL(3, 1); break;                                                                                             \
         case 4: CALL(4, 1); break;                                                                                             \

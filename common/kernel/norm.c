@@ -1,9 +1,10 @@
 /* norm.c - GroupNorm (with SiLU folded in) over NHWC images, LayerNorm over rows.
  *
- * GroupNorm reduces every channel first, vectorized over channels, and combines channels to groups in double afterwards, so groups of one channel
- * cost no more than groups of sixteen. Pixels are handled in wide rows: as many pixels as make the floats a multiple of eight (and at least 64), so
- * odd channel counts vectorize as well. An image is cut into pieces by its own shape; a thread takes a whole image (which stays in its cache for the
- * second sweep) or, when images are few, threads share the pieces: the same sums either way.
+ * GroupNorm reduces every channel first, vectorized over channels, and combines channels to groups in double
+ * afterwards, so groups of one channel cost no more than groups of sixteen. Pixels are handled in wide rows: as many
+ * pixels as make the floats a multiple of eight (and at least 64), so odd channel counts vectorize as well. An image is
+ * cut into pieces by its own shape; a thread takes a whole image (which stays in its cache for the second sweep) or,
+ * when images are few, threads share the pieces: the same sums either way.
  */
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
@@ -20,11 +21,17 @@ enum {
     LAYER_BLOCK = 32      /* rows whose dgamma, dbeta are summed in float */
 };
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+static size_t max_size(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+static size_t ceil_div(size_t a, size_t b) {
+    return (a + b - 1) / b;
+}
 
-/* ---- sums over wide rows ---------------------------------------------------------------------------------------------*/
+/* ---- sums over wide rows ---- */
 
 /* SUM: x; SQUARES: (x - p)^2 and x - p for centers p; DOT: dz and dz xhat. Per column of the wide row. */
 typedef enum { SUM, SQUARES, DOT } sweep_t;
@@ -41,8 +48,8 @@ VMATH v8f silu_back(v8f u, v8f dy) {
 }
 
 /* nv vectors of columns from j on, all rows. */
-VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, size_t rows, size_t L, size_t j, const float *p, const coef_t *k,
-                         float *s0, float *s1) {
+VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, size_t rows, size_t L, size_t j,
+                         const float *p, const coef_t *k, float *s0, float *s1) {
     v8f a0[8] = {{0}}, a1[8] = {{0}};
     x += j;
     if (kind >= DOT) dy += j;
@@ -68,7 +75,8 @@ VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, 
     }
 }
 
-VMATH void sweep_block(sweep_t kind, const float *x, const float *dy, size_t rows, size_t L, const float *p, const coef_t *k, float *s0, float *s1) {
+VMATH void sweep_block(sweep_t kind, const float *x, const float *dy, size_t rows, size_t L, const float *p,
+                       const coef_t *k, float *s0, float *s1) {
     size_t j = 0;
     if (kind == SUM)
         for (; j + 64 <= L; j += 64) sweep_columns(kind, 8, x, dy, rows, L, j, p, k, s0, s1);
@@ -77,31 +85,33 @@ VMATH void sweep_block(sweep_t kind, const float *x, const float *dy, size_t row
 }
 
 /* DOT behind SiLU, row by row: the sigmoid, not the sums, takes the time. Leaves dz in `out` unless NULL. */
-static void silu_block(const float *x, const float *dy, size_t rows, size_t L, const coef_t *k, float *s0, float *s1, float *out) {
+static void silu_block(const float *x, const float *dy, size_t rows, size_t L, const coef_t *k, float *s0, float *s1,
+                       float *out) {
     memset(s0, 0, L * sizeof *s0);
     memset(s1, 0, L * sizeof *s1);
     for (size_t i = 0; i < rows * L; i += L)
         for (size_t j = 0; j < L; j += 8) {
-            v8f t = v8_load(x + i + j), dz = silu_back(t * v8_load(k->scale + j) + v8_load(k->shift + j), v8_load(dy + i + j));
+            v8f t = v8_load(x + i + j),
+                dz = silu_back(t * v8_load(k->scale + j) + v8_load(k->shift + j), v8_load(dy + i + j));
             v8_store(s0 + j, v8_load(s0 + j) + dz);
             v8_store(s1 + j, v8_load(s1 + j) + dz * (t * v8_load(k->rstd + j) + v8_load(k->center + j)));
             if (out) v8_store(out + i + j, dz);
         }
 }
 
-/* ---- GroupNorm geometry ----------------------------------------------------------------------------------------------*/
+/* ---- GroupNorm geometry ---- */
 
 typedef struct {
     size_t N, HW, C, G;
-    size_t pixels, L;      /* of a wide row: L = pixels * C floats */
-    size_t block_rows;     /* wide rows of a block */
-    size_t piece, pieces;  /* pixels of a piece (a whole number of blocks), pieces of an image */
+    size_t pixels, L;     /* of a wide row: L = pixels * C floats */
+    size_t block_rows;    /* wide rows of a block */
+    size_t piece, pieces; /* pixels of a piece (a whole number of blocks), pieces of an image */
     bool silu, add_dx;
-    bool keep_dz;          /* dx holds dz between the sweeps: no second sigmoid */
+    bool keep_dz; /* dx holds dz between the sweeps: no second sigmoid */
     float eps;
     const float *x, *gamma, *beta, *dy;
     float *y, *mean, *rstd, *dx;
-    double *parts;         /* [N][pieces][2][C] */
+    double *parts; /* [N][pieces][2][C] */
 } norm_t;
 
 static void norm_init(norm_t *g) {
@@ -117,8 +127,12 @@ static void norm_init(norm_t *g) {
     g->parts = scratch_get(SCRATCH_NORM, (g->N * g->pieces * 2 * g->C + 1) * sizeof(double));
 }
 
-static double *part_of(const norm_t *g, size_t n, size_t piece) { return g->parts + (n * g->pieces + piece) * 2 * g->C; }
-static size_t piece_end(const norm_t *g, size_t piece) { return min_size((piece + 1) * g->piece, g->HW); }
+static double *part_of(const norm_t *g, size_t n, size_t piece) {
+    return g->parts + (n * g->pieces + piece) * 2 * g->C;
+}
+static size_t piece_end(const norm_t *g, size_t piece) {
+    return min_size((piece + 1) * g->piece, g->HW);
+}
 
 /* Whole images while they fill the threads evenly, else the first sweep and the second one as two rounds of pieces. */
 static void norm_run(norm_t *g, pool_fn sums, pool_fn apply, pool_fn image) {
@@ -140,10 +154,12 @@ static void spread(const norm_t *g, float *s) {
     for (size_t p = 1; p < g->pixels; p++) memcpy(s + p * g->C, s, g->C * sizeof *s);
 }
 
-/* ---- GroupNorm forward -----------------------------------------------------------------------------------------------*/
+/* ---- GroupNorm forward ---- */
 
-/* Channel means and sums of squared deviations of a few pixels, merged into (mean, m2) of `seen` pixels (Chan et al. 1979). */
-static void merge(size_t C, double seen, double count, const double *mean2, const double *m22, double *mean, double *m2) {
+/* Channel means and sums of squared deviations of a few pixels, merged into (mean, m2) of `seen` pixels (Chan et al.
+ * 1979). */
+static void merge(size_t C, double seen, double count, const double *mean2, const double *m22, double *mean,
+                  double *m2) {
     double total = seen + count, part = count / total, cross = seen * count / total;
     for (size_t c = 0; c < C; c++) {
         double d = mean2[c] - mean[c];
@@ -152,7 +168,8 @@ static void merge(size_t C, double seen, double count, const double *mean2, cons
     }
 }
 
-static void block_stats(const norm_t *g, const float *x, size_t rows, size_t tail, double seen, double *mean, double *m2) {
+static void block_stats(const norm_t *g, const float *x, size_t rows, size_t tail, double seen, double *mean,
+                        double *m2) {
     size_t C = g->C, L = g->L, count = rows * g->pixels + tail;
     float *s = scratch_get(SCRATCH_NORM_TASK, L * 3 * sizeof *s + C * 2 * sizeof(double)), *p = s + L, *off = p + L;
     double *bm = (double *)(off + L), *bq = bm + C;
@@ -193,7 +210,8 @@ static void stats_piece(const norm_t *g, size_t n, size_t piece) {
     } while (r < rows);
 }
 
-/* Pieces -> channels -> groups: mean and rstd of image n. Reads the parts only, so it may be repeated by every task of the image. */
+/* Pieces -> channels -> groups: mean and rstd of image n. Reads the parts only, so it may be repeated by every task of
+ * the image. */
 static void image_stats(const norm_t *g, size_t n, double *mean, double *rstd) {
     size_t C = g->C, width = C / g->G;
     double *m = scratch_get(SCRATCH_NORM_TASK, 2 * C * sizeof *m), *q = m + C;
@@ -206,14 +224,16 @@ static void image_stats(const norm_t *g, size_t n, double *mean, double *rstd) {
         double sum = 0, square = 0;
         for (size_t c = i * width; c < (i + 1) * width; c++) sum += m[c];
         mean[i] = sum / (double)width;
-        for (size_t c = i * width; c < (i + 1) * width; c++) square += q[c] + (double)g->HW * (m[c] - mean[i]) * (m[c] - mean[i]);
+        for (size_t c = i * width; c < (i + 1) * width; c++)
+            square += q[c] + (double)g->HW * (m[c] - mean[i]) * (m[c] - mean[i]);
         rstd[i] = 1 / sqrt(square / ((double)g->HW * (double)width) + (double)g->eps);
     }
 }
 
 /* y = act(scale x + shift) over one piece. */
 static void apply_piece(const norm_t *g, size_t n, size_t piece, const float *scale, const float *shift) {
-    size_t first = piece * g->piece, L = g->L, at = (n * g->HW + first) * g->C, count = (piece_end(g, piece) - first) * g->C, i = 0;
+    size_t first = piece * g->piece, L = g->L, at = (n * g->HW + first) * g->C,
+           count = (piece_end(g, piece) - first) * g->C, i = 0;
     const float *x = g->x + at;
     float *y = g->y + at;
 #define APPLY(ACT)                                                                                                     \
@@ -237,7 +257,8 @@ static void apply_piece(const norm_t *g, size_t n, size_t piece, const float *sc
 static void apply_task(void *ctx, size_t task) {
     const norm_t *g = ctx;
     size_t n = task / g->pieces, piece = task % g->pieces, width = g->C / g->G;
-    float *scale = scratch_get(SCRATCH_NORM_COEF, 2 * g->L * sizeof *scale + 2 * g->G * sizeof(double)), *shift = scale + g->L;
+    float *scale = scratch_get(SCRATCH_NORM_COEF, 2 * g->L * sizeof *scale + 2 * g->G * sizeof(double)),
+          *shift = scale + g->L;
     double *mean = (double *)(shift + g->L), *rstd = mean + g->G;
     image_stats(g, n, mean, rstd);
     for (size_t c = 0; c < g->C; c++) {
@@ -266,8 +287,8 @@ static void forward_image_task(void *ctx, size_t n) {
     for (size_t p = 0; p < g->pieces; p++) apply_task(ctx, n * g->pieces + p);
 }
 
-void kern_groupnorm_forward(const float *x, const float *gamma, const float *beta, size_t N, size_t HW, size_t C, size_t G, float eps, bool silu,
-                            float *y, float *mean, float *rstd) {
+void kern_groupnorm_forward(const float *x, const float *gamma, const float *beta, size_t N, size_t HW, size_t C,
+                            size_t G, float eps, bool silu, float *y, float *mean, float *rstd) {
     norm_t g = {.N = N, .HW = HW, .C = C, .G = G, .eps = eps, .silu = silu, .x = x, .gamma = gamma, .beta = beta};
     g.y = y, g.mean = mean, g.rstd = rstd;
     if (!N || !HW || !C) return;
@@ -275,9 +296,11 @@ void kern_groupnorm_forward(const float *x, const float *gamma, const float *bet
     norm_run(&g, stats_task, apply_task, forward_image_task);
 }
 
-/* ---- GroupNorm backward ----------------------------------------------------------------------------------------------
- * z = gamma xhat + beta, y = act(z), dz = act'(z) dy. With S0 = sum dz, S1 = sum dz xhat of a channel:
- * dbeta = S0, dgamma = S1, dx = rstd (gamma dz - mean(gamma S0) - xhat mean(gamma S1)), means over the group's elements. */
+/* ---- GroupNorm backward ---- */
+
+/* z = gamma xhat + beta, y = act(z), dz = act'(z) dy. With S0 = sum dz and S1 = sum dz xhat of a channel:
+ *   dbeta = S0, dgamma = S1, dx = rstd (gamma dz - mean(gamma S0) - xhat mean(gamma S1)),
+ * the means being over the group's elements. */
 
 /* Wide-row coefficients of image n: z = scale x + shift, xhat = rstd x + center. */
 static coef_t image_coef(const norm_t *g, size_t n, float *mem) {
@@ -294,8 +317,8 @@ static coef_t image_coef(const norm_t *g, size_t n, float *mem) {
     return (coef_t){scale, shift, rstd, center};
 }
 
-static void dot_block(const norm_t *g, const float *x, const float *dy, size_t rows, size_t tail, const coef_t *k, float *dz_out, double *S0,
-                      double *S1) {
+static void dot_block(const norm_t *g, const float *x, const float *dy, size_t rows, size_t tail, const coef_t *k,
+                      float *dz_out, double *S0, double *S1) {
     size_t C = g->C, L = g->L;
     float *s0 = scratch_get(SCRATCH_NORM_TASK, 2 * L * sizeof *s0), *s1 = s0 + L;
     if (g->silu)
@@ -322,7 +345,8 @@ static void dot_block(const norm_t *g, const float *x, const float *dy, size_t r
 static void dot_task(void *ctx, size_t task) {
     const norm_t *g = ctx;
     size_t n = task / g->pieces, piece = task % g->pieces;
-    size_t first = piece * g->piece, count = piece_end(g, piece) - first, rows = count / g->pixels, at = (n * g->HW + first) * g->C;
+    size_t first = piece * g->piece, count = piece_end(g, piece) - first, rows = count / g->pixels,
+           at = (n * g->HW + first) * g->C;
     double *S0 = part_of(g, n, piece), *S1 = S0 + g->C;
     coef_t k = image_coef(g, n, scratch_get(SCRATCH_NORM_COEF, 4 * g->L * sizeof(float)));
     memset(S0, 0, 2 * g->C * sizeof *S0);
@@ -359,8 +383,8 @@ static void dx_coef(const norm_t *g, size_t n, float *P, float *Q, float *R) {
     spread(g, R);
 }
 
-VMATH void dx_sweep(bool silu, bool add, const float *x, const float *dy, size_t count, size_t L, const coef_t *k, const float *P, const float *Q,
-                    const float *R, float *dx) {
+VMATH void dx_sweep(bool silu, bool add, const float *x, const float *dy, size_t count, size_t L, const coef_t *k,
+                    const float *P, const float *Q, const float *R, float *dx) {
     for (size_t i = 0; i < count; i += L)
         for (size_t j = 0; j < L && i + j < count; j += 8) {
             size_t at = i + j, left = count - at;
@@ -410,10 +434,20 @@ static void sum_parts(const norm_t *g, size_t which, float *out, bool add) {
     }
 }
 
-void kern_groupnorm_backward(const float *x, const float *gamma, const float *beta, const float *mean, const float *rstd, const float *dy, size_t N,
-                             size_t HW, size_t C, size_t G, bool silu, float *dx, bool add_dx, float *dgamma, bool add_dgamma, float *dbeta,
-                             bool add_dbeta) {
-    norm_t g = {.N = N, .HW = HW, .C = C, .G = G, .silu = silu, .x = x, .gamma = gamma, .beta = beta, .dy = dy, .dx = dx, .add_dx = add_dx};
+void kern_groupnorm_backward(const float *x, const float *gamma, const float *beta, const float *mean,
+                             const float *rstd, const float *dy, size_t N, size_t HW, size_t C, size_t G, bool silu,
+                             float *dx, bool add_dx, float *dgamma, bool add_dgamma, float *dbeta, bool add_dbeta) {
+    norm_t g = {.N = N,
+                .HW = HW,
+                .C = C,
+                .G = G,
+                .silu = silu,
+                .x = x,
+                .gamma = gamma,
+                .beta = beta,
+                .dy = dy,
+                .dx = dx,
+                .add_dx = add_dx};
     g.mean = (float *)mean, g.rstd = (float *)rstd; /* read only here */
     if (!C || (!dx && !dgamma && !dbeta)) return;
     g.keep_dz = silu && dx && !add_dx;
@@ -423,7 +457,7 @@ void kern_groupnorm_backward(const float *x, const float *gamma, const float *be
     if (dgamma) sum_parts(&g, 1, dgamma, add_dgamma);
 }
 
-/* ---- LayerNorm -------------------------------------------------------------------------------------------------------*/
+/* ---- LayerNorm ---- */
 
 typedef struct {
     size_t rows, C, task_rows;
@@ -469,10 +503,11 @@ static void layer_forward_task(void *ctx, size_t task) {
     }
 }
 
-void kern_layernorm_forward(const float *x, const float *gamma, const float *beta, size_t rows, size_t C, float eps, float *y, float *mean,
-                            float *rstd) {
+void kern_layernorm_forward(const float *x, const float *gamma, const float *beta, size_t rows, size_t C, float eps,
+                            float *y, float *mean, float *rstd) {
     if (!rows || !C) return;
-    layer_t l = {.rows = rows, .C = C, .eps = eps, .x = x, .gamma = gamma, .beta = beta, .y = y, .mean = mean, .rstd = rstd};
+    layer_t l = {
+        .rows = rows, .C = C, .eps = eps, .x = x, .gamma = gamma, .beta = beta, .y = y, .mean = mean, .rstd = rstd};
     l.task_rows = max_size(LAYER_FLOATS / C, 1);
     parallel_for(ceil_div(rows, l.task_rows), layer_forward_task, &l);
 }
@@ -521,8 +556,9 @@ static void layer_backward_task(void *ctx, size_t piece) {
     }
 }
 
-void kern_layernorm_backward(const float *x, const float *gamma, const float *mean, const float *rstd, const float *dy, size_t rows, size_t C,
-                             float *dx, bool add_dx, float *dgamma, bool add_dgamma, float *dbeta, bool add_dbeta) {
+void kern_layernorm_backward(const float *x, const float *gamma, const float *mean, const float *rstd, const float *dy,
+                             size_t rows, size_t C, float *dx, bool add_dx, float *dgamma, bool add_dgamma,
+                             float *dbeta, bool add_dbeta) {
     if (!C) return;
     layer_t l = {.rows = rows, .C = C, .x = x, .gamma = gamma, .dy = dy, .dx = dx, .add_dx = add_dx};
     l.mean = (float *)mean, l.rstd = (float *)rstd; /* read only here */

@@ -1,4 +1,5 @@
-/* optim.c - Adam and AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019) as one sweep over one block, and the gradient norm. */
+/* optim.c - Adam and AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019) as one sweep over one block, and the gradient
+ * norm. */
 #include "common/base/pool.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/vmath.h"

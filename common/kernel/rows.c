@@ -1,7 +1,7 @@
 /* rows.c - tables: rows out by index (embedding, codebook lookup, assembling a batch) and gradients back in.
  *
- * The backward cuts the columns, not the rows: every task walks all indices in order, so a table row sums its gradients in the order of i whatever
- * the number of threads, and rows that many indices share cost no locks.
+ * The backward cuts the columns, not the rows: every task walks all indices in order, so a table row sums its gradients
+ * in the order of i whatever the number of threads, and rows that many indices share cost no locks.
  */
 #include "common/base/pool.h"
 #include "common/kernel/kernel.h"
@@ -21,7 +21,9 @@ typedef struct {
     bool add;
 } rows_t;
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
 
 static void add_row(const float *restrict x, size_t D, float *restrict y) {
     for (size_t j = 0; j < D; j++) y[j] += x[j];
@@ -44,7 +46,9 @@ static void gather_task(void *ctx, size_t task) {
     }
 }
 
-static size_t rows_a_task(size_t D) { return D < TASK_FLOATS ? TASK_FLOATS / (D ? D : 1) : 1; }
+static size_t rows_a_task(size_t D) {
+    return D < TASK_FLOATS ? TASK_FLOATS / (D ? D : 1) : 1;
+}
 
 void kern_gather_forward(const float *table, const int32_t *idx, size_t n, size_t D, float *out, bool add) {
     rows_t r = {.in = table, .idx = idx, .out = out, .n = n, .D = D, .task_rows = rows_a_task(D), .add = add};
@@ -71,7 +75,8 @@ static void scatter_task(void *ctx, size_t task) {
     }
 }
 
-void kern_gather_backward(const float *dout, const int32_t *idx, size_t n, size_t D, float *dtable, size_t rows, bool add) {
+void kern_gather_backward(const float *dout, const int32_t *idx, size_t n, size_t D, float *dtable, size_t rows,
+                          bool add) {
     if (!add) {
         rows_t clear = {.out = dtable, .n = rows, .D = D, .task_rows = rows_a_task(D)};
         parallel_for((rows + clear.task_rows - 1) / clear.task_rows, clear_task, &clear);

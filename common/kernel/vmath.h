@@ -1,10 +1,11 @@
 /* vmath.h - eight floats at a time: loads, reductions and the transcendental functions of the kernels.
  *
- * Written with the compiler's vector extensions, so AVX2 and NEON both serve. Every function acts lane by lane: a value does not depend on its
- * place in an array as long as tails go through v8_load_part / v8_store_part instead of scalar loops. NaN comes out as NaN.
+ * Written with the compiler's vector extensions, so AVX2 and NEON both serve. Every function acts lane by lane: a value
+ * does not depend on its place in an array as long as tails go through v8_load_part / v8_store_part instead of scalar
+ * loops. NaN comes out as NaN.
  *
- * exp, tanh, erf are within 2 ulp (tests/test_kernel.c measures them). The polynomials are minimax fits (Remez exchange, 40 digits) made for this
- * project; range reduction is Cody & Waite's.
+ * exp, tanh, erf are within 2 ulp (tests/test_kernel.c measures them). The polynomials are minimax fits (Remez
+ * exchange, 40 digits) made for this project; range reduction is Cody & Waite's.
  */
 #ifndef KERNEL_VMATH_H
 #define KERNEL_VMATH_H
@@ -12,10 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-
-#ifndef __AVX__
-#pragma GCC diagnostic ignored "-Wpsabi" /* everything here is inlined: no vector crosses a call */
-#endif
 
 typedef float v8f __attribute__((vector_size(32)));
 typedef float v8u __attribute__((vector_size(32), aligned(4))); /* in memory */
@@ -26,9 +23,15 @@ typedef uint32_t v8w __attribute__((vector_size(32)));
 
 #define VMATH static inline __attribute__((always_inline))
 
-VMATH v8f v8_load(const float *p) { return *(const v8u *)p; }
-VMATH void v8_store(float *p, v8f a) { *(v8u *)p = a; }
-VMATH v8f v8_set(float s) { return s - (v8f){0}; }
+VMATH v8f v8_load(const float *p) {
+    return *(const v8u *)p;
+}
+VMATH void v8_store(float *p, v8f a) {
+    *(v8u *)p = a;
+}
+VMATH v8f v8_set(float s) {
+    return s - (v8f){0};
+}
 
 /* n < 8 floats; the other lanes are `fill`. */
 VMATH v8f v8_load_part(const float *p, size_t n, float fill) {
@@ -36,14 +39,27 @@ VMATH v8f v8_load_part(const float *p, size_t n, float fill) {
     memcpy(&a, p, n * sizeof *p);
     return a;
 }
-VMATH void v8_store_part(float *p, v8f a, size_t n) { memcpy(p, &a, n * sizeof *p); }
+VMATH void v8_store_part(float *p, v8f a, size_t n) {
+    memcpy(p, &a, n * sizeof *p);
+}
 
-VMATH v8f v8_select(v8i mask, v8f a, v8f b) { return (v8f)((mask & (v8i)a) | (~mask & (v8i)b)); }
-/* The second operand where either is NaN. (A loop over lanes would name vmaxps, but the compiler does not always see it.) */
-VMATH v8f v8_max(v8f a, v8f b) { return v8_select(a > b, a, b); }
-VMATH v8f v8_min(v8f a, v8f b) { return v8_select(a < b, a, b); }
-VMATH v8f v8_abs(v8f a) { return (v8f)((v8w)a & 0x7fffffffu); }
-VMATH v8f v8_sign_of(v8f magnitude, v8f sign) { return (v8f)((v8w)magnitude | ((v8w)sign & 0x80000000u)); }
+VMATH v8f v8_select(v8i mask, v8f a, v8f b) {
+    return (v8f)((mask & (v8i)a) | (~mask & (v8i)b));
+}
+/* The second operand where either is NaN. (A loop over lanes would name vmaxps, but the compiler does not always see
+ * it.) */
+VMATH v8f v8_max(v8f a, v8f b) {
+    return v8_select(a > b, a, b);
+}
+VMATH v8f v8_min(v8f a, v8f b) {
+    return v8_select(a < b, a, b);
+}
+VMATH v8f v8_abs(v8f a) {
+    return (v8f)((v8w)a & 0x7fffffffu);
+}
+VMATH v8f v8_sign_of(v8f magnitude, v8f sign) {
+    return (v8f)((v8w)magnitude | ((v8w)sign & 0x80000000u));
+}
 
 /* The sum of the lanes, always in the same order. */
 VMATH float v8_sum(v8f a) {
@@ -51,7 +67,9 @@ VMATH float v8_sum(v8f a) {
     lo += hi;
     return (lo[0] + lo[2]) + (lo[1] + lo[3]);
 }
-VMATH double v4_sum(v4d a) { return (a[0] + a[2]) + (a[1] + a[3]); }
+VMATH double v4_sum(v4d a) {
+    return (a[0] + a[2]) + (a[1] + a[3]);
+}
 VMATH float v8_highest(v8f a) {
     float m = a[0];
     for (int i = 1; i < 8; i++) m = a[i] > m ? a[i] : m;
@@ -63,7 +81,8 @@ VMATH v4d v8_widen_add(v4d sum, v8f a) {
     return sum + (__builtin_convertvector(lo, v4d) + __builtin_convertvector(hi, v4d));
 }
 
-/* e^x for x in [-87.33, 88.37]: x = n ln 2 + r, e^x = 2^n e^r. Estrin's scheme: the chain of dependent steps is what costs. */
+/* e^x for x in [-87.33, 88.37]: x = n ln 2 + r, e^x = 2^n e^r. Estrin's scheme: the chain of dependent steps is what
+ * costs. */
 VMATH v8f v8_exp_inside(v8f x) {
     const float round = 12582912.f; /* 1.5 * 2^23: adding it rounds to an integer */
     v8f n = x * 1.44269504f + round;
@@ -86,7 +105,9 @@ VMATH v8f v8_exp_down(v8f x) {
 }
 
 /* 1 / (1 + e^-x); at least 4e-39 */
-VMATH v8f v8_sigmoid(v8f x) { return 1.f / (1.f + v8_exp_inside(v8_max(v8_set(-87.3f), v8_min(v8_set(88.3f), -x)))); }
+VMATH v8f v8_sigmoid(v8f x) {
+    return 1.f / (1.f + v8_exp_inside(v8_max(v8_set(-87.3f), v8_min(v8_set(88.3f), -x))));
+}
 
 VMATH v8f v8_tanh(v8f x) {
     v8f a = v8_abs(x), u = x * x;

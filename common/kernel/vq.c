@@ -1,7 +1,7 @@
 /* vq.c - nearest codebook vector and the statistics of an assignment.
  *
- * |z|^2 is the same for every code, so the nearest code is the one with the greatest z.e - |e|^2/2: a matrix product whose bias is -|e|^2/2, and a
- * scan for the first maximum while the scores are in cache.
+ * |z|^2 is the same for every code, so the nearest code is the one with the greatest z.e - |e|^2/2: a matrix product
+ * whose bias is -|e|^2/2, and a scan for the first maximum while the scores are in cache.
  */
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
@@ -23,7 +23,9 @@ typedef struct {
     float *minus_half; /* -|e|^2 / 2 */
 } nearest_t;
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
 
 /* The first maximum of score[0..n), continuing from (*best, *at); `first` is the code of score[0]. */
 static void scan(const float *score, size_t n, size_t first, float *best, int32_t *at) {
@@ -64,8 +66,8 @@ static void nearest_task(void *ctx, size_t task) {
     }
     for (size_t k = 0; k < v->K; k += CODES) {
         size_t codes = min_size(CODES, v->K - k);
-        kern_gemm_serial(false, true, rows, codes, v->D, v->z + first * v->D, v->D, v->e + k * v->D, v->D, score, CODES, false,
-                         v->minus_half + k);
+        kern_gemm_serial(false, true, rows, codes, v->D, v->z + first * v->D, v->D, v->e + k * v->D, v->D, score, CODES,
+                         false, v->minus_half + k);
         for (size_t i = 0; i < rows; i++) scan(score + i * CODES, codes, k, &best[i], &v->idx[first + i]);
     }
 }

@@ -4,6 +4,8 @@
 #include "common/tape/ops.h"
 
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 
 /* Attributes: i[0] heads, i[1] causal, i[2] window, i[3] packed; f[0] scale. Inputs: q k v band, or qkv - - band. */
 static kern_attention_t geometry(const op_run_t *r) {
@@ -72,3 +74,32 @@ static var_t record(tape_t *t, const var_t in[3], bool packed, attention_opts_t 
 
 var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o) { return record(t, (var_t[]){q, k, v}, false, o); }
 var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o) { return record(t, (var_t[]){qkv, NO_VAR, NO_VAR}, true, o); }
+
+/* ---- with a KV cache ----------------------------------------------------------------------------------------------------*/
+
+static void cached_forward(const op_run_t *r) {
+    const shape_t *x = r->in_shape[0];
+    size_t T = x->dim[1], D = x->dim[2] / 3, heads = (size_t)r->attr->i[0];
+    const float *qkv = r->in[0];
+    float *cache = (float *)(uintptr_t)r->in[1]; /* the caller's own memory: writing it is this op's purpose */
+    const int32_t *span = r->in[2];
+    size_t first = (size_t)span[0], used = (size_t)span[1];
+    if (used + T > r->in_shape[1]->dim[0] || first > used) BUG("the KV cache of %zu rows is full", r->in_shape[1]->dim[0]);
+    for (size_t i = 0; i < T; i++) memcpy(cache + (used + i) * 2 * D, qkv + i * 3 * D + D, 2 * D * sizeof *cache);
+    kern_attention_t g = {.B = 1, .Tq = T, .Tk = used + T - first, .heads = heads, .dh = D / heads, .ldq = 3 * D, .ldk = 2 * D, .ldv = 2 * D, .ldo = D,
+                          .scale = 1 / sqrtf((float)(D / heads)), .causal = true};
+    kern_attention_forward(&g, qkv, cache + first * 2 * D, cache + first * 2 * D + D, r->out[0], r->out[1]);
+}
+
+static const opdef_t cached_def = {.name = "attention_cached", .forward = cached_forward};
+
+var_t op_attention_cached(tape_t *t, var_t qkv, var_t cache, var_t span, size_t heads) {
+    shape_t s = tape_shape(t, qkv), c = tape_shape(t, cache);
+    if (s.rank != 3 || s.dim[0] != 1 || c.rank != 2 || c.dim[1] * 3 != s.dim[2] * 2 || !heads || s.dim[2] / 3 % heads)
+        tape_shape_bug(t, "attention_cached", "qkv and cache do not fit", s, c);
+    op_spec_t spec = {.def = &cached_def, .n_in = 3, .n_out = 2, .in = {qkv, cache, span}};
+    spec.out[0] = F32_3(1, s.dim[1], s.dim[2] / 3);
+    spec.out[1] = F32_3(1, heads, s.dim[1]);
+    spec.attr.i[0] = (int64_t)heads;
+    return tape_op(t, &spec);
+}

@@ -65,6 +65,10 @@ int params_find(const params_t *p, const char *name) {
 /* Position in memory of disk element `i`. */
 static size_t memory_index(const param_t *q, size_t i) {
     if (q->layout == LAYOUT_SAME) return i;
+    if (q->layout == LAYOUT_PIXELS) {
+        size_t row = q->dim[1], pixels = row / 3, at = i % row;
+        return i - at + at % pixels * 3 + at / pixels;
+    }
     size_t O = q->dim[0], I = q->dim[1], kk = q->dim[2] * q->dim[3];
     size_t tap = i % kk, in = i / kk % I, out = i / kk / I;
     return (tap * I + in) * O + out;

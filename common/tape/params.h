@@ -14,6 +14,7 @@
 typedef enum {
     LAYOUT_SAME,    /* memory = disk (vectors, tables, Linear [out,in], Conv1D [in,out]) */
     LAYOUT_CONV,    /* memory [kh,kw,in,out], disk OIHW */
+    LAYOUT_PIXELS,  /* memory [out, pixel, 3], disk [out, 3 * pixels]: a Linear over flattened RGB patches, channels first on disk */
 } param_layout_t;
 
 typedef enum { INIT_ZERO, INIT_ONE, INIT_NORMAL /* std = a */, INIT_UNIFORM /* [-a,a] */ } param_init_kind_t;

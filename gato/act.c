@@ -1,0 +1,245 @@
+/* act.c - `gato act`: the closed loop. Episode i of act is f(seed, 2^32 + i), so it is never one that `record` made.
+ */
+#include "common/base/cli.h"
+#include "common/base/log.h"
+#include "common/base/pool.h"
+#include "common/io/image.h"
+#include "common/io/json.h"
+#include "gato/commands.h"
+#include "gato/farm.h"
+#include "gato/player.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const char *env, *policy, *model, *decode, *context, *strip;
+    int64_t episodes, threads;
+    uint64_t seed;
+    bool blank;
+    double temperature;
+} options_t;
+
+/* What a worker hands back of one episode. */
+typedef struct {
+    int failed;
+    reason_t why;
+    double ret;
+    uint32_t length;
+    uint32_t success;
+    float ms[]; /* [max_steps] an action */
+} outcome_t;
+
+typedef struct {
+    const options_t *o;
+    const policy_t *policy;
+    env_t *env;
+    void *player;
+    image_t *frame; /* of the strip, or NULL */
+    size_t n_frames;
+} stage_t;
+
+static const uint64_t ACT_EPISODES = (uint64_t)1 << 32;
+
+static void fail(outcome_t *r, const reason_t *why) {
+    r->failed = 1;
+    r->why = *why;
+}
+
+static void play(stage_t *s, uint64_t episode, outcome_t *r) {
+    const env_info_t *info = env_info(s->env);
+    reason_t why;
+    uint8_t *rgb = s->policy->needs_picture && info->image_w ? xmalloc(info->image_w * info->image_h * 3) : NULL;
+    uint8_t *look = s->frame && !rgb ? xmalloc(info->image_w * info->image_h * 3) : rgb;
+    float vector[ENV_VECTOR], action[ENV_ACTIONS];
+    bool end = false;
+    if (env_reset(s->env, s->o->seed, ACT_EPISODES + episode, &why)) fail(r, &why);
+    for (size_t t = 0; !end && !r->failed && t < info->max_steps; t++) {
+        bool terminated, truncated;
+        float reward;
+        if (env_observe(s->env, s->frame ? look : rgb, vector, &why)) {
+            fail(r, &why);
+            break;
+        }
+        if (s->frame) {
+            s->frame[s->n_frames] = image_new(info->image_w, info->image_h);
+            memcpy(s->frame[s->n_frames++].rgb, look, info->image_w * info->image_h * 3);
+        }
+        policy_view_t view = {s->env, info, rgb, vector, s->o->seed, ACT_EPISODES + episode, t};
+        double start = log_now();
+        if (s->policy->act(s->player, &view, action, &why)) {
+            fail(r, &why);
+            break;
+        }
+        r->ms[t] = (float)((log_now() - start) * 1000);
+        if (env_step(s->env, action, &reward, &terminated, &truncated, &why)) {
+            fail(r, &why);
+            break;
+        }
+        r->ret += reward;
+        r->length++;
+        end = terminated || truncated;
+    }
+    r->success = !r->failed && env_success(s->env);
+    if (look != rgb) free(look);
+    free(rgb);
+}
+
+static void open_player(stage_t *s) {
+    if (!s->policy->open || s->player) return;
+    int rc = RC_RUNTIME;
+    reason_t why;
+    s->player = s->policy->open(env_info(s->env), s->o->model, &rc, &why);
+    if (!s->player) die(rc, "%s", why.text);
+}
+
+static void play_into(void *ctx, size_t episode, void *block) {
+    stage_t *s = ctx;
+    if (s->o->threads > 1) pool_set_threads(1); /* the processors are busy with other episodes */
+    open_player(s);
+    play(s, episode, block);
+}
+
+static int by_value(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static double percentile(const float *sorted, size_t n, double q) { return n ? sorted[(size_t)floor(q * (double)(n - 1) + 0.5)] : NAN; }
+
+/* Wilson's interval of a proportion, 95 %. */
+static void wilson(double k, double n, double out[2]) {
+    double z = 1.959964, p = k / n, mid = (p + z * z / (2 * n)) / (1 + z * z / n), half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+    out[0] = fmax(0, mid - half);
+    out[1] = fmin(1, mid + half);
+}
+
+/* Ten frames of episode 0, side by side. */
+static void write_strip(stage_t *s, const char *path) {
+    enum { SHOWN = 10 };
+    size_t max = env_info(s->env)->max_steps;
+    outcome_t *r = xcalloc(1, sizeof *r + max * sizeof(float));
+    s->frame = xcalloc(max, sizeof *s->frame);
+    open_player(s);
+    play(s, 0, r);
+    image_t shown[SHOWN];
+    size_t n = s->n_frames < SHOWN ? s->n_frames : SHOWN;
+    for (size_t i = 0; i < n; i++) shown[i] = s->frame[n > 1 ? i * (s->n_frames - 1) / (n - 1) : 0];
+    reason_t why;
+    if (n) {
+        image_t sheet = image_sheet(shown, n, n, 2), big = image_zoom(&sheet, 2);
+        if (image_write_png(&big, path, &why)) die(RC_RUNTIME, "%s", why.text);
+        image_release(&sheet);
+        image_release(&big);
+    }
+    for (size_t i = 0; i < s->n_frames; i++) image_release(&s->frame[i]);
+    free(s->frame);
+    free(r);
+}
+
+static options_t parse(int argc, char **argv) {
+    options_t o = {.env = "reacher", .policy = "model", .context = "cache", .episodes = 100};
+    const cli_opt_t table[] = {
+        {"--env", CLI_STR, &o.env, "NAME", "environment", false},
+        {"--policy", CLI_STR, &o.policy, "NAME", "who plays: model, expert or random", false},
+        {"--model", CLI_STR, &o.model, "RUN", "the trained policy (--policy model)", false},
+        {"--episodes", CLI_INT, &o.episodes, "N", "how many episodes", false},
+        {"--blank-image", CLI_FLAG, &o.blank, NULL, "the control: the same policy sees black pictures", false},
+        {"--decode", CLI_STR, &o.decode, "HOW", "mean, center, left, greedy or sample (act.decode of the RUN)", false},
+        {"--temperature", CLI_DOUBLE, &o.temperature, "T", "of drawn tokens (act.temperature of the RUN)", false},
+        {"--context", CLI_STR, &o.context, "HOW", "cache, or rebuild: run the whole context for every token", false},
+        {"--strip", CLI_STR, &o.strip, "FILE", "a PNG of ten frames of the first episode", false},
+        {"--seed", CLI_U64, &o.seed, "S", "episode i is a function of S and i; never one that record made", false},
+        {"--threads", CLI_INT, &o.threads, "N", "worker processes, 0 = one a processor", false},
+        {0},
+    };
+    cli_parse(argc, argv, "act", "play episodes and print return, success and the time of an action", (const cli_opt_t *const[]){table}, 1);
+    if (o.episodes < 1 || o.episodes > 1000000000) die(RC_USAGE, "--episodes must be 1 or more");
+    if (o.threads < 0 || o.threads > 1024) die(RC_USAGE, "--threads must be 0 to 1024");
+    if (o.temperature < 0) die(RC_USAGE, "--temperature must be positive");
+    if (strcmp(o.context, "cache") && strcmp(o.context, "rebuild")) die(RC_USAGE, "--context '%s': cache or rebuild", o.context);
+    return o;
+}
+
+static int decode_of(const char *name) {
+    static const char *const names[] = {"mean", "center", "left", "greedy", "sample"};
+    for (int i = 0; name && i < 5; i++)
+        if (!strcmp(name, names[i])) return i;
+    if (name) die(RC_USAGE, "--decode '%s': mean, center, left, greedy or sample", name);
+    return -1;
+}
+
+int cmd_gato_act(int argc, char **argv) {
+    options_t o = parse(argc, argv);
+    player_opts_t p = {.rebuild = !strcmp(o.context, "rebuild"), .blank = o.blank, .decode = decode_of(o.decode), .temperature = o.temperature};
+    player_policy_options(&p);
+    pool_set_threads((int)o.threads);
+    if (!o.threads) o.threads = pool_threads();
+    reason_t why;
+    int rc;
+    stage_t s = {.o = &o, .policy = policy_find(o.policy, &why)};
+    if (!s.policy) die(RC_USAGE, "%s", why.text);
+    if (s.policy->needs_model && !o.model) die(RC_USAGE, "--policy %s needs --model RUN", s.policy->name);
+    s.env = env_open(o.env, &rc, &why);
+    if (!s.env) die(rc, "%s", why.text);
+    if (s.policy->open) { /* a RUN that does not load is told before workers start */
+        void *trial = s.policy->open(env_info(s.env), o.model, &rc, &why);
+        if (!trial) die(rc, "%s", why.text);
+        s.policy->close(trial);
+    }
+    const env_info_t *info = env_info(s.env);
+    size_t n = (size_t)o.episodes, bytes = sizeof(outcome_t) + info->max_steps * sizeof(float), n_ms = 0, played = 0, failed = 0, successes = 0;
+    outcome_t *r = xcalloc(1, bytes);
+    float *ms = xmalloc(n * info->max_steps * sizeof *ms);
+    double sum = 0, squares = 0, length = 0;
+    size_t workers = (size_t)o.threads < n ? (size_t)o.threads : n;
+    o.threads = (int64_t)workers;
+    farm_t *farm = farm_start(workers, n, bytes, play_into, &s);
+    progress_t bar;
+    progress_begin(&bar, "act", 0, n);
+    for (size_t i = 0; i < n; i++) {
+        memset(r, 0, bytes);
+        farm_next(farm, r);
+        progress_step(&bar, i + 1, NULL);
+        if (r->failed) {
+            if (!failed++) warn("episode %zu: %s", i, r->why.text);
+            continue;
+        }
+        played++;
+        sum += r->ret, squares += r->ret * r->ret, length += r->length, successes += r->success;
+        for (uint32_t t = 0; t < r->length; t++) ms[n_ms++] = r->ms[t];
+    }
+    farm_end(farm);
+    progress_end(&bar);
+    if (!played) die(RC_RUNTIME, "all %zu episodes failed", n);
+    qsort(ms, n_ms, sizeof *ms, by_value);
+    double mean = sum / (double)played, ci[2], range = info->expert_return - info->random_return;
+    wilson((double)successes, (double)n, ci);
+    jsonw_t w = {0};
+    jsonw_begin(&w);
+    jsonw_str(&w, "env", info->name);
+    jsonw_str(&w, "policy", s.policy->name);
+    jsonw_int(&w, "seed", (int64_t)o.seed);
+    jsonw_int(&w, "episodes", (int64_t)n);
+    jsonw_num(&w, "return_mean", mean);
+    jsonw_num(&w, "return_std", sqrt(fmax(0, squares / (double)played - mean * mean)));
+    jsonw_num(&w, "success_rate", (double)successes / (double)n); /* a failed episode is no success */
+    jsonw_open(&w, "success_ci", '[');
+    jsonw_num(&w, NULL, ci[0]);
+    jsonw_num(&w, NULL, ci[1]);
+    jsonw_close(&w, ']');
+    jsonw_num(&w, "length_mean", length / (double)played);
+    jsonw_num(&w, "normalized_score", range > 0 ? (mean - info->random_return) / range : NAN);
+    jsonw_num(&w, "step_ms_p50", percentile(ms, n_ms, 0.5));
+    jsonw_num(&w, "step_ms_p99", percentile(ms, n_ms, 0.99));
+    puts(jsonw_end(&w));
+    jsonw_free(&w);
+    if (o.strip) write_strip(&s, o.strip);
+    if (s.player) s.policy->close(s.player);
+    env_close(s.env);
+    free(r);
+    free(ms);
+    return RC_OK;
+}

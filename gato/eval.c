@@ -1,0 +1,59 @@
+/* eval.c - `gato eval`: held-out figures, a line a source and one over all. */
+#include "common/base/cli.h"
+#include "common/base/pool.h"
+#include "gato/commands.h"
+#include "gato/figures.h"
+#include "gato/run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void print(const gato_model_t *m, const char *source, size_t records, const gato_figures_t *f) {
+    jsonw_t w = {0};
+    jsonw_begin(&w);
+    jsonw_str(&w, "source", source);
+    jsonw_int(&w, "records", (int64_t)records);
+    jsonw_int(&w, "tokens", (int64_t)f->positions);
+    figures_members(m, f, &w);
+    puts(jsonw_end(&w));
+    jsonw_free(&w);
+}
+
+int cmd_gato_eval(int argc, char **argv) {
+    const char *model = NULL, *split = "val";
+    cli_list_t data = {0}, set = {0};
+    int64_t threads = 0, limit = 0;
+    const cli_opt_t options[] = {
+        {"--model", CLI_STR, &model, "RUN", "the policy", true},
+        {"--data", CLI_LIST, &data, "X.lmdb", "token shards", true},
+        {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
+        {"--limit", CLI_INT, &limit, "N", "sequences a source (0 = all)", false},
+        {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys: holdout, split_by", false},
+        {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
+        {0},
+    };
+    cli_parse(argc, argv, "eval", "held-out figures of a policy: a JSON line a source, then one over all when there are several",
+              (const cli_opt_t *const[]){options}, 1);
+    side_t side = !strcmp(split, "train") ? SIDE_TRAIN : !strcmp(split, "all") ? SIDE_ALL : SIDE_VAL;
+    if (side == SIDE_VAL && strcmp(split, "val")) die(RC_USAGE, "--split '%s': one of val, train, all is needed", split);
+    if (limit < 0) die(RC_USAGE, "--limit must not be negative");
+    pool_set_threads((int)threads);
+    gato_model_t *m = gato_run_open(model);
+    config_sets(gato_config_table, &m->config, &set);
+    dataset_t *d = dataset_open(&data, &m->config);
+    reason_t why;
+    if (gato_facts_fit(&m->facts, dataset_facts(d), m->config.model.image_in != IMAGE_IN_PATCHES, &why)) die(RC_MISFIT, "%s", why.text);
+    gato_graphs_t g;
+    gato_graphs_init(&g, m, (graph_opts_t){0});
+    gato_figures_t all = {0};
+    for (size_t i = 0; i < dataset_sources(d); i++) {
+        gato_figures_t f = figures_over(&g, d, i, side, (size_t)limit);
+        print(m, dataset_source(d, i), dataset_source_records(d, i, side), &f);
+        gato_figures_add(&all, &f);
+    }
+    if (dataset_sources(d) > 1) print(m, NULL, dataset_records(d, side), &all);
+    gato_graphs_release(&g);
+    dataset_close(d);
+    gato_model_free(m);
+    return RC_OK;
+}

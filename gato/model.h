@@ -1,0 +1,67 @@
+/* model.h - the policy: rows of the modalities, one gather, GPT-2 blocks, heads. Names are NEKO's (and ours for codes).
+ *
+ *   separator_token [D]                      embed_token.weight [vocab,D]         predict_token.weight [vocab,D]
+ *   pos_embed_observation.weight [context,D] transformer.h.*, transformer.ln_f    image_embedding.* (patches)
+ *   image_codes.codebook [K,Dc] (fixed)      image_codes.proj.{weight [D, m*m*Dc], bias}
+ *   image_codes.{row,col}.weight [128,D]     vector_embedding.{weight [D,n], bias} (vector_in = linear)
+ *   predict_future.weight [m*m*K, D] (loss.image > 0): logits of the m*m codes of a merged token, code after code
+ *   predict_action.{weight [A,D], bias} (action_kind = mse): the action, read at the separator
+ *
+ * The functions that record are pieces for training and acting alike: embed rows, run blocks, read heads.
+ */
+#ifndef GATO_MODEL_H
+#define GATO_MODEL_H
+
+#include "common/nn/nn.h"
+#include "gato/config.h"
+#include "gato/facts.h"
+
+typedef struct {
+    gato_config_t config;
+    gato_facts_t facts;
+    tokens_t tokens;
+    int32_t band; /* timesteps that a token sees */
+    params_t *params;
+    const char *wrt[4]; /* what trains: all but the codebook and train.freeze */
+    size_t n_wrt;
+} gato_model_t;
+
+/* Copies config and facts and declares every parameter in a fixed order, initialised from `seed`; the codebook is copied from the facts. */
+gato_model_t *gato_model_new(const gato_config_t *c, const gato_facts_t *f, uint64_t seed);
+void gato_model_free(gato_model_t *m);
+size_t gato_model_parameters(const gato_model_t *m); /* floats that train */
+/* Are there pictures in its timesteps, and of which kind? */
+bool gato_has_images(const gato_model_t *m);
+
+/* ---- recording (nn's scope is the top) ---- */
+
+/* Rows of each pool. A pool of 0 rows is absent. */
+typedef struct {
+    size_t tokens, images, vectors;
+} gato_pools_t;
+/* Inputs that gato_embed made; NO_VAR where absent. Row numbers in `at` count over [separator | tokens | images | vectors]. */
+typedef struct {
+    var_t token;      /* I32 [tokens], -1 = none */
+    var_t code;       /* I32 [images * m * m] codes */
+    var_t table_code; /* I32 [images] rows of embed_token (image_in = table, both) */
+    var_t row, col;   /* I32 [images] or NO_VAR */
+    var_t pixel;      /* F32 [images, patch, patch, 3] */
+    var_t vector;     /* F32 [vectors, n_continuous] */
+    var_t at, inner;  /* I32 [B,T], -1 = zero row */
+} gato_inputs_t;
+
+/* Embeddings [B,T,D], all positions added. */
+var_t gato_embed(nn_t *nn, const gato_model_t *m, gato_pools_t n, size_t B, size_t T, gato_inputs_t *in);
+/* Blocks and ln_f; band I32 [B,T]: timestep of every position, -1 = padding. */
+var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t band, bool train);
+/* The options of the blocks (for nn_block_rest; scope "transformer"). */
+transformer_opts_t gato_blocks(const gato_model_t *m, var_t band, bool train);
+/* Heads over rows [n,D]: logits [n, vocab]; logits of codes [n * m * m, K]; actions [n, A]. */
+var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows);
+var_t gato_future(nn_t *nn, const gato_model_t *m, var_t rows);
+var_t gato_action(nn_t *nn, const gato_model_t *m, var_t rows);
+
+/* patches.c: pixels [n, patch, patch, 3] through the residual block and the projection -> [n, D]. */
+var_t gato_patch_rows(nn_t *nn, const gato_model_t *m, var_t pixels);
+
+#endif

@@ -1,0 +1,396 @@
+/* player.c - see player.h. */
+#include "gato/player.h"
+
+#include "common/io/fs.h"
+#include "common/tape/plan.h"
+#include "gato/batch.h"
+#include "gato/graph.h"
+#include "gato/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNKS = 8 };
+
+/* The recorded network for one chunk of new tokens. */
+typedef struct {
+    gato_graph_t g; /* tape, plan, inputs; nothing of losses */
+    var_t *cache, span, last, logits, action;
+} chunk_t;
+
+struct player {
+    gato_model_t *m;
+    vqvae_t *vq;
+    player_opts_t o;
+    batch_t batch;
+    chunk_t *chunk[CHUNKS];
+    size_t n_chunks;
+    plan_memory_t memory;
+    float **cache;   /* by layer: [capacity, 2D] */
+    size_t capacity;
+    int32_t span[2]; /* first visible row, rows used */
+    int32_t step;
+    int32_t *begin;  /* ring [band]: first row of each of the last timesteps */
+    size_t acts;     /* tokens of an action */
+    timestep_t *past; /* rebuild: ring [band] of timesteps, their arrays owned */
+    chunk_t *ran;
+};
+
+/* ---- the network over a chunk ---------------------------------------------------------------------------------------------*/
+
+static chunk_t *chunk_new(player_t *p, const gato_pools_t *pools, size_t T) {
+    chunk_t *c = NEW(chunk_t);
+    const gato_model_t *m = p->m;
+    size_t L = (size_t)m->config.model.layers, D = (size_t)m->config.model.width;
+    memset(&c->g, 0xff, sizeof c->g); /* every var_t NO_VAR */
+    c->g.shape = (graph_shape_t){.B = 1, .T = T, .tokens = pools->tokens, .images = pools->images, .vectors = pools->vectors};
+    tape_t *t = c->g.tape = tape_new(m->params);
+    nn_t nn;
+    nn_begin(&nn, t);
+    var_t x = gato_embed(&nn, m, *pools, 1, T, &c->g.in);
+    c->cache = xcalloc(L, sizeof *c->cache);
+    c->span = tape_extern(t, "span", I32_1(2));
+    transformer_opts_t o = gato_blocks(m, NO_VAR, false);
+    size_t mark = nn_push(&nn, "transformer");
+    for (size_t i = 0; i < L; i++) {
+        c->cache[i] = tape_extern(t, "cache", F32_2(p->capacity, 2 * D));
+        x = nn_block_rest(&nn, i, x, op_attention_cached(t, nn_block_qkv(&nn, i, x), c->cache[i], c->span, o.heads), o);
+    }
+    x = nn_final_norm(&nn, x);
+    nn_pop(&nn, mark);
+    var_t at = tape_extern(t, "last", I32_1(1));
+    c->last = op_gather(t, tape_reshape(t, x, F32_2(T, D)), at);
+    bool regress = m->config.loss.action_kind == ACTION_MSE && m->facts.n_actions;
+    c->action = regress ? gato_action(&nn, m, c->last) : NO_VAR;
+    c->logits = regress && !m->facts.n_discrete_actions ? NO_VAR : gato_logits(&nn, m, c->last);
+    var_t keep[3] = {c->last, c->action, c->logits};
+    c->g.plan = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 3, .memory = &p->memory});
+    int32_t *row = xmalloc(sizeof *row);
+    *row = (int32_t)T - 1;
+    plan_bind(c->g.plan, at, row);
+    c->g.used = (uint64_t)(uintptr_t)row; /* owned */
+    for (size_t i = 0; i < L; i++) plan_bind(c->g.plan, c->cache[i], p->cache[i]);
+    plan_bind(c->g.plan, c->span, p->span);
+    return c;
+}
+
+static void chunk_free(chunk_t *c) {
+    plan_free(c->g.plan);
+    tape_free(c->g.tape);
+    free((void *)(uintptr_t)c->g.used);
+    free(c->cache);
+    free(c);
+}
+
+static chunk_t *chunk_for(player_t *p) {
+    const batch_t *b = &p->batch;
+    gato_pools_t pools = {b->token.n, b->images, p->m->facts.n_continuous ? b->vector.n / p->m->facts.n_continuous : 0};
+    size_t T = batch_positions(b);
+    for (size_t i = 0; i < p->n_chunks; i++) {
+        const graph_shape_t *s = &p->chunk[i]->g.shape;
+        if (s->T == T && s->tokens == pools.tokens && s->images == pools.images && s->vectors == pools.vectors) return p->chunk[i];
+    }
+    if (p->n_chunks == CHUNKS) { /* the oldest goes */
+        chunk_free(p->chunk[0]);
+        memmove(p->chunk, p->chunk + 1, --p->n_chunks * sizeof *p->chunk);
+    }
+    return p->chunk[p->n_chunks++] = chunk_new(p, &pools, T);
+}
+
+/* Runs the batch's tokens behind those in the cache. */
+static void run_chunk(player_t *p) {
+    size_t T = batch_positions(&p->batch), L = (size_t)p->m->config.model.layers, row = 2 * (size_t)p->m->config.model.width;
+    if ((size_t)p->span[1] + T > p->capacity) { /* move what is visible to the front */
+        size_t live = (size_t)(p->span[1] - p->span[0]);
+        if (live + T > p->capacity) BUG("a cache of %zu rows for %zu", p->capacity, live + T);
+        for (size_t i = 0; i < L; i++) memmove(p->cache[i], p->cache[i] + (size_t)p->span[0] * row, live * row * sizeof(float));
+        for (int32_t i = 0; i < p->m->band; i++) p->begin[i] -= p->span[0];
+        p->span[1] -= p->span[0];
+        p->span[0] = 0;
+    }
+    p->ran = chunk_for(p);
+    gato_inputs_fill(&p->ran->g, p->m, &p->batch);
+    plan_forward(p->ran->g.plan);
+    p->span[1] += (int32_t)T;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------------*/
+
+player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t *why) {
+    player_t *p = NEW(player_t);
+    p->o = *o;
+    p->m = gato_run_load(dir, rc, why);
+    if (!p->m) {
+        free(p);
+        return NULL;
+    }
+    const gato_config_t *c = &p->m->config;
+    if (p->o.decode < 0) p->o.decode = c->act.decode;
+    if (p->o.temperature <= 0) p->o.temperature = c->act.temperature;
+    if (p->m->facts.codes && c->model.image_in != IMAGE_IN_PATCHES) {
+        char *inside = fs_join(dir, "vqvae");
+        p->vq = vqvae_load(inside, rc, why);
+        free(inside);
+        if (p->vq && p->m->facts.fingerprint && strcmp(vqvae_fingerprint(p->vq), p->m->facts.fingerprint)) {
+            reason_set(why, "'%s': the policy was trained on codes of tokenizer %s, but vqvae/ is %s", dir, p->m->facts.fingerprint, vqvae_fingerprint(p->vq));
+            *rc = RC_MISFIT;
+            vqvae_free(p->vq);
+            p->vq = NULL;
+        }
+        if (!p->vq) {
+            gato_model_free(p->m);
+            free(p);
+            return NULL;
+        }
+    }
+    batch_init(&p->batch, &p->m->config, &p->m->facts);
+    size_t D = (size_t)c->model.width, L = (size_t)c->model.layers;
+    p->acts = p->m->facts.n_actions + p->m->facts.n_discrete_actions;
+    p->capacity = 3 * ((size_t)c->model.context + p->acts + 64);
+    p->cache = xcalloc(L, sizeof *p->cache);
+    for (size_t i = 0; i < L; i++) p->cache[i] = xaligned(p->capacity * 2 * D * sizeof(float));
+    p->begin = xcalloc((size_t)p->m->band, sizeof *p->begin);
+    p->past = xcalloc((size_t)p->m->band, sizeof *p->past);
+    player_reset(p);
+    return p;
+}
+
+static void release_step(timestep_t *s) {
+    free((void *)(uintptr_t)s->codes);
+    free((void *)(uintptr_t)s->rgb);
+    free((void *)(uintptr_t)s->text);
+    free((void *)(uintptr_t)s->continuous);
+    free((void *)(uintptr_t)s->actions);
+    *s = (timestep_t){0};
+}
+
+void player_close(player_t *p) {
+    if (!p) return;
+    for (size_t i = 0; i < p->n_chunks; i++) chunk_free(p->chunk[i]);
+    for (int64_t i = 0; i < p->m->config.model.layers; i++) free(p->cache[i]);
+    for (int32_t i = 0; i < p->m->band; i++) release_step(&p->past[i]);
+    free(p->past);
+    free(p->cache);
+    free(p->begin);
+    plan_memory_release(&p->memory);
+    batch_release(&p->batch);
+    vqvae_free(p->vq);
+    gato_model_free(p->m);
+    free(p);
+}
+
+const gato_model_t *player_model(const player_t *p) { return p->m; }
+const float *player_hidden(const player_t *p) { return plan_data(p->ran->g.plan, p->ran->last); }
+
+int player_fits(const player_t *p, const env_info_t *info, reason_t *why) {
+    const gato_facts_t *f = &p->m->facts;
+    if (f->n_continuous != info->n_vector) return reason_set(why, "the policy reads %u numbers, environment '%s' shows %zu", f->n_continuous, info->name, info->n_vector);
+    if (f->n_actions != info->n_actions) return reason_set(why, "the policy gives %u actions, environment '%s' takes %zu", f->n_actions, info->name, info->n_actions);
+    if (f->n_discrete || f->n_discrete_actions) return reason_set(why, "the policy has discrete values, environment '%s' has none", info->name);
+    if (gato_has_images(p->m) && !info->image_w) return reason_set(why, "the policy looks at pictures, environment '%s' has none", info->name);
+    return 0;
+}
+
+void player_reset(player_t *p) {
+    p->span[0] = p->span[1] = 0;
+    p->step = 0;
+}
+
+/* ---- one timestep -------------------------------------------------------------------------------------------------------*/
+
+/* What is seen, as the model's own arrays (owned by the timestep). */
+static int observe(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector, const char *text, timestep_t *s, reason_t *why) {
+    const gato_facts_t *f = &p->m->facts;
+    *s = (timestep_t){0};
+    if (gato_has_images(p->m)) {
+        image_t im = image_new(w, h);
+        if (rgb && !p->o.blank) memcpy(im.rgb, rgb, w * h * 3);
+        else memset(im.rgb, 0, w * h * 3);
+        if (p->vq) {
+            image_t ready = vqvae_preprocess(p->vq, &im);
+            size_t stride = vqvae_stride(vqvae_config(p->vq));
+            s->grid_w = ready.w / stride;
+            s->grid_h = ready.h / stride;
+            uint32_t *codes = xmalloc(s->grid_w * s->grid_h * sizeof *codes);
+            vqvae_encode_images(p->vq, ready.rgb, 1, ready.w, ready.h, codes);
+            s->codes = codes;
+            image_release(&ready);
+            image_release(&im);
+            if (f->grid_h && (s->grid_h != f->grid_h || s->grid_w != f->grid_w))
+                return reason_set(why, "pictures give %zu x %zu codes; the policy was trained on %u x %u", s->grid_h, s->grid_w, f->grid_h, f->grid_w);
+        } else {
+            s->rgb = im.rgb;
+            s->image_w = w, s->image_h = h;
+        }
+    }
+    if (f->n_continuous) {
+        float *copy = xmalloc(f->n_continuous * sizeof *copy);
+        memcpy(copy, vector, f->n_continuous * sizeof *copy);
+        s->continuous = copy;
+        for (uint32_t i = 0; i < f->n_continuous; i++)
+            if (!isfinite(copy[i])) return reason_set(why, "observation %u is not finite", i);
+    }
+    if (text && f->text_vocab && p->m->config.model.control_text) {
+        size_t n = strlen(text);
+        uint32_t *ids = xmalloc((n + 1) * sizeof *ids);
+        for (size_t i = 0; i < n; i++) ids[i] = (uint8_t)text[i];
+        ids[n] = 256;
+        s->text = ids;
+        s->text_len = n + 1;
+    }
+    return 0;
+}
+
+static void run_token(player_t *p, uint32_t id) {
+    batch_clear(&p->batch, false, 0, 0);
+    batch_begin(&p->batch);
+    batch_token(&p->batch, id, -1, p->step);
+    batch_end(&p->batch);
+    run_chunk(p);
+}
+
+/* Rebuild: everything visible from the start, with `n` action tokens of the present step. */
+static void run_context(player_t *p, const timestep_t *now, const uint32_t *id, size_t n) {
+    int32_t first = p->step + 1 > p->m->band ? p->step + 1 - p->m->band : 0;
+    p->span[0] = p->span[1] = 0;
+    batch_clear(&p->batch, false, 0, 0);
+    batch_begin(&p->batch);
+    for (int32_t t = first; t < p->step; t++) {
+        batch_observation(&p->batch, &p->past[t % p->m->band], t, 0);
+        batch_actions(&p->batch, &p->past[t % p->m->band], t);
+    }
+    batch_observation(&p->batch, now, p->step, 0);
+    for (size_t i = 0; i < n; i++) batch_token(&p->batch, id[i], -1, p->step);
+    batch_end(&p->batch);
+    run_chunk(p);
+}
+
+/* Softmax over [lo, hi) at a temperature, in double. */
+static uint32_t draw_from(const float *logits, uint32_t lo, uint32_t hi, double temperature, double u) {
+    double top = -INFINITY, sum = 0;
+    for (uint32_t i = lo; i < hi; i++) top = fmax(top, logits[i]);
+    for (uint32_t i = lo; i < hi; i++) sum += exp((logits[i] - top) / temperature);
+    double at = 0;
+    for (uint32_t i = lo; i < hi; i++)
+        if ((at += exp((logits[i] - top) / temperature) / sum) > u) return i;
+    return hi - 1;
+}
+
+static uint32_t highest(const float *v, uint32_t lo, uint32_t hi) {
+    uint32_t best = lo;
+    for (uint32_t i = lo + 1; i < hi; i++)
+        if (v[i] > v[best]) best = i;
+    return best;
+}
+
+static double expectation(const float *logits, uint32_t lo, uint32_t bins) {
+    double top = -INFINITY, sum = 0, mean = 0;
+    for (uint32_t i = 0; i < bins; i++) top = fmax(top, logits[lo + i]);
+    for (uint32_t i = 0; i < bins; i++) {
+        double e = exp(logits[lo + i] - top);
+        sum += e;
+        mean += e * tokens_bin_value(i, bins, false);
+    }
+    return mean / sum;
+}
+
+/* Chooses continuous action `i` from the logits; returns its token. */
+static uint32_t choose(const player_t *p, const float *logits, size_t i, rng_t draw, float *action) {
+    const tokens_t *t = &p->m->tokens;
+    uint32_t lo = tokens_continuous(t), bin;
+    switch ((decode_t)p->o.decode) {
+    case DECODE_MEAN:
+        *action = (float)expectation(logits, lo, t->bins);
+        return lo + tokens_bin(*action, t->bins);
+    case DECODE_SAMPLE: bin = draw_from(logits, lo, lo + t->bins, p->o.temperature, rng_uniform64(draw, i)) - lo; break;
+    default: bin = highest(logits, lo, lo + t->bins) - lo;
+    }
+    *action = tokens_bin_value(bin, t->bins, p->o.decode == DECODE_LEFT);
+    return lo + bin;
+}
+
+static void begin_step(player_t *p) {
+    int32_t N = p->m->band;
+    if (p->step >= N) p->span[0] = p->begin[(p->step + 1) % N]; /* the oldest that stays: step + 1 - N */
+    if (N == 1) p->span[0] = p->span[1];
+    p->begin[p->step % N] = p->span[1];
+}
+
+int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector, const char *text, rng_t draw, float *action, reason_t *why) {
+    timestep_t s;
+    if (observe(p, rgb, w, h, vector, text, &s, why)) {
+        release_step(&s);
+        return -1;
+    }
+    uint32_t id[ENV_ACTIONS];
+    size_t n = p->m->facts.n_actions;
+    if (p->o.rebuild) {
+        run_context(p, &s, NULL, 0);
+    } else {
+        begin_step(p);
+        batch_clear(&p->batch, false, 0, 0);
+        batch_begin(&p->batch);
+        batch_observation(&p->batch, &s, p->step, 0);
+        batch_end(&p->batch);
+        run_chunk(p);
+    }
+    bool regress = p->ran->action != NO_VAR;
+    if (regress) {
+        const float *a = plan_data(p->ran->g.plan, p->ran->action);
+        for (size_t i = 0; i < n; i++) {
+            action[i] = fminf(1, fmaxf(-1, a[i]));
+            id[i] = tokens_continuous(&p->m->tokens) + tokens_bin(action[i], p->m->tokens.bins);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!regress) id[i] = choose(p, plan_data(p->ran->g.plan, p->ran->logits), i, draw, &action[i]);
+        bool last = i + 1 == n; /* its token only matters to later steps */
+        if (p->o.rebuild) {
+            if (!regress && !last) run_context(p, &s, id, i + 1);
+        } else if (!last || p->m->band > 1) {
+            if (!regress || p->m->band > 1) run_token(p, id[i]);
+        }
+    }
+    if (p->o.rebuild) {
+        float *executed = xmalloc(n * sizeof *executed);
+        memcpy(executed, action, n * sizeof *executed);
+        s.actions = executed;
+        release_step(&p->past[p->step % p->m->band]);
+        p->past[p->step % p->m->band] = s;
+    } else {
+        release_step(&s);
+    }
+    p->step++;
+    return 0;
+}
+
+/* ---- as a policy --------------------------------------------------------------------------------------------------------*/
+
+static player_opts_t policy_opts = {.decode = -1};
+void player_policy_options(const player_opts_t *o) { policy_opts = *o; }
+
+static void *policy_open(const env_info_t *info, const char *model, int *rc, reason_t *why) {
+    if (!model) {
+        *rc = RC_USAGE;
+        reason_set(why, "--policy model needs --model RUN");
+        return NULL;
+    }
+    player_t *p = player_open(model, &policy_opts, rc, why);
+    if (p && player_fits(p, info, why)) {
+        *rc = RC_MISFIT;
+        player_close(p);
+        return NULL;
+    }
+    return p;
+}
+
+static void policy_close(void *self) { player_close(self); }
+
+static int policy_act(void *self, const policy_view_t *v, float *action, reason_t *why) {
+    if (!v->step) player_reset(self);
+    rng_t draw = rng_fold(rng_fold(rng_make(v->seed, "policy.sample"), v->episode), v->step);
+    return player_act(self, v->rgb, v->info->image_w, v->info->image_h, v->vector, v->info->text, draw, action, why);
+}
+
+const policy_t player_policy = {.name = "model", .needs_model = true, .needs_picture = true, .open = policy_open, .close = policy_close, .act = policy_act};

@@ -1,0 +1,210 @@
+/* train.c - `gato train`. */
+#include "common/base/log.h"
+#include "common/base/pool.h"
+#include "common/io/fs.h"
+#include "common/model/vqvae.h"
+#include "common/train/identity.h"
+#include "common/train/loop.h"
+#include "common/train/optimizer.h"
+#include "gato/commands.h"
+#include "gato/figures.h"
+#include "gato/run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HELD_OUT = 128 /* sequences a source of the figures during training */ };
+
+typedef struct {
+    loop_options_t o;
+    cli_list_t data;
+    const char *vqvae;
+    gato_config_t config;
+    dataset_t *d;
+    gato_model_t *m;
+    gato_graphs_t train, eval;
+    optimizer_t optimizer;
+    batch_t batch;
+    identity_t id;
+    char *config_text, *run_text, *training_text;
+} run_t;
+
+static void fill_batch(run_t *r, int64_t step, int64_t micro) {
+    size_t n = (size_t)r->config.train.batch, per_step = n * (size_t)r->config.train.accumulate;
+    batch_clear(&r->batch, true, r->o.seed, (uint64_t)step);
+    for (size_t i = 0; i < n; i++) {
+        window_t w;
+        dataset_sample(r->d, r->o.seed, (uint64_t)step, (size_t)micro * n + i, per_step, &w);
+        batch_add_window(&r->batch, &w);
+        window_release(&w);
+    }
+}
+
+static loop_step_t step(void *ctx, int64_t s) {
+    run_t *r = ctx;
+    loop_step_t out = {.lr = schedule_lr(&r->optimizer.schedule, s)};
+    int64_t accumulate = r->config.train.accumulate;
+    for (int64_t k = 0; k < accumulate; k++) {
+        fill_batch(r, s, k);
+        uint64_t first = (uint64_t)(s * accumulate + k) * (uint64_t)r->config.train.batch;
+        gato_figures_t f = gato_run(&r->train, &r->batch, r->o.seed, (uint64_t)s, first, k > 0);
+        out.loss += f.loss / (double)accumulate;
+        out.items += (double)f.positions;
+    }
+    out.skipped = true;
+    out.grad_norm = NAN;
+    if (!isfinite(out.loss)) return out;
+    optimizer_step_t u = optimizer_step(&r->optimizer, r->m->params, s, 1.0 / (double)accumulate);
+    out.grad_norm = u.grad_norm;
+    out.skipped = u.skipped;
+    return out;
+}
+
+static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *note, size_t note_size) {
+    run_t *r = ctx;
+    (void)s;
+    if (!evaluate) return;
+    gato_figures_t sum = {0};
+    for (size_t i = 0; i < dataset_sources(r->d); i++) {
+        gato_figures_t f = figures_over(&r->eval, r->d, i, SIDE_VAL, HELD_OUT);
+        gato_figures_add(&sum, &f);
+    }
+    double loss = sum.sequences ? figures_loss(r->m, &sum) : NAN, mae = sum.n_values ? sum.absolute / (double)sum.n_values : NAN;
+    jsonw_float(line, "loss_held_out", (float)loss);
+    jsonw_float(line, "action_mae_held_out", (float)mae);
+    snprintf(note, note_size, "held out %.4g", loss);
+}
+
+static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
+    static const char *const all[] = {""};
+    static checkpoint_text_t text[1];
+    run_t *r = ctx;
+    free(r->training_text);
+    free(r->run_text);
+    r->training_text = identity_json(&r->id, s);
+    r->run_text = gato_run_json(r->m);
+    text[0] = (checkpoint_text_t){GATO_CONFIG_FILE, r->run_text};
+    *c = (checkpoint_t){.params = r->m->params, .weights_file = GATO_WEIGHTS_FILE, .weights = all, .n_weights = 1, .text = text, .n_text = 1,
+                        .weights_block = r->config.train.weight_average > 0 ? PARAMS_AVERAGE : PARAMS_VALUE, .training_json = r->training_text};
+}
+
+/* The tokenizer's inference files go into the policy's folder, which is complete then. */
+static void copy_tokenizer(const run_t *r) {
+    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors", "tokenizer.json"};
+    int rc;
+    reason_t why;
+    vqvae_t *v = vqvae_load(r->vqvae, &rc, &why);
+    if (!v) die(rc, "%s", why.text);
+    const char *mine = r->m->facts.fingerprint;
+    if (mine && strcmp(mine, vqvae_fingerprint(v)))
+        die(RC_MISFIT, "'%s' has fingerprint %s; the shards were made by %s", r->vqvae, vqvae_fingerprint(v), mine);
+    vqvae_free(v);
+    char *dir = fs_join(r->o.out, "vqvae");
+    if (fs_mkdirs(dir, &why)) die(RC_RUNTIME, "%s", why.text);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *from = fs_join(r->vqvae, files[i]), *to = fs_join(dir, files[i]);
+        uint8_t *bytes;
+        size_t size;
+        if (fs_exists(from)) { /* tokenizer.json may be absent */
+            if (fs_read(from, 0, &bytes, &size, &why) || fs_write(to, bytes, size, &why)) die(RC_RUNTIME, "%s", why.text);
+            free(bytes);
+        }
+        free(from);
+        free(to);
+    }
+    free(dir);
+}
+
+static void dry_run(run_t *r) {
+    double start = 0;
+    for (int i = 0; i < 4; i++) { /* the first replays record and touch memory */
+        fill_batch(r, i % 2, 0);
+        if (i == 2) start = log_now();
+        gato_run(&r->train, &r->batch, r->o.seed, (uint64_t)(i % 2), 0, false);
+    }
+    double seconds = (log_now() - start) / 2 * (double)r->config.train.accumulate;
+    const gato_graph_t *g = gato_graph_fill(&r->train, &r->batch);
+    jsonw_t w = {0};
+    jsonw_begin(&w);
+    jsonw_int(&w, "parameters", (int64_t)gato_model_parameters(r->m));
+    jsonw_num(&w, "flops_per_step", gato_graph_flops(g) * (double)r->config.train.accumulate);
+    jsonw_num(&w, "memory_bytes", (double)plan_bytes(g->plan) + (double)params_block(r->m->params) * 4 * (r->config.train.weight_average > 0 ? 5 : 4));
+    jsonw_num(&w, "seconds_per_step", seconds);
+    jsonw_num(&w, "expected_seconds", seconds * (double)r->config.train.steps);
+    puts(jsonw_end(&w));
+    jsonw_free(&w);
+}
+
+static optimizer_t make_optimizer(const run_t *r) {
+    const gato_config_t *c = &r->config;
+    return (optimizer_t){.kind = c->optim.kind == 0 ? OPTIM_ADAM : OPTIM_ADAMW,
+                         .beta1 = c->optim.betas.v[0],
+                         .beta2 = c->optim.betas.v[1],
+                         .eps = c->optim.eps,
+                         .weight_decay = c->optim.weight_decay,
+                         .clip = c->optim.clip,
+                         .average = c->train.weight_average,
+                         .schedule = {(schedule_kind_t)c->optim.schedule, c->optim.lr, c->optim.min_ratio, c->optim.warmup, c->train.steps},
+                         .wrt = r->m->wrt,
+                         .n_wrt = r->m->n_wrt};
+}
+
+static int64_t restore(run_t *r, const st_file_t *file, const char *json) {
+    reason_t why;
+    int64_t s = identity_resume(&r->id, r->o.out, json);
+    checkpoint_t c = {.params = r->m->params};
+    int rc = checkpoint_restore(file, &c, &why);
+    if (rc) die(rc, "'%s': %s", r->o.out, why.text);
+    return s;
+}
+
+int cmd_gato_train(int argc, char **argv) {
+    run_t *r = NEW(run_t);
+    cli_opt_t *common = loop_options(&r->o);
+    const cli_opt_t own[] = {
+        {"--data", CLI_LIST, &r->data, "X.lmdb[=W]", "token shards; W is a shard's share of the sequences", true},
+        {"--vqvae", CLI_STR, &r->vqvae, "RUN", "the tokenizer that made the shards: its files are copied into RUN/vqvae", false},
+        {0},
+    };
+    config_defaults(gato_config_table, &r->config);
+    if (loop_help_config(argc, argv)) {
+        config_help(gato_config_table);
+        return RC_OK;
+    }
+    cli_parse(argc, argv, "train", "train a policy on token shards", (const cli_opt_t *const[]){own, common}, 2);
+    if (r->o.config) config_file(gato_config_table, &r->config, r->o.config);
+    config_sets(gato_config_table, &r->config, &r->o.set);
+    if (r->o.steps > 0) r->config.train.steps = r->o.steps;
+    reason_t why;
+    if (gato_config_check(&r->config, &why)) die(RC_USAGE, "%s", why.text);
+    pool_set_threads((int)r->o.threads);
+    r->d = dataset_open(&r->data, &r->config);
+    r->m = gato_model_new(&r->config, dataset_facts(r->d), r->o.seed);
+    r->optimizer = make_optimizer(r);
+    gato_graphs_init(&r->train, r->m, (graph_opts_t){.train = true});
+    gato_graphs_init(&r->eval, r->m, (graph_opts_t){0});
+    batch_init(&r->batch, &r->m->config, &r->m->facts);
+    if (r->o.dry_run) {
+        dry_run(r);
+        return RC_OK;
+    }
+    params_base(r->m->params, PARAMS_M);
+    params_base(r->m->params, PARAMS_V);
+    if (r->config.train.weight_average > 0)
+        memcpy(params_base(r->m->params, PARAMS_AVERAGE), params_base(r->m->params, PARAMS_VALUE), params_block(r->m->params) * sizeof(float));
+    r->config_text = config_print(gato_config_table, &r->config);
+    r->id = (identity_t){"gato", gato_config_table, &r->config, sizeof r->config, r->o.seed, dataset_manifest(r->d)};
+    st_file_t file = {0};
+    char *json = NULL;
+    bool resumed = loop_begin(&r->o, &file, &json);
+    int64_t first = resumed ? restore(r, &file, json) : 0;
+    if (r->vqvae) copy_tokenizer(r);
+    loop_t l = {.unit = "tokens_per_s", .steps = r->config.train.steps, .log_every = r->config.train.log_every, .eval_every = r->config.train.eval_every,
+                .save_every = r->config.train.save_every, .max_nan = 3, .arguments = r->config_text, .ctx = r, .step = step, .report = report,
+                .checkpoint = checkpoint};
+    int rc = loop_run(&l, &r->o, first, resumed ? &file : NULL);
+    if (resumed) st_close(&file);
+    return rc;
+}

@@ -1,0 +1,147 @@
+/* test_conv.c - convolutions and their gradients against one naive loop in double precision.
+ *
+ * A gradient check alone would pass on a wrong convolution whose forward and backward agree; here each pass has the
+ * same outside reference.
+ */
+#include "common/kernel/kernel.h"
+#include "tests/kernel_check.h"
+
+typedef struct {
+    kern_conv_t g;
+    const float *x, *w, *bias, *dy;
+    int pass; /* 0 forward, 1 input gradient, 2 weight gradient */
+} conv_case_t;
+
+static void run_conv(void *ctx, float *out, bool add) {
+    const conv_case_t *c = ctx;
+    if (c->pass == 0) kern_conv_forward(&c->g, c->x, c->w, c->bias, out);
+    if (c->pass == 1) kern_conv_backward_input(&c->g, c->dy, c->w, out, add);
+    if (c->pass == 2) kern_conv_backward_weight(&c->g, c->x, c->dy, out, add);
+}
+
+/* One loop over every (output, tap) pair that lands inside the image; the three passes read it three ways. */
+static void reference_conv(const conv_case_t *c, double *out, double *size) {
+    const kern_conv_t *g = &c->g;
+    size_t up = g->up == 2 ? 2 : 1;
+    for (size_t n = 0; n < g->N; n++)
+        for (size_t o = 0; o < g->OH * g->OW; o++)
+            for (size_t t = 0; t < g->kh * g->kw; t++) {
+                ptrdiff_t y = (ptrdiff_t)(o / g->OW * g->stride + t / g->kw) - (ptrdiff_t)g->pad_top;
+                ptrdiff_t x = (ptrdiff_t)(o % g->OW * g->stride + t % g->kw) - (ptrdiff_t)g->pad_left;
+                if (y < 0 || x < 0 || y >= (ptrdiff_t)(g->H * up) || x >= (ptrdiff_t)(g->W * up)) continue;
+                size_t px = (n * g->H + (size_t)y / up) * g->W + (size_t)x / up, py = n * g->OH * g->OW + o;
+                for (size_t i = 0; i < g->Cin; i++)
+                    for (size_t j = 0; j < g->Cout; j++) {
+                        size_t at_x = px * g->Cin + i, at_w = (t * g->Cin + i) * g->Cout + j, at_y = py * g->Cout + j;
+                        size_t to = c->pass == 0 ? at_y : c->pass == 1 ? at_x : at_w;
+                        double a = c->pass == 0 ? c->x[at_x] : c->dy[at_y], b = c->pass == 2 ? c->x[at_x] : c->w[at_w];
+                        out[to] += a * b;
+                        size[to] += fabs(a * b);
+                    }
+            }
+    for (size_t i = 0; c->pass == 0 && c->bias && i < g->N * g->OH * g->OW * g->Cout; i++) {
+        out[i] += (double)c->bias[i % g->Cout];
+        size[i] += fabs(c->bias[i % g->Cout]);
+    }
+}
+
+static void check_conv(kern_conv_t g, bool with_bias) {
+    size_t nx = g.N * g.H * g.W * g.Cin, nw = g.kh * g.kw * g.Cin * g.Cout, ny = g.N * g.OH * g.OW * g.Cout;
+    float *x = floats(1, nx, 0.2, 1), *w = floats(2, nw, 0, 1), *bias = floats(3, g.Cout, 0, 1),
+          *dy = floats(4, ny, 0.1, 1);
+    conv_case_t c = {.g = g, .x = x, .w = w, .bias = with_bias ? bias : NULL, .dy = dy};
+    static const char *name[] = {"forward", "input", "weight"};
+    for (c.pass = 0; c.pass < 3; c.pass++) {
+        size_t n = c.pass == 0 ? ny : c.pass == 1 ? nx : nw;
+        double *want = doubles(n), *size = doubles(n);
+        float *out = xmalloc((n + 1) * sizeof *out);
+        char what[199];
+        snprintf(what, sizeof what, "conv %s N%zu %zux%zu C%zu->%zu k%zux%zu s%zu pad %zu,%zu up%zu", name[c.pass], g.N,
+                 g.H, g.W, g.Cin, g.Cout, g.kh, g.kw, g.stride, g.pad_top, g.pad_left, g.up);
+        reference_conv(&c, want, size);
+        check_kernel(what, run_conv, &c, c.pass > 0, want, size, n, 2e-6, out);
+        if (c.pass < 2 && g.N > 1) { /* the last image alone: the same bits */
+            conv_case_t one = c;
+            size_t each = n / g.N;
+            one.g.N = 1;
+            one.x = x + nx / g.N * (g.N - 1), one.dy = dy + ny / g.N * (g.N - 1);
+            float *alone = xmalloc((each + 1) * sizeof *alone);
+            run_conv(&one, alone, false);
+            check_same(what, alone, out + n - each, each);
+            free(alone);
+        }
+        free(want), free(size), free(out);
+    }
+    free(x), free(w), free(bias), free(dy);
+}
+
+/* pad: top, left, bottom, right */
+static void conv_case(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t k, size_t stride, size_t up,
+                      size_t top, size_t left, size_t bottom, size_t right) {
+    kern_conv_t g = {.N = N,
+                     .H = H,
+                     .W = W,
+                     .Cin = Cin,
+                     .Cout = Cout,
+                     .kh = k,
+                     .kw = k,
+                     .stride = stride,
+                     .pad_top = top,
+                     .pad_left = left};
+    g.up = up;
+    g.OH = (H * up + top + bottom - k) / stride + 1;
+    g.OW = (W * up + left + right - k) / stride + 1;
+    check_conv(g, (N + H + Cin) % 2);
+}
+
+TEST(conv_3x3) {
+    conv_case(3, 8, 8, 16, 16, 3, 1, 1, 1, 1, 1, 1);
+    conv_case(3, 7, 9, 5, 17, 3, 1, 1, 1, 1, 1, 1);
+    conv_case(1, 13, 5, 3, 8, 3, 1, 1, 1, 1, 1, 1);
+    conv_case(3, 16, 12, 32, 24, 3, 1, 1, 1, 1, 1, 1);
+    conv_case(2, 19, 21, 17, 3, 3, 1, 1, 1, 1, 1, 1);
+    conv_case(2, 6, 6, 40, 40, 3, 1, 1, 0, 0, 0, 0);
+    conv_case(1, 33, 31, 8, 64, 3, 1, 1, 1, 1, 1, 1);
+    conv_case(2, 1, 1, 16, 16, 3, 1, 1, 1, 1, 1, 1); /* the kernel is larger than the image */
+    conv_case(3, 2, 3, 9, 7, 3, 1, 1, 1, 1, 1, 1);
+    conv_case(2, 5, 4, 8, 8, 3, 1, 1, 2, 0, 0, 1);
+    conv_case(3, 5, 5, 12, 3, 3, 1, 1, 1, 1, 1, 1);
+}
+
+TEST(conv_stride_2) {
+    conv_case(3, 8, 8, 16, 16, 3, 2, 1, 0, 0, 1, 1); /* one zero row below, one zero column right */
+    conv_case(3, 9, 7, 5, 17, 3, 2, 1, 0, 0, 1, 1);
+    conv_case(2, 11, 6, 3, 16, 4, 2, 1, 1, 1, 1, 1);
+    conv_case(2, 10, 10, 17, 5, 4, 2, 1, 1, 1, 1, 1);
+    conv_case(1, 16, 16, 32, 32, 4, 2, 1, 1, 1, 1, 1);
+    conv_case(2, 7, 7, 4, 6, 1, 2, 1, 0, 0, 0, 0);
+    conv_case(3, 10, 10, 9, 5, 3, 2, 1, 0, 0, 1, 1);
+}
+
+TEST(conv_other_kernels) {
+    conv_case(3, 7, 5, 17, 33, 1, 1, 1, 0, 0, 0, 0);
+    conv_case(2, 8, 8, 64, 3, 1, 1, 1, 0, 0, 0, 0);
+    conv_case(3, 5, 5, 17, 3, 1, 1, 1, 0, 0, 0, 0); /* 25 pixels: register tiles end differently in 1 and in 3 images */
+    conv_case(3, 5, 5, 300, 7, 1, 1, 1, 0, 0, 0, 0);
+    conv_case(2, 9, 6, 5, 17, 5, 1, 1, 2, 2, 2, 2);
+    conv_case(2, 3, 2, 3, 8, 5, 1, 1, 2, 2, 2, 2); /* larger than the image */
+    conv_case(1, 8, 8, 16, 1, 4, 1, 1, 1, 1, 1, 1);
+    conv_case(1, 6, 7, 3, 4, 7, 3, 1, 3, 3, 3, 3);
+    check_conv(
+        (kern_conv_t){
+            .N = 2, .H = 6, .W = 8, .Cin = 5, .Cout = 6, .OH = 6, .OW = 6, .kh = 1, .kw = 3, .stride = 1, .up = 1},
+        true);
+    check_conv(
+        (kern_conv_t){
+            .N = 2, .H = 8, .W = 6, .Cin = 3, .Cout = 6, .OH = 2, .OW = 2, .kh = 4, .kw = 3, .stride = 4, .up = 1},
+        true);
+}
+
+TEST(conv_of_enlarged_image) {
+    conv_case(3, 4, 4, 16, 16, 3, 1, 2, 1, 1, 1, 1);
+    conv_case(3, 5, 3, 5, 17, 3, 1, 2, 1, 1, 1, 1);
+    conv_case(2, 9, 7, 17, 3, 3, 1, 2, 1, 1, 1, 1);
+    conv_case(1, 1, 1, 8, 8, 3, 1, 2, 1, 1, 1, 1);
+    conv_case(2, 3, 4, 4, 6, 1, 1, 2, 0, 0, 0, 0);
+    conv_case(1, 4, 6, 3, 5, 5, 1, 2, 2, 2, 2, 2);
+}

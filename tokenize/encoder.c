@@ -1,0 +1,90 @@
+/* encoder.c - see encoder.h. */
+#include "tokenize/encoder.h"
+
+#include "common/base/pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void picture_release(picture_t *p) {
+    image_release(&p->im);
+    free(p->codes);
+    free(p->png);
+    *p = (picture_t){0};
+}
+
+void encoder_prepare(const encoder_t *e, picture_t *p) {
+    if (!e->v) return;
+    image_t im = vqvae_preprocess(e->v, &p->im);
+    image_release(&p->im);
+    p->im = im;
+}
+
+typedef struct {
+    picture_t *p;
+    const size_t *at; /* n of them, of one size */
+    size_t n;
+    uint8_t *rgb;
+} group_t;
+
+static void gather(void *ctx, size_t i) {
+    const group_t *g = ctx;
+    const image_t *im = &g->p[g->at[i]].im;
+    size_t bytes = im->w * im->h * 3;
+    memcpy(g->rgb + i * bytes, im->rgb, bytes);
+}
+
+static void encode_group(const encoder_t *e, const group_t *g) {
+    const image_t *first = &g->p[g->at[0]].im;
+    size_t f = vqvae_stride(vqvae_config(e->v)), gw = first->w / f, gh = first->h / f;
+    uint32_t *codes = xmalloc(g->n * gw * gh * sizeof *codes);
+    parallel_for(g->n, gather, (void *)g);
+    vqvae_encode_images(e->v, g->rgb, g->n, first->w, first->h, codes);
+    for (size_t i = 0; i < g->n; i++) {
+        picture_t *p = &g->p[g->at[i]];
+        p->grid_h = (uint32_t)gh;
+        p->grid_w = (uint32_t)gw;
+        p->codes = xmalloc(gw * gh * sizeof *codes);
+        memcpy(p->codes, codes + i * gw * gh, gw * gh * sizeof *codes);
+    }
+    free(codes);
+}
+
+/* All pictures of the size of p[at[0]], in batches. A plan is made for every number of pictures, and only a few are
+ * kept: what is left over goes in powers of two. */
+static void encode_size(const encoder_t *e, picture_t *p, const size_t *at, size_t n) {
+    group_t g = {.p = p, .at = at};
+    g.rgb = xmalloc((n < e->batch ? n : e->batch) * p[at[0]].im.w * p[at[0]].im.h * 3);
+    while (n) {
+        g.n = e->batch;
+        if (n < g.n)
+            for (g.n = 1; 2 * g.n <= n;) g.n *= 2;
+        encode_group(e, &g);
+        g.at += g.n;
+        n -= g.n;
+    }
+    free(g.rgb);
+}
+
+static void encode_all(const encoder_t *e, picture_t *p, size_t n) {
+    size_t *at = xmalloc(n * sizeof *at);
+    for (size_t i = 0; i < n; i++) {
+        if (!p[i].im.rgb || p[i].codes) continue;
+        size_t m = 0;
+        for (size_t k = i; k < n; k++)
+            if (p[k].im.rgb && p[k].im.w == p[i].im.w && p[k].im.h == p[i].im.h) at[m++] = k;
+        encode_size(e, p, at, m);
+    }
+    free(at);
+}
+
+static void to_png(void *ctx, size_t i) {
+    picture_t *p = (picture_t *)ctx + i;
+    reason_t why;
+    if (p->im.rgb && image_encode_png(&p->im, &p->png, &p->png_size, &why)) die(RC_RUNTIME, "%s", why.text);
+}
+
+void encoder_run(const encoder_t *e, picture_t *p, size_t n) {
+    if (e->v) encode_all(e, p, n);
+    if (e->keep) parallel_for(n, to_png, p);
+}

@@ -1,0 +1,28 @@
+/* encoder.h - many pictures of any sizes to codes and PNG files. A picture's codes depend on that picture alone.
+ */
+#ifndef TOKENIZE_ENCODER_H
+#define TOKENIZE_ENCODER_H
+
+#include "common/model/vqvae.h"
+
+typedef struct {
+    image_t im;      /* owned */
+    uint32_t *codes; /* [grid_h, grid_w], owned; NULL without a model */
+    uint32_t grid_h, grid_w;
+    uint8_t *png; /* owned; NULL unless kept */
+    size_t png_size;
+} picture_t;
+void picture_release(picture_t *p);
+
+typedef struct {
+    vqvae_t *v;   /* NULL: no codes */
+    size_t batch; /* pictures of one replay */
+    bool keep;    /* PNG files too */
+} encoder_t;
+
+/* Turns im into what the encoder sees. Thread-safe. */
+void encoder_prepare(const encoder_t *e, picture_t *p);
+/* Codes and PNG files of prepared pictures; those without pixels (im.rgb NULL) are passed over. Uses the whole pool. */
+void encoder_run(const encoder_t *e, picture_t *p, size_t n);
+
+#endif

@@ -1,0 +1,164 @@
+/* job.c - see job.h. */
+#include "tokenize/job.h"
+
+#include "common/base/cli.h"
+#include "common/base/pool.h"
+#include "common/io/fs.h"
+#include "common/io/json.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_BATCH = 32 };
+
+/* ---- options ---- */
+
+static void parse_shard(job_t *j) {
+    unsigned long long i, n;
+    char rest;
+    j->shard_count = 1;
+    if (!j->shard) return;
+    bool digits = strspn(j->shard, "0123456789/") == strlen(j->shard);
+    if (!digits || sscanf(j->shard, "%llu/%llu%c", &i, &n, &rest) != 2 || i >= n || n > 1000000)
+        die(RC_USAGE, "--shard '%s': I/N is needed, parts are numbered 0/N to (N-1)/N", j->shard);
+    j->shard_index = i;
+    j->shard_count = n;
+}
+
+/* What the tokenizer was trained with stands behind transparent pictures, unless --background says otherwise. */
+static void model_background(const vqvae_t *v, uint8_t rgb[3]) {
+    const char *text = vqvae_preprocess_json(v);
+    cJSON *o = json_parse(text, strlen(text), false, NULL);
+    const cJSON *b = cJSON_GetObjectItemCaseSensitive(o, "background");
+    uint64_t value[3];
+    bool good = cJSON_GetArraySize(b) == 3;
+    for (int i = 0; i < 3 && good; i++) good = json_u64(cJSON_GetArrayItem(b, i), &value[i]) && value[i] < 256;
+    for (int i = 0; i < 3 && good; i++) rgb[i] = (uint8_t)value[i];
+    cJSON_Delete(o);
+}
+
+static void parse_background(const char *text, uint8_t rgb[3]) {
+    unsigned c[3];
+    char rest;
+    if (sscanf(text, "%u,%u,%u%c", &c[0], &c[1], &c[2], &rest) != 3 || c[0] > 255 || c[1] > 255 || c[2] > 255)
+        die(RC_USAGE, "--background '%s': R,G,B are needed, three numbers of 0..255", text);
+    for (int i = 0; i < 3; i++) rgb[i] = (uint8_t)c[i];
+}
+
+static void check_options(const job_t *j) {
+    if (j->frames < 0 || j->limit < 0) die(RC_USAGE, "--frames and --limit count: they cannot be negative");
+    if (j->batch < 1 || j->batch > MOST_BATCH) die(RC_USAGE, "--batch %lld: 1 to %d are possible", (long long)j->batch, MOST_BATCH);
+    if (!(j->max_bad >= 0 && j->max_bad <= 1)) die(RC_USAGE, "--max-bad is a share from 0 to 1");
+    if (!strcmp(j->in, j->out) || fs_same(j->in, j->out)) die(RC_USAGE, "--out '%s' is --in: the input would be overwritten", j->out);
+    if (!fs_exists(j->in)) die(RC_USAGE, "cannot open '%s': No such file or directory", j->in);
+}
+
+void job_parse(job_t *j, int argc, char **argv, const char *summary) {
+    bool images = !strcmp(argv[0], "images");
+    *j = (job_t){.command = argv[0], .batch = MOST_BATCH, .max_bad = 0.01, .opts = image_opts_default()};
+    const cli_opt_t common[] = {
+        {"--in", CLI_STR, &j->in, "SRC", images ? "a folder of pictures, or a Minari dataset" : "folder of a Minari dataset", true},
+        {"--out", CLI_STR, &j->out, "X.lmdb", "the shard; one that was not finished goes on where it stopped", true},
+        {"--model", CLI_STR, &j->model, "RUN", "the tokenizer (not needed for what has no codes)", false},
+        {"--keep-pixels", CLI_FLAG, &j->keep_pixels, NULL, "also keep each picture as PNG, as the encoder sees it", false},
+        {"--limit", CLI_INT, &j->limit, "N", images ? "only the first N pictures (0 = all)" : "only the first N episodes (0 = all)", false},
+        {"--shard", CLI_STR, &j->shard, "I/N", "only part I (from 0) of N equal parts", false},
+        {"--batch", CLI_INT, &j->batch, "N", "pictures encoded at a time; never changes a code", false},
+        {"--max-bad", CLI_DOUBLE, &j->max_bad, "F", "share of unreadable items that is tolerated", false},
+        {"--max-map", CLI_U64, &j->max_map, "BYTES", "size that the shard may grow to (0 = 1 TB)", false},
+        {"--force", CLI_FLAG, &j->force, NULL, "replace an existing shard", false},
+        {"--threads", CLI_INT, &j->threads, "N", "threads (0 = all processors); never changes a result", false},
+        {0},
+    };
+    const cli_opt_t for_images[] = {
+        {"--background", CLI_STR, &j->background, "R,G,B", "color behind transparent pictures (default: the model's, else white)", false},
+        {"--max-pixels", CLI_U64, &j->max_pixels, "N", "refuse larger pictures (0 = 100,000,000)", false},
+        {"--lenient", CLI_FLAG, &j->lenient, NULL, "take JPEG files that decode with warnings", false},
+        {"--no-exif", CLI_FLAG, &j->no_exif, NULL, "ignore the orientation that a JPEG file states", false},
+        {0},
+    };
+    const cli_opt_t for_episodes[] = {
+        {"--frames", CLI_INT, &j->frames, "K", "keep K consecutive steps of each episode (0 = all)", false},
+        {0},
+    };
+    cli_parse(argc, argv, j->command, summary, (const cli_opt_t *const[]){common, images ? for_images : for_episodes}, 2);
+    parse_shard(j);
+    check_options(j);
+    pool_set_threads((int)j->threads);
+    if (j->model) {
+        int rc;
+        reason_t why;
+        j->v = vqvae_load(j->model, &rc, &why);
+        if (!j->v) die(rc, "%s", why.text);
+        model_background(j->v, j->opts.background);
+    }
+    if (j->background) parse_background(j->background, j->opts.background);
+    if (j->max_pixels) j->opts.max_pixels = j->max_pixels;
+    j->opts.lenient = j->lenient;
+    j->opts.no_exif = j->no_exif;
+}
+
+void job_release(job_t *j) {
+    vqvae_free(j->v);
+}
+
+/* ---- the run's part ---- */
+
+void job_range(const job_t *j, size_t n, size_t *first, size_t *count) {
+    if (j->limit && n > (size_t)j->limit) n = (size_t)j->limit;
+    *first = (size_t)((unsigned __int128)n * j->shard_index / j->shard_count);
+    *count = (size_t)((unsigned __int128)n * (j->shard_index + 1) / j->shard_count) - *first;
+}
+
+char *job_arguments(const job_t *j, uint64_t manifest) {
+    char hash[17];
+    jsonw_t w;
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)manifest);
+    jsonw_begin(&w);
+    jsonw_open(&w, "background", '[');
+    for (int i = 0; i < 3; i++) jsonw_int(&w, NULL, j->opts.background[i]);
+    jsonw_close(&w, ']');
+    jsonw_str(&w, "command", j->command);
+    jsonw_str(&w, "fingerprint", j->v ? vqvae_fingerprint(j->v) : NULL);
+    jsonw_int(&w, "frames", j->frames);
+    jsonw_bool(&w, "keep_pixels", j->keep_pixels);
+    jsonw_bool(&w, "lenient", j->opts.lenient);
+    jsonw_int(&w, "limit", j->limit);
+    jsonw_str(&w, "manifest", hash);
+    jsonw_int(&w, "max_pixels", (int64_t)j->opts.max_pixels);
+    jsonw_bool(&w, "no_exif", j->opts.no_exif);
+    jsonw_open(&w, "shard", '[');
+    jsonw_int(&w, NULL, (int64_t)j->shard_index);
+    jsonw_int(&w, NULL, (int64_t)j->shard_count);
+    jsonw_close(&w, ']');
+    jsonw_str(&w, "source", j->in);
+    char *text = xstrdup(jsonw_end(&w)); /* the keys stand in order and without spaces: canonical already */
+    jsonw_free(&w);
+    return text;
+}
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_stop(int s) {
+    if (stop_signal) {
+        signal(s, SIG_DFL);
+        raise(s);
+    }
+    stop_signal = s;
+}
+
+void job_catch_signals(void) {
+    static const int stop[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    struct sigaction a = {.sa_handler = on_stop, .sa_flags = SA_RESTART}, old;
+    sigemptyset(&a.sa_mask);
+    for (size_t i = 0; i < sizeof stop / sizeof *stop; i++)
+        if (!sigaction(stop[i], NULL, &old) && old.sa_handler != SIG_IGN) sigaction(stop[i], &a, NULL);
+}
+
+bool job_stopped(void) {
+    return stop_signal != 0;
+}

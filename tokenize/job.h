@@ -1,0 +1,39 @@
+/* job.h - what `images` and `episodes` have in common before the first item is read: options, the loaded tokenizer, the
+ * part of the input that is this run's, and stop requests.
+ */
+#ifndef TOKENIZE_JOB_H
+#define TOKENIZE_JOB_H
+
+#include "common/io/image.h"
+#include "common/model/vqvae.h"
+
+typedef struct {
+    const char *command; /* "images", "episodes" */
+    /* options */
+    const char *in, *out, *model, *shard, *background;
+    int64_t frames, limit, batch, threads;
+    bool keep_pixels, force, lenient, no_exif;
+    double max_bad;
+    uint64_t max_pixels, max_map;
+    /* what follows from them */
+    uint64_t shard_index, shard_count;
+    image_opts_t opts;
+    vqvae_t *v; /* NULL without --model */
+} job_t;
+
+/* Reads the command line, refuses what cannot be (exit 2), and loads the model. */
+void job_parse(job_t *j, int argc, char **argv, const char *summary);
+void job_release(job_t *j);
+
+/* Items first .. first + count - 1 of n are this run's: --limit takes the first ones, --shard i/n an equal run of those,
+ * so that shards 0 to n-1 after one another are the whole. */
+void job_range(const job_t *j, size_t n, size_t *first, size_t *count);
+
+/* The options that shape a shard, as canonical JSON. manifest: a hash of the input's list. */
+char *job_arguments(const job_t *j, uint64_t manifest);
+
+/* SIGTERM, SIGINT, SIGHUP and SIGUSR1 ask to finish the batch at hand; the second one ends the program at once. */
+void job_catch_signals(void);
+bool job_stopped(void);
+
+#endif

@@ -1,0 +1,264 @@
+/* writer.c - see writer.h. */
+#include "tokenize/writer.h"
+
+#include "common/io/fs.h"
+#include "common/io/json.h"
+#include "common/model/version.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+enum { BYTE_VOCABULARY = 257 };
+
+/* ---- beginning ---- */
+
+static void take_model(shard_meta_t *m, vqvae_t *v) {
+    const vqvae_config_t *c = vqvae_config(v);
+    size_t bytes = c->codes * c->vq_embed_dim * sizeof(float);
+    m->fingerprint = xstrdup(vqvae_fingerprint(v));
+    m->preprocess = xstrdup(vqvae_preprocess_json(v));
+    m->quantizer = xstrdup(vqvae_quantizer_json(v));
+    m->codes = (uint32_t)c->codes;
+    m->code_dim = (uint32_t)c->vq_embed_dim;
+    m->codebook = memcpy(xmalloc(bytes), vqvae_codebook_data(v), bytes);
+}
+
+void writer_init(writer_t *w, const job_t *j, uint64_t manifest) {
+    *w = (writer_t){.job = j, .start = log_now()};
+    w->meta = (shard_meta_t){.tool = xstrdup("tokenize " PROJECT_VERSION),
+                             .arguments = job_arguments(j, manifest),
+                             .text_tokenizer = xstrdup("byte"),
+                             .text_vocab = BYTE_VOCABULARY,
+                             .mu = 100,
+                             .M = 256};
+    if (j->v) take_model(&w->meta, j->v);
+    w->bad = bad_items_new(1);
+}
+
+/* --force: a former shard's files go, unless somebody writes them right now; other people's folders stay. */
+static void remove_shard(const char *path) {
+    static const char *const files[] = {"done", "data.mdb", "lock.mdb"};
+    if (!fs_exists(path)) return;
+    char *data = fs_join(path, "data.mdb"), *start = fs_join(path, "lock.mdb");
+    if (!fs_is_dir(path) || (!fs_dir_empty(path) && !fs_exists(data) && !fs_exists(start)))
+        die(RC_USAGE, "'%s' exists and is no token shard", path);
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    char *lock = xasprintf("%.*s.lock", (int)n, path);
+    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) die_errno(RC_RUNTIME, "cannot create '%s'", lock);
+    if (flock(fd, LOCK_EX | LOCK_NB)) die(RC_RUNTIME, "'%s' is being written by another process", path);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *file = fs_join(path, files[i]);
+        if (unlink(file) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", file);
+        free(file);
+    }
+    unlink(lock);
+    close(fd);
+    free(lock);
+    free(data);
+    free(start);
+}
+
+static char *printed(const cJSON *item) {
+    return item ? json_canonical(item) : xstrdup("(none)");
+}
+
+/* Says which options differ from those that the shard was begun with. */
+static void refuse_options(const char *path, const char *stored, const char *asked) {
+    cJSON *a = json_parse(stored, strlen(stored), false, NULL), *b = json_parse(asked, strlen(asked), false, NULL);
+    char text[400] = "";
+    size_t at = 0;
+    for (const cJSON *new = b ? b->child : NULL; new; new = new->next) {
+        char *was = printed(cJSON_GetObjectItemCaseSensitive(a, new->string)), *is = printed(new);
+        if (strcmp(was, is) && at < sizeof text)
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s%s %.120s, now %.120s", at ? "; " : "", new->string, was, is);
+        free(was);
+        free(is);
+    }
+    die(RC_MISFIT, "'%s' was begun with other options or data: %s (--force replaces it)", path, text);
+}
+
+/* What a look without the writer's lock shows: other options; complete; the sizes of pictures so far. Whatever cannot be
+ * read is left to token_db_create. */
+static bool look(writer_t *w) {
+    int rc;
+    token_db_t *old = token_db_open(w->job->out, &rc, NULL);
+    if (!old) return false;
+    const shard_meta_t *s = token_db_meta(old);
+    if (strcmp(s->arguments ? s->arguments : "", w->meta.arguments)) refuse_options(w->job->out, s->arguments ? s->arguments : "{}", w->meta.arguments);
+    shard_meta_t *m = &w->meta;
+    m->grid_h = s->grid_h, m->grid_w = s->grid_w, m->image_h = s->image_h, m->image_w = s->image_w;
+    bool complete = s->complete;
+    if (complete) {
+        m->records = s->records, m->images = s->images, m->episodes = s->episodes, m->steps = s->steps;
+        m->tokens = s->tokens, m->skipped = s->skipped, m->bad = s->bad, m->complete = true;
+    }
+    token_db_close(old);
+    return complete;
+}
+
+static void check_bad(const writer_t *w) {
+    uint64_t bad = w->meta.bad;
+    if (!bad || (double)bad <= w->job->max_bad * (double)w->total) return;
+    bad_items_summary(w->bad);
+    die(RC_DATA, "%llu of %zu items are bad (%.3g %%), more than --max-bad %.3g %%", (unsigned long long)bad, w->total,
+        100.0 * (double)bad / (double)w->total, 100 * w->job->max_bad);
+}
+
+bool writer_open(writer_t *w, size_t total) {
+    int rc;
+    reason_t why;
+    const job_t *j = w->job;
+    w->total = total;
+    if (j->force) remove_shard(j->out);
+    bool complete = look(w);
+    w->images_before = w->meta.images;
+    if (complete) return false;
+    w->db = token_db_create(j->out, &w->meta, j->max_map, &rc, &why);
+    if (!w->db) die(rc, "%s", why.text);
+    fs_done_clear(j->out);
+    w->images_before = w->meta.images;
+    job_catch_signals();
+    check_bad(w);
+    return true;
+}
+
+/* ---- items ---- */
+
+static uint64_t hash_of(const char *key) {
+    return XXH64(key, strlen(key), 0);
+}
+
+bool writer_has(const writer_t *w, const char *key) {
+    return token_db_done(w->db, hash_of(key));
+}
+
+static void mark(writer_t *w, const char *key) {
+    reason_t why;
+    if (token_db_mark(w->db, hash_of(key), &why)) die(RC_RUNTIME, "%s", why.text);
+    w->done++;
+}
+
+/* The meta's sizes: those of all pictures, 0 once two differ. */
+static void note_size(shard_meta_t *m, const token_record_t *r) {
+    bool same = m->grid_h == r->grid_h && m->grid_w == r->grid_w && m->image_h == r->image_h && m->image_w == r->image_w;
+    if (m->images == 0) {
+        m->grid_h = r->grid_h, m->grid_w = r->grid_w, m->image_h = r->image_h, m->image_w = r->image_w;
+    } else if (!same) {
+        m->grid_h = m->grid_w = m->image_h = m->image_w = 0;
+    }
+}
+
+void writer_put(writer_t *w, const char *key, token_record_t *r) {
+    shard_meta_t *m = &w->meta;
+    reason_t why;
+    r->key = key;
+    r->key_len = (uint32_t)strlen(key);
+    r->source = w->job->in;
+    r->source_len = (uint32_t)strlen(w->job->in);
+    if (token_db_put(w->db, r, &why)) die(RC_DATA, "'%s': '%s': %s", w->job->in, key, why.text);
+    uint64_t T = r->T;
+    if (r->codes || r->pixels) {
+        note_size(m, r);
+        m->images += T;
+    }
+    if (r->kind == RECORD_EPISODE) {
+        m->episodes++;
+        m->steps += T;
+    }
+    if (r->codes) m->tokens += T * r->grid_h * r->grid_w;
+    m->tokens += r->text_len;
+    if (r->kind == RECORD_EPISODE) m->tokens += T * ((uint64_t)m->n_continuous + m->n_discrete + m->n_actions + m->n_discrete_actions);
+    mark(w, key);
+}
+
+void writer_bad(writer_t *w, const char *key, const char *reason) {
+    reason_t why;
+    bad_items_add(w->bad, w->job->in, key, reason, false);
+    if (token_db_put_bad(w->db, key, strlen(key), reason, &why)) die(RC_RUNTIME, "%s", why.text);
+    mark(w, key);
+}
+
+void writer_skip(writer_t *w, const char *key, const char *reason) {
+    bad_items_add(w->bad, w->job->in, key, reason, true);
+    w->meta.skipped++;
+    mark(w, key);
+}
+
+void writer_batch(writer_t *w) {
+    reason_t why;
+    if (token_db_commit(w->db, &why)) die(RC_RUNTIME, "%s", why.text);
+    check_bad(w);
+}
+
+/* ---- end ---- */
+
+static void print_counts(const writer_t *w) {
+    const shard_meta_t *m = &w->meta;
+    double seconds = log_now() - w->start;
+    jsonw_t out;
+    jsonw_begin(&out);
+    jsonw_int(&out, "images", (int64_t)m->images);
+    jsonw_int(&out, "episodes", (int64_t)m->episodes);
+    jsonw_int(&out, "records", (int64_t)m->records);
+    jsonw_int(&out, "skipped", (int64_t)m->skipped);
+    jsonw_int(&out, "bad", (int64_t)m->bad);
+    jsonw_int(&out, "tokens", (int64_t)m->tokens);
+    jsonw_num(&out, "seconds", round(seconds * 1000) / 1000);
+    jsonw_num(&out, "images_per_s", seconds > 0 ? round((double)(m->images - w->images_before) / seconds * 10) / 10 : NAN);
+    puts(jsonw_end(&out));
+    jsonw_free(&out);
+}
+
+static void write_done(const writer_t *w) {
+    const shard_meta_t *m = &w->meta;
+    reason_t why;
+    char *counts = xasprintf("{\"images\":%llu,\"episodes\":%llu,\"records\":%llu,\"skipped\":%llu,\"bad\":%llu,\"tokens\":%llu}",
+                             (unsigned long long)m->images, (unsigned long long)m->episodes, (unsigned long long)m->records,
+                             (unsigned long long)m->skipped, (unsigned long long)m->bad, (unsigned long long)m->tokens);
+    if (fs_done_write(w->job->out, m->arguments, counts, &why)) die(RC_RUNTIME, "%s", why.text);
+    free(counts);
+}
+
+static bool has_done(const char *path) {
+    char *done = fs_join(path, "done");
+    bool there = fs_exists(done);
+    free(done);
+    return there;
+}
+
+static void complete(writer_t *w) {
+    const shard_meta_t *m = &w->meta;
+    bad_items_summary(w->bad);
+    if (w->total && !m->records)
+        die(RC_DATA, "none of %zu items can be used: %llu bad, %llu skipped", w->total, (unsigned long long)m->bad, (unsigned long long)m->skipped);
+    w->meta.complete = true;
+    writer_batch(w);
+    write_done(w);
+}
+
+int writer_close(writer_t *w) {
+    int rc = RC_OK;
+    if (!w->db) {
+        log_line("'%s' is complete", w->job->out);
+        if (!has_done(w->job->out)) write_done(w); /* killed between the last transaction and this file */
+    } else if (w->done < w->total && job_stopped()) {
+        log_line("stopped; the same command goes on with '%s'", w->job->out);
+        rc = RC_STOPPED;
+    } else {
+        complete(w);
+    }
+    print_counts(w);
+    if (w->db) token_db_close(w->db);
+    shard_meta_release(&w->meta);
+    bad_items_free(w->bad);
+    return rc;
+}

@@ -21,7 +21,7 @@ WITH_HDF5   ?= $(call have,hdf5)
 WITH_MUJOCO ?= $(call try_link,-lmujoco -lOSMesa)
 
 DEFS = -D_GNU_SOURCE
-LIBS = $(shell pkg-config --libs openblas libpng libjpeg libcjson libxxhash) $(LMDB_LIBS) -lm -fopenmp
+LIBS = $(shell pkg-config --libs openblas libpng libjpeg libcjson libxxhash) $(LMDB_LIBS) -lm
 INCS = -I. $(shell pkg-config --cflags openblas libpng libjpeg libcjson libxxhash)
 ifeq ($(WITH_HDF5),yes)
 DEFS += -DWITH_HDF5
@@ -33,7 +33,7 @@ DEFS += -DWITH_MUJOCO
 GATO_LIBS = -lmujoco -lOSMesa
 endif
 
-ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(ARCH) $(WARN) $(DEFS) $(INCS) -fopenmp -ffp-contract=fast -fno-math-errno -MMD -MP
+ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(ARCH) $(WARN) $(DEFS) $(INCS) -ffp-contract=fast -fno-math-errno -MMD -MP
 LINK       = $(CC) $(CFLAGS) $(ARCH) $(LDFLAGS)
 
 PROGRAMS   = vqvae tokenize gato

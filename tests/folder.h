@@ -6,8 +6,12 @@
 
 static char folder[256];
 
-static inline void folder_open(void) { child_mkdir(folder); }
-static inline void folder_remove(void) { child_rmdir(folder); }
+static inline void folder_open(void) {
+    child_mkdir(folder);
+}
+static inline void folder_remove(void) {
+    child_rmdir(folder);
+}
 
 /* The path of `name` in the folder: one of eight buffers in turn. */
 static inline const char *in_folder(const char *name) {

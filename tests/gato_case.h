@@ -29,7 +29,7 @@ static void case_open(st_file_t *f, const char *name) {
     if (st_open(f, path, &why)) die(RC_DATA, "%s", why.text);
 }
 
-static const st_tensor_t *case_tensor(const gato_case_t *c, const char *name) {
+static inline const st_tensor_t *case_tensor(const gato_case_t *c, const char *name) {
     const st_tensor_t *t = st_find(&c->file, name);
     return t ? t : st_find(&c->weights, name);
 }
@@ -39,7 +39,7 @@ static void *case_own(gato_case_t *c, size_t bytes) {
 }
 
 /* Values of a tensor; NULL when absent. Kept until case_close. */
-static float *case_floats(gato_case_t *c, const char *name) {
+static inline float *case_floats(gato_case_t *c, const char *name) {
     const st_tensor_t *t = st_find(&c->file, name);
     if (!t) return NULL;
     float *v = case_own(c, t->count * sizeof *v);
@@ -47,7 +47,7 @@ static float *case_floats(gato_case_t *c, const char *name) {
     return v;
 }
 
-static uint32_t *case_ids(gato_case_t *c, const char *name) {
+static inline uint32_t *case_ids(gato_case_t *c, const char *name) {
     const st_tensor_t *t = st_find(&c->file, name);
     if (!t) return NULL;
     uint32_t *v = case_own(c, t->count * sizeof *v);
@@ -124,7 +124,7 @@ static void case_close(gato_case_t *c) {
 }
 
 /* The model with the case's weights; every parameter must be there. */
-static gato_model_t *case_model(const gato_case_t *c) {
+static inline gato_model_t *case_model(const gato_case_t *c) {
     gato_model_t *m = gato_model_new(&c->config, &c->facts, 1);
     for (size_t i = 0; i < params_n(m->params); i++) {
         const param_t *p = params_at(m->params, (int)i);
@@ -141,7 +141,7 @@ static gato_model_t *case_model(const gato_case_t *c) {
 }
 
 /* The record as one sequence. */
-static void case_batch(const gato_case_t *c, const gato_model_t *m, batch_t *b) {
+static inline void case_batch(const gato_case_t *c, const gato_model_t *m, batch_t *b) {
     batch_init(b, &m->config, &m->facts);
     batch_begin(b);
     for (size_t t = 0; t < c->n_steps; t++) {

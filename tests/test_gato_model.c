@@ -3,6 +3,7 @@
 #include "tests/gato_case.h"
 #include "tests/test.h"
 
+#include "common/base/pool.h"
 #include "gato/graph.h"
 
 static const double TOLERANCE = 2e-5;
@@ -106,3 +107,320 @@ TEST(linear_vector_regression_matches_the_reference) { check_case("vector_linear
 TEST(unmerged_codes_match_the_reference) { check_case("codes_merge1", ACTION_CE, "loss", "grad", 11); }
 TEST(patches_match_the_reference) { check_case("patches", ACTION_CE, "loss", "grad", 13); }
 TEST(text_matches_the_reference) { check_case("text", ACTION_CE, "loss", "grad", 9); }
+
+/* ---- whole rows, the band, expectations ---- */
+
+TEST(band_of_two_steps_matches_the_reference) {
+    gato_case_t c;
+    case_load(&c, "codes");
+    gato_model_t *m = case_model(&c);
+    m->band = 2;
+    batch_t b;
+    case_batch(&c, m, &b);
+    gato_graphs_t g;
+    gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
+    gato_run(&g, &b, 0, 0, 0, false);
+    const gato_graph_t *at = g.graph[0];
+    CHECK(worst(&c, "hidden_window2", plan_data(at->plan, at->hidden), b.at.n * 12) < TOLERANCE);
+    CHECK(worst(&c, "hidden", plan_data(at->plan, at->hidden), b.at.n * 12) > 1e-3, "the band changes nothing");
+    gato_graphs_release(&g);
+    batch_release(&b);
+    gato_model_free(m);
+    case_close(&c);
+}
+
+TEST(logits_and_expectations_match_the_reference) {
+    gato_case_t c;
+    case_load(&c, "codes");
+    gato_model_t *m = case_model(&c);
+    m->band = 1000;
+    batch_t b;
+    case_batch(&c, m, &b);
+    gato_graphs_t g;
+    gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
+    gato_figures_t f = gato_run(&g, &b, 0, 0, 0, false);
+    const gato_graph_t *at = g.graph[0];
+    CHECK(worst(&c, "expectation", plan_data(at->plan, at->expectation), b.continuous.target.n) < TOLERANCE);
+    CHECK_NEAR(f.squared / (double)f.n_values, scalar(&c, "loss_expectation_mse"), TOLERANCE);
+    CHECK_NEAR(f.ce_continuous / (double)f.n_continuous, scalar(&c, "loss"), TOLERANCE);
+    uint32_t *row = case_ids(&c, "logit_rows");
+    size_t V = tokens_total(&m->tokens), rows = case_dim(&c, "logit_rows", 0);
+    float *picked = xmalloc(rows * V * sizeof *picked), *all = plan_data(at->plan, at->logits);
+    for (size_t i = 0; i < rows; i++) memcpy(picked + i * V, all + row[i] * V, V * sizeof *all);
+    CHECK(rows > 0 && worst(&c, "logits", picked, rows * V) < TOLERANCE);
+    free(picked);
+    gato_graphs_release(&g);
+    batch_release(&b);
+    gato_model_free(m);
+    case_close(&c);
+}
+
+/* ---- a small network of every part, random weights ---- */
+
+static const char *const small_set[] = {"model.width=8",  "model.layers=2",         "model.heads=2", "model.context=48", "model.bins=6",
+                                        "model.merge=2",  "loss.image=0.5",         "loss.text=0.7", "loss.action=1.3",  "model.activation=geglu",
+                                        "optim.clip=0"};
+static uint32_t three = 3;
+static float small_book[24];
+
+static gato_model_t *small_model(const char *const *more, size_t n) {
+    gato_config_t c;
+    config_defaults(gato_config_table, &c);
+    for (size_t i = 0; i < sizeof small_set / sizeof *small_set; i++) config_set(gato_config_table, &c, small_set[i]);
+    for (size_t i = 0; i < n; i++) config_set(gato_config_table, &c, more[i]);
+    for (size_t i = 0; i < 24; i++) small_book[i] = sinf((float)i * 1.7f);
+    gato_facts_t f = {.text_vocab = 20, .codes = 12, .code_dim = 2, .codebook = small_book, .grid_h = 2, .grid_w = 4, .n_continuous = 2,
+                      .n_actions = 2, .n_discrete_actions = 1, .discrete_action_range = &three, .mu = 100, .M = 256, .image_h = 8, .image_w = 8};
+    gato_model_t *m = gato_model_new(&c, &f, 5);
+    /* zeros and ones at the start would hide mistakes; small weights too */
+    for (size_t i = 0; i < params_n(m->params); i++) {
+        const param_t *p = params_at(m->params, (int)i);
+        float *v = params_ptr(m->params, PARAMS_VALUE, (int)i);
+        rng_t r = rng_make(11, p->name);
+        if (!strstr(p->name, "codebook"))
+            for (size_t k = 0; k < p->count; k++) v[k] = (v[k] > 0.99f ? 1 : 0) + 0.4f * rng_normal(r, k);
+    }
+    return m;
+}
+
+/* Sequences of different lengths: control of 3 and 1 steps, text, a caption. */
+static void small_batch(const gato_model_t *m, batch_t *b, size_t from, size_t to) {
+    static uint32_t codes[24], text[] = {3, 14, 19, 7};
+    static float continuous[] = {0.1f, -3, 0.7f, 20, -0.2f, 0.01f}, actions[] = {-0.9f, 0.2f, 0.55f, 0.95f, -0.3f, 0}, labels[] = {-0.4f, 0.2f, 0.5f, 0.9f, -0.35f, 0.1f};
+    static uint32_t discrete[] = {2, 0, 1};
+    static uint8_t rgb[8 * 8 * 3];
+    for (uint32_t i = 0; i < 24; i++) codes[i] = i * 7 % 12;
+    for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (uint8_t)(i * 37);
+    static uint32_t order[] = {0, 1, 2};
+    window_t w[4] = {
+        {.record = {.kind = RECORD_EPISODE, .T = 3, .grid_h = 2, .grid_w = 4, .codes = codes, .continuous = continuous, .actions = actions, .label_actions = labels, .discrete_actions = discrete},
+         .step = order, .n_steps = 3},
+        {.record = {.kind = RECORD_TEXT, .T = 1, .text = text, .text_len = 4}, .step = order, .n_steps = 1, .text_len = 4},
+        {.record = {.kind = RECORD_EPISODE, .T = 1, .grid_h = 2, .grid_w = 4, .codes = codes + 8, .continuous = continuous + 2, .actions = actions + 2, .label_actions = labels + 2, .discrete_actions = discrete + 1},
+         .step = order, .n_steps = 1},
+        {.record = {.kind = RECORD_IMAGE, .T = 1, .grid_h = 2, .grid_w = 4, .codes = codes + 16, .text = text + 1, .text_len = 3}, .step = order, .n_steps = 1, .text_len = 3},
+    };
+    batch_clear(b, false, 0, 0);
+    for (size_t i = from; i < to; i++) {
+        if (m->config.model.image_in != IMAGE_IN_PATCHES) {
+            batch_add_window(b, &w[i]);
+            continue;
+        }
+        timestep_t s = {.rgb = rgb, .image_h = 8, .image_w = 8, .continuous = continuous, .actions = actions, .label_actions = labels, .discrete_actions = discrete};
+        batch_begin(b);
+        batch_observation(b, &s, 0, i);
+        batch_actions(b, &s, 0);
+        batch_end(b);
+    }
+}
+
+static double loss_of(gato_graphs_t *g, const batch_t *b) { return gato_run(g, b, 0, 0, 0, false).loss; }
+
+/* Every parameter's gradient along random directions, against central differences of the loss. */
+static void check_differences(const char *const *set, size_t n) {
+    gato_model_t *m = small_model(set, n);
+    batch_t b;
+    batch_init(&b, &m->config, &m->facts);
+    small_batch(m, &b, 0, 4);
+    gato_graphs_t g;
+    gato_graphs_init(&g, m, (graph_opts_t){.train = true});
+    loss_of(&g, &b);
+    params_t *p = m->params;
+    float *grad = xmalloc(params_block(p) * sizeof *grad);
+    memcpy(grad, params_base(p, PARAMS_GRAD), params_block(p) * sizeof *grad);
+    size_t moving = 0;
+    for (size_t i = 0; i < params_n(p); i++) {
+        const param_t *q = params_at(p, (int)i);
+        if (!params_match(q->name, m->wrt, m->n_wrt)) continue;
+        for (int round = 0; round < 2; round++) {
+            rng_t r = rng_fold(rng_make(3, q->name), (uint64_t)round);
+            float *v = params_ptr(p, PARAMS_VALUE, (int)i), *old = xmalloc(q->count * sizeof *old);
+            memcpy(old, v, q->count * sizeof *old);
+            double slope = 0, length = 0, loss[4];
+            for (size_t k = 0; k < q->count; k++) {
+                double d = (double)rng_normal(r, k);
+                slope += d * (double)grad[q->offset + k];
+                length += d * d;
+            }
+            static const double at[] = {-2, -1, 1, 2};
+            double h = 4e-3 / sqrt(length) * sqrt((double)q->count > 64 ? 8 : 1);
+            for (int s = 0; s < 4; s++) {
+                for (size_t k = 0; k < q->count; k++) v[k] = (float)((double)old[k] + at[s] * h * (double)rng_normal(r, k));
+                loss[s] = loss_of(&g, &b);
+            }
+            memcpy(v, old, q->count * sizeof *old);
+            double numeric = (loss[0] - 8 * loss[1] + 8 * loss[2] - loss[3]) / (12 * h);
+            CHECK(fabs(numeric - slope) < 2e-3 * fabs(slope) + 2e-3 * sqrt(length), "%s: %g, by differences %g", q->name, slope, numeric);
+            moving += fabs(slope) > 5e-3 * sqrt(length);
+            free(old);
+        }
+    }
+    CHECK(moving > 28, "only %zu slopes were large enough to tell", moving);
+    free(grad);
+    gato_graphs_release(&g);
+    batch_release(&b);
+    gato_model_free(m);
+}
+
+TEST(gradients_of_mixed_data) { check_differences(NULL, 0); }
+TEST(gradients_of_mix_and_sequences) {
+    check_differences((const char *const[]){"loss.action_kind=mix", "loss.per_sequence=true", "model.vector_in=linear"}, 3);
+}
+TEST(gradients_of_regression) { check_differences((const char *const[]){"loss.action_kind=mse", "model.activation=gelu_new", "loss.horizon=2"}, 3); }
+TEST(gradients_of_table_and_codes) { check_differences((const char *const[]){"model.merge=1", "model.image_in=both", "model.text_first=true"}, 3); }
+TEST(gradients_of_patches) {
+    check_differences((const char *const[]){"model.merge=1", "model.image_in=patches", "loss.image=0", "model.patch=4", "model.patch_mid=6", "model.patch_groups=3"}, 6);
+}
+
+/* Padding, other sequences and buckets change nothing that counts. */
+TEST(a_batch_is_the_mean_of_its_sequences) {
+    gato_model_t *m = small_model((const char *const[]){"loss.per_sequence=true", "loss.image=0", "loss.action=1", "loss.text=1"}, 4);
+    batch_t b;
+    batch_init(&b, &m->config, &m->facts);
+    gato_graphs_t g, exact;
+    gato_graphs_init(&g, m, (graph_opts_t){.train = true});
+    gato_graphs_init(&exact, m, (graph_opts_t){.exact = true});
+    small_batch(m, &b, 0, 4);
+    double together = loss_of(&g, &b), apart = 0;
+    for (size_t i = 0; i < 4; i++) {
+        small_batch(m, &b, i, i + 1);
+        apart += loss_of(&exact, &b) / 4;
+    }
+    CHECK_NEAR(together, apart, 1e-5);
+    gato_graphs_release(&g);
+    gato_graphs_release(&exact);
+    batch_release(&b);
+    gato_model_free(m);
+}
+
+/* The definition at the top of graph.h, from rows of the trace's logits, in double. */
+TEST(the_loss_is_what_is_written) {
+    gato_model_t *m = small_model((const char *const[]){"loss.image=0"}, 1);
+    batch_t b;
+    batch_init(&b, &m->config, &m->facts);
+    small_batch(m, &b, 0, 4);
+    gato_graphs_t g, e;
+    gato_graphs_init(&g, m, (graph_opts_t){.train = true});
+    gato_graphs_init(&e, m, (graph_opts_t){.all_logits = true, .exact = true});
+    double ours = loss_of(&g, &b);
+    gato_figures_t f = gato_run(&e, &b, 0, 0, 0, false);
+    const gato_graph_t *at = e.graph[0];
+    const float *logits = plan_data(at->plan, at->logits);
+    size_t V = tokens_total(&m->tokens), n = 0;
+    double sum = 0;
+    for (size_t s = 0; s + 1 < b.start.n; s++)
+        for (int32_t p = b.start.v[s]; p + 1 < b.start.v[s + 1]; p++) {
+            if (!b.mask.v[p + 1]) continue;
+            int32_t id = b.id.v[p + 1];
+            for (size_t i = 0; i < b.continuous.position.n; i++)
+                if (b.continuous.position.v[i] == p) id = b.continuous.target.v[i];
+            const float *x = logits + (s * at->shape.T + (size_t)(p - b.start.v[s])) * V;
+            double z = 0;
+            for (size_t k = 0; k < V; k++) z += exp((double)x[k]);
+            sum += (id < 20 ? 0.7 : 1.3) * (log(z) - (double)x[id]);
+            n++;
+        }
+    CHECK(n == b.targets && n == f.n_text + f.n_continuous + f.n_discrete, "%zu", n);
+    CHECK_NEAR(ours, sum / (double)n, 2e-5);
+    CHECK_NEAR(ours, f.loss, 1e-6);
+    gato_graphs_release(&g);
+    gato_graphs_release(&e);
+    batch_release(&b);
+    gato_model_free(m);
+}
+
+/* Gradients over shared memory and over buffers apart, poisoned with NaN: the same bits, and again under other numbers of threads. */
+TEST(shared_memory_equals_unshared) {
+    static const char *const kinds[] = {"loss.action_kind=ce", "loss.action_kind=mix", "loss.action_kind=mse"};
+    for (size_t k = 0; k < 3; k++) {
+        gato_model_t *m = small_model((const char *const[]){kinds[k], "model.dropout=0.1"}, 2);
+        size_t bytes = params_block(m->params) * sizeof(float);
+        float *first = xmalloc(bytes);
+        batch_t b;
+        batch_init(&b, &m->config, &m->facts);
+        small_batch(m, &b, 0, 4);
+        double loss = 0;
+        for (int run = 0; run < 3; run++) {
+            gato_graphs_t g;
+            gato_graphs_init(&g, m, (graph_opts_t){.train = true, .unshared = run == 1});
+            pool_set_threads(run == 2 ? 1 : 2);
+            double l = gato_run(&g, &b, 1, 2, 3, false).loss;
+            if (run) CHECK(!memcmp(first, params_base(m->params, PARAMS_GRAD), bytes) && l == loss, "run %d, %s", run, kinds[k]);
+            memcpy(first, params_base(m->params, PARAMS_GRAD), bytes);
+            loss = l;
+            gato_graphs_release(&g);
+        }
+        batch_release(&b);
+        gato_model_free(m);
+        free(first);
+    }
+}
+
+TEST(the_codebook_stays) {
+    gato_model_t *m = small_model(NULL, 0);
+    int i = params_find(m->params, "image_codes.codebook");
+    CHECK(i >= 0 && !params_match("image_codes.codebook", m->wrt, m->n_wrt) && params_match("image_codes.proj.weight", m->wrt, m->n_wrt));
+    CHECK(!memcmp(params_ptr(m->params, PARAMS_VALUE, i), small_book, sizeof small_book));
+    gato_model_free(m);
+}
+
+/* ---- NEKO's own image embedding, where it lies beside the project ---- */
+
+TEST(neko_patches_agree) {
+    st_file_t f;
+    if (st_open(&f, "../shared/goldens/neko/image_embedding_small_pos.safetensors", NULL)) return; /* not for everyone */
+    gato_config_t c;
+    config_defaults(gato_config_table, &c);
+    static const char *const set[] = {"model.image_in=patches", "model.width=32", "model.patch_mid=32", "model.patch_groups=8", "model.inner_pos=false"};
+    for (size_t i = 0; i < 5; i++) config_set(gato_config_table, &c, set[i]);
+    static const char *const sizes[] = {"80x80", "77x77", "64x96"};
+    for (size_t k = 0; k < 3; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s.u8", sizes[k]);
+        const st_tensor_t *u8 = st_find(&f, name);
+        size_t h = (size_t)u8->dim[1], w = (size_t)u8->dim[2];
+        gato_facts_t facts = {.text_vocab = 2, .image_h = (uint32_t)h, .image_w = (uint32_t)w, .mu = 100, .M = 256};
+        gato_model_t *m = gato_model_new(&c, &facts, 1);
+        size_t loaded = 0;
+        for (size_t i = 0; i < params_n(m->params); i++) {
+            const param_t *p = params_at(m->params, (int)i);
+            if (strncmp(p->name, "image_embedding.", 16)) continue;
+            snprintf(name, sizeof name, "w.%s", p->name + 16);
+            const st_tensor_t *t = st_find(&f, name);
+            REQUIRE(t && t->count == p->count, "%s", name);
+            float *v = xmalloc(p->count * sizeof *v);
+            st_read_f32(t, v, NULL);
+            params_import(m->params, PARAMS_VALUE, (int)i, v);
+            free(v);
+            loaded++;
+        }
+        CHECK(loaded == 10, "%zu", loaded);
+        uint8_t *rgb = xmalloc(h * w * 3);
+        for (size_t i = 0; i < h * w; i++)
+            for (size_t ch = 0; ch < 3; ch++) rgb[i * 3 + ch] = u8->data[ch * h * w + i];
+        batch_t b;
+        batch_init(&b, &m->config, &m->facts);
+        timestep_t s = {.rgb = rgb, .image_h = h, .image_w = w};
+        batch_observation(&b, &s, 0, 0);
+        batch_end(&b);
+        gato_graphs_t g;
+        gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
+        gato_run(&g, &b, 0, 0, 0, false);
+        const gato_graph_t *at = g.graph[0];
+        const float *ours = plan_data(at->plan, at->embeddings);
+        snprintf(name, sizeof name, "%s.out", sizes[k]);
+        const st_tensor_t *out = st_find(&f, name);
+        REQUIRE(out && out->count == b.images * 32);
+        float *want = xmalloc(out->count * sizeof *want);
+        st_read_f32(out, want, NULL);
+        double d = 0;
+        for (size_t i = 0; i < out->count; i++) d = fmax(d, fabs((double)want[i] - (double)ours[i]));
+        CHECK(d < 1e-5, "%s: %g", sizes[k], d);
+        free(want);
+        free(rgb);
+        gato_graphs_release(&g);
+        batch_release(&b);
+        gato_model_free(m);
+    }
+    st_close(&f);
+}

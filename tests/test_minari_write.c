@@ -199,7 +199,7 @@ TEST(same_data_same_bytes) {
     struct timespec next_second = {1, 100000000};
     nanosleep(&next_second, NULL); /* times in HDF5 count seconds */
     CHECK(write_sample(in_folder("b"), 3, true, &why) == 0);
-    char cmd[100];
+    char cmd[400];
     snprintf(cmd, sizeof cmd, "cd '%s' && diff -r a b", folder);
     CHECK(system(cmd) == 0);
     folder_remove();

@@ -12,7 +12,7 @@
 #include "common/tape/plan.h"
 #include "tests/test.h"
 
-enum { IN = 12, FD_MOST = 160 /* elements of one input whose derivative is taken */ };
+enum { IN = 12, LARGE = 600, FD_MOST = 160, FD_LARGE = 12 /* elements of one input whose derivative is taken */ };
 
 typedef enum { ABSENT, PARAM, CONST, INDEX } source_t;
 typedef enum {
@@ -425,7 +425,8 @@ typedef struct {
     size_t n_out;
 } rig_t;
 
-static double weight_of(size_t e) { return (float)((0.5 + rng_uniform64(rng_make(3, "weights"), e)) * (e % 3 == 1 ? -1 : 1)); }
+/* The fixed numbers that weigh output e. */
+static double weight_of(size_t e) { return (float)((0.5 + rng_uniform64((rng_t){3, 4}, e)) * (e % 3 == 1 ? -1 : 1)); }
 
 /* The op once, or twice with weights 1 and -0.5; `wrt` selects parameters. */
 static void rig_open(rig_t *g, const op_case_t *c, bool twice, const char *wrt, bool unshared) {
@@ -556,7 +557,7 @@ static void check_numbers(const op_case_t *c, rig_t *g) {
         CHECK(fabs(out[e] - y[e]) <= 4e-6 * scale_out, "%s: value %zu is %.9g, the formula gives %.9g", c->name, e, out[e], y[e]);
     for (int i = 0; i < IN; i++) {
         if (g->param[i] < 0) continue;
-        size_t n = COUNT(c, i), stride = n / FD_MOST + 1;
+        size_t n = COUNT(c, i), stride = n / (COUNT(c, 0) > LARGE ? FD_LARGE : FD_MOST) + 1;
         const float *d = params_ptr(g->params, PARAMS_GRAD, g->param[i]);
         double most = largest(d, n);
         for (size_t e = 0; e < n; e += stride) {
@@ -580,16 +581,16 @@ static void check_adds(const op_case_t *c, rig_t *g) {
     set_gradients(g, NAN);
     rig_run(g, c);
     float *once = results(g, &n2);
+    double most = largest(once + g->n_out, n - g->n_out);
     for (size_t i = g->n_out; i < n; i++)
-        CHECK(fabs(sum[i] - (BEFORE + (double)once[i])) <= 1e-6 * (BEFORE + fabs((double)once[i])) + 1e-6 * largest(once + g->n_out, n - g->n_out),
-              "%s: %g added to %d gives %g", c->name, once[i], BEFORE, sum[i]);
+        CHECK(fabs(sum[i] - (BEFORE + (double)once[i])) <= 1e-6 * (BEFORE + most), "%s: %g added to %d gives %g", c->name, once[i], BEFORE, sum[i]);
     rig_t two;
     rig_open(&two, c, true, "", false);
     set_gradients(&two, NAN);
     rig_run(&two, c);
     float *half = results(&two, &n2);
     for (size_t i = g->n_out; i < n; i++)
-        CHECK(fabs(half[i] - 0.5 * once[i]) <= 2e-6 * largest(once + g->n_out, n - g->n_out), "%s: used twice, 1 - 0.5: %g, once %g", c->name, half[i], once[i]);
+        CHECK(fabs(half[i] - 0.5 * once[i]) <= 2e-6 * most, "%s: used twice, 1 - 0.5: %g, once %g", c->name, half[i], once[i]);
     rig_close(&two);
     free(sum);
     free(once);
@@ -624,7 +625,7 @@ static void check_case(const op_case_t *c) {
     rig_run(&g, c);
     check_numbers(c, &g);
     float *first = results(&g, &n);
-    for (int threads = 1; threads <= 5; threads += threads) { /* 1: a plain replay */
+    for (int threads = 1; threads <= 3; threads++) { /* 1: a plain replay */
         pool_set_threads(threads);
         set_gradients(&g, NAN);
         rig_run(&g, c);
@@ -632,6 +633,7 @@ static void check_case(const op_case_t *c) {
         CHECK(same_bits(first, again, n), "%s: other bits on replay with %d threads", c->name, threads);
         free(again);
     }
+    pool_set_threads(1); /* waiting threads spin: costly where others work too */
     rig_open(&apart, c, false, "", true);
     set_gradients(&apart, NAN);
     rig_run(&apart, c);
@@ -698,8 +700,7 @@ TEST(xent_rows) {
     var_t target = tape_input(t, "t", I32_1(N)), range = tape_input(t, "r", I32_2(N, 2)), weight = tape_input(t, "w", F32_1(N)), row;
     var_t total = op_xent(t, logits, target, range, weight, &row);
     /* A loss made of the rows reaches nobody: rows are figures to report. */
-    var_t other = op_loss(t, LOSS_MSE, row, weight, NO_VAR, false), roots[] = {total, other};
-    var_t root = op_weighted_sum(t, roots, (float[]){0, 1}, 2);
+    var_t root = op_loss(t, LOSS_MSE, row, weight, NO_VAR, false);
     const char *all = "";
     pass_t pass = {.root = {root}, .n_roots = 1, .wrt = &all, .n_wrt = 1};
     var_t keep[] = {row, total};

@@ -49,9 +49,11 @@ static void parse_background(const char *text, uint8_t rgb[3]) {
 
 static void check_options(const job_t *j) {
     if (j->frames < 0 || j->limit < 0) die(RC_USAGE, "--frames and --limit count: they cannot be negative");
-    if (j->batch < 1 || j->batch > MOST_BATCH) die(RC_USAGE, "--batch %lld: 1 to %d are possible", (long long)j->batch, MOST_BATCH);
+    if (j->batch < 1 || j->batch > MOST_BATCH)
+        die(RC_USAGE, "--batch %lld: 1 to %d are possible", (long long)j->batch, MOST_BATCH);
     if (!(j->max_bad >= 0 && j->max_bad <= 1)) die(RC_USAGE, "--max-bad is a share from 0 to 1");
-    if (!strcmp(j->in, j->out) || fs_same(j->in, j->out)) die(RC_USAGE, "--out '%s' is --in: the input would be overwritten", j->out);
+    if (!strcmp(j->in, j->out) || fs_same(j->in, j->out))
+        die(RC_USAGE, "--out '%s' is --in: the input would be overwritten", j->out);
     if (!fs_exists(j->in)) die(RC_USAGE, "cannot open '%s': No such file or directory", j->in);
 }
 
@@ -59,11 +61,14 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     bool images = !strcmp(argv[0], "images");
     *j = (job_t){.command = argv[0], .batch = MOST_BATCH, .max_bad = 0.01, .opts = image_opts_default()};
     const cli_opt_t common[] = {
-        {"--in", CLI_STR, &j->in, "SRC", images ? "a folder of pictures, or a Minari dataset" : "folder of a Minari dataset", true},
+        {"--in", CLI_STR, &j->in, "SRC",
+         images ? "a folder of pictures, or a Minari dataset" : "folder of a Minari dataset", true},
         {"--out", CLI_STR, &j->out, "X.lmdb", "the shard; one that was not finished goes on where it stopped", true},
         {"--model", CLI_STR, &j->model, "RUN", "the tokenizer (not needed for what has no codes)", false},
-        {"--keep-pixels", CLI_FLAG, &j->keep_pixels, NULL, "also keep each picture as PNG, as the encoder sees it", false},
-        {"--limit", CLI_INT, &j->limit, "N", images ? "only the first N pictures (0 = all)" : "only the first N episodes (0 = all)", false},
+        {"--keep-pixels", CLI_FLAG, &j->keep_pixels, NULL, "also keep each picture as PNG, as the encoder sees it",
+         false},
+        {"--limit", CLI_INT, &j->limit, "N",
+         images ? "only the first N pictures (0 = all)" : "only the first N episodes (0 = all)", false},
         {"--shard", CLI_STR, &j->shard, "I/N", "only part I (from 0) of N equal parts", false},
         {"--batch", CLI_INT, &j->batch, "N", "pictures encoded at a time; never changes a code", false},
         {"--max-bad", CLI_DOUBLE, &j->max_bad, "F", "share of unreadable items that is tolerated", false},
@@ -73,7 +78,8 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         {0},
     };
     const cli_opt_t for_images[] = {
-        {"--background", CLI_STR, &j->background, "R,G,B", "color behind transparent pictures (default: the model's, else white)", false},
+        {"--background", CLI_STR, &j->background, "R,G,B",
+         "color behind transparent pictures (default: the model's, else white)", false},
         {"--max-pixels", CLI_U64, &j->max_pixels, "N", "refuse larger pictures (0 = 100,000,000)", false},
         {"--lenient", CLI_FLAG, &j->lenient, NULL, "take JPEG files that decode with warnings", false},
         {"--no-exif", CLI_FLAG, &j->no_exif, NULL, "ignore the orientation that a JPEG file states", false},
@@ -83,7 +89,8 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         {"--frames", CLI_INT, &j->frames, "K", "keep K consecutive steps of each episode (0 = all)", false},
         {0},
     };
-    cli_parse(argc, argv, j->command, summary, (const cli_opt_t *const[]){common, images ? for_images : for_episodes}, 2);
+    cli_parse(argc, argv, j->command, summary, (const cli_opt_t *const[]){common, images ? for_images : for_episodes},
+              2);
     parse_shard(j);
     check_options(j);
     pool_set_threads((int)j->threads);

@@ -25,8 +25,8 @@ typedef struct {
 void job_parse(job_t *j, int argc, char **argv, const char *summary);
 void job_release(job_t *j);
 
-/* Items first .. first + count - 1 of n are this run's: --limit takes the first ones, --shard i/n an equal run of those,
- * so that shards 0 to n-1 after one another are the whole. */
+/* Items first .. first + count - 1 of n are this run's: --limit takes the first ones, --shard i/n an equal run of
+ * those, so that shards 0 to n-1 after one another are the whole. */
 void job_range(const job_t *j, size_t n, size_t *first, size_t *count);
 
 /* The options that shape a shard, as canonical JSON. manifest: a hash of the input's list. */

@@ -79,21 +79,23 @@ static void refuse_options(const char *path, const char *stored, const char *ask
     for (const cJSON *new = b ? b->child : NULL; new; new = new->next) {
         char *was = printed(cJSON_GetObjectItemCaseSensitive(a, new->string)), *is = printed(new);
         if (strcmp(was, is) && at < sizeof text)
-            at += (size_t)snprintf(text + at, sizeof text - at, "%s%s %.120s, now %.120s", at ? "; " : "", new->string, was, is);
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s%s %.120s, now %.120s", at ? "; " : "", new->string,
+                                   was, is);
         free(was);
         free(is);
     }
     die(RC_MISFIT, "'%s' was begun with other options or data: %s (--force replaces it)", path, text);
 }
 
-/* What a look without the writer's lock shows: other options; complete; the sizes of pictures so far. Whatever cannot be
- * read is left to token_db_create. */
+/* What a look without the writer's lock shows: other options; complete; the sizes of pictures so far. Whatever cannot
+ * be read is left to token_db_create. */
 static bool look(writer_t *w) {
     int rc;
     token_db_t *old = token_db_open(w->job->out, &rc, NULL);
     if (!old) return false;
     const shard_meta_t *s = token_db_meta(old);
-    if (strcmp(s->arguments ? s->arguments : "", w->meta.arguments)) refuse_options(w->job->out, s->arguments ? s->arguments : "{}", w->meta.arguments);
+    if (strcmp(s->arguments ? s->arguments : "", w->meta.arguments))
+        refuse_options(w->job->out, s->arguments ? s->arguments : "{}", w->meta.arguments);
     shard_meta_t *m = &w->meta;
     m->grid_h = s->grid_h, m->grid_w = s->grid_w, m->image_h = s->image_h, m->image_w = s->image_w;
     bool complete = s->complete;
@@ -149,7 +151,8 @@ static void mark(writer_t *w, const char *key) {
 
 /* The meta's sizes: those of all pictures, 0 once two differ. */
 static void note_size(shard_meta_t *m, const token_record_t *r) {
-    bool same = m->grid_h == r->grid_h && m->grid_w == r->grid_w && m->image_h == r->image_h && m->image_w == r->image_w;
+    bool same =
+        m->grid_h == r->grid_h && m->grid_w == r->grid_w && m->image_h == r->image_h && m->image_w == r->image_w;
     if (m->images == 0) {
         m->grid_h = r->grid_h, m->grid_w = r->grid_w, m->image_h = r->image_h, m->image_w = r->image_w;
     } else if (!same) {
@@ -176,7 +179,8 @@ void writer_put(writer_t *w, const char *key, token_record_t *r) {
     }
     if (r->codes) m->tokens += T * r->grid_h * r->grid_w;
     m->tokens += r->text_len;
-    if (r->kind == RECORD_EPISODE) m->tokens += T * ((uint64_t)m->n_continuous + m->n_discrete + m->n_actions + m->n_discrete_actions);
+    if (r->kind == RECORD_EPISODE)
+        m->tokens += T * ((uint64_t)m->n_continuous + m->n_discrete + m->n_actions + m->n_discrete_actions);
     mark(w, key);
 }
 
@@ -213,7 +217,8 @@ static void print_counts(const writer_t *w) {
     jsonw_int(&out, "bad", (int64_t)m->bad);
     jsonw_int(&out, "tokens", (int64_t)m->tokens);
     jsonw_num(&out, "seconds", round(seconds * 1000) / 1000);
-    jsonw_num(&out, "images_per_s", seconds > 0 ? round((double)(m->images - w->images_before) / seconds * 10) / 10 : NAN);
+    jsonw_num(&out, "images_per_s",
+              seconds > 0 ? round((double)(m->images - w->images_before) / seconds * 10) / 10 : NAN);
     puts(jsonw_end(&out));
     jsonw_free(&out);
 }
@@ -221,9 +226,10 @@ static void print_counts(const writer_t *w) {
 static void write_done(const writer_t *w) {
     const shard_meta_t *m = &w->meta;
     reason_t why;
-    char *counts = xasprintf("{\"images\":%llu,\"episodes\":%llu,\"records\":%llu,\"skipped\":%llu,\"bad\":%llu,\"tokens\":%llu}",
-                             (unsigned long long)m->images, (unsigned long long)m->episodes, (unsigned long long)m->records,
-                             (unsigned long long)m->skipped, (unsigned long long)m->bad, (unsigned long long)m->tokens);
+    char *counts =
+        xasprintf("{\"images\":%llu,\"episodes\":%llu,\"records\":%llu,\"skipped\":%llu,\"bad\":%llu,\"tokens\":%llu}",
+                  (unsigned long long)m->images, (unsigned long long)m->episodes, (unsigned long long)m->records,
+                  (unsigned long long)m->skipped, (unsigned long long)m->bad, (unsigned long long)m->tokens);
     if (fs_done_write(w->job->out, m->arguments, counts, &why)) die(RC_RUNTIME, "%s", why.text);
     free(counts);
 }
@@ -239,7 +245,8 @@ static void complete(writer_t *w) {
     const shard_meta_t *m = &w->meta;
     bad_items_summary(w->bad);
     if (w->total && !m->records)
-        die(RC_DATA, "none of %zu items can be used: %llu bad, %llu skipped", w->total, (unsigned long long)m->bad, (unsigned long long)m->skipped);
+        die(RC_DATA, "none of %zu items can be used: %llu bad, %llu skipped", w->total, (unsigned long long)m->bad,
+            (unsigned long long)m->skipped);
     w->meta.complete = true;
     writer_batch(w);
     write_done(w);

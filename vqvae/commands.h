@@ -2,10 +2,10 @@
 #ifndef VQVAE_COMMANDS_H
 #define VQVAE_COMMANDS_H
 
-int cmd_train(int argc, char **argv);
-int cmd_eval(int argc, char **argv);
-int cmd_reconstruct(int argc, char **argv);
-int cmd_info(int argc, char **argv);
-int cmd_trace(int argc, char **argv);
+int cmd_vqvae_train(int argc, char **argv);
+int cmd_vqvae_eval(int argc, char **argv);
+int cmd_vqvae_reconstruct(int argc, char **argv);
+int cmd_vqvae_info(int argc, char **argv);
+int cmd_vqvae_trace(int argc, char **argv);
 
 #endif

@@ -129,7 +129,7 @@ static bool parse_color(const char *text, object_color_t *o) {
     return true;
 }
 
-int cmd_eval(int argc, char **argv) {
+int cmd_vqvae_eval(int argc, char **argv) {
     const char *model = NULL, *split = "val", *object = NULL;
     cli_list_t data = {0}, set = {0};
     int64_t threads = 0, limit = 0;

@@ -5,11 +5,11 @@
 
 int main(int argc, char **argv) {
     static const cli_command_t commands[] = {
-        {"train", "pretrain (or fine-tune) a tokenizer on pictures", cmd_train},
-        {"eval", "PSNR, SSIM and use of the codebook", cmd_eval},
-        {"reconstruct", "originals beside reconstructions, as PNG files", cmd_reconstruct},
-        {"info", "what a RUN is", cmd_info},
-        {"trace", "intermediate values, to compare with another framework", cmd_trace},
+        {"train", "pretrain (or fine-tune) a tokenizer on pictures", cmd_vqvae_train},
+        {"eval", "PSNR, SSIM and use of the codebook", cmd_vqvae_eval},
+        {"reconstruct", "originals beside reconstructions, as PNG files", cmd_vqvae_reconstruct},
+        {"info", "what a RUN is", cmd_vqvae_info},
+        {"trace", "intermediate values, to compare with another framework", cmd_vqvae_trace},
         {0},
     };
     return cli_main(argc, argv, "vqvae", "pretrain image tokenizers (VQVAE) on folders of pictures and recorded episodes", commands, version_print);

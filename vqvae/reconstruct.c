@@ -24,7 +24,7 @@ static char *file_name(size_t number, const char *key) {
     return full;
 }
 
-int cmd_reconstruct(int argc, char **argv) {
+int cmd_vqvae_reconstruct(int argc, char **argv) {
     const char *model = NULL, *out = NULL, *split = "all";
     cli_list_t data = {0}, set = {0};
     int64_t threads = 0, limit = 0;

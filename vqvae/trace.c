@@ -148,7 +148,7 @@ static config_t trace_config(const char *model, const vqvae_config_t *m, const c
     return c;
 }
 
-int cmd_trace(int argc, char **argv) {
+int cmd_vqvae_trace(int argc, char **argv) {
     const char *model = NULL, *out = NULL, *config = NULL;
     cli_list_t images = {0}, set = {0};
     bool train = false;

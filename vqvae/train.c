@@ -226,7 +226,7 @@ static void load_init(run_t *r) {
     vqvae_free(v);
 }
 
-int cmd_train(int argc, char **argv) {
+int cmd_vqvae_train(int argc, char **argv) {
     run_t *r = NEW(run_t);
     r->max_bad = 0.01;
     cli_opt_t *common = loop_options(&r->o);

@@ -1,4 +1,4 @@
-/* pool.h - the one thread pool: every `#pragma omp parallel` of the project is in pool.c.
+/* pool.h - the one thread pool: no other file starts threads or has a parallel region.
  *
  * Work is cut into blocks by its shape, never by the number of threads, so results do not depend on --threads.
  */

@@ -311,7 +311,7 @@ int minari_read_frames(minari_t *m, size_t episode, uint8_t **frames, size_t *T1
     hid_t group = open_episode(m, episode, why);
     if (group < 0) return -1;
     h5_data_t d;
-    size_t T;
+    size_t T = 0;
     int rc = get_steps(m, group, episode, &T, why);
     if (rc == 0) {
         rc = h5_data_open(group, leaf_path(path, "observations", leaf), &d, why);

@@ -24,7 +24,8 @@ typedef struct {
     size_t dim[8];
     size_t count;       /* elements a step */
     double *low, *high; /* [count] for SPACE_BOX (infinities as +-INFINITY) */
-    int64_t n, start;   /* SPACE_DISCRETE */
+    int64_t n, start; /* SPACE_DISCRETE (count > 1 for MultiDiscrete, n its largest, and MultiBinary); n = max_length of
+                         SPACE_TEXT, 0 = not known */
 } minari_leaf_t;
 
 typedef struct minari minari_t;

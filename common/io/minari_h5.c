@@ -155,7 +155,7 @@ static int bytes_of(const h5_data_t *d, size_t size, size_t *bytes, reason_t *wh
 }
 
 int h5_data_read(const h5_data_t *d, hid_t memory, size_t size, void **out, reason_t *why) {
-    size_t bytes;
+    size_t bytes = 0;
     if (d->class != H5T_INTEGER && d->class != H5T_FLOAT && d->class != H5T_ENUM) return reason_set(why, "not numbers");
     if (bytes_of(d, size, &bytes, why)) return -1;
     void *data = xmalloc(bytes);
@@ -169,7 +169,7 @@ int h5_data_read(const h5_data_t *d, hid_t memory, size_t size, void **out, reas
 
 /* Strings of one length each ("S12" of numpy), padded with NUL or spaces as the type says. */
 static int read_fixed(const h5_data_t *d, char **s, size_t n, reason_t *why) {
-    size_t width = H5Tget_size(d->type), bytes;
+    size_t width = H5Tget_size(d->type), bytes = 0;
     if (bytes_of(d, width, &bytes, why)) return -1;
     char *raw = xmalloc(bytes + 1);
     int rc = H5Dread(d->id, d->type, H5S_ALL, H5S_ALL, H5P_DEFAULT, raw) < 0 ? reason_set(why, "cannot be read") : 0;
@@ -195,7 +195,7 @@ static int read_variable(const h5_data_t *d, char **s, size_t n, reason_t *why) 
 }
 
 int h5_data_strings(const h5_data_t *d, char ***out, reason_t *why) {
-    size_t bytes;
+    size_t bytes = 0;
     if (d->class != H5T_STRING || d->rank != 1) return reason_set(why, "not a list of texts");
     if (bytes_of(d, sizeof(char *), &bytes, why)) return -1;
     char **s = xcalloc(d->dim[0], sizeof *s);

@@ -76,8 +76,10 @@ typedef struct token_db token_db_t;
 /* ---- writing
  * ------------------------------------------------------------------------------------------------------------*/
 /* Creates X.lmdb, or reopens it to go on (meta->arguments must equal those stored: -1 with RC_MISFIT in *rc). Another
- * writer: -1, RC_RUNTIME "'X.lmdb' is being written by process N". max_map: bytes the map may grow to. On resume
- * *meta's counts are loaded. */
+ * writer: -1, RC_RUNTIME "'X.lmdb' is being written by process N". max_map: bytes the map may grow to (0 = 1 TB). On
+ * resume *meta's counts are loaded. *meta stays the caller's and must outlive the handle: the caller keeps images,
+ * episodes, steps, tokens, skipped and complete up to date in it, putting keeps records and bad, committing stores it.
+ * Like the arguments, fingerprint, preprocess, quantizer, tokenizer, env and widths must be those stored. */
 token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_map, int *rc, reason_t *why);
 /* Records are numbered in order; they become visible at token_db_commit, which also stores the sources' marks and the
  * counts. Failures (full disk, full map) are -1 with what to do: what was committed stays good. */
@@ -90,14 +92,15 @@ int token_db_commit(token_db_t *db, reason_t *why);
 
 /* ---- reading
  * ------------------------------------------------------------------------------------------------------------*/
-/* Opens for reading (read-only media without a lock file; size checked against the last page before the first access).
- * *rc: RC_USAGE missing, RC_DATA corrupt, RC_MISFIT another version or endianness. A SIGBUS while reading (file
- * truncated under us) ends the program with RC_DATA and the file's name. */
+/* Opens for reading (read-only media without a lock file). The whole tree of pages is checked against the file first,
+ * so a cut or damaged file is refused here. Opening a shard again in this process gives the same handle once more. *rc:
+ * RC_USAGE missing, RC_DATA corrupt, RC_MISFIT another version or endianness. A SIGBUS while reading (file truncated
+ * under us) ends the program with RC_DATA and the file's name. */
 token_db_t *token_db_open(const char *path, int *rc, reason_t *why);
 const shard_meta_t *token_db_meta(const token_db_t *db);
 uint64_t token_db_count(const token_db_t *db); /* records */
 /* Record i (0-based, in order of writing): checksum, sizes and ids (codes < K, text < text_vocab, discrete within
- * range) are checked. -1 with key and offset. Thread-safe. */
+ * range, numbers finite) are checked. -1 with key and offset. Thread-safe. */
 int token_db_get(token_db_t *db, uint64_t i, token_record_t *r, reason_t *why);
 /* Bad items: i-th; -1 at the end. */
 int token_db_bad(token_db_t *db, uint64_t i, char **key, char **reason, reason_t *why);

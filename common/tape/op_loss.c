@@ -48,7 +48,7 @@ var_t op_xent(tape_t *t, var_t logits, var_t target, var_t range, var_t weight, 
         tape_shape_bug(t, "xent", "one target and weight a row are needed", tape_shape(t, logits), tape_shape(t, target));
     op_spec_t s = {.def = &xent_def, .n_in = 4, .n_out = 2, .in = {logits, target, range, weight}, .out = {F32_0(), F32_1(n)}};
     var_t out = tape_op(t, &s);
-    if (row) *row = out + 1;
+    if (row) *row = tape_detach(t, out + 1); /* figures to report: backward reads the mean's gradient alone */
     return out;
 }
 

@@ -61,7 +61,8 @@ var_t op_upsample2(tape_t *t, var_t x);
 /* op_loss.c: scalars */
 /* weight: [rows] or NO_VAR; target gets no gradient unless both_sides. */
 var_t op_loss(tape_t *t, kern_loss_t f, var_t a, var_t target, var_t weight, bool both_sides);
-/* logits [n,V], target I32 [n], range I32 [n,2], weight [n] or NO_VAR. *row (may be NULL) receives the var of loss a row [n]. */
+/* logits [n,V], target I32 [n], range I32 [n,2], weight [n] or NO_VAR. *row (may be NULL) receives the var of loss a row [n],
+ * through which no gradient flows. */
 var_t op_xent(tape_t *t, var_t logits, var_t target, var_t range, var_t weight, var_t *row);
 /* Expected bin center of each row [n]. */
 var_t op_expect(tape_t *t, var_t logits, var_t range);

@@ -3,6 +3,7 @@
 
 #include "common/base/die.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,13 +75,23 @@ static size_t memory_index(const param_t *q, size_t i) {
     return (tap * I + in) * O + out;
 }
 
+static const char *shape_text(char buf[96], int rank, const size_t *dim) {
+    size_t at = (size_t)snprintf(buf, 96, "[");
+    for (int d = 0; d < rank; d++) at += (size_t)snprintf(buf + at, 96 - at, "%s%zu", d ? "," : "", dim[d]);
+    snprintf(buf + at, 96 - at, "]");
+    return buf;
+}
+
 int params_get(params_t *p, const char *name, int rank, const size_t *dim, param_layout_t layout, param_init_t init) {
     int old = params_find(p, name);
     if (old >= 0) {
         const param_t *q = &p->at[old];
         bool same = q->rank == rank && q->layout == layout;
         for (int d = 0; same && d < rank; d++) same = q->dim[d] == dim[d];
-        if (!same) BUG("parameter '%s' is asked for with another shape", name);
+        if (!same) {
+            char was[96], now[96];
+            BUG("parameter '%s' is asked for with another shape: %s and %s", name, shape_text(was, q->rank, q->dim), shape_text(now, rank, dim));
+        }
         return old;
     }
     p->at = xgrow(p->at, &p->cap, p->n + 1, sizeof *p->at);

@@ -212,6 +212,9 @@ plan_t *plan_new(const tape_t *t, const plan_opts_t *o) {
     }
     for (size_t i = 0; i < o->n_keep; i++)
         if (o->keep[i] != NO_VAR) p->kept[root_of(t, o->keep[i])] = true;
+    /* Passes run in any order: what one reads must outlive the gradients of all. */
+    for (size_t i = 0; i < p->n_buf && o->n_pass > 1; i++)
+        if (p->buf[i].first >= 0 && p->buf[i].first < (long)t->n_ops && p->buf[i].last >= (long)t->n_ops) touch(p, (int)i, end);
     for (size_t i = 0; i < nv; i++)
         if (p->kept[i]) touch(p, p->value[i], end);
     place(p, o->unshared);

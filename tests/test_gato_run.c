@@ -1,0 +1,206 @@
+/* test_gato_run.c - a policy's folder: round trip, and what is refused. */
+#include "tests/folder.h"
+#include "tests/gato_case.h"
+#include "tests/test.h"
+
+#include "common/io/fs.h"
+#include "common/io/json.h"
+#include "gato/run.h"
+
+#include <unistd.h>
+
+static void write_run(gato_model_t *m) {
+    reason_t why;
+    if (gato_run_save(m, folder, &why)) BUG("%s", why.text);
+}
+
+static gato_model_t *case_run(const char *name) {
+    gato_case_t c;
+    case_load(&c, name);
+    gato_model_t *m = case_model(&c);
+    m->facts.fingerprint = xstrdup("0123456789abcdef0123456789abcdef");
+    m->facts.text_tokenizer = xstrdup("byte");
+    m->facts.env = xstrdup("{\"name\":\"reacher\"}");
+    write_run(m);
+    case_close(&c);
+    return m;
+}
+
+TEST(round_trip) {
+    folder_open();
+    gato_model_t *m = case_run("vector_linear");
+    int rc;
+    reason_t why = {""};
+    gato_model_t *back = gato_run_load(folder, &rc, &why);
+    REQUIRE(back, "%s", why.text);
+    char *a = gato_run_json(m), *b = gato_run_json(back);
+    CHECK_STR(a, b);
+    CHECK(params_n(m->params) == params_n(back->params));
+    for (size_t i = 0; i < params_n(m->params); i++) {
+        const param_t *p = params_at(m->params, (int)i);
+        int at = params_find(back->params, p->name);
+        CHECK(at >= 0 && !memcmp(params_ptr(m->params, PARAMS_VALUE, (int)i), params_ptr(back->params, PARAMS_VALUE, at), p->count * sizeof(float)), "%s", p->name);
+    }
+    CHECK(back->facts.codebook && !memcmp(back->facts.codebook, params_ptr(m->params, PARAMS_VALUE, params_find(m->params, "image_codes.codebook")), 32 * 4 * sizeof(float)));
+    free(a);
+    free(b);
+    gato_model_free(back);
+    gato_model_free(m);
+    folder_remove();
+}
+
+/* NEKO's names and shapes, in PyTorch's layout, as a reader of safetensors sees them. */
+TEST(tensors_bear_the_names_of_neko) {
+    folder_open();
+    gato_model_t *m = case_run("patches");
+    st_file_t f;
+    reason_t why;
+    REQUIRE(!st_open(&f, in_folder(GATO_WEIGHTS_FILE), &why), "%s", why.text);
+    static const struct {
+        const char *name;
+        int rank;
+        uint64_t dim[4];
+    } want[] = {{"separator_token", 1, {12}},
+                {"embed_token.weight", 2, {1313, 12}},
+                {"predict_token.weight", 2, {1313, 12}},
+                {"pos_embed_observation.weight", 2, {64, 12}},
+                {"transformer.h.1.attn.c_attn.weight", 2, {12, 36}},
+                {"transformer.h.0.mlp.c_fc.weight", 2, {12, 48}},
+                {"transformer.h.0.mlp.c_proj.bias", 1, {12}},
+                {"transformer.ln_f.bias", 1, {12}},
+                {"image_embedding.patch_embedding.conv1.weight", 4, {64, 3, 3, 3}},
+                {"image_embedding.patch_embedding.gn2.weight", 1, {64}},
+                {"image_embedding.post_embedding_projection.weight", 2, {12, 768}},
+                {"image_embedding.patch_pos_encoding.height_pos_embedding.weight", 2, {128, 12}}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        const st_tensor_t *t = st_find(&f, want[i].name);
+        CHECK(t && t->rank == want[i].rank && t->type == ST_F32, "%s", want[i].name);
+        for (int d = 0; t && d < want[i].rank; d++) CHECK(t->dim[d] == want[i].dim[d], "%s", want[i].name);
+    }
+    CHECK(f.n == 12 * 2 + 16, "%zu tensors", f.n); /* 12 a layer and 16: NEKO's count */
+    /* The projection left as it came: channels first. */
+    gato_case_t c;
+    case_load(&c, "patches");
+    const st_tensor_t *t = st_find(&f, "image_embedding.post_embedding_projection.weight"), *source = case_tensor(&c, "w.image_embedding.post_embedding_projection.weight");
+    float *a = xmalloc(t->count * sizeof *a), *b = xmalloc(t->count * sizeof *b);
+    CHECK(!st_read_f32(t, a, NULL) && !st_read_f32(source, b, NULL) && !memcmp(a, b, t->count * sizeof *a));
+    free(a);
+    free(b);
+    case_close(&c);
+    st_close(&f);
+    gato_model_free(m);
+    folder_remove();
+}
+
+static void check_load(int code, const char *says) {
+    int rc = -1;
+    reason_t why = {""};
+    gato_model_t *m = gato_run_load(folder, &rc, &why);
+    CHECK(!m && rc == code, "exit %d instead of %d: %s", rc, code, why.text);
+    CHECK(strstr(why.text, says) != NULL, "no '%s' in: %s", says, why.text);
+    gato_model_free(m);
+}
+
+/* Replaces `from` in config.json. */
+static void edit_config(const char *from, const char *to) {
+    uint8_t *text;
+    size_t size;
+    reason_t why;
+    const char *path = in_folder(GATO_CONFIG_FILE);
+    if (fs_read(path, 0, &text, &size, &why)) BUG("%s", why.text);
+    char *at = strstr((char *)text, from);
+    if (!at) BUG("no %s in config.json", from);
+    char *edited = xasprintf("%.*s%s%s", (int)(at - (char *)text), (char *)text, to, at + strlen(from));
+    if (fs_write(path, edited, strlen(edited), &why)) BUG("%s", why.text);
+    free(edited);
+    free(text);
+}
+
+TEST(fault_missing_run) {
+    int rc;
+    reason_t why;
+    CHECK(!gato_run_load("/nonexistent/run", &rc, &why) && rc == RC_USAGE);
+    folder_open();
+    check_load(RC_USAGE, "config.json");
+    gato_model_t *m = case_run("codes");
+    unlink(in_folder(GATO_WEIGHTS_FILE));
+    check_load(RC_USAGE, "model.safetensors");
+    gato_model_free(m);
+    folder_remove();
+}
+
+TEST(fault_weights_with_nan) {
+    folder_open();
+    gato_model_t *m = case_run("codes");
+    params_ptr(m->params, PARAMS_VALUE, params_find(m->params, "transformer.ln_f.weight"))[3] = NAN;
+    write_run(m);
+    check_load(RC_DATA, "transformer.ln_f.weight");
+    gato_model_free(m);
+    folder_remove();
+}
+
+TEST(fault_truncated_and_flipped_files) {
+    folder_open();
+    gato_model_t *m = case_run("codes");
+    if (truncate(in_folder(GATO_WEIGHTS_FILE), 5000)) BUG("truncate");
+    check_load(RC_DATA, "model.safetensors");
+    write_run(m);
+    FILE *f = fopen(in_folder(GATO_WEIGHTS_FILE), "r+b");
+    fseek(f, -100, SEEK_END);
+    int byte = fgetc(f);
+    fseek(f, -100, SEEK_END);
+    fputc(byte ^ 1, f);
+    fclose(f);
+    check_load(RC_DATA, "model.safetensors");
+    write_run(m);
+    if (truncate(in_folder(GATO_CONFIG_FILE), 40)) BUG("truncate");
+    check_load(RC_DATA, "config.json");
+    gato_model_free(m);
+    folder_remove();
+}
+
+TEST(fault_configuration_of_another_network) {
+    folder_open();
+    gato_model_t *m = case_run("codes");
+    edit_config("\"layers\": 2", "\"layers\": 3");
+    check_load(RC_MISFIT, "too few for 3 layers");
+    write_run(m);
+    edit_config("\"merge\": 2", "\"merge\": 1");
+    check_load(RC_MISFIT, "image_codes.proj.weight");
+    write_run(m);
+    edit_config("\"width\": 12", "\"width\": 60000");
+    check_load(RC_MISFIT, "embed_token.weight");
+    write_run(m);
+    edit_config("\"version\": 1", "\"version\": 2");
+    check_load(RC_MISFIT, "version 2");
+    write_run(m);
+    edit_config("\"gato\"", "\"vq\"");
+    check_load(RC_MISFIT, "vq");
+    gato_model_free(m);
+    folder_remove();
+}
+
+TEST(facts_that_do_not_fit) {
+    gato_case_t c;
+    case_load(&c, "codes");
+    gato_facts_t a = c.facts, b = c.facts;
+    reason_t why;
+    CHECK(!gato_facts_fit(&a, &b, true, &why));
+    b.n_actions = 3;
+    CHECK(gato_facts_fit(&a, &b, true, &why) && strstr(why.text, "2 and 3"), "%s", why.text);
+    b = a;
+    b.codes = 64;
+    CHECK(gato_facts_fit(&a, &b, true, &why) && strstr(why.text, "32 and 64"), "%s", why.text);
+    CHECK(!gato_facts_fit(&a, &b, false, &why), "a model of patches does not look at codes");
+    b = a;
+    a.fingerprint = (char *)"aa", b.fingerprint = (char *)"bb";
+    CHECK(gato_facts_fit(&a, &b, true, &why) && strstr(why.text, "aa and bb"), "%s", why.text);
+    b.fingerprint = NULL;
+    CHECK(!gato_facts_fit(&a, &b, true, &why));
+    b.codes = 0;
+    b.n_continuous = b.n_actions = 0; /* text alone fits everything */
+    CHECK(!gato_facts_fit(&a, &b, true, &why), "%s", why.text);
+    b.text_vocab = 300;
+    CHECK(gato_facts_fit(&a, &b, true, &why) && strstr(why.text, "257 and 300"), "%s", why.text);
+    case_close(&c);
+}

@@ -1,0 +1,244 @@
+/* episodes.c - `tokenize episodes`: a record for each episode of a Minari dataset, or for a window of it.
+ *
+ * HDF5 is read by one thread ahead of the encoder, which uses all of them; a third writes.
+ */
+#include "common/base/pool.h"
+#include "common/io/fs.h"
+#include "tokenize/commands.h"
+#include "tokenize/encoder.h"
+#include "tokenize/spaces.h"
+#include "tokenize/writer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+enum { ROUND = 16, ROUND_BYTES = 64 << 20, KEY_MAX = 32 };
+
+typedef enum { EPISODE_GOOD, EPISODE_EMPTY, EPISODE_BAD, EPISODE_REFUSED } status_t;
+
+typedef struct {
+    size_t number, first, T; /* the window */
+    size_t picture;          /* of the round: T of them */
+    status_t status;
+    reason_t why;
+    minari_episode_t e;
+} episode_t;
+
+typedef struct {
+    episode_t episode[ROUND];
+    size_t n;
+    picture_t *picture;
+    size_t n_pictures, cap;
+} round_t;
+
+typedef struct {
+    const job_t *job;
+    minari_t *m;
+    spaces_t spaces;
+    bool pictures;
+    encoder_t encoder;
+    writer_t writer;
+    size_t *item, n, next; /* numbers of the episodes still to be done */
+} episodes_t;
+
+static const char *key_of(size_t number, char buf[KEY_MAX]) {
+    snprintf(buf, KEY_MAX, "episode_%zu", number);
+    return buf;
+}
+
+/* ---- reading ---- */
+
+/* K consecutive steps; their start is a function of the episode's name, uniform over all places. */
+static void choose_window(const job_t *j, const char *key, episode_t *p) {
+    size_t K = (size_t)j->frames;
+    p->T = p->e.T;
+    if (!K || K >= p->e.T) return;
+    p->T = K;
+    p->first = (size_t)(((unsigned __int128)XXH64(key, strlen(key), 0) * (p->e.T - K + 1)) >> 64);
+}
+
+static void take_frames(const episodes_t *s, round_t *r, episode_t *p) {
+    p->picture = r->n_pictures;
+    r->picture = xgrow(r->picture, &r->cap, r->n_pictures + p->T, sizeof *r->picture);
+    for (size_t t = 0; t < p->T; t++)
+        r->picture[r->n_pictures++] = (picture_t){.im = spaces_frame(&s->spaces, &p->e, p->first + t)};
+    for (size_t i = 0; i < p->e.n_obs; i++) { /* the frames are copied: they need not wait for the encoder */
+        free(p->e.image[i]);
+        p->e.image[i] = NULL;
+    }
+}
+
+static void read_episode(const episodes_t *s, round_t *r, episode_t *p) {
+    char key[KEY_MAX];
+    key_of(p->number, key);
+    if (minari_read(s->m, p->number, &p->e, &p->why)) {
+        p->status = EPISODE_BAD;
+    } else if (p->e.T == 0) {
+        p->status = EPISODE_EMPTY;
+        reason_set(&p->why, "an episode without steps");
+    } else if (spaces_check(&s->spaces, &p->e, key, &p->why)) {
+        p->status = EPISODE_REFUSED;
+    } else {
+        choose_window(s->job, key, p);
+        if (s->pictures) take_frames(s, r, p);
+    }
+}
+
+static void *next_round(void *ctx) {
+    episodes_t *s = ctx;
+    if (s->next == s->n || job_stopped()) return NULL;
+    round_t *r = NEW(round_t);
+    for (size_t bytes = 0; r->n < ROUND && s->next < s->n && bytes < ROUND_BYTES;) {
+        episode_t *p = &r->episode[r->n++];
+        size_t before = r->n_pictures;
+        p->number = s->item[s->next++];
+        read_episode(s, r, p);
+        if (r->n_pictures > before)
+            bytes += (r->n_pictures - before) * r->picture[before].im.w * r->picture[before].im.h * 3;
+        if (p->status == EPISODE_REFUSED) break;
+    }
+    return r;
+}
+
+/* ---- encoding ---- */
+
+typedef struct {
+    const episodes_t *s;
+    round_t *r;
+} encoding_t;
+
+static void prepare(void *ctx, size_t i) {
+    const encoding_t *t = ctx;
+    encoder_prepare(&t->s->encoder, &t->r->picture[i]);
+}
+
+static void encode_round(void *ctx, void *item) {
+    encoding_t t = {ctx, item};
+    parallel_for(t.r->n_pictures, prepare, &t);
+    encoder_run(&t.s->encoder, t.r->picture, t.r->n_pictures);
+}
+
+/* ---- writing ---- */
+
+/* The codes and PNG files of all steps, one after another. */
+typedef struct {
+    uint32_t *codes, *size;
+    uint8_t *png;
+} strip_t;
+
+static void fill_pictures(const picture_t *p, token_record_t *r, strip_t *strip) {
+    size_t grid = (size_t)p->grid_h * p->grid_w, bytes = 0;
+    r->grid_h = p->grid_h;
+    r->grid_w = p->grid_w;
+    r->image_h = (uint32_t)p->im.h;
+    r->image_w = (uint32_t)p->im.w;
+    if (p->codes) {
+        r->codes = strip->codes = xmalloc(r->T * grid * sizeof *strip->codes);
+        for (size_t t = 0; t < r->T; t++) memcpy(strip->codes + t * grid, p[t].codes, grid * sizeof *strip->codes);
+    }
+    if (!p->png) return;
+    for (size_t t = 0; t < r->T; t++) bytes += p[t].png_size;
+    r->pixels = strip->png = xmalloc(bytes);
+    r->pixel_size = strip->size = xmalloc(r->T * sizeof *strip->size);
+    for (size_t t = 0; t < r->T; t++) {
+        memcpy(strip->png + r->pixels_bytes, p[t].png, p[t].png_size);
+        strip->size[t] = (uint32_t)p[t].png_size;
+        r->pixels_bytes += p[t].png_size;
+    }
+}
+
+static void write_episode(episodes_t *s, const char *key, const episode_t *p, const picture_t *pictures) {
+    token_record_t r = {.kind = RECORD_EPISODE, .T = (uint32_t)p->T, .first_step = p->first};
+    strip_t strip = {0};
+    void *arrays;
+    spaces_fill(&s->spaces, &p->e, p->first, &r, &arrays);
+    if (pictures) fill_pictures(pictures, &r, &strip);
+    writer_put(&s->writer, key, &r);
+    free(strip.codes);
+    free(strip.size);
+    free(strip.png);
+    free(arrays);
+}
+
+static void write_round(void *ctx, void *item) {
+    episodes_t *s = ctx;
+    round_t *r = item;
+    char key[KEY_MAX];
+    for (size_t i = 0; i < r->n; i++) {
+        episode_t *p = &r->episode[i];
+        key_of(p->number, key);
+        if (p->status == EPISODE_REFUSED) {
+            writer_batch(&s->writer); /* what stands before it is good */
+            die(RC_DATA, "%s", p->why.text);
+        }
+        if (p->status == EPISODE_BAD)
+            writer_bad(&s->writer, key, p->why.text);
+        else if (p->status == EPISODE_EMPTY)
+            writer_skip(&s->writer, key, p->why.text);
+        else
+            write_episode(s, key, p, s->pictures ? r->picture + p->picture : NULL);
+        minari_episode_release(&p->e);
+    }
+    writer_batch(&s->writer);
+    progress_step(&s->writer.bar, s->writer.done, NULL);
+    for (size_t i = 0; i < r->n_pictures; i++) picture_release(&r->picture[i]);
+    free(r->picture);
+    free(r);
+}
+
+/* ---- the command ---- */
+
+/* A dataset that changed is another one: its name, the number of its episodes and the sizes of its files say so. */
+static uint64_t manifest_of(const minari_t *m, const char *dir) {
+    static const char *const files[] = {"data/main_data.hdf5", "data/metadata.json", "main_data.hdf5", "metadata.json"};
+    uint64_t word[6] = {minari_episodes(m)};
+    struct stat st;
+    for (size_t i = 0; i < 4; i++) {
+        char *path = fs_join(dir, files[i]);
+        if (stat(path, &st) == 0) word[i + 1] = (uint64_t)st.st_size;
+        free(path);
+    }
+    word[5] = XXH64(minari_dataset_id(m), strlen(minari_dataset_id(m)), 0);
+    return XXH64(word, sizeof word, 0);
+}
+
+static void run(episodes_t *s, size_t first, size_t count) {
+    char key[KEY_MAX];
+    s->item = xcalloc(count, sizeof *s->item);
+    for (size_t i = first; i < first + count; i++)
+        if (!writer_has(&s->writer, key_of(i, key))) s->item[s->n++] = i;
+    s->writer.done = count - s->n;
+    progress_begin(&s->writer.bar, "tokenize episodes", s->writer.done, count);
+    pipeline_run(&(pipeline_t){.ctx = s, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
+    progress_end(&s->writer.bar);
+    spaces_report(&s->spaces);
+    free(s->item);
+}
+
+int cmd_episodes(int argc, char **argv) {
+    job_t job;
+    int rc;
+    reason_t why;
+    job_parse(&job, argc, argv, "codes, observations and actions of recorded episodes: a record each");
+    episodes_t s = {.job = &job, .encoder = {job.v, (size_t)job.batch, job.keep_pixels}};
+    s.m = minari_open(job.in, &rc, &why);
+    if (!s.m) die(rc, "%s", why.text);
+    if (!minari_episodes(s.m)) die(RC_DATA, "'%s': a dataset without episodes", job.in);
+    spaces_init(&s.spaces, s.m, job.in);
+    s.pictures = s.spaces.image >= 0;
+    if (s.pictures && !job.v && !job.keep_pixels)
+        die(RC_USAGE, "'%s' holds pictures: --model is needed (or --keep-pixels)", job.in);
+    size_t first, count;
+    job_range(&job, minari_episodes(s.m), &first, &count);
+    writer_init(&s.writer, &job, manifest_of(s.m, job.in));
+    spaces_meta(&s.spaces, &s.writer.meta);
+    if (writer_open(&s.writer, count)) run(&s, first, count);
+    rc = writer_close(&s.writer);
+    spaces_release(&s.spaces);
+    minari_close(s.m);
+    job_release(&job);
+    return rc;
+}

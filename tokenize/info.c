@@ -1,0 +1,117 @@
+/* info.c - `tokenize info`: what a shard is, as a JSON object. */
+#include "common/base/cli.h"
+#include "common/io/json.h"
+#include "common/io/token_db.h"
+#include "tokenize/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BAD_SHOWN = 20 };
+
+static void put_pair(jsonw_t *w, const char *key, uint32_t a, uint32_t b) {
+    if (!a) {
+        jsonw_raw(w, key, "null");
+        return;
+    }
+    jsonw_open(w, key, '[');
+    jsonw_int(w, NULL, a);
+    jsonw_int(w, NULL, b);
+    jsonw_close(w, ']');
+}
+
+static void put_u32s(jsonw_t *w, const char *key, const uint32_t *v, uint32_t n) {
+    jsonw_open(w, key, '[');
+    for (uint32_t i = 0; i < n; i++) jsonw_int(w, NULL, v[i]);
+    jsonw_close(w, ']');
+}
+
+/* An infinite bound has no JSON number: null. */
+static void put_floats(jsonw_t *w, const char *key, const float *v, uint32_t n) {
+    jsonw_open(w, key, '[');
+    for (uint32_t i = 0; i < n; i++) jsonw_float(w, NULL, v[i]);
+    jsonw_close(w, ']');
+}
+
+/* Text that should be JSON; as a string when it is not. */
+static void put_json(jsonw_t *w, const char *key, const char *text) {
+    cJSON *o = text ? json_parse(text, strlen(text), false, NULL) : NULL;
+    if (o) {
+        char *canonical = json_canonical(o);
+        jsonw_raw(w, key, canonical);
+        free(canonical);
+    } else {
+        jsonw_str(w, key, text);
+    }
+    cJSON_Delete(o);
+}
+
+static void put_bad(jsonw_t *w, token_db_t *db) {
+    char *key, *reason;
+    reason_t why;
+    jsonw_open(w, "bad_items", '[');
+    for (uint64_t i = 0; i < BAD_SHOWN && !token_db_bad(db, i, &key, &reason, &why); i++) {
+        jsonw_open(w, NULL, '{');
+        jsonw_str(w, "key", key);
+        jsonw_str(w, "reason", reason);
+        jsonw_close(w, '}');
+        free(key);
+        free(reason);
+    }
+    jsonw_close(w, ']');
+}
+
+static void put_meta(jsonw_t *w, const shard_meta_t *m) {
+    jsonw_bool(w, "complete", m->complete);
+    jsonw_int(w, "records", (int64_t)m->records);
+    jsonw_int(w, "images", (int64_t)m->images);
+    jsonw_int(w, "episodes", (int64_t)m->episodes);
+    jsonw_int(w, "steps", (int64_t)m->steps);
+    jsonw_int(w, "tokens", (int64_t)m->tokens);
+    jsonw_int(w, "skipped", (int64_t)m->skipped);
+    jsonw_int(w, "bad", (int64_t)m->bad);
+    jsonw_int(w, "codes", m->codes);
+    jsonw_int(w, "code_dim", m->code_dim);
+    put_pair(w, "grid", m->grid_h, m->grid_w);
+    put_pair(w, "image", m->image_h, m->image_w);
+    jsonw_str(w, "fingerprint", m->fingerprint);
+    put_json(w, "preprocess", m->preprocess);
+    put_json(w, "quantizer", m->quantizer);
+    jsonw_str(w, "text_tokenizer", m->text_tokenizer);
+    jsonw_int(w, "text_vocab", m->text_vocab);
+    jsonw_int(w, "n_continuous", m->n_continuous);
+    jsonw_int(w, "n_discrete", m->n_discrete);
+    jsonw_int(w, "n_actions", m->n_actions);
+    jsonw_int(w, "n_discrete_actions", m->n_discrete_actions);
+    put_u32s(w, "discrete_range", m->discrete_range, m->n_discrete);
+    put_u32s(w, "discrete_action_range", m->discrete_action_range, m->n_discrete_actions);
+    put_floats(w, "action_low", m->action_low, m->n_actions);
+    put_floats(w, "action_high", m->action_high, m->n_actions);
+    jsonw_float(w, "mu", m->mu);
+    jsonw_float(w, "M", m->M);
+    put_json(w, "env", m->env);
+    put_json(w, "arguments", m->arguments);
+    jsonw_str(w, "tool", m->tool);
+}
+
+int cmd_info(int argc, char **argv) {
+    cli_list_t shards = {0};
+    const cli_opt_t options[] = {{"", CLI_LIST, &shards, "X.lmdb", "a shard (or several: a line each)", true}, {0}};
+    cli_parse(argc, argv, "info", "what a shard is, as a JSON object", (const cli_opt_t *const[]){options}, 1);
+    for (size_t i = 0; i < shards.n; i++) {
+        int rc;
+        reason_t why;
+        token_db_t *db = token_db_open(shards.item[i], &rc, &why);
+        if (!db) die(rc, "%s", why.text);
+        jsonw_t w;
+        jsonw_begin(&w);
+        jsonw_str(&w, "shard", shards.item[i]);
+        put_meta(&w, token_db_meta(db));
+        put_bad(&w, db);
+        puts(jsonw_end(&w));
+        jsonw_free(&w);
+        token_db_close(db);
+    }
+    return RC_OK;
+}

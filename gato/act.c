@@ -32,6 +32,8 @@ typedef struct {
     float ms[]; /* [max_steps] an action */
 } outcome_t;
 
+static size_t outcome_bytes(const env_info_t *info) { return sizeof(outcome_t) + info->max_steps * sizeof(float); }
+
 typedef struct {
     const options_t *o;
     const policy_t *policy;
@@ -99,6 +101,7 @@ static void play_into(void *ctx, size_t episode, void *block) {
     stage_t *s = ctx;
     if (s->o->threads > 1) pool_set_threads(1); /* the processors are busy with other episodes */
     open_player(s);
+    memset(block, 0, outcome_bytes(env_info(s->env)));
     play(s, episode, block);
 }
 
@@ -120,7 +123,7 @@ static void wilson(double k, double n, double out[2]) {
 static void write_strip(stage_t *s, const char *path) {
     enum { SHOWN = 10 };
     size_t max = env_info(s->env)->max_steps;
-    outcome_t *r = xcalloc(1, sizeof *r + max * sizeof(float));
+    outcome_t *r = xcalloc(1, outcome_bytes(env_info(s->env)));
     s->frame = xcalloc(max, sizeof *s->frame);
     open_player(s);
     play(s, 0, r);
@@ -190,7 +193,7 @@ int cmd_gato_act(int argc, char **argv) {
         s.policy->close(trial);
     }
     const env_info_t *info = env_info(s.env);
-    size_t n = (size_t)o.episodes, bytes = sizeof(outcome_t) + info->max_steps * sizeof(float), n_ms = 0, played = 0, failed = 0, successes = 0;
+    size_t n = (size_t)o.episodes, bytes = outcome_bytes(info), n_ms = 0, played = 0, failed = 0, successes = 0;
     outcome_t *r = xcalloc(1, bytes);
     float *ms = xmalloc(n * info->max_steps * sizeof *ms);
     double sum = 0, squares = 0, length = 0;
@@ -200,7 +203,6 @@ int cmd_gato_act(int argc, char **argv) {
     progress_t bar;
     progress_begin(&bar, "act", 0, n);
     for (size_t i = 0; i < n; i++) {
-        memset(r, 0, bytes);
         farm_next(farm, r);
         progress_step(&bar, i + 1, NULL);
         if (r->failed) {

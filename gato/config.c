@@ -26,6 +26,8 @@ const config_field_t gato_config_table[] = {
      "position inside the timestep, on observation tokens"},
     {"model.pos_init", CF_NUM, AT(model.pos_init), "1", NULL, 0, 10, 0,
      "deviation of the position tables at the start (NEKO: 1, about 14 times the content of an image token)"},
+    {"model.block_init", CF_NUM, AT(model.block_init), "0.02", NULL, 0, 10, 0,
+     "deviation of the blocks' matrices at the start (GPT-2 and NEKO: 0.02; narrow models learn sooner from more)"},
     {"model.dropout", CF_NUM, AT(model.dropout), "0", NULL, 0, 0.9, 0,
      "of embeddings and residual branches in training (NEKO: 0.1; small budgets do without)"},
     {"model.activation", CF_CHOICE, AT(model.activation), "\"gelu\"", "gelu|gelu_new|geglu", 0, 0, CONFIG_ARCH,

@@ -19,7 +19,7 @@ typedef struct {
         int64_t width, layers, heads, context, bins, merge, patch, patch_mid, patch_groups;
         int image_in, vector_in, patch_pos, activation, mu_law;
         bool inner_pos, code_pos_random, text_first, control_text;
-        double dropout, pos_init;
+        double dropout, pos_init, block_init;
     } model;
     struct {
         int action_kind;

@@ -86,7 +86,7 @@ static layout_t record_layout(const dataset_t *d, const shard_t *s, const token_
 static uint32_t record_span(const dataset_t *d, const shard_t *s, const token_record_t *r) {
     size_t context = (size_t)d->config.model.context;
     bool control = r->kind == RECORD_EPISODE;
-    layout_t l = record_layout(d, s, r, control ? r->text_len : 0);
+    layout_t l = record_layout(d, s, r, control && d->config.model.control_text ? r->text_len : 0);
     size_t tokens = layout_tokens(&l), least = tokens + (!control && r->text_len ? 1 : 0);
     if (least > context)
         die(RC_USAGE, "'%s': record '%.*s': a timestep of %zu tokens is longer than the context of %zu (model.context)",

@@ -148,6 +148,7 @@ static void declare(gato_model_t *m) {
     tape_t *t = tape_new(m->params);
     nn_t nn;
     nn_begin(&nn, t);
+    nn.conv1d_std = (float)m->config.model.block_init;
     bool linear = m->config.model.vector_in == VECTOR_IN_LINEAR && m->facts.n_continuous;
     gato_inputs_t in;
     gato_pools_t n = {.tokens = 1, .images = gato_has_images(m), .vectors = linear};

@@ -40,7 +40,7 @@ $(D)/vqvae/done: $(EPISODE_DIR)/done $(CONFIGS)/$(NAME)-vqvae.json data/clipart 
 	rm -rf $(D)/vqvae.old
 
 $(D)/vqvae.json: $(D)/vqvae/done
-	$(BIN)/vqvae eval --model $(D)/vqvae --data $(EPISODE_DIR) data/clipart data/photos --limit 1000 --object 217,33,33 $(to)
+	$(BIN)/vqvae eval --model $(D)/vqvae --data $(EPISODE_DIR) data/clipart data/photos --limit 1000 --object 255,0,0 $(to)
 
 $(D)/reconstructions/done: $(D)/vqvae/done
 	$(BIN)/vqvae reconstruct --model $(D)/vqvae --data $(EPISODE_DIR) data/clipart data/photos --split val --limit 16 --out $(D)/reconstructions --force > /dev/null

@@ -405,7 +405,7 @@ TEST(pass_rule) {
     var_t a = probe(t, nn_linear(&nn, "A", probe(t, x, 0), 3, true), 1);
     var_t c = probe(t, nn_linear(&nn, "C", probe(t, nn_linear(&nn, "B", a, 3, true), 2), 3, true), 3);
     nn_linear(&nn, "E", probe(t, a, 4), 3, true);
-    var_t d = probe(t, nn_linear(&nn, "D", probe(t, tape_detach(t, probe(t, a, 5)), 6), 3, true), 7);
+    var_t d = probe(t, nn_linear(&nn, "D", probe(t, tape_reshape(t, tape_detach(t, probe(t, a, 5)), F32_2(2, 3)), 6), 3, true), 7);
     var_t root = op_loss(t, LOSS_MSE, op_add(t, c, d), x, NO_VAR, false), side = op_loss(t, LOSS_MSE, d, x, NO_VAR, false);
     static const char *const all[] = {""}, *const only_b[] = {"B"}, *const only_c[] = {"C"}, *const only_d[] = {"D"}, *const only_e[] = {"E", "lonely"}, *const not_a[] = {"", "!A"};
     const struct {

@@ -9,6 +9,7 @@
 #include "tokenize/spaces.h"
 #include "tokenize/writer.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,10 +72,20 @@ static void take_frames(const episodes_t *s, round_t *r, episode_t *p) {
     }
 }
 
+/* HDF5 cleans up when the program exits, and the writing thread may end it (die) while an episode is being read: the
+ * reader is held back for good before that. */
+static pthread_mutex_t hdf5 = PTHREAD_MUTEX_INITIALIZER;
+static void hold_reader(void) {
+    pthread_mutex_lock(&hdf5);
+}
+
 static void read_episode(const episodes_t *s, round_t *r, episode_t *p) {
     char key[KEY_MAX];
     key_of(p->number, key);
-    if (minari_read(s->m, p->number, &p->e, &p->why)) {
+    pthread_mutex_lock(&hdf5);
+    int unread = minari_read(s->m, p->number, &p->e, &p->why);
+    pthread_mutex_unlock(&hdf5);
+    if (unread) {
         p->status = EPISODE_BAD;
     } else if (p->e.T == 0) {
         p->status = EPISODE_EMPTY;
@@ -98,7 +109,7 @@ static void *next_round(void *ctx) {
         read_episode(s, r, p);
         if (r->n_pictures > before)
             bytes += (r->n_pictures - before) * r->picture[before].im.w * r->picture[before].im.h * 3;
-        if (p->status == EPISODE_REFUSED) break;
+        if (p->status == EPISODE_REFUSED) s->next = s->n; /* the last word */
     }
     return r;
 }
@@ -226,6 +237,7 @@ int cmd_episodes(int argc, char **argv) {
     episodes_t s = {.job = &job, .encoder = {job.v, (size_t)job.batch, job.keep_pixels}};
     s.m = minari_open(job.in, &rc, &why);
     if (!s.m) die(rc, "%s", why.text);
+    if (atexit(hold_reader)) die(RC_RUNTIME, "out of memory"); /* after HDF5's own: runs before it */
     if (!minari_episodes(s.m)) die(RC_DATA, "'%s': a dataset without episodes", job.in);
     spaces_init(&s.spaces, s.m, job.in);
     s.pictures = s.spaces.image >= 0;

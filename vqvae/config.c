@@ -1,7 +1,11 @@
 /* config.c - see config.h. */
 #include "vqvae/config.h"
 
+#include "common/io/fs.h"
+#include "common/io/json.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define AT(member) offsetof(config_t, member)
@@ -86,6 +90,20 @@ void config_from_model(config_t *c, const vqvae_config_t *m) {
     c->model.num_vq_embeddings = (int64_t)m->codes;
     c->model.norm_num_groups = (int64_t)m->norm_groups;
     c->model.mid_attention = m->mid_attention;
+}
+
+bool config_of_run(const char *run, config_t *c) {
+    reason_t why = {"damaged"};
+    char *path = fs_join(run, "training.json");
+    bool is = fs_exists(path);
+    if (is) {
+        cJSON *o = json_parse_file(path, false, &why);
+        const cJSON *config = cJSON_GetObjectItemCaseSensitive(o, "config");
+        if (!config || config_json(config_table, c, config, &why)) die(RC_DATA, "'%s': %s", path, why.text);
+        cJSON_Delete(o);
+    }
+    free(path);
+    return is;
 }
 
 void config_size(const config_t *c, size_t *w, size_t *h) {

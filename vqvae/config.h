@@ -48,6 +48,8 @@ extern const config_field_t config_table[];
 vqvae_config_t config_model(const config_t *c);
 /* Reads the network back from a loaded RUN (fine-tuning, trace). */
 void config_from_model(config_t *c, const vqvae_config_t *m);
+/* The recipe of a RUN that was trained here (its training.json); false if there is none. */
+bool config_of_run(const char *run, config_t *c);
 void config_size(const config_t *c, size_t *w, size_t *h);
 image_opts_t config_image_opts(const config_t *c, uint64_t max_pixels);
 /* tokenizer.json's parts, canonical JSON, malloc'ed. */

@@ -4,6 +4,8 @@
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/base/rng.h"
+#include "common/io/fs.h"
+#include "common/io/json.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -96,6 +98,15 @@ data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, dou
     }
     for (size_t i = 0; i < d->n; i++) d->source[i].weight /= sum;
     return d;
+}
+
+void data_refuse_out(const cli_list_t *specs, const char *out) {
+    for (size_t i = 0; i < specs->n; i++) {
+        char *path;
+        source_spec_split(specs->item[i], &path);
+        if (fs_same(path, out)) die(RC_USAGE, "'%s' is the folder of the pictures; --out must be another", out);
+        free(path);
+    }
 }
 
 void data_close(data_t *d) {
@@ -271,11 +282,26 @@ split_t parse_split(const char *text) {
     die(RC_USAGE, "--split '%s': one of val, train, all is needed", text);
 }
 
-config_t config_for_model(const vqvae_t *v, const cli_list_t *set) {
+/* What stands behind transparent pictures belongs to a tokenizer's preprocessing. */
+static void background_of(const vqvae_t *v, config_ints_t *background) {
+    reason_t why;
+    const char *text = vqvae_preprocess_json(v);
+    cJSON *o = json_parse(text, strlen(text), false, &why);
+    const cJSON *b = cJSON_GetObjectItemCaseSensitive(o, "background");
+    config_ints_t found = {.n = 3};
+    bool good = cJSON_GetArraySize(b) == 3;
+    for (int i = 0; i < 3 && good; i++) good = json_i64(cJSON_GetArrayItem(b, i), &found.v[i]) && found.v[i] >= 0 && found.v[i] < 256;
+    if (good) *background = found;
+    cJSON_Delete(o);
+}
+
+config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *set) {
     config_t c;
     size_t w, h;
     config_defaults(config_table, &c);
+    config_of_run(run, &c);
     config_from_model(&c, vqvae_config(v));
+    background_of(v, &c.data.background);
     vqvae_preprocess_size(v, &w, &h);
     if (w) c.data.size = (config_ints_t){{(int64_t)w, (int64_t)h}, 2};
     config_sets(config_table, &c, set);

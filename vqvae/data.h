@@ -28,6 +28,8 @@ typedef enum { SPLIT_TRAIN, SPLIT_VAL, SPLIT_ALL } split_t;
 /* Opens and checks sources ("DIR", "DIR=0.25"): every picture of a folder is decoded once, bad ones are named and left out. */
 data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, double max_bad, uint64_t max_pixels);
 void data_close(data_t *d);
+/* die(RC_USAGE) when `out` is the folder of a source. */
+void data_refuse_out(const cli_list_t *specs, const char *out);
 /* Hash of all keys and sizes. */
 uint64_t data_manifest(const data_t *d);
 void data_medians(data_t *d);
@@ -44,7 +46,8 @@ void data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rg
 
 /* "val", "train", "all"; die(RC_USAGE) otherwise. */
 split_t parse_split(const char *text);
-/* How data is prepared for a loaded tokenizer: its own preprocessing size, defaults, then `set`. */
-config_t config_for_model(const vqvae_t *v, const cli_list_t *set);
+/* How data is prepared and split for a tokenizer loaded from `run`: as it was trained, so that what was held out is held out again; its own
+ * preprocessing; then `set`. */
+config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *set);
 
 #endif

@@ -157,7 +157,7 @@ int cmd_vqvae_eval(int argc, char **argv) {
     eval_t e = {.split = parse_split(split), .object = object ? &color : NULL, .limit = (size_t)limit};
     e.v = vqvae_load(model, &rc, &why);
     if (!e.v) die(rc, "%s", why.text);
-    config_t c = config_for_model(e.v, &set);
+    config_t c = config_for_model(e.v, model, &set);
     e.d = data_open(&data, &c, 0, max_bad, max_pixels);
     size_t K = vqvae_config(e.v)->codes, total = 0, done = 0;
     figures_t all = {.counts = xcalloc(K, sizeof(float))};

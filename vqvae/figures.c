@@ -17,7 +17,7 @@ double mse_of(const float *recon, const float *image, size_t n) {
     return sum / (double)n;
 }
 
-double psnr_of(double mse) { return -10 * log10(mse > 1e-12 ? mse : 1e-12); }
+double psnr_of(double mse) { return -10 * log10(mse < 1e-12 ? 1e-12 : mse); }
 
 enum { WINDOW = 11 };
 

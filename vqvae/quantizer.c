@@ -8,12 +8,14 @@
 #include <string.h>
 
 static const double EPS = 1e-5, WINDOW = 65536, DEAD = 0.03;
+static const char EMBEDDING[] = "quantize.embedding.weight";
 enum { ROUNDS = 10 };
 
 void quantizer_init(quantizer_t *q, const config_t *c, params_t *p, double tokens_a_step) {
     *q = (quantizer_t){.kind = (quant_kind_t)c->quantizer.kind, .K = (size_t)c->model.num_vq_embeddings, .D = (size_t)c->model.vq_embed_dim,
                        .decay = c->quantizer.decay, .restart = c->quantizer.restart, .tokens = tokens_a_step, .params = p};
-    q->embedding = params_find(p, "quantize.embedding.weight");
+    q->embedding = params_find(p, EMBEDDING);
+    q->frozen = c->train.freeze[0] && !strncmp(EMBEDDING, c->train.freeze, strlen(c->train.freeze));
     q->N = xcalloc(q->K, sizeof(float));
     q->S = xcalloc(q->K * q->D, sizeof(float));
     q->usage = xcalloc(q->K, sizeof(float));
@@ -108,9 +110,9 @@ void quantizer_update(quantizer_t *q, const float *counts, const float *sums, co
         q->window[k] = fade * q->window[k] + counts[k];
         q->usage[k] = 0.98f * q->usage[k] + 0.02f * (float)(counts[k] * (double)q->K / tokens);
     }
-    if (q->kind == QUANT_EMA) move_average(q, counts, sums);
+    if (q->kind == QUANT_EMA && !q->frozen) move_average(q, counts, sums);
     q->replaced = 0;
-    for (size_t k = 0; q->restart && !late && k < q->K; k++) {
+    for (size_t k = 0; q->restart && !late && !q->frozen && k < q->K; k++) {
         if (q->usage[k] >= DEAD) continue;
         restart_code(q, k, z + rng_below(r, k, (uint32_t)n) * q->D);
         q->replaced++;

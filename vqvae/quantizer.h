@@ -15,7 +15,7 @@ typedef struct {
     quant_kind_t kind;
     size_t K, D;
     double decay;
-    bool restart;
+    bool restart, frozen; /* frozen: the codebook stays, its use is counted */
     float *N, *S;   /* moving counts [K] and sums [K,D] */
     float *usage;   /* [K]: 1 = uniform share */
     float *window;  /* [K]: counts over about the last 65,536 tokens */

@@ -51,8 +51,9 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
     split_t which = parse_split(split);
     vqvae_t *v = vqvae_load(model, &rc, &why);
     if (!v) die(rc, "%s", why.text);
+    data_refuse_out(&data, out);
     if (!force && !fs_dir_empty(out)) die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);
-    config_t c = config_for_model(v, &set);
+    config_t c = config_for_model(v, model, &set);
     data_t *d = data_open(&data, &c, 0, max_bad, max_pixels);
     if (fs_mkdirs(out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(out);

@@ -126,17 +126,9 @@ static void trace_train(params_t *p, const config_t *c, const images_t *in, int6
 /* The RUN's own recipe if it has one; a folder without is a plain codebook, trained by gradient. What depends on the length of a run is neutral. */
 static config_t trace_config(const char *model, const vqvae_config_t *m, const cli_list_t *set, const images_t *in) {
     config_t c;
-    reason_t why;
     config_defaults(config_table, &c);
     c.quantizer.kind = QUANT_STE;
-    char *path = fs_join(model, "training.json");
-    if (fs_exists(path)) {
-        cJSON *o = json_parse_file(path, false, &why);
-        const cJSON *config = cJSON_GetObjectItemCaseSensitive(o, "config");
-        if (!config || config_json(config_table, &c, config, &why)) die(RC_DATA, "'%s': %s", path, o ? why.text : "damaged");
-        cJSON_Delete(o);
-    }
-    free(path);
+    config_of_run(model, &c);
     config_from_model(&c, m);
     c.train.warmup_no_quant = c.optim.warmup = 0;
     c.optim.clip = 0;

@@ -48,7 +48,7 @@ static void load_batch(run_t *r, graph_t *g, uint64_t first) {
 /* The codebook's start, at the first step with quantizer: pictures of a stretch of samples that no step sees. */
 static void start_codebook(run_t *r) {
     trainer_t *t = r->t;
-    if (!r->config.quantizer.kmeans) {
+    if (!r->config.quantizer.kmeans || t->quantizer.frozen) {
         quantizer_adopt(&t->quantizer);
         return;
     }
@@ -85,15 +85,19 @@ static double held_out(run_t *r, bool quantized, image_t *pair, size_t *n_pairs,
     size_t per = r->d->w * r->d->h * 3, n = 0;
     uint8_t *rgb = xmalloc(per);
     double mse = 0;
+    const data_source_t *source[64]; /* those with anything held out */
+    size_t n_sources = 0;
+    for (size_t i = 0; i < r->d->n && n_sources < 64; i++)
+        if (data_count(&r->d->source[i], SPLIT_VAL)) source[n_sources++] = &r->d->source[i];
     *n_pairs = 0;
+    if (!n_sources) most = 0;
     float *image = xmalloc(r->t->n * per * sizeof *image), *input = plan_data(g->plan, g->image);
     for (size_t done = 0; done < most; done += r->t->n) {
         size_t here = 0;
         memset(image, 0, r->t->n * per * sizeof *image);
         for (; here < r->t->n && done + here < most; here++) { /* sources in turn */
-            data_source_t *s = &r->d->source[(done + here) % r->d->n];
-            size_t count = data_count(s, SPLIT_VAL), i = (done + here) / r->d->n;
-            if (!count) continue;
+            const data_source_t *s = source[(done + here) % n_sources];
+            size_t count = data_count(s, SPLIT_VAL), i = (done + here) / n_sources;
             data_read(r->d, s, data_item(s, SPLIT_VAL, i * 7919 % count), rgb);
             image_to_float(rgb, per, image + here * per);
         }
@@ -150,7 +154,7 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
     image_t pair[2 * SAMPLES];
     size_t n;
     jsonw_float(line, "psnr_held_out", (float)held_out(r, quantized, pair, &n, 128));
-    write_samples(r, s, pair, n);
+    if (n) write_samples(r, s, pair, n);
     for (size_t i = 0; i < n; i++) image_release(&pair[i]);
 }
 
@@ -180,6 +184,8 @@ static int64_t restore(run_t *r, st_file_t *file, const char *json) {
     checkpoint_t c = {.params = r->params, .state = r->state, .n_state = quantizer_state(&r->t->quantizer, r->state)};
     int rc = checkpoint_restore(file, &c, &why);
     if (rc) die(rc, "'%s': %s", r->o.out, why.text);
+    if (r->config.train.weight_average > 0 && !st_find(file, "average/quantize.embedding.weight")) /* one that begins now begins here */
+        memcpy(params_base(r->params, PARAMS_AVERAGE), params_base(r->params, PARAMS_VALUE), params_block(r->params) * sizeof(float));
     return s;
 }
 
@@ -250,6 +256,7 @@ int cmd_vqvae_train(int argc, char **argv) {
     r->params = params_new(r->o.seed);
     if (r->init) load_init(r);
     config_model(&r->config);
+    data_refuse_out(&r->data, r->o.out);
     r->d = data_open(&r->data, &r->config, r->o.seed, r->max_bad, r->max_pixels);
     if (r->config.loss.focus > 1) data_medians(r->d);
     r->t = trainer_new(&r->config, r->params, (size_t)r->config.train.batch, r->d->w, r->d->h, r->o.seed);

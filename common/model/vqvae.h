@@ -59,7 +59,8 @@ image_t vqvae_preprocess(const vqvae_t *v, const image_t *im);
 /* Writes config.json and the weights block (PARAMS_VALUE or PARAMS_AVERAGE) as new temporary files; the caller publishes them with its own
  * training files in one go. tokenizer_json: the file's text, or NULL. */
 char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size);
-int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_t *why); /* RC_MISFIT-type reasons too */
+/* RC_OK, RC_DATA (no JSON object) or RC_MISFIT (a network of another kind, impossible values). */
+int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_t *why);
 /* All the model's parameters in p, recorded without numbers: creates missing ones. */
 void vqvae_declare(params_t *p, const vqvae_config_t *c);
 /* Fills p from a safetensors file (diffusers' names, older attention names too): 0, or the exit code with a reason. */

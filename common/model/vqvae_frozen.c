@@ -50,6 +50,16 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
             reason_set(why, "'%s': preprocess.size is no pair of sizes", path);
             rc = RC_DATA;
         }
+        const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(q, "kind"));
+        size_t stride = vqvae_stride(&v->config);
+        if (rc == RC_OK && (!kind || strcmp(kind, "vq"))) {
+            reason_set(why, "'%s': quantizer of kind '%s'; this program knows 'vq'", path, kind ? kind : "?");
+            rc = RC_MISFIT;
+        } else if (rc == RC_OK && (w % stride || h % stride)) {
+            reason_set(why, "'%s': preprocess.size %llu x %llu is no multiple of the network's stride %zu", path, (unsigned long long)w,
+                       (unsigned long long)h, stride);
+            rc = RC_MISFIT;
+        }
     }
     if (rc == RC_OK) {
         v->quantizer = json_canonical(q);
@@ -79,8 +89,7 @@ vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
         reason_set(why, "'%s' is no tokenizer: config.json and diffusion_pytorch_model.safetensors are needed", dir);
     } else if (fs_read(config, 1 << 20, &text, &size, why)) {
         *rc = RC_DATA;
-    } else if (vqvae_config_parse(&v->config, (const char *)text, size, &inner)) {
-        *rc = RC_MISFIT;
+    } else if ((*rc = vqvae_config_parse(&v->config, (const char *)text, size, &inner)) != RC_OK) {
         reason_set(why, "'%s': %s", config, inner.text);
     } else {
         v->params = params_new(0);

@@ -101,10 +101,11 @@ static int expect_string(const cJSON *o, const char *key, const char *value, rea
 int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_t *why) {
     *c = (vqvae_config_t){0};
     cJSON *o = json_parse(text, size, false, why);
-    if (!o) return -1;
-    int rc = -1;
+    if (!o) return RC_DATA;
+    int rc = RC_MISFIT;
     if (!cJSON_IsObject(o)) {
         reason_set(why, "not a JSON object");
+        rc = RC_DATA;
         goto end;
     }
     if (expect_string(o, "_class_name", "VQModel", why) || expect_string(o, "act_fn", "silu", why) || expect_string(o, "norm_type", "group", why)) goto end;
@@ -133,10 +134,14 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
         size_key(o, "vq_embed_dim", c->latent_channels, &c->vq_embed_dim, why) || block_types(o, c, false, why) || block_types(o, c, true, why))
         goto end;
     const cJSON *mid = cJSON_GetObjectItemCaseSensitive(o, "mid_block_add_attention");
+    if (mid && !cJSON_IsBool(mid) && !cJSON_IsNull(mid)) {
+        reason_set(why, "'mid_block_add_attention' is neither true nor false");
+        goto end;
+    }
     c->mid_attention = !mid || !cJSON_IsFalse(mid);
     for (const cJSON *i = o->child; i; i = i->next)
         if (!known_key(i->string)) warn("config.json: unknown key '%s' is ignored", i->string);
-    rc = vqvae_config_check(c, why);
+    rc = vqvae_config_check(c, why) ? RC_MISFIT : RC_OK;
 end:
     cJSON_Delete(o);
     return rc;

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void nn_begin(nn_t *nn, tape_t *t) { *nn = (nn_t){.tape = t}; }
+void nn_begin(nn_t *nn, tape_t *t) { *nn = (nn_t){.tape = t, .conv1d_std = 0.02f}; }
 
 size_t nn_push(nn_t *nn, const char *fmt, ...) {
     size_t mark = strlen(nn->scope), at = mark;
@@ -52,7 +52,7 @@ var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias) {
 
 var_t nn_conv1d(nn_t *nn, const char *name, var_t x, size_t out) {
     size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
-    var_t W = nn_param2(nn, "weight", in, out, init_normal(0.02f));
+    var_t W = nn_param2(nn, "weight", in, out, init_normal(nn->conv1d_std));
     var_t y = op_linear(nn->tape, x, W, nn_param1(nn, "bias", out, init_zero()), W_IN_OUT);
     nn_pop(nn, mark);
     return y;

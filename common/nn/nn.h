@@ -11,6 +11,7 @@
 
 typedef struct {
     tape_t *tape;
+    float conv1d_std; /* of new Conv1D weights: GPT-2's 0.02, unless changed after nn_begin */
     char scope[512];
 } nn_t;
 
@@ -31,7 +32,7 @@ static inline param_init_t init_uniform(float a) { return (param_init_t){INIT_UN
 
 /* <name>.weight [out,in], <name>.bias [out] */
 var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias);
-/* GPT-2's Conv1D: weight [in,out] N(0,0.02), bias 0 */
+/* GPT-2's Conv1D: weight [in,out] N(0,conv1d_std), bias 0 */
 var_t nn_conv1d(nn_t *nn, const char *name, var_t x, size_t out);
 /* <name>.weight OIHW, <name>.bias; k x k, stride 1, "same" zero padding; up as in conv_opts_t (1 or 2). k = 1 is a linear layer. */
 var_t nn_conv2d(nn_t *nn, const char *name, var_t x, size_t out, size_t k, size_t up);

@@ -313,6 +313,12 @@ static void poison(plan_t *p) {
     }
 }
 
+/* Under test nothing is left of what has had its last reader. */
+static void bury(plan_t *p, long time) {
+    for (size_t i = 0; p->poison && i < p->n_buf; i++)
+        if (p->buf[i].last == time) memset(buffer_ptr(p, (int)i), 0xff, p->buf[i].bytes);
+}
+
 static void profile_line(const char *phase, const tape_op_t *op, double seconds) {
     fprintf(stderr, "profile %s %9.3f ms %-12s %s\n", phase, seconds * 1e3, op->spec.def->name, op->scope);
 }
@@ -327,6 +333,7 @@ void plan_forward(plan_t *p) {
         double start = p->profile ? log_now() : 0;
         op->spec.def->forward(&r);
         if (p->profile) profile_line("forward ", op, log_now() - start);
+        bury(p, (long)o);
     }
 }
 
@@ -360,6 +367,7 @@ void plan_backward(plan_t *p, size_t pass) {
         double start = p->profile ? log_now() : 0;
         op->spec.def->backward(&r);
         if (p->profile) profile_line("backward", op, log_now() - start);
+        bury(p, (long)(t->n_ops * (pass + 2) - 1 - o));
     }
     for (size_t i = 0; t->params && i < params_n(t->params) && !q->add; i++) { /* selected but out of reach: zero */
         const param_t *a = params_at(t->params, (int)i);

@@ -32,7 +32,7 @@ typedef struct {
     const pass_t *pass;
     size_t n_pass;
     plan_memory_t *memory; /* NULL: the plan owns its arena */
-    bool unshared;         /* tests: every buffer apart, over NaN poison */
+    bool unshared;         /* tests: every buffer apart, NaN before its first writer and after its last reader */
 } plan_opts_t;
 
 typedef struct plan plan_t;

@@ -3,6 +3,7 @@
 
 #include "common/io/fs.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +24,15 @@ static void add_param(st_writer_t *w, params_t *p, int block, int i, const char 
 
 static int write_tensors(st_writer_t *w, fs_writer_t *f, const char *dir, const char *file, reason_t *why) {
     char *path = fs_join(dir, file);
+    reason_t inner;
     int rc = fs_writer_open(f, path, why);
-    free(path);
-    if (!rc && (st_write_stream(w, f->file, why) || fs_writer_finish(f, why))) {
+    if (!rc && st_write_stream(w, f->file, &inner)) {
         fs_writer_abort(f);
-        rc = -1;
+        rc = reason_set(why, "'%s': %s", path, inner.text);
+    } else if (!rc) {
+        rc = fs_writer_finish(f, why); /* forgets the file when it fails */
     }
+    free(path);
     st_writer_free(w);
     return rc;
 }
@@ -36,9 +40,12 @@ static int write_tensors(st_writer_t *w, fs_writer_t *f, const char *dir, const 
 static int write_text(fs_writer_t *f, const char *dir, const char *file, const char *text, reason_t *why) {
     char *path = fs_join(dir, file);
     int rc = fs_writer_open(f, path, why);
-    if (!rc && fputs(text, f->file) < 0) rc = reason_set(why, "cannot write '%s'", path);
-    if (!rc) rc = fs_writer_finish(f, why);
-    else fs_writer_abort(f);
+    if (!rc && fputs(text, f->file) < 0) {
+        fs_writer_abort(f);
+        rc = reason_set(why, "cannot write '%s': %s", path, strerror(errno));
+    } else if (!rc) {
+        rc = fs_writer_finish(f, why);
+    }
     free(path);
     return rc;
 }
@@ -64,8 +71,21 @@ static st_writer_t *training(const checkpoint_t *c) {
     return w;
 }
 
+/* A network that blew up must not take the place of the last good one. */
+static int check_finite(const checkpoint_t *c, reason_t *why) {
+    for (int b = 0; b < PARAMS_BLOCKS; b++)
+        for (size_t i = 0; BLOCK_PREFIX[b] && params_has(c->params, b) && i < params_n(c->params); i++) {
+            const param_t *q = params_at(c->params, (int)i);
+            if (!st_finite(params_ptr(c->params, b, (int)i), q->count))
+                return reason_set(why, "tensor '%s%s' holds a NaN or infinity", BLOCK_PREFIX[b], q->name);
+        }
+    for (size_t i = 0; i < c->n_state; i++)
+        if (!st_finite(c->state[i].data, c->state[i].count)) return reason_set(why, "tensor 'state/%s' holds a NaN or infinity", c->state[i].name);
+    return 0;
+}
+
 static int save(const char *dir, const checkpoint_t *c, bool with_training, reason_t *why) {
-    if (fs_mkdirs(dir, why)) return -1;
+    if (check_finite(c, why) || fs_mkdirs(dir, why)) return -1;
     enum { MOST = 8 };
     fs_writer_t f[MOST + 3];
     size_t n = 0;
@@ -109,16 +129,18 @@ int checkpoint_open(const char *dir, st_file_t *file, char **json, reason_t *why
     return rc;
 }
 
-/* Reads `prefix``name` of `count` floats into out: 0, RC_DATA or RC_MISFIT. */
-static int read_one(const st_file_t *file, const char *prefix, const char *name, size_t count, float *out, reason_t *why) {
+/* Reads `prefix``name` of this shape into out: 0, RC_DATA or RC_MISFIT. */
+static int read_one(const st_file_t *file, const char *prefix, const char *name, int rank, const size_t *dim, float *out, reason_t *why) {
     char *full = xasprintf("%s%s", prefix, name);
     const st_tensor_t *t = st_find(file, full);
     reason_t inner = {""};
+    bool same = t && t->rank == rank;
+    for (int d = 0; same && d < rank; d++) same = t->dim[d] == dim[d];
     int rc = RC_OK;
-    if (!t || t->count != count || st_read_f32(t, out, &inner)) {
+    if (!same || st_read_f32(t, out, &inner)) {
         reason_set(why, "training state: tensor '%s' is missing or has another shape %s", full, inner.text);
         rc = RC_MISFIT;
-    } else if (!st_finite(out, count)) {
+    } else if (!st_finite(out, t->count)) {
         reason_set(why, "training state: tensor '%s' holds a NaN or infinity", full);
         rc = RC_DATA;
     }
@@ -134,14 +156,14 @@ int checkpoint_restore(const st_file_t *file, const checkpoint_t *c, reason_t *w
         for (size_t i = 0; stored && i < params_n(c->params); i++) {
             const param_t *q = params_at(c->params, (int)i);
             float *disk = xmalloc(q->count * sizeof *disk);
-            int rc = read_one(file, BLOCK_PREFIX[b], q->name, q->count, disk, why);
+            int rc = read_one(file, BLOCK_PREFIX[b], q->name, q->rank, q->dim, disk, why);
             if (!rc) params_import(c->params, b, (int)i, disk);
             free(disk);
             if (rc) return rc;
         }
     }
     for (size_t i = 0; i < c->n_state; i++) {
-        int rc = read_one(file, "state/", c->state[i].name, c->state[i].count, c->state[i].data, why);
+        int rc = read_one(file, "state/", c->state[i].name, 1, &c->state[i].count, c->state[i].data, why);
         if (rc) return rc;
     }
     return RC_OK;

@@ -35,7 +35,8 @@ typedef struct {
     const char *training_json; /* step, seed, config, data manifest ... : deterministic text */
 } checkpoint_t;
 
-/* Writes all files as temporaries, then renames them, training.safetensors first. -1: nothing of the old run is lost. */
+/* Writes all files as temporaries, then renames them, training.safetensors first. -1 (also for numbers that are none): nothing of
+ * the old run is lost. */
 int checkpoint_save(const char *dir, const checkpoint_t *c, reason_t *why);
 /* True if DIR holds a training state. */
 bool checkpoint_exists(const char *dir);

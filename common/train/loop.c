@@ -42,8 +42,24 @@ bool loop_help_config(int argc, char **argv) {
 
 /* ---- starting -----------------------------------------------------------------------------------------------------------*/
 
+/* The pictures of a former run, samples/step-<digits>.png. */
+static void remove_samples(const char *dir) {
+    char *folder = fs_join(dir, "samples");
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        size_t digits = strncmp(e->d_name, "step-", 5) ? 0 : strspn(e->d_name + 5, "0123456789");
+        if (!digits || strcmp(e->d_name + 5 + digits, ".png")) continue;
+        char *path = fs_join(folder, e->d_name);
+        if (unlink(path)) die_errno(RC_RUNTIME, "cannot remove '%s'", path);
+        free(path);
+    }
+    if (d) closedir(d);
+    free(folder);
+}
+
 /* --force: a former run's files go; anything else in the folder stays. */
 static void remove_run(const char *dir) {
+    remove_samples(dir);
     static const char *const files[] = {"done", "training.safetensors", "training.json", "metrics.jsonl"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *path = fs_join(dir, files[i]);
@@ -54,6 +70,7 @@ static void remove_run(const char *dir) {
 
 bool loop_begin(const loop_options_t *o, st_file_t *file, char **json) {
     reason_t why;
+    if (o->steps < 0 || o->stop_at < 0 || o->threads < 0) die(RC_USAGE, "--steps, --stop-at and --threads cannot be negative");
     if (fs_exists(o->out) && !fs_is_dir(o->out)) die(RC_USAGE, "'%s' is a file; a folder for the run is needed", o->out);
     if (!o->resume && !o->force && !fs_dir_empty(o->out)) die(RC_USAGE, "'%s' exists and is not empty: --resume goes on, --force replaces it", o->out);
     if (fs_mkdirs(o->out, &why)) die(RC_RUNTIME, "%s", why.text);
@@ -111,6 +128,7 @@ static void install_signals(void) {
     bool batch = getenv("SLURM_JOB_ID") || getenv("PBS_JOBID");
     a.sa_handler = batch ? on_stop : on_status;
     sigaction(SIGUSR1, &a, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit is then an error of write, like a full disk */
 }
 
 /* ---- running ------------------------------------------------------------------------------------------------------------*/

@@ -20,7 +20,7 @@ static size_t bucket(bool exact, size_t n) {
 static graph_shape_t shape_for(const gato_model_t *m, const batch_t *b, bool exact) {
     graph_shape_t s = {.B = batch_sequences(b)};
     size_t longest = batch_longest(b);
-    s.T = exact ? longest : longest <= 64 ? (longest + 7) / 8 * 8 : (longest + 63) / 64 * 64;
+    s.T = exact || longest <= 32 ? longest : longest <= 64 ? (longest + 7) / 8 * 8 : (longest + 63) / 64 * 64;
     s.tokens = bucket(exact, b->token.n);
     s.images = bucket(exact, b->images);
     s.vectors = bucket(exact, m->facts.n_continuous ? b->vector.n / m->facts.n_continuous : 0);

@@ -46,7 +46,7 @@ $(D)/reconstructions/done: $(D)/vqvae/done
 	$(BIN)/vqvae reconstruct --model $(D)/vqvae --data $(EPISODE_DIR) data/clipart data/photos --split val --limit 16 --out $(D)/reconstructions --force > /dev/null
 
 $(D)/tokens.lmdb/done: $(D)/vqvae/done
-	$(BIN)/tokenize episodes --in $(EPISODE_DIR) --model $(D)/vqvae --frames $(FRAMES) --out $(D)/tokens.lmdb --force > $(D)/tokenize.json
+	$(BIN)/tokenize episodes --in $(EPISODE_DIR) --model $(D)/vqvae --frames $(FRAMES) --spread --out $(D)/tokens.lmdb --force > $(D)/tokenize.json
 
 $(D)/strips/done: $(D)/tokens.lmdb/done
 	$(BIN)/tokenize decode --model $(D)/vqvae --in $(D)/tokens.lmdb --limit 4 --out $(D)/strips --force > /dev/null

@@ -1,17 +1,16 @@
-/* test_plan.c - the plan: shared memory gives the bits of separate buffers (both full of NaN before) for every kind of model
- * and for random tapes, in any order of passes; an op runs backward only where its gradient arrives and is wanted (counted by
- * an op of our own); and what a mistake while recording says.
+/* test_plan.c - the plan's memory: shared buffers give the bits of separate ones (both full of NaN before) for every
+ * kind of model and for random tapes, in any order of passes; and an arena is small.
  */
 #include "common/base/pool.h"
 #include "common/model/vqvae.h"
-#include "common/tape/op.h"
-#include "tests/child.h"
 #include "tests/test.h"
 
 enum { MODEL_KEEP = 24, MODEL_IN = 24, PASSES = 4, RANGE_OF = 1 << 30 };
 
 /* Threads change nothing here (test_ops.c), but waiting ones spin. */
-__attribute__((constructor)) static void one_thread(void) { pool_set_threads(1); }
+__attribute__((constructor)) static void one_thread(void) {
+    pool_set_threads(1);
+}
 
 /* A recorded model and what to do with it. */
 typedef struct {
@@ -33,7 +32,9 @@ static void model_close(model_t *m) {
     tape_free(m->tape);
     params_free(m->params);
 }
-static var_t keep(model_t *m, var_t v) { return m->keep[m->n_keep++] = v; }
+static var_t keep(model_t *m, var_t v) {
+    return m->keep[m->n_keep++] = v;
+}
 static var_t input(model_t *m, shape_t s, uint32_t bound) {
     m->bound[m->n_input] = bound;
     return m->input[m->n_input++] = tape_input(m->tape, "input", s);
@@ -46,7 +47,12 @@ static void pass_of(model_t *m, var_t root, const char *const *wrt, size_t n) {
 }
 
 static plan_t *model_plan(model_t *m, bool unshared, plan_memory_t *memory) {
-    plan_opts_t o = {.keep = m->keep, .n_keep = m->n_keep, .pass = m->pass, .n_pass = m->n_pass, .unshared = unshared, .memory = memory};
+    plan_opts_t o = {.keep = m->keep,
+                     .n_keep = m->n_keep,
+                     .pass = m->pass,
+                     .n_pass = m->n_pass,
+                     .unshared = unshared,
+                     .memory = memory};
     return plan_new(m->tape, &o);
 }
 
@@ -56,9 +62,12 @@ static void fill_inputs(model_t *m, plan_t *p, uint64_t seed) {
         void *to = plan_data(p, m->input[i]);
         for (size_t e = 0; e < tape_count(m->tape, m->input[i]); e++) {
             uint32_t b = m->bound[i];
-            if (b & RANGE_OF) ((int32_t *)to)[e] = e % 2 ? (int32_t)(b - RANGE_OF) : 0;
-            else if (tape_shape(m->tape, m->input[i]).type == DT_I32) ((int32_t *)to)[e] = (int32_t)rng_below(r, e, b);
-            else ((float *)to)[e] = 0.7f * rng_normal(r, e);
+            if (b & RANGE_OF)
+                ((int32_t *)to)[e] = e % 2 ? (int32_t)(b - RANGE_OF) : 0;
+            else if (tape_shape(m->tape, m->input[i]).type == DT_I32)
+                ((int32_t *)to)[e] = (int32_t)rng_below(r, e, b);
+            else
+                ((float *)to)[e] = 0.7f * rng_normal(r, e);
         }
     }
 }
@@ -95,7 +104,8 @@ static void check_finite(const char *name, const model_t *m, const float *all, s
         for (size_t i = 0; i < params_n(m->params); i++) {
             const param_t *q = params_at(m->params, (int)i);
             if (!params_match(q->name, m->pass[k].wrt, m->pass[k].n_wrt)) {
-                for (size_t e = 0; e < q->count; e++) CHECK(isnan(all[k * block + q->offset + e]), "%s: pass %zu wrote to '%s'", name, k, q->name);
+                for (size_t e = 0; e < q->count; e++)
+                    CHECK(isnan(all[k * block + q->offset + e]), "%s: pass %zu wrote to '%s'", name, k, q->name);
                 continue;
             }
             for (size_t e = 0; e < q->count; e++) bad += !isfinite(all[k * block + q->offset + e]);
@@ -121,10 +131,13 @@ static void check_sharing(const char *name, model_t *m) {
     for (int round = 0; round < 3; round++) {
         float *got = replay(m, b, &shared, round == 1 ? reverse : NULL, 1, &n2);
         CHECK(n == n2 && !memcmp(want, got, n * sizeof *got), "%s: shared memory gives other bits (%s)", name,
-              round == 1 ? "last pass first" : round ? "again" : "first pass first");
+              round == 1 ? "last pass first"
+              : round    ? "again"
+                         : "first pass first");
         free(got);
     }
-    CHECK(plan_bytes(b) <= plan_bytes(a), "%s: sharing needs more (%zu against %zu)", name, plan_bytes(b), plan_bytes(a));
+    CHECK(plan_bytes(b) <= plan_bytes(a), "%s: sharing needs more (%zu against %zu)", name, plan_bytes(b),
+          plan_bytes(a));
     float *other = replay(m, b, &shared, NULL, 2, &n2);
     CHECK(memcmp(want, other, n * sizeof *other), "%s: other inputs give the same results", name);
     free(other);
@@ -135,12 +148,22 @@ static void check_sharing(const char *name, model_t *m) {
     plan_memory_release(&shared);
 }
 
-/* ---- models --------------------------------------------------------------------------------------------------------*/
+/* ---- models ---- */
 
-static const vqvae_config_t SMALL = {.levels = 3, .channels = {4, 6, 8}, .attention = {false, true, false}, .layers_per_block = 1, .latent_channels = 5,
-                                     .vq_embed_dim = 3, .codes = 16, .norm_groups = 2, .in_channels = 3, .out_channels = 3, .mid_attention = true};
+static const vqvae_config_t SMALL = {.levels = 3,
+                                     .channels = {4, 6, 8},
+                                     .attention = {false, true, false},
+                                     .layers_per_block = 1,
+                                     .latent_channels = 5,
+                                     .vq_embed_dim = 3,
+                                     .codes = 16,
+                                     .norm_groups = 2,
+                                     .in_channels = 3,
+                                     .out_channels = 3,
+                                     .mid_attention = true};
 
-static void record_vqvae(model_t *m, const vqvae_config_t *c, size_t n, size_t side, bool train, const char *const *wrt, size_t n_wrt) {
+static void record_vqvae(model_t *m, const vqvae_config_t *c, size_t n, size_t side, bool train, const char *const *wrt,
+                         size_t n_wrt) {
     nn_t nn;
     nn_begin(&nn, m->tape);
     var_t image = input(m, F32_4(n, side, side, 3), 0);
@@ -159,13 +182,17 @@ static void record_vqvae(model_t *m, const vqvae_config_t *c, size_t n, size_t s
 }
 
 TEST(sharing_vqvae) {
-    static const char *const all[] = {""}, *const ema[] = {"", "!quantize."}, *const decoder[] = {"decoder.", "post_quant_conv."};
+    static const char *const all[] = {""}, *const ema[] = {"", "!quantize."},
+                             *const decoder[] = {"decoder.", "post_quant_conv."};
     const struct {
         const char *name;
         bool train;
         const char *const *wrt;
         size_t n;
-    } use[] = {{"vqvae", true, all, 1}, {"vqvae, codebook apart", true, ema, 2}, {"vqvae, encoder frozen", true, decoder, 2}, {"vqvae, codes", false, NULL, 0}};
+    } use[] = {{"vqvae", true, all, 1},
+               {"vqvae, codebook apart", true, ema, 2},
+               {"vqvae, encoder frozen", true, decoder, 2},
+               {"vqvae, codes", false, NULL, 0}};
     for (size_t i = 0; i < 4; i++) {
         model_t m;
         model_open(&m, 4);
@@ -193,7 +220,12 @@ TEST(sharing_transformer) {
         nn_begin(&nn, m.tape);
         var_t token = input(&m, I32_2(B, T), V), table = nn_param2(&nn, "embed", V, D, init_normal(1));
         var_t band = input(&m, I32_2(B, T), 1); /* one time step */
-        transformer_opts_t o = {.layers = 3, .heads = 2, .activation = kind, .dropout = kind ? 0.2f : 0, .band = kind == 1 ? band : NO_VAR, .window = 2};
+        transformer_opts_t o = {.layers = 3,
+                                .heads = 2,
+                                .activation = kind,
+                                .dropout = kind ? 0.2f : 0,
+                                .band = kind == 1 ? band : NO_VAR,
+                                .window = 2};
         var_t x = nn_transformer(&nn, op_gather(m.tape, table, token), o);
         keep(&m, x);
         var_t logits = op_linear(m.tape, tape_reshape(m.tape, x, F32_2(B * T, D)), table, NO_VAR, W_OUT_IN); /* tied */
@@ -207,8 +239,9 @@ TEST(sharing_transformer) {
     }
 }
 
-/* A generator and a critic on one tape: the weight of the adversarial part is a ratio of two gradients (Esser et al. 2021), so
- * there are four passes: each part with regard to the generator's last weight, both with seeds 1 and d, the critic's own. */
+/* A generator and a critic on one tape: the weight of the adversarial part is a ratio of two gradients (Esser et al.
+ * 2021), so there are four passes: each part with regard to the generator's last weight, both with seeds 1 and d, the
+ * critic's own. */
 static var_t critic(nn_t *nn, var_t x) {
     size_t mark = nn_push(nn, "critic");
     x = nn_conv2d(nn, "a", x, 4, 3, 1);
@@ -218,7 +251,8 @@ static var_t critic(nn_t *nn, var_t x) {
 }
 
 static void record_gan(model_t *m) {
-    static const char *const last[] = {"generator.last.weight"}, *const generator[] = {"generator."}, *const ours[] = {"critic."};
+    static const char *const last[] = {"generator.last.weight"}, *const generator[] = {"generator."},
+                             *const ours[] = {"critic."};
     tape_t *t = m->tape;
     nn_t nn;
     nn_begin(&nn, t);
@@ -227,8 +261,10 @@ static void record_gan(model_t *m) {
     var_t h = nn_groupnorm(&nn, "norm", nn_conv2d(&nn, "first", image, 8, 3, 1), 2, 1e-5f, true);
     var_t fake = nn_conv2d(&nn, "last", h, 3, 3, 1);
     nn_pop(&nn, mark);
-    var_t nll = op_loss(t, LOSS_MSE, fake, image, NO_VAR, false), adversarial = op_loss(t, LOSS_MSE, critic(&nn, fake), one, NO_VAR, false);
-    var_t parts[] = {op_loss(t, LOSS_MSE, critic(&nn, tape_detach(t, fake)), one, NO_VAR, false), op_loss(t, LOSS_L1, critic(&nn, image), one, NO_VAR, false)};
+    var_t nll = op_loss(t, LOSS_MSE, fake, image, NO_VAR, false),
+          adversarial = op_loss(t, LOSS_MSE, critic(&nn, fake), one, NO_VAR, false);
+    var_t parts[] = {op_loss(t, LOSS_MSE, critic(&nn, tape_detach(t, fake)), one, NO_VAR, false),
+                     op_loss(t, LOSS_L1, critic(&nn, image), one, NO_VAR, false)};
     pass_of(m, nll, last, 1);
     pass_of(m, adversarial, last, 1);
     pass_of(m, nll, generator, 1);
@@ -247,7 +283,8 @@ TEST(sharing_gan) {
     plan_memory_t memory = {0};
     plan_t *p = model_plan(&m, false, &memory);
     plan_seed(p, 2, 1, d);
-    size_t n, block = params_block(m.params), at = params_at(m.params, params_find(m.params, "generator.last.weight"))->offset;
+    size_t n, block = params_block(m.params),
+              at = params_at(m.params, params_find(m.params, "generator.last.weight"))->offset;
     float *all = replay(&m, p, &memory, NULL, 1, &n);
     for (size_t i = 0; i < 8 * 9 * 3; i++)
         CHECK_NEAR(all[2 * block + at + i], (double)all[at + i] + (double)d * all[block + at + i], 1e-6);
@@ -262,7 +299,7 @@ TEST(sharing_gan) {
     model_close(&m);
 }
 
-/* ---- random tapes --------------------------------------------------------------------------------------------------*/
+/* ---- random tapes ---- */
 
 enum { R = 6, C = 8 }; /* every value of a random tape */
 static const shape_t RC = {DT_F32, 2, {R, C, 1, 1}};
@@ -274,19 +311,40 @@ static var_t random_op(model_t *m, nn_t *nn, rng_t r, const var_t *v, uint32_t n
     snprintf(name, sizeof name, "%c.%u", 'a' + (char)rng_below(r, 3, 3), rng_below(r, 4, 3));
     size_t mark = nn_push(nn, "%s", name);
     switch (rng_below(r, 5, 14)) {
-    case 0: a = op_add(t, a, b); break;
-    case 1: a = op_act(t, op_mul(t, a, b), ACT_TANH); break;
-    case 2: a = op_act(t, a, (kern_act_t)rng_below(r, 6, 6)); break;
-    case 3: a = op_scale(t, a, 0.5f); break;
-    case 4: a = nn_linear(nn, "linear", a, C, rng_below(r, 6, 2)); break;
-    case 5: a = nn_layernorm(nn, "layernorm", a, 1e-5f); break;
-    case 6: a = tape_reshape(t, nn_groupnorm(nn, "groupnorm", tape_reshape(t, a, F32_3(2, 3, C)), 2, 1e-5f, true), RC); break;
-    case 7: a = op_dropout(t, a, 0.3f, C); break;
-    case 8: a = tape_detach(t, a); break;
-    case 9: a = tape_reshape(t, op_scale(t, tape_reshape(t, a, F32_1(R * C)), 1.5f), RC); break;
+    case 0:
+        a = op_add(t, a, b);
+        break;
+    case 1:
+        a = op_act(t, op_mul(t, a, b), ACT_TANH);
+        break;
+    case 2:
+        a = op_act(t, a, (kern_act_t)rng_below(r, 6, 6));
+        break;
+    case 3:
+        a = op_scale(t, a, 0.5f);
+        break;
+    case 4:
+        a = nn_linear(nn, "linear", a, C, rng_below(r, 6, 2));
+        break;
+    case 5:
+        a = nn_layernorm(nn, "layernorm", a, 1e-5f);
+        break;
+    case 6:
+        a = tape_reshape(t, nn_groupnorm(nn, "groupnorm", tape_reshape(t, a, F32_3(2, 3, C)), 2, 1e-5f, true), RC);
+        break;
+    case 7:
+        a = op_dropout(t, a, 0.3f, C);
+        break;
+    case 8:
+        a = tape_detach(t, a);
+        break;
+    case 9:
+        a = tape_reshape(t, op_scale(t, tape_reshape(t, a, F32_1(R * C)), 1.5f), RC);
+        break;
     case 10: {
         var_t two[] = {a, b};
-        a = m->n_input < MODEL_IN ? op_gather(t, op_concat_rows(t, two, 2), input(m, I32_1(R), 2 * R)) : op_add(t, a, b);
+        a = m->n_input < MODEL_IN ? op_gather(t, op_concat_rows(t, two, 2), input(m, I32_1(R), 2 * R))
+                                  : op_add(t, a, b);
         break;
     }
     case 11: {
@@ -296,10 +354,13 @@ static var_t random_op(model_t *m, nn_t *nn, rng_t r, const var_t *v, uint32_t n
     }
     case 12: {
         var_t qkv = tape_reshape(t, nn_linear(nn, "qkv", a, 3 * C, true), F32_3(2, 3, 3 * C));
-        a = tape_reshape(t, op_attention_packed(t, qkv, (attention_opts_t){.heads = 2, .causal = true, .band = NO_VAR}), RC);
+        a = tape_reshape(t, op_attention_packed(t, qkv, (attention_opts_t){.heads = 2, .causal = true, .band = NO_VAR}),
+                         RC);
         break;
     }
-    case 13: a = tape_reshape(t, nn_conv2d(nn, "conv", tape_reshape(t, a, F32_4(1, 3, 2, C)), C, 3, 1), RC); break;
+    case 13:
+        a = tape_reshape(t, nn_conv2d(nn, "conv", tape_reshape(t, a, F32_4(1, 3, 2, C)), C, 3, 1), RC);
+        break;
     }
     nn_pop(nn, mark);
     return a;
@@ -317,8 +378,11 @@ static void record_random(model_t *m, rng_t r) {
     for (uint64_t k = 0; k < 1 + rng_below(r, 1, 3); k++) {
         rng_t s = rng_fold(r, 100 + k);
         pass_t *pass = &m->pass[k];
-        pass_of(m, op_loss(m->tape, LOSS_MSE, v[n - 1 - rng_below(s, 0, 3)], v[0], NO_VAR, false), (const char *[]){patterns[rng_below(s, 1, 8)], patterns[rng_below(s, 2, 8)]}, 2);
-        if (rng_below(s, 3, 2)) pass->root[pass->n_roots++] = op_loss(m->tape, LOSS_L1, v[rng_below(s, 4, n)], v[rng_below(s, 5, n)], NO_VAR, true);
+        pass_of(m, op_loss(m->tape, LOSS_MSE, v[n - 1 - rng_below(s, 0, 3)], v[0], NO_VAR, false),
+                (const char *[]){patterns[rng_below(s, 1, 8)], patterns[rng_below(s, 2, 8)]}, 2);
+        if (rng_below(s, 3, 2))
+            pass->root[pass->n_roots++] =
+                op_loss(m->tape, LOSS_L1, v[rng_below(s, 4, n)], v[rng_below(s, 5, n)], NO_VAR, true);
     }
     for (uint64_t k = 0; k < 3; k++) keep(m, v[rng_below(r, 200 + k, n)]);
 }
@@ -359,103 +423,19 @@ TEST(sharing_random_tapes) {
     }
 }
 
-/* ---- which ops run -------------------------------------------------------------------------------------------------*/
-
-enum { PROBES = 16 };
-static int ran_forward[PROBES], ran_backward[PROBES];
-
-static void probe_forward(const op_run_t *r) {
-    ran_forward[r->attr->i[0]]++;
-    memcpy(r->out[0], r->in[0], shape_count(*r->in_shape[0]) * sizeof(float));
-}
-static void probe_backward(const op_run_t *r) {
-    ran_backward[r->attr->i[0]]++;
-    kern_scale(r->dout[0], 1, shape_count(*r->in_shape[0]), r->din[0], r->add[0]);
-}
-static const opdef_t probe_def = {.name = "probe", .forward = probe_forward, .backward = probe_backward, .grads_in = 1};
-
-/* The same value, counted. */
-static var_t probe(tape_t *t, var_t x, int number) {
-    op_spec_t s = {.def = &probe_def, .n_in = 1, .n_out = 1, .in = {x}, .out = {tape_shape(t, x)}};
-    s.attr.i[0] = number;
-    return tape_op(t, &s);
-}
-
-static void expect_runs(plan_t *p, size_t pass, const char *name, const int *which, int n) {
-    memset(ran_forward, 0, sizeof ran_forward);
-    memset(ran_backward, 0, sizeof ran_backward);
-    plan_forward(p);
-    plan_backward(p, pass);
-    for (int i = 0; i < PROBES; i++) {
-        int want = 0;
-        for (int j = 0; j < n; j++) want |= which[j] == i;
-        CHECK(ran_backward[i] == want, "%s: op %d ran backward %d times, not %d", name, i, ran_backward[i], want);
-    }
-}
-
-/*  x -0- A -1- B -2- C -3-> loss      dead end: A -4- E (no root)
- *         \-5- detach -6- D -7-/      only D is below 7 and 6; x leads to no parameter */
-TEST(pass_rule) {
-    params_t *params = params_new(2);
-    tape_t *t = tape_new(params);
-    nn_t nn;
-    nn_begin(&nn, t);
-    int lonely = params_get(params, "lonely", 1, (size_t[]){5}, LAYOUT_SAME, (param_init_t){INIT_ONE, 0});
-    var_t x = tape_input(t, "x", F32_2(2, 3));
-    var_t a = probe(t, nn_linear(&nn, "A", probe(t, x, 0), 3, true), 1);
-    var_t c = probe(t, nn_linear(&nn, "C", probe(t, nn_linear(&nn, "B", a, 3, true), 2), 3, true), 3);
-    nn_linear(&nn, "E", probe(t, a, 4), 3, true);
-    var_t d = probe(t, nn_linear(&nn, "D", probe(t, tape_reshape(t, tape_detach(t, probe(t, a, 5)), F32_2(2, 3)), 6), 3, true), 7);
-    var_t root = op_loss(t, LOSS_MSE, op_add(t, c, d), x, NO_VAR, false), side = op_loss(t, LOSS_MSE, d, x, NO_VAR, false);
-    static const char *const all[] = {""}, *const only_b[] = {"B"}, *const only_c[] = {"C"}, *const only_d[] = {"D"}, *const only_e[] = {"E", "lonely"}, *const not_a[] = {"", "!A"};
-    const struct {
-        const char *name;
-        var_t root;
-        const char *const *wrt;
-        size_t n_wrt;
-        int runs[8], n;
-    } use[] = {
-        {"all", root, all, 1, {1, 2, 3, 7}, 4},
-        {"B alone", root, only_b, 1, {2, 3}, 2}, /* A's is not wanted */
-        {"C alone", root, only_c, 1, {3}, 1},
-        {"D alone", root, only_d, 1, {7}, 1}, /* the detach stops before 6 */
-        {"out of reach", root, only_e, 2, {0}, 0},
-        {"A frozen", root, not_a, 2, {2, 3, 7}, 3},
-        {"the side", side, all, 1, {7}, 1},
-    };
-    enum { N = sizeof use / sizeof *use };
-    for (size_t i = 0; i < N; i++) {
-        pass_t pass = {.root = {use[i].root}, .n_roots = 1, .wrt = use[i].wrt, .n_wrt = use[i].n_wrt};
-        plan_t *p = plan_new(t, &(plan_opts_t){.keep = &x, .n_keep = 1, .pass = &pass, .n_pass = 1});
-        for (int e = 0; e < 6; e++) ((float *)plan_data(p, x))[e] = (float)(e * e) - 3;
-        for (size_t e = 0; e < params_block(params); e++) params_base(params, PARAMS_GRAD)[e] = 7;
-        expect_runs(p, 0, use[i].name, use[i].runs, use[i].n);
-        for (size_t k = 0; k < params_n(params); k++) {
-            const param_t *q = params_at(params, (int)k);
-            const float *g = params_ptr(params, PARAMS_GRAD, (int)k);
-            bool selected = params_match(q->name, use[i].wrt, use[i].n_wrt), reached = (q->name[0] == 'D' || (use[i].root == root && strchr("ABC", q->name[0])));
-            for (size_t e = 0; e < q->count; e++) {
-                if (!selected) CHECK(g[e] == 7, "%s: '%s' is frozen, but its gradient became %g", use[i].name, q->name, g[e]);
-                else if (!reached) CHECK(g[e] == 0, "%s: '%s' is out of reach, but has gradient %g", use[i].name, q->name, g[e]);
-                else CHECK(isfinite(g[e]) && g[e] != 7, "%s: '%s' was not written", use[i].name, q->name);
-            }
-        }
-        /* what is out of reach and adds stays as it was */
-        for (size_t e = 0; e < params_block(params); e++) params_base(params, PARAMS_GRAD)[e] = 7;
-        plan_accumulate(p, 0, true);
-        plan_backward(p, 0);
-        CHECK(params_ptr(params, PARAMS_GRAD, lonely)[4] == 7, "%s: nothing is added to what is out of reach", use[i].name);
-        plan_free(p);
-    }
-    tape_free(t);
-    params_free(params);
-}
-
-/* ---- values, memory, names -----------------------------------------------------------------------------------------*/
+/* ---- memory ---- */
 
 TEST(arena_is_small) {
-    static const vqvae_config_t c = {.levels = 4, .channels = {32, 32, 64, 128}, .layers_per_block = 1, .latent_channels = 64, .vq_embed_dim = 16, .codes = 512,
-                                     .norm_groups = 8, .in_channels = 3, .out_channels = 3, .mid_attention = true};
+    static const vqvae_config_t c = {.levels = 4,
+                                     .channels = {32, 32, 64, 128},
+                                     .layers_per_block = 1,
+                                     .latent_channels = 64,
+                                     .vq_embed_dim = 16,
+                                     .codes = 512,
+                                     .norm_groups = 8,
+                                     .in_channels = 3,
+                                     .out_channels = 3,
+                                     .mid_attention = true};
     static const char *const all[] = {""};
     double ratio[2], bytes[2];
     for (int train = 0; train < 2; train++) {
@@ -502,190 +482,4 @@ TEST(memory_of_several_plans) {
         model_close(&m[i]);
     }
     plan_memory_release(&memory);
-}
-
-TEST(extern_binding) {
-    tape_t *t = tape_new(NULL);
-    var_t e = tape_extern(t, "cache", F32_2(2, 2)), y = op_scale(t, tape_reshape(t, e, F32_1(4)), 2);
-    plan_t *p = plan_new(t, &(plan_opts_t){.keep = &y, .n_keep = 1});
-    float one[4] = {1, 2, 3, 4}, two[4] = {5, 6, 7, 8};
-    plan_bind(p, e, one);
-    plan_forward(p);
-    CHECK(((float *)plan_data(p, y))[3] == 8, "the first binding");
-    one[3] = -1; /* bound, not copied */
-    plan_forward(p);
-    CHECK(((float *)plan_data(p, y))[3] == -2, "memory of the caller");
-    plan_bind(p, e, two);
-    plan_forward(p);
-    CHECK(((float *)plan_data(p, y))[0] == 10 && plan_data(p, e) == two, "the second binding");
-    plan_free(p);
-    tape_free(t);
-}
-
-TEST(shared_weight) {
-    static const char *const all[] = {""};
-    float grad[2][12];
-    for (int tied = 0; tied < 2; tied++) {
-        params_t *params = params_new(3);
-        tape_t *t = tape_new(params);
-        nn_t nn;
-        nn_begin(&nn, t);
-        var_t x = tape_input(t, "x", F32_2(2, 3));
-        var_t a = nn_linear(&nn, "one", x, 3, true), b = nn_linear(&nn, tied ? "one" : "two", a, 3, true);
-        CHECK(params_n(params) == (tied ? 2 : 4), "%zu parameters", params_n(params));
-        if (!tied) /* the same numbers under two names */
-            for (int i = 0; i < 2; i++) memcpy(params_ptr(params, PARAMS_VALUE, 2 + i), params_ptr(params, PARAMS_VALUE, i), params_at(params, i)->count * sizeof(float));
-        pass_t pass = {.root = {op_loss(t, LOSS_MSE, b, x, NO_VAR, false)}, .n_roots = 1, .wrt = all, .n_wrt = 1};
-        plan_t *p = plan_new(t, &(plan_opts_t){.pass = &pass, .n_pass = 1});
-        for (int e = 0; e < 6; e++) ((float *)plan_data(p, x))[e] = (float)e - 2;
-        plan_forward(p);
-        plan_backward(p, 0);
-        for (size_t e = 0; e < 12; e++) {
-            int i = e < 9 ? 0 : 1;
-            size_t at = e < 9 ? e : e - 9;
-            grad[tied][e] = params_ptr(params, PARAMS_GRAD, i)[at] + (tied ? 0 : params_ptr(params, PARAMS_GRAD, 2 + i)[at]);
-        }
-        plan_free(p);
-        tape_free(t);
-        params_free(params);
-    }
-    for (size_t e = 0; e < 12; e++) CHECK_NEAR(grad[0][e], grad[1][e], 1e-6);
-}
-
-TEST(layouts_on_disk) {
-    enum { O = 5, I = 3, KH = 2, KW = 4, PIXELS = 7 };
-    float disk[O * I * KH * KW], back[O * I * KH * KW];
-    for (size_t i = 0; i < O * I * KH * KW; i++) disk[i] = (float)i;
-    params_t *p = params_new(0);
-    int conv = params_get(p, "conv", 4, (size_t[]){O, I, KH, KW}, LAYOUT_CONV, (param_init_t){INIT_ZERO, 0});
-    params_import(p, PARAMS_VALUE, conv, disk);
-    const float *m = params_ptr(p, PARAMS_VALUE, conv);
-    for (size_t o = 0; o < O; o++)
-        for (size_t i = 0; i < I; i++)
-            for (size_t y = 0; y < KH; y++)
-                for (size_t x = 0; x < KW; x++)
-                    CHECK(m[((y * KW + x) * I + i) * O + o] == disk[((o * I + i) * KH + y) * KW + x], "memory [kh,kw,in,out] of OIHW");
-    params_export(p, PARAMS_VALUE, conv, back);
-    CHECK(!memcmp(disk, back, sizeof disk), "out as it went in");
-    int patch = params_get(p, "patch", 2, (size_t[]){O, 3 * PIXELS}, LAYOUT_PIXELS, (param_init_t){INIT_ZERO, 0});
-    params_import(p, PARAMS_VALUE, patch, disk);
-    m = params_ptr(p, PARAMS_VALUE, patch);
-    for (size_t o = 0; o < O; o++)
-        for (size_t i = 0; i < PIXELS; i++)
-            for (size_t c = 0; c < 3; c++) CHECK(m[(o * PIXELS + i) * 3 + c] == disk[o * 3 * PIXELS + c * PIXELS + i], "memory [out, pixel, 3] of channels first");
-    params_export(p, PARAMS_VALUE, patch, back);
-    CHECK(!memcmp(disk, back, O * 3 * PIXELS * sizeof *disk), "out as it went in");
-    /* what a tape sees: initialised by seed and name in disk order, whatever the layout */
-    params_t *q = params_new(5), *r = params_new(5);
-    float a[O * I * KH * KW], b[O * I * KH * KW];
-    params_get(q, "w", 4, (size_t[]){O, I, KH, KW}, LAYOUT_CONV, (param_init_t){INIT_UNIFORM, 2});
-    params_get(r, "v", 1, (size_t[]){3}, LAYOUT_SAME, (param_init_t){INIT_NORMAL, 1});
-    params_get(r, "w", 4, (size_t[]){O, I, KH, KW}, LAYOUT_SAME, (param_init_t){INIT_UNIFORM, 2});
-    params_export(q, PARAMS_VALUE, 0, a);
-    params_export(r, PARAMS_VALUE, 1, b);
-    CHECK(!memcmp(a, b, sizeof a), "the start is a function of seed and name");
-    params_free(p);
-    params_free(q);
-    params_free(r);
-}
-
-TEST(patterns) {
-    static const char *const p[] = {"encoder.", "!encoder.mid", "encoder.mid.b"};
-    CHECK(params_match("encoder.conv", p, 3) && !params_match("encoder.mid.a", p, 3) && params_match("encoder.mid.b.w", p, 3), "the last match decides");
-    CHECK(!params_match("decoder.conv", p, 3) && !params_match("encoder.conv", p, 0) && params_match("x", (const char *[]){""}, 1), "nothing, all");
-}
-
-/* ---- mistakes ------------------------------------------------------------------------------------------------------*/
-
-static tape_t *wrong_tape(params_t *params) {
-    tape_t *t = tape_new(params);
-    tape_scope(t, "encoder.down_blocks.%d", 2);
-    return t;
-}
-#define X(...) tape_input(t, "x", __VA_ARGS__)
-
-/* arg: which mistake */
-static int mistake(void *arg) {
-    params_t *params = params_new(0);
-    tape_t *t = wrong_tape(params);
-    nn_t nn;
-    attention_opts_t two = {.heads = 2, .band = NO_VAR};
-    switch (*(int *)arg) {
-    case 0: op_linear(t, X(F32_2(2, 5)), X(F32_2(3, 4)), NO_VAR, W_OUT_IN); break;
-    case 1: op_linear(t, X(F32_2(2, 5)), X(F32_2(3, 4)), NO_VAR, W_IN_OUT); break;
-    case 2: op_linear(t, X(F32_2(2, 4)), X(F32_2(3, 4)), X(F32_1(4)), W_OUT_IN); break;
-    case 3: op_conv2d(t, X(F32_4(1, 8, 8, 3)), X(F32_4(3, 3, 4, 5)), NO_VAR, (conv_opts_t){1, 1, 1, 1, 1, 1}); break;
-    case 4: op_conv2d(t, X(F32_4(1, 2, 2, 3)), X(F32_4(5, 5, 3, 7)), NO_VAR, (conv_opts_t){1, 1, 1, 1, 1, 1}); break;
-    case 5: op_groupnorm(t, X(F32_4(1, 2, 2, 6)), X(F32_1(6)), X(F32_1(6)), 4, 1e-6f, false); break;
-    case 6: op_layernorm(t, X(F32_2(2, 6)), X(F32_1(5)), X(F32_1(5)), 1e-6f); break;
-    case 7: op_add(t, X(F32_2(2, 6)), X(F32_2(2, 7))); break;
-    case 8: op_mul(t, X(F32_2(2, 6)), X(F32_1(13))); break;
-    case 9: op_attention(t, X(F32_3(1, 4, 7)), X(F32_3(1, 4, 7)), X(F32_3(1, 4, 7)), two); break;
-    case 10: op_attention(t, X(F32_3(1, 4, 6)), X(F32_3(1, 5, 6)), X(F32_3(1, 4, 6)), two); break;
-    case 11: op_gather(t, X(F32_2(9, 2)), X(F32_1(3))); break;
-    case 12: op_concat_rows(t, (var_t[]){X(F32_2(1, 4)), X(F32_2(1, 6))}, 2); break;
-    case 13: op_upsample2(t, X(F32_3(2, 3, 5))); break;
-    case 14: op_loss(t, LOSS_L1, X(F32_2(2, 6)), X(F32_2(3, 6)), NO_VAR, false); break;
-    case 15: op_loss(t, LOSS_L1, X(F32_2(2, 6)), X(F32_2(2, 6)), X(F32_1(6)), false); break;
-    case 16: op_xent(t, X(F32_2(3, 8)), X(I32_1(3)), X(I32_2(4, 2)), NO_VAR, NULL); break;
-    case 17: op_vq(t, X(F32_4(1, 2, 2, 5)), X(F32_2(16, 4)), 1, 1); break;
-    case 18: op_weighted_sum(t, (var_t[]){X(F32_1(2))}, (float[]){1}, 1); break;
-    case 19: tape_reshape(t, X(F32_2(2, 6)), F32_3(2, 2, 2)); break;
-    case 20: /* blocks name the layer */
-        nn_begin(&nn, t);
-        nn_push(&nn, "decoder.up_blocks.%d", 1);
-        nn_linear(&nn, "to_q", X(F32_2(2, 6)), 3, true);
-        nn_linear(&nn, "to_q", X(F32_2(2, 6)), 4, true);
-        break;
-    case 21: {
-        var_t y = op_scale(t, X(F32_1(3)), 2);
-        plan_data(plan_new(t, &(plan_opts_t){0}), y);
-        break;
-    }
-    case 22: {
-        var_t y = op_scale(t, tape_extern(t, "cache", F32_1(3)), 2);
-        plan_forward(plan_new(t, &(plan_opts_t){.keep = &y, .n_keep = 1}));
-        break;
-    }
-    case 23: plan_new(t, &(plan_opts_t){.pass = &(pass_t){.root = {X(F32_1(3))}, .n_roots = 1}, .n_pass = 1}); break;
-    }
-    return 0;
-}
-
-TEST(mistakes_name_scope_and_shapes) {
-    static const struct {
-        const char *says[4];
-    } want[] = {
-        {{"encoder.down_blocks.2", "linear", "[2,5]", "[3,4]"}},
-        {{"encoder.down_blocks.2", "linear", "[2,5]", "[3,4]"}},
-        {{"encoder.down_blocks.2", "linear", "[3,4]", "[4]"}},
-        {{"encoder.down_blocks.2", "conv2d", "[1,8,8,3]", "[3,3,4,5]"}},
-        {{"encoder.down_blocks.2", "conv2d", "[1,2,2,3]", "[5,5,3,7]"}},
-        {{"encoder.down_blocks.2", "groupnorm", "[1,2,2,6]", "[4]"}},
-        {{"encoder.down_blocks.2", "layernorm", "[2,6]", "[5]"}},
-        {{"encoder.down_blocks.2", "add", "[2,6]", "[2,7]"}},
-        {{"encoder.down_blocks.2", "mul", "[2,6]", "[13]"}},
-        {{"encoder.down_blocks.2", "attention", "[1,4,7]", "[2]"}},
-        {{"encoder.down_blocks.2", "attention", "[1,4,6]", "[1,5,6]"}},
-        {{"encoder.down_blocks.2", "gather", "[9,2]", "[3]"}},
-        {{"encoder.down_blocks.2", "concat_rows", "[1,4]", "[1,6]"}},
-        {{"encoder.down_blocks.2", "upsample2", "[2,3,5]", ""}},
-        {{"encoder.down_blocks.2", "loss", "[2,6]", "[3,6]"}},
-        {{"encoder.down_blocks.2", "loss", "[2,6]", "[6]"}},
-        {{"encoder.down_blocks.2", "xent", "[3,8]", "i32[4,2]"}},
-        {{"encoder.down_blocks.2", "vq", "[1,2,2,5]", "[16,4]"}},
-        {{"encoder.down_blocks.2", "weighted_sum", "[2]", "[]"}},
-        {{"encoder.down_blocks.2", "reshape", "[2,6]", "[2,2,2]"}},
-        {{"decoder.up_blocks.1.to_q.weight", "shape", "[3,6]", "[4,6]"}},
-        {{"kept", "", "", ""}},
-        {{"'cache'", "bound", "", ""}},
-        {{"scalar", "", "", ""}},
-    };
-    for (int i = 0; i < (int)(sizeof want / sizeof *want); i++) {
-        child_t c;
-        child_run(mistake, &i, &c);
-        CHECK(c.code == 128 + 6, "mistake %d: left with %d", i, c.code);
-        CHECK(child_lines(c.err) == 1, "mistake %d: one line, not \"%s\"", i, c.err);
-        for (int j = 0; j < 4; j++) CHECK(strstr(c.err, want[i].says[j]), "mistake %d says nothing of '%s': %s", i, want[i].says[j], c.err);
-    }
 }

@@ -7,6 +7,7 @@
 #include "tokenize/commands.h"
 #include "tokenize/encoder.h"
 #include "tokenize/spaces.h"
+#include "tokenize/window.h"
 #include "tokenize/writer.h"
 
 #include <pthread.h>
@@ -21,7 +22,8 @@ enum { ROUND = 16, ROUND_BYTES = 64 << 20, KEY_MAX = 32 };
 typedef enum { EPISODE_GOOD, EPISODE_EMPTY, EPISODE_BAD, EPISODE_REFUSED } status_t;
 
 typedef struct {
-    size_t number, first, T; /* the window */
+    size_t number, first, T; /* steps first .. first + T - 1 of the arrays */
+    size_t first_step;       /* where the first of them stood in the episode */
     size_t picture;          /* of the round: T of them */
     status_t status;
     reason_t why;
@@ -52,13 +54,36 @@ static const char *key_of(size_t number, char buf[KEY_MAX]) {
 
 /* ---- reading ---- */
 
-/* K consecutive steps; their start is a function of the episode's name, uniform over all places. */
-static void choose_window(const job_t *j, const char *key, episode_t *p) {
-    size_t K = (size_t)j->frames;
-    p->T = p->e.T;
-    if (!K || K >= p->e.T) return;
-    p->T = K;
-    p->first = (size_t)(((unsigned __int128)XXH64(key, strlen(key), 0) * (p->e.T - K + 1)) >> 64);
+/* Drops all steps but `step` (rising, K of them) from the episode's arrays. Its texts stay: the first one counts. */
+static void keep_steps(const minari_t *m, minari_episode_t *e, const size_t *step, size_t K) {
+    for (size_t k = 0; k < K; k++) {
+        size_t t = step[k];
+        for (size_t i = 0; i < e->n_obs; i++) {
+            size_t n = minari_obs(m, i)->count;
+            if (e->image[i]) memmove(e->image[i] + k * n, e->image[i] + t * n, n);
+            if (e->value[i]) memmove(e->value[i] + k * n, e->value[i] + t * n, n * sizeof(float));
+        }
+        for (size_t i = 0; i < e->n_act; i++) {
+            size_t n = minari_act(m, i)->count;
+            memmove(e->action[i] + k * n, e->action[i] + t * n, n * sizeof(float));
+            if (i > 0 || !e->expert_action) continue;
+            memmove(e->expert_action + k * n, e->expert_action + t * n, n * sizeof(float));
+        }
+        e->rewards[k] = e->rewards[t];
+        e->terminated[k] = e->terminated[t];
+        e->truncated[k] = e->truncated[t];
+    }
+}
+
+static void choose_steps(const episodes_t *s, const char *key, episode_t *p) {
+    size_t *step = xcalloc(p->e.T, sizeof *step);
+    p->T = window_steps(key, p->e.T, (size_t)s->job->frames, s->job->spread, step);
+    p->first_step = step[0];
+    if (s->job->spread)
+        keep_steps(s->m, &p->e, step, p->T);
+    else
+        p->first = step[0];
+    free(step);
 }
 
 static void take_frames(const episodes_t *s, round_t *r, episode_t *p) {
@@ -93,7 +118,7 @@ static void read_episode(const episodes_t *s, round_t *r, episode_t *p) {
     } else if (spaces_check(&s->spaces, &p->e, key, &p->why)) {
         p->status = EPISODE_REFUSED;
     } else {
-        choose_window(s->job, key, p);
+        choose_steps(s, key, p);
         if (s->pictures) take_frames(s, r, p);
     }
 }
@@ -162,7 +187,7 @@ static void fill_pictures(const picture_t *p, token_record_t *r, strip_t *strip)
 }
 
 static void write_episode(episodes_t *s, const char *key, const episode_t *p, const picture_t *pictures) {
-    token_record_t r = {.kind = RECORD_EPISODE, .T = (uint32_t)p->T, .first_step = p->first};
+    token_record_t r = {.kind = RECORD_EPISODE, .T = (uint32_t)p->T, .first_step = p->first_step};
     strip_t strip = {0};
     void *arrays;
     spaces_fill(&s->spaces, &p->e, p->first, &r, &arrays);

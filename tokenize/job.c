@@ -48,6 +48,7 @@ static void parse_background(const char *text, uint8_t rgb[3]) {
 }
 
 static void check_options(const job_t *j) {
+    if (j->spread && !j->frames) die(RC_USAGE, "--spread needs --frames");
     if (j->frames < 0 || j->limit < 0) die(RC_USAGE, "--frames and --limit count: they cannot be negative");
     if (j->batch < 1 || j->batch > MOST_BATCH)
         die(RC_USAGE, "--batch %lld: 1 to %d are possible", (long long)j->batch, MOST_BATCH);
@@ -87,6 +88,8 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     };
     const cli_opt_t for_episodes[] = {
         {"--frames", CLI_INT, &j->frames, "K", "keep K consecutive steps of each episode (0 = all)", false},
+        {"--spread", CLI_FLAG, &j->spread, NULL,
+         "one step of each of K equal parts of the episode instead (for policies that see one step)", false},
         {0},
     };
     cli_parse(argc, argv, j->command, summary, (const cli_opt_t *const[]){common, images ? for_images : for_episodes},
@@ -141,6 +144,7 @@ char *job_arguments(const job_t *j, uint64_t manifest) {
     jsonw_int(&w, NULL, (int64_t)j->shard_count);
     jsonw_close(&w, ']');
     jsonw_str(&w, "source", j->in);
+    jsonw_bool(&w, "spread", j->spread);
     char *text = xstrdup(jsonw_end(&w)); /* the keys stand in order and without spaces: canonical already */
     jsonw_free(&w);
     return text;

@@ -12,6 +12,7 @@ typedef struct {
     /* options */
     const char *in, *out, *model, *shard, *background;
     int64_t frames, limit, batch, threads;
+    bool spread; /* frames over the whole episode */
     bool keep_pixels, force, lenient, no_exif;
     double max_bad;
     uint64_t max_pixels, max_map;

@@ -1,0 +1,302 @@
+/* test_quantizer.c - the codebook's start by k-means, its moving averages, restarts and use, against their formulas in
+ * double precision.
+ */
+#include "common/base/pool.h"
+#include "common/io/fs.h"
+#include "common/io/safetensors.h"
+#include "common/kernel/kernel.h"
+#include "tests/test.h"
+#include "vqvae/quantizer.h"
+
+__attribute__((constructor)) static void one_thread(void) {
+    pool_set_threads(1);
+}
+
+static config_t quantizer_config(int64_t K, int64_t D, const char *kind) {
+    config_t c;
+    config_defaults(config_table, &c);
+    c.model.num_vq_embeddings = K;
+    c.model.vq_embed_dim = D;
+    c.quantizer.kind = !strcmp(kind, "ema") ? QUANT_EMA : QUANT_STE;
+    return c;
+}
+
+static params_t *codebook_params(size_t K, size_t D) {
+    params_t *p = params_new(4);
+    params_get(p, "other", 1, (size_t[]){3}, LAYOUT_SAME, (param_init_t){INIT_ONE, 0});
+    params_get(p, "quantize.embedding.weight", 2, (size_t[]){K, D}, LAYOUT_SAME, (param_init_t){INIT_NORMAL, 1});
+    return p;
+}
+
+static size_t nearest(const float *z, const float *e, size_t K, size_t D) {
+    size_t best = 0;
+    double least = INFINITY;
+    for (size_t k = 0; k < K; k++) {
+        double d2 = 0;
+        for (size_t d = 0; d < D; d++) d2 += pow((double)z[d] - e[k * D + d], 2);
+        if (d2 < least) least = d2, best = k;
+    }
+    return best;
+}
+
+/* A finished k-means: every center is the mean of the vectors nearest to it. */
+TEST(kmeans_is_a_fixed_point) {
+    enum { K = 6, D = 3, N = 90 };
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        config_t c = quantizer_config(K, D, "ema");
+        params_t *p = codebook_params(K, D);
+        quantizer_t q;
+        float z[N * D];
+        for (size_t i = 0; i < N; i++) /* six heaps */
+            for (size_t d = 0; d < D; d++)
+                z[i * D + d] = 4 * rng_normal(rng_make(seed, "heap"), i % K * D + d) +
+                               0.3f * rng_normal(rng_make(seed, "z"), i * D + d);
+        quantizer_init(&q, &c, p, 40);
+        quantizer_kmeans(&q, z, N, rng_make(seed, "kmeans"));
+        const float *e = params_ptr(p, PARAMS_VALUE, 1);
+        double mean[K * D] = {0}, n[K] = {0};
+        for (size_t i = 0; i < N; i++) {
+            size_t k = nearest(z + i * D, e, K, D);
+            n[k]++;
+            for (size_t d = 0; d < D; d++) mean[k * D + d] += z[i * D + d];
+        }
+        for (size_t k = 0; k < K; k++) {
+            CHECK(n[k] > 0, "seed %d: code %zu has no vector", (int)seed, k);
+            CHECK_NEAR(q.N[k], fmax(n[k] * 40 / N, 0.1), 1e-5);
+            for (size_t d = 0; d < D && n[k] > 0; d++) {
+                CHECK_NEAR(e[k * D + d], mean[k * D + d] / n[k], 1e-5);
+                CHECK_NEAR(q.S[k * D + d], (double)e[k * D + d] * q.N[k], 1e-5);
+            }
+        }
+        quantizer_release(&q);
+        params_free(p);
+    }
+}
+
+TEST(kmeans_corners) {
+    enum { K = 9, D = 2 };
+    config_t c = quantizer_config(K, D, "ema");
+    float z[K * D], e2[K * D];
+    for (size_t i = 0; i < K * D; i++) z[i] = rng_normal(rng_make(1, "z"), i);
+    params_t *p = codebook_params(K, D);
+    params_base(p, PARAMS_AVERAGE);
+    quantizer_t q;
+    quantizer_init(&q, &c, p, 900);
+    quantizer_kmeans(&q, z, K, rng_make(2, "k")); /* as many vectors as codes: every one is a code */
+    const float *e = params_ptr(p, PARAMS_VALUE, 1);
+    for (size_t i = 0; i < K; i++) {
+        size_t k = nearest(z + i * D, e, K, D);
+        CHECK(!memcmp(e + k * D, z + i * D, D * sizeof *e), "vector %zu", i);
+        CHECK_NEAR(q.N[k], 100, 1e-4);
+    }
+    CHECK(!memcmp(params_ptr(p, PARAMS_AVERAGE, 1), e, K * D * sizeof *e), "the saved average has the same codes");
+    memcpy(e2, e, sizeof e2);
+    quantizer_kmeans(&q, z, K, rng_make(2, "k"));
+    CHECK(!memcmp(e2, e, sizeof e2), "again the same");
+    /* fewer different vectors than codes: the rest are copies, with the smallest count */
+    for (size_t i = 0; i < K; i++) z[i * D] = (float)(i % 3), z[i * D + 1] = 1;
+    quantizer_kmeans(&q, z, K, rng_make(3, "k"));
+    size_t small = 0;
+    for (size_t k = 0; k < K; k++) {
+        CHECK(e[k * D + 1] == 1 && (e[k * D] == 0 || e[k * D] == 1 || e[k * D] == 2), "code %zu is a vector", k);
+        small += q.N[k] == 0.1f;
+    }
+    CHECK(small == K - 3, "%zu codes without vectors", small);
+    quantizer_release(&q);
+    params_free(p);
+}
+
+TEST(adopted_codebook) {
+    enum { K = 4, D = 3 };
+    config_t c = quantizer_config(K, D, "ema");
+    params_t *p = codebook_params(K, D);
+    quantizer_t q;
+    quantizer_init(&q, &c, p, 64);
+    quantizer_adopt(&q);
+    for (size_t k = 0; k < K; k++) {
+        CHECK_NEAR(q.N[k], 16, 1e-6);
+        for (size_t d = 0; d < D; d++)
+            CHECK_NEAR(q.S[k * D + d], 16 * (double)params_ptr(p, PARAMS_VALUE, 1)[k * D + d], 1e-5);
+    }
+    CHECK(quantizer_used(&q) == 0 && isnan(quantizer_perplexity(&q)), "nothing was counted");
+    quantizer_release(&q);
+    params_free(p);
+}
+
+/* Counts and sums of a step: code k gets a share that falls with k; the last two get nothing. */
+static void step_counts(uint64_t s, size_t K, size_t D, float *counts, float *sums) {
+    for (size_t k = 0; k < K; k++) {
+        counts[k] = k + 2 < K ? (float)(1 + (s * 7 + k * 3) % 11) : 0;
+        for (size_t d = 0; d < D; d++) sums[k * D + d] = counts[k] * rng_normal(rng_make(s, "mean"), k * D + d);
+    }
+}
+
+static void check_moving(const char *kind, bool restart, bool late, double decay) {
+    enum { K = 7, D = 3, VECTORS = 12, STEPS = 400 };
+    config_t c = quantizer_config(K, D, kind);
+    c.quantizer.restart = restart;
+    c.quantizer.decay = decay;
+    bool ema = c.quantizer.kind == QUANT_EMA;
+    params_t *p = codebook_params(K, D);
+    params_base(p, PARAMS_AVERAGE);
+    quantizer_t q;
+    quantizer_init(&q, &c, p, 30);
+    quantizer_adopt(&q);
+    float *e = params_ptr(p, PARAMS_VALUE, 1), counts[K], sums[K * D], z[VECTORS * D];
+    double N[K], S[K * D], U[K], W[K] = {0}, E[K * D];
+    for (size_t k = 0; k < K; k++) {
+        N[k] = 30.0 / K, U[k] = 1;
+        for (size_t d = 0; d < D; d++) E[k * D + d] = e[k * D + d], S[k * D + d] = N[k] * E[k * D + d];
+    }
+    size_t replaced = 0;
+    for (uint64_t s = 0; s < STEPS; s++) {
+        step_counts(s, K, D, counts, sums);
+        for (size_t i = 0; i < VECTORS * D; i++) z[i] = 50 + rng_normal(rng_make(s, "z"), i);
+        for (size_t i = 0; i < K * D; i++) params_ptr(p, PARAMS_M, 1)[i] = params_ptr(p, PARAMS_V, 1)[i] = 3;
+        params_ptr(p, PARAMS_M, 0)[0] = 3;
+        quantizer_update(&q, counts, sums, z, VECTORS, late, rng_make(s, "restart"));
+        double tokens = 0, T = 0;
+        for (size_t k = 0; k < K; k++) tokens += counts[k];
+        for (size_t k = 0; k < K; k++) {
+            U[k] = 0.98 * U[k] + 0.02 * counts[k] * K / tokens;
+            W[k] = (1 - tokens / 65536) * W[k] + counts[k];
+            if (!ema) continue;
+            N[k] = decay * N[k] + (1 - decay) * counts[k];
+            T += N[k];
+            for (size_t d = 0; d < D; d++) S[k * D + d] = decay * S[k * D + d] + (1 - decay) * sums[k * D + d];
+        }
+        size_t dead = 0;
+        for (size_t k = 0; k < K; k++) {
+            for (size_t d = 0; d < D && ema; d++) E[k * D + d] = S[k * D + d] / ((N[k] + 1e-5) / (T + K * 1e-5) * T);
+            CHECK_NEAR(q.window[k], W[k], 1e-4 * W[k] + 1e-6);
+            bool moments_kept =
+                params_ptr(p, PARAMS_M, 1)[k * D] == 3 && params_ptr(p, PARAMS_V, 1)[k * D + D - 1] == 3;
+            if (U[k] >= 0.03 || !restart || late) {
+                for (size_t d = 0; d < D; d++) CHECK_NEAR(e[k * D + d], E[k * D + d], 2e-4 * fabs(E[k * D + d]) + 1e-5);
+                CHECK_NEAR(q.N[k], N[k], 1e-4 * N[k]);
+                CHECK_NEAR(q.usage[k], U[k], 1e-4 * U[k] + 1e-7);
+                CHECK(moments_kept, "moments of a living code");
+                continue;
+            }
+            dead++;
+            size_t which = VECTORS;
+            for (size_t i = 0; i < VECTORS; i++)
+                if (!memcmp(e + k * D, z + i * D, D * sizeof *e)) which = i;
+            CHECK(which < VECTORS, "step %d: code %zu was not moved onto a vector of the batch", (int)s, k);
+            CHECK(ema ? moments_kept
+                      : params_ptr(p, PARAMS_M, 1)[k * D] == 0 && params_ptr(p, PARAMS_V, 1)[k * D + D - 1] == 0,
+                  "moments of a moved code");
+            U[k] = 1;
+            N[k] = 30.0 / K;
+            for (size_t d = 0; d < D; d++) S[k * D + d] = N[k] * (E[k * D + d] = e[k * D + d]);
+            CHECK_NEAR(q.N[k], N[k], 1e-6);
+            CHECK(q.usage[k] == 1, "usage of a moved code");
+            for (size_t d = 0; d < D; d++) CHECK_NEAR(q.S[k * D + d], S[k * D + d], 1e-4);
+        }
+        CHECK(q.replaced == dead, "step %d: %zu replaced, not %zu", (int)s, q.replaced, dead);
+        replaced += dead;
+        CHECK(!memcmp(params_ptr(p, PARAMS_AVERAGE, 1), e, K * D * sizeof *e), "the saved average has the codes");
+        CHECK(params_ptr(p, PARAMS_M, 0)[0] == 3, "moments of others");
+        if (test_failures) break;
+    }
+    /* 0.98^n < 0.03 after 174 steps: two codes, twice in 400 */
+    CHECK(replaced == (restart && !late ? 4u : 0u), "%s: %zu codes moved", kind, replaced);
+    CHECK(quantizer_used(&q) == K - 2, "%zu used", quantizer_used(&q));
+    double h = 0, total = 0;
+    for (size_t k = 0; k < K; k++) total += W[k];
+    for (size_t k = 0; k < K; k++) h -= W[k] > 0 ? W[k] / total * log(W[k] / total) : 0;
+    CHECK_NEAR(quantizer_perplexity(&q), exp(h), 1e-3);
+    quantizer_release(&q);
+    params_free(p);
+}
+
+TEST(moving_averages_by_formula) {
+    check_moving("ema", true, false, 0.99);
+    check_moving("ema", false, false, 0.9);
+    check_moving("ema", true, true, 0.99);
+    check_moving("ste", true, false, 0.99);
+}
+
+/* Where counts are as small as eps, both of its places show. */
+TEST(small_counts_are_smoothed) {
+    config_t c = quantizer_config(3, 1, "ema");
+    c.quantizer.restart = false;
+    params_t *p = codebook_params(3, 1);
+    quantizer_t q;
+    quantizer_init(&q, &c, p, 1);
+    const float counts[3] = {0, 0, 1e-3f}, sums[3] = {0, 0, 2e-3f}, N[3] = {0, 1e-5f, 3e-5f},
+                S[3] = {1e-5f, 2e-5f, -1e-5f}, z[1] = {0};
+    memcpy(q.N, N, sizeof N);
+    memcpy(q.S, S, sizeof S);
+    quantizer_update(&q, counts, sums, z, 1, false, rng_make(0, "r"));
+    double T = 0, n[3];
+    for (int k = 0; k < 3; k++) T += n[k] = 0.99 * N[k] + 0.01 * (double)counts[k];
+    for (int k = 0; k < 3; k++) {
+        double want = (0.99 * S[k] + 0.01 * (double)sums[k]) / ((n[k] + 1e-5) / (T + 3e-5) * T);
+        CHECK_NEAR(params_ptr(p, PARAMS_VALUE, 1)[k], want, 1e-5 * fabs(want));
+    }
+    quantizer_release(&q);
+    params_free(p);
+}
+
+TEST(perplexity_of_counts) {
+    CHECK_NEAR(perplexity_of((float[]){5, 5, 5, 5}, 4), 4, 1e-6);
+    CHECK_NEAR(perplexity_of((float[]){0, 9, 0}, 3), 1, 1e-9);
+    CHECK_NEAR(perplexity_of((float[]){3, 1}, 2), exp(-(0.75 * log(0.75) + 0.25 * log(0.25))), 1e-6);
+    CHECK(isnan(perplexity_of((float[]){0, 0}, 2)), "of nothing");
+}
+
+/* Reference numbers of another implementation, where they lie beside the project. It starts the counts at 0. */
+TEST(golden_ema) {
+    const char *base = getenv("GOLDENS");
+    char *path = fs_join(base ? base : "../shared/goldens", "quant/ema_rosinality.safetensors");
+    st_file_t f;
+    reason_t why;
+    if (!fs_exists(path)) {
+        fprintf(stderr, "skipped: no '%s'\n", path);
+        free(path);
+        return;
+    }
+    REQUIRE(!st_open(&f, path, &why), "%s", why.text);
+    free(path);
+    enum { K = 32, D = 8, N = 32 };
+    config_t c = quantizer_config(K, D, "ema");
+    c.quantizer.restart = false;
+    params_t *p = codebook_params(K, D);
+    quantizer_t q;
+    quantizer_init(&q, &c, p, N);
+    float turned[K * D], *e = params_ptr(p, PARAMS_VALUE, 1);
+    st_read_f32(st_find(&f, "embed0"), turned, NULL);
+    for (size_t i = 0; i < K * D; i++) q.S[i] = e[i] = turned[i % D * K + i / D];
+    for (int s = 0; s < 3; s++) {
+        float x[N * D], counts[K], sums[K * D], size[K], sum[K * D];
+        char name[3][40];
+        int32_t idx[N];
+        snprintf(name[0], 40, "step%d.x", s);
+        REQUIRE(st_find(&f, name[0])->count == N * D, "x");
+        st_read_f32(st_find(&f, name[0]), x, NULL);
+        kern_vq_nearest(x, N, e, K, D, idx);
+        kern_vq_stats(x, idx, N, K, D, counts, sums);
+        snprintf(name[0], 40, "step%d.indices", s);
+        for (size_t i = 0; i < N; i++) {
+            int64_t want;
+            memcpy(&want, st_find(&f, name[0])->data + 8 * i, 8);
+            CHECK(want == idx[i], "step %d: index %zu", s, i);
+        }
+        quantizer_update(&q, counts, sums, x, N, false, rng_make(0, "r"));
+        snprintf(name[0], 40, "step%d.embed_after", s);
+        snprintf(name[1], 40, "step%d.cluster_size_after", s);
+        snprintf(name[2], 40, "step%d.embed_avg_after", s);
+        st_read_f32(st_find(&f, name[0]), turned, NULL);
+        st_read_f32(st_find(&f, name[1]), size, NULL);
+        st_read_f32(st_find(&f, name[2]), sum, NULL);
+        for (size_t k = 0; k < K; k++) CHECK_NEAR(q.N[k], size[k], 1e-6);
+        for (size_t i = 0; i < K * D; i++) {
+            CHECK_NEAR(q.S[i], sum[i % D * K + i / D], 2e-6);
+            CHECK_NEAR(e[i], turned[i % D * K + i / D], 2e-5 * fabs(turned[i % D * K + i / D]) + 1e-6);
+        }
+    }
+    st_close(&f);
+    quantizer_release(&q);
+    params_free(p);
+}

@@ -1,0 +1,111 @@
+"""tokenize_oracle.py - readers and writers for the tests of tokenize, none of which is the project's own code:
+pictures by Pillow, datasets by h5py, shards by lmdb and the layout of common/io/FORMATS.md, tensors by hand."""
+import json, os, struct, subprocess
+import h5py, lmdb, numpy as np
+from PIL import Image
+
+KEYS = ['key', 'source', 'kind', 'grid', 'codes', 'text', 'continuous', 'discrete', 'actions', 'label_actions', 'rewards',
+        'terminated', 'truncated']
+
+
+def dump(shard):
+    text = subprocess.run(['tokenize', 'dump', shard], check=True, capture_output=True).stdout
+    records = [json.loads(line) for line in text.splitlines()]
+    for r in records:
+        assert list(r) == KEYS, list(r)
+    return records
+
+
+def tensors(path):
+    data = open(path, 'rb').read()
+    n, = struct.unpack('<Q', data[:8])
+    kinds = {'F32': '<f4', 'I64': '<i8', 'U8': 'u1'}
+    return {k: np.frombuffer(data[8 + n + v['data_offsets'][0]:8 + n + v['data_offsets'][1]], kinds[v['dtype']]).reshape(v['shape'])
+            for k, v in json.loads(data[8:8 + n]).items() if k != '__metadata__'}
+
+
+def trace(model, frames):
+    """frames [N,H,W,3] through vqvae trace."""
+    names = []
+    for i, f in enumerate(frames):
+        names.append('trace_%05d.png' % i)
+        Image.fromarray(f).save(names[-1])
+    subprocess.run(['vqvae', 'trace', '--model', model, '--image', *names, '--out', 'trace.st'], check=True, capture_output=True)
+    for name in names:
+        os.remove(name)
+    return tensors('trace.st')
+
+
+def shard(path):
+    """(tag, sub, id) -> (head, parts) of a shard, raw."""
+    names = {1: 'key', 3: 'codes', 13: 'pixel_size', 14: 'pixels', 31: '', 32: 'tool', 33: 'arguments', 34: 'fingerprint', 37: 'text_tokenizer',
+             38: 'env', 39: 'discrete_range', 40: 'discrete_action_range', 41: 'action_low', 42: 'action_high', 48: 'codebook', 49: 'reason'}
+    out = {}
+    with lmdb.open(path, readonly=True, lock=False).begin() as txn:
+        for key, value in txn.cursor():
+            tag, sub, ident = struct.unpack('>B3xIQ', key)
+            n, = struct.unpack_from('<H', value, 10)
+            head = value[32:32 + {(0, 0): 112, (1, 0): 32}.get((tag, sub), 0)]
+            table = 32 + len(head)
+            at, parts = table + 16 * n, {}
+            for i in range(n):
+                part, kind, count = struct.unpack_from('<Hc5xQ', value, table + 16 * i)
+                a = np.frombuffer(value, np.dtype(kind.decode()).newbyteorder('<'), count, at)
+                parts[names.get(part, part)] = bytes(a) if kind == b'B' else a
+                at += -(-a.nbytes // 8) * 8
+            out[tag, sub, ident] = head, parts
+    return out
+
+
+def box(shape, dtype, low, high):
+    # numpy floats with all their digits, as Minari writes them
+    return {'type': 'Box', 'dtype': dtype, 'shape': list(shape), 'low': np.full(shape, low, dtype).tolist(), 'high': np.full(shape, high, dtype).tolist()}
+
+
+def write_minari(folder, episodes, observation_space, action_space, **meta):
+    """episodes: dicts of observations, actions (arrays or nested dicts), rewards, terminations, truncations, infos."""
+    os.makedirs(folder + '/data')
+
+    def put(group, name, value):
+        if isinstance(value, dict):
+            for k, v in value.items():
+                put(group.require_group(name), k, v)
+        elif isinstance(value, list):
+            group.create_dataset(name, data=value, dtype=h5py.string_dtype())
+        else:
+            group.create_dataset(name, data=value, chunks=True if len(value) else None, maxshape=(None,) + value.shape[1:] if len(value) else None)
+
+    with h5py.File(folder + '/data/main_data.hdf5', 'w', track_order=True) as f:
+        for i, e in enumerate(episodes):
+            g = f.create_group('episode_%d' % i)
+            g.attrs['id'] = i
+            g.attrs['total_steps'] = e.pop('T', len(e['rewards']))
+            for k, v in e.items():
+                put(g, k, v)
+    json.dump({'total_episodes': len(episodes), 'total_steps': sum(len(e['rewards']) for e in episodes), 'data_format': 'hdf5', 'jpeg_encoding': False,
+               'dataset_id': 'test/set-v0', 'minari_version': '0.5.3', 'observation_space': json.dumps(observation_space),
+               'action_space': json.dumps(action_space), **meta}, open(folder + '/data/metadata.json', 'w'))
+
+
+def xxh64(data, seed=0):
+    """XXH64 of less than 32 bytes, from the algorithm's description."""
+    P1, P2, P3, P4, P5 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
+    M = (1 << 64) - 1
+    assert len(data) < 32
+    rot = lambda x, r: ((x << r) | (x >> (64 - r))) & M
+    h, at = (seed + P5 + len(data)) & M, 0
+    while at + 8 <= len(data):
+        k = rot(int.from_bytes(data[at:at + 8], 'little') * P2 & M, 31) * P1 & M
+        h = (rot(h ^ k, 27) * P1 + P4) & M
+        at += 8
+    if at + 4 <= len(data):
+        h = (rot(h ^ (int.from_bytes(data[at:at + 4], 'little') * P1 & M), 23) * P2 + P3) & M
+        at += 4
+    for b in data[at:]:
+        h = rot(h ^ (b * P5 & M), 11) * P1 & M
+    h = (h ^ (h >> 33)) * P2 & M
+    h = (h ^ (h >> 29)) * P3 & M
+    return h ^ (h >> 32)
+
+
+assert xxh64(b'') == 0xEF46DB3751D8E999 and xxh64(b'a') == 0xD24EC4F1A98C6E5B

@@ -1,0 +1,168 @@
+/* again.c - see again.h. */
+#include "tokenize/again.h"
+
+#include "common/io/image_source.h"
+#include "common/io/json.h"
+#include "common/io/minari.h"
+#include "tokenize/encoder.h"
+#include "tokenize/spaces.h"
+#include "tokenize/window.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 32 };
+
+typedef struct {
+    again_t *a;
+    image_opts_t opts;
+    size_t frames; /* of an episode, and how they were chosen */
+    bool spread;
+    /* where pictures come from, by what the shard holds */
+    image_source_t *source;
+    size_t cursor;
+    minari_t *m;
+    spaces_t spaces;
+    minari_episode_t episode;
+    long long loaded;
+    /* the batch */
+    picture_t picture[BATCH];
+    uint32_t *codes[BATCH]; /* stored */
+    size_t n;
+} rerun_t;
+
+/* The options the pictures were decoded with. */
+static void take_options(rerun_t *s, const shard_meta_t *m) {
+    image_opts_t o = image_opts_default();
+    cJSON *args = m->arguments ? json_parse(m->arguments, strlen(m->arguments), false, NULL) : NULL;
+    const cJSON *b = cJSON_GetObjectItemCaseSensitive(args, "background");
+    uint64_t v;
+    for (int i = 0; i < 3; i++)
+        if (json_u64(cJSON_GetArrayItem(b, i), &v) && v < 256) o.background[i] = (uint8_t)v;
+    o.lenient = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "lenient"));
+    o.no_exif = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "no_exif"));
+    if (json_u64(cJSON_GetObjectItemCaseSensitive(args, "max_pixels"), &v)) o.max_pixels = v;
+    if (json_u64(cJSON_GetObjectItemCaseSensitive(args, "frames"), &v)) s->frames = (size_t)v;
+    s->spread = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "spread"));
+    s->opts = o;
+    cJSON_Delete(args);
+}
+
+static void open_source(rerun_t *s) {
+    int rc;
+    reason_t why;
+    again_t *a = s->a;
+    if (!a->in) return;
+    if (!token_db_meta(a->db)->episodes) {
+        s->source = image_source_open(a->in);
+        return;
+    }
+    s->m = minari_open(a->in, &rc, &why);
+    if (!s->m) die(rc, "%s", why.text);
+    spaces_init(&s->spaces, s->m, a->in);
+    if (s->spaces.image < 0) die(RC_MISFIT, "'%s' has no pictures among its observations", a->in);
+}
+
+static _Noreturn void fail(const again_t *a, const token_record_t *r, const char *reason) {
+    die(RC_DATA, "'%s': '%.*s': %s", a->in ? a->in : a->path, (int)r->key_len, r->key, reason);
+}
+
+static image_t from_pixels(const rerun_t *s, const token_record_t *r, size_t t) {
+    const again_t *a = s->a;
+    const uint8_t *at = r->pixels;
+    image_t im = {0};
+    reason_t why;
+    if (!at) fail(a, r, "keeps no pixels");
+    for (size_t k = 0; k < t; k++) at += r->pixel_size[k];
+    if (image_decode(&im, at, r->pixel_size[t], &s->opts, &why) != IMAGE_OK) fail(a, r, why.text);
+    return im;
+}
+
+/* Records stand in the order of the source: one pass over its keys finds them all. */
+static image_t from_source(rerun_t *s, const token_record_t *r) {
+    size_t n = image_source_count(s->source);
+    image_t im = {0};
+    reason_t why;
+    for (; s->cursor < n; s->cursor++) {
+        const char *key = image_source_key(s->source, s->cursor);
+        if (strlen(key) == r->key_len && !memcmp(key, r->key, r->key_len)) break;
+    }
+    if (s->cursor == n) fail(s->a, r, "is not there any more");
+    if (image_source_read(s->source, s->cursor, &im, &s->opts, &why) != IMAGE_OK) fail(s->a, r, why.text);
+    return im;
+}
+
+static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
+    long long number;
+    char key[64];
+    reason_t why;
+    snprintf(key, sizeof key, "%.*s", (int)(r->key_len < 63 ? r->key_len : 63), r->key);
+    if (sscanf(key, "episode_%lld", &number) != 1 || number < 0 || (uint64_t)number >= minari_episodes(s->m))
+        fail(s->a, r, "is not there any more");
+    if (s->loaded != number) {
+        if (s->loaded >= 0) minari_episode_release(&s->episode);
+        s->loaded = -1;
+        if (minari_read(s->m, (size_t)number, &s->episode, &why)) fail(s->a, r, why.text);
+        s->loaded = number;
+    }
+    size_t *step = xcalloc(s->episode.T + 1, sizeof *step);
+    size_t n = window_steps(key, s->episode.T, s->frames, s->spread, step), at = step[t < n ? t : 0];
+    bool same = n == r->T && step[0] == r->first_step;
+    free(step);
+    if (!same) fail(s->a, r, "has another number of steps now");
+    return spaces_frame(&s->spaces, &s->episode, at);
+}
+
+static void compare(rerun_t *s) {
+    encoder_t e = {s->a->v, BATCH, false};
+    encoder_run(&e, s->picture, s->n);
+    for (size_t i = 0; i < s->n; i++) {
+        const picture_t *p = &s->picture[i];
+        size_t grid = (size_t)p->grid_h * p->grid_w;
+        for (size_t k = 0; k < grid; k++) s->a->different += p->codes[k] != s->codes[i][k];
+        s->a->codes += grid;
+        free(s->codes[i]);
+        picture_release(&s->picture[i]);
+    }
+    s->a->images += s->n;
+    s->n = 0;
+}
+
+static void add(rerun_t *s, const token_record_t *r, size_t t) {
+    again_t *a = s->a;
+    size_t grid = (size_t)r->grid_h * r->grid_w, f = vqvae_stride(vqvae_config(a->v));
+    picture_t *p = &s->picture[s->n];
+    *p = (picture_t){.im = !a->in ? from_pixels(s, r, t) : s->m ? from_dataset(s, r, t) : from_source(s, r)};
+    if (a->in) encoder_prepare(&(encoder_t){.v = a->v}, p); /* kept pixels are what the encoder saw */
+    if (p->im.w != r->grid_w * f || p->im.h != r->grid_h * f) fail(a, r, "has another size now");
+    s->codes[s->n] = memcpy(xmalloc(grid * sizeof(uint32_t)), r->codes + t * grid, grid * sizeof(uint32_t));
+    if (++s->n == BATCH) compare(s);
+}
+
+/* Is picture i of n one of `sample`, spread evenly? */
+static bool chosen(uint64_t i, uint64_t n, uint64_t sample) {
+    if (!sample || sample >= n) return true;
+    unsigned __int128 a = (unsigned __int128)i * sample, b = a + sample;
+    return (uint64_t)(a / n) != (uint64_t)(b / n);
+}
+
+void again_run(again_t *a) {
+    rerun_t s = {.a = a, .loaded = -1};
+    uint64_t n = token_db_meta(a->db)->images, number = 0;
+    take_options(&s, token_db_meta(a->db));
+    open_source(&s);
+    for (uint64_t i = 0; i < token_db_count(a->db); i++) {
+        token_record_t r;
+        reason_t why;
+        if (token_db_get(a->db, i, &r, &why)) die(RC_DATA, "%s", why.text);
+        for (size_t t = 0; r.codes && t < r.T; t++)
+            if (chosen(number++, n, a->sample)) add(&s, &r, t);
+        token_record_release(&r);
+    }
+    compare(&s);
+    if (s.loaded >= 0) minari_episode_release(&s.episode);
+    if (s.m) spaces_release(&s.spaces);
+    minari_close(s.m);
+    image_source_close(s.source);
+}

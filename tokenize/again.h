@@ -1,0 +1,22 @@
+/* again.h - pictures of a shard encoded again, from the pixels it keeps or from where they came from, and compared with
+ * the codes it holds.
+ */
+#ifndef TOKENIZE_AGAIN_H
+#define TOKENIZE_AGAIN_H
+
+#include "common/io/token_db.h"
+#include "common/model/vqvae.h"
+
+typedef struct {
+    token_db_t *db;
+    const char *path, *in; /* in NULL: the kept pixels */
+    vqvae_t *v;
+    uint64_t sample; /* pictures, spread over the shard; 0 = all */
+    /* results */
+    uint64_t images, codes, different;
+} again_t;
+
+/* die()s (3) when a picture cannot be found or read again. */
+void again_run(again_t *a);
+
+#endif

@@ -1,0 +1,14 @@
+/* fit.h - a shard and the tokenizer that made it, opened together for commands that read shards.
+ */
+#ifndef TOKENIZE_FIT_H
+#define TOKENIZE_FIT_H
+
+#include "common/io/token_db.h"
+#include "common/model/vqvae.h"
+
+/* Opens a shard or die()s. */
+token_db_t *fit_shard(const char *path);
+/* Loads the model of a shard's codes; die()s with both fingerprints (4) when it is another one. */
+vqvae_t *fit_model(const char *run, const char *shard, const shard_meta_t *m);
+
+#endif

@@ -32,7 +32,9 @@ typedef struct {
     float ms[]; /* [max_steps] an action */
 } outcome_t;
 
-static size_t outcome_bytes(const env_info_t *info) { return sizeof(outcome_t) + info->max_steps * sizeof(float); }
+static size_t outcome_bytes(const env_info_t *info) {
+    return sizeof(outcome_t) + info->max_steps * sizeof(float);
+}
 
 typedef struct {
     const options_t *o;
@@ -110,11 +112,14 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double percentile(const float *sorted, size_t n, double q) { return n ? sorted[(size_t)floor(q * (double)(n - 1) + 0.5)] : NAN; }
+static double percentile(const float *sorted, size_t n, double q) {
+    return n ? sorted[(size_t)floor(q * (double)(n - 1) + 0.5)] : NAN;
+}
 
 /* Wilson's interval of a proportion, 95 %. */
 static void wilson(double k, double n, double out[2]) {
-    double z = 1.959964, p = k / n, mid = (p + z * z / (2 * n)) / (1 + z * z / n), half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+    double z = 1.959964, p = k / n, mid = (p + z * z / (2 * n)) / (1 + z * z / n),
+           half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
     out[0] = fmax(0, mid - half);
     out[1] = fmin(1, mid + half);
 }
@@ -158,11 +163,13 @@ static options_t parse(int argc, char **argv) {
         {"--threads", CLI_INT, &o.threads, "N", "worker processes, 0 = one a processor", false},
         {0},
     };
-    cli_parse(argc, argv, "act", "play episodes and print return, success and the time of an action", (const cli_opt_t *const[]){table}, 1);
+    cli_parse(argc, argv, "act", "play episodes and print return, success and the time of an action",
+              (const cli_opt_t *const[]){table}, 1);
     if (o.episodes < 1 || o.episodes > 1000000000) die(RC_USAGE, "--episodes must be 1 or more");
     if (o.threads < 0 || o.threads > 1024) die(RC_USAGE, "--threads must be 0 to 1024");
     if (o.temperature < 0) die(RC_USAGE, "--temperature must be positive");
-    if (strcmp(o.context, "cache") && strcmp(o.context, "rebuild")) die(RC_USAGE, "--context '%s': cache or rebuild", o.context);
+    if (strcmp(o.context, "cache") && strcmp(o.context, "rebuild"))
+        die(RC_USAGE, "--context '%s': cache or rebuild", o.context);
     return o;
 }
 
@@ -176,7 +183,10 @@ static int decode_of(const char *name) {
 
 int cmd_gato_act(int argc, char **argv) {
     options_t o = parse(argc, argv);
-    player_opts_t p = {.rebuild = !strcmp(o.context, "rebuild"), .blank = o.blank, .decode = decode_of(o.decode), .temperature = o.temperature};
+    player_opts_t p = {.rebuild = !strcmp(o.context, "rebuild"),
+                       .blank = o.blank,
+                       .decode = decode_of(o.decode),
+                       .temperature = o.temperature};
     player_policy_options(&p);
     pool_set_threads((int)o.threads);
     if (!o.threads) o.threads = pool_threads();

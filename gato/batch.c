@@ -9,7 +9,8 @@
 
 enum { POSITIONS = 128 };
 
-/* ---- arrays -------------------------------------------------------------------------------------------------------------*/
+/* ---- arrays
+ * -------------------------------------------------------------------------------------------------------------*/
 
 static int32_t *ints_more(ints_t *a, size_t n) {
     a->v = xgrow(a->v, &a->cap, a->n + n, sizeof *a->v);
@@ -33,13 +34,15 @@ static void put_float(floats_t *a, float v) {
 
 /* Every array of the batch, for clearing and releasing. */
 #define EACH_INTS(b, F)                                                                                                \
-    F((b)->start) F((b)->at) F((b)->inner) F((b)->step) F((b)->id) F((b)->mask) F((b)->token) F((b)->code) F((b)->row) \
-        F((b)->col) F((b)->continuous.position) F((b)->continuous.target) F((b)->continuous.sequence)                  \
-            F((b)->continuous.text) F((b)->other.position) F((b)->other.target) F((b)->other.sequence)                 \
-                F((b)->other.text) F((b)->separator) F((b)->future) F((b)->future_code)
+    F((b)->start)                                                                                                      \
+    F((b)->at) F((b)->inner) F((b)->step) F((b)->id) F((b)->mask) F((b)->token) F((b)->code) F((b)->row) F((b)->col)   \
+        F((b)->continuous.position) F((b)->continuous.target) F((b)->continuous.sequence) F((b)->continuous.text)      \
+            F((b)->other.position) F((b)->other.target) F((b)->other.sequence) F((b)->other.text) F((b)->separator)    \
+                F((b)->future) F((b)->future_code)
 #define EACH_FLOATS(b, F)                                                                                              \
-    F((b)->pixel) F((b)->vector) F((b)->continuous.weight) F((b)->continuous.value) F((b)->other.weight)               \
-        F((b)->other.value) F((b)->action) F((b)->action_weight)
+    F((b)->pixel)                                                                                                      \
+    F((b)->vector) F((b)->continuous.weight) F((b)->continuous.value) F((b)->other.weight) F((b)->other.value)         \
+        F((b)->action) F((b)->action_weight)
 #define CLEAR(a) (a).n = 0;
 #define RELEASE(a) free((a).v);
 
@@ -78,7 +81,8 @@ size_t batch_longest(const batch_t *b) {
     return longest;
 }
 
-/* ---- pictures -----------------------------------------------------------------------------------------------------------*/
+/* ---- pictures
+ * -----------------------------------------------------------------------------------------------------------*/
 
 void batch_patches(const uint8_t *rgb, size_t h, size_t w, size_t patch, float *out) {
     size_t rows = (h + patch - 1) / patch, cols = (w + patch - 1) / patch;
@@ -110,8 +114,7 @@ static void put_places(batch_t *b, size_t rows, size_t cols, uint64_t sample, in
 /* Codes of merged token i: its m x m block, row by row. */
 static void merged_codes(const uint32_t *codes, size_t grid_w, size_t m, size_t cols, size_t i, int32_t *out) {
     for (size_t a = 0; a < m; a++)
-        for (size_t e = 0; e < m; e++)
-            *out++ = (int32_t)codes[(i / cols * m + a) * grid_w + i % cols * m + e];
+        for (size_t e = 0; e < m; e++) *out++ = (int32_t)codes[(i / cols * m + a) * grid_w + i % cols * m + e];
 }
 
 static size_t picture_rows(const batch_t *b, const timestep_t *s, size_t *rows, size_t *cols) {
@@ -135,7 +138,8 @@ static void put_picture(batch_t *b, const timestep_t *s, size_t rows, size_t col
     b->images += n;
 }
 
-/* ---- positions ----------------------------------------------------------------------------------------------------------*/
+/* ---- positions
+ * ----------------------------------------------------------------------------------------------------------*/
 
 static void put_position(batch_t *b, int pool, size_t row, uint32_t id, int32_t inner, int32_t step, bool target) {
     if (row >> POOL_SHIFT) BUG("a batch of %zu rows", row);
@@ -166,7 +170,8 @@ static void put_target(batch_t *b, targets_t *t, uint32_t target, float value, b
     put(&t->text, text);
 }
 
-static void put_part(batch_t *b, const timestep_t *s, part_t part, size_t n, size_t image_row, int32_t inner, int32_t step) {
+static void put_part(batch_t *b, const timestep_t *s, part_t part, size_t n, size_t image_row, int32_t inner,
+                     int32_t step) {
     for (size_t i = 0; i < n; i++, inner++) {
         int32_t place = b->config->model.inner_pos ? inner : -1;
         switch (part) {
@@ -182,8 +187,8 @@ static void put_part(batch_t *b, const timestep_t *s, part_t part, size_t n, siz
             break;
         case PART_CONTINUOUS:
             if (b->config->model.vector_in == VECTOR_IN_BINS) {
-                put_token(b, tokens_continuous(&b->tokens) + tokens_bin_observation(&b->tokens, s->continuous[i]), place,
-                          step, false);
+                put_token(b, tokens_continuous(&b->tokens) + tokens_bin_observation(&b->tokens, s->continuous[i]),
+                          place, step, false);
             } else {
                 uint32_t width = b->facts->n_continuous;
                 put_position(b, POOL_VECTOR, b->vector.n / width, 0, place, step, false);
@@ -193,7 +198,8 @@ static void put_part(batch_t *b, const timestep_t *s, part_t part, size_t n, siz
         case PART_DISCRETE:
             put_token(b, tokens_discrete(&b->tokens) + s->discrete[i], place, step, false);
             break;
-        default: BUG("part %d is no observation", (int)part);
+        default:
+            BUG("part %d is no observation", (int)part);
         }
     }
 }
@@ -266,7 +272,8 @@ void batch_end(batch_t *b) {
     put(&b->start, (int32_t)b->at.n);
 }
 
-/* ---- windows ------------------------------------------------------------------------------------------------------------*/
+/* ---- windows
+ * ------------------------------------------------------------------------------------------------------------*/
 
 /* Pictures of the window's timesteps out of the record's PNGs. */
 static void decode_step(const window_t *w, uint32_t step, image_t *im) {
@@ -275,7 +282,8 @@ static void decode_step(const window_t *w, uint32_t step, image_t *im) {
     image_opts_t o = image_opts_default();
     reason_t why;
     if (image_decode(im, w->record.pixels + offset, w->record.pixel_size[step], &o, &why))
-        die(RC_DATA, "'%s': record '%.*s', step %u: %s", w->shard, (int)w->record.key_len, w->record.key, step, why.text);
+        die(RC_DATA, "'%s': record '%.*s', step %u: %s", w->shard, (int)w->record.key_len, w->record.key, step,
+            why.text);
     if (im->h != w->record.image_h || im->w != w->record.image_w)
         die(RC_DATA, "'%s': record '%.*s', step %u: a picture of %zu x %zu where %u x %u is declared", w->shard,
             (int)w->record.key_len, w->record.key, step, im->w, im->h, w->record.image_w, w->record.image_h);
@@ -301,8 +309,8 @@ static timestep_t window_step(const batch_t *b, const window_t *w, uint32_t t) {
     return s;
 }
 
-/* Picture tokens as targets. horizon 1: of the token before them; k: of the same place k steps earlier. Never across the seam
- * between prompt and main part, where the next timestep of the sequence is not the next one of the episode. */
+/* Picture tokens as targets. horizon 1: of the token before them; k: of the same place k steps earlier. Never across
+ * the seam between prompt and main part, where the next timestep of the sequence is not the next one of the episode. */
 static void put_futures(batch_t *b, const window_t *w, const size_t *first, const size_t *count) {
     const token_record_t *r = &w->record;
     size_t m = (size_t)b->config->model.merge, k = (size_t)b->config->loss.horizon;

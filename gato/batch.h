@@ -1,8 +1,9 @@
 /* batch.h - sequences as index arrays: what the model's tape reads.
  *
- * Each modality gives rows [n, D] (tokens of the table, pictures, vectors); one gather by index assembles the batch [B,T,D]. Targets name the
- * position that predicts them. Arrays here are ragged and unpadded; gato_graph_fill pads them to the shape of a graph. The same builder
- * serves training (whole windows) and acting (one timestep, or one token, at a time).
+ * Each modality gives rows [n, D] (tokens of the table, pictures, vectors); one gather by index assembles the batch
+ * [B,T,D]. Targets name the position that predicts them. Arrays here are ragged and unpadded; gato_graph_fill pads them
+ * to the shape of a graph. The same builder serves training (whole windows) and acting (one timestep, or one token, at
+ * a time).
  */
 #ifndef GATO_BATCH_H
 #define GATO_BATCH_H
@@ -60,8 +61,8 @@ typedef struct {
     ints_t separator;            /* [n] positions of separators that regress an action */
     floats_t action;             /* [n, n_actions] clean actions */
     floats_t action_weight;
-    ints_t future;               /* [n] positions that predict a picture token */
-    ints_t future_code;          /* [n, merge * merge] */
+    ints_t future;      /* [n] positions that predict a picture token */
+    ints_t future_code; /* [n, merge * merge] */
     size_t targets, target_sequences;
 } batch_t;
 
@@ -76,7 +77,7 @@ typedef struct {
     bool text_target;
     const float *continuous;
     const uint32_t *discrete;
-    const float *actions;                              /* executed */
+    const float *actions; /* executed */
     const uint32_t *discrete_actions;
     const float *label_actions; /* clean, NULL = actions */
 } timestep_t;
@@ -89,7 +90,8 @@ void batch_clear(batch_t *b, bool train, uint64_t seed, uint64_t step);
 /* A whole window as one sequence. die()s RC_DATA when kept pictures cannot be decoded. */
 void batch_add_window(batch_t *b, const window_t *w);
 
-/* The pieces: begin a sequence; its observation and separator (returns tokens added); its action tokens with their targets; end it. */
+/* The pieces: begin a sequence; its observation and separator (returns tokens added); its action tokens with their
+ * targets; end it. */
 void batch_begin(batch_t *b);
 size_t batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t sample);
 void batch_actions(batch_t *b, const timestep_t *s, int32_t step);
@@ -101,8 +103,8 @@ size_t batch_sequences(const batch_t *b);
 size_t batch_positions(const batch_t *b);
 size_t batch_longest(const batch_t *b);
 
-/* Normalized pixels of a picture cut into patches in raster order, zeros (of 0..255) below and to the right: ((v/255)*2-1)/sqrt(patch).
- * out [rows * cols, patch, patch, 3]. */
+/* Normalized pixels of a picture cut into patches in raster order, zeros (of 0..255) below and to the right:
+ * ((v/255)*2-1)/sqrt(patch). out [rows * cols, patch, patch, 3]. */
 void batch_patches(const uint8_t *rgb, size_t h, size_t w, size_t patch, float *out);
 
 #endif

@@ -12,7 +12,8 @@ const config_field_t gato_config_table[] = {
     {"model.bins", CF_INT, AT(model.bins), "1024", NULL, 2, 65536, CONFIG_ARCH,
      "bins of a continuous value (NEKO: 1024)"},
     {"model.image_in", CF_CHOICE, AT(model.image_in), "\"codes\"", "codes|table|both|patches", 0, 0, CONFIG_ARCH,
-     "pictures enter as codebook vectors through a linear layer, as rows of the token table, as their sum, or as pixels "
+     "pictures enter as codebook vectors through a linear layer, as rows of the token table, as their sum, or as "
+     "pixels "
      "through the patch block"},
     {"model.merge", CF_INT, AT(model.merge), "1", NULL, 1, 16, CONFIG_ARCH,
      "m x m codes become one input token (image_in = codes)"},
@@ -85,7 +86,8 @@ const config_field_t gato_config_table[] = {
     {"data.split_by", CF_CHOICE, AT(data.split_by), "\"name\"", "name|folder|episode", 0, 0, 0,
      "what is never split between training and held-out"},
     {"act.decode", CF_CHOICE, AT(act.decode), "\"mean\"", "mean|center|left|greedy|sample", 0, 0, 0,
-     "continuous actions: expectation over the bins, the likeliest bin's center, its left edge (NEKO); greedy = center; "
+     "continuous actions: expectation over the bins, the likeliest bin's center, its left edge (NEKO); greedy = "
+     "center; "
      "sample = a drawn bin's center. Discrete actions are drawn with sample, else the likeliest"},
     {"act.temperature", CF_NUM, AT(act.temperature), "1", NULL, 0.001, 1000, 0, "of drawn tokens"},
     {0},

@@ -27,9 +27,9 @@ typedef struct {
     token_db_t *db;
     item_t *item;
     size_t n;
-    uint64_t *side[2];      /* record numbers of training and held-out side */
+    uint64_t *side[2]; /* record numbers of training and held-out side */
     size_t n_side[2];
-    uint64_t *windows[2];   /* [n_side + 1] windows before each */
+    uint64_t *windows[2]; /* [n_side + 1] windows before each */
 } shard_t;
 
 struct dataset {
@@ -46,7 +46,8 @@ void window_release(window_t *w) {
     *w = (window_t){0};
 }
 
-/* ---- one record ---------------------------------------------------------------------------------------------------------*/
+/* ---- one record
+ * ---------------------------------------------------------------------------------------------------------*/
 
 static void read_record(const shard_t *s, uint64_t i, token_record_t *r) {
     reason_t why;
@@ -65,7 +66,8 @@ static void check_numbers(const shard_t *s, const token_record_t *r, const char 
 static size_t record_image_tokens(const dataset_t *d, const shard_t *s, const token_record_t *r) {
     bool pixels = d->config.model.image_in == IMAGE_IN_PATCHES;
     if (pixels && !r->pixels && r->codes)
-        die(RC_MISFIT, "'%s': record '%.*s' keeps no pixels (tokenize --keep-pixels); model.image_in = patches needs them",
+        die(RC_MISFIT,
+            "'%s': record '%.*s' keeps no pixels (tokenize --keep-pixels); model.image_in = patches needs them",
             s->path, (int)r->key_len, r->key);
     if (!pixels && !r->codes && r->pixels)
         die(RC_MISFIT, "'%s': record '%.*s' holds pixels and no codes; model.image_in = patches takes those", s->path,
@@ -116,7 +118,8 @@ static void scan_item(void *ctx, size_t i) {
     token_record_release(&r);
 }
 
-/* ---- split --------------------------------------------------------------------------------------------------------------*/
+/* ---- split
+ * --------------------------------------------------------------------------------------------------------------*/
 
 typedef struct {
     const shard_t *s;
@@ -185,7 +188,8 @@ static void split_shard(shard_t *s, const gato_config_t *c) {
     free(held);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------------*/
+/* ---- opening
+ * ------------------------------------------------------------------------------------------------------------*/
 
 static bool looks_at_codes(const gato_config_t *c) {
     return c->model.image_in != IMAGE_IN_PATCHES;
@@ -304,7 +308,8 @@ uint64_t dataset_manifest(const dataset_t *d) {
     return v;
 }
 
-/* ---- windows ------------------------------------------------------------------------------------------------------------*/
+/* ---- windows
+ * ------------------------------------------------------------------------------------------------------------*/
 
 static void begin_window(const shard_t *s, uint64_t id, window_t *w) {
     *w = (window_t){.shard = s->path};
@@ -422,8 +427,10 @@ void dataset_window(const dataset_t *d, size_t source, side_t side, size_t i, wi
     size_t low = 0, high = s->n_side[k]; /* the last record with windows[low] <= i */
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
-        if (s->windows[k][middle] <= i) low = middle;
-        else high = middle;
+        if (s->windows[k][middle] <= i)
+            low = middle;
+        else
+            high = middle;
     }
     cut(s, s->side[k][low], i - s->windows[k][low], w);
     w->sample = i;

@@ -1,7 +1,8 @@
 /* dataset.h - sequences out of token shards: what is trained on at (seed, step, sample), and what is held out.
  *
- * A sequence (window_t) is a list of timesteps of one record, or a piece of one text. Which one a sample is, is a function of (seed, optimizer
- * step, index of the sample in the step) alone: any number of threads, machines or accumulated replays sees the same data.
+ * A sequence (window_t) is a list of timesteps of one record, or a piece of one text. Which one a sample is, is a
+ * function of (seed, optimizer step, index of the sample in the step) alone: any number of threads, machines or
+ * accumulated replays sees the same data.
  */
 #ifndef GATO_DATASET_H
 #define GATO_DATASET_H
@@ -25,8 +26,9 @@ typedef struct {
 } window_t;
 void window_release(window_t *w);
 
-/* Opens shards "X.lmdb[=WEIGHT]" and reads every record once (checksums, ids, NaN). die()s: RC_USAGE missing or a timestep longer than
- * the context, RC_DATA corrupt or NaN (shard, record, step, field), RC_MISFIT shards that do not fit each other. */
+/* Opens shards "X.lmdb[=WEIGHT]" and reads every record once (checksums, ids, NaN). die()s: RC_USAGE missing or a
+ * timestep longer than the context, RC_DATA corrupt or NaN (shard, record, step, field), RC_MISFIT shards that do not
+ * fit each other. */
 dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c);
 void dataset_close(dataset_t *d);
 const gato_facts_t *dataset_facts(const dataset_t *d);
@@ -35,11 +37,12 @@ uint64_t dataset_manifest(const dataset_t *d);
 
 size_t dataset_sources(const dataset_t *d);
 const char *dataset_source(const dataset_t *d, size_t source); /* path */
-size_t dataset_records(const dataset_t *d, side_t side); /* of all sources */
+size_t dataset_records(const dataset_t *d, side_t side);       /* of all sources */
 size_t dataset_source_records(const dataset_t *d, size_t source, side_t side);
 
-/* Sample `index` of the `per_step` samples (batch * accumulate * machines) of optimizer step `step`, from the training side. Thread-safe.
- * The first round(prompt * per_step) samples are prompted if they are control, half of them by the end of their episode. */
+/* Sample `index` of the `per_step` samples (batch * accumulate * machines) of optimizer step `step`, from the training
+ * side. Thread-safe. The first round(prompt * per_step) samples are prompted if they are control, half of them by the
+ * end of their episode. */
 void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t index, size_t per_step, window_t *w);
 
 /* All sequences of a source's side, unprompted, each timestep and text token once: 0 <= i < dataset_windows. */

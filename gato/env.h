@@ -22,7 +22,8 @@ typedef struct {
     const char *text;        /* mission, NULL = none */
     size_t n_actions;        /* continuous */
     size_t max_steps;
-    double random_return, expert_return; /* means over many episodes: what normalized scores are measured by; 0, 0 = unknown */
+    double random_return,
+        expert_return;     /* means over many episodes: what normalized scores are measured by; 0, 0 = unknown */
     const char *spec_json; /* env_spec for the dataset (gymnasium's EnvSpec as JSON) */
 } env_info_t;
 

@@ -32,17 +32,20 @@ int cmd_gato_eval(int argc, char **argv) {
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
-    cli_parse(argc, argv, "eval", "held-out figures of a policy: a JSON line a source, then one over all when there are several",
+    cli_parse(argc, argv, "eval",
+              "held-out figures of a policy: a JSON line a source, then one over all when there are several",
               (const cli_opt_t *const[]){options}, 1);
     side_t side = !strcmp(split, "train") ? SIDE_TRAIN : !strcmp(split, "all") ? SIDE_ALL : SIDE_VAL;
-    if (side == SIDE_VAL && strcmp(split, "val")) die(RC_USAGE, "--split '%s': one of val, train, all is needed", split);
+    if (side == SIDE_VAL && strcmp(split, "val"))
+        die(RC_USAGE, "--split '%s': one of val, train, all is needed", split);
     if (limit < 0) die(RC_USAGE, "--limit must not be negative");
     pool_set_threads((int)threads);
     gato_model_t *m = gato_run_open(model);
     config_sets(gato_config_table, &m->config, &set);
     dataset_t *d = dataset_open(&data, &m->config);
     reason_t why;
-    if (gato_facts_fit(&m->facts, dataset_facts(d), m->config.model.image_in != IMAGE_IN_PATCHES, &why)) die(RC_MISFIT, "%s", why.text);
+    if (gato_facts_fit(&m->facts, dataset_facts(d), m->config.model.image_in != IMAGE_IN_PATCHES, &why))
+        die(RC_MISFIT, "%s", why.text);
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){0});
     gato_figures_t all = {0};

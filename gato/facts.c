@@ -68,7 +68,8 @@ int gato_facts_from_meta(gato_facts_t *f, const shard_meta_t *m, reason_t *why) 
     return 0;
 }
 
-/* ---- comparison ---------------------------------------------------------------------------------------------------------*/
+/* ---- comparison
+ * ---------------------------------------------------------------------------------------------------------*/
 
 static bool has_control(const gato_facts_t *f) {
     return f->n_continuous || f->n_discrete || f->n_actions || f->n_discrete_actions;
@@ -182,13 +183,13 @@ int gato_facts_fit(const gato_facts_t *model, const gato_facts_t *data, bool cod
     if (has_control(data) && !has_control(model))
         return reason_set(why, "the model knows no control: 0 and %u continuous actions, 0 and %u discrete ones",
                           data->n_actions, data->n_discrete_actions);
-    if (data->text_vocab && !model->text_vocab)
-        return reason_set(why, "text vocabulary: 0 and %u", data->text_vocab);
+    if (data->text_vocab && !model->text_vocab) return reason_set(why, "text vocabulary: 0 and %u", data->text_vocab);
     if (codes && data->codes && !model->codes) return reason_set(why, "codes: 0 and %u", data->codes);
     return same_values(model, data, codes, why);
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------------------------------*/
+/* ---- JSON
+ * ---------------------------------------------------------------------------------------------------------------*/
 
 static void put_floats(cJSON *o, const char *key, const float *v, uint32_t n) {
     if (!v) return;
@@ -210,10 +211,11 @@ typedef struct {
     const char *key;
     size_t offset;
 } member_t;
-#define AT(m) {#m, offsetof(gato_facts_t, m)}
-static const member_t numbers[] = {AT(text_vocab), AT(n_continuous), AT(n_discrete), AT(n_actions),
-                                   AT(n_discrete_actions), AT(codes), AT(code_dim), AT(grid_h), AT(grid_w),
-                                   AT(image_h), AT(image_w)};
+#define AT(m)                                                                                                          \
+    { #m, offsetof(gato_facts_t, m) }
+static const member_t numbers[] = {
+    AT(text_vocab), AT(n_continuous), AT(n_discrete), AT(n_actions), AT(n_discrete_actions), AT(codes), AT(code_dim),
+    AT(grid_h),     AT(grid_w),       AT(image_h),    AT(image_w)};
 static const member_t texts[] = {AT(fingerprint), AT(preprocess), AT(quantizer), AT(text_tokenizer), AT(env)};
 enum { N_NUMBERS = sizeof numbers / sizeof *numbers, N_TEXTS = sizeof texts / sizeof *texts };
 
@@ -255,7 +257,8 @@ static int get_list(const cJSON *o, const char *key, uint32_t n, bool is_float, 
     *out = xcalloc(n, 4);
     for (uint32_t i = 0; i < n; i++) {
         const cJSON *item = cJSON_GetArrayItem(list, (int)i);
-        if (is_float && cJSON_IsNumber(item)) ((float *)*out)[i] = (float)item->valuedouble;
+        if (is_float && cJSON_IsNumber(item))
+            ((float *)*out)[i] = (float)item->valuedouble;
         else if (is_float || get_u32(item, &((uint32_t *)*out)[i]))
             return reason_set(why, "facts: '%s': a number is needed", key);
     }
@@ -294,7 +297,8 @@ int gato_facts_parse(gato_facts_t *f, const cJSON *o, reason_t *why) {
     return 0;
 }
 
-/* ---- what follows from facts and configuration --------------------------------------------------------------------------*/
+/* ---- what follows from facts and configuration
+ * --------------------------------------------------------------------------*/
 
 tokens_t gato_tokens(const gato_config_t *c, const gato_facts_t *f) {
     bool rows = c->model.image_in == IMAGE_IN_TABLE || c->model.image_in == IMAGE_IN_BOTH;
@@ -336,8 +340,10 @@ size_t gato_image_tokens(const gato_config_t *c, size_t grid_h, size_t grid_w, s
         }
     }
     if (c->model.patch_pos != POS_NONE && (*rows > PATCH_POSITIONS || *cols > PATCH_POSITIONS)) {
-        reason_set(why, "a picture of %zu x %zu tokens exceeds the %d positions of an axis (model.patch_pos = none has no limit)",
-                   *rows, *cols, PATCH_POSITIONS);
+        reason_set(
+            why,
+            "a picture of %zu x %zu tokens exceeds the %d positions of an axis (model.patch_pos = none has no limit)",
+            *rows, *cols, PATCH_POSITIONS);
         return 0;
     }
     if (!*rows || !*cols) reason_set(why, "an empty picture");

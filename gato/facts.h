@@ -1,7 +1,8 @@
-/* facts.h - what a model knows of its data: vocabularies, widths of a timestep, the codebook and how values were scaled.
+/* facts.h - what a model knows of its data: vocabularies, widths of a timestep, the codebook and how values were
+ * scaled.
  *
- * Facts come from shards at training and live in the RUN from then on. A shard of other facts is refused: silent mixing of codebooks is the
- * one mistake a pipeline of two stages invites.
+ * Facts come from shards at training and live in the RUN from then on. A shard of other facts is refused: silent mixing
+ * of codebooks is the one mistake a pipeline of two stages invites.
  */
 #ifndef GATO_FACTS_H
 #define GATO_FACTS_H
@@ -26,8 +27,8 @@ typedef struct {
 void gato_facts_release(gato_facts_t *f);
 /* Values of a shard's meta (copied). -1: a discrete space beyond 1024 values, a width without ranges. */
 int gato_facts_from_meta(gato_facts_t *f, const shard_meta_t *m, reason_t *why);
-/* Adds what `more` knows to f; -1 with both values where they differ. What one of them does not have (no pictures, no control) fits
- * everything. codes: does the model look at codes at all? */
+/* Adds what `more` knows to f; -1 with both values where they differ. What one of them does not have (no pictures, no
+ * control) fits everything. codes: does the model look at codes at all? */
 int gato_facts_merge(gato_facts_t *f, const gato_facts_t *more, bool codes, reason_t *why);
 /* Does a model of these facts know everything that the data bring? -1 with both values. */
 int gato_facts_fit(const gato_facts_t *model, const gato_facts_t *data, bool codes, reason_t *why);

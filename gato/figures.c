@@ -25,8 +25,12 @@ gato_figures_t figures_over(gato_graphs_t *g, const dataset_t *d, size_t source,
     return sum;
 }
 
-static double ratio(double a, double n) { return n > 0 ? a / n : NAN; }
-static double add_weighted(double sum, double weight, double value) { return isnan(value) ? sum : sum + weight * value; }
+static double ratio(double a, double n) {
+    return n > 0 ? a / n : NAN;
+}
+static double add_weighted(double sum, double weight, double value) {
+    return isnan(value) ? sum : sum + weight * value;
+}
 
 double figures_loss(const gato_model_t *m, const gato_figures_t *f) {
     const gato_config_t *c = &m->config;
@@ -40,8 +44,9 @@ double figures_loss(const gato_model_t *m, const gato_figures_t *f) {
 
 void figures_members(const gato_model_t *m, const gato_figures_t *f, jsonw_t *w) {
     bool regress = m->config.loss.action_kind == ACTION_MSE;
-    double actions = regress && f->n_values ? ratio(f->squared, (double)f->n_values)
-                                            : ratio(f->ce_continuous + f->ce_discrete, (double)(f->n_continuous + f->n_discrete));
+    double actions = regress && f->n_values
+                         ? ratio(f->squared, (double)f->n_values)
+                         : ratio(f->ce_continuous + f->ce_discrete, (double)(f->n_continuous + f->n_discrete));
     double text = ratio(f->ce_text, (double)f->n_text);
     jsonw_float(w, "loss", (float)figures_loss(m, f));
     jsonw_float(w, "loss_action", (float)actions);

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- shapes -------------------------------------------------------------------------------------------------------------*/
+/* ---- shapes
+ * -------------------------------------------------------------------------------------------------------------*/
 
 size_t graph_bucket(size_t n) {
     size_t grain = n <= 64 ? 8 : 64;
@@ -36,7 +37,8 @@ graph_shape_t graph_shape(const gato_model_t *m, const batch_t *b) {
     return shape_for(m, b, false);
 }
 
-/* ---- recording ----------------------------------------------------------------------------------------------------------*/
+/* ---- recording
+ * ----------------------------------------------------------------------------------------------------------*/
 
 static var_t rows_at(tape_t *t, gato_graph_t *g, const char *name, size_t n, var_t *position) {
     shape_t s = tape_shape(t, g->hidden);
@@ -96,8 +98,8 @@ static void record_losses(nn_t *nn, const gato_model_t *m, gato_graph_t *g, bool
 static plan_t *make_plan(const gato_model_t *m, gato_graph_t *g, const graph_opts_t *o, plan_memory_t *memory) {
     var_t keep[16];
     size_t n = 0;
-    const var_t always[] = {g->c_loss, g->c_rows, g->o_loss, g->o_rows, g->value_loss, g->expectation,
-                            g->action_loss, g->action, g->f_loss, g->f_rows};
+    const var_t always[] = {g->c_loss,      g->c_rows,      g->o_loss, g->o_rows, g->value_loss,
+                            g->expectation, g->action_loss, g->action, g->f_loss, g->f_rows};
     for (size_t i = 0; i < sizeof always / sizeof *always; i++) keep[n++] = always[i];
     if (!o->train) keep[n++] = g->c_logits, keep[n++] = g->o_logits;
     if (o->all_logits) keep[n++] = g->embeddings, keep[n++] = g->hidden, keep[n++] = g->logits;
@@ -125,7 +127,8 @@ static gato_graph_t *graph_new(gato_graphs_t *cache, const graph_shape_t *s) {
     g->band = tape_input(g->tape, "band", I32_2(s->B, s->T));
     g->hidden = gato_hidden(&nn, m, g->embeddings, g->band, o->train);
     if (o->all_logits)
-        g->logits = gato_logits(&nn, m, tape_reshape(g->tape, g->hidden, F32_2(s->B * s->T, (size_t)m->config.model.width)));
+        g->logits =
+            gato_logits(&nn, m, tape_reshape(g->tape, g->hidden, F32_2(s->B * s->T, (size_t)m->config.model.width)));
     record_losses(&nn, m, g, o->train);
     g->plan = make_plan(m, g, o, &cache->memory);
     return g;
@@ -170,7 +173,8 @@ double gato_graph_flops(const gato_graph_t *g) {
     return 3 * tape_flops(g->tape);
 }
 
-/* ---- filling ------------------------------------------------------------------------------------------------------------*/
+/* ---- filling
+ * ------------------------------------------------------------------------------------------------------------*/
 
 /* Copies `from` and pads it to the input's size. */
 static void fill_ints(gato_graph_t *g, var_t v, const int32_t *from, size_t n, int32_t pad) {
@@ -298,7 +302,8 @@ gato_graph_t *gato_graph_fill(gato_graphs_t *cache, const batch_t *b) {
     return g;
 }
 
-/* ---- losses -------------------------------------------------------------------------------------------------------------*/
+/* ---- losses
+ * -------------------------------------------------------------------------------------------------------------*/
 
 static double sum_floats(const float *v, size_t n) {
     double s = 0;
@@ -324,7 +329,8 @@ static size_t highest(const float *v, size_t lo, size_t hi) {
     return best;
 }
 
-static void continuous_figures(const gato_model_t *m, gato_graph_t *g, const batch_t *b, bool train, gato_figures_t *f) {
+static void continuous_figures(const gato_model_t *m, gato_graph_t *g, const batch_t *b, bool train,
+                               gato_figures_t *f) {
     size_t n = b->continuous.position.n, V = tokens_total(&m->tokens), lo = tokens_continuous(&m->tokens);
     f->n_continuous = n;
     f->ce_continuous = sum_floats(plan_data(g->plan, g->c_rows), n);
@@ -394,7 +400,8 @@ static gato_figures_t figures(const gato_graphs_t *cache, gato_graph_t *g, const
     return f;
 }
 
-gato_figures_t gato_run(gato_graphs_t *cache, const batch_t *b, uint64_t seed, uint64_t step, uint64_t first_sample, bool add) {
+gato_figures_t gato_run(gato_graphs_t *cache, const batch_t *b, uint64_t seed, uint64_t step, uint64_t first_sample,
+                        bool add) {
     gato_graph_t *g = gato_graph_fill(cache, b);
     plan_key(g->plan, seed, step, first_sample);
     plan_forward(g->plan);

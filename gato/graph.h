@@ -1,10 +1,10 @@
 /* graph.h - the model at work on batches: tapes and plans cached by shape, batches padded into them, losses.
  *
- * What is minimized, N being the number of token targets (action tokens and text; with per_sequence the number of sequences):
- *   ce    (action sum(ce of action tokens) + text sum(ce of text)) / N + image mean(ce of codes)
- *   mix   the same with ce_weight on continuous action tokens, + action mean (expectation - clean value)^2
- *   mse   the same without continuous action tokens, + action mean (predict_action - clean action)^2
- * Cross entropies are over the whole vocabulary. Each term is a root of the one backward pass; its factor is the root's seed.
+ * What is minimized, N being the number of token targets (action tokens and text; with per_sequence the number of
+ * sequences): ce    (action sum(ce of action tokens) + text sum(ce of text)) / N + image mean(ce of codes) mix   the
+ * same with ce_weight on continuous action tokens, + action mean (expectation - clean value)^2 mse   the same without
+ * continuous action tokens, + action mean (predict_action - clean action)^2 Cross entropies are over the whole
+ * vocabulary. Each term is a root of the one backward pass; its factor is the root's seed.
  */
 #ifndef GATO_GRAPH_H
 #define GATO_GRAPH_H
@@ -40,7 +40,7 @@ typedef struct {
     var_t s_position, s_action, s_weight;
     var_t f_position, f_code, f_range, f_weight;
     /* values */
-    var_t embeddings, hidden, logits;           /* trace: kept with all_logits */
+    var_t embeddings, hidden, logits;              /* trace: kept with all_logits */
     var_t c_logits, o_logits, expectation, action; /* c_logits, o_logits: kept without train */
     var_t c_loss, c_rows, o_loss, o_rows, value_loss, action_loss, f_loss, f_rows;
     var_t root[4];
@@ -71,14 +71,16 @@ typedef struct {
     double loss; /* what is minimized, of one batch */
     double ce_continuous, ce_discrete, ce_text, ce_image;
     size_t n_continuous, n_discrete, n_text, n_image; /* targets; n_image counts codes */
-    size_t correct, n_correct;                        /* action tokens whose own range has its maximum at the label (without train) */
-    double squared, absolute;                         /* of predicted continuous actions against clean ones */
+    size_t correct, n_correct; /* action tokens whose own range has its maximum at the label (without train) */
+    double squared, absolute;  /* of predicted continuous actions against clean ones */
     size_t n_values;
     size_t positions, sequences;
 } gato_figures_t;
 
-/* Fill, forward and, in training, backward (add: accumulate onto the gradients). (seed, step, first_sample) keys dropout. */
-gato_figures_t gato_run(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step, uint64_t first_sample, bool add);
+/* Fill, forward and, in training, backward (add: accumulate onto the gradients). (seed, step, first_sample) keys
+ * dropout. */
+gato_figures_t gato_run(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step, uint64_t first_sample,
+                        bool add);
 /* Adds the sums; loss is not added. */
 void gato_figures_add(gato_figures_t *sum, const gato_figures_t *more);
 

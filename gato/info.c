@@ -10,7 +10,8 @@
 int cmd_gato_info(int argc, char **argv) {
     cli_list_t run = {0};
     const cli_opt_t table[] = {{"", CLI_LIST, &run, "RUN", "a policy's folder", true}, {0}};
-    cli_parse(argc, argv, "gato info", "What a policy is: sizes, vocabulary, codebook.", (const cli_opt_t *const[]){table}, 1);
+    cli_parse(argc, argv, "gato info", "What a policy is: sizes, vocabulary, codebook.",
+              (const cli_opt_t *const[]){table}, 1);
     if (run.n != 1) die(RC_USAGE, "one RUN folder is needed");
     gato_model_t *m = gato_run_open(run.item[0]);
     jsonw_t w;

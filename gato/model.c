@@ -20,7 +20,8 @@ bool gato_has_images(const gato_model_t *m) {
     return m->config.model.image_in == IMAGE_IN_PATCHES ? m->facts.image_h > 0 : m->facts.codes > 0;
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------------------------------*/
+/* ---- rows
+ * ---------------------------------------------------------------------------------------------------------------*/
 
 static var_t token_table(nn_t *nn, const gato_model_t *m) {
     return nn_param2(nn, "embed_token.weight", tokens_total(&m->tokens), width(m), init_normal(1));
@@ -98,7 +99,8 @@ var_t gato_embed(nn_t *nn, const gato_model_t *m, gato_pools_t n, size_t B, size
     return op_add(t, x, op_gather(t, inner, in->inner));
 }
 
-/* ---- blocks and heads ---------------------------------------------------------------------------------------------------*/
+/* ---- blocks and heads
+ * ---------------------------------------------------------------------------------------------------*/
 
 transformer_opts_t gato_blocks(const gato_model_t *m, var_t band, bool train) {
     static const int activation[] = {MLP_GELU, MLP_GELU_NEW, MLP_GEGLU};
@@ -141,7 +143,8 @@ var_t gato_action(nn_t *nn, const gato_model_t *m, var_t rows) {
     return nn_linear(nn, "predict_action", rows, m->facts.n_actions, true);
 }
 
-/* ---- the model ----------------------------------------------------------------------------------------------------------*/
+/* ---- the model
+ * ----------------------------------------------------------------------------------------------------------*/
 
 /* Records everything once, so that parameters exist in one order whatever is replayed first. */
 static void declare(gato_model_t *m) {

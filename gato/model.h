@@ -26,7 +26,8 @@ typedef struct {
     size_t n_wrt;
 } gato_model_t;
 
-/* Copies config and facts and declares every parameter in a fixed order, initialised from `seed`; the codebook is copied from the facts. */
+/* Copies config and facts and declares every parameter in a fixed order, initialised from `seed`; the codebook is
+ * copied from the facts. */
 gato_model_t *gato_model_new(const gato_config_t *c, const gato_facts_t *f, uint64_t seed);
 void gato_model_free(gato_model_t *m);
 size_t gato_model_parameters(const gato_model_t *m); /* floats that train */
@@ -39,7 +40,8 @@ bool gato_has_images(const gato_model_t *m);
 typedef struct {
     size_t tokens, images, vectors;
 } gato_pools_t;
-/* Inputs that gato_embed made; NO_VAR where absent. Row numbers in `at` count over [separator | tokens | images | vectors]. */
+/* Inputs that gato_embed made; NO_VAR where absent. Row numbers in `at` count over [separator | tokens | images |
+ * vectors]. */
 typedef struct {
     var_t token;      /* I32 [tokens], -1 = none */
     var_t code;       /* I32 [images * m * m] codes */

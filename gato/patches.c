@@ -1,5 +1,5 @@
-/* patches.c - Gato's patch block: one residual block a patch, then a linear layer. The first norm is absent, as three channels form no groups;
- * the first GELU acts on raw pixels.
+/* patches.c - Gato's patch block: one residual block a patch, then a linear layer. The first norm is absent, as three
+ * channels form no groups; the first GELU acts on raw pixels.
  */
 #include "gato/model.h"
 

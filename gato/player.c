@@ -27,24 +27,26 @@ struct player {
     chunk_t *chunk[CHUNKS];
     size_t n_chunks;
     plan_memory_t memory;
-    float **cache;   /* by layer: [capacity, 2D] */
+    float **cache; /* by layer: [capacity, 2D] */
     size_t capacity;
     int32_t span[2]; /* first visible row, rows used */
     int32_t step;
-    int32_t *begin;  /* ring [band]: first row of each of the last timesteps */
-    size_t acts;     /* tokens of an action */
+    int32_t *begin;   /* ring [band]: first row of each of the last timesteps */
+    size_t acts;      /* tokens of an action */
     timestep_t *past; /* rebuild: ring [band] of timesteps, their arrays owned */
     chunk_t *ran;
 };
 
-/* ---- the network over a chunk ---------------------------------------------------------------------------------------------*/
+/* ---- the network over a chunk
+ * ---------------------------------------------------------------------------------------------*/
 
 static chunk_t *chunk_new(player_t *p, const gato_pools_t *pools, size_t T) {
     chunk_t *c = NEW(chunk_t);
     const gato_model_t *m = p->m;
     size_t L = (size_t)m->config.model.layers, D = (size_t)m->config.model.width;
     memset(&c->g, 0xff, sizeof c->g); /* every var_t NO_VAR */
-    c->g.shape = (graph_shape_t){.B = 1, .T = T, .tokens = pools->tokens, .images = pools->images, .vectors = pools->vectors};
+    c->g.shape =
+        (graph_shape_t){.B = 1, .T = T, .tokens = pools->tokens, .images = pools->images, .vectors = pools->vectors};
     tape_t *t = c->g.tape = tape_new(m->params);
     nn_t nn;
     nn_begin(&nn, t);
@@ -89,7 +91,8 @@ static chunk_t *chunk_for(player_t *p) {
     size_t T = batch_positions(b);
     for (size_t i = 0; i < p->n_chunks; i++) {
         const graph_shape_t *s = &p->chunk[i]->g.shape;
-        if (s->T == T && s->tokens == pools.tokens && s->images == pools.images && s->vectors == pools.vectors) return p->chunk[i];
+        if (s->T == T && s->tokens == pools.tokens && s->images == pools.images && s->vectors == pools.vectors)
+            return p->chunk[i];
     }
     if (p->n_chunks == CHUNKS) { /* the oldest goes */
         chunk_free(p->chunk[0]);
@@ -100,11 +103,13 @@ static chunk_t *chunk_for(player_t *p) {
 
 /* Runs the batch's tokens behind those in the cache. */
 static void run_chunk(player_t *p) {
-    size_t T = batch_positions(&p->batch), L = (size_t)p->m->config.model.layers, row = 2 * (size_t)p->m->config.model.width;
+    size_t T = batch_positions(&p->batch), L = (size_t)p->m->config.model.layers,
+           row = 2 * (size_t)p->m->config.model.width;
     if ((size_t)p->span[1] + T > p->capacity) { /* move what is visible to the front */
         size_t live = (size_t)(p->span[1] - p->span[0]);
         if (live + T > p->capacity) BUG("a cache of %zu rows for %zu", p->capacity, live + T);
-        for (size_t i = 0; i < L; i++) memmove(p->cache[i], p->cache[i] + (size_t)p->span[0] * row, live * row * sizeof(float));
+        for (size_t i = 0; i < L; i++)
+            memmove(p->cache[i], p->cache[i] + (size_t)p->span[0] * row, live * row * sizeof(float));
         for (int32_t i = 0; i < p->m->band; i++) p->begin[i] -= p->span[0];
         p->span[1] -= p->span[0];
         p->span[0] = 0;
@@ -115,7 +120,8 @@ static void run_chunk(player_t *p) {
     p->span[1] += (int32_t)T;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------------*/
+/* ---- opening
+ * ------------------------------------------------------------------------------------------------------------*/
 
 player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t *why) {
     player_t *p = NEW(player_t);
@@ -133,7 +139,8 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
         p->vq = vqvae_load(inside, rc, why);
         free(inside);
         if (p->vq && p->m->facts.fingerprint && strcmp(vqvae_fingerprint(p->vq), p->m->facts.fingerprint)) {
-            reason_set(why, "'%s': the policy was trained on codes of tokenizer %s, but vqvae/ is %s", dir, p->m->facts.fingerprint, vqvae_fingerprint(p->vq));
+            reason_set(why, "'%s': the policy was trained on codes of tokenizer %s, but vqvae/ is %s", dir,
+                       p->m->facts.fingerprint, vqvae_fingerprint(p->vq));
             *rc = RC_MISFIT;
             vqvae_free(p->vq);
             p->vq = NULL;
@@ -180,15 +187,25 @@ void player_close(player_t *p) {
     free(p);
 }
 
-const gato_model_t *player_model(const player_t *p) { return p->m; }
-const float *player_hidden(const player_t *p) { return plan_data(p->ran->g.plan, p->ran->last); }
+const gato_model_t *player_model(const player_t *p) {
+    return p->m;
+}
+const float *player_hidden(const player_t *p) {
+    return plan_data(p->ran->g.plan, p->ran->last);
+}
 
 int player_fits(const player_t *p, const env_info_t *info, reason_t *why) {
     const gato_facts_t *f = &p->m->facts;
-    if (f->n_continuous != info->n_vector) return reason_set(why, "the policy reads %u numbers, environment '%s' shows %zu", f->n_continuous, info->name, info->n_vector);
-    if (f->n_actions != info->n_actions) return reason_set(why, "the policy gives %u actions, environment '%s' takes %zu", f->n_actions, info->name, info->n_actions);
-    if (f->n_discrete || f->n_discrete_actions) return reason_set(why, "the policy has discrete values, environment '%s' has none", info->name);
-    if (gato_has_images(p->m) && !info->image_w) return reason_set(why, "the policy looks at pictures, environment '%s' has none", info->name);
+    if (f->n_continuous != info->n_vector)
+        return reason_set(why, "the policy reads %u numbers, environment '%s' shows %zu", f->n_continuous, info->name,
+                          info->n_vector);
+    if (f->n_actions != info->n_actions)
+        return reason_set(why, "the policy gives %u actions, environment '%s' takes %zu", f->n_actions, info->name,
+                          info->n_actions);
+    if (f->n_discrete || f->n_discrete_actions)
+        return reason_set(why, "the policy has discrete values, environment '%s' has none", info->name);
+    if (gato_has_images(p->m) && !info->image_w)
+        return reason_set(why, "the policy looks at pictures, environment '%s' has none", info->name);
     return 0;
 }
 
@@ -197,16 +214,20 @@ void player_reset(player_t *p) {
     p->step = 0;
 }
 
-/* ---- one timestep -------------------------------------------------------------------------------------------------------*/
+/* ---- one timestep
+ * -------------------------------------------------------------------------------------------------------*/
 
 /* What is seen, as the model's own arrays (owned by the timestep). */
-static int observe(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector, const char *text, timestep_t *s, reason_t *why) {
+static int observe(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector, const char *text,
+                   timestep_t *s, reason_t *why) {
     const gato_facts_t *f = &p->m->facts;
     *s = (timestep_t){0};
     if (gato_has_images(p->m)) {
         image_t im = image_new(w, h);
-        if (rgb && !p->o.blank) memcpy(im.rgb, rgb, w * h * 3);
-        else memset(im.rgb, 0, w * h * 3);
+        if (rgb && !p->o.blank)
+            memcpy(im.rgb, rgb, w * h * 3);
+        else
+            memset(im.rgb, 0, w * h * 3);
         if (p->vq) {
             image_t ready = vqvae_preprocess(p->vq, &im);
             size_t stride = vqvae_stride(vqvae_config(p->vq));
@@ -218,7 +239,8 @@ static int observe(player_t *p, const uint8_t *rgb, size_t w, size_t h, const fl
             image_release(&ready);
             image_release(&im);
             if (f->grid_h && (s->grid_h != f->grid_h || s->grid_w != f->grid_w))
-                return reason_set(why, "pictures give %zu x %zu codes; the policy was trained on %u x %u", s->grid_h, s->grid_w, f->grid_h, f->grid_w);
+                return reason_set(why, "pictures give %zu x %zu codes; the policy was trained on %u x %u", s->grid_h,
+                                  s->grid_w, f->grid_h, f->grid_w);
         } else {
             s->rgb = im.rgb;
             s->image_w = w, s->image_h = h;
@@ -303,8 +325,11 @@ static uint32_t choose(const player_t *p, const float *logits, size_t i, rng_t d
     case DECODE_MEAN:
         *action = (float)expectation(logits, lo, t->bins);
         return lo + tokens_bin(*action, t->bins);
-    case DECODE_SAMPLE: bin = draw_from(logits, lo, lo + t->bins, p->o.temperature, rng_uniform64(draw, i)) - lo; break;
-    default: bin = highest(logits, lo, lo + t->bins) - lo;
+    case DECODE_SAMPLE:
+        bin = draw_from(logits, lo, lo + t->bins, p->o.temperature, rng_uniform64(draw, i)) - lo;
+        break;
+    default:
+        bin = highest(logits, lo, lo + t->bins) - lo;
     }
     *action = tokens_bin_value(bin, t->bins, p->o.decode == DECODE_LEFT);
     return lo + bin;
@@ -317,7 +342,8 @@ static void begin_step(player_t *p) {
     p->begin[p->step % N] = p->span[1];
 }
 
-int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector, const char *text, rng_t draw, float *action, reason_t *why) {
+int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector, const char *text, rng_t draw,
+               float *action, reason_t *why) {
     timestep_t s;
     if (observe(p, rgb, w, h, vector, text, &s, why)) {
         release_step(&s);
@@ -365,10 +391,13 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
     return 0;
 }
 
-/* ---- as a policy --------------------------------------------------------------------------------------------------------*/
+/* ---- as a policy
+ * --------------------------------------------------------------------------------------------------------*/
 
 static player_opts_t policy_opts = {.decode = -1};
-void player_policy_options(const player_opts_t *o) { policy_opts = *o; }
+void player_policy_options(const player_opts_t *o) {
+    policy_opts = *o;
+}
 
 static void *policy_open(const env_info_t *info, const char *model, int *rc, reason_t *why) {
     if (!model) {
@@ -385,7 +414,9 @@ static void *policy_open(const env_info_t *info, const char *model, int *rc, rea
     return p;
 }
 
-static void policy_close(void *self) { player_close(self); }
+static void policy_close(void *self) {
+    player_close(self);
+}
 
 static int policy_act(void *self, const policy_view_t *v, float *action, reason_t *why) {
     if (!v->step) player_reset(self);
@@ -393,4 +424,9 @@ static int policy_act(void *self, const policy_view_t *v, float *action, reason_
     return player_act(self, v->rgb, v->info->image_w, v->info->image_h, v->vector, v->info->text, draw, action, why);
 }
 
-const policy_t player_policy = {.name = "model", .needs_model = true, .needs_picture = true, .open = policy_open, .close = policy_close, .act = policy_act};
+const policy_t player_policy = {.name = "model",
+                                .needs_model = true,
+                                .needs_picture = true,
+                                .open = policy_open,
+                                .close = policy_close,
+                                .act = policy_act};

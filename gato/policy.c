@@ -16,7 +16,8 @@ static int random_act(void *self, const policy_view_t *view, float *action, reas
     return 0;
 }
 
-static const policy_t expert = {.name = "expert", .act = expert_act}, random_player = {.name = "random", .act = random_act};
+static const policy_t expert = {.name = "expert", .act = expert_act},
+                      random_player = {.name = "random", .act = random_act};
 static const policy_t *const policies[] = {&expert, &random_player, &player_policy};
 
 const policy_t *policy_find(const char *name, reason_t *why) {

@@ -10,15 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- config.json --------------------------------------------------------------------------------------------------------*/
+/* ---- config.json
+ * --------------------------------------------------------------------------------------------------------*/
 
 char *gato_run_json(const gato_model_t *m) {
     char *config = config_print(gato_config_table, &m->config);
     cJSON *o = gato_facts_json(&m->facts);
     char *facts = cJSON_Print(o);
     if (!facts) die(RC_RUNTIME, "out of memory (config.json)");
-    char *text = xasprintf("{\n\"format\": \"gato\",\n\"version\": %d,\n\"config\": %s,\n\"facts\": %s\n}\n", GATO_VERSION, config,
-                           facts);
+    char *text = xasprintf("{\n\"format\": \"gato\",\n\"version\": %d,\n\"config\": %s,\n\"facts\": %s\n}\n",
+                           GATO_VERSION, config, facts);
     free(config);
     free(facts);
     cJSON_Delete(o);
@@ -37,7 +38,8 @@ static int check_sizes(const gato_facts_t *f, reason_t *why) {
                 {"image_h", f->image_h, 1 << 15},       {"image_w", f->image_w, 1 << 15},
                 {"code_dim", f->code_dim, 1 << 16}};
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
-        if (size[i].v > size[i].most) return reason_set(why, "facts: '%s' = %u is beyond %u", size[i].what, size[i].v, size[i].most);
+        if (size[i].v > size[i].most)
+            return reason_set(why, "facts: '%s' = %u is beyond %u", size[i].what, size[i].v, size[i].most);
     if (f->codes && !f->code_dim) return reason_set(why, "facts: codes without a width");
     return 0;
 }
@@ -49,7 +51,8 @@ int gato_run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t
     if (!o) return RC_DATA;
     const char *format = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "format"));
     uint64_t version = 0;
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, "version"), *config = cJSON_GetObjectItemCaseSensitive(o, "config");
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, "version"),
+                *config = cJSON_GetObjectItemCaseSensitive(o, "config");
     int rc = RC_OK;
     if (!format || strcmp(format, "gato")) {
         reason_set(why, "'format' is %s%s; a policy's is gato", format ? "" : "missing", format ? format : "");
@@ -70,7 +73,8 @@ int gato_run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t
     return rc;
 }
 
-/* ---- weights ------------------------------------------------------------------------------------------------------------*/
+/* ---- weights
+ * ------------------------------------------------------------------------------------------------------------*/
 
 /* Causal masks and the unused token table of NEKO's transformer. */
 static bool ignored(const char *name) {
@@ -86,7 +90,8 @@ static bool ignored(const char *name) {
 
 static void shape_text(char out[96], int rank, const uint64_t *dim) {
     size_t at = (size_t)snprintf(out, 96, "[");
-    for (int d = 0; d < rank && at < 80; d++) at += (size_t)snprintf(out + at, 96 - at, "%s%llu", d ? "," : "", (unsigned long long)dim[d]);
+    for (int d = 0; d < rank && at < 80; d++)
+        at += (size_t)snprintf(out + at, 96 - at, "%s%llu", d ? "," : "", (unsigned long long)dim[d]);
     snprintf(out + at, 96 - at, "]");
 }
 
@@ -148,8 +153,10 @@ static int read_file(gato_model_t *m, const st_file_t *f, const char *path, reas
         const st_tensor_t *t = &f->tensor[i];
         int at = params_find(m->params, t->name);
         if (at >= 0) seen[at] = true;
-        if (at >= 0 && fits(params_at(m->params, at), t, &d)) rc = read_tensor(m, at, t, path, why);
-        else if (at < 0 && !ignored(t->name)) note(&d, "unknown tensor '%.60s'", t->name);
+        if (at >= 0 && fits(params_at(m->params, at), t, &d))
+            rc = read_tensor(m, at, t, path, why);
+        else if (at < 0 && !ignored(t->name))
+            note(&d, "unknown tensor '%.60s'", t->name);
     }
     for (size_t i = 0; i < params_n(m->params); i++)
         if (!seen[i]) note(&d, "missing tensor '%.60s'", params_at(m->params, (int)i)->name);
@@ -168,7 +175,8 @@ int gato_run_read_weights(gato_model_t *m, const char *path, reason_t *why) {
 }
 
 /* Before memory is spent on a network that config.json only claims to be. */
-static int check_claim(const gato_config_t *c, const gato_facts_t *f, const st_file_t *file, const char *path, reason_t *why) {
+static int check_claim(const gato_config_t *c, const gato_facts_t *f, const st_file_t *file, const char *path,
+                       reason_t *why) {
     tokens_t tokens = gato_tokens(c, f);
     const st_tensor_t *t = st_find(file, "embed_token.weight");
     uint64_t vocab = tokens_total(&tokens), width = (uint64_t)c->model.width;
@@ -176,15 +184,17 @@ static int check_claim(const gato_config_t *c, const gato_facts_t *f, const st_f
     if (t->rank != 2 || t->dim[0] != vocab || t->dim[1] != width) {
         char shape[96];
         shape_text(shape, t->rank, t->dim);
-        return reason_set(why, "'%s' does not fit its configuration: 'embed_token.weight' is %s instead of [%llu,%llu]", path, shape,
-                          (unsigned long long)vocab, (unsigned long long)width);
+        return reason_set(why, "'%s' does not fit its configuration: 'embed_token.weight' is %s instead of [%llu,%llu]",
+                          path, shape, (unsigned long long)vocab, (unsigned long long)width);
     }
     if (file->n < (size_t)c->model.layers * 12)
-        return reason_set(why, "'%s' holds %zu tensors, too few for %lld layers", path, file->n, (long long)c->model.layers);
+        return reason_set(why, "'%s' holds %zu tensors, too few for %lld layers", path, file->n,
+                          (long long)c->model.layers);
     return 0;
 }
 
-static gato_model_t *load_model(const gato_config_t *c, const gato_facts_t *f, const char *path, int *rc, reason_t *why) {
+static gato_model_t *load_model(const gato_config_t *c, const gato_facts_t *f, const char *path, int *rc,
+                                reason_t *why) {
     st_file_t file;
     *rc = fs_exists(path) ? RC_DATA : RC_USAGE;
     if (st_open(&file, path, why)) return NULL;
@@ -248,8 +258,13 @@ int gato_run_save(const gato_model_t *m, const char *dir, reason_t *why) {
     static const char *const all[] = {""};
     char *json = gato_run_json(m);
     checkpoint_text_t text = {GATO_CONFIG_FILE, json};
-    checkpoint_t c = {.params = m->params, .weights_file = GATO_WEIGHTS_FILE, .weights_block = PARAMS_VALUE, .weights = all,
-                      .n_weights = 1, .text = &text, .n_text = 1};
+    checkpoint_t c = {.params = m->params,
+                      .weights_file = GATO_WEIGHTS_FILE,
+                      .weights_block = PARAMS_VALUE,
+                      .weights = all,
+                      .n_weights = 1,
+                      .text = &text,
+                      .n_text = 1};
     int rc = checkpoint_save_weights(dir, &c, why);
     free(json);
     return rc;

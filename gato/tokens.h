@@ -20,10 +20,18 @@ typedef struct {
     bool outside; /* mu-law only where |x| > 1 */
 } tokens_t;
 
-static inline uint32_t tokens_continuous(const tokens_t *t) { return t->text; }
-static inline uint32_t tokens_discrete(const tokens_t *t) { return t->text + t->bins; }
-static inline uint32_t tokens_codes(const tokens_t *t) { return t->text + t->bins + TOKENS_DISCRETE; }
-static inline uint32_t tokens_total(const tokens_t *t) { return tokens_codes(t) + t->codes; }
+static inline uint32_t tokens_continuous(const tokens_t *t) {
+    return t->text;
+}
+static inline uint32_t tokens_discrete(const tokens_t *t) {
+    return t->text + t->bins;
+}
+static inline uint32_t tokens_codes(const tokens_t *t) {
+    return t->text + t->bins + TOKENS_DISCRETE;
+}
+static inline uint32_t tokens_total(const tokens_t *t) {
+    return tokens_codes(t) + t->codes;
+}
 
 /* sign(x) ln(1 + mu |x|) / ln(1 + mu M) */
 float tokens_mu_law(float x, float mu, float M);

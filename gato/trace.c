@@ -1,4 +1,5 @@
-/* trace.c - gato trace: values, losses, gradients and updates of one record's first window, to compare with another framework.
+/* trace.c - gato trace: values, losses, gradients and updates of one record's first window, to compare with another
+ * framework.
  *
  * No dropout, mean patch positions, no prompt. Tensors leave in PyTorch's layout under the checkpoint's names.
  */
@@ -30,7 +31,8 @@ static void give_tokens(st_writer_t *w, const batch_t *b) {
     st_writer_give(w, "target_mask", ST_U8, 1, &n, mask);
 }
 
-static void give_params(st_writer_t *w, const gato_model_t *m, int block, const char *prefix, const char *const *wrt, size_t n_wrt) {
+static void give_params(st_writer_t *w, const gato_model_t *m, int block, const char *prefix, const char *const *wrt,
+                        size_t n_wrt) {
     for (size_t i = 0; i < params_n(m->params); i++) {
         const param_t *p = params_at(m->params, (int)i);
         if (!params_match(p->name, wrt, n_wrt)) continue;
@@ -67,7 +69,8 @@ static void trace_train(const gato_model_t *m, const batch_t *b, int64_t steps, 
                      .eps = c->optim.eps,
                      .weight_decay = c->optim.weight_decay,
                      .clip = c->optim.clip,
-                     .schedule = {(schedule_kind_t)c->optim.schedule, c->optim.lr, c->optim.min_ratio, c->optim.warmup, c->train.steps},
+                     .schedule = {(schedule_kind_t)c->optim.schedule, c->optim.lr, c->optim.min_ratio, c->optim.warmup,
+                                  c->train.steps},
                      .wrt = m->wrt,
                      .n_wrt = m->n_wrt};
     gato_graphs_t g;
@@ -76,8 +79,10 @@ static void trace_train(const gato_model_t *m, const batch_t *b, int64_t steps, 
         gato_figures_t f = gato_run(&g, b, 0, (uint64_t)s, 0, false);
         char name[48];
         snprintf(name, sizeof name, "loss/%lld", (long long)s + 1);
-        if (s) give_floats(w, name, 1, 1, 0, &(float){(float)f.loss});
-        else give_params(w, m, PARAMS_GRAD, "grad/", m->wrt, m->n_wrt);
+        if (s)
+            give_floats(w, name, 1, 1, 0, &(float){(float)f.loss});
+        else
+            give_params(w, m, PARAMS_GRAD, "grad/", m->wrt, m->n_wrt);
         if (optimizer_step(&o, m->params, s, 1).skipped)
             die(RC_RUNTIME, "step %lld: loss or gradient is not finite", (long long)s + 1);
         snprintf(name, sizeof name, "param/%lld/", (long long)s + 1);
@@ -119,11 +124,13 @@ int cmd_gato_trace(int argc, char **argv) {
         {"--train", CLI_FLAG, &train, NULL, "gradients, and parameters after each step", false},
         {"--steps", CLI_INT, &steps, "N", "optimizer steps (with --train)", false},
         {"--config", CLI_STR, &config, "FILE", "JSON file of configuration keys", false},
-        {"--set", CLI_LIST, &set, "KEY=VALUE", "configuration keys; warm-up, clipping and schedule are off unless set", false},
+        {"--set", CLI_LIST, &set, "KEY=VALUE", "configuration keys; warm-up, clipping and schedule are off unless set",
+         false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors); never changes a result", false},
         {0},
     };
-    cli_parse(argc, argv, "trace", "write intermediate values, to compare with another framework", (const cli_opt_t *const[]){table}, 1);
+    cli_parse(argc, argv, "trace", "write intermediate values, to compare with another framework",
+              (const cli_opt_t *const[]){table}, 1);
     if (steps < 1) die(RC_USAGE, "--steps must be positive");
     pool_set_threads((int)threads);
     reason_t why;
@@ -136,7 +143,8 @@ int cmd_gato_trace(int argc, char **argv) {
         die(RC_MISFIT, "'%s' does not fit '%s': %s", data, run, why.text);
     window_t window;
     if (!dataset_first_window(d, 0, id, &window))
-        die(RC_USAGE, "'%s' has %zu records; there is no number %llu", data, dataset_records(d, SIDE_ALL), (unsigned long long)id);
+        die(RC_USAGE, "'%s' has %zu records; there is no number %llu", data, dataset_records(d, SIDE_ALL),
+            (unsigned long long)id);
     batch_t b;
     batch_init(&b, &m->config, &m->facts);
     batch_add_window(&b, &window);

@@ -71,7 +71,8 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
         gato_figures_t f = figures_over(&r->eval, r->d, i, SIDE_VAL, HELD_OUT);
         gato_figures_add(&sum, &f);
     }
-    double loss = sum.sequences ? figures_loss(r->m, &sum) : NAN, mae = sum.n_values ? sum.absolute / (double)sum.n_values : NAN;
+    double loss = sum.sequences ? figures_loss(r->m, &sum) : NAN,
+           mae = sum.n_values ? sum.absolute / (double)sum.n_values : NAN;
     jsonw_float(line, "loss_held_out", (float)loss);
     jsonw_float(line, "action_mae_held_out", (float)mae);
     snprintf(note, note_size, "held out %.4g", loss);
@@ -86,8 +87,14 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     r->training_text = identity_json(&r->id, s);
     r->run_text = gato_run_json(r->m);
     text[0] = (checkpoint_text_t){GATO_CONFIG_FILE, r->run_text};
-    *c = (checkpoint_t){.params = r->m->params, .weights_file = GATO_WEIGHTS_FILE, .weights = all, .n_weights = 1, .text = text, .n_text = 1,
-                        .weights_block = r->config.train.weight_average > 0 ? PARAMS_AVERAGE : PARAMS_VALUE, .training_json = r->training_text};
+    *c = (checkpoint_t){.params = r->m->params,
+                        .weights_file = GATO_WEIGHTS_FILE,
+                        .weights = all,
+                        .n_weights = 1,
+                        .text = text,
+                        .n_text = 1,
+                        .weights_block = r->config.train.weight_average > 0 ? PARAMS_AVERAGE : PARAMS_VALUE,
+                        .training_json = r->training_text};
 }
 
 /* The tokenizer's inference files go into the policy's folder, which is complete then. */
@@ -108,7 +115,8 @@ static void copy_tokenizer(const run_t *r) {
         uint8_t *bytes;
         size_t size;
         if (fs_exists(from)) { /* tokenizer.json may be absent */
-            if (fs_read(from, 0, &bytes, &size, &why) || fs_write(to, bytes, size, &why)) die(RC_RUNTIME, "%s", why.text);
+            if (fs_read(from, 0, &bytes, &size, &why) || fs_write(to, bytes, size, &why))
+                die(RC_RUNTIME, "%s", why.text);
             free(bytes);
         }
         free(from);
@@ -130,7 +138,9 @@ static void dry_run(run_t *r) {
     jsonw_begin(&w);
     jsonw_int(&w, "parameters", (int64_t)gato_model_parameters(r->m));
     jsonw_num(&w, "flops_per_step", gato_graph_flops(g) * (double)r->config.train.accumulate);
-    jsonw_num(&w, "memory_bytes", (double)plan_bytes(g->plan) + (double)params_block(r->m->params) * 4 * (r->config.train.weight_average > 0 ? 5 : 4));
+    jsonw_num(&w, "memory_bytes",
+              (double)plan_bytes(g->plan) +
+                  (double)params_block(r->m->params) * 4 * (r->config.train.weight_average > 0 ? 5 : 4));
     jsonw_num(&w, "seconds_per_step", seconds);
     jsonw_num(&w, "expected_seconds", seconds * (double)r->config.train.steps);
     puts(jsonw_end(&w));
@@ -146,7 +156,8 @@ static optimizer_t make_optimizer(const run_t *r) {
                          .weight_decay = c->optim.weight_decay,
                          .clip = c->optim.clip,
                          .average = c->train.weight_average,
-                         .schedule = {(schedule_kind_t)c->optim.schedule, c->optim.lr, c->optim.min_ratio, c->optim.warmup, c->train.steps},
+                         .schedule = {(schedule_kind_t)c->optim.schedule, c->optim.lr, c->optim.min_ratio,
+                                      c->optim.warmup, c->train.steps},
                          .wrt = r->m->wrt,
                          .n_wrt = r->m->n_wrt};
 }
@@ -165,7 +176,8 @@ int cmd_gato_train(int argc, char **argv) {
     cli_opt_t *common = loop_options(&r->o);
     const cli_opt_t own[] = {
         {"--data", CLI_LIST, &r->data, "X.lmdb[=W]", "token shards; W is a shard's share of the sequences", true},
-        {"--vqvae", CLI_STR, &r->vqvae, "RUN", "the tokenizer that made the shards: its files are copied into RUN/vqvae", false},
+        {"--vqvae", CLI_STR, &r->vqvae, "RUN",
+         "the tokenizer that made the shards: its files are copied into RUN/vqvae", false},
         {0},
     };
     config_defaults(gato_config_table, &r->config);
@@ -193,7 +205,8 @@ int cmd_gato_train(int argc, char **argv) {
     params_base(r->m->params, PARAMS_M);
     params_base(r->m->params, PARAMS_V);
     if (r->config.train.weight_average > 0)
-        memcpy(params_base(r->m->params, PARAMS_AVERAGE), params_base(r->m->params, PARAMS_VALUE), params_block(r->m->params) * sizeof(float));
+        memcpy(params_base(r->m->params, PARAMS_AVERAGE), params_base(r->m->params, PARAMS_VALUE),
+               params_block(r->m->params) * sizeof(float));
     r->config_text = config_print(gato_config_table, &r->config);
     r->id = (identity_t){"gato", gato_config_table, &r->config, sizeof r->config, r->o.seed, dataset_manifest(r->d)};
     st_file_t file = {0};
@@ -201,8 +214,16 @@ int cmd_gato_train(int argc, char **argv) {
     bool resumed = loop_begin(&r->o, &file, &json);
     int64_t first = resumed ? restore(r, &file, json) : 0;
     if (r->vqvae) copy_tokenizer(r);
-    loop_t l = {.unit = "tokens_per_s", .steps = r->config.train.steps, .log_every = r->config.train.log_every, .eval_every = r->config.train.eval_every,
-                .save_every = r->config.train.save_every, .max_nan = 3, .arguments = r->config_text, .ctx = r, .step = step, .report = report,
+    loop_t l = {.unit = "tokens_per_s",
+                .steps = r->config.train.steps,
+                .log_every = r->config.train.log_every,
+                .eval_every = r->config.train.eval_every,
+                .save_every = r->config.train.save_every,
+                .max_nan = 3,
+                .arguments = r->config_text,
+                .ctx = r,
+                .step = step,
+                .report = report,
                 .checkpoint = checkpoint};
     int rc = loop_run(&l, &r->o, first, resumed ? &file : NULL);
     if (resumed) st_close(&file);

@@ -13,58 +13,86 @@
 const config_field_t config_table[] = {
     {"model.block_out_channels", CF_INTS, AT(model.block_out_channels), "[32,32,64,128]", NULL, 1, 4096, CONFIG_ARCH,
      "channels of each level; each further level halves the resolution"},
-    {"model.layers_per_block", CF_INT, AT(model.layers_per_block), "1", NULL, 1, 16, CONFIG_ARCH, "residual blocks a level (the decoder has one more)"},
-    {"model.attention_levels", CF_INTS, AT(model.attention_levels), "[]", NULL, 0, 7, CONFIG_ARCH, "levels with attention after each block (0 = full size)"},
-    {"model.latent_channels", CF_INT, AT(model.latent_channels), "64", NULL, 1, 4096, CONFIG_ARCH, "channels of the encoder's output"},
+    {"model.layers_per_block", CF_INT, AT(model.layers_per_block), "1", NULL, 1, 16, CONFIG_ARCH,
+     "residual blocks a level (the decoder has one more)"},
+    {"model.attention_levels", CF_INTS, AT(model.attention_levels), "[]", NULL, 0, 7, CONFIG_ARCH,
+     "levels with attention after each block (0 = full size)"},
+    {"model.latent_channels", CF_INT, AT(model.latent_channels), "64", NULL, 1, 4096, CONFIG_ARCH,
+     "channels of the encoder's output"},
     {"model.vq_embed_dim", CF_INT, AT(model.vq_embed_dim), "16", NULL, 1, 4096, CONFIG_ARCH, "width of a code"},
-    {"model.num_vq_embeddings", CF_INT, AT(model.num_vq_embeddings), "512", NULL, 2, 1 << 20, CONFIG_ARCH, "codes in the codebook"},
-    {"model.norm_num_groups", CF_INT, AT(model.norm_num_groups), "8", NULL, 1, 1024, CONFIG_ARCH, "groups of every GroupNorm; divides all channels"},
-    {"model.mid_attention", CF_BOOL, AT(model.mid_attention), "true", NULL, 0, 0, CONFIG_ARCH, "attention at the lowest resolution"},
-    {"quantizer.kind", CF_CHOICE, AT(quantizer.kind), "\"ema\"", "ema|ste", 0, 0, 0, "codebook by moving averages, or by gradient (straight-through)"},
-    {"quantizer.commitment_weight", CF_NUM, AT(quantizer.commitment_weight), "0.25", NULL, 0, 1e6, 0, "weight of mean (sg(e) - z)^2"},
-    {"quantizer.codebook_weight", CF_NUM, AT(quantizer.codebook_weight), "1", NULL, 0, 1e6, 0, "weight of mean (e - sg(z))^2 (ste)"},
+    {"model.num_vq_embeddings", CF_INT, AT(model.num_vq_embeddings), "512", NULL, 2, 1 << 20, CONFIG_ARCH,
+     "codes in the codebook"},
+    {"model.norm_num_groups", CF_INT, AT(model.norm_num_groups), "8", NULL, 1, 1024, CONFIG_ARCH,
+     "groups of every GroupNorm; divides all channels"},
+    {"model.mid_attention", CF_BOOL, AT(model.mid_attention), "true", NULL, 0, 0, CONFIG_ARCH,
+     "attention at the lowest resolution"},
+    {"quantizer.kind", CF_CHOICE, AT(quantizer.kind), "\"ema\"", "ema|ste", 0, 0, 0,
+     "codebook by moving averages, or by gradient (straight-through)"},
+    {"quantizer.commitment_weight", CF_NUM, AT(quantizer.commitment_weight), "0.25", NULL, 0, 1e6, 0,
+     "weight of mean (sg(e) - z)^2"},
+    {"quantizer.codebook_weight", CF_NUM, AT(quantizer.codebook_weight), "1", NULL, 0, 1e6, 0,
+     "weight of mean (e - sg(z))^2 (ste)"},
     {"quantizer.decay", CF_NUM, AT(quantizer.decay), "0.99", NULL, 0, 1, 0, "of the moving averages (ema)"},
-    {"quantizer.restart", CF_BOOL, AT(quantizer.restart), "true", NULL, 0, 0, 0, "move dead codes onto encoder outputs, until the last tenth of the steps"},
-    {"quantizer.kmeans", CF_BOOL, AT(quantizer.kmeans), "true", NULL, 0, 0, 0, "start the codebook by k-means over encoder outputs"},
+    {"quantizer.restart", CF_BOOL, AT(quantizer.restart), "true", NULL, 0, 0, 0,
+     "move dead codes onto encoder outputs, until the last tenth of the steps"},
+    {"quantizer.kmeans", CF_BOOL, AT(quantizer.kmeans), "true", NULL, 0, 0, 0,
+     "start the codebook by k-means over encoder outputs"},
     {"loss.rec", CF_CHOICE, AT(loss.rec), "\"l1\"", "l1|mse", 0, 0, 0, "reconstruction loss"},
     {"loss.focus", CF_NUM, AT(loss.focus), "1", NULL, 1, 1e6, 0,
      "weight of pixels that differ from their source's per-pixel median (1 = off): keeps small moving things"},
-    {"optim.kind", CF_CHOICE, AT(optim.kind), "\"adam\"", "adam|adamw", 0, 0, 0, "weight decay inside the gradient, or decoupled"},
+    {"optim.kind", CF_CHOICE, AT(optim.kind), "\"adam\"", "adam|adamw", 0, 0, 0,
+     "weight decay inside the gradient, or decoupled"},
     {"optim.lr", CF_NUM, AT(optim.lr), "0.001", NULL, 0, 10, 0, "learning rate after warm-up"},
     {"optim.betas", CF_NUMS, AT(optim.betas), "[0.9,0.99]", NULL, 0, 1, 0, "decays of the two moments"},
     {"optim.eps", CF_NUM, AT(optim.eps), "1e-08", NULL, 0, 1, 0, "added to the root of the second moment"},
     {"optim.weight_decay", CF_NUM, AT(optim.weight_decay), "0", NULL, 0, 10, 0, "weight decay"},
     {"optim.clip", CF_NUM, AT(optim.clip), "1", NULL, 0, 1e9, 0, "largest global gradient norm (0 = none)"},
     {"optim.warmup", CF_INT, AT(optim.warmup), "100", NULL, 0, 1e9, 0, "steps of rising learning rate"},
-    {"optim.schedule", CF_CHOICE, AT(optim.schedule), "\"cosine\"", "cosine|linear|constant", 0, 0, 0, "fall of the learning rate after warm-up"},
+    {"optim.schedule", CF_CHOICE, AT(optim.schedule), "\"cosine\"", "cosine|linear|constant", 0, 0, 0,
+     "fall of the learning rate after warm-up"},
     {"optim.min_ratio", CF_NUM, AT(optim.min_ratio), "0.05", NULL, 0, 1, 0, "last learning rate over the largest"},
     {"train.steps", CF_INT, AT(train.steps), "2000", NULL, 1, 1e12, 0, "optimizer steps"},
     {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "pictures a replay"},
     {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0, "replays an optimizer step"},
-    {"train.warmup_no_quant", CF_INT, AT(train.warmup_no_quant), "200", NULL, 0, 1e12, 0, "first steps, as an autoencoder without quantizer"},
-    {"train.weight_average", CF_NUM, AT(train.weight_average), "0", NULL, 0, 0.999999, 0, "decay of the weights' moving average that is saved for use (0 = off)"},
-    {"train.save_every", CF_INT, AT(train.save_every), "500", NULL, 0, 1e12, 0, "steps between checkpoints (0 = only the last)"},
-    {"train.eval_every", CF_INT, AT(train.eval_every), "500", NULL, 0, 1e12, 0, "steps between held-out figures and sample grids (0 = only the last)"},
+    {"train.warmup_no_quant", CF_INT, AT(train.warmup_no_quant), "200", NULL, 0, 1e12, 0,
+     "first steps, as an autoencoder without quantizer"},
+    {"train.weight_average", CF_NUM, AT(train.weight_average), "0", NULL, 0, 0.999999, 0,
+     "decay of the weights' moving average that is saved for use (0 = off)"},
+    {"train.save_every", CF_INT, AT(train.save_every), "500", NULL, 0, 1e12, 0,
+     "steps between checkpoints (0 = only the last)"},
+    {"train.eval_every", CF_INT, AT(train.eval_every), "500", NULL, 0, 1e12, 0,
+     "steps between held-out figures and sample grids (0 = only the last)"},
     {"train.log_every", CF_INT, AT(train.log_every), "20", NULL, 1, 1e9, 0, "steps between lines of metrics.jsonl"},
-    {"train.freeze", CF_STR, AT(train.freeze), "\"\"", NULL, 0, 0, 0, "prefix of parameters that stay (\"encoder\", \"decoder\")"},
-    {"data.size", CF_INTS, AT(data.size), "[64,64]", NULL, 1, 32768, 0, "width and height (or one number) that pictures are fitted to"},
-    {"data.crop", CF_CHOICE, AT(data.crop), "\"center\"", "center|random", 0, 0, 0, "center crop, or a random crop of 80 to 100 % of the smaller side"},
+    {"train.freeze", CF_STR, AT(train.freeze), "\"\"", NULL, 0, 0, 0,
+     "prefix of parameters that stay (\"encoder\", \"decoder\")"},
+    {"data.size", CF_INTS, AT(data.size), "[64,64]", NULL, 1, 32768, 0,
+     "width and height (or one number) that pictures are fitted to"},
+    {"data.crop", CF_CHOICE, AT(data.crop), "\"center\"", "center|random", 0, 0, 0,
+     "center crop, or a random crop of 80 to 100 % of the smaller side"},
     {"data.flip", CF_BOOL, AT(data.flip), "false", NULL, 0, 0, 0, "mirror half of the pictures"},
     {"data.holdout", CF_NUM, AT(data.holdout), "0.05", NULL, 0, 0.9, 0, "share of groups held out of training"},
-    {"data.split_by", CF_CHOICE, AT(data.split_by), "\"name\"", "name|folder|episode", 0, 0, 0, "what is never split between training and held-out"},
-    {"data.background", CF_INTS, AT(data.background), "[255,255,255]", NULL, 0, 255, 0, "red, green, blue behind transparent pictures"},
+    {"data.split_by", CF_CHOICE, AT(data.split_by), "\"name\"", "name|folder|episode", 0, 0, 0,
+     "what is never split between training and held-out"},
+    {"data.background", CF_INTS, AT(data.background), "[255,255,255]", NULL, 0, 255, 0,
+     "red, green, blue behind transparent pictures"},
     {0},
 };
 
 vqvae_config_t config_model(const config_t *c) {
-    vqvae_config_t m = {.layers_per_block = (size_t)c->model.layers_per_block, .latent_channels = (size_t)c->model.latent_channels,
-                        .vq_embed_dim = (size_t)c->model.vq_embed_dim, .codes = (size_t)c->model.num_vq_embeddings,
-                        .norm_groups = (size_t)c->model.norm_num_groups, .in_channels = 3, .out_channels = 3, .mid_attention = c->model.mid_attention};
+    vqvae_config_t m = {.layers_per_block = (size_t)c->model.layers_per_block,
+                        .latent_channels = (size_t)c->model.latent_channels,
+                        .vq_embed_dim = (size_t)c->model.vq_embed_dim,
+                        .codes = (size_t)c->model.num_vq_embeddings,
+                        .norm_groups = (size_t)c->model.norm_num_groups,
+                        .in_channels = 3,
+                        .out_channels = 3,
+                        .mid_attention = c->model.mid_attention};
     m.levels = (size_t)c->model.block_out_channels.n;
     if (m.levels > VQ_LEVELS) die(RC_USAGE, "model.block_out_channels: at most %d levels", VQ_LEVELS);
     for (size_t i = 0; i < m.levels; i++) m.channels[i] = (size_t)c->model.block_out_channels.v[i];
     for (int i = 0; i < c->model.attention_levels.n; i++) {
-        if (c->model.attention_levels.v[i] >= (int64_t)m.levels) die(RC_USAGE, "model.attention_levels: there is no level %lld", (long long)c->model.attention_levels.v[i]);
+        if (c->model.attention_levels.v[i] >= (int64_t)m.levels)
+            die(RC_USAGE, "model.attention_levels: there is no level %lld", (long long)c->model.attention_levels.v[i]);
         m.attention[c->model.attention_levels.v[i]] = true;
     }
     reason_t why;
@@ -124,7 +152,8 @@ char *config_preprocess(const config_t *c) {
     size_t w, h;
     config_size(c, &w, &h);
     const int64_t *b = c->data.background.v;
-    return xasprintf("{\"background\":[%d,%d,%d],\"fit\":\"cover\",\"range\":[-1,1],\"size\":[%zu,%zu]}", (int)b[0], (int)b[1], (int)b[2], w, h);
+    return xasprintf("{\"background\":[%d,%d,%d],\"fit\":\"cover\",\"range\":[-1,1],\"size\":[%zu,%zu]}", (int)b[0],
+                     (int)b[1], (int)b[2], w, h);
 }
 
 optimizer_t config_optimizer(const config_t *c) {
@@ -135,5 +164,6 @@ optimizer_t config_optimizer(const config_t *c) {
                          .weight_decay = c->optim.weight_decay,
                          .clip = c->optim.clip,
                          .average = c->train.weight_average,
-                         .schedule = {(schedule_kind_t)c->optim.schedule, c->optim.lr, c->optim.min_ratio, c->optim.warmup, c->train.steps}};
+                         .schedule = {(schedule_kind_t)c->optim.schedule, c->optim.lr, c->optim.min_ratio,
+                                      c->optim.warmup, c->train.steps}};
 }

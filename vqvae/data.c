@@ -14,7 +14,8 @@
 
 enum { MEDIAN_SAMPLES = 101, FOCUS_DIFFERENCE = 16 };
 
-/* ---- opening ------------------------------------------------------------------------------------------------------------*/
+/* ---- opening
+ * ------------------------------------------------------------------------------------------------------------*/
 
 typedef struct {
     data_t *d;
@@ -30,7 +31,9 @@ static void scan_item(void *ctx, size_t i) {
     reason_t why;
     image_status_t status = image_source_read(c->s->source, i, &im, &c->d->opts, &why);
     c->good[i] = status == IMAGE_OK;
-    if (!c->good[i]) bad_items_add(c->bad, image_source_name(c->s->source), image_source_key(c->s->source, i), why.text, status == IMAGE_UNSUPPORTED);
+    if (!c->good[i])
+        bad_items_add(c->bad, image_source_name(c->s->source), image_source_key(c->s->source, i), why.text,
+                      status == IMAGE_UNSUPPORTED);
     image_release(&im);
 }
 
@@ -56,8 +59,10 @@ static void split_source(scan_t *c, size_t n) {
     s->train = xcalloc(good, sizeof *s->train);
     s->held_out = xcalloc(good, sizeof *s->held_out);
     for (size_t i = 0; i < good; i++) {
-        if (held[i]) s->held_out[s->n_held_out++] = c->index[i];
-        else s->train[s->n_train++] = c->index[i];
+        if (held[i])
+            s->held_out[s->n_held_out++] = c->index[i];
+        else
+            s->train[s->n_train++] = c->index[i];
     }
     if (!s->n_train) die(RC_DATA, "'%s': no picture is left for training", image_source_name(s->source));
     free(held);
@@ -72,8 +77,10 @@ static void open_source(data_t *d, data_source_t *s, const char *spec, double ma
     scan_t c = {d, s, bad_items_new(max_bad), xcalloc(n, sizeof(bool)), NULL};
     char buf[512];
     bool frames = n && !strncmp(image_source_group(s->source, 0, SPLIT_NAME, buf), "episode_", 8);
-    if (frames) memset(c.good, 1, n); /* a dataset's frames are checked when its episode is read */
-    else parallel_for(n, scan_item, &c);
+    if (frames)
+        memset(c.good, 1, n); /* a dataset's frames are checked when its episode is read */
+    else
+        parallel_for(n, scan_item, &c);
     bad_items_summary(c.bad);
     bad_items_check(c.bad, n);
     s->n_bad = bad_items_count(c.bad);
@@ -130,7 +137,8 @@ uint64_t data_manifest(const data_t *d) {
     return h;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------*/
+/* ---- reading
+ * ------------------------------------------------------------------------------------------------------------*/
 
 /* Decodes an item that opened well before; the world may have changed since. */
 static image_t decode(const data_t *d, const data_source_t *s, size_t item) {
@@ -174,7 +182,9 @@ static void median_read(void *ctx, size_t i) {
     data_read(m->d, m->s, m->s->train[i * m->s->n_train / m->n], m->frames + i * m->d->w * m->d->h * 3);
 }
 
-static int by_value(const void *a, const void *b) { return *(const uint8_t *)a - *(const uint8_t *)b; }
+static int by_value(const void *a, const void *b) {
+    return *(const uint8_t *)a - *(const uint8_t *)b;
+}
 
 static void median_row(void *ctx, size_t y) {
     median_t *m = ctx;
@@ -230,7 +240,8 @@ static void augment(const data_t *d, rng_t r, image_t *im) {
         for (size_t y = 0; y < im->h; y++)
             for (size_t x = 0; x < im->w / 2; x++)
                 for (size_t c = 0; c < 3; c++) {
-                    uint8_t *a = &im->rgb[(y * im->w + x) * 3 + c], *b = &im->rgb[(y * im->w + im->w - 1 - x) * 3 + c], t = *a;
+                    uint8_t *a = &im->rgb[(y * im->w + x) * 3 + c], *b = &im->rgb[(y * im->w + im->w - 1 - x) * 3 + c],
+                            t = *a;
                     *a = *b;
                     *b = t;
                 }
@@ -273,7 +284,8 @@ void data_batch(const data_t *d, uint64_t first, size_t n, float *image, float *
     parallel_for(n, batch_sample, &b);
 }
 
-/* ---- for commands that load a tokenizer ----------------------------------------------------------------------------------*/
+/* ---- for commands that load a tokenizer
+ * ----------------------------------------------------------------------------------*/
 
 split_t parse_split(const char *text) {
     if (!strcmp(text, "train")) return SPLIT_TRAIN;
@@ -290,7 +302,8 @@ static void background_of(const vqvae_t *v, config_ints_t *background) {
     const cJSON *b = cJSON_GetObjectItemCaseSensitive(o, "background");
     config_ints_t found = {.n = 3};
     bool good = cJSON_GetArraySize(b) == 3;
-    for (int i = 0; i < 3 && good; i++) good = json_i64(cJSON_GetArrayItem(b, i), &found.v[i]) && found.v[i] >= 0 && found.v[i] < 256;
+    for (int i = 0; i < 3 && good; i++)
+        good = json_i64(cJSON_GetArrayItem(b, i), &found.v[i]) && found.v[i] >= 0 && found.v[i] < 256;
     if (good) *background = found;
     cJSON_Delete(o);
 }

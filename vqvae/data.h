@@ -1,4 +1,5 @@
-/* data.h - training pictures: weighted sources, held-out split, batches that are a function of seed and sample number alone.
+/* data.h - training pictures: weighted sources, held-out split, batches that are a function of seed and sample number
+ * alone.
  */
 #ifndef VQVAE_DATA_H
 #define VQVAE_DATA_H
@@ -25,7 +26,8 @@ typedef struct {
 
 typedef enum { SPLIT_TRAIN, SPLIT_VAL, SPLIT_ALL } split_t;
 
-/* Opens and checks sources ("DIR", "DIR=0.25"): every picture of a folder is decoded once, bad ones are named and left out. */
+/* Opens and checks sources ("DIR", "DIR=0.25"): every picture of a folder is decoded once, bad ones are named and left
+ * out. */
 data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, double max_bad, uint64_t max_pixels);
 void data_close(data_t *d);
 /* die(RC_USAGE) when `out` is the folder of a source. */
@@ -34,7 +36,8 @@ void data_refuse_out(const cli_list_t *specs, const char *out);
 uint64_t data_manifest(const data_t *d);
 void data_medians(data_t *d);
 
-/* Fills sample number `g` (counted over the whole run): rgb [h,w,3], and weight [h,w] of the reconstruction loss (mean 1) when not NULL. */
+/* Fills sample number `g` (counted over the whole run): rgb [h,w,3], and weight [h,w] of the reconstruction loss (mean
+ * 1) when not NULL. */
 void data_sample(const data_t *d, uint64_t g, uint8_t *rgb, float *weight);
 /* A batch of n samples from `first` on, in parallel: image [n,h,w,3] in [-1,1], weight [n,h,w] or NULL. */
 void data_batch(const data_t *d, uint64_t first, size_t n, float *image, float *weight);
@@ -46,8 +49,8 @@ void data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rg
 
 /* "val", "train", "all"; die(RC_USAGE) otherwise. */
 split_t parse_split(const char *text);
-/* How data is prepared and split for a tokenizer loaded from `run`: as it was trained, so that what was held out is held out again; its own
- * preprocessing; then `set`. */
+/* How data is prepared and split for a tokenizer loaded from `run`: as it was trained, so that what was held out is
+ * held out again; its own preprocessing; then `set`. */
 config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *set);
 
 #endif

@@ -52,7 +52,8 @@ static void compare_item(void *ctx, size_t i) {
     free(x);
 }
 
-/* The object counts as kept when the reconstruction shows at least a quarter of its pixels within 5 % of the picture's side. */
+/* The object counts as kept when the reconstruction shows at least a quarter of its pixels within 5 % of the picture's
+ * side. */
 static void compare_object(const eval_t *e, const batch_t *b, size_t i, figures_t *f) {
     double x, y, rx, ry;
     size_t n = object_find(e->object, b->rgb + i * b->w * b->h * 3, b->w, b->h, &x, &y);
@@ -68,7 +69,8 @@ static void compare_object(const eval_t *e, const batch_t *b, size_t i, figures_
 }
 
 static void eval_source(const eval_t *e, const data_source_t *s, figures_t *f, progress_t *bar, size_t *done) {
-    size_t n = data_count(s, e->split), stride = vqvae_stride(vqvae_config(e->v)), grid = e->d->w / stride * (e->d->h / stride);
+    size_t n = data_count(s, e->split), stride = vqvae_stride(vqvae_config(e->v)),
+           grid = e->d->w / stride * (e->d->h / stride);
     if (e->limit && n > e->limit) n = e->limit;
     batch_t b = {.e = e, .s = s, .w = e->d->w, .h = e->d->h};
     b.rgb = xmalloc(BATCH * b.w * b.h * 3);
@@ -141,17 +143,20 @@ int cmd_vqvae_eval(int argc, char **argv) {
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
         {"--limit", CLI_INT, &limit, "N", "pictures a source (0 = all)", false},
         {"--object", CLI_STR, &object, "R,G,B", "also count pictures whose object of this color survives", false},
-        {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys: size (models of native size), holdout, split_by, background", false},
+        {"--set", CLI_LIST, &set, "KEY=VALUE",
+         "data.* keys: size (models of native size), holdout, split_by, background", false},
         {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated", false},
         {"--max-pixels", CLI_U64, &max_pixels, "N", "refuse larger pictures (0 = 100,000,000)", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
-    cli_parse(argc, argv, "eval", "figures of a tokenizer: a JSON line a source, then one over all when there are several",
+    cli_parse(argc, argv, "eval",
+              "figures of a tokenizer: a JSON line a source, then one over all when there are several",
               (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
     object_color_t color;
-    if (object && !parse_color(object, &color)) die(RC_USAGE, "--object '%s': three numbers of 0..255 are needed", object);
+    if (object && !parse_color(object, &color))
+        die(RC_USAGE, "--object '%s': three numbers of 0..255 are needed", object);
     int rc;
     reason_t why;
     eval_t e = {.split = parse_split(split), .object = object ? &color : NULL, .limit = (size_t)limit};

@@ -6,7 +6,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-static double clamp(double v) { return fmin(1, fmax(-1, v)); }
+static double clamp(double v) {
+    return fmin(1, fmax(-1, v));
+}
 
 double mse_of(const float *recon, const float *image, size_t n) {
     double sum = 0;
@@ -17,7 +19,9 @@ double mse_of(const float *recon, const float *image, size_t n) {
     return sum / (double)n;
 }
 
-double psnr_of(double mse) { return -10 * log10(mse < 1e-12 ? 1e-12 : mse); }
+double psnr_of(double mse) {
+    return -10 * log10(mse < 1e-12 ? 1e-12 : mse);
+}
 
 enum { WINDOW = 11 };
 
@@ -29,7 +33,8 @@ static double ssim_window(const float *a, const float *b, size_t w, size_t side,
             double k = g[y] * g[x], p = (a[(y * w + x) * 3] + 1) / 2, q = (clamp(b[(y * w + x) * 3]) + 1) / 2;
             s[0] += k * p, s[1] += k * q, s[2] += k * p * p, s[3] += k * q * q, s[4] += k * p * q;
         }
-    double vx = s[2] - s[0] * s[0], vy = s[3] - s[1] * s[1], cov = s[4] - s[0] * s[1], c1 = 0.01 * 0.01, c2 = 0.03 * 0.03;
+    double vx = s[2] - s[0] * s[0], vy = s[3] - s[1] * s[1], cov = s[4] - s[0] * s[1], c1 = 0.01 * 0.01,
+           c2 = 0.03 * 0.03;
     return (2 * s[0] * s[1] + c1) * (2 * cov + c2) / ((s[0] * s[0] + s[1] * s[1] + c1) * (vx + vy + c2));
 }
 
@@ -46,7 +51,8 @@ double ssim_of(const float *a, const float *b, size_t w, size_t h) {
     double total = 0;
     for (size_t c = 0; c < 3; c++)
         for (size_t y = 0; y + side <= h; y++)
-            for (size_t x = 0; x + side <= w; x++) total += ssim_window(a + (y * w + x) * 3 + c, b + (y * w + x) * 3 + c, w, side, g);
+            for (size_t x = 0; x + side <= w; x++)
+                total += ssim_window(a + (y * w + x) * 3 + c, b + (y * w + x) * 3 + c, w, side, g);
     return total / (3 * (double)((h - side + 1) * (w - side + 1)));
 }
 

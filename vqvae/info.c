@@ -47,8 +47,10 @@ int cmd_vqvae_info(int argc, char **argv) {
         char *training = fs_join(runs.item[i], "training.json");
         cJSON *t = fs_exists(training) ? json_parse_file(training, false, &why) : NULL;
         int64_t step;
-        if (json_i64(cJSON_GetObjectItemCaseSensitive(t, "step"), &step)) jsonw_int(&out, "step", step);
-        else jsonw_raw(&out, "step", "null");
+        if (json_i64(cJSON_GetObjectItemCaseSensitive(t, "step"), &step))
+            jsonw_int(&out, "step", step);
+        else
+            jsonw_raw(&out, "step", "null");
         puts(jsonw_end(&out));
         jsonw_free(&out);
         cJSON_Delete(t);

@@ -12,5 +12,7 @@ int main(int argc, char **argv) {
         {"trace", "intermediate values, to compare with another framework", cmd_vqvae_trace},
         {0},
     };
-    return cli_main(argc, argv, "vqvae", "pretrain image tokenizers (VQVAE) on folders of pictures and recorded episodes", commands, version_print);
+    return cli_main(argc, argv, "vqvae",
+                    "pretrain image tokenizers (VQVAE) on folders of pictures and recorded episodes", commands,
+                    version_print);
 }

@@ -12,8 +12,13 @@ static const char EMBEDDING[] = "quantize.embedding.weight";
 enum { ROUNDS = 10 };
 
 void quantizer_init(quantizer_t *q, const config_t *c, params_t *p, double tokens_a_step) {
-    *q = (quantizer_t){.kind = (quant_kind_t)c->quantizer.kind, .K = (size_t)c->model.num_vq_embeddings, .D = (size_t)c->model.vq_embed_dim,
-                       .decay = c->quantizer.decay, .restart = c->quantizer.restart, .tokens = tokens_a_step, .params = p};
+    *q = (quantizer_t){.kind = (quant_kind_t)c->quantizer.kind,
+                       .K = (size_t)c->model.num_vq_embeddings,
+                       .D = (size_t)c->model.vq_embed_dim,
+                       .decay = c->quantizer.decay,
+                       .restart = c->quantizer.restart,
+                       .tokens = tokens_a_step,
+                       .params = p};
     q->embedding = params_find(p, EMBEDDING);
     q->frozen = c->train.freeze[0] && !strncmp(EMBEDDING, c->train.freeze, strlen(c->train.freeze));
     q->N = xcalloc(q->K, sizeof(float));
@@ -38,11 +43,14 @@ size_t quantizer_state(quantizer_t *q, checkpoint_state_t state[4]) {
     return 4;
 }
 
-static float *codebook(const quantizer_t *q) { return params_ptr(q->params, PARAMS_VALUE, q->embedding); }
+static float *codebook(const quantizer_t *q) {
+    return params_ptr(q->params, PARAMS_VALUE, q->embedding);
+}
 
 /* The saved average of the weights never averages codes. */
 static void publish(const quantizer_t *q) {
-    if (params_has(q->params, PARAMS_AVERAGE)) memcpy(params_ptr(q->params, PARAMS_AVERAGE, q->embedding), codebook(q), q->K * q->D * sizeof(float));
+    if (params_has(q->params, PARAMS_AVERAGE))
+        memcpy(params_ptr(q->params, PARAMS_AVERAGE, q->embedding), codebook(q), q->K * q->D * sizeof(float));
 }
 
 void quantizer_kmeans(quantizer_t *q, const float *z, size_t n, rng_t r) {
@@ -55,7 +63,8 @@ void quantizer_kmeans(quantizer_t *q, const float *z, size_t n, rng_t r) {
         kern_vq_stats(z, idx, n, K, D, counts, sums);
         for (size_t k = 0; k < K; k++)
             for (size_t d = 0; d < D; d++)
-                e[k * D + d] = counts[k] > 0 ? sums[k * D + d] / counts[k] : z[rng_below(rng_fold(r, (uint64_t)round + 1), k, (uint32_t)n) * D + d];
+                e[k * D + d] = counts[k] > 0 ? sums[k * D + d] / counts[k]
+                                             : z[rng_below(rng_fold(r, (uint64_t)round + 1), k, (uint32_t)n) * D + d];
     }
     kern_vq_nearest(z, n, e, K, D, idx);
     kern_vq_stats(z, idx, n, K, D, counts, sums);
@@ -99,10 +108,12 @@ static void restart_code(quantizer_t *q, size_t k, const float *z) {
     q->N[k] = (float)(q->tokens / (double)q->K);
     for (size_t d = 0; d < q->D; d++) q->S[k * q->D + d] = e[d] * q->N[k];
     if (q->kind == QUANT_EMA) return;
-    for (int b = PARAMS_M; b <= PARAMS_V; b++) memset(params_ptr(q->params, b, q->embedding) + k * q->D, 0, q->D * sizeof(float));
+    for (int b = PARAMS_M; b <= PARAMS_V; b++)
+        memset(params_ptr(q->params, b, q->embedding) + k * q->D, 0, q->D * sizeof(float));
 }
 
-void quantizer_update(quantizer_t *q, const float *counts, const float *sums, const float *z, size_t n, bool late, rng_t r) {
+void quantizer_update(quantizer_t *q, const float *counts, const float *sums, const float *z, size_t n, bool late,
+                      rng_t r) {
     double tokens = 0;
     for (size_t k = 0; k < q->K; k++) tokens += counts[k];
     float fade = (float)fmax(0, 1 - tokens / WINDOW);
@@ -135,4 +146,6 @@ double perplexity_of(const float *counts, size_t K) {
     return exp(h);
 }
 
-double quantizer_perplexity(const quantizer_t *q) { return perplexity_of(q->window, q->K); }
+double quantizer_perplexity(const quantizer_t *q) {
+    return perplexity_of(q->window, q->K);
+}

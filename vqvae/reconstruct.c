@@ -15,7 +15,9 @@ enum { SHEET = 48, GAP = 4 };
 static char *file_name(size_t number, const char *key) {
     char *name = xasprintf("%05zu-%s", number, key);
     for (char *c = name; *c; c++)
-        if (!(*c >= '0' && *c <= '9') && !(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') && *c != '-' && *c != '.') *c = '_';
+        if (!(*c >= '0' && *c <= '9') && !(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') && *c != '-' &&
+            *c != '.')
+            *c = '_';
     if (strlen(name) > 200) name[200] = 0;
     char *dot = strrchr(name, '.');
     if (dot) *dot = 0;
@@ -44,7 +46,8 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
-    cli_parse(argc, argv, "reconstruct", "write originals beside their reconstructions", (const cli_opt_t *const[]){options}, 1);
+    cli_parse(argc, argv, "reconstruct", "write originals beside their reconstructions",
+              (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
     int rc;
     reason_t why;
@@ -75,8 +78,10 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
             image_paste(&pair, &b, d->w + GAP, 0);
             char *name = file_name(number, image_source_key(s->source, item)), *path = fs_join(out, name);
             if (image_write_png(&pair, path, &why)) die(RC_RUNTIME, "%s", why.text);
-            if (n_sheet < SHEET && i * share / n != (i + 1) * share / n) sheet[n_sheet++] = pair;
-            else image_release(&pair);
+            if (n_sheet < SHEET && i * share / n != (i + 1) * share / n)
+                sheet[n_sheet++] = pair;
+            else
+                image_release(&pair);
             image_release(&a);
             image_release(&b);
             free(name);

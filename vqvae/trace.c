@@ -1,6 +1,7 @@
 /* trace.c - `vqvae trace`: intermediate values, gradients and updates, to compare with another framework.
  *
- * The images in order are the whole batch, at native size, v/127.5 - 1, no augmentation. Tensors leave in PyTorch's layout.
+ * The images in order are the whole batch, at native size, v/127.5 - 1, no augmentation. Tensors leave in PyTorch's
+ * layout.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -29,7 +30,8 @@ static images_t read_images(const cli_list_t *files, size_t stride, const image_
         if (im.w % stride || im.h % stride || !im.w || !im.h)
             die(RC_USAGE, "'%s': %zu x %zu is no multiple of the stride %zu", files->item[i], im.w, im.h, stride);
         if (i && (im.w != all.w || im.h != all.h))
-            die(RC_USAGE, "'%s': %zu x %zu, but '%s' has %zu x %zu; one batch needs one size", files->item[i], im.w, im.h, files->item[0], all.w, all.h);
+            die(RC_USAGE, "'%s': %zu x %zu, but '%s' has %zu x %zu; one batch needs one size", files->item[i], im.w,
+                im.h, files->item[0], all.w, all.h);
         if (!i) {
             all.w = im.w, all.h = im.h;
             all.value = xmalloc(all.n * im.w * im.h * 3 * sizeof(float));
@@ -81,7 +83,8 @@ static void trace_forward(params_t *p, const vqvae_config_t *c, const images_t *
     tape_free(t);
 }
 
-static void give_params(params_t *p, int block, const char *prefix, const char *const *wrt, size_t n_wrt, st_writer_t *w) {
+static void give_params(params_t *p, int block, const char *prefix, const char *const *wrt, size_t n_wrt,
+                        st_writer_t *w) {
     for (size_t i = 0; i < params_n(p); i++) {
         const param_t *q = params_at(p, (int)i);
         if (!params_match(q->name, wrt, n_wrt)) continue;
@@ -95,7 +98,8 @@ static void give_params(params_t *p, int block, const char *prefix, const char *
     }
 }
 
-static void trace_train(params_t *p, const config_t *c, const images_t *in, int64_t steps, uint64_t seed, st_writer_t *w) {
+static void trace_train(params_t *p, const config_t *c, const images_t *in, int64_t steps, uint64_t seed,
+                        st_writer_t *w) {
     static const char *const all[] = {""};
     trainer_t *t = trainer_new(c, p, in->n, in->w, in->h, seed);
     quantizer_adopt(&t->quantizer);
@@ -105,7 +109,8 @@ static void trace_train(params_t *p, const config_t *c, const images_t *in, int6
         for (int64_t m = 0; m < c->train.accumulate; m++) {
             memcpy(plan_data(g->plan, g->image), in->value, in->n * in->w * in->h * 3 * sizeof(float));
             if (g->weight != NO_VAR)
-                for (size_t i = 0; i < in->n * in->w * in->h; i++) ((float *)plan_data(g->plan, g->weight))[i] = 1; /* no source, no median */
+                for (size_t i = 0; i < in->n * in->w * in->h; i++)
+                    ((float *)plan_data(g->plan, g->weight))[i] = 1; /* no source, no median */
             trainer_replay(t, s, m, &r);
         }
         if (!s) {
@@ -123,7 +128,8 @@ static void trace_train(params_t *p, const config_t *c, const images_t *in, int6
     trainer_free(t);
 }
 
-/* The RUN's own recipe if it has one; a folder without is a plain codebook, trained by gradient. What depends on the length of a run is neutral. */
+/* The RUN's own recipe if it has one; a folder without is a plain codebook, trained by gradient. What depends on the
+ * length of a run is neutral. */
 static config_t trace_config(const char *model, const vqvae_config_t *m, const cli_list_t *set, const images_t *in) {
     config_t c;
     config_defaults(config_table, &c);
@@ -148,17 +154,20 @@ int cmd_vqvae_trace(int argc, char **argv) {
     uint64_t seed = 0;
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
-        {"--image", CLI_LIST, &images, "FILE...", "pictures of one size, a multiple of the stride: the whole batch", true},
+        {"--image", CLI_LIST, &images, "FILE...", "pictures of one size, a multiple of the stride: the whole batch",
+         true},
         {"--out", CLI_STR, &out, "FILE", "safetensors file to write", true},
         {"--train", CLI_FLAG, &train, NULL, "losses, gradients, and parameters after each step", false},
         {"--steps", CLI_INT, &steps, "N", "optimizer steps (with --train)", false},
         {"--config", CLI_STR, &config, "FILE", "JSON file of configuration keys (with --train)", false},
-        {"--set", CLI_LIST, &set, "KEY=VALUE", "configuration keys; warm-up, clipping, schedule, restarts are off unless set", false},
+        {"--set", CLI_LIST, &set, "KEY=VALUE",
+         "configuration keys; warm-up, clipping, schedule, restarts are off unless set", false},
         {"--seed", CLI_U64, &seed, "S", "seed of everything random", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
-    cli_parse(argc, argv, "trace", "write intermediate values, to compare with another framework", (const cli_opt_t *const[]){options}, 1);
+    cli_parse(argc, argv, "trace", "write intermediate values, to compare with another framework",
+              (const cli_opt_t *const[]){options}, 1);
     if (steps < 1) die(RC_USAGE, "--steps must be positive");
     pool_set_threads((int)threads);
     int rc;

@@ -34,7 +34,8 @@ typedef struct {
 
 static const char QUANTIZER[] = "{\"kind\":\"vq\"}";
 
-/* ---- steps --------------------------------------------------------------------------------------------------------------*/
+/* ---- steps
+ * --------------------------------------------------------------------------------------------------------------*/
 
 static uint64_t sample_at(const run_t *r, int64_t step, int64_t micro) {
     return (uint64_t)(step * r->config.train.accumulate + micro) * (uint64_t)r->config.train.batch;
@@ -53,7 +54,8 @@ static void start_codebook(run_t *r) {
         return;
     }
     graph_t *g = trainer_graph(t, false);
-    size_t tokens = tape_count(g->tape, g->prequant) / t->model.vq_embed_dim, want = VECTORS_A_CODE * t->model.codes, n = 0;
+    size_t tokens = tape_count(g->tape, g->prequant) / t->model.vq_embed_dim, want = VECTORS_A_CODE * t->model.codes,
+           n = 0;
     size_t batches = (want + tokens - 1) / tokens;
     float *z = xmalloc(batches * tokens * t->model.vq_embed_dim * sizeof *z);
     for (size_t i = 0; i < batches; i++) {
@@ -73,13 +75,18 @@ static loop_step_t step(void *ctx, int64_t s) {
         trainer_replay(r->t, s, m, &r->last);
     }
     trainer_update(r->t, s, &r->last);
-    return (loop_step_t){.loss = r->last.loss, .grad_norm = r->last.grad_norm, .lr = r->last.lr, .skipped = r->last.skipped,
+    return (loop_step_t){.loss = r->last.loss,
+                         .grad_norm = r->last.grad_norm,
+                         .lr = r->last.lr,
+                         .skipped = r->last.skipped,
                          .items = (double)(r->config.train.batch * r->config.train.accumulate)};
 }
 
-/* ---- held-out figures and the grid of samples ---------------------------------------------------------------------------*/
+/* ---- held-out figures and the grid of samples
+ * ---------------------------------------------------------------------------*/
 
-/* Reconstructs held-out pictures through the current graph: pairs [original, reconstruction], up to `most` over all sources. Returns PSNR. */
+/* Reconstructs held-out pictures through the current graph: pairs [original, reconstruction], up to `most` over all
+ * sources. Returns PSNR. */
 static double held_out(run_t *r, bool quantized, image_t *pair, size_t *n_pairs, size_t most) {
     graph_t *g = trainer_graph(r->t, quantized);
     size_t per = r->d->w * r->d->h * 3, n = 0;
@@ -158,7 +165,8 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
     for (size_t i = 0; i < n; i++) image_release(&pair[i]);
 }
 
-/* ---- checkpoint ---------------------------------------------------------------------------------------------------------*/
+/* ---- checkpoint
+ * ---------------------------------------------------------------------------------------------------------*/
 
 static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     static const char *const all[] = {""};
@@ -169,12 +177,20 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     int block = r->config.train.weight_average > 0 ? PARAMS_AVERAGE : PARAMS_VALUE;
     char print[33];
     vqvae_fingerprint_of(r->params, block, QUANTIZER, r->preprocess, print);
-    r->tokenizer_text = xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s}\n", print, r->preprocess, QUANTIZER);
+    r->tokenizer_text = xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s}\n", print,
+                                  r->preprocess, QUANTIZER);
     r->training_text = identity_json(&r->id, s);
     texts[0] = (checkpoint_text_t){"config.json", r->network_text};
     texts[1] = (checkpoint_text_t){"tokenizer.json", r->tokenizer_text};
-    *c = (checkpoint_t){.params = r->params, .weights_file = "diffusion_pytorch_model.safetensors", .weights_block = block, .weights = all, .n_weights = 1,
-                        .text = texts, .n_text = 2, .state = r->state, .training_json = r->training_text};
+    *c = (checkpoint_t){.params = r->params,
+                        .weights_file = "diffusion_pytorch_model.safetensors",
+                        .weights_block = block,
+                        .weights = all,
+                        .n_weights = 1,
+                        .text = texts,
+                        .n_text = 2,
+                        .state = r->state,
+                        .training_json = r->training_text};
     c->n_state = quantizer_state(&r->t->quantizer, r->state);
 }
 
@@ -184,12 +200,15 @@ static int64_t restore(run_t *r, st_file_t *file, const char *json) {
     checkpoint_t c = {.params = r->params, .state = r->state, .n_state = quantizer_state(&r->t->quantizer, r->state)};
     int rc = checkpoint_restore(file, &c, &why);
     if (rc) die(rc, "'%s': %s", r->o.out, why.text);
-    if (r->config.train.weight_average > 0 && !st_find(file, "average/quantize.embedding.weight")) /* one that begins now begins here */
-        memcpy(params_base(r->params, PARAMS_AVERAGE), params_base(r->params, PARAMS_VALUE), params_block(r->params) * sizeof(float));
+    if (r->config.train.weight_average > 0 &&
+        !st_find(file, "average/quantize.embedding.weight")) /* one that begins now begins here */
+        memcpy(params_base(r->params, PARAMS_AVERAGE), params_base(r->params, PARAMS_VALUE),
+               params_block(r->params) * sizeof(float));
     return s;
 }
 
-/* ---- the command --------------------------------------------------------------------------------------------------------*/
+/* ---- the command
+ * --------------------------------------------------------------------------------------------------------*/
 
 static void dry_run(run_t *r) {
     jsonw_t w = {0};
@@ -197,7 +216,8 @@ static void dry_run(run_t *r) {
     for (size_t i = 0; i < params_n(r->params); i++) parameters += params_at(r->params, (int)i)->count;
     double flops = flops_of_step(r->t);
     graph_t *g = trainer_graph(r->t, true);
-    double memory = (double)plan_bytes(g->plan) + (double)params_block(r->params) * 4 * (r->config.train.weight_average > 0 ? 5 : 4);
+    double memory = (double)plan_bytes(g->plan) +
+                    (double)params_block(r->params) * 4 * (r->config.train.weight_average > 0 ? 5 : 4);
     double start = 0, seconds;
     for (int i = 0; i < 3; i++) { /* the first replay pays for page faults */
         load_batch(r, g, 0);
@@ -227,7 +247,8 @@ static void load_init(run_t *r) {
     for (size_t i = 0; i < params_n(from); i++) {
         const param_t *q = params_at(from, (int)i);
         int at = params_find(r->params, q->name);
-        memcpy(params_ptr(r->params, PARAMS_VALUE, at), params_ptr(from, PARAMS_VALUE, (int)i), q->count * sizeof(float));
+        memcpy(params_ptr(r->params, PARAMS_VALUE, at), params_ptr(from, PARAMS_VALUE, (int)i),
+               q->count * sizeof(float));
     }
     vqvae_free(v);
 }
@@ -237,8 +258,10 @@ int cmd_vqvae_train(int argc, char **argv) {
     r->max_bad = 0.01;
     cli_opt_t *common = loop_options(&r->o);
     const cli_opt_t own[] = {
-        {"--data", CLI_LIST, &r->data, "SRC[=W]", "pictures: a folder, or a Minari dataset; repeatable, W is its share of the mix", true},
-        {"--init", CLI_STR, &r->init, "RUN", "start from the weights of another RUN (fine-tuning; its network is kept)", false},
+        {"--data", CLI_LIST, &r->data, "SRC[=W]",
+         "pictures: a folder, or a Minari dataset; repeatable, W is its share of the mix", true},
+        {"--init", CLI_STR, &r->init, "RUN", "start from the weights of another RUN (fine-tuning; its network is kept)",
+         false},
         {"--max-bad", CLI_DOUBLE, &r->max_bad, "F", "share of unreadable pictures that is tolerated", false},
         {"--max-pixels", CLI_U64, &r->max_pixels, "N", "refuse larger pictures (0 = 100,000,000)", false},
         {0},
@@ -272,14 +295,23 @@ int cmd_vqvae_train(int argc, char **argv) {
     params_base(r->params, PARAMS_M);
     params_base(r->params, PARAMS_V);
     if (r->config.train.weight_average > 0)
-        memcpy(params_base(r->params, PARAMS_AVERAGE), params_base(r->params, PARAMS_VALUE), params_block(r->params) * sizeof(float));
+        memcpy(params_base(r->params, PARAMS_AVERAGE), params_base(r->params, PARAMS_VALUE),
+               params_block(r->params) * sizeof(float));
     st_file_t file = {0};
     char *json = NULL;
     int64_t first = 0;
     bool resumed = loop_begin(&r->o, &file, &json);
     if (resumed) first = restore(r, &file, json);
-    loop_t l = {.unit = "images_per_s", .steps = r->config.train.steps, .log_every = r->config.train.log_every, .eval_every = r->config.train.eval_every,
-                .save_every = r->config.train.save_every, .max_nan = 3, .arguments = r->config_text, .ctx = r, .step = step, .report = report,
+    loop_t l = {.unit = "images_per_s",
+                .steps = r->config.train.steps,
+                .log_every = r->config.train.log_every,
+                .eval_every = r->config.train.eval_every,
+                .save_every = r->config.train.save_every,
+                .max_nan = 3,
+                .arguments = r->config_text,
+                .ctx = r,
+                .step = step,
+                .report = report,
                 .checkpoint = checkpoint};
     int rc = loop_run(&l, &r->o, first, resumed ? &file : NULL);
     if (resumed) st_close(&file);

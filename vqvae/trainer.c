@@ -45,7 +45,9 @@ void trainer_free(trainer_t *t) {
     free(t);
 }
 
-bool trainer_quantizes(const trainer_t *t, int64_t step) { return step >= t->config.train.warmup_no_quant; }
+bool trainer_quantizes(const trainer_t *t, int64_t step) {
+    return step >= t->config.train.warmup_no_quant;
+}
 
 graph_t *trainer_graph(trainer_t *t, bool quantized) {
     graph_t *g = &t->graph[quantized];
@@ -60,7 +62,8 @@ graph_t *trainer_graph(trainer_t *t, bool quantized) {
     if (quantized) {
         bool ema = t->config.quantizer.kind == QUANT_EMA;
         float cw = ema ? 0 : (float)t->config.quantizer.codebook_weight;
-        g->vq = op_vq(g->tape, g->prequant, vqvae_codebook(&nn, &t->model), (float)t->config.quantizer.commitment_weight, cw);
+        g->vq = op_vq(g->tape, g->prequant, vqvae_codebook(&nn, &t->model),
+                      (float)t->config.quantizer.commitment_weight, cw);
         q = g->vq.quantized;
     }
     g->recon = vqvae_decode(&nn, &t->model, q);
@@ -69,7 +72,9 @@ graph_t *trainer_graph(trainer_t *t, bool quantized) {
     g->loss = op_weighted_sum(g->tape, terms, (float[]){1, 1}, quantized ? 2 : 1);
     pass_t pass = {.root = {g->loss}, .n_roots = 1, .wrt = t->wrt, .n_wrt = t->n_wrt};
     var_t keep[8] = {g->image, g->recon, g->prequant, g->loss_rec, g->vq.loss, g->vq.counts, g->vq.sums, g->vq.index};
-    g->plan = plan_new(g->tape, &(plan_opts_t){.keep = keep, .n_keep = quantized ? 8 : 4, .pass = &pass, .n_pass = 1, .memory = &t->memory});
+    g->plan = plan_new(
+        g->tape,
+        &(plan_opts_t){.keep = keep, .n_keep = quantized ? 8 : 4, .pass = &pass, .n_pass = 1, .memory = &t->memory});
     return g;
 }
 
@@ -106,7 +111,8 @@ void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *o
 
 void trainer_update(trainer_t *t, int64_t step, trainer_step_t *out) {
     optimizer_step_t s = {.skipped = true, .grad_norm = NAN, .lr = schedule_lr(&t->optimizer.schedule, step)};
-    if (isfinite(out->loss)) s = optimizer_step(&t->optimizer, t->params, step, 1.0 / (double)t->config.train.accumulate);
+    if (isfinite(out->loss))
+        s = optimizer_step(&t->optimizer, t->params, step, 1.0 / (double)t->config.train.accumulate);
     out->grad_norm = s.grad_norm;
     out->lr = s.lr;
     out->skipped = s.skipped;
@@ -125,4 +131,6 @@ size_t trainer_encode(trainer_t *t, float *z) {
     return n / t->model.vq_embed_dim;
 }
 
-double flops_of_step(trainer_t *t) { return 3 * tape_flops(trainer_graph(t, true)->tape) * (double)t->config.train.accumulate; }
+double flops_of_step(trainer_t *t) {
+    return 3 * tape_flops(trainer_graph(t, true)->tape) * (double)t->config.train.accumulate;
+}

@@ -37,7 +37,8 @@ typedef struct {
     bool skipped, quantized;
 } trainer_step_t;
 
-/* n pictures of w x h a replay; parameters are created and initialised when `p` has none. Owns nothing of the caller. */
+/* n pictures of w x h a replay; parameters are created and initialised when `p` has none. Owns nothing of the caller.
+ */
 trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_t h, uint64_t seed);
 void trainer_free(trainer_t *t);
 /* The graph of a step, made at first use. */
@@ -45,8 +46,8 @@ graph_t *trainer_graph(trainer_t *t, bool quantized);
 /* True when step (counted from 0) runs with the quantizer. */
 bool trainer_quantizes(const trainer_t *t, int64_t step);
 
-/* Forward and backward of micro-batch `micro` of the step; image (and weight, if weighted) were written into the graph's inputs. Adds to the
- * results of earlier micro-batches. */
+/* Forward and backward of micro-batch `micro` of the step; image (and weight, if weighted) were written into the
+ * graph's inputs. Adds to the results of earlier micro-batches. */
 void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *out);
 /* The update that closes the step. */
 void trainer_update(trainer_t *t, int64_t step, trainer_step_t *out);

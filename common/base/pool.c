@@ -53,9 +53,9 @@ static void thread_start(pthread_t *thread, void *(*body)(void *), void *arg) {
 }
 
 /* ---- parallel_for ------------------------------------------------------------------------------------------------
- * One loop at a time. Its items are handed out by `ticket` = loop number << 32 | next item: a compare-and-swap on it can
- * only succeed while that very loop still has items, so a worker that comes late can neither touch nor hold up a loop.
- * The caller works too and waits only for items that were begun: a worker that the system does not schedule costs
+ * One loop at a time. Its items are handed out by `ticket` = loop number << 32 | next item: a compare-and-swap on it
+ * can only succeed while that very loop still has items, so a worker that comes late can neither touch nor hold up a
+ * loop. The caller works too and waits only for items that were begun: a worker that the system does not schedule costs
  * nothing. (An OpenMP region waits for all of its threads; on a busy machine that made training ten times slower.)
  */
 enum { NO_ITEM = UINT32_MAX, SPIN = 4000, WORKERS = 1023 };
@@ -71,7 +71,10 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     _Atomic int sleeping;
-} loop = {.owner = PTHREAD_MUTEX_INITIALIZER, .ticket = NO_ITEM, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+} loop = {.owner = PTHREAD_MUTEX_INITIALIZER,
+          .ticket = NO_ITEM,
+          .lock = PTHREAD_MUTEX_INITIALIZER,
+          .wake = PTHREAD_COND_INITIALIZER};
 
 static inline void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -166,8 +169,10 @@ void parallel_for(size_t n, pool_fn fn, void *ctx) {
     help();
     inside = false;
     for (int spin = 0; atomic_load(&loop.done) < n; spin++) {
-        if (spin < SPIN) relax();
-        else sched_yield();
+        if (spin < SPIN)
+            relax();
+        else
+            sched_yield();
     }
     atomic_fetch_or(&loop.ticket, NO_ITEM); /* nothing of this loop is left to take */
     pthread_mutex_unlock(&loop.owner);

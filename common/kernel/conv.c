@@ -1,10 +1,11 @@
 /* conv.c - 2-D convolutions over the register tile of micro.h, without an im2col matrix.
  *
- * Forward: an output pixel's left-hand side is its list of taps, each a pointer into the image (or to zeros outside it): the "indirect
- * convolution" of Dukhan (2019). Input gradient: the same with the taps mirrored and the weights transposed; where stride > 1 a pixel's list
- * holds only the taps that meet it. Weight gradient: for each tap a product over pixels, each pixel one step of k.
- * Inputs of few channels (pictures) go through a small im2col block instead, so that k is contiguous.
- * A task is a block of pixels of ONE image; weight gradients cut the pixels into pieces fixed by the shape.
+ * Forward: an output pixel's left-hand side is its list of taps, each a pointer into the image (or to zeros outside
+ * it): the "indirect convolution" of Dukhan (2019). Input gradient: the same with the taps mirrored and the weights
+ * transposed; where stride > 1 a pixel's list holds only the taps that meet it. Weight gradient: for each tap a product
+ * over pixels, each pixel one step of k. Inputs of few channels (pictures) go through a small im2col block instead, so
+ * that k is contiguous. A task is a block of pixels of ONE image; weight gradients cut the pixels into pieces fixed by
+ * the shape.
  */
 #include "common/base/die.h"
 #include "common/base/pool.h"
@@ -21,8 +22,12 @@ enum {
     NARROW = 8        /* fewer input channels than this: im2col */
 };
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+static size_t ceil_div(size_t a, size_t b) {
+    return (a + b - 1) / b;
+}
 
 typedef struct {
     const kern_conv_t *g;
@@ -30,8 +35,8 @@ typedef struct {
     float *dst;
     bool add;
     size_t taps, src_c, dst_c, panels, blocks; /* blocks of pixels an image */
-    float *packed;                              /* [panels][taps*src_c][NR] */
-    const float *zeros;                         /* [>= max(Cin,Cout,64)] */
+    float *packed;                             /* [panels][taps*src_c][NR] */
+    const float *zeros;                        /* [>= max(Cin,Cout,64)] */
     float *parts;
     size_t pieces, piece_blocks, total_blocks;
 } conv_t;
@@ -45,7 +50,8 @@ typedef struct {
 static inline window_t window_at(const conv_t *c, size_t n, size_t pixel) {
     const kern_conv_t *g = c->g;
     size_t oy = pixel / g->OW, ox = pixel - oy * g->OW;
-    return (window_t){(int)(oy * g->stride) - (int)g->pad_top, (int)(ox * g->stride) - (int)g->pad_left, c->src + n * g->H * g->W * g->Cin};
+    return (window_t){(int)(oy * g->stride) - (int)g->pad_top, (int)(ox * g->stride) - (int)g->pad_left,
+                      c->src + n * g->H * g->W * g->Cin};
 }
 
 /* Where tap (r,s) of a window reads x: a pointer to Cin values, or zeros. */
@@ -58,9 +64,10 @@ static inline const float *tap_input(const conv_t *c, const window_t *w, int r, 
     return w->image + ((size_t)y * g->W + (size_t)x) * g->Cin;
 }
 
-/* Left-hand sides of `rows` pixels: seg-major [segs][MR] groups in `a`; runs all panels. `boff` names each segment's panel rows. */
-static void run_rows(const conv_t *c, const float *const *a, const size_t *boff, size_t segs, size_t seg_k, size_t rows, float *const *out,
-                     size_t cols, const float *bias, bool add) {
+/* Left-hand sides of `rows` pixels: seg-major [segs][MR] groups in `a`; runs all panels. `boff` names each segment's
+ * panel rows. */
+static void run_rows(const conv_t *c, const float *const *a, const size_t *boff, size_t segs, size_t seg_k, size_t rows,
+                     float *const *out, size_t cols, const float *bias, bool add) {
     size_t K = c->taps * c->src_c;
     size_t per = seg_k >= KSLICE ? 1 : KSLICE / seg_k; /* segments of a slice */
     for (size_t p = 0; p < c->panels; p++) {
@@ -158,9 +165,10 @@ void kern_conv_forward(const kern_conv_t *g, const float *x, const float *w, con
     parallel_for(g->N * c.blocks, forward_task, &c);
 }
 
-/* ---- input gradient ---------------------------------------------------------------------------------------------------
- * forward: y[oy,ox] += x[oy*stride + r - pad_top, ...] w[r,s]   =>   dx[iy,ix] += dy[oy,ox] w[r,s]^T for every (oy,r) with
- * oy*stride + r - pad_top = iy (and iy/2 under up = 2: the two rows that read it). */
+/* ---- input gradient
+ * --------------------------------------------------------------------------------------------------- forward: y[oy,ox]
+ * += x[oy*stride + r - pad_top, ...] w[r,s]   =>   dx[iy,ix] += dy[oy,ox] w[r,s]^T for every (oy,r) with oy*stride + r
+ * - pad_top = iy (and iy/2 under up = 2: the two rows that read it). */
 
 static void pack_backward_task(void *ctx, size_t p) { /* columns = input channels, rows = (tap, output channel) */
     const conv_t *c = ctx;
@@ -169,8 +177,8 @@ static void pack_backward_task(void *ctx, size_t p) { /* columns = input channel
         micro_pack(true, c->w + t * Cin * Cout, Cout, Cin, 0, Cout, p * NR, c->packed + (p * K + t * Cout) * NR);
 }
 
-/* Rows of dy that meet input row i along one axis: (output index, tap) pairs. All pixels of one phase (i mod stride) have the same taps,
- * but may lie outside; `index` is -1 then. Returns the number of pairs. */
+/* Rows of dy that meet input row i along one axis: (output index, tap) pairs. All pixels of one phase (i mod stride)
+ * have the same taps, but may lie outside; `index` is -1 then. Returns the number of pairs. */
 static size_t meet(size_t i, size_t stride, size_t pad, size_t k, size_t out, size_t up, int *index, size_t *tap) {
     size_t n = 0;
     for (size_t u = 0; u < up; u++)
@@ -187,7 +195,8 @@ static size_t meet(size_t i, size_t stride, size_t pad, size_t k, size_t out, si
 static void backward_input_task(void *ctx, size_t task) {
     const conv_t *c = ctx;
     const kern_conv_t *g = c->g;
-    size_t phases = g->stride * g->stride, phase = task % phases, n = task / phases / c->blocks, block = task / phases % c->blocks;
+    size_t phases = g->stride * g->stride, phase = task % phases, n = task / phases / c->blocks,
+           block = task / phases % c->blocks;
     size_t py = phase / g->stride, px = phase % g->stride;
     if (py >= g->H || px >= g->W) return;
     size_t h = ceil_div(g->H - py, g->stride), w = ceil_div(g->W - px, g->stride); /* pixels of this phase */
@@ -200,14 +209,16 @@ static void backward_input_task(void *ctx, size_t task) {
     size_t ty[64], tx[64], segs = 0;
     for (size_t r = 0; r < rows; r++) {
         size_t y = (block * BLOCK + r) / w * g->stride + py, x = (block * BLOCK + r) % w * g->stride + px;
-        size_t ny = meet(y, g->stride, g->pad_top, g->kh, g->OH, g->up, iy, ty), nx = meet(x, g->stride, g->pad_left, g->kw, g->OW, g->up, ix, tx);
+        size_t ny = meet(y, g->stride, g->pad_top, g->kh, g->OH, g->up, iy, ty),
+               nx = meet(x, g->stride, g->pad_left, g->kw, g->OW, g->up, ix, tx);
         segs = ny * nx;
         out[r] = c->dst + ((n * g->H + y) * g->W + x) * g->Cin;
         const float **at = a + r / MR * segs * MR + r % MR;
         for (size_t i = 0; i < ny; i++)
             for (size_t j = 0; j < nx; j++) {
                 bool inside = iy[i] >= 0 && ix[j] >= 0;
-                at[(i * nx + j) * MR] = inside ? c->src + ((n * g->OH + (size_t)iy[i]) * g->OW + (size_t)ix[j]) * g->Cout : c->zeros;
+                at[(i * nx + j) * MR] =
+                    inside ? c->src + ((n * g->OH + (size_t)iy[i]) * g->OW + (size_t)ix[j]) * g->Cout : c->zeros;
                 boff[i * nx + j] = (ty[i] * g->kw + tx[j]) * g->Cout;
             }
     }
@@ -215,7 +226,8 @@ static void backward_input_task(void *ctx, size_t task) {
 }
 
 void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float *w, float *dx, bool add) {
-    if (g->kh * g->up > 64 || g->kw * g->up > 64) BUG("convolution kernels of %zu x %zu are not supported", g->kh, g->kw);
+    if (g->kh * g->up > 64 || g->kw * g->up > 64)
+        BUG("convolution kernels of %zu x %zu are not supported", g->kh, g->kw);
     conv_t c = conv_new(g, g->Cout, g->Cin);
     c.src = dy, c.w = w, c.dst = dx, c.add = add;
     c.blocks = ceil_div(ceil_div(g->H, g->stride) * ceil_div(g->W, g->stride), BLOCK);
@@ -224,10 +236,13 @@ void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float
     parallel_for(g->N * c.blocks * g->stride * g->stride, backward_input_task, &c);
 }
 
-/* ---- weight gradient -------------------------------------------------------------------------------------------------- */
+/* ---- weight gradient
+ * -------------------------------------------------------------------------------------------------- */
 
-/* Output rows [0, M) of dw[m0.., Cout] += sum over kc pixels of a[k][m] * dy[k][co]; dy panels packed for narrow edges. */
-static void steps_rows(const conv_t *c, const float *const *a, size_t M, size_t kc, const float *dy, float *dw, bool first, float *edge) {
+/* Output rows [0, M) of dw[m0.., Cout] += sum over kc pixels of a[k][m] * dy[k][co]; dy panels packed for narrow edges.
+ */
+static void steps_rows(const conv_t *c, const float *const *a, size_t M, size_t kc, const float *dy, float *dw,
+                       bool first, float *edge) {
     size_t Cout = c->g->Cout;
     for (size_t p = 0; p < c->panels; p++) {
         micro_out_t o = {.n = min_size(NR, Cout - p * NR), .first = first};

@@ -1,7 +1,8 @@
 /* gemm.c - matrix products over the register tile of micro.h.
  *
- * The right-hand side is packed into panels once; tasks are tiles of C, so an element never depends on the number of rows or threads.
- * Transposed left-hand sides (weight gradients: few outputs, long sums) cut the sum into pieces fixed by the shape instead.
+ * The right-hand side is packed into panels once; tasks are tiles of C, so an element never depends on the number of
+ * rows or threads. Transposed left-hand sides (weight gradients: few outputs, long sums) cut the sum into pieces fixed
+ * by the shape instead.
  */
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
@@ -22,8 +23,12 @@ typedef struct {
     float *C, *packed, *parts;
 } gemm_t;
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+static size_t ceil_div(size_t a, size_t b) {
+    return (a + b - 1) / b;
+}
 
 static void run(const gemm_t *g, size_t n, pool_fn fn) {
     if (g->serial || n == 1)
@@ -69,8 +74,8 @@ static void tile_task(void *ctx, size_t task) {
 }
 
 /* Transposed A: rows k0..k1 of the sum into `out` for outputs [r0,r1) x panels [p0,p1). */
-static void steps_block(const gemm_t *g, size_t k0, size_t k1, size_t r0, size_t r1, size_t p0, size_t p1, float *out, size_t ldout, bool add,
-                        const float *bias) {
+static void steps_block(const gemm_t *g, size_t k0, size_t k1, size_t r0, size_t r1, size_t p0, size_t p1, float *out,
+                        size_t ldout, bool add, const float *bias) {
     float *panel = scratch_get(SCRATCH_GEMM_TASK, KC * NR * sizeof *panel);
     const float *a[KC];
     for (size_t k = k0; k < k1; k += KC) {
@@ -98,7 +103,8 @@ static void steps_block(const gemm_t *g, size_t k0, size_t k1, size_t r0, size_t
 static void steps_tile_task(void *ctx, size_t task) {
     const gemm_t *g = ctx;
     size_t r0 = task % g->row_blocks * MC, p0 = task / g->row_blocks * PANELS;
-    steps_block(g, 0, g->K, r0, min_size(r0 + MC, g->M), p0, min_size(p0 + PANELS, g->panels), g->C, g->ldc, g->add, g->bias);
+    steps_block(g, 0, g->K, r0, min_size(r0 + MC, g->M), p0, min_size(p0 + PANELS, g->panels), g->C, g->ldc, g->add,
+                g->bias);
 }
 
 static void steps_piece_task(void *ctx, size_t piece) {
@@ -121,7 +127,8 @@ static void sum_pieces_task(void *ctx, size_t row) {
 /* A sum over nothing. */
 static void gemm_empty(const gemm_t *g) {
     for (size_t i = 0; i < g->M; i++)
-        for (size_t j = 0; j < g->N; j++) g->C[i * g->ldc + j] = (g->add ? g->C[i * g->ldc + j] : 0) + (g->bias ? g->bias[j] : 0);
+        for (size_t j = 0; j < g->N; j++)
+            g->C[i * g->ldc + j] = (g->add ? g->C[i * g->ldc + j] : 0) + (g->bias ? g->bias[j] : 0);
 }
 
 static void gemm(gemm_t *g) {
@@ -152,15 +159,39 @@ static void gemm(gemm_t *g) {
     run(g, g->M, sum_pieces_task);
 }
 
-void kern_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda, const float *B, size_t ldb, float *C, size_t ldc, bool add,
-               const float *bias) {
-    gemm_t g = {.ta = ta, .tb = tb, .M = M, .N = N, .K = K, .A = A, .lda = lda, .B = B, .ldb = ldb, .C = C, .ldc = ldc, .add = add, .bias = bias};
+void kern_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda, const float *B, size_t ldb,
+               float *C, size_t ldc, bool add, const float *bias) {
+    gemm_t g = {.ta = ta,
+                .tb = tb,
+                .M = M,
+                .N = N,
+                .K = K,
+                .A = A,
+                .lda = lda,
+                .B = B,
+                .ldb = ldb,
+                .C = C,
+                .ldc = ldc,
+                .add = add,
+                .bias = bias};
     gemm(&g);
 }
 
-void kern_gemm_serial(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda, const float *B, size_t ldb, float *C, size_t ldc,
-                      bool add, const float *bias) {
-    gemm_t g = {.ta = ta, .tb = tb, .M = M, .N = N, .K = K, .A = A, .lda = lda, .B = B, .ldb = ldb, .C = C, .ldc = ldc, .add = add, .bias = bias};
+void kern_gemm_serial(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda, const float *B,
+                      size_t ldb, float *C, size_t ldc, bool add, const float *bias) {
+    gemm_t g = {.ta = ta,
+                .tb = tb,
+                .M = M,
+                .N = N,
+                .K = K,
+                .A = A,
+                .lda = lda,
+                .B = B,
+                .ldb = ldb,
+                .C = C,
+                .ldc = ldc,
+                .add = add,
+                .bias = bias};
     g.serial = true;
     gemm(&g);
 }

@@ -1,7 +1,7 @@
 /* kernel.h - the contract of every numeric kernel.
  *
- * Plain pointers and sizes; row-major; a feature map is NHWC = a matrix [N*H*W, C]. Kernels never fail, allocate nothing
- * that outlives the call, and may use the thread pool. Unless said otherwise outputs do not overlap inputs.
+ * Plain pointers and sizes; row-major; a feature map is NHWC = a matrix [N*H*W, C]. Kernels never fail, allocate
+ * nothing that outlives the call, and may use the thread pool. Unless said otherwise outputs do not overlap inputs.
  *
  * Promises (tests/test_kernel.c holds them against double-precision loops):
  *  - an output element depends only on its own row / image and on shapes of ONE image, never on the batch size, the
@@ -19,9 +19,10 @@
 
 enum { KERN_PIECES = 8 };
 
-/* ---- gemm.c: C[M,N] (+)= op(A)[M,K] op(B)[K,N] (+ bias[N]) ------------------------------------------------------------
- * ta: A is stored [K,M]; tb: B is stored [N,K]. ld* are row strides in floats. bias may be NULL.
- * Parallel over blocks of C; kern_gemm_serial is the same on the calling thread alone (for use inside parallel_for). */
+/* ---- gemm.c: C[M,N] (+)= op(A)[M,K] op(B)[K,N] (+ bias[N])
+ * ------------------------------------------------------------ ta: A is stored [K,M]; tb: B is stored [N,K]. ld* are
+ * row strides in floats. bias may be NULL. Parallel over blocks of C; kern_gemm_serial is the same on the calling
+ * thread alone (for use inside parallel_for). */
 void kern_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda, const float *B, size_t ldb,
                float *C, size_t ldc, bool add, const float *bias);
 void kern_gemm_serial(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda, const float *B,
@@ -30,10 +31,10 @@ void kern_gemm_serial(bool ta, bool tb, size_t M, size_t N, size_t K, const floa
 /* out[C] (+)= sum over rows of x[rows,C] (bias gradients). */
 void kern_colsum(const float *x, size_t rows, size_t C, float *out, bool add);
 
-/* ---- conv.c: 2-D convolution, NHWC, weights [kh,kw,Cin,Cout] ----------------------------------------------------------
- * y[n,oy,ox,:] = bias + sum_{r,s} x[n, oy*stride+r-pad_top, ox*stride+s-pad_left, :] w[r,s,:,:]; outside x is zero, so
- * padding below and to the right follows from OH, OW. up = 2 reads x through a nearest-neighbour x2 enlargement (H, W
- * are then the sizes of x itself; stride must be 1). */
+/* ---- conv.c: 2-D convolution, NHWC, weights [kh,kw,Cin,Cout]
+ * ---------------------------------------------------------- y[n,oy,ox,:] = bias + sum_{r,s} x[n, oy*stride+r-pad_top,
+ * ox*stride+s-pad_left, :] w[r,s,:,:]; outside x is zero, so padding below and to the right follows from OH, OW. up = 2
+ * reads x through a nearest-neighbour x2 enlargement (H, W are then the sizes of x itself; stride must be 1). */
 typedef struct {
     size_t N, H, W, Cin, OH, OW, Cout, kh, kw, stride, pad_top, pad_left, up;
 } kern_conv_t;
@@ -41,22 +42,24 @@ void kern_conv_forward(const kern_conv_t *g, const float *x, const float *w, con
 void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float *w, float *dx, bool add);
 void kern_conv_backward_weight(const kern_conv_t *g, const float *x, const float *dy, float *dw, bool add);
 
-/* ---- norm.c ----------------------------------------------------------------------------------------------------------
- * GroupNorm (Wu & He 2018) over x[N,HW,C] in G groups of C/G channels, per image; y = act(gamma*xhat + beta), act = SiLU
- * when `silu`. mean, rstd [N*G] are written by forward and read by backward. dgamma, dbeta, dx may each be NULL. */
-void kern_groupnorm_forward(const float *x, const float *gamma, const float *beta, size_t N, size_t HW, size_t C, size_t G,
-                            float eps, bool silu, float *y, float *mean, float *rstd);
-void kern_groupnorm_backward(const float *x, const float *gamma, const float *beta, const float *mean, const float *rstd,
-                             const float *dy, size_t N, size_t HW, size_t C, size_t G, bool silu, float *dx, bool add_dx,
-                             float *dgamma, bool add_dgamma, float *dbeta, bool add_dbeta);
+/* ---- norm.c
+ * ---------------------------------------------------------------------------------------------------------- GroupNorm
+ * (Wu & He 2018) over x[N,HW,C] in G groups of C/G channels, per image; y = act(gamma*xhat + beta), act = SiLU when
+ * `silu`. mean, rstd [N*G] are written by forward and read by backward. dgamma, dbeta, dx may each be NULL. */
+void kern_groupnorm_forward(const float *x, const float *gamma, const float *beta, size_t N, size_t HW, size_t C,
+                            size_t G, float eps, bool silu, float *y, float *mean, float *rstd);
+void kern_groupnorm_backward(const float *x, const float *gamma, const float *beta, const float *mean,
+                             const float *rstd, const float *dy, size_t N, size_t HW, size_t C, size_t G, bool silu,
+                             float *dx, bool add_dx, float *dgamma, bool add_dgamma, float *dbeta, bool add_dbeta);
 /* LayerNorm (Ba et al. 2016) over rows of x[rows,C]; mean, rstd [rows]. */
-void kern_layernorm_forward(const float *x, const float *gamma, const float *beta, size_t rows, size_t C, float eps, float *y,
-                            float *mean, float *rstd);
+void kern_layernorm_forward(const float *x, const float *gamma, const float *beta, size_t rows, size_t C, float eps,
+                            float *y, float *mean, float *rstd);
 void kern_layernorm_backward(const float *x, const float *gamma, const float *mean, const float *rstd, const float *dy,
-                             size_t rows, size_t C, float *dx, bool add_dx, float *dgamma, bool add_dgamma, float *dbeta,
-                             bool add_dbeta);
+                             size_t rows, size_t C, float *dx, bool add_dx, float *dgamma, bool add_dgamma,
+                             float *dbeta, bool add_dbeta);
 
-/* ---- act.c: elementwise ----------------------------------------------------------------------------------------------*/
+/* ---- act.c: elementwise
+ * ----------------------------------------------------------------------------------------------*/
 typedef enum {
     ACT_SILU,      /* x sigmoid(x) */
     ACT_GELU,      /* 0.5 x (1 + erf(x / sqrt 2)) */
@@ -74,18 +77,18 @@ void kern_scale(const float *x, float s, size_t n, float *y, bool add);
 void kern_add(const float *a, const float *b, size_t n, float *y);
 /* y = a b ; with add: y += a b (GEGLU) */
 void kern_mul(const float *a, const float *b, size_t n, float *y, bool add);
-/* Inverted dropout: y[i] = keep(first + i) ? x[i] / (1-p) : 0, keep drawn by rng (seed, stream) at that index; the backward is
- * the same function on dy. */
-void kern_dropout(const float *x, size_t n, float p, uint64_t seed, uint64_t stream, uint64_t first, float *y, bool add);
+/* Inverted dropout: y[i] = keep(first + i) ? x[i] / (1-p) : 0, keep drawn by rng (seed, stream) at that index; the
+ * backward is the same function on dy. */
+void kern_dropout(const float *x, size_t n, float p, uint64_t seed, uint64_t stream, uint64_t first, float *y,
+                  bool add);
 
-/* ---- attention.c: softmax(scale q k^T + mask) v, one task a (batch, head, block of rows); no T x T matrix is stored -----
- * q, k, v, o point at [B,Tq,heads,dh], [B,Tk,heads,dh] inside rows of strides ldq, ldk, ldv, ldo floats (head h at column
- * h*dh), so a packed [B*T,3D] matrix serves. Row i of q sits at key position i + (Tk - Tq).
- *   causal  keys j <= i + Tk - Tq only;
- *   band    NULL, or int32 [B,Tk]: the timestep of every key position; query i sees key j only if
- *           band[j] > band[i + Tk - Tq] - window (the band mask of the KV cache). A negative band value marks padding: never
- *           seen by others; a padding query sees only itself.
- * lse [B,heads,Tq]: log of the softmax denominator, written by forward, read by backward. */
+/* ---- attention.c: softmax(scale q k^T + mask) v, one task a (batch, head, block of rows); no T x T matrix is stored
+ * ----- q, k, v, o point at [B,Tq,heads,dh], [B,Tk,heads,dh] inside rows of strides ldq, ldk, ldv, ldo floats (head h
+ * at column h*dh), so a packed [B*T,3D] matrix serves. Row i of q sits at key position i + (Tk - Tq). causal  keys j <=
+ * i + Tk - Tq only; band    NULL, or int32 [B,Tk]: the timestep of every key position; query i sees key j only if
+ *           band[j] > band[i + Tk - Tq] - window (the band mask of the KV cache). A negative band value marks padding:
+ * never seen by others; a padding query sees only itself. lse [B,heads,Tq]: log of the softmax denominator, written by
+ * forward, read by backward. */
 typedef struct {
     size_t B, Tq, Tk, heads, dh, ldq, ldk, ldv, ldo;
     float scale;
@@ -93,50 +96,61 @@ typedef struct {
     const int32_t *band;
     int32_t window;
 } kern_attention_t;
-void kern_attention_forward(const kern_attention_t *g, const float *q, const float *k, const float *v, float *o, float *lse);
+void kern_attention_forward(const kern_attention_t *g, const float *q, const float *k, const float *v, float *o,
+                            float *lse);
 /* dq, dk, dv have the strides of q, k, v; requires Tq == Tk. scratch: kern_attention_scratch(g) bytes. */
 size_t kern_attention_scratch(const kern_attention_t *g);
 void kern_attention_backward(const kern_attention_t *g, const float *q, const float *k, const float *v, const float *o,
-                             const float *lse, const float *do_, float *dq, float *dk, float *dv, bool add, void *scratch);
+                             const float *lse, const float *do_, float *dq, float *dk, float *dv, bool add,
+                             void *scratch);
 
-/* ---- rows.c: tables and row shuffles ------------------------------------------------------------------------------------
- * out[i,:] = table[idx[i],:], zero when idx[i] < 0. Indices are in range: checked when they were made. */
+/* ---- rows.c: tables and row shuffles
+ * ------------------------------------------------------------------------------------ out[i,:] = table[idx[i],:], zero
+ * when idx[i] < 0. Indices are in range: checked when they were made. */
 void kern_gather_forward(const float *table, const int32_t *idx, size_t n, size_t D, float *out, bool add);
-/* dtable[idx[i],:] += dout[i,:] in order of i; `add` false clears dtable[rows,D] first. Parallel over columns/row ranges. */
-void kern_gather_backward(const float *dout, const int32_t *idx, size_t n, size_t D, float *dtable, size_t rows, bool add);
+/* dtable[idx[i],:] += dout[i,:] in order of i; `add` false clears dtable[rows,D] first. Parallel over columns/row
+ * ranges. */
+void kern_gather_backward(const float *dout, const int32_t *idx, size_t n, size_t D, float *dtable, size_t rows,
+                          bool add);
 
-/* ---- resample.c ----------------------------------------------------------------------------------------------------------
+/* ---- resample.c
+ * ----------------------------------------------------------------------------------------------------------
  * Nearest-neighbour x2 of x[N,H,W,C] -> y[N,2H,2W,C], and its adjoint. */
 void kern_upsample2_forward(const float *x, size_t N, size_t H, size_t W, size_t C, float *y);
 void kern_upsample2_backward(const float *dy, size_t N, size_t H, size_t W, size_t C, float *dx, bool add);
 
-/* ---- vq.c: codebook (van den Oord et al. 2017; specs in common/model/vqvae.h) --------------------------------------------
- * idx[i] = argmin_k |z_i|^2 + |e_k|^2 - 2 z_i.e_k over codebook e[K,D]; the lowest index wins ties. */
+/* ---- vq.c: codebook (van den Oord et al. 2017; specs in common/model/vqvae.h)
+ * -------------------------------------------- idx[i] = argmin_k |z_i|^2 + |e_k|^2 - 2 z_i.e_k over codebook e[K,D];
+ * the lowest index wins ties. */
 void kern_vq_nearest(const float *z, size_t n, const float *e, size_t K, size_t D, int32_t *idx);
 /* counts[K] = assignments, sums[K,D] = sums of the assigned vectors (in order of i). */
 void kern_vq_stats(const float *z, const int32_t *idx, size_t n, size_t K, size_t D, float *counts, float *sums);
 
-/* ---- loss.c: scalars out[1]; sums in double, cut as promised above --------------------------------------------------------*/
+/* ---- loss.c: scalars out[1]; sums in double, cut as promised above
+ * --------------------------------------------------------*/
 typedef enum { LOSS_L1, LOSS_MSE } kern_loss_t;
 /* sum_i w_i f(a_i - b_i) / sum_i w_i over n = rows*C elements; w[rows] weighs a row (pixel), NULL = 1. */
-void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C, float *out);
+void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C,
+                       float *out);
 /* da (+)= dout * d/da; for db pass a and b swapped. */
-void kern_loss_backward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C, float dout,
-                        float *da, bool add);
-/* Cross entropy over logits[n,V], restricted to columns [lo_i, hi_i) of each row (ranges int32 [n,2]); target int32[n]; w[n] or NULL.
- * loss_row[n] = -log p(target) (0 where w = 0); out = sum w loss_row / sum w (0 when sum w = 0). */
-void kern_xent_forward(const float *logits, const int32_t *target, const int32_t *range, const float *w, size_t n, size_t V,
-                       float *loss_row, float *out);
-void kern_xent_backward(const float *logits, const int32_t *target, const int32_t *range, const float *w, size_t n, size_t V,
-                        float dout, float *dlogits, bool add);
+void kern_loss_backward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C,
+                        float dout, float *da, bool add);
+/* Cross entropy over logits[n,V], restricted to columns [lo_i, hi_i) of each row (ranges int32 [n,2]); target int32[n];
+ * w[n] or NULL. loss_row[n] = -log p(target) (0 where w = 0); out = sum w loss_row / sum w (0 when sum w = 0). */
+void kern_xent_forward(const float *logits, const int32_t *target, const int32_t *range, const float *w, size_t n,
+                       size_t V, float *loss_row, float *out);
+void kern_xent_backward(const float *logits, const int32_t *target, const int32_t *range, const float *w, size_t n,
+                        size_t V, float dout, float *dlogits, bool add);
 /* value[i] = sum_j p_ij c_(j-lo) over the softmax of row i restricted to its range; centers c_b = (2b+1)/bins - 1. */
 void kern_expect_forward(const float *logits, const int32_t *range, size_t n, size_t V, float *value);
 void kern_expect_backward(const float *logits, const int32_t *range, const float *value, const float *dvalue, size_t n,
                           size_t V, float *dlogits, bool add);
 
-/* ---- optim.c: one sweep over one block ------------------------------------------------------------------------------------*/
+/* ---- optim.c: one sweep over one block
+ * ------------------------------------------------------------------------------------*/
 typedef struct {
-    float lr, beta1, beta2, eps, weight_decay; /* decay decoupled (AdamW) when `decoupled`, else added to the gradient (Adam L2) */
+    float lr, beta1, beta2, eps,
+        weight_decay; /* decay decoupled (AdamW) when `decoupled`, else added to the gradient (Adam L2) */
     bool decoupled;
     float grad_scale; /* multiplies the gradient first (clipping, 1/accumulate) */
     int64_t step;     /* 1 at the first update: bias correction 1 - beta^step */

@@ -1,9 +1,10 @@
-/* micro.h - the register tile under gemm.c and conv.c: up to 6 rows x 16 columns, one fused multiply-add an element and step, in order of k.
+/* micro.h - the register tile under gemm.c and conv.c: up to 6 rows x 16 columns, one fused multiply-add an element and
+ * step, in order of k.
  *
- * The right-hand side lies in packed panels [K][16] (zero beyond the last column). An element's value depends on its row and column only: edge tiles
- * run the same additions on fewer rows. Two ways to reach the left-hand side:
- *   rows   each of the MR rows is a list of segments of contiguous k (a matrix row; the taps of a convolution at a pixel);
- *   steps  each k has a pointer to the MR values (a transposed matrix; pixels of a weight gradient).
+ * The right-hand side lies in packed panels [K][16] (zero beyond the last column). An element's value depends on its
+ * row and column only: edge tiles run the same additions on fewer rows. Two ways to reach the left-hand side: rows each
+ * of the MR rows is a list of segments of contiguous k (a matrix row; the taps of a convolution at a pixel); steps each
+ * k has a pointer to the MR values (a transposed matrix; pixels of a weight gradient).
  */
 #ifndef KERNEL_MICRO_H
 #define KERNEL_MICRO_H
@@ -49,20 +50,22 @@ static inline __attribute__((always_inline)) void micro_store(int mr, v8f acc[MR
 }
 
 /* rows: seg s of row i starts at a[s*MR + i]; its panel rows start at b + boff[s]*NR; kc steps each. */
-static inline __attribute__((always_inline)) void micro_rows_n(int mr, int nv, const float *const *a, const size_t *boff, size_t segs, size_t kc,
+static inline __attribute__((always_inline)) void micro_rows_n(int mr, int nv, const float *const *a,
+                                                               const size_t *boff, size_t segs, size_t kc,
                                                                const float *b, const micro_out_t *o) {
     v8f acc[MR][2] = {{{0}}};
     for (size_t s = 0; s < segs; s++) {
-        const float *r0 = a[s * MR], *r1 = a[s * MR + (mr > 1)], *r2 = a[s * MR + (mr > 2 ? 2 : 0)], *r3 = a[s * MR + (mr > 3 ? 3 : 0)],
-                    *r4 = a[s * MR + (mr > 4 ? 4 : 0)], *r5 = a[s * MR + (mr > 5 ? 5 : 0)];
+        const float *r0 = a[s * MR], *r1 = a[s * MR + (mr > 1)], *r2 = a[s * MR + (mr > 2 ? 2 : 0)],
+                    *r3 = a[s * MR + (mr > 3 ? 3 : 0)], *r4 = a[s * MR + (mr > 4 ? 4 : 0)],
+                    *r5 = a[s * MR + (mr > 5 ? 5 : 0)];
         const float *p = b + boff[s] * NR;
         for (size_t k = 0; k < kc; k++, p += NR) {
             v8f b0 = *(const v8u *)p, b1 = {0};
             if (nv > 1) b1 = *(const v8u *)(p + 8);
-#define MICRO_ROW(i, r)                                                                                                        \
-    if (mr > i) {                                                                                                              \
-        acc[i][0] += r[k] * b0;                                                                                                \
-        if (nv > 1) acc[i][1] += r[k] * b1;                                                                                    \
+#define MICRO_ROW(i, r)                                                                                                \
+    if (mr > i) {                                                                                                      \
+        acc[i][0] += r[k] * b0;                                                                                        \
+        if (nv > 1) acc[i][1] += r[k] * b1;                                                                            \
     }
             MICRO_ROW(0, r0)
             MICRO_ROW(1, r1)
@@ -76,8 +79,9 @@ static inline __attribute__((always_inline)) void micro_rows_n(int mr, int nv, c
 }
 
 /* steps: k uses the MR values at a[k] + m0; its panel row is b + k*bstride. */
-static inline __attribute__((always_inline)) void micro_steps_n(int mr, int nv, const float *const *a, size_t m0, size_t kc, const float *b,
-                                                                size_t bstride, const micro_out_t *o) {
+static inline __attribute__((always_inline)) void micro_steps_n(int mr, int nv, const float *const *a, size_t m0,
+                                                                size_t kc, const float *b, size_t bstride,
+                                                                const micro_out_t *o) {
     v8f acc[MR][2] = {{{0}}};
     for (size_t k = 0; k < kc; k++, b += bstride) {
         const float *r = a[k] + m0;
@@ -91,40 +95,66 @@ static inline __attribute__((always_inline)) void micro_steps_n(int mr, int nv, 
     micro_store(mr, acc, o);
 }
 
-/* One row of one vector would be a lone chain of additions, which GCC does not fuse on some processors: another rounding. It runs as two. */
-#define MICRO_SWITCH(mr, n, CALL)                                                                                              \
-    if ((n) > 8) switch (mr) {                                                                                                 \
-        case 1: CALL(1, 2); break;                                                                                             \
-        case 2: CALL(2, 2); break;                                                                                             \
-        case 3: CALL(3, 2); break;                                                                                             \
-        case 4: CALL(4, 2); break;                                                                                             \
-        case 5: CALL(5, 2); break;                                                                                             \
-        default: CALL(6, 2);                                                                                                   \
-        }                                                                                                                      \
-    else                                                                                                                       \
-        switch (mr) {                                                                                                          \
-        case 1: CALL(1, 2); break;                                                                                             \
-        case 2: CALL(2, 1); break;                                                                                             \
-        case 3: CALL(3, 1); break;                                                                                             \
-        case 4: CALL(4, 1); break;                                                                                             \
-        case 5: CALL(5, 1); break;                                                                                             \
-        default: CALL(6, 1);                                                                                                   \
+/* One row of one vector would be a lone chain of additions, which GCC does not fuse on some processors: another
+ * rounding. It runs as two. */
+#define MICRO_SWITCH(mr, n, CALL)                                                                                      \
+    if ((n) > 8) switch (mr) {                                                                                         \
+        case 1:                                                                                                        \
+            CALL(1, 2);                                                                                                \
+            break;                                                                                                     \
+        case 2:                                                                                                        \
+            CALL(2, 2);                                                                                                \
+            break;                                                                                                     \
+        case 3:                                                                                                        \
+            CALL(3, 2);                                                                                                \
+            break;                                                                                                     \
+        case 4:                                                                                                        \
+            CALL(4, 2);                                                                                                \
+            break;                                                                                                     \
+        case 5:                                                                                                        \
+            CALL(5, 2);                                                                                                \
+            break;                                                                                                     \
+        default:                                                                                                       \
+            CALL(6, 2);                                                                                                \
+        }                                                                                                              \
+    else                                                                                                               \
+        switch (mr) {                                                                                                  \
+        case 1:                                                                                                        \
+            CALL(1, 2);                                                                                                \
+            break;                                                                                                     \
+        case 2:                                                                                                        \
+            CALL(2, 1);                                                                                                \
+            break;                                                                                                     \
+        case 3:                                                                                                        \
+            CALL(3, 1);                                                                                                \
+            break;                                                                                                     \
+        case 4:                                                                                                        \
+            CALL(4, 1);                                                                                                \
+            break;                                                                                                     \
+        case 5:                                                                                                        \
+            CALL(5, 1);                                                                                                \
+            break;                                                                                                     \
+        default:                                                                                                       \
+            CALL(6, 1);                                                                                                \
         }
 
-static inline void micro_rows(int mr, const float *const *a, const size_t *boff, size_t segs, size_t kc, const float *b, const micro_out_t *o) {
+static inline void micro_rows(int mr, const float *const *a, const size_t *boff, size_t segs, size_t kc, const float *b,
+                              const micro_out_t *o) {
 #define MICRO_CALL(m, v) micro_rows_n(m, v, a, boff, segs, kc, b, o)
     MICRO_SWITCH(mr, o->n, MICRO_CALL)
 #undef MICRO_CALL
 }
 
-static inline void micro_steps(int mr, const float *const *a, size_t m0, size_t kc, const float *b, size_t bstride, const micro_out_t *o) {
+static inline void micro_steps(int mr, const float *const *a, size_t m0, size_t kc, const float *b, size_t bstride,
+                               const micro_out_t *o) {
 #define MICRO_CALL(m, v) micro_steps_n(m, v, a, m0, kc, b, bstride, o)
     MICRO_SWITCH(mr, o->n, MICRO_CALL)
 #undef MICRO_CALL
 }
 
 /* Packs rows k0..k0+kc, columns n0..n0+16 of B (stored [K,N], or [N,K] when tb) into dst[kc][16], zeros beyond N. */
-static inline void micro_pack(bool tb, const float *B, size_t ldb, size_t N, size_t k0, size_t kc, size_t n0, float *dst) {
+static inline void micro_pack(bool tb, const float *B, size_t ldb, size_t N, size_t k0, size_t kc, size_t n0,
+                              float *dst) {
     size_t n = N - n0 < NR ? N - n0 : NR;
     if (!tb && n == NR) {
         for (size_t k = 0; k < kc; k++) {

@@ -5,16 +5,22 @@
 
 static const float EPS = 1e-6f;
 
-size_t vqvae_stride(const vqvae_config_t *c) { return (size_t)1 << (c->levels - 1); }
+size_t vqvae_stride(const vqvae_config_t *c) {
+    return (size_t)1 << (c->levels - 1);
+}
 
 int vqvae_config_check(const vqvae_config_t *c, reason_t *why) {
-    if (c->levels < 1 || c->levels > VQ_LEVELS) return reason_set(why, "between 1 and %d levels are needed, not %zu", VQ_LEVELS, c->levels);
+    if (c->levels < 1 || c->levels > VQ_LEVELS)
+        return reason_set(why, "between 1 and %d levels are needed, not %zu", VQ_LEVELS, c->levels);
     if (!c->norm_groups) return reason_set(why, "norm_num_groups must be positive");
     for (size_t i = 0; i < c->levels; i++)
         if (!c->channels[i] || c->channels[i] % c->norm_groups)
-            return reason_set(why, "block_out_channels[%zu] = %zu is no multiple of norm_num_groups = %zu", i, c->channels[i], c->norm_groups);
-    if (c->in_channels != 3 || c->out_channels != 3) return reason_set(why, "pictures of 3 channels are needed, not %zu and %zu", c->in_channels, c->out_channels);
-    if (!c->layers_per_block || !c->latent_channels || !c->vq_embed_dim) return reason_set(why, "layers_per_block, latent_channels and vq_embed_dim must be positive");
+            return reason_set(why, "block_out_channels[%zu] = %zu is no multiple of norm_num_groups = %zu", i,
+                              c->channels[i], c->norm_groups);
+    if (c->in_channels != 3 || c->out_channels != 3)
+        return reason_set(why, "pictures of 3 channels are needed, not %zu and %zu", c->in_channels, c->out_channels);
+    if (!c->layers_per_block || !c->latent_channels || !c->vq_embed_dim)
+        return reason_set(why, "layers_per_block, latent_channels and vq_embed_dim must be positive");
     if (c->codes < 2) return reason_set(why, "num_vq_embeddings must be at least 2");
     return 0;
 }
@@ -48,7 +54,8 @@ var_t vqvae_encode(nn_t *nn, const vqvae_config_t *c, var_t image, var_t *encode
     var_t x = nn_conv2d(nn, "conv_in", image, c->channels[0], 3, 1);
     for (size_t i = 0; i < c->levels; i++) {
         size_t level = nn_push(nn, "down_blocks.%zu", i);
-        for (size_t j = 0; j < c->layers_per_block; j++) x = resnet_attention(nn, c, x, j, c->channels[i], c->attention[i]);
+        for (size_t j = 0; j < c->layers_per_block; j++)
+            x = resnet_attention(nn, c, x, j, c->channels[i], c->attention[i]);
         if (i + 1 < c->levels) x = nn_downsample(nn, "downsamplers.0.conv", x);
         nn_pop(nn, level);
     }
@@ -70,7 +77,8 @@ var_t vqvae_decode(nn_t *nn, const vqvae_config_t *c, var_t quantized) {
     x = mid_block(nn, c, x);
     for (size_t i = 0; i < L; i++) { /* up_blocks.0 is the lowest resolution */
         size_t level = nn_push(nn, "up_blocks.%zu", i), from = L - 1 - i;
-        for (size_t j = 0; j <= c->layers_per_block; j++) x = resnet_attention(nn, c, x, j, c->channels[from], c->attention[from]);
+        for (size_t j = 0; j <= c->layers_per_block; j++)
+            x = resnet_attention(nn, c, x, j, c->channels[from], c->attention[from]);
         if (from > 0) x = nn_conv2d(nn, "upsamplers.0.conv", x, c->channels[from], 3, 2);
         nn_pop(nn, level);
     }

@@ -1,7 +1,9 @@
 /* vqvae.h - the image tokenizer: encoder, vector quantizer, decoder; the graph and names of diffusers' VQModel.
  *
- * encoder -> quant_conv 1x1 -> nearest code -> post_quant_conv 1x1 -> decoder (Esser et al. 2021; van den Oord et al. 2017). Pictures are NHWC in
- * [-1,1]; a picture of H x W gives (H/f) x (W/f) codes, f = 2^(levels-1). vqvae trains it, tokenize encodes with it, gato shows pictures with it.
+ * encoder -> quant_conv 1x1 -> nearest code -> post_quant_conv 1x1 -> decoder (Esser et al. 2021; van den Oord et al.
+ * 2017). Pictures are NHWC in
+ * [-1,1]; a picture of H x W gives (H/f) x (W/f) codes, f = 2^(levels-1). vqvae trains it, tokenize encodes with it,
+ * gato shows pictures with it.
  */
 #ifndef MODEL_VQVAE_H
 #define MODEL_VQVAE_H
@@ -33,8 +35,8 @@ var_t vqvae_decode(nn_t *nn, const vqvae_config_t *c, var_t quantized);         
 /* ---- a frozen tokenizer, loaded from a RUN folder ---- */
 typedef struct vqvae vqvae_t;
 
-/* Reads DIR/config.json, diffusion_pytorch_model.safetensors and, if there, tokenizer.json. *rc: RC_USAGE no such folder, RC_DATA corrupt,
- * RC_MISFIT names or shapes (the first five differences), spatial norms, Gumbel models. */
+/* Reads DIR/config.json, diffusion_pytorch_model.safetensors and, if there, tokenizer.json. *rc: RC_USAGE no such
+ * folder, RC_DATA corrupt, RC_MISFIT names or shapes (the first five differences), spatial norms, Gumbel models. */
 vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why);
 void vqvae_free(vqvae_t *v);
 const vqvae_config_t *vqvae_config(const vqvae_t *v);
@@ -47,17 +49,18 @@ const char *vqvae_preprocess_json(const vqvae_t *v); /* canonical JSON */
 /* Preprocessing size: 0 = native. */
 void vqvae_preprocess_size(const vqvae_t *v, size_t *w, size_t *h);
 
-/* Codes of n pictures of one size (multiples of the stride): codes [n, h/f * w/f]. A picture's codes depend on that picture alone. Plans are cached
- * by shape. */
+/* Codes of n pictures of one size (multiples of the stride): codes [n, h/f * w/f]. A picture's codes depend on that
+ * picture alone. Plans are cached by shape. */
 void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, size_t h, uint32_t *codes);
 /* Pictures of n grids: rgb [n, gh*f, gw*f, 3]. */
 void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, size_t gh, uint8_t *rgb);
-/* How tokenize and act prepare a picture: fit to the preprocessing size, or pad to the stride at native size (edges replicated). */
+/* How tokenize and act prepare a picture: fit to the preprocessing size, or pad to the stride at native size (edges
+ * replicated). */
 image_t vqvae_preprocess(const vqvae_t *v, const image_t *im);
 
 /* ---- the RUN folder (vqvae_run.c) ---- */
-/* Writes config.json and the weights block (PARAMS_VALUE or PARAMS_AVERAGE) as new temporary files; the caller publishes them with its own
- * training files in one go. tokenizer_json: the file's text, or NULL. */
+/* Writes config.json and the weights block (PARAMS_VALUE or PARAMS_AVERAGE) as new temporary files; the caller
+ * publishes them with its own training files in one go. tokenizer_json: the file's text, or NULL. */
 char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size);
 /* RC_OK, RC_DATA (no JSON object) or RC_MISFIT (a network of another kind, impossible values). */
 int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_t *why);

@@ -33,8 +33,10 @@ static const char PLAIN_QUANTIZER[] = "{\"kind\":\"vq\"}", NATIVE_PREPROCESS[] =
 static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
     cJSON *o = json_parse_file(path, false, why);
     if (!o) return RC_DATA;
-    const cJSON *q = cJSON_GetObjectItemCaseSensitive(o, "quantizer"), *p = cJSON_GetObjectItemCaseSensitive(o, "preprocess"),
-                *f = cJSON_GetObjectItemCaseSensitive(o, "format"), *print = cJSON_GetObjectItemCaseSensitive(o, "fingerprint");
+    const cJSON *q = cJSON_GetObjectItemCaseSensitive(o, "quantizer"),
+                *p = cJSON_GetObjectItemCaseSensitive(o, "preprocess"),
+                *f = cJSON_GetObjectItemCaseSensitive(o, "format"),
+                *print = cJSON_GetObjectItemCaseSensitive(o, "fingerprint");
     int rc = RC_OK;
     uint64_t format, w = 0, h = 0;
     if (!json_u64(f, &format) || !cJSON_IsObject(q) || !cJSON_IsObject(p)) {
@@ -45,8 +47,9 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
         rc = RC_MISFIT;
     } else {
         const cJSON *size = cJSON_GetObjectItemCaseSensitive(p, "size");
-        if (cJSON_IsArray(size) && (cJSON_GetArraySize(size) != 2 || !json_u64(cJSON_GetArrayItem(size, 0), &w) || !json_u64(cJSON_GetArrayItem(size, 1), &h) ||
-                                    !w || !h || w > 1 << 15 || h > 1 << 15)) {
+        if (cJSON_IsArray(size) &&
+            (cJSON_GetArraySize(size) != 2 || !json_u64(cJSON_GetArrayItem(size, 0), &w) ||
+             !json_u64(cJSON_GetArrayItem(size, 1), &h) || !w || !h || w > 1 << 15 || h > 1 << 15)) {
             reason_set(why, "'%s': preprocess.size is no pair of sizes", path);
             rc = RC_DATA;
         }
@@ -56,8 +59,8 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
             reason_set(why, "'%s': quantizer of kind '%s'; this program knows 'vq'", path, kind ? kind : "?");
             rc = RC_MISFIT;
         } else if (rc == RC_OK && (w % stride || h % stride)) {
-            reason_set(why, "'%s': preprocess.size %llu x %llu is no multiple of the network's stride %zu", path, (unsigned long long)w,
-                       (unsigned long long)h, stride);
+            reason_set(why, "'%s': preprocess.size %llu x %llu is no multiple of the network's stride %zu", path,
+                       (unsigned long long)w, (unsigned long long)h, stride);
             rc = RC_MISFIT;
         }
     }
@@ -79,7 +82,8 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
 
 vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
     vqvae_t *v = NEW(vqvae_t);
-    char *config = fs_join(dir, "config.json"), *weights = fs_join(dir, "diffusion_pytorch_model.safetensors"), *tokenizer = fs_join(dir, "tokenizer.json");
+    char *config = fs_join(dir, "config.json"), *weights = fs_join(dir, "diffusion_pytorch_model.safetensors"),
+         *tokenizer = fs_join(dir, "tokenizer.json");
     uint8_t *text = NULL;
     size_t size;
     reason_t inner;
@@ -128,12 +132,24 @@ void vqvae_free(vqvae_t *v) {
     free(v);
 }
 
-const vqvae_config_t *vqvae_config(const vqvae_t *v) { return &v->config; }
-params_t *vqvae_params(vqvae_t *v) { return v->params; }
-const char *vqvae_fingerprint(const vqvae_t *v) { return v->fingerprint; }
-const char *vqvae_quantizer_json(const vqvae_t *v) { return v->quantizer; }
-const char *vqvae_preprocess_json(const vqvae_t *v) { return v->preprocess; }
-const float *vqvae_codebook_data(vqvae_t *v) { return params_ptr(v->params, PARAMS_VALUE, params_find(v->params, "quantize.embedding.weight")); }
+const vqvae_config_t *vqvae_config(const vqvae_t *v) {
+    return &v->config;
+}
+params_t *vqvae_params(vqvae_t *v) {
+    return v->params;
+}
+const char *vqvae_fingerprint(const vqvae_t *v) {
+    return v->fingerprint;
+}
+const char *vqvae_quantizer_json(const vqvae_t *v) {
+    return v->quantizer;
+}
+const char *vqvae_preprocess_json(const vqvae_t *v) {
+    return v->preprocess;
+}
+const float *vqvae_codebook_data(vqvae_t *v) {
+    return params_ptr(v->params, PARAMS_VALUE, params_find(v->params, "quantize.embedding.weight"));
+}
 void vqvae_preprocess_size(const vqvae_t *v, size_t *w, size_t *h) {
     *w = v->size_w;
     *h = v->size_h;
@@ -156,7 +172,8 @@ static shape_plan_t *plan_for(vqvae_t *v, bool encode, size_t n, size_t w, size_
     nn_begin(&nn, at->tape);
     if (encode) {
         at->in = tape_input(at->tape, "image", F32_4(n, h, w, 3));
-        at->out = op_vq(at->tape, vqvae_encode(&nn, &v->config, at->in, NULL), vqvae_codebook(&nn, &v->config), 0, 0).index;
+        at->out =
+            op_vq(at->tape, vqvae_encode(&nn, &v->config, at->in, NULL), vqvae_codebook(&nn, &v->config), 0, 0).index;
     } else {
         at->in = tape_input(at->tape, "codes", I32_1(n * h * w));
         var_t rows = op_gather(at->tape, vqvae_codebook(&nn, &v->config), at->in);

@@ -9,15 +9,19 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* ---- config.json --------------------------------------------------------------------------------------------------------*/
+/* ---- config.json
+ * --------------------------------------------------------------------------------------------------------*/
 
-static cJSON *number(double v) { return cJSON_CreateNumber(v); }
+static cJSON *number(double v) {
+    return cJSON_CreateNumber(v);
+}
 
 static cJSON *strings(const vqvae_config_t *c, bool up) {
     cJSON *list = cJSON_CreateArray();
     for (size_t i = 0; i < c->levels; i++) {
         bool a = c->attention[up ? c->levels - 1 - i : i];
-        const char *name = up ? (a ? "AttnUpDecoderBlock2D" : "UpDecoderBlock2D") : (a ? "AttnDownEncoderBlock2D" : "DownEncoderBlock2D");
+        const char *name = up ? (a ? "AttnUpDecoderBlock2D" : "UpDecoderBlock2D")
+                              : (a ? "AttnDownEncoderBlock2D" : "DownEncoderBlock2D");
         cJSON_AddItemToArray(list, cJSON_CreateString(name));
     }
     return list;
@@ -62,30 +66,36 @@ static int size_key(const cJSON *o, const char *key, size_t preset, size_t *out,
 }
 
 static int block_types(const cJSON *o, vqvae_config_t *c, bool up, reason_t *why) {
-    const char *key = up ? "up_block_types" : "down_block_types", *plain = up ? "UpDecoderBlock2D" : "DownEncoderBlock2D",
+    const char *key = up ? "up_block_types" : "down_block_types",
+               *plain = up ? "UpDecoderBlock2D" : "DownEncoderBlock2D",
                *attn = up ? "AttnUpDecoderBlock2D" : "AttnDownEncoderBlock2D";
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, key);
     if (!list) {
         if (c->levels != 1) return reason_set(why, "'%s' is missing", key);
         return 0;
     }
-    if (!cJSON_IsArray(list) || (size_t)cJSON_GetArraySize(list) != c->levels) return reason_set(why, "'%s' needs one entry a level", key);
+    if (!cJSON_IsArray(list) || (size_t)cJSON_GetArraySize(list) != c->levels)
+        return reason_set(why, "'%s' needs one entry a level", key);
     for (size_t i = 0; i < c->levels; i++) {
         const char *name = cJSON_GetStringValue(cJSON_GetArrayItem(list, (int)i));
         bool a = name && !strcmp(name, attn);
-        if (!a && (!name || strcmp(name, plain))) return reason_set(why, "'%s': '%s' is not supported", key, name ? name : "?");
+        if (!a && (!name || strcmp(name, plain)))
+            return reason_set(why, "'%s': '%s' is not supported", key, name ? name : "?");
         size_t level = up ? c->levels - 1 - i : i;
-        if (up && c->attention[level] != a) return reason_set(why, "'%s' has attention at other levels than 'down_block_types'", key);
+        if (up && c->attention[level] != a)
+            return reason_set(why, "'%s' has attention at other levels than 'down_block_types'", key);
         c->attention[level] = a;
     }
     return 0;
 }
 
 static bool known_key(const char *key) {
-    static const char *const keys[] = {"_class_name", "_diffusers_version", "_name_or_path", "act_fn", "block_out_channels", "down_block_types",
-                                       "force_upcast", "in_channels", "latent_channels", "layers_per_block", "lookup_from_codebook",
-                                       "mid_block_add_attention", "norm_num_groups", "norm_type", "num_vq_embeddings", "out_channels", "sample_size",
-                                       "scaling_factor", "up_block_types", "vq_embed_dim"};
+    static const char *const keys[] = {
+        "_class_name",        "_diffusers_version", "_name_or_path",        "act_fn",
+        "block_out_channels", "down_block_types",   "force_upcast",         "in_channels",
+        "latent_channels",    "layers_per_block",   "lookup_from_codebook", "mid_block_add_attention",
+        "norm_num_groups",    "norm_type",          "num_vq_embeddings",    "out_channels",
+        "sample_size",        "scaling_factor",     "up_block_types",       "vq_embed_dim"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!strcmp(key, keys[i])) return true;
     return false;
@@ -94,7 +104,8 @@ static bool known_key(const char *key) {
 static int expect_string(const cJSON *o, const char *key, const char *value, reason_t *why) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
     const char *s = cJSON_GetStringValue(item);
-    if (item && (!s || strcmp(s, value))) return reason_set(why, "'%s' is '%s'; only '%s' is supported", key, s ? s : "?", value);
+    if (item && (!s || strcmp(s, value)))
+        return reason_set(why, "'%s' is '%s'; only '%s' is supported", key, s ? s : "?", value);
     return 0;
 }
 
@@ -108,7 +119,9 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
         rc = RC_DATA;
         goto end;
     }
-    if (expect_string(o, "_class_name", "VQModel", why) || expect_string(o, "act_fn", "silu", why) || expect_string(o, "norm_type", "group", why)) goto end;
+    if (expect_string(o, "_class_name", "VQModel", why) || expect_string(o, "act_fn", "silu", why) ||
+        expect_string(o, "norm_type", "group", why))
+        goto end;
     const cJSON *channels = cJSON_GetObjectItemCaseSensitive(o, "block_out_channels");
     c->levels = 1;
     c->channels[0] = 64;
@@ -129,9 +142,12 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
         }
     }
     if (size_key(o, "in_channels", 3, &c->in_channels, why) || size_key(o, "out_channels", 3, &c->out_channels, why) ||
-        size_key(o, "layers_per_block", 1, &c->layers_per_block, why) || size_key(o, "latent_channels", 3, &c->latent_channels, why) ||
-        size_key(o, "num_vq_embeddings", 256, &c->codes, why) || size_key(o, "norm_num_groups", 32, &c->norm_groups, why) ||
-        size_key(o, "vq_embed_dim", c->latent_channels, &c->vq_embed_dim, why) || block_types(o, c, false, why) || block_types(o, c, true, why))
+        size_key(o, "layers_per_block", 1, &c->layers_per_block, why) ||
+        size_key(o, "latent_channels", 3, &c->latent_channels, why) ||
+        size_key(o, "num_vq_embeddings", 256, &c->codes, why) ||
+        size_key(o, "norm_num_groups", 32, &c->norm_groups, why) ||
+        size_key(o, "vq_embed_dim", c->latent_channels, &c->vq_embed_dim, why) || block_types(o, c, false, why) ||
+        block_types(o, c, true, why))
         goto end;
     const cJSON *mid = cJSON_GetObjectItemCaseSensitive(o, "mid_block_add_attention");
     if (mid && !cJSON_IsBool(mid) && !cJSON_IsNull(mid)) {
@@ -147,11 +163,14 @@ end:
     return rc;
 }
 
-/* ---- weights ------------------------------------------------------------------------------------------------------------*/
+/* ---- weights
+ * ------------------------------------------------------------------------------------------------------------*/
 
 /* Files of older diffusers name the attention tensors query, key, value, proj_attn. */
 static void modern_name(const char *name, char out[1024]) {
-    static const char *const old[] = {".query.", ".key.", ".value.", ".proj_attn."}, *const new[] = {".to_q.", ".to_k.", ".to_v.", ".to_out.0."};
+    static const char *const old[] = {".query.", ".key.", ".value.", ".proj_attn."}, *const new[] = {".to_q.", ".to_k.",
+                                                                                                     ".to_v.",
+                                                                                                     ".to_out.0."};
     snprintf(out, 1024, "%s", name);
     for (size_t i = 0; i < 4; i++) {
         const char *at = strstr(name, old[i]);
@@ -222,11 +241,15 @@ int vqvae_read_weights(params_t *p, const char *path, reason_t *why) {
     return rc;
 }
 
-/* ---- fingerprint --------------------------------------------------------------------------------------------------------*/
+/* ---- fingerprint
+ * --------------------------------------------------------------------------------------------------------*/
 
-static int by_name(const void *a, const void *b) { return strcmp((*(const param_t *const *)a)->name, (*(const param_t *const *)b)->name); }
+static int by_name(const void *a, const void *b) {
+    return strcmp((*(const param_t *const *)a)->name, (*(const param_t *const *)b)->name);
+}
 
-int vqvae_fingerprint_of(params_t *p, int block, const char *quantizer_json, const char *preprocess_json, char hex[33]) {
+int vqvae_fingerprint_of(params_t *p, int block, const char *quantizer_json, const char *preprocess_json,
+                         char hex[33]) {
     static const char *const select[] = {"encoder.", "quant_conv.", "quantize."};
     const param_t **list = xcalloc(params_n(p), sizeof *list);
     size_t n = 0;

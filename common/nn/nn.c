@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-void nn_begin(nn_t *nn, tape_t *t) { *nn = (nn_t){.tape = t, .conv1d_std = 0.02f}; }
+void nn_begin(nn_t *nn, tape_t *t) {
+    *nn = (nn_t){.tape = t, .conv1d_std = 0.02f};
+}
 
 size_t nn_push(nn_t *nn, const char *fmt, ...) {
     size_t mark = strlen(nn->scope), at = mark;
@@ -34,13 +36,17 @@ var_t nn_param(nn_t *nn, const char *name, int rank, const size_t *dim, param_la
     return tape_param(nn->tape, params_get(tape_params(nn->tape), full, rank, dim, layout, init));
 }
 
-var_t nn_param1(nn_t *nn, const char *name, size_t a, param_init_t init) { return nn_param(nn, name, 1, &a, LAYOUT_SAME, init); }
+var_t nn_param1(nn_t *nn, const char *name, size_t a, param_init_t init) {
+    return nn_param(nn, name, 1, &a, LAYOUT_SAME, init);
+}
 var_t nn_param2(nn_t *nn, const char *name, size_t a, size_t b, param_init_t init) {
     return nn_param(nn, name, 2, (size_t[]){a, b}, LAYOUT_SAME, init);
 }
 
 /* PyTorch's default for Linear and Conv2d: weight and bias U(+-1/sqrt(fan_in)). */
-static param_init_t by_fan(size_t fan_in) { return init_uniform(1 / sqrtf((float)fan_in)); }
+static param_init_t by_fan(size_t fan_in) {
+    return init_uniform(1 / sqrtf((float)fan_in));
+}
 
 var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias) {
     size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
@@ -62,7 +68,8 @@ static var_t conv(nn_t *nn, const char *name, var_t x, size_t out, size_t k, con
     size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
     var_t w = nn_param(nn, "weight", 4, (size_t[]){out, in, k, k}, LAYOUT_CONV, by_fan(in * k * k));
     var_t b = nn_param1(nn, "bias", out, by_fan(in * k * k));
-    var_t y = k == 1 ? op_linear(nn->tape, x, tape_reshape(nn->tape, w, F32_2(in, out)), b, W_IN_OUT) : op_conv2d(nn->tape, x, w, b, o);
+    var_t y = k == 1 ? op_linear(nn->tape, x, tape_reshape(nn->tape, w, F32_2(in, out)), b, W_IN_OUT)
+                     : op_conv2d(nn->tape, x, w, b, o);
     nn_pop(nn, mark);
     return y;
 }
@@ -78,14 +85,16 @@ var_t nn_downsample(nn_t *nn, const char *name, var_t x) {
 
 var_t nn_groupnorm(nn_t *nn, const char *name, var_t x, size_t groups, float eps, bool silu) {
     size_t C = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
-    var_t y = op_groupnorm(nn->tape, x, nn_param1(nn, "weight", C, init_one()), nn_param1(nn, "bias", C, init_zero()), groups, eps, silu);
+    var_t y = op_groupnorm(nn->tape, x, nn_param1(nn, "weight", C, init_one()), nn_param1(nn, "bias", C, init_zero()),
+                           groups, eps, silu);
     nn_pop(nn, mark);
     return y;
 }
 
 var_t nn_layernorm(nn_t *nn, const char *name, var_t x, float eps) {
     size_t C = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
-    var_t y = op_layernorm(nn->tape, x, nn_param1(nn, "weight", C, init_one()), nn_param1(nn, "bias", C, init_zero()), eps);
+    var_t y =
+        op_layernorm(nn->tape, x, nn_param1(nn, "weight", C, init_one()), nn_param1(nn, "bias", C, init_zero()), eps);
     nn_pop(nn, mark);
     return y;
 }

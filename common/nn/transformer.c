@@ -39,7 +39,9 @@ var_t nn_block_rest(nn_t *nn, size_t layer, var_t x, var_t attended, transformer
     return x;
 }
 
-var_t nn_final_norm(nn_t *nn, var_t x) { return nn_layernorm(nn, "ln_f", x, EPS); }
+var_t nn_final_norm(nn_t *nn, var_t x) {
+    return nn_layernorm(nn, "ln_f", x, EPS);
+}
 
 var_t nn_transformer(nn_t *nn, var_t x, transformer_opts_t o) {
     for (size_t i = 0; i < o.layers; i++) {

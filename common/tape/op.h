@@ -1,8 +1,8 @@
 /* op.h - for authors of ops: one static opdef_t an operator, data rather than code.
  *
  * The recording function (declared in ops.h) fills an op_spec_t and calls tape_op. At replay the plan calls forward and
- * backward with resolved pointers. An op is pure: outputs depend on inputs, attributes and the replay's random key only;
- * it may be replayed any number of times.
+ * backward with resolved pointers. An op is pure: outputs depend on inputs, attributes and the replay's random key
+ * only; it may be replayed any number of times.
  */
 #ifndef TAPE_OP_H
 #define TAPE_OP_H
@@ -25,10 +25,10 @@ typedef struct {
     const void *in[OP_IN];
     void *out[OP_OUT];
     /* backward only: */
-    const float *dout[OP_OUT]; /* NULL when no gradient arrives */
-    float *din[OP_IN];         /* NULL when none is wanted */
-    bool add[OP_IN];           /* add to din instead of overwriting it */
-    void *scratch;             /* opdef.scratch bytes, 64-byte aligned, undefined content */
+    const float *dout[OP_OUT];         /* NULL when no gradient arrives */
+    float *din[OP_IN];                 /* NULL when none is wanted */
+    bool add[OP_IN];                   /* add to din instead of overwriting it */
+    void *scratch;                     /* opdef.scratch bytes, 64-byte aligned, undefined content */
     uint64_t seed, step, first_sample; /* the replay's random key */
 } op_run_t;
 
@@ -36,9 +36,11 @@ typedef struct opdef {
     const char *name;
     void (*forward)(const op_run_t *r);
     void (*backward)(const op_run_t *r); /* NULL: no gradient flows */
-    /* Bytes of scratch for forward / backward, from shapes and attributes only (pointers in r are not set); NULL = 0. */
+    /* Bytes of scratch for forward / backward, from shapes and attributes only (pointers in r are not set); NULL = 0.
+     */
     size_t (*scratch)(const op_run_t *r, bool backward);
-    /* What backward reads: bit i = input i / output i. The plan drops everything else. Bits of parameters, externs are free. */
+    /* What backward reads: bit i = input i / output i. The plan drops everything else. Bits of parameters, externs are
+     * free. */
     uint32_t keeps_in, keeps_out;
     /* Inputs that can receive a gradient. */
     uint32_t grads_in;

@@ -1,4 +1,5 @@
-/* op_attention.c - attention over separate q, k, v or one packed matrix. Output 1 is the log of the softmax denominators. */
+/* op_attention.c - attention over separate q, k, v or one packed matrix. Output 1 is the log of the softmax
+ * denominators. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
@@ -11,8 +12,19 @@
 static kern_attention_t geometry(const op_run_t *r) {
     const shape_t *o = r->out_shape[0];
     size_t D = o->dim[2], ld = r->attr->i[3] ? 3 * D : D, heads = (size_t)r->attr->i[0];
-    return (kern_attention_t){.B = o->dim[0], .Tq = o->dim[1], .Tk = o->dim[1], .heads = heads, .dh = D / heads, .ldq = ld, .ldk = ld, .ldv = ld, .ldo = D,
-                              .scale = r->attr->f[0], .causal = r->attr->i[1] != 0, .band = r->in[3], .window = (int32_t)r->attr->i[2]};
+    return (kern_attention_t){.B = o->dim[0],
+                              .Tq = o->dim[1],
+                              .Tk = o->dim[1],
+                              .heads = heads,
+                              .dh = D / heads,
+                              .ldq = ld,
+                              .ldk = ld,
+                              .ldv = ld,
+                              .ldo = D,
+                              .scale = r->attr->f[0],
+                              .causal = r->attr->i[1] != 0,
+                              .band = r->in[3],
+                              .window = (int32_t)r->attr->i[2]};
 }
 
 static void split(const op_run_t *r, size_t D, const float *x[3], float *dx[3]) {
@@ -37,8 +49,10 @@ static void backward(const op_run_t *r) {
     split(r, g.ldo, x, dx);
     if (!dx[0] || !dx[1] || !dx[2]) BUG("attention: q, k and v need gradients together");
     bool packed = r->attr->i[3];
-    if (!packed && (r->add[0] != r->add[1] || r->add[1] != r->add[2])) BUG("attention: q, k and v must be new values of their own");
-    kern_attention_backward(&g, x[0], x[1], x[2], r->out[0], r->out[1], r->dout[0], dx[0], dx[1], dx[2], r->add[0], r->scratch);
+    if (!packed && (r->add[0] != r->add[1] || r->add[1] != r->add[2]))
+        BUG("attention: q, k and v must be new values of their own");
+    kern_attention_backward(&g, x[0], x[1], x[2], r->out[0], r->out[1], r->dout[0], dx[0], dx[1], dx[2], r->add[0],
+                            r->scratch);
 }
 
 static size_t scratch(const op_run_t *r, bool backward_pass) {
@@ -51,17 +65,29 @@ static double flops(const op_run_t *r) {
     return 4.0 * (double)(g.B * g.heads) * (double)g.Tq * (double)g.Tk * (double)g.dh * (g.causal ? 0.5 : 1);
 }
 
-static const opdef_t attention_def = {.name = "attention", .forward = forward, .backward = backward, .scratch = scratch, .keeps_in = 15, .keeps_out = 3,
-                                      .grads_in = 7, .flops = flops};
+static const opdef_t attention_def = {.name = "attention",
+                                      .forward = forward,
+                                      .backward = backward,
+                                      .scratch = scratch,
+                                      .keeps_in = 15,
+                                      .keeps_out = 3,
+                                      .grads_in = 7,
+                                      .flops = flops};
 
 static var_t record(tape_t *t, const var_t in[3], bool packed, attention_opts_t o) {
     shape_t s = tape_shape(t, in[0]);
     size_t D = packed ? s.dim[2] / 3 : s.dim[2];
-    if (s.rank != 3 || !o.heads || D % o.heads) tape_shape_bug(t, "attention", "width and heads do not fit", s, F32_1(o.heads));
+    if (s.rank != 3 || !o.heads || D % o.heads)
+        tape_shape_bug(t, "attention", "width and heads do not fit", s, F32_1(o.heads));
     for (int i = 1; i < 3 && !packed; i++)
-        if (tape_count(t, in[i]) != tape_count(t, in[0])) tape_shape_bug(t, "attention", "q, k, v differ", s, tape_shape(t, in[i]));
-    if (o.band != NO_VAR && tape_count(t, o.band) != s.dim[0] * s.dim[1]) tape_shape_bug(t, "attention", "band does not fit", s, tape_shape(t, o.band));
-    op_spec_t spec = {.def = &attention_def, .n_in = 4, .n_out = 2, .in = {in[0], packed ? NO_VAR : in[1], packed ? NO_VAR : in[2], o.band}};
+        if (tape_count(t, in[i]) != tape_count(t, in[0]))
+            tape_shape_bug(t, "attention", "q, k, v differ", s, tape_shape(t, in[i]));
+    if (o.band != NO_VAR && tape_count(t, o.band) != s.dim[0] * s.dim[1])
+        tape_shape_bug(t, "attention", "band does not fit", s, tape_shape(t, o.band));
+    op_spec_t spec = {.def = &attention_def,
+                      .n_in = 4,
+                      .n_out = 2,
+                      .in = {in[0], packed ? NO_VAR : in[1], packed ? NO_VAR : in[2], o.band}};
     spec.out[0] = F32_3(s.dim[0], s.dim[1], D);
     spec.out[1] = F32_3(s.dim[0], o.heads, s.dim[1]);
     spec.attr.i[0] = (int64_t)o.heads;
@@ -72,10 +98,15 @@ static var_t record(tape_t *t, const var_t in[3], bool packed, attention_opts_t 
     return tape_op(t, &spec);
 }
 
-var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o) { return record(t, (var_t[]){q, k, v}, false, o); }
-var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o) { return record(t, (var_t[]){qkv, NO_VAR, NO_VAR}, true, o); }
+var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o) {
+    return record(t, (var_t[]){q, k, v}, false, o);
+}
+var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o) {
+    return record(t, (var_t[]){qkv, NO_VAR, NO_VAR}, true, o);
+}
 
-/* ---- with a KV cache ----------------------------------------------------------------------------------------------------*/
+/* ---- with a KV cache
+ * ----------------------------------------------------------------------------------------------------*/
 
 static void cached_forward(const op_run_t *r) {
     const shape_t *x = r->in_shape[0];
@@ -84,10 +115,20 @@ static void cached_forward(const op_run_t *r) {
     float *cache = (float *)(uintptr_t)r->in[1]; /* the caller's own memory: writing it is this op's purpose */
     const int32_t *span = r->in[2];
     size_t first = (size_t)span[0], used = (size_t)span[1];
-    if (used + T > r->in_shape[1]->dim[0] || first > used) BUG("the KV cache of %zu rows is full", r->in_shape[1]->dim[0]);
+    if (used + T > r->in_shape[1]->dim[0] || first > used)
+        BUG("the KV cache of %zu rows is full", r->in_shape[1]->dim[0]);
     for (size_t i = 0; i < T; i++) memcpy(cache + (used + i) * 2 * D, qkv + i * 3 * D + D, 2 * D * sizeof *cache);
-    kern_attention_t g = {.B = 1, .Tq = T, .Tk = used + T - first, .heads = heads, .dh = D / heads, .ldq = 3 * D, .ldk = 2 * D, .ldv = 2 * D, .ldo = D,
-                          .scale = 1 / sqrtf((float)(D / heads)), .causal = true};
+    kern_attention_t g = {.B = 1,
+                          .Tq = T,
+                          .Tk = used + T - first,
+                          .heads = heads,
+                          .dh = D / heads,
+                          .ldq = 3 * D,
+                          .ldk = 2 * D,
+                          .ldv = 2 * D,
+                          .ldo = D,
+                          .scale = 1 / sqrtf((float)(D / heads)),
+                          .causal = true};
     kern_attention_forward(&g, qkv, cache + first * 2 * D, cache + first * 2 * D + D, r->out[0], r->out[1]);
 }
 

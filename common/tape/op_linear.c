@@ -9,7 +9,8 @@
 
 static void forward(const op_run_t *r) {
     bool tb = r->attr->i[0] == W_OUT_IN;
-    kern_gemm(false, tb, ROWS(r), OUT(r), IN(r), r->in[0], IN(r), r->in[1], tb ? IN(r) : OUT(r), r->out[0], OUT(r), false, r->in[2]);
+    kern_gemm(false, tb, ROWS(r), OUT(r), IN(r), r->in[0], IN(r), r->in[1], tb ? IN(r) : OUT(r), r->out[0], OUT(r),
+              false, r->in[2]);
 }
 
 static void backward(const op_run_t *r) {
@@ -22,9 +23,12 @@ static void backward(const op_run_t *r) {
     if (r->din[2]) kern_colsum(dy, n, out, r->din[2], r->add[2]);
 }
 
-static double flops(const op_run_t *r) { return 2.0 * (double)ROWS(r) * (double)IN(r) * (double)OUT(r); }
+static double flops(const op_run_t *r) {
+    return 2.0 * (double)ROWS(r) * (double)IN(r) * (double)OUT(r);
+}
 
-static const opdef_t linear_def = {.name = "linear", .forward = forward, .backward = backward, .keeps_in = 3, .grads_in = 7, .flops = flops};
+static const opdef_t linear_def = {
+    .name = "linear", .forward = forward, .backward = backward, .keeps_in = 3, .grads_in = 7, .flops = flops};
 
 var_t op_linear(tape_t *t, var_t x, var_t W, var_t b, weight_order_t order) {
     shape_t sx = tape_shape(t, x), sw = tape_shape(t, W);

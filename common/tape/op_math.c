@@ -8,11 +8,14 @@
 
 #define COUNT(r) shape_count(*(r)->in_shape[0])
 
-static void act_forward(const op_run_t *r) { kern_act_forward((kern_act_t)r->attr->i[0], r->in[0], COUNT(r), r->out[0]); }
+static void act_forward(const op_run_t *r) {
+    kern_act_forward((kern_act_t)r->attr->i[0], r->in[0], COUNT(r), r->out[0]);
+}
 static void act_backward(const op_run_t *r) {
     kern_act_backward((kern_act_t)r->attr->i[0], r->in[0], r->dout[0], COUNT(r), r->din[0], r->add[0]);
 }
-static const opdef_t act_def = {.name = "act", .forward = act_forward, .backward = act_backward, .keeps_in = 1, .grads_in = 1};
+static const opdef_t act_def = {
+    .name = "act", .forward = act_forward, .backward = act_backward, .keeps_in = 1, .grads_in = 1};
 
 var_t op_act(tape_t *t, var_t x, kern_act_t act) {
     op_spec_t s = {.def = &act_def, .n_in = 1, .n_out = 1, .in = {x}, .out = {tape_shape(t, x)}};
@@ -20,7 +23,9 @@ var_t op_act(tape_t *t, var_t x, kern_act_t act) {
     return tape_op(t, &s);
 }
 
-static void add_forward(const op_run_t *r) { kern_add(r->in[0], r->in[1], COUNT(r), r->out[0]); }
+static void add_forward(const op_run_t *r) {
+    kern_add(r->in[0], r->in[1], COUNT(r), r->out[0]);
+}
 static void add_backward(const op_run_t *r) {
     for (int i = 0; i < 2; i++)
         if (r->din[i]) kern_scale(r->dout[0], 1, COUNT(r), r->din[i], r->add[i]);
@@ -28,26 +33,35 @@ static void add_backward(const op_run_t *r) {
 static const opdef_t add_def = {.name = "add", .forward = add_forward, .backward = add_backward, .grads_in = 3};
 
 var_t op_add(tape_t *t, var_t a, var_t b) {
-    if (tape_count(t, a) != tape_count(t, b)) tape_shape_bug(t, "add", "counts differ", tape_shape(t, a), tape_shape(t, b));
+    if (tape_count(t, a) != tape_count(t, b))
+        tape_shape_bug(t, "add", "counts differ", tape_shape(t, a), tape_shape(t, b));
     op_spec_t s = {.def = &add_def, .n_in = 2, .n_out = 1, .in = {a, b}, .out = {tape_shape(t, a)}};
     return tape_op(t, &s);
 }
 
-static void mul_forward(const op_run_t *r) { kern_mul(r->in[0], r->in[1], COUNT(r), r->out[0], false); }
+static void mul_forward(const op_run_t *r) {
+    kern_mul(r->in[0], r->in[1], COUNT(r), r->out[0], false);
+}
 static void mul_backward(const op_run_t *r) {
     if (r->din[0]) kern_mul(r->dout[0], r->in[1], COUNT(r), r->din[0], r->add[0]);
     if (r->din[1]) kern_mul(r->dout[0], r->in[0], COUNT(r), r->din[1], r->add[1]);
 }
-static const opdef_t mul_def = {.name = "mul", .forward = mul_forward, .backward = mul_backward, .keeps_in = 3, .grads_in = 3};
+static const opdef_t mul_def = {
+    .name = "mul", .forward = mul_forward, .backward = mul_backward, .keeps_in = 3, .grads_in = 3};
 
 var_t op_mul(tape_t *t, var_t a, var_t b) {
-    if (tape_count(t, a) != tape_count(t, b)) tape_shape_bug(t, "mul", "counts differ", tape_shape(t, a), tape_shape(t, b));
+    if (tape_count(t, a) != tape_count(t, b))
+        tape_shape_bug(t, "mul", "counts differ", tape_shape(t, a), tape_shape(t, b));
     op_spec_t s = {.def = &mul_def, .n_in = 2, .n_out = 1, .in = {a, b}, .out = {tape_shape(t, a)}};
     return tape_op(t, &s);
 }
 
-static void scale_forward(const op_run_t *r) { kern_scale(r->in[0], r->attr->f[0], COUNT(r), r->out[0], false); }
-static void scale_backward(const op_run_t *r) { kern_scale(r->dout[0], r->attr->f[0], COUNT(r), r->din[0], r->add[0]); }
+static void scale_forward(const op_run_t *r) {
+    kern_scale(r->in[0], r->attr->f[0], COUNT(r), r->out[0], false);
+}
+static void scale_backward(const op_run_t *r) {
+    kern_scale(r->dout[0], r->attr->f[0], COUNT(r), r->din[0], r->add[0]);
+}
 static const opdef_t scale_def = {.name = "scale", .forward = scale_forward, .backward = scale_backward, .grads_in = 1};
 
 var_t op_scale(tape_t *t, var_t x, float f) {
@@ -61,9 +75,14 @@ static void dropout(const op_run_t *r, const float *x, float *y, bool add) {
     uint64_t stream = rng_fold((rng_t){r->seed, r->attr->stream}, r->step).stream;
     kern_dropout(x, COUNT(r), r->attr->f[0], r->seed, stream, r->first_sample * (uint64_t)r->attr->i[0], y, add);
 }
-static void dropout_forward(const op_run_t *r) { dropout(r, r->in[0], r->out[0], false); }
-static void dropout_backward(const op_run_t *r) { dropout(r, r->dout[0], r->din[0], r->add[0]); }
-static const opdef_t dropout_def = {.name = "dropout", .forward = dropout_forward, .backward = dropout_backward, .grads_in = 1};
+static void dropout_forward(const op_run_t *r) {
+    dropout(r, r->in[0], r->out[0], false);
+}
+static void dropout_backward(const op_run_t *r) {
+    dropout(r, r->dout[0], r->din[0], r->add[0]);
+}
+static const opdef_t dropout_def = {
+    .name = "dropout", .forward = dropout_forward, .backward = dropout_backward, .grads_in = 1};
 
 var_t op_dropout(tape_t *t, var_t x, float p, size_t row_elements) {
     if (p <= 0) return x;
@@ -88,13 +107,15 @@ static void sum_backward(const op_run_t *r) {
     for (int i = 0; i < r->n_in; i++)
         if (r->din[i]) kern_scale(r->dout[0], weight_of(r, i), 1, r->din[i], r->add[i]);
 }
-static const opdef_t sum_def = {.name = "weighted_sum", .forward = sum_forward, .backward = sum_backward, .grads_in = (1u << OP_IN) - 1};
+static const opdef_t sum_def = {
+    .name = "weighted_sum", .forward = sum_forward, .backward = sum_backward, .grads_in = (1u << OP_IN) - 1};
 
 var_t op_weighted_sum(tape_t *t, const var_t *scalar, const float *weight, size_t n) {
     if (!n || n > OP_IN) BUG("%s: weighted_sum of %zu scalars", tape_path(t), n);
     op_spec_t s = {.def = &sum_def, .n_in = (int)n, .n_out = 1, .out = {F32_0()}};
     for (size_t i = 0; i < n; i++) {
-        if (tape_count(t, scalar[i]) != 1) tape_shape_bug(t, "weighted_sum", "not a scalar", tape_shape(t, scalar[i]), F32_0());
+        if (tape_count(t, scalar[i]) != 1)
+            tape_shape_bug(t, "weighted_sum", "not a scalar", tape_shape(t, scalar[i]), F32_0());
         s.in[i] = scalar[i];
     }
     memcpy(s.attr.i, weight, n * sizeof *weight);

@@ -1,4 +1,5 @@
-/* op_vq.c - the vector quantizer: nearest codes, straight-through, both halves of its loss, counts and sums for an EMA codebook. */
+/* op_vq.c - the vector quantizer: nearest codes, straight-through, both halves of its loss, counts and sums for an EMA
+ * codebook. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
@@ -30,7 +31,8 @@ static void backward(const op_run_t *r) {
             kern_scale(r->dout[QUANTIZED], 1, n * D, r->din[Z], add);
             add = true;
         }
-        if (r->dout[LOSS]) kern_loss_backward(LOSS_MSE, z, q, NULL, n, D, r->attr->f[0] * *r->dout[LOSS], r->din[Z], add);
+        if (r->dout[LOSS])
+            kern_loss_backward(LOSS_MSE, z, q, NULL, n, D, r->attr->f[0] * *r->dout[LOSS], r->din[Z], add);
         if (!r->dout[QUANTIZED] && !r->dout[LOSS] && !add) memset(r->din[Z], 0, n * D * sizeof(float));
     }
     if (r->din[CODEBOOK]) { /* d/de codebook_weight mean (e - sg(z))^2, summed over the rows of each code */
@@ -43,16 +45,30 @@ static void backward(const op_run_t *r) {
     }
 }
 
-static size_t scratch(const op_run_t *r, bool backward_pass) { return backward_pass ? ROWS(r) * DIM(r) * sizeof(float) : 0; }
-static double flops(const op_run_t *r) { return 2.0 * (double)ROWS(r) * (double)CODES(r) * (double)DIM(r); }
+static size_t scratch(const op_run_t *r, bool backward_pass) {
+    return backward_pass ? ROWS(r) * DIM(r) * sizeof(float) : 0;
+}
+static double flops(const op_run_t *r) {
+    return 2.0 * (double)ROWS(r) * (double)CODES(r) * (double)DIM(r);
+}
 
-static const opdef_t vq_def = {.name = "vq", .forward = forward, .backward = backward, .scratch = scratch, .keeps_in = 1u << Z,
-                               .keeps_out = 1u << INDEX | 1u << QUANTIZED, .grads_in = 3, .flops = flops};
+static const opdef_t vq_def = {.name = "vq",
+                               .forward = forward,
+                               .backward = backward,
+                               .scratch = scratch,
+                               .keeps_in = 1u << Z,
+                               .keeps_out = 1u << INDEX | 1u << QUANTIZED,
+                               .grads_in = 3,
+                               .flops = flops};
 
 vq_out_t op_vq(tape_t *t, var_t z, var_t codebook, float commitment_weight, float codebook_weight) {
     shape_t sz = tape_shape(t, z), se = tape_shape(t, codebook);
     if (se.rank != 2 || shape_cols(sz) != se.dim[1]) tape_shape_bug(t, "vq", "z and codebook do not fit", sz, se);
-    op_spec_t s = {.def = &vq_def, .n_in = 2, .n_out = 6, .in = {z, codebook}, .out = {sz, sz, F32_0(), F32_0(), F32_1(se.dim[0]), se}};
+    op_spec_t s = {.def = &vq_def,
+                   .n_in = 2,
+                   .n_out = 6,
+                   .in = {z, codebook},
+                   .out = {sz, sz, F32_0(), F32_0(), F32_1(se.dim[0]), se}};
     s.out[INDEX].type = DT_I32;
     s.out[INDEX].rank--;
     s.attr.f[0] = commitment_weight;

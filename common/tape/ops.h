@@ -10,7 +10,8 @@
 
 /* op_linear.c */
 typedef enum { W_OUT_IN, W_IN_OUT } weight_order_t;
-/* y[..,out] = x[..,in] W (+ b). W is [out,in] (torch Linear) or [in,out] (Conv1D; also a 1x1 convolution's memory layout). */
+/* y[..,out] = x[..,in] W (+ b). W is [out,in] (torch Linear) or [in,out] (Conv1D; also a 1x1 convolution's memory
+ * layout). */
 var_t op_linear(tape_t *t, var_t x, var_t W, var_t b /* or NO_VAR */, weight_order_t order);
 
 /* op_conv.c: x [N,H,W,Cin], w [kh,kw,Cin,Cout]; pads are zeros, up = 1 or 2 (nearest enlargement first). */
@@ -28,25 +29,26 @@ var_t op_act(tape_t *t, var_t x, kern_act_t act);
 var_t op_add(tape_t *t, var_t a, var_t b); /* same count; shape of a */
 var_t op_mul(tape_t *t, var_t a, var_t b);
 var_t op_scale(tape_t *t, var_t x, float s);
-var_t op_dropout(tape_t *t, var_t x, float p, size_t row_elements); /* row_elements: elements a sample, for the random key */
+var_t op_dropout(tape_t *t, var_t x, float p,
+                 size_t row_elements); /* row_elements: elements a sample, for the random key */
 /* sum_i weight[i] * scalar[i], n <= OP_IN: the total loss. */
 var_t op_weighted_sum(tape_t *t, const var_t *scalar, const float *weight, size_t n);
 
 /* op_attention.c */
 typedef struct {
     size_t heads;
-    float scale;  /* 0 = 1/sqrt(dh) */
+    float scale; /* 0 = 1/sqrt(dh) */
     bool causal;
-    var_t band;   /* I32 [B,T] or NO_VAR: kern_attention_t.band */
+    var_t band; /* I32 [B,T] or NO_VAR: kern_attention_t.band */
     int32_t window;
 } attention_opts_t;
 /* q, k, v [B,T,D] -> [B,T,D]. */
 var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o);
 /* qkv [B,T,3D], columns q | k | v. */
 var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o);
-/* Acting: qkv [1,T,3D] of T new positions against a cache that the caller owns: cache F32 [capacity, 2D] (keys | values) and span I32 [2] =
- * {first, used} are externs. The new keys and values are written to rows used .. used+T-1; position i sees rows first .. used+i. Replaying
- * with the same span writes the same rows. -> [1,T,D]. Forward only. */
+/* Acting: qkv [1,T,3D] of T new positions against a cache that the caller owns: cache F32 [capacity, 2D] (keys |
+ * values) and span I32 [2] = {first, used} are externs. The new keys and values are written to rows used .. used+T-1;
+ * position i sees rows first .. used+i. Replaying with the same span writes the same rows. -> [1,T,D]. Forward only. */
 var_t op_attention_cached(tape_t *t, var_t qkv, var_t cache, var_t span, size_t heads);
 
 /* op_rows.c */
@@ -61,8 +63,8 @@ var_t op_upsample2(tape_t *t, var_t x);
 /* op_loss.c: scalars */
 /* weight: [rows] or NO_VAR; target gets no gradient unless both_sides. */
 var_t op_loss(tape_t *t, kern_loss_t f, var_t a, var_t target, var_t weight, bool both_sides);
-/* logits [n,V], target I32 [n], range I32 [n,2], weight [n] or NO_VAR. *row (may be NULL) receives the var of loss a row [n],
- * through which no gradient flows. */
+/* logits [n,V], target I32 [n], range I32 [n,2], weight [n] or NO_VAR. *row (may be NULL) receives the var of loss a
+ * row [n], through which no gradient flows. */
 var_t op_xent(tape_t *t, var_t logits, var_t target, var_t range, var_t weight, var_t *row);
 /* Expected bin center of each row [n]. */
 var_t op_expect(tape_t *t, var_t logits, var_t range);

@@ -51,11 +51,21 @@ float *params_base(params_t *p, int block) {
     return p->block[block].p;
 }
 
-float *params_ptr(params_t *p, int block, int i) { return params_base(p, block) + p->at[i].offset; }
-bool params_has(const params_t *p, int block) { return p->block[block].p != NULL; }
-size_t params_n(const params_t *p) { return p->n; }
-const param_t *params_at(const params_t *p, int i) { return &p->at[i]; }
-size_t params_block(const params_t *p) { return p->floats; }
+float *params_ptr(params_t *p, int block, int i) {
+    return params_base(p, block) + p->at[i].offset;
+}
+bool params_has(const params_t *p, int block) {
+    return p->block[block].p != NULL;
+}
+size_t params_n(const params_t *p) {
+    return p->n;
+}
+const param_t *params_at(const params_t *p, int i) {
+    return &p->at[i];
+}
+size_t params_block(const params_t *p) {
+    return p->floats;
+}
 
 int params_find(const params_t *p, const char *name) {
     for (size_t i = 0; i < p->n; i++)
@@ -90,7 +100,8 @@ int params_get(params_t *p, const char *name, int rank, const size_t *dim, param
         for (int d = 0; same && d < rank; d++) same = q->dim[d] == dim[d];
         if (!same) {
             char was[96], now[96];
-            BUG("parameter '%s' is asked for with another shape: %s and %s", name, shape_text(was, q->rank, q->dim), shape_text(now, rank, dim));
+            BUG("parameter '%s' is asked for with another shape: %s and %s", name, shape_text(was, q->rank, q->dim),
+                shape_text(now, rank, dim));
         }
         return old;
     }
@@ -107,7 +118,10 @@ int params_get(params_t *p, const char *name, int rank, const size_t *dim, param
     float *v = p->block[PARAMS_VALUE].p + q->offset;
     rng_t r = rng_make(p->seed, name);
     for (size_t i = 0; i < q->count; i++) { /* drawn in disk order: independent of the memory layout */
-        float x = init.kind == INIT_ZERO ? 0 : init.kind == INIT_ONE ? 1 : init.kind == INIT_NORMAL ? init.a * rng_normal(r, i) : init.a * (2 * rng_uniform(r, i) - 1);
+        float x = init.kind == INIT_ZERO     ? 0
+                  : init.kind == INIT_ONE    ? 1
+                  : init.kind == INIT_NORMAL ? init.a * rng_normal(r, i)
+                                             : init.a * (2 * rng_uniform(r, i) - 1);
         v[memory_index(q, i)] = x;
     }
     return (int)p->n++;

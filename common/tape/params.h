@@ -1,7 +1,8 @@
-/* params.h - named parameters: get-or-create, shape checked, one contiguous block each for values, gradients and moments.
+/* params.h - named parameters: get-or-create, shape checked, one contiguous block each for values, gradients and
+ * moments.
  *
- * The same name is the same weight and the key in the checkpoint. In memory every tensor has the layout its kernel wants;
- * on disk it has PyTorch's: param_layout_t says which, params_export/import convert.
+ * The same name is the same weight and the key in the checkpoint. In memory every tensor has the layout its kernel
+ * wants; on disk it has PyTorch's: param_layout_t says which, params_export/import convert.
  */
 #ifndef TAPE_PARAMS_H
 #define TAPE_PARAMS_H
@@ -12,9 +13,10 @@
 #include <stdint.h>
 
 typedef enum {
-    LAYOUT_SAME,    /* memory = disk (vectors, tables, Linear [out,in], Conv1D [in,out]) */
-    LAYOUT_CONV,    /* memory [kh,kw,in,out], disk OIHW */
-    LAYOUT_PIXELS,  /* memory [out, pixel, 3], disk [out, 3 * pixels]: a Linear over flattened RGB patches, channels first on disk */
+    LAYOUT_SAME,   /* memory = disk (vectors, tables, Linear [out,in], Conv1D [in,out]) */
+    LAYOUT_CONV,   /* memory [kh,kw,in,out], disk OIHW */
+    LAYOUT_PIXELS, /* memory [out, pixel, 3], disk [out, 3 * pixels]: a Linear over flattened RGB patches, channels
+                      first on disk */
 } param_layout_t;
 
 typedef enum { INIT_ZERO, INIT_ONE, INIT_NORMAL /* std = a */, INIT_UNIFORM /* [-a,a] */ } param_init_kind_t;
@@ -36,8 +38,8 @@ typedef struct params params_t;
 params_t *params_new(uint64_t seed);
 void params_free(params_t *p);
 
-/* Index of `name`, created with the given disk shape and initialised from stream (seed, name) when new; BUG when it exists
- * with another shape. Pointers into the blocks move when a parameter is created; indices do not. */
+/* Index of `name`, created with the given disk shape and initialised from stream (seed, name) when new; BUG when it
+ * exists with another shape. Pointers into the blocks move when a parameter is created; indices do not. */
 int params_get(params_t *p, const char *name, int rank, const size_t *dim, param_layout_t layout, param_init_t init);
 int params_find(const params_t *p, const char *name); /* -1 = none */
 size_t params_n(const params_t *p);
@@ -55,7 +57,8 @@ bool params_has(const params_t *p, int block);
 void params_export(params_t *p, int block, int i, float *disk);
 void params_import(params_t *p, int block, int i, const float *disk);
 
-/* True if `name` is selected by the patterns: the last matching one decides; "!prefix" excludes; "" matches all; n = 0 selects none. */
+/* True if `name` is selected by the patterns: the last matching one decides; "!prefix" excludes; "" matches all; n = 0
+ * selects none. */
 bool params_match(const char *name, const char *const *pattern, size_t n);
 
 #endif

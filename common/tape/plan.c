@@ -1,7 +1,7 @@
 /* plan.c - memory and schedule of a tape; see plan.h.
  *
- * Time runs over the ops forward (0..n-1), then over each pass backward. A buffer has one interval of time; buffers are placed by size, largest
- * first, at the lowest offset free of every placed buffer that lives at the same time.
+ * Time runs over the ops forward (0..n-1), then over each pass backward. A buffer has one interval of time; buffers are
+ * placed by size, largest first, at the lowest offset free of every placed buffer that lives at the same time.
  */
 #include "common/tape/plan.h"
 
@@ -23,10 +23,10 @@ typedef struct {
 } buffer_t;
 
 typedef struct {
-    bool *run;     /* by op */
-    int *grad;     /* by value root: index of buffer, -1 = none */
+    bool *run;         /* by op */
+    int *grad;         /* by value root: index of buffer, -1 = none */
     bool *has, *wants; /* by value root: a gradient arrives / leads to a selected parameter */
-    bool *param;   /* by parameter: selected by wrt */
+    bool *param;       /* by parameter: selected by wrt */
     char **pattern;
     var_t root[PASS_ROOTS];
     float seed[PASS_ROOTS];
@@ -38,10 +38,10 @@ struct plan {
     const tape_t *t;
     buffer_t *buf;
     size_t n_buf, cap_buf;
-    int *value;        /* by root: buffer, -1 = param or extern */
+    int *value;         /* by root: buffer, -1 = param or extern */
     const void **bound; /* by root: externs */
-    int *scratch_f;    /* by op: buffer or -1 */
-    int **scratch_b;   /* by pass and op */
+    int *scratch_f;     /* by op: buffer or -1 */
+    int **scratch_b;    /* by pass and op */
     bool *kept;
     pass_plan_t *pass;
     size_t n_pass;
@@ -63,12 +63,16 @@ static void touch(plan_t *p, int b, long time) {
     if (time > p->buf[b].last) p->buf[b].last = time;
 }
 
-static var_t root_of(const tape_t *t, var_t v) { return v == NO_VAR ? NO_VAR : t->value[v].root; }
+static var_t root_of(const tape_t *t, var_t v) {
+    return v == NO_VAR ? NO_VAR : t->value[v].root;
+}
 
-/* The gradient of input i of an op can flow: the op allows it, the value is F32, not detached, not an input or extern. */
+/* The gradient of input i of an op can flow: the op allows it, the value is F32, not detached, not an input or extern.
+ */
 static bool input_flows(const tape_t *t, const tape_op_t *op, int i) {
     var_t v = op->spec.in[i];
-    return v != NO_VAR && (op->spec.def->grads_in >> i & 1) && op->spec.def->backward && !t->value[v].detached && t->value[v].shape.type == DT_F32;
+    return v != NO_VAR && (op->spec.def->grads_in >> i & 1) && op->spec.def->backward && !t->value[v].detached &&
+           t->value[v].shape.type == DT_F32;
 }
 
 static void shapes(const tape_t *t, const tape_op_t *op, op_run_t *r) {
@@ -82,19 +86,27 @@ static void plan_pass(plan_t *p, size_t k, const pass_t *pass) {
     const tape_t *t = p->t;
     pass_plan_t *q = &p->pass[k];
     size_t nv = t->n_values, np = t->params ? params_n(t->params) : 0;
-    *q = (pass_plan_t){.run = xcalloc(t->n_ops, sizeof(bool)), .grad = xmalloc(nv * sizeof(int)), .has = xcalloc(nv, sizeof(bool)),
-                       .wants = xcalloc(nv, sizeof(bool)), .param = xcalloc(np, sizeof(bool)), .n_roots = pass->n_roots, .n_pattern = pass->n_wrt,
-                       .pattern = xcalloc(pass->n_wrt, sizeof(char *)), .add = pass->add};
+    *q = (pass_plan_t){.run = xcalloc(t->n_ops, sizeof(bool)),
+                       .grad = xmalloc(nv * sizeof(int)),
+                       .has = xcalloc(nv, sizeof(bool)),
+                       .wants = xcalloc(nv, sizeof(bool)),
+                       .param = xcalloc(np, sizeof(bool)),
+                       .n_roots = pass->n_roots,
+                       .n_pattern = pass->n_wrt,
+                       .pattern = xcalloc(pass->n_wrt, sizeof(char *)),
+                       .add = pass->add};
     for (size_t i = 0; i < nv; i++) q->grad[i] = -1;
     for (size_t i = 0; i < pass->n_wrt; i++) q->pattern[i] = xstrdup(pass->wrt[i]);
-    for (size_t i = 0; i < np; i++) q->param[i] = params_match(params_at(t->params, (int)i)->name, pass->wrt, pass->n_wrt);
+    for (size_t i = 0; i < np; i++)
+        q->param[i] = params_match(params_at(t->params, (int)i)->name, pass->wrt, pass->n_wrt);
     for (size_t i = 0; i < nv; i++)
         if (t->value[i].kind == VALUE_PARAM && t->value[i].root == (var_t)i) q->wants[i] = q->param[t->value[i].param];
     for (size_t o = 0; o < t->n_ops; o++) {
         const tape_op_t *op = &t->op[o];
         bool leads = false;
         for (int i = 0; i < op->spec.n_in; i++) leads |= input_flows(t, op, i) && q->wants[root_of(t, op->spec.in[i])];
-        for (int j = 0; j < op->spec.n_out && leads; j++) q->wants[op->out + j] = t->value[op->out + j].shape.type == DT_F32;
+        for (int j = 0; j < op->spec.n_out && leads; j++)
+            q->wants[op->out + j] = t->value[op->out + j].shape.type == DT_F32;
     }
     for (size_t i = 0; i < pass->n_roots; i++) {
         var_t v = root_of(t, pass->root[i]);
@@ -109,11 +121,13 @@ static void plan_pass(plan_t *p, size_t k, const pass_t *pass) {
         for (int j = 0; j < op->spec.n_out; j++) arrives |= q->has[op->out + j] && q->wants[op->out + j];
         if (!arrives) continue;
         for (int i = 0; i < op->spec.n_in; i++)
-            if (input_flows(t, op, i) && q->wants[root_of(t, op->spec.in[i])]) q->has[root_of(t, op->spec.in[i])] = q->run[o] = true;
+            if (input_flows(t, op, i) && q->wants[root_of(t, op->spec.in[i])])
+                q->has[root_of(t, op->spec.in[i])] = q->run[o] = true;
     }
     long base = (long)(t->n_ops * (k + 1));
     for (size_t i = 0; i < nv; i++)
-        if (q->has[i] && q->wants[i] && t->value[i].kind == VALUE_OP) q->grad[i] = add_buffer(p, tape_count(t, (var_t)i) * 4);
+        if (q->has[i] && q->wants[i] && t->value[i].kind == VALUE_OP)
+            q->grad[i] = add_buffer(p, tape_count(t, (var_t)i) * 4);
     for (size_t i = 0; i < q->n_roots; i++) touch(p, q->grad[q->root[i]], base);
     for (size_t o = t->n_ops; o-- > 0;) {
         if (!q->run[o]) continue;
@@ -214,7 +228,8 @@ plan_t *plan_new(const tape_t *t, const plan_opts_t *o) {
         if (o->keep[i] != NO_VAR) p->kept[root_of(t, o->keep[i])] = true;
     /* Passes run in any order: what one reads must outlive the gradients of all. */
     for (size_t i = 0; i < p->n_buf && o->n_pass > 1; i++)
-        if (p->buf[i].first >= 0 && p->buf[i].first < (long)t->n_ops && p->buf[i].last >= (long)t->n_ops) touch(p, (int)i, end);
+        if (p->buf[i].first >= 0 && p->buf[i].first < (long)t->n_ops && p->buf[i].last >= (long)t->n_ops)
+            touch(p, (int)i, end);
     for (size_t i = 0; i < nv; i++)
         if (p->kept[i]) touch(p, p->value[i], end);
     place(p, o->unshared);
@@ -255,9 +270,13 @@ void plan_memory_release(plan_memory_t *m) {
     *m = (plan_memory_t){0};
 }
 
-size_t plan_bytes(const plan_t *p) { return p->bytes; }
+size_t plan_bytes(const plan_t *p) {
+    return p->bytes;
+}
 
-static void *buffer_ptr(const plan_t *p, int b) { return b < 0 ? NULL : (char *)p->memory->base + p->buf[b].offset; }
+static void *buffer_ptr(const plan_t *p, int b) {
+    return b < 0 ? NULL : (char *)p->memory->base + p->buf[b].offset;
+}
 
 static void *value_ptr(const plan_t *p, var_t root) {
     const value_t *v = &p->t->value[root];
@@ -276,7 +295,9 @@ void *plan_data(plan_t *p, var_t v) {
     return value_ptr(p, r);
 }
 
-float plan_scalar(plan_t *p, var_t v) { return *(float *)plan_data(p, v); }
+float plan_scalar(plan_t *p, var_t v) {
+    return *(float *)plan_data(p, v);
+}
 
 void plan_bind(plan_t *p, var_t v, const void *memory) {
     var_t r = root_of(p->t, v);
@@ -284,9 +305,15 @@ void plan_bind(plan_t *p, var_t v, const void *memory) {
     p->bound[r] = memory;
 }
 
-void plan_seed(plan_t *p, size_t pass, size_t root, float seed) { p->pass[pass].seed[root] = seed; }
-void plan_accumulate(plan_t *p, size_t pass, bool add) { p->pass[pass].add = add; }
-void plan_profile(plan_t *p, bool on) { p->profile = on; }
+void plan_seed(plan_t *p, size_t pass, size_t root, float seed) {
+    p->pass[pass].seed[root] = seed;
+}
+void plan_accumulate(plan_t *p, size_t pass, bool add) {
+    p->pass[pass].add = add;
+}
+void plan_profile(plan_t *p, bool on) {
+    p->profile = on;
+}
 
 void plan_key(plan_t *p, uint64_t seed, uint64_t step, uint64_t first_sample) {
     p->key_seed = seed;
@@ -308,7 +335,8 @@ static void resolve(const plan_t *p, const tape_op_t *op, op_run_t *r) {
 static void poison(plan_t *p) {
     for (size_t i = 0; i < p->n_buf; i++) {
         bool input = false;
-        for (size_t v = 0; v < p->t->n_values && !input; v++) input = p->value[v] == (int)i && p->t->value[v].kind == VALUE_INPUT;
+        for (size_t v = 0; v < p->t->n_values && !input; v++)
+            input = p->value[v] == (int)i && p->t->value[v].kind == VALUE_INPUT;
         if (!input && p->buf[i].first >= 0) memset(buffer_ptr(p, (int)i), 0xff, p->buf[i].bytes);
     }
 }

@@ -13,7 +13,9 @@ size_t shape_count(shape_t s) {
     for (int i = 0; i < s.rank; i++) n *= s.dim[i];
     return n;
 }
-size_t shape_cols(shape_t s) { return s.rank ? s.dim[s.rank - 1] : 1; }
+size_t shape_cols(shape_t s) {
+    return s.rank ? s.dim[s.rank - 1] : 1;
+}
 size_t shape_rows(shape_t s) {
     size_t c = shape_cols(s);
     return c ? shape_count(s) / c : 0;
@@ -48,13 +50,19 @@ void tape_free(tape_t *t) {
     free(t);
 }
 
-params_t *tape_params(const tape_t *t) { return t->params; }
+params_t *tape_params(const tape_t *t) {
+    return t->params;
+}
 shape_t tape_shape(const tape_t *t, var_t v) {
     if (v < 0 || (size_t)v >= t->n_values) BUG("%s: no such value: %d", t->scope, (int)v);
     return t->value[v].shape;
 }
-size_t tape_count(const tape_t *t, var_t v) { return shape_count(tape_shape(t, v)); }
-size_t tape_n_vars(const tape_t *t) { return t->n_values; }
+size_t tape_count(const tape_t *t, var_t v) {
+    return shape_count(tape_shape(t, v));
+}
+size_t tape_n_vars(const tape_t *t) {
+    return t->n_values;
+}
 
 static var_t add_value(tape_t *t, value_t v) {
     t->value = xgrow(t->value, &t->cap_values, t->n_values + 1, sizeof *t->value);
@@ -89,7 +97,8 @@ var_t tape_param(tape_t *t, int i) {
 
 static var_t add_view(tape_t *t, var_t v, shape_t shape, bool detached) {
     shape_t old = tape_shape(t, v);
-    if (shape_count(shape) != shape_count(old) || shape.type != old.type) tape_shape_bug(t, "reshape", "counts differ", old, shape);
+    if (shape_count(shape) != shape_count(old) || shape.type != old.type)
+        tape_shape_bug(t, "reshape", "counts differ", old, shape);
     value_t view = t->value[v];
     view.name = view.name ? xstrdup(view.name) : NULL;
     view.shape = shape;
@@ -97,8 +106,12 @@ static var_t add_view(tape_t *t, var_t v, shape_t shape, bool detached) {
     return add_value(t, view);
 }
 
-var_t tape_reshape(tape_t *t, var_t v, shape_t shape) { return add_view(t, v, shape, false); }
-var_t tape_detach(tape_t *t, var_t v) { return add_view(t, v, tape_shape(t, v), true); }
+var_t tape_reshape(tape_t *t, var_t v, shape_t shape) {
+    return add_view(t, v, shape, false);
+}
+var_t tape_detach(tape_t *t, var_t v) {
+    return add_view(t, v, tape_shape(t, v), true);
+}
 
 size_t tape_scope(tape_t *t, const char *fmt, ...) {
     size_t old = strlen(t->scope);
@@ -111,13 +124,19 @@ size_t tape_scope(tape_t *t, const char *fmt, ...) {
     return old;
 }
 
-void tape_unscope(tape_t *t, size_t old) { t->scope[old] = 0; }
-const char *tape_path(const tape_t *t) { return t->scope; }
+void tape_unscope(tape_t *t, size_t old) {
+    t->scope[old] = 0;
+}
+const char *tape_path(const tape_t *t) {
+    return t->scope;
+}
 
 var_t tape_op(tape_t *t, const op_spec_t *spec) {
-    if (spec->n_in > OP_IN || spec->n_out > OP_OUT || spec->n_out < 1) BUG("%s: op '%s' has too many inputs or outputs", t->scope, spec->def->name);
+    if (spec->n_in > OP_IN || spec->n_out > OP_OUT || spec->n_out < 1)
+        BUG("%s: op '%s' has too many inputs or outputs", t->scope, spec->def->name);
     for (int i = 0; i < spec->n_in; i++)
-        if (spec->in[i] != NO_VAR && (size_t)spec->in[i] >= t->n_values) BUG("%s: op '%s': input %d is no value of this tape", t->scope, spec->def->name, i);
+        if (spec->in[i] != NO_VAR && (size_t)spec->in[i] >= t->n_values)
+            BUG("%s: op '%s': input %d is no value of this tape", t->scope, spec->def->name, i);
     t->op = xgrow(t->op, &t->cap_ops, t->n_ops + 1, sizeof *t->op);
     tape_op_t *op = &t->op[t->n_ops];
     *op = (tape_op_t){.spec = *spec, .scope = xstrdup(t->scope)};

@@ -9,7 +9,8 @@
 #include <string.h>
 
 static const char TRAINING[] = "training.safetensors", META[] = "training";
-static const char *const BLOCK_PREFIX[PARAMS_BLOCKS] = {[PARAMS_VALUE] = "value/", [PARAMS_M] = "m/", [PARAMS_V] = "v/", [PARAMS_AVERAGE] = "average/"};
+static const char *const BLOCK_PREFIX[PARAMS_BLOCKS] = {
+    [PARAMS_VALUE] = "value/", [PARAMS_M] = "m/", [PARAMS_V] = "v/", [PARAMS_AVERAGE] = "average/"};
 
 static void add_param(st_writer_t *w, params_t *p, int block, int i, const char *prefix) {
     const param_t *q = params_at(p, i);
@@ -53,7 +54,8 @@ static int write_text(fs_writer_t *f, const char *dir, const char *file, const c
 static st_writer_t *weights(const checkpoint_t *c) {
     st_writer_t *w = st_writer_new();
     for (size_t i = 0; i < params_n(c->params); i++)
-        if (params_match(params_at(c->params, (int)i)->name, c->weights, c->n_weights)) add_param(w, c->params, c->weights_block, (int)i, "");
+        if (params_match(params_at(c->params, (int)i)->name, c->weights, c->n_weights))
+            add_param(w, c->params, c->weights_block, (int)i, "");
     return w;
 }
 
@@ -61,7 +63,8 @@ static st_writer_t *training(const checkpoint_t *c) {
     st_writer_t *w = st_writer_new();
     st_writer_meta(w, META, c->training_json);
     for (int b = 0; b < PARAMS_BLOCKS; b++)
-        for (size_t i = 0; BLOCK_PREFIX[b] && params_has(c->params, b) && i < params_n(c->params); i++) add_param(w, c->params, b, (int)i, BLOCK_PREFIX[b]);
+        for (size_t i = 0; BLOCK_PREFIX[b] && params_has(c->params, b) && i < params_n(c->params); i++)
+            add_param(w, c->params, b, (int)i, BLOCK_PREFIX[b]);
     for (size_t i = 0; i < c->n_state; i++) {
         char *name = xasprintf("state/%s", c->state[i].name);
         uint64_t dim = c->state[i].count;
@@ -80,7 +83,8 @@ static int check_finite(const checkpoint_t *c, reason_t *why) {
                 return reason_set(why, "tensor '%s%s' holds a NaN or infinity", BLOCK_PREFIX[b], q->name);
         }
     for (size_t i = 0; i < c->n_state; i++)
-        if (!st_finite(c->state[i].data, c->state[i].count)) return reason_set(why, "tensor 'state/%s' holds a NaN or infinity", c->state[i].name);
+        if (!st_finite(c->state[i].data, c->state[i].count))
+            return reason_set(why, "tensor 'state/%s' holds a NaN or infinity", c->state[i].name);
     return 0;
 }
 
@@ -94,15 +98,20 @@ static int save(const char *dir, const checkpoint_t *c, bool with_training, reas
     if (with_training) rc = write_tensors(training(c), &f[n], dir, TRAINING, why);
     n += with_training && !rc;
     if (!rc) n += !(rc = write_tensors(weights(c), &f[n], dir, c->weights_file, why));
-    for (size_t i = 0; i < c->n_text && !rc; i++) n += !(rc = write_text(&f[n], dir, c->text[i].file, c->text[i].text, why));
+    for (size_t i = 0; i < c->n_text && !rc; i++)
+        n += !(rc = write_text(&f[n], dir, c->text[i].file, c->text[i].text, why));
     if (with_training && !rc) n += !(rc = write_text(&f[n], dir, "training.json", c->training_json, why));
     if (!rc) return fs_writer_publish(f, n, why);
     for (size_t i = 0; i < n; i++) fs_writer_abort(&f[i]);
     return -1;
 }
 
-int checkpoint_save(const char *dir, const checkpoint_t *c, reason_t *why) { return save(dir, c, true, why); }
-int checkpoint_save_weights(const char *dir, const checkpoint_t *c, reason_t *why) { return save(dir, c, false, why); }
+int checkpoint_save(const char *dir, const checkpoint_t *c, reason_t *why) {
+    return save(dir, c, true, why);
+}
+int checkpoint_save_weights(const char *dir, const checkpoint_t *c, reason_t *why) {
+    return save(dir, c, false, why);
+}
 
 bool checkpoint_exists(const char *dir) {
     char *path = fs_join(dir, TRAINING);
@@ -130,7 +139,8 @@ int checkpoint_open(const char *dir, st_file_t *file, char **json, reason_t *why
 }
 
 /* Reads `prefix``name` of this shape into out: 0, RC_DATA or RC_MISFIT. */
-static int read_one(const st_file_t *file, const char *prefix, const char *name, int rank, const size_t *dim, float *out, reason_t *why) {
+static int read_one(const st_file_t *file, const char *prefix, const char *name, int rank, const size_t *dim,
+                    float *out, reason_t *why) {
     char *full = xasprintf("%s%s", prefix, name);
     const st_tensor_t *t = st_find(file, full);
     reason_t inner = {""};
@@ -152,7 +162,8 @@ int checkpoint_restore(const st_file_t *file, const checkpoint_t *c, reason_t *w
     for (int b = 0; b < PARAMS_BLOCKS; b++) {
         if (!BLOCK_PREFIX[b]) continue;
         bool stored = false;
-        for (size_t i = 0; i < file->n && !stored; i++) stored = !strncmp(file->tensor[i].name, BLOCK_PREFIX[b], strlen(BLOCK_PREFIX[b]));
+        for (size_t i = 0; i < file->n && !stored; i++)
+            stored = !strncmp(file->tensor[i].name, BLOCK_PREFIX[b], strlen(BLOCK_PREFIX[b]));
         for (size_t i = 0; stored && i < params_n(c->params); i++) {
             const param_t *q = params_at(c->params, (int)i);
             float *disk = xmalloc(q->count * sizeof *disk);

@@ -10,8 +10,9 @@
 
 char *identity_json(const identity_t *id, int64_t step) {
     char *config = config_print(id->table, id->config);
-    char *text = xasprintf("{\"config\":%s,\"data_manifest\":\"%016llx\",\"program\":\"%s\",\"seed\":\"%llu\",\"step\":%lld}\n", config,
-                           (unsigned long long)id->manifest, id->program, (unsigned long long)id->seed, (long long)step);
+    char *text =
+        xasprintf("{\"config\":%s,\"data_manifest\":\"%016llx\",\"program\":\"%s\",\"seed\":\"%llu\",\"step\":%lld}\n",
+                  config, (unsigned long long)id->manifest, id->program, (unsigned long long)id->seed, (long long)step);
     free(config);
     return text;
 }
@@ -26,17 +27,22 @@ int64_t identity_resume(const identity_t *id, const char *run, const char *json)
     void *was = xcalloc(1, id->config_size);
     int64_t step;
     config_defaults(id->table, was);
-    if (!o || !config || !seed || !manifest || !program || !json_i64(cJSON_GetObjectItemCaseSensitive(o, "step"), &step) || step < 0)
+    if (!o || !config || !seed || !manifest || !program ||
+        !json_i64(cJSON_GetObjectItemCaseSensitive(o, "step"), &step) || step < 0)
         die(RC_DATA, "'%s': the training state is damaged", run);
     if (strcmp(program, id->program)) die(RC_MISFIT, "'%s' is a run of %s, not of %s", run, program, id->program);
-    if (config_json(id->table, was, config, &why)) die(RC_MISFIT, "'%s': configuration of another version: %s", run, why.text);
+    if (config_json(id->table, was, config, &why))
+        die(RC_MISFIT, "'%s': configuration of another version: %s", run, why.text);
     char text[2048], now[32];
-    if (config_diff(id->table, was, id->config, CONFIG_ARCH, text, sizeof text)) die(RC_MISFIT, "'%s' was begun with another network (then vs now):\n%s", run, text);
+    if (config_diff(id->table, was, id->config, CONFIG_ARCH, text, sizeof text))
+        die(RC_MISFIT, "'%s' was begun with another network (then vs now):\n%s", run, text);
     snprintf(now, sizeof now, "%llu", (unsigned long long)id->seed);
     if (strcmp(seed, now)) die(RC_MISFIT, "'%s' was begun with --seed %s, not %s", run, seed, now);
     snprintf(now, sizeof now, "%016llx", (unsigned long long)id->manifest);
-    if (strcmp(manifest, now)) die(RC_MISFIT, "'%s' was begun with other data (manifest %s, now %s)", run, manifest, now);
-    if (config_diff(id->table, was, id->config, 0, text, sizeof text)) log_line("resuming with changed settings (then vs now):\n%s", text);
+    if (strcmp(manifest, now))
+        die(RC_MISFIT, "'%s' was begun with other data (manifest %s, now %s)", run, manifest, now);
+    if (config_diff(id->table, was, id->config, 0, text, sizeof text))
+        log_line("resuming with changed settings (then vs now):\n%s", text);
     cJSON_Delete(o);
     free(was);
     return step;

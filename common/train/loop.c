@@ -18,13 +18,17 @@ cli_opt_t *loop_options(loop_options_t *o) {
         {"--out", CLI_STR, &o->out, "RUN", "folder of the run", true},
         {"--config", CLI_STR, &o->config, "FILE", "JSON file of configuration keys", false},
         {"--set", CLI_LIST, &o->set, "KEY=VALUE", "set one configuration key (repeatable)", false},
-        {"--help-config", CLI_FLAG, &o->help_config, NULL, "print every configuration key, its default and meaning", false},
+        {"--help-config", CLI_FLAG, &o->help_config, NULL, "print every configuration key, its default and meaning",
+         false},
         {"--steps", CLI_INT, &o->steps, "N", "optimizer steps (train.steps)", false},
         {"--stop-at", CLI_INT, &o->stop_at, "N", "checkpoint after step N and exit 75", false},
-        {"--time-limit", CLI_DURATION, &o->time_limit, "T", "checkpoint after this time (90s, 15m, 2h) and exit 75", false},
-        {"--resume", CLI_FLAG, &o->resume, NULL, "go on from the last checkpoint in RUN (from the start if there is none)", false},
+        {"--time-limit", CLI_DURATION, &o->time_limit, "T", "checkpoint after this time (90s, 15m, 2h) and exit 75",
+         false},
+        {"--resume", CLI_FLAG, &o->resume, NULL,
+         "go on from the last checkpoint in RUN (from the start if there is none)", false},
         {"--force", CLI_FLAG, &o->force, NULL, "replace an existing RUN", false},
-        {"--dry-run", CLI_FLAG, &o->dry_run, NULL, "print parameters, FLOPs a step, memory and expected time, then exit", false},
+        {"--dry-run", CLI_FLAG, &o->dry_run, NULL,
+         "print parameters, FLOPs a step, memory and expected time, then exit", false},
         {"--seed", CLI_U64, &o->seed, "S", "seed of everything random", false},
         {"--threads", CLI_INT, &o->threads, "N", "threads (0 = all processors); never changes a result", false},
         {0},
@@ -40,7 +44,8 @@ bool loop_help_config(int argc, char **argv) {
     return false;
 }
 
-/* ---- starting -----------------------------------------------------------------------------------------------------------*/
+/* ---- starting
+ * -----------------------------------------------------------------------------------------------------------*/
 
 /* The pictures of a former run, samples/step-<digits>.png. */
 static void remove_samples(const char *dir) {
@@ -70,9 +75,12 @@ static void remove_run(const char *dir) {
 
 bool loop_begin(const loop_options_t *o, st_file_t *file, char **json) {
     reason_t why;
-    if (o->steps < 0 || o->stop_at < 0 || o->threads < 0) die(RC_USAGE, "--steps, --stop-at and --threads cannot be negative");
-    if (fs_exists(o->out) && !fs_is_dir(o->out)) die(RC_USAGE, "'%s' is a file; a folder for the run is needed", o->out);
-    if (!o->resume && !o->force && !fs_dir_empty(o->out)) die(RC_USAGE, "'%s' exists and is not empty: --resume goes on, --force replaces it", o->out);
+    if (o->steps < 0 || o->stop_at < 0 || o->threads < 0)
+        die(RC_USAGE, "--steps, --stop-at and --threads cannot be negative");
+    if (fs_exists(o->out) && !fs_is_dir(o->out))
+        die(RC_USAGE, "'%s' is a file; a folder for the run is needed", o->out);
+    if (!o->resume && !o->force && !fs_dir_empty(o->out))
+        die(RC_USAGE, "'%s' exists and is not empty: --resume goes on, --force replaces it", o->out);
     if (fs_mkdirs(o->out, &why)) die(RC_RUNTIME, "%s", why.text);
     if (access(o->out, W_OK)) die_errno(RC_RUNTIME, "cannot write to '%s'", o->out);
     if (o->resume && checkpoint_exists(o->out)) {
@@ -102,7 +110,8 @@ static void cut_metrics(const char *path, int64_t step) {
     free(text);
 }
 
-/* ---- signals ------------------------------------------------------------------------------------------------------------*/
+/* ---- signals
+ * ------------------------------------------------------------------------------------------------------------*/
 
 static volatile sig_atomic_t stop_signal, status_signal;
 
@@ -131,7 +140,8 @@ static void install_signals(void) {
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit is then an error of write, like a full disk */
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------------*/
+/* ---- running
+ * ------------------------------------------------------------------------------------------------------------*/
 
 typedef struct {
     const loop_t *l;
@@ -161,7 +171,8 @@ static void save(running_t *r, int64_t step, bool last) {
         r->failed_saves = 0;
         return;
     }
-    if (last || ++r->failed_saves >= 2) die(RC_RUNTIME, "cannot save the checkpoint of step %lld: %s", (long long)step, why.text);
+    if (last || ++r->failed_saves >= 2)
+        die(RC_RUNTIME, "cannot save the checkpoint of step %lld: %s", (long long)step, why.text);
     warn("cannot save the checkpoint of step %lld: %s; training goes on and tries again", (long long)step, why.text);
 }
 
@@ -206,14 +217,19 @@ int loop_run(const loop_t *l, const loop_options_t *o, int64_t first, const st_f
         loop_step_t s = l->step(l->ctx, step++);
         skipped = s.skipped ? skipped + 1 : 0;
         if (s.skipped) warn("step %lld: loss or gradient is not finite; the step is skipped", (long long)step);
-        if (skipped > l->max_nan) die(RC_RUNTIME, "loss or gradient not finite for %lld steps in a row; the last checkpoint is kept", (long long)skipped);
+        if (skipped > l->max_nan)
+            die(RC_RUNTIME, "loss or gradient not finite for %lld steps in a row; the last checkpoint is kept",
+                (long long)skipped);
         if (!s.skipped) r.loss[0] += (float)s.loss, r.loss[1]++;
         r.items_sum += s.items;
         bool end = step == l->steps, evaluate = end || (l->eval_every > 0 && step % l->eval_every == 0);
-        stop = !end && (stop_signal || (o->stop_at > 0 && step >= o->stop_at) || (o->time_limit > 0 && log_now() - r.started > o->time_limit));
+        stop = !end && (stop_signal || (o->stop_at > 0 && step >= o->stop_at) ||
+                        (o->time_limit > 0 && log_now() - r.started > o->time_limit));
         /* metrics are a function of the step: a stop never adds a line */
-        if (evaluate || step % l->log_every == 0) report(&r, step, &s, evaluate, &bar);
-        else progress_step(&bar, (size_t)step, NULL);
+        if (evaluate || step % l->log_every == 0)
+            report(&r, step, &s, evaluate, &bar);
+        else
+            progress_step(&bar, (size_t)step, NULL);
         if (status_signal) {
             status_signal = 0;
             log_line("step %lld of %lld, loss %.4g", (long long)step, (long long)l->steps, s.loss);

@@ -1,6 +1,8 @@
-/* loop.h - the training loop that vqvae and gato share: steps, log lines, metrics.jsonl, evaluation, checkpoints, signals, resume.
+/* loop.h - the training loop that vqvae and gato share: steps, log lines, metrics.jsonl, evaluation, checkpoints,
+ * signals, resume.
  *
- * What a step is stays with the caller. The loop promises: a run killed at any moment and resumed writes the same files as an uninterrupted one.
+ * What a step is stays with the caller. The loop promises: a run killed at any moment and resumed writes the same files
+ * as an uninterrupted one.
  */
 #ifndef TRAIN_LOOP_H
 #define TRAIN_LOOP_H
@@ -25,15 +27,15 @@ bool loop_help_config(int argc, char **argv);
 
 typedef struct {
     double loss, grad_norm, lr;
-    bool skipped;     /* NaN: the step did not count as an update */
-    double items;     /* pictures or tokens, for the speed */
+    bool skipped; /* NaN: the step did not count as an update */
+    double items; /* pictures or tokens, for the speed */
 } loop_step_t;
 
 typedef struct {
-    const char *unit; /* "images_per_s", "tokens_per_s" */
+    const char *unit;                                 /* "images_per_s", "tokens_per_s" */
     int64_t steps, log_every, eval_every, save_every; /* eval_every, save_every 0 = only at the end */
-    int64_t max_nan;  /* steps that may be skipped in a row (3) */
-    const char *arguments; /* what shaped the run: hashed into RUN/done */
+    int64_t max_nan;                                  /* steps that may be skipped in a row (3) */
+    const char *arguments;                            /* what shaped the run: hashed into RUN/done */
     void *ctx;
     /* One optimizer step. */
     loop_step_t (*step)(void *ctx, int64_t step);
@@ -43,11 +45,13 @@ typedef struct {
     void (*checkpoint)(void *ctx, int64_t step, checkpoint_t *c);
 } loop_t;
 
-/* Before building anything: decides about an existing --out. Fresh start: the folder is made (or emptied of a former run by --force), done is
- * removed, returns false. --resume with a training state: returns true, with the state's JSON in *json and the open file in *file. die()s otherwise. */
+/* Before building anything: decides about an existing --out. Fresh start: the folder is made (or emptied of a former
+ * run by --force), done is removed, returns false. --resume with a training state: returns true, with the state's JSON
+ * in *json and the open file in *file. die()s otherwise. */
 bool loop_begin(const loop_options_t *o, st_file_t *file, char **json);
 
-/* Runs from `first` to steps; `from` is the file of a resume, or NULL. Returns RC_OK, or RC_STOPPED after a signal, --stop-at or --time-limit (checkpointed). Writes out/done at the end. */
+/* Runs from `first` to steps; `from` is the file of a resume, or NULL. Returns RC_OK, or RC_STOPPED after a signal,
+ * --stop-at or --time-limit (checkpointed). Writes out/done at the end. */
 int loop_run(const loop_t *l, const loop_options_t *o, int64_t first, const st_file_t *from);
 
 #endif

@@ -29,10 +29,17 @@ optimizer_step_t optimizer_step(const optimizer_t *o, params_t *p, int64_t step,
     }
     double scale = grad_scale;
     if (o->clip > 0 && out.grad_norm > o->clip) scale *= o->clip / out.grad_norm;
-    kern_adam_t a = {.lr = (float)out.lr, .beta1 = (float)o->beta1, .beta2 = (float)o->beta2, .eps = (float)o->eps, .weight_decay = (float)o->weight_decay,
-                     .decoupled = o->kind == OPTIM_ADAMW, .grad_scale = (float)scale, .step = step + 1};
+    kern_adam_t a = {.lr = (float)out.lr,
+                     .beta1 = (float)o->beta1,
+                     .beta2 = (float)o->beta2,
+                     .eps = (float)o->eps,
+                     .weight_decay = (float)o->weight_decay,
+                     .decoupled = o->kind == OPTIM_ADAMW,
+                     .grad_scale = (float)scale,
+                     .step = step + 1};
     float *w = params_base(p, PARAMS_VALUE), *m = params_base(p, PARAMS_M), *v = params_base(p, PARAMS_V);
-    for (size_t i = 0; next_run(o, p, &i, &from, &to);) kern_adam(&a, w + from, g + from, m + from, v + from, to - from);
+    for (size_t i = 0; next_run(o, p, &i, &from, &to);)
+        kern_adam(&a, w + from, g + from, m + from, v + from, to - from);
     if (o->average > 0) { /* young averages follow fast, as in TensorFlow's ExponentialMovingAverage */
         double decay = fmin(o->average, (1.0 + (double)step) / (10.0 + (double)step));
         float *avg = params_base(p, PARAMS_AVERAGE);

@@ -134,13 +134,13 @@ if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=400k none disk 2>/dev/null; th
     same "fault_054: --resume when there is room" base disk/run
     rm -rf disk/run
     mount -o remount,size=400k disk
-    vqvae train --data pics --config tiny.json --threads 1 --out disk/run --steps 1500 --set train.save_every=500 --set train.log_every=500 --set train.eval_every=0 >out 2>err &
+    vqvae train --data pics --config tiny.json --threads 1 --out disk/run --steps 750 --set train.save_every=250 --set train.log_every=250 --set train.eval_every=0 >out 2>err &
     pid=$!
-    wait_for 20 grep -q 'step 1000.*goes on' err
+    wait_for 60 grep -q "step 500.*goes on" err
     mount -o remount,size=4m disk
     wait $pid
     rc=$?
-    [ "$rc" -eq 0 ] && [ "$(step_of disk/run)" -eq 1500 ] && [ -e disk/run/done ] && grep -q 'step 1000.*goes on' err
+    [ "$rc" -eq 0 ] && [ "$(step_of disk/run)" -eq 750 ] && [ -e disk/run/done ] && grep -q "step 500.*goes on" err
     verdict $? "fault_054: room again at the next interval: status $rc"
     umount -l disk
 else

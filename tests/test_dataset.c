@@ -1,4 +1,5 @@
-/* test_dataset.c - what is sampled from shards, counted and compared with the shards' own contents, and what is refused. */
+/* test_dataset.c - what is sampled from shards, counted and compared with the shards' own contents, and what is
+ * refused. */
 #include "tests/child.h"
 #include "tests/folder.h"
 #include "tests/test.h"
@@ -36,11 +37,17 @@ static const char *make_shard(const char *name, const shard_spec_t *s) {
     const char *path = in_folder(name);
     float codebook[8], low[4] = {-1, -1, -1, -1}, high[4] = {1, 1, 1, 1};
     for (int i = 0; i < 8; i++) codebook[i] = s->code_value + (float)i;
-    shard_meta_t m = {.tool = (char *)"test", .arguments = (char *)"{}", .text_tokenizer = (char *)"byte", .text_vocab = 257, .mu = 100, .M = 256};
+    shard_meta_t m = {.tool = (char *)"test",
+                      .arguments = (char *)"{}",
+                      .text_tokenizer = (char *)"byte",
+                      .text_vocab = 257,
+                      .mu = 100,
+                      .M = 256};
     if (s->n) m.n_continuous = 1, m.n_actions = s->actions, m.action_low = low, m.action_high = high;
     if (s->codes) {
         m.codes = s->codes, m.code_dim = 2, m.codebook = codebook, m.grid_h = m.grid_w = 2, m.image_h = m.image_w = 16;
-        m.fingerprint = s->code_value > 0 ? (char *)"11111111111111111111111111111111" : (char *)"00000000000000000000000000000000";
+        m.fingerprint =
+            s->code_value > 0 ? (char *)"11111111111111111111111111111111" : (char *)"00000000000000000000000000000000";
         m.quantizer = m.preprocess = (char *)"{}";
     }
     int rc;
@@ -55,8 +62,14 @@ static const char *make_shard(const char *name, const shard_spec_t *s) {
         uint32_t T = s->steps[i], *codes = xcalloc(T * 4, sizeof *codes);
         float *value = xcalloc(T, sizeof *value), *action = xcalloc((size_t)T * s->actions, sizeof *action);
         for (uint32_t t = 0; t < T; t++) value[t] = (float)(100 * i + t);
-        token_record_t r = {.kind = RECORD_EPISODE, .T = T, .key = key, .key_len = (uint32_t)snprintf(key, sizeof key, "episode_%zu", i),
-                            .source = "s", .source_len = 1, .continuous = value, .actions = action};
+        token_record_t r = {.kind = RECORD_EPISODE,
+                            .T = T,
+                            .key = key,
+                            .key_len = (uint32_t)snprintf(key, sizeof key, "episode_%zu", i),
+                            .source = "s",
+                            .source_len = 1,
+                            .continuous = value,
+                            .actions = action};
         if (s->codes) r.codes = codes, r.grid_h = r.grid_w = 2, r.image_h = r.image_w = 16;
         put(db, &r);
         free(codes);
@@ -67,8 +80,14 @@ static const char *make_shard(const char *name, const shard_spec_t *s) {
         char key[32];
         uint32_t *text = xcalloc(s->text_len, sizeof *text);
         for (size_t k = 0; k < s->text_len; k++) text[k] = (uint32_t)k % 256;
-        token_record_t r = {.kind = RECORD_TEXT, .T = 1, .key = key, .key_len = (uint32_t)snprintf(key, sizeof key, "text/%zu", i),
-                            .source = "s", .source_len = 1, .text = text, .text_len = (uint32_t)s->text_len};
+        token_record_t r = {.kind = RECORD_TEXT,
+                            .T = 1,
+                            .key = key,
+                            .key_len = (uint32_t)snprintf(key, sizeof key, "text/%zu", i),
+                            .source = "s",
+                            .source_len = 1,
+                            .text = text,
+                            .text_len = (uint32_t)s->text_len};
         put(db, &r);
         free(text);
     }
@@ -88,7 +107,8 @@ static dataset_t *open_one(const char *spec, const gato_config_t *c) {
     return dataset_open(&l, c);
 }
 
-static const uint32_t thirty[] = {9, 3, 1, 2, 40, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 12};
+static const uint32_t thirty[] = {9, 3, 1, 2, 40, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
+                                  7, 7, 7, 7, 7,  7, 7, 7, 7, 7, 7, 7, 7, 7, 12};
 static const shard_spec_t control = {.codes = 4, .actions = 2, .steps = thirty, .n = 30};
 
 /* 4 codes + 1 number + separator + 2 actions: 8 tokens, 5 steps in 40. */
@@ -126,7 +146,8 @@ TEST(windows_cover_every_step_once) {
         }
     }
     for (size_t r = 0; r < 30; r++)
-        for (size_t t = 0; t < 40; t++) CHECK(seen[r][t] == (t < thirty[r]), "record %zu, step %zu: %d times", r, t, seen[r][t]);
+        for (size_t t = 0; t < 40; t++)
+            CHECK(seen[r][t] == (t < thirty[r]), "record %zu, step %zu: %d times", r, t, seen[r][t]);
     CHECK(dataset_windows(d, 0, SIDE_ALL) == dataset_windows(d, 0, SIDE_TRAIN) + dataset_windows(d, 0, SIDE_VAL));
     CHECK(dataset_records(d, SIDE_TRAIN) + dataset_records(d, SIDE_VAL) == 30);
     /* the rule itself: XXH64(key) % 1000 < 300 */
@@ -139,8 +160,8 @@ TEST(windows_cover_every_step_once) {
 }
 
 static bool same_window(const window_t *a, const window_t *b) {
-    return a->n_steps == b->n_steps && a->n_prompt == b->n_prompt && record_of(a) == record_of(b) && a->sample == b->sample &&
-           !memcmp(a->step, b->step, a->n_steps * sizeof *a->step);
+    return a->n_steps == b->n_steps && a->n_prompt == b->n_prompt && record_of(a) == record_of(b) &&
+           a->sample == b->sample && !memcmp(a->step, b->step, a->n_steps * sizeof *a->step);
 }
 
 TEST(a_sample_follows_seed_step_and_index_alone) {
@@ -297,7 +318,8 @@ TEST(fault_action_widths_of_two_shards) {
     gato_config_t c = narrow();
     shard_spec_t other = control;
     other.actions = 3;
-    check_refused(make_shard("width_a.lmdb", &control), make_shard("width_b.lmdb", &other), &c, RC_MISFIT, "actions", "2 and 3");
+    check_refused(make_shard("width_a.lmdb", &control), make_shard("width_b.lmdb", &other), &c, RC_MISFIT, "actions",
+                  "2 and 3");
 }
 
 TEST(fault_timestep_longer_than_the_context) {

@@ -1,5 +1,5 @@
-/* test_gato_model.c - the policy against PyTorch (tests/reference/gato), its gradients against finite differences, its plan against unshared
- * memory, its band against plain causality. */
+/* test_gato_model.c - the policy against PyTorch (tests/reference/gato), its gradients against finite differences, its
+ * plan against unshared memory, its band against plain causality. */
 #include "tests/gato_case.h"
 #include "tests/test.h"
 
@@ -71,7 +71,8 @@ static size_t check_gradient_norms(const gato_case_t *c, gato_model_t *m) {
 }
 
 /* The whole case under one kind of action loss. */
-static void check_case(const char *name, action_kind_t kind, const char *loss, const char *grad, size_t least_gradients) {
+static void check_case(const char *name, action_kind_t kind, const char *loss, const char *grad,
+                       size_t least_gradients) {
     gato_case_t c;
     case_load(&c, name);
     c.config.loss.action_kind = kind;
@@ -89,7 +90,8 @@ static void check_case(const char *name, action_kind_t kind, const char *loss, c
     size_t T = b.at.n, D = 12;
     CHECK(worst(&c, "embeddings", plan_data(at->plan, at->embeddings), T * D) < TOLERANCE, "%s", name);
     CHECK(worst(&c, "hidden", plan_data(at->plan, at->hidden), T * D) < TOLERANCE, "%s", name);
-    CHECK(fabs(f.loss - scalar(&c, loss)) < TOLERANCE, "%s: %s: %.7g against %.7g", name, loss, f.loss, scalar(&c, loss));
+    CHECK(fabs(f.loss - scalar(&c, loss)) < TOLERANCE, "%s: %s: %.7g against %.7g", name, loss, f.loss,
+          scalar(&c, loss));
     size_t n = check_gradients(&c, m, grad);
     CHECK(n >= least_gradients, "%s: %zu gradients", name, n);
     if (!strcmp(grad, "grad")) check_gradient_norms(&c, m);
@@ -99,14 +101,30 @@ static void check_case(const char *name, action_kind_t kind, const char *loss, c
     case_close(&c);
 }
 
-TEST(codes_match_the_reference) { check_case("codes", ACTION_CE, "loss", "grad", 11); }
-TEST(mixed_loss_matches_the_reference) { check_case("codes", ACTION_MIX, "loss_mix", "grad_mix", 3); }
-TEST(regression_matches_the_reference) { check_case("codes", ACTION_MSE, "loss_mse", "grad_mse", 4); }
-TEST(linear_vector_matches_the_reference) { check_case("vector_linear", ACTION_CE, "loss", "grad", 13); }
-TEST(linear_vector_regression_matches_the_reference) { check_case("vector_linear", ACTION_MSE, "loss_mse", "grad_mse", 5); }
-TEST(unmerged_codes_match_the_reference) { check_case("codes_merge1", ACTION_CE, "loss", "grad", 11); }
-TEST(patches_match_the_reference) { check_case("patches", ACTION_CE, "loss", "grad", 13); }
-TEST(text_matches_the_reference) { check_case("text", ACTION_CE, "loss", "grad", 9); }
+TEST(codes_match_the_reference) {
+    check_case("codes", ACTION_CE, "loss", "grad", 11);
+}
+TEST(mixed_loss_matches_the_reference) {
+    check_case("codes", ACTION_MIX, "loss_mix", "grad_mix", 3);
+}
+TEST(regression_matches_the_reference) {
+    check_case("codes", ACTION_MSE, "loss_mse", "grad_mse", 4);
+}
+TEST(linear_vector_matches_the_reference) {
+    check_case("vector_linear", ACTION_CE, "loss", "grad", 13);
+}
+TEST(linear_vector_regression_matches_the_reference) {
+    check_case("vector_linear", ACTION_MSE, "loss_mse", "grad_mse", 5);
+}
+TEST(unmerged_codes_match_the_reference) {
+    check_case("codes_merge1", ACTION_CE, "loss", "grad", 11);
+}
+TEST(patches_match_the_reference) {
+    check_case("patches", ACTION_CE, "loss", "grad", 13);
+}
+TEST(text_matches_the_reference) {
+    check_case("text", ACTION_CE, "loss", "grad", 9);
+}
 
 /* ---- whole rows, the band, expectations ---- */
 
@@ -157,9 +175,9 @@ TEST(logits_and_expectations_match_the_reference) {
 
 /* ---- a small network of every part, random weights ---- */
 
-static const char *const small_set[] = {"model.width=8",  "model.layers=2",         "model.heads=2", "model.context=48", "model.bins=6",
-                                        "model.merge=2",  "loss.image=0.5",         "loss.text=0.7", "loss.action=1.3",  "model.activation=geglu",
-                                        "optim.clip=0"};
+static const char *const small_set[] = {
+    "model.width=8",  "model.layers=2", "model.heads=2",   "model.context=48",       "model.bins=6", "model.merge=2",
+    "loss.image=0.5", "loss.text=0.7",  "loss.action=1.3", "model.activation=geglu", "optim.clip=0"};
 static uint32_t three = 3;
 static float small_book[24];
 
@@ -169,8 +187,20 @@ static gato_model_t *small_model(const char *const *more, size_t n) {
     for (size_t i = 0; i < sizeof small_set / sizeof *small_set; i++) config_set(gato_config_table, &c, small_set[i]);
     for (size_t i = 0; i < n; i++) config_set(gato_config_table, &c, more[i]);
     for (size_t i = 0; i < 24; i++) small_book[i] = sinf((float)i * 1.7f);
-    gato_facts_t f = {.text_vocab = 20, .codes = 12, .code_dim = 2, .codebook = small_book, .grid_h = 2, .grid_w = 4, .n_continuous = 2,
-                      .n_actions = 2, .n_discrete_actions = 1, .discrete_action_range = &three, .mu = 100, .M = 256, .image_h = 8, .image_w = 8};
+    gato_facts_t f = {.text_vocab = 20,
+                      .codes = 12,
+                      .code_dim = 2,
+                      .codebook = small_book,
+                      .grid_h = 2,
+                      .grid_w = 4,
+                      .n_continuous = 2,
+                      .n_actions = 2,
+                      .n_discrete_actions = 1,
+                      .discrete_action_range = &three,
+                      .mu = 100,
+                      .M = 256,
+                      .image_h = 8,
+                      .image_w = 8};
     gato_model_t *m = gato_model_new(&c, &f, 5);
     /* zeros and ones at the start would hide mistakes; small weights too */
     for (size_t i = 0; i < params_n(m->params); i++) {
@@ -186,19 +216,50 @@ static gato_model_t *small_model(const char *const *more, size_t n) {
 /* Sequences of different lengths: control of 3 and 1 steps, text, a caption. */
 static void small_batch(const gato_model_t *m, batch_t *b, size_t from, size_t to) {
     static uint32_t codes[24], text[] = {3, 14, 19, 7};
-    static float continuous[] = {0.1f, -3, 0.7f, 20, -0.2f, 0.01f}, actions[] = {-0.9f, 0.2f, 0.55f, 0.95f, -0.3f, 0}, labels[] = {-0.4f, 0.2f, 0.5f, 0.9f, -0.35f, 0.1f};
+    static float continuous[] = {0.1f, -3, 0.7f, 20, -0.2f, 0.01f}, actions[] = {-0.9f, 0.2f, 0.55f, 0.95f, -0.3f, 0},
+                 labels[] = {-0.4f, 0.2f, 0.5f, 0.9f, -0.35f, 0.1f};
     static uint32_t discrete[] = {2, 0, 1};
     static uint8_t rgb[8 * 8 * 3];
     for (uint32_t i = 0; i < 24; i++) codes[i] = i * 7 % 12;
     for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (uint8_t)(i * 37);
     static uint32_t order[] = {0, 1, 2};
     window_t w[4] = {
-        {.record = {.kind = RECORD_EPISODE, .T = 3, .grid_h = 2, .grid_w = 4, .codes = codes, .continuous = continuous, .actions = actions, .label_actions = labels, .discrete_actions = discrete},
-         .step = order, .n_steps = 3},
-        {.record = {.kind = RECORD_TEXT, .T = 1, .text = text, .text_len = 4}, .step = order, .n_steps = 1, .text_len = 4},
-        {.record = {.kind = RECORD_EPISODE, .T = 1, .grid_h = 2, .grid_w = 4, .codes = codes + 8, .continuous = continuous + 2, .actions = actions + 2, .label_actions = labels + 2, .discrete_actions = discrete + 1},
-         .step = order, .n_steps = 1},
-        {.record = {.kind = RECORD_IMAGE, .T = 1, .grid_h = 2, .grid_w = 4, .codes = codes + 16, .text = text + 1, .text_len = 3}, .step = order, .n_steps = 1, .text_len = 3},
+        {.record = {.kind = RECORD_EPISODE,
+                    .T = 3,
+                    .grid_h = 2,
+                    .grid_w = 4,
+                    .codes = codes,
+                    .continuous = continuous,
+                    .actions = actions,
+                    .label_actions = labels,
+                    .discrete_actions = discrete},
+         .step = order,
+         .n_steps = 3},
+        {.record = {.kind = RECORD_TEXT, .T = 1, .text = text, .text_len = 4},
+         .step = order,
+         .n_steps = 1,
+         .text_len = 4},
+        {.record = {.kind = RECORD_EPISODE,
+                    .T = 1,
+                    .grid_h = 2,
+                    .grid_w = 4,
+                    .codes = codes + 8,
+                    .continuous = continuous + 2,
+                    .actions = actions + 2,
+                    .label_actions = labels + 2,
+                    .discrete_actions = discrete + 1},
+         .step = order,
+         .n_steps = 1},
+        {.record = {.kind = RECORD_IMAGE,
+                    .T = 1,
+                    .grid_h = 2,
+                    .grid_w = 4,
+                    .codes = codes + 16,
+                    .text = text + 1,
+                    .text_len = 3},
+         .step = order,
+         .n_steps = 1,
+         .text_len = 3},
     };
     batch_clear(b, false, 0, 0);
     for (size_t i = from; i < to; i++) {
@@ -206,7 +267,13 @@ static void small_batch(const gato_model_t *m, batch_t *b, size_t from, size_t t
             batch_add_window(b, &w[i]);
             continue;
         }
-        timestep_t s = {.rgb = rgb, .image_h = 8, .image_w = 8, .continuous = continuous, .actions = actions, .label_actions = labels, .discrete_actions = discrete};
+        timestep_t s = {.rgb = rgb,
+                        .image_h = 8,
+                        .image_w = 8,
+                        .continuous = continuous,
+                        .actions = actions,
+                        .label_actions = labels,
+                        .discrete_actions = discrete};
         batch_begin(b);
         batch_observation(b, &s, 0, i);
         batch_actions(b, &s, 0);
@@ -214,7 +281,9 @@ static void small_batch(const gato_model_t *m, batch_t *b, size_t from, size_t t
     }
 }
 
-static double loss_of(gato_graphs_t *g, const batch_t *b) { return gato_run(g, b, 0, 0, 0, false).loss; }
+static double loss_of(gato_graphs_t *g, const batch_t *b) {
+    return gato_run(g, b, 0, 0, 0, false).loss;
+}
 
 /* Every parameter's gradient along random directions, against central differences of the loss. */
 static void check_differences(const char *const *set, size_t n) {
@@ -245,12 +314,14 @@ static void check_differences(const char *const *set, size_t n) {
             static const double at[] = {-2, -1, 1, 2};
             double h = 4e-3 / sqrt(length) * sqrt((double)q->count > 64 ? 8 : 1);
             for (int s = 0; s < 4; s++) {
-                for (size_t k = 0; k < q->count; k++) v[k] = (float)((double)old[k] + at[s] * h * (double)rng_normal(r, k));
+                for (size_t k = 0; k < q->count; k++)
+                    v[k] = (float)((double)old[k] + at[s] * h * (double)rng_normal(r, k));
                 loss[s] = loss_of(&g, &b);
             }
             memcpy(v, old, q->count * sizeof *old);
             double numeric = (loss[0] - 8 * loss[1] + 8 * loss[2] - loss[3]) / (12 * h);
-            CHECK(fabs(numeric - slope) < 2e-3 * fabs(slope) + 2e-3 * sqrt(length), "%s: %g, by differences %g", q->name, slope, numeric);
+            CHECK(fabs(numeric - slope) < 2e-3 * fabs(slope) + 2e-3 * sqrt(length), "%s: %g, by differences %g",
+                  q->name, slope, numeric);
             moving += fabs(slope) > 5e-3 * sqrt(length);
             free(old);
         }
@@ -262,19 +333,29 @@ static void check_differences(const char *const *set, size_t n) {
     gato_model_free(m);
 }
 
-TEST(gradients_of_mixed_data) { check_differences(NULL, 0); }
-TEST(gradients_of_mix_and_sequences) {
-    check_differences((const char *const[]){"loss.action_kind=mix", "loss.per_sequence=true", "model.vector_in=linear"}, 3);
+TEST(gradients_of_mixed_data) {
+    check_differences(NULL, 0);
 }
-TEST(gradients_of_regression) { check_differences((const char *const[]){"loss.action_kind=mse", "model.activation=gelu_new", "loss.horizon=2"}, 3); }
-TEST(gradients_of_table_and_codes) { check_differences((const char *const[]){"model.merge=1", "model.image_in=both", "model.text_first=true"}, 3); }
+TEST(gradients_of_mix_and_sequences) {
+    check_differences((const char *const[]){"loss.action_kind=mix", "loss.per_sequence=true", "model.vector_in=linear"},
+                      3);
+}
+TEST(gradients_of_regression) {
+    check_differences((const char *const[]){"loss.action_kind=mse", "model.activation=gelu_new", "loss.horizon=2"}, 3);
+}
+TEST(gradients_of_table_and_codes) {
+    check_differences((const char *const[]){"model.merge=1", "model.image_in=both", "model.text_first=true"}, 3);
+}
 TEST(gradients_of_patches) {
-    check_differences((const char *const[]){"model.merge=1", "model.image_in=patches", "loss.image=0", "model.patch=4", "model.patch_mid=6", "model.patch_groups=3"}, 6);
+    check_differences((const char *const[]){"model.merge=1", "model.image_in=patches", "loss.image=0", "model.patch=4",
+                                            "model.patch_mid=6", "model.patch_groups=3"},
+                      6);
 }
 
 /* Padding, other sequences and buckets change nothing that counts. */
 TEST(a_batch_is_the_mean_of_its_sequences) {
-    gato_model_t *m = small_model((const char *const[]){"loss.per_sequence=true", "loss.image=0", "loss.action=1", "loss.text=1"}, 4);
+    gato_model_t *m =
+        small_model((const char *const[]){"loss.per_sequence=true", "loss.image=0", "loss.action=1", "loss.text=1"}, 4);
     batch_t b;
     batch_init(&b, &m->config, &m->facts);
     gato_graphs_t g, exact;
@@ -329,7 +410,8 @@ TEST(the_loss_is_what_is_written) {
     gato_model_free(m);
 }
 
-/* Gradients over shared memory and over buffers apart, poisoned with NaN: the same bits, and again under other numbers of threads. */
+/* Gradients over shared memory and over buffers apart, poisoned with NaN: the same bits, and again under other numbers
+ * of threads. */
 TEST(shared_memory_equals_unshared) {
     static const char *const kinds[] = {"loss.action_kind=ce", "loss.action_kind=mix", "loss.action_kind=mse"};
     for (size_t k = 0; k < 3; k++) {
@@ -345,7 +427,9 @@ TEST(shared_memory_equals_unshared) {
             gato_graphs_init(&g, m, (graph_opts_t){.train = true, .unshared = run == 1});
             pool_set_threads(run == 2 ? 1 : 2);
             double l = gato_run(&g, &b, 1, 2, 3, false).loss;
-            if (run) CHECK(!memcmp(first, params_base(m->params, PARAMS_GRAD), bytes) && l == loss, "run %d, %s", run, kinds[k]);
+            if (run)
+                CHECK(!memcmp(first, params_base(m->params, PARAMS_GRAD), bytes) && l == loss, "run %d, %s", run,
+                      kinds[k]);
             memcpy(first, params_base(m->params, PARAMS_GRAD), bytes);
             loss = l;
             gato_graphs_release(&g);
@@ -359,7 +443,8 @@ TEST(shared_memory_equals_unshared) {
 TEST(the_codebook_stays) {
     gato_model_t *m = small_model(NULL, 0);
     int i = params_find(m->params, "image_codes.codebook");
-    CHECK(i >= 0 && !params_match("image_codes.codebook", m->wrt, m->n_wrt) && params_match("image_codes.proj.weight", m->wrt, m->n_wrt));
+    CHECK(i >= 0 && !params_match("image_codes.codebook", m->wrt, m->n_wrt) &&
+          params_match("image_codes.proj.weight", m->wrt, m->n_wrt));
     CHECK(!memcmp(params_ptr(m->params, PARAMS_VALUE, i), small_book, sizeof small_book));
     gato_model_free(m);
 }
@@ -368,10 +453,12 @@ TEST(the_codebook_stays) {
 
 TEST(neko_patches_agree) {
     st_file_t f;
-    if (st_open(&f, "../shared/goldens/neko/image_embedding_small_pos.safetensors", NULL)) return; /* not for everyone */
+    if (st_open(&f, "../shared/goldens/neko/image_embedding_small_pos.safetensors", NULL))
+        return; /* not for everyone */
     gato_config_t c;
     config_defaults(gato_config_table, &c);
-    static const char *const set[] = {"model.image_in=patches", "model.width=32", "model.patch_mid=32", "model.patch_groups=8", "model.inner_pos=false"};
+    static const char *const set[] = {"model.image_in=patches", "model.width=32", "model.patch_mid=32",
+                                      "model.patch_groups=8", "model.inner_pos=false"};
     for (size_t i = 0; i < 5; i++) config_set(gato_config_table, &c, set[i]);
     static const char *const sizes[] = {"80x80", "77x77", "64x96"};
     for (size_t k = 0; k < 3; k++) {

@@ -39,9 +39,14 @@ TEST(round_trip) {
     for (size_t i = 0; i < params_n(m->params); i++) {
         const param_t *p = params_at(m->params, (int)i);
         int at = params_find(back->params, p->name);
-        CHECK(at >= 0 && !memcmp(params_ptr(m->params, PARAMS_VALUE, (int)i), params_ptr(back->params, PARAMS_VALUE, at), p->count * sizeof(float)), "%s", p->name);
+        CHECK(at >= 0 && !memcmp(params_ptr(m->params, PARAMS_VALUE, (int)i),
+                                 params_ptr(back->params, PARAMS_VALUE, at), p->count * sizeof(float)),
+              "%s", p->name);
     }
-    CHECK(back->facts.codebook && !memcmp(back->facts.codebook, params_ptr(m->params, PARAMS_VALUE, params_find(m->params, "image_codes.codebook")), 32 * 4 * sizeof(float)));
+    CHECK(back->facts.codebook &&
+          !memcmp(back->facts.codebook,
+                  params_ptr(m->params, PARAMS_VALUE, params_find(m->params, "image_codes.codebook")),
+                  32 * 4 * sizeof(float)));
     free(a);
     free(b);
     gato_model_free(back);
@@ -81,7 +86,8 @@ TEST(tensors_bear_the_names_of_neko) {
     /* The projection left as it came: channels first. */
     gato_case_t c;
     case_load(&c, "patches");
-    const st_tensor_t *t = st_find(&f, "image_embedding.post_embedding_projection.weight"), *source = case_tensor(&c, "w.image_embedding.post_embedding_projection.weight");
+    const st_tensor_t *t = st_find(&f, "image_embedding.post_embedding_projection.weight"),
+                      *source = case_tensor(&c, "w.image_embedding.post_embedding_projection.weight");
     float *a = xmalloc(t->count * sizeof *a), *b = xmalloc(t->count * sizeof *b);
     CHECK(!st_read_f32(t, a, NULL) && !st_read_f32(source, b, NULL) && !memcmp(a, b, t->count * sizeof *a));
     free(a);

@@ -1,5 +1,5 @@
-/* test_layout.c - timesteps and batches token by token, against sequences written out by hand; positions along an axis against their definition
- * in floating point.
+/* test_layout.c - timesteps and batches token by token, against sequences written out by hand; positions along an axis
+ * against their definition in floating point.
  */
 #include "tests/test.h"
 
@@ -11,7 +11,8 @@
 TEST(parts_in_order) {
     layout_t l = {.count = {4, 2, 3, 1, 1, 2, 1}, .text_target = true};
     CHECK(layout_observation(&l) == 10 && layout_tokens(&l) == 14);
-    CHECK(layout_start(&l, PART_IMAGE) == 0 && layout_start(&l, PART_TEXT) == 4 && layout_start(&l, PART_CONTINUOUS) == 6);
+    CHECK(layout_start(&l, PART_IMAGE) == 0 && layout_start(&l, PART_TEXT) == 4 &&
+          layout_start(&l, PART_CONTINUOUS) == 6);
     CHECK(layout_start(&l, PART_SEPARATOR) == 10 && layout_start(&l, PART_ACTION) == 11);
     size_t index;
     CHECK(layout_part(&l, 5, &index) == PART_TEXT && index == 1);
@@ -22,7 +23,8 @@ TEST(parts_in_order) {
         CHECK(layout_inner(&l, i) == (i < 10 ? (int32_t)i : -1), "%zu", i);
     }
     l.text_first = true;
-    CHECK(layout_start(&l, PART_TEXT) == 0 && layout_start(&l, PART_IMAGE) == 2 && layout_start(&l, PART_CONTINUOUS) == 6);
+    CHECK(layout_start(&l, PART_TEXT) == 0 && layout_start(&l, PART_IMAGE) == 2 &&
+          layout_start(&l, PART_CONTINUOUS) == 6);
 }
 
 TEST(known_positions) {
@@ -36,7 +38,8 @@ TEST(known_positions) {
 TEST(drawn_positions_stay_in_their_interval) {
     for (size_t n = 1; n <= 128; n++)
         for (size_t i = 0; i < n; i++) {
-            int32_t low = layout_position(i, n, 128, false, false, 0), high = layout_position(i, n, 128, false, false, 0.99999994f);
+            int32_t low = layout_position(i, n, 128, false, false, 0),
+                    high = layout_position(i, n, 128, false, false, 0.99999994f);
             CHECK(low == (int32_t)floor((double)i * 128 / (double)n + 1e-9), "%zu of %zu", i, n);
             CHECK(high == (int32_t)floor((double)(i + 1) * 128 / (double)n + 1e-9) - 1, "%zu of %zu", i, n);
             int32_t mean = layout_position(i, n, 128, false, true, 0);
@@ -48,7 +51,8 @@ TEST(drawn_positions_stay_in_their_interval) {
 
 static void check_ids(const char *what, const ints_t *a, const int32_t *want, size_t n) {
     CHECK(a->n == n, "%s: %zu instead of %zu", what, a->n, n);
-    for (size_t i = 0; i < n && i < a->n; i++) CHECK(a->v[i] == want[i], "%s[%zu]: %d instead of %d", what, i, a->v[i], want[i]);
+    for (size_t i = 0; i < n && i < a->n; i++)
+        CHECK(a->v[i] == want[i], "%s[%zu]: %d instead of %d", what, i, a->v[i], want[i]);
 }
 
 static gato_config_t config_of(const char *const *set, size_t n) {
@@ -61,15 +65,32 @@ static gato_config_t config_of(const char *const *set, size_t n) {
 /* Two timesteps of 2x4 codes merged by 2, two numbers, one discrete observation, one action of each kind. */
 TEST(control_batch_by_hand) {
     gato_config_t c = config_of((const char *const[]){"model.merge=2", "model.bins=8", "loss.image=1"}, 3);
-    gato_facts_t f = {.text_vocab = 10, .codes = 64, .code_dim = 1, .grid_h = 2, .grid_w = 4, .n_continuous = 2, .n_discrete = 1,
-                      .n_actions = 1, .n_discrete_actions = 1, .mu = 100, .M = 256,
-                      .discrete_range = (uint32_t[]){4}, .discrete_action_range = (uint32_t[]){3}};
+    gato_facts_t f = {.text_vocab = 10,
+                      .codes = 64,
+                      .code_dim = 1,
+                      .grid_h = 2,
+                      .grid_w = 4,
+                      .n_continuous = 2,
+                      .n_discrete = 1,
+                      .n_actions = 1,
+                      .n_discrete_actions = 1,
+                      .mu = 100,
+                      .M = 256,
+                      .discrete_range = (uint32_t[]){4},
+                      .discrete_action_range = (uint32_t[]){3}};
     static const uint32_t codes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    window_t w = {.record = {.kind = RECORD_EPISODE, .T = 2, .grid_h = 2, .grid_w = 4, .codes = codes,
-                             .continuous = (float[]){0, -300, 300, 0}, .discrete = (uint32_t[]){3, 0},
-                             .actions = (float[]){-1, 0.9f}, .label_actions = (float[]){0, 0.9f},
+    window_t w = {.record = {.kind = RECORD_EPISODE,
+                             .T = 2,
+                             .grid_h = 2,
+                             .grid_w = 4,
+                             .codes = codes,
+                             .continuous = (float[]){0, -300, 300, 0},
+                             .discrete = (uint32_t[]){3, 0},
+                             .actions = (float[]){-1, 0.9f},
+                             .label_actions = (float[]){0, 0.9f},
                              .discrete_actions = (uint32_t[]){2, 1}},
-                  .step = (uint32_t[]){0, 1}, .n_steps = 2};
+                  .step = (uint32_t[]){0, 1},
+                  .n_steps = 2};
     batch_t b;
     batch_init(&b, &c, &f);
     batch_add_window(&b, &w);
@@ -116,10 +137,16 @@ TEST(control_batch_by_hand) {
 
 TEST(far_horizon_by_hand) {
     gato_config_t c = config_of((const char *const[]){"loss.image=1", "loss.horizon=2"}, 2);
-    gato_facts_t f = {.text_vocab = 10, .codes = 8, .code_dim = 1, .grid_h = 1, .grid_w = 2, .n_actions = 1, .mu = 100, .M = 256};
-    window_t w = {.record = {.kind = RECORD_EPISODE, .T = 4, .grid_h = 1, .grid_w = 2, .codes = (uint32_t[]){0, 1, 2, 3, 4, 5, 6, 7},
+    gato_facts_t f = {
+        .text_vocab = 10, .codes = 8, .code_dim = 1, .grid_h = 1, .grid_w = 2, .n_actions = 1, .mu = 100, .M = 256};
+    window_t w = {.record = {.kind = RECORD_EPISODE,
+                             .T = 4,
+                             .grid_h = 1,
+                             .grid_w = 2,
+                             .codes = (uint32_t[]){0, 1, 2, 3, 4, 5, 6, 7},
                              .actions = (float[]){0, 0, 0, 0}},
-                  .step = (uint32_t[]){0, 1, 2, 3}, .n_steps = 4};
+                  .step = (uint32_t[]){0, 1, 2, 3},
+                  .n_steps = 4};
     batch_t b;
     batch_init(&b, &c, &f);
     batch_add_window(&b, &w);
@@ -133,10 +160,19 @@ TEST(text_and_caption_by_hand) {
     gato_config_t c = config_of((const char *const[]){"model.text_first=false"}, 1);
     gato_facts_t f = {.text_vocab = 257, .codes = 8, .code_dim = 1, .mu = 100, .M = 256};
     window_t text = {.record = {.kind = RECORD_TEXT, .T = 1, .text = (uint32_t[]){5, 6, 256}, .text_len = 3},
-                     .step = (uint32_t[]){0}, .n_steps = 1, .text_len = 3};
-    window_t caption = {.record = {.kind = RECORD_IMAGE, .T = 1, .grid_h = 1, .grid_w = 2, .codes = (uint32_t[]){7, 1},
-                                   .text = (uint32_t[]){9, 256}, .text_len = 2},
-                        .step = (uint32_t[]){0}, .n_steps = 1, .text_len = 2};
+                     .step = (uint32_t[]){0},
+                     .n_steps = 1,
+                     .text_len = 3};
+    window_t caption = {.record = {.kind = RECORD_IMAGE,
+                                   .T = 1,
+                                   .grid_h = 1,
+                                   .grid_w = 2,
+                                   .codes = (uint32_t[]){7, 1},
+                                   .text = (uint32_t[]){9, 256},
+                                   .text_len = 2},
+                        .step = (uint32_t[]){0},
+                        .n_steps = 1,
+                        .text_len = 2};
     batch_t b;
     batch_init(&b, &c, &f);
     batch_add_window(&b, &text);
@@ -161,7 +197,9 @@ TEST(weights_by_sequence) {
     gato_config_t c = config_of((const char *const[]){"loss.per_sequence=true"}, 1);
     gato_facts_t f = {.text_vocab = 257, .mu = 100, .M = 256};
     window_t w = {.record = {.kind = RECORD_TEXT, .T = 1, .text = (uint32_t[]){1, 2, 3, 4, 5}, .text_len = 5},
-                  .step = (uint32_t[]){0}, .n_steps = 1, .text_len = 5};
+                  .step = (uint32_t[]){0},
+                  .n_steps = 1,
+                  .text_len = 5};
     batch_t b;
     batch_init(&b, &c, &f);
     batch_add_window(&b, &w);
@@ -216,8 +254,10 @@ TEST(drawn_places_follow_their_key) {
 }
 
 TEST(buckets) {
-    CHECK(graph_bucket(0) == 0 && graph_bucket(1) == 8 && graph_bucket(64) == 64 && graph_bucket(65) == 128 && graph_bucket(1000) == 1024);
-    for (size_t n = 1; n < 100000; n += 7) CHECK(graph_bucket(n) >= n && (n <= 512 || graph_bucket(n) - n <= n / 8), "%zu", n);
+    CHECK(graph_bucket(0) == 0 && graph_bucket(1) == 8 && graph_bucket(64) == 64 && graph_bucket(65) == 128 &&
+          graph_bucket(1000) == 1024);
+    for (size_t n = 1; n < 100000; n += 7)
+        CHECK(graph_bucket(n) >= n && (n <= 512 || graph_bucket(n) - n <= n / 8), "%zu", n);
 }
 
 /* ---- NEKO's own sequences, where they lie beside the project ---- */
@@ -246,12 +286,20 @@ static void add_example(batch_t *b, gato_facts_t *f, const cJSON *in) {
             n[k] = floats_of(part[k], t, v[k]);
             for (size_t i = 0; i < n[k]; i++) id[k][i] = (uint32_t)v[k][i];
         }
-        f->n_continuous = (uint32_t)n[0], f->n_discrete = (uint32_t)n[1], f->n_actions = (uint32_t)n[2], f->n_discrete_actions = (uint32_t)n[3];
+        f->n_continuous = (uint32_t)n[0], f->n_discrete = (uint32_t)n[1], f->n_actions = (uint32_t)n[2],
+        f->n_discrete_actions = (uint32_t)n[3];
         int n_words = text ? cJSON_GetArraySize(text) : 0;
         for (int i = 0; i < n_words; i++) words[i] = (uint32_t)cJSON_GetArrayItem(text, i)->valueint;
-        timestep_t s = {.rgb = images ? rgb : NULL, .image_h = 32, .image_w = 48, .text = words, .text_len = (size_t)n_words,
-                        .text_target = text != NULL, .continuous = n[0] ? v[0] : NULL, .discrete = n[1] ? id[1] : NULL,
-                        .actions = n[2] ? v[2] : NULL, .discrete_actions = n[3] ? id[3] : NULL};
+        timestep_t s = {.rgb = images ? rgb : NULL,
+                        .image_h = 32,
+                        .image_w = 48,
+                        .text = words,
+                        .text_len = (size_t)n_words,
+                        .text_target = text != NULL,
+                        .continuous = n[0] ? v[0] : NULL,
+                        .discrete = n[1] ? id[1] : NULL,
+                        .actions = n[2] ? v[2] : NULL,
+                        .discrete_actions = n[3] ? id[3] : NULL};
         batch_observation(b, &s, t, 0);
         batch_actions(b, &s, t);
     }
@@ -270,7 +318,8 @@ TEST(neko_sequences_agree) {
     cJSON_ArrayForEach(example, examples) {
         batch_clear(&b, false, 0, 0);
         add_example(&b, &f, cJSON_GetObjectItem(example, "input"));
-        const cJSON *tokens = cJSON_GetObjectItem(example, "tokens"), *mask = cJSON_GetObjectItem(example, "target_mask");
+        const cJSON *tokens = cJSON_GetObjectItem(example, "tokens"),
+                    *mask = cJSON_GetObjectItem(example, "target_mask");
         REQUIRE(b.id.n == (size_t)cJSON_GetArraySize(tokens), "example %zu: %zu tokens", seen, b.id.n);
         for (size_t i = 0; i < b.id.n; i++) {
             int want = cJSON_GetArrayItem(tokens, (int)i)->valueint;

@@ -1,4 +1,5 @@
-/* test_tokens.c - numbers as tokens, against values worked out by hand and against exact bin edges in extended precision. */
+/* test_tokens.c - numbers as tokens, against values worked out by hand and against exact bin edges in extended
+ * precision. */
 #include "tests/test.h"
 
 #include "common/io/json.h"
@@ -20,17 +21,19 @@ TEST(known_bins) {
     const struct {
         float x;
         uint32_t observed, action;
-    } known[] = {{0, 512, 512},     {-0.0f, 512, 512},        {-0.001f, 507, 511},  {1, 744, 1023},      {-1, 279, 0},
-                 {1e-45f, 512, 512}, {-INFINITY, 0, 0},        {INFINITY, 1023, 1023}, {256, 1023, 1023},  {300, 1023, 1023},
-                 {-300, 0, 0},      {0.999f, 744, 1023},      {0.5f, 710, 768}};
+    } known[] = {{0, 512, 512},      {-0.0f, 512, 512},   {-0.001f, 507, 511},    {1, 744, 1023},    {-1, 279, 0},
+                 {1e-45f, 512, 512}, {-INFINITY, 0, 0},   {INFINITY, 1023, 1023}, {256, 1023, 1023}, {300, 1023, 1023},
+                 {-300, 0, 0},       {0.999f, 744, 1023}, {0.5f, 710, 768}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        CHECK(tokens_bin(known[i].x, 1024) == known[i].action, "%g: %u", (double)known[i].x, tokens_bin(known[i].x, 1024));
+        CHECK(tokens_bin(known[i].x, 1024) == known[i].action, "%g: %u", (double)known[i].x,
+              tokens_bin(known[i].x, 1024));
         uint32_t o = tokens_bin_observation(&neko, known[i].x);
         CHECK(o == known[i].observed, "%g: %u", (double)known[i].x, o);
     }
 }
 
-/* A bin is right iff the value lies between its edges; extended precision decides, values within float rounding of an edge excepted. */
+/* A bin is right iff the value lies between its edges; extended precision decides, values within float rounding of an
+ * edge excepted. */
 TEST(bins_lie_between_their_edges) {
     size_t tested = 0;
     for (int i = -40000; i <= 40000; i++) {

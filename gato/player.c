@@ -101,19 +101,33 @@ static chunk_t *chunk_for(player_t *p) {
     return p->chunk[p->n_chunks++] = chunk_new(p, &pools, T);
 }
 
+/* Moves what is visible to the front of a cache of `capacity` rows. A larger one is another one: chunks bound to the
+ * old are recorded anew. */
+static void cache_compact(player_t *p, size_t capacity) {
+    size_t L = (size_t)p->m->config.model.layers, row = 2 * (size_t)p->m->config.model.width;
+    size_t live = (size_t)(p->span[1] - p->span[0]), bytes = live * row * sizeof(float);
+    if (capacity > p->capacity) {
+        while (p->n_chunks) chunk_free(p->chunk[--p->n_chunks]);
+        p->ran = NULL;
+    }
+    for (size_t i = 0; i < L; i++) {
+        float *old = p->cache[i];
+        if (capacity > p->capacity) p->cache[i] = xaligned(capacity * row * sizeof(float));
+        memmove(p->cache[i], old + (size_t)p->span[0] * row, bytes);
+        if (p->cache[i] != old) free(old);
+    }
+    p->capacity = capacity;
+    for (int32_t i = 0; i < p->m->band; i++) p->begin[i] -= p->span[0];
+    p->span[1] -= p->span[0];
+    p->span[0] = 0;
+}
+
 /* Runs the batch's tokens behind those in the cache. */
 static void run_chunk(player_t *p) {
-    size_t T = batch_positions(&p->batch), L = (size_t)p->m->config.model.layers,
-           row = 2 * (size_t)p->m->config.model.width;
-    if ((size_t)p->span[1] + T > p->capacity) { /* move what is visible to the front */
-        size_t live = (size_t)(p->span[1] - p->span[0]);
-        if (live + T > p->capacity) BUG("a cache of %zu rows for %zu", p->capacity, live + T);
-        for (size_t i = 0; i < L; i++)
-            memmove(p->cache[i], p->cache[i] + (size_t)p->span[0] * row, live * row * sizeof(float));
-        for (int32_t i = 0; i < p->m->band; i++) p->begin[i] -= p->span[0];
-        p->span[1] -= p->span[0];
-        p->span[0] = 0;
-    }
+    size_t T = batch_positions(&p->batch), need = (size_t)(p->span[1] - p->span[0]) + T;
+    /* The band counts timesteps as they are without text: with a mission in each, more than a context may be visible.
+     */
+    if ((size_t)p->span[1] + T > p->capacity) cache_compact(p, need > p->capacity ? 2 * need : p->capacity);
     p->ran = chunk_for(p);
     gato_inputs_fill(&p->ran->g, p->m, &p->batch);
     plan_forward(p->ran->g.plan);
@@ -246,6 +260,8 @@ static int observe(player_t *p, const uint8_t *rgb, size_t w, size_t h, const fl
             s->image_w = w, s->image_h = h;
         }
     }
+    if (f->n_continuous && !vector)
+        return reason_set(why, "the policy reads %u numbers and was given none", f->n_continuous);
     if (f->n_continuous) {
         float *copy = xmalloc(f->n_continuous * sizeof *copy);
         memcpy(copy, vector, f->n_continuous * sizeof *copy);

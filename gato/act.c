@@ -9,6 +9,7 @@
 #include "gato/farm.h"
 #include "gato/player.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,7 +234,9 @@ int cmd_gato_act(int argc, char **argv) {
     jsonw_begin(&w);
     jsonw_str(&w, "env", info->name);
     jsonw_str(&w, "policy", s.policy->name);
-    jsonw_int(&w, "seed", (int64_t)o.seed);
+    char seed[24];
+    snprintf(seed, sizeof seed, "%" PRIu64, o.seed);
+    jsonw_raw(&w, "seed", seed); /* 64 bits: more than jsonw_int holds */
     jsonw_int(&w, "episodes", (int64_t)n);
     jsonw_num(&w, "return_mean", mean);
     jsonw_num(&w, "return_std", sqrt(fmax(0, squares / (double)played - mean * mean)));

@@ -33,6 +33,7 @@ static void put_float(floats_t *a, float v) {
 }
 
 /* Every array of the batch, for clearing and releasing. */
+/* clang-format off */
 #define EACH_INTS(b, F)                                                                                                \
     F((b)->start)                                                                                                      \
     F((b)->at) F((b)->inner) F((b)->step) F((b)->id) F((b)->mask) F((b)->token) F((b)->code) F((b)->row) F((b)->col)   \
@@ -45,6 +46,7 @@ static void put_float(floats_t *a, float v) {
         F((b)->action) F((b)->action_weight)
 #define CLEAR(a) (a).n = 0;
 #define RELEASE(a) free((a).v);
+/* clang-format on */
 
 void batch_init(batch_t *b, const gato_config_t *c, const gato_facts_t *f) {
     *b = (batch_t){.config = c, .facts = f, .tokens = gato_tokens(c, f)};

@@ -39,6 +39,8 @@ int cmd_gato_eval(int argc, char **argv) {
     if (side == SIDE_VAL && strcmp(split, "val"))
         die(RC_USAGE, "--split '%s': one of val, train, all is needed", split);
     if (limit < 0) die(RC_USAGE, "--limit must not be negative");
+    for (size_t i = 0; i < set.n; i++) /* the network is the RUN's */
+        if (strncmp(set.item[i], "data.", 5)) die(RC_USAGE, "--set '%s': eval takes data.* keys only", set.item[i]);
     pool_set_threads((int)threads);
     gato_model_t *m = gato_run_open(model);
     config_sets(gato_config_table, &m->config, &set);

@@ -97,9 +97,8 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
                         .training_json = r->training_text};
 }
 
-/* The tokenizer's inference files go into the policy's folder, which is complete then. */
-static void copy_tokenizer(const run_t *r) {
-    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors", "tokenizer.json"};
+/* Refuses a tokenizer that did not make the shards: before anything of a former run is removed. */
+static void check_tokenizer(const run_t *r) {
     int rc;
     reason_t why;
     vqvae_t *v = vqvae_load(r->vqvae, &rc, &why);
@@ -108,6 +107,12 @@ static void copy_tokenizer(const run_t *r) {
     if (mine && strcmp(mine, vqvae_fingerprint(v)))
         die(RC_MISFIT, "'%s' has fingerprint %s; the shards were made by %s", r->vqvae, vqvae_fingerprint(v), mine);
     vqvae_free(v);
+}
+
+/* Its inference files go into the policy's folder, which is complete then. */
+static void copy_tokenizer(const run_t *r) {
+    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors", "tokenizer.json"};
+    reason_t why;
     char *dir = fs_join(r->o.out, "vqvae");
     if (fs_mkdirs(dir, &why)) die(RC_RUNTIME, "%s", why.text);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
@@ -211,6 +216,7 @@ int cmd_gato_train(int argc, char **argv) {
     r->id = (identity_t){"gato", gato_config_table, &r->config, sizeof r->config, r->o.seed, dataset_manifest(r->d)};
     st_file_t file = {0};
     char *json = NULL;
+    if (r->vqvae) check_tokenizer(r);
     bool resumed = loop_begin(&r->o, &file, &json);
     int64_t first = resumed ? restore(r, &file, json) : 0;
     if (r->vqvae) copy_tokenizer(r);

@@ -218,7 +218,7 @@ static void compare(const kind_t *k, gato_model_t *m, int32_t band, const char *
     }
     CHECK(hidden < TOLERANCE, "%s, %zu steps, band %d: hidden states differ by %g", k->name, g->T, band, hidden);
     CHECK(action < TOLERANCE, "%s, %zu steps, band %d: actions differ by %g", k->name, g->T, band, action);
-    CHECK(moved > 0.01, "%s: actions hardly move, %g", k->name, moved);
+    CHECK(moved > 10 * TOLERANCE, "%s: actions hardly move, %g", k->name, moved);
     whole_close(&w);
 }
 

@@ -284,6 +284,13 @@ static tally_t record_all(const options_t *o, stage_t *stage, farm_t *farm, void
 int cmd_record(int argc, char **argv) {
     options_t o = parse(argc, argv);
     stage_t stage = open_stage(&o);
+    if (stage.policy->open) { /* a RUN that does not load is told before anything is written */
+        int rc;
+        reason_t refused;
+        void *trial = stage.policy->open(env_info(stage.env), o.model, &rc, &refused);
+        if (!trial) die(rc, "%s", refused.text);
+        stage.policy->close(trial);
+    }
     prepare_out(&o);
     pool_set_threads((int)o.threads);
     double start = log_now();

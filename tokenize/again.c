@@ -18,7 +18,7 @@ typedef struct {
     again_t *a;
     image_opts_t opts;
     size_t frames; /* of an episode, and how they were chosen */
-    bool spread;
+    take_t take;
     /* where pictures come from, by what the shard holds */
     image_source_t *source;
     size_t cursor;
@@ -44,7 +44,9 @@ static void take_options(rerun_t *s, const shard_meta_t *m) {
     o.no_exif = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "no_exif"));
     if (json_u64(cJSON_GetObjectItemCaseSensitive(args, "max_pixels"), &v)) o.max_pixels = v;
     if (json_u64(cJSON_GetObjectItemCaseSensitive(args, "frames"), &v)) s->frames = (size_t)v;
-    s->spread = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "spread"));
+    s->take = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "head"))     ? TAKE_HEAD
+              : cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "spread")) ? TAKE_SPREAD
+                                                                               : TAKE_WINDOW;
     s->opts = o;
     cJSON_Delete(args);
 }
@@ -107,7 +109,7 @@ static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
         s->loaded = number;
     }
     size_t *step = xcalloc(s->episode.T + 1, sizeof *step);
-    size_t n = window_steps(key, s->episode.T, s->frames, s->spread, step), at = step[t < n ? t : 0];
+    size_t n = window_steps(key, s->episode.T, s->frames, s->take, step), at = step[t < n ? t : 0];
     bool same = n == r->T && step[0] == r->first_step;
     free(step);
     if (!same) fail(s->a, r, "has another number of steps now");

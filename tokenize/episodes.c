@@ -77,7 +77,7 @@ static void keep_steps(const minari_t *m, minari_episode_t *e, const size_t *ste
 
 static void choose_steps(const episodes_t *s, const char *key, episode_t *p) {
     size_t *step = xcalloc(p->e.T, sizeof *step);
-    p->T = window_steps(key, p->e.T, (size_t)s->job->frames, s->job->spread, step);
+    p->T = window_steps(key, p->e.T, (size_t)s->job->frames, job_take(s->job), step);
     p->first_step = step[0];
     if (s->job->spread)
         keep_steps(s->m, &p->e, step, p->T);

@@ -48,7 +48,8 @@ static void parse_background(const char *text, uint8_t rgb[3]) {
 }
 
 static void check_options(const job_t *j) {
-    if (j->spread && !j->frames) die(RC_USAGE, "--spread needs --frames");
+    if ((j->spread || j->head) && !j->frames) die(RC_USAGE, "%s needs --frames", j->spread ? "--spread" : "--head");
+    if (j->spread && j->head) die(RC_USAGE, "--spread and --head exclude each other");
     if (j->frames < 0 || j->limit < 0) die(RC_USAGE, "--frames and --limit count: they cannot be negative");
     if (j->batch < 1 || j->batch > MOST_BATCH)
         die(RC_USAGE, "--batch %lld: 1 to %d are possible", (long long)j->batch, MOST_BATCH);
@@ -90,6 +91,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         {"--frames", CLI_INT, &j->frames, "K", "keep K consecutive steps of each episode (0 = all)", false},
         {"--spread", CLI_FLAG, &j->spread, NULL,
          "one step of each of K equal parts of the episode instead (for policies that see one step)", false},
+        {"--head", CLI_FLAG, &j->head, NULL, "the first K steps of the episode instead", false},
         {0},
     };
     cli_parse(argc, argv, j->command, summary, (const cli_opt_t *const[]){common, images ? for_images : for_episodes},
@@ -133,6 +135,7 @@ char *job_arguments(const job_t *j, uint64_t manifest) {
     jsonw_str(&w, "command", j->command);
     jsonw_str(&w, "fingerprint", j->v ? vqvae_fingerprint(j->v) : NULL);
     jsonw_int(&w, "frames", j->frames);
+    jsonw_bool(&w, "head", j->head);
     jsonw_bool(&w, "keep_pixels", j->keep_pixels);
     jsonw_bool(&w, "lenient", j->opts.lenient);
     jsonw_int(&w, "limit", j->limit);

@@ -6,13 +6,14 @@
 
 #include "common/io/image.h"
 #include "common/model/vqvae.h"
+#include "tokenize/window.h"
 
 typedef struct {
     const char *command; /* "images", "episodes" */
     /* options */
     const char *in, *out, *model, *shard, *background;
     int64_t frames, limit, batch, threads;
-    bool spread; /* frames over the whole episode */
+    bool spread, head; /* which frames */
     bool keep_pixels, force, lenient, no_exif;
     double max_bad;
     uint64_t max_pixels, max_map;
@@ -21,6 +22,11 @@ typedef struct {
     image_opts_t opts;
     vqvae_t *v; /* NULL without --model */
 } job_t;
+
+/* --spread and --head. */
+static inline take_t job_take(const job_t *j) {
+    return j->head ? TAKE_HEAD : j->spread ? TAKE_SPREAD : TAKE_WINDOW;
+}
 
 /* Reads the command line, refuses what cannot be (exit 2), and loads the model. */
 void job_parse(job_t *j, int argc, char **argv, const char *summary);

@@ -131,6 +131,17 @@ works "verify spread steps" verify sp.lmdb --model m --in full --sample 0
 grep -q '"images_encoded_again":90,.*"codes_different":0}' out
 verdict $? "verify finds spread steps again"
 exits 2 "needs --frames" episodes --in full --out x.lmdb --model m --spread
+works "first steps" episodes --in full --out hd.lmdb --model m --frames 5 --head
+works "verify first steps" verify hd.lmdb --model m --in full --sample 0
+tokenize dump a.lmdb >a.all
+tokenize dump hd.lmdb | "${PYTHON:-python3}" -c '
+import json, sys
+whole = {r["key"]: r for r in map(json.loads, open("a.all"))}
+for r in map(json.loads, sys.stdin):
+    assert r["actions"] == whole[r["key"]]["actions"][:5] and r["codes"] == whole[r["key"]]["codes"][:5]
+'
+verdict $? "--head keeps the first steps"
+exits 2 "exclude" episodes --in full --out x.lmdb --model m --frames 5 --head --spread
 exits 4 "spread false, now true" episodes --in full --out w.lmdb --model m --frames 5 --spread
 works "decode" decode --model m --in w.lmdb --out d
 [ -f d/000003-episode_3.png ] && [ -f d/contact.png ] && [ "$(ls d/*.png | wc -l)" -eq 21 ]

@@ -328,22 +328,12 @@ static void put_futures(batch_t *b, const window_t *w, const size_t *first, cons
     }
 }
 
-/* Training may hide the vector observation of a timestep: zeros instead. Drawn by (step, sample, timestep). */
-static void hide_vector(const batch_t *b, const window_t *w, size_t i, timestep_t *s, const float *zeros) {
-    double share = b->config->train.vector_dropout;
-    if (!b->train || !s->continuous || share <= 0) return;
-    rng_t r = rng_fold(rng_fold(b->positions, w->sample), ~(uint64_t)i);
-    if (rng_uniform64(r, 0) < share) s->continuous = zeros;
-}
-
 void batch_add_window(batch_t *b, const window_t *w) {
-    float *zeros = xcalloc(b->facts->n_continuous, sizeof *zeros);
     bool pixels = b->config->model.image_in == IMAGE_IN_PATCHES && w->record.pixels;
     size_t *first = xcalloc(w->n_steps, sizeof *first), *count = xcalloc(w->n_steps, sizeof *count);
     batch_begin(b);
     for (size_t i = 0; i < w->n_steps; i++) {
         timestep_t s = window_step(b, w, w->step[i]);
-        hide_vector(b, w, i, &s, zeros);
         image_t im = {0};
         if (pixels) {
             decode_step(w, w->step[i], &im);
@@ -362,5 +352,4 @@ void batch_add_window(batch_t *b, const window_t *w) {
     batch_end(b);
     free(first);
     free(count);
-    free(zeros);
 }

@@ -73,10 +73,6 @@ const config_field_t gato_config_table[] = {
      "timesteps of a training sequence (0 = as many as the context holds)"},
     {"train.prompt", CF_NUM, AT(train.prompt), "0.25", NULL, 0, 1, 0,
      "share of control sequences that begin with another part of their episode, half of them with its end"},
-    {"train.vector_dropout", CF_NUM, AT(train.vector_dropout), "0", NULL, 0, 1, 0,
-     "share of timesteps whose vector observation is zeros in training: a policy that reads the expert's last action "
-     "out of "
-     "its own velocity never learns to look"},
     {"train.weight_average", CF_NUM, AT(train.weight_average), "0", NULL, 0, 0.999999, 0,
      "decay of the weights' moving average that is saved for use (0 = off)"},
     {"train.save_every", CF_INT, AT(train.save_every), "500", NULL, 0, 1e12, 0,

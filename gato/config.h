@@ -35,7 +35,7 @@ typedef struct {
     } optim;
     struct {
         int64_t steps, batch, accumulate, save_every, eval_every, log_every, window;
-        double weight_average, prompt, vector_dropout;
+        double weight_average, prompt;
         char freeze[64];
     } train;
     struct {

@@ -13,7 +13,7 @@
 #include "gato/batch.h"
 #include "gato/model.h"
 
-/* Padded sizes: what a graph is cached by. */
+/* Padded sizes: what a graph is cached by. T is exact up to 32 tokens, else rounded up like the counts. */
 typedef struct {
     size_t B, T, tokens, images, vectors, continuous, other, separators, futures;
 } graph_shape_t;

@@ -17,8 +17,13 @@ const config_field_t gato_config_table[] = {
      "through the patch block"},
     {"model.merge", CF_INT, AT(model.merge), "1", NULL, 1, 16, CONFIG_ARCH,
      "m x m codes become one input token (image_in = codes)"},
+    {"model.code_norm", CF_CHOICE, AT(model.code_norm), "\"none\"", "none|white", 0, 0, CONFIG_ARCH,
+     "codebook vectors enter as they are, or made zero-mean, uncorrelated and of unit variance over the codebook (a "
+     "few "
+     "directions often hold nearly all of its variance, and small things live in the others)"},
     {"model.vector_in", CF_CHOICE, AT(model.vector_in), "\"bins\"", "bins|linear", 0, 0, CONFIG_ARCH,
-     "a vector observation is one bin token a number, or one token through a linear layer"},
+     "a vector observation is one bin token a number, or one token through a linear layer, which starts on numbers of "
+     "zero mean and unit variance over the data"},
     {"model.patch_pos", CF_CHOICE, AT(model.patch_pos), "\"neko\"", "none|neko|gato", 0, 0, CONFIG_ARCH,
      "row and column vectors of image tokens: none, half-open intervals, or intervals with both ends"},
     {"model.code_pos_random", CF_BOOL, AT(model.code_pos_random), "false", NULL, 0, 0, 0,

@@ -8,6 +8,7 @@
 #include "common/io/config.h"
 
 typedef enum { IMAGE_IN_CODES, IMAGE_IN_TABLE, IMAGE_IN_BOTH, IMAGE_IN_PATCHES } image_in_t;
+typedef enum { CODE_NORM_NONE, CODE_NORM_WHITE } code_norm_t;
 typedef enum { VECTOR_IN_BINS, VECTOR_IN_LINEAR } vector_in_t;
 typedef enum { POS_NONE, POS_NEKO, POS_GATO } patch_pos_t;
 typedef enum { MU_LAW_ALWAYS, MU_LAW_OUTSIDE } mu_law_t;
@@ -17,7 +18,7 @@ typedef enum { DECODE_MEAN, DECODE_CENTER, DECODE_LEFT, DECODE_GREEDY, DECODE_SA
 typedef struct {
     struct {
         int64_t width, layers, heads, context, bins, merge, patch, patch_mid, patch_groups;
-        int image_in, vector_in, patch_pos, activation, mu_law;
+        int image_in, code_norm, vector_in, patch_pos, activation, mu_law;
         bool inner_pos, code_pos_random, text_first, control_text;
         double dropout, pos_init, block_init;
     } model;

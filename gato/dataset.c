@@ -229,6 +229,41 @@ static void size_from_episode(dataset_t *d) {
     }
 }
 
+/* Adds a record's numbers to sum and squares [n_continuous]; returns its timesteps. */
+static size_t add_moments(const shard_t *s, uint64_t record, size_t n, double *sum, double *squares) {
+    token_record_t r;
+    read_record(s, record, &r);
+    size_t steps = r.continuous ? r.T : 0;
+    for (size_t i = 0; i < steps * n; i++) {
+        double v = (double)r.continuous[i];
+        sum[i % n] += v;
+        squares[i % n] += v * v;
+    }
+    token_record_release(&r);
+    return steps;
+}
+
+/* Mean and deviation of the numbers of an observation over the first training records: enough for a start. */
+static void measure_vector(dataset_t *d) {
+    enum { RECORDS = 4096 };
+    size_t n = d->facts.n_continuous, steps = 0;
+    double *sum = xcalloc(2 * n, sizeof *sum), *squares = sum + n;
+    for (size_t k = 0; k < d->n; k++)
+        for (size_t i = 0; i < d->shard[k].n_side[SIDE_TRAIN] && i < RECORDS; i++)
+            steps += add_moments(&d->shard[k], d->shard[k].side[SIDE_TRAIN][i], n, sum, squares);
+    if (steps) {
+        d->facts.vector_mean = xcalloc(n, sizeof(float));
+        d->facts.vector_deviation = xcalloc(n, sizeof(float));
+    }
+    for (size_t j = 0; steps && j < n; j++) {
+        double mean = sum[j] / (double)steps, variance = squares[j] / (double)steps - mean * mean;
+        bool varies = variance > 1e-12 * (1 + mean * mean);
+        d->facts.vector_mean[j] = (float)mean;
+        d->facts.vector_deviation[j] = varies ? (float)sqrt(variance) : 1;
+    }
+    free(sum);
+}
+
 dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c) {
     if (!specs->n) die(RC_USAGE, "no --data given");
     dataset_t *d = NEW(dataset_t);
@@ -249,6 +284,7 @@ dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c) {
         split_shard(s, c);
         if (s->n_side[SIDE_TRAIN]) d->weight += s->weight;
     }
+    if (c->model.vector_in == VECTOR_IN_LINEAR && d->facts.n_continuous) measure_vector(d);
     return d;
 }
 

@@ -12,6 +12,8 @@ void gato_facts_release(gato_facts_t *f) {
     free(f->discrete_action_range);
     free(f->action_low);
     free(f->action_high);
+    free(f->vector_mean);
+    free(f->vector_deviation);
     free(f->codebook);
     free(f->fingerprint);
     free(f->preprocess);

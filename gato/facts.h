@@ -19,7 +19,9 @@ typedef struct {
     uint32_t *discrete_range, *discrete_action_range; /* sizes of the discrete spaces */
     float *action_low, *action_high;                  /* [n_actions], declared; actions inside are scaled to [-1,1] */
     uint32_t codes, code_dim, grid_h, grid_w, image_h, image_w;
-    float *codebook; /* [codes, code_dim], NULL when the shard carries none */
+    float *vector_mean, *vector_deviation; /* [n_continuous] over the training side; NULL = not known. A start for
+                                              training only: not part of config.json */
+    float *codebook;                       /* [codes, code_dim], NULL when the shard carries none */
     float mu, M;
     char *fingerprint, *preprocess, *quantizer, *text_tokenizer, *env; /* NULL = none */
 } gato_facts_t;

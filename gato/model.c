@@ -1,12 +1,14 @@
 /* model.c - see model.h. */
 #include "gato/model.h"
 
+#include "gato/whiten.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { POSITIONS = 128 };
+enum { POSITIONS = 128, FIXED = 3 /* patterns before train.freeze */ };
 
 static size_t width(const gato_model_t *m) {
     return (size_t)m->config.model.width;
@@ -27,8 +29,12 @@ static var_t token_table(nn_t *nn, const gato_model_t *m) {
     return nn_param2(nn, "embed_token.weight", tokens_total(&m->tokens), width(m), init_normal(1));
 }
 
+/* The vectors that enter: the codebook, or its whitened twin. */
 static var_t codebook(nn_t *nn, const gato_model_t *m) {
-    return nn_param2(nn, "image_codes.codebook", m->facts.codes, m->facts.code_dim, init_zero());
+    size_t K = m->facts.codes, D = m->facts.code_dim;
+    var_t plain = nn_param2(nn, "image_codes.codebook", K, D, init_zero());
+    if (m->config.model.code_norm == CODE_NORM_NONE) return plain;
+    return nn_param2(nn, "image_codes.white", K, D, init_zero());
 }
 
 static var_t code_rows(nn_t *nn, const gato_model_t *m, size_t n, gato_inputs_t *in) {
@@ -174,6 +180,8 @@ static gato_facts_t copy_facts(const gato_facts_t *f) {
     c.discrete_action_range = copied(f->discrete_action_range, f->n_discrete_actions * sizeof(uint32_t));
     c.action_low = copied(f->action_low, f->n_actions * sizeof(float));
     c.action_high = copied(f->action_high, f->n_actions * sizeof(float));
+    c.vector_mean = copied(f->vector_mean, f->n_continuous * sizeof(float));
+    c.vector_deviation = copied(f->vector_deviation, f->n_continuous * sizeof(float));
     c.codebook = copied(f->codebook, (size_t)f->codes * f->code_dim * sizeof(float));
     c.fingerprint = f->fingerprint ? xstrdup(f->fingerprint) : NULL;
     c.preprocess = f->preprocess ? xstrdup(f->preprocess) : NULL;
@@ -185,9 +193,33 @@ static gato_facts_t copy_facts(const gato_facts_t *f) {
 
 /* params_match has prefixes; "!" before one keeps it still. */
 static void choose_trainable(gato_model_t *m) {
-    static const char *const fixed[] = {"", "!image_codes.codebook"};
-    for (size_t i = 0; i < 2; i++) m->wrt[m->n_wrt++] = fixed[i];
+    static const char *const fixed[FIXED] = {"", "!image_codes.codebook", "!image_codes.white"};
+    for (size_t i = 0; i < FIXED; i++) m->wrt[m->n_wrt++] = fixed[i];
     if (m->config.train.freeze[0]) m->wrt[m->n_wrt++] = xasprintf("!%s", m->config.train.freeze);
+}
+
+static void set_codebook(gato_model_t *m) {
+    if (!m->facts.codebook) return;
+    int plain = params_find(m->params, "image_codes.codebook"), white = params_find(m->params, "image_codes.white");
+    if (plain >= 0) params_import(m->params, PARAMS_VALUE, plain, m->facts.codebook);
+    if (white >= 0)
+        whiten_codebook(m->facts.codebook, m->facts.codes, m->facts.code_dim,
+                        params_ptr(m->params, PARAMS_VALUE, white));
+}
+
+/* W x + b as initialised, of standardized numbers: W' = W / deviation, b' = b - W' mean. Without it a number of large
+ * spread (a velocity) fills the token, and the first LayerNorm divides the others away. */
+static void standardize_vector(gato_model_t *m) {
+    int weight = params_find(m->params, "vector_embedding.weight"),
+        bias = params_find(m->params, "vector_embedding.bias");
+    if (weight < 0 || !m->facts.vector_mean) return;
+    float *w = params_ptr(m->params, PARAMS_VALUE, weight), *b = params_ptr(m->params, PARAMS_VALUE, bias);
+    size_t n = m->facts.n_continuous;
+    for (size_t i = 0; i < width(m); i++)
+        for (size_t j = 0; j < n; j++) {
+            w[i * n + j] /= m->facts.vector_deviation[j];
+            b[i] -= w[i * n + j] * m->facts.vector_mean[j];
+        }
 }
 
 gato_model_t *gato_model_new(const gato_config_t *c, const gato_facts_t *f, uint64_t seed) {
@@ -199,14 +231,14 @@ gato_model_t *gato_model_new(const gato_config_t *c, const gato_facts_t *f, uint
     m->params = params_new(seed);
     choose_trainable(m);
     declare(m);
-    int i = params_find(m->params, "image_codes.codebook");
-    if (i >= 0 && m->facts.codebook) params_import(m->params, PARAMS_VALUE, i, m->facts.codebook);
+    set_codebook(m);
+    standardize_vector(m);
     return m;
 }
 
 void gato_model_free(gato_model_t *m) {
     if (!m) return;
-    if (m->n_wrt > 2) free((char *)(uintptr_t)m->wrt[2]);
+    if (m->n_wrt > FIXED) free((char *)(uintptr_t)m->wrt[FIXED]);
     gato_facts_release(&m->facts);
     params_free(m->params);
     free(m);

@@ -3,6 +3,7 @@
  *   separator_token [D]                      embed_token.weight [vocab,D]         predict_token.weight [vocab,D]
  *   pos_embed_observation.weight [context,D] transformer.h.*, transformer.ln_f    image_embedding.* (patches)
  *   image_codes.codebook [K,Dc] (fixed)      image_codes.proj.{weight [D, m*m*Dc], bias}
+ *   image_codes.white [K,Dc] (fixed): the codebook whitened, where model.code_norm = white
  *   image_codes.{row,col}.weight [128,D]     vector_embedding.{weight [D,n], bias} (vector_in = linear)
  *   predict_future.weight [m*m*K, D] (loss.image > 0): logits of the m*m codes of a merged token, code after code
  *   predict_action.{weight [A,D], bias} (action_kind = mse): the action, read at the separator
@@ -22,12 +23,12 @@ typedef struct {
     tokens_t tokens;
     int32_t band; /* timesteps that a token sees */
     params_t *params;
-    const char *wrt[4]; /* what trains: all but the codebook and train.freeze */
+    const char *wrt[4]; /* what trains: all but the codebooks and train.freeze */
     size_t n_wrt;
 } gato_model_t;
 
 /* Copies config and facts and declares every parameter in a fixed order, initialised from `seed`; the codebook is
- * copied from the facts. */
+ * copied from the facts, the vector's layer starts on numbers standardized by them. */
 gato_model_t *gato_model_new(const gato_config_t *c, const gato_facts_t *f, uint64_t seed);
 void gato_model_free(gato_model_t *m);
 size_t gato_model_parameters(const gato_model_t *m); /* floats that train */

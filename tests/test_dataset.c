@@ -159,6 +159,32 @@ TEST(windows_cover_every_step_once) {
     dataset_close(d);
 }
 
+/* Mean and deviation of the numbers, over the training side alone. */
+TEST(moments_of_the_vector) {
+    gato_config_t c = narrow();
+    const char *path = make_shard("moments.lmdb", &control);
+    dataset_t *d = open_one(path, &c);
+    CHECK(!dataset_facts(d)->vector_mean, "bins need no moments");
+    dataset_close(d);
+    c.model.vector_in = VECTOR_IN_LINEAR;
+    d = open_one(path, &c);
+    REQUIRE(dataset_facts(d)->vector_mean);
+    double n = 0, sum = 0, squares = 0; /* of small whole numbers: exact */
+    for (uint32_t r = 0; r < 30; r++) {
+        char key[32];
+        snprintf(key, sizeof key, "episode_%u", r);
+        if (split_held_out(key, 0.3)) continue;
+        for (uint32_t t = 0; t < thirty[r]; t++) {
+            double v = 100 * r + t;
+            n += 1, sum += v, squares += v * v;
+        }
+    }
+    CHECK(n > 0);
+    CHECK_NEAR((double)dataset_facts(d)->vector_mean[0], sum / n, 1e-3);
+    CHECK_NEAR((double)dataset_facts(d)->vector_deviation[0], sqrt(squares / n - sum / n * sum / n), 1e-2);
+    dataset_close(d);
+}
+
 static bool same_window(const window_t *a, const window_t *b) {
     return a->n_steps == b->n_steps && a->n_prompt == b->n_prompt && record_of(a) == record_of(b) &&
            a->sample == b->sample && !memcmp(a->step, b->step, a->n_steps * sizeof *a->step);

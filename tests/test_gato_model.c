@@ -5,6 +5,7 @@
 
 #include "common/base/pool.h"
 #include "gato/graph.h"
+#include "gato/whiten.h"
 
 static const double TOLERANCE = 2e-5;
 
@@ -446,6 +447,67 @@ TEST(the_codebook_stays) {
     CHECK(i >= 0 && !params_match("image_codes.codebook", m->wrt, m->n_wrt) &&
           params_match("image_codes.proj.weight", m->wrt, m->n_wrt));
     CHECK(!memcmp(params_ptr(m->params, PARAMS_VALUE, i), small_book, sizeof small_book));
+    gato_model_free(m);
+}
+
+/* A model with code_norm = white is the plain model of the whitened codebook, value for value. */
+TEST(whitened_codes_enter_in_place_of_the_codebook) {
+    static const char *const white[] = {"model.code_norm=white"};
+    gato_model_t *a = small_model(white, 1), *b = small_model(NULL, 0);
+    int plain = params_find(a->params, "image_codes.codebook"), at = params_find(a->params, "image_codes.white");
+    REQUIRE(plain >= 0 && at >= 0 && params_find(b->params, "image_codes.white") < 0);
+    CHECK(!memcmp(params_ptr(a->params, PARAMS_VALUE, plain), small_book, sizeof small_book));
+    CHECK(!params_match("image_codes.white", a->wrt, a->n_wrt));
+    float book[24];
+    whiten_codebook(small_book, 12, 2, book);
+    params_import(a->params, PARAMS_VALUE, at, book); /* small_model stirs what it does not know */
+    params_import(b->params, PARAMS_VALUE, params_find(b->params, "image_codes.codebook"), book);
+    double loss[2];
+    gato_model_t *m[2] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        batch_t batch;
+        gato_graphs_t g;
+        batch_init(&batch, &m[i]->config, &m[i]->facts);
+        batch_clear(&batch, true, 1, 0);
+        small_batch(m[i], &batch, 0, 4);
+        gato_graphs_init(&g, m[i], (graph_opts_t){.train = true});
+        loss[i] = gato_run(&g, &batch, 1, 0, 0, false).loss;
+        gato_graphs_release(&g);
+        batch_release(&batch);
+    }
+    CHECK(loss[0] == loss[1] && loss[0] > 0, "%.9g and %.9g", loss[0], loss[1]);
+    gato_model_free(a);
+    gato_model_free(b);
+}
+
+/* The start of vector_in = linear: W (x - mean) / deviation + b of the same seed without known moments. */
+TEST(vectors_start_standardized) {
+    gato_config_t c;
+    config_defaults(gato_config_table, &c);
+    config_set(gato_config_table, &c, "model.vector_in=linear");
+    config_set(gato_config_table, &c, "model.width=16");
+    float mean[3] = {2, -7, 0.5f}, deviation[3] = {0.1f, 30, 1}, x[3] = {2.05f, 11, -0.25f};
+    gato_facts_t f = {.text_vocab = 3, .n_continuous = 3, .n_actions = 1, .mu = 100, .M = 256};
+    gato_model_t *plain = gato_model_new(&c, &f, 9);
+    f.vector_mean = mean;
+    f.vector_deviation = deviation;
+    gato_model_t *m = gato_model_new(&c, &f, 9);
+    const float *w[2], *b[2];
+    gato_model_t *both[2] = {plain, m};
+    for (int i = 0; i < 2; i++) {
+        params_t *p = both[i]->params;
+        w[i] = params_ptr(p, PARAMS_VALUE, params_find(p, "vector_embedding.weight"));
+        b[i] = params_ptr(p, PARAMS_VALUE, params_find(p, "vector_embedding.bias"));
+    }
+    for (size_t i = 0; i < 16; i++) {
+        double want = (double)b[0][i], got = (double)b[1][i];
+        for (size_t j = 0; j < 3; j++) {
+            want += (double)w[0][i * 3 + j] * ((double)x[j] - (double)mean[j]) / (double)deviation[j];
+            got += (double)w[1][i * 3 + j] * (double)x[j];
+        }
+        CHECK_NEAR(got, want, 1e-5);
+    }
+    gato_model_free(plain);
     gato_model_free(m);
 }
 

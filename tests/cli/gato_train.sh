@@ -107,7 +107,7 @@ same "--force replaces a run" base other
 learn longer --steps 9
 learn longer --force
 same "--force leaves nothing of a longer run" base longer
-for kind in 'loss.action_kind=mse' 'loss.action_kind=mix' 'loss.image=0.5' 'train.accumulate=2'; do
+for kind in 'loss.action_kind=mse' 'loss.action_kind=mix' 'loss.image=0.5' 'train.accumulate=2' 'model.code_norm=white'; do
     learn one --force --set "$kind" && learn two --force --set "$kind" --threads 2
     same "$kind: --threads 2" one two
 done

@@ -226,7 +226,8 @@ size_t batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t
     return b->at.n - before;
 }
 
-void batch_actions(batch_t *b, const timestep_t *s, int32_t step) {
+/* Actions of one timestep; `inputs` false leaves out the tokens of continuous ones (they are targets only). */
+static void put_actions(batch_t *b, const timestep_t *s, int32_t step, bool inputs) {
     const float *label = s->label_actions ? s->label_actions : s->actions;
     uint32_t n = s->actions ? b->facts->n_actions : 0, bins = b->tokens.bins;
     if (n) {
@@ -236,13 +237,17 @@ void batch_actions(batch_t *b, const timestep_t *s, int32_t step) {
     }
     for (uint32_t i = 0; i < n; i++) {
         put_target(b, &b->continuous, tokens_continuous(&b->tokens) + tokens_bin(label[i], bins), label[i], false);
-        put_token(b, tokens_continuous(&b->tokens) + tokens_bin(s->actions[i], bins), -1, step, true);
+        if (inputs) put_token(b, tokens_continuous(&b->tokens) + tokens_bin(s->actions[i], bins), -1, step, true);
     }
     for (uint32_t i = 0; s->discrete_actions && i < b->facts->n_discrete_actions; i++) {
         uint32_t id = tokens_discrete(&b->tokens) + s->discrete_actions[i];
         put_target(b, &b->other, id, 0, false);
         put_token(b, id, -1, step, true);
     }
+}
+
+void batch_actions(batch_t *b, const timestep_t *s, int32_t step) {
+    put_actions(b, s, step, true);
 }
 
 static size_t count_sequence(const targets_t *t, int32_t sequence) {
@@ -345,7 +350,9 @@ void batch_add_window(batch_t *b, const window_t *w) {
         count[i] = picture_rows(b, &s, &rows, &cols);
         first[i] = b->at.n + (b->config->model.text_first ? s.text_len : 0);
         batch_observation(b, &s, (int32_t)i, w->sample);
-        batch_actions(b, &s, (int32_t)i);
+        /* Regression reads at the separator: nothing looks at the last action tokens of a training window. */
+        bool unread = b->train && b->config->loss.action_kind == ACTION_MSE && i + 1 == w->n_steps;
+        put_actions(b, &s, (int32_t)i, !unread || s.discrete_actions);
         image_release(&im);
     }
     if (b->config->loss.image > 0 && w->record.codes && !pixels) put_futures(b, w, first, count);

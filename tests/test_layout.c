@@ -156,6 +156,34 @@ TEST(far_horizon_by_hand) {
     batch_release(&b);
 }
 
+/* Training by regression: the executed action of the last timestep has no reader, every separator keeps its target. */
+TEST(regression_leaves_out_the_last_action_tokens) {
+    gato_config_t c = config_of((const char *const[]){"loss.action_kind=mse", "model.bins=8"}, 2);
+    gato_facts_t f = {.text_vocab = 10, .n_actions = 2, .mu = 100, .M = 256};
+    window_t w = {.record = {.kind = RECORD_EPISODE,
+                             .T = 3,
+                             .actions = (float[]){-1, 0.9f, 0, 0, 0.9f, -1},
+                             .label_actions = (float[]){0, 0.1f, 0.2f, 0.3f, 0.4f, 0.5f}},
+                  .step = (uint32_t[]){0, 1},
+                  .n_steps = 2};
+    batch_t b;
+    batch_init(&b, &c, &f);
+    static const int32_t all[] = {0, 10, 17, 0, 14, 14};
+    batch_add_window(&b, &w);
+    check_ids("id", &b.id, all, 6);
+    batch_clear(&b, true, 1, 0);
+    batch_add_window(&b, &w);
+    batch_add_window(&b, &w);
+    check_ids("id in training", &b.id, (int32_t[]){0, 10, 17, 0, 0, 10, 17, 0}, 8);
+    check_ids("separator", &b.separator, (int32_t[]){0, 3, 4, 7}, 4);
+    for (size_t i = 0; i < 8; i++) CHECK(b.action.v[i] == w.record.label_actions[i % 4], "%zu", i);
+    c.loss.action_kind = ACTION_MIX;
+    batch_clear(&b, true, 1, 0);
+    batch_add_window(&b, &w);
+    check_ids("id with bins as targets", &b.id, all, 6);
+    batch_release(&b);
+}
+
 TEST(text_and_caption_by_hand) {
     gato_config_t c = config_of((const char *const[]){"model.text_first=false"}, 1);
     gato_facts_t f = {.text_vocab = 257, .codes = 8, .code_dim = 1, .mu = 100, .M = 256};

@@ -11,13 +11,13 @@ BIN      ?= $(B)/bin
 CONFIGS  := pipelines/configs
 
 # The demo's size; `make reacher` sets others.
-EPISODES ?= 1500
-FRAMES   ?= 20
+EPISODES ?= 3000
+FRAMES   ?= 10
 PLAY     ?= 100
 VQ_SET   ?=
 GATO_SET ?=
 
-EXPERT_OPTIONS = --burst 0.05 --noise 0.3 --noise-episodes 0.5
+EXPERT_OPTIONS = --burst 0.15 --noise 0.3 --noise-episodes 0.5
 PICTURES       = data/clipart=0.125 data/photos=0.125
 HAVE_ARM      := $(shell $(BIN)/gato --version 2>/dev/null | grep -c '^mujoco: yes')
 EPISODE_DIR    = $(if $(filter 1,$(HAVE_ARM)),$(D)/episodes,data/reacher)

@@ -16,7 +16,7 @@
 #include <string.h>
 
 typedef struct {
-    const char *env, *policy, *model, *decode, *context, *strip;
+    const char *env, *policy, *model, *decode, *context, *strip, *weights;
     int64_t episodes, threads;
     uint64_t seed;
     bool blank;
@@ -149,7 +149,7 @@ static void write_strip(stage_t *s, const char *path) {
 }
 
 static options_t parse(int argc, char **argv) {
-    options_t o = {.env = "reacher", .policy = "model", .context = "cache", .episodes = 100};
+    options_t o = {.env = "reacher", .policy = "model", .context = "cache", .weights = "f32", .episodes = 100};
     const cli_opt_t table[] = {
         {"--env", CLI_STR, &o.env, "NAME", "environment", false},
         {"--policy", CLI_STR, &o.policy, "NAME", "who plays: model, expert or random", false},
@@ -159,6 +159,7 @@ static options_t parse(int argc, char **argv) {
         {"--decode", CLI_STR, &o.decode, "HOW", "mean, center, left, greedy or sample (act.decode of the RUN)", false},
         {"--temperature", CLI_DOUBLE, &o.temperature, "T", "of drawn tokens (act.temperature of the RUN)", false},
         {"--context", CLI_STR, &o.context, "HOW", "cache, or rebuild: run the whole context for every token", false},
+        {"--weights", CLI_STR, &o.weights, "BITS", "f32, bf16 or q8: bits of a weight of linear layers at play", false},
         {"--strip", CLI_STR, &o.strip, "FILE", "a PNG of ten frames of the first episode", false},
         {"--seed", CLI_U64, &o.seed, "S", "episode i is a function of S and i; never one that record made", false},
         {"--threads", CLI_INT, &o.threads, "N", "worker processes, 0 = one a processor", false},
@@ -187,7 +188,8 @@ int cmd_gato_act(int argc, char **argv) {
     player_opts_t p = {.rebuild = !strcmp(o.context, "rebuild"),
                        .blank = o.blank,
                        .decode = decode_of(o.decode),
-                       .temperature = o.temperature};
+                       .temperature = o.temperature,
+                       .weights = gato_weights_named(o.weights)};
     player_policy_options(&p);
     pool_set_threads((int)o.threads);
     if (!o.threads) o.threads = pool_threads();

@@ -20,7 +20,7 @@ static void print(const gato_model_t *m, const char *source, size_t records, con
 }
 
 int cmd_gato_eval(int argc, char **argv) {
-    const char *model = NULL, *split = "val";
+    const char *model = NULL, *split = "val", *weights = "f32";
     cli_list_t data = {0}, set = {0};
     int64_t threads = 0, limit = 0;
     const cli_opt_t options[] = {
@@ -28,6 +28,7 @@ int cmd_gato_eval(int argc, char **argv) {
         {"--data", CLI_LIST, &data, "X.lmdb", "token shards", true},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
         {"--limit", CLI_INT, &limit, "N", "sequences a source (0 = all)", false},
+        {"--weights", CLI_STR, &weights, "BITS", "f32, bf16 or q8: what fewer bits a weight cost", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys: holdout, split_by", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
@@ -49,7 +50,9 @@ int cmd_gato_eval(int argc, char **argv) {
     if (gato_facts_fit(&m->facts, dataset_facts(d), m->config.model.image_in != IMAGE_IN_PATCHES, &why))
         die(RC_MISFIT, "%s", why.text);
     gato_graphs_t g;
-    gato_graphs_init(&g, m, (graph_opts_t){0});
+    kern_weights_t kind = gato_weights_named(weights);
+    nn_packed_t *packed = kind == WEIGHTS_F32 ? NULL : nn_packed_new(m->params, kind);
+    gato_graphs_init(&g, m, (graph_opts_t){.packed = packed});
     gato_figures_t all = {0};
     for (size_t i = 0; i < dataset_sources(d); i++) {
         gato_figures_t f = figures_over(&g, d, i, side, (size_t)limit);
@@ -58,6 +61,7 @@ int cmd_gato_eval(int argc, char **argv) {
     }
     if (dataset_sources(d) > 1) print(m, NULL, dataset_records(d, side), &all);
     gato_graphs_release(&g);
+    nn_packed_free(packed);
     dataset_close(d);
     gato_model_free(m);
     return RC_OK;

@@ -122,6 +122,7 @@ static gato_graph_t *graph_new(gato_graphs_t *cache, const graph_shape_t *s) {
     g->tape = tape_new(m->params);
     nn_t nn;
     nn_begin(&nn, g->tape);
+    nn.packed = o->packed;
     gato_pools_t pools = {s->tokens, s->images, s->vectors};
     g->embeddings = gato_embed(&nn, m, pools, s->B, s->T, &g->in);
     g->band = tape_input(g->tape, "band", I32_2(s->B, s->T));

@@ -22,10 +22,11 @@ size_t graph_bucket(size_t n);
 graph_shape_t graph_shape(const gato_model_t *m, const batch_t *b);
 
 typedef struct {
-    bool train;      /* dropout, and one backward pass */
-    bool all_logits; /* logits of every position instead of targets' (trace) */
-    bool unshared;   /* tests: plan_opts_t.unshared */
-    bool exact;      /* no padding of counts (trace, tests) */
+    bool train;          /* dropout, and one backward pass */
+    bool all_logits;     /* logits of every position instead of targets' (trace) */
+    bool unshared;       /* tests: plan_opts_t.unshared */
+    bool exact;          /* no padding of counts (trace, tests) */
+    nn_packed_t *packed; /* not in training: linear layers over packed weights; NULL = over the parameters */
 } graph_opts_t;
 
 typedef struct {

@@ -18,6 +18,13 @@ static size_t block(const gato_model_t *m) {
     return (size_t)(m->config.model.merge * m->config.model.merge);
 }
 
+kern_weights_t gato_weights_named(const char *name) {
+    static const char *const names[] = {"f32", "bf16", "q8"};
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(name, names[i])) return (kern_weights_t)i;
+    die(RC_USAGE, "--weights '%s': f32, bf16 or q8", name);
+}
+
 bool gato_has_images(const gato_model_t *m) {
     return m->config.model.image_in == IMAGE_IN_PATCHES ? m->facts.image_h > 0 : m->facts.codes > 0;
 }
@@ -132,7 +139,7 @@ var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t band, bool tra
 /* PyTorch's Linear without bias. */
 static var_t head(nn_t *nn, const gato_model_t *m, const char *name, var_t rows, size_t out) {
     var_t W = nn_param2(nn, name, out, width(m), init_uniform(1 / sqrtf((float)width(m))));
-    return op_linear(nn->tape, rows, W, NO_VAR, W_OUT_IN);
+    return nn_apply(nn, rows, W, NO_VAR, W_OUT_IN);
 }
 
 var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows) {

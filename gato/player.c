@@ -21,6 +21,7 @@ typedef struct {
 
 struct player {
     gato_model_t *m;
+    nn_packed_t *packed;
     vqvae_t *vq;
     player_opts_t o;
     batch_t batch;
@@ -50,6 +51,7 @@ static chunk_t *chunk_new(player_t *p, const gato_pools_t *pools, size_t T) {
     tape_t *t = c->g.tape = tape_new(m->params);
     nn_t nn;
     nn_begin(&nn, t);
+    nn.packed = p->packed;
     var_t x = gato_embed(&nn, m, *pools, 1, T, &c->g.in);
     c->cache = xcalloc(L, sizeof *c->cache);
     c->span = tape_extern(t, "span", I32_1(2));
@@ -165,6 +167,7 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
             return NULL;
         }
     }
+    p->packed = nn_packed_new(p->m->params, p->o.weights);
     batch_init(&p->batch, &p->m->config, &p->m->facts);
     size_t D = (size_t)c->model.width, L = (size_t)c->model.layers;
     p->acts = p->m->facts.n_actions + p->m->facts.n_discrete_actions;
@@ -197,6 +200,7 @@ void player_close(player_t *p) {
     plan_memory_release(&p->memory);
     batch_release(&p->batch);
     vqvae_free(p->vq);
+    nn_packed_free(p->packed);
     gato_model_free(p->m);
     free(p);
 }

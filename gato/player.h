@@ -12,9 +12,10 @@
 #include "gato/policy.h"
 
 typedef struct {
-    bool rebuild, blank; /* blank: the picture is black, whatever the camera sees */
-    int decode;          /* decode_t, or -1 = the RUN's act.decode */
-    double temperature;  /* 0 = the RUN's */
+    bool rebuild, blank;    /* blank: the picture is black, whatever the camera sees */
+    int decode;             /* decode_t, or -1 = the RUN's act.decode */
+    double temperature;     /* 0 = the RUN's */
+    kern_weights_t weights; /* of linear layers: 32, 16 or 8 bits */
 } player_opts_t;
 
 typedef struct player player_t;

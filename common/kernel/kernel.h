@@ -28,6 +28,18 @@ void kern_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, s
 void kern_gemm_serial(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda, const float *B,
                       size_t ldb, float *C, size_t ldc, bool add, const float *bias);
 
+/* ---- packed.c: y[M,N] = x[M,K] W (+ bias[N]) over weights packed once, for networks that only run forward ----
+ * F32 keeps every bit; BF16 rounds each weight to 8 bits of mantissa; Q8 keeps a signed byte a weight and a float scale
+ * for every 64 weights of a column (symmetric, the largest becomes 127). Activations and sums stay float. */
+typedef enum { WEIGHTS_F32, WEIGHTS_BF16, WEIGHTS_Q8 } kern_weights_t;
+size_t kern_pack_bytes(kern_weights_t kind, size_t K, size_t N);
+/* tb: W is stored [N,K]. `packed`: kern_pack_bytes, 4-byte aligned. */
+void kern_pack(kern_weights_t kind, bool tb, size_t K, size_t N, const float *W, void *packed);
+/* The weights that a product sees. */
+void kern_unpack(kern_weights_t kind, bool tb, size_t K, size_t N, const void *packed, float *W);
+void kern_packed_linear(kern_weights_t kind, size_t M, size_t N, size_t K, const float *x, const void *packed,
+                        const float *bias, float *y);
+
 /* out[C] (+)= sum over rows of x[rows,C] (bias gradients). */
 void kern_colsum(const float *x, size_t rows, size_t C, float *out, bool add);
 

@@ -51,7 +51,7 @@ static param_init_t by_fan(size_t fan_in) {
 var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias) {
     size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
     var_t W = nn_param2(nn, "weight", out, in, by_fan(in));
-    var_t y = op_linear(nn->tape, x, W, bias ? nn_param1(nn, "bias", out, by_fan(in)) : NO_VAR, W_OUT_IN);
+    var_t y = nn_apply(nn, x, W, bias ? nn_param1(nn, "bias", out, by_fan(in)) : NO_VAR, W_OUT_IN);
     nn_pop(nn, mark);
     return y;
 }
@@ -59,7 +59,7 @@ var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias) {
 var_t nn_conv1d(nn_t *nn, const char *name, var_t x, size_t out) {
     size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
     var_t W = nn_param2(nn, "weight", in, out, init_normal(nn->conv1d_std));
-    var_t y = op_linear(nn->tape, x, W, nn_param1(nn, "bias", out, init_zero()), W_IN_OUT);
+    var_t y = nn_apply(nn, x, W, nn_param1(nn, "bias", out, init_zero()), W_IN_OUT);
     nn_pop(nn, mark);
     return y;
 }

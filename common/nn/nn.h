@@ -9,9 +9,17 @@
 #include "common/tape/ops.h"
 #include "common/tape/tape.h"
 
+/* packed.c: the matrices of a network's linear layers, packed at first use (kernel.h: 32, 16 or 8 bits a weight) for
+ * tapes that only run forward. The parameters stay as they are and must not change any more. */
+typedef struct nn_packed nn_packed_t;
+nn_packed_t *nn_packed_new(params_t *p, kern_weights_t kind);
+void nn_packed_free(nn_packed_t *p);
+size_t nn_packed_bytes(const nn_packed_t *p);
+
 typedef struct {
     tape_t *tape;
-    float conv1d_std; /* of new Conv1D weights: GPT-2's 0.02, unless changed after nn_begin */
+    nn_packed_t *packed; /* NULL: matrix products over the parameters themselves */
+    float conv1d_std;    /* of new Conv1D weights: GPT-2's 0.02, unless changed after nn_begin */
     char scope[512];
 } nn_t;
 
@@ -38,6 +46,8 @@ static inline param_init_t init_uniform(float a) {
     return (param_init_t){INIT_UNIFORM, a};
 }
 
+/* x W (+ b), W a parameter: op_linear, or its packed twin where the scope has packed weights. */
+var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b /* or NO_VAR */, weight_order_t order);
 /* <name>.weight [out,in], <name>.bias [out] */
 var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias);
 /* GPT-2's Conv1D: weight [in,out] N(0,conv1d_std), bias 0 */

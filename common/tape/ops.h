@@ -14,6 +14,9 @@ typedef enum { W_OUT_IN, W_IN_OUT } weight_order_t;
  * layout). */
 var_t op_linear(tape_t *t, var_t x, var_t W, var_t b /* or NO_VAR */, weight_order_t order);
 
+/* op_packed.c: the same over kern_pack's weights, an extern of kern_pack_bytes / 4 floats. Forward only. */
+var_t op_packed_linear(tape_t *t, var_t x, var_t packed, var_t b /* or NO_VAR */, size_t out, kern_weights_t kind);
+
 /* op_conv.c: x [N,H,W,Cin], w [kh,kw,Cin,Cout]; pads are zeros, up = 1 or 2 (nearest enlargement first). */
 typedef struct {
     size_t stride, pad_top, pad_left, pad_bottom, pad_right, up;

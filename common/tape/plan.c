@@ -194,6 +194,7 @@ plan_t *plan_new(const tape_t *t, const plan_opts_t *o) {
     size_t nv = t->n_values;
     p->value = xmalloc((nv + 1) * sizeof *p->value);
     p->bound = xcalloc(nv + 1, sizeof *p->bound);
+    for (size_t i = 0; i < nv; i++) p->bound[i] = t->value[i].bound;
     p->kept = xcalloc(nv + 1, sizeof *p->kept);
     p->scratch_f = xmalloc((t->n_ops + 1) * sizeof *p->scratch_f);
     p->n_pass = o->n_pass;

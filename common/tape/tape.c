@@ -77,7 +77,16 @@ var_t tape_input(tape_t *t, const char *name, shape_t shape) {
 }
 
 var_t tape_extern(tape_t *t, const char *name, shape_t shape) {
-    return add_value(t, (value_t){.kind = VALUE_EXTERN, .shape = shape, .name = xstrdup(name), .root = NO_VAR});
+    return tape_bound(t, name, shape, NULL);
+}
+
+var_t tape_bound(tape_t *t, const char *name, shape_t shape, const void *memory) {
+    return add_value(
+        t, (value_t){.kind = VALUE_EXTERN, .shape = shape, .name = xstrdup(name), .bound = memory, .root = NO_VAR});
+}
+
+int tape_param_index(const tape_t *t, var_t v) {
+    return v >= 0 && t->value[v].kind == VALUE_PARAM ? t->value[v].param : -1;
 }
 
 var_t tape_param(tape_t *t, int i) {

@@ -32,8 +32,12 @@ var_t tape_input(tape_t *t, const char *name, shape_t shape);
 /* A value in memory that the caller owns and binds before replay (plan_bind): KV caches, constant codebooks. No
  * gradient. */
 var_t tape_extern(tape_t *t, const char *name, shape_t shape);
+/* An extern that every plan of this tape finds at `memory` (packed weights). */
+var_t tape_bound(tape_t *t, const char *name, shape_t shape, const void *memory);
 /* The parameter with index i of the tape's params. */
 var_t tape_param(tape_t *t, int i);
+/* Which parameter a var is; -1 = none. */
+int tape_param_index(const tape_t *t, var_t v);
 /* The same elements under another shape; value and gradient are shared. */
 var_t tape_reshape(tape_t *t, var_t v, shape_t shape);
 /* The same value, through which no gradient flows. */

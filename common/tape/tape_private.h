@@ -9,11 +9,12 @@ typedef enum { VALUE_INPUT, VALUE_EXTERN, VALUE_PARAM, VALUE_OP } value_kind_t;
 typedef struct {
     value_kind_t kind;
     shape_t shape;
-    char *name;    /* inputs and externs */
-    int param;     /* index, VALUE_PARAM */
-    int op;        /* producer, VALUE_OP */
-    var_t root;    /* whose memory holds the value: itself unless a reshape or detach */
-    bool detached; /* no gradient flows through this name of the value */
+    char *name;        /* inputs and externs */
+    const void *bound; /* externs of tape_bound */
+    int param;         /* index, VALUE_PARAM */
+    int op;            /* producer, VALUE_OP */
+    var_t root;        /* whose memory holds the value: itself unless a reshape or detach */
+    bool detached;     /* no gradient flows through this name of the value */
 } value_t;
 
 typedef struct {

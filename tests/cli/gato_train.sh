@@ -295,6 +295,15 @@ cp -r x1.lmdb copy.lmdb
 does "eval of two" eval --model base --data x1.lmdb copy.lmdb
 [ "$(wc -l <out)" -eq 3 ] && grep -q '^{"source":null,"records":2,' out && near "$(member out loss)" "$(member figures.json loss)" 1e-5
 verdict $? "a line a source, then all"
+does "eval --weights f32" eval --model base --data x1.lmdb --weights f32
+cmp figures.json out
+verdict $? "--weights f32 is the default"
+for bits in bf16 q8; do
+    does "eval --weights $bits" eval --model base --data x1.lmdb --weights "$bits"
+    ! cmp -s figures.json out && near "$(member out loss)" "$(member figures.json loss)" 0.01
+    verdict $? "fewer bits a weight, nearly the same loss: $(member out loss) and $(member figures.json loss)"
+done
+refuses 2 "--weights 'q4'" eval --model base --data x1.lmdb --weights q4
 if [ -e /dev/full ]; then
     for command in "eval --model base --data x1.lmdb" "train --data x1.lmdb --config policy.json --out dry --dry-run" "info base" "--help"; do
         gato $command >/dev/full 2>err
@@ -339,6 +348,14 @@ if [ -n "$playing" ]; then
     mv v1.away v1
     act two.json --model base --episodes 3 --threads 1 --decode mean && cmp one.json two.json
     verdict $? "--decode mean is the default"
+    act two.json --model base --episodes 3 --threads 1 --weights f32 && cmp one.json two.json
+    verdict $? "act --weights f32 is the default"
+    for bits in bf16 q8; do
+        act "$bits.json" --model base --episodes 3 --threads 1 --weights "$bits" && ! cmp -s one.json "$bits.json" &&
+            act two.json --model base --episodes 3 --threads 2 --weights "$bits" && cmp "$bits.json" two.json
+        verdict $? "act --weights $bits"
+    done
+    refuses 2 "--weights 'f64'" act --model base --episodes 1 --weights f64
     for how in center left greedy sample; do
         act "$how.json" --model base --episodes 3 --threads 1 --decode "$how" && ! cmp -s one.json "$how.json"
         verdict $? "--decode $how is another"
@@ -353,6 +370,9 @@ if [ -n "$playing" ]; then
     does "--strip" act --model base --episodes 1 --threads 1 --strip strip.png
     [ "$(head -c 4 strip.png | tr -d '\211')" = PNG ]
     verdict $? "--strip writes a PNG"
+    learn white --set model.code_norm=white && act white.json --model white --episodes 2 --threads 1 &&
+        act two.json --model white --episodes 2 --threads 2 && cmp white.json two.json
+    verdict $? "a policy of whitened codes plays"
     for kind in mse mix; do
         learn "$kind" --set "loss.action_kind=$kind" && act two.json --model "$kind" --episodes 2 --threads 1
         verdict $? "a policy of $kind plays"

@@ -1,0 +1,27 @@
+/* op_packed.c - y = x W (+ b) over packed weights; forward only. */
+#include "common/base/die.h"
+#include "common/tape/op.h"
+#include "common/tape/ops.h"
+
+static void forward(const op_run_t *r) {
+    kern_packed_linear((kern_weights_t)r->attr->i[0], shape_rows(*r->in_shape[0]), shape_cols(*r->out_shape[0]),
+                       shape_cols(*r->in_shape[0]), r->in[0], r->in[1], r->in[2], r->out[0]);
+}
+
+static double flops(const op_run_t *r) {
+    return 2.0 * (double)shape_count(*r->in_shape[0]) * (double)shape_cols(*r->out_shape[0]);
+}
+
+static const opdef_t packed_def = {.name = "packed_linear", .forward = forward, .flops = flops};
+
+var_t op_packed_linear(tape_t *t, var_t x, var_t packed, var_t b, size_t out, kern_weights_t kind) {
+    shape_t sx = tape_shape(t, x), sw = tape_shape(t, packed);
+    if (shape_count(sw) * sizeof(float) != kern_pack_bytes(kind, shape_cols(sx), out))
+        tape_shape_bug(t, "packed_linear", "x and W do not fit", sx, sw);
+    if (b != NO_VAR && tape_count(t, b) != out)
+        tape_shape_bug(t, "packed_linear", "W and b do not fit", sw, tape_shape(t, b));
+    op_spec_t s = {.def = &packed_def, .n_in = 3, .n_out = 1, .in = {x, packed, b}, .out = {sx}};
+    s.attr.i[0] = kind;
+    s.out[0].dim[sx.rank - 1] = out;
+    return tape_op(t, &s);
+}

@@ -1,0 +1,118 @@
+/* test_packed.c - linear layers over packed weights against loops in double; what 16 and 8 bits may lose. */
+#include "tests/test.h"
+
+#include "common/base/pool.h"
+#include "common/base/rng.h"
+#include "common/kernel/kernel.h"
+
+static float *draw(const char *name, size_t n) {
+    float *v = malloc((n ? n : 1) * sizeof *v);
+    rng_t r = rng_make(7, name);
+    for (size_t i = 0; i < n; i++) v[i] = rng_normal(r, i);
+    return v;
+}
+
+static const size_t sizes[][3] = {{1, 1, 1},   {1, 16, 64},   {1, 100, 257}, {2, 33, 65},  {3, 64, 128},
+                                  {5, 17, 63}, {7, 160, 300}, {9, 15, 513},  {1, 384, 128}};
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+/* Largest |got - want| over the sum of |x w|. */
+static double error(size_t M, size_t N, size_t K, bool tb, const float *x, const float *W, const float *b,
+                    const float *y) {
+    double worst = 0;
+    for (size_t i = 0; i < M; i++)
+        for (size_t j = 0; j < N; j++) {
+            double s = b ? (double)b[j] : 0, size = fabs(s) + 1e-30;
+            for (size_t k = 0; k < K; k++) {
+                double t = (double)x[i * K + k] * (double)(tb ? W[j * K + k] : W[k * N + j]);
+                s += t;
+                size += fabs(t);
+            }
+            worst = fmax(worst, fabs(s - (double)y[i * N + j]) / size);
+        }
+    return worst;
+}
+
+static void check(kern_weights_t kind, bool tb, bool biased, const size_t *s, double tolerance) {
+    size_t M = s[0], N = s[1], K = s[2];
+    float *x = draw("x", M * K), *W = draw("W", K * N), *b = draw("b", N), *y = draw("y", M * N),
+          *seen = draw("s", K * N);
+    void *packed = malloc(kern_pack_bytes(kind, K, N));
+    kern_pack(kind, tb, K, N, W, packed);
+    kern_packed_linear(kind, M, N, K, x, packed, biased ? b : NULL, y);
+    double e = error(M, N, K, tb, x, W, biased ? b : NULL, y);
+    CHECK(e <= tolerance, "kind %d, tb %d, %zu x %zu x %zu: %.3g", kind, tb, M, N, K, e);
+    /* against the weights that it claims to use, the sums are as good as those of floats */
+    kern_unpack(kind, tb, K, N, packed, seen);
+    e = error(M, N, K, tb, x, seen, biased ? b : NULL, y);
+    CHECK(e <= 3e-7, "kind %d, tb %d, %zu x %zu x %zu, unpacked: %.3g", kind, tb, M, N, K, e);
+    if (kind == WEIGHTS_F32) CHECK(!memcmp(seen, W, K * N * sizeof *W));
+    free(x), free(W), free(b), free(y), free(seen), free(packed);
+}
+
+TEST(products) {
+    for (size_t i = 0; i < SIZES; i++)
+        for (int form = 0; form < 4; form++) {
+            check(WEIGHTS_F32, form & 1, form & 2, sizes[i], 3e-7);
+            check(WEIGHTS_BF16, form & 1, form & 2, sizes[i], 1.0 / 256);
+            check(WEIGHTS_Q8, form & 1, form & 2, sizes[i], 0.02);
+        }
+}
+
+/* Half a step of the block's scale, never more; blocks of zeros stay zero. */
+TEST(eight_bits_round_to_the_nearest) {
+    enum { K = 200, N = 20 };
+    float *W = draw("W", K * N), seen[K * N];
+    for (size_t k = 64; k < 128; k++)
+        for (size_t n = 0; n < N; n++) W[k * N + n] *= n ? 1000 : 0;
+    void *packed = malloc(kern_pack_bytes(WEIGHTS_Q8, K, N));
+    kern_pack(WEIGHTS_Q8, false, K, N, W, packed);
+    kern_unpack(WEIGHTS_Q8, false, K, N, packed, seen);
+    for (size_t n = 0; n < N; n++)
+        for (size_t k0 = 0; k0 < K; k0 += 64) {
+            float largest = 0;
+            for (size_t k = k0; k < K && k < k0 + 64; k++) largest = fmaxf(largest, fabsf(W[k * N + n]));
+            for (size_t k = k0; k < K && k < k0 + 64; k++)
+                CHECK(fabsf(seen[k * N + n] - W[k * N + n]) <= largest / 127 * 0.5001f, "%zu, %zu", k, n);
+        }
+    free(W);
+    free(packed);
+}
+
+/* A row's bits do not depend on the rows beside it, nor on threads. */
+TEST(rows_stand_alone) {
+    enum { M = 11, N = 330, K = 700 };
+    float *x = draw("x", M * K), *W = draw("W", K * N), *all = draw("a", M * N), *one = draw("o", M * N);
+    for (int kind = WEIGHTS_F32; kind <= WEIGHTS_Q8; kind++) {
+        void *packed = malloc(kern_pack_bytes((kern_weights_t)kind, K, N));
+        kern_pack((kern_weights_t)kind, true, K, N, W, packed);
+        pool_set_threads(1);
+        kern_packed_linear((kern_weights_t)kind, M, N, K, x, packed, NULL, all);
+        for (size_t i = 0; i < M; i++)
+            kern_packed_linear((kern_weights_t)kind, 1, N, K, x + i * K, packed, NULL, one + i * N);
+        CHECK(!memcmp(all, one, M * N * sizeof *all), "kind %d, row by row", kind);
+        for (size_t i = 0; i + 2 <= M; i += 2)
+            kern_packed_linear((kern_weights_t)kind, 2, N, K, x + i * K, packed, NULL, one + i * N);
+        CHECK(!memcmp(all, one, (M - 1) * N * sizeof *all), "kind %d, two by two", kind);
+        pool_set_threads(3);
+        kern_packed_linear((kern_weights_t)kind, M, N, K, x, packed, NULL, one);
+        CHECK(!memcmp(all, one, M * N * sizeof *all), "kind %d, three threads", kind);
+        free(packed);
+    }
+    free(x), free(W), free(all), free(one);
+}
+
+/* 32 bits give the sums of kern_gemm, so that a policy at play is the policy that was trained. */
+TEST(floats_give_the_sums_of_gemm) {
+    for (size_t i = 0; i < SIZES; i++) {
+        size_t M = sizes[i][0], N = sizes[i][1], K = sizes[i][2];
+        float *x = draw("x", M * K), *W = draw("W", K * N), *b = draw("b", N), *y = draw("y", M * N),
+              *z = draw("z", M * N);
+        void *packed = malloc(kern_pack_bytes(WEIGHTS_F32, K, N));
+        kern_pack(WEIGHTS_F32, false, K, N, W, packed);
+        kern_packed_linear(WEIGHTS_F32, M, N, K, x, packed, b, y);
+        kern_gemm(false, false, M, N, K, x, K, W, N, z, N, false, b);
+        CHECK(!memcmp(y, z, M * N * sizeof *y), "%zu x %zu x %zu", M, N, K);
+        free(x), free(W), free(b), free(y), free(z), free(packed);
+    }
+}

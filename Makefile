@@ -92,7 +92,7 @@ check:
 demo: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=demo
 reacher: programs
-	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher EPISODES=6000 FRAMES=20 PLAY=200
+	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher EPISODES=12000 PLAY=200
 
 SOURCES = $(wildcard common/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/fuzz/*.c)
 format:

@@ -4,6 +4,7 @@
  * same outside reference.
  */
 #include "common/kernel/kernel.h"
+#include "common/kernel/winograd.h"
 #include "tests/kernel_check.h"
 
 typedef struct {
@@ -45,6 +46,13 @@ static void reference_conv(const conv_case_t *c, double *out, double *size) {
     }
 }
 
+/* Outputs of a tile share its rounding errors: each is held against the largest. */
+static void level(double *size, size_t n) {
+    double most = 0;
+    for (size_t i = 0; i < n; i++) most = size[i] > most ? size[i] : most;
+    for (size_t i = 0; i < n; i++) size[i] = most;
+}
+
 static void check_conv(kern_conv_t g, bool with_bias) {
     size_t nx = g.N * g.H * g.W * g.Cin, nw = g.kh * g.kw * g.Cin * g.Cout, ny = g.N * g.OH * g.OW * g.Cout;
     float *x = floats(1, nx, 0.2, 1), *w = floats(2, nw, 0, 1), *bias = floats(3, g.Cout, 0, 1),
@@ -59,6 +67,7 @@ static void check_conv(kern_conv_t g, bool with_bias) {
         snprintf(what, sizeof what, "conv %s N%zu %zux%zu C%zu->%zu k%zux%zu s%zu pad %zu,%zu up%zu", name[c.pass], g.N,
                  g.H, g.W, g.Cin, g.Cout, g.kh, g.kw, g.stride, g.pad_top, g.pad_left, g.up);
         reference_conv(&c, want, size);
+        if (winograd_pays(&g)) level(size, n);
         check_kernel(what, run_conv, &c, c.pass > 0, want, size, n, 2e-6, out);
         if (c.pass < 2 && g.N > 1) { /* the last image alone: the same bits */
             conv_case_t one = c;
@@ -76,8 +85,8 @@ static void check_conv(kern_conv_t g, bool with_bias) {
 }
 
 /* pad: top, left, bottom, right */
-static void conv_case(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t k, size_t stride, size_t up,
-                      size_t top, size_t left, size_t bottom, size_t right) {
+static kern_conv_t shape(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t k, size_t stride, size_t up,
+                         size_t top, size_t left, size_t bottom, size_t right) {
     kern_conv_t g = {.N = N,
                      .H = H,
                      .W = W,
@@ -91,7 +100,11 @@ static void conv_case(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, siz
     g.up = up;
     g.OH = (H * up + top + bottom - k) / stride + 1;
     g.OW = (W * up + left + right - k) / stride + 1;
-    check_conv(g, (N + H + Cin) % 2);
+    return g;
+}
+static void conv_case(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t k, size_t stride, size_t up,
+                      size_t top, size_t left, size_t bottom, size_t right) {
+    check_conv(shape(N, H, W, Cin, Cout, k, stride, up, top, left, bottom, right), (N + H + Cin) % 2);
 }
 
 TEST(conv_3x3) {
@@ -144,4 +157,74 @@ TEST(conv_of_enlarged_image) {
     conv_case(1, 1, 1, 8, 8, 3, 1, 2, 1, 1, 1, 1);
     conv_case(2, 3, 4, 4, 6, 1, 1, 2, 0, 0, 0, 0);
     conv_case(1, 4, 6, 3, 5, 5, 1, 2, 2, 2, 2, 2);
+}
+
+/* A 3x3 convolution that goes through winograd.c, with any padding of its own. */
+static void winograd_padded(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t up, size_t top, size_t left,
+                            size_t bottom, size_t right) {
+    kern_conv_t g = shape(N, H, W, Cin, Cout, 3, 1, up, top, left, bottom, right);
+    CHECK(winograd_pays(&g), "%zux%zu C%zu->%zu up%zu does not go through winograd.c", H, W, Cin, Cout, up);
+    check_conv(g, (H + W + Cin) % 2);
+}
+static void winograd_case(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t up) {
+    winograd_padded(N, H, W, Cin, Cout, up, 1, 1, 1, 1);
+}
+
+TEST(winograd) {
+    winograd_case(1, 4, 4, 16, 16, 1);
+    winograd_case(3, 8, 8, 64, 64, 1);
+    winograd_case(2, 5, 7, 17, 24, 1);
+    winograd_case(2, 7, 5, 24, 33, 1);
+    winograd_case(3, 9, 13, 33, 17, 1);
+    winograd_case(2, 3, 11, 40, 24, 1);
+    winograd_case(2, 16, 12, 130, 20, 1); /* several slices of channels */
+    winograd_case(2, 8, 8, 20, 136, 1);
+    winograd_case(1, 33, 31, 16, 48, 1); /* several blocks, and pieces of a weight gradient */
+    winograd_case(5, 20, 22, 32, 16, 1);
+    winograd_case(3, 24, 24, 70, 66, 1); /* a block shared by the threads, the last one short */
+    winograd_padded(2, 8, 9, 17, 24, 1, 0, 0, 0, 0);
+    winograd_padded(2, 6, 7, 24, 17, 1, 2, 0, 0, 1);
+    winograd_padded(2, 7, 8, 17, 17, 1, 0, 2, 2, 1);
+}
+
+TEST(winograd_of_enlarged_image) {
+    winograd_case(3, 4, 4, 16, 16, 2);
+    winograd_case(2, 5, 7, 17, 24, 2);
+    winograd_case(2, 7, 5, 24, 33, 2);
+    winograd_case(1, 3, 9, 33, 17, 2);
+    winograd_case(2, 6, 4, 72, 20, 2);
+    winograd_case(4, 14, 16, 16, 40, 2);
+    winograd_case(2, 12, 12, 96, 80, 2);
+}
+
+/* An image's output and input gradient: the same bits alone, among three and among sixteen, wherever it stands. */
+static void batch_case(size_t H, size_t W, size_t Cin, size_t Cout, size_t up) {
+    kern_conv_t g = shape(16, H, W, Cin, Cout, 3, 1, up, 1, 1, 1, 1);
+    CHECK(winograd_pays(&g), "%zux%zu C%zu->%zu does not go through winograd.c", H, W, Cin, Cout);
+    size_t nx = H * W * Cin, ny = g.OH * g.OW * Cout;
+    float *x = floats(1, 16 * nx, 0.2, 1), *w = floats(2, 9 * Cin * Cout, 0, 1), *bias = floats(3, Cout, 0, 1),
+          *dy = floats(4, 16 * ny, 0.1, 1);
+    for (int pass = 0; pass < 2; pass++) {
+        size_t each = pass ? nx : ny;
+        float *all = xmalloc(16 * each * sizeof *all), *some = xmalloc(3 * each * sizeof *some);
+        conv_case_t c = {.g = g, .x = x, .w = w, .bias = bias, .dy = dy, .pass = pass};
+        run_conv(&c, all, false);
+        for (size_t n = 1; n <= 3; n += 2)
+            for (size_t first = 0; first + n <= 16; first += 5) {
+                c.g.N = n, c.x = x + first * nx, c.dy = dy + first * ny;
+                run_conv(&c, some, false);
+                check_same(pass ? "input gradient of some images" : "some images", some, all + first * each, n * each);
+            }
+        free(all), free(some);
+    }
+    free(x), free(w), free(bias), free(dy);
+}
+
+TEST(winograd_any_batch) {
+    batch_case(8, 8, 16, 32, 1);
+    batch_case(5, 7, 24, 17, 1);
+    batch_case(16, 12, 33, 20, 1);
+    batch_case(6, 6, 130, 136, 1);
+    batch_case(5, 4, 17, 24, 2);
+    batch_case(8, 8, 64, 32, 2);
 }

@@ -12,6 +12,7 @@
 #include "common/base/scratch.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/micro.h"
+#include "common/kernel/winograd.h"
 
 #include <stdlib.h>
 
@@ -157,6 +158,10 @@ static conv_t conv_new(const kern_conv_t *g, size_t src_c, size_t dst_c) {
 }
 
 void kern_conv_forward(const kern_conv_t *g, const float *x, const float *w, const float *bias, float *y) {
+    if (winograd_pays(g)) {
+        winograd_forward(g, x, w, bias, y);
+        return;
+    }
     conv_t c = conv_new(g, g->Cin, g->Cout);
     c.src = x, c.w = w, c.bias = bias, c.dst = y;
     c.blocks = ceil_div(g->OH * g->OW, BLOCK);
@@ -226,6 +231,10 @@ static void backward_input_task(void *ctx, size_t task) {
 }
 
 void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float *w, float *dx, bool add) {
+    if (winograd_pays(g)) {
+        winograd_backward_input(g, dy, w, dx, add);
+        return;
+    }
     if (g->kh * g->up > 64 || g->kw * g->up > 64)
         BUG("convolution kernels of %zu x %zu are not supported", g->kh, g->kw);
     conv_t c = conv_new(g, g->Cout, g->Cin);
@@ -313,6 +322,10 @@ static void sum_task(void *ctx, size_t block) {
 }
 
 void kern_conv_backward_weight(const kern_conv_t *g, const float *x, const float *dy, float *dw, bool add) {
+    if (winograd_pays(g)) {
+        winograd_backward_weight(g, x, dy, dw, add);
+        return;
+    }
     conv_t c = conv_new(g, g->Cin, g->Cout);
     c.src = x, c.w = dy;
     size_t count = c.taps * g->Cin * g->Cout;

@@ -1,0 +1,155 @@
+/* winograd_weight.c - the weight gradient of winograd.h.
+ *
+ * The forward is y = A^T [(G w G^T) . (B^T x B)] A for each tile, so dw = G^T [sum over tiles (A dy A^T) . (B^T x B)]
+ * G: pixels of x and of dy to points, at each point a product over tiles, and one transform of the sums.
+ *
+ * Tiles are cut into pieces by the shape, each with sums of its own, and a piece into blocks whose points stay in the
+ * L2 cache. Where the sums are larger than the cache, or tiles are few, there is one piece and the threads share it.
+ */
+#include "common/base/pool.h"
+#include "common/base/scratch.h"
+#include "common/kernel/micro.h"
+#include "common/kernel/winograd.h"
+#include "common/kernel/winograd_tile.h"
+
+enum {
+    CACHE = 96 * 1024, /* floats of a block's points */
+    SUMS = 160 * 1024, /* floats of the sums of a piece */
+    GROUP = 8,         /* tiles of a task */
+    LEAST = 16,        /* tiles of a block */
+    MOST = 128,
+    PIECE = 64 /* least tiles of a piece */
+};
+
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+static size_t ceil_div(size_t a, size_t b) {
+    return (a + b - 1) / b;
+}
+
+typedef struct {
+    tiles_t x, dy;
+    bool half, add;
+    size_t tiles_x, tiles_image, tiles, block, pieces, piece_tiles;
+    size_t points, panels, ldv, ldd, vs, ds, us; /* floats of a row and of a whole point: x, dy, sums */
+    float *dw, *sums, *outside;                  /* sums [pieces][points][Cin][ldd] */
+} grad_t;
+
+typedef struct {
+    const grad_t *g;
+    size_t t0, tiles;
+    bool first;
+    float *v, *d, *sums;
+} block_t;
+
+static void spread_task(void *ctx, size_t group) {
+    const block_t *b = ctx;
+    const grad_t *g = b->g;
+    float *px[POINTS];
+    for (size_t t = group * GROUP; t < min_size((group + 1) * GROUP, b->tiles); t++) {
+        size_t image = (b->t0 + t) / g->tiles_image, at = (b->t0 + t) % g->tiles_image;
+        tile_pixels(&g->x, image, at / g->tiles_x, at % g->tiles_x, g->outside, px);
+        if (g->half)
+            to_points(LINE_INPUT_PAIRS, px, g->x.C, b->v + t * g->ldv, g->vs);
+        else
+            to_points(LINE_INPUT, px, g->x.C, b->v + t * g->ldv, g->vs);
+        tile_pixels(&g->dy, image, at / g->tiles_x, at % g->tiles_x, g->outside, px);
+        if (g->half)
+            to_points(LINE_GRAD_5, px, g->dy.C, b->d + t * g->ldd, g->ds);
+        else
+            to_points(LINE_GRAD, px, g->dy.C, b->d + t * g->ldd, g->ds);
+    }
+}
+
+static void product_task(void *ctx, size_t point) {
+    const block_t *b = ctx;
+    const grad_t *g = b->g;
+    size_t Cin = g->x.C;
+    const float *a[MOST];
+    for (size_t t = 0; t < b->tiles; t++) a[t] = b->v + point * g->vs + t * g->ldv;
+    for (size_t p = 0; p < g->panels; p++) {
+        const float *d = b->d + point * g->ds + p * NR;
+        float *sum = b->sums + point * g->us + p * NR;
+        micro_out_t o = {.n = NR, .first = b->first};
+        for (size_t m = 0; m < Cin; m += MR) {
+            int mr = (int)min_size(MR, Cin - m);
+            float *row[MR];
+            for (int i = 0; i < mr; i++) row[i] = sum + (m + (size_t)i) * g->ldd;
+            o.row = row;
+            micro_steps(mr, a, m, b->tiles, d, g->ldd, &o);
+        }
+    }
+}
+
+/* Inside another parallel_for (a piece a thread) the loops run in order. */
+static void piece_task(void *ctx, size_t piece) {
+    const grad_t *g = ctx;
+    size_t end = min_size((piece + 1) * g->piece_tiles, g->tiles);
+    block_t b = {.g = g, .t0 = piece * g->piece_tiles, .first = true};
+    b.v = scratch_get(SCRATCH_CONV_TASK, g->points * (g->vs + g->ds) * sizeof(float));
+    b.d = b.v + g->points * g->vs;
+    b.sums = g->sums + piece * g->points * g->us;
+    for (; b.t0 < end; b.t0 += g->block, b.first = false) {
+        b.tiles = min_size(g->block, end - b.t0);
+        parallel_for(ceil_div(b.tiles, GROUP), spread_task, &b);
+        parallel_for(g->points, product_task, &b);
+    }
+}
+
+/* One input channel: its sums of all pieces, in order, to the weights' gradient. */
+static void taps_task(void *ctx, size_t ci) {
+    const grad_t *g = ctx;
+    size_t Cin = g->x.C, Cout = g->dy.C;
+    for (size_t point = 0; point < g->points; point++) {
+        float *sum = g->sums + point * g->us + ci * g->ldd;
+        for (size_t p = 1; p < g->pieces; p++) {
+            const float *more = sum + p * g->points * g->us;
+            for (size_t j = 0; j < g->ldd; j++) sum[j] += more[j];
+        }
+    }
+    float *px[9];
+    for (size_t t = 0; t < 9; t++) px[t] = g->dw + (t * Cin + ci) * Cout;
+    const float *sum = g->sums + ci * g->ldd;
+    if (g->half)
+        from_points(LINE_TAPS_5, sum, g->us, NULL, g->add, px, Cout);
+    else
+        from_points(LINE_TAPS, sum, g->us, NULL, g->add, px, Cout);
+}
+
+static void plan_pieces(grad_t *g) {
+    bool large = g->points * g->us > SUMS;
+    g->pieces = large ? 1 : min_size(KERN_PIECES, g->tiles / PIECE);
+    if (g->pieces == 0) g->pieces = 1;
+    g->piece_tiles = ceil_div(g->tiles, g->pieces);
+    g->pieces = ceil_div(g->tiles, g->piece_tiles);
+    size_t fit = CACHE / (g->points * (g->ldv + g->ldd));
+    if (fit > MOST || g->pieces == 1) fit = MOST;
+    if (fit < LEAST) fit = LEAST;
+    g->block = ceil_div(g->piece_tiles, ceil_div(g->piece_tiles, fit));
+    /* An odd number of cache lines between points: a power of two would put all of them in one cache set. */
+    g->vs = (g->block * g->ldv / 16 | 1) * 16 + 16;
+    g->ds = (g->block * g->ldd / 16 | 1) * 16 + 16;
+}
+
+void winograd_backward_weight(const kern_conv_t *g, const float *x, const float *dy, float *dw, bool add) {
+    grad_t f = {.dw = dw, .half = g->up == 2, .add = add};
+    f.x = (tiles_t){.data = (float *)x, .H = g->H, .W = g->W, .C = g->Cin};
+    f.x.n = f.half ? 4 : SIDE, f.x.step = TILE / g->up;
+    f.x.top = (ptrdiff_t)g->pad_top, f.x.left = (ptrdiff_t)g->pad_left;
+    f.dy = (tiles_t){.data = (float *)dy, .H = g->OH, .W = g->OW, .C = g->Cout, .n = TILE, .step = TILE};
+    f.tiles_x = ceil_div(g->OW, TILE), f.tiles_image = f.tiles_x * ceil_div(g->OH, TILE);
+    f.tiles = g->N * f.tiles_image;
+    f.points = f.half ? 25 : 36;
+    f.panels = ceil_div(g->Cout, NR);
+    /* Tiles are the steps of the product here: rows of 64 channels or more would fall into few cache sets. */
+    f.ldv = ceil_div(g->Cin, 8) * 8 + (g->Cin >= 64 ? 16 : 0);
+    f.ldd = f.panels * NR + (g->Cout >= 64 ? 16 : 0);
+    f.us = g->Cin * f.ldd + 16;
+    plan_pieces(&f);
+    size_t zeros = f.ldv > f.ldd ? f.ldv : f.ldd;
+    f.outside = memset(scratch_get(SCRATCH_REDUCE, zeros * sizeof(float)), 0, zeros * sizeof(float));
+    f.sums = scratch_get(SCRATCH_CONV_PARTS, f.pieces * f.points * f.us * sizeof(float));
+    parallel_for(f.pieces, piece_task, &f);
+    parallel_for(g->Cin, taps_task, &f);
+}

@@ -16,8 +16,8 @@
 #include "common/kernel/winograd_tile.h"
 
 enum {
-    CACHE = 160 * 1024, /* floats of a block's points */
-    LEAST = 4 * MR,     /* tiles of a block: fewer do not pay for reading the weights */
+    CACHE = 96 * 1024, /* floats of a block's points */
+    LEAST = 4 * MR,    /* tiles of a block: fewer do not pay for reading the weights */
     MOST = 16 * MR,
     KPACK = 64,   /* channels of a task that packs weights */
     CHANNELS = 16 /* fewer than this: the transforms cost more than they save */

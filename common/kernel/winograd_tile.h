@@ -148,6 +148,9 @@ VMATH void line_apply(line_t kind, const v8f *from, v8f *to, size_t step) {
         line_taps(kind, from, to, step);
 }
 
+/* Makes the compiler forget what it knows of a loop's invariants: it would keep some seventy addresses on the stack. */
+#define FORGET(a, b) __asm__("" : "+r"(a), "+r"(b))
+
 /* Channels c.. of the pixels px[n*n] to points p at dst + p*stride. `lanes` of them are there, the others become 0. */
 VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, float *dst, size_t stride) {
     size_t from = line_from(kind), to = line_to(kind);
@@ -165,13 +168,16 @@ VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, f
     for (size_t i = 0; i < to; i++) {
         line_apply(kind, half + i * from, v, 1);
 #pragma GCC unroll 6
-        for (size_t j = 0; j < to; j++) v8_store(dst + (i * to + j) * stride, v[j]);
+        for (size_t j = 0; j < to; j++, dst += stride) v8_store(dst, v[j]);
     }
 }
 
 VMATH void to_points(line_t kind, float *const *px, size_t C, float *dst, size_t stride) {
     size_t c = 0;
-    for (; c + 8 <= C; c += 8) to_points_of(kind, px, c, 8, dst + c, stride);
+    for (; c + 8 <= C; c += 8) {
+        FORGET(px, stride);
+        to_points_of(kind, px, c, 8, dst + c, stride);
+    }
     if (c < C) to_points_of(kind, px, c, C - c, dst + c, stride);
 }
 
@@ -182,8 +188,9 @@ VMATH void from_points_of(line_t kind, const float *src, size_t stride, const fl
     v8f half[SIDE * SIDE], v[SIDE], b = bias ? v8_load_part(bias + c, lanes, 0) : (v8f){0};
 #pragma GCC unroll 6
     for (size_t j = 0; j < from; j++) {
+        const float *p = src + j * stride;
 #pragma GCC unroll 6
-        for (size_t i = 0; i < from; i++) v[i] = v8_load(src + (i * from + j) * stride);
+        for (size_t i = 0; i < from; i++, p += from * stride) v[i] = v8_load(p);
         line_apply(kind, v, half + j, from);
     }
 #pragma GCC unroll 6
@@ -205,7 +212,10 @@ VMATH void from_points_of(line_t kind, const float *src, size_t stride, const fl
 VMATH void from_points(line_t kind, const float *src, size_t stride, const float *bias, bool add, float *const *px,
                        size_t C) {
     size_t c = 0;
-    for (; c + 8 <= C; c += 8) from_points_of(kind, src + c, stride, bias, add, px, c, 8);
+    for (; c + 8 <= C; c += 8) {
+        FORGET(px, stride);
+        from_points_of(kind, src + c, stride, bias, add, px, c, 8);
+    }
     if (c < C) from_points_of(kind, src + c, stride, bias, add, px, c, C - c);
 }
 
@@ -216,17 +226,32 @@ typedef struct {
     ptrdiff_t top, left;
 } tiles_t;
 
-/* Where the pixels of a tile are: `outside` for those beyond the image. */
-static inline void tile_pixels(const tiles_t *g, size_t image, size_t ty, size_t tx, float *outside, float **px) {
+/* Where the n x n pixels of a tile are: `outside` for those beyond the image. */
+VMATH void tile_pixels_of(const tiles_t *g, ptrdiff_t n, size_t image, size_t ty, size_t tx, float *outside,
+                          float **px) {
     ptrdiff_t y = (ptrdiff_t)(ty * g->step) - g->top, x = (ptrdiff_t)(tx * g->step) - g->left;
-    ptrdiff_t H = (ptrdiff_t)g->H, W = (ptrdiff_t)g->W, n = (ptrdiff_t)g->n, C = (ptrdiff_t)g->C;
-    ptrdiff_t first = ((ptrdiff_t)image * H + y) * W + x;
-    bool within = y >= 0 && x >= 0 && y + n <= H && x + n <= W;
+    ptrdiff_t H = (ptrdiff_t)g->H, W = (ptrdiff_t)g->W, C = (ptrdiff_t)g->C, first = ((ptrdiff_t)image * H + y) * W + x;
+    if (y >= 0 && x >= 0 && y + n <= H && x + n <= W) { /* most tiles of a large image */
+        float *row = g->data + first * C;
+        for (ptrdiff_t i = 0; i < n; i++, row += W * C)
+#pragma GCC unroll 6
+            for (ptrdiff_t j = 0; j < n; j++) px[i * n + j] = row + j * C;
+        return;
+    }
     for (ptrdiff_t i = 0; i < n; i++)
         for (ptrdiff_t j = 0; j < n; j++) {
-            bool in = within || (y + i >= 0 && y + i < H && x + j >= 0 && x + j < W);
-            *px++ = in ? g->data + (first + i * W + j) * C : outside;
+            bool in = y + i >= 0 && y + i < H && x + j >= 0 && x + j < W;
+            px[i * n + j] = in ? g->data + (first + i * W + j) * C : outside;
         }
+}
+
+static inline void tile_pixels(const tiles_t *g, size_t image, size_t ty, size_t tx, float *outside, float **px) {
+    if (g->n == SIDE)
+        tile_pixels_of(g, SIDE, image, ty, tx, outside, px);
+    else if (g->n == TILE)
+        tile_pixels_of(g, TILE, image, ty, tx, outside, px);
+    else
+        tile_pixels_of(g, TILE / 2, image, ty, tx, outside, px);
 }
 
 #endif

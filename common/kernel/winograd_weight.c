@@ -17,7 +17,7 @@ enum {
     SUMS = 160 * 1024, /* floats of the sums of a piece */
     GROUP = 8,         /* tiles of a task */
     LEAST = 16,        /* tiles of a block */
-    MOST = 128,
+    MOST = 64,
     PIECE = 64 /* least tiles of a piece */
 };
 

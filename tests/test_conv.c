@@ -171,7 +171,10 @@ static void winograd_case(size_t N, size_t H, size_t W, size_t Cin, size_t Cout,
 }
 
 TEST(winograd) {
-    winograd_case(1, 4, 4, 16, 16, 1);
+    winograd_case(1, 4, 8, 16, 16, 1);
+    winograd_case(3, 8, 7, 3, 20, 1);
+    winograd_case(2, 9, 8, 12, 4, 1);
+    winograd_case(2, 6, 8, 13, 3, 1);
     winograd_case(3, 8, 8, 64, 64, 1);
     winograd_case(2, 5, 7, 17, 24, 1);
     winograd_case(2, 7, 5, 24, 33, 1);
@@ -189,6 +192,7 @@ TEST(winograd) {
 
 TEST(winograd_of_enlarged_image) {
     winograd_case(3, 4, 4, 16, 16, 2);
+    winograd_case(2, 5, 4, 3, 6, 2);
     winograd_case(2, 5, 7, 17, 24, 2);
     winograd_case(2, 7, 5, 24, 33, 2);
     winograd_case(1, 3, 9, 33, 17, 2);
@@ -223,6 +227,7 @@ static void batch_case(size_t H, size_t W, size_t Cin, size_t Cout, size_t up) {
 TEST(winograd_any_batch) {
     batch_case(8, 8, 16, 32, 1);
     batch_case(5, 7, 24, 17, 1);
+    batch_case(9, 8, 3, 12, 1);
     batch_case(16, 12, 33, 20, 1);
     batch_case(6, 6, 130, 136, 1);
     batch_case(5, 4, 17, 24, 2);

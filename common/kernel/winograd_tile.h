@@ -148,6 +148,14 @@ VMATH void line_apply(line_t kind, const v8f *from, v8f *to, size_t step) {
         line_taps(kind, from, to, step);
 }
 
+/* Some lanes from memory: picked one by one where their number is known, a copy through the stack stalls. */
+VMATH v8f load_lanes(const float *p, size_t lanes) {
+    if (lanes == 8) return v8_load(p);
+    if (lanes == 3) return (v8f){p[0], p[1], p[2]};
+    if (lanes == 4) return (v8f){p[0], p[1], p[2], p[3]};
+    return v8_load_part(p, lanes, 0);
+}
+
 /* Makes the compiler forget what it knows of a loop's invariants: it would keep some seventy addresses on the stack. */
 #define FORGET(a, b) __asm__("" : "+r"(a), "+r"(b))
 
@@ -160,7 +168,7 @@ VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, f
 #pragma GCC unroll 6
         for (size_t i = 0; i < from; i++) {
             const float *p = px[i * from + j] + c;
-            v[i] = lanes == 8 ? v8_load(p) : v8_load_part(p, lanes, 0);
+            v[i] = load_lanes(p, lanes);
         }
         line_apply(kind, v, half + j, from);
     }
@@ -178,7 +186,12 @@ VMATH void to_points(line_t kind, float *const *px, size_t C, float *dst, size_t
         FORGET(px, stride);
         to_points_of(kind, px, c, 8, dst + c, stride);
     }
-    if (c < C) to_points_of(kind, px, c, C - c, dst + c, stride);
+    if (C - c == 3)
+        to_points_of(kind, px, c, 3, dst + c, stride); /* pictures */
+    else if (C - c == 4)
+        to_points_of(kind, px, c, 4, dst + c, stride);
+    else if (c < C)
+        to_points_of(kind, px, c, C - c, dst + c, stride);
 }
 
 /* The way back: points at src + p*stride to channels c.. of the pixels px[n*n]. */
@@ -200,7 +213,7 @@ VMATH void from_points_of(line_t kind, const float *src, size_t stride, const fl
         for (size_t j = 0; j < to; j++) {
             float *p = px[i * to + j] + c;
             v[j] += b;
-            if (add) v[j] += lanes == 8 ? v8_load(p) : v8_load_part(p, lanes, 0);
+            if (add) v[j] += load_lanes(p, lanes);
             if (lanes == 8)
                 v8_store(p, v[j]);
             else
@@ -216,7 +229,12 @@ VMATH void from_points(line_t kind, const float *src, size_t stride, const float
         FORGET(px, stride);
         from_points_of(kind, src + c, stride, bias, add, px, c, 8);
     }
-    if (c < C) from_points_of(kind, src + c, stride, bias, add, px, c, C - c);
+    if (C - c == 3)
+        from_points_of(kind, src + c, stride, bias, add, px, c, 3);
+    else if (C - c == 4)
+        from_points_of(kind, src + c, stride, bias, add, px, c, 4);
+    else if (c < C)
+        from_points_of(kind, src + c, stride, bias, add, px, c, C - c);
 }
 
 /* A grid of tiles over images: tile (ty, tx) has the n x n pixels from (ty*step - top, tx*step - left) on. */

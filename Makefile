@@ -4,6 +4,7 @@
 #   make test       unit tests and program tests          make demo      the whole pipeline in minutes
 #   make asan       the same tests under ASan + UBSan      make reacher   the same at full length
 #   make fuzz       fuzz every reader of foreign bytes     make install PREFIX= DESTDIR=
+#   make bench      speed and memory beside PyTorch's, build/bench.json
 
 B        ?= build
 CC       ?= cc
@@ -42,8 +43,9 @@ COMMON_O  := $(COMMON_C:%.c=$(B)/%.o)
 PROGRAM_C := $(foreach p,$(PROGRAMS),$(wildcard $(p)/*.c))
 TEST_C    := $(wildcard tests/test_*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
+BENCH_C   := tests/bench/bench.c
 
-.PHONY: all programs tests test check asan fuzz demo reacher format format-check install uninstall clean
+.PHONY: all programs tests test check asan fuzz bench demo reacher format format-check install uninstall clean
 .SECONDARY:
 all: programs
 programs: $(PROGRAMS:%=$(B)/bin/%)
@@ -72,7 +74,7 @@ $(B)/tests/%: $(B)/tests/%.o $(UNIT_O) $(B)/libcommon.a
 	$(LINK) -o $@ $^ $(GATO_LIBS) $(LIBS)
 tests: $(TESTS)
 
--include $(COMMON_O:.o=.d) $(PROGRAM_C:%.c=$(B)/%.d) $(TEST_C:%.c=$(B)/%.d)
+-include $(COMMON_O:.o=.d) $(PROGRAM_C:%.c=$(B)/%.d) $(TEST_C:%.c=$(B)/%.d) $(BENCH_C:%.c=$(B)/%.d)
 
 test: programs tests
 	sh tests/run.sh $(B)
@@ -85,6 +87,10 @@ asan:
 fuzz:
 	sh tests/fuzz.sh $(B) $(or $(SECONDS),30)
 
+# Ours beside PyTorch's: make bench BENCH_ROWS=conv,train BENCH_VENV=DIR (tests/README.md).
+bench: programs $(B)/tests/bench/bench
+	sh tests/bench/bench.sh $(B)
+
 check:
 	sh pipelines/test.sh
 
@@ -94,7 +100,7 @@ demo: programs
 reacher: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher EPISODES=12000 PLAY=200
 
-SOURCES = $(wildcard common/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/fuzz/*.c)
+SOURCES = $(wildcard common/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/fuzz/*.c tests/bench/*.c)
 format:
 	clang-format -i $(SOURCES)
 format-check:

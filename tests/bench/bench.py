@@ -1,0 +1,207 @@
+"""bench.py BUILD [ROWS] - leads `make bench`: starts both sides, alternates them, prints a table, writes bench.json.
+
+Two kinds of workers read a command a line and answer with a line of JSON: the C program bench (ours) and peer.py
+(PyTorch, one process a variant). Only one of them works at a time. Needs nothing beyond Python's library.
+"""
+import json
+import os
+import select
+import statistics
+import subprocess
+import sys
+import time
+
+ROUNDS = 3
+THREADS = len(os.sched_getaffinity(0))
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Missing(Exception):
+    """A side that cannot run here, and why."""
+
+
+class Worker:
+    """A process that answers commands."""
+
+    def __init__(self, argv, env, log, patience=900):
+        self.log, self.patience = log, patience
+        self.start = time.monotonic()
+        try:
+            self.process = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            stderr=open(log, "ab"))
+        except OSError as e:
+            raise Missing(f"cannot run '{argv[0]}': {e.strerror}") from None
+
+    def ask(self, line):
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+            ready, _, _ = select.select([self.process.stdout], [], [], self.patience)
+            answer = self.process.stdout.readline() if ready else None
+        except BrokenPipeError:
+            answer = b""
+        if not answer:
+            self.close()
+            raise Missing("no answer in time" if answer is None else f"ended early, see {self.log}")
+        answer = json.loads(answer)
+        if "error" in answer:
+            raise Missing(answer["error"])
+        return answer
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+class Bench:
+    """Both sides, their folders, and the rows so far."""
+
+    def __init__(self, build):
+        self.build = build
+        self.dir = os.path.join(build, "bench")
+        os.makedirs(self.dir, exist_ok=True)
+        self.python = os.environ.get("PEER_PYTHON", "python3")
+        self.peer_env = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
+        cache = os.path.abspath(self.path("inductor"))
+        self.peer_env.update(HF_HUB_OFFLINE="1", TORCHINDUCTOR_CACHE_DIR=cache, TOKENIZERS_PARALLELISM="false")
+        for log in ("ours.log", "peer.log"):
+            open(self.path(log), "w").close()
+        self.rows, self.limit, self.peer_version, self.no_peer = [], {"gflops": 0, "gbytes": 0}, "PyTorch", None
+        self.ours = self.start_ours()
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    # ---- starting things ----
+
+    def start_ours(self):
+        return Worker([os.path.join(self.build, "tests/bench/bench"), str(THREADS)], None, self.path("ours.log"))
+
+    def start_peer(self, variant):
+        if self.no_peer:
+            raise Missing(self.no_peer)
+        return Worker([self.python, os.path.join(HERE, "peer.py"), variant, str(THREADS)], self.peer_env,
+                      self.path("peer.log"))
+
+    def find_peer(self):
+        """Is there a PyTorch at all, and which?"""
+        try:
+            worker = self.start_peer("eager")
+            self.peer_version = worker.ask("version")["version"]
+            worker.close()
+        except Missing as e:
+            self.no_peer = f"no peer: {e}"
+            print(self.no_peer, file=sys.stderr)
+
+    def program(self, name, *arguments):
+        """Runs one of the three programs: (its stdout's last JSON object or None, peak memory in MB, seconds)."""
+        start = time.monotonic()
+        with open(self.path("ours.log"), "ab") as log, open(self.path("stdout"), "wb") as out:
+            argv = [os.path.join(self.build, "bin", name), *arguments, "--threads", str(THREADS)]
+            child = subprocess.Popen(argv, stdout=out, stderr=log)
+            _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.monotonic() - start
+        if child.returncode:
+            raise Missing(f"{name} {arguments[0]} left with {child.returncode}, see {self.path('ours.log')}")
+        with open(self.path("stdout")) as f:
+            lines = f.read().splitlines()
+        return json.loads(lines[-1]) if lines else None, usage.ru_maxrss / 1024, seconds
+
+    # ---- measuring ----
+
+    def measure_limits(self):
+        for name, value in self.ours.ask("limits").items():
+            self.limit[name] = max(self.limit.get(name, 0), value)
+
+    def compare(self, ours, peers, rounds=ROUNDS, lower=True):
+        """ours() and peers[variant]() give a number each. The best variant of a first pass alternates with ours.
+
+        Returns (median ours or None, median peer or None, name of the variant or the reason of its absence).
+        """
+        first, why = {}, self.no_peer or "no variant"
+        for variant, call in peers.items():
+            try:
+                first[variant] = call()
+            except Missing as e:
+                why = f"{variant}: {e}"
+                print(f"  {why}", file=sys.stderr)
+        best = (min if lower else max)(first, key=first.get) if first else None
+        mine, theirs = [], []
+        for _ in range(rounds):
+            try:
+                mine.append(ours())
+            except Missing as e:
+                print(f"  ours: {e}", file=sys.stderr)
+                break
+            if best:
+                try:
+                    theirs.append(peers[best]())
+                except Missing as e:
+                    best, why = None, str(e)
+        if not mine and best:
+            theirs.append(first[best])
+        median = lambda v: statistics.median(v) if v else None
+        return median(mine), median(theirs), f"{self.peer_version} {best}" if best and theirs else why
+
+    def row(self, name, unit, ours, peer, peer_name, lower, share=None):
+        """share: a function of the limits, called when all of them are known."""
+        ratio = (peer / ours if lower else ours / peer) if ours and peer else None
+        self.rows.append({"row": name, "unit": unit, "ours": ours, "peer": peer, "peer_name": peer_name,
+                          "ratio": ratio, "share_of_limit": share})
+        print("  " + self.line(self.rows[-1]), file=sys.stderr, flush=True)
+
+    # ---- telling ----
+
+    def finish(self):
+        for r in self.rows:
+            share = r["share_of_limit"]
+            r["share_of_limit"] = share(self.limit) if callable(share) and r["ours"] else None
+        for r in self.rows:
+            for key in ("ours", "peer", "ratio", "share_of_limit"):
+                if r[key] is not None:
+                    r[key] = float(f"{r[key]:.4g}")
+        path = os.path.join(self.build, "bench.json")
+        with open(path + ".part", "w") as f:
+            f.write("[\n" + ",\n".join(json.dumps(r) for r in self.rows) + "\n]\n")
+        os.replace(path + ".part", path)
+        print(f"\n{'':44}{'ours':>10}{'peer':>10} {'unit':9}{'ratio':>7}{'limit':>7}  peer")
+        for r in self.rows:
+            print(self.line(r))
+        print(f"\n{THREADS} threads; in this run the machine did {self.limit['gflops']:.0f} GFLOP/s of multiply-adds and"
+              f" read {self.limit['gbytes']:.1f} GB/s. {path}")
+
+    @staticmethod
+    def line(r):
+        number = lambda v: "-" if v is None else f"{v:.0f}" if v >= 1000 else f"{v:.3g}"
+        ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}x"
+        share = r["share_of_limit"]
+        share = f"{100 * share:.0f}%" if isinstance(share, float) else "-"
+        return (f"{r['row']:44}{number(r['ours']):>10}{number(r['peer']):>10} {r['unit']:9}{ratio:>7}{share:>7}"
+                f"  {r['peer_name'] or '-'}")
+
+
+def main():
+    import rows
+    b = Bench(sys.argv[1])
+    wanted = [w for w in (sys.argv[2] if len(sys.argv) > 2 else "").split(",") if w] or list(rows.GROUPS)
+    for w in wanted:
+        if w not in rows.GROUPS:
+            sys.exit(f"BENCH_ROWS: '{w}' is none of {', '.join(rows.GROUPS)}")
+    b.find_peer()
+    for w in wanted:
+        start = time.monotonic()
+        b.measure_limits()
+        try:
+            rows.GROUPS[w](b)
+        except Missing as e:
+            b.row(w, "-", None, None, str(e), True)
+        print(f"{w}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    b.ours.close()
+    b.finish()
+
+
+if __name__ == "__main__":
+    main()

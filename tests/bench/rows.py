@@ -1,0 +1,302 @@
+"""The rows of `make bench`: what is measured on both sides, in groups that BENCH_ROWS chooses from."""
+import json
+import os
+import shutil
+import statistics
+import time
+
+from bench import Missing
+
+ALL = ("eager", "channels_last", "compile")
+PICTURES = 5000
+CONVS = ((8, 64, 64), (8, 32, 64), (8, 32, 128), (16, 16, 128), (16, 8, 256))  # batch, side, channels
+CHANNELS = ([16, 16, 32, 64], [32, 32, 64, 128], [64, 128, 128])
+STEP = 64 + 1 + 1 + 2  # tokens of a timestep of unmerged codes: picture, vector, separator, action
+
+
+class Peers:
+    """A PyTorch process a variant, started when first asked."""
+
+    def __init__(self, b, variants):
+        self.b, self.variants, self.workers = b, variants, {}
+
+    def ask(self, variant, line):
+        if variant not in self.workers:
+            self.workers[variant] = self.b.start_peer(variant)
+        try:
+            return self.workers[variant].ask(line)
+        except Missing:
+            self.workers.pop(variant).close()
+            raise
+
+    def calls(self, read):
+        """compare()'s peers: read(ask) gives the number, ask sends one line to the variant's process."""
+        return {v: (lambda v=v: read(lambda line: self.ask(v, line))) for v in self.variants}
+
+    def close(self):
+        for worker in self.workers.values():
+            worker.close()
+
+
+# ---- what rows share: pictures, a tokenizer, tokens, a policy; made once a run of the bench ----
+
+def once(b, name, make):
+    path = b.path(name)
+    done = b.__dict__.setdefault("made", set())
+    if name not in done:
+        shutil.rmtree(path, ignore_errors=True)
+        make(path)
+        done.add(name)
+    return path
+
+
+def raw(b):
+    once(b, "png", lambda png: b.ours.ask(f"pictures {png} {b.path('pictures.rgb')} {PICTURES} data/clipart data/photos"))
+    return b.path("pictures.rgb")
+
+
+def vq_arguments(channels, out, steps, log_every):
+    settings = ["--config", "pipelines/configs/demo-vqvae.json"]
+    for key, value in {"model.block_out_channels": channels, "loss.focus": 1, "train.batch": 16, "train.save_every": 0,
+                       "train.warmup_no_quant": 0, "train.eval_every": 0, "train.log_every": log_every}.items():
+        settings += ["--set", f"{key}={json.dumps(value)}"]
+    return ["train", "--data", "data/clipart", "--data", "data/photos", *settings, "--steps", str(steps), "--out", out,
+            "--force"]
+
+
+def tokenizer(b):
+    return once(b, "vqvae", lambda out: b.program("vqvae", *vq_arguments(CHANNELS[0], out, 16, 4)))
+
+
+def tokens(b):
+    run = tokenizer(b)
+    return once(b, "tokens.lmdb", lambda out: b.program("tokenize", "episodes", "--in", "data/reacher", "--model", run,
+                                                        "--out", out, "--force"))
+
+
+def gato_arguments(b, p, out, steps, log_every):
+    settings = ["--config", "pipelines/configs/demo-gato.json"]
+    values = {"train.save_every": 0, "train.eval_every": 0, "train.log_every": log_every, "data.holdout": 0.2}
+    if not p["demo"]:
+        values.update({f"model.{k}": p[k] for k in ("width", "layers", "heads", "context")})
+        values.update({"model.merge": 1, "model.bins": 1024, "loss.action_kind": "ce", "train.window": 0,
+                       "train.batch": p["batch"], "optim.lr": 0.0001})
+    for key, value in values.items():
+        settings += ["--set", f"{key}={json.dumps(value)}"]
+    return ["train", "--data", tokens(b), "--vqvae", tokenizer(b), *settings, "--steps", str(steps), "--out", out,
+            "--force"]
+
+
+def policy(b, p):
+    return once(b, "policy", lambda out: b.program("gato", *gato_arguments(b, p, out, 2, 1)))
+
+
+def plan_of(b, program, arguments, seconds):
+    """From a dry run: (steps that take about `seconds`, steps a log line, multiply-adds x 2 of a step)."""
+    told, _, _ = b.program(program, *arguments(1, 1), "--dry-run")
+    every = max(1, int(seconds / told["seconds_per_step"] / 5))
+    return 5 * every, every, told["flops_per_step"]
+
+
+def logged(out, key):
+    """Median over the log lines but the first, which pays for memory, plans and the codebook's start."""
+    with open(os.path.join(out, "metrics.jsonl")) as f:
+        return statistics.median([json.loads(line)[key] for line in f][1:])
+
+
+# ---- groups ----
+
+def conv(b):
+    peers = Peers(b, ALL)
+    for op in ("forward", "input", "weight"):
+        for n, side, c in CONVS:
+            flops, line = 2.0 * 9 * n * side * side * c * c, f"conv {op} {n} {side} {c} 0.25"
+            speed = lambda ask: flops / ask(line)["seconds"] * 1e-9
+            name = op if op == "forward" else f"{op} gradient"
+            ours, peer, who = b.compare(lambda: speed(b.ours.ask), peers.calls(speed), lower=False)
+            b.row(f"conv 3x3 {name}, {n} x {side} px x {c}", "GFLOP/s", ours, peer, who, False,
+                  ours and (lambda limit, v=ours: v / limit["gflops"]))
+    peers.close()
+
+
+def train(b):
+    for channels in CHANNELS:
+        name = ",".join(map(str, channels))
+        out, memory, peer_memory, peers = b.path("train"), [], [], Peers(b, ALL)
+        steps, every, flops = plan_of(b, "vqvae", lambda *n: vq_arguments(channels, out, *n), 5)
+
+        def ours():
+            memory.append(b.program("vqvae", *vq_arguments(channels, out, steps, every))[1])
+            return logged(out, "images_per_s")
+
+        def theirs(ask):
+            told = ask(f"train {out} {pictures} 16 4")
+            peer_memory[:] = [told["peak_mb"]]  # of the variant that was asked last: the best one, in the end
+            return 16 / told["seconds"]
+
+        pictures = raw(b)
+        ours()  # leaves the config.json that the peer is built from
+        speed, peer, who = b.compare(ours, peers.calls(theirs), lower=False)
+        peers.close()
+        b.row(f"vqvae train {name}, batch 16", "images/s", speed, peer, who, False,
+              speed and (lambda limit, v=speed: v / 16 * flops * 1e-9 / limit["gflops"]))
+        b.row(f"vqvae train {name}, peak memory", "MB", statistics.median(memory), peer_memory[0] if peer else None, who,
+              True)
+
+
+def encode(b):
+    run, pictures, peers, codes = tokenizer(b), raw(b), Peers(b, ALL), {}
+    for n in (1, 16, 64):
+        flops = []
+
+        def speed(ask, side):
+            told = ask(f"encode {run} {pictures} {n} 1")
+            codes[side] = told["codes"]
+            flops[:] = [told["flops"]] if side == "ours" else flops
+            return n / told["seconds"]
+
+        ours, peer, who = b.compare(lambda: speed(b.ours.ask, "ours"), peers.calls(lambda ask: speed(ask, "peer")),
+                                    lower=False)
+        b.row(f"encode 64 px, batch {n}", "images/s", ours, peer, who, False,
+              ours and (lambda limit, v=ours, f=flops[0] / n: v * f * 1e-9 / limit["gflops"]))
+    if len(codes) == 2:
+        same = sum(x == y for x, y in zip(codes["ours"], codes["peer"]))
+        b.row("encode, codes of a picture that agree of 64", "codes", same, 64, "the peer's, for a check", False)
+    peers.close()
+
+
+def tokenize(b):
+    run, _, peers, out = tokenizer(b), raw(b), Peers(b, ALL), b.path("png.lmdb")
+
+    def ours():  # the whole process, its start included
+        told, _, seconds = b.program("tokenize", "images", "--in", b.path("png"), "--model", run, "--out", out, "--force")
+        return told["images"] / seconds
+
+    def theirs(ask):
+        told = ask(f"tokenize {run} {b.path('png')} {b.path('peer.lmdb')}")
+        return told["images"] / told["seconds"]
+
+    speed, peer, who = b.compare(ours, peers.calls(theirs), lower=False)
+    peers.close()
+    b.row(f"tokenize images, {PICTURES} PNG files to LMDB", "images/s", speed, peer, who, False)
+
+
+SIZES = (
+    {"demo": True, "width": 128, "layers": 4, "heads": 4, "batch": 32, "tokens": 20, "context": 32},
+    {"demo": False, "width": 256, "layers": 4, "heads": 4, "batch": 8, "context": 512},
+    {"demo": False, "width": 384, "layers": 6, "heads": 6, "batch": 2, "context": 1024},
+    {"demo": False, "width": 768, "layers": 8, "heads": 12, "batch": 1, "context": 1024},
+)
+
+
+def peer_size(p):
+    """The same for GPT-2; ours: 257 bytes, bins, 1024 discrete values; codes are no rows of the table."""
+    T = p.get("tokens") or p["context"] // STEP * STEP
+    steps = T // STEP
+    targets = [17] if p["demo"] else [i * STEP + 65 + k for i in range(steps) for k in (0, 1)]
+    return {"width": p["width"], "layers": p["layers"], "heads": p["heads"], "batch": p["batch"], "tokens": T,
+            "positions": max(T, p["context"]), "vocabulary": 257 + (64 if p["demo"] else 1024) + 1024,
+            "targets": targets, "loss": "mse" if p["demo"] else "ce"}
+
+
+def one_word(value):
+    return json.dumps(value, separators=(",", ":"))
+
+
+def gato(b):
+    for p in SIZES:
+        s, out, peers = peer_size(p), b.path("gato"), Peers(b, ("eager", "compile"))
+        a_step = s["batch"] * s["tokens"]
+        steps, every, flops = plan_of(b, "gato", lambda *n: gato_arguments(b, p, out, *n), 6)
+
+        def ours():
+            b.program("gato", *gato_arguments(b, p, out, steps, every))
+            return logged(out, "tokens_per_s")
+
+        speed, peer, who = b.compare(ours, peers.calls(lambda ask: a_step / ask(f"policy {one_word(s)} 5")["seconds"]),
+                                     rounds=2, lower=False)
+        peers.close()
+        name = f"width {p['width']}, {p['layers']} layers, {s['batch']} x {s['tokens']} tokens"
+        b.row(f"gato train, {name}", "tokens/s", speed, peer, who, False,
+              speed and (lambda limit, v=speed, f=flops / a_step: v * f * 1e-9 / limit["gflops"]))
+
+
+ACTING = {"demo": False, "width": 256, "layers": 4, "heads": 4, "batch": 2, "context": 1024}
+
+
+def least_ms(limit, forwards):
+    """Milliseconds of forwards [(tokens, context)] at the machine's limits: arithmetic or reading weights and cache."""
+    D, L, ms = ACTING["width"], ACTING["layers"], 0
+    for n, context in forwards:
+        flops = L * n * (24.0 * D * D + 4 * context * D)
+        ms += max(flops / limit["gflops"], L * 4 * (12.0 * D * D + 2 * context * D) / limit["gbytes"]) * 1e-6
+    return ms
+
+
+def control(b):
+    run, pictures, s = policy(b, ACTING), raw(b), peer_size(ACTING)
+    band = ACTING["context"] // STEP
+    s["context"], s["positions"] = (band - 1) * STEP, ACTING["context"] + STEP
+    last = {}
+
+    def ours(how, steps):
+        last["ours"] = b.ours.ask(f"control {run} {pictures} {band + 2} {steps} {how}")
+        return last["ours"]["p50"]
+
+    def theirs(how, steps, ask):
+        told = ask(f"control {one_word(s)} {run}/vqvae {pictures} {steps} {how}")
+        last["peer"] = told
+        return told["p50"]
+
+    full = band * STEP
+    for what, how, variants, steps in (("KV cache", "cache", ("eager",), 200), ("whole context again", "rebuild",
+                                                                               ("eager", "compile"), 12)):
+        peers, tails = Peers(b, variants), {"ours": [], "peer": []}
+
+        def mine():
+            v = ours(how, steps)
+            tails["ours"].append(last["ours"]["p99"])
+            return v
+
+        def other(ask):
+            v = theirs(how, steps, ask)
+            tails["peer"].append(last["peer"]["p99"])
+            return v
+
+        m, t, who = b.compare(mine, peers.calls(other))
+        peers.close()
+        forwards = [(66, full), (1, full), (1, full)] if how == "cache" else [(full - 2, full), (full - 1, full)]
+        b.row(f"control step, {full} tokens, {what}, p50", "ms", m, t, who, True,
+              m and (lambda limit, v=m, f=forwards: least_ms(limit, f) / v))
+        if how == "rebuild":
+            b.row(f"control step, {full} tokens, cache vs. whole, p50", "ms", cached, t, who, True)
+            continue
+        cached = m
+        tail = statistics.median(tails["peer"][1:]) if t else None
+        b.row(f"control step, {full} tokens, {what}, p99", "ms", statistics.median(tails["ours"]) if m else None, tail, who,
+              True)
+
+
+def start(b):
+    run, pictures, s = policy(b, ACTING), raw(b), peer_size(ACTING)
+    saved, peers = b.path("gpt2"), Peers(b, ("eager",))
+
+    def timed(worker, line):
+        worker.ask(line)
+        seconds = time.monotonic() - worker.start
+        worker.close()
+        return seconds
+
+    def theirs(ask):
+        if not os.path.exists(saved):
+            ask(f"save {one_word(s)} {saved}")
+        return timed(b.start_peer("eager"), f"first {saved} {run}/vqvae {pictures}")
+
+    timed(b.start_ours(), f"first {run} {pictures}")  # the page cache
+    m, t, who = b.compare(lambda: timed(b.start_ours(), f"first {run} {pictures}"), peers.calls(theirs))
+    peers.close()
+    b.row("start of the process to the first action", "s", m, t, who, True)
+
+
+GROUPS = {"conv": conv, "train": train, "encode": encode, "tokenize": tokenize, "gato": gato, "control": control,
+          "start": start}

@@ -3,6 +3,7 @@
 Two kinds of workers read a command a line and answer with a line of JSON: the C program bench (ours) and peer.py
 (PyTorch, one process a variant). Only one of them works at a time. Needs nothing beyond Python's library.
 """
+import contextlib
 import json
 import os
 import select
@@ -51,8 +52,20 @@ class Worker:
     def close(self):
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        with contextlib.suppress(OSError):  # what was not sent
+            self.process.stdin.close()
         self.process.stdout.close()
+
+
+def busy_elsewhere(seconds=0.5):
+    """Processors that work while the bench does not."""
+    def work():
+        with open("/proc/stat") as f:
+            user, nice, system = map(int, f.readline().split()[1:4])
+        return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+    before = work()
+    time.sleep(seconds)
+    return (work() - before) / seconds
 
 
 class Bench:
@@ -68,6 +81,7 @@ class Bench:
         self.peer_env.update(HF_HUB_OFFLINE="1", TORCHINDUCTOR_CACHE_DIR=cache, TOKENIZERS_PARALLELISM="false")
         for log in ("ours.log", "peer.log"):
             open(self.path(log), "w").close()
+        self.elsewhere = 0
         self.rows, self.limit, self.peer_version, self.no_peer = [], {"gflops": 0, "gbytes": 0}, "PyTorch", None
         self.ours = self.start_ours()
 
@@ -78,6 +92,15 @@ class Bench:
 
     def start_ours(self):
         return Worker([os.path.join(self.build, "tests/bench/bench"), str(THREADS)], None, self.path("ours.log"))
+
+    def ask(self, line):
+        """The C program's answer; a new process when it ended."""
+        try:
+            return self.ours.ask(line)
+        except Missing:
+            self.ours.close()
+            self.ours = self.start_ours()
+            raise
 
     def start_peer(self, variant):
         if self.no_peer:
@@ -113,7 +136,8 @@ class Bench:
     # ---- measuring ----
 
     def measure_limits(self):
-        for name, value in self.ours.ask("limits").items():
+        self.elsewhere = max(self.elsewhere, busy_elsewhere())
+        for name, value in self.ask("limits").items():
             self.limit[name] = max(self.limit.get(name, 0), value)
 
     def compare(self, ours, peers, rounds=ROUNDS, lower=True):
@@ -170,8 +194,11 @@ class Bench:
         print(f"\n{'':44}{'ours':>10}{'peer':>10} {'unit':9}{'ratio':>7}{'limit':>7}  peer")
         for r in self.rows:
             print(self.line(r))
-        print(f"\n{THREADS} threads; in this run the machine did {self.limit['gflops']:.0f} GFLOP/s of multiply-adds and"
-              f" read {self.limit['gbytes']:.1f} GB/s. {path}")
+        if self.elsewhere > 0.2:
+            print(f"\nNOISY: other work kept {self.elsewhere:.1f} processors busy. PyTorch, whose threads wait for each"
+                  " other in every op, suffers far more from it than ours: do not quote these ratios.")
+        print(f"\n{THREADS} threads; in this run the machine did {self.limit['gflops']:.0f} GFLOP/s of multiply-adds"
+              f" and read {self.limit['gbytes']:.1f} GB/s. {path}")
 
     @staticmethod
     def line(r):
@@ -184,6 +211,7 @@ class Bench:
 
 
 def main():
+    sys.modules["bench"] = sys.modules["__main__"]  # one module, whoever imports it
     import rows
     b = Bench(sys.argv[1])
     wanted = [w for w in (sys.argv[2] if len(sys.argv) > 2 else "").split(",") if w] or list(rows.GROUPS)

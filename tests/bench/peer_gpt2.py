@@ -1,4 +1,4 @@
-"""The policy by PyTorch: transformers' GPT-2 of the same size with SDPA; training, and acting with and without a cache."""
+"""The policy by PyTorch: transformers' GPT-2 of the same size with SDPA; training, acting with and without a cache."""
 import time
 
 import numpy
@@ -12,7 +12,7 @@ SIDE = 64
 def gpt2(s):
     """s: width, layers, heads, positions, vocabulary. Without dropout, as ours."""
     return GPT2Model(GPT2Config(vocab_size=s["vocabulary"], n_positions=s["positions"], n_embd=s["width"],
-                                n_layer=s["layers"], n_head=s["heads"], resid_pdrop=0, embd_pdrop=0, attn_pdrop=0,
+                                n_layer=s["layers"], n_head=s["heads"], resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, bos_token_id=0, eos_token_id=0,
                                 attn_implementation="sdpa"))
 
 
@@ -102,7 +102,7 @@ def control(s, run, raw, steps, how):
             p.act(t, past) if how == "cache" else p.rebuild(t, context)
             times.append((time.perf_counter() - before) * 1000)
             if how == "cache":  # back to the same context, outside of the time
-                p.cache.crop(s["context"])
+                p.cache.crop(s["context"] - p.cache.get_seq_length())  # negative: so many tokens less
     times = sorted(times[3:])
     at = lambda q: times[int(q * (len(times) - 1) + 0.5)]
     return {"p50": at(0.5), "p99": at(0.99)}

@@ -5,7 +5,7 @@ import shutil
 import statistics
 import time
 
-from bench import Missing
+from bench import ROUNDS, Missing
 
 ALL = ("eager", "channels_last", "compile")
 PICTURES = 5000
@@ -51,8 +51,9 @@ def once(b, name, make):
 
 
 def raw(b):
-    once(b, "png", lambda png: b.ours.ask(f"pictures {png} {b.path('pictures.rgb')} {PICTURES} data/clipart data/photos"))
-    return b.path("pictures.rgb")
+    path = b.path("pictures.rgb")
+    once(b, "png", lambda png: b.ask(f"pictures {png} {path} {PICTURES} data/clipart data/photos"))
+    return path
 
 
 def vq_arguments(channels, out, steps, log_every):
@@ -113,7 +114,7 @@ def conv(b):
             flops, line = 2.0 * 9 * n * side * side * c * c, f"conv {op} {n} {side} {c} 0.25"
             speed = lambda ask: flops / ask(line)["seconds"] * 1e-9
             name = op if op == "forward" else f"{op} gradient"
-            ours, peer, who = b.compare(lambda: speed(b.ours.ask), peers.calls(speed), lower=False)
+            ours, peer, who = b.compare(lambda: speed(b.ask), peers.calls(speed), lower=False)
             b.row(f"conv 3x3 {name}, {n} x {side} px x {c}", "GFLOP/s", ours, peer, who, False,
                   ours and (lambda limit, v=ours: v / limit["gflops"]))
     peers.close()
@@ -140,8 +141,8 @@ def train(b):
         peers.close()
         b.row(f"vqvae train {name}, batch 16", "images/s", speed, peer, who, False,
               speed and (lambda limit, v=speed: v / 16 * flops * 1e-9 / limit["gflops"]))
-        b.row(f"vqvae train {name}, peak memory", "MB", statistics.median(memory), peer_memory[0] if peer else None, who,
-              True)
+        b.row(f"vqvae train {name}, peak memory", "MB", statistics.median(memory), peer_memory[0] if peer else None,
+              who, True)
 
 
 def encode(b):
@@ -155,7 +156,7 @@ def encode(b):
             flops[:] = [told["flops"]] if side == "ours" else flops
             return n / told["seconds"]
 
-        ours, peer, who = b.compare(lambda: speed(b.ours.ask, "ours"), peers.calls(lambda ask: speed(ask, "peer")),
+        ours, peer, who = b.compare(lambda: speed(b.ask, "ours"), peers.calls(lambda ask: speed(ask, "peer")),
                                     lower=False)
         b.row(f"encode 64 px, batch {n}", "images/s", ours, peer, who, False,
               ours and (lambda limit, v=ours, f=flops[0] / n: v * f * 1e-9 / limit["gflops"]))
@@ -169,7 +170,8 @@ def tokenize(b):
     run, _, peers, out = tokenizer(b), raw(b), Peers(b, ALL), b.path("png.lmdb")
 
     def ours():  # the whole process, its start included
-        told, _, seconds = b.program("tokenize", "images", "--in", b.path("png"), "--model", run, "--out", out, "--force")
+        told, _, seconds = b.program("tokenize", "images", "--in", b.path("png"), "--model", run, "--out", out,
+                                     "--force")
         return told["images"] / seconds
 
     def theirs(ask):
@@ -233,48 +235,44 @@ def least_ms(limit, forwards):
     return ms
 
 
-def control(b):
-    run, pictures, s = policy(b, ACTING), raw(b), peer_size(ACTING)
-    band = ACTING["context"] // STEP
+def acting(b, how, variants, steps):
+    """Medians of p50 and p99 on both sides, and the peer's name: (p50, its p50, p99, its p99, name)."""
+    run, pictures, s, peers = policy(b, ACTING), raw(b), peer_size(ACTING), Peers(b, variants)
+    band, tails = ACTING["context"] // STEP, {"ours": [], "peer": []}
     s["context"], s["positions"] = (band - 1) * STEP, ACTING["context"] + STEP
-    last = {}
 
-    def ours(how, steps):
-        last["ours"] = b.ours.ask(f"control {run} {pictures} {band + 2} {steps} {how}")
-        return last["ours"]["p50"]
-
-    def theirs(how, steps, ask):
-        told = ask(f"control {one_word(s)} {run}/vqvae {pictures} {steps} {how}")
-        last["peer"] = told
+    def ours():
+        told = b.ask(f"control {run} {pictures} {band + 2} {steps} {how}")
+        tails["ours"].append(told["p99"])
         return told["p50"]
 
-    full = band * STEP
-    for what, how, variants, steps in (("KV cache", "cache", ("eager",), 200), ("whole context again", "rebuild",
-                                                                               ("eager", "compile"), 12)):
-        peers, tails = Peers(b, variants), {"ours": [], "peer": []}
+    def theirs(ask):
+        told = ask(f"control {one_word(s)} {run}/vqvae {pictures} {steps} {how}")
+        tails["peer"].append(told["p99"])
+        return told["p50"]
 
-        def mine():
-            v = ours(how, steps)
-            tails["ours"].append(last["ours"]["p99"])
-            return v
+    p50, peer_p50, who = b.compare(ours, peers.calls(theirs))
+    peers.close()
+    p99, peer_p99 = statistics.median(tails["ours"]) if p50 else None, None
+    if peer_p50:
+        peer_p99 = statistics.median(tails["peer"][-ROUNDS:])  # what came before chose the variant
+    return p50, peer_p50, p99, peer_p99, who
 
-        def other(ask):
-            v = theirs(how, steps, ask)
-            tails["peer"].append(last["peer"]["p99"])
-            return v
 
-        m, t, who = b.compare(mine, peers.calls(other))
-        peers.close()
-        forwards = [(66, full), (1, full), (1, full)] if how == "cache" else [(full - 2, full), (full - 1, full)]
-        b.row(f"control step, {full} tokens, {what}, p50", "ms", m, t, who, True,
-              m and (lambda limit, v=m, f=forwards: least_ms(limit, f) / v))
-        if how == "rebuild":
-            b.row(f"control step, {full} tokens, cache vs. whole, p50", "ms", cached, t, who, True)
-            continue
-        cached = m
-        tail = statistics.median(tails["peer"][1:]) if t else None
-        b.row(f"control step, {full} tokens, {what}, p99", "ms", statistics.median(tails["ours"]) if m else None, tail, who,
-              True)
+def control(b):
+    full = ACTING["context"] // STEP * STEP
+
+    def share(ms, forwards):
+        return ms and (lambda limit: least_ms(limit, forwards) / ms)
+
+    p50, peer_p50, p99, peer_p99, who = acting(b, "cache", ("eager",), 200)
+    name = f"control step, {full} tokens"
+    b.row(f"{name}, KV cache, p50", "ms", p50, peer_p50, who, True, share(p50, [(66, full), (1, full), (1, full)]))
+    b.row(f"{name}, KV cache, p99", "ms", p99, peer_p99, who, True)
+    whole, peer_whole, _, _, who = acting(b, "rebuild", ("eager", "compile"), 12)
+    b.row(f"{name}, cache vs. whole, p50", "ms", p50, peer_whole, who, True)
+    b.row(f"{name}, whole again, p50", "ms", whole, peer_whole, who, True,
+          share(whole, [(full - 2, full), (full - 1, full)]))
 
 
 def start(b):

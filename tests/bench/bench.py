@@ -145,8 +145,8 @@ class Bench:
 
         Returns (median ours or None, median peer or None, name of the variant or the reason of its absence).
         """
-        first, why = {}, self.no_peer or "no variant"
-        for variant, call in peers.items():
+        first, why = {}, self.no_peer
+        for variant, call in peers.items() if not why else ():
             try:
                 first[variant] = call()
             except Missing as e:

@@ -18,11 +18,13 @@ COMMANDS = {  # command -> module, imported when it is needed
 
 
 def measure(call, seconds):
-    """Median seconds of a call, of as many as fit (3 at least), after two for warm-up."""
+    """Median seconds of a call, of as many as fit (2 at least), after a second of warm-up (2 calls at most)."""
+    start = time.perf_counter()
     call()
-    call()
+    if time.perf_counter() - start < 1:
+        call()
     times, start = [], time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - start < seconds:
+    while len(times) < 2 or time.perf_counter() - start < seconds:
         before = time.perf_counter()
         call()
         times.append(time.perf_counter() - before)

@@ -12,8 +12,8 @@ SIDE = 64
 def gpt2(s):
     """s: width, layers, heads, positions, vocabulary. Without dropout, as ours."""
     return GPT2Model(GPT2Config(vocab_size=s["vocabulary"], n_positions=s["positions"], n_embd=s["width"],
-                                n_layer=s["layers"], n_head=s["heads"], resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, bos_token_id=0, eos_token_id=0,
-                                attn_implementation="sdpa"))
+                                n_layer=s["layers"], n_head=s["heads"], resid_pdrop=0, embd_pdrop=0, attn_pdrop=0,
+                                bos_token_id=0, eos_token_id=0, attn_implementation="sdpa"))
 
 
 kept = {}

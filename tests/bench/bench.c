@@ -7,7 +7,8 @@
  *   limits                                       the machine: multiply-adds and reading of memory, all threads
  *   conv forward|input|weight N SIDE C SECONDS   a 3x3 convolution of N x SIDE x SIDE pixels, C to C channels
  *   encode RUN RGB BATCH SECONDS                 pictures of 64 px out of the raw file RGB to codes
- *   control RUN RGB FILL STEPS cache|rebuild     STEPS timed steps of a policy behind FILL others
+ *   control RUN RGB FILL STEPS HOW               STEPS timed steps of a policy behind FILL others;
+ *                                                HOW: cache, rebuild, or cache with bf16 or q8 weights
  *   first RUN RGB                                opens a policy and acts once
  *   pictures DIR RGB COUNT FOLDER...             COUNT PNG files of 64 px: crops and mirrored crops of the folders'
  *                                                pictures; the first ones also as raw bytes
@@ -269,10 +270,12 @@ static bool encode(const char *rest) {
 
 /* ---- acting ---- */
 
-static player_t *open_player(const char *run, bool rebuild) {
+static player_t *open_player(const char *run, const char *how) {
     int rc;
     reason_t why;
-    player_t *p = player_open(run, &(player_opts_t){.rebuild = rebuild, .decode = -1}, &rc, &why);
+    player_opts_t o = {.rebuild = !strcmp(how, "rebuild"), .decode = -1};
+    if (strcmp(how, "cache") && !o.rebuild) o.weights = gato_weights_named(how);
+    player_t *p = player_open(run, &o, &rc, &why);
     if (!p) die(rc, "%s", why.text);
     return p;
 }
@@ -294,7 +297,7 @@ static bool control(const char *rest) {
     if (sscanf(rest, "%511s %511s %zu %zu %15s", run, raw, &fill, &steps, how) != 5 || !steps || steps > MOST)
         return false;
     uint8_t *rgb = read_raw(raw);
-    player_t *p = open_player(run, !strcmp(how, "rebuild"));
+    player_t *p = open_player(run, how);
     for (size_t t = 0; t < fill; t++) act(p, rgb, t, action);
     for (size_t t = 0; t < steps; t++) {
         double start = log_now();
@@ -314,7 +317,7 @@ static bool first(const char *rest) {
     float action[ENV_ACTIONS];
     if (sscanf(rest, "%511s %511s", run, raw) != 2) return false;
     uint8_t *rgb = read_raw(raw);
-    player_t *p = open_player(run, false);
+    player_t *p = open_player(run, "cache");
     act(p, rgb, 0, action);
     printf("{\"action\":[%.4f,%.4f]}\n", (double)action[0], (double)action[1]);
     fflush(stdout);

@@ -184,7 +184,7 @@ def tokenize(b):
 
 
 SIZES = (
-    {"demo": True, "width": 128, "layers": 4, "heads": 4, "batch": 32, "tokens": 20, "context": 32},
+    {"demo": True, "width": 128, "layers": 4, "heads": 4, "batch": 64, "tokens": 6, "context": 32},
     {"demo": False, "width": 256, "layers": 4, "heads": 4, "batch": 8, "context": 512},
     {"demo": False, "width": 384, "layers": 6, "heads": 6, "batch": 2, "context": 1024},
     {"demo": False, "width": 768, "layers": 4, "heads": 12, "batch": 1, "context": 1024},
@@ -195,7 +195,7 @@ def peer_size(p):
     """The same for GPT-2; ours: 257 bytes, bins, 1024 discrete values; codes are no rows of the table."""
     T = p.get("tokens") or p["context"] // STEP * STEP
     steps = T // STEP
-    targets = [17] if p["demo"] else [i * STEP + 65 + k for i in range(steps) for k in (0, 1)]
+    targets = [T - 1] if p["demo"] else [i * STEP + 65 + k for i in range(steps) for k in (0, 1)]
     return {"width": p["width"], "layers": p["layers"], "heads": p["heads"], "batch": p["batch"], "tokens": T,
             "positions": max(T, p["context"]), "vocabulary": 257 + (64 if p["demo"] else 1024) + 1024,
             "targets": targets, "loss": "mse" if p["demo"] else "ce"}
@@ -223,6 +223,7 @@ def gato(b):
               speed and (lambda limit, v=speed, f=flops / a_step: v * f * 1e-9 / limit["gflops"]))
 
 
+WIDE = {"demo": False, "width": 768, "layers": 8, "heads": 12, "batch": 1, "context": 1024}
 ACTING = {"demo": False, "width": 256, "layers": 4, "heads": 4, "batch": 2, "context": 1024}
 
 
@@ -275,6 +276,19 @@ def control(b):
           share(whole, [(full - 2, full), (full - 1, full)]))
 
 
+def weights(b):
+    """16 and 8 bits a weight beside our own 32."""
+    run, pictures = once(b, "policy-wide", lambda out: b.program("gato", *gato_arguments(b, WIDE, out, 2, 1))), raw(b)
+    told = {how: [] for how in ("cache", "bf16", "q8")}
+    for _ in range(ROUNDS):
+        for how, ms in told.items():
+            ms.append(b.ask(f"control {run} {pictures} {WIDE['context'] // STEP + 2} 40 {how}")["p50"])
+    f32 = statistics.median(told.pop("cache"))
+    for how, ms in told.items():
+        b.row(f"control step, width {WIDE['width']}, {how} weights", "ms", statistics.median(ms), f32,
+              "ours, 32 bits a weight", True)
+
+
 def start(b):
     run, pictures, s = policy(b, ACTING), raw(b), peer_size(ACTING)
     saved, peers = b.path("gpt2"), Peers(b, ("eager",))
@@ -296,5 +310,5 @@ def start(b):
     b.row("start of the process to the first action", "s", m, t, who, True)
 
 
-GROUPS = {"conv": conv, "train": train, "encode": encode, "tokenize": tokenize, "gato": gato, "control": control,
+GROUPS = {"conv": conv, "train": train, "encode": encode, "tokenize": tokenize, "gato": gato, "control": control, "weights": weights,
           "start": start}

@@ -5,7 +5,7 @@
  * transposed; where stride > 1 a pixel's list holds only the taps that meet it. Weight gradient: for each tap a product
  * over pixels, each pixel one step of k. Inputs of few channels (pictures) go through a small im2col block instead, so
  * that k is contiguous. A task is a block of pixels of ONE image; weight gradients cut the pixels into pieces fixed by
- * the shape.
+ * the shape. 3x3 kernels of stride 1 are for winograd.c, where it is the faster way.
  */
 #include "common/base/die.h"
 #include "common/base/pool.h"

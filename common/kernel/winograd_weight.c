@@ -14,7 +14,7 @@
 
 enum {
     CACHE = 96 * 1024, /* floats of a block's points */
-    SUMS = 160 * 1024, /* floats of the sums of a piece */
+    SUMS = 80 * 1024,  /* floats of the sums of a piece */
     GROUP = 8,         /* tiles of a task */
     LEAST = 16,        /* tiles of a block */
     MOST = 64,

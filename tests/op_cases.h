@@ -66,7 +66,7 @@ static void linear_formula(const op_case_t *c, const double *const *x, double *y
 /* a: stride, pads top left bottom right, up */
 static var_t conv(tape_t *t, const var_t *v, const op_case_t *c) {
     const int64_t *a = c->a;
-    conv_opts_t o = {(size_t)a[0], (size_t)a[1], (size_t)a[2], (size_t)a[3], (size_t)a[4], (size_t)a[5]};
+    conv_opts_t o = {(size_t)a[0], (size_t)a[1], (size_t)a[2], (size_t)a[3], (size_t)a[4], (size_t)a[5], false};
     return op_conv2d(t, v[0], v[1], v[2], o);
 }
 static void conv_formula(const op_case_t *c, const double *const *x, double *y) {

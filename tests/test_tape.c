@@ -236,10 +236,10 @@ static int mistake(void *arg) {
         op_linear(t, X(F32_2(2, 4)), X(F32_2(3, 4)), X(F32_1(4)), W_OUT_IN);
         break;
     case 3:
-        op_conv2d(t, X(F32_4(1, 8, 8, 3)), X(F32_4(3, 3, 4, 5)), NO_VAR, (conv_opts_t){1, 1, 1, 1, 1, 1});
+        op_conv2d(t, X(F32_4(1, 8, 8, 3)), X(F32_4(3, 3, 4, 5)), NO_VAR, (conv_opts_t){1, 1, 1, 1, 1, 1, false});
         break;
     case 4:
-        op_conv2d(t, X(F32_4(1, 2, 2, 3)), X(F32_4(5, 5, 3, 7)), NO_VAR, (conv_opts_t){1, 1, 1, 1, 1, 1});
+        op_conv2d(t, X(F32_4(1, 2, 2, 3)), X(F32_4(5, 5, 3, 7)), NO_VAR, (conv_opts_t){1, 1, 1, 1, 1, 1, false});
         break;
     case 5:
         op_groupnorm(t, X(F32_4(1, 2, 2, 6)), X(F32_1(6)), X(F32_1(6)), 4, 1e-6f, false);

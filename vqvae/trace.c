@@ -102,6 +102,7 @@ static void trace_train(params_t *p, const config_t *c, const images_t *in, int6
                         st_writer_t *w) {
     static const char *const all[] = {""};
     trainer_t *t = trainer_new(c, p, in->n, in->w, in->h, seed);
+    t->plain = true; /* Adam makes a whole step of the noise of a gradient near zero */
     quantizer_adopt(&t->quantizer);
     for (int64_t s = 0; s < steps; s++) {
         trainer_step_t r;

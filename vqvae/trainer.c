@@ -55,6 +55,7 @@ graph_t *trainer_graph(trainer_t *t, bool quantized) {
     g->tape = tape_new(t->params);
     nn_t nn;
     nn_begin(&nn, g->tape);
+    nn.plain_conv = t->plain;
     g->image = tape_input(g->tape, "image", F32_4(t->n, t->h, t->w, 3));
     g->weight = t->weighted ? tape_input(g->tape, "weight", F32_3(t->n, t->h, t->w)) : NO_VAR;
     g->prequant = vqvae_encode(&nn, &t->model, g->image, NULL);

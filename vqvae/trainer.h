@@ -22,6 +22,7 @@ typedef struct {
     optimizer_t optimizer;
     quantizer_t quantizer;
     graph_t graph[2]; /* autoencoder, with quantizer */
+    bool plain;       /* set before the first graph: nn_t.plain_conv */
     plan_memory_t memory;
     size_t n, w, h; /* of a replay */
     bool weighted;  /* loss.focus */

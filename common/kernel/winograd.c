@@ -31,7 +31,7 @@ static size_t ceil_div(size_t a, size_t b) {
 }
 
 bool winograd_pays(const kern_conv_t *g) {
-    if (g->kh != 3 || g->kw != 3 || g->stride != 1 || g->Cin < CHANNELS || g->Cout < CHANNELS) return false;
+    if (g->plain || g->kh != 3 || g->kw != 3 || g->stride != 1 || g->Cin < CHANNELS || g->Cout < CHANNELS) return false;
     if (g->pad_top > 2 || g->pad_left > 2 || g->up < 1 || g->up > 2) return false;
     if (g->up == 2 && (g->pad_top != 1 || g->pad_left != 1)) return false; /* LINE_INPUT_PAIRS' pairs */
     /* A single tile would be right too, but at batch 1 turning many channels of weights takes longer than the image. */

@@ -66,6 +66,7 @@ var_t nn_conv1d(nn_t *nn, const char *name, var_t x, size_t out) {
 
 static var_t conv(nn_t *nn, const char *name, var_t x, size_t out, size_t k, conv_opts_t o) {
     size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
+    o.plain = nn->plain_conv;
     var_t w = nn_param(nn, "weight", 4, (size_t[]){out, in, k, k}, LAYOUT_CONV, by_fan(in * k * k));
     var_t b = nn_param1(nn, "bias", out, by_fan(in * k * k));
     var_t y = k == 1 ? op_linear(nn->tape, x, tape_reshape(nn->tape, w, F32_2(in, out)), b, W_IN_OUT)
@@ -76,11 +77,11 @@ static var_t conv(nn_t *nn, const char *name, var_t x, size_t out, size_t k, con
 
 var_t nn_conv2d(nn_t *nn, const char *name, var_t x, size_t out, size_t k, size_t up) {
     size_t p = k / 2;
-    return conv(nn, name, x, out, k, (conv_opts_t){1, p, p, p, p, up});
+    return conv(nn, name, x, out, k, (conv_opts_t){.stride = 1, p, p, p, p, up});
 }
 
 var_t nn_downsample(nn_t *nn, const char *name, var_t x) {
-    return conv(nn, name, x, shape_cols(tape_shape(nn->tape, x)), 3, (conv_opts_t){2, 0, 0, 1, 1, 1});
+    return conv(nn, name, x, shape_cols(tape_shape(nn->tape, x)), 3, (conv_opts_t){.stride = 2, 0, 0, 1, 1, 1});
 }
 
 var_t nn_groupnorm(nn_t *nn, const char *name, var_t x, size_t groups, float eps, bool silu) {

@@ -6,8 +6,8 @@
 static kern_conv_t geometry(const op_run_t *r) {
     const shape_t *x = r->in_shape[0], *w = r->in_shape[1], *y = r->out_shape[0];
     const int64_t *a = r->attr->i;
-    return (kern_conv_t){x->dim[0], x->dim[1], x->dim[2],    x->dim[3],    y->dim[1],    y->dim[2],   y->dim[3],
-                         w->dim[0], w->dim[1], (size_t)a[0], (size_t)a[1], (size_t)a[2], (size_t)a[3]};
+    return (kern_conv_t){x->dim[0], x->dim[1], x->dim[2],    x->dim[3],    y->dim[1],    y->dim[2],    y->dim[3],
+                         w->dim[0], w->dim[1], (size_t)a[0], (size_t)a[1], (size_t)a[2], (size_t)a[3], a[4]};
 }
 
 static void forward(const op_run_t *r) {
@@ -45,5 +45,6 @@ var_t op_conv2d(tape_t *t, var_t x, var_t w, var_t b, conv_opts_t o) {
     s.attr.i[1] = (int64_t)o.pad_top;
     s.attr.i[2] = (int64_t)o.pad_left;
     s.attr.i[3] = (int64_t)o.up;
+    s.attr.i[4] = o.plain;
     return tape_op(t, &s);
 }

@@ -20,6 +20,7 @@ var_t op_packed_linear(tape_t *t, var_t x, var_t packed, var_t b /* or NO_VAR */
 /* op_conv.c: x [N,H,W,Cin], w [kh,kw,Cin,Cout]; pads are zeros, up = 1 or 2 (nearest enlargement first). */
 typedef struct {
     size_t stride, pad_top, pad_left, pad_bottom, pad_right, up;
+    bool plain; /* kern_conv_t.plain */
 } conv_opts_t;
 var_t op_conv2d(tape_t *t, var_t x, var_t w, var_t b, conv_opts_t o);
 

@@ -30,10 +30,12 @@ struct player {
     plan_memory_t memory;
     float **cache; /* by layer: [capacity, 2D] */
     size_t capacity;
-    int32_t span[2]; /* first visible row, rows used */
+    int32_t span[4]; /* op_attention_cached's: first visible row, rows used, tokens of the step before, their first */
     int32_t step;
-    int32_t *begin;   /* ring [band]: first row of each of the last timesteps */
-    size_t acts;      /* tokens of an action */
+    int32_t *begin;                /* ring [band]: first row of each of the last timesteps */
+    size_t acts;                   /* tokens of an action */
+    uint32_t waiting[ENV_ACTIONS]; /* action tokens of the last step, to be run with the next one's observation */
+    size_t n_waiting;
     timestep_t *past; /* rebuild: ring [band] of timesteps, their arrays owned */
     chunk_t *ran;
 };
@@ -54,7 +56,7 @@ static chunk_t *chunk_new(player_t *p, const gato_pools_t *pools, size_t T) {
     nn.packed = p->packed;
     var_t x = gato_embed(&nn, m, *pools, 1, T, &c->g.in);
     c->cache = xcalloc(L, sizeof *c->cache);
-    c->span = tape_extern(t, "span", I32_1(2));
+    c->span = tape_extern(t, "span", I32_1(4));
     transformer_opts_t o = gato_blocks(m, NO_VAR, false);
     size_t mark = nn_push(&nn, "transformer");
     for (size_t i = 0; i < L; i++) {
@@ -103,11 +105,17 @@ static chunk_t *chunk_for(player_t *p) {
     return p->chunk[p->n_chunks++] = chunk_new(p, &pools, T);
 }
 
+/* The first row that any token of the next chunk sees. */
+static int32_t first_row(const player_t *p) {
+    return p->span[2] ? p->span[3] : p->span[0];
+}
+
 /* Moves what is visible to the front of a cache of `capacity` rows. A larger one is another one: chunks bound to the
  * old are recorded anew. */
 static void cache_compact(player_t *p, size_t capacity) {
     size_t L = (size_t)p->m->config.model.layers, row = 2 * (size_t)p->m->config.model.width;
-    size_t live = (size_t)(p->span[1] - p->span[0]), bytes = live * row * sizeof(float);
+    int32_t first = first_row(p);
+    size_t live = (size_t)(p->span[1] - first), bytes = live * row * sizeof(float);
     if (capacity > p->capacity) {
         while (p->n_chunks) chunk_free(p->chunk[--p->n_chunks]);
         p->ran = NULL;
@@ -115,18 +123,19 @@ static void cache_compact(player_t *p, size_t capacity) {
     for (size_t i = 0; i < L; i++) {
         float *old = p->cache[i];
         if (capacity > p->capacity) p->cache[i] = xaligned(capacity * row * sizeof(float));
-        memmove(p->cache[i], old + (size_t)p->span[0] * row, bytes);
+        memmove(p->cache[i], old + (size_t)first * row, bytes);
         if (p->cache[i] != old) free(old);
     }
     p->capacity = capacity;
-    for (int32_t i = 0; i < p->m->band; i++) p->begin[i] -= p->span[0];
-    p->span[1] -= p->span[0];
-    p->span[0] = 0;
+    for (int32_t i = 0; i < p->m->band; i++) p->begin[i] -= first;
+    p->span[0] -= first;
+    p->span[1] -= first;
+    if (p->span[2]) p->span[3] -= first;
 }
 
 /* Runs the batch's tokens behind those in the cache. */
 static void run_chunk(player_t *p) {
-    size_t T = batch_positions(&p->batch), need = (size_t)(p->span[1] - p->span[0]) + T;
+    size_t T = batch_positions(&p->batch), need = (size_t)(p->span[1] - first_row(p)) + T;
     /* The band counts timesteps as they are without text: with a mission in each, more than a context may be visible.
      */
     if ((size_t)p->span[1] + T > p->capacity) cache_compact(p, need > p->capacity ? 2 * need : p->capacity);
@@ -230,6 +239,7 @@ int player_fits(const player_t *p, const env_info_t *info, reason_t *why) {
 void player_reset(player_t *p) {
     p->span[0] = p->span[1] = 0;
     p->step = 0;
+    p->n_waiting = 0;
 }
 
 /* ---- one timestep
@@ -290,6 +300,25 @@ static void run_token(player_t *p, uint32_t id) {
     batch_token(&p->batch, id, -1, p->step);
     batch_end(&p->batch);
     run_chunk(p);
+}
+
+/* What is seen now, behind the action tokens that waited for it: those still see one step more of the past. */
+static void run_observation(player_t *p, const timestep_t *s) {
+    int32_t N = p->m->band;
+    size_t waiting = N > 1 ? p->n_waiting : 0;
+    p->span[2] = (int32_t)waiting;
+    p->span[3] = p->span[0];
+    if (p->step >= N) p->span[0] = p->begin[(p->step + 1) % N]; /* the oldest that stays: step + 1 - N */
+    if (N == 1) p->span[0] = p->span[1];
+    p->begin[p->step % N] = p->span[1] + (int32_t)waiting;
+    batch_clear(&p->batch, false, 0, 0);
+    batch_begin(&p->batch);
+    for (size_t i = 0; i < waiting; i++) batch_token(&p->batch, p->waiting[i], -1, p->step - 1);
+    batch_observation(&p->batch, s, p->step, 0);
+    batch_end(&p->batch);
+    run_chunk(p);
+    p->n_waiting = 0;
+    p->span[2] = 0;
 }
 
 /* Rebuild: everything visible from the start, with `n` action tokens of the present step. */
@@ -355,13 +384,6 @@ static uint32_t choose(const player_t *p, const float *logits, size_t i, rng_t d
     return lo + bin;
 }
 
-static void begin_step(player_t *p) {
-    int32_t N = p->m->band;
-    if (p->step >= N) p->span[0] = p->begin[(p->step + 1) % N]; /* the oldest that stays: step + 1 - N */
-    if (N == 1) p->span[0] = p->span[1];
-    p->begin[p->step % N] = p->span[1];
-}
-
 int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector, const char *text, rng_t draw,
                float *action, reason_t *why) {
     timestep_t s;
@@ -374,12 +396,7 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
     if (p->o.rebuild) {
         run_context(p, &s, NULL, 0);
     } else {
-        begin_step(p);
-        batch_clear(&p->batch, false, 0, 0);
-        batch_begin(&p->batch);
-        batch_observation(&p->batch, &s, p->step, 0);
-        batch_end(&p->batch);
-        run_chunk(p);
+        run_observation(p, &s);
     }
     bool regress = p->ran->action != NO_VAR;
     if (regress) {
@@ -391,12 +408,11 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
     }
     for (size_t i = 0; i < n; i++) {
         if (!regress) id[i] = choose(p, plan_data(p->ran->g.plan, p->ran->logits), i, draw, &action[i]);
-        bool last = i + 1 == n; /* its token only matters to later steps */
-        if (p->o.rebuild) {
-            if (!regress && !last) run_context(p, &s, id, i + 1);
-        } else if (!last || p->m->band > 1) {
-            if (!regress || p->m->band > 1) run_token(p, id[i]);
-        }
+        if (regress || i + 1 == n) continue; /* nothing of this step reads its token */
+        if (p->o.rebuild)
+            run_context(p, &s, id, i + 1);
+        else
+            run_token(p, id[i]);
     }
     if (p->o.rebuild) {
         float *executed = xmalloc(n * sizeof *executed);
@@ -406,6 +422,8 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
         p->past[p->step % p->m->band] = s;
     } else {
         release_step(&s);
+        p->n_waiting = regress ? n : n > 0;
+        memcpy(p->waiting, id + n - p->n_waiting, p->n_waiting * sizeof *id);
     }
     p->step++;
     return 0;

@@ -210,7 +210,8 @@ TEST(attention_full_and_causal) {
 
 /* Queries at the end of a longer row of keys, as with a cache: a few, one, and more keys than one strip holds. */
 TEST(attention_of_late_queries) {
-    static const size_t shapes[][5] = {{3, 1, 20, 2, 8}, {2, 3, 70, 2, 16}, {1, 70, 1100, 1, 4}, {2, 1, 513, 1, 32}};
+    static const size_t shapes[][5] = {{3, 1, 20, 2, 8},   {2, 3, 70, 2, 16}, {1, 70, 1100, 1, 4}, {2, 1, 513, 1, 32},
+                                       {1, 4, 600, 2, 68}, {2, 2, 21, 3, 7},  {1, 5, 40, 1, 8},    {1, 74, 90, 1, 8}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         for (int causal = 0; causal < 2; causal++)
             check_attention((kern_attention_t){.B = shapes[i][0],

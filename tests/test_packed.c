@@ -44,6 +44,12 @@ static void check(kern_weights_t kind, bool tb, bool biased, const size_t *s, do
     CHECK(e <= tolerance, "kind %d, tb %d, %zu x %zu x %zu: %.3g", kind, tb, M, N, K, e);
     /* against the weights that it claims to use, the sums are as good as those of floats */
     kern_unpack(kind, tb, K, N, packed, seen);
+    if (kind == WEIGHTS_Q8) { /* rows of whole numbers, 127 the largest of each 64, are bytes already */
+        for (size_t i = 0; i < M; i++)
+            for (size_t k = 0; k < K; k++)
+                x[i * K + k] = ldexpf(k % 64 ? rintf(fminf(127, fmaxf(-127, 40 * x[i * K + k]))) : 127, (int)(i % 3));
+        kern_packed_linear(kind, M, N, K, x, packed, biased ? b : NULL, y);
+    }
     e = error(M, N, K, tb, x, seen, biased ? b : NULL, y);
     CHECK(e <= 3e-7, "kind %d, tb %d, %zu x %zu x %zu, unpacked: %.3g", kind, tb, M, N, K, e);
     if (kind == WEIGHTS_F32) CHECK(!memcmp(seen, W, K * N * sizeof *W));
@@ -77,6 +83,30 @@ TEST(eight_bits_round_to_the_nearest) {
         }
     free(W);
     free(packed);
+}
+
+/* Rounding the rows: half a step of each value's block at most; no number stays none. */
+TEST(rows_round_to_the_nearest) {
+    enum { K = 200, N = 3 };
+    float *W = draw("W", K * N), *x = draw("x", K), y[N], seen[K * N];
+    for (size_t k = 64; k < 128; k++) x[k] *= 1e-3f;
+    void *packed = malloc(kern_pack_bytes(WEIGHTS_Q8, K, N));
+    kern_pack(WEIGHTS_Q8, false, K, N, W, packed);
+    kern_unpack(WEIGHTS_Q8, false, K, N, packed, seen);
+    kern_packed_linear(WEIGHTS_Q8, 1, N, K, x, packed, NULL, y);
+    for (size_t n = 0; n < N; n++) {
+        double sum = 0, bound = 0, largest[4] = {0};
+        for (size_t k = 0; k < K; k++) largest[k / 64] = fmax(largest[k / 64], fabs((double)x[k]));
+        for (size_t k = 0; k < K; k++) {
+            sum += (double)x[k] * (double)seen[k * N + n];
+            bound += largest[k / 64] / 254 * fabs((double)seen[k * N + n]);
+        }
+        CHECK(fabs(sum - (double)y[n]) <= bound * 1.001 && (double)y[n] != sum, "%g instead of %g", (double)y[n], sum);
+    }
+    x[70] = NAN;
+    kern_packed_linear(WEIGHTS_Q8, 1, N, K, x, packed, NULL, y);
+    CHECK(isnan(y[0]) && isnan(y[2]));
+    free(W), free(x), free(packed);
 }
 
 /* A row's bits do not depend on the rows beside it, nor on threads. */

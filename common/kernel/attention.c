@@ -14,7 +14,9 @@
 #include <math.h>
 
 enum {
-    ROWS = 64, /* query rows of a block */
+    ROWS = 72, /* query rows of a block, at most */
+    TILE = 6,  /* rows of the register tile: blocks are whole ones */
+    FEW = 4,   /* up to so many rows, keys and values are read where they are: packing them would cost more */
     KEYS = 512 /* keys of a strip */
 };
 static const float NOTHING = -3e38f; /* a maximum over no keys; finite, so that NaN scores still come out as NaN */
@@ -23,7 +25,7 @@ typedef struct {
     const kern_attention_t *g;
     const float *q, *k, *v, *o, *lse_in, *do_;
     float *out, *lse, *dq, *dk, *dv;
-    size_t row_blocks, width; /* width: floats between strip rows */
+    size_t row_blocks, block_rows, width; /* width: floats between strip rows */
     bool add;
 } attention_t;
 
@@ -98,9 +100,11 @@ static void block_range(const kern_attention_t *g, block_t *k) {
 
 static block_t block_of(const attention_t *a, size_t head, size_t block) {
     const kern_attention_t *g = a->g;
-    block_t k = {
-        .b = head / g->heads, .h = head % g->heads, .i0 = block * ROWS, .shift = (ptrdiff_t)g->Tk - (ptrdiff_t)g->Tq};
-    k.rows = min_size(ROWS, g->Tq - k.i0);
+    block_t k = {.b = head / g->heads,
+                 .h = head % g->heads,
+                 .i0 = block * a->block_rows,
+                 .shift = (ptrdiff_t)g->Tk - (ptrdiff_t)g->Tq};
+    k.rows = min_size(a->block_rows, g->Tq - k.i0);
     k.band = g->band ? g->band + k.b * g->Tk : NULL;
     block_range(g, &k);
     return k;
@@ -147,11 +151,59 @@ static void scale_rows(float *x, size_t n, float s) {
     for (size_t d = 0; d < n; d++) x[d] *= s;
 }
 
+/* Scores of the block's few rows, without scale: s = q k^T. Whole eights of keys: the last ones repeat the last key. */
+static void few_scores(const kern_attention_t *g, size_t rows, size_t n, const float *q, const float *k, float *s,
+                       size_t width) {
+    for (size_t j = 0; j < n; j += 8) {
+        const float *key[8];
+        for (size_t i = 0; i < 8; i++) key[i] = k + min_size(j + i, n - 1) * g->ldk;
+        for (size_t r = 0; r < rows; r++) {
+            const float *x = q + r * g->ldq;
+            v8f sum[8] = {{0}};
+            size_t d = 0;
+            for (; d + 8 <= g->dh; d += 8) {
+                v8f xs = v8_load(x + d);
+                for (int i = 0; i < 8; i++) sum[i] += xs * v8_load(key[i] + d);
+            }
+            if (d < g->dh) {
+                v8f xs = v8_load_part(x + d, g->dh - d, 0);
+                for (int i = 0; i < 8; i++) sum[i] += xs * v8_load_part(key[i] + d, g->dh - d, 0);
+            }
+            v8_store(s + r * width + j, v8_sums(sum));
+        }
+    }
+}
+
+/* o (+)= s v for few rows; nv vectors of columns at a time. */
+VMATH void few_columns(int nv, size_t n, const float *s, const float *v, size_t ldv, float *o, bool add) {
+    v8f sum[8];
+    for (int i = 0; i < nv; i++) sum[i] = add ? v8_load(o + 8 * i) : (v8f){0};
+    for (size_t j = 0; j < n; j++)
+        for (int i = 0; i < nv; i++) sum[i] += s[j] * v8_load(v + j * ldv + 8 * i);
+    for (int i = 0; i < nv; i++) v8_store(o + 8 * i, sum[i]);
+}
+
+static void few_values(const kern_attention_t *g, size_t rows, size_t n, const float *s, size_t width, const float *v,
+                       float *o, bool add) {
+    for (size_t r = 0; r < rows; r++) {
+        size_t d = 0;
+        float *out = o + r * g->ldo;
+        for (; d + 64 <= g->dh; d += 64) few_columns(8, n, s + r * width, v + d, g->ldv, out + d, add);
+        for (; d + 8 <= g->dh; d += 8) few_columns(1, n, s + r * width, v + d, g->ldv, out + d, add);
+        for (; d < g->dh; d++) {
+            float sum = add ? out[d] : 0;
+            for (size_t j = 0; j < n; j++) sum += s[r * width + j] * v[j * g->ldv + d];
+            out[d] = sum;
+        }
+    }
+}
+
 static void forward_task(void *ctx, size_t task) {
     const attention_t *a = ctx;
     const kern_attention_t *g = a->g;
     block_t k = block_of(a, task / a->row_blocks, task % a->row_blocks);
     size_t dh = g->dh, column = k.h * dh;
+    bool few = k.rows <= FEW;
     const float *q = a->q + (k.b * g->Tq + k.i0) * g->ldq + column;
     float *o = a->out + (k.b * g->Tq + k.i0) * g->ldo + column, *lse = a->lse + (k.b * g->heads + k.h) * g->Tq + k.i0;
     float *strip = scratch_get(SCRATCH_ATTENTION_TASK, ROWS * a->width * sizeof *strip), top[ROWS], sum[ROWS];
@@ -163,8 +215,11 @@ static void forward_task(void *ctx, size_t task) {
     for (size_t j = k.j0; j < k.j1; j += KEYS) {
         size_t n = min_size(KEYS, k.j1 - j), key = k.b * g->Tk + j;
         const int32_t *band = k.band ? k.band + j : NULL;
-        kern_gemm_serial(false, true, k.rows, n, dh, q, g->ldq, a->k + key * g->ldk + column, g->ldk, strip, a->width,
-                         false, NULL);
+        if (few)
+            few_scores(g, k.rows, n, q, a->k + key * g->ldk + column, strip, a->width);
+        else
+            kern_gemm_serial(false, true, k.rows, n, dh, q, g->ldq, a->k + key * g->ldk + column, g->ldk, strip,
+                             a->width, false, NULL);
         for (size_t r = 0; r < k.rows; r++) {
             view_t w = row_view(g, &k, k.i0 + r, j, n);
             float before = top[r], *s = strip + r * a->width;
@@ -178,8 +233,11 @@ static void forward_task(void *ctx, size_t task) {
                 if (fade != 1) scale_rows(o + r * g->ldo, dh, fade);
             }
         }
-        kern_gemm_serial(false, false, k.rows, dh, n, strip, a->width, a->v + key * g->ldv + column, g->ldv, o, g->ldo,
-                         j > k.j0, NULL);
+        if (few)
+            few_values(g, k.rows, n, strip, a->width, a->v + key * g->ldv + column, o, j > k.j0);
+        else
+            kern_gemm_serial(false, false, k.rows, dh, n, strip, a->width, a->v + key * g->ldv + column, g->ldv, o,
+                             g->ldo, j > k.j0, NULL);
     }
     for (size_t r = 0; r < k.rows; r++) {
         scale_rows(o + r * g->ldo, dh, sum[r] == 0 ? 0 : 1 / sum[r]);
@@ -187,15 +245,19 @@ static void forward_task(void *ctx, size_t task) {
     }
 }
 
-static size_t strip_width(const kern_attention_t *g) {
-    return ceil_div(min_size(KEYS, g->Tk), 8) * 8;
+/* Equal blocks of rows; width of a strip. */
+static void plan_blocks(attention_t *a) {
+    const kern_attention_t *g = a->g;
+    a->row_blocks = ceil_div(g->Tq, ROWS);
+    a->block_rows = a->row_blocks ? ceil_div(ceil_div(g->Tq, a->row_blocks), TILE) * TILE : TILE;
+    a->row_blocks = ceil_div(g->Tq, a->block_rows);
+    a->width = ceil_div(min_size(KEYS, g->Tk), 8) * 8;
 }
 
 void kern_attention_forward(const kern_attention_t *g, const float *q, const float *k, const float *v, float *o,
                             float *lse) {
     attention_t a = {.g = g, .q = q, .k = k, .v = v, .out = o, .lse = lse};
-    a.row_blocks = ceil_div(g->Tq, ROWS);
-    a.width = strip_width(g);
+    plan_blocks(&a);
     parallel_for(g->B * g->heads * a.row_blocks, forward_task, &a);
 }
 
@@ -286,7 +348,6 @@ void kern_attention_backward(const kern_attention_t *g, const float *q, const fl
     (void)scratch;
     attention_t a = {
         .g = g, .q = q, .k = k, .v = v, .o = o, .lse_in = lse, .do_ = do_, .dq = dq, .dk = dk, .dv = dv, .add = add};
-    a.row_blocks = ceil_div(g->Tq, ROWS);
-    a.width = strip_width(g);
+    plan_blocks(&a);
     parallel_for(g->B * g->heads, backward_task, &a);
 }

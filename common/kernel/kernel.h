@@ -30,7 +30,8 @@ void kern_gemm_serial(bool ta, bool tb, size_t M, size_t N, size_t K, const floa
 
 /* ---- packed.c: y[M,N] = x[M,K] W (+ bias[N]) over weights packed once, for networks that only run forward ----
  * F32 keeps every bit; BF16 rounds each weight to 8 bits of mantissa; Q8 keeps a signed byte a weight and a float scale
- * for every 64 weights of a column (symmetric, the largest becomes 127). Activations and sums stay float. */
+ * for every 64 weights of a column (symmetric, the largest becomes 127), and rounds the values of a row likewise, so
+ * that 64 products are summed as integers; the sums of those are floats. */
 typedef enum { WEIGHTS_F32, WEIGHTS_BF16, WEIGHTS_Q8 } kern_weights_t;
 size_t kern_pack_bytes(kern_weights_t kind, size_t K, size_t N);
 /* tb: W is stored [N,K]. `packed`: kern_pack_bytes, 4-byte aligned. */

@@ -152,6 +152,26 @@ static inline void micro_steps(int mr, const float *const *a, size_t m0, size_t 
 #undef MICRO_CALL
 }
 
+/* dst[i*NR + j] = src[j*ld + i] for i, j < 8 */
+static inline __attribute__((always_inline)) void micro_transpose8(const float *src, size_t ld, float *dst) {
+    v8f pair[8], four[8];
+    for (int j = 0; j < 8; j += 2) {
+        v8f a = *(const v8u *)(src + (size_t)j * ld), b = *(const v8u *)(src + (size_t)(j + 1) * ld);
+        pair[j] = __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
+        pair[j + 1] = __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    for (int j = 0; j < 8; j += 4)
+        for (int h = 0; h < 2; h++) {
+            v8f a = pair[j + h], b = pair[j + 2 + h];
+            four[j + 2 * h] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+            four[j + 2 * h + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    for (size_t i = 0; i < 4; i++) {
+        *(v8u *)(dst + i * NR) = __builtin_shufflevector(four[i], four[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        *(v8u *)(dst + (i + 4) * NR) = __builtin_shufflevector(four[i], four[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+
 /* Packs rows k0..k0+kc, columns n0..n0+16 of B (stored [K,N], or [N,K] when tb) into dst[kc][16], zeros beyond N. */
 static inline void micro_pack(bool tb, const float *B, size_t ldb, size_t N, size_t k0, size_t kc, size_t n0,
                               float *dst) {
@@ -168,7 +188,15 @@ static inline void micro_pack(bool tb, const float *B, size_t ldb, size_t N, siz
     if (!tb) {
         for (size_t k = 0; k < kc; k++) memcpy(dst + k * NR, B + (k0 + k) * ldb + n0, n * sizeof *dst);
     } else {
-        for (size_t j = 0; j < n; j++) {
+        size_t j = 0;
+        for (; j + 8 <= n; j += 8) {
+            const float *src = B + (n0 + j) * ldb + k0;
+            size_t k = 0;
+            for (; k + 8 <= kc; k += 8) micro_transpose8(src + k, ldb, dst + k * NR + j);
+            for (; k < kc; k++)
+                for (size_t i = 0; i < 8; i++) dst[k * NR + j + i] = src[i * ldb + k];
+        }
+        for (; j < n; j++) {
             const float *src = B + (n0 + j) * ldb + k0;
             for (size_t k = 0; k < kc; k++) dst[k * NR + j] = src[k];
         }

@@ -5,23 +5,42 @@
  * panels run together so that one row keeps several sums in flight. An element's value depends on its row and column
  * only.
  *
- * 8 bits: a block of a panel is 16 scales, then for every four k a word a column with their bytes, lowest k lowest, so
- * that shifts of whole vectors take them apart on any machine.
+ * 8 bits: a block of a panel is 16 scales, 16 sums of bytes, then for every four k a word a column with their bytes,
+ * lowest k lowest. The rows are rounded to bytes as well, a scale for each 64 values, so that a block's sum is one of
+ * integers: processors with VNNI take four products an instruction and lane, others take floats, in which sums of 64
+ * products of bytes are exact too.
  */
 #include "common/base/pool.h"
+#include "common/base/scratch.h"
 #include "common/kernel/kernel.h"
 
 #include <math.h>
 #include <string.h>
 
+#ifdef __AVX512VNNI__
+#include <immintrin.h>
+#endif
+
 enum {
-    NR = 16,         /* columns of a panel */
-    KC = 256,        /* k of a partial sum: that of gemm.c, so that 32-bit weights give its sums */
-    QK = 64,         /* k that share a scale (8 bits) */
-    GROUP = 4,       /* panels of a task */
-    SMALL = 1 << 16, /* fewer multiplications than this: not worth a second thread */
-    Q_BLOCK = NR * (int)sizeof(float) + QK * NR
+    NR = 16,                              /* columns of a panel */
+    KC = 256,                             /* k of a partial sum: that of gemm.c, so that 32-bit weights give its sums */
+    QK = 64,                              /* k that share a scale (8 bits) */
+    GROUP = 4,                            /* panels of a task */
+    SMALL = 1 << 16,                      /* fewer multiplications than this: not worth a second thread */
+    Q_HEAD = 2 * NR * (int)sizeof(float), /* scales and sums before a block's bytes */
+    Q_BLOCK = Q_HEAD + QK * NR,
+    ZERO = 128 /* a row's bytes are unsigned: this stands for 0 */
 };
+#ifdef __AVX512F__
+enum { TALL = 8 }; /* rows of the tallest tile: two panels' sums for each, in registers */
+#else
+enum { TALL = 4 };
+#endif
+#ifdef __AVX512VNNI__
+typedef uint8_t quantized_t;
+#else
+typedef float quantized_t;
+#endif
 
 typedef float v16f __attribute__((vector_size(64)));
 typedef float v16u __attribute__((vector_size(64), aligned(4)));
@@ -70,13 +89,17 @@ static size_t q_place(size_t k) {
 }
 
 /* One block of a column: symmetric, the largest magnitude becomes 127. */
-static void pack_column(bool tb, const float *W, size_t K, size_t N, size_t k0, size_t n, float *scale, int8_t *q) {
-    float largest = 0;
+static void pack_column(bool tb, const float *W, size_t K, size_t N, size_t k0, size_t n, uint8_t *block) {
+    float largest = 0, *scale = (float *)(void *)block + n % NR;
+    int32_t *sum = (int32_t *)(void *)block + NR + n % NR;
+    int8_t *q = (int8_t *)block + Q_HEAD + 4 * (n % NR);
     for (size_t k = k0; k < k0 + QK; k++) largest = fmaxf(largest, fabsf(weight_at(tb, W, K, N, k, n)));
     *scale = largest / 127;
+    *sum = 0;
     for (size_t k = 0; k < QK; k++) {
         float w = weight_at(tb, W, K, N, k0 + k, n);
         q[q_place(k)] = *scale > 0 ? (int8_t)lrintf(w / *scale) : 0;
+        *sum += q[q_place(k)];
     }
 }
 
@@ -92,9 +115,7 @@ static void pack_task(void *ctx, size_t p) {
     const pack_t *o = ctx;
     uint8_t *panel = o->packed + p * o->bytes;
     for (size_t k0 = 0; o->kind == WEIGHTS_Q8 && k0 < o->K; k0 += QK, panel += Q_BLOCK)
-        for (size_t j = 0; j < NR; j++)
-            pack_column(o->tb, o->W, o->K, o->N, k0, p * NR + j, (float *)(void *)panel + j,
-                        (int8_t *)panel + NR * sizeof(float) + 4 * j);
+        for (size_t j = 0; j < NR; j++) pack_column(o->tb, o->W, o->K, o->N, k0, p * NR + j, panel);
     for (size_t k = 0; o->kind != WEIGHTS_Q8 && k < o->K; k++)
         for (size_t j = 0; j < NR; j++) {
             float w = weight_at(o->tb, o->W, o->K, o->N, k, p * NR + j);
@@ -117,11 +138,10 @@ void kern_unpack(kern_weights_t kind, bool tb, size_t K, size_t N, const void *p
         size_t j = n % NR;
         for (size_t k = 0; k < K; k++) {
             const uint8_t *block = panel + k / QK * Q_BLOCK;
-            float w = kind == WEIGHTS_F32 ? ((const float *)(const void *)panel)[k * NR + j]
-                      : kind == WEIGHTS_BF16
-                          ? from_bf16(((const uint16_t *)(const void *)panel)[k * NR + j])
-                          : ((const float *)(const void *)block)[j] *
-                                (float)((const int8_t *)block)[NR * sizeof(float) + 4 * j + q_place(k % QK)];
+            float w = kind == WEIGHTS_F32    ? ((const float *)(const void *)panel)[k * NR + j]
+                      : kind == WEIGHTS_BF16 ? from_bf16(((const uint16_t *)(const void *)panel)[k * NR + j])
+                                             : ((const float *)(const void *)block)[j] *
+                                                   (float)((const int8_t *)block)[Q_HEAD + 4 * j + q_place(k % QK)];
             W[tb ? n * K + k : k * N + n] = w;
         }
     }
@@ -135,23 +155,44 @@ typedef struct {
     const float *x, *bias;
     const uint8_t *packed;
     float *y;
+    /* 8 bits: the rows as bytes [M, blocks * QK] and their scales [M, blocks] */
+    size_t blocks;
+    quantized_t *q;
+    float *scale;
 } linear_t;
 
 #define ALWAYS static inline __attribute__((always_inline))
 
+/* One block of a row, n <= QK values; the rest is 0. Not finite: the scale says so. */
+static void quantize(const float *x, size_t n, quantized_t *q, float *scale) {
+    float largest = 0, odd = 0;
+    for (size_t k = 0; k < n; k++) {
+        float a = fabsf(x[k]);
+        largest = a > largest ? a : largest;
+        odd += x[k] * 0;
+    }
+    float over = largest > 0 ? 127 / largest : 0;
+    bool finite = odd == 0;
+    *scale = finite ? largest / 127 : NAN;
+    for (size_t k = 0; k < n; k++) {
+        int v = finite ? (int)rintf(x[k] * over) : 0;
+        q[k] = (quantized_t)(sizeof *q == 1 ? v + ZERO : v);
+    }
+    for (size_t k = n; k < QK; k++) q[k] = sizeof *q == 1 ? ZERO : 0;
+}
+
+static void quantize_task(void *ctx, size_t row) {
+    const linear_t *l = ctx;
+    for (size_t b = 0; b < l->blocks; b++)
+        quantize(l->x + row * l->K + b * QK, min_size(QK, l->K - b * QK), l->q + (row * l->blocks + b) * QK,
+                 l->scale + row * l->blocks + b);
+}
+
 /* 16 weights of step k; `at` is the panel's slice. */
 ALWAYS v16f weights(kern_weights_t kind, const uint8_t *at, size_t k) {
     if (kind == WEIGHTS_F32) return *(const v16u *)(const void *)(at + k * NR * 4);
-    if (kind == WEIGHTS_BF16) {
-        v16w u = __builtin_convertvector(*(const v16h *)(const void *)(at + k * NR * 2), v16w) << 16;
-        return (v16f)u;
-    }
-    v16i four = *(const v16j *)(const void *)(at + NR * sizeof(float) + k / 4 * NR * 4);
-    return __builtin_convertvector(four << (24 - 8 * (int)(k % 4)) >> 24, v16f);
-}
-
-ALWAYS const uint8_t *slice(kern_weights_t kind, const uint8_t *panel, size_t k) {
-    return kind == WEIGHTS_Q8 ? panel + k / QK * Q_BLOCK : panel + k * NR * (kind == WEIGHTS_F32 ? 4 : 2);
+    v16w u = __builtin_convertvector(*(const v16h *)(const void *)(at + k * NR * 2), v16w) << 16;
+    return (v16f)u;
 }
 
 ALWAYS void store(float *y, size_t n, v16f v) {
@@ -161,9 +202,26 @@ ALWAYS void store(float *y, size_t n, v16f v) {
         memcpy(y, &v, n * sizeof *y);
 }
 
+ALWAYS void tile_begin(const linear_t *l, int mr, int np, size_t p, v16f total[TALL][GROUP]) {
+    for (int j = 0; j < np; j++) {
+        v16f bias = {0};
+        size_t n0 = (p + (size_t)j) * NR;
+        if (l->bias) memcpy(&bias, l->bias + n0, min_size(NR, l->N - n0) * sizeof(float));
+        for (int i = 0; i < mr; i++) total[i][j] = bias;
+    }
+}
+
+ALWAYS void tile_end(const linear_t *l, int mr, int np, size_t r, size_t p, v16f total[TALL][GROUP]) {
+    for (int j = 0; j < np; j++)
+        for (int i = 0; i < mr; i++) {
+            size_t n0 = (p + (size_t)j) * NR;
+            store(l->y + (r + (size_t)i) * l->N + n0, min_size(NR, l->N - n0), total[i][j]);
+        }
+}
+
 /* Step k: x[i*K + k] times 16 weights of each panel. */
 ALWAYS void step_of(kern_weights_t kind, int mr, int np, const uint8_t *const *at, size_t k, const float *x, size_t K,
-                    v16f acc[4][GROUP]) {
+                    v16f acc[TALL][GROUP]) {
     for (int j = 0; j < np; j++) {
         v16f w = weights(kind, at[j], k);
         for (int i = 0; i < mr; i++) acc[i][j] += x[(size_t)i * K + k] * w;
@@ -172,57 +230,105 @@ ALWAYS void step_of(kern_weights_t kind, int mr, int np, const uint8_t *const *a
 
 /* mr rows from r, np panels from p. */
 ALWAYS void tile(const linear_t *l, kern_weights_t kind, int mr, int np, size_t r, size_t p) {
-    v16f total[4][GROUP];
-    size_t step = kind == WEIGHTS_Q8 ? QK : KC, K = l->K;
-    for (int j = 0; j < np; j++) {
-        v16f bias = {0};
-        size_t n0 = (p + (size_t)j) * NR;
-        if (l->bias) memcpy(&bias, l->bias + n0, min_size(NR, l->N - n0) * sizeof(float));
-        for (int i = 0; i < mr; i++) total[i][j] = bias;
-    }
-    for (size_t k0 = 0; k0 < K; k0 += step) {
-        v16f acc[4][GROUP];
+    v16f total[TALL][GROUP];
+    size_t K = l->K;
+    tile_begin(l, mr, np, p, total);
+    for (size_t k0 = 0; k0 < K; k0 += KC) {
+        v16f acc[TALL][GROUP];
         const uint8_t *at[GROUP];
         for (int j = 0; j < np; j++) {
-            at[j] = slice(kind, l->packed + (p + (size_t)j) * l->bytes, k0);
+            at[j] = l->packed + (p + (size_t)j) * l->bytes + k0 * NR * (kind == WEIGHTS_F32 ? 4 : 2);
             for (int i = 0; i < mr; i++) acc[i][j] = (v16f){0};
         }
-        size_t kc = min_size(step, K - k0);
+        size_t kc = min_size(KC, K - k0);
         const float *x = l->x + r * K + k0;
         size_t k = 0;
         for (; k + 4 <= kc; k += 4)
             for (size_t t = k; t < k + 4; t++) step_of(kind, mr, np, at, t, x, K, acc);
         for (; k < kc; k++) step_of(kind, mr, np, at, k, x, K, acc);
-        /* One expression in every variant, so that all of them round alike. */
         for (int j = 0; j < np; j++)
-            for (int i = 0; i < mr; i++)
-                if (kind == WEIGHTS_Q8)
-                    total[i][j] += acc[i][j] * *(const v16u *)(const void *)at[j];
-                else
-                    total[i][j] += acc[i][j];
+            for (int i = 0; i < mr; i++) total[i][j] += acc[i][j];
     }
-    for (int j = 0; j < np; j++)
-        for (int i = 0; i < mr; i++) {
-            size_t n0 = (p + (size_t)j) * NR;
-            store(l->y + (r + (size_t)i) * l->N + n0, min_size(NR, l->N - n0), total[i][j]);
-        }
+    tile_end(l, mr, np, r, p, total);
 }
 
-/* Always as many sums in flight as registers hold. */
+/* Sums of one block's products: q[i*ldq ..] times the bytes of each panel. */
+#ifdef __AVX512VNNI__
+ALWAYS void block_sums(int mr, int np, const uint8_t *q, size_t ldq, const uint8_t *const *at, v16f sum[TALL][GROUP]) {
+    __m512i acc[TALL][GROUP];
+    for (int j = 0; j < np; j++) /* what ZERO adds to every byte of the row is taken off beforehand */
+        for (int i = 0; i < mr; i++) acc[i][j] = (__m512i)(*(const v16j *)(const void *)(at[j] + NR * 4) * -ZERO);
+#pragma GCC unroll 4
+    for (size_t k = 0; k < QK; k += 4)
+        for (int j = 0; j < np; j++) {
+            __m512i w = _mm512_loadu_si512(at[j] + Q_HEAD + k * NR);
+            for (int i = 0; i < mr; i++) {
+                int32_t four;
+                memcpy(&four, q + (size_t)i * ldq + k, sizeof four);
+                acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], _mm512_set1_epi32(four), w);
+            }
+        }
+    for (int j = 0; j < np; j++)
+        for (int i = 0; i < mr; i++) sum[i][j] = __builtin_convertvector((v16i)acc[i][j], v16f);
+}
+#else
+ALWAYS void block_sums(int mr, int np, const float *q, size_t ldq, const uint8_t *const *at, v16f sum[TALL][GROUP]) {
+    for (int j = 0; j < np; j++)
+        for (int i = 0; i < mr; i++) sum[i][j] = (v16f){0};
+    for (size_t k = 0; k < QK; k += 4)
+        for (int j = 0; j < np; j++) {
+            v16i four = *(const v16j *)(const void *)(at[j] + Q_HEAD + k * NR);
+            for (int t = 0; t < 4; t++) {
+                v16f w = __builtin_convertvector(four << (24 - 8 * t) >> 24, v16f);
+                for (int i = 0; i < mr; i++) sum[i][j] += q[(size_t)i * ldq + k + (size_t)t] * w;
+            }
+        }
+}
+#endif
+
+ALWAYS void tile_bytes(const linear_t *l, int mr, int np, size_t r, size_t p) {
+    v16f total[TALL][GROUP], sum[TALL][GROUP];
+    tile_begin(l, mr, np, p, total);
+    for (size_t b = 0; b < l->blocks; b++) {
+        const uint8_t *at[GROUP];
+        for (int j = 0; j < np; j++) at[j] = l->packed + (p + (size_t)j) * l->bytes + b * Q_BLOCK;
+        block_sums(mr, np, l->q + (r * l->blocks + b) * QK, l->blocks * QK, at, sum);
+        for (int j = 0; j < np; j++)
+            for (int i = 0; i < mr; i++)
+                total[i][j] +=
+                    sum[i][j] * (l->scale[(r + (size_t)i) * l->blocks + b] * *(const v16u *)(const void *)at[j]);
+    }
+    tile_end(l, mr, np, r, p, total);
+}
+
+ALWAYS void tile_of(const linear_t *l, kern_weights_t kind, int mr, int np, size_t r, size_t p) {
+    if (kind == WEIGHTS_Q8)
+        tile_bytes(l, mr, np, r, p);
+    else
+        tile(l, kind, mr, np, r, p);
+}
+
+ALWAYS void rows_of(const linear_t *l, kern_weights_t kind, int mr, int np, size_t r, size_t p0, size_t p1) {
+    size_t p = p0;
+    for (; p + (size_t)np <= p1; p += (size_t)np) tile_of(l, kind, mr, np, r, p);
+    for (; p < p1; p++) tile_of(l, kind, mr, 1, r, p);
+}
+
+/* Always as many sums in flight as registers hold. Bytes need twice the registers a sum. */
 ALWAYS void rows(const linear_t *l, kern_weights_t kind, size_t p0, size_t p1) {
     for (size_t r = 0; r < l->M;) {
-        size_t left = l->M - r, p = p0;
-        if (left >= 4) {
-            for (; p + 2 <= p1; p += 2) tile(l, kind, 4, 2, r, p);
-            for (; p < p1; p++) tile(l, kind, 4, 1, r, p);
+        size_t left = l->M - r;
+        if (TALL == 8 && left >= 8 && kind != WEIGHTS_Q8) {
+            rows_of(l, kind, TALL, 2, r, p0, p1);
+            r += 8;
+        } else if (left >= 4) {
+            rows_of(l, kind, 4, 2, r, p0, p1);
             r += 4;
         } else if (left >= 2) {
-            for (; p + 2 <= p1; p += 2) tile(l, kind, 2, 2, r, p);
-            for (; p < p1; p++) tile(l, kind, 2, 1, r, p);
+            rows_of(l, kind, 2, 2, r, p0, p1);
             r += 2;
         } else {
-            for (; p + 4 <= p1; p += 4) tile(l, kind, 1, 4, r, p);
-            for (; p < p1; p++) tile(l, kind, 1, 1, r, p);
+            rows_of(l, kind, 1, 4, r, p0, p1);
             r += 1;
         }
     }
@@ -242,7 +348,18 @@ static void group_task(void *ctx, size_t task) {
 void kern_packed_linear(kern_weights_t kind, size_t M, size_t N, size_t K, const float *x, const void *packed,
                         const float *bias, float *y) {
     if (!M || !N) return;
-    linear_t l = {kind, M, N, K, ceil_div(N, NR), panel_bytes(kind, K), x, bias, packed, y};
+    linear_t l = {.kind = kind, .M = M, .N = N, .K = K, .panels = ceil_div(N, NR), .bytes = panel_bytes(kind, K)};
+    l.x = x, l.bias = bias, l.packed = packed, l.y = y;
+    if (kind == WEIGHTS_Q8) {
+        l.blocks = ceil_div(K, QK);
+        size_t bytes = ceil_div(M * l.blocks * QK * sizeof *l.q, 64) * 64;
+        l.q = scratch_get(SCRATCH_PACKED, bytes + M * l.blocks * sizeof *l.scale);
+        l.scale = (float *)(void *)((uint8_t *)l.q + bytes);
+        if (M * K < SMALL / 8)
+            for (size_t i = 0; i < M; i++) quantize_task(&l, i);
+        else
+            parallel_for(M, quantize_task, &l);
+    }
     size_t tasks = ceil_div(l.panels, GROUP);
     if (M * N * K < SMALL)
         for (size_t i = 0; i < tasks; i++) group_task(&l, i);

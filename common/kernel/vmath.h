@@ -67,6 +67,18 @@ VMATH float v8_sum(v8f a) {
     lo += hi;
     return (lo[0] + lo[2]) + (lo[1] + lo[3]);
 }
+/* Lane i is the sum of the lanes of a[i], always in the same order. */
+VMATH v8f v8_sums(const v8f a[8]) {
+    v8f two[4], four[2];
+    for (int i = 0; i < 4; i++)
+        two[i] = __builtin_shufflevector(a[2 * i], a[2 * i + 1], 0, 8, 1, 9, 4, 12, 5, 13) +
+                 __builtin_shufflevector(a[2 * i], a[2 * i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    for (int i = 0; i < 2; i++)
+        four[i] = __builtin_shufflevector(two[2 * i], two[2 * i + 1], 0, 1, 8, 9, 4, 5, 12, 13) +
+                  __builtin_shufflevector(two[2 * i], two[2 * i + 1], 2, 3, 10, 11, 6, 7, 14, 15);
+    return __builtin_shufflevector(four[0], four[1], 0, 1, 2, 3, 8, 9, 10, 11) +
+           __builtin_shufflevector(four[0], four[1], 4, 5, 6, 7, 12, 13, 14, 15);
+}
 VMATH double v4_sum(v4d a) {
     return (a[0] + a[2]) + (a[1] + a[3]);
 }

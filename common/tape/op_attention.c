@@ -114,22 +114,27 @@ static void cached_forward(const op_run_t *r) {
     const float *qkv = r->in[0];
     float *cache = (float *)(uintptr_t)r->in[1]; /* the caller's own memory: writing it is this op's purpose */
     const int32_t *span = r->in[2];
-    size_t first = (size_t)span[0], used = (size_t)span[1];
-    if (used + T > r->in_shape[1]->dim[0] || first > used)
+    size_t used = (size_t)span[1], early = (size_t)span[2];
+    if (used + T > r->in_shape[1]->dim[0] || (size_t)span[0] > used || early > T || (early && (size_t)span[3] > used))
         BUG("the KV cache of %zu rows is full", r->in_shape[1]->dim[0]);
     for (size_t i = 0; i < T; i++) memcpy(cache + (used + i) * 2 * D, qkv + i * 3 * D + D, 2 * D * sizeof *cache);
-    kern_attention_t g = {.B = 1,
-                          .Tq = T,
-                          .Tk = used + T - first,
-                          .heads = heads,
-                          .dh = D / heads,
-                          .ldq = 3 * D,
-                          .ldk = 2 * D,
-                          .ldv = 2 * D,
-                          .ldo = D,
-                          .scale = 1 / sqrtf((float)(D / heads)),
-                          .causal = true};
-    kern_attention_forward(&g, qkv, cache + first * 2 * D, cache + first * 2 * D + D, r->out[0], r->out[1]);
+    for (size_t i = 0, end = early; i < T; i = end, end = T) {
+        if (i == end) continue;
+        const float *seen = cache + (size_t)(i < early ? span[3] : span[0]) * 2 * D;
+        kern_attention_t g = {.B = 1,
+                              .Tq = end - i,
+                              .Tk = used + end - (size_t)(i < early ? span[3] : span[0]),
+                              .heads = heads,
+                              .dh = D / heads,
+                              .ldq = 3 * D,
+                              .ldk = 2 * D,
+                              .ldv = 2 * D,
+                              .ldo = D,
+                              .scale = 1 / sqrtf((float)(D / heads)),
+                              .causal = true};
+        kern_attention_forward(&g, qkv + i * 3 * D, seen, seen + D, (float *)r->out[0] + i * D,
+                               (float *)r->out[1] + i * heads);
+    }
 }
 
 static const opdef_t cached_def = {.name = "attention_cached", .forward = cached_forward};

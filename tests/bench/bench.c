@@ -109,6 +109,14 @@ static void limits(void) {
            pool_threads());
 }
 
+/* Multiply-adds of all threads for some hundredths of a second: does the machine give us what it can at this moment?
+ */
+static void speed(void) {
+    double start = log_now();
+    fma_all(NULL);
+    printf("{\"gflops\":%.2f}\n", 2.0 * LANES * CHAINS * ROUNDS * pool_threads() / (log_now() - start) * 1e-9);
+}
+
 /* ---- convolution ---- */
 
 typedef struct {
@@ -335,6 +343,8 @@ int main(int argc, char **argv) {
         char *rest = line + used;
         if (known && !strcmp(name, "limits"))
             limits();
+        else if (known && !strcmp(name, "speed"))
+            speed();
         else if (known)
             known = (!strcmp(name, "conv") && conv(rest)) || (!strcmp(name, "encode") && encode(rest)) ||
                     (!strcmp(name, "control") && control(rest)) || (!strcmp(name, "first") && first(rest)) ||

@@ -1,5 +1,6 @@
 #!/bin/sh
-# test.sh - the whole check: setup, build, tests, the same tests under ASan and UBSan, fuzzing, floors, format.
+# test.sh - the whole check: setup, build, tests, unit tests for processors without AVX2, the same tests under ASan and
+# UBSan, fuzzing, floors, format.
 #
 #   sh pipelines/test.sh
 #
@@ -40,6 +41,11 @@ build() {
     make -s -k -j"$jobs" "$@" programs tests && echo "0 passed, 0 failed"
 }
 
+# The programs' scripts would see nothing here that the unit tests do not.
+portable_tests() {
+    make -s -k -j"$jobs" PORTABLE=1 B="$B/portable" programs tests && sh tests/run.sh "$B/portable" test_
+}
+
 sanitized() {
     build B="$B/asan" \
         CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined'
@@ -57,6 +63,7 @@ step floors sh tests/check_floors.sh
 step format sh tests/check_format.sh
 step build build B="$B"
 step tests sh tests/run.sh "$B"
+step 'unit tests without AVX2' portable_tests
 step 'build under ASan and UBSan' sanitized
 step 'tests under ASan and UBSan' sanitized_tests
 step fuzz sh tests/fuzz.sh "$B" "${FUZZ_SECONDS:-30}"

@@ -76,7 +76,8 @@ static void read_picture(const text_t *s, line_t *l, picture_t *p) {
     struct stat st;
     if (stat(path, &st)) {
         l->status = errno == ENOENT || errno == ENOTDIR ? LINE_SKIPPED : LINE_BAD;
-        reason_set(&l->why, "its picture cannot be opened: %s", strerror(errno));
+        reason_set(&l->why, l->status == LINE_SKIPPED ? "its picture is missing (%s)" : "its picture: %s",
+                   strerror(errno));
     } else if (s->job->v || s->job->keep_pixels) {
         image_status_t status = image_read(&p->im, path, &s->job->opts, &l->why);
         l->status = status == IMAGE_OK ? LINE_GOOD : status == IMAGE_UNSUPPORTED ? LINE_SKIPPED : LINE_BAD;

@@ -163,10 +163,10 @@ static void add(rerun_t *s, const token_record_t *r, size_t t) {
     again_t *a = s->a;
     size_t grid = (size_t)r->grid_h * r->grid_w, f = vqvae_stride(vqvae_config(a->v));
     picture_t *p = &s->picture[s->n];
-    *p = (picture_t){.im = !a->in         ? from_pixels(s, r, t)
-                            : s->captions ? from_file(s, r)
-                            : s->m        ? from_dataset(s, r, t)
-                                          : from_source(s, r)};
+    *p = (picture_t){.im = !a->in        ? from_pixels(s, r, t)
+                           : s->captions ? from_file(s, r)
+                           : s->m        ? from_dataset(s, r, t)
+                                         : from_source(s, r)};
     if (a->in) encoder_prepare(&(encoder_t){.v = a->v}, p); /* kept pixels are what the encoder saw */
     if (p->im.w != r->grid_w * f || p->im.h != r->grid_h * f) fail(a, r, "has another size now");
     s->codes[s->n] = memcpy(xmalloc(grid * sizeof(uint32_t)), r->codes + t * grid, grid * sizeof(uint32_t));

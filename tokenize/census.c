@@ -30,8 +30,7 @@ static void add_run(taking_t *t, const run_t *r) {
     size_t k = 0;
     if (!r->records) return;
     pthread_mutex_lock(&t->lock);
-    while (k < c->n_sources &&
-           (strlen(c->source[k].name) != r->len || memcmp(c->source[k].name, r->name, r->len) != 0))
+    while (k < c->n_sources && (strlen(c->source[k].name) != r->len || memcmp(c->source[k].name, r->name, r->len) != 0))
         k++;
     if (k == c->n_sources && k < CENSUS_SOURCES) {
         c->source[c->n_sources++] = (census_source_t){xasprintf("%.*s", (int)r->len, r->name), 0};

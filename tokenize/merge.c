@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMMIT = 4096, COMMIT_BYTES = 16 << 20, MERGE_MARK = 1, NAMED = 8 };
+enum { COMMIT = 4096, COMMIT_BYTES = 1 << 20, MERGE_MARK = 1, NAMED = 8 };
 
 typedef struct {
     const char *path;

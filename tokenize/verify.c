@@ -121,7 +121,7 @@ static const char *find_source(const reading_t *s, const char *path, const char 
         if (images) source = images;
         const char *slash = captions && !images && source ? strrchr(source, '/') : NULL;
         if (source && fs_exists(source))
-            in = *owned = slash                   ? xasprintf("%.*s", (int)(slash - source) + 1, source)
+            in = *owned = slash                 ? xasprintf("%.*s", (int)(slash - source) + 1, source)
                           : captions && !images ? xstrdup(".")
                                                 : xstrdup(source);
         cJSON_Delete(o);

@@ -75,19 +75,23 @@ static char *printed(const cJSON *item) {
     return item ? json_canonical(item) : xstrdup("(none)");
 }
 
+static void add_difference(char text[400], size_t *at, const char *name, const cJSON *before, const cJSON *now) {
+    char *was = printed(before), *is = printed(now);
+    if (strcmp(was, is) && *at < 400)
+        *at += (size_t)snprintf(text + *at, 400 - *at, "%s%s %.120s, now %.120s", *at ? "; " : "", name, was, is);
+    free(was);
+    free(is);
+}
+
 /* Says which options differ from those that the shard was begun with. */
 static void refuse_options(const char *path, const char *stored, const char *asked) {
     cJSON *a = json_parse(stored, strlen(stored), false, NULL), *b = json_parse(asked, strlen(asked), false, NULL);
     char text[400] = "";
     size_t at = 0;
-    for (const cJSON *new = b ? b->child : NULL; new; new = new->next) {
-        char *was = printed(cJSON_GetObjectItemCaseSensitive(a, new->string)), *is = printed(new);
-        if (strcmp(was, is) && at < sizeof text)
-            at += (size_t)snprintf(text + at, sizeof text - at, "%s%s %.120s, now %.120s", at ? "; " : "", new->string,
-                                   was, is);
-        free(was);
-        free(is);
-    }
+    for (const cJSON *now = b ? b->child : NULL; now; now = now->next)
+        add_difference(text, &at, now->string, cJSON_GetObjectItemCaseSensitive(a, now->string), now);
+    for (const cJSON *was = a ? a->child : NULL; was; was = was->next)
+        if (!cJSON_GetObjectItemCaseSensitive(b, was->string)) add_difference(text, &at, was->string, was, NULL);
     die(RC_MISFIT, "'%s' was begun with other options or data: %s (--force replaces it)", path, text);
 }
 

@@ -162,13 +162,15 @@ static figures_t measure(uint64_t n) {
 }
 
 TEST(memory_and_bytes_of_a_record_do_not_grow) {
-    figures_t small = measure(10000), large = measure(100000);
+    figures_t small = measure(10000), large = measure(100000), huge = measure(400000);
     double a = small.bytes / 1e4, b = large.bytes / 1e5;
     CHECK(b < 1.1 * a && b < 260, "%.1f and %.1f bytes a record", a, b);
     CHECK(large.write_mb < small.write_mb + 24, "writing took %ld and %ld MB", small.write_mb, large.write_mb);
-    /* what is read is mapped: of files below 256 MB all of it may be resident */
+    /* what is read is mapped: of files below 64 MB all of it may be resident */
     long mapped = (long)(large.bytes - small.bytes) >> 20;
     CHECK(large.read_mb < small.read_mb + mapped + 8, "reading took %ld and %ld MB", small.read_mb, large.read_mb);
+    CHECK(huge.write_mb < large.write_mb + 32, "writing took %ld and %ld MB", large.write_mb, huge.write_mb);
+    CHECK(huge.read_mb < 130, "reading %.0f MB took %ld MB", huge.bytes / 1e6, huge.read_mb);
 }
 
 TEST(figures) {

@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { LARGE = 256 << 20, GIVE_BACK = 64 << 20 };
+enum { LARGE = 64 << 20, GIVE_BACK = 64 << 20 };
 
 int shard_reason(const char *path, int rc, reason_t *why) {
     if (!why) return rc;

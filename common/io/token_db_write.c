@@ -14,7 +14,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { FIRST_MAP = 64 << 20 };
+enum { FIRST_MAP = 64 << 20, GIVE_BACK = 64 << 20 };
 
 struct pending {
     token_key_t key;
@@ -394,6 +394,14 @@ int token_db_commit(token_db_t *db, reason_t *why) {
     while ((rc = try_commit(db)) == MDB_MAP_FULL)
         if (grow_map(db, why)) return -1;
     if (rc) return commit_failed(db, rc, why);
+    /* LMDB copies pages that it finds through its map, in other places every time: mapping it anew gives them back. */
+    db->touched += db->pending_bytes + (1 << 16);
+    if (db->touched > GIVE_BACK) {
+        rc = mdb_env_set_mapsize(db->env, db->map);
+        if (rc)
+            return reason_set(why, "'%s': cannot map %" PRIu64 " MB: %s", db->path, db->map >> 20, mdb_strerror(rc));
+        db->touched = 0;
+    }
     for (size_t i = 0; i < db->n_pending; i++) {
         db->tail |= db->pending[i].key.tag == TAG_BAD;
         free(db->pending[i].value);

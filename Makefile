@@ -27,7 +27,7 @@ WITH_HDF5   ?= $(call have,hdf5)
 WITH_MUJOCO ?= $(call try_link,-lmujoco -lOSMesa)
 
 DEFS = -D_GNU_SOURCE
-LIBS = $(shell pkg-config --libs openblas libpng libjpeg libcjson libxxhash) $(LMDB_LIBS) -lm
+LIBS = $(shell pkg-config --libs openblas libpng libjpeg libcjson libxxhash) $(LMDB_LIBS) -lz -lm
 INCS = -I. $(shell pkg-config --cflags openblas libpng libjpeg libcjson libxxhash)
 ifeq ($(WITH_HDF5),yes)
 DEFS += -DWITH_HDF5

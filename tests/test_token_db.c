@@ -122,7 +122,7 @@ static void make_shard(uint32_t K, int more) {
     REQUIRE(db, "%s", why.text);
     token_record_t r[3] = {image_record(), episode_record(), text_record()};
     for (int i = 0; i < 3 + more; i++) CHECK(token_db_put(db, &r[i < 3 ? i : 1], &why) == 0, "%s", why.text);
-    CHECK(token_db_mark(db, 0xDEADBEEF12345678u, &why) == 0);
+    token_db_mark(db, 0xDEADBEEF12345678u, 17, 0x1122334455667788u);
     CHECK(token_db_put_bad(db, "b\0d", 3, "cannot be read", &why) == 0);
     m.images = 1;
     m.episodes = 1 + (uint64_t)more;
@@ -242,7 +242,7 @@ TEST(layout_of_the_meta) {
     CHECK(p && type == 'f' && count == 16 && memcmp(p, codebook, 64) == 0);
     free(v);
     v = oracle_get(shard(), 2, 0, 0xDEADBEEF12345678u, &size);
-    CHECK(v && size == 32);
+    CHECK(v && size == 48 && oracle_le(v + 32, 8) == 17 && oracle_le(v + 40, 8) == 0x1122334455667788u);
     free(v);
     v = oracle_get(shard(), 3, 0, 0, &size);
     p = v ? oracle_part(v, 0, 49, &type, &count) : NULL;

@@ -88,12 +88,21 @@ def write_minari(folder, episodes, observation_space, action_space, **meta):
 
 
 def xxh64(data, seed=0):
-    """XXH64 of less than 32 bytes, from the algorithm's description."""
+    """XXH64, from the algorithm's description."""
     P1, P2, P3, P4, P5 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
     M = (1 << 64) - 1
-    assert len(data) < 32
     rot = lambda x, r: ((x << r) | (x >> (64 - r))) & M
-    h, at = (seed + P5 + len(data)) & M, 0
+    h, at = (seed + P5) & M, 0
+    if len(data) >= 32:
+        v = [(seed + P1 + P2) & M, (seed + P2) & M, seed, (seed - P1) & M]
+        while at + 32 <= len(data):
+            for i in range(4):
+                v[i] = rot((v[i] + int.from_bytes(data[at + 8 * i:at + 8 * i + 8], 'little') * P2) & M, 31) * P1 & M
+            at += 32
+        h = sum(rot(x, r) for x, r in zip(v, (1, 7, 12, 18))) & M
+        for x in v:
+            h = ((h ^ (rot(x * P2 & M, 31) * P1 & M)) * P1 + P4) & M
+    h = (h + len(data)) & M
     while at + 8 <= len(data):
         k = rot(int.from_bytes(data[at:at + 8], 'little') * P2 & M, 31) * P1 & M
         h = (rot(h ^ k, 27) * P1 + P4) & M
@@ -109,3 +118,20 @@ def xxh64(data, seed=0):
 
 
 assert xxh64(b'') == 0xEF46DB3751D8E999 and xxh64(b'a') == 0xD24EC4F1A98C6E5B
+
+
+def forge_code(path, record, index, code):
+    """Another code in a record, under a checksum that is right."""
+    with lmdb.open(path, map_size=64 << 20) as env, env.begin(write=True) as txn:
+        key = struct.pack('>B3xIQ', 1, 0, record)
+        v = bytearray(txn.get(key))
+        n, = struct.unpack_from('<H', v, 10)
+        at = 64 + 16 * n
+        for i in range(n):
+            part, kind, count = struct.unpack_from('<Hc5xQ', v, 64 + 16 * i)
+            if part == 3:
+                assert kind == b'H' and index < count
+                struct.pack_into('<H', v, at + 2 * index, code)
+            at += -(-count * {b'B': 1, b'H': 2, b'I': 4, b'f': 4}[kind] // 8) * 8
+        struct.pack_into('<Q', v, 16, xxh64(bytes(v[24:]), xxh64(bytes(v[:16]))))
+        assert txn.put(key, bytes(v))

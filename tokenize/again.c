@@ -1,6 +1,7 @@
 /* again.c - see again.h. */
 #include "tokenize/again.h"
 
+#include "common/io/fs.h"
 #include "common/io/image_source.h"
 #include "common/io/json.h"
 #include "common/io/minari.h"
@@ -19,6 +20,7 @@ typedef struct {
     image_opts_t opts;
     size_t frames; /* of an episode, and how they were chosen */
     take_t take;
+    bool captions; /* pictures of `tokenize text`: files under their keys */
     /* where pictures come from, by what the shard holds */
     image_source_t *source;
     size_t cursor;
@@ -44,6 +46,8 @@ static void take_options(rerun_t *s, const shard_meta_t *m) {
     o.no_exif = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "no_exif"));
     if (json_u64(cJSON_GetObjectItemCaseSensitive(args, "max_pixels"), &v)) o.max_pixels = v;
     if (json_u64(cJSON_GetObjectItemCaseSensitive(args, "frames"), &v)) s->frames = (size_t)v;
+    const char *command = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(args, "command"));
+    s->captions = command && !strcmp(command, "text");
     s->take = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "head"))     ? TAKE_HEAD
               : cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "spread")) ? TAKE_SPREAD
                                                                                : TAKE_WINDOW;
@@ -56,6 +60,7 @@ static void open_source(rerun_t *s) {
     reason_t why;
     again_t *a = s->a;
     if (!a->in) return;
+    if (s->captions) return;
     if (!token_db_meta(a->db)->episodes) {
         s->source = image_source_open(a->in);
         return;
@@ -95,6 +100,16 @@ static image_t from_source(rerun_t *s, const token_record_t *r) {
     return im;
 }
 
+static image_t from_file(const rerun_t *s, const token_record_t *r) {
+    image_t im = {0};
+    reason_t why;
+    char *key = xasprintf("%.*s", (int)r->key_len, r->key), *path = *key == '/' ? xstrdup(key) : fs_join(s->a->in, key);
+    if (image_read(&im, path, &s->opts, &why) != IMAGE_OK) fail(s->a, r, why.text);
+    free(key);
+    free(path);
+    return im;
+}
+
 static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
     long long number;
     char key[64];
@@ -116,13 +131,26 @@ static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
     return spaces_frame(&s->spaces, &s->episode, at);
 }
 
+/* A code that came out otherwise may be a near tie that another machine's rounding decides. */
+static void measure(again_t *a, const picture_t *p, const uint32_t *stored) {
+    size_t grid = (size_t)p->grid_h * p->grid_w;
+    double *gap = xmalloc(grid * sizeof *gap);
+    vqvae_code_gaps(a->v, p->im.rgb, p->im.w, p->im.h, stored, gap);
+    for (size_t k = 0; k < grid; k++)
+        if (p->codes[k] != stored[k] && gap[k] > a->gap) a->gap = gap[k];
+    free(gap);
+}
+
 static void compare(rerun_t *s) {
     encoder_t e = {s->a->v, BATCH, false};
     encoder_run(&e, s->picture, s->n);
     for (size_t i = 0; i < s->n; i++) {
         const picture_t *p = &s->picture[i];
         size_t grid = (size_t)p->grid_h * p->grid_w;
-        for (size_t k = 0; k < grid; k++) s->a->different += p->codes[k] != s->codes[i][k];
+        size_t different = 0;
+        for (size_t k = 0; k < grid; k++) different += p->codes[k] != s->codes[i][k];
+        if (different) measure(s->a, p, s->codes[i]);
+        s->a->different += different;
         s->a->codes += grid;
         free(s->codes[i]);
         picture_release(&s->picture[i]);
@@ -135,7 +163,10 @@ static void add(rerun_t *s, const token_record_t *r, size_t t) {
     again_t *a = s->a;
     size_t grid = (size_t)r->grid_h * r->grid_w, f = vqvae_stride(vqvae_config(a->v));
     picture_t *p = &s->picture[s->n];
-    *p = (picture_t){.im = !a->in ? from_pixels(s, r, t) : s->m ? from_dataset(s, r, t) : from_source(s, r)};
+    *p = (picture_t){.im = !a->in        ? from_pixels(s, r, t)
+                           : s->captions ? from_file(s, r)
+                           : s->m        ? from_dataset(s, r, t)
+                                         : from_source(s, r)};
     if (a->in) encoder_prepare(&(encoder_t){.v = a->v}, p); /* kept pixels are what the encoder saw */
     if (p->im.w != r->grid_w * f || p->im.h != r->grid_h * f) fail(a, r, "has another size now");
     s->codes[s->n] = memcpy(xmalloc(grid * sizeof(uint32_t)), r->codes + t * grid, grid * sizeof(uint32_t));

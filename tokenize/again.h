@@ -9,11 +9,12 @@
 
 typedef struct {
     token_db_t *db;
-    const char *path, *in; /* in NULL: the kept pixels */
+    const char *path, *in; /* in NULL: the kept pixels; for captions the folder of the pictures */
     vqvae_t *v;
     uint64_t sample; /* pictures, spread over the shard; 0 = all */
     /* results */
     uint64_t images, codes, different;
+    double gap; /* largest of the different codes: how much further than the nearest one, relative */
 } again_t;
 
 /* die()s (3) when a picture cannot be found or read again. */

@@ -9,12 +9,14 @@
 #include "tokenize/writer.h"
 
 #include <stdlib.h>
+#include <xxhash.h>
 
 enum { ROUND = 64, COMMIT = 256 };
 
 typedef struct {
     image_status_t status;
     reason_t why;
+    uint64_t hash; /* of the picture as decoded, for --dedupe */
 } outcome_t;
 
 typedef struct {
@@ -52,6 +54,8 @@ static void read_picture(void *ctx, size_t i) {
     picture_t *p = &t->r->picture[i];
     outcome_t *o = &t->r->outcome[i];
     o->status = image_source_read(t->s->source, t->s->item[t->r->first + i], &p->im, &t->s->job->opts, &o->why);
+    if (o->status == IMAGE_OK && t->s->job->dedupe)
+        o->hash = XXH64(p->im.rgb, p->im.w * p->im.h * 3, XXH64(&p->im, 2 * sizeof(size_t), 0));
     if (o->status == IMAGE_OK)
         encoder_prepare(&t->s->encoder, p);
     else
@@ -64,7 +68,8 @@ static void encode_round(void *ctx, void *item) {
     encoder_run(&t.s->encoder, t.r->picture, t.r->n);
 }
 
-static void write_picture(images_t *s, const char *key, const picture_t *p) {
+static void write_picture(images_t *s, const char *key, const picture_t *p, uint64_t hash) {
+    uint32_t half[2] = {(uint32_t)hash, (uint32_t)(hash >> 32)};
     uint32_t size = (uint32_t)p->png_size;
     token_record_t r = {.kind = RECORD_IMAGE,
                         .T = 1,
@@ -75,8 +80,9 @@ static void write_picture(images_t *s, const char *key, const picture_t *p) {
                         .codes = p->codes,
                         .pixels = p->png,
                         .pixel_size = p->png ? &size : NULL,
-                        .pixels_bytes = p->png_size};
-    writer_put(&s->writer, key, &r);
+                        .pixels_bytes = p->png_size,
+                        .picture_hash = s->job->dedupe ? half : NULL};
+    (s->job->dedupe ? writer_put_once : writer_put)(&s->writer, key, &r);
 }
 
 static void write_round(void *ctx, void *item) {
@@ -85,7 +91,7 @@ static void write_round(void *ctx, void *item) {
     for (size_t i = 0; i < r->n; i++) {
         const char *key = image_source_key(s->source, s->item[r->first + i]);
         if (r->outcome[i].status == IMAGE_OK)
-            write_picture(s, key, &r->picture[i]);
+            write_picture(s, key, &r->picture[i], r->outcome[i].hash);
         else if (r->outcome[i].status == IMAGE_UNSUPPORTED)
             writer_skip(&s->writer, key, r->outcome[i].why.text);
         else

@@ -2,8 +2,10 @@
 #include "common/base/cli.h"
 #include "common/io/json.h"
 #include "common/io/token_db.h"
+#include "tokenize/census.h"
 #include "tokenize/commands.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +97,50 @@ static void put_meta(jsonw_t *w, const shard_meta_t *m) {
     jsonw_str(w, "tool", m->tool);
 }
 
+static void put_histogram(jsonw_t *w, const census_t *c) {
+    jsonw_open(w, "histogram", '{');
+    jsonw_int(w, "used", c->used);
+    jsonw_num(w, "perplexity", round(c->perplexity * 1000) / 1000);
+    jsonw_open(w, "top", '[');
+    for (size_t i = 0; i < c->n_top; i++) {
+        jsonw_open(w, NULL, '[');
+        jsonw_int(w, NULL, c->top[i]);
+        jsonw_int(w, NULL, (int64_t)c->histogram[c->top[i]]);
+        jsonw_close(w, ']');
+    }
+    jsonw_close(w, ']');
+    jsonw_close(w, '}');
+}
+
+/* What the records say, after what the meta says. bits_per_pixel: log2 K bits a code. */
+static void put_census(jsonw_t *w, token_db_t *db) {
+    const shard_meta_t *m = token_db_meta(db);
+    census_t c;
+    census_take(&c, db);
+    uint64_t bytes = token_db_bytes(db);
+    double bits = (double)c.image_tokens * log2((double)m->codes) / (double)c.pixels;
+    jsonw_int(w, "bytes", (int64_t)bytes);
+    jsonw_num(w, "bytes_per_record", m->records ? round(10.0 * (double)bytes / (double)m->records) / 10 : NAN);
+    jsonw_int(w, "kept_pixels_bytes", (int64_t)c.kept_bytes);
+    jsonw_int(w, "image_tokens", (int64_t)c.image_tokens);
+    jsonw_num(w, "bits_per_pixel", c.pixels ? round(bits * 1e6) / 1e6 : NAN);
+    put_histogram(w, &c);
+    jsonw_open(w, "kinds", '{');
+    jsonw_int(w, "image", (int64_t)c.kinds[RECORD_IMAGE]);
+    jsonw_int(w, "episode", (int64_t)c.kinds[RECORD_EPISODE]);
+    jsonw_int(w, "text", (int64_t)c.kinds[RECORD_TEXT]);
+    jsonw_close(w, '}');
+    jsonw_open(w, "sources", '[');
+    for (size_t i = 0; i < c.n_sources; i++) {
+        jsonw_open(w, NULL, '{');
+        jsonw_str(w, "source", c.source[i].name);
+        jsonw_int(w, "records", (int64_t)c.source[i].records);
+        jsonw_close(w, '}');
+    }
+    jsonw_close(w, ']');
+    census_release(&c);
+}
+
 int cmd_info(int argc, char **argv) {
     cli_list_t shards = {0};
     const cli_opt_t options[] = {{"", CLI_LIST, &shards, "X.lmdb", "a shard (or several: a line each)", true}, {0}};
@@ -109,6 +155,7 @@ int cmd_info(int argc, char **argv) {
         jsonw_str(&w, "shard", shards.item[i]);
         put_meta(&w, token_db_meta(db));
         put_bad(&w, db);
+        put_census(&w, db);
         puts(jsonw_end(&w));
         jsonw_free(&w);
         token_db_close(db);

@@ -5,6 +5,7 @@
 #include "common/base/pool.h"
 #include "common/io/fs.h"
 #include "common/io/json.h"
+#include "tokenize/part.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -16,15 +17,10 @@ enum { MOST_BATCH = 32 };
 /* ---- options ---- */
 
 static void parse_shard(job_t *j) {
-    unsigned long long i, n;
-    char rest;
-    j->shard_count = 1;
-    if (!j->shard) return;
-    bool digits = strspn(j->shard, "0123456789/") == strlen(j->shard);
-    if (!digits || sscanf(j->shard, "%llu/%llu%c", &i, &n, &rest) != 2 || i >= n || n > 1000000)
-        die(RC_USAGE, "--shard '%s': I/N is needed, parts are numbered 0/N to (N-1)/N", j->shard);
-    j->shard_index = i;
-    j->shard_count = n;
+    part_of_t p = part_parse(j->shard);
+    j->shard_index = p.index;
+    j->shard_count = p.count;
+    if (p.automatic) j->out = j->part_out = part_path(j->out, p);
 }
 
 /* What the tokenizer was trained with stands behind transparent pictures, unless --background says otherwise. */
@@ -50,6 +46,8 @@ static void parse_background(const char *text, uint8_t rgb[3]) {
 static void check_options(const job_t *j) {
     if ((j->spread || j->head) && !j->frames) die(RC_USAGE, "%s needs --frames", j->spread ? "--spread" : "--head");
     if (j->spread && j->head) die(RC_USAGE, "--spread and --head exclude each other");
+    if (j->split < 0 || (j->split && j->split < 8)) die(RC_USAGE, "--split %lld: 8 bytes or more", (long long)j->split);
+    if (j->image_digits < 0 || j->image_digits > 20) die(RC_USAGE, "--image-digits: 0 to 20 are possible");
     if (j->frames < 0 || j->limit < 0) die(RC_USAGE, "--frames and --limit count: they cannot be negative");
     if (j->batch < 1 || j->batch > MOST_BATCH)
         die(RC_USAGE, "--batch %lld: 1 to %d are possible", (long long)j->batch, MOST_BATCH);
@@ -60,23 +58,39 @@ static void check_options(const job_t *j) {
 }
 
 void job_parse(job_t *j, int argc, char **argv, const char *summary) {
-    bool images = !strcmp(argv[0], "images");
+    bool images = !strcmp(argv[0], "images"), text = !strcmp(argv[0], "text");
     *j = (job_t){.command = argv[0], .batch = MOST_BATCH, .max_bad = 0.01, .opts = image_opts_default()};
+    j->split = 4096;
+    j->format = "auto";
+    j->image_prefix = "";
+    j->image_digits = 12;
     const cli_opt_t common[] = {
         {"--in", CLI_STR, &j->in, "SRC",
-         images ? "a folder of pictures, or a Minari dataset" : "folder of a Minari dataset", true},
+         text     ? "a text file, JSON lines of captions or questions, or VQA questions (JSON)"
+         : images ? "a folder of pictures, or a Minari dataset"
+                  : "folder of a Minari dataset",
+         true},
         {"--out", CLI_STR, &j->out, "X.lmdb", "the shard; one that was not finished goes on where it stopped", true},
         {"--model", CLI_STR, &j->model, "RUN", "the tokenizer (not needed for what has no codes)", false},
         {"--keep-pixels", CLI_FLAG, &j->keep_pixels, NULL, "also keep each picture as PNG, as the encoder sees it",
          false},
         {"--limit", CLI_INT, &j->limit, "N",
-         images ? "only the first N pictures (0 = all)" : "only the first N episodes (0 = all)", false},
-        {"--shard", CLI_STR, &j->shard, "I/N", "only part I (from 0) of N equal parts", false},
+         text     ? "only the first N lines that are not empty (0 = all)"
+         : images ? "only the first N pictures (0 = all)"
+                  : "only the first N episodes (0 = all)",
+         false},
+        {"--shard", CLI_STR, &j->shard, "I/N",
+         "only part I (from 0) of N equal parts, to be merged; auto: as Slurm or MPI says, written to X.I-of-N.lmdb",
+         false},
         {"--batch", CLI_INT, &j->batch, "N", "pictures encoded at a time; never changes a code", false},
         {"--max-bad", CLI_DOUBLE, &j->max_bad, "F", "share of unreadable items that is tolerated", false},
         {"--max-map", CLI_U64, &j->max_map, "BYTES", "size that the shard may grow to (0 = 1 TB)", false},
         {"--force", CLI_FLAG, &j->force, NULL, "replace an existing shard", false},
         {"--threads", CLI_INT, &j->threads, "N", "threads (0 = all processors); never changes a result", false},
+        {0},
+    };
+    const cli_opt_t dedupe[] = {
+        {"--dedupe", CLI_FLAG, &j->dedupe, NULL, "of pictures that are alike to the last pixel take the first", false},
         {0},
     };
     const cli_opt_t for_images[] = {
@@ -94,8 +108,22 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         {"--head", CLI_FLAG, &j->head, NULL, "the first K steps of the episode instead", false},
         {0},
     };
-    cli_parse(argc, argv, j->command, summary, (const cli_opt_t *const[]){common, images ? for_images : for_episodes},
-              2);
+    const cli_opt_t for_text[] = {
+        {"--format", CLI_STR, &j->format, "F", "text, jsonl, vqa, or auto: by the file's name and first line", false},
+        {"--images", CLI_STR, &j->images, "DIR", "where the pictures lie (default: the folder of --in)", false},
+        {"--answers", CLI_STR, &j->answers, "F", "annotations of VQA questions (JSON)", false},
+        {"--image-prefix", CLI_STR, &j->image_prefix, "P", "VQA: a picture is P, its number, .jpg", false},
+        {"--image-digits", CLI_INT, &j->image_digits, "N", "VQA: digits of that number, with leading zeros", false},
+        {"--split", CLI_INT, &j->split, "N", "longer lines of text become several records (bytes, 0 = never)", false},
+        {0},
+    };
+    cli_parse(argc, argv, j->command, summary,
+              (const cli_opt_t *const[]){common,
+                                         text     ? for_text
+                                         : images ? dedupe
+                                                  : for_episodes,
+                                         for_images},
+              images || text ? 3 : 2);
     parse_shard(j);
     check_options(j);
     pool_set_threads((int)j->threads);
@@ -114,6 +142,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
 
 void job_release(job_t *j) {
     vqvae_free(j->v);
+    free(j->part_out);
 }
 
 /* ---- the run's part ---- */
@@ -127,30 +156,36 @@ void job_range(const job_t *j, size_t n, size_t *first, size_t *count) {
 char *job_arguments(const job_t *j, uint64_t manifest) {
     char hash[17];
     jsonw_t w;
+    bool text = !strcmp(j->command, "text");
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)manifest);
     jsonw_begin(&w);
     jsonw_open(&w, "background", '[');
     for (int i = 0; i < 3; i++) jsonw_int(&w, NULL, j->opts.background[i]);
     jsonw_close(&w, ']');
     jsonw_str(&w, "command", j->command);
+    if (j->dedupe) jsonw_bool(&w, "dedupe", true);
     jsonw_str(&w, "fingerprint", j->v ? vqvae_fingerprint(j->v) : NULL);
+    if (text) jsonw_str(&w, "format", j->format);
     jsonw_int(&w, "frames", j->frames);
     jsonw_bool(&w, "head", j->head);
+    if (text) jsonw_str(&w, "images", j->images);
     jsonw_bool(&w, "keep_pixels", j->keep_pixels);
     jsonw_bool(&w, "lenient", j->opts.lenient);
     jsonw_int(&w, "limit", j->limit);
     jsonw_str(&w, "manifest", hash);
     jsonw_int(&w, "max_pixels", (int64_t)j->opts.max_pixels);
     jsonw_bool(&w, "no_exif", j->opts.no_exif);
+    if (text) jsonw_str(&w, "prefix", j->image_prefix), jsonw_int(&w, "prefix_digits", j->image_digits);
     jsonw_open(&w, "shard", '[');
     jsonw_int(&w, NULL, (int64_t)j->shard_index);
     jsonw_int(&w, NULL, (int64_t)j->shard_count);
     jsonw_close(&w, ']');
     jsonw_str(&w, "source", j->in);
+    if (text) jsonw_int(&w, "split", j->split);
     jsonw_bool(&w, "spread", j->spread);
-    char *text = xstrdup(jsonw_end(&w)); /* the keys stand in order and without spaces: canonical already */
+    char *json = xstrdup(jsonw_end(&w)); /* the keys stand in order and without spaces: canonical already */
     jsonw_free(&w);
-    return text;
+    return json;
 }
 
 /* ---- signals ---- */

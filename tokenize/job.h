@@ -1,5 +1,5 @@
-/* job.h - what `images` and `episodes` have in common before the first item is read: options, the loaded tokenizer, the
- * part of the input that is this run's, and stop requests.
+/* job.h - what `images`, `episodes` and `text` have in common before the first item is read: options, the loaded
+ * tokenizer, the part of the input that is this run's, and stop requests.
  */
 #ifndef TOKENIZE_JOB_H
 #define TOKENIZE_JOB_H
@@ -9,16 +9,19 @@
 #include "tokenize/window.h"
 
 typedef struct {
-    const char *command; /* "images", "episodes" */
+    const char *command; /* "images", "episodes", "text" */
     /* options */
     const char *in, *out, *model, *shard, *background;
     int64_t frames, limit, batch, threads;
     bool spread, head; /* which frames */
-    bool keep_pixels, force, lenient, no_exif;
+    bool keep_pixels, force, lenient, no_exif, dedupe;
+    const char *images, *answers, *image_prefix, *format; /* of `text` */
+    int64_t split, image_digits;
     double max_bad;
     uint64_t max_pixels, max_map;
     /* what follows from them */
     uint64_t shard_index, shard_count;
+    char *part_out; /* owned: where an automatic part goes */
     image_opts_t opts;
     vqvae_t *v; /* NULL without --model */
 } job_t;

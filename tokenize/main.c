@@ -1,4 +1,4 @@
-/* main.c - tokenize: freezes a tokenizer's encoder and turns pictures and episodes into shards of tokens. */
+/* main.c - tokenize: freezes a tokenizer's encoder and turns pictures, episodes and texts into shards of tokens. */
 #include "common/base/cli.h"
 #include "common/model/version.h"
 #include "tokenize/commands.h"
@@ -7,12 +7,14 @@ int main(int argc, char **argv) {
     static const cli_command_t commands[] = {
         {"images", "tokenize a folder of pictures, or the frames of a dataset", cmd_images},
         {"episodes", "tokenize the episodes of a Minari dataset", cmd_episodes},
+        {"text", "tokenize texts, captions and questions about pictures", cmd_text},
         {"decode", "pictures back from their codes, as PNG files", cmd_decode},
         {"info", "what a shard is", cmd_info},
         {"verify", "read every record again, and encode a sample again", cmd_verify},
+        {"merge", "join the parts that --shard made", cmd_merge},
         {"dump", "print records as JSON, one object a line", cmd_dump},
         {0},
     };
-    return cli_main(argc, argv, "tokenize", "turn pictures and episodes into shards of discrete tokens", commands,
-                    version_print);
+    return cli_main(argc, argv, "tokenize", "turn pictures, episodes and texts into shards of discrete tokens",
+                    commands, version_print);
 }

@@ -17,7 +17,8 @@
 #include <string.h>
 
 enum { NAMED = 20, BLOCK = 64 };
-static const double tolerated = 0.001; /* share of codes that may come out otherwise on another machine */
+/* What may come out otherwise on another machine: a share of the codes, each of them a near tie. */
+static const double tolerated = 0.001, tie = 1e-4;
 
 typedef struct {
     token_db_t *db;
@@ -92,6 +93,8 @@ static void print_result(const char *path, const reading_t *s, const again_t *a)
     jsonw_t w;
     jsonw_begin(&w);
     jsonw_str(&w, "shard", path);
+    jsonw_str(&w, "pictures_from", !a->images ? NULL : a->in ? a->in : "kept pixels");
+    jsonw_num(&w, "largest_gap", a->images ? a->gap : NAN);
     jsonw_int(&w, "records", (int64_t)token_db_count(s->db));
     jsonw_int(&w, "defects", (int64_t)s->defects);
     jsonw_bool(&w, "complete", token_db_meta(s->db)->complete);
@@ -102,9 +105,35 @@ static void print_result(const char *path, const reading_t *s, const again_t *a)
     jsonw_free(&w);
 }
 
+/* --in, else the kept pixels (NULL), else the source that the shard names, if it is still there; says which. */
+static const char *find_source(const reading_t *s, const char *path, const char *in, char **owned) {
+    const char *args = token_db_meta(s->db)->arguments;
+    if (!in && s->pixels) {
+        log_line("encodes pictures again from the pixels that '%s' keeps", path);
+        return NULL;
+    }
+    if (!in) {
+        cJSON *o = args ? json_parse(args, strlen(args), false, NULL) : NULL;
+        const char *images = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "images")),
+                   *source = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "source"));
+        const char *command = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "command"));
+        bool captions = command && !strcmp(command, "text"); /* their pictures lie beside the file, or in --images */
+        if (images) source = images;
+        const char *slash = captions && !images && source ? strrchr(source, '/') : NULL;
+        if (source && fs_exists(source))
+            in = *owned = slash                 ? xasprintf("%.*s", (int)(slash - source) + 1, source)
+                          : captions && !images ? xstrdup(".")
+                                                : xstrdup(source);
+        cJSON_Delete(o);
+    }
+    if (in) log_line("encodes pictures again from '%s'", in);
+    return in;
+}
+
 int cmd_verify(int argc, char **argv) {
     cli_list_t shard = {0};
     const char *model = NULL, *in = NULL;
+    char *source = NULL;
     int64_t sample = 256, threads = 0;
     const cli_opt_t options[] = {
         {"", CLI_LIST, &shard, "X.lmdb", "the shard", true},
@@ -127,13 +156,15 @@ int cmd_verify(int argc, char **argv) {
     a.v = model ? fit_model(model, path, token_db_meta(s.db)) : NULL;
     read_all(&s, path);
     if (a.v && !s.defects) {
-        if (in || s.pixels)
+        a.in = find_source(&s, path, in, &source);
+        if (a.in || s.pixels)
             again_run(&a);
         else
-            log_line("'%s' keeps no pixels: --in SRC is needed to encode pictures again", path);
+            warn("'%s' keeps no pixels and its source is not there: no picture is encoded again (--in SRC)", path);
     }
     print_result(path, &s, &a);
-    bool wrong = a.codes && (double)a.different > tolerated * (double)a.codes;
+    bool wrong = a.codes && (double)a.different > tolerated * (double)a.codes, far = a.gap > tie;
+    free(source);
     uint64_t defects = s.defects;
     token_db_close(s.db);
     vqvae_free(a.v);
@@ -141,5 +172,8 @@ int cmd_verify(int argc, char **argv) {
     if (wrong)
         die(RC_DATA, "'%s': %llu of %llu codes came out otherwise, more than %g %%", path,
             (unsigned long long)a.different, (unsigned long long)a.codes, 100 * tolerated);
+    if (far)
+        die(RC_DATA, "'%s': a code that came out otherwise is further than the nearest by %.3g of its distance, not %g",
+            path, a.gap, tie);
     return RC_OK;
 }

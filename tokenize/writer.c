@@ -43,7 +43,7 @@ void writer_init(writer_t *w, const job_t *j, uint64_t manifest) {
 }
 
 /* --force: a former shard's files go, unless somebody writes them right now; other people's folders stay. */
-static void remove_shard(const char *path) {
+void writer_remove(const char *path) {
     static const char *const files[] = {"done", "data.mdb", "lock.mdb"};
     if (!fs_exists(path)) return;
     char *data = fs_join(path, "data.mdb"), *start = fs_join(path, "lock.mdb");
@@ -54,7 +54,11 @@ static void remove_shard(const char *path) {
     char *lock = xasprintf("%.*s.lock", (int)n, path);
     int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0) die_errno(RC_RUNTIME, "cannot create '%s'", lock);
-    if (flock(fd, LOCK_EX | LOCK_NB)) die(RC_RUNTIME, "'%s' is being written by another process", path);
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        char pid[32] = "";
+        if (read(fd, pid, sizeof pid - 1) < 0) pid[0] = 0;
+        die(RC_RUNTIME, "'%s' is locked by pid %ld: another process is writing it", path, strtol(pid, NULL, 10));
+    }
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *file = fs_join(path, files[i]);
         if (unlink(file) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", file);
@@ -71,20 +75,35 @@ static char *printed(const cJSON *item) {
     return item ? json_canonical(item) : xstrdup("(none)");
 }
 
+static void add_difference(char text[400], size_t *at, const char *name, const cJSON *before, const cJSON *now) {
+    char *was = printed(before), *is = printed(now);
+    if (strcmp(was, is) && *at < 400)
+        *at += (size_t)snprintf(text + *at, 400 - *at, "%s%s %.120s, now %.120s", *at ? "; " : "", name, was, is);
+    free(was);
+    free(is);
+}
+
 /* Says which options differ from those that the shard was begun with. */
 static void refuse_options(const char *path, const char *stored, const char *asked) {
     cJSON *a = json_parse(stored, strlen(stored), false, NULL), *b = json_parse(asked, strlen(asked), false, NULL);
     char text[400] = "";
     size_t at = 0;
-    for (const cJSON *new = b ? b->child : NULL; new; new = new->next) {
-        char *was = printed(cJSON_GetObjectItemCaseSensitive(a, new->string)), *is = printed(new);
-        if (strcmp(was, is) && at < sizeof text)
-            at += (size_t)snprintf(text + at, sizeof text - at, "%s%s %.120s, now %.120s", at ? "; " : "", new->string,
-                                   was, is);
-        free(was);
-        free(is);
-    }
+    for (const cJSON *now = b ? b->child : NULL; now; now = now->next)
+        add_difference(text, &at, now->string, cJSON_GetObjectItemCaseSensitive(a, now->string), now);
+    for (const cJSON *was = a ? a->child : NULL; was; was = was->next)
+        if (!cJSON_GetObjectItemCaseSensitive(b, was->string)) add_difference(text, &at, was->string, was, NULL);
     die(RC_MISFIT, "'%s' was begun with other options or data: %s (--force replaces it)", path, text);
+}
+
+/* The pictures of an earlier run, so that --dedupe goes on as if it had never stopped. */
+static void know_pictures(writer_t *w, token_db_t *old) {
+    reason_t why;
+    for (uint64_t i = 0; i < token_db_count(old); i++) {
+        token_record_t r;
+        if (token_db_get(old, i, &r, &why)) die(RC_DATA, "%s", why.text);
+        if (r.picture_hash) seen_add(&w->pictures, (uint64_t)r.picture_hash[1] << 32 | r.picture_hash[0]);
+        token_record_release(&r);
+    }
 }
 
 /* What a look without the writer's lock shows: other options; complete; the sizes of pictures so far. Whatever cannot
@@ -99,6 +118,7 @@ static bool look(writer_t *w) {
     shard_meta_t *m = &w->meta;
     m->grid_h = s->grid_h, m->grid_w = s->grid_w, m->image_h = s->image_h, m->image_w = s->image_w;
     bool complete = s->complete;
+    if (!complete && w->job->dedupe) know_pictures(w, old);
     if (complete) {
         m->records = s->records, m->images = s->images, m->episodes = s->episodes, m->steps = s->steps;
         m->tokens = s->tokens, m->skipped = s->skipped, m->bad = s->bad, m->complete = true;
@@ -115,12 +135,16 @@ static void check_bad(const writer_t *w) {
         100.0 * (double)bad / (double)w->total, 100 * w->job->max_bad);
 }
 
+static uint64_t hash_of(const char *key) {
+    return XXH64(key, strlen(key), 0);
+}
+
 bool writer_open(writer_t *w, size_t total) {
     int rc;
     reason_t why;
     const job_t *j = w->job;
     w->total = total;
-    if (j->force) remove_shard(j->out);
+    if (j->force) writer_remove(j->out);
     bool complete = look(w);
     w->images_before = w->meta.images;
     if (complete) return false;
@@ -128,6 +152,11 @@ bool writer_open(writer_t *w, size_t total) {
     if (!w->db) die(rc, "%s", why.text);
     fs_done_clear(j->out);
     w->images_before = w->meta.images;
+    w->committed = log_now();
+    w->items = w->before = token_db_done(w->db, hash_of(j->in), &w->last);
+    w->last_before = w->last;
+    if (!w->before && (w->meta.records || w->meta.bad))
+        die(RC_MISFIT, "'%s' was begun by another version or command and cannot go on (--force replaces it)", j->out);
     job_catch_signals();
     check_bad(w);
     return true;
@@ -135,17 +164,17 @@ bool writer_open(writer_t *w, size_t total) {
 
 /* ---- items ---- */
 
-static uint64_t hash_of(const char *key) {
-    return XXH64(key, strlen(key), 0);
-}
-
-bool writer_has(const writer_t *w, const char *key) {
-    return token_db_done(w->db, hash_of(key));
+bool writer_has(writer_t *w, const char *key) {
+    if (w->asked == w->before) return false;
+    if (++w->asked == w->before && hash_of(key) != w->last_before)
+        die(RC_MISFIT, "'%s' was begun with another list of items: its item %llu is not '%s' (--force replaces it)",
+            w->job->out, (unsigned long long)w->before - 1, key);
+    return true;
 }
 
 static void mark(writer_t *w, const char *key) {
-    reason_t why;
-    if (token_db_mark(w->db, hash_of(key), &why)) die(RC_RUNTIME, "%s", why.text);
+    w->items++;
+    w->last = hash_of(key);
     w->done++;
 }
 
@@ -160,14 +189,7 @@ static void note_size(shard_meta_t *m, const token_record_t *r) {
     }
 }
 
-void writer_put(writer_t *w, const char *key, token_record_t *r) {
-    shard_meta_t *m = &w->meta;
-    reason_t why;
-    r->key = key;
-    r->key_len = (uint32_t)strlen(key);
-    r->source = w->job->in;
-    r->source_len = (uint32_t)strlen(w->job->in);
-    if (token_db_put(w->db, r, &why)) die(RC_DATA, "'%s': '%s': %s", w->job->in, key, why.text);
+void writer_count(shard_meta_t *m, const token_record_t *r) {
     uint64_t T = r->T;
     if (r->codes || r->pixels) {
         note_size(m, r);
@@ -181,6 +203,30 @@ void writer_put(writer_t *w, const char *key, token_record_t *r) {
     m->tokens += r->text_len;
     if (r->kind == RECORD_EPISODE)
         m->tokens += T * ((uint64_t)m->n_continuous + m->n_discrete + m->n_actions + m->n_discrete_actions);
+}
+
+void writer_add(writer_t *w, const char *key, token_record_t *r) {
+    reason_t why;
+    r->key = key;
+    r->key_len = (uint32_t)strlen(key);
+    r->source = w->job->in;
+    r->source_len = (uint32_t)strlen(w->job->in);
+    if (token_db_put(w->db, r, &why)) die(RC_DATA, "'%s': '%s': %s", w->job->in, key, why.text);
+    writer_count(&w->meta, r);
+}
+
+void writer_put(writer_t *w, const char *key, token_record_t *r) {
+    writer_add(w, key, r);
+    mark(w, key);
+}
+
+void writer_put_once(writer_t *w, const char *key, token_record_t *r) {
+    if (seen_add(&w->pictures, (uint64_t)r->picture_hash[1] << 32 | r->picture_hash[0])) {
+        writer_put(w, key, r);
+        return;
+    }
+    w->meta.skipped++;
+    w->copies++;
     mark(w, key);
 }
 
@@ -199,15 +245,20 @@ void writer_skip(writer_t *w, const char *key, const char *reason) {
 
 void writer_batch(writer_t *w) {
     reason_t why;
+    if (w->items) token_db_mark(w->db, hash_of(w->job->in), w->items, w->last);
     if (token_db_commit(w->db, &why)) die(RC_RUNTIME, "%s", why.text);
+    w->committed = log_now();
     check_bad(w);
+}
+
+bool writer_due(const writer_t *w) {
+    return token_db_pending(w->db) > 1 << 20 || log_now() > w->committed + 1;
 }
 
 /* ---- end ---- */
 
-static void print_counts(const writer_t *w) {
-    const shard_meta_t *m = &w->meta;
-    double seconds = log_now() - w->start;
+void writer_print(const shard_meta_t *m, double start, uint64_t before) {
+    double seconds = log_now() - start;
     jsonw_t out;
     jsonw_begin(&out);
     jsonw_int(&out, "images", (int64_t)m->images);
@@ -217,20 +268,18 @@ static void print_counts(const writer_t *w) {
     jsonw_int(&out, "bad", (int64_t)m->bad);
     jsonw_int(&out, "tokens", (int64_t)m->tokens);
     jsonw_num(&out, "seconds", round(seconds * 1000) / 1000);
-    jsonw_num(&out, "images_per_s",
-              seconds > 0 ? round((double)(m->images - w->images_before) / seconds * 10) / 10 : NAN);
+    jsonw_num(&out, "images_per_s", seconds > 0 ? round((double)(m->images - before) / seconds * 10) / 10 : NAN);
     puts(jsonw_end(&out));
     jsonw_free(&out);
 }
 
-static void write_done(const writer_t *w) {
-    const shard_meta_t *m = &w->meta;
+void writer_done(const char *path, const shard_meta_t *m) {
     reason_t why;
     char *counts =
         xasprintf("{\"images\":%llu,\"episodes\":%llu,\"records\":%llu,\"skipped\":%llu,\"bad\":%llu,\"tokens\":%llu}",
                   (unsigned long long)m->images, (unsigned long long)m->episodes, (unsigned long long)m->records,
                   (unsigned long long)m->skipped, (unsigned long long)m->bad, (unsigned long long)m->tokens);
-    if (fs_done_write(w->job->out, m->arguments, counts, &why)) die(RC_RUNTIME, "%s", why.text);
+    if (fs_done_write(path, m->arguments, counts, &why)) die(RC_RUNTIME, "%s", why.text);
     free(counts);
 }
 
@@ -249,23 +298,27 @@ static void complete(writer_t *w) {
             (unsigned long long)m->skipped);
     w->meta.complete = true;
     writer_batch(w);
-    write_done(w);
+    writer_done(w->job->out, &w->meta);
+    if (w->copies)
+        log_line("%llu pictures are copies of others (--dedupe): counted as skipped", (unsigned long long)w->copies);
 }
 
 int writer_close(writer_t *w) {
     int rc = RC_OK;
     if (!w->db) {
         log_line("'%s' is complete", w->job->out);
-        if (!has_done(w->job->out)) write_done(w); /* killed between the last transaction and this file */
+        if (!has_done(w->job->out))
+            writer_done(w->job->out, &w->meta); /* killed between the last transaction and this file */
     } else if (w->done < w->total && job_stopped()) {
         log_line("stopped; the same command goes on with '%s'", w->job->out);
         rc = RC_STOPPED;
     } else {
         complete(w);
     }
-    print_counts(w);
+    writer_print(&w->meta, w->start, w->images_before);
     if (w->db) token_db_close(w->db);
     shard_meta_release(&w->meta);
     bad_items_free(w->bad);
+    seen_release(&w->pictures);
     return rc;
 }

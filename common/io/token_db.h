@@ -40,6 +40,7 @@ typedef struct {
     bool complete; /* the whole input has been read */
 } shard_meta_t;
 void shard_meta_release(shard_meta_t *m);
+void shard_meta_copy(shard_meta_t *to, const shard_meta_t *from);
 
 /* One record: a picture, an episode (or window of one), a text. Arrays of absent parts are NULL; T timesteps (1 for
  * pictures and texts). Reading: pointers go into the map (valid until token_db_close), except those in `owned`. */
@@ -56,9 +57,10 @@ typedef struct {
     const uint32_t *codes; /* [T, grid_h*grid_w]; stored as u16 when K <= 65536, widened by the reader */
     const uint32_t *text;  /* [text_len] token ids, once a record */
     uint32_t text_len;
-    const float *continuous;               /* [T, n_continuous] */
-    const uint32_t *discrete;              /* [T, n_discrete] */
-    const float *actions;                  /* [T, n_actions], scaled to [-1,1] */
+    uint32_t prompt_len;      /* the first ids of the text are given (a question and a space), not to be predicted */
+    const float *continuous;  /* [T, n_continuous] */
+    const uint32_t *discrete; /* [T, n_discrete] */
+    const float *actions;     /* [T, n_actions], scaled to [-1,1] */
     const uint32_t *discrete_actions;      /* [T, n_discrete_actions] */
     const float *label_actions;            /* [T, n_actions] clean targets, NULL = actions */
     const float *rewards;                  /* [T] */
@@ -67,7 +69,8 @@ typedef struct {
         *pixels; /* PNG bytes of kept pictures, [pixels_bytes], T PNGs after one another; pixel_size[T] their lengths */
     const uint32_t *pixel_size;
     uint64_t pixels_bytes;
-    void *owned; /* released by token_record_release */
+    const uint32_t *picture_hash; /* [2], low half first: of the decoded picture, kept by --dedupe; or NULL */
+    void *owned;                  /* released by token_record_release */
 } token_record_t;
 void token_record_release(token_record_t *r);
 
@@ -76,7 +79,7 @@ typedef struct token_db token_db_t;
 /* ---- writing
  * ------------------------------------------------------------------------------------------------------------*/
 /* Creates X.lmdb, or reopens it to go on (meta->arguments must equal those stored: -1 with RC_MISFIT in *rc). Another
- * writer: -1, RC_RUNTIME "'X.lmdb' is being written by process N". max_map: bytes the map may grow to (0 = 1 TB). On
+ * writer: -1, RC_RUNTIME "'X.lmdb' is locked by pid N". max_map: bytes the map may grow to (0 = 1 TB). On
  * resume *meta's counts are loaded. *meta stays the caller's and must outlive the handle: the caller keeps images,
  * episodes, steps, tokens, skipped and complete up to date in it, putting keeps records and bad, committing stores it.
  * Like the arguments, fingerprint, preprocess, quantizer, tokenizer, env and widths must be those stored. */
@@ -85,20 +88,26 @@ token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_m
  * counts. Failures (full disk, full map) are -1 with what to do: what was committed stays good. */
 int token_db_put(token_db_t *db, const token_record_t *r, reason_t *why);
 int token_db_put_bad(token_db_t *db, const char *key, size_t key_len, const char *reason, reason_t *why);
-/* Marks an item (hash of its key) as done; token_db_done asks. */
-int token_db_mark(token_db_t *db, uint64_t item_hash, reason_t *why);
-bool token_db_done(token_db_t *db, uint64_t item_hash);
+/* Items are done in the order of their source: the first `items` of `source` (a hash of its name) are, and the last of
+ * them has a key of hash `last`. Stored by the next commit; at most 64 sources. */
+void token_db_mark(token_db_t *db, uint64_t source, uint64_t items, uint64_t last);
+/* How many, and *last; 0 for a source that was never marked. */
+uint64_t token_db_done(const token_db_t *db, uint64_t source, uint64_t *last);
+/* Bytes that wait for the next commit. */
+uint64_t token_db_pending(const token_db_t *db);
 int token_db_commit(token_db_t *db, reason_t *why);
 
 /* ---- reading
  * ------------------------------------------------------------------------------------------------------------*/
 /* Opens for reading (read-only media without a lock file). The whole tree of pages is checked against the file first,
- * so a cut or damaged file is refused here. Opening a shard again in this process gives the same handle once more. *rc:
- * RC_USAGE missing, RC_DATA corrupt, RC_MISFIT another version or endianness. A SIGBUS while reading (file truncated
- * under us) ends the program with RC_DATA and the file's name. */
+ * so a cut or damaged file is refused here; 16 bytes a page of entries are kept, however many records there are.
+ * Opening a shard again in this process gives the same handle once more. *rc: RC_USAGE missing, RC_DATA corrupt,
+ * RC_MISFIT another version or endianness. A SIGBUS while reading (file truncated under us) ends the program with
+ * RC_DATA and the file's name. */
 token_db_t *token_db_open(const char *path, int *rc, reason_t *why);
 const shard_meta_t *token_db_meta(const token_db_t *db);
 uint64_t token_db_count(const token_db_t *db); /* records */
+uint64_t token_db_bytes(const token_db_t *db); /* of the file */
 /* Record i (0-based, in order of writing): checksum, sizes and ids (codes < K, text < text_vocab, discrete within
  * range, numbers finite) are checked. -1 with key and offset. Thread-safe. */
 int token_db_get(token_db_t *db, uint64_t i, token_record_t *r, reason_t *why);

@@ -20,6 +20,35 @@ void shard_meta_release(shard_meta_t *m) {
     memset(m, 0, sizeof *m);
 }
 
+void shard_meta_copy(shard_meta_t *to, const shard_meta_t *from) {
+    const struct {
+        void *const *from;
+        void **to;
+        size_t size; /* 0: a string */
+    } owned[] = {
+#define OWNED(field, bytes) {(void *const *)&from->field, (void **)&to->field, (bytes)}
+        OWNED(tool, 0),
+        OWNED(arguments, 0),
+        OWNED(fingerprint, 0),
+        OWNED(preprocess, 0),
+        OWNED(quantizer, 0),
+        OWNED(text_tokenizer, 0),
+        OWNED(env, 0),
+        OWNED(codebook, (size_t)from->codes * from->code_dim * sizeof(float)),
+        OWNED(discrete_range, from->n_discrete * sizeof(uint32_t)),
+        OWNED(discrete_action_range, from->n_discrete_actions * sizeof(uint32_t)),
+        OWNED(action_low, from->n_actions * sizeof(float)),
+        OWNED(action_high, from->n_actions * sizeof(float)),
+#undef OWNED
+    };
+    *to = *from;
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) {
+        const void *v = *owned[i].from;
+        size_t size = v && !owned[i].size ? strlen(v) + 1 : owned[i].size;
+        *owned[i].to = v ? memcpy(xmalloc(size), v, size) : NULL;
+    }
+}
+
 /* The head as it lies in the file: 14 words of 4 bytes, 7 of 8. */
 typedef struct {
     uint32_t codes, code_dim, grid_h, grid_w, image_h, image_w, text_vocab;

@@ -14,6 +14,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+enum { LARGE = 64 << 20, GIVE_BACK = 64 << 20 };
+
 int shard_reason(const char *path, int rc, reason_t *why) {
     if (!why) return rc;
     reason_t cause = *why;
@@ -29,10 +31,40 @@ static void push(token_list_t *l, const uint8_t *data, size_t size) {
     l->v[l->n++] = (token_bytes_t){data, size};
 }
 
+/* Pages of a large file are given back now and then: what is read once would otherwise count as memory in use. They
+ * stay in the system's cache, and any pointer into them stays good. */
+static void touch(token_index_t *x, size_t bytes) {
+    if (x->size < LARGE || __atomic_add_fetch(&x->touched, bytes, __ATOMIC_RELAXED) < GIVE_BACK) return;
+    __atomic_store_n(&x->touched, 0, __ATOMIC_RELAXED);
+    madvise((void *)(uintptr_t)x->map, x->size, MADV_DONTNEED);
+}
+
 typedef struct {
     token_index_t *x;
-    const uint8_t *last; /* key before this one */
+    uint8_t last[KEY_BYTES]; /* key before this one */
+    bool any;
 } indexing_t;
+
+static void index_record(token_index_t *x, const uint8_t *key) {
+    size_t page = (size_t)(key - x->map) / x->tree.page;
+    if (!x->n_leaves || x->leaf[x->n_leaves - 1].page != page) {
+        x->leaf = xgrow(x->leaf, &x->leaves_cap, x->n_leaves + 1, sizeof *x->leaf);
+        x->leaf[x->n_leaves++] = (token_leaf_t){page, x->records};
+    }
+    x->records++;
+}
+
+static int index_mark(token_index_t *x, token_key_t key, const uint8_t *value, size_t size, reason_t *why) {
+    value_t v;
+    if (size == VALUE_HEADER) return 0; /* an item of its own: former versions marked those */
+    if (x->n_marks == TOKEN_MARKS) return reason_set(why, "corrupt: too many sources");
+    if (value_parse(value, size, key, MARK_HEAD, &v, why)) return -1;
+    token_mark_t *m = &x->mark[x->n_marks++];
+    *m = (token_mark_t){.source = key.id};
+    memcpy(&m->items, v.head, 8);
+    memcpy(&m->last, v.head + 8, 8);
+    return 0;
+}
 
 static int index_entry(void *ctx, const uint8_t *key, size_t key_size, const uint8_t *value, size_t size,
                        reason_t *why) {
@@ -40,21 +72,21 @@ static int index_entry(void *ctx, const uint8_t *key, size_t key_size, const uin
     token_index_t *x = s->x;
     token_key_t k;
     if (token_key_parse(key, key_size, &k)) return reason_set(why, "corrupt: a key that is not a shard's");
-    if (s->last && memcmp(s->last, key, KEY_BYTES) >= 0) return reason_set(why, "corrupt: keys out of order");
-    s->last = key;
+    if (s->any && memcmp(s->last, key, KEY_BYTES) >= 0) return reason_set(why, "corrupt: keys out of order");
+    memcpy(s->last, key, KEY_BYTES);
+    s->any = true;
+    touch(x, size < 1 << 16 ? size + KEY_BYTES : 1 << 16);
     switch (k.tag) {
     case TAG_META:
         if (k.id || k.sub > 1) return reason_set(why, "corrupt: a key that is not a shard's");
         *(k.sub ? &x->codebook : &x->meta) = (token_bytes_t){value, size};
         return 0;
     case TAG_RECORD:
-        if (k.sub || k.id != x->records.n) return reason_set(why, "corrupt: record %zu is missing", x->records.n);
-        push(&x->records, value, size);
+        if (k.sub || k.id != x->records) return reason_set(why, "corrupt: record %" PRIu64 " is missing", x->records);
+        index_record(x, key);
         return 0;
     case TAG_SOURCE:
-        x->mark = xgrow(x->mark, &x->marks_cap, x->n_marks + 1, sizeof *x->mark);
-        x->mark[x->n_marks++] = k.id;
-        return 0;
+        return index_mark(x, k, value, size, why);
     case TAG_BAD:
         if (k.sub || k.id != x->bad.n) return reason_set(why, "corrupt: bad item %zu is missing", x->bad.n);
         push(&x->bad, value, size);
@@ -89,14 +121,13 @@ int token_index_open(token_index_t *x, MDB_env *env, MDB_txn *txn, int slot, rea
     x->map = map;
     x->size = (size_t)st.st_size;
     shard_slot_guard(slot, map, x->size, path);
-    token_tree_t tree;
     uint64_t newest;
     int rc = token_tree_newest(x->map, x->size, &newest, why) ? RC_DATA : 0;
-    if (!rc && token_tree_open(&tree, x->map, x->size, mdb_txn_id(txn), why))
+    if (!rc && token_tree_open(&x->tree, x->map, x->size, mdb_txn_id(txn), why))
         rc = newest > mdb_txn_id(txn) ? -2 : RC_DATA;
     indexing_t s = {.x = x};
-    if (!rc && (token_tree_walk(&tree, TREE_FREE, skip_entry, NULL, why) ||
-                token_tree_walk(&tree, TREE_MAIN, index_entry, &s, why)))
+    if (!rc && (token_tree_walk(&x->tree, TREE_FREE, skip_entry, NULL, why) ||
+                token_tree_walk(&x->tree, TREE_MAIN, index_entry, &s, why)))
         rc = RC_DATA;
     if (rc) token_index_close(x);
     return rc;
@@ -110,9 +141,9 @@ int token_index_meta(const token_index_t *x, shard_meta_t *out, reason_t *why) {
     }
     int rc = token_meta_parse(x->meta.data, x->meta.size, out, why);
     if (!rc && x->codebook.data) rc = token_codebook_parse(x->codebook.data, x->codebook.size, out, why);
-    if (!rc && (out->records != x->records.n || out->bad != x->bad.n)) {
-        reason_set(why, "corrupt: %" PRIu64 " records and %" PRIu64 " bad items counted, %zu and %zu found",
-                   out->records, out->bad, x->records.n, x->bad.n);
+    if (!rc && (out->records != x->records || out->bad != x->bad.n)) {
+        reason_set(why, "corrupt: %" PRIu64 " records and %" PRIu64 " bad items counted, %" PRIu64 " and %zu found",
+                   out->records, out->bad, x->records, x->bad.n);
         rc = RC_DATA;
     }
     if (rc) shard_meta_release(out);
@@ -121,10 +152,24 @@ int token_index_meta(const token_index_t *x, shard_meta_t *out, reason_t *why) {
 
 void token_index_close(token_index_t *x) {
     if (x->map) munmap((void *)(uintptr_t)x->map, x->size);
-    free(x->records.v);
+    free(x->leaf);
     free(x->bad.v);
-    free(x->mark);
     *x = (token_index_t){0};
+}
+
+int token_index_record(token_index_t *x, uint64_t i, token_bytes_t *out, reason_t *why) {
+    size_t from = 0, to = x->n_leaves;
+    while (to - from > 1) { /* the last leaf that starts at or before i */
+        size_t middle = (from + to) / 2;
+        if (x->leaf[middle].first <= i)
+            from = middle;
+        else
+            to = middle;
+    }
+    uint8_t key[KEY_BYTES];
+    token_key_write((token_key_t){TAG_RECORD, 0, i}, key);
+    touch(x, 1 << 16); /* the system maps that much around a page */
+    return token_tree_entry(&x->tree, x->leaf[from].page, key, sizeof key, &out->data, &out->size, why);
 }
 
 /* ---- opening
@@ -233,7 +278,10 @@ const shard_meta_t *token_db_meta(const token_db_t *db) {
     return db->meta ? db->meta : &db->stored;
 }
 uint64_t token_db_count(const token_db_t *db) {
-    return db->meta ? db->next_record : db->index.records.n;
+    return db->meta ? db->next_record : db->index.records;
+}
+uint64_t token_db_bytes(const token_db_t *db) {
+    return db->index.size;
 }
 
 /* The record's key for a message, as far as it can be read: printable, at most 80 bytes. */
@@ -254,9 +302,11 @@ int token_db_get(token_db_t *db, uint64_t i, token_record_t *r, reason_t *why) {
     reason_t cause = {""};
     memset(r, 0, sizeof *r);
     if (db->meta) BUG("reading from a shard opened for writing");
-    if (i >= db->index.records.n)
-        return reason_set(why, "'%s': there is no record %" PRIu64 ", only %zu", db->path, i, db->index.records.n);
-    token_bytes_t b = db->index.records.v[i];
+    if (i >= db->index.records)
+        return reason_set(why, "'%s': there is no record %" PRIu64 ", only %" PRIu64, db->path, i, db->index.records);
+    token_bytes_t b = {0};
+    if (token_index_record(&db->index, i, &b, &cause))
+        return reason_set(why, "'%.200s': record %" PRIu64 ": %.200s", db->path, i, cause.text);
     if (token_record_parse(b.data, b.size, i, &db->stored, r, &cause) == 0) return 0;
     char name[96];
     name_of(b, i, name);

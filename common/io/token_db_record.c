@@ -67,6 +67,7 @@ static int check_values(const shard_meta_t *m, const token_record_t *r, reason_t
     for (uint32_t t = 0; r->pixel_size && t < r->T; t++) pixels += r->pixel_size[t];
     if (!r->pixel_size != !r->pixels || pixels != r->pixels_bytes)
         return reason_set(why, "pixel_size does not add up to the pixels");
+    if (r->prompt_len > r->text_len) return reason_set(why, "a prompt longer than the text");
     return 0;
 }
 
@@ -121,6 +122,8 @@ static uint8_t *build(const shard_meta_t *m, uint64_t id, const token_record_t *
         part_of(PART_TRUNCATED, 'B', T, r->truncated),
         part_of(PART_PIXEL_SIZE, 'I', T, r->pixel_size),
         part_of(PART_PIXELS, 'B', r->pixels_bytes, r->pixels),
+        part_of(PART_PICTURE_HASH, 'I', 2, r->picture_hash),
+        part_of(PART_PROMPT, 'I', 1, r->prompt_len ? &r->prompt_len : NULL),
     };
     uint8_t *v = value_build((token_key_t){TAG_RECORD, 0, id}, &h, sizeof h, part, sizeof part / sizeof *part, size);
     free(codes);
@@ -191,6 +194,9 @@ static int take_parts(const value_t *v, const shard_meta_t *m, token_record_t *r
     r->truncated = take(v, PART_TRUNCATED, 'B', T, &bad);
     r->pixel_size = take(v, PART_PIXEL_SIZE, 'I', T, &bad);
     if (pixels) r->pixels = take(v, PART_PIXELS, 'B', r->pixels_bytes = pixels->count, &bad);
+    r->picture_hash = take(v, PART_PICTURE_HASH, 'I', 2, &bad);
+    const uint32_t *prompt = take(v, PART_PROMPT, 'I', 1, &bad);
+    if (prompt) r->prompt_len = *prompt;
     return bad ? reason_set(why, "a part whose size does not fit its steps") : 0;
 }
 

@@ -20,14 +20,32 @@ typedef struct {
     size_t n, cap;
 } token_list_t;
 
-/* One state of the file, walked and checked: where each value lies. */
+/* A page of the tree that holds records, and the first of them. */
+typedef struct {
+    size_t page;
+    uint64_t first;
+} token_leaf_t;
+
+typedef struct {
+    uint64_t source, items, last;
+} token_mark_t;
+
+enum { TOKEN_MARKS = 64 };
+
+/* One state of the file, walked and checked: where each value lies. Records are found by their page: memory follows
+ * the pages of the tree, not the records. */
 typedef struct {
     const uint8_t *map;
     size_t size;
+    token_tree_t tree;
     token_bytes_t meta, codebook;
-    token_list_t records, bad;
-    uint64_t *mark;
-    size_t n_marks, marks_cap;
+    token_leaf_t *leaf;
+    size_t n_leaves, leaves_cap;
+    uint64_t records;
+    token_list_t bad;
+    token_mark_t mark[TOKEN_MARKS];
+    size_t n_marks;
+    size_t touched; /* bytes of the map read since its pages were last given back */
 } token_index_t;
 
 /* Maps the file of an open environment and indexes the state that `txn` sees. 0 or an RC; -2 = the state was
@@ -35,6 +53,8 @@ typedef struct {
 int token_index_open(token_index_t *x, MDB_env *env, MDB_txn *txn, int slot, reason_t *why);
 /* Meta and codebook of it, checked against the index. 0 or an RC; *out is empty on failure. */
 int token_index_meta(const token_index_t *x, shard_meta_t *out, reason_t *why);
+/* Record i < x->records. -1: damaged meanwhile. Thread-safe. */
+int token_index_record(token_index_t *x, uint64_t i, token_bytes_t *out, reason_t *why);
 void token_index_close(token_index_t *x);
 
 struct token_db {
@@ -51,12 +71,12 @@ struct token_db {
     char *lock_path;
     int lock;
     uint64_t map, max_map, next_record, next_bad, pending_bytes;
-    bool codebook_stored, tail; /* tail: there are keys behind the records */
+    uint64_t touched; /* bytes of LMDB's map that may be resident */
+    bool codebook_stored, tail; /* tail: there are bad items behind the records */
     struct pending *pending;
     size_t n_pending, pending_cap;
-    uint64_t *marks; /* hash set, 0 = free */
-    size_t n_marks, marks_cap;
-    bool mark_zero;
+    token_mark_t mark[TOKEN_MARKS];
+    size_t n_marks;
 };
 
 /* "'X': " before the cause in *why. Returns rc. */

@@ -163,6 +163,34 @@ static int walk_page(walk_t *w, size_t number, unsigned depth, reason_t *why) {
     return 0;
 }
 
+/* Entry i of a leaf whose bounds are right. */
+static const uint8_t *leaf_entry(const token_tree_t *t, const uint8_t *p, size_t i, size_t *room) {
+    size_t at = get(p + PAGE_HEADER + 2 * i, 2);
+    *room = at <= t->page ? t->page - at : 0;
+    return *room >= NODE_HEADER && get(p + at + 6, 2) <= *room - NODE_HEADER ? p + at : NULL;
+}
+
+int token_tree_entry(const token_tree_t *t, size_t page, const uint8_t *key, size_t key_size, const uint8_t **value,
+                     size_t *size, reason_t *why) {
+    walk_t w = {.tree = t};
+    const uint8_t *p = page_at(&w, page, 1, why);
+    if (!p) return -1;
+    size_t lower = get(p + 12, 2), room;
+    if (lower < PAGE_HEADER + 2 || lower > t->page) return damaged(why, "the bounds", page);
+    for (size_t from = 0, to = (lower - PAGE_HEADER) / 2; from < to;) {
+        size_t middle = (from + to) / 2;
+        const uint8_t *node = leaf_entry(t, p, middle, &room);
+        if (!node || get(node + 6, 2) != key_size) return damaged(why, "an entry's place", page);
+        int order = memcmp(key, node + NODE_HEADER, key_size);
+        if (order == 0) return value_of(&w, node, room, page, value, size, why);
+        if (order < 0)
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    return damaged(why, "an entry that is gone", page);
+}
+
 int token_tree_walk(const token_tree_t *t, int which, token_visit_fn visit, void *ctx, reason_t *why) {
     walk_t w = {.tree = t, .visit = visit, .ctx = ctx};
     if (t->root[which] == SIZE_MAX) {

@@ -29,6 +29,9 @@ int token_tree_newest(const uint8_t *file, size_t size, uint64_t *txnid, reason_
 /* Calls visit for every entry in order; stops at the first that is not 0. */
 typedef int (*token_visit_fn)(void *ctx, const uint8_t *key, size_t key_size, const uint8_t *value, size_t value_size,
                               reason_t *why);
+/* The entry of one key in a leaf page that a walk has passed. -1: it is not there, or damaged. */
+int token_tree_entry(const token_tree_t *t, size_t page, const uint8_t *key, size_t key_size, const uint8_t **value,
+                     size_t *size, reason_t *why);
 int token_tree_walk(const token_tree_t *t, int which, token_visit_fn visit, void *ctx, reason_t *why);
 
 #endif

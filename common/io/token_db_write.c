@@ -14,7 +14,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { FIRST_MAP = 64 << 20 };
+enum { FIRST_MAP = 64 << 20, GIVE_BACK = 64 << 20 };
 
 struct pending {
     token_key_t key;
@@ -22,37 +22,28 @@ struct pending {
     size_t size;
 };
 
-/* ---- the set of done items
- * ----------------------------------------------------------------------------------------------*/
+/* ---- what is done of each source ---- */
 
-static size_t mark_slot(const token_db_t *db, uint64_t hash) {
-    size_t at = (size_t)(hash * 0x9E3779B97F4A7C15u) & (db->marks_cap - 1);
-    while (db->marks[at] && db->marks[at] != hash) at = (at + 1) & (db->marks_cap - 1);
-    return at;
+uint64_t token_db_done(const token_db_t *db, uint64_t source, uint64_t *last) {
+    for (size_t i = 0; i < db->n_marks; i++) {
+        if (db->mark[i].source != source) continue;
+        *last = db->mark[i].last;
+        return db->mark[i].items;
+    }
+    *last = 0;
+    return 0;
 }
 
-static void mark_insert(token_db_t *db, uint64_t hash) {
-    if (hash == 0) {
-        db->mark_zero = true; /* 0 is a free place in the table */
-        return;
-    }
-    if (2 * (db->n_marks + 1) > db->marks_cap) {
-        uint64_t *old = db->marks;
-        size_t cap = db->marks_cap;
-        db->marks_cap = cap ? 2 * cap : 1024;
-        db->marks = xcalloc(db->marks_cap, sizeof *db->marks);
-        for (size_t i = 0; i < cap; i++)
-            if (old[i]) db->marks[mark_slot(db, old[i])] = old[i];
-        free(old);
-    }
-    size_t at = mark_slot(db, hash);
-    db->n_marks += db->marks[at] == 0;
-    db->marks[at] = hash;
+void token_db_mark(token_db_t *db, uint64_t source, uint64_t items, uint64_t last) {
+    size_t i = 0;
+    while (i < db->n_marks && db->mark[i].source != source) i++;
+    if (i == TOKEN_MARKS) BUG("more than %d sources in a shard", TOKEN_MARKS);
+    if (i == db->n_marks) db->n_marks++;
+    db->mark[i] = (token_mark_t){source, items, last};
 }
 
-bool token_db_done(token_db_t *db, uint64_t item_hash) {
-    if (item_hash == 0) return db->mark_zero;
-    return db->marks_cap && db->marks[mark_slot(db, item_hash)] == item_hash;
+uint64_t token_db_pending(const token_db_t *db) {
+    return db->pending_bytes;
 }
 
 /* ---- the lock
@@ -62,7 +53,7 @@ static int locked_by_other(const char *path, int fd, reason_t *why) {
     char text[32] = "";
     ssize_t n = read(fd, text, sizeof text - 1);
     text[n > 0 ? n : 0] = 0;
-    reason_set(why, "'%s' is being written by process %ld", path, strtol(text, NULL, 10));
+    reason_set(why, "'%s' is locked by pid %ld: another process is writing it", path, strtol(text, NULL, 10));
     return RC_RUNTIME;
 }
 
@@ -161,10 +152,11 @@ static int load_former(token_db_t *db, reason_t *why) {
         if (!rc) {
             take_counts(db->meta, &db->stored);
             db->codebook_stored = x.codebook.data != NULL;
-            db->next_record = x.records.n;
+            db->next_record = x.records;
             db->next_bad = x.bad.n;
-            db->tail = x.n_marks || x.bad.n;
-            for (size_t i = 0; i < x.n_marks; i++) mark_insert(db, x.mark[i]);
+            db->tail = x.bad.n > 0;
+            db->n_marks = x.n_marks;
+            memcpy(db->mark, x.mark, sizeof db->mark);
         }
     }
     shard_slot_guard(db->slot, NULL, 0, db->path); /* the map goes */
@@ -254,7 +246,6 @@ token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_m
 void token_db_release_writer(token_db_t *db) {
     for (size_t i = 0; i < db->n_pending; i++) free(db->pending[i].value);
     free(db->pending);
-    free(db->marks);
     if (db->env) mdb_env_close(db->env);
     db->env = NULL;
     if (db->lock >= 0) {
@@ -297,16 +288,6 @@ int token_db_put_bad(token_db_t *db, const char *key, size_t key_len, const char
     return 0;
 }
 
-int token_db_mark(token_db_t *db, uint64_t item_hash, reason_t *why) {
-    (void)why;
-    token_key_t k = {TAG_SOURCE, 0, item_hash};
-    size_t size;
-    uint8_t *v = value_build(k, NULL, 0, NULL, 0, &size);
-    add_pending(db, k, v, size);
-    mark_insert(db, item_hash);
-    return 0;
-}
-
 /* ---- committing
  * ---------------------------------------------------------------------------------------------------------------*/
 
@@ -329,9 +310,36 @@ static int put_meta(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
     return rc;
 }
 
-/* Records first: as long as nothing lies behind them they are appended, which fills the pages. */
+static int put_marks(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
+    int rc = 0;
+    for (size_t i = 0; i < db->n_marks && rc == 0; i++) {
+        token_key_t key = {TAG_SOURCE, 0, db->mark[i].source};
+        uint64_t head[2] = {db->mark[i].items, db->mark[i].last};
+        size_t size;
+        uint8_t *v = value_build(key, head, sizeof head, NULL, 0, &size);
+        rc = put_value(txn, dbi, key, v, size, 0);
+        free(v);
+    }
+    return rc;
+}
+
+static int delete_marks(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
+    int rc = 0;
+    for (size_t i = 0; i < db->n_marks && rc == 0; i++) {
+        uint8_t bytes[KEY_BYTES];
+        token_key_write((token_key_t){TAG_SOURCE, 0, db->mark[i].source}, bytes);
+        MDB_val k = {sizeof bytes, bytes};
+        rc = mdb_del(txn, dbi, &k, NULL);
+        if (rc == MDB_NOTFOUND) rc = 0;
+    }
+    return rc;
+}
+
+/* Records first. The marks, which lie behind them, step aside: as long as there are no bad items either, records are
+ * appended, which fills the pages and costs the same however many there are. */
 static int put_all(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
     int rc = put_meta(db, txn, dbi);
+    if (!rc && !db->tail) rc = delete_marks(db, txn, dbi);
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < db->n_pending && rc == 0; i++) {
             const struct pending *p = &db->pending[i];
@@ -350,6 +358,7 @@ static int try_commit(token_db_t *db) {
     if (rc) return rc;
     rc = mdb_dbi_open(txn, NULL, 0, &dbi);
     if (!rc) rc = put_all(db, txn, dbi);
+    if (!rc) rc = put_marks(db, txn, dbi);
     if (!rc) return mdb_txn_commit(txn);
     mdb_txn_abort(txn);
     return rc;
@@ -385,8 +394,16 @@ int token_db_commit(token_db_t *db, reason_t *why) {
     while ((rc = try_commit(db)) == MDB_MAP_FULL)
         if (grow_map(db, why)) return -1;
     if (rc) return commit_failed(db, rc, why);
+    /* LMDB copies pages that it finds through its map, in other places every time: mapping it anew gives them back. */
+    db->touched += db->pending_bytes + (1 << 16);
+    if (db->touched > GIVE_BACK) {
+        rc = mdb_env_set_mapsize(db->env, db->map);
+        if (rc)
+            return reason_set(why, "'%s': cannot map %" PRIu64 " MB: %s", db->path, db->map >> 20, mdb_strerror(rc));
+        db->touched = 0;
+    }
     for (size_t i = 0; i < db->n_pending; i++) {
-        db->tail |= db->pending[i].key.tag > TAG_RECORD;
+        db->tail |= db->pending[i].key.tag == TAG_BAD;
         free(db->pending[i].value);
     }
     db->n_pending = 0;

@@ -52,6 +52,9 @@ void vqvae_preprocess_size(const vqvae_t *v, size_t *w, size_t *h);
 /* Codes of n pictures of one size (multiples of the stride): codes [n, h/f * w/f]. A picture's codes depend on that
  * picture alone. Plans are cached by shape. */
 void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, size_t h, uint32_t *codes);
+/* How much further codes[i] of one picture are from what the encoder says than the nearest code: (d - d_min) / d_min of
+ * squared distances, gap [h/f * w/f]. For codes made elsewhere: a near tie may fall otherwise there. */
+void vqvae_code_gaps(vqvae_t *v, const uint8_t *rgb, size_t w, size_t h, const uint32_t *codes, double *gap);
 /* Pictures of n grids: rgb [n, gh*f, gw*f, 3]. */
 void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, size_t gh, uint8_t *rgb);
 /* How tokenize and act prepare a picture: fit to the preprocessing size, or pad to the stride at native size (edges

@@ -146,6 +146,10 @@ exits 4 "spread false, now true" episodes --in full --out w.lmdb --model m --fra
 works "decode" decode --model m --in w.lmdb --out d
 [ -f d/000003-episode_3.png ] && [ -f d/contact.png ] && [ "$(ls d/*.png | wc -l)" -eq 21 ]
 verdict $? "a strip an episode"
+works "decode --apng" decode --model m --in w.lmdb --out da --apng --fps 25
+[ "$(ls da/*.apng | wc -l)" -eq 20 ] && [ -f da/000003-episode_3.apng ] && cmp d/000003-episode_3.png da/000003-episode_3.png
+verdict $? "an animation an episode beside its strip"
+exits 2 "possible" decode --model m --in w.lmdb --out db --apng --fps 0
 works "pixels without a model" episodes --in full --out p.lmdb --frames 5 --keep-pixels
 works "no pictures" episodes --in plain --out plain.lmdb
 grep -q '^{"images":0,"episodes":2,"records":2,"skipped":1,"bad":0,"tokens":63,' out
@@ -213,6 +217,14 @@ for name in ('k.lmdb', 'p.lmdb'):
             assert (frame == f['episode_%d/observations/image' % i][first + t]).all()
             at += n
         assert ('codes' in parts) == (name == 'k.lmdb')
+for i in range(20):
+    strip = np.asarray(Image.open('d/%06d-episode_%d.png' % (i, i)))
+    film = Image.open('da/%06d-episode_%d.apng' % (i, i))
+    assert film.n_frames == strip.shape[1] // 32 and film.size == (32, 32)
+    for t in range(film.n_frames):
+        film.seek(t)
+        assert film.n_frames == 1 or film.info['duration'] == 40
+        assert (np.asarray(film.convert('RGB')) == strip[:, 32 * t:32 * t + 32]).all()
 strip = np.asarray(Image.open('d/000003-episode_3.png'))
 assert strip.shape == (32, 5 * 32, 3)
 

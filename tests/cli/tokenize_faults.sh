@@ -80,8 +80,8 @@ done
 if command -v flock >/dev/null; then
     flock good2.lmdb.lock sleep 3 &
     sleep 0.3
-    exits 1 "is being written by" images --in good --out good2.lmdb --model m
-    exits 1 "is being written by" images --in good --out good2.lmdb --model m --force
+    exits 1 "is locked by pid" images --in good --out good2.lmdb --model m
+    exits 1 "is locked by pid" images --in good --out good2.lmdb --model m --force
     [ ! -e good2.lmdb ] || [ ! -e good2.lmdb/data.mdb ]
     verdict $? "fault_044: the second writer touches nothing"
     wait
@@ -95,7 +95,7 @@ tokenize images --in good --out slow.lmdb --model m --threads 1 --keep-pixels >o
 rc=$?
 wait $first
 first=$?
-[ $first -eq 0 ] && { [ $rc -eq 1 ] && grep -q "is being written by process" err || [ $rc -eq 0 ]; }
+[ $first -eq 0 ] && { [ $rc -eq 1 ] && grep -q "is locked by pid" err || [ $rc -eq 0 ]; }
 verdict $? "fault_044: two writers: $first and $rc"
 
 # damage: each copy of the shard is damaged at another place; verify must see it, and nothing may crash

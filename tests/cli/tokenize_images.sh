@@ -5,12 +5,10 @@
 
 tokenize --help >out 2>err && [ ! -s err ]
 verdict $? "--help leaves with 0"
-for word in images episodes decode info verify dump; do
+for word in images episodes text decode info verify merge dump; do
     grep -q "^  $word " out || { verdict 1 "--help does not list $word"; continue; }
     passed=$((passed + 1))
 done
-! grep -q -e '^  merge' -e '^  text' out
-verdict $? "commands that do not exist are not listed"
 tokenize images --help >out 2>err
 for word in --in --out --model --keep-pixels --limit --shard --batch --threads --max-bad --max-map --max-pixels --background --force; do
     grep -q -e "$word " out || { verdict 1 "images --help does not tell $word"; continue; }
@@ -35,7 +33,7 @@ cp "$(ls "$top"/data/photos/*.jpg | head -n 1)" p/photo.jpg
 cp "$top/tests/reference/image2_24x40.png" p/tall.png
 echo words >p/notes.txt
 
-exits 2 "merge" merge --out x.lmdb y.lmdb
+exits 2 "y.lmdb. does not exist" merge --out x.lmdb y.lmdb
 exits 2 "cannot open 'nowhere'" images --in nowhere --out x.lmdb --model m
 exits 2 "'nowhere' is no tokenizer" images --in p --out x.lmdb --model nowhere
 exits 2 "--model is needed" images --in p --out x.lmdb
@@ -115,6 +113,9 @@ works "decode" decode --model m --in a.lmdb --out d
 [ "$(ls d/*.png | wc -l)" -eq 28 ] && [ -f d/contact.png ] && [ -f d/done ] && [ -f d/000000-11.png ] && [ -f d/000025-tab_in_it.png ]
 verdict $? "a PNG file a record and a contact sheet"
 exits 2 "not empty" decode --model m --in a.lmdb --out d
+works "decode --sheet" decode --model m --in a.lmdb --out dsheet --sheet
+[ "$(ls dsheet/*.png | wc -l)" -eq 28 ]
+verdict $? "--sheet writes the same files"
 works "decode --force --limit" decode --model m --in a.lmdb --out d --force --limit 2
 exits 2 "is --in" decode --model m --in a.lmdb --out a.lmdb
 works "info" info a.lmdb
@@ -175,6 +176,32 @@ for name, k in zip(names, kept):
     small = np.asarray(Image.fromarray(im).resize((W, H), Image.BILINEAR)).astype(int)
     x, y = (W - 32) // 2, (H - 32) // 2
     assert np.abs(small[y:y + 32, x:x + 32] - k).mean() < 3, name
+
+# info's histogram
+said = json.loads(subprocess.run(['tokenize', 'info', 'k.lmdb'], check=True, capture_output=True).stdout)
+count = np.bincount([c for r in records for c in r['codes']], minlength=16)
+p = count[count > 0] / count.sum()
+assert said['histogram']['used'] == (count > 0).sum() and abs(said['histogram']['perplexity'] - np.exp(-(p * np.log(p)).sum())) < 1e-3
+assert said['histogram']['top'] == [[int(k), int(count[k])] for k in sorted(range(16), key=lambda k: (-count[k], k))[:10] if count[k]]
+assert said['bits_per_pixel'] == 4 / 4 and said['image_tokens'] == 27 * 256 and said['sources'] == [{'source': 'p', 'records': 27}]
+assert said['bytes'] == os.path.getsize('k.lmdb/data.mdb') and said['kept_pixels_bytes'] == sum(len(raw[1, 0, i][1]['pixels']) for i in range(27))
+
+# verify: one code of 6,912 is another one, far from a tie; then one that is the second nearest
+z = trace('m', kept)['prequant'].transpose(0, 2, 3, 1).reshape(27, 256, 4).astype(float)
+book = raw[0, 1, 0][1]['codebook'].reshape(16, 4).astype(float)
+d = ((z[:, :, None] - book) ** 2).sum(-1)
+near = np.sort(d, -1)
+gap = (near[..., 1] - near[..., 0]) / near[..., 0]
+tie = np.unravel_index(gap.argmin(), gap.shape)
+import shutil
+for (i, k), code in (((3, 100), d[3, 100].argmax()), (tie, np.argsort(d[tie])[1])):
+    shutil.rmtree('forged.lmdb', ignore_errors=True)
+    shutil.copytree('k.lmdb', 'forged.lmdb')
+    forge_code('forged.lmdb', int(i), int(k), int(code))
+    run = subprocess.run(['tokenize', 'verify', 'forged.lmdb', '--model', 'm'], capture_output=True, text=True)
+    said, want = json.loads(run.stdout), (d[i, k, code] - d[i, k].min()) / d[i, k].min()
+    assert said['codes_different'] == 1 and said['defects'] == 0 and abs(said['largest_gap'] - want) < 1e-3 * want + 1e-5, (said, want)
+    assert run.returncode == (3 if said['largest_gap'] > 1e-4 else 0) and ('further than the nearest' in run.stderr) == (run.returncode == 3), run
 
 # meta: the codebook is the model's
 weights = tensors('m/diffusion_pytorch_model.safetensors')

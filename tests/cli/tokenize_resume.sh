@@ -26,6 +26,7 @@ run_for() {
 # partial SHARD: some records, and not complete.
 partial() { tokenize info "$1" 2>/dev/null | grep -q '"complete":false,"records":[1-9]'; }
 
+told() { sed 's/"shard":"[^"]*"//; s/"bytes[a-z_]*":[0-9.]*,//g'; } # what info says, but for the file's name and size
 # killed NAME WANT ARGUMENTS...: killed at ten moments and more, and gone on until it is complete; WANT is the uninterrupted shard.
 killed() {
     name=$1 want=$2
@@ -52,8 +53,8 @@ killed() {
     works "$name: the last run" "$@" --out "killed$shard.lmdb"
     for i in $(seq 0 $shard); do
         same "fault_043: $name, killed and resumed" "$want" "killed$i.lmdb"
-        tokenize info "$want" | sed 's/"shard":"[^"]*"//' >a.info
-        tokenize info "killed$i.lmdb" | sed 's/"shard":"[^"]*"//' >b.info
+        tokenize info "$want" | told >a.info
+        tokenize info "killed$i.lmdb" | told >b.info
         cmp a.info b.info >out && cmp "$want/done" "killed$i.lmdb/done" >out
         verdict $? "$name: the same counts and bad items"
         rm -rf "killed$i.lmdb"

@@ -26,6 +26,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (token_tree_newest(file, size, &txnid, &why) == 0 && token_tree_open(&tree, file, size, txnid, &why) == 0) {
         token_tree_walk(&tree, TREE_FREE, touch, &entries, &why);
         token_tree_walk(&tree, TREE_MAIN, touch, &entries, &why);
+        for (size_t page = 0; page < 64 && size >= 16; page++) {
+            const uint8_t *value;
+            size_t n;
+            if (token_tree_entry(&tree, page, file + (page * 37 % (size - 15)), 16, &value, &n, &why) == 0)
+                touch(&entries, file, 16, value, n, &why);
+        }
     }
     free(file);
     return 0;

@@ -1,0 +1,33 @@
+/* census.h - what a shard's records add up to: how often each code occurs, pictures' pixels, sources.
+ */
+#ifndef TOKENIZE_CENSUS_H
+#define TOKENIZE_CENSUS_H
+
+#include "common/io/token_db.h"
+
+enum { CENSUS_SOURCES = 64, CENSUS_TOP = 10 };
+
+typedef struct {
+    char *name;
+    uint64_t records;
+} census_source_t;
+
+typedef struct {
+    uint64_t kinds[3];     /* records by kind */
+    uint64_t image_tokens; /* codes of all pictures */
+    uint64_t pixels;       /* of all pictures that have codes, as the encoder saw them */
+    uint64_t kept_bytes;   /* PNG files */
+    uint64_t *histogram;   /* [codes] */
+    uint32_t used;         /* codes that occur */
+    double perplexity;     /* exp(entropy); NaN without codes */
+    uint32_t top[CENSUS_TOP];
+    size_t n_top;
+    census_source_t source[CENSUS_SOURCES]; /* in order of appearance; further ones are not told apart */
+    size_t n_sources;
+} census_t;
+
+/* Reads every record, on all threads; die()s (3) at a corrupt one. */
+void census_take(census_t *c, token_db_t *db);
+void census_release(census_t *c);
+
+#endif

@@ -1,0 +1,235 @@
+/* text.c - `tokenize text`: texts, captions and questions about pictures as byte tokens, each ended by id 256; with
+ * --model a picture's codes stand in its record.
+ *
+ * A line of plain text is a record, or several when it is long; a caption or a question with its answer is one, under
+ * the key of its picture.
+ */
+#include "common/base/pool.h"
+#include "common/io/fs.h"
+#include "tokenize/commands.h"
+#include "tokenize/encoder.h"
+#include "tokenize/text_source.h"
+#include "tokenize/writer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { ROUND = 64, ROUND_BYTES = 8 << 20, COMMIT = 4096, END_OF_TEXT = 256 };
+
+typedef enum { LINE_GOOD, LINE_SKIPPED, LINE_BAD } status_t;
+
+typedef struct {
+    text_item_t item;
+    char key[24]; /* of items without a picture */
+    status_t status;
+    reason_t why;
+} line_t;
+
+typedef struct {
+    line_t line[ROUND];
+    picture_t picture[ROUND];
+    size_t n;
+} round_t;
+
+typedef struct {
+    const job_t *job;
+    text_source_t *source;
+    char *images; /* folder of the pictures */
+    encoder_t encoder;
+    writer_t writer;
+    size_t left; /* items still to be read */
+    size_t uncommitted;
+} text_t;
+
+/* ---- reading ---- */
+
+static void *next_round(void *ctx) {
+    text_t *s = ctx;
+    if (!s->left || job_stopped()) return NULL;
+    round_t *r = NEW(round_t);
+    for (size_t bytes = 0; r->n < ROUND && s->left && bytes < ROUND_BYTES; s->left--) {
+        line_t *l = &r->line[r->n++];
+        text_source_next(s->source, &l->item);
+        snprintf(l->key, sizeof l->key, "%llu", (unsigned long long)l->item.number);
+        bytes += l->item.len;
+    }
+    return r;
+}
+
+/* A line of plain text is a caption without a picture. */
+static int parse_line(const text_t *s, text_item_t *t, reason_t *why) {
+    caption_t *c = &t->caption;
+    if (text_source_format(s->source) == FORMAT_JSONL) return caption_parse(t->line, t->len, c, why);
+    if (text_source_format(s->source) == FORMAT_VQA)
+        return c->text ? 0 : reason_set(why, "a question without an answer");
+    *c = (caption_t){.text = t->line, .len = t->len};
+    t->line = NULL;
+    return 0;
+}
+
+static void read_picture(const text_t *s, line_t *l, picture_t *p) {
+    const char *image = l->item.caption.image;
+    char *path = *image == '/' ? xstrdup(image) : fs_join(s->images, image);
+    struct stat st;
+    if (stat(path, &st)) {
+        l->status = errno == ENOENT || errno == ENOTDIR ? LINE_SKIPPED : LINE_BAD;
+        reason_set(&l->why, l->status == LINE_SKIPPED ? "its picture is missing (%s)" : "its picture: %s",
+                   strerror(errno));
+    } else if (s->job->v || s->job->keep_pixels) {
+        image_status_t status = image_read(&p->im, path, &s->job->opts, &l->why);
+        l->status = status == IMAGE_OK ? LINE_GOOD : status == IMAGE_UNSUPPORTED ? LINE_SKIPPED : LINE_BAD;
+        if (status == IMAGE_OK)
+            encoder_prepare(&s->encoder, p);
+        else
+            p->im = (image_t){0};
+    }
+    free(path);
+}
+
+typedef struct {
+    const text_t *s;
+    round_t *r;
+} mapping_t;
+
+static void map_line(void *ctx, size_t i) {
+    const mapping_t *m = ctx;
+    line_t *l = &m->r->line[i];
+    if (parse_line(m->s, &l->item, &l->why))
+        l->status = LINE_BAD;
+    else if (l->item.caption.image)
+        read_picture(m->s, l, &m->r->picture[i]);
+}
+
+static void map_round(void *ctx, void *item) {
+    mapping_t m = {ctx, item};
+    parallel_for(m.r->n, map_line, &m);
+    encoder_run(&m.s->encoder, m.r->picture, m.r->n);
+}
+
+/* ---- writing ---- */
+
+/* Where a piece of at most `most` bytes ends: after the last space or line end of its second half, else before a
+ * character. */
+static size_t piece_length(const char *text, size_t n, size_t most) {
+    if (!most || n <= most) return n;
+    for (size_t i = most; i > most / 2; i--)
+        if (text[i - 1] == ' ' || text[i - 1] == '\t') return i;
+    size_t at = most;
+    while (at > most - 4 && ((unsigned char)text[at] & 0xC0) == 0x80) at--;
+    return at > most - 4 ? at : most;
+}
+
+/* Bytes as ids; `end`: closed by END_OF_TEXT. */
+static uint32_t *ids_of(const char *text, size_t n, bool end) {
+    uint32_t *id = xmalloc((n + 1) * sizeof *id);
+    for (size_t i = 0; i < n; i++) id[i] = (unsigned char)text[i];
+    if (end) id[n] = END_OF_TEXT;
+    return id;
+}
+
+/* The pieces of a text without picture, all under one key; first_step says where a piece begins. */
+static void write_text(text_t *s, const char *key, const caption_t *c) {
+    for (size_t at = 0, n; at < c->len; at += n) {
+        n = piece_length(c->text + at, c->len - at, (size_t)s->job->split);
+        bool last = at + n == c->len;
+        uint32_t *id = ids_of(c->text + at, n, last);
+        token_record_t r = {
+            .kind = RECORD_TEXT, .T = 1, .first_step = at, .text = id, .text_len = (uint32_t)(n + last)};
+        (last ? writer_put : writer_add)(&s->writer, key, &r);
+        free(id);
+    }
+}
+
+static void write_caption(text_t *s, const char *key, const caption_t *c, const picture_t *p) {
+    uint32_t size = (uint32_t)p->png_size, *id = ids_of(c->text, c->len, true);
+    token_record_t r = {.kind = RECORD_TEXT,
+                        .T = 1,
+                        .grid_h = p->grid_h,
+                        .grid_w = p->grid_w,
+                        .image_h = (uint32_t)p->im.h,
+                        .image_w = (uint32_t)p->im.w,
+                        .codes = p->codes,
+                        .text = id,
+                        .text_len = (uint32_t)(c->len + 1),
+                        .prompt_len = (uint32_t)c->prompt_len,
+                        .pixels = p->png,
+                        .pixel_size = p->png ? &size : NULL,
+                        .pixels_bytes = p->png_size};
+    writer_put(&s->writer, key, &r);
+    free(id);
+}
+
+static void write_line(text_t *s, line_t *l, const picture_t *p) {
+    const caption_t *c = &l->item.caption;
+    const char *key = c->image ? c->image : l->key;
+    if (l->status == LINE_SKIPPED)
+        writer_skip(&s->writer, key, l->why.text);
+    else if (l->status == LINE_BAD)
+        writer_bad(&s->writer, key, l->why.text);
+    else if (c->len >= UINT32_MAX)
+        writer_bad(&s->writer, key, "a text of more than 4 GB");
+    else if (c->image || c->prompt_len)
+        write_caption(s, key, c, p);
+    else
+        write_text(s, key, c);
+}
+
+static void write_round(void *ctx, void *item) {
+    text_t *s = ctx;
+    round_t *r = item;
+    for (size_t i = 0; i < r->n; i++) {
+        write_line(s, &r->line[i], &r->picture[i]);
+        text_item_release(&r->line[i].item);
+        picture_release(&r->picture[i]);
+    }
+    s->uncommitted += r->n;
+    if (s->uncommitted >= COMMIT || writer_due(&s->writer)) {
+        writer_batch(&s->writer);
+        s->uncommitted = 0;
+    }
+    progress_step(&s->writer.bar, s->writer.done, NULL);
+    free(r);
+}
+
+/* ---- the command ---- */
+
+static void run(text_t *s, size_t first, size_t count) {
+    size_t before = (size_t)s->writer.before;
+    if (before > count) die(RC_MISFIT, "'%s' holds more items than '%s' has", s->job->out, s->job->in);
+    text_source_skip(s->source, first + before);
+    s->left = count - before;
+    s->writer.done = before;
+    progress_begin(&s->writer.bar, "tokenize text", before, count);
+    pipeline_run(&(pipeline_t){.ctx = s, .read = next_round, .map = map_round, .write = write_round, .workers = 1});
+    writer_batch(&s->writer);
+    progress_end(&s->writer.bar);
+}
+
+/* The folder of the input, where captions usually lie beside their pictures. */
+static char *folder_of(const job_t *j) {
+    if (j->images) return xstrdup(j->images);
+    const char *slash = strrchr(j->in, '/');
+    return slash ? xasprintf("%.*s", slash == j->in ? 1 : (int)(slash - j->in), j->in) : xstrdup(".");
+}
+
+int cmd_text(int argc, char **argv) {
+    static const char *const formats[] = {"text", "jsonl", "vqa"};
+    job_t job;
+    job_parse(&job, argc, argv, "texts, captions and questions as byte tokens: a record each, in order");
+    if (job.images && !fs_is_dir(job.images)) die(RC_USAGE, "--images '%s' is no folder", job.images);
+    text_t s = {.job = &job, .encoder = {job.v, (size_t)job.batch, job.keep_pixels}, .images = folder_of(&job)};
+    s.source = text_source_open(&job);
+    job.format = formats[text_source_format(s.source)];
+    size_t first, count;
+    job_range(&job, text_source_count(s.source), &first, &count);
+    writer_init(&s.writer, &job, text_source_manifest(s.source));
+    if (writer_open(&s.writer, count)) run(&s, first, count);
+    int rc = writer_close(&s.writer);
+    text_source_close(s.source);
+    free(s.images);
+    job_release(&job);
+    return rc;
+}

@@ -3,6 +3,7 @@
 
 #include "common/base/cli.h"
 #include "common/base/pool.h"
+#include "common/io/archive.h"
 #include "common/io/fs.h"
 #include "common/io/json.h"
 
@@ -56,7 +57,8 @@ static void check_options(const job_t *j) {
     if (!(j->max_bad >= 0 && j->max_bad <= 1)) die(RC_USAGE, "--max-bad is a share from 0 to 1");
     if (!strcmp(j->in, j->out) || fs_same(j->in, j->out))
         die(RC_USAGE, "--out '%s' is --in: the input would be overwritten", j->out);
-    if (!fs_exists(j->in)) die(RC_USAGE, "cannot open '%s': No such file or directory", j->in);
+    if (!fs_exists(j->in) && !(!strcmp(j->command, "images") && archive_is(j->in)))
+        die(RC_USAGE, "cannot open '%s': No such file or directory", j->in);
 }
 
 void job_parse(job_t *j, int argc, char **argv, const char *summary) {
@@ -64,7 +66,9 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     *j = (job_t){.command = argv[0], .batch = MOST_BATCH, .max_bad = 0.01, .opts = image_opts_default()};
     const cli_opt_t common[] = {
         {"--in", CLI_STR, &j->in, "SRC",
-         images ? "a folder of pictures, or a Minari dataset" : "folder of a Minari dataset", true},
+         images ? "pictures: a folder, a WebDataset tar (name-{000..009}.tar, .tar.gz, - for stdin), a Minari dataset"
+                : "folder of a Minari dataset",
+         true},
         {"--out", CLI_STR, &j->out, "X.lmdb", "the shard; one that was not finished goes on where it stopped", true},
         {"--model", CLI_STR, &j->model, "RUN", "the tokenizer (not needed for what has no codes)", false},
         {"--keep-pixels", CLI_FLAG, &j->keep_pixels, NULL, "also keep each picture as PNG, as the encoder sees it",

@@ -75,9 +75,7 @@ static void open_source(data_t *d, data_source_t *s, const char *spec, double ma
     s->source = image_source_open(path);
     size_t n = image_source_count(s->source);
     scan_t c = {d, s, bad_items_new(max_bad), xcalloc(n, sizeof(bool)), NULL};
-    char buf[512];
-    bool frames = n && !strncmp(image_source_group(s->source, 0, SPLIT_NAME, buf), "episode_", 8);
-    if (frames)
+    if (image_source_is_episodes(s->source))
         memset(c.good, 1, n); /* a dataset's frames are checked when its episode is read */
     else
         parallel_for(n, scan_item, &c);

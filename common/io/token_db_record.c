@@ -121,6 +121,7 @@ static uint8_t *build(const shard_meta_t *m, uint64_t id, const token_record_t *
         part_of(PART_TRUNCATED, 'B', T, r->truncated),
         part_of(PART_PIXEL_SIZE, 'I', T, r->pixel_size),
         part_of(PART_PIXELS, 'B', r->pixels_bytes, r->pixels),
+        part_of(PART_LABEL, 'B', r->label_len, r->label),
     };
     uint8_t *v = value_build((token_key_t){TAG_RECORD, 0, id}, &h, sizeof h, part, sizeof part / sizeof *part, size);
     free(codes);
@@ -172,7 +173,7 @@ static int take_parts(const value_t *v, const shard_meta_t *m, token_record_t *r
     int bad = 0;
     uint64_t T = r->T;
     const value_part_t *key = value_part(v, PART_KEY), *source = value_part(v, PART_SOURCE),
-                       *pixels = value_part(v, PART_PIXELS);
+                       *pixels = value_part(v, PART_PIXELS), *label = value_part(v, PART_LABEL);
     if (!key || !source || key->type != 'B' || source->type != 'B' || key->count > UINT32_MAX ||
         source->count > UINT32_MAX)
         return reason_set(why, "no key or no source");
@@ -190,6 +191,8 @@ static int take_parts(const value_t *v, const shard_meta_t *m, token_record_t *r
     r->terminated = take(v, PART_TERMINATED, 'B', T, &bad);
     r->truncated = take(v, PART_TRUNCATED, 'B', T, &bad);
     r->pixel_size = take(v, PART_PIXEL_SIZE, 'I', T, &bad);
+    if (label && label->count > UINT32_MAX) ++bad;
+    if (label && !bad) r->label = take(v, PART_LABEL, 'B', r->label_len = (uint32_t)label->count, &bad);
     if (pixels) r->pixels = take(v, PART_PIXELS, 'B', r->pixels_bytes = pixels->count, &bad);
     return bad ? reason_set(why, "a part whose size does not fit its steps") : 0;
 }

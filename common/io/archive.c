@@ -231,12 +231,12 @@ static void load(archive_stream_t *s, archive_part_t *part, size_t max) {
     for (;;) {
         part->bytes = xgrow(part->bytes, &cap, part->size + BLOCK + 1, 1);
         la_ssize_t n = archive_read_data(s->a, part->bytes + part->size, BLOCK);
+        part->bytes[part->size + (n > 0 ? (size_t)n : 0)] = 0;
         if (n < 0) return spoil(s, IMAGE_BAD, "member '%s' is damaged or cut short", s->member.extension);
         part->size += (size_t)n;
         if (part->size > max) return spoil(s, IMAGE_BAD, "member '%s' is too large", s->member.extension);
-        if (n == 0) break;
+        if (n == 0) return;
     }
-    part->bytes[part->size] = 0;
 }
 
 static bool name_again(archive_stream_t *s) {

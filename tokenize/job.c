@@ -6,6 +6,7 @@
 #include "common/io/archive.h"
 #include "common/io/fs.h"
 #include "common/io/json.h"
+#include "tokenize/encoder.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -86,7 +87,8 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     const cli_opt_t for_images[] = {
         {"--background", CLI_STR, &j->background, "R,G,B",
          "color behind transparent pictures (default: the model's, else white)", false},
-        {"--max-pixels", CLI_U64, &j->max_pixels, "N", "refuse larger pictures (0 = 100,000,000)", false},
+        {"--max-pixels", CLI_U64, &j->max_pixels, "N",
+         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row 1,000,000,000)", false},
         {"--lenient", CLI_FLAG, &j->lenient, NULL, "take JPEG files that decode with warnings", false},
         {"--no-exif", CLI_FLAG, &j->no_exif, NULL, "ignore the orientation that a JPEG file states", false},
         {0},
@@ -114,6 +116,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     if (j->max_pixels) j->opts.max_pixels = j->max_pixels;
     j->opts.lenient = j->lenient;
     j->opts.no_exif = j->no_exif;
+    encoder_want(j->v, &j->opts);
 }
 
 void job_release(job_t *j) {

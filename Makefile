@@ -24,6 +24,7 @@ try_link  = $(shell echo 'int main(void){return 0;}' | $(CC) -xc - -o /dev/null 
 
 # Optional libraries: absent ones leave a clear message in the commands that need them.
 WITH_HDF5   ?= $(call have,hdf5)
+WITH_LIBARCHIVE ?= $(call have,libarchive)
 WITH_MUJOCO ?= $(call try_link,-lmujoco -lOSMesa)
 
 DEFS = -D_GNU_SOURCE
@@ -33,6 +34,11 @@ ifeq ($(WITH_HDF5),yes)
 DEFS += -DWITH_HDF5
 INCS += $(shell pkg-config --cflags hdf5)
 LIBS += $(shell pkg-config --libs hdf5)
+endif
+ifeq ($(WITH_LIBARCHIVE),yes)
+DEFS += -DWITH_LIBARCHIVE
+INCS += $(shell pkg-config --cflags libarchive)
+LIBS += $(shell pkg-config --libs libarchive)
 endif
 ifeq ($(WITH_MUJOCO),yes)
 DEFS += -DWITH_MUJOCO

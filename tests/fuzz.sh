@@ -30,6 +30,10 @@ static inline void omp_set_num_threads(int n) { (void)n; }
 X
     INCS="-I. -I$BUILD/fuzz/include -D_GNU_SOURCE $(pkg-config --cflags $pkgs)"
     LIBS="$(pkg-config --libs $pkgs) -llmdb -lm -lpthread"
+    if have libarchive; then
+        INCS="$INCS -DWITH_LIBARCHIVE $(pkg-config --cflags libarchive)"
+        LIBS="$LIBS $(pkg-config --libs libarchive)"
+    fi
     if have hdf5; then
         INCS="$INCS -DWITH_HDF5 $(pkg-config --cflags hdf5)"
         LIBS="$LIBS $(pkg-config --libs hdf5)"

@@ -161,7 +161,8 @@ TEST(fault_023_missing_or_a_file) {
     open_folder();
     put_text("a.txt", "x");
     check_dies(in_folder("none"), RC_USAGE, "none': No such file");
-    check_dies(in_folder("a.txt"), RC_USAGE, "is a file; a folder of images or a Minari dataset folder is needed");
+    check_dies(in_folder("a.txt"), RC_USAGE,
+               "is a file; a folder of images, a WebDataset tar or a Minari dataset folder is needed");
     check_dies("/dev/null", RC_USAGE, "is a file");
     remove_folder();
 }

@@ -51,6 +51,7 @@ static void take_options(rerun_t *s, const shard_meta_t *m) {
     s->take = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "head"))     ? TAKE_HEAD
               : cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "spread")) ? TAKE_SPREAD
                                                                                : TAKE_WINDOW;
+    encoder_want(s->a->v, &o);
     s->opts = o;
     cJSON_Delete(args);
 }

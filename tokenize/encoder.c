@@ -13,6 +13,10 @@ void picture_release(picture_t *p) {
     *p = (picture_t){0};
 }
 
+void encoder_want(vqvae_t *v, image_opts_t *o) {
+    if (v) vqvae_preprocess_size(v, &o->want_w, &o->want_h);
+}
+
 void encoder_prepare(const encoder_t *e, picture_t *p) {
     if (!e->v) return;
     image_t im = vqvae_preprocess(e->v, &p->im);

@@ -20,6 +20,9 @@ typedef struct {
     bool keep;    /* PNG files too */
 } encoder_t;
 
+/* What the encoder will scale pictures to, so that giants may be decoded smaller; nothing without a model or for one of
+ * native size. */
+void encoder_want(vqvae_t *v, image_opts_t *o);
 /* Turns im into what the encoder sees. Thread-safe. */
 void encoder_prepare(const encoder_t *e, picture_t *p);
 /* Codes and PNG files of prepared pictures; those without pixels (im.rgb NULL) are passed over. Uses the whole pool. */

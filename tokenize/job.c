@@ -3,8 +3,10 @@
 
 #include "common/base/cli.h"
 #include "common/base/pool.h"
+#include "common/io/archive.h"
 #include "common/io/fs.h"
 #include "common/io/json.h"
+#include "tokenize/encoder.h"
 #include "tokenize/part.h"
 
 #include <signal.h>
@@ -54,7 +56,8 @@ static void check_options(const job_t *j) {
     if (!(j->max_bad >= 0 && j->max_bad <= 1)) die(RC_USAGE, "--max-bad is a share from 0 to 1");
     if (!strcmp(j->in, j->out) || fs_same(j->in, j->out))
         die(RC_USAGE, "--out '%s' is --in: the input would be overwritten", j->out);
-    if (!fs_exists(j->in)) die(RC_USAGE, "cannot open '%s': No such file or directory", j->in);
+    if (!fs_exists(j->in) && !(!strcmp(j->command, "images") && archive_is(j->in)))
+        die(RC_USAGE, "cannot open '%s': No such file or directory", j->in);
 }
 
 void job_parse(job_t *j, int argc, char **argv, const char *summary) {
@@ -67,7 +70,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     const cli_opt_t common[] = {
         {"--in", CLI_STR, &j->in, "SRC",
          text     ? "a text file, JSON lines of captions or questions, or VQA questions (JSON)"
-         : images ? "a folder of pictures, or a Minari dataset"
+         : images ? "pictures: a folder, a WebDataset tar (name-{000..009}.tar, .tar.gz, - for stdin), a Minari dataset"
                   : "folder of a Minari dataset",
          true},
         {"--out", CLI_STR, &j->out, "X.lmdb", "the shard; one that was not finished goes on where it stopped", true},
@@ -96,7 +99,8 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     const cli_opt_t for_images[] = {
         {"--background", CLI_STR, &j->background, "R,G,B",
          "color behind transparent pictures (default: the model's, else white)", false},
-        {"--max-pixels", CLI_U64, &j->max_pixels, "N", "refuse larger pictures (0 = 100,000,000)", false},
+        {"--max-pixels", CLI_U64, &j->max_pixels, "N",
+         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row 1,000,000,000)", false},
         {"--lenient", CLI_FLAG, &j->lenient, NULL, "take JPEG files that decode with warnings", false},
         {"--no-exif", CLI_FLAG, &j->no_exif, NULL, "ignore the orientation that a JPEG file states", false},
         {0},
@@ -138,6 +142,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     if (j->max_pixels) j->opts.max_pixels = j->max_pixels;
     j->opts.lenient = j->lenient;
     j->opts.no_exif = j->no_exif;
+    encoder_want(j->v, &j->opts);
 }
 
 void job_release(job_t *j) {

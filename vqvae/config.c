@@ -67,8 +67,14 @@ const config_field_t config_table[] = {
      "prefix of parameters that stay (\"encoder\", \"decoder\")"},
     {"data.size", CF_INTS, AT(data.size), "[64,64]", NULL, 1, 32768, 0,
      "width and height (or one number) that pictures are fitted to"},
-    {"data.crop", CF_CHOICE, AT(data.crop), "\"center\"", "center|random", 0, 0, 0,
-     "center crop, or a random crop of 80 to 100 % of the smaller side"},
+    {"data.crop", CF_CHOICE, AT(data.crop), "\"center\"", "center|random|resized", 0, 0, 0,
+     "center crop; a random crop of 80 to 100 % of the smaller side; or a random part of any shape within crop_scale "
+     "and "
+     "crop_ratio, resized"},
+    {"data.crop_scale", CF_NUMS, AT(data.crop_scale), "[0.08,1]", NULL, 1e-4, 1, 0,
+     "crop resized: least and largest share of the picture's area"},
+    {"data.crop_ratio", CF_NUMS, AT(data.crop_ratio), "[0.75,1.3333333333333333]", NULL, 0.01, 100, 0,
+     "crop resized: least and largest width over height, 1 = the shape of data.size"},
     {"data.flip", CF_BOOL, AT(data.flip), "false", NULL, 0, 0, 0, "mirror half of the pictures"},
     {"data.holdout", CF_NUM, AT(data.holdout), "0.05", NULL, 0, 0.9, 0, "share of groups held out of training"},
     {"data.split_by", CF_CHOICE, AT(data.split_by), "\"name\"", "name|folder|episode", 0, 0, 0,
@@ -77,6 +83,10 @@ const config_field_t config_table[] = {
      "red, green, blue behind transparent pictures"},
     {0},
 };
+
+static void check_range(const config_nums_t *v, const char *name) {
+    if (v->n != 2 || v->v[0] > v->v[1]) die(RC_USAGE, "%s: two numbers are needed, the smaller one first", name);
+}
 
 vqvae_config_t config_model(const config_t *c) {
     vqvae_config_t m = {.layers_per_block = (size_t)c->model.layers_per_block,
@@ -101,6 +111,8 @@ vqvae_config_t config_model(const config_t *c) {
     config_size(c, &w, &h);
     size_t f = vqvae_stride(&m);
     if (w % f || h % f) die(RC_USAGE, "data.size: %zu x %zu is no multiple of the network's stride %zu", w, h, f);
+    check_range(&c->data.crop_scale, "data.crop_scale");
+    check_range(&c->data.crop_ratio, "data.crop_ratio");
     if (c->optim.betas.n != 2) die(RC_USAGE, "optim.betas: two numbers are needed");
     return m;
 }

@@ -6,6 +6,7 @@
 #include "common/model/vqvae.h"
 #include "common/train/optimizer.h"
 
+typedef enum { CROP_CENTER, CROP_RANDOM, CROP_RESIZED } crop_t;
 typedef enum { QUANT_EMA, QUANT_STE } quant_kind_t;
 
 typedef struct {
@@ -36,6 +37,7 @@ typedef struct {
     } train;
     struct {
         config_ints_t size, background;
+        config_nums_t crop_scale, crop_ratio;
         int crop, split_by;
         bool flip;
         double holdout;

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { MEDIAN_SAMPLES = 101, FOCUS_DIFFERENCE = 16 };
+enum { MEDIAN_SAMPLES = 101, FOCUS_DIFFERENCE = 16, LOST_IN_A_ROW = 64 };
 
 /* ---- opening
  * ------------------------------------------------------------------------------------------------------------*/
@@ -75,9 +75,7 @@ static void open_source(data_t *d, data_source_t *s, const char *spec, double ma
     s->source = image_source_open(path);
     size_t n = image_source_count(s->source);
     scan_t c = {d, s, bad_items_new(max_bad), xcalloc(n, sizeof(bool)), NULL};
-    char buf[512];
-    bool frames = n && !strncmp(image_source_group(s->source, 0, SPLIT_NAME, buf), "episode_", 8);
-    if (frames)
+    if (image_source_is_episodes(s->source))
         memset(c.good, 1, n); /* a dataset's frames are checked when its episode is read */
     else
         parallel_for(n, scan_item, &c);
@@ -90,12 +88,23 @@ static void open_source(data_t *d, data_source_t *s, const char *spec, double ma
     free(path);
 }
 
+/* What a giant may be shrunk to: of a crop as much must be left as of the whole. */
+static void want(data_t *d) {
+    double part = d->config.data.crop == CROP_RANDOM ? 0.8 : 1;
+    if (d->config.data.crop == CROP_RESIZED) part = sqrt(d->config.data.crop_scale.v[0]);
+    if (part < 0.125) part = 0.125;
+    d->opts.want_w = (size_t)ceil((double)d->w / part);
+    d->opts.want_h = (size_t)ceil((double)d->h / part);
+}
+
 data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, double max_bad, uint64_t max_pixels) {
     data_t *d = NEW(data_t);
     d->config = *c;
     d->seed = seed;
     d->opts = config_image_opts(c, max_pixels);
+    d->lost = bad_items_new(1);
     config_size(c, &d->w, &d->h);
+    want(d);
     d->n = specs->n;
     d->source = xcalloc(d->n, sizeof *d->source);
     double sum = 0;
@@ -118,6 +127,7 @@ void data_refuse_out(const cli_list_t *specs, const char *out) {
 
 void data_close(data_t *d) {
     if (!d) return;
+    bad_items_free(d->lost);
     for (size_t i = 0; i < d->n; i++) {
         image_source_close(d->source[i].source);
         free(d->source[i].train);
@@ -141,12 +151,11 @@ uint64_t data_manifest(const data_t *d) {
  * ------------------------------------------------------------------------------------------------------------*/
 
 /* Decodes an item that opened well before; the world may have changed since. */
-static image_t decode(const data_t *d, const data_source_t *s, size_t item) {
-    image_t im = {0};
+static bool decode(const data_t *d, const data_source_t *s, size_t item, image_t *im) {
     reason_t why;
-    if (image_source_read(s->source, item, &im, &d->opts, &why) != IMAGE_OK)
-        die(RC_DATA, "'%s': '%s': %s", image_source_name(s->source), image_source_key(s->source, item), why.text);
-    return im;
+    if (image_source_read(s->source, item, im, &d->opts, &why) == IMAGE_OK) return true;
+    bad_items_add(d->lost, image_source_name(s->source), image_source_key(s->source, item), why.text, false);
+    return false;
 }
 
 static void fit_into(const data_t *d, const image_t *im, uint8_t *rgb) {
@@ -155,10 +164,16 @@ static void fit_into(const data_t *d, const image_t *im, uint8_t *rgb) {
     if (fitted.rgb != im->rgb) image_release(&fitted);
 }
 
-void data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rgb) {
-    image_t im = decode(d, s, item);
+bool data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rgb) {
+    image_t im;
+    if (!decode(d, s, item, &im)) return false;
     fit_into(d, &im, rgb);
     image_release(&im);
+    return true;
+}
+
+static _Noreturn void die_lost(const data_source_t *s) {
+    die(RC_DATA, "'%s': %d pictures in a row cannot be read any more", image_source_name(s->source), LOST_IN_A_ROW);
 }
 
 size_t data_count(const data_source_t *s, split_t split) {
@@ -179,7 +194,10 @@ typedef struct {
 
 static void median_read(void *ctx, size_t i) {
     median_t *m = ctx;
-    data_read(m->d, m->s, m->s->train[i * m->s->n_train / m->n], m->frames + i * m->d->w * m->d->h * 3);
+    size_t n = m->s->n_train, first = i * n / m->n;
+    for (size_t k = 0; k < LOST_IN_A_ROW; k++)
+        if (data_read(m->d, m->s, m->s->train[(first + k) % n], m->frames + i * m->d->w * m->d->h * 3)) return;
+    die_lost(m->s);
 }
 
 static int by_value(const void *a, const void *b) {
@@ -226,16 +244,55 @@ static void focus_weights(const data_t *d, const data_source_t *s, const uint8_t
     for (size_t i = 0; i < n; i++) weight[i] = weight[i] > 0 ? high : low;
 }
 
-static void augment(const data_t *d, rng_t r, image_t *im) {
-    if (d->config.data.crop == 1) {
-        double scale = 0.8 + 0.2 * rng_uniform64(r, 10);
-        double side = scale * fmin((double)im->w / (double)d->w, (double)im->h / (double)d->h);
-        size_t w = (size_t)fmax(1, floor(side * (double)d->w)), h = (size_t)fmax(1, floor(side * (double)d->h));
-        size_t x = rng_below(r, 11, (uint32_t)(im->w - w + 1)), y = rng_below(r, 12, (uint32_t)(im->h - h + 1));
-        image_t crop = image_crop(im, x, y, w, h);
-        image_release(im);
-        *im = crop;
+static void crop_to(image_t *im, size_t x, size_t y, size_t w, size_t h) {
+    image_t crop = image_crop(im, x, y, w, h);
+    image_release(im);
+    *im = crop;
+}
+
+static void crop_random(const data_t *d, rng_t r, image_t *im) {
+    double scale = 0.8 + 0.2 * rng_uniform64(r, 10);
+    double side = scale * fmin((double)im->w / (double)d->w, (double)im->h / (double)d->h);
+    size_t w = (size_t)fmax(1, floor(side * (double)d->w)), h = (size_t)fmax(1, floor(side * (double)d->h));
+    size_t x = rng_below(r, 11, (uint32_t)(im->w - w + 1)), y = rng_below(r, 12, (uint32_t)(im->h - h + 1));
+    crop_to(im, x, y, w, h);
+}
+
+crop_box_t data_crop_resized(const data_t *d, rng_t r, size_t w, size_t h) {
+    enum { TRIES = 10 };
+    const double *scale = d->config.data.crop_scale.v, *ratio = d->config.data.crop_ratio.v;
+    double shape = (double)d->w / (double)d->h, low = log(ratio[0]), high = log(ratio[1]);
+    for (uint64_t i = 0; i < TRIES; i++) {
+        double area = (double)w * (double)h * (scale[0] + (scale[1] - scale[0]) * rng_uniform64(r, 20 + 4 * i));
+        double wide = shape * exp(low + (high - low) * rng_uniform64(r, 21 + 4 * i));
+        double cw = floor(sqrt(area * wide) + 0.5), ch = floor(sqrt(area / wide) + 0.5);
+        if (cw < 1 || ch < 1 || cw > (double)w || ch > (double)h) continue;
+        crop_box_t b = {.w = (size_t)cw, .h = (size_t)ch};
+        b.x = rng_below(r, 22 + 4 * i, (uint32_t)(w - b.w + 1));
+        b.y = rng_below(r, 23 + 4 * i, (uint32_t)(h - b.h + 1));
+        return b;
     }
+    /* As much as the nearest allowed shape holds, from the middle. */
+    double is = (double)w / (double)h, wide = fmin(fmax(is, shape * ratio[0]), shape * ratio[1]);
+    crop_box_t b = {.w = w, .h = h};
+    if (is < wide) b.h = (size_t)fmax(1, floor((double)w / wide + 0.5));
+    if (is > wide) b.w = (size_t)fmax(1, floor((double)h * wide + 0.5));
+    b.x = (w - b.w) / 2;
+    b.y = (h - b.h) / 2;
+    return b;
+}
+
+static void crop_resized(const data_t *d, rng_t r, image_t *im) {
+    crop_box_t b = data_crop_resized(d, r, im->w, im->h);
+    crop_to(im, b.x, b.y, b.w, b.h);
+    image_t fitted = image_resize(im, d->w, d->h);
+    image_release(im);
+    *im = fitted;
+}
+
+static void augment(const data_t *d, rng_t r, image_t *im) {
+    if (d->config.data.crop == CROP_RANDOM) crop_random(d, r, im);
+    if (d->config.data.crop == CROP_RESIZED) crop_resized(d, r, im);
     if (d->config.data.flip && rng_below(r, 13, 2)) {
         for (size_t y = 0; y < im->h; y++)
             for (size_t x = 0; x < im->w / 2; x++)
@@ -257,7 +314,10 @@ void data_sample(const data_t *d, uint64_t g, uint8_t *rgb, float *weight) {
     /* A source's own sequence passes through it epoch by epoch at the speed of its weight. */
     uint64_t at = (uint64_t)((double)g * s->weight);
     rng_t order = rng_fold(rng_fold(rng_make(d->seed, "data.order"), k), at / s->n_train);
-    image_t im = decode(d, s, s->train[rng_permute(order, at % s->n_train, s->n_train)]);
+    image_t im;
+    size_t tries = 0;
+    while (!decode(d, s, s->train[rng_permute(order, (at + tries) % s->n_train, s->n_train)], &im))
+        if (++tries == LOST_IN_A_ROW) die_lost(s);
     augment(d, r, &im);
     fit_into(d, &im, rgb);
     image_release(&im);

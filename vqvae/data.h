@@ -4,6 +4,7 @@
 #ifndef VQVAE_DATA_H
 #define VQVAE_DATA_H
 
+#include "common/base/rng.h"
 #include "common/io/image_source.h"
 #include "vqvae/config.h"
 
@@ -22,6 +23,7 @@ typedef struct {
     image_opts_t opts;
     config_t config;
     uint64_t seed;
+    bad_items_t *lost; /* pictures that could be read at first and cannot any more */
 } data_t;
 
 typedef enum { SPLIT_TRAIN, SPLIT_VAL, SPLIT_ALL } split_t;
@@ -36,16 +38,27 @@ void data_refuse_out(const cli_list_t *specs, const char *out);
 uint64_t data_manifest(const data_t *d);
 void data_medians(data_t *d);
 
+/* The part x, y, w, h of a picture of w x h that data.crop = resized takes: an area within crop_scale, a shape within
+ * crop_ratio (log-uniform, 1 = that of data.size); after ten tries that do not fit, the middle. As torchvision's
+ * RandomResizedCrop. */
+typedef struct {
+    size_t x, y, w, h;
+} crop_box_t;
+crop_box_t data_crop_resized(const data_t *d, rng_t r, size_t w, size_t h);
+
 /* Fills sample number `g` (counted over the whole run): rgb [h,w,3], and weight [h,w] of the reconstruction loss (mean
- * 1) when not NULL. */
+ * 1) when not NULL. A picture that vanished or changed since data_open is named, counted, and replaced by the next one
+ * of the epoch's order that can be read: still a function of seed, sample and the files that are there. die(RC_DATA)
+ * when 64 in a row cannot. */
 void data_sample(const data_t *d, uint64_t g, uint8_t *rgb, float *weight);
 /* A batch of n samples from `first` on, in parallel: image [n,h,w,3] in [-1,1], weight [n,h,w] or NULL. */
 void data_batch(const data_t *d, uint64_t first, size_t n, float *image, float *weight);
 
-/* Pictures of a split of one source, fitted, no augmentation. */
+/* Pictures of a split of one source, fitted, no augmentation. data_read: false when the picture cannot be read any
+ * more, which is named and counted. */
 size_t data_count(const data_source_t *s, split_t split);
 size_t data_item(const data_source_t *s, split_t split, size_t i); /* its number in the source */
-void data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rgb);
+bool data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rgb);
 
 /* "val", "train", "all"; die(RC_USAGE) otherwise. */
 split_t parse_split(const char *text);

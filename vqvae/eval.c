@@ -33,12 +33,23 @@ typedef struct {
     const data_source_t *s;
     size_t first, w, h;
     uint8_t *rgb, *recon;
+    bool there[BATCH];
     double mse[BATCH], ssim[BATCH];
 } batch_t;
 
 static void read_item(void *ctx, size_t i) {
     batch_t *b = ctx;
-    data_read(b->e->d, b->s, data_item(b->s, b->e->split, b->first + i), b->rgb + i * b->w * b->h * 3);
+    b->there[i] = data_read(b->e->d, b->s, data_item(b->s, b->e->split, b->first + i), b->rgb + i * b->w * b->h * 3);
+}
+
+/* Those that vanished since the sources were opened leave no gap. */
+static size_t close_gaps(batch_t *b, size_t m) {
+    size_t n = 0, frame = b->w * b->h * 3;
+    for (size_t i = 0; i < m; i++) {
+        if (b->there[i] && n < i) memcpy(b->rgb + n * frame, b->rgb + i * frame, frame);
+        n += b->there[i];
+    }
+    return n;
 }
 
 static void compare_item(void *ctx, size_t i) {
@@ -77,8 +88,11 @@ static void eval_source(const eval_t *e, const data_source_t *s, figures_t *f, p
     b.recon = xmalloc(BATCH * b.w * b.h * 3);
     uint32_t *codes = xmalloc(BATCH * grid * sizeof *codes);
     for (; b.first < n; b.first += BATCH) {
-        size_t m = n - b.first < BATCH ? n - b.first : BATCH;
-        parallel_for(m, read_item, &b);
+        size_t taken = n - b.first < BATCH ? n - b.first : BATCH;
+        parallel_for(taken, read_item, &b);
+        *done += taken;
+        size_t m = close_gaps(&b, taken);
+        if (!m) continue;
         double start = log_now();
         vqvae_encode_images(e->v, b.rgb, m, b.w, b.h, codes);
         f->seconds += log_now() - start;
@@ -91,7 +105,6 @@ static void eval_source(const eval_t *e, const data_source_t *s, figures_t *f, p
         }
         for (size_t i = 0; i < m * grid; i++) f->counts[codes[i]]++;
         f->images += m;
-        *done += m;
         progress_step(bar, *done, NULL);
     }
     free(b.rgb);
@@ -139,14 +152,15 @@ int cmd_vqvae_eval(int argc, char **argv) {
     uint64_t max_pixels = 0;
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
-        {"--data", CLI_LIST, &data, "SRC", "pictures: folders or Minari datasets", true},
+        {"--data", CLI_LIST, &data, "SRC", "pictures: folders, WebDataset tars or Minari datasets", true},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
         {"--limit", CLI_INT, &limit, "N", "pictures a source (0 = all)", false},
         {"--object", CLI_STR, &object, "R,G,B", "also count pictures whose object of this color survives", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE",
          "data.* keys: size (models of native size), holdout, split_by, background", false},
         {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated", false},
-        {"--max-pixels", CLI_U64, &max_pixels, "N", "refuse larger pictures (0 = 100,000,000)", false},
+        {"--max-pixels", CLI_U64, &max_pixels, "N",
+         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row 1,000,000,000)", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };

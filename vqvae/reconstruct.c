@@ -35,14 +35,15 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
     bool force = false;
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
-        {"--data", CLI_LIST, &data, "SRC", "pictures: folders or Minari datasets", true},
+        {"--data", CLI_LIST, &data, "SRC", "pictures: folders, WebDataset tars or Minari datasets", true},
         {"--out", CLI_STR, &out, "DIR", "folder for the PNG files", true},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
         {"--limit", CLI_INT, &limit, "N", "pictures a source (0 = all)", false},
         {"--force", CLI_FLAG, &force, NULL, "write into a folder that is not empty", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys, as for eval", false},
         {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated", false},
-        {"--max-pixels", CLI_U64, &max_pixels, "N", "refuse larger pictures (0 = 100,000,000)", false},
+        {"--max-pixels", CLI_U64, &max_pixels, "N",
+         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row 1,000,000,000)", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
@@ -67,16 +68,20 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
         const data_source_t *s = &d->source[k];
         size_t n = data_count(s, which), share = SHEET / d->n;
         if (limit && n > (size_t)limit) n = (size_t)limit;
-        for (size_t i = 0; i < n; i++, number++) {
+        for (size_t i = 0; i < n; i++) {
             size_t item = data_item(s, which, i * data_count(s, which) / n); /* spread over the source */
-            image_t pair = image_new(2 * d->w + GAP, d->h), a = image_new(d->w, d->h), b = image_new(d->w, d->h);
+            image_t a = image_new(d->w, d->h);
+            if (!data_read(d, s, item, a.rgb)) { /* vanished */
+                image_release(&a);
+                continue;
+            }
+            image_t pair = image_new(2 * d->w + GAP, d->h), b = image_new(d->w, d->h);
             memset(pair.rgb, 255, pair.w * pair.h * 3);
-            data_read(d, s, item, a.rgb);
             vqvae_encode_images(v, a.rgb, 1, d->w, d->h, codes);
             vqvae_decode_codes(v, codes, 1, gw, gh, b.rgb);
             image_paste(&pair, &a, 0, 0);
             image_paste(&pair, &b, d->w + GAP, 0);
-            char *name = file_name(number, image_source_key(s->source, item)), *path = fs_join(out, name);
+            char *name = file_name(number++, image_source_key(s->source, item)), *path = fs_join(out, name);
             if (image_write_png(&pair, path, &why)) die(RC_RUNTIME, "%s", why.text);
             if (n_sheet < SHEET && i * share / n != (i + 1) * share / n)
                 sheet[n_sheet++] = pair;

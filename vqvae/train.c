@@ -98,20 +98,24 @@ static double held_out(run_t *r, bool quantized, image_t *pair, size_t *n_pairs,
         if (data_count(&r->d->source[i], SPLIT_VAL)) source[n_sources++] = &r->d->source[i];
     *n_pairs = 0;
     if (!n_sources) most = 0;
+    bool *there = xcalloc(r->t->n, sizeof *there);
     float *image = xmalloc(r->t->n * per * sizeof *image), *input = plan_data(g->plan, g->image);
     for (size_t done = 0; done < most; done += r->t->n) {
         size_t here = 0;
+        memset(there, 0, r->t->n * sizeof *there);
         memset(image, 0, r->t->n * per * sizeof *image);
         for (; here < r->t->n && done + here < most; here++) { /* sources in turn */
             const data_source_t *s = source[(done + here) % n_sources];
             size_t count = data_count(s, SPLIT_VAL), i = (done + here) / n_sources;
-            data_read(r->d, s, data_item(s, SPLIT_VAL, i * 7919 % count), rgb);
+            if (!data_read(r->d, s, data_item(s, SPLIT_VAL, i * 7919 % count), rgb)) continue;
+            there[here] = true;
             image_to_float(rgb, per, image + here * per);
         }
         memcpy(input, image, r->t->n * per * sizeof *image);
         plan_forward(g->plan);
         const float *recon = plan_data(g->plan, g->recon);
         for (size_t i = 0; i < here; i++) {
+            if (!there[i]) continue; /* vanished */
             mse += mse_of(recon + i * per, image + i * per, per);
             n++;
             if (*n_pairs + 2 > 2 * SAMPLES) continue;
@@ -123,6 +127,7 @@ static double held_out(run_t *r, bool quantized, image_t *pair, size_t *n_pairs,
         }
     }
     free(image);
+    free(there);
     free(rgb);
     return psnr_of(n ? mse / (double)n : NAN);
 }
@@ -259,11 +264,15 @@ int cmd_vqvae_train(int argc, char **argv) {
     cli_opt_t *common = loop_options(&r->o);
     const cli_opt_t own[] = {
         {"--data", CLI_LIST, &r->data, "SRC[=W]",
-         "pictures: a folder, or a Minari dataset; repeatable, W is its share of the mix", true},
+         "pictures: a folder, a WebDataset tar (name-{000..009}.tar too), or a Minari dataset; repeatable, W is its "
+         "share "
+         "of the mix",
+         true},
         {"--init", CLI_STR, &r->init, "RUN", "start from the weights of another RUN (fine-tuning; its network is kept)",
          false},
         {"--max-bad", CLI_DOUBLE, &r->max_bad, "F", "share of unreadable pictures that is tolerated", false},
-        {"--max-pixels", CLI_U64, &r->max_pixels, "N", "refuse larger pictures (0 = 100,000,000)", false},
+        {"--max-pixels", CLI_U64, &r->max_pixels, "N",
+         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row 1,000,000,000)", false},
         {0},
     };
     config_defaults(config_table, &r->config);
@@ -314,6 +323,7 @@ int cmd_vqvae_train(int argc, char **argv) {
                 .report = report,
                 .checkpoint = checkpoint};
     int rc = loop_run(&l, &r->o, first, resumed ? &file : NULL);
+    bad_items_summary(r->d->lost);
     if (resumed) st_close(&file);
     return rc;
 }

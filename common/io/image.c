@@ -14,12 +14,12 @@ image_opts_t image_opts_default(void) {
     return (image_opts_t){.background = {255, 255, 255}};
 }
 
-uint64_t image_max_pixels(const image_opts_t *o) {
-    return o && o->max_pixels ? o->max_pixels : 100000000;
+uint64_t image_max_pixels(const image_opts_t *o, bool shrinks) {
+    return o && o->max_pixels ? o->max_pixels : shrinks ? 1000000000 : 100000000;
 }
 
-image_status_t image_check_size(uint64_t w, uint64_t h, const image_opts_t *o, reason_t *why) {
-    uint64_t max = image_max_pixels(o);
+image_status_t image_check_size(uint64_t w, uint64_t h, bool shrinks, const image_opts_t *o, reason_t *why) {
+    uint64_t max = image_max_pixels(o, shrinks);
     if (w && h && w <= max / h) return IMAGE_OK;
     if (!w || !h) return (image_status_t)reason_set(why, "no pixels");
     reason_set(why, "%llu x %llu pixels are more than --max-pixels %llu", (unsigned long long)w, (unsigned long long)h,

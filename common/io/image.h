@@ -1,8 +1,10 @@
 /* image.h - pictures: decode PNG and JPEG (by magic bytes), encode PNG, resize, crop, pad, contact sheets.
  *
  * An image is 8-bit RGB, row-major, top row first. Decoding expands palette, gray, 16 bit (v/257 rounded), composites
- * alpha over `background`, handles Adam7, takes the first frame of an APNG. Nothing partially decoded comes out: any
- * defect is -1 with a reason.
+ * alpha over `background`, handles Adam7, takes the first frame of an APNG. Pictures above 50 Mpx whose rows come in
+ * order (PNG without Adam7, JPEG of one scan) are shrunk by a box filter while they are decoded, if want_w and want_h
+ * say that less will do: memory then holds a row and the small picture. Nothing partially decoded comes out: any defect
+ * is -1 with a reason.
  */
 #ifndef IO_IMAGE_H
 #define IO_IMAGE_H
@@ -18,7 +20,8 @@ typedef struct {
 } image_t;
 
 typedef struct {
-    uint64_t max_pixels;   /* 0 = 100,000,000 */
+    uint64_t max_pixels;   /* 0 = 100,000,000, and 1,000,000,000 for giants that are shrunk row by row */
+    size_t want_w, want_h; /* what the picture will be scaled down to: giants come smaller, but not below twice this */
     uint8_t background[3]; /* behind alpha */
     bool lenient;          /* accept JPEG warnings */
     bool no_exif;

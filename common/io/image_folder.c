@@ -273,7 +273,7 @@ static void folder_free(void *self) {
 }
 
 void image_folder_open(image_source_t *s) {
-    static const source_kind_t kind = {folder_key, folder_size, folder_read, folder_free, false};
+    static const source_kind_t kind = {folder_key, folder_size, folder_read, folder_free, false, NULL};
     folder_t *f = NEW(folder_t);
     scan_t scan = {.f = f, .s = s};
     f->root = open(s->spec, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -4,6 +4,7 @@
  * Errors leave by longjmp; what must be released lives in one struct outside the frame that jumps.
  */
 #include "common/io/image_codec.h"
+#include "common/io/image_shrink.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@ typedef struct {
     struct jpeg_progress_mgr progress;
     jmp_buf jump;
     image_t image;
+    shrink_t shrink; /* of a giant, */
+    uint8_t *row;    /* and one of its rows */
     image_status_t status;
     bool lenient;
     int orientation;
@@ -112,6 +115,37 @@ static const char *unsupported(const struct jpeg_decompress_struct *j) {
     }
 }
 
+/* Baseline and of one scan: rows come in order, and libjpeg keeps only a few. */
+static bool shrinks(jreader_t *r, size_t size, const image_opts_t *o, size_t *w, size_t *h) {
+    struct jpeg_decompress_struct *j = &r->j;
+    image_opts_t turned = *o;
+    if (j->progressive_mode || jpeg_has_multiple_scans(j)) return false;
+    /* A block of 64 pixels takes two bits at least: what is much shorter is a claim, not a picture. */
+    if (size < (uint64_t)j->image_width * j->image_height / 512) return false;
+    if (r->orientation > 4) turned.want_w = o->want_h, turned.want_h = o->want_w;
+    return shrink_size(j->image_width, j->image_height, &turned, w, h);
+}
+
+static void read_rows(jreader_t *r) {
+    struct jpeg_decompress_struct *j = &r->j;
+    r->image = image_new(j->output_width, j->output_height);
+    while (j->output_scanline < j->output_height) {
+        JSAMPROW row = r->image.rgb + 3 * r->image.w * j->output_scanline;
+        jpeg_read_scanlines(j, &row, 1);
+    }
+}
+
+static void shrink_rows(jreader_t *r, size_t w, size_t h) {
+    struct jpeg_decompress_struct *j = &r->j;
+    r->row = xmalloc(3 * (size_t)j->output_width);
+    r->shrink = shrink_new(j->output_width, j->output_height, w, h);
+    while (j->output_scanline < j->output_height) {
+        jpeg_read_scanlines(j, &r->row, 1);
+        shrink_row(&r->shrink, r->row);
+    }
+    r->image = shrink_take(&r->shrink);
+}
+
 /* The part that may jump. */
 static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
     struct jpeg_decompress_struct *j = &r->j;
@@ -126,19 +160,20 @@ static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const imag
         snprintf(r->said, sizeof r->said, "%s", no);
         leave(r, IMAGE_UNSUPPORTED);
     }
-    if (image_check_size(j->image_width, j->image_height, o, why)) {
+    r->orientation = find_orientation(j); /* now: the markers do not outlive jpeg_finish_decompress */
+    size_t w, h;
+    bool giant = shrinks(r, size, o, &w, &h);
+    if (image_check_size(j->image_width, j->image_height, giant, o, why)) {
         r->status = IMAGE_BAD;
         return;
     }
-    r->orientation = find_orientation(j); /* now: the markers do not outlive jpeg_finish_decompress */
     j->out_color_space = JCS_RGB;
     j->dct_method = JDCT_ISLOW;
     jpeg_start_decompress(j);
-    r->image = image_new(j->output_width, j->output_height);
-    while (j->output_scanline < j->output_height) {
-        JSAMPROW row = r->image.rgb + 3 * r->image.w * j->output_scanline;
-        jpeg_read_scanlines(j, &row, 1);
-    }
+    if (giant)
+        shrink_rows(r, w, h);
+    else
+        read_rows(r);
     jpeg_finish_decompress(j);
     r->status = IMAGE_OK;
 }
@@ -164,6 +199,8 @@ image_status_t image_decode_jpeg(image_t *out, const uint8_t *bytes, size_t size
     guarded_read(&r, bytes, size, o, why);
     if (r.status == IMAGE_OK) image_orient(&r.image, r.orientation);
     jpeg_destroy_decompress(&r.j);
+    free(r.row);
+    shrink_release(&r.shrink);
     if (r.status)
         image_release(&r.image);
     else

@@ -7,6 +7,7 @@
  */
 #include "common/io/fs.h"
 #include "common/io/image_codec.h"
+#include "common/io/image_shrink.h"
 
 #include <png.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@ typedef struct {
     size_t size, at;
     image_t image;
     uint8_t *canvas; /* rows that are not RGB yet */
+    shrink_t shrink; /* of a giant, */
+    uint8_t *row;    /* and one of its rows as RGB */
     char said[160];
 } reader_t;
 
@@ -39,7 +42,7 @@ static void on_read(png_structp png, png_bytep to, size_t n) {
 
 /* Limits and strictness: all before the first byte is read. */
 static void configure(reader_t *r, const image_opts_t *o) {
-    uint64_t max = image_max_pixels(o);
+    uint64_t max = image_max_pixels(o, true); /* check_header has been stricter */
     png_uint_32 side = max < PNG_UINT_31_MAX ? (png_uint_32)max : PNG_UINT_31_MAX;
     png_set_read_fn(r->png, r, on_read);
     png_set_user_limits(r->png, side, side);
@@ -119,19 +122,42 @@ static void read_rows(reader_t *r, unsigned bytes, int passes, const image_opts_
     }
 }
 
+/* As read_rows, for a picture that is not interlaced and never in memory as a whole. */
+static void shrink_rows(reader_t *r, unsigned bytes, const image_opts_t *o) {
+    size_t w = r->shrink.w;
+    palette_t palette;
+    if (bytes == 1) palette_read(r, &palette, o->background);
+    for (size_t y = 0; y < r->shrink.h; y++) {
+        png_read_row(r->png, bytes == 3 ? r->row : r->canvas, NULL);
+        if (bytes == 4) row_from_rgba(r->row, r->canvas, w, o->background);
+        if (bytes == 1) row_from_palette(r, r->row, r->canvas, w, &palette);
+        shrink_row(&r->shrink, r->row);
+    }
+    r->image = shrink_take(&r->shrink);
+}
+
 /* The part that may jump: nothing here owns anything. */
 static image_status_t read_all(reader_t *r, const image_opts_t *o, reason_t *why) {
     configure(r, o);
     png_read_info(r->png, r->info);
     size_t w = png_get_image_width(r->png, r->info), h = png_get_image_height(r->png, r->info);
-    if (image_check_size(w, h, o, why)) return IMAGE_BAD;
+    size_t small_w, small_h;
+    bool shrinks =
+        png_get_interlace_type(r->png, r->info) == PNG_INTERLACE_NONE && shrink_size(w, h, o, &small_w, &small_h);
+    if (image_check_size(w, h, shrinks, o, why)) return IMAGE_BAD;
     unsigned bytes = set_transforms(r);
     int passes = png_set_interlace_handling(r->png);
     png_read_update_info(r->png, r->info);
     if (png_get_rowbytes(r->png, r->info) != w * bytes) png_error(r->png, "unexpected row size");
-    r->image = image_new(w, h);
     if (bytes != 3) r->canvas = xmalloc(w * bytes * (passes > 1 ? h : 1));
-    read_rows(r, bytes, passes, o);
+    if (shrinks) {
+        r->row = xmalloc(w * 3);
+        r->shrink = shrink_new(w, h, small_w, small_h);
+        shrink_rows(r, bytes, o);
+    } else {
+        r->image = image_new(w, h);
+        read_rows(r, bytes, passes, o);
+    }
     png_read_end(r->png, NULL);
     return IMAGE_OK;
 }
@@ -139,10 +165,11 @@ static image_status_t read_all(reader_t *r, const image_opts_t *o, reason_t *why
 /* An IHDR beyond the limits fails in libpng as "invalid IHDR data": say it in our words, before libpng sees it. */
 static image_status_t check_header(const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
     uint64_t side[2] = {0, 0};
-    if (size < 24 || memcmp(bytes + 12, "IHDR", 4) != 0)
+    size_t w, h;
+    if (size < 29 || memcmp(bytes + 12, "IHDR", 4) != 0)
         return (image_status_t)reason_set(why, "damaged PNG: no header");
     for (int i = 0; i < 8; i++) side[i / 4] = side[i / 4] << 8 | bytes[16 + i];
-    return image_check_size(side[0], side[1], o, why);
+    return image_check_size(side[0], side[1], bytes[28] == 0 && shrink_size(side[0], side[1], o, &w, &h), o, why);
 }
 
 /* The frame that libpng jumps to: all that changes is behind r, so nothing of it is lost. */
@@ -161,6 +188,8 @@ image_status_t image_decode_png(image_t *out, const uint8_t *bytes, size_t size,
     image_status_t status = guarded_read(&r, o, why);
     png_destroy_read_struct(&r.png, &r.info, NULL);
     free(r.canvas);
+    free(r.row);
+    shrink_release(&r.shrink);
     if (status)
         image_release(&r.image);
     else

@@ -1,5 +1,5 @@
 /* image_source.c - what all sources share: opening by what stands at the path, groups, the manifest. Kinds:
- * image_folder.c and image_source_minari.c.
+ * image_folder.c, image_source_tar.c and image_source_minari.c.
  */
 #include "common/io/image_source.h"
 #include "common/io/image_source_kind.h"
@@ -22,16 +22,20 @@ static void no_images(const image_source_t *s) {
 
 image_source_t *image_source_open(const char *spec) {
     struct stat st;
-    if (stat(spec, &st) != 0) die_errno(RC_USAGE, "cannot open '%s'", spec);
-    if (!S_ISDIR(st.st_mode))
-        die(RC_USAGE, "'%s' is a file; a folder of images or a Minari dataset folder is needed", spec);
+    bool tar = archive_is(spec);
+    if (!tar && stat(spec, &st) != 0) die_errno(RC_USAGE, "cannot open '%s'", spec);
+    if (!tar && !S_ISDIR(st.st_mode))
+        die(RC_USAGE, "'%s' is a file; a folder of images, a WebDataset tar or a Minari dataset folder is needed",
+            spec);
     image_source_t *s = NEW(image_source_t);
     s->spec = xstrdup(spec);
-    if (image_minari_is(spec))
+    if (tar)
+        image_tar_open(s);
+    else if (image_minari_is(spec))
         image_minari_open(s);
     else
         image_folder_open(s);
-    s->counts.images = s->count;
+    if (!tar) s->counts.images = s->count;
     if (!s->count) no_images(s);
     return s;
 }
@@ -51,6 +55,10 @@ const char *image_source_name(const image_source_t *s) {
 }
 const source_counts_t *image_source_counts(const image_source_t *s) {
     return &s->counts;
+}
+
+bool image_source_is_episodes(const image_source_t *s) {
+    return s->kind->episodes;
 }
 
 const char *image_source_key(const image_source_t *s, size_t i) {
@@ -94,6 +102,12 @@ image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out
     *out = (image_t){0};
     if (i >= s->count) BUG("item %zu of %zu", i, s->count);
     return s->kind->read(s->self, i, out, o, why);
+}
+
+int image_source_words(const image_source_t *s, size_t i, words_t *out, reason_t *why) {
+    *out = (words_t){0};
+    if (i >= s->count) BUG("item %zu of %zu", i, s->count);
+    return s->kind->words ? s->kind->words(s->self, i, out, why) : 0;
 }
 
 uint64_t image_source_manifest(const image_source_t *s) {

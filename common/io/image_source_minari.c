@@ -193,7 +193,7 @@ static uint64_t file_size(const char *path) {
 }
 
 void image_minari_open(image_source_t *s) {
-    static const source_kind_t kind = {dataset_key, dataset_size, dataset_read, dataset_free, true};
+    static const source_kind_t kind = {dataset_key, dataset_size, dataset_read, dataset_free, true, NULL};
     dataset_t *d = NEW(dataset_t);
     reason_t why;
     int rc = RC_DATA;

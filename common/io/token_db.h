@@ -57,10 +57,12 @@ typedef struct {
     const uint32_t *codes; /* [T, grid_h*grid_w]; stored as u16 when K <= 65536, widened by the reader */
     const uint32_t *text;  /* [text_len] token ids, once a record */
     uint32_t text_len;
-    uint32_t prompt_len;      /* the first ids of the text are given (a question and a space), not to be predicted */
-    const float *continuous;  /* [T, n_continuous] */
-    const uint32_t *discrete; /* [T, n_discrete] */
-    const float *actions;     /* [T, n_actions], scaled to [-1,1] */
+    uint32_t prompt_len; /* the first ids of the text are given (a question and a space), not to be predicted */
+    const char *label;   /* class of a picture, as its data set writes it; label_len bytes, NULL = none */
+    uint32_t label_len;
+    const float *continuous;               /* [T, n_continuous] */
+    const uint32_t *discrete;              /* [T, n_discrete] */
+    const float *actions;                  /* [T, n_actions], scaled to [-1,1] */
     const uint32_t *discrete_actions;      /* [T, n_discrete_actions] */
     const float *label_actions;            /* [T, n_actions] clean targets, NULL = actions */
     const float *rewards;                  /* [T] */

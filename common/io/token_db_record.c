@@ -124,6 +124,7 @@ static uint8_t *build(const shard_meta_t *m, uint64_t id, const token_record_t *
         part_of(PART_PIXELS, 'B', r->pixels_bytes, r->pixels),
         part_of(PART_PICTURE_HASH, 'I', 2, r->picture_hash),
         part_of(PART_PROMPT, 'I', 1, r->prompt_len ? &r->prompt_len : NULL),
+        part_of(PART_LABEL, 'B', r->label_len, r->label),
     };
     uint8_t *v = value_build((token_key_t){TAG_RECORD, 0, id}, &h, sizeof h, part, sizeof part / sizeof *part, size);
     free(codes);
@@ -175,7 +176,7 @@ static int take_parts(const value_t *v, const shard_meta_t *m, token_record_t *r
     int bad = 0;
     uint64_t T = r->T;
     const value_part_t *key = value_part(v, PART_KEY), *source = value_part(v, PART_SOURCE),
-                       *pixels = value_part(v, PART_PIXELS);
+                       *pixels = value_part(v, PART_PIXELS), *label = value_part(v, PART_LABEL);
     if (!key || !source || key->type != 'B' || source->type != 'B' || key->count > UINT32_MAX ||
         source->count > UINT32_MAX)
         return reason_set(why, "no key or no source");
@@ -193,6 +194,8 @@ static int take_parts(const value_t *v, const shard_meta_t *m, token_record_t *r
     r->terminated = take(v, PART_TERMINATED, 'B', T, &bad);
     r->truncated = take(v, PART_TRUNCATED, 'B', T, &bad);
     r->pixel_size = take(v, PART_PIXEL_SIZE, 'I', T, &bad);
+    if (label && label->count > UINT32_MAX) ++bad;
+    if (label && !bad) r->label = take(v, PART_LABEL, 'B', r->label_len = (uint32_t)label->count, &bad);
     if (pixels) r->pixels = take(v, PART_PIXELS, 'B', r->pixels_bytes = pixels->count, &bad);
     r->picture_hash = take(v, PART_PICTURE_HASH, 'I', 2, &bad);
     const uint32_t *prompt = take(v, PART_PROMPT, 'I', 1, &bad);

@@ -6,7 +6,7 @@
 
 #include "common/io/token_db.h"
 
-enum { KEY_BYTES = 16, VALUE_HEADER = 32, VALUE_PARTS = 16, META_HEAD = 112, RECORD_HEAD = 32, MARK_HEAD = 16 };
+enum { KEY_BYTES = 16, VALUE_HEADER = 32, VALUE_PARTS = 24, META_HEAD = 112, RECORD_HEAD = 32, MARK_HEAD = 16 };
 
 typedef struct {
     token_tag_t tag;
@@ -35,6 +35,7 @@ enum {
     PART_PIXELS,
     PART_PICTURE_HASH,
     PART_PROMPT,
+    PART_LABEL,
     PART_TOOL = 32,
     PART_ARGUMENTS,
     PART_FINGERPRINT,

@@ -21,6 +21,11 @@ void version_print(void) {
 #else
     printf("hdf5: no\n");
 #endif
+#ifdef WITH_LIBARCHIVE
+    printf("libarchive: yes\n");
+#else
+    printf("libarchive: no\n");
+#endif
 #ifdef WITH_MUJOCO
     printf("mujoco: yes\n");
 #else

@@ -101,14 +101,14 @@ static void read_size(import_t *m) {
     m->preprocess = config_preprocess(&c);
 }
 
-/* A network that the file cannot hold, at two bytes a number, is told before its memory is asked for. */
+/* A network far beyond what the file can hold is told before its memory is asked for. */
 static void check_plausible(const import_t *m) {
     struct stat st;
     const vqvae_config_t *c = &m->network;
     double least = (double)c->codes * (double)c->vq_embed_dim;
     for (size_t i = 0; i < c->levels; i++)
         least += 9.0 * (double)c->channels[i] * (double)c->channels[i] * (double)(3 * c->layers_per_block + 1);
-    if (!stat(m->weights, &st) && 2 * least > (double)st.st_size)
+    if (!stat(m->weights, &st) && 2 * least > 8 * (double)st.st_size + 0x1p30)
         die(RC_MISFIT, "'%s' describes a network of more than %.0f numbers; '%s' has %jd bytes", m->config, least,
             m->weights, (intmax_t)st.st_size);
 }

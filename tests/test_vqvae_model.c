@@ -270,8 +270,7 @@ TEST(frozen_prefix) {
                     frozen |= !strncmp(q->name, use[f].prefix[k], strlen(use[f].prefix[k]));
                 CHECK(stays == frozen, "freeze '%s', %s: '%s' %s", use[f].list, kind ? "ste" : "ema", q->name,
                       stays ? "stays" : "moves");
-                stays =
-                    !memcmp(before + q->offset, params_ptr(p, PARAMS_AVERAGE, (int)i), q->count * sizeof *before);
+                stays = !memcmp(before + q->offset, params_ptr(p, PARAMS_AVERAGE, (int)i), q->count * sizeof *before);
                 CHECK(stays == frozen, "freeze '%s', %s: the average of '%s' %s", use[f].list, kind ? "ste" : "ema",
                       q->name, stays ? "stays" : "moves");
             }

@@ -568,3 +568,34 @@ TEST(fault_063_safetensors_truncated_anywhere) {
     reason_t why;
     CHECK(st_open(&f, "/nonexistent/file", &why) == -1 && strstr(why.text, "cannot open"));
 }
+
+/* Bytes that are made when they are asked for give the file of bytes that were there. */
+static void fill_lazy(void *ctx, size_t i, void *data) {
+    for (size_t j = 0; j < 5; j++) ((float *)data)[j] = ((const float *)ctx)[i * 5 + j];
+}
+
+TEST(lazy_tensors) {
+    folder_open();
+    float values[15];
+    for (size_t i = 0; i < 15; i++) values[i] = (float)i / 3;
+    static const char *const name[] = {"b", "c", "a"};
+    char *path[2] = {xstrdup(in_folder("now")), xstrdup(in_folder("later"))};
+    uint8_t *bytes[2];
+    size_t size[2];
+    reason_t why = {""};
+    for (int lazy = 0; lazy < 2; lazy++) {
+        st_writer_t *w = st_writer_new();
+        for (size_t i = 0; i < 3; i++) {
+            if (lazy && i != 1)
+                st_writer_lazy(w, name[i], ST_F32, 1, (uint64_t[]){5}, fill_lazy, values, i);
+            else
+                st_writer_add(w, name[i], ST_F32, 1, (uint64_t[]){5}, values + 5 * i);
+        }
+        CHECK(!st_write(w, path[lazy], &why) && !fs_read(path[lazy], 0, &bytes[lazy], &size[lazy], &why), "%s",
+              why.text);
+        st_writer_free(w);
+    }
+    CHECK(size[0] == size[1] && !memcmp(bytes[0], bytes[1], size[0]), "another file");
+    for (int i = 0; i < 2; i++) free(bytes[i]), free(path[i]);
+    folder_remove();
+}

@@ -220,9 +220,17 @@ TEST(training_accumulated_as_pytorch) {
 
 /* What is frozen keeps its bits, and nothing else does; the codebook of moving averages too. */
 TEST(frozen_prefix) {
-    static const char *const prefixes[] = {"", "encoder", "decoder.mid_block", "quantize", "post_quant_conv."};
+    static const struct {
+        const char *list, *prefix[3];
+    } use[] = {{"", {NULL}},
+               {"encoder", {"encoder"}},
+               {"decoder.mid_block", {"decoder.mid_block"}},
+               {"quantize", {"quantize"}},
+               {"post_quant_conv.", {"post_quant_conv."}},
+               {"encoder,quant_conv, quantize", {"encoder", "quant_conv", "quantize"}},
+               {"decoder.conv_out.bias , encoder.mid_block", {"decoder.conv_out.bias", "encoder.mid_block"}}};
     for (int kind = 0; kind < 2; kind++)
-        for (size_t f = 0; f < 5; f++) {
+        for (size_t f = 0; f < sizeof use / sizeof *use; f++) {
             int rc;
             reason_t why = {""};
             vqvae_t *v = vqvae_load(REFERENCE "vq", &rc, &why);
@@ -235,15 +243,17 @@ TEST(frozen_prefix) {
             c.train.warmup_no_quant = 0;
             c.optim.weight_decay = 0.1;
             c.data.size = (config_ints_t){{32, 32}, 2};
-            snprintf(c.train.freeze, sizeof c.train.freeze, "%s", prefixes[f]);
+            c.train.weight_average = 0.9;
+            snprintf(c.train.freeze, sizeof c.train.freeze, "%s", use[f].list);
             size_t w, h;
             float *x = pictures((const char *[]){"image0_32x32.png", "image1_32x32.png"}, 2, &w, &h);
             params_t *p = vqvae_params(v);
             float *before = xmalloc(params_block(p) * sizeof *before);
             memcpy(before, params_base(p, PARAMS_VALUE), params_block(p) * sizeof *before);
+            memcpy(params_base(p, PARAMS_AVERAGE), before, params_block(p) * sizeof *before);
             trainer_t *t = trainer_new(&c, p, 2, w, h, 0);
             quantizer_adopt(&t->quantizer);
-            for (int64_t s = 0; s < (f == 3 && !kind ? 180 : 2); s++) { /* long enough for codes to die */
+            for (int64_t s = 0; s < ((f == 3 || f == 5) && !kind ? 180 : 2); s++) { /* long enough for codes to die */
                 trainer_step_t r;
                 graph_t *g = trainer_graph(t, true);
                 memcpy(plan_data(g->plan, g->image), x, 2 * w * h * 3 * sizeof *x);
@@ -255,9 +265,14 @@ TEST(frozen_prefix) {
                 const param_t *q = params_at(p, (int)i);
                 bool stays =
                     !memcmp(before + q->offset, params_ptr(p, PARAMS_VALUE, (int)i), q->count * sizeof *before);
-                bool frozen = prefixes[f][0] && !strncmp(q->name, prefixes[f], strlen(prefixes[f]));
-                CHECK(stays == frozen, "freeze '%s', %s: '%s' %s", prefixes[f], kind ? "ste" : "ema", q->name,
+                bool frozen = false;
+                for (size_t k = 0; k < 3 && use[f].prefix[k]; k++)
+                    frozen |= !strncmp(q->name, use[f].prefix[k], strlen(use[f].prefix[k]));
+                CHECK(stays == frozen, "freeze '%s', %s: '%s' %s", use[f].list, kind ? "ste" : "ema", q->name,
                       stays ? "stays" : "moves");
+                stays = !memcmp(before + q->offset, params_ptr(p, PARAMS_AVERAGE, (int)i), q->count * sizeof *before);
+                CHECK(stays == frozen, "freeze '%s', %s: the average of '%s' %s", use[f].list, kind ? "ste" : "ema",
+                      q->name, stays ? "stays" : "moves");
             }
             trainer_free(t);
             free(before);

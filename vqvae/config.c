@@ -64,7 +64,9 @@ const config_field_t config_table[] = {
      "steps between held-out figures and sample grids (0 = only the last)"},
     {"train.log_every", CF_INT, AT(train.log_every), "20", NULL, 1, 1e9, 0, "steps between lines of metrics.jsonl"},
     {"train.freeze", CF_STR, AT(train.freeze), "\"\"", NULL, 0, 0, 0,
-     "prefix of parameters that stay (\"encoder\", \"decoder\")"},
+     "comma list of prefixes of parameters that stay (\"encoder,quant_conv,quantize\": the decoder alone learns and "
+     "the "
+     "codes stay as they are)"},
     {"data.size", CF_INTS, AT(data.size), "[64,64]", NULL, 1, 32768, 0,
      "width and height (or one number) that pictures are fitted to"},
     {"data.crop", CF_CHOICE, AT(data.crop), "\"center\"", "center|random|resized", 0, 0, 0,

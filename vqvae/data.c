@@ -381,3 +381,12 @@ config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *s
     config_model(&c);
     return c;
 }
+
+void config_from_init(config_t *c, const vqvae_t *v) {
+    size_t w, h;
+    config_from_model(c, vqvae_config(v));
+    background_of(v, &c->data.background);
+    vqvae_preprocess_size(v, &w, &h);
+    if (w) c->data.size = (config_ints_t){{(int64_t)w, (int64_t)h}, 2};
+    c->train.warmup_no_quant = 0;
+}

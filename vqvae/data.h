@@ -65,5 +65,8 @@ split_t parse_split(const char *text);
 /* How data is prepared and split for a tokenizer loaded from `run`: as it was trained, so that what was held out is
  * held out again; its own preprocessing; then `set`. */
 config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *set);
+/* Where fine-tuning starts: the loaded RUN's network, its preprocessing if it has a size, and the quantizer from the
+ * first step on (an autoencoder's steps would carry the encoder away from the codebook). */
+void config_from_init(config_t *c, const vqvae_t *v);
 
 #endif

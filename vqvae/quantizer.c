@@ -2,6 +2,7 @@
 #include "vqvae/quantizer.h"
 
 #include "common/kernel/kernel.h"
+#include "vqvae/freeze.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,7 +21,9 @@ void quantizer_init(quantizer_t *q, const config_t *c, params_t *p, double token
                        .tokens = tokens_a_step,
                        .params = p};
     q->embedding = params_find(p, EMBEDDING);
-    q->frozen = c->train.freeze[0] && !strncmp(EMBEDDING, c->train.freeze, strlen(c->train.freeze));
+    freeze_t freeze;
+    freeze_init(&freeze, c->train.freeze);
+    q->frozen = freeze_match(&freeze, EMBEDDING);
     q->N = xcalloc(q->K, sizeof(float));
     q->S = xcalloc(q->K * q->D, sizeof(float));
     q->usage = xcalloc(q->K, sizeof(float));

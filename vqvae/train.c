@@ -28,6 +28,7 @@ typedef struct {
     params_t *params;
     trainer_step_t last;
     char *config_text, *network_text, *tokenizer_text, *training_text, *preprocess;
+    char *init_preprocess, init_print[33];
     checkpoint_state_t state[4];
     identity_t id;
 } run_t;
@@ -240,15 +241,21 @@ static void dry_run(run_t *r) {
     jsonw_free(&w);
 }
 
+/* Before the configuration's files and settings: the RUN's network, size and weights are what they start from. */
 static void load_init(run_t *r) {
     int rc;
     reason_t why;
+    if (fs_same(r->init, r->o.out)) die(RC_USAGE, "'%s' is both --init and --out", r->init);
     vqvae_t *v = vqvae_load(r->init, &rc, &why);
     if (!v) die(rc, "%s", why.text);
-    config_from_model(&r->config, vqvae_config(v));
+    if (strcmp(vqvae_quantizer_json(v), QUANTIZER))
+        die(RC_MISFIT, "--init '%s': its quantizer is %s, this training's is %s", r->init, vqvae_quantizer_json(v),
+            QUANTIZER);
+    config_from_init(&r->config, v);
+    r->init_preprocess = xstrdup(vqvae_preprocess_json(v));
+    snprintf(r->init_print, sizeof r->init_print, "%s", vqvae_fingerprint(v));
     params_t *from = vqvae_params(v);
-    vqvae_config_t m = config_model(&r->config);
-    vqvae_declare(r->params, &m);
+    vqvae_declare(r->params, vqvae_config(v));
     for (size_t i = 0; i < params_n(from); i++) {
         const param_t *q = params_at(from, (int)i);
         int at = params_find(r->params, q->name);
@@ -265,10 +272,11 @@ int cmd_vqvae_train(int argc, char **argv) {
     const cli_opt_t own[] = {
         {"--data", CLI_LIST, &r->data, "SRC[=W]",
          "pictures: a folder, a WebDataset tar (name-{000..009}.tar too), or a Minari dataset; repeatable, W is its "
-         "share "
-         "of the mix",
+         "share of the mix",
          true},
-        {"--init", CLI_STR, &r->init, "RUN", "start from the weights of another RUN (fine-tuning; its network is kept)",
+        {"--init", CLI_STR, &r->init, "RUN",
+         "start from another RUN (fine-tuning): its weights, model.* and data.size; no steps without quantizer unless "
+         "set",
          false},
         {"--max-bad", CLI_DOUBLE, &r->max_bad, "F", "share of unreadable pictures that is tolerated", false},
         {"--max-pixels", CLI_U64, &r->max_pixels, "N",
@@ -281,12 +289,17 @@ int cmd_vqvae_train(int argc, char **argv) {
         return RC_OK;
     }
     cli_parse(argc, argv, "train", "pretrain an image tokenizer", (const cli_opt_t *const[]){own, common}, 2);
-    if (r->o.config) config_file(config_table, &r->config, r->o.config);
-    config_sets(config_table, &r->config, &r->o.set);
-    if (r->o.steps > 0) r->config.train.steps = r->o.steps;
     pool_set_threads((int)r->o.threads);
     r->params = params_new(r->o.seed);
     if (r->init) load_init(r);
+    config_t start = r->config;
+    if (r->o.config) config_file(config_table, &r->config, r->o.config);
+    config_sets(config_table, &r->config, &r->o.set);
+    if (r->o.steps > 0) r->config.train.steps = r->o.steps;
+    char differences[1024];
+    if (r->init && config_diff(config_table, &start, &r->config, CONFIG_ARCH, differences, sizeof differences))
+        die(RC_MISFIT, "--init '%s' has another network than the configuration asks for (RUN vs configuration): %s",
+            r->init, differences);
     config_model(&r->config);
     data_refuse_out(&r->data, r->o.out);
     r->d = data_open(&r->data, &r->config, r->o.seed, r->max_bad, r->max_pixels);
@@ -298,9 +311,14 @@ int cmd_vqvae_train(int argc, char **argv) {
         return RC_OK;
     }
     r->config_text = config_print(config_table, &r->config);
-    r->id = (identity_t){"vqvae", config_table, &r->config, sizeof r->config, r->o.seed, data_manifest(r->d)};
+    r->id = (identity_t){"vqvae", config_table, &r->config, sizeof r->config, r->o.seed, data_manifest(r->d), NULL};
     r->network_text = vqvae_config_json(&r->t->model, r->d->w);
     r->preprocess = config_preprocess(&r->config);
+    if (r->init) {
+        r->id.init = r->init_print;
+        /* Codes that cannot change keep their fingerprint: pictures are prepared for them as before. */
+        if (freeze_keeps_codes(&r->t->freeze, r->params)) r->preprocess = r->init_preprocess;
+    }
     params_base(r->params, PARAMS_M);
     params_base(r->params, PARAMS_V);
     if (r->config.train.weight_average > 0)

@@ -16,11 +16,9 @@ trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_
     vqvae_declare(p, &t->model);
     t->wrt[t->n_wrt++] = "";
     if (c->quantizer.kind == QUANT_EMA) t->wrt[t->n_wrt++] = "!quantize.";
-    if (c->train.freeze[0]) {
-        t->freeze[0] = '!';
-        memcpy(t->freeze + 1, c->train.freeze, strlen(c->train.freeze) + 1);
-        t->wrt[t->n_wrt++] = t->freeze;
-    }
+    freeze_init(&t->freeze, c->train.freeze);
+    for (size_t i = 0; i < t->freeze.n; i++) t->wrt[t->n_wrt++] = t->freeze.pattern[i];
+    freeze_check(&t->freeze, p, t->wrt, t->n_wrt);
     t->optimizer = config_optimizer(c);
     t->optimizer.wrt = t->wrt;
     t->optimizer.n_wrt = t->n_wrt;

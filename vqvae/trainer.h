@@ -5,6 +5,7 @@
 
 #include "common/tape/plan.h"
 #include "vqvae/config.h"
+#include "vqvae/freeze.h"
 #include "vqvae/quantizer.h"
 
 /* The recorded network for one batch shape: with the quantizer, or as the autoencoder of the first steps. */
@@ -26,9 +27,9 @@ typedef struct {
     plan_memory_t memory;
     size_t n, w, h; /* of a replay */
     bool weighted;  /* loss.focus */
-    const char *wrt[4];
+    const char *wrt[4 + FREEZE_MOST];
     size_t n_wrt;
-    char freeze[65];
+    freeze_t freeze;
     uint64_t seed;
     float *counts, *sums, *z; /* of an optimizer step */
 } trainer_t;

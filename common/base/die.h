@@ -47,7 +47,7 @@ void bug_at(const char *file, int line, const char *fmt, ...) __attribute__((nor
 /* A parser's explanation. reason_set returns -1, so that `return reason_set(why, ...)` reads well; `why` may be NULL.
  */
 typedef struct {
-    char text[512];
+    char text[1024];
 } reason_t;
 int reason_set(reason_t *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -55,6 +55,11 @@ st_writer_t *st_writer_new(void);
 void st_writer_add(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim, const void *data);
 /* As above over a malloc'ed buffer that the writer frees. */
 void st_writer_give(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim, void *data);
+/* As above; `fill` gives the bytes whenever they are asked for (twice: hash and file), so that only one tensor of these
+ * is in memory. ctx must stay valid until the file is written; fill must give the same bytes each time. */
+typedef void (*st_fill_t)(void *ctx, size_t i, void *data);
+void st_writer_lazy(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim, st_fill_t fill,
+                    void *ctx, size_t i);
 void st_writer_meta(st_writer_t *w, const char *key, const char *value);
 /* Writes the whole file into a stream (for fs_writer_t). */
 int st_write_stream(st_writer_t *w, void *file /* FILE * */, reason_t *why);

@@ -19,6 +19,9 @@ typedef struct {
     size_t bytes;
     const void *data;
     void *owned; /* data, or NULL */
+    st_fill_t fill;
+    void *ctx;
+    size_t i;
 } entry_t;
 
 struct st_writer {
@@ -66,6 +69,21 @@ void st_writer_add(st_writer_t *w, const char *name, st_type_t type, int rank, c
 
 void st_writer_give(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim, void *data) {
     entry_add(w, name, type, rank, dim, data)->owned = data;
+}
+
+void st_writer_lazy(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim, st_fill_t fill,
+                    void *ctx, size_t i) {
+    entry_t *e = entry_add(w, name, type, rank, dim, NULL);
+    e->fill = fill, e->ctx = ctx, e->i = i;
+}
+
+/* The bytes of an entry; *made is to be freed. */
+static const void *bytes_of(const entry_t *e, void **made) {
+    *made = NULL;
+    if (!e->fill) return e->data;
+    *made = xmalloc(e->bytes);
+    e->fill(e->ctx, e->i, *made);
+    return *made;
 }
 
 /* A key given twice keeps the last value. */
@@ -184,7 +202,11 @@ static uint64_t hash_data(const st_writer_t *w) {
     XXH3_state_t *state = XXH3_createState();
     if (!state) die(RC_RUNTIME, "out of memory (for a hash)");
     XXH3_64bits_reset(state);
-    for (size_t i = 0; i < w->n; i++) XXH3_64bits_update(state, w->entry[i].data, w->entry[i].bytes);
+    for (size_t i = 0; i < w->n; i++) {
+        void *made;
+        XXH3_64bits_update(state, bytes_of(&w->entry[i], &made), w->entry[i].bytes);
+        free(made);
+    }
     uint64_t hash = XXH3_64bits_digest(state);
     XXH3_freeState(state);
     return hash;
@@ -226,8 +248,12 @@ int st_write_stream(st_writer_t *w, void *file, reason_t *why) {
     FILE *out = file;
     bool ok = fwrite(&n, 8, 1, out) == 1 && fwrite(header.s, 1, header.n, out) == header.n;
     free(header.s);
-    for (size_t i = 0; ok && i < w->n; i++)
-        ok = w->entry[i].bytes == 0 || fwrite(w->entry[i].data, 1, w->entry[i].bytes, out) == w->entry[i].bytes;
+    for (size_t i = 0; ok && i < w->n; i++) {
+        void *made;
+        const void *data = bytes_of(&w->entry[i], &made);
+        ok = w->entry[i].bytes == 0 || fwrite(data, 1, w->entry[i].bytes, out) == w->entry[i].bytes;
+        free(made);
+    }
     return ok ? 0 : reason_set(why, "cannot write %" PRIu64 " bytes of tensors: %m", at);
 }
 

@@ -3,6 +3,7 @@
 #include "common/io/json.h"
 #include "common/io/safetensors.h"
 #include "common/model/vqvae.h"
+#include "common/model/vqvae_names.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,23 +168,24 @@ end:
  * ------------------------------------------------------------------------------------------------------------*/
 
 /* Files of older diffusers name the attention tensors query, key, value, proj_attn. */
-static void modern_name(const char *name, char out[1024]) {
+static void modern_name(const char *name, char out[VQ_NAME]) {
     static const char *const old[] = {".query.", ".key.", ".value.", ".proj_attn."}, *const new[] = {".to_q.", ".to_k.",
                                                                                                      ".to_v.",
                                                                                                      ".to_out.0."};
-    snprintf(out, 1024, "%s", name);
+    snprintf(out, VQ_NAME, "%s", name);
     for (size_t i = 0; i < 4; i++) {
         const char *at = strstr(name, old[i]);
-        if (at) snprintf(out, 1024, "%.*s%s%s", (int)(at - name), name, new[i], at + strlen(old[i]));
+        if (at) snprintf(out, VQ_NAME, "%.*s%s%s", (int)(at - name), name, new[i], at + strlen(old[i]));
     }
 }
 
+/* Axes of length 1 behind the first two may be there or not: [C,C,1,1] for a linear layer, [C,C] for a 1x1
+ * convolution. */
 static bool fits(const param_t *p, const st_tensor_t *t) {
-    int rank = t->rank;
-    while (rank > p->rank && t->dim[rank - 1] == 1) rank--; /* [C,C,1,1] for a linear layer */
-    if (rank != p->rank) return false;
+    int rank = p->rank > t->rank ? p->rank : t->rank;
+    if (p->rank != t->rank && (p->rank < 2 || t->rank < 2)) return false;
     for (int d = 0; d < rank; d++)
-        if (t->dim[d] != p->dim[d]) return false;
+        if ((d < p->rank ? p->dim[d] : 1) != (d < t->rank ? t->dim[d] : 1)) return false;
     return true;
 }
 
@@ -194,51 +196,108 @@ static void note_difference(char *text, size_t size, size_t *n, const char *what
     }
 }
 
-int vqvae_read_weights(params_t *p, const char *path, reason_t *why) {
+static void note_shapes(char *text, size_t size, size_t n, const param_t *p, const st_tensor_t *t) {
+    if (n > 5) return;
+    size_t at = strlen(text);
+    for (int d = 0; d < t->rank && at < size; d++)
+        at += (size_t)snprintf(text + at, size - at, "%s%llu", d ? "," : " (", (unsigned long long)t->dim[d]);
+    for (int d = 0; d < p->rank && at < size; d++)
+        at += (size_t)snprintf(text + at, size - at, "%s%zu",
+                               d         ? ","
+                               : t->rank ? ", not "
+                                         : " (scalar, not ",
+                               p->dim[d]);
+    if (at < size) snprintf(text + at, size - at, ")");
+}
+
+typedef struct {
+    params_t *p;
+    vqvae_names_t names;
+    size_t levels, differences;
+    bool *seen;
+    char text[sizeof((reason_t *)0)->text - 100];
+} reading_t;
+
+/* The parameter that a tensor of the file belongs to; -1: none. */
+static int parameter_of(const reading_t *r, const char *theirs) {
+    char ours[VQ_NAME];
+    if (r->names == VQ_NAMES_TAMING) {
+        if (!vqvae_taming_name(theirs, r->levels, false, ours)) return -1;
+    } else {
+        modern_name(theirs, ours);
+    }
+    return params_find(r->p, ours);
+}
+
+static int read_tensor(reading_t *r, const char *path, const st_tensor_t *t, reason_t *why) {
+    if (!strcmp(t->name, "quantize.embed.weight") || !strncmp(t->name, "quantize.proj.", 14)) {
+        reason_set(why, "'%s': tensor '%s': a Gumbel model has no nearest code and is not supported", path, t->name);
+        return RC_MISFIT;
+    }
+    int at = parameter_of(r, t->name);
+    if (at < 0 || r->seen[at]) {
+        note_difference(r->text, sizeof r->text, &r->differences, at < 0 ? "unknown tensor" : "second tensor", t->name);
+        return RC_OK;
+    }
+    const param_t *q = params_at(r->p, at);
+    reason_t inner;
+    r->seen[at] = true;
+    if (!fits(q, t)) {
+        note_difference(r->text, sizeof r->text, &r->differences, "another shape of", t->name);
+        note_shapes(r->text, sizeof r->text, r->differences, q, t);
+        return RC_OK;
+    }
+    float *disk = xmalloc(q->count * sizeof *disk);
+    int rc = RC_OK;
+    if (st_read_f32(t, disk, &inner)) {
+        reason_set(why, "'%s': tensor '%s': %s", path, t->name, inner.text);
+        rc = RC_MISFIT;
+    } else if (!st_finite(disk, q->count)) {
+        reason_set(why, "'%s': tensor '%s' holds a NaN or infinity", path, t->name);
+        rc = RC_DATA;
+    } else {
+        params_import(r->p, PARAMS_VALUE, at, disk);
+    }
+    free(disk);
+    return rc;
+}
+
+int vqvae_read_named(params_t *p, const char *path, vqvae_names_t names, size_t levels, size_t *ignored,
+                     reason_t *why) {
     st_file_t f;
     reason_t inner;
+    char theirs[VQ_NAME];
+    *ignored = 0;
     if (st_open(&f, path, &inner)) {
         reason_set(why, "%s", inner.text);
         return RC_DATA;
     }
     int rc = RC_OK;
-    char text[400] = "", name[1024];
-    size_t differences = 0;
-    bool *seen = xcalloc(params_n(p), sizeof *seen);
+    reading_t r = {.p = p, .names = names, .levels = levels, .seen = xcalloc(params_n(p), sizeof(bool))};
     for (size_t i = 0; i < f.n && rc == RC_OK; i++) {
-        modern_name(f.tensor[i].name, name);
-        int at = params_find(p, name);
-        if (at < 0) {
-            note_difference(text, sizeof text, &differences, "unknown tensor", f.tensor[i].name);
-            continue;
-        }
-        const param_t *q = params_at(p, at);
-        seen[at] = true;
-        if (!fits(q, &f.tensor[i])) {
-            note_difference(text, sizeof text, &differences, "another shape of", f.tensor[i].name);
-            continue;
-        }
-        float *disk = xmalloc(q->count * sizeof *disk);
-        if (st_read_f32(&f.tensor[i], disk, &inner)) {
-            reason_set(why, "'%s': tensor '%s': %s", path, f.tensor[i].name, inner.text);
-            rc = RC_MISFIT;
-        } else if (!st_finite(disk, q->count)) {
-            reason_set(why, "'%s': tensor '%s' holds a NaN or infinity", path, f.tensor[i].name);
-            rc = RC_DATA;
-        } else {
-            params_import(p, PARAMS_VALUE, at, disk);
-        }
-        free(disk);
+        if (names == VQ_NAMES_TAMING && vqvae_taming_training(f.tensor[i].name))
+            ++*ignored;
+        else
+            rc = read_tensor(&r, path, &f.tensor[i], why);
     }
-    for (size_t i = 0; i < params_n(p) && rc == RC_OK; i++)
-        if (!seen[i]) note_difference(text, sizeof text, &differences, "missing tensor", params_at(p, (int)i)->name);
-    if (rc == RC_OK && differences) {
-        reason_set(why, "'%s' does not fit config.json in %zu places: %s", path, differences, text);
+    for (size_t i = 0; i < params_n(p) && rc == RC_OK; i++) {
+        const char *name = params_at(p, (int)i)->name;
+        if (r.seen[i]) continue;
+        bool translated = names == VQ_NAMES_TAMING && vqvae_taming_name(name, levels, true, theirs);
+        note_difference(r.text, sizeof r.text, &r.differences, "missing tensor", translated ? theirs : name);
+    }
+    if (rc == RC_OK && r.differences) {
+        reason_set(why, "'%s' does not fit its configuration in %zu places: %s", path, r.differences, r.text);
         rc = RC_MISFIT;
     }
-    free(seen);
+    free(r.seen);
     st_close(&f);
     return rc;
+}
+
+int vqvae_read_weights(params_t *p, const char *path, reason_t *why) {
+    size_t ignored;
+    return vqvae_read_named(p, path, VQ_NAMES_DIFFUSERS, 0, &ignored, why);
 }
 
 /* ---- fingerprint

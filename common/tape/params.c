@@ -36,8 +36,8 @@ void params_free(params_t *p) {
 
 static void block_grow(params_t *p, int b) {
     if (p->block[b].cap >= p->floats && p->block[b].p) return;
-    size_t cap = p->block[b].cap ? p->block[b].cap * 2 : 4096;
-    while (cap < p->floats) cap *= 2;
+    size_t cap = p->block[b].cap ? p->block[b].cap : 4096;
+    while (cap < p->floats) cap += cap / 4; /* large networks: little memory beyond what is used */
     float *grown = xaligned(cap * sizeof *grown);
     if (p->block[b].p) memcpy(grown, p->block[b].p, p->block[b].cap * sizeof *grown);
     memset(grown + p->block[b].cap, 0, (cap - p->block[b].cap) * sizeof *grown);
@@ -127,16 +127,42 @@ int params_get(params_t *p, const char *name, int rank, const size_t *dim, param
     return (int)p->n++;
 }
 
+/* A convolution's kernel between memory [tap,in,out] and disk [out,in,tap], a cache line of outputs at a time. */
+static void move_conv(const param_t *q, float *memory, float *disk, bool to_disk) {
+    size_t O = q->dim[0], I = q->dim[1], taps = q->dim[2] * q->dim[3];
+    for (size_t from = 0; from < O; from += 16) {
+        size_t to = from + 16 < O ? from + 16 : O;
+        for (size_t in = 0; in < I; in++)
+            for (size_t tap = 0; tap < taps; tap++)
+                for (size_t out = from; out < to; out++) {
+                    float *m = memory + (tap * I + in) * O + out, *d = disk + (out * I + in) * taps + tap;
+                    if (to_disk)
+                        *d = *m;
+                    else
+                        *m = *d;
+                }
+    }
+}
+
+static void move(const param_t *q, float *memory, float *disk, bool to_disk) {
+    if (q->layout == LAYOUT_CONV) {
+        move_conv(q, memory, disk, to_disk);
+    } else if (q->layout == LAYOUT_SAME) {
+        memcpy(to_disk ? disk : memory, to_disk ? memory : disk, q->count * sizeof *disk);
+    } else {
+        for (size_t j = 0; j < q->count; j++) {
+            float *m = memory + memory_index(q, j);
+            *(to_disk ? &disk[j] : m) = *(to_disk ? m : &disk[j]);
+        }
+    }
+}
+
 void params_export(params_t *p, int block, int i, float *disk) {
-    const param_t *q = &p->at[i];
-    const float *m = params_ptr(p, block, i);
-    for (size_t j = 0; j < q->count; j++) disk[j] = m[memory_index(q, j)];
+    move(&p->at[i], params_ptr(p, block, i), disk, true);
 }
 
 void params_import(params_t *p, int block, int i, const float *disk) {
-    const param_t *q = &p->at[i];
-    float *m = params_ptr(p, block, i);
-    for (size_t j = 0; j < q->count; j++) m[memory_index(q, j)] = disk[j];
+    move(&p->at[i], params_ptr(p, block, i), (float *)disk, false);
 }
 
 bool params_match(const char *name, const char *const *pattern, size_t n) {

@@ -12,15 +12,22 @@ static const char TRAINING[] = "training.safetensors", META[] = "training";
 static const char *const BLOCK_PREFIX[PARAMS_BLOCKS] = {
     [PARAMS_VALUE] = "value/", [PARAMS_M] = "m/", [PARAMS_V] = "v/", [PARAMS_AVERAGE] = "average/"};
 
-static void add_param(st_writer_t *w, params_t *p, int block, int i, const char *prefix) {
-    const param_t *q = params_at(p, i);
-    float *disk = xmalloc(q->count * sizeof *disk);
-    params_export(p, block, i, disk);
+/* A tensor is converted when it is written, so that a checkpoint needs no second copy of the network. */
+typedef struct {
+    params_t *params;
+    int block;
+} lazy_t;
+
+static void fill_param(void *ctx, size_t i, void *data) {
+    const lazy_t *l = ctx;
+    params_export(l->params, l->block, (int)i, data);
+}
+
+static void add_lazy(st_writer_t *w, lazy_t *l, int i, const char *name) {
+    const param_t *q = params_at(l->params, i);
     uint64_t dim[4];
     for (int d = 0; d < q->rank; d++) dim[d] = q->dim[d];
-    char *name = xasprintf("%s%s", prefix, q->name);
-    st_writer_give(w, name, ST_F32, q->rank, dim, disk);
-    free(name);
+    st_writer_lazy(w, name, ST_F32, q->rank, dim, fill_param, l, (size_t)i);
 }
 
 static int write_tensors(st_writer_t *w, fs_writer_t *f, const char *dir, const char *file, reason_t *why) {
@@ -51,20 +58,26 @@ static int write_text(fs_writer_t *f, const char *dir, const char *file, const c
     return rc;
 }
 
-static st_writer_t *weights(const checkpoint_t *c) {
+static st_writer_t *weights(const checkpoint_t *c, lazy_t *l) {
     st_writer_t *w = st_writer_new();
+    *l = (lazy_t){c->params, c->weights_block};
     for (size_t i = 0; i < params_n(c->params); i++)
         if (params_match(params_at(c->params, (int)i)->name, c->weights, c->n_weights))
-            add_param(w, c->params, c->weights_block, (int)i, "");
+            add_lazy(w, l, (int)i, params_at(c->params, (int)i)->name);
     return w;
 }
 
-static st_writer_t *training(const checkpoint_t *c) {
+static st_writer_t *training(const checkpoint_t *c, lazy_t l[PARAMS_BLOCKS]) {
     st_writer_t *w = st_writer_new();
     st_writer_meta(w, META, c->training_json);
-    for (int b = 0; b < PARAMS_BLOCKS; b++)
-        for (size_t i = 0; BLOCK_PREFIX[b] && params_has(c->params, b) && i < params_n(c->params); i++)
-            add_param(w, c->params, b, (int)i, BLOCK_PREFIX[b]);
+    for (int b = 0; b < PARAMS_BLOCKS; b++) {
+        l[b] = (lazy_t){c->params, b};
+        for (size_t i = 0; BLOCK_PREFIX[b] && params_has(c->params, b) && i < params_n(c->params); i++) {
+            char *name = xasprintf("%s%s", BLOCK_PREFIX[b], params_at(c->params, (int)i)->name);
+            add_lazy(w, &l[b], (int)i, name);
+            free(name);
+        }
+    }
     for (size_t i = 0; i < c->n_state; i++) {
         char *name = xasprintf("state/%s", c->state[i].name);
         uint64_t dim = c->state[i].count;
@@ -95,9 +108,10 @@ static int save(const char *dir, const checkpoint_t *c, bool with_training, reas
     size_t n = 0;
     int rc = 0;
     if (c->n_text > MOST) BUG("a checkpoint of %zu texts", c->n_text);
-    if (with_training) rc = write_tensors(training(c), &f[n], dir, TRAINING, why);
+    lazy_t l[PARAMS_BLOCKS];
+    if (with_training) rc = write_tensors(training(c, l), &f[n], dir, TRAINING, why);
     n += with_training && !rc;
-    if (!rc) n += !(rc = write_tensors(weights(c), &f[n], dir, c->weights_file, why));
+    if (!rc) n += !(rc = write_tensors(weights(c, l), &f[n], dir, c->weights_file, why));
     for (size_t i = 0; i < c->n_text && !rc; i++)
         n += !(rc = write_text(&f[n], dir, c->text[i].file, c->text[i].text, why));
     if (with_training && !rc) n += !(rc = write_text(&f[n], dir, "training.json", c->training_json, why));

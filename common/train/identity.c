@@ -10,9 +10,10 @@
 
 char *identity_json(const identity_t *id, int64_t step) {
     char *config = config_print(id->table, id->config);
-    char *text =
-        xasprintf("{\"config\":%s,\"data_manifest\":\"%016llx\",\"program\":\"%s\",\"seed\":\"%llu\",\"step\":%lld}\n",
-                  config, (unsigned long long)id->manifest, id->program, (unsigned long long)id->seed, (long long)step);
+    char *text = xasprintf(
+        "{\"config\":%s,\"data_manifest\":\"%016llx\",%s%s%s\"program\":\"%s\",\"seed\":\"%llu\",\"step\":%lld}\n",
+        config, (unsigned long long)id->manifest, id->init ? "\"init\":\"" : "", id->init ? id->init : "",
+        id->init ? "\"," : "", id->program, (unsigned long long)id->seed, (long long)step);
     free(config);
     return text;
 }
@@ -31,6 +32,10 @@ int64_t identity_resume(const identity_t *id, const char *run, const char *json)
         !json_i64(cJSON_GetObjectItemCaseSensitive(o, "step"), &step) || step < 0)
         die(RC_DATA, "'%s': the training state is damaged", run);
     if (strcmp(program, id->program)) die(RC_MISFIT, "'%s' is a run of %s, not of %s", run, program, id->program);
+    const char *init = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "init"));
+    if (!init != !id->init || (init && strcmp(init, id->init)))
+        die(RC_MISFIT, "'%s' was begun %s%s; --resume needs the same --init", run,
+            init ? "from the weights of a RUN with fingerprint " : "without --init", init ? init : "");
     if (config_json(id->table, was, config, &why))
         die(RC_MISFIT, "'%s': configuration of another version: %s", run, why.text);
     char text[2048], now[32];

@@ -12,6 +12,7 @@ typedef struct {
     const void *config;
     size_t config_size;
     uint64_t seed, manifest; /* manifest: hash of the data's keys and sizes */
+    const char *init;        /* fingerprint of the weights that it began with (--init), or NULL */
 } identity_t;
 
 /* training.json's text after `step` updates, malloc'ed, deterministic. */

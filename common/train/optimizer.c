@@ -43,8 +43,8 @@ optimizer_step_t optimizer_step(const optimizer_t *o, params_t *p, int64_t step,
     if (o->average > 0) { /* young averages follow fast, as in TensorFlow's ExponentialMovingAverage */
         double decay = fmin(o->average, (1.0 + (double)step) / (10.0 + (double)step));
         float *avg = params_base(p, PARAMS_AVERAGE);
-        size_t n = params_block(p);
-        for (size_t i = 0; i < n; i++) avg[i] = (float)(decay * avg[i] + (1 - decay) * w[i]);
+        for (size_t i = 0; next_run(o, p, &i, &from, &to);)
+            for (size_t e = from; e < to; e++) avg[e] = (float)(decay * avg[e] + (1 - decay) * w[e]);
     }
     return out;
 }

@@ -8,7 +8,7 @@
 typedef struct {
     enum { OPTIM_ADAM, OPTIM_ADAMW } kind;
     double beta1, beta2, eps, weight_decay, clip; /* clip 0 = none */
-    double average;                               /* weight average's decay, 0 = off */
+    double average; /* decay of the weights' average, 0 = off; like the weights it moves where `wrt` says */
     schedule_t schedule;
     const char *const *wrt; /* parameters that move (params_match) */
     size_t n_wrt;

@@ -1,0 +1,221 @@
+/* import.c - `vqvae import`: a VQGAN that others trained becomes a RUN.
+ *
+ * Weights come as safetensors under taming-transformers' or diffusers' names, the configuration as JSON. Everything is
+ * checked before the first byte is written. The file's bytes are let go before ours are written, so that memory stays
+ * near twice the network's size.
+ */
+#include "common/base/pool.h"
+#include "common/io/fs.h"
+#include "common/io/json.h"
+#include "common/model/vqvae_names.h"
+#include "common/train/checkpoint.h"
+#include "vqvae/commands.h"
+#include "vqvae/data.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SCRIPT "pipelines/import_taming.py"
+static const char QUANTIZER[] = "{\"kind\":\"vq\"}", NATIVE[] = "{\"range\":[-1,1],\"size\":null}";
+
+typedef struct {
+    const char *from, *weights, *config, *out, *size;
+    bool force;
+    vqvae_names_t names;
+    vqvae_config_t network;
+    size_t sample_size, ignored;
+    params_t *params;
+    char *preprocess, fingerprint[33];
+} import_t;
+
+static bool ends(const char *s, const char *end) {
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && !strcmp(s + n - m, end);
+}
+
+/* Pickles and files in several parts are turned into one safetensors file by a script. */
+static void check_container(const char *path) {
+    uint8_t head[4] = {0};
+    if (!fs_exists(path)) die(RC_USAGE, "--weights '%s': no such file", path);
+    if (fs_is_dir(path)) die(RC_USAGE, "--weights '%s' is a folder; a safetensors file is needed", path);
+    if (ends(path, ".json") || strstr(path, "-of-0"))
+        die(RC_DATA, "'%s' is one part of several or their index: 'python3 " SCRIPT "' joins them", path);
+    FILE *f = fopen(path, "rb");
+    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
+    if (!f) die_errno(RC_DATA, "cannot open '%s'", path);
+    fclose(f);
+    bool zip = n == 4 && !memcmp(head, "PK\3\4", 4), pickle = n == 4 && head[0] == 0x80 && head[1] && head[1] < 6;
+    if (zip || (pickle && !ends(path, ".safetensors")) || ends(path, ".ckpt") || ends(path, ".pth") ||
+        ends(path, ".pt") || ends(path, ".bin"))
+        die(RC_DATA, "'%s' is a PyTorch checkpoint: 'python3 " SCRIPT "' turns it into safetensors and JSON", path);
+}
+
+/* Side that the others' configuration names for information. */
+static size_t sample_size_of(const char *text, size_t size) {
+    reason_t why;
+    cJSON *o = json_parse(text, size, false, &why);
+    uint64_t v;
+    if (!json_u64(cJSON_GetObjectItemCaseSensitive(o, "sample_size"), &v) || v < 1 || v > 1 << 15) v = 32;
+    cJSON_Delete(o);
+    return (size_t)v;
+}
+
+static void read_config(import_t *m) {
+    uint8_t *text;
+    size_t size;
+    reason_t why;
+    if (!fs_exists(m->config)) die(RC_USAGE, "--config '%s': no such file", m->config);
+    if (fs_is_dir(m->config)) die(RC_USAGE, "--config '%s' is a folder; a JSON file is needed", m->config);
+    if (fs_read(m->config, 1 << 20, &text, &size, &why)) die(RC_DATA, "%s", why.text);
+    int rc = m->names == VQ_NAMES_TAMING ? vqvae_taming_config(&m->network, &m->sample_size, (char *)text, size, &why)
+                                         : vqvae_config_parse(&m->network, (char *)text, size, &why);
+    if (rc == RC_DATA && (ends(m->config, ".yaml") || ends(m->config, ".yml")))
+        die(rc, "'%s' is YAML: 'python3 " SCRIPT "' turns it into JSON", m->config);
+    if (rc) die(rc, "'%s': %s", m->config, why.text);
+    if (m->names == VQ_NAMES_DIFFUSERS) m->sample_size = sample_size_of((char *)text, size);
+    free(text);
+}
+
+/* "256", "128x96" */
+static void read_size(import_t *m) {
+    config_t c;
+    config_defaults(config_table, &c);
+    if (!m->size) {
+        m->preprocess = xstrdup(NATIVE);
+        return;
+    }
+    unsigned w, h;
+    int one = -1, two = -1;
+    size_t f = vqvae_stride(&m->network);
+    if (sscanf(m->size, "%5u%n", &w, &one) == 1 && one == (int)strlen(m->size))
+        h = w;
+    else if (sscanf(m->size, "%5ux%5u%n", &w, &h, &two) != 2 || two != (int)strlen(m->size))
+        die(RC_USAGE, "--size '%s': a width and height like 256x256 is needed", m->size);
+    if (!w || !h || w > 1 << 15 || h > 1 << 15) die(RC_USAGE, "--size '%s': between 1 and 32768 is needed", m->size);
+    if (w % f || h % f) die(RC_USAGE, "--size '%s' is no multiple of the network's stride %zu", m->size, f);
+    c.data.size = (config_ints_t){{w, h}, 2};
+    m->preprocess = config_preprocess(&c);
+}
+
+/* A network far beyond what the file can hold is told before its memory is asked for. */
+static void check_plausible(const import_t *m) {
+    struct stat st;
+    const vqvae_config_t *c = &m->network;
+    double least = (double)c->codes * (double)c->vq_embed_dim;
+    for (size_t i = 0; i < c->levels; i++)
+        least += 9.0 * (double)c->channels[i] * (double)c->channels[i] * (double)(3 * c->layers_per_block + 1);
+    if (!stat(m->weights, &st) && 2 * least > 8 * (double)st.st_size + 0x1p30)
+        die(RC_MISFIT, "'%s' describes a network of more than %.0f numbers; '%s' has %jd bytes", m->config, least,
+            m->weights, (intmax_t)st.st_size);
+}
+
+static void read_weights(import_t *m) {
+    reason_t why;
+    check_plausible(m);
+    m->params = params_new(0);
+    vqvae_declare(m->params, &m->network);
+    int rc = vqvae_read_named(m->params, m->weights, m->names, m->network.levels, &m->ignored, &why);
+    if (rc) die(rc, "%s", why.text);
+    vqvae_fingerprint_of(m->params, PARAMS_VALUE, QUANTIZER, m->preprocess, m->fingerprint);
+}
+
+static void check_out(const import_t *m) {
+    if (fs_exists(m->out) && !fs_is_dir(m->out))
+        die(RC_USAGE, "'%s' is a file; a folder for the RUN is needed", m->out);
+    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors", "tokenizer.json"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *path = fs_join(m->out, files[i]);
+        if (fs_same(path, m->weights) || fs_same(path, m->config))
+            die(RC_USAGE, "--out '%s' is the folder of the files that are imported", m->out);
+        free(path);
+    }
+    if (!m->force && !fs_dir_empty(m->out)) die(RC_USAGE, "'%s' exists and is not empty (--force replaces it)", m->out);
+}
+
+/* What a training in this folder left would not fit the new weights. */
+static void remove_training(const char *dir) {
+    static const char *const files[] = {"training.safetensors", "training.json", "metrics.jsonl"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *path = fs_join(dir, files[i]);
+        if (unlink(path) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", path);
+        free(path);
+    }
+}
+
+static void write_run(const import_t *m, const char *counts) {
+    static const char *const all[] = {""};
+    reason_t why;
+    char *config = vqvae_config_json(&m->network, m->sample_size),
+         *tokenizer = xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s}\n",
+                                m->fingerprint, m->preprocess, QUANTIZER);
+    checkpoint_text_t text[] = {{"config.json", config}, {"tokenizer.json", tokenizer}};
+    checkpoint_t c = {.params = m->params,
+                      .weights_file = "diffusion_pytorch_model.safetensors",
+                      .weights_block = PARAMS_VALUE,
+                      .weights = all,
+                      .n_weights = 1,
+                      .text = text,
+                      .n_text = 2};
+    if (fs_mkdirs(m->out, &why)) die(RC_RUNTIME, "%s", why.text);
+    fs_done_clear(m->out);
+    remove_training(m->out);
+    if (checkpoint_save_weights(m->out, &c, &why) || fs_done_write(m->out, m->fingerprint, counts, &why))
+        die(RC_RUNTIME, "%s", why.text);
+    free(config);
+    free(tokenizer);
+}
+
+static size_t numbers(const params_t *p) {
+    size_t n = 0;
+    for (size_t i = 0; i < params_n(p); i++) n += params_at(p, (int)i)->count;
+    return n;
+}
+
+int cmd_vqvae_import(int argc, char **argv) {
+    import_t m = {.force = false};
+    int64_t threads = 0;
+    const cli_opt_t options[] = {
+        {"--from", CLI_STR, &m.from, "taming|diffusers", "whose names and configuration the files have", true},
+        {"--weights", CLI_STR, &m.weights, "FILE", "safetensors file (F32, F16, BF16 or F64)", true},
+        {"--config", CLI_STR, &m.config, "FILE", "taming's YAML as JSON, or diffusers' config.json", true},
+        {"--out", CLI_STR, &m.out, "RUN", "folder of the new RUN", true},
+        {"--size", CLI_STR, &m.size, "WxH", "fit pictures to this size before encoding (default: their own size)",
+         false},
+        {"--force", CLI_FLAG, &m.force, NULL, "replace an existing RUN", false},
+        {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
+        {0},
+    };
+    cli_parse(argc, argv, "import", "turn a VQGAN of taming-transformers or diffusers into a RUN",
+              (const cli_opt_t *const[]){options}, 1);
+    if (!strcmp(m.from, "taming"))
+        m.names = VQ_NAMES_TAMING;
+    else if (!strcmp(m.from, "diffusers"))
+        m.names = VQ_NAMES_DIFFUSERS;
+    else
+        die(RC_USAGE, "--from '%s': 'taming' or 'diffusers' is needed", m.from);
+    pool_set_threads((int)threads);
+    check_container(m.weights);
+    read_config(&m);
+    read_size(&m);
+    check_out(&m);
+    read_weights(&m);
+    jsonw_t w = {0};
+    jsonw_begin(&w);
+    jsonw_int(&w, "tensors", (int64_t)params_n(m.params));
+    jsonw_int(&w, "parameters", (int64_t)numbers(m.params));
+    jsonw_int(&w, "ignored", (int64_t)m.ignored);
+    jsonw_int(&w, "codes", (int64_t)m.network.codes);
+    jsonw_int(&w, "stride", (int64_t)vqvae_stride(&m.network));
+    jsonw_str(&w, "fingerprint", m.fingerprint);
+    const char *counts = jsonw_end(&w);
+    write_run(&m, counts);
+    puts(counts);
+    jsonw_free(&w);
+    params_free(m.params);
+    free(m.preprocess);
+    return RC_OK;
+}

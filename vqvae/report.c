@@ -94,8 +94,8 @@ static void put_tiles(page_t *p) {
     html_put(h, "<div class=\"tiles\">");
     if (p->metrics.n) tile(h, "steps", "%.0f", p->metrics.step[p->metrics.n - 1]);
     tile(h, "PSNR held out, dB", "%.2f", last_of(&p->metrics, "psnr_held_out"));
-    tile(h, "codes used", "%.0f", last_of(&p->metrics, "codes_used"));
-    tile(h, "perplexity", "%.1f", last_of(&p->metrics, "perplexity"));
+    tile(h, "codes used in training", "%.0f", last_of(&p->metrics, "codes_used"));
+    tile(h, "perplexity in training", "%.1f", last_of(&p->metrics, "perplexity"));
     if (p->v) {
         const vqvae_config_t *c = vqvae_config(p->v);
         size_t parameters = 0, w, h_, f = vqvae_stride(c);
@@ -148,6 +148,7 @@ static void put_curves(page_t *p) {
                   {"replaced", "Codes replaced since the line before", "%.0f"},
                   {"quant_error", "Quantization error / variance", "%.3f"},
                   {"z_norm", "Mean length of encoder outputs", "%.3g"}};
+    static const char *const gan[] = {"loss_gan", "loss_disc"}, *const gan_name[] = {"generator", "discriminator"};
     if (!p->metrics.n) return;
     double mark = NAN, *used = metrics_column(&p->metrics, "codes_used");
     for (size_t i = p->metrics.n; i--;)
@@ -156,6 +157,7 @@ static void put_curves(page_t *p) {
     html_put(&p->h, "<h2>Curves</h2>\n<div class=\"charts\">\n");
     curve(p, "Loss", "%.4g", mark, loss, loss_name, 3);
     curve(p, "PSNR, dB", "%.2f", mark, psnr, psnr_name, 2);
+    curve(p, "Adversarial loss", "%.3g", mark, gan, gan_name, 2);
     for (size_t i = 0; i < sizeof single / sizeof *single; i++)
         curve(p, single[i].title, single[i].format, mark, &single[i].key, NULL, 1);
     html_put(&p->h, "</div>\n<p class=\"dim\">Over optimizer steps. The dashed line is the first log line with the "

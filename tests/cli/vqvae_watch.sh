@@ -71,6 +71,9 @@ verdict $? "report tells what it measured: $(cat out)"
 report "a page with odd names" "$run/report.html" "$odd" '<script>alert(1)<.png' '\xff\x0a.png' "$run" 'data.holdout' '27'
 grep -q '"charts": 10' summary && grep -q '"images": 57' summary && grep -q '\[16, 16\], \[49, 4\]' summary
 verdict $? "ten charts, 28 pairs, the codes: $(cat summary)"
+vqvae eval --model "$run" --data pics --split all --threads 1 >figures.json 2>err
+figure() { sed -n "s/.*\"$1\":\([^,]*\).*/\1/p" figures.json | awk -v f="$2" '{ printf f, $1 }'; }
+report "eval's figures in the page" "$run/report.html" "$(figure psnr %.2f)" "$(figure ssim %.4f)" "$(figure mse %.6f)" "$(figure perplexity %.1f)"
 ! python3 "$top/tests/interop/read_report.py" "$run/report.html" 'not there' >out 2>err
 verdict $? "the reader of pages can refuse"
 for n in 2 3; do

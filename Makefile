@@ -6,6 +6,8 @@
 #   make fuzz       fuzz every reader of foreign bytes     make install PREFIX= DESTDIR=
 #   make bench      speed and memory beside PyTorch's, build/bench.json
 #   make PORTABLE=1 for any processor of this kind, also without AVX2, in build/portable
+#   make recipe NAME=vq-64-f8      a tokenizer by a recipe of pipelines/configs
+#   make cross-domain              tokenizers of one kind of pictures on another
 
 ifeq ($(PORTABLE),1)
 B        ?= build/portable
@@ -56,7 +58,7 @@ TEST_C    := $(wildcard tests/test_*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
-.PHONY: all programs tests test check asan fuzz bench demo reacher format format-check install uninstall clean
+.PHONY: all programs tests test check asan fuzz bench demo reacher recipe cross-domain format format-check install uninstall clean
 .SECONDARY:
 all: programs
 programs: $(PROGRAMS:%=$(B)/bin/%)
@@ -110,6 +112,12 @@ demo: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=demo
 reacher: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher EPISODES=12000 PLAY=200
+
+# A tokenizer by a recipe of pipelines/configs (pipelines/recipe.mk); tokenizers of one kind of pictures measured on another.
+recipe: programs
+	$(MAKE) --no-print-directory -f pipelines/recipe.mk
+cross-domain: programs
+	sh pipelines/cross_domain.sh
 
 SOURCES = $(wildcard common/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/fuzz/*.c tests/bench/*.c)
 format:

@@ -37,6 +37,7 @@ typedef struct {
     struct {
         int64_t steps, batch, accumulate, save_every, eval_every, log_every, window;
         double weight_average, prompt;
+        bool tensorboard;
         char freeze[64];
     } train;
     struct {

@@ -227,6 +227,7 @@ int cmd_gato_train(int argc, char **argv) {
                 .eval_every = r->config.train.eval_every,
                 .save_every = r->config.train.save_every,
                 .max_nan = 3,
+                .tensorboard = r->config.train.tensorboard,
                 .arguments = r->config_text,
                 .ctx = r,
                 .step = step,

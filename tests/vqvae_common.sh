@@ -63,11 +63,13 @@ train() {
     vqvae train --data pics --config tiny.json --threads 1 --out "$run" "$@" >out 2>err
 }
 
-# What must be equal in two runs, files and names: all bytes but the clock's (wall and speed in metrics.jsonl).
+# What must be equal in two runs, files and names: all bytes but the clock's (wall and speed in metrics.jsonl, and the event
+# file, a copy of it that is named after the time).
 timeless() { sed -E 's/"(wall|[a-z_]*_per_s)":[^,}]*,?//g' "$1"; }
+files_of() { (cd "$1" && find . -type f ! -name 'events.out.tfevents.*' | LC_ALL=C sort); }
 same_runs() { # A B
-    (cd "$1" && find . -type f | LC_ALL=C sort) >names.a
-    (cd "$2" && find . -type f | LC_ALL=C sort) >names.b
+    files_of "$1" >names.a
+    files_of "$2" >names.b
     cmp names.a names.b || return 1
     while read -r f; do
         case $f in

@@ -7,6 +7,7 @@ int cmd_vqvae_train(int argc, char **argv);
 int cmd_vqvae_eval(int argc, char **argv);
 int cmd_vqvae_reconstruct(int argc, char **argv);
 int cmd_vqvae_import(int argc, char **argv);
+int cmd_vqvae_report(int argc, char **argv);
 int cmd_vqvae_info(int argc, char **argv);
 int cmd_vqvae_trace(int argc, char **argv);
 

@@ -63,6 +63,8 @@ const config_field_t config_table[] = {
     {"train.eval_every", CF_INT, AT(train.eval_every), "500", NULL, 0, 1e12, 0,
      "steps between held-out figures and sample grids (0 = only the last)"},
     {"train.log_every", CF_INT, AT(train.log_every), "20", NULL, 1, 1e9, 0, "steps between lines of metrics.jsonl"},
+    {"train.tensorboard", CF_BOOL, AT(train.tensorboard), "true", NULL, 0, 0, 0,
+     "also write the metrics (and sample grids) as a TensorBoard event file"},
     {"train.freeze", CF_STR, AT(train.freeze), "\"\"", NULL, 0, 0, 0,
      "comma list of prefixes of parameters that stay (\"encoder,quant_conv,quantize\": the decoder alone learns and "
      "the "

@@ -33,6 +33,7 @@ typedef struct {
     struct {
         int64_t steps, batch, accumulate, warmup_no_quant, save_every, eval_every, log_every;
         double weight_average;
+        bool tensorboard;
         char freeze[64];
     } train;
     struct {

@@ -75,7 +75,8 @@ static void open_source(data_t *d, data_source_t *s, const char *spec, double ma
     s->source = image_source_open(path);
     size_t n = image_source_count(s->source);
     scan_t c = {d, s, bad_items_new(max_bad), xcalloc(n, sizeof(bool)), NULL};
-    if (image_source_is_episodes(s->source))
+    s->frames = image_source_is_episodes(s->source);
+    if (s->frames)
         memset(c.good, 1, n); /* a dataset's frames are checked when its episode is read */
     else
         parallel_for(n, scan_item, &c);
@@ -215,33 +216,41 @@ static void median_row(void *ctx, size_t y) {
     }
 }
 
-void data_medians(data_t *d) {
-    for (size_t i = 0; i < d->n; i++) {
-        data_source_t *s = &d->source[i];
-        size_t n = s->n_train < MEDIAN_SAMPLES ? s->n_train : MEDIAN_SAMPLES, frame = d->w * d->h * 3;
-        median_t m = {d, s, xmalloc(n * frame), n};
-        s->median = xmalloc(frame);
-        parallel_for(n, median_read, &m);
-        parallel_for(d->h, median_row, &m);
-        free(m.frames);
-    }
+void data_median(const data_t *d, data_source_t *s) {
+    size_t n = s->n_train < MEDIAN_SAMPLES ? s->n_train : MEDIAN_SAMPLES, frame = d->w * d->h * 3;
+    median_t m = {d, s, xmalloc(n * frame), n};
+    s->median = xmalloc(frame);
+    parallel_for(n, median_read, &m);
+    parallel_for(d->h, median_row, &m);
+    free(m.frames);
 }
 
-/* Mean 1 over the picture, so that every picture counts the same. */
-static void focus_weights(const data_t *d, const data_source_t *s, const uint8_t *rgb, float *weight) {
-    size_t n = d->w * d->h, front = 0;
-    for (size_t i = 0; i < n; i++) {
+void data_medians(data_t *d) {
+    for (size_t i = 0; i < d->n; i++) data_median(d, &d->source[i]);
+}
+
+size_t data_foreground(const data_t *d, const data_source_t *s, const uint8_t *rgb, bool *front) {
+    size_t n = 0;
+    for (size_t i = 0; i < d->w * d->h; i++) {
         int most = 0;
         for (size_t c = 0; c < 3; c++) {
             int diff = abs(rgb[i * 3 + c] - s->median[i * 3 + c]);
             if (diff > most) most = diff;
         }
-        weight[i] = most > FOCUS_DIFFERENCE;
-        front += most > FOCUS_DIFFERENCE;
+        n += front[i] = most > FOCUS_DIFFERENCE;
     }
-    double focus = d->config.loss.focus, mean = (focus * (double)front + (double)(n - front)) / (double)n;
+    return n;
+}
+
+/* Mean 1 over the picture, so that every picture counts the same. */
+static void focus_weights(const data_t *d, const data_source_t *s, const uint8_t *rgb, float *weight) {
+    size_t n = d->w * d->h;
+    bool *is_front = xmalloc(n * sizeof *is_front);
+    double focus = d->config.loss.focus, front = (double)data_foreground(d, s, rgb, is_front),
+           mean = (focus * front + ((double)n - front)) / (double)n;
     float high = (float)(focus / mean), low = (float)(1 / mean);
-    for (size_t i = 0; i < n; i++) weight[i] = weight[i] > 0 ? high : low;
+    for (size_t i = 0; i < n; i++) weight[i] = is_front[i] ? high : low;
+    free(is_front);
 }
 
 static void crop_to(image_t *im, size_t x, size_t y, size_t w, size_t h) {

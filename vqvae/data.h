@@ -13,7 +13,8 @@ typedef struct {
     double weight;            /* normalised over the sources */
     size_t *train, *held_out; /* item numbers */
     size_t n_train, n_held_out, n_bad;
-    uint8_t *median; /* [h,w,3] of training pictures, for loss.focus; NULL until data_medians */
+    bool frames;     /* of episodes: one camera, so that the median is the scene without what moves */
+    uint8_t *median; /* [h,w,3] of training pictures, for loss.focus; NULL until data_median */
 } data_source_t;
 
 typedef struct {
@@ -36,7 +37,12 @@ void data_close(data_t *d);
 void data_refuse_out(const cli_list_t *specs, const char *out);
 /* Hash of all keys and sizes. */
 uint64_t data_manifest(const data_t *d);
+/* The per-pixel median of (up to 101 of) a source's training pictures; data_medians: of all sources. */
+void data_median(const data_t *d, data_source_t *s);
 void data_medians(data_t *d);
+/* Marks pixels of a picture of the source that differ from its median by more than 16 in a channel: returns how many.
+ */
+size_t data_foreground(const data_t *d, const data_source_t *s, const uint8_t *rgb, bool *front);
 
 /* The part x, y, w, h of a picture of w x h that data.crop = resized takes: an area within crop_scale, a shape within
  * crop_ratio (log-uniform, 1 = that of data.size); after ten tries that do not fit, the middle. As torchvision's

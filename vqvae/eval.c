@@ -2,6 +2,7 @@
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/io/json.h"
+#include "common/io/utf8.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"
 #include "vqvae/figures.h"
@@ -15,8 +16,8 @@
 enum { BATCH = 32 };
 
 typedef struct {
-    size_t images, with_object, object_kept, compared;
-    double mse, ssim, seconds, object_error;
+    size_t images, with_object, object_kept, front_pixels;
+    double mse, ssim, seconds, object_error, front_error; /* sum of squared errors over the foreground's pixels */
     float *counts;
 } figures_t;
 
@@ -34,7 +35,8 @@ typedef struct {
     size_t first, w, h;
     uint8_t *rgb, *recon;
     bool there[BATCH];
-    double mse[BATCH], ssim[BATCH];
+    double mse[BATCH], ssim[BATCH], front_error[BATCH];
+    size_t front[BATCH]; /* pixels */
 } batch_t;
 
 static void read_item(void *ctx, size_t i) {
@@ -52,6 +54,18 @@ static size_t close_gaps(batch_t *b, size_t m) {
     return n;
 }
 
+/* Squared error on [0,1] over the pixels that differ from the source's median picture. */
+static void compare_front(batch_t *b, size_t i) {
+    size_t n = b->w * b->h;
+    const uint8_t *x = b->rgb + i * n * 3, *y = b->recon + i * n * 3;
+    bool *front = xmalloc(n * sizeof *front);
+    b->front[i] = data_foreground(b->e->d, b->s, x, front);
+    b->front_error[i] = 0;
+    for (size_t p = 0; p < n * 3; p++)
+        if (front[p / 3]) b->front_error[i] += (x[p] - y[p]) * (x[p] - y[p]) / (255.0 * 255.0);
+    free(front);
+}
+
 static void compare_item(void *ctx, size_t i) {
     batch_t *b = ctx;
     size_t n = b->w * b->h * 3;
@@ -61,6 +75,7 @@ static void compare_item(void *ctx, size_t i) {
     b->mse[i] = mse_of(x + n, x, n);
     b->ssim[i] = ssim_of(x, x + n, b->w, b->h);
     free(x);
+    if (b->s->median) compare_front(b, i);
 }
 
 /* The object counts as kept when the reconstruction shows at least a quarter of its pixels within 5 % of the picture's
@@ -101,6 +116,7 @@ static void eval_source(const eval_t *e, const data_source_t *s, figures_t *f, p
         for (size_t i = 0; i < m; i++) {
             f->mse += b.mse[i];
             f->ssim += b.ssim[i];
+            if (s->median) f->front_pixels += b.front[i], f->front_error += b.front_error[i];
             if (e->object) compare_object(e, &b, i, f);
         }
         for (size_t i = 0; i < m * grid; i++) f->counts[codes[i]]++;
@@ -112,9 +128,17 @@ static void eval_source(const eval_t *e, const data_source_t *s, figures_t *f, p
     free(codes);
 }
 
-static void print_figures(const figures_t *f, const char *source, size_t K, const eval_t *e) {
+static double front_psnr(const figures_t *f) {
+    return f->front_pixels ? psnr_of(f->front_error / (3 * (double)f->front_pixels)) : NAN;
+}
+
+static size_t used_codes(const figures_t *f, size_t K) {
     size_t used = 0;
     for (size_t k = 0; k < K; k++) used += f->counts[k] > 0;
+    return used;
+}
+
+static void print_figures(const figures_t *f, const char *source, size_t K, const eval_t *e) {
     double n = f->images ? (double)f->images : NAN;
     jsonw_t w = {0};
     jsonw_begin(&w);
@@ -123,10 +147,11 @@ static void print_figures(const figures_t *f, const char *source, size_t K, cons
     jsonw_float(&w, "psnr", (float)psnr_of(f->mse / n));
     jsonw_float(&w, "ssim", (float)(f->ssim / n));
     jsonw_float(&w, "mse", (float)(f->mse / n));
-    jsonw_int(&w, "codes_used", (int64_t)used);
+    jsonw_int(&w, "codes_used", (int64_t)used_codes(f, K));
     jsonw_int(&w, "codes", (int64_t)K);
     jsonw_float(&w, "perplexity", (float)perplexity_of(f->counts, K));
     jsonw_num(&w, "images_per_s", f->seconds > 0 ? round(n / f->seconds * 10) / 10 : NAN);
+    jsonw_float(&w, "psnr_foreground", (float)front_psnr(f));
     if (e->object) {
         jsonw_int(&w, "object_images", (int64_t)f->with_object);
         jsonw_int(&w, "object_kept", (int64_t)f->object_kept);
@@ -134,6 +159,25 @@ static void print_figures(const figures_t *f, const char *source, size_t K, cons
     }
     puts(jsonw_end(&w));
     jsonw_free(&w);
+}
+
+/* A cell of the table: the number, or a dash where there is none. */
+static const char *cell(char buf[24], const char *format, double v) {
+    if (isfinite(v))
+        snprintf(buf, 24, format, v);
+    else
+        strcpy(buf, "-");
+    return buf;
+}
+
+/* The same figures for people, a row a source. */
+static void table_row(const figures_t *f, const char *source, size_t K) {
+    char name[64], psnr[24], front[24], ssim[24], mse[24], perplexity[24], codes[48];
+    double n = f->images ? (double)f->images : NAN;
+    snprintf(codes, sizeof codes, "%zu/%zu", used_codes(f, K), K);
+    log_line("%8zu %7s %7s %7s %9s %11s %10s  %s", f->images, cell(psnr, "%.2f", psnr_of(f->mse / n)),
+             cell(front, "%.2f", front_psnr(f)), cell(ssim, "%.4f", f->ssim / n), cell(mse, "%.6f", f->mse / n), codes,
+             cell(perplexity, "%.1f", perplexity_of(f->counts, K)), utf8_printable(name, sizeof name, source));
 }
 
 static bool parse_color(const char *text, object_color_t *o) {
@@ -150,12 +194,17 @@ int cmd_vqvae_eval(int argc, char **argv) {
     int64_t threads = 0, limit = 0;
     double max_bad = 0.01;
     uint64_t max_pixels = 0;
+    bool foreground = false;
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
         {"--data", CLI_LIST, &data, "SRC", "pictures: folders, WebDataset tars or Minari datasets", true},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
         {"--limit", CLI_INT, &limit, "N", "pictures a source (0 = all)", false},
         {"--object", CLI_STR, &object, "R,G,B", "also count pictures whose object of this color survives", false},
+        {"--foreground", CLI_FLAG, &foreground, NULL,
+         "psnr_foreground of folders too, not of episodes alone: over pixels that differ from the source's median "
+         "picture",
+         false},
         {"--set", CLI_LIST, &set, "KEY=VALUE",
          "data.* keys: size (models of native size), holdout, split_by, background", false},
         {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated", false},
@@ -164,13 +213,15 @@ int cmd_vqvae_eval(int argc, char **argv) {
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
-    cli_parse(argc, argv, "eval",
-              "figures of a tokenizer: a JSON line a source, then one over all when there are several",
-              (const cli_opt_t *const[]){options}, 1);
+    cli_parse(
+        argc, argv, "eval",
+        "figures of a tokenizer: a JSON line a source, then one over all when there are several; a table on stderr",
+        (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
     object_color_t color;
     if (object && !parse_color(object, &color))
         die(RC_USAGE, "--object '%s': three numbers of 0..255 are needed", object);
+    if (limit < 0) die(RC_USAGE, "--limit cannot be negative");
     int rc;
     reason_t why;
     eval_t e = {.split = parse_split(split), .object = object ? &color : NULL, .limit = (size_t)limit};
@@ -180,7 +231,11 @@ int cmd_vqvae_eval(int argc, char **argv) {
     e.d = data_open(&data, &c, 0, max_bad, max_pixels);
     size_t K = vqvae_config(e.v)->codes, total = 0, done = 0;
     figures_t all = {.counts = xcalloc(K, sizeof(float))};
-    for (size_t i = 0; i < e.d->n; i++) total += data_count(&e.d->source[i], e.split);
+    for (size_t i = 0; i < e.d->n; i++) {
+        data_source_t *s = &e.d->source[i];
+        total += limit && data_count(s, e.split) > e.limit ? e.limit : data_count(s, e.split);
+        if (foreground || s->frames) data_median(e.d, s);
+    }
     progress_t bar;
     progress_begin(&bar, "eval", 0, total);
     figures_t *f = xcalloc(e.d->n, sizeof *f);
@@ -189,13 +244,18 @@ int cmd_vqvae_eval(int argc, char **argv) {
         eval_source(&e, &e.d->source[i], &f[i], &bar, &done);
         for (size_t k = 0; k < K; k++) all.counts[k] += f[i].counts[k];
         all.images += f[i].images, all.mse += f[i].mse, all.ssim += f[i].ssim, all.seconds += f[i].seconds;
+        all.front_pixels += f[i].front_pixels, all.front_error += f[i].front_error;
         all.with_object += f[i].with_object, all.object_kept += f[i].object_kept, all.object_error += f[i].object_error;
     }
     progress_end(&bar);
+    log_line("%8s %7s %7s %7s %9s %11s %10s  %s", "pictures", "PSNR", "front", "SSIM", "MSE", "codes", "perplexity",
+             "source");
     for (size_t i = 0; i < e.d->n; i++) {
+        table_row(&f[i], image_source_name(e.d->source[i].source), K);
         print_figures(&f[i], image_source_name(e.d->source[i].source), K, &e);
         free(f[i].counts);
     }
+    if (e.d->n > 1) table_row(&all, "all together", K);
     if (e.d->n > 1) print_figures(&all, NULL, K, &e);
     free(all.counts);
     free(f);

@@ -70,3 +70,20 @@ size_t object_find(const object_color_t *o, const uint8_t *rgb, size_t w, size_t
     if (n) *x /= (double)n, *y /= (double)n;
     return n;
 }
+
+latents_t latents_of(const float *z, const float *e, size_t n, size_t D) {
+    double length = 0, error = 0, variance = 0, *mean = xcalloc(D, sizeof *mean);
+    for (size_t i = 0; i < n; i++) {
+        double square = 0;
+        for (size_t d = 0; d < D; d++) {
+            double v = z[i * D + d];
+            square += v * v;
+            mean[d] += v / (double)n;
+            if (e) error += (v - e[i * D + d]) * (v - e[i * D + d]);
+        }
+        length += sqrt(square);
+    }
+    for (size_t i = 0; i < n * D; i++) variance += (z[i] - mean[i % D]) * (z[i] - mean[i % D]);
+    free(mean);
+    return (latents_t){.norm = n ? length / (double)n : NAN, .error = e && variance > 0 ? error / variance : NAN};
+}

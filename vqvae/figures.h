@@ -22,4 +22,11 @@ typedef struct {
 /* Number of its pixels, and their center. */
 size_t object_find(const object_color_t *o, const uint8_t *rgb, size_t w, size_t h, double *x, double *y);
 
+/* Of n vectors z [n,D] and their codes e [n,D] (NULL: none): mean length |z|, and mean |z - e|^2 over the variance of z
+ * (mean |z - mean z|^2); NAN where there is nothing to divide by. */
+typedef struct {
+    double norm, error;
+} latents_t;
+latents_t latents_of(const float *z, const float *e, size_t n, size_t D);
+
 #endif

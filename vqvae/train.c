@@ -29,10 +29,12 @@ typedef struct {
     trainer_step_t last;
     char *config_text, *network_text, *tokenizer_text, *training_text, *preprocess;
     char *init_preprocess, init_print[33];
-    checkpoint_state_t state[4];
+    float replaced; /* codes, since the last log line: part of the checkpoint */
+    checkpoint_state_t state[8];
     identity_t id;
 } run_t;
 
+static const char REPLACED[] = "train.replaced";
 static const char QUANTIZER[] = "{\"kind\":\"vq\"}";
 
 /* ---- steps
@@ -76,6 +78,7 @@ static loop_step_t step(void *ctx, int64_t s) {
         trainer_replay(r->t, s, m, &r->last);
     }
     trainer_update(r->t, s, &r->last);
+    if (r->last.quantized && !r->last.skipped) r->replaced += (float)r->t->quantizer.replaced;
     return (loop_step_t){.loss = r->last.loss,
                          .grad_norm = r->last.grad_norm,
                          .lr = r->last.lr,
@@ -146,6 +149,16 @@ static void write_samples(const run_t *r, int64_t s, image_t *pair, size_t n) {
     free(path);
 }
 
+/* The encoder's outputs of the last replay: their mean length, and how far the codes are from them as a share of their
+ * variance (1 = as far as one code for all would be). */
+static void report_latents(const run_t *r, bool quantized, jsonw_t *line) {
+    graph_t *g = trainer_graph(r->t, quantized);
+    latents_t f = latents_of(plan_data(g->plan, g->prequant), quantized ? plan_data(g->plan, g->vq.quantized) : NULL,
+                             tape_count(g->tape, g->prequant) / r->t->model.vq_embed_dim, r->t->model.vq_embed_dim);
+    jsonw_float(line, "z_norm", (float)f.norm);
+    jsonw_float(line, "quant_error", (float)f.error);
+}
+
 static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *note, size_t note_size) {
     run_t *r = ctx;
     const quantizer_t *q = &r->t->quantizer;
@@ -156,13 +169,15 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
         jsonw_float(line, "loss_vq", (float)r->last.loss_vq);
         jsonw_float(line, "perplexity", (float)quantizer_perplexity(q));
         jsonw_int(line, "codes_used", (int64_t)quantizer_used(q));
-        jsonw_int(line, "replaced", (int64_t)q->replaced);
+        jsonw_int(line, "replaced", (int64_t)r->replaced);
         snprintf(note, note_size, "psnr %.2f codes %zu/%zu", r->last.psnr, quantizer_used(q), q->K);
     } else {
         jsonw_raw(line, "perplexity", "null");
         jsonw_raw(line, "codes_used", "null");
         snprintf(note, note_size, "psnr %.2f (no quantizer yet)", r->last.psnr);
     }
+    report_latents(r, quantized, line);
+    r->replaced = 0;
     if (!evaluate) return;
     image_t pair[2 * SAMPLES];
     size_t n;
@@ -198,6 +213,7 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
                         .state = r->state,
                         .training_json = r->training_text};
     c->n_state = quantizer_state(&r->t->quantizer, r->state);
+    r->state[c->n_state++] = (checkpoint_state_t){REPLACED, &r->replaced, 1};
 }
 
 static int64_t restore(run_t *r, st_file_t *file, const char *json) {
@@ -206,6 +222,8 @@ static int64_t restore(run_t *r, st_file_t *file, const char *json) {
     checkpoint_t c = {.params = r->params, .state = r->state, .n_state = quantizer_state(&r->t->quantizer, r->state)};
     int rc = checkpoint_restore(file, &c, &why);
     if (rc) die(rc, "'%s': %s", r->o.out, why.text);
+    const st_tensor_t *replaced = st_find(file, "state/train.replaced"); /* older states have none */
+    if (replaced && replaced->count == 1 && st_read_f32(replaced, &r->replaced, &why)) die(RC_DATA, "%s", why.text);
     if (r->config.train.weight_average > 0 &&
         !st_find(file, "average/quantize.embedding.weight")) /* one that begins now begins here */
         memcpy(params_base(r->params, PARAMS_AVERAGE), params_base(r->params, PARAMS_VALUE),
@@ -335,6 +353,7 @@ int cmd_vqvae_train(int argc, char **argv) {
                 .eval_every = r->config.train.eval_every,
                 .save_every = r->config.train.save_every,
                 .max_nan = 3,
+                .tensorboard = r->config.train.tensorboard,
                 .arguments = r->config_text,
                 .ctx = r,
                 .step = step,

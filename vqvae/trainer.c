@@ -70,10 +70,11 @@ graph_t *trainer_graph(trainer_t *t, bool quantized) {
     var_t terms[2] = {g->loss_rec, g->vq.loss};
     g->loss = op_weighted_sum(g->tape, terms, (float[]){1, 1}, quantized ? 2 : 1);
     pass_t pass = {.root = {g->loss}, .n_roots = 1, .wrt = t->wrt, .n_wrt = t->n_wrt};
-    var_t keep[8] = {g->image, g->recon, g->prequant, g->loss_rec, g->vq.loss, g->vq.counts, g->vq.sums, g->vq.index};
+    var_t keep[9] = {g->image,     g->recon,   g->prequant, g->loss_rec,    g->vq.loss,
+                     g->vq.counts, g->vq.sums, g->vq.index, g->vq.quantized};
     g->plan = plan_new(
         g->tape,
-        &(plan_opts_t){.keep = keep, .n_keep = quantized ? 8 : 4, .pass = &pass, .n_pass = 1, .memory = &t->memory});
+        &(plan_opts_t){.keep = keep, .n_keep = quantized ? 9 : 4, .pass = &pass, .n_pass = 1, .memory = &t->memory});
     return g;
 }
 

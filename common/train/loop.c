@@ -3,6 +3,7 @@
 
 #include "common/base/log.h"
 #include "common/io/fs.h"
+#include "common/train/events.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 cli_opt_t *loop_options(loop_options_t *o) {
@@ -65,7 +67,9 @@ static void remove_samples(const char *dir) {
 /* --force: a former run's files go; anything else in the folder stays. */
 static void remove_run(const char *dir) {
     remove_samples(dir);
-    static const char *const files[] = {"done", "training.safetensors", "training.json", "metrics.jsonl"};
+    events_remove(dir, NULL);
+    static const char *const files[] = {"done", "training.safetensors", "training.json", "metrics.jsonl",
+                                        "report.html"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *path = fs_join(dir, files[i]);
         if (unlink(path) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", path);
@@ -148,6 +152,7 @@ typedef struct {
     const loop_options_t *o;
     FILE *metrics;
     char *metrics_path;
+    events_t *events; /* NULL = none */
     int failed_saves;
     double started;
     double items_sum, clock; /* since the last line */
@@ -176,6 +181,12 @@ static void save(running_t *r, int64_t step, bool last) {
     warn("cannot save the checkpoint of step %lld: %s; training goes on and tries again", (long long)step, why.text);
 }
 
+static double unix_time(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static void report(running_t *r, int64_t step, const loop_step_t *s, bool evaluate, progress_t *bar) {
     jsonw_t w = {0};
     char note[128] = "";
@@ -190,8 +201,9 @@ static void report(running_t *r, int64_t step, const loop_step_t *s, bool evalua
     jsonw_num(&w, r->l->unit, round(rate * 10) / 10);
     if (r->l->report) r->l->report(r->l->ctx, step, evaluate, &w, note, sizeof note);
     fprintf(r->metrics, "%s\n", jsonw_end(&w));
-    jsonw_free(&w);
     if (fflush(r->metrics)) die_errno(RC_RUNTIME, "cannot write '%s'", r->metrics_path);
+    events_line(r->events, w.text, unix_time());
+    jsonw_free(&w);
     char line[192];
     snprintf(line, sizeof line, "loss %.4g%s%s", mean, note[0] ? " " : "", note);
     progress_step(bar, (size_t)step, line);
@@ -207,6 +219,10 @@ int loop_run(const loop_t *l, const loop_options_t *o, int64_t first, const st_f
     cut_metrics(r.metrics_path, first);
     r.metrics = fopen(r.metrics_path, "a");
     if (!r.metrics) die_errno(RC_RUNTIME, "cannot open '%s'", r.metrics_path);
+    if (l->tensorboard)
+        r.events = events_open(o->out);
+    else
+        events_remove(o->out, NULL); /* what a former start left would end before this one does */
     install_signals();
     progress_t bar;
     progress_begin(&bar, "train", (size_t)first, (size_t)l->steps);
@@ -237,6 +253,7 @@ int loop_run(const loop_t *l, const loop_options_t *o, int64_t first, const st_f
         if (stop || (!end && l->save_every > 0 && step % l->save_every == 0)) save(&r, step, stop);
     }
     progress_end(&bar);
+    events_close(r.events);
     if (!stop) save(&r, step, true);
     if (fclose(r.metrics)) die_errno(RC_RUNTIME, "cannot write '%s'", r.metrics_path);
     free(r.metrics_path);

@@ -35,6 +35,7 @@ typedef struct {
     const char *unit;                                 /* "images_per_s", "tokens_per_s" */
     int64_t steps, log_every, eval_every, save_every; /* eval_every, save_every 0 = only at the end */
     int64_t max_nan;                                  /* steps that may be skipped in a row (3) */
+    bool tensorboard;                                 /* an event file beside metrics.jsonl (events.h) */
     const char *arguments;                            /* what shaped the run: hashed into RUN/done */
     void *ctx;
     /* One optimizer step. */

@@ -61,7 +61,7 @@ learn base
 verdict $? "a run of six steps"
 
 # --- the RUN
-(cd base && find . -type f | LC_ALL=C sort) >names
+files_of base >names
 cat >want <<'Y'
 ./config.json
 ./done
@@ -256,7 +256,7 @@ verdict $? "--help-config needs no other option"
 for key in model.width model.layers model.heads model.context model.bins model.image_in model.merge model.vector_in model.patch_pos model.inner_pos \
     model.dropout model.activation loss.action loss.action_kind loss.text loss.image loss.horizon optim.kind optim.lr optim.betas optim.eps \
     optim.weight_decay optim.clip optim.warmup optim.schedule optim.min_ratio train.steps train.batch train.accumulate train.weight_average \
-    train.save_every train.eval_every train.freeze data.holdout data.split_by; do
+    train.save_every train.eval_every train.freeze train.tensorboard data.holdout data.split_by; do
     grep -q "^ *$key " out || { verdict 1 "--help-config does not tell $key"; continue; }
     passed=$((passed + 1))
 done

@@ -8,7 +8,7 @@ train base
 verdict $? "a run of twelve steps"
 
 # --- the RUN
-(cd base && find . -type f | LC_ALL=C sort) >names
+files_of base >names
 cat >want <<'X'
 ./config.json
 ./diffusion_pytorch_model.safetensors
@@ -188,7 +188,7 @@ verdict $? "--help-config needs no other option"
 for key in model.block_out_channels model.layers_per_block model.attention_levels model.latent_channels model.vq_embed_dim model.num_vq_embeddings \
     model.norm_num_groups model.mid_attention quantizer.kind quantizer.commitment_weight quantizer.codebook_weight quantizer.decay quantizer.restart \
     quantizer.kmeans loss.rec loss.focus optim.kind optim.lr optim.betas optim.eps optim.weight_decay optim.clip optim.warmup optim.schedule \
-    optim.min_ratio train.steps train.batch train.accumulate train.warmup_no_quant train.weight_average train.save_every train.eval_every train.freeze \
+    optim.min_ratio train.steps train.batch train.accumulate train.warmup_no_quant train.weight_average train.save_every train.eval_every train.freeze train.tensorboard \
     data.size data.crop data.flip data.holdout data.split_by data.background; do
     grep -q "^ *$key " out || { verdict 1 "--help-config does not tell $key"; continue; }
     passed=$((passed + 1))
@@ -213,7 +213,7 @@ verdict $? "two replays of two are a batch of four"
 keys() { grep -o '"[a-z_]*":' "$1" | tr -d '\n'; }
 works "eval" eval --model base --data pics --threads 1
 cp out figures.json
-[ "$(keys figures.json)" = '"source":"images":"psnr":"ssim":"mse":"codes_used":"codes":"perplexity":"images_per_s":' ]
+[ "$(keys figures.json)" = '"source":"images":"psnr":"ssim":"mse":"codes_used":"codes":"perplexity":"images_per_s":"psnr_foreground":' ]
 verdict $? "eval's members: $(keys figures.json)"
 grep -q '^{"source":"pics",' figures.json && [ "$(wc -l <figures.json)" -eq 1 ]
 verdict $? "one line of one source"

@@ -1,0 +1,175 @@
+/* chart.c - html_chart: curves over steps as inline SVG, colors left to the page's style sheet. */
+#include "vqvae/html.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The drawing's units; the page scales it. */
+enum { WIDTH = 360, HEIGHT = 190, LEFT = 46, RIGHT = 12, TOP = 8, BOTTOM = 22, MOST = 300 /* points a series */ };
+
+typedef struct {
+    double low, high;
+    bool log;
+} axis_t;
+
+static double place(const axis_t *a, double v) {
+    double u =
+        a->log ? (log10(v) - log10(a->low)) / (log10(a->high) - log10(a->low)) : (v - a->low) / (a->high - a->low);
+    return fmin(1, fmax(0, u));
+}
+static double at_x(const axis_t *a, double v) {
+    return LEFT + place(a, v) * (WIDTH - LEFT - RIGHT);
+}
+static double at_y(const axis_t *a, double v) {
+    return HEIGHT - BOTTOM - place(a, v) * (HEIGHT - TOP - BOTTOM);
+}
+
+/* 1, 2 or 5 times a power of ten: about `want` of them in the range. */
+static double round_step(double range, int want) {
+    double raw = range / want, power = pow(10, floor(log10(raw))), m = raw / power;
+    return power * (m < 1.5 ? 1 : m < 3.5 ? 2 : m < 7.5 ? 5 : 10);
+}
+
+static void widen(axis_t *a, const double *v, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(v[i])) continue;
+        a->low = fmin(a->low, v[i]);
+        a->high = fmax(a->high, v[i]);
+    }
+}
+
+static axis_t y_axis(const chart_t *c) {
+    axis_t a = {INFINITY, -INFINITY, false};
+    for (size_t s = 0; s < c->n_series; s++) widen(&a, c->series[s].y, c->n);
+    if (c->area) a.low = 0;
+    if (!(a.low <= a.high)) return a;
+    a.log = !c->area && a.low > 0 && a.high / a.low > 100;
+    if (a.log) {
+        a.low = pow(10, floor(log10(a.low) + 1e-9));
+        a.high = pow(10, ceil(log10(a.high) - 1e-9));
+    } else {
+        if (a.low == a.high) {
+            double room = a.low == 0 ? 1 : fabs(a.low) * 0.1;
+            a.low -= a.low == 0 ? 0 : room;
+            a.high += room;
+        }
+        double step = round_step(a.high - a.low, 4);
+        a.low = floor(a.low / step + 1e-9) * step;
+        a.high = ceil(a.high / step - 1e-9) * step;
+    }
+    return a;
+}
+
+/* 1500 -> "1.5k", shortest digits. */
+static const char *tick_text(char buf[32], double v) {
+    if (fabs(v) >= 1e6)
+        snprintf(buf, 32, "%.4gM", v / 1e6);
+    else if (fabs(v) >= 1e4)
+        snprintf(buf, 32, "%.4gk", v / 1e3);
+    else
+        snprintf(buf, 32, "%.4g", v);
+    return buf;
+}
+
+static void y_tick(html_t *h, const axis_t *a, double v) {
+    char buf[32];
+    double y = at_y(a, v);
+    html_printf(h, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, y, y);
+    html_printf(h, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>", LEFT - 5, y + 3.5, tick_text(buf, v));
+}
+
+static void axes(html_t *h, const axis_t *x, const axis_t *y) {
+    char buf[32];
+    if (y->log) {
+        double decades = log10(y->high / y->low), step = decades > 5 ? ceil(decades / 5) : 1;
+        for (double e = 0; e <= decades + 0.01; e += step) y_tick(h, y, y->low * pow(10, e));
+    } else {
+        double step = round_step(y->high - y->low, 4);
+        for (int i = 0; y->low + i * step <= y->high + step / 100; i++) {
+            double v = y->low + i * step;
+            y_tick(h, y, fabs(v) < step / 100 ? 0 : v);
+        }
+    }
+    double step = fmax(1, round_step(x->high - x->low, 5));
+    for (double v = ceil(x->low / step) * step; v <= x->high + step / 100; v += step) {
+        double at = at_x(x, v);
+        const char *anchor = at > WIDTH - RIGHT - 14 ? "end" : "middle";
+        html_printf(h, "<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", at, at, HEIGHT - BOTTOM,
+                    HEIGHT - BOTTOM + 3);
+        html_printf(h, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%s</text>",
+                    strcmp(anchor, "end") ? at : WIDTH - 1.0, HEIGHT - 7, anchor, tick_text(buf, v));
+    }
+    html_printf(h, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", LEFT, WIDTH - RIGHT,
+                HEIGHT - BOTTOM, HEIGHT - BOTTOM);
+}
+
+/* The values of a series, means of neighbours where there are more than fit. Returns how many. */
+static size_t thin(const chart_t *c, const double *y, double *px, double *py) {
+    size_t n = 0, have = 0, seen = 0, k = 0;
+    for (size_t i = 0; i < c->n; i++) have += isfinite(y[i]);
+    size_t group = (have + MOST - 1) / MOST;
+    double sx = 0, sy = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        if (!isfinite(y[i])) continue;
+        sx += c->x[i], sy += y[i], k++;
+        if (++seen < have && k < group) continue;
+        px[n] = sx / (double)k, py[n++] = sy / (double)k;
+        sx = sy = 0;
+        k = 0;
+    }
+    return n;
+}
+
+static void draw(html_t *h, const chart_t *c, size_t s, const axis_t *x, const axis_t *y) {
+    double *px = xmalloc(c->n * sizeof *px), *py = xmalloc(c->n * sizeof *py);
+    size_t n = thin(c, c->series[s].y, px, py);
+    if (c->area && n) {
+        html_printf(h, "<polygon class=\"f%zu\" points=\"%.1f,%.1f", s, at_x(x, px[0]), at_y(y, 0));
+        for (size_t i = 0; i < n; i++) html_printf(h, " %.1f,%.1f", at_x(x, px[i]), at_y(y, py[i]));
+        html_printf(h, " %.1f,%.1f\"/>", at_x(x, px[n - 1]), at_y(y, 0));
+    }
+    if (n > 1) {
+        html_printf(h, "<polyline class=\"s%zu\" points=\"", s);
+        for (size_t i = 0; i < n; i++) html_printf(h, "%s%.1f,%.1f", i ? " " : "", at_x(x, px[i]), at_y(y, py[i]));
+        html_put(h, "\"/>");
+    }
+    for (size_t i = 0; i < n && n <= 12; i++)
+        html_printf(h, "<circle class=\"p%zu\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>", s, at_x(x, px[i]), at_y(y, py[i]));
+    free(px);
+    free(py);
+}
+
+static void caption(html_t *h, const chart_t *c) {
+    html_printf(h, "<figcaption><b>%s</b>", c->title);
+    for (size_t s = 0; s < c->n_series; s++) {
+        const double *y = c->series[s].y;
+        size_t last = c->n;
+        while (last && !isfinite(y[last - 1])) last--;
+        if (!last || (!c->series[s].name && !c->format)) continue;
+        html_printf(h, " <span class=\"key k%zu\">", s);
+        if (c->series[s].name) html_printf(h, "%s ", c->series[s].name);
+        if (c->format) html_printf(h, c->format, y[last - 1]);
+        html_put(h, "</span>");
+    }
+    html_put(h, "</figcaption>");
+}
+
+void html_chart(html_t *h, const chart_t *c) {
+    axis_t x = {INFINITY, -INFINITY, false}, y = y_axis(c);
+    widen(&x, c->x, c->n);
+    if (!(y.low <= y.high) || !(x.low <= x.high)) return;
+    if (x.low == x.high) x.low -= 1, x.high += 1;
+    html_put(h, "<figure class=\"chart\">");
+    caption(h, c);
+    html_printf(h, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">", WIDTH, HEIGHT, c->title);
+    axes(h, &x, &y);
+    if (c->mark > x.low && c->mark < x.high) {
+        double at = at_x(&x, c->mark);
+        html_printf(h, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"><title>%s</title></line>", at,
+                    at, TOP, HEIGHT - BOTTOM, c->mark_name);
+    }
+    for (size_t s = 0; s < c->n_series; s++) draw(h, c, s, &x, &y);
+    html_put(h, "</svg></figure>\n");
+}

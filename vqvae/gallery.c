@@ -1,0 +1,110 @@
+/* gallery.c - see gallery.h. */
+#include "vqvae/gallery.h"
+
+#include "common/base/log.h"
+#include "common/base/pool.h"
+#include "vqvae/figures.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 32, SIDE = 3 /* of a code's own grid */ };
+
+typedef struct {
+    const data_t *d;
+    shot_t *shot;
+    uint8_t *rgb, *recon;
+} batch_t;
+
+static void read_shot(void *ctx, size_t i) {
+    batch_t *b = ctx;
+    const shot_t *s = &b->shot[i];
+    data_read(b->d, &b->d->source[s->source], s->item, b->rgb + i * b->d->w * b->d->h * 3);
+}
+
+static void compare_shot(void *ctx, size_t i) {
+    batch_t *b = ctx;
+    size_t n = b->d->w * b->d->h * 3;
+    float *x = xmalloc(2 * n * sizeof *x);
+    image_to_float(b->rgb + i * n, n, x);
+    image_to_float(b->recon + i * n, n, x + n);
+    b->shot[i].mse = mse_of(x + n, x, n);
+    b->shot[i].ssim = ssim_of(x, x + n, b->d->w, b->d->h);
+    free(x);
+}
+
+static void choose(gallery_t *g, const data_t *d, split_t split, size_t limit) {
+    size_t cap = 0;
+    for (size_t k = 0; k < d->n; k++) {
+        size_t all = data_count(&d->source[k], split), n = limit && all > limit ? limit : all;
+        for (size_t i = 0; i < n; i++) {
+            g->shot = xgrow(g->shot, &cap, g->n + 1, sizeof *g->shot);
+            g->shot[g->n++] = (shot_t){.source = k, .item = data_item(&d->source[k], split, i * all / n)};
+        }
+    }
+}
+
+gallery_t gallery_new(vqvae_t *v, const data_t *d, split_t split, size_t limit) {
+    gallery_t g = {0};
+    size_t f = vqvae_stride(vqvae_config(v)), grid = d->w / f * (d->h / f), per = d->w * d->h * 3,
+           K = vqvae_config(v)->codes;
+    choose(&g, d, split, limit);
+    g.counts = xcalloc(d->n * K, sizeof *g.counts);
+    batch_t b = {.d = d, .rgb = xmalloc(BATCH * per), .recon = xmalloc(BATCH * per)};
+    uint32_t *codes = xmalloc(BATCH * grid * sizeof *codes);
+    progress_t bar;
+    progress_begin(&bar, "report", 0, g.n);
+    for (size_t first = 0; first < g.n; first += BATCH) {
+        size_t m = g.n - first < BATCH ? g.n - first : BATCH;
+        b.shot = g.shot + first;
+        parallel_for(m, read_shot, &b);
+        vqvae_encode_images(v, b.rgb, m, d->w, d->h, codes);
+        vqvae_decode_codes(v, codes, m, d->w / f, d->h / f, b.recon);
+        parallel_for(m, compare_shot, &b);
+        for (size_t i = 0; i < m * grid; i++) g.counts[b.shot[i / grid].source * K + codes[i]]++;
+        progress_step(&bar, first + m, NULL);
+    }
+    progress_end(&bar);
+    free(b.rgb);
+    free(b.recon);
+    free(codes);
+    return g;
+}
+
+void gallery_release(gallery_t *g) {
+    free(g->shot);
+    free(g->counts);
+    *g = (gallery_t){0};
+}
+
+void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *original, image_t *reconstruction) {
+    size_t f = vqvae_stride(vqvae_config(v)), gw = d->w / f, gh = d->h / f;
+    uint32_t *codes = xmalloc(gw * gh * sizeof *codes);
+    *original = image_new(d->w, d->h);
+    *reconstruction = image_new(d->w, d->h);
+    data_read(d, &d->source[s->source], s->item, original->rgb);
+    vqvae_encode_images(v, original->rgb, 1, d->w, d->h, codes);
+    vqvae_decode_codes(v, codes, 1, gw, gh, reconstruction->rgb);
+    free(codes);
+}
+
+image_t gallery_codes(vqvae_t *v, const uint32_t *code, size_t n, size_t columns) {
+    size_t f = vqvae_stride(vqvae_config(v)), side = SIDE * f, rows = (n + columns - 1) / columns;
+    image_t sheet = image_new(columns * (f + 1) + 1, rows * (f + 1) + 1);
+    memset(sheet.rgb, 128, sheet.w * sheet.h * 3);
+    uint32_t grid[BATCH * SIDE * SIDE];
+    uint8_t *rgb = xmalloc(BATCH * side * side * 3);
+    for (size_t first = 0; first < n; first += BATCH) {
+        size_t m = n - first < BATCH ? n - first : BATCH;
+        for (size_t i = 0; i < m * SIDE * SIDE; i++) grid[i] = code[first + i / (SIDE * SIDE)];
+        vqvae_decode_codes(v, grid, m, SIDE, SIDE, rgb);
+        for (size_t i = 0; i < m; i++) {
+            image_t whole = {side, side, rgb + i * side * side * 3}, middle = image_crop(&whole, f, f, f, f);
+            size_t at = first + i;
+            image_paste(&sheet, &middle, at % columns * (f + 1) + 1, at / columns * (f + 1) + 1);
+            image_release(&middle);
+        }
+    }
+    free(rgb);
+    return sheet;
+}

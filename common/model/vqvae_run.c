@@ -194,6 +194,9 @@ static void note_difference(char *text, size_t size, size_t *n, const char *what
     }
 }
 
+/* What a training leaves in some people's files beside the network. */
+static const char *const training_only[] = {"discriminator.", "loss.discriminator.", "loss.perceptual_loss."};
+
 int vqvae_read_weights(params_t *p, const char *path, reason_t *why) {
     st_file_t f;
     reason_t inner;
@@ -206,6 +209,7 @@ int vqvae_read_weights(params_t *p, const char *path, reason_t *why) {
     size_t differences = 0;
     bool *seen = xcalloc(params_n(p), sizeof *seen);
     for (size_t i = 0; i < f.n && rc == RC_OK; i++) {
+        if (params_match(f.tensor[i].name, training_only, 3)) continue;
         modern_name(f.tensor[i].name, name);
         int at = params_find(p, name);
         if (at < 0) {

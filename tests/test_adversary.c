@@ -8,6 +8,7 @@
 #include "common/tape/plan.h"
 #include "tests/folder.h"
 #include "tests/kernel_check.h"
+#include "vqvae/adversary.h"
 
 #include <unistd.h>
 
@@ -437,4 +438,184 @@ TEST(lpips_refuses) {
     CHECK(lpips_load(&l, path, &why) == RC_DATA && !l, "a truncated file");
     CHECK(lpips_load(&l, in_folder("none"), &why) == RC_DATA && !l, "no file");
     folder_remove();
+}
+
+/* ---- the plan ---- */
+
+enum { BATCH = 2, SIDE = 24 };
+typedef struct {
+    params_t *params;
+    tape_t *tape;
+    plan_t *plan;
+    adversary_t *adversary;
+    adversary_vars_t vars;
+    var_t image, loss, recon;
+    adversary_step_t figures;
+} gan_t;
+
+static var_t conv3(nn_t *nn, const char *name, var_t x, size_t out) {
+    size_t dim[4] = {out, shape_cols(tape_shape(nn->tape, x)), 3, 3};
+    var_t w = nn_param(nn, name, 4, dim, LAYOUT_CONV, init_normal(0.3f));
+    return op_conv2d(nn->tape, x, w, NO_VAR, (conv_opts_t){.stride = 1, 1, 1, 1, 1, 1, false});
+}
+
+/* Two convolutions stand for the tokenizer. */
+static void gan_open_scaled(gan_t *g, const config_t *c, const lpips_t *l, bool unshared, float scale) {
+    static const char *const wrt[] = {"", "!" ADVERSARY_PREFIX};
+    *g = (gan_t){.params = params_new(2)};
+    params_get(g->params, "decoder.conv_out.weight", 4, (size_t[]){3, 5, 3, 3}, LAYOUT_CONV, init_normal(0.3f));
+    g->adversary = adversary_new(c, g->params, SIDE, SIDE, 2);
+    g->tape = tape_new(g->params);
+    nn_t nn;
+    nn_begin(&nn, g->tape);
+    g->image = tape_input(g->tape, "image", F32_4(BATCH, SIDE, SIDE, 3));
+    var_t h = op_act(g->tape, conv3(&nn, "encoder.weight", g->image, 5), ACT_SILU);
+    g->recon = conv3(&nn, "decoder.conv_out.weight", h, 3);
+    var_t terms[2] = {op_loss(g->tape, LOSS_L1, g->recon, g->image, NO_VAR, false),
+                      nn_lpips(&nn, l, g->recon, g->image)};
+    g->loss = op_weighted_sum(g->tape, terms, (float[]){scale, 0.5f * scale}, 2);
+    g->vars = adversary_record(g->adversary, &nn, g->image, g->recon);
+    pass_t pass[1 + ADVERSARY_PASSES] = {{.root = {g->loss, g->vars.gan}, .n_roots = 2, .wrt = wrt, .n_wrt = 2}};
+    size_t n = 1 + adversary_passes(g->adversary, &g->vars, g->loss, pass + 1);
+    var_t keep[2 + ADVERSARY_KEEP] = {g->image, g->recon};
+    size_t n_keep = 2 + adversary_keep(g->adversary, &g->vars, keep + 2);
+    g->plan = plan_new(g->tape,
+                       &(plan_opts_t){.keep = keep, .n_keep = n_keep, .pass = pass, .n_pass = n, .unshared = unshared});
+}
+
+static void gan_open(gan_t *g, const config_t *c, const lpips_t *l, bool unshared) {
+    gan_open_scaled(g, c, l, unshared, 1);
+}
+
+static void gan_step(gan_t *g, int64_t step, int64_t micros) {
+    g->figures = (adversary_step_t){0};
+    for (int64_t m = 0; m < micros; m++) {
+        float *x = floats((uint32_t)(20 + m), BATCH * SIDE * SIDE * 3, 0, 1);
+        memcpy(plan_data(g->plan, g->image), x, BATCH * SIDE * SIDE * 3 * sizeof *x);
+        free(x);
+        plan_accumulate(g->plan, 0, m > 0);
+        plan_forward(g->plan);
+        adversary_replay(g->adversary, g->plan, &g->vars, step, m, &g->figures);
+        plan_backward(g->plan, 0);
+    }
+}
+
+static void gan_close(gan_t *g) {
+    plan_free(g->plan);
+    tape_free(g->tape);
+    adversary_free(g->adversary);
+    params_free(g->params);
+}
+
+static config_t gan_config(void) {
+    config_t c;
+    config_defaults(config_table, &c);
+    c.loss.disc = 0.8, c.loss.disc_start = 10, c.loss.disc_channels = 4;
+    return c;
+}
+
+static lpips_t *narrow_lpips(void) {
+    lpips_t *l;
+    reason_t why;
+    folder_open();
+    write_lpips(in_folder("w.safetensors"), TAMING, -1, -1, -1);
+    if (lpips_load(&l, in_folder("w.safetensors"), &why)) CHECK(false, "%s", why.text);
+    folder_remove();
+    return l;
+}
+
+TEST(shared_memory_equals_unshared) {
+    config_t c = gan_config();
+    lpips_t *l = narrow_lpips();
+    c.train.accumulate = 2;
+    gan_t g[2];
+    checkpoint_state_t state[2][ADVERSARY_STATE];
+    for (int k = 0; k < 2; k++) {
+        gan_open(&g[k], &c, l, k);
+        gan_step(&g[k], 10, 2);
+        CHECK(adversary_update(g[k].adversary, &g[k].figures), "an update");
+    }
+    CHECK(g[0].figures.d_weight == g[1].figures.d_weight && g[0].figures.d_weight > 0, "%g", g[0].figures.d_weight);
+    for (int b = PARAMS_VALUE; b <= PARAMS_V; b++)
+        for (size_t i = 0; i < params_n(g[0].params); i++)
+            CHECK(!memcmp(params_ptr(g[0].params, b, (int)i), params_ptr(g[1].params, b, (int)i),
+                          params_at(g[0].params, (int)i)->count * sizeof(float)),
+                  "block %d of '%s'", b, params_at(g[0].params, (int)i)->name);
+    size_t n = adversary_state(g[0].adversary, state[0]);
+    CHECK(n == 7 && adversary_state(g[1].adversary, state[1]) == n, "%zu", n);
+    for (size_t i = 0; i < n; i++)
+        CHECK(!memcmp(state[0][i].data, state[1][i].data, state[0][i].count * sizeof(float)), "%s", state[0][i].name);
+    for (int k = 0; k < 2; k++) gan_close(&g[k]);
+    lpips_free(l);
+}
+
+/* d = clamp(|dW nll| / (|dW g| + 1e-4), 0, 1e4) * weight from gradients that two runs of their own give. */
+TEST(weight_of_the_generator) {
+    config_t c = gan_config();
+    lpips_t *l = narrow_lpips();
+    gan_t g;
+    gan_open(&g, &c, l, false);
+    gan_step(&g, 10, 1);
+    int at = params_find(g.params, "decoder.conv_out.weight");
+    size_t n = params_at(g.params, at)->count;
+    double norm[2];
+    for (int root = 0; root < 2; root++) {
+        const char *all = "";
+        pass_t pass = {.root = {root ? g.vars.gan : g.loss}, .n_roots = 1, .wrt = &all, .n_wrt = 1};
+        plan_t *p = plan_new(g.tape, &(plan_opts_t){.keep = &g.recon, .n_keep = 1, .pass = &pass, .n_pass = 1});
+        memcpy(plan_data(p, g.image), plan_data(g.plan, g.image), tape_count(g.tape, g.image) * sizeof(float));
+        plan_forward(p);
+        plan_backward(p, 0);
+        double sum = 0;
+        for (size_t i = 0; i < n; i++) sum += pow(params_ptr(g.params, PARAMS_GRAD, at)[i], 2);
+        norm[root] = sqrt(sum);
+        plan_free(p);
+    }
+    double want = 0.8 * norm[0] / (norm[1] + 1e-4);
+    CHECK_NEAR(g.figures.d_weight, want, 1e-5 * want);
+    gan_close(&g);
+    for (int age = 0; age < 6; age++) { /* a ramp of four steps */
+        c.loss.disc_ramp = 4;
+        c.loss.disc_adaptive = age % 2;
+        gan_open(&g, &c, l, false);
+        CHECK(!adversary_acts(g.adversary, 9) && adversary_acts(g.adversary, 10), "starts at 10");
+        gan_step(&g, 10 + age, 1);
+        double full = c.loss.disc_adaptive ? want : 0.8;
+        CHECK_NEAR(g.figures.d_weight, full * (age < 4 ? age / 4.0 : 1), 1e-5 * full);
+        gan_close(&g);
+    }
+    c.loss.disc_adaptive = true;
+    for (int k = 0; k < 2; k++) { /* a discriminator without slope: |dW nll| / 1e-4, at most 1e4 */
+        gan_open_scaled(&g, &c, l, false, k ? 100 : 1);
+        memset(params_ptr(g.params, PARAMS_VALUE, params_find(g.params, "discriminator.main.11.weight")), 0,
+               32 * 16 * sizeof(float));
+        gan_step(&g, 14, 1);
+        CHECK_NEAR(g.figures.d_weight, 0.8 * (k ? 1e4 : norm[0] / 1e-4), 0.1);
+        gan_close(&g);
+    }
+    lpips_free(l);
+}
+
+/* A step whose numbers are none moves nothing. */
+TEST(discriminator_skips_what_is_not_finite) {
+    config_t c = gan_config();
+    lpips_t *l = narrow_lpips();
+    gan_t g;
+    gan_open(&g, &c, l, false);
+    gan_step(&g, 10, 1);
+    int at = params_find(g.params, "discriminator.main.0.weight");
+    float *w = params_ptr(g.params, PARAMS_VALUE, at), was = w[0];
+    checkpoint_state_t state[ADVERSARY_STATE];
+    adversary_state(g.adversary, state);
+    adversary_step_t bad = g.figures;
+    bad.loss_disc = NAN;
+    CHECK(!adversary_update(g.adversary, &bad), "a loss");
+    params_ptr(g.params, PARAMS_GRAD, at)[3] = INFINITY;
+    CHECK(!adversary_update(g.adversary, &g.figures), "a gradient");
+    CHECK(w[0] == was && state[0].data[0] == 0 && state[1].data[0] == 0, "nothing moved");
+    gan_step(&g, 10, 1);
+    CHECK(adversary_update(g.adversary, &g.figures), "a good one");
+    CHECK(w[0] != was && state[0].data[0] == 1 && state[1].data[0] != 0, "moved");
+    gan_close(&g);
+    lpips_free(l);
 }

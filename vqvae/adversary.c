@@ -1,6 +1,8 @@
 /* adversary.c - see adversary.h. */
 #include "vqvae/adversary.h"
 
+#include "common/base/die.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +68,7 @@ adversary_t *adversary_new(const config_t *c, params_t *p, size_t w, size_t h, u
     a->optimizer.wrt = DISC_ONLY;
     a->optimizer.n_wrt = 1;
     initialise(a, seed);
+    if (params_find(p, LAST) < 0) BUG("the tokenizer's parameters come first: no '%s'", LAST);
     a->saved = xmalloc(params_at(p, params_find(p, LAST))->count * sizeof(float));
     for (size_t i = 0; i < a->net.layers; i++) {
         norm_t *n = &a->norm[i];

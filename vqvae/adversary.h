@@ -29,8 +29,8 @@ typedef struct {
 
 typedef struct adversary adversary_t;
 
-/* NULL when loss.disc is 0. Declares the discriminator, initialised by `seed`. die(RC_USAGE) when pictures of w x h are
- * too small for it. */
+/* NULL when loss.disc is 0. Declares the discriminator beside the tokenizer's parameters, initialised by `seed`.
+ * die(RC_USAGE) when pictures of w x h are too small for it. */
 adversary_t *adversary_new(const config_t *c, params_t *p, size_t w, size_t h, uint64_t seed);
 void adversary_free(adversary_t *a);
 /* True when step (from 0) runs with the discriminator. */

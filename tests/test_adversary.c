@@ -487,12 +487,16 @@ static void gan_open(gan_t *g, const config_t *c, const lpips_t *l, bool unshare
     gan_open_scaled(g, c, l, unshared, 1);
 }
 
+static void gan_pictures(gan_t *g, uint32_t seed) {
+    float *x = floats(seed, BATCH * SIDE * SIDE * 3, 0, 1);
+    memcpy(plan_data(g->plan, g->image), x, BATCH * SIDE * SIDE * 3 * sizeof *x);
+    free(x);
+}
+
 static void gan_step(gan_t *g, int64_t step, int64_t micros) {
     g->figures = (adversary_step_t){0};
     for (int64_t m = 0; m < micros; m++) {
-        float *x = floats((uint32_t)(20 + m), BATCH * SIDE * SIDE * 3, 0, 1);
-        memcpy(plan_data(g->plan, g->image), x, BATCH * SIDE * SIDE * 3 * sizeof *x);
-        free(x);
+        gan_pictures(g, (uint32_t)(20 + m));
         plan_accumulate(g->plan, 0, m > 0);
         plan_forward(g->plan);
         adversary_replay(g->adversary, g->plan, &g->vars, step, m, &g->figures);
@@ -593,6 +597,50 @@ TEST(weight_of_the_generator) {
         CHECK_NEAR(g.figures.d_weight, 0.8 * (k ? 1e4 : norm[0] / 1e-4), 0.1);
         gan_close(&g);
     }
+    lpips_free(l);
+}
+
+/* Two micro-batches: the discriminator's gradient is the sum of theirs, its statistics the mean; the average of the
+ * weights is the generator's business. */
+TEST(discriminator_accumulates) {
+    config_t c = gan_config();
+    c.train.weight_average = 0.5;
+    lpips_t *l = narrow_lpips();
+    gan_t g;
+    gan_open(&g, &c, l, false);
+    size_t n = params_block(g.params);
+    float *grad = params_base(g.params, PARAMS_GRAD);
+    double *sum = doubles(n), *size = doubles(n), mean = 0;
+    checkpoint_state_t state[ADVERSARY_STATE];
+    for (uint32_t m = 0; m < 2; m++) {
+        gan_pictures(&g, 20 + m);
+        plan_forward(g.plan);
+        adversary_replay(g.adversary, g.plan, &g.vars, 10, 0, &g.figures);
+        plan_backward(g.plan, 0);
+        for (size_t i = 0; i < n; i++) sum[i] += grad[i], size[i] = 1;
+        for (int side = 0; side < 2; side++)
+            mean += (side ? 0.1 : 0.1 * 0.9) * ((float *)plan_data(g.plan, g.vars.stats[side][0].mean))[1] / 2;
+    }
+    gan_close(&g);
+    c.train.accumulate = 2;
+    gan_open(&g, &c, l, false);
+    memcpy(params_base(g.params, PARAMS_AVERAGE), params_base(g.params, PARAMS_VALUE), n * sizeof(float));
+    float *before = copy_of(params_base(g.params, PARAMS_VALUE), n);
+    gan_step(&g, 10, 2);
+    grad = params_base(g.params, PARAMS_GRAD);
+    for (size_t i = 0; i < params_n(g.params); i++) {
+        const param_t *q = params_at(g.params, (int)i);
+        if (!strncmp(q->name, ADVERSARY_PREFIX, strlen(ADVERSARY_PREFIX)))
+            check_close(q->name, grad + q->offset, sum + q->offset, size + q->offset, q->count, 1e-6);
+    }
+    CHECK(adversary_update(g.adversary, &g.figures), "an update");
+    adversary_state(g.adversary, state);
+    CHECK_NEAR(state[1].data[1], mean, 1e-7);
+    check_same("average", params_base(g.params, PARAMS_AVERAGE), before, n);
+    int at = params_find(g.params, "decoder.conv_out.weight");
+    check_same("decoder", params_ptr(g.params, PARAMS_VALUE, at), before + params_at(g.params, at)->offset, 135);
+    gan_close(&g);
+    free(sum), free(size), free(before);
     lpips_free(l);
 }
 

@@ -322,6 +322,89 @@ static void expect_formula(const op_case_t *c, const double *const *x, double *y
     }
 }
 
+/* a[0]: leaky; f: eps */
+static var_t batchnorm(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_batchnorm(t, v[0], v[1], v[2], c->f, c->a[0] != 0).y;
+}
+static void batchnorm_formula(const op_case_t *c, const double *const *x, double *y) {
+    size_t n = ROWS(c, 0), C = COLS(c, 0);
+    for (size_t k = 0; k < C; k++) {
+        double m = 0, v = 0;
+        for (size_t r = 0; r < n; r++) m += x[0][r * C + k] / (double)n;
+        for (size_t r = 0; r < n; r++) v += pow(x[0][r * C + k] - m, 2) / (double)n;
+        for (size_t r = 0; r < n; r++) {
+            double h = (x[0][r * C + k] - m) / sqrt(v + c->f) * x[1][k] + x[2][k];
+            y[r * C + k] = c->a[0] && h < 0 ? 0.2 * h : h;
+        }
+    }
+}
+
+static var_t maxpool(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_maxpool2(t, v[0]);
+}
+static void maxpool_formula(const op_case_t *c, const double *const *x, double *y) {
+    size_t H = DIM(c, 0, 1), W = DIM(c, 0, 2), C = DIM(c, 0, 3);
+    for (size_t n = 0; n < DIM(c, 0, 0); n++)
+        for (size_t i = 0; i + 1 < H; i += 2)
+            for (size_t j = 0; j + 1 < W; j += 2)
+                for (size_t k = 0; k < C; k++) {
+                    double m = -INFINITY;
+                    for (size_t q = 0; q < 4; q++) m = fmax(m, x[0][((n * H + i + q / 2) * W + j + q % 2) * C + k]);
+                    *y++ = m;
+                }
+}
+
+/* a[0]: kind */
+static var_t gan(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_gan(t, (kern_gan_t)c->a[0], v[0]);
+}
+static void gan_formula(const op_case_t *c, const double *const *x, double *y) {
+    *y = 0;
+    for (size_t i = 0; i < COUNT(c, 0); i++) {
+        double u = x[0][i], v = 0;
+        switch ((kern_gan_t)c->a[0]) {
+        case GAN_GENERATOR:
+            v = -u;
+            break;
+        case GAN_HINGE_REAL:
+            v = fmax(0, 1 - u);
+            break;
+        case GAN_HINGE_FAKE:
+            v = fmax(0, 1 + u);
+            break;
+        case GAN_VANILLA_REAL:
+            v = log(1 + exp(-u));
+            break;
+        case GAN_VANILLA_FAKE:
+            v = log(1 + exp(u));
+            break;
+        }
+        *y += v / (double)COUNT(c, 0);
+    }
+}
+
+static var_t standardize(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_standardize(t, v[0], v[1], v[2]);
+}
+static void standardize_formula(const op_case_t *c, const double *const *x, double *y) {
+    for (size_t i = 0; i < COUNT(c, 0); i++) y[i] = (x[0][i] - x[1][i % COLS(c, 0)]) / x[2][i % COLS(c, 0)];
+}
+static var_t distance(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_feature_distance(t, v[0], v[1], v[2]);
+}
+static void distance_formula(const op_case_t *c, const double *const *x, double *y) {
+    size_t C = COLS(c, 0), n = ROWS(c, 0);
+    *y = 0;
+    for (size_t r = 0; r < n; r++) {
+        double la = 0, lb = 0;
+        for (size_t k = 0; k < C; k++) la += pow(x[0][r * C + k], 2), lb += pow(x[1][r * C + k], 2);
+        for (size_t k = 0; k < C; k++) {
+            double d = x[0][r * C + k] / (sqrt(la) + 1e-10) - x[1][r * C + k] / (sqrt(lb) + 1e-10);
+            *y += x[2][k] * d * d / (double)n;
+        }
+    }
+}
+
 /* a[0] = 1: through two reshapes */
 static var_t reshape(tape_t *t, const var_t *v, const op_case_t *c) {
     size_t n = COUNT(c, 0);
@@ -437,6 +520,22 @@ static const op_case_t cases[] = {
     {"xent larger", xent, xent_formula, {P(S2(40, 300)), I(TARGET, 300, J1(40)), I(RANGE, 300, J2(40, 2)), K(WEIGHT,
      S1(40))}, {0}, 0, 0},
     {"expect", expect, expect_formula, {P(S2(6, 8)), I(RANGE, 8, J2(6, 2))}, {0}, 0, 0},
+    {"batchnorm", batchnorm, batchnorm_formula, {P(S4(2, 3, 2, 4)), P(S1(4)), P(S1(4))}, {0}, 1e-5f, 0},
+    {"batchnorm leaky", batchnorm, batchnorm_formula, {P(S2(9, 5)), P(S1(5)), P(S1(5))}, {1}, 1e-5f, 0},
+    {"batchnorm larger", batchnorm, batchnorm_formula, {P(S4(3, 20, 17, 19)), P(S1(19)), P(S1(19))}, {0}, 1e-5f, 0},
+    {"maxpool", maxpool, maxpool_formula, {P(S4(2, 4, 6, 3))}, {0}, 0, 0},
+    {"maxpool odd", maxpool, maxpool_formula, {P(S4(2, 5, 3, 4))}, {0}, 0, 0},
+    {"gan generator", gan, gan_formula, {P(S4(2, 3, 2, 1))}, {GAN_GENERATOR}, 0, 0},
+    {"gan hinge real", gan, gan_formula, {PK(AWAY, S2(5, 3))}, {GAN_HINGE_REAL}, 0, 0},
+    {"gan hinge fake", gan, gan_formula, {PK(AWAY, S2(5, 3))}, {GAN_HINGE_FAKE}, 0, 0},
+    {"gan vanilla real", gan, gan_formula, {P(S2(5, 3))}, {GAN_VANILLA_REAL}, 0, 0},
+    {"gan vanilla fake", gan, gan_formula, {P(S2(5, 3))}, {GAN_VANILLA_FAKE}, 0, 0},
+    {"standardize", standardize, standardize_formula, {P(S4(2, 3, 4, 3)), K(NORMAL, S1(3)), K(AWAY, S1(3))},
+     {0}, 0, 0},
+    {"feature distance", distance, distance_formula, {P(S4(2, 3, 2, 5)), P(S4(2, 3, 2, 5)), K(AWAY, S1(5))},
+     {0}, 0, 0},
+    {"feature distance wide", distance, distance_formula, {P(S2(90, 40)), K(NORMAL, S2(90, 40)), K(WEIGHT, S1(40))},
+     {0}, 0, 0},
     {"reshape", reshape, reshape_formula, {P(S2(3, 4))}, {0}, 0, 0},
     {"detach", detach, detach_formula, {P(S2(3, 4)), P(S2(3, 4))}, {0}, 0, 0},
 };

@@ -112,6 +112,37 @@ TEST(config_set_values) {
     CHECK(s.channels.n == 0);
 }
 
+/* A path may be long, and only its last part is recorded and compared. */
+TEST(config_paths) {
+    static struct { char path[CONFIG_PATH]; } a, b;
+    static const config_field_t paths[] = {{"file", CF_PATH, 0, "\"\"", NULL, 0, 0, 0, ""}, {0}};
+    char text[1200] = "file=/", diff[200];
+    config_defaults(paths, &a);
+    CHECK(!*a.path, "'%s'", a.path);
+    memset(text + 6, 'd', CONFIG_PATH - 10);
+    strcpy(text + 6 + CONFIG_PATH - 10, "/a.b");
+    config_set(paths, &a, text);
+    CHECK_STR(a.path, text + 5 + 0);
+    char *print = config_print(paths, &a);
+    CHECK_STR(print, "{\n  \"file\": \"a.b\"\n}\n");
+    free(print);
+    config_defaults(paths, &b);
+    config_set(paths, &b, "file=a.b");
+    CHECK(config_diff(paths, &a, &b, 0, diff, sizeof diff) == 0, "%s", diff);
+    config_set(paths, &b, "file=12");
+    CHECK_STR(b.path, "12");
+    CHECK(config_diff(paths, &a, &b, 0, diff, sizeof diff) == 1, "%s", diff);
+    reason_t why;
+    cJSON *o = json_parse("{\"file\":3}", 10, false, &why);
+    CHECK(config_json(paths, &b, o, &why) == -1, "a number is no path");
+    cJSON_Delete(o);
+    memset(b.path, 'x', 4);
+    snprintf(text, sizeof text, "{\"file\":\"%01024d\"}", 0);
+    o = json_parse(text, strlen(text), false, &why);
+    CHECK(config_json(paths, &b, o, &why) == -1 && strstr(why.text, "1023"), "%s", why.text);
+    cJSON_Delete(o);
+}
+
 static int set_one(void *assignment) {
     settings_t s = defaults();
     config_set(table, &s, assignment);

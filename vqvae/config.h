@@ -8,6 +8,7 @@
 
 typedef enum { CROP_CENTER, CROP_RANDOM, CROP_RESIZED } crop_t;
 typedef enum { QUANT_EMA, QUANT_STE } quant_kind_t;
+typedef enum { DISC_HINGE, DISC_VANILLA } disc_kind_t;
 
 typedef struct {
     struct {
@@ -21,8 +22,11 @@ typedef struct {
         bool restart, kmeans;
     } quantizer;
     struct {
-        int rec;
-        double focus;
+        int rec, disc_kind;
+        double focus, perceptual, disc;
+        int64_t disc_start, disc_ramp, disc_channels, disc_layers;
+        bool disc_adaptive;
+        char perceptual_weights[CONFIG_PATH];
     } loss;
     struct {
         int kind, schedule;

@@ -98,15 +98,59 @@ static void give_params(params_t *p, int block, const char *prefix, const char *
     }
 }
 
+/* Weights of the discriminator: a file that was named, or what lies in the model's folder; else its start by the seed.
+ */
+static void load_disc(adversary_t *a, const char *model, const char *named) {
+    static const char *const files[] = {"diffusion_pytorch_model.safetensors", "training.safetensors"};
+    if (named && !a) die(RC_USAGE, "--disc needs loss.disc above 0");
+    if (named && !fs_exists(named)) die(RC_USAGE, "'%s': no such file", named);
+    for (size_t i = 0; a && i < (named ? 1 : 2); i++) {
+        char *path = named ? xstrdup(named) : fs_join(model, files[i]);
+        st_file_t f;
+        reason_t why;
+        if (named || fs_exists(path)) {
+            if (st_open(&f, path, &why)) die(RC_DATA, "%s", why.text);
+            bool has = named || adversary_in(&f);
+            int rc = has ? adversary_load(a, &f, &why) : RC_OK;
+            if (rc) die(rc, "'%s': discriminator: %s", path, why.text);
+            st_close(&f);
+            if (has) i = 2;
+        }
+        free(path);
+    }
+}
+
+/* Statistics after a step, beside the parameters. */
+static void give_disc(adversary_t *a, const char *prefix, st_writer_t *w) {
+    checkpoint_state_t state[ADVERSARY_STATE];
+    for (size_t i = 1, n = adversary_state(a, state); i < n; i++) { /* 0: the number of updates */
+        char *name = xasprintf("%s%s", prefix, state[i].name);
+        float *copy = memcpy(xmalloc(state[i].count * sizeof(float)), state[i].data, state[i].count * sizeof(float));
+        st_writer_give(w, name, ST_F32, 1, (uint64_t[]){state[i].count}, copy);
+        free(name);
+    }
+}
+
+static void give_gan(trainer_t *t, const trainer_step_t *r, st_writer_t *w) {
+    static const char *const disc[] = {ADVERSARY_PREFIX};
+    if (t->lpips) give_scalar(w, "loss_perceptual", r->loss_perceptual);
+    if (!r->adversarial) return;
+    give_scalar(w, "loss_gan", r->gan.loss_gan);
+    give_scalar(w, "d_weight", r->gan.d_weight);
+    give_scalar(w, "loss_disc", r->gan.loss_disc);
+    give_params(t->params, PARAMS_GRAD, "grad/", disc, 1, w);
+}
+
 static void trace_train(params_t *p, const config_t *c, const images_t *in, int64_t steps, uint64_t seed,
-                        st_writer_t *w) {
+                        const char *model, const char *disc, st_writer_t *w) {
     static const char *const all[] = {""};
     trainer_t *t = trainer_new(c, p, in->n, in->w, in->h, seed);
+    load_disc(t->adversary, model, disc);
     t->plain = true; /* Adam makes a whole step of the noise of a gradient near zero */
     quantizer_adopt(&t->quantizer);
     for (int64_t s = 0; s < steps; s++) {
         trainer_step_t r;
-        graph_t *g = trainer_graph(t, trainer_quantizes(t, s));
+        graph_t *g = trainer_graph_at(t, s);
         for (int64_t m = 0; m < c->train.accumulate; m++) {
             memcpy(plan_data(g->plan, g->image), in->value, in->n * in->w * in->h * 3 * sizeof(float));
             if (g->weight != NO_VAR)
@@ -119,12 +163,14 @@ static void trace_train(params_t *p, const config_t *c, const images_t *in, int6
             give_scalar(w, "loss_rec", r.loss_rec);
             give_scalar(w, "loss_vq", r.loss_vq);
             give_params(p, PARAMS_GRAD, "grad/", t->wrt, t->n_wrt, w);
+            give_gan(t, &r, w);
         }
         trainer_update(t, s, &r);
         if (r.skipped) die(RC_RUNTIME, "step %lld: loss or gradient is not finite", (long long)s + 1);
         char prefix[48];
         snprintf(prefix, sizeof prefix, "param/%lld/", (long long)s + 1);
         give_params(p, PARAMS_VALUE, prefix, all, 1, w);
+        give_disc(t->adversary, prefix, w);
     }
     trainer_free(t);
 }
@@ -140,6 +186,7 @@ static config_t trace_config(const char *model, const vqvae_config_t *m, const c
     c.train.warmup_no_quant = c.optim.warmup = 0;
     c.optim.clip = 0;
     c.optim.schedule = SCHEDULE_CONSTANT;
+    c.loss.disc_start = c.loss.disc_ramp = 0;
     c.quantizer.restart = false;
     c.train.accumulate = 1;
     c.data.size = (config_ints_t){{(int64_t)in->w, (int64_t)in->h}, 2};
@@ -148,7 +195,7 @@ static config_t trace_config(const char *model, const vqvae_config_t *m, const c
 }
 
 int cmd_vqvae_trace(int argc, char **argv) {
-    const char *model = NULL, *out = NULL, *config = NULL;
+    const char *model = NULL, *out = NULL, *config = NULL, *disc = NULL;
     cli_list_t images = {0}, set = {0};
     bool train = false;
     int64_t steps = 1, threads = 0;
@@ -163,6 +210,8 @@ int cmd_vqvae_trace(int argc, char **argv) {
         {"--config", CLI_STR, &config, "FILE", "JSON file of configuration keys (with --train)", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE",
          "configuration keys; warm-up, clipping, schedule, restarts are off unless set", false},
+        {"--disc", CLI_STR, &disc, "FILE",
+         "discriminator (safetensors; with --train): else the model folder's, else its start by the seed", false},
         {"--seed", CLI_U64, &seed, "S", "seed of everything random", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
@@ -185,7 +234,7 @@ int cmd_vqvae_trace(int argc, char **argv) {
             config_file(config_table, &c, config);
             config_sets(config_table, &c, &set);
         }
-        trace_train(vqvae_params(v), &c, &in, steps, seed, w);
+        trace_train(vqvae_params(v), &c, &in, steps, seed, model, disc, w);
     }
     if (st_write(w, out, &why)) die(RC_RUNTIME, "%s", why.text);
     st_writer_free(w);

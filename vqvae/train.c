@@ -30,7 +30,7 @@ typedef struct {
     char *config_text, *network_text, *tokenizer_text, *training_text, *preprocess;
     char *init_preprocess, init_print[33];
     float replaced; /* codes, since the last log line: part of the checkpoint */
-    checkpoint_state_t state[8];
+    checkpoint_state_t state[16 + ADVERSARY_STATE];
     identity_t id;
 } run_t;
 
@@ -72,7 +72,7 @@ static void start_codebook(run_t *r) {
 static loop_step_t step(void *ctx, int64_t s) {
     run_t *r = ctx;
     if (s == r->config.train.warmup_no_quant && !r->init) start_codebook(r);
-    graph_t *g = trainer_graph(r->t, trainer_quantizes(r->t, s));
+    graph_t *g = trainer_graph_at(r->t, s);
     for (int64_t m = 0; m < r->config.train.accumulate; m++) {
         load_batch(r, g, sample_at(r, s, m));
         trainer_replay(r->t, s, m, &r->last);
@@ -159,6 +159,12 @@ static void report_latents(const run_t *r, bool quantized, jsonw_t *line) {
     jsonw_float(line, "quant_error", (float)f.error);
 }
 
+static void report_gan(jsonw_t *line, const trainer_step_t *s) {
+    jsonw_float(line, "loss_gan", s->adversarial ? (float)s->gan.loss_gan : NAN);
+    jsonw_float(line, "d_weight", s->adversarial ? (float)s->gan.d_weight : NAN);
+    jsonw_float(line, "loss_disc", s->adversarial ? (float)s->gan.loss_disc : NAN);
+}
+
 static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *note, size_t note_size) {
     run_t *r = ctx;
     const quantizer_t *q = &r->t->quantizer;
@@ -178,6 +184,8 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
     }
     report_latents(r, quantized, line);
     r->replaced = 0;
+    if (r->t->lpips) jsonw_float(line, "loss_perceptual", (float)r->last.loss_perceptual);
+    if (r->t->adversary) report_gan(line, &r->last);
     if (!evaluate) return;
     image_t pair[2 * SAMPLES];
     size_t n;
@@ -189,8 +197,15 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
 /* ---- checkpoint
  * ---------------------------------------------------------------------------------------------------------*/
 
+/* The weights file: everything but the discriminator. */
+static const char *const NETWORK[] = {"", "!" ADVERSARY_PREFIX};
+
+static size_t training_state(run_t *r) {
+    size_t n = quantizer_state(&r->t->quantizer, r->state);
+    return n + adversary_state(r->t->adversary, r->state + n);
+}
+
 static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
-    static const char *const all[] = {""};
     static checkpoint_text_t texts[2];
     run_t *r = ctx;
     free(r->training_text);
@@ -206,20 +221,23 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     *c = (checkpoint_t){.params = r->params,
                         .weights_file = "diffusion_pytorch_model.safetensors",
                         .weights_block = block,
-                        .weights = all,
-                        .n_weights = 1,
+                        .weights = NETWORK,
+                        .n_weights = 2,
                         .text = texts,
                         .n_text = 2,
                         .state = r->state,
                         .training_json = r->training_text};
-    c->n_state = quantizer_state(&r->t->quantizer, r->state);
+    c->n_state = training_state(r);
     r->state[c->n_state++] = (checkpoint_state_t){REPLACED, &r->replaced, 1};
 }
 
 static int64_t restore(run_t *r, st_file_t *file, const char *json) {
     reason_t why;
     int64_t s = identity_resume(&r->id, r->o.out, json);
-    checkpoint_t c = {.params = r->params, .state = r->state, .n_state = quantizer_state(&r->t->quantizer, r->state)};
+    checkpoint_t c = {
+        .params = r->params, .weights = NETWORK, .n_weights = 2, .fresh = ADVERSARY_PREFIX, .state = r->state};
+    /* A discriminator that joins a run later begins fresh. */
+    c.n_state = adversary_in(file) ? training_state(r) : quantizer_state(&r->t->quantizer, r->state);
     int rc = checkpoint_restore(file, &c, &why);
     if (rc) die(rc, "'%s': %s", r->o.out, why.text);
     const st_tensor_t *replaced = st_find(file, "state/train.replaced"); /* older states have none */
@@ -239,14 +257,15 @@ static void dry_run(run_t *r) {
     size_t parameters = 0;
     for (size_t i = 0; i < params_n(r->params); i++) parameters += params_at(r->params, (int)i)->count;
     double flops = flops_of_step(r->t);
-    graph_t *g = trainer_graph(r->t, true);
-    double memory = (double)plan_bytes(g->plan) +
+    int64_t full = trainer_full_step(r->t);
+    graph_t *g = trainer_graph_at(r->t, full);
+    double memory = (double)plan_bytes(g->plan) + (double)lpips_bytes(r->t->lpips) +
                     (double)params_block(r->params) * 4 * (r->config.train.weight_average > 0 ? 5 : 4);
     double start = 0, seconds;
     for (int i = 0; i < 3; i++) { /* the first replay pays for page faults */
         load_batch(r, g, 0);
         if (i == 1) start = log_now();
-        trainer_replay(r->t, r->config.train.warmup_no_quant, 0, &r->last);
+        trainer_replay(r->t, full, 0, &r->last);
     }
     seconds = (log_now() - start) / 2 * (double)r->config.train.accumulate;
     jsonw_begin(&w);

@@ -19,6 +19,9 @@ trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_
     freeze_init(&t->freeze, c->train.freeze);
     for (size_t i = 0; i < t->freeze.n; i++) t->wrt[t->n_wrt++] = t->freeze.pattern[i];
     freeze_check(&t->freeze, p, t->wrt, t->n_wrt);
+    t->lpips = perceptual_open(c, w, h);
+    t->adversary = adversary_new(c, p, w, h, seed);
+    if (t->adversary) t->wrt[t->n_wrt++] = "!" ADVERSARY_PREFIX;
     t->optimizer = config_optimizer(c);
     t->optimizer.wrt = t->wrt;
     t->optimizer.n_wrt = t->n_wrt;
@@ -31,12 +34,14 @@ trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_
 }
 
 void trainer_free(trainer_t *t) {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
         plan_free(t->graph[i].plan);
         tape_free(t->graph[i].tape);
     }
     plan_memory_release(&t->memory);
     quantizer_release(&t->quantizer);
+    adversary_free(t->adversary);
+    lpips_free(t->lpips);
     free(t->counts);
     free(t->sums);
     free(t->z);
@@ -47,8 +52,8 @@ bool trainer_quantizes(const trainer_t *t, int64_t step) {
     return step >= t->config.train.warmup_no_quant;
 }
 
-graph_t *trainer_graph(trainer_t *t, bool quantized) {
-    graph_t *g = &t->graph[quantized];
+static graph_t *graph_of(trainer_t *t, bool quantized, bool adversarial) {
+    graph_t *g = &t->graph[quantized + 2 * adversarial];
     if (g->plan) return g;
     g->tape = tape_new(t->params);
     nn_t nn;
@@ -67,15 +72,37 @@ graph_t *trainer_graph(trainer_t *t, bool quantized) {
     }
     g->recon = vqvae_decode(&nn, &t->model, q);
     g->loss_rec = op_loss(g->tape, t->config.loss.rec == 0 ? LOSS_L1 : LOSS_MSE, g->recon, g->image, g->weight, false);
-    var_t terms[2] = {g->loss_rec, g->vq.loss};
+    g->nll = g->loss_rec;
+    g->perceptual = t->lpips ? nn_lpips(&nn, t->lpips, g->recon, g->image) : NO_VAR;
+    if (t->lpips)
+        g->nll = op_weighted_sum(g->tape, (var_t[]){g->loss_rec, g->perceptual},
+                                 (float[]){1, (float)t->config.loss.perceptual}, 2);
+    var_t terms[2] = {g->nll, g->vq.loss};
     g->loss = op_weighted_sum(g->tape, terms, (float[]){1, 1}, quantized ? 2 : 1);
-    pass_t pass = {.root = {g->loss}, .n_roots = 1, .wrt = t->wrt, .n_wrt = t->n_wrt};
-    var_t keep[9] = {g->image,     g->recon,   g->prequant, g->loss_rec,    g->vq.loss,
-                     g->vq.counts, g->vq.sums, g->vq.index, g->vq.quantized};
+    pass_t pass[1 + ADVERSARY_PASSES] = {{.root = {g->loss}, .n_roots = 1, .wrt = t->wrt, .n_wrt = t->n_wrt}};
+    var_t keep[10 + ADVERSARY_KEEP] = {g->image,   g->recon,     g->prequant, g->loss_rec, g->perceptual,
+                                       g->vq.loss, g->vq.counts, g->vq.sums,  g->vq.index, g->vq.quantized};
+    size_t n_keep = quantized ? 10 : 5, n_pass = 1;
+    if ((g->adversarial = adversarial)) {
+        g->gan = adversary_record(t->adversary, &nn, g->image, g->recon);
+        pass[0].root[pass[0].n_roots++] = g->gan.gan;
+        n_pass += adversary_passes(t->adversary, &g->gan, g->nll, pass + 1);
+        n_keep += adversary_keep(t->adversary, &g->gan, keep + n_keep);
+    }
     g->plan = plan_new(
-        g->tape,
-        &(plan_opts_t){.keep = keep, .n_keep = quantized ? 9 : 4, .pass = &pass, .n_pass = 1, .memory = &t->memory});
+        g->tape, &(plan_opts_t){.keep = keep, .n_keep = n_keep, .pass = pass, .n_pass = n_pass, .memory = &t->memory});
     return g;
+}
+
+graph_t *trainer_graph(trainer_t *t, bool quantized) {
+    return graph_of(t, quantized, false);
+}
+graph_t *trainer_graph_at(trainer_t *t, int64_t step) {
+    return graph_of(t, trainer_quantizes(t, step), adversary_acts(t->adversary, step));
+}
+int64_t trainer_full_step(const trainer_t *t) {
+    int64_t quant = t->config.train.warmup_no_quant, gan = t->adversary ? t->config.loss.disc_start : 0;
+    return quant > gan ? quant : gan;
 }
 
 /* PSNR on [0,1], clamped. */
@@ -90,14 +117,16 @@ static double psnr(const float *a, const float *b, size_t n) {
 
 void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *out) {
     bool quantized = trainer_quantizes(t, step);
-    graph_t *g = trainer_graph(t, quantized);
+    graph_t *g = trainer_graph_at(t, step);
     double share = 1.0 / (double)t->config.train.accumulate;
     plan_key(g->plan, t->seed, (uint64_t)step, (uint64_t)micro * t->n);
     plan_accumulate(g->plan, 0, micro > 0);
     plan_forward(g->plan);
+    if (!micro) *out = (trainer_step_t){.quantized = quantized, .adversarial = g->adversarial};
+    if (g->adversarial) out->loss += adversary_replay(t->adversary, g->plan, &g->gan, step, micro, &out->gan);
     plan_backward(g->plan, 0);
-    if (!micro) *out = (trainer_step_t){.quantized = quantized};
     out->loss += share * plan_scalar(g->plan, g->loss);
+    if (t->lpips) out->loss_perceptual += share * plan_scalar(g->plan, g->perceptual);
     out->loss_rec += share * plan_scalar(g->plan, g->loss_rec);
     out->psnr += share * psnr(plan_data(g->plan, g->recon), plan_data(g->plan, g->image), t->n * t->h * t->w * 3);
     if (!quantized) return;
@@ -111,7 +140,7 @@ void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *o
 
 void trainer_update(trainer_t *t, int64_t step, trainer_step_t *out) {
     optimizer_step_t s = {.skipped = true, .grad_norm = NAN, .lr = schedule_lr(&t->optimizer.schedule, step)};
-    if (isfinite(out->loss))
+    if (isfinite(out->loss) && (!out->adversarial || adversary_update(t->adversary, &out->gan)))
         s = optimizer_step(&t->optimizer, t->params, step, 1.0 / (double)t->config.train.accumulate);
     out->grad_norm = s.grad_norm;
     out->lr = s.lr;
@@ -132,5 +161,5 @@ size_t trainer_encode(trainer_t *t, float *z) {
 }
 
 double flops_of_step(trainer_t *t) {
-    return 3 * tape_flops(trainer_graph(t, true)->tape) * (double)t->config.train.accumulate;
+    return 3 * tape_flops(trainer_graph_at(t, trainer_full_step(t))->tape) * (double)t->config.train.accumulate;
 }

@@ -4,16 +4,22 @@
 #define VQVAE_TRAINER_H
 
 #include "common/tape/plan.h"
+#include "vqvae/adversary.h"
 #include "vqvae/config.h"
 #include "vqvae/freeze.h"
+#include "vqvae/perceptual.h"
 #include "vqvae/quantizer.h"
 
-/* The recorded network for one batch shape: with the quantizer, or as the autoencoder of the first steps. */
+/* The recorded network for one batch shape: with the quantizer, or as the autoencoder of the first steps; with the
+ * discriminator or before it starts. */
 typedef struct {
     tape_t *tape;
     plan_t *plan;
     var_t image, weight, prequant, recon, loss, loss_rec;
-    vq_out_t vq; /* NO_VAR without quantizer */
+    var_t perceptual, nll; /* NO_VAR without LPIPS; loss_rec + loss.perceptual * perceptual */
+    vq_out_t vq;           /* NO_VAR without quantizer */
+    bool adversarial;
+    adversary_vars_t gan;
 } graph_t;
 
 typedef struct {
@@ -22,12 +28,14 @@ typedef struct {
     params_t *params;
     optimizer_t optimizer;
     quantizer_t quantizer;
-    graph_t graph[2]; /* autoencoder, with quantizer */
-    bool plain;       /* set before the first graph: nn_t.plain_conv */
+    lpips_t *lpips;         /* NULL: off */
+    adversary_t *adversary; /* NULL: off */
+    graph_t graph[4];       /* autoencoder, with quantizer; the same with the discriminator */
+    bool plain;             /* set before the first graph: nn_t.plain_conv */
     plan_memory_t memory;
     size_t n, w, h; /* of a replay */
     bool weighted;  /* loss.focus */
-    const char *wrt[4 + FREEZE_MOST];
+    const char *wrt[5 + FREEZE_MOST];
     size_t n_wrt;
     freeze_t freeze;
     uint64_t seed;
@@ -35,16 +43,21 @@ typedef struct {
 } trainer_t;
 
 typedef struct {
-    double loss, loss_rec, loss_vq, psnr, grad_norm, lr;
-    bool skipped, quantized;
+    double loss, loss_rec, loss_vq, loss_perceptual, psnr, grad_norm, lr;
+    adversary_step_t gan;
+    bool skipped, quantized, adversarial;
 } trainer_step_t;
 
 /* n pictures of w x h a replay; parameters are created and initialised when `p` has none. Owns nothing of the caller.
  */
 trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_t h, uint64_t seed);
 void trainer_free(trainer_t *t);
-/* The graph of a step, made at first use. */
+/* A graph without discriminator, made at first use. */
 graph_t *trainer_graph(trainer_t *t, bool quantized);
+/* The graph of step (counted from 0). */
+graph_t *trainer_graph_at(trainer_t *t, int64_t step);
+/* A step in which everything that the configuration asks for runs. */
+int64_t trainer_full_step(const trainer_t *t);
 /* True when step (counted from 0) runs with the quantizer. */
 bool trainer_quantizes(const trainer_t *t, int64_t step);
 

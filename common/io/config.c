@@ -122,6 +122,12 @@ static int put_value(walk_t *w, const config_field_t *field, const cJSON *item) 
         memset(out, 0, STR_SIZE);
         memcpy(out, item->valuestring, strlen(item->valuestring));
         return 0;
+    case CF_PATH:
+        if (!cJSON_IsString(item)) return wrong(w, field, item, "a path");
+        if (strlen(item->valuestring) >= CONFIG_PATH) return wrong(w, field, item, "a path of at most 1023 bytes");
+        memset(out, 0, CONFIG_PATH);
+        memcpy(out, item->valuestring, strlen(item->valuestring));
+        return 0;
     case CF_INTS:
     case CF_NUMS:
         return put_list(w, field, item, out);
@@ -255,7 +261,7 @@ void config_set(const config_field_t *table, void *out, const char *assignment) 
     key[equals - assignment] = 0;
     const char *value = equals + 1;
     const config_field_t *field = find_field(table, key);
-    bool wants_text = field && (field->kind == CF_STR || field->kind == CF_CHOICE);
+    bool wants_text = field && (field->kind == CF_STR || field->kind == CF_PATH || field->kind == CF_CHOICE);
     cJSON *item = json_parse(value, strlen(value), false, NULL);
     if (!item || (wants_text && !cJSON_IsString(item))) { /* --set name=123 means the text */
         cJSON_Delete(item);
@@ -293,9 +299,11 @@ static void print_value(FILE *f, const config_field_t *field, const void *in) {
         fprintf(f, "\"%.*s\"", (int)strcspn(choice, "|"), choice);
         return;
     }
-    case CF_STR: {
+    case CF_STR:
+    case CF_PATH: {
         jsonw_t w = {0};
-        jsonw_str(&w, NULL, at);
+        const char *slash = field->kind == CF_PATH ? strrchr(at, '/') : NULL;
+        jsonw_str(&w, NULL, slash ? slash + 1 : at);
         fputs(w.text, f);
         jsonw_free(&w);
         return;

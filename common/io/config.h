@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CONFIG_LIST = 16 };
+enum { CONFIG_LIST = 16, CONFIG_PATH = 1024 };
 typedef struct {
     int64_t v[CONFIG_LIST];
     int n;
@@ -29,6 +29,7 @@ typedef enum {
     CF_BOOL,   /* bool */
     CF_CHOICE, /* int: index into choices ("a|b|c") */
     CF_STR,    /* char[64] */
+    CF_PATH,   /* char[CONFIG_PATH]: a file of the user's; what a RUN records is its last part alone */
     CF_INTS,   /* config_ints_t; a single number is accepted as a list of one */
     CF_NUMS,   /* config_nums_t */
 } config_kind_t;

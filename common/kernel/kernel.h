@@ -72,6 +72,16 @@ void kern_layernorm_backward(const float *x, const float *gamma, const float *me
                              size_t rows, size_t C, float *dx, bool add_dx, float *dgamma, bool add_dgamma,
                              float *dbeta, bool add_dbeta);
 
+/* ---- batchnorm.c: BatchNorm (Ioffe & Szegedy 2015) in training mode over rows of x[rows,C] (all pixels of the batch),
+ * biased variance; y = act(gamma*xhat + beta), act = leaky ReLU of slope 0.2 when `leaky`. Unlike the others an output
+ * depends on the whole batch. mean, rstd [C] are read by backward; var [C] is the unbiased variance, for running
+ * statistics. dgamma, dbeta, dx may each be NULL. */
+void kern_batchnorm_forward(const float *x, const float *gamma, const float *beta, size_t rows, size_t C, float eps,
+                            bool leaky, float *y, float *mean, float *rstd, float *var);
+void kern_batchnorm_backward(const float *x, const float *gamma, const float *beta, const float *mean,
+                             const float *rstd, const float *dy, size_t rows, size_t C, bool leaky, float *dx,
+                             bool add_dx, float *dgamma, bool add_dgamma, float *dbeta, bool add_dbeta);
+
 /* ---- act.c: elementwise
  * ----------------------------------------------------------------------------------------------*/
 typedef enum {
@@ -132,6 +142,11 @@ void kern_gather_backward(const float *dout, const int32_t *idx, size_t n, size_
  * Nearest-neighbour x2 of x[N,H,W,C] -> y[N,2H,2W,C], and its adjoint. */
 void kern_upsample2_forward(const float *x, size_t N, size_t H, size_t W, size_t C, float *y);
 void kern_upsample2_backward(const float *dy, size_t N, size_t H, size_t W, size_t C, float *dx, bool add);
+/* Maximum over 2x2 with stride 2: y[N,H/2,W/2,C]; a last odd row or column is left out. The gradient goes to the first
+ * largest, row by row. */
+void kern_maxpool2_forward(const float *x, size_t N, size_t H, size_t W, size_t C, float *y);
+void kern_maxpool2_backward(const float *x, const float *dy, size_t N, size_t H, size_t W, size_t C, float *dx,
+                            bool add);
 
 /* ---- vq.c: codebook (van den Oord et al. 2017; specs in common/model/vqvae.h)
  * -------------------------------------------- idx[i] = argmin_k |z_i|^2 + |e_k|^2 - 2 z_i.e_k over codebook e[K,D];
@@ -159,6 +174,27 @@ void kern_xent_backward(const float *logits, const int32_t *target, const int32_
 void kern_expect_forward(const float *logits, const int32_t *range, size_t n, size_t V, float *value);
 void kern_expect_backward(const float *logits, const int32_t *range, const float *value, const float *dvalue, size_t n,
                           size_t V, float *dlogits, bool add);
+
+/* ---- loss_gan.c: means over n logits of a discriminator */
+typedef enum {
+    GAN_GENERATOR,    /* -x */
+    GAN_HINGE_REAL,   /* max(0, 1 - x) (Lim & Ye 2017) */
+    GAN_HINGE_FAKE,   /* max(0, 1 + x) */
+    GAN_VANILLA_REAL, /* softplus(-x) (Goodfellow et al. 2014) */
+    GAN_VANILLA_FAKE  /* softplus(x) */
+} kern_gan_t;
+void kern_gan_forward(kern_gan_t f, const float *x, size_t n, float *out);
+void kern_gan_backward(kern_gan_t f, const float *x, size_t n, float dout, float *dx, bool add);
+
+/* ---- perceptual.c (LPIPS, Zhang et al. 2018) */
+/* y = (x - mean[c]) / std[c] over x[rows,C]; dx (+)= dy / std[c]. */
+void kern_standardize_forward(const float *x, const float *mean, const float *std, size_t rows, size_t C, float *y);
+void kern_standardize_backward(const float *dy, const float *std, size_t rows, size_t C, float *dx, bool add);
+/* Mean over rows of sum_c w_c (a_c / (|a| + 1e-10) - b_c / (|b| + 1e-10))^2, |a| the length of the row. For db pass a
+ * and b swapped; the gradient of a row of zeros is zero. */
+void kern_feature_distance_forward(const float *a, const float *b, const float *w, size_t rows, size_t C, float *out);
+void kern_feature_distance_backward(const float *a, const float *b, const float *w, size_t rows, size_t C, float dout,
+                                    float *da, bool add);
 
 /* ---- optim.c: one sweep over one block
  * ------------------------------------------------------------------------------------*/

@@ -262,6 +262,13 @@ static int read_tensor(reading_t *r, const char *path, const st_tensor_t *t, rea
     return rc;
 }
 
+/* What a training leaves in some people's files beside the network. */
+static const char *const training_only[] = {"discriminator.", "loss.discriminator.", "loss.perceptual_loss."};
+
+static bool of_training(vqvae_names_t names, const char *tensor) {
+    return names == VQ_NAMES_TAMING ? vqvae_taming_training(tensor) : params_match(tensor, training_only, 3);
+}
+
 int vqvae_read_named(params_t *p, const char *path, vqvae_names_t names, size_t levels, size_t *ignored,
                      reason_t *why) {
     st_file_t f;
@@ -275,7 +282,7 @@ int vqvae_read_named(params_t *p, const char *path, vqvae_names_t names, size_t 
     int rc = RC_OK;
     reading_t r = {.p = p, .names = names, .levels = levels, .seen = xcalloc(params_n(p), sizeof(bool))};
     for (size_t i = 0; i < f.n && rc == RC_OK; i++) {
-        if (names == VQ_NAMES_TAMING && vqvae_taming_training(f.tensor[i].name))
+        if (of_training(names, f.tensor[i].name))
             ++*ignored;
         else
             rc = read_tensor(&r, path, &f.tensor[i], why);

@@ -46,6 +46,9 @@ static inline param_init_t init_normal(float std) {
 static inline param_init_t init_uniform(float a) {
     return (param_init_t){INIT_UNIFORM, a};
 }
+static inline param_init_t init_near_one(float std) {
+    return (param_init_t){INIT_NEAR_ONE, std};
+}
 
 /* x W (+ b), W a parameter: op_linear, or its packed twin where the scope has packed weights. */
 var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b /* or NO_VAR */, weight_order_t order);

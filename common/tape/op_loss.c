@@ -83,3 +83,19 @@ var_t op_expect(tape_t *t, var_t logits, var_t range) {
         .def = &expect_def, .n_in = 2, .n_out = 1, .in = {logits, range}, .out = {F32_1(tape_shape(t, logits).dim[0])}};
     return tape_op(t, &s);
 }
+
+static void gan_forward(const op_run_t *r) {
+    kern_gan_forward((kern_gan_t)r->attr->i[0], r->in[0], shape_count(*r->in_shape[0]), r->out[0]);
+}
+static void gan_backward(const op_run_t *r) {
+    kern_gan_backward((kern_gan_t)r->attr->i[0], r->in[0], shape_count(*r->in_shape[0]), r->dout[0][0], r->din[0],
+                      r->add[0]);
+}
+static const opdef_t gan_def = {
+    .name = "gan", .forward = gan_forward, .backward = gan_backward, .keeps_in = 1, .grads_in = 1};
+
+var_t op_gan(tape_t *t, kern_gan_t f, var_t x) {
+    op_spec_t s = {.def = &gan_def, .n_in = 1, .n_out = 1, .in = {x}, .out = {F32_0()}};
+    s.attr.i[0] = f;
+    return tape_op(t, &s);
+}

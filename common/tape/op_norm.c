@@ -1,4 +1,4 @@
-/* op_norm.c - group and layer normalisation. Statistics are outputs 1 and 2, kept for backward. */
+/* op_norm.c - group, layer and batch normalisation. Statistics are outputs 1 and 2, kept for backward. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
@@ -73,4 +73,35 @@ var_t op_layernorm(tape_t *t, var_t x, var_t gamma, var_t beta, float eps) {
                    .out = {sx, F32_1(shape_rows(sx)), F32_1(shape_rows(sx))}};
     s.attr.f[0] = eps;
     return tape_op(t, &s);
+}
+
+static void batchnorm_forward(const op_run_t *r) {
+    const shape_t *x = r->in_shape[0];
+    kern_batchnorm_forward(r->in[0], r->in[1], r->in[2], shape_rows(*x), shape_cols(*x), r->attr->f[0],
+                           r->attr->i[0] != 0, r->out[0], r->out[1], r->out[2], r->out[3]);
+}
+
+static void batchnorm_backward(const op_run_t *r) {
+    const shape_t *x = r->in_shape[0];
+    kern_batchnorm_backward(r->in[0], r->in[1], r->in[2], r->out[1], r->out[2], r->dout[0], shape_rows(*x),
+                            shape_cols(*x), r->attr->i[0] != 0, r->din[0], r->add[0], r->din[1], r->add[1], r->din[2],
+                            r->add[2]);
+}
+
+static const opdef_t batchnorm_def = {.name = "batchnorm",
+                                      .forward = batchnorm_forward,
+                                      .backward = batchnorm_backward,
+                                      .keeps_in = 7,
+                                      .keeps_out = 6,
+                                      .grads_in = 7};
+
+batchnorm_out_t op_batchnorm(tape_t *t, var_t x, var_t gamma, var_t beta, float eps, bool leaky) {
+    shape_t sx = tape_shape(t, x), sc = F32_1(shape_cols(sx));
+    if (tape_count(t, gamma) != shape_cols(sx) || tape_count(t, beta) != shape_cols(sx))
+        tape_shape_bug(t, "batchnorm", "x and gamma do not fit", sx, tape_shape(t, gamma));
+    op_spec_t s = {.def = &batchnorm_def, .n_in = 3, .n_out = 4, .in = {x, gamma, beta}, .out = {sx, sc, sc, sc}};
+    s.attr.i[0] = leaky;
+    s.attr.f[0] = eps;
+    var_t v = tape_op(t, &s);
+    return (batchnorm_out_t){v, tape_detach(t, v + 1), tape_detach(t, v + 3)};
 }

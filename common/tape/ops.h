@@ -27,6 +27,12 @@ var_t op_conv2d(tape_t *t, var_t x, var_t w, var_t b, conv_opts_t o);
 /* op_norm.c */
 var_t op_groupnorm(tape_t *t, var_t x, var_t gamma, var_t beta, size_t groups, float eps, bool silu);
 var_t op_layernorm(tape_t *t, var_t x, var_t gamma, var_t beta, float eps);
+typedef struct {
+    var_t y;         /* leaky ReLU (0.2) behind it when asked for */
+    var_t mean, var; /* [C] of this batch, variance unbiased: for running statistics, no gradient */
+} batchnorm_out_t;
+/* In training mode, over all rows (N, H, W). */
+batchnorm_out_t op_batchnorm(tape_t *t, var_t x, var_t gamma, var_t beta, float eps, bool leaky);
 
 /* op_math.c */
 var_t op_act(tape_t *t, var_t x, kern_act_t act);
@@ -64,6 +70,8 @@ var_t op_concat_rows(tape_t *t, const var_t *v, size_t n);
 
 /* op_resample.c */
 var_t op_upsample2(tape_t *t, var_t x);
+/* 2x2, stride 2; a last odd row or column is left out. */
+var_t op_maxpool2(tape_t *t, var_t x);
 
 /* op_loss.c: scalars */
 /* weight: [rows] or NO_VAR; target gets no gradient unless both_sides. */
@@ -73,6 +81,14 @@ var_t op_loss(tape_t *t, kern_loss_t f, var_t a, var_t target, var_t weight, boo
 var_t op_xent(tape_t *t, var_t logits, var_t target, var_t range, var_t weight, var_t *row);
 /* Expected bin center of each row [n]. */
 var_t op_expect(tape_t *t, var_t logits, var_t range);
+/* Mean over all elements of a discriminator's logits. */
+var_t op_gan(tape_t *t, kern_gan_t f, var_t x);
+
+/* op_perceptual.c */
+/* (x - mean) / std a column; mean, std [C] get no gradient. */
+var_t op_standardize(tape_t *t, var_t x, var_t mean, var_t std);
+/* Scalar: mean over rows of sum_c w_c (a_c/|a| - b_c/|b|)^2; w [C] gets no gradient. */
+var_t op_feature_distance(tape_t *t, var_t a, var_t b, var_t w);
 
 /* op_vq.c */
 typedef struct {

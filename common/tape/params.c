@@ -118,10 +118,11 @@ int params_get(params_t *p, const char *name, int rank, const size_t *dim, param
     float *v = p->block[PARAMS_VALUE].p + q->offset;
     rng_t r = rng_make(p->seed, name);
     for (size_t i = 0; i < q->count; i++) { /* drawn in disk order: independent of the memory layout */
-        float x = init.kind == INIT_ZERO     ? 0
-                  : init.kind == INIT_ONE    ? 1
-                  : init.kind == INIT_NORMAL ? init.a * rng_normal(r, i)
-                                             : init.a * (2 * rng_uniform(r, i) - 1);
+        float x = init.kind == INIT_ZERO       ? 0
+                  : init.kind == INIT_ONE      ? 1
+                  : init.kind == INIT_NORMAL   ? init.a * rng_normal(r, i)
+                  : init.kind == INIT_NEAR_ONE ? 1 + init.a * rng_normal(r, i)
+                                               : init.a * (2 * rng_uniform(r, i) - 1);
         v[memory_index(q, i)] = x;
     }
     return (int)p->n++;

@@ -19,7 +19,13 @@ typedef enum {
                       first on disk */
 } param_layout_t;
 
-typedef enum { INIT_ZERO, INIT_ONE, INIT_NORMAL /* std = a */, INIT_UNIFORM /* [-a,a] */ } param_init_kind_t;
+typedef enum {
+    INIT_ZERO,
+    INIT_ONE,
+    INIT_NORMAL,  /* N(0, a) */
+    INIT_UNIFORM, /* [-a,a] */
+    INIT_NEAR_ONE /* N(1, a) */
+} param_init_kind_t;
 typedef struct {
     param_init_kind_t kind;
     float a;

@@ -67,12 +67,20 @@ static st_writer_t *weights(const checkpoint_t *c, lazy_t *l) {
     return w;
 }
 
+/* Parameter i is part of a block of the training state: everything but averages of what the weights file lacks. */
+static bool stored(const checkpoint_t *c, int block, size_t i) {
+    const char *name = params_at(c->params, (int)i)->name;
+    return BLOCK_PREFIX[block] &&
+           (block != PARAMS_AVERAGE || !c->n_weights || params_match(name, c->weights, c->n_weights));
+}
+
 static st_writer_t *training(const checkpoint_t *c, lazy_t l[PARAMS_BLOCKS]) {
     st_writer_t *w = st_writer_new();
     st_writer_meta(w, META, c->training_json);
     for (int b = 0; b < PARAMS_BLOCKS; b++) {
         l[b] = (lazy_t){c->params, b};
-        for (size_t i = 0; BLOCK_PREFIX[b] && params_has(c->params, b) && i < params_n(c->params); i++) {
+        for (size_t i = 0; params_has(c->params, b) && i < params_n(c->params); i++) {
+            if (!stored(c, b, i)) continue;
             char *name = xasprintf("%s%s", BLOCK_PREFIX[b], params_at(c->params, (int)i)->name);
             add_lazy(w, &l[b], (int)i, name);
             free(name);
@@ -172,14 +180,23 @@ static int read_one(const st_file_t *file, const char *prefix, const char *name,
     return rc;
 }
 
+static bool has_prefix(const st_file_t *file, const char *block, const char *prefix) {
+    size_t n = strlen(block), m = strlen(prefix);
+    for (size_t i = 0; i < file->n; i++) {
+        const char *name = file->tensor[i].name;
+        if (!strncmp(name, block, n) && !strncmp(name + n, prefix, m)) return true;
+    }
+    return false;
+}
+
 int checkpoint_restore(const st_file_t *file, const checkpoint_t *c, reason_t *why) {
     for (int b = 0; b < PARAMS_BLOCKS; b++) {
         if (!BLOCK_PREFIX[b]) continue;
-        bool stored = false;
-        for (size_t i = 0; i < file->n && !stored; i++)
-            stored = !strncmp(file->tensor[i].name, BLOCK_PREFIX[b], strlen(BLOCK_PREFIX[b]));
-        for (size_t i = 0; stored && i < params_n(c->params); i++) {
+        bool has = has_prefix(file, BLOCK_PREFIX[b], ""),
+             fresh = c->fresh && !has_prefix(file, BLOCK_PREFIX[b], c->fresh);
+        for (size_t i = 0; has && i < params_n(c->params); i++) {
             const param_t *q = params_at(c->params, (int)i);
+            if (!stored(c, b, i) || (fresh && !strncmp(q->name, c->fresh, strlen(c->fresh)))) continue;
             float *disk = xmalloc(q->count * sizeof *disk);
             int rc = read_one(file, BLOCK_PREFIX[b], q->name, q->rank, q->dim, disk, why);
             if (!rc) params_import(c->params, b, (int)i, disk);

@@ -1,0 +1,132 @@
+/* perceptual.c - what a distance between features needs (LPIPS, Zhang et al. 2018): standardised pixels, and the
+ * weighted squared difference of unit vectors.
+ */
+#include "common/base/pool.h"
+#include "common/kernel/kernel.h"
+#include "common/kernel/vmath.h"
+
+#include <math.h>
+
+enum { SPAN = 16384 };
+static const float LEAST = 1e-10f; /* added to a length before dividing by it */
+
+typedef struct {
+    const float *a, *b, *w;
+    float *out;
+    size_t rows, C, task;
+    float unit;
+    bool add;
+    double sum[KERN_PIECES];
+} feature_t;
+
+static size_t task_end(const feature_t *f, size_t task) {
+    size_t end = (task + 1) * f->task;
+    return end < f->rows ? end : f->rows;
+}
+
+static void run_rows(feature_t *f, pool_fn fn) {
+    f->task = SPAN / f->C + 1;
+    parallel_for((f->rows + f->task - 1) / f->task, fn, f);
+}
+
+/* ---- pixels ---- */
+
+static void standardize_task(void *ctx, size_t task) {
+    const feature_t *f = ctx;
+    for (size_t r = task * f->task; r < task_end(f, task); r++)
+        for (size_t c = 0, i = r * f->C; c < f->C; c++, i++) f->out[i] = (f->a[i] - f->b[c]) / f->w[c];
+}
+
+void kern_standardize_forward(const float *x, const float *mean, const float *std, size_t rows, size_t C, float *y) {
+    feature_t f = {.a = x, .b = mean, .w = std, .out = y, .rows = rows, .C = C};
+    run_rows(&f, standardize_task);
+}
+
+static void standardize_back_task(void *ctx, size_t task) {
+    const feature_t *f = ctx;
+    for (size_t r = task * f->task; r < task_end(f, task); r++)
+        for (size_t c = 0, i = r * f->C; c < f->C; c++, i++) f->out[i] = f->a[i] / f->w[c] + (f->add ? f->out[i] : 0);
+}
+
+void kern_standardize_backward(const float *dy, const float *std, size_t rows, size_t C, float *dx, bool add) {
+    feature_t f = {.a = dy, .w = std, .out = dx, .rows = rows, .C = C, .add = add};
+    run_rows(&f, standardize_back_task);
+}
+
+/* ---- features ---- */
+
+VMATH v8f part(const float *p, size_t i, size_t n) {
+    return i + 8 <= n ? v8_load(p + i) : v8_load_part(p + i, n - i, 0);
+}
+
+VMATH float length(const float *x, size_t C) {
+    v4d s = {0};
+    for (size_t c = 0; c < C; c += 8) {
+        v8f v = part(x, c, C);
+        s = v8_widen_add(s, v * v);
+    }
+    return (float)sqrt(v4_sum(s));
+}
+
+static void distance_task(void *ctx, size_t piece) {
+    feature_t *f = ctx;
+    size_t C = f->C;
+    double sum = 0;
+    for (size_t r = piece * f->task; r < task_end(f, piece); r++) {
+        const float *a = f->a + r * C, *b = f->b + r * C;
+        float ia = 1 / (length(a, C) + LEAST), ib = 1 / (length(b, C) + LEAST);
+        v4d s = {0};
+        for (size_t c = 0; c < C; c += 8) {
+            v8f d = part(a, c, C) * ia - part(b, c, C) * ib;
+            s = v8_widen_add(s, part(f->w, c, C) * (d * d));
+        }
+        sum += v4_sum(s);
+    }
+    f->sum[piece] = sum;
+}
+
+void kern_feature_distance_forward(const float *a, const float *b, const float *w, size_t rows, size_t C, float *out) {
+    feature_t f = {.a = a, .b = b, .w = w, .rows = rows, .C = C};
+    size_t least = SPAN / C + 1, even = (rows + KERN_PIECES - 1) / KERN_PIECES;
+    f.task = even > least ? even : least;
+    size_t pieces = (rows + f.task - 1) / f.task;
+    parallel_for(pieces, distance_task, &f);
+    double sum = 0;
+    for (size_t i = 0; i < pieces; i++) sum += f.sum[i];
+    *out = (float)(sum / (double)rows);
+}
+
+/* u = a / (|a| + e), g_c = 2 unit w_c (u_c - v_c):  da_c = g_c / (|a| + e) - a_c (g.a) / (|a| (|a| + e)^2) */
+static void distance_back_task(void *ctx, size_t task) {
+    const feature_t *f = ctx;
+    size_t C = f->C;
+    for (size_t r = task * f->task; r < task_end(f, task); r++) {
+        const float *a = f->a + r * C, *b = f->b + r * C;
+        float *da = f->out + r * C, la = length(a, C), ia = 1 / (la + LEAST), ib = 1 / (length(b, C) + LEAST);
+        if (la == 0) { /* no direction; behind a ReLU nothing of it would pass */
+            if (!f->add) memset(da, 0, C * sizeof *da);
+            continue;
+        }
+        v4d s = {0};
+        for (size_t c = 0; c < C; c += 8) {
+            v8f va = part(a, c, C), g = part(f->w, c, C) * (va * ia - part(b, c, C) * ib);
+            s = v8_widen_add(s, g * va);
+        }
+        float unit = 2 * f->unit * ia, along = (float)(v4_sum(s) * (double)ia / (double)la);
+        for (size_t c = 0; c < C; c += 8) {
+            v8f va = part(a, c, C), g = part(f->w, c, C) * (va * ia - part(b, c, C) * ib);
+            v8f d = unit * (g - va * along);
+            if (c + 8 <= C)
+                v8_store(da + c, f->add ? v8_load(da + c) + d : d);
+            else
+                v8_store_part(da + c, f->add ? v8_load_part(da + c, C - c, 0) + d : d, C - c);
+        }
+    }
+}
+
+void kern_feature_distance_backward(const float *a, const float *b, const float *w, size_t rows, size_t C, float dout,
+                                    float *da, bool add) {
+    feature_t f = {.a = a, .b = b, .w = w, .out = da, .rows = rows, .C = C, .add = add};
+    f.unit = dout / (float)rows;
+    run_rows(&f, distance_back_task);
+}

@@ -1,0 +1,669 @@
+/* test_adversary.c - kernels of the adversarial and perceptual losses against double-precision loops, the names and
+ * numbers of the discriminator, and LPIPS's reader of foreign weights.
+ */
+#include "common/io/safetensors.h"
+#include "common/kernel/kernel.h"
+#include "common/nn/lpips.h"
+#include "common/nn/patchgan.h"
+#include "common/tape/plan.h"
+#include "tests/folder.h"
+#include "tests/kernel_check.h"
+#include "vqvae/adversary.h"
+
+#include <unistd.h>
+
+/* ---- BatchNorm ---- */
+
+typedef struct {
+    size_t rows, C;
+    bool leaky;
+    const float *x, *gamma, *beta, *dy;
+    float *mean, *rstd, *var;
+    int want; /* 0 y, 1 dx, 2 dgamma, 3 dbeta */
+} bn_case_t;
+
+static void run_bn(void *ctx, float *out, bool add) {
+    bn_case_t *c = ctx;
+    if (!c->want)
+        kern_batchnorm_forward(c->x, c->gamma, c->beta, c->rows, c->C, 1e-5f, c->leaky, out, c->mean, c->rstd, c->var);
+    else
+        kern_batchnorm_backward(c->x, c->gamma, c->beta, c->mean, c->rstd, c->dy, c->rows, c->C, c->leaky,
+                                c->want == 1 ? out : NULL, add, c->want == 2 ? out : NULL, add,
+                                c->want == 3 ? out : NULL, add);
+}
+
+static void check_bn(size_t rows, size_t C, bool leaky) {
+    size_t n = rows * C, count[4] = {n, n, C, C};
+    float *x = floats(1, n, 3, 2), *gamma = floats(2, C, 1, 0.5), *beta = floats(3, C, 0, 1), *dy = floats(4, n, 0, 1);
+    double *want[4], *size[4];
+    for (int i = 0; i < 4; i++) want[i] = doubles(count[i]), size[i] = doubles(count[i]);
+    float *mean = xmalloc(C * sizeof *mean), *rstd = xmalloc(C * sizeof *mean), *var = xmalloc(C * sizeof *mean);
+    for (size_t k = 0; k < C; k++) {
+        double m = 0, v = 0, s0 = 0, s1 = 0, a0 = 0, a1 = 0;
+        for (size_t r = 0; r < rows; r++) m += x[r * C + k] / (double)rows;
+        for (size_t r = 0; r < rows; r++) v += pow(x[r * C + k] - m, 2);
+        double rs = 1 / sqrt(v / (double)rows + 1e-5), g = (double)gamma[k];
+        for (int sweep = 0; sweep < 2; sweep++)
+            for (size_t i = k; i < n; i += C) {
+                double h = (x[i] - m) * rs, z = h * g + beta[k], dz = dy[i] * (leaky && z <= 0 ? 0.2 : 1),
+                       big = (fabs(x[i]) + fabs(m)) * rs;
+                if (!sweep) {
+                    want[0][i] = leaky && z <= 0 ? 0.2 * z : z;
+                    size[0][i] = big * g + fabs(beta[k]);
+                    s0 += dz, s1 += dz * h, a0 += fabs(dz), a1 += fabs(dz) * big;
+                } else {
+                    want[1][i] = g * rs * (dz - s0 / (double)rows - h * s1 / (double)rows);
+                    size[1][i] = g * rs * (fabs(dz) + (a0 + big * a1) / (double)rows);
+                }
+            }
+        want[2][k] = s1, size[2][k] = a1, want[3][k] = s0, size[3][k] = a0;
+    }
+    bn_case_t c = {rows, C, leaky, x, gamma, beta, dy, mean, rstd, var, 0};
+    float *out = xmalloc(n * sizeof *out);
+    for (c.want = 0; c.want < 4; c.want++)
+        check_kernel("batchnorm", run_bn, &c, c.want > 0, want[c.want], size[c.want], count[c.want], 2e-6, out);
+    for (size_t k = 0; k < C; k++) {
+        double m = 0, v = 0;
+        for (size_t r = 0; r < rows; r++) m += x[r * C + k] / (double)rows;
+        for (size_t r = 0; r < rows; r++) v += pow(x[r * C + k] - m, 2);
+        CHECK_NEAR(mean[k], m, 1e-6 * 5);
+        CHECK_NEAR(var[k], rows > 1 ? v / (double)(rows - 1) : 0, 1e-6 * 4);
+    }
+    for (int i = 0; i < 4; i++) free(want[i]), free(size[i]);
+    free(x), free(gamma), free(beta), free(dy), free(mean), free(rstd), free(var), free(out);
+}
+
+TEST(batchnorm) {
+    for (int leaky = 0; leaky < 2; leaky++) {
+        check_bn(7, 5, leaky);
+        check_bn(64, 16, leaky);
+        check_bn(1, 3, leaky);
+        check_bn(4099, 37, leaky);
+        check_bn(20000, 1, leaky);
+        check_bn(33, 512, leaky);
+    }
+}
+
+/* ---- 2x2 maximum ---- */
+
+typedef struct {
+    const float *x, *dy;
+    size_t N, H, W, C;
+} pool_case_t;
+
+static void run_pool(void *ctx, float *out, bool add) {
+    pool_case_t *c = ctx;
+    if (c->dy)
+        kern_maxpool2_backward(c->x, c->dy, c->N, c->H, c->W, c->C, out, add);
+    else
+        kern_maxpool2_forward(c->x, c->N, c->H, c->W, c->C, out);
+}
+
+static void check_pool(size_t N, size_t H, size_t W, size_t C) {
+    size_t OH = H / 2, OW = W / 2, n = N * H * W * C, m = N * OH * OW * C;
+    float *x = floats(5, n, 0, 1), *dy = floats(6, m, 0, 1), *out = xmalloc(n * sizeof *out);
+    for (size_t i = 0; i < n; i++) x[i] = x[i] < 0 ? 0 : roundf(8 * x[i]); /* ties, as behind a ReLU */
+    double *y = doubles(m), *dx = doubles(n), *ones = doubles(n);
+    for (size_t i = 0; i < n; i++) ones[i] = 1;
+    for (size_t i = 0; i < m; i++) {
+        size_t c = i % C, ox = i / C % OW, oy = i / C / OW % OH, b = i / C / OW / OH, best = 0;
+        y[i] = -INFINITY;
+        for (size_t q = 0; q < 4; q++) {
+            size_t at = ((b * H + 2 * oy + q / 2) * W + 2 * ox + q % 2) * C + c;
+            if (x[at] > y[i]) y[i] = x[at], best = at; /* the first largest */
+        }
+        dx[best] += dy[i];
+    }
+    pool_case_t c = {x, NULL, N, H, W, C};
+    check_kernel("maxpool", run_pool, &c, false, y, ones, m, 0, out);
+    c.dy = dy;
+    check_kernel("maxpool backward", run_pool, &c, true, dx, ones, n, 1e-7, out);
+    free(x), free(dy), free(out), free(y), free(dx), free(ones);
+}
+
+TEST(maxpool) {
+    check_pool(2, 4, 6, 3);
+    check_pool(3, 5, 7, 5);
+    check_pool(1, 2, 2, 1);
+    check_pool(1, 3, 2, 17);
+    check_pool(2, 16, 16, 64);
+    float x[4] = {1, NAN, 3, 2}, y;
+    kern_maxpool2_forward(x, 1, 2, 2, 1, &y);
+    CHECK(isnan(y), "a NaN is not hidden: %g", y);
+}
+
+/* ---- logits ---- */
+
+TEST(gan_losses) {
+    static const float x[] = {-40, -3, -1, -0.5f, 0, 0.25f, 1, 2.5f, 40};
+    enum { N = COUNT(x) };
+    for (int f = GAN_GENERATOR; f <= GAN_VANILLA_FAKE; f++) {
+        double want = 0, slope[N];
+        for (size_t i = 0; i < N; i++) {
+            double u = (double)x[i];
+            switch ((kern_gan_t)f) {
+            case GAN_GENERATOR:
+                want -= u, slope[i] = -1;
+                break;
+            case GAN_HINGE_REAL:
+                want += u < 1 ? 1 - u : 0, slope[i] = u < 1 ? -1 : 0;
+                break;
+            case GAN_HINGE_FAKE:
+                want += u > -1 ? 1 + u : 0, slope[i] = u > -1 ? 1 : 0;
+                break;
+            case GAN_VANILLA_REAL:
+                want += log1p(exp(-u)), slope[i] = -1 / (1 + exp(u));
+                break;
+            case GAN_VANILLA_FAKE:
+                want += log1p(exp(u)), slope[i] = 1 / (1 + exp(-u));
+                break;
+            }
+        }
+        float out, d[N], sum[N];
+        kern_gan_forward((kern_gan_t)f, x, N, &out);
+        CHECK_NEAR(out, want / N, 1e-6 * (1 + fabs(want) / N));
+        for (size_t i = 0; i < N; i++) d[i] = NAN, sum[i] = 2;
+        kern_gan_backward((kern_gan_t)f, x, N, 3, d, false);
+        kern_gan_backward((kern_gan_t)f, x, N, 3, sum, true);
+        for (size_t i = 0; i < N; i++) {
+            CHECK_NEAR(d[i], 3 * slope[i] / N, 1e-7);
+            CHECK_NEAR(sum[i], 2 + 3 * slope[i] / N, 5e-7);
+        }
+    }
+    float bad[2] = {1, NAN}, out;
+    for (int f = GAN_GENERATOR; f <= GAN_VANILLA_FAKE; f++) {
+        kern_gan_forward((kern_gan_t)f, bad, 2, &out);
+        CHECK(isnan(out), "kind %d hides a NaN: %g", f, out);
+    }
+}
+
+/* ---- features ---- */
+
+typedef struct {
+    const float *a, *b, *w;
+    size_t rows, C;
+    bool slope;
+} feature_case_t;
+
+static void run_distance(void *ctx, float *out, bool add) {
+    feature_case_t *c = ctx;
+    if (c->slope)
+        kern_feature_distance_backward(c->a, c->b, c->w, c->rows, c->C, 1.5f, out, add);
+    else
+        kern_feature_distance_forward(c->a, c->b, c->w, c->rows, c->C, out);
+}
+
+static void check_distance(size_t rows, size_t C, bool empty) {
+    size_t n = rows * C;
+    float *a = floats(7, n, 0.5, 1), *b = floats(8, n, 0.5, 1), *w = floats(9, C, 0.5, 0.5), *out = xmalloc(n * 4);
+    for (size_t k = 0; empty && k < C; k++) a[k] = b[n - C + k] = 0; /* a pixel that no channel sees */
+    double value = 0, size = 0, *d = doubles(n), *ds = doubles(n);
+    for (size_t r = 0; r < rows; r++) {
+        double la = 0, lb = 0, along = 0, wide = 0;
+        for (size_t i = r * C; i < (r + 1) * C; i++) la += (double)a[i] * a[i], lb += (double)b[i] * b[i];
+        la = sqrt(la), lb = sqrt(lb);
+        for (size_t k = 0; k < C; k++) {
+            size_t i = r * C + k;
+            double u = a[i] / (la + 1e-10), v = b[i] / (lb + 1e-10), g = 2 * w[k] * (u - v) * 1.5 / (double)rows;
+            value += w[k] * (u - v) * (u - v) / (double)rows;
+            size += w[k] * (fabs(u) + fabs(v)) * (fabs(u) + fabs(v)) / (double)rows;
+            d[i] = g / (la + 1e-10), ds[i] = 2 * w[k] * (fabs(u) + fabs(v)) * 1.5 / (double)rows / (la + 1e-10);
+            along += g * a[i], wide += ds[i] * fabs(a[i]);
+        }
+        for (size_t i = r * C; i < (r + 1) * C; i++) {
+            d[i] = la > 0 ? d[i] - a[i] * along / (la * pow(la + 1e-10, 2)) : 0;
+            ds[i] = la > 0 ? ds[i] + fabs(a[i]) * wide / pow(la, 2) : 1;
+        }
+    }
+    feature_case_t c = {a, b, w, rows, C, false};
+    check_kernel("distance", run_distance, &c, false, &value, &size, 1, 1e-6, out);
+    c.slope = true;
+    check_kernel("distance backward", run_distance, &c, true, d, ds, n, 2e-6, out);
+    free(a), free(b), free(w), free(out), free(d), free(ds);
+}
+
+TEST(feature_distance) {
+    check_distance(1, 3, false);
+    check_distance(5, 8, true);
+    check_distance(70, 19, true);
+    check_distance(300, 64, false);
+    check_distance(9000, 5, true);
+    check_distance(11, 512, true);
+}
+
+static void run_standardize(void *ctx, float *out, bool add) {
+    feature_case_t *c = ctx;
+    if (c->slope)
+        kern_standardize_backward(c->a, c->w, c->rows, c->C, out, add);
+    else
+        kern_standardize_forward(c->a, c->b, c->w, c->rows, c->C, out);
+}
+
+TEST(standardize) {
+    static const size_t rows[] = {1, 7, 20000};
+    for (size_t k = 0; k < COUNT(rows); k++) {
+        size_t n = rows[k] * 3;
+        float *x = floats(10, n, 0, 1), mean[3] = {-0.03f, -0.088f, -0.188f}, std[3] = {0.458f, 0.448f, 0.45f};
+        float *out = xmalloc(n * sizeof *out);
+        double *y = doubles(n), *dx = doubles(n), *size = doubles(n);
+        for (size_t i = 0; i < n; i++) {
+            y[i] = ((double)x[i] - mean[i % 3]) / std[i % 3];
+            dx[i] = (double)x[i] / std[i % 3];
+            size[i] = (fabs(x[i]) + 0.2) / std[i % 3];
+        }
+        feature_case_t c = {x, mean, std, rows[k], 3, false};
+        check_kernel("standardize", run_standardize, &c, false, y, size, n, 2e-7, out);
+        c.slope = true;
+        check_kernel("standardize backward", run_standardize, &c, true, dx, size, n, 2e-7, out);
+        free(x), free(out), free(y), free(dx), free(size);
+    }
+}
+
+/* ---- the discriminator ---- */
+
+static double spread(params_t *p, const char *name, double center) {
+    int at = params_find(p, name);
+    const float *v = params_ptr(p, PARAMS_VALUE, at);
+    double s = 0;
+    size_t n = params_at(p, at)->count;
+    for (size_t i = 0; i < n; i++) s += pow(v[i] - center, 2) / (double)n;
+    return sqrt(s);
+}
+
+TEST(patchgan_names_and_start) {
+    static const struct {
+        const char *name;
+        int rank;
+        size_t dim[4];
+    } want[] = {
+        {"d.main.0.weight", 4, {64, 3, 4, 4}},
+        {"d.main.0.bias", 1, {64}},
+        {"d.main.2.weight", 4, {128, 64, 4, 4}},
+        {"d.main.3.weight", 1, {128}},
+        {"d.main.3.bias", 1, {128}},
+        {"d.main.5.weight", 4, {256, 128, 4, 4}},
+        {"d.main.6.weight", 1, {256}},
+        {"d.main.6.bias", 1, {256}},
+        {"d.main.8.weight", 4, {512, 256, 4, 4}},
+        {"d.main.9.weight", 1, {512}},
+        {"d.main.9.bias", 1, {512}},
+        {"d.main.11.weight", 4, {1, 512, 4, 4}},
+        {"d.main.11.bias", 1, {1}},
+    };
+    params_t *p = params_new(3);
+    patchgan_t net = {64, 3};
+    patchgan_declare(p, &net, "d");
+    CHECK(params_n(p) == COUNT(want), "%zu tensors", params_n(p));
+    for (size_t i = 0; i < COUNT(want); i++) {
+        int at = params_find(p, want[i].name);
+        REQUIRE(at >= 0, "no '%s'", want[i].name);
+        const param_t *q = params_at(p, at);
+        CHECK(q->rank == want[i].rank && !memcmp(q->dim, want[i].dim, (size_t)q->rank * sizeof *q->dim), "'%s'",
+              want[i].name);
+    }
+    CHECK_NEAR(spread(p, "d.main.0.weight", 0), 0.02, 0.002);
+    CHECK_NEAR(spread(p, "d.main.8.weight", 0), 0.02, 0.0001);
+    CHECK_NEAR(spread(p, "d.main.9.weight", 1), 0.02, 0.003);
+    CHECK_NEAR(spread(p, "d.main.9.bias", 0), 0, 0);
+    CHECK_NEAR(spread(p, "d.main.0.bias", 0), 1 / sqrt(48.0 * 3), 0.02);
+    params_free(p);
+}
+
+TEST(patchgan_sizes) {
+    for (size_t layers = 1; layers <= 4; layers++)
+        for (size_t side = 2; side <= 50; side++) {
+            size_t out = side;
+            bool fits = true;
+            for (size_t i = 0; i < layers + 2 && fits; i++) {
+                fits = out + 2 >= 4;
+                if (fits) out = (out - 2) / (i < layers ? 2 : 1) + 1;
+            }
+            patchgan_t net = {2, layers};
+            CHECK(patchgan_fits(&net, side, 99) == fits && patchgan_fits(&net, 99, side) == fits, "%zu layers, %zu",
+                  layers, side);
+            if (!fits) continue;
+            params_t *p = params_new(0);
+            tape_t *t = tape_new(p);
+            nn_t nn;
+            nn_begin(&nn, t);
+            shape_t s = tape_shape(t, nn_patchgan(&nn, &net, tape_input(t, "x", F32_4(1, side, side, 3)), NULL));
+            CHECK(s.dim[1] == out && s.dim[2] == out && s.dim[3] == 1, "%zu layers, %zu: %zu", layers, side, s.dim[1]);
+            tape_free(t);
+            params_free(p);
+        }
+}
+
+/* ---- LPIPS's weights ---- */
+
+static const int conv_at[13] = {0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28};
+static const int slice_of[13] = {1, 1, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5};
+static const uint64_t narrow[5] = {4, 5, 6, 7, 8};
+
+typedef enum { TAMING, TORCHVISION, PACKAGE } spelling_t;
+
+/* Writes a narrow network; `skip` tensors in order are left out, tensor `bent` has another shape, `nan` a NaN. */
+static void write_lpips(const char *path, spelling_t how, int skip, int bent, int nan) {
+    st_writer_t *w = st_writer_new();
+    reason_t why;
+    uint64_t in = 3;
+    int k = 0;
+    for (int i = 0; i < 13 + 5; i++) {
+        bool linear = i >= 13;
+        uint64_t out = linear ? narrow[i - 13] : narrow[slice_of[i] - 1];
+        for (int part = 0; part < (linear ? 1 : 2); part++, k++) {
+            char name[96];
+            if (linear)
+                snprintf(name, sizeof name,
+                         how == TAMING    ? "loss.perceptual_loss.lin%d.model.1.weight"
+                         : how == PACKAGE ? "lins.%d.model.1.weight"
+                                          : "lin%d.model.1.weight",
+                         i - 13);
+            else if (how == TORCHVISION)
+                snprintf(name, sizeof name, "features.%d.%s", conv_at[i], part ? "bias" : "weight");
+            else
+                snprintf(name, sizeof name, "%snet.slice%d.%d.%s", how == TAMING ? "loss.perceptual_loss." : "",
+                         slice_of[i], conv_at[i], part ? "bias" : "weight");
+            uint64_t dim[4] = {out, in, 3, 3};
+            if (linear) dim[0] = 1, dim[1] = out, dim[2] = dim[3] = 1;
+            int rank = part ? 1 : 4;
+            if (k == bent) dim[part ? 0 : 1]++;
+            size_t n = part ? (size_t)dim[0] : (size_t)(dim[0] * dim[1] * dim[2] * dim[3]);
+            float *v = floats((uint32_t)k, n, 0, 0.5);
+            if (k == nan) v[n / 2] = NAN;
+            if (k == skip)
+                free(v);
+            else
+                st_writer_give(w, name, ST_F32, rank, dim, v);
+        }
+        in = linear ? in : out;
+    }
+    CHECK(!st_write(w, path, &why), "%s", why.text);
+    st_writer_free(w);
+}
+
+/* LPIPS of two fixed pictures. */
+static float distance_by(const lpips_t *l, const float *a, const float *b) {
+    tape_t *t = tape_new(NULL);
+    nn_t nn;
+    nn_begin(&nn, t);
+    var_t va = tape_input(t, "a", F32_4(1, 17, 16, 3)), vb = tape_input(t, "b", F32_4(1, 17, 16, 3)),
+          d = nn_lpips(&nn, l, va, vb);
+    plan_t *p = plan_new(t, &(plan_opts_t){.keep = &d, .n_keep = 1});
+    memcpy(plan_data(p, va), a, 17 * 16 * 3 * sizeof *a);
+    memcpy(plan_data(p, vb), b, 17 * 16 * 3 * sizeof *b);
+    plan_forward(p);
+    float v = plan_scalar(p, d);
+    plan_free(p);
+    tape_free(t);
+    return v;
+}
+
+TEST(lpips_spellings) {
+    folder_open();
+    const char *path = in_folder("w.safetensors");
+    float *a = floats(11, 17 * 16 * 3, 0, 1), *b = floats(12, 17 * 16 * 3, 0, 1), first = 0;
+    for (int how = TAMING; how <= PACKAGE; how++) {
+        lpips_t *l;
+        reason_t why;
+        write_lpips(path, (spelling_t)how, -1, -1, -1);
+        int rc = lpips_load(&l, path, &why);
+        REQUIRE(rc == 0, "%d: %s", rc, why.text);
+        float d = distance_by(l, a, b);
+        if (how == TAMING) first = d;
+        CHECK(isfinite(d) && d != 0 && d == first, "spelling %d: %g", how, d);
+        CHECK(fabsf(distance_by(l, a, a)) < 1e-12f, "of a picture to itself");
+        lpips_free(l);
+    }
+    free(a), free(b);
+    folder_remove();
+}
+
+TEST(lpips_refuses) {
+    folder_open();
+    const char *path = in_folder("w.safetensors");
+    lpips_t *l;
+    reason_t why;
+    for (int k = 0; k < 31; k++) {
+        write_lpips(path, TORCHVISION, k, -1, -1);
+        CHECK(lpips_load(&l, path, &why) == RC_MISFIT && !l && strstr(why.text, "missing"), "%d: %s", k, why.text);
+        write_lpips(path, TAMING, -1, k, -1);
+        CHECK(lpips_load(&l, path, &why) == RC_MISFIT && !l && strstr(why.text, "shape"), "%d: %s", k, why.text);
+        write_lpips(path, PACKAGE, -1, -1, k);
+        CHECK(lpips_load(&l, path, &why) == RC_DATA && !l && strstr(why.text, "NaN"), "%d: %s", k, why.text);
+    }
+    write_lpips(path, TAMING, -1, -1, -1);
+    FILE *f = fopen(path, "r+");
+    REQUIRE(f && !fseek(f, 0, SEEK_END) && !ftruncate(fileno(f), ftell(f) - 1), "truncated");
+    fclose(f);
+    CHECK(lpips_load(&l, path, &why) == RC_DATA && !l, "a truncated file");
+    CHECK(lpips_load(&l, in_folder("none"), &why) == RC_DATA && !l, "no file");
+    folder_remove();
+}
+
+/* ---- the plan ---- */
+
+enum { BATCH = 2, SIDE = 24 };
+typedef struct {
+    params_t *params;
+    tape_t *tape;
+    plan_t *plan;
+    adversary_t *adversary;
+    adversary_vars_t vars;
+    var_t image, loss, recon;
+    adversary_step_t figures;
+} gan_t;
+
+static var_t conv3(nn_t *nn, const char *name, var_t x, size_t out) {
+    size_t dim[4] = {out, shape_cols(tape_shape(nn->tape, x)), 3, 3};
+    var_t w = nn_param(nn, name, 4, dim, LAYOUT_CONV, init_normal(0.3f));
+    return op_conv2d(nn->tape, x, w, NO_VAR, (conv_opts_t){.stride = 1, 1, 1, 1, 1, 1, false});
+}
+
+/* Two convolutions stand for the tokenizer. */
+static void gan_open_scaled(gan_t *g, const config_t *c, const lpips_t *l, bool unshared, float scale) {
+    static const char *const wrt[] = {"", "!" ADVERSARY_PREFIX};
+    *g = (gan_t){.params = params_new(2)};
+    params_get(g->params, "decoder.conv_out.weight", 4, (size_t[]){3, 5, 3, 3}, LAYOUT_CONV, init_normal(0.3f));
+    g->adversary = adversary_new(c, g->params, SIDE, SIDE, 2);
+    g->tape = tape_new(g->params);
+    nn_t nn;
+    nn_begin(&nn, g->tape);
+    g->image = tape_input(g->tape, "image", F32_4(BATCH, SIDE, SIDE, 3));
+    var_t h = op_act(g->tape, conv3(&nn, "encoder.weight", g->image, 5), ACT_SILU);
+    g->recon = conv3(&nn, "decoder.conv_out.weight", h, 3);
+    var_t terms[2] = {op_loss(g->tape, LOSS_L1, g->recon, g->image, NO_VAR, false),
+                      nn_lpips(&nn, l, g->recon, g->image)};
+    g->loss = op_weighted_sum(g->tape, terms, (float[]){scale, 0.5f * scale}, 2);
+    g->vars = adversary_record(g->adversary, &nn, g->image, g->recon);
+    pass_t pass[1 + ADVERSARY_PASSES] = {{.root = {g->loss, g->vars.gan}, .n_roots = 2, .wrt = wrt, .n_wrt = 2}};
+    size_t n = 1 + adversary_passes(g->adversary, &g->vars, g->loss, pass + 1);
+    var_t keep[2 + ADVERSARY_KEEP] = {g->image, g->recon};
+    size_t n_keep = 2 + adversary_keep(g->adversary, &g->vars, keep + 2);
+    g->plan = plan_new(g->tape,
+                       &(plan_opts_t){.keep = keep, .n_keep = n_keep, .pass = pass, .n_pass = n, .unshared = unshared});
+}
+
+static void gan_open(gan_t *g, const config_t *c, const lpips_t *l, bool unshared) {
+    gan_open_scaled(g, c, l, unshared, 1);
+}
+
+static void gan_pictures(gan_t *g, uint32_t seed) {
+    float *x = floats(seed, BATCH * SIDE * SIDE * 3, 0, 1);
+    memcpy(plan_data(g->plan, g->image), x, BATCH * SIDE * SIDE * 3 * sizeof *x);
+    free(x);
+}
+
+static void gan_step(gan_t *g, int64_t step, int64_t micros) {
+    g->figures = (adversary_step_t){0};
+    for (int64_t m = 0; m < micros; m++) {
+        gan_pictures(g, (uint32_t)(20 + m));
+        plan_accumulate(g->plan, 0, m > 0);
+        plan_forward(g->plan);
+        adversary_replay(g->adversary, g->plan, &g->vars, step, m, &g->figures);
+        plan_backward(g->plan, 0);
+    }
+}
+
+static void gan_close(gan_t *g) {
+    plan_free(g->plan);
+    tape_free(g->tape);
+    adversary_free(g->adversary);
+    params_free(g->params);
+}
+
+static config_t gan_config(void) {
+    config_t c;
+    config_defaults(config_table, &c);
+    c.loss.disc = 0.8, c.loss.disc_start = 10, c.loss.disc_channels = 4;
+    return c;
+}
+
+static lpips_t *narrow_lpips(void) {
+    lpips_t *l;
+    reason_t why;
+    folder_open();
+    write_lpips(in_folder("w.safetensors"), TAMING, -1, -1, -1);
+    if (lpips_load(&l, in_folder("w.safetensors"), &why)) CHECK(false, "%s", why.text);
+    folder_remove();
+    return l;
+}
+
+TEST(shared_memory_equals_unshared) {
+    config_t c = gan_config();
+    lpips_t *l = narrow_lpips();
+    c.train.accumulate = 2;
+    gan_t g[2];
+    checkpoint_state_t state[2][ADVERSARY_STATE];
+    for (int k = 0; k < 2; k++) {
+        gan_open(&g[k], &c, l, k);
+        gan_step(&g[k], 10, 2);
+        CHECK(adversary_update(g[k].adversary, &g[k].figures), "an update");
+    }
+    CHECK(g[0].figures.d_weight == g[1].figures.d_weight && g[0].figures.d_weight > 0, "%g", g[0].figures.d_weight);
+    for (int b = PARAMS_VALUE; b <= PARAMS_V; b++)
+        for (size_t i = 0; i < params_n(g[0].params); i++)
+            CHECK(!memcmp(params_ptr(g[0].params, b, (int)i), params_ptr(g[1].params, b, (int)i),
+                          params_at(g[0].params, (int)i)->count * sizeof(float)),
+                  "block %d of '%s'", b, params_at(g[0].params, (int)i)->name);
+    size_t n = adversary_state(g[0].adversary, state[0]);
+    CHECK(n == 7 && adversary_state(g[1].adversary, state[1]) == n, "%zu", n);
+    for (size_t i = 0; i < n; i++)
+        CHECK(!memcmp(state[0][i].data, state[1][i].data, state[0][i].count * sizeof(float)), "%s", state[0][i].name);
+    for (int k = 0; k < 2; k++) gan_close(&g[k]);
+    lpips_free(l);
+}
+
+/* d = clamp(|dW nll| / (|dW g| + 1e-4), 0, 1e4) * weight from gradients that two runs of their own give. */
+TEST(weight_of_the_generator) {
+    config_t c = gan_config();
+    lpips_t *l = narrow_lpips();
+    gan_t g;
+    gan_open(&g, &c, l, false);
+    gan_step(&g, 10, 1);
+    int at = params_find(g.params, "decoder.conv_out.weight");
+    size_t n = params_at(g.params, at)->count;
+    double norm[2];
+    for (int root = 0; root < 2; root++) {
+        const char *all = "";
+        pass_t pass = {.root = {root ? g.vars.gan : g.loss}, .n_roots = 1, .wrt = &all, .n_wrt = 1};
+        plan_t *p = plan_new(g.tape, &(plan_opts_t){.keep = &g.recon, .n_keep = 1, .pass = &pass, .n_pass = 1});
+        memcpy(plan_data(p, g.image), plan_data(g.plan, g.image), tape_count(g.tape, g.image) * sizeof(float));
+        plan_forward(p);
+        plan_backward(p, 0);
+        double sum = 0;
+        for (size_t i = 0; i < n; i++) sum += pow(params_ptr(g.params, PARAMS_GRAD, at)[i], 2);
+        norm[root] = sqrt(sum);
+        plan_free(p);
+    }
+    double want = 0.8 * norm[0] / (norm[1] + 1e-4);
+    CHECK_NEAR(g.figures.d_weight, want, 1e-5 * want);
+    gan_close(&g);
+    for (int age = 0; age < 6; age++) { /* a ramp of four steps */
+        c.loss.disc_ramp = 4;
+        c.loss.disc_adaptive = age % 2;
+        gan_open(&g, &c, l, false);
+        CHECK(!adversary_acts(g.adversary, 9) && adversary_acts(g.adversary, 10), "starts at 10");
+        gan_step(&g, 10 + age, 1);
+        double full = c.loss.disc_adaptive ? want : 0.8;
+        CHECK_NEAR(g.figures.d_weight, full * (age < 4 ? age / 4.0 : 1), 1e-5 * full);
+        gan_close(&g);
+    }
+    c.loss.disc_adaptive = true;
+    for (int k = 0; k < 2; k++) { /* a discriminator without slope: |dW nll| / 1e-4, at most 1e4 */
+        gan_open_scaled(&g, &c, l, false, k ? 100 : 1);
+        memset(params_ptr(g.params, PARAMS_VALUE, params_find(g.params, "discriminator.main.11.weight")), 0,
+               32 * 16 * sizeof(float));
+        gan_step(&g, 14, 1);
+        CHECK_NEAR(g.figures.d_weight, 0.8 * (k ? 1e4 : norm[0] / 1e-4), 0.1);
+        gan_close(&g);
+    }
+    lpips_free(l);
+}
+
+/* Two micro-batches: the discriminator's gradient is the sum of theirs, its statistics the mean; the average of the
+ * weights is the generator's business. */
+TEST(discriminator_accumulates) {
+    config_t c = gan_config();
+    c.train.weight_average = 0.5;
+    lpips_t *l = narrow_lpips();
+    gan_t g;
+    gan_open(&g, &c, l, false);
+    size_t n = params_block(g.params);
+    float *grad = params_base(g.params, PARAMS_GRAD);
+    double *sum = doubles(n), *size = doubles(n), mean = 0;
+    checkpoint_state_t state[ADVERSARY_STATE];
+    for (uint32_t m = 0; m < 2; m++) {
+        gan_pictures(&g, 20 + m);
+        plan_forward(g.plan);
+        adversary_replay(g.adversary, g.plan, &g.vars, 10, 0, &g.figures);
+        plan_backward(g.plan, 0);
+        for (size_t i = 0; i < n; i++) sum[i] += grad[i], size[i] = 1;
+        for (int side = 0; side < 2; side++)
+            mean += (side ? 0.1 : 0.1 * 0.9) * ((float *)plan_data(g.plan, g.vars.stats[side][0].mean))[1] / 2;
+    }
+    gan_close(&g);
+    c.train.accumulate = 2;
+    gan_open(&g, &c, l, false);
+    memcpy(params_base(g.params, PARAMS_AVERAGE), params_base(g.params, PARAMS_VALUE), n * sizeof(float));
+    float *before = copy_of(params_base(g.params, PARAMS_VALUE), n);
+    gan_step(&g, 10, 2);
+    grad = params_base(g.params, PARAMS_GRAD);
+    for (size_t i = 0; i < params_n(g.params); i++) {
+        const param_t *q = params_at(g.params, (int)i);
+        if (!strncmp(q->name, ADVERSARY_PREFIX, strlen(ADVERSARY_PREFIX)))
+            check_close(q->name, grad + q->offset, sum + q->offset, size + q->offset, q->count, 1e-6);
+    }
+    CHECK(adversary_update(g.adversary, &g.figures), "an update");
+    adversary_state(g.adversary, state);
+    CHECK_NEAR(state[1].data[1], mean, 1e-7);
+    check_same("average", params_base(g.params, PARAMS_AVERAGE), before, n);
+    int at = params_find(g.params, "decoder.conv_out.weight");
+    check_same("decoder", params_ptr(g.params, PARAMS_VALUE, at), before + params_at(g.params, at)->offset, 135);
+    gan_close(&g);
+    free(sum), free(size), free(before);
+    lpips_free(l);
+}
+
+/* A step whose numbers are none moves nothing. */
+TEST(discriminator_skips_what_is_not_finite) {
+    config_t c = gan_config();
+    lpips_t *l = narrow_lpips();
+    gan_t g;
+    gan_open(&g, &c, l, false);
+    gan_step(&g, 10, 1);
+    int at = params_find(g.params, "discriminator.main.0.weight");
+    float *w = params_ptr(g.params, PARAMS_VALUE, at), was = w[0];
+    checkpoint_state_t state[ADVERSARY_STATE];
+    adversary_state(g.adversary, state);
+    adversary_step_t bad = g.figures;
+    bad.loss_disc = NAN;
+    CHECK(!adversary_update(g.adversary, &bad), "a loss");
+    params_ptr(g.params, PARAMS_GRAD, at)[3] = INFINITY;
+    CHECK(!adversary_update(g.adversary, &g.figures), "a gradient");
+    CHECK(w[0] == was && state[0].data[0] == 0 && state[1].data[0] == 0, "nothing moved");
+    gan_step(&g, 10, 1);
+    CHECK(adversary_update(g.adversary, &g.figures), "a good one");
+    CHECK(w[0] != was && state[0].data[0] == 1 && state[1].data[0] != 0, "moved");
+    gan_close(&g);
+    lpips_free(l);
+}

@@ -60,6 +60,23 @@ verdict $? "the same seed, the same discriminator"
 step b $small --seed 6 && ! cmp -s a b
 verdict $? "another seed, another discriminator"
 
+if [ -n "$python" ]; then
+    mkdir both && cp "$reference/vq/config.json" both
+    "$python" - "$top" both <<'X' >err 2>&1
+import sys
+sys.path.insert(0, sys.argv[1] + "/tests/interop")
+import st
+tensors = st.load(sys.argv[1] + "/tests/reference/vq/diffusion_pytorch_model.safetensors")[0]
+tensors.update(st.load(sys.argv[1] + "/tests/reference/disc_4x3.safetensors")[0])
+st.save(sys.argv[2] + "/diffusion_pytorch_model.safetensors", tensors)
+X
+    # shellcheck disable=SC2086
+    vqvae trace --train --model both --image $images --out a --set loss.disc=1 --set loss.disc_channels=4 --threads 1 >out 2>err &&
+        vqvae trace --train --model "$reference/vq" --image $images --out b --set loss.disc=1 --set loss.disc_channels=4 --threads 1 \
+            --disc "$reference/disc_4x3.safetensors" >out 2>err && cmp a b >out
+    verdict $? "the discriminator inside of a model's weights file"
+fi
+
 # --- the RUN
 pictures 24 pics
 gan="$small --set loss.disc_start=5 --set loss.disc_ramp=4 --set train.log_every=1"

@@ -5,7 +5,12 @@
 #   make asan       the same tests under ASan + UBSan      make reacher   the same at full length
 #   make fuzz       fuzz every reader of foreign bytes     make install PREFIX= DESTDIR=
 #   make bench      speed and memory beside PyTorch's, build/bench.json
+#   make PORTABLE=1 for any processor of this kind, also without AVX2, in build/portable
 
+ifeq ($(PORTABLE),1)
+B        ?= build/portable
+ARCH     ?=
+endif
 B        ?= build
 CC       ?= cc
 CFLAGS   ?= -O3 -g

@@ -19,6 +19,7 @@ typedef struct {
     image_opts_t opts;
     size_t frames; /* of an episode, and how they were chosen */
     take_t take;
+    char *obs, *act; /* which parts of an episode were taken, NULL = by themselves */
     /* where pictures come from, by what the shard holds */
     image_source_t *source;
     size_t cursor;
@@ -31,6 +32,11 @@ typedef struct {
     uint32_t *codes[BATCH]; /* stored */
     size_t n;
 } rerun_t;
+
+static char *string_of(const cJSON *args, const char *key) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(args, key);
+    return cJSON_IsString(item) ? xstrdup(item->valuestring) : NULL;
+}
 
 /* The options the pictures were decoded with. */
 static void take_options(rerun_t *s, const shard_meta_t *m) {
@@ -47,6 +53,8 @@ static void take_options(rerun_t *s, const shard_meta_t *m) {
     s->take = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "head"))     ? TAKE_HEAD
               : cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "spread")) ? TAKE_SPREAD
                                                                                : TAKE_WINDOW;
+    s->obs = string_of(args, "obs");
+    s->act = string_of(args, "act");
     s->opts = o;
     cJSON_Delete(args);
 }
@@ -62,7 +70,7 @@ static void open_source(rerun_t *s) {
     }
     s->m = minari_open(a->in, &rc, &why);
     if (!s->m) die(rc, "%s", why.text);
-    spaces_init(&s->spaces, s->m, a->in);
+    spaces_init(&s->spaces, s->m, a->in, s->obs, s->act);
     if (s->spaces.image < 0) die(RC_MISFIT, "'%s' has no pictures among its observations", a->in);
 }
 
@@ -165,6 +173,8 @@ void again_run(again_t *a) {
     compare(&s);
     if (s.loaded >= 0) minari_episode_release(&s.episode);
     if (s.m) spaces_release(&s.spaces);
+    free(s.obs);
+    free(s.act);
     minari_close(s.m);
     image_source_close(s.source);
 }

@@ -64,7 +64,8 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     *j = (job_t){.command = argv[0], .batch = MOST_BATCH, .max_bad = 0.01, .opts = image_opts_default()};
     const cli_opt_t common[] = {
         {"--in", CLI_STR, &j->in, "SRC",
-         images ? "a folder of pictures, or a Minari dataset" : "folder of a Minari dataset", true},
+         images ? "a folder of pictures, or a Minari dataset" : "folder of a Minari dataset, or a D4RL file (HDF5)",
+         true},
         {"--out", CLI_STR, &j->out, "X.lmdb", "the shard; one that was not finished goes on where it stopped", true},
         {"--model", CLI_STR, &j->model, "RUN", "the tokenizer (not needed for what has no codes)", false},
         {"--keep-pixels", CLI_FLAG, &j->keep_pixels, NULL, "also keep each picture as PNG, as the encoder sees it",
@@ -92,6 +93,14 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         {"--spread", CLI_FLAG, &j->spread, NULL,
          "one step of each of K equal parts of the episode instead (for policies that see one step)", false},
         {"--head", CLI_FLAG, &j->head, NULL, "the first K steps of the episode instead", false},
+        {"--obs", CLI_STR, &j->obs, "MAP",
+         "which observations become what: image=KEY,continuous=KEY+KEY,discrete=KEY,text=KEY; KEY is a path "
+         "(arm/camera, "
+         "_index_0), of a group for all that fits below it, . for all; the rest is left out (default: the first "
+         "picture, "
+         "vectors, discrete values, the first text)",
+         false},
+        {"--act", CLI_STR, &j->act, "MAP", "which actions: continuous=KEY+KEY,discrete=KEY (default: all)", false},
         {0},
     };
     cli_parse(argc, argv, j->command, summary, (const cli_opt_t *const[]){common, images ? for_images : for_episodes},
@@ -129,6 +138,7 @@ char *job_arguments(const job_t *j, uint64_t manifest) {
     jsonw_t w;
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)manifest);
     jsonw_begin(&w);
+    if (j->act) jsonw_str(&w, "act", j->act);
     jsonw_open(&w, "background", '[');
     for (int i = 0; i < 3; i++) jsonw_int(&w, NULL, j->opts.background[i]);
     jsonw_close(&w, ']');
@@ -142,6 +152,7 @@ char *job_arguments(const job_t *j, uint64_t manifest) {
     jsonw_str(&w, "manifest", hash);
     jsonw_int(&w, "max_pixels", (int64_t)j->opts.max_pixels);
     jsonw_bool(&w, "no_exif", j->opts.no_exif);
+    if (j->obs) jsonw_str(&w, "obs", j->obs);
     jsonw_open(&w, "shard", '[');
     jsonw_int(&w, NULL, (int64_t)j->shard_index);
     jsonw_int(&w, NULL, (int64_t)j->shard_count);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLANS = 6, MOST = 32 /* pictures of one replay */ };
+enum { PLANS = 6, MOST = 16 /* pictures of one replay */ };
 
 typedef struct {
     bool encode;

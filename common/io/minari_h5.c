@@ -122,26 +122,6 @@ static int get_dims(h5_data_t *d, reason_t *why) {
     return 0;
 }
 
-int h5_data_open(hid_t parent, const char *path, h5_data_t *d, reason_t *why) {
-    *d = (h5_data_t){.id = -1, .type = -1};
-    d->id = open_object(parent, path, H5I_DATASET, why);
-    if (d->id < 0) return -1;
-    if (check_storage(d->id, why) == 0 && get_dims(d, why) == 0) {
-        d->type = H5Dget_type(d->id);
-        d->class = d->type < 0 ? H5T_NO_CLASS : H5Tget_class(d->type);
-        if (d->class != H5T_NO_CLASS) return 0;
-        reason_set(why, "a type that cannot be read");
-    }
-    h5_data_close(d);
-    return -1;
-}
-
-void h5_data_close(h5_data_t *d) {
-    h5_drop(d->type);
-    h5_drop(d->id);
-    d->id = d->type = -1;
-}
-
 /* Bytes of `size`-byte elements, refusing what the file cannot hold: deflate packs at most 1032 : 1, so more than 64 MB
  * that claims more than that is a forged or never written dataset. */
 static int bytes_of(const h5_data_t *d, size_t size, size_t *bytes, reason_t *why) {
@@ -152,6 +132,29 @@ static int bytes_of(const h5_data_t *d, size_t size, size_t *bytes, reason_t *wh
         return reason_set(why, "refused: claims %zu bytes but %zu are stored", n, stored);
     *bytes = n;
     return 0;
+}
+
+int h5_data_open(hid_t parent, const char *path, h5_data_t *d, reason_t *why) {
+    *d = (h5_data_t){.id = -1, .type = -1};
+    d->id = open_object(parent, path, H5I_DATASET, why);
+    if (d->id < 0) return -1;
+    if (check_storage(d->id, why) == 0 && get_dims(d, why) == 0) {
+        d->type = H5Dget_type(d->id);
+        d->class = d->type < 0 ? H5T_NO_CLASS : H5Tget_class(d->type);
+        size_t bytes;
+        if (d->class == H5T_NO_CLASS)
+            reason_set(why, "a type that cannot be read");
+        else if (bytes_of(d, H5Tget_size(d->type), &bytes, why) == 0)
+            return 0;
+    }
+    h5_data_close(d);
+    return -1;
+}
+
+void h5_data_close(h5_data_t *d) {
+    h5_drop(d->type);
+    h5_drop(d->id);
+    d->id = d->type = -1;
 }
 
 int h5_data_read(const h5_data_t *d, hid_t memory, size_t size, void **out, reason_t *why) {

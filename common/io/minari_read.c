@@ -171,7 +171,8 @@ static int read_action(minari_t *m, hid_t group, size_t episode, size_t i, minar
     if (m->skip_act[i]) return 0;
     int rc = h5_data_open(group, minari_leaf_path(path, "actions", leaf), &d, why);
     if (rc == 0) {
-        if (minari_is_jpeg(&d, leaf)) warn_jpeg(m, episode, path, &m->told[m->meta.n_obs + i]);
+        if (leaf->kind == SPACE_BOX && minari_is_jpeg(&d, leaf))
+            warn_jpeg(m, episode, path, &m->told[m->meta.n_obs + i]);
         rc = read_value(&d, leaf, e->T, &e->action[i], why);
         h5_data_close(&d);
     }

@@ -94,7 +94,7 @@ write('planar', box((3, 32, 48), 'uint8', 0, 255), discrete, [steps(T, np.moveax
 space = Dict(agent=Dict(pixels=picture, joints=box((3,), 'float64', -inf, inf), flag=box((2,), 'bool', False, True)), wrist=gray,
              tuple=Tuple({'type': 'MultiDiscrete', 'dtype': 'int64', 'nvec': [3, 5], 'start': [1, -2]}, {'type': 'Text', 'max_length': 30, 'min_length': 0, 'charset': 'x'},
                          {'type': 'MultiBinary', 'n': [2, 2]}),
-             mission={'type': 'Text', 'max_length': 30, 'min_length': 0, 'charset': 'x'}, ram=box((4,), 'uint8', 0, 255), map=box((2, 3), 'float32', -inf, inf),
+             mission={'type': 'Text', 'max_length': 30, 'min_length': 0, 'charset': 'x'}, ram=box((4,), 'int16', -5, 250), map=box((2, 3), 'float32', -inf, inf),
              grid=box((8, 8, 3), 'uint8', 0, 255))
 act = Dict(arm=Tuple(box((2,), 'float32', [-2, 0], [2, 4]), {'type': 'MultiDiscrete', 'dtype': 'int64', 'nvec': [2, 4]}), camera=box((32, 32, 3), 'uint8', 0, 255),
            say={'type': 'Text', 'max_length': 9, 'min_length': 0, 'charset': 'x'}, grip={'type': 'Discrete', 'dtype': 'int64', 'start': -1, 'n': 3})
@@ -103,7 +103,7 @@ def nested(T):
     return steps(T, {'agent': {'pixels': jpeg(frames(n, 32, 48, 3)), 'joints': rng.normal(size=(n, 3)), 'flag': rng.random((n, 2)) < 0.5},
                      'wrist': jpeg(frames(n, 40, 32, 1)[..., 0], True), 'mission': ['go to \u00f6 %d' % T] * n,
                      'tuple': (np.stack([rng.integers(1, 4, n), rng.integers(-2, 3, n)], 1), ['at %d' % t for t in range(n)], rng.integers(0, 2, (n, 2, 2)).astype(np.int8)),
-                     'ram': rng.integers(0, 256, (n, 4)).astype(np.uint8), 'map': np.float32(rng.normal(size=(n, 2, 3))), 'grid': frames(n, 8, 8, 3)},
+                     'ram': rng.integers(-5, 251, (n, 4)).astype(np.int16), 'map': np.float32(rng.normal(size=(n, 2, 3))), 'grid': frames(n, 8, 8, 3)},
                  {'arm': (np.float32(rng.uniform([-2, 0], [2, 4], (T, 2))), np.stack([rng.integers(0, 2, T), rng.integers(0, 4, T)], 1)), 'camera': jpeg(frames(T, 32, 32, 3)),
                   'say': ['x'] * T, 'grip': rng.integers(-1, 2, T)})
 write('nested', space, act, [nested(T) for T in (2, 5, 3, 4)])
@@ -291,7 +291,7 @@ for r, (key, pixels) in zip(dump('n2.lmdb'), kept('n2.lmdb')):
     o, a = f[key]['observations'], f[key]['actions']
     alike(pixels, decoded(o['wrist'][:-1]))
     near(r['continuous'], np.column_stack([o['map'][:-1].reshape(-1, 6), o['agent/joints'][:-1], o['agent/flag'][:-1]]))
-    assert r['discrete'] == np.column_stack([o['ram'][:-1], o['tuple/_index_0'][:-1] - [1, -2], o['tuple/_index_2'][:-1].reshape(-1, 4)]).tolist()
+    assert r['discrete'] == np.column_stack([o['ram'][:-1] + 5, o['tuple/_index_0'][:-1] - [1, -2], o['tuple/_index_2'][:-1].reshape(-1, 4)]).tolist()
     assert r['text'] == list(o['mission'][0] + b'\n' + o['tuple/_index_1'][0]) + [256]
     near([x[:2] for x in r['actions']], scaled(a['arm/_index_0'][:]))
     assert [x[2:] for x in r['actions']] == (a['grip'][:] + 1)[:, None].tolist()

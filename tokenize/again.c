@@ -21,6 +21,7 @@ typedef struct {
     size_t frames; /* of an episode, and how they were chosen */
     take_t take;
     bool captions; /* pictures of `tokenize text`: files under their keys */
+    char *obs, *act; /* which parts of an episode were taken, NULL = by themselves */
     /* where pictures come from, by what the shard holds */
     image_source_t *source;
     size_t cursor;
@@ -33,6 +34,11 @@ typedef struct {
     uint32_t *codes[BATCH]; /* stored */
     size_t n;
 } rerun_t;
+
+static char *string_of(const cJSON *args, const char *key) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(args, key);
+    return cJSON_IsString(item) ? xstrdup(item->valuestring) : NULL;
+}
 
 /* The options the pictures were decoded with. */
 static void take_options(rerun_t *s, const shard_meta_t *m) {
@@ -52,6 +58,8 @@ static void take_options(rerun_t *s, const shard_meta_t *m) {
               : cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "spread")) ? TAKE_SPREAD
                                                                                : TAKE_WINDOW;
     encoder_want(s->a->v, &o);
+    s->obs = string_of(args, "obs");
+    s->act = string_of(args, "act");
     s->opts = o;
     cJSON_Delete(args);
 }
@@ -68,7 +76,7 @@ static void open_source(rerun_t *s) {
     }
     s->m = minari_open(a->in, &rc, &why);
     if (!s->m) die(rc, "%s", why.text);
-    spaces_init(&s->spaces, s->m, a->in);
+    spaces_init(&s->spaces, s->m, a->in, s->obs, s->act);
     if (s->spaces.image < 0) die(RC_MISFIT, "'%s' has no pictures among its observations", a->in);
 }
 
@@ -197,6 +205,8 @@ void again_run(again_t *a) {
     compare(&s);
     if (s.loaded >= 0) minari_episode_release(&s.episode);
     if (s.m) spaces_release(&s.spaces);
+    free(s.obs);
+    free(s.act);
     minari_close(s.m);
     image_source_close(s.source);
 }

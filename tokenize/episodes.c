@@ -1,4 +1,5 @@
-/* episodes.c - `tokenize episodes`: a record for each episode of a Minari dataset, or for a window of it.
+/* episodes.c - `tokenize episodes`: a record for each episode of a Minari dataset or a D4RL file, or for a window of
+ * it.
  *
  * HDF5 is read by one thread ahead of the encoder, which uses all of them; a third writes.
  */
@@ -45,6 +46,8 @@ typedef struct {
     encoder_t encoder;
     writer_t writer;
     size_t *item, n, next; /* numbers of the episodes still to be done */
+    uint64_t content;      /* of the first record, and how many are exactly like it */
+    size_t records, alike;
 } episodes_t;
 
 static const char *key_of(size_t number, char buf[KEY_MAX]) {
@@ -65,6 +68,7 @@ static void keep_steps(const minari_t *m, minari_episode_t *e, const size_t *ste
         }
         for (size_t i = 0; i < e->n_act; i++) {
             size_t n = minari_act(m, i)->count;
+            if (!e->action[i]) continue;
             memmove(e->action[i] + k * n, e->action[i] + t * n, n * sizeof(float));
             if (i > 0 || !e->expert_action) continue;
             memmove(e->expert_action + k * n, e->expert_action + t * n, n * sizeof(float));
@@ -111,7 +115,7 @@ static void read_episode(const episodes_t *s, round_t *r, episode_t *p) {
     int unread = minari_read(s->m, p->number, &p->e, &p->why);
     pthread_mutex_unlock(&hdf5);
     if (unread) {
-        p->status = EPISODE_BAD;
+        p->status = unread == MINARI_REFUSED ? EPISODE_REFUSED : EPISODE_BAD;
     } else if (p->e.T == 0) {
         p->status = EPISODE_EMPTY;
         reason_set(&p->why, "an episode without steps");
@@ -186,12 +190,32 @@ static void fill_pictures(const picture_t *p, token_record_t *r, strip_t *strip)
     }
 }
 
+static uint64_t hash(uint64_t seed, const void *p, size_t bytes) {
+    return p ? XXH64(p, bytes, seed) : seed + 1;
+}
+
+/* All that a policy would learn from: records that all agree in it come from a recording that went wrong. */
+static void compare_content(episodes_t *s, const token_record_t *r) {
+    const shard_meta_t *m = &s->writer.meta;
+    size_t T = r->T;
+    uint64_t h = hash(T, r->codes, T * r->grid_h * r->grid_w * sizeof *r->codes);
+    h = hash(h, r->pixels, r->pixels_bytes);
+    h = hash(h, r->text, r->text_len * sizeof *r->text);
+    h = hash(h, r->continuous, T * m->n_continuous * sizeof *r->continuous);
+    h = hash(h, r->discrete, T * m->n_discrete * sizeof *r->discrete);
+    h = hash(h, r->actions, T * m->n_actions * sizeof *r->actions);
+    h = hash(h, r->discrete_actions, T * m->n_discrete_actions * sizeof *r->discrete_actions);
+    if (!s->records++) s->content = h;
+    s->alike += h == s->content;
+}
+
 static void write_episode(episodes_t *s, const char *key, const episode_t *p, const picture_t *pictures) {
     token_record_t r = {.kind = RECORD_EPISODE, .T = (uint32_t)p->T, .first_step = p->first_step};
     strip_t strip = {0};
     void *arrays;
     spaces_fill(&s->spaces, &p->e, p->first, &r, &arrays);
     if (pictures) fill_pictures(pictures, &r, &strip);
+    compare_content(s, &r);
     writer_put(&s->writer, key, &r);
     free(strip.codes);
     free(strip.size);
@@ -232,6 +256,7 @@ static uint64_t manifest_of(const minari_t *m, const char *dir) {
     static const char *const files[] = {"data/main_data.hdf5", "data/metadata.json", "main_data.hdf5", "metadata.json"};
     uint64_t word[6] = {minari_episodes(m)};
     struct stat st;
+    if (stat(dir, &st) == 0 && S_ISREG(st.st_mode)) word[1] = (uint64_t)st.st_size;
     for (size_t i = 0; i < 4; i++) {
         char *path = fs_join(dir, files[i]);
         if (stat(path, &st) == 0) word[i + 1] = (uint64_t)st.st_size;
@@ -251,6 +276,8 @@ static void run(episodes_t *s, size_t first, size_t count) {
     pipeline_run(&(pipeline_t){.ctx = s, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
     progress_end(&s->writer.bar);
     spaces_report(&s->spaces);
+    if (s->records > 1 && s->alike == s->records)
+        warn("'%s': all %zu records are the same: was one episode recorded again and again?", s->job->in, s->records);
     free(s->item);
 }
 
@@ -264,7 +291,7 @@ int cmd_episodes(int argc, char **argv) {
     if (!s.m) die(rc, "%s", why.text);
     if (atexit(hold_reader)) die(RC_RUNTIME, "out of memory"); /* after HDF5's own: runs before it */
     if (!minari_episodes(s.m)) die(RC_DATA, "'%s': a dataset without episodes", job.in);
-    spaces_init(&s.spaces, s.m, job.in);
+    spaces_init(&s.spaces, s.m, job.in, job.obs, job.act);
     s.pictures = s.spaces.image >= 0;
     if (s.pictures && !job.v && !job.keep_pixels)
         die(RC_USAGE, "'%s' holds pictures: --model is needed (or --keep-pixels)", job.in);

@@ -71,7 +71,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         {"--in", CLI_STR, &j->in, "SRC",
          text     ? "a text file, JSON lines of captions or questions, or VQA questions (JSON)"
          : images ? "pictures: a folder, a WebDataset tar (name-{000..009}.tar, .tar.gz, - for stdin), a Minari dataset"
-                  : "folder of a Minari dataset",
+                  : "folder of a Minari dataset, or a D4RL file (HDF5)",
          true},
         {"--out", CLI_STR, &j->out, "X.lmdb", "the shard; one that was not finished goes on where it stopped", true},
         {"--model", CLI_STR, &j->model, "RUN", "the tokenizer (not needed for what has no codes)", false},
@@ -110,6 +110,14 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         {"--spread", CLI_FLAG, &j->spread, NULL,
          "one step of each of K equal parts of the episode instead (for policies that see one step)", false},
         {"--head", CLI_FLAG, &j->head, NULL, "the first K steps of the episode instead", false},
+        {"--obs", CLI_STR, &j->obs, "MAP",
+         "which observations become what: image=KEY,continuous=KEY+KEY,discrete=KEY,text=KEY; KEY is a path "
+         "(arm/camera, "
+         "_index_0), of a group for all that fits below it, . for all; the rest is left out (default: the first "
+         "picture, "
+         "vectors, discrete values, the first text)",
+         false},
+        {"--act", CLI_STR, &j->act, "MAP", "which actions: continuous=KEY+KEY,discrete=KEY (default: all)", false},
         {0},
     };
     const cli_opt_t for_text[] = {
@@ -164,6 +172,7 @@ char *job_arguments(const job_t *j, uint64_t manifest) {
     bool text = !strcmp(j->command, "text");
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)manifest);
     jsonw_begin(&w);
+    if (j->act) jsonw_str(&w, "act", j->act);
     jsonw_open(&w, "background", '[');
     for (int i = 0; i < 3; i++) jsonw_int(&w, NULL, j->opts.background[i]);
     jsonw_close(&w, ']');
@@ -180,6 +189,7 @@ char *job_arguments(const job_t *j, uint64_t manifest) {
     jsonw_str(&w, "manifest", hash);
     jsonw_int(&w, "max_pixels", (int64_t)j->opts.max_pixels);
     jsonw_bool(&w, "no_exif", j->opts.no_exif);
+    if (j->obs) jsonw_str(&w, "obs", j->obs);
     if (text) jsonw_str(&w, "prefix", j->image_prefix), jsonw_int(&w, "prefix_digits", j->image_digits);
     jsonw_open(&w, "shard", '[');
     jsonw_int(&w, NULL, (int64_t)j->shard_index);

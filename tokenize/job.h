@@ -12,6 +12,7 @@ typedef struct {
     const char *command; /* "images", "episodes", "text" */
     /* options */
     const char *in, *out, *model, *shard, *background;
+    const char *obs, *act; /* which parts of an episode become what (mapping.h), NULL = by themselves */
     int64_t frames, limit, batch, threads;
     bool spread, head; /* which frames */
     bool keep_pixels, force, lenient, no_exif, dedupe;

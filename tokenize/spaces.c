@@ -6,46 +6,42 @@
 #include <string.h>
 
 enum { DISCRETE = 1024, TEXT_END = 256 };
+static const float mu_law_end = 256;
 
-static const minari_leaf_t *obs(const spaces_t *s, size_t i) {
-    return minari_obs(s->m, i);
+static const minari_leaf_t *obs(const spaces_t *s, size_t use) {
+    return minari_obs(s->m, s->obs.use[use].leaf);
 }
-static const minari_leaf_t *act(const spaces_t *s, size_t i) {
-    return minari_act(s->m, i);
-}
-static bool is_vector(const minari_leaf_t *l) {
-    return l->kind == SPACE_BOX && l->rank <= 1;
+static const minari_leaf_t *act(const spaces_t *s, size_t use) {
+    return minari_act(s->m, s->act.use[use].leaf);
 }
 
 /* ---- the plan ---- */
 
 static void take_observation(spaces_t *s, size_t i) {
     const minari_leaf_t *l = obs(s, i);
-    if (l->kind == SPACE_IMAGE && s->image < 0) {
-        size_t channels = l->rank == 3 ? l->dim[2] : 1;
-        if (channels != 1 && channels != 3)
-            die(RC_DATA, "'%s': observations/%s: frames of %zu channels; 1 or 3 are read", s->name, l->path, channels);
-        s->image = (int)i;
-    } else if (l->kind == SPACE_TEXT && s->text < 0) {
-        s->text = (int)i;
-    } else if (is_vector(l)) {
+    switch (s->obs.use[i].role) {
+    case ROLE_IMAGE:
+        s->image = (int)s->obs.use[i].leaf;
+        break;
+    case ROLE_CONTINUOUS:
         s->n_continuous += (uint32_t)l->count;
-    } else if (l->kind == SPACE_DISCRETE) {
+        break;
+    case ROLE_DISCRETE:
         s->n_discrete += (uint32_t)l->count;
-    } else {
-        const char *what = l->kind == SPACE_IMAGE  ? "a second picture"
-                           : l->kind == SPACE_TEXT ? "a second text"
-                                                   : "an array of two or more dimensions";
-        warn("'%s': observations/%s is left out: %s", s->name, l->path, what);
+        break;
+    case ROLE_TEXT:
+        s->text = s->text < 0 ? (int)s->obs.use[i].leaf : s->text;
+        break;
     }
 }
 
 static void take_action(spaces_t *s, size_t i) {
     const minari_leaf_t *l = act(s, i);
-    if (l->kind == SPACE_DISCRETE) {
-        if (l->n > DISCRETE)
-            die(RC_MISFIT, "'%s': actions/%s has %lld values; at most %d have tokens", s->name, l->path,
-                (long long)l->n, DISCRETE);
+    if (s->act.use[i].role == ROLE_DISCRETE) {
+        for (size_t k = 0; k < l->count; k++)
+            if (mapping_range(l, k) > DISCRETE)
+                die(RC_MISFIT, "'%s': actions/%s has %lld values; at most %d have tokens", s->name, l->path,
+                    (long long)mapping_range(l, k), DISCRETE);
         s->n_discrete_actions += (uint32_t)l->count;
         return;
     }
@@ -61,26 +57,30 @@ static void take_action(spaces_t *s, size_t i) {
     s->n_actions = (uint32_t)n;
 }
 
-void spaces_init(spaces_t *s, const minari_t *m, const char *name) {
+void spaces_init(spaces_t *s, minari_t *m, const char *name, const char *obs_text, const char *act_text) {
     *s = (spaces_t){.m = m, .name = name, .image = -1, .text = -1};
-    for (size_t i = 0; i < minari_n_obs(m); i++) take_observation(s, i);
-    for (size_t i = 0; i < minari_n_act(m); i++) take_action(s, i);
+    s->obs = mapping_observations(m, name, obs_text);
+    s->act = mapping_actions(m, name, act_text);
+    for (size_t i = 0; i < s->obs.n; i++) take_observation(s, i);
+    for (size_t i = 0; i < s->act.n; i++) take_action(s, i);
 }
 
 void spaces_release(spaces_t *s) {
+    mapping_release(&s->obs);
+    mapping_release(&s->act);
     free(s->low);
     free(s->high);
 }
 
 /* The sizes of the discrete leaves, one a column. Observations of a larger space must stay below 1024: that is checked
  * value by value. */
-static uint32_t *ranges(const minari_leaf_t *(*leaf)(const spaces_t *, size_t), size_t leaves, const spaces_t *s,
+static uint32_t *ranges(const minari_leaf_t *(*leaf)(const spaces_t *, size_t), const mapping_t *p, const spaces_t *s,
                         uint32_t n) {
     uint32_t *range = xcalloc(n, sizeof *range), *at = range;
-    for (size_t i = 0; i < leaves; i++) {
+    for (size_t i = 0; i < p->n; i++) {
         const minari_leaf_t *l = leaf(s, i);
-        for (size_t k = 0; l->kind == SPACE_DISCRETE && k < l->count; k++)
-            *at++ = l->n < DISCRETE ? (uint32_t)l->n : DISCRETE;
+        for (size_t k = 0; p->use[i].role == ROLE_DISCRETE && k < l->count; k++)
+            *at++ = mapping_range(l, k) < DISCRETE ? (uint32_t)mapping_range(l, k) : DISCRETE;
     }
     return range;
 }
@@ -94,8 +94,8 @@ void spaces_meta(const spaces_t *s, shard_meta_t *m) {
     m->n_discrete = s->n_discrete;
     m->n_actions = s->n_actions;
     m->n_discrete_actions = s->n_discrete_actions;
-    m->discrete_range = ranges(obs, minari_n_obs(s->m), s, s->n_discrete);
-    m->discrete_action_range = ranges(act, minari_n_act(s->m), s, s->n_discrete_actions);
+    m->discrete_range = ranges(obs, &s->obs, s, s->n_discrete);
+    m->discrete_action_range = ranges(act, &s->act, s, s->n_discrete_actions);
     m->action_low = copy(s->low, s->n_actions);
     m->action_high = copy(s->high, s->n_actions);
     if (minari_env_spec(s->m)) m->env = xstrdup(minari_env_spec(s->m));
@@ -108,33 +108,46 @@ static int refuse(const spaces_t *s, const char *key, size_t step, const char *f
     return reason_set(why, "'%s': %s, step %zu, %s%s%s: %s", s->name, key, step, field, *path ? "/" : "", path, what);
 }
 
-static int check_rows(const spaces_t *s, const float *v, size_t T, size_t width, bool discrete, const char *key,
-                      const char *field, const char *path, reason_t *why) {
+static int check_rows(const spaces_t *s, const float *v, size_t T, size_t width, const char *key, const char *field,
+                      const char *path, reason_t *why) {
     for (size_t i = 0; v && i < T * width; i++) {
         if (isnan(v[i])) return refuse(s, key, i / width, field, path, "NaN", why);
         if (isinf(v[i])) return refuse(s, key, i / width, field, path, "infinite", why);
-        if (discrete && v[i] >= DISCRETE)
-            return refuse(s, key, i / width, field, path, "a discrete value of 1024 or more has no token", why);
     }
     return 0;
 }
 
-int spaces_check(const spaces_t *s, const minari_episode_t *e, const char *key, reason_t *why) {
-    for (size_t i = 0; i < e->n_obs; i++) {
-        const minari_leaf_t *l = obs(s, i);
-        if (!is_vector(l) && l->kind != SPACE_DISCRETE) continue;
-        if (check_rows(s, e->value[i], e->T, l->count, l->kind == SPACE_DISCRETE, key, "observations", l->path, why))
-            return -1;
+static int check_ids(const spaces_t *s, const float *v, size_t T, const minari_leaf_t *l, const char *key,
+                     const char *field, reason_t *why) {
+    for (size_t i = 0; v && i < T * l->count; i++) {
+        double id = v[i] - mapping_first(l, i % l->count);
+        const char *what = id >= DISCRETE ? "a discrete value of 1024 or more has no token" : NULL;
+        if (!what && !(id >= 0 && id < (double)mapping_range(l, i % l->count) && id == floor(id)))
+            what = "a discrete value outside its range";
+        if (what) return refuse(s, key, i / l->count, field, l->path, what, why);
     }
-    for (size_t i = 0; i < e->n_act; i++) {
-        const minari_leaf_t *l = act(s, i);
-        if (check_rows(s, e->action[i], e->T, l->count, l->kind == SPACE_DISCRETE, key, "actions", l->path, why))
-            return -1;
+    return 0;
+}
+
+static int check_use(const spaces_t *s, role_t role, const float *v, size_t T, const minari_leaf_t *l, const char *key,
+                     const char *field, reason_t *why) {
+    if (role == ROLE_CONTINUOUS) return check_rows(s, v, T, l->count, key, field, l->path, why);
+    return role == ROLE_DISCRETE ? check_ids(s, v, T, l, key, field, why) : 0;
+}
+
+int spaces_check(const spaces_t *s, const minari_episode_t *e, const char *key, reason_t *why) {
+    for (size_t i = 0; i < s->obs.n; i++) {
+        use_t u = s->obs.use[i];
+        if (check_use(s, u.role, e->value[u.leaf], e->T, obs(s, i), key, "observations", why)) return -1;
+    }
+    for (size_t i = 0; i < s->act.n; i++) {
+        use_t u = s->act.use[i];
+        if (check_use(s, u.role, e->action[u.leaf], e->T, act(s, i), key, "actions", why)) return -1;
     }
     if (e->expert_action &&
-        check_rows(s, e->expert_action, e->T, act(s, 0)->count, false, key, "infos/expert_action", "", why))
+        check_rows(s, e->expert_action, e->T, minari_act(s->m, 0)->count, key, "infos/expert_action", "", why))
         return -1;
-    return check_rows(s, e->rewards, e->T, 1, false, key, "rewards", "", why);
+    return check_rows(s, e->rewards, e->T, 1, key, "rewards", "", why);
 }
 
 /* ---- arrays ---- */
@@ -143,9 +156,10 @@ int spaces_check(const spaces_t *s, const minari_episode_t *e, const char *key, 
 static void put_floats(float *out, size_t columns, size_t at, const float *v, size_t width, size_t T) {
     for (size_t t = 0; t < T; t++) memcpy(out + t * columns + at, v + t * width, width * sizeof *v);
 }
-static void put_ids(uint32_t *out, size_t columns, size_t at, const float *v, size_t width, size_t T) {
+static void put_ids(uint32_t *out, size_t columns, size_t at, const float *v, const minari_leaf_t *l, size_t T) {
     for (size_t t = 0; t < T; t++)
-        for (size_t k = 0; k < width; k++) out[t * columns + at + k] = (uint32_t)v[t * width + k];
+        for (size_t k = 0; k < l->count; k++)
+            out[t * columns + at + k] = (uint32_t)(v[t * l->count + k] - mapping_first(l, k));
 }
 
 /* Declared bounds to [-1,1]. Without finite bounds values stay as they are; values beyond the bounds stay beyond. */
@@ -174,69 +188,99 @@ static void *piece(block_t *b, size_t bytes) {
     return p;
 }
 
+/* The texts at the start of the episode, a line each, in bytes. */
 static size_t text_length(const spaces_t *s, const minari_episode_t *e) {
-    return s->text >= 0 ? strlen(e->text[s->text][0]) : 0;
+    size_t n = 0;
+    for (size_t i = 0; i < s->obs.n; i++)
+        if (s->obs.use[i].role == ROLE_TEXT) n += strlen(e->text[s->obs.use[i].leaf][0]) + 1;
+    return n ? n - 1 : 0;
 }
 
-static void fill_text(const spaces_t *s, const minari_episode_t *e, token_record_t *r, block_t *b) {
+static void fill_text(spaces_t *s, const minari_episode_t *e, token_record_t *r, block_t *b) {
     if (s->text < 0) return;
-    size_t n = text_length(s, e);
+    size_t n = text_length(s, e), at = 0;
     uint32_t *text = piece(b, (n + 1) * sizeof *text);
-    for (size_t i = 0; i < n; i++) text[i] = (uint8_t)e->text[s->text][0][i];
+    bool moves = false;
+    for (size_t i = 0; i < s->obs.n; i++) {
+        if (s->obs.use[i].role != ROLE_TEXT) continue;
+        char **line = e->text[s->obs.use[i].leaf];
+        if (at) text[at++] = '\n';
+        for (const char *c = line[0]; *c; c++) text[at++] = (uint8_t)*c;
+        for (size_t t = 1; t < e->T && !moves; t++) moves = strcmp(line[t], line[0]) != 0;
+    }
     text[n] = TEXT_END;
     r->text = text;
     r->text_len = (uint32_t)n + 1;
+    s->text_moves += moves;
 }
 
-static void fill_observations(const spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r,
-                              block_t *b) {
+static void count_clipped(spaces_t *s, const float *v, size_t n) {
+    for (size_t i = 0; i < n; i++) s->clipped += fabsf(v[i]) >= mu_law_end;
+    s->seen += n;
+}
+
+static void fill_observations(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r, block_t *b) {
     float *continuous = piece(b, r->T * s->n_continuous * sizeof *continuous);
     uint32_t *discrete = piece(b, r->T * s->n_discrete * sizeof *discrete);
     size_t c = 0, d = 0;
-    for (size_t i = 0; i < e->n_obs; i++) {
+    for (size_t i = 0; i < s->obs.n; i++) {
         const minari_leaf_t *l = obs(s, i);
-        if (is_vector(l)) {
-            put_floats(continuous, s->n_continuous, c, e->value[i] + first * l->count, l->count, r->T);
+        use_t u = s->obs.use[i];
+        if (u.role == ROLE_CONTINUOUS) {
+            put_floats(continuous, s->n_continuous, c, e->value[u.leaf] + first * l->count, l->count, r->T);
             c += l->count;
-        } else if (l->kind == SPACE_DISCRETE) {
-            put_ids(discrete, s->n_discrete, d, e->value[i] + first * l->count, l->count, r->T);
+        } else if (u.role == ROLE_DISCRETE) {
+            put_ids(discrete, s->n_discrete, d, e->value[u.leaf] + first * l->count, l, r->T);
             d += l->count;
         }
     }
     if (c) r->continuous = continuous;
     if (d) r->discrete = discrete;
+    count_clipped(s, continuous, r->T * c);
+}
+
+/* The expert speaks about the dataset's first action leaf; where it says nothing, what was done is the target. */
+static void fill_labels(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r, float *labels) {
+    size_t at = 0;
+    for (size_t i = 0; i < s->act.n; i++) {
+        const minari_leaf_t *l = act(s, i);
+        if (s->act.use[i].role != ROLE_CONTINUOUS) continue;
+        if (e->expert_action && s->act.use[i].leaf == 0) {
+            memcpy(labels, r->actions, r->T * s->n_actions * sizeof *labels);
+            put_floats(labels, s->n_actions, at, e->expert_action + first * l->count, l->count, r->T);
+            scale_rows(s, labels, r->T, false);
+            r->label_actions = labels;
+        }
+        at += l->count;
+    }
 }
 
 static void fill_actions(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r, block_t *b) {
     size_t bytes = r->T * s->n_actions * sizeof(float), c = 0, d = 0;
     float *actions = piece(b, bytes), *labels = piece(b, bytes);
     uint32_t *discrete = piece(b, r->T * s->n_discrete_actions * sizeof *discrete);
-    for (size_t i = 0; i < e->n_act; i++) {
+    for (size_t i = 0; i < s->act.n; i++) {
         const minari_leaf_t *l = act(s, i);
-        if (l->kind == SPACE_DISCRETE) {
-            put_ids(discrete, s->n_discrete_actions, d, e->action[i] + first * l->count, l->count, r->T);
+        const float *v = e->action[s->act.use[i].leaf] + first * l->count;
+        if (s->act.use[i].role == ROLE_DISCRETE) {
+            put_ids(discrete, s->n_discrete_actions, d, v, l, r->T);
             d += l->count;
         } else {
-            put_floats(actions, s->n_actions, c, e->action[i] + first * l->count, l->count, r->T);
+            put_floats(actions, s->n_actions, c, v, l->count, r->T);
             c += l->count;
         }
     }
     if (d) r->discrete_actions = discrete;
     if (!c) return;
     r->actions = actions;
-    /* The expert speaks about the first action leaf; where it says nothing, what was done is the target. */
-    if (e->expert_action && act(s, 0)->kind == SPACE_BOX) {
-        memcpy(labels, actions, bytes);
-        put_floats(labels, s->n_actions, 0, e->expert_action + first * act(s, 0)->count, act(s, 0)->count, r->T);
-        scale_rows(s, labels, r->T, false);
-        r->label_actions = labels;
-    }
+    fill_labels(s, e, first, r, labels);
     scale_rows(s, actions, r->T, true);
 }
 
 void spaces_fill(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r, void **arrays) {
     size_t a_step = (size_t)s->n_continuous + s->n_discrete + 2 * (size_t)s->n_actions + s->n_discrete_actions;
     block_t b = { *arrays = xmalloc((r->T * a_step + text_length(s, e) + 1) * 4 + 8 * 8)};
+    s->episodes++;
     fill_text(s, e, r, &b);
     fill_observations(s, e, first, r, &b);
     fill_actions(s, e, first, r, &b);
@@ -246,18 +290,28 @@ void spaces_fill(spaces_t *s, const minari_episode_t *e, size_t first, token_rec
 }
 
 image_t spaces_frame(const spaces_t *s, const minari_episode_t *e, size_t step) {
-    const minari_leaf_t *l = obs(s, (size_t)s->image);
-    image_t im = image_new(l->dim[1], l->dim[0]);
+    size_t h, w, c;
+    const minari_leaf_t *l = minari_obs(s->m, (size_t)s->image);
+    minari_picture_size(l, &h, &w, &c);
+    image_t im = image_new(w, h);
     const uint8_t *from = e->image[s->image] + step * l->count;
-    if (l->count == im.w * im.h * 3)
+    if (c == 3)
         memcpy(im.rgb, from, l->count);
     else
-        for (size_t i = 0; i < im.w * im.h; i++) memset(im.rgb + 3 * i, from[i], 3);
+        for (size_t i = 0; i < w * h; i++) memset(im.rgb + 3 * i, from[i], 3);
     return im;
 }
 
+static void tell(const spaces_t *s, uint64_t some, uint64_t all, const char *what) {
+    if (some * 100 > all)
+        warn("'%s': %llu of %llu %s (%.3g %%)", s->name, (unsigned long long)some, (unsigned long long)all, what,
+             100.0 * (double)some / (double)all);
+}
+
 void spaces_report(const spaces_t *s) {
-    if (s->beyond * 100 > s->values)
-        warn("'%s': %llu of %llu actions are outside their bounds (%.3g %%)", s->name, (unsigned long long)s->beyond,
-             (unsigned long long)s->values, 100.0 * (double)s->beyond / (double)s->values);
+    tell(s, s->beyond, s->values, "actions are outside their bounds");
+    tell(s, s->clipped, s->seen, "continuous observations are 256 or more and will share a token");
+    if (s->text_moves)
+        warn("'%s': the text changes within %llu of %llu episodes; each record has its first", s->name,
+             (unsigned long long)s->text_moves, (unsigned long long)s->episodes);
 }

@@ -72,9 +72,8 @@ static episode_t *episode_of(const dataset_t *d, size_t item) {
 /* The same for every frame, and known before any is read. */
 static uint64_t dataset_size(void *self, size_t i) {
     const dataset_t *d = self;
-    for (size_t k = 0; k < minari_n_obs(d->m); k++)
-        if (minari_obs(d->m, k)->kind == SPACE_IMAGE) return minari_obs(d->m, k)->count;
-    return 0;
+    int picture = minari_find_picture(d->m);
+    return picture < 0 ? 0 : minari_obs(d->m, (size_t)picture)->count;
 }
 
 static size_t bytes_of(const episode_t *e) {

@@ -122,26 +122,6 @@ static int get_dims(h5_data_t *d, reason_t *why) {
     return 0;
 }
 
-int h5_data_open(hid_t parent, const char *path, h5_data_t *d, reason_t *why) {
-    *d = (h5_data_t){.id = -1, .type = -1};
-    d->id = open_object(parent, path, H5I_DATASET, why);
-    if (d->id < 0) return -1;
-    if (check_storage(d->id, why) == 0 && get_dims(d, why) == 0) {
-        d->type = H5Dget_type(d->id);
-        d->class = d->type < 0 ? H5T_NO_CLASS : H5Tget_class(d->type);
-        if (d->class != H5T_NO_CLASS) return 0;
-        reason_set(why, "a type that cannot be read");
-    }
-    h5_data_close(d);
-    return -1;
-}
-
-void h5_data_close(h5_data_t *d) {
-    h5_drop(d->type);
-    h5_drop(d->id);
-    d->id = d->type = -1;
-}
-
 /* Bytes of `size`-byte elements, refusing what the file cannot hold: deflate packs at most 1032 : 1, so more than 64 MB
  * that claims more than that is a forged or never written dataset. */
 static int bytes_of(const h5_data_t *d, size_t size, size_t *bytes, reason_t *why) {
@@ -152,6 +132,29 @@ static int bytes_of(const h5_data_t *d, size_t size, size_t *bytes, reason_t *wh
         return reason_set(why, "refused: claims %zu bytes but %zu are stored", n, stored);
     *bytes = n;
     return 0;
+}
+
+int h5_data_open(hid_t parent, const char *path, h5_data_t *d, reason_t *why) {
+    *d = (h5_data_t){.id = -1, .type = -1};
+    d->id = open_object(parent, path, H5I_DATASET, why);
+    if (d->id < 0) return -1;
+    if (check_storage(d->id, why) == 0 && get_dims(d, why) == 0) {
+        d->type = H5Dget_type(d->id);
+        d->class = d->type < 0 ? H5T_NO_CLASS : H5Tget_class(d->type);
+        size_t bytes;
+        if (d->class == H5T_NO_CLASS)
+            reason_set(why, "a type that cannot be read");
+        else if (bytes_of(d, H5Tget_size(d->type), &bytes, why) == 0)
+            return 0;
+    }
+    h5_data_close(d);
+    return -1;
+}
+
+void h5_data_close(h5_data_t *d) {
+    h5_drop(d->type);
+    h5_drop(d->id);
+    d->id = d->type = -1;
 }
 
 int h5_data_read(const h5_data_t *d, hid_t memory, size_t size, void **out, reason_t *why) {
@@ -165,6 +168,54 @@ int h5_data_read(const h5_data_t *d, hid_t memory, size_t size, void **out, reas
     }
     *out = data;
     return 0;
+}
+
+int h5_data_read_rows(const h5_data_t *d, hid_t memory, size_t size, size_t first, size_t n, void **out,
+                      reason_t *why) {
+    hsize_t start[H5_RANK] = {first}, count[H5_RANK] = {n};
+    size_t bytes = 0;
+    h5_data_t part = *d;
+    if (d->class != H5T_INTEGER && d->class != H5T_FLOAT && d->class != H5T_ENUM) return reason_set(why, "not numbers");
+    if (d->rank < 1 || first + n > d->dim[0]) return reason_set(why, "%zu rows are too few", d->rank ? d->dim[0] : 0);
+    part.dim[0] = n;
+    if (bytes_of(&part, size, &bytes, why)) return -1;
+    for (int i = 1; i < d->rank; i++) count[i] = d->dim[i];
+    void *data = xmalloc(bytes);
+    hid_t from = H5Dget_space(d->id), to = H5Screate_simple(d->rank, count, NULL);
+    int rc = from < 0 || to < 0 ? -1 : 0;
+    if (rc == 0 && bytes)
+        rc = H5Sselect_hyperslab(from, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
+                     H5Dread(d->id, memory, to, from, H5P_DEFAULT, data) < 0
+                 ? -1
+                 : 0;
+    h5_drop(to);
+    h5_drop(from);
+    if (rc) free(data);
+    if (rc) return reason_set(why, "cannot be read: the file is damaged");
+    *out = data;
+    return 0;
+}
+
+void h5_bytes_release(h5_bytes_t *b) {
+    H5Dvlen_reclaim(b->type, b->space, H5P_DEFAULT, b->row);
+    free(b->row);
+    h5_drop(b->space);
+    h5_drop(b->type);
+    *b = (h5_bytes_t){.type = -1, .space = -1};
+}
+
+int h5_data_bytes(const h5_data_t *d, h5_bytes_t *out, reason_t *why) {
+    size_t bytes = 0;
+    hid_t base = d->class == H5T_VLEN ? H5Tget_super(d->type) : -1;
+    bool plain = base >= 0 && H5Tget_class(base) == H5T_INTEGER && H5Tget_size(base) == 1 && d->rank == 1;
+    h5_drop(base);
+    if (!plain) return reason_set(why, "not a list of byte strings");
+    if (bytes_of(d, 16, &bytes, why)) return -1; /* stored as length and place */
+    *out = (h5_bytes_t){.n = d->dim[0], .type = H5Tvlen_create(H5T_NATIVE_UINT8), .space = H5Dget_space(d->id)};
+    out->row = xcalloc(out->n, sizeof *out->row);
+    if (!out->n || H5Dread(d->id, out->type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out->row) >= 0) return 0;
+    h5_bytes_release(out);
+    return reason_set(why, "cannot be read: the file is damaged");
 }
 
 /* Strings of one length each ("S12" of numpy), padded with NUL or spaces as the type says. */

@@ -2,7 +2,8 @@
  * of the file, no storage outside it, no plugins, sizes known before anything is allocated. Included only when the
  * library is there (WITH_HDF5).
  *
- * Reasons name the cause alone; the caller puts file, episode and field before it.
+ * Reasons name the cause alone; the caller puts file, episode and field before it. Those that begin with "refused:" are
+ * about a file that no honest writer makes.
  */
 #ifndef IO_MINARI_H5_H
 #define IO_MINARI_H5_H
@@ -36,6 +37,16 @@ int h5_data_open(hid_t parent, const char *path, h5_data_t *d, reason_t *why);
 void h5_data_close(h5_data_t *d);
 /* Reads everything as `memory` (elements of `size` bytes); malloc'ed, never NULL on success. */
 int h5_data_read(const h5_data_t *d, hid_t memory, size_t size, void **out, reason_t *why);
+/* The same for rows first .. first + n - 1, which must exist. */
+int h5_data_read_rows(const h5_data_t *d, hid_t memory, size_t size, size_t first, size_t n, void **out, reason_t *why);
+/* A vector of byte strings of varying length. Release with h5_bytes_release. */
+typedef struct {
+    hvl_t *row;
+    size_t n;
+    hid_t type, space;
+} h5_bytes_t;
+int h5_data_bytes(const h5_data_t *d, h5_bytes_t *out, reason_t *why);
+void h5_bytes_release(h5_bytes_t *b);
 /* A vector of strings, each malloc'ed. */
 int h5_data_strings(const h5_data_t *d, char ***out, reason_t *why);
 /* A scalar integer attribute. 1 = there is none. */

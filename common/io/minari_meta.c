@@ -31,6 +31,13 @@ void minari_meta_release(minari_meta_t *m) {
     memset(m, 0, sizeof *m);
 }
 
+int64_t minari_leaf_n(const minari_leaf_t *leaf, size_t k) {
+    return leaf->low ? (int64_t)(leaf->high[k] - leaf->low[k]) + 1 : leaf->n;
+}
+int64_t minari_leaf_start(const minari_leaf_t *leaf, size_t k) {
+    return leaf->low ? (int64_t)leaf->low[k] : leaf->start;
+}
+
 static const char *string_of(const cJSON *object, const char *key) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
     return cJSON_IsString(item) ? item->valuestring : NULL;
@@ -141,37 +148,60 @@ static int parse_discrete(const cJSON *space, minari_leaf_t *leaf, const char *p
     return 0;
 }
 
-/* One leaf of several discrete values, n = the largest of their ranges; the starts must agree. */
-static int parse_multi_discrete(const cJSON *space, minari_leaf_t *leaf, const char *path, reason_t *why) {
-    numbers_t nvec = {.limit = MAX_COUNT}, start = {.limit = MAX_COUNT};
-    const cJSON *starts = cJSON_GetObjectItemCaseSensitive(space, "start");
-    int bad = flatten(cJSON_GetObjectItemCaseSensitive(space, "nvec"), &nvec) || nvec.n == 0;
-    if (starts) bad |= flatten(starts, &start) || start.n != nvec.n || !all_equal(start.v, start.n, start.v[0]);
-    leaf->kind = SPACE_DISCRETE;
-    snprintf(leaf->dtype, sizeof leaf->dtype, "int64");
-    for (size_t i = 0; i < nvec.n && !bad; i++) {
-        bad = !(nvec.v[i] >= 1 && nvec.v[i] <= 1e15 && nvec.v[i] == floor(nvec.v[i]));
-        if (!bad && (int64_t)nvec.v[i] > leaf->n) leaf->n = (int64_t)nvec.v[i];
+/* Nested lists of equal lengths: their shape, by the first of each. -1 when they are none, or too deep. */
+static int nested_shape(const cJSON *item, minari_leaf_t *leaf) {
+    leaf->rank = 0;
+    leaf->count = 1;
+    for (; cJSON_IsArray(item); item = item->child) {
+        size_t n = (size_t)cJSON_GetArraySize(item);
+        if (leaf->rank == MAX_RANK || n == 0 || n > MAX_COUNT / leaf->count) return -1;
+        leaf->dim[leaf->rank++] = n;
+        leaf->count *= n;
     }
-    if (starts && !bad) bad = !(fabs(start.v[0]) <= 1e15 && start.v[0] == floor(start.v[0]));
-    if (starts && !bad) leaf->start = (int64_t)start.v[0];
-    leaf->rank = 1;
-    leaf->count = leaf->dim[0] = nvec.n;
-    free(nvec.v);
-    free(start.v);
-    return bad ? reason_set(why, "%s: 'nvec' or 'start' are no usable lists of integers (starts must agree)", path) : 0;
+    return leaf->rank ? 0 : -1;
 }
 
+static bool whole(double v, double least) {
+    return v >= least && v <= 1e15 && v == floor(v);
+}
+
+/* Several discrete values: low and high are the first and last value of each, n the largest of their ranges. */
+static int parse_multi_discrete(const cJSON *space, minari_leaf_t *leaf, const char *path, reason_t *why) {
+    const cJSON *nvec = cJSON_GetObjectItemCaseSensitive(space, "nvec"),
+                *start = cJSON_GetObjectItemCaseSensitive(space, "start");
+    if (nested_shape(nvec, leaf)) return reason_set(why, "%s: 'nvec' is no list of integers", path);
+    leaf->kind = SPACE_DISCRETE;
+    snprintf(leaf->dtype, sizeof leaf->dtype, "int64");
+    if (!(leaf->high = numbers(space, "nvec", leaf->count, 0, path, why))) return -1;
+    if (start && !(leaf->low = numbers(space, "start", leaf->count, INFINITY, path, why))) return -1;
+    if (!leaf->low) leaf->low = xcalloc(leaf->count, sizeof *leaf->low);
+    for (size_t i = 0; i < leaf->count; i++) {
+        if (!whole(leaf->high[i], 1) || !whole(leaf->low[i], -1e15))
+            return reason_set(why, "%s: 'nvec' or 'start' hold what is no integer in range", path);
+        if ((int64_t)leaf->high[i] > leaf->n) leaf->n = (int64_t)leaf->high[i];
+        leaf->high[i] += leaf->low[i] - 1;
+    }
+    leaf->start = (int64_t)leaf->low[0];
+    return 0;
+}
+
+/* n is a number, or a list: the shape. */
 static int parse_multi_binary(const cJSON *space, minari_leaf_t *leaf, const char *path, reason_t *why) {
-    uint64_t n;
-    if (!json_u64(cJSON_GetObjectItemCaseSensitive(space, "n"), &n) || n == 0 || n > MAX_COUNT)
-        return reason_set(why, "%s: 'n' is no positive integer", path);
+    const cJSON *n = cJSON_GetObjectItemCaseSensitive(space, "n"), *side;
+    uint64_t v = 0;
     leaf->kind = SPACE_DISCRETE;
     snprintf(leaf->dtype, sizeof leaf->dtype, "int8");
     leaf->n = 2;
-    leaf->rank = 1;
-    leaf->count = leaf->dim[0] = n;
-    return 0;
+    leaf->count = 1;
+    bool good = !cJSON_IsArray(n) || (n->child && cJSON_GetArraySize(n) <= MAX_RANK);
+    for (side = cJSON_IsArray(n) ? n->child : n; good; side = side->next) {
+        good = json_u64(side, &v) && v > 0 && v <= MAX_COUNT / leaf->count;
+        if (!good) break;
+        leaf->dim[leaf->rank++] = v;
+        leaf->count *= v;
+        if (side == n || !side->next) break;
+    }
+    return good ? 0 : reason_set(why, "%s: 'n' is no positive integer, nor a list of them", path);
 }
 
 static int parse_text(const cJSON *space, minari_leaf_t *leaf, const char *path, reason_t *why) {
@@ -264,14 +294,6 @@ static int check_format(const cJSON *root, reason_t *why) {
         format);
 }
 
-static int check_actions(const minari_meta_t *m, reason_t *why) {
-    for (size_t i = 0; i < m->n_act; i++)
-        if (m->act[i].kind == SPACE_IMAGE || m->act[i].kind == SPACE_TEXT)
-            return reason_set(why, "action_space/%s: actions that are %s are not supported", m->act[i].path,
-                              m->act[i].kind == SPACE_TEXT ? "texts" : "pictures");
-    return 0;
-}
-
 static int parse_root(const cJSON *root, minari_meta_t *m, reason_t *why) {
     if (!cJSON_IsObject(root)) return reason_set(why, "not a JSON object");
     if (check_format(root, why)) return -1;
@@ -284,8 +306,7 @@ static int parse_root(const cJSON *root, minari_meta_t *m, reason_t *why) {
     m->env_spec = env ? xstrdup(env) : NULL;
     m->jpeg = !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(root, "jpeg_encoding"));
     if (parse_field(root, "observation_space", &m->obs, &m->n_obs, why)) return -1;
-    if (parse_field(root, "action_space", &m->act, &m->n_act, why)) return -1;
-    return check_actions(m, why);
+    return parse_field(root, "action_space", &m->act, &m->n_act, why);
 }
 
 int minari_meta_parse(const char *text, size_t size, minari_meta_t *out, reason_t *why) {
@@ -336,8 +357,33 @@ static void put_box(FILE *f, const minari_leaf_t *leaf) {
     fputc('}', f);
 }
 
+/* Nested lists of n (or of the starts) of each element. */
+static size_t put_integers(FILE *f, const minari_leaf_t *leaf, int axis, size_t first, bool n) {
+    if (axis == leaf->rank) {
+        fprintf(f, "%lld", (long long)(n ? minari_leaf_n(leaf, first) : minari_leaf_start(leaf, first)));
+        return 1;
+    }
+    size_t done = 0;
+    for (size_t i = 0; i < leaf->dim[axis]; i++) {
+        fputs(i ? ", " : "[", f);
+        done += put_integers(f, leaf, axis + 1, first + done, n);
+    }
+    fputc(']', f);
+    return done;
+}
+
+static void put_multi_discrete(FILE *f, const minari_leaf_t *leaf) {
+    fputs("{\"type\": \"MultiDiscrete\", \"dtype\": \"int64\", \"nvec\": ", f);
+    put_integers(f, leaf, 0, 0, true);
+    fputs(", \"start\": ", f);
+    put_integers(f, leaf, 0, 0, false);
+    fputc('}', f);
+}
+
 static void put_leaf(FILE *f, const minari_leaf_t *leaf) {
-    if (leaf->kind == SPACE_BOX || leaf->kind == SPACE_IMAGE) {
+    if (leaf->kind == SPACE_DISCRETE && leaf->rank) {
+        put_multi_discrete(f, leaf); /* MultiBinary too: the same values */
+    } else if (leaf->kind == SPACE_BOX || leaf->kind == SPACE_IMAGE) {
         put_box(f, leaf);
     } else if (leaf->kind == SPACE_DISCRETE) {
         fprintf(f, "{\"type\": \"Discrete\", \"dtype\": \"int64\", \"start\": %lld, \"n\": %lld}",

@@ -13,6 +13,8 @@ static void check_leaf(const minari_leaf_t *l) {
     if (l->rank > 8 || count != l->count || strlen(l->path) >= sizeof l->path) BUG("leaf '%s'", l->path);
     if (l->kind == SPACE_BOX && (!l->low || !l->high)) BUG("a box without bounds");
     if (l->kind == SPACE_DISCRETE && l->n < 1) BUG("an empty discrete space");
+    for (size_t i = 0; l->kind == SPACE_DISCRETE && i < l->count; i++)
+        if (minari_leaf_n(l, i) < 1 || minari_leaf_n(l, i) > l->n) BUG("a range beyond the largest");
     for (size_t i = 0; l->low && i < l->count; i++)
         if (l->low[i] != l->low[i]) BUG("a bound that is no number");
 }
@@ -32,6 +34,10 @@ static void print_and_parse(const minari_leaf_t *l) {
     if (m.n_obs != 1 || m.obs[0].kind != l->kind || m.obs[0].count != l->count ||
         m.obs[0].n != (l->kind == SPACE_TEXT && l->n <= 0 ? 4096 : l->n))
         BUG("a space changes by printing");
+    for (size_t i = 0; l->kind == SPACE_DISCRETE && i < l->count; i++)
+        if (minari_leaf_n(l, i) != minari_leaf_n(&m.obs[0], i) ||
+            minari_leaf_start(l, i) != minari_leaf_start(&m.obs[0], i))
+            BUG("a discrete space changes by printing");
     for (size_t i = 0; l->low && i < l->count; i++)
         if (m.obs[0].low[i] != l->low[i] || m.obs[0].high[i] != l->high[i]) BUG("a bound changes by printing");
     minari_meta_release(&m);
@@ -49,8 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     for (size_t i = 0; i < m.n_obs; i++) check_leaf(&m.obs[i]);
     for (size_t i = 0; i < m.n_act; i++) check_leaf(&m.act[i]);
-    if (m.n_obs == 1 && !m.obs[0].path[0] && !(m.obs[0].kind == SPACE_DISCRETE && m.obs[0].rank))
-        print_and_parse(&m.obs[0]);
+    if (m.n_obs == 1 && !m.obs[0].path[0]) print_and_parse(&m.obs[0]);
     minari_meta_release(&m);
     return 0;
 }

@@ -51,7 +51,7 @@ TEST_C    := $(wildcard tests/test_*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
-.PHONY: all programs tests test check asan fuzz bench demo reacher format format-check install uninstall clean
+.PHONY: all programs tests test check asan fuzz bench demo reacher data-large format format-check install uninstall clean
 .SECONDARY:
 all: programs
 programs: $(PROGRAMS:%=$(B)/bin/%)
@@ -105,6 +105,10 @@ demo: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=demo
 reacher: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher EPISODES=12000 PLAY=200
+
+# Larger folders of pictures out of Debian packages, in build/data-large: make data-large SETS='clipart photos sprites games'
+data-large:
+	sh pipelines/data_large.sh $(SETS)
 
 SOURCES = $(wildcard common/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/fuzz/*.c tests/bench/*.c)
 format:

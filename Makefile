@@ -58,7 +58,7 @@ TEST_C    := $(wildcard tests/test_*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
-.PHONY: all programs tests test check asan fuzz bench demo reacher recipe cross-domain format format-check install uninstall clean
+.PHONY: all programs tests test check asan fuzz bench demo reacher recipe cross-domain data-large format format-check install uninstall clean
 .SECONDARY:
 all: programs
 programs: $(PROGRAMS:%=$(B)/bin/%)
@@ -118,6 +118,9 @@ recipe: programs
 	$(MAKE) --no-print-directory -f pipelines/recipe.mk
 cross-domain: programs
 	sh pipelines/cross_domain.sh
+# Larger folders of pictures out of Debian packages, in build/data-large: make data-large SETS='clipart photos sprites games'
+data-large:
+	sh pipelines/data_large.sh $(SETS)
 
 SOURCES = $(wildcard common/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/fuzz/*.c tests/bench/*.c)
 format:

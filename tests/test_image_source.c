@@ -5,6 +5,7 @@
 #include "common/io/minari.h"
 #include "tests/child.h"
 #include "tests/picture.h"
+#include "tests/rss.h"
 #include "tests/test.h"
 
 #include <errno.h>
@@ -355,6 +356,56 @@ TEST(fault_032_longer_than_path_max) {
     CHECK(level_of(s, 0, &why) == 9, "%s", why.text);
     CHECK(strlen(image_source_group(s, 0, SPLIT_NAME, group)) == 32);
     image_source_close(s);
+    remove_folder();
+}
+
+TEST(fault_030_identical_content) {
+    static const char *const keys[] = {"a.png", "b.png", "c/a.png"};
+    reason_t why;
+    open_folder();
+    for (int i = 0; i < 3; i++) put_png(keys[i], 8);
+    image_source_t *s = image_source_open(folder);
+    check_keys(s, 3, keys);
+    for (size_t i = 0; i < 3; i++) CHECK(level_of(s, i, &why) == 8);
+    image_source_close(s);
+    remove_folder();
+}
+
+enum { MANY = 50000, PER_FOLDER = 500 };
+
+/* Links to two files stand for many files: a file system allows 65,000 links of one. */
+static void put_many(void) {
+    char name[60];
+    put_png("a.png", 1);
+    put_png("b.png", 2);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "set/%03d", i / PER_FOLDER);
+        if (i == 0 && mkdir(in_folder("set"), 0755)) abort();
+        if (i % PER_FOLDER == 0 && mkdir(in_folder(name), 0755)) abort();
+        snprintf(name, sizeof name, "set/%03d/picture_%08d.png", i / PER_FOLDER, i);
+        if (link(in_folder(i % 2 ? "a.png" : "b.png"), in_folder(name))) abort();
+    }
+}
+
+static int many_in_child(void *path) {
+    rss_reset();
+    long before = rss_peak_mb();
+    image_source_t *s = image_source_open(path);
+    double bytes = (double)(rss_peak_mb() - before) * (1 << 20) / MANY;
+    size_t order = 0;
+    for (size_t i = 1; i < image_source_count(s); i++)
+        order += strcmp(image_source_key(s, i - 1), image_source_key(s, i)) < 0;
+    printf("%zu files, %zu in order, %.0f bytes each", image_source_count(s), order, bytes);
+    image_source_close(s);
+    return order + 1 == MANY && bytes < 200 ? 0 : 1;
+}
+
+TEST(fault_033_many_files) {
+    child_t c;
+    open_folder();
+    put_many();
+    child_run(many_in_child, (void *)in_folder("set"), &c);
+    CHECK(c.code == 0, "%s", c.out);
     remove_folder();
 }
 

@@ -38,7 +38,7 @@ def trace(model, frames):
 
 def shard(path):
     """(tag, sub, id) -> (head, parts) of a shard, raw."""
-    names = {1: 'key', 3: 'codes', 13: 'pixel_size', 14: 'pixels', 31: '', 32: 'tool', 33: 'arguments', 34: 'fingerprint', 37: 'text_tokenizer',
+    names = {1: 'key', 3: 'codes', 13: 'pixel_size', 14: 'pixels', 15: 'label', 31: '', 32: 'tool', 33: 'arguments', 34: 'fingerprint', 37: 'text_tokenizer',
              38: 'env', 39: 'discrete_range', 40: 'discrete_action_range', 41: 'action_low', 42: 'action_high', 48: 'codebook', 49: 'reason'}
     out = {}
     with lmdb.open(path, readonly=True, lock=False).begin() as txn:

@@ -87,7 +87,6 @@ static void print_record(const shard_meta_t *m, const token_record_t *r) {
     put_grid(&w, r);
     put_codes(&w, r);
     put_ids(&w, "text", r->text, r->text_len);
-    if (r->label) jsonw_bytes(&w, "label", r->label, r->label_len);
     put_rows(&w, "continuous", r->T, r->continuous, m->n_continuous, NULL, 0);
     put_rows(&w, "discrete", r->T, NULL, 0, r->discrete, m->n_discrete);
     put_rows(&w, "actions", r->T, r->actions, m->n_actions, r->discrete_actions, m->n_discrete_actions);
@@ -95,6 +94,7 @@ static void print_record(const shard_meta_t *m, const token_record_t *r) {
     put_rewards(&w, r);
     put_flags(&w, "terminated", r->terminated, r->T);
     put_flags(&w, "truncated", r->truncated, r->T);
+    if (r->label) jsonw_bytes(&w, "label", r->label, r->label_len);
     puts(jsonw_end(&w));
     jsonw_free(&w);
 }

@@ -71,7 +71,7 @@ struct token_db {
     char *lock_path;
     int lock;
     uint64_t map, max_map, next_record, next_bad, pending_bytes;
-    uint64_t touched; /* bytes of LMDB's map that may be resident */
+    uint64_t touched;           /* bytes of LMDB's map that may be resident */
     bool codebook_stored, tail; /* tail: there are bad items behind the records */
     struct pending *pending;
     size_t n_pending, pending_cap;

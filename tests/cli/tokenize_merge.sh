@@ -111,6 +111,25 @@ verdict $? "fault_041: a full map stops a merge in the middle"
 exits 4 "another shard" merge --out half.lmdb a0.lmdb a1.lmdb a2.lmdb a3.lmdb
 works "fault_041: with a larger one it goes on" merge --out half.lmdb k0.lmdb k1.lmdb
 same "fault_041: to the same end" k.lmdb half.lmdb
+mkdir twice && cp "$top"/data/clipart/*.png twice/
+for f in $(ls twice/*.png | sed -n '1~7p'); do cp "$f" "twice/zz-$(basename "$f")"; done
+parts kd 2 images --in twice --keep-pixels --dedupe
+works "an uninterrupted merge" merge --out kdm.lmdb kd0.lmdb kd1.lmdb
+cp out kdm.out
+tokenize merge --out kdh.lmdb --max-map 3000000 kd0.lmdb kd1.lmdb >out 2>err
+[ $? -eq 1 ] && tokenize info kdh.lmdb | grep -q '"complete":false,"records":[1-9]'
+verdict $? "fault_041: --dedupe, a merge that stops"
+works "fault_041: --dedupe, going on" merge --out kdh.lmdb kd0.lmdb kd1.lmdb
+[ "$(counts out)" = "$(counts kdm.out)" ] && grep -q '"skipped":86,' out
+verdict $? "fault_041: --dedupe, the same counts"
+same "fault_041: --dedupe, the same dump" kd.lmdb kdh.lmdb
+tokenize images --in twice --keep-pixels --dedupe --out kdr.lmdb --max-map 3000000 >out 2>err
+[ $? -eq 1 ]
+verdict $? "fault_041: --dedupe, a run that stops"
+works "fault_041: --dedupe, the run goes on" images --in twice --keep-pixels --dedupe --out kdr.lmdb
+grep -q '"skipped":86,' out
+verdict $? "fault_041: --dedupe, the run counts the same"
+same "fault_041: --dedupe, the run's dump" kd.lmdb kdr.lmdb
 kills=0
 for ms in 001 003 005 008 010 013 016 020 025 030; do
     tokenize merge --out killed.lmdb k0.lmdb k1.lmdb >out 2>err &

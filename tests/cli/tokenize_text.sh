@@ -139,6 +139,15 @@ exits 3 "no array" text --in q.json --answers bad.json --images coco --out x.lmd
 [ ! -e x.lmdb ]
 verdict $? "fault_088: nothing is written"
 
+# a full map in the middle of long lines
+seq 400000 | paste -s -d "$(printf ' %.0s' $(seq 99))\\n" >long.txt
+works "long lines" text --in long.txt --out long.lmdb --split 256
+tokenize text --in long.txt --out half.lmdb --split 256 --max-map 5000000 >out 2>err
+[ $? -eq 1 ] && grep -q 'full at --max-map' err && tokenize info half.lmdb | grep -q '"complete":false,"records":[1-9]'
+verdict $? "fault_041: a text that stops"
+works "fault_041: going on" text --in long.txt --out half.lmdb --split 256
+same "fault_041: a text gone on with" long.lmdb half.lmdb
+
 # kill -9
 i=0
 : >set/k.jsonl

@@ -1,8 +1,10 @@
 /* test_safetensors.c - files built by hand, byte by byte, against the reader; the writer against a header written by
  * hand.
  */
+#include "common/io/fs.h"
 #include "common/io/safetensors.h"
 #include "tests/child.h"
+#include "tests/folder.h"
 #include "tests/rss.h"
 #include "tests/test.h"
 

@@ -1,6 +1,7 @@
 """Learning curves by PyTorch: diffusers' encoder and decoder around vector-quantize-pytorch's VectorQuantize (k-means
 start, moving averages, dead codes replaced), fed with our own stream of pictures in its order."""
 import math
+import sys
 import time
 
 import numpy
@@ -74,4 +75,5 @@ def curve(run, folder, r):
         seconds += time.perf_counter() - start
         if (s + 1) % r["every"] == 0:
             told.append([s + 1, seconds, held_out(net, held, quantized)])
+            print("curve", told[-1], file=sys.stderr, flush=True)
     return {"curve": told}

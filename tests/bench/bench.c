@@ -12,6 +12,7 @@
  *   first RUN RGB                                opens a policy and acts once
  *   pictures DIR RGB COUNT FOLDER...             COUNT PNG files of 64 px: crops and mirrored crops of the folders'
  *                                                pictures; the first ones also as raw bytes
+ *   stream CONFIG DIR FOLDER...                  what `vqvae train` sees, step by step, and its held-out pictures: raw
  */
 #include "common/base/log.h"
 #include "common/base/pool.h"
@@ -19,6 +20,7 @@
 #include "common/io/image_source.h"
 #include "common/kernel/kernel.h"
 #include "gato/player.h"
+#include "vqvae/data.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -227,6 +229,54 @@ static bool pictures(char *rest) {
     return true;
 }
 
+/* ---- training pictures, as `vqvae train` would see them ---- */
+
+static void append(FILE *f, const uint8_t *rgb, size_t n) {
+    if (fwrite(rgb, 1, n, f) != n) die_errno(RC_RUNTIME, "cannot write pictures");
+}
+
+static FILE *create(const char *dir, const char *name) {
+    char *path = fs_join(dir, name);
+    FILE *f = fopen(path, "wb");
+    if (!f) die_errno(RC_RUNTIME, "cannot create '%s'", path);
+    free(path);
+    return f;
+}
+
+static bool stream(char *rest) {
+    char *next, *path = strtok_r(rest, " \n", &next), *dir = strtok_r(NULL, " \n", &next), *folder;
+    const char *item[8];
+    cli_list_t specs = {.item = item};
+    config_t c;
+    reason_t why;
+    while (specs.n < 8 && (folder = strtok_r(NULL, " \n", &next))) item[specs.n++] = folder;
+    if (!specs.n) return false;
+    config_defaults(config_table, &c);
+    config_file(config_table, &c, path);
+    if (fs_mkdirs(dir, &why)) die(RC_RUNTIME, "%s", why.text);
+    data_t *d = data_open(&specs, &c, 0, 0.01, 0);
+    size_t n = (size_t)(c.train.steps * c.train.batch), held = 128, pixels = d->w * d->h * 3;
+    uint8_t *rgb = xmalloc(pixels);
+    FILE *f = create(dir, "stream.rgb");
+    for (size_t g = 0; g < n; g++) {
+        data_sample(d, g, rgb, NULL);
+        append(f, rgb, pixels);
+    }
+    if (fclose(f)) die_errno(RC_RUNTIME, "cannot write pictures");
+    f = create(dir, "held.rgb");
+    for (size_t i = 0; i < held; i++) { /* those of its held-out figure */
+        const data_source_t *s = &d->source[i % d->n];
+        size_t count = data_count(s, SPLIT_VAL);
+        data_read(d, s, data_item(s, SPLIT_VAL, i / d->n * 7919 % count), rgb);
+        append(f, rgb, pixels);
+    }
+    if (fclose(f)) die_errno(RC_RUNTIME, "cannot write pictures");
+    data_close(d);
+    free(rgb);
+    printf("{\"samples\":%zu,\"held_out\":%zu}\n", n, held);
+    return true;
+}
+
 /* ---- encoder ---- */
 
 typedef struct {
@@ -348,7 +398,7 @@ int main(int argc, char **argv) {
         else if (known)
             known = (!strcmp(name, "conv") && conv(rest)) || (!strcmp(name, "encode") && encode(rest)) ||
                     (!strcmp(name, "control") && control(rest)) || (!strcmp(name, "first") && first(rest)) ||
-                    (!strcmp(name, "pictures") && pictures(rest));
+                    (!strcmp(name, "pictures") && pictures(rest)) || (!strcmp(name, "stream") && stream(rest));
         if (!known) die(RC_USAGE, "no such command: %s", line);
         fflush(stdout);
     }

@@ -191,7 +191,7 @@ class Bench:
 
     def row(self, name, unit, ours, peer, peer_name, lower, share=None):
         """share: a function of the limits, called when all of them are known."""
-        ratio = (peer / ours if lower else ours / peer) if ours and peer else None
+        ratio = (peer / ours if lower else ours / peer) if ours and peer and unit != "dB" else None
         self.rows.append({"row": name, "unit": unit, "ours": ours, "peer": peer, "peer_name": peer_name,
                           "ratio": ratio, "share_of_limit": share})
         print("  " + self.line(self.rows[-1]), file=sys.stderr, flush=True)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # bench.sh BUILD - ours beside PyTorch's: makes the peer's virtual environment once, then runs bench.py.
 #
-# BENCH_VENV=DIR uses an environment that is there (torch, diffusers, transformers, pillow, lmdb, numpy, safetensors);
+# BENCH_VENV=DIR uses an environment that is there (torch, diffusers, transformers, pillow, lmdb, numpy, safetensors,
+# vector-quantize-pytorch);
 # BENCH_ROWS=conv,encode runs only those groups. What is missing empties the peer's column, it does not fail the bench.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -16,7 +17,8 @@ if [ -z "${BENCH_VENV:-}" ] && [ ! -f "$venv/done" ]; then
     echo "installing PyTorch, diffusers and transformers into $venv: several gigabytes; BENCH_VENV=DIR names another" >&2
     rm -rf "$venv"
     if python3 -m venv "$venv" &&
-        "$venv/bin/pip" install -q torch diffusers transformers pillow lmdb numpy safetensors; then
+        "$venv/bin/pip" install -q torch diffusers transformers pillow lmdb numpy safetensors \
+            vector-quantize-pytorch; then
         : >"$venv/done"
     else
         echo "that failed: only our own figures will be there" >&2

@@ -13,6 +13,7 @@ import time
 VARIANT, THREADS = sys.argv[1], int(sys.argv[2])
 COMMANDS = {  # command -> module, imported when it is needed
     "conv": "peer_conv", "train": "peer_images", "encode": "peer_images", "tokenize": "peer_images",
+    "curve": "peer_curve",
     "policy": "peer_gpt2", "control": "peer_gpt2", "first": "peer_gpt2", "save": "peer_gpt2",
 }
 

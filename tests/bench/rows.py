@@ -145,6 +145,44 @@ def train(b):
               who, True)
 
 
+CURVE = {"steps": 400, "every": 50, "batch": 16, "side": 64, "warmup_no_quant": 60, "lr": 0.002, "betas": [0.9, 0.99],
+         "warmup": 40, "min_ratio": 0.05, "clip": 1.0}
+
+
+def curve(b):
+    """Held-out PSNR of both sides on the same pictures in the same order: at equal steps, and at equal time."""
+    config, out, folder, c = b.path("curve.json"), b.path("curve"), b.path("curve-data"), CURVE
+    with open("pipelines/configs/demo-vqvae.json") as f:
+        settings = json.load(f)
+    settings["loss"]["focus"] = 1
+    settings["optim"].update({k: c[k] for k in ("lr", "betas", "warmup", "min_ratio", "clip")})
+    settings["train"].update(steps=c["steps"], batch=c["batch"], warmup_no_quant=c["warmup_no_quant"], save_every=0,
+                             eval_every=c["every"], log_every=c["every"])
+    with open(config, "w") as f:
+        json.dump(settings, f)
+    data = ("data/clipart", "data/photos")
+    b.ask(f"stream {config} {folder} {' '.join(data)}")
+    b.program("vqvae", "train", *(w for d in data for w in ("--data", d)), "--config", config, "--out", out, "--force")
+    with open(os.path.join(out, "metrics.jsonl")) as f:
+        lines = [json.loads(line) for line in f]
+    ours = {m["step"]: (m["wall"], m["psnr_held_out"]) for m in lines if m.get("psnr_held_out")}
+    peers, theirs, who = Peers(b, ("eager",)), {}, None
+    try:
+        told = peers.ask("eager", f"curve {out} {folder} {one_word(c)}")["curve"]
+        theirs, who = {step: (seconds, psnr) for step, seconds, psnr in told}, f"{b.peer_version} eager"
+    except Missing as e:
+        who = str(e)
+    peers.close()
+    for step, (wall, psnr) in sorted(ours.items()):
+        t = theirs.get(step)
+        took = f" ({wall:.0f} s{f' and {t[0]:.0f} s' if t else ''})"
+        b.row(f"held-out PSNR after {step} steps{took}", "dB", psnr, t and t[1], who, False)
+    last = max(ours)
+    reached = [psnr for seconds, psnr in theirs.values() if seconds <= ours[last][0]]
+    b.row(f"held-out PSNR after {ours[last][0]:.0f} s", "dB", ours[last][1], reached[-1] if reached else None,
+          who if reached or not theirs else f"{who}: before its {c['every']} steps", False)
+
+
 def encode(b):
     run, pictures, peers, codes = tokenizer(b), raw(b), Peers(b, ALL), {}
     for n in (1, 16, 64):
@@ -310,5 +348,5 @@ def start(b):
     b.row("start of the process to the first action", "s", m, t, who, True)
 
 
-GROUPS = {"conv": conv, "train": train, "encode": encode, "tokenize": tokenize, "gato": gato, "control": control, "weights": weights,
+GROUPS = {"conv": conv, "train": train, "curve": curve, "encode": encode, "tokenize": tokenize, "gato": gato, "control": control, "weights": weights,
           "start": start}

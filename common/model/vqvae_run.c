@@ -112,7 +112,8 @@ static int block_types(const cJSON *o, vqvae_config_t *c, bool up, reason_t *why
 static int parse_levels(const cJSON *o, kern_fsq_t *f, reason_t *why) {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, "fsq_levels");
     int n = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
-    if (n < 1 || n > KERN_FSQ_DIMS) return reason_set(why, "'fsq_levels' needs 1 to %d numbers", KERN_FSQ_DIMS);
+    if (n < 1 || n > KERN_FSQ_DIMS)
+        return reason_set(why, "a VQModelFSQ needs 'fsq_levels': 1 to %d numbers", KERN_FSQ_DIMS);
     f->n = (size_t)n;
     for (int i = 0; i < n; i++) {
         uint64_t v;

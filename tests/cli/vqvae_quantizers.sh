@@ -132,8 +132,11 @@ works "simvq from another RUN" train --data pics --config small.json --threads 1
     --set train.warmup_no_quant=0
 cmp -s ema/diffusion_pytorch_model.safetensors sim/diffusion_pytorch_model.safetensors
 verdict $? "without learning it is that RUN"
+works "info" info simvq
+grep -q '"quantizer":{"kind":"vq"}' out && grep -q '"quantizer_kind":"simvq"' out
+verdict $? "info tells what was trained and what is stored"
 works "from a RUN without a codebook" train --data pics --config small.json --threads 1 --out fsq2 --init fsq --set optim.lr=0 --set train.warmup_no_quant=0
-cmp -s fsq/diffusion_pytorch_model.safetensors fsq2/diffusion_pytorch_model.safetensors && cmp -s fsq/config.json fsq2/config.json
+grep -q 'no codebook' err && cmp -s fsq/diffusion_pytorch_model.safetensors fsq2/diffusion_pytorch_model.safetensors && cmp -s fsq/config.json fsq2/config.json
 verdict $? "its network is kept"
 
 # --- no codebook: through tokenize and gato

@@ -245,6 +245,44 @@ TEST(quantizers_as_pytorch) {
     st_close(&f);
 }
 
+/* What the decoder sees while there is no quantizer: z itself, or in the range of what will come. */
+TEST(before_the_first_step) {
+    enum { N = 50, D = 3 };
+    for (int kind = QUANT_EMA; kind <= QUANT_FSQ; kind++) {
+        config_t config;
+        config_begin(&config);
+        config.quantizer.kind = kind;
+        config.model.vq_embed_dim = D;
+        config_settle(&config);
+        vqvae_config_t m = config_model(&config);
+        params_t *params = params_new(1);
+        quantizer_declare(&config, params);
+        quantizer_t q;
+        quantizer_init(&q, &config, params, N);
+        tape_t *t = tape_new(params);
+        nn_t nn;
+        nn_begin(&nn, t);
+        var_t z = tape_input(t, "z", F32_2(N, D)), y = quantizer_bypass(&q, &nn, &m, z), keep[] = {z, y};
+        plan_t *plan = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 2});
+        float *x = plan_data(plan, z);
+        for (size_t i = 0; i < N * D; i++) x[i] = 3 * rng_normal(rng_make(5, "z"), i);
+        plan_forward(plan);
+        const float *out = plan_data(plan, y);
+        for (size_t i = 0; i < N * D; i++) {
+            const float *row = x + i / D * D;
+            double want = x[i];
+            if (kind == QUANT_L2)
+                want /= sqrt(row[0] * (double)row[0] + row[1] * (double)row[1] + row[2] * (double)row[2]);
+            if (kind == QUANT_FSQ) want = bounded(8, x[i]) / 4;
+            CHECK_NEAR(out[i], want, 1e-6);
+        }
+        plan_free(plan);
+        tape_free(t);
+        quantizer_release(&q);
+        params_free(params);
+    }
+}
+
 /* ---- corners ---- */
 
 /* A code and its vector: every one comes back, values beyond the ends and NaN stay codes. */

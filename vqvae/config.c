@@ -60,7 +60,7 @@ const config_field_t config_table[] = {
     {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "pictures a replay"},
     {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0, "replays an optimizer step"},
     {"train.warmup_no_quant", CF_INT, AT(train.warmup_no_quant), "200", NULL, 0, 1e12, 0,
-     "first steps, as an autoencoder without quantizer"},
+     "first steps, as an autoencoder without quantizer (l2: on vectors of unit length, fsq: between the outer levels)"},
     {"train.weight_average", CF_NUM, AT(train.weight_average), "0", NULL, 0, 0.999999, 0,
      "decay of the weights' moving average that is saved for use (0 = off)"},
     {"train.save_every", CF_INT, AT(train.save_every), "500", NULL, 0, 1e12, 0,

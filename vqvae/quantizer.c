@@ -52,6 +52,11 @@ vq_out_t quantizer_record(const quantizer_t *q, nn_t *nn, const vqvae_config_t *
                          q->kind == QUANT_ROTATION ? VQ_ROTATED : VQ_STRAIGHT);
 }
 
+var_t quantizer_bypass(const quantizer_t *q, nn_t *nn, const vqvae_config_t *m, var_t prequant) {
+    if (q->kind == QUANT_L2) return op_unit_rows(nn->tape, prequant);
+    return q->kind == QUANT_FSQ ? op_fsq_bound(nn->tape, prequant, &m->fsq) : prequant;
+}
+
 /* ---- state ---- */
 
 void quantizer_init(quantizer_t *q, const config_t *c, params_t *p, double tokens_a_step) {

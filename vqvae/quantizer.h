@@ -45,6 +45,9 @@ void quantizer_init(quantizer_t *q, const config_t *c, params_t *p, double token
 void quantizer_release(quantizer_t *q);
 /* Records it behind prequant: codes, what the decoder sees, its loss. */
 vq_out_t quantizer_record(const quantizer_t *q, nn_t *nn, const vqvae_config_t *m, var_t prequant);
+/* What the decoder sees of prequant before the quantizer's first step: the same range as later (l2: unit length; fsq:
+ * between the outer levels), so that what it learns keeps its worth. */
+var_t quantizer_bypass(const quantizer_t *q, nn_t *nn, const vqvae_config_t *m, var_t prequant);
 /* Its arrays for the checkpoint: fills `state`, returns how many. */
 size_t quantizer_state(quantizer_t *q, checkpoint_state_t state[4]);
 

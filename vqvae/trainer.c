@@ -62,6 +62,8 @@ graph_t *trainer_graph(trainer_t *t, bool quantized) {
     if (quantized) {
         g->vq = quantizer_record(&t->quantizer, &nn, &t->model, g->prequant);
         q = g->vq.quantized;
+    } else {
+        q = quantizer_bypass(&t->quantizer, &nn, &t->model, g->prequant);
     }
     g->recon = vqvae_decode(&nn, &t->model, q);
     g->loss_rec = op_loss(g->tape, t->config.loss.rec == 0 ? LOSS_L1 : LOSS_MSE, g->recon, g->image, g->weight, false);

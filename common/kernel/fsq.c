@@ -57,6 +57,22 @@ void kern_fsq_forward(const kern_fsq_t *f, const float *z, size_t n, int32_t *id
     parallel_for((n + ROWS - 1) / ROWS, forward_task, &v);
 }
 
+static void bound_task(void *ctx, size_t task) {
+    const fsq_t *v = ctx;
+    size_t D = v->f->n, rows = rows_of(v, task), at = task * ROWS * D;
+    for (size_t d = 0; d < D; d++) {
+        double h, o, shift;
+        bound_of(v->f->level[d], &h, &o, &shift);
+        for (size_t i = at + d; i < at + rows * D; i += D)
+            v->q[i] = (float)((tanh((double)v->z[i] + shift) * h - o) / (v->f->level[d] / 2));
+    }
+}
+
+void kern_fsq_bound(const kern_fsq_t *f, const float *z, size_t n, float *q) {
+    fsq_t v = {.f = f, .z = z, .n = n, .q = q};
+    parallel_for((n + ROWS - 1) / ROWS, bound_task, &v);
+}
+
 static void backward_task(void *ctx, size_t task) {
     const fsq_t *v = ctx;
     size_t D = v->f->n, rows = rows_of(v, task), at = task * ROWS * D;

@@ -162,6 +162,8 @@ size_t kern_fsq_codes(const kern_fsq_t *f);
 void kern_fsq_forward(const kern_fsq_t *f, const float *z, size_t n, int32_t *idx, float *q);
 /* dz (+)= dq h tanh'(z + atanh(o/h)) / floor(l/2): straight through the rounding. */
 void kern_fsq_backward(const kern_fsq_t *f, const float *z, const float *dq, size_t n, float *dz, bool add);
+/* q [n,D] = b / floor(l/2), not rounded; the same gradient. */
+void kern_fsq_bound(const kern_fsq_t *f, const float *z, size_t n, float *q);
 /* q of codes idx[n], or of codes 0 .. n-1 when idx is NULL: the implicit codebook. */
 void kern_fsq_vectors(const kern_fsq_t *f, const int32_t *idx, size_t n, float *q);
 

@@ -49,6 +49,26 @@ vq_out_t op_fsq(tape_t *t, var_t z, const kern_fsq_t *f) {
     return (vq_out_t){v + INDEX, v + QUANTIZED, v + LOSS, NO_VAR, v + COUNTS, NO_VAR};
 }
 
+static void bound_forward(const op_run_t *r) {
+    kern_fsq_t f = levels_of(r);
+    kern_fsq_bound(&f, r->in[0], ROWS(r), r->out[0]);
+}
+static void bound_backward(const op_run_t *r) {
+    kern_fsq_t f = levels_of(r);
+    kern_fsq_backward(&f, r->in[0], r->dout[0], ROWS(r), r->din[0], r->add[0]);
+}
+
+static const opdef_t bound_def = {
+    .name = "fsq_bound", .forward = bound_forward, .backward = bound_backward, .keeps_in = 1, .grads_in = 1};
+
+var_t op_fsq_bound(tape_t *t, var_t z, const kern_fsq_t *f) {
+    shape_t sz = tape_shape(t, z);
+    if (shape_cols(sz) != f->n) tape_shape_bug(t, "fsq_bound", "one channel a level", sz, F32_1(f->n));
+    op_spec_t s = {.def = &bound_def, .n_in = 1, .n_out = 1, .in = {z}, .out = {sz}};
+    set_levels(&s, f);
+    return tape_op(t, &s);
+}
+
 static void vectors(const op_run_t *r) {
     kern_fsq_t f = levels_of(r);
     kern_fsq_vectors(&f, r->in[0], shape_count(*r->in_shape[0]), r->out[0]);

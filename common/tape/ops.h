@@ -95,6 +95,8 @@ var_t op_unit_rows(tape_t *t, var_t x);
 /* op_fsq.c: finite scalar quantization, one channel of z a level (kernel.h). A code is its channels' number, no
  * codebook: loss is 0, mse and sums are NO_VAR. */
 vq_out_t op_fsq(tape_t *t, var_t z, const kern_fsq_t *f);
+/* The same before it is rounded. */
+var_t op_fsq_bound(tape_t *t, var_t z, const kern_fsq_t *f);
 /* Codes idx I32 s -> their vectors [s..,D]. */
 var_t op_fsq_vectors(tape_t *t, var_t idx, const kern_fsq_t *f);
 

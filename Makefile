@@ -4,6 +4,7 @@
 #   make test       unit tests and program tests          make demo      the whole pipeline in minutes
 #   make asan       the same tests under ASan + UBSan      make reacher   the same at full length
 #   make fuzz       fuzz every reader of foreign bytes     make install PREFIX= DESTDIR=
+#   make quantizers every quantizer on the same pictures   (build/quantizers/quantizers.md)
 #   make bench      speed and memory beside PyTorch's, build/bench.json
 #   make PORTABLE=1 for any processor of this kind, also without AVX2, in build/portable
 #   make recipe NAME=vq-64-f8      a tokenizer by a recipe of pipelines/configs
@@ -58,7 +59,7 @@ TEST_C    := $(wildcard tests/test_*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
-.PHONY: all programs tests test check asan fuzz bench demo reacher recipe cross-domain data-large format format-check install uninstall clean
+.PHONY: all programs tests test check asan fuzz bench demo reacher recipe cross-domain data-large quantizers format format-check install uninstall clean
 .SECONDARY:
 all: programs
 programs: $(PROGRAMS:%=$(B)/bin/%)
@@ -112,6 +113,9 @@ demo: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=demo
 reacher: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher EPISODES=12000 PLAY=200
+# Every quantizer on the same pictures: STEPS=600 SEEDS="1 2 3" D=build/quantizers.
+quantizers: programs
+	B=$(B) sh pipelines/quantizers.sh
 
 # A tokenizer by a recipe of pipelines/configs (pipelines/recipe.mk); tokenizers of one kind of pictures measured on another.
 recipe: programs

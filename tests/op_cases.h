@@ -114,6 +114,34 @@ static void groupnorm_formula(const op_case_t *c, const double *const *x, double
         }
 }
 
+static var_t unit_rows(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_unit_rows(t, v[0]);
+}
+static void unit_rows_formula(const op_case_t *c, const double *const *x, double *y) {
+    size_t D = COLS(c, 0);
+    for (size_t r = 0; r < ROWS(c, 0); r++) {
+        double s = 0;
+        for (size_t d = 0; d < D; d++) s += x[0][r * D + d] * x[0][r * D + d];
+        for (size_t d = 0; d < D; d++) y[r * D + d] = x[0][r * D + d] / sqrt(s);
+    }
+}
+
+static kern_fsq_t levels_of(const op_case_t *c) {
+    kern_fsq_t f = {.n = COLS(c, 0)};
+    for (size_t d = 0; d < f.n; d++) f.level[d] = (int32_t)c->a[d];
+    return f;
+}
+static var_t fsq_bound(tape_t *t, const var_t *v, const op_case_t *c) {
+    kern_fsq_t f = levels_of(c);
+    return op_fsq_bound(t, v[0], &f);
+}
+static void fsq_bound_formula(const op_case_t *c, const double *const *x, double *y) {
+    for (size_t i = 0; i < COUNT(c, 0); i++) {
+        double l = (double)c->a[i % COLS(c, 0)], h = (l - 1) * 1.001 / 2, o = fmod(l, 2) == 0 ? 0.5 : 0;
+        y[i] = (h * tanh(x[0][i] + atanh(o / h)) - o) / floor(l / 2);
+    }
+}
+
 static var_t layernorm(tape_t *t, const var_t *v, const op_case_t *c) {
     return op_layernorm(t, v[0], v[1], v[2], c->f);
 }
@@ -470,6 +498,10 @@ static const op_case_t cases[] = {
      {5, 0}, 1e-5f, 0},
     {"groupnorm vectors", groupnorm, groupnorm_formula, {P(S2(4, 8)), P(S1(8)), P(S1(8))}, {2, 1}, 1e-5f, 0},
     {"groupnorm larger", groupnorm, groupnorm_formula, {P(S4(3, 9, 7, 24)), P(S1(24)), P(S1(24))}, {8, 1}, 1e-6f, 0},
+    {"unit rows", unit_rows, unit_rows_formula, {P(S2(5, 7))}, {0}, 0, 0},
+    {"unit rows rank 4", unit_rows, unit_rows_formula, {P(S4(2, 30, 9, 4))}, {0}, 0, 0},
+    {"fsq bound", fsq_bound, fsq_bound_formula, {P(S2(30, 4))}, {8, 5, 3, 4}, 0, 0},
+    {"fsq bound rank 4", fsq_bound, fsq_bound_formula, {P(S4(2, 20, 9, 3))}, {16, 7, 1000}, 0, 0},
     {"layernorm", layernorm, layernorm_formula, {P(S2(5, 7)), P(S1(7)), P(S1(7))}, {0}, 1e-5f, 0},
     {"layernorm rank 3", layernorm, layernorm_formula, {P(S3(2, 70, 19)), P(S1(19)), P(S1(19))}, {0}, 1e-5f, 0},
     {"silu", act, act_formula, {P(S2(5, 5))}, {ACT_SILU}, 0, 0},

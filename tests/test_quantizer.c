@@ -17,7 +17,8 @@ static config_t quantizer_config(int64_t K, int64_t D, const char *kind) {
     config_defaults(config_table, &c);
     c.model.num_vq_embeddings = K;
     c.model.vq_embed_dim = D;
-    c.quantizer.kind = !strcmp(kind, "ema") ? QUANT_EMA : QUANT_STE;
+    static const char *const kinds[] = {"ema", "ste", "simvq", "rotation", "l2", "fsq"};
+    while (strcmp(kind, kinds[c.quantizer.kind])) c.quantizer.kind++;
     return c;
 }
 
@@ -106,6 +107,127 @@ TEST(kmeans_corners) {
     params_free(p);
 }
 
+/* l2: directions in six heaps, of any length; the codes are the directions of the heaps' unit vectors' means. */
+TEST(kmeans_of_directions) {
+    enum { K = 6, D = 3, N = 90 };
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        config_t c = quantizer_config(K, D, "l2");
+        params_t *p = codebook_params(K, D);
+        quantizer_t q;
+        float z[N * D];
+        double u[N * D];
+        for (size_t i = 0; i < N; i++) {
+            double s = 0, length = 0.1 + 10 * rng_uniform64(rng_make(seed, "length"), i);
+            for (size_t d = 0; d < D; d++) {
+                u[i * D + d] = rng_normal(rng_make(seed, "heap"), i % K * D + d) +
+                               0.05 * rng_normal(rng_make(seed, "z"), i * D + d);
+                s += u[i * D + d] * u[i * D + d];
+            }
+            for (size_t d = 0; d < D; d++) z[i * D + d] = (float)(length * (u[i * D + d] /= sqrt(s)));
+        }
+        quantizer_init(&q, &c, p, 40);
+        CHECK(q.kmeans && q.restart, "l2 starts by k-means and restarts");
+        quantizer_kmeans(&q, z, N, rng_make(seed, "kmeans"));
+        const float *e = params_ptr(p, PARAMS_VALUE, 1);
+        double sum[K * D] = {0};
+        for (size_t i = 0; i < N; i++) {
+            size_t best = 0;
+            double most = -2;
+            for (size_t k = 0; k < K; k++) {
+                double dot = 0;
+                for (size_t d = 0; d < D; d++) dot += u[i * D + d] * e[k * D + d];
+                if (dot > most) most = dot, best = k;
+            }
+            for (size_t d = 0; d < D; d++) sum[best * D + d] += u[i * D + d];
+        }
+        for (size_t k = 0; k < K; k++) {
+            double s = 0;
+            for (size_t d = 0; d < D; d++) s += sum[k * D + d] * sum[k * D + d];
+            for (size_t d = 0; d < D; d++) CHECK_NEAR(e[k * D + d], sum[k * D + d] / sqrt(s), 1e-5);
+        }
+        quantizer_publish(&q, PARAMS_VALUE);
+        for (size_t i = 0; i < K * D; i++) CHECK_NEAR(q.published[i], e[i], 1e-6);
+        quantizer_release(&q);
+        params_free(p);
+    }
+}
+
+/* Kinds whose codes do not move: the window is counted, nothing else is. */
+TEST(codes_that_stay) {
+    static const char *const kinds[] = {"simvq", "fsq"};
+    for (int i = 0; i < 2; i++) {
+        enum { K = 64, D = 2 };
+        config_t c = quantizer_config(K, D, kinds[i]);
+        c.quantizer.levels = (config_ints_t){{8, 8}, 2};
+        params_t *p = params_new(3);
+        quantizer_declare(&c, p);
+        CHECK(params_n(p) == (i ? 0 : 3), "%s: %zu parameters", kinds[i], params_n(p));
+        params_get(p, "other", 1, (size_t[]){3}, LAYOUT_SAME, (param_init_t){INIT_ONE, 0});
+        quantizer_t q;
+        quantizer_init(&q, &c, p, 10);
+        CHECK(!q.kmeans && !q.restart, "%s: neither k-means nor restarts", kinds[i]);
+        quantizer_adopt(&q);
+        float *before = xmalloc(params_block(p) * sizeof *before), counts[K] = {[5] = 7, [9] = 3}, z[D] = {1, 2};
+        memcpy(before, params_base(p, PARAMS_VALUE), params_block(p) * sizeof *before);
+        for (int s = 0; s < 300; s++) quantizer_update(&q, counts, NULL, z, 1, false, rng_make(1, "r"));
+        CHECK(!memcmp(before, params_base(p, PARAMS_VALUE), params_block(p) * sizeof *before), "%s: codes moved",
+              kinds[i]);
+        CHECK(quantizer_used(&q) == 2 && q.replaced == 0, "%s: %zu used", kinds[i], quantizer_used(&q));
+        CHECK_NEAR(quantizer_perplexity(&q), exp(-0.7 * log(0.7) - 0.3 * log(0.3)), 1e-4);
+        checkpoint_state_t state[4];
+        CHECK(quantizer_state(&q, state) == 2, "%s: state", kinds[i]);
+        free(before);
+        quantizer_release(&q);
+        params_free(p);
+    }
+}
+
+/* simvq: a new codebook is normal with deviation D^-1/2 under a random map; over a loaded one the map is the identity.
+ * What is published is C W^T + b of the block that is saved, with the codes of the moment. */
+TEST(simvq_start_and_publish) {
+    enum { K = 400, D = 16 };
+    config_t c = quantizer_config(K, D, "simvq");
+    params_t *p = params_new(3), *loaded = params_new(4);
+    quantizer_declare(&c, p);
+    const float *C = params_ptr(p, PARAMS_VALUE, params_find(p, "quantize.embedding.weight")),
+                *W = params_ptr(p, PARAMS_VALUE, params_find(p, "quantize.embedding_proj.weight")),
+                *b = params_ptr(p, PARAMS_VALUE, params_find(p, "quantize.embedding_proj.bias"));
+    double square = 0, most = 0, spread = 0;
+    for (size_t i = 0; i < K * D; i++) square += C[i] * (double)C[i] / (K * D);
+    for (size_t i = 0; i < D * D; i++) most = fmax(most, fabs(W[i])), spread += W[i] * (double)W[i] / (D * D);
+    CHECK_NEAR(square * D, 1, 0.05);
+    CHECK(most <= 0.25 && most > 0.24, "W is uniform in +-1/sqrt(D): %g", most);
+    CHECK_NEAR(spread, 0.25 * 0.25 / 3, 0.003);
+    CHECK(b[0] != 0 && fabsf(b[0]) <= 0.25f, "so is the bias");
+    for (int average = 0; average < 2; average++) {
+        int block = average ? PARAMS_AVERAGE : PARAMS_VALUE;
+        for (size_t i = 0; average && i < params_block(p); i++)
+            params_base(p, block)[i] = rng_normal(rng_make(8, "average"), i);
+        quantizer_t q;
+        quantizer_init(&q, &c, p, 10);
+        quantizer_adopt(&q);
+        const float *e = quantizer_publish(&q, block), *Wb = params_ptr(p, block, q.weight),
+                    *bb = params_ptr(p, block, q.bias);
+        for (size_t k = 0; k < K; k++)
+            for (size_t d = 0; d < D; d++) {
+                double s = bb[d];
+                for (size_t j = 0; j < D; j++) s += (double)C[k * D + j] * Wb[d * D + j];
+                CHECK_NEAR(e[k * D + d], s, 1e-5);
+            }
+        CHECK(!memcmp(params_ptr(p, block, q.embedding), C, K * D * sizeof *C), "the average does not move C");
+        quantizer_release(&q);
+    }
+    params_get(loaded, "quantize.embedding.weight", 2, (size_t[]){K, D}, LAYOUT_SAME, (param_init_t){INIT_NORMAL, 3});
+    quantizer_declare(&c, loaded);
+    quantizer_t q;
+    quantizer_init(&q, &c, loaded, 10);
+    CHECK(!memcmp(quantizer_publish(&q, PARAMS_VALUE), params_ptr(loaded, PARAMS_VALUE, 0), K * D * sizeof(float)),
+          "over a loaded codebook the start is exact");
+    quantizer_release(&q);
+    params_free(p);
+    params_free(loaded);
+}
+
 TEST(adopted_codebook) {
     enum { K = 4, D = 3 };
     config_t c = quantizer_config(K, D, "ema");
@@ -180,8 +302,16 @@ static void check_moving(const char *kind, bool restart, bool late, double decay
             }
             dead++;
             size_t which = VECTORS;
-            for (size_t i = 0; i < VECTORS; i++)
-                if (!memcmp(e + k * D, z + i * D, D * sizeof *e)) which = i;
+            for (size_t i = 0; i < VECTORS; i++) {
+                float length = !strcmp(kind, "l2")
+                                   ? (float)sqrt(z[i * D] * (double)z[i * D] + z[i * D + 1] * (double)z[i * D + 1] +
+                                                 z[i * D + 2] * (double)z[i * D + 2])
+                                   : 1;
+                bool same = true;
+                for (size_t d = 0; d < D; d++)
+                    same &= fabsf(e[k * D + d] - z[i * D + d] / length) <= 1e-6f * fabsf(z[i * D + d] / length);
+                if (same) which = i;
+            }
             CHECK(which < VECTORS, "step %d: code %zu was not moved onto a vector of the batch", (int)s, k);
             CHECK(ema ? moments_kept
                       : params_ptr(p, PARAMS_M, 1)[k * D] == 0 && params_ptr(p, PARAMS_V, 1)[k * D + D - 1] == 0,
@@ -215,6 +345,8 @@ TEST(moving_averages_by_formula) {
     check_moving("ema", false, false, 0.9);
     check_moving("ema", true, true, 0.99);
     check_moving("ste", true, false, 0.99);
+    check_moving("rotation", true, false, 0.99);
+    check_moving("l2", true, false, 0.99);
 }
 
 /* Where counts are as small as eps, both of its places show. */

@@ -150,6 +150,56 @@ TEST(config_of_others) {
           "an unknown key is a warning");
 }
 
+/* Levels in place of a codebook: no tensor of it, its vectors computed, its own class. */
+TEST(folder_without_codebook) {
+    vqvae_config_t c = OWN, back;
+    c.vq_embed_dim = 3, c.codes = 5 * 4 * 3, c.fsq = (kern_fsq_t){3, {5, 4, 3}};
+    reason_t why = {""};
+    char *text = vqvae_config_json(&c, 32);
+    REQUIRE(!parse(text, &back, &why), "%s", why.text);
+    CHECK(!memcmp(&back, &c, sizeof c), "config.json and back");
+    cJSON *o = cJSON_Parse(text);
+    CHECK_STR(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "_class_name")), "VQModelFSQ");
+    CHECK(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(o, "fsq_levels")) == 3, "three levels");
+    cJSON_Delete(o);
+    free(text);
+    folder_open();
+    const char *dir = in_folder("run");
+    params_t *p = own_params(&c);
+    CHECK(params_find(p, "quantize.embedding.weight") < 0, "no codebook");
+    write_run(dir, p, &c, NULL);
+    int rc;
+    vqvae_t *v = vqvae_load(dir, &rc, &why);
+    REQUIRE(v, "%s", why.text);
+    CHECK_STR(vqvae_quantizer_json(v), "{\"kind\":\"fsq\",\"levels\":[5,4,3]}");
+    const float *e = vqvae_codebook_data(v);
+    for (size_t k = 0; k < 60; k++) {
+        CHECK_NEAR(e[3 * k], (double)(k % 5) / 2 - 1, 1e-7);
+        CHECK_NEAR(e[3 * k + 1], (double)(k / 5 % 4) / 2 - 1, 1e-7);
+        CHECK_NEAR(e[3 * k + 2], (double)(k / 20) - 1, 1e-7);
+    }
+    vqvae_free(v);
+    params_free(p);
+    folder_remove();
+    static const char *const bad[] = {
+        "\"fsq_levels\":[5,4,2],\"vq_embed_dim\":3,\"num_vq_embeddings\":40",
+        "\"fsq_levels\":[5,4,3],\"vq_embed_dim\":4,\"num_vq_embeddings\":60",
+        "\"fsq_levels\":[5,4,3],\"vq_embed_dim\":3,\"num_vq_embeddings\":61",
+        "\"fsq_levels\":[5,4,3],\"vq_embed_dim\":3",
+        "\"fsq_levels\":[1001],\"vq_embed_dim\":1,\"num_vq_embeddings\":1001",
+        "\"fsq_levels\":[5,4.5,3],\"vq_embed_dim\":3,\"num_vq_embeddings\":60",
+        "\"fsq_levels\":\"5\",\"vq_embed_dim\":3,\"num_vq_embeddings\":60",
+        "\"fsq_levels\":[1000,1000,1000,1000,1000,1000,1000,1000],\"vq_embed_dim\":8,\"num_vq_embeddings\":60",
+        "\"fsq_levels\":[3,3,3,3,3,3,3,3,3],\"vq_embed_dim\":9,\"num_vq_embeddings\":60",
+        "\"vq_embed_dim\":3,\"num_vq_embeddings\":60",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char line[300];
+        snprintf(line, sizeof line, "{\"_class_name\":\"VQModelFSQ\",%s}", bad[i]);
+        CHECK(parse(line, &back, &why) == RC_MISFIT, "%s", line);
+    }
+}
+
 /* ---- bad folders ---- */
 
 /* The exit code and what the reason says. */

@@ -388,6 +388,14 @@ TEST(codes_of_one_picture) {
     check_prequant(dir, 20, 28);
     check_codes(REFERENCE "vq", 32, 32);
     params_free(p);
+    vqvae_config_t c = OWN; /* levels, spread over by a greater last layer */
+    c.vq_embed_dim = 3, c.codes = 60, c.fsq = (kern_fsq_t){3, {5, 4, 3}};
+    p = own_params(&c);
+    int last = params_find(p, "quant_conv.weight");
+    for (size_t i = 0; i < params_at(p, last)->count; i++) params_ptr(p, PARAMS_VALUE, last)[i] *= 4;
+    write_run(dir, p, &c, NULL);
+    check_codes(dir, 20, 28);
+    params_free(p);
     folder_remove();
 }
 

@@ -34,8 +34,8 @@ static inline params_t *own_params(const vqvae_config_t *c) {
     params_t *p = params_new(12);
     vqvae_declare(p, c);
     int e = params_find(p, "quantize.embedding.weight");
-    float *v = params_ptr(p, PARAMS_VALUE, e);
-    for (size_t i = 0; i < params_at(p, e)->count; i++) v[i] = 0.3f * rng_normal(rng_make(1, "codes"), i);
+    float *v = e < 0 ? NULL : params_ptr(p, PARAMS_VALUE, e);
+    for (size_t i = 0; v && i < params_at(p, e)->count; i++) v[i] = 0.3f * rng_normal(rng_make(1, "codes"), i);
     return p;
 }
 

@@ -20,7 +20,7 @@ typedef struct {
     image_opts_t opts;
     size_t frames; /* of an episode, and how they were chosen */
     take_t take;
-    bool captions; /* pictures of `tokenize text`: files under their keys */
+    bool captions;   /* pictures of `tokenize text`: files under their keys */
     char *obs, *act; /* which parts of an episode were taken, NULL = by themselves */
     /* where pictures come from, by what the shard holds */
     image_source_t *source;

@@ -19,24 +19,29 @@ const config_field_t config_table[] = {
      "levels with attention after each block (0 = full size)"},
     {"model.latent_channels", CF_INT, AT(model.latent_channels), "64", NULL, 1, 4096, CONFIG_ARCH,
      "channels of the encoder's output"},
-    {"model.vq_embed_dim", CF_INT, AT(model.vq_embed_dim), "16", NULL, 1, 4096, CONFIG_ARCH, "width of a code"},
+    {"model.vq_embed_dim", CF_INT, AT(model.vq_embed_dim), "16", NULL, 1, 4096, CONFIG_ARCH,
+     "width of a code (fsq: the number of its levels)"},
     {"model.num_vq_embeddings", CF_INT, AT(model.num_vq_embeddings), "512", NULL, 2, 1 << 20, CONFIG_ARCH,
-     "codes in the codebook"},
+     "codes in the codebook (fsq: the product of its levels)"},
     {"model.norm_num_groups", CF_INT, AT(model.norm_num_groups), "8", NULL, 1, 1024, CONFIG_ARCH,
      "groups of every GroupNorm; divides all channels"},
     {"model.mid_attention", CF_BOOL, AT(model.mid_attention), "true", NULL, 0, 0, CONFIG_ARCH,
      "attention at the lowest resolution"},
-    {"quantizer.kind", CF_CHOICE, AT(quantizer.kind), "\"ema\"", "ema|ste", 0, 0, 0,
-     "codebook by moving averages, or by gradient (straight-through)"},
+    {"quantizer.kind", CF_CHOICE, AT(quantizer.kind), "\"ema\"", "ema|ste|simvq|rotation|l2|fsq", 0, 0, 0,
+     "codebook by moving averages (ema); by gradient, past which the decoder's gradient goes straight to the encoder "
+     "(ste), turned back (rotation), or with codes and vectors of unit length (l2: vq_embed_dim 8 is usual); a frozen "
+     "codebook through a learned linear map (simvq); no codebook, each channel rounded to its levels (fsq)"},
     {"quantizer.commitment_weight", CF_NUM, AT(quantizer.commitment_weight), "0.25", NULL, 0, 1e6, 0,
-     "weight of mean (sg(e) - z)^2"},
+     "weight of mean (sg(e) - z)^2 (all but fsq)"},
     {"quantizer.codebook_weight", CF_NUM, AT(quantizer.codebook_weight), "1", NULL, 0, 1e6, 0,
-     "weight of mean (e - sg(z))^2 (ste)"},
+     "weight of mean (e - sg(z))^2 (ste, simvq, rotation, l2)"},
     {"quantizer.decay", CF_NUM, AT(quantizer.decay), "0.99", NULL, 0, 1, 0, "of the moving averages (ema)"},
     {"quantizer.restart", CF_BOOL, AT(quantizer.restart), "true", NULL, 0, 0, 0,
-     "move dead codes onto encoder outputs, until the last tenth of the steps"},
+     "move dead codes onto encoder outputs, until the last tenth of the steps (ema, ste, rotation, l2)"},
     {"quantizer.kmeans", CF_BOOL, AT(quantizer.kmeans), "true", NULL, 0, 0, 0,
-     "start the codebook by k-means over encoder outputs"},
+     "start the codebook by k-means over encoder outputs (ema, ste, rotation, l2; not with --init)"},
+    {"quantizer.levels", CF_INTS, AT(quantizer.levels), "[8,8,8]", NULL, 3, KERN_FSQ_MOST, CONFIG_ARCH,
+     "levels of each channel (fsq): their product is the number of codes"},
     {"loss.rec", CF_CHOICE, AT(loss.rec), "\"l1\"", "l1|mse", 0, 0, 0, "reconstruction loss"},
     {"loss.focus", CF_NUM, AT(loss.focus), "1", NULL, 1, 1e6, 0,
      "weight of pixels that differ from their source's per-pixel median (1 = off): keeps small moving things"},
@@ -73,7 +78,7 @@ const config_field_t config_table[] = {
     {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "pictures a replay"},
     {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0, "replays an optimizer step"},
     {"train.warmup_no_quant", CF_INT, AT(train.warmup_no_quant), "200", NULL, 0, 1e12, 0,
-     "first steps, as an autoencoder without quantizer"},
+     "first steps, as an autoencoder without quantizer (l2: on vectors of unit length, fsq: between the outer levels)"},
     {"train.weight_average", CF_NUM, AT(train.weight_average), "0", NULL, 0, 0.999999, 0,
      "decay of the weights' moving average that is saved for use (0 = off)"},
     {"train.save_every", CF_INT, AT(train.save_every), "500", NULL, 0, 1e12, 0,
@@ -106,6 +111,24 @@ const config_field_t config_table[] = {
     {0},
 };
 
+void config_begin(config_t *c) {
+    config_defaults(config_table, c);
+    c->model.vq_embed_dim = c->model.num_vq_embeddings = 0; /* no value that can be set: nobody named one */
+}
+
+void config_settle(config_t *c) {
+    config_t preset;
+    config_defaults(config_table, &preset);
+    int64_t width = preset.model.vq_embed_dim, codes = preset.model.num_vq_embeddings;
+    if (c->quantizer.kind == QUANT_FSQ) {
+        width = c->quantizer.levels.n;
+        codes = 1;
+        for (int i = 0; i < c->quantizer.levels.n && codes < 1 << 30; i++) codes *= c->quantizer.levels.v[i];
+    }
+    if (!c->model.vq_embed_dim) c->model.vq_embed_dim = width;
+    if (!c->model.num_vq_embeddings) c->model.num_vq_embeddings = codes;
+}
+
 static void check_range(const config_nums_t *v, const char *name) {
     if (v->n != 2 || v->v[0] > v->v[1]) die(RC_USAGE, "%s: two numbers are needed, the smaller one first", name);
 }
@@ -126,6 +149,12 @@ vqvae_config_t config_model(const config_t *c) {
         if (c->model.attention_levels.v[i] >= (int64_t)m.levels)
             die(RC_USAGE, "model.attention_levels: there is no level %lld", (long long)c->model.attention_levels.v[i]);
         m.attention[c->model.attention_levels.v[i]] = true;
+    }
+    if (c->quantizer.kind == QUANT_FSQ) {
+        m.fsq.n = (size_t)c->quantizer.levels.n;
+        if (m.fsq.n < 1 || m.fsq.n > KERN_FSQ_DIMS)
+            die(RC_USAGE, "quantizer.levels: 1 to %d numbers are needed", KERN_FSQ_DIMS);
+        for (size_t i = 0; i < m.fsq.n; i++) m.fsq.level[i] = (int32_t)c->quantizer.levels.v[i];
     }
     reason_t why;
     if (vqvae_config_check(&m, &why)) die(RC_USAGE, "model: %s", why.text);
@@ -152,6 +181,10 @@ void config_from_model(config_t *c, const vqvae_config_t *m) {
     c->model.num_vq_embeddings = (int64_t)m->codes;
     c->model.norm_num_groups = (int64_t)m->norm_groups;
     c->model.mid_attention = m->mid_attention;
+    if (!m->fsq.n) return;
+    c->quantizer.kind = QUANT_FSQ;
+    c->quantizer.levels = (config_ints_t){.n = (int)m->fsq.n};
+    for (size_t i = 0; i < m->fsq.n; i++) c->quantizer.levels.v[i] = m->fsq.level[i];
 }
 
 bool config_of_run(const char *run, config_t *c) {

@@ -46,6 +46,13 @@ int cmd_vqvae_info(int argc, char **argv) {
         jsonw_str(&out, "fingerprint", vqvae_fingerprint(v));
         char *training = fs_join(runs.item[i], "training.json");
         cJSON *t = fs_exists(training) ? json_parse_file(training, false, &why) : NULL;
+        const cJSON *config = cJSON_GetObjectItemCaseSensitive(t, "config"),
+                    *recipe = cJSON_GetObjectItemCaseSensitive(config, "quantizer");
+        const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(recipe, "kind"));
+        if (kind)
+            jsonw_str(&out, "quantizer_kind", kind);
+        else
+            jsonw_raw(&out, "quantizer_kind", "null");
         int64_t step;
         if (json_i64(cJSON_GetObjectItemCaseSensitive(t, "step"), &step))
             jsonw_int(&out, "step", step);

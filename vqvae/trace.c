@@ -64,7 +64,7 @@ static void trace_forward(params_t *p, const vqvae_config_t *c, const images_t *
     nn_begin(&nn, t);
     var_t image = tape_input(t, "image", F32_4(in->n, in->h, in->w, 3)), encoder_out;
     var_t prequant = vqvae_encode(&nn, c, image, &encoder_out);
-    vq_out_t q = op_vq(t, prequant, vqvae_codebook(&nn, c), 0, 0);
+    vq_out_t q = vqvae_quantize(&nn, c, prequant);
     var_t recon = vqvae_decode(&nn, c, q.quantized);
     var_t keep[] = {encoder_out, prequant, q.index, q.quantized, recon};
     plan_t *plan = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 5});

@@ -27,15 +27,14 @@ typedef struct {
     trainer_t *t;
     params_t *params;
     trainer_step_t last;
-    char *config_text, *network_text, *tokenizer_text, *training_text, *preprocess;
+    char *config_text, *network_text, *tokenizer_text, *training_text, *preprocess, *quantizer;
     char *init_preprocess, init_print[33];
     float replaced; /* codes, since the last log line: part of the checkpoint */
-    checkpoint_state_t state[16 + ADVERSARY_STATE];
+    checkpoint_state_t state[16 + ADVERSARY_STATE], made;
     identity_t id;
 } run_t;
 
 static const char REPLACED[] = "train.replaced";
-static const char QUANTIZER[] = "{\"kind\":\"vq\"}";
 
 /* ---- steps
  * --------------------------------------------------------------------------------------------------------------*/
@@ -52,7 +51,7 @@ static void load_batch(run_t *r, graph_t *g, uint64_t first) {
 /* The codebook's start, at the first step with quantizer: pictures of a stretch of samples that no step sees. */
 static void start_codebook(run_t *r) {
     trainer_t *t = r->t;
-    if (!r->config.quantizer.kmeans || t->quantizer.frozen) {
+    if (!t->quantizer.kmeans) {
         quantizer_adopt(&t->quantizer);
         return;
     }
@@ -151,8 +150,11 @@ static void write_samples(const run_t *r, int64_t s, image_t *pair, size_t n) {
 
 /* The encoder's outputs of the last replay: their mean length, and how far the codes are from them as a share of their
  * variance (1 = as far as one code for all would be). */
-static void report_latents(const run_t *r, bool quantized, jsonw_t *line) {
-    graph_t *g = trainer_graph(r->t, quantized);
+static void report_latents(const run_t *r, int64_t s, jsonw_t *line) {
+    graph_t *g = trainer_graph_at(r->t, s - 1);
+    /* The other kinds' codes are vectors of another space than the encoder's. */
+    bool same = r->config.quantizer.kind != QUANT_L2 && r->config.quantizer.kind != QUANT_FSQ;
+    bool quantized = same && trainer_quantizes(r->t, s - 1);
     latents_t f = latents_of(plan_data(g->plan, g->prequant), quantized ? plan_data(g->plan, g->vq.quantized) : NULL,
                              tape_count(g->tape, g->prequant) / r->t->model.vq_embed_dim, r->t->model.vq_embed_dim);
     jsonw_float(line, "z_norm", (float)f.norm);
@@ -182,7 +184,7 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
         jsonw_raw(line, "codes_used", "null");
         snprintf(note, note_size, "psnr %.2f (no quantizer yet)", r->last.psnr);
     }
-    report_latents(r, quantized, line);
+    report_latents(r, s, line);
     r->replaced = 0;
     if (r->t->lpips) jsonw_float(line, "loss_perceptual", (float)r->last.loss_perceptual);
     if (r->t->adversary) report_gan(line, &r->last);
@@ -197,8 +199,8 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
 /* ---- checkpoint
  * ---------------------------------------------------------------------------------------------------------*/
 
-/* The weights file: everything but the discriminator. */
-static const char *const NETWORK[] = {"", "!" ADVERSARY_PREFIX};
+/* The weights file: everything but what only a training needs. */
+static const char *const NETWORK[] = {"", "!" QUANTIZER_PREFIX, "!" ADVERSARY_PREFIX};
 
 static size_t training_state(run_t *r) {
     size_t n = quantizer_state(&r->t->quantizer, r->state);
@@ -212,9 +214,12 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     free(r->tokenizer_text);
     int block = r->config.train.weight_average > 0 ? PARAMS_AVERAGE : PARAMS_VALUE;
     char print[33];
-    vqvae_fingerprint_of(r->params, block, QUANTIZER, r->preprocess, print);
+    const float *codes = quantizer_publish(&r->t->quantizer, block);
+    vqvae_fingerprint_with(r->params, block, codes, r->quantizer, r->preprocess, print);
+    r->made = (checkpoint_state_t){"quantize.embedding.weight", (float *)(uintptr_t)codes,
+                                   r->t->model.codes * r->t->model.vq_embed_dim};
     r->tokenizer_text = xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s}\n", print,
-                                  r->preprocess, QUANTIZER);
+                                  r->preprocess, r->quantizer);
     r->training_text = identity_json(&r->id, s);
     texts[0] = (checkpoint_text_t){"config.json", r->network_text};
     texts[1] = (checkpoint_text_t){"tokenizer.json", r->tokenizer_text};
@@ -222,7 +227,10 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
                         .weights_file = "diffusion_pytorch_model.safetensors",
                         .weights_block = block,
                         .weights = NETWORK,
-                        .n_weights = 2,
+                        .n_weights = sizeof NETWORK / sizeof *NETWORK,
+                        .fresh = ADVERSARY_PREFIX,
+                        .made = &r->made,
+                        .n_made = codes ? 1 : 0,
                         .text = texts,
                         .n_text = 2,
                         .state = r->state,
@@ -234,8 +242,7 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
 static int64_t restore(run_t *r, st_file_t *file, const char *json) {
     reason_t why;
     int64_t s = identity_resume(&r->id, r->o.out, json);
-    checkpoint_t c = {
-        .params = r->params, .weights = NETWORK, .n_weights = 2, .fresh = ADVERSARY_PREFIX, .state = r->state};
+    checkpoint_t c = {.params = r->params, .fresh = ADVERSARY_PREFIX, .state = r->state};
     /* A discriminator that joins a run later begins fresh. */
     c.n_state = adversary_in(file) ? training_state(r) : quantizer_state(&r->t->quantizer, r->state);
     int rc = checkpoint_restore(file, &c, &why);
@@ -243,7 +250,7 @@ static int64_t restore(run_t *r, st_file_t *file, const char *json) {
     const st_tensor_t *replaced = st_find(file, "state/train.replaced"); /* older states have none */
     if (replaced && replaced->count == 1 && st_read_f32(replaced, &r->replaced, &why)) die(RC_DATA, "%s", why.text);
     if (r->config.train.weight_average > 0 &&
-        !st_find(file, "average/quantize.embedding.weight")) /* one that begins now begins here */
+        !st_find(file, "average/encoder.conv_in.weight")) /* one that begins now begins here */
         memcpy(params_base(r->params, PARAMS_AVERAGE), params_base(r->params, PARAMS_VALUE),
                params_block(r->params) * sizeof(float));
     return s;
@@ -285,9 +292,11 @@ static void load_init(run_t *r) {
     if (fs_same(r->init, r->o.out)) die(RC_USAGE, "'%s' is both --init and --out", r->init);
     vqvae_t *v = vqvae_load(r->init, &rc, &why);
     if (!v) die(rc, "%s", why.text);
-    if (strcmp(vqvae_quantizer_json(v), QUANTIZER))
-        die(RC_MISFIT, "--init '%s': its quantizer is %s, this training's is %s", r->init, vqvae_quantizer_json(v),
-            QUANTIZER);
+    char *known = vqvae_quantizer_text(vqvae_config(v));
+    if (strcmp(vqvae_quantizer_json(v), known))
+        die(RC_MISFIT, "--init '%s': its quantizer is %s; this program trains %s", r->init, vqvae_quantizer_json(v),
+            known);
+    free(known);
     config_from_init(&r->config, v);
     r->init_preprocess = xstrdup(vqvae_preprocess_json(v));
     snprintf(r->init_print, sizeof r->init_print, "%s", vqvae_fingerprint(v));
@@ -320,7 +329,7 @@ int cmd_vqvae_train(int argc, char **argv) {
          "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row 1,000,000,000)", false},
         {0},
     };
-    config_defaults(config_table, &r->config);
+    config_begin(&r->config);
     if (loop_help_config(argc, argv)) {
         config_help(config_table);
         return RC_OK;
@@ -333,10 +342,14 @@ int cmd_vqvae_train(int argc, char **argv) {
     if (r->o.config) config_file(config_table, &r->config, r->o.config);
     config_sets(config_table, &r->config, &r->o.set);
     if (r->o.steps > 0) r->config.train.steps = r->o.steps;
+    config_settle(&r->config);
     char differences[1024];
     if (r->init && config_diff(config_table, &start, &r->config, CONFIG_ARCH, differences, sizeof differences))
         die(RC_MISFIT, "--init '%s' has another network than the configuration asks for (RUN vs configuration): %s",
             r->init, differences);
+    if (r->init && (start.quantizer.kind == QUANT_FSQ) != (r->config.quantizer.kind == QUANT_FSQ))
+        die(RC_MISFIT, "--init '%s' %s: quantizer.kind cannot be another", r->init,
+            start.quantizer.kind == QUANT_FSQ ? "has levels (fsq)" : "has a codebook");
     config_model(&r->config);
     data_refuse_out(&r->data, r->o.out);
     r->d = data_open(&r->data, &r->config, r->o.seed, r->max_bad, r->max_pixels);
@@ -356,6 +369,7 @@ int cmd_vqvae_train(int argc, char **argv) {
         /* Codes that cannot change keep their fingerprint: pictures are prepared for them as before. */
         if (freeze_keeps_codes(&r->t->freeze, r->params)) r->preprocess = r->init_preprocess;
     }
+    r->quantizer = vqvae_quantizer_text(&r->t->model);
     params_base(r->params, PARAMS_M);
     params_base(r->params, PARAMS_V);
     if (r->config.train.weight_average > 0)

@@ -13,9 +13,10 @@ trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_
     t->n = n, t->w = w, t->h = h;
     t->seed = seed;
     t->weighted = c->loss.focus > 1;
+    quantizer_declare(c, p);
     vqvae_declare(p, &t->model);
     t->wrt[t->n_wrt++] = "";
-    if (c->quantizer.kind == QUANT_EMA) t->wrt[t->n_wrt++] = "!quantize.";
+    if (quantizer_fixed(c)) t->wrt[t->n_wrt++] = quantizer_fixed(c);
     freeze_init(&t->freeze, c->train.freeze);
     for (size_t i = 0; i < t->freeze.n; i++) t->wrt[t->n_wrt++] = t->freeze.pattern[i];
     freeze_check(&t->freeze, p, t->wrt, t->n_wrt);
@@ -64,11 +65,10 @@ static graph_t *graph_of(trainer_t *t, bool quantized, bool adversarial) {
     g->prequant = vqvae_encode(&nn, &t->model, g->image, NULL);
     var_t q = g->prequant;
     if (quantized) {
-        bool ema = t->config.quantizer.kind == QUANT_EMA;
-        float cw = ema ? 0 : (float)t->config.quantizer.codebook_weight;
-        g->vq = op_vq(g->tape, g->prequant, vqvae_codebook(&nn, &t->model),
-                      (float)t->config.quantizer.commitment_weight, cw);
+        g->vq = quantizer_record(&t->quantizer, &nn, &t->model, g->prequant);
         q = g->vq.quantized;
+    } else {
+        q = quantizer_bypass(&t->quantizer, &nn, &t->model, g->prequant);
     }
     g->recon = vqvae_decode(&nn, &t->model, q);
     g->loss_rec = op_loss(g->tape, t->config.loss.rec == 0 ? LOSS_L1 : LOSS_MSE, g->recon, g->image, g->weight, false);
@@ -132,9 +132,10 @@ void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *o
     if (!quantized) return;
     out->loss_vq += share * plan_scalar(g->plan, g->vq.loss);
     size_t K = t->model.codes, D = t->model.vq_embed_dim;
-    const float *counts = plan_data(g->plan, g->vq.counts), *sums = plan_data(g->plan, g->vq.sums);
+    const float *counts = plan_data(g->plan, g->vq.counts),
+                *sums = g->vq.sums == NO_VAR ? NULL : plan_data(g->plan, g->vq.sums);
     for (size_t k = 0; k < K; k++) t->counts[k] = counts[k] + (micro ? t->counts[k] : 0);
-    for (size_t k = 0; k < K * D; k++) t->sums[k] = sums[k] + (micro ? t->sums[k] : 0);
+    for (size_t k = 0; sums && k < K * D; k++) t->sums[k] = sums[k] + (micro ? t->sums[k] : 0);
     memcpy(t->z, plan_data(g->plan, g->prequant), tape_count(g->tape, g->prequant) * sizeof(float));
 }
 

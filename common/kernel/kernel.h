@@ -152,8 +152,35 @@ void kern_maxpool2_backward(const float *x, const float *dy, size_t N, size_t H,
  * -------------------------------------------- idx[i] = argmin_k |z_i|^2 + |e_k|^2 - 2 z_i.e_k over codebook e[K,D];
  * the lowest index wins ties. */
 void kern_vq_nearest(const float *z, size_t n, const float *e, size_t K, size_t D, int32_t *idx);
-/* counts[K] = assignments, sums[K,D] = sums of the assigned vectors (in order of i). */
+/* counts[K] = assignments, sums[K,D] = sums of the assigned vectors (in order of i). D = 0: counts alone. */
 void kern_vq_stats(const float *z, const int32_t *idx, size_t n, size_t K, size_t D, float *counts, float *sums);
+/* The rotation trick (Fifty et al. 2024): z is turned and stretched onto its code q, and the gradient is turned back.
+ * u = z/|z|, v = q/|q|, w = (u+v)/|u+v| (norms floored at 1e-6), all constants: dz (+)= |q|/|z| (dq - 2 (dq.w) w + 2
+ * (dq.v) u). */
+void kern_vq_rotate_backward(const float *z, const float *q, const float *dq, size_t n, size_t D, float *dz, bool add);
+/* y[i,:] = x[i,:] / |x_i|, the norm floored at 1e-12 (y may be x); and its gradient. */
+void kern_unit_rows_forward(const float *x, size_t n, size_t D, float *y);
+void kern_unit_rows_backward(const float *x, const float *dy, size_t n, size_t D, float *dx, bool add);
+
+/* ---- fsq.c: finite scalar quantization (Mentzer et al. 2023)
+ * -------------------------------------------- a channel of l levels, h = (l-1) 1.001/2, o = 1/2 for even l else 0:
+ * b = tanh(z + atanh(o/h)) h - o; k = b rounded, ties to even; q = k / floor(l/2); code = sum_i (k_i + floor(l_i/2))
+ * prod_(j<i) l_j. Levels are 3..KERN_FSQ_MOST. */
+enum { KERN_FSQ_DIMS = 8, KERN_FSQ_MOST = 1000 };
+typedef struct {
+    size_t n;
+    int32_t level[KERN_FSQ_DIMS];
+} kern_fsq_t;
+/* The number of codes. */
+size_t kern_fsq_codes(const kern_fsq_t *f);
+/* z [n,D] -> idx [n], q [n,D]. */
+void kern_fsq_forward(const kern_fsq_t *f, const float *z, size_t n, int32_t *idx, float *q);
+/* dz (+)= dq h tanh'(z + atanh(o/h)) / floor(l/2): straight through the rounding. */
+void kern_fsq_backward(const kern_fsq_t *f, const float *z, const float *dq, size_t n, float *dz, bool add);
+/* q [n,D] = b / floor(l/2), not rounded; the same gradient. */
+void kern_fsq_bound(const kern_fsq_t *f, const float *z, size_t n, float *q);
+/* q of codes idx[n], or of codes 0 .. n-1 when idx is NULL: the implicit codebook. */
+void kern_fsq_vectors(const kern_fsq_t *f, const int32_t *idx, size_t n, float *q);
 
 /* ---- loss.c: scalars out[1]; sums in double, cut as promised above
  * --------------------------------------------------------*/

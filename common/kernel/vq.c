@@ -1,4 +1,4 @@
-/* vq.c - nearest codebook vector and the statistics of an assignment.
+/* vq.c - nearest codebook vector, the statistics of an assignment, unit rows and the rotation trick's gradient.
  *
  * |z|^2 is the same for every code, so the nearest code is the one with the greatest z.e - |e|^2/2: a matrix product
  * whose bias is -|e|^2/2, and a scan for the first maximum while the scores are in cache.
@@ -15,6 +15,7 @@ enum {
     CODES = 256, /* codes scored at a time: ROWS x CODES floats stay in L2 */
     STRIP = 32   /* columns of a statistics task */
 };
+static const double UNIT_FLOOR = 1e-12, TURN_FLOOR = 1e-6; /* of norms */
 
 typedef struct {
     const float *z, *e;
@@ -111,4 +112,84 @@ static void stats_task(void *ctx, size_t strip) {
 void kern_vq_stats(const float *z, const int32_t *idx, size_t n, size_t K, size_t D, float *counts, float *sums) {
     stats_t s = {.z = z, .idx = idx, .n = n, .K = K, .D = D, .counts = counts, .sums = sums};
     parallel_for((D + STRIP - 1) / STRIP + 1, stats_task, &s);
+}
+
+/* ---- one vector at a time: sums in double ---- */
+
+typedef struct {
+    const float *x, *q, *dy;
+    size_t n, D;
+    float *out;
+    bool add;
+} each_t;
+
+static double dot(const float *a, const float *b, size_t D) {
+    double s = 0;
+    for (size_t d = 0; d < D; d++) s += (double)a[d] * b[d];
+    return s;
+}
+
+static void each_block(pool_fn fn, each_t *v) {
+    parallel_for((v->n + ROWS - 1) / ROWS, fn, v);
+}
+
+static void unit_task(void *ctx, size_t task) {
+    const each_t *v = ctx;
+    size_t D = v->D, last = min_size(v->n, (task + 1) * ROWS);
+    for (size_t i = task * ROWS; i < last; i++) {
+        const float *x = v->x + i * D;
+        double norm = fmax(sqrt(dot(x, x, D)), UNIT_FLOOR);
+        for (size_t d = 0; d < D; d++) v->out[i * D + d] = (float)(x[d] / norm);
+    }
+}
+
+void kern_unit_rows_forward(const float *x, size_t n, size_t D, float *y) {
+    each_block(unit_task, &(each_t){.x = x, .n = n, .D = D, .out = y});
+}
+
+/* y = x/|x|: dx = (dy - y (y.dy)) / |x| */
+static void unit_backward_task(void *ctx, size_t task) {
+    const each_t *v = ctx;
+    size_t D = v->D, last = min_size(v->n, (task + 1) * ROWS);
+    for (size_t i = task * ROWS; i < last; i++) {
+        const float *x = v->x + i * D, *dy = v->dy + i * D;
+        float *dx = v->out + i * D;
+        double length = sqrt(dot(x, x, D)), norm = fmax(length, UNIT_FLOOR),
+               along = length > UNIT_FLOOR ? dot(x, dy, D) / (norm * norm) : 0;
+        for (size_t d = 0; d < D; d++) {
+            float g = (float)((dy[d] - along * x[d]) / norm);
+            dx[d] = v->add ? dx[d] + g : g;
+        }
+    }
+}
+
+void kern_unit_rows_backward(const float *x, const float *dy, size_t n, size_t D, float *dx, bool add) {
+    each_block(unit_backward_task, &(each_t){.x = x, .dy = dy, .n = n, .D = D, .out = dx, .add = add});
+}
+
+static void rotate_task(void *ctx, size_t task) {
+    const each_t *v = ctx;
+    size_t D = v->D, last = min_size(v->n, (task + 1) * ROWS);
+    for (size_t i = task * ROWS; i < last; i++) {
+        const float *z = v->x + i * D, *q = v->q + i * D, *g = v->dy + i * D;
+        float *dz = v->out + i * D;
+        double length = sqrt(dot(q, q, D)), to_u = 1 / fmax(sqrt(dot(z, z, D)), TURN_FLOOR),
+               to_v = 1 / fmax(length, TURN_FLOOR), sum = 0, gw = 0, gv = 0;
+        for (size_t d = 0; d < D; d++) { /* u + v is w before its scale */
+            double s = z[d] * to_u + q[d] * to_v;
+            sum += s * s;
+            gw += g[d] * s;
+            gv += g[d] * (q[d] * to_v);
+        }
+        double to_w = 1 / fmax(sqrt(sum), TURN_FLOOR), stretch = length * to_u;
+        for (size_t d = 0; d < D; d++) {
+            double u = z[d] * to_u, w = (u + q[d] * to_v) * to_w;
+            float out = (float)(stretch * (g[d] - 2 * (gw * to_w) * w + 2 * gv * u));
+            dz[d] = v->add ? dz[d] + out : out;
+        }
+    }
+}
+
+void kern_vq_rotate_backward(const float *z, const float *q, const float *dq, size_t n, size_t D, float *dz, bool add) {
+    each_block(rotate_task, &(each_t){.x = z, .q = q, .dy = dq, .n = n, .D = D, .out = dz, .add = add});
 }

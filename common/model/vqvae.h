@@ -1,4 +1,5 @@
-/* vqvae.h - the image tokenizer: encoder, vector quantizer, decoder; the graph and names of diffusers' VQModel.
+/* vqvae.h - the image tokenizer: encoder, quantizer, decoder; the graph and names of diffusers' VQModel (a VQModelFSQ
+ * has levels in place of the codebook and is ours alone).
  *
  * encoder -> quant_conv 1x1 -> nearest code -> post_quant_conv 1x1 -> decoder (Esser et al. 2021; van den Oord et al.
  * 2017). Pictures are NHWC in
@@ -20,6 +21,7 @@ typedef struct {
     bool attention[VQ_LEVELS]; /* of the encoder's level i and of the decoder's levels-1-i */
     size_t layers_per_block, latent_channels, vq_embed_dim, codes, norm_groups, in_channels, out_channels;
     bool mid_attention;
+    kern_fsq_t fsq; /* levels of a VQModelFSQ, whose codes are numbers; n = 0: a codebook */
 } vqvae_config_t;
 
 /* f = 2^(levels-1) */
@@ -31,6 +33,9 @@ int vqvae_config_check(const vqvae_config_t *c, reason_t *why);
 var_t vqvae_encode(nn_t *nn, const vqvae_config_t *c, var_t image, var_t *encoder_out); /* -> prequant [N,h,w,D] */
 var_t vqvae_codebook(nn_t *nn, const vqvae_config_t *c);                                /* quantize.embedding.weight */
 var_t vqvae_decode(nn_t *nn, const vqvae_config_t *c, var_t quantized);                 /* -> [N,H,W,3], unclamped */
+/* Codes and vectors of prequant (no losses), vectors [s..,D] of codes I32 s: by nearest code or by levels. */
+vq_out_t vqvae_quantize(nn_t *nn, const vqvae_config_t *c, var_t prequant);
+var_t vqvae_vectors(nn_t *nn, const vqvae_config_t *c, var_t codes);
 
 /* ---- a frozen tokenizer, loaded from a RUN folder ---- */
 typedef struct vqvae vqvae_t;
@@ -41,7 +46,7 @@ vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why);
 void vqvae_free(vqvae_t *v);
 const vqvae_config_t *vqvae_config(const vqvae_t *v);
 params_t *vqvae_params(vqvae_t *v);
-const float *vqvae_codebook_data(vqvae_t *v); /* [K,D] */
+const float *vqvae_codebook_data(vqvae_t *v); /* [K,D]: what the decoder sees of each code */
 /* 32 hex digits over encoder, quant_conv, quantize, quantizer and preprocess. */
 const char *vqvae_fingerprint(const vqvae_t *v);
 const char *vqvae_quantizer_json(const vqvae_t *v);  /* canonical JSON */
@@ -71,6 +76,12 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
 void vqvae_declare(params_t *p, const vqvae_config_t *c);
 /* Fills p from a safetensors file (diffusers' names, older attention names too): 0, or the exit code with a reason. */
 int vqvae_read_weights(params_t *p, const char *path, reason_t *why);
+/* tokenizer.json's quantizer as canonical JSON, malloc'ed: {"kind":"vq"} or {"kind":"fsq","levels":[...]}. */
+char *vqvae_quantizer_text(const vqvae_config_t *c);
 int vqvae_fingerprint_of(params_t *p, int block, const char *quantizer_json, const char *preprocess_json, char hex[33]);
+/* The same with `codebook` [K,D] (NULL: the parameter) as quantize.embedding.weight: what is published may be made from
+ * what is trained. */
+void vqvae_fingerprint_with(params_t *p, int block, const float *codebook, const char *quantizer_json,
+                            const char *preprocess_json, char hex[33]);
 
 #endif

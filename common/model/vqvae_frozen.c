@@ -22,13 +22,14 @@ struct vqvae {
     vqvae_config_t config;
     params_t *params;
     char fingerprint[33], *quantizer, *preprocess;
+    float *vectors; /* [K,D] of codes that have no codebook */
     size_t size_w, size_h;
     plan_memory_t memory;
     shape_plan_t plan[PLANS];
     uint64_t clock;
 };
 
-static const char PLAIN_QUANTIZER[] = "{\"kind\":\"vq\"}", NATIVE_PREPROCESS[] = "{\"range\":[-1,1],\"size\":null}";
+static const char NATIVE_PREPROCESS[] = "{\"range\":[-1,1],\"size\":null}";
 
 static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
     cJSON *o = json_parse_file(path, false, why);
@@ -54,15 +55,19 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
             rc = RC_DATA;
         }
         const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(q, "kind"));
+        bool plain = !v->config.fsq.n && kind && !strcmp(kind, "vq");
+        char *here = json_canonical(q), *wanted = vqvae_quantizer_text(&v->config);
         size_t stride = vqvae_stride(&v->config);
-        if (rc == RC_OK && (!kind || strcmp(kind, "vq"))) {
-            reason_set(why, "'%s': quantizer of kind '%s'; this program knows 'vq'", path, kind ? kind : "?");
+        if (rc == RC_OK && !plain && strcmp(here, wanted)) {
+            reason_set(why, "'%s': quantizer %s, but the network beside it has %s", path, here, wanted);
             rc = RC_MISFIT;
         } else if (rc == RC_OK && (w % stride || h % stride)) {
             reason_set(why, "'%s': preprocess.size %llu x %llu is no multiple of the network's stride %zu", path,
                        (unsigned long long)w, (unsigned long long)h, stride);
             rc = RC_MISFIT;
         }
+        free(here);
+        free(wanted);
     }
     if (rc == RC_OK) {
         v->quantizer = json_canonical(q);
@@ -100,10 +105,14 @@ vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
         vqvae_declare(v->params, &v->config);
         *rc = vqvae_read_weights(v->params, weights, why);
     }
+    if (*rc == RC_OK && v->config.fsq.n) {
+        v->vectors = xmalloc(v->config.codes * v->config.fsq.n * sizeof *v->vectors);
+        kern_fsq_vectors(&v->config.fsq, NULL, v->config.codes, v->vectors);
+    }
     if (*rc == RC_OK && fs_exists(tokenizer)) {
         *rc = read_tokenizer(v, tokenizer, why);
     } else if (*rc == RC_OK) {
-        v->quantizer = xstrdup(PLAIN_QUANTIZER);
+        v->quantizer = vqvae_quantizer_text(&v->config);
         v->preprocess = xstrdup(NATIVE_PREPROCESS);
         vqvae_fingerprint_of(v->params, PARAMS_VALUE, v->quantizer, v->preprocess, v->fingerprint);
     }
@@ -127,6 +136,7 @@ void vqvae_free(vqvae_t *v) {
     for (int i = 0; i < PLANS; i++) release_plan(&v->plan[i]);
     plan_memory_release(&v->memory);
     params_free(v->params);
+    free(v->vectors);
     free(v->quantizer);
     free(v->preprocess);
     free(v);
@@ -148,7 +158,8 @@ const char *vqvae_preprocess_json(const vqvae_t *v) {
     return v->preprocess;
 }
 const float *vqvae_codebook_data(vqvae_t *v) {
-    return params_ptr(v->params, PARAMS_VALUE, params_find(v->params, "quantize.embedding.weight"));
+    return v->vectors ? v->vectors
+                      : params_ptr(v->params, PARAMS_VALUE, params_find(v->params, "quantize.embedding.weight"));
 }
 void vqvae_preprocess_size(const vqvae_t *v, size_t *w, size_t *h) {
     *w = v->size_w;
@@ -172,11 +183,10 @@ static shape_plan_t *plan_for(vqvae_t *v, bool encode, size_t n, size_t w, size_
     nn_begin(&nn, at->tape);
     if (encode) {
         at->in = tape_input(at->tape, "image", F32_4(n, h, w, 3));
-        at->out =
-            op_vq(at->tape, vqvae_encode(&nn, &v->config, at->in, NULL), vqvae_codebook(&nn, &v->config), 0, 0).index;
+        at->out = vqvae_quantize(&nn, &v->config, vqvae_encode(&nn, &v->config, at->in, NULL)).index;
     } else {
         at->in = tape_input(at->tape, "codes", I32_1(n * h * w));
-        var_t rows = op_gather(at->tape, vqvae_codebook(&nn, &v->config), at->in);
+        var_t rows = vqvae_vectors(&nn, &v->config, at->in);
         at->out = vqvae_decode(&nn, &v->config, tape_reshape(at->tape, rows, F32_4(n, h, w, v->config.vq_embed_dim)));
     }
     at->plan = plan_new(at->tape, &(plan_opts_t){.keep = &at->out, .n_keep = 1, .memory = &v->memory});

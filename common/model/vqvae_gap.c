@@ -18,6 +18,7 @@ void vqvae_code_gaps(vqvae_t *v, const uint8_t *rgb, size_t w, size_t h, const u
     nn_t nn;
     nn_begin(&nn, tape);
     var_t in = tape_input(tape, "image", F32_4(1, h, w, 3)), out = vqvae_encode(&nn, c, in, NULL);
+    if (c->fsq.n) out = op_fsq_bound(tape, out, &c->fsq); /* rounding a number each is the nearest of its vectors */
     plan_t *plan = plan_new(tape, &(plan_opts_t){.keep = &out, .n_keep = 1});
     image_to_float(rgb, w * h * 3, plan_data(plan, in));
     plan_forward(plan);

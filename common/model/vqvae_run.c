@@ -13,6 +13,9 @@
 /* ---- config.json
  * --------------------------------------------------------------------------------------------------------*/
 
+/* Only the first loads in diffusers. */
+static const char VQ_CLASS[] = "VQModel", FSQ_CLASS[] = "VQModelFSQ";
+
 static cJSON *number(double v) {
     return cJSON_CreateNumber(v);
 }
@@ -28,15 +31,31 @@ static cJSON *strings(const vqvae_config_t *c, bool up) {
     return list;
 }
 
+static cJSON *levels(const kern_fsq_t *f) {
+    cJSON *list = cJSON_CreateArray();
+    for (size_t d = 0; d < f->n; d++) cJSON_AddItemToArray(list, number(f->level[d]));
+    return list;
+}
+
+char *vqvae_quantizer_text(const vqvae_config_t *c) {
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "kind", c->fsq.n ? "fsq" : "vq");
+    if (c->fsq.n) cJSON_AddItemToObject(o, "levels", levels(&c->fsq));
+    char *text = json_canonical(o);
+    cJSON_Delete(o);
+    return text;
+}
+
 char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size) {
     cJSON *o = cJSON_CreateObject(), *channels = cJSON_CreateArray();
     for (size_t i = 0; i < c->levels; i++) cJSON_AddItemToArray(channels, number((double)c->channels[i]));
-    cJSON_AddStringToObject(o, "_class_name", "VQModel");
+    cJSON_AddStringToObject(o, "_class_name", c->fsq.n ? FSQ_CLASS : VQ_CLASS);
     cJSON_AddStringToObject(o, "_diffusers_version", "0.30.0");
     cJSON_AddStringToObject(o, "act_fn", "silu");
     cJSON_AddItemToObject(o, "block_out_channels", channels);
     cJSON_AddItemToObject(o, "down_block_types", strings(c, false));
     cJSON_AddBoolToObject(o, "force_upcast", false);
+    if (c->fsq.n) cJSON_AddItemToObject(o, "fsq_levels", levels(&c->fsq));
     cJSON_AddItemToObject(o, "in_channels", number((double)c->in_channels));
     cJSON_AddItemToObject(o, "latent_channels", number((double)c->latent_channels));
     cJSON_AddItemToObject(o, "layers_per_block", number((double)c->layers_per_block));
@@ -90,7 +109,22 @@ static int block_types(const cJSON *o, vqvae_config_t *c, bool up, reason_t *why
     return 0;
 }
 
-static bool known_key(const char *key) {
+static int parse_levels(const cJSON *o, kern_fsq_t *f, reason_t *why) {
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, "fsq_levels");
+    int n = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
+    if (n < 1 || n > KERN_FSQ_DIMS)
+        return reason_set(why, "a VQModelFSQ needs 'fsq_levels': 1 to %d numbers", KERN_FSQ_DIMS);
+    f->n = (size_t)n;
+    for (int i = 0; i < n; i++) {
+        uint64_t v;
+        if (!json_u64(cJSON_GetArrayItem(list, i), &v) || v > KERN_FSQ_MOST)
+            return reason_set(why, "'fsq_levels' holds something else than integers of 3 to %d", KERN_FSQ_MOST);
+        f->level[i] = (int32_t)v;
+    }
+    return 0;
+}
+
+static bool known_key(const char *key, bool fsq) {
     static const char *const keys[] = {
         "_class_name",        "_diffusers_version", "_name_or_path",        "act_fn",
         "block_out_channels", "down_block_types",   "force_upcast",         "in_channels",
@@ -99,7 +133,7 @@ static bool known_key(const char *key) {
         "sample_size",        "scaling_factor",     "up_block_types",       "vq_embed_dim"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!strcmp(key, keys[i])) return true;
-    return false;
+    return fsq && !strcmp(key, "fsq_levels");
 }
 
 static int expect_string(const cJSON *o, const char *key, const char *value, reason_t *why) {
@@ -120,8 +154,10 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
         rc = RC_DATA;
         goto end;
     }
-    if (expect_string(o, "_class_name", "VQModel", why) || expect_string(o, "act_fn", "silu", why) ||
-        expect_string(o, "norm_type", "group", why))
+    const char *class = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "_class_name"));
+    bool fsq = class && !strcmp(class, FSQ_CLASS);
+    if ((fsq ? parse_levels(o, &c->fsq, why) : expect_string(o, "_class_name", VQ_CLASS, why)) ||
+        expect_string(o, "act_fn", "silu", why) || expect_string(o, "norm_type", "group", why))
         goto end;
     const cJSON *channels = cJSON_GetObjectItemCaseSensitive(o, "block_out_channels");
     c->levels = 1;
@@ -157,7 +193,7 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
     }
     c->mid_attention = !mid || !cJSON_IsFalse(mid);
     for (const cJSON *i = o->child; i; i = i->next)
-        if (!known_key(i->string)) warn("config.json: unknown key '%s' is ignored", i->string);
+        if (!known_key(i->string, fsq)) warn("config.json: unknown key '%s' is ignored", i->string);
     rc = vqvae_config_check(c, why) ? RC_MISFIT : RC_OK;
 end:
     cJSON_Delete(o);
@@ -316,7 +352,14 @@ static int by_name(const void *a, const void *b) {
 
 int vqvae_fingerprint_of(params_t *p, int block, const char *quantizer_json, const char *preprocess_json,
                          char hex[33]) {
-    static const char *const select[] = {"encoder.", "quant_conv.", "quantize."};
+    vqvae_fingerprint_with(p, block, NULL, quantizer_json, preprocess_json, hex);
+    return 0;
+}
+
+void vqvae_fingerprint_with(params_t *p, int block, const float *codebook, const char *quantizer_json,
+                            const char *preprocess_json, char hex[33]) {
+    static const char CODES[] = "quantize.embedding.weight";
+    static const char *const select[] = {"encoder.", "quant_conv.", CODES}; /* not what a codebook is made from */
     const param_t **list = xcalloc(params_n(p), sizeof *list);
     size_t n = 0;
     for (size_t i = 0; i < params_n(p); i++)
@@ -335,7 +378,10 @@ int vqvae_fingerprint_of(params_t *p, int block, const char *quantizer_json, con
             XXH3_128bits_update(h, &dim, sizeof dim);
         }
         float *disk = xmalloc(q->count * sizeof *disk);
-        params_export(p, block, params_find(p, q->name), disk);
+        if (codebook && !strcmp(q->name, CODES))
+            memcpy(disk, codebook, q->count * sizeof *disk);
+        else
+            params_export(p, block, params_find(p, q->name), disk);
         XXH3_128bits_update(h, disk, q->count * sizeof *disk);
         free(disk);
     }
@@ -345,5 +391,4 @@ int vqvae_fingerprint_of(params_t *p, int block, const char *quantizer_json, con
     XXH3_freeState(h);
     free(list);
     snprintf(hex, 33, "%016llx%016llx", (unsigned long long)v.high64, (unsigned long long)v.low64);
-    return 0;
 }

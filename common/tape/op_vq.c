@@ -1,5 +1,5 @@
-/* op_vq.c - the vector quantizer: nearest codes, straight-through, both halves of its loss, counts and sums for an EMA
- * codebook. */
+/* op_vq.c - the vector quantizer: nearest codes, the gradient past them (straight through or turned back), both halves
+ * of its loss, counts and sums for an EMA codebook; rows of unit length for codes that are directions. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
@@ -25,10 +25,13 @@ static void forward(const op_run_t *r) {
 static void backward(const op_run_t *r) {
     const float *z = r->in[Z], *q = r->out[QUANTIZED];
     size_t n = ROWS(r), D = DIM(r);
-    if (r->din[Z]) { /* straight-through + d/dz commitment mean (sg(e) - z)^2 */
+    if (r->din[Z]) { /* past the codes + d/dz commitment mean (sg(e) - z)^2 */
         bool add = r->add[Z];
         if (r->dout[QUANTIZED]) {
-            kern_scale(r->dout[QUANTIZED], 1, n * D, r->din[Z], add);
+            if (r->attr->i[0] == VQ_ROTATED)
+                kern_vq_rotate_backward(z, q, r->dout[QUANTIZED], n, D, r->din[Z], add);
+            else
+                kern_scale(r->dout[QUANTIZED], 1, n * D, r->din[Z], add);
             add = true;
         }
         if (r->dout[LOSS])
@@ -62,6 +65,11 @@ static const opdef_t vq_def = {.name = "vq",
                                .flops = flops};
 
 vq_out_t op_vq(tape_t *t, var_t z, var_t codebook, float commitment_weight, float codebook_weight) {
+    return op_vq_through(t, z, codebook, commitment_weight, codebook_weight, VQ_STRAIGHT);
+}
+
+vq_out_t op_vq_through(tape_t *t, var_t z, var_t codebook, float commitment_weight, float codebook_weight,
+                       vq_through_t through) {
     shape_t sz = tape_shape(t, z), se = tape_shape(t, codebook);
     if (se.rank != 2 || shape_cols(sz) != se.dim[1]) tape_shape_bug(t, "vq", "z and codebook do not fit", sz, se);
     op_spec_t s = {.def = &vq_def,
@@ -73,6 +81,21 @@ vq_out_t op_vq(tape_t *t, var_t z, var_t codebook, float commitment_weight, floa
     s.out[INDEX].rank--;
     s.attr.f[0] = commitment_weight;
     s.attr.f[1] = codebook_weight;
+    s.attr.i[0] = through;
     var_t v = tape_op(t, &s);
     return (vq_out_t){v + INDEX, v + QUANTIZED, v + LOSS, v + MSE, v + COUNTS, v + SUMS};
+}
+
+static void unit_forward(const op_run_t *r) {
+    kern_unit_rows_forward(r->in[0], ROWS(r), DIM(r), r->out[0]);
+}
+static void unit_backward(const op_run_t *r) {
+    kern_unit_rows_backward(r->in[0], r->dout[0], ROWS(r), DIM(r), r->din[0], r->add[0]);
+}
+static const opdef_t unit_def = {
+    .name = "unit_rows", .forward = unit_forward, .backward = unit_backward, .keeps_in = 1, .grads_in = 1};
+
+var_t op_unit_rows(tape_t *t, var_t x) {
+    op_spec_t s = {.def = &unit_def, .n_in = 1, .n_out = 1, .in = {x}, .out = {tape_shape(t, x)}};
+    return tape_op(t, &s);
 }

@@ -93,7 +93,7 @@ var_t op_feature_distance(tape_t *t, var_t a, var_t b, var_t w);
 /* op_vq.c */
 typedef struct {
     var_t index;     /* I32, shape of z without its last dim */
-    var_t quantized; /* e[index], shape of z; straight-through: its gradient goes to z unchanged */
+    var_t quantized; /* e[index], shape of z; straight through: its gradient goes to z unchanged */
     var_t loss;      /* commitment_weight * mean (sg(e) - z)^2 + codebook_weight * mean (e - sg(z))^2 */
     var_t mse;       /* mean (e - z)^2, no gradient */
     var_t counts;    /* [K] assignments in this batch */
@@ -101,5 +101,19 @@ typedef struct {
 } vq_out_t;
 /* z [..,D], codebook [K,D] (parameter or extern). */
 vq_out_t op_vq(tape_t *t, var_t z, var_t codebook, float commitment_weight, float codebook_weight);
+/* VQ_ROTATED: the gradient of `quantized` is turned back as z was turned onto its code (kern_vq_rotate_backward). */
+typedef enum { VQ_STRAIGHT, VQ_ROTATED } vq_through_t;
+vq_out_t op_vq_through(tape_t *t, var_t z, var_t codebook, float commitment_weight, float codebook_weight,
+                       vq_through_t through);
+/* Every row over its length. */
+var_t op_unit_rows(tape_t *t, var_t x);
+
+/* op_fsq.c: finite scalar quantization, one channel of z a level (kernel.h). A code is its channels' number, no
+ * codebook: loss is 0, mse and sums are NO_VAR. */
+vq_out_t op_fsq(tape_t *t, var_t z, const kern_fsq_t *f);
+/* The same before it is rounded. */
+var_t op_fsq_bound(tape_t *t, var_t z, const kern_fsq_t *f);
+/* Codes idx I32 s -> their vectors [s..,D]. */
+var_t op_fsq_vectors(tape_t *t, var_t idx, const kern_fsq_t *f);
 
 #endif

@@ -58,20 +58,36 @@ static int write_text(fs_writer_t *f, const char *dir, const char *file, const c
     return rc;
 }
 
+static const float *made(const checkpoint_t *c, const param_t *q) {
+    for (size_t i = 0; i < c->n_made; i++) {
+        if (strcmp(c->made[i].name, q->name)) continue;
+        if (c->made[i].count != q->count) BUG("'%s' is made of %zu values", q->name, c->made[i].count);
+        return c->made[i].data;
+    }
+    return NULL;
+}
+
 static st_writer_t *weights(const checkpoint_t *c, lazy_t *l) {
     st_writer_t *w = st_writer_new();
     *l = (lazy_t){c->params, c->weights_block};
-    for (size_t i = 0; i < params_n(c->params); i++)
-        if (params_match(params_at(c->params, (int)i)->name, c->weights, c->n_weights))
-            add_lazy(w, l, (int)i, params_at(c->params, (int)i)->name);
+    for (size_t i = 0; i < params_n(c->params); i++) {
+        const param_t *q = params_at(c->params, (int)i);
+        if (!params_match(q->name, c->weights, c->n_weights)) continue;
+        const float *values = made(c, q);
+        uint64_t dim[4];
+        for (int d = 0; d < q->rank; d++) dim[d] = q->dim[d];
+        if (values)
+            st_writer_add(w, q->name, ST_F32, q->rank, dim, values);
+        else
+            add_lazy(w, l, (int)i, q->name);
+    }
     return w;
 }
 
-/* Parameter i is part of a block of the training state: everything but averages of what the weights file lacks. */
+/* Parameter i is part of a block of the training state: everything but averages of what has none. */
 static bool stored(const checkpoint_t *c, int block, size_t i) {
     const char *name = params_at(c->params, (int)i)->name;
-    return BLOCK_PREFIX[block] &&
-           (block != PARAMS_AVERAGE || !c->n_weights || params_match(name, c->weights, c->n_weights));
+    return BLOCK_PREFIX[block] && (block != PARAMS_AVERAGE || !c->fresh || strncmp(name, c->fresh, strlen(c->fresh)));
 }
 
 static st_writer_t *training(const checkpoint_t *c, lazy_t l[PARAMS_BLOCKS]) {
@@ -106,6 +122,9 @@ static int check_finite(const checkpoint_t *c, reason_t *why) {
     for (size_t i = 0; i < c->n_state; i++)
         if (!st_finite(c->state[i].data, c->state[i].count))
             return reason_set(why, "tensor 'state/%s' holds a NaN or infinity", c->state[i].name);
+    for (size_t i = 0; i < c->n_made; i++)
+        if (!st_finite(c->made[i].data, c->made[i].count))
+            return reason_set(why, "tensor '%s' holds a NaN or infinity", c->made[i].name);
     return 0;
 }
 

@@ -25,12 +25,15 @@ typedef struct {
 
 typedef struct {
     params_t *params;
-    const char *weights_file; /* "diffusion_pytorch_model.safetensors" */
-    int weights_block;        /* PARAMS_VALUE or PARAMS_AVERAGE */
-    const char *const
-        *weights; /* which parameters belong to the weights file (params_match); they alone are averaged */
+    const char *weights_file;   /* "diffusion_pytorch_model.safetensors" */
+    int weights_block;          /* PARAMS_VALUE or PARAMS_AVERAGE */
+    const char *const *weights; /* which parameters belong to the weights file (params_match) */
     size_t n_weights;
-    const char *fresh; /* restore: parameters of this prefix keep their values when the state has none; or NULL */
+    const checkpoint_state_t *made; /* tensors of the weights file (disk layout) that stand there in place of the
+                                       parameter of that name */
+    size_t n_made;
+    const char *fresh; /* parameters of this prefix are never averaged and, at restore, keep their values when the state
+                          has none; or NULL */
     const checkpoint_text_t *text; /* inference texts */
     size_t n_text;
     const checkpoint_state_t *state;

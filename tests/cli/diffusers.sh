@@ -27,4 +27,6 @@ agrees plain
 agrees attention --set 'model.block_out_channels=[8,12,16]' --set model.norm_num_groups=4 --set 'model.attention_levels=[0,2]' --set model.layers_per_block=2 \
     --set train.weight_average=0.5 --steps 6
 agrees no_middle --set model.mid_attention=false --set model.vq_embed_dim=8 --set quantizer.kind=ste --steps 6
+agrees simvq --set quantizer.kind=simvq --set train.weight_average=0.5 --steps 6
+agrees l2 --set quantizer.kind=l2 --steps 6
 finish

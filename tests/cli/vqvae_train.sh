@@ -187,7 +187,7 @@ vqvae train --help-config >out 2>err
 verdict $? "--help-config needs no other option"
 for key in model.block_out_channels model.layers_per_block model.attention_levels model.latent_channels model.vq_embed_dim model.num_vq_embeddings \
     model.norm_num_groups model.mid_attention quantizer.kind quantizer.commitment_weight quantizer.codebook_weight quantizer.decay quantizer.restart \
-    quantizer.kmeans loss.rec loss.focus loss.perceptual loss.perceptual_weights loss.disc loss.disc_start loss.disc_ramp loss.disc_kind \
+    quantizer.kmeans quantizer.levels loss.rec loss.focus loss.perceptual loss.perceptual_weights loss.disc loss.disc_start loss.disc_ramp loss.disc_kind \
     loss.disc_adaptive loss.disc_channels loss.disc_layers optim.kind optim.lr optim.betas optim.eps optim.weight_decay optim.clip optim.warmup optim.schedule \
     optim.min_ratio train.steps train.batch train.accumulate train.warmup_no_quant train.weight_average train.save_every train.eval_every train.freeze train.tensorboard \
     data.size data.crop data.flip data.holdout data.split_by data.background; do

@@ -133,13 +133,13 @@ TEST(checkpoint_restores_around_what_is_fresh) {
     const char *dir = in_folder("run");
     saved_t s;
     saved_open(&s, 1, true);
-    s.c.fresh = "critic.";
-    save(dir, &s);
     for (int known = 0; known < 2; known++) {
         saved_t now;
         st_file_t file;
         char *json = NULL;
         reason_t why = {""};
+        s.c.fresh = known ? "critic." : NULL;
+        save(dir, &s);
         saved_open(&now, 77, true);
         int i = params_get(now.params, known ? "critic.w" : "critic2.w", 2, (size_t[]){4, 3}, LAYOUT_SAME,
                            (param_init_t){INIT_ONE, 0});

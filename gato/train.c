@@ -213,8 +213,8 @@ int cmd_gato_train(int argc, char **argv) {
         memcpy(params_base(r->m->params, PARAMS_AVERAGE), params_base(r->m->params, PARAMS_VALUE),
                params_block(r->m->params) * sizeof(float));
     r->config_text = config_print(gato_config_table, &r->config);
-    r->id =
-        (identity_t){"gato", gato_config_table, &r->config, sizeof r->config, r->o.seed, dataset_manifest(r->d), NULL};
+    r->id = (identity_t){"gato",    gato_config_table,      &r->config, sizeof r->config,
+                         r->o.seed, dataset_manifest(r->d), NULL,       r->o.allow_data_change};
     st_file_t file = {0};
     char *json = NULL;
     if (r->vqvae) check_tokenizer(r);

@@ -6,7 +6,7 @@
 #
 # Its last line is the sum over all steps, "N passed, N failed". A step that fails without saying how counts as one
 # failure; the others still run. B=FOLDER builds elsewhere than in build/, FUZZ_SECONDS sets the time of one fuzz target
-# (30).
+# (15).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
@@ -66,7 +66,7 @@ step tests sh tests/run.sh "$B"
 step 'unit tests without AVX2' portable_tests
 step 'build under ASan and UBSan' sanitized
 step 'tests under ASan and UBSan' sanitized_tests
-step fuzz sh tests/fuzz.sh "$B" "${FUZZ_SECONDS:-30}"
+step fuzz sh tests/fuzz.sh "$B" "${FUZZ_SECONDS:-15}"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -155,7 +155,7 @@ static void put_texts(hid_t group, const char *name, size_t rows, bool variable)
     char *variables[16];
     hid_t type = H5Tcopy(H5T_C_S1);
     for (size_t i = 0; i < rows; i++) {
-        snprintf(fixed[i], 8, "go %zu", i);
+        snprintf(fixed[i], 8, "go %u", (unsigned)i % 1000);
         variables[i] = fixed[i];
     }
     H5Tset_size(type, variable ? H5T_VARIABLE : 8);

@@ -361,7 +361,8 @@ int cmd_vqvae_train(int argc, char **argv) {
         return RC_OK;
     }
     r->config_text = config_print(config_table, &r->config);
-    r->id = (identity_t){"vqvae", config_table, &r->config, sizeof r->config, r->o.seed, data_manifest(r->d), NULL};
+    r->id = (identity_t){"vqvae",   config_table,        &r->config, sizeof r->config,
+                         r->o.seed, data_manifest(r->d), NULL,       r->o.allow_data_change};
     r->network_text = vqvae_config_json(&r->t->model, r->d->w);
     r->preprocess = config_preprocess(&r->config);
     if (r->init) {

@@ -44,8 +44,10 @@ int64_t identity_resume(const identity_t *id, const char *run, const char *json)
     snprintf(now, sizeof now, "%llu", (unsigned long long)id->seed);
     if (strcmp(seed, now)) die(RC_MISFIT, "'%s' was begun with --seed %s, not %s", run, seed, now);
     snprintf(now, sizeof now, "%016llx", (unsigned long long)id->manifest);
-    if (strcmp(manifest, now))
-        die(RC_MISFIT, "'%s' was begun with other data (manifest %s, now %s)", run, manifest, now);
+    if (strcmp(manifest, now) && !id->any_data)
+        die(RC_MISFIT, "'%s' was begun with other data (manifest %s, now %s; --allow-data-change takes it)", run,
+            manifest, now);
+    if (strcmp(manifest, now)) warn("'%s' goes on with other data than it was begun with", run);
     if (config_diff(id->table, was, id->config, 0, text, sizeof text))
         log_line("resuming with changed settings (then vs now):\n%s", text);
     cJSON_Delete(o);

@@ -28,6 +28,8 @@ cli_opt_t *loop_options(loop_options_t *o) {
          false},
         {"--resume", CLI_FLAG, &o->resume, NULL,
          "go on from the last checkpoint in RUN (from the start if there is none)", false},
+        {"--allow-data-change", CLI_FLAG, &o->allow_data_change, NULL,
+         "with --resume: go on although the data is another than at the start", false},
         {"--force", CLI_FLAG, &o->force, NULL, "replace an existing RUN", false},
         {"--dry-run", CLI_FLAG, &o->dry_run, NULL,
          "print parameters, FLOPs a step, memory and expected time, then exit", false},

@@ -15,7 +15,7 @@
 typedef struct {
     const char *out, *config;
     cli_list_t set;
-    bool help_config, resume, force, dry_run;
+    bool help_config, resume, force, dry_run, allow_data_change;
     uint64_t seed;
     int64_t threads, steps, stop_at;
     double time_limit;

@@ -7,6 +7,7 @@
  *   limits                                       the machine: multiply-adds and reading of memory, all threads
  *   conv forward|input|weight N SIDE C SECONDS   a 3x3 convolution of N x SIDE x SIDE pixels, C to C channels
  *   encode RUN RGB BATCH SECONDS                 pictures of 64 px out of the raw file RGB to codes
+ *   decode FOLDER                                one thread reads and decodes the folder's pictures, 1,000 at most
  *   control RUN RGB FILL STEPS HOW               STEPS timed steps of a policy behind FILL others;
  *                                                HOW: cache, rebuild, or cache with bf16 or q8 weights
  *   first RUN RGB                                opens a policy and acts once
@@ -326,6 +327,28 @@ static bool encode(const char *rest) {
     return true;
 }
 
+static bool decode(char *rest) {
+    enum { READ = 1000 };
+    char *next, *dir = strtok_r(rest, " \n", &next);
+    if (!dir) return false;
+    image_source_t *s = image_source_open(dir);
+    image_opts_t o = image_opts_default();
+    size_t n = image_source_count(s) < READ ? image_source_count(s) : READ;
+    double start = 0;
+    for (int warm = 0; warm < 2; warm++) {
+        start = log_now();
+        for (size_t i = 0; i < n; i++) {
+            image_t im;
+            reason_t why;
+            if (image_source_read(s, i, &im, &o, &why)) die(RC_DATA, "'%s': %s", image_source_key(s, i), why.text);
+            image_release(&im);
+        }
+    }
+    printf("{\"seconds\":%.9g}\n", (log_now() - start) / (double)n);
+    image_source_close(s);
+    return true;
+}
+
 /* ---- acting ---- */
 
 static player_t *open_player(const char *run, const char *how) {
@@ -398,7 +421,8 @@ int main(int argc, char **argv) {
         else if (known)
             known = (!strcmp(name, "conv") && conv(rest)) || (!strcmp(name, "encode") && encode(rest)) ||
                     (!strcmp(name, "control") && control(rest)) || (!strcmp(name, "first") && first(rest)) ||
-                    (!strcmp(name, "pictures") && pictures(rest)) || (!strcmp(name, "stream") && stream(rest));
+                    (!strcmp(name, "pictures") && pictures(rest)) || (!strcmp(name, "decode") && decode(rest)) ||
+                    (!strcmp(name, "stream") && stream(rest));
         if (!known) die(RC_USAGE, "no such command: %s", line);
         fflush(stdout);
     }

@@ -148,7 +148,14 @@ cp -r pics more
 cp "$top/data/clipart/$(ls "$top/data/clipart" | tail -n 1)" more/zz.png
 exits 4 'data' train --data more --config tiny.json --threads 1 --out part --resume
 [ "$(step_of part)" -eq 5 ]
-verdict $? "a refused resume changes nothing"
+verdict $? "fault_059: a refused resume changes nothing"
+cp -r part more-part
+vqvae train --data more --config tiny.json --threads 1 --out more-part --resume --allow-data-change >out 2>err
+[ $? -eq 0 ] && grep -q 'other data' err && [ "$(step_of more-part)" -eq 12 ]
+verdict $? "fault_059: --allow-data-change goes on, and says so"
+cp -r part threads-part
+vqvae train --data pics --config tiny.json --threads 3 --out threads-part --resume >out 2>err
+same "fault_060: a checkpoint of one thread, resumed with three" base threads-part
 train part --resume --set optim.lr=0.002
 [ $? -eq 0 ] && grep -q 'optim.lr' err && grep -q '"step":12' part/training.json
 verdict $? "fault_058: a changed schedule is allowed and told"

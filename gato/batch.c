@@ -184,8 +184,8 @@ static void put_part(batch_t *b, const timestep_t *s, part_t part, size_t n, siz
             break;
         }
         case PART_TEXT:
-            if (s->text_target) put_target(b, &b->other, s->text[i], 0, true);
-            put_token(b, s->text[i], place, step, s->text_target);
+            if (s->text_target && i >= s->text_given) put_target(b, &b->other, s->text[i], 0, true);
+            put_token(b, s->text[i], place, step, s->text_target && i >= s->text_given);
             break;
         case PART_CONTINUOUS:
             if (b->config->model.vector_in == VECTOR_IN_BINS) {
@@ -306,7 +306,8 @@ static timestep_t window_step(const batch_t *b, const window_t *w, uint32_t t) {
                     .grid_w = r->grid_w,
                     .text = text ? r->text + w->text_first : NULL,
                     .text_len = text ? w->text_len : 0,
-                    .text_target = !control};
+                    .text_target = !control,
+                    .text_given = r->prompt_len > w->text_first ? r->prompt_len - w->text_first : 0};
     if (!control) return s;
     s.continuous = r->continuous ? r->continuous + (size_t)t * f->n_continuous : NULL;
     s.discrete = r->discrete ? r->discrete + (size_t)t * f->n_discrete : NULL;

@@ -75,6 +75,7 @@ typedef struct {
     const uint32_t *text;
     size_t text_len;
     bool text_target;
+    size_t text_given; /* with text_target: the first ids, which are not */
     const float *continuous;
     const uint32_t *discrete;
     const float *actions; /* executed */

@@ -20,10 +20,12 @@ static const char *answer_of(const cJSON *a) {
     return cJSON_IsObject(a) ? string_of(a, "answer") : cJSON_GetStringValue(a);
 }
 
+enum { MOST_ANSWERS = 1000 }; /* each is compared with each; VQA has ten */
+
 const char *caption_answer(const cJSON *answers) {
     const char *best = NULL;
     size_t most = 0;
-    if (!cJSON_IsArray(answers)) return NULL;
+    if (!cJSON_IsArray(answers) || cJSON_GetArraySize(answers) > MOST_ANSWERS) return NULL;
     for (const cJSON *a = answers->child; a; a = a->next) {
         const char *text = answer_of(a);
         size_t n = 0;

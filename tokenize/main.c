@@ -5,8 +5,8 @@
 
 int main(int argc, char **argv) {
     static const cli_command_t commands[] = {
-        {"images", "tokenize a folder of pictures, or the frames of a dataset", cmd_images},
-        {"episodes", "tokenize the episodes of a Minari dataset", cmd_episodes},
+        {"images", "tokenize a folder or tar of pictures, or the frames of a dataset", cmd_images},
+        {"episodes", "tokenize the episodes of a Minari dataset or a D4RL file", cmd_episodes},
         {"text", "tokenize texts, captions and questions about pictures", cmd_text},
         {"decode", "pictures back from their codes, as PNG files", cmd_decode},
         {"info", "what a shard is", cmd_info},

@@ -43,8 +43,10 @@ static bool is_integer(const minari_leaf_t *l) {
 
 static bool bounded_integers(const minari_leaf_t *l) {
     bool good = l->kind == SPACE_BOX && is_integer(l);
-    for (size_t k = 0; good && k < l->count; k++)
-        good = l->high[k] - l->low[k] >= 0 && isfinite(l->high[k] - l->low[k]);
+    for (size_t k = 0; good && k < l->count; k++) {
+        double width = l->high[k] - l->low[k];
+        good = width >= 0 && width < 0x1p53;
+    }
     return good;
 }
 

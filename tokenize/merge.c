@@ -10,6 +10,7 @@
 #include "common/io/json.h"
 #include "tokenize/commands.h"
 #include "tokenize/fit.h"
+#include "tokenize/part.h"
 #include "tokenize/writer.h"
 
 #include <inttypes.h>
@@ -44,7 +45,7 @@ static cJSON *options_of(const char *path, const shard_meta_t *m, piece_t *p) {
     cJSON *o = m->arguments ? json_parse(m->arguments, strlen(m->arguments), false, NULL) : NULL;
     cJSON *shard = cJSON_DetachItemFromObjectCaseSensitive(o, "shard");
     if (!shard || cJSON_GetArraySize(shard) != 2 || !json_u64(cJSON_GetArrayItem(shard, 0), &p->index) ||
-        !json_u64(cJSON_GetArrayItem(shard, 1), &p->count) || p->index >= p->count)
+        !json_u64(cJSON_GetArrayItem(shard, 1), &p->count) || p->index >= p->count || p->count > MOST_PARTS)
         die(RC_MISFIT, "'%s' is no part: its arguments name no --shard", path);
     p->path = path;
     cJSON_Delete(shard);

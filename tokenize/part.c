@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_PARTS = 1000000 };
-
 /* A whole number of the environment; false when it is not set. */
 static bool number_of(const char *name, uint64_t *out) {
     const char *text = getenv(name);

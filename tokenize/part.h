@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { MOST_PARTS = 1000000 };
+
 typedef struct {
     uint64_t index, count; /* 0 <= index < count */
     bool automatic;

@@ -200,11 +200,12 @@ static void fill_text(spaces_t *s, const minari_episode_t *e, token_record_t *r,
     if (s->text < 0) return;
     size_t n = text_length(s, e), at = 0;
     uint32_t *text = piece(b, (n + 1) * sizeof *text);
-    bool moves = false;
+    bool moves = false, any = false;
     for (size_t i = 0; i < s->obs.n; i++) {
         if (s->obs.use[i].role != ROLE_TEXT) continue;
         char **line = e->text[s->obs.use[i].leaf];
-        if (at) text[at++] = '\n';
+        if (any) text[at++] = '\n';
+        any = true;
         for (const char *c = line[0]; *c; c++) text[at++] = (uint8_t)*c;
         for (size_t t = 1; t < e->T && !moves; t++) moves = strcmp(line[t], line[0]) != 0;
     }

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
+enum { ROUND_BYTES = 256 << 20 }; /* of samples taken at a time, decompressed; one may be more */
+
 static void shards_of(const char *in, char ***path, size_t *n) {
     reason_t why;
     if (archive_shards(in, path, n, &why)) die(RC_USAGE, "'%s': %s", in, why.text);
@@ -65,10 +67,11 @@ void stream_skip(stream_t *s, writer_t *w) {
 }
 
 size_t stream_take(stream_t *s, archive_sample_t *sample, size_t n) {
-    size_t got = 0;
-    while (got < n && !s->ended) {
+    size_t got = 0, bytes = 0;
+    while (got < n && !s->ended && bytes < ROUND_BYTES) {
         s->ended = (s->limit && s->seen == s->limit) || !archive_next(s->a, &sample[got]);
         if (s->ended) break;
+        bytes += sample[got].image.size + sample[got].text.size + sample[got].json.size + sample[got].label.size;
         got++;
         s->seen++;
     }

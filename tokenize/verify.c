@@ -4,11 +4,14 @@
 #include "common/base/cli.h"
 #include "common/base/log.h"
 #include "common/base/pool.h"
+#include "common/io/archive.h"
+#include "common/io/braces.h"
 #include "common/io/fs.h"
 #include "common/io/json.h"
 #include "tokenize/again.h"
 #include "tokenize/commands.h"
 #include "tokenize/fit.h"
+#include "tokenize/stream.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -106,6 +109,20 @@ static void print_result(const char *path, const reading_t *s, const again_t *a)
 }
 
 /* --in, else the kept pixels (NULL), else the source that the shard names, if it is still there; says which. */
+/* Pictures can be read there one by one: no stream, all shards of a range in place. */
+static bool readable(const char *src) {
+    char **shard;
+    size_t n;
+    reason_t why;
+    if (!strcmp(src, "-")) return false;
+    if (fs_exists(src)) return !stream_is(src);
+    if (!archive_is(src) || archive_shards(src, &shard, &n, &why)) return false;
+    bool all = n > 0;
+    for (size_t i = 0; i < n; i++) all = all && fs_exists(shard[i]);
+    braces_free(shard, n);
+    return all && !stream_is(src);
+}
+
 static const char *find_source(const reading_t *s, const char *path, const char *in, char **owned) {
     const char *args = token_db_meta(s->db)->arguments;
     if (!in && s->pixels) {
@@ -120,7 +137,7 @@ static const char *find_source(const reading_t *s, const char *path, const char 
         bool captions = command && !strcmp(command, "text"); /* their pictures lie beside the file, or in --images */
         if (images) source = images;
         const char *slash = captions && !images && source ? strrchr(source, '/') : NULL;
-        if (source && fs_exists(source))
+        if (source && readable(source))
             in = *owned = slash                 ? xasprintf("%.*s", (int)(slash - source) + 1, source)
                           : captions && !images ? xstrdup(".")
                                                 : xstrdup(source);
@@ -149,7 +166,11 @@ int cmd_verify(int argc, char **argv) {
     if (shard.n != 1) die(RC_USAGE, "one shard at a time");
     if (sample < 0) die(RC_USAGE, "--sample cannot be negative");
     if (in && !model) die(RC_USAGE, "--in needs --model");
-    if (in && !fs_exists(in)) die(RC_USAGE, "cannot open '%s': No such file or directory", in);
+    if (in && !readable(in))
+        die(RC_USAGE,
+            fs_exists(in) ? "'%s' is a stream; --in needs pictures that can be read one by one"
+                          : "cannot open '%s': No such file or directory",
+            in);
     const char *path = shard.item[0];
     reading_t s = {.db = fit_shard(path)};
     again_t a = {.db = s.db, .path = path, .in = in, .sample = (uint64_t)sample};

@@ -382,6 +382,7 @@ config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *s
     size_t w, h;
     config_defaults(config_table, &c);
     config_of_run(run, &c);
+    c.data.crop = CROP_CENTER; /* nothing is cropped at random here */
     config_from_model(&c, vqvae_config(v));
     background_of(v, &c.data.background);
     vqvae_preprocess_size(v, &w, &h);

@@ -14,12 +14,13 @@ typedef struct {
     const data_t *d;
     shot_t *shot;
     uint8_t *rgb, *recon;
+    bool there[BATCH];
 } batch_t;
 
 static void read_shot(void *ctx, size_t i) {
     batch_t *b = ctx;
     const shot_t *s = &b->shot[i];
-    data_read(b->d, &b->d->source[s->source], s->item, b->rgb + i * b->d->w * b->d->h * 3);
+    b->there[i] = data_read(b->d, &b->d->source[s->source], s->item, b->rgb + i * b->d->w * b->d->h * 3);
 }
 
 static void compare_shot(void *ctx, size_t i) {
@@ -31,6 +32,18 @@ static void compare_shot(void *ctx, size_t i) {
     b->shot[i].mse = mse_of(x + n, x, n);
     b->shot[i].ssim = ssim_of(x, x + n, b->d->w, b->d->h);
     free(x);
+}
+
+/* Those that vanished or are damaged leave no gap, neither among the shots nor in the batch. Returns how many stay. */
+static size_t close_gaps(batch_t *b, gallery_t *g, size_t first, size_t m, size_t out) {
+    size_t n = 0, per = b->d->w * b->d->h * 3;
+    for (size_t i = 0; i < m; i++) {
+        if (!b->there[i]) continue;
+        if (n < i) memcpy(b->rgb + n * per, b->rgb + i * per, per);
+        g->shot[out + n++] = g->shot[first + i];
+    }
+    b->shot = g->shot + out;
+    return n;
 }
 
 static void choose(gallery_t *g, const data_t *d, split_t split, size_t limit) {
@@ -54,17 +67,21 @@ gallery_t gallery_new(vqvae_t *v, const data_t *d, split_t split, size_t limit) 
     uint32_t *codes = xmalloc(BATCH * grid * sizeof *codes);
     progress_t bar;
     progress_begin(&bar, "report", 0, g.n);
+    size_t kept = 0;
     for (size_t first = 0; first < g.n; first += BATCH) {
         size_t m = g.n - first < BATCH ? g.n - first : BATCH;
         b.shot = g.shot + first;
         parallel_for(m, read_shot, &b);
-        vqvae_encode_images(v, b.rgb, m, d->w, d->h, codes);
-        vqvae_decode_codes(v, codes, m, d->w / f, d->h / f, b.recon);
-        parallel_for(m, compare_shot, &b);
-        for (size_t i = 0; i < m * grid; i++) g.counts[b.shot[i / grid].source * K + codes[i]]++;
+        size_t n = close_gaps(&b, &g, first, m, kept);
+        vqvae_encode_images(v, b.rgb, n, d->w, d->h, codes);
+        vqvae_decode_codes(v, codes, n, d->w / f, d->h / f, b.recon);
+        parallel_for(n, compare_shot, &b);
+        kept += n;
+        for (size_t i = 0; i < n * grid; i++) g.counts[b.shot[i / grid].source * K + codes[i]]++;
         progress_step(&bar, first + m, NULL);
     }
     progress_end(&bar);
+    g.n = kept;
     free(b.rgb);
     free(b.recon);
     free(codes);
@@ -82,7 +99,7 @@ void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *origina
     uint32_t *codes = xmalloc(gw * gh * sizeof *codes);
     *original = image_new(d->w, d->h);
     *reconstruction = image_new(d->w, d->h);
-    data_read(d, &d->source[s->source], s->item, original->rgb);
+    if (!data_read(d, &d->source[s->source], s->item, original->rgb)) memset(original->rgb, 0, d->w * d->h * 3);
     vqvae_encode_images(v, original->rgb, 1, d->w, d->h, codes);
     vqvae_decode_codes(v, codes, 1, gw, gh, reconstruction->rgb);
     free(codes);

@@ -8,11 +8,10 @@
 #include "common/io/fs.h"
 #include "common/io/json.h"
 #include "common/model/vqvae_names.h"
-#include "common/train/checkpoint.h"
+#include "common/train/loop.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,7 @@
 #include <unistd.h>
 
 #define SCRIPT "pipelines/import_taming.py"
-static const char QUANTIZER[] = "{\"kind\":\"vq\"}", NATIVE[] = "{\"range\":[-1,1],\"size\":null}";
+static const char NATIVE[] = "{\"range\":[-1,1],\"size\":null}";
 
 typedef struct {
     const char *from, *weights, *config, *out, *size;
@@ -29,7 +28,7 @@ typedef struct {
     vqvae_config_t network;
     size_t sample_size, ignored;
     params_t *params;
-    char *preprocess, fingerprint[33];
+    char *preprocess, *quantizer, fingerprint[33];
 } import_t;
 
 static bool ends(const char *s, const char *end) {
@@ -120,7 +119,8 @@ static void read_weights(import_t *m) {
     vqvae_declare(m->params, &m->network);
     int rc = vqvae_read_named(m->params, m->weights, m->names, m->network.levels, &m->ignored, &why);
     if (rc) die(rc, "%s", why.text);
-    vqvae_fingerprint_of(m->params, PARAMS_VALUE, QUANTIZER, m->preprocess, m->fingerprint);
+    m->quantizer = vqvae_quantizer_text(&m->network);
+    vqvae_fingerprint_of(m->params, PARAMS_VALUE, m->quantizer, m->preprocess, m->fingerprint);
 }
 
 static void check_out(const import_t *m) {
@@ -136,22 +136,12 @@ static void check_out(const import_t *m) {
     if (!m->force && !fs_dir_empty(m->out)) die(RC_USAGE, "'%s' exists and is not empty (--force replaces it)", m->out);
 }
 
-/* What a training in this folder left would not fit the new weights. */
-static void remove_training(const char *dir) {
-    static const char *const files[] = {"training.safetensors", "training.json", "metrics.jsonl"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        char *path = fs_join(dir, files[i]);
-        if (unlink(path) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", path);
-        free(path);
-    }
-}
-
 static void write_run(const import_t *m, const char *counts) {
     static const char *const all[] = {""};
     reason_t why;
     char *config = vqvae_config_json(&m->network, m->sample_size),
          *tokenizer = xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s}\n",
-                                m->fingerprint, m->preprocess, QUANTIZER);
+                                m->fingerprint, m->preprocess, m->quantizer);
     checkpoint_text_t text[] = {{"config.json", config}, {"tokenizer.json", tokenizer}};
     checkpoint_t c = {.params = m->params,
                       .weights_file = "diffusion_pytorch_model.safetensors",
@@ -162,7 +152,7 @@ static void write_run(const import_t *m, const char *counts) {
                       .n_text = 2};
     if (fs_mkdirs(m->out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(m->out);
-    remove_training(m->out);
+    loop_remove_run(m->out); /* what a training left would not fit the new weights */
     if (checkpoint_save_weights(m->out, &c, &why) || fs_done_write(m->out, m->fingerprint, counts, &why))
         die(RC_RUNTIME, "%s", why.text);
     free(config);

@@ -123,6 +123,12 @@ const float *quantizer_publish(quantizer_t *q, int block) {
         kern_gemm(false, true, q->K, q->D, q->D, codebook(q), q->D, params_ptr(q->params, block, q->weight), q->D,
                   q->published, q->D, false, params_ptr(q->params, block, q->bias));
     if (q->kind == QUANT_L2) kern_unit_rows_forward(codebook(q), q->K, q->D, q->published);
+    for (size_t k = 0; q->kind == QUANT_L2 && k < q->K; k++) { /* rows of unit length already stay to the bit */
+        const float *e = codebook(q) + k * q->D;
+        double square = 0;
+        for (size_t d = 0; d < q->D; d++) square += (double)e[d] * (double)e[d];
+        if (fabs(square - 1) < 1e-6) memcpy(q->published + k * q->D, e, q->D * sizeof *e);
+    }
     return q->published;
 }
 

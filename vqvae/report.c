@@ -147,7 +147,9 @@ static void put_curves(page_t *p) {
                   {"grad_norm", "Gradient norm", "%.3g"},
                   {"replaced", "Codes replaced since the line before", "%.0f"},
                   {"quant_error", "Quantization error / variance", "%.3f"},
-                  {"z_norm", "Mean length of encoder outputs", "%.3g"}};
+                  {"z_norm", "Mean length of encoder outputs", "%.3g"},
+                  {"loss_perceptual", "LPIPS", "%.4g"},
+                  {"d_weight", "Weight of the generator's term", "%.3g"}};
     static const char *const gan[] = {"loss_gan", "loss_disc"}, *const gan_name[] = {"generator", "discriminator"};
     if (!p->metrics.n) return;
     double mark = NAN, *used = metrics_column(&p->metrics, "codes_used");
@@ -400,13 +402,16 @@ int cmd_vqvae_report(int argc, char **argv) {
     const cli_opt_t options[] = {
         {"", CLI_LIST, &runs, "RUN", "folder of a training", true},
         {"--data", CLI_LIST, &data, "SRC",
-         "pictures to show and measure: folders or Minari datasets (without: curves and configuration)", false},
+         "pictures to show and measure: folders, WebDataset tars or Minari datasets (without: curves and "
+         "configuration)",
+         false},
         {"--out", CLI_STR, &out, "F.html", "the page (RUN/report.html)", false},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
         {"--limit", CLI_INT, &limit, "N", "pictures a source that are measured (0 = all)", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys, as for eval", false},
         {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated", false},
-        {"--max-pixels", CLI_U64, &max_pixels, "N", "refuse larger pictures (0 = 100,000,000)", false},
+        {"--max-pixels", CLI_U64, &max_pixels, "N",
+         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row 1,000,000,000)", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };

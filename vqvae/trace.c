@@ -182,6 +182,7 @@ static config_t trace_config(const char *model, const vqvae_config_t *m, const c
     config_defaults(config_table, &c);
     c.quantizer.kind = QUANT_STE;
     config_of_run(model, &c);
+    c.loss.perceptual_weights[0] = 0; /* a RUN knows the file's last part only */
     config_from_model(&c, m);
     c.train.warmup_no_quant = c.optim.warmup = 0;
     c.optim.clip = 0;

@@ -243,6 +243,8 @@ static int64_t restore(run_t *r, st_file_t *file, const char *json) {
     reason_t why;
     int64_t s = identity_resume(&r->id, r->o.out, json);
     checkpoint_t c = {.params = r->params, .fresh = ADVERSARY_PREFIX, .state = r->state};
+    if (r->config.quantizer.kind == QUANT_FSQ && st_find(file, "value/quantize.embedding.weight"))
+        die(RC_MISFIT, "'%s' has a codebook: quantizer.kind cannot become fsq", r->o.out);
     /* A discriminator that joins a run later begins fresh. */
     c.n_state = adversary_in(file) ? training_state(r) : quantizer_state(&r->t->quantizer, r->state);
     int rc = checkpoint_restore(file, &c, &why);

@@ -195,7 +195,8 @@ static void spoil(archive_stream_t *s, image_status_t status, const char *fmt, c
 /* No two samples of a stream have one key: shards are often numbered alike inside. */
 static char *unique_key(archive_stream_t *s, const char *key, size_t n) {
     char *own = xasprintf("%.*s", (int)n, key);
-    for (unsigned k = 2; !seen_add(&s->seen, XXH64(own, strlen(own), 0)); k++) {
+    /* From the shard's own number on: shards that are numbered alike inside would try all that came before. */
+    for (unsigned k = s->shard > 1 ? (unsigned)s->shard + 1 : 2; !seen_add(&s->seen, XXH64(own, strlen(own), 0)); k++) {
         free(own);
         own = xasprintf("%.*s~%u", (int)n, key, k);
     }

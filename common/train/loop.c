@@ -67,7 +67,7 @@ static void remove_samples(const char *dir) {
 }
 
 /* --force: a former run's files go; anything else in the folder stays. */
-static void remove_run(const char *dir) {
+void loop_remove_run(const char *dir) {
     remove_samples(dir);
     events_remove(dir, NULL);
     static const char *const files[] = {"done", "training.safetensors", "training.json", "metrics.jsonl",
@@ -95,7 +95,7 @@ bool loop_begin(const loop_options_t *o, st_file_t *file, char **json) {
         fs_done_clear(o->out);
         return true;
     }
-    remove_run(o->out);
+    loop_remove_run(o->out);
     return false;
 }
 

@@ -50,6 +50,8 @@ typedef struct {
  * run by --force), done is removed, returns false. --resume with a training state: returns true, with the state's JSON
  * in *json and the open file in *file. die()s otherwise. */
 bool loop_begin(const loop_options_t *o, st_file_t *file, char **json);
+/* What a training leaves in its folder beside the files for use: gone. die()s. */
+void loop_remove_run(const char *dir);
 
 /* Runs from `first` to steps; `from` is the file of a resume, or NULL. Returns RC_OK, or RC_STOPPED after a signal,
  * --stop-at or --time-limit (checkpointed). Writes out/done at the end. */

@@ -25,18 +25,6 @@ static void parse_shard(job_t *j) {
     if (p.automatic) j->out = j->part_out = part_path(j->out, p);
 }
 
-/* What the tokenizer was trained with stands behind transparent pictures, unless --background says otherwise. */
-static void model_background(const vqvae_t *v, uint8_t rgb[3]) {
-    const char *text = vqvae_preprocess_json(v);
-    cJSON *o = json_parse(text, strlen(text), false, NULL);
-    const cJSON *b = cJSON_GetObjectItemCaseSensitive(o, "background");
-    uint64_t value[3];
-    bool good = cJSON_GetArraySize(b) == 3;
-    for (int i = 0; i < 3 && good; i++) good = json_u64(cJSON_GetArrayItem(b, i), &value[i]) && value[i] < 256;
-    for (int i = 0; i < 3 && good; i++) rgb[i] = (uint8_t)value[i];
-    cJSON_Delete(o);
-}
-
 static void parse_background(const char *text, uint8_t rgb[3]) {
     unsigned c[3];
     char rest;
@@ -144,7 +132,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         reason_t why;
         j->v = vqvae_load(j->model, &rc, &why);
         if (!j->v) die(rc, "%s", why.text);
-        model_background(j->v, j->opts.background);
+        vqvae_preprocess_background(j->v, j->opts.background);
     }
     if (j->background) parse_background(j->background, j->opts.background);
     if (j->max_pixels) j->opts.max_pixels = j->max_pixels;

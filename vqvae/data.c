@@ -365,16 +365,8 @@ split_t parse_split(const char *text) {
 
 /* What stands behind transparent pictures belongs to a tokenizer's preprocessing. */
 static void background_of(const vqvae_t *v, config_ints_t *background) {
-    reason_t why;
-    const char *text = vqvae_preprocess_json(v);
-    cJSON *o = json_parse(text, strlen(text), false, &why);
-    const cJSON *b = cJSON_GetObjectItemCaseSensitive(o, "background");
-    config_ints_t found = {.n = 3};
-    bool good = cJSON_GetArraySize(b) == 3;
-    for (int i = 0; i < 3 && good; i++)
-        good = json_i64(cJSON_GetArrayItem(b, i), &found.v[i]) && found.v[i] >= 0 && found.v[i] < 256;
-    if (good) *background = found;
-    cJSON_Delete(o);
+    uint8_t rgb[3];
+    if (vqvae_preprocess_background(v, rgb)) *background = (config_ints_t){{rgb[0], rgb[1], rgb[2]}, 3};
 }
 
 config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *set) {

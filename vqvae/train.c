@@ -218,8 +218,7 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     vqvae_fingerprint_with(r->params, block, codes, r->quantizer, r->preprocess, print);
     r->made = (checkpoint_state_t){"quantize.embedding.weight", (float *)(uintptr_t)codes,
                                    r->t->model.codes * r->t->model.vq_embed_dim};
-    r->tokenizer_text = xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s}\n", print,
-                                  r->preprocess, r->quantizer);
+    r->tokenizer_text = vqvae_tokenizer_text(print, r->preprocess, r->quantizer);
     r->training_text = identity_json(&r->id, s);
     texts[0] = (checkpoint_text_t){"config.json", r->network_text};
     texts[1] = (checkpoint_text_t){"tokenizer.json", r->tokenizer_text};

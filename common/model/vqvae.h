@@ -53,6 +53,8 @@ const char *vqvae_quantizer_json(const vqvae_t *v);  /* canonical JSON */
 const char *vqvae_preprocess_json(const vqvae_t *v); /* canonical JSON */
 /* Preprocessing size: 0 = native. */
 void vqvae_preprocess_size(const vqvae_t *v, size_t *w, size_t *h);
+/* What stands behind transparent pictures: false, and rgb as it was, when the preprocessing names nothing. */
+bool vqvae_preprocess_background(const vqvae_t *v, uint8_t rgb[3]);
 
 /* Codes of n pictures of one size (multiples of the stride): codes [n, h/f * w/f]. A picture's codes depend on that
  * picture alone. Plans are cached by shape. */
@@ -69,6 +71,8 @@ image_t vqvae_preprocess(const vqvae_t *v, const image_t *im);
 /* ---- the RUN folder (vqvae_run.c) ---- */
 /* Writes config.json and the weights block (PARAMS_VALUE or PARAMS_AVERAGE) as new temporary files; the caller
  * publishes them with its own training files in one go. tokenizer_json: the file's text, or NULL. */
+/* tokenizer.json's text, malloc'ed. */
+char *vqvae_tokenizer_text(const char *fingerprint, const char *preprocess_json, const char *quantizer_json);
 char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size);
 /* RC_OK, RC_DATA (no JSON object) or RC_MISFIT (a network of another kind, impossible values). */
 int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_t *why);

@@ -166,6 +166,17 @@ void vqvae_preprocess_size(const vqvae_t *v, size_t *w, size_t *h) {
     *h = v->size_h;
 }
 
+bool vqvae_preprocess_background(const vqvae_t *v, uint8_t rgb[3]) {
+    cJSON *o = json_parse(v->preprocess, strlen(v->preprocess), false, NULL);
+    const cJSON *b = cJSON_GetObjectItemCaseSensitive(o, "background");
+    uint64_t value[3];
+    bool good = cJSON_GetArraySize(b) == 3;
+    for (int i = 0; i < 3 && good; i++) good = json_u64(cJSON_GetArrayItem(b, i), &value[i]) && value[i] < 256;
+    for (int i = 0; i < 3 && good; i++) rgb[i] = (uint8_t)value[i];
+    cJSON_Delete(o);
+    return good;
+}
+
 /* The plan for n pictures (or grids) of w x h, made at first use; the least recently used one goes. */
 static shape_plan_t *plan_for(vqvae_t *v, bool encode, size_t n, size_t w, size_t h) {
     shape_plan_t *at = &v->plan[0];

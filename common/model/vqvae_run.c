@@ -46,6 +46,11 @@ char *vqvae_quantizer_text(const vqvae_config_t *c) {
     return text;
 }
 
+char *vqvae_tokenizer_text(const char *fingerprint, const char *preprocess_json, const char *quantizer_json) {
+    return xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s}\n", fingerprint,
+                     preprocess_json, quantizer_json);
+}
+
 char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size) {
     cJSON *o = cJSON_CreateObject(), *channels = cJSON_CreateArray();
     for (size_t i = 0; i < c->levels; i++) cJSON_AddItemToArray(channels, number((double)c->channels[i]));

@@ -221,6 +221,36 @@ TEST(text_and_caption_by_hand) {
     batch_release(&b);
 }
 
+/* A question and its space are read, the answer is to be predicted. */
+TEST(questions_are_no_targets) {
+    gato_config_t c = config_of((const char *const[]){"model.text_first=false"}, 1);
+    gato_facts_t f = {.text_vocab = 257, .codes = 8, .code_dim = 1, .mu = 100, .M = 256};
+    window_t w = {.record = {.kind = RECORD_TEXT,
+                             .T = 1,
+                             .grid_h = 1,
+                             .grid_w = 2,
+                             .codes = (uint32_t[]){7, 1},
+                             .text = (uint32_t[]){9, 32, 65, 256},
+                             .text_len = 4,
+                             .prompt_len = 2},
+                  .step = (uint32_t[]){0},
+                  .n_steps = 1,
+                  .text_len = 4};
+    batch_t b;
+    batch_init(&b, &c, &f);
+    batch_add_window(&b, &w);
+    check_ids("mask", &b.mask, (int32_t[]){0, 0, 0, 0, 1, 1, 0}, 7);
+    check_ids("position", &b.other.position, (int32_t[]){3, 4}, 2);
+    check_ids("target", &b.other.target, (int32_t[]){65, 256}, 2);
+    /* a piece that begins inside of the question */
+    w.text_first = 1;
+    w.text_len = 2;
+    batch_clear(&b, false, 0, 0);
+    batch_add_window(&b, &w);
+    check_ids("target of a piece", &b.other.target, (int32_t[]){65}, 1);
+    batch_release(&b);
+}
+
 TEST(weights_by_sequence) {
     gato_config_t c = config_of((const char *const[]){"loss.per_sequence=true"}, 1);
     gato_facts_t f = {.text_vocab = 257, .mu = 100, .M = 256};

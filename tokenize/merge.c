@@ -52,12 +52,8 @@ static cJSON *options_of(const char *path, const shard_meta_t *m, piece_t *p) {
     return o;
 }
 
-static char *printed(const cJSON *item) {
-    return item ? json_canonical(item) : xstrdup("(none)");
-}
-
 static void check_option(const merge_t *g, const char *path, const char *name, const cJSON *a, const cJSON *b) {
-    char *was = printed(a), *is = printed(b);
+    char *was = json_shown(a), *is = json_shown(b);
     if (strcmp(was, is) != 0 && !strcmp(name, "manifest"))
         die(RC_MISFIT, "'%s' was made of another list of items than '%s': manifest %s, not %s", path, g->part[0].path,
             is, was);

@@ -108,7 +108,6 @@ static void print_result(const char *path, const reading_t *s, const again_t *a)
     jsonw_free(&w);
 }
 
-/* --in, else the kept pixels (NULL), else the source that the shard names, if it is still there; says which. */
 /* Pictures can be read there one by one: no stream, all shards of a range in place. */
 static bool readable(const char *src) {
     char **shard;
@@ -123,6 +122,7 @@ static bool readable(const char *src) {
     return all && !stream_is(src);
 }
 
+/* --in, else the kept pixels (NULL), else the source that the shard names, if it is still there; says which. */
 static const char *find_source(const reading_t *s, const char *path, const char *in, char **owned) {
     const char *args = token_db_meta(s->db)->arguments;
     if (!in && s->pixels) {

@@ -71,12 +71,8 @@ void writer_remove(const char *path) {
     free(start);
 }
 
-static char *printed(const cJSON *item) {
-    return item ? json_canonical(item) : xstrdup("(none)");
-}
-
 static void add_difference(char text[400], size_t *at, const char *name, const cJSON *before, const cJSON *now) {
-    char *was = printed(before), *is = printed(now);
+    char *was = json_shown(before), *is = json_shown(now);
     if (strcmp(was, is) && *at < 400)
         *at += (size_t)snprintf(text + *at, 400 - *at, "%s%s %.120s, now %.120s", *at ? "; " : "", name, was, is);
     free(was);

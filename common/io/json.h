@@ -51,5 +51,7 @@ void jsonw_free(jsonw_t *w);
 
 /* Canonical JSON (for hashes): keys sorted bytewise, no spaces, shortest numbers. malloc'ed. */
 char *json_canonical(const cJSON *item);
+/* The same for a message: "(none)" when there is no item. */
+char *json_shown(const cJSON *item);
 
 #endif

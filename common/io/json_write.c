@@ -205,3 +205,7 @@ char *json_canonical(const cJSON *item) {
     put_canonical(&w, item);
     return w.text;
 }
+
+char *json_shown(const cJSON *item) {
+    return item ? json_canonical(item) : xstrdup("(none)");
+}

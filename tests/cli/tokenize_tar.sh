@@ -75,6 +75,13 @@ verdict $? "--limit 7 of a stream"
 exits 2 "length is not known" images --in p.tar.gz --out x.lmdb --model m --shard 0/2
 exits 2 "g-03.tar': No such file" images --in 'g-{00..03}.tar' --out x.lmdb --model m
 works "verify encodes again" verify u.lmdb --model m --in u.tar
+works "verify finds the shards of a range by itself" verify g.lmdb --model m
+grep -q '"codes_compared":[1-9]' out
+verdict $? "and compares codes"
+works "verify of a shard of a packed tar, whose pictures cannot be read again" verify p.lmdb --model m
+grep -q '"codes_compared":0' out
+verdict $? "compares none"
+exits 2 "is a stream" verify p.lmdb --model m --in p.tar.gz
 
 # killed in the middle of a stream: the same command goes on
 "$PYTHON" - "$top" >out 2>err <<'X'

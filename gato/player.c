@@ -57,16 +57,20 @@ static chunk_t *chunk_new(player_t *p, const gato_pools_t *pools, size_t T) {
     var_t x = gato_embed(&nn, m, *pools, 1, T, &c->g.in);
     c->cache = xcalloc(L, sizeof *c->cache);
     c->span = tape_extern(t, "span", I32_1(4));
+    var_t at = tape_extern(t, "last", I32_1(1));
     transformer_opts_t o = gato_blocks(m, NO_VAR, false);
     size_t mark = nn_push(&nn, "transformer");
     for (size_t i = 0; i < L; i++) {
         c->cache[i] = tape_extern(t, "cache", F32_2(p->capacity, 2 * D));
-        x = nn_block_rest(&nn, i, x, op_attention_cached(t, nn_block_qkv(&nn, i, x), c->cache[i], c->span, o.heads), o);
+        /* behind the last layer's keys and values only the last position is read */
+        size_t rows = i + 1 < L ? T : 1;
+        var_t qkv = nn_block_qkv(&nn, i, x);
+        var_t attended = op_attention_cached(t, qkv, c->cache[i], c->span, o.heads, rows);
+        if (rows < T) x = tape_reshape(t, op_gather(t, tape_reshape(t, x, F32_2(T, D)), at), F32_3(1, 1, D));
+        x = nn_block_rest(&nn, i, x, attended, o);
     }
-    x = nn_final_norm(&nn, x);
+    c->last = tape_reshape(t, nn_final_norm(&nn, x), F32_2(1, D));
     nn_pop(&nn, mark);
-    var_t at = tape_extern(t, "last", I32_1(1));
-    c->last = op_gather(t, tape_reshape(t, x, F32_2(T, D)), at);
     bool regress = m->config.loss.action_kind == ACTION_MSE && m->facts.n_actions;
     c->action = regress ? gato_action(&nn, m, c->last) : NO_VAR;
     c->logits = regress && !m->facts.n_discrete_actions ? NO_VAR : gato_logits(&nn, m, c->last);

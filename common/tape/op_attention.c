@@ -110,7 +110,7 @@ var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o) {
 
 static void cached_forward(const op_run_t *r) {
     const shape_t *x = r->in_shape[0];
-    size_t T = x->dim[1], D = x->dim[2] / 3, heads = (size_t)r->attr->i[0];
+    size_t T = x->dim[1], D = x->dim[2] / 3, heads = (size_t)r->attr->i[0], skip = T - (size_t)r->attr->i[1];
     const float *qkv = r->in[0];
     float *cache = (float *)(uintptr_t)r->in[1]; /* the caller's own memory: writing it is this op's purpose */
     const int32_t *span = r->in[2];
@@ -118,12 +118,14 @@ static void cached_forward(const op_run_t *r) {
     if (used + T > r->in_shape[1]->dim[0] || (size_t)span[0] > used || early > T || (early && (size_t)span[3] > used))
         BUG("the KV cache of %zu rows is full", r->in_shape[1]->dim[0]);
     for (size_t i = 0; i < T; i++) memcpy(cache + (used + i) * 2 * D, qkv + i * 3 * D + D, 2 * D * sizeof *cache);
-    for (size_t i = 0, end = early; i < T; i = end, end = T) {
+    size_t begin[3] = {skip, skip > early ? skip : early, T};
+    for (int part = 0; part < 2; part++) {
+        size_t i = begin[part], end = begin[part + 1], first = (size_t)span[part ? 0 : 3];
         if (i == end) continue;
-        const float *seen = cache + (size_t)(i < early ? span[3] : span[0]) * 2 * D;
+        const float *seen = cache + first * 2 * D;
         kern_attention_t g = {.B = 1,
                               .Tq = end - i,
-                              .Tk = used + end - (size_t)(i < early ? span[3] : span[0]),
+                              .Tk = used + end - first,
                               .heads = heads,
                               .dh = D / heads,
                               .ldq = 3 * D,
@@ -132,20 +134,22 @@ static void cached_forward(const op_run_t *r) {
                               .ldo = D,
                               .scale = 1 / sqrtf((float)(D / heads)),
                               .causal = true};
-        kern_attention_forward(&g, qkv + i * 3 * D, seen, seen + D, (float *)r->out[0] + i * D,
-                               (float *)r->out[1] + i * heads);
+        kern_attention_forward(&g, qkv + i * 3 * D, seen, seen + D, (float *)r->out[0] + (i - skip) * D,
+                               (float *)r->out[1] + (i - skip) * heads);
     }
 }
 
 static const opdef_t cached_def = {.name = "attention_cached", .forward = cached_forward};
 
-var_t op_attention_cached(tape_t *t, var_t qkv, var_t cache, var_t span, size_t heads) {
+var_t op_attention_cached(tape_t *t, var_t qkv, var_t cache, var_t span, size_t heads, size_t rows) {
     shape_t s = tape_shape(t, qkv), c = tape_shape(t, cache);
     if (s.rank != 3 || s.dim[0] != 1 || c.rank != 2 || c.dim[1] * 3 != s.dim[2] * 2 || !heads || s.dim[2] / 3 % heads)
         tape_shape_bug(t, "attention_cached", "qkv and cache do not fit", s, c);
+    if (!rows || rows > s.dim[1]) tape_shape_bug(t, "attention_cached", "too many rows", s, F32_1(rows));
     op_spec_t spec = {.def = &cached_def, .n_in = 3, .n_out = 2, .in = {qkv, cache, span}};
-    spec.out[0] = F32_3(1, s.dim[1], s.dim[2] / 3);
-    spec.out[1] = F32_3(1, heads, s.dim[1]);
+    spec.out[0] = F32_3(1, rows, s.dim[2] / 3);
+    spec.out[1] = F32_3(1, heads, rows);
     spec.attr.i[0] = (int64_t)heads;
+    spec.attr.i[1] = (int64_t)rows;
     return tape_op(t, &spec);
 }

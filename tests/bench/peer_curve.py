@@ -58,7 +58,7 @@ def held_out(net, pictures_held, quantized):
 
 def curve(run, folder, r):
     """[[step, seconds of training, held-out PSNR], ...]; evaluation is not counted."""
-    torch.manual_seed(0)
+    torch.manual_seed(r["seed"])
     stream, held = pictures(f"{folder}/stream.rgb", r["side"]), pictures(f"{folder}/held.rgb", r["side"])
     net, told, seconds = Net(run).train(), [], 0.0
     adam = torch.optim.Adam(net.parameters(), lr=r["lr"], betas=r["betas"], fused=True)

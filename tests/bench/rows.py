@@ -148,10 +148,26 @@ def train(b):
 
 CURVE = {"steps": 400, "every": 50, "batch": 16, "side": 64, "warmup_no_quant": 60, "lr": 0.002, "betas": [0.9, 0.99],
          "warmup": 40, "min_ratio": 0.05, "clip": 1.0}
+SEEDS = 3  # of weights and, on our side, of the order of pictures
+
+
+def our_curve(b, config, data, out, seed):
+    """{step: (seconds, held-out PSNR)} of `vqvae train`."""
+    b.program("vqvae", "train", *(w for d in data for w in ("--data", d)), "--config", config, "--seed", str(seed),
+              "--out", out, "--force")
+    with open(os.path.join(out, "metrics.jsonl")) as f:
+        lines = [json.loads(line) for line in f]
+    return {m["step"]: (m["wall"], m["psnr_held_out"]) for m in lines if m.get("psnr_held_out")}
+
+
+def spread(values):
+    """Mean, and how it is told: with the standard deviation of several."""
+    mean = statistics.fmean(values)
+    return mean, f"{mean:.2f}" + (f" +- {statistics.stdev(values):.2f}" if len(values) > 1 else "")
 
 
 def curve(b):
-    """Held-out PSNR of both sides on the same pictures in the same order: at equal steps, and at equal time."""
+    """Held-out PSNR of both sides on the same pictures, SEEDS runs each: at equal steps, and at equal time."""
     config, out, folder, c = b.path("curve.json"), b.path("curve"), b.path("curve-data"), CURVE
     with open("pipelines/configs/demo-vqvae.json") as f:
         settings = json.load(f)
@@ -163,25 +179,24 @@ def curve(b):
         json.dump(settings, f)
     data = ("data/clipart", "data/photos")
     b.ask(f"stream {config} {folder} {' '.join(data)}")
-    b.program("vqvae", "train", *(w for d in data for w in ("--data", d)), "--config", config, "--out", out, "--force")
-    with open(os.path.join(out, "metrics.jsonl")) as f:
-        lines = [json.loads(line) for line in f]
-    ours = {m["step"]: (m["wall"], m["psnr_held_out"]) for m in lines if m.get("psnr_held_out")}
-    peers, theirs, who = Peers(b, ("eager",)), {}, None
-    try:
-        told = peers.ask("eager", f"curve {out} {folder} {one_word(c)}")["curve"]
-        theirs, who = {step: (seconds, psnr) for step, seconds, psnr in told}, f"{b.peer_version} eager"
-    except Missing as e:
-        who = str(e)
+    peers, ours, theirs, who = Peers(b, ("eager",)), [], [], f"{b.peer_version} eager"
+    for seed in range(SEEDS):
+        ours.append(our_curve(b, config, data, out, seed))
+        try:
+            told = peers.ask("eager", f"curve {out} {folder} {one_word({**c, 'seed': seed})}")["curve"]
+            theirs.append({step: (seconds, psnr) for step, seconds, psnr in told})
+        except Missing as e:
+            who = str(e)
     peers.close()
-    for step, (wall, psnr) in sorted(ours.items()):
-        t = theirs.get(step)
-        took = f" ({wall:.0f} s{f' and {t[0]:.0f} s' if t else ''})"
-        b.row(f"held-out PSNR after {step} steps{took}", "dB", psnr, t and t[1], who, False)
-    last = max(ours)
-    reached = [psnr for seconds, psnr in theirs.values() if seconds <= ours[last][0]]
-    b.row(f"held-out PSNR after {ours[last][0]:.0f} s", "dB", ours[last][1], reached[-1] if reached else None,
-          who if reached or not theirs else f"{who}: before its {c['every']} steps", False)
+    for step in sorted(ours[0]):
+        mean, said = spread([run[step][1] for run in ours])
+        their_mean, their_said = spread([run[step][1] for run in theirs]) if theirs else (None, "-")
+        b.row(f"held-out PSNR, {step} steps: {said} dB and {their_said}", "dB", mean, their_mean, who, False)
+    end = statistics.fmean(run[max(run)][0] for run in ours)
+    reached = [[psnr for seconds, psnr in run.values() if seconds <= end] for run in theirs]
+    reached = [run[-1] for run in reached if run]
+    b.row(f"held-out PSNR after {end:.0f} s", "dB", statistics.fmean(run[max(run)][1] for run in ours),
+          statistics.fmean(reached) if reached else None, who, False)
 
 
 def encode(b):
@@ -206,19 +221,19 @@ def encode(b):
 
 
 def tokenize(b):
-    """The limit: 1 / (encoding with all threads + decoding shared by them), both measured beside it."""
+    """The limit: 1 / (encoding with all threads + decoding shared by them), measured right after each run."""
     run, pictures, peers, out = tokenizer(b), raw(b), Peers(b, ALL), b.path("png.lmdb")
-    folder, tar = b.path("png"), b.path("png.tar")
+    folder, tar, shares = b.path("png"), b.path("png.tar"), {}
     with tarfile.open(tar, "w", format=tarfile.USTAR_FORMAT) as f:
         for name in sorted(os.listdir(folder)):
             f.add(os.path.join(folder, name), name)
-    told = {"encode": b.steady(lambda: b.ask(f"encode {run} {pictures} 16 1")["seconds"]) / 16,
-            "decode": b.steady(lambda: b.ask(f"decode {folder}")["seconds"])}
-    least = told["encode"] + told["decode"] / THREADS
 
     def ours(source):  # the whole process, its start included
         told, _, seconds = b.program("tokenize", "images", "--in", source, "--model", run, "--out", out, "--force")
-        return told["images"] / seconds
+        encode, decode = b.ask(f"encode {run} {pictures} 16 1")["seconds"] / 16, b.ask(f"decode {folder}")["seconds"]
+        speed = told["images"] / seconds
+        shares.setdefault(source, []).append(speed * (encode + decode / THREADS))
+        return speed
 
     def theirs(ask):
         told = ask(f"tokenize {run} {folder} {b.path('peer.lmdb')}")
@@ -227,7 +242,7 @@ def tokenize(b):
     for source, calls, name in ((folder, peers.calls(theirs), "PNG files"), (tar, {}, "PNG files in a tar")):
         speed, peer, who = b.compare(lambda: ours(source), calls, lower=False)
         b.row(f"tokenize images, {PICTURES} {name} to LMDB", "images/s", speed, peer, who, False,
-              speed and (lambda limit, v=speed: v * least))
+              speed and (lambda limit, s=source: statistics.median(shares[s])))
     peers.close()
 
 

@@ -180,14 +180,6 @@ static void table_row(const figures_t *f, const char *source, size_t K) {
              cell(perplexity, "%.1f", perplexity_of(f->counts, K)), utf8_printable(name, sizeof name, source));
 }
 
-static bool parse_color(const char *text, object_color_t *o) {
-    unsigned r, g, b;
-    char rest;
-    if (sscanf(text, "%u,%u,%u%c", &r, &g, &b, &rest) != 3 || r > 255 || g > 255 || b > 255) return false;
-    *o = (object_color_t){{(uint8_t)r, (uint8_t)g, (uint8_t)b}, 80};
-    return true;
-}
-
 int cmd_vqvae_eval(int argc, char **argv) {
     const char *model = NULL, *split = "val", *object = NULL;
     cli_list_t data = {0}, set = {0};
@@ -218,8 +210,8 @@ int cmd_vqvae_eval(int argc, char **argv) {
         "figures of a tokenizer: a JSON line a source, then one over all when there are several; a table on stderr",
         (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
-    object_color_t color;
-    if (object && !parse_color(object, &color))
+    object_color_t color = {.radius = 80};
+    if (object && !cli_rgb(object, color.color))
         die(RC_USAGE, "--object '%s': three numbers of 0..255 are needed", object);
     if (limit < 0) die(RC_USAGE, "--limit cannot be negative");
     int rc;

@@ -214,11 +214,8 @@ int cmd_vqvae_eval(int argc, char **argv) {
     if (object && !cli_rgb(object, color.color))
         die(RC_USAGE, "--object '%s': three numbers of 0..255 are needed", object);
     if (limit < 0) die(RC_USAGE, "--limit cannot be negative");
-    int rc;
-    reason_t why;
     eval_t e = {.split = parse_split(split), .object = object ? &color : NULL, .limit = (size_t)limit};
-    e.v = vqvae_load(model, &rc, &why);
-    if (!e.v) die(rc, "%s", why.text);
+    e.v = model_open(model);
     config_t c = config_for_model(e.v, model, &set);
     e.d = data_open(&data, &c, 0, max_bad, max_pixels);
     size_t K = vqvae_config(e.v)->codes, total = 0, done = 0;

@@ -6,6 +6,7 @@
 #define GATO_CONFIG_H
 
 #include "common/io/config.h"
+#include "common/train/optim_config.h"
 
 typedef enum { IMAGE_IN_CODES, IMAGE_IN_TABLE, IMAGE_IN_BOTH, IMAGE_IN_PATCHES } image_in_t;
 typedef enum { CODE_NORM_NONE, CODE_NORM_WHITE } code_norm_t;
@@ -28,12 +29,7 @@ typedef struct {
         int64_t horizon;
         bool per_sequence;
     } loss;
-    struct {
-        int kind, schedule;
-        double lr, eps, weight_decay, clip, min_ratio;
-        config_nums_t betas;
-        int64_t warmup;
-    } optim;
+    optim_config_t optim;
     struct {
         int64_t steps, batch, accumulate, save_every, eval_every, log_every, window;
         double weight_average, prompt;

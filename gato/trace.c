@@ -63,16 +63,9 @@ static void trace_forward(const gato_model_t *m, const batch_t *b, st_writer_t *
 static void trace_train(const gato_model_t *m, const batch_t *b, int64_t steps, st_writer_t *w) {
     static const char *const all[] = {""};
     const gato_config_t *c = &m->config;
-    optimizer_t o = {.kind = c->optim.kind == 0 ? OPTIM_ADAM : OPTIM_ADAMW,
-                     .beta1 = c->optim.betas.v[0],
-                     .beta2 = c->optim.betas.v[1],
-                     .eps = c->optim.eps,
-                     .weight_decay = c->optim.weight_decay,
-                     .clip = c->optim.clip,
-                     .schedule = {(schedule_kind_t)c->optim.schedule, c->optim.lr, c->optim.min_ratio, c->optim.warmup,
-                                  c->train.steps},
-                     .wrt = m->wrt,
-                     .n_wrt = m->n_wrt};
+    optimizer_t o = optimizer_of(&c->optim, c->train.steps, 0);
+    o.wrt = m->wrt;
+    o.n_wrt = m->n_wrt;
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.train = true, .exact = true});
     for (int64_t s = 0; s < steps; s++) {

@@ -154,17 +154,10 @@ static void dry_run(run_t *r) {
 
 static optimizer_t make_optimizer(const run_t *r) {
     const gato_config_t *c = &r->config;
-    return (optimizer_t){.kind = c->optim.kind == 0 ? OPTIM_ADAM : OPTIM_ADAMW,
-                         .beta1 = c->optim.betas.v[0],
-                         .beta2 = c->optim.betas.v[1],
-                         .eps = c->optim.eps,
-                         .weight_decay = c->optim.weight_decay,
-                         .clip = c->optim.clip,
-                         .average = c->train.weight_average,
-                         .schedule = {(schedule_kind_t)c->optim.schedule, c->optim.lr, c->optim.min_ratio,
-                                      c->optim.warmup, c->train.steps},
-                         .wrt = r->m->wrt,
-                         .n_wrt = r->m->n_wrt};
+    optimizer_t o = optimizer_of(&c->optim, c->train.steps, c->train.weight_average);
+    o.wrt = r->m->wrt;
+    o.n_wrt = r->m->n_wrt;
+    return o;
 }
 
 static int64_t restore(run_t *r, const st_file_t *file, const char *json) {

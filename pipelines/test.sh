@@ -6,7 +6,7 @@
 #
 # Its last line is the sum over all steps, "N passed, N failed". A step that fails without saying how counts as one
 # failure; the others still run. B=FOLDER builds elsewhere than in build/, FUZZ_SECONDS sets the time of one fuzz target
-# (15).
+# (10), TEST_JOBS how many tests run at a time (tests/run.sh).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
@@ -22,8 +22,10 @@ step() {
     name=$1
     shift
     printf '== %s\n' "$name"
+    begun=$(date +%s)
     { "$@" 2>&1; echo $? >"$log/rc"; } | tee "$log/out"
     rc=$(cat "$log/rc")
+    echo "($(($(date +%s) - begun)) s)"
     counts=$(sed -n '$s/^\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed\(, .*\)\{0,1\}$/\1 \2/p' "$log/out")
     p=${counts% *}
     f=${counts#* }
@@ -66,7 +68,7 @@ step tests sh tests/run.sh "$B"
 step 'unit tests without AVX2' portable_tests
 step 'build under ASan and UBSan' sanitized
 step 'tests under ASan and UBSan' sanitized_tests
-step fuzz sh tests/fuzz.sh "$B" "${FUZZ_SECONDS:-15}"
+step fuzz sh tests/fuzz.sh "$B" "${FUZZ_SECONDS:-10}"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

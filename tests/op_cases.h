@@ -294,17 +294,6 @@ static void concat_formula(const op_case_t *c, const double *const *x, double *y
         for (size_t j = 0; j < COUNT(c, i % n); j++) *y++ = x[i % n][j];
 }
 
-static var_t upsample(tape_t *t, const var_t *v, const op_case_t *c) {
-    return op_upsample2(t, v[0]);
-}
-static void upsample_formula(const op_case_t *c, const double *const *x, double *y) {
-    size_t H = DIM(c, 0, 1), W = DIM(c, 0, 2), C = DIM(c, 0, 3);
-    for (size_t n = 0; n < DIM(c, 0, 0); n++)
-        for (size_t i = 0; i < 2 * H; i++)
-            for (size_t j = 0; j < 2 * W; j++)
-                for (size_t k = 0; k < C; k++) *y++ = x[0][((n * H + i / 2) * W + j / 2) * C + k];
-}
-
 /* a: kind, both sides. Inputs: a, target, weight or nothing. */
 static var_t loss(tape_t *t, const var_t *v, const op_case_t *c) {
     return op_loss(t, (kern_loss_t)c->a[0], v[0], v[1], v[2], c->a[1] != 0);
@@ -539,7 +528,6 @@ static const op_case_t cases[] = {
     {"gather grid", gather, gather_formula, {P(S2(4, 5)), I(CODES, 4, J2(3, 7))}, {0}, 0, 0},
     {"concat one", concat, concat_formula, {P(S2(3, 4))}, {0}, 0, 0},
     {"concat three, first twice", concat, concat_formula, {P(S2(3, 4)), P(S3(2, 1, 4)), P(S1(4))}, {1}, 0, 0},
-    {"upsample", upsample, upsample_formula, {P(S4(2, 3, 2, 3))}, {0}, 0, 0},
     {"l1", loss, loss_formula, {PK(AWAY, S2(4, 3)), K(NEAR, S2(4, 3)), NONE}, {LOSS_L1, 0}, 0, 0},
     {"l1 weighted, both sides", loss, loss_formula, {PK(AWAY, S2(4, 3)), PK(NEAR, S2(4, 3)), K(WEIGHT, S1(4))},
      {LOSS_L1, 1}, 0, 0},

@@ -4,8 +4,8 @@
 #
 # Each of them ends with a line "N passed, N failed" (", N skipped" may follow). One that crashes, hangs, leaves with a
 # bad status or says no such line counts as one failure more. The output of those that fail is shown. The scripts find
-# the programs first in PATH, and in $BIN. TEST_JOBS=N runs N at a time; TEST_TIMEOUT=S stops each after S seconds
-# (600).
+# the programs first in PATH, and in $BIN. TEST_JOBS=N runs N at a time (one a processor, two at most: scripts that kill
+# programs at chosen moments want some of the machine for themselves); TEST_TIMEOUT=S stops each after S seconds (600).
 set -u
 
 # run_one OUT FILE: leaves OUT/NAME.{out,err,sum}, sum = "passed failed skipped".
@@ -13,6 +13,7 @@ run_one() {
     out=$1/$(basename "$2")
     limit=
     command -v timeout >/dev/null 2>&1 && limit="timeout -k 10 ${TEST_TIMEOUT:-600}"
+    begun=$(date +%s)
     case $2 in
     *.sh) $limit sh "$2" >"$out.out" 2>"$out.err" </dev/null ;;
     *) $limit "$2" >"$out.out" 2>"$out.err" </dev/null ;;
@@ -36,7 +37,7 @@ run_one() {
     fi
     [ "$rc" -eq 124 ] && why="stopped after ${TEST_TIMEOUT:-600} s"
     [ -n "$why" ] && echo "$why" >>"$out.err"
-    echo "$sum" >"$out.sum"
+    echo "$sum $(($(date +%s) - begun))" >"$out.sum"
 }
 
 if [ "${1:-}" = --one ]; then
@@ -83,15 +84,18 @@ list() {
     done
 }
 list >"$out/list"
-[ -s "$out/list" ] && xargs -P "${TEST_JOBS:-1}" -n 1 sh "$tests/run.sh" --one "$out" <"$out/list"
+jobs=${TEST_JOBS:-$(nproc 2>/dev/null || echo 1)}
+[ -n "${TEST_JOBS:-}" ] || [ "$jobs" -le 2 ] || jobs=2
+# The scripts take longest: they come first, so that the end does not wait for one of them.
+{ grep '\.sh$' "$out/list"; grep -v '\.sh$' "$out/list"; } | xargs -r -P "$jobs" -n 1 sh "$tests/run.sh" --one "$out"
 
 passed=0
 failed=0
 skipped=0
 while read -r f; do
     name=$(basename "$f")
-    if ! read -r p q s <"$out/$name.sum"; then
-        p=0 q=1 s=0
+    if ! read -r p q s took <"$out/$name.sum"; then
+        p=0 q=1 s=0 took=0
     fi
     passed=$((passed + p))
     failed=$((failed + q))
@@ -100,7 +104,7 @@ while read -r f; do
         echo "FAIL $name: $p passed, $q failed"
         sed 's/^/    /' "$out/$name.out" "$out/$name.err" 2>/dev/null | tail -n 200
     else
-        echo "ok   $name: $p passed, $s skipped"
+        echo "ok   $name: $p passed, $s skipped, $took s"
     fi
 done <"$out/list"
 [ -s "$out/list" ] || echo "no tests found in '$build/tests' and '$tests/cli'"

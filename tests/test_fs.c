@@ -273,3 +273,9 @@ TEST(fs_done_file) {
     CHECK(fs_dir_empty(dir));
     child_rmdir(dir);
 }
+
+TEST(ends_of_names) {
+    CHECK(fs_ends("runs/x.json", ".json") && fs_ends(".json", ".json") && fs_ends("x", ""));
+    CHECK(!fs_ends("json", ".json") && !fs_ends("x.JSON", ".json") && !fs_ends("x.json.gz", ".json") &&
+          !fs_ends("", "x"));
+}

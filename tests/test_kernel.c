@@ -301,31 +301,6 @@ TEST(gather_and_its_adjoint) {
     }
 }
 
-TEST(upsample2_and_its_adjoint) {
-    static const size_t shapes[][4] = {{1, 1, 1, 1}, {2, 3, 5, 7}, {3, 4, 4, 16}};
-    for (size_t s = 0; s < COUNT(shapes); s++) {
-        size_t N = shapes[s][0], H = shapes[s][1], W = shapes[s][2], C = shapes[s][3], n = N * H * W * C;
-        float *x = floats(1, n, 0, 1), *y = floats(2, 4 * n, 0, 1), *dx = floats(3, n, 0, 1), *base = copy_of(dx, n);
-        double *want = doubles(n);
-        kern_upsample2_forward(x, N, H, W, C, y);
-        for (size_t i = 0; i < 4 * n; i++) {
-            size_t c = i % C, ox = i / C % (2 * W), oy = i / C / (2 * W) % (2 * H), b = i / C / (4 * W * H);
-            CHECK(y[i] == x[((b * H + oy / 2) * W + ox / 2) * C + c]);
-        }
-        float *dy = floats(4, 4 * n, 0, 1);
-        for (size_t i = 0; i < 4 * n; i++) {
-            size_t c = i % C, ox = i / C % (2 * W), oy = i / C / (2 * W) % (2 * H), b = i / C / (4 * W * H);
-            want[((b * H + oy / 2) * W + ox / 2) * C + c] += (double)dy[i];
-        }
-        kern_upsample2_backward(dy, N, H, W, C, dx, true);
-        for (size_t i = 0; i < n; i++) CHECK_NEAR(dx[i], base[i] + want[i], 1e-6);
-        fill_nan(dx, n);
-        kern_upsample2_backward(dy, N, H, W, C, dx, false);
-        for (size_t i = 0; i < n; i++) CHECK_NEAR(dx[i], want[i], 1e-6);
-        free(x), free(y), free(dx), free(base), free(dy), free(want);
-    }
-}
-
 /* ---- codebook ---- */
 
 static double distance(const float *z, const float *e, size_t D) {

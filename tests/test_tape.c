@@ -266,7 +266,7 @@ static int mistake(void *arg) {
         op_concat_rows(t, (var_t[]){X(F32_2(1, 4)), X(F32_2(1, 6))}, 2);
         break;
     case 13:
-        op_upsample2(t, X(F32_3(2, 3, 5)));
+        op_maxpool2(t, X(F32_3(2, 3, 5)));
         break;
     case 14:
         op_loss(t, LOSS_L1, X(F32_2(2, 6)), X(F32_2(3, 6)), NO_VAR, false);
@@ -326,7 +326,7 @@ TEST(mistakes_name_scope_and_shapes) {
         {{"encoder.down_blocks.2", "attention", "[1,4,6]", "[1,5,6]"}},
         {{"encoder.down_blocks.2", "gather", "[9,2]", "[3]"}},
         {{"encoder.down_blocks.2", "concat_rows", "[1,4]", "[1,6]"}},
-        {{"encoder.down_blocks.2", "upsample2", "[2,3,5]", ""}},
+        {{"encoder.down_blocks.2", "maxpool2", "[2,3,5]", ""}},
         {{"encoder.down_blocks.2", "loss", "[2,6]", "[3,6]"}},
         {{"encoder.down_blocks.2", "loss", "[2,6]", "[6]"}},
         {{"encoder.down_blocks.2", "xent", "[3,8]", "i32[4,2]"}},

@@ -25,14 +25,6 @@ static void parse_shard(job_t *j) {
     if (p.automatic) j->out = j->part_out = part_path(j->out, p);
 }
 
-static void parse_background(const char *text, uint8_t rgb[3]) {
-    unsigned c[3];
-    char rest;
-    if (sscanf(text, "%u,%u,%u%c", &c[0], &c[1], &c[2], &rest) != 3 || c[0] > 255 || c[1] > 255 || c[2] > 255)
-        die(RC_USAGE, "--background '%s': R,G,B are needed, three numbers of 0..255", text);
-    for (int i = 0; i < 3; i++) rgb[i] = (uint8_t)c[i];
-}
-
 static void check_options(const job_t *j) {
     if ((j->spread || j->head) && !j->frames) die(RC_USAGE, "%s needs --frames", j->spread ? "--spread" : "--head");
     if (j->spread && j->head) die(RC_USAGE, "--spread and --head exclude each other");
@@ -134,7 +126,8 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         if (!j->v) die(rc, "%s", why.text);
         vqvae_preprocess_background(j->v, j->opts.background);
     }
-    if (j->background) parse_background(j->background, j->opts.background);
+    if (j->background && !cli_rgb(j->background, j->opts.background))
+        die(RC_USAGE, "--background '%s': R,G,B are needed, three numbers of 0..255", j->background);
     if (j->max_pixels) j->opts.max_pixels = j->max_pixels;
     j->opts.lenient = j->lenient;
     j->opts.no_exif = j->no_exif;

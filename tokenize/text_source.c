@@ -139,16 +139,11 @@ static void next_vqa(text_source_t *s, text_item_t *out) {
 
 /* ---- both ---- */
 
-static bool ends_in(const char *s, const char *with) {
-    size_t n = strlen(s), m = strlen(with);
-    return n >= m && !strcmp(s + n - m, with);
-}
-
 /* By the name, else by the first line: an object with one of our fields. */
 static text_format_t guess(text_source_t *s) {
     caption_t c;
     if (s->job->answers) return FORMAT_VQA;
-    if (ends_in(s->job->in, ".jsonl") || ends_in(s->job->in, ".ndjson")) return FORMAT_JSONL;
+    if (fs_ends(s->job->in, ".jsonl") || fs_ends(s->job->in, ".ndjson")) return FORMAT_JSONL;
     ssize_t n = read_line(s, NULL);
     bool json = n > 0 && caption_parse(s->line, (size_t)n, &c, NULL) == 0;
     if (json) caption_release(&c);

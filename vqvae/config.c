@@ -63,17 +63,7 @@ const config_field_t config_table[] = {
      "channels of the discriminator's first layer"},
     {"loss.disc_layers", CF_INT, AT(loss.disc_layers), "3", NULL, 1, 6, 0,
      "halvings of the discriminator (3: a logit sees 70 pixels)"},
-    {"optim.kind", CF_CHOICE, AT(optim.kind), "\"adam\"", "adam|adamw", 0, 0, 0,
-     "weight decay inside the gradient, or decoupled"},
-    {"optim.lr", CF_NUM, AT(optim.lr), "0.001", NULL, 0, 10, 0, "learning rate after warm-up"},
-    {"optim.betas", CF_NUMS, AT(optim.betas), "[0.9,0.99]", NULL, 0, 1, 0, "decays of the two moments"},
-    {"optim.eps", CF_NUM, AT(optim.eps), "1e-08", NULL, 0, 1, 0, "added to the root of the second moment"},
-    {"optim.weight_decay", CF_NUM, AT(optim.weight_decay), "0", NULL, 0, 10, 0, "weight decay"},
-    {"optim.clip", CF_NUM, AT(optim.clip), "1", NULL, 0, 1e9, 0, "largest global gradient norm (0 = none)"},
-    {"optim.warmup", CF_INT, AT(optim.warmup), "100", NULL, 0, 1e9, 0, "steps of rising learning rate"},
-    {"optim.schedule", CF_CHOICE, AT(optim.schedule), "\"cosine\"", "cosine|linear|constant", 0, 0, 0,
-     "fall of the learning rate after warm-up"},
-    {"optim.min_ratio", CF_NUM, AT(optim.min_ratio), "0.05", NULL, 0, 1, 0, "last learning rate over the largest"},
+    OPTIM_CONFIG_ROWS("\"adam\"", "[0.9,0.99]", "0", "100", "0.05"),
     {"train.steps", CF_INT, AT(train.steps), "2000", NULL, 1, 1e12, 0, "optimizer steps"},
     {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "pictures a replay"},
     {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0, "replays an optimizer step"},
@@ -224,13 +214,5 @@ char *config_preprocess(const config_t *c) {
 }
 
 optimizer_t config_optimizer(const config_t *c) {
-    return (optimizer_t){.kind = c->optim.kind == 0 ? OPTIM_ADAM : OPTIM_ADAMW,
-                         .beta1 = c->optim.betas.v[0],
-                         .beta2 = c->optim.betas.v[1],
-                         .eps = c->optim.eps,
-                         .weight_decay = c->optim.weight_decay,
-                         .clip = c->optim.clip,
-                         .average = c->train.weight_average,
-                         .schedule = {(schedule_kind_t)c->optim.schedule, c->optim.lr, c->optim.min_ratio,
-                                      c->optim.warmup, c->train.steps}};
+    return optimizer_of(&c->optim, c->train.steps, c->train.weight_average);
 }

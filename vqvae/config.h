@@ -4,7 +4,7 @@
 
 #include "common/io/config.h"
 #include "common/model/vqvae.h"
-#include "common/train/optimizer.h"
+#include "common/train/optim_config.h"
 
 typedef enum { CROP_CENTER, CROP_RANDOM, CROP_RESIZED } crop_t;
 typedef enum { QUANT_EMA, QUANT_STE, QUANT_SIMVQ, QUANT_ROTATION, QUANT_L2, QUANT_FSQ } quant_kind_t;
@@ -29,12 +29,7 @@ typedef struct {
         bool disc_adaptive;
         char perceptual_weights[CONFIG_PATH];
     } loss;
-    struct {
-        int kind, schedule;
-        double lr, eps, weight_decay, clip, min_ratio;
-        config_nums_t betas;
-        int64_t warmup;
-    } optim;
+    optim_config_t optim;
     struct {
         int64_t steps, batch, accumulate, warmup_no_quant, save_every, eval_every, log_every;
         double weight_average;

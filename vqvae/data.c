@@ -369,6 +369,14 @@ static void background_of(const vqvae_t *v, config_ints_t *background) {
     if (vqvae_preprocess_background(v, rgb)) *background = (config_ints_t){{rgb[0], rgb[1], rgb[2]}, 3};
 }
 
+vqvae_t *model_open(const char *run) {
+    int rc;
+    reason_t why;
+    vqvae_t *v = vqvae_load(run, &rc, &why);
+    if (!v) die(rc, "%s", why.text);
+    return v;
+}
+
 config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *set) {
     config_t c;
     size_t w, h;

@@ -68,6 +68,8 @@ bool data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rg
 
 /* "val", "train", "all"; die(RC_USAGE) otherwise. */
 split_t parse_split(const char *text);
+/* The tokenizer of a RUN, or die. */
+vqvae_t *model_open(const char *run);
 /* How data is prepared and split for a tokenizer loaded from `run`: as it was trained, so that what was held out is
  * held out again; its own preprocessing; then `set`. */
 config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *set);

@@ -180,14 +180,6 @@ static void table_row(const figures_t *f, const char *source, size_t K) {
              cell(perplexity, "%.1f", perplexity_of(f->counts, K)), utf8_printable(name, sizeof name, source));
 }
 
-static bool parse_color(const char *text, object_color_t *o) {
-    unsigned r, g, b;
-    char rest;
-    if (sscanf(text, "%u,%u,%u%c", &r, &g, &b, &rest) != 3 || r > 255 || g > 255 || b > 255) return false;
-    *o = (object_color_t){{(uint8_t)r, (uint8_t)g, (uint8_t)b}, 80};
-    return true;
-}
-
 int cmd_vqvae_eval(int argc, char **argv) {
     const char *model = NULL, *split = "val", *object = NULL;
     cli_list_t data = {0}, set = {0};
@@ -218,15 +210,12 @@ int cmd_vqvae_eval(int argc, char **argv) {
         "figures of a tokenizer: a JSON line a source, then one over all when there are several; a table on stderr",
         (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
-    object_color_t color;
-    if (object && !parse_color(object, &color))
+    object_color_t color = {.radius = 80};
+    if (object && !cli_rgb(object, color.color))
         die(RC_USAGE, "--object '%s': three numbers of 0..255 are needed", object);
     if (limit < 0) die(RC_USAGE, "--limit cannot be negative");
-    int rc;
-    reason_t why;
     eval_t e = {.split = parse_split(split), .object = object ? &color : NULL, .limit = (size_t)limit};
-    e.v = vqvae_load(model, &rc, &why);
-    if (!e.v) die(rc, "%s", why.text);
+    e.v = model_open(model);
     config_t c = config_for_model(e.v, model, &set);
     e.d = data_open(&data, &c, 0, max_bad, max_pixels);
     size_t K = vqvae_config(e.v)->codes, total = 0, done = 0;

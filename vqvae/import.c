@@ -31,25 +31,20 @@ typedef struct {
     char *preprocess, *quantizer, fingerprint[33];
 } import_t;
 
-static bool ends(const char *s, const char *end) {
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && !strcmp(s + n - m, end);
-}
-
 /* Pickles and files in several parts are turned into one safetensors file by a script. */
 static void check_container(const char *path) {
     uint8_t head[4] = {0};
     if (!fs_exists(path)) die(RC_USAGE, "--weights '%s': no such file", path);
     if (fs_is_dir(path)) die(RC_USAGE, "--weights '%s' is a folder; a safetensors file is needed", path);
-    if (ends(path, ".json") || strstr(path, "-of-0"))
+    if (fs_ends(path, ".json") || strstr(path, "-of-0"))
         die(RC_DATA, "'%s' is one part of several or their index: 'python3 " SCRIPT "' joins them", path);
     FILE *f = fopen(path, "rb");
     size_t n = f ? fread(head, 1, sizeof head, f) : 0;
     if (!f) die_errno(RC_DATA, "cannot open '%s'", path);
     fclose(f);
     bool zip = n == 4 && !memcmp(head, "PK\3\4", 4), pickle = n == 4 && head[0] == 0x80 && head[1] && head[1] < 6;
-    if (zip || (pickle && !ends(path, ".safetensors")) || ends(path, ".ckpt") || ends(path, ".pth") ||
-        ends(path, ".pt") || ends(path, ".bin"))
+    if (zip || (pickle && !fs_ends(path, ".safetensors")) || fs_ends(path, ".ckpt") || fs_ends(path, ".pth") ||
+        fs_ends(path, ".pt") || fs_ends(path, ".bin"))
         die(RC_DATA, "'%s' is a PyTorch checkpoint: 'python3 " SCRIPT "' turns it into safetensors and JSON", path);
 }
 
@@ -72,7 +67,7 @@ static void read_config(import_t *m) {
     if (fs_read(m->config, 1 << 20, &text, &size, &why)) die(RC_DATA, "%s", why.text);
     int rc = m->names == VQ_NAMES_TAMING ? vqvae_taming_config(&m->network, &m->sample_size, (char *)text, size, &why)
                                          : vqvae_config_parse(&m->network, (char *)text, size, &why);
-    if (rc == RC_DATA && (ends(m->config, ".yaml") || ends(m->config, ".yml")))
+    if (rc == RC_DATA && (fs_ends(m->config, ".yaml") || fs_ends(m->config, ".yml")))
         die(rc, "'%s' is YAML: 'python3 " SCRIPT "' turns it into JSON", m->config);
     if (rc) die(rc, "'%s': %s", m->config, why.text);
     if (m->names == VQ_NAMES_DIFFUSERS) m->sample_size = sample_size_of((char *)text, size);

@@ -2,7 +2,7 @@
 #include "common/io/fs.h"
 #include "common/io/json.h"
 #include "vqvae/commands.h"
-#include "vqvae/config.h"
+#include "vqvae/data.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +12,8 @@ int cmd_vqvae_info(int argc, char **argv) {
     const cli_opt_t options[] = {{"", CLI_LIST, &runs, "RUN", "folder of a tokenizer", true}, {0}};
     cli_parse(argc, argv, "info", "what a RUN is, as a JSON object", (const cli_opt_t *const[]){options}, 1);
     for (size_t i = 0; i < runs.n; i++) {
-        int rc;
         reason_t why;
-        vqvae_t *v = vqvae_load(runs.item[i], &rc, &why);
-        if (!v) die(rc, "%s", why.text);
+        vqvae_t *v = model_open(runs.item[i]);
         const vqvae_config_t *c = vqvae_config(v);
         size_t parameters = 0, w, h;
         params_t *p = vqvae_params(v);

@@ -50,11 +50,9 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
     cli_parse(argc, argv, "reconstruct", "write originals beside their reconstructions",
               (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
-    int rc;
     reason_t why;
     split_t which = parse_split(split);
-    vqvae_t *v = vqvae_load(model, &rc, &why);
-    if (!v) die(rc, "%s", why.text);
+    vqvae_t *v = model_open(model);
     data_refuse_out(&data, out);
     if (!force && !fs_dir_empty(out)) die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);
     config_t c = config_for_model(v, model, &set);

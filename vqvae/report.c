@@ -421,15 +421,11 @@ int cmd_vqvae_report(int argc, char **argv) {
     if (limit < 0) die(RC_USAGE, "--limit cannot be negative");
     pool_set_threads((int)threads);
     page_t p = {.run = runs.item[0], .split = parse_split(split)};
-    int rc;
     reason_t why;
     char *config = fs_join(p.run, "config.json"), *page = out ? xstrdup(out) : fs_join(p.run, "report.html");
     p.metrics = metrics_read(p.run);
     /* A training that has not come to its first checkpoint has curves already. */
-    if (fs_exists(config) || !p.metrics.n || data.n) {
-        p.v = vqvae_load(p.run, &rc, &why);
-        if (!p.v) die(rc, "%s", why.text);
-    }
+    if (fs_exists(config) || !p.metrics.n || data.n) p.v = model_open(p.run);
     if (data.n) {
         config_t c = config_for_model(p.v, p.run, &set);
         p.d = data_open(&data, &c, 0, max_bad, max_pixels);

@@ -221,10 +221,8 @@ int cmd_vqvae_trace(int argc, char **argv) {
               (const cli_opt_t *const[]){options}, 1);
     if (steps < 1) die(RC_USAGE, "--steps must be positive");
     pool_set_threads((int)threads);
-    int rc;
     reason_t why;
-    vqvae_t *v = vqvae_load(model, &rc, &why);
-    if (!v) die(rc, "%s", why.text);
+    vqvae_t *v = model_open(model);
     image_opts_t opts = image_opts_default();
     images_t in = read_images(&images, vqvae_stride(vqvae_config(v)), &opts);
     st_writer_t *w = st_writer_new();

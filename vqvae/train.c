@@ -288,11 +288,8 @@ static void dry_run(run_t *r) {
 
 /* Before the configuration's files and settings: the RUN's network, size and weights are what they start from. */
 static void load_init(run_t *r) {
-    int rc;
-    reason_t why;
     if (fs_same(r->init, r->o.out)) die(RC_USAGE, "'%s' is both --init and --out", r->init);
-    vqvae_t *v = vqvae_load(r->init, &rc, &why);
-    if (!v) die(rc, "%s", why.text);
+    vqvae_t *v = model_open(r->init);
     char *known = vqvae_quantizer_text(vqvae_config(v));
     if (strcmp(vqvae_quantizer_json(v), known))
         die(RC_MISFIT, "--init '%s': its quantizer is %s; this program trains %s", r->init, vqvae_quantizer_json(v),

@@ -1,6 +1,8 @@
 /* trainer.c - see trainer.h. */
 #include "vqvae/trainer.h"
 
+#include "vqvae/figures.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,16 +107,6 @@ int64_t trainer_full_step(const trainer_t *t) {
     return quant > gan ? quant : gan;
 }
 
-/* PSNR on [0,1], clamped. */
-static double psnr(const float *a, const float *b, size_t n) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        double x = fmin(1, fmax(-1, a[i])) - b[i];
-        sum += x * x;
-    }
-    return -10 * log10(sum / (double)n / 4 + 1e-12);
-}
-
 void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *out) {
     bool quantized = trainer_quantizes(t, step);
     graph_t *g = trainer_graph_at(t, step);
@@ -128,7 +120,8 @@ void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *o
     out->loss += share * plan_scalar(g->plan, g->loss);
     if (t->lpips) out->loss_perceptual += share * plan_scalar(g->plan, g->perceptual);
     out->loss_rec += share * plan_scalar(g->plan, g->loss_rec);
-    out->psnr += share * psnr(plan_data(g->plan, g->recon), plan_data(g->plan, g->image), t->n * t->h * t->w * 3);
+    out->psnr +=
+        share * psnr_of(mse_of(plan_data(g->plan, g->recon), plan_data(g->plan, g->image), t->n * t->h * t->w * 3));
     if (!quantized) return;
     out->loss_vq += share * plan_scalar(g->plan, g->vq.loss);
     size_t K = t->model.codes, D = t->model.vq_embed_dim;

@@ -78,6 +78,15 @@ double cli_duration(const char *s) {
     return end == s + digits && isfinite(v) ? v * seconds[unit] : -1;
 }
 
+bool cli_rgb(const char *s, uint8_t rgb[3]) {
+    unsigned c[3];
+    char rest;
+    if (sscanf(s, "%u,%u,%u%c", &c[0], &c[1], &c[2], &rest) != 3 || c[0] > 255 || c[1] > 255 || c[2] > 255)
+        return false;
+    for (int i = 0; i < 3; i++) rgb[i] = (uint8_t)c[i];
+    return true;
+}
+
 /* Each returns NULL, or what the word should have been. */
 static const char *parse_int(const char *s, int64_t *out) {
     char *end;

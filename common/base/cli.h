@@ -50,4 +50,7 @@ const char *cli_nearest(const char *word, const char *const *names, size_t n);
 /* "90", "90s", "15m", "2h", "1d" -> seconds; -1 on error. */
 double cli_duration(const char *s);
 
+/* "255,0,16" -> rgb; false, and rgb as it was, unless it is three numbers of 0..255. */
+bool cli_rgb(const char *s, uint8_t rgb[3]);
+
 #endif

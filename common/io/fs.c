@@ -184,6 +184,11 @@ int fs_write(const char *path, const void *data, size_t size, reason_t *why) {
 
 /* ---- folders ---- */
 
+bool fs_ends(const char *path, const char *end) {
+    size_t n = strlen(path), m = strlen(end);
+    return n >= m && !strcmp(path + n - m, end);
+}
+
 bool fs_exists(const char *path) {
     struct stat st;
     return stat(path, &st) == 0;

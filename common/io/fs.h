@@ -32,6 +32,8 @@ int fs_writer_finish(fs_writer_t *w, reason_t *why);
 int fs_writer_publish(fs_writer_t *w, size_t n, reason_t *why);
 
 bool fs_exists(const char *path);
+/* Whether the name ends so ("runs/x.json", ".json"); capitals count. */
+bool fs_ends(const char *path, const char *end);
 bool fs_is_dir(const char *path);
 bool fs_dir_empty(const char *path); /* true also when missing */
 int fs_mkdirs(const char *path, reason_t *why);

@@ -139,10 +139,7 @@ void kern_gather_backward(const float *dout, const int32_t *idx, size_t n, size_
 
 /* ---- resample.c
  * ----------------------------------------------------------------------------------------------------------
- * Nearest-neighbour x2 of x[N,H,W,C] -> y[N,2H,2W,C], and its adjoint. */
-void kern_upsample2_forward(const float *x, size_t N, size_t H, size_t W, size_t C, float *y);
-void kern_upsample2_backward(const float *dy, size_t N, size_t H, size_t W, size_t C, float *dx, bool add);
-/* Maximum over 2x2 with stride 2: y[N,H/2,W/2,C]; a last odd row or column is left out. The gradient goes to the first
+ * Maximum over 2x2 with stride 2: y[N,H/2,W/2,C]; a last odd row or column is left out. The gradient goes to the first
  * largest, row by row. */
 void kern_maxpool2_forward(const float *x, size_t N, size_t H, size_t W, size_t C, float *y);
 void kern_maxpool2_backward(const float *x, const float *dy, size_t N, size_t H, size_t W, size_t C, float *dx,

@@ -1,25 +1,7 @@
-/* op_resample.c - nearest-neighbour x2, 2x2 maximum. */
+/* op_resample.c - 2x2 maximum. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
-
-static void forward(const op_run_t *r) {
-    const size_t *d = r->in_shape[0]->dim;
-    kern_upsample2_forward(r->in[0], d[0], d[1], d[2], d[3], r->out[0]);
-}
-static void backward(const op_run_t *r) {
-    const size_t *d = r->in_shape[0]->dim;
-    kern_upsample2_backward(r->dout[0], d[0], d[1], d[2], d[3], r->din[0], r->add[0]);
-}
-static const opdef_t upsample2_def = {.name = "upsample2", .forward = forward, .backward = backward, .grads_in = 1};
-
-var_t op_upsample2(tape_t *t, var_t x) {
-    shape_t s = tape_shape(t, x);
-    if (s.rank != 4) tape_shape_bug(t, "upsample2", "needs [N,H,W,C]", s, s);
-    op_spec_t spec = {.def = &upsample2_def, .n_in = 1, .n_out = 1, .in = {x}};
-    spec.out[0] = F32_4(s.dim[0], 2 * s.dim[1], 2 * s.dim[2], s.dim[3]);
-    return tape_op(t, &spec);
-}
 
 static void maxpool_forward(const op_run_t *r) {
     const size_t *d = r->in_shape[0]->dim;

@@ -70,7 +70,6 @@ var_t op_gather(tape_t *t, var_t table, var_t idx);
 var_t op_concat_rows(tape_t *t, const var_t *v, size_t n);
 
 /* op_resample.c */
-var_t op_upsample2(tape_t *t, var_t x);
 /* 2x2, stride 2; a last odd row or column is left out. */
 var_t op_maxpool2(tape_t *t, var_t x);
 

@@ -78,8 +78,8 @@ for command in "verify good.lmdb" "decode --in good.lmdb --out d"; do
     exits 4 "fingerprint is [0-9a-f]*, that of 'other' is [0-9a-f]*" $command --model other
 done
 if command -v flock >/dev/null; then
-    flock good2.lmdb.lock sleep 3 &
-    sleep 0.3
+    flock good2.lmdb.lock sh -c ': >locked; sleep 3' &
+    for i in $(seq 100); do [ -e locked ] && break; sleep 0.1; done
     exits 1 "is locked by pid" images --in good --out good2.lmdb --model m
     exits 1 "is locked by pid" images --in good --out good2.lmdb --model m --force
     [ ! -e good2.lmdb ] || [ ! -e good2.lmdb/data.mdb ]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the lerobot package itself writes, through the converter and `tokenize`. By hand: it needs pip's packages.
 
-    pip install lerobot h5py lmdb pillow pyarrow      # lerobot 0.4 writes v3.0, lerobot==0.3.3 writes v2.1
+    pip install lerobot 'numpy<2.3' h5py lmdb pillow pyarrow      # lerobot 0.4 writes v3.0, lerobot==0.3.3 writes v2.1
     python3 tests/interop/lerobot_library.py build/bin/tokenize
 
 Two cameras, state and action vectors, five episodes of different lengths, three tasks. Kept pictures must be the written ones to the

@@ -75,7 +75,7 @@ def ours(source, stdin=None):
         subprocess.run(["tokenize", "images", "--in", source, "--out", out, "--keep-pixels"], check=True, stdin=stdin, capture_output=True)
         lines = subprocess.run(["tokenize", "dump", out], check=True, capture_output=True).stdout.splitlines()
         raw = shard(out)
-        return [(r["key"], raw[1, 0, i][1]["pixels"], bytes(r["text"][:-1])) for i, r in enumerate(map(json.loads, lines))]
+        return [(r["key"], raw[1, 0, i][1]["pixels"], bytes((r["text"] or [])[:-1])) for i, r in enumerate(map(json.loads, lines))]
 
 
 def pixels(png):

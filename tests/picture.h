@@ -169,6 +169,8 @@ static inline blob_t jpeg_make(const jpeg_spec_t *s, const uint8_t *pixels) {
     if (s->ycck) jpeg_set_colorspace(&j, JCS_YCCK);
     jpeg_set_quality(&j, s->quality ? s->quality : 95, TRUE);
     if (s->channels == 3) j.comp_info[0].h_samp_factor = j.comp_info[0].v_samp_factor = 1; /* 4:4:4 */
+    if (s->ycck)
+        for (int c = 0; c < 4; c++) j.comp_info[c].h_samp_factor = j.comp_info[c].v_samp_factor = 1;
     if (s->progressive) jpeg_simple_progression(&j);
     j.arith_code = s->arithmetic;
     jpeg_start_compress(&j, TRUE);

@@ -35,15 +35,6 @@ TEST(jpeg_pixels) {
     }
 }
 
-TEST(fault_014_jpeg_cmyk) {
-    uint8_t px[4 * 64] = {0};
-    for (int ycck = 0; ycck < 2; ycck++) {
-        blob_t b = jpeg_make(&(jpeg_spec_t){.w = 8, .h = 8, .channels = 4, .ycck = ycck}, px);
-        check_unsupported(b.p, b.n, "CMYK");
-        free(b.p);
-    }
-}
-
 TEST(fault_015_jpeg_truncated) {
     uint8_t *px = noise_bytes(3 * 64 * 64, 8);
     for (int progressive = 0; progressive < 2; progressive++) {

@@ -66,7 +66,11 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
          "only part I (from 0) of N equal parts, to be merged; auto: as Slurm or MPI says, written to X.I-of-N.lmdb",
          false},
         {"--batch", CLI_INT, &j->batch, "N", "pictures encoded at a time; never changes a code", false},
-        {"--max-bad", CLI_DOUBLE, &j->max_bad, "F", "share of unreadable items that is tolerated", false},
+        {"--max-bad", CLI_DOUBLE, &j->max_bad, "F",
+         images ? "share of unreadable items that is tolerated; of a stream (.tar.gz, stdin) it is known at its end "
+                  "only, but 0 stops at the first bad item"
+                : "share of unreadable items that is tolerated",
+         false},
         {"--max-map", CLI_U64, &j->max_map, "BYTES", "size that the shard may grow to (0 = 1 TB)", false},
         {"--force", CLI_FLAG, &j->force, NULL, "replace an existing shard", false},
         {"--threads", CLI_INT, &j->threads, "N", "threads (0 = all processors); never changes a result", false},

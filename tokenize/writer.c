@@ -127,6 +127,8 @@ static void check_bad(const writer_t *w) {
     uint64_t bad = w->meta.bad;
     if (!bad || (double)bad <= w->job->max_bad * (double)w->total) return;
     bad_items_summary(w->bad);
+    if (w->total == SIZE_MAX) /* a stream that has not ended: the share is 0 */
+        die(RC_DATA, "%llu bad item%s, and --max-bad 0 allows none", (unsigned long long)bad, bad > 1 ? "s" : "");
     die(RC_DATA, "%llu of %zu items are bad (%.3g %%), more than --max-bad %.3g %%", (unsigned long long)bad, w->total,
         100.0 * (double)bad / (double)w->total, 100 * w->job->max_bad);
 }

@@ -29,7 +29,7 @@ typedef struct {
 image_opts_t image_opts_default(void); /* white background, 100 Mpx */
 
 typedef enum { IMAGE_OK = 0, IMAGE_BAD = -1, IMAGE_UNSUPPORTED = -2 } image_status_t;
-/* IMAGE_UNSUPPORTED: a picture of another format (WebP, GIF, TIFF, ...), CMYK, arithmetic or 12-bit JPEG. */
+/* IMAGE_UNSUPPORTED: a picture of another format (WebP, GIF, TIFF, ...), arithmetic or 12-bit JPEG. */
 image_status_t image_decode(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why);
 image_status_t image_read(image_t *out, const char *path, const image_opts_t *o, reason_t *why);
 void image_release(image_t *im);

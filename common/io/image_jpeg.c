@@ -1,5 +1,6 @@
 /* image_jpeg.c - JPEG through libjpeg-turbo: any warning is damage unless the caller is lenient; what would give wrong
- * colors (CMYK, YCCK, unknown components) is refused as unsupported, as are arithmetic coding, 12 bits and lossless.
+ * colors (unknown components) is refused as unsupported, as are arithmetic coding, 12 bits and lossless. CMYK and YCCK
+ * become RGB by the plain rule, (1-C)(1-K) and so on: color profiles are not applied, here as elsewhere.
  *
  * Errors leave by longjmp; what must be released lives in one struct outside the frame that jumps.
  */
@@ -24,7 +25,7 @@ typedef struct {
     jmp_buf jump;
     image_t image;
     shrink_t shrink; /* of a giant, */
-    uint8_t *row;    /* and one of its rows */
+    uint8_t *row;    /* and one of its rows, or one of CMYK */
     image_status_t status;
     bool lenient;
     int orientation;
@@ -106,10 +107,9 @@ static const char *unsupported(const struct jpeg_decompress_struct *j) {
     case JCS_GRAYSCALE:
     case JCS_RGB:
     case JCS_YCbCr:
-        return NULL;
     case JCS_CMYK:
     case JCS_YCCK:
-        return "CMYK";
+        return NULL;
     default:
         return "unknown color space";
     }
@@ -126,21 +126,34 @@ static bool shrinks(jreader_t *r, size_t size, const image_opts_t *o, size_t *w,
     return shrink_size(j->image_width, j->image_height, &turned, w, h);
 }
 
+/* [w,4] to [w,3], which may be the same memory. Files with Adobe's marker hold 255 - ink, others the ink. */
+static void rgb_of_cmyk(const uint8_t *in, uint8_t *out, size_t w, bool adobe) {
+    unsigned flip = adobe ? 0 : 255;
+    for (size_t i = 0; i < w; i++, in += 4, out += 3) {
+        unsigned k = in[3] ^ flip, c[3] = {in[0] ^ flip, in[1] ^ flip, in[2] ^ flip};
+        for (int j = 0; j < 3; j++) out[j] = (uint8_t)((c[j] * k + 127) / 255);
+    }
+}
+
+/* The next row into rgb, which may be r->row. */
+static void read_row(jreader_t *r, uint8_t *rgb) {
+    struct jpeg_decompress_struct *j = &r->j;
+    bool cmyk = j->out_color_space == JCS_CMYK;
+    jpeg_read_scanlines(j, cmyk ? &r->row : &rgb, 1);
+    if (cmyk) rgb_of_cmyk(r->row, rgb, j->output_width, j->saw_Adobe_marker);
+}
+
 static void read_rows(jreader_t *r) {
     struct jpeg_decompress_struct *j = &r->j;
     r->image = image_new(j->output_width, j->output_height);
-    while (j->output_scanline < j->output_height) {
-        JSAMPROW row = r->image.rgb + 3 * r->image.w * j->output_scanline;
-        jpeg_read_scanlines(j, &row, 1);
-    }
+    while (j->output_scanline < j->output_height) read_row(r, r->image.rgb + 3 * r->image.w * j->output_scanline);
 }
 
 static void shrink_rows(jreader_t *r, size_t w, size_t h) {
     struct jpeg_decompress_struct *j = &r->j;
-    r->row = xmalloc(3 * (size_t)j->output_width);
     r->shrink = shrink_new(j->output_width, j->output_height, w, h);
     while (j->output_scanline < j->output_height) {
-        jpeg_read_scanlines(j, &r->row, 1);
+        read_row(r, r->row);
         shrink_row(&r->shrink, r->row);
     }
     r->image = shrink_take(&r->shrink);
@@ -167,9 +180,10 @@ static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const imag
         r->status = IMAGE_BAD;
         return;
     }
-    j->out_color_space = JCS_RGB;
+    j->out_color_space = j->num_components == 4 ? JCS_CMYK : JCS_RGB;
     j->dct_method = JDCT_ISLOW;
     jpeg_start_decompress(j);
+    if (giant || j->out_color_space == JCS_CMYK) r->row = xmalloc(4 * (size_t)j->output_width);
     if (giant)
         shrink_rows(r, w, h);
     else

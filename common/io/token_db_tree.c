@@ -33,6 +33,11 @@ static int damaged(reason_t *why, const char *what, size_t page) {
 /* ---- meta pages
  * -------------------------------------------------------------------------------------------------------------*/
 
+int token_tree_page_size(const uint8_t head[TREE_META_HEAD], size_t *size) {
+    *size = get(head + PAGE_HEADER + META_DBS, 4);
+    return get(head + PAGE_HEADER, 4) == 0xBEEFC0DE ? 0 : -1;
+}
+
 /* The two meta pages take turns: page i holds the transactions with txnid % 2 == i, so they are one apart (both 0 in a
  * new file). */
 static int meta_pages(const uint8_t *file, size_t size, const uint8_t *meta[2], size_t *page, reason_t *why) {

@@ -216,4 +216,24 @@ verdict $? "vqvae eval"
 train v4 odd.tar 1
 [ $? -eq 3 ] && grep -q 'max-bad' err
 verdict $? "fault_035: vqvae counts bad members"
+# a stream without end whose second picture is damaged: only --max-bad 0 can be decided before its end
+cat >endless.py <<'X'
+import io, sys, tarfile
+from PIL import Image
+picture = io.BytesIO()
+Image.new("RGB", (8, 8), (9, 99, 199)).save(picture, "png")
+tar = tarfile.open(fileobj=sys.stdout.buffer, mode="w|")
+try:
+    for i in range(10 ** 9):
+        data = picture.getvalue()[:-20] if i == 1 else picture.getvalue()
+        info = tarfile.TarInfo("%09d.png" % i)
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
+except BrokenPipeError:
+    pass
+X
+"$PYTHON" endless.py 2>/dev/null | timeout 60 tokenize images --in - --out endless.lmdb --keep-pixels --max-bad 0 >out 2>err
+rc=$?
+[ $rc -eq 3 ] && tail -n 1 err | grep -q '1 bad item, and --max-bad 0 allows none'
+verdict $? "--max-bad 0 stops a stream at its first bad item: status $rc"
 finish

@@ -18,7 +18,7 @@ step() {
 hinge() {
     t=$1
     shift
-    step "$t" --set loss.disc=0.8 --set loss.disc_channels=8 --set loss.disc_layers=2 --disc "$reference/disc_8x2.safetensors" "$@"
+    step "$t" --set loss.disc=0.8 --set loss.disc_channels=5 --set loss.disc_layers=2 --disc "$reference/disc_5x2.safetensors" "$@"
 }
 vanilla() {
     t=$1
@@ -169,24 +169,24 @@ verdict $? "accumulation"
 of_run() { vqvae trace --train --model base --image $images --threads 1 --set train.weight_average=0 --set loss.perceptual=0 "$@" >out 2>err; }
 of_run --out a --disc base/training.safetensors && of_run --out b && cmp a b >>err
 verdict $? "a trace of a RUN takes the RUN's recipe and discriminator"
-of_run --out b --disc "$reference/disc_8x2.safetensors" --set loss.disc_channels=8 && ! cmp -s a b
+of_run --out b --disc "$reference/disc_5x2.safetensors" --set loss.disc_channels=5 && ! cmp -s a b
 verdict $? "--disc goes before it"
 
 # --- what is refused
 exits 2 'perceptual_weights' train --data pics --config tiny.json --out new --set loss.perceptual=1
 exits 2 'no such file' train --data pics --config tiny.json --out new --set loss.perceptual=1 --set loss.perceptual_weights=none
-exits 4 "lin0.model.1.weight.*missing\|missing" train --data pics --config tiny.json --out new --set loss.perceptual=1 --set "loss.perceptual_weights=$reference/disc_8x2.safetensors"
+exits 4 "lin0.model.1.weight.*missing\|missing" train --data pics --config tiny.json --out new --set loss.perceptual=1 --set "loss.perceptual_weights=$reference/disc_5x2.safetensors"
 head -c 9000 "$narrow" >cut.safetensors
 exits 3 'cut.safetensors' train --data pics --config tiny.json --out new --set loss.perceptual=1 --set loss.perceptual_weights=cut.safetensors
 exits 2 'too small' train --data pics --config tiny.json --out new --set data.size=8 --set loss.perceptual=1 --set "loss.perceptual_weights=$narrow"
 exits 2 'at least 24 x 24' train --data pics --config tiny.json --out new --set loss.disc=0.1
 exits 2 'disc_kind' train --data pics --config tiny.json --out new --set loss.disc_kind=wgan
 # shellcheck disable=SC2086
-exits 2 '\-\-disc needs' trace --train --model "$reference/vq" --image $images --out new --disc "$reference/disc_8x2.safetensors"
+exits 2 '\-\-disc needs' trace --train --model "$reference/vq" --image $images --out new --disc "$reference/disc_5x2.safetensors"
 # shellcheck disable=SC2086
 exits 2 'no such file' trace --train --model "$reference/vq" --image $images --out new --set loss.disc=1 --disc none
 # shellcheck disable=SC2086
-exits 4 'discriminator: tensor .*another shape' trace --train --model "$reference/vq" --image $images --out new --set loss.disc=1 --disc "$reference/disc_8x2.safetensors"
+exits 4 'discriminator: tensor .*another shape' trace --train --model "$reference/vq" --image $images --out new --set loss.disc=1 --disc "$reference/disc_5x2.safetensors"
 # shellcheck disable=SC2086
 exits 3 'cut.safetensors' trace --train --model "$reference/vq" --image $images --out new --set loss.disc=1 --disc cut.safetensors
 [ ! -e new ]

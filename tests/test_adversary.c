@@ -7,6 +7,7 @@
 #include "common/nn/patchgan.h"
 #include "common/tape/plan.h"
 #include "tests/folder.h"
+#include "tests/test.h"
 #include "vqvae/adversary.h"
 
 #include <math.h>

@@ -7,10 +7,9 @@
 #include "common/nn/patchgan.h"
 #include "common/tape/plan.h"
 #include "tests/folder.h"
-#include "tests/test.h"
+#include "tests/kernel_check.h"
 #include "vqvae/adversary.h"
 
-#include <math.h>
 #include <unistd.h>
 
 /* ---- the discriminator ---- */

@@ -163,7 +163,8 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
     const char *class = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "_class_name"));
     bool fsq = class && !strcmp(class, FSQ_CLASS);
     if ((fsq ? parse_levels(o, &c->fsq, why) : expect_string(o, "_class_name", VQ_CLASS, why)) ||
-        (expect_string(o, "act_fn", "swish", &ignored) && expect_string(o, "act_fn", "silu", why)) || expect_string(o, "norm_type", "group", why))
+        (expect_string(o, "act_fn", "swish", &ignored) && expect_string(o, "act_fn", "silu", why)) ||
+        expect_string(o, "norm_type", "group", why))
         goto end;
     const cJSON *channels = cJSON_GetObjectItemCaseSensitive(o, "block_out_channels");
     c->levels = 1;

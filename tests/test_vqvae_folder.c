@@ -118,6 +118,7 @@ static int parse(const char *text, vqvae_config_t *c, reason_t *why) {
 TEST(config_of_others) {
     vqvae_config_t c;
     reason_t why = {""};
+    CHECK(!parse("{\"_class_name\":\"VQModel\",\"act_fn\":\"swish\"}", &c, &why), "SiLU by its other name");
     /* files in the wild */
     CHECK(!parse("{\"_class_name\":\"VQModel\",\"_diffusers_version\":\"0.1.2\",\"act_fn\":\"silu\",\"block_out_"
                  "channels\":[128,256,512],\"down_block_types\":"

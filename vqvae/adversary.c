@@ -2,6 +2,7 @@
 #include "vqvae/adversary.h"
 
 #include "common/base/die.h"
+#include "common/io/fs.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -232,18 +233,10 @@ bool adversary_in(const st_file_t *f) {
 
 /* The numbers of a tensor of this shape, malloc'ed in *out. */
 static int read_one(const st_file_t *f, const char *name, int rank, const size_t *dim, float **out, reason_t *why) {
-    const st_tensor_t *t = find(f, name);
-    reason_t inner = {"it is missing or has another shape"};
-    bool same = t && t->rank == rank;
-    for (int d = 0; same && d < rank; d++) same = t->dim[d] == dim[d];
-    *out = same ? xmalloc(t->count * sizeof **out) : NULL;
-    if (!same || st_read_f32(t, *out, &inner)) {
-        reason_set(why, "tensor '%s': %s", name, inner.text);
-        return RC_MISFIT;
-    }
-    if (st_finite(*out, t->count)) return RC_OK;
-    reason_set(why, "tensor '%s' holds a NaN or infinity", name);
-    return RC_DATA;
+    size_t n = 1;
+    for (int d = 0; d < rank; d++) n *= dim[d];
+    *out = xmalloc(n * sizeof **out);
+    return checkpoint_read(find(f, name), name, rank, dim, *out, why);
 }
 
 int adversary_load(adversary_t *a, const st_file_t *f, reason_t *why) {
@@ -266,4 +259,37 @@ int adversary_load(adversary_t *a, const st_file_t *f, reason_t *why) {
             if (rc) return rc;
         }
     return RC_OK;
+}
+
+bool adversary_find(const char *run, st_file_t *f, char **path) {
+    static const char *const files[] = {"diffusion_pytorch_model.safetensors", "training.safetensors"};
+    reason_t why;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        *path = fs_join(run, files[i]);
+        if (fs_exists(*path)) {
+            if (st_open(f, *path, &why)) die(RC_DATA, "%s", why.text);
+            if (adversary_in(f)) return true;
+            st_close(f);
+        }
+        free(*path);
+    }
+    return false;
+}
+
+bool adversary_like(const adversary_t *a, const st_file_t *f) {
+    size_t theirs = 0, ours = 0;
+    for (size_t i = 0; i < params_n(a->params); i++) {
+        const param_t *q = params_at(a->params, (int)i);
+        if (strncmp(q->name, ADVERSARY_PREFIX, strlen(ADVERSARY_PREFIX))) continue;
+        if (!checkpoint_shaped(find(f, q->name), q->rank, q->dim)) return false;
+        ours++;
+    }
+    for (int i = 0; i < 3 * (PATCHGAN_LAYERS + 2); i++) { /* one with more layers may begin alike */
+        char name[64];
+        snprintf(name, sizeof name, ADVERSARY_PREFIX "main.%d.weight", i);
+        theirs += find(f, name) != NULL;
+        snprintf(name, sizeof name, ADVERSARY_PREFIX "main.%d.bias", i);
+        theirs += find(f, name) != NULL;
+    }
+    return theirs == ours;
 }

@@ -60,5 +60,10 @@ size_t adversary_state(adversary_t *a, checkpoint_state_t *out);
 bool adversary_in(const st_file_t *f);
 /* Fills the parameters, and the running statistics where present. 0 or an exit code. */
 int adversary_load(adversary_t *a, const st_file_t *f, reason_t *why);
+/* The discriminator of a RUN: its weights file if that holds one, else its training state. True: *f is open and *path
+ * its name (malloc'ed). die(RC_DATA) for a damaged file. */
+bool adversary_find(const char *run, st_file_t *f, char **path);
+/* Does the file's discriminator have the layers and widths of this one? */
+bool adversary_like(const adversary_t *a, const st_file_t *f);
 
 #endif

@@ -1,8 +1,8 @@
 /* import.c - `vqvae import`: a VQGAN that others trained becomes a RUN.
  *
  * Weights come as safetensors under taming-transformers' or diffusers' names, the configuration as JSON. Everything is
- * checked before the first byte is written. The file's bytes are let go before ours are written, so that memory stays
- * near twice the network's size.
+ * checked before the first byte is written. A tensor at a time is read and written, so that memory stays near the
+ * network's size.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"

@@ -101,23 +101,21 @@ static void give_params(params_t *p, int block, const char *prefix, const char *
 /* Weights of the discriminator: a file that was named, or what lies in the model's folder; else its start by the seed.
  */
 static void load_disc(adversary_t *a, const char *model, const char *named) {
-    static const char *const files[] = {"diffusion_pytorch_model.safetensors", "training.safetensors"};
+    st_file_t f;
+    reason_t why;
+    char *path;
     if (named && !a) die(RC_USAGE, "--disc needs loss.disc above 0");
     if (named && !fs_exists(named)) die(RC_USAGE, "'%s': no such file", named);
-    for (size_t i = 0; a && i < (named ? 1 : 2); i++) {
-        char *path = named ? xstrdup(named) : fs_join(model, files[i]);
-        st_file_t f;
-        reason_t why;
-        if (named || fs_exists(path)) {
-            if (st_open(&f, path, &why)) die(RC_DATA, "%s", why.text);
-            bool has = named || adversary_in(&f);
-            int rc = has ? adversary_load(a, &f, &why) : RC_OK;
-            if (rc) die(rc, "'%s': discriminator: %s", path, why.text);
-            st_close(&f);
-            if (has) i = 2;
-        }
-        free(path);
+    if (named) {
+        if (st_open(&f, named, &why)) die(RC_DATA, "%s", why.text);
+        path = xstrdup(named);
+    } else if (!a || !adversary_find(model, &f, &path)) {
+        return;
     }
+    int rc = adversary_load(a, &f, &why);
+    if (rc) die(rc, "'%s': discriminator: %s", path, why.text);
+    st_close(&f);
+    free(path);
 }
 
 /* Statistics after a step, beside the parameters. */

@@ -309,6 +309,24 @@ static void load_init(run_t *r) {
     vqvae_free(v);
 }
 
+/* The discriminator that the RUN was trained with goes on, if the configuration asks for one like it. Its optimizer
+ * begins anew, as the network's does. */
+static void init_disc(run_t *r) {
+    st_file_t f;
+    reason_t why;
+    char *path;
+    adversary_t *a = r->t->adversary;
+    if (!a || !adversary_find(r->init, &f, &path)) return;
+    if (adversary_like(a, &f)) {
+        int rc = adversary_load(a, &f, &why);
+        if (rc) die(rc, "'%s': discriminator: %s", path, why.text);
+    } else {
+        warn("'%s' holds a discriminator of another shape; a new one starts by the seed", path);
+    }
+    st_close(&f);
+    free(path);
+}
+
 int cmd_vqvae_train(int argc, char **argv) {
     run_t *r = NEW(run_t);
     r->max_bad = 0.01;
@@ -319,8 +337,9 @@ int cmd_vqvae_train(int argc, char **argv) {
          "share of the mix",
          true},
         {"--init", CLI_STR, &r->init, "RUN",
-         "start from another RUN (fine-tuning): its weights, model.* and data.size; no steps without quantizer unless "
-         "set",
+         "start from another RUN (fine-tuning): its weights, model.* and data.size, and its discriminator if loss.disc "
+         "asks for one of that shape (else a new one); "
+         "no steps without quantizer unless set",
          false},
         {"--max-bad", CLI_DOUBLE, &r->max_bad, "F", "share of unreadable pictures that is tolerated", false},
         {"--max-pixels", CLI_U64, &r->max_pixels, "N",
@@ -353,7 +372,10 @@ int cmd_vqvae_train(int argc, char **argv) {
     r->d = data_open(&r->data, &r->config, r->o.seed, r->max_bad, r->max_pixels);
     if (r->config.loss.focus > 1) data_medians(r->d);
     r->t = trainer_new(&r->config, r->params, (size_t)r->config.train.batch, r->d->w, r->d->h, r->o.seed);
-    if (r->init) quantizer_adopt(&r->t->quantizer);
+    if (r->init) {
+        quantizer_adopt(&r->t->quantizer);
+        init_disc(r);
+    }
     if (r->o.dry_run) {
         dry_run(r);
         return RC_OK;

@@ -9,9 +9,11 @@
 #include "common/io/safetensors_header.h"
 #include "common/io/utf8.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensor data is little-endian and used as it is");
@@ -219,7 +221,7 @@ static const char *measure(const st_tensor_t *t, uint64_t *count, uint64_t *byte
     return NULL;
 }
 
-/* Rules 10 to 13: places every tensor in the data, [data, data + size). */
+/* Rules 10 to 13: places every tensor in the data, [data, data + size) (NULL: by parts). */
 static int place(st_file_t *f, const uint8_t *data, uint64_t size, reason_t *why) {
     uint64_t at = 0;
     qsort(f->tensor, f->n, sizeof *f->tensor, by_offsets);
@@ -237,8 +239,9 @@ static int place(st_file_t *f, const uint8_t *data, uint64_t size, reason_t *why
         }
         t->count = count;
         t->bytes = bytes;
+        t->begin = begin;
         /* Beyond the file until rule 13 has passed, so only compared, never followed. */
-        t->data = end <= size ? data + begin : NULL;
+        t->data = data && end <= size ? data + begin : NULL;
         at = end;
     }
     if (at != size)
@@ -248,11 +251,11 @@ static int place(st_file_t *f, const uint8_t *data, uint64_t size, reason_t *why
     return 0;
 }
 
-static int check_hash(st_file_t *f, const uint8_t *data, size_t size, reason_t *why) {
+static int check_hash(st_file_t *f, uint64_t hash, reason_t *why) {
     const char *want = st_meta(f, "xxh3");
     char have[17];
     if (!want) return 0;
-    snprintf(have, sizeof have, "%016llx", (unsigned long long)XXH3_64bits(data, size));
+    snprintf(have, sizeof have, "%016llx", (unsigned long long)hash);
     if (strcmp(want, have) != 0)
         return reason_set(why, "the data's xxh3 is %s, __metadata__ says otherwise: damaged", have);
     f->hashed = true;
@@ -284,7 +287,9 @@ static int parse(st_file_t *f, reason_t *why) {
     if (walk_header(&w, why)) return -1;
     if (f->n > TENSORS_MAX) return reason_set(why, "limit: %zu tensors are more than 1,000,000", f->n);
     size_t size = f->size - 8 - n;
-    return place(f, data, size, why) || check_hash(f, data, size, why) ? -1 : 0;
+    if (f->part) return place(f, NULL, size, why);
+    if (place(f, data, size, why)) return -1;
+    return st_meta(f, "xxh3") ? check_hash(f, XXH3_64bits(data, size), why) : 0;
 }
 
 int st_parse(st_file_t *f, uint8_t *bytes, size_t size, reason_t *why) {
@@ -307,7 +312,85 @@ int st_open(st_file_t *f, const char *path, reason_t *why) {
     return reason_set(why, "'%s': %s", utf8_printable(shown, sizeof shown, path), inner.text);
 }
 
+/* ---- by parts ---- */
+
+/* Exactly n bytes from byte `at` of the file. */
+static int read_at(st_file_t *f, uint64_t at, void *out, size_t n, reason_t *why) {
+    if (!fseeko(f->part, (off_t)at, SEEK_SET) && fread(out, 1, n, f->part) == n) return 0;
+    return reason_set(why, "cannot read %zu bytes at %llu: %s", n, (unsigned long long)at,
+                      ferror((FILE *)f->part) ? strerror(errno) : "the file ends before");
+}
+
+static uint64_t data_begin(const st_file_t *f) {
+    uint64_t header;
+    memcpy(&header, f->bytes, 8);
+    return 8 + header;
+}
+
+static int open_parts(st_file_t *f, reason_t *why) {
+    uint64_t header = 0;
+    struct stat st;
+    if (fstat(fileno(f->part), &st)) return reason_set(why, "%s", strerror(errno));
+    if (!S_ISREG(st.st_mode)) return reason_set(why, "no regular file");
+    f->size = (size_t)st.st_size;
+    if (f->size >= 8 && read_at(f, 0, &header, 8, why)) return -1;
+    size_t n = f->size < 8 ? f->size : 8; /* what rules 1 to 3 look at */
+    if (f->size >= 8 && header <= HEADER_MAX && header <= f->size - 8) n += (size_t)header;
+    f->bytes = xmalloc(n + 1);
+    if (read_at(f, 0, f->bytes, n, why)) return -1;
+    return parse(f, why);
+}
+
+int st_open_parts(st_file_t *f, const char *path, reason_t *why) {
+    reason_t inner = {""};
+    char shown[256];
+    memset(f, 0, sizeof *f);
+    f->part = fopen(path, "re");
+    if (!f->part) return reason_set(why, "cannot open '%s': %s", path, strerror(errno));
+    if (open_parts(f, &inner) == 0) return 0;
+    st_close(f);
+    return reason_set(why, "'%s': %s", utf8_printable(shown, sizeof shown, path), inner.text);
+}
+
+int st_part(st_file_t *f, const st_tensor_t *t, st_tensor_t *out, reason_t *why) {
+    uint8_t *data = xmalloc(t->bytes ? t->bytes : 1);
+    if (read_at(f, data_begin(f) + t->begin, data, t->bytes, why)) {
+        free(data);
+        return -1;
+    }
+    *out = *t;
+    out->data = data;
+    return 0;
+}
+
+/* The data section through the hash, a piece at a time. */
+static int hash_parts(st_file_t *f, uint64_t *hash, reason_t *why) {
+    enum { PIECE = 1 << 20 };
+    uint8_t *piece = xmalloc(PIECE);
+    XXH3_state_t *state = XXH3_createState();
+    if (!state) die(RC_RUNTIME, "out of memory (for a hash)");
+    XXH3_64bits_reset(state);
+    int rc = 0;
+    for (uint64_t at = data_begin(f), n; !rc && at < f->size; at += n) {
+        n = f->size - at < PIECE ? f->size - at : PIECE;
+        rc = read_at(f, at, piece, n, why);
+        if (!rc) XXH3_64bits_update(state, piece, n);
+    }
+    *hash = XXH3_64bits_digest(state);
+    XXH3_freeState(state);
+    free(piece);
+    return rc;
+}
+
+int st_parts_end(st_file_t *f, reason_t *why) {
+    uint64_t hash;
+    int rc = st_meta(f, "xxh3") && (hash_parts(f, &hash, why) || check_hash(f, hash, why)) ? -1 : 0;
+    st_close(f);
+    return rc;
+}
+
 void st_close(st_file_t *f) {
+    if (f->part) fclose(f->part);
     free(f->tensor);
     free(f->meta);
     free(f->bytes);

@@ -21,18 +21,20 @@ typedef struct {
     int rank;
     uint64_t dim[ST_RANK];
     uint64_t count;      /* elements */
-    const uint8_t *data; /* into the file's bytes */
+    uint64_t begin;      /* of the data, in the file's data section */
+    const uint8_t *data; /* into the file's bytes; NULL in a file opened by parts */
     uint64_t bytes;
 } st_tensor_t;
 
 typedef struct {
-    uint8_t *bytes; /* whole file */
-    size_t size;
+    uint8_t *bytes;      /* whole file; by parts: its header */
+    size_t size;         /* of the file */
     st_tensor_t *tensor; /* sorted by name */
     size_t n;
     char **meta; /* key, value, key, value ... */
     size_t n_meta;
     bool hashed; /* __metadata__ carried "xxh3" and it matched */
+    void *part;  /* by parts: FILE *, else NULL */
 } st_file_t;
 
 /* 0, or -1 with a reason naming the rule (the program exits 3). */
@@ -40,6 +42,12 @@ int st_open(st_file_t *f, const char *path, reason_t *why);
 /* The same over bytes that f takes over (fuzzing). */
 int st_parse(st_file_t *f, uint8_t *bytes, size_t size, reason_t *why);
 void st_close(st_file_t *f);
+/* For large files: reads and checks the header alone; tensors have no data. st_part reads those of t, *out is t with a
+ * malloc'ed `data` for the caller to free. st_parts_end closes the file; it checks the hash of the data section (when
+ * present) as it is then, so that what was changed while it was read is noticed. 0, or -1 with a reason. */
+int st_open_parts(st_file_t *f, const char *path, reason_t *why);
+int st_part(st_file_t *f, const st_tensor_t *t, st_tensor_t *out, reason_t *why);
+int st_parts_end(st_file_t *f, reason_t *why);
 const st_tensor_t *st_find(const st_file_t *f, const char *name);
 const char *st_meta(const st_file_t *f, const char *key);
 /* Converts F32, F16, BF16, F64 to float; -1 for other types. */

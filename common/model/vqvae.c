@@ -108,7 +108,7 @@ var_t vqvae_vectors(nn_t *nn, const vqvae_config_t *c, var_t codes) {
     return op_gather(nn->tape, vqvae_codebook(nn, c), codes);
 }
 
-void vqvae_declare(params_t *p, const vqvae_config_t *c) {
+static void declare(params_t *p, const vqvae_config_t *c) {
     tape_t *t = tape_new(p);
     nn_t nn;
     nn_begin(&nn, t);
@@ -117,4 +117,14 @@ void vqvae_declare(params_t *p, const vqvae_config_t *c) {
     if (!c->fsq.n) vqvae_codebook(&nn, c);
     vqvae_decode(&nn, c, tape_input(t, "quantized", F32_4(1, 2, 2, c->vq_embed_dim)));
     tape_free(t);
+}
+
+void vqvae_declare(params_t *p, const vqvae_config_t *c) {
+    if (params_find(p, "encoder.conv_in.weight") < 0) { /* the room at once: growing would hold the network twice */
+        params_t *sketch = params_sketch();
+        declare(sketch, c);
+        params_reserve(p, params_block(p) + params_block(sketch));
+        params_free(sketch);
+    }
+    declare(p, c);
 }

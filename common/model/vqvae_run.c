@@ -154,6 +154,7 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
     cJSON *o = json_parse(text, size, false, why);
     if (!o) return RC_DATA;
     int rc = RC_MISFIT;
+    reason_t ignored; /* diffusers knows SiLU by two names */
     if (!cJSON_IsObject(o)) {
         reason_set(why, "not a JSON object");
         rc = RC_DATA;
@@ -162,7 +163,8 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
     const char *class = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "_class_name"));
     bool fsq = class && !strcmp(class, FSQ_CLASS);
     if ((fsq ? parse_levels(o, &c->fsq, why) : expect_string(o, "_class_name", VQ_CLASS, why)) ||
-        expect_string(o, "act_fn", "silu", why) || expect_string(o, "norm_type", "group", why))
+        (expect_string(o, "act_fn", "swish", &ignored) && expect_string(o, "act_fn", "silu", why)) ||
+        expect_string(o, "norm_type", "group", why))
         goto end;
     const cJSON *channels = cJSON_GetObjectItemCaseSensitive(o, "block_out_channels");
     c->levels = 1;
@@ -270,7 +272,7 @@ static int parameter_of(const reading_t *r, const char *theirs) {
     return params_find(r->p, ours);
 }
 
-static int read_tensor(reading_t *r, const char *path, const st_tensor_t *t, reason_t *why) {
+static int read_tensor(reading_t *r, st_file_t *f, const char *path, const st_tensor_t *t, reason_t *why) {
     if (!strcmp(t->name, "quantize.embed.weight") || !strncmp(t->name, "quantize.proj.", 14)) {
         reason_set(why, "'%s': tensor '%s': a Gumbel model has no nearest code and is not supported", path, t->name);
         return RC_MISFIT;
@@ -288,9 +290,14 @@ static int read_tensor(reading_t *r, const char *path, const st_tensor_t *t, rea
         note_shapes(r->text, sizeof r->text, r->differences, q, t);
         return RC_OK;
     }
+    st_tensor_t part;
+    if (st_part(f, t, &part, &inner)) {
+        reason_set(why, "'%s': tensor '%s': %s", path, t->name, inner.text);
+        return RC_DATA;
+    }
     float *disk = xmalloc(q->count * sizeof *disk);
     int rc = RC_OK;
-    if (st_read_f32(t, disk, &inner)) {
+    if (st_read_f32(&part, disk, &inner)) {
         reason_set(why, "'%s': tensor '%s': %s", path, t->name, inner.text);
         rc = RC_MISFIT;
     } else if (!st_finite(disk, q->count)) {
@@ -300,6 +307,7 @@ static int read_tensor(reading_t *r, const char *path, const st_tensor_t *t, rea
         params_import(r->p, PARAMS_VALUE, at, disk);
     }
     free(disk);
+    free((void *)(uintptr_t)part.data);
     return rc;
 }
 
@@ -316,7 +324,7 @@ int vqvae_read_named(params_t *p, const char *path, vqvae_names_t names, size_t 
     reason_t inner;
     char theirs[VQ_NAME];
     *ignored = 0;
-    if (st_open(&f, path, &inner)) {
+    if (st_open_parts(&f, path, &inner)) {
         reason_set(why, "%s", inner.text);
         return RC_DATA;
     }
@@ -326,7 +334,7 @@ int vqvae_read_named(params_t *p, const char *path, vqvae_names_t names, size_t 
         if (of_training(names, f.tensor[i].name))
             ++*ignored;
         else
-            rc = read_tensor(&r, path, &f.tensor[i], why);
+            rc = read_tensor(&r, &f, path, &f.tensor[i], why);
     }
     for (size_t i = 0; i < params_n(p) && rc == RC_OK; i++) {
         const char *name = params_at(p, (int)i)->name;
@@ -339,7 +347,10 @@ int vqvae_read_named(params_t *p, const char *path, vqvae_names_t names, size_t 
         rc = RC_MISFIT;
     }
     free(r.seen);
-    st_close(&f);
+    if (st_parts_end(&f, &inner)) { /* damage comes before its consequences */
+        reason_set(why, "'%s': %s", path, inner.text);
+        rc = RC_DATA;
+    }
     return rc;
 }
 

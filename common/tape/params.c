@@ -12,6 +12,7 @@ struct params {
     param_t *at;
     size_t n, cap;
     size_t floats; /* of a block */
+    bool sketch;
     struct {
         float *p;
         size_t cap; /* floats; 0 = not in use */
@@ -26,6 +27,12 @@ params_t *params_new(uint64_t seed) {
     return p;
 }
 
+params_t *params_sketch(void) {
+    params_t *p = params_new(0);
+    p->sketch = true;
+    return p;
+}
+
 void params_free(params_t *p) {
     if (!p) return;
     for (size_t i = 0; i < p->n; i++) free(p->at[i].name);
@@ -34,10 +41,7 @@ void params_free(params_t *p) {
     free(p);
 }
 
-static void block_grow(params_t *p, int b) {
-    if (p->block[b].cap >= p->floats && p->block[b].p) return;
-    size_t cap = p->block[b].cap ? p->block[b].cap : 4096;
-    while (cap < p->floats) cap += cap / 4; /* large networks: little memory beyond what is used */
+static void block_set(params_t *p, int b, size_t cap) {
     float *grown = xaligned(cap * sizeof *grown);
     if (p->block[b].p) memcpy(grown, p->block[b].p, p->block[b].cap * sizeof *grown);
     memset(grown + p->block[b].cap, 0, (cap - p->block[b].cap) * sizeof *grown);
@@ -46,7 +50,20 @@ static void block_grow(params_t *p, int b) {
     p->block[b].cap = cap;
 }
 
+static void block_grow(params_t *p, int b) {
+    if (p->block[b].cap >= p->floats && p->block[b].p) return;
+    size_t cap = p->block[b].cap;
+    if (!cap) cap = p->floats > 4096 ? p->floats : 4096;
+    while (cap < p->floats) cap += cap / 4; /* large networks: little memory beyond what is used */
+    block_set(p, b, cap);
+}
+
+void params_reserve(params_t *p, size_t floats) {
+    if (floats > p->block[PARAMS_VALUE].cap) block_set(p, PARAMS_VALUE, floats);
+}
+
 float *params_base(params_t *p, int block) {
+    if (p->sketch) BUG("a sketch of parameters has no numbers");
     block_grow(p, block);
     return p->block[block].p;
 }
@@ -113,6 +130,7 @@ int params_get(params_t *p, const char *name, int rank, const size_t *dim, param
         q->count *= dim[d];
     }
     p->floats += (q->count + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    if (p->sketch) return (int)p->n++;
     for (int b = 0; b < PARAMS_BLOCKS; b++)
         if (b == PARAMS_VALUE || p->block[b].p) block_grow(p, b);
     float *v = p->block[PARAMS_VALUE].p + q->offset;

@@ -43,6 +43,10 @@ typedef struct params params_t;
 
 params_t *params_new(uint64_t seed);
 void params_free(params_t *p);
+/* Names and shapes alone: nothing may ask for its numbers. */
+params_t *params_sketch(void);
+/* Room for blocks of so many floats (params_block of a sketch), so that they need not grow by copies. */
+void params_reserve(params_t *p, size_t floats);
 
 /* Index of `name`, created with the given disk shape and initialised from stream (seed, name) when new; BUG when it
  * exists with another shape. Pointers into the blocks move when a parameter is created; indices do not. */

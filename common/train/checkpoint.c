@@ -179,22 +179,34 @@ int checkpoint_open(const char *dir, st_file_t *file, char **json, reason_t *why
     return rc;
 }
 
-/* Reads `prefix``name` of this shape into out: 0, RC_DATA or RC_MISFIT. */
-static int read_one(const st_file_t *file, const char *prefix, const char *name, int rank, const size_t *dim,
-                    float *out, reason_t *why) {
-    char *full = xasprintf("%s%s", prefix, name);
-    const st_tensor_t *t = st_find(file, full);
-    reason_t inner = {""};
+bool checkpoint_shaped(const st_tensor_t *t, int rank, const size_t *dim) {
     bool same = t && t->rank == rank;
     for (int d = 0; same && d < rank; d++) same = t->dim[d] == dim[d];
-    int rc = RC_OK;
-    if (!same || st_read_f32(t, out, &inner)) {
-        reason_set(why, "training state: tensor '%s' is missing or has another shape %s", full, inner.text);
-        rc = RC_MISFIT;
-    } else if (!st_finite(out, t->count)) {
-        reason_set(why, "training state: tensor '%s' holds a NaN or infinity", full);
-        rc = RC_DATA;
+    return same;
+}
+
+int checkpoint_read(const st_tensor_t *t, const char *name, int rank, const size_t *dim, float *out, reason_t *why) {
+    reason_t inner;
+    if (!checkpoint_shaped(t, rank, dim)) {
+        reason_set(why, "tensor '%s' is missing or has another shape", name);
+        return RC_MISFIT;
     }
+    if (st_read_f32(t, out, &inner)) {
+        reason_set(why, "tensor '%s': %s", name, inner.text);
+        return RC_MISFIT;
+    }
+    if (st_finite(out, t->count)) return RC_OK;
+    reason_set(why, "tensor '%s' holds a NaN or infinity", name);
+    return RC_DATA;
+}
+
+/* `prefix``name` of the training state, likewise. */
+static int read_state(const st_file_t *file, const char *prefix, const char *name, int rank, const size_t *dim,
+                      float *out, reason_t *why) {
+    char *full = xasprintf("%s%s", prefix, name);
+    reason_t inner;
+    int rc = checkpoint_read(st_find(file, full), full, rank, dim, out, &inner);
+    if (rc) reason_set(why, "training state: %s", inner.text);
     free(full);
     return rc;
 }
@@ -217,14 +229,14 @@ int checkpoint_restore(const st_file_t *file, const checkpoint_t *c, reason_t *w
             const param_t *q = params_at(c->params, (int)i);
             if (!stored(c, b, i) || (fresh && !strncmp(q->name, c->fresh, strlen(c->fresh)))) continue;
             float *disk = xmalloc(q->count * sizeof *disk);
-            int rc = read_one(file, BLOCK_PREFIX[b], q->name, q->rank, q->dim, disk, why);
+            int rc = read_state(file, BLOCK_PREFIX[b], q->name, q->rank, q->dim, disk, why);
             if (!rc) params_import(c->params, b, (int)i, disk);
             free(disk);
             if (rc) return rc;
         }
     }
     for (size_t i = 0; i < c->n_state; i++) {
-        int rc = read_one(file, "state/", c->state[i].name, 1, &c->state[i].count, c->state[i].data, why);
+        int rc = read_state(file, "state/", c->state[i].name, 1, &c->state[i].count, c->state[i].data, why);
         if (rc) return rc;
     }
     return RC_OK;

@@ -52,6 +52,11 @@ int checkpoint_open(const char *dir, st_file_t *file, char **json, reason_t *why
 /* Fills parameters (all that exist in params), moments, average and state. 0 or an exit code (RC_MISFIT: missing or of
  * another shape). */
 int checkpoint_restore(const st_file_t *file, const checkpoint_t *c, reason_t *why);
+/* Does t (NULL: no) have this shape? */
+bool checkpoint_shaped(const st_tensor_t *t, int rank, const size_t *dim);
+/* t's numbers, called `name` in messages, when it has this shape: 0, RC_MISFIT (NULL, another shape or no numbers) or
+ * RC_DATA (NaN or infinity). */
+int checkpoint_read(const st_tensor_t *t, const char *name, int rank, const size_t *dim, float *out, reason_t *why);
 /* Only the inference files (for tools that write a RUN without training). */
 int checkpoint_save_weights(const char *dir, const checkpoint_t *c, reason_t *why);
 

@@ -18,7 +18,7 @@ step() {
 hinge() {
     t=$1
     shift
-    step "$t" --set loss.disc=0.8 --set loss.disc_channels=8 --set loss.disc_layers=2 --disc "$reference/disc_8x2.safetensors" "$@"
+    step "$t" --set loss.disc=0.8 --set loss.disc_channels=5 --set loss.disc_layers=2 --disc "$reference/disc_5x2.safetensors" "$@"
 }
 vanilla() {
     t=$1
@@ -169,24 +169,58 @@ verdict $? "accumulation"
 of_run() { vqvae trace --train --model base --image $images --threads 1 --set train.weight_average=0 --set loss.perceptual=0 "$@" >out 2>err; }
 of_run --out a --disc base/training.safetensors && of_run --out b && cmp a b >>err
 verdict $? "a trace of a RUN takes the RUN's recipe and discriminator"
-of_run --out b --disc "$reference/disc_8x2.safetensors" --set loss.disc_channels=8 && ! cmp -s a b
+of_run --out b --disc "$reference/disc_5x2.safetensors" --set loss.disc_channels=5 && ! cmp -s a b
 verdict $? "--disc goes before it"
+
+# --- fine-tuning goes on with the discriminator of the RUN, if it is asked for one like it
+tune() { # OUT SET...
+    t=$1
+    shift
+    vqvae train --data pics --init base --out "$t" --threads 1 --steps 1 --force --set optim.lr=0 --set optim.warmup=0 --set data.holdout=0.2 --set train.batch=4 "$@" >out 2>err
+}
+# shellcheck disable=SC2086
+tune tuned $small && ! grep -q 'discriminator' err
+verdict $? "--init of a RUN with a discriminator"
+# shellcheck disable=SC2086
+tune seeded $small --set loss.disc_layers=1 && grep -q "training.safetensors' holds a discriminator of another shape" err
+verdict $? "one of other layers starts by the seed, and is told"
+# shellcheck disable=SC2086
+tune wider $small --set loss.disc_channels=6 && grep -q 'of another shape' err
+verdict $? "one of another width as well"
+tune without && ! grep -q discriminator err && ! grep -aq '"value/discriminator' without/training.safetensors
+verdict $? "none without loss.disc"
+if [ -n "$python" ]; then
+    cat >parts.py <<'X'
+import sys
+sys.path.insert(0, sys.argv[1] + "/tests/interop")
+import numpy as np, st
+a, b, seeded = (st.load(f"{f}/training.safetensors")[0] for f in ("base", "tuned", "seeded"))
+names = [k for k in a if k.startswith("value/discriminator.")]
+same = [np.array_equal(a[k], b[k]) for k in names]
+moved = [k for k in a if "running_" in k and not np.array_equal(a[k], b[k])]
+fresh = not np.array_equal(a["value/discriminator.main.0.weight"], seeded["value/discriminator.main.0.weight"])
+print(len(names), same, len(moved), fresh, b["state/discriminator.updates"])
+sys.exit(not (len(names) >= 8 and all(same) and moved and fresh and b["state/discriminator.updates"][0] == 1))
+X
+    "$python" parts.py "$top" >out 2>err
+    verdict $? "its weights and statistics are the RUN's, its optimizer begins anew: $(cat out)"
+fi
 
 # --- what is refused
 exits 2 'perceptual_weights' train --data pics --config tiny.json --out new --set loss.perceptual=1
 exits 2 'no such file' train --data pics --config tiny.json --out new --set loss.perceptual=1 --set loss.perceptual_weights=none
-exits 4 "lin0.model.1.weight.*missing\|missing" train --data pics --config tiny.json --out new --set loss.perceptual=1 --set "loss.perceptual_weights=$reference/disc_8x2.safetensors"
+exits 4 "lin0.model.1.weight.*missing\|missing" train --data pics --config tiny.json --out new --set loss.perceptual=1 --set "loss.perceptual_weights=$reference/disc_5x2.safetensors"
 head -c 9000 "$narrow" >cut.safetensors
 exits 3 'cut.safetensors' train --data pics --config tiny.json --out new --set loss.perceptual=1 --set loss.perceptual_weights=cut.safetensors
 exits 2 'too small' train --data pics --config tiny.json --out new --set data.size=8 --set loss.perceptual=1 --set "loss.perceptual_weights=$narrow"
 exits 2 'at least 24 x 24' train --data pics --config tiny.json --out new --set loss.disc=0.1
 exits 2 'disc_kind' train --data pics --config tiny.json --out new --set loss.disc_kind=wgan
 # shellcheck disable=SC2086
-exits 2 '\-\-disc needs' trace --train --model "$reference/vq" --image $images --out new --disc "$reference/disc_8x2.safetensors"
+exits 2 '\-\-disc needs' trace --train --model "$reference/vq" --image $images --out new --disc "$reference/disc_5x2.safetensors"
 # shellcheck disable=SC2086
 exits 2 'no such file' trace --train --model "$reference/vq" --image $images --out new --set loss.disc=1 --disc none
 # shellcheck disable=SC2086
-exits 4 'discriminator: tensor .*another shape' trace --train --model "$reference/vq" --image $images --out new --set loss.disc=1 --disc "$reference/disc_8x2.safetensors"
+exits 4 'discriminator: tensor .*another shape' trace --train --model "$reference/vq" --image $images --out new --set loss.disc=1 --disc "$reference/disc_5x2.safetensors"
 # shellcheck disable=SC2086
 exits 3 'cut.safetensors' trace --train --model "$reference/vq" --image $images --out new --set loss.disc=1 --disc cut.safetensors
 [ ! -e new ]

@@ -201,6 +201,18 @@ for key in model.block_out_channels model.layers_per_block model.attention_level
     grep -q "^ *$key " out || { verdict 1 "--help-config does not tell $key"; continue; }
     passed=$((passed + 1))
 done
+awk 'NF < 4' out >short
+[ ! -s short ]
+verdict $? "--help-config says what each key means: $(head -n 1 short)"
+# Every default that it names, given as a setting, changes nothing.
+awk '{ print $1 "=" $2 }' out >said
+[ "$(wc -l <said)" -ge 50 ]
+verdict $? "a default for each of $(wc -l <said) keys"
+works "the defaults" train --data pics --out preset --steps 1 --threads 1
+set --
+while read -r setting; do set -- "$@" --set "$setting"; done <said
+works "the defaults, spelled out" train --data pics --out spelled --steps 1 --threads 1 "$@"
+same "the defaults of --help-config are those of a run" preset spelled
 
 # --- --dry-run
 works "a dry run" train --data pics --config tiny.json --out dry --dry-run --threads 1

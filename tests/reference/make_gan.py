@@ -177,7 +177,9 @@ def train(model, disc, lpips, x, kind, weight, perceptual, steps=2):
                 scalars["loss_perceptual"] = distance.mean()
             out.update({k: v.detach().reshape(1) for k, v in scalars.items()})
             out.update({f"grad/{k}": p.grad.clone() for k, p in model.named_parameters() if k in FEW})
-            out.update({f"grad/discriminator.{k}": p.grad.clone() for k, p in disc.named_parameters()})
+            for k, p in disc.named_parameters():
+                if p.numel() < 8000:  # the wider ones are like those of the hinge file
+                    out[f"grad/discriminator.{k}"] = p.grad.clone()
         margin = min(margin, float(diff.detach().abs().min()) / 1e-6)
         if kind == "hinge":
             margin = min(margin, float((1 - real).detach().abs().min()) / 1e-5, float((1 + fake).detach().abs().min()) / 1e-5)
@@ -213,9 +215,9 @@ def main():
     rgb = np.stack([picture("zero", 32, 32), picture("one", 32, 32)]).astype(np.float64)
     x = torch.from_numpy((rgb / 127.5 - 1).astype(np.float32)).permute(0, 3, 1, 2).contiguous()
     with torch.no_grad():
-        wide, deep, lpips = make_disc(8, 2, 1), make_disc(4, 3, 5), make_lpips(4)
+        wide, deep, lpips = make_disc(5, 2, 1), make_disc(4, 3, 5), make_lpips(4)
     st.save(os.path.join(out, "lpips_narrow.safetensors"), lpips_file(lpips))
-    for file, prefix, disc in (("disc_8x2", "discriminator.", wide), ("disc_4x3", "loss.discriminator.", deep)):
+    for file, prefix, disc in (("disc_5x2", "discriminator.", wide), ("disc_4x3", "loss.discriminator.", deep)):
         tensors = {
             prefix + k: v.numpy().astype(np.float16)
             for k, v in disc.state_dict().items()

@@ -21,20 +21,21 @@ from taming_net import CONFIG, weights
 torch.set_num_threads(1)
 PARAMS = CONFIG["model"]["params"]
 DD = PARAMS["ddconfig"]
-# Gradients and parameters are stored whole for these, as norms for all: files stay small.
+# Gradients and parameters are stored whole for these, as norms for all: files stay small. Attention's weights and every
+# other gradient whole: the training of make_vq.py.
 FEW = (
     "encoder.conv_in.weight",
     "encoder.down.1.downsample.conv.bias",
     "encoder.down.2.block.0.nin_shortcut.weight",
     "encoder.down.2.attn.0.norm.weight",
-    "encoder.mid.attn_1.v.weight",
+    "encoder.mid.attn_1.v.bias",
     "encoder.conv_out.bias",
     "quant_conv.weight",
     "quant_conv.bias",
     "quantize.embedding.weight",
     "post_quant_conv.weight",
     "decoder.mid.attn_1.proj_out.bias",
-    "decoder.up.1.block.0.nin_shortcut.weight",
+    "decoder.up.1.block.0.nin_shortcut.bias",
     "decoder.up.2.upsample.conv.bias",
     "decoder.up.0.block.1.norm2.weight",
     "decoder.conv_out.weight",
@@ -164,9 +165,10 @@ def train(images, dtype, steps=2):
         if step == 1:
             out["scalars"] = torch.stack([loss_rec, loss_vq, loss_rec + loss_vq]).detach()
             out.update({f"grad.{k}": net.w[k].grad.clone() for k in FEW})
-            out.update({f"norm.{k}": v.grad.norm().reshape(1) for k, v in net.w.items()})
+            out["norms"] = torch.stack([net.w[k].grad.norm() for k in sorted(net.w)])
         adam.step()
-        out.update({f"adam{step}.{k}": net.w[k].detach().clone() for k in FEW})
+        small = [k for k in FEW if step == 2 or net.w[k].numel() < 1000]
+        out.update({f"adam{step}.{k}": net.w[k].detach().clone() for k in small})
     return {k: v.numpy() for k, v in out.items()}, least
 
 
@@ -187,9 +189,9 @@ def train_case(name, images):
 
 def main():
     out = sys.argv[1] if len(sys.argv) > 1 else HERE
-    oblong = picture("taming", 64, 96)
-    write_png(os.path.join(out, "image3_64x96.png"), oblong)
-    st.save(os.path.join(out, "taming_64x96.safetensors"), trace("taming 64x96", [oblong]))
+    oblong = picture("taming", 32, 48)
+    write_png(os.path.join(out, "image3_32x48.png"), oblong)
+    st.save(os.path.join(out, "taming_32x48.safetensors"), trace("taming 32x48", [oblong]))
     square = [picture("zero", 32, 32), picture("one", 32, 32)]
     st.save(os.path.join(out, "taming_train_mse_legacy.safetensors"), train_case("train", square))
 

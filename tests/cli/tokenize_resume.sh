@@ -27,7 +27,7 @@ run_for() {
 partial() { tokenize info "$1" 2>/dev/null | grep -q '"complete":false,"records":[1-9]'; }
 
 told() { sed 's/"shard":"[^"]*"//; s/"bytes[a-z_]*":[0-9.]*,//g'; } # what info says, but for the file's name and size
-enough=12 # kills; the sanitizers look at what a kill leaves, the other build at how often it may come
+enough=${KILLS:-12} # KILLS=100 by hand; the sanitizers look at what a kill leaves, the other build at how often it may come
 [ -z "${SANITIZED:-}" ] || enough=5
 # killed NAME WANT ARGUMENTS...: killed at several moments, and gone on until it is complete; WANT is the uninterrupted shard.
 killed() {
@@ -37,7 +37,7 @@ killed() {
     works "$name" "$@" --out "$want"
     whole=$(($(milliseconds) - start))
     kills=0 partials=0 shard=0
-    for attempt in $(seq 60); do
+    for attempt in $(seq $((5 * enough))); do
         [ $kills -ge $enough ] && [ $partials -ge 3 ] && break
         run_for "$(random $((whole + 1)))" KILL "killed$shard.lmdb" "$@"
         if [ $rc -eq 0 ]; then

@@ -10,7 +10,7 @@ static uint64_t visible(void) {
     reason_t why;
     token_db_t *db = open_shard(&rc, &why);
     if (!db) {
-        CHECK(why.text[0] && rc, "refused without a reason");
+        CHECK(why.text[0] && (rc == RC_DATA || rc == RC_MISFIT), "refused with %d: %s", rc, why.text);
         return 0;
     }
     const shard_meta_t *m = token_db_meta(db);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 enum { LARGE = 64 << 20, GIVE_BACK = 64 << 20 };
+static const uint64_t ADDRESSABLE = (uint64_t)1 << 46; /* bytes of a map; no shard is near it */
 
 int shard_reason(const char *path, int rc, reason_t *why) {
     if (!why) return rc;
@@ -177,25 +178,29 @@ int token_index_record(token_index_t *x, uint64_t i, token_bytes_t *out, reason_
 /* ---- opening
  * ----------------------------------------------------------------------------------------------------------------*/
 
-/* LMDB believes the meta pages' size of a page and looks for the second one there, maybe beyond the end of the file and
- * before there is a map to guard. What is no LMDB file at all it finds itself. */
-static int check_page_size(const char *path, reason_t *why) {
+/* LMDB believes the meta pages: it looks for the second one a page behind the first, maybe beyond the end of the file
+ * and before there is a map to guard, and maps all pages up to the last. What is no LMDB file at all it finds itself.
+ */
+static int check_meta(const char *path, reason_t *why) {
     char *name = fs_join(path, "data.mdb");
-    int fd = open(name, O_RDONLY | O_CLOEXEC), bad = 0;
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
     uint8_t head[TREE_META_HEAD];
     size_t size[2] = {0};
+    const char *bad = NULL;
     for (int i = 0; fd >= 0 && i < 2 && !bad; i++) {
+        uint64_t last;
         if (pread(fd, head, sizeof head, (off_t)size[0]) != (ssize_t)sizeof head) break;
-        if (token_tree_page_size(head, &size[i])) break;
-        bad = size[i] < 512 || size[i] > 65536 || size[i] & (size[i] - 1) || size[i] != size[0];
+        if (token_tree_meta(head, &size[i], &last)) break;
+        if (size[i] < 512 || size[i] > 65536 || size[i] & (size[i] - 1) || size[i] != size[0]) bad = "page size";
+        if (!bad && last >= ADDRESSABLE / size[i]) bad = "last page";
     }
     if (fd >= 0) close(fd); /* drops no lock: the process has the file open nowhere else (shard_slot_take) */
     free(name);
-    return bad ? reason_set(why, "corrupt: the page size on a meta page") : 0;
+    return bad ? reason_set(why, "corrupt: the %s on a meta page", bad) : 0;
 }
 
 int shard_env_open(const char *path, unsigned flags, size_t map, MDB_env **env, reason_t *why) {
-    if (check_page_size(path, why)) return RC_DATA;
+    if (check_meta(path, why)) return RC_DATA;
     int rc = mdb_env_create(env);
     if (!rc) rc = mdb_env_set_mapsize(*env, map);
     if (!rc) rc = mdb_env_open(*env, path, flags, 0666);

@@ -33,8 +33,9 @@ static int damaged(reason_t *why, const char *what, size_t page) {
 /* ---- meta pages
  * -------------------------------------------------------------------------------------------------------------*/
 
-int token_tree_page_size(const uint8_t head[TREE_META_HEAD], size_t *size) {
-    *size = get(head + PAGE_HEADER + META_DBS, 4);
+int token_tree_meta(const uint8_t head[TREE_META_HEAD], size_t *page, uint64_t *last) {
+    *page = get(head + PAGE_HEADER + META_DBS, 4);
+    *last = get(head + PAGE_HEADER + META_LAST_PAGE, 8);
     return get(head + PAGE_HEADER, 4) == 0xBEEFC0DE ? 0 : -1;
 }
 

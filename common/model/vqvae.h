@@ -69,9 +69,7 @@ void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, 
 image_t vqvae_preprocess(const vqvae_t *v, const image_t *im);
 
 /* ---- the RUN folder (vqvae_run.c) ---- */
-/* Writes config.json and the weights block (PARAMS_VALUE or PARAMS_AVERAGE) as new temporary files; the caller
- * publishes them with its own training files in one go. tokenizer_json: the file's text, or NULL. */
-/* tokenizer.json's text, malloc'ed. */
+/* The texts of tokenizer.json and config.json, malloc'ed. */
 char *vqvae_tokenizer_text(const char *fingerprint, const char *preprocess_json, const char *quantizer_json);
 char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size);
 /* RC_OK, RC_DATA (no JSON object) or RC_MISFIT (a network of another kind, impossible values). */

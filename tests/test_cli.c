@@ -205,7 +205,8 @@ TEST(cli_durations) {
 
 TEST(cli_colors) {
     uint8_t c[3] = {1, 2, 3};
-    static const char *const bad[] = {"", "1,2", "1,2,256", "1,2,3,4", "1,2,3 ", "-1,2,3", "a,b,c", "1;2;3"};
+    static const char *const bad[] = {"",        "1,2",    "256,2,3", "1,256,3", "1,2,256",
+                                      "1,2,3,4", "1,2,3 ", "-1,2,3",  "a,b,c",   "1;2;3"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK(!cli_rgb(bad[i], c) && c[0] == 1 && c[1] == 2 && c[2] == 3, "%s", bad[i]);
     CHECK(cli_rgb("255,0,16", c) && c[0] == 255 && c[1] == 0 && c[2] == 16);

@@ -15,7 +15,7 @@
 
 enum {
     ROWS = 72, /* query rows of a block, at most */
-    TILE = 6,  /* rows of the register tile: blocks are whole ones */
+    TILE = 8,  /* rows of the register tile: blocks are whole ones */
     FEW = 4,   /* up to so many rows, keys and values are read where they are: packing them would cost more */
     KEYS = 512 /* keys of a strip */
 };

@@ -71,9 +71,9 @@ static void run_rows(const conv_t *c, const float *const *a, const size_t *boff,
                      float *const *out, size_t cols, const float *bias, bool add) {
     size_t K = c->taps * c->src_c;
     size_t per = seg_k >= KSLICE ? 1 : KSLICE / seg_k; /* segments of a slice */
-    for (size_t p = 0; p < c->panels; p++) {
-        float edge[NR] = {0};
-        micro_out_t o = {.n = min_size(NR, cols - p * NR), .add = add};
+    for (size_t p = 0; p < c->panels; p += PAIR) {
+        float edge[WIDE] = {0};
+        micro_out_t o = {.n = min_size(WIDE, cols - p * NR), .add = add};
         if (bias) {
             memcpy(edge, bias + p * NR, o.n * sizeof *edge);
             o.bias = edge;
@@ -86,10 +86,10 @@ static void run_rows(const conv_t *c, const float *const *a, const size_t *boff,
             o.row = row;
             const float *const *group = a + r / MR * segs * MR;
             o.first = true;
-            if (!segs) micro_rows(mr, group, boff, 0, 0, b, &o);
+            if (!segs) micro_rows(mr, group, boff, 0, 0, b, K * NR, &o);
             for (size_t s = 0; s < segs; s += per) {
                 if (seg_k <= KSLICE) {
-                    micro_rows(mr, group + s * MR, boff + s, min_size(per, segs - s), seg_k, b, &o);
+                    micro_rows(mr, group + s * MR, boff + s, min_size(per, segs - s), seg_k, b, K * NR, &o);
                     o.first = false;
                     continue;
                 }
@@ -97,7 +97,7 @@ static void run_rows(const conv_t *c, const float *const *a, const size_t *boff,
                     const float *part[MR];
                     size_t off = boff[s] + k;
                     for (int i = 0; i < mr; i++) part[i] = group[s * MR + i] + (group[s * MR + i] == c->zeros ? 0 : k);
-                    micro_rows(mr, part, &off, 1, min_size(KSLICE, seg_k - k), b, &o);
+                    micro_rows(mr, part, &off, 1, min_size(KSLICE, seg_k - k), b, K * NR, &o);
                     o.first = false;
                 }
             }
@@ -253,20 +253,18 @@ void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float
 static void steps_rows(const conv_t *c, const float *const *a, size_t M, size_t kc, const float *dy, float *dw,
                        bool first, float *edge) {
     size_t Cout = c->g->Cout;
-    for (size_t p = 0; p < c->panels; p++) {
-        micro_out_t o = {.n = min_size(NR, Cout - p * NR), .first = first};
-        const float *b = dy + p * NR;
-        size_t stride = Cout;
-        if (o.n < NR) {
-            b = edge;
-            stride = NR;
-        }
+    size_t whole = Cout / NR, step;
+    for (size_t p = 0; p < c->panels; p += step) {
+        step = p + PAIR <= whole ? PAIR : 1;
+        micro_out_t o = {.n = min_size(step * NR, Cout - p * NR), .first = first};
+        const float *b = p < whole ? dy + p * NR : edge;
+        size_t stride = p < whole ? Cout : NR;
         for (size_t m = 0; m < M; m += MR) {
             int mr = (int)min_size(MR, M - m);
             float *row[MR];
             for (int i = 0; i < mr; i++) row[i] = dw + (m + i) * Cout + p * NR;
             o.row = row;
-            micro_steps(mr, a, m, kc, b, stride, &o);
+            micro_steps(mr, a, m, kc, b, stride, NR, &o);
         }
     }
 }

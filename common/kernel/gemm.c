@@ -10,15 +10,19 @@
 #include "common/kernel/micro.h"
 
 enum {
-    KC = 256,        /* k block: a panel slice (16 KB) stays in L1 */
+    KC = 256,        /* k block: a tile's panels (16 or 32 KB) stay in L1 */
     MC = 96,         /* rows of a task: its slice of A stays in L2 */
     PANELS = 8,      /* panels of a task */
+    STEP_ROWS = 384, /* of a task with transposed A, and its panels: its slice of A stays in L2 */
+    STEP_PANELS = 16,
+    FEW_PANELS = 4,
     PIECE_ROWS = 256 /* least rows of a piece of a cut sum */
 };
 
 typedef struct {
     bool ta, tb, add, serial;
-    size_t M, N, K, lda, ldb, ldc, row_blocks, panels, panel_blocks, pieces, piece_rows;
+    size_t M, N, K, lda, ldb, ldc, row_blocks, panels, panel_blocks;
+    size_t block_rows, block_panels, pieces, piece_rows; /* transposed A */
     const float *A, *B, *bias;
     float *C, *packed, *parts;
 } gemm_t;
@@ -42,6 +46,18 @@ static void pack_task(void *ctx, size_t j) {
     micro_pack(g->tb, g->B, g->ldb, g->N, 0, g->K, j * NR, g->packed + j * g->K * NR);
 }
 
+/* Where the columns of panels [p, end) go, a tile's at most: what all tiles below them share. `edge` [WIDE] keeps their
+ * bias. */
+static micro_out_t out_of(const gemm_t *g, size_t p, size_t end, bool first, bool add, const float *bias, float *edge) {
+    micro_out_t o = {.n = min_size(min_size(PAIR, end - p) * NR, g->N - p * NR), .first = first, .add = add};
+    if (bias) {
+        memset(edge, 0, WIDE * sizeof *edge);
+        memcpy(edge, bias + p * NR, o.n * sizeof *edge);
+        o.bias = edge;
+    }
+    return o;
+}
+
 /* One tile of C: MC rows x PANELS panels, all of K. */
 static void tile_task(void *ctx, size_t task) {
     const gemm_t *g = ctx;
@@ -50,13 +66,9 @@ static void tile_task(void *ctx, size_t task) {
     static const size_t zero = 0;
     for (size_t k0 = 0; k0 < g->K; k0 += KC) {
         size_t kc = min_size(KC, g->K - k0);
-        for (size_t p = p0; p < p1; p++) {
-            float edge[NR] = {0};
-            micro_out_t o = {.n = min_size(NR, g->N - p * NR), .first = k0 == 0, .add = g->add};
-            if (g->bias) {
-                memcpy(edge, g->bias + p * NR, o.n * sizeof *edge);
-                o.bias = edge;
-            }
+        for (size_t p = p0; p < p1; p += PAIR) {
+            float edge[WIDE];
+            micro_out_t o = out_of(g, p, p1, k0 == 0, g->add, g->bias, edge);
             const float *b = g->packed + (p * g->K + k0) * NR;
             for (size_t r = r0; r < r1; r += MR) {
                 int mr = (int)min_size(MR, r1 - r);
@@ -67,50 +79,84 @@ static void tile_task(void *ctx, size_t task) {
                     c[i] = g->C + (r + i) * g->ldc + p * NR;
                 }
                 o.row = c;
-                micro_rows(mr, a, &zero, 1, kc, b, &o);
+                micro_rows(mr, a, &zero, 1, kc, b, g->K * NR, &o);
             }
         }
     }
 }
 
-/* Transposed A: rows k0..k1 of the sum into `out` for outputs [r0,r1) x panels [p0,p1). */
-static void steps_block(const gemm_t *g, size_t k0, size_t k1, size_t r0, size_t r1, size_t p0, size_t p1, float *out,
-                        size_t ldout, bool add, const float *bias) {
-    float *panel = scratch_get(SCRATCH_GEMM_TASK, KC * NR * sizeof *panel);
+/* Transposed A: steps k0..k1 of the sum for rows [r0,r1) x panels [p0,p1). */
+typedef struct {
+    size_t k0, k1, r0, r1, p0, p1, ldout;
+    float *out;
+    bool add;
+    const float *bias;
+} steps_t;
+
+/* Floats of a packed tile of A and of a packed panel of B; an odd number of cache lines, see pack_left. */
+enum { LEFT = KC * MR + NR, RIGHT = KC * NR + NR };
+
+/* kc steps of the rows, as tiles [kc][MR]: read as they lie, the columns of A would fall into few sets of the cache. */
+static void pack_left(const gemm_t *g, const steps_t *s, size_t k0, size_t kc, float *to) {
+    size_t rows = s->r1 - s->r0;
+    for (size_t k = 0; k < kc; k++) {
+        const float *from = g->A + (k0 + k) * g->lda + s->r0;
+        float *tile = to + k * MR;
+        size_t r = 0;
+        for (; r + MR <= rows; r += MR, tile += LEFT) memcpy(tile, from + r, MR * sizeof *tile);
+        if (r < rows) memcpy(tile, from + r, (rows - r) * sizeof *tile);
+    }
+}
+
+/* kc steps of the panels. B is read row by row where it lies so: its rows are far apart, and each is a wait. */
+static void pack_right(const gemm_t *g, const steps_t *s, size_t k0, size_t kc, float *to) {
+    size_t whole = g->tb ? s->p0 : min_size(s->p1, g->N / NR);
+    for (size_t k = 0; k < kc; k++) {
+        const float *from = g->B + (k0 + k) * g->ldb;
+        float *panel = to + k * NR;
+        for (size_t p = s->p0; p < whole; p++, panel += RIGHT) memcpy(panel, from + p * NR, NR * sizeof *panel);
+    }
+    for (size_t p = whole; p < s->p1; p++)
+        micro_pack(g->tb, g->B, g->ldb, g->N, k0, kc, p * NR, to + (p - s->p0) * RIGHT);
+}
+
+static void steps_block(const gemm_t *g, const steps_t *s) {
+    size_t panels = s->p1 - s->p0;
+    bool pack = panels > FEW_PANELS; /* else A is read too seldom */
+    float *right = scratch_get(SCRATCH_GEMM_TASK,
+                               (panels * RIGHT + (pack ? ceil_div(s->r1 - s->r0, MR) * LEFT : 0)) * sizeof *right);
+    float *left = right + panels * RIGHT;
     const float *a[KC];
-    for (size_t k = k0; k < k1; k += KC) {
-        size_t kc = min_size(KC, k1 - k);
-        for (size_t i = 0; i < kc; i++) a[i] = g->A + (k + i) * g->lda;
-        for (size_t p = p0; p < p1; p++) {
-            micro_pack(g->tb, g->B, g->ldb, g->N, k, kc, p * NR, panel);
-            float edge[NR] = {0};
-            micro_out_t o = {.n = min_size(NR, g->N - p * NR), .first = k == k0, .add = add};
-            if (bias) {
-                memcpy(edge, bias + p * NR, o.n * sizeof *edge);
-                o.bias = edge;
-            }
-            for (size_t r = r0; r < r1; r += MR) {
-                int mr = (int)min_size(MR, r1 - r);
+    for (size_t k = s->k0; k < s->k1; k += KC) {
+        size_t kc = min_size(KC, s->k1 - k);
+        if (pack) pack_left(g, s, k, kc, left);
+        for (size_t i = 0; i < kc; i++) a[i] = pack ? left + i * MR : g->A + (k + i) * g->lda + s->r0;
+        pack_right(g, s, k, kc, right);
+        for (size_t p = s->p0; p < s->p1; p += PAIR) {
+            float edge[WIDE];
+            micro_out_t o = out_of(g, p, s->p1, k == s->k0, s->add, s->bias, edge);
+            for (size_t r = s->r0; r < s->r1; r += MR) {
+                int mr = (int)min_size(MR, s->r1 - r);
                 float *c[MR];
-                for (int i = 0; i < mr; i++) c[i] = out + (r + i) * ldout + p * NR;
+                for (int i = 0; i < mr; i++) c[i] = s->out + (r + i) * s->ldout + p * NR;
                 o.row = c;
-                micro_steps(mr, a, r, kc, panel, NR, &o);
+                micro_steps(mr, a, pack ? (r - s->r0) / MR * LEFT : r - s->r0, kc, right + (p - s->p0) * RIGHT, NR,
+                            RIGHT, &o);
             }
         }
     }
 }
 
-static void steps_tile_task(void *ctx, size_t task) {
+/* A block of C, or of a piece of its sum. */
+static void steps_task(void *ctx, size_t task) {
     const gemm_t *g = ctx;
-    size_t r0 = task % g->row_blocks * MC, p0 = task / g->row_blocks * PANELS;
-    steps_block(g, 0, g->K, r0, min_size(r0 + MC, g->M), p0, min_size(p0 + PANELS, g->panels), g->C, g->ldc, g->add,
-                g->bias);
-}
-
-static void steps_piece_task(void *ctx, size_t piece) {
-    const gemm_t *g = ctx;
-    size_t k0 = piece * g->piece_rows, k1 = min_size(k0 + g->piece_rows, g->K);
-    steps_block(g, k0, k1, 0, g->M, 0, g->panels, g->parts + piece * g->M * g->N, g->N, false, NULL);
+    size_t blocks = g->row_blocks * g->panel_blocks, piece = task / blocks, block = task % blocks;
+    steps_t s = {.out = g->C, .ldout = g->ldc, .add = g->add, .bias = g->bias};
+    if (g->pieces > 1) s = (steps_t){.out = g->parts + piece * g->M * g->N, .ldout = g->N};
+    s.k0 = piece * g->piece_rows, s.k1 = min_size(s.k0 + g->piece_rows, g->K);
+    s.r0 = block % g->row_blocks * g->block_rows, s.r1 = min_size(s.r0 + g->block_rows, g->M);
+    s.p0 = block / g->row_blocks * g->block_panels, s.p1 = min_size(s.p0 + g->block_panels, g->panels);
+    steps_block(g, &s);
 }
 
 static void sum_pieces_task(void *ctx, size_t row) {
@@ -131,6 +177,23 @@ static void gemm_empty(const gemm_t *g) {
             g->C[i * g->ldc + j] = (g->add ? g->C[i * g->ldc + j] : 0) + (g->bias ? g->bias[j] : 0);
 }
 
+/* Equal blocks of n, at most `most` each. */
+static size_t block_size(size_t n, size_t most, size_t unit) {
+    return ceil_div(ceil_div(n, ceil_div(n, most)), unit) * unit;
+}
+
+/* Large blocks of C, so that both sides are packed seldom. Where there are few, the sum is cut as well. */
+static void plan_steps(gemm_t *g) {
+    g->block_rows = block_size(g->M, STEP_ROWS, MR);
+    g->block_panels = block_size(g->panels, STEP_PANELS, PAIR);
+    g->row_blocks = ceil_div(g->M, g->block_rows);
+    g->panel_blocks = ceil_div(g->panels, g->block_panels);
+    size_t wanted = ceil_div(KERN_PIECES, g->row_blocks * g->panel_blocks);
+    g->pieces = min_size(wanted, ceil_div(g->K, PIECE_ROWS));
+    g->piece_rows = ceil_div(g->K, g->pieces);
+    g->pieces = ceil_div(g->K, g->piece_rows);
+}
+
 static void gemm(gemm_t *g) {
     if (!g->M || !g->N) return;
     if (!g->K) {
@@ -138,25 +201,18 @@ static void gemm(gemm_t *g) {
         return;
     }
     g->panels = ceil_div(g->N, NR);
-    g->row_blocks = ceil_div(g->M, MC);
-    g->panel_blocks = ceil_div(g->panels, PANELS);
     if (!g->ta) {
+        g->row_blocks = ceil_div(g->M, MC);
+        g->panel_blocks = ceil_div(g->panels, PANELS);
         g->packed = scratch_get(SCRATCH_GEMM_PACK, (g->panels * g->K + 1) * NR * sizeof(float));
         run(g, g->panels, pack_task);
         run(g, g->row_blocks * g->panel_blocks, tile_task);
         return;
     }
-    size_t tiles = g->row_blocks * g->panel_blocks;
-    g->pieces = tiles >= KERN_PIECES ? 1 : min_size(KERN_PIECES, ceil_div(g->K, PIECE_ROWS));
-    if (g->pieces <= 1) {
-        run(g, tiles, steps_tile_task);
-        return;
-    }
-    g->piece_rows = ceil_div(g->K, g->pieces);
-    g->pieces = ceil_div(g->K, g->piece_rows);
-    g->parts = scratch_get(SCRATCH_GEMM_PARTS, g->pieces * g->M * g->N * sizeof(float));
-    run(g, g->pieces, steps_piece_task);
-    run(g, g->M, sum_pieces_task);
+    plan_steps(g);
+    if (g->pieces > 1) g->parts = scratch_get(SCRATCH_GEMM_PARTS, g->pieces * g->M * g->N * sizeof(float));
+    run(g, g->pieces * g->row_blocks * g->panel_blocks, steps_task);
+    if (g->pieces > 1) run(g, g->M, sum_pieces_task);
 }
 
 void kern_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda, const float *B, size_t ldb,

@@ -1,10 +1,11 @@
-/* micro.h - the register tile under gemm.c and conv.c: up to 6 rows x 16 columns, one fused multiply-add an element and
- * step, in order of k.
+/* micro.h - the register tile under gemm.c, conv.c and winograd.c: up to MR rows x WIDE columns, one fused multiply-add
+ * an element and step, in order of k.
  *
- * The right-hand side lies in packed panels [K][16] (zero beyond the last column). An element's value depends on its
- * row and column only: edge tiles run the same additions on fewer rows. Two ways to reach the left-hand side: rows each
- * of the MR rows is a list of segments of contiguous k (a matrix row; the taps of a convolution at a pixel); steps each
- * k has a pointer to the MR values (a transposed matrix; pixels of a weight gradient).
+ * The right-hand side lies in packed panels [K][NR] (zero beyond the last column). A tile is two vectors wide: with
+ * AVX-512 those are two panels, else the halves of one. An element's value depends on its row and column only: edge
+ * tiles run the same additions on fewer rows. Two ways to reach the left-hand side: rows each of the MR rows is a list
+ * of segments of contiguous k (a matrix row; the taps of a convolution at a pixel); steps each k has a pointer to the
+ * MR values (a transposed matrix; pixels of a weight gradient).
  */
 #ifndef KERNEL_MICRO_H
 #define KERNEL_MICRO_H
@@ -13,59 +14,86 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { MR = 6, NR = 16 };
+#ifdef __AVX512F__
+#include <immintrin.h>
+enum { MR = 8, LANES = 16 };
+#else
+enum { MR = 6, LANES = 8 };
+#endif
+enum { NR = 16, WIDE = 2 * LANES, PAIR = WIDE / NR /* panels of a tile */ };
 
 typedef float v8f __attribute__((vector_size(32)));
 typedef float v8u __attribute__((vector_size(32), aligned(4)));
+typedef float lanes_t __attribute__((vector_size(4 * LANES)));
+typedef float lanes_u __attribute__((vector_size(4 * LANES), aligned(4)));
+
+#define MICRO static inline __attribute__((always_inline))
+
+/* acc + s b, rounded once. */
+MICRO lanes_t micro_madd(float s, lanes_t b, lanes_t acc) {
+#ifdef __AVX512F__
+    return _mm512_fmadd_ps(_mm512_set1_ps(s), b, acc); /* GCC does not fuse every chain of generic vectors */
+#else
+    return acc + s * b;
+#endif
+}
 
 /* How a finished tile reaches memory. */
 typedef struct {
     float *const *row; /* [mr] start of each output row, at the tile's first column */
-    size_t n;          /* columns to store, 1..16 */
+    size_t n;          /* columns to store, 1..WIDE */
     bool first;        /* first block of k: overwrite (or start from bias); later ones add */
     bool add;          /* even the first adds to memory */
-    const float *bias; /* [16] readable, or NULL; used by the first block */
+    const float *bias; /* [WIDE] readable, or NULL; used by the first block */
 } micro_out_t;
 
-static inline __attribute__((always_inline)) void micro_store(int mr, v8f acc[MR][2], const micro_out_t *o) {
+MICRO void micro_store(int mr, int nv, lanes_t acc[MR][2], const micro_out_t *o) {
+    bool add = !o->first || o->add, bias = o->first && o->bias;
     for (int i = 0; i < mr; i++) {
-        float *c = o->row[i];
-        v8f lo = acc[i][0], hi = acc[i][1];
-        if (o->first && o->bias) {
-            lo += *(const v8u *)o->bias;
-            hi += *(const v8u *)(o->bias + 8);
-        }
-        bool add = !o->first || o->add;
-        if (o->n == NR) {
-            if (add) lo += *(v8u *)c, hi += *(v8u *)(c + 8);
-            *(v8u *)c = lo;
-            *(v8u *)(c + 8) = hi;
-        } else {
-            float t[NR];
-            *(v8u *)t = lo;
-            *(v8u *)(t + 8) = hi;
-            for (size_t j = 0; j < o->n; j++) c[j] = add ? t[j] + c[j] : t[j];
+        for (int v = 0; v < nv; v++) {
+            size_t at = (size_t)(v * LANES), n = o->n - at;
+            if (at >= o->n) break;
+            float *c = o->row[i] + at;
+            lanes_t sum = acc[i][v];
+            if (bias) sum += *(const lanes_u *)(o->bias + v * LANES);
+            if (n >= LANES) {
+                if (add) sum += *(lanes_u *)c;
+                *(lanes_u *)c = sum;
+            } else {
+                float t[LANES];
+                *(lanes_u *)t = sum;
+                for (size_t j = 0; j < n; j++) c[j] = add ? t[j] + c[j] : t[j];
+            }
         }
     }
 }
 
-/* rows: seg s of row i starts at a[s*MR + i]; its panel rows start at b + boff[s]*NR; kc steps each. */
-static inline __attribute__((always_inline)) void micro_rows_n(int mr, int nv, const float *const *a,
-                                                               const size_t *boff, size_t segs, size_t kc,
-                                                               const float *b, const micro_out_t *o) {
-    v8f acc[MR][2] = {{{0}}};
+/* Where a tile's second vector lies, from the first: another panel, or the same one's other half. */
+MICRO size_t micro_second(size_t panel) {
+    return PAIR == 2 ? panel : LANES;
+}
+
+/* rows: seg s of row i starts at a[s*MR + i]; its panel rows start at b + boff[s]*NR; kc steps each. The tile's second
+ * panel is `panel` floats behind the first. */
+MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *boff, size_t segs, size_t kc,
+                        const float *b, size_t panel, const micro_out_t *o) {
+    lanes_t acc[MR][2] = {{{0}}};
+    size_t second = micro_second(panel);
     for (size_t s = 0; s < segs; s++) {
-        const float *r0 = a[s * MR], *r1 = a[s * MR + (mr > 1)], *r2 = a[s * MR + (mr > 2 ? 2 : 0)],
-                    *r3 = a[s * MR + (mr > 3 ? 3 : 0)], *r4 = a[s * MR + (mr > 4 ? 4 : 0)],
-                    *r5 = a[s * MR + (mr > 5 ? 5 : 0)];
+        const float *const *r = a + s * MR;
+        const float *r0 = r[0], *r1 = r[mr > 1], *r2 = r[mr > 2 ? 2 : 0], *r3 = r[mr > 3 ? 3 : 0],
+                    *r4 = r[mr > 4 ? 4 : 0], *r5 = r[mr > 5 ? 5 : 0];
+#if defined __AVX512F__
+        const float *r6 = r[mr > 6 ? 6 : 0], *r7 = r[mr > 7 ? 7 : 0];
+#endif
         const float *p = b + boff[s] * NR;
         for (size_t k = 0; k < kc; k++, p += NR) {
-            v8f b0 = *(const v8u *)p, b1 = {0};
-            if (nv > 1) b1 = *(const v8u *)(p + 8);
+            lanes_t b0 = *(const lanes_u *)p, b1 = {0};
+            if (nv > 1) b1 = *(const lanes_u *)(p + second);
 #define MICRO_ROW(i, r)                                                                                                \
     if (mr > i) {                                                                                                      \
-        acc[i][0] += r[k] * b0;                                                                                        \
-        if (nv > 1) acc[i][1] += r[k] * b1;                                                                            \
+        acc[i][0] = micro_madd(r[k], b0, acc[i][0]);                                                                   \
+        if (nv > 1) acc[i][1] = micro_madd(r[k], b1, acc[i][1]);                                                       \
     }
             MICRO_ROW(0, r0)
             MICRO_ROW(1, r1)
@@ -73,81 +101,100 @@ static inline __attribute__((always_inline)) void micro_rows_n(int mr, int nv, c
             MICRO_ROW(3, r3)
             MICRO_ROW(4, r4)
             MICRO_ROW(5, r5)
+#if defined __AVX512F__
+            MICRO_ROW(6, r6)
+            MICRO_ROW(7, r7)
+#endif
         }
     }
-    micro_store(mr, acc, o);
+    micro_store(mr, nv, acc, o);
 }
 
 /* steps: k uses the MR values at a[k] + m0; its panel row is b + k*bstride. */
-static inline __attribute__((always_inline)) void micro_steps_n(int mr, int nv, const float *const *a, size_t m0,
-                                                                size_t kc, const float *b, size_t bstride,
-                                                                const micro_out_t *o) {
-    v8f acc[MR][2] = {{{0}}};
+MICRO void micro_steps_n(int mr, int nv, const float *const *a, size_t m0, size_t kc, const float *b, size_t bstride,
+                         size_t panel, const micro_out_t *o) {
+    lanes_t acc[MR][2] = {{{0}}};
+    size_t second = micro_second(panel);
     for (size_t k = 0; k < kc; k++, b += bstride) {
         const float *r = a[k] + m0;
-        v8f b0 = *(const v8u *)b, b1 = {0};
-        if (nv > 1) b1 = *(const v8u *)(b + 8);
+        lanes_t b0 = *(const lanes_u *)b, b1 = {0};
+        if (nv > 1) b1 = *(const lanes_u *)(b + second);
         for (int i = 0; i < mr; i++) {
-            acc[i][0] += r[i] * b0;
-            if (nv > 1) acc[i][1] += r[i] * b1;
+            acc[i][0] = micro_madd(r[i], b0, acc[i][0]);
+            if (nv > 1) acc[i][1] = micro_madd(r[i], b1, acc[i][1]);
         }
     }
-    micro_store(mr, acc, o);
+    micro_store(mr, nv, acc, o);
 }
 
-/* One row of one vector would be a lone chain of additions, which GCC does not fuse on some processors: another
- * rounding. It runs as two. */
+/* Without AVX-512 one row of one vector would be a lone chain of additions, which GCC does not fuse on some
+ * processors: another rounding. It runs as two. */
+#define MICRO_ROWS(CALL, one, nv)                                                                                      \
+    case 1:                                                                                                            \
+        CALL(1, one);                                                                                                  \
+        break;                                                                                                         \
+    case 2:                                                                                                            \
+        CALL(2, nv);                                                                                                   \
+        break;                                                                                                         \
+    case 3:                                                                                                            \
+        CALL(3, nv);                                                                                                   \
+        break;                                                                                                         \
+    case 4:                                                                                                            \
+        CALL(4, nv);                                                                                                   \
+        break;                                                                                                         \
+    case 5:                                                                                                            \
+        CALL(5, nv);                                                                                                   \
+        break;
+#if defined __AVX512F__
 #define MICRO_SWITCH(mr, n, CALL)                                                                                      \
-    if ((n) > 8) switch (mr) {                                                                                         \
-        case 1:                                                                                                        \
-            CALL(1, 2);                                                                                                \
+    if ((n) > LANES) switch (mr) {                                                                                     \
+            MICRO_ROWS(CALL, 2, 2)                                                                                     \
+        case 6:                                                                                                        \
+            CALL(6, 2);                                                                                                \
             break;                                                                                                     \
-        case 2:                                                                                                        \
-            CALL(2, 2);                                                                                                \
+        case 7:                                                                                                        \
+            CALL(7, 2);                                                                                                \
             break;                                                                                                     \
-        case 3:                                                                                                        \
-            CALL(3, 2);                                                                                                \
+        default:                                                                                                       \
+            CALL(8, 2);                                                                                                \
+        }                                                                                                              \
+    else                                                                                                               \
+        switch (mr) {                                                                                                  \
+            MICRO_ROWS(CALL, 1, 1)                                                                                     \
+        case 6:                                                                                                        \
+            CALL(6, 1);                                                                                                \
             break;                                                                                                     \
-        case 4:                                                                                                        \
-            CALL(4, 2);                                                                                                \
+        case 7:                                                                                                        \
+            CALL(7, 1);                                                                                                \
             break;                                                                                                     \
-        case 5:                                                                                                        \
-            CALL(5, 2);                                                                                                \
-            break;                                                                                                     \
+        default:                                                                                                       \
+            CALL(8, 1);                                                                                                \
+        }
+#else
+#define MICRO_SWITCH(mr, n, CALL)                                                                                      \
+    if ((n) > LANES) switch (mr) {                                                                                     \
+            MICRO_ROWS(CALL, 2, 2)                                                                                     \
         default:                                                                                                       \
             CALL(6, 2);                                                                                                \
         }                                                                                                              \
     else                                                                                                               \
         switch (mr) {                                                                                                  \
-        case 1:                                                                                                        \
-            CALL(1, 2);                                                                                                \
-            break;                                                                                                     \
-        case 2:                                                                                                        \
-            CALL(2, 1);                                                                                                \
-            break;                                                                                                     \
-        case 3:                                                                                                        \
-            CALL(3, 1);                                                                                                \
-            break;                                                                                                     \
-        case 4:                                                                                                        \
-            CALL(4, 1);                                                                                                \
-            break;                                                                                                     \
-        case 5:                                                                                                        \
-            CALL(5, 1);                                                                                                \
-            break;                                                                                                     \
+            MICRO_ROWS(CALL, 2, 1)                                                                                     \
         default:                                                                                                       \
             CALL(6, 1);                                                                                                \
         }
+#endif
 
 static inline void micro_rows(int mr, const float *const *a, const size_t *boff, size_t segs, size_t kc, const float *b,
-                              const micro_out_t *o) {
-#define MICRO_CALL(m, v) micro_rows_n(m, v, a, boff, segs, kc, b, o)
+                              size_t panel, const micro_out_t *o) {
+#define MICRO_CALL(m, v) micro_rows_n(m, v, a, boff, segs, kc, b, panel, o)
     MICRO_SWITCH(mr, o->n, MICRO_CALL)
 #undef MICRO_CALL
 }
 
 static inline void micro_steps(int mr, const float *const *a, size_t m0, size_t kc, const float *b, size_t bstride,
-                               const micro_out_t *o) {
-#define MICRO_CALL(m, v) micro_steps_n(m, v, a, m0, kc, b, bstride, o)
+                               size_t panel, const micro_out_t *o) {
+#define MICRO_CALL(m, v) micro_steps_n(m, v, a, m0, kc, b, bstride, panel, o)
     MICRO_SWITCH(mr, o->n, MICRO_CALL)
 #undef MICRO_CALL
 }

@@ -3,10 +3,9 @@
  * Both are one machine: source pixels to points, at each point a product with the transformed weights, points to
  * pixels of the result. The input gradient is the forward with the weights turned by 180 degrees and transposed.
  *
- * Tiles go in blocks, over images: a row of a product does not feel its neighbours (micro.h; blocks are filled up to
- * whole register tiles, so that the very same code runs everywhere). A block's points stay in the L2 cache and each
- * block is one thread's; where the channels are so many that few tiles would fit, all threads share a larger block
- * instead, so that the weights are read seldom.
+ * Tiles go in blocks, over images: a row of a product does not feel its neighbours (micro.h). A block's points stay in
+ * the L2 cache and each block is one thread's; where the channels are so many that few tiles would fit, all threads
+ * share a larger block instead, so that the weights are read seldom.
  */
 #include "common/kernel/winograd.h"
 
@@ -17,8 +16,8 @@
 
 enum {
     CACHE = 96 * 1024, /* floats of a block's points */
-    LEAST = 4 * MR,    /* tiles of a block: fewer do not pay for reading the weights */
-    MOST = 16 * MR,
+    LEAST = 24,        /* tiles of a block: fewer do not pay for reading the weights */
+    MOST = 96,
     KPACK = 64,  /* channels of a task that packs weights */
     CHANNELS = 3 /* a picture's; nobody measured fewer */
 };
@@ -84,12 +83,8 @@ static void tile_at(const winograd_t *g, const tiles_t *side, size_t tile, float
 static void spread_task(void *ctx, size_t group) {
     const block_t *b = ctx;
     const winograd_t *g = b->g;
-    for (size_t t = group * MR; t < (group + 1) * MR; t++) {
+    for (size_t t = group * MR; t < min_size((group + 1) * MR, b->tiles); t++) {
         float *px[POINTS], *v = b->v + t * g->ldv;
-        if (t >= b->tiles) { /* fills the last register tile */
-            for (size_t p = 0; p < g->points; p++) memset(v + p * g->vs, 0, g->ldv * sizeof *v);
-            continue;
-        }
         tile_at(g, &g->src, b->t0 + t, px);
         if (!g->half)
             to_points(LINE_INPUT, px, g->src.C, v, g->vs);
@@ -105,19 +100,20 @@ static void product_task(void *ctx, size_t point) {
     const block_t *b = ctx;
     const winograd_t *g = b->g;
     static const size_t zero = 0;
-    size_t K = g->src.C, rows = ceil_div(b->tiles, MR) * MR, slice = g->half ? 32 : 64;
+    size_t K = g->src.C, slice = g->half ? 32 : 64;
     for (size_t k = 0; k < K; k += slice)
-        for (size_t p = 0; p < g->panels; p++) {
+        for (size_t p = 0; p < g->panels; p += PAIR) {
             const float *u = g->packed + point * g->us + (p * K + k) * NR;
             const float *v = b->v + point * g->vs + k;
             float *m = b->m + point * g->ms + p * NR;
-            micro_out_t o = {.n = NR, .first = k == 0};
-            for (size_t r = 0; r < rows; r += MR) {
+            micro_out_t o = {.n = min_size(WIDE, g->ldm - p * NR), .first = k == 0};
+            for (size_t r = 0; r < b->tiles; r += MR) {
                 const float *a[MR];
                 float *row[MR];
-                for (size_t i = 0; i < MR; i++) a[i] = v + (r + i) * g->ldv, row[i] = m + (r + i) * g->ldm;
+                size_t mr = min_size(MR, b->tiles - r);
+                for (size_t i = 0; i < mr; i++) a[i] = v + (r + i) * g->ldv, row[i] = m + (r + i) * g->ldm;
                 o.row = row;
-                micro_rows_n(MR, 2, a, &zero, 1, min_size(slice, K - k), u, &o);
+                micro_rows((int)mr, a, &zero, 1, min_size(slice, K - k), u, K * NR, &o);
             }
         }
 }

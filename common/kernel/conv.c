@@ -264,7 +264,7 @@ static void steps_rows(const conv_t *c, const float *const *a, size_t M, size_t 
             float *row[MR];
             for (int i = 0; i < mr; i++) row[i] = dw + (m + i) * Cout + p * NR;
             o.row = row;
-            micro_steps(mr, a, m, kc, b, stride, NR, &o);
+            micro_steps(mr, a, NULL, 0, m, kc, b, stride, NR, &o);
         }
     }
 }

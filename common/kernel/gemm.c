@@ -63,24 +63,14 @@ static void tile_task(void *ctx, size_t task) {
     const gemm_t *g = ctx;
     size_t r0 = task % g->row_blocks * MC, r1 = min_size(r0 + MC, g->M);
     size_t p0 = task / g->row_blocks * PANELS, p1 = min_size(p0 + PANELS, g->panels);
-    static const size_t zero = 0;
     for (size_t k0 = 0; k0 < g->K; k0 += KC) {
         size_t kc = min_size(KC, g->K - k0);
         for (size_t p = p0; p < p1; p += PAIR) {
             float edge[WIDE];
             micro_out_t o = out_of(g, p, p1, k0 == 0, g->add, g->bias, edge);
             const float *b = g->packed + (p * g->K + k0) * NR;
-            for (size_t r = r0; r < r1; r += MR) {
-                int mr = (int)min_size(MR, r1 - r);
-                const float *a[MR];
-                float *c[MR];
-                for (int i = 0; i < mr; i++) {
-                    a[i] = g->A + (r + i) * g->lda + k0;
-                    c[i] = g->C + (r + i) * g->ldc + p * NR;
-                }
-                o.row = c;
-                micro_rows(mr, a, &zero, 1, kc, b, g->K * NR, &o);
-            }
+            micro_matrix(r1 - r0, g->A + r0 * g->lda + k0, g->lda, kc, b, g->K * NR, g->C + r0 * g->ldc + p * NR,
+                         g->ldc, o);
         }
     }
 }
@@ -126,23 +116,20 @@ static void steps_block(const gemm_t *g, const steps_t *s) {
     float *right = scratch_get(SCRATCH_GEMM_TASK,
                                (panels * RIGHT + (pack ? ceil_div(s->r1 - s->r0, MR) * LEFT : 0)) * sizeof *right);
     float *left = right + panels * RIGHT;
-    const float *a[KC];
     for (size_t k = s->k0; k < s->k1; k += KC) {
         size_t kc = min_size(KC, s->k1 - k);
         if (pack) pack_left(g, s, k, kc, left);
-        for (size_t i = 0; i < kc; i++) a[i] = pack ? left + i * MR : g->A + (k + i) * g->lda + s->r0;
         pack_right(g, s, k, kc, right);
         for (size_t p = s->p0; p < s->p1; p += PAIR) {
-            float edge[WIDE];
+            float edge[WIDE], *c = s->out + p * NR;
             micro_out_t o = out_of(g, p, s->p1, k == s->k0, s->add, s->bias, edge);
-            for (size_t r = s->r0; r < s->r1; r += MR) {
-                int mr = (int)min_size(MR, s->r1 - r);
-                float *c[MR];
-                for (int i = 0; i < mr; i++) c[i] = s->out + (r + i) * s->ldout + p * NR;
-                o.row = c;
-                micro_steps(mr, a, pack ? (r - s->r0) / MR * LEFT : r - s->r0, kc, right + (p - s->p0) * RIGHT, NR,
-                            RIGHT, &o);
-            }
+            const float *b = right + (p - s->p0) * RIGHT;
+            if (!pack)
+                micro_matrix_t(s->r1 - s->r0, g->A + k * g->lda + s->r0, g->lda, kc, b, NR, RIGHT, c + s->r0 * s->ldout,
+                               s->ldout, o);
+            for (size_t r = s->r0; pack && r < s->r1; r += MR)
+                micro_matrix_t(min_size(MR, s->r1 - r), left + (r - s->r0) / MR * LEFT, MR, kc, b, NR, RIGHT,
+                               c + r * s->ldout, s->ldout, o);
         }
     }
 }

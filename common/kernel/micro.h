@@ -110,13 +110,13 @@ MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *bof
     micro_store(mr, nv, acc, o);
 }
 
-/* steps: k uses the MR values at a[k] + m0; its panel row is b + k*bstride. */
-MICRO void micro_steps_n(int mr, int nv, const float *const *a, size_t m0, size_t kc, const float *b, size_t bstride,
-                         size_t panel, const micro_out_t *o) {
+/* steps: k uses the MR values at a[k] + m0, or at base + k*lda + m0 without a; its panel row is b + k*bstride. */
+MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *base, size_t lda, size_t m0, size_t kc,
+                         const float *b, size_t bstride, size_t panel, const micro_out_t *o) {
     lanes_t acc[MR][2] = {{{0}}};
     size_t second = micro_second(panel);
     for (size_t k = 0; k < kc; k++, b += bstride) {
-        const float *r = a[k] + m0;
+        const float *r = a ? a[k] + m0 : base + k * lda + m0;
         lanes_t b0 = *(const lanes_u *)b, b1 = {0};
         if (nv > 1) b1 = *(const lanes_u *)(b + second);
         for (int i = 0; i < mr; i++) {
@@ -192,11 +192,48 @@ static inline void micro_rows(int mr, const float *const *a, const size_t *boff,
 #undef MICRO_CALL
 }
 
-static inline void micro_steps(int mr, const float *const *a, size_t m0, size_t kc, const float *b, size_t bstride,
-                               size_t panel, const micro_out_t *o) {
-#define MICRO_CALL(m, v) micro_steps_n(m, v, a, m0, kc, b, bstride, panel, o)
+static inline void micro_steps(int mr, const float *const *a, const float *base, size_t lda, size_t m0, size_t kc,
+                               const float *b, size_t bstride, size_t panel, const micro_out_t *o) {
+#define MICRO_CALL(m, v) micro_steps_n(m, v, a, base, lda, m0, kc, b, bstride, panel, o)
     MICRO_SWITCH(mr, o->n, MICRO_CALL)
 #undef MICRO_CALL
+}
+
+/* A[M,kc] of row stride lda times the panels of one tile, into C; o->row is set here. Whole tiles run inlined, which
+ * is half of the time where k is short. */
+static inline void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const float *b, size_t panel, float *C,
+                                size_t ldc, micro_out_t o) {
+    static const size_t zero = 0;
+    const float *a[MR];
+    float *c[MR];
+    o.row = c;
+    for (size_t r = 0; r < M; r += MR) {
+        size_t mr = M - r < MR ? M - r : MR;
+        for (size_t i = 0; i < mr; i++) a[i] = A + (r + i) * lda, c[i] = C + (r + i) * ldc;
+        if (mr < MR)
+            micro_rows((int)mr, a, &zero, 1, kc, b, panel, &o);
+        else if (o.n > LANES)
+            micro_rows_n(MR, 2, a, &zero, 1, kc, b, panel, &o);
+        else
+            micro_rows_n(MR, 1, a, &zero, 1, kc, b, panel, &o);
+    }
+}
+
+/* The same with A stored [kc,M]. */
+static inline void micro_matrix_t(size_t M, const float *A, size_t lda, size_t kc, const float *b, size_t bstride,
+                                  size_t panel, float *C, size_t ldc, micro_out_t o) {
+    float *c[MR];
+    o.row = c;
+    for (size_t r = 0; r < M; r += MR) {
+        size_t mr = M - r < MR ? M - r : MR;
+        for (size_t i = 0; i < mr; i++) c[i] = C + (r + i) * ldc;
+        if (mr < MR)
+            micro_steps((int)mr, NULL, A, lda, r, kc, b, bstride, panel, &o);
+        else if (o.n > LANES)
+            micro_steps_n(MR, 2, NULL, A, lda, r, kc, b, bstride, panel, &o);
+        else
+            micro_steps_n(MR, 1, NULL, A, lda, r, kc, b, bstride, panel, &o);
+    }
 }
 
 /* dst[i*NR + j] = src[j*ld + i] for i, j < 8 */

@@ -99,7 +99,6 @@ static void spread_task(void *ctx, size_t group) {
 static void product_task(void *ctx, size_t point) {
     const block_t *b = ctx;
     const winograd_t *g = b->g;
-    static const size_t zero = 0;
     size_t K = g->src.C, slice = g->half ? 32 : 64;
     for (size_t k = 0; k < K; k += slice)
         for (size_t p = 0; p < g->panels; p += PAIR) {
@@ -107,14 +106,7 @@ static void product_task(void *ctx, size_t point) {
             const float *v = b->v + point * g->vs + k;
             float *m = b->m + point * g->ms + p * NR;
             micro_out_t o = {.n = min_size(WIDE, g->ldm - p * NR), .first = k == 0};
-            for (size_t r = 0; r < b->tiles; r += MR) {
-                const float *a[MR];
-                float *row[MR];
-                size_t mr = min_size(MR, b->tiles - r);
-                for (size_t i = 0; i < mr; i++) a[i] = v + (r + i) * g->ldv, row[i] = m + (r + i) * g->ldm;
-                o.row = row;
-                micro_rows((int)mr, a, &zero, 1, min_size(slice, K - k), u, K * NR, &o);
-            }
+            micro_matrix(b->tiles, v, g->ldv, min_size(slice, K - k), u, K * NR, m, g->ldm, o);
         }
 }
 

@@ -65,20 +65,12 @@ static void spread_task(void *ctx, size_t group) {
 static void product_task(void *ctx, size_t point) {
     const block_t *b = ctx;
     const grad_t *g = b->g;
-    size_t Cin = g->x.C;
-    const float *a[MOST];
-    for (size_t t = 0; t < b->tiles; t++) a[t] = b->v + point * g->vs + t * g->ldv;
+    const float *v = b->v + point * g->vs;
     for (size_t p = 0; p < g->panels; p += PAIR) {
         const float *d = b->d + point * g->ds + p * NR;
         float *sum = b->sums + point * g->us + p * NR;
         micro_out_t o = {.n = min_size(WIDE, (g->panels - p) * NR), .first = b->first};
-        for (size_t m = 0; m < Cin; m += MR) {
-            int mr = (int)min_size(MR, Cin - m);
-            float *row[MR];
-            for (int i = 0; i < mr; i++) row[i] = sum + (m + (size_t)i) * g->ldd;
-            o.row = row;
-            micro_steps(mr, a, m, b->tiles, d, g->ldd, NR, &o);
-        }
+        micro_matrix_t(g->x.C, v, g->ldv, b->tiles, d, g->ldd, NR, sum, g->ldd, o);
     }
 }
 

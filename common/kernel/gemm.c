@@ -242,29 +242,41 @@ void kern_gemm_serial(bool ta, bool tb, size_t M, size_t N, size_t K, const floa
 typedef struct {
     const float *x;
     size_t rows, C, piece_rows, pieces;
-    float *parts, *out;
-    bool add;
+    size_t wide; /* floats of a wide row: several rows where one is short */
+    float *parts;
 } colsum_t;
+
+enum { WIDE_ROW = 128 };
+
+/* s[n] += the sum of four rows of n floats */
+static void add_rows(size_t n, const float *x, float *restrict s) {
+    for (size_t j = 0; j < n; j++) s[j] += (x[j] + x[n + j]) + (x[2 * n + j] + x[3 * n + j]);
+}
 
 static void colsum_task(void *ctx, size_t piece) {
     const colsum_t *c = ctx;
-    float *s = c->parts + piece * c->C;
-    size_t r1 = min_size((piece + 1) * c->piece_rows, c->rows);
-    memset(s, 0, c->C * sizeof *s);
-    for (size_t r = piece * c->piece_rows; r < r1; r++)
-        for (size_t j = 0; j < c->C; j++) s[j] += c->x[r * c->C + j];
+    float *restrict s = c->parts + piece * c->wide;
+    const float *x = c->x + piece * c->piece_rows * c->C,
+                *end = c->x + min_size((piece + 1) * c->piece_rows, c->rows) * c->C;
+    memset(s, 0, c->wide * sizeof *s);
+    for (; x + 4 * c->wide <= end; x += 4 * c->wide) add_rows(c->wide, x, s);
+    for (; x < end; x += c->C)
+        for (size_t j = 0; j < c->C; j++) s[j] += x[j];
+    for (size_t i = c->C; i < c->wide; i += c->C)
+        for (size_t j = 0; j < c->C; j++) s[j] += s[i + j];
 }
 
 void kern_colsum(const float *x, size_t rows, size_t C, float *out, bool add) {
-    colsum_t c = {.x = x, .rows = rows, .C = C, .out = out, .add = add};
+    if (!C) return;
+    colsum_t c = {.x = x, .rows = rows, .C = C, .wide = C < WIDE_ROW ? WIDE_ROW / C * C : C};
     c.piece_rows = ceil_div(rows, KERN_PIECES);
     if (c.piece_rows < PIECE_ROWS) c.piece_rows = PIECE_ROWS;
     c.pieces = ceil_div(rows, c.piece_rows);
-    c.parts = scratch_get(SCRATCH_REDUCE, (c.pieces + 1) * C * sizeof(float));
+    c.parts = scratch_get(SCRATCH_REDUCE, (c.pieces + 1) * c.wide * sizeof(float));
     parallel_for(c.pieces, colsum_task, &c);
     for (size_t j = 0; j < C; j++) {
         float s = 0;
-        for (size_t p = 0; p < c.pieces; p++) s += c.parts[p * C + j];
+        for (size_t p = 0; p < c.pieces; p++) s += c.parts[p * c.wide + j];
         out[j] = add ? out[j] + s : s;
     }
 }

@@ -8,7 +8,10 @@
 #include "common/kernel/kernel.h"
 #include "common/kernel/vmath.h"
 
-enum { SPAN = 16384 };
+enum {
+    SPAN = 16384, /* elements of a task */
+    DRAWS = 256   /* random numbers made at a time */
+};
 
 typedef struct {
     const float *a, *b;
@@ -190,13 +193,23 @@ void kern_mul(const float *a, const float *b, size_t n, float *y, bool add) {
     run(&e, mul_task);
 }
 
+/* A loop of its own, so that the compiler sees vectors in it. */
+static void draw_some(rng_t rng, uint64_t first, float *draw) {
+    for (uint64_t i = 0; i < DRAWS; i++) draw[i] = rng_uniform(rng, first + i);
+}
+
 static void dropout_task(void *ctx, size_t task) {
     const elementwise_t *e = ctx;
-    size_t at = task * SPAN, end = at + span_of(e->n, task);
-    float p = e->s, scale = p < 1 ? 1.f / (1.f - p) : 0;
-    for (size_t i = at; i < end; i++) {
-        float kept = rng_uniform(e->rng, e->first + i) >= p ? e->a[i] * scale : 0;
-        e->y[i] = e->add ? e->y[i] + kept : kept;
+    size_t at = task * SPAN, n = span_of(e->n, task);
+    const float *x = e->a + at;
+    float *y = e->y + at, p = e->s, scale = p < 1 ? 1.f / (1.f - p) : 0, draw[DRAWS];
+    for (size_t i = 0; i < n; i += DRAWS) {
+        size_t count = n - i < DRAWS ? n - i : DRAWS;
+        draw_some(e->rng, e->first + at + i, draw);
+        if (e->add)
+            SWEEP(count, x + i, draw, y + i, true, v_select(vb >= p, va * scale, v_set(0)));
+        else
+            SWEEP(count, x + i, draw, y + i, false, v_select(vb >= p, va * scale, v_set(0)));
     }
 }
 

@@ -469,25 +469,27 @@ typedef struct {
 } layer_t;
 
 static float row_sum(const float *x, size_t C) {
-    vf a = {0}, b = {0};
+    vf s[4] = {{0}};
     size_t j = 0;
-    for (; j + 2 * VL <= C; j += 2 * VL) a += v_load(x + j), b += v_load(x + j + VL);
-    for (; j < C; j += VL) a += j + VL <= C ? v_load(x + j) : v_load_part(x + j, C - j, 0);
-    return v_sum(a + b);
+    for (; j + 4 * VL <= C; j += 4 * VL)
+        for (int v = 0; v < 4; v++) s[v] += v_load(x + j + (size_t)v * VL);
+    for (; j < C; j += VL) s[0] += j + VL <= C ? v_load(x + j) : v_load_part(x + j, C - j, 0);
+    return v_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
 static float row_squares(const float *x, size_t C, float mean) {
-    vf a = {0}, b = {0}, m = v_set(mean);
+    vf s[4] = {{0}}, m = v_set(mean);
     size_t j = 0;
-    for (; j + 2 * VL <= C; j += 2 * VL) {
-        vf s = v_load(x + j) - m, t = v_load(x + j + VL) - m;
-        a += s * s, b += t * t;
-    }
+    for (; j + 4 * VL <= C; j += 4 * VL)
+        for (int v = 0; v < 4; v++) {
+            vf d = v_load(x + j + (size_t)v * VL) - m;
+            s[v] += d * d;
+        }
     for (; j < C; j += VL) {
-        vf s = (j + VL <= C ? v_load(x + j) : v_load_part(x + j, C - j, mean)) - m;
-        a += s * s;
+        vf d = (j + VL <= C ? v_load(x + j) : v_load_part(x + j, C - j, mean)) - m;
+        s[0] += d * d;
     }
-    return v_sum(a + b);
+    return v_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
 static void layer_forward_task(void *ctx, size_t task) {

@@ -196,8 +196,9 @@ static void check_attention(kern_attention_t g) {
 }
 
 TEST(attention_full_and_causal) {
-    static const size_t shapes[][4] = {{1, 1, 1, 1},   {3, 5, 2, 7},    {3, 20, 4, 32}, {2, 64, 1, 64}, {3, 65, 2, 17},
-                                       {2, 130, 3, 8}, {2, 63, 1, 128}, {1, 600, 1, 8}, {2, 192, 1, 20}};
+    static const size_t shapes[][4] = {{1, 1, 1, 1},    {3, 5, 2, 7},   {3, 20, 4, 32},  {2, 64, 1, 64},
+                                       {3, 65, 2, 17},  {2, 130, 3, 8}, {2, 63, 1, 128}, {1, 600, 1, 8},
+                                       {2, 192, 1, 20}, {2, 31, 2, 24}, {2, 95, 1, 12}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         for (int causal = 0; causal < 2; causal++)
             check_attention((kern_attention_t){.B = shapes[i][0],
@@ -211,7 +212,8 @@ TEST(attention_full_and_causal) {
 /* Queries at the end of a longer row of keys, as with a cache: a few, one, and more keys than one strip holds. */
 TEST(attention_of_late_queries) {
     static const size_t shapes[][5] = {{3, 1, 20, 2, 8},   {2, 3, 70, 2, 16}, {1, 70, 1100, 1, 4}, {2, 1, 513, 1, 32},
-                                       {1, 4, 600, 2, 68}, {2, 2, 21, 3, 7},  {1, 5, 40, 1, 8},    {1, 74, 90, 1, 8}};
+                                       {1, 4, 600, 2, 68}, {2, 2, 21, 3, 7},  {1, 5, 40, 1, 8},    {1, 74, 90, 1, 8},
+                                       {2, 3, 31, 2, 24},  {2, 1, 47, 1, 76}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         for (int causal = 0; causal < 2; causal++)
             check_attention((kern_attention_t){.B = shapes[i][0],

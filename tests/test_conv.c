@@ -183,6 +183,10 @@ TEST(winograd) {
     winograd_case(2, 7, 5, 24, 33, 1);
     winograd_case(3, 9, 13, 33, 17, 1);
     winograd_case(2, 3, 11, 40, 24, 1);
+    winograd_case(2, 8, 8, 8, 28, 1); /* whole vectors of channels, and every kind of rest */
+    winograd_case(2, 9, 7, 31, 8, 1);
+    winograd_case(2, 7, 9, 19, 35, 1);
+    winograd_case(1, 8, 9, 56, 11, 1);
     winograd_case(2, 16, 12, 130, 20, 1); /* several slices of channels */
     winograd_case(2, 8, 8, 20, 136, 1);
     winograd_case(1, 33, 31, 16, 48, 1); /* several blocks, and pieces of a weight gradient */
@@ -200,6 +204,9 @@ TEST(winograd_of_enlarged_image) {
     winograd_case(2, 7, 5, 24, 33, 2);
     winograd_case(1, 3, 9, 33, 17, 2);
     winograd_case(2, 6, 4, 72, 20, 2);
+    winograd_case(2, 6, 5, 8, 12, 2);
+    winograd_case(1, 5, 6, 28, 8, 2);
+    winograd_case(2, 4, 5, 19, 31, 2);
     winograd_case(4, 14, 16, 16, 40, 2);
     winograd_case(2, 12, 12, 96, 80, 2);
 }
@@ -233,6 +240,7 @@ TEST(winograd_any_batch) {
     batch_case(9, 8, 3, 12, 1);
     batch_case(16, 12, 33, 20, 1);
     batch_case(6, 6, 130, 136, 1);
+    batch_case(7, 8, 8, 28, 1);
     batch_case(5, 4, 17, 24, 2);
     batch_case(8, 8, 64, 32, 2);
 }

@@ -121,7 +121,7 @@ TEST(colsum_against_double) {
 
 /* ---- vmath ---- */
 
-static float lane0(v8f a) {
+static float lane0(vf a) {
     return a[0];
 }
 static double ulps(float got, double want) {
@@ -133,19 +133,49 @@ TEST(vector_functions_within_2_ulp) {
     double worst[4] = {0};
     for (int i = 0; i < 400000; i++) {
         float x = -87.2f + 175.4f * (float)i / 400000, y = -9 + 18 * (float)i / 400000;
-        double u[4] = {ulps(lane0(v8_exp_inside(v8_set(x))), exp(x)), ulps(lane0(v8_tanh(v8_set(y))), tanh(y)),
-                       ulps(lane0(v8_erf(v8_set(y))), erf(y)),
-                       ulps(lane0(v8_sigmoid(v8_set(x))), 1 / (1 + exp(-(double)x)))};
+        double u[4] = {ulps(lane0(v_exp_inside(v_set(x))), exp(x)), ulps(lane0(v_tanh(v_set(y))), tanh(y)),
+                       ulps(lane0(v_erf(v_set(y))), erf(y)),
+                       ulps(lane0(v_sigmoid(v_set(x))), 1 / (1 + exp(-(double)x)))};
         for (int k = 0; k < 4; k++) worst[k] = fmax(worst[k], u[k]);
     }
     CHECK(worst[0] <= 2, "exp: %.2f ulp", worst[0]);
     CHECK(worst[1] <= 2, "tanh: %.2f ulp", worst[1]);
     CHECK(worst[2] <= 2, "erf: %.2f ulp", worst[2]);
     CHECK(worst[3] <= 3, "sigmoid: %.2f ulp", worst[3]);
-    CHECK(lane0(v8_exp_down(v8_set(-INFINITY))) == 0 && lane0(v8_exp_down(v8_set(-1e30f))) == 0);
-    CHECK(lane0(v8_exp_down(v8_set(0))) == 1);
-    CHECK(isnan(lane0(v8_exp_down(v8_set(NAN)))) && isnan(lane0(v8_sigmoid(v8_set(NAN)))));
-    CHECK(isnan(lane0(v8_tanh(v8_set(NAN)))) && isnan(lane0(v8_erf(v8_set(NAN)))));
+    CHECK(lane0(v_exp_down(v_set(-INFINITY))) == 0 && lane0(v_exp_down(v_set(-1e30f))) == 0);
+    CHECK(lane0(v_exp_down(v_set(0))) == 1);
+    CHECK(isnan(lane0(v_exp_down(v_set(NAN)))) && isnan(lane0(v_sigmoid(v_set(NAN)))));
+    CHECK(isnan(lane0(v_tanh(v_set(NAN)))) && isnan(lane0(v_erf(v_set(NAN)))));
+}
+
+/* Sums, maxima and parts of a vector whose lanes are small whole numbers: exact in any order. */
+TEST(vectors_of_any_width) {
+    float a[VL * VL], part[VL + 1];
+    vf row[VL];
+    for (int i = 0; i < VL * VL; i++) a[i] = (float)((i * 37 + 11) % 101 - 50);
+    for (int i = 0; i < VL; i++) row[i] = v_load(a + i * VL);
+    vf sums = v_sums(row);
+    for (int i = 0; i < VL; i++) {
+        float sum = 0, most = -INFINITY;
+        for (int j = 0; j < VL; j++) sum += a[i * VL + j], most = fmaxf(most, a[i * VL + j]);
+        CHECK(v_sum(row[i]) == sum && sums[i] == sum, "row %d: %g, %g for %g", i, v_sum(row[i]), sums[i], sum);
+        CHECK(v_total(v_widen_add((vd){0}, row[i])) == sum);
+        CHECK(v_highest(row[i]) == most);
+        CHECK(v_lanes()[i] == i && v_odd()[i] == 2 * i + 1);
+    }
+    for (size_t n = 0; n <= VL; n++) {
+        for (size_t i = 0; i <= VL; i++) part[i] = 9;
+        vf t = v_load_part(a, n, 7);
+        vi whole = v_load_ints((int32_t[VL]){V_LANES}, n);
+        v_store_part(part, row[0], n);
+        for (size_t i = 0; i < VL; i++)
+            CHECK(t[i] == (i < n ? a[i] : 7) && part[i] == (i < n ? a[i] : 9) && whole[i] == (i < n ? (int)i : 0),
+                  "lane %zu of %zu", i, n);
+        CHECK(part[VL] == 9);
+    }
+    vf none = v_set(NAN), one = v_set(1);
+    CHECK(lane0(v_max(none, one)) == 1 && isnan(lane0(v_max(one, none))));
+    CHECK(lane0(v_min(none, one)) == 1 && isnan(lane0(v_min(one, none))));
 }
 
 /* ---- elementwise ---- */
@@ -310,8 +340,8 @@ static double distance(const float *z, const float *e, size_t D) {
 }
 
 TEST(vq_nearest_code) {
-    static const size_t shapes[][3] = {{1, 1, 1},      {70, 5, 3},     {300, 512, 16},
-                                       {515, 301, 64}, {130, 1000, 4}, {64, 257, 1}};
+    static const size_t shapes[][3] = {{1, 1, 1},      {70, 5, 3},   {300, 512, 16}, {515, 301, 64},
+                                       {130, 1000, 4}, {64, 257, 1}, {50, 40, 8},    {50, 15, 12}};
     for (size_t s = 0; s < COUNT(shapes); s++) {
         size_t n = shapes[s][0], K = shapes[s][1], D = shapes[s][2], unclear = 0;
         float *z = floats(1, n * D, 0.5, 1), *e = floats(2, K * D, 0.5, 1);

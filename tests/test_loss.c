@@ -32,7 +32,8 @@ static void run_pair(void *ctx, float *out, bool add) {
 }
 
 TEST(l1_and_mse) {
-    static const size_t shapes[][2] = {{1, 1}, {7, 3}, {50000, 3}, {300, 129}, {20000, 8}, {3, 2000}};
+    static const size_t shapes[][2] = {{1, 1},     {7, 3},    {50000, 3}, {300, 129},
+                                       {20000, 8}, {3, 2000}, {23, 1},    {1, 559}};
     for (size_t s = 0; s < COUNT(shapes) * 4; s++) {
         size_t rows = shapes[s / 4][0], C = shapes[s / 4][1], n = rows * C;
         float *a = floats(1, n, 0.1, 1), *b = floats(2, n, 0, 1), *w = floats(3, rows, 1, 1), value,
@@ -132,7 +133,8 @@ static double row_value(void *ctx, const double *x) {
     return r->expected ? expected : loss;
 }
 
-static const size_t softmax_shapes[][2] = {{1, 1}, {5, 7}, {37, 50}, {300, 33}, {40, 300}, {3, 1500}};
+static const size_t softmax_shapes[][2] = {{1, 1},    {5, 7},   {37, 50}, {300, 33}, {40, 300},
+                                           {3, 1500}, {20, 24}, {20, 15}, {20, 31}};
 
 /* Ranges of several widths, one logit wide to all of them; every fifth row keeps the whole row. */
 static void make_ranges(size_t n, size_t V, int32_t *range, int32_t *target) {

@@ -185,7 +185,8 @@ TEST(groupnorm_forward_and_gradients) {
     static const size_t shapes[][4] = {{1, 1, 1, 1},    {3, 35, 3, 3},    {3, 49, 5, 1},     {3, 64, 17, 17},
                                        {3, 64, 32, 32}, {3, 100, 64, 32}, {3, 81, 128, 32},  {2, 16, 48, 16},
                                        {3, 7, 6, 2},    {1, 5000, 4, 2},  {3, 4096, 16, 16}, {2, 1024, 96, 32},
-                                       {3, 1, 64, 32},  {5, 300, 12, 4},  {1, 2047, 40, 8},  {3, 1500, 136, 17}};
+                                       {3, 1, 64, 32},  {5, 300, 12, 4},  {1, 2047, 40, 8},  {3, 1500, 136, 17},
+                                       {2, 1000, 8, 4}, {2, 777, 24, 8},  {2, 150, 28, 7},   {1, 3000, 11, 11}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         for (int act = 0; act < 2; act++)
             check_norm((norm_case_t){
@@ -234,8 +235,8 @@ TEST(groupnorm_statistics_of_hard_images) {
 }
 
 TEST(layernorm_forward_and_gradients) {
-    static const size_t shapes[][2] = {{1, 1},    {3, 5},   {40, 17},   {300, 128},
-                                       {33, 768}, {7, 100}, {1000, 64}, {257, 24}};
+    static const size_t shapes[][2] = {{1, 1},     {3, 5},    {40, 17}, {300, 128}, {33, 768}, {7, 100},
+                                       {1000, 64}, {257, 24}, {50, 8},  {50, 20},   {50, 31},  {50, 40}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         check_norm((norm_case_t){.N = shapes[i][0], .HW = 1, .C = shapes[i][1], .G = 1, .eps = 1e-5, .layer = true});
 }

@@ -8,7 +8,10 @@
 #include "common/kernel/kernel.h"
 #include "common/kernel/vmath.h"
 
-enum { SPAN = 16384 };
+enum {
+    SPAN = 16384, /* elements of a task */
+    DRAWS = 256   /* random numbers made at a time */
+};
 
 typedef struct {
     const float *a, *b;
@@ -32,62 +35,62 @@ static void run(const elementwise_t *e, pool_fn fn) {
 #define SWEEP(n, pa, pb, py, add, EXPR)                                                                                \
     do {                                                                                                               \
         size_t i_ = 0, n_ = (n);                                                                                       \
-        for (; i_ + 8 <= n_; i_ += 8) {                                                                                \
-            v8f va = v8_load((pa) + i_), vb = v8_load((pb) + i_), vr = (EXPR);                                         \
+        for (; i_ + VL <= n_; i_ += VL) {                                                                              \
+            vf va = v_load((pa) + i_), vb = v_load((pb) + i_), vr = (EXPR);                                            \
             (void)vb;                                                                                                  \
-            if (add) vr += v8_load((py) + i_);                                                                         \
-            v8_store((py) + i_, vr);                                                                                   \
+            if (add) vr += v_load((py) + i_);                                                                          \
+            v_store((py) + i_, vr);                                                                                    \
         }                                                                                                              \
         if (i_ < n_) {                                                                                                 \
             size_t left_ = n_ - i_;                                                                                    \
-            v8f va = v8_load_part((pa) + i_, left_, 0), vb = v8_load_part((pb) + i_, left_, 0), vr = (EXPR);           \
+            vf va = v_load_part((pa) + i_, left_, 0), vb = v_load_part((pb) + i_, left_, 0), vr = (EXPR);              \
             (void)vb;                                                                                                  \
-            if (add) vr += v8_load_part((py) + i_, left_, 0);                                                          \
-            v8_store_part((py) + i_, vr, left_);                                                                       \
+            if (add) vr += v_load_part((py) + i_, left_, 0);                                                           \
+            v_store_part((py) + i_, vr, left_);                                                                        \
         }                                                                                                              \
     } while (0)
 
 /* gelu_tanh(x) = x sigmoid(2u), since 0.5 (1 + tanh u) = sigmoid(2u): no cancellation in the negative tail. */
-VMATH v8f twice_u(v8f x) {
+VMATH vf twice_u(vf x) {
     return x * (1.5957691216f + 0.0713548163f * (x * x));
 }
 
-VMATH v8f act_value(kern_act_t act, v8f x) {
+VMATH vf act_value(kern_act_t act, vf x) {
     switch (act) {
     case ACT_SILU:
-        return x * v8_sigmoid(x);
+        return x * v_sigmoid(x);
     case ACT_GELU:
-        return 0.5f * x * (1.f + v8_erf(x * 0.70710678f));
+        return 0.5f * x * (1.f + v_erf(x * 0.70710678f));
     case ACT_GELU_TANH:
-        return x * v8_sigmoid(twice_u(x));
+        return x * v_sigmoid(twice_u(x));
     case ACT_RELU:
-        return v8_max(v8_set(0), x);
+        return v_max(v_set(0), x);
     case ACT_LEAKY_RELU:
-        return v8_select(x > 0.f, x, 0.2f * x);
+        return v_select(x > 0.f, x, 0.2f * x);
     case ACT_TANH:
-        return v8_tanh(x);
+        return v_tanh(x);
     }
     return x;
 }
 
-VMATH v8f act_slope(kern_act_t act, v8f x) {
-    v8f s;
+VMATH vf act_slope(kern_act_t act, vf x) {
+    vf s;
     switch (act) {
     case ACT_SILU:
-        s = v8_sigmoid(x);
+        s = v_sigmoid(x);
         return s + x * s * (1.f - s);
     case ACT_GELU:
         /* Phi(x) + x phi(x) */
-        return 0.5f * (1.f + v8_erf(x * 0.70710678f)) + x * (0.39894228f * v8_exp_down(-0.5f * (x * x)));
+        return 0.5f * (1.f + v_erf(x * 0.70710678f)) + x * (0.39894228f * v_exp_down(-0.5f * (x * x)));
     case ACT_GELU_TANH:
-        s = v8_sigmoid(twice_u(x));
+        s = v_sigmoid(twice_u(x));
         return s + x * s * (1.f - s) * (1.5957691216f + 0.2140644490f * (x * x));
     case ACT_RELU:
-        return v8_select(x > 0.f, v8_set(1), v8_set(0));
+        return v_select(x > 0.f, v_set(1), v_set(0));
     case ACT_LEAKY_RELU:
-        return v8_select(x > 0.f, v8_set(1), v8_set(0.2f));
+        return v_select(x > 0.f, v_set(1), v_set(0.2f));
     case ACT_TANH:
-        s = v8_tanh(x);
+        s = v_tanh(x);
         return 1.f - s * s;
     }
     return x;
@@ -190,13 +193,23 @@ void kern_mul(const float *a, const float *b, size_t n, float *y, bool add) {
     run(&e, mul_task);
 }
 
+/* A loop of its own, so that the compiler sees vectors in it. */
+static void draw_some(rng_t rng, uint64_t first, float *draw) {
+    for (uint64_t i = 0; i < DRAWS; i++) draw[i] = rng_uniform(rng, first + i);
+}
+
 static void dropout_task(void *ctx, size_t task) {
     const elementwise_t *e = ctx;
-    size_t at = task * SPAN, end = at + span_of(e->n, task);
-    float p = e->s, scale = p < 1 ? 1.f / (1.f - p) : 0;
-    for (size_t i = at; i < end; i++) {
-        float kept = rng_uniform(e->rng, e->first + i) >= p ? e->a[i] * scale : 0;
-        e->y[i] = e->add ? e->y[i] + kept : kept;
+    size_t at = task * SPAN, n = span_of(e->n, task);
+    const float *x = e->a + at;
+    float *y = e->y + at, p = e->s, scale = p < 1 ? 1.f / (1.f - p) : 0, draw[DRAWS];
+    for (size_t i = 0; i < n; i += DRAWS) {
+        size_t count = n - i < DRAWS ? n - i : DRAWS;
+        draw_some(e->rng, e->first + at + i, draw);
+        if (e->add)
+            SWEEP(count, x + i, draw, y + i, true, v_select(vb >= p, va * scale, v_set(0)));
+        else
+            SWEEP(count, x + i, draw, y + i, false, v_select(vb >= p, va * scale, v_set(0)));
     }
 }
 

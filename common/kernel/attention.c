@@ -110,23 +110,22 @@ static block_t block_of(const attention_t *a, size_t head, size_t block) {
     return k;
 }
 
-/* Lanes of keys j..j+7 that the row sees. */
-VMATH v8i visible(const view_t *w, const int32_t *band, size_t j) {
-    v8i lane = {0, 1, 2, 3, 4, 5, 6, 7}, key = lane + (int32_t)j;
-    v8i mask = key < (int32_t)w->end;
+/* Lanes of the VL keys from j on that the row sees. */
+VMATH vi visible(const view_t *w, const int32_t *band, size_t j) {
+    vi key = v_lanes() + (int32_t)j;
+    vi mask = key < (int32_t)w->end;
     if (band) {
-        v8i t = {0};
-        memcpy(&t, band + j, min_size(8, w->end - j) * sizeof *band);
-        mask &= w->self == SIZE_MAX ? (v8i)(t > w->floor) : (v8i)(key == (int32_t)w->self);
+        vi t = v_load_ints(band + j, min_size(VL, w->end - j));
+        mask &= w->self == SIZE_MAX ? (vi)(t > w->floor) : (vi)(key == (int32_t)w->self);
     }
     return mask;
 }
 
-/* Scores of keys j..j+7, scaled; -inf where hidden. A strip row is readable to a multiple of eight. */
-VMATH v8f scores(const float *s, float scale, const view_t *w, const int32_t *band, size_t j) {
-    v8f t = v8_load(s + j) * scale;
-    if (!band && j + 8 <= w->end) return t;
-    return v8_select(visible(w, band, j), t, v8_set(-INFINITY));
+/* Scores of the VL keys from j on, scaled; -inf where hidden. A strip row is readable to a multiple of VL. */
+VMATH vf scores(const float *s, float scale, const view_t *w, const int32_t *band, size_t j) {
+    vf t = v_load(s + j) * scale;
+    if (!band && j + VL <= w->end) return t;
+    return v_select(visible(w, band, j), t, v_set(-INFINITY));
 }
 
 /* ---- forward ---- */
@@ -134,53 +133,54 @@ VMATH v8f scores(const float *s, float scale, const view_t *w, const int32_t *ba
 /* One strip row of scores becomes weights e^(t - max), zero to the end of the strip; returns their sum and moves the
  * running maximum. */
 VMATH float weigh_row(float *s, size_t n, float scale, const view_t *w, const int32_t *band, float *top) {
-    v8f high = v8_set(*top), sum = {0};
-    for (size_t j = 0; j < w->end; j += 8) high = v8_max(scores(s, scale, w, band, j), high);
-    *top = v8_highest(high);
+    vf high = v_set(*top), sum = {0};
+    for (size_t j = 0; j < w->end; j += VL) high = v_max(scores(s, scale, w, band, j), high);
+    *top = v_highest(high);
     size_t j = 0;
-    for (; j < w->end; j += 8) {
-        v8f e = v8_exp_down(scores(s, scale, w, band, j) - *top);
-        v8_store(s + j, e);
+    for (; j < w->end; j += VL) {
+        vf e = v_exp_down(scores(s, scale, w, band, j) - *top);
+        v_store(s + j, e);
         sum += e;
     }
     for (; j < n; j++) s[j] = 0;
-    return v8_sum(sum);
+    return v_sum(sum);
 }
 
 static void scale_rows(float *x, size_t n, float s) {
     for (size_t d = 0; d < n; d++) x[d] *= s;
 }
 
-/* Scores of the block's few rows, without scale: s = q k^T. Whole eights of keys: the last ones repeat the last key. */
+/* Scores of the block's few rows, without scale: s = q k^T. Whole vectors of keys: the last ones repeat the last key.
+ */
 static void few_scores(const kern_attention_t *g, size_t rows, size_t n, const float *q, const float *k, float *s,
                        size_t width) {
-    for (size_t j = 0; j < n; j += 8) {
-        const float *key[8];
-        for (size_t i = 0; i < 8; i++) key[i] = k + min_size(j + i, n - 1) * g->ldk;
+    for (size_t j = 0; j < n; j += VL) {
+        const float *key[VL];
+        for (size_t i = 0; i < VL; i++) key[i] = k + min_size(j + i, n - 1) * g->ldk;
         for (size_t r = 0; r < rows; r++) {
             const float *x = q + r * g->ldq;
-            v8f sum[8] = {{0}};
+            vf sum[VL] = {{0}};
             size_t d = 0;
-            for (; d + 8 <= g->dh; d += 8) {
-                v8f xs = v8_load(x + d);
-                for (int i = 0; i < 8; i++) sum[i] += xs * v8_load(key[i] + d);
+            for (; d + VL <= g->dh; d += VL) {
+                vf xs = v_load(x + d);
+                for (int i = 0; i < VL; i++) sum[i] += xs * v_load(key[i] + d);
             }
             if (d < g->dh) {
-                v8f xs = v8_load_part(x + d, g->dh - d, 0);
-                for (int i = 0; i < 8; i++) sum[i] += xs * v8_load_part(key[i] + d, g->dh - d, 0);
+                vf xs = v_load_part(x + d, g->dh - d, 0);
+                for (int i = 0; i < VL; i++) sum[i] += xs * v_load_part(key[i] + d, g->dh - d, 0);
             }
-            v8_store(s + r * width + j, v8_sums(sum));
+            v_store(s + r * width + j, v_sums(sum));
         }
     }
 }
 
 /* o (+)= s v for few rows; nv vectors of columns at a time. */
 VMATH void few_columns(int nv, size_t n, const float *s, const float *v, size_t ldv, float *o, bool add) {
-    v8f sum[8];
-    for (int i = 0; i < nv; i++) sum[i] = add ? v8_load(o + 8 * i) : (v8f){0};
+    vf sum[8];
+    for (int i = 0; i < nv; i++) sum[i] = add ? v_load(o + VL * i) : (vf){0};
     for (size_t j = 0; j < n; j++)
-        for (int i = 0; i < nv; i++) sum[i] += s[j] * v8_load(v + j * ldv + 8 * i);
-    for (int i = 0; i < nv; i++) v8_store(o + 8 * i, sum[i]);
+        for (int i = 0; i < nv; i++) sum[i] += s[j] * v_load(v + j * ldv + VL * i);
+    for (int i = 0; i < nv; i++) v_store(o + VL * i, sum[i]);
 }
 
 static void few_values(const kern_attention_t *g, size_t rows, size_t n, const float *s, size_t width, const float *v,
@@ -188,12 +188,13 @@ static void few_values(const kern_attention_t *g, size_t rows, size_t n, const f
     for (size_t r = 0; r < rows; r++) {
         size_t d = 0;
         float *out = o + r * g->ldo;
-        for (; d + 64 <= g->dh; d += 64) few_columns(8, n, s + r * width, v + d, g->ldv, out + d, add);
-        for (; d + 8 <= g->dh; d += 8) few_columns(1, n, s + r * width, v + d, g->ldv, out + d, add);
-        for (; d < g->dh; d++) {
-            float sum = add ? out[d] : 0;
-            for (size_t j = 0; j < n; j++) sum += s[r * width + j] * v[j * g->ldv + d];
-            out[d] = sum;
+        for (; d + 64 <= g->dh; d += 64) few_columns(64 / VL, n, s + r * width, v + d, g->ldv, out + d, add);
+        for (; d + VL <= g->dh; d += VL) few_columns(1, n, s + r * width, v + d, g->ldv, out + d, add);
+        if (d < g->dh) {
+            size_t left = g->dh - d;
+            vf sum = add ? v_load_part(out + d, left, 0) : (vf){0};
+            for (size_t j = 0; j < n; j++) sum += s[r * width + j] * v_load_part(v + j * g->ldv + d, left, 0);
+            v_store_part(out + d, sum, left);
         }
     }
 }
@@ -228,7 +229,7 @@ static void forward_task(void *ctx, size_t task) {
             if (j == k.j0) {
                 sum[r] = now;
             } else {
-                float fade = v8_exp_down(v8_set(before - top[r]))[0];
+                float fade = v_exp_down(v_set(before - top[r]))[0];
                 sum[r] = sum[r] * fade + now;
                 if (fade != 1) scale_rows(o + r * g->ldo, dh, fade);
             }
@@ -251,7 +252,7 @@ static void plan_blocks(attention_t *a) {
     a->row_blocks = ceil_div(g->Tq, ROWS);
     a->block_rows = a->row_blocks ? ceil_div(ceil_div(g->Tq, a->row_blocks), TILE) * TILE : TILE;
     a->row_blocks = ceil_div(g->Tq, a->block_rows);
-    a->width = ceil_div(min_size(KEYS, g->Tk), 8) * 8;
+    a->width = ceil_div(min_size(KEYS, g->Tk), VL) * VL;
 }
 
 void kern_attention_forward(const kern_attention_t *g, const float *q, const float *k, const float *v, float *o,
@@ -270,16 +271,16 @@ void kern_attention_forward(const kern_attention_t *g, const float *q, const flo
 VMATH void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w, const int32_t *band, float lse,
                      float delta) {
     size_t j = 0;
-    for (; j < w->end; j += 8) {
-        v8f p = v8_exp_down(v8_load(s + j) * scale - lse), ds;
-        ds = p * (v8_load(dp + j) - delta) * scale;
-        if (band || j + 8 > w->end) {
-            v8i mask = visible(w, band, j);
-            p = (v8f)((v8i)p & mask);
-            ds = (v8f)((v8i)ds & mask);
+    for (; j < w->end; j += VL) {
+        vf p = v_exp_down(v_load(s + j) * scale - lse), ds;
+        ds = p * (v_load(dp + j) - delta) * scale;
+        if (band || j + VL > w->end) {
+            vi mask = visible(w, band, j);
+            p = (vf)((vi)p & mask);
+            ds = (vf)((vi)ds & mask);
         }
-        v8_store(s + j, p);
-        v8_store(dp + j, ds);
+        v_store(s + j, p);
+        v_store(dp + j, ds);
     }
     for (; j < n; j++) s[j] = dp[j] = 0;
 }
@@ -292,12 +293,12 @@ static void backward_block(const attention_t *a, const block_t *k, float *strip,
     const float *lse = a->lse_in + (k->b * g->heads + k->h) * g->Tq + k->i0;
     float *dq = a->dq + row * g->ldq + column, delta[ROWS];
     for (size_t r = 0; r < k->rows; r++) {
-        v8f sum = {0};
-        for (size_t d = 0; d < dh; d += 8) {
+        vf sum = {0};
+        for (size_t d = 0; d < dh; d += VL) {
             const float *x = o + r * g->ldo + d, *dx = do_ + r * g->ldo + d;
-            sum += dh - d >= 8 ? v8_load(x) * v8_load(dx) : v8_load_part(x, dh - d, 0) * v8_load_part(dx, dh - d, 0);
+            sum += dh - d >= VL ? v_load(x) * v_load(dx) : v_load_part(x, dh - d, 0) * v_load_part(dx, dh - d, 0);
         }
-        delta[r] = v8_sum(sum);
+        delta[r] = v_sum(sum);
         if (!a->add && k->j0 == k->j1) memset(dq + r * g->ldq, 0, dh * sizeof *dq);
     }
     for (size_t j = k->j0; j < k->j1; j += KEYS) {

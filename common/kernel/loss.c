@@ -27,11 +27,11 @@ static size_t ceil_div(size_t a, size_t b) {
 }
 
 /* The first `left` lanes of g into d. */
-VMATH void store_add(float *d, v8f g, size_t left, bool add) {
-    if (left >= 8) {
-        v8_store(d, add ? v8_load(d) + g : g);
+VMATH void store_add(float *d, vf g, size_t left, bool add) {
+    if (left >= VL) {
+        v_store(d, add ? v_load(d) + g : g);
     } else {
-        v8_store_part(d, add ? v8_load_part(d, left, 0) + g : g, left);
+        v_store_part(d, add ? v_load_part(d, left, 0) + g : g, left);
     }
 }
 
@@ -57,22 +57,22 @@ static void spread_weights(const float *w, size_t C, size_t first, size_t n, flo
     }
 }
 
-/* Elements [i, i + 8) of a block; those beyond n weigh nothing, and neither does NaN where the weight is 0. */
-VMATH v8f difference(const float *a, const float *b, size_t i, size_t n) {
-    if (i + 8 <= n) return v8_load(a + i) - v8_load(b + i);
-    return v8_load_part(a + i, n - i, 0) - v8_load_part(b + i, n - i, 0);
+/* Elements [i, i + VL) of a block; those beyond n weigh nothing, and neither does NaN where the weight is 0. */
+VMATH vf difference(const float *a, const float *b, size_t i, size_t n) {
+    if (i + VL <= n) return v_load(a + i) - v_load(b + i);
+    return v_load_part(a + i, n - i, 0) - v_load_part(b + i, n - i, 0);
 }
-VMATH v8f weighted(v8f w, v8f x) {
-    return (v8f)((v8i)(w * x) & (v8i)(w != 0.f));
+VMATH vf weighted(vf w, vf x) {
+    return (vf)((vi)(w * x) & (vi)(w != 0.f));
 }
 
 VMATH double block_sum(kern_loss_t f, const float *a, const float *b, const float *w, size_t n) {
-    v8f s[2] = {{0}};
-    for (size_t i = 0; i < n; i += 8) {
-        v8f d = difference(a, b, i, n);
-        s[i / 8 % 2] += weighted(v8_load(w + i), f == LOSS_L1 ? v8_abs(d) : d * d);
+    vf s[2] = {{0}};
+    for (size_t i = 0; i < n; i += VL) {
+        vf d = difference(a, b, i, n);
+        s[i / VL % 2] += weighted(v_load(w + i), f == LOSS_L1 ? v_abs(d) : d * d);
     }
-    return v4_sum(v8_widen_add(v8_widen_add((v4d){0}, s[0]), s[1]));
+    return v_total(v_widen_add(v_widen_add((vd){0}, s[0]), s[1]));
 }
 
 static void fill_ones(float *w) {
@@ -114,10 +114,10 @@ void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const floa
 
 VMATH void slope_block(kern_loss_t f, const float *a, const float *b, const float *w, size_t n, float unit, float *da,
                        bool add) {
-    for (size_t i = 0; i < n; i += 8) {
-        v8f d = difference(a, b, i, n);
-        v8f s = f == LOSS_L1 ? v8_select(d == 0.f, d, v8_sign_of(v8_set(1), d)) : d + d;
-        store_add(da + i, weighted(v8_load(w + i), s) * unit, n - i, add);
+    for (size_t i = 0; i < n; i += VL) {
+        vf d = difference(a, b, i, n);
+        vf s = f == LOSS_L1 ? v_select(d == 0.f, d, v_sign_of(v_set(1), d)) : d + d;
+        store_add(da + i, weighted(v_load(w + i), s) * unit, n - i, add);
     }
 }
 
@@ -156,23 +156,22 @@ typedef struct {
 } rows_t;
 
 static float highest(const float *x, size_t n) {
-    v8f m = v8_set(-INFINITY);
-    for (size_t j = 0; j < n; j += 8)
-        m = v8_max(j + 8 <= n ? v8_load(x + j) : v8_load_part(x + j, n - j, -INFINITY), m);
-    return v8_highest(m);
+    vf m = v_set(-INFINITY);
+    for (size_t j = 0; j < n; j += VL) m = v_max(j + VL <= n ? v_load(x + j) : v_load_part(x + j, n - j, -INFINITY), m);
+    return v_highest(m);
 }
 
 /* sum e^(x - top), and with `centers` also sum e^(x - top) (2j + 1). NaN logits give NaN. */
 VMATH double exp_sums(const float *x, size_t n, float top, bool centers, double *weighted) {
-    v4d sum = {0}, first = {0};
-    v8f lane = {1, 3, 5, 7, 9, 11, 13, 15};
-    for (size_t j = 0; j < n; j += 8, lane += 16.f) {
-        v8f e = v8_exp_down((j + 8 <= n ? v8_load(x + j) : v8_load_part(x + j, n - j, -INFINITY)) - top);
-        sum = v8_widen_add(sum, e);
-        if (centers) first = v8_widen_add(first, e * lane);
+    vd sum = {0}, first = {0};
+    vf lane = v_odd();
+    for (size_t j = 0; j < n; j += VL, lane += 2.f * VL) {
+        vf e = v_exp_down((j + VL <= n ? v_load(x + j) : v_load_part(x + j, n - j, -INFINITY)) - top);
+        sum = v_widen_add(sum, e);
+        if (centers) first = v_widen_add(first, e * lane);
     }
-    if (centers) *weighted = v4_sum(first);
-    return v4_sum(sum);
+    if (centers) *weighted = v_total(first);
+    return v_total(sum);
 }
 
 static double weight_of(const rows_t *s) {
@@ -229,9 +228,9 @@ static void xent_back_task(void *ctx, size_t task) {
         }
         clear_outside(s, i, row);
         float top = highest(x, n), share = (float)(1 / exp_sums(x, n, top, false, NULL));
-        float before = s->add ? d[hit] : 0, p = v8_exp_down(v8_set(x[hit] - top))[0] * share;
-        for (size_t j = 0; j < n; j += 8) {
-            v8f e = v8_exp_down((j + 8 <= n ? v8_load(x + j) : v8_load_part(x + j, n - j, 0)) - top);
+        float before = s->add ? d[hit] : 0, p = v_exp_down(v_set(x[hit] - top))[0] * share;
+        for (size_t j = 0; j < n; j += VL) {
+            vf e = v_exp_down((j + VL <= n ? v_load(x + j) : v_load_part(x + j, n - j, 0)) - top);
             store_add(d + j, e * share * unit, n - j, s->add);
         }
         d[hit] = before + (p - 1.f) * unit;
@@ -271,10 +270,10 @@ static void expect_back_task(void *ctx, size_t task) {
         float *row = s->dlogits + i * s->V, top = highest(x, bins);
         float share = (float)(s->dvalue[i] / exp_sums(x, bins, top, false, NULL)), base = -1.f - s->value[i],
               width = 1.f / (float)bins;
-        v8f lane = {1, 3, 5, 7, 9, 11, 13, 15};
+        vf lane = v_odd();
         clear_outside(s, i, row);
-        for (size_t j = 0; j < bins; j += 8, lane += 16.f) {
-            v8f e = v8_exp_down((j + 8 <= bins ? v8_load(x + j) : v8_load_part(x + j, bins - j, 0)) - top);
+        for (size_t j = 0; j < bins; j += VL, lane += 2.f * VL) {
+            vf e = v_exp_down((j + VL <= bins ? v_load(x + j) : v_load_part(x + j, bins - j, 0)) - top);
             store_add(row + lo + j, e * share * (lane * width + base), bins - j, s->add);
         }
     }

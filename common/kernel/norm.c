@@ -2,9 +2,9 @@
  *
  * GroupNorm reduces every channel first, vectorized over channels, and combines channels to groups in double
  * afterwards, so groups of one channel cost no more than groups of sixteen. Pixels are handled in wide rows: as many
- * pixels as make the floats a multiple of eight (and at least 64), so odd channel counts vectorize as well. An image is
- * cut into pieces by its own shape; a thread takes a whole image (which stays in its cache for the second sweep) or,
- * when images are few, threads share the pieces: the same sums either way.
+ * pixels as make the floats a multiple of a vector (and at least eight vectors), so odd channel counts vectorize as
+ * well. An image is cut into pieces by its own shape; a thread takes a whole image (which stays in its cache for the
+ * second sweep) or, when images are few, threads share the pieces: the same sums either way.
  */
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
@@ -14,7 +14,7 @@
 #include <math.h>
 
 enum {
-    WIDE_MIN = 64,        /* least floats of a wide row */
+    WIDE_MIN = 8 * VL,    /* least floats of a wide row */
     BLOCK_FLOATS = 4096,  /* summed in float before doubles take over; 16 KB, so its second reading is from L1 */
     PIECE_FLOATS = 32768, /* least floats of a piece of an image */
     LAYER_FLOATS = 8192,  /* rows of a LayerNorm task */
@@ -42,36 +42,36 @@ typedef struct {
 } coef_t;
 
 /* d silu(u) / du times dy */
-VMATH v8f silu_back(v8f u, v8f dy) {
-    v8f s = v8_sigmoid(u);
+VMATH vf silu_back(vf u, vf dy) {
+    vf s = v_sigmoid(u);
     return dy * (s + u * s * (1.f - s));
 }
 
 /* nv vectors of columns from j on, all rows. */
 VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, size_t rows, size_t L, size_t j,
                          const float *p, const coef_t *k, float *s0, float *s1) {
-    v8f a0[8] = {{0}}, a1[8] = {{0}};
+    vf a0[8] = {{0}}, a1[8] = {{0}};
     x += j;
     if (kind >= DOT) dy += j;
     for (size_t r = 0; r < rows; r++) {
         for (int v = 0; v < nv; v++) {
-            v8f t = v8_load(x + r * L + 8 * v);
+            vf t = v_load(x + r * L + VL * v);
             if (kind == SUM) {
                 a0[v] += t;
             } else if (kind == SQUARES) {
-                t -= v8_load(p + j + 8 * v);
+                t -= v_load(p + j + VL * v);
                 a0[v] += t * t;
                 a1[v] += t;
             } else {
-                v8f dz = v8_load(dy + r * L + 8 * v);
+                vf dz = v_load(dy + r * L + VL * v);
                 a0[v] += dz;
-                a1[v] += dz * (t * v8_load(k->rstd + j + 8 * v) + v8_load(k->center + j + 8 * v));
+                a1[v] += dz * (t * v_load(k->rstd + j + VL * v) + v_load(k->center + j + VL * v));
             }
         }
     }
     for (int v = 0; v < nv; v++) {
-        v8_store(s0 + j + 8 * v, a0[v]);
-        if (kind != SUM) v8_store(s1 + j + 8 * v, a1[v]);
+        v_store(s0 + j + VL * v, a0[v]);
+        if (kind != SUM) v_store(s1 + j + VL * v, a1[v]);
     }
 }
 
@@ -79,9 +79,9 @@ VMATH void sweep_block(sweep_t kind, const float *x, const float *dy, size_t row
                        const coef_t *k, float *s0, float *s1) {
     size_t j = 0;
     if (kind == SUM)
-        for (; j + 64 <= L; j += 64) sweep_columns(kind, 8, x, dy, rows, L, j, p, k, s0, s1);
-    for (; j + 32 <= L; j += 32) sweep_columns(kind, 4, x, dy, rows, L, j, p, k, s0, s1);
-    for (; j < L; j += 8) sweep_columns(kind, 1, x, dy, rows, L, j, p, k, s0, s1);
+        for (; j + 8 * VL <= L; j += 8 * VL) sweep_columns(kind, 8, x, dy, rows, L, j, p, k, s0, s1);
+    for (; j + 4 * VL <= L; j += 4 * VL) sweep_columns(kind, 4, x, dy, rows, L, j, p, k, s0, s1);
+    for (; j < L; j += VL) sweep_columns(kind, 1, x, dy, rows, L, j, p, k, s0, s1);
 }
 
 /* DOT behind SiLU, row by row: the sigmoid, not the sums, takes the time. Leaves dz in `out` unless NULL. */
@@ -90,12 +90,12 @@ static void silu_block(const float *x, const float *dy, size_t rows, size_t L, c
     memset(s0, 0, L * sizeof *s0);
     memset(s1, 0, L * sizeof *s1);
     for (size_t i = 0; i < rows * L; i += L)
-        for (size_t j = 0; j < L; j += 8) {
-            v8f t = v8_load(x + i + j),
-                dz = silu_back(t * v8_load(k->scale + j) + v8_load(k->shift + j), v8_load(dy + i + j));
-            v8_store(s0 + j, v8_load(s0 + j) + dz);
-            v8_store(s1 + j, v8_load(s1 + j) + dz * (t * v8_load(k->rstd + j) + v8_load(k->center + j)));
-            if (out) v8_store(out + i + j, dz);
+        for (size_t j = 0; j < L; j += VL) {
+            vf t = v_load(x + i + j),
+               dz = silu_back(t * v_load(k->scale + j) + v_load(k->shift + j), v_load(dy + i + j));
+            v_store(s0 + j, v_load(s0 + j) + dz);
+            v_store(s1 + j, v_load(s1 + j) + dz * (t * v_load(k->rstd + j) + v_load(k->center + j)));
+            if (out) v_store(out + i + j, dz);
         }
 }
 
@@ -115,7 +115,7 @@ typedef struct {
 } norm_t;
 
 static void norm_init(norm_t *g) {
-    size_t pixels = 8;
+    size_t pixels = VL;
     for (size_t c = g->C; c % 2 == 0 && pixels > 1; c /= 2) pixels /= 2;
     pixels *= ceil_div(WIDE_MIN, pixels * g->C);
     g->pixels = pixels;
@@ -238,17 +238,17 @@ static void apply_piece(const norm_t *g, size_t n, size_t piece, const float *sc
     float *y = g->y + at;
 #define APPLY(ACT)                                                                                                     \
     for (; i + L <= count; i += L)                                                                                     \
-        for (size_t j = 0; j < L; j += 8) {                                                                            \
-            v8f u = v8_load(x + i + j) * v8_load(scale + j) + v8_load(shift + j);                                      \
-            v8_store(y + i + j, ACT);                                                                                  \
+        for (size_t j = 0; j < L; j += VL) {                                                                           \
+            vf u = v_load(x + i + j) * v_load(scale + j) + v_load(shift + j);                                          \
+            v_store(y + i + j, ACT);                                                                                   \
         }                                                                                                              \
-    for (size_t j = 0; i + j < count; j += 8) {                                                                        \
-        size_t left = min_size(8, count - i - j);                                                                      \
-        v8f u = v8_load_part(x + i + j, left, 0) * v8_load(scale + j) + v8_load(shift + j);                            \
-        v8_store_part(y + i + j, ACT, left);                                                                           \
+    for (size_t j = 0; i + j < count; j += VL) {                                                                       \
+        size_t left = min_size(VL, count - i - j);                                                                     \
+        vf u = v_load_part(x + i + j, left, 0) * v_load(scale + j) + v_load(shift + j);                                \
+        v_store_part(y + i + j, ACT, left);                                                                            \
     }
     if (g->silu) {
-        APPLY(u * v8_sigmoid(u))
+        APPLY(u * v_sigmoid(u))
     } else {
         APPLY(u)
     }
@@ -326,13 +326,13 @@ static void dot_block(const norm_t *g, const float *x, const float *dy, size_t r
     else
         sweep_block(DOT, x, dy, rows, L, NULL, k, s0, s1);
     /* The last pixels, fewer than a wide row: one row padded with dy = 0. */
-    for (size_t j = 0, at = rows * L; j < tail * C; j += 8) {
-        size_t left = min_size(8, tail * C - j);
-        v8f t = v8_load_part(x + at + j, left, 0), dz = v8_load_part(dy + at + j, left, 0);
-        if (g->silu) dz = silu_back(t * v8_load(k->scale + j) + v8_load(k->shift + j), dz);
-        v8_store(s0 + j, v8_load(s0 + j) + dz);
-        v8_store(s1 + j, v8_load(s1 + j) + dz * (t * v8_load(k->rstd + j) + v8_load(k->center + j)));
-        if (dz_out) v8_store_part(dz_out + at + j, dz, left);
+    for (size_t j = 0, at = rows * L; j < tail * C; j += VL) {
+        size_t left = min_size(VL, tail * C - j);
+        vf t = v_load_part(x + at + j, left, 0), dz = v_load_part(dy + at + j, left, 0);
+        if (g->silu) dz = silu_back(t * v_load(k->scale + j) + v_load(k->shift + j), dz);
+        v_store(s0 + j, v_load(s0 + j) + dz);
+        v_store(s1 + j, v_load(s1 + j) + dz * (t * v_load(k->rstd + j) + v_load(k->center + j)));
+        if (dz_out) v_store_part(dz_out + at + j, dz, left);
     }
     fold(g, s0);
     fold(g, s1);
@@ -386,21 +386,21 @@ static void dx_coef(const norm_t *g, size_t n, float *P, float *Q, float *R) {
 VMATH void dx_sweep(bool silu, bool add, const float *x, const float *dy, size_t count, size_t L, const coef_t *k,
                     const float *P, const float *Q, const float *R, float *dx) {
     for (size_t i = 0; i < count; i += L)
-        for (size_t j = 0; j < L && i + j < count; j += 8) {
+        for (size_t j = 0; j < L && i + j < count; j += VL) {
             size_t at = i + j, left = count - at;
-            v8f t, dz, d;
-            if (left >= 8)
-                t = v8_load(x + at), dz = v8_load(dy + at);
+            vf t, dz, d;
+            if (left >= VL)
+                t = v_load(x + at), dz = v_load(dy + at);
             else
-                t = v8_load_part(x + at, left, 0), dz = v8_load_part(dy + at, left, 0);
-            if (silu) dz = silu_back(t * v8_load(k->scale + j) + v8_load(k->shift + j), dz);
-            d = dz * v8_load(P + j) + (t * v8_load(Q + j) + v8_load(R + j));
-            if (left >= 8) {
-                if (add) d += v8_load(dx + at);
-                v8_store(dx + at, d);
+                t = v_load_part(x + at, left, 0), dz = v_load_part(dy + at, left, 0);
+            if (silu) dz = silu_back(t * v_load(k->scale + j) + v_load(k->shift + j), dz);
+            d = dz * v_load(P + j) + (t * v_load(Q + j) + v_load(R + j));
+            if (left >= VL) {
+                if (add) d += v_load(dx + at);
+                v_store(dx + at, d);
             } else {
-                if (add) d += v8_load_part(dx + at, left, 0);
-                v8_store_part(dx + at, d, left);
+                if (add) d += v_load_part(dx + at, left, 0);
+                v_store_part(dx + at, d, left);
             }
         }
 }
@@ -469,25 +469,27 @@ typedef struct {
 } layer_t;
 
 static float row_sum(const float *x, size_t C) {
-    v8f a = {0}, b = {0};
+    vf s[4] = {{0}};
     size_t j = 0;
-    for (; j + 16 <= C; j += 16) a += v8_load(x + j), b += v8_load(x + j + 8);
-    for (; j < C; j += 8) a += j + 8 <= C ? v8_load(x + j) : v8_load_part(x + j, C - j, 0);
-    return v8_sum(a + b);
+    for (; j + 4 * VL <= C; j += 4 * VL)
+        for (int v = 0; v < 4; v++) s[v] += v_load(x + j + (size_t)v * VL);
+    for (; j < C; j += VL) s[0] += j + VL <= C ? v_load(x + j) : v_load_part(x + j, C - j, 0);
+    return v_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
 static float row_squares(const float *x, size_t C, float mean) {
-    v8f a = {0}, b = {0}, m = v8_set(mean);
+    vf s[4] = {{0}}, m = v_set(mean);
     size_t j = 0;
-    for (; j + 16 <= C; j += 16) {
-        v8f s = v8_load(x + j) - m, t = v8_load(x + j + 8) - m;
-        a += s * s, b += t * t;
+    for (; j + 4 * VL <= C; j += 4 * VL)
+        for (int v = 0; v < 4; v++) {
+            vf d = v_load(x + j + (size_t)v * VL) - m;
+            s[v] += d * d;
+        }
+    for (; j < C; j += VL) {
+        vf d = (j + VL <= C ? v_load(x + j) : v_load_part(x + j, C - j, mean)) - m;
+        s[0] += d * d;
     }
-    for (; j < C; j += 8) {
-        v8f s = (j + 8 <= C ? v8_load(x + j) : v8_load_part(x + j, C - j, mean)) - m;
-        a += s * s;
-    }
-    return v8_sum(a + b);
+    return v_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
 static void layer_forward_task(void *ctx, size_t task) {
@@ -497,7 +499,13 @@ static void layer_forward_task(void *ctx, size_t task) {
         const float *x = l->x + r * C;
         float *y = l->y + r * C;
         float mean = row_sum(x, C) / (float)C, rstd = 1.f / sqrtf(row_squares(x, C, mean) / (float)C + l->eps);
-        for (size_t j = 0; j < C; j++) y[j] = (x[j] - mean) * rstd * l->gamma[j] + l->beta[j];
+        size_t j = 0;
+        for (; j + VL <= C; j += VL)
+            v_store(y + j, (v_load(x + j) - mean) * rstd * v_load(l->gamma + j) + v_load(l->beta + j));
+        if (j < C) {
+            vf t = (v_load_part(x + j, C - j, 0) - mean) * rstd * v_load_part(l->gamma + j, C - j, 0);
+            v_store_part(y + j, t + v_load_part(l->beta + j, C - j, 0), C - j);
+        }
         l->mean[r] = mean;
         l->rstd[r] = rstd;
     }
@@ -517,31 +525,38 @@ static void layer_backward_row(const layer_t *l, size_t r, float *restrict dg, f
     size_t C = l->C;
     const float *x = l->x + r * C, *dy = l->dy + r * C, *gamma = l->gamma;
     float rstd = l->rstd[r], center = -l->mean[r] * rstd;
-    v8f a0 = {0}, a1 = {0};
-    for (size_t j = 0; j < C; j += 8) {
+    vf a0 = {0}, a1 = {0};
+    for (size_t j = 0; j < C; j += VL) {
         size_t left = C - j;
-        v8f t, d, g;
-        if (left >= 8)
-            t = v8_load(x + j), d = v8_load(dy + j), g = v8_load(gamma + j);
+        vf t, d, g;
+        if (left >= VL)
+            t = v_load(x + j), d = v_load(dy + j), g = v_load(gamma + j);
         else
-            t = v8_load_part(x + j, left, 0), d = v8_load_part(dy + j, left, 0), g = v8_load_part(gamma + j, left, 0);
-        v8f h = t * rstd + center;
+            t = v_load_part(x + j, left, 0), d = v_load_part(dy + j, left, 0), g = v_load_part(gamma + j, left, 0);
+        vf h = t * rstd + center;
         a0 += d * g;
         a1 += d * g * h;
-        v8_store(dg + j, v8_load(dg + j) + d * h); /* dg, db are padded to whole vectors */
-        v8_store(db + j, v8_load(db + j) + d);
+        v_store(dg + j, v_load(dg + j) + d * h); /* dg, db are padded to whole vectors */
+        v_store(db + j, v_load(db + j) + d);
     }
     if (!l->dx) return;
-    float m0 = v8_sum(a0) / (float)C, m1 = v8_sum(a1) / (float)C, *restrict dx = l->dx + r * C;
-    for (size_t j = 0; j < C; j++) {
-        float d = rstd * (dy[j] * gamma[j] - m0 - (x[j] * rstd + center) * m1);
-        dx[j] = l->add_dx ? dx[j] + d : d;
+    float m0 = v_sum(a0) / (float)C, m1 = v_sum(a1) / (float)C, *dx = l->dx + r * C;
+    size_t j = 0;
+    for (; j + VL <= C; j += VL) {
+        vf h = v_load(x + j) * rstd + center, d = rstd * (v_load(dy + j) * v_load(gamma + j) - m0 - h * m1);
+        v_store(dx + j, l->add_dx ? v_load(dx + j) + d : d);
+    }
+    if (j < C) {
+        size_t left = C - j;
+        vf h = v_load_part(x + j, left, 0) * rstd + center,
+           d = rstd * (v_load_part(dy + j, left, 0) * v_load_part(gamma + j, left, 0) - m0 - h * m1);
+        v_store_part(dx + j, l->add_dx ? v_load_part(dx + j, left, 0) + d : d, left);
     }
 }
 
 static void layer_backward_task(void *ctx, size_t piece) {
     const layer_t *l = ctx;
-    size_t C = l->C, wide = ceil_div(C, 8) * 8, end = min_size((piece + 1) * l->task_rows, l->rows);
+    size_t C = l->C, wide = ceil_div(C, VL) * VL, end = min_size((piece + 1) * l->task_rows, l->rows);
     float *dg = scratch_get(SCRATCH_NORM_TASK, 2 * wide * sizeof *dg), *db = dg + wide;
     double *sum = l->parts + piece * 2 * C;
     memset(sum, 0, 2 * C * sizeof *sum);

@@ -23,11 +23,11 @@ static void adam_task(void *ctx, size_t task) {
     const float keep1 = s.beta1, new1 = 1.f - s.beta1, keep2 = s.beta2, new2 = 1.f - s.beta2;
     for (size_t i = 0; i < n; i++) {
         float gi = g[i] * s.scale + s.l2 * w[i];
-        float mi = keep1 * m[i] + new1 * gi;
-        float vi = keep2 * v[i] + new2 * (gi * gi);
-        m[i] = mi;
-        v[i] = vi;
-        w[i] = w[i] * s.decay - s.rate * mi / (sqrtf(vi) * s.root + s.eps);
+        float first = keep1 * m[i] + new1 * gi;
+        float second = keep2 * v[i] + new2 * (gi * gi);
+        m[i] = first;
+        v[i] = second;
+        w[i] = w[i] * s.decay - s.rate * first / (sqrtf(second) * s.root + s.eps);
     }
 }
 
@@ -52,15 +52,14 @@ typedef struct {
 static void sumsq_task(void *ctx, size_t task) {
     sumsq_t *s = ctx;
     size_t i = task * s->piece, end = i + s->piece < s->n ? i + s->piece : s->n;
-    v4d acc[2] = {{0}};
-    for (; i + 8 <= end; i += 8) {
-        const float *x = s->x + i;
-        v4f lo = {x[0], x[1], x[2], x[3]}, hi = {x[4], x[5], x[6], x[7]};
-        v4d a = __builtin_convertvector(lo, v4d), b = __builtin_convertvector(hi, v4d);
+    vd acc[2] = {{0}};
+    for (; i + VL <= end; i += VL) {
+        vf x = v_load(s->x + i);
+        vd a = __builtin_convertvector(v_low(x), vd), b = __builtin_convertvector(v_high(x), vd);
         acc[0] += a * a;
         acc[1] += b * b;
     }
-    double sum = v4_sum(acc[0] + acc[1]);
+    double sum = v_total(acc[0] + acc[1]);
     for (; i < end; i++) sum += (double)s->x[i] * s->x[i];
     s->sum[task] = sum;
 }

@@ -55,17 +55,17 @@ void kern_standardize_backward(const float *dy, const float *std, size_t rows, s
 
 /* ---- features ---- */
 
-VMATH v8f part(const float *p, size_t i, size_t n) {
-    return i + 8 <= n ? v8_load(p + i) : v8_load_part(p + i, n - i, 0);
+VMATH vf part(const float *p, size_t i, size_t n) {
+    return i + VL <= n ? v_load(p + i) : v_load_part(p + i, n - i, 0);
 }
 
 VMATH float length(const float *x, size_t C) {
-    v4d s = {0};
-    for (size_t c = 0; c < C; c += 8) {
-        v8f v = part(x, c, C);
-        s = v8_widen_add(s, v * v);
+    vd s = {0};
+    for (size_t c = 0; c < C; c += VL) {
+        vf v = part(x, c, C);
+        s = v_widen_add(s, v * v);
     }
-    return (float)sqrt(v4_sum(s));
+    return (float)sqrt(v_total(s));
 }
 
 static void distance_task(void *ctx, size_t piece) {
@@ -75,12 +75,12 @@ static void distance_task(void *ctx, size_t piece) {
     for (size_t r = piece * f->task; r < task_end(f, piece); r++) {
         const float *a = f->a + r * C, *b = f->b + r * C;
         float ia = 1 / (length(a, C) + LEAST), ib = 1 / (length(b, C) + LEAST);
-        v4d s = {0};
-        for (size_t c = 0; c < C; c += 8) {
-            v8f d = part(a, c, C) * ia - part(b, c, C) * ib;
-            s = v8_widen_add(s, part(f->w, c, C) * (d * d));
+        vd s = {0};
+        for (size_t c = 0; c < C; c += VL) {
+            vf d = part(a, c, C) * ia - part(b, c, C) * ib;
+            s = v_widen_add(s, part(f->w, c, C) * (d * d));
         }
-        sum += v4_sum(s);
+        sum += v_total(s);
     }
     f->sum[piece] = sum;
 }
@@ -107,19 +107,19 @@ static void distance_back_task(void *ctx, size_t task) {
             if (!f->add) memset(da, 0, C * sizeof *da);
             continue;
         }
-        v4d s = {0};
-        for (size_t c = 0; c < C; c += 8) {
-            v8f va = part(a, c, C), g = part(f->w, c, C) * (va * ia - part(b, c, C) * ib);
-            s = v8_widen_add(s, g * va);
+        vd s = {0};
+        for (size_t c = 0; c < C; c += VL) {
+            vf va = part(a, c, C), g = part(f->w, c, C) * (va * ia - part(b, c, C) * ib);
+            s = v_widen_add(s, g * va);
         }
-        float unit = 2 * f->unit * ia, along = (float)(v4_sum(s) * (double)ia / (double)la);
-        for (size_t c = 0; c < C; c += 8) {
-            v8f va = part(a, c, C), g = part(f->w, c, C) * (va * ia - part(b, c, C) * ib);
-            v8f d = unit * (g - va * along);
-            if (c + 8 <= C)
-                v8_store(da + c, f->add ? v8_load(da + c) + d : d);
+        float unit = 2 * f->unit * ia, along = (float)(v_total(s) * (double)ia / (double)la);
+        for (size_t c = 0; c < C; c += VL) {
+            vf va = part(a, c, C), g = part(f->w, c, C) * (va * ia - part(b, c, C) * ib);
+            vf d = unit * (g - va * along);
+            if (c + VL <= C)
+                v_store(da + c, f->add ? v_load(da + c) + d : d);
             else
-                v8_store_part(da + c, f->add ? v8_load_part(da + c, C - c, 0) + d : d, C - c);
+                v_store_part(da + c, f->add ? v_load_part(da + c, C - c, 0) + d : d, C - c);
         }
     }
 }

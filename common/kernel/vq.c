@@ -30,18 +30,18 @@ static size_t min_size(size_t a, size_t b) {
 
 /* The first maximum of score[0..n), continuing from (*best, *at); `first` is the code of score[0]. */
 static void scan(const float *score, size_t n, size_t first, float *best, int32_t *at) {
-    v8f high = v8_set(-INFINITY);
-    v8i where = {0}, lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    vf high = v_set(-INFINITY);
+    vi where = {0}, lane = v_lanes();
     size_t j = 0;
-    for (; j + 8 <= n; j += 8, lane += 8) {
-        v8f s = v8_load(score + j);
-        v8i more = s > high;
-        high = v8_max(s, high);
+    for (; j + VL <= n; j += VL, lane += VL) {
+        vf s = v_load(score + j);
+        vi more = s > high;
+        high = v_max(s, high);
         where = (more & lane) | (~more & where);
     }
     float top = -INFINITY;
     size_t k = 0;
-    for (size_t i = 0; i < 8; i++)
+    for (size_t i = 0; i < VL; i++)
         if (high[i] > top || (high[i] == top && (size_t)where[i] < k)) {
             top = high[i];
             k = (size_t)where[i];

@@ -2,7 +2,7 @@
  *
  * Outputs are computed in tiles of 4x4. A tile of 6x6 inputs and the 3x3 filter are each evaluated at 6x6 points, the
  * products at a point are summed over channels (a small matrix product a point), and the sums are turned into the
- * 4x4 outputs: 36 multiplications where the plain loop has 144. All of it is NHWC, eight channels a vector.
+ * 4x4 outputs: 36 multiplications where the plain loop has 144. All of it is NHWC, a vector of channels at a time.
  *
  * Same promises as conv.c: an output element's bits depend on its image and the shape of one image alone.
  */

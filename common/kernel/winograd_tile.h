@@ -1,5 +1,5 @@
-/* winograd_tile.h - the transforms of winograd.h: between a square of pixels and a square of points, eight channels at
- * a time.
+/* winograd_tile.h - the transforms of winograd.h: between a square of pixels and a square of points, a vector of
+ * channels at a time.
  *
  * The points in each direction are 0, +-a, +-b and infinity. Not the usual 1 and 2: with a = sqrt(1/2), b = sqrt(2) no
  * factor is larger than 2.9, and the errors are a third to a quarter (SPEED.md).
@@ -53,11 +53,11 @@ VMATH size_t line_to(line_t kind) {
 #define POINT_BB (full ? 2.f : 2.56f)
 
 /* Row i of B^T: the coefficients of prod (z - point) over the finite points other than i. */
-VMATH void line_input(line_t kind, const v8f *d, v8f *to, size_t step) {
+VMATH void line_input(line_t kind, const vf *d, vf *to, size_t step) {
     bool full = kind == LINE_INPUT;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
     if (kind == LINE_INPUT_PAIRS) { /* d = p q r s */
-        v8f f = d[2] - d[1];
+        vf f = d[2] - d[1];
         to[0] = bb * d[0] + (d[2] - (1 + bb) * d[1]);
         to[step] = 2 * (d[2] - bb * d[1]);
         to[2 * step] = (1 + b) * f;
@@ -66,7 +66,7 @@ VMATH void line_input(line_t kind, const v8f *d, v8f *to, size_t step) {
         return;
     }
     size_t at = 0;
-    v8f even_a = d[4] - bb * d[2], odd_a = d[3] - bb * d[1], even_b = d[4] - aa * d[2], odd_b = d[3] - aa * d[1];
+    vf even_a = d[4] - bb * d[2], odd_a = d[3] - bb * d[1], even_b = d[4] - aa * d[2], odd_b = d[3] - aa * d[1];
     to[at++ * step] = aa * bb * d[0] + (d[4] - (aa + bb) * d[2]);
     to[at++ * step] = even_a + a * odd_a;
     if (full) to[at++ * step] = even_a - a * odd_a;
@@ -76,29 +76,28 @@ VMATH void line_input(line_t kind, const v8f *d, v8f *to, size_t step) {
 }
 
 /* Column i of A^T: the powers 0 to 3 of point i. */
-VMATH void line_output(line_t kind, const v8f *m, v8f *to, size_t step) {
+VMATH void line_output(line_t kind, const vf *m, vf *to, size_t step) {
     bool full = kind == LINE_OUTPUT;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
     if (kind == LINE_OUTPUT_PAIRS) {
-        v8f both = (1 + b) * m[2] + (1 - b) * m[3];
+        vf both = (1 + b) * m[2] + (1 - b) * m[3];
         to[0] = m[0] + (2 * m[1] + both);
         to[step] = m[4] + (2 * m[1] + bb * both);
         return;
     }
-    v8f minus_a = full ? m[2] : (v8f){0}, plus_b = m[2 + full], minus_b = m[3 + full], last = m[4 + full];
-    v8f even_a = m[1] + minus_a, odd_a = a * (m[1] - minus_a), even_b = plus_b + minus_b,
-        odd_b = b * (plus_b - minus_b);
+    vf minus_a = full ? m[2] : (vf){0}, plus_b = m[2 + full], minus_b = m[3 + full], last = m[4 + full];
+    vf even_a = m[1] + minus_a, odd_a = a * (m[1] - minus_a), even_b = plus_b + minus_b, odd_b = b * (plus_b - minus_b);
     to[0] = m[0] + (even_a + even_b);
     to[step] = odd_a + odd_b;
     to[2 * step] = aa * even_a + bb * even_b;
     to[3 * step] = last + (aa * odd_a + bb * odd_b);
 }
 
-VMATH void line_grad(line_t kind, const v8f *y, v8f *to, size_t step) {
+VMATH void line_grad(line_t kind, const vf *y, vf *to, size_t step) {
     bool full = kind == LINE_GRAD;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
     size_t at = 0;
-    v8f even_a = y[0] + aa * y[2], odd_a = y[1] + aa * y[3], even_b = y[0] + bb * y[2], odd_b = y[1] + bb * y[3];
+    vf even_a = y[0] + aa * y[2], odd_a = y[1] + aa * y[3], even_b = y[0] + bb * y[2], odd_b = y[1] + bb * y[3];
     to[at++ * step] = y[0];
     to[at++ * step] = even_a + a * odd_a;
     if (full) to[at++ * step] = even_a - a * odd_a;
@@ -108,13 +107,13 @@ VMATH void line_grad(line_t kind, const v8f *y, v8f *to, size_t step) {
 }
 
 /* Row i of G: the powers 0 to 2 of point i, over prod (point i - point) over the other finite points. */
-VMATH void line_filter(line_t kind, const v8f *w, v8f *to, size_t step) {
+VMATH void line_filter(line_t kind, const vf *w, vf *to, size_t step) {
     bool full = kind == LINE_FILTER;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
     float over_0 = 1 / (aa * bb), over_a = 1 / (2 * aa * (aa - bb)), over_b = 1 / (2 * bb * (bb - aa));
     size_t at = 0;
-    v8f even_a = over_a * (w[0] + aa * w[2]), odd_a = over_a * a * w[1], even_b = over_b * (w[0] + bb * w[2]),
-        odd_b = over_b * b * w[1];
+    vf even_a = over_a * (w[0] + aa * w[2]), odd_a = over_a * a * w[1], even_b = over_b * (w[0] + bb * w[2]),
+       odd_b = over_b * b * w[1];
     to[at++ * step] = over_0 * w[0];
     to[at++ * step] = even_a + odd_a;
     if (full) to[at++ * step] = even_a - odd_a;
@@ -123,19 +122,19 @@ VMATH void line_filter(line_t kind, const v8f *w, v8f *to, size_t step) {
     to[at * step] = w[2];
 }
 
-VMATH void line_taps(line_t kind, const v8f *u, v8f *to, size_t step) {
+VMATH void line_taps(line_t kind, const vf *u, vf *to, size_t step) {
     bool full = kind == LINE_TAPS;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
     float over_0 = 1 / (aa * bb), over_a = 1 / (2 * aa * (aa - bb)), over_b = 1 / (2 * bb * (bb - aa));
-    v8f minus_a = full ? u[2] : (v8f){0}, plus_b = u[2 + full], minus_b = u[3 + full], last = u[4 + full];
-    v8f even_a = over_a * (u[1] + minus_a), odd_a = over_a * a * (u[1] - minus_a), even_b = over_b * (plus_b + minus_b),
-        odd_b = over_b * b * (plus_b - minus_b);
+    vf minus_a = full ? u[2] : (vf){0}, plus_b = u[2 + full], minus_b = u[3 + full], last = u[4 + full];
+    vf even_a = over_a * (u[1] + minus_a), odd_a = over_a * a * (u[1] - minus_a), even_b = over_b * (plus_b + minus_b),
+       odd_b = over_b * b * (plus_b - minus_b);
     to[0] = over_0 * u[0] + (even_a + even_b);
     to[step] = odd_a + odd_b;
     to[2 * step] = last + (aa * even_a + bb * even_b);
 }
 
-VMATH void line_apply(line_t kind, const v8f *from, v8f *to, size_t step) {
+VMATH void line_apply(line_t kind, const vf *from, vf *to, size_t step) {
     if (kind <= LINE_INPUT_PAIRS)
         line_input(kind, from, to, step);
     else if (kind <= LINE_OUTPUT_PAIRS)
@@ -148,21 +147,30 @@ VMATH void line_apply(line_t kind, const v8f *from, v8f *to, size_t step) {
         line_taps(kind, from, to, step);
 }
 
-/* Some lanes from memory: picked one by one where their number is known, a copy through the stack stalls. */
-VMATH v8f load_lanes(const float *p, size_t lanes) {
-    if (lanes == 8) return v8_load(p);
-    if (lanes == 3) return (v8f){p[0], p[1], p[2]};
-    if (lanes == 4) return (v8f){p[0], p[1], p[2], p[3]};
-    return v8_load_part(p, lanes, 0);
+/* Some lanes from memory and back: picked one by one where their number is known, a copy through the stack stalls. */
+VMATH vf load_lanes(const float *p, size_t lanes) {
+    if (lanes == VL) return v_load(p);
+    if (lanes == VL / 2) return V_PICK(*(const vhu *)p, (vh){0}, V_LANES);
+    if (lanes == 3 && !VMATH_WIDE) return (vf){p[0], p[1], p[2]};
+    return v_load_part(p, lanes, 0);
+}
+VMATH void store_lanes(float *p, vf a, size_t lanes) {
+    if (lanes == VL)
+        v_store(p, a);
+    else if (lanes == VL / 2)
+        *(vhu *)p = v_low(a);
+    else
+        v_store_part(p, a, lanes);
 }
 
 /* Makes the compiler forget what it knows of a loop's invariants: it would keep some seventy addresses on the stack. */
 #define FORGET(a, b) __asm__("" : "+r"(a), "+r"(b))
 
-/* Channels c.. of the pixels px[n*n] to points p at dst + p*stride. `lanes` of them are there, the others become 0. */
+/* Channels c.. of the pixels px[n*n] to points p at dst + p*stride. `lanes` of them are there, the others become 0: a
+ * row of points is a multiple of eight floats. */
 VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, float *dst, size_t stride) {
     size_t from = line_from(kind), to = line_to(kind);
-    v8f half[SIDE * SIDE], v[SIDE];
+    vf half[SIDE * SIDE], v[SIDE];
 #pragma GCC unroll 6
     for (size_t j = 0; j < from; j++) {
 #pragma GCC unroll 6
@@ -176,34 +184,37 @@ VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, f
     for (size_t i = 0; i < to; i++) {
         line_apply(kind, half + i * from, v, 1);
 #pragma GCC unroll 6
-        for (size_t j = 0; j < to; j++, dst += stride) v8_store(dst, v[j]);
+        for (size_t j = 0; j < to; j++, dst += stride) store_lanes(dst, v[j], lanes <= 8 ? 8 : VL);
     }
 }
 
 VMATH void to_points(line_t kind, float *const *px, size_t C, float *dst, size_t stride) {
     size_t c = 0;
-    for (; c + 8 <= C; c += 8) {
+    for (; c + VL <= C; c += VL) {
         FORGET(px, stride);
-        to_points_of(kind, px, c, 8, dst + c, stride);
+        to_points_of(kind, px, c, VL, dst + c, stride);
     }
-    if (C - c == 3)
+    size_t rest = C - c;
+    if (rest == VL / 2)
+        to_points_of(kind, px, c, VL / 2, dst + c, stride);
+    else if (rest == 3)
         to_points_of(kind, px, c, 3, dst + c, stride); /* pictures */
-    else if (C - c == 4)
-        to_points_of(kind, px, c, 4, dst + c, stride);
-    else if (c < C)
-        to_points_of(kind, px, c, C - c, dst + c, stride);
+    else if (VMATH_WIDE && rest > 8)
+        to_points_of(kind, px, c, rest, dst + c, stride);
+    else if (rest)
+        to_points_of(kind, px, c, rest, dst + c, stride);
 }
 
 /* The way back: points at src + p*stride to channels c.. of the pixels px[n*n]. */
 VMATH void from_points_of(line_t kind, const float *src, size_t stride, const float *bias, bool add, float *const *px,
                           size_t c, size_t lanes) {
     size_t from = line_from(kind), to = line_to(kind);
-    v8f half[SIDE * SIDE], v[SIDE], b = bias ? v8_load_part(bias + c, lanes, 0) : (v8f){0};
+    vf half[SIDE * SIDE], v[SIDE], b = bias ? v_load_part(bias + c, lanes, 0) : (vf){0};
 #pragma GCC unroll 6
     for (size_t j = 0; j < from; j++) {
         const float *p = src + j * stride;
 #pragma GCC unroll 6
-        for (size_t i = 0; i < from; i++, p += from * stride) v[i] = v8_load(p);
+        for (size_t i = 0; i < from; i++, p += from * stride) v[i] = v_load(p);
         line_apply(kind, v, half + j, from);
     }
 #pragma GCC unroll 6
@@ -214,10 +225,7 @@ VMATH void from_points_of(line_t kind, const float *src, size_t stride, const fl
             float *p = px[i * to + j] + c;
             v[j] += b;
             if (add) v[j] += load_lanes(p, lanes);
-            if (lanes == 8)
-                v8_store(p, v[j]);
-            else
-                v8_store_part(p, v[j], lanes);
+            store_lanes(p, v[j], lanes);
         }
     }
 }
@@ -225,16 +233,17 @@ VMATH void from_points_of(line_t kind, const float *src, size_t stride, const fl
 VMATH void from_points(line_t kind, const float *src, size_t stride, const float *bias, bool add, float *const *px,
                        size_t C) {
     size_t c = 0;
-    for (; c + 8 <= C; c += 8) {
+    for (; c + VL <= C; c += VL) {
         FORGET(px, stride);
-        from_points_of(kind, src + c, stride, bias, add, px, c, 8);
+        from_points_of(kind, src + c, stride, bias, add, px, c, VL);
     }
-    if (C - c == 3)
+    size_t rest = C - c;
+    if (rest == VL / 2)
+        from_points_of(kind, src + c, stride, bias, add, px, c, VL / 2);
+    else if (rest == 3)
         from_points_of(kind, src + c, stride, bias, add, px, c, 3);
-    else if (C - c == 4)
-        from_points_of(kind, src + c, stride, bias, add, px, c, 4);
-    else if (c < C)
-        from_points_of(kind, src + c, stride, bias, add, px, c, C - c);
+    else if (rest)
+        from_points_of(kind, src + c, stride, bias, add, px, c, rest);
 }
 
 /* A grid of tiles over images: tile (ty, tx) has the n x n pixels from (ty*step - top, tx*step - left) on. */

@@ -48,22 +48,20 @@ typedef struct {
 } micro_out_t;
 
 MICRO void micro_store(int mr, int nv, lanes_t acc[MR][2], const micro_out_t *o) {
-    bool add = !o->first || o->add, bias = o->first && o->bias;
+    bool add = !o->first || o->add, bias = o->first && o->bias, whole = o->n == (size_t)(nv * LANES);
     for (int i = 0; i < mr; i++) {
-        for (int v = 0; v < nv; v++) {
-            size_t at = (size_t)(v * LANES), n = o->n - at;
-            if (at >= o->n) break;
-            float *c = o->row[i] + at;
-            lanes_t sum = acc[i][v];
-            if (bias) sum += *(const lanes_u *)(o->bias + v * LANES);
-            if (n >= LANES) {
-                if (add) sum += *(lanes_u *)c;
-                *(lanes_u *)c = sum;
-            } else {
-                float t[LANES];
-                *(lanes_u *)t = sum;
-                for (size_t j = 0; j < n; j++) c[j] = add ? t[j] + c[j] : t[j];
+        float *c = o->row[i];
+        if (bias)
+            for (int v = 0; v < nv; v++) acc[i][v] += *(const lanes_u *)(o->bias + v * LANES);
+        if (whole) {
+            for (int v = 0; v < nv; v++) {
+                lanes_u *at = (lanes_u *)(c + v * LANES);
+                *at = add ? acc[i][v] + *at : acc[i][v];
             }
+        } else {
+            float t[WIDE];
+            for (int v = 0; v < nv; v++) *(lanes_u *)(t + v * LANES) = acc[i][v];
+            for (size_t j = 0; j < o->n; j++) c[j] = add ? t[j] + c[j] : t[j];
         }
     }
 }
@@ -193,7 +191,7 @@ static inline void micro_rows(int mr, const float *const *a, const size_t *boff,
 }
 
 static inline void micro_steps(int mr, const float *const *a, const float *base, size_t lda, size_t m0, size_t kc,
-                               const float *b, size_t bstride, size_t panel, const micro_out_t *o) {
+                               const float *b, size_t bstride, size_t panel, const micro_out_t *o){
 #define MICRO_CALL(m, v) micro_steps_n(m, v, a, base, lda, m0, kc, b, bstride, panel, o)
     MICRO_SWITCH(mr, o->n, MICRO_CALL)
 #undef MICRO_CALL
@@ -201,8 +199,8 @@ static inline void micro_steps(int mr, const float *const *a, const float *base,
 
 /* A[M,kc] of row stride lda times the panels of one tile, into C; o->row is set here. Whole tiles run inlined, which
  * is half of the time where k is short. */
-static inline void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const float *b, size_t panel, float *C,
-                                size_t ldc, micro_out_t o) {
+MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const float *b, size_t panel, float *C,
+                        size_t ldc, micro_out_t o) {
     static const size_t zero = 0;
     const float *a[MR];
     float *c[MR];
@@ -220,8 +218,8 @@ static inline void micro_matrix(size_t M, const float *A, size_t lda, size_t kc,
 }
 
 /* The same with A stored [kc,M]. */
-static inline void micro_matrix_t(size_t M, const float *A, size_t lda, size_t kc, const float *b, size_t bstride,
-                                  size_t panel, float *C, size_t ldc, micro_out_t o) {
+MICRO void micro_matrix_t(size_t M, const float *A, size_t lda, size_t kc, const float *b, size_t bstride, size_t panel,
+                          float *C, size_t ldc, micro_out_t o) {
     float *c[MR];
     o.row = c;
     for (size_t r = 0; r < M; r += MR) {

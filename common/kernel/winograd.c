@@ -15,8 +15,8 @@
 #include "common/kernel/winograd_tile.h"
 
 enum {
-    CACHE = 96 * 1024, /* floats of a block's points */
-    LEAST = 24,        /* tiles of a block: fewer do not pay for reading the weights */
+    CACHE = (LANES == 16 ? 160 : 96) * 1024, /* floats of a block's points; with AVX-512 come larger caches */
+    LEAST = 24,                              /* tiles of a block: fewer do not pay for reading the weights */
     MOST = 96,
     KPACK = 64,  /* channels of a task that packs weights */
     CHANNELS = 3 /* a picture's; nobody measured fewer */
@@ -105,7 +105,7 @@ static void product_task(void *ctx, size_t point) {
             const float *u = g->packed + point * g->us + (p * K + k) * NR;
             const float *v = b->v + point * g->vs + k;
             float *m = b->m + point * g->ms + p * NR;
-            micro_out_t o = {.n = min_size(WIDE, g->ldm - p * NR), .first = k == 0};
+            micro_out_t o = {.n = PAIR == 1 ? WIDE : min_size(WIDE, g->ldm - p * NR), .first = k == 0};
             micro_matrix(b->tiles, v, g->ldv, min_size(slice, K - k), u, K * NR, m, g->ldm, o);
         }
 }

@@ -29,19 +29,23 @@ enum {
     STRIP = 512,           /* keys of a strip */
     WIDTH = STRIP + NR     /* floats between rows of scores: no power of two, and known, so that one pointer serves */
 };
-/* A tile: TALL rows x WIDE vectors of sums, all in registers. */
+/* A tile: TALL rows x WIDE vectors of sums, all in registers. Vectors are as long as the processor's: longer ones live
+ * in memory. */
 #if defined __AVX512F__
-enum { TALL = 12, WIDE = 2 };
+enum { LANES = 16, TALL = 12, WIDE = 2 };
 #elif defined __AVX__
-enum { TALL = 6, WIDE = 1 };
+enum { LANES = 8, TALL = 6, WIDE = 2 };
 #else
-enum { TALL = 3, WIDE = 1 };
+enum { LANES = 4, TALL = 3, WIDE = 4 };
 #endif
-enum { FLAT = 4 /* vectors of sums where there is one row */ };
+enum {
+    PARTS = NR / LANES,                    /* vectors of a panel's 16 */
+    FLAT = WIDE < 2 * PARTS ? 4 : 2 * WIDE /* vectors of sums where there is one row */
+};
 static const float NOTHING = -3e38f; /* a maximum over no keys */
 
-typedef float v16f __attribute__((vector_size(64)));
-typedef float v16u __attribute__((vector_size(64), aligned(4)));
+typedef float lanes_t __attribute__((vector_size(4 * LANES)));
+typedef float lanes_u __attribute__((vector_size(4 * LANES), aligned(4)));
 
 static size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
@@ -98,48 +102,51 @@ static void append(const kern_cached_t *g, size_t head) {
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-/* s[mr][..] = q k^T over `panels` panels; q is [dh][TALL]. */
-ALWAYS void scores_of(int mr, int np, size_t dh, const float *q, const float *k, float *s) {
-    v16f acc[TALL][FLAT];
-    for (int j = 0; j < np; j++)
-        for (int i = 0; i < mr; i++) acc[i][j] = (v16f){0};
-    for (size_t d = 0; d < dh; d++, q += TALL)
-        for (int j = 0; j < np; j++) {
-            v16f key = *(const v16u *)(k + ((size_t)j * dh + d) * NR);
-            for (int i = 0; i < mr; i++) acc[i][j] += q[i] * key;
-        }
-    for (int j = 0; j < np; j++)
-        for (int i = 0; i < mr; i++) *(v16u *)(s + i * WIDTH + j * NR) = acc[i][j];
+/* s[mr][nv vectors] = q k^T; q is [dh][TALL], k a panel or some. */
+ALWAYS void scores_of(int mr, int nv, size_t dh, const float *q, const float *k, float *s) {
+    lanes_t acc[TALL][FLAT];
+    for (int j = 0; j < nv; j++)
+        for (int i = 0; i < mr; i++) acc[i][j] = (lanes_t){0};
+    for (size_t d = 0; d < dh; d++, q += TALL) {
+        lanes_t key[FLAT]; /* all of them first: the compiler keeps them, and not every row's q, in registers */
+        for (int j = 0; j < nv; j++)
+            key[j] = *(const lanes_u *)(k + ((size_t)(j / PARTS) * dh + d) * NR + j % PARTS * LANES);
+        for (int i = 0; i < mr; i++)
+            for (int j = 0; j < nv; j++) acc[i][j] += q[i] * key[j];
+    }
+    for (int j = 0; j < nv; j++)
+        for (int i = 0; i < mr; i++) *(lanes_u *)(s + i * WIDTH + j * LANES) = acc[i][j];
 }
 
-ALWAYS void scores(int mr, int wide, size_t dh, size_t panels, const float *q, const float *k, float *s) {
-    size_t p = 0;
-    for (; p + (size_t)wide <= panels; p += (size_t)wide) scores_of(mr, wide, dh, q, k + p * dh * NR, s + p * NR);
-    for (; p < panels; p++) scores_of(mr, 1, dh, q, k + p * dh * NR, s + p * NR);
+ALWAYS void scores(int mr, int nv, size_t dh, size_t panels, const float *q, const float *k, float *s) {
+    size_t p = 0, some = (size_t)(nv / PARTS);
+    for (; p + some <= panels; p += some) scores_of(mr, nv, dh, q, k + p * dh * NR, s + p * NR);
+    for (; p < panels; p++) scores_of(mr, PARTS, dh, q, k + p * dh * NR, s + p * NR);
 }
 
 /* o[mr][nv vectors] = o * fade + s v over n keys. */
 ALWAYS void values_into(int mr, int nv, size_t dp, size_t n, const float *s, const float *v, const float *fade,
                         float *o) {
-    v16f acc[TALL][FLAT];
+    lanes_t acc[TALL][FLAT];
     for (int j = 0; j < nv; j++)
-        for (int i = 0; i < mr; i++) acc[i][j] = (v16f){0};
-    for (size_t k = 0; k < n; k++, v += dp)
-        for (int j = 0; j < nv; j++) {
-            v16f value = *(const v16u *)(v + j * NR);
-            for (int i = 0; i < mr; i++) acc[i][j] += s[i * WIDTH + (int)k] * value;
-        }
+        for (int i = 0; i < mr; i++) acc[i][j] = (lanes_t){0};
+    for (size_t k = 0; k < n; k++, v += dp) {
+        lanes_t value[FLAT];
+        for (int j = 0; j < nv; j++) value[j] = *(const lanes_u *)(v + j * LANES);
+        for (int i = 0; i < mr; i++)
+            for (int j = 0; j < nv; j++) acc[i][j] += s[i * WIDTH + (int)k] * value[j];
+    }
     for (int j = 0; j < nv; j++)
         for (int i = 0; i < mr; i++) {
-            v16u *out = (v16u *)(o + (size_t)i * dp + j * NR);
+            lanes_u *out = (lanes_u *)(o + (size_t)i * dp + j * LANES);
             *out = fade ? *out * fade[i] + acc[i][j] : acc[i][j];
         }
 }
 
-ALWAYS void values(int mr, int wide, size_t dp, size_t n, const float *s, const float *v, const float *fade, float *o) {
-    size_t d = 0;
-    for (; d + (size_t)wide * NR <= dp; d += (size_t)wide * NR) values_into(mr, wide, dp, n, s, v + d, fade, o + d);
-    for (; d < dp; d += NR) values_into(mr, 1, dp, n, s, v + d, fade, o + d);
+ALWAYS void values(int mr, int nv, size_t dp, size_t n, const float *s, const float *v, const float *fade, float *o) {
+    size_t d = 0, some = (size_t)nv * LANES;
+    for (; d + some <= dp; d += some) values_into(mr, nv, dp, n, s, v + d, fade, o + d);
+    for (; d < dp; d += NR) values_into(mr, PARTS, dp, n, s, v + d, fade, o + d);
 }
 
 /* How many rows a tile computes: some heights serve all. Rows beyond the last are zeros. */

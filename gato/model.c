@@ -229,15 +229,24 @@ static void standardize_vector(gato_model_t *m) {
         }
 }
 
-gato_model_t *gato_model_new(const gato_config_t *c, const gato_facts_t *f, uint64_t seed) {
+static gato_model_t *model_over(params_t *p, const gato_config_t *c, const gato_facts_t *f) {
     gato_model_t *m = NEW(gato_model_t);
     m->config = *c;
     m->facts = copy_facts(f);
     m->tokens = gato_tokens(c, f);
     m->band = gato_band(c, f);
-    m->params = params_new(seed);
+    m->params = p;
     choose_trainable(m);
     declare(m);
+    return m;
+}
+
+gato_model_t *gato_model_blank(const gato_config_t *c, const gato_facts_t *f) {
+    return model_over(params_blank(), c, f);
+}
+
+gato_model_t *gato_model_new(const gato_config_t *c, const gato_facts_t *f, uint64_t seed) {
+    gato_model_t *m = model_over(params_new(seed), c, f);
     set_codebook(m);
     standardize_vector(m);
     return m;

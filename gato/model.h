@@ -30,6 +30,8 @@ typedef struct {
 /* Copies config and facts and declares every parameter in a fixed order, initialised from `seed`; the codebook is
  * copied from the facts, the vector's layer starts on numbers standardized by them. */
 gato_model_t *gato_model_new(const gato_config_t *c, const gato_facts_t *f, uint64_t seed);
+/* The same with every parameter zero, for a file to fill. */
+gato_model_t *gato_model_blank(const gato_config_t *c, const gato_facts_t *f);
 void gato_model_free(gato_model_t *m);
 size_t gato_model_parameters(const gato_model_t *m); /* floats that train */
 /* "f32", "bf16" or "q8": weights of linear layers in forward-only use. Another name: exit 2. */

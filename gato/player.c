@@ -28,7 +28,7 @@ struct player {
     chunk_t *chunk[CHUNKS];
     size_t n_chunks;
     plan_memory_t memory;
-    float **cache; /* by layer: [capacity, 2D] */
+    float **cache; /* by layer: [capacity, kern_cache_width] */
     size_t capacity;
     int32_t span[4]; /* op_attention_cached's: first visible row, rows used, tokens of the step before, their first */
     int32_t step;
@@ -42,6 +42,19 @@ struct player {
 
 /* ---- the network over a chunk
  * ---------------------------------------------------------------------------------------------*/
+
+static size_t head_width(const player_t *p) {
+    return (size_t)(p->m->config.model.width / p->m->config.model.heads);
+}
+static size_t cache_width(const player_t *p) {
+    return kern_cache_width((size_t)p->m->config.model.heads, head_width(p));
+}
+static float *cache_new(const player_t *p, size_t capacity) {
+    return xaligned(capacity * cache_width(p) * sizeof(float));
+}
+static size_t whole_panels(size_t rows) {
+    return (rows + KERN_CACHE_PANEL - 1) / KERN_CACHE_PANEL * KERN_CACHE_PANEL;
+}
 
 static chunk_t *chunk_new(player_t *p, const gato_pools_t *pools, size_t T) {
     chunk_t *c = NEW(chunk_t);
@@ -61,7 +74,7 @@ static chunk_t *chunk_new(player_t *p, const gato_pools_t *pools, size_t T) {
     transformer_opts_t o = gato_blocks(m, NO_VAR, false);
     size_t mark = nn_push(&nn, "transformer");
     for (size_t i = 0; i < L; i++) {
-        c->cache[i] = tape_extern(t, "cache", F32_2(p->capacity, 2 * D));
+        c->cache[i] = tape_extern(t, "cache", F32_2(p->capacity, cache_width(p)));
         /* behind the last layer's keys and values only the last position is read */
         size_t rows = i + 1 < L ? T : 1;
         var_t qkv = nn_block_qkv(&nn, i, x);
@@ -114,20 +127,20 @@ static int32_t first_row(const player_t *p) {
     return p->span[2] ? p->span[3] : p->span[0];
 }
 
-/* Moves what is visible to the front of a cache of `capacity` rows. A larger one is another one: chunks bound to the
- * old are recorded anew. */
+/* Moves what is visible, from the start of a panel, to the front of a cache of `capacity` rows. A larger one is another
+ * one: chunks bound to the old are recorded anew. */
 static void cache_compact(player_t *p, size_t capacity) {
-    size_t L = (size_t)p->m->config.model.layers, row = 2 * (size_t)p->m->config.model.width;
-    int32_t first = first_row(p);
-    size_t live = (size_t)(p->span[1] - first), bytes = live * row * sizeof(float);
+    size_t L = (size_t)p->m->config.model.layers, heads = (size_t)p->m->config.model.heads;
+    int32_t first = first_row(p) / KERN_CACHE_PANEL * KERN_CACHE_PANEL;
+    size_t live = (size_t)(p->span[1] - first);
     if (capacity > p->capacity) {
         while (p->n_chunks) chunk_free(p->chunk[--p->n_chunks]);
         p->ran = NULL;
     }
     for (size_t i = 0; i < L; i++) {
         float *old = p->cache[i];
-        if (capacity > p->capacity) p->cache[i] = xaligned(capacity * row * sizeof(float));
-        memmove(p->cache[i], old + (size_t)first * row, bytes);
+        if (capacity > p->capacity) p->cache[i] = cache_new(p, capacity);
+        kern_cache_move(heads, head_width(p), old, p->capacity, (size_t)first, live, p->cache[i], capacity);
         if (p->cache[i] != old) free(old);
     }
     p->capacity = capacity;
@@ -139,10 +152,11 @@ static void cache_compact(player_t *p, size_t capacity) {
 
 /* Runs the batch's tokens behind those in the cache. */
 static void run_chunk(player_t *p) {
-    size_t T = batch_positions(&p->batch), need = (size_t)(p->span[1] - first_row(p)) + T;
+    size_t T = batch_positions(&p->batch), need = (size_t)(p->span[1] - first_row(p)) + T + KERN_CACHE_PANEL;
     /* The band counts timesteps as they are without text: with a mission in each, more than a context may be visible.
      */
-    if ((size_t)p->span[1] + T > p->capacity) cache_compact(p, need > p->capacity ? 2 * need : p->capacity);
+    if ((size_t)p->span[1] + T > p->capacity)
+        cache_compact(p, need > p->capacity ? whole_panels(2 * need) : p->capacity);
     p->ran = chunk_for(p);
     gato_inputs_fill(&p->ran->g, p->m, &p->batch);
     plan_forward(p->ran->g.plan);
@@ -182,11 +196,11 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
     }
     p->packed = nn_packed_new(p->m->params, p->o.weights);
     batch_init(&p->batch, &p->m->config, &p->m->facts);
-    size_t D = (size_t)c->model.width, L = (size_t)c->model.layers;
+    size_t L = (size_t)c->model.layers;
     p->acts = p->m->facts.n_actions + p->m->facts.n_discrete_actions;
-    p->capacity = 3 * ((size_t)c->model.context + p->acts + 64);
+    p->capacity = whole_panels(3 * ((size_t)c->model.context + p->acts + 64));
     p->cache = xcalloc(L, sizeof *p->cache);
-    for (size_t i = 0; i < L; i++) p->cache[i] = xaligned(p->capacity * 2 * D * sizeof(float));
+    for (size_t i = 0; i < L; i++) p->cache[i] = cache_new(p, p->capacity);
     p->begin = xcalloc((size_t)p->m->band, sizeof *p->begin);
     p->past = xcalloc((size_t)p->m->band, sizeof *p->past);
     player_reset(p);

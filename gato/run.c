@@ -128,20 +128,21 @@ static bool fits(const param_t *p, const st_tensor_t *t, differences_t *d) {
 }
 
 static int read_tensor(gato_model_t *m, int at, const st_tensor_t *t, const char *path, reason_t *why) {
-    size_t count = params_at(m->params, at)->count;
-    float *disk = xmalloc(count * sizeof *disk);
+    const param_t *p = params_at(m->params, at);
+    bool direct = p->layout == LAYOUT_SAME; /* no copy on the way */
+    float *disk = direct ? params_ptr(m->params, PARAMS_VALUE, at) : xmalloc(p->count * sizeof *disk);
     reason_t inner;
     int rc = RC_OK;
     if (st_read_f32(t, disk, &inner)) {
         reason_set(why, "'%s': tensor '%s': %s", path, t->name, inner.text);
         rc = RC_MISFIT;
-    } else if (!st_finite(disk, count)) {
+    } else if (!st_finite(disk, p->count)) {
         reason_set(why, "'%s': tensor '%s' holds a NaN or infinity", path, t->name);
         rc = RC_DATA;
-    } else {
+    } else if (!direct) {
         params_import(m->params, PARAMS_VALUE, at, disk);
     }
-    free(disk);
+    if (!direct) free(disk);
     return rc;
 }
 
@@ -201,7 +202,7 @@ static gato_model_t *load_model(const gato_config_t *c, const gato_facts_t *f, c
     gato_model_t *m = NULL;
     *rc = RC_MISFIT;
     if (!check_claim(c, f, &file, path, why)) {
-        m = gato_model_new(c, f, 0);
+        m = gato_model_blank(c, f);
         *rc = read_file(m, &file, path, why);
     }
     st_close(&file);

@@ -119,3 +119,16 @@ TEST(room_by_a_sketch) {
           "the same numbers");
     for (int i = 0; i < 3; i++) params_free(all[i]);
 }
+
+TEST(blank_parameters_are_zero) {
+    params_t *p = params_blank();
+    size_t nonzero = 0;
+    for (int k = 0; k < 4; k++) { /* the block comes after two of them */
+        const char *name[] = {"a", "b", "c", "d"};
+        params_get(p, name[k], 2, (size_t[]){70, 77}, LAYOUT_SAME, (param_init_t){INIT_NORMAL, 1});
+        if (k >= 1) params_ptr(p, PARAMS_VALUE, 0)[k] = 1;
+    }
+    for (size_t i = 0; i < params_block(p); i++) nonzero += params_base(p, PARAMS_VALUE)[i] != 0;
+    CHECK(params_n(p) == 4 && nonzero == 3, "%zu of %zu numbers", nonzero, params_block(p));
+    params_free(p);
+}

@@ -128,6 +128,23 @@ void kern_attention_backward(const kern_attention_t *g, const float *q, const fl
                              const float *lse, const float *do_, float *dq, float *dk, float *dv, bool add,
                              void *scratch);
 
+/* ---- attention_cache.c: the same for T new positions over a KV cache, which kern_attention_cached alone writes and
+ * reads: kern_cache_width floats a position, `capacity` positions (a multiple of KERN_CACHE_PANEL). qkv [T,3D]: the new
+ * positions' queries, keys and values, D = heads*dh; keys and values go to positions used .. used+T-1. Position i sees
+ * first .. used+i, the first `early` ones early_first .. used+i. out [T-skip,D]: all but the first `skip`. */
+enum { KERN_CACHE_PANEL = 16 };
+typedef struct {
+    size_t T, heads, dh, capacity, used, first, early, early_first, skip;
+    float scale;
+    const float *qkv;
+    float *cache, *out;
+} kern_cached_t;
+size_t kern_cache_width(size_t heads, size_t dh);
+void kern_attention_cached(const kern_cached_t *g);
+/* Positions first .. first+n-1 to the front of `to`, which may be the same cache; `first` begins a panel. */
+void kern_cache_move(size_t heads, size_t dh, const float *from, size_t capacity, size_t first, size_t n, float *to,
+                     size_t to_capacity);
+
 /* ---- rows.c: tables and row shuffles
  * ------------------------------------------------------------------------------------ out[i,:] = table[idx[i],:], zero
  * when idx[i] < 0. Indices are in range: checked when they were made. */

@@ -31,23 +31,28 @@ enum {
     Q_BLOCK = Q_HEAD + QK * NR,
     ZERO = 128 /* a row's bytes are unsigned: this stands for 0 */
 };
-#ifdef __AVX512F__
-enum { TALL = 8 }; /* rows of the tallest tile: two panels' sums for each, in registers */
+/* Vectors are as long as the processor's: longer ones live in memory. TALL x WIDE panels is the tallest tile, whose
+ * sums stay in registers. */
+#if defined __AVX512F__
+enum { LANES = 16, TALL = 8, WIDE = 2 };
+#elif defined __AVX__
+enum { LANES = 8, TALL = 6, WIDE = 1 };
 #else
-enum { TALL = 4 };
+enum { LANES = 4, TALL = 3, WIDE = 1 };
 #endif
+enum { PARTS = NR / LANES /* vectors of a panel's 16 */, SUMS = GROUP * PARTS };
 #ifdef __AVX512VNNI__
 typedef uint8_t quantized_t;
 #else
 typedef float quantized_t;
 #endif
 
-typedef float v16f __attribute__((vector_size(64)));
-typedef float v16u __attribute__((vector_size(64), aligned(4)));
-typedef uint16_t v16h __attribute__((vector_size(32), aligned(2)));
-typedef uint32_t v16w __attribute__((vector_size(64)));
-typedef int32_t v16i __attribute__((vector_size(64)));
-typedef int32_t v16j __attribute__((vector_size(64), aligned(4)));
+typedef float lanes_t __attribute__((vector_size(4 * LANES)));
+typedef float lanes_u __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef uint16_t halves_t __attribute__((vector_size(2 * LANES), aligned(2)));
+typedef uint32_t words_t __attribute__((vector_size(4 * LANES)));
+typedef int32_t ints_t __attribute__((vector_size(4 * LANES)));
+typedef int32_t ints_u __attribute__((vector_size(4 * LANES), aligned(4)));
 
 static size_t ceil_div(size_t a, size_t b) {
     return (a + b - 1) / b;
@@ -188,76 +193,92 @@ static void quantize_task(void *ctx, size_t row) {
                  l->scale + row * l->blocks + b);
 }
 
-/* 16 weights of step k; `at` is the panel's slice. */
-ALWAYS v16f weights(kern_weights_t kind, const uint8_t *at, size_t k) {
-    if (kind == WEIGHTS_F32) return *(const v16u *)(const void *)(at + k * NR * 4);
-    v16w u = __builtin_convertvector(*(const v16h *)(const void *)(at + k * NR * 2), v16w) << 16;
-    return (v16f)u;
+/* Vector `part` of the 16 weights of step k; `at` is the panel's slice. */
+ALWAYS lanes_t weights(kern_weights_t kind, const uint8_t *at, size_t k, int part) {
+    size_t i = k * NR + (size_t)part * LANES;
+    if (kind == WEIGHTS_F32) return *(const lanes_u *)(const void *)(at + i * 4);
+    words_t u = __builtin_convertvector(*(const halves_t *)(const void *)(at + i * 2), words_t) << 16;
+    return (lanes_t)u;
 }
 
-ALWAYS void store(float *y, size_t n, v16f v) {
-    if (n == NR)
-        *(v16u *)y = v;
-    else
-        memcpy(y, &v, n * sizeof *y);
+/* The first column of vector j of a tile that begins with panel p, and how many there are. */
+ALWAYS size_t column(const linear_t *l, size_t p, int j, size_t *n) {
+    size_t n0 = (p + (size_t)(j / PARTS)) * NR + (size_t)(j % PARTS) * LANES;
+    *n = n0 < l->N ? min_size(LANES, l->N - n0) : 0;
+    return n0;
 }
 
-ALWAYS void tile_begin(const linear_t *l, int mr, int np, size_t p, v16f total[TALL][GROUP]) {
-    for (int j = 0; j < np; j++) {
-        v16f bias = {0};
-        size_t n0 = (p + (size_t)j) * NR;
-        if (l->bias) memcpy(&bias, l->bias + n0, min_size(NR, l->N - n0) * sizeof(float));
+ALWAYS void tile_begin(const linear_t *l, int mr, int nv, size_t p, lanes_t total[TALL][SUMS]) {
+    for (int j = 0; j < nv; j++) {
+        lanes_t bias = {0};
+        size_t n, n0 = column(l, p, j, &n);
+        if (l->bias && n == LANES)
+            bias = *(const lanes_u *)(l->bias + n0);
+        else if (l->bias)
+            memcpy(&bias, l->bias + n0, n * sizeof *l->bias);
         for (int i = 0; i < mr; i++) total[i][j] = bias;
     }
 }
 
-ALWAYS void tile_end(const linear_t *l, int mr, int np, size_t r, size_t p, v16f total[TALL][GROUP]) {
-    for (int j = 0; j < np; j++)
+ALWAYS void tile_end(const linear_t *l, int mr, int nv, size_t r, size_t p, lanes_t total[TALL][SUMS]) {
+    for (int j = 0; j < nv; j++) {
+        size_t n, n0 = column(l, p, j, &n);
         for (int i = 0; i < mr; i++) {
-            size_t n0 = (p + (size_t)j) * NR;
-            store(l->y + (r + (size_t)i) * l->N + n0, min_size(NR, l->N - n0), total[i][j]);
+            float *y = l->y + (r + (size_t)i) * l->N + n0;
+            if (n == LANES)
+                *(lanes_u *)y = total[i][j];
+            else
+                memcpy(y, &total[i][j], n * sizeof *y);
         }
+    }
 }
 
-/* Step k: x[i*K + k] times 16 weights of each panel. */
-ALWAYS void step_of(kern_weights_t kind, int mr, int np, const uint8_t *const *at, size_t k, const float *x, size_t K,
-                    v16f acc[TALL][GROUP]) {
-    for (int j = 0; j < np; j++) {
-        v16f w = weights(kind, at[j], k);
-        for (int i = 0; i < mr; i++) acc[i][j] += x[(size_t)i * K + k] * w;
+/* Step k: x[i*K + k] times the weights of each panel. Those come first, so that the compiler keeps them in registers
+ * and not the values of all rows; with 32 registers there is room for these, and widening weights late is faster. */
+ALWAYS void step_of(kern_weights_t kind, int mr, int nv, const uint8_t *const *at, size_t k, const float *x, size_t K,
+                    lanes_t acc[TALL][SUMS]) {
+    lanes_t w[SUMS];
+    bool late = kind == WEIGHTS_BF16 && LANES == 16;
+    for (int j = 0; j < nv; j++) {
+        w[j] = weights(kind, at[j / PARTS], k, j % PARTS);
+        for (int i = 0; i < mr && late; i++) acc[i][j] += x[(size_t)i * K + k] * w[j];
     }
+    for (int i = 0; i < mr && !late; i++)
+        for (int j = 0; j < nv; j++) acc[i][j] += x[(size_t)i * K + k] * w[j];
 }
 
 /* mr rows from r, np panels from p. */
 ALWAYS void tile(const linear_t *l, kern_weights_t kind, int mr, int np, size_t r, size_t p) {
-    v16f total[TALL][GROUP];
+    lanes_t total[TALL][SUMS];
+    int nv = np * PARTS;
     size_t K = l->K;
-    tile_begin(l, mr, np, p, total);
+    tile_begin(l, mr, nv, p, total);
     for (size_t k0 = 0; k0 < K; k0 += KC) {
-        v16f acc[TALL][GROUP];
+        lanes_t acc[TALL][SUMS];
         const uint8_t *at[GROUP];
-        for (int j = 0; j < np; j++) {
+        for (int j = 0; j < np; j++)
             at[j] = l->packed + (p + (size_t)j) * l->bytes + k0 * NR * (kind == WEIGHTS_F32 ? 4 : 2);
-            for (int i = 0; i < mr; i++) acc[i][j] = (v16f){0};
-        }
+        for (int j = 0; j < nv; j++)
+            for (int i = 0; i < mr; i++) acc[i][j] = (lanes_t){0};
         size_t kc = min_size(KC, K - k0);
         const float *x = l->x + r * K + k0;
         size_t k = 0;
         for (; k + 4 <= kc; k += 4)
-            for (size_t t = k; t < k + 4; t++) step_of(kind, mr, np, at, t, x, K, acc);
-        for (; k < kc; k++) step_of(kind, mr, np, at, k, x, K, acc);
-        for (int j = 0; j < np; j++)
+            for (size_t t = k; t < k + 4; t++) step_of(kind, mr, nv, at, t, x, K, acc);
+        for (; k < kc; k++) step_of(kind, mr, nv, at, k, x, K, acc);
+        for (int j = 0; j < nv; j++)
             for (int i = 0; i < mr; i++) total[i][j] += acc[i][j];
     }
-    tile_end(l, mr, np, r, p, total);
+    tile_end(l, mr, nv, r, p, total);
 }
 
 /* Sums of one block's products: q[i*ldq ..] times the bytes of each panel. */
 #ifdef __AVX512VNNI__
-ALWAYS void block_sums(int mr, int np, const uint8_t *q, size_t ldq, const uint8_t *const *at, v16f sum[TALL][GROUP]) {
+ALWAYS void block_sums(int mr, int np, const uint8_t *q, size_t ldq, const uint8_t *const *at,
+                       lanes_t sum[TALL][SUMS]) {
     __m512i acc[TALL][GROUP];
     for (int j = 0; j < np; j++) /* what ZERO adds to every byte of the row is taken off beforehand */
-        for (int i = 0; i < mr; i++) acc[i][j] = (__m512i)(*(const v16j *)(const void *)(at[j] + NR * 4) * -ZERO);
+        for (int i = 0; i < mr; i++) acc[i][j] = (__m512i)(*(const ints_u *)(const void *)(at[j] + NR * 4) * -ZERO);
 #pragma GCC unroll 4
     for (size_t k = 0; k < QK; k += 4)
         for (int j = 0; j < np; j++) {
@@ -269,17 +290,18 @@ ALWAYS void block_sums(int mr, int np, const uint8_t *q, size_t ldq, const uint8
             }
         }
     for (int j = 0; j < np; j++)
-        for (int i = 0; i < mr; i++) sum[i][j] = __builtin_convertvector((v16i)acc[i][j], v16f);
+        for (int i = 0; i < mr; i++) sum[i][j] = __builtin_convertvector((ints_t)acc[i][j], lanes_t);
 }
 #else
-ALWAYS void block_sums(int mr, int np, const float *q, size_t ldq, const uint8_t *const *at, v16f sum[TALL][GROUP]) {
-    for (int j = 0; j < np; j++)
-        for (int i = 0; i < mr; i++) sum[i][j] = (v16f){0};
+ALWAYS void block_sums(int mr, int np, const float *q, size_t ldq, const uint8_t *const *at, lanes_t sum[TALL][SUMS]) {
+    for (int j = 0; j < np * PARTS; j++)
+        for (int i = 0; i < mr; i++) sum[i][j] = (lanes_t){0};
     for (size_t k = 0; k < QK; k += 4)
-        for (int j = 0; j < np; j++) {
-            v16i four = *(const v16j *)(const void *)(at[j] + Q_HEAD + k * NR);
+        for (int j = 0; j < np * PARTS; j++) {
+            const uint8_t *bytes = at[j / PARTS] + Q_HEAD + k * NR + j % PARTS * LANES * 4;
+            ints_t four = *(const ints_u *)(const void *)bytes;
             for (int t = 0; t < 4; t++) {
-                v16f w = __builtin_convertvector(four << (24 - 8 * t) >> 24, v16f);
+                lanes_t w = __builtin_convertvector(four << (24 - 8 * t) >> 24, lanes_t);
                 for (int i = 0; i < mr; i++) sum[i][j] += q[(size_t)i * ldq + k + (size_t)t] * w;
             }
         }
@@ -287,18 +309,19 @@ ALWAYS void block_sums(int mr, int np, const float *q, size_t ldq, const uint8_t
 #endif
 
 ALWAYS void tile_bytes(const linear_t *l, int mr, int np, size_t r, size_t p) {
-    v16f total[TALL][GROUP], sum[TALL][GROUP];
-    tile_begin(l, mr, np, p, total);
+    lanes_t total[TALL][SUMS], sum[TALL][SUMS];
+    int nv = np * PARTS;
+    tile_begin(l, mr, nv, p, total);
     for (size_t b = 0; b < l->blocks; b++) {
         const uint8_t *at[GROUP];
         for (int j = 0; j < np; j++) at[j] = l->packed + (p + (size_t)j) * l->bytes + b * Q_BLOCK;
         block_sums(mr, np, l->q + (r * l->blocks + b) * QK, l->blocks * QK, at, sum);
-        for (int j = 0; j < np; j++)
-            for (int i = 0; i < mr; i++)
-                total[i][j] +=
-                    sum[i][j] * (l->scale[(r + (size_t)i) * l->blocks + b] * *(const v16u *)(const void *)at[j]);
+        for (int j = 0; j < nv; j++) {
+            lanes_t scale = ((const lanes_u *)(const void *)at[j / PARTS])[j % PARTS];
+            for (int i = 0; i < mr; i++) total[i][j] += sum[i][j] * (l->scale[(r + (size_t)i) * l->blocks + b] * scale);
+        }
     }
-    tile_end(l, mr, np, r, p, total);
+    tile_end(l, mr, nv, r, p, total);
 }
 
 ALWAYS void tile_of(const linear_t *l, kern_weights_t kind, int mr, int np, size_t r, size_t p) {
@@ -318,17 +341,17 @@ ALWAYS void rows_of(const linear_t *l, kern_weights_t kind, int mr, int np, size
 ALWAYS void rows(const linear_t *l, kern_weights_t kind, size_t p0, size_t p1) {
     for (size_t r = 0; r < l->M;) {
         size_t left = l->M - r;
-        if (TALL == 8 && left >= 8 && kind != WEIGHTS_Q8) {
-            rows_of(l, kind, TALL, 2, r, p0, p1);
-            r += 8;
-        } else if (left >= 4) {
-            rows_of(l, kind, 4, 2, r, p0, p1);
+        if (left >= TALL && kind != WEIGHTS_Q8) {
+            rows_of(l, kind, TALL, WIDE, r, p0, p1);
+            r += TALL;
+        } else if (TALL > 4 && left >= 4) {
+            rows_of(l, kind, 4, WIDE, r, p0, p1);
             r += 4;
         } else if (left >= 2) {
-            rows_of(l, kind, 2, 2, r, p0, p1);
+            rows_of(l, kind, 2, TALL > 4 ? 2 : 1, r, p0, p1);
             r += 2;
         } else {
-            rows_of(l, kind, 1, 4, r, p0, p1);
+            rows_of(l, kind, 1, TALL > 4 ? 4 : 2, r, p0, p1);
             r += 1;
         }
     }

@@ -101,7 +101,7 @@ vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
     } else if ((*rc = vqvae_config_parse(&v->config, (const char *)text, size, &inner)) != RC_OK) {
         reason_set(why, "'%s': %s", config, inner.text);
     } else {
-        v->params = params_new(0);
+        v->params = params_blank();
         vqvae_declare(v->params, &v->config);
         *rc = vqvae_read_weights(v->params, weights, why);
     }

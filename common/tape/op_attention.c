@@ -110,45 +110,37 @@ var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o) {
 
 static void cached_forward(const op_run_t *r) {
     const shape_t *x = r->in_shape[0];
-    size_t T = x->dim[1], D = x->dim[2] / 3, heads = (size_t)r->attr->i[0], skip = T - (size_t)r->attr->i[1];
-    const float *qkv = r->in[0];
-    float *cache = (float *)(uintptr_t)r->in[1]; /* the caller's own memory: writing it is this op's purpose */
     const int32_t *span = r->in[2];
-    size_t used = (size_t)span[1], early = (size_t)span[2];
-    if (used + T > r->in_shape[1]->dim[0] || (size_t)span[0] > used || early > T || (early && (size_t)span[3] > used))
-        BUG("the KV cache of %zu rows is full", r->in_shape[1]->dim[0]);
-    for (size_t i = 0; i < T; i++) memcpy(cache + (used + i) * 2 * D, qkv + i * 3 * D + D, 2 * D * sizeof *cache);
-    size_t begin[3] = {skip, skip > early ? skip : early, T};
-    for (int part = 0; part < 2; part++) {
-        size_t i = begin[part], end = begin[part + 1], first = (size_t)span[part ? 0 : 3];
-        if (i == end) continue;
-        const float *seen = cache + first * 2 * D;
-        kern_attention_t g = {.B = 1,
-                              .Tq = end - i,
-                              .Tk = used + end - first,
-                              .heads = heads,
-                              .dh = D / heads,
-                              .ldq = 3 * D,
-                              .ldk = 2 * D,
-                              .ldv = 2 * D,
-                              .ldo = D,
-                              .scale = 1 / sqrtf((float)(D / heads)),
-                              .causal = true};
-        kern_attention_forward(&g, qkv + i * 3 * D, seen, seen + D, (float *)r->out[0] + (i - skip) * D,
-                               (float *)r->out[1] + (i - skip) * heads);
-    }
+    size_t T = x->dim[1], D = x->dim[2] / 3, heads = (size_t)r->attr->i[0];
+    kern_cached_t g = {.T = T,
+                       .heads = heads,
+                       .dh = D / heads,
+                       .capacity = r->in_shape[1]->dim[0],
+                       .used = (size_t)span[1],
+                       .first = (size_t)span[0],
+                       .early = (size_t)span[2],
+                       .early_first = (size_t)span[3],
+                       .skip = T - (size_t)r->attr->i[1],
+                       .scale = 1 / sqrtf((float)(D / heads)),
+                       .qkv = r->in[0],
+                       .cache = (float *)(uintptr_t)r->in[1], /* the caller's own: writing it is this op's purpose */
+                       .out = r->out[0]};
+    if (g.used + T > g.capacity || g.first > g.used || g.early > T || (g.early && g.early_first > g.used))
+        BUG("the KV cache of %zu rows is full", g.capacity);
+    kern_attention_cached(&g);
 }
 
 static const opdef_t cached_def = {.name = "attention_cached", .forward = cached_forward};
 
 var_t op_attention_cached(tape_t *t, var_t qkv, var_t cache, var_t span, size_t heads, size_t rows) {
     shape_t s = tape_shape(t, qkv), c = tape_shape(t, cache);
-    if (s.rank != 3 || s.dim[0] != 1 || c.rank != 2 || c.dim[1] * 3 != s.dim[2] * 2 || !heads || s.dim[2] / 3 % heads)
+    size_t D = s.rank == 3 ? s.dim[2] / 3 : 0;
+    if (!D || s.dim[0] != 1 || !heads || D % heads || c.rank != 2 || c.dim[0] % KERN_CACHE_PANEL ||
+        c.dim[1] != kern_cache_width(heads, D / heads))
         tape_shape_bug(t, "attention_cached", "qkv and cache do not fit", s, c);
     if (!rows || rows > s.dim[1]) tape_shape_bug(t, "attention_cached", "too many rows", s, F32_1(rows));
-    op_spec_t spec = {.def = &cached_def, .n_in = 3, .n_out = 2, .in = {qkv, cache, span}};
-    spec.out[0] = F32_3(1, rows, s.dim[2] / 3);
-    spec.out[1] = F32_3(1, heads, rows);
+    op_spec_t spec = {.def = &cached_def, .n_in = 3, .n_out = 1, .in = {qkv, cache, span}};
+    spec.out[0] = F32_3(1, rows, D);
     spec.attr.i[0] = (int64_t)heads;
     spec.attr.i[1] = (int64_t)rows;
     return tape_op(t, &spec);

@@ -56,11 +56,11 @@ typedef struct {
 var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o);
 /* qkv [B,T,3D], columns q | k | v. */
 var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o);
-/* Acting: qkv [1,T,3D] of T new positions against a cache that the caller owns: cache F32 [capacity, 2D] (keys |
- * values) and span I32 [4] = {first, used, early, early_first} are externs. The new keys and values are written to rows
- * used .. used+T-1; position i sees rows first .. used+i, the first `early` positions (of an older timestep) rows
- * early_first .. used+i. Replaying with the same span writes the same rows. -> [1,rows,D], of the last `rows` positions
- * (in a network's last layer only what is read is worth its attention). Forward only. */
+/* Acting: qkv [1,T,3D] of T new positions against a cache that the caller owns: cache F32 [capacity,
+ * kern_cache_width] (kernel.h) and span I32 [4] = {first, used, early, early_first} are externs. The new keys and
+ * values are written to rows used .. used+T-1; position i sees rows first .. used+i, the first `early` positions (of an
+ * older timestep) rows early_first .. used+i. Replaying with the same span writes the same rows. -> [1,rows,D], of the
+ * last `rows` positions (in a network's last layer only what is read is worth its attention). Forward only. */
 var_t op_attention_cached(tape_t *t, var_t qkv, var_t cache, var_t span, size_t heads, size_t rows);
 
 /* op_rows.c */

@@ -12,7 +12,7 @@ struct params {
     param_t *at;
     size_t n, cap;
     size_t floats; /* of a block */
-    bool sketch;
+    bool sketch, blank;
     struct {
         float *p;
         size_t cap; /* floats; 0 = not in use */
@@ -30,6 +30,12 @@ params_t *params_new(uint64_t seed) {
 params_t *params_sketch(void) {
     params_t *p = params_new(0);
     p->sketch = true;
+    return p;
+}
+
+params_t *params_blank(void) {
+    params_t *p = params_new(0);
+    p->blank = true;
     return p;
 }
 
@@ -130,9 +136,10 @@ int params_get(params_t *p, const char *name, int rank, const size_t *dim, param
         q->count *= dim[d];
     }
     p->floats += (q->count + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
-    if (p->sketch) return (int)p->n++;
+    if (p->sketch || (p->blank && !p->block[PARAMS_VALUE].p)) return (int)p->n++; /* the block comes when asked for */
     for (int b = 0; b < PARAMS_BLOCKS; b++)
         if (b == PARAMS_VALUE || p->block[b].p) block_grow(p, b);
+    if (p->blank) return (int)p->n++;
     float *v = p->block[PARAMS_VALUE].p + q->offset;
     rng_t r = rng_make(p->seed, name);
     for (size_t i = 0; i < q->count; i++) { /* drawn in disk order: independent of the memory layout */

@@ -45,6 +45,9 @@ params_t *params_new(uint64_t seed);
 void params_free(params_t *p);
 /* Names and shapes alone: nothing may ask for its numbers. */
 params_t *params_sketch(void);
+/* Parameters that a file will fill: new ones are zero, since drawing their first values can take longer than reading.
+ */
+params_t *params_blank(void);
 /* Room for blocks of so many floats (params_block of a sketch), so that they need not grow by copies. */
 void params_reserve(params_t *p, size_t floats);
 

@@ -8,44 +8,26 @@
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
 #include "common/kernel/kernel.h"
+#include "common/kernel/lanes.h"
 #include "common/kernel/vmath.h"
 
 #include <math.h>
-
-#ifndef V_PICK /* vmath.h with vectors of eight */
-enum { VL = 8 };
-typedef v8f vf;
-#define v_load v8_load
-#define v_store v8_store
-#define v_set v8_set
-#define v_max v8_max
-#define v_highest v8_highest
-#define v_exp_down v8_exp_down
-#define v_sum v8_sum
-#endif
 
 enum {
     NR = KERN_CACHE_PANEL, /* keys of a panel, columns of a vector of values */
     STRIP = 512,           /* keys of a strip */
     WIDTH = STRIP + NR     /* floats between rows of scores: no power of two, and known, so that one pointer serves */
 };
-/* A tile: TALL rows x WIDE vectors of sums, all in registers. Vectors are as long as the processor's: longer ones live
- * in memory. */
-#if defined __AVX512F__
-enum { LANES = 16, TALL = 12, WIDE = 2 };
-#elif defined __AVX__
-enum { LANES = 8, TALL = 6, WIDE = 2 };
-#else
-enum { LANES = 4, TALL = 3, WIDE = 4 };
-#endif
+/* A tile: TALL rows x WIDE vectors of sums, all in registers. */
 enum {
-    PARTS = NR / LANES,                    /* vectors of a panel's 16 */
-    FLAT = WIDE < 2 * PARTS ? 4 : 2 * WIDE /* vectors of sums where there is one row */
+    TALL = LANES == 16  ? 12
+           : LANES == 8 ? 6
+                        : 3,
+    WIDE = LANES == 4 ? 4 : 2,
+    PARTS = NR / LANES, /* vectors of a panel's 16 */
+    FLAT = 4            /* vectors of sums where there is one row */
 };
 static const float NOTHING = -3e38f; /* a maximum over no keys */
-
-typedef float lanes_t __attribute__((vector_size(4 * LANES)));
-typedef float lanes_u __attribute__((vector_size(4 * LANES), aligned(4)));
 
 static size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
@@ -112,7 +94,7 @@ ALWAYS void scores_of(int mr, int nv, size_t dh, const float *q, const float *k,
         for (int j = 0; j < nv; j++)
             key[j] = *(const lanes_u *)(k + ((size_t)(j / PARTS) * dh + d) * NR + j % PARTS * LANES);
         for (int i = 0; i < mr; i++)
-            for (int j = 0; j < nv; j++) acc[i][j] += q[i] * key[j];
+            for (int j = 0; j < nv; j++) acc[i][j] = lanes_madd(lanes_set(q[i]), key[j], acc[i][j]);
     }
     for (int j = 0; j < nv; j++)
         for (int i = 0; i < mr; i++) *(lanes_u *)(s + i * WIDTH + j * LANES) = acc[i][j];
@@ -134,12 +116,12 @@ ALWAYS void values_into(int mr, int nv, size_t dp, size_t n, const float *s, con
         lanes_t value[FLAT];
         for (int j = 0; j < nv; j++) value[j] = *(const lanes_u *)(v + j * LANES);
         for (int i = 0; i < mr; i++)
-            for (int j = 0; j < nv; j++) acc[i][j] += s[i * WIDTH + (int)k] * value[j];
+            for (int j = 0; j < nv; j++) acc[i][j] = lanes_madd(lanes_set(s[i * WIDTH + (int)k]), value[j], acc[i][j]);
     }
     for (int j = 0; j < nv; j++)
         for (int i = 0; i < mr; i++) {
             lanes_u *out = (lanes_u *)(o + (size_t)i * dp + j * LANES);
-            *out = fade ? *out * fade[i] + acc[i][j] : acc[i][j];
+            *out = fade ? lanes_madd(*out, lanes_set(fade[i]), acc[i][j]) : acc[i][j];
         }
 }
 

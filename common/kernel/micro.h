@@ -1,42 +1,36 @@
-/* micro.h - the register tile under gemm.c, conv.c and winograd.c: up to MR rows x WIDE columns, one fused multiply-add
- * an element and step, in order of k.
+/* micro.h - the register tile under gemm.c, conv.c and winograd.c: up to MR rows x WIDE columns, one multiply-add an
+ * element and step, in order of k.
  *
- * The right-hand side lies in packed panels [K][NR] (zero beyond the last column). A tile is two vectors wide: with
- * AVX-512 those are two panels, else the halves of one. An element's value depends on its row and column only: edge
- * tiles run the same additions on fewer rows. Two ways to reach the left-hand side: rows each of the MR rows is a list
- * of segments of contiguous k (a matrix row; the taps of a convolution at a pixel); steps each k has a pointer to the
- * MR values (a transposed matrix; pixels of a weight gradient).
+ * The right-hand side lies in packed panels [K][NR] (zero beyond the last column). With AVX-512 a tile is two panels
+ * wide, else one. An element's value depends on its row and column only: edge tiles run the same additions on fewer
+ * rows. Two ways to reach the left-hand side: rows each of the MR rows is a list of segments of contiguous k (a matrix
+ * row; the taps of a convolution at a pixel); steps each k has a pointer to the MR values (a transposed matrix; pixels
+ * of a weight gradient).
  */
 #ifndef KERNEL_MICRO_H
 #define KERNEL_MICRO_H
+
+#include "common/kernel/lanes.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
-#ifdef __AVX512F__
-#include <immintrin.h>
-enum { MR = 8, LANES = 16 };
-#else
-enum { MR = 6, LANES = 8 };
-#endif
-enum { NR = 16, WIDE = 2 * LANES, PAIR = WIDE / NR /* panels of a tile */ };
+/* All sums of a tile stay in registers: 16 of 32, 12 of 16. */
+enum {
+    NR = 16,
+    MR = LANES == 16  ? 8
+         : LANES == 8 ? 6
+                      : 3,
+    WIDE = LANES == 16 ? 32 : 16,
+    PAIR = WIDE / NR,      /* panels of a tile */
+    VECTORS = WIDE / LANES /* of a whole row; half of them where no more columns are left */
+};
 
 typedef float v8f __attribute__((vector_size(32)));
 typedef float v8u __attribute__((vector_size(32), aligned(4)));
-typedef float lanes_t __attribute__((vector_size(4 * LANES)));
-typedef float lanes_u __attribute__((vector_size(4 * LANES), aligned(4)));
 
 #define MICRO static inline __attribute__((always_inline))
-
-/* acc + s b, rounded once. */
-MICRO lanes_t micro_madd(float s, lanes_t b, lanes_t acc) {
-#ifdef __AVX512F__
-    return _mm512_fmadd_ps(_mm512_set1_ps(s), b, acc); /* GCC does not fuse every chain of generic vectors */
-#else
-    return acc + s * b;
-#endif
-}
 
 /* How a finished tile reaches memory. */
 typedef struct {
@@ -47,7 +41,7 @@ typedef struct {
     const float *bias; /* [WIDE] readable, or NULL; used by the first block */
 } micro_out_t;
 
-MICRO void micro_store(int mr, int nv, lanes_t acc[MR][2], const micro_out_t *o) {
+MICRO void micro_store(int mr, int nv, lanes_t acc[MR][VECTORS], const micro_out_t *o) {
     bool add = !o->first || o->add, bias = o->first && o->bias, whole = o->n == (size_t)(nv * LANES);
     for (int i = 0; i < mr; i++) {
         float *c = o->row[i];
@@ -66,43 +60,35 @@ MICRO void micro_store(int mr, int nv, lanes_t acc[MR][2], const micro_out_t *o)
     }
 }
 
-/* Where a tile's second vector lies, from the first: another panel, or the same one's other half. */
-MICRO size_t micro_second(size_t panel) {
-    return PAIR == 2 ? panel : LANES;
+/* Vector v of a step's columns; the tile's second panel lies `panel` floats behind the first. */
+MICRO lanes_t micro_columns(const float *b, size_t panel, int v) {
+    return *(const lanes_u *)(b + (size_t)(v * LANES / NR) * panel + v * LANES % NR);
 }
 
-/* rows: seg s of row i starts at a[s*MR + i]; its panel rows start at b + boff[s]*NR; kc steps each. The tile's second
- * panel is `panel` floats behind the first. */
+/* rows: seg s of row i starts at a[s*MR + i]; its panel rows start at b + boff[s]*NR; kc steps each. */
 MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *boff, size_t segs, size_t kc,
                         const float *b, size_t panel, const micro_out_t *o) {
-    lanes_t acc[MR][2] = {{{0}}};
-    size_t second = micro_second(panel);
+    lanes_t acc[MR][VECTORS] = {{{0}}};
     for (size_t s = 0; s < segs; s++) {
         const float *const *r = a + s * MR;
-        const float *r0 = r[0], *r1 = r[mr > 1], *r2 = r[mr > 2 ? 2 : 0], *r3 = r[mr > 3 ? 3 : 0],
-                    *r4 = r[mr > 4 ? 4 : 0], *r5 = r[mr > 5 ? 5 : 0];
-#if defined __AVX512F__
-        const float *r6 = r[mr > 6 ? 6 : 0], *r7 = r[mr > 7 ? 7 : 0];
-#endif
+        /* by name, not as an array: GCC would keep that in memory */
+        const float *r0 = r[0], *r1 = r[mr > 1 ? 1 : 0], *r2 = r[mr > 2 ? 2 : 0], *r3 = r[mr > 3 ? 3 : 0],
+                    *r4 = r[mr > 4 ? 4 : 0], *r5 = r[mr > 5 ? 5 : 0], *r6 = r[mr > 6 ? 6 : 0], *r7 = r[mr > 7 ? 7 : 0];
         const float *p = b + boff[s] * NR;
         for (size_t k = 0; k < kc; k++, p += NR) {
-            lanes_t b0 = *(const lanes_u *)p, b1 = {0};
-            if (nv > 1) b1 = *(const lanes_u *)(p + second);
+            lanes_t column[VECTORS];
+            for (int v = 0; v < nv; v++) column[v] = micro_columns(p, panel, v);
 #define MICRO_ROW(i, r)                                                                                                \
-    if (mr > i) {                                                                                                      \
-        acc[i][0] = micro_madd(r[k], b0, acc[i][0]);                                                                   \
-        if (nv > 1) acc[i][1] = micro_madd(r[k], b1, acc[i][1]);                                                       \
-    }
+    for (int v = 0; v < nv && mr > i; v++) acc[i % MR][v] = lanes_madd(lanes_set(r[k]), column[v], acc[i % MR][v]);
             MICRO_ROW(0, r0)
             MICRO_ROW(1, r1)
             MICRO_ROW(2, r2)
             MICRO_ROW(3, r3)
             MICRO_ROW(4, r4)
             MICRO_ROW(5, r5)
-#if defined __AVX512F__
             MICRO_ROW(6, r6)
             MICRO_ROW(7, r7)
-#endif
+#undef MICRO_ROW
         }
     }
     micro_store(mr, nv, acc, o);
@@ -111,77 +97,37 @@ MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *bof
 /* steps: k uses the MR values at a[k] + m0, or at base + k*lda + m0 without a; its panel row is b + k*bstride. */
 MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *base, size_t lda, size_t m0, size_t kc,
                          const float *b, size_t bstride, size_t panel, const micro_out_t *o) {
-    lanes_t acc[MR][2] = {{{0}}};
-    size_t second = micro_second(panel);
+    lanes_t acc[MR][VECTORS] = {{{0}}};
     for (size_t k = 0; k < kc; k++, b += bstride) {
         const float *r = a ? a[k] + m0 : base + k * lda + m0;
-        lanes_t b0 = *(const lanes_u *)b, b1 = {0};
-        if (nv > 1) b1 = *(const lanes_u *)(b + second);
-        for (int i = 0; i < mr; i++) {
-            acc[i][0] = micro_madd(r[i], b0, acc[i][0]);
-            if (nv > 1) acc[i][1] = micro_madd(r[i], b1, acc[i][1]);
-        }
+        lanes_t column[VECTORS];
+        for (int v = 0; v < nv; v++) column[v] = micro_columns(b, panel, v);
+        for (int i = 0; i < mr; i++)
+            for (int v = 0; v < nv; v++) acc[i][v] = lanes_madd(lanes_set(r[i]), column[v], acc[i][v]);
     }
     micro_store(mr, nv, acc, o);
 }
 
-/* Without AVX-512 one row of one vector would be a lone chain of additions, which GCC does not fuse on some
- * processors: another rounding. It runs as two. */
-#define MICRO_ROWS(CALL, one, nv)                                                                                      \
-    case 1:                                                                                                            \
-        CALL(1, one);                                                                                                  \
-        break;                                                                                                         \
-    case 2:                                                                                                            \
-        CALL(2, nv);                                                                                                   \
-        break;                                                                                                         \
-    case 3:                                                                                                            \
-        CALL(3, nv);                                                                                                   \
-        break;                                                                                                         \
-    case 4:                                                                                                            \
-        CALL(4, nv);                                                                                                   \
-        break;                                                                                                         \
-    case 5:                                                                                                            \
-        CALL(5, nv);                                                                                                   \
+/* CALL(rows, vectors) as numbers that the compiler knows. */
+#define MICRO_CASE(m, n, CALL)                                                                                         \
+    case (m):                                                                                                          \
+        if ((m) > MR) break;                                                                                           \
+        if ((n) > WIDE / 2)                                                                                            \
+            CALL((m) < MR ? (m) : MR, VECTORS);                                                                        \
+        else                                                                                                           \
+            CALL((m) < MR ? (m) : MR, VECTORS / 2);                                                                    \
         break;
-#if defined __AVX512F__
 #define MICRO_SWITCH(mr, n, CALL)                                                                                      \
-    if ((n) > LANES) switch (mr) {                                                                                     \
-            MICRO_ROWS(CALL, 2, 2)                                                                                     \
-        case 6:                                                                                                        \
-            CALL(6, 2);                                                                                                \
-            break;                                                                                                     \
-        case 7:                                                                                                        \
-            CALL(7, 2);                                                                                                \
-            break;                                                                                                     \
-        default:                                                                                                       \
-            CALL(8, 2);                                                                                                \
-        }                                                                                                              \
-    else                                                                                                               \
-        switch (mr) {                                                                                                  \
-            MICRO_ROWS(CALL, 1, 1)                                                                                     \
-        case 6:                                                                                                        \
-            CALL(6, 1);                                                                                                \
-            break;                                                                                                     \
-        case 7:                                                                                                        \
-            CALL(7, 1);                                                                                                \
-            break;                                                                                                     \
-        default:                                                                                                       \
-            CALL(8, 1);                                                                                                \
-        }
-#else
-#define MICRO_SWITCH(mr, n, CALL)                                                                                      \
-    if ((n) > LANES) switch (mr) {                                                                                     \
-            MICRO_ROWS(CALL, 2, 2)                                                                                     \
-        default:                                                                                                       \
-            CALL(6, 2);                                                                                                \
-        }                                                                                                              \
-    else                                                                                                               \
-        switch (mr) {                                                                                                  \
-            MICRO_ROWS(CALL, 2, 1)                                                                                     \
-        default:                                                                                                       \
-            CALL(6, 1);                                                                                                \
-        }
-#endif
+    switch (mr) {                                                                                                      \
+        MICRO_CASE(1, n, CALL)                                                                                         \
+        MICRO_CASE(2, n, CALL)                                                                                         \
+        MICRO_CASE(3, n, CALL)                                                                                         \
+        MICRO_CASE(4, n, CALL)                                                                                         \
+        MICRO_CASE(5, n, CALL)                                                                                         \
+        MICRO_CASE(6, n, CALL)                                                                                         \
+        MICRO_CASE(7, n, CALL)                                                                                         \
+        MICRO_CASE(8, n, CALL)                                                                                         \
+    }
 
 static inline void micro_rows(int mr, const float *const *a, const size_t *boff, size_t segs, size_t kc, const float *b,
                               size_t panel, const micro_out_t *o) {
@@ -210,10 +156,10 @@ MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const f
         for (size_t i = 0; i < mr; i++) a[i] = A + (r + i) * lda, c[i] = C + (r + i) * ldc;
         if (mr < MR)
             micro_rows((int)mr, a, &zero, 1, kc, b, panel, &o);
-        else if (o.n > LANES)
-            micro_rows_n(MR, 2, a, &zero, 1, kc, b, panel, &o);
+        else if (o.n > WIDE / 2)
+            micro_rows_n(MR, VECTORS, a, &zero, 1, kc, b, panel, &o);
         else
-            micro_rows_n(MR, 1, a, &zero, 1, kc, b, panel, &o);
+            micro_rows_n(MR, VECTORS / 2, a, &zero, 1, kc, b, panel, &o);
     }
 }
 
@@ -227,10 +173,10 @@ MICRO void micro_matrix_t(size_t M, const float *A, size_t lda, size_t kc, const
         for (size_t i = 0; i < mr; i++) c[i] = C + (r + i) * ldc;
         if (mr < MR)
             micro_steps((int)mr, NULL, A, lda, r, kc, b, bstride, panel, &o);
-        else if (o.n > LANES)
-            micro_steps_n(MR, 2, NULL, A, lda, r, kc, b, bstride, panel, &o);
+        else if (o.n > WIDE / 2)
+            micro_steps_n(MR, VECTORS, NULL, A, lda, r, kc, b, bstride, panel, &o);
         else
-            micro_steps_n(MR, 1, NULL, A, lda, r, kc, b, bstride, panel, &o);
+            micro_steps_n(MR, VECTORS / 2, NULL, A, lda, r, kc, b, bstride, panel, &o);
     }
 }
 

@@ -13,13 +13,10 @@
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
 #include "common/kernel/kernel.h"
+#include "common/kernel/lanes.h"
 
 #include <math.h>
 #include <string.h>
-
-#ifdef __AVX512VNNI__
-#include <immintrin.h>
-#endif
 
 enum {
     NR = 16,                              /* columns of a panel */
@@ -31,24 +28,21 @@ enum {
     Q_BLOCK = Q_HEAD + QK * NR,
     ZERO = 128 /* a row's bytes are unsigned: this stands for 0 */
 };
-/* Vectors are as long as the processor's: longer ones live in memory. TALL x WIDE panels is the tallest tile, whose
- * sums stay in registers. */
-#if defined __AVX512F__
-enum { LANES = 16, TALL = 8, WIDE = 2 };
-#elif defined __AVX__
-enum { LANES = 8, TALL = 6, WIDE = 1 };
-#else
-enum { LANES = 4, TALL = 3, WIDE = 1 };
-#endif
-enum { PARTS = NR / LANES /* vectors of a panel's 16 */, SUMS = GROUP * PARTS };
+/* TALL x WIDE panels is the tallest tile, whose sums stay in registers. */
+enum {
+    TALL = LANES == 16  ? 8
+           : LANES == 8 ? 6
+                        : 3,
+    WIDE = LANES == 16 ? 2 : 1,
+    PARTS = NR / LANES, /* vectors of a panel's 16 */
+    SUMS = GROUP * PARTS
+};
 #ifdef __AVX512VNNI__
 typedef uint8_t quantized_t;
 #else
 typedef float quantized_t;
 #endif
 
-typedef float lanes_t __attribute__((vector_size(4 * LANES)));
-typedef float lanes_u __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef uint16_t halves_t __attribute__((vector_size(2 * LANES), aligned(2)));
 typedef uint32_t words_t __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints_t __attribute__((vector_size(4 * LANES)));
@@ -241,10 +235,10 @@ ALWAYS void step_of(kern_weights_t kind, int mr, int nv, const uint8_t *const *a
     bool late = kind == WEIGHTS_BF16 && LANES == 16;
     for (int j = 0; j < nv; j++) {
         w[j] = weights(kind, at[j / PARTS], k, j % PARTS);
-        for (int i = 0; i < mr && late; i++) acc[i][j] += x[(size_t)i * K + k] * w[j];
+        for (int i = 0; i < mr && late; i++) acc[i][j] = lanes_madd(lanes_set(x[(size_t)i * K + k]), w[j], acc[i][j]);
     }
     for (int i = 0; i < mr && !late; i++)
-        for (int j = 0; j < nv; j++) acc[i][j] += x[(size_t)i * K + k] * w[j];
+        for (int j = 0; j < nv; j++) acc[i][j] = lanes_madd(lanes_set(x[(size_t)i * K + k]), w[j], acc[i][j]);
 }
 
 /* mr rows from r, np panels from p. */
@@ -302,7 +296,8 @@ ALWAYS void block_sums(int mr, int np, const float *q, size_t ldq, const uint8_t
             ints_t four = *(const ints_u *)(const void *)bytes;
             for (int t = 0; t < 4; t++) {
                 lanes_t w = __builtin_convertvector(four << (24 - 8 * t) >> 24, lanes_t);
-                for (int i = 0; i < mr; i++) sum[i][j] += q[(size_t)i * ldq + k + (size_t)t] * w;
+                for (int i = 0; i < mr; i++)
+                    sum[i][j] = lanes_madd(lanes_set(q[(size_t)i * ldq + k + (size_t)t]), w, sum[i][j]);
             }
         }
 }
@@ -318,7 +313,9 @@ ALWAYS void tile_bytes(const linear_t *l, int mr, int np, size_t r, size_t p) {
         block_sums(mr, np, l->q + (r * l->blocks + b) * QK, l->blocks * QK, at, sum);
         for (int j = 0; j < nv; j++) {
             lanes_t scale = ((const lanes_u *)(const void *)at[j / PARTS])[j % PARTS];
-            for (int i = 0; i < mr; i++) total[i][j] += sum[i][j] * (l->scale[(r + (size_t)i) * l->blocks + b] * scale);
+            for (int i = 0; i < mr; i++)
+                total[i][j] =
+                    lanes_madd(sum[i][j], lanes_set(l->scale[(r + (size_t)i) * l->blocks + b]) * scale, total[i][j]);
         }
     }
     tile_end(l, mr, nv, r, p, total);

@@ -1,0 +1,41 @@
+/* lanes.h - the processor's own vectors of floats, for register tiles: how many a register holds, how they are read,
+ * and a multiply-add.
+ *
+ * The compiler keeps longer vectors in memory and the sums with them, so a tile's size is its file's own choice. (The
+ * loops of vmath.h have no sums to keep: its vectors have eight floats at least.)
+ */
+#ifndef KERNEL_LANES_H
+#define KERNEL_LANES_H
+
+#if defined __AVX__
+#include <immintrin.h>
+#endif
+
+#if defined __AVX512F__
+enum { LANES = 16 };
+#elif defined __AVX__
+enum { LANES = 8 };
+#else
+enum { LANES = 4 };
+#endif
+
+typedef float lanes_t __attribute__((vector_size(4 * LANES)));
+typedef float lanes_u __attribute__((vector_size(4 * LANES), aligned(4))); /* in memory */
+
+static inline __attribute__((always_inline)) lanes_t lanes_set(float s) {
+    return s - (lanes_t){0};
+}
+
+/* acc + a b. Where the processor fuses the two it is rounded once, everywhere: left to itself GCC fuses some chains and
+ * not others, so that the same sum would have other bits in another tile. */
+static inline __attribute__((always_inline)) lanes_t lanes_madd(lanes_t a, lanes_t b, lanes_t acc) {
+#if defined __AVX512F__
+    return _mm512_fmadd_ps(a, b, acc);
+#elif defined __FMA__
+    return _mm256_fmadd_ps(a, b, acc);
+#else
+    return acc + a * b;
+#endif
+}
+
+#endif

@@ -10,10 +10,12 @@
 #include "common/kernel/micro.h"
 
 enum {
-    KC = 256,        /* k block: a tile's panels (16 or 32 KB) stay in L1 */
-    MC = 96,         /* rows of a task: its slice of A stays in L2 */
-    PANELS = 8,      /* panels of a task */
-    STEP_ROWS = 384, /* of a task with transposed A, and its panels: its slice of A stays in L2 */
+    KC = 256,       /* k block: a tile's panels (16 or 32 KB) stay in L1 */
+    MC = 96,        /* rows of a task: its slice of A stays in L2 */
+    PANELS = 16,    /* panels of a task, */
+    PANELS_FEW = 8, /* and where those are few */
+    MANY_TASKS = 4 * KERN_PIECES,
+    STEP_ROWS = 256, /* of a task with transposed A, and its panels: KC steps of both stay in L2 */
     STEP_PANELS = 16,
     FEW_PANELS = 4,
     PIECE_ROWS = 256 /* least rows of a piece of a cut sum */
@@ -21,8 +23,9 @@ enum {
 
 typedef struct {
     bool ta, tb, add, serial;
-    size_t M, N, K, lda, ldb, ldc, row_blocks, panels, panel_blocks;
-    size_t block_rows, block_panels, pieces, piece_rows; /* transposed A */
+    size_t M, N, K, lda, ldb, ldc, panels;
+    size_t row_blocks, panel_blocks, block_rows, block_panels; /* of C; a task each */
+    size_t pieces, piece_rows;                                 /* of the sum, with transposed A */
     const float *A, *B, *bias;
     float *C, *packed, *parts;
 } gemm_t;
@@ -58,11 +61,11 @@ static micro_out_t out_of(const gemm_t *g, size_t p, size_t end, bool first, boo
     return o;
 }
 
-/* One tile of C: MC rows x PANELS panels, all of K. */
+/* One block of C, all of K. */
 static void tile_task(void *ctx, size_t task) {
     const gemm_t *g = ctx;
-    size_t r0 = task % g->row_blocks * MC, r1 = min_size(r0 + MC, g->M);
-    size_t p0 = task / g->row_blocks * PANELS, p1 = min_size(p0 + PANELS, g->panels);
+    size_t r0 = task % g->row_blocks * g->block_rows, r1 = min_size(r0 + g->block_rows, g->M);
+    size_t p0 = task / g->row_blocks * g->block_panels, p1 = min_size(p0 + g->block_panels, g->panels);
     for (size_t k0 = 0; k0 < g->K; k0 += KC) {
         size_t kc = min_size(KC, g->K - k0);
         for (size_t p = p0; p < p1; p += PAIR) {
@@ -110,6 +113,35 @@ static void pack_right(const gemm_t *g, const steps_t *s, size_t k0, size_t kc, 
         micro_pack(g->tb, g->B, g->ldb, g->N, k0, kc, p * NR, to + (p - s->p0) * RIGHT);
 }
 
+/* Steps k..k+kc of a block over packed sides. Where the next ones will be packed from is fetched meanwhile: a row of
+ * each side a tile. */
+static void packed_steps(const gemm_t *g, const steps_t *s, size_t k, size_t kc, const float *left,
+                         const float *right) {
+    size_t across = ceil_div(s->r1 - s->r0, MR), tiles = across * ceil_div(s->p1 - s->p0, PAIR), tile = 0;
+    for (size_t p = s->p0; p < s->p1; p += PAIR) {
+        float edge[WIDE];
+        micro_out_t o = out_of(g, p, s->p1, k == s->k0, s->add, s->bias, edge);
+        for (size_t r = s->r0; r < s->r1; r += MR, tile++) {
+            size_t soon = k + kc + tile * KC / tiles;
+            const float *next[2] = {left, right};
+            if (soon < s->k1) next[0] = g->A + soon * g->lda + s->r0;
+            if (soon < s->k1 && !g->tb) next[1] = g->B + soon * g->ldb + s->p0 * NR;
+            micro_matrix_t(min_size(MR, s->r1 - r), left + (r - s->r0) / MR * LEFT, MR, kc, right + (p - s->p0) * RIGHT,
+                           NR, RIGHT, s->out + r * s->ldout + p * NR, s->ldout, next, o);
+        }
+    }
+}
+
+/* The same over A as it lies. */
+static void plain_steps(const gemm_t *g, const steps_t *s, size_t k, size_t kc, const float *right) {
+    for (size_t p = s->p0; p < s->p1; p += PAIR) {
+        float edge[WIDE];
+        micro_out_t o = out_of(g, p, s->p1, k == s->k0, s->add, s->bias, edge);
+        micro_matrix_t(s->r1 - s->r0, g->A + k * g->lda + s->r0, g->lda, kc, right + (p - s->p0) * RIGHT, NR, RIGHT,
+                       s->out + s->r0 * s->ldout + p * NR, s->ldout, NULL, o);
+    }
+}
+
 static void steps_block(const gemm_t *g, const steps_t *s) {
     size_t panels = s->p1 - s->p0;
     bool pack = panels > FEW_PANELS; /* else A is read too seldom */
@@ -118,18 +150,12 @@ static void steps_block(const gemm_t *g, const steps_t *s) {
     float *left = right + panels * RIGHT;
     for (size_t k = s->k0; k < s->k1; k += KC) {
         size_t kc = min_size(KC, s->k1 - k);
-        if (pack) pack_left(g, s, k, kc, left);
         pack_right(g, s, k, kc, right);
-        for (size_t p = s->p0; p < s->p1; p += PAIR) {
-            float edge[WIDE], *c = s->out + p * NR;
-            micro_out_t o = out_of(g, p, s->p1, k == s->k0, s->add, s->bias, edge);
-            const float *b = right + (p - s->p0) * RIGHT;
-            if (!pack)
-                micro_matrix_t(s->r1 - s->r0, g->A + k * g->lda + s->r0, g->lda, kc, b, NR, RIGHT, c + s->r0 * s->ldout,
-                               s->ldout, o);
-            for (size_t r = s->r0; pack && r < s->r1; r += MR)
-                micro_matrix_t(min_size(MR, s->r1 - r), left + (r - s->r0) / MR * LEFT, MR, kc, b, NR, RIGHT,
-                               c + r * s->ldout, s->ldout, o);
+        if (pack) {
+            pack_left(g, s, k, kc, left);
+            packed_steps(g, s, k, kc, left, right);
+        } else {
+            plain_steps(g, s, k, kc, right);
         }
     }
 }
@@ -164,18 +190,33 @@ static void gemm_empty(const gemm_t *g) {
             g->C[i * g->ldc + j] = (g->add ? g->C[i * g->ldc + j] : 0) + (g->bias ? g->bias[j] : 0);
 }
 
-/* Equal blocks of n, at most `most` each. */
-static size_t block_size(size_t n, size_t most, size_t unit) {
-    return ceil_div(ceil_div(n, ceil_div(n, most)), unit) * unit;
+/* The size of n cut into equal blocks, which is a multiple of `unit`. */
+static size_t block_size(size_t n, size_t blocks, size_t unit) {
+    return ceil_div(ceil_div(n, blocks), unit) * unit;
 }
 
-/* Large blocks of C, so that both sides are packed seldom. Where there are few, the sum is cut as well. */
-static void plan_steps(gemm_t *g) {
-    g->block_rows = block_size(g->M, STEP_ROWS, MR);
-    g->block_panels = block_size(g->panels, STEP_PANELS, PAIR);
+/* Equal blocks of C, an even number for the threads. */
+static void plan_tiles(gemm_t *g) {
+    g->row_blocks = ceil_div(g->M, MC);
+    if (g->row_blocks > 1) g->row_blocks += g->row_blocks % 2;
+    g->block_rows = block_size(g->M, g->row_blocks, MR);
     g->row_blocks = ceil_div(g->M, g->block_rows);
+    size_t most = g->row_blocks * ceil_div(g->panels, PANELS) < MANY_TASKS ? PANELS_FEW : PANELS;
+    g->block_panels = block_size(g->panels, ceil_div(g->panels, most), PAIR);
     g->panel_blocks = ceil_div(g->panels, g->block_panels);
-    size_t wanted = ceil_div(KERN_PIECES, g->row_blocks * g->panel_blocks);
+}
+
+/* Large blocks of C, so that both sides are packed seldom. Where there are few, the sum is cut as well. An even number
+ * of tasks, for the threads. */
+static void plan_steps(gemm_t *g) {
+    g->block_panels = block_size(g->panels, ceil_div(g->panels, STEP_PANELS), PAIR);
+    g->panel_blocks = ceil_div(g->panels, g->block_panels);
+    g->row_blocks = ceil_div(g->M, STEP_ROWS);
+    size_t blocks = g->row_blocks * g->panel_blocks, wanted = ceil_div(KERN_PIECES, blocks);
+    if (blocks % 2 && wanted == 1) g->row_blocks++;
+    if (blocks % 2 && wanted > 1) wanted += wanted % 2;
+    g->block_rows = block_size(g->M, g->row_blocks, MR);
+    g->row_blocks = ceil_div(g->M, g->block_rows);
     g->pieces = min_size(wanted, ceil_div(g->K, PIECE_ROWS));
     g->piece_rows = ceil_div(g->K, g->pieces);
     g->pieces = ceil_div(g->K, g->piece_rows);
@@ -189,8 +230,7 @@ static void gemm(gemm_t *g) {
     }
     g->panels = ceil_div(g->N, NR);
     if (!g->ta) {
-        g->row_blocks = ceil_div(g->M, MC);
-        g->panel_blocks = ceil_div(g->panels, PANELS);
+        plan_tiles(g);
         g->packed = scratch_get(SCRATCH_GEMM_PACK, (g->panels * g->K + 1) * NR * sizeof(float));
         run(g, g->panels, pack_task);
         run(g, g->row_blocks * g->panel_blocks, tile_task);

@@ -65,9 +65,10 @@ MICRO lanes_t micro_columns(const float *b, size_t panel, int v) {
     return *(const lanes_u *)(b + (size_t)(v * LANES / NR) * panel + v * LANES % NR);
 }
 
-/* rows: seg s of row i starts at a[s*MR + i]; its panel rows start at b + boff[s]*NR; kc steps each. */
+/* rows: seg s of row i starts at a[s*MR + i]; its panel rows start at b + boff[s]*NR; kc steps each. Meanwhile the rows
+ * `next`, `next` + ldnext, .. are fetched into the cache; NULL: none. */
 MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *boff, size_t segs, size_t kc,
-                        const float *b, size_t panel, const micro_out_t *o) {
+                        const float *b, size_t panel, const float *next, size_t ldnext, const micro_out_t *o) {
     lanes_t acc[MR][VECTORS] = {{{0}}};
     for (size_t s = 0; s < segs; s++) {
         const float *const *r = a + s * MR;
@@ -78,6 +79,7 @@ MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *bof
         for (size_t k = 0; k < kc; k++, p += NR) {
             lanes_t column[VECTORS];
             for (int v = 0; v < nv; v++) column[v] = micro_columns(p, panel, v);
+            if (next) __builtin_prefetch(next + k % 8 * ldnext + k / 16 * 16);
 #define MICRO_ROW(i, r)                                                                                                \
     for (int v = 0; v < nv && mr > i; v++) acc[i % MR][v] = lanes_madd(lanes_set(r[k]), column[v], acc[i % MR][v]);
             MICRO_ROW(0, r0)
@@ -94,14 +96,16 @@ MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *bof
     micro_store(mr, nv, acc, o);
 }
 
-/* steps: k uses the MR values at a[k] + m0, or at base + k*lda + m0 without a; its panel row is b + k*bstride. */
+/* steps: k uses the MR values at a[k] + m0, or at base + k*lda + m0 without a; its panel row is b + k*bstride.
+ * Meanwhile kc floats at next[0] and at next[1] are fetched into the cache; NULL: none. */
 MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *base, size_t lda, size_t m0, size_t kc,
-                         const float *b, size_t bstride, size_t panel, const micro_out_t *o) {
+                         const float *b, size_t bstride, size_t panel, const float *const *next, const micro_out_t *o) {
     lanes_t acc[MR][VECTORS] = {{{0}}};
     for (size_t k = 0; k < kc; k++, b += bstride) {
         const float *r = a ? a[k] + m0 : base + k * lda + m0;
         lanes_t column[VECTORS];
         for (int v = 0; v < nv; v++) column[v] = micro_columns(b, panel, v);
+        for (int i = 0; i < 2 && next; i++) __builtin_prefetch(next[i] + k / 16 * 16);
         for (int i = 0; i < mr; i++)
             for (int v = 0; v < nv; v++) acc[i][v] = lanes_madd(lanes_set(r[i]), column[v], acc[i][v]);
     }
@@ -131,16 +135,28 @@ MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *bas
 
 static inline void micro_rows(int mr, const float *const *a, const size_t *boff, size_t segs, size_t kc, const float *b,
                               size_t panel, const micro_out_t *o) {
-#define MICRO_CALL(m, v) micro_rows_n(m, v, a, boff, segs, kc, b, panel, o)
+#define MICRO_CALL(m, v) micro_rows_n(m, v, a, boff, segs, kc, b, panel, NULL, 0, o)
     MICRO_SWITCH(mr, o->n, MICRO_CALL)
 #undef MICRO_CALL
 }
 
 static inline void micro_steps(int mr, const float *const *a, const float *base, size_t lda, size_t m0, size_t kc,
                                const float *b, size_t bstride, size_t panel, const micro_out_t *o){
-#define MICRO_CALL(m, v) micro_steps_n(m, v, a, base, lda, m0, kc, b, bstride, panel, o)
+#define MICRO_CALL(m, v) micro_steps_n(m, v, a, base, lda, m0, kc, b, bstride, panel, NULL, o)
     MICRO_SWITCH(mr, o->n, MICRO_CALL)
 #undef MICRO_CALL
+}
+
+/* What will be written: lines that are on their way when the sums are done. */
+MICRO void micro_fetch_rows(size_t mr, float *const *row) {
+    for (size_t i = 0; i < mr; i++)
+        for (size_t j = 0; j < WIDE; j += 16) __builtin_prefetch(row[i] + j, 1);
+}
+
+/* Rows of the next tile are fetched while one runs, unless they fall into the same sets of the L1 cache (4 KB a way):
+ * then only the first. */
+MICRO size_t micro_ahead(size_t lda) {
+    return lda % 1024 ? lda : 0;
 }
 
 /* A[M,kc] of row stride lda times the panels of one tile, into C; o->row is set here. Whole tiles run inlined, which
@@ -153,30 +169,33 @@ MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const f
     o.row = c;
     for (size_t r = 0; r < M; r += MR) {
         size_t mr = M - r < MR ? M - r : MR;
+        const float *next = A + (r + MR) * lda;
         for (size_t i = 0; i < mr; i++) a[i] = A + (r + i) * lda, c[i] = C + (r + i) * ldc;
+        micro_fetch_rows(mr, c);
         if (mr < MR)
             micro_rows((int)mr, a, &zero, 1, kc, b, panel, &o);
         else if (o.n > WIDE / 2)
-            micro_rows_n(MR, VECTORS, a, &zero, 1, kc, b, panel, &o);
+            micro_rows_n(MR, VECTORS, a, &zero, 1, kc, b, panel, next, micro_ahead(lda), &o);
         else
-            micro_rows_n(MR, VECTORS / 2, a, &zero, 1, kc, b, panel, &o);
+            micro_rows_n(MR, VECTORS / 2, a, &zero, 1, kc, b, panel, next, micro_ahead(lda), &o);
     }
 }
 
-/* The same with A stored [kc,M]. */
+/* The same with A stored [kc,M]; `next` as in micro_steps_n. */
 MICRO void micro_matrix_t(size_t M, const float *A, size_t lda, size_t kc, const float *b, size_t bstride, size_t panel,
-                          float *C, size_t ldc, micro_out_t o) {
+                          float *C, size_t ldc, const float *const *next, micro_out_t o) {
     float *c[MR];
     o.row = c;
     for (size_t r = 0; r < M; r += MR) {
         size_t mr = M - r < MR ? M - r : MR;
         for (size_t i = 0; i < mr; i++) c[i] = C + (r + i) * ldc;
+        micro_fetch_rows(mr, c);
         if (mr < MR)
             micro_steps((int)mr, NULL, A, lda, r, kc, b, bstride, panel, &o);
         else if (o.n > WIDE / 2)
-            micro_steps_n(MR, VECTORS, NULL, A, lda, r, kc, b, bstride, panel, &o);
+            micro_steps_n(MR, VECTORS, NULL, A, lda, r, kc, b, bstride, panel, next, &o);
         else
-            micro_steps_n(MR, VECTORS / 2, NULL, A, lda, r, kc, b, bstride, panel, &o);
+            micro_steps_n(MR, VECTORS / 2, NULL, A, lda, r, kc, b, bstride, panel, next, &o);
     }
 }
 

@@ -70,7 +70,7 @@ static void product_task(void *ctx, size_t point) {
         const float *d = b->d + point * g->ds + p * NR;
         float *sum = b->sums + point * g->us + p * NR;
         micro_out_t o = {.n = PAIR == 1 ? WIDE : min_size(WIDE, (g->panels - p) * NR), .first = b->first};
-        micro_matrix_t(g->x.C, v, g->ldv, b->tiles, d, g->ldd, NR, sum, g->ldd, o);
+        micro_matrix_t(g->x.C, v, g->ldv, b->tiles, d, g->ldd, NR, sum, g->ldd, NULL, o);
     }
 }
 

@@ -41,6 +41,12 @@ typedef struct {
     const float *bias; /* [WIDE] readable, or NULL; used by the first block */
 } micro_out_t;
 
+/* One by one: `= {0}` would be a call of memset, and the sums would come out of memory. */
+MICRO void micro_clear(int mr, int nv, lanes_t acc[MR][VECTORS]) {
+    for (int i = 0; i < mr; i++)
+        for (int v = 0; v < nv; v++) acc[i][v] = (lanes_t){0};
+}
+
 MICRO void micro_store(int mr, int nv, lanes_t acc[MR][VECTORS], const micro_out_t *o) {
     bool add = !o->first || o->add, bias = o->first && o->bias, whole = o->n == (size_t)(nv * LANES);
     for (int i = 0; i < mr; i++) {
@@ -69,7 +75,8 @@ MICRO lanes_t micro_columns(const float *b, size_t panel, int v) {
  * `next`, `next` + ldnext, .. are fetched into the cache; NULL: none. */
 MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *boff, size_t segs, size_t kc,
                         const float *b, size_t panel, const float *next, size_t ldnext, const micro_out_t *o) {
-    lanes_t acc[MR][VECTORS] = {{{0}}};
+    lanes_t acc[MR][VECTORS];
+    micro_clear(mr, nv, acc);
     for (size_t s = 0; s < segs; s++) {
         const float *const *r = a + s * MR;
         /* by name, not as an array: GCC would keep that in memory */
@@ -100,7 +107,8 @@ MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *bof
  * Meanwhile kc floats at next[0] and at next[1] are fetched into the cache; NULL: none. */
 MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *base, size_t lda, size_t m0, size_t kc,
                          const float *b, size_t bstride, size_t panel, const float *const *next, const micro_out_t *o) {
-    lanes_t acc[MR][VECTORS] = {{{0}}};
+    lanes_t acc[MR][VECTORS];
+    micro_clear(mr, nv, acc);
     for (size_t k = 0; k < kc; k++, b += bstride) {
         const float *r = a ? a[k] + m0 : base + k * lda + m0;
         lanes_t column[VECTORS];

@@ -179,7 +179,7 @@ MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const f
         size_t mr = M - r < MR ? M - r : MR;
         const float *next = A + (r + MR) * lda;
         for (size_t i = 0; i < mr; i++) a[i] = A + (r + i) * lda, c[i] = C + (r + i) * ldc;
-        micro_fetch_rows(mr, c);
+        if (next) micro_fetch_rows(mr, c);
         if (mr < MR)
             micro_rows((int)mr, a, &zero, 1, kc, b, panel, &o);
         else if (o.n > WIDE / 2)
@@ -197,7 +197,7 @@ MICRO void micro_matrix_t(size_t M, const float *A, size_t lda, size_t kc, const
     for (size_t r = 0; r < M; r += MR) {
         size_t mr = M - r < MR ? M - r : MR;
         for (size_t i = 0; i < mr; i++) c[i] = C + (r + i) * ldc;
-        micro_fetch_rows(mr, c);
+        if (next) micro_fetch_rows(mr, c);
         if (mr < MR)
             micro_steps((int)mr, NULL, A, lda, r, kc, b, bstride, panel, &o);
         else if (o.n > WIDE / 2)

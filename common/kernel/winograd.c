@@ -70,9 +70,9 @@ static void filter_task(void *ctx, size_t task) {
     }
     float *u = g->packed + (panel * K + k0) * NR;
     if (g->half)
-        to_points(LINE_FILTER_5, px, kc * NR, u, g->us);
+        to_points(LINE_FILTER_5, px, kc * NR, u, g->us, 0);
     else
-        to_points(LINE_FILTER, px, kc * NR, u, g->us);
+        to_points(LINE_FILTER, px, kc * NR, u, g->us, 0);
 }
 
 static void tile_at(const winograd_t *g, const tiles_t *side, size_t tile, float **px) {
@@ -83,15 +83,16 @@ static void tile_at(const winograd_t *g, const tiles_t *side, size_t tile, float
 static void spread_task(void *ctx, size_t group) {
     const block_t *b = ctx;
     const winograd_t *g = b->g;
+    size_t step = g->src.step * g->src.C;
     for (size_t t = group * MR; t < min_size((group + 1) * MR, b->tiles); t++) {
         float *px[POINTS], *v = b->v + t * g->ldv;
         tile_at(g, &g->src, b->t0 + t, px);
         if (!g->half)
-            to_points(LINE_INPUT, px, g->src.C, v, g->vs);
+            to_points(LINE_INPUT, px, g->src.C, v, g->vs, step);
         else if (g->transposed)
-            to_points(LINE_INPUT_5, px, g->src.C, v, g->vs);
+            to_points(LINE_INPUT_5, px, g->src.C, v, g->vs, step);
         else
-            to_points(LINE_INPUT_PAIRS, px, g->src.C, v, g->vs);
+            to_points(LINE_INPUT_PAIRS, px, g->src.C, v, g->vs, step);
     }
 }
 

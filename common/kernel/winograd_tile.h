@@ -167,9 +167,11 @@ VMATH void store_lanes(float *p, vf a, size_t lanes) {
 #define FORGET(a, b) __asm__("" : "+r"(a), "+r"(b))
 
 /* Channels c.. of the pixels px[n*n] to points p at dst + p*stride. `lanes` of them are there, the others become 0: a
- * row of points is a multiple of eight floats. */
-VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, float *dst, size_t stride) {
+ * row of points is a multiple of eight floats. The pixels that the tile to the right does not share are fetched into
+ * the L2 cache, `step` floats further (L1 holds the points). */
+VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, float *dst, size_t stride, size_t step) {
     size_t from = line_from(kind), to = line_to(kind);
+    size_t shared = kind <= LINE_INPUT_PAIRS ? 2 : kind <= LINE_GRAD_5 ? 0 : from; /* with the tile to the right */
     vf half[SIDE * SIDE], v[SIDE];
 #pragma GCC unroll 6
     for (size_t j = 0; j < from; j++) {
@@ -177,6 +179,7 @@ VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, f
         for (size_t i = 0; i < from; i++) {
             const float *p = px[i * from + j] + c;
             v[i] = load_lanes(p, lanes);
+            if (j >= shared) __builtin_prefetch(p + step, 0, 2);
         }
         line_apply(kind, v, half + j, from);
     }
@@ -188,21 +191,21 @@ VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, f
     }
 }
 
-VMATH void to_points(line_t kind, float *const *px, size_t C, float *dst, size_t stride) {
+VMATH void to_points(line_t kind, float *const *px, size_t C, float *dst, size_t stride, size_t step) {
     size_t c = 0;
     for (; c + VL <= C; c += VL) {
         FORGET(px, stride);
-        to_points_of(kind, px, c, VL, dst + c, stride);
+        to_points_of(kind, px, c, VL, dst + c, stride, step);
     }
     size_t rest = C - c;
     if (rest == VL / 2)
-        to_points_of(kind, px, c, VL / 2, dst + c, stride);
+        to_points_of(kind, px, c, VL / 2, dst + c, stride, step);
     else if (rest == 3)
-        to_points_of(kind, px, c, 3, dst + c, stride); /* pictures */
+        to_points_of(kind, px, c, 3, dst + c, stride, step); /* pictures */
     else if (VMATH_WIDE && rest > 8)
-        to_points_of(kind, px, c, rest, dst + c, stride);
+        to_points_of(kind, px, c, rest, dst + c, stride, step);
     else if (rest)
-        to_points_of(kind, px, c, rest, dst + c, stride);
+        to_points_of(kind, px, c, rest, dst + c, stride, step);
 }
 
 /* The way back: points at src + p*stride to channels c.. of the pixels px[n*n]. */

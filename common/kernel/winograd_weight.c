@@ -46,19 +46,20 @@ typedef struct {
 static void spread_task(void *ctx, size_t group) {
     const block_t *b = ctx;
     const grad_t *g = b->g;
+    size_t x_step = g->x.step * g->x.C, dy_step = g->dy.step * g->dy.C;
     float *px[POINTS];
     for (size_t t = group * GROUP; t < min_size((group + 1) * GROUP, b->tiles); t++) {
         size_t image = (b->t0 + t) / g->tiles_image, at = (b->t0 + t) % g->tiles_image;
         tile_pixels(&g->x, image, at / g->tiles_x, at % g->tiles_x, g->outside, px);
         if (g->half)
-            to_points(LINE_INPUT_PAIRS, px, g->x.C, b->v + t * g->ldv, g->vs);
+            to_points(LINE_INPUT_PAIRS, px, g->x.C, b->v + t * g->ldv, g->vs, x_step);
         else
-            to_points(LINE_INPUT, px, g->x.C, b->v + t * g->ldv, g->vs);
+            to_points(LINE_INPUT, px, g->x.C, b->v + t * g->ldv, g->vs, x_step);
         tile_pixels(&g->dy, image, at / g->tiles_x, at % g->tiles_x, g->outside, px);
         if (g->half)
-            to_points(LINE_GRAD_5, px, g->dy.C, b->d + t * g->ldd, g->ds);
+            to_points(LINE_GRAD_5, px, g->dy.C, b->d + t * g->ldd, g->ds, dy_step);
         else
-            to_points(LINE_GRAD, px, g->dy.C, b->d + t * g->ldd, g->ds);
+            to_points(LINE_GRAD, px, g->dy.C, b->d + t * g->ldd, g->ds, dy_step);
     }
 }
 

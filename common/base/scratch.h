@@ -20,7 +20,8 @@ typedef enum {
     SCRATCH_NORM_TASK,
     SCRATCH_NORM_COEF,
     SCRATCH_ATTENTION_TASK,
-    SCRATCH_PACKED, /* rows as bytes */
+    SCRATCH_PACKED,      /* rows as bytes */
+    SCRATCH_PACKED_TASK, /* widened panels */
     SCRATCH_VQ,
     SCRATCH_VQ_TASK,
     SCRATCH_SLOTS

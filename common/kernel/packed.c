@@ -152,7 +152,8 @@ typedef struct {
     kern_weights_t kind;
     size_t M, N, K, panels, bytes;
     const float *x, *bias;
-    const uint8_t *packed;
+    const uint8_t *packed; /* from panel `first` on */
+    size_t first;
     float *y;
     /* 8 bits: the rows as bytes [M, blocks * QK] and their scales [M, blocks] */
     size_t blocks;
@@ -251,7 +252,7 @@ ALWAYS void tile(const linear_t *l, kern_weights_t kind, int mr, int np, size_t 
         lanes_t acc[TALL][SUMS];
         const uint8_t *at[GROUP];
         for (int j = 0; j < np; j++)
-            at[j] = l->packed + (p + (size_t)j) * l->bytes + k0 * NR * (kind == WEIGHTS_F32 ? 4 : 2);
+            at[j] = l->packed + (p - l->first + (size_t)j) * l->bytes + k0 * NR * (kind == WEIGHTS_F32 ? 4 : 2);
         for (int j = 0; j < nv; j++)
             for (int i = 0; i < mr; i++) acc[i][j] = (lanes_t){0};
         size_t kc = min_size(KC, K - k0);
@@ -354,15 +355,31 @@ ALWAYS void rows(const linear_t *l, kern_weights_t kind, size_t p0, size_t p1) {
     }
 }
 
+/* Many rows over 16-bit weights: those are widened once, not at every tile. */
+static void rows_widened(const linear_t *l, size_t p0, size_t p1) {
+    size_t floats = l->K * NR;
+    float *wide = scratch_get(SCRATCH_PACKED_TASK, (p1 - p0) * floats * sizeof *wide);
+    for (size_t p = p0; p < p1; p++)
+        for (size_t k = 0; k < l->K; k++)
+            for (int part = 0; part < PARTS; part++)
+                *(lanes_u *)(wide + (p - p0) * floats + k * NR + (size_t)part * LANES) =
+                    weights(WEIGHTS_BF16, l->packed + p * l->bytes, k, part);
+    linear_t f32 = *l;
+    f32.packed = (const uint8_t *)wide, f32.first = p0, f32.bytes = floats * sizeof *wide;
+    rows(&f32, WEIGHTS_F32, p0, p1);
+}
+
 static void group_task(void *ctx, size_t task) {
     const linear_t *l = ctx;
     size_t p0 = task * GROUP, p1 = min_size(p0 + GROUP, l->panels);
     if (l->kind == WEIGHTS_F32)
         rows(l, WEIGHTS_F32, p0, p1);
-    else if (l->kind == WEIGHTS_BF16)
-        rows(l, WEIGHTS_BF16, p0, p1);
-    else
+    else if (l->kind == WEIGHTS_Q8)
         rows(l, WEIGHTS_Q8, p0, p1);
+    else if (l->M >= TALL)
+        rows_widened(l, p0, p1);
+    else
+        rows(l, WEIGHTS_BF16, p0, p1);
 }
 
 void kern_packed_linear(kern_weights_t kind, size_t M, size_t N, size_t K, const float *x, const void *packed,

@@ -1,8 +1,8 @@
 /* gemm.c - matrix products over the register tile of micro.h.
  *
- * The right-hand side is packed into panels once; tasks are tiles of C, so an element never depends on the number of
- * rows or threads. Transposed left-hand sides (weight gradients: few outputs, long sums) cut the sum into pieces fixed
- * by the shape instead.
+ * The right-hand side is packed into panels once; tasks are blocks of C, so an element never depends on the number of
+ * rows or threads. With a transposed left-hand side (weight gradients: few outputs, long sums) a task packs both sides
+ * of its block, some steps at a time, and few blocks are made more by cutting the sum into pieces fixed by the shape.
  */
 #include "common/base/pool.h"
 #include "common/base/scratch.h"

@@ -20,6 +20,7 @@
 #include "common/io/fs.h"
 #include "common/io/image_source.h"
 #include "common/kernel/kernel.h"
+#include "common/kernel/lanes.h"
 #include "gato/player.h"
 #include "vqvae/data.h"
 
@@ -59,14 +60,6 @@ static double measure(void (*call)(void *), void *ctx, double seconds) {
 
 /* ---- the machine's limits ---- */
 
-#if defined __AVX512F__
-enum { LANES = 16 };
-#elif defined __AVX__
-enum { LANES = 8 };
-#else
-enum { LANES = 4 };
-#endif
-typedef float lanes_t __attribute__((vector_size(LANES * 4)));
 enum { CHAINS = 12 /* independent sums: latency x issue width */, ROUNDS = 4000000 };
 
 static volatile float sink[1024]; /* results that must not be optimized away */

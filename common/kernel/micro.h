@@ -179,7 +179,7 @@ MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const f
         size_t mr = M - r < MR ? M - r : MR;
         const float *next = A + (r + MR) * lda;
         for (size_t i = 0; i < mr; i++) a[i] = A + (r + i) * lda, c[i] = C + (r + i) * ldc;
-        if (next) micro_fetch_rows(mr, c);
+        micro_fetch_rows(mr, c);
         if (mr < MR)
             micro_rows((int)mr, a, &zero, 1, kc, b, panel, &o);
         else if (o.n > WIDE / 2)

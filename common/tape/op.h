@@ -44,6 +44,10 @@ typedef struct opdef {
     uint32_t keeps_in, keeps_out;
     /* Inputs that can receive a gradient. */
     uint32_t grads_in;
+    /* Memory that the op can do with once; both have the same number of elements. over_in: out[0] may be in[i] (the
+     * plan does so where in[i] has no later reader). over_dout: din[i] may be dout[0] (where it is not added).
+     * same_dout: din[i] equals dout[0], so the two may be one buffer for as long as they stay equal. */
+    uint32_t over_in, over_dout, same_dout;
     /* FLOPs of forward; NULL = 0. */
     double (*flops)(const op_run_t *r);
 } opdef_t;

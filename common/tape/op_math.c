@@ -14,8 +14,13 @@ static void act_forward(const op_run_t *r) {
 static void act_backward(const op_run_t *r) {
     kern_act_backward((kern_act_t)r->attr->i[0], r->in[0], r->dout[0], COUNT(r), r->din[0], r->add[0]);
 }
-static const opdef_t act_def = {
-    .name = "act", .forward = act_forward, .backward = act_backward, .keeps_in = 1, .grads_in = 1};
+static const opdef_t act_def = {.name = "act",
+                                .forward = act_forward,
+                                .backward = act_backward,
+                                .keeps_in = 1,
+                                .grads_in = 1,
+                                .over_in = 1,
+                                .over_dout = 1};
 
 var_t op_act(tape_t *t, var_t x, kern_act_t act) {
     op_spec_t s = {.def = &act_def, .n_in = 1, .n_out = 1, .in = {x}, .out = {tape_shape(t, x)}};
@@ -26,11 +31,14 @@ var_t op_act(tape_t *t, var_t x, kern_act_t act) {
 static void add_forward(const op_run_t *r) {
     kern_add(r->in[0], r->in[1], COUNT(r), r->out[0]);
 }
+/* Where the plan lets an input's gradient lie over the output's, it is there already. */
 static void add_backward(const op_run_t *r) {
     for (int i = 0; i < 2; i++)
-        if (r->din[i]) kern_scale(r->dout[0], 1, COUNT(r), r->din[i], r->add[i]);
+        if (r->din[i] && (r->add[i] || r->din[i] != r->dout[0]))
+            kern_scale(r->dout[0], 1, COUNT(r), r->din[i], r->add[i]);
 }
-static const opdef_t add_def = {.name = "add", .forward = add_forward, .backward = add_backward, .grads_in = 3};
+static const opdef_t add_def = {
+    .name = "add", .forward = add_forward, .backward = add_backward, .grads_in = 3, .over_in = 3, .same_dout = 3};
 
 var_t op_add(tape_t *t, var_t a, var_t b) {
     if (tape_count(t, a) != tape_count(t, b))
@@ -46,8 +54,14 @@ static void mul_backward(const op_run_t *r) {
     if (r->din[0]) kern_mul(r->dout[0], r->in[1], COUNT(r), r->din[0], r->add[0]);
     if (r->din[1]) kern_mul(r->dout[0], r->in[0], COUNT(r), r->din[1], r->add[1]);
 }
-static const opdef_t mul_def = {
-    .name = "mul", .forward = mul_forward, .backward = mul_backward, .keeps_in = 3, .grads_in = 3};
+/* din[0] is written while din[1] still needs dout. */
+static const opdef_t mul_def = {.name = "mul",
+                                .forward = mul_forward,
+                                .backward = mul_backward,
+                                .keeps_in = 3,
+                                .grads_in = 3,
+                                .over_in = 3,
+                                .over_dout = 2};
 
 var_t op_mul(tape_t *t, var_t a, var_t b) {
     if (tape_count(t, a) != tape_count(t, b))
@@ -62,7 +76,8 @@ static void scale_forward(const op_run_t *r) {
 static void scale_backward(const op_run_t *r) {
     kern_scale(r->dout[0], r->attr->f[0], COUNT(r), r->din[0], r->add[0]);
 }
-static const opdef_t scale_def = {.name = "scale", .forward = scale_forward, .backward = scale_backward, .grads_in = 1};
+static const opdef_t scale_def = {
+    .name = "scale", .forward = scale_forward, .backward = scale_backward, .grads_in = 1, .over_in = 1, .over_dout = 1};
 
 var_t op_scale(tape_t *t, var_t x, float f) {
     op_spec_t s = {.def = &scale_def, .n_in = 1, .n_out = 1, .in = {x}, .out = {tape_shape(t, x)}};
@@ -81,8 +96,12 @@ static void dropout_forward(const op_run_t *r) {
 static void dropout_backward(const op_run_t *r) {
     dropout(r, r->dout[0], r->din[0], r->add[0]);
 }
-static const opdef_t dropout_def = {
-    .name = "dropout", .forward = dropout_forward, .backward = dropout_backward, .grads_in = 1};
+static const opdef_t dropout_def = {.name = "dropout",
+                                    .forward = dropout_forward,
+                                    .backward = dropout_backward,
+                                    .grads_in = 1,
+                                    .over_in = 1,
+                                    .over_dout = 1};
 
 var_t op_dropout(tape_t *t, var_t x, float p, size_t row_elements) {
     if (p <= 0) return x;

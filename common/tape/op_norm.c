@@ -23,7 +23,9 @@ static const opdef_t groupnorm_def = {.name = "groupnorm",
                                       .backward = groupnorm_backward,
                                       .keeps_in = 7,
                                       .keeps_out = 6,
-                                      .grads_in = 7};
+                                      .grads_in = 7,
+                                      .over_in = 1,
+                                      .over_dout = 1};
 
 var_t op_groupnorm(tape_t *t, var_t x, var_t gamma, var_t beta, size_t groups, float eps, bool silu) {
     shape_t sx = tape_shape(t, x);
@@ -60,7 +62,9 @@ static const opdef_t layernorm_def = {.name = "layernorm",
                                       .backward = layernorm_backward,
                                       .keeps_in = 3,
                                       .keeps_out = 6,
-                                      .grads_in = 7};
+                                      .grads_in = 7,
+                                      .over_in = 1,
+                                      .over_dout = 1};
 
 var_t op_layernorm(tape_t *t, var_t x, var_t gamma, var_t beta, float eps) {
     shape_t sx = tape_shape(t, x);

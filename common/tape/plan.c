@@ -48,7 +48,7 @@ struct plan {
     plan_memory_t own, *memory;
     size_t bytes;
     uint64_t key_seed, key_step, key_first;
-    bool poison, profile;
+    bool unshared, profile;
 };
 
 static int add_buffer(plan_t *p, size_t bytes) {
@@ -80,6 +80,38 @@ static void shapes(const tape_t *t, const tape_op_t *op, op_run_t *r) {
     for (int j = 0; j < r->n_in; j++)
         if (op->spec.in[j] != NO_VAR) r->in_shape[j] = &t->value[op->spec.in[j]].shape;
     for (int j = 0; j < r->n_out; j++) r->out_shape[j] = &t->value[op->out + j].shape;
+}
+
+/* The next op behind op o, going backward, that adds to the gradient of v; -1 = none. */
+static long next_writer(const tape_t *t, const pass_plan_t *q, var_t v, size_t o) {
+    for (long c = (long)o - 1; c > t->value[v].op; c--)
+        for (int i = 0; i < t->op[c].spec.n_in && q->run[c]; i++)
+            if (root_of(t, t->op[c].spec.in[i]) == v && input_flows(t, &t->op[c], i)) return c;
+    return -1;
+}
+
+/* Whether the gradient of input i of op o, its first writer, may have buffer b, that of the op's output. Every other
+ * value whose gradient is still to be read there (by its producer) must be read before the buffer changes: it changes
+ * now unless the op hands its gradient on as it is, and later when either value's gradient is added to. */
+static bool may_share(const plan_t *p, const pass_plan_t *q, size_t o, int i, int b) {
+    const tape_t *t = p->t;
+    const tape_op_t *op = &t->op[o];
+    bool same = op->spec.def->same_dout >> i & 1;
+    var_t v = root_of(t, op->spec.in[i]);
+    if (b < 0 || !(same || op->spec.def->over_dout >> i & 1)) return false;
+    for (size_t u = 0; u < t->n_values; u++) {
+        if (q->grad[u] != b || t->value[u].op >= (int)o) continue;
+        if (!same || next_writer(t, q, v, o) >= t->value[u].op || next_writer(t, q, (var_t)u, o) >= t->value[v].op)
+            return false;
+    }
+    return true;
+}
+
+static int grad_buffer(plan_t *p, const pass_plan_t *q, size_t o, int i) {
+    const tape_op_t *op = &p->t->op[o];
+    int b = q->grad[op->out];
+    if (!p->unshared && may_share(p, q, o, i, b)) return b;
+    return add_buffer(p, tape_count(p->t, op->spec.in[i]) * 4);
 }
 
 static void plan_pass(plan_t *p, size_t k, const pass_t *pass) {
@@ -125,10 +157,11 @@ static void plan_pass(plan_t *p, size_t k, const pass_t *pass) {
                 q->has[root_of(t, op->spec.in[i])] = q->run[o] = true;
     }
     long base = (long)(t->n_ops * (k + 1));
-    for (size_t i = 0; i < nv; i++)
-        if (q->has[i] && q->wants[i] && t->value[i].kind == VALUE_OP)
-            q->grad[i] = add_buffer(p, tape_count(t, (var_t)i) * 4);
-    for (size_t i = 0; i < q->n_roots; i++) touch(p, q->grad[q->root[i]], base);
+    for (size_t i = 0; i < q->n_roots; i++) {
+        int *grad = &q->grad[q->root[i]];
+        if (*grad < 0 && q->wants[q->root[i]] && t->value[q->root[i]].kind == VALUE_OP) *grad = add_buffer(p, 4);
+        touch(p, *grad, base);
+    }
     for (size_t o = t->n_ops; o-- > 0;) {
         if (!q->run[o]) continue;
         const tape_op_t *op = &t->op[o];
@@ -136,6 +169,8 @@ static void plan_pass(plan_t *p, size_t k, const pass_t *pass) {
         for (int i = 0; i < op->spec.n_in; i++) {
             var_t v = root_of(t, op->spec.in[i]);
             if (v == NO_VAR) continue;
+            if (q->grad[v] < 0 && q->wants[v] && t->value[v].kind == VALUE_OP && input_flows(t, op, i))
+                q->grad[v] = grad_buffer(p, q, o, i);
             touch(p, q->grad[v], time);
             if (op->spec.def->keeps_in >> i & 1) touch(p, p->value[v], time);
         }
@@ -150,13 +185,32 @@ static void plan_pass(plan_t *p, size_t k, const pass_t *pass) {
     }
 }
 
+/* An op's output takes the buffer of an input that ends there. */
+static void plan_in_place(plan_t *p) {
+    const tape_t *t = p->t;
+    for (size_t o = 0; o < t->n_ops; o++) {
+        const tape_op_t *op = &t->op[o];
+        int *out = &p->value[op->out];
+        for (int i = 0; i < op->spec.n_in; i++) {
+            var_t v = root_of(t, op->spec.in[i]);
+            if (!(op->spec.def->over_in >> i & 1) || t->value[v].kind != VALUE_OP ||
+                p->buf[p->value[v]].last != (long)o)
+                continue;
+            p->buf[p->value[v]].last = p->buf[*out].last;
+            p->buf[*out].first = -1;
+            *out = p->value[v];
+            break;
+        }
+    }
+}
+
 static int by_size(const void *a, const void *b, void *ctx) {
     const buffer_t *buf = ctx;
     size_t x = buf[*(const int *)a].bytes, y = buf[*(const int *)b].bytes;
     return x != y ? (x < y ? 1 : -1) : *(const int *)a - *(const int *)b;
 }
 
-static void place(plan_t *p, bool unshared) {
+static void place(plan_t *p) {
     int *order = xmalloc(p->n_buf * sizeof *order), *placed = xmalloc(p->n_buf * sizeof *placed);
     size_t n = 0, n_placed = 0;
     for (size_t i = 0; i < p->n_buf; i++)
@@ -166,7 +220,7 @@ static void place(plan_t *p, bool unshared) {
     for (size_t i = 0; i < n; i++) {
         buffer_t *b = &p->buf[order[i]];
         size_t at = 0;
-        if (unshared) {
+        if (p->unshared) {
             at = p->bytes + ALIGN;
         } else {
             for (size_t j = 0; j < n_placed; j++) { /* in order of offset: first gap that fits */
@@ -190,7 +244,7 @@ plan_t *plan_new(const tape_t *t, const plan_opts_t *o) {
     plan_t *p = NEW(plan_t);
     p->t = t;
     p->memory = o->memory ? o->memory : &p->own;
-    p->poison = o->unshared;
+    p->unshared = o->unshared;
     size_t nv = t->n_values;
     p->value = xmalloc((nv + 1) * sizeof *p->value);
     p->bound = xcalloc(nv + 1, sizeof *p->bound);
@@ -233,7 +287,8 @@ plan_t *plan_new(const tape_t *t, const plan_opts_t *o) {
             touch(p, (int)i, end);
     for (size_t i = 0; i < nv; i++)
         if (p->kept[i]) touch(p, p->value[i], end);
-    place(p, o->unshared);
+    if (!p->unshared) plan_in_place(p);
+    place(p);
     if (p->memory->bytes < p->bytes) {
         free(p->memory->base);
         p->memory->base = xaligned(p->bytes);
@@ -344,7 +399,7 @@ static void poison(plan_t *p) {
 
 /* Under test nothing is left of what has had its last reader. */
 static void bury(plan_t *p, long time) {
-    for (size_t i = 0; p->poison && i < p->n_buf; i++)
+    for (size_t i = 0; p->unshared && i < p->n_buf; i++)
         if (p->buf[i].last == time) memset(buffer_ptr(p, (int)i), 0xff, p->buf[i].bytes);
 }
 
@@ -353,7 +408,7 @@ static void profile_line(const char *phase, const tape_op_t *op, double seconds)
 }
 
 void plan_forward(plan_t *p) {
-    if (p->poison) poison(p);
+    if (p->unshared) poison(p);
     for (size_t o = 0; o < p->t->n_ops; o++) {
         const tape_op_t *op = &p->t->op[o];
         op_run_t r;

@@ -2,8 +2,10 @@
  *
  * A plan is: outputs to keep, and 0..n backward passes. An op runs backward in a pass iff the gradient can arrive from
  * the pass's roots AND leads to a parameter that the pass selects. A value lives until its last reader (backward
- * readers count only where the op's `keeps` says so); everything shares one arena. The first writer of a gradient
- * overwrites, later ones add. No pass = inference: the same model code, a fraction of the memory.
+ * readers count only where the op's `keeps` says so); everything shares one arena. Where an op allows it (over_in,
+ * over_dout, same_dout in op.h), its output takes the memory of an input that ends there, and the gradient of an input
+ * that of the output. The first writer of a gradient overwrites, later ones add. No pass = inference: the same model
+ * code, a fraction of the memory.
  */
 #ifndef TAPE_PLAN_H
 #define TAPE_PLAN_H

@@ -236,7 +236,15 @@ TEST(activations_and_their_slopes) {
             check_same("act alone", &alone, out + i, 1);
         }
         check_kernel("act backward", run_act, &(act_case_t){act, x, dy, n}, true, slope, slope_size, n, 2e-6, out);
-        float bad = NAN, y;
+        float *over = copy_of(dy, n), bad = NAN, y;
+        kern_act_backward(act, x, dy, n, out, false);
+        kern_act_backward(act, x, over, n, over, false);
+        check_same("act backward in place", over, out, n);
+        memcpy(over, x, n * sizeof *over);
+        kern_act_forward(act, x, n, out);
+        kern_act_forward(act, over, n, over);
+        check_same("act forward in place", over, out, n);
+        free(over);
         kern_act_forward(act, &bad, 1, &y);
         CHECK(isnan(y), "activation %d hides NaN", act);
     }
@@ -258,6 +266,11 @@ TEST(scale_add_mul) {
     for (size_t i = 0; i < n; i++) CHECK(y[i] == base[i] + b[i]);
     kern_mul(a, b, n, y, false);
     for (size_t i = 0; i < n; i++) CHECK(y[i] == a[i] * b[i]);
+    memcpy(y, base, n * sizeof *y);
+    kern_mul(y, b, n, y, false);
+    for (size_t i = 0; i < n; i++) CHECK(y[i] == base[i] * b[i]);
+    kern_scale(y, 0.75f, n, y, false);
+    for (size_t i = 0; i < n; i++) CHECK(y[i] == 0.75f * (base[i] * b[i]));
     memcpy(y, base, n * sizeof *y);
     kern_mul(a, b, n, y, true);
     for (size_t i = 0; i < n; i++) CHECK_NEAR(y[i], base[i] + (double)a[i] * b[i], 5e-7);
@@ -281,6 +294,9 @@ TEST(dropout_is_a_function_of_the_index) {
     float *sum = copy_of(x, n);
     kern_dropout(x, n, 0.3f, r.seed, r.stream, 11, sum, true);
     for (size_t i = 0; i < n; i++) CHECK_NEAR(sum[i], (double)x[i] + y[i], 1e-6);
+    memcpy(sum, x, n * sizeof *sum);
+    kern_dropout(sum, n, 0.3f, r.seed, r.stream, 11, sum, false);
+    check_same("dropout in place", sum, y, n);
     kern_dropout(x, n, 0, r.seed, r.stream, 0, y, false);
     check_same("dropout 0", x, y, n);
     free(x), free(y), free(part), free(sum);

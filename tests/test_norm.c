@@ -147,6 +147,21 @@ static void check_alone(norm_case_t c, const float *batch) {
     free(alone);
 }
 
+/* y over x, dx over dy: the bits of separate memory, on any number of threads. */
+static void check_in_place(norm_case_t c, const float *apart) {
+    size_t n = c.N * c.HW * c.C;
+    const float **over = c.want ? &c.dy : &c.x, *in = *over;
+    for (int threads = 1; threads <= 3; threads++) {
+        float *out = copy_of(in, n);
+        pool_set_threads(threads);
+        *over = out;
+        run_norm(&c, out, false);
+        check_same("norm in place", out, apart, n);
+        free(out);
+    }
+    pool_set_threads(2);
+}
+
 static void check_norm(norm_case_t c) {
     size_t n = c.N * c.HW * c.C, C = c.C, groups = c.N * c.G;
     float *x = floats(1, n, 0.4, 1.5), *gamma = floats(2, C, 1, 0.5), *beta = floats(3, C, 0, 1),
@@ -170,10 +185,12 @@ static void check_norm(norm_case_t c) {
               m);
         CHECK(fabs(rstd[i] - r) <= 5e-7 * r, "%s rstd %zu: %.9g against %.9g", what, i, (double)rstd[i], r);
     }
+    check_in_place(c, out);
     if (c.N > 1) check_alone(c, out);
     reference_backward(&c, X, d[1], s[1], d[2], s[2], d[3], s[3]);
     for (c.want = 1; c.want <= 3; c.want++) {
         check_kernel(what, run_norm, &c, true, d[c.want], s[c.want], c.want == 1 ? n : C, 1e-6, out);
+        if (c.want == 1) check_in_place(c, out);
         if (c.want == 1 && c.N > 1) check_alone(c, out);
     }
     for (int i = 1; i < 4; i++) free(d[i]), free(s[i]);

@@ -59,7 +59,8 @@ void kern_conv_backward_weight(const kern_conv_t *g, const float *x, const float
 /* ---- norm.c
  * ---------------------------------------------------------------------------------------------------------- GroupNorm
  * (Wu & He 2018) over x[N,HW,C] in G groups of C/G channels, per image; y = act(gamma*xhat + beta), act = SiLU when
- * `silu`. mean, rstd [N*G] are written by forward and read by backward. dgamma, dbeta, dx may each be NULL. */
+ * `silu`. mean, rstd [N*G] are written by forward and read by backward. dgamma, dbeta, dx may each be NULL. y may be x,
+ * and dx may be dy unless it is added to; so in LayerNorm. */
 void kern_groupnorm_forward(const float *x, const float *gamma, const float *beta, size_t N, size_t HW, size_t C,
                             size_t G, float eps, bool silu, float *y, float *mean, float *rstd);
 void kern_groupnorm_backward(const float *x, const float *gamma, const float *beta, const float *mean,
@@ -92,12 +93,13 @@ typedef enum {
     ACT_LEAKY_RELU, /* slope 0.2 */
     ACT_TANH
 } kern_act_t;
+/* Elementwise kernels may write over what they read: y may be x, a or b, dx may be dy. */
 void kern_act_forward(kern_act_t act, const float *x, size_t n, float *y);
 /* dx (+)= act'(x) dy */
 void kern_act_backward(kern_act_t act, const float *x, const float *dy, size_t n, float *dx, bool add);
 /* y (+)= s x */
 void kern_scale(const float *x, float s, size_t n, float *y, bool add);
-/* y = a + b; y may be a or b. */
+/* y = a + b */
 void kern_add(const float *a, const float *b, size_t n, float *y);
 /* y = a b ; with add: y += a b (GEGLU) */
 void kern_mul(const float *a, const float *b, size_t n, float *y, bool add);

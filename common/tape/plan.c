@@ -24,7 +24,7 @@ typedef struct {
 
 typedef struct {
     bool *run;         /* by op */
-    int *grad;         /* by value root: index of buffer, -1 = none */
+    int *grad;         /* by value root: index of buffer (values may share one), -1 = none */
     bool *has, *wants; /* by value root: a gradient arrives / leads to a selected parameter */
     bool *param;       /* by parameter: selected by wrt */
     char **pattern;

@@ -1,4 +1,5 @@
-/* act.c - `gato act`: the closed loop. Episode i of act is f(seed, 2^32 + i), so it is never one that `record` made.
+/* act.c - `gato act`: the closed loop. Episode i of act is f(seed, 2^32 + i), so it is never one
+ * that `record` made.
  */
 #include "common/base/cli.h"
 #include "common/base/log.h"
@@ -56,7 +57,9 @@ static void fail(outcome_t *r, const reason_t *why) {
 static void play(stage_t *s, uint64_t episode, outcome_t *r) {
     const env_info_t *info = env_info(s->env);
     reason_t why;
-    uint8_t *rgb = s->policy->needs_picture && info->image_w ? xmalloc(info->image_w * info->image_h * 3) : NULL;
+    uint8_t *rgb = s->policy->needs_picture && info->image_w
+                       ? xmalloc(info->image_w * info->image_h * 3)
+                       : NULL;
     uint8_t *look = s->frame && !rgb ? xmalloc(info->image_w * info->image_h * 3) : rgb;
     float vector[ENV_VECTOR], action[ENV_ACTIONS];
     bool end = false;
@@ -149,23 +152,31 @@ static void write_strip(stage_t *s, const char *path) {
 }
 
 static options_t parse(int argc, char **argv) {
-    options_t o = {.env = "reacher", .policy = "model", .context = "cache", .weights = "f32", .episodes = 100};
+    options_t o = {
+        .env = "reacher", .policy = "model", .context = "cache", .weights = "f32", .episodes = 100};
     const cli_opt_t table[] = {
         {"--env", CLI_STR, &o.env, "NAME", "environment", false},
         {"--policy", CLI_STR, &o.policy, "NAME", "who plays: model, expert or random", false},
         {"--model", CLI_STR, &o.model, "RUN", "the trained policy (--policy model)", false},
         {"--episodes", CLI_INT, &o.episodes, "N", "how many episodes", false},
-        {"--blank-image", CLI_FLAG, &o.blank, NULL, "the control: the same policy sees black pictures", false},
-        {"--decode", CLI_STR, &o.decode, "HOW", "mean, center, left, greedy or sample (act.decode of the RUN)", false},
-        {"--temperature", CLI_DOUBLE, &o.temperature, "T", "of drawn tokens (act.temperature of the RUN)", false},
-        {"--context", CLI_STR, &o.context, "HOW", "cache, or rebuild: run the whole context for every token", false},
-        {"--weights", CLI_STR, &o.weights, "BITS", "f32, bf16 or q8: bits of a weight of linear layers at play", false},
+        {"--blank-image", CLI_FLAG, &o.blank, NULL,
+         "the control: the same policy sees black pictures", false},
+        {"--decode", CLI_STR, &o.decode, "HOW",
+         "mean, center, left, greedy or sample (act.decode of the RUN)", false},
+        {"--temperature", CLI_DOUBLE, &o.temperature, "T",
+         "of drawn tokens (act.temperature of the RUN)", false},
+        {"--context", CLI_STR, &o.context, "HOW",
+         "cache, or rebuild: run the whole context for every token", false},
+        {"--weights", CLI_STR, &o.weights, "BITS",
+         "f32, bf16 or q8: bits of a weight of linear layers at play", false},
         {"--strip", CLI_STR, &o.strip, "FILE", "a PNG of ten frames of the first episode", false},
-        {"--seed", CLI_U64, &o.seed, "S", "episode i is a function of S and i; never one that record made", false},
+        {"--seed", CLI_U64, &o.seed, "S",
+         "episode i is a function of S and i; never one that record made", false},
         {"--threads", CLI_INT, &o.threads, "N", "worker processes, 0 = one a processor", false},
         {0},
     };
-    cli_parse(argc, argv, "act", "play episodes and print return, success and the time of an action",
+    cli_parse(argc, argv, "act",
+              "play episodes and print return, success and the time of an action",
               (const cli_opt_t *const[]){table}, 1);
     if (o.episodes < 1 || o.episodes > 1000000000) die(RC_USAGE, "--episodes must be 1 or more");
     if (o.threads < 0 || o.threads > 1024) die(RC_USAGE, "--threads must be 0 to 1024");
@@ -197,7 +208,8 @@ int cmd_gato_act(int argc, char **argv) {
     int rc;
     stage_t s = {.o = &o, .policy = policy_find(o.policy, &why)};
     if (!s.policy) die(RC_USAGE, "%s", why.text);
-    if (s.policy->needs_model && !o.model) die(RC_USAGE, "--policy %s needs --model RUN", s.policy->name);
+    if (s.policy->needs_model && !o.model)
+        die(RC_USAGE, "--policy %s needs --model RUN", s.policy->name);
     s.env = env_open(o.env, &rc, &why);
     if (!s.env) die(rc, "%s", why.text);
     if (s.policy->open) { /* a RUN that does not load is told before workers start */
@@ -206,7 +218,8 @@ int cmd_gato_act(int argc, char **argv) {
         s.policy->close(trial);
     }
     const env_info_t *info = env_info(s.env);
-    size_t n = (size_t)o.episodes, bytes = outcome_bytes(info), n_ms = 0, played = 0, failed = 0, successes = 0;
+    size_t n = (size_t)o.episodes, bytes = outcome_bytes(info), n_ms = 0, played = 0, failed = 0,
+           successes = 0;
     outcome_t *r = xcalloc(1, bytes);
     float *ms = xmalloc(n * info->max_steps * sizeof *ms);
     double sum = 0, squares = 0, length = 0;
@@ -242,7 +255,8 @@ int cmd_gato_act(int argc, char **argv) {
     jsonw_int(&w, "episodes", (int64_t)n);
     jsonw_num(&w, "return_mean", mean);
     jsonw_num(&w, "return_std", sqrt(fmax(0, squares / (double)played - mean * mean)));
-    jsonw_num(&w, "success_rate", (double)successes / (double)n); /* a failed episode is no success */
+    jsonw_num(&w, "success_rate",
+              (double)successes / (double)n); /* a failed episode is no success */
     jsonw_open(&w, "success_ci", '[');
     jsonw_num(&w, NULL, ci[0]);
     jsonw_num(&w, NULL, ci[1]);

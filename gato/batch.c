@@ -9,8 +9,7 @@
 
 enum { POSITIONS = 128 };
 
-/* ---- arrays
- * -------------------------------------------------------------------------------------------------------------*/
+/* ---- arrays ---- */
 
 static int32_t *ints_more(ints_t *a, size_t n) {
     a->v = xgrow(a->v, &a->cap, a->n + n, sizeof *a->v);
@@ -83,8 +82,7 @@ size_t batch_longest(const batch_t *b) {
     return longest;
 }
 
-/* ---- pictures
- * -----------------------------------------------------------------------------------------------------------*/
+/* ---- pictures ---- */
 
 void batch_patches(const uint8_t *rgb, size_t h, size_t w, size_t patch, float *out) {
     size_t rows = (h + patch - 1) / patch, cols = (w + patch - 1) / patch;
@@ -99,7 +97,8 @@ void batch_patches(const uint8_t *rgb, size_t h, size_t w, size_t patch, float *
                 }
 }
 
-/* Rows and columns of the position tables for a picture of rows x cols tokens; one draw a row and a column. */
+/* Rows and columns of the position tables for a picture of rows x cols tokens; one draw a row and a
+ * column. */
 static void put_places(batch_t *b, size_t rows, size_t cols, uint64_t sample, int32_t step) {
     const gato_config_t *c = b->config;
     bool none = c->model.patch_pos == POS_NONE, closed = c->model.patch_pos == POS_GATO;
@@ -109,41 +108,47 @@ static void put_places(batch_t *b, size_t rows, size_t cols, uint64_t sample, in
     for (size_t i = 0; i < rows * cols; i++) {
         size_t y = i / cols, x = i % cols;
         row[i] = none ? -1 : layout_position(y, rows, POSITIONS, closed, mean, rng_uniform(r, y));
-        col[i] = none ? -1 : layout_position(x, cols, POSITIONS, closed, mean, rng_uniform(r, rows + x));
+        col[i] =
+            none ? -1 : layout_position(x, cols, POSITIONS, closed, mean, rng_uniform(r, rows + x));
     }
 }
 
 /* Codes of merged token i: its m x m block, row by row. */
-static void merged_codes(const uint32_t *codes, size_t grid_w, size_t m, size_t cols, size_t i, int32_t *out) {
+static void merged_codes(const uint32_t *codes, size_t grid_w, size_t m, size_t cols, size_t i,
+                         int32_t *out) {
     for (size_t a = 0; a < m; a++)
-        for (size_t e = 0; e < m; e++) *out++ = (int32_t)codes[(i / cols * m + a) * grid_w + i % cols * m + e];
+        for (size_t e = 0; e < m; e++)
+            *out++ = (int32_t)codes[(i / cols * m + a) * grid_w + i % cols * m + e];
 }
 
 static size_t picture_rows(const batch_t *b, const timestep_t *s, size_t *rows, size_t *cols) {
     bool pixels = b->config->model.image_in == IMAGE_IN_PATCHES;
     if (pixels ? !s->rgb : !s->codes) return 0;
     reason_t why;
-    size_t n = gato_image_tokens(b->config, s->grid_h, s->grid_w, s->image_h, s->image_w, rows, cols, &why);
+    size_t n = gato_image_tokens(b->config, s->grid_h, s->grid_w, s->image_h, s->image_w, rows,
+                                 cols, &why);
     if (!n) die(RC_USAGE, "%s", why.text);
     return n;
 }
 
-static void put_picture(batch_t *b, const timestep_t *s, size_t rows, size_t cols, uint64_t sample, int32_t step) {
+static void put_picture(batch_t *b, const timestep_t *s, size_t rows, size_t cols, uint64_t sample,
+                        int32_t step) {
     size_t n = rows * cols, m = (size_t)b->config->model.merge, p = (size_t)b->config->model.patch;
     if (b->config->model.image_in == IMAGE_IN_PATCHES) {
         batch_patches(s->rgb, s->image_h, s->image_w, p, floats_more(&b->pixel, n * p * p * 3));
     } else {
         int32_t *code = ints_more(&b->code, n * m * m);
-        for (size_t i = 0; i < n; i++) merged_codes(s->codes, s->grid_w, m, cols, i, code + i * m * m);
+        for (size_t i = 0; i < n; i++)
+            merged_codes(s->codes, s->grid_w, m, cols, i, code + i * m * m);
     }
     put_places(b, rows, cols, sample, step);
     b->images += n;
 }
 
-/* ---- positions
- * ----------------------------------------------------------------------------------------------------------*/
+/* ---- positions ---- */
 
-static void put_position(batch_t *b, int pool, size_t row, uint32_t id, int32_t inner, int32_t step, bool target) {
+static void put_position(batch_t *b, int pool, size_t row, uint32_t id, int32_t inner, int32_t step,
+                         bool target) {
     if (row >> POOL_SHIFT) BUG("a batch of %zu rows", row);
     put(&b->at, (int32_t)((size_t)pool << POOL_SHIFT | row));
     put(&b->inner, inner);
@@ -161,7 +166,8 @@ void batch_token(batch_t *b, uint32_t id, int32_t inner, int32_t step) {
     put_token(b, id, inner, step, false);
 }
 
-/* The token about to be added at the end is predicted by the one before it, if the sequence has one. */
+/* The token about to be added at the end is predicted by the one before it, if the sequence has
+ * one. */
 static void put_target(batch_t *b, targets_t *t, uint32_t target, float value, bool text) {
     if (b->at.n == (size_t)b->start.v[b->start.n - 1]) return;
     put(&t->position, (int32_t)b->at.n - 1);
@@ -172,14 +178,15 @@ static void put_target(batch_t *b, targets_t *t, uint32_t target, float value, b
     put(&t->text, text);
 }
 
-static void put_part(batch_t *b, const timestep_t *s, part_t part, size_t n, size_t image_row, int32_t inner,
-                     int32_t step) {
+static void put_part(batch_t *b, const timestep_t *s, part_t part, size_t n, size_t image_row,
+                     int32_t inner, int32_t step) {
     for (size_t i = 0; i < n; i++, inner++) {
         int32_t place = b->config->model.inner_pos ? inner : -1;
         switch (part) {
         case PART_IMAGE: {
             /* table: the picture's first code is the entry; elsewhere a picture has none */
-            uint32_t id = b->tokens.codes ? tokens_codes(&b->tokens) + (uint32_t)b->code.v[image_row + i] : 0;
+            uint32_t id =
+                b->tokens.codes ? tokens_codes(&b->tokens) + (uint32_t)b->code.v[image_row + i] : 0;
             put_position(b, POOL_IMAGE, image_row + i, id, place, step, false);
             break;
         }
@@ -189,7 +196,9 @@ static void put_part(batch_t *b, const timestep_t *s, part_t part, size_t n, siz
             break;
         case PART_CONTINUOUS:
             if (b->config->model.vector_in == VECTOR_IN_BINS) {
-                put_token(b, tokens_continuous(&b->tokens) + tokens_bin_observation(&b->tokens, s->continuous[i]),
+                put_token(b,
+                          tokens_continuous(&b->tokens) +
+                              tokens_bin_observation(&b->tokens, s->continuous[i]),
                           place, step, false);
             } else {
                 uint32_t width = b->facts->n_continuous;
@@ -211,7 +220,8 @@ void batch_begin(batch_t *b) {
 }
 
 size_t batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t sample) {
-    size_t rows = 0, cols = 0, image = picture_rows(b, s, &rows, &cols), image_row = b->images, before = b->at.n;
+    size_t rows = 0, cols = 0, image = picture_rows(b, s, &rows, &cols), image_row = b->images,
+           before = b->at.n;
     bool control = !s->text_target;
     layout_t l = gato_layout(b->config, b->facts, image, s->text_len, control);
     if (!s->continuous) l.count[PART_CONTINUOUS] = 0;
@@ -226,7 +236,8 @@ size_t batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t
     return b->at.n - before;
 }
 
-/* Actions of one timestep; `inputs` false leaves out the tokens of continuous ones (they are targets only). */
+/* Actions of one timestep; `inputs` false leaves out the tokens of continuous ones (they are
+ * targets only). */
 static void put_actions(batch_t *b, const timestep_t *s, int32_t step, bool inputs) {
     const float *label = s->label_actions ? s->label_actions : s->actions;
     uint32_t n = s->actions ? b->facts->n_actions : 0, bins = b->tokens.bins;
@@ -236,8 +247,11 @@ static void put_actions(batch_t *b, const timestep_t *s, int32_t step, bool inpu
         memcpy(floats_more(&b->action, n), label, n * sizeof *label);
     }
     for (uint32_t i = 0; i < n; i++) {
-        put_target(b, &b->continuous, tokens_continuous(&b->tokens) + tokens_bin(label[i], bins), label[i], false);
-        if (inputs) put_token(b, tokens_continuous(&b->tokens) + tokens_bin(s->actions[i], bins), -1, step, true);
+        put_target(b, &b->continuous, tokens_continuous(&b->tokens) + tokens_bin(label[i], bins),
+                   label[i], false);
+        if (inputs)
+            put_token(b, tokens_continuous(&b->tokens) + tokens_bin(s->actions[i], bins), -1, step,
+                      true);
     }
     for (uint32_t i = 0; s->discrete_actions && i < b->facts->n_discrete_actions; i++) {
         uint32_t id = tokens_discrete(&b->tokens) + s->discrete_actions[i];
@@ -272,15 +286,15 @@ void batch_end(batch_t *b) {
         share_weight(&b->continuous, c, 1 / (float)all);
         share_weight(&b->other, o, 1 / (float)all);
     }
-    for (size_t i = b->action_weight.n - a; b->config->loss.per_sequence && i < b->action_weight.n; i++)
+    for (size_t i = b->action_weight.n - a; b->config->loss.per_sequence && i < b->action_weight.n;
+         i++)
         b->action_weight.v[i] = 1 / (float)a;
     b->targets += all;
     b->target_sequences += all > 0;
     put(&b->start, (int32_t)b->at.n);
 }
 
-/* ---- windows
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- windows ---- */
 
 /* Pictures of the window's timesteps out of the record's PNGs. */
 static void decode_step(const window_t *w, uint32_t step, image_t *im) {
@@ -289,36 +303,42 @@ static void decode_step(const window_t *w, uint32_t step, image_t *im) {
     image_opts_t o = image_opts_default();
     reason_t why;
     if (image_decode(im, w->record.pixels + offset, w->record.pixel_size[step], &o, &why))
-        die(RC_DATA, "'%s': record '%.*s', step %u: %s", w->shard, (int)w->record.key_len, w->record.key, step,
-            why.text);
+        die(RC_DATA, "'%s': record '%.*s', step %u: %s", w->shard, (int)w->record.key_len,
+            w->record.key, step, why.text);
     if (im->h != w->record.image_h || im->w != w->record.image_w)
-        die(RC_DATA, "'%s': record '%.*s', step %u: a picture of %zu x %zu where %u x %u is declared", w->shard,
-            (int)w->record.key_len, w->record.key, step, im->w, im->h, w->record.image_w, w->record.image_h);
+        die(RC_DATA,
+            "'%s': record '%.*s', step %u: a picture of %zu x %zu where %u x %u is declared",
+            w->shard, (int)w->record.key_len, w->record.key, step, im->w, im->h, w->record.image_w,
+            w->record.image_h);
 }
 
 static timestep_t window_step(const batch_t *b, const window_t *w, uint32_t t) {
     const token_record_t *r = &w->record;
     const gato_facts_t *f = b->facts;
     size_t cells = (size_t)r->grid_h * r->grid_w;
-    bool control = r->kind == RECORD_EPISODE, text = r->text && (!control || b->config->model.control_text);
+    bool control = r->kind == RECORD_EPISODE,
+         text = r->text && (!control || b->config->model.control_text);
     timestep_t s = {.codes = r->codes ? r->codes + t * cells : NULL,
                     .grid_h = r->grid_h,
                     .grid_w = r->grid_w,
                     .text = text ? r->text + w->text_first : NULL,
                     .text_len = text ? w->text_len : 0,
                     .text_target = !control,
-                    .text_given = r->prompt_len > w->text_first ? r->prompt_len - w->text_first : 0};
+                    .text_given =
+                        r->prompt_len > w->text_first ? r->prompt_len - w->text_first : 0};
     if (!control) return s;
     s.continuous = r->continuous ? r->continuous + (size_t)t * f->n_continuous : NULL;
     s.discrete = r->discrete ? r->discrete + (size_t)t * f->n_discrete : NULL;
     s.actions = r->actions ? r->actions + (size_t)t * f->n_actions : NULL;
     s.label_actions = r->label_actions ? r->label_actions + (size_t)t * f->n_actions : NULL;
-    s.discrete_actions = r->discrete_actions ? r->discrete_actions + (size_t)t * f->n_discrete_actions : NULL;
+    s.discrete_actions =
+        r->discrete_actions ? r->discrete_actions + (size_t)t * f->n_discrete_actions : NULL;
     return s;
 }
 
-/* Picture tokens as targets. horizon 1: of the token before them; k: of the same place k steps earlier. Never across
- * the seam between prompt and main part, where the next timestep of the sequence is not the next one of the episode. */
+/* Picture tokens as targets. horizon 1: of the token before them; k: of the same place k steps
+ * earlier. Never across the seam between prompt and main part, where the next timestep of the
+ * sequence is not the next one of the episode. */
 static void put_futures(batch_t *b, const window_t *w, const size_t *first, const size_t *count) {
     const token_record_t *r = &w->record;
     size_t m = (size_t)b->config->model.merge, k = (size_t)b->config->loss.horizon;
@@ -327,9 +347,12 @@ static void put_futures(batch_t *b, const window_t *w, const size_t *first, cons
         bool far = k > 1, linked = t > 0 && w->step[t] == w->step[t - 1] + 1;
         if (far && (t < k || w->step[t] != w->step[t - k] + k)) continue;
         for (size_t j = 0; j < count[t]; j++) {
-            if (!far && ((j == 0 && t > 0 && !linked) || first[t] + j == (size_t)b->start.v[b->start.n - 1])) continue;
+            if (!far && ((j == 0 && t > 0 && !linked) ||
+                         first[t] + j == (size_t)b->start.v[b->start.n - 1]))
+                continue;
             put(&b->future, (int32_t)(far ? first[t - k] + j : first[t] + j - 1));
-            merged_codes(r->codes + w->step[t] * cells, r->grid_w, m, cols, j, ints_more(&b->future_code, m * m));
+            merged_codes(r->codes + w->step[t] * cells, r->grid_w, m, cols, j,
+                         ints_more(&b->future_code, m * m));
         }
     }
 }
@@ -351,7 +374,8 @@ void batch_add_window(batch_t *b, const window_t *w) {
         count[i] = picture_rows(b, &s, &rows, &cols);
         first[i] = b->at.n + (b->config->model.text_first ? s.text_len : 0);
         batch_observation(b, &s, (int32_t)i, w->sample);
-        /* Regression reads at the separator: nothing looks at the last action tokens of a training window. */
+        /* Regression reads at the separator: nothing looks at the last action tokens of a training
+         * window. */
         bool unread = b->train && b->config->loss.action_kind == ACTION_MSE && i + 1 == w->n_steps;
         put_actions(b, &s, (int32_t)i, !unread || s.discrete_actions);
         image_release(&im);

@@ -1,9 +1,9 @@
 /* batch.h - sequences as index arrays: what the model's tape reads.
  *
- * Each modality gives rows [n, D] (tokens of the table, pictures, vectors); one gather by index assembles the batch
- * [B,T,D]. Targets name the position that predicts them. Arrays here are ragged and unpadded; gato_graph_fill pads them
- * to the shape of a graph. The same builder serves training (whole windows) and acting (one timestep, or one token, at
- * a time).
+ * Each modality gives rows [n, D] (tokens of the table, pictures, vectors); one gather by index
+ * assembles the batch [B,T,D]. Targets name the position that predicts them. Arrays here are ragged
+ * and unpadded; gato_graph_fill pads them to the shape of a graph. The same builder serves training
+ * (whole windows) and acting (one timestep, or one token, at a time).
  */
 #ifndef GATO_BATCH_H
 #define GATO_BATCH_H
@@ -22,10 +22,12 @@ typedef struct {
     size_t n, cap;
 } floats_t;
 
-/* Where the row of a position comes from: its pool in the high bits, the row's number in it below. */
+/* Where the row of a position comes from: its pool in the high bits, the row's number in it
+ * below. */
 enum { POOL_SEPARATOR, POOL_TOKEN, POOL_IMAGE, POOL_VECTOR, POOLS, POOL_SHIFT = 28 };
 
-/* One prediction: position (in batch order, ragged) that predicts, what, and the columns that compete. */
+/* One prediction: position (in batch order, ragged) that predicts, what, and the columns that
+ * compete. */
 typedef struct {
     ints_t position, target;
     floats_t weight; /* 1, or 1 / targets of the sequence */
@@ -91,8 +93,8 @@ void batch_clear(batch_t *b, bool train, uint64_t seed, uint64_t step);
 /* A whole window as one sequence. die()s RC_DATA when kept pictures cannot be decoded. */
 void batch_add_window(batch_t *b, const window_t *w);
 
-/* The pieces: begin a sequence; its observation and separator (returns tokens added); its action tokens with their
- * targets; end it. */
+/* The pieces: begin a sequence; its observation and separator (returns tokens added); its action
+ * tokens with their targets; end it. */
 void batch_begin(batch_t *b);
 size_t batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t sample);
 void batch_actions(batch_t *b, const timestep_t *s, int32_t step);
@@ -104,8 +106,8 @@ size_t batch_sequences(const batch_t *b);
 size_t batch_positions(const batch_t *b);
 size_t batch_longest(const batch_t *b);
 
-/* Normalized pixels of a picture cut into patches in raster order, zeros (of 0..255) below and to the right:
- * ((v/255)*2-1)/sqrt(patch). out [rows * cols, patch, patch, 3]. */
+/* Normalized pixels of a picture cut into patches in raster order, zeros (of 0..255) below and to
+ * the right: ((v/255)*2-1)/sqrt(patch). out [rows * cols, patch, patch, 3]. */
 void batch_patches(const uint8_t *rgb, size_t h, size_t w, size_t patch, float *out);
 
 #endif

@@ -4,86 +4,109 @@
 #define AT(member) offsetof(gato_config_t, member)
 
 const config_field_t gato_config_table[] = {
-    {"model.width", CF_INT, AT(model.width), "128", NULL, 1, 65536, CONFIG_ARCH, "width of a token (D)"},
-    {"model.layers", CF_INT, AT(model.layers), "4", NULL, 1, 256, CONFIG_ARCH, "transformer blocks"},
-    {"model.heads", CF_INT, AT(model.heads), "4", NULL, 1, 1024, CONFIG_ARCH, "attention heads; divides the width"},
+    {"model.width", CF_INT, AT(model.width), "128", NULL, 1, 65536, CONFIG_ARCH,
+     "width of a token (D)"},
+    {"model.layers", CF_INT, AT(model.layers), "4", NULL, 1, 256, CONFIG_ARCH,
+     "transformer blocks"},
+    {"model.heads", CF_INT, AT(model.heads), "4", NULL, 1, 1024, CONFIG_ARCH,
+     "attention heads; divides the width"},
     {"model.context", CF_INT, AT(model.context), "1024", NULL, 2, 65536, CONFIG_ARCH,
      "tokens a token can see; the band is as many whole timesteps as fit"},
     {"model.bins", CF_INT, AT(model.bins), "1024", NULL, 2, 65536, CONFIG_ARCH,
      "bins of a continuous value (NEKO: 1024)"},
-    {"model.image_in", CF_CHOICE, AT(model.image_in), "\"codes\"", "codes|table|both|patches", 0, 0, CONFIG_ARCH,
-     "pictures enter as codebook vectors through a linear layer, as rows of the token table, as their sum, or as "
+    {"model.image_in", CF_CHOICE, AT(model.image_in), "\"codes\"", "codes|table|both|patches", 0, 0,
+     CONFIG_ARCH,
+     "pictures enter as codebook vectors through a linear layer, as rows of the token table, as "
+     "their sum, or as "
      "pixels "
      "through the patch block"},
     {"model.merge", CF_INT, AT(model.merge), "1", NULL, 1, 16, CONFIG_ARCH,
      "m x m codes become one input token (image_in = codes)"},
     {"model.code_norm", CF_CHOICE, AT(model.code_norm), "\"none\"", "none|white", 0, 0, CONFIG_ARCH,
-     "codebook vectors enter as they are, or made zero-mean, uncorrelated and of unit variance over the codebook (a "
+     "codebook vectors enter as they are, or made zero-mean, uncorrelated and of unit variance "
+     "over the codebook (a "
      "few "
      "directions often hold nearly all of its variance, and small things live in the others)"},
-    {"model.vector_in", CF_CHOICE, AT(model.vector_in), "\"bins\"", "bins|linear", 0, 0, CONFIG_ARCH,
-     "a vector observation is one bin token a number, or one token through a linear layer, which starts on numbers of "
+    {"model.vector_in", CF_CHOICE, AT(model.vector_in), "\"bins\"", "bins|linear", 0, 0,
+     CONFIG_ARCH,
+     "a vector observation is one bin token a number, or one token through a linear layer, which "
+     "starts on numbers of "
      "zero mean and unit variance over the data"},
-    {"model.patch_pos", CF_CHOICE, AT(model.patch_pos), "\"neko\"", "none|neko|gato", 0, 0, CONFIG_ARCH,
-     "row and column vectors of image tokens: none, half-open intervals, or intervals with both ends"},
+    {"model.patch_pos", CF_CHOICE, AT(model.patch_pos), "\"neko\"", "none|neko|gato", 0, 0,
+     CONFIG_ARCH,
+     "row and column vectors of image tokens: none, half-open intervals, or intervals with both "
+     "ends"},
     {"model.code_pos_random", CF_BOOL, AT(model.code_pos_random), "false", NULL, 0, 0, 0,
-     "draw the rows and columns of codes in training as those of patches are; false: their means always"},
+     "draw the rows and columns of codes in training as those of patches are; false: their means "
+     "always"},
     {"model.inner_pos", CF_BOOL, AT(model.inner_pos), "true", NULL, 0, 0, CONFIG_ARCH,
      "position inside the timestep, on observation tokens"},
     {"model.pos_init", CF_NUM, AT(model.pos_init), "1", NULL, 0, 10, 0,
-     "deviation of the position tables at the start (NEKO: 1, about 14 times the content of an image token)"},
+     "deviation of the position tables at the start (NEKO: 1, about 14 times the content of an "
+     "image token)"},
     {"model.block_init", CF_NUM, AT(model.block_init), "0.02", NULL, 0, 10, 0,
-     "deviation of the blocks' matrices at the start (GPT-2 and NEKO: 0.02; narrow models learn sooner from more)"},
+     "deviation of the blocks' matrices at the start (GPT-2 and NEKO: 0.02; narrow models learn "
+     "sooner from more)"},
     {"model.dropout", CF_NUM, AT(model.dropout), "0", NULL, 0, 0.9, 0,
      "of embeddings and residual branches in training (NEKO: 0.1; small budgets do without)"},
-    {"model.activation", CF_CHOICE, AT(model.activation), "\"gelu\"", "gelu|gelu_new|geglu", 0, 0, CONFIG_ARCH,
-     "exact GELU, GPT-2's tanh form, or gated"},
+    {"model.activation", CF_CHOICE, AT(model.activation), "\"gelu\"", "gelu|gelu_new|geglu", 0, 0,
+     CONFIG_ARCH, "exact GELU, GPT-2's tanh form, or gated"},
     {"model.mu_law", CF_CHOICE, AT(model.mu_law), "\"always\"", "always|outside", 0, 0, CONFIG_ARCH,
      "squash every observed number (NEKO), or only those outside [-1,1] (Gato)"},
     {"model.text_first", CF_BOOL, AT(model.text_first), "false", NULL, 0, 0, CONFIG_ARCH,
      "text before the picture inside a timestep (Gato); false: after it (NEKO)"},
     {"model.control_text", CF_BOOL, AT(model.control_text), "true", NULL, 0, 0, CONFIG_ARCH,
      "the text of an episode (its mission) stands in every timestep"},
-    {"model.patch", CF_INT, AT(model.patch), "16", NULL, 1, 256, CONFIG_ARCH, "side of a patch in pixels"},
+    {"model.patch", CF_INT, AT(model.patch), "16", NULL, 1, 256, CONFIG_ARCH,
+     "side of a patch in pixels"},
     {"model.patch_mid", CF_INT, AT(model.patch_mid), "128", NULL, 1, 4096, CONFIG_ARCH,
      "middle channels of the patch block"},
     {"model.patch_groups", CF_INT, AT(model.patch_groups), "32", NULL, 1, 4096, CONFIG_ARCH,
      "groups of its GroupNorm; divides the channels"},
     {"loss.action", CF_NUM, AT(loss.action), "1", NULL, 0, 1e6, 0, "weight of the action loss"},
     {"loss.action_kind", CF_CHOICE, AT(loss.action_kind), "\"ce\"", "ce|mse|mix", 0, 0, CONFIG_ARCH,
-     "continuous actions by cross entropy over bins, by regression from the separator, or by cross entropy and the "
+     "continuous actions by cross entropy over bins, by regression from the separator, or by cross "
+     "entropy and the "
      "squared error of the bins' expectation"},
-    {"loss.ce_weight", CF_NUM, AT(loss.ce_weight), "0.1", NULL, 0, 1e6, 0, "weight of the cross entropy in mix"},
+    {"loss.ce_weight", CF_NUM, AT(loss.ce_weight), "0.1", NULL, 0, 1e6, 0,
+     "weight of the cross entropy in mix"},
     {"loss.text", CF_NUM, AT(loss.text), "1", NULL, 0, 1e6, 0, "weight of the text loss"},
-    {"loss.image", CF_NUM, AT(loss.image), "0", NULL, 0, 1e6, 0, "weight of the loss on image codes (0 = Gato)"},
+    {"loss.image", CF_NUM, AT(loss.image), "0", NULL, 0, 1e6, 0,
+     "weight of the loss on image codes (0 = Gato)"},
     {"loss.horizon", CF_INT, AT(loss.horizon), "1", NULL, 1, 1000, 0,
-     "1: an image token is predicted by the token before it; k > 1: token j of step t predicts token j of step t + k"},
+     "1: an image token is predicted by the token before it; k > 1: token j of step t predicts "
+     "token j of step t + k"},
     {"loss.per_sequence", CF_BOOL, AT(loss.per_sequence), "false", NULL, 0, 0, 0,
      "mean over sequences instead of tokens"},
     OPTIM_CONFIG_ROWS("\"adamw\"", "[0.9,0.95]", "0.1", "40", "0.1"),
     {"train.steps", CF_INT, AT(train.steps), "4800", NULL, 1, 1e12, 0, "optimizer steps"},
     {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "sequences a replay"},
-    {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0, "replays an optimizer step"},
+    {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0,
+     "replays an optimizer step"},
     {"train.window", CF_INT, AT(train.window), "0", NULL, 0, 65536, 0,
      "timesteps of a training sequence (0 = as many as the context holds)"},
     {"train.prompt", CF_NUM, AT(train.prompt), "0.25", NULL, 0, 1, 0,
-     "share of control sequences that begin with another part of their episode, half of them with its end"},
+     "share of control sequences that begin with another part of their episode, half of them with "
+     "its end"},
     {"train.weight_average", CF_NUM, AT(train.weight_average), "0", NULL, 0, 0.999999, 0,
      "decay of the weights' moving average that is saved for use (0 = off)"},
     {"train.save_every", CF_INT, AT(train.save_every), "500", NULL, 0, 1e12, 0,
      "steps between checkpoints (0 = only the last)"},
     {"train.eval_every", CF_INT, AT(train.eval_every), "500", NULL, 0, 1e12, 0,
      "steps between held-out figures (0 = only the last)"},
-    {"train.log_every", CF_INT, AT(train.log_every), "20", NULL, 1, 1e9, 0, "steps between lines of metrics.jsonl"},
+    {"train.log_every", CF_INT, AT(train.log_every), "20", NULL, 1, 1e9, 0,
+     "steps between lines of metrics.jsonl"},
     {"train.tensorboard", CF_BOOL, AT(train.tensorboard), "true", NULL, 0, 0, 0,
      "also write the metrics (and sample grids) as a TensorBoard event file"},
     {"train.freeze", CF_STR, AT(train.freeze), "\"\"", NULL, 0, 0, 0,
      "prefix of parameters that stay (\"transformer\")"},
-    {"data.holdout", CF_NUM, AT(data.holdout), "0.05", NULL, 0, 0.9, 0, "share of groups held out of training"},
+    {"data.holdout", CF_NUM, AT(data.holdout), "0.05", NULL, 0, 0.9, 0,
+     "share of groups held out of training"},
     {"data.split_by", CF_CHOICE, AT(data.split_by), "\"name\"", "name|folder|episode", 0, 0, 0,
      "what is never split between training and held-out"},
     {"act.decode", CF_CHOICE, AT(act.decode), "\"mean\"", "mean|center|left|greedy|sample", 0, 0, 0,
-     "continuous actions: expectation over the bins, the likeliest bin's center, its left edge (NEKO); greedy = "
+     "continuous actions: expectation over the bins, the likeliest bin's center, its left edge "
+     "(NEKO); greedy = "
      "center; "
      "sample = a drawn bin's center. Discrete actions are drawn with sample, else the likeliest"},
     {"act.temperature", CF_NUM, AT(act.temperature), "1", NULL, 0.001, 1000, 0, "of drawn tokens"},
@@ -92,13 +115,14 @@ const config_field_t gato_config_table[] = {
 
 int gato_config_check(const gato_config_t *c, reason_t *why) {
     if (c->model.width % c->model.heads)
-        return reason_set(why, "model.width = %lld is no multiple of model.heads = %lld", (long long)c->model.width,
-                          (long long)c->model.heads);
+        return reason_set(why, "model.width = %lld is no multiple of model.heads = %lld",
+                          (long long)c->model.width, (long long)c->model.heads);
     if (c->model.patch_mid % c->model.patch_groups)
         return reason_set(why, "model.patch_mid = %lld is no multiple of model.patch_groups = %lld",
                           (long long)c->model.patch_mid, (long long)c->model.patch_groups);
     if (c->model.merge > 1 && c->model.image_in != IMAGE_IN_CODES)
-        return reason_set(why, "model.merge = %lld needs model.image_in = codes", (long long)c->model.merge);
+        return reason_set(why, "model.merge = %lld needs model.image_in = codes",
+                          (long long)c->model.merge);
     if (c->loss.image > 0 && c->model.image_in == IMAGE_IN_PATCHES)
         return reason_set(why, "loss.image predicts codes: model.image_in = patches has none");
     if (c->optim.betas.n != 2) return reason_set(why, "optim.betas: two numbers are needed");

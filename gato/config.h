@@ -1,6 +1,8 @@
-/* config.h - what `gato train` can be told (--help-config prints the table), and what a RUN records.
+/* config.h - what `gato train` can be told (--help-config prints the table), and what a RUN
+ * records.
  *
- * Keys that shape parameters or the meaning of tokens are CONFIG_ARCH: a model is refused by a run that wants others.
+ * Keys that shape parameters or the meaning of tokens are CONFIG_ARCH: a model is refused by a run
+ * that wants others.
  */
 #ifndef GATO_CONFIG_H
 #define GATO_CONFIG_H
@@ -48,7 +50,8 @@ typedef struct {
 
 extern const config_field_t gato_config_table[];
 
-/* Values that do not fit each other (width and heads, merge without codes, ...): -1 with a reason; the program exits 2.
+/* Values that do not fit each other (width and heads, merge without codes, ...): -1 with a reason;
+ * the program exits 2.
  */
 int gato_config_check(const gato_config_t *c, reason_t *why);
 

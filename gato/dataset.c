@@ -46,8 +46,7 @@ void window_release(window_t *w) {
     *w = (window_t){0};
 }
 
-/* ---- one record
- * ---------------------------------------------------------------------------------------------------------*/
+/* ---- one record ---- */
 
 static void read_record(const shard_t *s, uint64_t i, token_record_t *r) {
     reason_t why;
@@ -55,33 +54,39 @@ static void read_record(const shard_t *s, uint64_t i, token_record_t *r) {
 }
 
 /* Infinite numbers have a bin; a linear layer has no place for them. */
-static void check_numbers(const shard_t *s, const token_record_t *r, const char *field, const float *v, size_t width,
-                          bool finite) {
+static void check_numbers(const shard_t *s, const token_record_t *r, const char *field,
+                          const float *v, size_t width, bool finite) {
     for (size_t i = 0; v && i < (size_t)r->T * width; i++)
         if (isnan(v[i]) || (finite && isinf(v[i])))
-            die(RC_DATA, "'%s': record '%.*s', step %llu: %s[%zu] is %s", s->path, (int)r->key_len, r->key,
-                (unsigned long long)(r->first_step + i / width), field, i % width, isnan(v[i]) ? "NaN" : "infinite");
+            die(RC_DATA, "'%s': record '%.*s', step %llu: %s[%zu] is %s", s->path, (int)r->key_len,
+                r->key, (unsigned long long)(r->first_step + i / width), field, i % width,
+                isnan(v[i]) ? "NaN" : "infinite");
 }
 
 static size_t record_image_tokens(const dataset_t *d, const shard_t *s, const token_record_t *r) {
     bool pixels = d->config.model.image_in == IMAGE_IN_PATCHES;
     if (pixels && !r->pixels && r->codes)
         die(RC_MISFIT,
-            "'%s': record '%.*s' keeps no pixels (tokenize --keep-pixels); model.image_in = patches needs them",
+            "'%s': record '%.*s' keeps no pixels (tokenize --keep-pixels); model.image_in = "
+            "patches needs them",
             s->path, (int)r->key_len, r->key);
     if (!pixels && !r->codes && r->pixels)
-        die(RC_MISFIT, "'%s': record '%.*s' holds pixels and no codes; model.image_in = patches takes those", s->path,
-            (int)r->key_len, r->key);
+        die(RC_MISFIT,
+            "'%s': record '%.*s' holds pixels and no codes; model.image_in = patches takes those",
+            s->path, (int)r->key_len, r->key);
     if (pixels ? !r->pixels : !r->codes) return 0;
     reason_t why;
     size_t rows, cols;
-    size_t n = gato_image_tokens(&d->config, r->grid_h, r->grid_w, r->image_h, r->image_w, &rows, &cols, &why);
+    size_t n = gato_image_tokens(&d->config, r->grid_h, r->grid_w, r->image_h, r->image_w, &rows,
+                                 &cols, &why);
     if (!n) die(RC_USAGE, "'%s': record '%.*s': %s", s->path, (int)r->key_len, r->key, why.text);
     return n;
 }
 
-static layout_t record_layout(const dataset_t *d, const shard_t *s, const token_record_t *r, size_t text) {
-    return gato_layout(&d->config, &d->facts, record_image_tokens(d, s, r), text, r->kind == RECORD_EPISODE);
+static layout_t record_layout(const dataset_t *d, const shard_t *s, const token_record_t *r,
+                              size_t text) {
+    return gato_layout(&d->config, &d->facts, record_image_tokens(d, s, r), text,
+                       r->kind == RECORD_EPISODE);
 }
 
 /* Timesteps or text tokens of this record that one sequence holds. */
@@ -91,7 +96,9 @@ static uint32_t record_span(const dataset_t *d, const shard_t *s, const token_re
     layout_t l = record_layout(d, s, r, control && d->config.model.control_text ? r->text_len : 0);
     size_t tokens = layout_tokens(&l), least = tokens + (!control && r->text_len ? 1 : 0);
     if (least > context)
-        die(RC_USAGE, "'%s': record '%.*s': a timestep of %zu tokens is longer than the context of %zu (model.context)",
+        die(RC_USAGE,
+            "'%s': record '%.*s': a timestep of %zu tokens is longer than the context of %zu "
+            "(model.context)",
             s->path, (int)r->key_len, r->key, least, context);
     if (!control) return (uint32_t)(context - tokens);
     size_t fit = context / tokens;
@@ -113,13 +120,13 @@ static void scan_item(void *ctx, size_t i) {
     check_numbers(s, &r, "continuous", r.continuous, f->n_continuous, linear);
     check_numbers(s, &r, "actions", r.actions, f->n_actions, false);
     check_numbers(s, &r, "label_actions", r.label_actions, f->n_actions, true);
-    s->item[i] = (item_t){.kind = r.kind, .T = r.T, .text_len = r.text_len, .key_hash = XXH64(r.key, r.key_len, 0)};
+    s->item[i] = (item_t){
+        .kind = r.kind, .T = r.T, .text_len = r.text_len, .key_hash = XXH64(r.key, r.key_len, 0)};
     s->item[i].span = record_span(scan->d, s, &r);
     token_record_release(&r);
 }
 
-/* ---- split
- * --------------------------------------------------------------------------------------------------------------*/
+/* ---- split ---- */
 
 typedef struct {
     const shard_t *s;
@@ -144,8 +151,10 @@ static const char *group_name(void *ctx, size_t i, char buf[512]) {
         size_t base = last ? (size_t)(last - key) + 1 : 0;
         const char *dot = memrchr(key + base, '.', n - base);
         if (dot && dot > key + base) n = (size_t)(dot - key);
-        for (digits = n; digits > base && key[digits - 1] >= '0' && key[digits - 1] <= '9';) digits--;
-        if (digits < n && digits > base + 1 && (key[digits - 1] == '_' || key[digits - 1] == '-')) n = digits - 1;
+        for (digits = n; digits > base && key[digits - 1] >= '0' && key[digits - 1] <= '9';)
+            digits--;
+        if (digits < n && digits > base + 1 && (key[digits - 1] == '_' || key[digits - 1] == '-'))
+            n = digits - 1;
     }
     if (n < 512) {
         memcpy(buf, key, n);
@@ -188,8 +197,7 @@ static void split_shard(shard_t *s, const gato_config_t *c) {
     free(held);
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- opening ---- */
 
 static bool looks_at_codes(const gato_config_t *c) {
     return c->model.image_in != IMAGE_IN_PATCHES;
@@ -204,7 +212,8 @@ static void open_shard(dataset_t *d, shard_t *s, const char *spec) {
     s->n = (size_t)token_db_count(s->db);
     if (!s->n) die(RC_DATA, "'%s' holds no records", s->path);
     gato_facts_t f;
-    if (gato_facts_from_meta(&f, token_db_meta(s->db), &why)) die(RC_MISFIT, "'%s': %s", s->path, why.text);
+    if (gato_facts_from_meta(&f, token_db_meta(s->db), &why))
+        die(RC_MISFIT, "'%s': %s", s->path, why.text);
     if (s == d->shard) {
         d->facts = f;
         return;
@@ -214,7 +223,8 @@ static void open_shard(dataset_t *d, shard_t *s, const char *spec) {
     gato_facts_release(&f);
 }
 
-/* Shards of mixed picture sizes name none; the policy's timestep is then that of the first episode. */
+/* Shards of mixed picture sizes name none; the policy's timestep is then that of the first
+ * episode. */
 static void size_from_episode(dataset_t *d) {
     for (size_t k = 0; k < d->n && (!d->facts.grid_h || !d->facts.image_h); k++) {
         for (size_t i = 0; i < d->shard[k].n; i++) {
@@ -222,7 +232,8 @@ static void size_from_episode(dataset_t *d) {
             read_record(&d->shard[k], i, &r);
             bool found = r.kind == RECORD_EPISODE;
             if (found && !d->facts.grid_h) d->facts.grid_h = r.grid_h, d->facts.grid_w = r.grid_w;
-            if (found && !d->facts.image_h) d->facts.image_h = r.image_h, d->facts.image_w = r.image_w;
+            if (found && !d->facts.image_h)
+                d->facts.image_h = r.image_h, d->facts.image_w = r.image_w;
             token_record_release(&r);
             if (found) break;
         }
@@ -230,7 +241,8 @@ static void size_from_episode(dataset_t *d) {
 }
 
 /* Adds a record's numbers to sum and squares [n_continuous]; returns its timesteps. */
-static size_t add_moments(const shard_t *s, uint64_t record, size_t n, double *sum, double *squares) {
+static size_t add_moments(const shard_t *s, uint64_t record, size_t n, double *sum,
+                          double *squares) {
     token_record_t r;
     read_record(s, record, &r);
     size_t steps = r.continuous ? r.T : 0;
@@ -243,7 +255,8 @@ static size_t add_moments(const shard_t *s, uint64_t record, size_t n, double *s
     return steps;
 }
 
-/* Mean and deviation of the numbers of an observation over the first training records: enough for a start. */
+/* Mean and deviation of the numbers of an observation over the first training records: enough for a
+ * start. */
 static void measure_vector(dataset_t *d) {
     enum { RECORDS = 4096 };
     size_t n = d->facts.n_continuous, steps = 0;
@@ -271,8 +284,10 @@ dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c) {
     d->n = specs->n;
     d->shard = xcalloc(d->n, sizeof *d->shard);
     for (size_t k = 0; k < d->n; k++) open_shard(d, &d->shard[k], specs->item[k]);
-    if (looks_at_codes(c) && d->facts.codes && !d->facts.codebook && c->model.image_in != IMAGE_IN_TABLE)
-        die(RC_MISFIT, "'%s' carries no codebook: model.image_in = table needs none", d->shard->path);
+    if (looks_at_codes(c) && d->facts.codes && !d->facts.codebook &&
+        c->model.image_in != IMAGE_IN_TABLE)
+        die(RC_MISFIT, "'%s' carries no codebook: model.image_in = table needs none",
+            d->shard->path);
     if (!d->facts.text_vocab) d->facts.text_vocab = 257; /* bytes: text can be learned later */
     if (!d->facts.text_tokenizer) d->facts.text_tokenizer = xstrdup("byte");
     size_from_episode(d);
@@ -344,8 +359,7 @@ uint64_t dataset_manifest(const dataset_t *d) {
     return v;
 }
 
-/* ---- windows
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- windows ---- */
 
 static void begin_window(const shard_t *s, uint64_t id, window_t *w) {
     *w = (window_t){.shard = s->path};
@@ -413,8 +427,10 @@ static const shard_t *choose_shard(const dataset_t *d, rng_t r) {
     return last;
 }
 
-/* Each shard goes through permutations of its records: sample number g takes place g % n of permutation g / n. */
-void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t index, size_t per_step, window_t *w) {
+/* Each shard goes through permutations of its records: sample number g takes place g % n of
+ * permutation g / n. */
+void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t index, size_t per_step,
+                    window_t *w) {
     uint64_t g = step * per_step + index;
     rng_t r = rng_fold(rng_make(seed, "gato.data"), g);
     const shard_t *s = choose_shard(d, rng_fold(r, 0));

@@ -1,8 +1,9 @@
-/* dataset.h - sequences out of token shards: what is trained on at (seed, step, sample), and what is held out.
+/* dataset.h - sequences out of token shards: what is trained on at (seed, step, sample), and what
+ * is held out.
  *
- * A sequence (window_t) is a list of timesteps of one record, or a piece of one text. Which one a sample is, is a
- * function of (seed, optimizer step, index of the sample in the step) alone: any number of threads, machines or
- * accumulated replays sees the same data.
+ * A sequence (window_t) is a list of timesteps of one record, or a piece of one text. Which one a
+ * sample is, is a function of (seed, optimizer step, index of the sample in the step) alone: any
+ * number of threads, machines or accumulated replays sees the same data.
  */
 #ifndef GATO_DATASET_H
 #define GATO_DATASET_H
@@ -22,13 +23,13 @@ typedef struct {
     uint32_t *step;    /* [n_steps] timesteps of the record in order: [prompt, main] */
     size_t n_steps, n_prompt;
     size_t text_first, text_len; /* the piece of the record's text */
-    uint64_t sample;             /* number for random draws (the sample's number in the whole training) */
+    uint64_t sample; /* number for random draws (the sample's number in the whole training) */
 } window_t;
 void window_release(window_t *w);
 
-/* Opens shards "X.lmdb[=WEIGHT]" and reads every record once (checksums, ids, NaN). die()s: RC_USAGE missing or a
- * timestep longer than the context, RC_DATA corrupt or NaN (shard, record, step, field), RC_MISFIT shards that do not
- * fit each other. */
+/* Opens shards "X.lmdb[=WEIGHT]" and reads every record once (checksums, ids, NaN). die()s:
+ * RC_USAGE missing or a timestep longer than the context, RC_DATA corrupt or NaN (shard, record,
+ * step, field), RC_MISFIT shards that do not fit each other. */
 dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c);
 void dataset_close(dataset_t *d);
 const gato_facts_t *dataset_facts(const dataset_t *d);
@@ -40,18 +41,21 @@ const char *dataset_source(const dataset_t *d, size_t source); /* path */
 size_t dataset_records(const dataset_t *d, side_t side);       /* of all sources */
 size_t dataset_source_records(const dataset_t *d, size_t source, side_t side);
 
-/* Sample `index` of the `per_step` samples (batch * accumulate * machines) of optimizer step `step`, from the training
- * side. Thread-safe. The first round(prompt * per_step) samples are prompted if they are control, half of them by the
- * end of their episode. */
-void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t index, size_t per_step, window_t *w);
+/* Sample `index` of the `per_step` samples (batch * accumulate * machines) of optimizer step
+ * `step`, from the training side. Thread-safe. The first round(prompt * per_step) samples are
+ * prompted if they are control, half of them by the end of their episode. */
+void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t index, size_t per_step,
+                    window_t *w);
 
-/* All sequences of a source's side, unprompted, each timestep and text token once: 0 <= i < dataset_windows. */
+/* All sequences of a source's side, unprompted, each timestep and text token once: 0 <= i <
+ * dataset_windows. */
 size_t dataset_windows(const dataset_t *d, size_t source, side_t side);
 void dataset_window(const dataset_t *d, size_t source, side_t side, size_t i, window_t *w);
 /* The first window of record `id` of a source (trace); false if there is no such record. */
 bool dataset_first_window(const dataset_t *d, size_t source, uint64_t id, window_t *w);
 
-/* Timesteps of prompt and main part of a sequence of `window` steps, half-to-even: main = round(window / 2). */
+/* Timesteps of prompt and main part of a sequence of `window` steps, half-to-even: main =
+ * round(window / 2). */
 void dataset_prompt_split(size_t window, size_t *prompt, size_t *main_part);
 
 #endif

@@ -1,5 +1,5 @@
-/* env.c - the registry of environments, and what is the same for all: argument checks, the clamp of actions, the step
- * limit. */
+/* env.c - the registry of environments, and what is the same for all: argument checks, the clamp of
+ * actions, the step limit. */
 #include "gato/env.h"
 #include "common/base/cli.h"
 #include "gato/env_driver.h"
@@ -27,8 +27,8 @@ static const env_driver_t *find_driver(const char *name, reason_t *why) {
         if (strcmp(name, names[i]) == 0) return drivers[i];
     }
     const char *near = cli_nearest(name, names, N_DRIVERS);
-    reason_set(why, "unknown environment '%s' (%s '%s'%s)", name, near ? "did you mean" : "there is",
-               near ? near : names[0], near ? "?" : "");
+    reason_set(why, "unknown environment '%s' (%s '%s'%s)", name,
+               near ? "did you mean" : "there is", near ? near : names[0], near ? "?" : "");
     return NULL;
 }
 
@@ -67,16 +67,20 @@ int env_reset(env_t *e, uint64_t seed, uint64_t episode, reason_t *why) {
 }
 
 int env_observe(env_t *e, uint8_t *rgb, float *vector, reason_t *why) {
-    if (e->state == EPISODE_NONE) BUG("environment '%s' observed before its first reset", e->info.name);
+    if (e->state == EPISODE_NONE)
+        BUG("environment '%s' observed before its first reset", e->info.name);
     return e->driver->observe(e->self, rgb, vector, why);
 }
 
-int env_step(env_t *e, const float *action, float *reward, bool *terminated, bool *truncated, reason_t *why) {
-    if (e->state != EPISODE_RUNNING) BUG("environment '%s' stepped outside an episode", e->info.name);
+int env_step(env_t *e, const float *action, float *reward, bool *terminated, bool *truncated,
+             reason_t *why) {
+    if (e->state != EPISODE_RUNNING)
+        BUG("environment '%s' stepped outside an episode", e->info.name);
     e->state = EPISODE_FAILED;
     float clamped[ENV_ACTIONS];
     for (size_t i = 0; i < e->info.n_actions; i++) {
-        if (!isfinite(action[i])) return reason_set(why, "step %zu: action %zu is not finite", e->steps, i);
+        if (!isfinite(action[i]))
+            return reason_set(why, "step %zu: action %zu is not finite", e->steps, i);
         clamped[i] = fminf(fmaxf(action[i], -1), 1);
     }
     float r = 0;

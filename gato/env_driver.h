@@ -1,5 +1,6 @@
-/* env_driver.h - what an environment implements: one static table, registered in env.c. env.c checks arguments, clamps
- * and counts steps, so a driver sees only finite actions in [-1,1] of a running episode.
+/* env_driver.h - what an environment implements: one static table, registered in env.c. env.c
+ * checks arguments, clamps and counts steps, so a driver sees only finite actions in [-1,1] of a
+ * running episode.
  */
 #ifndef GATO_ENV_DRIVER_H
 #define GATO_ENV_DRIVER_H
@@ -8,8 +9,8 @@
 
 typedef struct {
     const char *name;
-    /* Fills *info (its strings live as long as the environment) and returns the driver's own state, or NULL with *rc
-     * and a reason. */
+    /* Fills *info (its strings live as long as the environment) and returns the driver's own state,
+     * or NULL with *rc and a reason. */
     void *(*open)(env_info_t *info, int *rc, reason_t *why);
     void (*close)(void *self);
     int (*reset)(void *self, uint64_t seed, uint64_t episode, reason_t *why);

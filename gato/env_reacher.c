@@ -1,6 +1,6 @@
-/* env_reacher.c - "reacher": a two-link arm seen from above has to touch a red ball. The ball's place is only in the
- * picture: the vector holds cos and sin of both joints and their velocities. 50 actions of 0.02 s; reward = -(distance
- * of tip and ball in meters).
+/* env_reacher.c - "reacher": a two-link arm seen from above has to touch a red ball. The ball's
+ * place is only in the picture: the vector holds cos and sin of both joints and their velocities.
+ * 50 actions of 0.02 s; reward = -(distance of tip and ball in meters).
  *
  * Owns the model (below), MuJoCo's state, and a renderer made when the first picture is wanted.
  */
@@ -15,11 +15,13 @@
 #include <string.h>
 
 enum { SIDE = 64, JOINTS = 2, SUBSTEPS = 2, ACTIONS_AN_EPISODE = 50 };
-static const double LINK = 0.15, NEAREST = 0.08, FARTHEST = 0.27, TOUCH = 0.02, TURN = 6.283185307179586;
+static const double LINK = 0.15, NEAREST = 0.08, FARTHEST = 0.27, TOUCH = 0.02,
+                    TURN = 6.283185307179586;
 static const char MISSION[] = "touch the red ball";
 
-/* Ambient light only and no multisampling: a handful of colors, small frames, the same gray values in any pose. The
- * ball's sphere lies above its body, so that the arm never covers it; distances are taken in the plane of the arm. */
+/* Ambient light only and no multisampling: a handful of colors, small frames, the same gray values
+ * in any pose. The ball's sphere lies above its body, so that the arm never covers it; distances
+ * are taken in the plane of the arm. */
 static const char MODEL[] =
     "<mujoco model='reacher'>\n"
     "  <compiler angle='radian'/>\n"
@@ -37,13 +39,16 @@ static const char MODEL[] =
     "  </default>\n"
     "  <worldbody>\n"
     "    <camera name='top' pos='0 0 0.9' fovy='45'/>\n"
-    "    <geom name='floor' type='plane' size='0.6 0.6 0.1' pos='0 0 -0.03' rgba='0.85 0.85 0.8 1'/>\n"
+    "    <geom name='floor' type='plane' size='0.6 0.6 0.1' pos='0 0 -0.03' rgba='0.85 0.85 0.8 "
+    "1'/>\n"
     "    <body name='upper'>\n"
     "      <joint name='shoulder'/>\n"
-    "      <geom type='capsule' fromto='0 0 0 0.15 0 0' size='0.015' mass='0.05' rgba='0.1 0.2 0.5 1'/>\n"
+    "      <geom type='capsule' fromto='0 0 0 0.15 0 0' size='0.015' mass='0.05' rgba='0.1 0.2 0.5 "
+    "1'/>\n"
     "      <body name='lower' pos='0.15 0 0'>\n"
     "        <joint name='elbow' limited='true' range='-2.8 2.8'/>\n"
-    "        <geom type='capsule' fromto='0 0 0 0.15 0 0' size='0.015' mass='0.05' rgba='0.2 0.6 0.9 1'/>\n"
+    "        <geom type='capsule' fromto='0 0 0 0.15 0 0' size='0.015' mass='0.05' rgba='0.2 0.6 "
+    "0.9 1'/>\n"
     "        <site name='tip' pos='0.15 0 0' size='0.005' group='5'/>\n"
     "      </body>\n"
     "    </body>\n"
@@ -77,7 +82,8 @@ static mjModel *load_model(reason_t *why) {
     mju_user_error = on_error;
     mju_user_warning = on_warning;
     if (mj_version() != mjVERSION_HEADER) {
-        reason_set(why, "libmujoco is version %d, this program was built for %d", mj_version(), mjVERSION_HEADER);
+        reason_set(why, "libmujoco is version %d, this program was built for %d", mj_version(),
+                   mjVERSION_HEADER);
         return NULL;
     }
     mjVFS *files = xmalloc(sizeof *files); /* megabytes: not for the stack */
@@ -122,7 +128,8 @@ static void *reacher_open(env_info_t *info, int *rc, reason_t *why) {
     info->expert_return = -4.74;
     info->text = MISSION;
     info->spec_json =
-        "{\"additional_wrappers\":[],\"disable_env_checker\":false,\"entry_point\":null,\"id\":\"reacher-v0\","
+        "{\"additional_wrappers\":[],\"disable_env_checker\":false,\"entry_point\":null,\"id\":"
+        "\"reacher-v0\","
         "\"kwargs\":{},\"max_episode_steps\":50,\"nondeterministic\":false,\"order_enforce\":true,"
         "\"reward_threshold\":null,\"vector_entry_point\":null}";
     return r;
@@ -149,7 +156,8 @@ static int reacher_reset(void *self, uint64_t seed, uint64_t episode, reason_t *
     mj_resetData(r->m, r->d);
     r->d->qpos[r->qpos[0]] = TURN * rng_uniform64(rng, 0);
     r->d->qpos[r->qpos[1]] = 2 * rng_uniform64(rng, 1) - 1;
-    double radius = NEAREST + (FARTHEST - NEAREST) * rng_uniform64(rng, 2), angle = TURN * rng_uniform64(rng, 3);
+    double radius = NEAREST + (FARTHEST - NEAREST) * rng_uniform64(rng, 2),
+           angle = TURN * rng_uniform64(rng, 3);
     double *target = r->d->mocap_pos + 3 * r->target;
     target[0] = radius * cos(angle);
     target[1] = radius * sin(angle);
@@ -190,11 +198,13 @@ static double distance(const reacher_t *r) {
 static int check_state(const mjData *d, reason_t *why) {
     static const int bad[] = {mjWARN_BADQPOS, mjWARN_BADQVEL, mjWARN_BADQACC, mjWARN_BADCTRL};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        if (d->warning[bad[i]].number) return reason_set(why, "the simulation became unstable at %.2f s", d->time);
+        if (d->warning[bad[i]].number)
+            return reason_set(why, "the simulation became unstable at %.2f s", d->time);
     return 0;
 }
 
-static int reacher_step(void *self, const float *action, float *reward, bool *terminated, reason_t *why) {
+static int reacher_step(void *self, const float *action, float *reward, bool *terminated,
+                        reason_t *why) {
     reacher_t *r = self;
     for (int i = 0; i < JOINTS; i++) r->d->ctrl[r->motor[i]] = action[i];
     for (int i = 0; i < SUBSTEPS; i++) mj_step(r->m, r->d);

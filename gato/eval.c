@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void print(const gato_model_t *m, const char *source, size_t records, const gato_figures_t *f) {
+static void print(const gato_model_t *m, const char *source, size_t records,
+                  const gato_figures_t *f) {
     jsonw_t w = {0};
     jsonw_begin(&w);
     jsonw_str(&w, "source", source);
@@ -28,26 +29,32 @@ int cmd_gato_eval(int argc, char **argv) {
         {"--data", CLI_LIST, &data, "X.lmdb", "token shards", true},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
         {"--limit", CLI_INT, &limit, "N", "sequences a source (0 = all)", false},
-        {"--weights", CLI_STR, &weights, "BITS", "f32, bf16 or q8: what fewer bits a weight cost", false},
+        {"--weights", CLI_STR, &weights, "BITS", "f32, bf16 or q8: what fewer bits a weight cost",
+         false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys: holdout, split_by", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
     cli_parse(argc, argv, "eval",
-              "held-out figures of a policy: a JSON line a source, then one over all when there are several",
+              "held-out figures of a policy: a JSON line a source, then one over all when there "
+              "are several",
               (const cli_opt_t *const[]){options}, 1);
-    side_t side = !strcmp(split, "train") ? SIDE_TRAIN : !strcmp(split, "all") ? SIDE_ALL : SIDE_VAL;
+    side_t side = !strcmp(split, "train") ? SIDE_TRAIN
+                  : !strcmp(split, "all") ? SIDE_ALL
+                                          : SIDE_VAL;
     if (side == SIDE_VAL && strcmp(split, "val"))
         die(RC_USAGE, "--split '%s': one of val, train, all is needed", split);
     if (limit < 0) die(RC_USAGE, "--limit must not be negative");
     for (size_t i = 0; i < set.n; i++) /* the network is the RUN's */
-        if (strncmp(set.item[i], "data.", 5)) die(RC_USAGE, "--set '%s': eval takes data.* keys only", set.item[i]);
+        if (strncmp(set.item[i], "data.", 5))
+            die(RC_USAGE, "--set '%s': eval takes data.* keys only", set.item[i]);
     pool_set_threads((int)threads);
     gato_model_t *m = gato_run_open(model);
     config_sets(gato_config_table, &m->config, &set);
     dataset_t *d = dataset_open(&data, &m->config);
     reason_t why;
-    if (gato_facts_fit(&m->facts, dataset_facts(d), m->config.model.image_in != IMAGE_IN_PATCHES, &why))
+    if (gato_facts_fit(&m->facts, dataset_facts(d), m->config.model.image_in != IMAGE_IN_PATCHES,
+                       &why))
         die(RC_MISFIT, "%s", why.text);
     gato_graphs_t g;
     kern_weights_t kind = gato_weights_named(weights);

@@ -36,7 +36,8 @@ static int check_ranges(const uint32_t *range, uint32_t n, const char *what, rea
     if (n && !range) return reason_set(why, "%s without their sizes", what);
     for (uint32_t i = 0; i < n; i++)
         if (!range[i] || range[i] > TOKENS_DISCRETE)
-            return reason_set(why, "%s[%u] has %u values; 1 to %d are possible", what, i, range[i], TOKENS_DISCRETE);
+            return reason_set(why, "%s[%u] has %u values; 1 to %d are possible", what, i, range[i],
+                              TOKENS_DISCRETE);
     return 0;
 }
 
@@ -58,7 +59,8 @@ int gato_facts_from_meta(gato_facts_t *f, const shard_meta_t *m, reason_t *why) 
         check_ranges(m->discrete_action_range, m->n_discrete_actions, "discrete actions", why))
         return -1;
     f->discrete_range = copy(m->discrete_range, m->n_discrete * sizeof(uint32_t));
-    f->discrete_action_range = copy(m->discrete_action_range, m->n_discrete_actions * sizeof(uint32_t));
+    f->discrete_action_range =
+        copy(m->discrete_action_range, m->n_discrete_actions * sizeof(uint32_t));
     f->action_low = copy(m->action_low, m->n_actions * sizeof(float));
     f->action_high = copy(m->action_high, m->n_actions * sizeof(float));
     f->codebook = copy(m->codebook, (size_t)m->codes * m->code_dim * sizeof(float));
@@ -70,8 +72,7 @@ int gato_facts_from_meta(gato_facts_t *f, const shard_meta_t *m, reason_t *why) 
     return 0;
 }
 
-/* ---- comparison
- * ---------------------------------------------------------------------------------------------------------*/
+/* ---- comparison ---- */
 
 static bool has_control(const gato_facts_t *f) {
     return f->n_continuous || f->n_discrete || f->n_actions || f->n_discrete_actions;
@@ -86,14 +87,16 @@ static int differ_text(const char *what, const char *a, const char *b, reason_t 
     return reason_set(why, "%s: %.100s and %.100s", what, a, b);
 }
 
-static int differ_list(const char *what, const void *a, const void *b, uint32_t n, bool is_float, reason_t *why) {
+static int differ_list(const char *what, const void *a, const void *b, uint32_t n, bool is_float,
+                       reason_t *why) {
     if (!a || !b || !memcmp(a, b, n * 4u)) return 0;
     for (uint32_t i = 0; i < n; i++) {
         if (is_float && ((const float *)a)[i] != ((const float *)b)[i])
             return reason_set(why, "%s[%u]: %g and %g", what, i, (double)((const float *)a)[i],
                               (double)((const float *)b)[i]);
         if (!is_float && ((const uint32_t *)a)[i] != ((const uint32_t *)b)[i])
-            return reason_set(why, "%s[%u]: %u and %u", what, i, ((const uint32_t *)a)[i], ((const uint32_t *)b)[i]);
+            return reason_set(why, "%s[%u]: %u and %u", what, i, ((const uint32_t *)a)[i],
+                              ((const uint32_t *)b)[i]);
     }
     return 0;
 }
@@ -102,45 +105,54 @@ static int same_control(const gato_facts_t *a, const gato_facts_t *b, reason_t *
     return differ_u32("numbers of an observation", a->n_continuous, b->n_continuous, why) ||
                    differ_u32("discrete observations", a->n_discrete, b->n_discrete, why) ||
                    differ_u32("continuous actions", a->n_actions, b->n_actions, why) ||
-                   differ_u32("discrete actions", a->n_discrete_actions, b->n_discrete_actions, why) ||
-                   differ_list("values of discrete observation", a->discrete_range, b->discrete_range, a->n_discrete,
-                               false, why) ||
-                   differ_list("values of discrete action", a->discrete_action_range, b->discrete_action_range,
-                               a->n_discrete_actions, false, why) ||
-                   differ_list("lower end of action", a->action_low, b->action_low, a->n_actions, true, why) ||
-                   differ_list("upper end of action", a->action_high, b->action_high, a->n_actions, true, why)
+                   differ_u32("discrete actions", a->n_discrete_actions, b->n_discrete_actions,
+                              why) ||
+                   differ_list("values of discrete observation", a->discrete_range,
+                               b->discrete_range, a->n_discrete, false, why) ||
+                   differ_list("values of discrete action", a->discrete_action_range,
+                               b->discrete_action_range, a->n_discrete_actions, false, why) ||
+                   differ_list("lower end of action", a->action_low, b->action_low, a->n_actions,
+                               true, why) ||
+                   differ_list("upper end of action", a->action_high, b->action_high, a->n_actions,
+                               true, why)
                ? -1
                : 0;
 }
 
 static int same_codebook(const gato_facts_t *a, const gato_facts_t *b, reason_t *why) {
-    if (differ_u32("codes", a->codes, b->codes, why) || differ_u32("width of a code", a->code_dim, b->code_dim, why))
+    if (differ_u32("codes", a->codes, b->codes, why) ||
+        differ_u32("width of a code", a->code_dim, b->code_dim, why))
         return -1;
     if (differ_text("codebook fingerprint", a->fingerprint, b->fingerprint, why)) return -1;
-    if (a->codebook && b->codebook && memcmp(a->codebook, b->codebook, (size_t)a->codes * a->code_dim * sizeof(float)))
+    if (a->codebook && b->codebook &&
+        memcmp(a->codebook, b->codebook, (size_t)a->codes * a->code_dim * sizeof(float)))
         return reason_set(why, "codebook: the vectors differ (%s and %s)",
                           a->fingerprint ? a->fingerprint : "no fingerprint",
                           b->fingerprint ? b->fingerprint : "no fingerprint");
     if (a->grid_h && b->grid_h && (a->grid_h != b->grid_h || a->grid_w != b->grid_w))
-        return reason_set(why, "grid of codes: %u x %u and %u x %u", a->grid_h, a->grid_w, b->grid_h, b->grid_w);
+        return reason_set(why, "grid of codes: %u x %u and %u x %u", a->grid_h, a->grid_w,
+                          b->grid_h, b->grid_w);
     return 0;
 }
 
 static int same_image(const gato_facts_t *a, const gato_facts_t *b, bool codes, reason_t *why) {
     if (codes) return a->codes && b->codes ? same_codebook(a, b, why) : 0;
     if (a->image_h && b->image_h && (a->image_h != b->image_h || a->image_w != b->image_w))
-        return reason_set(why, "pictures: %u x %u and %u x %u", a->image_h, a->image_w, b->image_h, b->image_w);
+        return reason_set(why, "pictures: %u x %u and %u x %u", a->image_h, a->image_w, b->image_h,
+                          b->image_w);
     return 0;
 }
 
 static int same_values(const gato_facts_t *a, const gato_facts_t *b, bool codes, reason_t *why) {
-    if (a->text_vocab && b->text_vocab && differ_u32("text vocabulary", a->text_vocab, b->text_vocab, why)) return -1;
+    if (a->text_vocab && b->text_vocab &&
+        differ_u32("text vocabulary", a->text_vocab, b->text_vocab, why))
+        return -1;
     if (differ_text("text tokenizer", a->text_tokenizer, b->text_tokenizer, why)) return -1;
     if (has_control(a) && has_control(b)) {
         if (same_control(a, b, why)) return -1;
         if (a->mu != b->mu || a->M != b->M)
-            return reason_set(why, "mu-law: mu %g, M %g and mu %g, M %g", (double)a->mu, (double)a->M, (double)b->mu,
-                              (double)b->M);
+            return reason_set(why, "mu-law: mu %g, M %g and mu %g, M %g", (double)a->mu,
+                              (double)a->M, (double)b->mu, (double)b->M);
     }
     return same_image(a, b, codes, why);
 }
@@ -156,7 +168,8 @@ int gato_facts_merge(gato_facts_t *f, const gato_facts_t *more, bool codes, reas
         f->n_actions = more->n_actions;
         f->n_discrete_actions = more->n_discrete_actions;
         f->discrete_range = copy(more->discrete_range, more->n_discrete * sizeof(uint32_t));
-        f->discrete_action_range = copy(more->discrete_action_range, more->n_discrete_actions * sizeof(uint32_t));
+        f->discrete_action_range =
+            copy(more->discrete_action_range, more->n_discrete_actions * sizeof(uint32_t));
         f->action_low = copy(more->action_low, more->n_actions * sizeof(float));
         f->action_high = copy(more->action_high, more->n_actions * sizeof(float));
         f->mu = more->mu;
@@ -166,7 +179,8 @@ int gato_facts_merge(gato_facts_t *f, const gato_facts_t *more, bool codes, reas
         f->codes = more->codes;
         f->code_dim = more->code_dim;
     }
-    if (!f->codebook) f->codebook = copy(more->codebook, (size_t)more->codes * more->code_dim * sizeof(float));
+    if (!f->codebook)
+        f->codebook = copy(more->codebook, (size_t)more->codes * more->code_dim * sizeof(float));
     if (!f->fingerprint) f->fingerprint = copy_text(more->fingerprint);
     if (!f->preprocess) f->preprocess = copy_text(more->preprocess);
     if (!f->quantizer) f->quantizer = copy_text(more->quantizer);
@@ -183,15 +197,17 @@ int gato_facts_merge(gato_facts_t *f, const gato_facts_t *more, bool codes, reas
 
 int gato_facts_fit(const gato_facts_t *model, const gato_facts_t *data, bool codes, reason_t *why) {
     if (has_control(data) && !has_control(model))
-        return reason_set(why, "the model knows no control: 0 and %u continuous actions, 0 and %u discrete ones",
-                          data->n_actions, data->n_discrete_actions);
-    if (data->text_vocab && !model->text_vocab) return reason_set(why, "text vocabulary: 0 and %u", data->text_vocab);
-    if (codes && data->codes && !model->codes) return reason_set(why, "codes: 0 and %u", data->codes);
+        return reason_set(
+            why, "the model knows no control: 0 and %u continuous actions, 0 and %u discrete ones",
+            data->n_actions, data->n_discrete_actions);
+    if (data->text_vocab && !model->text_vocab)
+        return reason_set(why, "text vocabulary: 0 and %u", data->text_vocab);
+    if (codes && data->codes && !model->codes)
+        return reason_set(why, "codes: 0 and %u", data->codes);
     return same_values(model, data, codes, why);
 }
 
-/* ---- JSON
- * ---------------------------------------------------------------------------------------------------------------*/
+/* ---- JSON ---- */
 
 static void put_floats(cJSON *o, const char *key, const float *v, uint32_t n) {
     if (!v) return;
@@ -213,12 +229,14 @@ typedef struct {
     const char *key;
     size_t offset;
 } member_t;
-#define AT(m)                                                                                                          \
+#define AT(m)                                                                                      \
     { #m, offsetof(gato_facts_t, m) }
 static const member_t numbers[] = {
-    AT(text_vocab), AT(n_continuous), AT(n_discrete), AT(n_actions), AT(n_discrete_actions), AT(codes), AT(code_dim),
-    AT(grid_h),     AT(grid_w),       AT(image_h),    AT(image_w)};
-static const member_t texts[] = {AT(fingerprint), AT(preprocess), AT(quantizer), AT(text_tokenizer), AT(env)};
+    AT(text_vocab), AT(n_continuous), AT(n_discrete), AT(n_actions), AT(n_discrete_actions),
+    AT(codes),      AT(code_dim),     AT(grid_h),     AT(grid_w),    AT(image_h),
+    AT(image_w)};
+static const member_t texts[] = {AT(fingerprint), AT(preprocess), AT(quantizer), AT(text_tokenizer),
+                                 AT(env)};
 enum { N_NUMBERS = sizeof numbers / sizeof *numbers, N_TEXTS = sizeof texts / sizeof *texts };
 
 static uint32_t *number_at(gato_facts_t *f, const member_t *m) {
@@ -231,7 +249,8 @@ static char **text_at(gato_facts_t *f, const member_t *m) {
 cJSON *gato_facts_json(const gato_facts_t *facts) {
     gato_facts_t f = *facts; /* the accessors above want no const */
     cJSON *o = cJSON_CreateObject();
-    for (size_t i = 0; i < N_NUMBERS; i++) cJSON_AddNumberToObject(o, numbers[i].key, *number_at(&f, &numbers[i]));
+    for (size_t i = 0; i < N_NUMBERS; i++)
+        cJSON_AddNumberToObject(o, numbers[i].key, *number_at(&f, &numbers[i]));
     put_u32s(o, "discrete_range", f.discrete_range, f.n_discrete);
     put_u32s(o, "discrete_action_range", f.discrete_action_range, f.n_discrete_actions);
     put_floats(o, "action_low", f.action_low, f.n_actions);
@@ -251,7 +270,8 @@ static int get_u32(const cJSON *item, uint32_t *out) {
     return 0;
 }
 
-static int get_list(const cJSON *o, const char *key, uint32_t n, bool is_float, void **out, reason_t *why) {
+static int get_list(const cJSON *o, const char *key, uint32_t n, bool is_float, void **out,
+                    reason_t *why) {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, key);
     if (!list || !n) return 0;
     if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != (int)n)
@@ -293,14 +313,14 @@ int gato_facts_parse(gato_facts_t *f, const cJSON *o, reason_t *why) {
     if (!(f->mu > 0) || !(f->M > 0)) return reason_set(why, "facts: mu and M must be positive");
     for (size_t i = 0; i < N_TEXTS; i++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, texts[i].key);
-        if (item && !cJSON_IsString(item)) return reason_set(why, "facts: '%s' is no text", texts[i].key);
+        if (item && !cJSON_IsString(item))
+            return reason_set(why, "facts: '%s' is no text", texts[i].key);
         *text_at(f, &texts[i]) = item ? xstrdup(item->valuestring) : NULL;
     }
     return 0;
 }
 
-/* ---- what follows from facts and configuration
- * --------------------------------------------------------------------------*/
+/* ---- what follows from facts and configuration ---- */
 
 tokens_t gato_tokens(const gato_config_t *c, const gato_facts_t *f) {
     bool rows = c->model.image_in == IMAGE_IN_TABLE || c->model.image_in == IMAGE_IN_BOTH;
@@ -312,13 +332,15 @@ tokens_t gato_tokens(const gato_config_t *c, const gato_facts_t *f) {
                       .outside = c->model.mu_law == MU_LAW_OUTSIDE};
 }
 
-layout_t gato_layout(const gato_config_t *c, const gato_facts_t *f, size_t image_tokens, size_t text, bool control) {
+layout_t gato_layout(const gato_config_t *c, const gato_facts_t *f, size_t image_tokens,
+                     size_t text, bool control) {
     layout_t l = {.text_first = c->model.text_first, .text_target = !control};
     l.count[PART_IMAGE] = image_tokens;
     l.count[PART_TEXT] = text;
     l.count[PART_SEPARATOR] = 1;
     if (!control) return l;
-    l.count[PART_CONTINUOUS] = c->model.vector_in == VECTOR_IN_LINEAR ? f->n_continuous > 0 : f->n_continuous;
+    l.count[PART_CONTINUOUS] =
+        c->model.vector_in == VECTOR_IN_LINEAR ? f->n_continuous > 0 : f->n_continuous;
     l.count[PART_DISCRETE] = f->n_discrete;
     l.count[PART_ACTION] = f->n_actions;
     l.count[PART_DISCRETE_ACTION] = f->n_discrete_actions;
@@ -327,8 +349,8 @@ layout_t gato_layout(const gato_config_t *c, const gato_facts_t *f, size_t image
 
 enum { PATCH_POSITIONS = 128 };
 
-size_t gato_image_tokens(const gato_config_t *c, size_t grid_h, size_t grid_w, size_t image_h, size_t image_w,
-                         size_t *rows, size_t *cols, reason_t *why) {
+size_t gato_image_tokens(const gato_config_t *c, size_t grid_h, size_t grid_w, size_t image_h,
+                         size_t image_w, size_t *rows, size_t *cols, reason_t *why) {
     size_t m = (size_t)c->model.merge, p = (size_t)c->model.patch;
     if (c->model.image_in == IMAGE_IN_PATCHES) {
         *rows = (image_h + p - 1) / p;
@@ -337,15 +359,16 @@ size_t gato_image_tokens(const gato_config_t *c, size_t grid_h, size_t grid_w, s
         *rows = grid_h / m;
         *cols = grid_w / m;
         if (grid_h % m || grid_w % m) {
-            reason_set(why, "a grid of %zu x %zu codes is not divided by model.merge = %zu", grid_h, grid_w, m);
+            reason_set(why, "a grid of %zu x %zu codes is not divided by model.merge = %zu", grid_h,
+                       grid_w, m);
             return 0;
         }
     }
     if (c->model.patch_pos != POS_NONE && (*rows > PATCH_POSITIONS || *cols > PATCH_POSITIONS)) {
-        reason_set(
-            why,
-            "a picture of %zu x %zu tokens exceeds the %d positions of an axis (model.patch_pos = none has no limit)",
-            *rows, *cols, PATCH_POSITIONS);
+        reason_set(why,
+                   "a picture of %zu x %zu tokens exceeds the %d positions of an axis "
+                   "(model.patch_pos = none has no limit)",
+                   *rows, *cols, PATCH_POSITIONS);
         return 0;
     }
     if (!*rows || !*cols) reason_set(why, "an empty picture");
@@ -356,7 +379,8 @@ int32_t gato_band(const gato_config_t *c, const gato_facts_t *f) {
     size_t rows, cols, image = 0;
     bool pixels = c->model.image_in == IMAGE_IN_PATCHES;
     if (pixels ? f->image_h && f->image_w : f->codes && f->grid_h && f->grid_w)
-        image = gato_image_tokens(c, f->grid_h, f->grid_w, f->image_h, f->image_w, &rows, &cols, NULL);
+        image =
+            gato_image_tokens(c, f->grid_h, f->grid_w, f->image_h, f->image_w, &rows, &cols, NULL);
     layout_t l = gato_layout(c, f, image, 0, true);
     size_t n = (size_t)c->model.context / layout_tokens(&l);
     return n ? (int32_t)n : 1;

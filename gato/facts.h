@@ -1,8 +1,8 @@
-/* facts.h - what a model knows of its data: vocabularies, widths of a timestep, the codebook and how values were
- * scaled.
+/* facts.h - what a model knows of its data: vocabularies, widths of a timestep, the codebook and
+ * how values were scaled.
  *
- * Facts come from shards at training and live in the RUN from then on. A shard of other facts is refused: silent mixing
- * of codebooks is the one mistake a pipeline of two stages invites.
+ * Facts come from shards at training and live in the RUN from then on. A shard of other facts is
+ * refused: silent mixing of codebooks is the one mistake a pipeline of two stages invites.
  */
 #ifndef GATO_FACTS_H
 #define GATO_FACTS_H
@@ -17,20 +17,23 @@
 typedef struct {
     uint32_t text_vocab, n_continuous, n_discrete, n_actions, n_discrete_actions;
     uint32_t *discrete_range, *discrete_action_range; /* sizes of the discrete spaces */
-    float *action_low, *action_high;                  /* [n_actions], declared; actions inside are scaled to [-1,1] */
+    float *action_low,
+        *action_high; /* [n_actions], declared; actions inside are scaled to [-1,1] */
     uint32_t codes, code_dim, grid_h, grid_w, image_h, image_w;
-    float *vector_mean, *vector_deviation; /* [n_continuous] over the training side; NULL = not known. A start for
+    float *vector_mean,
+        *vector_deviation; /* [n_continuous] over the training side; NULL = not known. A start for
                                               training only: not part of config.json */
-    float *codebook;                       /* [codes, code_dim], NULL when the shard carries none */
+    float *codebook;       /* [codes, code_dim], NULL when the shard carries none */
     float mu, M;
     char *fingerprint, *preprocess, *quantizer, *text_tokenizer, *env; /* NULL = none */
 } gato_facts_t;
 
 void gato_facts_release(gato_facts_t *f);
-/* Values of a shard's meta (copied). -1: a discrete space beyond 1024 values, a width without ranges. */
+/* Values of a shard's meta (copied). -1: a discrete space beyond 1024 values, a width without
+ * ranges. */
 int gato_facts_from_meta(gato_facts_t *f, const shard_meta_t *m, reason_t *why);
-/* Adds what `more` knows to f; -1 with both values where they differ. What one of them does not have (no pictures, no
- * control) fits everything. codes: does the model look at codes at all? */
+/* Adds what `more` knows to f; -1 with both values where they differ. What one of them does not
+ * have (no pictures, no control) fits everything. codes: does the model look at codes at all? */
 int gato_facts_merge(gato_facts_t *f, const gato_facts_t *more, bool codes, reason_t *why);
 /* Does a model of these facts know everything that the data bring? -1 with both values. */
 int gato_facts_fit(const gato_facts_t *model, const gato_facts_t *data, bool codes, reason_t *why);
@@ -40,11 +43,13 @@ cJSON *gato_facts_json(const gato_facts_t *f);
 int gato_facts_parse(gato_facts_t *f, const cJSON *object, reason_t *why);
 
 tokens_t gato_tokens(const gato_config_t *c, const gato_facts_t *f);
-/* The layout of a control timestep, pictures of grid_h x grid_w codes (or image_h x image_w pixels); 0 = no picture. */
-layout_t gato_layout(const gato_config_t *c, const gato_facts_t *f, size_t image_tokens, size_t text, bool control);
+/* The layout of a control timestep, pictures of grid_h x grid_w codes (or image_h x image_w
+ * pixels); 0 = no picture. */
+layout_t gato_layout(const gato_config_t *c, const gato_facts_t *f, size_t image_tokens,
+                     size_t text, bool control);
 /* Tokens of a picture: merged codes or patches; 0 with a reason when the sizes do not fit. */
-size_t gato_image_tokens(const gato_config_t *c, size_t grid_h, size_t grid_w, size_t image_h, size_t image_w,
-                         size_t *rows, size_t *cols, reason_t *why);
+size_t gato_image_tokens(const gato_config_t *c, size_t grid_h, size_t grid_w, size_t image_h,
+                         size_t image_w, size_t *rows, size_t *cols, reason_t *why);
 /* Timesteps that a token sees in control: floor(context / tokens of a timestep), at least 1. */
 int32_t gato_band(const gato_config_t *c, const gato_facts_t *f);
 

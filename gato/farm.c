@@ -1,5 +1,5 @@
-/* farm.c - fork, pipes, and the order of their contents. A worker that outlives its reader ends by SIGPIPE; a reader
- * that meets the end of a pipe too early reports how the worker died.
+/* farm.c - fork, pipes, and the order of their contents. A worker that outlives its reader ends by
+ * SIGPIPE; a reader that meets the end of a pipe too early reports how the worker died.
  */
 #include "gato/farm.h"
 #include "common/base/die.h"
@@ -50,7 +50,8 @@ static void start_worker(farm_t *f, size_t w, size_t items) {
         work_all(f, w, items, fd[1]);
     }
     close(fd[1]);
-    /* A whole item in the pipe lets the worker go on while we are busy; a smaller pipe is only slower. */
+    /* A whole item in the pipe lets the worker go on while we are busy; a smaller pipe is only
+     * slower. */
     (void)fcntl(fd[0], F_SETPIPE_SZ, 1 << 20);
     f->worker[w] = (worker_t){pid, fd[0]};
 }
@@ -71,7 +72,8 @@ static void wait_for(worker_t *w) {
     close(w->fd);
     while (waitpid(w->pid, &status, 0) < 0)
         if (errno != EINTR) die_errno(RC_RUNTIME, "cannot wait for a worker process");
-    if (WIFSIGNALED(status)) die(RC_RUNTIME, "a worker process was killed by signal %d", WTERMSIG(status));
+    if (WIFSIGNALED(status))
+        die(RC_RUNTIME, "a worker process was killed by signal %d", WTERMSIG(status));
     if (WEXITSTATUS(status)) die(WEXITSTATUS(status), "a worker process failed");
 }
 

@@ -5,7 +5,8 @@
 
 enum { SEQUENCES = 16 };
 
-gato_figures_t figures_over(gato_graphs_t *g, const dataset_t *d, size_t source, side_t side, size_t limit) {
+gato_figures_t figures_over(gato_graphs_t *g, const dataset_t *d, size_t source, side_t side,
+                            size_t limit) {
     gato_figures_t sum = {0};
     batch_t b;
     batch_init(&b, &g->model->config, &g->model->facts);
@@ -37,16 +38,18 @@ double figures_loss(const gato_model_t *m, const gato_figures_t *f) {
     bool regress = c->loss.action_kind == ACTION_MSE, mix = c->loss.action_kind == ACTION_MIX;
     double n = (double)((regress ? 0 : f->n_continuous) + f->n_discrete + f->n_text);
     double ce = regress ? 0 : f->ce_continuous * (mix ? c->loss.ce_weight : 1);
-    double sum = n > 0 ? (c->loss.action * (ce + f->ce_discrete) + c->loss.text * f->ce_text) / n : 0;
-    if (regress || mix) sum = add_weighted(sum, c->loss.action, ratio(f->squared, (double)f->n_values));
+    double sum =
+        n > 0 ? (c->loss.action * (ce + f->ce_discrete) + c->loss.text * f->ce_text) / n : 0;
+    if (regress || mix)
+        sum = add_weighted(sum, c->loss.action, ratio(f->squared, (double)f->n_values));
     return add_weighted(sum, c->loss.image, ratio(f->ce_image, (double)f->n_image));
 }
 
 void figures_members(const gato_model_t *m, const gato_figures_t *f, jsonw_t *w) {
     bool regress = m->config.loss.action_kind == ACTION_MSE;
-    double actions = regress && f->n_values
-                         ? ratio(f->squared, (double)f->n_values)
-                         : ratio(f->ce_continuous + f->ce_discrete, (double)(f->n_continuous + f->n_discrete));
+    double actions = regress && f->n_values ? ratio(f->squared, (double)f->n_values)
+                                            : ratio(f->ce_continuous + f->ce_discrete,
+                                                    (double)(f->n_continuous + f->n_discrete));
     double text = ratio(f->ce_text, (double)f->n_text);
     jsonw_float(w, "loss", (float)figures_loss(m, f));
     jsonw_float(w, "loss_action", (float)actions);

@@ -7,9 +7,12 @@
 #include "gato/dataset.h"
 #include "gato/graph.h"
 
-/* Runs windows of `source` (at most `limit`, spread evenly; 0 = all) through the inference graphs; sums. */
-gato_figures_t figures_over(gato_graphs_t *g, const dataset_t *d, size_t source, side_t side, size_t limit);
-/* The loss that training minimizes, of sums over many batches (per token, whatever loss.per_sequence says). */
+/* Runs windows of `source` (at most `limit`, spread evenly; 0 = all) through the inference graphs;
+ * sums. */
+gato_figures_t figures_over(gato_graphs_t *g, const dataset_t *d, size_t source, side_t side,
+                            size_t limit);
+/* The loss that training minimizes, of sums over many batches (per token, whatever
+ * loss.per_sequence says). */
 double figures_loss(const gato_model_t *m, const gato_figures_t *f);
 /* Members loss_action .. perplexity_text of an eval line; null where there is none. */
 void figures_members(const gato_model_t *m, const gato_figures_t *f, jsonw_t *w);

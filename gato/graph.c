@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- shapes
- * -------------------------------------------------------------------------------------------------------------*/
+/* ---- shapes ---- */
 
 size_t graph_bucket(size_t n) {
     size_t grain = n <= 64 ? 8 : 64;
@@ -21,7 +20,9 @@ static size_t bucket(bool exact, size_t n) {
 static graph_shape_t shape_for(const gato_model_t *m, const batch_t *b, bool exact) {
     graph_shape_t s = {.B = batch_sequences(b)};
     size_t longest = batch_longest(b);
-    s.T = exact || longest <= 32 ? longest : longest <= 64 ? (longest + 7) / 8 * 8 : (longest + 63) / 64 * 64;
+    s.T = exact || longest <= 32 ? longest
+          : longest <= 64        ? (longest + 7) / 8 * 8
+                                 : (longest + 63) / 64 * 64;
     s.tokens = bucket(exact, b->token.n);
     s.images = bucket(exact, b->images);
     s.vectors = bucket(exact, m->facts.n_continuous ? b->vector.n / m->facts.n_continuous : 0);
@@ -37,13 +38,13 @@ graph_shape_t graph_shape(const gato_model_t *m, const batch_t *b) {
     return shape_for(m, b, false);
 }
 
-/* ---- recording
- * ----------------------------------------------------------------------------------------------------------*/
+/* ---- recording ---- */
 
 static var_t rows_at(tape_t *t, gato_graph_t *g, const char *name, size_t n, var_t *position) {
     shape_t s = tape_shape(t, g->hidden);
     *position = tape_input(t, name, I32_1(n));
-    return op_gather(t, tape_reshape(t, g->hidden, F32_2(s.dim[0] * s.dim[1], s.dim[2])), *position);
+    return op_gather(t, tape_reshape(t, g->hidden, F32_2(s.dim[0] * s.dim[1], s.dim[2])),
+                     *position);
 }
 
 static void record_continuous(nn_t *nn, const gato_model_t *m, gato_graph_t *g, bool train) {
@@ -61,7 +62,8 @@ static void record_continuous(nn_t *nn, const gato_model_t *m, gato_graph_t *g, 
     g->c_value = tape_input(t, "c_value", F32_1(n));
     g->c_value_weight = tape_input(t, "c_value_weight", F32_1(n));
     g->expectation = op_expect(t, g->c_logits, g->c_own_range);
-    var_t column = tape_reshape(t, g->expectation, F32_2(n, 1)), value = tape_reshape(t, g->c_value, F32_2(n, 1));
+    var_t column = tape_reshape(t, g->expectation, F32_2(n, 1)),
+          value = tape_reshape(t, g->c_value, F32_2(n, 1));
     g->value_loss = op_loss(t, LOSS_MSE, column, value, g->c_value_weight, false);
     if (mix) g->root[g->n_roots++] = g->value_loss;
 }
@@ -95,7 +97,8 @@ static void record_losses(nn_t *nn, const gato_model_t *m, gato_graph_t *g, bool
     }
 }
 
-static plan_t *make_plan(const gato_model_t *m, gato_graph_t *g, const graph_opts_t *o, plan_memory_t *memory) {
+static plan_t *make_plan(const gato_model_t *m, gato_graph_t *g, const graph_opts_t *o,
+                         plan_memory_t *memory) {
     var_t keep[16];
     size_t n = 0;
     const var_t always[] = {g->c_loss,      g->c_rows,      g->o_loss, g->o_rows, g->value_loss,
@@ -105,7 +108,8 @@ static plan_t *make_plan(const gato_model_t *m, gato_graph_t *g, const graph_opt
     if (o->all_logits) keep[n++] = g->embeddings, keep[n++] = g->hidden, keep[n++] = g->logits;
     pass_t pass = {.n_roots = g->n_roots, .wrt = m->wrt, .n_wrt = m->n_wrt};
     memcpy(pass.root, g->root, g->n_roots * sizeof *g->root);
-    plan_opts_t p = {.keep = keep, .n_keep = n, .pass = &pass, .n_pass = o->train, .unshared = o->unshared};
+    plan_opts_t p = {
+        .keep = keep, .n_keep = n, .pass = &pass, .n_pass = o->train, .unshared = o->unshared};
     p.memory = o->unshared ? NULL : memory;
     return plan_new(g->tape, &p);
 }
@@ -128,8 +132,9 @@ static gato_graph_t *graph_new(gato_graphs_t *cache, const graph_shape_t *s) {
     g->band = tape_input(g->tape, "band", I32_2(s->B, s->T));
     g->hidden = gato_hidden(&nn, m, g->embeddings, g->band, o->train);
     if (o->all_logits)
-        g->logits =
-            gato_logits(&nn, m, tape_reshape(g->tape, g->hidden, F32_2(s->B * s->T, (size_t)m->config.model.width)));
+        g->logits = gato_logits(
+            &nn, m,
+            tape_reshape(g->tape, g->hidden, F32_2(s->B * s->T, (size_t)m->config.model.width)));
     record_losses(&nn, m, g, o->train);
     g->plan = make_plan(m, g, o, &cache->memory);
     return g;
@@ -174,8 +179,7 @@ double gato_graph_flops(const gato_graph_t *g) {
     return 3 * tape_flops(g->tape);
 }
 
-/* ---- filling
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- filling ---- */
 
 /* Copies `from` and pads it to the input's size. */
 static void fill_ints(gato_graph_t *g, var_t v, const int32_t *from, size_t n, int32_t pad) {
@@ -235,7 +239,8 @@ static void fill_positions(gato_graph_t *g, const batch_t *b) {
     }
 }
 
-/* Ragged positions -> rows of [B*T, D]. They come in order, so one walk over the sequences serves. */
+/* Ragged positions -> rows of [B*T, D]. They come in order, so one walk over the sequences
+ * serves. */
 static void fill_rows(gato_graph_t *g, var_t v, const batch_t *b, const ints_t *position) {
     if (v == NO_VAR) return;
     int32_t *to = plan_data(g->plan, v);
@@ -303,8 +308,7 @@ gato_graph_t *gato_graph_fill(gato_graphs_t *cache, const batch_t *b) {
     return g;
 }
 
-/* ---- losses
- * -------------------------------------------------------------------------------------------------------------*/
+/* ---- losses ---- */
 
 static double sum_floats(const float *v, size_t n) {
     double s = 0;
@@ -313,14 +317,17 @@ static double sum_floats(const float *v, size_t n) {
 }
 
 /* Factor of each root; see the top of graph.h. */
-static double factor_of(const gato_model_t *m, const gato_graph_t *g, const batch_t *b, var_t root) {
+static double factor_of(const gato_model_t *m, const gato_graph_t *g, const batch_t *b,
+                        var_t root) {
     const gato_config_t *c = &m->config;
     double targets = c->loss.per_sequence ? (double)b->target_sequences : (double)b->targets;
     if (root == g->value_loss || root == g->action_loss) return c->loss.action;
     if (root == g->f_loss) return c->loss.image;
-    if (root == g->o_loss) return sum_floats(plan_data(g->plan, g->o_weight), g->shape.other) / fmax(targets, 1);
+    if (root == g->o_loss)
+        return sum_floats(plan_data(g->plan, g->o_weight), g->shape.other) / fmax(targets, 1);
     double ce = c->loss.action_kind == ACTION_MIX ? c->loss.ce_weight : 1;
-    return c->loss.action * ce * sum_floats(b->continuous.weight.v, b->continuous.weight.n) / fmax(targets, 1);
+    return c->loss.action * ce * sum_floats(b->continuous.weight.v, b->continuous.weight.n) /
+           fmax(targets, 1);
 }
 
 static size_t highest(const float *v, size_t lo, size_t hi) {
@@ -332,7 +339,8 @@ static size_t highest(const float *v, size_t lo, size_t hi) {
 
 static void continuous_figures(const gato_model_t *m, gato_graph_t *g, const batch_t *b, bool train,
                                gato_figures_t *f) {
-    size_t n = b->continuous.position.n, V = tokens_total(&m->tokens), lo = tokens_continuous(&m->tokens);
+    size_t n = b->continuous.position.n, V = tokens_total(&m->tokens),
+           lo = tokens_continuous(&m->tokens);
     f->n_continuous = n;
     f->ce_continuous = sum_floats(plan_data(g->plan, g->c_rows), n);
     if (g->expectation != NO_VAR) {
@@ -347,11 +355,13 @@ static void continuous_figures(const gato_model_t *m, gato_graph_t *g, const bat
     if (train) return;
     const float *logits = plan_data(g->plan, g->c_logits);
     for (size_t i = 0; i < n; i++)
-        f->correct += highest(logits + i * V, lo, lo + m->tokens.bins) == (size_t)b->continuous.target.v[i];
+        f->correct +=
+            highest(logits + i * V, lo, lo + m->tokens.bins) == (size_t)b->continuous.target.v[i];
     f->n_correct += n;
 }
 
-static void other_figures(const gato_model_t *m, gato_graph_t *g, const batch_t *b, bool train, gato_figures_t *f) {
+static void other_figures(const gato_model_t *m, gato_graph_t *g, const batch_t *b, bool train,
+                          gato_figures_t *f) {
     const float *rows = plan_data(g->plan, g->o_rows);
     const float *logits = train ? NULL : plan_data(g->plan, g->o_logits);
     size_t V = tokens_total(&m->tokens), lo = tokens_discrete(&m->tokens);
@@ -373,7 +383,8 @@ static void other_figures(const gato_model_t *m, gato_graph_t *g, const batch_t 
     }
 }
 
-static void action_figures(const gato_model_t *m, gato_graph_t *g, const batch_t *b, gato_figures_t *f) {
+static void action_figures(const gato_model_t *m, gato_graph_t *g, const batch_t *b,
+                           gato_figures_t *f) {
     const float *a = plan_data(g->plan, g->action);
     for (size_t i = 0; i < b->action.n; i++) {
         double d = (double)a[i] - (double)b->action.v[i];
@@ -401,8 +412,8 @@ static gato_figures_t figures(const gato_graphs_t *cache, gato_graph_t *g, const
     return f;
 }
 
-gato_figures_t gato_run(gato_graphs_t *cache, const batch_t *b, uint64_t seed, uint64_t step, uint64_t first_sample,
-                        bool add) {
+gato_figures_t gato_run(gato_graphs_t *cache, const batch_t *b, uint64_t seed, uint64_t step,
+                        uint64_t first_sample, bool add) {
     gato_graph_t *g = gato_graph_fill(cache, b);
     plan_key(g->plan, seed, step, first_sample);
     plan_forward(g->plan);

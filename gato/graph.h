@@ -1,10 +1,13 @@
-/* graph.h - the model at work on batches: tapes and plans cached by shape, batches padded into them, losses.
+/* graph.h - the model at work on batches: tapes and plans cached by shape, batches padded into
+ * them, losses.
  *
- * What is minimized, N being the number of token targets (action tokens and text; with per_sequence the number of
+ * What is minimized, N being the number of token targets (action tokens and text; with per_sequence
+ * the number of
  * sequences): ce    (action sum(ce of action tokens) + text sum(ce of text)) / N + image mean(ce of codes) mix   the
  * same with ce_weight on continuous action tokens, + action mean (expectation - clean value)^2 mse   the same without
- * continuous action tokens, + action mean (predict_action - clean action)^2 Cross entropies are over the whole
- * vocabulary. Each term is a root of the one backward pass; its factor is the root's seed.
+ * continuous action tokens, + action mean (predict_action - clean action)^2 Cross entropies are
+ * over the whole vocabulary. Each term is a root of the one backward pass; its factor is the root's
+ * seed.
  */
 #ifndef GATO_GRAPH_H
 #define GATO_GRAPH_H
@@ -13,7 +16,8 @@
 #include "gato/batch.h"
 #include "gato/model.h"
 
-/* Padded sizes: what a graph is cached by. T is exact up to 32 tokens, else rounded up like the counts. */
+/* Padded sizes: what a graph is cached by. T is exact up to 32 tokens, else rounded up like the
+ * counts. */
 typedef struct {
     size_t B, T, tokens, images, vectors, continuous, other, separators, futures;
 } graph_shape_t;
@@ -22,11 +26,12 @@ size_t graph_bucket(size_t n);
 graph_shape_t graph_shape(const gato_model_t *m, const batch_t *b);
 
 typedef struct {
-    bool train;          /* dropout, and one backward pass */
-    bool all_logits;     /* logits of every position instead of targets' (trace) */
-    bool unshared;       /* tests: plan_opts_t.unshared */
-    bool exact;          /* no padding of counts (trace, tests) */
-    nn_packed_t *packed; /* not in training: linear layers over packed weights; NULL = over the parameters */
+    bool train;      /* dropout, and one backward pass */
+    bool all_logits; /* logits of every position instead of targets' (trace) */
+    bool unshared;   /* tests: plan_opts_t.unshared */
+    bool exact;      /* no padding of counts (trace, tests) */
+    nn_packed_t *
+        packed; /* not in training: linear layers over packed weights; NULL = over the parameters */
 } graph_opts_t;
 
 typedef struct {
@@ -64,7 +69,8 @@ void gato_graphs_release(gato_graphs_t *g);
 /* The graph for a batch, its inputs filled in. */
 gato_graph_t *gato_graph_fill(gato_graphs_t *g, const batch_t *b);
 
-/* Only the inputs that gato_embed made (and the band, if there is one): for graphs that others record (player.c). */
+/* Only the inputs that gato_embed made (and the band, if there is one): for graphs that others
+ * record (player.c). */
 void gato_inputs_fill(gato_graph_t *g, const gato_model_t *m, const batch_t *b);
 
 /* Sums over targets (never weighted), for figures over many batches. */
@@ -72,20 +78,22 @@ typedef struct {
     double loss; /* what is minimized, of one batch */
     double ce_continuous, ce_discrete, ce_text, ce_image;
     size_t n_continuous, n_discrete, n_text, n_image; /* targets; n_image counts codes */
-    size_t correct, n_correct; /* action tokens whose own range has its maximum at the label (without train) */
-    double squared, absolute;  /* of predicted continuous actions against clean ones */
+    size_t correct,
+        n_correct; /* action tokens whose own range has its maximum at the label (without train) */
+    double squared, absolute; /* of predicted continuous actions against clean ones */
     size_t n_values;
     size_t positions, sequences;
 } gato_figures_t;
 
-/* Fill, forward and, in training, backward (add: accumulate onto the gradients). (seed, step, first_sample) keys
- * dropout. */
-gato_figures_t gato_run(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step, uint64_t first_sample,
-                        bool add);
+/* Fill, forward and, in training, backward (add: accumulate onto the gradients). (seed, step,
+ * first_sample) keys dropout. */
+gato_figures_t gato_run(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step,
+                        uint64_t first_sample, bool add);
 /* Adds the sums; loss is not added. */
 void gato_figures_add(gato_figures_t *sum, const gato_figures_t *more);
 
-/* Multiply-adds x 2 of a training step of this batch (forward x 3) and bytes of its plan, for --dry-run. */
+/* Multiply-adds x 2 of a training step of this batch (forward x 3) and bytes of its plan, for
+ * --dry-run. */
 double gato_graph_flops(const gato_graph_t *g);
 
 #endif

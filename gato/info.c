@@ -23,8 +23,10 @@ int cmd_gato_info(int argc, char **argv) {
     jsonw_int(&w, "discrete", tokens_discrete(&m->tokens));
     jsonw_int(&w, "timesteps", m->band);
     char *config = config_print(gato_config_table, &m->config);
-    cJSON *facts = gato_facts_json(&m->facts), *parsed = json_parse(config, strlen(config), false, NULL);
-    char *one_line = parsed ? cJSON_PrintUnformatted(parsed) : NULL, *facts_line = cJSON_PrintUnformatted(facts);
+    cJSON *facts = gato_facts_json(&m->facts),
+          *parsed = json_parse(config, strlen(config), false, NULL);
+    char *one_line = parsed ? cJSON_PrintUnformatted(parsed) : NULL,
+         *facts_line = cJSON_PrintUnformatted(facts);
     if (!one_line || !facts_line) die(RC_RUNTIME, "out of memory (info)");
     jsonw_raw(&w, "config", one_line);
     jsonw_raw(&w, "facts", facts_line);

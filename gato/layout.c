@@ -4,11 +4,13 @@
 #include "common/base/die.h"
 
 size_t layout_observation(const layout_t *l) {
-    return l->count[PART_IMAGE] + l->count[PART_TEXT] + l->count[PART_CONTINUOUS] + l->count[PART_DISCRETE];
+    return l->count[PART_IMAGE] + l->count[PART_TEXT] + l->count[PART_CONTINUOUS] +
+           l->count[PART_DISCRETE];
 }
 
 size_t layout_tokens(const layout_t *l) {
-    return layout_observation(l) + l->count[PART_SEPARATOR] + l->count[PART_ACTION] + l->count[PART_DISCRETE_ACTION];
+    return layout_observation(l) + l->count[PART_SEPARATOR] + l->count[PART_ACTION] +
+           l->count[PART_DISCRETE_ACTION];
 }
 
 part_t layout_order(const layout_t *l, size_t i) {

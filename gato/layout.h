@@ -2,9 +2,9 @@
  *
  *   [ picture | text | continuous | discrete ]  SEPARATOR  [ continuous actions | discrete actions ]
  *
- * Absent parts vanish; text may come before the picture. A sequence is its timesteps one after another. Inner positions
- * 0, 1, ... belong to the tokens before the separator. A text or a captioned picture is one timestep whose text is to
- * be predicted.
+ * Absent parts vanish; text may come before the picture. A sequence is its timesteps one after
+ * another. Inner positions 0, 1, ... belong to the tokens before the separator. A text or a
+ * captioned picture is one timestep whose text is to be predicted.
  */
 #ifndef GATO_LAYOUT_H
 #define GATO_LAYOUT_H
@@ -44,10 +44,10 @@ int32_t layout_inner(const layout_t *l, size_t i);
 /* Is token i to be predicted (by the token before it)? */
 bool layout_target(const layout_t *l, size_t i);
 
-/* Which of `vocabulary` rows of a position table stands for place i of n along an axis: the i-th of n integer intervals
- * [e_i, e_{i+1}), e_i = floor(i * vocabulary / n). `mean`: its middle, halves to even. Otherwise row draw of the
- * interval, draw in [0,1). closed: the upper end belongs to the interval too, and the mean is rounded down. n <=
- * vocabulary. */
+/* Which of `vocabulary` rows of a position table stands for place i of n along an axis: the i-th of
+ * n integer intervals [e_i, e_{i+1}), e_i = floor(i * vocabulary / n). `mean`: its middle, halves
+ * to even. Otherwise row draw of the interval, draw in [0,1). closed: the upper end belongs to the
+ * interval too, and the mean is rounded down. n <= vocabulary. */
 int32_t layout_position(size_t i, size_t n, size_t vocabulary, bool closed, bool mean, float draw);
 
 #endif

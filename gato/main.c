@@ -15,5 +15,6 @@ int main(int argc, char **argv) {
         {"trace", "intermediate values, to compare with another framework", cmd_gato_trace},
         {0},
     };
-    return cli_main(argc, argv, "gato", "Gato-style policies over discrete image tokens", commands, version_print);
+    return cli_main(argc, argv, "gato", "Gato-style policies over discrete image tokens", commands,
+                    version_print);
 }

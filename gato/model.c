@@ -29,8 +29,7 @@ bool gato_has_images(const gato_model_t *m) {
     return m->config.model.image_in == IMAGE_IN_PATCHES ? m->facts.image_h > 0 : m->facts.codes > 0;
 }
 
-/* ---- rows
- * ---------------------------------------------------------------------------------------------------------------*/
+/* ---- rows ---- */
 
 static var_t token_table(nn_t *nn, const gato_model_t *m) {
     return nn_param2(nn, "embed_token.weight", tokens_total(&m->tokens), width(m), init_normal(1));
@@ -78,16 +77,20 @@ static var_t image_rows(nn_t *nn, const gato_model_t *m, size_t n, gato_inputs_t
     char row_name[128], col_name[128];
     snprintf(row_name, sizeof row_name, "%s", pixels ? place : "image_codes.row.weight");
     snprintf(col_name, sizeof col_name, "%s", pixels ? place : "image_codes.col.weight");
-    if (pixels) strcat(row_name, "height_pos_embedding.weight"), strcat(col_name, "width_pos_embedding.weight");
+    if (pixels)
+        strcat(row_name, "height_pos_embedding.weight"),
+            strcat(col_name, "width_pos_embedding.weight");
     var_t row = nn_param2(nn, row_name, POSITIONS, width(m), init);
     var_t col = nn_param2(nn, col_name, POSITIONS, width(m), init);
-    if (m->config.model.patch_pos == POS_NONE) return x; /* the tables exist all the same, as in NEKO */
+    if (m->config.model.patch_pos == POS_NONE)
+        return x; /* the tables exist all the same, as in NEKO */
     in->row = tape_input(t, "row", I32_1(n));
     in->col = tape_input(t, "col", I32_1(n));
     return op_add(t, op_add(t, x, op_gather(t, row, in->row)), op_gather(t, col, in->col));
 }
 
-var_t gato_embed(nn_t *nn, const gato_model_t *m, gato_pools_t n, size_t B, size_t T, gato_inputs_t *in) {
+var_t gato_embed(nn_t *nn, const gato_model_t *m, gato_pools_t n, size_t B, size_t T,
+                 gato_inputs_t *in) {
     tape_t *t = nn->tape;
     size_t D = width(m), pools = 0;
     var_t pool[4];
@@ -112,8 +115,7 @@ var_t gato_embed(nn_t *nn, const gato_model_t *m, gato_pools_t n, size_t B, size
     return op_add(t, x, op_gather(t, inner, in->inner));
 }
 
-/* ---- blocks and heads
- * ---------------------------------------------------------------------------------------------------*/
+/* ---- blocks and heads ---- */
 
 transformer_opts_t gato_blocks(const gato_model_t *m, var_t band, bool train) {
     static const int activation[] = {MLP_GELU, MLP_GELU_NEW, MLP_GEGLU};
@@ -156,8 +158,7 @@ var_t gato_action(nn_t *nn, const gato_model_t *m, var_t rows) {
     return nn_linear(nn, "predict_action", rows, m->facts.n_actions, true);
 }
 
-/* ---- the model
- * ----------------------------------------------------------------------------------------------------------*/
+/* ---- the model ---- */
 
 /* Records everything once, so that parameters exist in one order whatever is replayed first. */
 static void declare(gato_model_t *m) {
@@ -184,7 +185,8 @@ static void *copied(const void *from, size_t bytes) {
 static gato_facts_t copy_facts(const gato_facts_t *f) {
     gato_facts_t c = *f;
     c.discrete_range = copied(f->discrete_range, f->n_discrete * sizeof(uint32_t));
-    c.discrete_action_range = copied(f->discrete_action_range, f->n_discrete_actions * sizeof(uint32_t));
+    c.discrete_action_range =
+        copied(f->discrete_action_range, f->n_discrete_actions * sizeof(uint32_t));
     c.action_low = copied(f->action_low, f->n_actions * sizeof(float));
     c.action_high = copied(f->action_high, f->n_actions * sizeof(float));
     c.vector_mean = copied(f->vector_mean, f->n_continuous * sizeof(float));
@@ -207,20 +209,23 @@ static void choose_trainable(gato_model_t *m) {
 
 static void set_codebook(gato_model_t *m) {
     if (!m->facts.codebook) return;
-    int plain = params_find(m->params, "image_codes.codebook"), white = params_find(m->params, "image_codes.white");
+    int plain = params_find(m->params, "image_codes.codebook"),
+        white = params_find(m->params, "image_codes.white");
     if (plain >= 0) params_import(m->params, PARAMS_VALUE, plain, m->facts.codebook);
     if (white >= 0)
         whiten_codebook(m->facts.codebook, m->facts.codes, m->facts.code_dim,
                         params_ptr(m->params, PARAMS_VALUE, white));
 }
 
-/* W x + b as initialised, of standardized numbers: W' = W / deviation, b' = b - W' mean. Without it a number of large
- * spread (a velocity) fills the token, and the first LayerNorm divides the others away. */
+/* W x + b as initialised, of standardized numbers: W' = W / deviation, b' = b - W' mean. Without it
+ * a number of large spread (a velocity) fills the token, and the first LayerNorm divides the others
+ * away. */
 static void standardize_vector(gato_model_t *m) {
     int weight = params_find(m->params, "vector_embedding.weight"),
         bias = params_find(m->params, "vector_embedding.bias");
     if (weight < 0 || !m->facts.vector_mean) return;
-    float *w = params_ptr(m->params, PARAMS_VALUE, weight), *b = params_ptr(m->params, PARAMS_VALUE, bias);
+    float *w = params_ptr(m->params, PARAMS_VALUE, weight),
+          *b = params_ptr(m->params, PARAMS_VALUE, bias);
     size_t n = m->facts.n_continuous;
     for (size_t i = 0; i < width(m); i++)
         for (size_t j = 0; j < n; j++) {

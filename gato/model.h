@@ -1,4 +1,5 @@
-/* model.h - the policy: rows of the modalities, one gather, GPT-2 blocks, heads. Names are NEKO's (and ours for codes).
+/* model.h - the policy: rows of the modalities, one gather, GPT-2 blocks, heads. Names are NEKO's
+ * (and ours for codes).
  *
  *   separator_token [D]                      embed_token.weight [vocab,D]         predict_token.weight [vocab,D]
  *   pos_embed_observation.weight [context,D] transformer.h.*, transformer.ln_f    image_embedding.* (patches)
@@ -8,7 +9,8 @@
  *   predict_future.weight [m*m*K, D] (loss.image > 0): logits of the m*m codes of a merged token, code after code
  *   predict_action.{weight [A,D], bias} (action_kind = mse): the action, read at the separator
  *
- * The functions that record are pieces for training and acting alike: embed rows, run blocks, read heads.
+ * The functions that record are pieces for training and acting alike: embed rows, run blocks, read
+ * heads.
  */
 #ifndef GATO_MODEL_H
 #define GATO_MODEL_H
@@ -27,8 +29,9 @@ typedef struct {
     size_t n_wrt;
 } gato_model_t;
 
-/* Copies config and facts and declares every parameter in a fixed order, initialised from `seed`; the codebook is
- * copied from the facts, the vector's layer starts on numbers standardized by them. */
+/* Copies config and facts and declares every parameter in a fixed order, initialised from `seed`;
+ * the codebook is copied from the facts, the vector's layer starts on numbers standardized by
+ * them. */
 gato_model_t *gato_model_new(const gato_config_t *c, const gato_facts_t *f, uint64_t seed);
 /* The same with every parameter zero, for a file to fill. */
 gato_model_t *gato_model_blank(const gato_config_t *c, const gato_facts_t *f);
@@ -45,8 +48,8 @@ bool gato_has_images(const gato_model_t *m);
 typedef struct {
     size_t tokens, images, vectors;
 } gato_pools_t;
-/* Inputs that gato_embed made; NO_VAR where absent. Row numbers in `at` count over [separator | tokens | images |
- * vectors]. */
+/* Inputs that gato_embed made; NO_VAR where absent. Row numbers in `at` count over [separator |
+ * tokens | images | vectors]. */
 typedef struct {
     var_t token;      /* I32 [tokens], -1 = none */
     var_t code;       /* I32 [images * m * m] codes */
@@ -58,7 +61,8 @@ typedef struct {
 } gato_inputs_t;
 
 /* Embeddings [B,T,D], all positions added. */
-var_t gato_embed(nn_t *nn, const gato_model_t *m, gato_pools_t n, size_t B, size_t T, gato_inputs_t *in);
+var_t gato_embed(nn_t *nn, const gato_model_t *m, gato_pools_t n, size_t B, size_t T,
+                 gato_inputs_t *in);
 /* Blocks and ln_f; band I32 [B,T]: timestep of every position, -1 = padding. */
 var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t band, bool train);
 /* The options of the blocks (for nn_block_rest; scope "transformer"). */
@@ -68,7 +72,8 @@ var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows);
 var_t gato_future(nn_t *nn, const gato_model_t *m, var_t rows);
 var_t gato_action(nn_t *nn, const gato_model_t *m, var_t rows);
 
-/* patches.c: pixels [n, patch, patch, 3] through the residual block and the projection -> [n, D]. */
+/* patches.c: pixels [n, patch, patch, 3] through the residual block and the projection -> [n,
+ * D]. */
 var_t gato_patch_rows(nn_t *nn, const gato_model_t *m, var_t pixels);
 
 #endif

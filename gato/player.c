@@ -30,18 +30,22 @@ struct player {
     plan_memory_t memory;
     float **cache; /* by layer: [capacity, kern_cache_width] */
     size_t capacity;
-    int32_t span[4]; /* op_attention_cached's: first visible row, rows used, tokens of the step before, their first */
+    int32_t span
+        /* op_attention_cached's: first visible row, rows used, tokens of the step before, their
+         * first */
+        [4];
     int32_t step;
-    int32_t *begin;                /* ring [band]: first row of each of the last timesteps */
-    size_t acts;                   /* tokens of an action */
-    uint32_t waiting[ENV_ACTIONS]; /* action tokens of the last step, to be run with the next one's observation */
+    int32_t *begin; /* ring [band]: first row of each of the last timesteps */
+    size_t acts;    /* tokens of an action */
+    uint32_t waiting
+        /* action tokens of the last step, to be run with the next one's observation */
+        [ENV_ACTIONS];
     size_t n_waiting;
     timestep_t *past; /* rebuild: ring [band] of timesteps, their arrays owned */
     chunk_t *ran;
 };
 
-/* ---- the network over a chunk
- * ---------------------------------------------------------------------------------------------*/
+/* ---- the network over a chunk ---- */
 
 static size_t head_width(const player_t *p) {
     return (size_t)(p->m->config.model.width / p->m->config.model.heads);
@@ -61,8 +65,11 @@ static chunk_t *chunk_new(player_t *p, const gato_pools_t *pools, size_t T) {
     const gato_model_t *m = p->m;
     size_t L = (size_t)m->config.model.layers, D = (size_t)m->config.model.width;
     memset(&c->g, 0xff, sizeof c->g); /* every var_t NO_VAR */
-    c->g.shape =
-        (graph_shape_t){.B = 1, .T = T, .tokens = pools->tokens, .images = pools->images, .vectors = pools->vectors};
+    c->g.shape = (graph_shape_t){.B = 1,
+                                 .T = T,
+                                 .tokens = pools->tokens,
+                                 .images = pools->images,
+                                 .vectors = pools->vectors};
     tape_t *t = c->g.tape = tape_new(m->params);
     nn_t nn;
     nn_begin(&nn, t);
@@ -79,7 +86,8 @@ static chunk_t *chunk_new(player_t *p, const gato_pools_t *pools, size_t T) {
         size_t rows = i + 1 < L ? T : 1;
         var_t qkv = nn_block_qkv(&nn, i, x);
         var_t attended = op_attention_cached(t, qkv, c->cache[i], c->span, o.heads, rows);
-        if (rows < T) x = tape_reshape(t, op_gather(t, tape_reshape(t, x, F32_2(T, D)), at), F32_3(1, 1, D));
+        if (rows < T)
+            x = tape_reshape(t, op_gather(t, tape_reshape(t, x, F32_2(T, D)), at), F32_3(1, 1, D));
         x = nn_block_rest(&nn, i, x, attended, o);
     }
     c->last = tape_reshape(t, nn_final_norm(&nn, x), F32_2(1, D));
@@ -108,11 +116,13 @@ static void chunk_free(chunk_t *c) {
 
 static chunk_t *chunk_for(player_t *p) {
     const batch_t *b = &p->batch;
-    gato_pools_t pools = {b->token.n, b->images, p->m->facts.n_continuous ? b->vector.n / p->m->facts.n_continuous : 0};
+    gato_pools_t pools = {b->token.n, b->images,
+                          p->m->facts.n_continuous ? b->vector.n / p->m->facts.n_continuous : 0};
     size_t T = batch_positions(b);
     for (size_t i = 0; i < p->n_chunks; i++) {
         const graph_shape_t *s = &p->chunk[i]->g.shape;
-        if (s->T == T && s->tokens == pools.tokens && s->images == pools.images && s->vectors == pools.vectors)
+        if (s->T == T && s->tokens == pools.tokens && s->images == pools.images &&
+            s->vectors == pools.vectors)
             return p->chunk[i];
     }
     if (p->n_chunks == CHUNKS) { /* the oldest goes */
@@ -127,8 +137,8 @@ static int32_t first_row(const player_t *p) {
     return p->span[2] ? p->span[3] : p->span[0];
 }
 
-/* Moves what is visible, from the start of a panel, to the front of a cache of `capacity` rows. A larger one is another
- * one: chunks bound to the old are recorded anew. */
+/* Moves what is visible, from the start of a panel, to the front of a cache of `capacity` rows. A
+ * larger one is another one: chunks bound to the old are recorded anew. */
 static void cache_compact(player_t *p, size_t capacity) {
     size_t L = (size_t)p->m->config.model.layers, heads = (size_t)p->m->config.model.heads;
     int32_t first = first_row(p) / KERN_CACHE_PANEL * KERN_CACHE_PANEL;
@@ -140,7 +150,8 @@ static void cache_compact(player_t *p, size_t capacity) {
     for (size_t i = 0; i < L; i++) {
         float *old = p->cache[i];
         if (capacity > p->capacity) p->cache[i] = cache_new(p, capacity);
-        kern_cache_move(heads, head_width(p), old, p->capacity, (size_t)first, live, p->cache[i], capacity);
+        kern_cache_move(heads, head_width(p), old, p->capacity, (size_t)first, live, p->cache[i],
+                        capacity);
         if (p->cache[i] != old) free(old);
     }
     p->capacity = capacity;
@@ -152,8 +163,10 @@ static void cache_compact(player_t *p, size_t capacity) {
 
 /* Runs the batch's tokens behind those in the cache. */
 static void run_chunk(player_t *p) {
-    size_t T = batch_positions(&p->batch), need = (size_t)(p->span[1] - first_row(p)) + T + KERN_CACHE_PANEL;
-    /* The band counts timesteps as they are without text: with a mission in each, more than a context may be visible.
+    size_t T = batch_positions(&p->batch),
+           need = (size_t)(p->span[1] - first_row(p)) + T + KERN_CACHE_PANEL;
+    /* The band counts timesteps as they are without text: with a mission in each, more than a
+     * context may be visible.
      */
     if ((size_t)p->span[1] + T > p->capacity)
         cache_compact(p, need > p->capacity ? whole_panels(2 * need) : p->capacity);
@@ -163,8 +176,7 @@ static void run_chunk(player_t *p) {
     p->span[1] += (int32_t)T;
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- opening ---- */
 
 player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t *why) {
     player_t *p = NEW(player_t);
@@ -181,9 +193,11 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
         char *inside = fs_join(dir, "vqvae");
         p->vq = vqvae_load(inside, rc, why);
         free(inside);
-        if (p->vq && p->m->facts.fingerprint && strcmp(vqvae_fingerprint(p->vq), p->m->facts.fingerprint)) {
-            reason_set(why, "'%s': the policy was trained on codes of tokenizer %s, but vqvae/ is %s", dir,
-                       p->m->facts.fingerprint, vqvae_fingerprint(p->vq));
+        if (p->vq && p->m->facts.fingerprint &&
+            strcmp(vqvae_fingerprint(p->vq), p->m->facts.fingerprint)) {
+            reason_set(why,
+                       "'%s': the policy was trained on codes of tokenizer %s, but vqvae/ is %s",
+                       dir, p->m->facts.fingerprint, vqvae_fingerprint(p->vq));
             *rc = RC_MISFIT;
             vqvae_free(p->vq);
             p->vq = NULL;
@@ -242,15 +256,17 @@ const float *player_hidden(const player_t *p) {
 int player_fits(const player_t *p, const env_info_t *info, reason_t *why) {
     const gato_facts_t *f = &p->m->facts;
     if (f->n_continuous != info->n_vector)
-        return reason_set(why, "the policy reads %u numbers, environment '%s' shows %zu", f->n_continuous, info->name,
-                          info->n_vector);
+        return reason_set(why, "the policy reads %u numbers, environment '%s' shows %zu",
+                          f->n_continuous, info->name, info->n_vector);
     if (f->n_actions != info->n_actions)
-        return reason_set(why, "the policy gives %u actions, environment '%s' takes %zu", f->n_actions, info->name,
-                          info->n_actions);
+        return reason_set(why, "the policy gives %u actions, environment '%s' takes %zu",
+                          f->n_actions, info->name, info->n_actions);
     if (f->n_discrete || f->n_discrete_actions)
-        return reason_set(why, "the policy has discrete values, environment '%s' has none", info->name);
+        return reason_set(why, "the policy has discrete values, environment '%s' has none",
+                          info->name);
     if (gato_has_images(p->m) && !info->image_w)
-        return reason_set(why, "the policy looks at pictures, environment '%s' has none", info->name);
+        return reason_set(why, "the policy looks at pictures, environment '%s' has none",
+                          info->name);
     return 0;
 }
 
@@ -260,12 +276,11 @@ void player_reset(player_t *p) {
     p->n_waiting = 0;
 }
 
-/* ---- one timestep
- * -------------------------------------------------------------------------------------------------------*/
+/* ---- one timestep ---- */
 
 /* What is seen, as the model's own arrays (owned by the timestep). */
-static int observe(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector, const char *text,
-                   timestep_t *s, reason_t *why) {
+static int observe(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector,
+                   const char *text, timestep_t *s, reason_t *why) {
     const gato_facts_t *f = &p->m->facts;
     *s = (timestep_t){0};
     if (gato_has_images(p->m)) {
@@ -285,8 +300,9 @@ static int observe(player_t *p, const uint8_t *rgb, size_t w, size_t h, const fl
             image_release(&ready);
             image_release(&im);
             if (f->grid_h && (s->grid_h != f->grid_h || s->grid_w != f->grid_w))
-                return reason_set(why, "pictures give %zu x %zu codes; the policy was trained on %u x %u", s->grid_h,
-                                  s->grid_w, f->grid_h, f->grid_w);
+                return reason_set(
+                    why, "pictures give %zu x %zu codes; the policy was trained on %u x %u",
+                    s->grid_h, s->grid_w, f->grid_h, f->grid_w);
         } else {
             s->rgb = im.rgb;
             s->image_w = w, s->image_h = h;
@@ -320,13 +336,15 @@ static void run_token(player_t *p, uint32_t id) {
     run_chunk(p);
 }
 
-/* What is seen now, behind the action tokens that waited for it: those still see one step more of the past. */
+/* What is seen now, behind the action tokens that waited for it: those still see one step more of
+ * the past. */
 static void run_observation(player_t *p, const timestep_t *s) {
     int32_t N = p->m->band;
     size_t waiting = N > 1 ? p->n_waiting : 0;
     p->span[2] = (int32_t)waiting;
     p->span[3] = p->span[0];
-    if (p->step >= N) p->span[0] = p->begin[(p->step + 1) % N]; /* the oldest that stays: step + 1 - N */
+    if (p->step >= N)
+        p->span[0] = p->begin[(p->step + 1) % N]; /* the oldest that stays: step + 1 - N */
     if (N == 1) p->span[0] = p->span[1];
     p->begin[p->step % N] = p->span[1] + (int32_t)waiting;
     batch_clear(&p->batch, false, 0, 0);
@@ -356,7 +374,8 @@ static void run_context(player_t *p, const timestep_t *now, const uint32_t *id, 
 }
 
 /* Softmax over [lo, hi) at a temperature, in double. */
-static uint32_t draw_from(const float *logits, uint32_t lo, uint32_t hi, double temperature, double u) {
+static uint32_t draw_from(const float *logits, uint32_t lo, uint32_t hi, double temperature,
+                          double u) {
     double top = -INFINITY, sum = 0;
     for (uint32_t i = lo; i < hi; i++) top = fmax(top, logits[i]);
     for (uint32_t i = lo; i < hi; i++) sum += exp((logits[i] - top) / temperature);
@@ -385,7 +404,8 @@ static double expectation(const float *logits, uint32_t lo, uint32_t bins) {
 }
 
 /* Chooses continuous action `i` from the logits; returns its token. */
-static uint32_t choose(const player_t *p, const float *logits, size_t i, rng_t draw, float *action) {
+static uint32_t choose(const player_t *p, const float *logits, size_t i, rng_t draw,
+                       float *action) {
     const tokens_t *t = &p->m->tokens;
     uint32_t lo = tokens_continuous(t), bin;
     switch ((decode_t)p->o.decode) {
@@ -402,8 +422,8 @@ static uint32_t choose(const player_t *p, const float *logits, size_t i, rng_t d
     return lo + bin;
 }
 
-int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector, const char *text, rng_t draw,
-               float *action, reason_t *why) {
+int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector,
+               const char *text, rng_t draw, float *action, reason_t *why) {
     timestep_t s;
     if (observe(p, rgb, w, h, vector, text, &s, why)) {
         release_step(&s);
@@ -425,7 +445,8 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
         }
     }
     for (size_t i = 0; i < n; i++) {
-        if (!regress) id[i] = choose(p, plan_data(p->ran->g.plan, p->ran->logits), i, draw, &action[i]);
+        if (!regress)
+            id[i] = choose(p, plan_data(p->ran->g.plan, p->ran->logits), i, draw, &action[i]);
         if (regress || i + 1 == n) continue; /* nothing of this step reads its token */
         if (p->o.rebuild)
             run_context(p, &s, id, i + 1);
@@ -447,8 +468,7 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
     return 0;
 }
 
-/* ---- as a policy
- * --------------------------------------------------------------------------------------------------------*/
+/* ---- as a policy ---- */
 
 static player_opts_t policy_opts = {.decode = -1};
 void player_policy_options(const player_opts_t *o) {
@@ -477,7 +497,8 @@ static void policy_close(void *self) {
 static int policy_act(void *self, const policy_view_t *v, float *action, reason_t *why) {
     if (!v->step) player_reset(self);
     rng_t draw = rng_fold(rng_fold(rng_make(v->seed, "policy.sample"), v->episode), v->step);
-    return player_act(self, v->rgb, v->info->image_w, v->info->image_h, v->vector, v->info->text, draw, action, why);
+    return player_act(self, v->rgb, v->info->image_w, v->info->image_h, v->vector, v->info->text,
+                      draw, action, why);
 }
 
 const policy_t player_policy = {.name = "model",

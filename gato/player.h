@@ -1,8 +1,9 @@
 /* player.h - a trained policy at play: a frame in, an action out, one timestep after another.
  *
- * Keys and values of past tokens stay in a cache that this owns: a token of step t sees the steps > t - N (N = the band
- * of training), and tokens of older steps are dropped whole. There are no absolute positions, so nothing is recomputed.
- * With `rebuild` the context of the last N steps is run anew for every token instead (NEKO's way), for comparison.
+ * Keys and values of past tokens stay in a cache that this owns: a token of step t sees the steps >
+ * t - N (N = the band of training), and tokens of older steps are dropped whole. There are no
+ * absolute positions, so nothing is recomputed. With `rebuild` the context of the last N steps is
+ * run anew for every token instead (NEKO's way), for comparison.
  */
 #ifndef GATO_PLAYER_H
 #define GATO_PLAYER_H
@@ -20,7 +21,8 @@ typedef struct {
 
 typedef struct player player_t;
 
-/* dir: a gato RUN, with vqvae/ inside if it looks at pictures through codes. NULL with a reason; *rc as of the loaders.
+/* dir: a gato RUN, with vqvae/ inside if it looks at pictures through codes. NULL with a reason;
+ * *rc as of the loaders.
  */
 player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t *why);
 void player_close(player_t *p);
@@ -30,10 +32,10 @@ int player_fits(const player_t *p, const env_info_t *info, reason_t *why);
 
 /* Forgets everything: an episode begins. */
 void player_reset(player_t *p);
-/* The action for what is seen now. rgb [h,w,3] or NULL, vector [n_continuous] or NULL, text or NULL (the mission).
- * action [n_actions] in [-1,1]. draw: random key of sampled decoding. */
-int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector, const char *text, rng_t draw,
-               float *action, reason_t *why);
+/* The action for what is seen now. rgb [h,w,3] or NULL, vector [n_continuous] or NULL, text or NULL
+ * (the mission). action [n_actions] in [-1,1]. draw: random key of sampled decoding. */
+int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector,
+               const char *text, rng_t draw, float *action, reason_t *why);
 /* Hidden state [D] of the last token that was run (tests). */
 const float *player_hidden(const player_t *p);
 

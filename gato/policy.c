@@ -5,7 +5,8 @@
 #include <string.h>
 
 static int expert_act(void *self, const policy_view_t *view, float *action, reason_t *why) {
-    if (env_expert(view->env, action)) return reason_set(why, "environment '%s' has no expert", view->info->name);
+    if (env_expert(view->env, action))
+        return reason_set(why, "environment '%s' has no expert", view->info->name);
     return 0;
 }
 

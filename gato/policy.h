@@ -1,5 +1,5 @@
-/* policy.h - who chooses the actions: one table a policy. "expert" and "random" are here; a trained model registers a
- * table of its own. */
+/* policy.h - who chooses the actions: one table a policy. "expert" and "random" are here; a trained
+ * model registers a table of its own. */
 #ifndef GATO_POLICY_H
 #define GATO_POLICY_H
 
@@ -9,7 +9,8 @@
 typedef struct {
     env_t *env; /* for the expert, who knows the state */
     const env_info_t *info;
-    const uint8_t *rgb;  /* [h,w,3], NULL when the environment has no pictures or the policy is blind */
+    const uint8_t
+        *rgb; /* [h,w,3], NULL when the environment has no pictures or the policy is blind */
     const float *vector; /* [n_vector] */
     uint64_t seed, episode;
     size_t step; /* 0 begins an episode: forget the last one */
@@ -18,7 +19,8 @@ typedef struct {
 typedef struct {
     const char *name;
     bool needs_model, needs_picture;
-    /* State of one player (each worker process opens its own): NULL with *rc and a reason on failure. Absent: no state.
+    /* State of one player (each worker process opens its own): NULL with *rc and a reason on
+     * failure. Absent: no state.
      */
     void *(*open)(const env_info_t *info, const char *model, int *rc, reason_t *why);
     void (*close)(void *self);

@@ -1,7 +1,7 @@
 /* record.c - `gato record`: a policy plays an environment, the episodes become a Minari dataset.
  *
- * Episode i is a function of (seed, i) and the options, whichever process plays it; this process alone writes, in
- * order. Promises the same bytes for any --threads.
+ * Episode i is a function of (seed, i) and the options, whichever process plays it; this process
+ * alone writes, in order. Promises the same bytes for any --threads.
  */
 #include "gato/record.h"
 #include "common/base/cli.h"
@@ -34,19 +34,25 @@ static options_t parse(int argc, char **argv) {
         {"--episodes", CLI_INT, &o.episodes, "N", "how many episodes", true},
         {"--out", CLI_STR, &o.out, "DIR", "the dataset's folder", true},
         {"--seed", CLI_U64, &o.play.seed, "S", "episode i is a function of S and i", false},
-        {"--burst", CLI_DOUBLE, &o.play.burst, "P", "probability a step of 3-8 steps of one random action", false},
-        {"--noise", CLI_DOUBLE, &o.play.noise, "SIGMA", "standard deviation of noise on executed actions", false},
-        {"--noise-episodes", CLI_DOUBLE, &o.play.noise_episodes, "F", "fraction of the episodes that get noise", false},
-        {"--threads", CLI_INT, &o.threads, "N", "worker processes, 0 = one a processor; same bytes for any", false},
+        {"--burst", CLI_DOUBLE, &o.play.burst, "P",
+         "probability a step of 3-8 steps of one random action", false},
+        {"--noise", CLI_DOUBLE, &o.play.noise, "SIGMA",
+         "standard deviation of noise on executed actions", false},
+        {"--noise-episodes", CLI_DOUBLE, &o.play.noise_episodes, "F",
+         "fraction of the episodes that get noise", false},
+        {"--threads", CLI_INT, &o.threads, "N",
+         "worker processes, 0 = one a processor; same bytes for any", false},
         {"--force", CLI_FLAG, &o.force, NULL, "write into a folder that is not empty", false},
         {0},
     };
-    cli_parse(argc, argv, "gato record", "Plays episodes and writes them as a Minari dataset (DIR/data).",
+    cli_parse(argc, argv, "gato record",
+              "Plays episodes and writes them as a Minari dataset (DIR/data).",
               (const cli_opt_t *const[]){table}, 1);
     const rollout_opts_t *p = &o.play;
     if (o.episodes < 1 || o.episodes > 1000000000) die(RC_USAGE, "--episodes must be 1 or more");
     if (!(p->burst >= 0 && p->burst <= 1)) die(RC_USAGE, "--burst is a probability: 0 to 1");
-    if (!(p->noise_episodes >= 0 && p->noise_episodes <= 1)) die(RC_USAGE, "--noise-episodes is a fraction: 0 to 1");
+    if (!(p->noise_episodes >= 0 && p->noise_episodes <= 1))
+        die(RC_USAGE, "--noise-episodes is a fraction: 0 to 1");
     if (!(p->noise >= 0 && p->noise <= 1000)) die(RC_USAGE, "--noise must be 0 or more");
     if (o.threads < 0 || o.threads > 1024) die(RC_USAGE, "--threads must be 0 to 1024");
     return o;
@@ -55,13 +61,14 @@ static options_t parse(int argc, char **argv) {
 static void prepare_out(const options_t *o) {
     reason_t why;
     if (fs_exists(o->out) && !fs_is_dir(o->out)) die(RC_USAGE, "'%s' is no folder", o->out);
-    if (!fs_dir_empty(o->out) && !o->force) die(RC_USAGE, "'%s' is not empty (--force writes into it)", o->out);
+    if (!fs_dir_empty(o->out) && !o->force)
+        die(RC_USAGE, "'%s' is not empty (--force writes into it)", o->out);
     if (fs_mkdirs(o->out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(o->out);
 }
 
-/* What a process plays with. The environment is opened before the fork (its screen driver is not); the player when
- * first needed. */
+/* What a process plays with. The environment is opened before the fork (its screen driver is not);
+ * the player when first needed. */
 typedef struct {
     const options_t *options;
     const policy_t *policy;
@@ -96,7 +103,8 @@ static void play_into(void *ctx, size_t episode, void *block) {
     rollout_play(&r, s->env, s->policy, s->player, &s->options->play, episode);
 }
 
-/* The observation's leaves: picture, vector, text, as far as the environment has them. Paths in alphabetical order. */
+/* The observation's leaves: picture, vector, text, as far as the environment has them. Paths in
+ * alphabetical order. */
 enum { MAX_LEAVES = 3 };
 typedef struct {
     minari_leaf_t obs[MAX_LEAVES], act;
@@ -104,7 +112,8 @@ typedef struct {
 } layout_t;
 
 static minari_leaf_t box(const char *path, size_t count, double limit) {
-    minari_leaf_t l = {.kind = SPACE_BOX, .dtype = "float32", .rank = 1, .dim = {count}, .count = count};
+    minari_leaf_t l = {
+        .kind = SPACE_BOX, .dtype = "float32", .rank = 1, .dim = {count}, .count = count};
     strcpy(l.path, path);
     l.low = xcalloc(count, sizeof(double));
     l.high = xcalloc(count, sizeof(double));
@@ -116,14 +125,16 @@ static layout_t make_layout(const env_info_t *info) {
     layout_t l = {.image = MAX_LEAVES, .text = MAX_LEAVES, .vector = MAX_LEAVES};
     if (info->image_w) {
         l.image = l.n++;
-        l.obs[l.image] = (minari_leaf_t){.path = "image", .kind = SPACE_IMAGE, .dtype = "uint8", .rank = 3};
+        l.obs[l.image] =
+            (minari_leaf_t){.path = "image", .kind = SPACE_IMAGE, .dtype = "uint8", .rank = 3};
         size_t dim[3] = {info->image_h, info->image_w, 3};
         memcpy(l.obs[l.image].dim, dim, sizeof dim);
         l.obs[l.image].count = dim[0] * dim[1] * dim[2];
     }
     if (info->text) {
         l.text = l.n++;
-        l.obs[l.text] = (minari_leaf_t){.path = "text", .kind = SPACE_TEXT, .dtype = "str", .count = 1};
+        l.obs[l.text] =
+            (minari_leaf_t){.path = "text", .kind = SPACE_TEXT, .dtype = "str", .count = 1};
     }
     if (info->n_vector) {
         l.vector = l.n++;
@@ -142,13 +153,14 @@ static void release_layout(layout_t *l) {
     free(l->act.high);
 }
 
-/* The environment's own description, with the renderer that drew the pictures (frames differ between drivers).
- * malloc'ed. */
+/* The environment's own description, with the renderer that drew the pictures (frames differ
+ * between drivers). malloc'ed. */
 static char *env_spec(env_t *env) {
     reason_t why;
     const char *renderer = env_renderer(env, &why);
     if (!renderer) die(RC_RUNTIME, "%s", why.text);
-    cJSON *spec = json_parse(env_info(env)->spec_json, strlen(env_info(env)->spec_json), false, &why);
+    cJSON *spec =
+        json_parse(env_info(env)->spec_json, strlen(env_info(env)->spec_json), false, &why);
     if (!spec) BUG("environment '%s': spec_json: %s", env_info(env)->name, why.text);
     cJSON *kwargs = cJSON_GetObjectItemCaseSensitive(spec, "kwargs");
     if (*renderer && (!kwargs || !cJSON_AddStringToObject(kwargs, "renderer", renderer)))
@@ -176,8 +188,8 @@ static minari_writer_t *open_dataset(const options_t *o, env_t *env, const layou
     return w;
 }
 
-static void add_episode(minari_writer_t *w, const rollout_t *r, const env_info_t *info, const layout_t *l,
-                        uint64_t seed) {
+static void add_episode(minari_writer_t *w, const rollout_t *r, const env_info_t *info,
+                        const layout_t *l, uint64_t seed) {
     size_t T = r->head->T;
     uint8_t *image[MAX_LEAVES + 1] = {0};
     float *value[MAX_LEAVES + 1] = {0}, *action[1] = {r->action};
@@ -244,14 +256,16 @@ static char *arguments(const options_t *o) {
     char burst[40], noise[40], fraction[40];
     return xasprintf("record env=%s policy=%s episodes=%" PRId64 " seed=%" PRIu64
                      " burst=%s noise=%s noise-episodes=%s",
-                     o->env, o->policy, o->episodes, o->play.seed, json_double(burst, o->play.burst),
-                     json_double(noise, o->play.noise), json_double(fraction, o->play.noise_episodes));
+                     o->env, o->policy, o->episodes, o->play.seed,
+                     json_double(burst, o->play.burst), json_double(noise, o->play.noise),
+                     json_double(fraction, o->play.noise_episodes));
 }
 
 static void finish(const options_t *o, minari_writer_t *w, const tally_t *t) {
     reason_t why;
     if (minari_writer_commit(w, &why)) die(RC_RUNTIME, "%s", why.text);
-    char *args = arguments(o), *counts = xasprintf("{\"episodes\":%zu,\"steps\":%zu}", t->episodes, t->steps);
+    char *args = arguments(o),
+         *counts = xasprintf("{\"episodes\":%zu,\"steps\":%zu}", t->episodes, t->steps);
     if (fs_done_write(o->out, args, counts, &why)) die(RC_RUNTIME, "%s", why.text);
     free(args);
     free(counts);

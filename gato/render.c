@@ -1,5 +1,5 @@
-/* render.c - OSMesa context, MuJoCo scene, read-back. MuJoCo finds the OpenGL functions in the process, so the context
- * must be current before mjr_makeContext.
+/* render.c - OSMesa context, MuJoCo scene, read-back. MuJoCo finds the OpenGL functions in the
+ * process, so the context must be current before mjr_makeContext.
  */
 #ifdef WITH_MUJOCO
 #include "gato/render.h"
@@ -13,7 +13,8 @@ enum { MAX_GEOMS = 200 };
 
 struct render {
     OSMesaContext gl;
-    uint8_t *screen; /* OSMesa's own buffer, RGBA; what we read comes from MuJoCo's off-screen buffer */
+    uint8_t
+        *screen; /* OSMesa's own buffer, RGBA; what we read comes from MuJoCo's off-screen buffer */
     uint8_t *bottom_up;
     mjvScene scene;
     mjvOption option;
@@ -23,8 +24,8 @@ struct render {
     char driver[128];
 };
 
-/* llvmpipe would start threads for every context; pictures of this size gain nothing by them and workers are processes
- * already. A user's own setting wins. */
+/* llvmpipe would start threads for every context; pictures of this size gain nothing by them and
+ * workers are processes already. A user's own setting wins. */
 static void calm_driver(void) {
     setenv("LP_NUM_THREADS", "0", 0);
 }
@@ -49,11 +50,12 @@ static int make_scene(render_t *r, const mjModel *m, int camera, reason_t *why) 
     r->camera.fixedcamid = camera;
     mjr_makeContext(m, &r->context, mjFONTSCALE_50);
     mjr_setBuffer(mjFB_OFFSCREEN, &r->context);
-    if (r->context.currentBuffer != mjFB_OFFSCREEN) return reason_set(why, "no off-screen buffer in this OpenGL");
+    if (r->context.currentBuffer != mjFB_OFFSCREEN)
+        return reason_set(why, "no off-screen buffer in this OpenGL");
     /* A larger viewport than the buffer is not refused by MuJoCo: it gives wrong pixels. */
     if (r->context.offWidth != r->w || r->context.offHeight != r->h)
-        return reason_set(why, "the model's off-screen buffer is %d x %d, wanted %d x %d", r->context.offWidth,
-                          r->context.offHeight, r->w, r->h);
+        return reason_set(why, "the model's off-screen buffer is %d x %d, wanted %d x %d",
+                          r->context.offWidth, r->context.offHeight, r->w, r->h);
     return 0;
 }
 

@@ -33,8 +33,8 @@ rollout_t rollout_view(const env_info_t *info, void *block) {
     return r;
 }
 
-/* Disturbances of one episode. Draws are numbered by step, so what happens at a step does not depend on what happened
- * before it, except that a running burst lets no other begin. */
+/* Disturbances of one episode. Draws are numbered by step, so what happens at a step does not
+ * depend on what happened before it, except that a running burst lets no other begin. */
 typedef struct {
     rng_t burst, noise;
     double burst_probability;
@@ -59,22 +59,23 @@ static void disturb(disturbance_t *d, size_t step, float *action, size_t n) {
     uint64_t draw = (uint64_t)step * BURST_DRAWS;
     if (step >= d->burst_end && rng_uniform64(d->burst, draw) < d->burst_probability) {
         d->burst_end = step + BURST_SHORTEST + rng_below(d->burst, draw + 1, BURST_LENGTHS);
-        for (size_t i = 0; i < n; i++) d->burst_action[i] = 2 * rng_uniform(d->burst, draw + 2 + i) - 1;
+        for (size_t i = 0; i < n; i++)
+            d->burst_action[i] = 2 * rng_uniform(d->burst, draw + 2 + i) - 1;
     }
     for (size_t i = 0; i < n; i++) {
         if (step < d->burst_end)
             action[i] = d->burst_action[i];
         else if (d->sigma > 0)
             action[i] += d->sigma * rng_normal(d->noise, step * ENV_ACTIONS + i);
-        /* The environment clamps; the recording must hold what was executed. A NaN stays one, for the environment to
-         * refuse. */
+        /* The environment clamps; the recording must hold what was executed. A NaN stays one, for
+         * the environment to refuse. */
         if (action[i] > 1) action[i] = 1;
         if (action[i] < -1) action[i] = -1;
     }
 }
 
-static int play(const rollout_t *r, env_t *env, const policy_t *policy, void *player, const rollout_opts_t *opts,
-                uint64_t episode) {
+static int play(const rollout_t *r, env_t *env, const policy_t *policy, void *player,
+                const rollout_opts_t *opts, uint64_t episode) {
     const env_info_t *info = env_info(env);
     size_t frame = info->image_w * info->image_h * 3, na = info->n_actions, nv = info->n_vector;
     rollout_head_t *head = r->head;
@@ -102,8 +103,8 @@ static int play(const rollout_t *r, env_t *env, const policy_t *policy, void *pl
     }
 }
 
-void rollout_play(const rollout_t *r, env_t *env, const policy_t *policy, void *player, const rollout_opts_t *opts,
-                  uint64_t episode) {
+void rollout_play(const rollout_t *r, env_t *env, const policy_t *policy, void *player,
+                  const rollout_opts_t *opts, uint64_t episode) {
     memset(r->head, 0, rollout_bytes(env_info(env)));
     r->head->failed = play(r, env, policy, player, opts, episode) != 0;
     r->head->success = !r->head->failed && env_success(env);

@@ -10,16 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- config.json
- * --------------------------------------------------------------------------------------------------------*/
+/* ---- config.json ---- */
 
 char *gato_run_json(const gato_model_t *m) {
     char *config = config_print(gato_config_table, &m->config);
     cJSON *o = gato_facts_json(&m->facts);
     char *facts = cJSON_Print(o);
     if (!facts) die(RC_RUNTIME, "out of memory (config.json)");
-    char *text = xasprintf("{\n\"format\": \"gato\",\n\"version\": %d,\n\"config\": %s,\n\"facts\": %s\n}\n",
-                           GATO_VERSION, config, facts);
+    char *text =
+        xasprintf("{\n\"format\": \"gato\",\n\"version\": %d,\n\"config\": %s,\n\"facts\": %s\n}\n",
+                  GATO_VERSION, config, facts);
     free(config);
     free(facts);
     cJSON_Delete(o);
@@ -31,20 +31,27 @@ static int check_sizes(const gato_facts_t *f, reason_t *why) {
     const struct {
         const char *what;
         uint32_t v, most;
-    } size[] = {{"text_vocab", f->text_vocab, 1 << 24}, {"n_continuous", f->n_continuous, 1 << 20},
-                {"n_discrete", f->n_discrete, 1 << 20}, {"n_actions", f->n_actions, 1 << 20},
-                {"codes", f->codes, 1 << 24},           {"n_discrete_actions", f->n_discrete_actions, 1 << 20},
-                {"grid_h", f->grid_h, 1 << 15},         {"grid_w", f->grid_w, 1 << 15},
-                {"image_h", f->image_h, 1 << 15},       {"image_w", f->image_w, 1 << 15},
+    } size[] = {{"text_vocab", f->text_vocab, 1 << 24},
+                {"n_continuous", f->n_continuous, 1 << 20},
+                {"n_discrete", f->n_discrete, 1 << 20},
+                {"n_actions", f->n_actions, 1 << 20},
+                {"codes", f->codes, 1 << 24},
+                {"n_discrete_actions", f->n_discrete_actions, 1 << 20},
+                {"grid_h", f->grid_h, 1 << 15},
+                {"grid_w", f->grid_w, 1 << 15},
+                {"image_h", f->image_h, 1 << 15},
+                {"image_w", f->image_w, 1 << 15},
                 {"code_dim", f->code_dim, 1 << 16}};
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         if (size[i].v > size[i].most)
-            return reason_set(why, "facts: '%s' = %u is beyond %u", size[i].what, size[i].v, size[i].most);
+            return reason_set(why, "facts: '%s' = %u is beyond %u", size[i].what, size[i].v,
+                              size[i].most);
     if (f->codes && !f->code_dim) return reason_set(why, "facts: codes without a width");
     return 0;
 }
 
-int gato_run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t *f, reason_t *why) {
+int gato_run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t *f,
+                   reason_t *why) {
     config_defaults(gato_config_table, c);
     *f = (gato_facts_t){0};
     cJSON *o = json_parse(text, size, false, why);
@@ -55,17 +62,20 @@ int gato_run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t
                 *config = cJSON_GetObjectItemCaseSensitive(o, "config");
     int rc = RC_OK;
     if (!format || strcmp(format, "gato")) {
-        reason_set(why, "'format' is %s%s; a policy's is gato", format ? "" : "missing", format ? format : "");
+        reason_set(why, "'format' is %s%s; a policy's is gato", format ? "" : "missing",
+                   format ? format : "");
         rc = RC_MISFIT;
     } else if (!v || !json_u64(v, &version) || version != GATO_VERSION) {
-        reason_set(why, "version %llu; this program reads version %d", (unsigned long long)version, GATO_VERSION);
+        reason_set(why, "version %llu; this program reads version %d", (unsigned long long)version,
+                   GATO_VERSION);
         rc = RC_MISFIT;
     } else if (!cJSON_IsObject(config)) {
         reason_set(why, "'config' is missing");
         rc = RC_DATA;
     } else if (config_json(gato_config_table, c, config, why) || gato_config_check(c, why)) {
         rc = RC_MISFIT;
-    } else if (gato_facts_parse(f, cJSON_GetObjectItemCaseSensitive(o, "facts"), why) || check_sizes(f, why)) {
+    } else if (gato_facts_parse(f, cJSON_GetObjectItemCaseSensitive(o, "facts"), why) ||
+               check_sizes(f, why)) {
         rc = RC_DATA;
     }
     if (rc) gato_facts_release(f);
@@ -73,8 +83,7 @@ int gato_run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t
     return rc;
 }
 
-/* ---- weights
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- weights ---- */
 
 /* Causal masks and the unused token table of NEKO's transformer. */
 static bool ignored(const char *name) {
@@ -83,7 +92,8 @@ static bool ignored(const char *name) {
     static const char *const tail[] = {".attn.bias", ".attn.masked_bias"};
     for (size_t i = 0; i < 2; i++) {
         size_t k = strlen(tail[i]);
-        if (!strncmp(name, "transformer.h.", 14) && n > k && !strcmp(name + n - k, tail[i])) return true;
+        if (!strncmp(name, "transformer.h.", 14) && n > k && !strcmp(name + n - k, tail[i]))
+            return true;
     }
     return false;
 }
@@ -91,7 +101,8 @@ static bool ignored(const char *name) {
 static void shape_text(char out[96], int rank, const uint64_t *dim) {
     size_t at = (size_t)snprintf(out, 96, "[");
     for (int d = 0; d < rank && at < 80; d++)
-        at += (size_t)snprintf(out + at, 96 - at, "%s%llu", d ? "," : "", (unsigned long long)dim[d]);
+        at +=
+            (size_t)snprintf(out + at, 96 - at, "%s%llu", d ? "," : "", (unsigned long long)dim[d]);
     snprintf(out + at, 96 - at, "]");
 }
 
@@ -127,10 +138,12 @@ static bool fits(const param_t *p, const st_tensor_t *t, differences_t *d) {
     return false;
 }
 
-static int read_tensor(gato_model_t *m, int at, const st_tensor_t *t, const char *path, reason_t *why) {
+static int read_tensor(gato_model_t *m, int at, const st_tensor_t *t, const char *path,
+                       reason_t *why) {
     const param_t *p = params_at(m->params, at);
     bool direct = p->layout == LAYOUT_SAME; /* no copy on the way */
-    float *disk = direct ? params_ptr(m->params, PARAMS_VALUE, at) : xmalloc(p->count * sizeof *disk);
+    float *disk =
+        direct ? params_ptr(m->params, PARAMS_VALUE, at) : xmalloc(p->count * sizeof *disk);
     reason_t inner;
     int rc = RC_OK;
     if (st_read_f32(t, disk, &inner)) {
@@ -176,16 +189,20 @@ int gato_run_read_weights(gato_model_t *m, const char *path, reason_t *why) {
 }
 
 /* Before memory is spent on a network that config.json only claims to be. */
-static int check_claim(const gato_config_t *c, const gato_facts_t *f, const st_file_t *file, const char *path,
-                       reason_t *why) {
+static int check_claim(const gato_config_t *c, const gato_facts_t *f, const st_file_t *file,
+                       const char *path, reason_t *why) {
     tokens_t tokens = gato_tokens(c, f);
     const st_tensor_t *t = st_find(file, "embed_token.weight");
     uint64_t vocab = tokens_total(&tokens), width = (uint64_t)c->model.width;
-    if (!t) return reason_set(why, "'%s' does not fit its configuration: missing tensor 'embed_token.weight'", path);
+    if (!t)
+        return reason_set(
+            why, "'%s' does not fit its configuration: missing tensor 'embed_token.weight'", path);
     if (t->rank != 2 || t->dim[0] != vocab || t->dim[1] != width) {
         char shape[96];
         shape_text(shape, t->rank, t->dim);
-        return reason_set(why, "'%s' does not fit its configuration: 'embed_token.weight' is %s instead of [%llu,%llu]",
+        return reason_set(why,
+                          "'%s' does not fit its configuration: 'embed_token.weight' is %s instead "
+                          "of [%llu,%llu]",
                           path, shape, (unsigned long long)vocab, (unsigned long long)width);
     }
     if (file->n < (size_t)c->model.layers * 12)
@@ -194,8 +211,8 @@ static int check_claim(const gato_config_t *c, const gato_facts_t *f, const st_f
     return 0;
 }
 
-static gato_model_t *load_model(const gato_config_t *c, const gato_facts_t *f, const char *path, int *rc,
-                                reason_t *why) {
+static gato_model_t *load_model(const gato_config_t *c, const gato_facts_t *f, const char *path,
+                                int *rc, reason_t *why) {
     st_file_t file;
     *rc = fs_exists(path) ? RC_DATA : RC_USAGE;
     if (st_open(&file, path, why)) return NULL;
@@ -225,7 +242,8 @@ gato_model_t *gato_run_load(const char *dir, int *rc, reason_t *why) {
         reason_set(why, "no policy folder '%s'", dir);
         return NULL;
     }
-    char *config_path = fs_join(dir, GATO_CONFIG_FILE), *weights_path = fs_join(dir, GATO_WEIGHTS_FILE);
+    char *config_path = fs_join(dir, GATO_CONFIG_FILE),
+         *weights_path = fs_join(dir, GATO_WEIGHTS_FILE);
     uint8_t *text = NULL;
     size_t size;
     gato_config_t c;

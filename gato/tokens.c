@@ -1,7 +1,7 @@
 /* tokens.c - see tokens.h.
  *
- * Each step is computed in double and rounded to float, which gives the correctly rounded float result of a single
- * operation and leaves the compiler nothing to fuse.
+ * Each step is computed in double and rounded to float, which gives the correctly rounded float
+ * result of a single operation and leaves the compiler nothing to fuse.
  */
 #include "gato/tokens.h"
 

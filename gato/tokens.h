@@ -2,8 +2,9 @@
  *
  *   text 0 .. text-1 | continuous values text .. text+bins-1 | discrete values, 1024 | image codes, appended last
  *
- * Observations and actions share the ranges. Everything is computed as float32 operations rounded one by one, truncated
- * toward zero, so a value has the same bin on every machine. NaN is the caller's to refuse.
+ * Observations and actions share the ranges. Everything is computed as float32 operations rounded
+ * one by one, truncated toward zero, so a value has the same bin on every machine. NaN is the
+ * caller's to refuse.
  */
 #ifndef GATO_TOKENS_H
 #define GATO_TOKENS_H
@@ -15,7 +16,8 @@ enum { TOKENS_DISCRETE = 1024 };
 
 typedef struct {
     uint32_t text, bins;
-    uint32_t codes; /* image codes that are rows of the token table; 0 when pictures enter otherwise */
+    uint32_t
+        codes; /* image codes that are rows of the token table; 0 when pictures enter otherwise */
     float mu, M;
     bool outside; /* mu-law only where |x| > 1 */
 } tokens_t;

@@ -1,7 +1,8 @@
-/* trace.c - gato trace: values, losses, gradients and updates of one record's first window, to compare with another
- * framework.
+/* trace.c - gato trace: values, losses, gradients and updates of one record's first window, to
+ * compare with another framework.
  *
- * No dropout, mean patch positions, no prompt. Tensors leave in PyTorch's layout under the checkpoint's names.
+ * No dropout, mean patch positions, no prompt. Tensors leave in PyTorch's layout under the
+ * checkpoint's names.
  */
 #include "common/base/cli.h"
 #include "common/base/pool.h"
@@ -14,9 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void give_floats(st_writer_t *w, const char *name, int rank, size_t a, size_t b, const float *v) {
+static void give_floats(st_writer_t *w, const char *name, int rank, size_t a, size_t b,
+                        const float *v) {
     size_t n = rank == 2 ? a * b : a;
-    st_writer_give(w, name, ST_F32, rank, (uint64_t[]){a, b}, memcpy(xmalloc(n * sizeof *v), v, n * sizeof *v));
+    st_writer_give(w, name, ST_F32, rank, (uint64_t[]){a, b},
+                   memcpy(xmalloc(n * sizeof *v), v, n * sizeof *v));
 }
 
 static void give_tokens(st_writer_t *w, const batch_t *b) {
@@ -31,8 +34,8 @@ static void give_tokens(st_writer_t *w, const batch_t *b) {
     st_writer_give(w, "target_mask", ST_U8, 1, &n, mask);
 }
 
-static void give_params(st_writer_t *w, const gato_model_t *m, int block, const char *prefix, const char *const *wrt,
-                        size_t n_wrt) {
+static void give_params(st_writer_t *w, const gato_model_t *m, int block, const char *prefix,
+                        const char *const *wrt, size_t n_wrt) {
     for (size_t i = 0; i < params_n(m->params); i++) {
         const param_t *p = params_at(m->params, (int)i);
         if (!params_match(p->name, wrt, n_wrt)) continue;
@@ -95,7 +98,8 @@ static void trace_config(gato_model_t *m, const char *file, const cli_list_t *se
     c.optim.schedule = SCHEDULE_CONSTANT;
     if (file) config_file(gato_config_table, &c, file);
     config_sets(gato_config_table, &c, set);
-    if (config_diff(gato_config_table, &m->config, &c, CONFIG_ARCH, differences, sizeof differences))
+    if (config_diff(gato_config_table, &m->config, &c, CONFIG_ARCH, differences,
+                    sizeof differences))
         die(RC_MISFIT, "the RUN has another architecture: %s", differences);
     if (gato_config_check(&c, &why)) die(RC_USAGE, "%s", why.text);
     if (c.loss.image > 0 && params_find(m->params, "predict_future.weight") < 0)
@@ -117,9 +121,10 @@ int cmd_gato_trace(int argc, char **argv) {
         {"--train", CLI_FLAG, &train, NULL, "gradients, and parameters after each step", false},
         {"--steps", CLI_INT, &steps, "N", "optimizer steps (with --train)", false},
         {"--config", CLI_STR, &config, "FILE", "JSON file of configuration keys", false},
-        {"--set", CLI_LIST, &set, "KEY=VALUE", "configuration keys; warm-up, clipping and schedule are off unless set",
-         false},
-        {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors); never changes a result", false},
+        {"--set", CLI_LIST, &set, "KEY=VALUE",
+         "configuration keys; warm-up, clipping and schedule are off unless set", false},
+        {"--threads", CLI_INT, &threads, "N",
+         "threads (0 = all processors); never changes a result", false},
         {0},
     };
     cli_parse(argc, argv, "trace", "write intermediate values, to compare with another framework",
@@ -132,12 +137,13 @@ int cmd_gato_trace(int argc, char **argv) {
     const char *spec[1] = {data};
     cli_list_t specs = {spec, 1, 1};
     dataset_t *d = dataset_open(&specs, &m->config);
-    if (gato_facts_fit(&m->facts, dataset_facts(d), m->config.model.image_in != IMAGE_IN_PATCHES, &why))
+    if (gato_facts_fit(&m->facts, dataset_facts(d), m->config.model.image_in != IMAGE_IN_PATCHES,
+                       &why))
         die(RC_MISFIT, "'%s' does not fit '%s': %s", data, run, why.text);
     window_t window;
     if (!dataset_first_window(d, 0, id, &window))
-        die(RC_USAGE, "'%s' has %zu records; there is no number %llu", data, dataset_records(d, SIDE_ALL),
-            (unsigned long long)id);
+        die(RC_USAGE, "'%s' has %zu records; there is no number %llu", data,
+            dataset_records(d, SIDE_ALL), (unsigned long long)id);
     batch_t b;
     batch_init(&b, &m->config, &m->facts);
     batch_add_window(&b, &window);

@@ -62,7 +62,8 @@ static loop_step_t step(void *ctx, int64_t s) {
     return out;
 }
 
-static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *note, size_t note_size) {
+static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *note,
+                   size_t note_size) {
     run_t *r = ctx;
     (void)s;
     if (!evaluate) return;
@@ -93,7 +94,8 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
                         .n_weights = 1,
                         .text = text,
                         .n_text = 1,
-                        .weights_block = r->config.train.weight_average > 0 ? PARAMS_AVERAGE : PARAMS_VALUE,
+                        .weights_block =
+                            r->config.train.weight_average > 0 ? PARAMS_AVERAGE : PARAMS_VALUE,
                         .training_json = r->training_text};
 }
 
@@ -105,13 +107,15 @@ static void check_tokenizer(const run_t *r) {
     if (!v) die(rc, "%s", why.text);
     const char *mine = r->m->facts.fingerprint;
     if (mine && strcmp(mine, vqvae_fingerprint(v)))
-        die(RC_MISFIT, "'%s' has fingerprint %s; the shards were made by %s", r->vqvae, vqvae_fingerprint(v), mine);
+        die(RC_MISFIT, "'%s' has fingerprint %s; the shards were made by %s", r->vqvae,
+            vqvae_fingerprint(v), mine);
     vqvae_free(v);
 }
 
 /* Its inference files go into the policy's folder, which is complete then. */
 static void copy_tokenizer(const run_t *r) {
-    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors", "tokenizer.json"};
+    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors",
+                                        "tokenizer.json"};
     reason_t why;
     char *dir = fs_join(r->o.out, "vqvae");
     if (fs_mkdirs(dir, &why)) die(RC_RUNTIME, "%s", why.text);
@@ -144,8 +148,8 @@ static void dry_run(run_t *r) {
     jsonw_int(&w, "parameters", (int64_t)gato_model_parameters(r->m));
     jsonw_num(&w, "flops_per_step", gato_graph_flops(g) * (double)r->config.train.accumulate);
     jsonw_num(&w, "memory_bytes",
-              (double)plan_bytes(g->plan) +
-                  (double)params_block(r->m->params) * 4 * (r->config.train.weight_average > 0 ? 5 : 4));
+              (double)plan_bytes(g->plan) + (double)params_block(r->m->params) * 4 *
+                                                (r->config.train.weight_average > 0 ? 5 : 4));
     jsonw_num(&w, "seconds_per_step", seconds);
     jsonw_num(&w, "expected_seconds", seconds * (double)r->config.train.steps);
     puts(jsonw_end(&w));
@@ -173,7 +177,8 @@ int cmd_gato_train(int argc, char **argv) {
     run_t *r = NEW(run_t);
     cli_opt_t *common = loop_options(&r->o);
     const cli_opt_t own[] = {
-        {"--data", CLI_LIST, &r->data, "X.lmdb[=W]", "token shards; W is a shard's share of the sequences", true},
+        {"--data", CLI_LIST, &r->data, "X.lmdb[=W]",
+         "token shards; W is a shard's share of the sequences", true},
         {"--vqvae", CLI_STR, &r->vqvae, "RUN",
          "the tokenizer that made the shards: its files are copied into RUN/vqvae", false},
         {0},
@@ -183,7 +188,8 @@ int cmd_gato_train(int argc, char **argv) {
         config_help(gato_config_table);
         return RC_OK;
     }
-    cli_parse(argc, argv, "train", "train a policy on token shards", (const cli_opt_t *const[]){own, common}, 2);
+    cli_parse(argc, argv, "train", "train a policy on token shards",
+              (const cli_opt_t *const[]){own, common}, 2);
     if (r->o.config) config_file(gato_config_table, &r->config, r->o.config);
     config_sets(gato_config_table, &r->config, &r->o.set);
     if (r->o.steps > 0) r->config.train.steps = r->o.steps;

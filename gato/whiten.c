@@ -6,7 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Lower Cholesky factor of a[D,D] in place; where nothing is left of a direction its pivot is 0 and its column empty.
+/* Lower Cholesky factor of a[D,D] in place; where nothing is left of a direction its pivot is 0 and
+ * its column empty.
  */
 static void factorize(double *a, size_t D) {
     double largest = 0;
@@ -26,7 +27,8 @@ static void factorize(double *a, size_t D) {
 }
 
 void whiten_codebook(const float *e, size_t K, size_t D, float *white) {
-    double *mean = xcalloc(D, sizeof *mean), *L = xcalloc(D * D, sizeof *L), *y = xcalloc(D, sizeof *y);
+    double *mean = xcalloc(D, sizeof *mean), *L = xcalloc(D * D, sizeof *L),
+           *y = xcalloc(D, sizeof *y);
     for (size_t k = 0; k < K; k++)
         for (size_t d = 0; d < D; d++) mean[d] += (double)e[k * D + d] / (double)K;
     for (size_t k = 0; k < K; k++) {

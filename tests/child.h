@@ -1,7 +1,8 @@
-/* child.h - run a function in a child process and look at what a user would see: exit code, stdout, stderr.
+/* child.h - run a function in a child process and look at what a user would see: exit code, stdout,
+ * stderr.
  *
- * child_run(fn, arg, &c): fn's return value is the exit code, unless it exits itself. A death by signal n gives code
- * 128 + n.
+ * child_run(fn, arg, &c): fn's return value is the exit code, unless it exits itself. A death by
+ * signal n gives code 128 + n.
  */
 #ifndef TESTS_CHILD_H
 #define TESTS_CHILD_H
@@ -12,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* AddressSanitizer asks this before it looks for leaks: a child that ends in exit() need not free what it holds, and
- * threads of its parent that it does not have confuse the search. */
+/* AddressSanitizer asks this before it looks for leaks: a child that ends in exit() need not free
+ * what it holds, and threads of its parent that it does not have confuse the search. */
 static int child_self;
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void) {

@@ -1,4 +1,5 @@
-/* gato_case.h - reads tests/reference/gato into a model and a batch: what the tests of the policy share. */
+/* gato_case.h - reads tests/reference/gato into a model and a batch: what the tests of the policy
+ * share. */
 #ifndef TESTS_GATO_CASE_H
 #define TESTS_GATO_CASE_H
 
@@ -87,36 +88,41 @@ static void case_load(gato_case_t *c, const char *name) {
     case_open(&c->file, name);
     case_facts(c);
     config_defaults(gato_config_table, &c->config);
-    static const char *const set[] = {"model.width=12",       "model.layers=2", "model.heads=2",
-                                      "model.context=64",     "model.bins=32",  "model.patch_mid=64",
-                                      "model.patch_groups=32"};
-    for (size_t i = 0; i < sizeof set / sizeof *set; i++) config_set(gato_config_table, &c->config, set[i]);
+    static const char *const set[] = {
+        "model.width=12", "model.layers=2",     "model.heads=2",        "model.context=64",
+        "model.bins=32",  "model.patch_mid=64", "model.patch_groups=32"};
+    for (size_t i = 0; i < sizeof set / sizeof *set; i++)
+        config_set(gato_config_table, &c->config, set[i]);
     c->config.model.merge = atoi(st_meta(&c->file, "merge"));
-    if (!strcmp(st_meta(&c->file, "vector_in"), "linear")) c->config.model.vector_in = VECTOR_IN_LINEAR;
-    if (!strcmp(st_meta(&c->file, "image_in"), "patches")) c->config.model.image_in = IMAGE_IN_PATCHES;
+    if (!strcmp(st_meta(&c->file, "vector_in"), "linear"))
+        c->config.model.vector_in = VECTOR_IN_LINEAR;
+    if (!strcmp(st_meta(&c->file, "image_in"), "patches"))
+        c->config.model.image_in = IMAGE_IN_PATCHES;
     c->n_steps = (size_t)atoi(st_meta(&c->file, "steps"));
-    uint32_t *codes = case_ids(c, "in.codes"), *text = case_ids(c, "in.text"), *discrete = case_ids(c, "in.discrete");
+    uint32_t *codes = case_ids(c, "in.codes"), *text = case_ids(c, "in.text"),
+             *discrete = case_ids(c, "in.discrete");
     uint32_t *discrete_actions = case_ids(c, "in.discrete_actions");
     float *continuous = case_floats(c, "in.continuous"), *actions = case_floats(c, "in.actions");
     float *labels = case_floats(c, "in.label_actions");
     const st_tensor_t *pixels = st_find(&c->file, "in.pixels");
     const gato_facts_t *f = &c->facts;
     for (size_t t = 0; t < c->n_steps; t++)
-        c->step[t] =
-            (timestep_t){.codes = codes ? codes + t * f->grid_h * f->grid_w : NULL,
-                         .grid_h = f->grid_h,
-                         .grid_w = f->grid_w,
-                         .rgb = pixels ? pixels->data + t * f->image_h * f->image_w * 3 : NULL,
-                         .image_h = f->image_h,
-                         .image_w = f->image_w,
-                         .text = text,
-                         .text_len = case_dim(c, "in.text", 0),
-                         .text_target = text != NULL,
-                         .continuous = continuous ? continuous + t * f->n_continuous : NULL,
-                         .discrete = discrete ? discrete + t * f->n_discrete : NULL,
-                         .actions = actions ? actions + t * f->n_actions : NULL,
-                         .label_actions = labels ? labels + t * f->n_actions : NULL,
-                         .discrete_actions = discrete_actions ? discrete_actions + t * f->n_discrete_actions : NULL};
+        c->step[t] = (timestep_t){
+            .codes = codes ? codes + t * f->grid_h * f->grid_w : NULL,
+            .grid_h = f->grid_h,
+            .grid_w = f->grid_w,
+            .rgb = pixels ? pixels->data + t * f->image_h * f->image_w * 3 : NULL,
+            .image_h = f->image_h,
+            .image_w = f->image_w,
+            .text = text,
+            .text_len = case_dim(c, "in.text", 0),
+            .text_target = text != NULL,
+            .continuous = continuous ? continuous + t * f->n_continuous : NULL,
+            .discrete = discrete ? discrete + t * f->n_discrete : NULL,
+            .actions = actions ? actions + t * f->n_actions : NULL,
+            .label_actions = labels ? labels + t * f->n_actions : NULL,
+            .discrete_actions =
+                discrete_actions ? discrete_actions + t * f->n_discrete_actions : NULL};
 }
 
 static void case_close(gato_case_t *c) {

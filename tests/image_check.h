@@ -1,4 +1,5 @@
-/* image_check.h - what the tests of pictures share: noise, decoding of exactly sized copies, verdicts on a file. */
+/* image_check.h - what the tests of pictures share: noise, decoding of exactly sized copies,
+ * verdicts on a file. */
 #ifndef TESTS_IMAGE_CHECK_H
 #define TESTS_IMAGE_CHECK_H
 
@@ -23,7 +24,8 @@ static inline uint8_t *noise_bytes(size_t n, uint32_t seed) {
 }
 
 /* Exactly sized copies, so that a sanitizer sees any step beyond the end. */
-static inline image_status_t decode(image_t *im, const uint8_t *bytes, size_t n, const image_opts_t *o, reason_t *why) {
+static inline image_status_t decode(image_t *im, const uint8_t *bytes, size_t n,
+                                    const image_opts_t *o, reason_t *why) {
     uint8_t *copy = malloc(n ? n : 1);
     if (n) memcpy(copy, bytes, n);
     why->text[0] = 0;
@@ -38,12 +40,13 @@ static inline void check_bad(const uint8_t *bytes, size_t n, const char *reason)
     image_status_t status = decode(&im, bytes, n, NULL, &why);
     CHECK(status == IMAGE_BAD, "status %d", (int)status);
     CHECK(!im.rgb && !im.w && !im.h);
-    CHECK(why.text[0] && (!reason || strstr(why.text, reason)), "\"%s\" does not say \"%s\"", why.text, reason);
+    CHECK(why.text[0] && (!reason || strstr(why.text, reason)), "\"%s\" does not say \"%s\"",
+          why.text, reason);
     image_release(&im);
 }
 
-static inline void check_pixels(blob_t file, unsigned w, unsigned h, const uint8_t *want, const image_opts_t *o,
-                                const char *what) {
+static inline void check_pixels(blob_t file, unsigned w, unsigned h, const uint8_t *want,
+                                const image_opts_t *o, const char *what) {
     image_t im;
     reason_t why;
     image_status_t status = decode(&im, file.p, file.n, o, &why);
@@ -52,8 +55,8 @@ static inline void check_pixels(blob_t file, unsigned w, unsigned h, const uint8
     if (status == IMAGE_OK && im.w == w && im.h == h) {
         size_t i = 0, n = (size_t)w * h * 3;
         while (i < n && im.rgb[i] == want[i]) i++;
-        CHECK(i == n, "%s: value %zu of pixel %zu is %d, expected %d", what, i % 3, i / 3, im.rgb[i < n ? i : 0],
-              want[i < n ? i : 0]);
+        CHECK(i == n, "%s: value %zu of pixel %zu is %d, expected %d", what, i % 3, i / 3,
+              im.rgb[i < n ? i : 0], want[i < n ? i : 0]);
     }
     image_release(&im);
     free(file.p);
@@ -95,7 +98,9 @@ static inline int hollow_in_child(void *arg) {
     image_t im;
     reason_t why;
     rss_reset();
-    return image_decode(&im, b->p, b->n, NULL, &why) == IMAGE_BAD && !im.rgb && rss_peak_mb() < 50 ? 0 : 1;
+    return image_decode(&im, b->p, b->n, NULL, &why) == IMAGE_BAD && !im.rgb && rss_peak_mb() < 50
+               ? 0
+               : 1;
 }
 
 #endif

@@ -81,7 +81,8 @@ static inline int level_of(const image_source_t *s, size_t i, reason_t *why) {
 
 static inline void check_keys(const image_source_t *s, size_t n, const char *const *keys) {
     CHECK(image_source_count(s) == n, "%zu items", image_source_count(s));
-    for (size_t i = 0; i < n && i < image_source_count(s); i++) CHECK_STR(image_source_key(s, i), keys[i]);
+    for (size_t i = 0; i < n && i < image_source_count(s); i++)
+        CHECK_STR(image_source_key(s, i), keys[i]);
 }
 
 static inline int open_in_child(void *path) {
@@ -96,7 +97,8 @@ static inline void check_dies(const char *path, int code, const char *text) {
     child_t c;
     child_run(open_in_child, (void *)path, &c);
     CHECK(c.code == code, "code %d: %s", c.code, c.err);
-    CHECK(strstr(c.err, text) && child_lines(c.err) == 1, "\"%s\" does not say \"%s\"", c.err, text);
+    CHECK(strstr(c.err, text) && child_lines(c.err) == 1, "\"%s\" does not say \"%s\"", c.err,
+          text);
 }
 
 static inline uint64_t manifest(void) {

@@ -1,5 +1,6 @@
-/* kernel_check.h - what the kernel tests share: reproducible inputs, comparison with double-precision results, and the
- * two promises every kernel makes (any number of threads gives the same bytes; overwriting does not read).
+/* kernel_check.h - what the kernel tests share: reproducible inputs, comparison with
+ * double-precision results, and the two promises every kernel makes (any number of threads gives
+ * the same bytes; overwriting does not read).
  */
 #ifndef TESTS_KERNEL_CHECK_H
 #define TESTS_KERNEL_CHECK_H
@@ -33,23 +34,26 @@ static inline float *copy_of(const float *x, size_t n) {
     return memcpy(xmalloc((n + 1) * sizeof *x), x, n * sizeof *x);
 }
 
-/* |got - want| <= tolerance * size, size being the sum of the absolute values of the terms that were added up. */
-static inline void check_close(const char *what, const float *got, const double *want, const double *size, size_t n,
-                               double tolerance) {
+/* |got - want| <= tolerance * size, size being the sum of the absolute values of the terms that were added
+ * up. */
+static inline void check_close(const char *what, const float *got, const double *want,
+                               const double *size, size_t n, double tolerance) {
     for (size_t i = 0; i < n; i++)
         CHECK(fabs(got[i] - want[i]) <= tolerance * size[i] + 1e-30,
-              "%s [%zu]: %.9g against %.9g (size %.3g, off by %.2g of it)", what, i, (double)got[i], want[i], size[i],
-              fabs(got[i] - want[i]) / size[i]);
+              "%s [%zu]: %.9g against %.9g (size %.3g, off by %.2g of it)", what, i, (double)got[i],
+              want[i], size[i], fabs(got[i] - want[i]) / size[i]);
 }
 static inline void check_same(const char *what, const float *a, const float *b, size_t n) {
     CHECK(memcmp(a, b, n * sizeof *a) == 0, "%s: bytes differ", what);
 }
 
-/* Runs a kernel that writes out[n] as `add` says: over NaN it must give `want`, onto `base` it must give base + want,
- * and the bytes must be the same on 1, 2 and 3 threads. Leaves the overwritten result in `out`. */
+/* Runs a kernel that writes out[n] as `add` says: over NaN it must give `want`, onto `base` it must
+ * give base + want, and the bytes must be the same on 1, 2 and 3 threads. Leaves the overwritten
+ * result in `out`. */
 typedef void (*kernel_run)(void *ctx, float *out, bool add);
-static inline void check_kernel(const char *what, kernel_run run, void *ctx, bool can_add, const double *want,
-                                const double *size, size_t n, double tolerance, float *out) {
+static inline void check_kernel(const char *what, kernel_run run, void *ctx, bool can_add,
+                                const double *want, const double *size, size_t n, double tolerance,
+                                float *out) {
     float *other = xmalloc((n + 1) * sizeof *other);
     for (int add = 0; add <= can_add; add++) {
         float *base = floats(99, n, 0, 1);

@@ -1,5 +1,5 @@
-/* op_cases.h - every op of tape/ops.h in a table of cases: how it is recorded, and a naive double-precision formula of
- * its value, written from the definition. test_ops.c checks them.
+/* op_cases.h - every op of tape/ops.h in a table of cases: how it is recorded, and a naive
+ * double-precision formula of its value, written from the definition. test_ops.c checks them.
  */
 #ifndef TESTS_OP_CASES_H
 #define TESTS_OP_CASES_H
@@ -20,7 +20,8 @@ typedef enum {
     NEAR,   /* |v| <= 0.1 */
     WEIGHT, /* 0, 0.5, 1, 1.5 ... in turn */
     CODES,  /* integers -1 .. lo-1 */
-    BAND,   /* time steps of two or three positions, one position of padding in front of every other row */
+    /* time steps of two or three positions, one position of padding in front of every other row */
+    BAND,
     RANGE,  /* pairs lo, hi within lo columns */
     TARGET, /* inside RANGE */
 } fill_t;
@@ -58,7 +59,8 @@ static void linear_formula(const op_case_t *c, const double *const *x, double *y
         for (size_t o = 0; o < out; o++) {
             double s = x[2] ? x[2][o] : 0;
             for (size_t i = 0; i < in; i++)
-                s += x[0][r * in + i] * (c->a[0] == W_OUT_IN ? x[1][o * in + i] : x[1][i * out + o]);
+                s +=
+                    x[0][r * in + i] * (c->a[0] == W_OUT_IN ? x[1][o * in + i] : x[1][i * out + o]);
             y[r * out + o] = s;
         }
 }
@@ -66,7 +68,8 @@ static void linear_formula(const op_case_t *c, const double *const *x, double *y
 /* a: stride, pads top left bottom right, up */
 static var_t conv(tape_t *t, const var_t *v, const op_case_t *c) {
     const int64_t *a = c->a;
-    conv_opts_t o = {(size_t)a[0], (size_t)a[1], (size_t)a[2], (size_t)a[3], (size_t)a[4], (size_t)a[5], false};
+    conv_opts_t o = {(size_t)a[0], (size_t)a[1], (size_t)a[2], (size_t)a[3],
+                     (size_t)a[4], (size_t)a[5], false};
     return op_conv2d(t, v[0], v[1], v[2], o);
 }
 static void conv_formula(const op_case_t *c, const double *const *x, double *y) {
@@ -81,11 +84,15 @@ static void conv_formula(const op_case_t *c, const double *const *x, double *y) 
                     double s = x[2] ? x[2][o] : 0;
                     for (size_t r = 0; r < kh; r++)
                         for (size_t q = 0; q < kw; q++) {
-                            long iy = oy * stride + (long)r - c->a[1], ix = ox * stride + (long)q - c->a[2];
+                            long iy = oy * stride + (long)r - c->a[1],
+                                 ix = ox * stride + (long)q - c->a[2];
                             if (iy < 0 || ix < 0 || iy >= H * up || ix >= W * up) continue;
                             const double *at =
-                                x[0] + ((n * (size_t)H + (size_t)(iy / up)) * (size_t)W + (size_t)(ix / up)) * Ci;
-                            for (size_t i = 0; i < Ci; i++) s += at[i] * x[1][((r * kw + q) * Ci + i) * Co + o];
+                                x[0] + ((n * (size_t)H + (size_t)(iy / up)) * (size_t)W +
+                                        (size_t)(ix / up)) *
+                                           Ci;
+                            for (size_t i = 0; i < Ci; i++)
+                                s += at[i] * x[1][((r * kw + q) * Ci + i) * Co + o];
                         }
                     *y++ = s;
                 }
@@ -100,12 +107,15 @@ static var_t groupnorm(tape_t *t, const var_t *v, const op_case_t *c) {
     return op_groupnorm(t, v[0], v[1], v[2], (size_t)c->a[0], c->f, c->a[1] != 0);
 }
 static void groupnorm_formula(const op_case_t *c, const double *const *x, double *y) {
-    size_t N = DIM(c, 0, 0), C = COLS(c, 0), HW = COUNT(c, 0) / N / C, G = (size_t)c->a[0], g = C / G;
+    size_t N = DIM(c, 0, 0), C = COLS(c, 0), HW = COUNT(c, 0) / N / C, G = (size_t)c->a[0],
+           g = C / G;
     for (size_t n = 0; n < N; n++)
         for (size_t k = 0; k < C; k++) {
             double m = 0, v = 0, cells = (double)(HW * g);
-            for (size_t i = 0; i < HW * g; i++) m += x[0][(n * HW + i / g) * C + k / g * g + i % g] / cells;
-            for (size_t i = 0; i < HW * g; i++) v += pow(x[0][(n * HW + i / g) * C + k / g * g + i % g] - m, 2) / cells;
+            for (size_t i = 0; i < HW * g; i++)
+                m += x[0][(n * HW + i / g) * C + k / g * g + i % g] / cells;
+            for (size_t i = 0; i < HW * g; i++)
+                v += pow(x[0][(n * HW + i / g) * C + k / g * g + i % g] - m, 2) / cells;
             for (size_t p = 0; p < HW; p++) {
                 size_t at = (n * HW + p) * C + k;
                 double h = (x[0][at] - m) / sqrt(v + c->f) * x[1][k] + x[2][k];
@@ -137,7 +147,8 @@ static var_t fsq_bound(tape_t *t, const var_t *v, const op_case_t *c) {
 }
 static void fsq_bound_formula(const op_case_t *c, const double *const *x, double *y) {
     for (size_t i = 0; i < COUNT(c, 0); i++) {
-        double l = (double)c->a[i % COLS(c, 0)], h = (l - 1) * 1.001 / 2, o = fmod(l, 2) == 0 ? 0.5 : 0;
+        double l = (double)c->a[i % COLS(c, 0)], h = (l - 1) * 1.001 / 2,
+               o = fmod(l, 2) == 0 ? 0.5 : 0;
         y[i] = (h * tanh(x[0][i] + atanh(o / h)) - o) / floor(l / 2);
     }
 }
@@ -151,7 +162,8 @@ static void layernorm_formula(const op_case_t *c, const double *const *x, double
         double m = 0, v = 0;
         for (size_t i = 0; i < C; i++) m += x[0][r * C + i] / (double)C;
         for (size_t i = 0; i < C; i++) v += pow(x[0][r * C + i] - m, 2) / (double)C;
-        for (size_t i = 0; i < C; i++) y[r * C + i] = (x[0][r * C + i] - m) / sqrt(v + c->f) * x[1][i] + x[2][i];
+        for (size_t i = 0; i < C; i++)
+            y[r * C + i] = (x[0][r * C + i] - m) / sqrt(v + c->f) * x[1][i] + x[2][i];
     }
 }
 
@@ -203,8 +215,8 @@ static void scale_formula(const op_case_t *c, const double *const *x, double *y)
     for (size_t i = 0; i < COUNT(c, 0); i++) y[i] = x[0][i] * c->f;
 }
 
-/* a: row_elements. Where the mask is comes from rng.h's numbers: one a (sample, element); what it must look like is in
- * dropout_key below. */
+/* a: row_elements. Where the mask is comes from rng.h's numbers: one a (sample, element); what it
+ * must look like is in dropout_key below. */
 enum { KEY_SEED = 11, KEY_STEP = 5, KEY_FIRST = 3 };
 static var_t dropout(tape_t *t, const var_t *v, const op_case_t *c) {
     return op_dropout(t, v[0], c->f, (size_t)c->a[0]);
@@ -231,7 +243,8 @@ static void weighted_sum_formula(const op_case_t *c, const double *const *x, dou
 
 /* a: heads, causal, has band (input 3), window, packed; f: scale, 0 = default */
 static var_t attention(tape_t *t, const var_t *v, const op_case_t *c) {
-    attention_opts_t o = {(size_t)c->a[0], c->f, c->a[1] != 0, c->a[2] ? v[3] : NO_VAR, (int32_t)c->a[3]};
+    attention_opts_t o = {(size_t)c->a[0], c->f, c->a[1] != 0, c->a[2] ? v[3] : NO_VAR,
+                          (int32_t)c->a[3]};
     return c->a[4] ? op_attention_packed(t, v[0], o) : op_attention(t, v[0], v[1], v[2], o);
 }
 static bool sees(const op_case_t *c, const double *band, size_t i, size_t j) {
@@ -242,8 +255,8 @@ static bool sees(const op_case_t *c, const double *band, size_t i, size_t j) {
 }
 static void attention_formula(const op_case_t *c, const double *const *x, double *y) {
     bool packed = c->a[4];
-    size_t B = DIM(c, 0, 0), T = DIM(c, 0, 1), D = packed ? DIM(c, 0, 2) / 3 : DIM(c, 0, 2), heads = (size_t)c->a[0],
-           dh = D / heads;
+    size_t B = DIM(c, 0, 0), T = DIM(c, 0, 1), D = packed ? DIM(c, 0, 2) / 3 : DIM(c, 0, 2),
+           heads = (size_t)c->a[0], dh = D / heads;
     size_t ld = packed ? 3 * D : D;
     const double *q = x[0], *k = packed ? q + D : x[1], *v = packed ? q + 2 * D : x[2];
     double scale_ = c->f > 0 ? (double)c->f : 1 / sqrt((double)dh), p[64];
@@ -261,7 +274,8 @@ static void attention_formula(const op_case_t *c, const double *const *x, double
                 }
                 for (size_t d = 0; d < dh; d++) {
                     double o = 0;
-                    for (size_t j = 0; j < T; j++) o += p[j] / sum * v[(b * T + j) * ld + h * dh + d];
+                    for (size_t j = 0; j < T; j++)
+                        o += p[j] / sum * v[(b * T + j) * ld + h * dh + d];
                     y[(b * T + i) * D + h * dh + d] = o;
                 }
             }
@@ -273,7 +287,8 @@ static var_t gather(tape_t *t, const var_t *v, const op_case_t *c) {
 static void gather_formula(const op_case_t *c, const double *const *x, double *y) {
     size_t D = COLS(c, 0);
     for (size_t i = 0; i < COUNT(c, 1); i++)
-        for (size_t d = 0; d < D; d++) y[i * D + d] = x[1][i] < 0 ? 0 : x[0][(size_t)x[1][i] * D + d];
+        for (size_t d = 0; d < D; d++)
+            y[i * D + d] = x[1][i] < 0 ? 0 : x[0][(size_t)x[1][i] * D + d];
 }
 static int inputs(const op_case_t *c) {
     int n = 0;
@@ -317,7 +332,8 @@ static void xent_formula(const op_case_t *c, const double *const *x, double *y) 
     double sum = 0, total = 0;
     for (size_t i = 0; i < ROWS(c, 0); i++) {
         double z = 0, w = x[3] ? x[3][i] : 1;
-        for (size_t j = (size_t)x[2][2 * i]; j < (size_t)x[2][2 * i + 1]; j++) z += exp(x[0][i * V + j]);
+        for (size_t j = (size_t)x[2][2 * i]; j < (size_t)x[2][2 * i + 1]; j++)
+            z += exp(x[0][i * V + j]);
         sum += w * (log(z) - x[0][i * V + (size_t)x[1][i]]);
         total += w;
     }
@@ -366,7 +382,8 @@ static void maxpool_formula(const op_case_t *c, const double *const *x, double *
             for (size_t j = 0; j + 1 < W; j += 2)
                 for (size_t k = 0; k < C; k++) {
                     double m = -INFINITY;
-                    for (size_t q = 0; q < 4; q++) m = fmax(m, x[0][((n * H + i + q / 2) * W + j + q % 2) * C + k]);
+                    for (size_t q = 0; q < 4; q++)
+                        m = fmax(m, x[0][((n * H + i + q / 2) * W + j + q % 2) * C + k]);
                     *y++ = m;
                 }
 }
@@ -404,7 +421,8 @@ static var_t standardize(tape_t *t, const var_t *v, const op_case_t *c) {
     return op_standardize(t, v[0], v[1], v[2]);
 }
 static void standardize_formula(const op_case_t *c, const double *const *x, double *y) {
-    for (size_t i = 0; i < COUNT(c, 0); i++) y[i] = (x[0][i] - x[1][i % COLS(c, 0)]) / x[2][i % COLS(c, 0)];
+    for (size_t i = 0; i < COUNT(c, 0); i++)
+        y[i] = (x[0][i] - x[1][i % COLS(c, 0)]) / x[2][i % COLS(c, 0)];
 }
 static var_t distance(tape_t *t, const var_t *v, const op_case_t *c) {
     return op_feature_distance(t, v[0], v[1], v[2]);
@@ -425,20 +443,24 @@ static void distance_formula(const op_case_t *c, const double *const *x, double 
 /* a[0] = 1: through two reshapes */
 static var_t reshape(tape_t *t, const var_t *v, const op_case_t *c) {
     size_t n = COUNT(c, 0);
-    var_t flat = tape_reshape(t, v[0], F32_1(n)), tall = tape_reshape(t, op_scale(t, flat, 3), F32_2(n, 1));
+    var_t flat = tape_reshape(t, v[0], F32_1(n)),
+          tall = tape_reshape(t, op_scale(t, flat, 3), F32_2(n, 1));
     return op_add(t, flat, tape_reshape(t, tall, F32_2(1, n)));
 }
 static void reshape_formula(const op_case_t *c, const double *const *x, double *y) {
     for (size_t i = 0; i < COUNT(c, 0); i++) y[i] = 4 * x[0][i];
 }
-/* x * detach(x): the second factor counts as a constant, so the differences need it as an input of its own. */
+/* x * detach(x): the second factor counts as a constant, so the differences need it as an input of
+ * its own. */
 static var_t detach(tape_t *t, const var_t *v, const op_case_t *c) {
     return op_mul(t, v[0], tape_detach(t, tape_reshape(t, v[1], F32_1(COUNT(c, 1)))));
 }
 static void detach_formula(const op_case_t *c, const double *const *x, double *y) {
     static const double *constant;
     static double held[64];
-    if (!constant) memcpy(held, constant = x[1], COUNT(c, 1) * sizeof *held); /* the first call has the true values */
+    if (!constant)
+        memcpy(held, constant = x[1],
+               COUNT(c, 1) * sizeof *held); /* the first call has the true values */
     for (size_t i = 0; i < COUNT(c, 0); i++) y[i] = x[0][i] * held[i];
 }
 

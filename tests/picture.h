@@ -1,5 +1,5 @@
-/* picture.h - PNG and JPEG files made by libpng and libjpeg alone, whole or damaged on purpose, for the tests of what
- * reads them.
+/* picture.h - PNG and JPEG files made by libpng and libjpeg alone, whole or damaged on purpose, for
+ * the tests of what reads them.
  */
 #ifndef TESTS_PICTURE_H
 #define TESTS_PICTURE_H
@@ -32,7 +32,8 @@ static inline blob_t blob_copy(const void *p, size_t n) {
     return b;
 }
 
-/* What a PNG shall be. Rows are given as they stand in the file (packed bits, 16 bits high byte first). */
+/* What a PNG shall be. Rows are given as they stand in the file (packed bits, 16 bits high byte
+ * first). */
 typedef struct {
     unsigned w, h;
     int depth, type; /* PNG_COLOR_TYPE_ */
@@ -65,7 +66,8 @@ static inline blob_t png_make(const png_spec_t *s, const uint8_t *rows) {
     if (!zero || !info || setjmp(png_jmpbuf(png))) abort();
     png_set_write_fn(png, &out, png_blob_write, png_blob_flush);
     png_set_check_for_invalid_index(png, 0);
-    png_set_IHDR(png, info, s->w, s->h, s->depth, s->type, s->adam7 ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, 0, 0);
+    png_set_IHDR(png, info, s->w, s->h, s->depth, s->type,
+                 s->adam7 ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, 0, 0);
     if (s->palette) png_set_PLTE(png, info, s->palette, s->n_palette);
     if (s->alpha || s->key) png_set_tRNS(png, info, s->alpha, s->n_alpha, s->key);
     png_write_info(png, info);
@@ -144,10 +146,12 @@ typedef struct {
 } jpeg_spec_t;
 
 static inline size_t exif_make(uint8_t out[64], int orientation, bool big) {
-    static const uint8_t le[] = {'E', 'x', 'i', 'f', 0,   0, 'I',  'I', 42, 0, 8, 0, 0, 0, 2, 0, 0x0F, 1, 2, 0, 4, 0,
-                                 0,   0,   'a', 'b', 'c', 0, 0x12, 1,   3,  0, 1, 0, 0, 0, 0, 0, 0,    0, 0, 0, 0, 0};
-    static const uint8_t be[] = {'E', 'x', 'i', 'f', 0,   0, 'M', 'M',  0, 42, 0, 0, 0, 8, 0, 2, 1, 0x0F, 0, 2, 0, 0,
-                                 0,   4,   'a', 'b', 'c', 0, 1,   0x12, 0, 3,  0, 0, 0, 1, 0, 0, 0, 0,    0, 0, 0, 0};
+    static const uint8_t le[] = {'E', 'x',  'i', 'f', 0, 0, 'I', 'I', 42, 0,   8,   0,   0, 0,    2,
+                                 0,   0x0F, 1,   2,   0, 4, 0,   0,   0,  'a', 'b', 'c', 0, 0x12, 1,
+                                 3,   0,    1,   0,   0, 0, 0,   0,   0,  0,   0,   0,   0, 0};
+    static const uint8_t be[] = {'E', 'x', 'i',  'f', 0, 0, 'M', 'M', 0, 42,  0,   0,   0, 8, 0,
+                                 2,   1,   0x0F, 0,   2, 0, 0,   0,   4, 'a', 'b', 'c', 0, 1, 0x12,
+                                 0,   3,   0,    0,   0, 1, 0,   0,   0, 0,   0,   0,   0, 0};
     memcpy(out, big ? be : le, sizeof le);
     out[big ? 37 : 36] = (uint8_t)orientation;
     return sizeof le;
@@ -168,7 +172,8 @@ static inline blob_t jpeg_make(const jpeg_spec_t *s, const uint8_t *pixels) {
     jpeg_set_defaults(&j);
     if (s->ycck) jpeg_set_colorspace(&j, JCS_YCCK);
     jpeg_set_quality(&j, s->quality ? s->quality : 95, TRUE);
-    if (s->channels == 3) j.comp_info[0].h_samp_factor = j.comp_info[0].v_samp_factor = 1; /* 4:4:4 */
+    if (s->channels == 3)
+        j.comp_info[0].h_samp_factor = j.comp_info[0].v_samp_factor = 1; /* 4:4:4 */
     if (s->ycck)
         for (int c = 0; c < 4; c++) j.comp_info[c].h_samp_factor = j.comp_info[c].v_samp_factor = 1;
     if (s->progressive) jpeg_simple_progression(&j);
@@ -192,7 +197,8 @@ static inline blob_t jpeg_make(const jpeg_spec_t *s, const uint8_t *pixels) {
 
 /* Offset of a marker FF xx; 0 = none. */
 static inline size_t jpeg_find(const blob_t *b, int marker) {
-    for (size_t at = 2; at + 4 <= b->n && b->p[at] == 0xFF; at += 2 + (size_t)(b->p[at + 2] << 8 | b->p[at + 3])) {
+    for (size_t at = 2; at + 4 <= b->n && b->p[at] == 0xFF;
+         at += 2 + (size_t)(b->p[at + 2] << 8 | b->p[at + 3])) {
         if (b->p[at + 1] == marker) return at;
         if (b->p[at + 1] == 0xDA) break;
     }

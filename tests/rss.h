@@ -1,5 +1,5 @@
-/* rss.h - the peak of resident memory of this process; to be used in a child (child.h), so that other tests do not
- * count.
+/* rss.h - the peak of resident memory of this process; to be used in a child (child.h), so that
+ * other tests do not count.
  */
 #ifndef TESTS_RSS_H
 #define TESTS_RSS_H

@@ -12,9 +12,10 @@
 #include <stdint.h>
 #include <unistd.h>
 
-/* A file in memory: the length word says `claimed` (or the header's true length when claimed is 0). Exactly sized, so
- * that a sanitizer sees any step beyond it. */
-static inline uint8_t *make_file(const char *header, size_t n, uint64_t claimed, size_t data, size_t *size) {
+/* A file in memory: the length word says `claimed` (or the header's true length when claimed is 0).
+ * Exactly sized, so that a sanitizer sees any step beyond it. */
+static inline uint8_t *make_file(const char *header, size_t n, uint64_t claimed, size_t data,
+                                 size_t *size) {
     *size = 8 + n + data;
     uint8_t *bytes = malloc(*size);
     uint64_t length = claimed ? claimed : n;
@@ -36,7 +37,8 @@ static inline void check_refused(const char *header, size_t data, const char *ru
     st_file_t f;
     reason_t why;
     int rc = parse(&f, header, data, &why);
-    CHECK(rc == -1 && strncmp(why.text, rule, strlen(rule)) == 0, "%s: %s, got \"%s\"", header, rule, why.text);
+    CHECK(rc == -1 && strncmp(why.text, rule, strlen(rule)) == 0, "%s: %s, got \"%s\"", header,
+          rule, why.text);
     CHECK(f.bytes == NULL && f.tensor == NULL);
     if (rc == 0) st_close(&f);
 }
@@ -47,7 +49,8 @@ static inline void check_raw(const uint8_t *bytes, size_t size, const char *rule
     uint8_t *copy = malloc(size ? size : 1);
     memcpy(copy, bytes, size);
     int rc = st_parse(&f, copy, size, &why);
-    CHECK(rc == -1 && strncmp(why.text, rule, strlen(rule)) == 0, "expected %s, got \"%s\"", rule, why.text);
+    CHECK(rc == -1 && strncmp(why.text, rule, strlen(rule)) == 0, "expected %s, got \"%s\"", rule,
+          why.text);
     if (rc == 0) st_close(&f);
 }
 
@@ -76,6 +79,7 @@ static inline uint8_t *slurp(const char *path, size_t *size) {
     return bytes;
 }
 
-/* dtypes descending (I64 F64 F32 I32 BF16 F16 U8), then names; the order of adding must not matter. */
+/* dtypes descending (I64 F64 F32 I32 BF16 F16 U8), then names; the order of adding must not
+ * matter. */
 
 #endif

@@ -1,5 +1,5 @@
-/* tar.h - tar archives made by hand, after the tables of POSIX (ustar, pax) and GNU's manual, for the tests of what
- * reads them. Damage is done to the bytes.
+/* tar.h - tar archives made by hand, after the tables of POSIX (ustar, pax) and GNU's manual, for
+ * the tests of what reads them. Damage is done to the bytes.
  */
 #ifndef TESTS_TAR_H
 #define TESTS_TAR_H
@@ -16,7 +16,8 @@ static inline void tar_checksum(uint8_t *head) {
 }
 
 /* Header and content of a member, padded. `claimed` is the size that the header states. */
-static inline void tar_put(blob_t *t, const char *name, char type, const void *data, size_t n, size_t claimed) {
+static inline void tar_put(blob_t *t, const char *name, char type, const void *data, size_t n,
+                           size_t claimed) {
     uint8_t head[TAR_BLOCK] = {0}, zero[TAR_BLOCK] = {0};
     memcpy(head, name, strlen(name) < 100 ? strlen(name) : 100);
     memcpy(head + 100, "0000644\0000000000\0000000000", 24);

@@ -1,7 +1,8 @@
-/* test.h - the unit tests' frame: TEST(name) registers, CHECK records, main (made here) runs and closes with "N passed,
- * N failed".
+/* test.h - the unit tests' frame: TEST(name) registers, CHECK records, main (made here) runs and
+ * closes with "N passed, N failed".
  *
- * A test binary takes an optional substring to select tests. Exit 1 when anything failed or nothing ran.
+ * A test binary takes an optional substring to select tests. Exit 1 when anything failed or nothing
+ * ran.
  */
 #ifndef TESTS_TEST_H
 #define TESTS_TEST_H
@@ -20,33 +21,33 @@ typedef struct test {
 static test_t *test_list, **test_tail = &test_list;
 static int test_failures; /* of the running test */
 
-#define TEST(fn)                                                                                                       \
-    static void fn(void);                                                                                              \
-    __attribute__((constructor)) static void fn##_register(void) {                                                     \
-        static test_t self = {#fn, fn, NULL};                                                                          \
-        *test_tail = &self;                                                                                            \
-        test_tail = &self.next;                                                                                        \
-    }                                                                                                                  \
+#define TEST(fn)                                                                                   \
+    static void fn(void);                                                                          \
+    __attribute__((constructor)) static void fn##_register(void) {                                 \
+        static test_t self = {#fn, fn, NULL};                                                      \
+        *test_tail = &self;                                                                        \
+        test_tail = &self.next;                                                                    \
+    }                                                                                              \
     static void fn(void)
 
-#define CHECK_OR(otherwise, cond, ...)                                                                                 \
-    do {                                                                                                               \
-        if (!(cond)) { /* evaluated once: it may be the call under test */                                             \
-            if (test_failures++ < 5) {                                                                                 \
-                fprintf(stderr, "  %s:%d: %s:", __FILE__, __LINE__, #cond);                                            \
-                fprintf(stderr, " " __VA_ARGS__);                                                                      \
-                fputc('\n', stderr);                                                                                   \
-            }                                                                                                          \
-            otherwise;                                                                                                 \
-        }                                                                                                              \
+#define CHECK_OR(otherwise, cond, ...)                                                             \
+    do {                                                                                           \
+        if (!(cond)) { /* evaluated once: it may be the call under test */                         \
+            if (test_failures++ < 5) {                                                             \
+                fprintf(stderr, "  %s:%d: %s:", __FILE__, __LINE__, #cond);                        \
+                fprintf(stderr, " " __VA_ARGS__);                                                  \
+                fputc('\n', stderr);                                                               \
+            }                                                                                      \
+            otherwise;                                                                             \
+        }                                                                                          \
     } while (0)
 #define CHECK(cond, ...) CHECK_OR((void)0, cond, __VA_ARGS__)
 /* Stops the test when false. */
 #define REQUIRE(cond, ...) CHECK_OR(return, cond, __VA_ARGS__)
-#define CHECK_NEAR(a, b, tol)                                                                                          \
-    do {                                                                                                               \
-        double a_ = (a), b_ = (b);                                                                                     \
-        CHECK(fabs(a_ - b_) <= (tol), "%.9g against %.9g", a_, b_);                                                    \
+#define CHECK_NEAR(a, b, tol)                                                                      \
+    do {                                                                                           \
+        double a_ = (a), b_ = (b);                                                                 \
+        CHECK(fabs(a_ - b_) <= (tol), "%.9g against %.9g", a_, b_);                                \
     } while (0)
 #define CHECK_STR(a, b) CHECK(strcmp((a), (b)) == 0, "\"%s\" against \"%s\"", (a), (b))
 

@@ -1,5 +1,6 @@
-/* test_adversary.c - the discriminator and LPIPS in a training: names and start, LPIPS's reader of foreign weights, the
- * plan with its passes, the weight of the generator's term, accumulation and what is skipped.
+/* test_adversary.c - the discriminator and LPIPS in a training: names and start, LPIPS's reader of
+ * foreign weights, the plan with its passes, the weight of the generator's term, accumulation and
+ * what is skipped.
  */
 #include "common/io/safetensors.h"
 #include "common/kernel/kernel.h"
@@ -51,8 +52,9 @@ TEST(patchgan_names_and_start) {
         int at = params_find(p, want[i].name);
         REQUIRE(at >= 0, "no '%s'", want[i].name);
         const param_t *q = params_at(p, at);
-        CHECK(q->rank == want[i].rank && !memcmp(q->dim, want[i].dim, (size_t)q->rank * sizeof *q->dim), "'%s'",
-              want[i].name);
+        CHECK(q->rank == want[i].rank &&
+                  !memcmp(q->dim, want[i].dim, (size_t)q->rank * sizeof *q->dim),
+              "'%s'", want[i].name);
     }
     CHECK_NEAR(spread(p, "d.main.0.weight", 0), 0.02, 0.002);
     CHECK_NEAR(spread(p, "d.main.8.weight", 0), 0.02, 0.0001);
@@ -72,15 +74,17 @@ TEST(patchgan_sizes) {
                 if (fits) out = (out - 2) / (i < layers ? 2 : 1) + 1;
             }
             patchgan_t net = {2, layers};
-            CHECK(patchgan_fits(&net, side, 99) == fits && patchgan_fits(&net, 99, side) == fits, "%zu layers, %zu",
-                  layers, side);
+            CHECK(patchgan_fits(&net, side, 99) == fits && patchgan_fits(&net, 99, side) == fits,
+                  "%zu layers, %zu", layers, side);
             if (!fits) continue;
             params_t *p = params_new(0);
             tape_t *t = tape_new(p);
             nn_t nn;
             nn_begin(&nn, t);
-            shape_t s = tape_shape(t, nn_patchgan(&nn, &net, tape_input(t, "x", F32_4(1, side, side, 3)), NULL));
-            CHECK(s.dim[1] == out && s.dim[2] == out && s.dim[3] == 1, "%zu layers, %zu: %zu", layers, side, s.dim[1]);
+            shape_t s = tape_shape(
+                t, nn_patchgan(&nn, &net, tape_input(t, "x", F32_4(1, side, side, 3)), NULL));
+            CHECK(s.dim[1] == out && s.dim[2] == out && s.dim[3] == 1, "%zu layers, %zu: %zu",
+                  layers, side, s.dim[1]);
             tape_free(t);
             params_free(p);
         }
@@ -94,7 +98,8 @@ static const uint64_t narrow[5] = {4, 5, 6, 7, 8};
 
 typedef enum { TAMING, TORCHVISION, PACKAGE } spelling_t;
 
-/* Writes a narrow network; `skip` tensors in order are left out, tensor `bent` has another shape, `nan` a NaN. */
+/* Writes a narrow network; `skip` tensors in order are left out, tensor `bent` has another shape,
+ * `nan` a NaN. */
 static void write_lpips(const char *path, spelling_t how, int skip, int bent, int nan) {
     st_writer_t *w = st_writer_new();
     reason_t why;
@@ -114,8 +119,9 @@ static void write_lpips(const char *path, spelling_t how, int skip, int bent, in
             else if (how == TORCHVISION)
                 snprintf(name, sizeof name, "features.%d.%s", conv_at[i], part ? "bias" : "weight");
             else
-                snprintf(name, sizeof name, "%snet.slice%d.%d.%s", how == TAMING ? "loss.perceptual_loss." : "",
-                         slice_of[i], conv_at[i], part ? "bias" : "weight");
+                snprintf(name, sizeof name, "%snet.slice%d.%d.%s",
+                         how == TAMING ? "loss.perceptual_loss." : "", slice_of[i], conv_at[i],
+                         part ? "bias" : "weight");
             uint64_t dim[4] = {out, in, 3, 3};
             if (linear) dim[0] = 1, dim[1] = out, dim[2] = dim[3] = 1;
             int rank = part ? 1 : 4;
@@ -139,8 +145,8 @@ static float distance_by(const lpips_t *l, const float *a, const float *b) {
     tape_t *t = tape_new(NULL);
     nn_t nn;
     nn_begin(&nn, t);
-    var_t va = tape_input(t, "a", F32_4(1, 17, 16, 3)), vb = tape_input(t, "b", F32_4(1, 17, 16, 3)),
-          d = nn_lpips(&nn, l, va, vb);
+    var_t va = tape_input(t, "a", F32_4(1, 17, 16, 3)),
+          vb = tape_input(t, "b", F32_4(1, 17, 16, 3)), d = nn_lpips(&nn, l, va, vb);
     plan_t *p = plan_new(t, &(plan_opts_t){.keep = &d, .n_keep = 1});
     memcpy(plan_data(p, va), a, 17 * 16 * 3 * sizeof *a);
     memcpy(plan_data(p, vb), b, 17 * 16 * 3 * sizeof *b);
@@ -178,11 +184,14 @@ TEST(lpips_refuses) {
     reason_t why;
     for (int k = 0; k < 31; k++) {
         write_lpips(path, TORCHVISION, k, -1, -1);
-        CHECK(lpips_load(&l, path, &why) == RC_MISFIT && !l && strstr(why.text, "missing"), "%d: %s", k, why.text);
+        CHECK(lpips_load(&l, path, &why) == RC_MISFIT && !l && strstr(why.text, "missing"),
+              "%d: %s", k, why.text);
         write_lpips(path, TAMING, -1, k, -1);
-        CHECK(lpips_load(&l, path, &why) == RC_MISFIT && !l && strstr(why.text, "shape"), "%d: %s", k, why.text);
+        CHECK(lpips_load(&l, path, &why) == RC_MISFIT && !l && strstr(why.text, "shape"), "%d: %s",
+              k, why.text);
         write_lpips(path, PACKAGE, -1, -1, k);
-        CHECK(lpips_load(&l, path, &why) == RC_DATA && !l && strstr(why.text, "NaN"), "%d: %s", k, why.text);
+        CHECK(lpips_load(&l, path, &why) == RC_DATA && !l && strstr(why.text, "NaN"), "%d: %s", k,
+              why.text);
     }
     write_lpips(path, TAMING, -1, -1, -1);
     FILE *f = fopen(path, "r+");
@@ -213,10 +222,12 @@ static var_t conv3(nn_t *nn, const char *name, var_t x, size_t out) {
 }
 
 /* Two convolutions stand for the tokenizer. */
-static void gan_open_scaled(gan_t *g, const config_t *c, const lpips_t *l, bool unshared, float scale) {
+static void gan_open_scaled(gan_t *g, const config_t *c, const lpips_t *l, bool unshared,
+                            float scale) {
     static const char *const wrt[] = {"", "!" ADVERSARY_PREFIX};
     *g = (gan_t){.params = params_new(2)};
-    params_get(g->params, "decoder.conv_out.weight", 4, (size_t[]){3, 5, 3, 3}, LAYOUT_CONV, init_normal(0.3f));
+    params_get(g->params, "decoder.conv_out.weight", 4, (size_t[]){3, 5, 3, 3}, LAYOUT_CONV,
+               init_normal(0.3f));
     g->adversary = adversary_new(c, g->params, SIDE, SIDE, 2);
     g->tape = tape_new(g->params);
     nn_t nn;
@@ -228,12 +239,15 @@ static void gan_open_scaled(gan_t *g, const config_t *c, const lpips_t *l, bool 
                       nn_lpips(&nn, l, g->recon, g->image)};
     g->loss = op_weighted_sum(g->tape, terms, (float[]){scale, 0.5f * scale}, 2);
     g->vars = adversary_record(g->adversary, &nn, g->image, g->recon);
-    pass_t pass[1 + ADVERSARY_PASSES] = {{.root = {g->loss, g->vars.gan}, .n_roots = 2, .wrt = wrt, .n_wrt = 2}};
+    pass_t pass[1 + ADVERSARY_PASSES] = {
+        {.root = {g->loss, g->vars.gan}, .n_roots = 2, .wrt = wrt, .n_wrt = 2}};
     size_t n = 1 + adversary_passes(g->adversary, &g->vars, g->loss, pass + 1);
     var_t keep[2 + ADVERSARY_KEEP] = {g->image, g->recon};
     size_t n_keep = 2 + adversary_keep(g->adversary, &g->vars, keep + 2);
-    g->plan = plan_new(g->tape,
-                       &(plan_opts_t){.keep = keep, .n_keep = n_keep, .pass = pass, .n_pass = n, .unshared = unshared});
+    g->plan = plan_new(
+        g->tape,
+        &(plan_opts_t){
+            .keep = keep, .n_keep = n_keep, .pass = pass, .n_pass = n, .unshared = unshared});
 }
 
 static void gan_open(gan_t *g, const config_t *c, const lpips_t *l, bool unshared) {
@@ -292,7 +306,8 @@ TEST(shared_memory_equals_unshared) {
         gan_step(&g[k], 10, 2);
         CHECK(adversary_update(g[k].adversary, &g[k].figures), "an update");
     }
-    CHECK(g[0].figures.d_weight == g[1].figures.d_weight && g[0].figures.d_weight > 0, "%g", g[0].figures.d_weight);
+    CHECK(g[0].figures.d_weight == g[1].figures.d_weight && g[0].figures.d_weight > 0, "%g",
+          g[0].figures.d_weight);
     for (int b = PARAMS_VALUE; b <= PARAMS_V; b++)
         for (size_t i = 0; i < params_n(g[0].params); i++)
             CHECK(!memcmp(params_ptr(g[0].params, b, (int)i), params_ptr(g[1].params, b, (int)i),
@@ -301,12 +316,14 @@ TEST(shared_memory_equals_unshared) {
     size_t n = adversary_state(g[0].adversary, state[0]);
     CHECK(n == 7 && adversary_state(g[1].adversary, state[1]) == n, "%zu", n);
     for (size_t i = 0; i < n; i++)
-        CHECK(!memcmp(state[0][i].data, state[1][i].data, state[0][i].count * sizeof(float)), "%s", state[0][i].name);
+        CHECK(!memcmp(state[0][i].data, state[1][i].data, state[0][i].count * sizeof(float)), "%s",
+              state[0][i].name);
     for (int k = 0; k < 2; k++) gan_close(&g[k]);
     lpips_free(l);
 }
 
-/* d = clamp(|dW nll| / (|dW g| + 1e-4), 0, 1e4) * weight from gradients that two runs of their own give. */
+/* d = clamp(|dW nll| / (|dW g| + 1e-4), 0, 1e4) * weight from gradients that two runs of their own
+ * give. */
 TEST(weight_of_the_generator) {
     config_t c = gan_config();
     lpips_t *l = narrow_lpips();
@@ -319,8 +336,10 @@ TEST(weight_of_the_generator) {
     for (int root = 0; root < 2; root++) {
         const char *all = "";
         pass_t pass = {.root = {root ? g.vars.gan : g.loss}, .n_roots = 1, .wrt = &all, .n_wrt = 1};
-        plan_t *p = plan_new(g.tape, &(plan_opts_t){.keep = &g.recon, .n_keep = 1, .pass = &pass, .n_pass = 1});
-        memcpy(plan_data(p, g.image), plan_data(g.plan, g.image), tape_count(g.tape, g.image) * sizeof(float));
+        plan_t *p = plan_new(
+            g.tape, &(plan_opts_t){.keep = &g.recon, .n_keep = 1, .pass = &pass, .n_pass = 1});
+        memcpy(plan_data(p, g.image), plan_data(g.plan, g.image),
+               tape_count(g.tape, g.image) * sizeof(float));
         plan_forward(p);
         plan_backward(p, 0);
         double sum = 0;
@@ -344,8 +363,9 @@ TEST(weight_of_the_generator) {
     c.loss.disc_adaptive = true;
     for (int k = 0; k < 2; k++) { /* a discriminator without slope: |dW nll| / 1e-4, at most 1e4 */
         gan_open_scaled(&g, &c, l, false, k ? 100 : 1);
-        memset(params_ptr(g.params, PARAMS_VALUE, params_find(g.params, "discriminator.main.11.weight")), 0,
-               32 * 16 * sizeof(float));
+        memset(params_ptr(g.params, PARAMS_VALUE,
+                          params_find(g.params, "discriminator.main.11.weight")),
+               0, 32 * 16 * sizeof(float));
         gan_step(&g, 14, 1);
         CHECK_NEAR(g.figures.d_weight, 0.8 * (k ? 1e4 : norm[0] / 1e-4), 0.1);
         gan_close(&g);
@@ -353,8 +373,8 @@ TEST(weight_of_the_generator) {
     lpips_free(l);
 }
 
-/* Two micro-batches: the discriminator's gradient is the sum of theirs, its statistics the mean; the average of the
- * weights is the generator's business. */
+/* Two micro-batches: the discriminator's gradient is the sum of theirs, its statistics the mean;
+ * the average of the weights is the generator's business. */
 TEST(discriminator_accumulates) {
     config_t c = gan_config();
     c.train.weight_average = 0.5;
@@ -372,26 +392,30 @@ TEST(discriminator_accumulates) {
         plan_backward(g.plan, 0);
         for (size_t i = 0; i < n; i++) sum[i] += grad[i], size[i] = 1;
         for (int side = 0; side < 2; side++)
-            mean += (side ? 0.1 : 0.1 * 0.9) * ((float *)plan_data(g.plan, g.vars.stats[side][0].mean))[1] / 2;
+            mean += (side ? 0.1 : 0.1 * 0.9) *
+                    ((float *)plan_data(g.plan, g.vars.stats[side][0].mean))[1] / 2;
     }
     gan_close(&g);
     c.train.accumulate = 2;
     gan_open(&g, &c, l, false);
-    memcpy(params_base(g.params, PARAMS_AVERAGE), params_base(g.params, PARAMS_VALUE), n * sizeof(float));
+    memcpy(params_base(g.params, PARAMS_AVERAGE), params_base(g.params, PARAMS_VALUE),
+           n * sizeof(float));
     float *before = copy_of(params_base(g.params, PARAMS_VALUE), n);
     gan_step(&g, 10, 2);
     grad = params_base(g.params, PARAMS_GRAD);
     for (size_t i = 0; i < params_n(g.params); i++) {
         const param_t *q = params_at(g.params, (int)i);
         if (!strncmp(q->name, ADVERSARY_PREFIX, strlen(ADVERSARY_PREFIX)))
-            check_close(q->name, grad + q->offset, sum + q->offset, size + q->offset, q->count, 1e-6);
+            check_close(q->name, grad + q->offset, sum + q->offset, size + q->offset, q->count,
+                        1e-6);
     }
     CHECK(adversary_update(g.adversary, &g.figures), "an update");
     adversary_state(g.adversary, state);
     CHECK_NEAR(state[1].data[1], mean, 1e-7);
     check_same("average", params_base(g.params, PARAMS_AVERAGE), before, n);
     int at = params_find(g.params, "decoder.conv_out.weight");
-    check_same("decoder", params_ptr(g.params, PARAMS_VALUE, at), before + params_at(g.params, at)->offset, 135);
+    check_same("decoder", params_ptr(g.params, PARAMS_VALUE, at),
+               before + params_at(g.params, at)->offset, 135);
     gan_close(&g);
     free(sum), free(size), free(before);
     lpips_free(l);

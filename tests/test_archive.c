@@ -1,5 +1,5 @@
-/* test_archive.c - WebDataset tars: what is a sample, what is a defect, and the same by index as by stream. Archives
- * are made by hand (tar.h), so that nothing of the reader is used to judge it.
+/* test_archive.c - WebDataset tars: what is a sample, what is a defect, and the same by index as by
+ * stream. Archives are made by hand (tar.h), so that nothing of the reader is used to judge it.
  */
 #include "common/io/archive.h"
 #include "common/io/braces.h"
@@ -60,7 +60,8 @@ static void describe(archive_stream_t *a, char *out, size_t cap, bool loaded) {
         at += (size_t)snprintf(out + at, cap - at, "%s %c", s.key, "OBU"[-(int)s.status]);
         for (int i = 0; i < 4 && s.status == IMAGE_OK && at < cap; i++) {
             CHECK((part[i]->bytes != NULL) == (loaded && part[i]->is));
-            if (part[i]->is) at += (size_t)snprintf(out + at, cap - at, " %c%zu", "itjl"[i], part[i] -> size);
+            if (part[i]->is)
+                at += (size_t)snprintf(out + at, cap - at, " %c%zu", "itjl"[i], part[i] -> size);
         }
         at += (size_t)snprintf(out + at, cap - at, "\n");
         archive_sample_release(&s);
@@ -80,7 +81,8 @@ static void check_samples(const blob_t *t, const char *want) {
     int rc;
     reason_t why = {""};
     char *path = strdup(put_tar("t.tar", t));
-    archive_stream_t *a[3] = {archive_open_bytes(t->p, t->n, &rc, &why), archive_open(&path, 1, false, &rc, &why),
+    archive_stream_t *a[3] = {archive_open_bytes(t->p, t->n, &rc, &why),
+                              archive_open(&path, 1, false, &rc, &why),
                               archive_open(&path, 1, true, &rc, &why)};
     for (int i = 0; i < 3; i++) {
         REQUIRE(a[i], "%s", why.text);
@@ -113,9 +115,9 @@ TEST(samples_by_key) {
     tar_pax_path(&t, "long/\xC3\xA9.png", 11);
     tar_text(&t, "cut", "pictur");
     tar_end(&t);
-    check_samples(&t,
-                  "__not U\nd.x/0001 O i1 t5 l1\nd.x/0002 O i2 j2\nd.x/0001~2 O i3\n/etc/passwd O i4\n../../up O i5\n"
-                  "long/\xC3\xA9 O i6\n");
+    check_samples(&t, "__not U\nd.x/0001 O i1 t5 l1\nd.x/0002 O i2 j2\nd.x/0001~2 O "
+                      "i3\n/etc/passwd O i4\n../../up O i5\n"
+                      "long/\xC3\xA9 O i6\n");
     free(t.p);
     folder_remove();
 }
@@ -170,7 +172,8 @@ TEST(fault_035_damage) {
             archive_stream_t *a = archive_open(&path, 1, index, &rc, &why);
             REQUIRE(a, "%s", why.text);
             describe(a, got, sizeof got, !index);
-            for (char *p = got; (p = strstr(p, " i")); memmove(p, end, strlen(end) + 1)) end = strchr(p, '\n');
+            for (char *p = got; (p = strstr(p, " i")); memmove(p, end, strlen(end) + 1))
+                end = strchr(p, '\n');
             CHECK(!strcmp(got, cases[c].want), "%s, %s: \"%s\" is not \"%s\"", cases[c].name,
                   index ? "index" : "stream", got, cases[c].want);
             archive_close(a);
@@ -221,8 +224,8 @@ TEST(fault_035_truncated_anywhere) {
             image_t im = {0};
             if (s.status == IMAGE_OK) {
                 good++;
-                CHECK(image_decode(&im, s.image.bytes, s.image.size, NULL, &why) == IMAGE_OK, "at %zu: %s", n,
-                      why.text);
+                CHECK(image_decode(&im, s.image.bytes, s.image.size, NULL, &why) == IMAGE_OK,
+                      "at %zu: %s", n, why.text);
                 CHECK(!s.text.is || !memcmp(s.text.bytes, "words", 6));
             } else {
                 CHECK(s.why.text[0]);
@@ -248,11 +251,14 @@ TEST(fault_036_no_image_or_two) {
     image_source_t *s = image_source_open(path);
     image_t im;
     reason_t why;
-    CHECK(image_source_count(s) == 3 && image_source_counts(s)->images == 1 && !image_source_counts(s)->unsupported);
-    CHECK(image_source_read(s, 0, &im, NULL, &why) == IMAGE_UNSUPPORTED && strstr(why.text, "no picture"), "%s",
-          why.text);
-    CHECK(image_source_read(s, 1, &im, NULL, &why) == IMAGE_UNSUPPORTED && strstr(why.text, "two pictures"), "%s",
-          why.text);
+    CHECK(image_source_count(s) == 3 && image_source_counts(s)->images == 1 &&
+          !image_source_counts(s)->unsupported);
+    CHECK(image_source_read(s, 0, &im, NULL, &why) == IMAGE_UNSUPPORTED &&
+              strstr(why.text, "no picture"),
+          "%s", why.text);
+    CHECK(image_source_read(s, 1, &im, NULL, &why) == IMAGE_UNSUPPORTED &&
+              strstr(why.text, "two pictures"),
+          "%s", why.text);
     CHECK(image_source_read(s, 2, &im, NULL, &why) == IMAGE_OK);
     image_release(&im);
     image_source_close(s);
@@ -267,7 +273,8 @@ static words_t words(const char *text, const char *json, const char *label) {
     const char *from[3] = {text, json, label};
     archive_part_t part[3] = {{0}};
     for (int i = 0; i < 3; i++)
-        if (from[i]) part[i] = (archive_part_t){true, (uint8_t *)(intptr_t)from[i], strlen(from[i]), 0};
+        if (from[i])
+            part[i] = (archive_part_t){true, (uint8_t *)(intptr_t)from[i], strlen(from[i]), 0};
     return words_of(&part[0], &part[1], &part[2]);
 }
 
@@ -293,7 +300,8 @@ TEST(words_of_a_sample) {
 
 /* ---- as an image source ---- */
 
-/* Shards "s-0.tar" to "s-(n-1).tar" of 20 samples each: picture k of the whole has level k, caption k; keys start anew.
+/* Shards "s-0.tar" to "s-(n-1).tar" of 20 samples each: picture k of the whole has level k, caption
+ * k; keys start anew.
  */
 static char *put_shards(size_t n) {
     char name[40];
@@ -329,7 +337,9 @@ static void *read_many(void *arg) {
         words_t w = {0};
         reason_t why;
         if (image_source_read(r->s, k, &im, NULL, &why) || im.rgb[5] != k) r->wrong++;
-        if (image_source_words(r->s, k, &w, &why) || !w.caption || (size_t)atoi(w.caption) != k || w.label) r->wrong++;
+        if (image_source_words(r->s, k, &w, &why) || !w.caption || (size_t)atoi(w.caption) != k ||
+            w.label)
+            r->wrong++;
         words_release(&w);
         image_release(&im);
     }
@@ -375,10 +385,13 @@ TEST(fault_028_a_shard_changes) {
     reason_t why;
     struct timespec times[2] = {{1, 0}, {1, 0}};
     CHECK(utimensat(AT_FDCWD, spec, times, 0) == 0);
-    CHECK(image_source_read(s, 3, &im, NULL, &why) == IMAGE_BAD && strstr(why.text, "changed since"), "%s", why.text);
+    CHECK(image_source_read(s, 3, &im, NULL, &why) == IMAGE_BAD &&
+              strstr(why.text, "changed since"),
+          "%s", why.text);
     CHECK(image_source_words(s, 3, &w, &why) == -1);
     unlink(spec);
-    CHECK(image_source_read(s, 3, &im, NULL, &why) == IMAGE_BAD && strstr(why.text, "No such file"), "%s", why.text);
+    CHECK(image_source_read(s, 3, &im, NULL, &why) == IMAGE_BAD && strstr(why.text, "No such file"),
+          "%s", why.text);
     image_source_close(s);
     free(spec);
     folder_remove();
@@ -412,7 +425,8 @@ static int open_in_child(void *spec) {
 static void check_dies(const char *spec, int code, const char *text) {
     child_t c;
     child_run(open_in_child, (void *)(intptr_t)spec, &c);
-    CHECK(c.code == code && strstr(c.err, text) && child_lines(c.err) == 1, "%s: %d \"%s\"", spec, c.code, c.err);
+    CHECK(c.code == code && strstr(c.err, text) && child_lines(c.err) == 1, "%s: %d \"%s\"", spec,
+          c.code, c.err);
 }
 
 TEST(refused_shards) {
@@ -433,7 +447,8 @@ TEST(refused_shards) {
     tar_text(&t, "0.txt", "x");
     tar_end(&t);
     put_tar("words.tar", &t);
-    check_dies(in_folder("words.tar"), RC_DATA, "1 samples without one picture, 0 damaged; the first: no picture");
+    check_dies(in_folder("words.tar"), RC_DATA,
+               "1 samples without one picture, 0 damaged; the first: no picture");
     free(t.p);
     folder_remove();
 }

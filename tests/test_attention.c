@@ -1,5 +1,6 @@
-/* test_attention.c - attention against the definition, with the whole T x T matrix in double precision. The reference
- * gradients are formulas, which the first test holds against central differences of the reference forward.
+/* test_attention.c - attention against the definition, with the whole T x T matrix in double
+ * precision. The reference gradients are formulas, which the first test holds against central
+ * differences of the reference forward.
  */
 #include "common/kernel/kernel.h"
 #include "tests/kernel_check.h"
@@ -21,14 +22,15 @@ static bool sees(const kern_attention_t *g, size_t b, size_t i, size_t j) {
 }
 
 /* p[Tq,Tk] of one head; s = scale q k. Returns through lse the log of each row's denominator. */
-static void weights(const kern_attention_t *g, const double *q, const double *k, size_t b, size_t h, double *p,
-                    double *lse) {
+static void weights(const kern_attention_t *g, const double *q, const double *k, size_t b, size_t h,
+                    double *p, double *lse) {
     for (size_t i = 0; i < g->Tq; i++) {
         double top = -INFINITY, sum = 0;
         for (size_t j = 0; j < g->Tk; j++) {
             double s = 0;
             for (size_t d = 0; d < g->dh; d++)
-                s += q[(b * g->Tq + i) * g->ldq + h * g->dh + d] * k[(b * g->Tk + j) * g->ldk + h * g->dh + d];
+                s += q[(b * g->Tq + i) * g->ldq + h * g->dh + d] *
+                     k[(b * g->Tk + j) * g->ldk + h * g->dh + d];
             p[i * g->Tk + j] = sees(g, b, i, j) ? s * (double)g->scale : -INFINITY;
             top = fmax(top, p[i * g->Tk + j]);
         }
@@ -38,8 +40,8 @@ static void weights(const kern_attention_t *g, const double *q, const double *k,
     }
 }
 
-static void reference_forward(const kern_attention_t *g, const double *q, const double *k, const double *v, double *o,
-                              double *size, double *lse) {
+static void reference_forward(const kern_attention_t *g, const double *q, const double *k,
+                              const double *v, double *o, double *size, double *lse) {
     double *p = doubles(g->Tq * g->Tk);
     for (size_t b = 0; b < g->B; b++)
         for (size_t h = 0; h < g->heads; h++) {
@@ -60,29 +62,36 @@ typedef struct {
     double *dq, *dk, *dv, *sq, *sk, *sv;
 } grads_t;
 
-static void reference_backward(const kern_attention_t *g, const double *q, const double *k, const double *v,
-                               const double *o, const float *do_, grads_t r) {
+static void reference_backward(const kern_attention_t *g, const double *q, const double *k,
+                               const double *v, const double *o, const float *do_, grads_t r) {
     double *p = doubles(g->Tq * g->Tk), *lse = doubles(g->Tq);
     for (size_t b = 0; b < g->B; b++)
         for (size_t h = 0; h < g->heads; h++) {
             weights(g, q, k, b, h, p, lse);
             for (size_t i = 0; i < g->Tq; i++) {
-                size_t at_q = (b * g->Tq + i) * g->ldq + h * g->dh, at_o = (b * g->Tq + i) * g->ldo + h * g->dh;
+                size_t at_q = (b * g->Tq + i) * g->ldq + h * g->dh,
+                       at_o = (b * g->Tq + i) * g->ldo + h * g->dh;
                 double delta = 0, delta_size = 0;
                 for (size_t d = 0; d < g->dh; d++)
-                    delta += o[at_o + d] * do_[at_o + d], delta_size += fabs(o[at_o + d] * do_[at_o + d]);
+                    delta += o[at_o + d] * do_[at_o + d],
+                        delta_size += fabs(o[at_o + d] * do_[at_o + d]);
                 for (size_t j = 0; j < g->Tk; j++) {
-                    size_t at_k = (b * g->Tk + j) * g->ldk + h * g->dh, at_v = (b * g->Tk + j) * g->ldv + h * g->dh;
+                    size_t at_k = (b * g->Tk + j) * g->ldk + h * g->dh,
+                           at_v = (b * g->Tk + j) * g->ldv + h * g->dh;
                     double w = p[i * g->Tk + j], dp = 0, dp_size = 0;
                     for (size_t d = 0; d < g->dh; d++) {
-                        dp += do_[at_o + d] * v[at_v + d], dp_size += fabs(do_[at_o + d] * v[at_v + d]);
-                        r.dv[at_v + d] += w * do_[at_o + d], r.sv[at_v + d] += fabs(w * do_[at_o + d]);
+                        dp += do_[at_o + d] * v[at_v + d],
+                            dp_size += fabs(do_[at_o + d] * v[at_v + d]);
+                        r.dv[at_v + d] += w * do_[at_o + d],
+                            r.sv[at_v + d] += fabs(w * do_[at_o + d]);
                     }
                     double ds = w * (dp - delta) * (double)g->scale,
                            ds_size = w * (dp_size + delta_size) * (double)g->scale;
                     for (size_t d = 0; d < g->dh; d++) {
-                        r.dq[at_q + d] += ds * k[at_k + d], r.sq[at_q + d] += fabs(ds_size * k[at_k + d]);
-                        r.dk[at_k + d] += ds * q[at_q + d], r.sk[at_k + d] += fabs(ds_size * q[at_q + d]);
+                        r.dq[at_q + d] += ds * k[at_k + d],
+                            r.sq[at_q + d] += fabs(ds_size * k[at_k + d]);
+                        r.dk[at_k + d] += ds * q[at_q + d],
+                            r.sk[at_k + d] += fabs(ds_size * q[at_q + d]);
                     }
                 }
             }
@@ -110,8 +119,15 @@ TEST(reference_gradients_match_differences) {
     enum { B = 2, T = 5, H = 2, D = 3, n = B * T * H * D };
     int32_t band[B * T] = {-1, 0, 0, 1, 2, 0, 1, 2, 2, 3};
     for (int causal = 0; causal < 2; causal++) {
-        kern_attention_t g = {
-            .B = B, .Tq = T, .Tk = T, .heads = H, .dh = D, .ldq = H * D, .ldk = H * D, .ldv = H * D, .ldo = H * D};
+        kern_attention_t g = {.B = B,
+                              .Tq = T,
+                              .Tk = T,
+                              .heads = H,
+                              .dh = D,
+                              .ldq = H * D,
+                              .ldk = H * D,
+                              .ldv = H * D,
+                              .ldo = H * D};
         g.scale = 0.7f, g.causal = causal, g.band = causal ? band : NULL, g.window = 2;
         float *x[4];
         for (uint32_t i = 0; i < 4; i++) x[i] = floats(i, n, 0.1, 1.5);
@@ -120,9 +136,12 @@ TEST(reference_gradients_match_differences) {
         double *o = doubles(n), lse[B * H * T];
         reference_forward(&g, l.q, l.k, l.v, o, NULL, lse);
         reference_backward(&g, l.q, l.k, l.v, o, x[3], r);
-        for (size_t i = 0; i < n; i++) CHECK_NEAR(r.dq[i], slope_at(attention_loss, &l, l.q, i, 1e-5), 1e-8);
-        for (size_t i = 0; i < n; i++) CHECK_NEAR(r.dk[i], slope_at(attention_loss, &l, l.k, i, 1e-5), 1e-8);
-        for (size_t i = 0; i < n; i++) CHECK_NEAR(r.dv[i], slope_at(attention_loss, &l, l.v, i, 1e-5), 1e-8);
+        for (size_t i = 0; i < n; i++)
+            CHECK_NEAR(r.dq[i], slope_at(attention_loss, &l, l.q, i, 1e-5), 1e-8);
+        for (size_t i = 0; i < n; i++)
+            CHECK_NEAR(r.dk[i], slope_at(attention_loss, &l, l.k, i, 1e-5), 1e-8);
+        for (size_t i = 0; i < n; i++)
+            CHECK_NEAR(r.dv[i], slope_at(attention_loss, &l, l.v, i, 1e-5), 1e-8);
         for (size_t i = 0; i < 4; i++) free(x[i]);
         free(l.q), free(l.k), free(l.v), free(o);
         free(r.dq), free(r.dk), free(r.dv), free(r.sq), free(r.sk), free(r.sv);
@@ -142,15 +161,16 @@ static void run_attention(void *ctx, float *out, bool add) {
            bytes = kern_attention_scratch(g);
     float *dq = floats(7, nq, 0, 1), *dk = floats(8, nk, 0, 1), *dv = floats(9, nv, 0, 1);
     void *scratch = bytes ? xaligned(bytes) : NULL;
-    kern_attention_backward(g, c->q, c->k, c->v, c->o, c->lse, c->do_, c->want == 1 ? out : dq, c->want == 2 ? out : dk,
-                            c->want == 3 ? out : dv, add, scratch);
+    kern_attention_backward(g, c->q, c->k, c->v, c->o, c->lse, c->do_, c->want == 1 ? out : dq,
+                            c->want == 2 ? out : dk, c->want == 3 ? out : dv, add, scratch);
     free(dq), free(dk), free(dv), free(scratch);
 }
 
 /* The last batch item alone has the bits it has in the batch: o, and every gradient. */
 static void check_alone(attention_case_t c, const float *batch, size_t n) {
     size_t each = n / c.g.B, b = c.g.B - 1;
-    float *alone = xmalloc((each + 1) * sizeof *alone), *lse = xmalloc(c.g.heads * c.g.Tq * sizeof *lse);
+    float *alone = xmalloc((each + 1) * sizeof *alone),
+          *lse = xmalloc(c.g.heads * c.g.Tq * sizeof *lse);
     c.q += b * c.g.Tq * c.g.ldq, c.o += b * c.g.Tq * c.g.ldo, c.do_ += b * c.g.Tq * c.g.ldo;
     c.k += b * c.g.Tk * c.g.ldk, c.v += b * c.g.Tk * c.g.ldv, c.lse += b * c.g.heads * c.g.Tq;
     if (c.g.band) c.g.band += b * c.g.Tk;
@@ -169,36 +189,39 @@ static void check_attention(kern_attention_t g) {
           *do_ = floats(4, nq, 0, 1);
     float *o = xmalloc((nq + 1) * sizeof *o), *out = xmalloc((nq + nk + 1) * sizeof *out),
           *lse = xmalloc(rows * sizeof *lse);
-    double *Q = widen(q, nq), *K = widen(k, nk), *V = widen(v, nk), *O = doubles(nq), *size = doubles(nq),
-           *L = doubles(rows);
-    attention_case_t c = {.g = g, .q = q, .k = k, .v = v, .o = o, .lse = lse, .do_ = do_, .lse_out = lse};
+    double *Q = widen(q, nq), *K = widen(k, nk), *V = widen(v, nk), *O = doubles(nq),
+           *size = doubles(nq), *L = doubles(rows);
+    attention_case_t c = {
+        .g = g, .q = q, .k = k, .v = v, .o = o, .lse = lse, .do_ = do_, .lse_out = lse};
     char what[150];
-    snprintf(what, sizeof what, "attention B%zu Tq%zu Tk%zu h%zu dh%zu causal%d band%d", g.B, g.Tq, g.Tk, g.heads, g.dh,
-             g.causal, g.band != NULL);
+    snprintf(what, sizeof what, "attention B%zu Tq%zu Tk%zu h%zu dh%zu causal%d band%d", g.B, g.Tq,
+             g.Tk, g.heads, g.dh, g.causal, g.band != NULL);
     reference_forward(&g, Q, K, V, O, size, L);
     check_kernel(what, run_attention, &c, false, O, size, nq, 4e-6, o);
     for (size_t i = 0; i < rows; i++)
-        CHECK(fabs(lse[i] - L[i]) <= 2e-6 * (1 + fabs(L[i])), "%s lse %zu: %.9g against %.9g", what, i, (double)lse[i],
-              L[i]);
+        CHECK(fabs(lse[i] - L[i]) <= 2e-6 * (1 + fabs(L[i])), "%s lse %zu: %.9g against %.9g", what,
+              i, (double)lse[i], L[i]);
     if (g.B > 1) check_alone(c, o, nq);
     if (g.Tq == g.Tk) {
         grads_t r = {doubles(nq), doubles(nk), doubles(nk), doubles(nq), doubles(nk), doubles(nk)};
         reference_backward(&g, Q, K, V, O, do_, r);
         double *want[] = {NULL, r.dq, r.dk, r.dv}, *sizes[] = {NULL, r.sq, r.sk, r.sv};
         for (c.want = 1; c.want <= 3; c.want++) {
-            check_kernel(what, run_attention, &c, true, want[c.want], sizes[c.want], c.want == 1 ? nq : nk, 4e-6, out);
+            check_kernel(what, run_attention, &c, true, want[c.want], sizes[c.want],
+                         c.want == 1 ? nq : nk, 4e-6, out);
             if (g.B > 1) check_alone(c, out, c.want == 1 ? nq : nk);
         }
         free(r.dq), free(r.dk), free(r.dv), free(r.sq), free(r.sk), free(r.sv);
     }
-    free(q), free(k), free(v), free(do_), free(o), free(out), free(lse), free(Q), free(K), free(V), free(O), free(size),
-        free(L);
+    free(q), free(k), free(v), free(do_), free(o), free(out), free(lse), free(Q), free(K), free(V),
+        free(O), free(size), free(L);
 }
 
 TEST(attention_full_and_causal) {
-    static const size_t shapes[][4] = {{1, 1, 1, 1},    {3, 5, 2, 7},   {3, 20, 4, 32},  {2, 64, 1, 64},
-                                       {3, 65, 2, 17},  {2, 130, 3, 8}, {2, 63, 1, 128}, {1, 600, 1, 8},
-                                       {2, 192, 1, 20}, {2, 31, 2, 24}, {2, 95, 1, 12}};
+    static const size_t shapes[][4] = {{1, 1, 1, 1},    {3, 5, 2, 7},   {3, 20, 4, 32},
+                                       {2, 64, 1, 64},  {3, 65, 2, 17}, {2, 130, 3, 8},
+                                       {2, 63, 1, 128}, {1, 600, 1, 8}, {2, 192, 1, 20},
+                                       {2, 31, 2, 24},  {2, 95, 1, 12}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         for (int causal = 0; causal < 2; causal++)
             check_attention((kern_attention_t){.B = shapes[i][0],
@@ -209,11 +232,13 @@ TEST(attention_full_and_causal) {
                                                .causal = causal});
 }
 
-/* Queries at the end of a longer row of keys, as with a cache: a few, one, and more keys than one strip holds. */
+/* Queries at the end of a longer row of keys, as with a cache: a few, one, and more keys than one
+ * strip holds. */
 TEST(attention_of_late_queries) {
-    static const size_t shapes[][5] = {{3, 1, 20, 2, 8},   {2, 3, 70, 2, 16}, {1, 70, 1100, 1, 4}, {2, 1, 513, 1, 32},
-                                       {1, 4, 600, 2, 68}, {2, 2, 21, 3, 7},  {1, 5, 40, 1, 8},    {1, 74, 90, 1, 8},
-                                       {2, 3, 31, 2, 24},  {2, 1, 47, 1, 76}};
+    static const size_t shapes[][5] = {{3, 1, 20, 2, 8},   {2, 3, 70, 2, 16},  {1, 70, 1100, 1, 4},
+                                       {2, 1, 513, 1, 32}, {1, 4, 600, 2, 68}, {2, 2, 21, 3, 7},
+                                       {1, 5, 40, 1, 8},   {1, 74, 90, 1, 8},  {2, 3, 31, 2, 24},
+                                       {2, 1, 47, 1, 76}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         for (int causal = 0; causal < 2; causal++)
             check_attention((kern_attention_t){.B = shapes[i][0],
@@ -224,7 +249,8 @@ TEST(attention_of_late_queries) {
                                                .causal = causal});
 }
 
-/* Timesteps of `step` tokens; item b begins with b * pad tokens of padding (and item 2 ends with some). */
+/* Timesteps of `step` tokens; item b begins with b * pad tokens of padding (and item 2 ends with
+ * some). */
 static int32_t *make_band(size_t B, size_t T, size_t step, size_t pad) {
     int32_t *band = xmalloc((B * T + 1) * sizeof *band);
     for (size_t b = 0; b < B; b++)
@@ -237,10 +263,11 @@ TEST(attention_in_a_band) {
     static const struct {
         size_t B, Tq, Tk, heads, dh, step, pad;
         int32_t window;
-    } shapes[] = {{3, 12, 12, 2, 4, 3, 2, 2},      {3, 64, 64, 1, 16, 5, 20, 3}, {2, 150, 150, 2, 8, 4, 70, 5},
-                  {2, 700, 700, 1, 4, 10, 130, 7}, {3, 40, 40, 1, 8, 1, 5, 1},   {2, 50, 50, 1, 8, 7, 3, INT32_MAX},
-                  {3, 5, 30, 2, 8, 4, 6, 3},       {3, 45, 45, 1, 8, 4, 6, 30},  {2, 1, 1200, 1, 8, 6, 40, 150},
-                  {2, 140, 1300, 1, 4, 8, 100, 4}};
+    } shapes[] = {{3, 12, 12, 2, 4, 3, 2, 2},     {3, 64, 64, 1, 16, 5, 20, 3},
+                  {2, 150, 150, 2, 8, 4, 70, 5},  {2, 700, 700, 1, 4, 10, 130, 7},
+                  {3, 40, 40, 1, 8, 1, 5, 1},     {2, 50, 50, 1, 8, 7, 3, INT32_MAX},
+                  {3, 5, 30, 2, 8, 4, 6, 3},      {3, 45, 45, 1, 8, 4, 6, 30},
+                  {2, 1, 1200, 1, 8, 6, 40, 150}, {2, 140, 1300, 1, 4, 8, 100, 4}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         for (int causal = 0; causal < 2; causal++) {
             int32_t *band = make_band(shapes[i].B, shapes[i].Tk, shapes[i].step, shapes[i].pad);
@@ -256,7 +283,8 @@ TEST(attention_in_a_band) {
         }
 }
 
-/* q, k, v and their gradients as columns of one matrix [B*T, 3D] give the bits of three matrices. */
+/* q, k, v and their gradients as columns of one matrix [B*T, 3D] give the bits of three
+ * matrices. */
 TEST(attention_in_a_packed_matrix) {
     enum { B = 2, T = 77, H = 3, dh = 10, D = H * dh, n = B * T };
     float *packed = floats(1, n * 3 * D, 0, 1), *part[3], *grad[3], *do_ = floats(2, n * D, 0, 1),
@@ -265,7 +293,8 @@ TEST(attention_in_a_packed_matrix) {
           *lse[2] = {floats(6, B * H * T, 0, 1), floats(7, B * H * T, 0, 1)};
     for (size_t p = 0; p < 3; p++) {
         part[p] = floats(8, n * D, 0, 1), grad[p] = floats(9, n * D, 0, 1);
-        for (size_t i = 0; i < n; i++) memcpy(part[p] + i * D, packed + i * 3 * D + p * D, D * sizeof(float));
+        for (size_t i = 0; i < n; i++)
+            memcpy(part[p] + i * D, packed + i * 3 * D + p * D, D * sizeof(float));
     }
     kern_attention_t g = {.B = B,
                           .Tq = T,
@@ -284,22 +313,25 @@ TEST(attention_in_a_packed_matrix) {
     kern_attention_forward(&wide, packed, packed + D, packed + 2 * D, o[1], lse[1]);
     check_same("packed o", o[0], o[1], n * D);
     check_same("packed lse", lse[0], lse[1], B * H * T);
-    kern_attention_backward(&g, part[0], part[1], part[2], o[0], lse[0], do_, grad[0], grad[1], grad[2], false, NULL);
-    kern_attention_backward(&wide, packed, packed + D, packed + 2 * D, o[0], lse[0], do_, dpacked, dpacked + D,
-                            dpacked + 2 * D, false, NULL);
+    kern_attention_backward(&g, part[0], part[1], part[2], o[0], lse[0], do_, grad[0], grad[1],
+                            grad[2], false, NULL);
+    kern_attention_backward(&wide, packed, packed + D, packed + 2 * D, o[0], lse[0], do_, dpacked,
+                            dpacked + D, dpacked + 2 * D, false, NULL);
     for (size_t p = 0; p < 3; p++) {
-        for (size_t i = 0; i < n; i++) check_same("packed gradient", grad[p] + i * D, dpacked + i * 3 * D + p * D, D);
+        for (size_t i = 0; i < n; i++)
+            check_same("packed gradient", grad[p] + i * D, dpacked + i * 3 * D + p * D, D);
         free(part[p]), free(grad[p]);
     }
     CHECK(kern_attention_scratch(&g) == 0, "this test passes no scratch");
     free(packed), free(do_), free(dpacked), free(o[0]), free(o[1]), free(lse[0]), free(lse[1]);
 }
 
-/* Rows before a changed key keep their bits: nothing leaks from the future or from another batch item. */
+/* Rows before a changed key keep their bits: nothing leaks from the future or from another batch
+ * item. */
 TEST(attention_hides_the_future) {
     enum { B = 2, T = 100, D = 16, n = B * T * D, changed = 70 };
-    float *x = floats(1, n, 0, 1), *k = floats(2, n, 0, 1), *o[2] = {floats(3, n, 0, 1), floats(4, n, 0, 1)},
-          lse[B * T];
+    float *x = floats(1, n, 0, 1), *k = floats(2, n, 0, 1),
+          *o[2] = {floats(3, n, 0, 1), floats(4, n, 0, 1)}, lse[B * T];
     kern_attention_t g = {.B = B,
                           .Tq = T,
                           .Tk = T,
@@ -318,7 +350,8 @@ TEST(attention_hides_the_future) {
     check_same("earlier rows", o[0], o[1], changed * D);
     check_same("the other item", o[0] + T * D, o[1] + T * D, T * D);
     for (size_t i = changed; i < T; i++)
-        CHECK(memcmp(o[0] + i * D, o[1] + i * D, D * sizeof(float)), "row %zu does not see key %d", i, changed);
+        CHECK(memcmp(o[0] + i * D, o[1] + i * D, D * sizeof(float)), "row %zu does not see key %d",
+              i, changed);
     free(x), free(k), free(o[0]), free(o[1]);
 }
 
@@ -326,21 +359,31 @@ TEST(attention_hides_the_future) {
 TEST(attention_of_extreme_scores) {
     enum { T = 20, D = 8, n = T * D };
     float *q = floats(1, n, 0, 100), *v = floats(2, n, 0, 1), *o = floats(3, n, 0, 1), lse[T];
-    kern_attention_t g = {
-        .B = 1, .Tq = T, .Tk = T, .heads = 1, .dh = D, .ldq = D, .ldk = D, .ldv = D, .ldo = D, .scale = 1};
+    kern_attention_t g = {.B = 1,
+                          .Tq = T,
+                          .Tk = T,
+                          .heads = 1,
+                          .dh = D,
+                          .ldq = D,
+                          .ldk = D,
+                          .ldv = D,
+                          .ldo = D,
+                          .scale = 1};
     double *Q = widen(q, n), *V = widen(v, n), *O = doubles(n), *size = doubles(n), L[T];
     reference_forward(&g, Q, Q, V, O, size, L);
     kern_attention_forward(&g, q, q, v, o, lse);
     for (size_t i = 0; i < n; i++)
-        CHECK_NEAR(o[i], O[i], 2e-2 * size[i] + 1e-6);                        /* scores of 3e4 carry an error of 4e-3 */
-    for (size_t i = 0; i < n; i++) q[i] = 5 + q[i] * 1e-3f, v[i] = -5 + v[i]; /* all scores about -200 */
+        CHECK_NEAR(o[i], O[i], 2e-2 * size[i] + 1e-6); /* scores of 3e4 carry an error of 4e-3 */
+    for (size_t i = 0; i < n; i++)
+        q[i] = 5 + q[i] * 1e-3f, v[i] = -5 + v[i]; /* all scores about -200 */
     for (size_t i = 0; i < n; i++) Q[i] = (double)q[i], V[i] = (double)v[i], O[i] = 0;
     reference_forward(&g, Q, V, V, O, size, L);
     kern_attention_forward(&g, q, v, v, o, lse);
     for (size_t i = 0; i < n; i++) CHECK_NEAR(o[i], O[i], 1e-3);
     fill_nan(q + 3 * D, D);
     kern_attention_forward(&g, q, v, v, o, lse);
-    for (size_t i = 0; i < T; i++) CHECK(isnan(o[i * D]) == (i == 3), "row %zu: %g", i, (double)o[i * D]);
+    for (size_t i = 0; i < T; i++)
+        CHECK(isnan(o[i * D]) == (i == 3), "row %zu: %g", i, (double)o[i * D]);
     free(q), free(v), free(o), free(Q), free(V), free(O), free(size);
 }
 
@@ -364,6 +407,7 @@ TEST(attention_to_nothing) {
     kern_attention_forward(&g, x, x, x, out[0], lse);
     kern_attention_backward(&g, x, x, x, out[0], lse, x, out[1], out[2], out[3], false, NULL);
     for (int i = 0; i < 4; i++)
-        for (size_t j = 0; j < n; j++) CHECK(out[i][j] == 0, "%d [%zu] is %g", i, j, (double)out[i][j]);
+        for (size_t j = 0; j < n; j++)
+            CHECK(out[i][j] == 0, "%d [%zu] is %g", i, j, (double)out[i][j]);
     free(x);
 }

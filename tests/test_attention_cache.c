@@ -1,4 +1,5 @@
-/* test_attention_cache.c - attention over the KV cache against loops in double, step by step as acting calls it. */
+/* test_attention_cache.c - attention over the KV cache against loops in double, step by step as
+ * acting calls it. */
 #include "tests/test.h"
 
 #include "common/base/die.h"
@@ -51,13 +52,15 @@ static double error(const case_t *c, size_t row, size_t first, float scale, cons
         double top = -INFINITY, sum = 0;
         for (size_t j = first; j <= row; j++) {
             p[j] = 0;
-            for (size_t d = 0; d < c->dh; d++) p[j] += (double)q[d] * (double)c->qkv[j * 3 * D + D + h * c->dh + d];
+            for (size_t d = 0; d < c->dh; d++)
+                p[j] += (double)q[d] * (double)c->qkv[j * 3 * D + D + h * c->dh + d];
             top = fmax(top, p[j] *= (double)scale);
         }
         for (size_t j = first; j <= row; j++) sum += p[j] = exp(p[j] - top);
         for (size_t d = 0; d < c->dh; d++) {
             double o = 0;
-            for (size_t j = first; j <= row; j++) o += p[j] / sum * (double)c->qkv[j * 3 * D + 2 * D + h * c->dh + d];
+            for (size_t j = first; j <= row; j++)
+                o += p[j] / sum * (double)c->qkv[j * 3 * D + 2 * D + h * c->dh + d];
             worst = fmax(worst, fabs(o - (double)out[h * c->dh + d]));
         }
     }
@@ -70,7 +73,8 @@ static void check(const case_t *c, const kern_cached_t *g) {
     for (size_t i = g->skip; i < g->T; i++) {
         size_t first = i < g->early ? g->early_first : g->first;
         double e = error(c, g->used + i, first, g->scale, c->out + (i - g->skip) * D);
-        CHECK(e < 3e-6, "%zu heads of %zu, used %zu, row %zu of %zu: %g", c->heads, c->dh, g->used, i, g->T, e);
+        CHECK(e < 3e-6, "%zu heads of %zu, used %zu, row %zu of %zu: %g", c->heads, c->dh, g->used,
+              i, g->T, e);
     }
 }
 
@@ -113,7 +117,8 @@ TEST(a_cache_that_moved) {
     enum { OTHER = 496, USED = 470, FIRST = 144 };
     kern_cached_t g = call(&c, 0, USED);
     kern_attention_cached(&g);
-    float *smaller = xaligned(OTHER * kern_cache_width(c.heads, c.dh) * sizeof(float)), *want = xmalloc(66 * 72 * 4);
+    float *smaller = xaligned(OTHER * kern_cache_width(c.heads, c.dh) * sizeof(float)),
+          *want = xmalloc(66 * 72 * 4);
     kern_cache_move(c.heads, c.dh, c.cache, CAPACITY, FIRST, USED - FIRST, smaller, OTHER);
     g = call(&c, USED, 66);
     g.first = FIRST + 9;
@@ -127,7 +132,8 @@ TEST(a_cache_that_moved) {
         if (i) g.cache = smaller, g.capacity = OTHER;
         memset(c.out, 0, 66 * 72 * sizeof *want);
         kern_attention_cached(&g);
-        CHECK(!memcmp(want, c.out, 66 * 72 * sizeof *want), "%s", i ? "another cache" : "the same cache");
+        CHECK(!memcmp(want, c.out, 66 * 72 * sizeof *want), "%s",
+              i ? "another cache" : "the same cache");
     }
     free(smaller), free(want);
     end(&c);

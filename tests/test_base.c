@@ -49,9 +49,12 @@ TEST(die_cause_warning_and_length) {
     child_t c;
     child_run(dies_errno, NULL, &c);
     CHECK(c.code == 1);
-    CHECK_STR(c.err, "?: warning: first\n?: warning: second\n?: cannot write 'f': No space left on device\n");
+    CHECK_STR(
+        c.err,
+        "?: warning: first\n?: warning: second\n?: cannot write 'f': No space left on device\n");
     child_run(dies_long, NULL, &c);
-    CHECK(c.code == 3 && child_lines(c.err) == 1 && strlen(c.err) > 1000 && c.err[strlen(c.err) - 1] == '\n');
+    CHECK(c.code == 3 && child_lines(c.err) == 1 && strlen(c.err) > 1000 &&
+          c.err[strlen(c.err) - 1] == '\n');
 }
 
 static void *dies_in_thread(void *arg) {
@@ -128,7 +131,8 @@ TEST(die_allocation) {
 
 /* ---- rng ---- */
 
-/* Values from a few lines of Python that follow the header's words: the numbers of old checkpoints must not change. */
+/* Values from a few lines of Python that follow the header's words: the numbers of old checkpoints
+ * must not change. */
 TEST(rng_known_values) {
     rng_t r = rng_make(1, "data.order");
     CHECK(rng_u64(r, 0) == 0x2fea688608859793u);
@@ -137,7 +141,8 @@ TEST(rng_known_values) {
     CHECK(rng_u64(rng_make(0, ""), 0) == 0xa17bb52c2797073eu);
 }
 
-/* Chi-square of counts against equal expectation, as a number of standard deviations from its mean. */
+/* Chi-square of counts against equal expectation, as a number of standard deviations from its
+ * mean. */
 static double chi_sigma(const double *count, size_t n, double expected) {
     double chi = 0;
     for (size_t i = 0; i < n; i++) chi += (count[i] - expected) * (count[i] - expected) / expected;
@@ -154,7 +159,8 @@ TEST(rng_bytes_are_uniform) {
             for (int b = 0; b < 8; b++) count[b][v >> (8 * b) & 255]++;
         }
         for (int b = 0; b < 8; b++)
-            CHECK(fabs(chi_sigma(count[b], 256, 256)) < 5, "byte %d: %g", b, chi_sigma(count[b], 256, 256));
+            CHECK(fabs(chi_sigma(count[b], 256, 256)) < 5, "byte %d: %g", b,
+                  chi_sigma(count[b], 256, 256));
     }
 }
 
@@ -248,7 +254,8 @@ TEST(rng_permute_is_a_bijection) {
         CHECK(!out && !twice, "n %d: %d out, %d twice", (int)n, (int)out, (int)twice);
     }
     uint64_t huge = (uint64_t)1 << 63;
-    CHECK(rng_permute(rng_make(4, "order"), huge - 1, huge) != rng_permute(rng_make(4, "order"), huge - 2, huge));
+    CHECK(rng_permute(rng_make(4, "order"), huge - 1, huge) !=
+          rng_permute(rng_make(4, "order"), huge - 2, huge));
 }
 
 TEST(rng_permute_is_fair) {
@@ -317,7 +324,8 @@ typedef struct {
 } nest_t;
 static void in_order(void *arg, size_t i) {
     nest_t *n = arg;
-    if (i != n->next++ || !pthread_equal(n->self, pthread_self())) atomic_fetch_add(&n->t->nested_elsewhere, 1);
+    if (i != n->next++ || !pthread_equal(n->self, pthread_self()))
+        atomic_fetch_add(&n->t->nested_elsewhere, 1);
 }
 static void outer(void *arg, size_t i) {
     nest_t n = {arg, pthread_self(), 0};
@@ -411,9 +419,10 @@ TEST(pipeline_order_and_depth) {
             flow_t f = {.n = 100, .nested = workers > 1};
             pool_set_threads(3);
             pipeline_run(&(pipeline_t){&f, flow_read, flow_map, flow_write, workers, depth});
-            CHECK(f.written == 100 && !f.out_of_order && !f.outside && f.in_flight_max <= depth, "%d workers, depth %d",
-                  workers, depth);
-            CHECK(f.workers_max <= workers && (workers == 1 || depth == 1 || f.workers_max > 1), "%d", f.workers_max);
+            CHECK(f.written == 100 && !f.out_of_order && !f.outside && f.in_flight_max <= depth,
+                  "%d workers, depth %d", workers, depth);
+            CHECK(f.workers_max <= workers && (workers == 1 || depth == 1 || f.workers_max > 1),
+                  "%d", f.workers_max);
         }
     }
     flow_t none = {.n = 0};
@@ -490,8 +499,9 @@ TEST(fault_072_plain_lines_without_tty) {
     child_run(logs, NULL, &c);
     CHECK(c.code == 0 && !strchr(c.err, '\r') && !strchr(c.err, '\033'));
     CHECK(child_lines(c.err) == 3, "%s", c.err); /* a line, one progress line, the end */
-    CHECK(strstr(c.err, "150/200") && strstr(c.err, "75%") && strstr(c.err, "loss 0.12") && strstr(c.err, "ETA"), "%s",
-          c.err);
+    CHECK(strstr(c.err, "150/200") && strstr(c.err, "75%") && strstr(c.err, "loss 0.12") &&
+              strstr(c.err, "ETA"),
+          "%s", c.err);
     CHECK_STR(c.out, "");
 }
 
@@ -519,7 +529,9 @@ TEST(fault_072_terminal_dumb_no_color) {
         child_run(logs_to_terminal, (void *)env[i], &c);
         if (c.code == 77) continue; /* no pseudo terminals here */
         CHECK(c.code == 0 && (strstr(c.out, "\033[K") != NULL) == (i == 0), "%d: %s", i, c.out);
-        if (i == 0) CHECK(strstr(c.out, "\r\033[Ktrain [###############.....] 150/200  75%") != NULL, "%s", c.out);
+        if (i == 0)
+            CHECK(strstr(c.out, "\r\033[Ktrain [###############.....] 150/200  75%") != NULL, "%s",
+                  c.out);
     }
 }
 

@@ -1,5 +1,5 @@
-/* test_checkpoint.c - what survives a crash: training state as one unit through kills, torn files, full disks and
- * numbers that are none.
+/* test_checkpoint.c - what survives a crash: training state as one unit through kills, torn files,
+ * full disks and numbers that are none.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -33,12 +33,14 @@ static void saved_open(saved_t *s, float version, bool average) {
     *s = (saved_t){.params = params_new(0)};
     params_get(s->params, "conv.weight", 4, CONV, LAYOUT_CONV, (param_init_t){INIT_ZERO, 0});
     params_get(s->params, "bias", 1, (size_t[]){5}, LAYOUT_SAME, (param_init_t){INIT_ZERO, 0});
-    params_get(s->params, "critic.w", 2, (size_t[]){4, 3}, LAYOUT_SAME, (param_init_t){INIT_ZERO, 0});
+    params_get(s->params, "critic.w", 2, (size_t[]){4, 3}, LAYOUT_SAME,
+               (param_init_t){INIT_ZERO, 0});
     for (int b = 0; b < PARAMS_BLOCKS; b++) {
         if (b == PARAMS_GRAD || (b == PARAMS_AVERAGE && !average)) continue;
         for (int i = 0; i < 3; i++)
             for (size_t e = 0; e < params_at(s->params, i)->count; e++)
-                params_ptr(s->params, b, i)[e] = version * 1000 + (float)(b * 100 + i) + (float)e / 64;
+                params_ptr(s->params, b, i)[e] =
+                    version * 1000 + (float)(b * 100 + i) + (float)e / 64;
     }
     for (size_t e = 0; e < 5; e++) s->counts[e] = version + (float)e;
     for (size_t e = 0; e < 6; e++) s->sums[e] = -version - (float)e;
@@ -97,7 +99,9 @@ static void check_restored(const char *dir, float want, bool average) {
                 CHECK(!memcmp(params_ptr(was.params, b, i), params_ptr(now.params, b, i),
                               params_at(was.params, i)->count * sizeof(float)),
                       "block %d of '%s'", b, params_at(was.params, i)->name);
-    CHECK(!memcmp(was.counts, now.counts, sizeof was.counts) && !memcmp(was.sums, now.sums, sizeof was.sums), "state");
+    CHECK(!memcmp(was.counts, now.counts, sizeof was.counts) &&
+              !memcmp(was.sums, now.sums, sizeof was.sums),
+          "state");
     free(json);
     st_close(&file);
     params_free(was.params);
@@ -141,14 +145,15 @@ TEST(checkpoint_restores_around_what_is_fresh) {
         s.c.fresh = known ? "critic." : NULL;
         save(dir, &s);
         saved_open(&now, 77, true);
-        int i = params_get(now.params, known ? "critic.w" : "critic2.w", 2, (size_t[]){4, 3}, LAYOUT_SAME,
-                           (param_init_t){INIT_ONE, 0});
+        int i = params_get(now.params, known ? "critic.w" : "critic2.w", 2, (size_t[]){4, 3},
+                           LAYOUT_SAME, (param_init_t){INIT_ONE, 0});
         REQUIRE(!checkpoint_open(dir, &file, &json, &why), "%s", why.text);
         CHECK(checkpoint_restore(&file, &now.c, &why) == RC_MISFIT, "%s", why.text);
         now.c.fresh = known ? "critic." : "critic2.";
         CHECK(checkpoint_restore(&file, &now.c, &why) == RC_OK, "%s", why.text);
         const float *v = params_ptr(now.params, PARAMS_VALUE, i);
-        CHECK(v[0] == (known ? 1002.f : 1.f), "what is stored is read, what is not keeps its start: %g", v[0]);
+        CHECK(v[0] == (known ? 1002.f : 1.f),
+              "what is stored is read, what is not keeps its start: %g", v[0]);
         CHECK(params_ptr(now.params, PARAMS_VALUE, 1)[0] == 1001.f, "the rest is read");
         free(json);
         st_close(&file);
@@ -157,7 +162,8 @@ TEST(checkpoint_restores_around_what_is_fresh) {
     st_file_t file;
     reason_t why;
     REQUIRE(!st_open(&file, in_folder("run/training.safetensors"), &why), "%s", why.text);
-    CHECK(st_find(&file, "average/bias") && !st_find(&file, "average/critic.w") && st_find(&file, "value/critic.w"),
+    CHECK(st_find(&file, "average/bias") && !st_find(&file, "average/critic.w") &&
+              st_find(&file, "value/critic.w"),
           "what is fresh is never averaged");
     st_close(&file);
     params_free(s.params);
@@ -226,16 +232,17 @@ TEST(fault_055_torn_checkpoint) {
     save(next, &two);
     char command[1024];
     snprintf(command, sizeof command,
-             "cd '%s' && cp next/training.safetensors run/ && printf half > run/model.safetensors", folder);
+             "cd '%s' && cp next/training.safetensors run/ && printf half > run/model.safetensors",
+             folder);
     if (system(command)) abort();
     check_restored(run, 2, false); /* killed after the first rename */
     check_text(run, "training.json", "{\"step\":1}\n");
     save(run, &two); /* the next save heals the rest */
     check_text(run, "training.json", "{\"step\":2}\n");
-    snprintf(
-        command, sizeof command,
-        "cd '%s' && cp next/*.json run/ && cp next/model.safetensors run/ && printf x > run/.training.safetensors.tmp",
-        folder);
+    snprintf(command, sizeof command,
+             "cd '%s' && cp next/*.json run/ && cp next/model.safetensors run/ && printf x > "
+             "run/.training.safetensors.tmp",
+             folder);
     save(run, &one);
     if (system(command)) abort();
     check_restored(run, 1, false); /* newer others, and a temporary left behind */
@@ -286,7 +293,8 @@ TEST(fault_061_training_state) {
     st_writer_add(w, "value/bias", ST_F32, 1, (uint64_t[]){5}, s.counts);
     if (st_write(w, path, &why)) abort();
     st_writer_free(w);
-    CHECK(restore_from(dir, &into.c, &why) == RC_DATA && strstr(why.text, "training state"), "%s", why.text);
+    CHECK(restore_from(dir, &into.c, &why) == RC_DATA && strstr(why.text, "training state"), "%s",
+          why.text);
     /* not a number, anywhere: written by hand, since we refuse to save it */
     const char *const tensor_of[] = {"value/conv.weight", "m/bias", "v/critic.w", "state/sums"};
     for (int k = 0; k < 4; k++) {
@@ -307,7 +315,8 @@ TEST(fault_061_training_state) {
         st_writer_free(w);
         st_close(&f);
         int rc = restore_from(dir, &into.c, &why);
-        CHECK(rc == RC_DATA && strstr(why.text, tensor_of[k]), "%s: %d: %s", tensor_of[k], rc, why.text);
+        CHECK(rc == RC_DATA && strstr(why.text, tensor_of[k]), "%s: %d: %s", tensor_of[k], rc,
+              why.text);
     }
     free(path);
     params_free(s.params);
@@ -324,22 +333,25 @@ TEST(fault_064_training_state_of_another_network) {
     save(dir, &s);
     saved_open(&into, 5, false);
     params_get(into.params, "more", 1, (size_t[]){3}, LAYOUT_SAME, (param_init_t){INIT_ZERO, 0});
-    CHECK(restore_from(dir, &into.c, &why) == RC_MISFIT && strstr(why.text, "more"), "a missing tensor: %s", why.text);
+    CHECK(restore_from(dir, &into.c, &why) == RC_MISFIT && strstr(why.text, "more"),
+          "a missing tensor: %s", why.text);
     params_free(into.params);
     saved_open(&into, 5, false);
     into.state[1].count = 5;
-    CHECK(restore_from(dir, &into.c, &why) == RC_MISFIT && strstr(why.text, "sums"), "state of another size: %s",
-          why.text);
+    CHECK(restore_from(dir, &into.c, &why) == RC_MISFIT && strstr(why.text, "sums"),
+          "state of another size: %s", why.text);
     params_free(into.params);
     /* the same number of values in another shape is another network */
     saved_open(&into, 5, false);
     params_free(into.params);
     into.c.params = into.params = params_new(0);
-    params_get(into.params, "conv.weight", 4, (size_t[]){2, 3, 2, 3}, LAYOUT_CONV, (param_init_t){INIT_ZERO, 0});
+    params_get(into.params, "conv.weight", 4, (size_t[]){2, 3, 2, 3}, LAYOUT_CONV,
+               (param_init_t){INIT_ZERO, 0});
     params_get(into.params, "bias", 1, (size_t[]){5}, LAYOUT_SAME, (param_init_t){INIT_ZERO, 0});
-    params_get(into.params, "critic.w", 2, (size_t[]){4, 3}, LAYOUT_SAME, (param_init_t){INIT_ZERO, 0});
-    CHECK(restore_from(dir, &into.c, &why) == RC_MISFIT && strstr(why.text, "conv.weight"), "a transposed tensor: %s",
-          why.text);
+    params_get(into.params, "critic.w", 2, (size_t[]){4, 3}, LAYOUT_SAME,
+               (param_init_t){INIT_ZERO, 0});
+    CHECK(restore_from(dir, &into.c, &why) == RC_MISFIT && strstr(why.text, "conv.weight"),
+          "a transposed tensor: %s", why.text);
     params_free(into.params);
     params_free(s.params);
     folder_remove();

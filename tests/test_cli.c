@@ -1,4 +1,5 @@
-/* test_cli.c - command lines as a user meets them: values, defaults, typos, help, and a stdout that cannot be written.
+/* test_cli.c - command lines as a user meets them: values, defaults, typos, help, and a stdout that
+ * cannot be written.
  */
 #include "common/base/cli.h"
 #include "common/base/die.h"
@@ -44,7 +45,8 @@ static args_t defaults(void) {
 /* Splits at blanks; "''" is an empty word. */
 static int words(char *line, char **argv) {
     int argc = 0;
-    for (char *w = strtok(line, " "); w; w = strtok(NULL, " ")) argv[argc++] = strcmp(w, "''") == 0 ? "" : w;
+    for (char *w = strtok(line, " "); w; w = strtok(NULL, " "))
+        argv[argc++] = strcmp(w, "''") == 0 ? "" : w;
     argv[argc] = NULL;
     return argc;
 }
@@ -70,7 +72,8 @@ static int quiet(int argc, char **argv) {
 static void version(void) {
     printf("1.2.3\n");
 }
-static const cli_command_t commands[] = {{"train", "trains", show}, {"quiet", "says nothing", quiet}, {0}};
+static const cli_command_t commands[] = {
+    {"train", "trains", show}, {"quiet", "says nothing", quiet}, {0}};
 
 static int program(void *line) {
     char copy[512], *argv[64];
@@ -87,8 +90,8 @@ static child_t ran(const char *line) {
 TEST(cli_values) {
     args_t a = parsed("--out run --steps -5 --seed 18446744073709551615 --resume --time-limit 2h");
     CHECK_STR(a.out, "run");
-    CHECK(a.steps == -5 && a.seed == UINT64_MAX && a.resume && a.limit == 7200 && isnan(a.noise) && !a.data.n &&
-          !a.words.n);
+    CHECK(a.steps == -5 && a.seed == UINT64_MAX && a.resume && a.limit == 7200 && isnan(a.noise) &&
+          !a.data.n && !a.words.n);
     a = parsed("--out=a=b --steps=7 --noise=-.5e-3");
     CHECK_STR(a.out, "a=b");
     CHECK(a.steps == 7 && a.noise == -0.0005 && !a.resume && a.seed == 0);
@@ -115,9 +118,11 @@ TEST(cli_lists) {
 TEST(cli_typos_and_bad_values) {
     static const char *const line[][2] = {
         {"train --ouput r", "vqvae train: unknown option '--ouput' (did you mean '--out'?)\n"},
-        {"train --out r --step 5", "vqvae train: unknown option '--step' (did you mean '--steps'?)\n"},
+        {"train --out r --step 5",
+         "vqvae train: unknown option '--step' (did you mean '--steps'?)\n"},
         {"train --sede=5", "vqvae train: unknown option '--sede' (did you mean '--seed'?)\n"},
-        {"train --frobnicate", "vqvae train: unknown option '--frobnicate' (see 'vqvae train --help')\n"},
+        {"train --frobnicate",
+         "vqvae train: unknown option '--frobnicate' (see 'vqvae train --help')\n"},
         {"train -q", "vqvae train: unknown option '-q' (see 'vqvae train --help')\n"},
         {"train", "vqvae train: missing option '--out' (see 'vqvae train --help')\n"},
         {"train --out", "vqvae train: option '--out' needs a value (RUN)\n"},
@@ -132,10 +137,11 @@ TEST(cli_typos_and_bad_values) {
         {"train --noise nan", "vqvae train: option '--noise' wants a number, got 'nan'\n"},
         {"train --noise 0x10", "vqvae train: option '--noise' wants a number, got '0x10'\n"},
         {"train --noise 1.5.2", "vqvae train: option '--noise' wants a number, got '1.5.2'\n"},
-        {"train --noise 1e999", "vqvae train: option '--noise' wants a finite number, got '1e999'\n"},
+        {"train --noise 1e999",
+         "vqvae train: option '--noise' wants a finite number, got '1e999'\n"},
         {"train --noise 1,5", "vqvae train: option '--noise' wants a number, got '1,5'\n"},
-        {"train --time-limit 2x",
-         "vqvae train: option '--time-limit' wants a duration (90, 90s, 15m, 2h or 1d), got '2x'\n"},
+        {"train --time-limit 2x", "vqvae train: option '--time-limit' wants a duration (90, 90s, "
+                                  "15m, 2h or 1d), got '2x'\n"},
         {"trian", "vqvae: unknown command 'trian' (did you mean 'train'?)\n"},
         {"zzz", "vqvae: unknown command 'zzz' (see 'vqvae --help')\n"},
     };
@@ -178,9 +184,12 @@ TEST(cli_words_are_checked) {
 TEST(cli_help_and_version) {
     child_t c = ran("train --frob --help");
     CHECK(c.code == 0 && !*c.err);
-    CHECK(strstr(c.out, "usage: vqvae train --out RUN [options]\nTrains a model.\n") == c.out, "%s", c.out);
-    CHECK(strstr(c.out, "\n  --steps N                 optimizer steps (default 1000)\n") != NULL, "%s", c.out);
-    CHECK(strstr(c.out, "\n  --out RUN                 folder of the run (required)\n") != NULL, "%s", c.out);
+    CHECK(strstr(c.out, "usage: vqvae train --out RUN [options]\nTrains a model.\n") == c.out, "%s",
+          c.out);
+    CHECK(strstr(c.out, "\n  --steps N                 optimizer steps (default 1000)\n") != NULL,
+          "%s", c.out);
+    CHECK(strstr(c.out, "\n  --out RUN                 folder of the run (required)\n") != NULL,
+          "%s", c.out);
     CHECK(strstr(c.out, "\n  --noise P                 share of noise\n") != NULL, "%s", c.out);
     CHECK(strstr(c.out, "\n  --resume                  go on\n") != NULL, "%s", c.out);
     c = ran("");
@@ -199,8 +208,10 @@ TEST(cli_durations) {
     CHECK(cli_duration("90") == 90 && cli_duration("90s") == 90 && cli_duration("15m") == 900 &&
           cli_duration("1d") == 86400);
     CHECK(cli_duration("1.5h") == 5400 && cli_duration("0") == 0);
-    static const char *const bad[] = {"", "h", "-1", "1.2.3", "1hh", "1 h", ".", "1e3", "inf", "0x10", "+5"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CHECK(cli_duration(bad[i]) == -1, "%s", bad[i]);
+    static const char *const bad[] = {"",  "h",   "-1",  "1.2.3", "1hh", "1 h",
+                                      ".", "1e3", "inf", "0x10",  "+5"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(cli_duration(bad[i]) == -1, "%s", bad[i]);
 }
 
 TEST(cli_colors) {
@@ -227,7 +238,8 @@ TEST(cli_nearest_names) {
                                           {"optmi.eps", "optim.eps"}};
     for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
         const char *got = cli_nearest(pair[i][0], names, 5);
-        CHECK(pair[i][1] ? got && strcmp(got, pair[i][1]) == 0 : !got, "%s: %s", pair[i][0], got ? got : "none");
+        CHECK(pair[i][1] ? got && strcmp(got, pair[i][1]) == 0 : !got, "%s: %s", pair[i][0],
+              got ? got : "none");
     }
     char longest[500];
     memset(longest, 'a', 499);
@@ -321,7 +333,8 @@ static int german(void *locale) {
 TEST(fault_073_locale_de_DE) {
     char dir[256], command[400];
     child_mkdir(dir);
-    snprintf(command, sizeof command, "localedef -i de_DE -f UTF-8 --no-archive %s/de_DE.UTF-8 >/dev/null 2>&1", dir);
+    snprintf(command, sizeof command,
+             "localedef -i de_DE -f UTF-8 --no-archive %s/de_DE.UTF-8 >/dev/null 2>&1", dir);
     bool made = system(command) == 0;
     if (made) setenv("LOCPATH", dir, 1);
     child_t c;

@@ -1,4 +1,5 @@
-/* test_config.c - settings from defaults, files and --set; every way a file can be wrong, with the place named. */
+/* test_config.c - settings from defaults, files and --set; every way a file can be wrong, with the
+ * place named. */
 #include "common/io/config.h"
 #include "common/io/fs.h"
 #include "common/io/json.h"
@@ -17,7 +18,8 @@ typedef struct {
 
 #define AT(member) offsetof(settings_t, member)
 static const config_field_t table[] = {
-    {"model.channels", CF_INTS, AT(channels), "[16,32]", NULL, 1, 4096, CONFIG_ARCH, "channels a level"},
+    {"model.channels", CF_INTS, AT(channels), "[16,32]", NULL, 1, 4096, CONFIG_ARCH,
+     "channels a level"},
     {"optim.lr", CF_NUM, AT(lr), "0.001", NULL, 0, 1, 0, "learning rate"},
     {"train.steps", CF_INT, AT(steps), "1000", NULL, 1, 1e9, 0, "optimizer steps"},
     {"optim.schedule", CF_CHOICE, AT(schedule), "\"linear\"", "cosine|linear|none", 0, 0, 0,
@@ -38,7 +40,8 @@ static settings_t defaults(void) {
 
 TEST(config_defaults_and_print) {
     settings_t s = defaults();
-    CHECK(s.steps == 1000 && s.lr == 0.001 && s.flip && s.schedule == 1 && !*s.name && s.focus == -1);
+    CHECK(s.steps == 1000 && s.lr == 0.001 && s.flip && s.schedule == 1 && !*s.name &&
+          s.focus == -1);
     CHECK(s.channels.n == 2 && s.channels.v[1] == 32 && s.channels.v[15] == 0 && s.betas.n == 2 &&
           s.betas.v[1] == 0.95);
     s.betas.n = 0;
@@ -80,18 +83,18 @@ TEST(config_prefixes_and_plain_keys) {
     config_set(odd, &s, "ab.cd.e=false");
     config_set(odd, &s, "ab={\"c\":7}");
     char *text = config_print(odd, &s);
-    CHECK_STR(
-        text,
-        "{\n  \"a\": 1,\n  \"ab\": {\n    \"c\": 7,\n    \"cd\": {\n      \"e\": false\n    }\n  },\n  \"abc\": {\n"
-        "    \"c\": 3\n  }\n}\n");
+    CHECK_STR(text, "{\n  \"a\": 1,\n  \"ab\": {\n    \"c\": 7,\n    \"cd\": {\n      \"e\": "
+                    "false\n    }\n  },\n  \"abc\": {\n"
+                    "    \"c\": 3\n  }\n}\n");
     free(text);
 }
 
 TEST(config_set_values) {
     settings_t s = defaults();
     static const char *const sets[] = {
-        "train.steps=5",    "optim.lr=1e-4",     "data.flip=false",           "optim.schedule=none", "model.name=123",
-        "model.channels=8", "optim.betas=[0,1]", "optim.schedule=\"cosine\"", "model.name=a=b \"c"};
+        "train.steps=5",     "optim.lr=1e-4",    "data.flip=false",   "optim.schedule=none",
+        "model.name=123",    "model.channels=8", "optim.betas=[0,1]", "optim.schedule=\"cosine\"",
+        "model.name=a=b \"c"};
     cli_list_t list = {.n = 0};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         list.item = xgrow(list.item, &list.cap, list.n + 1, sizeof *list.item);
@@ -101,7 +104,8 @@ TEST(config_set_values) {
     free(list.item);
     CHECK(s.steps == 5 && s.lr == 1e-4 && !s.flip && s.schedule == 0);
     CHECK_STR(s.name, "a=b \"c");
-    CHECK(s.channels.n == 1 && s.channels.v[0] == 8 && s.channels.v[1] == 0 && s.betas.n == 2 && s.betas.v[1] == 1);
+    CHECK(s.channels.n == 1 && s.channels.v[0] == 8 && s.channels.v[1] == 0 && s.betas.n == 2 &&
+          s.betas.v[1] == 1);
     config_set(table, &s, "optim.schedule=none");
     CHECK(s.schedule == 2);
     config_set(table, &s, "model.name=123");
@@ -155,7 +159,8 @@ TEST(fault_077_set_refused) {
         {"=1", "--set wants key=value, got '=1'"},
         {"optim.lrr=1", "--set 'optim.lrr=1': unknown key 'optim.lrr' (did you mean 'optim.lr'?)"},
         {"lr=1", "--set 'lr=1': unknown key 'lr' (did you mean 'optim.lr'?)"},
-        {"model.steps=1", "--set 'model.steps=1': unknown key 'model.steps' (did you mean 'train.steps'?)"},
+        {"model.steps=1",
+         "--set 'model.steps=1': unknown key 'model.steps' (did you mean 'train.steps'?)"},
         {"zzz=1", "--set 'zzz=1': unknown key 'zzz' (see --help-config)"},
         {"optim.lr=fast", "--set 'optim.lr=fast': key 'optim.lr' wants a number, got \"fast\""},
         {"optim.lr=", "--set 'optim.lr=': key 'optim.lr' wants a number, got \"\""},
@@ -164,21 +169,29 @@ TEST(fault_077_set_refused) {
         {"optim.lr=2", "--set 'optim.lr=2': key 'optim.lr' wants 0 to 1, got 2"},
         {"train.steps=0", "--set 'train.steps=0': key 'train.steps' wants 1 to 1000000000, got 0"},
         {"train.steps=1.5", "--set 'train.steps=1.5': key 'train.steps' wants an integer, got 1.5"},
-        {"train.steps=1e3", "--set 'train.steps=1e3': key 'train.steps' wants an integer, got 1000"},
+        {"train.steps=1e3",
+         "--set 'train.steps=1e3': key 'train.steps' wants an integer, got 1000"},
         {"data.flip=1", "--set 'data.flip=1': key 'data.flip' wants true or false, got 1"},
-        {"data.flip=yes", "--set 'data.flip=yes': key 'data.flip' wants true or false, got \"yes\""},
-        {"optim.schedule=cos",
-         "--set 'optim.schedule=cos': key 'optim.schedule' wants one of cosine|linear|none, got \"cos\""},
-        {"optim.schedule=", "--set 'optim.schedule=': key 'optim.schedule' wants one of cosine|linear|none, got \"\""},
-        {"optim.schedule=cosine|linear", "--set 'optim.schedule=cosine|linear': key 'optim.schedule' wants one of "
-                                         "cosine|linear|none, got \"cosine|linear\""},
-        {"model.channels=[1,2,0]", "--set 'model.channels=[1,2,0]': key 'model.channels' wants 1 to 4096, got 0"},
-        {"model.channels=x", "--set 'model.channels=x': key 'model.channels' wants a list of integers, got \"x\""},
+        {"data.flip=yes",
+         "--set 'data.flip=yes': key 'data.flip' wants true or false, got \"yes\""},
+        {"optim.schedule=cos", "--set 'optim.schedule=cos': key 'optim.schedule' wants one of "
+                               "cosine|linear|none, got \"cos\""},
+        {"optim.schedule=",
+         "--set 'optim.schedule=': key 'optim.schedule' wants one of cosine|linear|none, got \"\""},
+        {"optim.schedule=cosine|linear",
+         "--set 'optim.schedule=cosine|linear': key 'optim.schedule' wants one of "
+         "cosine|linear|none, got \"cosine|linear\""},
+        {"model.channels=[1,2,0]",
+         "--set 'model.channels=[1,2,0]': key 'model.channels' wants 1 to 4096, got 0"},
+        {"model.channels=x",
+         "--set 'model.channels=x': key 'model.channels' wants a list of integers, got \"x\""},
         {"model.channels=[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]",
-         "--set 'model.channels=[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]': key 'model.channels' wants at most 16 items, got "
+         "--set 'model.channels=[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]': key 'model.channels' wants "
+         "at most 16 items, got "
          "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"},
         {"model.name=0123456789012345678901234567890123456789012345678901234567890123",
-         "--set 'model.name=0123456789012345678901234567890123456789012345678901234567890123': key 'model.name' wants "
+         "--set 'model.name=0123456789012345678901234567890123456789012345678901234567890123': key "
+         "'model.name' wants "
          "at most 63 "
          "bytes, got \"01234567890123456789012345678901234567890123456789012345678..."},
         {"optim=1", "--set 'optim=1': key 'optim' wants an object of settings"},
@@ -212,15 +225,19 @@ TEST(fault_077_config_file_refused) {
         {"{\"optim\": {\"lr\": NaN}}", "1:18: NaN is not JSON"},
         {"{\"optim\": {\"lr\": 1e999}}", "1:18: number out of range"},
         {"[1]", "1:1: expected an object of settings"},
-        {"{\n  \"train\": {\n    \"stesp\": 5\n  }\n}", "3:5: unknown key 'train.stesp' (did you mean 'train.steps'?)"},
+        {"{\n  \"train\": {\n    \"stesp\": 5\n  }\n}",
+         "3:5: unknown key 'train.stesp' (did you mean 'train.steps'?)"},
         {"{\"optm\": {\"lr\": 1}}", "1:2: unknown key 'optm' (did you mean 'optim'?)"},
         {"{\"x\": 0,\n \"y\": 1}", "1:2: unknown key 'x' (see --help-config)"},
         {"{\"optim\": {\"lr\": 0.1}, \"train\": {\"steps\":\n \"5\"}}",
          "2:2: key 'train.steps' wants an integer, got \"5\""},
-        {"{\"train\": {\"steps\": 99999999999}}", "1:21: key 'train.steps' wants 1 to 1000000000, got 99999999999"},
-        {"{\"train\": {\"steps\": 99999999999999999999}}", "1:21: key 'train.steps' wants an integer, got 1e+20"},
+        {"{\"train\": {\"steps\": 99999999999}}",
+         "1:21: key 'train.steps' wants 1 to 1000000000, got 99999999999"},
+        {"{\"train\": {\"steps\": 99999999999999999999}}",
+         "1:21: key 'train.steps' wants an integer, got 1e+20"},
         {"{\"train\": {\"steps\": null}}", "1:21: key 'train.steps' wants an integer, got null"},
-        {"{\"model\": {\"channels\": [1,\n 2, true]}}", "2:5: key 'model.channels' wants an integer, got true"},
+        {"{\"model\": {\"channels\": [1,\n 2, true]}}",
+         "2:5: key 'model.channels' wants an integer, got true"},
         {"{\"optim\": 3}", "1:11: key 'optim' wants an object of settings"},
         {"{\"optim\": {\"lr\": {\"x\": 1}}}", "1:18: key 'optim.lr' wants a number, got {\"x\":1}"},
         {"{\"optim.lr\": 0.1}", "1:2: key 'optim.lr' must be nested: {\"optim\": {...}}"},
@@ -275,7 +292,8 @@ TEST(config_file_round_trip) {
 TEST(config_json_and_diff) {
     settings_t s = defaults(), t = defaults();
     reason_t why;
-    static const char good[] = "{\"model\":{\"channels\":64,\"name\":\"b\"},\"optim\":{\"lr\":0.5}}",
+    static const char good[] =
+        "{\"model\":{\"channels\":64,\"name\":\"b\"},\"optim\":{\"lr\":0.5}}",
                       bad[] = "{\"model\":{\"chanels\":64}}";
     cJSON *root = json_parse(good, strlen(good), false, NULL);
     CHECK(config_json(table, &s, root, &why) == 0 && s.channels.n == 1 && s.lr == 0.5);
@@ -283,7 +301,8 @@ TEST(config_json_and_diff) {
     root = json_parse(bad, strlen(bad), false, NULL);
     CHECK(config_json(table, &s, root, &why) == -1);
     CHECK_STR(why.text, "unknown key 'model.chanels' (did you mean 'model.channels'?)");
-    CHECK(config_json(table, &s, root->child->child, &why) == -1 && config_json(table, &s, NULL, &why) == -1);
+    CHECK(config_json(table, &s, root->child->child, &why) == -1 &&
+          config_json(table, &s, NULL, &why) == -1);
     cJSON_Delete(root);
     char diff[200], small[45];
     CHECK(config_diff(table, &t, &s, CONFIG_ARCH, diff, sizeof diff) == 2);

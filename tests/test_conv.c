@@ -1,7 +1,7 @@
 /* test_conv.c - convolutions and their gradients against one naive loop in double precision.
  *
- * A gradient check alone would pass on a wrong convolution whose forward and backward agree; here each pass has the
- * same outside reference.
+ * A gradient check alone would pass on a wrong convolution whose forward and backward agree; here
+ * each pass has the same outside reference.
  */
 #include "common/kernel/kernel.h"
 #include "common/kernel/winograd.h"
@@ -20,22 +20,29 @@ static void run_conv(void *ctx, float *out, bool add) {
     if (c->pass == 2) kern_conv_backward_weight(&c->g, c->x, c->dy, out, add);
 }
 
-/* One loop over every (output, tap) pair that lands inside the image; the three passes read it three ways. */
+/* One loop over every (output, tap) pair that lands inside the image; the three passes read it
+ * three ways. */
 static void reference_conv(const conv_case_t *c, double *out, double *size) {
     const kern_conv_t *g = &c->g;
     size_t up = g->up == 2 ? 2 : 1;
     for (size_t n = 0; n < g->N; n++)
         for (size_t o = 0; o < g->OH * g->OW; o++)
             for (size_t t = 0; t < g->kh * g->kw; t++) {
-                ptrdiff_t y = (ptrdiff_t)(o / g->OW * g->stride + t / g->kw) - (ptrdiff_t)g->pad_top;
-                ptrdiff_t x = (ptrdiff_t)(o % g->OW * g->stride + t % g->kw) - (ptrdiff_t)g->pad_left;
-                if (y < 0 || x < 0 || y >= (ptrdiff_t)(g->H * up) || x >= (ptrdiff_t)(g->W * up)) continue;
-                size_t px = (n * g->H + (size_t)y / up) * g->W + (size_t)x / up, py = n * g->OH * g->OW + o;
+                ptrdiff_t y =
+                    (ptrdiff_t)(o / g->OW * g->stride + t / g->kw) - (ptrdiff_t)g->pad_top;
+                ptrdiff_t x =
+                    (ptrdiff_t)(o % g->OW * g->stride + t % g->kw) - (ptrdiff_t)g->pad_left;
+                if (y < 0 || x < 0 || y >= (ptrdiff_t)(g->H * up) || x >= (ptrdiff_t)(g->W * up))
+                    continue;
+                size_t px = (n * g->H + (size_t)y / up) * g->W + (size_t)x / up,
+                       py = n * g->OH * g->OW + o;
                 for (size_t i = 0; i < g->Cin; i++)
                     for (size_t j = 0; j < g->Cout; j++) {
-                        size_t at_x = px * g->Cin + i, at_w = (t * g->Cin + i) * g->Cout + j, at_y = py * g->Cout + j;
+                        size_t at_x = px * g->Cin + i, at_w = (t * g->Cin + i) * g->Cout + j,
+                               at_y = py * g->Cout + j;
                         size_t to = c->pass == 0 ? at_y : c->pass == 1 ? at_x : at_w;
-                        double a = c->pass == 0 ? c->x[at_x] : c->dy[at_y], b = c->pass == 2 ? c->x[at_x] : c->w[at_w];
+                        double a = c->pass == 0 ? c->x[at_x] : c->dy[at_y],
+                               b = c->pass == 2 ? c->x[at_x] : c->w[at_w];
                         out[to] += a * b;
                         size[to] += fabs(a * b);
                     }
@@ -54,7 +61,8 @@ static void level(double *size, size_t n) {
 }
 
 static void check_conv(kern_conv_t g, bool with_bias) {
-    size_t nx = g.N * g.H * g.W * g.Cin, nw = g.kh * g.kw * g.Cin * g.Cout, ny = g.N * g.OH * g.OW * g.Cout;
+    size_t nx = g.N * g.H * g.W * g.Cin, nw = g.kh * g.kw * g.Cin * g.Cout,
+           ny = g.N * g.OH * g.OW * g.Cout;
     float *x = floats(1, nx, 0.2, 1), *w = floats(2, nw, 0, 1), *bias = floats(3, g.Cout, 0, 1),
           *dy = floats(4, ny, 0.1, 1);
     conv_case_t c = {.g = g, .x = x, .w = w, .bias = with_bias ? bias : NULL, .dy = dy};
@@ -64,8 +72,9 @@ static void check_conv(kern_conv_t g, bool with_bias) {
         double *want = doubles(n), *size = doubles(n);
         float *out = xmalloc((n + 1) * sizeof *out);
         char what[199];
-        snprintf(what, sizeof what, "conv %s N%zu %zux%zu C%zu->%zu k%zux%zu s%zu pad %zu,%zu up%zu", name[c.pass], g.N,
-                 g.H, g.W, g.Cin, g.Cout, g.kh, g.kw, g.stride, g.pad_top, g.pad_left, g.up);
+        snprintf(what, sizeof what,
+                 "conv %s N%zu %zux%zu C%zu->%zu k%zux%zu s%zu pad %zu,%zu up%zu", name[c.pass],
+                 g.N, g.H, g.W, g.Cin, g.Cout, g.kh, g.kw, g.stride, g.pad_top, g.pad_left, g.up);
         reference_conv(&c, want, size);
         if (winograd_pays(&g)) level(size, n);
         check_kernel(what, run_conv, &c, c.pass > 0, want, size, n, 2e-6, out);
@@ -85,8 +94,9 @@ static void check_conv(kern_conv_t g, bool with_bias) {
 }
 
 /* pad: top, left, bottom, right */
-static kern_conv_t shape(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t k, size_t stride, size_t up,
-                         size_t top, size_t left, size_t bottom, size_t right) {
+static kern_conv_t shape(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t k,
+                         size_t stride, size_t up, size_t top, size_t left, size_t bottom,
+                         size_t right) {
     kern_conv_t g = {.N = N,
                      .H = H,
                      .W = W,
@@ -102,9 +112,11 @@ static kern_conv_t shape(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, 
     g.OW = (W * up + left + right - k) / stride + 1;
     return g;
 }
-static void conv_case(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t k, size_t stride, size_t up,
-                      size_t top, size_t left, size_t bottom, size_t right) {
-    check_conv(shape(N, H, W, Cin, Cout, k, stride, up, top, left, bottom, right), (N + H + Cin) % 2);
+static void conv_case(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t k,
+                      size_t stride, size_t up, size_t top, size_t left, size_t bottom,
+                      size_t right) {
+    check_conv(shape(N, H, W, Cin, Cout, k, stride, up, top, left, bottom, right),
+               (N + H + Cin) % 2);
 }
 
 TEST(conv_3x3) {
@@ -134,20 +146,37 @@ TEST(conv_stride_2) {
 TEST(conv_other_kernels) {
     conv_case(3, 7, 5, 17, 33, 1, 1, 1, 0, 0, 0, 0);
     conv_case(2, 8, 8, 64, 3, 1, 1, 1, 0, 0, 0, 0);
-    conv_case(3, 5, 5, 17, 3, 1, 1, 1, 0, 0, 0, 0); /* 25 pixels: register tiles end differently in 1 and in 3 images */
+    conv_case(3, 5, 5, 17, 3, 1, 1, 1, 0, 0, 0,
+              0); /* 25 pixels: register tiles end differently in 1 and in 3 images */
     conv_case(3, 5, 5, 300, 7, 1, 1, 1, 0, 0, 0, 0);
     conv_case(2, 9, 6, 5, 17, 5, 1, 1, 2, 2, 2, 2);
     conv_case(2, 3, 2, 3, 8, 5, 1, 1, 2, 2, 2, 2); /* larger than the image */
     conv_case(1, 8, 8, 16, 1, 4, 1, 1, 1, 1, 1, 1);
     conv_case(1, 6, 7, 3, 4, 7, 3, 1, 3, 3, 3, 3);
-    check_conv(
-        (kern_conv_t){
-            .N = 2, .H = 6, .W = 8, .Cin = 5, .Cout = 6, .OH = 6, .OW = 6, .kh = 1, .kw = 3, .stride = 1, .up = 1},
-        true);
-    check_conv(
-        (kern_conv_t){
-            .N = 2, .H = 8, .W = 6, .Cin = 3, .Cout = 6, .OH = 2, .OW = 2, .kh = 4, .kw = 3, .stride = 4, .up = 1},
-        true);
+    check_conv((kern_conv_t){.N = 2,
+                             .H = 6,
+                             .W = 8,
+                             .Cin = 5,
+                             .Cout = 6,
+                             .OH = 6,
+                             .OW = 6,
+                             .kh = 1,
+                             .kw = 3,
+                             .stride = 1,
+                             .up = 1},
+               true);
+    check_conv((kern_conv_t){.N = 2,
+                             .H = 8,
+                             .W = 6,
+                             .Cin = 3,
+                             .Cout = 6,
+                             .OH = 2,
+                             .OW = 2,
+                             .kh = 4,
+                             .kw = 3,
+                             .stride = 4,
+                             .up = 1},
+               true);
 }
 
 TEST(conv_of_enlarged_image) {
@@ -160,10 +189,11 @@ TEST(conv_of_enlarged_image) {
 }
 
 /* A 3x3 convolution that goes through winograd.c, with any padding of its own. */
-static void winograd_padded(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t up, size_t top, size_t left,
-                            size_t bottom, size_t right) {
+static void winograd_padded(size_t N, size_t H, size_t W, size_t Cin, size_t Cout, size_t up,
+                            size_t top, size_t left, size_t bottom, size_t right) {
     kern_conv_t g = shape(N, H, W, Cin, Cout, 3, 1, up, top, left, bottom, right);
-    CHECK(winograd_pays(&g), "%zux%zu C%zu->%zu up%zu does not go through winograd.c", H, W, Cin, Cout, up);
+    CHECK(winograd_pays(&g), "%zux%zu C%zu->%zu up%zu does not go through winograd.c", H, W, Cin,
+          Cout, up);
     check_conv(g, (H + W + Cin) % 2);
     g.plain = true; /* held to the error of plain sums */
     CHECK(!winograd_pays(&g));
@@ -211,13 +241,14 @@ TEST(winograd_of_enlarged_image) {
     winograd_case(2, 12, 12, 96, 80, 2);
 }
 
-/* An image's output and input gradient: the same bits alone, among three and among sixteen, wherever it stands. */
+/* An image's output and input gradient: the same bits alone, among three and among sixteen,
+ * wherever it stands. */
 static void batch_case(size_t H, size_t W, size_t Cin, size_t Cout, size_t up) {
     kern_conv_t g = shape(16, H, W, Cin, Cout, 3, 1, up, 1, 1, 1, 1);
     CHECK(winograd_pays(&g), "%zux%zu C%zu->%zu does not go through winograd.c", H, W, Cin, Cout);
     size_t nx = H * W * Cin, ny = g.OH * g.OW * Cout;
-    float *x = floats(1, 16 * nx, 0.2, 1), *w = floats(2, 9 * Cin * Cout, 0, 1), *bias = floats(3, Cout, 0, 1),
-          *dy = floats(4, 16 * ny, 0.1, 1);
+    float *x = floats(1, 16 * nx, 0.2, 1), *w = floats(2, 9 * Cin * Cout, 0, 1),
+          *bias = floats(3, Cout, 0, 1), *dy = floats(4, 16 * ny, 0.1, 1);
     for (int pass = 0; pass < 2; pass++) {
         size_t each = pass ? nx : ny;
         float *all = xmalloc(16 * each * sizeof *all), *some = xmalloc(3 * each * sizeof *some);
@@ -227,7 +258,8 @@ static void batch_case(size_t H, size_t W, size_t Cin, size_t Cout, size_t up) {
             for (size_t first = 0; first + n <= 16; first += 5) {
                 c.g.N = n, c.x = x + first * nx, c.dy = dy + first * ny;
                 run_conv(&c, some, false);
-                check_same(pass ? "input gradient of some images" : "some images", some, all + first * each, n * each);
+                check_same(pass ? "input gradient of some images" : "some images", some,
+                           all + first * each, n * each);
             }
         free(all), free(some);
     }

@@ -1,5 +1,5 @@
-/* test_data.c - training samples of `vqvae`: random resized crops keep their promises and are a function of seed and
- * number, and pictures that vanish are replaced.
+/* test_data.c - training samples of `vqvae`: random resized crops keep their promises and are a
+ * function of seed and number, and pictures that vanish are replaced.
  */
 #include "common/base/pool.h"
 #include "tests/folder.h"
@@ -11,7 +11,8 @@
 
 static void put_picture(const char *name, unsigned w, unsigned h, unsigned seed) {
     uint8_t *rgb = malloc(3 * (size_t)w * h);
-    for (size_t i = 0; i < 3 * (size_t)w * h; i++) rgb[i] = (uint8_t)((i / 3 % w) * 5 + (i / 3 / w) * 3 + seed * 29);
+    for (size_t i = 0; i < 3 * (size_t)w * h; i++)
+        rgb[i] = (uint8_t)((i / 3 % w) * 5 + (i / 3 / w) * 3 + seed * 29);
     blob_t b = png_rgb(w, h, rgb);
     FILE *f = fopen(in_folder(name), "wb");
     if (!f || fwrite(b.p, 1, b.n, f) != b.n || fclose(f)) abort();
@@ -40,8 +41,10 @@ TEST(crops_keep_area_and_shape) {
         for (uint64_t g = 0; g < N; g++) {
             crop_box_t b = data_crop_resized(&d, rng_fold(rng_make(5, "t"), g), W, H);
             REQUIRE(b.w && b.h && b.x + b.w <= W && b.y + b.h <= H);
-            double area = (double)(b.w * b.h) / (W * H), shape = (double)b.w / (double)b.h / 2; /* of data.size: 2 */
-            least = fmin(least, area), most = fmax(most, area), thin = fmin(thin, shape), wide = fmax(wide, shape);
+            double area = (double)(b.w * b.h) / (W * H),
+                   shape = (double)b.w / (double)b.h / 2; /* of data.size: 2 */
+            least = fmin(least, area), most = fmax(most, area), thin = fmin(thin, shape),
+            wide = fmax(wide, shape);
             mean += area / N;
             corners += b.x < (W - b.w) / 2;
         }
@@ -64,7 +67,8 @@ TEST(crops_of_strips) {
     }
 }
 
-/* Sample by sample, by batches of other sizes, with other threads: the same bytes; other samples and seeds: others. */
+/* Sample by sample, by batches of other sizes, with other threads: the same bytes; other samples
+ * and seeds: others. */
 TEST(resized_crops_are_a_function_of_seed_and_sample) {
     enum { N = 24, S = 16 * 16 * 3 };
     const char *spec;
@@ -170,8 +174,9 @@ TEST(fault_028_vanished_pictures_are_replaced) {
         }
         child_run(vanish_in_child, all ? folder : NULL, &c);
         if (all) {
-            CHECK(c.code == RC_DATA && strstr(c.err, "64 pictures in a row cannot be read any more"), "%d: %s", c.code,
-                  c.err);
+            CHECK(c.code == RC_DATA &&
+                      strstr(c.err, "64 pictures in a row cannot be read any more"),
+                  "%d: %s", c.code, c.err);
         } else { /* 40 samples are 4 epochs of 10: the vanished one was in each */
             CHECK(c.code == 0);
             CHECK_STR(c.out, "4 of 40 changed, 0 unknown, same, 1 lost");

@@ -1,5 +1,5 @@
-/* test_dataset.c - what is sampled from shards, counted and compared with the shards' own contents, and what is
- * refused. */
+/* test_dataset.c - what is sampled from shards, counted and compared with the shards' own contents,
+ * and what is refused. */
 #include "tests/child.h"
 #include "tests/folder.h"
 #include "tests/test.h"
@@ -43,11 +43,13 @@ static const char *make_shard(const char *name, const shard_spec_t *s) {
                       .text_vocab = 257,
                       .mu = 100,
                       .M = 256};
-    if (s->n) m.n_continuous = 1, m.n_actions = s->actions, m.action_low = low, m.action_high = high;
+    if (s->n)
+        m.n_continuous = 1, m.n_actions = s->actions, m.action_low = low, m.action_high = high;
     if (s->codes) {
-        m.codes = s->codes, m.code_dim = 2, m.codebook = codebook, m.grid_h = m.grid_w = 2, m.image_h = m.image_w = 16;
-        m.fingerprint =
-            s->code_value > 0 ? (char *)"11111111111111111111111111111111" : (char *)"00000000000000000000000000000000";
+        m.codes = s->codes, m.code_dim = 2, m.codebook = codebook, m.grid_h = m.grid_w = 2,
+        m.image_h = m.image_w = 16;
+        m.fingerprint = s->code_value > 0 ? (char *)"11111111111111111111111111111111"
+                                          : (char *)"00000000000000000000000000000000";
         m.quantizer = m.preprocess = (char *)"{}";
     }
     int rc;
@@ -60,7 +62,8 @@ static const char *make_shard(const char *name, const shard_spec_t *s) {
     for (size_t i = 0; i < s->n; i++) {
         char key[32];
         uint32_t T = s->steps[i], *codes = xcalloc(T * 4, sizeof *codes);
-        float *value = xcalloc(T, sizeof *value), *action = xcalloc((size_t)T * s->actions, sizeof *action);
+        float *value = xcalloc(T, sizeof *value),
+              *action = xcalloc((size_t)T * s->actions, sizeof *action);
         for (uint32_t t = 0; t < T; t++) value[t] = (float)(100 * i + t);
         token_record_t r = {.kind = RECORD_EPISODE,
                             .T = T,
@@ -147,8 +150,10 @@ TEST(windows_cover_every_step_once) {
     }
     for (size_t r = 0; r < 30; r++)
         for (size_t t = 0; t < 40; t++)
-            CHECK(seen[r][t] == (t < thirty[r]), "record %zu, step %zu: %d times", r, t, seen[r][t]);
-    CHECK(dataset_windows(d, 0, SIDE_ALL) == dataset_windows(d, 0, SIDE_TRAIN) + dataset_windows(d, 0, SIDE_VAL));
+            CHECK(seen[r][t] == (t < thirty[r]), "record %zu, step %zu: %d times", r, t,
+                  seen[r][t]);
+    CHECK(dataset_windows(d, 0, SIDE_ALL) ==
+          dataset_windows(d, 0, SIDE_TRAIN) + dataset_windows(d, 0, SIDE_VAL));
     CHECK(dataset_records(d, SIDE_TRAIN) + dataset_records(d, SIDE_VAL) == 30);
     /* the rule itself: XXH64(key) % 1000 < 300 */
     for (uint32_t r = 0; r < 30; r++) {
@@ -181,7 +186,8 @@ TEST(moments_of_the_vector) {
     }
     CHECK(n > 0);
     CHECK_NEAR((double)dataset_facts(d)->vector_mean[0], sum / n, 1e-3);
-    CHECK_NEAR((double)dataset_facts(d)->vector_deviation[0], sqrt(squares / n - sum / n * sum / n), 1e-2);
+    CHECK_NEAR((double)dataset_facts(d)->vector_deviation[0], sqrt(squares / n - sum / n * sum / n),
+               1e-2);
     dataset_close(d);
 }
 
@@ -229,7 +235,8 @@ TEST(an_epoch_shows_each_training_record_once) {
         seen[record_of(&w)]++;
         window_release(&w);
     }
-    for (size_t r = 0; r < 30; r++) CHECK(seen[r] == 0 || seen[r] == 3, "record %zu: %zu times", r, seen[r]);
+    for (size_t r = 0; r < 30; r++)
+        CHECK(seen[r] == 0 || seen[r] == 3, "record %zu: %zu times", r, seen[r]);
     dataset_close(d);
 }
 
@@ -247,11 +254,13 @@ TEST(prompts_are_part_of_their_episode) {
         for (size_t i = 0; i < 16; i++) {
             window_t w;
             dataset_sample(d, 9, step, i, 16, &w);
-            uint32_t T = thirty[record_of(&w)], p = T < 3 ? T : 3, m = T < 2 ? T : 2, whole = T < 5 ? T : 5;
+            uint32_t T = thirty[record_of(&w)], p = T < 3 ? T : 3, m = T < 2 ? T : 2,
+                     whole = T < 5 ? T : 5;
             if (i >= 4) {
                 CHECK(w.n_prompt == 0 && w.n_steps == whole);
             } else {
-                CHECK(w.n_prompt == p && w.n_steps == p + m, "T %u: %zu + %zu", T, w.n_prompt, w.n_steps);
+                CHECK(w.n_prompt == p && w.n_steps == p + m, "T %u: %zu + %zu", T, w.n_prompt,
+                      w.n_steps);
                 if (i < 2) CHECK(w.step[0] == T - p, "T %u: prompt from %u", T, w.step[0]);
                 short_ones += T < 5;
             }
@@ -294,7 +303,8 @@ TEST(sources_are_mixed_by_weight) {
     const char *item[] = {spec[0], spec[1]};
     cli_list_t l = {item, 2, 2};
     dataset_t *d = dataset_open(&l, &c);
-    CHECK(dataset_sources(d) == 2 && dataset_facts(d)->n_actions == 2 && dataset_facts(d)->codes == 4);
+    CHECK(dataset_sources(d) == 2 && dataset_facts(d)->n_actions == 2 &&
+          dataset_facts(d)->codes == 4);
     size_t texts = 0;
     for (size_t i = 0; i < 4000; i++) {
         window_t w;
@@ -322,8 +332,8 @@ static int open_and_exit(void *ctx) {
     return 0;
 }
 
-static void check_refused(const char *a, const char *b, const gato_config_t *c, int code, const char *says1,
-                          const char *says2) {
+static void check_refused(const char *a, const char *b, const gato_config_t *c, int code,
+                          const char *says1, const char *says2) {
     opening_t o = {a, b, *c};
     static child_t child;
     child_run(open_and_exit, &o, &child);
@@ -336,16 +346,17 @@ TEST(fault_codebooks_of_two_shards) {
     gato_config_t c = narrow();
     shard_spec_t other = control;
     other.code_value = 0.5f;
-    check_refused(make_shard("book_a.lmdb", &control), make_shard("book_b.lmdb", &other), &c, RC_MISFIT,
-                  "00000000000000000000000000000000", "11111111111111111111111111111111");
+    check_refused(make_shard("book_a.lmdb", &control), make_shard("book_b.lmdb", &other), &c,
+                  RC_MISFIT, "00000000000000000000000000000000",
+                  "11111111111111111111111111111111");
 }
 
 TEST(fault_action_widths_of_two_shards) {
     gato_config_t c = narrow();
     shard_spec_t other = control;
     other.actions = 3;
-    check_refused(make_shard("width_a.lmdb", &control), make_shard("width_b.lmdb", &other), &c, RC_MISFIT, "actions",
-                  "2 and 3");
+    check_refused(make_shard("width_a.lmdb", &control), make_shard("width_b.lmdb", &other), &c,
+                  RC_MISFIT, "actions", "2 and 3");
 }
 
 TEST(fault_timestep_longer_than_the_context) {
@@ -362,5 +373,6 @@ TEST(fault_missing_shard) {
 TEST(fault_pixels_wanted_and_not_kept) {
     gato_config_t c = narrow();
     c.model.image_in = IMAGE_IN_PATCHES;
-    check_refused(make_shard("codes_only.lmdb", &control), NULL, &c, RC_MISFIT, "pixels", "episode_");
+    check_refused(make_shard("codes_only.lmdb", &control), NULL, &c, RC_MISFIT, "pixels",
+                  "episode_");
 }

@@ -1,5 +1,6 @@
-/* test_env.c - the built-in environments. Oracles: forward kinematics and a pinhole projection written here, the
- * figures measured for the reference environment, bit-equality of replays, uniformity by Kolmogorov-Smirnov.
+/* test_env.c - the built-in environments. Oracles: forward kinematics and a pinhole projection
+ * written here, the figures measured for the reference environment, bit-equality of replays,
+ * uniformity by Kolmogorov-Smirnov.
  */
 #include "gato/env.h"
 #include "tests/test.h"
@@ -11,7 +12,8 @@ TEST(env_without_mujoco_says_what_to_install) {
     reason_t why = {""};
     CHECK(!env_open("reacher", &rc, &why));
     CHECK(rc == RC_RUNTIME, "%d", rc);
-    CHECK_STR(why.text, "built without MuJoCo: install libmujoco-dev and libosmesa6-dev, then rebuild");
+    CHECK_STR(why.text,
+              "built without MuJoCo: install libmujoco-dev and libosmesa6-dev, then rebuild");
     printf("skipped: the environments' own tests (built without MuJoCo)\n");
 }
 
@@ -41,7 +43,8 @@ static state_t state_of(const env_t *e) {
 }
 
 static double tip_distance(state_t s) {
-    double x = 0.15 * cos(s.q0) + 0.15 * cos(s.q0 + s.q1), y = 0.15 * sin(s.q0) + 0.15 * sin(s.q0 + s.q1);
+    double x = 0.15 * cos(s.q0) + 0.15 * cos(s.q0 + s.q1),
+           y = 0.15 * sin(s.q0) + 0.15 * sin(s.q0 + s.q1);
     return sqrt((x - s.x) * (x - s.x) + (y - s.y) * (y - s.y));
 }
 
@@ -87,8 +90,8 @@ static score_t play_many(bool expert) {
     return sum;
 }
 
-/* Returns have a standard deviation of 2.6 (expert) and 6.2 (random): two means of 1,000 episodes differ by 0.12 and
- * 0.28 at one standard error; four of them are allowed. */
+/* Returns have a standard deviation of 2.6 (expert) and 6.2 (random): two means of 1,000 episodes
+ * differ by 0.12 and 0.28 at one standard error; four of them are allowed. */
 TEST(env_reacher_expert_solves_it) {
     score_t s = play_many(true);
     CHECK_NEAR(s.ret, -4.76, 0.47);
@@ -106,8 +109,8 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Largest difference between the distribution of v and the uniform one on [low, high), times sqrt(n): above 1.95 in one
- * case of 1,000. */
+/* Largest difference between the distribution of v and the uniform one on [low, high), times
+ * sqrt(n): above 1.95 in one case of 1,000. */
 static double uniformity(double *v, size_t n, double low, double high) {
     double worst = 0;
     qsort(v, n, sizeof *v, ascending);
@@ -190,8 +193,8 @@ TEST(env_reacher_reward_is_the_distance) {
     env_close(e);
 }
 
-/* A pinhole at (0, 0, 0.9) looking down, MuJoCo's default field of view of 45 degrees over the height; x to the right,
- * y up, so row 0 is the largest y. */
+/* A pinhole at (0, 0, 0.9) looking down, MuJoCo's default field of view of 45 degrees over the
+ * height; x to the right, y up, so row 0 is the largest y. */
 static void project(double x, double y, double z, double *column, double *row) {
     double focal = SIDE / 2 / tan(M_PI / 8);
     *column = SIDE / 2 + focal * x / (0.9 - z);
@@ -225,18 +228,20 @@ static void check_picture(const uint8_t *rgb, state_t s) {
     double column, row, c, r;
     size_t n = find_ball(rgb, &column, &row);
     project(s.x, s.y, 0.02, &c, &r);
-    /* A disc of 3.5 pixels across covers 9.6 of them. Without smoothing each border pixel is in or out: half a pixel
-     * for the centroid. */
+    /* A disc of 3.5 pixels across covers 9.6 of them. Without smoothing each border pixel is in or
+     * out: half a pixel for the centroid. */
     CHECK(n >= 6 && n <= 16, "%zu red pixels", n);
     CHECK_NEAR(column, c, 0.6);
     CHECK_NEAR(row, r, 0.6);
     /* Middle of both links, unless the ball lies over it. */
     double ex = 0.15 * cos(s.q0), ey = 0.15 * sin(s.q0);
-    double mid[2][2] = {{ex / 2, ey / 2}, {ex + 0.075 * cos(s.q0 + s.q1), ey + 0.075 * sin(s.q0 + s.q1)}};
+    double mid[2][2] = {{ex / 2, ey / 2},
+                        {ex + 0.075 * cos(s.q0 + s.q1), ey + 0.075 * sin(s.q0 + s.q1)}};
     for (int i = 0; i < 2; i++) {
         project(mid[i][0], mid[i][1], 0.015, &column, &row);
         const uint8_t *p = rgb + ((int)row * SIDE + (int)column) * 3;
-        CHECK(is_arm(p) || hypot(column - c, row - r) < 3.5, "link %d: %d %d %d", i, p[0], p[1], p[2]);
+        CHECK(is_arm(p) || hypot(column - c, row - r) < 3.5, "link %d: %d %d %d", i, p[0], p[1],
+              p[2]);
     }
     /* Out of reach of everything. */
     CHECK(!is_red(rgb) && !is_arm(rgb), "corner");
@@ -278,13 +283,15 @@ TEST(env_reacher_few_colors) {
     for (uint64_t i = 0; i < 10; i++) {
         REQUIRE(!env_reset(e, 2, i, NULL) && !env_observe(e, rgb, NULL, NULL));
         for (size_t p = 0; p < SIDE * SIDE; p++) {
-            uint32_t color = (uint32_t)rgb[3 * p] << 16 | (uint32_t)rgb[3 * p + 1] << 8 | rgb[3 * p + 2];
+            uint32_t color =
+                (uint32_t)rgb[3 * p] << 16 | (uint32_t)rgb[3 * p + 1] << 8 | rgb[3 * p + 2];
             size_t k = 0;
             while (k < n && seen[k] != color) k++;
             if (k == n && n < 64) seen[n++] = color;
         }
     }
-    CHECK(n >= 4 && n <= 16, "%zu colors: floor, two links, ball, each within one step of rounding", n);
+    CHECK(n >= 4 && n <= 16, "%zu colors: floor, two links, ball, each within one step of rounding",
+          n);
     env_close(e);
 }
 
@@ -313,7 +320,8 @@ TEST(fault_081_action_not_finite) {
         CHECK(env_step(e, bad[i], NULL, NULL, NULL, &why) == -1);
         CHECK(strstr(why.text, "not finite"), "%s", why.text);
         CHECK(!env_success(e), "a failed episode is no success");
-        CHECK(!env_reset(e, 1, 1, &why) && !env_step(e, fine, NULL, NULL, NULL, &why), "usable after a reset");
+        CHECK(!env_reset(e, 1, 1, &why) && !env_step(e, fine, NULL, NULL, NULL, &why),
+              "usable after a reset");
     }
     env_close(e);
 }

@@ -1,5 +1,6 @@
-/* test_events.c - the TensorBoard event file: CRC-32C against its published check values, what comes of a folder at a
- * start. tests/interop/read_events.py reads its bytes with a parser of its own (tests/cli/vqvae_watch.sh).
+/* test_events.c - the TensorBoard event file: CRC-32C against its published check values, what
+ * comes of a folder at a start. tests/interop/read_events.py reads its bytes with a parser of its
+ * own (tests/cli/vqvae_watch.sh).
  */
 #include "common/io/fs.h"
 #include "common/train/events.h"
@@ -50,13 +51,15 @@ static size_t occurrences(const uint8_t *p, size_t n, const char *word) {
 
 TEST(one_file_a_start_made_of_the_metrics) {
     folder_open();
-    static const char metrics[] = "{\"step\":2,\"wall\":1,\"loss\":0.5,\"images_per_s\":7}\n"
-                                  "{\"step\":4,\"wall\":2,\"loss\":null,\"psnr\":9}\n{\"step\":6,\"wall\":3,\"lo";
+    static const char metrics[] =
+        "{\"step\":2,\"wall\":1,\"loss\":0.5,\"images_per_s\":7}\n"
+        "{\"step\":4,\"wall\":2,\"loss\":null,\"psnr\":9}\n{\"step\":6,\"wall\":3,\"lo";
     reason_t why;
     uint8_t *p = NULL;
     size_t n = 0;
     CHECK(!fs_write(in_folder("metrics.jsonl"), metrics, sizeof metrics - 1, &why), "%s", why.text);
-    CHECK(!fs_write(in_folder("events.out.tfevents.17.elsewhere.3.0"), "old", 3, &why), "%s", why.text);
+    CHECK(!fs_write(in_folder("events.out.tfevents.17.elsewhere.3.0"), "old", 3, &why), "%s",
+          why.text);
     CHECK(!fs_write(in_folder("events.txt"), "mine", 4, &why), "%s", why.text);
     events_t *e = events_open(folder);
     REQUIRE(e, "no file");
@@ -66,7 +69,8 @@ TEST(one_file_a_start_made_of_the_metrics) {
     CHECK(event_files(&p, &n) == 1, "the former file is gone");
     CHECK(occurrences(p, n, "losses/loss") == 2, "%zu", occurrences(p, n, "losses/loss"));
     CHECK(occurrences(p, n, "charts/psnr") == 1 && occurrences(p, n, "charts/SPS") == 1, "charts");
-    CHECK(occurrences(p, n, "charts/wall") == 0 && occurrences(p, n, "charts/step") == 0, "no curve of the clock");
+    CHECK(occurrences(p, n, "charts/wall") == 0 && occurrences(p, n, "charts/step") == 0,
+          "no curve of the clock");
     CHECK(occurrences(p, n, "brain.Event:2") == 1 && !memcmp(p + 12 + 9,
                                                              "\x1a\x0d"
                                                              "brain",
@@ -75,7 +79,8 @@ TEST(one_file_a_start_made_of_the_metrics) {
     free(p);
     events_remove(folder, NULL);
     p = NULL;
-    CHECK(event_files(&p, &n) == 0 && fs_exists(in_folder("events.txt")), "only event files are removed");
+    CHECK(event_files(&p, &n) == 0 && fs_exists(in_folder("events.txt")),
+          "only event files are removed");
     events_close(NULL);
     folder_remove();
 }

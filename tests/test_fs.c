@@ -45,16 +45,20 @@ TEST(fs_write_and_read) {
     uint8_t *data;
     size_t size;
     CHECK(fs_write(path, "one\0two", 7, &why) == 0 && entries(dir) == 1);
-    CHECK(fs_read(path, 0, &data, &size, &why) == 0 && size == 7 && memcmp(data, "one\0two", 8) == 0);
+    CHECK(fs_read(path, 0, &data, &size, &why) == 0 && size == 7 &&
+          memcmp(data, "one\0two", 8) == 0);
     free(data);
     CHECK(fs_read(path, 7, &data, &size, &why) == 0 && size == 7);
     free(data);
-    CHECK(fs_read(path, 6, &data, &size, &why) == -1 && !data && strstr(why.text, "limit of 6"), "%s", why.text);
+    CHECK(fs_read(path, 6, &data, &size, &why) == -1 && !data && strstr(why.text, "limit of 6"),
+          "%s", why.text);
     CHECK(fs_write(path, NULL, 0, &why) == 0);
     CHECK(fs_read(path, 1, &data, &size, &why) == 0 && size == 0 && data[0] == 0);
     free(data);
-    CHECK(fs_read(dir, 0, &data, &size, &why) == -1 && strstr(why.text, "Is a directory"), "%s", why.text);
-    CHECK(fs_read(in_dir(dir, "none"), 0, &data, &size, &why) == -1 && strstr(why.text, "cannot open '") == why.text);
+    CHECK(fs_read(dir, 0, &data, &size, &why) == -1 && strstr(why.text, "Is a directory"), "%s",
+          why.text);
+    CHECK(fs_read(in_dir(dir, "none"), 0, &data, &size, &why) == -1 &&
+          strstr(why.text, "cannot open '") == why.text);
     CHECK(strstr(why.text, "No such file or directory") != NULL);
     struct stat st;
     mode_t mask = umask(0);
@@ -70,16 +74,19 @@ TEST(fs_read_big_and_sizeless) {
     uint8_t *big = xmalloc(n), *data;
     for (size_t i = 0; i < n; i++) big[i] = (uint8_t)(i * i >> 3);
     CHECK(fs_write(in_dir(dir, "big"), big, n, NULL) == 0);
-    CHECK(fs_read(in_dir(dir, "big"), 0, &data, &size, NULL) == 0 && size == n && memcmp(data, big, n) == 0);
+    CHECK(fs_read(in_dir(dir, "big"), 0, &data, &size, NULL) == 0 && size == n &&
+          memcmp(data, big, n) == 0);
     free(data);
     char command[700];
-    snprintf(command, sizeof command, "mkfifo '%s' && (cat '%s' > '%s' &)", in_dir(dir, "p"), in_dir(dir, "big"),
-             in_dir(dir, "p"));
+    snprintf(command, sizeof command, "mkfifo '%s' && (cat '%s' > '%s' &)", in_dir(dir, "p"),
+             in_dir(dir, "big"), in_dir(dir, "p"));
     CHECK(system(command) == 0);
-    CHECK(fs_read(in_dir(dir, "p"), 0, &data, &size, NULL) == 0 && size == n && memcmp(data, big, n) == 0);
+    CHECK(fs_read(in_dir(dir, "p"), 0, &data, &size, NULL) == 0 && size == n &&
+          memcmp(data, big, n) == 0);
     free(data);
     CHECK(fs_read("/dev/zero", 1000, &data, &size, NULL) == -1);
-    CHECK(fs_read("/proc/self/stat", 0, &data, &size, NULL) == 0 && size > 10 && strlen((char *)data) == size);
+    CHECK(fs_read("/proc/self/stat", 0, &data, &size, NULL) == 0 && size > 10 &&
+          strlen((char *)data) == size);
     free(data);
     free(big);
     child_rmdir(dir);
@@ -128,7 +135,8 @@ TEST(fs_publish_several) {
     REQUIRE(fs_writer_open(&w[0], a, NULL) == 0 && fs_writer_open(&w[1], b, NULL) == 0);
     CHECK(fs_writer_finish(&w[0], NULL) == 0 && fs_writer_finish(&w[1], NULL) == 0);
     CHECK(unlink(b) == 0 && mkdir(b, 0777) == 0);
-    CHECK(fs_writer_publish(w, 2, &why) == -1 && strstr(why.text, "cannot write '") == why.text, "%s", why.text);
+    CHECK(fs_writer_publish(w, 2, &why) == -1 && strstr(why.text, "cannot write '") == why.text,
+          "%s", why.text);
     CHECK(entries(dir) == 2);
     child_rmdir(dir);
 }
@@ -216,7 +224,8 @@ TEST(fs_devices_are_written_in_place) {
     struct stat st;
     CHECK(fs_write("/dev/null", "x", 1, &why) == 0);
     CHECK(stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode));
-    CHECK(fs_write("/dev/full", "x", 1, &why) == -1 && strstr(why.text, "No space left on device"), "%s", why.text);
+    CHECK(fs_write("/dev/full", "x", 1, &why) == -1 && strstr(why.text, "No space left on device"),
+          "%s", why.text);
 }
 
 TEST(fs_open_refused) {
@@ -224,8 +233,10 @@ TEST(fs_open_refused) {
     child_mkdir(dir);
     fs_writer_t w;
     reason_t why;
-    CHECK(fs_writer_open(&w, dir, &why) == -1 && strstr(why.text, "Is a directory"), "%s", why.text);
-    CHECK(fs_writer_open(&w, in_dir(dir, "no/f"), &why) == -1 && strstr(why.text, "No such file"), "%s", why.text);
+    CHECK(fs_writer_open(&w, dir, &why) == -1 && strstr(why.text, "Is a directory"), "%s",
+          why.text);
+    CHECK(fs_writer_open(&w, in_dir(dir, "no/f"), &why) == -1 && strstr(why.text, "No such file"),
+          "%s", why.text);
     CHECK(fs_write(in_dir(dir, "victim"), "kept", 4, &why) == 0);
     CHECK(symlink("victim", in_dir(dir, ".f.tmp")) == 0); /* nobody leads us elsewhere */
     CHECK(fs_writer_open(&w, in_dir(dir, "f"), &why) == -1, "followed a link");
@@ -238,19 +249,24 @@ TEST(fs_folders) {
     char dir[256];
     child_mkdir(dir);
     reason_t why;
-    CHECK(fs_is_dir(dir) && fs_exists(dir) && fs_dir_empty(dir) && fs_dir_empty(in_dir(dir, "none")));
+    CHECK(fs_is_dir(dir) && fs_exists(dir) && fs_dir_empty(dir) &&
+          fs_dir_empty(in_dir(dir, "none")));
     CHECK(fs_mkdirs(in_dir(dir, "a//b/c/"), &why) == 0 && fs_is_dir(in_dir(dir, "a/b/c")));
     CHECK(fs_mkdirs(in_dir(dir, "a/b"), &why) == 0 && !fs_dir_empty(in_dir(dir, "a")));
     CHECK(fs_write(in_dir(dir, "f"), "x", 1, NULL) == 0 && !fs_is_dir(in_dir(dir, "f")) &&
           !fs_dir_empty(in_dir(dir, "f")));
-    CHECK(fs_mkdirs(in_dir(dir, "f/g"), &why) == -1 && strstr(why.text, "cannot create folder '") == why.text, "%s",
+    CHECK(fs_mkdirs(in_dir(dir, "f/g"), &why) == -1 &&
+              strstr(why.text, "cannot create folder '") == why.text,
+          "%s", why.text);
+    CHECK(fs_mkdirs(in_dir(dir, "f"), &why) == -1 && strstr(why.text, "File exists"), "%s",
           why.text);
-    CHECK(fs_mkdirs(in_dir(dir, "f"), &why) == -1 && strstr(why.text, "File exists"), "%s", why.text);
     CHECK(fs_sync_dir(dir, &why) == 0 && fs_sync_dir(in_dir(dir, "f"), &why) == -1);
-    CHECK(link(in_dir(dir, "f"), in_dir(dir, "hard")) == 0 && fs_same(in_dir(dir, "f"), in_dir(dir, "hard")));
+    CHECK(link(in_dir(dir, "f"), in_dir(dir, "hard")) == 0 &&
+          fs_same(in_dir(dir, "f"), in_dir(dir, "hard")));
     CHECK(fs_same(dir, in_dir(dir, ".")) && !fs_same(dir, in_dir(dir, "a")) &&
           !fs_same(in_dir(dir, "x"), in_dir(dir, "x")));
-    static const char *const join[][3] = {{"a/b", "c", "a/b/c"}, {"a/", "c", "a/c"}, {"", "c", "c"}, {"/", "c", "/c"}};
+    static const char *const join[][3] = {
+        {"a/b", "c", "a/b/c"}, {"a/", "c", "a/c"}, {"", "c", "c"}, {"/", "c", "/c"}};
     for (int i = 0; i < 4; i++) {
         char *path = fs_join(join[i][0], join[i][1]);
         CHECK_STR(path, join[i][2]);
@@ -276,6 +292,6 @@ TEST(fs_done_file) {
 
 TEST(ends_of_names) {
     CHECK(fs_ends("runs/x.json", ".json") && fs_ends(".json", ".json") && fs_ends("x", ""));
-    CHECK(!fs_ends("json", ".json") && !fs_ends("x.JSON", ".json") && !fs_ends("x.json.gz", ".json") &&
-          !fs_ends("", "x"));
+    CHECK(!fs_ends("json", ".json") && !fs_ends("x.JSON", ".json") &&
+          !fs_ends("x.json.gz", ".json") && !fs_ends("", "x"));
 }

@@ -1,5 +1,5 @@
-/* test_gan_kernel.c - kernels of the discriminator and of LPIPS: BatchNorm, 2x2 maximum, losses of logits, distances of
- * features; against plain loops in double precision.
+/* test_gan_kernel.c - kernels of the discriminator and of LPIPS: BatchNorm, 2x2 maximum, losses of
+ * logits, distances of features; against plain loops in double precision.
  */
 #include "common/kernel/kernel.h"
 #include "tests/kernel_check.h"
@@ -17,19 +17,22 @@ typedef struct {
 static void run_bn(void *ctx, float *out, bool add) {
     bn_case_t *c = ctx;
     if (!c->want)
-        kern_batchnorm_forward(c->x, c->gamma, c->beta, c->rows, c->C, 1e-5f, c->leaky, out, c->mean, c->rstd, c->var);
+        kern_batchnorm_forward(c->x, c->gamma, c->beta, c->rows, c->C, 1e-5f, c->leaky, out,
+                               c->mean, c->rstd, c->var);
     else
-        kern_batchnorm_backward(c->x, c->gamma, c->beta, c->mean, c->rstd, c->dy, c->rows, c->C, c->leaky,
-                                c->want == 1 ? out : NULL, add, c->want == 2 ? out : NULL, add,
-                                c->want == 3 ? out : NULL, add);
+        kern_batchnorm_backward(c->x, c->gamma, c->beta, c->mean, c->rstd, c->dy, c->rows, c->C,
+                                c->leaky, c->want == 1 ? out : NULL, add, c->want == 2 ? out : NULL,
+                                add, c->want == 3 ? out : NULL, add);
 }
 
 static void check_bn(size_t rows, size_t C, bool leaky) {
     size_t n = rows * C, count[4] = {n, n, C, C};
-    float *x = floats(1, n, 3, 2), *gamma = floats(2, C, 1, 0.5), *beta = floats(3, C, 0, 1), *dy = floats(4, n, 0, 1);
+    float *x = floats(1, n, 3, 2), *gamma = floats(2, C, 1, 0.5), *beta = floats(3, C, 0, 1),
+          *dy = floats(4, n, 0, 1);
     double *want[4], *size[4];
     for (int i = 0; i < 4; i++) want[i] = doubles(count[i]), size[i] = doubles(count[i]);
-    float *mean = xmalloc(C * sizeof *mean), *rstd = xmalloc(C * sizeof *mean), *var = xmalloc(C * sizeof *mean);
+    float *mean = xmalloc(C * sizeof *mean), *rstd = xmalloc(C * sizeof *mean),
+          *var = xmalloc(C * sizeof *mean);
     for (size_t k = 0; k < C; k++) {
         double m = 0, v = 0, s0 = 0, s1 = 0, a0 = 0, a1 = 0;
         for (size_t r = 0; r < rows; r++) m += x[r * C + k] / (double)rows;
@@ -37,8 +40,8 @@ static void check_bn(size_t rows, size_t C, bool leaky) {
         double rs = 1 / sqrt(v / (double)rows + 1e-5), g = (double)gamma[k];
         for (int sweep = 0; sweep < 2; sweep++)
             for (size_t i = k; i < n; i += C) {
-                double h = (x[i] - m) * rs, z = h * g + beta[k], dz = dy[i] * (leaky && z <= 0 ? 0.2 : 1),
-                       big = (fabs(x[i]) + fabs(m)) * rs;
+                double h = (x[i] - m) * rs, z = h * g + beta[k],
+                       dz = dy[i] * (leaky && z <= 0 ? 0.2 : 1), big = (fabs(x[i]) + fabs(m)) * rs;
                 if (!sweep) {
                     want[0][i] = leaky && z <= 0 ? 0.2 * z : z;
                     size[0][i] = big * g + fabs(beta[k]);
@@ -53,7 +56,8 @@ static void check_bn(size_t rows, size_t C, bool leaky) {
     bn_case_t c = {rows, C, leaky, x, gamma, beta, dy, mean, rstd, var, 0};
     float *out = xmalloc(n * sizeof *out);
     for (c.want = 0; c.want < 4; c.want++)
-        check_kernel("batchnorm", run_bn, &c, c.want > 0, want[c.want], size[c.want], count[c.want], 2e-6, out);
+        check_kernel("batchnorm", run_bn, &c, c.want > 0, want[c.want], size[c.want], count[c.want],
+                     2e-6, out);
     for (size_t k = 0; k < C; k++) {
         double m = 0, v = 0;
         for (size_t r = 0; r < rows; r++) m += x[r * C + k] / (double)rows;
@@ -94,7 +98,8 @@ static void run_pool(void *ctx, float *out, bool add) {
 static void check_pool(size_t N, size_t H, size_t W, size_t C) {
     size_t OH = H / 2, OW = W / 2, n = N * H * W * C, m = N * OH * OW * C;
     float *x = floats(5, n, 0, 1), *dy = floats(6, m, 0, 1), *out = xmalloc(n * sizeof *out);
-    for (size_t i = 0; i < n; i++) x[i] = x[i] < 0 ? 0 : roundf(8 * x[i]); /* ties, as behind a ReLU */
+    for (size_t i = 0; i < n; i++)
+        x[i] = x[i] < 0 ? 0 : roundf(8 * x[i]); /* ties, as behind a ReLU */
     double *y = doubles(m), *dx = doubles(n), *ones = doubles(n);
     for (size_t i = 0; i < n; i++) ones[i] = 1;
     for (size_t i = 0; i < m; i++) {
@@ -187,19 +192,24 @@ static void run_distance(void *ctx, float *out, bool add) {
 
 static void check_distance(size_t rows, size_t C, bool empty) {
     size_t n = rows * C;
-    float *a = floats(7, n, 0.5, 1), *b = floats(8, n, 0.5, 1), *w = floats(9, C, 0.5, 0.5), *out = xmalloc(n * 4);
-    for (size_t k = 0; empty && k < C; k++) a[k] = b[n - C + k] = 0; /* a pixel that no channel sees */
+    float *a = floats(7, n, 0.5, 1), *b = floats(8, n, 0.5, 1), *w = floats(9, C, 0.5, 0.5),
+          *out = xmalloc(n * 4);
+    for (size_t k = 0; empty && k < C; k++)
+        a[k] = b[n - C + k] = 0; /* a pixel that no channel sees */
     double value = 0, size = 0, *d = doubles(n), *ds = doubles(n);
     for (size_t r = 0; r < rows; r++) {
         double la = 0, lb = 0, along = 0, wide = 0;
-        for (size_t i = r * C; i < (r + 1) * C; i++) la += (double)a[i] * a[i], lb += (double)b[i] * b[i];
+        for (size_t i = r * C; i < (r + 1) * C; i++)
+            la += (double)a[i] * a[i], lb += (double)b[i] * b[i];
         la = sqrt(la), lb = sqrt(lb);
         for (size_t k = 0; k < C; k++) {
             size_t i = r * C + k;
-            double u = a[i] / (la + 1e-10), v = b[i] / (lb + 1e-10), g = 2 * w[k] * (u - v) * 1.5 / (double)rows;
+            double u = a[i] / (la + 1e-10), v = b[i] / (lb + 1e-10),
+                   g = 2 * w[k] * (u - v) * 1.5 / (double)rows;
             value += w[k] * (u - v) * (u - v) / (double)rows;
             size += w[k] * (fabs(u) + fabs(v)) * (fabs(u) + fabs(v)) / (double)rows;
-            d[i] = g / (la + 1e-10), ds[i] = 2 * w[k] * (fabs(u) + fabs(v)) * 1.5 / (double)rows / (la + 1e-10);
+            d[i] = g / (la + 1e-10),
+            ds[i] = 2 * w[k] * (fabs(u) + fabs(v)) * 1.5 / (double)rows / (la + 1e-10);
             along += g * a[i], wide += ds[i] * fabs(a[i]);
         }
         for (size_t i = r * C; i < (r + 1) * C; i++) {
@@ -235,7 +245,8 @@ TEST(standardize) {
     static const size_t rows[] = {1, 7, 20000};
     for (size_t k = 0; k < COUNT(rows); k++) {
         size_t n = rows[k] * 3;
-        float *x = floats(10, n, 0, 1), mean[3] = {-0.03f, -0.088f, -0.188f}, std[3] = {0.458f, 0.448f, 0.45f};
+        float *x = floats(10, n, 0, 1), mean[3] = {-0.03f, -0.088f, -0.188f},
+              std[3] = {0.458f, 0.448f, 0.45f};
         float *out = xmalloc(n * sizeof *out);
         double *y = doubles(n), *dx = doubles(n), *size = doubles(n);
         for (size_t i = 0; i < n; i++) {

@@ -1,5 +1,5 @@
-/* test_gato_model.c - the policy against PyTorch (tests/reference/gato), its gradients against finite differences, its
- * plan against unshared memory, its band against plain causality. */
+/* test_gato_model.c - the policy against PyTorch (tests/reference/gato), its gradients against
+ * finite differences, its plan against unshared memory, its band against plain causality. */
 #include "tests/gato_case.h"
 #include "tests/test.h"
 
@@ -65,7 +65,8 @@ static size_t check_gradient_norms(const gato_case_t *c, gato_model_t *m) {
         const float *g = params_ptr(m->params, PARAMS_GRAD, (int)i);
         double s = 0;
         for (size_t j = 0; j < p->count; j++) s += (double)g[j] * (double)g[j];
-        CHECK(fabs(sqrt(s) - scalar(c, name)) < TOLERANCE, "%s: %g against %g", name, sqrt(s), scalar(c, name));
+        CHECK(fabs(sqrt(s) - scalar(c, name)) < TOLERANCE, "%s: %g against %g", name, sqrt(s),
+              scalar(c, name));
         n++;
     }
     return n;
@@ -89,10 +90,11 @@ static void check_case(const char *name, action_kind_t kind, const char *loss, c
     gato_figures_t f = gato_run(&g, &b, 0, 0, 0, false);
     gato_graph_t *at = g.graph[0];
     size_t T = b.at.n, D = 12;
-    CHECK(worst(&c, "embeddings", plan_data(at->plan, at->embeddings), T * D) < TOLERANCE, "%s", name);
+    CHECK(worst(&c, "embeddings", plan_data(at->plan, at->embeddings), T * D) < TOLERANCE, "%s",
+          name);
     CHECK(worst(&c, "hidden", plan_data(at->plan, at->hidden), T * D) < TOLERANCE, "%s", name);
-    CHECK(fabs(f.loss - scalar(&c, loss)) < TOLERANCE, "%s: %s: %.7g against %.7g", name, loss, f.loss,
-          scalar(&c, loss));
+    CHECK(fabs(f.loss - scalar(&c, loss)) < TOLERANCE, "%s: %s: %.7g against %.7g", name, loss,
+          f.loss, scalar(&c, loss));
     size_t n = check_gradients(&c, m, grad);
     CHECK(n >= least_gradients, "%s: %zu gradients", name, n);
     if (!strcmp(grad, "grad")) check_gradient_norms(&c, m);
@@ -141,7 +143,8 @@ TEST(band_of_two_steps_matches_the_reference) {
     gato_run(&g, &b, 0, 0, 0, false);
     const gato_graph_t *at = g.graph[0];
     CHECK(worst(&c, "hidden_window2", plan_data(at->plan, at->hidden), b.at.n * 12) < TOLERANCE);
-    CHECK(worst(&c, "hidden", plan_data(at->plan, at->hidden), b.at.n * 12) > 1e-3, "the band changes nothing");
+    CHECK(worst(&c, "hidden", plan_data(at->plan, at->hidden), b.at.n * 12) > 1e-3,
+          "the band changes nothing");
     gato_graphs_release(&g);
     batch_release(&b);
     gato_model_free(m);
@@ -159,7 +162,8 @@ TEST(logits_and_expectations_match_the_reference) {
     gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
     gato_figures_t f = gato_run(&g, &b, 0, 0, 0, false);
     const gato_graph_t *at = g.graph[0];
-    CHECK(worst(&c, "expectation", plan_data(at->plan, at->expectation), b.continuous.target.n) < TOLERANCE);
+    CHECK(worst(&c, "expectation", plan_data(at->plan, at->expectation), b.continuous.target.n) <
+          TOLERANCE);
     CHECK_NEAR(f.squared / (double)f.n_values, scalar(&c, "loss_expectation_mse"), TOLERANCE);
     CHECK_NEAR(f.ce_continuous / (double)f.n_continuous, scalar(&c, "loss"), TOLERANCE);
     uint32_t *row = case_ids(&c, "logit_rows");
@@ -177,15 +181,17 @@ TEST(logits_and_expectations_match_the_reference) {
 /* ---- a small network of every part, random weights ---- */
 
 static const char *const small_set[] = {
-    "model.width=8",  "model.layers=2", "model.heads=2",   "model.context=48",       "model.bins=6", "model.merge=2",
-    "loss.image=0.5", "loss.text=0.7",  "loss.action=1.3", "model.activation=geglu", "optim.clip=0"};
+    "model.width=8",   "model.layers=2",         "model.heads=2",  "model.context=48",
+    "model.bins=6",    "model.merge=2",          "loss.image=0.5", "loss.text=0.7",
+    "loss.action=1.3", "model.activation=geglu", "optim.clip=0"};
 static uint32_t three = 3;
 static float small_book[24];
 
 static gato_model_t *small_model(const char *const *more, size_t n) {
     gato_config_t c;
     config_defaults(gato_config_table, &c);
-    for (size_t i = 0; i < sizeof small_set / sizeof *small_set; i++) config_set(gato_config_table, &c, small_set[i]);
+    for (size_t i = 0; i < sizeof small_set / sizeof *small_set; i++)
+        config_set(gato_config_table, &c, small_set[i]);
     for (size_t i = 0; i < n; i++) config_set(gato_config_table, &c, more[i]);
     for (size_t i = 0; i < 24; i++) small_book[i] = sinf((float)i * 1.7f);
     gato_facts_t f = {.text_vocab = 20,
@@ -209,7 +215,8 @@ static gato_model_t *small_model(const char *const *more, size_t n) {
         float *v = params_ptr(m->params, PARAMS_VALUE, (int)i);
         rng_t r = rng_make(11, p->name);
         if (!strstr(p->name, "codebook"))
-            for (size_t k = 0; k < p->count; k++) v[k] = (v[k] > 0.99f ? 1 : 0) + 0.4f * rng_normal(r, k);
+            for (size_t k = 0; k < p->count; k++)
+                v[k] = (v[k] > 0.99f ? 1 : 0) + 0.4f * rng_normal(r, k);
     }
     return m;
 }
@@ -217,7 +224,8 @@ static gato_model_t *small_model(const char *const *more, size_t n) {
 /* Sequences of different lengths: control of 3 and 1 steps, text, a caption. */
 static void small_batch(const gato_model_t *m, batch_t *b, size_t from, size_t to) {
     static uint32_t codes[24], text[] = {3, 14, 19, 7};
-    static float continuous[] = {0.1f, -3, 0.7f, 20, -0.2f, 0.01f}, actions[] = {-0.9f, 0.2f, 0.55f, 0.95f, -0.3f, 0},
+    static float continuous[] = {0.1f, -3, 0.7f, 20, -0.2f, 0.01f},
+                 actions[] = {-0.9f, 0.2f, 0.55f, 0.95f, -0.3f, 0},
                  labels[] = {-0.4f, 0.2f, 0.5f, 0.9f, -0.35f, 0.1f};
     static uint32_t discrete[] = {2, 0, 1};
     static uint8_t rgb[8 * 8 * 3];
@@ -321,8 +329,8 @@ static void check_differences(const char *const *set, size_t n) {
             }
             memcpy(v, old, q->count * sizeof *old);
             double numeric = (loss[0] - 8 * loss[1] + 8 * loss[2] - loss[3]) / (12 * h);
-            CHECK(fabs(numeric - slope) < 2e-3 * fabs(slope) + 2e-3 * sqrt(length), "%s: %g, by differences %g",
-                  q->name, slope, numeric);
+            CHECK(fabs(numeric - slope) < 2e-3 * fabs(slope) + 2e-3 * sqrt(length),
+                  "%s: %g, by differences %g", q->name, slope, numeric);
             moving += fabs(slope) > 5e-3 * sqrt(length);
             free(old);
         }
@@ -338,25 +346,31 @@ TEST(gradients_of_mixed_data) {
     check_differences(NULL, 0);
 }
 TEST(gradients_of_mix_and_sequences) {
-    check_differences((const char *const[]){"loss.action_kind=mix", "loss.per_sequence=true", "model.vector_in=linear"},
+    check_differences((const char *const[]){"loss.action_kind=mix", "loss.per_sequence=true",
+                                            "model.vector_in=linear"},
                       3);
 }
 TEST(gradients_of_regression) {
-    check_differences((const char *const[]){"loss.action_kind=mse", "model.activation=gelu_new", "loss.horizon=2"}, 3);
+    check_differences((const char *const[]){"loss.action_kind=mse", "model.activation=gelu_new",
+                                            "loss.horizon=2"},
+                      3);
 }
 TEST(gradients_of_table_and_codes) {
-    check_differences((const char *const[]){"model.merge=1", "model.image_in=both", "model.text_first=true"}, 3);
+    check_differences(
+        (const char *const[]){"model.merge=1", "model.image_in=both", "model.text_first=true"}, 3);
 }
 TEST(gradients_of_patches) {
-    check_differences((const char *const[]){"model.merge=1", "model.image_in=patches", "loss.image=0", "model.patch=4",
-                                            "model.patch_mid=6", "model.patch_groups=3"},
+    check_differences((const char *const[]){"model.merge=1", "model.image_in=patches",
+                                            "loss.image=0", "model.patch=4", "model.patch_mid=6",
+                                            "model.patch_groups=3"},
                       6);
 }
 
 /* Padding, other sequences and buckets change nothing that counts. */
 TEST(a_batch_is_the_mean_of_its_sequences) {
-    gato_model_t *m =
-        small_model((const char *const[]){"loss.per_sequence=true", "loss.image=0", "loss.action=1", "loss.text=1"}, 4);
+    gato_model_t *m = small_model((const char *const[]){"loss.per_sequence=true", "loss.image=0",
+                                                        "loss.action=1", "loss.text=1"},
+                                  4);
     batch_t b;
     batch_init(&b, &m->config, &m->facts);
     gato_graphs_t g, exact;
@@ -411,10 +425,11 @@ TEST(the_loss_is_what_is_written) {
     gato_model_free(m);
 }
 
-/* Gradients over shared memory and over buffers apart, poisoned with NaN: the same bits, and again under other numbers
- * of threads. */
+/* Gradients over shared memory and over buffers apart, poisoned with NaN: the same bits, and again
+ * under other numbers of threads. */
 TEST(shared_memory_equals_unshared) {
-    static const char *const kinds[] = {"loss.action_kind=ce", "loss.action_kind=mix", "loss.action_kind=mse"};
+    static const char *const kinds[] = {"loss.action_kind=ce", "loss.action_kind=mix",
+                                        "loss.action_kind=mse"};
     for (size_t k = 0; k < 3; k++) {
         gato_model_t *m = small_model((const char *const[]){kinds[k], "model.dropout=0.1"}, 2);
         size_t bytes = params_block(m->params) * sizeof(float);
@@ -429,8 +444,8 @@ TEST(shared_memory_equals_unshared) {
             pool_set_threads(run == 2 ? 1 : 2);
             double l = gato_run(&g, &b, 1, 2, 3, false).loss;
             if (run)
-                CHECK(!memcmp(first, params_base(m->params, PARAMS_GRAD), bytes) && l == loss, "run %d, %s", run,
-                      kinds[k]);
+                CHECK(!memcmp(first, params_base(m->params, PARAMS_GRAD), bytes) && l == loss,
+                      "run %d, %s", run, kinds[k]);
             memcpy(first, params_base(m->params, PARAMS_GRAD), bytes);
             loss = l;
             gato_graphs_release(&g);
@@ -454,7 +469,8 @@ TEST(the_codebook_stays) {
 TEST(whitened_codes_enter_in_place_of_the_codebook) {
     static const char *const white[] = {"model.code_norm=white"};
     gato_model_t *a = small_model(white, 1), *b = small_model(NULL, 0);
-    int plain = params_find(a->params, "image_codes.codebook"), at = params_find(a->params, "image_codes.white");
+    int plain = params_find(a->params, "image_codes.codebook"),
+        at = params_find(a->params, "image_codes.white");
     REQUIRE(plain >= 0 && at >= 0 && params_find(b->params, "image_codes.white") < 0);
     CHECK(!memcmp(params_ptr(a->params, PARAMS_VALUE, plain), small_book, sizeof small_book));
     CHECK(!params_match("image_codes.white", a->wrt, a->n_wrt));
@@ -480,7 +496,8 @@ TEST(whitened_codes_enter_in_place_of_the_codebook) {
     gato_model_free(b);
 }
 
-/* The start of vector_in = linear: W (x - mean) / deviation + b of the same seed without known moments. */
+/* The start of vector_in = linear: W (x - mean) / deviation + b of the same seed without known
+ * moments. */
 TEST(vectors_start_standardized) {
     gato_config_t c;
     config_defaults(gato_config_table, &c);
@@ -502,7 +519,8 @@ TEST(vectors_start_standardized) {
     for (size_t i = 0; i < 16; i++) {
         double want = (double)b[0][i], got = (double)b[1][i];
         for (size_t j = 0; j < 3; j++) {
-            want += (double)w[0][i * 3 + j] * ((double)x[j] - (double)mean[j]) / (double)deviation[j];
+            want +=
+                (double)w[0][i * 3 + j] * ((double)x[j] - (double)mean[j]) / (double)deviation[j];
             got += (double)w[1][i * 3 + j] * (double)x[j];
         }
         CHECK_NEAR(got, want, 1e-5);
@@ -519,8 +537,9 @@ TEST(neko_patches_agree) {
         return; /* not for everyone */
     gato_config_t c;
     config_defaults(gato_config_table, &c);
-    static const char *const set[] = {"model.image_in=patches", "model.width=32", "model.patch_mid=32",
-                                      "model.patch_groups=8", "model.inner_pos=false"};
+    static const char *const set[] = {"model.image_in=patches", "model.width=32",
+                                      "model.patch_mid=32", "model.patch_groups=8",
+                                      "model.inner_pos=false"};
     for (size_t i = 0; i < 5; i++) config_set(gato_config_table, &c, set[i]);
     static const char *const sizes[] = {"80x80", "77x77", "64x96"};
     for (size_t k = 0; k < 3; k++) {
@@ -528,7 +547,8 @@ TEST(neko_patches_agree) {
         snprintf(name, sizeof name, "%s.u8", sizes[k]);
         const st_tensor_t *u8 = st_find(&f, name);
         size_t h = (size_t)u8->dim[1], w = (size_t)u8->dim[2];
-        gato_facts_t facts = {.text_vocab = 2, .image_h = (uint32_t)h, .image_w = (uint32_t)w, .mu = 100, .M = 256};
+        gato_facts_t facts = {
+            .text_vocab = 2, .image_h = (uint32_t)h, .image_w = (uint32_t)w, .mu = 100, .M = 256};
         gato_model_t *m = gato_model_new(&c, &facts, 1);
         size_t loaded = 0;
         for (size_t i = 0; i < params_n(m->params); i++) {
@@ -563,7 +583,8 @@ TEST(neko_patches_agree) {
         float *want = xmalloc(out->count * sizeof *want);
         st_read_f32(out, want, NULL);
         double d = 0;
-        for (size_t i = 0; i < out->count; i++) d = fmax(d, fabs((double)want[i] - (double)ours[i]));
+        for (size_t i = 0; i < out->count; i++)
+            d = fmax(d, fabs((double)want[i] - (double)ours[i]));
         CHECK(d < 1e-5, "%s: %g", sizes[k], d);
         free(want);
         free(rgb);

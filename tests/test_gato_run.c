@@ -40,14 +40,16 @@ TEST(round_trip) {
     for (size_t i = 0; i < params_n(m->params); i++) {
         const param_t *p = params_at(m->params, (int)i);
         int at = params_find(back->params, p->name);
-        CHECK(at >= 0 && !memcmp(params_ptr(m->params, PARAMS_VALUE, (int)i),
-                                 params_ptr(back->params, PARAMS_VALUE, at), p->count * sizeof(float)),
+        CHECK(at >= 0 &&
+                  !memcmp(params_ptr(m->params, PARAMS_VALUE, (int)i),
+                          params_ptr(back->params, PARAMS_VALUE, at), p->count * sizeof(float)),
               "%s", p->name);
     }
-    CHECK(back->facts.codebook &&
-          !memcmp(back->facts.codebook,
-                  params_ptr(m->params, PARAMS_VALUE, params_find(m->params, "image_codes.codebook")),
-                  32 * 4 * sizeof(float)));
+    CHECK(
+        back->facts.codebook &&
+        !memcmp(back->facts.codebook,
+                params_ptr(m->params, PARAMS_VALUE, params_find(m->params, "image_codes.codebook")),
+                32 * 4 * sizeof(float)));
     free(a);
     free(b);
     gato_model_free(back);
@@ -81,16 +83,19 @@ TEST(tensors_bear_the_names_of_neko) {
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         const st_tensor_t *t = st_find(&f, want[i].name);
         CHECK(t && t->rank == want[i].rank && t->type == ST_F32, "%s", want[i].name);
-        for (int d = 0; t && d < want[i].rank; d++) CHECK(t->dim[d] == want[i].dim[d], "%s", want[i].name);
+        for (int d = 0; t && d < want[i].rank; d++)
+            CHECK(t->dim[d] == want[i].dim[d], "%s", want[i].name);
     }
     CHECK(f.n == 12 * 2 + 16, "%zu tensors", f.n); /* 12 a layer and 16: NEKO's count */
     /* The projection left as it came: channels first. */
     gato_case_t c;
     case_load(&c, "patches");
     const st_tensor_t *t = st_find(&f, "image_embedding.post_embedding_projection.weight"),
-                      *source = case_tensor(&c, "w.image_embedding.post_embedding_projection.weight");
+                      *source =
+                          case_tensor(&c, "w.image_embedding.post_embedding_projection.weight");
     float *a = xmalloc(t->count * sizeof *a), *b = xmalloc(t->count * sizeof *b);
-    CHECK(!st_read_f32(t, a, NULL) && !st_read_f32(source, b, NULL) && !memcmp(a, b, t->count * sizeof *a));
+    CHECK(!st_read_f32(t, a, NULL) && !st_read_f32(source, b, NULL) &&
+          !memcmp(a, b, t->count * sizeof *a));
     free(a);
     free(b);
     case_close(&c);
@@ -117,7 +122,8 @@ static void edit_config(const char *from, const char *to) {
     if (fs_read(path, 0, &text, &size, &why)) BUG("%s", why.text);
     char *at = strstr((char *)text, from);
     if (!at) BUG("no %s in config.json", from);
-    char *edited = xasprintf("%.*s%s%s", (int)(at - (char *)text), (char *)text, to, at + strlen(from));
+    char *edited =
+        xasprintf("%.*s%s%s", (int)(at - (char *)text), (char *)text, to, at + strlen(from));
     if (fs_write(path, edited, strlen(edited), &why)) BUG("%s", why.text);
     free(edited);
     free(text);

@@ -1,8 +1,7 @@
 /* test_image_dataset.c - sources read by several threads; frames of Minari datasets as pictures. */
 #include "tests/image_source_case.h"
 
-/* ---- threads, datasets
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- threads, datasets ---- */
 
 typedef struct {
     const image_source_t *s;
@@ -17,7 +16,8 @@ static void *read_many(void *arg) {
     return NULL;
 }
 
-static void check_threads(const image_source_t *s, int (*check)(const image_source_t *s, size_t i)) {
+static void check_threads(const image_source_t *s,
+                          int (*check)(const image_source_t *s, size_t i)) {
     pthread_t thread[4];
     reader_t r[4];
     for (int i = 0; i < 4; i++) {
@@ -56,16 +56,21 @@ static uint8_t pixel(size_t episode, size_t step, size_t i) {
     return (uint8_t)(episode * 31 + step * 7 + i * 13 + i / 100);
 }
 
-/* Episodes of different lengths; channels 1 or 3. Written by the project's writer, whose own test is test_minari.c. */
+/* Episodes of different lengths; channels 1 or 3. Written by the project's writer, whose own test
+ * is test_minari.c. */
 static bool put_dataset(size_t channels) {
-    minari_leaf_t obs[2] = {
-        {.path = "image",
-         .kind = SPACE_IMAGE,
-         .dtype = "uint8",
-         .rank = 3,
-         .dim = {SIDE, SIDE, channels},
-         .count = SIDE * SIDE * channels},
-        {.path = "state", .kind = SPACE_BOX, .dtype = "float32", .rank = 1, .dim = {1}, .count = 1}};
+    minari_leaf_t obs[2] = {{.path = "image",
+                             .kind = SPACE_IMAGE,
+                             .dtype = "uint8",
+                             .rank = 3,
+                             .dim = {SIDE, SIDE, channels},
+                             .count = SIDE * SIDE * channels},
+                            {.path = "state",
+                             .kind = SPACE_BOX,
+                             .dtype = "float32",
+                             .rank = 1,
+                             .dim = {1},
+                             .count = 1}};
     minari_leaf_t act = {.kind = SPACE_DISCRETE, .dtype = "int64", .count = 1, .n = 2};
     double low = -1, high = 1;
     obs[1].low = &low;
@@ -111,7 +116,8 @@ static int wrong_frame(const image_source_t *s, size_t i, size_t channels) {
     if (sscanf(image_source_key(s, i), "episode_%zu/%zu", &episode, &step) != 2) return 1;
     if (image_source_read(s, i, &im, NULL, &why) || im.w != SIDE || im.h != SIDE) return 1;
     int wrong = 0;
-    for (size_t k = 0; k < 3 * SIDE * SIDE; k++) wrong |= im.rgb[k] != pixel(episode, step, channels == 3 ? k : k / 3);
+    for (size_t k = 0; k < 3 * SIDE * SIDE; k++)
+        wrong |= im.rgb[k] != pixel(episode, step, channels == 3 ? k : k / 3);
     image_release(&im);
     return wrong;
 }
@@ -137,7 +143,8 @@ TEST(dataset_frames) {
                     REQUIRE(i < image_source_count(s));
                     CHECK_STR(image_source_key(s, i), key);
                     snprintf(key, sizeof key, "episode_%zu", e);
-                    for (int by = 0; by < 3; by++) CHECK_STR(image_source_group(s, i, (split_by_t)by, buf), key);
+                    for (int by = 0; by < 3; by++)
+                        CHECK_STR(image_source_group(s, i, (split_by_t)by, buf), key);
                 }
             }
             CHECK(image_source_count(s) == i && image_source_counts(s)->images == i);
@@ -159,13 +166,14 @@ TEST(dataset_manifest) {
     remove_folder();
 }
 
-/* Zeroes stand where episode groups' names are looked up: what cannot be read is left out or bad, the rest is as
- * before. */
+/* Zeroes stand where episode groups' names are looked up: what cannot be read is left out or bad,
+ * the rest is as before. */
 TEST(fault_038_dataset_damaged) {
     open_folder();
     REQUIRE(put_dataset(3));
     struct stat st;
-    CHECK(!stat(in_folder("data/main_data.hdf5"), &st) && !truncate(in_folder("data/main_data.hdf5"), st.st_size / 2));
+    CHECK(!stat(in_folder("data/main_data.hdf5"), &st) &&
+          !truncate(in_folder("data/main_data.hdf5"), st.st_size / 2));
     check_dies(folder, RC_DATA, "main_data.hdf5");
     CHECK(!unlink(in_folder("data/metadata.json")));
     check_dies(folder, RC_DATA, "metadata.json");

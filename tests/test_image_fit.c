@@ -1,10 +1,11 @@
-/* test_image_fit.c - the geometry of pictures: resizing by its definition in double precision, fitting, cropping,
- * sheets.
+/* test_image_fit.c - the geometry of pictures: resizing by its definition in double precision,
+ * fitting, cropping, sheets.
  */
 #include "tests/image_check.h"
 
 /* The definition, in double precision, one output at a time. */
-static double triangle_sample(const image_t *im, double cx, double hx, double cy, double hy, size_t c) {
+static double triangle_sample(const image_t *im, double cx, double hx, double cy, double hy,
+                              size_t c) {
     double sum = 0, weights = 0;
     for (size_t y = 0; y < im->h; y++) {
         double wy = 1 - fabs((double)y + 0.5 - cy) / hy;
@@ -19,10 +20,12 @@ static double triangle_sample(const image_t *im, double cx, double hx, double cy
     return sum / weights;
 }
 
-static void check_resized(const image_t *im, const image_t *out, size_t full_w, size_t full_h, size_t x0, size_t y0) {
+static void check_resized(const image_t *im, const image_t *out, size_t full_w, size_t full_h,
+                          size_t x0, size_t y0) {
     double rx = (double)im->w / (double)full_w, ry = (double)im->h / (double)full_h, worst = 0;
     for (size_t i = 0; i < 3 * out->w * out->h; i++) {
-        double cx = ((double)(x0 + i / 3 % out->w) + 0.5) * rx, cy = ((double)(y0 + i / 3 / out->w) + 0.5) * ry;
+        double cx = ((double)(x0 + i / 3 % out->w) + 0.5) * rx,
+               cy = ((double)(y0 + i / 3 / out->w) + 0.5) * ry;
         double e = fabs(out->rgb[i] - triangle_sample(im, cx, fmax(rx, 1), cy, fmax(ry, 1), i % 3));
         if (!(e <= worst)) worst = e;
     }
@@ -30,11 +33,13 @@ static void check_resized(const image_t *im, const image_t *out, size_t full_w, 
 }
 
 TEST(resize_follows_its_definition) {
-    static const size_t sizes[][4] = {{17, 13, 8, 8}, {8, 8, 17, 13}, {64, 48, 16, 12}, {16, 12, 64, 48},
-                                      {1, 1, 7, 5},   {7, 5, 1, 1},   {100, 3, 9, 31},  {31, 33, 32, 32},
-                                      {2, 2, 3, 3},   {300, 2, 1, 2}, {5, 5, 5, 9}};
+    static const size_t sizes[][4] = {{17, 13, 8, 8},   {8, 8, 17, 13},   {64, 48, 16, 12},
+                                      {16, 12, 64, 48}, {1, 1, 7, 5},     {7, 5, 1, 1},
+                                      {100, 3, 9, 31},  {31, 33, 32, 32}, {2, 2, 3, 3},
+                                      {300, 2, 1, 2},   {5, 5, 5, 9}};
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        image_t im = {sizes[k][0], sizes[k][1], noise_bytes(3 * sizes[k][0] * sizes[k][1], (uint32_t)k)};
+        image_t im = {sizes[k][0], sizes[k][1],
+                      noise_bytes(3 * sizes[k][0] * sizes[k][1], (uint32_t)k)};
         image_t out = image_resize(&im, sizes[k][2], sizes[k][3]);
         CHECK(out.w == sizes[k][2] && out.h == sizes[k][3]);
         check_resized(&im, &out, out.w, out.h, 0, 0);
@@ -77,11 +82,12 @@ TEST(resize_of_long_strips) {
 }
 
 TEST(fault_019_fit_any_size) {
-    static const size_t sizes[][6] = {/* source, target, full size after scaling */
-                                      {100, 50, 20, 20, 40, 20}, {50, 100, 20, 20, 20, 40},  {30, 30, 64, 64, 64, 64},
-                                      {1, 1, 16, 16, 16, 16},    {1, 10000, 8, 8, 8, 80000}, {10000, 1, 8, 8, 80000, 8},
-                                      {33, 20, 16, 16, 26, 16},  {20, 33, 16, 16, 16, 26},   {64, 64, 32, 16, 32, 32},
-                                      {10, 40, 20, 10, 20, 80},  {65, 64, 64, 64, 65, 64}};
+    static const size_t sizes[][6] = {
+        /* source, target, full size after scaling */
+        {100, 50, 20, 20, 40, 20}, {50, 100, 20, 20, 20, 40},  {30, 30, 64, 64, 64, 64},
+        {1, 1, 16, 16, 16, 16},    {1, 10000, 8, 8, 8, 80000}, {10000, 1, 8, 8, 80000, 8},
+        {33, 20, 16, 16, 26, 16},  {20, 33, 16, 16, 16, 26},   {64, 64, 32, 16, 32, 32},
+        {10, 40, 20, 10, 20, 80},  {65, 64, 64, 64, 65, 64}};
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         const size_t *s = sizes[k];
         image_t im = {s[0], s[1], noise_bytes(3 * s[0] * s[1], (uint32_t)k)};
@@ -93,7 +99,8 @@ TEST(fault_019_fit_any_size) {
     }
     /* Nothing to scale: pixels stay as they are. */
     image_t im = {65, 64, noise_bytes(3 * 65 * 64, 1)}, out = image_fit(&im, 64, 64);
-    for (size_t y = 0; y < 64; y++) CHECK(memcmp(out.rgb + 3 * 64 * y, im.rgb + 3 * 65 * y, 3 * 64) == 0);
+    for (size_t y = 0; y < 64; y++)
+        CHECK(memcmp(out.rgb + 3 * 64 * y, im.rgb + 3 * 65 * y, 3 * 64) == 0);
     image_release(&im);
     image_release(&out);
 }
@@ -119,7 +126,8 @@ TEST(crop_pad_paste_zoom) {
     static uint8_t px[] = {1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6}; /* 123 / 456 */
     image_t im = {3, 2, px};
     image_t a = image_crop(&im, 1, 0, 2, 2), b = image_pad(&im, 5, 4), z = image_zoom(&a, 2);
-    static const uint8_t crop[] = {2, 3, 5, 6}, pad[] = {1, 2, 3, 3, 3, 4, 5, 6, 6, 6, 4, 5, 6, 6, 6, 4, 5, 6, 6, 6},
+    static const uint8_t crop[] = {2, 3, 5, 6},
+                         pad[] = {1, 2, 3, 3, 3, 4, 5, 6, 6, 6, 4, 5, 6, 6, 6, 4, 5, 6, 6, 6},
                          zoom[] = {2, 2, 3, 3, 2, 2, 3, 3, 5, 5, 6, 6, 5, 5, 6, 6};
     CHECK(a.w == 2 && a.h == 2 && b.w == 5 && b.h == 4 && z.w == 4 && z.h == 4);
     for (int i = 0; i < 12; i++) CHECK(a.rgb[i] == crop[i / 3]);
@@ -145,7 +153,8 @@ TEST(sheet_of_three) {
                                "3####"
                                "3####";
     REQUIRE(sheet.w == 5 && sheet.h == 5, "%zux%zu", sheet.w, sheet.h);
-    for (int i = 0; i < 75; i++) CHECK(sheet.rgb[i] == (want[i / 3] == '#' ? 255 : want[i / 3] - '0'), "value %d", i);
+    for (int i = 0; i < 75; i++)
+        CHECK(sheet.rgb[i] == (want[i / 3] == '#' ? 255 : want[i / 3] - '0'), "value %d", i);
     image_release(&sheet);
     sheet = image_sheet(im, 1, 9, 3);
     CHECK(sheet.w == 1 && sheet.h == 1);
@@ -161,8 +170,14 @@ TEST(pixels_to_float_and_back) {
     CHECK(v[0] == -1 && v[255] == 1);
     image_from_float(v, 256, back);
     CHECK(memcmp(all, back, 256) == 0);
-    static const float odd[] = {
-        -7, 9, NAN, INFINITY, -INFINITY, 0.5f / 127.5f - 1 + 1e-6f, 0.49f / 127.5f - 1, 254.51f / 127.5f - 1};
+    static const float odd[] = {-7,
+                                9,
+                                NAN,
+                                INFINITY,
+                                -INFINITY,
+                                0.5f / 127.5f - 1 + 1e-6f,
+                                0.49f / 127.5f - 1,
+                                254.51f / 127.5f - 1};
     static const uint8_t want[] = {0, 255, 0, 255, 0, 1, 0, 255};
     image_from_float(odd, 8, back);
     for (int i = 0; i < 8; i++) CHECK(back[i] == want[i], "%d: %d", i, back[i]);

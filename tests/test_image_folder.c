@@ -1,19 +1,20 @@
-/* test_image_folder.c - folders of pictures: order, keys, links, what cannot be read, what changes, many
- * files. Pictures are made by libpng, folders by system calls.
+/* test_image_folder.c - folders of pictures: order, keys, links, what cannot be read, what changes,
+ * many files. Pictures are made by libpng, folders by system calls.
  */
 #include "tests/image_source_case.h"
 
-/* ---- folders
- * ----------------------------------------------------------------------------------------------------------------*/
+/* ---- folders ---- */
 
 TEST(folder_order_and_keys) {
-    static const char *const keys[] = {"B.png", "a-b/x.png", "a.png", "a/b/c/x.png", "a/x.png", "a0.png", "b/x.png"};
+    static const char *const keys[] = {"B.png",   "a-b/x.png", "a.png",  "a/b/c/x.png",
+                                       "a/x.png", "a0.png",    "b/x.png"};
     reason_t why;
     open_folder();
     for (size_t i = 7; i-- > 0;) put_png(keys[i], (uint8_t)(10 * i));
     image_source_t *s = image_source_open(folder);
     check_keys(s, 7, keys);
-    for (size_t i = 0; i < image_source_count(s); i++) CHECK(level_of(s, i, &why) == (int)(10 * i), "%s", why.text);
+    for (size_t i = 0; i < image_source_count(s); i++)
+        CHECK(level_of(s, i, &why) == (int)(10 * i), "%s", why.text);
     CHECK_STR(image_source_name(s), folder);
     CHECK(image_source_counts(s)->images == 7 && image_source_counts(s)->other_files == 0);
     image_source_close(s);
@@ -37,8 +38,8 @@ TEST(folder_by_magic_bytes) {
     image_source_t *s = image_source_open(folder);
     const source_counts_t *c = image_source_counts(s);
     check_keys(s, 3, keys);
-    CHECK(c->images == 3 && c->unsupported == 1 && c->other_files == 2 && c->hidden == 4 && !c->unreadable &&
-          !c->links_dangling);
+    CHECK(c->images == 3 && c->unsupported == 1 && c->other_files == 2 && c->hidden == 4 &&
+          !c->unreadable && !c->links_dangling);
     CHECK(level_of(s, 0, &why) == -2 && strstr(why.text, "empty"), "%s", why.text);
     CHECK(level_of(s, 1, &why) == 7);
     CHECK(level_of(s, 2, &why) == -2 && strstr(why.text, "neither"), "%s", why.text);
@@ -59,7 +60,8 @@ TEST(fault_022_folder_without_images) {
     put_text("b/c.csv", "x");
     put_file("d.gif", "GIF89a\1\0\1\0", 10);
     put_text(".hidden", "x");
-    check_dies(folder, RC_DATA, "2 other files, 1 of unsupported formats, 1 hidden, 0 dangling links, 0 unreadable");
+    check_dies(folder, RC_DATA,
+               "2 other files, 1 of unsupported formats, 1 hidden, 0 dangling links, 0 unreadable");
     remove_folder();
 }
 
@@ -67,14 +69,16 @@ TEST(fault_023_missing_or_a_file) {
     open_folder();
     put_text("a.txt", "x");
     check_dies(in_folder("none"), RC_USAGE, "none': No such file");
-    check_dies(in_folder("a.txt"), RC_USAGE,
-               "is a file; a folder of images, a WebDataset tar or a Minari dataset folder is needed");
+    check_dies(
+        in_folder("a.txt"), RC_USAGE,
+        "is a file; a folder of images, a WebDataset tar or a Minari dataset folder is needed");
     check_dies("/dev/null", RC_USAGE, "is a file");
     remove_folder();
 }
 
 TEST(fault_024_links) {
-    /* Real names win over links, each folder comes once, the first link by name gives a folder outside its name. */
+    /* Real names win over links, each folder comes once, the first link by name gives a folder
+     * outside its name. */
     static const char *const keys[] = {"file.png", "l1/o.png", "real/deep/y.png", "real/x.png"};
     reason_t why;
     open_folder();
@@ -115,7 +119,8 @@ TEST(fault_025_dangling_link) {
     child_run(warnings_in_child, folder, &c);
     CHECK(c.code == 0);
     CHECK_STR(c.out, "1 images 2 dangling 0 unreadable");
-    CHECK(strstr(c.err, "dangling link 'b.png'") && strstr(c.err, "dangling link 'loop'") && child_lines(c.err) == 2,
+    CHECK(strstr(c.err, "dangling link 'b.png'") && strstr(c.err, "dangling link 'loop'") &&
+              child_lines(c.err) == 2,
           "%s", c.err);
     remove_folder();
 }
@@ -135,7 +140,9 @@ TEST(fault_026_unreadable) {
     child_run(warnings_as_nobody, folder, &c);
     CHECK(c.code == 0, "code %d", c.code);
     CHECK_STR(c.out, "1 images 0 dangling 2 unreadable");
-    CHECK(strstr(c.err, "'b.png': Permission denied") && strstr(c.err, "'closed': Permission denied"), "%s", c.err);
+    CHECK(strstr(c.err, "'b.png': Permission denied") &&
+              strstr(c.err, "'closed': Permission denied"),
+          "%s", c.err);
     remove_folder();
 }
 
@@ -221,7 +228,8 @@ TEST(fault_029_same_names) {
 TEST(fault_031_names) {
     static char longest[256];
     memset(longest, 'x', 255);
-    const char *const keys[] = {"\xFF\xFE.png", "%s%n%d", "-rf", "a\nb.png", "q\"uote'", "tab\there", "\x01", longest};
+    const char *const keys[] = {"\xFF\xFE.png", "%s%n%d",    "-rf",  "a\nb.png",
+                                "q\"uote'",     "tab\there", "\x01", longest};
     reason_t why;
     open_folder();
     for (size_t i = 0; i < 8; i++) put_png(keys[i], (uint8_t)i);

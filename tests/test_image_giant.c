@@ -1,5 +1,6 @@
-/* test_image_giant.c - pictures that are shrunk while they are decoded: the box filter against its definition, PNG and
- * JPEG of more than 50 Mpx against means of the pattern that they were made of, and the memory that this takes.
+/* test_image_giant.c - pictures that are shrunk while they are decoded: the box filter against its
+ * definition, PNG and JPEG of more than 50 Mpx against means of the pattern that they were made of,
+ * and the memory that this takes.
  */
 #include "common/io/image.h"
 #include "common/io/image_shrink.h"
@@ -11,7 +12,8 @@
 #include <time.h>
 
 TEST(shrink_follows_its_definition) {
-    static const size_t sizes[][4] = {{7, 5, 3, 2}, {10, 10, 5, 5}, {1, 9, 1, 4}, {31, 17, 31, 1}, {100, 64, 33, 21}};
+    static const size_t sizes[][4] = {
+        {7, 5, 3, 2}, {10, 10, 5, 5}, {1, 9, 1, 4}, {31, 17, 31, 1}, {100, 64, 33, 21}};
     for (size_t c = 0; c < sizeof sizes / sizeof *sizes; c++) {
         size_t w = sizes[c][0], h = sizes[c][1], ow = sizes[c][2], oh = sizes[c][3];
         uint8_t *rgb = malloc(3 * w * h);
@@ -25,7 +27,8 @@ TEST(shrink_follows_its_definition) {
             size_t ch = k % 3, i = k / 3 % ow, j = k / 3 / ow, n = 0;
             double sum = 0;
             for (size_t y = j * h / oh; y < (j + 1) * h / oh; y++)
-                for (size_t x = i * w / ow; x < (i + 1) * w / ow; x++, n++) sum += rgb[3 * (w * y + x) + ch];
+                for (size_t x = i * w / ow; x < (i + 1) * w / ow; x++, n++)
+                    sum += rgb[3 * (w * y + x) + ch];
             CHECK(fabs(out.rgb[k] - sum / (double)n) <= 0.5, "case %zu value %zu", c, k);
         }
         image_release(&out);
@@ -38,9 +41,11 @@ TEST(shrink_sizes) {
         uint64_t w, h;
         size_t want_w, want_h, out_w, out_h; /* 0 = not shrunk */
     } cases[] = {
-        {10000, 5000, 64, 64, 0, 0}, {10001, 5000, 64, 64, 256, 128},      {30000, 30000, 64, 64, 128, 128},
-        {30000, 30000, 0, 0, 0, 0},  {30000, 30000, 7501, 64, 0, 0},       {30000, 30000, 7500, 64, 15000, 15000},
-        {1000000, 60, 64, 64, 0, 0}, {0xFFFFFFFF, 0xFFFFFFFF, 1, 1, 2, 2}, {20990, 29700, 256, 256, 524, 742},
+        {10000, 5000, 64, 64, 0, 0},        {10001, 5000, 64, 64, 256, 128},
+        {30000, 30000, 64, 64, 128, 128},   {30000, 30000, 0, 0, 0, 0},
+        {30000, 30000, 7501, 64, 0, 0},     {30000, 30000, 7500, 64, 15000, 15000},
+        {1000000, 60, 64, 64, 0, 0},        {0xFFFFFFFF, 0xFFFFFFFF, 1, 1, 2, 2},
+        {20990, 29700, 256, 256, 524, 742},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         image_opts_t o = image_opts_default();
@@ -66,7 +71,8 @@ static uint8_t *pattern(size_t w, size_t h) {
 }
 
 /* Every output pixel against the mean of the pattern below it. turned: shown as EXIF 6 says. */
-static void check_means(const image_t *im, const uint8_t *p, size_t w, size_t h, bool turned, double tolerance) {
+static void check_means(const image_t *im, const uint8_t *p, size_t w, size_t h, bool turned,
+                        double tolerance) {
     size_t ow = turned ? im->h : im->w, oh = turned ? im->w : im->h;
     double worst = 0;
     for (size_t j = 0; j < oh; j++)
@@ -76,7 +82,8 @@ static void check_means(const image_t *im, const uint8_t *p, size_t w, size_t h,
             for (size_t y = j * h / oh; y < (j + 1) * h / oh; y++)
                 for (size_t x = i * w / ow; x < (i + 1) * w / ow; x++, n++) sum += p[w * y + x];
             size_t at = turned ? im->w * i + (oh - 1 - j) : im->w * j + i;
-            for (int c = 0; c < 3; c++) worst = fmax(worst, fabs(im->rgb[3 * at + (size_t)c] - sum / (double)n));
+            for (int c = 0; c < 3; c++)
+                worst = fmax(worst, fabs(im->rgb[3 * at + (size_t)c] - sum / (double)n));
         }
     CHECK(worst <= tolerance, "off by %g", worst);
 }
@@ -112,15 +119,16 @@ TEST(fault_004_giant_jpeg) {
     enum { W = 10000, H = 5040 };
     uint8_t *p = pattern(W, H);
     for (int orientation = 0; orientation <= 6; orientation += 6) {
-        blob_t b = jpeg_make(&(jpeg_spec_t){.w = W, .h = H, .channels = 1, .orientation = orientation}, p);
+        blob_t b =
+            jpeg_make(&(jpeg_spec_t){.w = W, .h = H, .channels = 1, .orientation = orientation}, p);
         image_opts_t o = image_opts_default();
         image_t im;
         reason_t why = {""};
         o.want_w = orientation ? 60 : 120; /* of what is shown */
         o.want_h = orientation ? 120 : 60;
         REQUIRE(image_decode(&im, b.p, b.n, &o, &why) == IMAGE_OK, "%s", why.text);
-        CHECK(im.w == (orientation ? H / 41 : W / 41) && im.h == (orientation ? W / 41 : H / 41), "%zu x %zu", im.w,
-              im.h);
+        CHECK(im.w == (orientation ? H / 41 : W / 41) && im.h == (orientation ? W / 41 : H / 41),
+              "%zu x %zu", im.w, im.h);
         check_means(&im, p, W, H, orientation == 6, 1.5);
         image_release(&im);
         free(b.p);
@@ -175,7 +183,8 @@ static void check_refused(const blob_t *b, uint64_t max, const char *reason) {
     o.max_pixels = max;
     for (int lenient = 0; lenient < 2; lenient++) {
         o.lenient = lenient;
-        CHECK(image_decode(&im, b->p, b->n, &o, &why) == IMAGE_BAD && !im.rgb && strstr(why.text, reason),
+        CHECK(image_decode(&im, b->p, b->n, &o, &why) == IMAGE_BAD && !im.rgb &&
+                  strstr(why.text, reason),
               "\"%s\" is not \"%s\"", why.text, reason);
     }
     CHECK(seconds() - start < 1, "%g s", seconds() - start);
@@ -200,7 +209,8 @@ TEST(fault_003_giants_have_limits_too) {
 TEST(fault_017_giant_jpeg_claims) {
     uint8_t px[64] = {0};
     for (int progressive = 0; progressive < 2; progressive++) {
-        blob_t b = jpeg_make(&(jpeg_spec_t){.w = 8, .h = 8, .channels = 1, .progressive = progressive}, px);
+        blob_t b = jpeg_make(
+            &(jpeg_spec_t){.w = 8, .h = 8, .channels = 1, .progressive = progressive}, px);
         size_t sof = jpeg_find(&b, progressive ? 0xC2 : 0xC0);
         REQUIRE(sof && b.n < 400);
         memcpy(b.p + sof + 5, "\x75\x30\x75\x30", 4); /* 30000 x 30000 */

@@ -1,20 +1,22 @@
-/* test_image_jpeg.c - JPEG: what libjpeg wrote must come out within a few levels, what is damaged must not come out at
- * all; other formats by their names; thousands of bad files leave nothing.
+/* test_image_jpeg.c - JPEG: what libjpeg wrote must come out within a few levels, what is damaged
+ * must not come out at all; other formats by their names; thousands of bad files leave nothing.
  *
- * Expected pixels are computed here from the definitions (EXIF table), never by the code under test.
+ * Expected pixels are computed here from the definitions (EXIF table), never by the code under
+ * test.
  */
 #include "tests/image_check.h"
 
 #include <time.h>
 
-/* ---- JPEG
- * -------------------------------------------------------------------------------------------------------------------*/
+/* ---- JPEG ---- */
 
 /* Smooth, so that compression keeps it within a few levels. */
 static void smooth(uint8_t *p, unsigned w, unsigned h, unsigned channels) {
     for (unsigned i = 0; i < w * h * channels; i++) {
         unsigned x = i / channels % w, y = i / channels / w, c = i % channels;
-        p[i] = (uint8_t)(40 + (c == 0 ? 150 * x / w : c == 1 ? 150 * y / h : 75 * (x + y) / (w + h)));
+        p[i] = (uint8_t)(40 + (c == 0   ? 150 * x / w
+                               : c == 1 ? 150 * y / h
+                                        : 75 * (x + y) / (w + h)));
     }
 }
 
@@ -22,14 +24,16 @@ TEST(jpeg_pixels) {
     enum { W = 53, H = 37 };
     uint8_t px[3 * W * H];
     for (int k = 0; k < 4; k++) {
-        jpeg_spec_t s = {.w = W, .h = H, .channels = k & 1 ? 3 : 1, .quality = 98, .progressive = k >= 2};
+        jpeg_spec_t s = {
+            .w = W, .h = H, .channels = k & 1 ? 3 : 1, .quality = 98, .progressive = k >= 2};
         smooth(px, W, H, (unsigned)s.channels);
         blob_t b = jpeg_make(&s, px);
         image_t im;
         reason_t why;
         REQUIRE(decode(&im, b.p, b.n, NULL, &why) == IMAGE_OK, "%s", why.text);
         CHECK(im.w == W && im.h == H);
-        for (int i = 0; i < 3 * W * H; i++) CHECK_NEAR(im.rgb[i], px[s.channels == 3 ? i : i / 3], 4);
+        for (int i = 0; i < 3 * W * H; i++)
+            CHECK_NEAR(im.rgb[i], px[s.channels == 3 ? i : i / 3], 4);
         image_release(&im);
         free(b.p);
     }
@@ -38,7 +42,8 @@ TEST(jpeg_pixels) {
 TEST(fault_015_jpeg_truncated) {
     uint8_t *px = noise_bytes(3 * 64 * 64, 8);
     for (int progressive = 0; progressive < 2; progressive++) {
-        blob_t b = jpeg_make(&(jpeg_spec_t){.w = 64, .h = 64, .channels = 3, .progressive = progressive}, px);
+        blob_t b = jpeg_make(
+            &(jpeg_spec_t){.w = 64, .h = 64, .channels = 3, .progressive = progressive}, px);
         image_t im;
         reason_t why;
         image_opts_t o = image_opts_default();
@@ -99,7 +104,10 @@ static double seconds(void) {
 
 TEST(fault_017_jpeg_scans) {
     uint8_t *px = noise_bytes(3 * 256 * 256, 2);
-    blob_t b = jpeg_make(&(jpeg_spec_t){.w = 256, .h = 256, .channels = 3, .progressive = true, .quality = 20}, px),
+    blob_t b = jpeg_make(
+               &(jpeg_spec_t){
+                   .w = 256, .h = 256, .channels = 3, .progressive = true, .quality = 20},
+               px),
            many = {0};
     /* The last scan, from its marker to the end marker, 1000 times. */
     size_t last = b.n - 2;
@@ -125,7 +133,8 @@ TEST(fault_017_jpeg_scans) {
 TEST(fault_017_jpeg_gigapixels) {
     uint8_t px[3 * 64] = {0};
     for (int progressive = 0; progressive < 2; progressive++) {
-        blob_t b = jpeg_make(&(jpeg_spec_t){.w = 8, .h = 8, .channels = 3, .progressive = progressive}, px);
+        blob_t b = jpeg_make(
+            &(jpeg_spec_t){.w = 8, .h = 8, .channels = 3, .progressive = progressive}, px);
         size_t sof = jpeg_find(&b, progressive ? 0xC2 : 0xC0);
         REQUIRE(sof);
         memcpy(b.p + sof + 5, "\xFF\xDC\xFF\xDC", 4); /* 65500, libjpeg's largest */
@@ -140,11 +149,12 @@ TEST(fault_017_jpeg_gigapixels) {
     }
 }
 
-/* Stored corners, top left to bottom right: red, green, blue, white. What is to be seen, from the EXIF table: 6 =
- * turned right by 90 degrees. */
+/* Stored corners, top left to bottom right: red, green, blue, white. What is to be seen, from the
+ * EXIF table: 6 = turned right by 90 degrees. */
 TEST(fault_018_exif_orientation) {
     enum { W = 32, H = 16 };
-    static const char shown[9][5] = {"RGBW", "RGBW", "GRWB", "WBGR", "BWRG", "RBGW", "BRWG", "WGBR", "GWRB"};
+    static const char shown[9][5] = {"RGBW", "RGBW", "GRWB", "WBGR", "BWRG",
+                                     "RBGW", "BRWG", "WGBR", "GWRB"};
     uint8_t px[3 * W * H];
     for (int i = 0; i < W * H; i++) {
         bool right = i % W >= W / 2, low = i / W >= H / 2;
@@ -155,7 +165,9 @@ TEST(fault_018_exif_orientation) {
     for (int k = 0; k <= 20; k++) {
         int orientation = k % 10;
         bool big = k >= 10;
-        blob_t b = jpeg_make(&(jpeg_spec_t){.w = W, .h = H, .channels = 3, .orientation = orientation, .big = big}, px);
+        blob_t b = jpeg_make(
+            &(jpeg_spec_t){.w = W, .h = H, .channels = 3, .orientation = orientation, .big = big},
+            px);
         for (int ignore = 0; ignore < 2; ignore++) {
             image_t im;
             reason_t why;
@@ -169,7 +181,8 @@ TEST(fault_018_exif_orientation) {
                 size_t x = corner & 1 ? im.w - 2 : 1, y = corner & 2 ? im.h - 2 : 1;
                 const uint8_t *p = im.rgb + 3 * (im.w * y + x);
                 char seen = p[0] > 128 ? (p[1] > 128 ? 'W' : 'R') : p[1] > 128 ? 'G' : 'B';
-                CHECK(seen == shown[effective][corner], "orientation %d, corner %d: %c", orientation, corner, seen);
+                CHECK(seen == shown[effective][corner], "orientation %d, corner %d: %c",
+                      orientation, corner, seen);
             }
             image_release(&im);
         }
@@ -199,15 +212,15 @@ TEST(fault_020_other_formats) {
     check_bad((const uint8_t *)"<html>404</html>", 16, "neither");
 }
 
-/* ---- never a sound, never a leak
- * ----------------------------------------------------------------------------------------------*/
+/* ---- never a sound, never a leak ---- */
 
 static int many_bad(void *arg) {
     uint8_t *px = noise_bytes(4 * 64 * 64, 3);
-    blob_t files[] = {png_rgb(64, 64, px),
-                      png_make(&(png_spec_t){.w = 64, .h = 64, .depth = 8, .type = 6, .adam7 = true}, px),
-                      jpeg_make(&(jpeg_spec_t){.w = 64, .h = 64, .channels = 3, .orientation = 6}, px),
-                      jpeg_make(&(jpeg_spec_t){.w = 64, .h = 64, .channels = 3, .progressive = true}, px)};
+    blob_t files[] = {
+        png_rgb(64, 64, px),
+        png_make(&(png_spec_t){.w = 64, .h = 64, .depth = 8, .type = 6, .adam7 = true}, px),
+        jpeg_make(&(jpeg_spec_t){.w = 64, .h = 64, .channels = 3, .orientation = 6}, px),
+        jpeg_make(&(jpeg_spec_t){.w = 64, .h = 64, .channels = 3, .progressive = true}, px)};
     long start = 0;
     for (int i = 0; i < 4000; i++) {
         image_t im;
@@ -215,9 +228,13 @@ static int many_bad(void *arg) {
         blob_t *b = &files[i % 4];
         if (i == 400) rss_reset(), start = rss_peak_mb();
         /* At each tenth of the file. */
-        if (image_decode(&im, b->p, b->n * (size_t)(i / 4 % 10) / 10, NULL, &why) != IMAGE_BAD || im.rgb) return 1;
+        if (image_decode(&im, b->p, b->n * (size_t)(i / 4 % 10) / 10, NULL, &why) != IMAGE_BAD ||
+            im.rgb)
+            return 1;
     }
-    return rss_peak_mb() - start <= 4 ? 0 : 2; /* one lost canvas of 16 kB a file would be 14 MB, a picture 40 */
+    return rss_peak_mb() - start <= 4
+               ? 0
+               : 2; /* one lost canvas of 16 kB a file would be 14 MB, a picture 40 */
 }
 
 TEST(fault_034_bad_files_leave_nothing) {

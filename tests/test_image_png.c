@@ -1,7 +1,8 @@
-/* test_image_png.c - PNG: what libpng wrote must come out pixel by pixel, what is damaged must not come out at all; and
- * ours by libpng.
+/* test_image_png.c - PNG: what libpng wrote must come out pixel by pixel, what is damaged must not
+ * come out at all; and ours by libpng.
  *
- * Expected pixels are computed here from the definitions (PNG specification), never by the code under test.
+ * Expected pixels are computed here from the definitions (PNG specification), never by the code
+ * under test.
  */
 #include "tests/image_check.h"
 
@@ -18,14 +19,14 @@ static blob_t small_png(void) {
     return b;
 }
 
-/* ---- damaged PNG
- * ----------------------------------------------------------------------------------------------------------*/
+/* ---- damaged PNG ---- */
 
 TEST(fault_001_png_truncated) {
     uint8_t *rgb = noise_bytes(3 * 64 * 64, 1);
     for (int adam7 = 0; adam7 < 2; adam7++) {
-        blob_t b =
-            png_make(&(png_spec_t){.w = 64, .h = 64, .depth = 8, .type = PNG_COLOR_TYPE_RGB, .adam7 = adam7}, rgb);
+        blob_t b = png_make(
+            &(png_spec_t){.w = 64, .h = 64, .depth = 8, .type = PNG_COLOR_TYPE_RGB, .adam7 = adam7},
+            rgb);
         for (size_t n = 0; n < b.n; n += 64) check_bad(b.p, n, NULL);
         for (size_t n = b.n - 20; n < b.n; n++) check_bad(b.p, n, NULL);
         check_pixels(b, 64, 64, rgb, NULL, "whole");
@@ -55,7 +56,8 @@ TEST(fault_002_png_wrong_crc) {
     free(b.p);
 }
 
-/* Every byte of the compressed data once, the chunk's CRC made right again: deflate or Adler-32 must notice. */
+/* Every byte of the compressed data once, the chunk's CRC made right again: deflate or Adler-32
+ * must notice. */
 TEST(fault_002_png_damaged_zlib) {
     blob_t b = small_png();
     size_t at = png_find(&b, "IDAT", 0), n = get32(b.p + at);
@@ -77,9 +79,11 @@ TEST(fault_002_png_no_iend) {
     free(cut.p);
 }
 
-/* libpng only warns of a tRNS that makes no sense and goes on without it: other pixels than were meant. */
+/* libpng only warns of a tRNS that makes no sense and goes on without it: other pixels than were
+ * meant. */
 TEST(fault_002_png_bad_transparency) {
-    blob_t plain = png_make(&(png_spec_t){.w = 8, .h = 8, .depth = 8, .type = 0}, NULL), b = blob_copy(plain.p, 33);
+    blob_t plain = png_make(&(png_spec_t){.w = 8, .h = 8, .depth = 8, .type = 0}, NULL),
+           b = blob_copy(plain.p, 33);
     png_put_chunk(&b, "tRNS", "\0\0\0", 3);
     blob_put(&b, plain.p + 33, plain.n - 33);
     check_bad(b.p, b.n, "tRNS");
@@ -90,7 +94,10 @@ TEST(fault_002_png_bad_transparency) {
 static const png_color colors[4] = {{255, 0, 0}, {0, 250, 1}, {2, 3, 200}, {90, 80, 70}};
 
 TEST(fault_002_png_palette_missing) {
-    blob_t b = png_make(&(png_spec_t){.w = 8, .h = 8, .depth = 8, .type = 3, .palette = colors, .n_palette = 4}, NULL),
+    blob_t b = png_make(
+               &(png_spec_t){
+                   .w = 8, .h = 8, .depth = 8, .type = 3, .palette = colors, .n_palette = 4},
+               NULL),
            cut = png_without(&b, "PLTE");
     CHECK(cut.n < b.n);
     check_bad(cut.p, cut.n, "PLTE");
@@ -102,8 +109,13 @@ TEST(fault_002_png_palette_index_out_of_range) {
     for (int depth = 1; depth <= 8; depth *= 2) {
         for (int adam7 = 0; adam7 < 2; adam7++) {
             int entries = depth == 1 ? 1 : 3, last = 5 * 13 + 11;
-            png_spec_t s = {
-                .w = 13, .h = 9, .depth = depth, .type = 3, .adam7 = adam7, .palette = colors, .n_palette = entries};
+            png_spec_t s = {.w = 13,
+                            .h = 9,
+                            .depth = depth,
+                            .type = 3,
+                            .adam7 = adam7,
+                            .palette = colors,
+                            .n_palette = entries};
             size_t stride = png_row_bytes(&s);
             uint8_t *rows = calloc(9, stride);
             image_t im;
@@ -112,7 +124,8 @@ TEST(fault_002_png_palette_index_out_of_range) {
             CHECK(decode(&im, good.p, good.n, NULL, &why) == IMAGE_OK, "%s", why.text);
             image_release(&im);
             int bit = (last % 13) * depth;
-            rows[(size_t)(last / 13) * stride + (size_t)bit / 8] |= (uint8_t)(entries << (8 - depth - bit % 8));
+            rows[(size_t)(last / 13) * stride + (size_t)bit / 8] |=
+                (uint8_t)(entries << (8 - depth - bit % 8));
             blob_t bad = png_make(&s, rows);
             check_bad(bad.p, bad.n, "palette index");
             free(good.p);
@@ -151,7 +164,8 @@ TEST(fault_003_png_hollow_claim) {
 
 TEST(fault_003_max_pixels_is_exact) {
     uint8_t rgb[3 * 12] = {0};
-    blob_t b = png_rgb(4, 3, rgb), j = jpeg_make(&(jpeg_spec_t){.w = 4, .h = 3, .channels = 3}, rgb);
+    blob_t b = png_rgb(4, 3, rgb),
+           j = jpeg_make(&(jpeg_spec_t){.w = 4, .h = 3, .channels = 3}, rgb);
     blob_t files[2] = {b, j};
     for (int i = 0; i < 2; i++) {
         image_t im;
@@ -161,7 +175,9 @@ TEST(fault_003_max_pixels_is_exact) {
         CHECK(decode(&im, files[i].p, files[i].n, &o, &why) == IMAGE_OK, "%s", why.text);
         image_release(&im);
         o.max_pixels = 11;
-        CHECK(decode(&im, files[i].p, files[i].n, &o, &why) == IMAGE_BAD && strstr(why.text, "4 x 3"), "%s", why.text);
+        CHECK(decode(&im, files[i].p, files[i].n, &o, &why) == IMAGE_BAD &&
+                  strstr(why.text, "4 x 3"),
+              "%s", why.text);
         free(files[i].p);
     }
 }
@@ -173,8 +189,7 @@ TEST(fault_004_png_bomb) {
     free(b.p);
 }
 
-/* ---- PNG values
- * -------------------------------------------------------------------------------------------------------------*/
+/* ---- PNG values ---- */
 
 TEST(fault_005_png_16_bit) {
     uint8_t *rows = malloc(2 * 65536), *want = malloc(3 * 65536);
@@ -183,12 +198,12 @@ TEST(fault_005_png_16_bit) {
         rows[2 * v + 1] = (uint8_t)v;
         memset(want + 3 * v, (int)floor(v / 257.0 + 0.5), 3);
     }
-    check_pixels(png_make(&(png_spec_t){.w = 256, .h = 256, .depth = 16, .type = 0}, rows), 256, 256, want, NULL,
-                 "gray 16");
+    check_pixels(png_make(&(png_spec_t){.w = 256, .h = 256, .depth = 16, .type = 0}, rows), 256,
+                 256, want, NULL, "gray 16");
     for (unsigned i = 0; i < 3 * 8192; i++)
         want[i] = (uint8_t)floor((rows[2 * i] * 256 + rows[2 * i + 1]) / 257.0 + 0.5);
-    check_pixels(png_make(&(png_spec_t){.w = 128, .h = 64, .depth = 16, .type = 2}, rows), 128, 64, want, NULL,
-                 "RGB 16");
+    check_pixels(png_make(&(png_spec_t){.w = 128, .h = 64, .depth = 16, .type = 2}, rows), 128, 64,
+                 want, NULL, "RGB 16");
     free(rows);
     free(want);
 }
@@ -201,11 +216,13 @@ TEST(fault_005_png_16_bit_alpha) {
     reason_t why;
     memcpy(o.background, (const uint8_t[3]){10, 200, 99}, 3);
     for (int adam7 = 0; adam7 < 2; adam7++) {
-        blob_t b = png_make(&(png_spec_t){.w = w, .h = h, .depth = 16, .type = 6, .adam7 = adam7}, rows);
+        blob_t b =
+            png_make(&(png_spec_t){.w = w, .h = h, .depth = 16, .type = 6, .adam7 = adam7}, rows);
         REQUIRE(decode(&im, b.p, b.n, &o, &why) == IMAGE_OK, "%s", why.text);
         for (unsigned i = 0; i < 3 * w * h; i++) {
             const uint8_t *p = rows + 8 * (i / 3);
-            double c = (p[2 * (i % 3)] * 256 + p[2 * (i % 3) + 1]) / 257.0, a = (p[6] * 256 + p[7]) / 257.0;
+            double c = (p[2 * (i % 3)] * 256 + p[2 * (i % 3) + 1]) / 257.0,
+                   a = (p[6] * 256 + p[7]) / 257.0;
             CHECK_NEAR(im.rgb[i], c * a / 255 + o.background[i % 3] * (255 - a) / 255, 1.5);
         }
         image_release(&im);
@@ -220,22 +237,29 @@ TEST(fault_006_png_palette) {
     image_opts_t o = image_opts_default();
     memcpy(o.background, (const uint8_t[3]){1, 128, 254}, 3);
     for (int i = 0; i < 256; i++) {
-        palette[i] = (png_color){(uint8_t)noise(3 * (uint32_t)i), (uint8_t)noise(3 * (uint32_t)i + 1),
-                                 (uint8_t)noise(3 * (uint32_t)i + 2)};
+        palette[i] =
+            (png_color){(uint8_t)noise(3 * (uint32_t)i), (uint8_t)noise(3 * (uint32_t)i + 1),
+                        (uint8_t)noise(3 * (uint32_t)i + 2)};
         alpha[i] = (uint8_t)(i * 37);
     }
     for (int depth = 1; depth <= 8; depth *= 2) {
         for (int variant = 0; variant < 6;
              variant++) { /* no tRNS, full, shorter than the palette; each plain and Adam7 */
             int n = 1 << depth, n_alpha = variant / 2 == 0 ? 0 : variant / 2 == 1 ? n : (n + 1) / 2;
-            png_spec_t s = {
-                .w = 37, .h = 21, .depth = depth, .type = 3, .adam7 = variant & 1, .palette = palette, .n_palette = n};
+            png_spec_t s = {.w = 37,
+                            .h = 21,
+                            .depth = depth,
+                            .type = 3,
+                            .adam7 = variant & 1,
+                            .palette = palette,
+                            .n_palette = n};
             if (n_alpha) s.alpha = alpha, s.n_alpha = n_alpha;
             size_t stride = png_row_bytes(&s);
             uint8_t *rows = noise_bytes(21 * stride, 7), want[3 * 37 * 21];
             for (size_t i = 0; i < 37 * 21; i++) {
                 size_t bit = i % 37 * (size_t)depth;
-                int index = rows[i / 37 * stride + bit / 8] >> (8 - depth - (int)(bit % 8)) & (n - 1),
+                int index =
+                        rows[i / 37 * stride + bit / 8] >> (8 - depth - (int)(bit % 8)) & (n - 1),
                     a = index < n_alpha ? alpha[index] : 255;
                 want[3 * i] = over(palette[index].red, a, o.background[0]);
                 want[3 * i + 1] = over(palette[index].green, a, o.background[1]);
@@ -252,16 +276,20 @@ TEST(fault_007_png_gray) {
         for (int key = -1; key < 2; key++) {
             unsigned most = (1u << depth) - 1;
             png_color_16 clear = {.gray = key == 0 ? 0 : (png_uint_16)most};
-            png_spec_t s = {.w = 29, .h = 13, .depth = depth, .type = 0, .key = key < 0 ? NULL : &clear};
+            png_spec_t s = {
+                .w = 29, .h = 13, .depth = depth, .type = 0, .key = key < 0 ? NULL : &clear};
             size_t stride = png_row_bytes(&s);
             uint8_t *rows = noise_bytes(13 * stride, 3), want[3 * 29 * 13];
             image_opts_t o = image_opts_default();
             memcpy(o.background, (const uint8_t[3]){4, 5, 6}, 3);
             for (size_t i = 0; i < 29 * 13; i++) {
                 size_t bit = i % 29 * (size_t)depth;
-                unsigned v = (unsigned)rows[i / 29 * stride + bit / 8] >> (8 - depth - (int)(bit % 8)) & most;
+                unsigned v =
+                    (unsigned)rows[i / 29 * stride + bit / 8] >> (8 - depth - (int)(bit % 8)) &
+                    most;
                 for (int c = 0; c < 3; c++)
-                    want[3 * i + (size_t)c] = key >= 0 && v == clear.gray ? o.background[c] : (uint8_t)(v * 255 / most);
+                    want[3 * i + (size_t)c] =
+                        key >= 0 && v == clear.gray ? o.background[c] : (uint8_t)(v * 255 / most);
             }
             check_pixels(png_make(&s, rows), 29, 13, want, &o, "gray");
             free(rows);
@@ -276,12 +304,12 @@ TEST(fault_007_png_gray_16_key) {
     memset(want, 0x12, sizeof want);
     memset(want, 255, 3);
     memset(want + 9, 255, 3);
-    check_pixels(png_make(&(png_spec_t){.w = 4, .h = 1, .depth = 16, .type = 0, .key = &key}, rows), 4, 1, want, NULL,
-                 "gray 16 key");
+    check_pixels(png_make(&(png_spec_t){.w = 4, .h = 1, .depth = 16, .type = 0, .key = &key}, rows),
+                 4, 1, want, NULL, "gray 16 key");
     uint8_t rgb[6] = {9, 8, 7, 9, 8, 6};
     png_color_16 color = {.red = 9, .green = 8, .blue = 7};
-    check_pixels(png_make(&(png_spec_t){.w = 2, .h = 1, .depth = 8, .type = 2, .key = &color}, rgb), 2, 1,
-                 (const uint8_t[6]){255, 255, 255, 9, 8, 6}, NULL, "RGB key");
+    check_pixels(png_make(&(png_spec_t){.w = 2, .h = 1, .depth = 8, .type = 2, .key = &color}, rgb),
+                 2, 1, (const uint8_t[6]){255, 255, 255, 9, 8, 6}, NULL, "RGB key");
 }
 
 /* All pairs of value and alpha. */
@@ -303,10 +331,10 @@ TEST(fault_008_png_alpha) {
                 want_gray[3 * i + c] = over(v, a, backgrounds[k][c]);
             }
         }
-        check_pixels(png_make(&(png_spec_t){.w = 256, .h = 256, .depth = 8, .type = 6}, rgba), 256, 256, want, &o,
-                     "RGBA");
-        check_pixels(png_make(&(png_spec_t){.w = 256, .h = 256, .depth = 8, .type = 4}, ga), 256, 256, want_gray, &o,
-                     "gray + alpha");
+        check_pixels(png_make(&(png_spec_t){.w = 256, .h = 256, .depth = 8, .type = 6}, rgba), 256,
+                     256, want, &o, "RGBA");
+        check_pixels(png_make(&(png_spec_t){.w = 256, .h = 256, .depth = 8, .type = 4}, ga), 256,
+                     256, want_gray, &o, "gray + alpha");
     }
     free(rgba);
     free(ga);
@@ -363,10 +391,13 @@ TEST(fault_012_named_as_the_other) {
     for (int i = 0; i < 2; i++) {
         image_t im;
         reason_t why;
-        blob_t b = i ? jpeg_make(&(jpeg_spec_t){.w = 8, .h = 8, .channels = 3}, rgb) : png_rgb(8, 8, rgb);
+        blob_t b =
+            i ? jpeg_make(&(jpeg_spec_t){.w = 8, .h = 8, .channels = 3}, rgb) : png_rgb(8, 8, rgb);
         snprintf(path, sizeof path, "%s/x.%s", dir, i ? "png" : "jpg");
         write_file(path, b);
-        CHECK(image_read(&im, path, NULL, &why) == IMAGE_OK && im.w == 8 && abs(im.rgb[100] - 77) <= 1, "%s", why.text);
+        CHECK(image_read(&im, path, NULL, &why) == IMAGE_OK && im.w == 8 &&
+                  abs(im.rgb[100] - 77) <= 1,
+              "%s", why.text);
         image_release(&im);
         unlink(path);
         CHECK(image_read(&im, path, NULL, &why) == IMAGE_BAD && strstr(why.text, "cannot open"));
@@ -413,8 +444,7 @@ TEST(png_values_are_raw) {
     free(rgb);
 }
 
-/* ---- encoding
- * -----------------------------------------------------------------------------------------------------------------*/
+/* ---- encoding ---- */
 
 TEST(png_encode) {
     for (unsigned k = 0; k < 4; k++) {
@@ -423,14 +453,16 @@ TEST(png_encode) {
         uint8_t *bytes[2], *back = malloc(3 * w * h);
         size_t size[2];
         reason_t why;
-        for (int i = 0; i < 2; i++) REQUIRE(image_encode_png(&im, &bytes[i], &size[i], &why) == 0, "%s", why.text);
+        for (int i = 0; i < 2; i++)
+            REQUIRE(image_encode_png(&im, &bytes[i], &size[i], &why) == 0, "%s", why.text);
         CHECK(size[0] == size[1] && memcmp(bytes[0], bytes[1], size[0]) == 0);
         blob_t b = {bytes[0], size[0]};
         CHECK(!png_find(&b, "tIME", 0) && !png_find(&b, "tEXt", 0));
         png_image reader = {.version = PNG_IMAGE_VERSION};
         CHECK(png_image_begin_read_from_memory(&reader, bytes[0], size[0]));
         reader.format = PNG_FORMAT_RGB;
-        CHECK(reader.width == w && reader.height == h && png_image_finish_read(&reader, NULL, back, 0, NULL));
+        CHECK(reader.width == w && reader.height == h &&
+              png_image_finish_read(&reader, NULL, back, 0, NULL));
         CHECK(memcmp(back, im.rgb, 3 * w * h) == 0);
         free(bytes[0]);
         free(bytes[1]);

@@ -1,8 +1,7 @@
 /* test_image_source.c - groups, splits and manifests of a source; bad items. */
 #include "tests/image_source_case.h"
 
-/* ---- groups, splits, manifests
- * ------------------------------------------------------------------------------------------------*/
+/* ---- groups, splits, manifests ---- */
 
 TEST(groups) {
     static const struct {
@@ -71,7 +70,9 @@ static size_t split_count(size_t n, double holdout, names_case_t names, bool who
     split_items(n, holdout, test_group, test_key, &names, held);
     for (size_t i = 0; i < n; i++) {
         count += held[i];
-        if (whole && i) CHECK(held[i] == held[i - 1] || (int)i / names.group_size != (int)(i - 1) / names.group_size);
+        if (whole && i)
+            CHECK(held[i] == held[i - 1] ||
+                  (int)i / names.group_size != (int)(i - 1) / names.group_size);
     }
     return count;
 }
@@ -81,11 +82,13 @@ TEST(split_leaves_no_side_empty) {
     char buf[512];
     names_case_t ones = {1, 0};
     split_items(1000, 0.1, test_group, test_key, &ones, held);
-    for (size_t i = 0; i < 1000; i++) CHECK(held[i] == split_held_out(test_group(&ones, i, buf), 0.1));
+    for (size_t i = 0; i < 1000; i++)
+        CHECK(held[i] == split_held_out(test_group(&ones, i, buf), 0.1));
     for (int first = 0; first < 200; first++) {
         /* Four groups of five: the rule alone often leaves a side empty. */
         names_case_t four = {5, first};
-        size_t low = split_count(20, 0.001, four, true, held), high = split_count(20, 0.999, four, true, held);
+        size_t low = split_count(20, 0.001, four, true, held),
+               high = split_count(20, 0.999, four, true, held);
         CHECK(low >= 5 && low < 20 && low % 5 == 0, "%zu held", low);
         CHECK(high > 0 && high <= 15 && high % 5 == 0, "%zu held", high);
         /* One group: each item for itself. */
@@ -155,8 +158,7 @@ TEST(spec_with_weight) {
     remove_folder();
 }
 
-/* ---- bad items
- * ------------------------------------------------------------------------------------------------------------------*/
+/* ---- bad items ---- */
 
 typedef struct {
     int bad, unsupported, total;
@@ -174,7 +176,8 @@ static int bad_in_child(void *arg) {
             bad_items_add(b, "src", key, i < t->bad ? why : "unsupported format: GIF", i >= t->bad);
         }
     }
-    if (bad_items_count(b) != (size_t)t->bad || bad_items_unsupported(b) != (size_t)t->unsupported) return 98;
+    if (bad_items_count(b) != (size_t)t->bad || bad_items_unsupported(b) != (size_t)t->unsupported)
+        return 98;
     bad_items_check(b, (size_t)t->total);
     bad_items_summary(b);
     bad_items_free(b);
@@ -193,7 +196,9 @@ TEST(bad_items_limit) {
         {{2, 0, 100, 0.01}, RC_DATA, "2 of 100 items are bad (2 %), more than --max-bad 1 %"},
         {{1, 0, 1000, 0}, RC_DATA, "1 of 1000 items are bad"},
         {{0, 99, 100, 0}, 0, "99 of unsupported formats"},
-        {{0, 100, 100, 0.5}, RC_DATA, "none of 100 items can be used: 0 bad, 100 of unsupported formats"},
+        {{0, 100, 100, 0.5},
+         RC_DATA,
+         "none of 100 items can be used: 0 bad, 100 of unsupported formats"},
         {{3, 7, 10, 0.5}, RC_DATA, "none of 10 items"},
         {{5, 0, 10, 0.5}, 0, "5: broken at byte N"},
     };
@@ -212,8 +217,9 @@ TEST(bad_items_are_named_twenty_times) {
     CHECK(c.code == 0);
     CHECK(child_lines(c.err) == 20 + 1 + 2, "%d lines",
           child_lines(c.err)); /* named, "further ...", the summary's two */
-    CHECK(strstr(c.err, "k0\\x0A%s") && strstr(c.err, "broken at byte 19") && !strstr(c.err, "broken at byte 20"), "%s",
-          c.err);
+    CHECK(strstr(c.err, "k0\\x0A%s") && strstr(c.err, "broken at byte 19") &&
+              !strstr(c.err, "broken at byte 20"),
+          "%s", c.err);
 }
 
 static void *add_many(void *arg) {

@@ -1,7 +1,9 @@
-/* test_jpeg_cmyk.c - JPEG files of four inks: expected colors are computed here from the inks, R = (1-C)(1-K).
+/* test_jpeg_cmyk.c - JPEG files of four inks: expected colors are computed here from the inks, R =
+ * (1-C)(1-K).
  *
- * At quality 100 a block of one color survives to the last bit, so CMYK must come out exactly; YCCK passes through
- * another color space and may be off by its rounding. tests/cli/image_faults.sh compares whole photographs with Pillow.
+ * At quality 100 a block of one color survives to the last bit, so CMYK must come out exactly; YCCK
+ * passes through another color space and may be off by its rounding. tests/cli/image_faults.sh
+ * compares whole photographs with Pillow.
  */
 #include "common/io/image.h"
 #include "tests/picture.h"
@@ -11,10 +13,10 @@ enum { BLOCKS = 12, W = 8 * BLOCKS, H = 8 };
 
 /* Share of ink 0..255 in block b. */
 static int ink(int b, int channel) {
-    static const uint8_t some[BLOCKS][4] = {{0, 0, 0, 0},         {255, 0, 0, 0},    {0, 255, 0, 0},
-                                            {0, 0, 255, 0},       {0, 0, 0, 255},    {255, 255, 0, 0},
-                                            {10, 60, 200, 30},    {90, 1, 254, 128}, {0, 128, 64, 16},
-                                            {255, 255, 255, 255}, {33, 66, 99, 200}, {1, 2, 3, 4}};
+    static const uint8_t some[BLOCKS][4] = {
+        {0, 0, 0, 0},     {255, 0, 0, 0},       {0, 255, 0, 0},    {0, 0, 255, 0},
+        {0, 0, 0, 255},   {255, 255, 0, 0},     {10, 60, 200, 30}, {90, 1, 254, 128},
+        {0, 128, 64, 16}, {255, 255, 255, 255}, {33, 66, 99, 200}, {1, 2, 3, 4}};
     return some[b][channel];
 }
 
@@ -25,10 +27,12 @@ static blob_t make(bool ycck, bool adobe, bool progressive) {
             int v = ink(i % W / 8, c);
             px[4 * i + c] = (uint8_t)(adobe ? 255 - v : v);
         }
-    jpeg_spec_t s = {.w = W, .h = H, .channels = 4, .quality = 100, .ycck = ycck, .progressive = progressive};
+    jpeg_spec_t s = {
+        .w = W, .h = H, .channels = 4, .quality = 100, .ycck = ycck, .progressive = progressive};
     blob_t whole = jpeg_make(&s, px);
     if (adobe) return whole;
-    size_t at = jpeg_find(&whole, 0xEE), n = at ? 2 + (size_t)(whole.p[at + 2] << 8 | whole.p[at + 3]) : 0;
+    size_t at = jpeg_find(&whole, 0xEE),
+           n = at ? 2 + (size_t)(whole.p[at + 2] << 8 | whole.p[at + 3]) : 0;
     blob_t out = blob_copy(whole.p, at);
     blob_put(&out, whole.p + at + n, whole.n - at - n);
     free(whole.p);

@@ -1,5 +1,5 @@
-/* test_json.c - strict JSON: every trap of cJSON, positions of faults, exact integers, shortest numbers, canonical
- * form. */
+/* test_json.c - strict JSON: every trap of cJSON, positions of faults, exact integers, shortest
+ * numbers, canonical form. */
 #include "common/io/fs.h"
 #include "common/io/json.h"
 #include "tests/child.h"
@@ -38,7 +38,8 @@ TEST(json_accepts) {
     }
     cJSON *root = parse("{\"k\": \"\\u00e9\\ud83d\\ude00\\n\", \"v\": [1.5, null]}", false, NULL);
     REQUIRE(root != NULL);
-    CHECK_STR(cJSON_GetObjectItemCaseSensitive(root, "k")->valuestring, "\xc3\xa9\xf0\x9f\x98\x80\n");
+    CHECK_STR(cJSON_GetObjectItemCaseSensitive(root, "k")->valuestring,
+              "\xc3\xa9\xf0\x9f\x98\x80\n");
     CHECK(cJSON_GetObjectItemCaseSensitive(root, "v")->child->valuedouble == 1.5);
     cJSON_Delete(root);
     root = json_parse("[1]garbage", 3, false, NULL); /* the text ends where its size says */
@@ -114,8 +115,10 @@ TEST(fault_077_json_refused_with_position) {
         CHECK(!parse(refused[i].text, false, NULL));
     }
     reason_t why;
-    CHECK(!json_parse("[1]\0", 4, false, &why) && strcmp(why.text, "1:4: expected the end, got byte 0x00") == 0);
-    CHECK(!json_parse("\"a\0b\"", 5, false, &why) && strcmp(why.text, "1:3: control character 0x00 in a string") == 0);
+    CHECK(!json_parse("[1]\0", 4, false, &why) &&
+          strcmp(why.text, "1:4: expected the end, got byte 0x00") == 0);
+    CHECK(!json_parse("\"a\0b\"", 5, false, &why) &&
+          strcmp(why.text, "1:3: control character 0x00 in a string") == 0);
 }
 
 TEST(fault_077_json_depth_and_long_numbers) {
@@ -123,12 +126,14 @@ TEST(fault_077_json_depth_and_long_numbers) {
     for (int depth = 63; depth <= 66; depth++) {
         for (int brace = 0; brace < 2; brace++) {
             size_t n = 0;
-            for (int i = 0; i < depth; i++) n += (size_t)sprintf(text + n, brace && i + 1 < depth ? "{\"\":" : "[");
+            for (int i = 0; i < depth; i++)
+                n += (size_t)sprintf(text + n, brace && i + 1 < depth ? "{\"\":" : "[");
             for (int i = depth; i-- > 0;) text[n++] = brace && i + 1 < depth ? '}' : ']';
             reason_t why = {""};
             cJSON *root = json_parse(text, n, false, &why);
             CHECK((root != NULL) == (depth <= 64), "%d: %s", depth, why.text);
-            if (depth > 64) CHECK(strstr(why.text, "nested deeper than 64") != NULL, "%s", why.text);
+            if (depth > 64)
+                CHECK(strstr(why.text, "nested deeper than 64") != NULL, "%s", why.text);
             cJSON_Delete(root);
         }
     }
@@ -144,7 +149,8 @@ TEST(json_hundred_thousand_keys) {
     size_t cap = 3 << 20, n = 1;
     char *text = xmalloc(cap);
     text[0] = '{';
-    for (int i = 0; i < 100000; i++) n += (size_t)sprintf(text + n, "%s\"key.%d\":%d", i ? "," : "", i * 7, i);
+    for (int i = 0; i < 100000; i++)
+        n += (size_t)sprintf(text + n, "%s\"key.%d\":%d", i ? "," : "", i * 7, i);
     sprintf(text + n, "}");
     cJSON *root = parse(text, false, NULL);
     CHECK(root != NULL);
@@ -156,17 +162,21 @@ TEST(json_hundred_thousand_keys) {
 }
 
 TEST(json_infinities_of_minari) {
-    cJSON *root = parse("{\"low\": [-Infinity, Infinity, NaN, 3, -5], \"t\": \"NaN Infinity\"}", true, NULL);
+    cJSON *root =
+        parse("{\"low\": [-Infinity, Infinity, NaN, 3, -5], \"t\": \"NaN Infinity\"}", true, NULL);
     REQUIRE(root != NULL);
     const cJSON *low = cJSON_GetObjectItemCaseSensitive(root, "low");
     int64_t v;
-    CHECK(cJSON_GetArrayItem(low, 0)->valuedouble == -1e308 && cJSON_GetArrayItem(low, 1)->valuedouble == 1e308);
+    CHECK(cJSON_GetArrayItem(low, 0)->valuedouble == -1e308 &&
+          cJSON_GetArrayItem(low, 1)->valuedouble == 1e308);
     CHECK(cJSON_IsNull(cJSON_GetArrayItem(low, 2)));
     CHECK(!json_i64(cJSON_GetArrayItem(low, 0), &v));
-    CHECK(json_i64(cJSON_GetArrayItem(low, 3), &v) && v == 3 && json_i64(cJSON_GetArrayItem(low, 4), &v) && v == -5);
+    CHECK(json_i64(cJSON_GetArrayItem(low, 3), &v) && v == 3 &&
+          json_i64(cJSON_GetArrayItem(low, 4), &v) && v == -5);
     CHECK_STR(cJSON_GetObjectItemCaseSensitive(root, "t")->valuestring, "NaN Infinity");
     cJSON_Delete(root);
-    CHECK(!parse("[Infinit]", true, NULL) && !parse("[-NaN]", true, NULL) && !parse("{NaN:1}", true, NULL));
+    CHECK(!parse("[Infinit]", true, NULL) && !parse("[-NaN]", true, NULL) &&
+          !parse("{NaN:1}", true, NULL));
     CHECK(!parse("[InfinityNaN]", true, NULL));
 }
 
@@ -200,10 +210,13 @@ TEST(json_exact_integers) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, "b");
         int64_t v = 77;
         uint64_t u = 77;
-        CHECK(json_i64(item, &v) == cases[i].i64 && v == (cases[i].i64 ? cases[i].value : 77), "%s", cases[i].text);
-        CHECK(json_u64(item, &u) == cases[i].u64 && u == (cases[i].u64 ? (uint64_t)cases[i].value : 77), "%s",
+        CHECK(json_i64(item, &v) == cases[i].i64 && v == (cases[i].i64 ? cases[i].value : 77), "%s",
               cases[i].text);
-        CHECK(json_i64(root->child->child->next, &v) && v == 2 && !json_i64(root->child->child, &v));
+        CHECK(json_u64(item, &u) == cases[i].u64 &&
+                  u == (cases[i].u64 ? (uint64_t)cases[i].value : 77),
+              "%s", cases[i].text);
+        CHECK(json_i64(root->child->child->next, &v) && v == 2 &&
+              !json_i64(root->child->child, &v));
         cJSON_Delete(root);
     }
     int64_t v;
@@ -237,7 +250,8 @@ TEST(json_positions) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t line, column;
         json_where(text, strlen(text), root, cases[i].item, cases[i].key, &line, &column);
-        CHECK(line == cases[i].line && column == cases[i].column, "%d: %d:%d", (int)i, (int)line, (int)column);
+        CHECK(line == cases[i].line && column == cases[i].column, "%d: %d:%d", (int)i, (int)line,
+              (int)column);
     }
     cJSON_Delete(root);
 }
@@ -262,14 +276,16 @@ TEST(json_file_reasons) {
 
 static int significant(const char *text) {
     int digits = 0;
-    for (const char *c = text; *c && *c != 'e'; c++) digits += *c >= '0' && *c <= '9' && !(digits == 0 && *c == '0');
+    for (const char *c = text; *c && *c != 'e'; c++)
+        digits += *c >= '0' && *c <= '9' && !(digits == 0 && *c == '0');
     return digits;
 }
 
 /* The shortest by search: no text of fewer digits reads back. */
 TEST(json_shortest_numbers) {
-    static const double values[] = {0.1,        1.0 / 3, 1e-5, 5e-324, 2.2250738585072011e-308, DBL_MAX, DBL_EPSILON,
-                                    123456.789, 1e15,    1e22, 0.3};
+    static const double values[] = {
+        0.1,        1.0 / 3, 1e-5, 5e-324, 2.2250738585072011e-308, DBL_MAX, DBL_EPSILON,
+        123456.789, 1e15,    1e22, 0.3};
     char buf[40], fewer[40];
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         for (int sign = -1; sign <= 1; sign += 2) {
@@ -290,7 +306,8 @@ TEST(json_shortest_numbers) {
         if (!isfinite(v)) continue;
         json_float(buf, v);
         CHECK(strtof(buf, NULL) == v, "%s", buf);
-        int shorter = significant(buf) - 2; /* digits after the point of a text with one digit less */
+        int shorter =
+            significant(buf) - 2; /* digits after the point of a text with one digit less */
         if (shorter < 0 || v == floorf(v)) continue;
         snprintf(fewer, sizeof fewer, "%.*e", shorter, (double)v);
         CHECK(strtof(fewer, NULL) != v, "%s %s", buf, fewer);
@@ -328,17 +345,18 @@ TEST(json_writer) {
     jsonw_open(&w, "o", '{');
     jsonw_bool(&w, "f", false);
     jsonw_close(&w, '}');
-    CHECK_STR(
-        jsonw_end(&w),
-        "{\"s\":\"a\\\"\\\\\\n\\t\\u0001\xc3\xa9\\u00ff\",\"null\":null,\"b\":\"a\\u0000b\",\"i\":-9223372036854775808,"
-        "\"n\":0.1,\"nan\":null,\"f\":0.1,\"t\":true,\"grid\":[1,2,{}],\"r\":{\"x\":1},\"o\":{\"f\":false}}");
+    CHECK_STR(jsonw_end(&w), "{\"s\":\"a\\\"\\\\\\n\\t\\u0001\xc3\xa9\\u00ff\",\"null\":null,\"b\":"
+                             "\"a\\u0000b\",\"i\":-9223372036854775808,"
+                             "\"n\":0.1,\"nan\":null,\"f\":0.1,\"t\":true,\"grid\":[1,2,{}],\"r\":{"
+                             "\"x\":1},\"o\":{\"f\":false}}");
     jsonw_free(&w);
     CHECK(!w.text);
 }
 
 TEST(json_canonical_form) {
-    cJSON *root =
-        parse("{ \"b\" : [1.50, 1e2, true, null], \"a\": {\"z\":\"\\u00e9/\", \"Z\":-0.1}, \"\":[] }", false, NULL);
+    cJSON *root = parse(
+        "{ \"b\" : [1.50, 1e2, true, null], \"a\": {\"z\":\"\\u00e9/\", \"Z\":-0.1}, \"\":[] }",
+        false, NULL);
     REQUIRE(root != NULL);
     char *text = json_canonical(root);
     CHECK_STR(text, "{\"\":[],\"a\":{\"Z\":-0.1,\"z\":\"\xc3\xa9/\"},\"b\":[1.5,100,true,null]}");

@@ -1,5 +1,5 @@
-/* test_kernel.c - matrix products, elementwise kernels, tables, codebook and optimizer against loops in double
- * precision. (Convolutions, norms, attention and losses have files of their own.)
+/* test_kernel.c - matrix products, elementwise kernels, tables, codebook and optimizer against
+ * loops in double precision. (Convolutions, norms, attention and losses have files of their own.)
  */
 #include "common/base/rng.h"
 #include "common/kernel/kernel.h"
@@ -14,24 +14,26 @@ typedef struct {
     const float *A, *B, *bias;
 } gemm_case_t;
 
-/* The result is packed [M,N] for the checks; C itself has longer rows whose ends must stay as they were. */
+/* The result is packed [M,N] for the checks; C itself has longer rows whose ends must stay as they
+ * were. */
 static void run_gemm(void *ctx, float *out, bool add) {
     const gemm_case_t *g = ctx;
     float *C = floats(5, (g->M + 1) * g->ldc, 0, 1), *before = copy_of(C, (g->M + 1) * g->ldc);
     for (size_t i = 0; i < g->M; i++) memcpy(C + i * g->ldc, out + i * g->N, g->N * sizeof *C);
-    (g->serial ? kern_gemm_serial : kern_gemm)(g->ta, g->tb, g->M, g->N, g->K, g->A, g->lda, g->B, g->ldb, C, g->ldc,
-                                               add, g->bias);
+    (g->serial ? kern_gemm_serial : kern_gemm)(g->ta, g->tb, g->M, g->N, g->K, g->A, g->lda, g->B,
+                                               g->ldb, C, g->ldc, add, g->bias);
     for (size_t i = 0; i < g->M; i++) {
         memcpy(out + i * g->N, C + i * g->ldc, g->N * sizeof *C);
-        check_same("gemm: beyond the row", C + i * g->ldc + g->N, before + i * g->ldc + g->N, g->ldc - g->N);
+        check_same("gemm: beyond the row", C + i * g->ldc + g->N, before + i * g->ldc + g->N,
+                   g->ldc - g->N);
     }
     free(C), free(before);
 }
 
 static void check_gemm(gemm_case_t g) {
     g.lda = (g.ta ? g.M : g.K) + 3, g.ldb = (g.tb ? g.K : g.N) + 2, g.ldc = g.N + 5;
-    float *A = floats(1, (g.M + g.K + 1) * g.lda, 0.1, 1), *B = floats(2, (g.N + g.K + 1) * g.ldb, -0.1, 1),
-          *bias = floats(3, g.N, 0, 1);
+    float *A = floats(1, (g.M + g.K + 1) * g.lda, 0.1, 1),
+          *B = floats(2, (g.N + g.K + 1) * g.ldb, -0.1, 1), *bias = floats(3, g.N, 0, 1);
     float *out = xmalloc((g.M * g.N + 1) * sizeof *out), *serial = copy_of(out, g.M * g.N);
     double *want = doubles(g.M * g.N), *size = doubles(g.M * g.N);
     g.A = A, g.B = B;
@@ -49,7 +51,8 @@ static void check_gemm(gemm_case_t g) {
                 size[i * g.N + j] = t;
             }
         char what[99];
-        snprintf(what, sizeof what, "gemm ta=%d tb=%d %zux%zux%zu bias=%d", g.ta, g.tb, g.M, g.N, g.K, with_bias);
+        snprintf(what, sizeof what, "gemm ta=%d tb=%d %zux%zux%zu bias=%d", g.ta, g.tb, g.M, g.N,
+                 g.K, with_bias);
         g.serial = false;
         check_kernel(what, run_gemm, &g, true, want, size, g.M * g.N, 1e-6, out);
         g.serial = true;
@@ -65,8 +68,11 @@ TEST(gemm_against_double) {
                                        {7, 130, 1},    {100, 9, 256},  {2, 33, 300}};
     for (size_t s = 0; s < COUNT(shapes); s++)
         for (int t = 0; t < 4; t++)
-            check_gemm(
-                (gemm_case_t){.ta = t & 1, .tb = t >> 1, .M = shapes[s][0], .N = shapes[s][1], .K = shapes[s][2]});
+            check_gemm((gemm_case_t){.ta = t & 1,
+                                     .tb = t >> 1,
+                                     .M = shapes[s][0],
+                                     .N = shapes[s][1],
+                                     .K = shapes[s][2]});
 }
 
 /* A sum over nothing is the bias (or zero). */
@@ -79,7 +85,8 @@ TEST(gemm_of_empty_sum) {
     }
 }
 
-/* An element is a function of its row of A and its column of B: the same bits in any smaller product. */
+/* An element is a function of its row of A and its column of B: the same bits in any smaller
+ * product. */
 TEST(gemm_element_depends_on_its_row_and_column) {
     enum { M = 203, N = 75, K = 300 };
     float *A = floats(1, M * K, 0, 1), *B = floats(2, N * K, 0, 1), *C = floats(3, M * N, 0, 1),
@@ -91,8 +98,10 @@ TEST(gemm_element_depends_on_its_row_and_column) {
             {0, 1, 0, N}, {7, 20, 0, N}, {100, 103, 3, 40}, {202, 1, 74, 1}, {95, 100, 17, 16}};
         for (size_t c = 0; c < COUNT(cut); c++) {
             size_t i0 = cut[c][0], m = cut[c][1], j0 = cut[c][2], n = cut[c][3];
-            kern_gemm_serial(false, tb, m, n, K, A + i0 * K, K, B + (tb ? j0 * K : j0), ldb, part, n, false, NULL);
-            for (size_t i = 0; i < m; i++) check_same("gemm part", part + i * n, C + (i0 + i) * N + j0, n);
+            kern_gemm_serial(false, tb, m, n, K, A + i0 * K, K, B + (tb ? j0 * K : j0), ldb, part,
+                             n, false, NULL);
+            for (size_t i = 0; i < m; i++)
+                check_same("gemm part", part + i * n, C + (i0 + i) * N + j0, n);
         }
     }
     free(A), free(B), free(C), free(part);
@@ -113,8 +122,10 @@ TEST(colsum_against_double) {
         size_t rows = shapes[s][0], C = shapes[s][1];
         float *x = floats(7, rows * C, 0.2, 1), *out = xmalloc(C * sizeof *out);
         double *want = doubles(C), *size = doubles(C);
-        for (size_t i = 0; i < rows * C; i++) want[i % C] += (double)x[i], size[i % C] += fabs(x[i]);
-        check_kernel("colsum", run_colsum, &(colsum_case_t){x, rows, C}, true, want, size, C, 2e-6, out);
+        for (size_t i = 0; i < rows * C; i++)
+            want[i % C] += (double)x[i], size[i % C] += fabs(x[i]);
+        check_kernel("colsum", run_colsum, &(colsum_case_t){x, rows, C}, true, want, size, C, 2e-6,
+                     out);
         free(x), free(out), free(want), free(size);
     }
 }
@@ -133,8 +144,8 @@ TEST(vector_functions_within_2_ulp) {
     double worst[4] = {0};
     for (int i = 0; i < 400000; i++) {
         float x = -87.2f + 175.4f * (float)i / 400000, y = -9 + 18 * (float)i / 400000;
-        double u[4] = {ulps(lane0(v_exp_inside(v_set(x))), exp(x)), ulps(lane0(v_tanh(v_set(y))), tanh(y)),
-                       ulps(lane0(v_erf(v_set(y))), erf(y)),
+        double u[4] = {ulps(lane0(v_exp_inside(v_set(x))), exp(x)),
+                       ulps(lane0(v_tanh(v_set(y))), tanh(y)), ulps(lane0(v_erf(v_set(y))), erf(y)),
                        ulps(lane0(v_sigmoid(v_set(x))), 1 / (1 + exp(-(double)x)))};
         for (int k = 0; k < 4; k++) worst[k] = fmax(worst[k], u[k]);
     }
@@ -158,7 +169,8 @@ TEST(vectors_of_any_width) {
     for (int i = 0; i < VL; i++) {
         float sum = 0, most = -INFINITY;
         for (int j = 0; j < VL; j++) sum += a[i * VL + j], most = fmaxf(most, a[i * VL + j]);
-        CHECK(v_sum(row[i]) == sum && sums[i] == sum, "row %d: %g, %g for %g", i, v_sum(row[i]), sums[i], sum);
+        CHECK(v_sum(row[i]) == sum && sums[i] == sum, "row %d: %g, %g for %g", i, v_sum(row[i]),
+              sums[i], sum);
         CHECK(v_total(v_widen_add((vd){0}, row[i])) == sum);
         CHECK(v_highest(row[i]) == most);
         CHECK(v_lanes()[i] == i && v_odd()[i] == 2 * i + 1);
@@ -169,7 +181,8 @@ TEST(vectors_of_any_width) {
         vi whole = v_load_ints((int32_t[VL]){V_LANES}, n);
         v_store_part(part, row[0], n);
         for (size_t i = 0; i < VL; i++)
-            CHECK(t[i] == (i < n ? a[i] : 7) && part[i] == (i < n ? a[i] : 9) && whole[i] == (i < n ? (int)i : 0),
+            CHECK(t[i] == (i < n ? a[i] : 7) && part[i] == (i < n ? a[i] : 9) &&
+                      whole[i] == (i < n ? (int)i : 0),
                   "lane %zu of %zu", i, n);
         CHECK(part[VL] == 9);
     }
@@ -217,7 +230,8 @@ static void run_act(void *ctx, float *out, bool add) {
 TEST(activations_and_their_slopes) {
     enum { n = 40003 };
     float *x = floats(1, n, 0, 12), *dy = floats(2, n, 0, 1), *out = xmalloc(n * sizeof *out);
-    double *want = doubles(n), *size = doubles(n), *slope = doubles(n), *slope_size = doubles(n), unused;
+    double *want = doubles(n), *size = doubles(n), *slope = doubles(n), *slope_size = doubles(n),
+           unused;
     x[0] = 80, x[1] = -80, x[2] = 0, x[3] = 1e-20f, x[4] = -1e-3f;
     for (int act = ACT_SILU; act <= ACT_TANH; act++) {
         for (size_t i = 0; i < n; i++) {
@@ -225,17 +239,20 @@ TEST(activations_and_their_slopes) {
             bool corner = (act == ACT_RELU || act == ACT_LEAKY_RELU) && fabs(at) < h;
             if (corner) h = 0;
             want[i] = reference_act(act, at, &size[i]);
-            slope[i] = (reference_act(act, at + h, &unused) - reference_act(act, at - h, &unused)) / (2 * h) * dy[i];
+            slope[i] = (reference_act(act, at + h, &unused) - reference_act(act, at - h, &unused)) /
+                       (2 * h) * dy[i];
             if (corner) slope[i] = (at > 0 ? 1 : act == ACT_RELU ? 0 : 0.2) * dy[i];
             slope_size[i] = fabs(dy[i]) * (1 + fabs(at) * 0.1);
         }
-        check_kernel("act forward", run_act, &(act_case_t){act, x, NULL, n}, false, want, size, n, 1e-6, out);
+        check_kernel("act forward", run_act, &(act_case_t){act, x, NULL, n}, false, want, size, n,
+                     1e-6, out);
         for (size_t i = 0; i < 40; i++) { /* an element alone has the bits it has in the array */
             float alone;
             kern_act_forward(act, x + i, 1, &alone);
             check_same("act alone", &alone, out + i, 1);
         }
-        check_kernel("act backward", run_act, &(act_case_t){act, x, dy, n}, true, slope, slope_size, n, 2e-6, out);
+        check_kernel("act backward", run_act, &(act_case_t){act, x, dy, n}, true, slope, slope_size,
+                     n, 2e-6, out);
         float *over = copy_of(dy, n), bad = NAN, y;
         kern_act_backward(act, x, dy, n, out, false);
         kern_act_backward(act, x, over, n, over, false);
@@ -253,7 +270,8 @@ TEST(activations_and_their_slopes) {
 
 TEST(scale_add_mul) {
     enum { n = 33333 };
-    float *a = floats(1, n, 0, 2), *b = floats(2, n, 0, 2), *y = floats(3, n, 0, 2), *base = copy_of(y, n);
+    float *a = floats(1, n, 0, 2), *b = floats(2, n, 0, 2), *y = floats(3, n, 0, 2),
+          *base = copy_of(y, n);
     kern_scale(a, 1.5f, n, y, false);
     for (size_t i = 0; i < n; i++) CHECK(y[i] == 1.5f * a[i]);
     memcpy(y, base, n * sizeof *y);
@@ -319,13 +337,17 @@ static void run_scatter(void *ctx, float *out, bool add) {
 }
 
 TEST(gather_and_its_adjoint) {
-    static const size_t shapes[][3] = {{1, 1, 1}, {100, 7, 30}, {700, 128, 50}, {333, 65, 1000}, {3000, 32, 4}};
+    static const size_t shapes[][3] = {
+        {1, 1, 1}, {100, 7, 30}, {700, 128, 50}, {333, 65, 1000}, {3000, 32, 4}};
     for (size_t s = 0; s < COUNT(shapes); s++) {
         size_t n = shapes[s][0], D = shapes[s][1], rows = shapes[s][2];
-        float *table = floats(1, rows * D, 0, 1), *dout = floats(2, n * D, 0, 1), *out = xmalloc(n * D * sizeof *out);
-        float *dtable = xmalloc(rows * D * sizeof *dtable), *in_order = xcalloc(rows * D, sizeof *in_order);
+        float *table = floats(1, rows * D, 0, 1), *dout = floats(2, n * D, 0, 1),
+              *out = xmalloc(n * D * sizeof *out);
+        float *dtable = xmalloc(rows * D * sizeof *dtable),
+              *in_order = xcalloc(rows * D, sizeof *in_order);
         int32_t *idx = xmalloc(n * sizeof *idx);
-        double *want = doubles(n * D), *size = doubles(n * D), *sum = doubles(rows * D), *sum_size = doubles(rows * D);
+        double *want = doubles(n * D), *size = doubles(n * D), *sum = doubles(rows * D),
+               *sum_size = doubles(rows * D);
         for (size_t i = 0; i < n; i++) {
             idx[i] = i % 9 == 4 ? -1 : (int32_t)((i * 7919 + i / 3) % rows);
             for (size_t d = 0; d < D && idx[i] >= 0; d++) {
@@ -340,10 +362,11 @@ TEST(gather_and_its_adjoint) {
         rows_case_t forward = {table, idx, n, D, rows}, backward = {dout, idx, n, D, rows};
         check_kernel("gather", run_gather, &forward, true, want, size, n * D, 1e-7, out);
         for (size_t i = 0; i < n * D; i++) CHECK(out[i] == (float)want[i]);
-        check_kernel("scatter", run_scatter, &backward, true, sum, sum_size, rows * D, 2e-6, dtable);
+        check_kernel("scatter", run_scatter, &backward, true, sum, sum_size, rows * D, 2e-6,
+                     dtable);
         check_same("scatter in order", dtable, in_order, rows * D);
-        free(table), free(dout), free(out), free(dtable), free(in_order), free(idx), free(want), free(size), free(sum),
-            free(sum_size);
+        free(table), free(dout), free(out), free(dtable), free(in_order), free(idx), free(want),
+            free(size), free(sum), free(sum_size);
     }
 }
 
@@ -372,9 +395,10 @@ TEST(vq_nearest_code) {
             double best = INFINITY, got = distance(z + i * D, e + (size_t)idx[i] * D, D);
             size_t at = 0;
             for (size_t k = 0; k < K; k++)
-                if (distance(z + i * D, e + k * D, D) < best) best = distance(z + i * D, e + k * D, D), at = k;
-            CHECK(got <= best + 1e-5 * (double)D, "vector %zu: code %d at %g, code %zu at %g", i, idx[i], got, at,
-                  best);
+                if (distance(z + i * D, e + k * D, D) < best)
+                    best = distance(z + i * D, e + k * D, D), at = k;
+            CHECK(got <= best + 1e-5 * (double)D, "vector %zu: code %d at %g, code %zu at %g", i,
+                  idx[i], got, at, best);
             unclear += at != (size_t)idx[i];
             kern_vq_nearest(z + i * D, 1, e, K, D, &one);
             CHECK(one == idx[i], "vector %zu alone gets %d, in the batch %d", i, one, idx[i]);
@@ -391,10 +415,12 @@ TEST(vq_lowest_index_wins_ties) {
     static const size_t periods[] = {1, 8, 53, 301};
     for (size_t p = 0; p < COUNT(periods); p++) {
         kern_vq_nearest(z, n, e, periods[p], D, idx);
-        for (size_t k = periods[p]; k < K; k++) memcpy(e + k * D, e + (k - periods[p]) * D, D * sizeof *e);
+        for (size_t k = periods[p]; k < K; k++)
+            memcpy(e + k * D, e + (k - periods[p]) * D, D * sizeof *e);
         kern_vq_nearest(z, n, e, K, D, again);
         for (size_t i = 0; i < n; i++)
-            CHECK(idx[i] == again[i], "period %zu, vector %zu: %d, not %d", periods[p], i, again[i], idx[i]);
+            CHECK(idx[i] == again[i], "period %zu, vector %zu: %d, not %d", periods[p], i, again[i],
+                  idx[i]);
         for (size_t k = 0; k < K; k++) e[k * D + k % D] += (float)k * 1e-3f; /* distinct again */
     }
     fill_nan(z, D); /* a NaN vector has no nearest code, but its index must stay inside the table */
@@ -405,8 +431,8 @@ TEST(vq_lowest_index_wins_ties) {
 
 TEST(vq_statistics) {
     enum { n = 3000, K = 37, D = 45 };
-    float *z = floats(1, n * D, 0, 1), counts[K], *sums = floats(2, K * D, 0, 1), *want = xcalloc(K * D, sizeof *want),
-          want_counts[K] = {0};
+    float *z = floats(1, n * D, 0, 1), counts[K], *sums = floats(2, K * D, 0, 1),
+          *want = xcalloc(K * D, sizeof *want), want_counts[K] = {0};
     int32_t *idx = xmalloc(n * sizeof *idx);
     for (size_t i = 0; i < n; i++) {
         idx[i] = (int32_t)(i * i % 31);
@@ -431,7 +457,8 @@ TEST(adam_steps_against_double) {
         float *w[3], *m[3], *v[3];
         double *W = doubles(n), *Mo = doubles(n), *V = doubles(n);
         for (int t = 0; t < 3; t++)
-            w[t] = floats(1, n, 0, 1), m[t] = xcalloc(n, sizeof(float)), v[t] = xcalloc(n, sizeof(float));
+            w[t] = floats(1, n, 0, 1), m[t] = xcalloc(n, sizeof(float)),
+            v[t] = xcalloc(n, sizeof(float));
         for (size_t i = 0; i < n; i++) W[i] = (double)w[0][i];
         kern_adam_t o = {.lr = 0.01f,
                          .beta1 = 0.9f,
@@ -446,7 +473,8 @@ TEST(adam_steps_against_double) {
                 pool_set_threads(t + 1);
                 kern_adam(&o, w[t], g, m[t], v[t], n);
             }
-            double b1 = (double)o.beta1, b2 = (double)o.beta2, lr = (double)o.lr, wd = (double)o.weight_decay;
+            double b1 = (double)o.beta1, b2 = (double)o.beta2, lr = (double)o.lr,
+                   wd = (double)o.weight_decay;
             for (size_t i = 0; i < n; i++) {
                 double d = (double)g[i] * o.grad_scale;
                 if (decoupled)
@@ -455,15 +483,17 @@ TEST(adam_steps_against_double) {
                     d += wd * W[i];
                 Mo[i] = b1 * Mo[i] + (1 - b1) * d;
                 V[i] = b2 * V[i] + (1 - b2) * d * d;
-                double mhat = Mo[i] / (1 - pow(b1, (double)o.step)), vhat = V[i] / (1 - pow(b2, (double)o.step));
+                double mhat = Mo[i] / (1 - pow(b1, (double)o.step)),
+                       vhat = V[i] / (1 - pow(b2, (double)o.step));
                 W[i] -= lr * mhat / (sqrt(vhat) + (double)o.eps);
             }
             free(g);
         }
         for (size_t i = 0; i < n; i++) {
-            CHECK(fabs(w[0][i] - W[i]) <= 1e-6 * (fabs(W[i]) + 0.1), "weight %zu: %.9g against %.9g", i,
-                  (double)w[0][i], W[i]);
-            CHECK(fabs(v[0][i] - V[i]) <= 2e-6 * V[i] + 1e-9, "v %zu: %.9g against %.9g", i, (double)v[0][i], V[i]);
+            CHECK(fabs(w[0][i] - W[i]) <= 1e-6 * (fabs(W[i]) + 0.1),
+                  "weight %zu: %.9g against %.9g", i, (double)w[0][i], W[i]);
+            CHECK(fabs(v[0][i] - V[i]) <= 2e-6 * V[i] + 1e-9, "v %zu: %.9g against %.9g", i,
+                  (double)v[0][i], V[i]);
         }
         for (int t = 1; t < 3; t++) check_same("adam on more threads", w[0], w[t], n);
         for (int t = 0; t < 3; t++) free(w[t]), free(m[t]), free(v[t]);

@@ -1,5 +1,5 @@
-/* test_layout.c - timesteps and batches token by token, against sequences written out by hand; positions along an axis
- * against their definition in floating point.
+/* test_layout.c - timesteps and batches token by token, against sequences written out by hand;
+ * positions along an axis against their definition in floating point.
  */
 #include "tests/test.h"
 
@@ -29,8 +29,10 @@ TEST(parts_in_order) {
 
 TEST(known_positions) {
     static const int32_t five[] = {12, 38, 63, 88, 114}, six[] = {10, 31, 52, 74, 95, 116};
-    for (size_t i = 0; i < 5; i++) CHECK(layout_position(i, 5, 128, false, true, 0) == five[i], "%zu", i);
-    for (size_t i = 0; i < 6; i++) CHECK(layout_position(i, 6, 128, false, true, 0) == six[i], "%zu", i);
+    for (size_t i = 0; i < 5; i++)
+        CHECK(layout_position(i, 5, 128, false, true, 0) == five[i], "%zu", i);
+    for (size_t i = 0; i < 6; i++)
+        CHECK(layout_position(i, 6, 128, false, true, 0) == six[i], "%zu", i);
     CHECK(layout_position(0, 1, 128, false, true, 0) == 64);
 }
 
@@ -41,7 +43,8 @@ TEST(drawn_positions_stay_in_their_interval) {
             int32_t low = layout_position(i, n, 128, false, false, 0),
                     high = layout_position(i, n, 128, false, false, 0.99999994f);
             CHECK(low == (int32_t)floor((double)i * 128 / (double)n + 1e-9), "%zu of %zu", i, n);
-            CHECK(high == (int32_t)floor((double)(i + 1) * 128 / (double)n + 1e-9) - 1, "%zu of %zu", i, n);
+            CHECK(high == (int32_t)floor((double)(i + 1) * 128 / (double)n + 1e-9) - 1,
+                  "%zu of %zu", i, n);
             int32_t mean = layout_position(i, n, 128, false, true, 0);
             CHECK(mean == (int32_t)nearbyint((low + high) / 2.0), "%zu of %zu", i, n);
             int32_t closed = layout_position(i, n, 128, true, false, 0.99999994f);
@@ -62,9 +65,11 @@ static gato_config_t config_of(const char *const *set, size_t n) {
     return c;
 }
 
-/* Two timesteps of 2x4 codes merged by 2, two numbers, one discrete observation, one action of each kind. */
+/* Two timesteps of 2x4 codes merged by 2, two numbers, one discrete observation, one action of each
+ * kind. */
 TEST(control_batch_by_hand) {
-    gato_config_t c = config_of((const char *const[]){"model.merge=2", "model.bins=8", "loss.image=1"}, 3);
+    gato_config_t c =
+        config_of((const char *const[]){"model.merge=2", "model.bins=8", "loss.image=1"}, 3);
     gato_facts_t f = {.text_vocab = 10,
                       .codes = 64,
                       .code_dim = 1,
@@ -95,11 +100,14 @@ TEST(control_batch_by_hand) {
     batch_init(&b, &c, &f);
     batch_add_window(&b, &w);
     /* continuous ids from 10, discrete from 18 */
-    check_ids("id", &b.id, (int32_t[]){0, 0, 14, 10, 21, 0, 10, 20, 0, 0, 17, 14, 18, 0, 17, 19}, 16);
-    check_ids("inner", &b.inner, (int32_t[]){0, 1, 2, 3, 4, -1, -1, -1, 0, 1, 2, 3, 4, -1, -1, -1}, 16);
+    check_ids("id", &b.id, (int32_t[]){0, 0, 14, 10, 21, 0, 10, 20, 0, 0, 17, 14, 18, 0, 17, 19},
+              16);
+    check_ids("inner", &b.inner, (int32_t[]){0, 1, 2, 3, 4, -1, -1, -1, 0, 1, 2, 3, 4, -1, -1, -1},
+              16);
     check_ids("mask", &b.mask, (int32_t[]){0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1}, 16);
     check_ids("step", &b.step, (int32_t[]){0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}, 16);
-    check_ids("code", &b.code, (int32_t[]){0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15}, 16);
+    check_ids("code", &b.code, (int32_t[]){0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15},
+              16);
     /* 1 x 2 merged tokens: the row is the middle of all, columns the middles of the halves */
     check_ids("row", &b.row, (int32_t[]){64, 64, 64, 64}, 4);
     check_ids("col", &b.col, (int32_t[]){32, 96, 32, 96}, 4);
@@ -112,7 +120,8 @@ TEST(control_batch_by_hand) {
     CHECK(b.action.v[0] == 0 && b.action.v[1] == 0.9f);
     /* picture tokens 1 (of step 0), 8 and 9 have a token before them; 0 has none */
     check_ids("future", &b.future, (int32_t[]){0, 7, 8}, 3);
-    check_ids("future code", &b.future_code, (int32_t[]){2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15}, 12);
+    check_ids("future code", &b.future_code, (int32_t[]){2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15},
+              12);
     /* the same place a step later */
     c.loss.horizon = 2;
     batch_clear(&b, false, 0, 0);
@@ -137,8 +146,14 @@ TEST(control_batch_by_hand) {
 
 TEST(far_horizon_by_hand) {
     gato_config_t c = config_of((const char *const[]){"loss.image=1", "loss.horizon=2"}, 2);
-    gato_facts_t f = {
-        .text_vocab = 10, .codes = 8, .code_dim = 1, .grid_h = 1, .grid_w = 2, .n_actions = 1, .mu = 100, .M = 256};
+    gato_facts_t f = {.text_vocab = 10,
+                      .codes = 8,
+                      .code_dim = 1,
+                      .grid_h = 1,
+                      .grid_w = 2,
+                      .n_actions = 1,
+                      .mu = 100,
+                      .M = 256};
     window_t w = {.record = {.kind = RECORD_EPISODE,
                              .T = 4,
                              .grid_h = 1,
@@ -150,13 +165,15 @@ TEST(far_horizon_by_hand) {
     batch_t b;
     batch_init(&b, &c, &f);
     batch_add_window(&b, &w);
-    /* 4 tokens a step: codes at 0,1 then 4,5 predict those of two steps later; the last two steps predict nothing */
+    /* 4 tokens a step: codes at 0,1 then 4,5 predict those of two steps later; the last two steps
+     * predict nothing */
     check_ids("future", &b.future, (int32_t[]){0, 1, 4, 5}, 4);
     check_ids("future code", &b.future_code, (int32_t[]){4, 5, 6, 7}, 4);
     batch_release(&b);
 }
 
-/* Training by regression: the executed action of the last timestep has no reader, every separator keeps its target. */
+/* Training by regression: the executed action of the last timestep has no reader, every separator
+ * keeps its target. */
 TEST(regression_leaves_out_the_last_action_tokens) {
     gato_config_t c = config_of((const char *const[]){"loss.action_kind=mse", "model.bins=8"}, 2);
     gato_facts_t f = {.text_vocab = 10, .n_actions = 2, .mu = 100, .M = 256};
@@ -187,10 +204,11 @@ TEST(regression_leaves_out_the_last_action_tokens) {
 TEST(text_and_caption_by_hand) {
     gato_config_t c = config_of((const char *const[]){"model.text_first=false"}, 1);
     gato_facts_t f = {.text_vocab = 257, .codes = 8, .code_dim = 1, .mu = 100, .M = 256};
-    window_t text = {.record = {.kind = RECORD_TEXT, .T = 1, .text = (uint32_t[]){5, 6, 256}, .text_len = 3},
-                     .step = (uint32_t[]){0},
-                     .n_steps = 1,
-                     .text_len = 3};
+    window_t text = {
+        .record = {.kind = RECORD_TEXT, .T = 1, .text = (uint32_t[]){5, 6, 256}, .text_len = 3},
+        .step = (uint32_t[]){0},
+        .n_steps = 1,
+        .text_len = 3};
     window_t caption = {.record = {.kind = RECORD_IMAGE,
                                    .T = 1,
                                    .grid_h = 1,
@@ -254,10 +272,11 @@ TEST(questions_are_no_targets) {
 TEST(weights_by_sequence) {
     gato_config_t c = config_of((const char *const[]){"loss.per_sequence=true"}, 1);
     gato_facts_t f = {.text_vocab = 257, .mu = 100, .M = 256};
-    window_t w = {.record = {.kind = RECORD_TEXT, .T = 1, .text = (uint32_t[]){1, 2, 3, 4, 5}, .text_len = 5},
-                  .step = (uint32_t[]){0},
-                  .n_steps = 1,
-                  .text_len = 5};
+    window_t w = {
+        .record = {.kind = RECORD_TEXT, .T = 1, .text = (uint32_t[]){1, 2, 3, 4, 5}, .text_len = 5},
+        .step = (uint32_t[]){0},
+        .n_steps = 1,
+        .text_len = 5};
     batch_t b;
     batch_init(&b, &c, &f);
     batch_add_window(&b, &w);
@@ -280,12 +299,14 @@ TEST(patches_are_padded_and_normalized) {
                 for (size_t ch = 0; ch < 3; ch++) {
                     size_t X = i * 4 + x;
                     double v = y < 3 && X < 5 ? (double)rgb[(y * 5 + X) * 3 + ch] : 0;
-                    CHECK_NEAR((double)out[((i * 4 + y) * 4 + x) * 3 + ch], (v / 127.5 - 1) / 2, 1e-6);
+                    CHECK_NEAR((double)out[((i * 4 + y) * 4 + x) * 3 + ch], (v / 127.5 - 1) / 2,
+                               1e-6);
                 }
 }
 
 TEST(drawn_places_follow_their_key) {
-    gato_config_t c = config_of((const char *const[]){"model.image_in=patches", "model.patch=4"}, 2);
+    gato_config_t c =
+        config_of((const char *const[]){"model.image_in=patches", "model.patch=4"}, 2);
     gato_facts_t f = {.text_vocab = 1, .image_h = 16, .image_w = 16, .mu = 100, .M = 256};
     static uint8_t rgb[16 * 16 * 3];
     timestep_t s = {.rgb = rgb, .image_h = 16, .image_w = 16};
@@ -300,7 +321,8 @@ TEST(drawn_places_follow_their_key) {
     batch_end(&again);
     batch_observation(&b, &s, 2, 5);
     batch_end(&b);
-    CHECK(!memcmp(b.row.v, again.row.v + 16, 16 * sizeof *b.row.v), "a place depends on the batch around it");
+    CHECK(!memcmp(b.row.v, again.row.v + 16, 16 * sizeof *b.row.v),
+          "a place depends on the batch around it");
     CHECK(memcmp(again.row.v, again.row.v + 16, 16 * sizeof *b.row.v) != 0);
     CHECK(b.row.v[0] == b.row.v[3] && b.col.v[1] == b.col.v[13], "one draw a row and a column");
     batch_clear(&b, true, 3, 8);
@@ -312,8 +334,8 @@ TEST(drawn_places_follow_their_key) {
 }
 
 TEST(buckets) {
-    CHECK(graph_bucket(0) == 0 && graph_bucket(1) == 8 && graph_bucket(64) == 64 && graph_bucket(65) == 128 &&
-          graph_bucket(1000) == 1024);
+    CHECK(graph_bucket(0) == 0 && graph_bucket(1) == 8 && graph_bucket(64) == 64 &&
+          graph_bucket(65) == 128 && graph_bucket(1000) == 1024);
     for (size_t n = 1; n < 100000; n += 7)
         CHECK(graph_bucket(n) >= n && (n <= 512 || graph_bucket(n) - n <= n / 8), "%zu", n);
 }
@@ -328,9 +350,11 @@ static size_t floats_of(const cJSON *rows, int step, float *out) {
 }
 
 static void add_example(batch_t *b, gato_facts_t *f, const cJSON *in) {
-    const cJSON *images = cJSON_GetObjectItem(in, "images"), *text = cJSON_GetObjectItem(in, "text");
-    const cJSON *part[4] = {cJSON_GetObjectItem(in, "continuous_obs"), cJSON_GetObjectItem(in, "discrete_obs"),
-                            cJSON_GetObjectItem(in, "continuous_actions"), cJSON_GetObjectItem(in, "discrete_actions")};
+    const cJSON *images = cJSON_GetObjectItem(in, "images"),
+                *text = cJSON_GetObjectItem(in, "text");
+    const cJSON *part[4] = {
+        cJSON_GetObjectItem(in, "continuous_obs"), cJSON_GetObjectItem(in, "discrete_obs"),
+        cJSON_GetObjectItem(in, "continuous_actions"), cJSON_GetObjectItem(in, "discrete_actions")};
     static uint8_t rgb[32 * 48 * 3];
     int steps = 1;
     for (int k = 0; k < 4; k++)
@@ -344,10 +368,11 @@ static void add_example(batch_t *b, gato_facts_t *f, const cJSON *in) {
             n[k] = floats_of(part[k], t, v[k]);
             for (size_t i = 0; i < n[k]; i++) id[k][i] = (uint32_t)v[k][i];
         }
-        f->n_continuous = (uint32_t)n[0], f->n_discrete = (uint32_t)n[1], f->n_actions = (uint32_t)n[2],
-        f->n_discrete_actions = (uint32_t)n[3];
+        f->n_continuous = (uint32_t)n[0], f->n_discrete = (uint32_t)n[1],
+        f->n_actions = (uint32_t)n[2], f->n_discrete_actions = (uint32_t)n[3];
         int n_words = text ? cJSON_GetArraySize(text) : 0;
-        for (int i = 0; i < n_words; i++) words[i] = (uint32_t)cJSON_GetArrayItem(text, i)->valueint;
+        for (int i = 0; i < n_words; i++)
+            words[i] = (uint32_t)cJSON_GetArrayItem(text, i)->valueint;
         timestep_t s = {.rgb = images ? rgb : NULL,
                         .image_h = 32,
                         .image_w = 48,
@@ -378,13 +403,15 @@ TEST(neko_sequences_agree) {
         add_example(&b, &f, cJSON_GetObjectItem(example, "input"));
         const cJSON *tokens = cJSON_GetObjectItem(example, "tokens"),
                     *mask = cJSON_GetObjectItem(example, "target_mask");
-        REQUIRE(b.id.n == (size_t)cJSON_GetArraySize(tokens), "example %zu: %zu tokens", seen, b.id.n);
+        REQUIRE(b.id.n == (size_t)cJSON_GetArraySize(tokens), "example %zu: %zu tokens", seen,
+                b.id.n);
         for (size_t i = 0; i < b.id.n; i++) {
             int want = cJSON_GetArrayItem(tokens, (int)i)->valueint;
             /* a full value leaves its range there: 1324 is the first discrete id */
             if (want == 1324 && b.id.v[i] == 1323) want = 1323;
             CHECK(b.id.v[i] == want, "example %zu, token %zu: %d", seen, i, b.id.v[i]);
-            CHECK(b.mask.v[i] == cJSON_GetArrayItem(mask, (int)i)->valueint, "example %zu, mask %zu", seen, i);
+            CHECK(b.mask.v[i] == cJSON_GetArrayItem(mask, (int)i)->valueint,
+                  "example %zu, mask %zu", seen, i);
         }
         seen++;
     }

@@ -1,5 +1,5 @@
-/* test_loss.c - losses and softmax-over-a-range kernels: values against double-precision loops, gradients against
- * central differences of those loops. */
+/* test_loss.c - losses and softmax-over-a-range kernels: values against double-precision loops,
+ * gradients against central differences of those loops. */
 #include "common/kernel/kernel.h"
 #include "tests/kernel_check.h"
 
@@ -45,17 +45,20 @@ TEST(l1_and_mse) {
                          .rows = rows,
                          .C = C,
                          .dout = 3};
-        a[n / 2] = b[n / 2];                                        /* the corner of |x|: slope 0 */
-        if (p.w && rows > 4) w[1] = 0, w[rows - 1] = 0, a[C] = NAN; /* a row of no weight may hold anything */
+        a[n / 2] = b[n / 2]; /* the corner of |x|: slope 0 */
+        if (p.w && rows > 4)
+            w[1] = 0, w[rows - 1] = 0, a[C] = NAN; /* a row of no weight may hold anything */
         double want = reference_pair(&p), weight = 0, *slope = doubles(n), *size = doubles(n);
         check_kernel("loss", run_pair, &p, false, &want, &want, 1, 1e-6, &value);
         for (size_t i = 0; i < n; i++) weight += p.w ? (double)w[i / C] : 1;
         /* the loss is a sum over elements, so an element's difference needs that element alone */
         for (size_t i = 0; i < n; i++) {
-            double wi = p.w ? (double)w[i / C] : 1, d = (double)a[i] - b[i], h = fmin(1e-4, fabs(d) / 2);
+            double wi = p.w ? (double)w[i / C] : 1, d = (double)a[i] - b[i],
+                   h = fmin(1e-4, fabs(d) / 2);
             if (h > 0 && wi != 0)
                 slope[i] = 3 * wi / weight *
-                           (p.f == LOSS_L1 ? fabs(d + h) - fabs(d - h) : (d + h) * (d + h) - (d - h) * (d - h)) /
+                           (p.f == LOSS_L1 ? fabs(d + h) - fabs(d - h)
+                                           : (d + h) * (d + h) - (d - h) * (d - h)) /
                            (2 * h);
             size[i] = 3 * wi / weight * (1 + (isnan(d) ? 0 : fabs(d)));
         }
@@ -146,14 +149,16 @@ static void make_ranges(size_t n, size_t V, int32_t *range, int32_t *target) {
 }
 
 /* Differences of every logit's row value, times factor[i]; zero outside the range. */
-static void differences(const softmax_case_t *c, bool expected, const double *factor, double *slope, double *size) {
+static void differences(const softmax_case_t *c, bool expected, const double *factor, double *slope,
+                        double *size) {
     double *x = widen(c->logits, c->n * c->V);
     for (size_t i = 0; i < c->n; i++)
         for (size_t j = 0; j < c->V; j++) {
             row_ctx_t r = {c, i, expected};
             bool inside = (int32_t)j >= c->range[2 * i] && (int32_t)j < c->range[2 * i + 1];
-            slope[i * c->V + j] =
-                inside && factor[i] != 0 ? factor[i] * slope_at(row_value, &r, x + i * c->V, j, 1e-5) : 0;
+            slope[i * c->V + j] = inside && factor[i] != 0
+                                      ? factor[i] * slope_at(row_value, &r, x + i * c->V, j, 1e-5)
+                                      : 0;
             size[i * c->V + j] = inside ? fabs(factor[i]) : 0;
         }
     free(x);
@@ -162,13 +167,15 @@ static void differences(const softmax_case_t *c, bool expected, const double *fa
 TEST(cross_entropy_over_ranges) {
     for (size_t s = 0; s < COUNT(softmax_shapes) * 2; s++) {
         size_t n = softmax_shapes[s / 2][0], V = softmax_shapes[s / 2][1];
-        float *logits = floats(1, n * V, 0, 6), *w = floats(2, n, 1, 0.9), *rows = floats(3, n, 0, 1),
-              *d = floats(4, n * V, 0, 1), out;
+        float *logits = floats(1, n * V, 0, 6), *w = floats(2, n, 1, 0.9),
+              *rows = floats(3, n, 0, 1), *d = floats(4, n * V, 0, 1), out;
         int32_t *target = xmalloc(n * sizeof *target), *range = xmalloc(2 * n * sizeof *range);
-        double sum = 0, weight = 0, *factor = doubles(n), *slope = doubles(n * V), *size = doubles(n * V), *x, unused;
+        double sum = 0, weight = 0, *factor = doubles(n), *slope = doubles(n * V),
+               *size = doubles(n * V), *x, unused;
         make_ranges(n, V, range, target);
         bool weighted = s % 2;
-        if (weighted && n > 3) w[2] = 0, fill_nan(logits + 2 * V, V); /* a row of no weight is not read */
+        if (weighted && n > 3)
+            w[2] = 0, fill_nan(logits + 2 * V, V); /* a row of no weight is not read */
         softmax_case_t c = {.n = n,
                             .V = V,
                             .logits = logits,
@@ -187,15 +194,16 @@ TEST(cross_entropy_over_ranges) {
         check_kernel("xent", run_xent, &c, false, &mean, &scale, 1, 1e-6, &out);
         for (size_t i = 0; i < n; i++) {
             double want = factor[i] == 0 ? 0 : row_loss(&c, x + i * V, i, &unused);
-            CHECK(fabs(rows[i] - want) <= 1e-6 * (10 + fabs(want)), "row %zu: %g against %g", i, (double)rows[i], want);
+            CHECK(fabs(rows[i] - want) <= 1e-6 * (10 + fabs(want)), "row %zu: %g against %g", i,
+                  (double)rows[i], want);
             factor[i] *= 2.5 / weight;
         }
         differences(&c, false, factor, slope, size);
         check_kernel("xent slope", run_xent_back, &c, true, slope, size, n * V, 2e-6, d);
         for (size_t i = 0; i < n * V; i++)
             if (size[i] == 0) CHECK(d[i] == 0, "outside the range: %g", (double)d[i]);
-        free(logits), free(w), free(rows), free(d), free(target), free(range), free(factor), free(slope), free(size),
-            free(x);
+        free(logits), free(w), free(rows), free(d), free(target), free(range), free(factor),
+            free(slope), free(size), free(x);
     }
 }
 
@@ -207,7 +215,8 @@ TEST(cross_entropy_of_extreme_logits) {
     kern_xent_backward(logits, target, range, NULL, 1, 4, 1, d, false);
     CHECK_NEAR(d[0], 1 / (1 + exp(-1)), 1e-6);
     CHECK_NEAR(d[3], -1 / (1 + exp(-1)), 1e-6);
-    kern_xent_forward(logits, target, range, NULL, 2, 4, row, &out); /* certain and right: no loss, no slope */
+    kern_xent_forward(logits, target, range, NULL, 2, 4, row,
+                      &out); /* certain and right: no loss, no slope */
     CHECK(row[1] == 0);
     float none[1] = {0};
     kern_xent_forward(logits, target, range, none, 1, 4, row, &out);
@@ -223,19 +232,20 @@ TEST(cross_entropy_of_extreme_logits) {
 TEST(expected_center_over_ranges) {
     for (size_t s = 0; s < COUNT(softmax_shapes); s++) {
         size_t n = softmax_shapes[s][0], V = softmax_shapes[s][1];
-        float *logits = floats(1, n * V, 0, 4), *value = floats(2, n, 0, 1), *dvalue = floats(3, n, 0, 1),
-              *d = floats(4, n * V, 0, 1);
+        float *logits = floats(1, n * V, 0, 4), *value = floats(2, n, 0, 1),
+              *dvalue = floats(3, n, 0, 1), *d = floats(4, n * V, 0, 1);
         int32_t *target = xmalloc(n * sizeof *target), *range = xmalloc(2 * n * sizeof *range);
-        double *factor = widen(dvalue, n), *slope = doubles(n * V), *size = doubles(n * V), *want = doubles(n),
-               *one = doubles(n), *x;
+        double *factor = widen(dvalue, n), *slope = doubles(n * V), *size = doubles(n * V),
+               *want = doubles(n), *one = doubles(n), *x;
         make_ranges(n, V, range, target);
-        softmax_case_t c = {.n = n, .V = V, .logits = logits, .range = range, .dvalue = dvalue, .value = value};
+        softmax_case_t c = {
+            .n = n, .V = V, .logits = logits, .range = range, .dvalue = dvalue, .value = value};
         x = widen(logits, n * V);
         for (size_t i = 0; i < n; i++) row_loss(&c, x + i * V, i, &want[i]), one[i] = 1;
         check_kernel("expect", run_expect, &c, false, want, one, n, 1e-6, value);
         differences(&c, true, factor, slope, size);
         check_kernel("expect slope", run_expect_back, &c, true, slope, size, n * V, 2e-6, d);
-        free(logits), free(value), free(dvalue), free(d), free(target), free(range), free(factor), free(slope),
-            free(size), free(want), free(one), free(x);
+        free(logits), free(value), free(dvalue), free(d), free(target), free(range), free(factor),
+            free(slope), free(size), free(want), free(one), free(x);
     }
 }

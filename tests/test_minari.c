@@ -1,5 +1,6 @@
-/* test_minari.c - reading Minari datasets: fixtures are made by libhdf5 called directly, so that the project's writer
- * has no hand in them. tests/interop/minari_roundtrip.py reads what the Python package writes.
+/* test_minari.c - reading Minari datasets: fixtures are made by libhdf5 called directly, so that
+ * the project's writer has no hand in them. tests/interop/minari_roundtrip.py reads what the Python
+ * package writes.
  */
 #include "common/io/fs.h"
 #include "common/io/minari.h"
@@ -16,17 +17,16 @@ static void write_text(const char *path, const char *text) {
     if (!f || fputs(text, f) < 0 || fclose(f)) exit(1);
 }
 
-/* ---- metadata.json: pure functions
- * --------------------------------------------------------------------------------------*/
+/* ---- metadata.json: pure functions ---- */
 
-static const char box2[] =
-    "{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", \\\"shape\\\": [2], \\\"low\\\": [-Infinity, -1.5], "
-    "\\\"high\\\": [Infinity, NaN]}";
+static const char box2[] = "{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", "
+                           "\\\"shape\\\": [2], \\\"low\\\": [-Infinity, -1.5], "
+                           "\\\"high\\\": [Infinity, NaN]}";
 
 static int parse_spaces(const char *obs, const char *more, minari_meta_t *m, reason_t *why) {
-    char *text = xasprintf(
-        "{\"total_episodes\": 2, \"total_steps\": 5, %s\"observation_space\": \"%s\", \"action_space\": \"%s\"}", more,
-        obs, box2);
+    char *text = xasprintf("{\"total_episodes\": 2, \"total_steps\": 5, %s\"observation_space\": "
+                           "\"%s\", \"action_space\": \"%s\"}",
+                           more, obs, box2);
     int rc = minari_meta_parse(text, strlen(text), m, why);
     free(text);
     return rc;
@@ -36,10 +36,12 @@ TEST(fault_038_infinity_in_a_space) {
     minari_meta_t m;
     reason_t why = {""};
     REQUIRE(parse_spaces(box2, "", &m, &why) == 0, "%s", why.text);
-    REQUIRE(m.n_obs == 1 && m.obs[0].kind == SPACE_BOX && m.obs[0].count == 2 && m.obs[0].rank == 1);
+    REQUIRE(m.n_obs == 1 && m.obs[0].kind == SPACE_BOX && m.obs[0].count == 2 &&
+            m.obs[0].rank == 1);
     CHECK(m.obs[0].low[0] == -INFINITY && m.obs[0].low[1] == -1.5 && m.obs[0].high[0] == INFINITY &&
           m.obs[0].high[1] == INFINITY);
-    CHECK(m.episodes == 2 && m.steps == 5 && m.jpeg && !m.env_spec && !m.dataset_id[0] && !m.obs[0].path[0]);
+    CHECK(m.episodes == 2 && m.steps == 5 && m.jpeg && !m.env_spec && !m.dataset_id[0] &&
+          !m.obs[0].path[0]);
     minari_meta_release(&m);
 }
 
@@ -48,18 +50,22 @@ TEST(fault_038_infinity_in_a_space) {
 TEST(meta_flattens_dict_and_tuple) {
     minari_meta_t m;
     reason_t why = {""};
-    const char *space =
-        "{\\\"type\\\": \\\"Dict\\\", \\\"subspaces\\\": {\\\"b\\\": {\\\"type\\\": \\\"Tuple\\\", \\\"subspaces\\\": "
-        "[" DISCRETE ", {\\\"type\\\": \\\"MultiBinary\\\", \\\"n\\\": 4}]}, \\\"a\\\": {\\\"type\\\": \\\"Text\\\", "
-        "\\\"max_length\\\": 9}}}";
-    REQUIRE(parse_spaces(space, "\"jpeg_encoding\": false, \"dataset_id\": \"x-v0\", ", &m, &why) == 0, "%s", why.text);
+    const char *space = "{\\\"type\\\": \\\"Dict\\\", \\\"subspaces\\\": {\\\"b\\\": "
+                        "{\\\"type\\\": \\\"Tuple\\\", \\\"subspaces\\\": "
+                        "[" DISCRETE ", {\\\"type\\\": \\\"MultiBinary\\\", \\\"n\\\": 4}]}, "
+                        "\\\"a\\\": {\\\"type\\\": \\\"Text\\\", "
+                        "\\\"max_length\\\": 9}}}";
+    REQUIRE(parse_spaces(space, "\"jpeg_encoding\": false, \"dataset_id\": \"x-v0\", ", &m, &why) ==
+                0,
+            "%s", why.text);
     REQUIRE(m.n_obs == 3);
     CHECK_STR(m.obs[0].path, "b/_index_0");
     CHECK_STR(m.obs[1].path, "b/_index_1");
     CHECK_STR(m.obs[2].path, "a");
-    CHECK(m.obs[0].kind == SPACE_DISCRETE && m.obs[0].n == 7 && m.obs[0].start == -3 && m.obs[0].rank == 0 &&
-          m.obs[0].count == 1);
-    CHECK(m.obs[1].kind == SPACE_DISCRETE && m.obs[1].n == 2 && m.obs[1].count == 4 && m.obs[2].kind == SPACE_TEXT);
+    CHECK(m.obs[0].kind == SPACE_DISCRETE && m.obs[0].n == 7 && m.obs[0].start == -3 &&
+          m.obs[0].rank == 0 && m.obs[0].count == 1);
+    CHECK(m.obs[1].kind == SPACE_DISCRETE && m.obs[1].n == 2 && m.obs[1].count == 4 &&
+          m.obs[2].kind == SPACE_TEXT);
     CHECK(!m.jpeg);
     CHECK_STR(m.dataset_id, "x-v0");
     minari_meta_release(&m);
@@ -71,17 +77,23 @@ TEST(fault_038_metadata_refused_with_the_field) {
     } bad[] = {
         {"", "", "observation_space: "},
         {"{}", "", "observation_space: a space without 'type'"},
-        {"{\\\"type\\\": \\\"Graph\\\"}", "", "observation_space: space type 'Graph' is not supported"},
-        {"{\\\"type\\\": \\\"Dict\\\", \\\"subspaces\\\": {}}", "", "observation_space: no 'subspaces'"},
-        {"{\\\"type\\\": \\\"Dict\\\", \\\"subspaces\\\": {\\\"x\\\": {\\\"type\\\": \\\"Discrete\\\", \\\"n\\\": 0}}}",
+        {"{\\\"type\\\": \\\"Graph\\\"}", "",
+         "observation_space: space type 'Graph' is not supported"},
+        {"{\\\"type\\\": \\\"Dict\\\", \\\"subspaces\\\": {}}", "",
+         "observation_space: no 'subspaces'"},
+        {"{\\\"type\\\": \\\"Dict\\\", \\\"subspaces\\\": {\\\"x\\\": {\\\"type\\\": "
+         "\\\"Discrete\\\", \\\"n\\\": 0}}}",
          "", "observation_space/x: 'n' is no positive integer"},
-        {"{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", \\\"shape\\\": [3], \\\"low\\\": [0, 0], "
+        {"{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", \\\"shape\\\": [3], "
+         "\\\"low\\\": [0, 0], "
          "\\\"high\\\": [1, 1, 1]}",
          "", "observation_space: 'low' is no list of 3 numbers"},
-        {"{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", \\\"shape\\\": [1000000000000000000], "
+        {"{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", \\\"shape\\\": "
+         "[1000000000000000000], "
          "\\\"low\\\": [0], \\\"high\\\": [1]}",
          "", "observation_space: 'shape' has a side"},
-        {"{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"complex64\\\", \\\"shape\\\": [1], \\\"low\\\": [0], "
+        {"{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"complex64\\\", \\\"shape\\\": [1], "
+         "\\\"low\\\": [0], "
          "\\\"high\\\": [1]}",
          "", "observation_space: unknown dtype 'complex64'"},
         {box2, "\"data_format\": \"arrow\", ", "data_format: 'arrow' is not read here"},
@@ -91,23 +103,25 @@ TEST(fault_038_metadata_refused_with_the_field) {
         minari_meta_t m;
         reason_t why = {""};
         CHECK(parse_spaces(bad[i].obs, bad[i].more, &m, &why) == -1, "case %zu", i);
-        CHECK(strncmp(why.text, bad[i].says, strlen(bad[i].says)) == 0, "case %zu: %s", i, why.text);
+        CHECK(strncmp(why.text, bad[i].says, strlen(bad[i].says)) == 0, "case %zu: %s", i,
+              why.text);
     }
     minari_meta_t m;
     reason_t why = {""};
     const char *missing = "{\"total_episodes\": 2, \"total_steps\": 5}",
                *negative = "{\"total_episodes\": -2, \"total_steps\": 5}";
-    CHECK(minari_meta_parse(missing, strlen(missing), &m, &why) == -1 && strstr(why.text, "observation_space: missing"),
+    CHECK(minari_meta_parse(missing, strlen(missing), &m, &why) == -1 &&
+              strstr(why.text, "observation_space: missing"),
           "%s", why.text);
-    CHECK(minari_meta_parse(negative, strlen(negative), &m, &why) == -1 && strstr(why.text, "total_episodes"), "%s",
-          why.text);
+    CHECK(minari_meta_parse(negative, strlen(negative), &m, &why) == -1 &&
+              strstr(why.text, "total_episodes"),
+          "%s", why.text);
 }
 
 #ifdef WITH_HDF5
 #include <hdf5.h>
 
-/* ---- fixtures: a dataset of 5 episodes made with plain libhdf5
- * ----------------------------------------------------------*/
+/* ---- fixtures: a dataset of 5 episodes made with plain libhdf5 ---- */
 
 enum { EPISODES = 5, SIDE = 32, FRAME = SIDE * SIDE };
 
@@ -121,8 +135,8 @@ static double number(size_t e, size_t i) {
     return (double)i * 0.5 - (double)e;
 }
 
-static void put(hid_t group, const char *name, hid_t type, hid_t memory, int rank, const hsize_t *dim,
-                const void *data) {
+static void put(hid_t group, const char *name, hid_t type, hid_t memory, int rank,
+                const hsize_t *dim, const void *data) {
     hid_t space = H5Screate_simple(rank, dim, NULL);
     hid_t d = H5Dcreate2(group, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     if (d < 0 || H5Dwrite(d, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) exit(1);
@@ -131,13 +145,15 @@ static void put(hid_t group, const char *name, hid_t type, hid_t memory, int ran
 }
 
 static void put_attr(hid_t group, const char *name, long long v) {
-    hid_t space = H5Screate(H5S_SCALAR), a = H5Acreate2(group, name, H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t space = H5Screate(H5S_SCALAR),
+          a = H5Acreate2(group, name, H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT);
     H5Awrite(a, H5T_NATIVE_LLONG, &v);
     H5Aclose(a);
     H5Sclose(space);
 }
 
-static void put_numbers(hid_t group, const char *name, hid_t type, size_t e, size_t rows, size_t width) {
+static void put_numbers(hid_t group, const char *name, hid_t type, size_t e, size_t rows,
+                        size_t width) {
     double v[64];
     for (size_t i = 0; i < rows * width; i++) v[i] = number(e, i);
     put(group, name, type, H5T_NATIVE_DOUBLE, width > 1 ? 2 : 1, (hsize_t[]){rows, width}, v);
@@ -160,7 +176,8 @@ static void put_texts(hid_t group, const char *name, size_t rows, bool variable)
     }
     H5Tset_size(type, variable ? H5T_VARIABLE : 8);
     if (variable) H5Tset_cset(type, H5T_CSET_UTF8);
-    put(group, name, type, type, 1, (hsize_t[]){rows}, variable ? (void *)variables : (void *)fixed);
+    put(group, name, type, type, 1, (hsize_t[]){rows},
+        variable ? (void *)variables : (void *)fixed);
     H5Tclose(type);
 }
 
@@ -201,19 +218,23 @@ static void fixture_episode(hid_t file, size_t e) {
     H5Gclose(g);
 }
 
-#define LIST32(x)                                                                                                      \
-    "[" x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x  \
-    "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "]"
+#define LIST32(x)                                                                                  \
+    "[" x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x      \
+    "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x "," x      \
+    "," x "," x "]"
 
 static const char fixture_meta[] =
-    "{\"total_episodes\": %d, \"total_steps\": 25, \"data_format\": \"hdf5\"%s, \"dataset_id\": \"made/by-hand-v0\", "
-    "\"env_spec\": \"{\\\"id\\\": \\\"E-v0\\\"}\", \"action_space\": \"%s\", \"observation_space\": "
-    "\"{\\\"type\\\": \\\"Dict\\\", \\\"subspaces\\\": {\\\"image\\\": {\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": "
+    "{\"total_episodes\": %d, \"total_steps\": 25, \"data_format\": \"hdf5\"%s, \"dataset_id\": "
+    "\"made/by-hand-v0\", "
+    "\"env_spec\": \"{\\\"id\\\": \\\"E-v0\\\"}\", \"action_space\": \"%s\", "
+    "\"observation_space\": "
+    "\"{\\\"type\\\": \\\"Dict\\\", \\\"subspaces\\\": {\\\"image\\\": {\\\"type\\\": \\\"Box\\\", "
+    "\\\"dtype\\\": "
     "\\\"uint8\\\", "
     "\\\"shape\\\": [32, 32], \\\"low\\\": " LIST32(LIST32("0")) ", \\\"high\\\": " LIST32(
         LIST32("255")) "}, "
-                       "\\\"mode\\\": " DISCRETE
-                       ", \\\"text\\\": {\\\"type\\\": \\\"Text\\\", \\\"max_length\\\": 9}, \\\"vector\\\": %s}}\"}";
+                       "\\\"mode\\\": " DISCRETE ", \\\"text\\\": {\\\"type\\\": \\\"Text\\\", "
+                       "\\\"max_length\\\": 9}, \\\"vector\\\": %s}}\"}";
 
 static void write_fixture_meta(int episodes, const char *more) {
     char *text = xasprintf(fixture_meta, episodes, more, box2, box2);
@@ -230,7 +251,8 @@ static void make_fixture(void) {
     mkdir(in_folder("set"), 0777);
     mkdir(in_folder("set/data"), 0777);
     write_fixture_meta(EPISODES, "");
-    hid_t file = H5Fcreate(in_folder("set/data/main_data.hdf5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t file =
+        H5Fcreate(in_folder("set/data/main_data.hdf5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     for (size_t e = 0; e < EPISODES; e++) fixture_episode(file, e);
     H5Fclose(file);
 }
@@ -249,7 +271,8 @@ static void check_episode(minari_t *m, size_t e) {
     REQUIRE(p.T == T && p.n_obs == 4 && p.n_act == 1);
     CHECK(p.seed == (e == 1 ? 77 : -1));
     CHECK(!p.value[0] && !p.text[0] && !p.image[1] && !p.value[2] && !p.image[3]);
-    for (size_t i = 0; i < (T + 1) * FRAME; i++) CHECK(p.image[0][i] == pixel(e, i), "pixel %zu", i);
+    for (size_t i = 0; i < (T + 1) * FRAME; i++)
+        CHECK(p.image[0][i] == pixel(e, i), "pixel %zu", i);
     for (size_t t = 0; t <= T; t++) {
         char text[8];
         snprintf(text, sizeof text, "go %zu", t);
@@ -259,7 +282,8 @@ static void check_episode(minari_t *m, size_t e) {
     for (size_t i = 0; i < (T + 1) * 2; i++) CHECK(p.value[3][i] == (float)number(e, i));
     for (size_t i = 0; i < T * 2; i++) CHECK(p.action[0][i] == (float)number(e, i));
     CHECK(!p.expert_action == (e != 2 && e != 3));
-    for (size_t i = 0; p.expert_action && i < T * 2; i++) CHECK(p.expert_action[i] == (float)number(e, i));
+    for (size_t i = 0; p.expert_action && i < T * 2; i++)
+        CHECK(p.expert_action[i] == (float)number(e, i));
     for (size_t t = 0; t < T; t++) {
         CHECK(p.rewards[t] == (float)number(e, t));
         CHECK(p.terminated[t] == (t == T - 1) && p.truncated[t] == (t == T - 1));
@@ -293,8 +317,7 @@ TEST(reads_what_libhdf5_wrote) {
     folder_remove();
 }
 
-/* ---- bad episodes: the named one is refused with file, episode and field, its neighbours are read
- * -------------------------*/
+/* ---- bad episodes: the named one is refused with file, episode and field, its neighbours are read ---- */
 
 static void expect_bad(size_t e, const char *says) {
     int rc;
@@ -312,7 +335,8 @@ static void expect_bad(size_t e, const char *says) {
 }
 
 /* Replaces one dataset of episode_2 by one of other rows. */
-static void replace(const char *path, void (*make)(hid_t group, const char *name), const char *says) {
+static void replace(const char *path, void (*make)(hid_t group, const char *name),
+                    const char *says) {
     make_fixture();
     hid_t file = fixture_file(), g = H5Gopen2(file, "episode_2", H5P_DEFAULT);
     H5Ldelete(g, path, H5P_DEFAULT);
@@ -343,10 +367,12 @@ TEST(fault_038_rewards_shorter_than_actions) {
     replace("rewards", short_numbers, "episode_2:rewards: 4 rows where total_steps asks for 5");
 }
 TEST(fault_038_observations_T_instead_of_T_plus_1) {
-    replace("observations/image", short_frames, "episode_2:observations/image: 5 rows where total_steps asks for 6");
+    replace("observations/image", short_frames,
+            "episode_2:observations/image: 5 rows where total_steps asks for 6");
 }
 TEST(fault_038_rows_of_another_width) {
-    replace("observations/vector", wide_numbers, "episode_2:observations/vector: rows of another shape");
+    replace("observations/vector", wide_numbers,
+            "episode_2:observations/vector: rows of another shape");
 }
 TEST(fault_038_texts_for_numbers) {
     replace("observations/vector", some_texts, "observations/vector: rows of another shape");
@@ -358,7 +384,8 @@ TEST(fault_038_field_missing) {
     replace("actions", NULL, "episode_2:actions: missing");
 }
 TEST(fault_038_numbers_for_frames) {
-    replace("observations/image", wide_numbers, "episode_2:observations/image: rows of another shape");
+    replace("observations/image", wide_numbers,
+            "episode_2:observations/image: rows of another shape");
 }
 
 static void jpeg_matrix(hid_t g, const char *name) {
@@ -465,8 +492,7 @@ TEST(fault_038_truncated_anywhere) {
     folder_remove();
 }
 
-/* ---- hostile files
- * ------------------------------------------------------------------------------------------------------*/
+/* ---- hostile files ---- */
 
 static void external_link(hid_t g, const char *name) {
     H5Lcreate_external("/etc/passwd", "/x", g, name, H5P_DEFAULT, H5P_DEFAULT);
@@ -485,9 +511,11 @@ TEST(fault_039_soft_link) {
     replace("rewards", soft_link, "rewards: refused: a symbolic link");
 }
 
-static void put_created(hid_t g, const char *name, hid_t create, int rank, const hsize_t *dim, bool fill) {
+static void put_created(hid_t g, const char *name, hid_t create, int rank, const hsize_t *dim,
+                        bool fill) {
     hid_t space = H5Screate_simple(rank, dim, NULL);
-    hid_t d = H5Dcreate2(g, name, rank == 3 ? H5T_STD_U8LE : H5T_IEEE_F64LE, space, H5P_DEFAULT, create, H5P_DEFAULT);
+    hid_t d = H5Dcreate2(g, name, rank == 3 ? H5T_STD_U8LE : H5T_IEEE_F64LE, space, H5P_DEFAULT,
+                         create, H5P_DEFAULT);
     double v[16] = {0};
     if (d < 0) exit(1);
     if (fill) H5Dwrite(d, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, v);
@@ -514,12 +542,14 @@ TEST(fault_039_storage_in_another_file) {
     replace("rewards", virtual_storage, "rewards: refused: its data lie in another file");
 }
 
-static size_t filter_identity(unsigned flags, size_t n_cd, const unsigned *cd, size_t bytes, size_t *size, void **buf) {
+static size_t filter_identity(unsigned flags, size_t n_cd, const unsigned *cd, size_t bytes,
+                              size_t *size, void **buf) {
     return bytes;
 }
 
 static void unknown_filter(hid_t g, const char *name) {
-    static const H5Z_class2_t filter = {H5Z_CLASS_T_VERS, 31999, 1, 1, "mystery", NULL, NULL, filter_identity};
+    static const H5Z_class2_t filter = {H5Z_CLASS_T_VERS, 31999, 1,    1,
+                                        "mystery",        NULL,  NULL, filter_identity};
     H5Zregister(&filter);
     hid_t create = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_chunk(create, 1, (hsize_t[]){5});
@@ -586,7 +616,8 @@ TEST(fault_038_built_without_hdf5) {
     folder_open();
     mkdir(in_folder("data"), 0777);
     write_text(in_folder("data/metadata.json"), "{}");
-    CHECK(!minari_open(folder, &rc, &why) && rc == RC_RUNTIME && strstr(why.text, "built without HDF5"));
+    CHECK(!minari_open(folder, &rc, &why) && rc == RC_RUNTIME &&
+          strstr(why.text, "built without HDF5"));
     folder_remove();
 }
 

@@ -1,5 +1,5 @@
-/* test_minari_write.c - what minari_writer makes, looked at object by object with libhdf5 called directly.
- * tests/interop/minari_roundtrip.py loads it with the Python package.
+/* test_minari_write.c - what minari_writer makes, looked at object by object with libhdf5 called
+ * directly. tests/interop/minari_roundtrip.py loads it with the Python package.
  */
 #include "common/io/fs.h"
 #include "common/io/minari.h"
@@ -15,8 +15,8 @@
 
 enum { OUT_T = 4, SIDE = 32, FRAME = SIDE * SIDE, OUT_C = 3 };
 
-static minari_leaf_t leaf(const char *path, space_kind_t kind, const char *dtype, int rank, size_t a, size_t b,
-                          size_t c) {
+static minari_leaf_t leaf(const char *path, space_kind_t kind, const char *dtype, int rank,
+                          size_t a, size_t b, size_t c) {
     minari_leaf_t l = {.kind = kind, .rank = rank, .dim = {a, b, c}, .count = 1};
     for (int i = 0; i < rank; i++) l.count *= l.dim[i];
     strcpy(l.path, path);
@@ -27,15 +27,17 @@ static minari_leaf_t leaf(const char *path, space_kind_t kind, const char *dtype
 static uint8_t out_image[(OUT_T + 1) * FRAME * OUT_C];
 static float out_vector[(OUT_T + 1) * 2] = {0.1f, -1e-20f, 3, 4, 5, 6, 7, 8, 9, 10},
                                       out_mode[OUT_T + 1] = {0, 1, 2, 3, 4};
-static char *out_text[OUT_T + 1] = {(char[]){"a"}, (char[]){""}, (char[]){"\xc3\xbc"}, (char[]){"d"}, (char[]){"e"}};
+static char *out_text[OUT_T + 1] = {(char[]){"a"}, (char[]){""}, (char[]){"\xc3\xbc"},
+                                    (char[]){"d"}, (char[]){"e"}};
 static float out_action[OUT_T] = {0.5f, -0.25f, 1, -1}, out_expert[OUT_T] = {1, 2, 3, 4},
              out_rewards[OUT_T] = {0, 0.1f, -3, 1e10f};
 static uint8_t out_terminated[OUT_T] = {0, 0, 0, 1}, out_truncated[OUT_T] = {0, 1, 0, 0};
 
 static int write_sample(const char *dir, int episodes, bool commit, reason_t *why) {
-    minari_leaf_t obs[] = {
-        leaf("vector", SPACE_BOX, "float32", 1, 2, 0, 0), leaf("image", SPACE_IMAGE, "uint8", 3, SIDE, SIDE, OUT_C),
-        leaf("text", SPACE_TEXT, "str", 0, 0, 0, 0), leaf("mode", SPACE_DISCRETE, "int64", 0, 0, 0, 0)};
+    minari_leaf_t obs[] = {leaf("vector", SPACE_BOX, "float32", 1, 2, 0, 0),
+                           leaf("image", SPACE_IMAGE, "uint8", 3, SIDE, SIDE, OUT_C),
+                           leaf("text", SPACE_TEXT, "str", 0, 0, 0, 0),
+                           leaf("mode", SPACE_DISCRETE, "int64", 0, 0, 0, 0)};
     minari_leaf_t act = leaf("", SPACE_BOX, "float32", 1, 1, 0, 0);
     double low = -1, high = 1;
     act.low = &low;
@@ -86,28 +88,33 @@ static long long attr_of(hid_t file, const char *object, const char *name) {
     return v;
 }
 
-/* Dataset `path`: type, extent with unlimited rows, chunked in one piece, deflate or none, no times; its bytes equal
- * `want`. */
-static void check_data(hid_t file, const char *path, hid_t type, int rank, const hsize_t *dim, bool zip,
-                       const void *want, size_t bytes) {
+/* Dataset `path`: type, extent with unlimited rows, chunked in one piece, deflate or none, no
+ * times; its bytes equal `want`. */
+static void check_data(hid_t file, const char *path, hid_t type, int rank, const hsize_t *dim,
+                       bool zip, const void *want, size_t bytes) {
     hid_t d = H5Dopen2(file, path, H5P_DEFAULT);
     REQUIRE(d >= 0, "%s", path);
     hid_t t = H5Dget_type(d), s = H5Dget_space(d), p = H5Dget_create_plist(d);
     hsize_t now[8], max[8], chunk[8];
     CHECK(H5Tequal(t, type) > 0, "%s: type", path);
-    REQUIRE(H5Sget_simple_extent_dims(s, now, max) == rank && H5Pget_chunk(p, 8, chunk) == rank, "%s: rank", path);
+    REQUIRE(H5Sget_simple_extent_dims(s, now, max) == rank && H5Pget_chunk(p, 8, chunk) == rank,
+            "%s: rank", path);
     for (int i = 0; i < rank; i++)
-        CHECK(now[i] == dim[i] && chunk[i] == dim[i] && max[i] == (i ? dim[i] : H5S_UNLIMITED), "%s: axis %d", path, i);
+        CHECK(now[i] == dim[i] && chunk[i] == dim[i] && max[i] == (i ? dim[i] : H5S_UNLIMITED),
+              "%s: axis %d", path, i);
     bool times = true;
     H5Pget_obj_track_times(p, &times);
     CHECK(!times && H5Pget_nfilters(p) == (zip ? 1 : 0), "%s: times or filters", path);
     unsigned level = 0, config;
     size_t n = 1;
-    if (zip) CHECK(H5Pget_filter2(p, 0, &config, &n, &level, 0, NULL, NULL) == H5Z_FILTER_DEFLATE && level == 4);
+    if (zip)
+        CHECK(H5Pget_filter2(p, 0, &config, &n, &level, 0, NULL, NULL) == H5Z_FILTER_DEFLATE &&
+              level == 4);
     void *got = malloc(bytes);
     if (want)
-        CHECK(H5Dread(d, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, got) >= 0 && memcmp(got, want, bytes) == 0, "%s: data",
-              path);
+        CHECK(H5Dread(d, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, got) >= 0 &&
+                  memcmp(got, want, bytes) == 0,
+              "%s: data", path);
     free(got);
     H5Pclose(p);
     H5Sclose(s);
@@ -122,10 +129,12 @@ TEST(writes_the_layout) {
     hid_t file = H5Fopen(in_folder("data/main_data.hdf5"), H5F_ACC_RDONLY, H5P_DEFAULT);
     REQUIRE(file >= 0);
     CHECK(attr_of(file, "episode_0", "id") == 0 && attr_of(file, "episode_10", "id") == 10);
-    CHECK(attr_of(file, "episode_0", "total_steps") == OUT_T && attr_of(file, "episode_0", "seed") == 42);
+    CHECK(attr_of(file, "episode_0", "total_steps") == OUT_T &&
+          attr_of(file, "episode_0", "seed") == 42);
     CHECK(H5Aexists_by_name(file, "episode_1", "seed", H5P_DEFAULT) == 0);
     char name[32] = "";
-    H5Lget_name_by_idx(file, "/", H5_INDEX_CRT_ORDER, H5_ITER_INC, 10, name, sizeof name, H5P_DEFAULT);
+    H5Lget_name_by_idx(file, "/", H5_INDEX_CRT_ORDER, H5_ITER_INC, 10, name, sizeof name,
+                       H5P_DEFAULT);
     CHECK_STR(name, "episode_10"); /* creation order is tracked */
     double rewards[OUT_T];
     for (int i = 0; i < OUT_T; i++) rewards[i] = (double)out_rewards[i];
@@ -135,19 +144,24 @@ TEST(writes_the_layout) {
     H5Tenum_insert(flag, "TRUE", &(int8_t){1});
     H5Tset_size(text, H5T_VARIABLE);
     H5Tset_cset(text, H5T_CSET_UTF8);
-    check_data(file, "episode_0/observations/image", H5T_STD_U8LE, 4, (hsize_t[]){OUT_T + 1, SIDE, SIDE, OUT_C}, true,
-               out_image, sizeof out_image);
-    check_data(file, "episode_3/observations/vector", H5T_IEEE_F32LE, 2, (hsize_t[]){OUT_T + 1, 2}, false, out_vector,
-               sizeof out_vector);
-    check_data(file, "episode_3/observations/mode", H5T_STD_I64LE, 1, (hsize_t[]){OUT_T + 1}, false, mode, sizeof mode);
-    check_data(file, "episode_3/observations/text", text, 1, (hsize_t[]){OUT_T + 1}, false, NULL, 0);
-    check_data(file, "episode_3/actions", H5T_IEEE_F32LE, 2, (hsize_t[]){OUT_T, 1}, false, out_action,
-               sizeof out_action);
-    check_data(file, "episode_3/infos/expert_action", H5T_IEEE_F32LE, 2, (hsize_t[]){OUT_T, 1}, false, out_expert,
-               sizeof out_expert);
-    check_data(file, "episode_3/rewards", H5T_IEEE_F64LE, 1, (hsize_t[]){OUT_T}, false, rewards, sizeof rewards);
-    check_data(file, "episode_3/terminations", flag, 1, (hsize_t[]){OUT_T}, false, out_terminated, OUT_T);
-    check_data(file, "episode_3/truncations", flag, 1, (hsize_t[]){OUT_T}, false, out_truncated, OUT_T);
+    check_data(file, "episode_0/observations/image", H5T_STD_U8LE, 4,
+               (hsize_t[]){OUT_T + 1, SIDE, SIDE, OUT_C}, true, out_image, sizeof out_image);
+    check_data(file, "episode_3/observations/vector", H5T_IEEE_F32LE, 2, (hsize_t[]){OUT_T + 1, 2},
+               false, out_vector, sizeof out_vector);
+    check_data(file, "episode_3/observations/mode", H5T_STD_I64LE, 1, (hsize_t[]){OUT_T + 1}, false,
+               mode, sizeof mode);
+    check_data(file, "episode_3/observations/text", text, 1, (hsize_t[]){OUT_T + 1}, false, NULL,
+               0);
+    check_data(file, "episode_3/actions", H5T_IEEE_F32LE, 2, (hsize_t[]){OUT_T, 1}, false,
+               out_action, sizeof out_action);
+    check_data(file, "episode_3/infos/expert_action", H5T_IEEE_F32LE, 2, (hsize_t[]){OUT_T, 1},
+               false, out_expert, sizeof out_expert);
+    check_data(file, "episode_3/rewards", H5T_IEEE_F64LE, 1, (hsize_t[]){OUT_T}, false, rewards,
+               sizeof rewards);
+    check_data(file, "episode_3/terminations", flag, 1, (hsize_t[]){OUT_T}, false, out_terminated,
+               OUT_T);
+    check_data(file, "episode_3/truncations", flag, 1, (hsize_t[]){OUT_T}, false, out_truncated,
+               OUT_T);
     hid_t d = H5Dopen2(file, "episode_3/observations/text", H5P_DEFAULT);
     char *got[OUT_T + 1];
     CHECK(H5Dread(d, text, H5S_ALL, H5S_ALL, H5P_DEFAULT, got) >= 0);
@@ -171,23 +185,31 @@ TEST(writes_metadata_to_the_byte) {
     static char text[400000];
     text[fread(text, 1, sizeof text - 1, f)] = 0;
     fclose(f);
-    const char *begins =
-        "{\"action_space\":\"{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", \\\"shape\\\": [1], "
-        "\\\"low\\\": [-1], "
-        "\\\"high\\\": [1]}\",\"algorithm_name\":\"x\\\"y\",\"author\":[],\"author_email\":[],\"code_permalink\":\"\","
-        "\"data_format\":\"hdf5\",\"dataset_id\":\"a-v0\",\"dataset_size\":0,\"env_spec\":\"{\\\"id\\\": 1}\","
-        "\"jpeg_encoding\":false,\"minari_version\":\"0.5.3\",\"observation_space\":\"{\\\"type\\\": \\\"Dict\\\", "
-        "\\\"subspaces\\\": {\\\"image\\\": {\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"uint8\\\", \\\"shape\\\": "
-        "[32, 32, 3], "
-        "\\\"low\\\": [[[0, 0, 0], [0, 0, 0], ";
-    const char *ends = "\\\"vector\\\": {\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", \\\"shape\\\": "
-                       "[2], \\\"low\\\": [-Infinity, "
-                       "-Infinity], \\\"high\\\": [Infinity, "
-                       "Infinity]}}}\",\"requirements\":[],\"total_episodes\":2,\"total_steps\":8}\n";
+    const char *begins = "{\"action_space\":\"{\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": "
+                         "\\\"float32\\\", \\\"shape\\\": [1], "
+                         "\\\"low\\\": [-1], "
+                         "\\\"high\\\": "
+                         "[1]}\",\"algorithm_name\":\"x\\\"y\",\"author\":[],\"author_email\":[],"
+                         "\"code_permalink\":\"\","
+                         "\"data_format\":\"hdf5\",\"dataset_id\":\"a-v0\",\"dataset_size\":0,"
+                         "\"env_spec\":\"{\\\"id\\\": 1}\","
+                         "\"jpeg_encoding\":false,\"minari_version\":\"0.5.3\",\"observation_"
+                         "space\":\"{\\\"type\\\": \\\"Dict\\\", "
+                         "\\\"subspaces\\\": {\\\"image\\\": {\\\"type\\\": \\\"Box\\\", "
+                         "\\\"dtype\\\": \\\"uint8\\\", \\\"shape\\\": "
+                         "[32, 32, 3], "
+                         "\\\"low\\\": [[[0, 0, 0], [0, 0, 0], ";
+    const char *ends =
+        "\\\"vector\\\": {\\\"type\\\": \\\"Box\\\", \\\"dtype\\\": \\\"float32\\\", "
+        "\\\"shape\\\": "
+        "[2], \\\"low\\\": [-Infinity, "
+        "-Infinity], \\\"high\\\": [Infinity, "
+        "Infinity]}}}\",\"requirements\":[],\"total_episodes\":2,\"total_steps\":8}\n";
     CHECK(strncmp(text, begins, strlen(begins)) == 0, "%.900s", text);
-    CHECK(strlen(text) > strlen(ends) && strcmp(text + strlen(text) - strlen(ends), ends) == 0, "%s",
-          text + strlen(text) - 400);
-    CHECK(strstr(text, "\\\"mode\\\": {\\\"type\\\": \\\"Discrete\\\", \\\"dtype\\\": \\\"int64\\\", \\\"start\\\": "
+    CHECK(strlen(text) > strlen(ends) && strcmp(text + strlen(text) - strlen(ends), ends) == 0,
+          "%s", text + strlen(text) - 400);
+    CHECK(strstr(text, "\\\"mode\\\": {\\\"type\\\": \\\"Discrete\\\", \\\"dtype\\\": "
+                       "\\\"int64\\\", \\\"start\\\": "
                        "10, \\\"n\\\": 5}, \\\"text\\\": "));
     folder_remove();
 }
@@ -214,11 +236,13 @@ TEST(write_then_read) {
     REQUIRE(m, "%s", why.text);
     minari_episode_t e;
     REQUIRE(minari_read(m, 1, &e, &why) == 0, "%s", why.text);
-    const char *order[] = {"image", "mode", "text", "vector"}; /* sorted, as the package sorts them */
+    const char *order[] = {"image", "mode", "text",
+                           "vector"}; /* sorted, as the package sorts them */
     for (int i = 0; i < 4; i++) CHECK_STR(minari_obs(m, (size_t)i)->path, order[i]);
-    CHECK(memcmp(e.image[0], out_image, sizeof out_image) == 0 && memcmp(e.value[1], out_mode, sizeof out_mode) == 0);
-    CHECK(memcmp(e.value[3], out_vector, sizeof out_vector) == 0 && strcmp(e.text[2][2], "\xc3\xbc") == 0 &&
-          e.seed == -1);
+    CHECK(memcmp(e.image[0], out_image, sizeof out_image) == 0 &&
+          memcmp(e.value[1], out_mode, sizeof out_mode) == 0);
+    CHECK(memcmp(e.value[3], out_vector, sizeof out_vector) == 0 &&
+          strcmp(e.text[2][2], "\xc3\xbc") == 0 && e.seed == -1);
     CHECK(memcmp(e.rewards, out_rewards, sizeof out_rewards) == 0 &&
           memcmp(e.expert_action, out_expert, sizeof out_expert) == 0);
     minari_episode_release(&e);
@@ -246,8 +270,9 @@ TEST(fault_044_two_minari_writers) {
     int fd = open(in_folder("data/.main_data.hdf5.tmp"), O_CREAT | O_RDWR, 0666);
     flock(fd, LOCK_EX);
     CHECK(write(fd, "mine", 4) == 4);
-    CHECK(write_sample(folder, 1, true, &why) == -1 && strstr(why.text, "is being written by another program"), "%s",
-          why.text);
+    CHECK(write_sample(folder, 1, true, &why) == -1 &&
+              strstr(why.text, "is being written by another program"),
+          "%s", why.text);
     struct stat s;
     CHECK(fstat(fd, &s) == 0 && s.st_size == 4 && s.st_nlink == 1, "the other's file was touched");
     close(fd);
@@ -258,7 +283,8 @@ TEST(zero_steps_are_legal) {
     folder_open();
     reason_t why;
     int rc;
-    minari_leaf_t obs = leaf("", SPACE_BOX, "float32", 1, 2, 0, 0), act = leaf("", SPACE_BOX, "float32", 1, 1, 0, 0);
+    minari_leaf_t obs = leaf("", SPACE_BOX, "float32", 1, 2, 0, 0),
+                  act = leaf("", SPACE_BOX, "float32", 1, 1, 0, 0);
     minari_spec_t spec = {.dataset_id = "a-v0", .obs = &obs, .n_obs = 1, .act = &act, .n_act = 1};
     float *value[] = {out_vector}, *action[] = {out_action};
     minari_episode_t e = {.T = 0,
@@ -271,7 +297,8 @@ TEST(zero_steps_are_legal) {
                           .n_obs = 1,
                           .n_act = 1};
     minari_writer_t *w = minari_writer_new(folder, &spec, &why);
-    REQUIRE(w && minari_writer_add(w, &e, &why) == 0 && minari_writer_commit(w, &why) == 0, "%s", why.text);
+    REQUIRE(w && minari_writer_add(w, &e, &why) == 0 && minari_writer_commit(w, &why) == 0, "%s",
+            why.text);
     minari_t *m = minari_open(folder, &rc, &why);
     REQUIRE(m, "%s", why.text);
     REQUIRE(minari_read(m, 0, &e, &why) == 0, "%s", why.text);

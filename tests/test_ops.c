@@ -1,10 +1,11 @@
-/* test_ops.c - every op of tape/ops.h against a naive double-precision formula (op_cases.h), and its gradient against
- * central differences of that formula: one table of cases, one generic check.
+/* test_ops.c - every op of tape/ops.h against a naive double-precision formula (op_cases.h), and
+ * its gradient against central differences of that formula: one table of cases, one generic check.
  *
- * The generic check records the op, weighs its output with fixed numbers to a scalar, and holds: values; gradients that
- * overwrite (over NaN) and add (to what was there, and of an op used twice); each parameter alone; the same bits on
- * replay, for any number of threads and with unshared memory. Differences are taken in double at two step widths, whose
- * disagreement bounds their error.
+ * The generic check records the op, weighs its output with fixed numbers to a scalar, and holds:
+ * values; gradients that overwrite (over NaN) and add (to what was there, and of an op used twice);
+ * each parameter alone; the same bits on replay, for any number of threads and with unshared
+ * memory. Differences are taken in double at two step widths, whose disagreement bounds their
+ * error.
  */
 #include "common/base/pool.h"
 #include "common/base/rng.h"
@@ -13,7 +14,11 @@
 #include "tests/op_cases.h"
 #include "tests/test.h"
 
-enum { LARGE = 600, FD_MOST = 160, FD_LARGE = 12 /* elements of one input whose derivative is taken */ };
+enum {
+    LARGE = 600,
+    FD_MOST = 160,
+    FD_LARGE = 12 /* elements of one input whose derivative is taken */
+};
 
 /* ---- the generic check ---- */
 
@@ -42,7 +47,8 @@ static double fill(const op_case_t *c, size_t i, size_t e) {
     case CODES:
         return (double)rng_below(r, e, (uint32_t)in->bound + 1) - 1;
     case BAND:
-        return e % columns == 0 && e / columns % 2 ? -1 : (double)(e % columns / (2 + e / columns % 2));
+        return e % columns == 0 && e / columns % 2 ? -1
+                                                   : (double)(e % columns / (2 + e / columns % 2));
     case RANGE:
         return e % 2 ? range_hi(row, in->bound) : range_lo(row);
     case TARGET:
@@ -85,7 +91,8 @@ static void rig_open(rig_t *g, const op_case_t *c, bool twice, const char *wrt, 
         snprintf(name, sizeof name, "p%c", 'a' + i);
         const shape_t *s = &c->in[i].shape;
         if (c->in[i].source == PARAM) {
-            g->param[i] = params_get(g->params, name, s->rank, s->dim, LAYOUT_SAME, (param_init_t){INIT_ZERO, 0});
+            g->param[i] = params_get(g->params, name, s->rank, s->dim, LAYOUT_SAME,
+                                     (param_init_t){INIT_ZERO, 0});
             float *v = params_ptr(g->params, PARAMS_VALUE, g->param[i]);
             for (size_t e = 0; e < shape_count(*s); e++) v[e] = (float)fill(c, (size_t)i, e);
             g->in[i] = tape_param(g->tape, g->param[i]);
@@ -105,15 +112,18 @@ static void rig_open(rig_t *g, const op_case_t *c, bool twice, const char *wrt, 
             g->out = y;
             g->weight = tape_input(g->tape, "weight", F32_2(1, g->n_out));
         }
-        y = op_linear(g->tape, tape_reshape(g->tape, y, F32_2(1, g->n_out)), g->weight, NO_VAR, W_OUT_IN);
+        y = op_linear(g->tape, tape_reshape(g->tape, y, F32_2(1, g->n_out)), g->weight, NO_VAR,
+                      W_OUT_IN);
         total[k] = tape_reshape(g->tape, y, F32_0());
     }
     var_t root = op_weighted_sum(g->tape, total, (float[]){1, -0.5f}, 1 + (size_t)twice);
     pass_t pass = {.root = {root}, .n_roots = 1, .wrt = &wrt, .n_wrt = 1};
-    g->plan = plan_new(
-        g->tape,
-        &(plan_opts_t){
-            .keep = &g->out, .n_keep = 1, .pass = &pass, .n_pass = 1, .unshared = unshared, .memory = &g->memory});
+    g->plan = plan_new(g->tape, &(plan_opts_t){.keep = &g->out,
+                                               .n_keep = 1,
+                                               .pass = &pass,
+                                               .n_pass = 1,
+                                               .unshared = unshared,
+                                               .memory = &g->memory});
     plan_key(g->plan, KEY_SEED, KEY_STEP, KEY_FIRST);
 }
 
@@ -137,7 +147,8 @@ static void rig_run(rig_t *g, const op_case_t *c) {
                 ((float *)to)[e] = (float)fill(c, (size_t)i, e);
         }
     }
-    for (size_t e = 0; e < g->n_out; e++) ((float *)plan_data(g->plan, g->weight))[e] = (float)weight_of(e);
+    for (size_t e = 0; e < g->n_out; e++)
+        ((float *)plan_data(g->plan, g->weight))[e] = (float)weight_of(e);
     plan_forward(g->plan);
     plan_backward(g->plan, 0);
 }
@@ -175,8 +186,10 @@ static double weighed(const op_case_t *c, double *const *x, double *y, size_t n)
     return sum;
 }
 
-/* d(weighed)/d(x[i][e]) by central differences, Richardson's extrapolation from steps h and h/2; *error bounds it. */
-static double difference(const op_case_t *c, double *const *x, size_t i, size_t e, double *y, size_t n, double *error) {
+/* d(weighed)/d(x[i][e]) by central differences, Richardson's extrapolation from steps h and h/2;
+ * *error bounds it. */
+static double difference(const op_case_t *c, double *const *x, size_t i, size_t e, double *y,
+                         size_t n, double *error) {
     double at = x[i][e], d[2], h = 1.0 / 512;
     for (int k = 0; k < 2; k++, h /= 2) {
         x[i][e] = at + h;
@@ -208,8 +221,8 @@ static void check_numbers(const op_case_t *c, rig_t *g) {
     const float *out = plan_data(g->plan, g->out);
     double scale_out = largest(out, g->n_out);
     for (size_t e = 0; e < g->n_out; e++)
-        CHECK(fabs(out[e] - y[e]) <= 4e-6 * scale_out, "%s: value %zu is %.9g, the formula gives %.9g", c->name, e,
-              out[e], y[e]);
+        CHECK(fabs(out[e] - y[e]) <= 4e-6 * scale_out,
+              "%s: value %zu is %.9g, the formula gives %.9g", c->name, e, out[e], y[e]);
     for (int i = 0; i < IN; i++) {
         if (g->param[i] < 0) continue;
         size_t n = COUNT(c, i), stride = n / (COUNT(c, 0) > LARGE ? FD_LARGE : FD_MOST) + 1;
@@ -218,10 +231,12 @@ static void check_numbers(const op_case_t *c, rig_t *g) {
         for (size_t e = 0; e < n; e += stride) {
             double error, want = difference(c, x, (size_t)i, e, y, g->n_out, &error),
                           allowed = 2e-5 * most + 1e-7 + 2 * error;
-            CHECK(fabs(d[e] - want) <= allowed, "%s: input %d: gradient %zu is %.9g, differences give %.9g +- %.2g",
-                  c->name, i, e, d[e], want, error);
-            CHECK(allowed <= 1e-3 * fmax(most, 0.05), "%s: input %d: the check of gradient %zu is blunt (%g of %g)",
-                  c->name, i, e, allowed, most);
+            CHECK(fabs(d[e] - want) <= allowed,
+                  "%s: input %d: gradient %zu is %.9g, differences give %.9g +- %.2g", c->name, i,
+                  e, d[e], want, error);
+            CHECK(allowed <= 1e-3 * fmax(most, 0.05),
+                  "%s: input %d: the check of gradient %zu is blunt (%g of %g)", c->name, i, e,
+                  allowed, most);
         }
     }
     for (int i = 0; i < IN; i++) free(x[i]);
@@ -241,16 +256,16 @@ static void check_adds(const op_case_t *c, rig_t *g) {
     float *once = results(g, &n2);
     double most = largest(once + g->n_out, n - g->n_out);
     for (size_t i = g->n_out; i < n; i++)
-        CHECK(fabs(sum[i] - (BEFORE + (double)once[i])) <= 1e-6 * (BEFORE + most), "%s: %g added to %d gives %g",
-              c->name, once[i], BEFORE, sum[i]);
+        CHECK(fabs(sum[i] - (BEFORE + (double)once[i])) <= 1e-6 * (BEFORE + most),
+              "%s: %g added to %d gives %g", c->name, once[i], BEFORE, sum[i]);
     rig_t two;
     rig_open(&two, c, true, "", false);
     set_gradients(&two, NAN);
     rig_run(&two, c);
     float *half = results(&two, &n2);
     for (size_t i = g->n_out; i < n; i++)
-        CHECK(fabs(half[i] - 0.5 * once[i]) <= 2e-6 * most, "%s: used twice, 1 - 0.5: %g, once %g", c->name, half[i],
-              once[i]);
+        CHECK(fabs(half[i] - 0.5 * once[i]) <= 2e-6 * most, "%s: used twice, 1 - 0.5: %g, once %g",
+              c->name, half[i], once[i]);
     rig_close(&two);
     free(sum);
     free(once);
@@ -271,9 +286,11 @@ static void check_alone(const op_case_t *c, rig_t *all) {
             const float *d = params_ptr(g.params, PARAMS_GRAD, g.param[j]),
                         *was = params_ptr(all->params, PARAMS_GRAD, all->param[j]);
             if (i == j)
-                CHECK(same_bits(d, was, COUNT(c, j)), "%s: input %d alone has another gradient", c->name, i);
+                CHECK(same_bits(d, was, COUNT(c, j)), "%s: input %d alone has another gradient",
+                      c->name, i);
             else
-                CHECK(d[0] == 42 && d[COUNT(c, j) - 1] == 42, "%s: input %d was not selected", c->name, j);
+                CHECK(d[0] == 42 && d[COUNT(c, j) - 1] == 42, "%s: input %d was not selected",
+                      c->name, j);
         }
         rig_close(&g);
     }
@@ -293,7 +310,8 @@ static void check_case(const op_case_t *c) {
         set_gradients(&g, NAN);
         rig_run(&g, c);
         float *again = results(&g, &n2);
-        CHECK(same_bits(first, again, n), "%s: other bits on replay with %d threads", c->name, threads);
+        CHECK(same_bits(first, again, n), "%s: other bits on replay with %d threads", c->name,
+              threads);
         free(again);
     }
     pool_set_threads(1); /* waiting threads spin: costly where others work too */
@@ -302,7 +320,8 @@ static void check_case(const op_case_t *c) {
     set_gradients(&apart, NAN);
     rig_run(&apart, c);
     float *unshared = results(&apart, &n2);
-    CHECK(same_bits(first, unshared, n), "%s: other bits without shared memory, over values of limited life", c->name);
+    CHECK(same_bits(first, unshared, n),
+          "%s: other bits without shared memory, over values of limited life", c->name);
     rig_close(&apart);
     indirect = false;
     check_alone(c, &g);
@@ -325,7 +344,8 @@ TEST(dropout_key) {
     struct {
         uint64_t seed, step, first;
         const char *scope;
-    } key[6] = {{1, 1, 0, "a"}, {1, 1, 0, "a"}, {2, 1, 0, "a"}, {1, 2, 0, "a"}, {1, 1, 0, "b"}, {1, 1, 7, "a"}};
+    } key[6] = {{1, 1, 0, "a"}, {1, 1, 0, "a"}, {2, 1, 0, "a"},
+                {1, 2, 0, "a"}, {1, 1, 0, "b"}, {1, 1, 7, "a"}};
     for (int k = 0; k < 6; k++) {
         tape_t *t = tape_new(NULL);
         var_t x = tape_input(t, "x", F32_2(N, D));
@@ -361,8 +381,8 @@ TEST(xent_rows) {
     enum { N = 5, V = 7 };
     params_t *params = params_new(0);
     tape_t *t = tape_new(params);
-    var_t logits =
-        tape_param(t, params_get(params, "l", 2, (size_t[]){N, V}, LAYOUT_SAME, (param_init_t){INIT_NORMAL, 1}));
+    var_t logits = tape_param(t, params_get(params, "l", 2, (size_t[]){N, V}, LAYOUT_SAME,
+                                            (param_init_t){INIT_NORMAL, 1}));
     var_t target = tape_input(t, "t", I32_1(N)), range = tape_input(t, "r", I32_2(N, 2)),
           weight = tape_input(t, "w", F32_1(N)), row;
     var_t total = op_xent(t, logits, target, range, weight, &row);
@@ -397,17 +417,21 @@ TEST(xent_rows) {
     params_free(params);
 }
 
-/* The quantizer is a constant staircase: its gradients are a definition (straight-through, van den Oord et al. 2017),
- * written out here in double. */
-static void check_vq(size_t n, size_t K, size_t D, float commitment, float codebook, bool through, bool by_loss) {
+/* The quantizer is a constant staircase: its gradients are a definition (straight-through, van den
+ * Oord et al. 2017), written out here in double. */
+static void check_vq(size_t n, size_t K, size_t D, float commitment, float codebook, bool through,
+                     bool by_loss) {
     params_t *params = params_new(5);
     tape_t *t = tape_new(params);
-    int pz = params_get(params, "z", 3, (size_t[]){1, n, D}, LAYOUT_SAME, (param_init_t){INIT_NORMAL, 1});
-    int pe = params_get(params, "e", 2, (size_t[]){K, D}, LAYOUT_SAME, (param_init_t){INIT_NORMAL, 1});
+    int pz = params_get(params, "z", 3, (size_t[]){1, n, D}, LAYOUT_SAME,
+                        (param_init_t){INIT_NORMAL, 1});
+    int pe =
+        params_get(params, "e", 2, (size_t[]){K, D}, LAYOUT_SAME, (param_init_t){INIT_NORMAL, 1});
     vq_out_t q = op_vq(t, tape_param(t, pz), tape_param(t, pe), commitment, codebook);
     var_t w = tape_input(t, "w", F32_2(1, n * D));
-    var_t dot =
-        tape_reshape(t, op_linear(t, tape_reshape(t, q.quantized, F32_2(1, n * D)), w, NO_VAR, W_OUT_IN), F32_0());
+    var_t dot = tape_reshape(
+        t, op_linear(t, tape_reshape(t, q.quantized, F32_2(1, n * D)), w, NO_VAR, W_OUT_IN),
+        F32_0());
     var_t parts[] = {dot, q.loss, q.mse}; /* the mse and the statistics give no gradient */
     var_t root;
     if (through && by_loss)
@@ -436,21 +460,27 @@ static void check_vq(size_t n, size_t K, size_t D, float commitment, float codeb
             for (size_t d = 0; d < D; d++) d2 += pow((double)z[i * D + d] - e[k * D + d], 2);
             if (d2 < least) least = d2, best = k;
         }
-        CHECK((size_t)idx[i] == best, "vector %zu: code %d, the nearest is %zu", i, (int)idx[i], best);
+        CHECK((size_t)idx[i] == best, "vector %zu: code %d, the nearest is %zu", i, (int)idx[i],
+              best);
         counts[best]++;
         for (size_t d = 0; d < D; d++) {
-            double diff = (double)z[i * D + d] - e[best * D + d], N = (double)(n * D), s = by_loss ? 0.5 : 0;
+            double diff = (double)z[i * D + d] - e[best * D + d], N = (double)(n * D),
+                   s = by_loss ? 0.5 : 0;
             mse += diff * diff / N;
             sums[best * D + d] += z[i * D + d];
-            dz[i * D + d] = (through ? (float)weight_of(i * D + d) : 0) + s * commitment * 2 * diff / N;
+            dz[i * D + d] =
+                (through ? (float)weight_of(i * D + d) : 0) + s * commitment * 2 * diff / N;
             de[best * D + d] -= s * codebook * 2 * diff / N;
-            CHECK(((float *)plan_data(p, q.quantized))[i * D + d] == e[best * D + d], "quantized is the code itself");
+            CHECK(((float *)plan_data(p, q.quantized))[i * D + d] == e[best * D + d],
+                  "quantized is the code itself");
         }
     }
     CHECK_NEAR(plan_scalar(p, q.mse), mse, 1e-6 * mse + 1e-9);
     CHECK_NEAR(plan_scalar(p, q.loss), (commitment + codebook) * mse, 2e-6 * mse + 1e-9);
-    for (size_t k = 0; k < K; k++) CHECK(((float *)plan_data(p, q.counts))[k] == counts[k], "counts of code %zu", k);
-    for (size_t k = 0; k < K * D; k++) CHECK_NEAR(((float *)plan_data(p, q.sums))[k], sums[k], 1e-5);
+    for (size_t k = 0; k < K; k++)
+        CHECK(((float *)plan_data(p, q.counts))[k] == counts[k], "counts of code %zu", k);
+    for (size_t k = 0; k < K * D; k++)
+        CHECK_NEAR(((float *)plan_data(p, q.sums))[k], sums[k], 1e-5);
     for (int add = 0; add < 2; add++) {
         float *g = params_base(params, PARAMS_GRAD), start = add ? 2 : NAN;
         for (size_t i = 0; i < params_block(params); i++) g[i] = start;

@@ -1,4 +1,5 @@
-/* test_packed.c - linear layers over packed weights against loops in double; what 16 and 8 bits may lose. */
+/* test_packed.c - linear layers over packed weights against loops in double; what 16 and 8 bits may
+ * lose. */
 #include "tests/test.h"
 
 #include "common/base/pool.h"
@@ -12,13 +13,14 @@ static float *draw(const char *name, size_t n) {
     return v;
 }
 
-static const size_t sizes[][3] = {{1, 1, 1},   {1, 16, 64},   {1, 100, 257}, {2, 33, 65},  {3, 64, 128},
-                                  {5, 17, 63}, {7, 160, 300}, {9, 15, 513},  {1, 384, 128}};
+static const size_t sizes[][3] = {{1, 1, 1},     {1, 16, 64},  {1, 100, 257},
+                                  {2, 33, 65},   {3, 64, 128}, {5, 17, 63},
+                                  {7, 160, 300}, {9, 15, 513}, {1, 384, 128}};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 /* Largest |got - want| over the sum of |x w|. */
-static double error(size_t M, size_t N, size_t K, bool tb, const float *x, const float *W, const float *b,
-                    const float *y) {
+static double error(size_t M, size_t N, size_t K, bool tb, const float *x, const float *W,
+                    const float *b, const float *y) {
     double worst = 0;
     for (size_t i = 0; i < M; i++)
         for (size_t j = 0; j < N; j++) {
@@ -44,10 +46,12 @@ static void check(kern_weights_t kind, bool tb, bool biased, const size_t *s, do
     CHECK(e <= tolerance, "kind %d, tb %d, %zu x %zu x %zu: %.3g", kind, tb, M, N, K, e);
     /* against the weights that it claims to use, the sums are as good as those of floats */
     kern_unpack(kind, tb, K, N, packed, seen);
-    if (kind == WEIGHTS_Q8) { /* rows of whole numbers, 127 the largest of each 64, are bytes already */
+    if (kind ==
+        WEIGHTS_Q8) { /* rows of whole numbers, 127 the largest of each 64, are bytes already */
         for (size_t i = 0; i < M; i++)
             for (size_t k = 0; k < K; k++)
-                x[i * K + k] = ldexpf(k % 64 ? rintf(fminf(127, fmaxf(-127, 40 * x[i * K + k]))) : 127, (int)(i % 3));
+                x[i * K + k] = ldexpf(
+                    k % 64 ? rintf(fminf(127, fmaxf(-127, 40 * x[i * K + k]))) : 127, (int)(i % 3));
         kern_packed_linear(kind, M, N, K, x, packed, biased ? b : NULL, y);
     }
     e = error(M, N, K, tb, x, seen, biased ? b : NULL, y);
@@ -77,9 +81,11 @@ TEST(eight_bits_round_to_the_nearest) {
     for (size_t n = 0; n < N; n++)
         for (size_t k0 = 0; k0 < K; k0 += 64) {
             float largest = 0;
-            for (size_t k = k0; k < K && k < k0 + 64; k++) largest = fmaxf(largest, fabsf(W[k * N + n]));
             for (size_t k = k0; k < K && k < k0 + 64; k++)
-                CHECK(fabsf(seen[k * N + n] - W[k * N + n]) <= largest / 127 * 0.5001f, "%zu, %zu", k, n);
+                largest = fmaxf(largest, fabsf(W[k * N + n]));
+            for (size_t k = k0; k < K && k < k0 + 64; k++)
+                CHECK(fabsf(seen[k * N + n] - W[k * N + n]) <= largest / 127 * 0.5001f, "%zu, %zu",
+                      k, n);
         }
     free(W);
     free(packed);
@@ -101,7 +107,8 @@ TEST(rows_round_to_the_nearest) {
             sum += (double)x[k] * (double)seen[k * N + n];
             bound += largest[k / 64] / 254 * fabs((double)seen[k * N + n]);
         }
-        CHECK(fabs(sum - (double)y[n]) <= bound * 1.001 && (double)y[n] != sum, "%g instead of %g", (double)y[n], sum);
+        CHECK(fabs(sum - (double)y[n]) <= bound * 1.001 && (double)y[n] != sum, "%g instead of %g",
+              (double)y[n], sum);
     }
     x[70] = NAN;
     kern_packed_linear(WEIGHTS_Q8, 1, N, K, x, packed, NULL, y);
@@ -112,7 +119,8 @@ TEST(rows_round_to_the_nearest) {
 /* A row's bits do not depend on the rows beside it, nor on threads. */
 TEST(rows_stand_alone) {
     enum { M = 11, N = 330, K = 700 };
-    float *x = draw("x", M * K), *W = draw("W", K * N), *all = draw("a", M * N), *one = draw("o", M * N);
+    float *x = draw("x", M * K), *W = draw("W", K * N), *all = draw("a", M * N),
+          *one = draw("o", M * N);
     for (int kind = WEIGHTS_F32; kind <= WEIGHTS_Q8; kind++) {
         void *packed = malloc(kern_pack_bytes((kern_weights_t)kind, K, N));
         kern_pack((kern_weights_t)kind, true, K, N, W, packed);
@@ -136,8 +144,8 @@ TEST(rows_stand_alone) {
 TEST(floats_give_the_sums_of_gemm) {
     for (size_t i = 0; i < SIZES; i++) {
         size_t M = sizes[i][0], N = sizes[i][1], K = sizes[i][2];
-        float *x = draw("x", M * K), *W = draw("W", K * N), *b = draw("b", N), *y = draw("y", M * N),
-              *z = draw("z", M * N);
+        float *x = draw("x", M * K), *W = draw("W", K * N), *b = draw("b", N),
+              *y = draw("y", M * N), *z = draw("z", M * N);
         void *packed = malloc(kern_pack_bytes(WEIGHTS_F32, K, N));
         kern_pack(WEIGHTS_F32, false, K, N, W, packed);
         kern_packed_linear(WEIGHTS_F32, M, N, K, x, packed, b, y);

@@ -1,5 +1,6 @@
-/* test_parts.c - large weights read a tensor at a time: the same numbers as from the whole file, damage that is
- * noticed, and memory near one tensor; parameters whose room is reserved by a sketch.
+/* test_parts.c - large weights read a tensor at a time: the same numbers as from the whole file,
+ * damage that is noticed, and memory near one tensor; parameters whose room is reserved by a
+ * sketch.
  */
 #include "common/io/safetensors.h"
 #include "common/tape/params.h"
@@ -66,7 +67,8 @@ TEST(a_tensor_at_a_time) {
     size_t n = 0, wrong = 0;
     int rc = -1;
     long more = 1000;
-    CHECK(!c.code && sscanf(c.out, "%zu %zu %d %ld", &n, &wrong, &rc, &more) == 4, "left with %d: %s", c.code, c.err);
+    CHECK(!c.code && sscanf(c.out, "%zu %zu %d %ld", &n, &wrong, &rc, &more) == 4,
+          "left with %d: %s", c.code, c.err);
     CHECK(n == TENSORS && !wrong && !rc, "%zu tensors, %zu wrong numbers, %d", n, wrong, rc);
     CHECK(more < 20, "%ld MB for tensors of 4 in a file of %d", more, 4 * TENSORS);
     folder_remove();
@@ -79,7 +81,8 @@ TEST(fault_065_changed_while_it_is_read) {
     reason_t why = {""};
     REQUIRE(!st_open_parts(&f, path, &why), "%s", why.text);
     FILE *other = fopen(path, "r+b");
-    REQUIRE(other && !fseek(other, -5, SEEK_END) && fputc(77, other) == 77 && !fclose(other), "cannot change it");
+    REQUIRE(other && !fseek(other, -5, SEEK_END) && fputc(77, other) == 77 && !fclose(other),
+            "cannot change it");
     CHECK(st_parts_end(&f, &why) && strstr(why.text, "xxh3"), "'%s'", why.text);
     st_tensor_t t;
     REQUIRE(!truncate(path, 4 * COUNT), "cannot cut it");
@@ -87,7 +90,8 @@ TEST(fault_065_changed_while_it_is_read) {
     path = large();
     REQUIRE(!st_open_parts(&f, path, &why), "%s", why.text);
     REQUIRE(!truncate(path, 4 * COUNT), "cannot cut it");
-    CHECK(st_part(&f, st_find(&f, "t9"), &t, &why) && strstr(why.text, "ends before"), "'%s'", why.text);
+    CHECK(st_part(&f, st_find(&f, "t9"), &t, &why) && strstr(why.text, "ends before"), "'%s'",
+          why.text);
     CHECK(st_parts_end(&f, &why), "a file that ends before its data has no hash");
     folder_remove();
 }
@@ -97,7 +101,8 @@ TEST(not_a_file_by_parts) {
     reason_t why;
     CHECK(st_open_parts(&f, "tests", &why) && strstr(why.text, "tests"), "a folder");
     CHECK(st_open_parts(&f, "tests/none", &why) && strstr(why.text, "No such file"), "nothing");
-    CHECK(st_open_parts(&f, "/dev/null", &why) && strstr(why.text, "no regular file"), "'%s'", why.text);
+    CHECK(st_open_parts(&f, "/dev/null", &why) && strstr(why.text, "no regular file"), "'%s'",
+          why.text);
 }
 
 TEST(room_by_a_sketch) {
@@ -109,13 +114,15 @@ TEST(room_by_a_sketch) {
         for (size_t k = 1; k < 9; k++) {
             char name[8];
             snprintf(name, sizeof name, "p%zu", k);
-            params_get(all[i], name, 2, (size_t[]){k * 100, 77}, LAYOUT_SAME, (param_init_t){INIT_NORMAL, 1});
+            params_get(all[i], name, 2, (size_t[]){k * 100, 77}, LAYOUT_SAME,
+                       (param_init_t){INIT_NORMAL, 1});
         }
         if (i == 2) CHECK(base == params_base(b, PARAMS_VALUE), "it grew all the same");
     }
     CHECK(params_n(sketch) == 8 && params_block(sketch) == params_block(a), "names and sizes");
     CHECK(params_block(a) == params_block(b) &&
-              !memcmp(params_base(a, PARAMS_VALUE), params_base(b, PARAMS_VALUE), params_block(a) * sizeof(float)),
+              !memcmp(params_base(a, PARAMS_VALUE), params_base(b, PARAMS_VALUE),
+                      params_block(a) * sizeof(float)),
           "the same numbers");
     for (int i = 0; i < 3; i++) params_free(all[i]);
 }

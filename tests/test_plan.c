@@ -1,5 +1,6 @@
-/* test_plan.c - the plan's memory: shared buffers give the bits of separate ones (both full of NaN before) for every
- * kind of model and for random tapes, in any order of passes; and an arena is small.
+/* test_plan.c - the plan's memory: shared buffers give the bits of separate ones (both full of NaN
+ * before) for every kind of model and for random tapes, in any order of passes; and an arena is
+ * small.
  */
 #include "common/base/pool.h"
 #include "common/model/vqvae.h"
@@ -72,9 +73,10 @@ static void fill_inputs(model_t *m, plan_t *p, uint64_t seed) {
     }
 }
 
-/* One replay over memory full of NaN with the passes in the order given: all gradients (NaN before each pass) and kept
- * values, one after the other. Caller frees. */
-static float *replay(model_t *m, plan_t *p, plan_memory_t *memory, const size_t *order, uint64_t seed, size_t *n) {
+/* One replay over memory full of NaN with the passes in the order given: all gradients (NaN before
+ * each pass) and kept values, one after the other. Caller frees. */
+static float *replay(model_t *m, plan_t *p, plan_memory_t *memory, const size_t *order,
+                     uint64_t seed, size_t *n) {
     size_t block = params_block(m->params);
     *n = m->n_pass * block;
     for (size_t i = 0; i < m->n_keep; i++) *n += tape_count(m->tape, m->keep[i]);
@@ -97,7 +99,8 @@ static float *replay(model_t *m, plan_t *p, plan_memory_t *memory, const size_t 
     return all;
 }
 
-/* NaN among results would be equal everywhere: every selected gradient and kept value must be a number. */
+/* NaN among results would be equal everywhere: every selected gradient and kept value must be a
+ * number. */
 static void check_finite(const char *name, const model_t *m, const float *all, size_t n) {
     size_t block = params_block(m->params), bad = 0;
     for (size_t k = 0; k < m->n_pass; k++)
@@ -105,7 +108,8 @@ static void check_finite(const char *name, const model_t *m, const float *all, s
             const param_t *q = params_at(m->params, (int)i);
             if (!params_match(q->name, m->pass[k].wrt, m->pass[k].n_wrt)) {
                 for (size_t e = 0; e < q->count; e++)
-                    CHECK(isnan(all[k * block + q->offset + e]), "%s: pass %zu wrote to '%s'", name, k, q->name);
+                    CHECK(isnan(all[k * block + q->offset + e]), "%s: pass %zu wrote to '%s'", name,
+                          k, q->name);
                 continue;
             }
             for (size_t e = 0; e < q->count; e++) bad += !isfinite(all[k * block + q->offset + e]);
@@ -130,14 +134,15 @@ static void check_sharing(const char *name, model_t *m) {
     check_finite(name, m, want, n);
     for (int round = 0; round < 3; round++) {
         float *got = replay(m, b, &shared, round == 1 ? reverse : NULL, 1, &n2);
-        CHECK(n == n2 && !memcmp(want, got, n * sizeof *got), "%s: shared memory gives other bits (%s)", name,
+        CHECK(n == n2 && !memcmp(want, got, n * sizeof *got),
+              "%s: shared memory gives other bits (%s)", name,
               round == 1 ? "last pass first"
               : round    ? "again"
                          : "first pass first");
         free(got);
     }
-    CHECK(plan_bytes(b) <= plan_bytes(a), "%s: sharing needs more (%zu against %zu)", name, plan_bytes(b),
-          plan_bytes(a));
+    CHECK(plan_bytes(b) <= plan_bytes(a), "%s: sharing needs more (%zu against %zu)", name,
+          plan_bytes(b), plan_bytes(a));
     float *other = replay(m, b, &shared, NULL, 2, &n2);
     CHECK(memcmp(want, other, n * sizeof *other), "%s: other inputs give the same results", name);
     free(other);
@@ -162,8 +167,8 @@ static const vqvae_config_t SMALL = {.levels = 3,
                                      .out_channels = 3,
                                      .mid_attention = true};
 
-static void record_vqvae(model_t *m, const vqvae_config_t *c, size_t n, size_t side, bool train, const char *const *wrt,
-                         size_t n_wrt) {
+static void record_vqvae(model_t *m, const vqvae_config_t *c, size_t n, size_t side, bool train,
+                         const char *const *wrt, size_t n_wrt) {
     nn_t nn;
     nn_begin(&nn, m->tape);
     var_t image = input(m, F32_4(n, side, side, 3), 0);
@@ -211,14 +216,16 @@ TEST(sharing_vqvae) {
 }
 
 TEST(sharing_transformer) {
-    static const char *const all[] = {""}, *const late[] = {"h.1.", "ln_f"}, *const frozen[] = {"", "!h.0."};
+    static const char *const all[] = {""}, *const late[] = {"h.1.", "ln_f"},
+                             *const frozen[] = {"", "!h.0."};
     for (int kind = 0; kind < 3; kind++) {
         enum { B = 2, T = 7, D = 12, V = 10 };
         model_t m;
         model_open(&m, 6);
         nn_t nn;
         nn_begin(&nn, m.tape);
-        var_t token = input(&m, I32_2(B, T), V), table = nn_param2(&nn, "embed", V, D, init_normal(1));
+        var_t token = input(&m, I32_2(B, T), V),
+              table = nn_param2(&nn, "embed", V, D, init_normal(1));
         var_t band = input(&m, I32_2(B, T), 1); /* one time step */
         transformer_opts_t o = {.layers = 3,
                                 .heads = 2,
@@ -228,9 +235,11 @@ TEST(sharing_transformer) {
                                 .window = 2};
         var_t x = nn_transformer(&nn, op_gather(m.tape, table, token), o);
         keep(&m, x);
-        var_t logits = op_linear(m.tape, tape_reshape(m.tape, x, F32_2(B * T, D)), table, NO_VAR, W_OUT_IN); /* tied */
+        var_t logits = op_linear(m.tape, tape_reshape(m.tape, x, F32_2(B * T, D)), table, NO_VAR,
+                                 W_OUT_IN); /* tied */
         var_t range = input(&m, I32_2(B * T, 2), RANGE_OF | V), row;
-        var_t target = input(&m, I32_1(B * T), V), total = op_xent(m.tape, logits, target, range, NO_VAR, &row);
+        var_t target = input(&m, I32_1(B * T), V),
+              total = op_xent(m.tape, logits, target, range, NO_VAR, &row);
         keep(&m, row);
         keep(&m, total);
         pass_of(&m, total, kind == 0 ? all : kind == 1 ? late : frozen, kind == 0 ? 1 : 2);
@@ -239,9 +248,9 @@ TEST(sharing_transformer) {
     }
 }
 
-/* A generator and a critic on one tape: the weight of the adversarial part is a ratio of two gradients (Esser et al.
- * 2021), so there are four passes: each part with regard to the generator's last weight, both with seeds 1 and d, the
- * critic's own. */
+/* A generator and a critic on one tape: the weight of the adversarial part is a ratio of two
+ * gradients (Esser et al. 2021), so there are four passes: each part with regard to the generator's
+ * last weight, both with seeds 1 and d, the critic's own. */
 static var_t critic(nn_t *nn, var_t x) {
     size_t mark = nn_push(nn, "critic");
     x = nn_conv2d(nn, "a", x, 4, 3, 1);
@@ -251,8 +260,8 @@ static var_t critic(nn_t *nn, var_t x) {
 }
 
 static void record_gan(model_t *m) {
-    static const char *const last[] = {"generator.last.weight"}, *const generator[] = {"generator."},
-                             *const ours[] = {"critic."};
+    static const char *const last[] = {"generator.last.weight"},
+                             *const generator[] = {"generator."}, *const ours[] = {"critic."};
     tape_t *t = m->tape;
     nn_t nn;
     nn_begin(&nn, t);
@@ -278,7 +287,8 @@ TEST(sharing_gan) {
     model_open(&m, 8);
     record_gan(&m);
     check_sharing("gan", &m);
-    /* seeds: the third pass is the first plus d times the second; the two passes together add to one sum */
+    /* seeds: the third pass is the first plus d times the second; the two passes together add to
+     * one sum */
     const float d = 0.375f;
     plan_memory_t memory = {0};
     plan_t *p = model_plan(&m, false, &memory);
@@ -287,11 +297,13 @@ TEST(sharing_gan) {
               at = params_at(m.params, params_find(m.params, "generator.last.weight"))->offset;
     float *all = replay(&m, p, &memory, NULL, 1, &n);
     for (size_t i = 0; i < 8 * 9 * 3; i++)
-        CHECK_NEAR(all[2 * block + at + i], (double)all[at + i] + (double)d * all[block + at + i], 1e-6);
+        CHECK_NEAR(all[2 * block + at + i], (double)all[at + i] + (double)d * all[block + at + i],
+                   1e-6);
     plan_seed(p, 2, 0, -2);
     plan_seed(p, 2, 1, 0);
     float *other = replay(&m, p, &memory, NULL, 1, &n);
-    for (size_t i = 0; i < 8 * 9 * 3; i++) CHECK_NEAR(other[2 * block + at + i], -2 * (double)all[at + i], 1e-6);
+    for (size_t i = 0; i < 8 * 9 * 3; i++)
+        CHECK_NEAR(other[2 * block + at + i], -2 * (double)all[at + i], 1e-6);
     free(all);
     free(other);
     plan_free(p);
@@ -330,7 +342,9 @@ static var_t random_op(model_t *m, nn_t *nn, rng_t r, const var_t *v, uint32_t n
         a = nn_layernorm(nn, "layernorm", a, 1e-5f);
         break;
     case 6:
-        a = tape_reshape(t, nn_groupnorm(nn, "groupnorm", tape_reshape(t, a, F32_3(2, 3, C)), 2, 1e-5f, true), RC);
+        a = tape_reshape(
+            t, nn_groupnorm(nn, "groupnorm", tape_reshape(t, a, F32_3(2, 3, C)), 2, 1e-5f, true),
+            RC);
         break;
     case 7:
         a = op_dropout(t, a, 0.3f, C);
@@ -343,8 +357,9 @@ static var_t random_op(model_t *m, nn_t *nn, rng_t r, const var_t *v, uint32_t n
         break;
     case 10: {
         var_t two[] = {a, b};
-        a = m->n_input < MODEL_IN ? op_gather(t, op_concat_rows(t, two, 2), input(m, I32_1(R), 2 * R))
-                                  : op_add(t, a, b);
+        a = m->n_input < MODEL_IN
+                ? op_gather(t, op_concat_rows(t, two, 2), input(m, I32_1(R), 2 * R))
+                : op_add(t, a, b);
         break;
     }
     case 11: {
@@ -354,12 +369,16 @@ static var_t random_op(model_t *m, nn_t *nn, rng_t r, const var_t *v, uint32_t n
     }
     case 12: {
         var_t qkv = tape_reshape(t, nn_linear(nn, "qkv", a, 3 * C, true), F32_3(2, 3, 3 * C));
-        a = tape_reshape(t, op_attention_packed(t, qkv, (attention_opts_t){.heads = 2, .causal = true, .band = NO_VAR}),
-                         RC);
+        a = tape_reshape(
+            t,
+            op_attention_packed(t, qkv,
+                                (attention_opts_t){.heads = 2, .causal = true, .band = NO_VAR}),
+            RC);
         break;
     }
     case 13:
-        a = tape_reshape(t, nn_conv2d(nn, "conv", tape_reshape(t, a, F32_4(1, 3, 2, C)), C, 3, 1), RC);
+        a = tape_reshape(t, nn_conv2d(nn, "conv", tape_reshape(t, a, F32_4(1, 3, 2, C)), C, 3, 1),
+                         RC);
         break;
     }
     nn_pop(nn, mark);
@@ -381,8 +400,8 @@ static void record_random(model_t *m, rng_t r) {
         pass_of(m, op_loss(m->tape, LOSS_MSE, v[n - 1 - rng_below(s, 0, 3)], v[0], NO_VAR, false),
                 (const char *[]){patterns[rng_below(s, 1, 8)], patterns[rng_below(s, 2, 8)]}, 2);
         if (rng_below(s, 3, 2))
-            pass->root[pass->n_roots++] =
-                op_loss(m->tape, LOSS_L1, v[rng_below(s, 4, n)], v[rng_below(s, 5, n)], NO_VAR, true);
+            pass->root[pass->n_roots++] = op_loss(m->tape, LOSS_L1, v[rng_below(s, 4, n)],
+                                                  v[rng_below(s, 5, n)], NO_VAR, true);
     }
     for (uint64_t k = 0; k < 3; k++) keep(m, v[rng_below(r, 200 + k, n)]);
 }
@@ -409,7 +428,8 @@ TEST(sharing_random_tapes) {
             for (size_t i = 0; i < params_n(m.params); i++) {
                 const param_t *q = params_at(m.params, (int)i);
                 if (!params_match(q->name, m.pass[k].wrt, m.pass[k].n_wrt)) continue;
-                CHECK(!memcmp(part + k * block + q->offset, whole + k * block + q->offset, q->count * sizeof *part),
+                CHECK(!memcmp(part + k * block + q->offset, whole + k * block + q->offset,
+                              q->count * sizeof *part),
                       "%s: pass %zu: '%s' depends on what else is selected", name, k, q->name);
             }
         free(part);
@@ -451,7 +471,8 @@ TEST(arena_is_small) {
     }
     CHECK(ratio[1] > 2.3, "training: only %.2f times smaller", ratio[1]);
     CHECK(ratio[0] > 3, "inference: only %.2f times smaller", ratio[0]);
-    CHECK(bytes[1] > 6 * bytes[0], "inference needs %.0f of the %.0f bytes of training", bytes[0], bytes[1]);
+    CHECK(bytes[1] > 6 * bytes[0], "inference needs %.0f of the %.0f bytes of training", bytes[0],
+          bytes[1]);
 }
 
 TEST(memory_of_several_plans) {
@@ -470,10 +491,12 @@ TEST(memory_of_several_plans) {
         plan_memory_release(&alone);
         p[i] = model_plan(&m[i], false, &memory);
     }
-    CHECK(memory.bytes == plan_bytes(p[1]) && plan_bytes(p[1]) > plan_bytes(p[0]), "as large as the largest");
+    CHECK(memory.bytes == plan_bytes(p[1]) && plan_bytes(p[1]) > plan_bytes(p[0]),
+          "as large as the largest");
     for (int turn = 0; turn < 4; turn++) {
         got = replay(&m[turn % 2], p[turn % 2], &memory, NULL, 9, &n);
-        CHECK(!memcmp(got, want[turn % 2], n * sizeof *got), "turn %d: plans in one memory disturb each other", turn);
+        CHECK(!memcmp(got, want[turn % 2], n * sizeof *got),
+              "turn %d: plans in one memory disturb each other", turn);
         free(got);
     }
     for (size_t i = 0; i < 2; i++) {

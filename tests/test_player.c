@@ -1,5 +1,6 @@
-/* test_player.c - a policy at play against the same network run whole: the cache against a full forward under the band
- * mask, actions against the logits they are read from, rebuilding against the cache. */
+/* test_player.c - a policy at play against the same network run whole: the cache against a full
+ * forward under the band mask, actions against the logits they are read from, rebuilding against
+ * the cache. */
 #include "tests/folder.h"
 #include "tests/test.h"
 #include "tests/vqvae_folder.h"
@@ -28,10 +29,18 @@ static const kind_t kinds[] = {
     {"bins", {"model.vector_in=bins"}, VECTOR + 1 + ACTIONS, false, false},
     {"linear", {"model.vector_in=linear"}, 1 + 1 + ACTIONS, false, false},
     {"mse", {"model.vector_in=linear", "loss.action_kind=mse"}, 1 + 1 + ACTIONS, false, false},
-    {"mse of bins, gated", {"loss.action_kind=mse", "model.activation=geglu"}, VECTOR + 1 + ACTIONS, false, false},
+    {"mse of bins, gated",
+     {"loss.action_kind=mse", "model.activation=geglu"},
+     VECTOR + 1 + ACTIONS,
+     false,
+     false},
     {"mix", {"loss.action_kind=mix", "model.inner_pos=false"}, VECTOR + 1 + ACTIONS, false, false},
     {"codes", {"model.vector_in=linear"}, 8 + 1 + 1 + ACTIONS, true, false},
-    {"merged codes, mse", {"model.merge=2", "loss.action_kind=mse"}, 2 + VECTOR + 1 + ACTIONS, true, false},
+    {"merged codes, mse",
+     {"model.merge=2", "loss.action_kind=mse"},
+     2 + VECTOR + 1 + ACTIONS,
+     true,
+     false},
     {"table", {"model.image_in=table"}, 8 + VECTOR + 1 + ACTIONS, true, false},
     {"patches",
      {"model.image_in=patches", "model.patch=4", "model.patch_mid=6", "model.patch_groups=3"},
@@ -56,7 +65,8 @@ static vqvae_t *make_tokenizer(void) {
     return v;
 }
 
-/* Writes the folder "run"; the model in memory is the oracle's. band: timesteps a token is to see. */
+/* Writes the folder "run"; the model in memory is the oracle's. band: timesteps a token is to
+ * see. */
 static gato_model_t *make_run(const kind_t *k, size_t band, int layers) {
     gato_config_t c;
     reason_t why;
@@ -65,25 +75,30 @@ static gato_model_t *make_run(const kind_t *k, size_t band, int layers) {
     snprintf(depth, sizeof depth, "model.layers=%d", layers);
     const char *const base[] = {"model.width=16", "model.heads=2", "model.bins=16", depth, context};
     config_defaults(gato_config_table, &c);
-    for (size_t i = 0; i < sizeof base / sizeof *base; i++) config_set(gato_config_table, &c, base[i]);
+    for (size_t i = 0; i < sizeof base / sizeof *base; i++)
+        config_set(gato_config_table, &c, base[i]);
     for (size_t i = 0; i < 6 && k->set[i]; i++) config_set(gato_config_table, &c, k->set[i]);
     if (fs_mkdirs(in_folder("run"), &why)) BUG("%s", why.text);
-    gato_facts_t f = {.text_vocab = 257, .n_continuous = VECTOR, .n_actions = ACTIONS, .mu = 100, .M = 256};
+    gato_facts_t f = {
+        .text_vocab = 257, .n_continuous = VECTOR, .n_actions = ACTIONS, .mu = 100, .M = 256};
     vqvae_t *v = k->codes ? make_tokenizer() : NULL;
     if (v) {
-        f.codes = (uint32_t)OWN.codes, f.code_dim = (uint32_t)OWN.vq_embed_dim, f.grid_h = H / 4, f.grid_w = W / 4;
+        f.codes = (uint32_t)OWN.codes, f.code_dim = (uint32_t)OWN.vq_embed_dim, f.grid_h = H / 4,
+        f.grid_w = W / 4;
         f.codebook = (float *)(uintptr_t)vqvae_codebook_data(v);
     }
     if (k->codes || k->patches) f.image_h = H, f.image_w = W;
     gato_model_t *m = gato_model_new(&c, &f, 5);
     if (v) m->facts.fingerprint = xstrdup(vqvae_fingerprint(v));
     vqvae_free(v);
-    for (size_t i = 0; i < params_n(m->params); i++) { /* zeros and ones of the start would hide mistakes */
+    for (size_t i = 0; i < params_n(m->params);
+         i++) { /* zeros and ones of the start would hide mistakes */
         const param_t *p = params_at(m->params, (int)i);
         float *x = params_ptr(m->params, PARAMS_VALUE, (int)i);
         rng_t r = rng_make(11, p->name);
         if (strstr(p->name, "codebook")) continue;
-        for (size_t e = 0; e < p->count; e++) x[e] = (x[e] > 0.99f ? 1 : 0) + 0.4f * rng_normal(r, e);
+        for (size_t e = 0; e < p->count; e++)
+            x[e] = (x[e] > 0.99f ? 1 : 0) + 0.4f * rng_normal(r, e);
     }
     if (gato_run_save(m, in_folder("run"), &why)) BUG("%s", why.text);
     return m;
@@ -102,7 +117,8 @@ static player_t *open_run(const player_opts_t *o) {
 static void see(size_t t, float *vector, uint8_t *rgb) {
     rng_t r = rng_fold(rng_make(7, "seen"), t);
     for (size_t i = 0; i < VECTOR; i++) vector[i] = rng_normal(r, i) * (i == 1 ? 20 : 1);
-    for (size_t i = 0; i < W * H * 3; i++) rgb[i] = (uint8_t)(rng_u64(r, 100 + i / 3 / 8) >> (i % 3 * 8));
+    for (size_t i = 0; i < W * H * 3; i++)
+        rgb[i] = (uint8_t)(rng_u64(r, 100 + i / 3 / 8) >> (i % 3 * 8));
 }
 
 typedef struct {
@@ -140,7 +156,8 @@ typedef struct {
     size_t tokens, V;
 } whole_t;
 
-static void whole_open(whole_t *w, gato_model_t *m, const kind_t *k, int32_t band, const char *text, const game_t *g) {
+static void whole_open(whole_t *w, gato_model_t *m, const kind_t *k, int32_t band, const char *text,
+                       const game_t *g) {
     vqvae_t *v = k->codes ? make_tokenizer() : NULL;
     uint32_t codes[8], words[256];
     size_t n = text ? strlen(text) + 1 : 0;
@@ -152,9 +169,12 @@ static void whole_open(whole_t *w, gato_model_t *m, const kind_t *k, int32_t ban
         float vector[VECTOR];
         uint8_t rgb[W * H * 3];
         see(t, vector, rgb);
-        timestep_t s = {.continuous = vector, .actions = g->action[t], .text = n ? words : NULL, .text_len = n};
+        timestep_t s = {
+            .continuous = vector, .actions = g->action[t], .text = n ? words : NULL, .text_len = n};
         if (k->patches) s.rgb = rgb, s.image_w = W, s.image_h = H;
-        if (v) vqvae_encode_images(v, rgb, 1, W, H, codes), s.codes = codes, s.grid_h = H / 4, s.grid_w = W / 4;
+        if (v)
+            vqvae_encode_images(v, rgb, 1, W, H, codes), s.codes = codes, s.grid_h = H / 4,
+                                                         s.grid_w = W / 4;
         batch_observation(&w->batch, &s, (int32_t)t, 0);
         batch_actions(&w->batch, &s, (int32_t)t);
     }
@@ -167,7 +187,8 @@ static void whole_open(whole_t *w, gato_model_t *m, const kind_t *k, int32_t ban
     w->action = at->action == NO_VAR ? NULL : plan_data(at->plan, at->action);
     w->tokens = k->tokens + n;
     w->V = tokens_total(&m->tokens);
-    CHECK(batch_positions(&w->batch) == g->T * w->tokens, "%s: %zu tokens", k->name, batch_positions(&w->batch));
+    CHECK(batch_positions(&w->batch) == g->T * w->tokens, "%s: %zu tokens", k->name,
+          batch_positions(&w->batch));
     vqvae_free(v);
 }
 
@@ -198,9 +219,10 @@ static double mean_value(const float *logits) {
     return mean;
 }
 
-/* Largest differences of a game (actions by expectation or regression) from the whole. skipped: tokens at the end of a
- * timestep that a player runs with the next one, if at all. */
-static void compare(const kind_t *k, gato_model_t *m, int32_t band, const char *text, const game_t *g) {
+/* Largest differences of a game (actions by expectation or regression) from the whole. skipped:
+ * tokens at the end of a timestep that a player runs with the next one, if at all. */
+static void compare(const kind_t *k, gato_model_t *m, int32_t band, const char *text,
+                    const game_t *g) {
     whole_t w;
     whole_open(&w, m, k, band, text, g);
     bool regress = m->config.loss.action_kind == ACTION_MSE;
@@ -208,16 +230,19 @@ static void compare(const kind_t *k, gato_model_t *m, int32_t band, const char *
     double hidden = 0, action = 0, moved = 0;
     for (size_t t = 0; t < g->T; t++) {
         const float *h = w.hidden + ((t + 1) * w.tokens - 1 - skipped) * D;
-        for (size_t d = 0; d < D; d++) hidden = fmax(hidden, fabs((double)g->hidden[t][d] - (double)h[d]));
+        for (size_t d = 0; d < D; d++)
+            hidden = fmax(hidden, fabs((double)g->hidden[t][d] - (double)h[d]));
         for (size_t i = 0; i < ACTIONS; i++) {
-            double want =
-                regress ? fmin(1, fmax(-1, (double)w.action[t * ACTIONS + i])) : mean_value(bin_logits(&w, t, i));
+            double want = regress ? fmin(1, fmax(-1, (double)w.action[t * ACTIONS + i]))
+                                  : mean_value(bin_logits(&w, t, i));
             action = fmax(action, fabs((double)g->action[t][i] - want));
             if (t) moved = fmax(moved, fabs((double)g->action[t][i] - (double)g->action[t - 1][i]));
         }
     }
-    CHECK(hidden < TOLERANCE, "%s, %zu steps, band %d: hidden states differ by %g", k->name, g->T, band, hidden);
-    CHECK(action < TOLERANCE, "%s, %zu steps, band %d: actions differ by %g", k->name, g->T, band, action);
+    CHECK(hidden < TOLERANCE, "%s, %zu steps, band %d: hidden states differ by %g", k->name, g->T,
+          band, hidden);
+    CHECK(action < TOLERANCE, "%s, %zu steps, band %d: actions differ by %g", k->name, g->T, band,
+          action);
     CHECK(moved > 10 * TOLERANCE, "%s: actions hardly move, %g", k->name, moved);
     whole_close(&w);
 }
@@ -226,7 +251,8 @@ static void play_and_compare(const kind_t *k, size_t band, int layers, const cha
     static game_t g;
     gato_model_t *m = make_run(k, band, layers);
     player_t *p = open_run(&(player_opts_t){.decode = DECODE_MEAN});
-    CHECK(player_model(p)->band == (int32_t)band, "%s: band %d, wanted %zu", k->name, player_model(p)->band, band);
+    CHECK(player_model(p)->band == (int32_t)band, "%s: band %d, wanted %zu", k->name,
+          player_model(p)->band, band);
     if (play(p, text, T, &g))
         compare(k, m, (int32_t)band, text, &g);
     else
@@ -251,7 +277,8 @@ TEST(a_mission_in_every_timestep) {
     play_and_compare(&kinds[LINEAR], 3, 2, "go", 12);
     /* The band counts timesteps without text: what is seen can be far more than the context. */
     play_and_compare(&kinds[LINEAR], 4, 2,
-                     "a mission of many more tokens than the band allows for, and then some more of them, until the "
+                     "a mission of many more tokens than the band allows for, and then some more "
+                     "of them, until the "
                      "cache has to grow",
                      12);
 }
@@ -267,7 +294,8 @@ TEST(the_band_matters) {
         whole_open(&w, m, &kinds[BIN], band, NULL, &g);
         double d = 0;
         for (size_t i = 0; i < 16; i++)
-            d = fmax(d, fabs((double)g.hidden[11][i] - (double)w.hidden[(12 * w.tokens - 2) * 16 + i]));
+            d = fmax(
+                d, fabs((double)g.hidden[11][i] - (double)w.hidden[(12 * w.tokens - 2) * 16 + i]));
         CHECK(d > 100 * TOLERANCE, "band %d: %g", band, d);
         whole_close(&w);
     }
@@ -280,7 +308,8 @@ TEST(the_band_matters) {
 static double farthest(const game_t *a, const game_t *b) {
     double d = 0;
     for (size_t t = 0; t < a->T; t++)
-        for (size_t i = 0; i < ACTIONS; i++) d = fmax(d, fabs((double)a->action[t][i] - (double)b->action[t][i]));
+        for (size_t i = 0; i < ACTIONS; i++)
+            d = fmax(d, fabs((double)a->action[t][i] - (double)b->action[t][i]));
     return d;
 }
 
@@ -296,29 +325,30 @@ TEST(a_reset_forgets_everything) {
     }
 }
 
-/* A context of the last N steps run anew sees what the cache holds while nothing was dropped; with N = 1 always, and so
- * with one layer, whose keys and values know nothing of older steps. */
+/* A context of the last N steps run anew sees what the cache holds while nothing was dropped; with
+ * N = 1 always, and so with one layer, whose keys and values know nothing of older steps. */
 TEST(rebuilding_equals_the_cache) {
     static const struct {
         int kind;
         size_t band, T;
         int layers;
-    } cases[] = {{BIN, 12, 12, 2}, {BIN, 20, 12, 3}, {MSE, 12, 12, 2}, {CODES, 12, 12, 2}, {PATCHES, 12, 5, 2},
-                 {MIX, 1, 12, 2},  {MSE, 1, 12, 2},  {BIN, 3, 30, 1},  {MSE_BIN, 4, 30, 1}};
+    } cases[] = {{BIN, 12, 12, 2},   {BIN, 20, 12, 3},    {MSE, 12, 12, 2},
+                 {CODES, 12, 12, 2}, {PATCHES, 12, 5, 2}, {MIX, 1, 12, 2},
+                 {MSE, 1, 12, 2},    {BIN, 3, 30, 1},     {MSE_BIN, 4, 30, 1}};
     static game_t a, b;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         gato_model_t *m = make_run(&kinds[cases[i].kind], cases[i].band, cases[i].layers);
         player_t *cache = open_run(&(player_opts_t){.decode = -1}),
                  *anew = open_run(&(player_opts_t){.decode = -1, .rebuild = true});
         REQUIRE(play(cache, NULL, cases[i].T, &a) && play(anew, NULL, cases[i].T, &b));
-        CHECK(farthest(&a, &b) < TOLERANCE, "%s, band %zu: %g", kinds[cases[i].kind].name, cases[i].band,
-              farthest(&a, &b));
+        CHECK(farthest(&a, &b) < TOLERANCE, "%s, band %zu: %g", kinds[cases[i].kind].name,
+              cases[i].band, farthest(&a, &b));
         player_close(cache);
         player_close(anew);
         gato_model_free(m);
     }
-    gato_model_t *m =
-        make_run(&kinds[BIN], 3, 2); /* and is something else once steps were dropped between two layers */
+    gato_model_t *m = make_run(
+        &kinds[BIN], 3, 2); /* and is something else once steps were dropped between two layers */
     player_t *cache = open_run(&(player_opts_t){.decode = -1}),
              *anew = open_run(&(player_opts_t){.decode = -1, .rebuild = true});
     REQUIRE(play(cache, NULL, 12, &a) && play(anew, NULL, 12, &b));
@@ -343,8 +373,8 @@ TEST(blank_is_a_black_picture) {
         player_reset(open);
         CHECK(!player_act(open, rgb, W, H, vector, NULL, draw_of(0), c, &why));
         CHECK(!memcmp(a, b, sizeof a), "%s", kinds[seeing[k]].name);
-        CHECK(fabs((double)a[0] - (double)c[0]) > 1e-3, "%s: what it sees does not matter, %g", kinds[seeing[k]].name,
-              (double)a[0]);
+        CHECK(fabs((double)a[0] - (double)c[0]) > 1e-3, "%s: what it sees does not matter, %g",
+              kinds[seeing[k]].name, (double)a[0]);
         player_close(open);
         player_close(blank);
         gato_model_free(m);
@@ -360,7 +390,8 @@ static size_t likeliest(const float *logits) {
     return best;
 }
 
-/* The first bin whose cumulated probability exceeds u; the distance of u to the nearer step is in *margin. */
+/* The first bin whose cumulated probability exceeds u; the distance of u to the nearer step is in
+ * *margin. */
 static size_t drawn(const float *logits, double temperature, double u, double *margin) {
     double p[BINS], sum = 0;
     softmax(logits, temperature, p);
@@ -383,7 +414,8 @@ TEST(actions_are_decoded_as_written) {
     static game_t g;
     gato_model_t *m = make_run(&kinds[BIN], 3, 2);
     for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
-        player_t *p = open_run(&(player_opts_t){.decode = ways[k].decode, .temperature = ways[k].temperature});
+        player_t *p = open_run(
+            &(player_opts_t){.decode = ways[k].decode, .temperature = ways[k].temperature});
         REQUIRE(play(p, NULL, 40, &g));
         whole_t w;
         whole_open(&w, m, &kinds[BIN], 3, NULL, &g);
@@ -399,14 +431,17 @@ TEST(actions_are_decoded_as_written) {
                     want = -1 + 2.0 * (double)likeliest(logits) / BINS;
                     break;
                 case DECODE_SAMPLE:
-                    want = center(drawn(logits, ways[k].temperature, rng_uniform64(draw_of(t), i), &margin));
+                    want = center(
+                        drawn(logits, ways[k].temperature, rng_uniform64(draw_of(t), i), &margin));
                     break;
                 default:
                     want = center(likeliest(logits));
                 }
                 if (margin < 1e-5) continue; /* rounding may fall on either side */
-                CHECK(fabs((double)g.action[t][i] - want) < (ways[k].decode == DECODE_MEAN ? TOLERANCE : 1e-7),
-                      "way %zu, step %zu, action %zu: %g, wanted %g", k, t, i, (double)g.action[t][i], want);
+                CHECK(fabs((double)g.action[t][i] - want) <
+                          (ways[k].decode == DECODE_MEAN ? TOLERANCE : 1e-7),
+                      "way %zu, step %zu, action %zu: %g, wanted %g", k, t, i,
+                      (double)g.action[t][i], want);
             }
         whole_close(&w);
         player_close(p);
@@ -421,7 +456,8 @@ TEST(draws_follow_the_probabilities) {
     static game_t g;
     gato_model_t *m = make_run(&kinds[LINEAR], 1, 1);
     for (size_t k = 0; k < 2; k++) {
-        player_t *p = open_run(&(player_opts_t){.decode = DECODE_SAMPLE, .temperature = temperatures[k]});
+        player_t *p =
+            open_run(&(player_opts_t){.decode = DECODE_SAMPLE, .temperature = temperatures[k]});
         float vector[VECTOR], action[ACTIONS];
         uint8_t rgb[W * H * 3];
         size_t count[BINS] = {0};
@@ -430,7 +466,9 @@ TEST(draws_follow_the_probabilities) {
         see(0, vector, rgb);
         for (size_t i = 0; i < DRAWS; i++) {
             player_reset(p);
-            if (player_act(p, rgb, W, H, vector, NULL, rng_fold(rng_make(9, "many"), i), action, &why)) break;
+            if (player_act(p, rgb, W, H, vector, NULL, rng_fold(rng_make(9, "many"), i), action,
+                           &why))
+                break;
             long bin = lround(((double)action[0] + 1) * BINS / 2 - 0.5);
             CHECK(bin >= 0 && bin < BINS && fabs((double)action[0] - center((size_t)bin)) < 1e-6);
             if (bin >= 0 && bin < BINS) count[bin]++;
@@ -448,8 +486,8 @@ TEST(draws_follow_the_probabilities) {
     gato_model_free(m);
 }
 
-/* The next token is the bin of the action, whatever its value: -1, 1 and all that lies beyond are the first and the
- * last bin, never one more. */
+/* The next token is the bin of the action, whatever its value: -1, 1 and all that lies beyond are
+ * the first and the last bin, never one more. */
 TEST(fault_082_bins_of_the_ends) {
     static const float at[] = {-2, -1, 1, 1.5f, INFINITY};
     static const uint32_t want[] = {0, 0, 1023, 1023, 1023};
@@ -457,15 +495,18 @@ TEST(fault_082_bins_of_the_ends) {
     for (size_t i = 0; i < 5; i++) CHECK(tokens_bin(at[i], 1024) == want[i], "%g", (double)at[i]);
     CHECK(tokens_bin_observation(&t, 256) == 1023 && tokens_bin_observation(&t, 1e30f) == 1023 &&
           tokens_bin_observation(&t, -1e30f) == 0);
-    gato_model_t *m = make_run(&kinds[MSE], 2, 1); /* a head that asks for far more than can be done */
-    float *bias = params_ptr(m->params, PARAMS_VALUE, params_find(m->params, "predict_action.bias"));
+    gato_model_t *m =
+        make_run(&kinds[MSE], 2, 1); /* a head that asks for far more than can be done */
+    float *bias =
+        params_ptr(m->params, PARAMS_VALUE, params_find(m->params, "predict_action.bias"));
     bias[0] = 100, bias[1] = -100;
     reason_t why;
     if (gato_run_save(m, in_folder("run"), &why)) BUG("%s", why.text);
     player_t *p = open_run(&(player_opts_t){.decode = -1});
     static game_t g;
     REQUIRE(play(p, NULL, 3, &g));
-    CHECK(g.action[2][0] == 1.0f && g.action[2][1] == -1.0f, "%g %g", (double)g.action[2][0], (double)g.action[2][1]);
+    CHECK(g.action[2][0] == 1.0f && g.action[2][1] == -1.0f, "%g %g", (double)g.action[2][0],
+          (double)g.action[2][1]);
     player_close(p);
     gato_model_free(m);
 }
@@ -488,8 +529,8 @@ TEST(observations_that_are_none) {
     m = make_run(&kinds[CODES], 2, 1);
     p = open_run(&(player_opts_t){.decode = -1});
     uint8_t rgb[W * H * 3] = {0};
-    CHECK(player_act(p, rgb, H, W, vector, NULL, draw_of(0), action, &why) == -1 && strstr(why.text, "4 x 2 codes") &&
-              strstr(why.text, "2 x 4"),
+    CHECK(player_act(p, rgb, H, W, vector, NULL, draw_of(0), action, &why) == -1 &&
+              strstr(why.text, "4 x 2 codes") && strstr(why.text, "2 x 4"),
           "%s", why.text);
     player_close(p);
     gato_model_free(m);
@@ -498,14 +539,20 @@ TEST(observations_that_are_none) {
 TEST(environments_that_do_not_fit) {
     gato_model_t *m = make_run(&kinds[CODES], 2, 1);
     player_t *p = open_run(&(player_opts_t){.decode = -1});
-    env_info_t good = {.name = "somewhere", .image_w = W, .image_h = H, .n_vector = VECTOR, .n_actions = ACTIONS},
+    env_info_t good = {.name = "somewhere",
+                       .image_w = W,
+                       .image_h = H,
+                       .n_vector = VECTOR,
+                       .n_actions = ACTIONS},
                bad = good;
     reason_t why = {""};
     CHECK(!player_fits(p, &good, &why), "%s", why.text);
     bad.n_vector = 5;
-    CHECK(player_fits(p, &bad, &why) && strstr(why.text, "3") && strstr(why.text, "5"), "%s", why.text);
+    CHECK(player_fits(p, &bad, &why) && strstr(why.text, "3") && strstr(why.text, "5"), "%s",
+          why.text);
     bad = good, bad.n_actions = 1;
-    CHECK(player_fits(p, &bad, &why) && strstr(why.text, "2") && strstr(why.text, "1"), "%s", why.text);
+    CHECK(player_fits(p, &bad, &why) && strstr(why.text, "2") && strstr(why.text, "1"), "%s",
+          why.text);
     bad = good, bad.image_w = 0;
     CHECK(player_fits(p, &bad, &why) && strstr(why.text, "picture"), "%s", why.text);
     player_close(p);
@@ -523,7 +570,8 @@ TEST(fault_047_a_tokenizer_of_another_fingerprint) {
     CHECK(!player_open(in_folder("run"), &(player_opts_t){.decode = -1}, &rc, &why));
     CHECK(rc == RC_MISFIT && strstr(why.text, other), "%d %s", rc, why.text);
     rc = 0;
-    CHECK(!player_open(in_folder("nowhere"), &(player_opts_t){.decode = -1}, &rc, &why) && rc == RC_USAGE, "%d %s", rc,
-          why.text);
+    CHECK(!player_open(in_folder("nowhere"), &(player_opts_t){.decode = -1}, &rc, &why) &&
+              rc == RC_USAGE,
+          "%d %s", rc, why.text);
     gato_model_free(m);
 }

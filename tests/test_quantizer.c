@@ -1,5 +1,5 @@
-/* test_quantizer.c - the codebook's start by k-means, its moving averages, restarts and use, against their formulas in
- * double precision.
+/* test_quantizer.c - the codebook's start by k-means, its moving averages, restarts and use,
+ * against their formulas in double precision.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -25,7 +25,8 @@ static config_t quantizer_config(int64_t K, int64_t D, const char *kind) {
 static params_t *codebook_params(size_t K, size_t D) {
     params_t *p = params_new(4);
     params_get(p, "other", 1, (size_t[]){3}, LAYOUT_SAME, (param_init_t){INIT_ONE, 0});
-    params_get(p, "quantize.embedding.weight", 2, (size_t[]){K, D}, LAYOUT_SAME, (param_init_t){INIT_NORMAL, 1});
+    params_get(p, "quantize.embedding.weight", 2, (size_t[]){K, D}, LAYOUT_SAME,
+               (param_init_t){INIT_NORMAL, 1});
     return p;
 }
 
@@ -83,14 +84,16 @@ TEST(kmeans_corners) {
     params_base(p, PARAMS_AVERAGE);
     quantizer_t q;
     quantizer_init(&q, &c, p, 900);
-    quantizer_kmeans(&q, z, K, rng_make(2, "k")); /* as many vectors as codes: every one is a code */
+    quantizer_kmeans(&q, z, K,
+                     rng_make(2, "k")); /* as many vectors as codes: every one is a code */
     const float *e = params_ptr(p, PARAMS_VALUE, 1);
     for (size_t i = 0; i < K; i++) {
         size_t k = nearest(z + i * D, e, K, D);
         CHECK(!memcmp(e + k * D, z + i * D, D * sizeof *e), "vector %zu", i);
         CHECK_NEAR(q.N[k], 100, 1e-4);
     }
-    CHECK(!memcmp(params_ptr(p, PARAMS_AVERAGE, 1), e, K * D * sizeof *e), "the saved average has the same codes");
+    CHECK(!memcmp(params_ptr(p, PARAMS_AVERAGE, 1), e, K * D * sizeof *e),
+          "the saved average has the same codes");
     memcpy(e2, e, sizeof e2);
     quantizer_kmeans(&q, z, K, rng_make(2, "k"));
     CHECK(!memcmp(e2, e, sizeof e2), "again the same");
@@ -99,7 +102,8 @@ TEST(kmeans_corners) {
     quantizer_kmeans(&q, z, K, rng_make(3, "k"));
     size_t small = 0;
     for (size_t k = 0; k < K; k++) {
-        CHECK(e[k * D + 1] == 1 && (e[k * D] == 0 || e[k * D] == 1 || e[k * D] == 2), "code %zu is a vector", k);
+        CHECK(e[k * D + 1] == 1 && (e[k * D] == 0 || e[k * D] == 1 || e[k * D] == 2),
+              "code %zu is a vector", k);
         small += q.N[k] == 0.1f;
     }
     CHECK(small == K - 3, "%zu codes without vectors", small);
@@ -107,7 +111,8 @@ TEST(kmeans_corners) {
     params_free(p);
 }
 
-/* l2: directions in six heaps, of any length; the codes are the directions of the heaps' unit vectors' means. */
+/* l2: directions in six heaps, of any length; the codes are the directions of the heaps' unit
+ * vectors' means. */
 TEST(kmeans_of_directions) {
     enum { K = 6, D = 3, N = 90 };
     for (uint64_t seed = 0; seed < 10; seed++) {
@@ -123,7 +128,8 @@ TEST(kmeans_of_directions) {
                                0.05 * rng_normal(rng_make(seed, "z"), i * D + d);
                 s += u[i * D + d] * u[i * D + d];
             }
-            for (size_t d = 0; d < D; d++) z[i * D + d] = (float)(length * (u[i * D + d] /= sqrt(s)));
+            for (size_t d = 0; d < D; d++)
+                z[i * D + d] = (float)(length * (u[i * D + d] /= sqrt(s)));
         }
         quantizer_init(&q, &c, p, 40);
         CHECK(q.kmeans && q.restart, "l2 starts by k-means and restarts");
@@ -167,12 +173,15 @@ TEST(codes_that_stay) {
         quantizer_init(&q, &c, p, 10);
         CHECK(!q.kmeans && !q.restart, "%s: neither k-means nor restarts", kinds[i]);
         quantizer_adopt(&q);
-        float *before = xmalloc(params_block(p) * sizeof *before), counts[K] = {[5] = 7, [9] = 3}, z[D] = {1, 2};
+        float *before = xmalloc(params_block(p) * sizeof *before), counts[K] = {[5] = 7, [9] = 3},
+              z[D] = {1, 2};
         memcpy(before, params_base(p, PARAMS_VALUE), params_block(p) * sizeof *before);
-        for (int s = 0; s < 300; s++) quantizer_update(&q, counts, NULL, z, 1, false, rng_make(1, "r"));
-        CHECK(!memcmp(before, params_base(p, PARAMS_VALUE), params_block(p) * sizeof *before), "%s: codes moved",
-              kinds[i]);
-        CHECK(quantizer_used(&q) == 2 && q.replaced == 0, "%s: %zu used", kinds[i], quantizer_used(&q));
+        for (int s = 0; s < 300; s++)
+            quantizer_update(&q, counts, NULL, z, 1, false, rng_make(1, "r"));
+        CHECK(!memcmp(before, params_base(p, PARAMS_VALUE), params_block(p) * sizeof *before),
+              "%s: codes moved", kinds[i]);
+        CHECK(quantizer_used(&q) == 2 && q.replaced == 0, "%s: %zu used", kinds[i],
+              quantizer_used(&q));
         CHECK_NEAR(quantizer_perplexity(&q), exp(-0.7 * log(0.7) - 0.3 * log(0.3)), 1e-4);
         checkpoint_state_t state[4];
         CHECK(quantizer_state(&q, state) == 2, "%s: state", kinds[i]);
@@ -182,8 +191,9 @@ TEST(codes_that_stay) {
     }
 }
 
-/* simvq: a new codebook is normal with deviation D^-1/2 under a random map; over a loaded one the map is the identity.
- * What is published is C W^T + b of the block that is saved, with the codes of the moment. */
+/* simvq: a new codebook is normal with deviation D^-1/2 under a random map; over a loaded one the
+ * map is the identity. What is published is C W^T + b of the block that is saved, with the codes of
+ * the moment. */
 TEST(simvq_start_and_publish) {
     enum { K = 400, D = 16 };
     config_t c = quantizer_config(K, D, "simvq");
@@ -194,7 +204,8 @@ TEST(simvq_start_and_publish) {
                 *b = params_ptr(p, PARAMS_VALUE, params_find(p, "quantize.embedding_proj.bias"));
     double square = 0, most = 0, spread = 0;
     for (size_t i = 0; i < K * D; i++) square += C[i] * (double)C[i] / (K * D);
-    for (size_t i = 0; i < D * D; i++) most = fmax(most, fabs(W[i])), spread += W[i] * (double)W[i] / (D * D);
+    for (size_t i = 0; i < D * D; i++)
+        most = fmax(most, fabs(W[i])), spread += W[i] * (double)W[i] / (D * D);
     CHECK_NEAR(square * D, 1, 0.05);
     CHECK(most <= 0.25 && most > 0.24, "W is uniform in +-1/sqrt(D): %g", most);
     CHECK_NEAR(spread, 0.25 * 0.25 / 3, 0.003);
@@ -214,14 +225,17 @@ TEST(simvq_start_and_publish) {
                 for (size_t j = 0; j < D; j++) s += (double)C[k * D + j] * Wb[d * D + j];
                 CHECK_NEAR(e[k * D + d], s, 1e-5);
             }
-        CHECK(!memcmp(params_ptr(p, block, q.embedding), C, K * D * sizeof *C), "the average does not move C");
+        CHECK(!memcmp(params_ptr(p, block, q.embedding), C, K * D * sizeof *C),
+              "the average does not move C");
         quantizer_release(&q);
     }
-    params_get(loaded, "quantize.embedding.weight", 2, (size_t[]){K, D}, LAYOUT_SAME, (param_init_t){INIT_NORMAL, 3});
+    params_get(loaded, "quantize.embedding.weight", 2, (size_t[]){K, D}, LAYOUT_SAME,
+               (param_init_t){INIT_NORMAL, 3});
     quantizer_declare(&c, loaded);
     quantizer_t q;
     quantizer_init(&q, &c, loaded, 10);
-    CHECK(!memcmp(quantizer_publish(&q, PARAMS_VALUE), params_ptr(loaded, PARAMS_VALUE, 0), K * D * sizeof(float)),
+    CHECK(!memcmp(quantizer_publish(&q, PARAMS_VALUE), params_ptr(loaded, PARAMS_VALUE, 0),
+                  K * D * sizeof(float)),
           "over a loaded codebook the start is exact");
     quantizer_release(&q);
     params_free(p);
@@ -238,7 +252,8 @@ TEST(adopted_codebook) {
     for (size_t k = 0; k < K; k++) {
         CHECK_NEAR(q.N[k], 16, 1e-6);
         for (size_t d = 0; d < D; d++)
-            CHECK_NEAR(q.S[k * D + d], 16 * (double)params_ptr(p, PARAMS_VALUE, 1)[k * D + d], 1e-5);
+            CHECK_NEAR(q.S[k * D + d], 16 * (double)params_ptr(p, PARAMS_VALUE, 1)[k * D + d],
+                       1e-5);
     }
     CHECK(quantizer_used(&q) == 0 && isnan(quantizer_perplexity(&q)), "nothing was counted");
     quantizer_release(&q);
@@ -249,7 +264,8 @@ TEST(adopted_codebook) {
 static void step_counts(uint64_t s, size_t K, size_t D, float *counts, float *sums) {
     for (size_t k = 0; k < K; k++) {
         counts[k] = k + 2 < K ? (float)(1 + (s * 7 + k * 3) % 11) : 0;
-        for (size_t d = 0; d < D; d++) sums[k * D + d] = counts[k] * rng_normal(rng_make(s, "mean"), k * D + d);
+        for (size_t d = 0; d < D; d++)
+            sums[k * D + d] = counts[k] * rng_normal(rng_make(s, "mean"), k * D + d);
     }
 }
 
@@ -268,13 +284,15 @@ static void check_moving(const char *kind, bool restart, bool late, double decay
     double N[K], S[K * D], U[K], W[K] = {0}, E[K * D];
     for (size_t k = 0; k < K; k++) {
         N[k] = 30.0 / K, U[k] = 1;
-        for (size_t d = 0; d < D; d++) E[k * D + d] = e[k * D + d], S[k * D + d] = N[k] * E[k * D + d];
+        for (size_t d = 0; d < D; d++)
+            E[k * D + d] = e[k * D + d], S[k * D + d] = N[k] * E[k * D + d];
     }
     size_t replaced = 0;
     for (uint64_t s = 0; s < STEPS; s++) {
         step_counts(s, K, D, counts, sums);
         for (size_t i = 0; i < VECTORS * D; i++) z[i] = 50 + rng_normal(rng_make(s, "z"), i);
-        for (size_t i = 0; i < K * D; i++) params_ptr(p, PARAMS_M, 1)[i] = params_ptr(p, PARAMS_V, 1)[i] = 3;
+        for (size_t i = 0; i < K * D; i++)
+            params_ptr(p, PARAMS_M, 1)[i] = params_ptr(p, PARAMS_V, 1)[i] = 3;
         params_ptr(p, PARAMS_M, 0)[0] = 3;
         quantizer_update(&q, counts, sums, z, VECTORS, late, rng_make(s, "restart"));
         double tokens = 0, T = 0;
@@ -285,16 +303,19 @@ static void check_moving(const char *kind, bool restart, bool late, double decay
             if (!ema) continue;
             N[k] = decay * N[k] + (1 - decay) * counts[k];
             T += N[k];
-            for (size_t d = 0; d < D; d++) S[k * D + d] = decay * S[k * D + d] + (1 - decay) * sums[k * D + d];
+            for (size_t d = 0; d < D; d++)
+                S[k * D + d] = decay * S[k * D + d] + (1 - decay) * sums[k * D + d];
         }
         size_t dead = 0;
         for (size_t k = 0; k < K; k++) {
-            for (size_t d = 0; d < D && ema; d++) E[k * D + d] = S[k * D + d] / ((N[k] + 1e-5) / (T + K * 1e-5) * T);
+            for (size_t d = 0; d < D && ema; d++)
+                E[k * D + d] = S[k * D + d] / ((N[k] + 1e-5) / (T + K * 1e-5) * T);
             CHECK_NEAR(q.window[k], W[k], 1e-4 * W[k] + 1e-6);
-            bool moments_kept =
-                params_ptr(p, PARAMS_M, 1)[k * D] == 3 && params_ptr(p, PARAMS_V, 1)[k * D + D - 1] == 3;
+            bool moments_kept = params_ptr(p, PARAMS_M, 1)[k * D] == 3 &&
+                                params_ptr(p, PARAMS_V, 1)[k * D + D - 1] == 3;
             if (U[k] >= 0.03 || !restart || late) {
-                for (size_t d = 0; d < D; d++) CHECK_NEAR(e[k * D + d], E[k * D + d], 2e-4 * fabs(E[k * D + d]) + 1e-5);
+                for (size_t d = 0; d < D; d++)
+                    CHECK_NEAR(e[k * D + d], E[k * D + d], 2e-4 * fabs(E[k * D + d]) + 1e-5);
                 CHECK_NEAR(q.N[k], N[k], 1e-4 * N[k]);
                 CHECK_NEAR(q.usage[k], U[k], 1e-4 * U[k] + 1e-7);
                 CHECK(moments_kept, "moments of a living code");
@@ -304,17 +325,21 @@ static void check_moving(const char *kind, bool restart, bool late, double decay
             size_t which = VECTORS;
             for (size_t i = 0; i < VECTORS; i++) {
                 float length = !strcmp(kind, "l2")
-                                   ? (float)sqrt(z[i * D] * (double)z[i * D] + z[i * D + 1] * (double)z[i * D + 1] +
+                                   ? (float)sqrt(z[i * D] * (double)z[i * D] +
+                                                 z[i * D + 1] * (double)z[i * D + 1] +
                                                  z[i * D + 2] * (double)z[i * D + 2])
                                    : 1;
                 bool same = true;
                 for (size_t d = 0; d < D; d++)
-                    same &= fabsf(e[k * D + d] - z[i * D + d] / length) <= 1e-6f * fabsf(z[i * D + d] / length);
+                    same &= fabsf(e[k * D + d] - z[i * D + d] / length) <=
+                            1e-6f * fabsf(z[i * D + d] / length);
                 if (same) which = i;
             }
-            CHECK(which < VECTORS, "step %d: code %zu was not moved onto a vector of the batch", (int)s, k);
+            CHECK(which < VECTORS, "step %d: code %zu was not moved onto a vector of the batch",
+                  (int)s, k);
             CHECK(ema ? moments_kept
-                      : params_ptr(p, PARAMS_M, 1)[k * D] == 0 && params_ptr(p, PARAMS_V, 1)[k * D + D - 1] == 0,
+                      : params_ptr(p, PARAMS_M, 1)[k * D] == 0 &&
+                            params_ptr(p, PARAMS_V, 1)[k * D + D - 1] == 0,
                   "moments of a moved code");
             U[k] = 1;
             N[k] = 30.0 / K;
@@ -325,7 +350,8 @@ static void check_moving(const char *kind, bool restart, bool late, double decay
         }
         CHECK(q.replaced == dead, "step %d: %zu replaced, not %zu", (int)s, q.replaced, dead);
         replaced += dead;
-        CHECK(!memcmp(params_ptr(p, PARAMS_AVERAGE, 1), e, K * D * sizeof *e), "the saved average has the codes");
+        CHECK(!memcmp(params_ptr(p, PARAMS_AVERAGE, 1), e, K * D * sizeof *e),
+              "the saved average has the codes");
         CHECK(params_ptr(p, PARAMS_M, 0)[0] == 3, "moments of others");
         if (test_failures) break;
     }
@@ -374,11 +400,13 @@ TEST(small_counts_are_smoothed) {
 TEST(perplexity_of_counts) {
     CHECK_NEAR(perplexity_of((float[]){5, 5, 5, 5}, 4), 4, 1e-6);
     CHECK_NEAR(perplexity_of((float[]){0, 9, 0}, 3), 1, 1e-9);
-    CHECK_NEAR(perplexity_of((float[]){3, 1}, 2), exp(-(0.75 * log(0.75) + 0.25 * log(0.25))), 1e-6);
+    CHECK_NEAR(perplexity_of((float[]){3, 1}, 2), exp(-(0.75 * log(0.75) + 0.25 * log(0.25))),
+               1e-6);
     CHECK(isnan(perplexity_of((float[]){0, 0}, 2)), "of nothing");
 }
 
-/* Reference numbers of another implementation, where they lie beside the project. It starts the counts at 0. */
+/* Reference numbers of another implementation, where they lie beside the project. It starts the
+ * counts at 0. */
 TEST(golden_ema) {
     const char *base = getenv("GOLDENS");
     char *path = fs_join(base ? base : "../shared/goldens", "quant/ema_rosinality.safetensors");
@@ -425,7 +453,8 @@ TEST(golden_ema) {
         for (size_t k = 0; k < K; k++) CHECK_NEAR(q.N[k], size[k], 1e-6);
         for (size_t i = 0; i < K * D; i++) {
             CHECK_NEAR(q.S[i], sum[i % D * K + i / D], 2e-6);
-            CHECK_NEAR(e[i], turned[i % D * K + i / D], 2e-5 * fabs(turned[i % D * K + i / D]) + 1e-6);
+            CHECK_NEAR(e[i], turned[i % D * K + i / D],
+                       2e-5 * fabs(turned[i % D * K + i / D]) + 1e-6);
         }
     }
     st_close(&f);

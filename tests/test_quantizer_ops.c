@@ -1,6 +1,7 @@
-/* test_quantizer_ops.c - every kind of quantizer as quantizer_record records it: codes, vectors, losses and gradients
- * against PyTorch's (tests/reference/make_quantizers.py), and the gradients once more against central differences in
- * double of what stands in for the staircase, written here from the formulas.
+/* test_quantizer_ops.c - every kind of quantizer as quantizer_record records it: codes, vectors,
+ * losses and gradients against PyTorch's (tests/reference/make_quantizers.py), and the gradients
+ * once more against central differences in double of what stands in for the staircase, written here
+ * from the formulas.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -10,7 +11,8 @@
 
 enum { PARTS = 4 };
 static const char *const part[PARTS] = {"z", "e", "weight", "bias"};
-static const char *const parameter[PARTS] = {"z", "quantize.embedding.weight", "quantize.embedding_proj.weight",
+static const char *const parameter[PARTS] = {"z", "quantize.embedding.weight",
+                                             "quantize.embedding_proj.weight",
                                              "quantize.embedding_proj.bias"};
 static const double COMMITMENT = 0.25, CODEBOOK = 1;
 
@@ -50,7 +52,8 @@ static void code_of(const case_t *c, const double *const *x, size_t k, double *e
 }
 
 /* z turned about what u and v were at the base, stretched as there. */
-static void turn(const case_t *c, const double *z0, const double *q0, const double *z, double *out) {
+static void turn(const case_t *c, const double *z0, const double *q0, const double *z,
+                 double *out) {
     double u[16], v[16], w[16], zn = 0, qn = 0, zw = 0, zu = 0;
     unit(z0, c->D, 1e-6, u);
     unit(q0, c->D, 1e-6, v);
@@ -60,7 +63,8 @@ static void turn(const case_t *c, const double *z0, const double *q0, const doub
         zn += z0[d] * z0[d], qn += q0[d] * q0[d];
         zw += z[d] * w[d], zu += z[d] * u[d];
     }
-    for (size_t d = 0; d < c->D; d++) out[d] = sqrt(qn / zn) * (z[d] - 2 * zw * w[d] + 2 * zu * v[d]);
+    for (size_t d = 0; d < c->D; d++)
+        out[d] = sqrt(qn / zn) * (z[d] - 2 * zw * w[d] + 2 * zu * v[d]);
 }
 
 static double bounded(int32_t l, double z) {
@@ -68,13 +72,15 @@ static double bounded(int32_t l, double z) {
     return tanh(z + atanh(o / h)) * h - o;
 }
 
-/* sum upstream * output + loss as autograd sees it at the base: rounding and nearest codes stand still. */
+/* sum upstream * output + loss as autograd sees it at the base: rounding and nearest codes stand
+ * still. */
 static double objective(const case_t *c, const double *const *x) {
     double sum = 0, loss = 0;
     for (size_t i = 0; i < c->n; i++) {
         double z[16], z0[16], q[16], q0[16], out[16];
         for (size_t d = 0; c->kind == QUANT_FSQ && d < c->D; d++)
-            sum += c->g[i * c->D + d] * bounded(c->fsq.level[d], x[0][i * c->D + d]) / (c->fsq.level[d] / 2);
+            sum += c->g[i * c->D + d] * bounded(c->fsq.level[d], x[0][i * c->D + d]) /
+                   (c->fsq.level[d] / 2);
         if (c->kind == QUANT_FSQ) continue;
         vector_of(c, x, i, z);
         vector_of(c, c->base, i, z0);
@@ -105,12 +111,13 @@ static double *read_part(const st_file_t *f, const case_t *c, const char *what, 
     return wide;
 }
 
-static void compare(const case_t *c, const char *what, const float *ours, const double *theirs, size_t n, double tol) {
+static void compare(const case_t *c, const char *what, const float *ours, const double *theirs,
+                    size_t n, double tol) {
     double most = 1e-3;
     for (size_t i = 0; i < n; i++) most = fmax(most, fabs(theirs[i]));
     for (size_t i = 0; i < n; i++)
-        CHECK(fabs(ours[i] - theirs[i]) <= tol * most, "%s: %s %zu is %.9g, not %.9g", c->name, what, i, ours[i],
-              theirs[i]);
+        CHECK(fabs(ours[i] - theirs[i]) <= tol * most, "%s: %s %zu is %.9g, not %.9g", c->name,
+              what, i, ours[i], theirs[i]);
 }
 
 static void check_differences(const case_t *c, int p, const float *ours) {
@@ -126,8 +133,9 @@ static void check_differences(const case_t *c, int p, const float *ours) {
         moved[i] = c->base[p][i] - h;
         double slope = (high - objective(c, x)) / (2 * h);
         moved[i] = c->base[p][i];
-        CHECK(fabs(ours[i] - slope) <= 1e-5 * most, "%s: gradient %s %zu is %.9g, differences give %.9g", c->name,
-              part[p], i, ours[i], slope);
+        CHECK(fabs(ours[i] - slope) <= 1e-5 * most,
+              "%s: gradient %s %zu is %.9g, differences give %.9g", c->name, part[p], i, ours[i],
+              slope);
     }
     free(moved);
 }
@@ -169,18 +177,22 @@ static void check_case(case_t *c, const st_file_t *f) {
         int at = params_find(params, parameter[p]);
         CHECK((at >= 0) == (c->x[p] != NULL), "%s: parameter '%s'", c->name, parameter[p]);
         if (at < 0) continue;
-        for (size_t i = 0; i < c->count[p]; i++) params_ptr(params, PARAMS_VALUE, at)[i] = (float)c->x[p][i];
+        for (size_t i = 0; i < c->count[p]; i++)
+            params_ptr(params, PARAMS_VALUE, at)[i] = (float)c->x[p][i];
     }
     quantizer_t q;
     quantizer_init(&q, &config, params, (double)c->n);
     vq_out_t o = quantizer_record(&q, &nn, &m, tape_param(t, 0));
     var_t w = tape_input(t, "w", F32_2(1, n)),
-          dot = tape_reshape(t, op_linear(t, tape_reshape(t, o.quantized, F32_2(1, n)), w, NO_VAR, W_OUT_IN), F32_0()),
+          dot = tape_reshape(
+              t, op_linear(t, tape_reshape(t, o.quantized, F32_2(1, n)), w, NO_VAR, W_OUT_IN),
+              F32_0()),
           root = op_weighted_sum(t, (var_t[]){dot, o.loss}, (float[]){1, 1}, 2);
     const char *wrt[2] = {"", quantizer_fixed(&config)};
     pass_t pass = {.root = {root}, .n_roots = 1, .wrt = wrt, .n_wrt = wrt[1] ? 2 : 1};
     var_t keep[] = {o.index, o.quantized, o.loss, o.counts};
-    plan_t *plan = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 4, .pass = &pass, .n_pass = 1});
+    plan_t *plan =
+        plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 4, .pass = &pass, .n_pass = 1});
     const st_tensor_t *indices = NULL;
     char name[80];
     snprintf(name, sizeof name, "%s/indices", c->name);
@@ -211,15 +223,17 @@ static void check_case(case_t *c, const st_file_t *f) {
         CHECK(id == c->idx[i], "%s: code %zu is %d, not %d", c->name, i, (int)c->idx[i], (int)id);
         counts[id]++;
     }
-    CHECK(!memcmp(counts, plan_data(plan, o.counts), m.codes * sizeof *counts), "%s: counts", c->name);
+    CHECK(!memcmp(counts, plan_data(plan, o.counts), m.codes * sizeof *counts), "%s: counts",
+          c->name);
     compare(c, "quantized", plan_data(plan, o.quantized), quantized, n, 1e-6);
     CHECK_NEAR(plan_scalar(plan, o.loss), loss[0], 2e-6 * loss[0]);
     /* what is published is what the decoder saw */
     const float *codes = quantizer_publish(&q, PARAMS_VALUE), *seen = plan_data(plan, o.quantized);
-    CHECK((codes != NULL) == (c->kind == QUANT_SIMVQ || c->kind == QUANT_L2), "%s: published", c->name);
+    CHECK((codes != NULL) == (c->kind == QUANT_SIMVQ || c->kind == QUANT_L2), "%s: published",
+          c->name);
     for (size_t i = 0; codes && i < c->n; i++)
-        CHECK(!memcmp(codes + (size_t)c->idx[i] * c->D, seen + i * c->D, c->D * sizeof *seen), "%s: published code %d",
-              c->name, (int)c->idx[i]);
+        CHECK(!memcmp(codes + (size_t)c->idx[i] * c->D, seen + i * c->D, c->D * sizeof *seen),
+              "%s: published code %d", c->name, (int)c->idx[i]);
     for (int p = 0; p < PARTS; p++) free(c->x[p]), free(c->grad[p]);
     free(c->g), free(quantized), free(loss), free(counts);
     quantizer_release(&q);
@@ -245,7 +259,8 @@ TEST(quantizers_as_pytorch) {
     st_close(&f);
 }
 
-/* What the decoder sees while there is no quantizer: z itself, or in the range of what will come. */
+/* What the decoder sees while there is no quantizer: z itself, or in the range of what will
+ * come. */
 TEST(before_the_first_step) {
     enum { N = 50, D = 3 };
     for (int kind = QUANT_EMA; kind <= QUANT_FSQ; kind++) {
@@ -262,7 +277,8 @@ TEST(before_the_first_step) {
         tape_t *t = tape_new(params);
         nn_t nn;
         nn_begin(&nn, t);
-        var_t z = tape_input(t, "z", F32_2(N, D)), y = quantizer_bypass(&q, &nn, &m, z), keep[] = {z, y};
+        var_t z = tape_input(t, "z", F32_2(N, D)), y = quantizer_bypass(&q, &nn, &m, z),
+              keep[] = {z, y};
         plan_t *plan = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 2});
         float *x = plan_data(plan, z);
         for (size_t i = 0; i < N * D; i++) x[i] = 3 * rng_normal(rng_make(5, "z"), i);
@@ -272,7 +288,8 @@ TEST(before_the_first_step) {
             const float *row = x + i / D * D;
             double want = x[i];
             if (kind == QUANT_L2)
-                want /= sqrt(row[0] * (double)row[0] + row[1] * (double)row[1] + row[2] * (double)row[2]);
+                want /= sqrt(row[0] * (double)row[0] + row[1] * (double)row[1] +
+                             row[2] * (double)row[2]);
             if (kind == QUANT_FSQ) want = bounded(8, x[i]) / 4;
             CHECK_NEAR(out[i], want, 1e-6);
         }
@@ -287,11 +304,13 @@ TEST(before_the_first_step) {
 
 /* A code and its vector: every one comes back, values beyond the ends and NaN stay codes. */
 TEST(fsq_corners) {
-    static const kern_fsq_t all[] = {{3, {3, 4, 5}}, {4, {8, 5, 5, 5}}, {1, {1000}}, {2, {1000, 999}}, {1, {3}}};
+    static const kern_fsq_t all[] = {
+        {3, {3, 4, 5}}, {4, {8, 5, 5, 5}}, {1, {1000}}, {2, {1000, 999}}, {1, {3}}};
     for (size_t c = 0; c < sizeof all / sizeof *all; c++) {
         const kern_fsq_t *f = &all[c];
         size_t K = kern_fsq_codes(f), D = f->n;
-        float *v = xmalloc(K * D * sizeof *v), *q = xmalloc(K * D * sizeof *q), *z = xmalloc(K * D * sizeof *z);
+        float *v = xmalloc(K * D * sizeof *v), *q = xmalloc(K * D * sizeof *q),
+              *z = xmalloc(K * D * sizeof *z);
         int32_t *idx = xmalloc(K * sizeof *idx);
         kern_fsq_vectors(f, NULL, K, v);
         for (size_t i = 0; i < K; i++) { /* z in the middle of its step */
@@ -306,14 +325,16 @@ TEST(fsq_corners) {
             }
         }
         kern_fsq_forward(f, z, K, idx, q);
-        for (size_t i = 0; i < K; i++) CHECK(idx[i] == (int32_t)i, "code %zu comes back as %d", i, (int)idx[i]);
+        for (size_t i = 0; i < K; i++)
+            CHECK(idx[i] == (int32_t)i, "code %zu comes back as %d", i, (int)idx[i]);
         CHECK(!memcmp(q, v, K * D * sizeof *q), "vectors of codes");
         for (size_t i = 0; i < D; i++) z[i] = 1e30f, z[D + i] = -INFINITY, z[2 * D + i] = NAN;
         kern_fsq_forward(f, z, 3, idx, q);
-        CHECK(idx[0] == (int32_t)K - 1 && idx[1] == 0 && idx[2] == 0, "ends: %d %d %d", (int)idx[0], (int)idx[1],
-              (int)idx[2]);
+        CHECK(idx[0] == (int32_t)K - 1 && idx[1] == 0 && idx[2] == 0, "ends: %d %d %d", (int)idx[0],
+              (int)idx[1], (int)idx[2]);
         kern_fsq_vectors(f, (int32_t[]){(int32_t)K - 1, 1}, 2, q);
-        CHECK(!memcmp(q, v + (K - 1) * D, D * sizeof *q) && !memcmp(q + D, v + D, D * sizeof *q), "some codes");
+        CHECK(!memcmp(q, v + (K - 1) * D, D * sizeof *q) && !memcmp(q + D, v + D, D * sizeof *q),
+              "some codes");
         free(v), free(q), free(z), free(idx);
     }
     float q;
@@ -330,7 +351,8 @@ TEST(no_direction) {
     kern_vq_rotate_backward(zero, q, g, 1, D, out, false);
     for (int d = 0; d < D; d++) CHECK(isfinite(out[d]), "z = 0");
     kern_vq_rotate_backward(q, zero, g, 1, D, out, false);
-    for (int d = 0; d < D; d++) CHECK(out[d] == 0, "a code of length 0 stretches to 0, not %g", out[d]);
+    for (int d = 0; d < D; d++)
+        CHECK(out[d] == 0, "a code of length 0 stretches to 0, not %g", out[d]);
     kern_vq_rotate_backward(q, minus, g, 1, D, out, false);
     for (int d = 0; d < D; d++) CHECK(isfinite(out[d]), "opposite directions");
     kern_vq_rotate_backward(q, q, g, 1, D, out, false);
@@ -385,7 +407,8 @@ TEST(golden_fsq) {
     static const struct {
         const char *name;
         kern_fsq_t f;
-    } all[] = {{"8x5x5x5", {4, {8, 5, 5, 5}}}, {"8x6x5", {3, {8, 6, 5}}}, {"5x4x3x3", {4, {5, 4, 3, 3}}}};
+    } all[] = {
+        {"8x5x5x5", {4, {8, 5, 5, 5}}}, {"8x6x5", {3, {8, 6, 5}}}, {"5x4x3x3", {4, {5, 4, 3, 3}}}};
     size_t seen = 0;
     for (size_t i = 0; i < 3; i++) {
         case_t c = {.D = all[i].f.n};
@@ -395,11 +418,11 @@ TEST(golden_fsq) {
         double want[24 * 4];
         int32_t idx[24], theirs[24];
         float *book = xmalloc(K * D * sizeof *book), *ours = xmalloc(K * D * sizeof *ours);
-#define GET(what, to)                                                                                                  \
-    do {                                                                                                               \
-        snprintf(name, sizeof name, "%s.%s", c.name, what);                                                            \
-        const st_tensor_t *tensor = st_find(&f, name);                                                                 \
-        REQUIRE(tensor && !st_read_f32(tensor, to, NULL), "%s", name);                                                 \
+#define GET(what, to)                                                                              \
+    do {                                                                                           \
+        snprintf(name, sizeof name, "%s.%s", c.name, what);                                        \
+        const st_tensor_t *tensor = st_find(&f, name);                                             \
+        REQUIRE(tensor && !st_read_f32(tensor, to, NULL), "%s", name);                             \
     } while (0)
         char name[64];
         GET("z", z);

@@ -1,5 +1,5 @@
-/* test_report.c - the parts of `vqvae report` and of the metrics by hand: escaping, base64, figures of encoder outputs.
- * tests/cli/vqvae_watch.sh reads whole pages.
+/* test_report.c - the parts of `vqvae report` and of the metrics by hand: escaping, base64, figures
+ * of encoder outputs. tests/cli/vqvae_watch.sh reads whole pages.
  */
 #include "common/base/die.h"
 #include "common/base/rng.h"
@@ -47,7 +47,8 @@ TEST(base64_of_rfc4648) {
 TEST(charts_without_numbers_and_with_few) {
     double x[] = {1, 2, 3}, none[] = {NAN, NAN, NAN}, flat[] = {NAN, 5, 5}, wide[] = {1e-6, 1, 1e6};
     html_t h = {0};
-    chart_t c = {.title = "T", .x = x, .n = 3, .series = {{NULL, none}}, .n_series = 1, .mark = NAN};
+    chart_t c = {
+        .title = "T", .x = x, .n = 3, .series = {{NULL, none}}, .n_series = 1, .mark = NAN};
     html_put(&h, "");
     html_chart(&h, &c);
     CHECK_STR(h.text, "");

@@ -1,5 +1,6 @@
-/* test_rollout.c - recorded episodes and the farm of worker processes. Oracles: the label is asked again from a replay
- * of the executed actions; bursts and noise are found in the recorded actions and counted against their probabilities.
+/* test_rollout.c - recorded episodes and the farm of worker processes. Oracles: the label is asked
+ * again from a replay of the executed actions; bursts and noise are found in the recorded actions
+ * and counted against their probabilities.
  */
 #include "gato/farm.h"
 #include "gato/rollout.h"
@@ -38,7 +39,8 @@ TEST(farm_works_in_so_many_processes) {
         for (size_t i = 0; i < 6; i++) farm_next(f, &pid[i]);
         farm_end(f);
         for (size_t i = 0; i < 6; i++)
-            for (size_t k = 0; k < 6; k++) CHECK((pid[i] == pid[k]) == (i % workers == k % workers));
+            for (size_t k = 0; k < 6; k++)
+                CHECK((pid[i] == pid[k]) == (i % workers == k % workers));
         CHECK((pid[0] == getpid()) == (workers == 1));
     }
 }
@@ -102,8 +104,8 @@ static void record(stage_t *s, const char *policy, const rollout_opts_t *o, uint
     CHECK(!s->r.head->failed && s->r.head->T == STEPS, "%s", s->r.head->why.text);
 }
 
-/* Replays the executed actions: the same rewards and observations must come, and the label must be the expert's for
- * each state. */
+/* Replays the executed actions: the same rewards and observations must come, and the label must be
+ * the expert's for each state. */
 static void check_replay(stage_t *s, env_t *again, uint64_t seed, uint64_t episode) {
     static uint8_t rgb[64 * 64 * 3];
     double sum = 0;
@@ -146,7 +148,8 @@ TEST(rollout_undisturbed_expert_executes_its_label) {
     stage_close(&s);
 }
 
-/* A burst shows as a run of one same action that is not the label. Its length is 3 to 8, cut by the episode's end. */
+/* A burst shows as a run of one same action that is not the label. Its length is 3 to 8, cut by the
+ * episode's end. */
 TEST(rollout_bursts) {
     stage_t s = stage_open();
     rollout_opts_t o = {.seed = 8, .burst = 0.05};
@@ -180,8 +183,8 @@ TEST(rollout_bursts) {
     stage_close(&s);
 }
 
-/* Only labels near 0 tell about sigma: the others are clamped after the noise. 0.3 reaches 1 at three standard
- * deviations. */
+/* Only labels near 0 tell about sigma: the others are clamped after the noise. 0.3 reaches 1 at
+ * three standard deviations. */
 TEST(rollout_noise) {
     stage_t s = stage_open();
     rollout_opts_t o = {.seed = 8, .noise = 0.3, .noise_episodes = 0.5};
@@ -202,7 +205,8 @@ TEST(rollout_noise) {
     for (uint64_t i = 0; i < 8; i++) {
         rollout_opts_t every = {.seed = 8, .noise = 0.3, .noise_episodes = 1};
         record(&s, "expert", &every, i);
-        CHECK(memcmp(s.r.action, s.r.expert, STEPS * DIM * sizeof(float)) != 0, "episode %d is calm", (int)i);
+        CHECK(memcmp(s.r.action, s.r.expert, STEPS * DIM * sizeof(float)) != 0,
+              "episode %d is calm", (int)i);
     }
     CHECK(fabs(noisy - 0.5 * EPISODES) < 4 * sqrt(0.25 * EPISODES), "%zu noisy episodes", noisy);
     double sigma = sqrt(squares / (double)n);
@@ -216,7 +220,8 @@ TEST(rollout_random_is_uniform) {
     double sum = 0, squares = 0, n = 10 * STEPS * DIM;
     for (uint64_t i = 0; i < 10; i++) {
         record(&s, "random", &o, i);
-        for (size_t k = 0; k < STEPS * DIM; k++) sum += s.r.action[k], squares += s.r.action[k] * s.r.action[k];
+        for (size_t k = 0; k < STEPS * DIM; k++)
+            sum += s.r.action[k], squares += s.r.action[k] * s.r.action[k];
     }
     CHECK_NEAR(sum / n, 0, 4 * sqrt(1 / 3.0 / n));
     CHECK_NEAR(squares / n, 1 / 3.0, 4 * sqrt(4 / 45.0 / n));

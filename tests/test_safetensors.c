@@ -1,5 +1,5 @@
-/* test_safetensors.c - the reader against a file built by hand; the writer against a header written by hand; hashes,
- * halves, lazy tensors.
+/* test_safetensors.c - the reader against a file built by hand; the writer against a header written
+ * by hand; hashes, halves, lazy tensors.
  */
 #include "tests/safetensors_case.h"
 
@@ -7,9 +7,11 @@ TEST(safetensors_reads_names_shapes_metadata) {
     st_file_t f;
     reason_t why;
     REQUIRE(parse(&f,
-                  "{\"z\\u00e9\\n\\ud83d\\ude00\\/\\\"\":{\"shape\":[2,3],\"data_offsets\":[4,10],\"dtype\":\"U8\"},"
+                  "{\"z\\u00e9\\n\\ud83d\\ude00\\/"
+                  "\\\"\":{\"shape\":[2,3],\"data_offsets\":[4,10],\"dtype\":\"U8\"},"
                   "\"__metadata__\":{\"b\":\"two\",\"a\":\"\\u20ac\"},"
-                  "\"m.w\":{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[0,4]},\"empty\":{\"dtype\":\"F32\","
+                  "\"m.w\":{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[0,4]},\"empty\":{"
+                  "\"dtype\":\"F32\","
                   "\"shape\":[3,0],\"data_offsets\":[10,10]}}",
                   10, &why) == 0,
             "%s", why.text);
@@ -20,7 +22,8 @@ TEST(safetensors_reads_names_shapes_metadata) {
     REQUIRE(t);
     CHECK(t->rank == 2 && t->dim[0] == 2 && t->dim[1] == 3 && t->count == 6 && t->bytes == 6 &&
           t->data[0] == 4 * 7 + 1);
-    CHECK(st_find(&f, "m.w")->rank == 0 && st_find(&f, "m.w")->count == 1 && st_find(&f, "m.w")->data[1] == 8);
+    CHECK(st_find(&f, "m.w")->rank == 0 && st_find(&f, "m.w")->count == 1 &&
+          st_find(&f, "m.w")->data[1] == 8);
     CHECK(st_find(&f, "empty")->count == 0 && st_find(&f, "empty")->bytes == 0);
     CHECK(!st_find(&f, "nothing") && !st_meta(&f, "c"));
     CHECK_STR(st_meta(&f, "a"), "\xE2\x82\xAC");
@@ -30,7 +33,8 @@ TEST(safetensors_reads_names_shapes_metadata) {
 
 TEST(safetensors_writer_bytes) {
     static const char header[] =
-        "{\"__metadata__\":{\"format\":\"pt\",\"note\":\"a \\\"b\\\"\\n\\u0001\",\"xxh3\":\"HHHHHHHHHHHHHHHH\"},"
+        "{\"__metadata__\":{\"format\":\"pt\",\"note\":\"a "
+        "\\\"b\\\"\\n\\u0001\",\"xxh3\":\"HHHHHHHHHHHHHHHH\"},"
         "\"i\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]},"
         "\"d\":{\"dtype\":\"F64\",\"shape\":[],\"data_offsets\":[8,16]},"
         "\"a.w\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[16,24]},"
@@ -75,13 +79,14 @@ TEST(safetensors_writer_bytes) {
     /* Where the expectation says H, the hash stands: checked by reading back. */
     for (size_t k = 0; k < padded && 8 + k < size[0]; k++) {
         int want = k < n ? header[k] : ' ', have = (char)bytes[0][8 + k];
-        CHECK(want == have || (want == 'H' && strchr("0123456789abcdef", have)), "header byte %zu: %c against %c", k,
-              want, have);
+        CHECK(want == have || (want == 'H' && strchr("0123456789abcdef", have)),
+              "header byte %zu: %c against %c", k, want, have);
     }
     const uint8_t *data = bytes[0] + 8 + padded;
-    CHECK(memcmp(data, &i, 8) == 0 && memcmp(data + 8, &d, 8) == 0 && memcmp(data + 16, a, 8) == 0 &&
-          memcmp(data + 24, &z, 4) == 0);
-    CHECK(memcmp(data + 28, bf, 4) == 0 && memcmp(data + 32, &h, 2) == 0 && memcmp(data + 34, "xyz", 3) == 0);
+    CHECK(memcmp(data, &i, 8) == 0 && memcmp(data + 8, &d, 8) == 0 &&
+          memcmp(data + 16, a, 8) == 0 && memcmp(data + 24, &z, 4) == 0);
+    CHECK(memcmp(data + 28, bf, 4) == 0 && memcmp(data + 32, &h, 2) == 0 &&
+          memcmp(data + 34, "xyz", 3) == 0);
 
     st_file_t f;
     reason_t why;
@@ -148,12 +153,15 @@ TEST(safetensors_half_values) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         CHECK((double)st_half_to_float(cases[i].bits) == cases[i].value, "%04x", cases[i].bits);
     CHECK(st_half_to_float(0x7C00) > 1e38f && st_half_to_float(0xFC00) < -1e38f);
-    CHECK(st_half_to_float(0x7E00) != st_half_to_float(0x7E00) && st_half_to_float(0x7C01) != st_half_to_float(0x7C01));
+    CHECK(st_half_to_float(0x7E00) != st_half_to_float(0x7E00) &&
+          st_half_to_float(0x7C01) != st_half_to_float(0x7C01));
     CHECK(1 / st_half_to_float(0x8000) < 0);
     /* Every finite half against its definition. */
     for (unsigned h = 0; h < 0x7C00; h++) {
-        double want = h < 0x400 ? h * 0x1p-24 : ldexp(1 + (h & 0x3FF) / 1024.0, (int)(h >> 10) - 15);
-        if (st_half_to_float((uint16_t)h) != want || st_half_to_float((uint16_t)(h | 0x8000)) != -want)
+        double want =
+            h < 0x400 ? h * 0x1p-24 : ldexp(1 + (h & 0x3FF) / 1024.0, (int)(h >> 10) - 15);
+        if (st_half_to_float((uint16_t)h) != want ||
+            st_half_to_float((uint16_t)(h | 0x8000)) != -want)
             CHECK(false, "%04x", h);
     }
 }
@@ -193,8 +201,9 @@ TEST(lazy_tensors) {
             else
                 st_writer_add(w, name[i], ST_F32, 1, (uint64_t[]){5}, values + 5 * i);
         }
-        CHECK(!st_write(w, path[lazy], &why) && !fs_read(path[lazy], 0, &bytes[lazy], &size[lazy], &why), "%s",
-              why.text);
+        CHECK(!st_write(w, path[lazy], &why) &&
+                  !fs_read(path[lazy], 0, &bytes[lazy], &size[lazy], &why),
+              "%s", why.text);
         st_writer_free(w);
     }
     CHECK(size[0] == size[1] && !memcmp(bytes[0], bytes[1], size[0]), "another file");

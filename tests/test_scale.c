@@ -1,5 +1,6 @@
-/* test_scale.c - many small records: what writing, opening, reading all and reading at random cost, and what memory
- * they take. The cost of a record and the memory must not depend on how many there are.
+/* test_scale.c - many small records: what writing, opening, reading all and reading at random cost,
+ * and what memory they take. The cost of a record and the memory must not depend on how many there
+ * are.
  *
  * SCALE=10000000 build/tests/test_scale figures    writes that many (powers of ten up to it) and prints the figures;
  * without it the test goes to 10^5.
@@ -165,11 +166,14 @@ TEST(memory_and_bytes_of_a_record_do_not_grow) {
     figures_t small = measure(10000), large = measure(100000), huge = measure(400000);
     double a = small.bytes / 1e4, b = large.bytes / 1e5;
     CHECK(b < 1.1 * a && b < 260, "%.1f and %.1f bytes a record", a, b);
-    CHECK(large.write_mb < small.write_mb + 24, "writing took %ld and %ld MB", small.write_mb, large.write_mb);
+    CHECK(large.write_mb < small.write_mb + 24, "writing took %ld and %ld MB", small.write_mb,
+          large.write_mb);
     /* what is read is mapped: of files below 64 MB all of it may be resident */
     long mapped = (long)(large.bytes - small.bytes) >> 20;
-    CHECK(large.read_mb < small.read_mb + mapped + 8, "reading took %ld and %ld MB", small.read_mb, large.read_mb);
-    CHECK(huge.write_mb < large.write_mb + 32, "writing took %ld and %ld MB", large.write_mb, huge.write_mb);
+    CHECK(large.read_mb < small.read_mb + mapped + 8, "reading took %ld and %ld MB", small.read_mb,
+          large.read_mb);
+    CHECK(huge.write_mb < large.write_mb + 32, "writing took %ld and %ld MB", large.write_mb,
+          huge.write_mb);
     CHECK(huge.read_mb < 130, "reading %.0f MB took %ld MB", huge.bytes / 1e6, huge.read_mb);
 }
 
@@ -178,11 +182,11 @@ TEST(figures) {
     uint64_t to = most ? strtoull(most, NULL, 10) : 0;
     for (uint64_t n = 1000; n <= to; n *= 10) {
         figures_t f = measure(n);
-        printf(
-            "%9llu records: %.0f written/s, %.1f bytes a record, opened in %.3f s, %.0f verified/s, %.0f at random/s; "
-            "%ld MB resident writing, %ld MB reading\n",
-            (unsigned long long)n, (double)n / f.write_s, f.bytes / (double)n, f.open_s, (double)n / f.verify_s,
-            SAMPLES / f.sample_s, f.write_mb, f.read_mb);
+        printf("%9llu records: %.0f written/s, %.1f bytes a record, opened in %.3f s, %.0f "
+               "verified/s, %.0f at random/s; "
+               "%ld MB resident writing, %ld MB reading\n",
+               (unsigned long long)n, (double)n / f.write_s, f.bytes / (double)n, f.open_s,
+               (double)n / f.verify_s, SAMPLES / f.sample_s, f.write_mb, f.read_mb);
         fflush(stdout);
     }
 }

@@ -1,5 +1,6 @@
-/* test_tape.c - what a tape means: an op runs backward only where its gradient arrives and is wanted (counted by an op
- * of our own), bound memory, weights under one name, layouts on disk; and what a mistake while recording says.
+/* test_tape.c - what a tape means: an op runs backward only where its gradient arrives and is
+ * wanted (counted by an op of our own), bound memory, weights under one name, layouts on disk; and
+ * what a mistake while recording says.
  */
 #include "common/base/pool.h"
 #include "common/nn/nn.h"
@@ -25,7 +26,8 @@ static void probe_backward(const op_run_t *r) {
     ran_backward[r->attr->i[0]]++;
     kern_scale(r->dout[0], 1, shape_count(*r->in_shape[0]), r->din[0], r->add[0]);
 }
-static const opdef_t probe_def = {.name = "probe", .forward = probe_forward, .backward = probe_backward, .grads_in = 1};
+static const opdef_t probe_def = {
+    .name = "probe", .forward = probe_forward, .backward = probe_backward, .grads_in = 1};
 
 /* The same value, counted. */
 static var_t probe(tape_t *t, var_t x, int number) {
@@ -42,7 +44,8 @@ static void expect_runs(plan_t *p, size_t pass, const char *name, const int *whi
     for (int i = 0; i < PROBES; i++) {
         int want = 0;
         for (int j = 0; j < n; j++) want |= which[j] == i;
-        CHECK(ran_backward[i] == want, "%s: op %d ran backward %d times, not %d", name, i, ran_backward[i], want);
+        CHECK(ran_backward[i] == want, "%s: op %d ran backward %d times, not %d", name, i,
+              ran_backward[i], want);
     }
 }
 
@@ -53,17 +56,24 @@ TEST(pass_rule) {
     tape_t *t = tape_new(params);
     nn_t nn;
     nn_begin(&nn, t);
-    int lonely = params_get(params, "lonely", 1, (size_t[]){5}, LAYOUT_SAME, (param_init_t){INIT_ONE, 0});
+    int lonely =
+        params_get(params, "lonely", 1, (size_t[]){5}, LAYOUT_SAME, (param_init_t){INIT_ONE, 0});
     var_t x = tape_input(t, "x", F32_2(2, 3));
     var_t a = probe(t, nn_linear(&nn, "A", probe(t, x, 0), 3, true), 1);
-    var_t c = probe(t, nn_linear(&nn, "C", probe(t, nn_linear(&nn, "B", a, 3, true), 2), 3, true), 3);
+    var_t c =
+        probe(t, nn_linear(&nn, "C", probe(t, nn_linear(&nn, "B", a, 3, true), 2), 3, true), 3);
     nn_linear(&nn, "E", probe(t, a, 4), 3, true);
-    var_t d = probe(
-        t, nn_linear(&nn, "D", probe(t, tape_reshape(t, tape_detach(t, probe(t, a, 5)), F32_2(2, 3)), 6), 3, true), 7);
+    var_t d =
+        probe(t,
+              nn_linear(&nn, "D",
+                        probe(t, tape_reshape(t, tape_detach(t, probe(t, a, 5)), F32_2(2, 3)), 6),
+                        3, true),
+              7);
     var_t root = op_loss(t, LOSS_MSE, op_add(t, c, d), x, NO_VAR, false),
           side = op_loss(t, LOSS_MSE, d, x, NO_VAR, false);
-    static const char *const all[] = {""}, *const only_b[] = {"B"}, *const only_c[] = {"C"}, *const only_d[] = {"D"},
-                             *const only_e[] = {"E", "lonely"}, *const not_a[] = {"", "!A"};
+    static const char *const all[] = {""}, *const only_b[] = {"B"}, *const only_c[] = {"C"},
+                             *const only_d[] = {"D"}, *const only_e[] = {"E", "lonely"},
+                             *const not_a[] = {"", "!A"};
     const struct {
         const char *name;
         var_t root;
@@ -71,15 +81,20 @@ TEST(pass_rule) {
         size_t n_wrt;
         int runs[8], n;
     } use[] = {
-        {"all", root, all, 1, {1, 2, 3, 7}, 4},    {"B alone", root, only_b, 1, {2, 3}, 2}, /* A's is not wanted */
-        {"C alone", root, only_c, 1, {3}, 1},      {"D alone", root, only_d, 1, {7}, 1}, /* the detach stops before 6 */
-        {"out of reach", root, only_e, 2, {0}, 0}, {"A frozen", root, not_a, 2, {2, 3, 7}, 3},
+        {"all", root, all, 1, {1, 2, 3, 7}, 4},
+        {"B alone", root, only_b, 1, {2, 3}, 2}, /* A's is not wanted */
+        {"C alone", root, only_c, 1, {3}, 1},
+        {"D alone", root, only_d, 1, {7}, 1}, /* the detach stops before 6 */
+        {"out of reach", root, only_e, 2, {0}, 0},
+        {"A frozen", root, not_a, 2, {2, 3, 7}, 3},
         {"the side", side, all, 1, {7}, 1},
     };
     enum { N = sizeof use / sizeof *use };
     for (size_t i = 0; i < N; i++) {
-        pass_t pass = {.root = {use[i].root}, .n_roots = 1, .wrt = use[i].wrt, .n_wrt = use[i].n_wrt};
-        plan_t *p = plan_new(t, &(plan_opts_t){.keep = &x, .n_keep = 1, .pass = &pass, .n_pass = 1});
+        pass_t pass = {
+            .root = {use[i].root}, .n_roots = 1, .wrt = use[i].wrt, .n_wrt = use[i].n_wrt};
+        plan_t *p =
+            plan_new(t, &(plan_opts_t){.keep = &x, .n_keep = 1, .pass = &pass, .n_pass = 1});
         for (int e = 0; e < 6; e++) ((float *)plan_data(p, x))[e] = (float)(e * e) - 3;
         for (size_t e = 0; e < params_block(params); e++) params_base(params, PARAMS_GRAD)[e] = 7;
         expect_runs(p, 0, use[i].name, use[i].runs, use[i].n);
@@ -87,22 +102,26 @@ TEST(pass_rule) {
             const param_t *q = params_at(params, (int)k);
             const float *g = params_ptr(params, PARAMS_GRAD, (int)k);
             bool selected = params_match(q->name, use[i].wrt, use[i].n_wrt),
-                 reached = (q->name[0] == 'D' || (use[i].root == root && strchr("ABC", q->name[0])));
+                 reached =
+                     (q->name[0] == 'D' || (use[i].root == root && strchr("ABC", q->name[0])));
             for (size_t e = 0; e < q->count; e++) {
                 if (!selected)
-                    CHECK(g[e] == 7, "%s: '%s' is frozen, but its gradient became %g", use[i].name, q->name, g[e]);
+                    CHECK(g[e] == 7, "%s: '%s' is frozen, but its gradient became %g", use[i].name,
+                          q->name, g[e]);
                 else if (!reached)
-                    CHECK(g[e] == 0, "%s: '%s' is out of reach, but has gradient %g", use[i].name, q->name, g[e]);
+                    CHECK(g[e] == 0, "%s: '%s' is out of reach, but has gradient %g", use[i].name,
+                          q->name, g[e]);
                 else
-                    CHECK(isfinite(g[e]) && g[e] != 7, "%s: '%s' was not written", use[i].name, q->name);
+                    CHECK(isfinite(g[e]) && g[e] != 7, "%s: '%s' was not written", use[i].name,
+                          q->name);
             }
         }
         /* what is out of reach and adds stays as it was */
         for (size_t e = 0; e < params_block(params); e++) params_base(params, PARAMS_GRAD)[e] = 7;
         plan_accumulate(p, 0, true);
         plan_backward(p, 0);
-        CHECK(params_ptr(params, PARAMS_GRAD, lonely)[4] == 7, "%s: nothing is added to what is out of reach",
-              use[i].name);
+        CHECK(params_ptr(params, PARAMS_GRAD, lonely)[4] == 7,
+              "%s: nothing is added to what is out of reach", use[i].name);
         plan_free(p);
     }
     tape_free(t);
@@ -111,7 +130,8 @@ TEST(pass_rule) {
 
 TEST(extern_binding) {
     tape_t *t = tape_new(NULL);
-    var_t e = tape_extern(t, "cache", F32_2(2, 2)), y = op_scale(t, tape_reshape(t, e, F32_1(4)), 2);
+    var_t e = tape_extern(t, "cache", F32_2(2, 2)),
+          y = op_scale(t, tape_reshape(t, e, F32_1(4)), 2);
     plan_t *p = plan_new(t, &(plan_opts_t){.keep = &y, .n_keep = 1});
     float one[4] = {1, 2, 3, 4}, two[4] = {5, 6, 7, 8};
     plan_bind(p, e, one);
@@ -136,13 +156,17 @@ TEST(shared_weight) {
         nn_t nn;
         nn_begin(&nn, t);
         var_t x = tape_input(t, "x", F32_2(2, 3));
-        var_t a = nn_linear(&nn, "one", x, 3, true), b = nn_linear(&nn, tied ? "one" : "two", a, 3, true);
+        var_t a = nn_linear(&nn, "one", x, 3, true),
+              b = nn_linear(&nn, tied ? "one" : "two", a, 3, true);
         CHECK(params_n(params) == (tied ? 2 : 4), "%zu parameters", params_n(params));
         if (!tied) /* the same numbers under two names */
             for (int i = 0; i < 2; i++)
                 memcpy(params_ptr(params, PARAMS_VALUE, 2 + i), params_ptr(params, PARAMS_VALUE, i),
                        params_at(params, i)->count * sizeof(float));
-        pass_t pass = {.root = {op_loss(t, LOSS_MSE, b, x, NO_VAR, false)}, .n_roots = 1, .wrt = all, .n_wrt = 1};
+        pass_t pass = {.root = {op_loss(t, LOSS_MSE, b, x, NO_VAR, false)},
+                       .n_roots = 1,
+                       .wrt = all,
+                       .n_wrt = 1};
         plan_t *p = plan_new(t, &(plan_opts_t){.pass = &pass, .n_pass = 1});
         for (int e = 0; e < 6; e++) ((float *)plan_data(p, x))[e] = (float)e - 2;
         plan_forward(p);
@@ -150,8 +174,8 @@ TEST(shared_weight) {
         for (size_t e = 0; e < 12; e++) {
             int i = e < 9 ? 0 : 1;
             size_t at = e < 9 ? e : e - 9;
-            grad[tied][e] =
-                params_ptr(params, PARAMS_GRAD, i)[at] + (tied ? 0 : params_ptr(params, PARAMS_GRAD, 2 + i)[at]);
+            grad[tied][e] = params_ptr(params, PARAMS_GRAD, i)[at] +
+                            (tied ? 0 : params_ptr(params, PARAMS_GRAD, 2 + i)[at]);
         }
         plan_free(p);
         tape_free(t);
@@ -165,18 +189,21 @@ TEST(layouts_on_disk) {
     float disk[O * I * KH * KW], back[O * I * KH * KW];
     for (size_t i = 0; i < O * I * KH * KW; i++) disk[i] = (float)i;
     params_t *p = params_new(0);
-    int conv = params_get(p, "conv", 4, (size_t[]){O, I, KH, KW}, LAYOUT_CONV, (param_init_t){INIT_ZERO, 0});
+    int conv = params_get(p, "conv", 4, (size_t[]){O, I, KH, KW}, LAYOUT_CONV,
+                          (param_init_t){INIT_ZERO, 0});
     params_import(p, PARAMS_VALUE, conv, disk);
     const float *m = params_ptr(p, PARAMS_VALUE, conv);
     for (size_t o = 0; o < O; o++)
         for (size_t i = 0; i < I; i++)
             for (size_t y = 0; y < KH; y++)
                 for (size_t x = 0; x < KW; x++)
-                    CHECK(m[((y * KW + x) * I + i) * O + o] == disk[((o * I + i) * KH + y) * KW + x],
+                    CHECK(m[((y * KW + x) * I + i) * O + o] ==
+                              disk[((o * I + i) * KH + y) * KW + x],
                           "memory [kh,kw,in,out] of OIHW");
     params_export(p, PARAMS_VALUE, conv, back);
     CHECK(!memcmp(disk, back, sizeof disk), "out as it went in");
-    int patch = params_get(p, "patch", 2, (size_t[]){O, 3 * PIXELS}, LAYOUT_PIXELS, (param_init_t){INIT_ZERO, 0});
+    int patch = params_get(p, "patch", 2, (size_t[]){O, 3 * PIXELS}, LAYOUT_PIXELS,
+                           (param_init_t){INIT_ZERO, 0});
     params_import(p, PARAMS_VALUE, patch, disk);
     m = params_ptr(p, PARAMS_VALUE, patch);
     for (size_t o = 0; o < O; o++)
@@ -236,10 +263,12 @@ static int mistake(void *arg) {
         op_linear(t, X(F32_2(2, 4)), X(F32_2(3, 4)), X(F32_1(4)), W_OUT_IN);
         break;
     case 3:
-        op_conv2d(t, X(F32_4(1, 8, 8, 3)), X(F32_4(3, 3, 4, 5)), NO_VAR, (conv_opts_t){1, 1, 1, 1, 1, 1, false});
+        op_conv2d(t, X(F32_4(1, 8, 8, 3)), X(F32_4(3, 3, 4, 5)), NO_VAR,
+                  (conv_opts_t){1, 1, 1, 1, 1, 1, false});
         break;
     case 4:
-        op_conv2d(t, X(F32_4(1, 2, 2, 3)), X(F32_4(5, 5, 3, 7)), NO_VAR, (conv_opts_t){1, 1, 1, 1, 1, 1, false});
+        op_conv2d(t, X(F32_4(1, 2, 2, 3)), X(F32_4(5, 5, 3, 7)), NO_VAR,
+                  (conv_opts_t){1, 1, 1, 1, 1, 1, false});
         break;
     case 5:
         op_groupnorm(t, X(F32_4(1, 2, 2, 6)), X(F32_1(6)), X(F32_1(6)), 4, 1e-6f, false);
@@ -303,7 +332,8 @@ static int mistake(void *arg) {
         break;
     }
     case 23:
-        plan_new(t, &(plan_opts_t){.pass = &(pass_t){.root = {X(F32_1(3))}, .n_roots = 1}, .n_pass = 1});
+        plan_new(
+            t, &(plan_opts_t){.pass = &(pass_t){.root = {X(F32_1(3))}, .n_roots = 1}, .n_pass = 1});
         break;
     }
     return 0;
@@ -344,6 +374,7 @@ TEST(mistakes_name_scope_and_shapes) {
         CHECK(c.code == 128 + 6, "mistake %d: left with %d", i, c.code);
         CHECK(child_lines(c.err) == 1, "mistake %d: one line, not \"%s\"", i, c.err);
         for (int j = 0; j < 4; j++)
-            CHECK(strstr(c.err, want[i].says[j]), "mistake %d says nothing of '%s': %s", i, want[i].says[j], c.err);
+            CHECK(strstr(c.err, want[i].says[j]), "mistake %d says nothing of '%s': %s", i,
+                  want[i].says[j], c.err);
     }
 }

@@ -1,11 +1,13 @@
-/* test_token_db.c - token shards: what is put comes back, what lies in the file is what FORMATS.md says (token_oracle.h
- * reads it with plain LMDB), and no damage or forgery of the file passes.
+/* test_token_db.c - token shards: what is put comes back, what lies in the file is what FORMATS.md
+ * says (token_oracle.h reads it with plain LMDB), and no damage or forgery of the file passes.
  */
 #include "tests/token_db_case.h"
 
 static void check_episode(const token_record_t *r) {
-    CHECK(r->kind == RECORD_EPISODE && r->T == T && r->first_step == 1ull << 40 && r->grid_h == 2 && r->grid_w == 3);
-    CHECK(r->image_h == 16 && r->image_w == 24 && r->key_len == 9 && r->source_len == 3 && r->text_len == 5);
+    CHECK(r->kind == RECORD_EPISODE && r->T == T && r->first_step == 1ull << 40 && r->grid_h == 2 &&
+          r->grid_w == 3);
+    CHECK(r->image_h == 16 && r->image_w == 24 && r->key_len == 9 && r->source_len == 3 &&
+          r->text_len == 5);
     SAME(r->key, "episode_3", 9);
     SAME(r->codes, codes, T * CELLS);
     SAME(r->text, text, 5);
@@ -27,10 +29,10 @@ TEST(round_trip) {
     token_db_t *db = open_shard(&rc, &why);
     REQUIRE(db, "%s", why.text);
     const shard_meta_t *m = token_db_meta(db);
-    CHECK(m->codes == 8 && m->code_dim == 2 && m->grid_h == 2 && m->image_w == 24 && m->text_vocab == 257 &&
-          m->mu == 100 && m->M == 256);
-    CHECK(m->records == 3 && m->images == 1 && m->episodes == 1 && m->tokens == 99 && m->bad == 1 && m->complete &&
-          token_db_count(db) == 3);
+    CHECK(m->codes == 8 && m->code_dim == 2 && m->grid_h == 2 && m->image_w == 24 &&
+          m->text_vocab == 257 && m->mu == 100 && m->M == 256);
+    CHECK(m->records == 3 && m->images == 1 && m->episodes == 1 && m->tokens == 99 && m->bad == 1 &&
+          m->complete && token_db_count(db) == 3);
     CHECK(!m->env && !m->quantizer && m->action_low[1] == -INFINITY && m->discrete_range[1] == 9 &&
           m->discrete_action_range[0] == 5);
     CHECK_STR(m->arguments, "{\"in\":\"x\"}");
@@ -38,7 +40,8 @@ TEST(round_trip) {
     SAME(m->codebook, codebook, 16);
     token_record_t r;
     REQUIRE(token_db_get(db, 0, &r, &why) == 0, "%s", why.text);
-    CHECK(r.kind == RECORD_IMAGE && r.T == 1 && r.pixels_bytes == 7 && !r.text && !r.actions && !r.rewards);
+    CHECK(r.kind == RECORD_IMAGE && r.T == 1 && r.pixels_bytes == 7 && !r.text && !r.actions &&
+          !r.rewards);
     SAME(r.codes, codes, CELLS);
     SAME(r.pixels, "not png", 7);
     token_record_release(&r);
@@ -75,8 +78,7 @@ TEST(fault_049_nul_in_keys) {
     folder_remove();
 }
 
-/* ---- the file, by FORMATS.md
- * --------------------------------------------------------------------------------------------*/
+/* ---- the file, by FORMATS.md ---- */
 
 TEST(layout_of_the_meta) {
     make_shard(8, 0);
@@ -89,7 +91,8 @@ TEST(layout_of_the_meta) {
     const uint64_t counts[] = {3, 1, 1, 0, 99, 0, 1};
     for (int i = 0; i < 12; i++) CHECK(oracle_le(v + 32 + 4 * i, 4) == words[i], "word %d", i);
     CHECK(memcmp(v + 32 + 48, (float[]){100, 256}, 8) == 0);
-    for (int i = 0; i < 7; i++) CHECK(oracle_le(v + 32 + 56 + 8 * i, 8) == counts[i], "count %d", i);
+    for (int i = 0; i < 7; i++)
+        CHECK(oracle_le(v + 32 + 56 + 8 * i, 8) == counts[i], "count %d", i);
     char type;
     uint64_t count;
     const uint8_t *p = oracle_part(v, 112, 33, &type, &count);
@@ -105,7 +108,8 @@ TEST(layout_of_the_meta) {
     CHECK(p && type == 'f' && count == 16 && memcmp(p, codebook, 64) == 0);
     free(v);
     v = oracle_get(shard(), 2, 0, 0xDEADBEEF12345678u, &size);
-    CHECK(v && size == 48 && oracle_le(v + 32, 8) == 17 && oracle_le(v + 40, 8) == 0x1122334455667788u);
+    CHECK(v && size == 48 && oracle_le(v + 32, 8) == 17 &&
+          oracle_le(v + 40, 8) == 0x1122334455667788u);
     free(v);
     v = oracle_get(shard(), 3, 0, 0, &size);
     p = v ? oracle_part(v, 0, 49, &type, &count) : NULL;
@@ -114,7 +118,8 @@ TEST(layout_of_the_meta) {
     folder_remove();
 }
 
-static void check_part(const uint8_t *v, unsigned number, char want, const void *data, uint64_t n, size_t element) {
+static void check_part(const uint8_t *v, unsigned number, char want, const void *data, uint64_t n,
+                       size_t element) {
     char type = 0;
     uint64_t count = 0;
     const uint8_t *p = oracle_part(v, 32, number, &type, &count);
@@ -130,11 +135,14 @@ static void check_layout(uint32_t K, char type) {
     for (int i = 0; i < 5; i++) small_text[i] = (uint16_t)text[i];
     uint8_t *v = oracle_get(shard(), 1, 0, 1, &size);
     REQUIRE(v && size > 64);
-    CHECK(v[32] == 1 && !v[33] && oracle_le(v + 36, 4) == T && oracle_le(v + 40, 4) == 2 && oracle_le(v + 44, 4) == 3);
-    CHECK(oracle_le(v + 48, 4) == 16 && oracle_le(v + 52, 4) == 24 && oracle_le(v + 56, 8) == 1ull << 40);
+    CHECK(v[32] == 1 && !v[33] && oracle_le(v + 36, 4) == T && oracle_le(v + 40, 4) == 2 &&
+          oracle_le(v + 44, 4) == 3);
+    CHECK(oracle_le(v + 48, 4) == 16 && oracle_le(v + 52, 4) == 24 &&
+          oracle_le(v + 56, 8) == 1ull << 40);
     check_part(v, 1, 'B', "episode_3", 9, 1);
     check_part(v, 2, 'B', "set", 3, 1);
-    check_part(v, 3, type, type == 'H' ? (void *)small : (void *)codes, T * CELLS, type == 'H' ? 2 : 4);
+    check_part(v, 3, type, type == 'H' ? (void *)small : (void *)codes, T * CELLS,
+               type == 'H' ? 2 : 4);
     check_part(v, 4, 'H', small_text, 5, 2);
     check_part(v, 5, 'f', continuous, T * 2, 4);
     check_part(v, 6, 'I', discrete, T * 2, 4);
@@ -163,8 +171,7 @@ TEST(layout_of_records_with_many_codes) {
     check_layout(65537, 'I');
 }
 
-/* ---- forged values: the checksum is right, the content is not
- * -------------------------------------------------------------*/
+/* ---- forged values: the checksum is right, the content is not ---- */
 
 static uint8_t *find_part(uint8_t *v, unsigned number) {
     char type;
@@ -186,7 +193,8 @@ static void forge(unsigned number, size_t at, const void *data, size_t bytes, co
     token_db_t *db = open_shard(&rc, &why);
     REQUIRE(db, "%s", why.text);
     CHECK(token_db_get(db, 1, &r, &why) == -1 && !r.owned, "part %u passed", number);
-    CHECK(strstr(why.text, says) && strstr(why.text, "record 1") && strstr(why.text, "at byte "), "%s", why.text);
+    CHECK(strstr(why.text, says) && strstr(why.text, "record 1") && strstr(why.text, "at byte "),
+          "%s", why.text);
     CHECK(token_db_get(db, 3, &r, &why) == 0, "%s", why.text);
     check_episode(&r);
     token_record_release(&r);
@@ -221,7 +229,8 @@ TEST(fault_048_sizes_that_lie) {
     forge(0, 24, (uint64_t[]){7}, 8, "it belongs to another key");
 }
 
-static void forge_meta(size_t at, const void *data, size_t bytes, bool big_endian, int want, const char *says) {
+static void forge_meta(size_t at, const void *data, size_t bytes, bool big_endian, int want,
+                       const char *says) {
     make_shard(8, 0);
     size_t size;
     uint8_t *v = oracle_get(shard(), 0, 0, 0, &size);
@@ -233,19 +242,23 @@ static void forge_meta(size_t at, const void *data, size_t bytes, bool big_endia
     free(v);
     int rc;
     reason_t why;
-    CHECK(!open_shard(&rc, &why) && rc == want && strstr(why.text, says) && strstr(why.text, "x.lmdb"), "rc %d: %s", rc,
-          why.text);
+    CHECK(!open_shard(&rc, &why) && rc == want && strstr(why.text, says) &&
+              strstr(why.text, "x.lmdb"),
+          "rc %d: %s", rc, why.text);
     folder_remove();
 }
 
 TEST(fault_047_another_version) {
-    forge_meta(4, (uint16_t[]){2}, 2, false, RC_MISFIT, "format version 2, this program reads version 1");
+    forge_meta(4, (uint16_t[]){2}, 2, false, RC_MISFIT,
+               "format version 2, this program reads version 1");
 }
 TEST(fault_053_the_other_byte_order) {
-    forge_meta(7, "b", 1, true, RC_MISFIT, "written with the byte order 'b', this program reads 'l'");
+    forge_meta(7, "b", 1, true, RC_MISFIT,
+               "written with the byte order 'b', this program reads 'l'");
 }
 TEST(fault_046_meta_that_lies) {
-    forge_meta(32 + 56, (uint64_t[]){4}, 8, false, RC_DATA, "4 records and 1 bad items counted, 3 and 1 found");
+    forge_meta(32 + 56, (uint64_t[]){4}, 8, false, RC_DATA,
+               "4 records and 1 bad items counted, 3 and 1 found");
     forge_meta(32, (uint32_t[]){9}, 4, false, RC_DATA, "the codebook's size");
     forge_meta(32 + 32, (uint32_t[]){3}, 4, false, RC_DATA, "discrete_range");
     forge_meta(0, "tkdc", 4, false, RC_DATA, "corrupt");

@@ -1,8 +1,7 @@
 /* test_token_db_damage.c - damaged shards, and how a shard is opened. */
 #include "tests/token_db_case.h"
 
-/* ---- damage
- * ---------------------------------------------------------------------------------------------------------------*/
+/* ---- damage ---- */
 
 /* Everything a reader can see, as one hash; 0 when anything is refused. */
 static uint64_t visible(void) {
@@ -10,7 +9,8 @@ static uint64_t visible(void) {
     reason_t why;
     token_db_t *db = open_shard(&rc, &why);
     if (!db) {
-        CHECK(why.text[0] && (rc == RC_DATA || rc == RC_MISFIT), "refused with %d: %s", rc, why.text);
+        CHECK(why.text[0] && (rc == RC_DATA || rc == RC_MISFIT), "refused with %d: %s", rc,
+              why.text);
         return 0;
     }
     const shard_meta_t *m = token_db_meta(db);
@@ -55,8 +55,8 @@ static void flip(int fd, size_t at, uint8_t byte) {
     if (pwrite(fd, &byte, 1, (off_t)at) != 1) exit(1);
 }
 
-/* Every 5th byte of the file, one bit: either refused, or it makes no difference to anybody (free pages, padding of
- * pages). */
+/* Every 5th byte of the file, one bit: either refused, or it makes no difference to anybody (free
+ * pages, padding of pages). */
 TEST(fault_046_one_flipped_byte) {
     make_shard(8, 40);
     size_t size, refused = 0, same = 0;
@@ -72,7 +72,8 @@ TEST(fault_046_one_flipped_byte) {
         same += now == before;
         CHECK(now == 0 || now == before, "byte %zu changes what is read", at);
     }
-    for (size_t at = 0; at < 8192; at += 1) { /* the meta pages: at worst the state before is seen, whole */
+    for (size_t at = 0; at < 8192;
+         at += 1) { /* the meta pages: at worst the state before is seen, whole */
         flip(fd, at, file[at] ^ (uint8_t)(1 << at % 8));
         visible();
         flip(fd, at, file[at]);
@@ -93,7 +94,8 @@ TEST(fault_046_one_flipped_byte) {
 TEST(fault_046_every_byte_of_a_value) {
     make_shard(8, 0);
     size_t size, value_size, found = 0;
-    uint8_t *file = slurp(in_folder("x.lmdb/data.mdb"), &size), *v = oracle_get(shard(), 1, 0, 1, &value_size);
+    uint8_t *file = slurp(in_folder("x.lmdb/data.mdb"), &size),
+            *v = oracle_get(shard(), 1, 0, 1, &value_size);
     int fd = open(in_folder("x.lmdb/data.mdb"), O_RDWR);
     for (size_t at = 8192; at + value_size <= size; at++) {
         if (memcmp(file + at, v, value_size) != 0) continue;
@@ -120,7 +122,8 @@ TEST(fault_046_truncated) {
         int rc;
         reason_t why;
         token_db_t *db = open_shard(&rc, &why);
-        CHECK(!db && rc == RC_DATA, "%jd of %jd bytes: rc %d %s", (intmax_t)cut, (intmax_t)st.st_size, rc, why.text);
+        CHECK(!db && rc == RC_DATA, "%jd of %jd bytes: rc %d %s", (intmax_t)cut,
+              (intmax_t)st.st_size, rc, why.text);
         token_db_close(db);
     }
     folder_remove();
@@ -166,21 +169,23 @@ TEST(fault_046_truncated_while_it_is_read) {
     CHECK(c.code > 3 && c.code != 77 && c.code != 78, "a SIGBUS elsewhere gave %d", c.code);
     child_run(read_truncated, NULL, &c);
     CHECK(c.code == RC_DATA, "code %d", c.code);
-    CHECK(strstr(c.err, "gato: '") && strstr(c.err, "x.lmdb': truncated while it was read") && child_lines(c.err) == 1,
+    CHECK(strstr(c.err, "gato: '") && strstr(c.err, "x.lmdb': truncated while it was read") &&
+              child_lines(c.err) == 1,
           "%s", c.err);
     folder_remove();
 }
 
-/* ---- opening
- * --------------------------------------------------------------------------------------------------------------*/
+/* ---- opening ---- */
 
 TEST(fault_050_nothing_in_it) {
     int rc;
     reason_t why;
     folder_open();
-    CHECK(!open_shard(&rc, &why) && rc == RC_USAGE && strstr(why.text, "does not exist"), "%s", why.text);
+    CHECK(!open_shard(&rc, &why) && rc == RC_USAGE && strstr(why.text, "does not exist"), "%s",
+          why.text);
     mkdir(shard(), 0777);
-    CHECK(!open_shard(&rc, &why) && rc == RC_USAGE && strstr(why.text, "is no token shard"), "%s", why.text);
+    CHECK(!open_shard(&rc, &why) && rc == RC_USAGE && strstr(why.text, "is no token shard"), "%s",
+          why.text);
     FILE *f = fopen(in_folder("x.lmdb/data.mdb"), "wb");
     fclose(f);
     CHECK(!open_shard(&rc, &why) && rc == RC_DATA, "%s", why.text);
@@ -203,7 +208,8 @@ TEST(one_file_is_opened_once) {
     CHECK(symlink("x.lmdb", in_folder("y.lmdb")) == 0);
     token_db_t *a = open_shard(&rc, &why), *b = token_db_open(in_folder("y.lmdb"), &rc, &why);
     CHECK(a && a == b, "two handles");
-    CHECK(!token_db_create(shard(), &m, 0, &rc, &why) && rc == RC_USAGE && strstr(why.text, "open in this process"),
+    CHECK(!token_db_create(shard(), &m, 0, &rc, &why) && rc == RC_USAGE &&
+              strstr(why.text, "open in this process"),
           "%s", why.text);
     token_db_close(a);
     CHECK(token_db_get(b, 0, &r, &why) == 0, "%s", why.text);

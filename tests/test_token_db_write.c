@@ -1,5 +1,6 @@
-/* test_token_db_write.c - writing shards under trouble: full maps and disks, two writers, kill -9 at any moment,
- * resuming, readers beside a writer. What lies in the file is judged by token_oracle.h, with plain LMDB.
+/* test_token_db_write.c - writing shards under trouble: full maps and disks, two writers, kill -9
+ * at any moment, resuming, readers beside a writer. What lies in the file is judged by
+ * token_oracle.h, with plain LMDB.
  */
 #include "common/io/token_db.h"
 #include "tests/folder.h"
@@ -55,7 +56,8 @@ static int put(token_db_t *db, uint64_t i, reason_t *why) {
 static int put_big(token_db_t *db, uint32_t mb, reason_t *why) {
     uint32_t size = mb << 20;
     uint8_t *pixels = calloc(size, 1);
-    token_record_t r = {.kind = RECORD_IMAGE, .T = 1, .pixels = pixels, .pixel_size = &size, .pixels_bytes = size};
+    token_record_t r = {
+        .kind = RECORD_IMAGE, .T = 1, .pixels = pixels, .pixel_size = &size, .pixels_bytes = size};
     int rc = token_db_put(db, &r, why);
     free(pixels);
     return rc;
@@ -77,8 +79,7 @@ static uint64_t count(void) {
     return n;
 }
 
-/* ---- resuming
- * ---------------------------------------------------------------------------------------------------------------*/
+/* ---- resuming ---- */
 
 TEST(resume_goes_on_where_the_last_commit_was) {
     int rc;
@@ -106,8 +107,10 @@ TEST(resume_goes_on_where_the_last_commit_was) {
           token_db_count(db) == 10);
     CHECK(token_db_done(db, 99, &last) == 10 && last == 1234);
     CHECK(token_db_done(db, 98, &last) == 0);
-    CHECK(put(db, 10, &why) == 0 && token_db_put_bad(db, "k", 1, "r", &why) == 0 && token_db_commit(db, &why) == 0);
-    CHECK(put(db, 11, &why) == 0 && token_db_commit(db, &why) == 0); /* behind a bad item: no longer at the end */
+    CHECK(put(db, 10, &why) == 0 && token_db_put_bad(db, "k", 1, "r", &why) == 0 &&
+          token_db_commit(db, &why) == 0);
+    CHECK(put(db, 11, &why) == 0 &&
+          token_db_commit(db, &why) == 0); /* behind a bad item: no longer at the end */
     CHECK(again.records == 12 && again.bad == 1);
     token_db_close(db);
     CHECK(count() == 12);
@@ -120,7 +123,8 @@ TEST(resume_goes_on_where_the_last_commit_was) {
 static void resume_with(shard_meta_t m, const char *says) {
     int rc;
     reason_t why;
-    CHECK(!create(&m, 0, &rc, &why) && rc == RC_MISFIT && strstr(why.text, says) && strstr(why.text, "x.lmdb"),
+    CHECK(!create(&m, 0, &rc, &why) && rc == RC_MISFIT && strstr(why.text, says) &&
+              strstr(why.text, "x.lmdb"),
           "rc %d: %s", rc, why.text);
 }
 
@@ -134,8 +138,8 @@ TEST(fault_047_resume_with_other_options) {
     resume_with(other, "arguments is {\"a\":1}, asked for is {\"a\":2}");
     other = meta_of();
     other.fingerprint = other_fingerprint;
-    resume_with(other,
-                "its fingerprint is 00112233445566778899aabbccddeeff, asked for is 00112233445566778899aabbccddeef0");
+    resume_with(other, "its fingerprint is 00112233445566778899aabbccddeeff, asked for is "
+                       "00112233445566778899aabbccddeef0");
     other.fingerprint = NULL;
     resume_with(other, "asked for is (none)");
     other = meta_of();
@@ -154,13 +158,15 @@ TEST(fault_066_a_folder_with_other_things) {
     folder_open();
     mkdir(shard(), 0777);
     fclose(fopen(in_folder("x.lmdb/letter.txt"), "w"));
-    CHECK(!create(&m, 0, &rc, &why) && rc == RC_USAGE && strstr(why.text, "exists and is no token shard"), "%s",
-          why.text);
+    CHECK(!create(&m, 0, &rc, &why) && rc == RC_USAGE &&
+              strstr(why.text, "exists and is no token shard"),
+          "%s", why.text);
     unlink(in_folder("x.lmdb/letter.txt"));
     rmdir(shard());
     fclose(fopen(shard(), "w"));
-    CHECK(!create(&m, 0, &rc, &why) && rc == RC_USAGE && strstr(why.text, "exists and is no token shard"), "%s",
-          why.text);
+    CHECK(!create(&m, 0, &rc, &why) && rc == RC_USAGE &&
+              strstr(why.text, "exists and is no token shard"),
+          "%s", why.text);
     folder_remove();
 }
 
@@ -176,7 +182,8 @@ TEST(fault_046_resume_of_a_damaged_shard) {
     struct stat st;
     stat(in_folder("x.lmdb/data.mdb"), &st);
     CHECK(truncate(in_folder("x.lmdb/data.mdb"), st.st_size / 2) == 0);
-    CHECK(!create(&m, 0, &rc, &why) && rc == RC_DATA && strstr(why.text, "truncated"), "rc %d: %s", rc, why.text);
+    CHECK(!create(&m, 0, &rc, &why) && rc == RC_DATA && strstr(why.text, "truncated"), "rc %d: %s",
+          rc, why.text);
     folder_remove();
 }
 
@@ -188,7 +195,8 @@ TEST(fault_050_a_record_that_may_not_be_written) {
     token_record_t r = {.kind = RECORD_IMAGE, .T = 1, .grid_h = 1, .grid_w = 1, .codes = codes};
     folder_open();
     token_db_t *db = create(&m, 0, &rc, &why);
-    CHECK(token_db_put(db, &r, &why) == -1 && strstr(why.text, "codes[0] = 512 is not below 512"), "%s", why.text);
+    CHECK(token_db_put(db, &r, &why) == -1 && strstr(why.text, "codes[0] = 512 is not below 512"),
+          "%s", why.text);
     codes[0] = 511;
     r.T = 0;
     CHECK(token_db_put(db, &r, &why) == -1 && strstr(why.text, "without steps"), "%s", why.text);
@@ -199,8 +207,7 @@ TEST(fault_050_a_record_that_may_not_be_written) {
     folder_remove();
 }
 
-/* ---- the map
- * ----------------------------------------------------------------------------------------------------------------*/
+/* ---- the map ---- */
 
 TEST(fault_041_map_full) {
     int rc;
@@ -211,7 +218,8 @@ TEST(fault_041_map_full) {
     REQUIRE(db, "%s", why.text);
     CHECK(put_big(db, 1, &why) == 0 && token_db_commit(db, &why) == 0, "%s", why.text);
     CHECK(put_big(db, 4, &why) == 0 && token_db_commit(db, &why) == -1);
-    CHECK(strstr(why.text, "--max-map 4 MB") && strstr(why.text, "what was committed is good"), "%s", why.text);
+    CHECK(strstr(why.text, "--max-map 4 MB") && strstr(why.text, "what was committed is good"),
+          "%s", why.text);
     token_db_close(db);
     CHECK(count() == 1);
     shard_meta_t more = meta_of();
@@ -271,14 +279,16 @@ TEST(fault_070_file_size_limit) {
     folder_open();
     child_t c;
     child_run(write_until_full, NULL, &c);
-    CHECK(c.code == 0 && strstr(c.err, "disk full? free ") && strstr(c.err, "what was committed is good"), "%d: %s",
-          c.code, c.err);
+    CHECK(c.code == 0 && strstr(c.err, "disk full? free ") &&
+              strstr(c.err, "what was committed is good"),
+          "%d: %s", c.code, c.err);
     uint64_t n = count();
     CHECK(n > 50 && n % 50 == 0, "%llu records", (unsigned long long)n);
     shard_meta_t m = meta_of();
     token_db_t *db = create(&m, 0, &rc, &why); /* with room again, it goes on */
     REQUIRE(db, "%s", why.text);
-    CHECK(m.records == n && put(db, n, &why) == 0 && token_db_commit(db, &why) == 0, "%s", why.text);
+    CHECK(m.records == n && put(db, n, &why) == 0 && token_db_commit(db, &why) == 0, "%s",
+          why.text);
     token_db_close(db);
     CHECK(count() == n + 1);
     folder_remove();
@@ -298,21 +308,22 @@ TEST(fault_042_disk_full) {
     REQUIRE(db, "%s", why.text);
     CHECK(put_big(db, 1, &why) == 0 && token_db_commit(db, &why) == 0, "%s", why.text);
     CHECK(put_big(db, 6, &why) == 0 && token_db_commit(db, &why) == -1);
-    CHECK(strstr(why.text, "disk full? free ") && strstr(why.text, "MB are free now"), "%s", why.text);
+    CHECK(strstr(why.text, "disk full? free ") && strstr(why.text, "MB are free now"), "%s",
+          why.text);
     token_db_close(db);
     CHECK(count() == 1);
     CHECK(mount("none", folder, "tmpfs", MS_REMOUNT, "size=32m") == 0);
     shard_meta_t again = meta_of();
     db = create(&again, 0, &rc, &why);
-    CHECK(db && again.records == 1 && put_big(db, 6, &why) == 0 && token_db_commit(db, &why) == 0, "%s", why.text);
+    CHECK(db && again.records == 1 && put_big(db, 6, &why) == 0 && token_db_commit(db, &why) == 0,
+          "%s", why.text);
     token_db_close(db);
     CHECK(count() == 2);
     CHECK(umount(folder) == 0);
     folder_remove();
 }
 
-/* ---- several processes
- * --------------------------------------------------------------------------------------------------------*/
+/* ---- several processes ---- */
 
 static int second_writer(void *arg) {
     int rc;
@@ -376,7 +387,8 @@ TEST(fault_045_reading_while_somebody_writes) {
         char key[32];
         int n = snprintf(key, sizeof key, "item_%llu", (unsigned long long)i);
         REQUIRE(token_db_get(db, i, &r, &why) == 0, "%s", why.text);
-        CHECK(r.key_len == (uint32_t)n && memcmp(r.key, key, r.key_len) == 0 && r.codes[1] == (i * 31 + 7) % 512);
+        CHECK(r.key_len == (uint32_t)n && memcmp(r.key, key, r.key_len) == 0 &&
+              r.codes[1] == (i * 31 + 7) % 512);
         token_record_release(&r);
     }
     token_db_close(db);
@@ -393,8 +405,7 @@ TEST(fault_045_reading_while_somebody_writes) {
     folder_remove();
 }
 
-/* ---- kill -9
- * -------------------------------------------------------------------------------------------------------------------*/
+/* ---- kill -9 ---- */
 
 enum { ITEMS = 1500, BATCH = 6 };
 
@@ -411,7 +422,8 @@ static int tokenize_all(void) {
     uint64_t last, done = token_db_done(db, 5, &last);
     if (done && last != XXH64(&(uint64_t){done - 1}, sizeof done, 0)) return 75;
     for (uint64_t item = done; item < ITEMS; item++) {
-        if (item % 97 == 5 ? token_db_put_bad(db, "x", 1, "bad", &why) : put(db, item, &why)) return 71;
+        if (item % 97 == 5 ? token_db_put_bad(db, "x", 1, "bad", &why) : put(db, item, &why))
+            return 71;
         m.images += item % 97 != 5;
         token_db_mark(db, 5, item + 1, XXH64(&item, sizeof item, 0));
         if (item % BATCH == BATCH - 1 && token_db_commit(db, &why)) return 73;
@@ -435,7 +447,8 @@ TEST(fault_043_kill_9_and_resume) {
         pid_t pid = fork();
         if (pid == 0) _exit(tokenize_all());
         uint64_t h = XXH64(&try, sizeof try, 1);
-        usleep((useconds_t)(200 + h % 12000)); /* any moment: while it opens, puts, commits or closes */
+        usleep((useconds_t)(200 +
+                            h % 12000)); /* any moment: while it opens, puts, commits or closes */
         kill(pid, SIGKILL);
         if (waitpid(pid, &status, 0) != pid) exit(1);
         if (WIFEXITED(status)) break;
@@ -443,12 +456,15 @@ TEST(fault_043_kill_9_and_resume) {
         if (access(in_folder("x.lmdb/data.mdb"), F_OK) || try % 4) continue;
         struct stat st;
         if (stat(in_folder("x.lmdb/data.mdb"), &st) || st.st_size < 16384) continue;
-        oracle_dump(shard(), &n_killed); /* whole batches: an entry an item, the meta, and a mark once there are any */
+        oracle_dump(shard(),
+                    /* whole batches: an entry an item, the meta, and a mark once there are any */
+                    &n_killed);
         CHECK(n_killed == 1 || (n_killed - 2) % BATCH == 0, "%zu entries", n_killed);
     }
     if (!WIFEXITED(status)) status = tokenize_all() << 8;
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
     CHECK(kills > 5, "only %d kills", kills);
-    CHECK(oracle_dump(shard(), &n_killed) == whole && n_killed == n, "%zu entries against %zu", n_killed, n);
+    CHECK(oracle_dump(shard(), &n_killed) == whole && n_killed == n, "%zu entries against %zu",
+          n_killed, n);
     folder_remove();
 }

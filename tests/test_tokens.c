@@ -1,5 +1,5 @@
-/* test_tokens.c - numbers as tokens, against values worked out by hand and against exact bin edges in extended
- * precision. */
+/* test_tokens.c - numbers as tokens, against values worked out by hand and against exact bin edges
+ * in extended precision. */
 #include "tests/test.h"
 
 #include "common/io/json.h"
@@ -11,7 +11,8 @@ static const tokens_t neko = {.text = 50257, .bins = 1024, .mu = 100, .M = 256};
 
 TEST(vocabulary_ranges) {
     tokens_t t = neko;
-    CHECK(tokens_continuous(&t) == 50257 && tokens_discrete(&t) == 51281 && tokens_total(&t) == 52305);
+    CHECK(tokens_continuous(&t) == 50257 && tokens_discrete(&t) == 51281 &&
+          tokens_total(&t) == 52305);
     t.codes = 512;
     CHECK(tokens_codes(&t) == 52305 && tokens_total(&t) == 52817);
 }
@@ -21,9 +22,10 @@ TEST(known_bins) {
     const struct {
         float x;
         uint32_t observed, action;
-    } known[] = {{0, 512, 512},      {-0.0f, 512, 512},   {-0.001f, 507, 511},    {1, 744, 1023},    {-1, 279, 0},
-                 {1e-45f, 512, 512}, {-INFINITY, 0, 0},   {INFINITY, 1023, 1023}, {256, 1023, 1023}, {300, 1023, 1023},
-                 {-300, 0, 0},       {0.999f, 744, 1023}, {0.5f, 710, 768}};
+    } known[] = {{0, 512, 512},     {-0.0f, 512, 512},  {-0.001f, 507, 511}, {1, 744, 1023},
+                 {-1, 279, 0},      {1e-45f, 512, 512}, {-INFINITY, 0, 0},   {INFINITY, 1023, 1023},
+                 {256, 1023, 1023}, {300, 1023, 1023},  {-300, 0, 0},        {0.999f, 744, 1023},
+                 {0.5f, 710, 768}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         CHECK(tokens_bin(known[i].x, 1024) == known[i].action, "%g: %u", (double)known[i].x,
               tokens_bin(known[i].x, 1024));
@@ -32,13 +34,14 @@ TEST(known_bins) {
     }
 }
 
-/* A bin is right iff the value lies between its edges; extended precision decides, values within float rounding of an
- * edge excepted. */
+/* A bin is right iff the value lies between its edges; extended precision decides, values within
+ * float rounding of an edge excepted. */
 TEST(bins_lie_between_their_edges) {
     size_t tested = 0;
     for (int i = -40000; i <= 40000; i++) {
         float x = (float)i * 0.0077f;
-        long double m = logl(1 + 100 * fabsl((long double)x)) / logl(25601), at = ((x < 0 ? -m : m) + 1) * 512;
+        long double m = logl(1 + 100 * fabsl((long double)x)) / logl(25601),
+                    at = ((x < 0 ? -m : m) + 1) * 512;
         if (fabsl(at - roundl(at)) < 2e-3L) continue;
         uint32_t want = at < 0 ? 0 : at >= 1024 ? 1023 : (uint32_t)at;
         CHECK(tokens_bin_observation(&neko, x) == want, "%g", (double)x);
@@ -49,7 +52,8 @@ TEST(bins_lie_between_their_edges) {
 
 TEST(bins_of_other_counts) {
     /* 32 bins of width 1/16: -1 + b/16 <= a */
-    CHECK(tokens_bin(-0.9376f, 32) == 0 && tokens_bin(-0.9374f, 32) == 1 && tokens_bin(0.9376f, 32) == 31);
+    CHECK(tokens_bin(-0.9376f, 32) == 0 && tokens_bin(-0.9374f, 32) == 1 &&
+          tokens_bin(0.9376f, 32) == 31);
     CHECK(tokens_bin(0.0624f, 32) == 16 && tokens_bin(0.0626f, 32) == 17);
     CHECK(tokens_bin(0, 3) == 1 && tokens_bin(0.4f, 3) == 2 && tokens_bin(-0.4f, 3) == 0);
 }
@@ -68,7 +72,8 @@ TEST(decoding) {
     CHECK(tokens_bin_value(512, 1024, false) == 1.0f / 1024);
     CHECK(tokens_bin_value(1023, 1024, true) == 1 - 2.0f / 1024);
     /* A center comes back to its own bin. */
-    for (uint32_t b = 0; b < 1024; b++) CHECK(tokens_bin(tokens_bin_value(b, 1024, false), 1024) == b, "%u", b);
+    for (uint32_t b = 0; b < 1024; b++)
+        CHECK(tokens_bin(tokens_bin_value(b, 1024, false), 1024) == b, "%u", b);
 }
 
 /* NEKO's own numbers, where they lie beside the project. */
@@ -83,7 +88,8 @@ TEST(neko_values_agree) {
     reason_t why;
     cJSON *o = json_parse_file("../shared/goldens/neko/continuous_tokens.json", false, &why);
     if (!o) return; /* not for everyone */
-    const cJSON *hex = cJSON_GetObjectItem(o, "value_hex"), *observed = cJSON_GetObjectItem(o, "obs_token_mu_law");
+    const cJSON *hex = cJSON_GetObjectItem(o, "value_hex"),
+                *observed = cJSON_GetObjectItem(o, "obs_token_mu_law");
     const cJSON *action = cJSON_GetObjectItem(o, "action_token_no_mu_law");
     REQUIRE(hex && observed && action, "members are missing");
     int n = cJSON_GetArraySize(hex);
@@ -91,7 +97,8 @@ TEST(neko_values_agree) {
     for (int i = 0; i < n; i++) {
         float x = (float)hex_float(cJSON_GetArrayItem(hex, i)->valuestring);
         if (isnan(x)) continue;
-        int a = cJSON_GetArrayItem(action, i)->valueint, b = cJSON_GetArrayItem(observed, i)->valueint;
+        int a = cJSON_GetArrayItem(action, i)->valueint,
+            b = cJSON_GetArrayItem(observed, i)->valueint;
         if (a > 51280) a = 51280; /* the reference lets a full value leave its range */
         if (b > 51280) b = 51280;
         CHECK((int)(50257 + tokens_bin(x, 1024)) == a, "action %g", (double)x);

@@ -1,5 +1,5 @@
-/* test_train.c - what moves weights: the schedule by hand, Adam and AdamW with clipping and average against their
- * formulas in double precision.
+/* test_train.c - what moves weights: the schedule by hand, Adam and AdamW with clipping and average
+ * against their formulas in double precision.
  */
 #include "common/base/die.h"
 #include "common/base/pool.h"
@@ -18,7 +18,8 @@ TEST(schedule_by_hand) {
     CHECK_NEAR(schedule_lr(&s, 1), 0.4, 1e-12);
     CHECK_NEAR(schedule_lr(&s, 2), 0.6, 1e-12);
     CHECK_NEAR(schedule_lr(&s, 3), 0.8, 1e-12);
-    CHECK_NEAR(schedule_lr(&s, 5), 0.2 + 0.3 * (1 + M_SQRT1_2), 1e-12); /* a quarter of the way: cos 45 */
+    CHECK_NEAR(schedule_lr(&s, 5), 0.2 + 0.3 * (1 + M_SQRT1_2),
+               1e-12); /* a quarter of the way: cos 45 */
     CHECK_NEAR(schedule_lr(&s, 7), 0.5, 1e-12);
     CHECK_NEAR(schedule_lr(&s, 11), 0.2, 1e-12);
     CHECK_NEAR(schedule_lr(&s, 500), 0.2, 1e-12);
@@ -60,18 +61,21 @@ static float gradient(int64_t s, int i, size_t e) {
     return rng_normal(r, e) * powf(10, (float)(int)(e % 7) - 4);
 }
 
-static void check_optimizer(const char *what, optimizer_t o, const char *const *wrt, size_t n_wrt, double scale) {
+static void check_optimizer(const char *what, optimizer_t o, const char *const *wrt, size_t n_wrt,
+                            double scale) {
     params_t *p = five_tensors();
     double *w[TENSORS], *m[TENSORS], *v[TENSORS], *avg[TENSORS];
     for (int i = 0; i < TENSORS; i++) {
         w[i] = xcalloc(tensor[i].n, sizeof(double)), m[i] = xcalloc(tensor[i].n, sizeof(double)),
         v[i] = xcalloc(tensor[i].n, sizeof(double));
         avg[i] = xcalloc(tensor[i].n, sizeof(double));
-        for (size_t e = 0; e < tensor[i].n; e++) avg[i][e] = w[i][e] = params_ptr(p, PARAMS_VALUE, i)[e];
+        for (size_t e = 0; e < tensor[i].n; e++)
+            avg[i][e] = w[i][e] = params_ptr(p, PARAMS_VALUE, i)[e];
     }
     o.wrt = wrt, o.n_wrt = n_wrt;
     if (o.average > 0)
-        memcpy(params_base(p, PARAMS_AVERAGE), params_base(p, PARAMS_VALUE), params_block(p) * sizeof(float));
+        memcpy(params_base(p, PARAMS_AVERAGE), params_base(p, PARAMS_VALUE),
+               params_block(p) * sizeof(float));
     bool clipped = false, let = false;
     for (int64_t s = 0; s < 25; s++) {
         double sum = 0, lr = schedule_lr(&o.schedule, s);
@@ -109,7 +113,8 @@ static void check_optimizer(const char *what, optimizer_t o, const char *const *
         for (size_t e = 0; e < tensor[i].n; e++) {
             worst = fmax(worst, fabs(params_ptr(p, PARAMS_VALUE, i)[e] - w[i][e]));
             if (o.average > 0)
-                worst_average = fmax(worst_average, fabs(params_ptr(p, PARAMS_AVERAGE, i)[e] - avg[i][e]));
+                worst_average =
+                    fmax(worst_average, fabs(params_ptr(p, PARAMS_AVERAGE, i)[e] - avg[i][e]));
         }
     CHECK(worst < 4e-6, "%s: weights differ by %g", what, worst);
     CHECK(worst_average < 4e-6, "%s: averages differ by %g", what, worst_average);
@@ -119,8 +124,11 @@ static void check_optimizer(const char *what, optimizer_t o, const char *const *
 
 TEST(optimizer_by_formula) {
     static const char *const all[] = {""}, *const some[] = {"a.", "!a.v"};
-    optimizer_t o = {
-        .kind = OPTIM_ADAM, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .schedule = {SCHEDULE_COSINE, 0.01, 0.1, 4, 20}};
+    optimizer_t o = {.kind = OPTIM_ADAM,
+                     .beta1 = 0.9,
+                     .beta2 = 0.99,
+                     .eps = 1e-8,
+                     .schedule = {SCHEDULE_COSINE, 0.01, 0.1, 4, 20}};
     check_optimizer("adam", o, all, 1, 1);
     check_optimizer("adam, mean of four", o, all, 1, 0.25);
     check_optimizer("adam, some frozen", o, some, 2, 1);
@@ -178,11 +186,15 @@ TEST(optimizer_threads) {
                          .n_wrt = 1};
         pool_set_threads(threads);
         for (int64_t s = 0; s < 3; s++) {
-            for (size_t e = 0; e < 100003; e++) params_ptr(p, PARAMS_GRAD, 0)[e] = gradient(0, 0, e % 1000);
+            for (size_t e = 0; e < 100003; e++)
+                params_ptr(p, PARAMS_GRAD, 0)[e] = gradient(0, 0, e % 1000);
             optimizer_step(&o, p, s, 1);
         }
-        if (!want) want = memcpy(xmalloc(100003 * sizeof *want), params_ptr(p, PARAMS_VALUE, 0), 100003 * sizeof *want);
-        CHECK(!memcmp(want, params_ptr(p, PARAMS_VALUE, 0), 100003 * sizeof *want), "%d threads", threads);
+        if (!want)
+            want = memcpy(xmalloc(100003 * sizeof *want), params_ptr(p, PARAMS_VALUE, 0),
+                          100003 * sizeof *want);
+        CHECK(!memcmp(want, params_ptr(p, PARAMS_VALUE, 0), 100003 * sizeof *want), "%d threads",
+              threads);
         params_free(p);
     }
     pool_set_threads(1);

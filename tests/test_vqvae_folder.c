@@ -1,5 +1,5 @@
-/* test_vqvae_folder.c - the tokenizer's folder on disk: round trips, configurations of others, and everything that is
- * wrong with a folder in its exit code.
+/* test_vqvae_folder.c - the tokenizer's folder on disk: round trips, configurations of others, and
+ * everything that is wrong with a folder in its exit code.
  */
 #include "common/base/pool.h"
 #include "common/io/json.h"
@@ -29,8 +29,9 @@ TEST(folder_round_trip) {
     CHECK(params_n(p) == params_n(q), "%zu and %zu tensors", params_n(p), params_n(q));
     for (size_t i = 0; i < params_n(p); i++) {
         int at = params_find(q, params_at(p, (int)i)->name);
-        CHECK(at >= 0 && !memcmp(params_ptr(p, PARAMS_VALUE, (int)i), params_ptr(q, PARAMS_VALUE, at),
-                                 params_at(p, (int)i)->count * sizeof(float)),
+        CHECK(at >= 0 &&
+                  !memcmp(params_ptr(p, PARAMS_VALUE, (int)i), params_ptr(q, PARAMS_VALUE, at),
+                          params_at(p, (int)i)->count * sizeof(float)),
               "'%s'", params_at(p, (int)i)->name);
     }
     size_t w = 9, h = 9;
@@ -41,12 +42,14 @@ TEST(folder_round_trip) {
     CHECK_STR(print, vqvae_fingerprint(v));
     vqvae_free(v);
     /* with a tokenizer.json */
-    const char *preprocess = "{\"background\":[255,255,255],\"fit\":\"cover\",\"range\":[-1,1],\"size\":[48,32]}";
+    const char *preprocess =
+        "{\"background\":[255,255,255],\"fit\":\"cover\",\"range\":[-1,1],\"size\":[48,32]}";
     vqvae_fingerprint_of(p, PARAMS_VALUE, "{\"kind\":\"vq\"}", preprocess, print);
-    char *tokenizer = xasprintf(
-        "{ \"format\":1, \"quantizer\":{\"kind\":\"vq\"}, \"fingerprint\":\"%s\",\n"
-        "\"preprocess\":{\"size\":[48, 32],\"range\":[-1,1.0],\"background\":[255,255,255],\"fit\":\"cover\"}}",
-        print);
+    char *tokenizer =
+        xasprintf("{ \"format\":1, \"quantizer\":{\"kind\":\"vq\"}, \"fingerprint\":\"%s\",\n"
+                  "\"preprocess\":{\"size\":[48, "
+                  "32],\"range\":[-1,1.0],\"background\":[255,255,255],\"fit\":\"cover\"}}",
+                  print);
     write_run(dir, p, &OWN, tokenizer);
     v = vqvae_load(dir, &rc, &why);
     REQUIRE(v, "%d: %s", rc, why.text);
@@ -72,10 +75,11 @@ TEST(config_round_trip) {
                                .norm_groups = 5,
                                .in_channels = 3,
                                .out_channels = 3};
-    some[2].levels = 4, some[2].channels[3] = 32, some[2].attention[0] = some[2].attention[3] = true,
-    some[2].attention[2] = false;
+    some[2].levels = 4, some[2].channels[3] = 32,
+    some[2].attention[0] = some[2].attention[3] = true, some[2].attention[2] = false;
     some[3].levels = VQ_LEVELS, some[3].mid_attention = false;
-    for (int i = 0; i < VQ_LEVELS; i++) some[3].channels[i] = 4 + 4 * (size_t)i, some[3].attention[i] = i % 3 == 1;
+    for (int i = 0; i < VQ_LEVELS; i++)
+        some[3].channels[i] = 4 + 4 * (size_t)i, some[3].attention[i] = i % 3 == 1;
     for (size_t i = 0; i < 4; i++) {
         vqvae_config_t back;
         reason_t why = {""};
@@ -103,7 +107,8 @@ TEST(config_round_trip) {
                                            "up_block_types",
                                            "vq_embed_dim"};
         cJSON *o = cJSON_Parse(text);
-        CHECK(cJSON_GetArraySize(o) == sizeof keys / sizeof *keys, "%d keys", cJSON_GetArraySize(o));
+        CHECK(cJSON_GetArraySize(o) == sizeof keys / sizeof *keys, "%d keys",
+              cJSON_GetArraySize(o));
         for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
             CHECK(cJSON_GetObjectItemCaseSensitive(o, keys[k]), "key '%s'", keys[k]);
         cJSON_Delete(o);
@@ -118,36 +123,47 @@ static int parse(const char *text, vqvae_config_t *c, reason_t *why) {
 TEST(config_of_others) {
     vqvae_config_t c;
     reason_t why = {""};
-    CHECK(!parse("{\"_class_name\":\"VQModel\",\"act_fn\":\"swish\"}", &c, &why), "SiLU by its other name");
+    CHECK(!parse("{\"_class_name\":\"VQModel\",\"act_fn\":\"swish\"}", &c, &why),
+          "SiLU by its other name");
     /* files in the wild */
-    CHECK(!parse("{\"_class_name\":\"VQModel\",\"_diffusers_version\":\"0.1.2\",\"act_fn\":\"silu\",\"block_out_"
-                 "channels\":[128,256,512],\"down_block_types\":"
-                 "[\"DownEncoderBlock2D\",\"DownEncoderBlock2D\",\"DownEncoderBlock2D\"],\"in_channels\":3,\"latent_"
-                 "channels\":3,\"layers_per_block\":2,"
-                 "\"num_vq_embeddings\":8192,\"out_channels\":3,\"sample_size\":256,\"up_block_types\":["
-                 "\"UpDecoderBlock2D\",\"UpDecoderBlock2D\","
-                 "\"UpDecoderBlock2D\"]}",
-                 &c, &why),
-          "%s", why.text);
-    CHECK(c.levels == 3 && c.channels[2] == 512 && c.vq_embed_dim == 3 && c.norm_groups == 32 && c.codes == 8192 &&
-              c.mid_attention,
+    CHECK(
+        !parse(
+            "{\"_class_name\":\"VQModel\",\"_diffusers_version\":\"0.1.2\",\"act_fn\":\"silu\","
+            "\"block_out_"
+            "channels\":[128,256,512],\"down_block_types\":"
+            "[\"DownEncoderBlock2D\",\"DownEncoderBlock2D\",\"DownEncoderBlock2D\"],\"in_"
+            "channels\":3,\"latent_"
+            "channels\":3,\"layers_per_block\":2,"
+            "\"num_vq_embeddings\":8192,\"out_channels\":3,\"sample_size\":256,\"up_block_types\":["
+            "\"UpDecoderBlock2D\",\"UpDecoderBlock2D\","
+            "\"UpDecoderBlock2D\"]}",
+            &c, &why),
+        "%s", why.text);
+    CHECK(c.levels == 3 && c.channels[2] == 512 && c.vq_embed_dim == 3 && c.norm_groups == 32 &&
+              c.codes == 8192 && c.mid_attention,
           "defaults of absent keys");
-    CHECK(!parse("{\"_class_name\":\"VQModel\",\"block_out_channels\":[128,256,256,512,768],\"down_block_types\":["
-                 "\"DownEncoderBlock2D\",\"DownEncoderBlock2D\","
-                 "\"DownEncoderBlock2D\",\"DownEncoderBlock2D\",\"DownEncoderBlock2D\"],\"latent_channels\":64,"
-                 "\"layers_per_block\":2,\"lookup_from_codebook\":true,"
-                 "\"mid_block_add_attention\":false,\"norm_type\":\"group\",\"num_vq_embeddings\":8192,\"vq_embed_"
-                 "dim\":null,\"up_block_types\":"
-                 "[\"UpDecoderBlock2D\",\"UpDecoderBlock2D\",\"UpDecoderBlock2D\",\"UpDecoderBlock2D\","
-                 "\"UpDecoderBlock2D\"]}",
-                 &c, &why),
-          "%s", why.text);
+    CHECK(
+        !parse(
+            "{\"_class_name\":\"VQModel\",\"block_out_channels\":[128,256,256,512,768],\"down_"
+            "block_types\":["
+            "\"DownEncoderBlock2D\",\"DownEncoderBlock2D\","
+            "\"DownEncoderBlock2D\",\"DownEncoderBlock2D\",\"DownEncoderBlock2D\"],\"latent_"
+            "channels\":64,"
+            "\"layers_per_block\":2,\"lookup_from_codebook\":true,"
+            "\"mid_block_add_attention\":false,\"norm_type\":\"group\",\"num_vq_embeddings\":8192,"
+            "\"vq_embed_"
+            "dim\":null,\"up_block_types\":"
+            "[\"UpDecoderBlock2D\",\"UpDecoderBlock2D\",\"UpDecoderBlock2D\",\"UpDecoderBlock2D\","
+            "\"UpDecoderBlock2D\"]}",
+            &c, &why),
+        "%s", why.text);
     CHECK(c.levels == 5 && !c.mid_attention && c.vq_embed_dim == 64, "no attention in the middle");
-    CHECK(!parse("{\"_class_name\":\"VQModel\"}", &c, &why) && c.levels == 1 && c.channels[0] == 64 && c.codes == 256 &&
-              c.latent_channels == 3,
+    CHECK(!parse("{\"_class_name\":\"VQModel\"}", &c, &why) && c.levels == 1 &&
+              c.channels[0] == 64 && c.codes == 256 && c.latent_channels == 3,
           "all defaults: %s", why.text);
     size_t before = warn_count();
-    CHECK(!parse("{\"_class_name\":\"VQModel\",\"new_key\":1}", &c, &why) && warn_count() == before + 1,
+    CHECK(!parse("{\"_class_name\":\"VQModel\",\"new_key\":1}", &c, &why) &&
+              warn_count() == before + 1,
           "an unknown key is a warning");
 }
 
@@ -160,8 +176,10 @@ TEST(folder_without_codebook) {
     REQUIRE(!parse(text, &back, &why), "%s", why.text);
     CHECK(!memcmp(&back, &c, sizeof c), "config.json and back");
     cJSON *o = cJSON_Parse(text);
-    CHECK_STR(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "_class_name")), "VQModelFSQ");
-    CHECK(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(o, "fsq_levels")) == 3, "three levels");
+    CHECK_STR(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "_class_name")),
+              "VQModelFSQ");
+    CHECK(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(o, "fsq_levels")) == 3,
+          "three levels");
     cJSON_Delete(o);
     free(text);
     folder_open();
@@ -190,7 +208,8 @@ TEST(folder_without_codebook) {
         "\"fsq_levels\":[1001],\"vq_embed_dim\":1,\"num_vq_embeddings\":1001",
         "\"fsq_levels\":[5,4.5,3],\"vq_embed_dim\":3,\"num_vq_embeddings\":60",
         "\"fsq_levels\":\"5\",\"vq_embed_dim\":3,\"num_vq_embeddings\":60",
-        "\"fsq_levels\":[1000,1000,1000,1000,1000,1000,1000,1000],\"vq_embed_dim\":8,\"num_vq_embeddings\":60",
+        "\"fsq_levels\":[1000,1000,1000,1000,1000,1000,1000,1000],\"vq_embed_dim\":8,\"num_vq_"
+        "embeddings\":60",
         "\"fsq_levels\":[3,3,3,3,3,3,3,3,3],\"vq_embed_dim\":9,\"num_vq_embeddings\":60",
         "\"vq_embed_dim\":3,\"num_vq_embeddings\":60",
     };
@@ -222,20 +241,25 @@ TEST(fault_064_config_of_another_kind) {
         {"{\"_class_name\":\"VQModelFSQ\"}", "VQModelFSQ", RC_MISFIT},
         {"{\"_class_name\":\"VQModel\",\"norm_type\":\"spatial\"}", "spatial", RC_MISFIT},
         {"{\"_class_name\":\"VQModel\",\"act_fn\":\"relu\"}", "relu", RC_MISFIT},
-        {"{\"_class_name\":\"VQModel\",\"down_block_types\":[\"CrossAttnDownBlock2D\"]}", "CrossAttnDownBlock2D",
-         RC_MISFIT},
-        {"{\"_class_name\":\"VQModel\",\"down_block_types\":[\"AttnDownEncoderBlock2D\"],\"up_block_types\":["
+        {"{\"_class_name\":\"VQModel\",\"down_block_types\":[\"CrossAttnDownBlock2D\"]}",
+         "CrossAttnDownBlock2D", RC_MISFIT},
+        {"{\"_class_name\":\"VQModel\",\"down_block_types\":[\"AttnDownEncoderBlock2D\"],\"up_"
+         "block_types\":["
          "\"UpDecoderBlock2D\"]}",
          "attention", RC_MISFIT},
-        {"{\"_class_name\":\"VQModel\",\"block_out_channels\":[64,64]}", "down_block_types", RC_MISFIT},
-        {"{\"_class_name\":\"VQModel\",\"block_out_channels\":[]}", "block_out_channels", RC_MISFIT},
-        {"{\"_class_name\":\"VQModel\",\"block_out_channels\":[64.5]}", "block_out_channels", RC_MISFIT},
+        {"{\"_class_name\":\"VQModel\",\"block_out_channels\":[64,64]}", "down_block_types",
+         RC_MISFIT},
+        {"{\"_class_name\":\"VQModel\",\"block_out_channels\":[]}", "block_out_channels",
+         RC_MISFIT},
+        {"{\"_class_name\":\"VQModel\",\"block_out_channels\":[64.5]}", "block_out_channels",
+         RC_MISFIT},
         {"{\"_class_name\":\"VQModel\",\"block_out_channels\":[48]}", "norm_num_groups", RC_MISFIT},
         {"{\"_class_name\":\"VQModel\",\"num_vq_embeddings\":-4}", "num_vq_embeddings", RC_MISFIT},
         {"{\"_class_name\":\"VQModel\",\"latent_channels\":1e300}", "latent_channels", RC_MISFIT},
         {"{\"_class_name\":\"VQModel\",\"in_channels\":1}", "channels", RC_MISFIT},
         {"{\"_class_name\":\"VQModel\",\"layers_per_block\":0}", "layers_per_block", RC_MISFIT},
-        {"{\"_class_name\":\"VQModel\",\"mid_block_add_attention\":\"yes\"}", "mid_block_add_attention", RC_MISFIT},
+        {"{\"_class_name\":\"VQModel\",\"mid_block_add_attention\":\"yes\"}",
+         "mid_block_add_attention", RC_MISFIT},
         {"{\"_class_name\":\"VQModel\",", "1:", RC_DATA},
         {"[1,2]", "object", RC_DATA},
         {"", "", RC_DATA},
@@ -256,7 +280,8 @@ TEST(fault_064_config_of_another_kind) {
 }
 
 typedef struct {
-    const char *drop, *rename, *to, *spoil; /* a tensor that is left out, renamed, whose last value becomes `value` */
+    const char *drop, *rename, *to,
+        *spoil; /* a tensor that is left out, renamed, whose last value becomes `value` */
     float value;
     const char *reshape; /* loses its last row */
     const char *add;
@@ -285,11 +310,14 @@ static void write_edited(const char *dir, params_t *p, const edit_t *e) {
         if (e->spoil && !strcmp(q->name, e->spoil)) v[q->count - 1] = e->value;
         if (e->reshape && !strcmp(q->name, e->reshape)) dim[0]--;
         char name[256];
-        snprintf(name, sizeof name, "%s", e->rename && !strcmp(q->name, e->rename) ? e->to : q->name);
+        snprintf(name, sizeof name, "%s",
+                 e->rename && !strcmp(q->name, e->rename) ? e->to : q->name);
         if (e->old_names && strstr(name, "attentions")) {
-            static const char *const now[] = {"to_q", "to_k", "to_v", "to_out.0"}, *const then[] = {"query", "key",
-                                                                                                    "value",
-                                                                                                    "proj_attn"};
+            static const char *const now[] = {"to_q", "to_k", "to_v", "to_out.0"}, *const then[] = {
+                                                                                       "query",
+                                                                                       "key",
+                                                                                       "value",
+                                                                                       "proj_attn"};
             for (int k = 0; k < 4; k++) {
                 char *at = strstr(name, now[k]), rest[64];
                 if (!at) continue;
@@ -308,7 +336,8 @@ static void write_edited(const char *dir, params_t *p, const edit_t *e) {
             st_writer_give(w, name, e->type, rank, dim, s);
             free(v);
         } else {
-            st_writer_give(w, name, e->type, rank, dim, v); /* for ST_I32 the bits are as good as any */
+            st_writer_give(w, name, e->type, rank, dim,
+                           v); /* for ST_I32 the bits are as good as any */
         }
     }
     static float one = 1;
@@ -329,7 +358,8 @@ TEST(fault_061_nan_in_weights) {
     check_load("nan", dir, RC_DATA, "decoder.conv_out.bias");
     write_edited(dir, p, &(edit_t){.spoil = "quantize.embedding.weight", .value = -INFINITY});
     check_load("infinity", dir, RC_DATA, "quantize.embedding.weight");
-    write_edited(dir, p, &(edit_t){.spoil = "encoder.conv_in.weight", .value = INFINITY, .type = ST_BF16});
+    write_edited(dir, p,
+                 &(edit_t){.spoil = "encoder.conv_in.weight", .value = INFINITY, .type = ST_BF16});
     check_load("infinity in bfloat16", dir, RC_DATA, "encoder.conv_in.weight");
     params_free(p);
     folder_remove();
@@ -370,8 +400,14 @@ TEST(fault_064_weights_of_another_architecture) {
     } use[] = {
         {"missing", {.drop = "decoder.conv_in.bias"}, RC_MISFIT, "decoder.conv_in.bias"},
         {"extra", {.add = "loss.logvar"}, RC_MISFIT, "loss.logvar"},
-        {"renamed", {.rename = "quant_conv.weight", .to = "quant_conv.kernel"}, RC_MISFIT, "quant_conv.kernel"},
-        {"another shape", {.reshape = "quantize.embedding.weight"}, RC_MISFIT, "quantize.embedding.weight"},
+        {"renamed",
+         {.rename = "quant_conv.weight", .to = "quant_conv.kernel"},
+         RC_MISFIT,
+         "quant_conv.kernel"},
+        {"another shape",
+         {.reshape = "quantize.embedding.weight"},
+         RC_MISFIT,
+         "quantize.embedding.weight"},
         {"gumbel",
          {.rename = "quantize.embedding.weight", .to = "quantize.embed.weight"},
          RC_MISFIT,
@@ -416,16 +452,21 @@ TEST(fault_047_tokenizer_json) {
         int rc;
         const char *says;
     } bad[] = {
-        {"{\"format\":2,\"quantizer\":{\"kind\":\"vq\"},\"preprocess\":{\"size\":null}}", RC_MISFIT, "format 2"},
+        {"{\"format\":2,\"quantizer\":{\"kind\":\"vq\"},\"preprocess\":{\"size\":null}}", RC_MISFIT,
+         "format 2"},
         {"{\"quantizer\":{\"kind\":\"vq\"},\"preprocess\":{}}", RC_DATA, "format"},
         {"{\"format\":1,\"preprocess\":{}}", RC_DATA, "quantizer"},
-        {"{\"format\":1,\"quantizer\":{\"kind\":\"vq\"},\"preprocess\":{\"size\":[32]}}", RC_DATA, "size"},
-        {"{\"format\":1,\"quantizer\":{\"kind\":\"vq\"},\"preprocess\":{\"size\":[32,-1]}}", RC_DATA, "size"},
+        {"{\"format\":1,\"quantizer\":{\"kind\":\"vq\"},\"preprocess\":{\"size\":[32]}}", RC_DATA,
+         "size"},
+        {"{\"format\":1,\"quantizer\":{\"kind\":\"vq\"},\"preprocess\":{\"size\":[32,-1]}}",
+         RC_DATA, "size"},
         {"{\"format\":1,", RC_DATA, "tokenizer.json"},
-        {"{\"format\":1,\"quantizer\":{\"kind\":\"fsq\"},\"preprocess\":{\"size\":null}}", RC_MISFIT, "fsq"},
-        {"{\"format\":1,\"quantizer\":{\"kind\":\"vq\"},\"preprocess\":{\"size\":[30,32]}}", RC_MISFIT,
-         "30"}, /* no multiple of the stride */
-        {"{\"format\":1,\"quantizer\":{\"kind\":\"vq\"},\"preprocess\":{\"size\":null},\"fingerprint\":"
+        {"{\"format\":1,\"quantizer\":{\"kind\":\"fsq\"},\"preprocess\":{\"size\":null}}",
+         RC_MISFIT, "fsq"},
+        {"{\"format\":1,\"quantizer\":{\"kind\":\"vq\"},\"preprocess\":{\"size\":[30,32]}}",
+         RC_MISFIT, "30"}, /* no multiple of the stride */
+        {"{\"format\":1,\"quantizer\":{\"kind\":\"vq\"},\"preprocess\":{\"size\":null},"
+         "\"fingerprint\":"
          "\"00000000000000000000000000000000\"}",
          RC_MISFIT, "00000000000000000000000000000000"},
     };

@@ -1,5 +1,6 @@
-/* test_vqvae_model.c - the tokenizer's network against numbers of diffusers and PyTorch (tests/reference): values,
- * gradients, updates; codes that are a function of one picture; what the fingerprint covers.
+/* test_vqvae_model.c - the tokenizer's network against numbers of diffusers and PyTorch
+ * (tests/reference): values, gradients, updates; codes that are a function of one picture; what the
+ * fingerprint covers.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -43,7 +44,8 @@ static double scalar(const st_file_t *f, const char *name) {
 }
 
 /* |a - b| <= absolute + relative * largest |b| */
-static void check_tensor(const char *name, const float *a, const float *b, size_t n, double absolute, double relative) {
+static void check_tensor(const char *name, const float *a, const float *b, size_t n,
+                         double absolute, double relative) {
     double most = 0, worst = 0;
     for (size_t i = 0; i < n; i++) {
         most = fmax(most, fabs((double)b[i]));
@@ -97,7 +99,8 @@ static void check_forward(const char *model, const char *trace, const char *cons
     var_t image = tape_input(t, "image", F32_4(n, h, w, 3)), encoder_out,
           prequant = vqvae_encode(&nn, c, image, &encoder_out);
     vq_out_t q = op_vq(t, prequant, vqvae_codebook(&nn, c), 0, 0);
-    var_t recon = vqvae_decode(&nn, c, q.quantized), keep[] = {encoder_out, prequant, q.index, q.quantized, recon};
+    var_t recon = vqvae_decode(&nn, c, q.quantized),
+          keep[] = {encoder_out, prequant, q.index, q.quantized, recon};
     plan_t *p = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 5});
     memcpy(plan_data(p, image), x, n * w * h * 3 * sizeof *x);
     plan_forward(p);
@@ -119,12 +122,17 @@ static void check_forward(const char *model, const char *trace, const char *cons
     uint32_t *codes = xmalloc(ids->count * sizeof *codes);
     image_from_float(x, n * w * h * 3, rgb);
     vqvae_encode_images(v, rgb, n, w, h, codes);
-    for (size_t i = 0; i < ids->count; i++) CHECK(codes[i] == (uint32_t)ours[i], "frozen: index %zu", i);
+    for (size_t i = 0; i < ids->count; i++)
+        CHECK(codes[i] == (uint32_t)ours[i], "frozen: index %zu", i);
     vqvae_decode_codes(v, codes, n, w / stride, h / stride, back);
     float *theirs = values(&f, "decoder_out", &m);
     for (size_t i = 0; i < n * w * h * 3; i++) {
         double want = round(
-            (fmin(1, fmax(-1, (double)theirs[(i / (w * h * 3) * 3 + i % 3) * w * h + i / 3 % (w * h)])) + 1) * 127.5);
+            (fmin(1,
+                  fmax(-1,
+                       (double)theirs[(i / (w * h * 3) * 3 + i % 3) * w * h + i / 3 % (w * h)])) +
+             1) *
+            127.5);
         CHECK(fabs(back[i] - want) <= 1, "frozen: byte %zu is %d, not %g", i, back[i], want);
     }
     free(theirs), free(rgb), free(back), free(codes), free(x);
@@ -137,12 +145,14 @@ static void check_forward(const char *model, const char *trace, const char *cons
 TEST(forward_as_diffusers) {
     check_forward(REFERENCE "vq", REFERENCE "vq_32x32.safetensors",
                   (const char *[]){"image0_32x32.png", "image1_32x32.png"}, 2);
-    check_forward(REFERENCE "vq", REFERENCE "vq_24x40.safetensors", (const char *[]){"image2_24x40.png"}, 1);
-    check_forward(REFERENCE "vq2", REFERENCE "vq2_24x40.safetensors", (const char *[]){"image2_24x40.png"}, 1);
+    check_forward(REFERENCE "vq", REFERENCE "vq_24x40.safetensors",
+                  (const char *[]){"image2_24x40.png"}, 1);
+    check_forward(REFERENCE "vq2", REFERENCE "vq2_24x40.safetensors",
+                  (const char *[]){"image2_24x40.png"}, 1);
 }
 
-static void check_block(const st_file_t *f, params_t *p, int block, const char *prefix, double absolute,
-                        double relative, double to_k) {
+static void check_block(const st_file_t *f, params_t *p, int block, const char *prefix,
+                        double absolute, double relative, double to_k) {
     size_t n, seen = 0;
     for (size_t i = 0; i < f->n; i++) {
         const char *name = f->tensor[i].name;
@@ -152,7 +162,9 @@ static void check_block(const st_file_t *f, params_t *p, int block, const char *
         if (at < 0) continue;
         float *theirs = values(f, name, &n), *ours = xmalloc(n * sizeof *ours);
         params_export(p, block, at, ours);
-        bool key_bias = strstr(name, "to_k.bias"); /* softmax ignores it: rounding noise, which Adam turns into steps */
+        bool key_bias = strstr(
+            name,
+            "to_k.bias"); /* softmax ignores it: rounding noise, which Adam turns into steps */
         check_tensor(name, ours, theirs, n, key_bias ? to_k : absolute, key_bias ? 0 : relative);
         free(theirs);
         free(ours);
@@ -162,8 +174,8 @@ static void check_block(const st_file_t *f, params_t *p, int block, const char *
 }
 
 /* Two Adam steps on both pictures: as one batch, or one after the other accumulated. */
-static void check_training(const char *file, const char *rec, const char *commitment, const char *codebook,
-                           size_t accumulate) {
+static void check_training(const char *file, const char *rec, const char *commitment,
+                           const char *codebook, size_t accumulate) {
     int rc;
     reason_t why = {""};
     vqvae_t *v = vqvae_load(REFERENCE "vq", &rc, &why);
@@ -171,10 +183,15 @@ static void check_training(const char *file, const char *rec, const char *commit
     config_t c;
     config_defaults(config_table, &c);
     config_from_model(&c, vqvae_config(v));
-    char set[12][64] = {
-        "quantizer.kind=ste",     "optim.kind=adam", "optim.lr=0.001",          "optim.betas=[0.5,0.9]",
-        "optim.clip=0",           "optim.warmup=0",  "optim.schedule=constant", "quantizer.restart=false",
-        "train.warmup_no_quant=0"};
+    char set[12][64] = {"quantizer.kind=ste",
+                        "optim.kind=adam",
+                        "optim.lr=0.001",
+                        "optim.betas=[0.5,0.9]",
+                        "optim.clip=0",
+                        "optim.warmup=0",
+                        "optim.schedule=constant",
+                        "quantizer.restart=false",
+                        "train.warmup_no_quant=0"};
     snprintf(set[9], 64, "loss.rec=%s", rec);
     snprintf(set[10], 64, "quantizer.commitment_weight=%s", commitment);
     snprintf(set[11], 64, "quantizer.codebook_weight=%s", codebook);
@@ -228,7 +245,8 @@ TEST(frozen_prefix) {
                {"quantize", {"quantize"}},
                {"post_quant_conv.", {"post_quant_conv."}},
                {"encoder,quant_conv, quantize", {"encoder", "quant_conv", "quantize"}},
-               {"decoder.conv_out.bias , encoder.mid_block", {"decoder.conv_out.bias", "encoder.mid_block"}}};
+               {"decoder.conv_out.bias , encoder.mid_block",
+                {"decoder.conv_out.bias", "encoder.mid_block"}}};
     for (int kind = 0; kind < 2; kind++)
         for (size_t f = 0; f < sizeof use / sizeof *use; f++) {
             int rc;
@@ -246,14 +264,16 @@ TEST(frozen_prefix) {
             c.train.weight_average = 0.9;
             snprintf(c.train.freeze, sizeof c.train.freeze, "%s", use[f].list);
             size_t w, h;
-            float *x = pictures((const char *[]){"image0_32x32.png", "image1_32x32.png"}, 2, &w, &h);
+            float *x =
+                pictures((const char *[]){"image0_32x32.png", "image1_32x32.png"}, 2, &w, &h);
             params_t *p = vqvae_params(v);
             float *before = xmalloc(params_block(p) * sizeof *before);
             memcpy(before, params_base(p, PARAMS_VALUE), params_block(p) * sizeof *before);
             memcpy(params_base(p, PARAMS_AVERAGE), before, params_block(p) * sizeof *before);
             trainer_t *t = trainer_new(&c, p, 2, w, h, 0);
             quantizer_adopt(&t->quantizer);
-            for (int64_t s = 0; s < ((f == 3 || f == 5) && !kind ? 180 : 2); s++) { /* long enough for codes to die */
+            for (int64_t s = 0; s < ((f == 3 || f == 5) && !kind ? 180 : 2);
+                 s++) { /* long enough for codes to die */
                 trainer_step_t r;
                 graph_t *g = trainer_graph(t, true);
                 memcpy(plan_data(g->plan, g->image), x, 2 * w * h * 3 * sizeof *x);
@@ -263,16 +283,17 @@ TEST(frozen_prefix) {
             CHECK(quantizer_used(&t->quantizer) > 3, "use is counted");
             for (size_t i = 0; i < params_n(p); i++) {
                 const param_t *q = params_at(p, (int)i);
-                bool stays =
-                    !memcmp(before + q->offset, params_ptr(p, PARAMS_VALUE, (int)i), q->count * sizeof *before);
+                bool stays = !memcmp(before + q->offset, params_ptr(p, PARAMS_VALUE, (int)i),
+                                     q->count * sizeof *before);
                 bool frozen = false;
                 for (size_t k = 0; k < 3 && use[f].prefix[k]; k++)
                     frozen |= !strncmp(q->name, use[f].prefix[k], strlen(use[f].prefix[k]));
-                CHECK(stays == frozen, "freeze '%s', %s: '%s' %s", use[f].list, kind ? "ste" : "ema", q->name,
-                      stays ? "stays" : "moves");
-                stays = !memcmp(before + q->offset, params_ptr(p, PARAMS_AVERAGE, (int)i), q->count * sizeof *before);
-                CHECK(stays == frozen, "freeze '%s', %s: the average of '%s' %s", use[f].list, kind ? "ste" : "ema",
-                      q->name, stays ? "stays" : "moves");
+                CHECK(stays == frozen, "freeze '%s', %s: '%s' %s", use[f].list,
+                      kind ? "ste" : "ema", q->name, stays ? "stays" : "moves");
+                stays = !memcmp(before + q->offset, params_ptr(p, PARAMS_AVERAGE, (int)i),
+                                q->count * sizeof *before);
+                CHECK(stays == frozen, "freeze '%s', %s: the average of '%s' %s", use[f].list,
+                      kind ? "ste" : "ema", q->name, stays ? "stays" : "moves");
             }
             trainer_free(t);
             free(before);
@@ -300,8 +321,9 @@ static void check_codes(const char *dir, size_t w, size_t h) {
     vqvae_t *v = vqvae_load(dir, &rc, &why);
     REQUIRE(v, "%s", why.text);
     size_t f = vqvae_stride(vqvae_config(v)), grid = w / f * (h / f), picture = w * h * 3, used = 0;
-    uint8_t *rgb = xmalloc(N * picture), *batch = xmalloc(N * picture), *seen = xcalloc(vqvae_config(v)->codes, 1),
-            *shown = xmalloc(N * picture), *again = xmalloc(N * picture);
+    uint8_t *rgb = xmalloc(N * picture), *batch = xmalloc(N * picture),
+            *seen = xcalloc(vqvae_config(v)->codes, 1), *shown = xmalloc(N * picture),
+            *again = xmalloc(N * picture);
     uint32_t *want = xmalloc(N * grid * sizeof *want), *got = xmalloc(N * grid * sizeof *got);
     random_pictures(rgb, N, w, h);
     pool_set_threads(1);
@@ -319,7 +341,8 @@ static void check_codes(const char *dir, size_t w, size_t h) {
             for (size_t first = 0; first < N; first += size) {
                 size_t m = N - first < size ? N - first : size;
                 for (size_t i = 0; i < m; i++)
-                    memcpy(batch + i * picture, rgb + (first + i) * 11 % N * picture, picture); /* another order */
+                    memcpy(batch + i * picture, rgb + (first + i) * 11 % N * picture,
+                           picture); /* another order */
                 vqvae_encode_images(v, batch, m, w, h, got);
                 vqvae_decode_codes(v, got, m, w / f, h / f, again);
                 for (size_t i = 0; i < m; i++) {
@@ -368,7 +391,8 @@ static void check_prequant(const char *dir, size_t w, size_t h) {
                     memcpy(alone + i * each, plan_data(p, out), each * sizeof *alone);
                 else
                     CHECK(!memcmp(alone + i * each, plan_data(p, out), m * each * sizeof *alone),
-                          "prequant of picture %zu on in a batch of %zu, %d threads", i, n, threads);
+                          "prequant of picture %zu on in a batch of %zu, %d threads", i, n,
+                          threads);
             }
             plan_free(p);
             tape_free(t);
@@ -392,7 +416,8 @@ TEST(codes_of_one_picture) {
     c.vq_embed_dim = 3, c.codes = 60, c.fsq = (kern_fsq_t){3, {5, 4, 3}};
     p = own_params(&c);
     int last = params_find(p, "quant_conv.weight");
-    for (size_t i = 0; i < params_at(p, last)->count; i++) params_ptr(p, PARAMS_VALUE, last)[i] *= 4;
+    for (size_t i = 0; i < params_at(p, last)->count; i++)
+        params_ptr(p, PARAMS_VALUE, last)[i] *= 4;
     write_run(dir, p, &c, NULL);
     check_codes(dir, 20, 28);
     params_free(p);
@@ -414,7 +439,8 @@ TEST(native_size_is_padded) {
     REQUIRE(out.w == 12 && out.h == 8, "%zu x %zu", out.w, out.h);
     for (size_t y = 0; y < 8; y++)
         for (size_t x = 0; x < 12; x++)
-            CHECK(!memcmp(out.rgb + (y * 12 + x) * 3, im.rgb + ((y < 6 ? y : 5) * 9 + (x < 9 ? x : 8)) * 3, 3),
+            CHECK(!memcmp(out.rgb + (y * 12 + x) * 3,
+                          im.rgb + ((y < 6 ? y : 5) * 9 + (x < 9 ? x : 8)) * 3, 3),
                   "pixel %zu %zu", x, y);
     image_release(&im);
     image_release(&out);
@@ -459,8 +485,10 @@ TEST(fingerprint_covers) {
     params_t *other = params_new(99);
     for (size_t i = params_n(p); i-- > 0;) {
         const param_t *t = params_at(p, (int)i);
-        int at = params_get(other, t->name, t->rank, t->dim, t->layout, (param_init_t){INIT_ZERO, 0});
-        memcpy(params_ptr(other, PARAMS_VALUE, at), params_ptr(p, PARAMS_VALUE, (int)i), t->count * sizeof(float));
+        int at =
+            params_get(other, t->name, t->rank, t->dim, t->layout, (param_init_t){INIT_ZERO, 0});
+        memcpy(params_ptr(other, PARAMS_VALUE, at), params_ptr(p, PARAMS_VALUE, (int)i),
+               t->count * sizeof(float));
     }
     vqvae_fingerprint_of(other, PARAMS_VALUE, q, pre, print);
     CHECK_STR(base, print);

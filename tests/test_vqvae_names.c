@@ -1,5 +1,5 @@
-/* test_vqvae_names.c - taming's configurations and tensor names in terms of ours: published models by hand, names of a
- * whole network there and back, what VQModel cannot express.
+/* test_vqvae_names.c - taming's configurations and tensor names in terms of ours: published models
+ * by hand, names of a whole network there and back, what VQModel cannot express.
  */
 #include "common/model/vqvae_names.h"
 #include "tests/test.h"
@@ -12,12 +12,15 @@ TEST(names_by_hand) {
     static const char *const pair[][2] = {
         {"encoder.conv_in.weight", "encoder.conv_in.weight"},
         {"encoder.down.0.block.1.norm1.bias", "encoder.down_blocks.0.resnets.1.norm1.bias"},
-        {"encoder.down.3.block.0.nin_shortcut.weight", "encoder.down_blocks.3.resnets.0.conv_shortcut.weight"},
-        {"encoder.down.4.attn.1.norm.weight", "encoder.down_blocks.4.attentions.1.group_norm.weight"},
+        {"encoder.down.3.block.0.nin_shortcut.weight",
+         "encoder.down_blocks.3.resnets.0.conv_shortcut.weight"},
+        {"encoder.down.4.attn.1.norm.weight",
+         "encoder.down_blocks.4.attentions.1.group_norm.weight"},
         {"encoder.down.4.attn.0.q.weight", "encoder.down_blocks.4.attentions.0.to_q.weight"},
         {"encoder.down.4.attn.0.k.bias", "encoder.down_blocks.4.attentions.0.to_k.bias"},
         {"encoder.down.4.attn.0.proj_out.bias", "encoder.down_blocks.4.attentions.0.to_out.0.bias"},
-        {"encoder.down.2.downsample.conv.weight", "encoder.down_blocks.2.downsamplers.0.conv.weight"},
+        {"encoder.down.2.downsample.conv.weight",
+         "encoder.down_blocks.2.downsamplers.0.conv.weight"},
         {"encoder.mid.block_1.conv1.weight", "encoder.mid_block.resnets.0.conv1.weight"},
         {"encoder.mid.block_2.conv2.bias", "encoder.mid_block.resnets.1.conv2.bias"},
         {"decoder.mid.attn_1.v.weight", "decoder.mid_block.attentions.0.to_v.weight"},
@@ -59,7 +62,8 @@ TEST(names_by_hand) {
     }
 }
 
-/* Every parameter of a network with everything in it has a name of theirs, no two the same, and back. */
+/* Every parameter of a network with everything in it has a name of theirs, no two the same, and
+ * back. */
 TEST(names_of_a_network) {
     vqvae_config_t c = {.levels = 3,
                         .channels = {8, 16, 16},
@@ -79,17 +83,19 @@ TEST(names_of_a_network) {
     for (size_t i = 0; i < n; i++) {
         const char *ours = params_at(p, (int)i)->name;
         REQUIRE(vqvae_taming_name(ours, c.levels, true, theirs[i]), "'%s' has no name", ours);
-        REQUIRE(vqvae_taming_name(theirs[i], c.levels, false, back), "'%s' has no way back", theirs[i]);
+        REQUIRE(vqvae_taming_name(theirs[i], c.levels, false, back), "'%s' has no way back",
+                theirs[i]);
         CHECK_STR(back, ours);
         for (size_t j = 0; j < i; j++) CHECK(strcmp(theirs[i], theirs[j]), "'%s' twice", theirs[i]);
         CHECK(!vqvae_taming_training(theirs[i]), "'%s' is no matter of training", theirs[i]);
     }
     free(theirs);
     params_free(p);
-    CHECK(vqvae_taming_training("loss.discriminator.main.0.weight") && vqvae_taming_training("model_ema.decay") &&
-              vqvae_taming_training("quantize.used"),
+    CHECK(vqvae_taming_training("loss.discriminator.main.0.weight") &&
+              vqvae_taming_training("model_ema.decay") && vqvae_taming_training("quantize.used"),
           "tensors of training");
-    CHECK(!vqvae_taming_training("quantize.proj.weight") && !vqvae_taming_training("lossy"), "others");
+    CHECK(!vqvae_taming_training("quantize.proj.weight") && !vqvae_taming_training("lossy"),
+          "others");
 }
 
 /* ---- configurations ---- */
@@ -188,17 +194,22 @@ TEST(published_configurations) {
     for (size_t i = 0; i < sizeof use / sizeof *use; i++) {
         const published_t *u = &use[i];
         for (int shape = 0; shape < 4; shape++) { /* whole file, model, params, flat */
-            char *dd =
-                     xasprintf("\"double_z\":false,\"z_channels\":%d,\"resolution\":%d,\"in_channels\":3,\"out_ch\":3,"
-                               "\"ch\":%d,\"ch_mult\":[%s],\"num_res_blocks\":%d,\"attn_resolutions\":[%s],"
-                               "\"dropout\":0.0",
-                               u->z, u->resolution, u->ch, u->ch_mult, u->blocks, u->attn),
+            char *dd = xasprintf(
+                     "\"double_z\":false,\"z_channels\":%d,\"resolution\":%d,\"in_channels\":3,"
+                     "\"out_ch\":3,"
+                     "\"ch\":%d,\"ch_mult\":[%s],\"num_res_blocks\":%d,\"attn_resolutions\":[%s],"
+                     "\"dropout\":0.0",
+                     u->z, u->resolution, u->ch, u->ch_mult, u->blocks, u->attn),
                  *nums = xasprintf("\"embed_dim\":%d,\"n_embed\":%d", u->embed, u->K),
-                 *params = shape == 3 ? xasprintf("{%s,%s}", nums, dd)
-                                      : xasprintf("{%s,\"lossconfig\":{\"params\":{}},\"ddconfig\":{%s}}", nums, dd),
-                 *model =
-                     shape > 1 ? xstrdup(params) : xasprintf("{\"target\":\"%s\",\"params\":%s}", u->target, params),
-                 *text = shape ? xstrdup(model) : xasprintf("{\"model\":%s,\"data\":{},\"lightning\":{}}", model);
+                 *params = shape == 3
+                               ? xasprintf("{%s,%s}", nums, dd)
+                               : xasprintf("{%s,\"lossconfig\":{\"params\":{}},\"ddconfig\":{%s}}",
+                                           nums, dd),
+                 *model = shape > 1
+                              ? xstrdup(params)
+                              : xasprintf("{\"target\":\"%s\",\"params\":%s}", u->target, params),
+                 *text = shape ? xstrdup(model)
+                               : xasprintf("{\"model\":%s,\"data\":{},\"lightning\":{}}", model);
             vqvae_config_t c, want = {.levels = u->levels,
                                       .layers_per_block = (size_t)u->blocks,
                                       .latent_channels = (size_t)u->z,
@@ -215,7 +226,8 @@ TEST(published_configurations) {
             size_t resolution = 0, warned = warn_count();
             reason_t why = {""};
             CHECK(parse(text, &c, &resolution, &why) == RC_OK, "%s: %s", u->what, why.text);
-            CHECK(!memcmp(&c, &want, sizeof c) && resolution == (size_t)u->resolution, "%s, shape %d", u->what, shape);
+            CHECK(!memcmp(&c, &want, sizeof c) && resolution == (size_t)u->resolution,
+                  "%s, shape %d", u->what, shape);
             CHECK(warn_count() == warned, "%s: no warning", u->what);
             free(dd), free(nums), free(params), free(model), free(text);
         }
@@ -231,8 +243,9 @@ TEST(fault_064_taming_configurations) {
         int rc;
     } bad[] = {
         {"{" HEAD REST "}", "", RC_OK},
-        {"{" HEAD REST ",\"attn_type\":\"vanilla\",\"dropout\":0.5,\"double_z\":null,\"resamp_with_conv\":true}", "",
-         RC_OK},
+        {"{" HEAD REST
+         ",\"attn_type\":\"vanilla\",\"dropout\":0.5,\"double_z\":null,\"resamp_with_conv\":true}",
+         "", RC_OK},
         {"{" HEAD REST ",\"attn_type\":\"none\"}", "", RC_OK},
         {"{" HEAD REST ",\"attn_type\":\"linear\"}", "linear", RC_MISFIT},
         {"{" HEAD REST ",\"attn_type\":3}", "attn_type", RC_MISFIT},
@@ -244,24 +257,33 @@ TEST(fault_064_taming_configurations) {
         {"{" HEAD REST ",\"target\":\"taming.models.vqgan.GumbelVQ\"}", "Gumbel", RC_MISFIT},
         {"{" HEAD REST ",\"target\":\"taming.models.vqgan.EMAVQ\"}", "EMAVQ", RC_MISFIT},
         {"{" HEAD REST ",\"target\":[]}", "target", RC_MISFIT},
-        {"{" HEAD "\"resolution\":64,\"ch_mult\":[],\"attn_resolutions\":[]}", "ch_mult", RC_MISFIT},
-        {"{" HEAD "\"resolution\":64,\"ch_mult\":[1,2],\"attn_resolutions\":32}", "attn_resolutions", RC_MISFIT},
-        {"{" HEAD "\"resolution\":64,\"ch_mult\":[1,2.5],\"attn_resolutions\":[]}", "ch_mult", RC_MISFIT},
-        {"{" HEAD "\"resolution\":64,\"ch_mult\":[1,70000],\"attn_resolutions\":[]}", "ch_mult", RC_MISFIT},
-        {"{" HEAD "\"resolution\":64,\"ch_mult\":[1,60000],\"attn_resolutions\":[]}", "ch_mult", RC_MISFIT},
-        {"{" HEAD "\"resolution\":64,\"ch_mult\":[1,1,1,1,1,1,1,1,1],\"attn_resolutions\":[]}", "ch_mult", RC_MISFIT},
+        {"{" HEAD "\"resolution\":64,\"ch_mult\":[],\"attn_resolutions\":[]}", "ch_mult",
+         RC_MISFIT},
+        {"{" HEAD "\"resolution\":64,\"ch_mult\":[1,2],\"attn_resolutions\":32}",
+         "attn_resolutions", RC_MISFIT},
+        {"{" HEAD "\"resolution\":64,\"ch_mult\":[1,2.5],\"attn_resolutions\":[]}", "ch_mult",
+         RC_MISFIT},
+        {"{" HEAD "\"resolution\":64,\"ch_mult\":[1,70000],\"attn_resolutions\":[]}", "ch_mult",
+         RC_MISFIT},
+        {"{" HEAD "\"resolution\":64,\"ch_mult\":[1,60000],\"attn_resolutions\":[]}", "ch_mult",
+         RC_MISFIT},
+        {"{" HEAD "\"resolution\":64,\"ch_mult\":[1,1,1,1,1,1,1,1,1],\"attn_resolutions\":[]}",
+         "ch_mult", RC_MISFIT},
         {"{" HEAD "\"ch_mult\":[1,2],\"attn_resolutions\":[]}", "resolution", RC_MISFIT},
         /* 65 halves to 32 and doubles to 64: the encoder alone would have attention */
-        {"{" HEAD "\"resolution\":65,\"ch_mult\":[1,2],\"attn_resolutions\":[65]}", "encoder or the decoder",
-         RC_MISFIT},
+        {"{" HEAD "\"resolution\":65,\"ch_mult\":[1,2],\"attn_resolutions\":[65]}",
+         "encoder or the decoder", RC_MISFIT},
         {"{" HEAD "\"resolution\":65,\"ch_mult\":[1,2],\"attn_resolutions\":[32]}", "", RC_OK},
-        {"{\"embed_dim\":8,\"n_embed\":16,\"z_channels\":8,\"ch\":20,\"num_res_blocks\":1," REST "}", "norm_num_groups",
-         RC_MISFIT},
+        {"{\"embed_dim\":8,\"n_embed\":16,\"z_channels\":8,\"ch\":20,\"num_res_blocks\":1," REST
+         "}",
+         "norm_num_groups", RC_MISFIT},
         {"{\"embed_dim\":8,\"n_embed\":1,\"z_channels\":8,\"ch\":32,\"num_res_blocks\":1," REST "}",
          "num_vq_embeddings", RC_MISFIT},
-        {"{\"embed_dim\":0,\"n_embed\":16,\"z_channels\":8,\"ch\":32,\"num_res_blocks\":1," REST "}", "embed_dim",
+        {"{\"embed_dim\":0,\"n_embed\":16,\"z_channels\":8,\"ch\":32,\"num_res_blocks\":1," REST
+         "}",
+         "embed_dim", RC_MISFIT},
+        {"{\"n_embed\":16,\"z_channels\":8,\"ch\":32,\"num_res_blocks\":1," REST "}", "embed_dim",
          RC_MISFIT},
-        {"{\"n_embed\":16,\"z_channels\":8,\"ch\":32,\"num_res_blocks\":1," REST "}", "embed_dim", RC_MISFIT},
         {"{\"model\":{\"params\":{}}}", "missing", RC_MISFIT},
         {"{}", "missing", RC_MISFIT},
         {"[]", "object", RC_DATA},
@@ -273,16 +295,19 @@ TEST(fault_064_taming_configurations) {
         size_t resolution;
         reason_t why = {""};
         int rc = parse(bad[i].text, &c, &resolution, &why);
-        CHECK(rc == bad[i].rc && strstr(why.text, bad[i].says), "%s: %d, '%s'", bad[i].text, rc, why.text);
+        CHECK(rc == bad[i].rc && strstr(why.text, bad[i].says), "%s: %d, '%s'", bad[i].text, rc,
+              why.text);
     }
     vqvae_config_t c;
     size_t resolution, before = warn_count();
     reason_t why;
-    CHECK(!parse("{" HEAD REST ",\"attn_type\":\"none\"}", &c, &resolution, &why) && !c.mid_attention &&
-              !c.attention[1],
+    CHECK(!parse("{" HEAD REST ",\"attn_type\":\"none\"}", &c, &resolution, &why) &&
+              !c.mid_attention && !c.attention[1],
           "no attention at all");
-    CHECK(!parse("{" HEAD REST ",\"use_3d\":true}", &c, &resolution, &why) && warn_count() == before + 1,
+    CHECK(!parse("{" HEAD REST ",\"use_3d\":true}", &c, &resolution, &why) &&
+              warn_count() == before + 1,
           "an unknown key is a warning");
-    CHECK(!parse("{" HEAD REST ",\"remap\":\"used.npy\"}", &c, &resolution, &why) && warn_count() == before + 2,
+    CHECK(!parse("{" HEAD REST ",\"remap\":\"used.npy\"}", &c, &resolution, &why) &&
+              warn_count() == before + 2,
           "a remapped vocabulary is a warning");
 }

@@ -1,4 +1,5 @@
-/* test_whiten.c - whitened codebooks against Mahalanobis distances from a matrix inverse of the test's own. */
+/* test_whiten.c - whitened codebooks against Mahalanobis distances from a matrix inverse of the
+ * test's own. */
 #include "tests/test.h"
 
 #include "common/base/rng.h"
@@ -26,7 +27,8 @@ static void covariance(const float *e, size_t k, size_t d, double *mean, double 
         for (size_t j = 0; j < d; j++) {
             c[i * d + j] = 0;
             for (size_t n = 0; n < k; n++)
-                c[i * d + j] += ((double)e[n * d + i] - mean[i]) * ((double)e[n * d + j] - mean[j]) / (double)k;
+                c[i * d + j] +=
+                    ((double)e[n * d + i] - mean[i]) * ((double)e[n * d + j] - mean[j]) / (double)k;
         }
 }
 
@@ -85,7 +87,8 @@ TEST(distances_are_those_of_mahalanobis) {
         }
 }
 
-/* Fewer codes than dimensions, a dimension that repeats another, one that is constant, equal codes. */
+/* Fewer codes than dimensions, a dimension that repeats another, one that is constant, equal
+ * codes. */
 TEST(directions_without_variance_are_zero) {
     static const float e[3 * 5] = {1, 2, 2, 9, 0, -1, 4, 4, 9, 0.5f, 0, 3, 3, 9, 1};
     float white[15];

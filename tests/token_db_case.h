@@ -11,8 +11,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
-/* ---- a shard with one record of each kind
- * -------------------------------------------------------------------------------*/
+/* ---- a shard with one record of each kind ---- */
 
 enum { T = 3, CELLS = 6 };
 
@@ -20,7 +19,8 @@ static float codebook[8 * 2] = {0.5f, -1, 2};
 static uint32_t discrete_range[2] = {4, 9}, discrete_action_range[1] = {5};
 static float action_low[2] = {-2, -INFINITY}, action_high[2] = {2, 3};
 
-static char tool[] = "tokenize 0.1", arguments[] = "{\"in\":\"x\"}", fingerprint[] = "00112233445566778899aabbccddeeff";
+static char tool[] = "tokenize 0.1", arguments[] = "{\"in\":\"x\"}",
+            fingerprint[] = "00112233445566778899aabbccddeeff";
 static char preprocess[] = "{}", byte_text[] = "byte";
 
 static shard_meta_t meta_of(uint32_t K) {
@@ -51,9 +51,11 @@ static shard_meta_t meta_of(uint32_t K) {
 
 static uint32_t codes[T * CELLS] = {0, 1, 2, 3, 4, 5, 6, 7, 7, 6, 5, 4, 3, 2, 1, 0, 1, 2},
                           text[5] = {72, 105, 0, 255, 256};
-static float continuous[T * 2] = {0.1f, -1e30f, 3, 4, 5, 6}, actions[T * 2] = {-1, 1, 0.5f, 0, 0.25f, -0.75f};
+static float continuous[T * 2] = {0.1f, -1e30f, 3, 4, 5, 6},
+                            actions[T * 2] = {-1, 1, 0.5f, 0, 0.25f, -0.75f};
 static float label_actions[T * 2] = {1, 1, 1, -1, -1, -1}, rewards[T] = {0, -0.5f, 1e10f};
-static uint32_t discrete[T * 2] = {0, 8, 3, 0, 1, 1}, discrete_actions[T] = {4, 0, 1}, pixel_size[1] = {7};
+static uint32_t discrete[T * 2] = {0, 8, 3, 0, 1, 1}, discrete_actions[T] = {4, 0, 1},
+                             pixel_size[1] = {7};
 static uint8_t terminated[T] = {0, 0, 1}, truncated[T] = {0, 1, 0};
 
 static token_record_t image_record(void) {
@@ -122,7 +124,8 @@ static void make_shard(uint32_t K, int more) {
     token_db_t *db = token_db_create(shard(), &m, 0, &rc, &why);
     REQUIRE(db, "%s", why.text);
     token_record_t r[3] = {image_record(), episode_record(), text_record()};
-    for (int i = 0; i < 3 + more; i++) CHECK(token_db_put(db, &r[i < 3 ? i : 1], &why) == 0, "%s", why.text);
+    for (int i = 0; i < 3 + more; i++)
+        CHECK(token_db_put(db, &r[i < 3 ? i : 1], &why) == 0, "%s", why.text);
     token_db_mark(db, 0xDEADBEEF12345678u, 17, 0x1122334455667788u);
     CHECK(token_db_put_bad(db, "b\0d", 3, "cannot be read", &why) == 0);
     m.images = 1;

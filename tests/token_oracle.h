@@ -1,5 +1,5 @@
-/* token_oracle.h - token shards by plain LMDB and the offsets of common/io/FORMATS.md, sharing nothing with the code
- * under test: reads, checks and forges values.
+/* token_oracle.h - token shards by plain LMDB and the offsets of common/io/FORMATS.md, sharing
+ * nothing with the code under test: reads, checks and forges values.
  */
 #ifndef TESTS_TOKEN_ORACLE_H
 #define TESTS_TOKEN_ORACLE_H
@@ -36,7 +36,8 @@ static inline const uint8_t *oracle_key(int tag, uint32_t sub, uint64_t id) {
 }
 
 /* A copy of a value, NULL when absent. */
-static inline uint8_t *oracle_get(const char *path, int tag, uint32_t sub, uint64_t id, size_t *size) {
+static inline uint8_t *oracle_get(const char *path, int tag, uint32_t sub, uint64_t id,
+                                  size_t *size) {
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi dbi;
@@ -44,8 +45,8 @@ static inline uint8_t *oracle_get(const char *path, int tag, uint32_t sub, uint6
     uint8_t *copy = NULL;
     *size = 0;
     mdb_env_create(&env);
-    if (mdb_env_open(env, path, MDB_RDONLY | MDB_NOLOCK, 0) || mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) ||
-        mdb_dbi_open(txn, NULL, 0, &dbi))
+    if (mdb_env_open(env, path, MDB_RDONLY | MDB_NOLOCK, 0) ||
+        mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) || mdb_dbi_open(txn, NULL, 0, &dbi))
         exit(1);
     if (mdb_get(txn, dbi, &k, &v) == 0) {
         copy = malloc(v.mv_size);
@@ -57,8 +58,8 @@ static inline uint8_t *oracle_get(const char *path, int tag, uint32_t sub, uint6
 }
 
 /* Stores a value, with a checksum that matches when `sum`. */
-static inline void oracle_put(const char *path, int tag, uint32_t sub, uint64_t id, uint8_t *value, size_t size,
-                              bool sum) {
+static inline void oracle_put(const char *path, int tag, uint32_t sub, uint64_t id, uint8_t *value,
+                              size_t size, bool sum) {
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi dbi;
@@ -69,17 +70,20 @@ static inline void oracle_put(const char *path, int tag, uint32_t sub, uint64_t 
     MDB_val k = {16, (void *)(uintptr_t)oracle_key(tag, sub, id)}, v = {size, value};
     mdb_env_create(&env);
     mdb_env_set_mapsize(env, 64 << 20);
-    if (mdb_env_open(env, path, 0, 0666) || mdb_txn_begin(env, NULL, 0, &txn) || mdb_dbi_open(txn, NULL, 0, &dbi) ||
-        mdb_put(txn, dbi, &k, &v, 0) || mdb_txn_commit(txn))
+    if (mdb_env_open(env, path, 0, 0666) || mdb_txn_begin(env, NULL, 0, &txn) ||
+        mdb_dbi_open(txn, NULL, 0, &dbi) || mdb_put(txn, dbi, &k, &v, 0) || mdb_txn_commit(txn))
         exit(1);
     mdb_env_close(env);
 }
 
 /* The data of part `number` of a value whose head has `head` bytes; NULL when absent. */
-static inline const uint8_t *oracle_part(const uint8_t *v, size_t head, unsigned number, char *type, uint64_t *count) {
+static inline const uint8_t *oracle_part(const uint8_t *v, size_t head, unsigned number, char *type,
+                                         uint64_t *count) {
     const uint8_t *entry = v + 32 + head, *data = entry + 16 * oracle_le(v + 10, 2);
     for (unsigned i = 0; i < oracle_le(v + 10, 2); i++, entry += 16) {
-        uint64_t n = oracle_le(entry + 8, 8), bytes = n * (entry[2] == 'B' ? 1 : entry[2] == 'H' ? 2 : 4);
+        uint64_t n = oracle_le(entry + 8, 8), bytes = n * (entry[2] == 'B'   ? 1
+                                                           : entry[2] == 'H' ? 2
+                                                                             : 4);
         *type = (char)entry[2];
         *count = n;
         if (oracle_le(entry, 2) == number) return data;
@@ -88,7 +92,8 @@ static inline const uint8_t *oracle_part(const uint8_t *v, size_t head, unsigned
     return NULL;
 }
 
-/* Hash of all keys and values; *n entries. Checks lengths, alignment, headers and checksums on the way. */
+/* Hash of all keys and values; *n entries. Checks lengths, alignment, headers and checksums on the
+ * way. */
 static inline uint64_t oracle_dump(const char *path, size_t *n) {
     MDB_env *env;
     MDB_txn *txn;
@@ -98,15 +103,20 @@ static inline uint64_t oracle_dump(const char *path, size_t *n) {
     uint64_t hash = 0;
     *n = 0;
     mdb_env_create(&env);
-    if (mdb_env_open(env, path, MDB_RDONLY | MDB_NOLOCK, 0) || mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) ||
-        mdb_dbi_open(txn, NULL, 0, &dbi) || mdb_cursor_open(txn, dbi, &cursor))
+    if (mdb_env_open(env, path, MDB_RDONLY | MDB_NOLOCK, 0) ||
+        mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) || mdb_dbi_open(txn, NULL, 0, &dbi) ||
+        mdb_cursor_open(txn, dbi, &cursor))
         exit(1);
-    for (int op = MDB_FIRST; mdb_cursor_get(cursor, &k, &v, (MDB_cursor_op)op) == 0; op = MDB_NEXT, ++*n) {
+    for (int op = MDB_FIRST; mdb_cursor_get(cursor, &k, &v, (MDB_cursor_op)op) == 0;
+         op = MDB_NEXT, ++*n) {
         const uint8_t *key = k.mv_data, *value = v.mv_data;
-        CHECK(k.mv_size == 16 && v.mv_size % 8 == 0 && v.mv_size >= 32, "lengths %zu %zu", k.mv_size, v.mv_size);
+        CHECK(k.mv_size == 16 && v.mv_size % 8 == 0 && v.mv_size >= 32, "lengths %zu %zu",
+              k.mv_size, v.mv_size);
         CHECK((uintptr_t)key % 8 == 0 && (uintptr_t)value % 8 == 0, "entry %zu is not aligned", *n);
-        CHECK(memcmp(value, "tkdb\x01\0", 6) == 0 && value[6] == key[0] && value[7] == 'l', "entry %zu: header", *n);
-        CHECK(oracle_le(value + 12, 4) == oracle_be(key + 4, 4) && oracle_le(value + 24, 8) == oracle_be(key + 8, 8));
+        CHECK(memcmp(value, "tkdb\x01\0", 6) == 0 && value[6] == key[0] && value[7] == 'l',
+              "entry %zu: header", *n);
+        CHECK(oracle_le(value + 12, 4) == oracle_be(key + 4, 4) &&
+              oracle_le(value + 24, 8) == oracle_be(key + 8, 8));
         CHECK(oracle_le(value + 16, 8) == oracle_sum(value, v.mv_size), "entry %zu: checksum", *n);
         hash = XXH64(key, 16, hash);
         hash = XXH64(value, v.mv_size, hash);

@@ -35,11 +35,13 @@ static inline params_t *own_params(const vqvae_config_t *c) {
     vqvae_declare(p, c);
     int e = params_find(p, "quantize.embedding.weight");
     float *v = e < 0 ? NULL : params_ptr(p, PARAMS_VALUE, e);
-    for (size_t i = 0; v && i < params_at(p, e)->count; i++) v[i] = 0.3f * rng_normal(rng_make(1, "codes"), i);
+    for (size_t i = 0; v && i < params_at(p, e)->count; i++)
+        v[i] = 0.3f * rng_normal(rng_make(1, "codes"), i);
     return p;
 }
 
-static inline void write_run(const char *dir, params_t *p, const vqvae_config_t *c, const char *tokenizer) {
+static inline void write_run(const char *dir, params_t *p, const vqvae_config_t *c,
+                             const char *tokenizer) {
     static const char *const all[] = {""};
     char *config = vqvae_config_json(c, 32);
     checkpoint_text_t text[] = {{"config.json", config}, {"tokenizer.json", tokenizer}};

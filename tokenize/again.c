@@ -105,14 +105,16 @@ static image_t from_source(rerun_t *s, const token_record_t *r) {
         if (strlen(key) == r->key_len && !memcmp(key, r->key, r->key_len)) break;
     }
     if (s->cursor == n) fail(s->a, r, "is not there any more");
-    if (image_source_read(s->source, s->cursor, &im, &s->opts, &why) != IMAGE_OK) fail(s->a, r, why.text);
+    if (image_source_read(s->source, s->cursor, &im, &s->opts, &why) != IMAGE_OK)
+        fail(s->a, r, why.text);
     return im;
 }
 
 static image_t from_file(const rerun_t *s, const token_record_t *r) {
     image_t im = {0};
     reason_t why;
-    char *key = xasprintf("%.*s", (int)r->key_len, r->key), *path = *key == '/' ? xstrdup(key) : fs_join(s->a->in, key);
+    char *key = xasprintf("%.*s", (int)r->key_len, r->key),
+         *path = *key == '/' ? xstrdup(key) : fs_join(s->a->in, key);
     if (image_read(&im, path, &s->opts, &why) != IMAGE_OK) fail(s->a, r, why.text);
     free(key);
     free(path);
@@ -124,7 +126,8 @@ static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
     char key[64];
     reason_t why;
     snprintf(key, sizeof key, "%.*s", (int)(r->key_len < 63 ? r->key_len : 63), r->key);
-    if (sscanf(key, "episode_%lld", &number) != 1 || number < 0 || (uint64_t)number >= minari_episodes(s->m))
+    if (sscanf(key, "episode_%lld", &number) != 1 || number < 0 ||
+        (uint64_t)number >= minari_episodes(s->m))
         fail(s->a, r, "is not there any more");
     if (s->loaded != number) {
         if (s->loaded >= 0) minari_episode_release(&s->episode);
@@ -176,9 +179,11 @@ static void add(rerun_t *s, const token_record_t *r, size_t t) {
                            : s->captions ? from_file(s, r)
                            : s->m        ? from_dataset(s, r, t)
                                          : from_source(s, r)};
-    if (a->in) encoder_prepare(&(encoder_t){.v = a->v}, p); /* kept pixels are what the encoder saw */
+    if (a->in)
+        encoder_prepare(&(encoder_t){.v = a->v}, p); /* kept pixels are what the encoder saw */
     if (p->im.w != r->grid_w * f || p->im.h != r->grid_h * f) fail(a, r, "has another size now");
-    s->codes[s->n] = memcpy(xmalloc(grid * sizeof(uint32_t)), r->codes + t * grid, grid * sizeof(uint32_t));
+    s->codes[s->n] =
+        memcpy(xmalloc(grid * sizeof(uint32_t)), r->codes + t * grid, grid * sizeof(uint32_t));
     if (++s->n == BATCH) compare(s);
 }
 

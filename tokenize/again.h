@@ -1,5 +1,5 @@
-/* again.h - pictures of a shard encoded again, from the pixels it keeps or from where they came from, and compared with
- * the codes it holds.
+/* again.h - pictures of a shard encoded again, from the pixels it keeps or from where they came
+ * from, and compared with the codes it holds.
  */
 #ifndef TOKENIZE_AGAIN_H
 #define TOKENIZE_AGAIN_H
@@ -14,7 +14,8 @@ typedef struct {
     uint64_t sample; /* pictures, spread over the shard; 0 = all */
     /* results */
     uint64_t images, codes, different;
-    double gap; /* largest of the different codes: how much further than the nearest one, relative */
+    double
+        gap; /* largest of the different codes: how much further than the nearest one, relative */
 } again_t;
 
 /* die()s (3) when a picture cannot be found or read again. */

@@ -1,5 +1,6 @@
-/* apng.c - see apng.h. libpng writes no animations: each frame is encoded as a PNG file of its own, and its chunks go
- * into one file. Chunk: length 4, name 4, data, CRC-32 of name and data; numbers are big-endian.
+/* apng.c - see apng.h. libpng writes no animations: each frame is encoded as a PNG file of its own,
+ * and its chunks go into one file. Chunk: length 4, name 4, data, CRC-32 of name and data; numbers
+ * are big-endian.
  */
 #include "tokenize/apng.h"
 
@@ -31,13 +32,15 @@ static void put_chunk(file_t *f, const char *name, bool number, const uint8_t *d
     memcpy(at + 4, name, 4);
     if (number) put32(at + 8, f->sequence++);
     if (size) memcpy(at + 8 + extra, data, size);
-    put32(at + 8 + extra + size, (uint32_t)crc32(crc32(0, NULL, 0), at + 4, (uInt)(4 + extra + size)));
+    put32(at + 8 + extra + size,
+          (uint32_t)crc32(crc32(0, NULL, 0), at + 4, (uInt)(4 + extra + size)));
     f->n += 12 + extra + size;
 }
 
 /* The frame covers the whole picture and replaces what was there. */
 static void put_control(file_t *f, const image_t *im, unsigned fps) {
-    uint8_t data[22] = {0}; /* width, height, x, y, delay numerator 2 and denominator 2, dispose, blend */
+    uint8_t data[22] = {
+        0}; /* width, height, x, y, delay numerator 2 and denominator 2, dispose, blend */
     put32(data, (uint32_t)im->w);
     put32(data + 4, (uint32_t)im->h);
     data[17] = 1;
@@ -47,7 +50,8 @@ static void put_control(file_t *f, const image_t *im, unsigned fps) {
 }
 
 /* The chunks of one PNG file that libpng made: what precedes the pixels once, and the pixels. */
-static void put_frame(file_t *f, const image_t *im, size_t i, size_t n, unsigned fps, const uint8_t *png, size_t size) {
+static void put_frame(file_t *f, const image_t *im, size_t i, size_t n, unsigned fps,
+                      const uint8_t *png, size_t size) {
     for (size_t at = 8; at + 12 <= size;) {
         uint32_t length = get32(png + at);
         const uint8_t *name = png + at + 4, *data = png + at + 8;
@@ -76,7 +80,8 @@ int apng_write(const char *path, const image_t *frame, size_t n, unsigned fps, r
     for (size_t i = 0; i < n && rc == 0; i++) {
         uint8_t *png;
         size_t size;
-        if (frame[i].w != frame[0].w || frame[i].h != frame[0].h) BUG("frame %zu is of another size", i);
+        if (frame[i].w != frame[0].w || frame[i].h != frame[0].h)
+            BUG("frame %zu is of another size", i);
         rc = image_encode_png(&frame[i], &png, &size, why);
         if (rc) break;
         put_frame(&f, &frame[i], i, n, fps, png, size);

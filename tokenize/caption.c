@@ -29,7 +29,8 @@ const char *caption_answer(const cJSON *answers) {
     for (const cJSON *a = answers->child; a; a = a->next) {
         const char *text = answer_of(a);
         size_t n = 0;
-        for (const cJSON *b = a; text && b; b = b->next) n += answer_of(b) && !strcmp(answer_of(b), text);
+        for (const cJSON *b = a; text && b; b = b->next)
+            n += answer_of(b) && !strcmp(answer_of(b), text);
         if (n > most) most = n, best = text;
     }
     return best;
@@ -42,7 +43,8 @@ void caption_question(caption_t *out, const char *question, const char *answer) 
 }
 
 static int take_fields(const cJSON *o, caption_t *out, reason_t *why) {
-    const char *question = string_of(o, "question"), *answer = string_of(o, "answer"), *text = string_of(o, "caption");
+    const char *question = string_of(o, "question"), *answer = string_of(o, "answer"),
+               *text = string_of(o, "caption");
     const cJSON *image = cJSON_GetObjectItemCaseSensitive(o, "image");
     if (image && !cJSON_IsString(image)) return reason_set(why, "\"image\" is no path");
     if (image && !*image->valuestring) return reason_set(why, "\"image\" is empty");

@@ -1,5 +1,6 @@
-/* caption.h - one JSON line of captions and questions: {"image", "caption"} (or "text"), {"image", "question",
- * "answer"} (or "answers": the most frequent one counts, the first of equals), {"text"} alone. Foreign bytes.
+/* caption.h - one JSON line of captions and questions: {"image", "caption"} (or "text"), {"image",
+ * "question", "answer"} (or "answers": the most frequent one counts, the first of equals), {"text"}
+ * alone. Foreign bytes.
  */
 #ifndef TOKENIZE_CAPTION_H
 #define TOKENIZE_CAPTION_H
@@ -20,7 +21,8 @@ void caption_release(caption_t *c);
 int caption_parse(const char *line, size_t size, caption_t *out, reason_t *why);
 /* Makes `out` (with its image) of a question and its answer. */
 void caption_question(caption_t *out, const char *question, const char *answer);
-/* The most frequent of an array of strings or of objects {"answer"}, the first of equals; NULL when there is none. */
+/* The most frequent of an array of strings or of objects {"answer"}, the first of equals; NULL when
+ * there is none. */
 const char *caption_answer(const cJSON *answers);
 
 #endif

@@ -15,7 +15,8 @@ typedef struct {
     uint64_t *histogram; /* [threads, codes] */
     pthread_mutex_t lock;
     census_t *c;
-    uint64_t first[CENSUS_SOURCES]; /* record where each source was met: threads meet them in any order */
+    uint64_t first
+        [CENSUS_SOURCES]; /* record where each source was met: threads meet them in any order */
 } taking_t;
 
 /* Neighbours of one source; its name lies in the map. */
@@ -30,7 +31,8 @@ static void add_run(taking_t *t, const run_t *r) {
     size_t k = 0;
     if (!r->records) return;
     pthread_mutex_lock(&t->lock);
-    while (k < c->n_sources && (strlen(c->source[k].name) != r->len || memcmp(c->source[k].name, r->name, r->len) != 0))
+    while (k < c->n_sources &&
+           (strlen(c->source[k].name) != r->len || memcmp(c->source[k].name, r->name, r->len) != 0))
         k++;
     if (k == c->n_sources && k < CENSUS_SOURCES) {
         c->source[c->n_sources++] = (census_source_t){xasprintf("%.*s", (int)r->len, r->name), 0};
@@ -44,7 +46,8 @@ static void add_run(taking_t *t, const run_t *r) {
 }
 
 static void add_to_run(taking_t *t, run_t *run, const token_record_t *r, uint64_t i) {
-    if (run->records && (run->len != r->source_len || memcmp(run->name, r->source, run->len) != 0)) {
+    if (run->records &&
+        (run->len != r->source_len || memcmp(run->name, r->source, run->len) != 0)) {
         add_run(t, run);
         run->records = 0;
     }
@@ -55,7 +58,8 @@ static void add_to_run(taking_t *t, run_t *run, const token_record_t *r, uint64_
 /* Sums of a block, so that the lock is taken a few times for all its records. */
 static void take_block(void *ctx, size_t block) {
     taking_t *t = ctx;
-    uint64_t n = token_db_count(t->db), end = (uint64_t)(block + 1) * BLOCK < n ? (uint64_t)(block + 1) * BLOCK : n;
+    uint64_t n = token_db_count(t->db),
+             end = (uint64_t)(block + 1) * BLOCK < n ? (uint64_t)(block + 1) * BLOCK : n;
     uint64_t *histogram = t->histogram + (size_t)pool_thread_id() * token_db_meta(t->db)->codes;
     census_t sum = {0};
     run_t run = {0};

@@ -1,4 +1,5 @@
-/* census.h - what a shard's records add up to: how often each code occurs, pictures' pixels, sources.
+/* census.h - what a shard's records add up to: how often each code occurs, pictures' pixels,
+ * sources.
  */
 #ifndef TOKENIZE_CENSUS_H
 #define TOKENIZE_CENSUS_H
@@ -22,7 +23,8 @@ typedef struct {
     double perplexity;     /* exp(entropy); NaN without codes */
     uint32_t top[CENSUS_TOP];
     size_t n_top;
-    census_source_t source[CENSUS_SOURCES]; /* in order of appearance; further ones are not told apart */
+    census_source_t
+        source[CENSUS_SOURCES]; /* in order of appearance; further ones are not told apart */
     size_t n_sources;
 } census_t;
 

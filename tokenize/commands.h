@@ -1,5 +1,5 @@
-/* commands.h - the commands of `tokenize`: each takes its own arguments (argv[0] is its name) and returns the exit
- * code.
+/* commands.h - the commands of `tokenize`: each takes its own arguments (argv[0] is its name) and
+ * returns the exit code.
  */
 #ifndef TOKENIZE_COMMANDS_H
 #define TOKENIZE_COMMANDS_H

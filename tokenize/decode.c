@@ -1,5 +1,6 @@
-/* decode.c - `tokenize decode`: pictures back from their codes. A PNG file a record - for an episode the strip of its
- * frames, side by side, and with --apng also an animation - and one contact sheet.
+/* decode.c - `tokenize decode`: pictures back from their codes. A PNG file a record - for an
+ * episode the strip of its frames, side by side, and with --apng also an animation - and one
+ * contact sheet.
  */
 #include "common/base/cli.h"
 #include "common/base/log.h"
@@ -26,11 +27,14 @@ typedef struct {
     unsigned fps;
 } decode_t;
 
-/* "000012-a_x.png" of key "a/x.jpg": the record's number, and as much of its key as makes a plain name. */
-static char *file_of(const char *dir, uint64_t number, const token_record_t *r, const char *suffix) {
+/* "000012-a_x.png" of key "a/x.jpg": the record's number, and as much of its key as makes a plain
+ * name. */
+static char *file_of(const char *dir, uint64_t number, const token_record_t *r,
+                     const char *suffix) {
     char name[NAME + 1];
     size_t n = 0, end = r->key_len;
-    while (r->kind != RECORD_EPISODE && end > 0 && r->key[end - 1] != '.' && r->key[end - 1] != '/') end--;
+    while (r->kind != RECORD_EPISODE && end > 0 && r->key[end - 1] != '.' && r->key[end - 1] != '/')
+        end--;
     if (end == 0 || r->key[end - 1] != '.') end = r->key_len + 1;
     for (size_t i = 0; i + 1 < end && n < NAME; i++) {
         unsigned char c = (unsigned char)r->key[i];
@@ -54,9 +58,11 @@ static image_t decode_strip(const decode_t *d, const token_record_t *r) {
     return strip;
 }
 
-/* For the contact sheet: a picture as it is, of an episode a row of a few frames from its start to its end. */
+/* For the contact sheet: a picture as it is, of an episode a row of a few frames from its start to
+ * its end. */
 static void add_tile(decode_t *d, const token_record_t *r, const image_t *strip) {
-    if (d->sheet ? d->tile_pixels > SHEET_PIXELS : d->n_tiles == (d->episodes ? STRIPS : TILES)) return;
+    if (d->sheet ? d->tile_pixels > SHEET_PIXELS : d->n_tiles == (d->episodes ? STRIPS : TILES))
+        return;
     size_t w = strip->w / r->T, n = r->T < FRAMES ? r->T : FRAMES;
     image_t tile = image_new(n * w + (n - 1) * GAP / 2, strip->h);
     memset(tile.rgb, 255, tile.w * tile.h * 3);
@@ -71,7 +77,8 @@ static void add_tile(decode_t *d, const token_record_t *r, const image_t *strip)
     d->tile_pixels += tile.w * tile.h;
 }
 
-static void write_animation(const decode_t *d, uint64_t i, const token_record_t *r, const image_t *strip) {
+static void write_animation(const decode_t *d, uint64_t i, const token_record_t *r,
+                            const image_t *strip) {
     reason_t why;
     size_t w = strip->w / r->T;
     image_t *frame = xcalloc(r->T, sizeof *frame);
@@ -117,8 +124,8 @@ int cmd_decode(int argc, char **argv) {
         {"--in", CLI_STR, &in, "X.lmdb", "the shard", true},
         {"--out", CLI_STR, &out, "DIR", "folder for the PNG files", true},
         {"--limit", CLI_INT, &limit, "N", "only the first N records (0 = all)", false},
-        {"--sheet", CLI_FLAG, &sheet, NULL, "all pictures on the contact sheet, not only the first 48 (8 episodes)",
-         false},
+        {"--sheet", CLI_FLAG, &sheet, NULL,
+         "all pictures on the contact sheet, not only the first 48 (8 episodes)", false},
         {"--apng", CLI_FLAG, &apng, NULL, "an animated PNG file of each episode, too", false},
         {"--fps", CLI_INT, &fps, "N", "its frames a second", false},
         {"--force", CLI_FLAG, &force, NULL, "write into a folder that is not empty", false},
@@ -129,14 +136,17 @@ int cmd_decode(int argc, char **argv) {
               (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
     if (limit < 0) die(RC_USAGE, "--limit cannot be negative");
-    if (fps < 1 || fps > 65535) die(RC_USAGE, "--fps %lld: 1 to 65535 are possible", (long long)fps);
+    if (fps < 1 || fps > 65535)
+        die(RC_USAGE, "--fps %lld: 1 to 65535 are possible", (long long)fps);
     if (fs_same(in, out)) die(RC_USAGE, "--out '%s' is --in", out);
     reason_t why;
     token_db_t *db = fit_shard(in);
-    decode_t d = {.v = fit_model(model, in, token_db_meta(db)), .out = out, .sheet = sheet, .apng = apng};
+    decode_t d = {
+        .v = fit_model(model, in, token_db_meta(db)), .out = out, .sheet = sheet, .apng = apng};
     d.fps = (unsigned)fps;
     if (fs_exists(out) && !fs_is_dir(out)) die(RC_USAGE, "'%s' is a file; a folder is needed", out);
-    if (!force && !fs_dir_empty(out)) die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);
+    if (!force && !fs_dir_empty(out))
+        die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);
     if (fs_mkdirs(out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(out);
     uint64_t n = token_db_count(db);

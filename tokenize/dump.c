@@ -30,8 +30,8 @@ static void put_codes(jsonw_t *w, const token_record_t *r) {
 }
 
 /* Rows of T timesteps: numbers, then ids. */
-static void put_rows(jsonw_t *w, const char *key, size_t T, const float *v, size_t n_v, const uint32_t *id,
-                     size_t n_id) {
+static void put_rows(jsonw_t *w, const char *key, size_t T, const float *v, size_t n_v,
+                     const uint32_t *id, size_t n_id) {
     if (!v && !id) {
         jsonw_raw(w, key, "null");
         return;
@@ -89,7 +89,8 @@ static void print_record(const shard_meta_t *m, const token_record_t *r) {
     put_ids(&w, "text", r->text, r->text_len);
     put_rows(&w, "continuous", r->T, r->continuous, m->n_continuous, NULL, 0);
     put_rows(&w, "discrete", r->T, NULL, 0, r->discrete, m->n_discrete);
-    put_rows(&w, "actions", r->T, r->actions, m->n_actions, r->discrete_actions, m->n_discrete_actions);
+    put_rows(&w, "actions", r->T, r->actions, m->n_actions, r->discrete_actions,
+             m->n_discrete_actions);
     put_rows(&w, "label_actions", r->T, r->label_actions, m->n_actions, NULL, 0);
     put_rewards(&w, r);
     put_flags(&w, "terminated", r->terminated, r->T);
@@ -101,7 +102,8 @@ static void print_record(const shard_meta_t *m, const token_record_t *r) {
 
 static bool named(const token_record_t *r, const char *source) {
     size_t n = strlen(source);
-    return (n == r->source_len && !memcmp(r->source, source, n)) || (n == r->key_len && !memcmp(r->key, source, n));
+    return (n == r->source_len && !memcmp(r->source, source, n)) ||
+           (n == r->key_len && !memcmp(r->key, source, n));
 }
 
 int cmd_dump(int argc, char **argv) {
@@ -111,10 +113,12 @@ int cmd_dump(int argc, char **argv) {
     const cli_opt_t options[] = {
         {"", CLI_LIST, &shard, "X.lmdb", "the shard", true},
         {"--id", CLI_INT, &id, "N", "only record N (from 0)", false},
-        {"--source", CLI_STR, &source, "S", "only the records of source S, or the one whose key is S", false},
+        {"--source", CLI_STR, &source, "S",
+         "only the records of source S, or the one whose key is S", false},
         {0},
     };
-    cli_parse(argc, argv, "dump", "records as JSON: codes of a picture row by row, of an episode a list a timestep",
+    cli_parse(argc, argv, "dump",
+              "records as JSON: codes of a picture row by row, of an episode a list a timestep",
               (const cli_opt_t *const[]){options}, 1);
     if (shard.n != 1) die(RC_USAGE, "one shard at a time");
     int rc;
@@ -123,8 +127,10 @@ int cmd_dump(int argc, char **argv) {
     if (!db) die(rc, "%s", why.text);
     uint64_t n = token_db_count(db), printed = 0;
     if (id < -1 || (id >= 0 && (uint64_t)id >= n))
-        die(RC_USAGE, "--id %lld: '%s' has records 0 to %lld", (long long)id, shard.item[0], (long long)n - 1);
-    for (uint64_t i = id >= 0 ? (uint64_t)id : 0; i < (id >= 0 ? (uint64_t)id + 1 : n) && !ferror(stdout); i++) {
+        die(RC_USAGE, "--id %lld: '%s' has records 0 to %lld", (long long)id, shard.item[0],
+            (long long)n - 1);
+    for (uint64_t i = id >= 0 ? (uint64_t)id : 0;
+         i < (id >= 0 ? (uint64_t)id + 1 : n) && !ferror(stdout); i++) {
         token_record_t r;
         if (token_db_get(db, i, &r, &why)) die(RC_DATA, "%s", why.text);
         if (!source || named(&r, source)) {
@@ -133,7 +139,8 @@ int cmd_dump(int argc, char **argv) {
         }
         token_record_release(&r);
     }
-    if (source && !printed) die(RC_USAGE, "'%s' has no record of source or key '%s'", shard.item[0], source);
+    if (source && !printed)
+        die(RC_USAGE, "'%s' has no record of source or key '%s'", shard.item[0], source);
     token_db_close(db);
     return RC_OK;
 }

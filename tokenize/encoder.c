@@ -54,8 +54,8 @@ static void encode_group(const encoder_t *e, const group_t *g) {
     free(codes);
 }
 
-/* All pictures of the size of p[at[0]], in batches. A plan is made for every number of pictures, and only a few are
- * kept: what is left over goes in powers of two. */
+/* All pictures of the size of p[at[0]], in batches. A plan is made for every number of pictures,
+ * and only a few are kept: what is left over goes in powers of two. */
 static void encode_size(const encoder_t *e, picture_t *p, const size_t *at, size_t n) {
     group_t g = {.p = p, .at = at};
     g.rgb = xmalloc((n < e->batch ? n : e->batch) * p[at[0]].im.w * p[at[0]].im.h * 3);
@@ -85,7 +85,8 @@ static void encode_all(const encoder_t *e, picture_t *p, size_t n) {
 static void to_png(void *ctx, size_t i) {
     picture_t *p = (picture_t *)ctx + i;
     reason_t why;
-    if (p->im.rgb && image_encode_png(&p->im, &p->png, &p->png_size, &why)) die(RC_RUNTIME, "%s", why.text);
+    if (p->im.rgb && image_encode_png(&p->im, &p->png, &p->png_size, &why))
+        die(RC_RUNTIME, "%s", why.text);
 }
 
 void encoder_run(const encoder_t *e, picture_t *p, size_t n) {

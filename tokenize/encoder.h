@@ -1,4 +1,5 @@
-/* encoder.h - many pictures of any sizes to codes and PNG files. A picture's codes depend on that picture alone.
+/* encoder.h - many pictures of any sizes to codes and PNG files. A picture's codes depend on that
+ * picture alone.
  */
 #ifndef TOKENIZE_ENCODER_H
 #define TOKENIZE_ENCODER_H
@@ -20,12 +21,13 @@ typedef struct {
     bool keep;    /* PNG files too */
 } encoder_t;
 
-/* What the encoder will scale pictures to, so that giants may be decoded smaller; nothing without a model or for one of
- * native size. */
+/* What the encoder will scale pictures to, so that giants may be decoded smaller; nothing without a
+ * model or for one of native size. */
 void encoder_want(vqvae_t *v, image_opts_t *o);
 /* Turns im into what the encoder sees. Thread-safe. */
 void encoder_prepare(const encoder_t *e, picture_t *p);
-/* Codes and PNG files of prepared pictures; those without pixels (im.rgb NULL) are passed over. Uses the whole pool. */
+/* Codes and PNG files of prepared pictures; those without pixels (im.rgb NULL) are passed over.
+ * Uses the whole pool. */
 void encoder_run(const encoder_t *e, picture_t *p, size_t n);
 
 #endif

@@ -1,5 +1,5 @@
-/* episodes.c - `tokenize episodes`: a record for each episode of a Minari dataset or a D4RL file, or for a window of
- * it.
+/* episodes.c - `tokenize episodes`: a record for each episode of a Minari dataset or a D4RL file,
+ * or for a window of it.
  *
  * HDF5 is read by one thread ahead of the encoder, which uses all of them; a third writes.
  */
@@ -57,7 +57,8 @@ static const char *key_of(size_t number, char buf[KEY_MAX]) {
 
 /* ---- reading ---- */
 
-/* Drops all steps but `step` (rising, K of them) from the episode's arrays. Its texts stay: the first one counts. */
+/* Drops all steps but `step` (rising, K of them) from the episode's arrays. Its texts stay: the
+ * first one counts. */
 static void keep_steps(const minari_t *m, minari_episode_t *e, const size_t *step, size_t K) {
     for (size_t k = 0; k < K; k++) {
         size_t t = step[k];
@@ -94,15 +95,17 @@ static void take_frames(const episodes_t *s, round_t *r, episode_t *p) {
     p->picture = r->n_pictures;
     r->picture = xgrow(r->picture, &r->cap, r->n_pictures + p->T, sizeof *r->picture);
     for (size_t t = 0; t < p->T; t++)
-        r->picture[r->n_pictures++] = (picture_t){.im = spaces_frame(&s->spaces, &p->e, p->first + t)};
-    for (size_t i = 0; i < p->e.n_obs; i++) { /* the frames are copied: they need not wait for the encoder */
+        r->picture[r->n_pictures++] =
+            (picture_t){.im = spaces_frame(&s->spaces, &p->e, p->first + t)};
+    for (size_t i = 0; i < p->e.n_obs;
+         i++) { /* the frames are copied: they need not wait for the encoder */
         free(p->e.image[i]);
         p->e.image[i] = NULL;
     }
 }
 
-/* HDF5 cleans up when the program exits, and the writing thread may end it (die) while an episode is being read: the
- * reader is held back for good before that. */
+/* HDF5 cleans up when the program exits, and the writing thread may end it (die) while an episode
+ * is being read: the reader is held back for good before that. */
 static pthread_mutex_t hdf5 = PTHREAD_MUTEX_INITIALIZER;
 static void hold_reader(void) {
     pthread_mutex_lock(&hdf5);
@@ -137,7 +140,8 @@ static void *next_round(void *ctx) {
         p->number = s->item[s->next++];
         read_episode(s, r, p);
         if (r->n_pictures > before)
-            bytes += (r->n_pictures - before) * r->picture[before].im.w * r->picture[before].im.h * 3;
+            bytes +=
+                (r->n_pictures - before) * r->picture[before].im.w * r->picture[before].im.h * 3;
         if (p->status == EPISODE_REFUSED) s->next = s->n; /* the last word */
     }
     return r;
@@ -177,7 +181,8 @@ static void fill_pictures(const picture_t *p, token_record_t *r, strip_t *strip)
     r->image_w = (uint32_t)p->im.w;
     if (p->codes) {
         r->codes = strip->codes = xmalloc(r->T * grid * sizeof *strip->codes);
-        for (size_t t = 0; t < r->T; t++) memcpy(strip->codes + t * grid, p[t].codes, grid * sizeof *strip->codes);
+        for (size_t t = 0; t < r->T; t++)
+            memcpy(strip->codes + t * grid, p[t].codes, grid * sizeof *strip->codes);
     }
     if (!p->png) return;
     for (size_t t = 0; t < r->T; t++) bytes += p[t].png_size;
@@ -194,7 +199,8 @@ static uint64_t hash(uint64_t seed, const void *p, size_t bytes) {
     return p ? XXH64(p, bytes, seed) : seed + 1;
 }
 
-/* All that a policy would learn from: records that all agree in it come from a recording that went wrong. */
+/* All that a policy would learn from: records that all agree in it come from a recording that went
+ * wrong. */
 static void compare_content(episodes_t *s, const token_record_t *r) {
     const shard_meta_t *m = &s->writer.meta;
     size_t T = r->T;
@@ -209,7 +215,8 @@ static void compare_content(episodes_t *s, const token_record_t *r) {
     s->alike += h == s->content;
 }
 
-static void write_episode(episodes_t *s, const char *key, const episode_t *p, const picture_t *pictures) {
+static void write_episode(episodes_t *s, const char *key, const episode_t *p,
+                          const picture_t *pictures) {
     token_record_t r = {.kind = RECORD_EPISODE, .T = (uint32_t)p->T, .first_step = p->first_step};
     strip_t strip = {0};
     void *arrays;
@@ -251,9 +258,11 @@ static void write_round(void *ctx, void *item) {
 
 /* ---- the command ---- */
 
-/* A dataset that changed is another one: its name, the number of its episodes and the sizes of its files say so. */
+/* A dataset that changed is another one: its name, the number of its episodes and the sizes of its
+ * files say so. */
 static uint64_t manifest_of(const minari_t *m, const char *dir) {
-    static const char *const files[] = {"data/main_data.hdf5", "data/metadata.json", "main_data.hdf5", "metadata.json"};
+    static const char *const files[] = {"data/main_data.hdf5", "data/metadata.json",
+                                        "main_data.hdf5", "metadata.json"};
     uint64_t word[6] = {minari_episodes(m)};
     struct stat st;
     if (stat(dir, &st) == 0 && S_ISREG(st.st_mode)) word[1] = (uint64_t)st.st_size;
@@ -273,11 +282,13 @@ static void run(episodes_t *s, size_t first, size_t count) {
         if (!writer_has(&s->writer, key_of(i, key))) s->item[s->n++] = i;
     s->writer.done = count - s->n;
     progress_begin(&s->writer.bar, "tokenize episodes", s->writer.done, count);
-    pipeline_run(&(pipeline_t){.ctx = s, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
+    pipeline_run(&(pipeline_t){
+        .ctx = s, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
     progress_end(&s->writer.bar);
     spaces_report(&s->spaces);
     if (s->records > 1 && s->alike == s->records)
-        warn("'%s': all %zu records are the same: was one episode recorded again and again?", s->job->in, s->records);
+        warn("'%s': all %zu records are the same: was one episode recorded again and again?",
+             s->job->in, s->records);
     free(s->item);
 }
 
@@ -285,11 +296,13 @@ int cmd_episodes(int argc, char **argv) {
     job_t job;
     int rc;
     reason_t why;
-    job_parse(&job, argc, argv, "codes, observations and actions of recorded episodes: a record each");
+    job_parse(&job, argc, argv,
+              "codes, observations and actions of recorded episodes: a record each");
     episodes_t s = {.job = &job, .encoder = {job.v, (size_t)job.batch, job.keep_pixels}};
     s.m = minari_open(job.in, &rc, &why);
     if (!s.m) die(rc, "%s", why.text);
-    if (atexit(hold_reader)) die(RC_RUNTIME, "out of memory"); /* after HDF5's own: runs before it */
+    if (atexit(hold_reader))
+        die(RC_RUNTIME, "out of memory"); /* after HDF5's own: runs before it */
     if (!minari_episodes(s.m)) die(RC_DATA, "'%s': a dataset without episodes", job.in);
     spaces_init(&s.spaces, s.m, job.in, job.obs, job.act);
     s.pictures = s.spaces.image >= 0;

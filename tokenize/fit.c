@@ -18,10 +18,11 @@ vqvae_t *fit_model(const char *run, const char *shard, const shard_meta_t *m) {
     vqvae_t *v = vqvae_load(run, &rc, &why);
     if (!v) die(rc, "%s", why.text);
     if (strcmp(m->fingerprint, vqvae_fingerprint(v)) != 0)
-        die(RC_MISFIT, "'%s' was made by another tokenizer: its fingerprint is %s, that of '%s' is %s", shard,
+        die(RC_MISFIT,
+            "'%s' was made by another tokenizer: its fingerprint is %s, that of '%s' is %s", shard,
             m->fingerprint, run, vqvae_fingerprint(v));
     if (m->codes != vqvae_config(v)->codes || m->code_dim != vqvae_config(v)->vq_embed_dim)
-        die(RC_MISFIT, "'%s' has %u codes of width %u, '%s' %zu of width %zu", shard, m->codes, m->code_dim, run,
-            vqvae_config(v)->codes, vqvae_config(v)->vq_embed_dim);
+        die(RC_MISFIT, "'%s' has %u codes of width %u, '%s' %zu of width %zu", shard, m->codes,
+            m->code_dim, run, vqvae_config(v)->codes, vqvae_config(v)->vq_embed_dim);
     return v;
 }

@@ -1,7 +1,8 @@
-/* images.c - `tokenize images`: a record for each picture of a source, in its order, with the words that stand beside
- * it.
+/* images.c - `tokenize images`: a record for each picture of a source, in its order, with the words
+ * that stand beside it.
  *
- * A round of pictures is read and encoded by all threads, then written while the next one is on its way.
+ * A round of pictures is read and encoded by all threads, then written while the next one is on its
+ * way.
  */
 #include "common/base/pool.h"
 #include "common/io/image_source.h"
@@ -69,8 +70,10 @@ static void read_sample(const reading_t *t, size_t i, image_t *im, outcome_t *o)
     archive_sample_t *sample = &t->r->sample[i];
     *o = (outcome_t){.status = sample->status, .why = sample->why};
     if (o->status == IMAGE_OK)
-        o->status = image_decode(im, sample->image.bytes, sample->image.size, &t->s->job->opts, &o->why);
-    if (o->status == IMAGE_OK) t->r->words[i] = words_of(&sample->text, &sample->json, &sample->label);
+        o->status =
+            image_decode(im, sample->image.bytes, sample->image.size, &t->s->job->opts, &o->why);
+    if (o->status == IMAGE_OK)
+        t->r->words[i] = words_of(&sample->text, &sample->json, &sample->label);
     free(sample->image.bytes);
     sample->image.bytes = NULL;
 }
@@ -78,7 +81,9 @@ static void read_sample(const reading_t *t, size_t i, image_t *im, outcome_t *o)
 static void read_item(const reading_t *t, size_t i, image_t *im, outcome_t *o) {
     size_t item = t->s->item[t->r->first + i];
     o->status = image_source_read(t->s->source, item, im, &t->s->job->opts, &o->why);
-    if (o->status != IMAGE_OK || image_source_words(t->s->source, item, &t->r->words[i], &o->why) == 0) return;
+    if (o->status != IMAGE_OK ||
+        image_source_words(t->s->source, item, &t->r->words[i], &o->why) == 0)
+        return;
     o->status = IMAGE_BAD;
     image_release(im);
 }
@@ -105,7 +110,8 @@ static void encode_round(void *ctx, void *item) {
     encoder_run(&t.s->encoder, t.r->picture, t.r->n);
 }
 
-/* Byte text with its end; a picture with a class alone is called by it. malloc'ed, NULL = nothing to say. */
+/* Byte text with its end; a picture with a class alone is called by it. malloc'ed, NULL = nothing
+ * to say. */
 static uint32_t *text_of(const words_t *w, uint32_t *n) {
     enum { END_OF_TEXT = 256 };
     const char *said = w->caption_size ? w->caption : w->label;
@@ -118,7 +124,8 @@ static uint32_t *text_of(const words_t *w, uint32_t *n) {
     return id;
 }
 
-static void write_picture(images_t *s, const char *key, const picture_t *p, const words_t *words, uint64_t hash) {
+static void write_picture(images_t *s, const char *key, const picture_t *p, const words_t *words,
+                          uint64_t hash) {
     uint32_t half[2] = {(uint32_t)hash, (uint32_t)(hash >> 32)};
     uint32_t size = (uint32_t)p->png_size;
     token_record_t r = {.kind = RECORD_IMAGE,
@@ -144,7 +151,8 @@ static void write_round(void *ctx, void *item) {
     images_t *s = ctx;
     round_t *r = item;
     for (size_t i = 0; i < r->n; i++) {
-        const char *key = s->source ? image_source_key(s->source, s->item[r->first + i]) : r->sample[i].key;
+        const char *key =
+            s->source ? image_source_key(s->source, s->item[r->first + i]) : r->sample[i].key;
         if (r->outcome[i].status == IMAGE_OK)
             write_picture(s, key, &r->picture[i], &r->words[i], r->outcome[i].hash);
         else if (r->outcome[i].status == IMAGE_UNSUPPORTED)
@@ -166,8 +174,10 @@ static void write_round(void *ctx, void *item) {
 
 static void run(images_t *s, size_t total) {
     progress_begin(&s->writer.bar, "tokenize images", s->writer.done, total);
-    pipeline_run(&(pipeline_t){.ctx = s, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
-    if (s->stream.ended) s->writer.total = s->stream.seen; /* now it is known, and the share of bad ones too */
+    pipeline_run(&(pipeline_t){
+        .ctx = s, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
+    if (s->stream.ended)
+        s->writer.total = s->stream.seen; /* now it is known, and the share of bad ones too */
     writer_batch(&s->writer);
     progress_end(&s->writer.bar);
 }
@@ -177,8 +187,10 @@ static void run_source(images_t *s) {
     s->source = image_source_open(s->job->in);
     job_range(s->job, image_source_count(s->source), &first, &count);
     writer_init(&s->writer, s->job, image_source_manifest(s->source));
-    /* Pictures of other formats are told by the scan already; once, when the input is cut into parts. */
-    if (s->job->shard_index == 0) s->writer.meta.skipped = image_source_counts(s->source)->unsupported;
+    /* Pictures of other formats are told by the scan already; once, when the input is cut into
+     * parts. */
+    if (s->job->shard_index == 0)
+        s->writer.meta.skipped = image_source_counts(s->source)->unsupported;
     if (!writer_open(&s->writer, count)) return;
     s->item = xcalloc(count, sizeof *s->item);
     for (size_t i = first; i < first + count; i++)
@@ -194,14 +206,17 @@ static void run_stream(images_t *s) {
     stream_skip(&s->stream, &s->writer);
     s->writer.done = s->stream.seen;
     run(s, 0);
-    if (s->stream.ended && !s->stream.seen) die(RC_DATA, "no images found in '%s': it holds no samples", s->job->in);
+    if (s->stream.ended && !s->stream.seen)
+        die(RC_DATA, "no images found in '%s': it holds no samples", s->job->in);
 }
 
 int cmd_images(int argc, char **argv) {
     job_t job;
-    job_parse(&job, argc, argv, "codes of pictures: a record each, in the order of their names or of a tar");
+    job_parse(&job, argc, argv,
+              "codes of pictures: a record each, in the order of their names or of a tar");
     if (!job.v && !job.keep_pixels)
-        die(RC_USAGE, "--model is needed for codes (or --keep-pixels for a shard of pictures alone)");
+        die(RC_USAGE,
+            "--model is needed for codes (or --keep-pixels for a shard of pictures alone)");
     images_t s = {.job = &job, .encoder = {job.v, (size_t)job.batch, job.keep_pixels}};
     bool stream = stream_is(job.in);
     if (stream)

@@ -120,7 +120,8 @@ static void put_census(jsonw_t *w, token_db_t *db) {
     uint64_t bytes = token_db_bytes(db);
     double bits = (double)c.image_tokens * log2((double)m->codes) / (double)c.pixels;
     jsonw_int(w, "bytes", (int64_t)bytes);
-    jsonw_num(w, "bytes_per_record", m->records ? round(10.0 * (double)bytes / (double)m->records) / 10 : NAN);
+    jsonw_num(w, "bytes_per_record",
+              m->records ? round(10.0 * (double)bytes / (double)m->records) / 10 : NAN);
     jsonw_int(w, "kept_pixels_bytes", (int64_t)c.kept_bytes);
     jsonw_int(w, "image_tokens", (int64_t)c.image_tokens);
     jsonw_num(w, "bits_per_pixel", c.pixels ? round(bits * 1e6) / 1e6 : NAN);
@@ -143,8 +144,10 @@ static void put_census(jsonw_t *w, token_db_t *db) {
 
 int cmd_info(int argc, char **argv) {
     cli_list_t shards = {0};
-    const cli_opt_t options[] = {{"", CLI_LIST, &shards, "X.lmdb", "a shard (or several: a line each)", true}, {0}};
-    cli_parse(argc, argv, "info", "what a shard is, as a JSON object", (const cli_opt_t *const[]){options}, 1);
+    const cli_opt_t options[] = {
+        {"", CLI_LIST, &shards, "X.lmdb", "a shard (or several: a line each)", true}, {0}};
+    cli_parse(argc, argv, "info", "what a shard is, as a JSON object",
+              (const cli_opt_t *const[]){options}, 1);
     for (size_t i = 0; i < shards.n; i++) {
         int rc;
         reason_t why;

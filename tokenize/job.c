@@ -26,11 +26,15 @@ static void parse_shard(job_t *j) {
 }
 
 static void check_options(const job_t *j) {
-    if ((j->spread || j->head) && !j->frames) die(RC_USAGE, "%s needs --frames", j->spread ? "--spread" : "--head");
+    if ((j->spread || j->head) && !j->frames)
+        die(RC_USAGE, "%s needs --frames", j->spread ? "--spread" : "--head");
     if (j->spread && j->head) die(RC_USAGE, "--spread and --head exclude each other");
-    if (j->split < 0 || (j->split && j->split < 8)) die(RC_USAGE, "--split %lld: 8 bytes or more", (long long)j->split);
-    if (j->image_digits < 0 || j->image_digits > 20) die(RC_USAGE, "--image-digits: 0 to 20 are possible");
-    if (j->frames < 0 || j->limit < 0) die(RC_USAGE, "--frames and --limit count: they cannot be negative");
+    if (j->split < 0 || (j->split && j->split < 8))
+        die(RC_USAGE, "--split %lld: 8 bytes or more", (long long)j->split);
+    if (j->image_digits < 0 || j->image_digits > 20)
+        die(RC_USAGE, "--image-digits: 0 to 20 are possible");
+    if (j->frames < 0 || j->limit < 0)
+        die(RC_USAGE, "--frames and --limit count: they cannot be negative");
     if (j->batch < 1 || j->batch > MOST_BATCH)
         die(RC_USAGE, "--batch %lld: 1 to %d are possible", (long long)j->batch, MOST_BATCH);
     if (!(j->max_bad >= 0 && j->max_bad <= 1)) die(RC_USAGE, "--max-bad is a share from 0 to 1");
@@ -42,7 +46,8 @@ static void check_options(const job_t *j) {
 
 void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     bool images = !strcmp(argv[0], "images"), text = !strcmp(argv[0], "text");
-    *j = (job_t){.command = argv[0], .batch = MOST_BATCH, .max_bad = 0.01, .opts = image_opts_default()};
+    *j = (job_t){
+        .command = argv[0], .batch = MOST_BATCH, .max_bad = 0.01, .opts = image_opts_default()};
     j->split = 4096;
     j->format = "auto";
     j->image_prefix = "";
@@ -50,67 +55,91 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     const cli_opt_t common[] = {
         {"--in", CLI_STR, &j->in, "SRC",
          text     ? "a text file, JSON lines of captions or questions, or VQA questions (JSON)"
-         : images ? "pictures: a folder, a WebDataset tar (name-{000..009}.tar, .tar.gz, - for stdin), a Minari dataset"
+         : images ? "pictures: a folder, a WebDataset tar (name-{000..009}.tar, .tar.gz, - for "
+                    "stdin), a Minari dataset"
                   : "folder of a Minari dataset, or a D4RL file (HDF5)",
          true},
-        {"--out", CLI_STR, &j->out, "X.lmdb", "the shard; one that was not finished goes on where it stopped", true},
-        {"--model", CLI_STR, &j->model, "RUN", "the tokenizer (not needed for what has no codes)", false},
-        {"--keep-pixels", CLI_FLAG, &j->keep_pixels, NULL, "also keep each picture as PNG, as the encoder sees it",
+        {"--out", CLI_STR, &j->out, "X.lmdb",
+         "the shard; one that was not finished goes on where it stopped", true},
+        {"--model", CLI_STR, &j->model, "RUN", "the tokenizer (not needed for what has no codes)",
          false},
+        {"--keep-pixels", CLI_FLAG, &j->keep_pixels, NULL,
+         "also keep each picture as PNG, as the encoder sees it", false},
         {"--limit", CLI_INT, &j->limit, "N",
          text     ? "only the first N lines that are not empty (0 = all)"
          : images ? "only the first N pictures (0 = all)"
                   : "only the first N episodes (0 = all)",
          false},
         {"--shard", CLI_STR, &j->shard, "I/N",
-         "only part I (from 0) of N equal parts, to be merged; auto: as Slurm or MPI says, written to X.I-of-N.lmdb",
+         "only part I (from 0) of N equal parts, to be merged; auto: as Slurm or MPI says, written "
+         "to X.I-of-N.lmdb",
          false},
-        {"--batch", CLI_INT, &j->batch, "N", "pictures encoded at a time; never changes a code", false},
+        {"--batch", CLI_INT, &j->batch, "N", "pictures encoded at a time; never changes a code",
+         false},
         {"--max-bad", CLI_DOUBLE, &j->max_bad, "F",
-         images ? "share of unreadable items that is tolerated; of a stream (.tar.gz, stdin) it is known at its end "
+         images ? "share of unreadable items that is tolerated; of a stream (.tar.gz, stdin) it is "
+                  "known at its end "
                   "only, but 0 stops at the first bad item"
                 : "share of unreadable items that is tolerated",
          false},
-        {"--max-map", CLI_U64, &j->max_map, "BYTES", "size that the shard may grow to (0 = 1 TB)", false},
+        {"--max-map", CLI_U64, &j->max_map, "BYTES", "size that the shard may grow to (0 = 1 TB)",
+         false},
         {"--force", CLI_FLAG, &j->force, NULL, "replace an existing shard", false},
-        {"--threads", CLI_INT, &j->threads, "N", "threads (0 = all processors); never changes a result", false},
+        {"--threads", CLI_INT, &j->threads, "N",
+         "threads (0 = all processors); never changes a result", false},
         {0},
     };
     const cli_opt_t dedupe[] = {
-        {"--dedupe", CLI_FLAG, &j->dedupe, NULL, "of pictures that are alike to the last pixel take the first", false},
+        {"--dedupe", CLI_FLAG, &j->dedupe, NULL,
+         "of pictures that are alike to the last pixel take the first", false},
         {0},
     };
     const cli_opt_t for_images[] = {
         {"--background", CLI_STR, &j->background, "R,G,B",
          "color behind transparent pictures (default: the model's, else white)", false},
         {"--max-pixels", CLI_U64, &j->max_pixels, "N",
-         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row 1,000,000,000)", false},
-        {"--lenient", CLI_FLAG, &j->lenient, NULL, "take JPEG files that decode with warnings", false},
-        {"--no-exif", CLI_FLAG, &j->no_exif, NULL, "ignore the orientation that a JPEG file states", false},
+         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
+         "1,000,000,000)",
+         false},
+        {"--lenient", CLI_FLAG, &j->lenient, NULL, "take JPEG files that decode with warnings",
+         false},
+        {"--no-exif", CLI_FLAG, &j->no_exif, NULL, "ignore the orientation that a JPEG file states",
+         false},
         {0},
     };
     const cli_opt_t for_episodes[] = {
-        {"--frames", CLI_INT, &j->frames, "K", "keep K consecutive steps of each episode (0 = all)", false},
+        {"--frames", CLI_INT, &j->frames, "K", "keep K consecutive steps of each episode (0 = all)",
+         false},
         {"--spread", CLI_FLAG, &j->spread, NULL,
-         "one step of each of K equal parts of the episode instead (for policies that see one step)", false},
+         "one step of each of K equal parts of the episode instead (for policies that see one "
+         "step)",
+         false},
         {"--head", CLI_FLAG, &j->head, NULL, "the first K steps of the episode instead", false},
         {"--obs", CLI_STR, &j->obs, "MAP",
-         "which observations become what: image=KEY,continuous=KEY+KEY,discrete=KEY,text=KEY; KEY is a path "
+         "which observations become what: image=KEY,continuous=KEY+KEY,discrete=KEY,text=KEY; KEY "
+         "is a path "
          "(arm/camera, "
-         "_index_0), of a group for all that fits below it, . for all; the rest is left out (default: the first "
+         "_index_0), of a group for all that fits below it, . for all; the rest is left out "
+         "(default: the first "
          "picture, "
          "vectors, discrete values, the first text)",
          false},
-        {"--act", CLI_STR, &j->act, "MAP", "which actions: continuous=KEY+KEY,discrete=KEY (default: all)", false},
+        {"--act", CLI_STR, &j->act, "MAP",
+         "which actions: continuous=KEY+KEY,discrete=KEY (default: all)", false},
         {0},
     };
     const cli_opt_t for_text[] = {
-        {"--format", CLI_STR, &j->format, "F", "text, jsonl, vqa, or auto: by the file's name and first line", false},
-        {"--images", CLI_STR, &j->images, "DIR", "where the pictures lie (default: the folder of --in)", false},
+        {"--format", CLI_STR, &j->format, "F",
+         "text, jsonl, vqa, or auto: by the file's name and first line", false},
+        {"--images", CLI_STR, &j->images, "DIR",
+         "where the pictures lie (default: the folder of --in)", false},
         {"--answers", CLI_STR, &j->answers, "F", "annotations of VQA questions (JSON)", false},
-        {"--image-prefix", CLI_STR, &j->image_prefix, "P", "VQA: a picture is P, its number, .jpg", false},
-        {"--image-digits", CLI_INT, &j->image_digits, "N", "VQA: digits of that number, with leading zeros", false},
-        {"--split", CLI_INT, &j->split, "N", "longer lines of text become several records (bytes, 0 = never)", false},
+        {"--image-prefix", CLI_STR, &j->image_prefix, "P", "VQA: a picture is P, its number, .jpg",
+         false},
+        {"--image-digits", CLI_INT, &j->image_digits, "N",
+         "VQA: digits of that number, with leading zeros", false},
+        {"--split", CLI_INT, &j->split, "N",
+         "longer lines of text become several records (bytes, 0 = never)", false},
         {0},
     };
     cli_parse(argc, argv, j->command, summary,
@@ -131,7 +160,8 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         vqvae_preprocess_background(j->v, j->opts.background);
     }
     if (j->background && !cli_rgb(j->background, j->opts.background))
-        die(RC_USAGE, "--background '%s': R,G,B are needed, three numbers of 0..255", j->background);
+        die(RC_USAGE, "--background '%s': R,G,B are needed, three numbers of 0..255",
+            j->background);
     if (j->max_pixels) j->opts.max_pixels = j->max_pixels;
     j->opts.lenient = j->lenient;
     j->opts.no_exif = j->no_exif;
@@ -175,7 +205,8 @@ char *job_arguments(const job_t *j, uint64_t manifest) {
     jsonw_int(&w, "max_pixels", (int64_t)j->opts.max_pixels);
     jsonw_bool(&w, "no_exif", j->opts.no_exif);
     if (j->obs) jsonw_str(&w, "obs", j->obs);
-    if (text) jsonw_str(&w, "prefix", j->image_prefix), jsonw_int(&w, "prefix_digits", j->image_digits);
+    if (text)
+        jsonw_str(&w, "prefix", j->image_prefix), jsonw_int(&w, "prefix_digits", j->image_digits);
     jsonw_open(&w, "shard", '[');
     jsonw_int(&w, NULL, (int64_t)j->shard_index);
     jsonw_int(&w, NULL, (int64_t)j->shard_count);
@@ -183,7 +214,8 @@ char *job_arguments(const job_t *j, uint64_t manifest) {
     jsonw_str(&w, "source", j->in);
     if (text) jsonw_int(&w, "split", j->split);
     jsonw_bool(&w, "spread", j->spread);
-    char *json = xstrdup(jsonw_end(&w)); /* the keys stand in order and without spaces: canonical already */
+    char *json =
+        xstrdup(jsonw_end(&w)); /* the keys stand in order and without spaces: canonical already */
     jsonw_free(&w);
     return json;
 }
@@ -205,7 +237,8 @@ void job_catch_signals(void) {
     struct sigaction a = {.sa_handler = on_stop, .sa_flags = SA_RESTART}, old;
     sigemptyset(&a.sa_mask);
     for (size_t i = 0; i < sizeof stop / sizeof *stop; i++)
-        if (!sigaction(stop[i], NULL, &old) && old.sa_handler != SIG_IGN) sigaction(stop[i], &a, NULL);
+        if (!sigaction(stop[i], NULL, &old) && old.sa_handler != SIG_IGN)
+            sigaction(stop[i], &a, NULL);
 }
 
 bool job_stopped(void) {

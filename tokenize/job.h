@@ -1,5 +1,5 @@
-/* job.h - what `images`, `episodes` and `text` have in common before the first item is read: options, the loaded
- * tokenizer, the part of the input that is this run's, and stop requests.
+/* job.h - what `images`, `episodes` and `text` have in common before the first item is read:
+ * options, the loaded tokenizer, the part of the input that is this run's, and stop requests.
  */
 #ifndef TOKENIZE_JOB_H
 #define TOKENIZE_JOB_H
@@ -12,7 +12,8 @@ typedef struct {
     const char *command; /* "images", "episodes", "text" */
     /* options */
     const char *in, *out, *model, *shard, *background;
-    const char *obs, *act; /* which parts of an episode become what (mapping.h), NULL = by themselves */
+    const char *obs,
+        *act; /* which parts of an episode become what (mapping.h), NULL = by themselves */
     int64_t frames, limit, batch, threads;
     bool spread, head; /* which frames */
     bool keep_pixels, force, lenient, no_exif, dedupe;
@@ -36,14 +37,15 @@ static inline take_t job_take(const job_t *j) {
 void job_parse(job_t *j, int argc, char **argv, const char *summary);
 void job_release(job_t *j);
 
-/* Items first .. first + count - 1 of n are this run's: --limit takes the first ones, --shard i/n an equal run of
- * those, so that shards 0 to n-1 after one another are the whole. */
+/* Items first .. first + count - 1 of n are this run's: --limit takes the first ones, --shard i/n
+ * an equal run of those, so that shards 0 to n-1 after one another are the whole. */
 void job_range(const job_t *j, size_t n, size_t *first, size_t *count);
 
 /* The options that shape a shard, as canonical JSON. manifest: a hash of the input's list. */
 char *job_arguments(const job_t *j, uint64_t manifest);
 
-/* SIGTERM, SIGINT, SIGHUP and SIGUSR1 ask to finish the batch at hand; the second one ends the program at once. */
+/* SIGTERM, SIGINT, SIGHUP and SIGUSR1 ask to finish the batch at hand; the second one ends the
+ * program at once. */
 void job_catch_signals(void);
 bool job_stopped(void);
 

@@ -1,4 +1,5 @@
-/* main.c - tokenize: freezes a tokenizer's encoder and turns pictures, episodes and texts into shards of tokens. */
+/* main.c - tokenize: freezes a tokenizer's encoder and turns pictures, episodes and texts into
+ * shards of tokens. */
 #include "common/base/cli.h"
 #include "common/model/version.h"
 #include "tokenize/commands.h"
@@ -15,6 +16,7 @@ int main(int argc, char **argv) {
         {"dump", "print records as JSON, one object a line", cmd_dump},
         {0},
     };
-    return cli_main(argc, argv, "tokenize", "turn pictures, episodes and texts into shards of discrete tokens",
-                    commands, version_print);
+    return cli_main(argc, argv, "tokenize",
+                    "turn pictures, episodes and texts into shards of discrete tokens", commands,
+                    version_print);
 }

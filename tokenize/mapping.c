@@ -38,7 +38,8 @@ void mapping_release(mapping_t *p) {
 /* ---- what a leaf can be ---- */
 
 static bool is_integer(const minari_leaf_t *l) {
-    return strncmp(l->dtype, "int", 3) == 0 || strncmp(l->dtype, "uint", 4) == 0 || strcmp(l->dtype, "bool") == 0;
+    return strncmp(l->dtype, "int", 3) == 0 || strncmp(l->dtype, "uint", 4) == 0 ||
+           strcmp(l->dtype, "bool") == 0;
 }
 
 static bool bounded_integers(const minari_leaf_t *l) {
@@ -76,7 +77,8 @@ int64_t mapping_range(const minari_leaf_t *l, size_t k) {
 
 static void left_out(const side_t *s, size_t i, const char *what) {
     const char *path = s->leaf(s->m, i)->path;
-    warn("'%s': %s%s%s is left out: %s (%s chooses)", s->name, s->field, *path ? "/" : "", path, what, s->option);
+    warn("'%s': %s%s%s is left out: %s (%s chooses)", s->name, s->field, *path ? "/" : "", path,
+         what, s->option);
 }
 
 static void choose_observation(const side_t *s, mapping_t *p, size_t i, int picture, bool *text) {
@@ -112,9 +114,11 @@ static _Noreturn void refuse_key(const side_t *s, role_t role, const char *key, 
     size_t at = 0;
     for (size_t i = 0; i < s->n && at + 80 < sizeof has; i++) {
         const char *path = s->leaf(s->m, i)->path;
-        at += (size_t)snprintf(has + at, sizeof has - at, "%s%.70s", i ? ", " : "", *path ? path : ".");
+        at += (size_t)snprintf(has + at, sizeof has - at, "%s%.70s", i ? ", " : "",
+                               *path ? path : ".");
     }
-    die(RC_USAGE, "%s %s=%s: '%s' %s; its %s: %s", s->option, roles[role], key, s->name, what, s->field, has);
+    die(RC_USAGE, "%s %s=%s: '%s' %s; its %s: %s", s->option, roles[role], key, s->name, what,
+        s->field, has);
 }
 
 /* Is the leaf the one that the key names, or below it? */
@@ -141,10 +145,13 @@ static void take_key(const side_t *s, mapping_t *p, role_t role, const char *key
 static void take_part(const side_t *s, mapping_t *p, const char *part, size_t n) {
     const char *equals = memchr(part, '=', n);
     size_t role = 0, length = equals ? (size_t)(equals - part) : 0;
-    while (role < 4 && (strlen(roles[role]) != length || strncmp(part, roles[role], length) != 0)) role++;
+    while (role < 4 && (strlen(roles[role]) != length || strncmp(part, roles[role], length) != 0))
+        role++;
     if (role == 4 || (!s->observations && (role == ROLE_IMAGE || role == ROLE_TEXT)))
-        die(RC_USAGE, "%s '%.*s': %s=KEY is needed, several of them with commas, several keys with +", s->option,
-            (int)n, part, s->observations ? "image, continuous, discrete or text" : "continuous or discrete");
+        die(RC_USAGE,
+            "%s '%.*s': %s=KEY is needed, several of them with commas, several keys with +",
+            s->option, (int)n, part,
+            s->observations ? "image, continuous, discrete or text" : "continuous or discrete");
     for (const char *key = equals + 1, *end = part + n; key <= end;) {
         const char *plus = memchr(key, '+', (size_t)(end - key)), *stop = plus ? plus : end;
         take_key(s, p, (role_t)role, key, (size_t)(stop - key));
@@ -162,7 +169,8 @@ static mapping_t told(const side_t *s, const char *text) {
         part = comma + 1;
     }
     for (size_t i = 0; i < p.n; i++) images += p.use[i].role == ROLE_IMAGE;
-    if (images > 1) die(RC_USAGE, "%s '%s': %zu pictures; a timestep has one", s->option, text, images);
+    if (images > 1)
+        die(RC_USAGE, "%s '%s': %zu pictures; a timestep has one", s->option, text, images);
     return p;
 }
 
@@ -186,8 +194,10 @@ mapping_t mapping_observations(minari_t *m, const char *name, const char *text) 
         if (p.use[i].role != ROLE_IMAGE) continue;
         minari_picture_size(l, &h, &w, &c);
         if (c != 1 && c != 3)
-            die(RC_DATA, "'%s': observations/%s: frames of %zu channels; 1 or 3 are read (--obs leaves it out)", name,
-                l->path, c);
+            die(RC_DATA,
+                "'%s': observations/%s: frames of %zu channels; 1 or 3 are read (--obs leaves it "
+                "out)",
+                name, l->path, c);
     }
     return p;
 }
@@ -201,6 +211,8 @@ mapping_t mapping_actions(minari_t *m, const char *name, const char *text) {
         for (size_t i = 0; i < s.n; i++) choose_action(&s, &p, i);
     for (size_t i = 0; i < s.n; i++)
         if (!used(&p, i)) minari_skip_act(m, i);
-    if (!p.n) die(RC_DATA, "'%s': no action that has tokens: numbers or discrete values are needed", name);
+    if (!p.n)
+        die(RC_DATA, "'%s': no action that has tokens: numbers or discrete values are needed",
+            name);
     return p;
 }

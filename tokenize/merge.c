@@ -1,8 +1,10 @@
-/* merge.c - `tokenize merge`: the parts of one input, made by --shard i/n, as one shard. Its dump is that of a run over
- * the whole input; parts that are missing, given twice, or of another input, model or options are refused.
+/* merge.c - `tokenize merge`: the parts of one input, made by --shard i/n, as one shard. Its dump
+ * is that of a run over the whole input; parts that are missing, given twice, or of another input,
+ * model or options are refused.
  *
- * Records are read with their checks and appended in order of their keys, so the pages of the result are full. Goes on
- * after a kill: a mark says how many records and bad items of the parts were taken.
+ * Records are read with their checks and appended in order of their keys, so the pages of the
+ * result are full. Goes on after a kill: a mark says how many records and bad items of the parts
+ * were taken.
  */
 #include "common/base/cli.h"
 #include "common/base/log.h"
@@ -44,22 +46,25 @@ typedef struct {
 static cJSON *options_of(const char *path, const shard_meta_t *m, piece_t *p) {
     cJSON *o = m->arguments ? json_parse(m->arguments, strlen(m->arguments), false, NULL) : NULL;
     cJSON *shard = cJSON_DetachItemFromObjectCaseSensitive(o, "shard");
-    if (!shard || cJSON_GetArraySize(shard) != 2 || !json_u64(cJSON_GetArrayItem(shard, 0), &p->index) ||
-        !json_u64(cJSON_GetArrayItem(shard, 1), &p->count) || p->index >= p->count || p->count > MOST_PARTS)
+    if (!shard || cJSON_GetArraySize(shard) != 2 ||
+        !json_u64(cJSON_GetArrayItem(shard, 0), &p->index) ||
+        !json_u64(cJSON_GetArrayItem(shard, 1), &p->count) || p->index >= p->count ||
+        p->count > MOST_PARTS)
         die(RC_MISFIT, "'%s' is no part: its arguments name no --shard", path);
     p->path = path;
     cJSON_Delete(shard);
     return o;
 }
 
-static void check_option(const merge_t *g, const char *path, const char *name, const cJSON *a, const cJSON *b) {
+static void check_option(const merge_t *g, const char *path, const char *name, const cJSON *a,
+                         const cJSON *b) {
     char *was = json_shown(a), *is = json_shown(b);
     if (strcmp(was, is) != 0 && !strcmp(name, "manifest"))
-        die(RC_MISFIT, "'%s' was made of another list of items than '%s': manifest %s, not %s", path, g->part[0].path,
-            is, was);
+        die(RC_MISFIT, "'%s' was made of another list of items than '%s': manifest %s, not %s",
+            path, g->part[0].path, is, was);
     if (strcmp(was, is) != 0)
-        die(RC_MISFIT, "'%s' and '%s' were made with different options: %s %.150s and %.150s", g->part[0].path, path,
-            name, was, is);
+        die(RC_MISFIT, "'%s' and '%s' were made with different options: %s %.150s and %.150s",
+            g->part[0].path, path, name, was, is);
     free(was);
     free(is);
 }
@@ -68,7 +73,8 @@ static void check_options(const merge_t *g, const char *path, const cJSON *optio
     for (const cJSON *a = g->options->child; a; a = a->next)
         check_option(g, path, a->string, a, cJSON_GetObjectItemCaseSensitive(options, a->string));
     for (const cJSON *b = options->child; b; b = b->next)
-        check_option(g, path, b->string, cJSON_GetObjectItemCaseSensitive(g->options, b->string), b);
+        check_option(g, path, b->string, cJSON_GetObjectItemCaseSensitive(g->options, b->string),
+                     b);
 }
 
 static bool equal_text(const char *a, const char *b) {
@@ -83,8 +89,9 @@ static void check_meta(const merge_t *g, const char *path, const shard_meta_t *m
     const shard_meta_t *f = &g->first;
     const char *what = NULL;
     if (!equal_text(f->fingerprint, m->fingerprint))
-        die(RC_MISFIT, "'%s' was made by another tokenizer than '%s': fingerprint %s, not %s", path, g->part[0].path,
-            m->fingerprint ? m->fingerprint : "(none)", f->fingerprint ? f->fingerprint : "(none)");
+        die(RC_MISFIT, "'%s' was made by another tokenizer than '%s': fingerprint %s, not %s", path,
+            g->part[0].path, m->fingerprint ? m->fingerprint : "(none)",
+            f->fingerprint ? f->fingerprint : "(none)");
     if (f->codes != m->codes || f->code_dim != m->code_dim ||
         !equal_bytes(f->codebook, m->codebook, (size_t)f->codes * f->code_dim * sizeof(float)))
         what = "codebook";
@@ -94,8 +101,9 @@ static void check_meta(const merge_t *g, const char *path, const shard_meta_t *m
         what = "text tokenizer";
     else if (!equal_text(f->env, m->env))
         what = "environment";
-    else if (f->n_continuous != m->n_continuous || f->n_discrete != m->n_discrete || f->n_actions != m->n_actions ||
-             f->n_discrete_actions != m->n_discrete_actions || f->mu != m->mu || f->M != m->M)
+    else if (f->n_continuous != m->n_continuous || f->n_discrete != m->n_discrete ||
+             f->n_actions != m->n_actions || f->n_discrete_actions != m->n_discrete_actions ||
+             f->mu != m->mu || f->M != m->M)
         what = "widths of a timestep";
     else if (!equal_bytes(f->discrete_range, m->discrete_range, f->n_discrete * sizeof(uint32_t)) ||
              !equal_bytes(f->discrete_action_range, m->discrete_action_range,
@@ -120,7 +128,8 @@ static void look_at(merge_t *g, size_t i, const char *path, const char *out) {
         check_options(g, path, options);
         cJSON_Delete(options);
     }
-    if (!m->complete) die(RC_MISFIT, "'%s' is not complete: the command that began it goes on with it", path);
+    if (!m->complete)
+        die(RC_MISFIT, "'%s' is not complete: the command that began it goes on with it", path);
     g->skipped += m->skipped;
     g->bar.total += m->records;
     token_db_close(db);
@@ -138,22 +147,23 @@ static void check_parts(merge_t *g) {
     uint64_t count = g->part[0].count, next = 0;
     for (size_t i = 1; i < g->n; i++)
         if (g->part[i].count != count)
-            die(RC_MISFIT, "'%s' is a part of %" PRIu64 ", '%s' of %" PRIu64, g->part[0].path, count, g->part[i].path,
-                g->part[i].count);
+            die(RC_MISFIT, "'%s' is a part of %" PRIu64 ", '%s' of %" PRIu64, g->part[0].path,
+                count, g->part[i].path, g->part[i].count);
     qsort(g->part, g->n, sizeof *g->part, by_index);
     for (size_t i = 0; i <= g->n; i++) {
         uint64_t index = i < g->n ? g->part[i].index : count;
         if (i > 0 && i < g->n && index == g->part[i - 1].index)
-            die(RC_MISFIT, "part %" PRIu64 " of %" PRIu64 " is there twice: '%s' and '%s'", index, count,
-                g->part[i - 1].path, g->part[i].path);
+            die(RC_MISFIT, "part %" PRIu64 " of %" PRIu64 " is there twice: '%s' and '%s'", index,
+                count, g->part[i - 1].path, g->part[i].path);
         for (; next < index; next++)
             if (missing++ < NAMED)
-                at += (size_t)snprintf(list + at, sizeof list - at, "%s%" PRIu64, at ? ", " : "", next);
+                at += (size_t)snprintf(list + at, sizeof list - at, "%s%" PRIu64, at ? ", " : "",
+                                       next);
         next = index + 1;
     }
     if (missing)
-        die(RC_MISFIT, "%zu of %" PRIu64 " parts %s missing: %s%s (parts are numbered from 0)", missing, count,
-            missing > 1 ? "are" : "is", list, missing > NAMED ? ", ..." : "");
+        die(RC_MISFIT, "%zu of %" PRIu64 " parts %s missing: %s%s (parts are numbered from 0)",
+            missing, count, missing > 1 ? "are" : "is", list, missing > NAMED ? ", ..." : "");
 }
 
 /* ---- joining ---- */
@@ -190,7 +200,9 @@ static void take_records(merge_t *g, size_t part) {
         take_record(g, &r);
         token_record_release(&r);
         g->taken++;
-        if (g->taken > g->before && (g->taken % COMMIT == 0 || token_db_pending(g->out) > COMMIT_BYTES)) commit(g);
+        if (g->taken > g->before &&
+            (g->taken % COMMIT == 0 || token_db_pending(g->out) > COMMIT_BYTES))
+            commit(g);
         if (job_stopped()) break;
         progress_step(&g->bar, (size_t)g->taken, NULL);
     }
@@ -215,10 +227,12 @@ static void take_bad(merge_t *g, size_t part) {
 /* The arguments of the whole, and the number of parts: `tokenize images` cannot go on with it. */
 static char *merged_arguments(merge_t *g) {
     cJSON *o = cJSON_Duplicate(g->options, true), *shard;
-    cJSON_DeleteItemFromObjectCaseSensitive(o, "merged"); /* a merged shard may be merged again: its pages get full */
+    cJSON_DeleteItemFromObjectCaseSensitive(
+        o, "merged"); /* a merged shard may be merged again: its pages get full */
     shard = cJSON_AddArrayToObject(o, "shard");
     if (!shard || !cJSON_AddItemToArray(shard, cJSON_CreateNumber(0)) ||
-        !cJSON_AddItemToArray(shard, cJSON_CreateNumber(1)) || !cJSON_AddNumberToObject(o, "merged", (double)g->n))
+        !cJSON_AddItemToArray(shard, cJSON_CreateNumber(1)) ||
+        !cJSON_AddNumberToObject(o, "merged", (double)g->n))
         die(RC_RUNTIME, "out of memory (for JSON)");
     char *text = json_canonical(o);
     cJSON_Delete(o);
@@ -234,10 +248,12 @@ static bool is_complete(merge_t *g, const char *out) {
     if (!equal_text(m->arguments, g->meta.arguments))
         die(RC_MISFIT, "'%s' exists and is another shard (--force replaces it)", out);
     bool complete = m->complete;
-    g->meta.grid_h = m->grid_h, g->meta.grid_w = m->grid_w, g->meta.image_h = m->image_h, g->meta.image_w = m->image_w;
+    g->meta.grid_h = m->grid_h, g->meta.grid_w = m->grid_w, g->meta.image_h = m->image_h,
+    g->meta.image_w = m->image_w;
     if (complete) {
         g->meta.records = m->records, g->meta.images = m->images, g->meta.tokens = m->tokens;
-        g->meta.episodes = m->episodes, g->meta.steps = m->steps, g->meta.skipped = m->skipped, g->meta.bad = m->bad;
+        g->meta.episodes = m->episodes, g->meta.steps = m->steps, g->meta.skipped = m->skipped,
+        g->meta.bad = m->bad;
     }
     token_db_close(old);
     return complete;
@@ -254,7 +270,8 @@ static void begin(merge_t *g) {
     m->complete = false;
 }
 
-/* Copies are told apart by their hashes, which are read again: their count starts from 0 every time. */
+/* Copies are told apart by their hashes, which are read again: their count starts from 0 every
+ * time. */
 static int join(merge_t *g, const char *out, uint64_t max_map) {
     int rc;
     reason_t why;
@@ -289,12 +306,15 @@ int cmd_merge(int argc, char **argv) {
     bool force = false;
     const cli_opt_t options[] = {
         {"", CLI_LIST, &in, "PART.lmdb", "the parts 0/N to (N-1)/N, in any order", true},
-        {"--out", CLI_STR, &out, "X.lmdb", "the shard that they make; one that was not finished goes on", true},
-        {"--max-map", CLI_U64, &max_map, "BYTES", "size that the shard may grow to (0 = 1 TB)", false},
+        {"--out", CLI_STR, &out, "X.lmdb",
+         "the shard that they make; one that was not finished goes on", true},
+        {"--max-map", CLI_U64, &max_map, "BYTES", "size that the shard may grow to (0 = 1 TB)",
+         false},
         {"--force", CLI_FLAG, &force, NULL, "replace an existing shard", false},
         {0},
     };
-    cli_parse(argc, argv, "merge", "join the parts that --shard made: the shard of a run over the whole input",
+    cli_parse(argc, argv, "merge",
+              "join the parts that --shard made: the shard of a run over the whole input",
               (const cli_opt_t *const[]){options}, 1);
     double start = log_now();
     merge_t g = {.part = xcalloc(in.n, sizeof *g.part), .n = in.n};

@@ -40,8 +40,8 @@ static void take_action(spaces_t *s, size_t i) {
     if (s->act.use[i].role == ROLE_DISCRETE) {
         for (size_t k = 0; k < l->count; k++)
             if (mapping_range(l, k) > DISCRETE)
-                die(RC_MISFIT, "'%s': actions/%s has %lld values; at most %d have tokens", s->name, l->path,
-                    (long long)mapping_range(l, k), DISCRETE);
+                die(RC_MISFIT, "'%s': actions/%s has %lld values; at most %d have tokens", s->name,
+                    l->path, (long long)mapping_range(l, k), DISCRETE);
         s->n_discrete_actions += (uint32_t)l->count;
         return;
     }
@@ -52,12 +52,14 @@ static void take_action(spaces_t *s, size_t i) {
         s->low[s->n_actions + k] = (float)l->low[k];
         s->high[s->n_actions + k] = (float)l->high[k];
         if (!(l->low[k] <= l->high[k]))
-            die(RC_DATA, "'%s': actions/%s: the bounds [%g, %g] hold nothing", s->name, l->path, l->low[k], l->high[k]);
+            die(RC_DATA, "'%s': actions/%s: the bounds [%g, %g] hold nothing", s->name, l->path,
+                l->low[k], l->high[k]);
     }
     s->n_actions = (uint32_t)n;
 }
 
-void spaces_init(spaces_t *s, minari_t *m, const char *name, const char *obs_text, const char *act_text) {
+void spaces_init(spaces_t *s, minari_t *m, const char *name, const char *obs_text,
+                 const char *act_text) {
     *s = (spaces_t){.m = m, .name = name, .image = -1, .text = -1};
     s->obs = mapping_observations(m, name, obs_text);
     s->act = mapping_actions(m, name, act_text);
@@ -72,10 +74,10 @@ void spaces_release(spaces_t *s) {
     free(s->high);
 }
 
-/* The sizes of the discrete leaves, one a column. Observations of a larger space must stay below 1024: that is checked
- * value by value. */
-static uint32_t *ranges(const minari_leaf_t *(*leaf)(const spaces_t *, size_t), const mapping_t *p, const spaces_t *s,
-                        uint32_t n) {
+/* The sizes of the discrete leaves, one a column. Observations of a larger space must stay below
+ * 1024: that is checked value by value. */
+static uint32_t *ranges(const minari_leaf_t *(*leaf)(const spaces_t *, size_t), const mapping_t *p,
+                        const spaces_t *s, uint32_t n) {
     uint32_t *range = xcalloc(n, sizeof *range), *at = range;
     for (size_t i = 0; i < p->n; i++) {
         const minari_leaf_t *l = leaf(s, i);
@@ -103,13 +105,14 @@ void spaces_meta(const spaces_t *s, shard_meta_t *m) {
 
 /* ---- checks ---- */
 
-static int refuse(const spaces_t *s, const char *key, size_t step, const char *field, const char *path,
-                  const char *what, reason_t *why) {
-    return reason_set(why, "'%s': %s, step %zu, %s%s%s: %s", s->name, key, step, field, *path ? "/" : "", path, what);
+static int refuse(const spaces_t *s, const char *key, size_t step, const char *field,
+                  const char *path, const char *what, reason_t *why) {
+    return reason_set(why, "'%s': %s, step %zu, %s%s%s: %s", s->name, key, step, field,
+                      *path ? "/" : "", path, what);
 }
 
-static int check_rows(const spaces_t *s, const float *v, size_t T, size_t width, const char *key, const char *field,
-                      const char *path, reason_t *why) {
+static int check_rows(const spaces_t *s, const float *v, size_t T, size_t width, const char *key,
+                      const char *field, const char *path, reason_t *why) {
     for (size_t i = 0; v && i < T * width; i++) {
         if (isnan(v[i])) return refuse(s, key, i / width, field, path, "NaN", why);
         if (isinf(v[i])) return refuse(s, key, i / width, field, path, "infinite", why);
@@ -117,8 +120,8 @@ static int check_rows(const spaces_t *s, const float *v, size_t T, size_t width,
     return 0;
 }
 
-static int check_ids(const spaces_t *s, const float *v, size_t T, const minari_leaf_t *l, const char *key,
-                     const char *field, reason_t *why) {
+static int check_ids(const spaces_t *s, const float *v, size_t T, const minari_leaf_t *l,
+                     const char *key, const char *field, reason_t *why) {
     for (size_t i = 0; v && i < T * l->count; i++) {
         double id = v[i] - mapping_first(l, i % l->count);
         const char *what = id >= DISCRETE ? "a discrete value of 1024 or more has no token" : NULL;
@@ -129,8 +132,8 @@ static int check_ids(const spaces_t *s, const float *v, size_t T, const minari_l
     return 0;
 }
 
-static int check_use(const spaces_t *s, role_t role, const float *v, size_t T, const minari_leaf_t *l, const char *key,
-                     const char *field, reason_t *why) {
+static int check_use(const spaces_t *s, role_t role, const float *v, size_t T,
+                     const minari_leaf_t *l, const char *key, const char *field, reason_t *why) {
     if (role == ROLE_CONTINUOUS) return check_rows(s, v, T, l->count, key, field, l->path, why);
     return role == ROLE_DISCRETE ? check_ids(s, v, T, l, key, field, why) : 0;
 }
@@ -138,14 +141,16 @@ static int check_use(const spaces_t *s, role_t role, const float *v, size_t T, c
 int spaces_check(const spaces_t *s, const minari_episode_t *e, const char *key, reason_t *why) {
     for (size_t i = 0; i < s->obs.n; i++) {
         use_t u = s->obs.use[i];
-        if (check_use(s, u.role, e->value[u.leaf], e->T, obs(s, i), key, "observations", why)) return -1;
+        if (check_use(s, u.role, e->value[u.leaf], e->T, obs(s, i), key, "observations", why))
+            return -1;
     }
     for (size_t i = 0; i < s->act.n; i++) {
         use_t u = s->act.use[i];
-        if (check_use(s, u.role, e->action[u.leaf], e->T, act(s, i), key, "actions", why)) return -1;
+        if (check_use(s, u.role, e->action[u.leaf], e->T, act(s, i), key, "actions", why))
+            return -1;
     }
-    if (e->expert_action &&
-        check_rows(s, e->expert_action, e->T, minari_act(s->m, 0)->count, key, "infos/expert_action", "", why))
+    if (e->expert_action && check_rows(s, e->expert_action, e->T, minari_act(s->m, 0)->count, key,
+                                       "infos/expert_action", "", why))
         return -1;
     return check_rows(s, e->rewards, e->T, 1, key, "rewards", "", why);
 }
@@ -153,16 +158,19 @@ int spaces_check(const spaces_t *s, const minari_episode_t *e, const char *key, 
 /* ---- arrays ---- */
 
 /* Columns at .. at + width - 1 of rows [T, columns]. */
-static void put_floats(float *out, size_t columns, size_t at, const float *v, size_t width, size_t T) {
+static void put_floats(float *out, size_t columns, size_t at, const float *v, size_t width,
+                       size_t T) {
     for (size_t t = 0; t < T; t++) memcpy(out + t * columns + at, v + t * width, width * sizeof *v);
 }
-static void put_ids(uint32_t *out, size_t columns, size_t at, const float *v, const minari_leaf_t *l, size_t T) {
+static void put_ids(uint32_t *out, size_t columns, size_t at, const float *v,
+                    const minari_leaf_t *l, size_t T) {
     for (size_t t = 0; t < T; t++)
         for (size_t k = 0; k < l->count; k++)
             out[t * columns + at + k] = (uint32_t)(v[t * l->count + k] - mapping_first(l, k));
 }
 
-/* Declared bounds to [-1,1]. Without finite bounds values stay as they are; values beyond the bounds stay beyond. */
+/* Declared bounds to [-1,1]. Without finite bounds values stay as they are; values beyond the
+ * bounds stay beyond. */
 static float scaled(float v, float low, float high) {
     double width = (double)high - (double)low;
     if (!isfinite(width) || (low == -1 && high == 1)) return v;
@@ -220,7 +228,8 @@ static void count_clipped(spaces_t *s, const float *v, size_t n) {
     s->seen += n;
 }
 
-static void fill_observations(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r, block_t *b) {
+static void fill_observations(spaces_t *s, const minari_episode_t *e, size_t first,
+                              token_record_t *r, block_t *b) {
     float *continuous = piece(b, r->T * s->n_continuous * sizeof *continuous);
     uint32_t *discrete = piece(b, r->T * s->n_discrete * sizeof *discrete);
     size_t c = 0, d = 0;
@@ -228,7 +237,8 @@ static void fill_observations(spaces_t *s, const minari_episode_t *e, size_t fir
         const minari_leaf_t *l = obs(s, i);
         use_t u = s->obs.use[i];
         if (u.role == ROLE_CONTINUOUS) {
-            put_floats(continuous, s->n_continuous, c, e->value[u.leaf] + first * l->count, l->count, r->T);
+            put_floats(continuous, s->n_continuous, c, e->value[u.leaf] + first * l->count,
+                       l->count, r->T);
             c += l->count;
         } else if (u.role == ROLE_DISCRETE) {
             put_ids(discrete, s->n_discrete, d, e->value[u.leaf] + first * l->count, l, r->T);
@@ -240,15 +250,18 @@ static void fill_observations(spaces_t *s, const minari_episode_t *e, size_t fir
     count_clipped(s, continuous, r->T * c);
 }
 
-/* The expert speaks about the dataset's first action leaf; where it says nothing, what was done is the target. */
-static void fill_labels(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r, float *labels) {
+/* The expert speaks about the dataset's first action leaf; where it says nothing, what was done is
+ * the target. */
+static void fill_labels(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r,
+                        float *labels) {
     size_t at = 0;
     for (size_t i = 0; i < s->act.n; i++) {
         const minari_leaf_t *l = act(s, i);
         if (s->act.use[i].role != ROLE_CONTINUOUS) continue;
         if (e->expert_action && s->act.use[i].leaf == 0) {
             memcpy(labels, r->actions, r->T * s->n_actions * sizeof *labels);
-            put_floats(labels, s->n_actions, at, e->expert_action + first * l->count, l->count, r->T);
+            put_floats(labels, s->n_actions, at, e->expert_action + first * l->count, l->count,
+                       r->T);
             scale_rows(s, labels, r->T, false);
             r->label_actions = labels;
         }
@@ -256,7 +269,8 @@ static void fill_labels(spaces_t *s, const minari_episode_t *e, size_t first, to
     }
 }
 
-static void fill_actions(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r, block_t *b) {
+static void fill_actions(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r,
+                         block_t *b) {
     size_t bytes = r->T * s->n_actions * sizeof(float), c = 0, d = 0;
     float *actions = piece(b, bytes), *labels = piece(b, bytes);
     uint32_t *discrete = piece(b, r->T * s->n_discrete_actions * sizeof *discrete);
@@ -278,8 +292,10 @@ static void fill_actions(spaces_t *s, const minari_episode_t *e, size_t first, t
     scale_rows(s, actions, r->T, true);
 }
 
-void spaces_fill(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r, void **arrays) {
-    size_t a_step = (size_t)s->n_continuous + s->n_discrete + 2 * (size_t)s->n_actions + s->n_discrete_actions;
+void spaces_fill(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r,
+                 void **arrays) {
+    size_t a_step =
+        (size_t)s->n_continuous + s->n_discrete + 2 * (size_t)s->n_actions + s->n_discrete_actions;
     block_t b = { *arrays = xmalloc((r->T * a_step + text_length(s, e) + 1) * 4 + 8 * 8)};
     s->episodes++;
     fill_text(s, e, r, &b);
@@ -305,14 +321,14 @@ image_t spaces_frame(const spaces_t *s, const minari_episode_t *e, size_t step) 
 
 static void tell(const spaces_t *s, uint64_t some, uint64_t all, const char *what) {
     if (some * 100 > all)
-        warn("'%s': %llu of %llu %s (%.3g %%)", s->name, (unsigned long long)some, (unsigned long long)all, what,
-             100.0 * (double)some / (double)all);
+        warn("'%s': %llu of %llu %s (%.3g %%)", s->name, (unsigned long long)some,
+             (unsigned long long)all, what, 100.0 * (double)some / (double)all);
 }
 
 void spaces_report(const spaces_t *s) {
     tell(s, s->beyond, s->values, "actions are outside their bounds");
     tell(s, s->clipped, s->seen, "continuous observations are 256 or more and will share a token");
     if (s->text_moves)
-        warn("'%s': the text changes within %llu of %llu episodes; each record has its first", s->name,
-             (unsigned long long)s->text_moves, (unsigned long long)s->episodes);
+        warn("'%s': the text changes within %llu of %llu episodes; each record has its first",
+             s->name, (unsigned long long)s->text_moves, (unsigned long long)s->episodes);
 }

@@ -30,7 +30,9 @@ static uint64_t manifest(char *const *path, size_t n) {
     for (size_t i = 0; i < n; i++) {
         struct stat st;
         const char *slash = strrchr(path[i], '/'), *name = slash ? slash + 1 : path[i];
-        uint64_t size = strcmp(path[i], "-") && !stat(path[i], &st) && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+        uint64_t size = strcmp(path[i], "-") && !stat(path[i], &st) && S_ISREG(st.st_mode)
+                            ? (uint64_t)st.st_size
+                            : 0;
         uint64_t part[2] = {hash, size};
         hash = XXH64(name, strlen(name), XXH64(part, sizeof part, 0));
     }
@@ -44,7 +46,8 @@ uint64_t stream_open(stream_t *s, const job_t *j) {
     reason_t why;
     if (j->shard_count > 1)
         die(RC_USAGE,
-            "--shard: '%s' is a stream, whose length is not known; unpack it to plain .tar files, or give each "
+            "--shard: '%s' is a stream, whose length is not known; unpack it to plain .tar files, "
+            "or give each "
             "run files of its own",
             j->in);
     shards_of(j->in, &path, &n);
@@ -59,8 +62,8 @@ void stream_skip(stream_t *s, writer_t *w) {
     archive_sample_t sample;
     for (uint64_t i = 0; i < w->before; i++) {
         if (!stream_take(s, &sample, 1))
-            die(RC_MISFIT, "'%s' was begun with other data: '%s' ends after %llu samples", w->job->out, w->job->in,
-                (unsigned long long)i);
+            die(RC_MISFIT, "'%s' was begun with other data: '%s' ends after %llu samples",
+                w->job->out, w->job->in, (unsigned long long)i);
         writer_has(w, sample.key);
         archive_sample_release(&sample);
     }
@@ -71,7 +74,8 @@ size_t stream_take(stream_t *s, archive_sample_t *sample, size_t n) {
     while (got < n && !s->ended && bytes < ROUND_BYTES) {
         s->ended = (s->limit && s->seen == s->limit) || !archive_next(s->a, &sample[got]);
         if (s->ended) break;
-        bytes += sample[got].image.size + sample[got].text.size + sample[got].json.size + sample[got].label.size;
+        bytes += sample[got].image.size + sample[got].text.size + sample[got].json.size +
+                 sample[got].label.size;
         got++;
         s->seen++;
     }

@@ -14,8 +14,8 @@ typedef struct {
 
 /* Is one of --in's shards such a stream? */
 bool stream_is(const char *in);
-/* Opens --in; die()s when that cannot be, or with --shard, which needs to know how many samples there are. Returns what
- * stands for the manifest: the shards' names and sizes. */
+/* Opens --in; die()s when that cannot be, or with --shard, which needs to know how many samples
+ * there are. Returns what stands for the manifest: the shards' names and sizes. */
 uint64_t stream_open(stream_t *s, const job_t *j);
 /* Passes over the samples that the shard has already; die(RC_MISFIT) when it has others. */
 void stream_skip(stream_t *s, writer_t *w);

@@ -1,8 +1,9 @@
-/* text.c - `tokenize text`: texts, captions and questions about pictures as byte tokens, each ended by id 256; with
+/* text.c - `tokenize text`: texts, captions and questions about pictures as byte tokens, each ended
+ * by id 256; with
  * --model a picture's codes stand in its record.
  *
- * A line of plain text is a record, or several when it is long; a caption or a question with its answer is one, under
- * the key of its picture.
+ * A line of plain text is a record, or several when it is long; a caption or a question with its
+ * answer is one, under the key of its picture.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -62,7 +63,8 @@ static void *next_round(void *ctx) {
 /* A line of plain text is a caption without a picture. */
 static int parse_line(const text_t *s, text_item_t *t, reason_t *why) {
     caption_t *c = &t->caption;
-    if (text_source_format(s->source) == FORMAT_JSONL) return caption_parse(t->line, t->len, c, why);
+    if (text_source_format(s->source) == FORMAT_JSONL)
+        return caption_parse(t->line, t->len, c, why);
     if (text_source_format(s->source) == FORMAT_VQA)
         return c->text ? 0 : reason_set(why, "a question without an answer");
     *c = (caption_t){.text = t->line, .len = t->len};
@@ -76,11 +78,14 @@ static void read_picture(const text_t *s, line_t *l, picture_t *p) {
     struct stat st;
     if (stat(path, &st)) {
         l->status = errno == ENOENT || errno == ENOTDIR ? LINE_SKIPPED : LINE_BAD;
-        reason_set(&l->why, l->status == LINE_SKIPPED ? "its picture is missing (%s)" : "its picture: %s",
+        reason_set(&l->why,
+                   l->status == LINE_SKIPPED ? "its picture is missing (%s)" : "its picture: %s",
                    strerror(errno));
     } else if (s->job->v || s->job->keep_pixels) {
         image_status_t status = image_read(&p->im, path, &s->job->opts, &l->why);
-        l->status = status == IMAGE_OK ? LINE_GOOD : status == IMAGE_UNSUPPORTED ? LINE_SKIPPED : LINE_BAD;
+        l->status = status == IMAGE_OK            ? LINE_GOOD
+                    : status == IMAGE_UNSUPPORTED ? LINE_SKIPPED
+                                                  : LINE_BAD;
         if (status == IMAGE_OK)
             encoder_prepare(&s->encoder, p);
         else
@@ -111,8 +116,8 @@ static void map_round(void *ctx, void *item) {
 
 /* ---- writing ---- */
 
-/* Where a piece of at most `most` bytes ends: after the last space or line end of its second half, else before a
- * character. */
+/* Where a piece of at most `most` bytes ends: after the last space or line end of its second half,
+ * else before a character. */
 static size_t piece_length(const char *text, size_t n, size_t most) {
     if (!most || n <= most) return n;
     for (size_t i = most; i > most / 2; i--)
@@ -136,8 +141,11 @@ static void write_text(text_t *s, const char *key, const caption_t *c) {
         n = piece_length(c->text + at, c->len - at, (size_t)s->job->split);
         bool last = at + n == c->len;
         uint32_t *id = ids_of(c->text + at, n, last);
-        token_record_t r = {
-            .kind = RECORD_TEXT, .T = 1, .first_step = at, .text = id, .text_len = (uint32_t)(n + last)};
+        token_record_t r = {.kind = RECORD_TEXT,
+                            .T = 1,
+                            .first_step = at,
+                            .text = id,
+                            .text_len = (uint32_t)(n + last)};
         (last ? writer_put : writer_add)(&s->writer, key, &r);
         free(id);
     }
@@ -198,12 +206,14 @@ static void write_round(void *ctx, void *item) {
 
 static void run(text_t *s, size_t first, size_t count) {
     size_t before = (size_t)s->writer.before;
-    if (before > count) die(RC_MISFIT, "'%s' holds more items than '%s' has", s->job->out, s->job->in);
+    if (before > count)
+        die(RC_MISFIT, "'%s' holds more items than '%s' has", s->job->out, s->job->in);
     text_source_skip(s->source, first + before);
     s->left = count - before;
     s->writer.done = before;
     progress_begin(&s->writer.bar, "tokenize text", before, count);
-    pipeline_run(&(pipeline_t){.ctx = s, .read = next_round, .map = map_round, .write = write_round, .workers = 1});
+    pipeline_run(&(pipeline_t){
+        .ctx = s, .read = next_round, .map = map_round, .write = write_round, .workers = 1});
     writer_batch(&s->writer);
     progress_end(&s->writer.bar);
 }
@@ -212,15 +222,20 @@ static void run(text_t *s, size_t first, size_t count) {
 static char *folder_of(const job_t *j) {
     if (j->images) return xstrdup(j->images);
     const char *slash = strrchr(j->in, '/');
-    return slash ? xasprintf("%.*s", slash == j->in ? 1 : (int)(slash - j->in), j->in) : xstrdup(".");
+    return slash ? xasprintf("%.*s", slash == j->in ? 1 : (int)(slash - j->in), j->in)
+                 : xstrdup(".");
 }
 
 int cmd_text(int argc, char **argv) {
     static const char *const formats[] = {"text", "jsonl", "vqa"};
     job_t job;
-    job_parse(&job, argc, argv, "texts, captions and questions as byte tokens: a record each, in order");
-    if (job.images && !fs_is_dir(job.images)) die(RC_USAGE, "--images '%s' is no folder", job.images);
-    text_t s = {.job = &job, .encoder = {job.v, (size_t)job.batch, job.keep_pixels}, .images = folder_of(&job)};
+    job_parse(&job, argc, argv,
+              "texts, captions and questions as byte tokens: a record each, in order");
+    if (job.images && !fs_is_dir(job.images))
+        die(RC_USAGE, "--images '%s' is no folder", job.images);
+    text_t s = {.job = &job,
+                .encoder = {job.v, (size_t)job.batch, job.keep_pixels},
+                .images = folder_of(&job)};
     s.source = text_source_open(&job);
     job.format = formats[text_source_format(s.source)];
     size_t first, count;

@@ -1,5 +1,5 @@
-/* text_source.c - see text_source.h. Files of lines are streamed twice (counted, then read); VQA's two files are held
- * in memory, as JSON objects cannot be read in pieces.
+/* text_source.c - see text_source.h. Files of lines are streamed twice (counted, then read); VQA's
+ * two files are held in memory, as JSON objects cannot be read in pieces.
  */
 #include "tokenize/text_source.h"
 
@@ -58,7 +58,8 @@ static ssize_t read_line(text_source_t *s, XXH64_state_t *hash) {
         if (!blank(s->line, (size_t)n)) return n;
     }
     if (ferror(s->file))
-        die(errno == ENOMEM ? RC_RUNTIME : RC_DATA, "cannot read '%s': %s", s->job->in, strerror(errno));
+        die(errno == ENOMEM ? RC_RUNTIME : RC_DATA, "cannot read '%s': %s", s->job->in,
+            strerror(errno));
     return -1;
 }
 
@@ -103,8 +104,9 @@ static void check_step(const text_source_t *s, size_t i, const cJSON *q, const c
         if (!json_u64(cJSON_GetObjectItemCaseSensitive(a, ids[k]), &y))
             die(RC_DATA, "'%s': annotation %zu has no %s", s->job->answers, i, ids[k]);
         if (x != y)
-            die(RC_DATA, "'%s' and '%s' are out of step at index %zu: %s %llu against %llu", s->job->in,
-                s->job->answers, i, ids[k], (unsigned long long)x, (unsigned long long)y);
+            die(RC_DATA, "'%s' and '%s' are out of step at index %zu: %s %llu against %llu",
+                s->job->in, s->job->answers, i, ids[k], (unsigned long long)x,
+                (unsigned long long)y);
     }
     if (!cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(q, "question")))
         die(RC_DATA, "'%s': question %zu has no text", s->job->in, i);
@@ -130,11 +132,16 @@ static void next_vqa(text_source_t *s, text_item_t *out) {
     uint64_t image;
     const cJSON *q = s->question, *a = s->annotation;
     const char *answer = caption_answer(cJSON_GetObjectItemCaseSensitive(a, "answers"));
-    if (!answer) answer = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a, "multiple_choice_answer"));
+    if (!answer)
+        answer =
+            cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a, "multiple_choice_answer"));
     json_u64(cJSON_GetObjectItemCaseSensitive(q, "image_id"), &image);
-    out->caption.image = xasprintf("%s%0*llu.jpg", j->image_prefix, (int)j->image_digits, (unsigned long long)image);
+    out->caption.image =
+        xasprintf("%s%0*llu.jpg", j->image_prefix, (int)j->image_digits, (unsigned long long)image);
     if (answer && *answer) /* else there is no text: a bad item */
-        caption_question(&out->caption, cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(q, "question")), answer);
+        caption_question(&out->caption,
+                         cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(q, "question")),
+                         answer);
 }
 
 /* ---- both ---- */

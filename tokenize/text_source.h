@@ -1,5 +1,6 @@
-/* text_source.h - what `tokenize text` reads, one item after another: the lines of a text file, JSON lines (caption.h),
- * or the questions and annotations of VQA. Lines that are empty or blank are no items.
+/* text_source.h - what `tokenize text` reads, one item after another: the lines of a text file,
+ * JSON lines (caption.h), or the questions and annotations of VQA. Lines that are empty or blank
+ * are no items.
  */
 #ifndef TOKENIZE_TEXT_SOURCE_H
 #define TOKENIZE_TEXT_SOURCE_H
@@ -19,8 +20,9 @@ void text_item_release(text_item_t *t);
 
 typedef struct text_source text_source_t;
 
-/* Finds out the format (--format, --answers, the name, the first line), counts the items and hashes the input. die()s:
- * no such format (2), unreadable or questions and answers out of step, with the index (3). */
+/* Finds out the format (--format, --answers, the name, the first line), counts the items and hashes
+ * the input. die()s: no such format (2), unreadable or questions and answers out of step, with the
+ * index (3). */
 text_source_t *text_source_open(const job_t *j);
 void text_source_close(text_source_t *s);
 text_format_t text_source_format(const text_source_t *s);

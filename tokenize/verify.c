@@ -1,5 +1,5 @@
-/* verify.c - `tokenize verify`: reads every record again, with its checksum and ranges, adds up the counts, and encodes
- * a sample of the pictures again: from the kept pixels, or from the source.
+/* verify.c - `tokenize verify`: reads every record again, with its checksum and ranges, adds up the
+ * counts, and encodes a sample of the pictures again: from the kept pixels, or from the source.
  */
 #include "common/base/cli.h"
 #include "common/base/log.h"
@@ -63,13 +63,15 @@ static void check_counts(reading_t *s, const char *path) {
     const struct {
         const char *what;
         uint64_t stored, found;
-    } count[] = {
-        {"images", m->images, s->images}, {"episodes", m->episodes, s->episodes}, {"steps", m->steps, s->steps}};
+    } count[] = {{"images", m->images, s->images},
+                 {"episodes", m->episodes, s->episodes},
+                 {"steps", m->steps, s->steps}};
     for (size_t i = 0; i < sizeof count / sizeof *count && !s->defects; i++) {
         if (count[i].stored == count[i].found) continue;
         reason_t text;
-        reason_set(&text, "'%s': counts %llu %s, but holds %llu", path, (unsigned long long)count[i].stored,
-                   count[i].what, (unsigned long long)count[i].found);
+        reason_set(&text, "'%s': counts %llu %s, but holds %llu", path,
+                   (unsigned long long)count[i].stored, count[i].what,
+                   (unsigned long long)count[i].found);
         defect(s, text.text);
     }
 }
@@ -89,7 +91,8 @@ static void read_all(reading_t *s, const char *path) {
     }
     check_counts(s, path);
     pthread_mutex_destroy(&s->lock);
-    if (!token_db_meta(s->db)->complete) warn("'%s' is not complete: the same command goes on with it", path);
+    if (!token_db_meta(s->db)->complete)
+        warn("'%s' is not complete: the same command goes on with it", path);
 }
 
 static void print_result(const char *path, const reading_t *s, const again_t *a) {
@@ -122,7 +125,8 @@ static bool readable(const char *src) {
     return all && !stream_is(src);
 }
 
-/* --in, else the kept pixels (NULL), else the source that the shard names, if it is still there; says which. */
+/* --in, else the kept pixels (NULL), else the source that the shard names, if it is still there; says
+ * which. */
 static const char *find_source(const reading_t *s, const char *path, const char *in, char **owned) {
     const char *args = token_db_meta(s->db)->arguments;
     if (!in && s->pixels) {
@@ -134,11 +138,13 @@ static const char *find_source(const reading_t *s, const char *path, const char 
         const char *images = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "images")),
                    *source = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "source"));
         const char *command = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "command"));
-        bool captions = command && !strcmp(command, "text"); /* their pictures lie beside the file, or in --images */
+        bool captions =
+            command &&
+            !strcmp(command, "text"); /* their pictures lie beside the file, or in --images */
         if (images) source = images;
         const char *slash = captions && !images && source ? strrchr(source, '/') : NULL;
         if (source && readable(source))
-            in = *owned = slash                 ? xasprintf("%.*s", (int)(slash - source) + 1, source)
+            in = *owned = slash ? xasprintf("%.*s", (int)(slash - source) + 1, source)
                           : captions && !images ? xstrdup(".")
                                                 : xstrdup(source);
         cJSON_Delete(o);
@@ -154,13 +160,16 @@ int cmd_verify(int argc, char **argv) {
     int64_t sample = 256, threads = 0;
     const cli_opt_t options[] = {
         {"", CLI_LIST, &shard, "X.lmdb", "the shard", true},
-        {"--model", CLI_STR, &model, "RUN", "encode a sample again with the tokenizer that made it", false},
-        {"--in", CLI_STR, &in, "SRC", "where its pictures came from, for shards that keep no pixels", false},
+        {"--model", CLI_STR, &model, "RUN", "encode a sample again with the tokenizer that made it",
+         false},
+        {"--in", CLI_STR, &in, "SRC",
+         "where its pictures came from, for shards that keep no pixels", false},
         {"--sample", CLI_INT, &sample, "N", "pictures to encode again (0 = all)", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
-    cli_parse(argc, argv, "verify", "read every record again, and encode a sample of the pictures again",
+    cli_parse(argc, argv, "verify",
+              "read every record again, and encode a sample of the pictures again",
               (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
     if (shard.n != 1) die(RC_USAGE, "one shard at a time");
@@ -181,7 +190,9 @@ int cmd_verify(int argc, char **argv) {
         if (a.in || s.pixels)
             again_run(&a);
         else
-            warn("'%s' keeps no pixels and its source is not there: no picture is encoded again (--in SRC)", path);
+            warn("'%s' keeps no pixels and its source is not there: no picture is encoded again "
+                 "(--in SRC)",
+                 path);
     }
     print_result(path, &s, &a);
     bool wrong = a.codes && (double)a.different > tolerated * (double)a.codes, far = a.gap > tie;
@@ -194,7 +205,9 @@ int cmd_verify(int argc, char **argv) {
         die(RC_DATA, "'%s': %llu of %llu codes came out otherwise, more than %g %%", path,
             (unsigned long long)a.different, (unsigned long long)a.codes, 100 * tolerated);
     if (far)
-        die(RC_DATA, "'%s': a code that came out otherwise is further than the nearest by %.3g of its distance, not %g",
+        die(RC_DATA,
+            "'%s': a code that came out otherwise is further than the nearest by %.3g of its "
+            "distance, not %g",
             path, a.gap, tie);
     return RC_OK;
 }

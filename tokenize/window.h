@@ -1,5 +1,5 @@
-/* window.h - which steps of an episode a record holds: a function of the episode's name and length alone, so that a run
- * that goes on, another machine, and `verify` find the same ones.
+/* window.h - which steps of an episode a record holds: a function of the episode's name and length
+ * alone, so that a run that goes on, another machine, and `verify` find the same ones.
  */
 #ifndef TOKENIZE_WINDOW_H
 #define TOKENIZE_WINDOW_H
@@ -13,7 +13,8 @@ typedef enum {
     TAKE_HEAD    /* the first ones: the reaching, before the holding still */
 } take_t;
 
-/* Fills step[T] with the steps that are kept of T, rising; returns how many. frames 0 or at least T: all. */
+/* Fills step[T] with the steps that are kept of T, rising; returns how many. frames 0 or at least
+ * T: all. */
 size_t window_steps(const char *key, size_t T, size_t frames, take_t take, size_t *step);
 
 #endif

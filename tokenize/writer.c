@@ -42,7 +42,8 @@ void writer_init(writer_t *w, const job_t *j, uint64_t manifest) {
     w->bad = bad_items_new(1);
 }
 
-/* --force: a former shard's files go, unless somebody writes them right now; other people's folders stay. */
+/* --force: a former shard's files go, unless somebody writes them right now; other people's folders
+ * stay. */
 void writer_remove(const char *path) {
     static const char *const files[] = {"done", "data.mdb", "lock.mdb"};
     if (!fs_exists(path)) return;
@@ -57,7 +58,8 @@ void writer_remove(const char *path) {
     if (flock(fd, LOCK_EX | LOCK_NB)) {
         char pid[32] = "";
         if (read(fd, pid, sizeof pid - 1) < 0) pid[0] = 0;
-        die(RC_RUNTIME, "'%s' is locked by pid %ld: another process is writing it", path, strtol(pid, NULL, 10));
+        die(RC_RUNTIME, "'%s' is locked by pid %ld: another process is writing it", path,
+            strtol(pid, NULL, 10));
     }
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *file = fs_join(path, files[i]);
@@ -71,24 +73,30 @@ void writer_remove(const char *path) {
     free(start);
 }
 
-static void add_difference(char text[400], size_t *at, const char *name, const cJSON *before, const cJSON *now) {
+static void add_difference(char text[400], size_t *at, const char *name, const cJSON *before,
+                           const cJSON *now) {
     char *was = json_shown(before), *is = json_shown(now);
     if (strcmp(was, is) && *at < 400)
-        *at += (size_t)snprintf(text + *at, 400 - *at, "%s%s %.120s, now %.120s", *at ? "; " : "", name, was, is);
+        *at += (size_t)snprintf(text + *at, 400 - *at, "%s%s %.120s, now %.120s", *at ? "; " : "",
+                                name, was, is);
     free(was);
     free(is);
 }
 
 /* Says which options differ from those that the shard was begun with. */
 static void refuse_options(const char *path, const char *stored, const char *asked) {
-    cJSON *a = json_parse(stored, strlen(stored), false, NULL), *b = json_parse(asked, strlen(asked), false, NULL);
+    cJSON *a = json_parse(stored, strlen(stored), false, NULL),
+          *b = json_parse(asked, strlen(asked), false, NULL);
     char text[400] = "";
     size_t at = 0;
     for (const cJSON *now = b ? b->child : NULL; now; now = now->next)
-        add_difference(text, &at, now->string, cJSON_GetObjectItemCaseSensitive(a, now->string), now);
+        add_difference(text, &at, now->string, cJSON_GetObjectItemCaseSensitive(a, now->string),
+                       now);
     for (const cJSON *was = a ? a->child : NULL; was; was = was->next)
-        if (!cJSON_GetObjectItemCaseSensitive(b, was->string)) add_difference(text, &at, was->string, was, NULL);
-    die(RC_MISFIT, "'%s' was begun with other options or data: %s (--force replaces it)", path, text);
+        if (!cJSON_GetObjectItemCaseSensitive(b, was->string))
+            add_difference(text, &at, was->string, was, NULL);
+    die(RC_MISFIT, "'%s' was begun with other options or data: %s (--force replaces it)", path,
+        text);
 }
 
 /* The pictures of an earlier run, so that --dedupe goes on as if it had never stopped. */
@@ -97,13 +105,14 @@ static void know_pictures(writer_t *w, token_db_t *old) {
     for (uint64_t i = 0; i < token_db_count(old); i++) {
         token_record_t r;
         if (token_db_get(old, i, &r, &why)) die(RC_DATA, "%s", why.text);
-        if (r.picture_hash) seen_add(&w->pictures, (uint64_t)r.picture_hash[1] << 32 | r.picture_hash[0]);
+        if (r.picture_hash)
+            seen_add(&w->pictures, (uint64_t)r.picture_hash[1] << 32 | r.picture_hash[0]);
         token_record_release(&r);
     }
 }
 
-/* What a look without the writer's lock shows: other options; complete; the sizes of pictures so far. Whatever cannot
- * be read is left to token_db_create. */
+/* What a look without the writer's lock shows: other options; complete; the sizes of pictures so
+ * far. Whatever cannot be read is left to token_db_create. */
 static bool look(writer_t *w) {
     int rc;
     token_db_t *old = token_db_open(w->job->out, &rc, NULL);
@@ -116,7 +125,8 @@ static bool look(writer_t *w) {
     bool complete = s->complete;
     if (!complete && w->job->dedupe) know_pictures(w, old);
     if (complete) {
-        m->records = s->records, m->images = s->images, m->episodes = s->episodes, m->steps = s->steps;
+        m->records = s->records, m->images = s->images, m->episodes = s->episodes,
+        m->steps = s->steps;
         m->tokens = s->tokens, m->skipped = s->skipped, m->bad = s->bad, m->complete = true;
     }
     token_db_close(old);
@@ -128,9 +138,11 @@ static void check_bad(const writer_t *w) {
     if (!bad || (double)bad <= w->job->max_bad * (double)w->total) return;
     bad_items_summary(w->bad);
     if (w->total == SIZE_MAX) /* a stream that has not ended: the share is 0 */
-        die(RC_DATA, "%llu bad item%s, and --max-bad 0 allows none", (unsigned long long)bad, bad > 1 ? "s" : "");
-    die(RC_DATA, "%llu of %zu items are bad (%.3g %%), more than --max-bad %.3g %%", (unsigned long long)bad, w->total,
-        100.0 * (double)bad / (double)w->total, 100 * w->job->max_bad);
+        die(RC_DATA, "%llu bad item%s, and --max-bad 0 allows none", (unsigned long long)bad,
+            bad > 1 ? "s" : "");
+    die(RC_DATA, "%llu of %zu items are bad (%.3g %%), more than --max-bad %.3g %%",
+        (unsigned long long)bad, w->total, 100.0 * (double)bad / (double)w->total,
+        100 * w->job->max_bad);
 }
 
 static uint64_t hash_of(const char *key) {
@@ -154,7 +166,9 @@ bool writer_open(writer_t *w, size_t total) {
     w->items = w->before = token_db_done(w->db, hash_of(j->in), &w->last);
     w->last_before = w->last;
     if (!w->before && (w->meta.records || w->meta.bad))
-        die(RC_MISFIT, "'%s' was begun by another version or command and cannot go on (--force replaces it)", j->out);
+        die(RC_MISFIT,
+            "'%s' was begun by another version or command and cannot go on (--force replaces it)",
+            j->out);
     job_catch_signals();
     check_bad(w);
     return true;
@@ -165,7 +179,9 @@ bool writer_open(writer_t *w, size_t total) {
 bool writer_has(writer_t *w, const char *key) {
     if (w->asked == w->before) return false;
     if (++w->asked == w->before && hash_of(key) != w->last_before)
-        die(RC_MISFIT, "'%s' was begun with another list of items: its item %llu is not '%s' (--force replaces it)",
+        die(RC_MISFIT,
+            "'%s' was begun with another list of items: its item %llu is not '%s' (--force "
+            "replaces it)",
             w->job->out, (unsigned long long)w->before - 1, key);
     return true;
 }
@@ -178,10 +194,11 @@ static void mark(writer_t *w, const char *key) {
 
 /* The meta's sizes: those of all pictures, 0 once two differ. */
 static void note_size(shard_meta_t *m, const token_record_t *r) {
-    bool same =
-        m->grid_h == r->grid_h && m->grid_w == r->grid_w && m->image_h == r->image_h && m->image_w == r->image_w;
+    bool same = m->grid_h == r->grid_h && m->grid_w == r->grid_w && m->image_h == r->image_h &&
+                m->image_w == r->image_w;
     if (m->images == 0) {
-        m->grid_h = r->grid_h, m->grid_w = r->grid_w, m->image_h = r->image_h, m->image_w = r->image_w;
+        m->grid_h = r->grid_h, m->grid_w = r->grid_w, m->image_h = r->image_h,
+        m->image_w = r->image_w;
     } else if (!same) {
         m->grid_h = m->grid_w = m->image_h = m->image_w = 0;
     }
@@ -200,7 +217,8 @@ void writer_count(shard_meta_t *m, const token_record_t *r) {
     if (r->codes) m->tokens += T * r->grid_h * r->grid_w;
     m->tokens += r->text_len;
     if (r->kind == RECORD_EPISODE)
-        m->tokens += T * ((uint64_t)m->n_continuous + m->n_discrete + m->n_actions + m->n_discrete_actions);
+        m->tokens +=
+            T * ((uint64_t)m->n_continuous + m->n_discrete + m->n_actions + m->n_discrete_actions);
 }
 
 void writer_add(writer_t *w, const char *key, token_record_t *r) {
@@ -266,17 +284,19 @@ void writer_print(const shard_meta_t *m, double start, uint64_t before) {
     jsonw_int(&out, "bad", (int64_t)m->bad);
     jsonw_int(&out, "tokens", (int64_t)m->tokens);
     jsonw_num(&out, "seconds", round(seconds * 1000) / 1000);
-    jsonw_num(&out, "images_per_s", seconds > 0 ? round((double)(m->images - before) / seconds * 10) / 10 : NAN);
+    jsonw_num(&out, "images_per_s",
+              seconds > 0 ? round((double)(m->images - before) / seconds * 10) / 10 : NAN);
     puts(jsonw_end(&out));
     jsonw_free(&out);
 }
 
 void writer_done(const char *path, const shard_meta_t *m) {
     reason_t why;
-    char *counts =
-        xasprintf("{\"images\":%llu,\"episodes\":%llu,\"records\":%llu,\"skipped\":%llu,\"bad\":%llu,\"tokens\":%llu}",
-                  (unsigned long long)m->images, (unsigned long long)m->episodes, (unsigned long long)m->records,
-                  (unsigned long long)m->skipped, (unsigned long long)m->bad, (unsigned long long)m->tokens);
+    char *counts = xasprintf("{\"images\":%llu,\"episodes\":%llu,\"records\":%llu,\"skipped\":%llu,"
+                             "\"bad\":%llu,\"tokens\":%llu}",
+                             (unsigned long long)m->images, (unsigned long long)m->episodes,
+                             (unsigned long long)m->records, (unsigned long long)m->skipped,
+                             (unsigned long long)m->bad, (unsigned long long)m->tokens);
     if (fs_done_write(path, m->arguments, counts, &why)) die(RC_RUNTIME, "%s", why.text);
     free(counts);
 }
@@ -292,13 +312,14 @@ static void complete(writer_t *w) {
     const shard_meta_t *m = &w->meta;
     bad_items_summary(w->bad);
     if (w->total && !m->records)
-        die(RC_DATA, "none of %zu items can be used: %llu bad, %llu skipped", w->total, (unsigned long long)m->bad,
-            (unsigned long long)m->skipped);
+        die(RC_DATA, "none of %zu items can be used: %llu bad, %llu skipped", w->total,
+            (unsigned long long)m->bad, (unsigned long long)m->skipped);
     w->meta.complete = true;
     writer_batch(w);
     writer_done(w->job->out, &w->meta);
     if (w->copies)
-        log_line("%llu pictures are copies of others (--dedupe): counted as skipped", (unsigned long long)w->copies);
+        log_line("%llu pictures are copies of others (--dedupe): counted as skipped",
+                 (unsigned long long)w->copies);
 }
 
 int writer_close(writer_t *w) {
@@ -306,7 +327,8 @@ int writer_close(writer_t *w) {
     if (!w->db) {
         log_line("'%s' is complete", w->job->out);
         if (!has_done(w->job->out))
-            writer_done(w->job->out, &w->meta); /* killed between the last transaction and this file */
+            writer_done(w->job->out,
+                        &w->meta); /* killed between the last transaction and this file */
     } else if (w->done < w->total && job_stopped()) {
         log_line("stopped; the same command goes on with '%s'", w->job->out);
         rc = RC_STOPPED;

@@ -1,7 +1,9 @@
-/* writer.h - a shard being written: one that goes on where it stopped, counts, bad items, the last word on stdout.
+/* writer.h - a shard being written: one that goes on where it stopped, counts, bad items, the last
+ * word on stdout.
  *
- * The caller gives items in the order of the input, each with its key, and says writer_batch between batches: what came
- * since the last one is one transaction, so that a killed run leaves whole items in order.
+ * The caller gives items in the order of the input, each with its key, and says writer_batch
+ * between batches: what came since the last one is one transaction, so that a killed run leaves
+ * whole items in order.
  */
 #ifndef TOKENIZE_WRITER_H
 #define TOKENIZE_WRITER_H
@@ -18,7 +20,8 @@ typedef struct {
     shard_meta_t meta; /* widths and ranges are set between writer_init and writer_open */
     size_t total, done;
     uint64_t images_before;
-    uint64_t before, last_before; /* items done by earlier runs, and the hash of the last one's key */
+    uint64_t before,
+        last_before; /* items done by earlier runs, and the hash of the last one's key */
     uint64_t items, last, asked;
     seen_t pictures; /* hashes of the pictures so far, for --dedupe */
     uint64_t copies;
@@ -28,13 +31,14 @@ typedef struct {
     progress_t bar;
 } writer_t;
 
-/* What the job alone decides: arguments, codebook, vocabularies. manifest: hash of the input's list. */
+/* What the job alone decides: arguments, codebook, vocabularies. manifest: hash of the input's
+ * list. */
 void writer_init(writer_t *w, const job_t *j, uint64_t manifest);
-/* Opens --out for `total` items. false: it is complete already. die()s when it was begun with other options (4), is
- * being written by another process (1) or is no shard (2). */
+/* Opens --out for `total` items. false: it is complete already. die()s when it was begun with other
+ * options (4), is being written by another process (1) or is no shard (2). */
 bool writer_open(writer_t *w, size_t total);
-/* Was the item written by an earlier run? To be asked once for each item, in order, before the first is written. die()s
- * when it is another list (4). */
+/* Was the item written by an earlier run? To be asked once for each item, in order, before the
+ * first is written. die()s when it is another list (4). */
 bool writer_has(writer_t *w, const char *key);
 
 /* An item's end: its record; or nothing but the reason. r's key and source are filled in. */
@@ -58,7 +62,8 @@ void writer_print(const shard_meta_t *m, double start, uint64_t before);
 /* "done" of a shard. */
 void writer_done(const char *path, const shard_meta_t *m);
 
-/* Completes the shard (unless the job was stopped: 75), prints the counts, releases. Returns the exit code. */
+/* Completes the shard (unless the job was stopped: 75), prints the counts, releases. Returns the
+ * exit code. */
 int writer_close(writer_t *w);
 
 #endif

@@ -30,13 +30,15 @@ struct adversary {
     bool adaptive;
     optimizer_t optimizer;
     norm_t norm[PATCHGAN_LAYERS];
-    float updates; /* a tensor of the training state; exact up to 2^24, where Adam's correction has long been 1 */
-    float *saved;  /* gradient of W while the weight is measured */
+    float
+        updates; /* a tensor of the training state; exact up to 2^24, where Adam's correction has long been 1 */
+    float *saved; /* gradient of W while the weight is measured */
 };
 
 /* ---- life ---- */
 
-/* The seed is the run's even where the params were made by another (a trace over a loaded model). */
+/* The seed is the run's even where the params were made by another (a trace over a loaded
+ * model). */
 static void initialise(adversary_t *a, uint64_t seed) {
     params_t *fresh = params_new(seed);
     patchgan_declare(fresh, &a->net, "discriminator");
@@ -54,7 +56,9 @@ adversary_t *adversary_new(const config_t *c, params_t *p, size_t w, size_t h, u
     adversary_t *a = NEW(adversary_t);
     a->net = (patchgan_t){(size_t)c->loss.disc_channels, (size_t)c->loss.disc_layers};
     if (!patchgan_fits(&a->net, h, w))
-        die(RC_USAGE, "loss.disc_layers: a discriminator of %zu halvings needs pictures of at least %zu x %zu",
+        die(RC_USAGE,
+            "loss.disc_layers: a discriminator of %zu halvings needs pictures of at least %zu x "
+            "%zu",
             a->net.layers, (size_t)3 << a->net.layers, (size_t)3 << a->net.layers);
     a->params = p;
     a->weight = c->loss.disc;
@@ -65,7 +69,8 @@ adversary_t *adversary_new(const config_t *c, params_t *p, size_t w, size_t h, u
     a->adaptive = c->loss.disc_adaptive;
     a->optimizer = config_optimizer(c);
     a->optimizer.average = 0;
-    a->optimizer.schedule.steps = c->train.steps > a->start ? c->train.steps - a->start : 1; /* a warm-up of its own */
+    a->optimizer.schedule.steps =
+        c->train.steps > a->start ? c->train.steps - a->start : 1; /* a warm-up of its own */
     a->optimizer.wrt = DISC_ONLY;
     a->optimizer.n_wrt = 1;
     initialise(a, seed);
@@ -75,11 +80,12 @@ adversary_t *adversary_new(const config_t *c, params_t *p, size_t w, size_t h, u
         norm_t *n = &a->norm[i];
         n->width = patchgan_width(&a->net, i + 1);
         for (int s = MEAN; s <= VAR; s++) {
-            snprintf(n->name[s], sizeof n->name[s], ADVERSARY_PREFIX "main.%zu.running_%s", patchgan_norm(i),
-                     s == MEAN ? "mean" : "var");
+            snprintf(n->name[s], sizeof n->name[s], ADVERSARY_PREFIX "main.%zu.running_%s",
+                     patchgan_norm(i), s == MEAN ? "mean" : "var");
             n->running[s] = xcalloc(n->width, sizeof(float));
             for (size_t k = 0; s == VAR && k < n->width; k++) n->running[s][k] = 1;
-            for (int side = 0; side < 2; side++) n->batch[side][s] = xcalloc(n->width, sizeof(float));
+            for (int side = 0; side < 2; side++)
+                n->batch[side][s] = xcalloc(n->width, sizeof(float));
         }
     }
     return a;
@@ -105,7 +111,8 @@ bool adversary_acts(const adversary_t *a, int64_t step) {
 adversary_vars_t adversary_record(const adversary_t *a, nn_t *nn, var_t image, var_t recon) {
     adversary_vars_t v;
     size_t mark = nn_push(nn, "discriminator");
-    var_t real = nn_patchgan(nn, &a->net, image, v.stats[0]), fake = nn_patchgan(nn, &a->net, recon, v.stats[1]);
+    var_t real = nn_patchgan(nn, &a->net, image, v.stats[0]),
+          fake = nn_patchgan(nn, &a->net, recon, v.stats[1]);
     bool hinge = a->kind == DISC_HINGE;
     var_t half[2] = {op_gan(nn->tape, hinge ? GAN_HINGE_REAL : GAN_VANILLA_REAL, real),
                      op_gan(nn->tape, hinge ? GAN_HINGE_FAKE : GAN_VANILLA_FAKE, fake)};
@@ -150,7 +157,8 @@ static double measure(adversary_t *a, plan_t *plan) {
     size_t n = params_at(a->params, at)->count;
     float *g = params_ptr(a->params, PARAMS_GRAD, at);
     memcpy(a->saved, g, n * sizeof *g);
-    double nll = norm_of(plan, PASS_NLL, g, n), gan = norm_of(plan, PASS_GAN, g, n), d = nll / (gan + 1e-4);
+    double nll = norm_of(plan, PASS_NLL, g, n), gan = norm_of(plan, PASS_GAN, g, n),
+           d = nll / (gan + 1e-4);
     memcpy(g, a->saved, n * sizeof *g);
     return d > 1e4 ? 1e4 : d; /* NaN stays: the step is skipped */
 }
@@ -159,16 +167,18 @@ static void gather_stats(adversary_t *a, plan_t *plan, const adversary_vars_t *v
     float share = 1.f / (float)a->accumulate;
     for (int side = 0; side < 2; side++)
         for (size_t i = 0; i < a->net.layers; i++) {
-            const float *now[2] = {plan_data(plan, v->stats[side][i].mean), plan_data(plan, v->stats[side][i].var)};
+            const float *now[2] = {plan_data(plan, v->stats[side][i].mean),
+                                   plan_data(plan, v->stats[side][i].var)};
             for (int s = MEAN; s <= VAR; s++) {
                 float *sum = a->norm[i].batch[side][s];
-                for (size_t k = 0; k < a->norm[i].width; k++) sum[k] = share * now[s][k] + (micro ? sum[k] : 0);
+                for (size_t k = 0; k < a->norm[i].width; k++)
+                    sum[k] = share * now[s][k] + (micro ? sum[k] : 0);
             }
         }
 }
 
-double adversary_replay(adversary_t *a, plan_t *plan, const adversary_vars_t *v, int64_t step, int64_t micro,
-                        adversary_step_t *out) {
+double adversary_replay(adversary_t *a, plan_t *plan, const adversary_vars_t *v, int64_t step,
+                        int64_t micro, adversary_step_t *out) {
     double share = 1.0 / (double)a->accumulate, d = a->weight;
     int64_t age = step - a->start;
     plan_accumulate(plan, PASS_DISC, micro > 0);
@@ -196,7 +206,8 @@ static void apply_stats(adversary_t *a) {
 
 bool adversary_update(adversary_t *a, const adversary_step_t *s) {
     if (!isfinite(s->loss_disc)) return false;
-    if (optimizer_step(&a->optimizer, a->params, (int64_t)a->updates, 1.0 / (double)a->accumulate).skipped)
+    if (optimizer_step(&a->optimizer, a->params, (int64_t)a->updates, 1.0 / (double)a->accumulate)
+            .skipped)
         return false;
     a->updates += 1;
     apply_stats(a);
@@ -211,7 +222,8 @@ size_t adversary_state(adversary_t *a, checkpoint_state_t *out) {
     out[n++] = (checkpoint_state_t){ADVERSARY_PREFIX "updates", &a->updates, 1};
     for (size_t i = 0; i < a->net.layers; i++)
         for (int s = MEAN; s <= VAR; s++)
-            out[n++] = (checkpoint_state_t){a->norm[i].name[s], a->norm[i].running[s], a->norm[i].width};
+            out[n++] =
+                (checkpoint_state_t){a->norm[i].name[s], a->norm[i].running[s], a->norm[i].width};
     return n;
 }
 
@@ -232,7 +244,8 @@ bool adversary_in(const st_file_t *f) {
 }
 
 /* The numbers of a tensor of this shape, malloc'ed in *out. */
-static int read_one(const st_file_t *f, const char *name, int rank, const size_t *dim, float **out, reason_t *why) {
+static int read_one(const st_file_t *f, const char *name, int rank, const size_t *dim, float **out,
+                    reason_t *why) {
     size_t n = 1;
     for (int d = 0; d < rank; d++) n *= dim[d];
     *out = xmalloc(n * sizeof **out);
@@ -262,7 +275,8 @@ int adversary_load(adversary_t *a, const st_file_t *f, reason_t *why) {
 }
 
 bool adversary_find(const char *run, st_file_t *f, char **path) {
-    static const char *const files[] = {"diffusion_pytorch_model.safetensors", "training.safetensors"};
+    static const char *const files[] = {"diffusion_pytorch_model.safetensors",
+                                        "training.safetensors"};
     reason_t why;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         *path = fs_join(run, files[i]);

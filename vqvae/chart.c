@@ -7,7 +7,15 @@
 #include <string.h>
 
 /* The drawing's units; the page scales it. */
-enum { WIDTH = 360, HEIGHT = 190, LEFT = 46, RIGHT = 12, TOP = 8, BOTTOM = 22, MOST = 300 /* points a series */ };
+enum {
+    WIDTH = 360,
+    HEIGHT = 190,
+    LEFT = 46,
+    RIGHT = 12,
+    TOP = 8,
+    BOTTOM = 22,
+    MOST = 300 /* points a series */
+};
 
 typedef struct {
     double low, high;
@@ -15,8 +23,8 @@ typedef struct {
 } axis_t;
 
 static double place(const axis_t *a, double v) {
-    double u =
-        a->log ? (log10(v) - log10(a->low)) / (log10(a->high) - log10(a->low)) : (v - a->low) / (a->high - a->low);
+    double u = a->log ? (log10(v) - log10(a->low)) / (log10(a->high) - log10(a->low))
+                      : (v - a->low) / (a->high - a->low);
     return fmin(1, fmax(0, u));
 }
 static double at_x(const axis_t *a, double v) {
@@ -76,8 +84,10 @@ static const char *tick_text(char buf[32], double v) {
 static void y_tick(html_t *h, const axis_t *a, double v) {
     char buf[32];
     double y = at_y(a, v);
-    html_printf(h, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, y, y);
-    html_printf(h, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>", LEFT - 5, y + 3.5, tick_text(buf, v));
+    html_printf(h, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT,
+                WIDTH - RIGHT, y, y);
+    html_printf(h, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>", LEFT - 5, y + 3.5,
+                tick_text(buf, v));
 }
 
 static void axes(html_t *h, const axis_t *x, const axis_t *y) {
@@ -96,13 +106,14 @@ static void axes(html_t *h, const axis_t *x, const axis_t *y) {
     for (double v = ceil(x->low / step) * step; v <= x->high + step / 100; v += step) {
         double at = at_x(x, v);
         const char *anchor = at > WIDTH - RIGHT - 14 ? "end" : "middle";
-        html_printf(h, "<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", at, at, HEIGHT - BOTTOM,
-                    HEIGHT - BOTTOM + 3);
+        html_printf(h, "<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", at, at,
+                    HEIGHT - BOTTOM, HEIGHT - BOTTOM + 3);
         html_printf(h, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%s</text>",
-                    strcmp(anchor, "end") ? at : WIDTH - 1.0, HEIGHT - 7, anchor, tick_text(buf, v));
+                    strcmp(anchor, "end") ? at : WIDTH - 1.0, HEIGHT - 7, anchor,
+                    tick_text(buf, v));
     }
-    html_printf(h, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", LEFT, WIDTH - RIGHT,
-                HEIGHT - BOTTOM, HEIGHT - BOTTOM);
+    html_printf(h, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", LEFT,
+                WIDTH - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM);
 }
 
 /* The values of a series, means of neighbours where there are more than fit. Returns how many. */
@@ -132,11 +143,13 @@ static void draw(html_t *h, const chart_t *c, size_t s, const axis_t *x, const a
     }
     if (n > 1) {
         html_printf(h, "<polyline class=\"s%zu\" points=\"", s);
-        for (size_t i = 0; i < n; i++) html_printf(h, "%s%.1f,%.1f", i ? " " : "", at_x(x, px[i]), at_y(y, py[i]));
+        for (size_t i = 0; i < n; i++)
+            html_printf(h, "%s%.1f,%.1f", i ? " " : "", at_x(x, px[i]), at_y(y, py[i]));
         html_put(h, "\"/>");
     }
     for (size_t i = 0; i < n && n <= 12; i++)
-        html_printf(h, "<circle class=\"p%zu\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>", s, at_x(x, px[i]), at_y(y, py[i]));
+        html_printf(h, "<circle class=\"p%zu\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>", s,
+                    at_x(x, px[i]), at_y(y, py[i]));
     free(px);
     free(py);
 }
@@ -163,12 +176,15 @@ void html_chart(html_t *h, const chart_t *c) {
     if (x.low == x.high) x.low -= 1, x.high += 1;
     html_put(h, "<figure class=\"chart\">");
     caption(h, c);
-    html_printf(h, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">", WIDTH, HEIGHT, c->title);
+    html_printf(h, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">", WIDTH, HEIGHT,
+                c->title);
     axes(h, &x, &y);
     if (c->mark > x.low && c->mark < x.high) {
         double at = at_x(&x, c->mark);
-        html_printf(h, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"><title>%s</title></line>", at,
-                    at, TOP, HEIGHT - BOTTOM, c->mark_name);
+        html_printf(h,
+                    "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" "
+                    "y2=\"%d\"><title>%s</title></line>",
+                    at, at, TOP, HEIGHT - BOTTOM, c->mark_name);
     }
     for (size_t s = 0; s < c->n_series; s++) draw(h, c, s, &x, &y);
     html_put(h, "</svg></figure>\n");

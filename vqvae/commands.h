@@ -1,4 +1,5 @@
-/* commands.h - the commands of `vqvae`: each takes its own arguments (argv[0] is its name) and returns the exit code.
+/* commands.h - the commands of `vqvae`: each takes its own arguments (argv[0] is its name) and
+ * returns the exit code.
  */
 #ifndef VQVAE_COMMANDS_H
 #define VQVAE_COMMANDS_H

@@ -11,8 +11,8 @@
 #define AT(member) offsetof(config_t, member)
 
 const config_field_t config_table[] = {
-    {"model.block_out_channels", CF_INTS, AT(model.block_out_channels), "[32,32,64,128]", NULL, 1, 4096, CONFIG_ARCH,
-     "channels of each level; each further level halves the resolution"},
+    {"model.block_out_channels", CF_INTS, AT(model.block_out_channels), "[32,32,64,128]", NULL, 1,
+     4096, CONFIG_ARCH, "channels of each level; each further level halves the resolution"},
     {"model.layers_per_block", CF_INT, AT(model.layers_per_block), "1", NULL, 1, 16, CONFIG_ARCH,
      "residual blocks a level (the decoder has one more)"},
     {"model.attention_levels", CF_INTS, AT(model.attention_levels), "[]", NULL, 0, 7, CONFIG_ARCH,
@@ -21,30 +21,38 @@ const config_field_t config_table[] = {
      "channels of the encoder's output"},
     {"model.vq_embed_dim", CF_INT, AT(model.vq_embed_dim), "16", NULL, 1, 4096, CONFIG_ARCH,
      "width of a code (fsq: the number of its levels)"},
-    {"model.num_vq_embeddings", CF_INT, AT(model.num_vq_embeddings), "512", NULL, 2, 1 << 20, CONFIG_ARCH,
-     "codes in the codebook (fsq: the product of its levels)"},
+    {"model.num_vq_embeddings", CF_INT, AT(model.num_vq_embeddings), "512", NULL, 2, 1 << 20,
+     CONFIG_ARCH, "codes in the codebook (fsq: the product of its levels)"},
     {"model.norm_num_groups", CF_INT, AT(model.norm_num_groups), "8", NULL, 1, 1024, CONFIG_ARCH,
      "groups of every GroupNorm; divides all channels"},
     {"model.mid_attention", CF_BOOL, AT(model.mid_attention), "true", NULL, 0, 0, CONFIG_ARCH,
      "attention at the lowest resolution"},
-    {"quantizer.kind", CF_CHOICE, AT(quantizer.kind), "\"ema\"", "ema|ste|simvq|rotation|l2|fsq", 0, 0, 0,
-     "codebook by moving averages (ema); by gradient, past which the decoder's gradient goes straight to the encoder "
-     "(ste), turned back (rotation), or with codes and vectors of unit length (l2: vq_embed_dim 8 is usual); a frozen "
-     "codebook through a learned linear map (simvq); no codebook, each channel rounded to its levels (fsq)"},
-    {"quantizer.commitment_weight", CF_NUM, AT(quantizer.commitment_weight), "0.25", NULL, 0, 1e6, 0,
-     "weight of mean (sg(e) - z)^2 (all but fsq)"},
+    {"quantizer.kind", CF_CHOICE, AT(quantizer.kind), "\"ema\"", "ema|ste|simvq|rotation|l2|fsq", 0,
+     0, 0,
+     "codebook by moving averages (ema); by gradient, past which the decoder's gradient goes "
+     "straight to the encoder "
+     "(ste), turned back (rotation), or with codes and vectors of unit length (l2: vq_embed_dim 8 "
+     "is usual); a frozen "
+     "codebook through a learned linear map (simvq); no codebook, each channel rounded to its "
+     "levels (fsq)"},
+    {"quantizer.commitment_weight", CF_NUM, AT(quantizer.commitment_weight), "0.25", NULL, 0, 1e6,
+     0, "weight of mean (sg(e) - z)^2 (all but fsq)"},
     {"quantizer.codebook_weight", CF_NUM, AT(quantizer.codebook_weight), "1", NULL, 0, 1e6, 0,
      "weight of mean (e - sg(z))^2 (ste, simvq, rotation, l2)"},
-    {"quantizer.decay", CF_NUM, AT(quantizer.decay), "0.99", NULL, 0, 1, 0, "of the moving averages (ema)"},
+    {"quantizer.decay", CF_NUM, AT(quantizer.decay), "0.99", NULL, 0, 1, 0,
+     "of the moving averages (ema)"},
     {"quantizer.restart", CF_BOOL, AT(quantizer.restart), "true", NULL, 0, 0, 0,
-     "move dead codes onto encoder outputs, until the last tenth of the steps (ema, ste, rotation, l2)"},
+     "move dead codes onto encoder outputs, until the last tenth of the steps (ema, ste, rotation, "
+     "l2)"},
     {"quantizer.kmeans", CF_BOOL, AT(quantizer.kmeans), "true", NULL, 0, 0, 0,
-     "start the codebook by k-means over encoder outputs (ema, ste, rotation, l2; not with --init)"},
-    {"quantizer.levels", CF_INTS, AT(quantizer.levels), "[8,8,8]", NULL, 3, KERN_FSQ_MOST, CONFIG_ARCH,
-     "levels of each channel (fsq): their product is the number of codes"},
+     "start the codebook by k-means over encoder outputs (ema, ste, rotation, l2; not with "
+     "--init)"},
+    {"quantizer.levels", CF_INTS, AT(quantizer.levels), "[8,8,8]", NULL, 3, KERN_FSQ_MOST,
+     CONFIG_ARCH, "levels of each channel (fsq): their product is the number of codes"},
     {"loss.rec", CF_CHOICE, AT(loss.rec), "\"l1\"", "l1|mse", 0, 0, 0, "reconstruction loss"},
     {"loss.focus", CF_NUM, AT(loss.focus), "1", NULL, 1, 1e6, 0,
-     "weight of pixels that differ from their source's per-pixel median (1 = off): keeps small moving things"},
+     "weight of pixels that differ from their source's per-pixel median (1 = off): keeps small "
+     "moving things"},
     {"loss.perceptual", CF_NUM, AT(loss.perceptual), "0", NULL, 0, 1e6, 0,
      "weight of LPIPS beside the reconstruction loss (0 = off; taming 1)"},
     {"loss.perceptual_weights", CF_PATH, AT(loss.perceptual_weights), "\"\"", NULL, 0, 0, 0,
@@ -54,7 +62,8 @@ const config_field_t config_table[] = {
     {"loss.disc_start", CF_INT, AT(loss.disc_start), "0", NULL, 0, 1e12, 0,
      "first step (not epoch) of the discriminator: neither it nor the GAN term runs before"},
     {"loss.disc_ramp", CF_INT, AT(loss.disc_ramp), "0", NULL, 0, 1e12, 0,
-     "steps after disc_start over which the GAN term rises from 0; the discriminator trains meanwhile"},
+     "steps after disc_start over which the GAN term rises from 0; the discriminator trains "
+     "meanwhile"},
     {"loss.disc_kind", CF_CHOICE, AT(loss.disc_kind), "\"hinge\"", "hinge|vanilla", 0, 0, 0,
      "the discriminator's loss"},
     {"loss.disc_adaptive", CF_BOOL, AT(loss.disc_adaptive), "true", NULL, 0, 0, 0,
@@ -66,34 +75,40 @@ const config_field_t config_table[] = {
     OPTIM_CONFIG_ROWS("\"adam\"", "[0.9,0.99]", "0", "100", "0.05"),
     {"train.steps", CF_INT, AT(train.steps), "2000", NULL, 1, 1e12, 0, "optimizer steps"},
     {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "pictures a replay"},
-    {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0, "replays an optimizer step"},
+    {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0,
+     "replays an optimizer step"},
     {"train.warmup_no_quant", CF_INT, AT(train.warmup_no_quant), "200", NULL, 0, 1e12, 0,
-     "first steps, as an autoencoder without quantizer (l2: on vectors of unit length, fsq: between the outer levels)"},
+     "first steps, as an autoencoder without quantizer (l2: on vectors of unit length, fsq: "
+     "between the outer levels)"},
     {"train.weight_average", CF_NUM, AT(train.weight_average), "0", NULL, 0, 0.999999, 0,
      "decay of the weights' moving average that is saved for use (0 = off)"},
     {"train.save_every", CF_INT, AT(train.save_every), "500", NULL, 0, 1e12, 0,
      "steps between checkpoints (0 = only the last)"},
     {"train.eval_every", CF_INT, AT(train.eval_every), "500", NULL, 0, 1e12, 0,
      "steps between held-out figures and sample grids (0 = only the last)"},
-    {"train.log_every", CF_INT, AT(train.log_every), "20", NULL, 1, 1e9, 0, "steps between lines of metrics.jsonl"},
+    {"train.log_every", CF_INT, AT(train.log_every), "20", NULL, 1, 1e9, 0,
+     "steps between lines of metrics.jsonl"},
     {"train.tensorboard", CF_BOOL, AT(train.tensorboard), "true", NULL, 0, 0, 0,
      "also write the metrics (and sample grids) as a TensorBoard event file"},
     {"train.freeze", CF_STR, AT(train.freeze), "\"\"", NULL, 0, 0, 0,
-     "comma list of prefixes of parameters that stay (\"encoder,quant_conv,quantize\": the decoder alone learns and "
+     "comma list of prefixes of parameters that stay (\"encoder,quant_conv,quantize\": the decoder "
+     "alone learns and "
      "the "
      "codes stay as they are)"},
     {"data.size", CF_INTS, AT(data.size), "[64,64]", NULL, 1, 32768, 0,
      "width and height (or one number) that pictures are fitted to"},
     {"data.crop", CF_CHOICE, AT(data.crop), "\"center\"", "center|random|resized", 0, 0, 0,
-     "center crop; a random crop of 80 to 100 % of the smaller side; or a random part of any shape within crop_scale "
+     "center crop; a random crop of 80 to 100 % of the smaller side; or a random part of any shape "
+     "within crop_scale "
      "and "
      "crop_ratio, resized"},
     {"data.crop_scale", CF_NUMS, AT(data.crop_scale), "[0.08,1]", NULL, 1e-4, 1, 0,
      "crop resized: least and largest share of the picture's area"},
-    {"data.crop_ratio", CF_NUMS, AT(data.crop_ratio), "[0.75,1.3333333333333333]", NULL, 0.01, 100, 0,
-     "crop resized: least and largest width over height, 1 = the shape of data.size"},
+    {"data.crop_ratio", CF_NUMS, AT(data.crop_ratio), "[0.75,1.3333333333333333]", NULL, 0.01, 100,
+     0, "crop resized: least and largest width over height, 1 = the shape of data.size"},
     {"data.flip", CF_BOOL, AT(data.flip), "false", NULL, 0, 0, 0, "mirror half of the pictures"},
-    {"data.holdout", CF_NUM, AT(data.holdout), "0.05", NULL, 0, 0.9, 0, "share of groups held out of training"},
+    {"data.holdout", CF_NUM, AT(data.holdout), "0.05", NULL, 0, 0.9, 0,
+     "share of groups held out of training"},
     {"data.split_by", CF_CHOICE, AT(data.split_by), "\"name\"", "name|folder|episode", 0, 0, 0,
      "what is never split between training and held-out"},
     {"data.background", CF_INTS, AT(data.background), "[255,255,255]", NULL, 0, 255, 0,
@@ -103,7 +118,8 @@ const config_field_t config_table[] = {
 
 void config_begin(config_t *c) {
     config_defaults(config_table, c);
-    c->model.vq_embed_dim = c->model.num_vq_embeddings = 0; /* no value that can be set: nobody named one */
+    c->model.vq_embed_dim = c->model.num_vq_embeddings =
+        0; /* no value that can be set: nobody named one */
 }
 
 void config_settle(config_t *c) {
@@ -113,14 +129,16 @@ void config_settle(config_t *c) {
     if (c->quantizer.kind == QUANT_FSQ) {
         width = c->quantizer.levels.n;
         codes = 1;
-        for (int i = 0; i < c->quantizer.levels.n && codes < 1 << 30; i++) codes *= c->quantizer.levels.v[i];
+        for (int i = 0; i < c->quantizer.levels.n && codes < 1 << 30; i++)
+            codes *= c->quantizer.levels.v[i];
     }
     if (!c->model.vq_embed_dim) c->model.vq_embed_dim = width;
     if (!c->model.num_vq_embeddings) c->model.num_vq_embeddings = codes;
 }
 
 static void check_range(const config_nums_t *v, const char *name) {
-    if (v->n != 2 || v->v[0] > v->v[1]) die(RC_USAGE, "%s: two numbers are needed, the smaller one first", name);
+    if (v->n != 2 || v->v[0] > v->v[1])
+        die(RC_USAGE, "%s: two numbers are needed, the smaller one first", name);
 }
 
 vqvae_config_t config_model(const config_t *c) {
@@ -133,11 +151,13 @@ vqvae_config_t config_model(const config_t *c) {
                         .out_channels = 3,
                         .mid_attention = c->model.mid_attention};
     m.levels = (size_t)c->model.block_out_channels.n;
-    if (m.levels > VQ_LEVELS) die(RC_USAGE, "model.block_out_channels: at most %d levels", VQ_LEVELS);
+    if (m.levels > VQ_LEVELS)
+        die(RC_USAGE, "model.block_out_channels: at most %d levels", VQ_LEVELS);
     for (size_t i = 0; i < m.levels; i++) m.channels[i] = (size_t)c->model.block_out_channels.v[i];
     for (int i = 0; i < c->model.attention_levels.n; i++) {
         if (c->model.attention_levels.v[i] >= (int64_t)m.levels)
-            die(RC_USAGE, "model.attention_levels: there is no level %lld", (long long)c->model.attention_levels.v[i]);
+            die(RC_USAGE, "model.attention_levels: there is no level %lld",
+                (long long)c->model.attention_levels.v[i]);
         m.attention[c->model.attention_levels.v[i]] = true;
     }
     if (c->quantizer.kind == QUANT_FSQ) {
@@ -151,7 +171,8 @@ vqvae_config_t config_model(const config_t *c) {
     size_t w, h;
     config_size(c, &w, &h);
     size_t f = vqvae_stride(&m);
-    if (w % f || h % f) die(RC_USAGE, "data.size: %zu x %zu is no multiple of the network's stride %zu", w, h, f);
+    if (w % f || h % f)
+        die(RC_USAGE, "data.size: %zu x %zu is no multiple of the network's stride %zu", w, h, f);
     check_range(&c->data.crop_scale, "data.crop_scale");
     check_range(&c->data.crop_ratio, "data.crop_ratio");
     if (c->optim.betas.n != 2) die(RC_USAGE, "optim.betas: two numbers are needed");
@@ -163,7 +184,8 @@ void config_from_model(config_t *c, const vqvae_config_t *m) {
     c->model.attention_levels.n = 0;
     for (size_t i = 0; i < m->levels; i++) {
         c->model.block_out_channels.v[i] = (int64_t)m->channels[i];
-        if (m->attention[i]) c->model.attention_levels.v[c->model.attention_levels.n++] = (int64_t)i;
+        if (m->attention[i])
+            c->model.attention_levels.v[c->model.attention_levels.n++] = (int64_t)i;
     }
     c->model.layers_per_block = (int64_t)m->layers_per_block;
     c->model.latent_channels = (int64_t)m->latent_channels;
@@ -184,7 +206,8 @@ bool config_of_run(const char *run, config_t *c) {
     if (is) {
         cJSON *o = json_parse_file(path, false, &why);
         const cJSON *config = cJSON_GetObjectItemCaseSensitive(o, "config");
-        if (!config || config_json(config_table, c, config, &why)) die(RC_DATA, "'%s': %s", path, why.text);
+        if (!config || config_json(config_table, c, config, &why))
+            die(RC_DATA, "'%s': %s", path, why.text);
         cJSON_Delete(o);
     }
     free(path);
@@ -192,7 +215,8 @@ bool config_of_run(const char *run, config_t *c) {
 }
 
 void config_size(const config_t *c, size_t *w, size_t *h) {
-    if (c->data.size.n < 1 || c->data.size.n > 2) die(RC_USAGE, "data.size: one number, or width and height");
+    if (c->data.size.n < 1 || c->data.size.n > 2)
+        die(RC_USAGE, "data.size: one number, or width and height");
     *w = (size_t)c->data.size.v[0];
     *h = (size_t)c->data.size.v[c->data.size.n - 1];
 }
@@ -209,8 +233,9 @@ char *config_preprocess(const config_t *c) {
     size_t w, h;
     config_size(c, &w, &h);
     const int64_t *b = c->data.background.v;
-    return xasprintf("{\"background\":[%d,%d,%d],\"fit\":\"cover\",\"range\":[-1,1],\"size\":[%zu,%zu]}", (int)b[0],
-                     (int)b[1], (int)b[2], w, h);
+    return xasprintf(
+        "{\"background\":[%d,%d,%d],\"fit\":\"cover\",\"range\":[-1,1],\"size\":[%zu,%zu]}",
+        (int)b[0], (int)b[1], (int)b[2], w, h);
 }
 
 optimizer_t config_optimizer(const config_t *c) {

@@ -7,7 +7,14 @@
 #include "common/train/optim_config.h"
 
 typedef enum { CROP_CENTER, CROP_RANDOM, CROP_RESIZED } crop_t;
-typedef enum { QUANT_EMA, QUANT_STE, QUANT_SIMVQ, QUANT_ROTATION, QUANT_L2, QUANT_FSQ } quant_kind_t;
+typedef enum {
+    QUANT_EMA,
+    QUANT_STE,
+    QUANT_SIMVQ,
+    QUANT_ROTATION,
+    QUANT_L2,
+    QUANT_FSQ
+} quant_kind_t;
 typedef enum { DISC_HINGE, DISC_VANILLA } disc_kind_t;
 
 typedef struct {
@@ -47,8 +54,8 @@ typedef struct {
 
 extern const config_field_t config_table[];
 
-/* The defaults, before files and settings; config_settle after them gives the width and the number of codes, where
- * nobody named them, what the table says or what quantizer.levels demand. */
+/* The defaults, before files and settings; config_settle after them gives the width and the number
+ * of codes, where nobody named them, what the table says or what quantizer.levels demand. */
 void config_begin(config_t *c);
 void config_settle(config_t *c);
 /* The network it describes; die(RC_USAGE) when impossible. */

@@ -14,8 +14,7 @@
 
 enum { MEDIAN_SAMPLES = 101, FOCUS_DIFFERENCE = 16, LOST_IN_A_ROW = 64 };
 
-/* ---- opening
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- opening ---- */
 
 typedef struct {
     data_t *d;
@@ -32,14 +31,15 @@ static void scan_item(void *ctx, size_t i) {
     image_status_t status = image_source_read(c->s->source, i, &im, &c->d->opts, &why);
     c->good[i] = status == IMAGE_OK;
     if (!c->good[i])
-        bad_items_add(c->bad, image_source_name(c->s->source), image_source_key(c->s->source, i), why.text,
-                      status == IMAGE_UNSUPPORTED);
+        bad_items_add(c->bad, image_source_name(c->s->source), image_source_key(c->s->source, i),
+                      why.text, status == IMAGE_UNSUPPORTED);
     image_release(&im);
 }
 
 static const char *item_group(void *ctx, size_t i, char buf[512]) {
     const scan_t *c = ctx;
-    return image_source_group(c->s->source, c->index[i], (split_by_t)c->d->config.data.split_by, buf);
+    return image_source_group(c->s->source, c->index[i], (split_by_t)c->d->config.data.split_by,
+                              buf);
 }
 
 static const char *item_key(void *ctx, size_t i, char buf[512]) {
@@ -64,7 +64,8 @@ static void split_source(scan_t *c, size_t n) {
         else
             s->train[s->n_train++] = c->index[i];
     }
-    if (!s->n_train) die(RC_DATA, "'%s': no picture is left for training", image_source_name(s->source));
+    if (!s->n_train)
+        die(RC_DATA, "'%s': no picture is left for training", image_source_name(s->source));
     free(held);
     free(c->index);
 }
@@ -98,7 +99,8 @@ static void want(data_t *d) {
     d->opts.want_h = (size_t)ceil((double)d->h / part);
 }
 
-data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, double max_bad, uint64_t max_pixels) {
+data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, double max_bad,
+                  uint64_t max_pixels) {
     data_t *d = NEW(data_t);
     d->config = *c;
     d->seed = seed;
@@ -121,7 +123,8 @@ void data_refuse_out(const cli_list_t *specs, const char *out) {
     for (size_t i = 0; i < specs->n; i++) {
         char *path;
         source_spec_split(specs->item[i], &path);
-        if (fs_same(path, out)) die(RC_USAGE, "'%s' is the folder of the pictures; --out must be another", out);
+        if (fs_same(path, out))
+            die(RC_USAGE, "'%s' is the folder of the pictures; --out must be another", out);
         free(path);
     }
 }
@@ -148,14 +151,14 @@ uint64_t data_manifest(const data_t *d) {
     return h;
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- reading ---- */
 
 /* Decodes an item that opened well before; the world may have changed since. */
 static bool decode(const data_t *d, const data_source_t *s, size_t item, image_t *im) {
     reason_t why;
     if (image_source_read(s->source, item, im, &d->opts, &why) == IMAGE_OK) return true;
-    bad_items_add(d->lost, image_source_name(s->source), image_source_key(s->source, item), why.text, false);
+    bad_items_add(d->lost, image_source_name(s->source), image_source_key(s->source, item),
+                  why.text, false);
     return false;
 }
 
@@ -174,11 +177,14 @@ bool data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rg
 }
 
 static _Noreturn void die_lost(const data_source_t *s) {
-    die(RC_DATA, "'%s': %d pictures in a row cannot be read any more", image_source_name(s->source), LOST_IN_A_ROW);
+    die(RC_DATA, "'%s': %d pictures in a row cannot be read any more", image_source_name(s->source),
+        LOST_IN_A_ROW);
 }
 
 size_t data_count(const data_source_t *s, split_t split) {
-    return split == SPLIT_TRAIN ? s->n_train : split == SPLIT_VAL ? s->n_held_out : s->n_train + s->n_held_out;
+    return split == SPLIT_TRAIN ? s->n_train
+           : split == SPLIT_VAL ? s->n_held_out
+                                : s->n_train + s->n_held_out;
 }
 
 size_t data_item(const data_source_t *s, split_t split, size_t i) {
@@ -197,7 +203,9 @@ static void median_read(void *ctx, size_t i) {
     median_t *m = ctx;
     size_t n = m->s->n_train, first = i * n / m->n;
     for (size_t k = 0; k < LOST_IN_A_ROW; k++)
-        if (data_read(m->d, m->s, m->s->train[(first + k) % n], m->frames + i * m->d->w * m->d->h * 3)) return;
+        if (data_read(m->d, m->s, m->s->train[(first + k) % n],
+                      m->frames + i * m->d->w * m->d->h * 3))
+            return;
     die_lost(m->s);
 }
 
@@ -243,7 +251,8 @@ size_t data_foreground(const data_t *d, const data_source_t *s, const uint8_t *r
 }
 
 /* Mean 1 over the picture, so that every picture counts the same. */
-static void focus_weights(const data_t *d, const data_source_t *s, const uint8_t *rgb, float *weight) {
+static void focus_weights(const data_t *d, const data_source_t *s, const uint8_t *rgb,
+                          float *weight) {
     size_t n = d->w * d->h;
     bool *is_front = xmalloc(n * sizeof *is_front);
     double focus = d->config.loss.focus, front = (double)data_foreground(d, s, rgb, is_front),
@@ -262,8 +271,10 @@ static void crop_to(image_t *im, size_t x, size_t y, size_t w, size_t h) {
 static void crop_random(const data_t *d, rng_t r, image_t *im) {
     double scale = 0.8 + 0.2 * rng_uniform64(r, 10);
     double side = scale * fmin((double)im->w / (double)d->w, (double)im->h / (double)d->h);
-    size_t w = (size_t)fmax(1, floor(side * (double)d->w)), h = (size_t)fmax(1, floor(side * (double)d->h));
-    size_t x = rng_below(r, 11, (uint32_t)(im->w - w + 1)), y = rng_below(r, 12, (uint32_t)(im->h - h + 1));
+    size_t w = (size_t)fmax(1, floor(side * (double)d->w)),
+           h = (size_t)fmax(1, floor(side * (double)d->h));
+    size_t x = rng_below(r, 11, (uint32_t)(im->w - w + 1)),
+           y = rng_below(r, 12, (uint32_t)(im->h - h + 1));
     crop_to(im, x, y, w, h);
 }
 
@@ -272,7 +283,8 @@ crop_box_t data_crop_resized(const data_t *d, rng_t r, size_t w, size_t h) {
     const double *scale = d->config.data.crop_scale.v, *ratio = d->config.data.crop_ratio.v;
     double shape = (double)d->w / (double)d->h, low = log(ratio[0]), high = log(ratio[1]);
     for (uint64_t i = 0; i < TRIES; i++) {
-        double area = (double)w * (double)h * (scale[0] + (scale[1] - scale[0]) * rng_uniform64(r, 20 + 4 * i));
+        double area = (double)w * (double)h *
+                      (scale[0] + (scale[1] - scale[0]) * rng_uniform64(r, 20 + 4 * i));
         double wide = shape * exp(low + (high - low) * rng_uniform64(r, 21 + 4 * i));
         double cw = floor(sqrt(area * wide) + 0.5), ch = floor(sqrt(area / wide) + 0.5);
         if (cw < 1 || ch < 1 || cw > (double)w || ch > (double)h) continue;
@@ -306,8 +318,8 @@ static void augment(const data_t *d, rng_t r, image_t *im) {
         for (size_t y = 0; y < im->h; y++)
             for (size_t x = 0; x < im->w / 2; x++)
                 for (size_t c = 0; c < 3; c++) {
-                    uint8_t *a = &im->rgb[(y * im->w + x) * 3 + c], *b = &im->rgb[(y * im->w + im->w - 1 - x) * 3 + c],
-                            t = *a;
+                    uint8_t *a = &im->rgb[(y * im->w + x) * 3 + c],
+                            *b = &im->rgb[(y * im->w + im->w - 1 - x) * 3 + c], t = *a;
                     *a = *b;
                     *b = t;
                 }
@@ -353,8 +365,7 @@ void data_batch(const data_t *d, uint64_t first, size_t n, float *image, float *
     parallel_for(n, batch_sample, &b);
 }
 
-/* ---- for commands that load a tokenizer
- * ----------------------------------------------------------------------------------*/
+/* ---- for commands that load a tokenizer ---- */
 
 split_t parse_split(const char *text) {
     if (!strcmp(text, "train")) return SPLIT_TRAIN;
@@ -366,7 +377,8 @@ split_t parse_split(const char *text) {
 /* What stands behind transparent pictures belongs to a tokenizer's preprocessing. */
 static void background_of(const vqvae_t *v, config_ints_t *background) {
     uint8_t rgb[3];
-    if (vqvae_preprocess_background(v, rgb)) *background = (config_ints_t){{rgb[0], rgb[1], rgb[2]}, 3};
+    if (vqvae_preprocess_background(v, rgb))
+        *background = (config_ints_t){{rgb[0], rgb[1], rgb[2]}, 3};
 }
 
 vqvae_t *model_open(const char *run) {

@@ -17,7 +17,8 @@ enum { BATCH = 32 };
 
 typedef struct {
     size_t images, with_object, object_kept, front_pixels;
-    double mse, ssim, seconds, object_error, front_error; /* sum of squared errors over the foreground's pixels */
+    double mse, ssim, seconds, object_error,
+        front_error; /* sum of squared errors over the foreground's pixels */
     float *counts;
 } figures_t;
 
@@ -41,7 +42,8 @@ typedef struct {
 
 static void read_item(void *ctx, size_t i) {
     batch_t *b = ctx;
-    b->there[i] = data_read(b->e->d, b->s, data_item(b->s, b->e->split, b->first + i), b->rgb + i * b->w * b->h * 3);
+    b->there[i] = data_read(b->e->d, b->s, data_item(b->s, b->e->split, b->first + i),
+                            b->rgb + i * b->w * b->h * 3);
 }
 
 /* Those that vanished since the sources were opened leave no gap. */
@@ -78,8 +80,8 @@ static void compare_item(void *ctx, size_t i) {
     if (b->s->median) compare_front(b, i);
 }
 
-/* The object counts as kept when the reconstruction shows at least a quarter of its pixels within 5 % of the picture's
- * side. */
+/* The object counts as kept when the reconstruction shows at least a quarter of its pixels within 5
+ * % of the picture's side. */
 static void compare_object(const eval_t *e, const batch_t *b, size_t i, figures_t *f) {
     double x, y, rx, ry;
     size_t n = object_find(e->object, b->rgb + i * b->w * b->h * 3, b->w, b->h, &x, &y);
@@ -94,7 +96,8 @@ static void compare_object(const eval_t *e, const batch_t *b, size_t i, figures_
     }
 }
 
-static void eval_source(const eval_t *e, const data_source_t *s, figures_t *f, progress_t *bar, size_t *done) {
+static void eval_source(const eval_t *e, const data_source_t *s, figures_t *f, progress_t *bar,
+                        size_t *done) {
     size_t n = data_count(s, e->split), stride = vqvae_stride(vqvae_config(e->v)),
            grid = e->d->w / stride * (e->d->h / stride);
     if (e->limit && n > e->limit) n = e->limit;
@@ -155,7 +158,8 @@ static void print_figures(const figures_t *f, const char *source, size_t K, cons
     if (e->object) {
         jsonw_int(&w, "object_images", (int64_t)f->with_object);
         jsonw_int(&w, "object_kept", (int64_t)f->object_kept);
-        jsonw_float(&w, "object_error_px", (float)(f->object_kept ? f->object_error / (double)f->object_kept : NAN));
+        jsonw_float(&w, "object_error_px",
+                    (float)(f->object_kept ? f->object_error / (double)f->object_kept : NAN));
     }
     puts(jsonw_end(&w));
     jsonw_free(&w);
@@ -175,9 +179,11 @@ static void table_row(const figures_t *f, const char *source, size_t K) {
     char name[64], psnr[24], front[24], ssim[24], mse[24], perplexity[24], codes[48];
     double n = f->images ? (double)f->images : NAN;
     snprintf(codes, sizeof codes, "%zu/%zu", used_codes(f, K), K);
-    log_line("%8zu %7s %7s %7s %9s %11s %10s  %s", f->images, cell(psnr, "%.2f", psnr_of(f->mse / n)),
-             cell(front, "%.2f", front_psnr(f)), cell(ssim, "%.4f", f->ssim / n), cell(mse, "%.6f", f->mse / n), codes,
-             cell(perplexity, "%.1f", perplexity_of(f->counts, K)), utf8_printable(name, sizeof name, source));
+    log_line("%8zu %7s %7s %7s %9s %11s %10s  %s", f->images,
+             cell(psnr, "%.2f", psnr_of(f->mse / n)), cell(front, "%.2f", front_psnr(f)),
+             cell(ssim, "%.4f", f->ssim / n), cell(mse, "%.6f", f->mse / n), codes,
+             cell(perplexity, "%.1f", perplexity_of(f->counts, K)),
+             utf8_printable(name, sizeof name, source));
 }
 
 int cmd_vqvae_eval(int argc, char **argv) {
@@ -189,32 +195,39 @@ int cmd_vqvae_eval(int argc, char **argv) {
     bool foreground = false;
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
-        {"--data", CLI_LIST, &data, "SRC", "pictures: folders, WebDataset tars or Minari datasets", true},
+        {"--data", CLI_LIST, &data, "SRC", "pictures: folders, WebDataset tars or Minari datasets",
+         true},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
         {"--limit", CLI_INT, &limit, "N", "pictures a source (0 = all)", false},
-        {"--object", CLI_STR, &object, "R,G,B", "also count pictures whose object of this color survives", false},
+        {"--object", CLI_STR, &object, "R,G,B",
+         "also count pictures whose object of this color survives", false},
         {"--foreground", CLI_FLAG, &foreground, NULL,
-         "psnr_foreground of folders too, not of episodes alone: over pixels that differ from the source's median "
+         "psnr_foreground of folders too, not of episodes alone: over pixels that differ from the "
+         "source's median "
          "picture",
          false},
         {"--set", CLI_LIST, &set, "KEY=VALUE",
          "data.* keys: size (models of native size), holdout, split_by, background", false},
-        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated", false},
+        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated",
+         false},
         {"--max-pixels", CLI_U64, &max_pixels, "N",
-         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row 1,000,000,000)", false},
+         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
+         "1,000,000,000)",
+         false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
-    cli_parse(
-        argc, argv, "eval",
-        "figures of a tokenizer: a JSON line a source, then one over all when there are several; a table on stderr",
-        (const cli_opt_t *const[]){options}, 1);
+    cli_parse(argc, argv, "eval",
+              "figures of a tokenizer: a JSON line a source, then one over all when there are "
+              "several; a table on stderr",
+              (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
     object_color_t color = {.radius = 80};
     if (object && !cli_rgb(object, color.color))
         die(RC_USAGE, "--object '%s': three numbers of 0..255 are needed", object);
     if (limit < 0) die(RC_USAGE, "--limit cannot be negative");
-    eval_t e = {.split = parse_split(split), .object = object ? &color : NULL, .limit = (size_t)limit};
+    eval_t e = {
+        .split = parse_split(split), .object = object ? &color : NULL, .limit = (size_t)limit};
     e.v = model_open(model);
     config_t c = config_for_model(e.v, model, &set);
     e.d = data_open(&data, &c, 0, max_bad, max_pixels);
@@ -232,13 +245,15 @@ int cmd_vqvae_eval(int argc, char **argv) {
         f[i].counts = xcalloc(K, sizeof(float));
         eval_source(&e, &e.d->source[i], &f[i], &bar, &done);
         for (size_t k = 0; k < K; k++) all.counts[k] += f[i].counts[k];
-        all.images += f[i].images, all.mse += f[i].mse, all.ssim += f[i].ssim, all.seconds += f[i].seconds;
+        all.images += f[i].images, all.mse += f[i].mse, all.ssim += f[i].ssim,
+            all.seconds += f[i].seconds;
         all.front_pixels += f[i].front_pixels, all.front_error += f[i].front_error;
-        all.with_object += f[i].with_object, all.object_kept += f[i].object_kept, all.object_error += f[i].object_error;
+        all.with_object += f[i].with_object, all.object_kept += f[i].object_kept,
+            all.object_error += f[i].object_error;
     }
     progress_end(&bar);
-    log_line("%8s %7s %7s %7s %9s %11s %10s  %s", "pictures", "PSNR", "front", "SSIM", "MSE", "codes", "perplexity",
-             "source");
+    log_line("%8s %7s %7s %7s %9s %11s %10s  %s", "pictures", "PSNR", "front", "SSIM", "MSE",
+             "codes", "perplexity", "source");
     for (size_t i = 0; i < e.d->n; i++) {
         table_row(&f[i], image_source_name(e.d->source[i].source), K);
         print_figures(&f[i], image_source_name(e.d->source[i].source), K, &e);

@@ -30,12 +30,14 @@ static double ssim_window(const float *a, const float *b, size_t w, size_t side,
     double s[5] = {0};
     for (size_t y = 0; y < side; y++)
         for (size_t x = 0; x < side; x++) {
-            double k = g[y] * g[x], p = (a[(y * w + x) * 3] + 1) / 2, q = (clamp(b[(y * w + x) * 3]) + 1) / 2;
+            double k = g[y] * g[x], p = (a[(y * w + x) * 3] + 1) / 2,
+                   q = (clamp(b[(y * w + x) * 3]) + 1) / 2;
             s[0] += k * p, s[1] += k * q, s[2] += k * p * p, s[3] += k * q * q, s[4] += k * p * q;
         }
-    double vx = s[2] - s[0] * s[0], vy = s[3] - s[1] * s[1], cov = s[4] - s[0] * s[1], c1 = 0.01 * 0.01,
-           c2 = 0.03 * 0.03;
-    return (2 * s[0] * s[1] + c1) * (2 * cov + c2) / ((s[0] * s[0] + s[1] * s[1] + c1) * (vx + vy + c2));
+    double vx = s[2] - s[0] * s[0], vy = s[3] - s[1] * s[1], cov = s[4] - s[0] * s[1],
+           c1 = 0.01 * 0.01, c2 = 0.03 * 0.03;
+    return (2 * s[0] * s[1] + c1) * (2 * cov + c2) /
+           ((s[0] * s[0] + s[1] * s[1] + c1) * (vx + vy + c2));
 }
 
 double ssim_of(const float *a, const float *b, size_t w, size_t h) {
@@ -56,12 +58,14 @@ double ssim_of(const float *a, const float *b, size_t w, size_t h) {
     return total / (3 * (double)((h - side + 1) * (w - side + 1)));
 }
 
-size_t object_find(const object_color_t *o, const uint8_t *rgb, size_t w, size_t h, double *x, double *y) {
+size_t object_find(const object_color_t *o, const uint8_t *rgb, size_t w, size_t h, double *x,
+                   double *y) {
     size_t n = 0;
     *x = *y = 0;
     for (size_t i = 0; i < w * h; i++) {
         double d = 0;
-        for (size_t c = 0; c < 3; c++) d += (rgb[i * 3 + c] - o->color[c]) * (rgb[i * 3 + c] - o->color[c]);
+        for (size_t c = 0; c < 3; c++)
+            d += (rgb[i * 3 + c] - o->color[c]) * (rgb[i * 3 + c] - o->color[c]);
         if (d > o->radius * o->radius) continue;
         n++;
         *x += (double)(i % w);
@@ -85,5 +89,6 @@ latents_t latents_of(const float *z, const float *e, size_t n, size_t D) {
     }
     for (size_t i = 0; i < n * D; i++) variance += (z[i] - mean[i % D]) * (z[i] - mean[i % D]);
     free(mean);
-    return (latents_t){.norm = n ? length / (double)n : NAN, .error = e && variance > 0 ? error / variance : NAN};
+    return (latents_t){.norm = n ? length / (double)n : NAN,
+                       .error = e && variance > 0 ? error / variance : NAN};
 }

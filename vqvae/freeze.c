@@ -15,7 +15,8 @@ void freeze_init(freeze_t *f, const char *list) {
         list += strspn(list, " ");
         size_t n = strcspn(list, ","), used = n;
         while (used && list[used - 1] == ' ') used--;
-        if (!used || (list[n] && !list[n + 1])) die(RC_USAGE, "train.freeze: an empty prefix between commas");
+        if (!used || (list[n] && !list[n + 1]))
+            die(RC_USAGE, "train.freeze: an empty prefix between commas");
         if (f->n == FREEZE_MOST) die(RC_USAGE, "train.freeze: at most %d prefixes", FREEZE_MOST);
         f->pattern[f->n++] = at;
         *at++ = '!';
@@ -45,7 +46,8 @@ static const char *nearest(const char *prefix, const params_t *p) {
             name[n++] = xasprintf("%.*s", (int)length, full);
         }
     }
-    const char *found = cli_nearest(prefix, (const char *const *)name, n); /* the program ends: the names stay */
+    const char *found =
+        cli_nearest(prefix, (const char *const *)name, n); /* the program ends: the names stay */
     return found;
 }
 
@@ -58,10 +60,11 @@ void freeze_check(const freeze_t *f, const params_t *p, const char *const *wrt, 
             any = !strncmp(params_at(p, (int)j)->name, prefix, strlen(prefix));
         if (any || !strcmp(prefix, "quantize")) continue; /* fsq has nothing there */
         const char *near = nearest(prefix, p);
-        die(RC_USAGE, "train.freeze: no parameter begins with '%s'%s%s%s", prefix, near ? " (did you mean '" : "",
-            near ? near : "", near ? "'?)" : "");
+        die(RC_USAGE, "train.freeze: no parameter begins with '%s'%s%s%s", prefix,
+            near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
     }
-    for (size_t j = 0; j < params_n(p); j++) moving += params_match(params_at(p, (int)j)->name, wrt, n_wrt);
+    for (size_t j = 0; j < params_n(p); j++)
+        moving += params_match(params_at(p, (int)j)->name, wrt, n_wrt);
     if (!moving) die(RC_USAGE, "train.freeze: nothing is left to train");
 }
 

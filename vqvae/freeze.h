@@ -1,5 +1,5 @@
-/* freeze.h - train.freeze: a comma list of prefixes of parameters that keep their bytes, whatever the optimizer, weight
- * decay, averages and restarts do.
+/* freeze.h - train.freeze: a comma list of prefixes of parameters that keep their bytes, whatever
+ * the optimizer, weight decay, averages and restarts do.
  */
 #ifndef VQVAE_FREEZE_H
 #define VQVAE_FREEZE_H
@@ -7,7 +7,8 @@
 #include "common/tape/params.h"
 
 enum { FREEZE_MOST = 16 };
-/* Patterns for params_match ("!encoder"); they point into `text`, so that the struct must stay where it is. */
+/* Patterns for params_match ("!encoder"); they point into `text`, so that the struct must stay
+ * where it is. */
 typedef struct {
     char text[160];
     const char *pattern[FREEZE_MOST];
@@ -17,7 +18,8 @@ typedef struct {
 /* "encoder, quant_conv,quantize"; "" freezes nothing. die(RC_USAGE) for empty prefixes. */
 void freeze_init(freeze_t *f, const char *list);
 bool freeze_match(const freeze_t *f, const char *name);
-/* die(RC_USAGE): a prefix that no parameter begins with (the nearest is named), or nothing is left that `wrt` moves.
+/* die(RC_USAGE): a prefix that no parameter begins with (the nearest is named), or nothing is left
+ * that `wrt` moves.
  */
 void freeze_check(const freeze_t *f, const params_t *p, const char *const *wrt, size_t n_wrt);
 /* Everything that decides a picture's codes is frozen: encoder, quant_conv, quantize. */

@@ -20,7 +20,8 @@ typedef struct {
 static void read_shot(void *ctx, size_t i) {
     batch_t *b = ctx;
     const shot_t *s = &b->shot[i];
-    b->there[i] = data_read(b->d, &b->d->source[s->source], s->item, b->rgb + i * b->d->w * b->d->h * 3);
+    b->there[i] =
+        data_read(b->d, &b->d->source[s->source], s->item, b->rgb + i * b->d->w * b->d->h * 3);
 }
 
 static void compare_shot(void *ctx, size_t i) {
@@ -34,7 +35,8 @@ static void compare_shot(void *ctx, size_t i) {
     free(x);
 }
 
-/* Those that vanished or are damaged leave no gap, neither among the shots nor in the batch. Returns how many stay. */
+/* Those that vanished or are damaged leave no gap, neither among the shots nor in the batch.
+ * Returns how many stay. */
 static size_t close_gaps(batch_t *b, gallery_t *g, size_t first, size_t m, size_t out) {
     size_t n = 0, per = b->d->w * b->d->h * 3;
     for (size_t i = 0; i < m; i++) {
@@ -52,7 +54,8 @@ static void choose(gallery_t *g, const data_t *d, split_t split, size_t limit) {
         size_t all = data_count(&d->source[k], split), n = limit && all > limit ? limit : all;
         for (size_t i = 0; i < n; i++) {
             g->shot = xgrow(g->shot, &cap, g->n + 1, sizeof *g->shot);
-            g->shot[g->n++] = (shot_t){.source = k, .item = data_item(&d->source[k], split, i * all / n)};
+            g->shot[g->n++] =
+                (shot_t){.source = k, .item = data_item(&d->source[k], split, i * all / n)};
         }
     }
 }
@@ -94,12 +97,14 @@ void gallery_release(gallery_t *g) {
     *g = (gallery_t){0};
 }
 
-void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *original, image_t *reconstruction) {
+void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *original,
+                  image_t *reconstruction) {
     size_t f = vqvae_stride(vqvae_config(v)), gw = d->w / f, gh = d->h / f;
     uint32_t *codes = xmalloc(gw * gh * sizeof *codes);
     *original = image_new(d->w, d->h);
     *reconstruction = image_new(d->w, d->h);
-    if (!data_read(d, &d->source[s->source], s->item, original->rgb)) memset(original->rgb, 0, d->w * d->h * 3);
+    if (!data_read(d, &d->source[s->source], s->item, original->rgb))
+        memset(original->rgb, 0, d->w * d->h * 3);
     vqvae_encode_images(v, original->rgb, 1, d->w, d->h, codes);
     vqvae_decode_codes(v, codes, 1, gw, gh, reconstruction->rgb);
     free(codes);
@@ -116,7 +121,8 @@ image_t gallery_codes(vqvae_t *v, const uint32_t *code, size_t n, size_t columns
         for (size_t i = 0; i < m * SIDE * SIDE; i++) grid[i] = code[first + i / (SIDE * SIDE)];
         vqvae_decode_codes(v, grid, m, SIDE, SIDE, rgb);
         for (size_t i = 0; i < m; i++) {
-            image_t whole = {side, side, rgb + i * side * side * 3}, middle = image_crop(&whole, f, f, f, f);
+            image_t whole = {side, side, rgb + i * side * side * 3},
+                    middle = image_crop(&whole, f, f, f, f);
             size_t at = first + i;
             image_paste(&sheet, &middle, at % columns * (f + 1) + 1, at / columns * (f + 1) + 1);
             image_release(&middle);

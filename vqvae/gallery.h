@@ -1,5 +1,5 @@
-/* gallery.h - what `vqvae report` shows of pictures: each one's error, the use of the codes, pairs to look at, and a
- * picture of every code.
+/* gallery.h - what `vqvae report` shows of pictures: each one's error, the use of the codes, pairs
+ * to look at, and a picture of every code.
  */
 #ifndef VQVAE_GALLERY_H
 #define VQVAE_GALLERY_H
@@ -21,9 +21,10 @@ typedef struct {
 gallery_t gallery_new(vqvae_t *v, const data_t *d, split_t split, size_t limit);
 void gallery_release(gallery_t *g);
 /* Original and reconstruction of one picture. */
-void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *original, image_t *reconstruction);
-/* The codes in the order given, `columns` a row: each decoded on a 3x3 grid of itself, of which the middle (f x f) is
- * shown, 1 pixel of gray between. */
+void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *original,
+                  image_t *reconstruction);
+/* The codes in the order given, `columns` a row: each decoded on a 3x3 grid of itself, of which the
+ * middle (f x f) is shown, 1 pixel of gray between. */
 image_t gallery_codes(vqvae_t *v, const uint32_t *code, size_t n, size_t columns);
 
 #endif

@@ -35,7 +35,8 @@ void html_text(html_t *h, const char *s) {
         unsigned char c = (unsigned char)s[i];
         size_t len = utf8_step((const uint8_t *)s + i, n - i);
         /* U+0080..9F are control characters too */
-        bool control = c < 0x20 || c == 0x7f || (len == 2 && c == 0xc2 && (unsigned char)s[i + 1] < 0xa0);
+        bool control =
+            c < 0x20 || c == 0x7f || (len == 2 && c == 0xc2 && (unsigned char)s[i + 1] < 0xa0);
         if (c == '&') {
             html_put(h, "&amp;");
         } else if (c == '<') {

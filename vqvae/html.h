@@ -1,4 +1,5 @@
-/* html.h - text of an HTML page that grows, with everything foreign escaped, pictures as data: URIs and curves as SVG.
+/* html.h - text of an HTML page that grows, with everything foreign escaped, pictures as data: URIs
+ * and curves as SVG.
  *
  * The same calls give the same bytes; no script, nothing outside the page.
  */
@@ -15,8 +16,8 @@ typedef struct {
 /* Markup of our own; html_printf's arguments must be numbers or escaped already. */
 void html_put(html_t *h, const char *markup);
 void html_printf(html_t *h, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Any bytes as text, good inside quoted attributes too: & < > " ' escaped, control characters and malformed UTF-8 shown
- * as \xNN. */
+/* Any bytes as text, good inside quoted attributes too: & < > " ' escaped, control characters and
+ * malformed UTF-8 shown as \xNN. */
 void html_text(html_t *h, const char *s);
 /* <img> of a PNG data: URI, shown `zoom` times as large. */
 void html_image(html_t *h, const image_t *im, size_t zoom, const char *alt);
@@ -39,8 +40,9 @@ typedef struct {
     double mark; /* a dashed line at this x; NAN = none */
     const char *mark_name;
 } chart_t;
-/* A <figure> with an inline SVG: axes with round ticks, logarithmic when positive values span a factor over 100; a
- * series alone in a few points keeps its points. Nothing when no series has a value. */
+/* A <figure> with an inline SVG: axes with round ticks, logarithmic when positive values span a
+ * factor over 100; a series alone in a few points keeps its points. Nothing when no series has a
+ * value. */
 void html_chart(html_t *h, const chart_t *c);
 
 #endif

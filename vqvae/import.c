@@ -1,8 +1,8 @@
 /* import.c - `vqvae import`: a VQGAN that others trained becomes a RUN.
  *
- * Weights come as safetensors under taming-transformers' or diffusers' names, the configuration as JSON. Everything is
- * checked before the first byte is written. A tensor at a time is read and written, so that memory stays near the
- * network's size.
+ * Weights come as safetensors under taming-transformers' or diffusers' names, the configuration as
+ * JSON. Everything is checked before the first byte is written. A tensor at a time is read and
+ * written, so that memory stays near the network's size.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -35,17 +35,22 @@ typedef struct {
 static void check_container(const char *path) {
     uint8_t head[4] = {0};
     if (!fs_exists(path)) die(RC_USAGE, "--weights '%s': no such file", path);
-    if (fs_is_dir(path)) die(RC_USAGE, "--weights '%s' is a folder; a safetensors file is needed", path);
+    if (fs_is_dir(path))
+        die(RC_USAGE, "--weights '%s' is a folder; a safetensors file is needed", path);
     if (fs_ends(path, ".json") || strstr(path, "-of-0"))
-        die(RC_DATA, "'%s' is one part of several or their index: 'python3 " SCRIPT "' joins them", path);
+        die(RC_DATA, "'%s' is one part of several or their index: 'python3 " SCRIPT "' joins them",
+            path);
     FILE *f = fopen(path, "rb");
     size_t n = f ? fread(head, 1, sizeof head, f) : 0;
     if (!f) die_errno(RC_DATA, "cannot open '%s'", path);
     fclose(f);
-    bool zip = n == 4 && !memcmp(head, "PK\3\4", 4), pickle = n == 4 && head[0] == 0x80 && head[1] && head[1] < 6;
-    if (zip || (pickle && !fs_ends(path, ".safetensors")) || fs_ends(path, ".ckpt") || fs_ends(path, ".pth") ||
-        fs_ends(path, ".pt") || fs_ends(path, ".bin"))
-        die(RC_DATA, "'%s' is a PyTorch checkpoint: 'python3 " SCRIPT "' turns it into safetensors and JSON", path);
+    bool zip = n == 4 && !memcmp(head, "PK\3\4", 4),
+         pickle = n == 4 && head[0] == 0x80 && head[1] && head[1] < 6;
+    if (zip || (pickle && !fs_ends(path, ".safetensors")) || fs_ends(path, ".ckpt") ||
+        fs_ends(path, ".pth") || fs_ends(path, ".pt") || fs_ends(path, ".bin"))
+        die(RC_DATA,
+            "'%s' is a PyTorch checkpoint: 'python3 " SCRIPT "' turns it into safetensors and JSON",
+            path);
 }
 
 /* Side that the others' configuration names for information. */
@@ -53,7 +58,8 @@ static size_t sample_size_of(const char *text, size_t size) {
     reason_t why;
     cJSON *o = json_parse(text, size, false, &why);
     uint64_t v;
-    if (!json_u64(cJSON_GetObjectItemCaseSensitive(o, "sample_size"), &v) || v < 1 || v > 1 << 15) v = 32;
+    if (!json_u64(cJSON_GetObjectItemCaseSensitive(o, "sample_size"), &v) || v < 1 || v > 1 << 15)
+        v = 32;
     cJSON_Delete(o);
     return (size_t)v;
 }
@@ -63,10 +69,12 @@ static void read_config(import_t *m) {
     size_t size;
     reason_t why;
     if (!fs_exists(m->config)) die(RC_USAGE, "--config '%s': no such file", m->config);
-    if (fs_is_dir(m->config)) die(RC_USAGE, "--config '%s' is a folder; a JSON file is needed", m->config);
+    if (fs_is_dir(m->config))
+        die(RC_USAGE, "--config '%s' is a folder; a JSON file is needed", m->config);
     if (fs_read(m->config, 1 << 20, &text, &size, &why)) die(RC_DATA, "%s", why.text);
-    int rc = m->names == VQ_NAMES_TAMING ? vqvae_taming_config(&m->network, &m->sample_size, (char *)text, size, &why)
-                                         : vqvae_config_parse(&m->network, (char *)text, size, &why);
+    int rc = m->names == VQ_NAMES_TAMING
+                 ? vqvae_taming_config(&m->network, &m->sample_size, (char *)text, size, &why)
+                 : vqvae_config_parse(&m->network, (char *)text, size, &why);
     if (rc == RC_DATA && (fs_ends(m->config, ".yaml") || fs_ends(m->config, ".yml")))
         die(rc, "'%s' is YAML: 'python3 " SCRIPT "' turns it into JSON", m->config);
     if (rc) die(rc, "'%s': %s", m->config, why.text);
@@ -89,8 +97,10 @@ static void read_size(import_t *m) {
         h = w;
     else if (sscanf(m->size, "%5ux%5u%n", &w, &h, &two) != 2 || two != (int)strlen(m->size))
         die(RC_USAGE, "--size '%s': a width and height like 256x256 is needed", m->size);
-    if (!w || !h || w > 1 << 15 || h > 1 << 15) die(RC_USAGE, "--size '%s': between 1 and 32768 is needed", m->size);
-    if (w % f || h % f) die(RC_USAGE, "--size '%s' is no multiple of the network's stride %zu", m->size, f);
+    if (!w || !h || w > 1 << 15 || h > 1 << 15)
+        die(RC_USAGE, "--size '%s': between 1 and 32768 is needed", m->size);
+    if (w % f || h % f)
+        die(RC_USAGE, "--size '%s' is no multiple of the network's stride %zu", m->size, f);
     c.data.size = (config_ints_t){{w, h}, 2};
     m->preprocess = config_preprocess(&c);
 }
@@ -101,10 +111,11 @@ static void check_plausible(const import_t *m) {
     const vqvae_config_t *c = &m->network;
     double least = (double)c->codes * (double)c->vq_embed_dim;
     for (size_t i = 0; i < c->levels; i++)
-        least += 9.0 * (double)c->channels[i] * (double)c->channels[i] * (double)(3 * c->layers_per_block + 1);
+        least += 9.0 * (double)c->channels[i] * (double)c->channels[i] *
+                 (double)(3 * c->layers_per_block + 1);
     if (!stat(m->weights, &st) && 2 * least > 8 * (double)st.st_size + 0x1p30)
-        die(RC_MISFIT, "'%s' describes a network of more than %.0f numbers; '%s' has %jd bytes", m->config, least,
-            m->weights, (intmax_t)st.st_size);
+        die(RC_MISFIT, "'%s' describes a network of more than %.0f numbers; '%s' has %jd bytes",
+            m->config, least, m->weights, (intmax_t)st.st_size);
 }
 
 static void read_weights(import_t *m) {
@@ -112,7 +123,8 @@ static void read_weights(import_t *m) {
     check_plausible(m);
     m->params = params_new(0);
     vqvae_declare(m->params, &m->network);
-    int rc = vqvae_read_named(m->params, m->weights, m->names, m->network.levels, &m->ignored, &why);
+    int rc =
+        vqvae_read_named(m->params, m->weights, m->names, m->network.levels, &m->ignored, &why);
     if (rc) die(rc, "%s", why.text);
     m->quantizer = vqvae_quantizer_text(&m->network);
     vqvae_fingerprint_of(m->params, PARAMS_VALUE, m->quantizer, m->preprocess, m->fingerprint);
@@ -121,14 +133,16 @@ static void read_weights(import_t *m) {
 static void check_out(const import_t *m) {
     if (fs_exists(m->out) && !fs_is_dir(m->out))
         die(RC_USAGE, "'%s' is a file; a folder for the RUN is needed", m->out);
-    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors", "tokenizer.json"};
+    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors",
+                                        "tokenizer.json"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *path = fs_join(m->out, files[i]);
         if (fs_same(path, m->weights) || fs_same(path, m->config))
             die(RC_USAGE, "--out '%s' is the folder of the files that are imported", m->out);
         free(path);
     }
-    if (!m->force && !fs_dir_empty(m->out)) die(RC_USAGE, "'%s' exists and is not empty (--force replaces it)", m->out);
+    if (!m->force && !fs_dir_empty(m->out))
+        die(RC_USAGE, "'%s' exists and is not empty (--force replaces it)", m->out);
 }
 
 static void write_run(const import_t *m, const char *counts) {
@@ -147,7 +161,8 @@ static void write_run(const import_t *m, const char *counts) {
     if (fs_mkdirs(m->out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(m->out);
     loop_remove_run(m->out); /* what a training left would not fit the new weights */
-    if (checkpoint_save_weights(m->out, &c, &why) || fs_done_write(m->out, m->fingerprint, counts, &why))
+    if (checkpoint_save_weights(m->out, &c, &why) ||
+        fs_done_write(m->out, m->fingerprint, counts, &why))
         die(RC_RUNTIME, "%s", why.text);
     free(config);
     free(tokenizer);
@@ -163,12 +178,15 @@ int cmd_vqvae_import(int argc, char **argv) {
     import_t m = {.force = false};
     int64_t threads = 0;
     const cli_opt_t options[] = {
-        {"--from", CLI_STR, &m.from, "taming|diffusers", "whose names and configuration the files have", true},
-        {"--weights", CLI_STR, &m.weights, "FILE", "safetensors file (F32, F16, BF16 or F64)", true},
-        {"--config", CLI_STR, &m.config, "FILE", "taming's YAML as JSON, or diffusers' config.json", true},
+        {"--from", CLI_STR, &m.from, "taming|diffusers",
+         "whose names and configuration the files have", true},
+        {"--weights", CLI_STR, &m.weights, "FILE", "safetensors file (F32, F16, BF16 or F64)",
+         true},
+        {"--config", CLI_STR, &m.config, "FILE", "taming's YAML as JSON, or diffusers' config.json",
+         true},
         {"--out", CLI_STR, &m.out, "RUN", "folder of the new RUN", true},
-        {"--size", CLI_STR, &m.size, "WxH", "fit pictures to this size before encoding (default: their own size)",
-         false},
+        {"--size", CLI_STR, &m.size, "WxH",
+         "fit pictures to this size before encoding (default: their own size)", false},
         {"--force", CLI_FLAG, &m.force, NULL, "replace an existing RUN", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},

@@ -10,7 +10,8 @@
 int cmd_vqvae_info(int argc, char **argv) {
     cli_list_t runs = {0};
     const cli_opt_t options[] = {{"", CLI_LIST, &runs, "RUN", "folder of a tokenizer", true}, {0}};
-    cli_parse(argc, argv, "info", "what a RUN is, as a JSON object", (const cli_opt_t *const[]){options}, 1);
+    cli_parse(argc, argv, "info", "what a RUN is, as a JSON object",
+              (const cli_opt_t *const[]){options}, 1);
     for (size_t i = 0; i < runs.n; i++) {
         reason_t why;
         vqvae_t *v = model_open(runs.item[i]);

@@ -10,8 +10,8 @@ typedef struct {
     double *step; /* [n] */
 } metrics_t;
 
-/* Lines up to the first that is damaged or goes back in steps (a training may be writing the last one). No file: no
- * lines. die()s when it cannot be read. */
+/* Lines up to the first that is damaged or goes back in steps (a training may be writing the last
+ * one). No file: no lines. die()s when it cannot be read. */
 metrics_t metrics_read(const char *run);
 void metrics_release(metrics_t *m);
 /* A member of every line: [n], NAN where it is no number; malloc'ed. */

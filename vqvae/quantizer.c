@@ -9,7 +9,8 @@
 #include <string.h>
 
 static const double EPS = 1e-5, WINDOW = 65536, DEAD = 0.03;
-static const char EMBEDDING[] = "quantize.embedding.weight", WEIGHT[] = "quantize.embedding_proj.weight",
+static const char EMBEDDING[] = "quantize.embedding.weight",
+                  WEIGHT[] = "quantize.embedding_proj.weight",
                   BIAS[] = "quantize.embedding_proj.bias";
 enum { ROUNDS = 10 };
 
@@ -20,7 +21,8 @@ void quantizer_declare(const config_t *c, params_t *p) {
     size_t D = (size_t)c->model.vq_embed_dim;
     float bound = 1 / sqrtf((float)D);
     bool loaded = params_find(p, EMBEDDING) >= 0;
-    params_get(p, EMBEDDING, 2, (size_t[]){(size_t)c->model.num_vq_embeddings, D}, LAYOUT_SAME, init_normal(bound));
+    params_get(p, EMBEDDING, 2, (size_t[]){(size_t)c->model.num_vq_embeddings, D}, LAYOUT_SAME,
+               init_normal(bound));
     int weight = params_get(p, WEIGHT, 2, (size_t[]){D, D}, LAYOUT_SAME, init_uniform(bound)),
         bias = params_get(p, BIAS, 1, &D, LAYOUT_SAME, init_uniform(bound));
     if (!loaded) return;
@@ -84,7 +86,8 @@ void quantizer_init(quantizer_t *q, const config_t *c, params_t *p, double token
         q->N = xcalloc(q->K, sizeof(float));
         q->S = xcalloc(q->K * q->D, sizeof(float));
     }
-    if (q->kind == QUANT_SIMVQ || q->kind == QUANT_L2) q->published = xcalloc(q->K * q->D, sizeof(float));
+    if (q->kind == QUANT_SIMVQ || q->kind == QUANT_L2)
+        q->published = xcalloc(q->K * q->D, sizeof(float));
     q->usage = xcalloc(q->K, sizeof(float));
     q->window = xcalloc(q->K, sizeof(float));
     for (size_t k = 0; k < q->K; k++) q->usage[k] = 1;
@@ -115,15 +118,18 @@ static float *codebook(const quantizer_t *q) {
 /* The saved average of the weights never averages codes. */
 static void average_codes(const quantizer_t *q) {
     if (q->embedding >= 0 && params_has(q->params, PARAMS_AVERAGE))
-        memcpy(params_ptr(q->params, PARAMS_AVERAGE, q->embedding), codebook(q), q->K * q->D * sizeof(float));
+        memcpy(params_ptr(q->params, PARAMS_AVERAGE, q->embedding), codebook(q),
+               q->K * q->D * sizeof(float));
 }
 
 const float *quantizer_publish(quantizer_t *q, int block) {
     if (q->kind == QUANT_SIMVQ) /* as op_linear does */
-        kern_gemm(false, true, q->K, q->D, q->D, codebook(q), q->D, params_ptr(q->params, block, q->weight), q->D,
-                  q->published, q->D, false, params_ptr(q->params, block, q->bias));
+        kern_gemm(false, true, q->K, q->D, q->D, codebook(q), q->D,
+                  params_ptr(q->params, block, q->weight), q->D, q->published, q->D, false,
+                  params_ptr(q->params, block, q->bias));
     if (q->kind == QUANT_L2) kern_unit_rows_forward(codebook(q), q->K, q->D, q->published);
-    for (size_t k = 0; q->kind == QUANT_L2 && k < q->K; k++) { /* rows of unit length already stay to the bit */
+    for (size_t k = 0; q->kind == QUANT_L2 && k < q->K;
+         k++) { /* rows of unit length already stay to the bit */
         const float *e = codebook(q) + k * q->D;
         double square = 0;
         for (size_t d = 0; d < q->D; d++) square += (double)e[d] * (double)e[d];
@@ -136,21 +142,25 @@ const float *quantizer_publish(quantizer_t *q, int block) {
 
 void quantizer_kmeans(quantizer_t *q, const float *z, size_t n, rng_t r) {
     size_t K = q->K, D = q->D;
-    float *e = codebook(q), *counts = xcalloc(K, sizeof *counts), *sums = xcalloc(K * D, sizeof *sums), *unit = NULL;
+    float *e = codebook(q), *counts = xcalloc(K, sizeof *counts),
+          *sums = xcalloc(K * D, sizeof *sums), *unit = NULL;
     int32_t *idx = xcalloc(n, sizeof *idx);
     if (q->kind == QUANT_L2) {
         unit = xmalloc(n * D * sizeof *unit);
         kern_unit_rows_forward(z, n, D, unit);
         z = unit;
     }
-    for (size_t k = 0; k < K; k++) memcpy(e + k * D, z + rng_permute(r, k % n, n) * D, D * sizeof *e);
+    for (size_t k = 0; k < K; k++)
+        memcpy(e + k * D, z + rng_permute(r, k % n, n) * D, D * sizeof *e);
     for (int round = 0; round < ROUNDS; round++) {
         kern_vq_nearest(z, n, e, K, D, idx);
         kern_vq_stats(z, idx, n, K, D, counts, sums);
         for (size_t k = 0; k < K; k++)
             for (size_t d = 0; d < D; d++)
-                e[k * D + d] = counts[k] > 0 ? sums[k * D + d] / counts[k]
-                                             : z[rng_below(rng_fold(r, (uint64_t)round + 1), k, (uint32_t)n) * D + d];
+                e[k * D + d] =
+                    counts[k] > 0
+                        ? sums[k * D + d] / counts[k]
+                        : z[rng_below(rng_fold(r, (uint64_t)round + 1), k, (uint32_t)n) * D + d];
         if (unit) kern_unit_rows_forward(e, K, D, e);
     }
     kern_vq_nearest(z, n, e, K, D, idx);
@@ -183,7 +193,8 @@ static void move_average(quantizer_t *q, const float *counts, const float *sums)
     for (size_t k = 0; k < q->K; k++) {
         q->N[k] = g * q->N[k] + (1 - g) * counts[k];
         total += q->N[k];
-        for (size_t d = 0; d < q->D; d++) q->S[k * q->D + d] = g * q->S[k * q->D + d] + (1 - g) * sums[k * q->D + d];
+        for (size_t d = 0; d < q->D; d++)
+            q->S[k * q->D + d] = g * q->S[k * q->D + d] + (1 - g) * sums[k * q->D + d];
     }
     for (size_t k = 0; k < q->K; k++) {
         double n = (q->N[k] + EPS) / (total + (double)q->K * EPS) * total;
@@ -203,8 +214,8 @@ static void restart_code(quantizer_t *q, size_t k, const float *z) {
         memset(params_ptr(q->params, b, q->embedding) + k * q->D, 0, q->D * sizeof(float));
 }
 
-void quantizer_update(quantizer_t *q, const float *counts, const float *sums, const float *z, size_t n, bool late,
-                      rng_t r) {
+void quantizer_update(quantizer_t *q, const float *counts, const float *sums, const float *z,
+                      size_t n, bool late, rng_t r) {
     double tokens = 0;
     for (size_t k = 0; k < q->K; k++) tokens += counts[k];
     float fade = (float)fmax(0, 1 - tokens / WINDOW);

@@ -1,4 +1,5 @@
-/* reconstruct.c - `vqvae reconstruct`: originals beside reconstructions, as PNG pairs and one contact sheet. */
+/* reconstruct.c - `vqvae reconstruct`: originals beside reconstructions, as PNG pairs and one
+ * contact sheet. */
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -15,8 +16,8 @@ enum { SHEET = 48, GAP = 4 };
 static char *file_name(size_t number, const char *key) {
     char *name = xasprintf("%05zu-%s", number, key);
     for (char *c = name; *c; c++)
-        if (!(*c >= '0' && *c <= '9') && !(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') && *c != '-' &&
-            *c != '.')
+        if (!(*c >= '0' && *c <= '9') && !(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') &&
+            *c != '-' && *c != '.')
             *c = '_';
     if (strlen(name) > 200) name[200] = 0;
     char *dot = strrchr(name, '.');
@@ -35,15 +36,19 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
     bool force = false;
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
-        {"--data", CLI_LIST, &data, "SRC", "pictures: folders, WebDataset tars or Minari datasets", true},
+        {"--data", CLI_LIST, &data, "SRC", "pictures: folders, WebDataset tars or Minari datasets",
+         true},
         {"--out", CLI_STR, &out, "DIR", "folder for the PNG files", true},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
         {"--limit", CLI_INT, &limit, "N", "pictures a source (0 = all)", false},
         {"--force", CLI_FLAG, &force, NULL, "write into a folder that is not empty", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys, as for eval", false},
-        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated", false},
+        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated",
+         false},
         {"--max-pixels", CLI_U64, &max_pixels, "N",
-         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row 1,000,000,000)", false},
+         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
+         "1,000,000,000)",
+         false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
@@ -54,7 +59,8 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
     split_t which = parse_split(split);
     vqvae_t *v = model_open(model);
     data_refuse_out(&data, out);
-    if (!force && !fs_dir_empty(out)) die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);
+    if (!force && !fs_dir_empty(out))
+        die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);
     config_t c = config_for_model(v, model, &set);
     data_t *d = data_open(&data, &c, 0, max_bad, max_pixels);
     if (fs_mkdirs(out, &why)) die(RC_RUNTIME, "%s", why.text);
@@ -67,7 +73,8 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
         size_t n = data_count(s, which), share = SHEET / d->n;
         if (limit && n > (size_t)limit) n = (size_t)limit;
         for (size_t i = 0; i < n; i++) {
-            size_t item = data_item(s, which, i * data_count(s, which) / n); /* spread over the source */
+            size_t item =
+                data_item(s, which, i * data_count(s, which) / n); /* spread over the source */
             image_t a = image_new(d->w, d->h);
             if (!data_read(d, s, item, a.rgb)) { /* vanished */
                 image_release(&a);
@@ -79,7 +86,8 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
             vqvae_decode_codes(v, codes, 1, gw, gh, b.rgb);
             image_paste(&pair, &a, 0, 0);
             image_paste(&pair, &b, d->w + GAP, 0);
-            char *name = file_name(number++, image_source_key(s->source, item)), *path = fs_join(out, name);
+            char *name = file_name(number++, image_source_key(s->source, item)),
+                 *path = fs_join(out, name);
             if (image_write_png(&pair, path, &why)) die(RC_RUNTIME, "%s", why.text);
             if (n_sheet < SHEET && i * share / n != (i + 1) * share / n)
                 sheet[n_sheet++] = pair;
@@ -91,7 +99,8 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
             free(path);
         }
     }
-    image_t grid = image_sheet(sheet, n_sheet, 6, GAP * 2), big = image_zoom(&grid, d->w <= 64 ? 2 : 1);
+    image_t grid = image_sheet(sheet, n_sheet, 6, GAP * 2),
+            big = image_zoom(&grid, d->w <= 64 ? 2 : 1);
     char *path = fs_join(out, "contact.png"), counts[64];
     if (n_sheet && image_write_png(&big, path, &why)) die(RC_RUNTIME, "%s", why.text);
     snprintf(counts, sizeof counts, "{\"images\":%zu}", number);

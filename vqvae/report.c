@@ -1,6 +1,6 @@
-/* report.c - `vqvae report`: a RUN as one HTML page that needs nothing else: curves, reconstructions, use of the
- * codebook, best and worst pictures, configuration, figures. No dates, no paths but names: the same RUN and pictures
- * give the same bytes.
+/* report.c - `vqvae report`: a RUN as one HTML page that needs nothing else: curves,
+ * reconstructions, use of the codebook, best and worst pictures, configuration, figures. No dates,
+ * no paths but names: the same RUN and pictures give the same bytes.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -29,38 +29,52 @@ typedef struct {
 } page_t;
 
 static const char STYLE[] =
-    ":root{color-scheme:light dark;--bg:#fcfcfd;--fg:#1b1f24;--dim:#656d76;--line:#d8dee4;--card:#fff;--c0:#0b66c3;"
+    ":root{color-scheme:light "
+    "dark;--bg:#fcfcfd;--fg:#1b1f24;--dim:#656d76;--line:#d8dee4;--card:#fff;--c0:#0b66c3;"
     "--c1:#c4500b;--c2:#1a7f37}"
-    "@media(prefers-color-scheme:dark){:root{--bg:#14171b;--fg:#e3e7ec;--dim:#939ca6;--line:#343b44;--card:#1b1f25;"
+    "@media(prefers-color-scheme:dark){:root{--bg:#14171b;--fg:#e3e7ec;--dim:#939ca6;--line:#"
+    "343b44;--card:#1b1f25;"
     "--c0:#6cb2ff;--c1:#ff9e64;--c2:#62d187}}"
     "*{box-sizing:border-box}"
-    "body{margin:0 auto;padding:24px 20px 60px;max-width:1180px;background:var(--bg);color:var(--fg);"
+    "body{margin:0 auto;padding:24px 20px "
+    "60px;max-width:1180px;background:var(--bg);color:var(--fg);"
     "font:15px/1.5 system-ui,-apple-system,'Segoe UI','Liberation Sans',sans-serif}"
     "h1{font-size:26px;margin:0 0 4px;overflow-wrap:anywhere}h2{font-size:19px;margin:38px 0 10px}"
-    "h3{font-size:15px;margin:18px 0 8px;overflow-wrap:anywhere}p{margin:6px 0;max-width:75ch}.dim{color:var(--dim)}"
+    "h3{font-size:15px;margin:18px 0 8px;overflow-wrap:anywhere}p{margin:6px "
+    "0;max-width:75ch}.dim{color:var(--dim)}"
     ".tiles{display:flex;flex-wrap:wrap;gap:10px;margin:16px 0}"
-    ".tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:8px 14px;min-width:112px}"
-    ".tile b{display:block;font-size:20px;font-variant-numeric:tabular-nums}.tile span{color:var(--dim);font-size:13px}"
+    ".tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:8px "
+    "14px;min-width:112px}"
+    ".tile b{display:block;font-size:20px;font-variant-numeric:tabular-nums}.tile "
+    "span{color:var(--dim);font-size:13px}"
     ".charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:12px}"
-    "figure{margin:0}.chart{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 12px "
+    "figure{margin:0}.chart{background:var(--card);border:1px solid "
+    "var(--line);border-radius:8px;padding:10px 12px "
     "4px}"
-    ".chart svg{width:100%;height:auto;display:block}.chart figcaption{display:flex;flex-wrap:wrap;gap:2px 14px;"
+    ".chart svg{width:100%;height:auto;display:block}.chart "
+    "figcaption{display:flex;flex-wrap:wrap;gap:2px 14px;"
     "font-size:14px;margin-bottom:4px}"
-    ".key{color:var(--dim);font-variant-numeric:tabular-nums}.key::before{content:'';display:inline-block;width:14px;"
+    ".key{color:var(--dim);font-variant-numeric:tabular-nums}.key::before{content:'';display:"
+    "inline-block;width:14px;"
     "height:3px;border-radius:2px;vertical-align:middle;margin-right:5px}"
-    ".k0::before{background:var(--c0)}.k1::before{background:var(--c1)}.k2::before{background:var(--c2)}"
+    ".k0::before{background:var(--c0)}.k1::before{background:var(--c1)}.k2::before{background:var(-"
+    "-c2)}"
     "svg text{font-size:10px;fill:var(--dim)}.grid{stroke:var(--line);stroke-width:.7}"
     ".axis,.tick{stroke:var(--dim);stroke-width:.8}.mark{stroke:var(--dim);stroke-dasharray:3 3}"
     "polyline{fill:none;stroke-width:1.5;stroke-linejoin:round}"
     ".s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}"
     ".p0{fill:var(--c0)}.p1{fill:var(--c1)}.p2{fill:var(--c2)}.f0{fill:var(--c0);opacity:.25}"
     "img{image-rendering:pixelated;display:block}.pairs{display:flex;flex-wrap:wrap;gap:14px}"
-    ".pair div{display:flex;gap:3px}.pair figcaption{font-size:12px;color:var(--dim);overflow-wrap:anywhere}"
+    ".pair div{display:flex;gap:3px}.pair "
+    "figcaption{font-size:12px;color:var(--dim);overflow-wrap:anywhere}"
     ".scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
-    "th,td{text-align:left;padding:3px 18px 3px 0;border-bottom:1px solid var(--line);vertical-align:top}"
-    "th{font-weight:600;color:var(--dim);font-size:13px}td{overflow-wrap:anywhere}.n{text-align:right;white-space:"
+    "th,td{text-align:left;padding:3px 18px 3px 0;border-bottom:1px solid "
+    "var(--line);vertical-align:top}"
+    "th{font-weight:600;color:var(--dim);font-size:13px}td{overflow-wrap:anywhere}.n{text-align:"
+    "right;white-space:"
     "nowrap;overflow-wrap:normal}"
-    "code,.config td{font-family:ui-monospace,'DejaVu Sans Mono',monospace;font-size:13px}.set td{font-weight:700}"
+    "code,.config td{font-family:ui-monospace,'DejaVu Sans Mono',monospace;font-size:13px}.set "
+    "td{font-weight:700}"
     "@media print{.chart,.pair{break-inside:avoid}}";
 
 /* Last part of a path, malloc'ed. */
@@ -71,8 +85,7 @@ static char *base_name(const char *path) {
     return xasprintf("%.*s", (int)(n - (size_t)(start - path)), start);
 }
 
-/* ---- figures
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- figures ---- */
 
 static void tile(html_t *h, const char *name, const char *format, double v) {
     if (!isfinite(v)) return;
@@ -115,11 +128,10 @@ static void put_tiles(page_t *p) {
     html_put(h, "</code></p>\n");
 }
 
-/* ---- curves
- * -------------------------------------------------------------------------------------------------------------*/
+/* ---- curves ---- */
 
-static void curve(page_t *p, const char *title, const char *format, double mark, const char *const *key,
-                  const char *const *name, size_t n) {
+static void curve(page_t *p, const char *title, const char *format, double mark,
+                  const char *const *key, const char *const *name, size_t n) {
     chart_t c = {.title = title,
                  .format = format,
                  .x = p->metrics.step,
@@ -137,8 +149,11 @@ static void curve(page_t *p, const char *title, const char *format, double mark,
 }
 
 static void put_curves(page_t *p) {
-    static const char *const loss[] = {"loss", "loss_rec", "loss_vq"}, *const loss_name[] = {"all", "pixels", "codes"};
-    static const char *const psnr[] = {"psnr", "psnr_held_out"}, *const psnr_name[] = {"batch", "held out"};
+    static const char *const loss[] = {"loss", "loss_rec", "loss_vq"}, *const loss_name[] = {
+                                                                           "all", "pixels",
+                                                                           "codes"};
+    static const char *const psnr[] = {"psnr", "psnr_held_out"}, *const psnr_name[] = {"batch",
+                                                                                       "held out"};
     static const struct {
         const char *key, *title, *format;
     } single[] = {{"perplexity", "Perplexity of the codes", "%.1f"},
@@ -150,7 +165,8 @@ static void put_curves(page_t *p) {
                   {"z_norm", "Mean length of encoder outputs", "%.3g"},
                   {"loss_perceptual", "LPIPS", "%.4g"},
                   {"d_weight", "Weight of the generator's term", "%.3g"}};
-    static const char *const gan[] = {"loss_gan", "loss_disc"}, *const gan_name[] = {"generator", "discriminator"};
+    static const char *const gan[] = {"loss_gan", "loss_disc"}, *const gan_name[] = {
+                                                                    "generator", "discriminator"};
     if (!p->metrics.n) return;
     double mark = NAN, *used = metrics_column(&p->metrics, "codes_used");
     for (size_t i = p->metrics.n; i--;)
@@ -162,19 +178,20 @@ static void put_curves(page_t *p) {
     curve(p, "Adversarial loss", "%.3g", mark, gan, gan_name, 2);
     for (size_t i = 0; i < sizeof single / sizeof *single; i++)
         curve(p, single[i].title, single[i].format, mark, &single[i].key, NULL, 1);
-    html_put(&p->h, "</div>\n<p class=\"dim\">Over optimizer steps. The dashed line is the first log line with the "
+    html_put(&p->h, "</div>\n<p class=\"dim\">Over optimizer steps. The dashed line is the first "
+                    "log line with the "
                     "quantizer on.</p>\n");
 }
 
-/* ---- pictures
- * -----------------------------------------------------------------------------------------------------------*/
+/* ---- pictures ---- */
 
 static void pair(page_t *p, const shot_t *s) {
     image_t a, b;
     size_t zoom = p->d->w <= 64 ? 2 : 1;
     const char *key = image_source_key(p->d->source[s->source].source, s->item);
     gallery_pair(p->v, p->d, s, &a, &b);
-    html_printf(&p->h, "<figure class=\"pair\" style=\"width:%zupx\"><div>", 2 * p->d->w * zoom + 3);
+    html_printf(&p->h, "<figure class=\"pair\" style=\"width:%zupx\"><div>",
+                2 * p->d->w * zoom + 3);
     html_image(&p->h, &a, zoom, "original");
     html_image(&p->h, &b, zoom, "reconstruction");
     html_put(&p->h, "</div><figcaption>");
@@ -194,9 +211,11 @@ static void figures_row(page_t *p, const char *name, size_t first, size_t n, con
     html_printf(&p->h, "</td><td class=\"n\">%zu</td>", n);
     if (n)
         html_printf(&p->h,
-                    "<td class=\"n\">%.2f</td><td class=\"n\">%.4f</td><td class=\"n\">%.6f</td><td class=\"n\">%zu of "
+                    "<td class=\"n\">%.2f</td><td class=\"n\">%.4f</td><td "
+                    "class=\"n\">%.6f</td><td class=\"n\">%zu of "
                     "%zu</td><td class=\"n\">%.1f</td>",
-                    psnr_of(mse / (double)n), ssim / (double)n, mse / (double)n, used, K, perplexity_of(counts, K));
+                    psnr_of(mse / (double)n), ssim / (double)n, mse / (double)n, used, K,
+                    perplexity_of(counts, K));
     html_put(&p->h, "</tr>\n");
 }
 
@@ -212,10 +231,11 @@ static size_t shots_of(const page_t *p, size_t k, size_t *first) {
 static void put_figures(page_t *p) {
     size_t K = vqvae_config(p->v)->codes, first;
     float *all = xcalloc(K, sizeof *all);
-    html_put(&p->h,
-             "<h2>Figures</h2>\n<div class=\"scroll\"><table><tr><th>source</th><th class=\"n\">pictures</th><th "
-             "class=\"n\">PSNR, dB</th><th class=\"n\">SSIM</th><th class=\"n\">MSE</th><th class=\"n\">codes "
-             "used</th><th class=\"n\">perplexity</th></tr>\n");
+    html_put(&p->h, "<h2>Figures</h2>\n<div class=\"scroll\"><table><tr><th>source</th><th "
+                    "class=\"n\">pictures</th><th "
+                    "class=\"n\">PSNR, dB</th><th class=\"n\">SSIM</th><th class=\"n\">MSE</th><th "
+                    "class=\"n\">codes "
+                    "used</th><th class=\"n\">perplexity</th></tr>\n");
     for (size_t k = 0; k < p->d->n; k++) {
         size_t n = shots_of(p, k, &first);
         char *name = base_name(image_source_name(p->d->source[k].source));
@@ -257,8 +277,7 @@ static void put_pictures(page_t *p) {
     html_put(&p->h, "</div>\n");
 }
 
-/* ---- the codebook
- * -------------------------------------------------------------------------------------------------------*/
+/* ---- the codebook ---- */
 
 typedef struct {
     double count;
@@ -282,7 +301,8 @@ static void put_codebook(page_t *p) {
         used += use[c].count > 0;
     }
     qsort(use, K, sizeof *use, by_use);
-    for (size_t c = 0; c < K; c++) x[c] = (double)c + 1, share[c] = total > 0 ? 100 * use[c].count / total : 0;
+    for (size_t c = 0; c < K; c++)
+        x[c] = (double)c + 1, share[c] = total > 0 ? 100 * use[c].count / total : 0;
     html_put(&p->h, "<h2>Codebook</h2>\n<div class=\"charts\">\n");
     html_chart(&p->h, &(chart_t){.title = "Share of the codes, % (most used first)",
                                  .x = x,
@@ -291,18 +311,20 @@ static void put_codebook(page_t *p) {
                                  .n_series = 1,
                                  .area = true,
                                  .mark = NAN});
-    html_printf(&p->h, "</div>\n<p>%zu of %zu codes stand in these pictures; a code's even share is %.3g %%.</p>\n",
+    html_printf(&p->h,
+                "</div>\n<p>%zu of %zu codes stand in these pictures; a code's even share is %.3g "
+                "%%.</p>\n",
                 used, K, 100.0 / (double)K);
     size_t n = K < MOST_CODES ? K : MOST_CODES, f = vqvae_stride(vqvae_config(p->v)),
            columns = n < CODE_COLUMNS ? n : CODE_COLUMNS;
     uint32_t *order = xmalloc(n * sizeof *order);
     for (size_t c = 0; c < n; c++) order[c] = use[c].code;
     image_t sheet = gallery_codes(p->v, order, n, columns);
-    html_printf(
-        &p->h,
-        "<h3>What each code draws</h3>\n<p class=\"dim\">The %zu most used codes, row by row, each decoded on a "
-        "grid of itself.</p>\n<div class=\"scroll\">",
-        n);
+    html_printf(&p->h,
+                "<h3>What each code draws</h3>\n<p class=\"dim\">The %zu most used codes, row by "
+                "row, each decoded on a "
+                "grid of itself.</p>\n<div class=\"scroll\">",
+                n);
     html_image(&p->h, &sheet, f < 4 ? 6 : f < 8 ? 4 : f < 16 ? 3 : 2, "a picture of each code");
     html_put(&p->h, "</div>\n");
     image_release(&sheet);
@@ -312,8 +334,7 @@ static void put_codebook(page_t *p) {
     free(share);
 }
 
-/* ---- configuration
- * ------------------------------------------------------------------------------------------------------*/
+/* ---- configuration ---- */
 
 static void config_rows(html_t *h, const cJSON *object, const cJSON *preset, const char *prefix) {
     for (const cJSON *c = object->child; c; c = c->next) {
@@ -368,13 +389,14 @@ static void put_config(page_t *p) {
     free(network);
 }
 
-/* ---- the command
- * --------------------------------------------------------------------------------------------------------*/
+/* ---- the command ---- */
 
 static void put_page(page_t *p) {
     char *name = base_name(p->run);
-    html_put(&p->h, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-                    "content=\"width=device-width,initial-scale=1\"><title>");
+    html_put(
+        &p->h,
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+        "content=\"width=device-width,initial-scale=1\"><title>");
     html_text(&p->h, name);
     html_put(&p->h, " - vqvae report</title><style>");
     html_put(&p->h, STYLE);
@@ -402,27 +424,33 @@ int cmd_vqvae_report(int argc, char **argv) {
     const cli_opt_t options[] = {
         {"", CLI_LIST, &runs, "RUN", "folder of a training", true},
         {"--data", CLI_LIST, &data, "SRC",
-         "pictures to show and measure: folders, WebDataset tars or Minari datasets (without: curves and "
+         "pictures to show and measure: folders, WebDataset tars or Minari datasets (without: "
+         "curves and "
          "configuration)",
          false},
         {"--out", CLI_STR, &out, "F.html", "the page (RUN/report.html)", false},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
         {"--limit", CLI_INT, &limit, "N", "pictures a source that are measured (0 = all)", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys, as for eval", false},
-        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated", false},
+        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated",
+         false},
         {"--max-pixels", CLI_U64, &max_pixels, "N",
-         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row 1,000,000,000)", false},
+         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
+         "1,000,000,000)",
+         false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
-    cli_parse(argc, argv, "report", "a RUN as one HTML page: curves, pictures, codebook, configuration",
+    cli_parse(argc, argv, "report",
+              "a RUN as one HTML page: curves, pictures, codebook, configuration",
               (const cli_opt_t *const[]){options}, 1);
     if (runs.n != 1) die(RC_USAGE, "one RUN is needed, not %zu", runs.n);
     if (limit < 0) die(RC_USAGE, "--limit cannot be negative");
     pool_set_threads((int)threads);
     page_t p = {.run = runs.item[0], .split = parse_split(split)};
     reason_t why;
-    char *config = fs_join(p.run, "config.json"), *page = out ? xstrdup(out) : fs_join(p.run, "report.html");
+    char *config = fs_join(p.run, "config.json"),
+         *page = out ? xstrdup(out) : fs_join(p.run, "report.html");
     p.metrics = metrics_read(p.run);
     /* A training that has not come to its first checkpoint has curves already. */
     if (fs_exists(config) || !p.metrics.n || data.n) p.v = model_open(p.run);

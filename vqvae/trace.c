@@ -1,7 +1,8 @@
-/* trace.c - `vqvae trace`: intermediate values, gradients and updates, to compare with another framework.
+/* trace.c - `vqvae trace`: intermediate values, gradients and updates, to compare with another
+ * framework.
  *
- * The images in order are the whole batch, at native size, v/127.5 - 1, no augmentation. Tensors leave in PyTorch's
- * layout.
+ * The images in order are the whole batch, at native size, v/127.5 - 1, no augmentation. Tensors
+ * leave in PyTorch's layout.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -26,12 +27,14 @@ static images_t read_images(const cli_list_t *files, size_t stride, const image_
         image_t im;
         reason_t why;
         if (!fs_exists(files->item[i])) die(RC_USAGE, "'%s': no such file", files->item[i]);
-        if (image_read(&im, files->item[i], opts, &why) != IMAGE_OK) die(RC_DATA, "'%s': %s", files->item[i], why.text);
+        if (image_read(&im, files->item[i], opts, &why) != IMAGE_OK)
+            die(RC_DATA, "'%s': %s", files->item[i], why.text);
         if (im.w % stride || im.h % stride || !im.w || !im.h)
-            die(RC_USAGE, "'%s': %zu x %zu is no multiple of the stride %zu", files->item[i], im.w, im.h, stride);
+            die(RC_USAGE, "'%s': %zu x %zu is no multiple of the stride %zu", files->item[i], im.w,
+                im.h, stride);
         if (i && (im.w != all.w || im.h != all.h))
-            die(RC_USAGE, "'%s': %zu x %zu, but '%s' has %zu x %zu; one batch needs one size", files->item[i], im.w,
-                im.h, files->item[0], all.w, all.h);
+            die(RC_USAGE, "'%s': %zu x %zu, but '%s' has %zu x %zu; one batch needs one size",
+                files->item[i], im.w, im.h, files->item[0], all.w, all.h);
         if (!i) {
             all.w = im.w, all.h = im.h;
             all.value = xmalloc(all.n * im.w * im.h * 3 * sizeof(float));
@@ -48,7 +51,8 @@ static void give_nchw(st_writer_t *w, const char *name, shape_t s, const float *
     float *out = xmalloc(shape_count(s) * sizeof *out);
     for (size_t i = 0; i < n; i++)
         for (size_t p = 0; p < H * W; p++)
-            for (size_t c = 0; c < C; c++) out[(i * C + c) * H * W + p] = x[(i * H * W + p) * C + c];
+            for (size_t c = 0; c < C; c++)
+                out[(i * C + c) * H * W + p] = x[(i * H * W + p) * C + c];
     st_writer_give(w, name, ST_F32, 4, (uint64_t[]){n, C, H, W}, out);
 }
 
@@ -58,7 +62,8 @@ static void give_scalar(st_writer_t *w, const char *name, double v) {
     st_writer_give(w, name, ST_F32, 1, (uint64_t[]){1}, x);
 }
 
-static void trace_forward(params_t *p, const vqvae_config_t *c, const images_t *in, st_writer_t *w) {
+static void trace_forward(params_t *p, const vqvae_config_t *c, const images_t *in,
+                          st_writer_t *w) {
     tape_t *t = tape_new(p);
     nn_t nn;
     nn_begin(&nn, t);
@@ -83,8 +88,8 @@ static void trace_forward(params_t *p, const vqvae_config_t *c, const images_t *
     tape_free(t);
 }
 
-static void give_params(params_t *p, int block, const char *prefix, const char *const *wrt, size_t n_wrt,
-                        st_writer_t *w) {
+static void give_params(params_t *p, int block, const char *prefix, const char *const *wrt,
+                        size_t n_wrt, st_writer_t *w) {
     for (size_t i = 0; i < params_n(p); i++) {
         const param_t *q = params_at(p, (int)i);
         if (!params_match(q->name, wrt, n_wrt)) continue;
@@ -98,7 +103,8 @@ static void give_params(params_t *p, int block, const char *prefix, const char *
     }
 }
 
-/* Weights of the discriminator: a file that was named, or what lies in the model's folder; else its start by the seed.
+/* Weights of the discriminator: a file that was named, or what lies in the model's folder; else its
+ * start by the seed.
  */
 static void load_disc(adversary_t *a, const char *model, const char *named) {
     st_file_t f;
@@ -123,7 +129,8 @@ static void give_disc(adversary_t *a, const char *prefix, st_writer_t *w) {
     checkpoint_state_t state[ADVERSARY_STATE];
     for (size_t i = 1, n = adversary_state(a, state); i < n; i++) { /* 0: the number of updates */
         char *name = xasprintf("%s%s", prefix, state[i].name);
-        float *copy = memcpy(xmalloc(state[i].count * sizeof(float)), state[i].data, state[i].count * sizeof(float));
+        float *copy = memcpy(xmalloc(state[i].count * sizeof(float)), state[i].data,
+                             state[i].count * sizeof(float));
         st_writer_give(w, name, ST_F32, 1, (uint64_t[]){state[i].count}, copy);
         free(name);
     }
@@ -139,8 +146,8 @@ static void give_gan(trainer_t *t, const trainer_step_t *r, st_writer_t *w) {
     give_params(t->params, PARAMS_GRAD, "grad/", disc, 1, w);
 }
 
-static void trace_train(params_t *p, const config_t *c, const images_t *in, int64_t steps, uint64_t seed,
-                        const char *model, const char *disc, st_writer_t *w) {
+static void trace_train(params_t *p, const config_t *c, const images_t *in, int64_t steps,
+                        uint64_t seed, const char *model, const char *disc, st_writer_t *w) {
     static const char *const all[] = {""};
     trainer_t *t = trainer_new(c, p, in->n, in->w, in->h, seed);
     load_disc(t->adversary, model, disc);
@@ -150,7 +157,8 @@ static void trace_train(params_t *p, const config_t *c, const images_t *in, int6
         trainer_step_t r;
         graph_t *g = trainer_graph_at(t, s);
         for (int64_t m = 0; m < c->train.accumulate; m++) {
-            memcpy(plan_data(g->plan, g->image), in->value, in->n * in->w * in->h * 3 * sizeof(float));
+            memcpy(plan_data(g->plan, g->image), in->value,
+                   in->n * in->w * in->h * 3 * sizeof(float));
             if (g->weight != NO_VAR)
                 for (size_t i = 0; i < in->n * in->w * in->h; i++)
                     ((float *)plan_data(g->plan, g->weight))[i] = 1; /* no source, no median */
@@ -164,7 +172,8 @@ static void trace_train(params_t *p, const config_t *c, const images_t *in, int6
             give_gan(t, &r, w);
         }
         trainer_update(t, s, &r);
-        if (r.skipped) die(RC_RUNTIME, "step %lld: loss or gradient is not finite", (long long)s + 1);
+        if (r.skipped)
+            die(RC_RUNTIME, "step %lld: loss or gradient is not finite", (long long)s + 1);
         char prefix[48];
         snprintf(prefix, sizeof prefix, "param/%lld/", (long long)s + 1);
         give_params(p, PARAMS_VALUE, prefix, all, 1, w);
@@ -173,9 +182,10 @@ static void trace_train(params_t *p, const config_t *c, const images_t *in, int6
     trainer_free(t);
 }
 
-/* The RUN's own recipe if it has one; a folder without is a plain codebook, trained by gradient. What depends on the
- * length of a run is neutral. */
-static config_t trace_config(const char *model, const vqvae_config_t *m, const cli_list_t *set, const images_t *in) {
+/* The RUN's own recipe if it has one; a folder without is a plain codebook, trained by gradient.
+ * What depends on the length of a run is neutral. */
+static config_t trace_config(const char *model, const vqvae_config_t *m, const cli_list_t *set,
+                             const images_t *in) {
     config_t c;
     config_defaults(config_table, &c);
     c.quantizer.kind = QUANT_STE;
@@ -201,16 +211,20 @@ int cmd_vqvae_trace(int argc, char **argv) {
     uint64_t seed = 0;
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
-        {"--image", CLI_LIST, &images, "FILE...", "pictures of one size, a multiple of the stride: the whole batch",
-         true},
+        {"--image", CLI_LIST, &images, "FILE...",
+         "pictures of one size, a multiple of the stride: the whole batch", true},
         {"--out", CLI_STR, &out, "FILE", "safetensors file to write", true},
-        {"--train", CLI_FLAG, &train, NULL, "losses, gradients, and parameters after each step", false},
+        {"--train", CLI_FLAG, &train, NULL, "losses, gradients, and parameters after each step",
+         false},
         {"--steps", CLI_INT, &steps, "N", "optimizer steps (with --train)", false},
-        {"--config", CLI_STR, &config, "FILE", "JSON file of configuration keys (with --train)", false},
+        {"--config", CLI_STR, &config, "FILE", "JSON file of configuration keys (with --train)",
+         false},
         {"--set", CLI_LIST, &set, "KEY=VALUE",
          "configuration keys; warm-up, clipping, schedule, restarts are off unless set", false},
         {"--disc", CLI_STR, &disc, "FILE",
-         "discriminator (safetensors; with --train): else the model folder's, else its start by the seed", false},
+         "discriminator (safetensors; with --train): else the model folder's, else its start by "
+         "the seed",
+         false},
         {"--seed", CLI_U64, &seed, "S", "seed of everything random", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},

@@ -36,8 +36,7 @@ typedef struct {
 
 static const char REPLACED[] = "train.replaced";
 
-/* ---- steps
- * --------------------------------------------------------------------------------------------------------------*/
+/* ---- steps ---- */
 
 static uint64_t sample_at(const run_t *r, int64_t step, int64_t micro) {
     return (uint64_t)(step * r->config.train.accumulate + micro) * (uint64_t)r->config.train.batch;
@@ -48,7 +47,8 @@ static void load_batch(run_t *r, graph_t *g, uint64_t first) {
     data_batch(r->d, first, r->t->n, plan_data(g->plan, g->image), weight);
 }
 
-/* The codebook's start, at the first step with quantizer: pictures of a stretch of samples that no step sees. */
+/* The codebook's start, at the first step with quantizer: pictures of a stretch of samples that no
+ * step sees. */
 static void start_codebook(run_t *r) {
     trainer_t *t = r->t;
     if (!t->quantizer.kmeans) {
@@ -56,8 +56,8 @@ static void start_codebook(run_t *r) {
         return;
     }
     graph_t *g = trainer_graph(t, false);
-    size_t tokens = tape_count(g->tape, g->prequant) / t->model.vq_embed_dim, want = VECTORS_A_CODE * t->model.codes,
-           n = 0;
+    size_t tokens = tape_count(g->tape, g->prequant) / t->model.vq_embed_dim,
+           want = VECTORS_A_CODE * t->model.codes, n = 0;
     size_t batches = (want + tokens - 1) / tokens;
     float *z = xmalloc(batches * tokens * t->model.vq_embed_dim * sizeof *z);
     for (size_t i = 0; i < batches; i++) {
@@ -85,11 +85,10 @@ static loop_step_t step(void *ctx, int64_t s) {
                          .items = (double)(r->config.train.batch * r->config.train.accumulate)};
 }
 
-/* ---- held-out figures and the grid of samples
- * ---------------------------------------------------------------------------*/
+/* ---- held-out figures and the grid of samples ---- */
 
-/* Reconstructs held-out pictures through the current graph: pairs [original, reconstruction], up to `most` over all
- * sources. Returns PSNR. */
+/* Reconstructs held-out pictures through the current graph: pairs [original, reconstruction], up to
+ * `most` over all sources. Returns PSNR. */
 static double held_out(run_t *r, bool quantized, image_t *pair, size_t *n_pairs, size_t most) {
     graph_t *g = trainer_graph(r->t, quantized);
     size_t per = r->d->w * r->d->h * 3, n = 0;
@@ -148,15 +147,16 @@ static void write_samples(const run_t *r, int64_t s, image_t *pair, size_t n) {
     free(path);
 }
 
-/* The encoder's outputs of the last replay: their mean length, and how far the codes are from them as a share of their
- * variance (1 = as far as one code for all would be). */
+/* The encoder's outputs of the last replay: their mean length, and how far the codes are from them
+ * as a share of their variance (1 = as far as one code for all would be). */
 static void report_latents(const run_t *r, int64_t s, jsonw_t *line) {
     graph_t *g = trainer_graph_at(r->t, s - 1);
     /* The other kinds' codes are vectors of another space than the encoder's. */
     bool same = r->config.quantizer.kind != QUANT_L2 && r->config.quantizer.kind != QUANT_FSQ;
     bool quantized = same && trainer_quantizes(r->t, s - 1);
-    latents_t f = latents_of(plan_data(g->plan, g->prequant), quantized ? plan_data(g->plan, g->vq.quantized) : NULL,
-                             tape_count(g->tape, g->prequant) / r->t->model.vq_embed_dim, r->t->model.vq_embed_dim);
+    latents_t f = latents_of(
+        plan_data(g->plan, g->prequant), quantized ? plan_data(g->plan, g->vq.quantized) : NULL,
+        tape_count(g->tape, g->prequant) / r->t->model.vq_embed_dim, r->t->model.vq_embed_dim);
     jsonw_float(line, "z_norm", (float)f.norm);
     jsonw_float(line, "quant_error", (float)f.error);
 }
@@ -167,7 +167,8 @@ static void report_gan(jsonw_t *line, const trainer_step_t *s) {
     jsonw_float(line, "loss_disc", s->adversarial ? (float)s->gan.loss_disc : NAN);
 }
 
-static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *note, size_t note_size) {
+static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *note,
+                   size_t note_size) {
     run_t *r = ctx;
     const quantizer_t *q = &r->t->quantizer;
     bool quantized = trainer_quantizes(r->t, s - 1);
@@ -196,8 +197,7 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
     for (size_t i = 0; i < n; i++) image_release(&pair[i]);
 }
 
-/* ---- checkpoint
- * ---------------------------------------------------------------------------------------------------------*/
+/* ---- checkpoint ---- */
 
 /* The weights file: everything but what only a training needs. */
 static const char *const NETWORK[] = {"", "!" QUANTIZER_PREFIX, "!" ADVERSARY_PREFIX};
@@ -245,11 +245,14 @@ static int64_t restore(run_t *r, st_file_t *file, const char *json) {
     if (r->config.quantizer.kind == QUANT_FSQ && st_find(file, "value/quantize.embedding.weight"))
         die(RC_MISFIT, "'%s' has a codebook: quantizer.kind cannot become fsq", r->o.out);
     /* A discriminator that joins a run later begins fresh. */
-    c.n_state = adversary_in(file) ? training_state(r) : quantizer_state(&r->t->quantizer, r->state);
+    c.n_state =
+        adversary_in(file) ? training_state(r) : quantizer_state(&r->t->quantizer, r->state);
     int rc = checkpoint_restore(file, &c, &why);
     if (rc) die(rc, "'%s': %s", r->o.out, why.text);
-    const st_tensor_t *replaced = st_find(file, "state/train.replaced"); /* older states have none */
-    if (replaced && replaced->count == 1 && st_read_f32(replaced, &r->replaced, &why)) die(RC_DATA, "%s", why.text);
+    const st_tensor_t *replaced =
+        st_find(file, "state/train.replaced"); /* older states have none */
+    if (replaced && replaced->count == 1 && st_read_f32(replaced, &r->replaced, &why))
+        die(RC_DATA, "%s", why.text);
     if (r->config.train.weight_average > 0 &&
         !st_find(file, "average/encoder.conv_in.weight")) /* one that begins now begins here */
         memcpy(params_base(r->params, PARAMS_AVERAGE), params_base(r->params, PARAMS_VALUE),
@@ -257,18 +260,19 @@ static int64_t restore(run_t *r, st_file_t *file, const char *json) {
     return s;
 }
 
-/* ---- the command
- * --------------------------------------------------------------------------------------------------------*/
+/* ---- the command ---- */
 
 static void dry_run(run_t *r) {
     jsonw_t w = {0};
     size_t parameters = 0;
-    for (size_t i = 0; i < params_n(r->params); i++) parameters += params_at(r->params, (int)i)->count;
+    for (size_t i = 0; i < params_n(r->params); i++)
+        parameters += params_at(r->params, (int)i)->count;
     double flops = flops_of_step(r->t);
     int64_t full = trainer_full_step(r->t);
     graph_t *g = trainer_graph_at(r->t, full);
-    double memory = (double)plan_bytes(g->plan) + (double)lpips_bytes(r->t->lpips) +
-                    (double)params_block(r->params) * 4 * (r->config.train.weight_average > 0 ? 5 : 4);
+    double memory =
+        (double)plan_bytes(g->plan) + (double)lpips_bytes(r->t->lpips) +
+        (double)params_block(r->params) * 4 * (r->config.train.weight_average > 0 ? 5 : 4);
     double start = 0, seconds;
     for (int i = 0; i < 3; i++) { /* the first replay pays for page faults */
         load_batch(r, g, 0);
@@ -286,14 +290,15 @@ static void dry_run(run_t *r) {
     jsonw_free(&w);
 }
 
-/* Before the configuration's files and settings: the RUN's network, size and weights are what they start from. */
+/* Before the configuration's files and settings: the RUN's network, size and weights are what they
+ * start from. */
 static void load_init(run_t *r) {
     if (fs_same(r->init, r->o.out)) die(RC_USAGE, "'%s' is both --init and --out", r->init);
     vqvae_t *v = model_open(r->init);
     char *known = vqvae_quantizer_text(vqvae_config(v));
     if (strcmp(vqvae_quantizer_json(v), known))
-        die(RC_MISFIT, "--init '%s': its quantizer is %s; this program trains %s", r->init, vqvae_quantizer_json(v),
-            known);
+        die(RC_MISFIT, "--init '%s': its quantizer is %s; this program trains %s", r->init,
+            vqvae_quantizer_json(v), known);
     free(known);
     config_from_init(&r->config, v);
     r->init_preprocess = xstrdup(vqvae_preprocess_json(v));
@@ -309,8 +314,8 @@ static void load_init(run_t *r) {
     vqvae_free(v);
 }
 
-/* The discriminator that the RUN was trained with goes on, if the configuration asks for one like it. Its optimizer
- * begins anew, as the network's does. */
+/* The discriminator that the RUN was trained with goes on, if the configuration asks for one like
+ * it. Its optimizer begins anew, as the network's does. */
 static void init_disc(run_t *r) {
     st_file_t f;
     reason_t why;
@@ -333,17 +338,22 @@ int cmd_vqvae_train(int argc, char **argv) {
     cli_opt_t *common = loop_options(&r->o);
     const cli_opt_t own[] = {
         {"--data", CLI_LIST, &r->data, "SRC[=W]",
-         "pictures: a folder, a WebDataset tar (name-{000..009}.tar too), or a Minari dataset; repeatable, W is its "
+         "pictures: a folder, a WebDataset tar (name-{000..009}.tar too), or a Minari dataset; "
+         "repeatable, W is its "
          "share of the mix",
          true},
         {"--init", CLI_STR, &r->init, "RUN",
-         "start from another RUN (fine-tuning): its weights, model.* and data.size, and its discriminator if loss.disc "
+         "start from another RUN (fine-tuning): its weights, model.* and data.size, and its "
+         "discriminator if loss.disc "
          "asks for one of that shape (else a new one); "
          "no steps without quantizer unless set",
          false},
-        {"--max-bad", CLI_DOUBLE, &r->max_bad, "F", "share of unreadable pictures that is tolerated", false},
+        {"--max-bad", CLI_DOUBLE, &r->max_bad, "F",
+         "share of unreadable pictures that is tolerated", false},
         {"--max-pixels", CLI_U64, &r->max_pixels, "N",
-         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row 1,000,000,000)", false},
+         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
+         "1,000,000,000)",
+         false},
         {0},
     };
     config_begin(&r->config);
@@ -351,7 +361,8 @@ int cmd_vqvae_train(int argc, char **argv) {
         config_help(config_table);
         return RC_OK;
     }
-    cli_parse(argc, argv, "train", "pretrain an image tokenizer", (const cli_opt_t *const[]){own, common}, 2);
+    cli_parse(argc, argv, "train", "pretrain an image tokenizer",
+              (const cli_opt_t *const[]){own, common}, 2);
     pool_set_threads((int)r->o.threads);
     r->params = params_new(r->o.seed);
     if (r->init) load_init(r);
@@ -361,8 +372,11 @@ int cmd_vqvae_train(int argc, char **argv) {
     if (r->o.steps > 0) r->config.train.steps = r->o.steps;
     config_settle(&r->config);
     char differences[1024];
-    if (r->init && config_diff(config_table, &start, &r->config, CONFIG_ARCH, differences, sizeof differences))
-        die(RC_MISFIT, "--init '%s' has another network than the configuration asks for (RUN vs configuration): %s",
+    if (r->init &&
+        config_diff(config_table, &start, &r->config, CONFIG_ARCH, differences, sizeof differences))
+        die(RC_MISFIT,
+            "--init '%s' has another network than the configuration asks for (RUN vs "
+            "configuration): %s",
             r->init, differences);
     if (r->init && (start.quantizer.kind == QUANT_FSQ) != (r->config.quantizer.kind == QUANT_FSQ))
         die(RC_MISFIT, "--init '%s' %s: quantizer.kind cannot be another", r->init,
@@ -371,7 +385,8 @@ int cmd_vqvae_train(int argc, char **argv) {
     data_refuse_out(&r->data, r->o.out);
     r->d = data_open(&r->data, &r->config, r->o.seed, r->max_bad, r->max_pixels);
     if (r->config.loss.focus > 1) data_medians(r->d);
-    r->t = trainer_new(&r->config, r->params, (size_t)r->config.train.batch, r->d->w, r->d->h, r->o.seed);
+    r->t = trainer_new(&r->config, r->params, (size_t)r->config.train.batch, r->d->w, r->d->h,
+                       r->o.seed);
     if (r->init) {
         quantizer_adopt(&r->t->quantizer);
         init_disc(r);
@@ -387,7 +402,8 @@ int cmd_vqvae_train(int argc, char **argv) {
     r->preprocess = config_preprocess(&r->config);
     if (r->init) {
         r->id.init = r->init_print;
-        /* Codes that cannot change keep their fingerprint: pictures are prepared for them as before. */
+        /* Codes that cannot change keep their fingerprint: pictures are prepared for them as
+         * before. */
         if (freeze_keeps_codes(&r->t->freeze, r->params)) r->preprocess = r->init_preprocess;
     }
     r->quantizer = vqvae_quantizer_text(&r->t->model);

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_t h, uint64_t seed) {
+trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_t h,
+                       uint64_t seed) {
     trainer_t *t = NEW(trainer_t);
     t->config = *c;
     t->model = config_model(c);
@@ -73,7 +74,8 @@ static graph_t *graph_of(trainer_t *t, bool quantized, bool adversarial) {
         q = quantizer_bypass(&t->quantizer, &nn, &t->model, g->prequant);
     }
     g->recon = vqvae_decode(&nn, &t->model, q);
-    g->loss_rec = op_loss(g->tape, t->config.loss.rec == 0 ? LOSS_L1 : LOSS_MSE, g->recon, g->image, g->weight, false);
+    g->loss_rec = op_loss(g->tape, t->config.loss.rec == 0 ? LOSS_L1 : LOSS_MSE, g->recon, g->image,
+                          g->weight, false);
     g->nll = g->loss_rec;
     g->perceptual = t->lpips ? nn_lpips(&nn, t->lpips, g->recon, g->image) : NO_VAR;
     if (t->lpips)
@@ -81,9 +83,11 @@ static graph_t *graph_of(trainer_t *t, bool quantized, bool adversarial) {
                                  (float[]){1, (float)t->config.loss.perceptual}, 2);
     var_t terms[2] = {g->nll, g->vq.loss};
     g->loss = op_weighted_sum(g->tape, terms, (float[]){1, 1}, quantized ? 2 : 1);
-    pass_t pass[1 + ADVERSARY_PASSES] = {{.root = {g->loss}, .n_roots = 1, .wrt = t->wrt, .n_wrt = t->n_wrt}};
-    var_t keep[10 + ADVERSARY_KEEP] = {g->image,   g->recon,     g->prequant, g->loss_rec, g->perceptual,
-                                       g->vq.loss, g->vq.counts, g->vq.sums,  g->vq.index, g->vq.quantized};
+    pass_t pass[1 + ADVERSARY_PASSES] = {
+        {.root = {g->loss}, .n_roots = 1, .wrt = t->wrt, .n_wrt = t->n_wrt}};
+    var_t keep[10 + ADVERSARY_KEEP] = {g->image,      g->recon,       g->prequant,  g->loss_rec,
+                                       g->perceptual, g->vq.loss,     g->vq.counts, g->vq.sums,
+                                       g->vq.index,   g->vq.quantized};
     size_t n_keep = quantized ? 10 : 5, n_pass = 1;
     if ((g->adversarial = adversarial)) {
         g->gan = adversary_record(t->adversary, &nn, g->image, g->recon);
@@ -92,7 +96,9 @@ static graph_t *graph_of(trainer_t *t, bool quantized, bool adversarial) {
         n_keep += adversary_keep(t->adversary, &g->gan, keep + n_keep);
     }
     g->plan = plan_new(
-        g->tape, &(plan_opts_t){.keep = keep, .n_keep = n_keep, .pass = pass, .n_pass = n_pass, .memory = &t->memory});
+        g->tape,
+        &(plan_opts_t){
+            .keep = keep, .n_keep = n_keep, .pass = pass, .n_pass = n_pass, .memory = &t->memory});
     return g;
 }
 
@@ -103,7 +109,8 @@ graph_t *trainer_graph_at(trainer_t *t, int64_t step) {
     return graph_of(t, trainer_quantizes(t, step), adversary_acts(t->adversary, step));
 }
 int64_t trainer_full_step(const trainer_t *t) {
-    int64_t quant = t->config.train.warmup_no_quant, gan = t->adversary ? t->config.loss.disc_start : 0;
+    int64_t quant = t->config.train.warmup_no_quant,
+            gan = t->adversary ? t->config.loss.disc_start : 0;
     return quant > gan ? quant : gan;
 }
 
@@ -115,13 +122,14 @@ void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *o
     plan_accumulate(g->plan, 0, micro > 0);
     plan_forward(g->plan);
     if (!micro) *out = (trainer_step_t){.quantized = quantized, .adversarial = g->adversarial};
-    if (g->adversarial) out->loss += adversary_replay(t->adversary, g->plan, &g->gan, step, micro, &out->gan);
+    if (g->adversarial)
+        out->loss += adversary_replay(t->adversary, g->plan, &g->gan, step, micro, &out->gan);
     plan_backward(g->plan, 0);
     out->loss += share * plan_scalar(g->plan, g->loss);
     if (t->lpips) out->loss_perceptual += share * plan_scalar(g->plan, g->perceptual);
     out->loss_rec += share * plan_scalar(g->plan, g->loss_rec);
-    out->psnr +=
-        share * psnr_of(mse_of(plan_data(g->plan, g->recon), plan_data(g->plan, g->image), t->n * t->h * t->w * 3));
+    out->psnr += share * psnr_of(mse_of(plan_data(g->plan, g->recon), plan_data(g->plan, g->image),
+                                        t->n * t->h * t->w * 3));
     if (!quantized) return;
     out->loss_vq += share * plan_scalar(g->plan, g->vq.loss);
     size_t K = t->model.codes, D = t->model.vq_embed_dim;
@@ -133,9 +141,11 @@ void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *o
 }
 
 void trainer_update(trainer_t *t, int64_t step, trainer_step_t *out) {
-    optimizer_step_t s = {.skipped = true, .grad_norm = NAN, .lr = schedule_lr(&t->optimizer.schedule, step)};
+    optimizer_step_t s = {
+        .skipped = true, .grad_norm = NAN, .lr = schedule_lr(&t->optimizer.schedule, step)};
     if (isfinite(out->loss) && (!out->adversarial || adversary_update(t->adversary, &out->gan)))
-        s = optimizer_step(&t->optimizer, t->params, step, 1.0 / (double)t->config.train.accumulate);
+        s = optimizer_step(&t->optimizer, t->params, step,
+                           1.0 / (double)t->config.train.accumulate);
     out->grad_norm = s.grad_norm;
     out->lr = s.lr;
     out->skipped = s.skipped;
@@ -155,5 +165,6 @@ size_t trainer_encode(trainer_t *t, float *z) {
 }
 
 double flops_of_step(trainer_t *t) {
-    return 3 * tape_flops(trainer_graph_at(t, trainer_full_step(t))->tape) * (double)t->config.train.accumulate;
+    return 3 * tape_flops(trainer_graph_at(t, trainer_full_step(t))->tape) *
+           (double)t->config.train.accumulate;
 }

@@ -10,8 +10,8 @@
 #include "vqvae/perceptual.h"
 #include "vqvae/quantizer.h"
 
-/* The recorded network for one batch shape: with the quantizer, or as the autoencoder of the first steps; with the
- * discriminator or before it starts. */
+/* The recorded network for one batch shape: with the quantizer, or as the autoencoder of the first
+ * steps; with the discriminator or before it starts. */
 typedef struct {
     tape_t *tape;
     plan_t *plan;
@@ -48,7 +48,8 @@ typedef struct {
     bool skipped, quantized, adversarial;
 } trainer_step_t;
 
-/* n pictures of w x h a replay; parameters are created and initialised when `p` has none. Owns nothing of the caller.
+/* n pictures of w x h a replay; parameters are created and initialised when `p` has none. Owns
+ * nothing of the caller.
  */
 trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_t h, uint64_t seed);
 void trainer_free(trainer_t *t);
@@ -61,12 +62,13 @@ int64_t trainer_full_step(const trainer_t *t);
 /* True when step (counted from 0) runs with the quantizer. */
 bool trainer_quantizes(const trainer_t *t, int64_t step);
 
-/* Forward and backward of micro-batch `micro` of the step; image (and weight, if weighted) were written into the
- * graph's inputs. Adds to the results of earlier micro-batches. */
+/* Forward and backward of micro-batch `micro` of the step; image (and weight, if weighted) were
+ * written into the graph's inputs. Adds to the results of earlier micro-batches. */
 void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *out);
 /* The update that closes the step. */
 void trainer_update(trainer_t *t, int64_t step, trainer_step_t *out);
-/* Encoder outputs of the graph's current inputs for the k-means start: [n*h/f*w/f, D] appended to z. */
+/* Encoder outputs of the graph's current inputs for the k-means start: [n*h/f*w/f, D] appended to
+ * z. */
 size_t trainer_encode(trainer_t *t, float *z);
 
 double flops_of_step(trainer_t *t);

@@ -1,5 +1,6 @@
-/* cli.c - command lines. Owns the parsing of words into the caller's variables, the usage text, and a program's
- * beginning and end: streams that are really open, numbers with a '.', and an output that has really been written.
+/* cli.c - command lines. Owns the parsing of words into the caller's variables, the usage text, and
+ * a program's beginning and end: streams that are really open, numbers with a '.', and an output
+ * that has really been written.
  */
 #include "common/base/cli.h"
 
@@ -23,7 +24,8 @@ static size_t min2(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* Edits (insert, delete, replace, swap neighbours) from a to b; SIZE_MAX for words too long to compare. */
+/* Edits (insert, delete, replace, swap neighbours) from a to b; SIZE_MAX for words too long to
+ * compare. */
 static size_t edit_distance(const char *a, const char *b) {
     enum { LONGEST = 63 };
     size_t n = strlen(a), m = strlen(b), row[3][LONGEST + 1];
@@ -36,7 +38,8 @@ static size_t edit_distance(const char *a, const char *b) {
         for (size_t j = 1; j <= m; j++) {
             size_t d = last[j - 1] + (a[i - 1] != b[j - 1]);
             d = min2(d, min2(last[j], now[j - 1]) + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d = min2(d, before[j - 2] + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d = min2(d, before[j - 2] + 1);
             now[j] = d;
         }
         size_t *free_row = before;
@@ -81,7 +84,8 @@ double cli_duration(const char *s) {
 bool cli_rgb(const char *s, uint8_t rgb[3]) {
     unsigned c[3];
     char rest;
-    if (sscanf(s, "%u,%u,%u%c", &c[0], &c[1], &c[2], &rest) != 3 || c[0] > 255 || c[1] > 255 || c[2] > 255)
+    if (sscanf(s, "%u,%u,%u%c", &c[0], &c[1], &c[2], &rest) != 3 || c[0] > 255 || c[1] > 255 ||
+        c[2] > 255)
         return false;
     for (int i = 0; i < 3; i++) rgb[i] = (uint8_t)c[i];
     return true;
@@ -107,7 +111,8 @@ static const char *parse_u64(const char *s, uint64_t *out) {
 static const char *parse_double(const char *s, double *out) {
     char *end;
     double v = strtod(s, &end);
-    if (!*s || s[strspn(s, "0123456789+-.eE")] || *end) return "a number"; /* no space, hex, nan or inf */
+    if (!*s || s[strspn(s, "0123456789+-.eE")] || *end)
+        return "a number"; /* no space, hex, nan or inf */
     if (!isfinite(v)) return "a finite number";
     *out = v;
     return NULL;
@@ -120,11 +125,13 @@ typedef struct {
     const char *summary;
     const cli_opt_t *opt[MAX_NAMES];
     bool seen[MAX_NAMES];
-    const char *name[MAX_NAMES + 1]; /* of the options that have one, and --help: for did-you-mean */
+    const char
+        *name[MAX_NAMES + 1]; /* of the options that have one, and --help: for did-you-mean */
     size_t n, n_name;
 } parser_t;
 
-static void usage_error(const parser_t *p, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
+static void usage_error(const parser_t *p, const char *fmt, ...)
+    __attribute__((noreturn, format(printf, 2, 3)));
 static void usage_error(const parser_t *p, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
@@ -133,12 +140,13 @@ static void usage_error(const parser_t *p, const char *fmt, ...) {
     exit(RC_USAGE);
 }
 
-static void parser_init(parser_t *p, const char *command, const char *summary, const cli_opt_t *const *tables,
-                        size_t n_tables) {
+static void parser_init(parser_t *p, const char *command, const char *summary,
+                        const cli_opt_t *const *tables, size_t n_tables) {
     *p = (parser_t){.summary = summary};
     size_t n = strlen(die_program());
     bool whole = strncmp(command, die_program(), n) == 0 && (command[n] == ' ' || !command[n]);
-    snprintf(p->who, sizeof p->who, "%s%s%s", whole ? "" : die_program(), whole || !*command ? "" : " ", command);
+    snprintf(p->who, sizeof p->who, "%s%s%s", whole ? "" : die_program(),
+             whole || !*command ? "" : " ", command);
     for (size_t t = 0; t < n_tables; t++) {
         for (const cli_opt_t *o = tables[t]; o && o->name; o++) {
             if (p->n == MAX_NAMES) BUG("more than %d options", MAX_NAMES);
@@ -200,12 +208,14 @@ static bool is_option(const char *word) {
 
 static size_t find_option(const parser_t *p, const char *word, size_t len) {
     for (size_t i = 0; i < p->n; i++) {
-        if (*p->opt[i]->name && strncmp(p->opt[i]->name, word, len) == 0 && !p->opt[i]->name[len]) return i;
+        if (*p->opt[i]->name && strncmp(p->opt[i]->name, word, len) == 0 && !p->opt[i]->name[len])
+            return i;
     }
     return SIZE_MAX;
 }
 
-static void unknown_option(const parser_t *p, const char *word, size_t len) __attribute__((noreturn));
+static void unknown_option(const parser_t *p, const char *word, size_t len)
+    __attribute__((noreturn));
 static void unknown_option(const parser_t *p, const char *word, size_t len) {
     char *name = xasprintf("%.*s", (int)len, word);
     const char *near = cli_nearest(name, p->name, p->n_name);
@@ -249,7 +259,8 @@ static void check_required(const parser_t *p) {
 
 /* ---- usage ---- */
 
-/* The default as the usage text shows it; empty for none. INT64_MIN, NaN, NULL and an empty list mean "no default". */
+/* The default as the usage text shows it; empty for none. INT64_MIN, NaN, NULL and an empty list
+ * mean "no default". */
 static const char *default_text(const cli_opt_t *o, char *buf, size_t size) {
     *buf = 0;
     switch (o->kind) {
@@ -260,7 +271,8 @@ static const char *default_text(const cli_opt_t *o, char *buf, size_t size) {
         snprintf(buf, size, "%s", *(const char **)o->value ? *(const char **)o->value : "");
         break;
     case CLI_INT:
-        if (*(int64_t *)o->value != INT64_MIN) snprintf(buf, size, "%lld", (long long)*(int64_t *)o->value);
+        if (*(int64_t *)o->value != INT64_MIN)
+            snprintf(buf, size, "%lld", (long long)*(int64_t *)o->value);
         break;
     case CLI_U64:
         snprintf(buf, size, "%llu", (unsigned long long)*(uint64_t *)o->value);
@@ -337,17 +349,20 @@ static int finish_stdout(int rc) {
     bool earlier = ferror(stdout); /* its errno is gone */
     errno = 0;
     bool ok = fflush(stdout) == 0 && !earlier;
-    int copy = ok ? dup(fileno(stdout))
-                  : -1; /* some file systems report at close only; stdout itself stays open for exit handlers */
+    int copy =
+        ok ? dup(fileno(stdout))
+           /* some file systems report at close only; stdout itself stays open for exit handlers */
+           : -1;
     if (copy >= 0 && close(copy) != 0) ok = false;
     if (ok) return rc;
     if (errno == EPIPE) return rc ? rc : RC_RUNTIME; /* the reader left: nothing to say */
     int error = errno;
-    die(RC_RUNTIME, "cannot write to standard output: %s", error ? strerror(error) : "an earlier write failed");
+    die(RC_RUNTIME, "cannot write to standard output: %s",
+        error ? strerror(error) : "an earlier write failed");
 }
 
-void cli_parse(int argc, char **argv, const char *command, const char *summary, const cli_opt_t *const *tables,
-               size_t n_tables) {
+void cli_parse(int argc, char **argv, const char *command, const char *summary,
+               const cli_opt_t *const *tables, size_t n_tables) {
     parser_t p;
     parser_init(&p, command, summary, tables, n_tables);
     size_t words = SIZE_MAX;
@@ -378,20 +393,25 @@ void cli_parse(int argc, char **argv, const char *command, const char *summary, 
 
 /* ---- main ---- */
 
-/* A program started with a closed standard stream would open its first file under that number, and then print into it.
+/* A program started with a closed standard stream would open its first file under that number, and
+ * then print into it.
  */
 static void open_standard_streams(void) {
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
-        int mode = fd == 0 ? O_WRONLY : O_RDONLY; /* the wrong way round: uses of a closed stream still fail */
+        int mode = fd == 0 ? O_WRONLY
+                           : O_RDONLY; /* the wrong way round: uses of a closed stream still fail */
         if (open("/dev/null", mode) != fd) exit(RC_RUNTIME);
     }
 }
 
-static void print_commands(FILE *f, const char *program, const char *summary, const cli_command_t *commands) {
+static void print_commands(FILE *f, const char *program, const char *summary,
+                           const cli_command_t *commands) {
     fprintf(f, "usage: %s COMMAND [options]\n%s\n\n", program, summary);
-    for (const cli_command_t *c = commands; c->name; c++) fprintf(f, "  %-14s %s\n", c->name, c->summary);
-    fprintf(f, "\n'%s COMMAND --help' explains a command; '%s --version' tells what is built in.\n", program, program);
+    for (const cli_command_t *c = commands; c->name; c++)
+        fprintf(f, "  %-14s %s\n", c->name, c->summary);
+    fprintf(f, "\n'%s COMMAND --help' explains a command; '%s --version' tells what is built in.\n",
+            program, program);
 }
 
 static int unknown_command(const char *program, const char *word, const cli_command_t *commands) {
@@ -403,8 +423,8 @@ static int unknown_command(const char *program, const char *word, const cli_comm
     die(RC_USAGE, "unknown command '%s' (see '%s --help')", word, program);
 }
 
-int cli_main(int argc, char **argv, const char *program, const char *summary, const cli_command_t *commands,
-             void (*version)(void)) {
+int cli_main(int argc, char **argv, const char *program, const char *summary,
+             const cli_command_t *commands, void (*version)(void)) {
     open_standard_streams();
     die_set_program(program);
     setlocale(LC_NUMERIC, "C");

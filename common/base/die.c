@@ -1,8 +1,8 @@
 /* die.c - how programs fail, and allocation that cannot return NULL.
  *
- * Owns: the program's name, the count of warnings, and the rule that only one thread may end the process. Promises: a
- * message is one line in one write(2), so lines of several threads or processes do not mix, and foreign names in it
- * cannot move a terminal's cursor.
+ * Owns: the program's name, the count of warnings, and the rule that only one thread may end the
+ * process. Promises: a message is one line in one write(2), so lines of several threads or
+ * processes do not mix, and foreign names in it cannot move a terminal's cursor.
  */
 #include "common/base/die.h"
 
@@ -65,9 +65,9 @@ void die_line(const char *who, const char *cause, const char *fmt, va_list args)
     }
 }
 
-/* exit() from two threads at once is undefined, so the first one wins and the others wait for the end of the process; a
- * thread that dies again inside an exit handler leaves at once. Taken before the message, so that one failure prints
- * one line. */
+/* exit() from two threads at once is undefined, so the first one wins and the others wait for the
+ * end of the process; a thread that dies again inside an exit handler leaves at once. Taken before
+ * the message, so that one failure prints one line. */
 static void claim_exit(int code) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static bool taken;
@@ -159,8 +159,8 @@ void *xrealloc(void *p, size_t bytes) {
     return checked(realloc(p, bytes ? bytes : 1), bytes);
 }
 
-/* Large blocks lie in huge pages where the system has them on request: kernels walk through dozens of places at a time,
- * more than the processor keeps addresses of small pages for. */
+/* Large blocks lie in huge pages where the system has them on request: kernels walk through dozens
+ * of places at a time, more than the processor keeps addresses of small pages for. */
 void *xaligned(size_t bytes) {
     enum { HUGE_PAGE = 2 << 20 };
     bool large = bytes >= 2 * HUGE_PAGE;
@@ -192,7 +192,8 @@ void *xgrow(void *p, size_t *cap, size_t want, size_t size) {
     size_t n = *cap > SIZE_MAX / 2 ? want : *cap * 2, bytes;
     if (n < want) n = want;
     if (n < 8) n = 8;
-    if (__builtin_mul_overflow(n, size, &bytes)) die(RC_RUNTIME, "out of memory (wanted %zu x %zu bytes)", n, size);
+    if (__builtin_mul_overflow(n, size, &bytes))
+        die(RC_RUNTIME, "out of memory (wanted %zu x %zu bytes)", n, size);
     p = xrealloc(p, bytes);
     *cap = n;
     return p;

@@ -35,23 +35,26 @@ void die_errno(int code, const char *fmt, ...) __attribute__((noreturn, format(p
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 size_t warn_count(void);
 
-/* What all talk on stderr goes through: one line "who: message[: cause]" in one write, control characters replaced, and
- * on a terminal the progress bar cleared first. */
+/* What all talk on stderr goes through: one line "who: message[: cause]" in one write, control
+ * characters replaced, and on a terminal the progress bar cleared first. */
 void die_line(const char *who, const char *cause, const char *fmt, va_list args);
 /* Is stderr a terminal that may be redrawn (a TTY, TERM not dumb, NO_COLOR unset)? */
 bool die_terminal(void);
 
-void bug_at(const char *file, int line, const char *fmt, ...) __attribute__((noreturn, format(printf, 3, 4)));
+void bug_at(const char *file, int line, const char *fmt, ...)
+    __attribute__((noreturn, format(printf, 3, 4)));
 #define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
 
-/* A parser's explanation. reason_set returns -1, so that `return reason_set(why, ...)` reads well; `why` may be NULL.
+/* A parser's explanation. reason_set returns -1, so that `return reason_set(why, ...)` reads well;
+ * `why` may be NULL.
  */
 typedef struct {
     char text[1024];
 } reason_t;
 int reason_set(reason_t *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Allocation or death (RC_RUNTIME, "out of memory (wanted N bytes)"). Zero bytes give a unique pointer. */
+/* Allocation or death (RC_RUNTIME, "out of memory (wanted N bytes)"). Zero bytes give a unique
+ * pointer. */
 void *xmalloc(size_t bytes);
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *p, size_t bytes);
@@ -61,7 +64,8 @@ char *xstrdup(const char *s);
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define NEW(type) ((type *)xcalloc(1, sizeof(type)))
 
-/* Grows `p` (elements of `size`) to hold at least `want`, doubling *cap. Returns the new pointer. */
+/* Grows `p` (elements of `size`) to hold at least `want`, doubling *cap. Returns the new
+ * pointer. */
 void *xgrow(void *p, size_t *cap, size_t want, size_t size);
 
 #endif

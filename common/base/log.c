@@ -1,7 +1,7 @@
 /* log.c - what a long run tells on stderr: lines and a progress bar.
  *
- * The bar is drawn without a newline and every line of die_line clears the row first, so neither has to know of the
- * other. Without a terminal there are plain lines only, no carriage returns.
+ * The bar is drawn without a newline and every line of die_line clears the row first, so neither
+ * has to know of the other. Without a terminal there are plain lines only, no carriage returns.
  */
 #include "common/base/log.h"
 
@@ -60,16 +60,20 @@ void progress_begin(progress_t *p, const char *what, size_t first, size_t total)
 }
 
 /* "450/1000 45%  12.3/s  ETA 45 s  loss 0.12" */
-static void describe(const progress_t *p, size_t done, const char *note, double now, char *out, size_t size) {
+static void describe(const progress_t *p, size_t done, const char *note, double now, char *out,
+                     size_t size) {
     double fresh = done > p->first ? (double)(done - p->first) : 0, spent = now - p->start;
     double speed = spent > 0 ? fresh / spent : 0;
     char eta[32], rate[32] = "", left[48] = "", share[48] = "";
     if (speed > 0) snprintf(rate, sizeof rate, speed < 9.95 ? "  %.2f/s" : "  %.0f/s", speed);
     if (p->total)
-        snprintf(share, sizeof share, "/%zu %3.0f%%", p->total, floor(100.0 * (double)done / (double)p->total));
+        snprintf(share, sizeof share, "/%zu %3.0f%%", p->total,
+                 floor(100.0 * (double)done / (double)p->total));
     if (p->total > done && speed > 0)
-        snprintf(left, sizeof left, "  ETA %s", log_seconds(eta, (double)(p->total - done) / speed));
-    snprintf(out, size, "%zu%s%s%s%s%s", done, share, rate, left, note ? "  " : "", note ? note : "");
+        snprintf(left, sizeof left, "  ETA %s",
+                 log_seconds(eta, (double)(p->total - done) / speed));
+    snprintf(out, size, "%zu%s%s%s%s%s", done, share, rate, left, note ? "  " : "",
+             note ? note : "");
 }
 
 static int columns(void) {
@@ -82,7 +86,8 @@ static void draw_bar(const progress_t *p, size_t done, const char *note, double 
     char text[256], bar[CELLS + 4] = "", line[400];
     describe(p, done, note, now, text, sizeof text);
     if (p->total) {
-        size_t filled = done >= p->total ? CELLS : (size_t)((double)done / (double)p->total * CELLS);
+        size_t filled =
+            done >= p->total ? CELLS : (size_t)((double)done / (double)p->total * CELLS);
         bar[0] = '[';
         memset(bar + 1, '#', filled);
         memset(bar + 1 + filled, '.', CELLS - filled);

@@ -1,7 +1,8 @@
-/* log.h - what a long run tells: short human lines and a progress bar on stderr, JSON lines to a file.
+/* log.h - what a long run tells: short human lines and a progress bar on stderr, JSON lines to a
+ * file.
  *
- * On a terminal the bar redraws one line; otherwise (no TTY, TERM=dumb, NO_COLOR) a plain line appears at most every
- * ten seconds. Times come from the monotonic clock.
+ * On a terminal the bar redraws one line; otherwise (no TTY, TERM=dumb, NO_COLOR) a plain line
+ * appears at most every ten seconds. Times come from the monotonic clock.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

@@ -1,7 +1,8 @@
-/* pool.c - the one thread pool. Owns the thread count, the workers of parallel_for and the pipeline's threads.
+/* pool.c - the one thread pool. Owns the thread count, the workers of parallel_for and the
+ * pipeline's threads.
  *
- * A thread is "inside" while it runs an item of a parallel_for or of a pipeline with several workers: parallel_for then
- * runs there in order, on that thread, so threads never multiply.
+ * A thread is "inside" while it runs an item of a parallel_for or of a pipeline with several
+ * workers: parallel_for then runs there in order, on that thread, so threads never multiply.
  */
 #include "common/base/pool.h"
 
@@ -53,10 +54,11 @@ static void thread_start(pthread_t *thread, void *(*body)(void *), void *arg) {
 }
 
 /* ---- parallel_for ------------------------------------------------------------------------------------------------
- * One loop at a time. Its items are handed out by `ticket` = loop number << 32 | next item: a compare-and-swap on it
- * can only succeed while that very loop still has items, so a worker that comes late can neither touch nor hold up a
- * loop. The caller works too and waits only for items that were begun: a worker that the system does not schedule costs
- * nothing. (An OpenMP region waits for all of its threads; on a busy machine that made training ten times slower.)
+ * One loop at a time. Its items are handed out by `ticket` = loop number << 32 | next item: a
+ * compare-and-swap on it can only succeed while that very loop still has items, so a worker that
+ * comes late can neither touch nor hold up a loop. The caller works too and waits only for items
+ * that were begun: a worker that the system does not schedule costs nothing. (An OpenMP region
+ * waits for all of its threads; on a busy machine that made training ten times slower.)
  */
 enum { NO_ITEM = UINT32_MAX, SPIN = 4000, WORKERS = 1023 };
 
@@ -90,7 +92,9 @@ static bool help(void) {
     for (;;) {
         uint64_t ticket = atomic_load(&loop.ticket);
         uint32_t i = (uint32_t)ticket;
-        if (i == NO_ITEM || i >= atomic_load(&loop.n) || (uint32_t)thread_id > atomic_load(&loop.wanted)) return any;
+        if (i == NO_ITEM || i >= atomic_load(&loop.n) ||
+            (uint32_t)thread_id > atomic_load(&loop.wanted))
+            return any;
         pool_fn fn = atomic_load(&loop.fn);
         void *ctx = atomic_load(&loop.ctx);
         if (!atomic_compare_exchange_weak(&loop.ticket, &ticket, ticket + 1)) continue;
@@ -178,7 +182,8 @@ void parallel_for(size_t n, pool_fn fn, void *ctx) {
     pthread_mutex_unlock(&loop.owner);
 }
 
-/* ---- pipeline: a ring of `depth` slots, each on its way empty -> read -> mapping -> mapped -> empty ---- */
+/* ---- pipeline: a ring of `depth` slots, each on its way empty -> read -> mapping -> mapped -> empty
+ * ---- */
 
 typedef enum { SLOT_EMPTY, SLOT_READ, SLOT_MAPPED } slot_state_t;
 typedef struct {
@@ -202,7 +207,8 @@ static void *read_thread(void *arg) {
     inside = run->many;
     for (;;) {
         pthread_mutex_lock(&run->lock);
-        while (run->n_read - run->n_written >= run->depth) pthread_cond_wait(&run->changed, &run->lock);
+        while (run->n_read - run->n_written >= run->depth)
+            pthread_cond_wait(&run->changed, &run->lock);
         pthread_mutex_unlock(&run->lock);
         void *item = run->p->read(run->p->ctx);
         pthread_mutex_lock(&run->lock);
@@ -223,7 +229,8 @@ static void *map_thread(void *arg) {
     inside = run->many;
     pthread_mutex_lock(&run->lock);
     for (;;) {
-        while (run->n_taken == run->n_read && !run->ended) pthread_cond_wait(&run->changed, &run->lock);
+        while (run->n_taken == run->n_read && !run->ended)
+            pthread_cond_wait(&run->changed, &run->lock);
         if (run->n_taken == run->n_read) break;
         slot_t *slot = &run->slot[run->n_taken++ % run->depth];
         pthread_mutex_unlock(&run->lock);
@@ -262,7 +269,9 @@ void pipeline_run(const pipeline_t *p) {
         }
         return;
     }
-    run_t run = {.p = p, .many = workers > 1, .depth = p->depth > 0 ? (size_t)p->depth : (size_t)workers + 2};
+    run_t run = {.p = p,
+                 .many = workers > 1,
+                 .depth = p->depth > 0 ? (size_t)p->depth : (size_t)workers + 2};
     run.slot = xcalloc(run.depth, sizeof *run.slot);
     pthread_mutex_init(&run.lock, NULL);
     pthread_cond_init(&run.changed, NULL);

@@ -1,5 +1,6 @@
-/* scratch.h - per-thread scratch memory that grows to the largest request and stays: kernels need packed panels and
- * small tables on every call, and fresh pages cost more than the work. Content is undefined between calls.
+/* scratch.h - per-thread scratch memory that grows to the largest request and stays: kernels need
+ * packed panels and small tables on every call, and fresh pages cost more than the work. Content is
+ * undefined between calls.
  */
 #ifndef BASE_SCRATCH_H
 #define BASE_SCRATCH_H

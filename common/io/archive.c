@@ -1,5 +1,5 @@
-/* archive.c - see archive.h. Members come from libarchive; this file makes samples of them. Words and names of shards
- * are in archive_words.c.
+/* archive.c - see archive.h. Members come from libarchive; this file makes samples of them. Words
+ * and names of shards are in archive_words.c.
  */
 #include "common/io/archive.h"
 
@@ -100,7 +100,8 @@ static int open_file(archive_stream_t *s, reason_t *why) {
     if (s->fd < 0 || fstat(s->fd, &st)) return reason_set(why, "cannot open: %s", strerror(errno));
     if (S_ISDIR(st.st_mode)) return reason_set(why, "a folder is no tar");
     s->file_size = (uint64_t)st.st_size;
-    if (archive_read_open_fd(s->a, s->fd, BLOCK)) return reason_set(why, "%s", archive_error_string(s->a));
+    if (archive_read_open_fd(s->a, s->fd, BLOCK))
+        return reason_set(why, "%s", archive_error_string(s->a));
     return 0;
 }
 
@@ -117,14 +118,16 @@ static int open_shard(archive_stream_t *s, reason_t *why) {
         archive_read_support_filter_lz4(s->a);
     }
     if (!s->bytes) return open_file(s, why);
-    if (archive_read_open_memory(s->a, s->bytes, s->n_bytes)) return reason_set(why, "%s", archive_error_string(s->a));
+    if (archive_read_open_memory(s->a, s->bytes, s->n_bytes))
+        return reason_set(why, "%s", archive_error_string(s->a));
     return 0;
 }
 
 /* ---- members ---- */
 
 static bool split_name(const char *name, member_t *m) {
-    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name, *dot = strchr(base, '.');
+    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name,
+               *dot = strchr(base, '.');
     size_t n = strlen(name);
     if (!slash && n > 3 && !strncmp(name, "__", 2) && !strcmp(name + n - 2, "__")) return false;
     if (!dot || dot == base) return false;
@@ -140,7 +143,8 @@ static bool split_name(const char *name, member_t *m) {
     return true;
 }
 
-/* libarchive cuts a name at a NUL. Where the headers can be seen, extended ones with a NUL inside are a defect. */
+/* libarchive cuts a name at a NUL. Where the headers can be seen, extended ones with a NUL inside
+ * are a defect. */
 static bool nul_in_headers(const archive_stream_t *s) {
     int64_t from = archive_read_header_position(s->a), to = archive_filter_bytes(s->a, 0);
     if (!s->index || to - from <= BLOCK_OF_TAR || to - from > HEAD_MAX) return false;
@@ -174,7 +178,8 @@ static next_t next_member(archive_stream_t *s, reason_t *why) {
         }
         const char *name = archive_entry_pathname(s->entry);
         if (!name) name = archive_entry_pathname_utf8(s->entry);
-        bool regular = archive_entry_filetype(s->entry) == AE_IFREG || archive_entry_hardlink(s->entry);
+        bool regular =
+            archive_entry_filetype(s->entry) == AE_IFREG || archive_entry_hardlink(s->entry);
         if (nul_in_headers(s)) {
             reason_set(why, "damaged tar: a NUL in a name");
             return NEXT_DAMAGED;
@@ -187,7 +192,8 @@ static next_t next_member(archive_stream_t *s, reason_t *why) {
 
 static void spoil(archive_stream_t *s, image_status_t status, const char *fmt, const char *detail) {
     archive_sample_t *p = &s->sample;
-    if (p->status == IMAGE_BAD || (p->status == status && status != IMAGE_OK)) return; /* the first reason stands */
+    if (p->status == IMAGE_BAD || (p->status == status && status != IMAGE_OK))
+        return; /* the first reason stands */
     p->status = status;
     reason_set(&p->why, fmt, detail);
 }
@@ -195,8 +201,10 @@ static void spoil(archive_stream_t *s, image_status_t status, const char *fmt, c
 /* No two samples of a stream have one key: shards are often numbered alike inside. */
 static char *unique_key(archive_stream_t *s, const char *key, size_t n) {
     char *own = xasprintf("%.*s", (int)n, key);
-    /* From the shard's own number on: shards that are numbered alike inside would try all that came before. */
-    for (unsigned k = s->shard > 1 ? (unsigned)s->shard + 1 : 2; !seen_add(&s->seen, XXH64(own, strlen(own), 0)); k++) {
+    /* From the shard's own number on: shards that are numbered alike inside would try all that came
+     * before. */
+    for (unsigned k = s->shard > 1 ? (unsigned)s->shard + 1 : 2;
+         !seen_add(&s->seen, XXH64(own, strlen(own), 0)); k++) {
         free(own);
         own = xasprintf("%.*s~%u", (int)n, key, k);
     }
@@ -212,19 +220,22 @@ static void begin(archive_stream_t *s, const char *key, size_t n) {
     s->n_names = 0;
 }
 
-/* Where the bytes stand. libarchive's position is behind the header: it is believed only when the file has the same
- * first bytes there. */
+/* Where the bytes stand. libarchive's position is behind the header: it is believed only when the
+ * file has the same first bytes there. */
 static void locate(archive_stream_t *s, archive_part_t *part) {
     uint8_t want[PEEK], got[PEEK];
     int64_t at = archive_filter_bytes(s->a, 0), size = archive_entry_size(s->entry);
-    if (archive_filter_count(s->a) != 1) return spoil(s, IMAGE_BAD, "%s", "a packed tar cannot be read at random");
+    if (archive_filter_count(s->a) != 1)
+        return spoil(s, IMAGE_BAD, "%s", "a packed tar cannot be read at random");
     part->at = (uint64_t)at;
     part->size = (size_t)size;
     if (part->at > s->file_size || part->size > s->file_size - part->at)
         return spoil(s, IMAGE_BAD, "member '%s' is cut short", s->member.extension);
     size_t n = part->size < PEEK ? part->size : PEEK;
-    bool same = archive_read_data(s->a, want, n) == (la_ssize_t)n && pread(s->fd, got, n, at) == (ssize_t)n;
-    if (!same || memcmp(want, got, n)) spoil(s, IMAGE_BAD, "member '%s' is stored in pieces", s->member.extension);
+    bool same =
+        archive_read_data(s->a, want, n) == (la_ssize_t)n && pread(s->fd, got, n, at) == (ssize_t)n;
+    if (!same || memcmp(want, got, n))
+        spoil(s, IMAGE_BAD, "member '%s' is stored in pieces", s->member.extension);
 }
 
 static void load(archive_stream_t *s, archive_part_t *part, size_t max) {
@@ -233,9 +244,11 @@ static void load(archive_stream_t *s, archive_part_t *part, size_t max) {
         part->bytes = xgrow(part->bytes, &cap, part->size + BLOCK + 1, 1);
         la_ssize_t n = archive_read_data(s->a, part->bytes + part->size, BLOCK);
         part->bytes[part->size + (n > 0 ? (size_t)n : 0)] = 0;
-        if (n < 0) return spoil(s, IMAGE_BAD, "member '%s' is damaged or cut short", s->member.extension);
+        if (n < 0)
+            return spoil(s, IMAGE_BAD, "member '%s' is damaged or cut short", s->member.extension);
         part->size += (size_t)n;
-        if (part->size > max) return spoil(s, IMAGE_BAD, "member '%s' is too large", s->member.extension);
+        if (part->size > max)
+            return spoil(s, IMAGE_BAD, "member '%s' is too large", s->member.extension);
         if (n == 0) return;
     }
 }
@@ -245,7 +258,8 @@ static bool name_again(archive_stream_t *s) {
     const char *extension = s->member.name + s->member.key + 1;
     size_t n = strlen(extension);
     for (size_t i = 0; i < n && i < sizeof lower; i++)
-        lower[i] = extension[i] >= 'A' && extension[i] <= 'Z' ? (char)(extension[i] + 32) : extension[i];
+        lower[i] =
+            extension[i] >= 'A' && extension[i] <= 'Z' ? (char)(extension[i] + 32) : extension[i];
     uint64_t hash = XXH64(lower, n < sizeof lower ? n : sizeof lower, 0);
     for (size_t i = 0; i < s->n_names; i++)
         if (s->name[i] == hash) return true;
@@ -254,7 +268,8 @@ static bool name_again(archive_stream_t *s) {
 }
 
 static void add(archive_stream_t *s) {
-    static const size_t most[] = {ARCHIVE_IMAGE_MAX, ARCHIVE_TEXT_MAX, ARCHIVE_JSON_MAX, ARCHIVE_LABEL_MAX};
+    static const size_t most[] = {ARCHIVE_IMAGE_MAX, ARCHIVE_TEXT_MAX, ARCHIVE_JSON_MAX,
+                                  ARCHIVE_LABEL_MAX};
     archive_sample_t *p = &s->sample;
     archive_part_t *part[] = {&p->image, &p->text, &p->json, &p->label}, *to;
     const member_t *m = &s->member;
@@ -266,11 +281,14 @@ static void add(archive_stream_t *s) {
     to = part[m->kind];
     to->is = true;
     int64_t size = archive_entry_size(s->entry);
-    if (archive_entry_hardlink(s->entry)) return spoil(s, IMAGE_BAD, "member '%s' is a hard link", m->extension);
-    if (archive_entry_sparse_count(s->entry) > 0) return spoil(s, IMAGE_BAD, "member '%s' is sparse", m->extension);
+    if (archive_entry_hardlink(s->entry))
+        return spoil(s, IMAGE_BAD, "member '%s' is a hard link", m->extension);
+    if (archive_entry_sparse_count(s->entry) > 0)
+        return spoil(s, IMAGE_BAD, "member '%s' is sparse", m->extension);
     if (!archive_entry_size_is_set(s->entry) || size < 0)
         return spoil(s, IMAGE_BAD, "member '%s' has no size", m->extension);
-    if ((uint64_t)size > most[m->kind]) return spoil(s, IMAGE_BAD, "member '%s' is too large", m->extension);
+    if ((uint64_t)size > most[m->kind])
+        return spoil(s, IMAGE_BAD, "member '%s' is too large", m->extension);
     if (s->index)
         locate(s, to);
     else
@@ -278,7 +296,8 @@ static void add(archive_stream_t *s) {
 }
 
 static bool emit(archive_stream_t *s, archive_sample_t *out) {
-    if (!s->sample.image.is) spoil(s, IMAGE_UNSUPPORTED, "no picture (%s) among its members", "png, jpg, jpeg");
+    if (!s->sample.image.is)
+        spoil(s, IMAGE_UNSUPPORTED, "no picture (%s) among its members", "png, jpg, jpeg");
     *out = s->sample;
     s->sample = (archive_sample_t){0};
     s->has = false;
@@ -333,7 +352,8 @@ void archive_close(archive_stream_t *s) {
 
 static archive_stream_t *refuse(int *rc, reason_t *why) {
     *rc = RC_RUNTIME;
-    reason_set(why, "built without libarchive: WebDataset tars cannot be read (install libarchive and build again)");
+    reason_set(why, "built without libarchive: WebDataset tars cannot be read (install libarchive "
+                    "and build again)");
     return NULL;
 }
 

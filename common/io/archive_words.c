@@ -1,4 +1,5 @@
-/* archive_words.c - what needs no libarchive of archive.h: which words name shards, and the words inside samples.
+/* archive_words.c - what needs no libarchive of archive.h: which words name shards, and the words
+ * inside samples.
  */
 #include "common/io/archive.h"
 #include "common/io/braces.h"
@@ -30,7 +31,8 @@ static bool named_tar(const char *word) {
 static bool looks_tar(const char *path) {
     char head[512];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool yes = fd >= 0 && pread(fd, head, sizeof head, 0) == sizeof head && !memcmp(head + 257, "ustar", 5);
+    bool yes = fd >= 0 && pread(fd, head, sizeof head, 0) == sizeof head &&
+               !memcmp(head + 257, "ustar", 5);
     if (fd >= 0) close(fd);
     return yes;
 }
@@ -63,7 +65,8 @@ bool archive_is_stream(const char *path) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool yes = false;
     if (fd >= 0 && pread(fd, head, sizeof head, 0) > 0)
-        for (size_t i = 0; i < sizeof magic / sizeof *magic; i++) yes |= !memcmp(head, magic[i], strlen(magic[i]));
+        for (size_t i = 0; i < sizeof magic / sizeof *magic; i++)
+            yes |= !memcmp(head, magic[i], strlen(magic[i]));
     if (fd >= 0) close(fd);
     return yes;
 }
@@ -94,7 +97,8 @@ static bool is_space(uint8_t c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-words_t words_of(const archive_part_t *text, const archive_part_t *json, const archive_part_t *label) {
+words_t words_of(const archive_part_t *text, const archive_part_t *json,
+                 const archive_part_t *label) {
     words_t w = {0};
     if (text->bytes) {
         size_t n = text->size;
@@ -105,7 +109,8 @@ words_t words_of(const archive_part_t *text, const archive_part_t *json, const a
         cJSON *o = json_parse((const char *)json->bytes, json->size, true, NULL);
         const cJSON *c = cJSON_GetObjectItemCaseSensitive(o, "caption");
         if (!cJSON_IsString(c)) c = cJSON_GetObjectItemCaseSensitive(o, "text");
-        if (cJSON_IsString(c)) w.caption = copy(c->valuestring, strlen(c->valuestring), &w.caption_size);
+        if (cJSON_IsString(c))
+            w.caption = copy(c->valuestring, strlen(c->valuestring), &w.caption_size);
         cJSON_Delete(o);
     }
     if (label->bytes) {

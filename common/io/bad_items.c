@@ -37,8 +37,8 @@ static uint64_t item_hash(const char *source, const char *key) {
     return XXH64(key, strlen(key), XXH64(source, strlen(source), 0));
 }
 
-/* Reasons differ in their details ("... at byte 17"): digits are dropped for counting, except that "0" stays for each
- * number. */
+/* Reasons differ in their details ("... at byte 17"): digits are dropped for counting, except that
+ * "0" stays for each number. */
 static void generalize(char *out, size_t cap, const char *reason) {
     size_t n = 0;
     bool digits = false;
@@ -65,7 +65,8 @@ static void tally_add(bad_items_t *b, const char *reason) {
     b->tally[i <= REASONS_MAX ? i : REASONS_MAX].count++;
 }
 
-void bad_items_add(bad_items_t *b, const char *source, const char *key, const char *reason, bool unsupported) {
+void bad_items_add(bad_items_t *b, const char *source, const char *key, const char *reason,
+                   bool unsupported) {
     char shown[300], shown_source[300];
     pthread_mutex_lock(&b->lock);
     if (seen_add(&b->seen, item_hash(source, key))) {
@@ -105,10 +106,12 @@ size_t bad_items_unsupported(const bad_items_t *b) {
 void bad_items_check(const bad_items_t *b, size_t total) {
     size_t bad = bad_items_count(b), unsupported = bad_items_unsupported(b);
     if (!total || (double)bad + (double)unsupported == 0) return;
-    bool too_many = (double)bad > b->max_bad * (double)total, none_left = bad + unsupported >= total;
+    bool too_many = (double)bad > b->max_bad * (double)total,
+         none_left = bad + unsupported >= total;
     if (!too_many && !none_left) return;
     if (none_left)
-        die(RC_DATA, "none of %zu items can be used: %zu bad, %zu of unsupported formats", total, bad, unsupported);
+        die(RC_DATA, "none of %zu items can be used: %zu bad, %zu of unsupported formats", total,
+            bad, unsupported);
     die(RC_DATA, "%zu of %zu items are bad (%.3g %%), more than --max-bad %.3g %%", bad, total,
         100.0 * (double)bad / (double)total, 100 * b->max_bad);
 }

@@ -29,7 +29,9 @@ static bool parse_range(group_t *g) {
     const char *dots = strstr(g->open, "..");
     bool zero_from, zero_to;
     if (!dots || dots > g->close) return false;
-    if (!number(g->open + 1, dots, &g->from, &zero_from) || !number(dots + 2, g->close, &g->to, &zero_to)) return false;
+    if (!number(g->open + 1, dots, &g->from, &zero_from) ||
+        !number(dots + 2, g->close, &g->to, &zero_to))
+        return false;
     long a = dots - g->open - 1, b = g->close - dots - 2;
     g->width = zero_from || zero_to ? (int)(a > b ? a : b) : 0;
     g->range = true;
@@ -59,15 +61,16 @@ typedef struct {
 static int expand(const char *done, const char *rest, words_list_t *to, reason_t *why);
 
 /* `middle` takes the group's place; what stands before it is final. */
-static int with(const char *done, const char *rest, const group_t *g, const char *middle, size_t size, words_list_t *to,
-                reason_t *why) {
+static int with(const char *done, const char *rest, const group_t *g, const char *middle,
+                size_t size, words_list_t *to, reason_t *why) {
     char *head = xasprintf("%s%.*s%.*s", done, (int)(g->open - rest), rest, (int)size, middle);
     int rc = expand(head, g->close + 1, to, why);
     free(head);
     return rc;
 }
 
-static int expand_range(const char *done, const char *rest, const group_t *g, words_list_t *to, reason_t *why) {
+static int expand_range(const char *done, const char *rest, const group_t *g, words_list_t *to,
+                        reason_t *why) {
     long long step = g->from <= g->to ? 1 : -1, v = g->from;
     for (;; v += step) {
         char text[32];

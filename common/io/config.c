@@ -1,7 +1,7 @@
 /* config.c - configuration: a table of fields binds dotted keys to the members of a struct.
  *
- * Owns the one walk over a JSON object that files, --set and checkpoints share. The walk stops at the first fault and
- * remembers the item, so that a file's fault can be given with line and column.
+ * Owns the one walk over a JSON object that files, --set and checkpoints share. The walk stops at
+ * the first fault and remembers the item, so that a file's fault can be given with line and column.
  */
 #include "common/io/config.h"
 
@@ -30,7 +30,8 @@ static int wrong(walk_t *w, const config_field_t *field, const cJSON *item, cons
     char *got = json_canonical(item);
     w->fault = item;
     w->fault_is_key = false;
-    reason_set(w->why, "key '%s' wants %s, got %.60s%s", field->key, wanted, got, strlen(got) > 60 ? "..." : "");
+    reason_set(w->why, "key '%s' wants %s, got %.60s%s", field->key, wanted, got,
+               strlen(got) > 60 ? "..." : "");
     free(got);
     return -1;
 }
@@ -58,7 +59,8 @@ static int put_int(walk_t *w, const config_field_t *field, const cJSON *item, in
 }
 
 static int put_num(walk_t *w, const config_field_t *field, const cJSON *item, double *out) {
-    if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble)) return wrong(w, field, item, "a number");
+    if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble))
+        return wrong(w, field, item, "a number");
     if (check_range(w, field, item, item->valuedouble)) return -1;
     *out = item->valuedouble;
     return 0;
@@ -67,13 +69,15 @@ static int put_num(walk_t *w, const config_field_t *field, const cJSON *item, do
 static int put_list(walk_t *w, const config_field_t *field, const cJSON *item, void *out) {
     config_ints_t *ints = field->kind == CF_INTS ? out : NULL;
     config_nums_t *nums = ints ? NULL : out;
-    const cJSON *at = cJSON_IsArray(item) ? item->child : item; /* a number alone is a list of one */
+    const cJSON *at =
+        cJSON_IsArray(item) ? item->child : item; /* a number alone is a list of one */
     int n = 0;
     if (!cJSON_IsArray(item) && !cJSON_IsNumber(item))
         return wrong(w, field, item, ints ? "a list of integers" : "a list of numbers");
     for (; at; at = cJSON_IsArray(item) ? at->next : NULL, n++) {
         if (n == CONFIG_LIST) return wrong(w, field, item, "at most 16 items");
-        if (ints ? put_int(w, field, at, &ints->v[n]) : put_num(w, field, at, &nums->v[n])) return -1;
+        if (ints ? put_int(w, field, at, &ints->v[n]) : put_num(w, field, at, &nums->v[n]))
+            return -1;
     }
     *(ints ? &ints->n : &nums->n) = n;
     for (; n < CONFIG_LIST; n++) { /* structs of equal settings are equal bytes */
@@ -124,7 +128,8 @@ static int put_value(walk_t *w, const config_field_t *field, const cJSON *item) 
         return 0;
     case CF_PATH:
         if (!cJSON_IsString(item)) return wrong(w, field, item, "a path");
-        if (strlen(item->valuestring) >= CONFIG_PATH) return wrong(w, field, item, "a path of at most 1023 bytes");
+        if (strlen(item->valuestring) >= CONFIG_PATH)
+            return wrong(w, field, item, "a path of at most 1023 bytes");
         memset(out, 0, CONFIG_PATH);
         memcpy(out, item->valuestring, strlen(item->valuestring));
         return 0;
@@ -152,7 +157,8 @@ static bool is_group(const config_field_t *table, const char *key) {
     return false;
 }
 
-/* The nearest key or group: by spelling, else a key whose last part is the same word ("lr" -> "optim.lr"). */
+/* The nearest key or group: by spelling, else a key whose last part is the same word ("lr" ->
+ * "optim.lr"). */
 static bool nearest_key(const config_field_t *table, const char *key, char out[MAX_KEY]) {
     const char *names[2 * MAX_KEYS];
     char group[MAX_KEYS][32];
@@ -177,7 +183,8 @@ static int unknown(walk_t *w, const char *key, const cJSON *item) {
     char near[MAX_KEY];
     w->fault = item;
     w->fault_is_key = true;
-    if (nearest_key(w->table, key, near)) return reason_set(w->why, "unknown key '%s' (did you mean '%s'?)", key, near);
+    if (nearest_key(w->table, key, near))
+        return reason_set(w->why, "unknown key '%s' (did you mean '%s'?)", key, near);
     return reason_set(w->why, "unknown key '%s' (see --help-config)", key);
 }
 
@@ -205,7 +212,8 @@ static int walk_object(walk_t *w, const cJSON *object, const char *prefix) {
         if (!find_field(w->table, key)) return unknown(w, key, item);
         w->fault = item;
         w->fault_is_key = true;
-        return reason_set(w->why, "key '%s' must be nested: {\"%.*s\": {...}}", key, (int)strcspn(key, "."), key);
+        return reason_set(w->why, "key '%s' must be nested: {\"%.*s\": {...}}", key,
+                          (int)strcspn(key, "."), key);
     }
     return 0;
 }
@@ -254,14 +262,17 @@ void config_file(const config_field_t *table, void *out, const char *path) {
 
 void config_set(const config_field_t *table, void *out, const char *assignment) {
     const char *equals = strchr(assignment, '=');
-    if (!equals || equals == assignment) die(RC_USAGE, "--set wants key=value, got '%s'", assignment);
+    if (!equals || equals == assignment)
+        die(RC_USAGE, "--set wants key=value, got '%s'", assignment);
     char key[MAX_KEY];
-    if (equals - assignment >= MAX_KEY) die(RC_USAGE, "--set: key of %td bytes", equals - assignment);
+    if (equals - assignment >= MAX_KEY)
+        die(RC_USAGE, "--set: key of %td bytes", equals - assignment);
     memcpy(key, assignment, (size_t)(equals - assignment));
     key[equals - assignment] = 0;
     const char *value = equals + 1;
     const config_field_t *field = find_field(table, key);
-    bool wants_text = field && (field->kind == CF_STR || field->kind == CF_PATH || field->kind == CF_CHOICE);
+    bool wants_text =
+        field && (field->kind == CF_STR || field->kind == CF_PATH || field->kind == CF_CHOICE);
     cJSON *item = json_parse(value, strlen(value), false, NULL);
     if (!item || (wants_text && !cJSON_IsString(item))) { /* --set name=123 means the text */
         cJSON_Delete(item);
@@ -327,9 +338,10 @@ static void print_value(FILE *f, const config_field_t *field, const void *in) {
     }
 }
 
-/* Fields whose keys begin with the first `len` bytes of `prefix`; a group stands where its first field stands. */
-static void print_level(FILE *f, const config_field_t *table, const void *in, const char *prefix, size_t len,
-                        int depth) {
+/* Fields whose keys begin with the first `len` bytes of `prefix`; a group stands where its first
+ * field stands. */
+static void print_level(FILE *f, const config_field_t *table, const void *in, const char *prefix,
+                        size_t len, int depth) {
     const char *separator = "";
     fputs("{", f);
     for (const config_field_t *field = table; field->key; field++) {
@@ -340,7 +352,8 @@ static void print_level(FILE *f, const config_field_t *table, const void *in, co
         for (const config_field_t *e = table; dot && e < field; e++)
             earlier |= strncmp(e->key, field->key, len + part) == 0;
         if (earlier) continue;
-        fprintf(f, "%s\n%*s\"%.*s\": ", separator, 2 * depth + 2, "", (int)(dot ? part - 1 : part), rest);
+        fprintf(f, "%s\n%*s\"%.*s\": ", separator, 2 * depth + 2, "", (int)(dot ? part - 1 : part),
+                rest);
         if (dot)
             print_level(f, table, in, field->key, len + part, depth + 1);
         else
@@ -385,7 +398,8 @@ static char *value_text(const config_field_t *field, const void *in) {
     return text;
 }
 
-size_t config_diff(const config_field_t *table, const void *a, const void *b, int flags, char *text, size_t size) {
+size_t config_diff(const config_field_t *table, const void *a, const void *b, int flags, char *text,
+                   size_t size) {
     size_t count = 0, n = 0;
     if (size) *text = 0;
     for (; table->key; table++) {

@@ -1,7 +1,7 @@
 /* config.h - configuration: a table of fields binds dotted keys to the members of a struct.
  *
- * Precedence: default < --config file < --set key=value < flag. Unknown keys, wrong types and values out of range are
- * exit 2 with line:column (files) and the nearest key.
+ * Precedence: default < --config file < --set key=value < flag. Unknown keys, wrong types and
+ * values out of range are exit 2 with line:column (files) and the nearest key.
  */
 #ifndef IO_CONFIG_H
 #define IO_CONFIG_H
@@ -29,9 +29,10 @@ typedef enum {
     CF_BOOL,   /* bool */
     CF_CHOICE, /* int: index into choices ("a|b|c") */
     CF_STR,    /* char[64] */
-    CF_PATH,   /* char[CONFIG_PATH]: a file of the user's; what a RUN records is its last part alone */
-    CF_INTS,   /* config_ints_t; a single number is accepted as a list of one */
-    CF_NUMS,   /* config_nums_t */
+    /* char[CONFIG_PATH]: a file of the user's; what a RUN records is its last part alone */
+    CF_PATH,
+    CF_INTS, /* config_ints_t; a single number is accepted as a list of one */
+    CF_NUMS, /* config_nums_t */
 } config_kind_t;
 
 enum { CONFIG_ARCH = 1 }; /* flags: shapes parameters; a resume with another value is exit 4 */
@@ -55,12 +56,14 @@ void config_set(const config_field_t *table, void *out, const char *assignment);
 void config_sets(const config_field_t *table, void *out, const cli_list_t *assignments);
 /* Applies an object (the "config" of a checkpoint); -1 with a reason. */
 int config_json(const config_field_t *table, void *out, const cJSON *object, reason_t *why);
-/* All keys as a nested object in table order: what a RUN records. malloc'ed JSON text, deterministic. */
+/* All keys as a nested object in table order: what a RUN records. malloc'ed JSON text,
+ * deterministic. */
 char *config_print(const config_field_t *table, const void *in);
 /* --help-config: every key, default, meaning to stdout. */
 void config_help(const config_field_t *table);
-/* The first keys that differ between a and b, "key: 1 vs 2" lines, among fields with all of `flags`; returns the
- * number. */
-size_t config_diff(const config_field_t *table, const void *a, const void *b, int flags, char *text, size_t size);
+/* The first keys that differ between a and b, "key: 1 vs 2" lines, among fields with all of
+ * `flags`; returns the number. */
+size_t config_diff(const config_field_t *table, const void *a, const void *b, int flags, char *text,
+                   size_t size);
 
 #endif

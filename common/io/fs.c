@@ -1,8 +1,9 @@
 /* fs.c - files that appear whole or not at all.
  *
- * Owns the temporary's name (".NAME.tmp" beside the file: fixed, so that the debris of a killed run is overwritten by
- * the next one) and the order temporary, fsync, rename, fsync of the folder. A lock on the temporary keeps two writers
- * of one file apart. Devices and pipes (/dev/null, /dev/stdout) are written in place: there is nothing to rename over.
+ * Owns the temporary's name (".NAME.tmp" beside the file: fixed, so that the debris of a killed run
+ * is overwritten by the next one) and the order temporary, fsync, rename, fsync of the folder. A
+ * lock on the temporary keeps two writers of one file apart. Devices and pipes (/dev/null,
+ * /dev/stdout) are written in place: there is nothing to rename over.
  */
 #include "common/io/fs.h"
 
@@ -25,10 +26,11 @@ int fs_read(const char *path, size_t max, uint8_t **data, size_t *size, reason_t
     size_t cap = 0, n = 0;
     int rc = 0;
     uint8_t *buf = NULL;
-    if (fstat(fd, &st) == 0 && st.st_size > 0) { /* a hint only: pipes have no size, and files grow */
+    if (fstat(fd, &st) == 0 &&
+        st.st_size > 0) { /* a hint only: pipes have no size, and files grow */
         if (max && (uintmax_t)st.st_size > max) {
-            rc = reason_set(why, "cannot read '%s': %jd bytes, more than the limit of %zu", path, (intmax_t)st.st_size,
-                            max);
+            rc = reason_set(why, "cannot read '%s': %jd bytes, more than the limit of %zu", path,
+                            (intmax_t)st.st_size, max);
         } else if (S_ISREG(st.st_mode)) {
             cap = (size_t)st.st_size + 2; /* NUL, and one byte to see the end without growing */
             buf = xmalloc(cap);
@@ -41,7 +43,8 @@ int fs_read(const char *path, size_t max, uint8_t **data, size_t *size, reason_t
         if (got < 0) rc = reason_set(why, "cannot read '%s': %s", path, strerror(errno));
         if (got <= 0) break;
         n += (size_t)got;
-        if (max && n > max) rc = reason_set(why, "cannot read '%s': more than the limit of %zu bytes", path, max);
+        if (max && n > max)
+            rc = reason_set(why, "cannot read '%s': more than the limit of %zu bytes", path, max);
     }
     close(fd);
     if (rc) {
@@ -92,12 +95,14 @@ static int open_temporary(const char *path, const char *temporary, reason_t *why
             return reason_set(why, "cannot create '%s': another process is writing it", path);
         } /* other errors: a file system without locks */
         struct stat a, b;
-        bool same = fstat(fd, &a) == 0 && stat(temporary, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+        bool same = fstat(fd, &a) == 0 && stat(temporary, &b) == 0 && a.st_ino == b.st_ino &&
+                    a.st_dev == b.st_dev;
         if (same && S_ISREG(a.st_mode) && ftruncate(fd, 0) == 0) return fd;
         int error = errno;
         close(fd);
         if (same)
-            return reason_set(why, "cannot create '%s': %s", path, S_ISREG(a.st_mode) ? strerror(error) : "not a file");
+            return reason_set(why, "cannot create '%s': %s", path,
+                              S_ISREG(a.st_mode) ? strerror(error) : "not a file");
         /* else it was renamed by its writer between our open and our lock */
     }
 }
@@ -106,7 +111,8 @@ int fs_writer_open(fs_writer_t *w, const char *path, reason_t *why) {
     *w = (fs_writer_t){0};
     struct stat st;
     bool exists = stat(path, &st) == 0;
-    if (exists && S_ISDIR(st.st_mode)) return reason_set(why, "cannot create '%s': %s", path, strerror(EISDIR));
+    if (exists && S_ISDIR(st.st_mode))
+        return reason_set(why, "cannot create '%s': %s", path, strerror(EISDIR));
     bool in_place = exists && !S_ISREG(st.st_mode);
     w->path = xstrdup(path);
     int fd;
@@ -130,18 +136,20 @@ int fs_writer_open(fs_writer_t *w, const char *path, reason_t *why) {
     return fd < 0 ? -1 : 0;
 }
 
-/* fsync says EINVAL or ENOTSUP where there is nothing to sync (pipes, some network file systems). */
+/* fsync says EINVAL or ENOTSUP where there is nothing to sync (pipes, some network file
+ * systems). */
 static bool sync_fd(int fd) {
     return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
 }
 
-/* The file stays open until it is published: its lock keeps others off the temporary, and every error of a disk has
- * shown by now. */
+/* The file stays open until it is published: its lock keeps others off the temporary, and every
+ * error of a disk has shown by now. */
 int fs_writer_finish(fs_writer_t *w, reason_t *why) {
     if (!w->file) BUG("fs_writer_finish: not open");
     bool earlier = ferror(w->file); /* its errno is gone */
     if (!earlier && fflush(w->file) == 0 && sync_fd(fileno(w->file))) return 0;
-    reason_set(why, "cannot write '%s': %s", w->path, earlier ? "an earlier write failed" : strerror(errno));
+    reason_set(why, "cannot write '%s': %s", w->path,
+               earlier ? "an earlier write failed" : strerror(errno));
     fs_writer_abort(w);
     return -1;
 }
@@ -218,7 +226,8 @@ int fs_mkdirs(const char *path, reason_t *why) {
         char kept = at[1];
         at[1] = 0;
         int error = mkdir(part, 0777) == 0 ? 0 : errno;
-        if (error && !fs_is_dir(part)) rc = reason_set(why, "cannot create folder '%s': %s", part, strerror(error));
+        if (error && !fs_is_dir(part))
+            rc = reason_set(why, "cannot create folder '%s': %s", part, strerror(error));
         at[1] = kept;
     }
     free(part);
@@ -258,7 +267,8 @@ int fs_done_write(const char *dir, const char *arguments, const char *counts_jso
     char *path = fs_join(dir, "done");
     unsigned long long hash = XXH64(arguments, strlen(arguments), 0);
     /* The hash as text: a JSON number holds 53 bits. */
-    char *text = xasprintf("{\"arguments\": \"%016llx\", \"counts\": %s}\n", hash, counts_json ? counts_json : "{}");
+    char *text = xasprintf("{\"arguments\": \"%016llx\", \"counts\": %s}\n", hash,
+                           counts_json ? counts_json : "{}");
     int rc = fs_write(path, text, strlen(text), why);
     free(text);
     free(path);

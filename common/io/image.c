@@ -1,4 +1,5 @@
-/* image.c - what every picture goes through: telling formats apart, limits, reading files, pixels to numbers and back.
+/* image.c - what every picture goes through: telling formats apart, limits, reading files, pixels
+ * to numbers and back.
  *
  * The decoders are image_png.c and image_jpeg.c, geometry is image_ops.c.
  */
@@ -18,12 +19,13 @@ uint64_t image_max_pixels(const image_opts_t *o, bool shrinks) {
     return o && o->max_pixels ? o->max_pixels : shrinks ? 1000000000 : 100000000;
 }
 
-image_status_t image_check_size(uint64_t w, uint64_t h, bool shrinks, const image_opts_t *o, reason_t *why) {
+image_status_t image_check_size(uint64_t w, uint64_t h, bool shrinks, const image_opts_t *o,
+                                reason_t *why) {
     uint64_t max = image_max_pixels(o, shrinks);
     if (w && h && w <= max / h) return IMAGE_OK;
     if (!w || !h) return (image_status_t)reason_set(why, "no pixels");
-    reason_set(why, "%llu x %llu pixels are more than --max-pixels %llu", (unsigned long long)w, (unsigned long long)h,
-               (unsigned long long)max);
+    reason_set(why, "%llu x %llu pixels are more than --max-pixels %llu", (unsigned long long)w,
+               (unsigned long long)h, (unsigned long long)max);
     return IMAGE_BAD;
 }
 
@@ -67,12 +69,14 @@ image_format_t image_sniff(const uint8_t *bytes, size_t size, const char **name)
         return known[i].format;
     }
     /* "BM" alone begins many texts: the header's reserved words are zero. */
-    bool bmp = size >= 26 && starts(bytes, size, 0, "BM", 2) && starts(bytes, size, 6, "\0\0\0\0", 4);
+    bool bmp =
+        size >= 26 && starts(bytes, size, 0, "BM", 2) && starts(bytes, size, 6, "\0\0\0\0", 4);
     *name = bmp ? "BMP" : "SVG";
     return bmp || is_svg(bytes, size) ? FORMAT_OTHER : FORMAT_NONE;
 }
 
-image_status_t image_decode(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
+image_status_t image_decode(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o,
+                            reason_t *why) {
     image_opts_t standard = image_opts_default();
     const char *name;
     *out = (image_t){0};

@@ -1,10 +1,12 @@
-/* image.h - pictures: decode PNG and JPEG (by magic bytes), encode PNG, resize, crop, pad, contact sheets.
+/* image.h - pictures: decode PNG and JPEG (by magic bytes), encode PNG, resize, crop, pad, contact
+ * sheets.
  *
- * An image is 8-bit RGB, row-major, top row first. Decoding expands palette, gray, 16 bit (v/257 rounded), composites
- * alpha over `background`, handles Adam7, takes the first frame of an APNG. Pictures above 50 Mpx whose rows come in
- * order (PNG without Adam7, JPEG of one scan) are shrunk by a box filter while they are decoded, if want_w and want_h
- * say that less will do: memory then holds a row and the small picture. Nothing partially decoded comes out: any defect
- * is -1 with a reason.
+ * An image is 8-bit RGB, row-major, top row first. Decoding expands palette, gray, 16 bit (v/257
+ * rounded), composites alpha over `background`, handles Adam7, takes the first frame of an APNG.
+ * Pictures above 50 Mpx whose rows come in order (PNG without Adam7, JPEG of one scan) are shrunk
+ * by a box filter while they are decoded, if want_w and want_h say that less will do: memory then
+ * holds a row and the small picture. Nothing partially decoded comes out: any defect is -1 with a
+ * reason.
  */
 #ifndef IO_IMAGE_H
 #define IO_IMAGE_H
@@ -20,8 +22,11 @@ typedef struct {
 } image_t;
 
 typedef struct {
-    uint64_t max_pixels;   /* 0 = 100,000,000, and 1,000,000,000 for giants that are shrunk row by row */
-    size_t want_w, want_h; /* what the picture will be scaled down to: giants come smaller, but not below twice this */
+    uint64_t
+        max_pixels; /* 0 = 100,000,000, and 1,000,000,000 for giants that are shrunk row by row */
+    size_t want_w,
+        /* what the picture will be scaled down to: giants come smaller, but not below twice this */
+        want_h;
     uint8_t background[3]; /* behind alpha */
     bool lenient;          /* accept JPEG warnings */
     bool no_exif;
@@ -29,8 +34,10 @@ typedef struct {
 image_opts_t image_opts_default(void); /* white background, 100 Mpx */
 
 typedef enum { IMAGE_OK = 0, IMAGE_BAD = -1, IMAGE_UNSUPPORTED = -2 } image_status_t;
-/* IMAGE_UNSUPPORTED: a picture of another format (WebP, GIF, TIFF, ...), arithmetic or 12-bit JPEG. */
-image_status_t image_decode(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why);
+/* IMAGE_UNSUPPORTED: a picture of another format (WebP, GIF, TIFF, ...), arithmetic or 12-bit
+ * JPEG. */
+image_status_t image_decode(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o,
+                            reason_t *why);
 image_status_t image_read(image_t *out, const char *path, const image_opts_t *o, reason_t *why);
 void image_release(image_t *im);
 
@@ -44,7 +51,8 @@ image_t image_resize(const image_t *im, size_t w, size_t h);
 image_t image_crop(const image_t *im, size_t x, size_t y, size_t w, size_t h);
 /* Edge-replicating padding on the right and below. */
 image_t image_pad(const image_t *im, size_t w, size_t h);
-/* How a picture of any size becomes w x h: smaller side to the target (enlarged if needed), center crop. */
+/* How a picture of any size becomes w x h: smaller side to the target (enlarged if needed), center
+ * crop. */
 image_t image_fit(const image_t *im, size_t w, size_t h);
 /* Copies src into dst at x, y (clipped). */
 void image_paste(image_t *dst, const image_t *src, size_t x, size_t y);
@@ -53,7 +61,8 @@ image_t image_zoom(const image_t *im, size_t factor);
 /* n pictures in a grid of `columns`, cells of the largest size, `gap` pixels of white between. */
 image_t image_sheet(const image_t *im, size_t n, size_t columns, size_t gap);
 
-/* v/127.5 - 1 in double, then float (taming's preprocessing), and back: round((v+1)*127.5) clamped. n = elements. */
+/* v/127.5 - 1 in double, then float (taming's preprocessing), and back: round((v+1)*127.5) clamped.
+ * n = elements. */
 void image_to_float(const uint8_t *rgb, size_t n, float *out);
 void image_from_float(const float *v, size_t n, uint8_t *rgb);
 

@@ -1,9 +1,9 @@
 /* image_folder.c - a folder of pictures, of any depth, as an image source.
  *
- * Promises: nothing but regular files and folders is ever opened; each folder is visited once, however many links lead
- * to it, and under its own name if it has one below the root; order and keys do not depend on the file system. All
- * paths are opened relative to the root, in pieces when they are longer than the system takes at once. One descriptor
- * stays open, whatever happens.
+ * Promises: nothing but regular files and folders is ever opened; each folder is visited once,
+ * however many links lead to it, and under its own name if it has one below the root; order and
+ * keys do not depend on the file system. All paths are opened relative to the root, in pieces when
+ * they are longer than the system takes at once. One descriptor stays open, whatever happens.
  */
 #include "common/base/log.h"
 #include "common/io/image_codec.h"
@@ -57,7 +57,8 @@ static void list_push(list_t *l, char *path) {
     l->path[l->n++] = path;
 }
 
-/* openat for paths of any length; no controlling terminal, no waiting for the other end of a pipe. */
+/* openat for paths of any length; no controlling terminal, no waiting for the other end of a
+ * pipe. */
 static int open_below(int root, const char *path, int flags) {
     enum { PIECE = PATH_MAX - 256 };
     int at = root;
@@ -84,7 +85,8 @@ static int open_below(int root, const char *path, int flags) {
 static void tell(scan_t *s, const char *what, const char *dir, const char *name, int error) {
     char *path = xasprintf("%s%s%s", dir, *dir && *name ? "/" : "", name), shown[300];
     if (s->told++ < TOLD_MAX)
-        warn("'%s': %s '%s': %s", s->s->spec, what, utf8_printable(shown, sizeof shown, path), strerror(error));
+        warn("'%s': %s '%s': %s", s->s->spec, what, utf8_printable(shown, sizeof shown, path),
+             strerror(error));
     else if (s->told == TOLD_MAX + 1)
         warn("'%s': further files that cannot be read are counted, not named", s->s->spec);
     free(path);
@@ -100,14 +102,16 @@ static void add_item(scan_t *s, const char *dir, const char *name, const struct 
     memcpy(to + n_dir, name, n_name + 1);
     f->n_paths += n_dir + n_name + 1;
     f->item = xgrow(f->item, &f->cap, f->n + 1, sizeof *f->item);
-    f->item[f->n++] = (item_t){start, (uint64_t)st->st_size, st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
+    f->item[f->n++] = (item_t){start, (uint64_t)st->st_size,
+                               st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
     if (f->n % 100000 == 0) log_line("'%s': %zu images so far", s->s->spec, f->n);
 }
 
 /* Such a file is a picture to its owner: if it is none, he wants to hear of it. */
 static bool has_image_name(const char *name) {
     const char *dot = strrchr(name, '.');
-    return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
+    return dot &&
+           (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
 }
 
 static void scan_file(scan_t *s, int dir_fd, const char *dir, const char *name) {
@@ -195,15 +199,16 @@ static int last_first(const void *a, const void *b) {
 }
 
 static int by_path(const void *a, const void *b, void *paths) {
-    return strcmp((char *)paths + ((const item_t *)a)->path, (char *)paths + ((const item_t *)b)->path);
+    return strcmp((char *)paths + ((const item_t *)a)->path,
+                  (char *)paths + ((const item_t *)b)->path);
 }
 
 static void scan_all(scan_t *s) {
     list_push(&s->folders, xstrdup(""));
     while (s->folders.n || s->links.n || s->later.n) {
         if (!s->folders.n && !s->links.n) {
-            /* Followed by name, the first first: readdir's order decides nothing. Links found behind links wait for the
-             * next round. */
+            /* Followed by name, the first first: readdir's order decides nothing. Links found
+             * behind links wait for the next round. */
             list_t links = s->links;
             s->links = s->later;
             s->later = links;
@@ -240,7 +245,8 @@ static int read_all(int fd, uint8_t *to, size_t n) {
     return 0;
 }
 
-static image_status_t folder_read(void *self, size_t i, image_t *out, const image_opts_t *o, reason_t *why) {
+static image_status_t folder_read(void *self, size_t i, image_t *out, const image_opts_t *o,
+                                  reason_t *why) {
     const folder_t *f = self;
     const item_t *item = &f->item[i];
     struct stat st;
@@ -273,7 +279,8 @@ static void folder_free(void *self) {
 }
 
 void image_folder_open(image_source_t *s) {
-    static const source_kind_t kind = {folder_key, folder_size, folder_read, folder_free, false, NULL};
+    static const source_kind_t kind = {folder_key,  folder_size, folder_read,
+                                       folder_free, false,       NULL};
     folder_t *f = NEW(folder_t);
     scan_t scan = {.f = f, .s = s};
     f->root = open(s->spec, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -1,6 +1,7 @@
-/* image_jpeg.c - JPEG through libjpeg-turbo: any warning is damage unless the caller is lenient; what would give wrong
- * colors (unknown components) is refused as unsupported, as are arithmetic coding, 12 bits and lossless. CMYK and YCCK
- * become RGB by the plain rule, (1-C)(1-K) and so on: color profiles are not applied, here as elsewhere.
+/* image_jpeg.c - JPEG through libjpeg-turbo: any warning is damage unless the caller is lenient;
+ * what would give wrong colors (unknown components) is refused as unsupported, as are arithmetic
+ * coding, 12 bits and lossless. CMYK and YCCK become RGB by the plain rule, (1-C)(1-K) and so on:
+ * color profiles are not applied, here as elsewhere.
  *
  * Errors leave by longjmp; what must be released lives in one struct outside the frame that jumps.
  */
@@ -41,8 +42,8 @@ static void on_error(j_common_ptr j) {
     jreader_t *r = j->client_data;
     j->err->format_message(j, r->said);
     int code = j->err->msg_code;
-    bool other = code == JERR_BAD_PRECISION || code == JERR_SOF_UNSUPPORTED || code == JERR_ARITH_NOTIMPL ||
-                 code == JERR_CONVERSION_NOTIMPL;
+    bool other = code == JERR_BAD_PRECISION || code == JERR_SOF_UNSUPPORTED ||
+                 code == JERR_ARITH_NOTIMPL || code == JERR_CONVERSION_NOTIMPL;
     leave(r, other ? IMAGE_UNSUPPORTED : IMAGE_BAD);
 }
 
@@ -120,13 +121,15 @@ static bool shrinks(jreader_t *r, size_t size, const image_opts_t *o, size_t *w,
     struct jpeg_decompress_struct *j = &r->j;
     image_opts_t turned = *o;
     if (j->progressive_mode || jpeg_has_multiple_scans(j)) return false;
-    /* A block of 64 pixels takes two bits at least: what is much shorter is a claim, not a picture. */
+    /* A block of 64 pixels takes two bits at least: what is much shorter is a claim, not a
+     * picture. */
     if (size < (uint64_t)j->image_width * j->image_height / 512) return false;
     if (r->orientation > 4) turned.want_w = o->want_h, turned.want_h = o->want_w;
     return shrink_size(j->image_width, j->image_height, &turned, w, h);
 }
 
-/* [w,4] to [w,3], which may be the same memory. Files with Adobe's marker hold 255 - ink, others the ink. */
+/* [w,4] to [w,3], which may be the same memory. Files with Adobe's marker hold 255 - ink, others
+ * the ink. */
 static void rgb_of_cmyk(const uint8_t *in, uint8_t *out, size_t w, bool adobe) {
     unsigned flip = adobe ? 0 : 255;
     for (size_t i = 0; i < w; i++, in += 4, out += 3) {
@@ -146,7 +149,8 @@ static void read_row(jreader_t *r, uint8_t *rgb) {
 static void read_rows(jreader_t *r) {
     struct jpeg_decompress_struct *j = &r->j;
     r->image = image_new(j->output_width, j->output_height);
-    while (j->output_scanline < j->output_height) read_row(r, r->image.rgb + 3 * r->image.w * j->output_scanline);
+    while (j->output_scanline < j->output_height)
+        read_row(r, r->image.rgb + 3 * r->image.w * j->output_scanline);
 }
 
 static void shrink_rows(jreader_t *r, size_t w, size_t h) {
@@ -160,7 +164,8 @@ static void shrink_rows(jreader_t *r, size_t w, size_t h) {
 }
 
 /* The part that may jump. */
-static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
+static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const image_opts_t *o,
+                     reason_t *why) {
     struct jpeg_decompress_struct *j = &r->j;
     jpeg_create_decompress(j);
     j->client_data = r;
@@ -173,7 +178,8 @@ static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const imag
         snprintf(r->said, sizeof r->said, "%s", no);
         leave(r, IMAGE_UNSUPPORTED);
     }
-    r->orientation = find_orientation(j); /* now: the markers do not outlive jpeg_finish_decompress */
+    r->orientation =
+        find_orientation(j); /* now: the markers do not outlive jpeg_finish_decompress */
     size_t w, h;
     bool giant = shrinks(r, size, o, &w, &h);
     if (image_check_size(j->image_width, j->image_height, giant, o, why)) {
@@ -193,7 +199,8 @@ static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const imag
 }
 
 /* The frame that libjpeg jumps to: all that changes is behind r, so nothing of it is lost. */
-static void guarded_read(jreader_t *r, const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
+static void guarded_read(jreader_t *r, const uint8_t *bytes, size_t size, const image_opts_t *o,
+                         reason_t *why) {
     if (setjmp(r->jump) == 0) {
         read_all(r, bytes, size, o, why);
         return;
@@ -201,8 +208,8 @@ static void guarded_read(jreader_t *r, const uint8_t *bytes, size_t size, const 
     reason_set(why, "%s JPEG: %s", r->status == IMAGE_BAD ? "damaged" : "unsupported", r->said);
 }
 
-image_status_t image_decode_jpeg(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o,
-                                 reason_t *why) {
+image_status_t image_decode_jpeg(image_t *out, const uint8_t *bytes, size_t size,
+                                 const image_opts_t *o, reason_t *why) {
     jreader_t r = {.lenient = o->lenient};
     r.j.err = jpeg_std_error(&r.err);
     r.j.client_data = &r;

@@ -1,4 +1,5 @@
-/* image_ops.c - geometry of pictures: crop, pad, paste, zoom, contact sheets, orientation. Resizing is image_resize.c.
+/* image_ops.c - geometry of pictures: crop, pad, paste, zoom, contact sheets, orientation. Resizing
+ * is image_resize.c.
  */
 #include "common/io/image_codec.h"
 
@@ -9,12 +10,14 @@ image_t image_crop(const image_t *im, size_t x, size_t y, size_t w, size_t h) {
     if (x > im->w || w > im->w - x || y > im->h || h > im->h - y)
         BUG("crop %zu,%zu %zux%zu of %zux%zu", x, y, w, h, im->w, im->h);
     image_t out = image_new(w, h);
-    for (size_t i = 0; i < h; i++) memcpy(out.rgb + 3 * w * i, im->rgb + 3 * (im->w * (y + i) + x), 3 * w);
+    for (size_t i = 0; i < h; i++)
+        memcpy(out.rgb + 3 * w * i, im->rgb + 3 * (im->w * (y + i) + x), 3 * w);
     return out;
 }
 
 image_t image_pad(const image_t *im, size_t w, size_t h) {
-    if (w < im->w || h < im->h || !im->w || !im->h) BUG("pad %zux%zu to %zux%zu", im->w, im->h, w, h);
+    if (w < im->w || h < im->h || !im->w || !im->h)
+        BUG("pad %zux%zu to %zux%zu", im->w, im->h, w, h);
     image_t out = image_new(w, h);
     for (size_t y = 0; y < h; y++) {
         uint8_t *to = out.rgb + 3 * w * y;
@@ -26,8 +29,10 @@ image_t image_pad(const image_t *im, size_t w, size_t h) {
 
 void image_paste(image_t *dst, const image_t *src, size_t x, size_t y) {
     if (x >= dst->w || y >= dst->h) return;
-    size_t w = src->w < dst->w - x ? src->w : dst->w - x, h = src->h < dst->h - y ? src->h : dst->h - y;
-    for (size_t i = 0; i < h; i++) memcpy(dst->rgb + 3 * (dst->w * (y + i) + x), src->rgb + 3 * src->w * i, 3 * w);
+    size_t w = src->w < dst->w - x ? src->w : dst->w - x,
+           h = src->h < dst->h - y ? src->h : dst->h - y;
+    for (size_t i = 0; i < h; i++)
+        memcpy(dst->rgb + 3 * (dst->w * (y + i) + x), src->rgb + 3 * src->w * i, 3 * w);
 }
 
 image_t image_zoom(const image_t *im, size_t factor) {
@@ -35,7 +40,8 @@ image_t image_zoom(const image_t *im, size_t factor) {
     image_t out = image_new(im->w * factor, im->h * factor);
     for (size_t y = 0; y < out.h; y++)
         for (size_t x = 0; x < out.w; x++)
-            memcpy(out.rgb + 3 * (out.w * y + x), im->rgb + 3 * (im->w * (y / factor) + x / factor), 3);
+            memcpy(out.rgb + 3 * (out.w * y + x), im->rgb + 3 * (im->w * (y / factor) + x / factor),
+                   3);
     return out;
 }
 
@@ -49,14 +55,15 @@ image_t image_sheet(const image_t *im, size_t n, size_t columns, size_t gap) {
     }
     image_t out = image_new(columns * w + (columns - 1) * gap, rows * h + (rows - 1) * gap);
     memset(out.rgb, 255, 3 * out.w * out.h);
-    for (size_t i = 0; i < n; i++) image_paste(&out, &im[i], i % columns * (w + gap), i / columns * (h + gap));
+    for (size_t i = 0; i < n; i++)
+        image_paste(&out, &im[i], i % columns * (w + gap), i / columns * (h + gap));
     return out;
 }
 
 void image_orient(image_t *im, int orientation) {
     if (orientation <= 1 || orientation > 8) return;
-    /* EXIF 2.3, tag 0x0112: 5..8 exchange the sides. Bits: does x (y) of the stored picture run backwards along the
-     * shown axis it maps to? */
+    /* EXIF 2.3, tag 0x0112: 5..8 exchange the sides. Bits: does x (y) of the stored picture run
+     * backwards along the shown axis it maps to? */
     static const struct {
         bool exchange, flip_x, flip_y;
     } rule[9] = {[2] = {0, 1, 0}, [3] = {0, 1, 1}, [4] = {0, 0, 1}, [5] = {1, 0, 0},

@@ -1,9 +1,9 @@
-/* image_png.c - PNG through libpng: decoding that accepts no defect, encoding that gives the same bytes for the same
- * picture.
+/* image_png.c - PNG through libpng: decoding that accepts no defect, encoding that gives the same
+ * bytes for the same picture.
  *
- * libpng reports by longjmp. Everything that must be released lives in one struct outside the frame that jumps, so that
- * no path leaks. Values are taken as they are: sRGB, gAMA, iCCP and all texts are skipped unread (their CRC is still
- * checked).
+ * libpng reports by longjmp. Everything that must be released lives in one struct outside the frame
+ * that jumps, so that no path leaks. Values are taken as they are: sRGB, gAMA, iCCP and all texts
+ * are skipped unread (their CRC is still checked).
  */
 #include "common/io/fs.h"
 #include "common/io/image_codec.h"
@@ -60,9 +60,11 @@ static inline uint8_t over(unsigned c, unsigned a, unsigned background) {
     return (uint8_t)((c * a + background * (255 - a) + 127) / 255);
 }
 
-static void row_from_rgba(uint8_t *rgb, const uint8_t *rgba, size_t w, const uint8_t background[3]) {
+static void row_from_rgba(uint8_t *rgb, const uint8_t *rgba, size_t w,
+                          const uint8_t background[3]) {
     for (size_t x = 0; x < w; x++)
-        for (size_t c = 0; c < 3; c++) rgb[3 * x + c] = over(rgba[4 * x + c], rgba[4 * x + 3], background[c]);
+        for (size_t c = 0; c < 3; c++)
+            rgb[3 * x + c] = over(rgba[4 * x + c], rgba[4 * x + 3], background[c]);
 }
 
 /* A palette flattened over the background: [256][3], and how many entries exist. */
@@ -87,7 +89,8 @@ static void palette_read(reader_t *r, palette_t *p, const uint8_t background[3])
     }
 }
 
-static void row_from_palette(reader_t *r, uint8_t *rgb, const uint8_t *index, size_t w, const palette_t *p) {
+static void row_from_palette(reader_t *r, uint8_t *rgb, const uint8_t *index, size_t w,
+                             const palette_t *p) {
     for (size_t x = 0; x < w; x++) {
         if (index[x] >= p->n) png_error(r->png, "palette index out of range");
         memcpy(rgb + 3 * x, p->color[index[x]], 3);
@@ -98,7 +101,8 @@ static void row_from_palette(reader_t *r, uint8_t *rgb, const uint8_t *index, si
 static unsigned set_transforms(reader_t *r) {
     png_byte type = png_get_color_type(r->png, r->info);
     png_set_packing(r->png);
-    if (type == PNG_COLOR_TYPE_PALETTE) return 1; /* not png_set_palette_to_rgb: it reads beyond short palettes */
+    if (type == PNG_COLOR_TYPE_PALETTE)
+        return 1; /* not png_set_palette_to_rgb: it reads beyond short palettes */
     bool transparent = png_get_valid(r->png, r->info, PNG_INFO_tRNS) != 0;
     if (png_get_bit_depth(r->png, r->info) < 8) png_set_expand_gray_1_2_4_to_8(r->png);
     if (transparent) png_set_tRNS_to_alpha(r->png);
@@ -113,7 +117,8 @@ static void read_rows(reader_t *r, unsigned bytes, int passes, const image_opts_
     if (bytes == 1) palette_read(r, &palette, o->background);
     for (int pass = 0; pass < passes; pass++) {
         for (size_t y = 0; y < h; y++) {
-            uint8_t *rgb = r->image.rgb + 3 * w * y, *row = bytes == 3 ? rgb : r->canvas + y * canvas_stride;
+            uint8_t *rgb = r->image.rgb + 3 * w * y,
+                    *row = bytes == 3 ? rgb : r->canvas + y * canvas_stride;
             png_read_row(r->png, row, NULL);
             if (pass + 1 < passes) continue; /* interlaced rows are whole after the last pass */
             if (bytes == 4) row_from_rgba(rgb, row, w, o->background);
@@ -142,8 +147,8 @@ static image_status_t read_all(reader_t *r, const image_opts_t *o, reason_t *why
     png_read_info(r->png, r->info);
     size_t w = png_get_image_width(r->png, r->info), h = png_get_image_height(r->png, r->info);
     size_t small_w, small_h;
-    bool shrinks =
-        png_get_interlace_type(r->png, r->info) == PNG_INTERLACE_NONE && shrink_size(w, h, o, &small_w, &small_h);
+    bool shrinks = png_get_interlace_type(r->png, r->info) == PNG_INTERLACE_NONE &&
+                   shrink_size(w, h, o, &small_w, &small_h);
     if (image_check_size(w, h, shrinks, o, why)) return IMAGE_BAD;
     unsigned bytes = set_transforms(r);
     int passes = png_set_interlace_handling(r->png);
@@ -162,14 +167,17 @@ static image_status_t read_all(reader_t *r, const image_opts_t *o, reason_t *why
     return IMAGE_OK;
 }
 
-/* An IHDR beyond the limits fails in libpng as "invalid IHDR data": say it in our words, before libpng sees it. */
-static image_status_t check_header(const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
+/* An IHDR beyond the limits fails in libpng as "invalid IHDR data": say it in our words, before
+ * libpng sees it. */
+static image_status_t check_header(const uint8_t *bytes, size_t size, const image_opts_t *o,
+                                   reason_t *why) {
     uint64_t side[2] = {0, 0};
     size_t w, h;
     if (size < 29 || memcmp(bytes + 12, "IHDR", 4) != 0)
         return (image_status_t)reason_set(why, "damaged PNG: no header");
     for (int i = 0; i < 8; i++) side[i / 4] = side[i / 4] << 8 | bytes[16 + i];
-    return image_check_size(side[0], side[1], bytes[28] == 0 && shrink_size(side[0], side[1], o, &w, &h), o, why);
+    return image_check_size(side[0], side[1],
+                            bytes[28] == 0 && shrink_size(side[0], side[1], o, &w, &h), o, why);
 }
 
 /* The frame that libpng jumps to: all that changes is behind r, so nothing of it is lost. */
@@ -179,7 +187,8 @@ static image_status_t guarded_read(reader_t *r, const image_opts_t *o, reason_t 
     return IMAGE_BAD;
 }
 
-image_status_t image_decode_png(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o, reason_t *why) {
+image_status_t image_decode_png(image_t *out, const uint8_t *bytes, size_t size,
+                                const image_opts_t *o, reason_t *why) {
     reader_t r = {.bytes = bytes, .size = size};
     if (check_header(bytes, size, o, why)) return IMAGE_BAD;
     r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
@@ -222,8 +231,8 @@ static int guarded_write(png_structp png, png_infop info, writer_t *w, const ima
     if (setjmp(png_jmpbuf(png))) return -1;
     png_set_write_fn(png, w, on_write, on_flush);
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
-    png_set_IHDR(png, info, (png_uint_32)im->w, (png_uint_32)im->h, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, (png_uint_32)im->w, (png_uint_32)im->h, 8, PNG_COLOR_TYPE_RGB,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(png, info);
     for (size_t y = 0; y < im->h; y++) png_write_row(png, im->rgb + 3 * im->w * y);
     png_write_end(png, NULL);
@@ -234,7 +243,8 @@ int image_encode_png(const image_t *im, uint8_t **bytes, size_t *size, reason_t 
     writer_t w = {0};
     if (!im->w || !im->h || im->w > PNG_UINT_31_MAX || im->h > PNG_UINT_31_MAX)
         return reason_set(why, "no PNG can be %zu x %zu", im->w, im->h);
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &w, on_write_error, on_warning);
+    png_structp png =
+        png_create_write_struct(PNG_LIBPNG_VER_STRING, &w, on_write_error, on_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     if (!info) die(RC_RUNTIME, "out of memory (for libpng)");
     int rc = guarded_write(png, info, &w, im);

@@ -1,9 +1,9 @@
-/* image_resize.c - resampling with an antialiased triangle filter, separable, in integers: the same bytes on every
- * machine.
+/* image_resize.c - resampling with an antialiased triangle filter, separable, in integers: the same
+ * bytes on every machine.
  *
- * Along an axis, output i of n looks at the source around (i + 1/2) * source / n, with a triangle of half-width max(1,
- * source / n). Weights are 16-bit fixed point and add up to exactly 1, so a flat picture stays flat. Between the two
- * passes 8 fractional bits are kept.
+ * Along an axis, output i of n looks at the source around (i + 1/2) * source / n, with a triangle
+ * of half-width max(1, source / n). Weights are 16-bit fixed point and add up to exactly 1, so a
+ * flat picture stays flat. Between the two passes 8 fractional bits are kept.
  */
 #include "common/io/image.h"
 
@@ -13,7 +13,8 @@
 
 enum { ONE = 1 << 16 };
 
-/* Weights of outputs first .. first+n-1: output k sums weight[at[k] + j] * source[start[k] + j], j < at[k + 1] - at[k].
+/* Weights of outputs first .. first+n-1: output k sums weight[at[k] + j] * source[start[k] + j], j
+ * < at[k + 1] - at[k].
  */
 typedef struct {
     size_t n, *start, *at;
@@ -25,7 +26,8 @@ static double triangle(double x) {
     return x < 1 ? 1 - x : 0;
 }
 
-/* Rounds the running sum instead of each weight: the total is exact and thousands of tiny weights keep their mean. */
+/* Rounds the running sum instead of each weight: the total is exact and thousands of tiny weights
+ * keep their mean. */
 static void quantize(const double *w, size_t n, uint32_t *out) {
     double sum = 0, run = 0;
     uint32_t done = 0;
@@ -49,13 +51,15 @@ static axis_t axis_new(size_t source, size_t full, size_t first, size_t n) {
     for (size_t k = 0; k < n; k++) {
         double center = ((double)(first + k) + 0.5) * ratio;
         double low = ceil(center - half - 0.5), high = floor(center + half - 0.5);
-        size_t from = low > 0 ? (size_t)low : 0, to = high < (double)(source - 1) ? (size_t)high : source - 1;
+        size_t from = low > 0 ? (size_t)low : 0,
+               to = high < (double)(source - 1) ? (size_t)high : source - 1;
         if (from > source - 1) from = source - 1;
         if (to < from) to = from;
         if (to - from >= most) to = from + most - 1;
         size_t taps = to - from + 1;
         double sum = 0;
-        for (size_t j = 0; j < taps; j++) sum += w[j] = triangle(((double)(from + j) + 0.5 - center) / half);
+        for (size_t j = 0; j < taps; j++)
+            sum += w[j] = triangle(((double)(from + j) + 0.5 - center) / half);
         if (!(sum > 0)) w[0] = 1; /* rounding left only the triangle's feet */
         a.start[k] = from;
         a.at[k + 1] = a.at[k] + taps;
@@ -83,7 +87,8 @@ static void row_across(const uint8_t *row, const axis_t *a, uint16_t *out) {
 }
 
 /* The part x, y, w, h of im resampled to full_w x full_h. */
-static image_t resample(const image_t *im, size_t full_w, size_t full_h, size_t x, size_t y, size_t w, size_t h) {
+static image_t resample(const image_t *im, size_t full_w, size_t full_h, size_t x, size_t y,
+                        size_t w, size_t h) {
     axis_t across = axis_new(im->w, full_w, x, w), down = axis_new(im->h, full_h, y, h);
     size_t width = 3 * w, first = im->h, last = 0;
     for (size_t k = 0; k < h; k++) {
@@ -93,7 +98,8 @@ static image_t resample(const image_t *im, size_t full_w, size_t full_h, size_t 
     }
     uint16_t *rows = xmalloc((last - first) * width * sizeof *rows);
     uint32_t *sum = xmalloc(width * sizeof *sum);
-    for (size_t i = first; i < last; i++) row_across(im->rgb + 3 * im->w * i, &across, rows + (i - first) * width);
+    for (size_t i = first; i < last; i++)
+        row_across(im->rgb + 3 * im->w * i, &across, rows + (i - first) * width);
     image_t out = image_new(w, h);
     for (size_t k = 0; k < h; k++) {
         const uint16_t *row = rows + (down.start[k] - first) * width;
@@ -129,6 +135,7 @@ image_t image_fit(const image_t *im, size_t w, size_t h) {
     if (full_h < h) full_h = h;
     size_t x = (full_w - w) / 2, y = (full_h - h) / 2;
     if (full_w == im->w && full_h == im->h) return image_crop(im, x, y, w, h);
-    /* Only the part that stays is computed: a strip of 1 x 10000 enlarged to 64 columns would be 640000 rows. */
+    /* Only the part that stays is computed: a strip of 1 x 10000 enlarged to 64 columns would be
+     * 640000 rows. */
     return resample(im, full_w, full_h, x, y, w, h);
 }

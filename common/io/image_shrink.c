@@ -19,7 +19,10 @@ static size_t edge(size_t i, size_t from, size_t n) {
 }
 
 shrink_t shrink_new(size_t w, size_t h, size_t out_w, size_t out_h) {
-    return (shrink_t){.w = w, .h = h, .out = image_new(out_w, out_h), .sum = xcalloc(3 * out_w, sizeof(uint64_t))};
+    return (shrink_t){.w = w,
+                      .h = h,
+                      .out = image_new(out_w, out_h),
+                      .sum = xcalloc(3 * out_w, sizeof(uint64_t))};
 }
 
 static void add_row(shrink_t *s, const uint8_t *rgb) {
@@ -52,7 +55,8 @@ void shrink_row(shrink_t *s, const uint8_t *rgb) {
     if (s->y >= s->h) BUG("row %zu of %zu", s->y, s->h);
     add_row(s, rgb);
     s->y++;
-    /* The output row that source row y - 1 belongs to: it is whole when the next one begins at y. */
+    /* The output row that source row y - 1 belongs to: it is whole when the next one begins at
+     * y. */
     size_t row = (size_t)(((unsigned __int128)s->y * s->out.h - 1) / s->h);
     if (edge(row + 1, s->h, s->out.h) == s->y) close_row(s, row);
 }

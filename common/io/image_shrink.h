@@ -1,19 +1,20 @@
-/* image_shrink.h - private to image: giant pictures shrunk while their rows are decoded, so that memory holds a row and
- * the small picture, never the large one.
+/* image_shrink.h - private to image: giant pictures shrunk while their rows are decoded, so that
+ * memory holds a row and the small picture, never the large one.
  *
- * A box filter: pixel i of n along an axis of `from` is the mean, rounded, of the source pixels i * from / n (rounded
- * down) up to (i + 1) * from / n, without the last.
+ * A box filter: pixel i of n along an axis of `from` is the mean, rounded, of the source pixels i *
+ * from / n (rounded down) up to (i + 1) * from / n, without the last.
  */
 #ifndef IO_IMAGE_SHRINK_H
 #define IO_IMAGE_SHRINK_H
 
 #include "common/io/image.h"
 
-/* Pictures above this may be shrunk while decoding; below, no pixel ever depends on what is wanted of them. */
+/* Pictures above this may be shrunk while decoding; below, no pixel ever depends on what is wanted
+ * of them. */
 enum { IMAGE_GIANT = 50000000 };
 
-/* How a giant of w x h is shrunk for the options' want_w x want_h: by the largest whole factor that leaves twice of
- * each. False when it is no giant, nothing is wanted, or the factor would be 1. */
+/* How a giant of w x h is shrunk for the options' want_w x want_h: by the largest whole factor that
+ * leaves twice of each. False when it is no giant, nothing is wanted, or the factor would be 1. */
 bool shrink_size(uint64_t w, uint64_t h, const image_opts_t *o, size_t *out_w, size_t *out_h);
 
 typedef struct {

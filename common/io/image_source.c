@@ -1,5 +1,5 @@
-/* image_source.c - what all sources share: opening by what stands at the path, groups, the manifest. Kinds:
- * image_folder.c, image_source_tar.c and image_source_minari.c.
+/* image_source.c - what all sources share: opening by what stands at the path, groups, the
+ * manifest. Kinds: image_folder.c, image_source_tar.c and image_source_minari.c.
  */
 #include "common/io/image_source.h"
 #include "common/io/image_source_kind.h"
@@ -14,7 +14,8 @@
 static void no_images(const image_source_t *s) {
     const source_counts_t *c = &s->counts;
     die(RC_DATA,
-        "no images found under '%s' (looked for .png .jpg .jpeg): %zu other files, %zu of unsupported formats, %zu "
+        "no images found under '%s' (looked for .png .jpg .jpeg): %zu other files, %zu of "
+        "unsupported formats, %zu "
         "hidden, %zu dangling "
         "links, %zu unreadable",
         s->spec, c->other_files, c->unsupported, c->hidden, c->links_dangling, c->unreadable);
@@ -25,7 +26,9 @@ image_source_t *image_source_open(const char *spec) {
     bool tar = archive_is(spec);
     if (!tar && stat(spec, &st) != 0) die_errno(RC_USAGE, "cannot open '%s'", spec);
     if (!tar && !S_ISDIR(st.st_mode))
-        die(RC_USAGE, "'%s' is a file; a folder of images, a WebDataset tar or a Minari dataset folder is needed",
+        die(RC_USAGE,
+            "'%s' is a file; a folder of images, a WebDataset tar or a Minari dataset folder is "
+            "needed",
             spec);
     image_source_t *s = NEW(image_source_t);
     s->spec = xstrdup(spec);
@@ -68,10 +71,13 @@ const char *image_source_key(const image_source_t *s, size_t i) {
 
 /* "a/photo_12.png" -> "a/photo": the length that stays. */
 static size_t stem_length(const char *key) {
-    const char *slash = strrchr(key, '/'), *base = slash ? slash + 1 : key, *dot = strrchr(base, '.');
-    size_t start = (size_t)(base - key), n = dot && dot != base ? (size_t)(dot - key) : strlen(key), digits = n;
+    const char *slash = strrchr(key, '/'), *base = slash ? slash + 1 : key,
+               *dot = strrchr(base, '.');
+    size_t start = (size_t)(base - key), n = dot && dot != base ? (size_t)(dot - key) : strlen(key),
+           digits = n;
     while (digits > start && key[digits - 1] >= '0' && key[digits - 1] <= '9') digits--;
-    bool number = digits < n && digits > start + 1 && (key[digits - 1] == '_' || key[digits - 1] == '-');
+    bool number =
+        digits < n && digits > start + 1 && (key[digits - 1] == '_' || key[digits - 1] == '-');
     return number ? digits - 1 : n;
 }
 
@@ -92,13 +98,14 @@ const char *image_source_group(const image_source_t *s, size_t i, split_by_t by,
         buf[n] = 0;
     } else { /* only equality matters, and it survives a 128-bit hash */
         XXH128_hash_t h = XXH3_128bits(key, n);
-        snprintf(buf, 512, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
+        snprintf(buf, 512, "%016llx%016llx", (unsigned long long)h.high64,
+                 (unsigned long long)h.low64);
     }
     return buf;
 }
 
-image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out, const image_opts_t *o,
-                                 reason_t *why) {
+image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out,
+                                 const image_opts_t *o, reason_t *why) {
     *out = (image_t){0};
     if (i >= s->count) BUG("item %zu of %zu", i, s->count);
     return s->kind->read(s->self, i, out, o, why);

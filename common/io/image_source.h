@@ -1,9 +1,10 @@
-/* image_source.h - pictures by number, whatever holds them: a folder of PNG and JPEG files of any depth, the samples
- * of plain WebDataset tars, or the frames of a Minari dataset folder. One interface, random access, thread-safe reads.
+/* image_source.h - pictures by number, whatever holds them: a folder of PNG and JPEG files of any
+ * depth, the samples of plain WebDataset tars, or the frames of a Minari dataset folder. One
+ * interface, random access, thread-safe reads.
  *
- * Items are in a fixed order (byte-wise by relative path; as in the shards; episode and step numbers). An item's group
- * is what must not be split between training and held-out data: the file for folders, the episode for datasets, or by
- * `split_by`.
+ * Items are in a fixed order (byte-wise by relative path; as in the shards; episode and step
+ * numbers). An item's group is what must not be split between training and held-out data: the file
+ * for folders, the episode for datasets, or by `split_by`.
  */
 #ifndef IO_IMAGE_SOURCE_H
 #define IO_IMAGE_SOURCE_H
@@ -22,10 +23,10 @@ typedef struct {
     size_t images, other_files, unsupported, hidden, links_dangling, unreadable;
 } source_counts_t;
 
-/* `spec` is a path, or "name-{000..009}.tar". die()s: RC_USAGE when missing or neither folder, tar nor dataset, RC_DATA
- * "no images found under 'X' (looked for .png .jpg .jpeg)" with counts when nothing is in it. Folders: regular files by
- * magic bytes, hidden files,
- * __MACOSX and Thumbs.db skipped, each (device, inode) directory once, never a FIFO or device. */
+/* `spec` is a path, or "name-{000..009}.tar". die()s: RC_USAGE when missing or neither folder, tar
+ * nor dataset, RC_DATA "no images found under 'X' (looked for .png .jpg .jpeg)" with counts when
+ * nothing is in it. Folders: regular files by magic bytes, hidden files, __MACOSX and Thumbs.db
+ * skipped, each (device, inode) directory once, never a FIFO or device. */
 image_source_t *image_source_open(const char *spec);
 void image_source_close(image_source_t *s);
 size_t image_source_count(const image_source_t *s);
@@ -33,15 +34,19 @@ const char *image_source_name(const image_source_t *s); /* the spec */
 const source_counts_t *image_source_counts(const image_source_t *s);
 /* Are its items the frames of episodes? */
 bool image_source_is_episodes(const image_source_t *s);
-/* Item key: relative path ("a/x.png"), a sample's key ("a/0001"), or "episode_3/17". Bytes, any content. */
+/* Item key: relative path ("a/x.png"), a sample's key ("a/0001"), or "episode_3/17". Bytes, any
+ * content. */
 const char *image_source_key(const image_source_t *s, size_t i);
-/* Group of an item under a rule: written to buf. A name's group drops the extension and a trailing "_<digits>" or
- * "-<digits>" crop number, so that crops of one photograph stay together; SPLIT_FOLDER takes the first directory,
- * SPLIT_EPISODE the whole one (a file directly in the root: by name); datasets always take the episode. */
+/* Group of an item under a rule: written to buf. A name's group drops the extension and a trailing
+ * "_<digits>" or "-<digits>" crop number, so that crops of one photograph stay together;
+ * SPLIT_FOLDER takes the first directory, SPLIT_EPISODE the whole one (a file directly in the root:
+ * by name); datasets always take the episode. */
 const char *image_source_group(const image_source_t *s, size_t i, split_by_t by, char buf[512]);
 /* Decodes item i (thread-safe). */
-image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out, const image_opts_t *o, reason_t *why);
-/* The words beside item i, for the caller to release; none unless it is a tar's (thread-safe). -1 with a reason. */
+image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out,
+                                 const image_opts_t *o, reason_t *why);
+/* The words beside item i, for the caller to release; none unless it is a tar's (thread-safe). -1
+ * with a reason. */
 int image_source_words(const image_source_t *s, size_t i, words_t *out, reason_t *why);
 /* XXH64 over keys and sizes: a resume refuses another data set. */
 uint64_t image_source_manifest(const image_source_t *s);

@@ -1,8 +1,9 @@
 /* image_source_minari.c - the frames of a Minari dataset as an image source.
  *
- * Frames are stored compressed by the episode, and training asks for them at random: episodes are decoded whole on
- * first use and kept, up to 1 GB, then the one unused for longest goes. HDF5 is not thread-safe, so one lock for the
- * process covers it; a kept frame is copied out under the source's own lock.
+ * Frames are stored compressed by the episode, and training asks for them at random: episodes are
+ * decoded whole on first use and kept, up to 1 GB, then the one unused for longest goes. HDF5 is
+ * not thread-safe, so one lock for the process covers it; a kept frame is copied out under the
+ * source's own lock.
  */
 #include "common/io/fs.h"
 #include "common/io/image_source_kind.h"
@@ -102,7 +103,8 @@ static int load(dataset_t *d, episode_t *e, reason_t *why) {
     pthread_mutex_lock(&hdf5_lock);
     int rc = minari_read_frames(d->m, e->number, &frames, &count, &e->h, &e->w, &e->c, &defect);
     pthread_mutex_unlock(&hdf5_lock);
-    if (rc == 0 && count != e->count) rc = reason_set(&defect, "%zu frames, expected %zu", count, e->count);
+    if (rc == 0 && count != e->count)
+        rc = reason_set(&defect, "%zu frames, expected %zu", count, e->count);
     if (rc == 0 && e->c != 1 && e->c != 3) rc = reason_set(&defect, "frames of %zu channels", e->c);
     if (rc) {
         free(frames);
@@ -127,7 +129,8 @@ static image_t frame(const episode_t *e, size_t step) {
     return out;
 }
 
-static image_status_t dataset_read(void *self, size_t i, image_t *out, const image_opts_t *o, reason_t *why) {
+static image_status_t dataset_read(void *self, size_t i, image_t *out, const image_opts_t *o,
+                                   reason_t *why) {
     dataset_t *d = self;
     episode_t *e = episode_of(d, i);
     pthread_mutex_lock(&d->lock);
@@ -155,7 +158,8 @@ static void dataset_free(void *self) {
     free(d);
 }
 
-/* Lists the episodes by their attributes. Those that cannot be read have no items; they are told and counted. */
+/* Lists the episodes by their attributes. Those that cannot be read have no items; they are told
+ * and counted. */
 static size_t list_episodes(image_source_t *s, dataset_t *d) {
     size_t all = minari_episodes(d->m), items = 0;
     reason_t why;
@@ -182,7 +186,8 @@ static void name_items(dataset_t *d, size_t items) {
     }
 }
 
-/* Two recordings may have the same numbers of steps: the file's size tells them apart in the manifest. */
+/* Two recordings may have the same numbers of steps: the file's size tells them apart in the
+ * manifest. */
 static uint64_t file_size(const char *path) {
     struct stat st = {0};
     char *file = data_file(path);
@@ -192,7 +197,8 @@ static uint64_t file_size(const char *path) {
 }
 
 void image_minari_open(image_source_t *s) {
-    static const source_kind_t kind = {dataset_key, dataset_size, dataset_read, dataset_free, true, NULL};
+    static const source_kind_t kind = {dataset_key,  dataset_size, dataset_read,
+                                       dataset_free, true,         NULL};
     dataset_t *d = NEW(dataset_t);
     reason_t why;
     int rc = RC_DATA;
@@ -200,7 +206,8 @@ void image_minari_open(image_source_t *s) {
     pthread_mutex_lock(&hdf5_lock);
     d->m = minari_open(s->spec, &rc, &why);
     if (!d->m) die(rc, "%s", why.text);
-    if (!dataset_size(d, 0)) die(RC_DATA, "the dataset '%s' has no pictures among its observations", s->spec);
+    if (!dataset_size(d, 0))
+        die(RC_DATA, "the dataset '%s' has no pictures among its observations", s->spec);
     size_t items = list_episodes(s, d);
     pthread_mutex_unlock(&hdf5_lock);
     name_items(d, items);

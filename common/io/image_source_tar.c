@@ -1,7 +1,9 @@
-/* image_source_tar.c - WebDataset tars as an image source: indexed once from front to back, then read at random.
+/* image_source_tar.c - WebDataset tars as an image source: indexed once from front to back, then
+ * read at random.
  *
- * Every sample is an item, also those that cannot be used: reading them gives the reason. Reads open the shard, look
- * that it is the one that was indexed, and take the picture's bytes from where they stand; no descriptor stays open.
+ * Every sample is an item, also those that cannot be used: reading them gives the reason. Reads
+ * open the shard, look that it is the one that was indexed, and take the picture's bytes from where
+ * they stand; no descriptor stays open.
  */
 #include "common/io/archive.h"
 #include "common/io/braces.h"
@@ -64,7 +66,8 @@ static int open_shard(const tar_t *t, const item_t *it, reason_t *why) {
     const stamp_t *known = &t->stamp[it->shard];
     int fd = open(t->path[it->shard], O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return reason_set(why, "cannot open '%s': %s", t->path[it->shard], strerror(errno));
-    if (fstat(fd, &st) == 0 && (uint64_t)st.st_size == known->size && mtime_of(&st) == known->mtime) return fd;
+    if (fstat(fd, &st) == 0 && (uint64_t)st.st_size == known->size && mtime_of(&st) == known->mtime)
+        return fd;
     close(fd);
     return reason_set(why, "'%s' changed since it was indexed", t->path[it->shard]);
 }
@@ -87,7 +90,8 @@ static uint8_t *read_place(int fd, const place_t *p, reason_t *why) {
     return bytes;
 }
 
-static image_status_t tar_read(void *self, size_t i, image_t *out, const image_opts_t *o, reason_t *why) {
+static image_status_t tar_read(void *self, size_t i, image_t *out, const image_opts_t *o,
+                               reason_t *why) {
     const tar_t *t = self;
     const item_t *it = &t->item[i];
     image_status_t status = IMAGE_BAD;
@@ -173,7 +177,8 @@ static uint64_t stamp_shards(tar_t *t) {
         if (stat(t->path[i], &st)) die_errno(RC_USAGE, "cannot open '%s'", t->path[i]);
         if (archive_is_stream(t->path[i]))
             die(RC_USAGE,
-                "'%s' is a packed tar or no file, which can only be read from its start (by 'tokenize images'): unpack "
+                "'%s' is a packed tar or no file, which can only be read from its start (by "
+                "'tokenize images'): unpack "
                 "it "
                 "to a plain .tar first",
                 t->path[i]);
@@ -201,8 +206,10 @@ static void index_shards(image_source_t *s, tar_t *t) {
     archive_close(a);
     if (!s->counts.images)
         die(RC_DATA,
-            "no images found under '%s' (looked for .png .jpg .jpeg): %zu samples without one picture, %zu damaged%s%s",
-            s->spec, without, damaged, t->n ? "; the first: " : "", t->n ? t->text + t->item[0].why : "");
+            "no images found under '%s' (looked for .png .jpg .jpeg): %zu samples without one "
+            "picture, %zu damaged%s%s",
+            s->spec, without, damaged, t->n ? "; the first: " : "",
+            t->n ? t->text + t->item[0].why : "");
 }
 
 void image_tar_open(image_source_t *s) {
@@ -210,7 +217,8 @@ void image_tar_open(image_source_t *s) {
     reason_t why;
     tar_t *t = NEW(tar_t);
     if (!strcmp(s->spec, "-")) die(RC_USAGE, "stdin can only be read by 'tokenize images'");
-    if (archive_shards(s->spec, &t->path, &t->n_shards, &why)) die(RC_USAGE, "'%s': %s", s->spec, why.text);
+    if (archive_shards(s->spec, &t->path, &t->n_shards, &why))
+        die(RC_USAGE, "'%s': %s", s->spec, why.text);
     s->stamp = stamp_shards(t);
     index_shards(s, t);
     s->kind = &kind;

@@ -1,9 +1,9 @@
 /* json.c - cJSON behind the checks it leaves to its callers.
  *
- * Owns a scanner of strict JSON (RFC 8259) that runs over the raw text first: UTF-8, escapes, number grammar and range,
- * depth, duplicate keys, trailing bytes. What it passes goes to cJSON. The scanner also remembers which numbers were
- * written as exact integers, since cJSON keeps a double only; that fact travels in a bit of `type` which cJSON does not
- * use.
+ * Owns a scanner of strict JSON (RFC 8259) that runs over the raw text first: UTF-8, escapes,
+ * number grammar and range, depth, duplicate keys, trailing bytes. What it passes goes to cJSON.
+ * The scanner also remembers which numbers were written as exact integers, since cJSON keeps a
+ * double only; that fact travels in a bit of `type` which cJSON does not use.
  */
 #include "common/io/json.h"
 
@@ -17,8 +17,9 @@
 
 enum {
     MAX_DEPTH = 64,
-    MAX_NUMBER = 63,       /* cJSON reads numbers through a buffer of 64 */
-    NOT_INTEGER = 1 << 16, /* in cJSON.type: the text had a fraction or an exponent, or lies beyond 2^53 */
+    MAX_NUMBER = 63, /* cJSON reads numbers through a buffer of 64 */
+    NOT_INTEGER =
+        1 << 16, /* in cJSON.type: the text had a fraction or an exponent, or lies beyond 2^53 */
 };
 static const size_t MAX_FILE = (size_t)1 << 30;
 #define EXACT 9007199254740992.0 /* 2^53 */
@@ -61,7 +62,8 @@ static void position(const char *text, size_t at, size_t *line, size_t *column) 
     }
 }
 
-static int bad(const scan_t *s, size_t at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static int bad(const scan_t *s, size_t at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 static int bad(const scan_t *s, size_t at, const char *fmt, ...) {
     char text[256];
     size_t line, column;
@@ -126,7 +128,9 @@ static int hex4(const scan_t *s, size_t at) {
     int u = 0;
     for (size_t i = 0; i < 4; i++) {
         int c = at + i < s->size ? (unsigned char)s->text[at + i] : 0;
-        int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int digit = c >= '0' && c <= '9'                 ? c - '0'
+                    : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                         : -1;
         if (digit < 0) return -1;
         u = u * 16 + digit;
     }
@@ -200,7 +204,8 @@ static int scan_number(scan_t *s) {
     if (peek(s) == '-') s->at++;
     lead = s->at;
     if (!scan_digits(s)) return bad_here(s, "a digit");
-    if (s->text[lead] == '0' && s->at > lead + 1) return bad(s, start, "number with a leading zero");
+    if (s->text[lead] == '0' && s->at > lead + 1)
+        return bad(s, start, "number with a leading zero");
     if (peek(s) == '.') {
         integer = false;
         s->at++;
@@ -214,7 +219,8 @@ static int scan_number(scan_t *s) {
     }
     size_t n = s->at - start;
     char text[MAX_NUMBER + 1];
-    if (n > MAX_NUMBER) return bad(s, start, "number of %zu characters (at most %d)", n, MAX_NUMBER);
+    if (n > MAX_NUMBER)
+        return bad(s, start, "number of %zu characters (at most %d)", n, MAX_NUMBER);
     memcpy(text, s->text + start, n);
     text[n] = 0;
     if (!isfinite(strtod(text, NULL))) return bad(s, start, "number out of range");
@@ -243,12 +249,13 @@ static int check_keys(scan_t *s, size_t first) {
     jkey_t *k = s->key + first;
     qsort_r(k, n, sizeof *k, compare_keys, s->keys);
     for (size_t i = 1; i < n; i++) {
-        bool same = k[i].len == k[i - 1].len && memcmp(s->keys + k[i].text, s->keys + k[i - 1].text, k[i].len) == 0;
+        bool same = k[i].len == k[i - 1].len &&
+                    memcmp(s->keys + k[i].text, s->keys + k[i - 1].text, k[i].len) == 0;
         if (same && (!repeated || k[i].at < repeated->at)) repeated = &k[i];
     }
     if (!repeated) return 0;
-    return bad(s, repeated->at, "duplicate key '%.*s'", (int)(repeated->len < 100 ? repeated->len : 100),
-               s->keys + repeated->text);
+    return bad(s, repeated->at, "duplicate key '%.*s'",
+               (int)(repeated->len < 100 ? repeated->len : 100), s->keys + repeated->text);
 }
 
 static int scan_value(scan_t *s);
@@ -319,7 +326,8 @@ static int scan_word(scan_t *s, const char *w, const char *replacement) {
 
 static int scan_infinity(scan_t *s) {
     bool minus = peek(s) == '-';
-    if (word(s, "NaN")) return s->infinities ? scan_word(s, "NaN", "null") : bad(s, s->at, "NaN is not JSON");
+    if (word(s, "NaN"))
+        return s->infinities ? scan_word(s, "NaN", "null") : bad(s, s->at, "NaN is not JSON");
     if (!s->infinities) return bad(s, s->at, "Infinity is not JSON");
     add_number(s, false);
     return minus ? scan_word(s, "-Infinity", "-1e308") : scan_word(s, "Infinity", "1e308");
@@ -349,7 +357,8 @@ static int scan_value(scan_t *s) {
 }
 
 static int scan_text(scan_t *s) {
-    if (s->size >= 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0) return bad(s, 0, "byte order mark");
+    if (s->size >= 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0)
+        return bad(s, 0, "byte order mark");
     if (scan_value(s) || skip_space(s)) return -1;
     if (s->at < s->size) return bad_here(s, "the end");
     emit(s, "", 0);
@@ -373,7 +382,8 @@ static void mark_numbers(cJSON *item, const uint8_t **number) {
 }
 
 cJSON *json_parse(const char *text, size_t size, bool infinities, reason_t *why) {
-    scan_t s = {.text = text, .size = size, .infinities = infinities, .why = why, .wanted = SIZE_MAX};
+    scan_t s = {
+        .text = text, .size = size, .infinities = infinities, .why = why, .wanted = SIZE_MAX};
     cJSON *root = NULL;
     if (scan_text(&s) == 0) {
         root = cJSON_ParseWithLengthOpts(s.out, s.out_len + 1, NULL, true);
@@ -408,8 +418,8 @@ static bool count_values(const cJSON *at, const cJSON *item, size_t *n) {
     return false;
 }
 
-void json_where(const char *text, size_t size, const cJSON *root, const cJSON *item, bool key, size_t *line,
-                size_t *column) {
+void json_where(const char *text, size_t size, const cJSON *root, const cJSON *item, bool key,
+                size_t *line, size_t *column) {
     size_t n = 0;
     *line = *column = 1;
     if (!count_values(root, item, &n)) return;
@@ -421,8 +431,8 @@ void json_where(const char *text, size_t size, const cJSON *root, const cJSON *i
 /* ---- exact integers ---- */
 
 static bool exact(const cJSON *item) {
-    return cJSON_IsNumber(item) && !(item->type & NOT_INTEGER) && floor(item->valuedouble) == item->valuedouble &&
-           fabs(item->valuedouble) <= EXACT;
+    return cJSON_IsNumber(item) && !(item->type & NOT_INTEGER) &&
+           floor(item->valuedouble) == item->valuedouble && fabs(item->valuedouble) <= EXACT;
 }
 
 bool json_u64(const cJSON *item, uint64_t *out) {

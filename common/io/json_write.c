@@ -1,5 +1,5 @@
-/* json_write.c - printing JSON: shortest numbers, one-line objects with keys in call order, and the canonical form for
- * hashes.
+/* json_write.c - printing JSON: shortest numbers, one-line objects with keys in call order, and the
+ * canonical form for hashes.
  *
  * Promises the same bytes for the same values. Numbers follow the C locale, which cli_main sets.
  */
@@ -19,8 +19,8 @@ const char *json_float(char buf[32], float v) {
         snprintf(buf, 32, "%.0f", (double)v);
         return buf;
     }
-    /* FLT_DIG digits survive a round trip, so fewer are found by %g dropping zeros - but for subnormals, which hold
-     * fewer. */
+    /* FLT_DIG digits survive a round trip, so fewer are found by %g dropping zeros - but for
+     * subnormals, which hold fewer. */
     for (int digits = fabsf(v) < FLT_MIN ? 1 : FLT_DIG; digits <= 9; digits++) {
         snprintf(buf, 32, "%.*g", digits, (double)v);
         if (strtof(buf, NULL) == v) break;

@@ -1,5 +1,6 @@
-/* minari.c - opening datasets, what they say about themselves, and which reader an episode needs: that of a dataset
- * folder (minari_read.c) or of a D4RL file (minari_d4rl.c). The layouts are described in FORMATS.md.
+/* minari.c - opening datasets, what they say about themselves, and which reader an episode needs:
+ * that of a dataset folder (minari_read.c) or of a D4RL file (minari_d4rl.c). The layouts are
+ * described in FORMATS.md.
  */
 #include "common/io/minari.h"
 #include "common/io/fs.h"
@@ -109,7 +110,8 @@ void minari_episode_release(minari_episode_t *e) {
     memset(e, 0, sizeof *e);
 }
 
-/* The folder that holds the files: DIR/data, or DIR itself. malloc'ed, NULL when it is no dataset. */
+/* The folder that holds the files: DIR/data, or DIR itself. malloc'ed, NULL when it is no
+ * dataset. */
 static char *data_folder(const char *dir) {
     char *inner = fs_join(dir, "data");
     const char *choice[] = {inner, dir};
@@ -152,8 +154,8 @@ int minari_steps(minari_t *m, size_t episode, size_t *T, reason_t *why) {
     return 0;
 }
 
-int minari_read_frames(minari_t *m, size_t episode, uint8_t **frames, size_t *T1, size_t *h, size_t *w, size_t *c,
-                       reason_t *why) {
+int minari_read_frames(minari_t *m, size_t episode, uint8_t **frames, size_t *T1, size_t *h,
+                       size_t *w, size_t *c, reason_t *why) {
     int i = minari_find_picture(m);
     if (i < 0 || m->flat) return reason_set(why, "%s: no pictures among the observations", m->file);
     minari_picture_size(&m->meta.obs[i], h, w, c);
@@ -167,13 +169,15 @@ static int open_data(minari_t *m, const char *folder, reason_t *why) {
     m->h5 = h5_open_file(m->file, &cause);
     if (m->h5 < 0) return reason_set(why, "%s: %.200s", m->file, cause.text);
     size_t groups = h5_link_count(m->h5);
-    /* A few missing episodes are each reported when they are read; a count far off means another file. */
+    /* A few missing episodes are each reported when they are read; a count far off means another
+     * file. */
     if (m->meta.episodes / 2 > groups || (groups == 0 && m->meta.episodes))
-        return reason_set(why, "%s: total_episodes is %" PRIu64 " but there are %zu", m->file, m->meta.episodes,
-                          groups);
+        return reason_set(why, "%s: total_episodes is %" PRIu64 " but there are %zu", m->file,
+                          m->meta.episodes, groups);
     if (groups > m->meta.episodes)
-        warn("'%s': %zu episodes, of which total_episodes counts %" PRIu64 "; the others are left out", m->file, groups,
-             m->meta.episodes);
+        warn("'%s': %zu episodes, of which total_episodes counts %" PRIu64
+             "; the others are left out",
+             m->file, groups, m->meta.episodes);
     return 0;
 }
 
@@ -184,7 +188,8 @@ static int open_file(minari_t *m, const char *path, int *rc, reason_t *why) {
     FILE *f = fopen(path, "rb");
     size_t n = f ? fread(first, 1, sizeof first, f) : 0;
     if (f) fclose(f);
-    if (n == sizeof first && memcmp(first, signature, sizeof first) == 0) return minari_flat_open(m, path, why);
+    if (n == sizeof first && memcmp(first, signature, sizeof first) == 0)
+        return minari_flat_open(m, path, why);
     *rc = RC_USAGE;
     return reason_set(why, "'%s' is neither a Minari dataset folder nor an HDF5 file", path);
 }
@@ -199,7 +204,8 @@ minari_t *minari_open(const char *path, int *rc, reason_t *why) {
     char *folder = file ? NULL : data_folder(path);
     if (!folder && !file) {
         *rc = RC_USAGE;
-        reason_set(why, "'%s' is no Minari dataset: no %s in it or in its data folder", path, data_name);
+        reason_set(why, "'%s' is no Minari dataset: no %s in it or in its data folder", path,
+                   data_name);
         return NULL;
     }
     h5_setup();
@@ -234,8 +240,8 @@ void minari_close(minari_t *m) {
 #else /* built without HDF5: every dataset is refused with the same words */
 
 static int absent(reason_t *why) {
-    return reason_set(
-        why, "built without HDF5: Minari datasets cannot be read or written (install libhdf5 and build again)");
+    return reason_set(why, "built without HDF5: Minari datasets cannot be read or written (install "
+                           "libhdf5 and build again)");
 }
 
 minari_t *minari_open(const char *path, int *rc, reason_t *why) {
@@ -246,7 +252,8 @@ minari_t *minari_open(const char *path, int *rc, reason_t *why) {
     if (there)
         absent(why);
     else
-        reason_set(why, "'%s' is no Minari dataset: no %s in it or in its data folder", path, data_name);
+        reason_set(why, "'%s' is no Minari dataset: no %s in it or in its data folder", path,
+                   data_name);
     free(folder);
     return NULL;
 }
@@ -257,8 +264,8 @@ int minari_read(minari_t *m, size_t episode, minari_episode_t *e, reason_t *why)
 int minari_steps(minari_t *m, size_t episode, size_t *T, reason_t *why) {
     return absent(why);
 }
-int minari_read_frames(minari_t *m, size_t episode, uint8_t **frames, size_t *T1, size_t *h, size_t *w, size_t *c,
-                       reason_t *why) {
+int minari_read_frames(minari_t *m, size_t episode, uint8_t **frames, size_t *T1, size_t *h,
+                       size_t *w, size_t *c, reason_t *why) {
     return absent(why);
 }
 void minari_close(minari_t *m) {

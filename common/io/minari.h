@@ -1,9 +1,10 @@
-/* minari.h - Minari datasets (HDF5) without Python: reading the layouts of all releases up to 0.5, frames raw or as
- * JPEG, and writing them with raw frames; and reading D4RL's flat HDF5 files as if they were such datasets.
+/* minari.h - Minari datasets (HDF5) without Python: reading the layouts of all releases up to 0.5,
+ * frames raw or as JPEG, and writing them with raw frames; and reading D4RL's flat HDF5 files as if
+ * they were such datasets.
  *
- * A dataset is DIR/data/{metadata.json, main_data.hdf5} (DIR may also be the data folder itself), or a D4RL file.
- * Observations and actions may be one Box, or a Dict / Tuple of Boxes, Discretes and Texts. Reading flattens them to
- * named parts. Not thread-safe: HDF5 is not.
+ * A dataset is DIR/data/{metadata.json, main_data.hdf5} (DIR may also be the data folder itself),
+ * or a D4RL file. Observations and actions may be one Box, or a Dict / Tuple of Boxes, Discretes
+ * and Texts. Reading flattens them to named parts. Not thread-safe: HDF5 is not.
  */
 #ifndef IO_MINARI_H
 #define IO_MINARI_H
@@ -15,25 +16,28 @@
 
 typedef enum { SPACE_BOX, SPACE_IMAGE, SPACE_DISCRETE, SPACE_TEXT } space_kind_t;
 
-/* A leaf of an observation or action space. An image is a Box of 2 or 3 dims, u8, sides >= 32, 0..255. */
+/* A leaf of an observation or action space. An image is a Box of 2 or 3 dims, u8, sides >= 32,
+ * 0..255. */
 typedef struct {
     char path[256]; /* "" for a bare space, "image", "state/joints", "_index_0" */
     space_kind_t kind;
     char dtype[16]; /* "float32", "uint8", "int64" */
     int rank;
     size_t dim[8];
-    size_t count;       /* elements a step */
-    double *low, *high; /* [count] for SPACE_BOX (infinities as +-INFINITY), and for MultiDiscrete: its first and last
+    size_t count; /* elements a step */
+    double *low,
+        *high; /* [count] for SPACE_BOX (infinities as +-INFINITY), and for MultiDiscrete: its first and last
                            values; NULL for others */
-    int64_t n, start; /* SPACE_DISCRETE (count > 1 for MultiDiscrete, n its largest, and MultiBinary); n = max_length of
+    int64_t n,
+        start; /* SPACE_DISCRETE (count > 1 for MultiDiscrete, n its largest, and MultiBinary); n = max_length of
                          SPACE_TEXT, 0 = not known */
-    bool planar;      /* SPACE_IMAGE: [c,h,w] instead of [h,w] or [h,w,c] */
+    bool planar; /* SPACE_IMAGE: [c,h,w] instead of [h,w] or [h,w,c] */
 } minari_leaf_t;
 
 typedef struct minari minari_t;
 
-/* NULL with a reason "file: what". *rc: RC_USAGE when it is neither dataset folder nor HDF5 file, RC_DATA when it is
- * unusable. */
+/* NULL with a reason "file: what". *rc: RC_USAGE when it is neither dataset folder nor HDF5 file,
+ * RC_DATA when it is unusable. */
 minari_t *minari_open(const char *path, int *rc, reason_t *why);
 void minari_close(minari_t *m);
 size_t minari_episodes(const minari_t *m);
@@ -47,11 +51,13 @@ const minari_leaf_t *minari_act(const minari_t *m, size_t i);
 int64_t minari_leaf_n(const minari_leaf_t *leaf, size_t k);
 int64_t minari_leaf_start(const minari_leaf_t *leaf, size_t k);
 
-/* Takes observation i as a picture: SPACE_IMAGE as declared, or a u8 Box of [h,w], [h,w,c] or [c,h,w] with c = 1 or 3
- * (3 at both ends: channels first). false: it is none. From then on it is SPACE_IMAGE and read as such. */
+/* Takes observation i as a picture: SPACE_IMAGE as declared, or a u8 Box of [h,w], [h,w,c] or
+ * [c,h,w] with c = 1 or 3 (3 at both ends: channels first). false: it is none. From then on it is
+ * SPACE_IMAGE and read as such. */
 bool minari_as_picture(minari_t *m, size_t i);
-/* The observation that is the picture when nobody says which: the first that Minari itself counts as an image, else the
- * first that can be taken as one with sides of 32 or more (it then is); -1 = none. */
+/* The observation that is the picture when nobody says which: the first that Minari itself counts
+ * as an image, else the first that can be taken as one with sides of 32 or more (it then is); -1 =
+ * none. */
 int minari_find_picture(minari_t *m);
 /* Height, width and channels of a SPACE_IMAGE leaf. */
 void minari_picture_size(const minari_leaf_t *leaf, size_t *h, size_t *w, size_t *c);
@@ -59,14 +65,17 @@ void minari_picture_size(const minari_leaf_t *leaf, size_t *h, size_t *w, size_t
 void minari_skip_obs(minari_t *m, size_t i);
 void minari_skip_act(minari_t *m, size_t i);
 
-/* One episode: T steps, T+1 observations. Arrays are owned by the episode. A defect is -1 with "file:episode:field:
- * reason": the program skips and counts the episode. A file that reaches out of itself (links to other files, storage
- * in them, filters that need a plugin) or claims sizes it cannot hold is MINARI_REFUSED: the program stops. */
+/* One episode: T steps, T+1 observations. Arrays are owned by the episode. A defect is -1 with
+ * "file:episode:field: reason": the program skips and counts the episode. A file that reaches out
+ * of itself (links to other files, storage in them, filters that need a plugin) or claims sizes it
+ * cannot hold is MINARI_REFUSED: the program stops. */
 enum { MINARI_REFUSED = -2 };
 typedef struct {
     size_t T;
-    uint8_t **image;      /* per obs leaf: [T+1, h,w,c] for SPACE_IMAGE, else NULL */
-    float **value;        /* per obs leaf: [T+1, count] for SPACE_BOX and SPACE_DISCRETE (value - start), else NULL */
+    uint8_t **image; /* per obs leaf: [T+1, h,w,c] for SPACE_IMAGE, else NULL */
+    float **
+        /* per obs leaf: [T+1, count] for SPACE_BOX and SPACE_DISCRETE (value - start), else NULL */
+        value;
     char ***text;         /* per obs leaf: [T+1] strings for SPACE_TEXT, else NULL */
     float **action;       /* per act leaf: [T, count] (discrete: value - start); NULL for texts */
     float *expert_action; /* infos/expert_action [T, count of act leaf 0] or NULL */
@@ -80,11 +89,12 @@ void minari_episode_release(minari_episode_t *e);
 /* T of an episode from its attributes (cheap). */
 int minari_steps(minari_t *m, size_t episode, size_t *T, reason_t *why);
 /* Only the frames of minari_find_picture's leaf: *frames [T+1,h,w,c], malloc'ed. */
-int minari_read_frames(minari_t *m, size_t episode, uint8_t **frames, size_t *T1, size_t *h, size_t *w, size_t *c,
-                       reason_t *why);
+int minari_read_frames(minari_t *m, size_t episode, uint8_t **frames, size_t *T1, size_t *h,
+                       size_t *w, size_t *c, reason_t *why);
 
-/* Writing: the same layout (raw frames, gzip filter on images, jpeg_encoding false, HDF5 without object times: same
- * bytes for the same data). Everything goes to DIR/data under temporary names until minari_writer_commit. */
+/* Writing: the same layout (raw frames, gzip filter on images, jpeg_encoding false, HDF5 without
+ * object times: same bytes for the same data). Everything goes to DIR/data under temporary names
+ * until minari_writer_commit. */
 typedef struct minari_writer minari_writer_t;
 typedef struct {
     const char *dataset_id, *algorithm, *env_spec; /* env_spec: JSON text or NULL */

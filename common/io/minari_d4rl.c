@@ -1,7 +1,7 @@
-/* minari_d4rl.c - a D4RL file: one HDF5 file of flat arrays, cut into episodes after each row whose terminals or
- * timeouts is set. What follows the last such row is an episode too. It is read as a dataset with bare spaces:
- * observations without bounds (u8 arrays of two or three dimensions with sides of 32 or more are pictures), actions in
- * [-1,1], or discrete from 0 when they are integers.
+/* minari_d4rl.c - a D4RL file: one HDF5 file of flat arrays, cut into episodes after each row whose
+ * terminals or timeouts is set. What follows the last such row is an episode too. It is read as a
+ * dataset with bare spaces: observations without bounds (u8 arrays of two or three dimensions with
+ * sides of 32 or more are pictures), actions in [-1,1], or discrete from 0 when they are integers.
  */
 #ifdef WITH_HDF5
 #include "common/io/minari_file.h"
@@ -31,8 +31,12 @@ static int leaf_of(const h5_data_t *d, minari_leaf_t *leaf, reason_t *why) {
         leaf->dim[leaf->rank++] = d->dim[i];
         leaf->count *= d->dim[i];
     }
-    bool bytes = d->class == H5T_INTEGER && H5Tget_size(d->type) == 1 && H5Tget_sign(d->type) == H5T_SGN_NONE;
-    snprintf(leaf->dtype, sizeof leaf->dtype, "%s", bytes ? "uint8" : d->class == H5T_INTEGER ? "int64" : "float32");
+    bool bytes = d->class == H5T_INTEGER && H5Tget_size(d->type) == 1 &&
+                 H5Tget_sign(d->type) == H5T_SGN_NONE;
+    snprintf(leaf->dtype, sizeof leaf->dtype, "%s",
+             bytes                     ? "uint8"
+             : d->class == H5T_INTEGER ? "int64"
+                                       : "float32");
     return 0;
 }
 
@@ -81,7 +85,8 @@ static int actions(const h5_data_t *d, minari_leaf_t *leaf, reason_t *why) {
 /* ---- episodes from flags ---- */
 
 /* A flag a row; *flag stays NULL when the file has none of that name. */
-static int read_flags(const minari_t *m, const char *field, size_t rows, uint8_t **flag, reason_t *why) {
+static int read_flags(const minari_t *m, const char *field, size_t rows, uint8_t **flag,
+                      reason_t *why) {
     h5_data_t d;
     float *v = NULL;
     if (!h5_has(m->h5, field)) return 0;
@@ -117,7 +122,8 @@ static int cut_episodes(minari_t *m, size_t rows, reason_t *why) {
     int rc = read_flags(m, "terminals", rows, &terminal, why);
     if (rc == 0) rc = read_flags(m, "timeouts", rows, &timeout, why);
     if (rc == 0 && !terminal && !timeout)
-        rc = reason_set(why, "%s: neither terminals nor timeouts: where episodes end is not known", m->file);
+        rc = reason_set(why, "%s: neither terminals nor timeouts: where episodes end is not known",
+                        m->file);
     if (rc == 0) cut(m, terminal, timeout, rows);
     free(terminal);
     free(timeout);
@@ -126,7 +132,8 @@ static int cut_episodes(minari_t *m, size_t rows, reason_t *why) {
 
 /* ---- opening ---- */
 
-static int open_field(const minari_t *m, const char *field, int (*make)(const h5_data_t *, minari_leaf_t *, reason_t *),
+static int open_field(const minari_t *m, const char *field,
+                      int (*make)(const h5_data_t *, minari_leaf_t *, reason_t *),
                       minari_leaf_t *leaf, size_t *rows, reason_t *why) {
     h5_data_t d;
     int rc = h5_data_open(m->h5, field, &d, why);
@@ -145,9 +152,11 @@ int minari_flat_open(minari_t *m, const char *path, reason_t *why) {
     m->h5 = h5_open_file(path, &cause);
     if (m->h5 < 0) return reason_set(why, "%s: %.200s", path, cause.text);
     if (h5_has(m->h5, "episode_0"))
-        return reason_set(why, "%s: the data file of a Minari dataset: give the dataset's folder", path);
+        return reason_set(why, "%s: the data file of a Minari dataset: give the dataset's folder",
+                          path);
     if (!h5_has(m->h5, "observations") || !h5_has(m->h5, "actions") || !h5_has(m->h5, "rewards"))
-        return reason_set(why, "%s: no D4RL file: observations, actions and rewards are needed", path);
+        return reason_set(why, "%s: no D4RL file: observations, actions and rewards are needed",
+                          path);
     m->meta.dataset_id = xstrdup("");
     m->meta.n_obs = m->meta.n_act = 1;
     m->meta.obs = NEW(minari_leaf_t);
@@ -155,15 +164,17 @@ int minari_flat_open(minari_t *m, const char *path, reason_t *why) {
     if (open_field(m, "observations", observations, m->meta.obs, &rows, why) ||
         open_field(m, "actions", actions, m->meta.act, &act_rows, why))
         return -1;
-    if (rows != act_rows) return reason_set(why, "%s:actions: %zu rows beside %zu observations", path, act_rows, rows);
+    if (rows != act_rows)
+        return reason_set(why, "%s:actions: %zu rows beside %zu observations", path, act_rows,
+                          rows);
     return cut_episodes(m, rows, why);
 }
 
 /* ---- reading ---- */
 
 /* Rows of one episode as `memory`; the array's shape must be the leaf's. */
-static int read_rows(const minari_t *m, const char *field, const minari_leaf_t *leaf, span_t s, hid_t memory,
-                     size_t size, void **out, reason_t *why) {
+static int read_rows(const minari_t *m, const char *field, const minari_leaf_t *leaf, span_t s,
+                     hid_t memory, size_t size, void **out, reason_t *why) {
     h5_data_t d;
     int rc = h5_data_open(m->h5, field, &d, why);
     if (rc) return rc;
@@ -186,7 +197,9 @@ static int flat_observations(minari_t *m, span_t s, minari_episode_t *e, reason_
     size_t size = image ? 1 : sizeof(float);
     void *v;
     if (m->skip_obs[0]) return 0;
-    if (read_rows(m, "observations", leaf, s, image ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT, size, &v, why)) return -1;
+    if (read_rows(m, "observations", leaf, s, image ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT, size, &v,
+                  why))
+        return -1;
     v = repeat_last(v, s.T, leaf->count * size);
     if (image) {
         minari_pack(leaf, v, s.T + 1);
@@ -202,14 +215,16 @@ static int flat_actions(minari_t *m, span_t s, minari_episode_t *e, reason_t *wh
     int64_t *v;
     if (m->skip_act[0]) return 0;
     if (leaf->kind == SPACE_BOX)
-        return read_rows(m, "actions", leaf, s, H5T_NATIVE_FLOAT, sizeof(float), (void **)&e->action[0], why);
+        return read_rows(m, "actions", leaf, s, H5T_NATIVE_FLOAT, sizeof(float),
+                         (void **)&e->action[0], why);
     if (read_rows(m, "actions", leaf, s, H5T_NATIVE_INT64, sizeof *v, (void **)&v, why)) return -1;
     int rc = minari_discrete(v, leaf, s.T, &e->action[0], why);
     free(v);
     return rc;
 }
 
-static int flat_flags(const minari_t *m, const char *field, span_t s, uint8_t **out, reason_t *why) {
+static int flat_flags(const minari_t *m, const char *field, span_t s, uint8_t **out,
+                      reason_t *why) {
     float *v;
     *out = xcalloc(s.T, 1);
     if (!h5_has(m->h5, field)) return 0;
@@ -224,10 +239,13 @@ int minari_flat_read(minari_t *m, size_t episode, minari_episode_t *e, reason_t 
     minari_episode_begin(m, s.T, e);
     if (flat_observations(m, s, e, why)) return minari_at(m, episode, "observations", why);
     if (flat_actions(m, s, e, why)) return minari_at(m, episode, "actions", why);
-    if (read_rows(m, "rewards", &scalar, s, H5T_NATIVE_FLOAT, sizeof(float), (void **)&e->rewards, why))
+    if (read_rows(m, "rewards", &scalar, s, H5T_NATIVE_FLOAT, sizeof(float), (void **)&e->rewards,
+                  why))
         return minari_at(m, episode, "rewards", why);
-    if (flat_flags(m, "terminals", s, &e->terminated, why)) return minari_at(m, episode, "terminals", why);
-    return flat_flags(m, "timeouts", s, &e->truncated, why) ? minari_at(m, episode, "timeouts", why) : 0;
+    if (flat_flags(m, "terminals", s, &e->terminated, why))
+        return minari_at(m, episode, "terminals", why);
+    return flat_flags(m, "timeouts", s, &e->truncated, why) ? minari_at(m, episode, "timeouts", why)
+                                                            : 0;
 }
 #else
 typedef int minari_d4rl_is_absent; /* ISO C wants a declaration */

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 void h5_setup(void) {
-    /* The variable covers a library that loads plugins at its first call, the function one that is already running. */
+    /* The variable covers a library that loads plugins at its first call, the function one that is
+     * already running. */
     setenv("HDF5_PLUGIN_PRELOAD", "::", 1);
     H5open();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
@@ -49,7 +50,8 @@ bool h5_has(hid_t group, const char *name) {
     return H5Lexists(group, name, H5P_DEFAULT) > 0;
 }
 
-/* Every component of the path must be an ordinary link: an external one reads other files, a soft one may lead to such.
+/* Every component of the path must be an ordinary link: an external one reads other files, a soft
+ * one may lead to such.
  */
 static int check_links(hid_t parent, const char *path, reason_t *why) {
     char *part = xstrdup(path);
@@ -58,10 +60,12 @@ static int check_links(hid_t parent, const char *path, reason_t *why) {
         end = strchr(end, '/');
         if (end) *end = 0;
         H5L_info_t info;
-        if (H5Lexists(parent, part, H5P_DEFAULT) <= 0 || H5Lget_info(parent, part, &info, H5P_DEFAULT) < 0)
+        if (H5Lexists(parent, part, H5P_DEFAULT) <= 0 ||
+            H5Lget_info(parent, part, &info, H5P_DEFAULT) < 0)
             rc = reason_set(why, "missing");
         else if (info.type != H5L_TYPE_HARD)
-            rc = reason_set(why, "refused: %s link", info.type == H5L_TYPE_EXTERNAL ? "an external" : "a symbolic");
+            rc = reason_set(why, "refused: %s link",
+                            info.type == H5L_TYPE_EXTERNAL ? "an external" : "a symbolic");
         if (end) *end++ = '/';
     }
     free(part);
@@ -87,10 +91,11 @@ static int check_filters(hid_t create, reason_t *why) {
         unsigned flags, config, values[8];
         size_t n_values = 8;
         char name[64] = "";
-        H5Z_filter_t filter =
-            H5Pget_filter2(create, (unsigned)i, &flags, &n_values, values, sizeof name, name, &config);
+        H5Z_filter_t filter = H5Pget_filter2(create, (unsigned)i, &flags, &n_values, values,
+                                             sizeof name, name, &config);
         if (filter < 0 || H5Zfilter_avail(filter) <= 0)
-            return reason_set(why, "refused: needs the filter plugin %d '%.40s'", (int)filter, name);
+            return reason_set(why, "refused: needs the filter plugin %d '%.40s'", (int)filter,
+                              name);
         deflates += filter == H5Z_FILTER_DEFLATE;
     }
     return n < 0 || deflates > 1 ? reason_set(why, "refused: a filter pipeline nobody writes") : 0;
@@ -122,12 +127,13 @@ static int get_dims(h5_data_t *d, reason_t *why) {
     return 0;
 }
 
-/* Bytes of `size`-byte elements, refusing what the file cannot hold: deflate packs at most 1032 : 1, so more than 64 MB
- * that claims more than that is a forged or never written dataset. */
+/* Bytes of `size`-byte elements, refusing what the file cannot hold: deflate packs at most 1032 :
+ * 1, so more than 64 MB that claims more than that is a forged or never written dataset. */
 static int bytes_of(const h5_data_t *d, size_t size, size_t *bytes, reason_t *why) {
     size_t n = size, stored = H5Dget_storage_size(d->id);
     for (int i = 0; i < d->rank; i++)
-        if (__builtin_mul_overflow(n, d->dim[i], &n)) return reason_set(why, "refused: a shape beyond all memory");
+        if (__builtin_mul_overflow(n, d->dim[i], &n))
+            return reason_set(why, "refused: a shape beyond all memory");
     if (n > ((size_t)64 << 20) && n / 1100 > stored)
         return reason_set(why, "refused: claims %zu bytes but %zu are stored", n, stored);
     *bytes = n;
@@ -159,7 +165,8 @@ void h5_data_close(h5_data_t *d) {
 
 int h5_data_read(const h5_data_t *d, hid_t memory, size_t size, void **out, reason_t *why) {
     size_t bytes = 0;
-    if (d->class != H5T_INTEGER && d->class != H5T_FLOAT && d->class != H5T_ENUM) return reason_set(why, "not numbers");
+    if (d->class != H5T_INTEGER && d->class != H5T_FLOAT && d->class != H5T_ENUM)
+        return reason_set(why, "not numbers");
     if (bytes_of(d, size, &bytes, why)) return -1;
     void *data = xmalloc(bytes);
     if (bytes && H5Dread(d->id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
@@ -170,13 +177,15 @@ int h5_data_read(const h5_data_t *d, hid_t memory, size_t size, void **out, reas
     return 0;
 }
 
-int h5_data_read_rows(const h5_data_t *d, hid_t memory, size_t size, size_t first, size_t n, void **out,
-                      reason_t *why) {
+int h5_data_read_rows(const h5_data_t *d, hid_t memory, size_t size, size_t first, size_t n,
+                      void **out, reason_t *why) {
     hsize_t start[H5_RANK] = {first}, count[H5_RANK] = {n};
     size_t bytes = 0;
     h5_data_t part = *d;
-    if (d->class != H5T_INTEGER && d->class != H5T_FLOAT && d->class != H5T_ENUM) return reason_set(why, "not numbers");
-    if (d->rank < 1 || first + n > d->dim[0]) return reason_set(why, "%zu rows are too few", d->rank ? d->dim[0] : 0);
+    if (d->class != H5T_INTEGER && d->class != H5T_FLOAT && d->class != H5T_ENUM)
+        return reason_set(why, "not numbers");
+    if (d->rank < 1 || first + n > d->dim[0])
+        return reason_set(why, "%zu rows are too few", d->rank ? d->dim[0] : 0);
     part.dim[0] = n;
     if (bytes_of(&part, size, &bytes, why)) return -1;
     for (int i = 1; i < d->rank; i++) count[i] = d->dim[i];
@@ -207,13 +216,16 @@ void h5_bytes_release(h5_bytes_t *b) {
 int h5_data_bytes(const h5_data_t *d, h5_bytes_t *out, reason_t *why) {
     size_t bytes = 0;
     hid_t base = d->class == H5T_VLEN ? H5Tget_super(d->type) : -1;
-    bool plain = base >= 0 && H5Tget_class(base) == H5T_INTEGER && H5Tget_size(base) == 1 && d->rank == 1;
+    bool plain =
+        base >= 0 && H5Tget_class(base) == H5T_INTEGER && H5Tget_size(base) == 1 && d->rank == 1;
     h5_drop(base);
     if (!plain) return reason_set(why, "not a list of byte strings");
     if (bytes_of(d, 16, &bytes, why)) return -1; /* stored as length and place */
-    *out = (h5_bytes_t){.n = d->dim[0], .type = H5Tvlen_create(H5T_NATIVE_UINT8), .space = H5Dget_space(d->id)};
+    *out = (h5_bytes_t){
+        .n = d->dim[0], .type = H5Tvlen_create(H5T_NATIVE_UINT8), .space = H5Dget_space(d->id)};
     out->row = xcalloc(out->n, sizeof *out->row);
-    if (!out->n || H5Dread(d->id, out->type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out->row) >= 0) return 0;
+    if (!out->n || H5Dread(d->id, out->type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out->row) >= 0)
+        return 0;
     h5_bytes_release(out);
     return reason_set(why, "cannot be read: the file is damaged");
 }
@@ -223,7 +235,9 @@ static int read_fixed(const h5_data_t *d, char **s, size_t n, reason_t *why) {
     size_t width = H5Tget_size(d->type), bytes = 0;
     if (bytes_of(d, width, &bytes, why)) return -1;
     char *raw = xmalloc(bytes + 1);
-    int rc = H5Dread(d->id, d->type, H5S_ALL, H5S_ALL, H5P_DEFAULT, raw) < 0 ? reason_set(why, "cannot be read") : 0;
+    int rc = H5Dread(d->id, d->type, H5S_ALL, H5S_ALL, H5P_DEFAULT, raw) < 0
+                 ? reason_set(why, "cannot be read")
+                 : 0;
     for (size_t i = 0; i < n && rc == 0; i++) s[i] = xasprintf("%.*s", (int)width, raw + i * width);
     free(raw);
     return rc;
@@ -250,7 +264,8 @@ int h5_data_strings(const h5_data_t *d, char ***out, reason_t *why) {
     if (d->class != H5T_STRING || d->rank != 1) return reason_set(why, "not a list of texts");
     if (bytes_of(d, sizeof(char *), &bytes, why)) return -1;
     char **s = xcalloc(d->dim[0], sizeof *s);
-    int rc = H5Tis_variable_str(d->type) > 0 ? read_variable(d, s, d->dim[0], why) : read_fixed(d, s, d->dim[0], why);
+    int rc = H5Tis_variable_str(d->type) > 0 ? read_variable(d, s, d->dim[0], why)
+                                             : read_fixed(d, s, d->dim[0], why);
     if (rc) {
         for (size_t i = 0; i < d->dim[0]; i++) free(s[i]);
         free(s);
@@ -266,7 +281,8 @@ int h5_attr_i64(hid_t object, const char *name, int64_t *out, reason_t *why) {
     if (attr < 0) return reason_set(why, "attribute '%s' cannot be opened", name);
     hid_t type = H5Aget_type(attr), space = H5Aget_space(attr);
     int rc = -1;
-    if (type >= 0 && H5Tget_class(type) == H5T_INTEGER && space >= 0 && H5Sget_simple_extent_npoints(space) == 1)
+    if (type >= 0 && H5Tget_class(type) == H5T_INTEGER && space >= 0 &&
+        H5Sget_simple_extent_npoints(space) == 1)
         rc = H5Aread(attr, H5T_NATIVE_INT64, out) < 0 ? -1 : 0;
     h5_drop(space);
     h5_drop(type);

@@ -1,9 +1,9 @@
-/* minari_h5.h - HDF5 as far as Minari files need it, behind the checks that libhdf5 leaves to its callers: no links out
- * of the file, no storage outside it, no plugins, sizes known before anything is allocated. Included only when the
- * library is there (WITH_HDF5).
+/* minari_h5.h - HDF5 as far as Minari files need it, behind the checks that libhdf5 leaves to its
+ * callers: no links out of the file, no storage outside it, no plugins, sizes known before anything
+ * is allocated. Included only when the library is there (WITH_HDF5).
  *
- * Reasons name the cause alone; the caller puts file, episode and field before it. Those that begin with "refused:" are
- * about a file that no honest writer makes.
+ * Reasons name the cause alone; the caller puts file, episode and field before it. Those that begin
+ * with "refused:" are about a file that no honest writer makes.
  */
 #ifndef IO_MINARI_H5_H
 #define IO_MINARI_H5_H
@@ -38,7 +38,8 @@ void h5_data_close(h5_data_t *d);
 /* Reads everything as `memory` (elements of `size` bytes); malloc'ed, never NULL on success. */
 int h5_data_read(const h5_data_t *d, hid_t memory, size_t size, void **out, reason_t *why);
 /* The same for rows first .. first + n - 1, which must exist. */
-int h5_data_read_rows(const h5_data_t *d, hid_t memory, size_t size, size_t first, size_t n, void **out, reason_t *why);
+int h5_data_read_rows(const h5_data_t *d, hid_t memory, size_t size, size_t first, size_t n,
+                      void **out, reason_t *why);
 /* A vector of byte strings of varying length. Release with h5_bytes_release. */
 typedef struct {
     hvl_t *row;

@@ -1,5 +1,6 @@
-/* minari_jpeg.c - rows of bytes stored as JPEG strings, as Minari does with pictures since 2025-03: strings of varying
- * length, or a matrix when all happen to be equally long. Until 2026-04 vectors of bytes went through JPEG too.
+/* minari_jpeg.c - rows of bytes stored as JPEG strings, as Minari does with pictures since 2025-03:
+ * strings of varying length, or a matrix when all happen to be equally long. Until 2026-04 vectors
+ * of bytes went through JPEG too.
  */
 #ifdef WITH_HDF5
 #include "common/io/image_codec.h"
@@ -11,13 +12,16 @@ static bool starts_as_jpeg(const uint8_t *p, size_t n) {
     return n > 3 && p[0] == 0xFF && p[1] == 0xD8 && p[2] == 0xFF;
 }
 
-/* Vectors as long as the strings would be: do all rows begin as JPEG? A row of numbers that does so is a coincidence of
- * 1 in 16 million. */
+/* Vectors as long as the strings would be: do all rows begin as JPEG? A row of numbers that does so
+ * is a coincidence of 1 in 16 million. */
 static bool vectors_are_jpeg(const h5_data_t *d) {
     uint8_t *v;
-    if (d->dim[0] == 0 || d->dim[1] < 100 || h5_data_read(d, H5T_NATIVE_UINT8, 1, (void **)&v, NULL)) return false;
+    if (d->dim[0] == 0 || d->dim[1] < 100 ||
+        h5_data_read(d, H5T_NATIVE_UINT8, 1, (void **)&v, NULL))
+        return false;
     bool all = true;
-    for (size_t t = 0; t < d->dim[0] && all; t++) all = starts_as_jpeg(v + t * d->dim[1], d->dim[1]);
+    for (size_t t = 0; t < d->dim[0] && all; t++)
+        all = starts_as_jpeg(v + t * d->dim[1], d->dim[1]);
     free(v);
     return all;
 }
@@ -29,26 +33,30 @@ bool minari_is_jpeg(const h5_data_t *d, const minari_leaf_t *leaf) {
     return leaf->rank > 1 || d->dim[1] != leaf->dim[0] || vectors_are_jpeg(d);
 }
 
-/* The picture's pixels must be the leaf's elements: [h,w], [h,w,1] and [n] gray, [h,w,3] in color. */
+/* The picture's pixels must be the leaf's elements: [h,w], [h,w,1] and [n] gray, [h,w,3] in
+ * color. */
 static int take(const image_t *im, const minari_leaf_t *leaf, uint8_t *out, reason_t *why) {
     size_t c = leaf->rank == 3 ? leaf->dim[2] : 1;
-    bool fits = leaf->rank == 1 ? im->w * im->h == leaf->count : im->h == leaf->dim[0] && im->w == leaf->dim[1];
+    bool fits = leaf->rank == 1 ? im->w * im->h == leaf->count
+                                : im->h == leaf->dim[0] && im->w == leaf->dim[1];
     if (!fits || leaf->rank > 3 || (c != 1 && c != 3))
-        return reason_set(why, "a JPEG picture of %zu x %zu, which is not the space's shape", im->h, im->w);
+        return reason_set(why, "a JPEG picture of %zu x %zu, which is not the space's shape", im->h,
+                          im->w);
     if (c == 3) {
         memcpy(out, im->rgb, leaf->count);
         return 0;
     }
     for (size_t i = 0; i < leaf->count; i++) {
         const uint8_t *p = im->rgb + 3 * i;
-        if (p[0] != p[1] || p[1] != p[2]) return reason_set(why, "a JPEG picture in color where the space says gray");
+        if (p[0] != p[1] || p[1] != p[2])
+            return reason_set(why, "a JPEG picture in color where the space says gray");
         out[i] = p[0];
     }
     return 0;
 }
 
-static int decode(const uint8_t *bytes, size_t size, const minari_leaf_t *leaf, size_t row, uint8_t *out,
-                  reason_t *why) {
+static int decode(const uint8_t *bytes, size_t size, const minari_leaf_t *leaf, size_t row,
+                  uint8_t *out, reason_t *why) {
     image_opts_t o = image_opts_default();
     image_t im = {0};
     reason_t inner = {""};
@@ -63,7 +71,8 @@ static int decode(const uint8_t *bytes, size_t size, const minari_leaf_t *leaf, 
     return rc ? reason_set(why, "row %zu: %.400s", row, inner.text) : 0;
 }
 
-/* A JPEG file packs at most some 200 : 1, so what the rows claim to hold is bounded by what is stored. */
+/* A JPEG file packs at most some 200 : 1, so what the rows claim to hold is bounded by what is
+ * stored. */
 static uint8_t *room(const minari_leaf_t *leaf, size_t rows, size_t stored, reason_t *why) {
     size_t bytes = rows * leaf->count;
     if (bytes <= ((size_t)64 << 20) || bytes / 2000 <= stored) return xmalloc(bytes);
@@ -98,8 +107,10 @@ static uint8_t *decode_matrix(const h5_data_t *d, const minari_leaf_t *leaf, rea
     return rc ? NULL : out;
 }
 
-int minari_jpeg_rows(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, uint8_t **out, reason_t *why) {
-    if (d->dim[0] != rows) return reason_set(why, "%zu rows where total_steps asks for %zu", d->dim[0], rows);
+int minari_jpeg_rows(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, uint8_t **out,
+                     reason_t *why) {
+    if (d->dim[0] != rows)
+        return reason_set(why, "%zu rows where total_steps asks for %zu", d->dim[0], rows);
     uint8_t *v = d->class == H5T_VLEN ? decode_strings(d, leaf, why) : decode_matrix(d, leaf, why);
     if (!v) return -1;
     *out = v;

@@ -1,5 +1,5 @@
-/* minari_meta.c - see minari_meta.h. A space is JSON inside a JSON string; its tree of Dict and Tuple is flattened here
- * to leaves whose paths are those of the HDF5 groups.
+/* minari_meta.c - see minari_meta.h. A space is JSON inside a JSON string; its tree of Dict and
+ * Tuple is flattened here to leaves whose paths are those of the HDF5 groups.
  */
 #include "common/io/minari_meta.h"
 #include "common/io/json.h"
@@ -43,8 +43,7 @@ static const char *string_of(const cJSON *object, const char *key) {
     return cJSON_IsString(item) ? item->valuestring : NULL;
 }
 
-/* ---- spaces
- * -------------------------------------------------------------------------------------------------------------*/
+/* ---- spaces ---- */
 
 typedef struct {
     double *v;
@@ -62,7 +61,9 @@ static int flatten(const cJSON *item, numbers_t *out) {
     if (cJSON_IsNull(item)) {
         v = NAN;
     } else if (cJSON_IsNumber(item)) {
-        v = item->valuedouble >= 1e308 ? INFINITY : item->valuedouble <= -1e308 ? -INFINITY : item->valuedouble;
+        v = item->valuedouble >= 1e308    ? INFINITY
+            : item->valuedouble <= -1e308 ? -INFINITY
+                                          : item->valuedouble;
     } else if (cJSON_IsBool(item)) {
         v = cJSON_IsTrue(item);
     } else {
@@ -74,9 +75,10 @@ static int flatten(const cJSON *item, numbers_t *out) {
     return 0;
 }
 
-/* The numbers of space[key], exactly `count` of them; NULL with a reason otherwise. A NaN bound bounds nothing. */
-static double *numbers(const cJSON *space, const char *key, size_t count, double unbounded, const char *path,
-                       reason_t *why) {
+/* The numbers of space[key], exactly `count` of them; NULL with a reason otherwise. A NaN bound
+ * bounds nothing. */
+static double *numbers(const cJSON *space, const char *key, size_t count, double unbounded,
+                       const char *path, reason_t *why) {
     numbers_t out = {.limit = count};
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(space, key);
     if (!item || flatten(item, &out) || out.n != count) {
@@ -111,7 +113,9 @@ static int shape_of(const cJSON *space, minari_leaf_t *leaf, const char *path, r
     cJSON_ArrayForEach(side, shape) {
         uint64_t n;
         if (!json_u64(side, &n) || n == 0 || n > MAX_COUNT / leaf->count)
-            return reason_set(why, "%s: 'shape' has a side that is no size, or more than %d elements", path, MAX_COUNT);
+            return reason_set(why,
+                              "%s: 'shape' has a side that is no size, or more than %d elements",
+                              path, MAX_COUNT);
         leaf->dim[leaf->rank++] = n;
         leaf->count *= n;
     }
@@ -120,13 +124,15 @@ static int shape_of(const cJSON *space, minari_leaf_t *leaf, const char *path, r
 
 static int parse_box(const cJSON *space, minari_leaf_t *leaf, const char *path, reason_t *why) {
     const char *dtype = string_of(space, "dtype");
-    if (!dtype || !known_dtype(dtype)) return reason_set(why, "%s: unknown dtype '%.20s'", path, dtype ? dtype : "");
+    if (!dtype || !known_dtype(dtype))
+        return reason_set(why, "%s: unknown dtype '%.20s'", path, dtype ? dtype : "");
     snprintf(leaf->dtype, sizeof leaf->dtype, "%s", dtype);
     if (shape_of(space, leaf, path, why)) return -1;
     leaf->kind = SPACE_BOX;
     if (!(leaf->low = numbers(space, "low", leaf->count, -INFINITY, path, why))) return -1;
     if (!(leaf->high = numbers(space, "high", leaf->count, INFINITY, path, why))) return -1;
-    bool picture = (leaf->rank == 2 || leaf->rank == 3) && leaf->dim[0] >= IMAGE_SIDE && leaf->dim[1] >= IMAGE_SIDE;
+    bool picture = (leaf->rank == 2 || leaf->rank == 3) && leaf->dim[0] >= IMAGE_SIDE &&
+                   leaf->dim[1] >= IMAGE_SIDE;
     if (!picture || strcmp(dtype, "uint8") != 0 || !all_equal(leaf->low, leaf->count, 0) ||
         !all_equal(leaf->high, leaf->count, 255))
         return 0;
@@ -137,18 +143,21 @@ static int parse_box(const cJSON *space, minari_leaf_t *leaf, const char *path, 
     return 0;
 }
 
-static int parse_discrete(const cJSON *space, minari_leaf_t *leaf, const char *path, reason_t *why) {
+static int parse_discrete(const cJSON *space, minari_leaf_t *leaf, const char *path,
+                          reason_t *why) {
     leaf->kind = SPACE_DISCRETE;
     leaf->count = 1;
     snprintf(leaf->dtype, sizeof leaf->dtype, "int64");
     const cJSON *start = cJSON_GetObjectItemCaseSensitive(space, "start");
     if (!json_i64(cJSON_GetObjectItemCaseSensitive(space, "n"), &leaf->n) || leaf->n < 1)
         return reason_set(why, "%s: 'n' is no positive integer", path);
-    if (start && !json_i64(start, &leaf->start)) return reason_set(why, "%s: 'start' is no integer", path);
+    if (start && !json_i64(start, &leaf->start))
+        return reason_set(why, "%s: 'start' is no integer", path);
     return 0;
 }
 
-/* Nested lists of equal lengths: their shape, by the first of each. -1 when they are none, or too deep. */
+/* Nested lists of equal lengths: their shape, by the first of each. -1 when they are none, or too
+ * deep. */
 static int nested_shape(const cJSON *item, minari_leaf_t *leaf) {
     leaf->rank = 0;
     leaf->count = 1;
@@ -165,15 +174,18 @@ static bool whole(double v, double least) {
     return v >= least && v <= 1e15 && v == floor(v);
 }
 
-/* Several discrete values: low and high are the first and last value of each, n the largest of their ranges. */
-static int parse_multi_discrete(const cJSON *space, minari_leaf_t *leaf, const char *path, reason_t *why) {
+/* Several discrete values: low and high are the first and last value of each, n the largest of
+ * their ranges. */
+static int parse_multi_discrete(const cJSON *space, minari_leaf_t *leaf, const char *path,
+                                reason_t *why) {
     const cJSON *nvec = cJSON_GetObjectItemCaseSensitive(space, "nvec"),
                 *start = cJSON_GetObjectItemCaseSensitive(space, "start");
     if (nested_shape(nvec, leaf)) return reason_set(why, "%s: 'nvec' is no list of integers", path);
     leaf->kind = SPACE_DISCRETE;
     snprintf(leaf->dtype, sizeof leaf->dtype, "int64");
     if (!(leaf->high = numbers(space, "nvec", leaf->count, 0, path, why))) return -1;
-    if (start && !(leaf->low = numbers(space, "start", leaf->count, INFINITY, path, why))) return -1;
+    if (start && !(leaf->low = numbers(space, "start", leaf->count, INFINITY, path, why)))
+        return -1;
     if (!leaf->low) leaf->low = xcalloc(leaf->count, sizeof *leaf->low);
     for (size_t i = 0; i < leaf->count; i++) {
         if (!whole(leaf->high[i], 1) || !whole(leaf->low[i], -1e15))
@@ -186,7 +198,8 @@ static int parse_multi_discrete(const cJSON *space, minari_leaf_t *leaf, const c
 }
 
 /* n is a number, or a list: the shape. */
-static int parse_multi_binary(const cJSON *space, minari_leaf_t *leaf, const char *path, reason_t *why) {
+static int parse_multi_binary(const cJSON *space, minari_leaf_t *leaf, const char *path,
+                              reason_t *why) {
     const cJSON *n = cJSON_GetObjectItemCaseSensitive(space, "n"), *side;
     uint64_t v = 0;
     leaf->kind = SPACE_DISCRETE;
@@ -214,7 +227,8 @@ static int parse_text(const cJSON *space, minari_leaf_t *leaf, const char *path,
     return 0;
 }
 
-static int parse_leaf(const cJSON *space, const char *type, const char *path, minari_leaf_t *leaf, reason_t *why) {
+static int parse_leaf(const cJSON *space, const char *type, const char *path, minari_leaf_t *leaf,
+                      reason_t *why) {
     static const struct {
         const char *type;
         int (*parse)(const cJSON *, minari_leaf_t *, const char *, reason_t *);
@@ -236,7 +250,8 @@ static int parse_space(const cJSON *space, const char *path, leaves_t *out, reas
     if (!type) return reason_set(why, "%s: a space without 'type'", path);
     bool dict = strcmp(type, "Dict") == 0;
     if (!dict && strcmp(type, "Tuple") != 0) {
-        if (out->n == MAX_LEAVES) return reason_set(why, "%s: more than %d parts", path, MAX_LEAVES);
+        if (out->n == MAX_LEAVES)
+            return reason_set(why, "%s: more than %d parts", path, MAX_LEAVES);
         out->leaf = xgrow(out->leaf, &out->cap, out->n + 1, sizeof *out->leaf);
         minari_leaf_t *leaf = &out->leaf[out->n++];
         memset(leaf, 0, sizeof *leaf);
@@ -262,14 +277,15 @@ static int parse_space(const cJSON *space, const char *path, leaves_t *out, reas
     return 0;
 }
 
-static int parse_field(const cJSON *root, const char *field, minari_leaf_t **leaf, size_t *n, reason_t *why) {
+static int parse_field(const cJSON *root, const char *field, minari_leaf_t **leaf, size_t *n,
+                       reason_t *why) {
     const char *text = string_of(root, field);
     if (!text)
-        return reason_set(
-            why,
-            "%s: missing; it would have to be derived by making the environment in Python: save the dataset again "
-            "with its spaces",
-            field);
+        return reason_set(why,
+                          "%s: missing; it would have to be derived by making the environment in "
+                          "Python: save the dataset again "
+                          "with its spaces",
+                          field);
     reason_t inner;
     cJSON *space = json_parse(text, strlen(text), true, &inner);
     if (!space) return reason_set(why, "%s: %.300s", field, inner.text);
@@ -281,17 +297,16 @@ static int parse_field(const cJSON *root, const char *field, minari_leaf_t **lea
     return rc;
 }
 
-/* ---- the file
- * -----------------------------------------------------------------------------------------------------------*/
+/* ---- the file ---- */
 
 static int check_format(const cJSON *root, reason_t *why) {
     const char *format = string_of(root, "data_format");
     if (!format || strcmp(format, "hdf5") == 0) return 0; /* before 0.5 the key did not exist */
-    return reason_set(
-        why,
-        "data_format: '%.40s' is not read here, only 'hdf5': convert it in Python with MinariStorage.new(..., "
-        "data_format=\"hdf5\", jpeg_encoding=False) and update_from_storage()",
-        format);
+    return reason_set(why,
+                      "data_format: '%.40s' is not read here, only 'hdf5': convert it in Python "
+                      "with MinariStorage.new(..., "
+                      "data_format=\"hdf5\", jpeg_encoding=False) and update_from_storage()",
+                      format);
 }
 
 static int parse_root(const cJSON *root, minari_meta_t *m, reason_t *why) {
@@ -319,8 +334,7 @@ int minari_meta_parse(const char *text, size_t size, minari_meta_t *out, reason_
     return rc;
 }
 
-/* ---- leaves back to JSON
- * ------------------------------------------------------------------------------------------------*/
+/* ---- leaves back to JSON ---- */
 
 /* Python's json, which reads this, knows Infinity. */
 static void put_number(FILE *f, double v) {
@@ -331,8 +345,10 @@ static void put_number(FILE *f, double v) {
         fputs(json_double(buf, v), f);
 }
 
-/* Nested lists of a shape; `v` NULL = the constant everywhere. Returns the number of elements printed. */
-static size_t put_nested(FILE *f, const minari_leaf_t *leaf, int axis, const double *v, double constant) {
+/* Nested lists of a shape; `v` NULL = the constant everywhere. Returns the number of elements
+ * printed. */
+static size_t put_nested(FILE *f, const minari_leaf_t *leaf, int axis, const double *v,
+                         double constant) {
     if (axis == leaf->rank) {
         put_number(f, v ? *v : constant);
         return 1;
@@ -348,7 +364,8 @@ static size_t put_nested(FILE *f, const minari_leaf_t *leaf, int axis, const dou
 
 static void put_box(FILE *f, const minari_leaf_t *leaf) {
     bool image = leaf->kind == SPACE_IMAGE;
-    fprintf(f, "{\"type\": \"Box\", \"dtype\": \"%s\", \"shape\": [", image ? "uint8" : leaf->dtype);
+    fprintf(f, "{\"type\": \"Box\", \"dtype\": \"%s\", \"shape\": [",
+            image ? "uint8" : leaf->dtype);
     for (int i = 0; i < leaf->rank; i++) fprintf(f, "%s%zu", i ? ", " : "", leaf->dim[i]);
     fputs("], \"low\": ", f);
     put_nested(f, leaf, 0, leaf->low, image ? 0 : -INFINITY);
@@ -360,7 +377,8 @@ static void put_box(FILE *f, const minari_leaf_t *leaf) {
 /* Nested lists of n (or of the starts) of each element. */
 static size_t put_integers(FILE *f, const minari_leaf_t *leaf, int axis, size_t first, bool n) {
     if (axis == leaf->rank) {
-        fprintf(f, "%lld", (long long)(n ? minari_leaf_n(leaf, first) : minari_leaf_start(leaf, first)));
+        fprintf(f, "%lld",
+                (long long)(n ? minari_leaf_n(leaf, first) : minari_leaf_start(leaf, first)));
         return 1;
     }
     size_t done = 0;
@@ -403,10 +421,12 @@ char *minari_space_json(const minari_leaf_t *leaves, size_t n, bool dict) {
     if (!f) die(RC_RUNTIME, "out of memory");
     if (dict) fputs("{\"type\": \"Dict\", \"subspaces\": {", f);
     const char *last = NULL;
-    for (size_t done = 0; done < n; done++) { /* the next path in byte order; there are few leaves */
+    for (size_t done = 0; done < n;
+         done++) { /* the next path in byte order; there are few leaves */
         const minari_leaf_t *next = NULL;
         for (size_t i = 0; i < n; i++)
-            if ((!last || strcmp(leaves[i].path, last) > 0) && (!next || strcmp(leaves[i].path, next->path) < 0))
+            if ((!last || strcmp(leaves[i].path, last) > 0) &&
+                (!next || strcmp(leaves[i].path, next->path) < 0))
                 next = &leaves[i];
         if (!next) BUG("two leaves of one name in a space");
         if (dict) {
@@ -414,7 +434,8 @@ char *minari_space_json(const minari_leaf_t *leaves, size_t n, bool dict) {
             jsonw_begin(&key);
             jsonw_raw(&key, next->path, "0");
             const char *quoted = jsonw_end(&key); /* {"path":0} */
-            fprintf(f, "%s%.*s: ", done ? ", " : "", (int)(strrchr(quoted, ':') - quoted - 1), quoted + 1);
+            fprintf(f, "%s%.*s: ", done ? ", " : "", (int)(strrchr(quoted, ':') - quoted - 1),
+                    quoted + 1);
             jsonw_free(&key);
         }
         put_leaf(f, next);

@@ -1,8 +1,10 @@
-/* minari_write.c - writing Minari datasets that its own Python package loads, and the same bytes for the same data.
+/* minari_write.c - writing Minari datasets that its own Python package loads, and the same bytes
+ * for the same data.
  *
- * Bytes depend on the data alone: the file format version is fixed, objects carry no times, and everything is written
- * in one order. Both files grow under temporary names; committing removes the old metadata.json first and brings the
- * new one last, so that a killed commit leaves no dataset rather than a mixed one.
+ * Bytes depend on the data alone: the file format version is fixed, objects carry no times, and
+ * everything is written in one order. Both files grow under temporary names; committing removes the
+ * old metadata.json first and brings the new one last, so that a killed commit leaves no dataset
+ * rather than a mixed one.
  */
 #include "common/io/fs.h"
 #include "common/io/json.h"
@@ -33,12 +35,12 @@ struct minari_writer {
     uint64_t episodes, steps;
 };
 
-/* ---- one dataset
- * --------------------------------------------------------------------------------------------------------*/
+/* ---- one dataset ---- */
 
-/* Chunked, rows unlimited as Minari makes them. One chunk holds the whole episode: the fewest and longest reads. */
-static hid_t create_data(minari_writer_t *w, hid_t group, const char *name, hid_t type, const hsize_t *dim, int rank,
-                         bool zip) {
+/* Chunked, rows unlimited as Minari makes them. One chunk holds the whole episode: the fewest and
+ * longest reads. */
+static hid_t create_data(minari_writer_t *w, hid_t group, const char *name, hid_t type,
+                         const hsize_t *dim, int rank, bool zip) {
     hsize_t chunk[H5_RANK], limit[H5_RANK];
     size_t row = H5Tget_size(type);
     for (int i = 0; i < rank; i++) chunk[i] = limit[i] = dim[i];
@@ -56,17 +58,18 @@ static hid_t create_data(minari_writer_t *w, hid_t group, const char *name, hid_
     return id;
 }
 
-static int put_data(minari_writer_t *w, hid_t group, const char *name, hid_t type, hid_t memory, const hsize_t *dim,
-                    int rank, bool zip, const void *data) {
+static int put_data(minari_writer_t *w, hid_t group, const char *name, hid_t type, hid_t memory,
+                    const hsize_t *dim, int rank, bool zip, const void *data) {
     hid_t id = create_data(w, group, name, type, dim, rank, zip);
     int rc = id < 0 ? -1 : 0;
-    if (rc == 0 && dim[0]) rc = H5Dwrite(id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0 ? -1 : 0;
+    if (rc == 0 && dim[0])
+        rc = H5Dwrite(id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0 ? -1 : 0;
     h5_drop(id);
     return rc;
 }
 
-static int put_column(minari_writer_t *w, hid_t group, const char *name, hid_t type, hid_t memory, size_t T,
-                      const void *data) {
+static int put_column(minari_writer_t *w, hid_t group, const char *name, hid_t type, hid_t memory,
+                      size_t T, const void *data) {
     hsize_t dim = T;
     return put_data(w, group, name, type, memory, &dim, 1, false, data);
 }
@@ -74,15 +77,17 @@ static int put_column(minari_writer_t *w, hid_t group, const char *name, hid_t t
 static hid_t type_of(const char *dtype) {
     static const char *const name[] = {"float64", "float32", "int64",  "int32",  "int16",
                                        "int8",    "uint64",  "uint32", "uint16", "uint8"};
-    const hid_t type[] = {H5T_IEEE_F64LE, H5T_IEEE_F32LE, H5T_STD_I64LE, H5T_STD_I32LE, H5T_STD_I16LE,
-                          H5T_STD_I8LE,   H5T_STD_U64LE,  H5T_STD_U32LE, H5T_STD_U16LE, H5T_STD_U8LE};
+    const hid_t type[] = {H5T_IEEE_F64LE, H5T_IEEE_F32LE, H5T_STD_I64LE, H5T_STD_I32LE,
+                          H5T_STD_I16LE,  H5T_STD_I8LE,   H5T_STD_U64LE, H5T_STD_U32LE,
+                          H5T_STD_U16LE,  H5T_STD_U8LE};
     for (size_t i = 0; i < sizeof name / sizeof *name; i++)
         if (strcmp(dtype, name[i]) == 0) return type[i];
     return -1;
 }
 
-static int put_discrete(minari_writer_t *w, hid_t group, const char *name, const minari_leaf_t *leaf,
-                        const hsize_t *dim, int rank, const float *value) {
+static int put_discrete(minari_writer_t *w, hid_t group, const char *name,
+                        const minari_leaf_t *leaf, const hsize_t *dim, int rank,
+                        const float *value) {
     size_t n = dim[0] * leaf->count;
     int64_t *v = xmalloc(n * sizeof *v);
     for (size_t i = 0; i < n; i++) v[i] = llroundf(value[i]) + leaf->start;
@@ -92,8 +97,8 @@ static int put_discrete(minari_writer_t *w, hid_t group, const char *name, const
 }
 
 /* `data`: uint8_t, float or char* of `rows` rows, as the leaf's kind says. */
-static int put_leaf(minari_writer_t *w, hid_t group, const char *name, const minari_leaf_t *leaf, size_t rows,
-                    const void *data) {
+static int put_leaf(minari_writer_t *w, hid_t group, const char *name, const minari_leaf_t *leaf,
+                    size_t rows, const void *data) {
     hsize_t dim[H5_RANK] = {rows};
     for (int i = 0; i < leaf->rank; i++) dim[i + 1] = leaf->dim[i];
     int rank = leaf->rank + 1;
@@ -101,7 +106,8 @@ static int put_leaf(minari_writer_t *w, hid_t group, const char *name, const min
     case SPACE_IMAGE:
         return put_data(w, group, name, H5T_STD_U8LE, H5T_NATIVE_UINT8, dim, rank, true, data);
     case SPACE_BOX:
-        return put_data(w, group, name, type_of(leaf->dtype), H5T_NATIVE_FLOAT, dim, rank, false, data);
+        return put_data(w, group, name, type_of(leaf->dtype), H5T_NATIVE_FLOAT, dim, rank, false,
+                        data);
     case SPACE_DISCRETE:
         return put_discrete(w, group, name, leaf, dim, rank, data);
     case SPACE_TEXT:
@@ -123,16 +129,18 @@ static int put_attr(hid_t group, const char *name, int64_t value) {
     return rc;
 }
 
-/* ---- one episode
- * --------------------------------------------------------------------------------------------------------*/
+/* ---- one episode ---- */
 
 static const void *obs_data(const minari_writer_t *w, const minari_episode_t *e, size_t i) {
     space_kind_t kind = w->obs[i].kind;
-    return kind == SPACE_IMAGE ? (void *)e->image[i] : kind == SPACE_TEXT ? (void *)e->text[i] : (void *)e->value[i];
+    return kind == SPACE_IMAGE  ? (void *)e->image[i]
+           : kind == SPACE_TEXT ? (void *)e->text[i]
+                                : (void *)e->value[i];
 }
 
 static int put_observations(minari_writer_t *w, hid_t group, const minari_episode_t *e) {
-    if (!w->dict_obs) return put_leaf(w, group, "observations", &w->obs[0], e->T + 1, obs_data(w, e, 0));
+    if (!w->dict_obs)
+        return put_leaf(w, group, "observations", &w->obs[0], e->T + 1, obs_data(w, e, 0));
     hid_t dict = create_group(w, group, "observations");
     int rc = dict < 0 ? -1 : 0;
     for (size_t i = 0; i < w->n_obs && rc == 0; i++)
@@ -142,7 +150,8 @@ static int put_observations(minari_writer_t *w, hid_t group, const minari_episod
 }
 
 static int put_actions(minari_writer_t *w, hid_t group, const minari_episode_t *e) {
-    if (w->n_act == 1 && !w->act[0].path[0]) return put_leaf(w, group, "actions", &w->act[0], e->T, e->action[0]);
+    if (w->n_act == 1 && !w->act[0].path[0])
+        return put_leaf(w, group, "actions", &w->act[0], e->T, e->action[0]);
     hid_t dict = create_group(w, group, "actions");
     int rc = dict < 0 ? -1 : 0;
     for (size_t i = 0; i < w->n_act && rc == 0; i++)
@@ -155,16 +164,20 @@ static int put_actions(minari_writer_t *w, hid_t group, const minari_episode_t *
 static int put_infos(minari_writer_t *w, hid_t group, const minari_episode_t *e) {
     hid_t infos = create_group(w, group, "infos");
     int rc = infos < 0 ? -1 : 0;
-    if (rc == 0 && e->expert_action) rc = put_leaf(w, infos, "expert_action", &w->act[0], e->T, e->expert_action);
+    if (rc == 0 && e->expert_action)
+        rc = put_leaf(w, infos, "expert_action", &w->act[0], e->T, e->expert_action);
     h5_drop(infos);
     return rc;
 }
 
 static int put_episode(minari_writer_t *w, hid_t group, const minari_episode_t *e) {
-    if (put_attr(group, "id", (int64_t)w->episodes) || put_attr(group, "total_steps", (int64_t)e->T)) return -1;
+    if (put_attr(group, "id", (int64_t)w->episodes) ||
+        put_attr(group, "total_steps", (int64_t)e->T))
+        return -1;
     if (e->seed >= 0 && put_attr(group, "seed", e->seed)) return -1;
     if (put_observations(w, group, e) || put_actions(w, group, e)) return -1;
-    if (put_column(w, group, "rewards", H5T_IEEE_F64LE, H5T_NATIVE_FLOAT, e->T, e->rewards)) return -1;
+    if (put_column(w, group, "rewards", H5T_IEEE_F64LE, H5T_NATIVE_FLOAT, e->T, e->rewards))
+        return -1;
     if (put_column(w, group, "terminations", w->flag, w->flag, e->T, e->terminated)) return -1;
     if (put_column(w, group, "truncations", w->flag, w->flag, e->T, e->truncated)) return -1;
     return put_infos(w, group, e);
@@ -181,7 +194,8 @@ static int write_failed(const minari_writer_t *w, reason_t *why) {
 
 int minari_writer_add(minari_writer_t *w, const minari_episode_t *e, reason_t *why) {
     char name[40];
-    if (e->n_obs != w->n_obs || e->n_act != w->n_act) BUG("an episode of other leaves than the dataset's");
+    if (e->n_obs != w->n_obs || e->n_act != w->n_act)
+        BUG("an episode of other leaves than the dataset's");
     snprintf(name, sizeof name, "episode_%llu", (unsigned long long)w->episodes);
     hid_t group = create_group(w, w->h5, name);
     int rc = group < 0 ? -1 : put_episode(w, group, e);
@@ -192,8 +206,7 @@ int minari_writer_add(minari_writer_t *w, const minari_episode_t *e, reason_t *w
     return 0;
 }
 
-/* ---- the dataset
- * --------------------------------------------------------------------------------------------------------*/
+/* ---- the dataset ---- */
 
 static minari_leaf_t *copy_leaves(const minari_leaf_t *leaf, size_t n) {
     minari_leaf_t *copy = xcalloc(n, sizeof *copy);
@@ -218,7 +231,8 @@ static void check_leaves(const minari_leaf_t *leaf, size_t n, bool dict) {
         for (int d = 0; d < leaf[i].rank; d++) count *= leaf[i].dim[d];
         if (count != leaf[i].count || leaf[i].rank + 1 > H5_RANK)
             BUG("leaf '%s': shape and count differ", leaf[i].path);
-        if (dict && (!leaf[i].path[0] || strchr(leaf[i].path, '/'))) BUG("leaf '%s': no key of a Dict", leaf[i].path);
+        if (dict && (!leaf[i].path[0] || strchr(leaf[i].path, '/')))
+            BUG("leaf '%s': no key of a Dict", leaf[i].path);
         if (leaf[i].kind == SPACE_BOX && type_of(leaf[i].dtype) < 0)
             BUG("leaf '%s': dtype '%s'", leaf[i].path, leaf[i].dtype);
     }
@@ -238,8 +252,8 @@ static void make_types(minari_writer_t *w) {
     H5Pset_obj_track_times(w->group_create, false);
 }
 
-/* One format version, whatever the library's default: since 1.10 the index of a one-chunk dataset takes bytes, not
- * kilobytes. */
+/* One format version, whatever the library's default: since 1.10 the index of a one-chunk dataset
+ * takes bytes, not kilobytes. */
 static hid_t create_file(const char *path) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), create = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
@@ -309,7 +323,8 @@ minari_writer_t *minari_writer_new(const char *dir, const minari_spec_t *spec, r
         errno = 0;
         w->h5 = create_file(w->temporary);
         if (w->h5 >= 0) return w;
-        reason_set(why, "cannot create '%s': %s", w->temporary, errno ? strerror(errno) : "HDF5 failed");
+        reason_set(why, "cannot create '%s': %s", w->temporary,
+                   errno ? strerror(errno) : "HDF5 failed");
     }
     release(w);
     return NULL;
@@ -360,7 +375,8 @@ static int finish_data(minari_writer_t *w, off_t *bytes, reason_t *why) {
 static int publish(minari_writer_t *w, const char *text, reason_t *why) {
     char *meta = fs_join(w->folder, "metadata.json");
     int rc = 0;
-    if (unlink(meta) && errno != ENOENT) rc = reason_set(why, "cannot replace '%s': %s", meta, strerror(errno));
+    if (unlink(meta) && errno != ENOENT)
+        rc = reason_set(why, "cannot replace '%s': %s", meta, strerror(errno));
     if (rc == 0 && rename(w->temporary, w->final))
         rc = reason_set(why, "cannot rename '%s': %s", w->temporary, strerror(errno));
     if (rc == 0) rc = fs_sync_dir(w->folder, why);
@@ -390,8 +406,8 @@ void minari_writer_abort(minari_writer_t *w) {
 #else
 
 static int absent(reason_t *why) {
-    return reason_set(
-        why, "built without HDF5: Minari datasets cannot be read or written (install libhdf5 and build again)");
+    return reason_set(why, "built without HDF5: Minari datasets cannot be read or written (install "
+                           "libhdf5 and build again)");
 }
 minari_writer_t *minari_writer_new(const char *dir, const minari_spec_t *spec, reason_t *why) {
     absent(why);

@@ -1,8 +1,8 @@
 /* safetensors.c - reading the safetensors format, whose files come from anywhere.
  *
- * The rules carry the numbers of the format's list; the first that fails is named, whatever else is wrong. Names and
- * metadata are unescaped inside the file's own bytes, so a file costs its size and one st_tensor_t a tensor. Writing is
- * safetensors_writer.c.
+ * The rules carry the numbers of the format's list; the first that fails is named, whatever else is
+ * wrong. Names and metadata are unescaped inside the file's own bytes, so a file costs its size and
+ * one st_tensor_t a tensor. Writing is safetensors_writer.c.
  */
 #include "common/io/safetensors.h"
 #include "common/io/fs.h"
@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensor data is little-endian and used as it is");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "tensor data is little-endian and used as it is");
 
 enum { HEADER_MAX = 100000000, TENSORS_MAX = 1000000, NAME_MAX_BYTES = 1024 };
 
@@ -59,7 +60,8 @@ typedef struct {
 static void blame(walk_t *w, int rule, const char *what, const char *name) {
     reason_t *why = &w->rule[rule - 7];
     char shown[200];
-    if (!why->text[0]) reason_set(why, "rule %d: %s '%s'", rule, what, utf8_printable(shown, sizeof shown, name));
+    if (!why->text[0])
+        reason_set(why, "rule %d: %s '%s'", rule, what, utf8_printable(shown, sizeof shown, name));
 }
 
 /* How two tensors and two metadata pairs are put in order. */
@@ -116,8 +118,8 @@ static bool take_shape(st_cursor_t *c, st_tensor_t *t) {
 }
 
 static bool take_offsets(st_cursor_t *c, st_tensor_t *t) {
-    return st_take(c, '[') && st_take_u64(c, &t->count) && st_take(c, ',') && st_take_u64(c, &t->bytes) &&
-           st_take(c, ']');
+    return st_take(c, '[') && st_take_u64(c, &t->count) && st_take(c, ',') &&
+           st_take_u64(c, &t->bytes) && st_take(c, ']');
 }
 
 static int dtype_find(const char *name) {
@@ -170,12 +172,14 @@ static void walk_tensor(walk_t *w, st_tensor_t *t) {
         }
         if (!wrong) continue;
         blame(w, 9, wrong, t->name);
-        /* A value that was half taken is skipped from its start; a dtype is whole and must not be unescaped twice. */
+        /* A value that was half taken is skipped from its start; a dtype is whole and must not be
+         * unescaped twice. */
         if (i == 0 && w->c.p != value.p) continue;
         w->c = value;
         st_skip(&w->c);
     }
-    if (!seen[0] || !seen[1] || !seen[2]) blame(w, 9, "dtype, shape or data_offsets missing in", t->name);
+    if (!seen[0] || !seen[1] || !seen[2])
+        blame(w, 9, "dtype, shape or data_offsets missing in", t->name);
 }
 
 /* Rules 7, 8, 9: fills tensors (sorted by name) and metadata. */
@@ -202,7 +206,8 @@ static int walk_header(walk_t *w, reason_t *why) {
     }
     qsort(f->tensor, f->n, sizeof *f->tensor, by_name);
     for (size_t i = 1; i < f->n; i++)
-        if (strcmp(f->tensor[i - 1].name, f->tensor[i].name) == 0) blame(w, 7, "duplicate key", f->tensor[i].name);
+        if (strcmp(f->tensor[i - 1].name, f->tensor[i].name) == 0)
+            blame(w, 7, "duplicate key", f->tensor[i].name);
     for (int i = 0; i < 3; i++)
         if (w->rule[i].text[0]) return reason_set(why, "%s", w->rule[i].text);
     return 0;
@@ -213,7 +218,8 @@ static const char *measure(const st_tensor_t *t, uint64_t *count, uint64_t *byte
     uint64_t bits;
     *count = 1;
     for (int i = 0; i < t->rank; i++)
-        if (__builtin_mul_overflow(*count, t->dim[i], count)) return "rule 11: the shape's product overflows in";
+        if (__builtin_mul_overflow(*count, t->dim[i], count))
+            return "rule 11: the shape's product overflows in";
     if (__builtin_mul_overflow(*count, dtypes[dtype_find(t->dtype)].bits, &bits))
         return "rule 11: the size overflows in";
     if (bits % 8) return "rule 11: no whole number of bytes in";
@@ -245,7 +251,8 @@ static int place(st_file_t *f, const uint8_t *data, uint64_t size, reason_t *why
         at = end;
     }
     if (at != size)
-        return reason_set(why, "rule 13: the tensors end at byte %llu of the data, the file at %llu",
+        return reason_set(why,
+                          "rule 13: the tensors end at byte %llu of the data, the file at %llu",
                           (unsigned long long)at, (unsigned long long)size);
     qsort(f->tensor, f->n, sizeof *f->tensor, by_name);
     return 0;
@@ -268,24 +275,29 @@ static int parse(st_file_t *f, reason_t *why) {
     reason_t json;
     if (f->size < 8) return reason_set(why, "rule 1: %zu bytes are too few for a header", f->size);
     memcpy(&header, f->bytes, 8);
-    if (header > HEADER_MAX) return reason_set(why, "rule 2: a header of %llu bytes", (unsigned long long)header);
+    if (header > HEADER_MAX)
+        return reason_set(why, "rule 2: a header of %llu bytes", (unsigned long long)header);
     if (header > f->size - 8)
-        return reason_set(why, "rule 3: a header of %llu bytes in a file of %zu", (unsigned long long)header, f->size);
+        return reason_set(why, "rule 3: a header of %llu bytes in a file of %zu",
+                          (unsigned long long)header, f->size);
     uint8_t *text = f->bytes + 8, *data = text + header;
     size_t n = (size_t)header, valid = utf8_check(text, n);
     if (valid != n) return reason_set(why, "rule 4: the header is no UTF-8 at byte %zu", valid);
     if (!n || text[0] != '{') return reason_set(why, "rule 5: the header does not begin with '{'");
     size_t end = n;
     while (strchr(" \t\r\n", text[end - 1])) {
-        if (text[--end] != ' ') return reason_set(why, "rule 5: the header is padded with something else than spaces");
+        if (text[--end] != ' ')
+            return reason_set(why, "rule 5: the header is padded with something else than spaces");
     }
     if (st_json_check(text, n, &keys, &json)) return reason_set(why, "rule 6: %s", json.text);
-    if (keys > TENSORS_MAX + 1) return reason_set(why, "limit: %zu tensors are more than 1,000,000", keys);
+    if (keys > TENSORS_MAX + 1)
+        return reason_set(why, "limit: %zu tensors are more than 1,000,000", keys);
     /* One more than needed: a __metadata__ key starts in a tensor's slot. */
     f->tensor = xmalloc((keys + 1) * sizeof *f->tensor);
     walk_t w = {.f = f, .c = {text}};
     if (walk_header(&w, why)) return -1;
-    if (f->n > TENSORS_MAX) return reason_set(why, "limit: %zu tensors are more than 1,000,000", f->n);
+    if (f->n > TENSORS_MAX)
+        return reason_set(why, "limit: %zu tensors are more than 1,000,000", f->n);
     size_t size = f->size - 8 - n;
     if (f->part) return place(f, NULL, size, why);
     if (place(f, data, size, why)) return -1;
@@ -408,7 +420,8 @@ const char *st_meta(const st_file_t *f, const char *key) {
 }
 
 float st_half_to_float(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, mantissa = h & 0x3FF, bits;
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, mantissa = h & 0x3FF,
+             bits;
     float v;
     if (exponent == 0) { /* zero or subnormal: mantissa * 2^-24, exact in float */
         v = (float)mantissa * 0x1p-24f;
@@ -455,7 +468,8 @@ int st_read_f32(const st_tensor_t *t, float *out, reason_t *why) {
 }
 
 bool st_finite(const float *v, size_t n) {
-    /* Exponent bits all ones: infinities and NaN. Independent of the compiler's view of floating point. */
+    /* Exponent bits all ones: infinities and NaN. Independent of the compiler's view of floating
+     * point. */
     uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t bits;

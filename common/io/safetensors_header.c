@@ -1,4 +1,5 @@
-/* safetensors_header.c - see safetensors_header.h. The first half trusts nothing; the second relies on the first. */
+/* safetensors_header.c - see safetensors_header.h. The first half trusts nothing; the second relies
+ * on the first. */
 #include "common/io/safetensors_header.h"
 #include "common/io/utf8.h"
 
@@ -59,7 +60,8 @@ static int check_unicode(check_t *s) {
     s->at += 4;
     if (!is_high(c)) return 0;
     const uint8_t *p = s->text + s->at;
-    if (s->n - s->at < 6 || p[0] != '\\' || p[1] != 'u' || !is_low(hex4(p + 2))) return fault(s, "lone surrogate");
+    if (s->n - s->at < 6 || p[0] != '\\' || p[1] != 'u' || !is_low(hex4(p + 2)))
+        return fault(s, "lone surrogate");
     s->at += 6;
     return 0;
 }
@@ -107,7 +109,8 @@ static int check_number(check_t *s) {
 
 static int check_word(check_t *s, const char *word) {
     size_t n = strlen(word);
-    if (s->n - s->at < n || memcmp(s->text + s->at, word, n) != 0) return fault(s, "not a JSON value");
+    if (s->n - s->at < n || memcmp(s->text + s->at, word, n) != 0)
+        return fault(s, "not a JSON value");
     s->at += n;
     return 0;
 }
@@ -138,7 +141,8 @@ static int check_group(check_t *s, char close) {
             check_spaces(s);
         }
     }
-    if (peek(s) != close) return fault(s, close == '}' ? "expected ',' or '}'" : "expected ',' or ']'");
+    if (peek(s) != close)
+        return fault(s, close == '}' ? "expected ',' or '}'" : "expected ',' or ']'");
     s->at++;
     s->depth--;
     return 0;
@@ -185,7 +189,8 @@ bool st_take(st_cursor_t *c, char punctuation) {
     return true;
 }
 
-/* Reads "uXXXX" (and the low half of a pair) at *from, writes UTF-8: never longer than the escape. */
+/* Reads "uXXXX" (and the low half of a pair) at *from, writes UTF-8: never longer than the
+ * escape. */
 static size_t unescape_unicode(uint8_t **from, uint8_t *to) {
     uint32_t c = (uint32_t)hex4(*from + 1);
     *from += 5;
@@ -230,7 +235,9 @@ bool st_take_u64(st_cursor_t *c, uint64_t *value) {
     uint64_t v = 0;
     if (!is_digit(*p)) return false;
     for (; is_digit(*p); p++)
-        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v)) return false;
+        if (__builtin_mul_overflow(v, 10, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
+            return false;
     if (*p == '.' || *p == 'e' || *p == 'E') return false;
     c->p = p;
     *value = v;

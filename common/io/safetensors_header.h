@@ -1,7 +1,7 @@
 /* safetensors_header.h - private to safetensors: the JSON of a header, read in place.
  *
- * A header may describe a million tensors, so no tree is built: one pass checks the syntax of everything, a second
- * walks the only shape that is legal and unescapes names where they stand.
+ * A header may describe a million tensors, so no tree is built: one pass checks the syntax of
+ * everything, a second walks the only shape that is legal and unescapes names where they stand.
  */
 #ifndef IO_SAFETENSORS_HEADER_H
 #define IO_SAFETENSORS_HEADER_H
@@ -13,12 +13,13 @@
 
 enum { ST_DEPTH = 8 };
 
-/* One JSON object (strict; no \u0000; nesting <= ST_DEPTH), then nothing but spaces. Returns 0 and the number of keys
- * of the outermost object, or -1 with a reason that starts at "byte N of the header". */
+/* One JSON object (strict; no \u0000; nesting <= ST_DEPTH), then nothing but spaces. Returns 0 and
+ * the number of keys of the outermost object, or -1 with a reason that starts at "byte N of the
+ * header". */
 int st_json_check(const uint8_t *text, size_t n, size_t *keys, reason_t *why);
 
-/* A cursor over text that st_json_check has accepted. Each st_take_* returns false, leaving the cursor where it is,
- * when something else stands there. */
+/* A cursor over text that st_json_check has accepted. Each st_take_* returns false, leaving the
+ * cursor where it is, when something else stands there. */
 typedef struct {
     uint8_t *p;
 } st_cursor_t;

@@ -1,5 +1,5 @@
-/* safetensors_writer.c - writing the safetensors format: the same tensors give the same bytes, whatever order they were
- * added in.
+/* safetensors_writer.c - writing the safetensors format: the same tensors give the same bytes,
+ * whatever order they were added in.
  */
 #include "common/io/fs.h"
 #include "common/io/safetensors.h"
@@ -37,8 +37,9 @@ static const struct {
     size_t width;
     int place;
 } types[ST_OTHER] = {
-    [ST_F32] = {"F32", 4, 2}, [ST_F16] = {"F16", 2, 5}, [ST_BF16] = {"BF16", 2, 4}, [ST_F64] = {"F64", 8, 1},
-    [ST_I64] = {"I64", 8, 0}, [ST_I32] = {"I32", 4, 3}, [ST_U8] = {"U8", 1, 6},
+    [ST_F32] = {"F32", 4, 2}, [ST_F16] = {"F16", 2, 5}, [ST_BF16] = {"BF16", 2, 4},
+    [ST_F64] = {"F64", 8, 1}, [ST_I64] = {"I64", 8, 0}, [ST_I32] = {"I32", 4, 3},
+    [ST_U8] = {"U8", 1, 6},
 };
 
 st_writer_t *st_writer_new(void) {
@@ -47,15 +48,20 @@ st_writer_t *st_writer_new(void) {
     return w;
 }
 
-static entry_t *entry_add(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim,
-                          const void *data) {
-    if (type >= ST_OTHER || rank < 0 || rank > ST_RANK) BUG("tensor '%s': type %d, rank %d", name, (int)type, rank);
+static entry_t *entry_add(st_writer_t *w, const char *name, st_type_t type, int rank,
+                          const uint64_t *dim, const void *data) {
+    if (type >= ST_OTHER || rank < 0 || rank > ST_RANK)
+        BUG("tensor '%s': type %d, rank %d", name, (int)type, rank);
     if (strcmp(name, "__metadata__") == 0) BUG("a tensor cannot be named '%s'", name);
     for (size_t i = 0; i < w->n; i++)
         if (strcmp(w->entry[i].name, name) == 0) BUG("tensor '%s' added twice", name);
     w->entry = xgrow(w->entry, &w->cap, w->n + 1, sizeof *w->entry);
     entry_t *e = &w->entry[w->n++];
-    *e = (entry_t){.name = xstrdup(name), .type = type, .rank = rank, .data = data, .bytes = types[type].width};
+    *e = (entry_t){.name = xstrdup(name),
+                   .type = type,
+                   .rank = rank,
+                   .data = data,
+                   .bytes = types[type].width};
     for (int i = 0; i < rank; i++) {
         e->dim[i] = dim[i];
         if (__builtin_mul_overflow(e->bytes, dim[i], &e->bytes)) BUG("tensor '%s' overflows", name);
@@ -63,16 +69,18 @@ static entry_t *entry_add(st_writer_t *w, const char *name, st_type_t type, int 
     return e;
 }
 
-void st_writer_add(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim, const void *data) {
+void st_writer_add(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim,
+                   const void *data) {
     entry_add(w, name, type, rank, dim, data);
 }
 
-void st_writer_give(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim, void *data) {
+void st_writer_give(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim,
+                    void *data) {
     entry_add(w, name, type, rank, dim, data)->owned = data;
 }
 
-void st_writer_lazy(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim, st_fill_t fill,
-                    void *ctx, size_t i) {
+void st_writer_lazy(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim,
+                    st_fill_t fill, void *ctx, size_t i) {
     entry_t *e = entry_add(w, name, type, rank, dim, NULL);
     e->fill = fill, e->ctx = ctx, e->i = i;
 }
@@ -212,7 +220,8 @@ static uint64_t hash_data(const st_writer_t *w) {
     return hash;
 }
 
-/* What only a careless caller or a foreign text can bring about; the reader would refuse the file. */
+/* What only a careless caller or a foreign text can bring about; the reader would refuse the
+ * file. */
 static int check_entries(const st_writer_t *w, reason_t *why) {
     char shown[200];
     for (size_t i = 0; i < w->n; i++) {
@@ -225,7 +234,8 @@ static int check_entries(const st_writer_t *w, reason_t *why) {
     for (size_t i = 0; i < 2 * w->n_meta; i++) {
         size_t n = strlen(w->meta[i]);
         if (utf8_check((const uint8_t *)w->meta[i], n) != n)
-            return reason_set(why, "metadata '%s' is no UTF-8", utf8_printable(shown, sizeof shown, w->meta[i]));
+            return reason_set(why, "metadata '%s' is no UTF-8",
+                              utf8_printable(shown, sizeof shown, w->meta[i]));
     }
     return 0;
 }

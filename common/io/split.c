@@ -14,10 +14,12 @@ double source_spec_split(const char *spec, char **path) {
     char *end;
     *path = NULL;
     /* strtod also takes "inf", "nan" and hexadecimal: no weights of ours. */
-    if (equal && equal[1] && strspn(equal + 1, "0123456789.eE+-") == strlen(equal + 1) && !fs_exists(spec)) {
+    if (equal && equal[1] && strspn(equal + 1, "0123456789.eE+-") == strlen(equal + 1) &&
+        !fs_exists(spec)) {
         double weight = strtod(equal + 1, &end);
         if (!*end) {
-            if (!(weight > 0) || !isfinite(weight)) die(RC_USAGE, "the weight of '%s' must be above 0", spec);
+            if (!(weight > 0) || !isfinite(weight))
+                die(RC_USAGE, "the weight of '%s' must be above 0", spec);
             *path = xasprintf("%.*s", (int)(equal - spec), spec);
             return weight;
         }
@@ -43,7 +45,8 @@ static bool before(uint64_t a, uint64_t b) {
     return a % 1000 != b % 1000 ? a % 1000 < b % 1000 : a < b;
 }
 
-void split_items(size_t n, double holdout, split_name_fn group, split_name_fn key, void *ctx, bool *held) {
+void split_items(size_t n, double holdout, split_name_fn group, split_name_fn key, void *ctx,
+                 bool *held) {
     uint64_t *hash = xmalloc(n * sizeof *hash), low = 0, high = 0;
     size_t out = 0;
     char buf[512];

@@ -1,5 +1,5 @@
-/* token_db_guard.c - the shards open in this process. State of the process by nature: LMDB forbids a second handle on
- * one file, and a signal handler can see nothing but globals.
+/* token_db_guard.c - the shards open in this process. State of the process by nature: LMDB forbids
+ * a second handle on one file, and a signal handler can see nothing but globals.
  */
 #include "common/io/token_db_shard.h"
 #include <pthread.h>

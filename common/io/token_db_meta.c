@@ -68,7 +68,8 @@ static value_part_t array_part(unsigned part, char type, uint32_t n, const void 
 }
 
 uint8_t *token_meta_build(const shard_meta_t *m, size_t *size) {
-    if ((m->n_discrete && !m->discrete_range) || (m->n_discrete_actions && !m->discrete_action_range) ||
+    if ((m->n_discrete && !m->discrete_range) ||
+        (m->n_discrete_actions && !m->discrete_action_range) ||
         (m->n_actions && (!m->action_low || !m->action_high)))
         BUG("shard meta: a width without its ranges");
     head_t h = {m->codes,
@@ -101,22 +102,23 @@ uint8_t *token_meta_build(const shard_meta_t *m, size_t *size) {
         string_part(PART_TEXT_TOKENIZER, m->text_tokenizer),
         string_part(PART_ENV, m->env),
         array_part(PART_DISCRETE_RANGE, 'I', m->n_discrete, m->discrete_range),
-        array_part(PART_DISCRETE_ACTION_RANGE, 'I', m->n_discrete_actions, m->discrete_action_range),
+        array_part(PART_DISCRETE_ACTION_RANGE, 'I', m->n_discrete_actions,
+                   m->discrete_action_range),
         array_part(PART_ACTION_LOW, 'f', m->n_actions, m->action_low),
         array_part(PART_ACTION_HIGH, 'f', m->n_actions, m->action_high),
     };
     return value_build(meta_key, &h, sizeof h, part, sizeof part / sizeof *part, size);
 }
 
-/* ---- back
- * -----------------------------------------------------------------------------------------------------------------*/
+/* ---- back ---- */
 
 static int bad_part(reason_t *why, const char *name) {
     reason_set(why, "corrupt: %s in the meta value", name);
     return RC_DATA;
 }
 
-static int take_string(const value_t *v, unsigned part, const char *name, char **out, reason_t *why) {
+static int take_string(const value_t *v, unsigned part, const char *name, char **out,
+                       reason_t *why) {
     const value_part_t *p = value_part(v, part);
     if (!p) return 0;
     if (p->type != 'B' || memchr(p->data, 0, p->count)) return bad_part(why, name);
@@ -126,8 +128,8 @@ static int take_string(const value_t *v, unsigned part, const char *name, char *
     return 0;
 }
 
-static int take_array(const value_t *v, unsigned part, char type, uint32_t n, const char *name, void *out,
-                      reason_t *why) {
+static int take_array(const value_t *v, unsigned part, char type, uint32_t n, const char *name,
+                      void *out, reason_t *why) {
     const value_part_t *p = value_part(v, part);
     if (!p && n == 0) return 0;
     if (!p || p->type != type || p->count != n) return bad_part(why, name);
@@ -138,11 +140,13 @@ static int take_array(const value_t *v, unsigned part, char type, uint32_t n, co
 }
 
 static int check_meta(const shard_meta_t *m, reason_t *why) {
-    if (m->fingerprint && (strlen(m->fingerprint) != 32 || strspn(m->fingerprint, "0123456789abcdef") != 32))
+    if (m->fingerprint &&
+        (strlen(m->fingerprint) != 32 || strspn(m->fingerprint, "0123456789abcdef") != 32))
         return bad_part(why, "fingerprint");
     if (!isfinite(m->mu) || !isfinite(m->M)) return bad_part(why, "mu or M");
     for (uint32_t i = 0; i < m->n_actions; i++)
-        if (isnan(m->action_low[i]) || isnan(m->action_high[i])) return bad_part(why, "action_low or action_high");
+        if (isnan(m->action_low[i]) || isnan(m->action_high[i]))
+            return bad_part(why, "action_low or action_high");
     return 0;
 }
 
@@ -163,12 +167,17 @@ static int take_parts(const value_t *v, shard_meta_t *m, reason_t *why) {
     int rc = 0;
     for (size_t i = 0; i < sizeof string / sizeof *string && !rc; i++)
         rc = take_string(v, string[i].part, string[i].name, string[i].to, why);
-    if (!rc) rc = take_array(v, PART_DISCRETE_RANGE, 'I', m->n_discrete, "discrete_range", &m->discrete_range, why);
     if (!rc)
-        rc = take_array(v, PART_DISCRETE_ACTION_RANGE, 'I', m->n_discrete_actions, "discrete_action_range",
-                        &m->discrete_action_range, why);
-    if (!rc) rc = take_array(v, PART_ACTION_LOW, 'f', m->n_actions, "action_low", &m->action_low, why);
-    if (!rc) rc = take_array(v, PART_ACTION_HIGH, 'f', m->n_actions, "action_high", &m->action_high, why);
+        rc = take_array(v, PART_DISCRETE_RANGE, 'I', m->n_discrete, "discrete_range",
+                        &m->discrete_range, why);
+    if (!rc)
+        rc = take_array(v, PART_DISCRETE_ACTION_RANGE, 'I', m->n_discrete_actions,
+                        "discrete_action_range", &m->discrete_action_range, why);
+    if (!rc)
+        rc = take_array(v, PART_ACTION_LOW, 'f', m->n_actions, "action_low", &m->action_low, why);
+    if (!rc)
+        rc =
+            take_array(v, PART_ACTION_HIGH, 'f', m->n_actions, "action_high", &m->action_high, why);
     return rc ? rc : check_meta(m, why);
 }
 
@@ -207,8 +216,7 @@ int token_meta_parse(const uint8_t *v, size_t size, shard_meta_t *out, reason_t 
     return rc;
 }
 
-/* ---- codebook
- * ---------------------------------------------------------------------------------------------------------------*/
+/* ---- codebook ---- */
 
 uint8_t *token_codebook_build(const shard_meta_t *m, size_t *size) {
     value_part_t part = {PART_CODEBOOK, 'f', (uint64_t)m->codes * m->code_dim, m->codebook};
@@ -221,9 +229,11 @@ int token_codebook_parse(const uint8_t *v, size_t size, shard_meta_t *m, reason_
     if (rc) return rc;
     const value_part_t *p = value_part(&value, PART_CODEBOOK);
     uint64_t n = (uint64_t)m->codes * m->code_dim;
-    if (!p || p->type != 'f' || p->count != n || n == 0) return bad_part(why, "the codebook's size");
+    if (!p || p->type != 'f' || p->count != n || n == 0)
+        return bad_part(why, "the codebook's size");
     for (uint64_t i = 0; i < n; i++)
-        if (!isfinite(((const float *)p->data)[i])) return bad_part(why, "a number that is not finite in the codebook");
+        if (!isfinite(((const float *)p->data)[i]))
+            return bad_part(why, "a number that is not finite in the codebook");
     m->codebook = xmalloc(n * sizeof(float));
     memcpy(m->codebook, p->data, n * sizeof(float));
     return 0;

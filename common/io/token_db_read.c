@@ -1,9 +1,9 @@
 /* token_db_read.c - opening a shard, and reading records in place.
  *
- * LMDB keeps the snapshot (a read transaction that lives as long as the handle, so that a writer beside us does not
- * reuse its pages); the values are found by our own checked walk over a map of LMDB's file, once, when the shard is
- * opened. So reading a record is a table look-up that any thread may do, and no damage in the file can lead LMDB
- * astray.
+ * LMDB keeps the snapshot (a read transaction that lives as long as the handle, so that a writer
+ * beside us does not reuse its pages); the values are found by our own checked walk over a map of
+ * LMDB's file, once, when the shard is opened. So reading a record is a table look-up that any
+ * thread may do, and no damage in the file can lead LMDB astray.
  */
 #include "common/io/fs.h"
 #include "common/io/token_db_shard.h"
@@ -26,18 +26,18 @@ int shard_reason(const char *path, int rc, reason_t *why) {
     return rc;
 }
 
-/* ---- index
- * ----------------------------------------------------------------------------------------------------------------*/
+/* ---- index ---- */
 
 static void push(token_list_t *l, const uint8_t *data, size_t size) {
     l->v = xgrow(l->v, &l->cap, l->n + 1, sizeof *l->v);
     l->v[l->n++] = (token_bytes_t){data, size};
 }
 
-/* Pages of a large file are given back now and then: what is read once would otherwise count as memory in use. They
- * stay in the system's cache, and any pointer into them stays good. */
+/* Pages of a large file are given back now and then: what is read once would otherwise count as
+ * memory in use. They stay in the system's cache, and any pointer into them stays good. */
 static void touch(token_index_t *x, size_t bytes) {
-    if (x->size < LARGE || __atomic_add_fetch(&x->touched, bytes, __ATOMIC_RELAXED) < GIVE_BACK) return;
+    if (x->size < LARGE || __atomic_add_fetch(&x->touched, bytes, __ATOMIC_RELAXED) < GIVE_BACK)
+        return;
     __atomic_store_n(&x->touched, 0, __ATOMIC_RELAXED);
     madvise((void *)(uintptr_t)x->map, x->size, MADV_DONTNEED);
 }
@@ -57,7 +57,8 @@ static void index_record(token_index_t *x, const uint8_t *key) {
     x->records++;
 }
 
-static int index_mark(token_index_t *x, token_key_t key, const uint8_t *value, size_t size, reason_t *why) {
+static int index_mark(token_index_t *x, token_key_t key, const uint8_t *value, size_t size,
+                      reason_t *why) {
     value_t v;
     if (size == VALUE_HEADER) return 0; /* an item of its own: former versions marked those */
     if (x->n_marks == TOKEN_MARKS) return reason_set(why, "corrupt: too many sources");
@@ -69,13 +70,15 @@ static int index_mark(token_index_t *x, token_key_t key, const uint8_t *value, s
     return 0;
 }
 
-static int index_entry(void *ctx, const uint8_t *key, size_t key_size, const uint8_t *value, size_t size,
-                       reason_t *why) {
+static int index_entry(void *ctx, const uint8_t *key, size_t key_size, const uint8_t *value,
+                       size_t size, reason_t *why) {
     indexing_t *s = ctx;
     token_index_t *x = s->x;
     token_key_t k;
-    if (token_key_parse(key, key_size, &k)) return reason_set(why, "corrupt: a key that is not a shard's");
-    if (s->any && memcmp(s->last, key, KEY_BYTES) >= 0) return reason_set(why, "corrupt: keys out of order");
+    if (token_key_parse(key, key_size, &k))
+        return reason_set(why, "corrupt: a key that is not a shard's");
+    if (s->any && memcmp(s->last, key, KEY_BYTES) >= 0)
+        return reason_set(why, "corrupt: keys out of order");
     memcpy(s->last, key, KEY_BYTES);
     s->any = true;
     touch(x, size < 1 << 16 ? size + KEY_BYTES : 1 << 16);
@@ -85,25 +88,29 @@ static int index_entry(void *ctx, const uint8_t *key, size_t key_size, const uin
         *(k.sub ? &x->codebook : &x->meta) = (token_bytes_t){value, size};
         return 0;
     case TAG_RECORD:
-        if (k.sub || k.id != x->records) return reason_set(why, "corrupt: record %" PRIu64 " is missing", x->records);
+        if (k.sub || k.id != x->records)
+            return reason_set(why, "corrupt: record %" PRIu64 " is missing", x->records);
         index_record(x, key);
         return 0;
     case TAG_SOURCE:
         return index_mark(x, k, value, size, why);
     case TAG_BAD:
-        if (k.sub || k.id != x->bad.n) return reason_set(why, "corrupt: bad item %zu is missing", x->bad.n);
+        if (k.sub || k.id != x->bad.n)
+            return reason_set(why, "corrupt: bad item %zu is missing", x->bad.n);
         push(&x->bad, value, size);
         return 0;
     }
     return -1;
 }
 
-/* What the list of free pages says matters to writers only, who must not reuse a page because of a damaged list. */
-static int skip_entry(void *ctx, const uint8_t *key, size_t key_size, const uint8_t *value, size_t size,
-                      reason_t *why) {
+/* What the list of free pages says matters to writers only, who must not reuse a page because of a
+ * damaged list. */
+static int skip_entry(void *ctx, const uint8_t *key, size_t key_size, const uint8_t *value,
+                      size_t size, reason_t *why) {
     uint64_t n = 0;
     if (size >= 8) memcpy(&n, value, 8);
-    if (key_size != 8 || size < 8 || n > (size - 8) / 8) return reason_set(why, "corrupt: the list of free pages");
+    if (key_size != 8 || size < 8 || n > (size - 8) / 8)
+        return reason_set(why, "corrupt: the list of free pages");
     return 0;
 }
 
@@ -116,9 +123,11 @@ int token_index_open(token_index_t *x, MDB_env *env, MDB_txn *txn, int slot, rea
         reason_set(why, "cannot look at its file: %s", strerror(errno));
         return RC_RUNTIME;
     }
-    void *map = st.st_size ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    void *map =
+        st.st_size ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
     if (map == MAP_FAILED) {
-        reason_set(why, "cannot map %jd bytes: %s", (intmax_t)st.st_size, strerror(st.st_size ? errno : EINVAL));
+        reason_set(why, "cannot map %jd bytes: %s", (intmax_t)st.st_size,
+                   strerror(st.st_size ? errno : EINVAL));
         return RC_DATA;
     }
     x->map = map;
@@ -143,9 +152,12 @@ int token_index_meta(const token_index_t *x, shard_meta_t *out, reason_t *why) {
         return RC_DATA;
     }
     int rc = token_meta_parse(x->meta.data, x->meta.size, out, why);
-    if (!rc && x->codebook.data) rc = token_codebook_parse(x->codebook.data, x->codebook.size, out, why);
+    if (!rc && x->codebook.data)
+        rc = token_codebook_parse(x->codebook.data, x->codebook.size, out, why);
     if (!rc && (out->records != x->records || out->bad != x->bad.n)) {
-        reason_set(why, "corrupt: %" PRIu64 " records and %" PRIu64 " bad items counted, %" PRIu64 " and %zu found",
+        reason_set(why,
+                   "corrupt: %" PRIu64 " records and %" PRIu64 " bad items counted, %" PRIu64
+                   " and %zu found",
                    out->records, out->bad, x->records, x->bad.n);
         rc = RC_DATA;
     }
@@ -172,14 +184,15 @@ int token_index_record(token_index_t *x, uint64_t i, token_bytes_t *out, reason_
     uint8_t key[KEY_BYTES];
     token_key_write((token_key_t){TAG_RECORD, 0, i}, key);
     touch(x, 1 << 16); /* the system maps that much around a page */
-    return token_tree_entry(&x->tree, x->leaf[from].page, key, sizeof key, &out->data, &out->size, why);
+    return token_tree_entry(&x->tree, x->leaf[from].page, key, sizeof key, &out->data, &out->size,
+                            why);
 }
 
-/* ---- opening
- * ----------------------------------------------------------------------------------------------------------------*/
+/* ---- opening ---- */
 
-/* LMDB believes the meta pages: it looks for the second one a page behind the first, maybe beyond the end of the file
- * and before there is a map to guard, and maps all pages up to the last. What is no LMDB file at all it finds itself.
+/* LMDB believes the meta pages: it looks for the second one a page behind the first, maybe beyond
+ * the end of the file and before there is a map to guard, and maps all pages up to the last. What
+ * is no LMDB file at all it finds itself.
  */
 static int check_meta(const char *path, reason_t *why) {
     char *name = fs_join(path, "data.mdb");
@@ -191,10 +204,12 @@ static int check_meta(const char *path, reason_t *why) {
         uint64_t last;
         if (pread(fd, head, sizeof head, (off_t)size[0]) != (ssize_t)sizeof head) break;
         if (token_tree_meta(head, &size[i], &last)) break;
-        if (size[i] < 512 || size[i] > 65536 || size[i] & (size[i] - 1) || size[i] != size[0]) bad = "page size";
+        if (size[i] < 512 || size[i] > 65536 || size[i] & (size[i] - 1) || size[i] != size[0])
+            bad = "page size";
         if (!bad && last >= ADDRESSABLE / size[i]) bad = "last page";
     }
-    if (fd >= 0) close(fd); /* drops no lock: the process has the file open nowhere else (shard_slot_take) */
+    if (fd >= 0)
+        close(fd); /* drops no lock: the process has the file open nowhere else (shard_slot_take) */
     free(name);
     return bad ? reason_set(why, "corrupt: the %s on a meta page", bad) : 0;
 }
@@ -216,8 +231,8 @@ int shard_env_open(const char *path, unsigned flags, size_t map, MDB_env **env, 
     return rc == MDB_INVALID || rc == MDB_CORRUPTED ? RC_DATA : RC_RUNTIME;
 }
 
-/* A transaction on the newest state, and its index. While somebody writes, a state may be gone before we have looked at
- * it: try again. */
+/* A transaction on the newest state, and its index. While somebody writes, a state may be gone
+ * before we have looked at it: try again. */
 static int open_snapshot(token_db_t *db, reason_t *why) {
     int stale;
     mdb_reader_check(db->env, &stale);
@@ -232,7 +247,8 @@ static int open_snapshot(token_db_t *db, reason_t *why) {
             return RC_RUNTIME;
         }
         rc = token_index_open(&db->index, db->env, db->txn, db->slot, why);
-        if (rc != -2 && (rc != RC_DATA || i > 0)) return rc; /* once more: a meta page may be being written */
+        if (rc != -2 && (rc != RC_DATA || i > 0))
+            return rc; /* once more: a meta page may be being written */
         mdb_txn_abort(db->txn);
         db->txn = NULL;
     }
@@ -254,7 +270,10 @@ token_db_t *token_db_open(const char *path, int *rc, reason_t *why) {
     free(file);
     if (missing) {
         *rc = RC_USAGE;
-        reason_set(why, fs_exists(path) ? "'%s' is no token shard: it has no data.mdb" : "'%s' does not exist", path);
+        reason_set(why,
+                   fs_exists(path) ? "'%s' is no token shard: it has no data.mdb"
+                                   : "'%s' does not exist",
+                   path);
         return NULL;
     }
     if (st.st_size == 0) {
@@ -271,7 +290,9 @@ token_db_t *token_db_open(const char *path, int *rc, reason_t *why) {
             return other;
         }
         *rc = RC_USAGE;
-        reason_set(why, other ? "'%s' is being written by this process" : "'%s': too many shards are open", path);
+        reason_set(
+            why, other ? "'%s' is being written by this process" : "'%s': too many shards are open",
+            path);
         return NULL;
     }
     db->path = xstrdup(path);
@@ -296,8 +317,7 @@ void token_db_close(token_db_t *db) {
     free(db);
 }
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------------------------------*/
+/* ---- reading ---- */
 
 const shard_meta_t *token_db_meta(const token_db_t *db) {
     return db->meta ? db->meta : &db->stored;
@@ -319,7 +339,8 @@ static void name_of(token_bytes_t b, uint64_t i, char name[96]) {
     size_t n = key->count < 80 ? key->count : 80;
     const uint8_t *from = key->data;
     memcpy(name, " '", 2);
-    for (size_t c = 0; c < n; c++) name[2 + c] = from[c] < 32 || from[c] == 127 ? '?' : (char)from[c];
+    for (size_t c = 0; c < n; c++)
+        name[2 + c] = from[c] < 32 || from[c] == 127 ? '?' : (char)from[c];
     memcpy(name + 2 + n, "'", 2);
 }
 
@@ -328,15 +349,16 @@ int token_db_get(token_db_t *db, uint64_t i, token_record_t *r, reason_t *why) {
     memset(r, 0, sizeof *r);
     if (db->meta) BUG("reading from a shard opened for writing");
     if (i >= db->index.records)
-        return reason_set(why, "'%s': there is no record %" PRIu64 ", only %" PRIu64, db->path, i, db->index.records);
+        return reason_set(why, "'%s': there is no record %" PRIu64 ", only %" PRIu64, db->path, i,
+                          db->index.records);
     token_bytes_t b = {0};
     if (token_index_record(&db->index, i, &b, &cause))
         return reason_set(why, "'%.200s': record %" PRIu64 ": %.200s", db->path, i, cause.text);
     if (token_record_parse(b.data, b.size, i, &db->stored, r, &cause) == 0) return 0;
     char name[96];
     name_of(b, i, name);
-    return reason_set(why, "'%.200s': record %" PRIu64 "%s at byte %zu of data.mdb: %.200s", db->path, i, name,
-                      (size_t)(b.data - db->index.map), cause.text);
+    return reason_set(why, "'%.200s': record %" PRIu64 "%s at byte %zu of data.mdb: %.200s",
+                      db->path, i, name, (size_t)(b.data - db->index.map), cause.text);
 }
 
 static char *text_part(const value_t *v, unsigned part) {

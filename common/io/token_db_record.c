@@ -1,5 +1,5 @@
-/* token_db_record.c - token_record_t to bytes and back (FORMATS.md 1.4), with one check for both directions: what may
- * not be read may not be written.
+/* token_db_record.c - token_record_t to bytes and back (FORMATS.md 1.4), with one check for both
+ * directions: what may not be read may not be written.
  */
 #include "common/io/token_db_value.h"
 #include <inttypes.h>
@@ -16,23 +16,24 @@ typedef struct {
 } head_t;
 _Static_assert(sizeof(head_t) == RECORD_HEAD, "no padding");
 
-/* ---- checks
- * ---------------------------------------------------------------------------------------------------------------*/
+/* ---- checks ---- */
 
-static int ids_below(const uint32_t *id, uint64_t n, uint32_t limit, const char *name, reason_t *why) {
+static int ids_below(const uint32_t *id, uint64_t n, uint32_t limit, const char *name,
+                     reason_t *why) {
     for (uint64_t i = 0; i < n; i++)
         if (id[i] >= limit)
-            return reason_set(why, "%s[%" PRIu64 "] = %" PRIu32 " is not below %" PRIu32, name, i, id[i], limit);
+            return reason_set(why, "%s[%" PRIu64 "] = %" PRIu32 " is not below %" PRIu32, name, i,
+                              id[i], limit);
     return 0;
 }
 
 /* Column j below range[j]. */
-static int columns_below(const uint32_t *id, uint32_t T, uint32_t width, const uint32_t *range, const char *name,
-                         reason_t *why) {
+static int columns_below(const uint32_t *id, uint32_t T, uint32_t width, const uint32_t *range,
+                         const char *name, reason_t *why) {
     for (uint64_t i = 0; i < (uint64_t)T * width; i++)
         if (id[i] >= range[i % width])
-            return reason_set(why, "%s[%" PRIu64 "] = %" PRIu32 " is not below %" PRIu32, name, i, id[i],
-                              range[i % width]);
+            return reason_set(why, "%s[%" PRIu64 "] = %" PRIu32 " is not below %" PRIu32, name, i,
+                              id[i], range[i % width]);
     return 0;
 }
 
@@ -44,20 +45,26 @@ static int all_finite(const float *v, uint64_t n, const char *name, reason_t *wh
 
 static int flags(const uint8_t *v, uint64_t n, const char *name, reason_t *why) {
     for (uint64_t i = 0; i < n; i++)
-        if (v[i] > 1) return reason_set(why, "%s[%" PRIu64 "] = %u is no truth value", name, i, v[i]);
+        if (v[i] > 1)
+            return reason_set(why, "%s[%" PRIu64 "] = %u is no truth value", name, i, v[i]);
     return 0;
 }
 
 /* Values against their ranges; the arrays' lengths are right already. */
 static int check_values(const shard_meta_t *m, const token_record_t *r, reason_t *why) {
-    uint64_t codes = (uint64_t)r->T * r->grid_h * r->grid_w, actions = (uint64_t)r->T * m->n_actions;
+    uint64_t codes = (uint64_t)r->T * r->grid_h * r->grid_w,
+             actions = (uint64_t)r->T * m->n_actions;
     if (r->codes && ids_below(r->codes, codes, m->codes, "codes", why)) return -1;
     if (r->text && ids_below(r->text, r->text_len, m->text_vocab, "text", why)) return -1;
-    if (r->discrete && columns_below(r->discrete, r->T, m->n_discrete, m->discrete_range, "discrete", why)) return -1;
-    if (r->discrete_actions && columns_below(r->discrete_actions, r->T, m->n_discrete_actions, m->discrete_action_range,
-                                             "discrete_actions", why))
+    if (r->discrete &&
+        columns_below(r->discrete, r->T, m->n_discrete, m->discrete_range, "discrete", why))
         return -1;
-    if (r->continuous && all_finite(r->continuous, (uint64_t)r->T * m->n_continuous, "continuous", why)) return -1;
+    if (r->discrete_actions && columns_below(r->discrete_actions, r->T, m->n_discrete_actions,
+                                             m->discrete_action_range, "discrete_actions", why))
+        return -1;
+    if (r->continuous &&
+        all_finite(r->continuous, (uint64_t)r->T * m->n_continuous, "continuous", why))
+        return -1;
     if (r->actions && all_finite(r->actions, actions, "actions", why)) return -1;
     if (r->label_actions && all_finite(r->label_actions, actions, "label_actions", why)) return -1;
     if (r->rewards && all_finite(r->rewards, r->T, "rewards", why)) return -1;
@@ -77,19 +84,20 @@ static int check_head(const token_record_t *r, reason_t *why) {
     if (r->kind > RECORD_TEXT) return reason_set(why, "record kind %d", (int)r->kind);
     if (r->T == 0) return reason_set(why, "a record without steps");
     if (cells > 1u << 30 || cells * r->T > (uint64_t)1 << 40)
-        return reason_set(why, "%" PRIu32 " grids of %" PRIu32 "x%" PRIu32, r->T, r->grid_h, r->grid_w);
+        return reason_set(why, "%" PRIu32 " grids of %" PRIu32 "x%" PRIu32, r->T, r->grid_h,
+                          r->grid_w);
     return 0;
 }
 
-/* ---- to bytes
- * ---------------------------------------------------------------------------------------------------------------*/
+/* ---- to bytes ---- */
 
 static value_part_t part_of(unsigned part, char type, uint64_t count, const void *data) {
     return (value_part_t){(uint16_t)part, type, count, data};
 }
 
 /* Ids below a vocabulary: u16 when they all fit. *narrow is the copy to free. */
-static value_part_t ids_part(unsigned part, const uint32_t *id, uint64_t n, uint32_t vocab, uint16_t **narrow) {
+static value_part_t ids_part(unsigned part, const uint32_t *id, uint64_t n, uint32_t vocab,
+                             uint16_t **narrow) {
     *narrow = NULL;
     if (!id || vocab > SMALL) return part_of(part, 'I', n, id);
     *narrow = xmalloc(n * sizeof **narrow);
@@ -126,19 +134,20 @@ static uint8_t *build(const shard_meta_t *m, uint64_t id, const token_record_t *
         part_of(PART_PROMPT, 'I', 1, r->prompt_len ? &r->prompt_len : NULL),
         part_of(PART_LABEL, 'B', r->label_len, r->label),
     };
-    uint8_t *v = value_build((token_key_t){TAG_RECORD, 0, id}, &h, sizeof h, part, sizeof part / sizeof *part, size);
+    uint8_t *v = value_build((token_key_t){TAG_RECORD, 0, id}, &h, sizeof h, part,
+                             sizeof part / sizeof *part, size);
     free(codes);
     free(text);
     return v;
 }
 
-uint8_t *token_record_build(const shard_meta_t *m, uint64_t id, const token_record_t *r, size_t *size, reason_t *why) {
+uint8_t *token_record_build(const shard_meta_t *m, uint64_t id, const token_record_t *r,
+                            size_t *size, reason_t *why) {
     if (check_head(r, why) || check_values(m, r, why)) return NULL;
     return build(m, id, r, size);
 }
 
-/* ---- back
- * -------------------------------------------------------------------------------------------------------------------*/
+/* ---- back ---- */
 
 /* A part of exactly `count` elements, or NULL when it is absent; *bad counts mistakes. */
 static const void *take(const value_t *v, unsigned part, char type, uint64_t count, int *bad) {
@@ -169,7 +178,8 @@ static void take_ids(const value_t *v, const shard_meta_t *m, token_record_t *r,
     uint32_t *to = n ? xmalloc(n * sizeof *to) : NULL;
     r->owned = to;
     r->codes = codes && small_codes ? widen(codes, n_codes, &to) : codes;
-    r->text = words && small_text ? (n_text ? widen(words, n_text, &to) : (const uint32_t *)words) : words;
+    r->text = words && small_text ? (n_text ? widen(words, n_text, &to) : (const uint32_t *)words)
+                                  : words;
 }
 
 static int take_parts(const value_t *v, const shard_meta_t *m, token_record_t *r, reason_t *why) {
@@ -195,7 +205,8 @@ static int take_parts(const value_t *v, const shard_meta_t *m, token_record_t *r
     r->truncated = take(v, PART_TRUNCATED, 'B', T, &bad);
     r->pixel_size = take(v, PART_PIXEL_SIZE, 'I', T, &bad);
     if (label && label->count > UINT32_MAX) ++bad;
-    if (label && !bad) r->label = take(v, PART_LABEL, 'B', r->label_len = (uint32_t)label->count, &bad);
+    if (label && !bad)
+        r->label = take(v, PART_LABEL, 'B', r->label_len = (uint32_t)label->count, &bad);
     if (pixels) r->pixels = take(v, PART_PIXELS, 'B', r->pixels_bytes = pixels->count, &bad);
     r->picture_hash = take(v, PART_PICTURE_HASH, 'I', 2, &bad);
     const uint32_t *prompt = take(v, PART_PROMPT, 'I', 1, &bad);
@@ -203,8 +214,8 @@ static int take_parts(const value_t *v, const shard_meta_t *m, token_record_t *r
     return bad ? reason_set(why, "a part whose size does not fit its steps") : 0;
 }
 
-int token_record_parse(const uint8_t *v, size_t size, uint64_t id, const shard_meta_t *m, token_record_t *r,
-                       reason_t *why) {
+int token_record_parse(const uint8_t *v, size_t size, uint64_t id, const shard_meta_t *m,
+                       token_record_t *r, reason_t *why) {
     value_t value;
     head_t h;
     memset(r, 0, sizeof *r);

@@ -1,5 +1,5 @@
-/* token_db_shard.h - what the reading and the writing half of a shard share: the handle, the list of shards this
- * process has open, and the guard against a file that shrinks while it is read.
+/* token_db_shard.h - what the reading and the writing half of a shard share: the handle, the list
+ * of shards this process has open, and the guard against a file that shrinks while it is read.
  */
 #ifndef IO_TOKEN_DB_SHARD_H
 #define IO_TOKEN_DB_SHARD_H
@@ -32,8 +32,8 @@ typedef struct {
 
 enum { TOKEN_MARKS = 64 };
 
-/* One state of the file, walked and checked: where each value lies. Records are found by their page: memory follows
- * the pages of the tree, not the records. */
+/* One state of the file, walked and checked: where each value lies. Records are found by their
+ * page: memory follows the pages of the tree, not the records. */
 typedef struct {
     const uint8_t *map;
     size_t size;
@@ -48,8 +48,8 @@ typedef struct {
     size_t touched; /* bytes of the map read since its pages were last given back */
 } token_index_t;
 
-/* Maps the file of an open environment and indexes the state that `txn` sees. 0 or an RC; -2 = the state was
- * overwritten meanwhile. */
+/* Maps the file of an open environment and indexes the state that `txn` sees. 0 or an RC; -2 = the
+ * state was overwritten meanwhile. */
 int token_index_open(token_index_t *x, MDB_env *env, MDB_txn *txn, int slot, reason_t *why);
 /* Meta and codebook of it, checked against the index. 0 or an RC; *out is empty on failure. */
 int token_index_meta(const token_index_t *x, shard_meta_t *out, reason_t *why);
@@ -85,8 +85,8 @@ int shard_reason(const char *path, int rc, reason_t *why);
 int shard_env_open(const char *path, unsigned flags, size_t map, MDB_env **env, reason_t *why);
 void token_db_release_writer(token_db_t *db);
 
-/* LMDB must not open one file twice in a process. A slot, or -1 with *other = the handle that has it open (NULL: too
- * many). */
+/* LMDB must not open one file twice in a process. A slot, or -1 with *other = the handle that has
+ * it open (NULL: too many). */
 int shard_slot_take(dev_t dev, ino_t ino, token_db_t *db, token_db_t **other);
 /* From now on a SIGBUS inside the range ends the program with RC_DATA and the shard's name. */
 void shard_slot_guard(int slot, const void *map, size_t size, const char *path);

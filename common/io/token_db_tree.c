@@ -4,8 +4,10 @@
 #include <string.h>
 
 enum {
-    PAGE_HEADER = 16, /* page number 8, pad 2, flags 2, lower 2 and upper 2 (or 4: number of overflow pages) */
-    NODE_HEADER = 8,  /* lo 2, hi 2, flags 2, key size 2 */
+    PAGE_HEADER =
+        /* page number 8, pad 2, flags 2, lower 2 and upper 2 (or 4: number of overflow pages) */
+    16,
+    NODE_HEADER = 8, /* lo 2, hi 2, flags 2, key size 2 */
     IS_BRANCH = 0x01,
     IS_LEAF = 0x02,
     IS_OVERFLOW = 0x04,
@@ -30,8 +32,7 @@ static int damaged(reason_t *why, const char *what, size_t page) {
     return reason_set(why, "corrupt: %s on page %zu", what, page);
 }
 
-/* ---- meta pages
- * -------------------------------------------------------------------------------------------------------------*/
+/* ---- meta pages ---- */
 
 int token_tree_meta(const uint8_t head[TREE_META_HEAD], size_t *page, uint64_t *last) {
     *page = get(head + PAGE_HEADER + META_DBS, 4);
@@ -39,25 +40,30 @@ int token_tree_meta(const uint8_t head[TREE_META_HEAD], size_t *page, uint64_t *
     return get(head + PAGE_HEADER, 4) == 0xBEEFC0DE ? 0 : -1;
 }
 
-/* The two meta pages take turns: page i holds the transactions with txnid % 2 == i, so they are one apart (both 0 in a
- * new file). */
-static int meta_pages(const uint8_t *file, size_t size, const uint8_t *meta[2], size_t *page, reason_t *why) {
-    if (size < PAGE_HEADER + META_SIZE) return reason_set(why, "truncated: %zu bytes are no shard", size);
+/* The two meta pages take turns: page i holds the transactions with txnid % 2 == i, so they are one
+ * apart (both 0 in a new file). */
+static int meta_pages(const uint8_t *file, size_t size, const uint8_t *meta[2], size_t *page,
+                      reason_t *why) {
+    if (size < PAGE_HEADER + META_SIZE)
+        return reason_set(why, "truncated: %zu bytes are no shard", size);
     *page = get(file + PAGE_HEADER + META_DBS, 4);
-    if (*page < 512 || *page > 65536 || *page & (*page - 1)) return damaged(why, "the page size", 0);
+    if (*page < 512 || *page > 65536 || *page & (*page - 1))
+        return damaged(why, "the page size", 0);
     if (size < 2 * *page) return reason_set(why, "truncated: %zu bytes are no shard", size);
     uint64_t txnid[2];
     for (size_t i = 0; i < 2; i++) {
         const uint8_t *p = file + i * *page;
         meta[i] = p + PAGE_HEADER;
-        if (get(p + 10, 2) != IS_META || get(meta[i], 4) != 0xBEEFC0DE || get(meta[i] + META_DBS, 4) != *page)
+        if (get(p + 10, 2) != IS_META || get(meta[i], 4) != 0xBEEFC0DE ||
+            get(meta[i] + META_DBS, 4) != *page)
             return damaged(why, "the meta page", i);
         if (get(meta[i] + 4, 4) != 1) return damaged(why, "another version of LMDB", i);
         txnid[i] = get(meta[i] + META_TXNID, 8);
     }
     uint64_t apart = txnid[0] > txnid[1] ? txnid[0] - txnid[1] : txnid[1] - txnid[0];
     bool fresh = txnid[0] == 0 && txnid[1] == 0;
-    if (!fresh && (apart != 1 || txnid[0] % 2 != 0)) return damaged(why, "the meta pages' order", 0);
+    if (!fresh && (apart != 1 || txnid[0] % 2 != 0))
+        return damaged(why, "the meta pages' order", 0);
     return 0;
 }
 
@@ -70,7 +76,8 @@ int token_tree_newest(const uint8_t *file, size_t size, uint64_t *txnid, reason_
     return 0;
 }
 
-int token_tree_open(token_tree_t *t, const uint8_t *file, size_t size, uint64_t txnid, reason_t *why) {
+int token_tree_open(token_tree_t *t, const uint8_t *file, size_t size, uint64_t txnid,
+                    reason_t *why) {
     const uint8_t *meta[2], *m = NULL;
     *t = (token_tree_t){.file = file, .size = size};
     if (meta_pages(file, size, meta, &t->page, why)) return -1;
@@ -80,7 +87,8 @@ int token_tree_open(token_tree_t *t, const uint8_t *file, size_t size, uint64_t 
     t->last_page = get(m + META_LAST_PAGE, 8);
     for (int i = 0; i < 2; i++) {
         const uint8_t *db =
-            m + META_DBS + i * META_DB_SIZE; /* pad 4, flags 2, depth 2, page counts 24, entries 8, root 8 */
+            m + META_DBS +
+            i * META_DB_SIZE; /* pad 4, flags 2, depth 2, page counts 24, entries 8, root 8 */
         if (i == TREE_MAIN && get(db + 4, 2) != 0) return damaged(why, "the database's flags", 0);
         t->depth[i] = (unsigned)get(db + 6, 2);
         t->entries[i] = get(db + 32, 8);
@@ -89,8 +97,7 @@ int token_tree_open(token_tree_t *t, const uint8_t *file, size_t size, uint64_t 
     return 0;
 }
 
-/* ---- walking
- * ----------------------------------------------------------------------------------------------------------------*/
+/* ---- walking ---- */
 
 typedef struct {
     const token_tree_t *tree;
@@ -107,8 +114,8 @@ static const uint8_t *page_at(const walk_t *w, size_t number, size_t count, reas
         return NULL;
     }
     if (number >= t->size / t->page || count > t->size / t->page - number) {
-        reason_set(why, "truncated: page %zu of %zu lies beyond the end of the file", number + count - 1,
-                   t->last_page + 1);
+        reason_set(why, "truncated: page %zu of %zu lies beyond the end of the file",
+                   number + count - 1, t->last_page + 1);
         return NULL;
     }
     const uint8_t *p = t->file + number * t->page;
@@ -118,8 +125,8 @@ static const uint8_t *page_at(const walk_t *w, size_t number, size_t count, reas
 }
 
 /* The value of a leaf's node: behind the key, or on pages of its own. */
-static int value_of(walk_t *w, const uint8_t *node, size_t room, size_t number, const uint8_t **value, size_t *size,
-                    reason_t *why) {
+static int value_of(walk_t *w, const uint8_t *node, size_t room, size_t number,
+                    const uint8_t **value, size_t *size, reason_t *why) {
     size_t key = get(node + 6, 2), flags = get(node + 4, 2);
     *size = get(node, 4);
     if (flags & ~(unsigned)BIG_DATA) return damaged(why, "an entry's flags", number);
@@ -129,7 +136,8 @@ static int value_of(walk_t *w, const uint8_t *node, size_t room, size_t number, 
         return 0;
     }
     if (room - NODE_HEADER - key < 8) return damaged(why, "an entry's length", number);
-    size_t first = get(node + NODE_HEADER + key, 8), count = (PAGE_HEADER + *size + w->tree->page - 1) / w->tree->page;
+    size_t first = get(node + NODE_HEADER + key, 8),
+           count = (PAGE_HEADER + *size + w->tree->page - 1) / w->tree->page;
     const uint8_t *p = page_at(w, first, count, why);
     if (!p) return -1;
     if ((get(p + 10, 2) & ~(unsigned)DIRTY) != IS_OVERFLOW || get(p + 12, 4) != count)
@@ -141,8 +149,10 @@ static int value_of(walk_t *w, const uint8_t *node, size_t room, size_t number, 
 
 static int walk_page(walk_t *w, size_t number, unsigned depth, reason_t *why);
 
-static int walk_node(walk_t *w, const uint8_t *node, size_t room, size_t number, unsigned depth, reason_t *why) {
-    if (room < NODE_HEADER || get(node + 6, 2) > room - NODE_HEADER) return damaged(why, "an entry's place", number);
+static int walk_node(walk_t *w, const uint8_t *node, size_t room, size_t number, unsigned depth,
+                     reason_t *why) {
+    if (room < NODE_HEADER || get(node + 6, 2) > room - NODE_HEADER)
+        return damaged(why, "an entry's place", number);
     if (depth > 1) return walk_page(w, get(node, 4) | get(node + 4, 2) << 32, depth - 1, why);
     const uint8_t *value = NULL;
     size_t size = 0;
@@ -176,8 +186,8 @@ static const uint8_t *leaf_entry(const token_tree_t *t, const uint8_t *p, size_t
     return *room >= NODE_HEADER && get(p + at + 6, 2) <= *room - NODE_HEADER ? p + at : NULL;
 }
 
-int token_tree_entry(const token_tree_t *t, size_t page, const uint8_t *key, size_t key_size, const uint8_t **value,
-                     size_t *size, reason_t *why) {
+int token_tree_entry(const token_tree_t *t, size_t page, const uint8_t *key, size_t key_size,
+                     const uint8_t **value, size_t *size, reason_t *why) {
     walk_t w = {.tree = t};
     const uint8_t *p = page_at(&w, page, 1, why);
     if (!p) return -1;
@@ -197,14 +207,17 @@ int token_tree_entry(const token_tree_t *t, size_t page, const uint8_t *key, siz
     return damaged(why, "an entry that is gone", page);
 }
 
-int token_tree_walk(const token_tree_t *t, int which, token_visit_fn visit, void *ctx, reason_t *why) {
+int token_tree_walk(const token_tree_t *t, int which, token_visit_fn visit, void *ctx,
+                    reason_t *why) {
     walk_t w = {.tree = t, .visit = visit, .ctx = ctx};
     if (t->root[which] == SIZE_MAX) {
         if (t->entries[which] == 0) return 0;
         return reason_set(why, "corrupt: entries without a root");
     }
-    if (t->depth[which] < 1 || t->depth[which] > MAX_DEPTH) return reason_set(why, "corrupt: the tree's depth");
+    if (t->depth[which] < 1 || t->depth[which] > MAX_DEPTH)
+        return reason_set(why, "corrupt: the tree's depth");
     if (walk_page(&w, t->root[which], t->depth[which], why)) return -1;
-    if (w.entries != t->entries[which]) return reason_set(why, "corrupt: the number of entries does not match");
+    if (w.entries != t->entries[which])
+        return reason_set(why, "corrupt: the number of entries does not match");
     return 0;
 }

@@ -1,9 +1,9 @@
-/* token_db_tree.h - LMDB's B-tree read with distrust: every page number, offset and length is checked against the file
- * before it is followed, in time linear in the pages. LMDB itself trusts its pages, so a damaged shard is walked here
- * first. Pure functions over bytes.
+/* token_db_tree.h - LMDB's B-tree read with distrust: every page number, offset and length is
+ * checked against the file before it is followed, in time linear in the pages. LMDB itself trusts
+ * its pages, so a damaged shard is walked here first. Pure functions over bytes.
  *
- * The layout is that of LMDB 0.9 (data version 1) on machines with 64-bit words: struct MDB_meta, MDB_page and MDB_node
- * of its mdb.c.
+ * The layout is that of LMDB 0.9 (data version 1) on machines with 64-bit words: struct MDB_meta,
+ * MDB_page and MDB_node of its mdb.c.
  */
 #ifndef IO_TOKEN_DB_TREE_H
 #define IO_TOKEN_DB_TREE_H
@@ -26,15 +26,17 @@ typedef struct {
 } token_tree_t;
 
 /* The state that transaction `txnid` left. `file` must be aligned to 8. -1 with a reason. */
-int token_tree_open(token_tree_t *t, const uint8_t *file, size_t size, uint64_t txnid, reason_t *why);
+int token_tree_open(token_tree_t *t, const uint8_t *file, size_t size, uint64_t txnid,
+                    reason_t *why);
 /* The newest state, for files that nobody writes. */
 int token_tree_newest(const uint8_t *file, size_t size, uint64_t *txnid, reason_t *why);
 /* Calls visit for every entry in order; stops at the first that is not 0. */
-typedef int (*token_visit_fn)(void *ctx, const uint8_t *key, size_t key_size, const uint8_t *value, size_t value_size,
-                              reason_t *why);
+typedef int (*token_visit_fn)(void *ctx, const uint8_t *key, size_t key_size, const uint8_t *value,
+                              size_t value_size, reason_t *why);
 /* The entry of one key in a leaf page that a walk has passed. -1: it is not there, or damaged. */
-int token_tree_entry(const token_tree_t *t, size_t page, const uint8_t *key, size_t key_size, const uint8_t **value,
-                     size_t *size, reason_t *why);
-int token_tree_walk(const token_tree_t *t, int which, token_visit_fn visit, void *ctx, reason_t *why);
+int token_tree_entry(const token_tree_t *t, size_t page, const uint8_t *key, size_t key_size,
+                     const uint8_t **value, size_t *size, reason_t *why);
+int token_tree_walk(const token_tree_t *t, int which, token_visit_fn visit, void *ctx,
+                    reason_t *why);
 
 #endif

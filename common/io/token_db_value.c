@@ -1,10 +1,12 @@
-/* token_db_value.c - keys, and the container of every value: header with checksum, head, table of parts, parts. */
+/* token_db_value.c - keys, and the container of every value: header with checksum, head, table of
+ * parts, parts. */
 #include "common/io/token_db_value.h"
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "shards are read in place: only little-endian machines");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "shards are read in place: only little-endian machines");
 
 enum {
     AT_VERSION = 4,
@@ -22,8 +24,7 @@ static size_t padded(size_t n) {
     return (n + 7) & ~(size_t)7;
 }
 
-/* ---- keys: big-endian, so that LMDB's order is ours
- * -----------------------------------------------------------------------*/
+/* ---- keys: big-endian, so that LMDB's order is ours ---- */
 
 void token_key_write(token_key_t k, uint8_t out[KEY_BYTES]) {
     memset(out, 0, KEY_BYTES);
@@ -40,8 +41,7 @@ int token_key_parse(const uint8_t *key, size_t size, token_key_t *out) {
     return 0;
 }
 
-/* ---- values
- * ---------------------------------------------------------------------------------------------------------------*/
+/* ---- values ---- */
 
 static size_t type_size(char type) {
     return type == 'B' ? 1 : type == 'H' ? 2 : type == 'I' || type == 'f' ? 4 : 0;
@@ -60,8 +60,8 @@ static uint64_t get(const uint8_t *at, size_t bytes) {
     return v;
 }
 
-uint8_t *value_build(token_key_t key, const void *head, size_t head_size, const value_part_t *part, size_t n,
-                     size_t *size) {
+uint8_t *value_build(token_key_t key, const void *head, size_t head_size, const value_part_t *part,
+                     size_t n, size_t *size) {
     size_t there = 0, bytes = 0;
     for (size_t i = 0; i < n; i++) {
         if (!part[i].data) continue;
@@ -69,7 +69,8 @@ uint8_t *value_build(token_key_t key, const void *head, size_t head_size, const 
         bytes += padded(part[i].count * type_size(part[i].type));
     }
     *size = VALUE_HEADER + head_size + there * ENTRY + bytes;
-    uint8_t *v = xcalloc(*size, 1), *entry = v + VALUE_HEADER + head_size, *data = entry + there * ENTRY;
+    uint8_t *v = xcalloc(*size, 1), *entry = v + VALUE_HEADER + head_size,
+            *data = entry + there * ENTRY;
     memcpy(v, magic, sizeof magic);
     put(v + AT_VERSION, TOKEN_DB_VERSION, 2);
     v[AT_TAG] = (uint8_t)key.tag;
@@ -96,8 +97,8 @@ static int corrupt(reason_t *why, const char *what) {
     return RC_DATA;
 }
 
-/* The checksum comes first: what a damaged header says about its version is no version. Written on a machine of the
- * other byte order, the checksum stands the other way round. */
+/* The checksum comes first: what a damaged header says about its version is no version. Written on
+ * a machine of the other byte order, the checksum stands the other way round. */
 static int check_header(const uint8_t *v, size_t size, token_key_t key, reason_t *why) {
     if (size < VALUE_HEADER || size % 8) return corrupt(why, "a value's length");
     if ((uintptr_t)v % 8) return corrupt(why, "a value that is not aligned");
@@ -105,13 +106,14 @@ static int check_header(const uint8_t *v, size_t size, token_key_t key, reason_t
     if (memcmp(v, magic, sizeof magic) != 0 || (stored != sum && __builtin_bswap64(stored) != sum))
         return corrupt(why, "its checksum does not match");
     if (v[AT_ENDIAN] != 'l') {
-        reason_set(why, "written with the byte order '%c', this program reads 'l'", v[AT_ENDIAN] == 'b' ? 'b' : '?');
+        reason_set(why, "written with the byte order '%c', this program reads 'l'",
+                   v[AT_ENDIAN] == 'b' ? 'b' : '?');
         return RC_MISFIT;
     }
     if (stored != sum) return corrupt(why, "its checksum does not match");
     if (get(v + AT_VERSION, 2) != TOKEN_DB_VERSION) {
-        reason_set(why, "format version %u, this program reads version %d", (unsigned)get(v + AT_VERSION, 2),
-                   TOKEN_DB_VERSION);
+        reason_set(why, "format version %u, this program reads version %d",
+                   (unsigned)get(v + AT_VERSION, 2), TOKEN_DB_VERSION);
         return RC_MISFIT;
     }
     if (v[AT_TAG] != key.tag || get(v + AT_SUB, 4) != key.sub || get(v + AT_ID, 8) != key.id)
@@ -119,7 +121,8 @@ static int check_header(const uint8_t *v, size_t size, token_key_t key, reason_t
     return 0;
 }
 
-int value_parse(const uint8_t *v, size_t size, token_key_t key, size_t head_size, value_t *out, reason_t *why) {
+int value_parse(const uint8_t *v, size_t size, token_key_t key, size_t head_size, value_t *out,
+                reason_t *why) {
     int rc = check_header(v, size, key, why);
     if (rc) return rc;
     size_t n = get(v + AT_COUNT, 2), at = VALUE_HEADER + head_size + n * ENTRY;
@@ -128,8 +131,10 @@ int value_parse(const uint8_t *v, size_t size, token_key_t key, size_t head_size
     for (size_t i = 0; i < n; i++) {
         const uint8_t *entry = v + VALUE_HEADER + head_size + i * ENTRY;
         value_part_t *p = &out->part[i];
-        *p = (value_part_t){
-            .part = (uint16_t)get(entry, 2), .type = (char)entry[2], .count = get(entry + 8, 8), .data = v + at};
+        *p = (value_part_t){.part = (uint16_t)get(entry, 2),
+                            .type = (char)entry[2],
+                            .count = get(entry + 8, 8),
+                            .data = v + at};
         size_t element = type_size(p->type);
         if (!element || (i && p->part <= p[-1].part)) return corrupt(why, "its table of parts");
         if (p->count > (size - at) / element || padded(p->count * element) > size - at)

@@ -1,12 +1,19 @@
-/* token_db_value.h - the inside of a shard's values (FORMATS.md 1.2 to 1.5): header, head, parts; and the structs they
- * carry. Pure functions over bytes: no LMDB here.
+/* token_db_value.h - the inside of a shard's values (FORMATS.md 1.2 to 1.5): header, head, parts;
+ * and the structs they carry. Pure functions over bytes: no LMDB here.
  */
 #ifndef IO_TOKEN_DB_VALUE_H
 #define IO_TOKEN_DB_VALUE_H
 
 #include "common/io/token_db.h"
 
-enum { KEY_BYTES = 16, VALUE_HEADER = 32, VALUE_PARTS = 24, META_HEAD = 112, RECORD_HEAD = 32, MARK_HEAD = 16 };
+enum {
+    KEY_BYTES = 16,
+    VALUE_HEADER = 32,
+    VALUE_PARTS = 24,
+    META_HEAD = 112,
+    RECORD_HEAD = 32,
+    MARK_HEAD = 16
+};
 
 typedef struct {
     token_tag_t tag;
@@ -65,11 +72,13 @@ typedef struct {
 } value_t;
 
 /* A checksummed value; malloc'ed. Parts in ascending order; those with data NULL are left out. */
-uint8_t *value_build(token_key_t key, const void *head, size_t head_size, const value_part_t *part, size_t n,
-                     size_t *size);
-/* 0, RC_DATA (corrupt) or RC_MISFIT (another version or endianness). out points into `v`, which must be aligned to 8.
+uint8_t *value_build(token_key_t key, const void *head, size_t head_size, const value_part_t *part,
+                     size_t n, size_t *size);
+/* 0, RC_DATA (corrupt) or RC_MISFIT (another version or endianness). out points into `v`, which
+ * must be aligned to 8.
  */
-int value_parse(const uint8_t *v, size_t size, token_key_t key, size_t head_size, value_t *out, reason_t *why);
+int value_parse(const uint8_t *v, size_t size, token_key_t key, size_t head_size, value_t *out,
+                reason_t *why);
 /* The part's data, NULL when absent; *count its elements. */
 const value_part_t *value_part(const value_t *v, unsigned part);
 
@@ -80,10 +89,11 @@ uint8_t *token_codebook_build(const shard_meta_t *m, size_t *size);
 /* Gives m its codebook; K and D must be those of m. */
 int token_codebook_parse(const uint8_t *v, size_t size, shard_meta_t *m, reason_t *why);
 
-/* A record. Building checks what parsing checks: sizes against T and the meta's widths, ids against their ranges,
- * finite numbers. NULL / an RC with a reason. */
-uint8_t *token_record_build(const shard_meta_t *m, uint64_t id, const token_record_t *r, size_t *size, reason_t *why);
-int token_record_parse(const uint8_t *v, size_t size, uint64_t id, const shard_meta_t *m, token_record_t *r,
-                       reason_t *why);
+/* A record. Building checks what parsing checks: sizes against T and the meta's widths, ids against
+ * their ranges, finite numbers. NULL / an RC with a reason. */
+uint8_t *token_record_build(const shard_meta_t *m, uint64_t id, const token_record_t *r,
+                            size_t *size, reason_t *why);
+int token_record_parse(const uint8_t *v, size_t size, uint64_t id, const shard_meta_t *m,
+                       token_record_t *r, reason_t *why);
 
 #endif

@@ -1,6 +1,7 @@
-/* token_db_write.c - writing a shard: everything since the last commit is kept in memory and goes into one transaction,
- * together with the meta and its counts. When the map is too small the transaction is given up, the map doubled and the
- * same transaction done again; when the disk is full it is given up, and what was committed before stays as it was.
+/* token_db_write.c - writing a shard: everything since the last commit is kept in memory and goes
+ * into one transaction, together with the meta and its counts. When the map is too small the
+ * transaction is given up, the map doubled and the same transaction done again; when the disk is
+ * full it is given up, and what was committed before stays as it was.
  */
 #include "common/io/fs.h"
 #include "common/io/token_db_shard.h"
@@ -46,18 +47,19 @@ uint64_t token_db_pending(const token_db_t *db) {
     return db->pending_bytes;
 }
 
-/* ---- the lock
- * -------------------------------------------------------------------------------------------------------------*/
+/* ---- the lock ---- */
 
 static int locked_by_other(const char *path, int fd, reason_t *why) {
     char text[32] = "";
     ssize_t n = read(fd, text, sizeof text - 1);
     text[n > 0 ? n : 0] = 0;
-    reason_set(why, "'%s' is locked by pid %ld: another process is writing it", path, strtol(text, NULL, 10));
+    reason_set(why, "'%s' is locked by pid %ld: another process is writing it", path,
+               strtol(text, NULL, 10));
     return RC_RUNTIME;
 }
 
-/* The lock file is removed by its holder, so a lock counts only while the file still stands under its name. */
+/* The lock file is removed by its holder, so a lock counts only while the file still stands under
+ * its name. */
 static int take_lock(token_db_t *db, reason_t *why) {
     for (;;) {
         struct stat ours, named;
@@ -71,7 +73,8 @@ static int take_lock(token_db_t *db, reason_t *why) {
             close(fd);
             return rc;
         }
-        if (fstat(fd, &ours) == 0 && stat(db->lock_path, &named) == 0 && ours.st_ino == named.st_ino) {
+        if (fstat(fd, &ours) == 0 && stat(db->lock_path, &named) == 0 &&
+            ours.st_ino == named.st_ino) {
             char text[32];
             int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
             /* The number is a help to people, the lock works without it (a full disk, say). */
@@ -83,8 +86,7 @@ static int take_lock(token_db_t *db, reason_t *why) {
     }
 }
 
-/* ---- opening
- * ----------------------------------------------------------------------------------------------------------------*/
+/* ---- opening ---- */
 
 static const char *shown(const char *s) {
     return s ? s : "(none)";
@@ -92,7 +94,8 @@ static const char *shown(const char *s) {
 
 static int differs(const char *what, const char *stored, const char *asked, reason_t *why) {
     if (stored == asked || (stored && asked && strcmp(stored, asked) == 0)) return 0;
-    reason_set(why, "cannot go on with it: its %s is %.100s, asked for is %.100s", what, shown(stored), shown(asked));
+    reason_set(why, "cannot go on with it: its %s is %.100s, asked for is %.100s", what,
+               shown(stored), shown(asked));
     return RC_MISFIT;
 }
 
@@ -118,8 +121,8 @@ static int check_same(const shard_meta_t *s, const shard_meta_t *m, reason_t *wh
     };
     for (size_t i = 0; i < sizeof number / sizeof *number && !rc; i++) {
         if (number[i].stored == number[i].asked) continue;
-        reason_set(why, "cannot go on with it: its %s is %" PRIu32 ", asked for is %" PRIu32, number[i].what,
-                   number[i].stored, number[i].asked);
+        reason_set(why, "cannot go on with it: its %s is %" PRIu32 ", asked for is %" PRIu32,
+                   number[i].what, number[i].stored, number[i].asked);
         rc = RC_MISFIT;
     }
     return rc;
@@ -165,7 +168,8 @@ static int load_former(token_db_t *db, reason_t *why) {
     return rc;
 }
 
-/* The process may have it open for reading: that must be known before LMDB opens the file a second time. */
+/* The process may have it open for reading: that must be known before LMDB opens the file a second
+ * time. */
 static int take_slot(token_db_t *db, const char *file, reason_t *why) {
     struct stat st;
     token_db_t *other;
@@ -194,7 +198,9 @@ static int open_writer(token_db_t *db, bool former, reason_t *why) {
     rc = load_former(db, why);
     if (rc || db->stored.arguments) return rc;
     db->meta->records = db->meta->bad = 0;
-    return token_db_commit(db, why) ? -1 : 0; /* a new shard is one from its first moment; -1: the reason is complete */
+    return token_db_commit(db, why)
+               ? -1
+               : 0; /* a new shard is one from its first moment; -1: the reason is complete */
 }
 
 /* An empty or missing folder, or one that is a shard. */
@@ -220,7 +226,8 @@ static char *without_slash(const char *path) {
     return s;
 }
 
-token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_map, int *rc, reason_t *why) {
+token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_map, int *rc,
+                            reason_t *why) {
     token_db_t *db = NEW(token_db_t);
     bool former = false;
     if (!meta->arguments) BUG("a shard without arguments");
@@ -255,8 +262,7 @@ void token_db_release_writer(token_db_t *db) {
     free(db->lock_path);
 }
 
-/* ---- putting
- * ----------------------------------------------------------------------------------------------------------------*/
+/* ---- putting ---- */
 
 static void add_pending(token_db_t *db, token_key_t key, uint8_t *value, size_t size) {
     db->pending = xgrow(db->pending, &db->pending_cap, db->n_pending + 1, sizeof *db->pending);
@@ -277,10 +283,12 @@ int token_db_put(token_db_t *db, const token_record_t *r, reason_t *why) {
     return 0;
 }
 
-int token_db_put_bad(token_db_t *db, const char *key, size_t key_len, const char *reason, reason_t *why) {
+int token_db_put_bad(token_db_t *db, const char *key, size_t key_len, const char *reason,
+                     reason_t *why) {
     (void)why;
     token_key_t k = {TAG_BAD, 0, db->next_bad};
-    value_part_t part[] = {{PART_KEY, 'B', key_len, key}, {PART_REASON, 'B', strlen(reason), reason}};
+    value_part_t part[] = {{PART_KEY, 'B', key_len, key},
+                           {PART_REASON, 'B', strlen(reason), reason}};
     size_t size;
     uint8_t *v = value_build(k, NULL, 0, part, 2, &size);
     add_pending(db, k, v, size);
@@ -288,10 +296,10 @@ int token_db_put_bad(token_db_t *db, const char *key, size_t key_len, const char
     return 0;
 }
 
-/* ---- committing
- * ---------------------------------------------------------------------------------------------------------------*/
+/* ---- committing ---- */
 
-static int put_value(MDB_txn *txn, MDB_dbi dbi, token_key_t key, uint8_t *value, size_t size, unsigned flags) {
+static int put_value(MDB_txn *txn, MDB_dbi dbi, token_key_t key, uint8_t *value, size_t size,
+                     unsigned flags) {
     uint8_t bytes[KEY_BYTES];
     token_key_write(key, bytes);
     MDB_val k = {sizeof bytes, bytes}, v = {size, value};
@@ -335,8 +343,8 @@ static int delete_marks(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
     return rc;
 }
 
-/* Records first. The marks, which lie behind them, step aside: as long as there are no bad items either, records are
- * appended, which fills the pages and costs the same however many there are. */
+/* Records first. The marks, which lie behind them, step aside: as long as there are no bad items
+ * either, records are appended, which fills the pages and costs the same however many there are. */
 static int put_all(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
     int rc = put_meta(db, txn, dbi);
     if (!rc && !db->tail) rc = delete_marks(db, txn, dbi);
@@ -345,7 +353,8 @@ static int put_all(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
             const struct pending *p = &db->pending[i];
             bool record = p->key.tag == TAG_RECORD;
             if (record != (pass == 0)) continue;
-            rc = put_value(txn, dbi, p->key, p->value, p->size, record && !db->tail ? MDB_APPEND : 0);
+            rc = put_value(txn, dbi, p->key, p->value, p->size,
+                           record && !db->tail ? MDB_APPEND : 0);
         }
     }
     return rc;
@@ -367,11 +376,14 @@ static int try_commit(token_db_t *db) {
 /* No transaction is open here, as LMDB demands. */
 static int grow_map(token_db_t *db, reason_t *why) {
     if (db->map >= db->max_map)
-        return reason_set(why, "'%s' is full at --max-map %" PRIu64 " MB: give more; what was committed is good",
-                          db->path, db->max_map >> 20);
+        return reason_set(
+            why, "'%s' is full at --max-map %" PRIu64 " MB: give more; what was committed is good",
+            db->path, db->max_map >> 20);
     uint64_t to = 2 * db->map < db->max_map ? 2 * db->map : db->max_map;
     int rc = mdb_env_set_mapsize(db->env, to);
-    if (rc) return reason_set(why, "'%s': cannot map %" PRIu64 " MB: %s", db->path, to >> 20, mdb_strerror(rc));
+    if (rc)
+        return reason_set(why, "'%s': cannot map %" PRIu64 " MB: %s", db->path, to >> 20,
+                          mdb_strerror(rc));
     db->map = to;
     return 0;
 }
@@ -381,8 +393,10 @@ static int commit_failed(const token_db_t *db, int rc, reason_t *why) {
     struct statvfs s;
     bool disk = rc == ENOSPC || rc == EIO || rc == EDQUOT || rc == EFBIG;
     if (!disk || statvfs(db->path, &s))
-        return reason_set(why, "cannot write '%s': %s; what was committed is good", db->path, mdb_strerror(rc));
-    uint64_t has = ((uint64_t)s.f_bavail * s.f_frsize) >> 20, need = (2 * db->pending_bytes >> 20) + 16;
+        return reason_set(why, "cannot write '%s': %s; what was committed is good", db->path,
+                          mdb_strerror(rc));
+    uint64_t has = ((uint64_t)s.f_bavail * s.f_frsize) >> 20,
+             need = (2 * db->pending_bytes >> 20) + 16;
     return reason_set(why,
                       "cannot write '%s': %s: disk full? free %" PRIu64 " MB (%" PRIu64
                       " MB are free now) and run it again; what was committed is good",
@@ -394,12 +408,14 @@ int token_db_commit(token_db_t *db, reason_t *why) {
     while ((rc = try_commit(db)) == MDB_MAP_FULL)
         if (grow_map(db, why)) return -1;
     if (rc) return commit_failed(db, rc, why);
-    /* LMDB copies pages that it finds through its map, in other places every time: mapping it anew gives them back. */
+    /* LMDB copies pages that it finds through its map, in other places every time: mapping it anew
+     * gives them back. */
     db->touched += db->pending_bytes + (1 << 16);
     if (db->touched > GIVE_BACK) {
         rc = mdb_env_set_mapsize(db->env, db->map);
         if (rc)
-            return reason_set(why, "'%s': cannot map %" PRIu64 " MB: %s", db->path, db->map >> 20, mdb_strerror(rc));
+            return reason_set(why, "'%s': cannot map %" PRIu64 " MB: %s", db->path, db->map >> 20,
+                              mdb_strerror(rc));
         db->touched = 0;
     }
     for (size_t i = 0; i < db->n_pending; i++) {

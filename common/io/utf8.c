@@ -12,9 +12,15 @@ size_t utf8_step(const uint8_t *p, size_t n) {
     uint8_t a = p[0];
     if (a < 0x80) return 1;
     if (a < 0xC2 || a > 0xF4 || n < 2) return 0;
-    /* Only the second byte's range depends on the first: this is where overlong forms, surrogates and > U+10FFFF fall.
+    /* Only the second byte's range depends on the first: this is where overlong forms, surrogates
+     * and > U+10FFFF fall.
      */
-    uint8_t low = a == 0xE0 ? 0xA0 : a == 0xF0 ? 0x90 : 0x80, high = a == 0xED ? 0x9F : a == 0xF4 ? 0x8F : 0xBF;
+    uint8_t low = a == 0xE0   ? 0xA0
+                  : a == 0xF0 ? 0x90
+                              : 0x80,
+            high = a == 0xED   ? 0x9F
+                   : a == 0xF4 ? 0x8F
+                               : 0xBF;
     if (p[1] < low || p[1] > high) return 0;
     size_t length = a < 0xE0 ? 2 : a < 0xF0 ? 3 : 4;
     if (n < length) return 0;

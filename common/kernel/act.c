@@ -1,7 +1,7 @@
 /* act.c - elementwise kernels: activations and their derivatives, scale, add, multiply, dropout.
  *
- * Arrays are cut into spans for the pool; the tail of a span goes through the same vector code as its body, so an
- * element's bits depend on its own value alone.
+ * Arrays are cut into spans for the pool; the tail of a span goes through the same vector code as
+ * its body, so an element's bits depend on its own value alone.
  */
 #include "common/base/pool.h"
 #include "common/base/rng.h"
@@ -32,25 +32,27 @@ static void run(const elementwise_t *e, pool_fn fn) {
 }
 
 /* y[i] = value of lanes (a[i], b[i]); an expression of va, vb. */
-#define SWEEP(n, pa, pb, py, add, EXPR)                                                                                \
-    do {                                                                                                               \
-        size_t i_ = 0, n_ = (n);                                                                                       \
-        for (; i_ + VL <= n_; i_ += VL) {                                                                              \
-            vf va = v_load((pa) + i_), vb = v_load((pb) + i_), vr = (EXPR);                                            \
-            (void)vb;                                                                                                  \
-            if (add) vr += v_load((py) + i_);                                                                          \
-            v_store((py) + i_, vr);                                                                                    \
-        }                                                                                                              \
-        if (i_ < n_) {                                                                                                 \
-            size_t left_ = n_ - i_;                                                                                    \
-            vf va = v_load_part((pa) + i_, left_, 0), vb = v_load_part((pb) + i_, left_, 0), vr = (EXPR);              \
-            (void)vb;                                                                                                  \
-            if (add) vr += v_load_part((py) + i_, left_, 0);                                                           \
-            v_store_part((py) + i_, vr, left_);                                                                        \
-        }                                                                                                              \
+#define SWEEP(n, pa, pb, py, add, EXPR)                                                            \
+    do {                                                                                           \
+        size_t i_ = 0, n_ = (n);                                                                   \
+        for (; i_ + VL <= n_; i_ += VL) {                                                          \
+            vf va = v_load((pa) + i_), vb = v_load((pb) + i_), vr = (EXPR);                        \
+            (void)vb;                                                                              \
+            if (add) vr += v_load((py) + i_);                                                      \
+            v_store((py) + i_, vr);                                                                \
+        }                                                                                          \
+        if (i_ < n_) {                                                                             \
+            size_t left_ = n_ - i_;                                                                \
+            vf va = v_load_part((pa) + i_, left_, 0), vb = v_load_part((pb) + i_, left_, 0),       \
+               vr = (EXPR);                                                                        \
+            (void)vb;                                                                              \
+            if (add) vr += v_load_part((py) + i_, left_, 0);                                       \
+            v_store_part((py) + i_, vr, left_);                                                    \
+        }                                                                                          \
     } while (0)
 
-/* gelu_tanh(x) = x sigmoid(2u), since 0.5 (1 + tanh u) = sigmoid(2u): no cancellation in the negative tail. */
+/* gelu_tanh(x) = x sigmoid(2u), since 0.5 (1 + tanh u) = sigmoid(2u): no cancellation in the
+ * negative tail. */
 VMATH vf twice_u(vf x) {
     return x * (1.5957691216f + 0.0713548163f * (x * x));
 }
@@ -81,7 +83,8 @@ VMATH vf act_slope(kern_act_t act, vf x) {
         return s + x * s * (1.f - s);
     case ACT_GELU:
         /* Phi(x) + x phi(x) */
-        return 0.5f * (1.f + v_erf(x * 0.70710678f)) + x * (0.39894228f * v_exp_down(-0.5f * (x * x)));
+        return 0.5f * (1.f + v_erf(x * 0.70710678f)) +
+               x * (0.39894228f * v_exp_down(-0.5f * (x * x)));
     case ACT_GELU_TANH:
         s = v_sigmoid(twice_u(x));
         return s + x * s * (1.f - s) * (1.5957691216f + 0.2140644490f * (x * x));
@@ -97,26 +100,26 @@ VMATH vf act_slope(kern_act_t act, vf x) {
 }
 
 /* The switch stands outside the loops: one loop is compiled per activation. */
-#define EACH_ACT(act, LOOP)                                                                                            \
-    switch (act) {                                                                                                     \
-    case ACT_SILU:                                                                                                     \
-        LOOP(ACT_SILU);                                                                                                \
-        break;                                                                                                         \
-    case ACT_GELU:                                                                                                     \
-        LOOP(ACT_GELU);                                                                                                \
-        break;                                                                                                         \
-    case ACT_GELU_TANH:                                                                                                \
-        LOOP(ACT_GELU_TANH);                                                                                           \
-        break;                                                                                                         \
-    case ACT_RELU:                                                                                                     \
-        LOOP(ACT_RELU);                                                                                                \
-        break;                                                                                                         \
-    case ACT_LEAKY_RELU:                                                                                               \
-        LOOP(ACT_LEAKY_RELU);                                                                                          \
-        break;                                                                                                         \
-    case ACT_TANH:                                                                                                     \
-        LOOP(ACT_TANH);                                                                                                \
-        break;                                                                                                         \
+#define EACH_ACT(act, LOOP)                                                                        \
+    switch (act) {                                                                                 \
+    case ACT_SILU:                                                                                 \
+        LOOP(ACT_SILU);                                                                            \
+        break;                                                                                     \
+    case ACT_GELU:                                                                                 \
+        LOOP(ACT_GELU);                                                                            \
+        break;                                                                                     \
+    case ACT_GELU_TANH:                                                                            \
+        LOOP(ACT_GELU_TANH);                                                                       \
+        break;                                                                                     \
+    case ACT_RELU:                                                                                 \
+        LOOP(ACT_RELU);                                                                            \
+        break;                                                                                     \
+    case ACT_LEAKY_RELU:                                                                           \
+        LOOP(ACT_LEAKY_RELU);                                                                      \
+        break;                                                                                     \
+    case ACT_TANH:                                                                                 \
+        LOOP(ACT_TANH);                                                                            \
+        break;                                                                                     \
     }
 
 static void forward_task(void *ctx, size_t task) {
@@ -143,7 +146,8 @@ void kern_act_forward(kern_act_t act, const float *x, size_t n, float *y) {
     run(&e, forward_task);
 }
 
-void kern_act_backward(kern_act_t act, const float *x, const float *dy, size_t n, float *dx, bool add) {
+void kern_act_backward(kern_act_t act, const float *x, const float *dy, size_t n, float *dx,
+                       bool add) {
     elementwise_t e = {.a = x, .b = dy, .y = dx, .n = n, .act = act, .add = add};
     run(&e, backward_task);
 }
@@ -213,8 +217,9 @@ static void dropout_task(void *ctx, size_t task) {
     }
 }
 
-void kern_dropout(const float *x, size_t n, float p, uint64_t seed, uint64_t stream, uint64_t first, float *y,
-                  bool add) {
-    elementwise_t e = {.a = x, .s = p, .n = n, .y = y, .add = add, .rng = {seed, stream}, .first = first};
+void kern_dropout(const float *x, size_t n, float p, uint64_t seed, uint64_t stream, uint64_t first,
+                  float *y, bool add) {
+    elementwise_t e = {
+        .a = x, .s = p, .n = n, .y = y, .add = add, .rng = {seed, stream}, .first = first};
     run(&e, dropout_task);
 }

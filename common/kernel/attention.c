@@ -1,10 +1,11 @@
 /* attention.c - softmax attention without the T x T matrix, after Dao et al. 2022 (FlashAttention).
  *
- * Forward: one task a (batch, head, block of query rows). A strip of scores, ROWS x KEYS at most, lives in the thread's
- * scratch; longer key ranges are folded in strip by strip with a running maximum. Keys that causality and the band hide
- * from the whole block are never touched. Backward: one task a (batch, head), which owns that head's dq, dk and dv:
- * strips are computed again from lse, once for all three gradients (splitting it into row tasks and key tasks would
- * compute every strip twice).
+ * Forward: one task a (batch, head, block of query rows). A strip of scores, ROWS x KEYS at most,
+ * lives in the thread's scratch; longer key ranges are folded in strip by strip with a running
+ * maximum. Keys that causality and the band hide from the whole block are never touched. Backward:
+ * one task a (batch, head), which owns that head's dq, dk and dv: strips are computed again from
+ * lse, once for all three gradients (splitting it into row tasks and key tasks would compute every
+ * strip twice).
  */
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
@@ -16,10 +17,12 @@
 enum {
     ROWS = 72, /* query rows of a block, at most */
     TILE = 8,  /* rows of the register tile: blocks are whole ones */
-    FEW = 4,   /* up to so many rows, keys and values are read where they are: packing them would cost more */
+    FEW =
+        4, /* up to so many rows, keys and values are read where they are: packing them would cost more */
     KEYS = 512 /* keys of a strip */
 };
-static const float NOTHING = -3e38f; /* a maximum over no keys; finite, so that NaN scores still come out as NaN */
+static const float NOTHING =
+    -3e38f; /* a maximum over no keys; finite, so that NaN scores still come out as NaN */
 
 typedef struct {
     const kern_attention_t *g;
@@ -29,7 +32,8 @@ typedef struct {
     bool add;
 } attention_t;
 
-/* A block of query rows of one batch item and head, and the keys that at least one of them may see. */
+/* A block of query rows of one batch item and head, and the keys that at least one of them may
+ * see. */
 typedef struct {
     size_t b, h, i0, rows, j0, j1;
     ptrdiff_t shift; /* position of row i is i + shift */
@@ -45,14 +49,16 @@ static size_t ceil_div(size_t a, size_t b) {
 
 /* ---- masks ---- */
 
-/* What one query row sees of the keys [from, from + n): keys below `end` whose band exceeds `floor`, or only `self`. */
+/* What one query row sees of the keys [from, from + n): keys below `end` whose band exceeds
+ * `floor`, or only `self`. */
 typedef struct {
     size_t end;    /* relative to `from` */
     int32_t floor; /* with a band */
     size_t self;   /* relative to `from`; only for a padding row, else SIZE_MAX */
 } view_t;
 
-static view_t row_view(const kern_attention_t *g, const block_t *k, size_t i, size_t from, size_t n) {
+static view_t row_view(const kern_attention_t *g, const block_t *k, size_t i, size_t from,
+                       size_t n) {
     view_t view = {.end = n, .floor = INT32_MIN, .self = SIZE_MAX};
     ptrdiff_t at = (ptrdiff_t)i + k->shift - (ptrdiff_t)from; /* own position, relative */
     if (g->causal) view.end = at < 0 ? 0 : min_size(n, (size_t)at + 1);
@@ -121,7 +127,8 @@ VMATH vi visible(const view_t *w, const int32_t *band, size_t j) {
     return mask;
 }
 
-/* Scores of the VL keys from j on, scaled; -inf where hidden. A strip row is readable to a multiple of VL. */
+/* Scores of the VL keys from j on, scaled; -inf where hidden. A strip row is readable to a multiple
+ * of VL. */
 VMATH vf scores(const float *s, float scale, const view_t *w, const int32_t *band, size_t j) {
     vf t = v_load(s + j) * scale;
     if (!band && j + VL <= w->end) return t;
@@ -130,9 +137,10 @@ VMATH vf scores(const float *s, float scale, const view_t *w, const int32_t *ban
 
 /* ---- forward ---- */
 
-/* One strip row of scores becomes weights e^(t - max), zero to the end of the strip; returns their sum and moves the
- * running maximum. */
-VMATH float weigh_row(float *s, size_t n, float scale, const view_t *w, const int32_t *band, float *top) {
+/* One strip row of scores becomes weights e^(t - max), zero to the end of the strip; returns their
+ * sum and moves the running maximum. */
+VMATH float weigh_row(float *s, size_t n, float scale, const view_t *w, const int32_t *band,
+                      float *top) {
     vf high = v_set(*top), sum = {0};
     for (size_t j = 0; j < w->end; j += VL) high = v_max(scores(s, scale, w, band, j), high);
     *top = v_highest(high);
@@ -150,10 +158,11 @@ static void scale_rows(float *x, size_t n, float s) {
     for (size_t d = 0; d < n; d++) x[d] *= s;
 }
 
-/* Scores of the block's few rows, without scale: s = q k^T. Whole vectors of keys: the last ones repeat the last key.
+/* Scores of the block's few rows, without scale: s = q k^T. Whole vectors of keys: the last ones
+ * repeat the last key.
  */
-static void few_scores(const kern_attention_t *g, size_t rows, size_t n, const float *q, const float *k, float *s,
-                       size_t width) {
+static void few_scores(const kern_attention_t *g, size_t rows, size_t n, const float *q,
+                       const float *k, float *s, size_t width) {
     for (size_t j = 0; j < n; j += VL) {
         const float *key[VL];
         for (size_t i = 0; i < VL; i++) key[i] = k + min_size(j + i, n - 1) * g->ldk;
@@ -175,7 +184,8 @@ static void few_scores(const kern_attention_t *g, size_t rows, size_t n, const f
 }
 
 /* o (+)= s v for few rows; nv vectors of columns at a time. */
-VMATH void few_columns(int nv, size_t n, const float *s, const float *v, size_t ldv, float *o, bool add) {
+VMATH void few_columns(int nv, size_t n, const float *s, const float *v, size_t ldv, float *o,
+                       bool add) {
     vf sum[8];
     for (int i = 0; i < nv; i++) sum[i] = add ? v_load(o + VL * i) : (vf){0};
     for (size_t j = 0; j < n; j++)
@@ -183,17 +193,20 @@ VMATH void few_columns(int nv, size_t n, const float *s, const float *v, size_t 
     for (int i = 0; i < nv; i++) v_store(o + VL * i, sum[i]);
 }
 
-static void few_values(const kern_attention_t *g, size_t rows, size_t n, const float *s, size_t width, const float *v,
-                       float *o, bool add) {
+static void few_values(const kern_attention_t *g, size_t rows, size_t n, const float *s,
+                       size_t width, const float *v, float *o, bool add) {
     for (size_t r = 0; r < rows; r++) {
         size_t d = 0;
         float *out = o + r * g->ldo;
-        for (; d + 64 <= g->dh; d += 64) few_columns(64 / VL, n, s + r * width, v + d, g->ldv, out + d, add);
-        for (; d + VL <= g->dh; d += VL) few_columns(1, n, s + r * width, v + d, g->ldv, out + d, add);
+        for (; d + 64 <= g->dh; d += 64)
+            few_columns(64 / VL, n, s + r * width, v + d, g->ldv, out + d, add);
+        for (; d + VL <= g->dh; d += VL)
+            few_columns(1, n, s + r * width, v + d, g->ldv, out + d, add);
         if (d < g->dh) {
             size_t left = g->dh - d;
             vf sum = add ? v_load_part(out + d, left, 0) : (vf){0};
-            for (size_t j = 0; j < n; j++) sum += s[r * width + j] * v_load_part(v + j * g->ldv + d, left, 0);
+            for (size_t j = 0; j < n; j++)
+                sum += s[r * width + j] * v_load_part(v + j * g->ldv + d, left, 0);
             v_store_part(out + d, sum, left);
         }
     }
@@ -206,8 +219,10 @@ static void forward_task(void *ctx, size_t task) {
     size_t dh = g->dh, column = k.h * dh;
     bool few = k.rows <= FEW;
     const float *q = a->q + (k.b * g->Tq + k.i0) * g->ldq + column;
-    float *o = a->out + (k.b * g->Tq + k.i0) * g->ldo + column, *lse = a->lse + (k.b * g->heads + k.h) * g->Tq + k.i0;
-    float *strip = scratch_get(SCRATCH_ATTENTION_TASK, ROWS * a->width * sizeof *strip), top[ROWS], sum[ROWS];
+    float *o = a->out + (k.b * g->Tq + k.i0) * g->ldo + column,
+          *lse = a->lse + (k.b * g->heads + k.h) * g->Tq + k.i0;
+    float *strip = scratch_get(SCRATCH_ATTENTION_TASK, ROWS * a->width * sizeof *strip), top[ROWS],
+          sum[ROWS];
     for (size_t r = 0; r < k.rows; r++) {
         top[r] = NOTHING;
         sum[r] = 0;
@@ -219,13 +234,13 @@ static void forward_task(void *ctx, size_t task) {
         if (few)
             few_scores(g, k.rows, n, q, a->k + key * g->ldk + column, strip, a->width);
         else
-            kern_gemm_serial(false, true, k.rows, n, dh, q, g->ldq, a->k + key * g->ldk + column, g->ldk, strip,
-                             a->width, false, NULL);
+            kern_gemm_serial(false, true, k.rows, n, dh, q, g->ldq, a->k + key * g->ldk + column,
+                             g->ldk, strip, a->width, false, NULL);
         for (size_t r = 0; r < k.rows; r++) {
             view_t w = row_view(g, &k, k.i0 + r, j, n);
             float before = top[r], *s = strip + r * a->width;
-            float now =
-                band ? weigh_row(s, n, g->scale, &w, band, &top[r]) : weigh_row(s, n, g->scale, &w, NULL, &top[r]);
+            float now = band ? weigh_row(s, n, g->scale, &w, band, &top[r])
+                             : weigh_row(s, n, g->scale, &w, NULL, &top[r]);
             if (j == k.j0) {
                 sum[r] = now;
             } else {
@@ -237,8 +252,8 @@ static void forward_task(void *ctx, size_t task) {
         if (few)
             few_values(g, k.rows, n, strip, a->width, a->v + key * g->ldv + column, o, j > k.j0);
         else
-            kern_gemm_serial(false, false, k.rows, dh, n, strip, a->width, a->v + key * g->ldv + column, g->ldv, o,
-                             g->ldo, j > k.j0, NULL);
+            kern_gemm_serial(false, false, k.rows, dh, n, strip, a->width,
+                             a->v + key * g->ldv + column, g->ldv, o, g->ldo, j > k.j0, NULL);
     }
     for (size_t r = 0; r < k.rows; r++) {
         scale_rows(o + r * g->ldo, dh, sum[r] == 0 ? 0 : 1 / sum[r]);
@@ -255,8 +270,8 @@ static void plan_blocks(attention_t *a) {
     a->width = ceil_div(min_size(KEYS, g->Tk), VL) * VL;
 }
 
-void kern_attention_forward(const kern_attention_t *g, const float *q, const float *k, const float *v, float *o,
-                            float *lse) {
+void kern_attention_forward(const kern_attention_t *g, const float *q, const float *k,
+                            const float *v, float *o, float *lse) {
     attention_t a = {.g = g, .q = q, .k = k, .v = v, .out = o, .lse = lse};
     plan_blocks(&a);
     parallel_for(g->B * g->heads * a.row_blocks, forward_task, &a);
@@ -265,11 +280,12 @@ void kern_attention_forward(const kern_attention_t *g, const float *q, const flo
 /* ---- backward ---- */
 
 /* With t = scale q k and p = e^(t - lse):
- *   dv = p^T do, dp = do v^T, delta = sum o do, ds = scale p (dp - delta), dq = ds k, dk = ds^T q. */
+ *   dv = p^T do, dp = do v^T, delta = sum o do, ds = scale p (dp - delta), dq = ds k, dk = ds^T
+ * q. */
 
 /* Scores -> p and dp -> ds, zero beyond the row's view. */
-VMATH void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w, const int32_t *band, float lse,
-                     float delta) {
+VMATH void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w,
+                     const int32_t *band, float lse, float delta) {
     size_t j = 0;
     for (; j < w->end; j += VL) {
         vf p = v_exp_down(v_load(s + j) * scale - lse), ds;
@@ -296,7 +312,8 @@ static void backward_block(const attention_t *a, const block_t *k, float *strip,
         vf sum = {0};
         for (size_t d = 0; d < dh; d += VL) {
             const float *x = o + r * g->ldo + d, *dx = do_ + r * g->ldo + d;
-            sum += dh - d >= VL ? v_load(x) * v_load(dx) : v_load_part(x, dh - d, 0) * v_load_part(dx, dh - d, 0);
+            sum += dh - d >= VL ? v_load(x) * v_load(dx)
+                                : v_load_part(x, dh - d, 0) * v_load_part(dx, dh - d, 0);
         }
         delta[r] = v_sum(sum);
         if (!a->add && k->j0 == k->j1) memset(dq + r * g->ldq, 0, dh * sizeof *dq);
@@ -306,8 +323,10 @@ static void backward_block(const attention_t *a, const block_t *k, float *strip,
         const float *keys = a->k + key * g->ldk + column, *values = a->v + key * g->ldv + column;
         float *dk = a->dk + key * g->ldk + column, *dv = a->dv + key * g->ldv + column;
         const int32_t *band = k->band ? k->band + j : NULL;
-        kern_gemm_serial(false, true, k->rows, n, dh, q, g->ldq, keys, g->ldk, strip, W, false, NULL);
-        kern_gemm_serial(false, true, k->rows, n, dh, do_, g->ldo, values, g->ldv, slope, W, false, NULL);
+        kern_gemm_serial(false, true, k->rows, n, dh, q, g->ldq, keys, g->ldk, strip, W, false,
+                         NULL);
+        kern_gemm_serial(false, true, k->rows, n, dh, do_, g->ldo, values, g->ldv, slope, W, false,
+                         NULL);
         for (size_t r = 0; r < k->rows; r++) {
             view_t w = row_view(g, k, k->i0 + r, j, n);
             float *s = strip + r * W, *ds = slope + r * W;
@@ -316,9 +335,11 @@ static void backward_block(const attention_t *a, const block_t *k, float *strip,
             else
                 slope_row(s, ds, n, g->scale, &w, NULL, lse[r], delta[r]);
         }
-        kern_gemm_serial(true, false, n, dh, k->rows, strip, W, do_, g->ldo, dv, g->ldv, true, NULL);
+        kern_gemm_serial(true, false, n, dh, k->rows, strip, W, do_, g->ldo, dv, g->ldv, true,
+                         NULL);
         kern_gemm_serial(true, false, n, dh, k->rows, slope, W, q, g->ldq, dk, g->ldk, true, NULL);
-        kern_gemm_serial(false, false, k->rows, dh, n, slope, W, keys, g->ldk, dq, g->ldq, a->add || j > k->j0, NULL);
+        kern_gemm_serial(false, false, k->rows, dh, n, slope, W, keys, g->ldk, dq, g->ldq,
+                         a->add || j > k->j0, NULL);
     }
 }
 
@@ -343,12 +364,21 @@ size_t kern_attention_scratch(const kern_attention_t *g) {
     return 0;
 }
 
-void kern_attention_backward(const kern_attention_t *g, const float *q, const float *k, const float *v, const float *o,
-                             const float *lse, const float *do_, float *dq, float *dk, float *dv, bool add,
-                             void *scratch) {
+void kern_attention_backward(const kern_attention_t *g, const float *q, const float *k,
+                             const float *v, const float *o, const float *lse, const float *do_,
+                             float *dq, float *dk, float *dv, bool add, void *scratch) {
     (void)scratch;
-    attention_t a = {
-        .g = g, .q = q, .k = k, .v = v, .o = o, .lse_in = lse, .do_ = do_, .dq = dq, .dk = dk, .dv = dv, .add = add};
+    attention_t a = {.g = g,
+                     .q = q,
+                     .k = k,
+                     .v = v,
+                     .o = o,
+                     .lse_in = lse,
+                     .do_ = do_,
+                     .dq = dq,
+                     .dk = dk,
+                     .dv = dv,
+                     .add = add};
     plan_blocks(&a);
     parallel_for(g->B * g->heads, backward_task, &a);
 }

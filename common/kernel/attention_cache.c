@@ -1,9 +1,11 @@
-/* attention_cache.c - attention of a few new positions over a KV cache, as acting does it step by step.
+/* attention_cache.c - attention of a few new positions over a KV cache, as acting does it step by
+ * step.
  *
- * The cache lies as the products read it, so that nothing is packed at a step: head after head, keys in panels of 16
- * positions ([dh][16] each), values in rows filled up to whole vectors. A head's share stays in the L2 cache while its
- * rows of queries go by; a tile of rows goes through strips of keys whose scores stay in the L1 cache, with a running
- * maximum as in attention.c. A task is a head, or some tiles of a head's rows where heads are fewer than threads.
+ * The cache lies as the products read it, so that nothing is packed at a step: head after head,
+ * keys in panels of 16 positions ([dh][16] each), values in rows filled up to whole vectors. A
+ * head's share stays in the L2 cache while its rows of queries go by; a tile of rows goes through
+ * strips of keys whose scores stay in the L1 cache, with a running maximum as in attention.c. A
+ * task is a head, or some tiles of a head's rows where heads are fewer than threads.
  */
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
@@ -16,7 +18,10 @@
 enum {
     NR = KERN_CACHE_PANEL, /* keys of a panel, columns of a vector of values */
     STRIP = 512,           /* keys of a strip */
-    WIDTH = STRIP + NR     /* floats between rows of scores: no power of two, and known, so that one pointer serves */
+    WIDTH =
+        STRIP +
+        /* floats between rows of scores: no power of two, and known, so that one pointer serves */
+        NR
 };
 /* A tile: TALL rows x WIDE vectors of sums, all in registers. */
 enum {
@@ -55,21 +60,23 @@ static float *values_of(float *cache, size_t capacity, size_t dh, size_t head) {
     return keys_of(cache, capacity, dh, head) + capacity * dh;
 }
 
-void kern_cache_move(size_t heads, size_t dh, const float *from, size_t capacity, size_t first, size_t n, float *to,
-                     size_t to_capacity) {
+void kern_cache_move(size_t heads, size_t dh, const float *from, size_t capacity, size_t first,
+                     size_t n, float *to, size_t to_capacity) {
     size_t whole = ceil_div(n, NR) * NR;
     for (size_t h = 0; h < heads; h++) {
         const float *keys = keys_of((float *)(uintptr_t)from, capacity, dh, h),
                     *values = values_of((float *)(uintptr_t)from, capacity, dh, h);
         memmove(keys_of(to, to_capacity, dh, h), keys + first * dh, whole * dh * sizeof *to);
-        memmove(values_of(to, to_capacity, dh, h), values + first * padded(dh), n * padded(dh) * sizeof *to);
+        memmove(values_of(to, to_capacity, dh, h), values + first * padded(dh),
+                n * padded(dh) * sizeof *to);
     }
 }
 
 /* Writes the new positions' keys and values of one head. */
 static void append(const kern_cached_t *g, size_t head) {
     size_t dh = g->dh, dp = padded(dh), D = g->heads * dh;
-    float *keys = keys_of(g->cache, g->capacity, dh, head), *values = values_of(g->cache, g->capacity, dh, head);
+    float *keys = keys_of(g->cache, g->capacity, dh, head),
+          *values = values_of(g->cache, g->capacity, dh, head);
     for (size_t i = 0; i < g->T; i++) {
         size_t at = g->used + i;
         const float *k = g->qkv + i * 3 * D + D + head * dh, *v = k + D;
@@ -90,9 +97,12 @@ ALWAYS void scores_of(int mr, int nv, size_t dh, const float *q, const float *k,
     for (int j = 0; j < nv; j++)
         for (int i = 0; i < mr; i++) acc[i][j] = (lanes_t){0};
     for (size_t d = 0; d < dh; d++, q += TALL) {
-        lanes_t key[FLAT]; /* all of them first: the compiler keeps them, and not every row's q, in registers */
+        lanes_t key
+            /* all of them first: the compiler keeps them, and not every row's q, in registers */
+            [FLAT];
         for (int j = 0; j < nv; j++)
-            key[j] = *(const lanes_u *)(k + ((size_t)(j / PARTS) * dh + d) * NR + j % PARTS * LANES);
+            key[j] =
+                *(const lanes_u *)(k + ((size_t)(j / PARTS) * dh + d) * NR + j % PARTS * LANES);
         for (int i = 0; i < mr; i++)
             for (int j = 0; j < nv; j++) acc[i][j] = lanes_madd(lanes_set(q[i]), key[j], acc[i][j]);
     }
@@ -100,15 +110,16 @@ ALWAYS void scores_of(int mr, int nv, size_t dh, const float *q, const float *k,
         for (int i = 0; i < mr; i++) *(lanes_u *)(s + i * WIDTH + j * LANES) = acc[i][j];
 }
 
-ALWAYS void scores(int mr, int nv, size_t dh, size_t panels, const float *q, const float *k, float *s) {
+ALWAYS void scores(int mr, int nv, size_t dh, size_t panels, const float *q, const float *k,
+                   float *s) {
     size_t p = 0, some = (size_t)(nv / PARTS);
     for (; p + some <= panels; p += some) scores_of(mr, nv, dh, q, k + p * dh * NR, s + p * NR);
     for (; p < panels; p++) scores_of(mr, PARTS, dh, q, k + p * dh * NR, s + p * NR);
 }
 
 /* o[mr][nv vectors] = o * fade + s v over n keys. */
-ALWAYS void values_into(int mr, int nv, size_t dp, size_t n, const float *s, const float *v, const float *fade,
-                        float *o) {
+ALWAYS void values_into(int mr, int nv, size_t dp, size_t n, const float *s, const float *v,
+                        const float *fade, float *o) {
     lanes_t acc[TALL][FLAT];
     for (int j = 0; j < nv; j++)
         for (int i = 0; i < mr; i++) acc[i][j] = (lanes_t){0};
@@ -116,7 +127,8 @@ ALWAYS void values_into(int mr, int nv, size_t dp, size_t n, const float *s, con
         lanes_t value[FLAT];
         for (int j = 0; j < nv; j++) value[j] = *(const lanes_u *)(v + j * LANES);
         for (int i = 0; i < mr; i++)
-            for (int j = 0; j < nv; j++) acc[i][j] = lanes_madd(lanes_set(s[i * WIDTH + (int)k]), value[j], acc[i][j]);
+            for (int j = 0; j < nv; j++)
+                acc[i][j] = lanes_madd(lanes_set(s[i * WIDTH + (int)k]), value[j], acc[i][j]);
     }
     for (int j = 0; j < nv; j++)
         for (int i = 0; i < mr; i++) {
@@ -125,7 +137,8 @@ ALWAYS void values_into(int mr, int nv, size_t dp, size_t n, const float *s, con
         }
 }
 
-ALWAYS void values(int mr, int nv, size_t dp, size_t n, const float *s, const float *v, const float *fade, float *o) {
+ALWAYS void values(int mr, int nv, size_t dp, size_t n, const float *s, const float *v,
+                   const float *fade, float *o) {
     size_t d = 0, some = (size_t)nv * LANES;
     for (; d + some <= dp; d += some) values_into(mr, nv, dp, n, s, v + d, fade, o + d);
     for (; d < dp; d += NR) values_into(mr, PARTS, dp, n, s, v + d, fade, o + d);
@@ -136,7 +149,8 @@ static int height(size_t rows) {
     return rows == 1 ? 1 : rows <= TALL / 3 ? TALL / 3 : rows <= TALL / 3 * 2 ? TALL / 3 * 2 : TALL;
 }
 
-static void scores_tile(int mr, size_t dh, size_t panels, const float *q, const float *k, float *s) {
+static void scores_tile(int mr, size_t dh, size_t panels, const float *q, const float *k,
+                        float *s) {
     if (mr == 1)
         scores(1, FLAT, dh, panels, q, k, s);
     else if (mr == TALL / 3)
@@ -147,7 +161,8 @@ static void scores_tile(int mr, size_t dh, size_t panels, const float *q, const 
         scores(TALL, WIDE, dh, panels, q, k, s);
 }
 
-static void values_tile(int mr, size_t dp, size_t n, const float *s, const float *v, const float *fade, float *o) {
+static void values_tile(int mr, size_t dp, size_t n, const float *s, const float *v,
+                        const float *fade, float *o) {
     if (mr == 1)
         values(1, FLAT, dp, n, s, v, fade, o);
     else if (mr == TALL / 3)
@@ -158,7 +173,8 @@ static void values_tile(int mr, size_t dp, size_t n, const float *s, const float
         values(TALL, WIDE, dp, n, s, v, fade, o);
 }
 
-/* n scores, of which [from, to) are visible, become weights e^(t - max), the others zero. Returns their sum. */
+/* n scores, of which [from, to) are visible, become weights e^(t - max), the others zero. Returns
+ * their sum. */
 static float weigh(float *s, size_t n, size_t from, size_t to, float *top) {
     for (size_t j = 0; j < from; j++) s[j] = -INFINITY;
     for (size_t j = max_size(from, to); j < n; j++) s[j] = -INFINITY;
@@ -189,30 +205,35 @@ static size_t first_of(const kern_cached_t *g, size_t i) {
 static void tile_of(const cached_t *c, size_t head, size_t i0, size_t rows) {
     const kern_cached_t *g = c->g;
     size_t dh = g->dh, dp = padded(dh), D = g->heads * dh;
-    const float *keys = keys_of(g->cache, g->capacity, dh, head), *vs = values_of(g->cache, g->capacity, dh, head);
+    const float *keys = keys_of(g->cache, g->capacity, dh, head),
+                *vs = values_of(g->cache, g->capacity, dh, head);
     int mr = height(rows);
     float *s = scratch_get(SCRATCH_ATTENTION_TASK, (TALL * WIDTH + TALL * (dh + dp)) * sizeof *s);
     float *q = s + TALL * WIDTH, *o = q + TALL * dh, top[TALL], sum[TALL] = {0}, fade[TALL] = {0};
     memset(q, 0, TALL * dh * sizeof *q);
     for (size_t i = 0; i < rows; i++) {
         top[i] = NOTHING;
-        for (size_t d = 0; d < dh; d++) q[d * TALL + i] = g->qkv[(i0 + i) * 3 * D + head * dh + d] * g->scale;
+        for (size_t d = 0; d < dh; d++)
+            q[d * TALL + i] = g->qkv[(i0 + i) * 3 * D + head * dh + d] * g->scale;
     }
     size_t end = min_size(c->end, g->used + i0 + rows);
     for (size_t j = c->first; j < end; j += STRIP) {
         size_t n = min_size(STRIP, end - j), panels = ceil_div(n, NR);
         scores_tile(mr, dh, panels, q, keys + j * dh, s);
         for (size_t i = 0; i < rows; i++) {
-            size_t from = max_size(first_of(g, i0 + i), j) - j, to = max_size(g->used + i0 + i + 1, j) - j;
+            size_t from = max_size(first_of(g, i0 + i), j) - j,
+                   to = max_size(g->used + i0 + i + 1, j) - j;
             float before = top[i];
-            float now = weigh(s + i * WIDTH, panels * NR, min_size(from, panels * NR), min_size(to, n), &top[i]);
+            float now = weigh(s + i * WIDTH, panels * NR, min_size(from, panels * NR),
+                              min_size(to, n), &top[i]);
             fade[i] = v_exp_down(v_set(before - top[i]))[0];
             sum[i] = sum[i] * fade[i] + now;
         }
         values_tile(mr, dp, n, s, vs + j * dp, j > c->first ? fade : NULL, o);
     }
     for (size_t i = 0; i < rows; i++) {
-        float *out = g->out + (i0 - g->skip + i) * D + head * dh, over = sum[i] == 0 ? 0 : 1 / sum[i];
+        float *out = g->out + (i0 - g->skip + i) * D + head * dh,
+              over = sum[i] == 0 ? 0 : 1 / sum[i];
         for (size_t d = 0; d < dh; d++) out[d] = o[i * dp + d] * over;
     }
 }
@@ -236,7 +257,8 @@ void kern_attention_cached(const kern_cached_t *g) {
     size_t tiles = ceil_div(g->T - g->skip, TALL), threads = (size_t)pool_threads();
     c.first = min_size(g->first, g->early ? g->early_first : g->first) / NR * NR;
     if (g->heads % threads) c.blocks = min_size(tiles, ceil_div(2 * threads, g->heads));
-    c.block_rows = ceil_div(tiles, c.blocks) * TALL; /* whole tiles, so that a row's bits are those of one block */
+    c.block_rows = ceil_div(tiles, c.blocks) *
+                   TALL; /* whole tiles, so that a row's bits are those of one block */
     c.blocks = ceil_div(g->T - g->skip, c.block_rows);
     if (c.blocks > 1) parallel_for(g->heads, append_task, &c);
     parallel_for(g->heads * c.blocks, block_task, &c);

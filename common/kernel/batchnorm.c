@@ -9,7 +9,10 @@
 #include <math.h>
 #include <string.h>
 
-enum { PIECE_MIN = 16384, /* least floats of a piece */ SPAN = 16384 /* floats of an elementwise task */ };
+enum {
+    PIECE_MIN = 16384,
+    /* least floats of a piece */ SPAN = 16384 /* floats of an elementwise task */
+};
 
 typedef struct {
     const float *x, *gamma, *beta, *mean, *rstd, *dy;
@@ -36,7 +39,8 @@ static void run_rows(batchnorm_t *b, pool_fn fn) {
     parallel_for((b->rows + b->task - 1) / b->task, fn, b);
 }
 
-/* Runs fn over the pieces; the first `n` sums of each, added in order, are left in parts[0 .. n*C). */
+/* Runs fn over the pieces; the first `n` sums of each, added in order, are left in parts[0 ..
+ * n*C). */
 static void reduce(batchnorm_t *b, pool_fn fn, size_t n) {
     size_t pieces = pieces_of(b);
     parallel_for(pieces, fn, b);
@@ -86,9 +90,17 @@ static void apply_task(void *ctx, size_t task) {
         }
 }
 
-void kern_batchnorm_forward(const float *x, const float *gamma, const float *beta, size_t rows, size_t C, float eps,
-                            bool leaky, float *y, float *mean, float *rstd, float *var) {
-    batchnorm_t b = {.x = x, .gamma = gamma, .beta = beta, .mean = mean, .rstd = rstd, .y = y, .rows = rows, .C = C};
+void kern_batchnorm_forward(const float *x, const float *gamma, const float *beta, size_t rows,
+                            size_t C, float eps, bool leaky, float *y, float *mean, float *rstd,
+                            float *var) {
+    batchnorm_t b = {.x = x,
+                     .gamma = gamma,
+                     .beta = beta,
+                     .mean = mean,
+                     .rstd = rstd,
+                     .y = y,
+                     .rows = rows,
+                     .C = C};
     b.leaky = leaky;
     b.parts = scratch_parts(&b);
     reduce(&b, sum_task, 1);
@@ -127,7 +139,8 @@ static void back_task(void *ctx, size_t task) {
     for (size_t r = task * b->task; r < task_end(b, task); r++)
         for (size_t c = 0; c < C; c++) {
             float xhat, dz = slope(b, r * C + c, c, &xhat);
-            float d = b->gamma[c] * b->rstd[c] * (dz - (float)b->sum0[c] - xhat * (float)b->sum1[c]);
+            float d =
+                b->gamma[c] * b->rstd[c] * (dz - (float)b->sum0[c] - xhat * (float)b->sum1[c]);
             float *dx = b->dx + r * C + c;
             *dx = b->add ? *dx + d : d;
         }
@@ -137,10 +150,18 @@ static void put(const double *sum, size_t C, float *out, bool add) {
     for (size_t c = 0; out && c < C; c++) out[c] = (float)(add ? out[c] + sum[c] : sum[c]);
 }
 
-void kern_batchnorm_backward(const float *x, const float *gamma, const float *beta, const float *mean,
-                             const float *rstd, const float *dy, size_t rows, size_t C, bool leaky, float *dx,
-                             bool add_dx, float *dgamma, bool add_dgamma, float *dbeta, bool add_dbeta) {
-    batchnorm_t b = {.x = x, .gamma = gamma, .beta = beta, .mean = mean, .rstd = rstd, .dy = dy, .rows = rows, .C = C};
+void kern_batchnorm_backward(const float *x, const float *gamma, const float *beta,
+                             const float *mean, const float *rstd, const float *dy, size_t rows,
+                             size_t C, bool leaky, float *dx, bool add_dx, float *dgamma,
+                             bool add_dgamma, float *dbeta, bool add_dbeta) {
+    batchnorm_t b = {.x = x,
+                     .gamma = gamma,
+                     .beta = beta,
+                     .mean = mean,
+                     .rstd = rstd,
+                     .dy = dy,
+                     .rows = rows,
+                     .C = C};
     b.leaky = leaky, b.dx = dx, b.add = add_dx;
     b.parts = scratch_parts(&b);
     reduce(&b, back_sum_task, 2);

@@ -1,11 +1,12 @@
 /* conv.c - 2-D convolutions over the register tile of micro.h, without an im2col matrix.
  *
- * Forward: an output pixel's left-hand side is its list of taps, each a pointer into the image (or to zeros outside
- * it): the "indirect convolution" of Dukhan (2019). Input gradient: the same with the taps mirrored and the weights
- * transposed; where stride > 1 a pixel's list holds only the taps that meet it. Weight gradient: for each tap a product
- * over pixels, each pixel one step of k. Inputs of few channels (pictures) go through a small im2col block instead, so
- * that k is contiguous. A task is a block of pixels of ONE image; weight gradients cut the pixels into pieces fixed by
- * the shape. 3x3 kernels of stride 1 are for winograd.c, where it is the faster way.
+ * Forward: an output pixel's left-hand side is its list of taps, each a pointer into the image (or
+ * to zeros outside it): the "indirect convolution" of Dukhan (2019). Input gradient: the same with
+ * the taps mirrored and the weights transposed; where stride > 1 a pixel's list holds only the taps
+ * that meet it. Weight gradient: for each tap a product over pixels, each pixel one step of k.
+ * Inputs of few channels (pictures) go through a small im2col block instead, so that k is
+ * contiguous. A task is a block of pixels of ONE image; weight gradients cut the pixels into pieces
+ * fixed by the shape. 3x3 kernels of stride 1 are for winograd.c, where it is the faster way.
  */
 #include "common/base/die.h"
 #include "common/base/pool.h"
@@ -51,8 +52,8 @@ typedef struct {
 static inline window_t window_at(const conv_t *c, size_t n, size_t pixel) {
     const kern_conv_t *g = c->g;
     size_t oy = pixel / g->OW, ox = pixel - oy * g->OW;
-    return (window_t){(int)(oy * g->stride) - (int)g->pad_top, (int)(ox * g->stride) - (int)g->pad_left,
-                      c->src + n * g->H * g->W * g->Cin};
+    return (window_t){(int)(oy * g->stride) - (int)g->pad_top,
+                      (int)(ox * g->stride) - (int)g->pad_left, c->src + n * g->H * g->W * g->Cin};
 }
 
 /* Where tap (r,s) of a window reads x: a pointer to Cin values, or zeros. */
@@ -65,10 +66,11 @@ static inline const float *tap_input(const conv_t *c, const window_t *w, int r, 
     return w->image + ((size_t)y * g->W + (size_t)x) * g->Cin;
 }
 
-/* Left-hand sides of `rows` pixels: seg-major [segs][MR] groups in `a`; runs all panels. `boff` names each segment's
- * panel rows. */
-static void run_rows(const conv_t *c, const float *const *a, const size_t *boff, size_t segs, size_t seg_k, size_t rows,
-                     float *const *out, size_t cols, const float *bias, bool add) {
+/* Left-hand sides of `rows` pixels: seg-major [segs][MR] groups in `a`; runs all panels. `boff`
+ * names each segment's panel rows. */
+static void run_rows(const conv_t *c, const float *const *a, const size_t *boff, size_t segs,
+                     size_t seg_k, size_t rows, float *const *out, size_t cols, const float *bias,
+                     bool add) {
     size_t K = c->taps * c->src_c;
     size_t per = seg_k >= KSLICE ? 1 : KSLICE / seg_k; /* segments of a slice */
     for (size_t p = 0; p < c->panels; p += PAIR) {
@@ -89,14 +91,16 @@ static void run_rows(const conv_t *c, const float *const *a, const size_t *boff,
             if (!segs) micro_rows(mr, group, boff, 0, 0, b, K * NR, &o);
             for (size_t s = 0; s < segs; s += per) {
                 if (seg_k <= KSLICE) {
-                    micro_rows(mr, group + s * MR, boff + s, min_size(per, segs - s), seg_k, b, K * NR, &o);
+                    micro_rows(mr, group + s * MR, boff + s, min_size(per, segs - s), seg_k, b,
+                               K * NR, &o);
                     o.first = false;
                     continue;
                 }
                 for (size_t k = 0; k < seg_k; k += KSLICE) { /* a wide tap: slice its channels */
                     const float *part[MR];
                     size_t off = boff[s] + k;
-                    for (int i = 0; i < mr; i++) part[i] = group[s * MR + i] + (group[s * MR + i] == c->zeros ? 0 : k);
+                    for (int i = 0; i < mr; i++)
+                        part[i] = group[s * MR + i] + (group[s * MR + i] == c->zeros ? 0 : k);
                     micro_rows(mr, part, &off, 1, min_size(KSLICE, seg_k - k), b, K * NR, &o);
                     o.first = false;
                 }
@@ -117,10 +121,12 @@ static void gather_pixel(const conv_t *c, const window_t *w, float *dst) {
 static void forward_task(void *ctx, size_t task) {
     const conv_t *c = ctx;
     const kern_conv_t *g = c->g;
-    size_t n = task / c->blocks, p0 = task % c->blocks * BLOCK, rows = min_size(BLOCK, g->OH * g->OW - p0);
+    size_t n = task / c->blocks, p0 = task % c->blocks * BLOCK,
+           rows = min_size(BLOCK, g->OH * g->OW - p0);
     bool narrow = g->Cin < NARROW;
     size_t segs = narrow ? 1 : c->taps, K = c->taps * g->Cin;
-    const float **a = scratch_get(SCRATCH_CONV_POINTERS, (segs * (BLOCK + MR) + segs) * sizeof(void *));
+    const float **a =
+        scratch_get(SCRATCH_CONV_POINTERS, (segs * (BLOCK + MR) + segs) * sizeof(void *));
     size_t *boff = (size_t *)(a + segs * (BLOCK + MR));
     float *columns = narrow ? scratch_get(SCRATCH_CONV_TASK, BLOCK * K * sizeof(float)) : NULL;
     float *out[BLOCK];
@@ -157,7 +163,8 @@ static conv_t conv_new(const kern_conv_t *g, size_t src_c, size_t dst_c) {
     return c;
 }
 
-void kern_conv_forward(const kern_conv_t *g, const float *x, const float *w, const float *bias, float *y) {
+void kern_conv_forward(const kern_conv_t *g, const float *x, const float *w, const float *bias,
+                       float *y) {
     if (winograd_pays(g)) {
         winograd_forward(g, x, w, bias, y);
         return;
@@ -175,16 +182,21 @@ void kern_conv_forward(const kern_conv_t *g, const float *x, const float *w, con
  * += x[oy*stride + r - pad_top, ...] w[r,s]   =>   dx[iy,ix] += dy[oy,ox] w[r,s]^T for every (oy,r) with oy*stride + r
  * - pad_top = iy (and iy/2 under up = 2: the two rows that read it). */
 
-static void pack_backward_task(void *ctx, size_t p) { /* columns = input channels, rows = (tap, output channel) */
+static void
+pack_backward_task(void *ctx,
+                   size_t p) { /* columns = input channels, rows = (tap, output channel) */
     const conv_t *c = ctx;
     size_t Cin = c->g->Cin, Cout = c->g->Cout, K = c->taps * Cout;
     for (size_t t = 0; t < c->taps; t++)
-        micro_pack(true, c->w + t * Cin * Cout, Cout, Cin, 0, Cout, p * NR, c->packed + (p * K + t * Cout) * NR);
+        micro_pack(true, c->w + t * Cin * Cout, Cout, Cin, 0, Cout, p * NR,
+                   c->packed + (p * K + t * Cout) * NR);
 }
 
-/* Rows of dy that meet input row i along one axis: (output index, tap) pairs. All pixels of one phase (i mod stride)
- * have the same taps, but may lie outside; `index` is -1 then. Returns the number of pairs. */
-static size_t meet(size_t i, size_t stride, size_t pad, size_t k, size_t out, size_t up, int *index, size_t *tap) {
+/* Rows of dy that meet input row i along one axis: (output index, tap) pairs. All pixels of one
+ * phase (i mod stride) have the same taps, but may lie outside; `index` is -1 then. Returns the
+ * number of pairs. */
+static size_t meet(size_t i, size_t stride, size_t pad, size_t k, size_t out, size_t up, int *index,
+                   size_t *tap) {
     size_t n = 0;
     for (size_t u = 0; u < up; u++)
         for (size_t r = 0; r < k; r++) {
@@ -204,16 +216,19 @@ static void backward_input_task(void *ctx, size_t task) {
            block = task / phases % c->blocks;
     size_t py = phase / g->stride, px = phase % g->stride;
     if (py >= g->H || px >= g->W) return;
-    size_t h = ceil_div(g->H - py, g->stride), w = ceil_div(g->W - px, g->stride); /* pixels of this phase */
+    size_t h = ceil_div(g->H - py, g->stride),
+           w = ceil_div(g->W - px, g->stride); /* pixels of this phase */
     if (block * BLOCK >= h * w) return;
     size_t rows = min_size(BLOCK, h * w - block * BLOCK), most = g->kh * g->up * g->kw * g->up;
-    const float **a = scratch_get(SCRATCH_CONV_POINTERS, (most * (BLOCK + MR) + most) * sizeof(void *));
+    const float **a =
+        scratch_get(SCRATCH_CONV_POINTERS, (most * (BLOCK + MR) + most) * sizeof(void *));
     size_t *boff = (size_t *)(a + most * (BLOCK + MR));
     float *out[BLOCK];
     int iy[64], ix[64];
     size_t ty[64], tx[64], segs = 0;
     for (size_t r = 0; r < rows; r++) {
-        size_t y = (block * BLOCK + r) / w * g->stride + py, x = (block * BLOCK + r) % w * g->stride + px;
+        size_t y = (block * BLOCK + r) / w * g->stride + py,
+               x = (block * BLOCK + r) % w * g->stride + px;
         size_t ny = meet(y, g->stride, g->pad_top, g->kh, g->OH, g->up, iy, ty),
                nx = meet(x, g->stride, g->pad_left, g->kw, g->OW, g->up, ix, tx);
         segs = ny * nx;
@@ -223,14 +238,17 @@ static void backward_input_task(void *ctx, size_t task) {
             for (size_t j = 0; j < nx; j++) {
                 bool inside = iy[i] >= 0 && ix[j] >= 0;
                 at[(i * nx + j) * MR] =
-                    inside ? c->src + ((n * g->OH + (size_t)iy[i]) * g->OW + (size_t)ix[j]) * g->Cout : c->zeros;
+                    inside
+                        ? c->src + ((n * g->OH + (size_t)iy[i]) * g->OW + (size_t)ix[j]) * g->Cout
+                        : c->zeros;
                 boff[i * nx + j] = (ty[i] * g->kw + tx[j]) * g->Cout;
             }
     }
     run_rows(c, a, boff, segs, g->Cout, rows, out, g->Cin, NULL, c->add);
 }
 
-void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float *w, float *dx, bool add) {
+void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float *w, float *dx,
+                              bool add) {
     if (winograd_pays(g)) {
         winograd_backward_input(g, dy, w, dx, add);
         return;
@@ -245,13 +263,13 @@ void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float
     parallel_for(g->N * c.blocks * g->stride * g->stride, backward_input_task, &c);
 }
 
-/* ---- weight gradient
- * -------------------------------------------------------------------------------------------------- */
+/* ---- weight gradient ---- */
 
-/* Output rows [0, M) of dw[m0.., Cout] += sum over kc pixels of a[k][m] * dy[k][co]; dy panels packed for narrow edges.
+/* Output rows [0, M) of dw[m0.., Cout] += sum over kc pixels of a[k][m] * dy[k][co]; dy panels
+ * packed for narrow edges.
  */
-static void steps_rows(const conv_t *c, const float *const *a, size_t M, size_t kc, const float *dy, float *dw,
-                       bool first, float *edge) {
+static void steps_rows(const conv_t *c, const float *const *a, size_t M, size_t kc, const float *dy,
+                       float *dw, bool first, float *edge) {
     size_t Cout = c->g->Cout;
     size_t whole = Cout / NR, step;
     for (size_t p = 0; p < c->panels; p += step) {
@@ -275,7 +293,8 @@ static void backward_weight_task(void *ctx, size_t piece) {
     size_t K = c->taps * g->Cin, pixels = g->OH * g->OW, total = g->N * pixels;
     bool narrow = g->Cin < NARROW;
     float *dw = c->parts + piece * K * g->Cout;
-    float *columns = scratch_get(SCRATCH_CONV_TASK, STEP_BLOCK * (NR + (narrow ? K + MR : 0)) * sizeof(float));
+    float *columns =
+        scratch_get(SCRATCH_CONV_TASK, STEP_BLOCK * (NR + (narrow ? K + MR : 0)) * sizeof(float));
     float *edge = columns + (narrow ? STEP_BLOCK * (K + MR) : 0);
     const float *a[STEP_BLOCK];
     window_t win[STEP_BLOCK];
@@ -294,7 +313,8 @@ static void backward_weight_task(void *ctx, size_t piece) {
             steps_rows(c, a, K, kc, dy, dw, first, edge);
         } else {
             for (size_t t = 0; t < c->taps; t++) {
-                for (size_t k = 0; k < kc; k++) a[k] = tap_input(c, &win[k], (int)(t / g->kw), (int)(t % g->kw));
+                for (size_t k = 0; k < kc; k++)
+                    a[k] = tap_input(c, &win[k], (int)(t / g->kw), (int)(t % g->kw));
                 steps_rows(c, a, g->Cin, kc, dy, dw + t * g->Cin * g->Cout, first, edge);
             }
         }
@@ -319,7 +339,8 @@ static void sum_task(void *ctx, size_t block) {
     }
 }
 
-void kern_conv_backward_weight(const kern_conv_t *g, const float *x, const float *dy, float *dw, bool add) {
+void kern_conv_backward_weight(const kern_conv_t *g, const float *x, const float *dy, float *dw,
+                               bool add) {
     if (winograd_pays(g)) {
         winograd_backward_weight(g, x, dy, dw, add);
         return;

@@ -1,5 +1,5 @@
-/* fsq.c - finite scalar quantization (Mentzer et al. 2023): every channel is squashed to its levels and rounded; the
- * code is the mixed-radix number of its channels, the first one fastest.
+/* fsq.c - finite scalar quantization (Mentzer et al. 2023): every channel is squashed to its levels
+ * and rounded; the code is the mixed-radix number of its channels, the first one fastest.
  *
  * In double: a handful of channels, and a code must not depend on the last bit of a fast tanh.
  */
@@ -20,7 +20,8 @@ typedef struct {
     bool add;
 } fsq_t;
 
-/* h = (l-1) * 1.001 / 2, o = 1/2 for an even number of levels, shift = atanh(o/h): tanh(z + shift) h - o spans them. */
+/* h = (l-1) * 1.001 / 2, o = 1/2 for an even number of levels, shift = atanh(o/h): tanh(z + shift)
+ * h - o spans them. */
 static void bound_of(int32_t level, double *h, double *o, double *shift) {
     *h = (level - 1) * 1.001 / 2;
     *o = level % 2 ? 0 : 0.5;
@@ -43,8 +44,9 @@ static void forward_task(void *ctx, size_t task) {
         double h, o, shift;
         bound_of(level, &h, &o, &shift);
         for (size_t i = 0; i < rows; i++) {
-            double r = rint(tanh((double)z[i * D + d] + shift) * h - o);        /* ties to even */
-            int32_t k = r > -half ? (int32_t)fmin(r, level - 1 - half) : -half; /* NaN: the lowest */
+            double r = rint(tanh((double)z[i * D + d] + shift) * h - o); /* ties to even */
+            int32_t k =
+                r > -half ? (int32_t)fmin(r, level - 1 - half) : -half; /* NaN: the lowest */
             q[i * D + d] = (float)k / (float)half;
             idx[i] += (k + half) * place;
         }
@@ -87,7 +89,8 @@ static void backward_task(void *ctx, size_t task) {
     }
 }
 
-void kern_fsq_backward(const kern_fsq_t *f, const float *z, const float *dq, size_t n, float *dz, bool add) {
+void kern_fsq_backward(const kern_fsq_t *f, const float *z, const float *dq, size_t n, float *dz,
+                       bool add) {
     fsq_t v = {.f = f, .z = z, .dq = dq, .n = n, .dz = dz, .add = add};
     parallel_for((n + ROWS - 1) / ROWS, backward_task, &v);
 }

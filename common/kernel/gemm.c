@@ -1,8 +1,9 @@
 /* gemm.c - matrix products over the register tile of micro.h.
  *
- * The right-hand side is packed into panels once; tasks are blocks of C, so an element never depends on the number of
- * rows or threads. With a transposed left-hand side (weight gradients: few outputs, long sums) a task packs both sides
- * of its block, some steps at a time, and few blocks are made more by cutting the sum into pieces fixed by the shape.
+ * The right-hand side is packed into panels once; tasks are blocks of C, so an element never
+ * depends on the number of rows or threads. With a transposed left-hand side (weight gradients: few
+ * outputs, long sums) a task packs both sides of its block, some steps at a time, and few blocks
+ * are made more by cutting the sum into pieces fixed by the shape.
  */
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
@@ -49,10 +50,12 @@ static void pack_task(void *ctx, size_t j) {
     micro_pack(g->tb, g->B, g->ldb, g->N, 0, g->K, j * NR, g->packed + j * g->K * NR);
 }
 
-/* Where the columns of panels [p, end) go, a tile's at most: what all tiles below them share. `edge` [WIDE] keeps their
- * bias. */
-static micro_out_t out_of(const gemm_t *g, size_t p, size_t end, bool first, bool add, const float *bias, float *edge) {
-    micro_out_t o = {.n = min_size(min_size(PAIR, end - p) * NR, g->N - p * NR), .first = first, .add = add};
+/* Where the columns of panels [p, end) go, a tile's at most: what all tiles below them share.
+ * `edge` [WIDE] keeps their bias. */
+static micro_out_t out_of(const gemm_t *g, size_t p, size_t end, bool first, bool add,
+                          const float *bias, float *edge) {
+    micro_out_t o = {
+        .n = min_size(min_size(PAIR, end - p) * NR, g->N - p * NR), .first = first, .add = add};
     if (bias) {
         memset(edge, 0, WIDE * sizeof *edge);
         memcpy(edge, bias + p * NR, o.n * sizeof *edge);
@@ -65,15 +68,16 @@ static micro_out_t out_of(const gemm_t *g, size_t p, size_t end, bool first, boo
 static void tile_task(void *ctx, size_t task) {
     const gemm_t *g = ctx;
     size_t r0 = task % g->row_blocks * g->block_rows, r1 = min_size(r0 + g->block_rows, g->M);
-    size_t p0 = task / g->row_blocks * g->block_panels, p1 = min_size(p0 + g->block_panels, g->panels);
+    size_t p0 = task / g->row_blocks * g->block_panels,
+           p1 = min_size(p0 + g->block_panels, g->panels);
     for (size_t k0 = 0; k0 < g->K; k0 += KC) {
         size_t kc = min_size(KC, g->K - k0);
         for (size_t p = p0; p < p1; p += PAIR) {
             float edge[WIDE];
             micro_out_t o = out_of(g, p, p1, k0 == 0, g->add, g->bias, edge);
             const float *b = g->packed + (p * g->K + k0) * NR;
-            micro_matrix(r1 - r0, g->A + r0 * g->lda + k0, g->lda, kc, b, g->K * NR, g->C + r0 * g->ldc + p * NR,
-                         g->ldc, o);
+            micro_matrix(r1 - r0, g->A + r0 * g->lda + k0, g->lda, kc, b, g->K * NR,
+                         g->C + r0 * g->ldc + p * NR, g->ldc, o);
         }
     }
 }
@@ -86,10 +90,12 @@ typedef struct {
     const float *bias;
 } steps_t;
 
-/* Floats of a packed tile of A and of a packed panel of B; an odd number of cache lines, see pack_left. */
+/* Floats of a packed tile of A and of a packed panel of B; an odd number of cache lines, see
+ * pack_left. */
 enum { LEFT = KC * MR + NR, RIGHT = KC * NR + NR };
 
-/* kc steps of the rows, as tiles [kc][MR]: read as they lie, the columns of A would fall into few sets of the cache. */
+/* kc steps of the rows, as tiles [kc][MR]: read as they lie, the columns of A would fall into few
+ * sets of the cache. */
 static void pack_left(const gemm_t *g, const steps_t *s, size_t k0, size_t kc, float *to) {
     size_t rows = s->r1 - s->r0;
     for (size_t k = 0; k < kc; k++) {
@@ -101,23 +107,26 @@ static void pack_left(const gemm_t *g, const steps_t *s, size_t k0, size_t kc, f
     }
 }
 
-/* kc steps of the panels. B is read row by row where it lies so: its rows are far apart, and each is a wait. */
+/* kc steps of the panels. B is read row by row where it lies so: its rows are far apart, and each
+ * is a wait. */
 static void pack_right(const gemm_t *g, const steps_t *s, size_t k0, size_t kc, float *to) {
     size_t whole = g->tb ? s->p0 : min_size(s->p1, g->N / NR);
     for (size_t k = 0; k < kc; k++) {
         const float *from = g->B + (k0 + k) * g->ldb;
         float *panel = to + k * NR;
-        for (size_t p = s->p0; p < whole; p++, panel += RIGHT) memcpy(panel, from + p * NR, NR * sizeof *panel);
+        for (size_t p = s->p0; p < whole; p++, panel += RIGHT)
+            memcpy(panel, from + p * NR, NR * sizeof *panel);
     }
     for (size_t p = whole; p < s->p1; p++)
         micro_pack(g->tb, g->B, g->ldb, g->N, k0, kc, p * NR, to + (p - s->p0) * RIGHT);
 }
 
-/* Steps k..k+kc of a block over packed sides. Where the next ones will be packed from is fetched meanwhile: a row of
- * each side a tile. */
+/* Steps k..k+kc of a block over packed sides. Where the next ones will be packed from is fetched
+ * meanwhile: a row of each side a tile. */
 static void packed_steps(const gemm_t *g, const steps_t *s, size_t k, size_t kc, const float *left,
                          const float *right) {
-    size_t across = ceil_div(s->r1 - s->r0, MR), tiles = across * ceil_div(s->p1 - s->p0, PAIR), tile = 0;
+    size_t across = ceil_div(s->r1 - s->r0, MR), tiles = across * ceil_div(s->p1 - s->p0, PAIR),
+           tile = 0;
     for (size_t p = s->p0; p < s->p1; p += PAIR) {
         float edge[WIDE];
         micro_out_t o = out_of(g, p, s->p1, k == s->k0, s->add, s->bias, edge);
@@ -126,19 +135,22 @@ static void packed_steps(const gemm_t *g, const steps_t *s, size_t k, size_t kc,
             const float *next[2] = {left, right};
             if (soon < s->k1) next[0] = g->A + soon * g->lda + s->r0;
             if (soon < s->k1 && !g->tb) next[1] = g->B + soon * g->ldb + s->p0 * NR;
-            micro_matrix_t(min_size(MR, s->r1 - r), left + (r - s->r0) / MR * LEFT, MR, kc, right + (p - s->p0) * RIGHT,
-                           NR, RIGHT, s->out + r * s->ldout + p * NR, s->ldout, next, o);
+            micro_matrix_t(min_size(MR, s->r1 - r), left + (r - s->r0) / MR * LEFT, MR, kc,
+                           right + (p - s->p0) * RIGHT, NR, RIGHT, s->out + r * s->ldout + p * NR,
+                           s->ldout, next, o);
         }
     }
 }
 
 /* The same over A as it lies. */
-static void plain_steps(const gemm_t *g, const steps_t *s, size_t k, size_t kc, const float *right) {
+static void plain_steps(const gemm_t *g, const steps_t *s, size_t k, size_t kc,
+                        const float *right) {
     for (size_t p = s->p0; p < s->p1; p += PAIR) {
         float edge[WIDE];
         micro_out_t o = out_of(g, p, s->p1, k == s->k0, s->add, s->bias, edge);
-        micro_matrix_t(s->r1 - s->r0, g->A + k * g->lda + s->r0, g->lda, kc, right + (p - s->p0) * RIGHT, NR, RIGHT,
-                       s->out + s->r0 * s->ldout + p * NR, s->ldout, NULL, o);
+        micro_matrix_t(s->r1 - s->r0, g->A + k * g->lda + s->r0, g->lda, kc,
+                       right + (p - s->p0) * RIGHT, NR, RIGHT, s->out + s->r0 * s->ldout + p * NR,
+                       s->ldout, NULL, o);
     }
 }
 
@@ -146,7 +158,8 @@ static void steps_block(const gemm_t *g, const steps_t *s) {
     size_t panels = s->p1 - s->p0;
     bool pack = panels > FEW_PANELS; /* else A is read too seldom */
     float *right = scratch_get(SCRATCH_GEMM_TASK,
-                               (panels * RIGHT + (pack ? ceil_div(s->r1 - s->r0, MR) * LEFT : 0)) * sizeof *right);
+                               (panels * RIGHT + (pack ? ceil_div(s->r1 - s->r0, MR) * LEFT : 0)) *
+                                   sizeof *right);
     float *left = right + panels * RIGHT;
     for (size_t k = s->k0; k < s->k1; k += KC) {
         size_t kc = min_size(KC, s->k1 - k);
@@ -168,7 +181,8 @@ static void steps_task(void *ctx, size_t task) {
     if (g->pieces > 1) s = (steps_t){.out = g->parts + piece * g->M * g->N, .ldout = g->N};
     s.k0 = piece * g->piece_rows, s.k1 = min_size(s.k0 + g->piece_rows, g->K);
     s.r0 = block % g->row_blocks * g->block_rows, s.r1 = min_size(s.r0 + g->block_rows, g->M);
-    s.p0 = block / g->row_blocks * g->block_panels, s.p1 = min_size(s.p0 + g->block_panels, g->panels);
+    s.p0 = block / g->row_blocks * g->block_panels,
+    s.p1 = min_size(s.p0 + g->block_panels, g->panels);
     steps_block(g, &s);
 }
 
@@ -206,8 +220,8 @@ static void plan_tiles(gemm_t *g) {
     g->panel_blocks = ceil_div(g->panels, g->block_panels);
 }
 
-/* Large blocks of C, so that both sides are packed seldom. Where there are few, the sum is cut as well. An even number
- * of tasks, for the threads. */
+/* Large blocks of C, so that both sides are packed seldom. Where there are few, the sum is cut as
+ * well. An even number of tasks, for the threads. */
 static void plan_steps(gemm_t *g) {
     g->block_panels = block_size(g->panels, ceil_div(g->panels, STEP_PANELS), PAIR);
     g->panel_blocks = ceil_div(g->panels, g->block_panels);
@@ -237,13 +251,14 @@ static void gemm(gemm_t *g) {
         return;
     }
     plan_steps(g);
-    if (g->pieces > 1) g->parts = scratch_get(SCRATCH_GEMM_PARTS, g->pieces * g->M * g->N * sizeof(float));
+    if (g->pieces > 1)
+        g->parts = scratch_get(SCRATCH_GEMM_PARTS, g->pieces * g->M * g->N * sizeof(float));
     run(g, g->pieces * g->row_blocks * g->panel_blocks, steps_task);
     if (g->pieces > 1) run(g, g->M, sum_pieces_task);
 }
 
-void kern_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda, const float *B, size_t ldb,
-               float *C, size_t ldc, bool add, const float *bias) {
+void kern_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda,
+               const float *B, size_t ldb, float *C, size_t ldc, bool add, const float *bias) {
     gemm_t g = {.ta = ta,
                 .tb = tb,
                 .M = M,
@@ -260,8 +275,9 @@ void kern_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, s
     gemm(&g);
 }
 
-void kern_gemm_serial(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda, const float *B,
-                      size_t ldb, float *C, size_t ldc, bool add, const float *bias) {
+void kern_gemm_serial(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda,
+                      const float *B, size_t ldb, float *C, size_t ldc, bool add,
+                      const float *bias) {
     gemm_t g = {.ta = ta,
                 .tb = tb,
                 .M = M,

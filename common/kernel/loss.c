@@ -1,8 +1,9 @@
-/* loss.c - scalar losses, and softmax over a range of columns: cross entropy and the expected bin center.
+/* loss.c - scalar losses, and softmax over a range of columns: cross entropy and the expected bin
+ * center.
  *
- * Sums over rows are doubles in at most KERN_PIECES pieces fixed by the number of rows, added in order. Nothing of a
- * softmax is kept: the backward computes it again from the logits, which costs less than reading a second matrix from
- * memory.
+ * Sums over rows are doubles in at most KERN_PIECES pieces fixed by the number of rows, added in
+ * order. Nothing of a softmax is kept: the backward computes it again from the logits, which costs
+ * less than reading a second matrix from memory.
  */
 #include "common/base/pool.h"
 #include "common/kernel/kernel.h"
@@ -47,8 +48,8 @@ typedef struct {
     bool add;
 } pair_t;
 
-/* Weights of n elements from `first` on: rows are short (three channels), so they are spread out before the vectors
- * run. */
+/* Weights of n elements from `first` on: rows are short (three channels), so they are spread out
+ * before the vectors run. */
 static void spread_weights(const float *w, size_t C, size_t first, size_t n, float *out) {
     size_t row = first / C, c = first % C;
     for (size_t i = 0; i < n; row++, c = 0) {
@@ -57,7 +58,8 @@ static void spread_weights(const float *w, size_t C, size_t first, size_t n, flo
     }
 }
 
-/* Elements [i, i + VL) of a block; those beyond n weigh nothing, and neither does NaN where the weight is 0. */
+/* Elements [i, i + VL) of a block; those beyond n weigh nothing, and neither does NaN where the
+ * weight is 0. */
 VMATH vf difference(const float *a, const float *b, size_t i, size_t n) {
     if (i + VL <= n) return v_load(a + i) - v_load(b + i);
     return v_load_part(a + i, n - i, 0) - v_load_part(b + i, n - i, 0);
@@ -81,7 +83,8 @@ static void fill_ones(float *w) {
 
 static void pair_task(void *ctx, size_t piece) {
     pair_t *p = ctx;
-    size_t C = p->C, first = piece * p->piece * C, end = min_size((piece + 1) * p->piece, p->rows) * C;
+    size_t C = p->C, first = piece * p->piece * C,
+           end = min_size((piece + 1) * p->piece, p->rows) * C;
     float w[BLOCK];
     double sum = 0;
     fill_ones(w);
@@ -101,8 +104,8 @@ static double weight_sum(const float *w, size_t rows, size_t C) {
     return (w ? s : (double)rows) * (double)C;
 }
 
-void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C,
-                       float *out) {
+void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows,
+                       size_t C, float *out) {
     pair_t p = {.f = f, .a = a, .b = b, .w = w, .rows = rows, .C = C};
     p.piece = max_size(ceil_div(rows, KERN_PIECES), ceil_div(PIECE_MIN, max_size(C, 1)));
     size_t pieces = ceil_div(rows, p.piece);
@@ -112,8 +115,8 @@ void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const floa
     *out = weight != 0 ? (float)(sum / weight) : 0;
 }
 
-VMATH void slope_block(kern_loss_t f, const float *a, const float *b, const float *w, size_t n, float unit, float *da,
-                       bool add) {
+VMATH void slope_block(kern_loss_t f, const float *a, const float *b, const float *w, size_t n,
+                       float unit, float *da, bool add) {
     for (size_t i = 0; i < n; i += VL) {
         vf d = difference(a, b, i, n);
         vf s = f == LOSS_L1 ? v_select(d == 0.f, d, v_sign_of(v_set(1), d)) : d + d;
@@ -123,7 +126,8 @@ VMATH void slope_block(kern_loss_t f, const float *a, const float *b, const floa
 
 static void slope_task(void *ctx, size_t task) {
     const pair_t *p = ctx;
-    size_t C = p->C, first = task * p->piece * C, end = min_size((task + 1) * p->piece, p->rows) * C;
+    size_t C = p->C, first = task * p->piece * C,
+           end = min_size((task + 1) * p->piece, p->rows) * C;
     float w[BLOCK];
     fill_ones(w);
     for (size_t at = first; at < end; at += BLOCK) {
@@ -136,8 +140,8 @@ static void slope_task(void *ctx, size_t task) {
     }
 }
 
-void kern_loss_backward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows, size_t C,
-                        float dout, float *da, bool add) {
+void kern_loss_backward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows,
+                        size_t C, float dout, float *da, bool add) {
     pair_t p = {.f = f, .a = a, .b = b, .w = w, .rows = rows, .C = C, .da = da, .add = add};
     double weight = weight_sum(w, rows, C);
     p.unit = weight != 0 ? (float)(dout / weight) : 0;
@@ -157,7 +161,8 @@ typedef struct {
 
 static float highest(const float *x, size_t n) {
     vf m = v_set(-INFINITY);
-    for (size_t j = 0; j < n; j += VL) m = v_max(j + VL <= n ? v_load(x + j) : v_load_part(x + j, n - j, -INFINITY), m);
+    for (size_t j = 0; j < n; j += VL)
+        m = v_max(j + VL <= n ? v_load(x + j) : v_load_part(x + j, n - j, -INFINITY), m);
     return v_highest(m);
 }
 
@@ -166,7 +171,8 @@ VMATH double exp_sums(const float *x, size_t n, float top, bool centers, double 
     vd sum = {0}, first = {0};
     vf lane = v_odd();
     for (size_t j = 0; j < n; j += VL, lane += 2.f * VL) {
-        vf e = v_exp_down((j + VL <= n ? v_load(x + j) : v_load_part(x + j, n - j, -INFINITY)) - top);
+        vf e =
+            v_exp_down((j + VL <= n ? v_load(x + j) : v_load_part(x + j, n - j, -INFINITY)) - top);
         sum = v_widen_add(sum, e);
         if (centers) first = v_widen_add(first, e * lane);
     }
@@ -193,14 +199,20 @@ static void xent_task(void *ctx, size_t task) {
         const float *x = s->logits + i * s->V + s->range[2 * i];
         size_t n = (size_t)(s->range[2 * i + 1] - s->range[2 * i]);
         float top = highest(x, n);
-        s->loss_row[i] =
-            (float)(log(exp_sums(x, n, top, false, NULL)) + ((double)top - s->logits[i * s->V + (size_t)s->target[i]]));
+        s->loss_row[i] = (float)(log(exp_sums(x, n, top, false, NULL)) +
+                                 ((double)top - s->logits[i * s->V + (size_t)s->target[i]]));
     }
 }
 
-void kern_xent_forward(const float *logits, const int32_t *target, const int32_t *range, const float *w, size_t n,
-                       size_t V, float *loss_row, float *out) {
-    rows_t s = {.logits = logits, .target = target, .range = range, .w = w, .n = n, .V = V, .loss_row = loss_row};
+void kern_xent_forward(const float *logits, const int32_t *target, const int32_t *range,
+                       const float *w, size_t n, size_t V, float *loss_row, float *out) {
+    rows_t s = {.logits = logits,
+                .target = target,
+                .range = range,
+                .w = w,
+                .n = n,
+                .V = V,
+                .loss_row = loss_row};
     rows_run(&s, xent_task);
     double sum = 0, weight = weight_of(&s);
     for (size_t i = 0; i < n; i++) sum += (w ? (double)w[i] : 1) * loss_row[i];
@@ -219,9 +231,11 @@ static void clear_outside(const rows_t *s, size_t i, float *d) {
 static void xent_back_task(void *ctx, size_t task) {
     const rows_t *s = ctx;
     for (size_t i = task * s->task_rows, end = min_size(i + s->task_rows, s->n); i < end; i++) {
-        size_t lo = (size_t)s->range[2 * i], n = (size_t)s->range[2 * i + 1] - lo, hit = (size_t)s->target[i] - lo;
+        size_t lo = (size_t)s->range[2 * i], n = (size_t)s->range[2 * i + 1] - lo,
+               hit = (size_t)s->target[i] - lo;
         const float *x = s->logits + i * s->V + lo;
-        float *row = s->dlogits + i * s->V, *d = row + lo, unit = s->w ? s->unit * s->w[i] : s->unit;
+        float *row = s->dlogits + i * s->V, *d = row + lo,
+              unit = s->w ? s->unit * s->w[i] : s->unit;
         if (s->w && s->w[i] == 0) {
             if (!s->add) memset(row, 0, s->V * sizeof *row);
             continue;
@@ -237,10 +251,16 @@ static void xent_back_task(void *ctx, size_t task) {
     }
 }
 
-void kern_xent_backward(const float *logits, const int32_t *target, const int32_t *range, const float *w, size_t n,
-                        size_t V, float dout, float *dlogits, bool add) {
-    rows_t s = {
-        .logits = logits, .target = target, .range = range, .w = w, .n = n, .V = V, .dlogits = dlogits, .add = add};
+void kern_xent_backward(const float *logits, const int32_t *target, const int32_t *range,
+                        const float *w, size_t n, size_t V, float dout, float *dlogits, bool add) {
+    rows_t s = {.logits = logits,
+                .target = target,
+                .range = range,
+                .w = w,
+                .n = n,
+                .V = V,
+                .dlogits = dlogits,
+                .add = add};
     double weight = weight_of(&s);
     s.unit = weight != 0 ? (float)(dout / weight) : 0;
     rows_run(&s, xent_back_task);
@@ -256,7 +276,8 @@ static void expect_task(void *ctx, size_t task) {
     }
 }
 
-void kern_expect_forward(const float *logits, const int32_t *range, size_t n, size_t V, float *value) {
+void kern_expect_forward(const float *logits, const int32_t *range, size_t n, size_t V,
+                         float *value) {
     rows_t s = {.logits = logits, .range = range, .n = n, .V = V, .out_value = value};
     rows_run(&s, expect_task);
 }
@@ -268,19 +289,20 @@ static void expect_back_task(void *ctx, size_t task) {
         size_t lo = (size_t)s->range[2 * i], bins = (size_t)s->range[2 * i + 1] - lo;
         const float *x = s->logits + i * s->V + lo;
         float *row = s->dlogits + i * s->V, top = highest(x, bins);
-        float share = (float)(s->dvalue[i] / exp_sums(x, bins, top, false, NULL)), base = -1.f - s->value[i],
-              width = 1.f / (float)bins;
+        float share = (float)(s->dvalue[i] / exp_sums(x, bins, top, false, NULL)),
+              base = -1.f - s->value[i], width = 1.f / (float)bins;
         vf lane = v_odd();
         clear_outside(s, i, row);
         for (size_t j = 0; j < bins; j += VL, lane += 2.f * VL) {
-            vf e = v_exp_down((j + VL <= bins ? v_load(x + j) : v_load_part(x + j, bins - j, 0)) - top);
+            vf e = v_exp_down((j + VL <= bins ? v_load(x + j) : v_load_part(x + j, bins - j, 0)) -
+                              top);
             store_add(row + lo + j, e * share * (lane * width + base), bins - j, s->add);
         }
     }
 }
 
-void kern_expect_backward(const float *logits, const int32_t *range, const float *value, const float *dvalue, size_t n,
-                          size_t V, float *dlogits, bool add) {
+void kern_expect_backward(const float *logits, const int32_t *range, const float *value,
+                          const float *dvalue, size_t n, size_t V, float *dlogits, bool add) {
     rows_t s = {.logits = logits,
                 .range = range,
                 .value = value,

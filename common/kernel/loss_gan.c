@@ -1,4 +1,5 @@
-/* loss_gan.c - the losses of a generator and its discriminator, means over a few thousand logits: serial, in double. */
+/* loss_gan.c - the losses of a generator and its discriminator, means over a few thousand logits:
+ * serial, in double. */
 #include "common/kernel/kernel.h"
 
 #include <math.h>
@@ -53,5 +54,6 @@ void kern_gan_forward(kern_gan_t f, const float *x, size_t n, float *out) {
 
 void kern_gan_backward(kern_gan_t f, const float *x, size_t n, float dout, float *dx, bool add) {
     double unit = (double)dout / (double)n;
-    for (size_t i = 0; i < n; i++) dx[i] = (float)(unit * slope(f, (double)x[i]) + (add ? (double)dx[i] : 0));
+    for (size_t i = 0; i < n; i++)
+        dx[i] = (float)(unit * slope(f, (double)x[i]) + (add ? (double)dx[i] : 0));
 }

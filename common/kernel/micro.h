@@ -1,11 +1,12 @@
-/* micro.h - the register tile under gemm.c, conv.c and winograd.c: up to MR rows x WIDE columns, one multiply-add an
- * element and step, in order of k.
+/* micro.h - the register tile under gemm.c, conv.c and winograd.c: up to MR rows x WIDE columns,
+ * one multiply-add an element and step, in order of k.
  *
- * The right-hand side lies in packed panels [K][NR] (zero beyond the last column). With AVX-512 a tile is two panels
- * wide, else one. An element's value depends on its row and column only: edge tiles run the same additions on fewer
- * rows. Two ways to reach the left-hand side: rows each of the MR rows is a list of segments of contiguous k (a matrix
- * row; the taps of a convolution at a pixel); steps each k has a pointer to the MR values (a transposed matrix; pixels
- * of a weight gradient).
+ * The right-hand side lies in packed panels [K][NR] (zero beyond the last column). With AVX-512 a
+ * tile is two panels wide, else one. An element's value depends on its row and column only: edge
+ * tiles run the same additions on fewer rows. Two ways to reach the left-hand side: rows each of
+ * the MR rows is a list of segments of contiguous k (a matrix row; the taps of a convolution at a
+ * pixel); steps each k has a pointer to the MR values (a transposed matrix; pixels of a weight
+ * gradient).
  */
 #ifndef KERNEL_MICRO_H
 #define KERNEL_MICRO_H
@@ -48,7 +49,8 @@ MICRO void micro_clear(int mr, int nv, lanes_t acc[MR][VECTORS]) {
 }
 
 MICRO void micro_store(int mr, int nv, lanes_t acc[MR][VECTORS], const micro_out_t *o) {
-    bool add = !o->first || o->add, bias = o->first && o->bias, whole = o->n == (size_t)(nv * LANES);
+    bool add = !o->first || o->add, bias = o->first && o->bias,
+         whole = o->n == (size_t)(nv * LANES);
     for (int i = 0; i < mr; i++) {
         float *c = o->row[i];
         if (bias)
@@ -71,24 +73,27 @@ MICRO lanes_t micro_columns(const float *b, size_t panel, int v) {
     return *(const lanes_u *)(b + (size_t)(v * LANES / NR) * panel + v * LANES % NR);
 }
 
-/* rows: seg s of row i starts at a[s*MR + i]; its panel rows start at b + boff[s]*NR; kc steps each. Meanwhile the rows
- * `next`, `next` + ldnext, .. are fetched into the cache; NULL: none. */
-MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *boff, size_t segs, size_t kc,
-                        const float *b, size_t panel, const float *next, size_t ldnext, const micro_out_t *o) {
+/* rows: seg s of row i starts at a[s*MR + i]; its panel rows start at b + boff[s]*NR; kc steps
+ * each. Meanwhile the rows `next`, `next` + ldnext, .. are fetched into the cache; NULL: none. */
+MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *boff, size_t segs,
+                        size_t kc, const float *b, size_t panel, const float *next, size_t ldnext,
+                        const micro_out_t *o) {
     lanes_t acc[MR][VECTORS];
     micro_clear(mr, nv, acc);
     for (size_t s = 0; s < segs; s++) {
         const float *const *r = a + s * MR;
         /* by name, not as an array: GCC would keep that in memory */
-        const float *r0 = r[0], *r1 = r[mr > 1 ? 1 : 0], *r2 = r[mr > 2 ? 2 : 0], *r3 = r[mr > 3 ? 3 : 0],
-                    *r4 = r[mr > 4 ? 4 : 0], *r5 = r[mr > 5 ? 5 : 0], *r6 = r[mr > 6 ? 6 : 0], *r7 = r[mr > 7 ? 7 : 0];
+        const float *r0 = r[0], *r1 = r[mr > 1 ? 1 : 0], *r2 = r[mr > 2 ? 2 : 0],
+                    *r3 = r[mr > 3 ? 3 : 0], *r4 = r[mr > 4 ? 4 : 0], *r5 = r[mr > 5 ? 5 : 0],
+                    *r6 = r[mr > 6 ? 6 : 0], *r7 = r[mr > 7 ? 7 : 0];
         const float *p = b + boff[s] * NR;
         for (size_t k = 0; k < kc; k++, p += NR) {
             lanes_t column[VECTORS];
             for (int v = 0; v < nv; v++) column[v] = micro_columns(p, panel, v);
             if (next) __builtin_prefetch(next + k % 8 * ldnext + k / 16 * 16);
-#define MICRO_ROW(i, r)                                                                                                \
-    for (int v = 0; v < nv && mr > i; v++) acc[i % MR][v] = lanes_madd(lanes_set(r[k]), column[v], acc[i % MR][v]);
+#define MICRO_ROW(i, r)                                                                            \
+    for (int v = 0; v < nv && mr > i; v++)                                                         \
+        acc[i % MR][v] = lanes_madd(lanes_set(r[k]), column[v], acc[i % MR][v]);
             MICRO_ROW(0, r0)
             MICRO_ROW(1, r1)
             MICRO_ROW(2, r2)
@@ -103,10 +108,12 @@ MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *bof
     micro_store(mr, nv, acc, o);
 }
 
-/* steps: k uses the MR values at a[k] + m0, or at base + k*lda + m0 without a; its panel row is b + k*bstride.
- * Meanwhile kc floats at next[0] and at next[1] are fetched into the cache; NULL: none. */
-MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *base, size_t lda, size_t m0, size_t kc,
-                         const float *b, size_t bstride, size_t panel, const float *const *next, const micro_out_t *o) {
+/* steps: k uses the MR values at a[k] + m0, or at base + k*lda + m0 without a; its panel row is b +
+ * k*bstride. Meanwhile kc floats at next[0] and at next[1] are fetched into the cache; NULL:
+ * none. */
+MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *base, size_t lda,
+                         size_t m0, size_t kc, const float *b, size_t bstride, size_t panel,
+                         const float *const *next, const micro_out_t *o) {
     lanes_t acc[MR][VECTORS];
     micro_clear(mr, nv, acc);
     for (size_t k = 0; k < kc; k++, b += bstride) {
@@ -115,41 +122,43 @@ MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *bas
         for (int v = 0; v < nv; v++) column[v] = micro_columns(b, panel, v);
         for (int i = 0; i < 2 && next; i++) __builtin_prefetch(next[i] + k / 16 * 16);
         for (int i = 0; i < mr; i++)
-            for (int v = 0; v < nv; v++) acc[i][v] = lanes_madd(lanes_set(r[i]), column[v], acc[i][v]);
+            for (int v = 0; v < nv; v++)
+                acc[i][v] = lanes_madd(lanes_set(r[i]), column[v], acc[i][v]);
     }
     micro_store(mr, nv, acc, o);
 }
 
 /* CALL(rows, vectors) as numbers that the compiler knows. */
-#define MICRO_CASE(m, n, CALL)                                                                                         \
-    case (m):                                                                                                          \
-        if ((m) > MR) break;                                                                                           \
-        if ((n) > WIDE / 2)                                                                                            \
-            CALL((m) < MR ? (m) : MR, VECTORS);                                                                        \
-        else                                                                                                           \
-            CALL((m) < MR ? (m) : MR, VECTORS / 2);                                                                    \
+#define MICRO_CASE(m, n, CALL)                                                                     \
+    case (m):                                                                                      \
+        if ((m) > MR) break;                                                                       \
+        if ((n) > WIDE / 2)                                                                        \
+            CALL((m) < MR ? (m) : MR, VECTORS);                                                    \
+        else                                                                                       \
+            CALL((m) < MR ? (m) : MR, VECTORS / 2);                                                \
         break;
-#define MICRO_SWITCH(mr, n, CALL)                                                                                      \
-    switch (mr) {                                                                                                      \
-        MICRO_CASE(1, n, CALL)                                                                                         \
-        MICRO_CASE(2, n, CALL)                                                                                         \
-        MICRO_CASE(3, n, CALL)                                                                                         \
-        MICRO_CASE(4, n, CALL)                                                                                         \
-        MICRO_CASE(5, n, CALL)                                                                                         \
-        MICRO_CASE(6, n, CALL)                                                                                         \
-        MICRO_CASE(7, n, CALL)                                                                                         \
-        MICRO_CASE(8, n, CALL)                                                                                         \
+#define MICRO_SWITCH(mr, n, CALL)                                                                  \
+    switch (mr) {                                                                                  \
+        MICRO_CASE(1, n, CALL)                                                                     \
+        MICRO_CASE(2, n, CALL)                                                                     \
+        MICRO_CASE(3, n, CALL)                                                                     \
+        MICRO_CASE(4, n, CALL)                                                                     \
+        MICRO_CASE(5, n, CALL)                                                                     \
+        MICRO_CASE(6, n, CALL)                                                                     \
+        MICRO_CASE(7, n, CALL)                                                                     \
+        MICRO_CASE(8, n, CALL)                                                                     \
     }
 
-static inline void micro_rows(int mr, const float *const *a, const size_t *boff, size_t segs, size_t kc, const float *b,
-                              size_t panel, const micro_out_t *o) {
+static inline void micro_rows(int mr, const float *const *a, const size_t *boff, size_t segs,
+                              size_t kc, const float *b, size_t panel, const micro_out_t *o) {
 #define MICRO_CALL(m, v) micro_rows_n(m, v, a, boff, segs, kc, b, panel, NULL, 0, o)
     MICRO_SWITCH(mr, o->n, MICRO_CALL)
 #undef MICRO_CALL
 }
 
-static inline void micro_steps(int mr, const float *const *a, const float *base, size_t lda, size_t m0, size_t kc,
-                               const float *b, size_t bstride, size_t panel, const micro_out_t *o){
+static inline void micro_steps(int mr, const float *const *a, const float *base, size_t lda,
+                               size_t m0, size_t kc, const float *b, size_t bstride, size_t panel,
+                               const micro_out_t *o){
 #define MICRO_CALL(m, v) micro_steps_n(m, v, a, base, lda, m0, kc, b, bstride, panel, NULL, o)
     MICRO_SWITCH(mr, o->n, MICRO_CALL)
 #undef MICRO_CALL
@@ -161,16 +170,16 @@ MICRO void micro_fetch_rows(size_t mr, float *const *row) {
         for (size_t j = 0; j < WIDE; j += 16) __builtin_prefetch(row[i] + j, 1);
 }
 
-/* Rows of the next tile are fetched while one runs, unless they fall into the same sets of the L1 cache (4 KB a way):
- * then only the first. */
+/* Rows of the next tile are fetched while one runs, unless they fall into the same sets of the L1
+ * cache (4 KB a way): then only the first. */
 MICRO size_t micro_ahead(size_t lda) {
     return lda % 1024 ? lda : 0;
 }
 
-/* A[M,kc] of row stride lda times the panels of one tile, into C; o->row is set here. Whole tiles run inlined, which
- * is half of the time where k is short. */
-MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const float *b, size_t panel, float *C,
-                        size_t ldc, micro_out_t o) {
+/* A[M,kc] of row stride lda times the panels of one tile, into C; o->row is set here. Whole tiles
+ * run inlined, which is half of the time where k is short. */
+MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const float *b,
+                        size_t panel, float *C, size_t ldc, micro_out_t o) {
     static const size_t zero = 0;
     const float *a[MR];
     float *c[MR];
@@ -190,8 +199,9 @@ MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const f
 }
 
 /* The same with A stored [kc,M]; `next` as in micro_steps_n. */
-MICRO void micro_matrix_t(size_t M, const float *A, size_t lda, size_t kc, const float *b, size_t bstride, size_t panel,
-                          float *C, size_t ldc, const float *const *next, micro_out_t o) {
+MICRO void micro_matrix_t(size_t M, const float *A, size_t lda, size_t kc, const float *b,
+                          size_t bstride, size_t panel, float *C, size_t ldc,
+                          const float *const *next, micro_out_t o) {
     float *c[MR];
     o.row = c;
     for (size_t r = 0; r < M; r += MR) {
@@ -208,10 +218,12 @@ MICRO void micro_matrix_t(size_t M, const float *A, size_t lda, size_t kc, const
 }
 
 /* dst[i*NR + j] = src[j*ld + i] for i, j < 8 */
-static inline __attribute__((always_inline)) void micro_transpose8(const float *src, size_t ld, float *dst) {
+static inline __attribute__((always_inline)) void micro_transpose8(const float *src, size_t ld,
+                                                                   float *dst) {
     v8f pair[8], four[8];
     for (int j = 0; j < 8; j += 2) {
-        v8f a = *(const v8u *)(src + (size_t)j * ld), b = *(const v8u *)(src + (size_t)(j + 1) * ld);
+        v8f a = *(const v8u *)(src + (size_t)j * ld),
+            b = *(const v8u *)(src + (size_t)(j + 1) * ld);
         pair[j] = __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
         pair[j + 1] = __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
     }
@@ -222,14 +234,17 @@ static inline __attribute__((always_inline)) void micro_transpose8(const float *
             four[j + 2 * h + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
         }
     for (size_t i = 0; i < 4; i++) {
-        *(v8u *)(dst + i * NR) = __builtin_shufflevector(four[i], four[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-        *(v8u *)(dst + (i + 4) * NR) = __builtin_shufflevector(four[i], four[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+        *(v8u *)(dst + i * NR) =
+            __builtin_shufflevector(four[i], four[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        *(v8u *)(dst + (i + 4) * NR) =
+            __builtin_shufflevector(four[i], four[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
     }
 }
 
-/* Packs rows k0..k0+kc, columns n0..n0+16 of B (stored [K,N], or [N,K] when tb) into dst[kc][16], zeros beyond N. */
-static inline void micro_pack(bool tb, const float *B, size_t ldb, size_t N, size_t k0, size_t kc, size_t n0,
-                              float *dst) {
+/* Packs rows k0..k0+kc, columns n0..n0+16 of B (stored [K,N], or [N,K] when tb) into dst[kc][16],
+ * zeros beyond N. */
+static inline void micro_pack(bool tb, const float *B, size_t ldb, size_t N, size_t k0, size_t kc,
+                              size_t n0, float *dst) {
     size_t n = N - n0 < NR ? N - n0 : NR;
     if (!tb && n == NR) {
         for (size_t k = 0; k < kc; k++) {
@@ -241,7 +256,8 @@ static inline void micro_pack(bool tb, const float *B, size_t ldb, size_t N, siz
     }
     if (n < NR) memset(dst, 0, kc * NR * sizeof *dst);
     if (!tb) {
-        for (size_t k = 0; k < kc; k++) memcpy(dst + k * NR, B + (k0 + k) * ldb + n0, n * sizeof *dst);
+        for (size_t k = 0; k < kc; k++)
+            memcpy(dst + k * NR, B + (k0 + k) * ldb + n0, n * sizeof *dst);
     } else {
         size_t j = 0;
         for (; j + 8 <= n; j += 8) {

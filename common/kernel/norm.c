@@ -1,10 +1,11 @@
 /* norm.c - GroupNorm (with SiLU folded in) over NHWC images, LayerNorm over rows.
  *
- * GroupNorm reduces every channel first, vectorized over channels, and combines channels to groups in double
- * afterwards, so groups of one channel cost no more than groups of sixteen. Pixels are handled in wide rows: as many
- * pixels as make the floats a multiple of a vector (and at least eight vectors), so odd channel counts vectorize as
- * well. An image is cut into pieces by its own shape; a thread takes a whole image (which stays in its cache for the
- * second sweep) or, when images are few, threads share the pieces: the same sums either way.
+ * GroupNorm reduces every channel first, vectorized over channels, and combines channels to groups
+ * in double afterwards, so groups of one channel cost no more than groups of sixteen. Pixels are
+ * handled in wide rows: as many pixels as make the floats a multiple of a vector (and at least
+ * eight vectors), so odd channel counts vectorize as well. An image is cut into pieces by its own
+ * shape; a thread takes a whole image (which stays in its cache for the second sweep) or, when
+ * images are few, threads share the pieces: the same sums either way.
  */
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
@@ -14,8 +15,10 @@
 #include <math.h>
 
 enum {
-    WIDE_MIN = 8 * VL,    /* least floats of a wide row */
-    BLOCK_FLOATS = 4096,  /* summed in float before doubles take over; 16 KB, so its second reading is from L1 */
+    WIDE_MIN = 8 * VL, /* least floats of a wide row */
+    BLOCK_FLOATS =
+        /* summed in float before doubles take over; 16 KB, so its second reading is from L1 */
+    4096,
     PIECE_FLOATS = 32768, /* least floats of a piece of an image */
     LAYER_FLOATS = 8192,  /* rows of a LayerNorm task */
     LAYER_BLOCK = 32      /* rows whose dgamma, dbeta are summed in float */
@@ -33,7 +36,8 @@ static size_t ceil_div(size_t a, size_t b) {
 
 /* ---- sums over wide rows ---- */
 
-/* SUM: x; SQUARES: (x - p)^2 and x - p for centers p; DOT: dz and dz xhat. Per column of the wide row. */
+/* SUM: x; SQUARES: (x - p)^2 and x - p for centers p; DOT: dz and dz xhat. Per column of the wide
+ * row. */
 typedef enum { SUM, SQUARES, DOT } sweep_t;
 
 /* What DOT needs: u = scale x + shift (before SiLU), xhat = rstd x + center; all [L]. */
@@ -48,8 +52,9 @@ VMATH vf silu_back(vf u, vf dy) {
 }
 
 /* nv vectors of columns from j on, all rows. */
-VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, size_t rows, size_t L, size_t j,
-                         const float *p, const coef_t *k, float *s0, float *s1) {
+VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, size_t rows,
+                         size_t L, size_t j, const float *p, const coef_t *k, float *s0,
+                         float *s1) {
     vf a0[8] = {{0}}, a1[8] = {{0}};
     x += j;
     if (kind >= DOT) dy += j;
@@ -75,18 +80,20 @@ VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, 
     }
 }
 
-VMATH void sweep_block(sweep_t kind, const float *x, const float *dy, size_t rows, size_t L, const float *p,
-                       const coef_t *k, float *s0, float *s1) {
+VMATH void sweep_block(sweep_t kind, const float *x, const float *dy, size_t rows, size_t L,
+                       const float *p, const coef_t *k, float *s0, float *s1) {
     size_t j = 0;
     if (kind == SUM)
-        for (; j + 8 * VL <= L; j += 8 * VL) sweep_columns(kind, 8, x, dy, rows, L, j, p, k, s0, s1);
+        for (; j + 8 * VL <= L; j += 8 * VL)
+            sweep_columns(kind, 8, x, dy, rows, L, j, p, k, s0, s1);
     for (; j + 4 * VL <= L; j += 4 * VL) sweep_columns(kind, 4, x, dy, rows, L, j, p, k, s0, s1);
     for (; j < L; j += VL) sweep_columns(kind, 1, x, dy, rows, L, j, p, k, s0, s1);
 }
 
-/* DOT behind SiLU, row by row: the sigmoid, not the sums, takes the time. Leaves dz in `out` unless NULL. */
-static void silu_block(const float *x, const float *dy, size_t rows, size_t L, const coef_t *k, float *s0, float *s1,
-                       float *out) {
+/* DOT behind SiLU, row by row: the sigmoid, not the sums, takes the time. Leaves dz in `out` unless
+ * NULL. */
+static void silu_block(const float *x, const float *dy, size_t rows, size_t L, const coef_t *k,
+                       float *s0, float *s1, float *out) {
     memset(s0, 0, L * sizeof *s0);
     memset(s1, 0, L * sizeof *s1);
     for (size_t i = 0; i < rows * L; i += L)
@@ -94,7 +101,8 @@ static void silu_block(const float *x, const float *dy, size_t rows, size_t L, c
             vf t = v_load(x + i + j),
                dz = silu_back(t * v_load(k->scale + j) + v_load(k->shift + j), v_load(dy + i + j));
             v_store(s0 + j, v_load(s0 + j) + dz);
-            v_store(s1 + j, v_load(s1 + j) + dz * (t * v_load(k->rstd + j) + v_load(k->center + j)));
+            v_store(s1 + j,
+                    v_load(s1 + j) + dz * (t * v_load(k->rstd + j) + v_load(k->center + j)));
             if (out) v_store(out + i + j, dz);
         }
 }
@@ -121,7 +129,8 @@ static void norm_init(norm_t *g) {
     g->pixels = pixels;
     g->L = pixels * g->C;
     g->block_rows = max_size(BLOCK_FLOATS / g->L, 4);
-    size_t block = g->block_rows * pixels, wanted = min_size(KERN_PIECES, ceil_div(g->HW * g->C, PIECE_FLOATS));
+    size_t block = g->block_rows * pixels,
+           wanted = min_size(KERN_PIECES, ceil_div(g->HW * g->C, PIECE_FLOATS));
     g->piece = ceil_div(ceil_div(g->HW, max_size(wanted, 1)), block) * block;
     g->pieces = ceil_div(g->HW, g->piece);
     g->parts = scratch_get(SCRATCH_NORM, (g->N * g->pieces * 2 * g->C + 1) * sizeof(double));
@@ -134,7 +143,8 @@ static size_t piece_end(const norm_t *g, size_t piece) {
     return min_size((piece + 1) * g->piece, g->HW);
 }
 
-/* Whole images while they fill the threads evenly, else the first sweep and the second one as two rounds of pieces. */
+/* Whole images while they fill the threads evenly, else the first sweep and the second one as two
+ * rounds of pieces. */
 static void norm_run(norm_t *g, pool_fn sums, pool_fn apply, pool_fn image) {
     size_t threads = (size_t)pool_threads();
     if (g->pieces == 1 || g->N >= 4 * threads || g->N % threads == 0) {
@@ -156,10 +166,10 @@ static void spread(const norm_t *g, float *s) {
 
 /* ---- GroupNorm forward ---- */
 
-/* Channel means and sums of squared deviations of a few pixels, merged into (mean, m2) of `seen` pixels (Chan et al.
- * 1979). */
-static void merge(size_t C, double seen, double count, const double *mean2, const double *m22, double *mean,
-                  double *m2) {
+/* Channel means and sums of squared deviations of a few pixels, merged into (mean, m2) of `seen`
+ * pixels (Chan et al. 1979). */
+static void merge(size_t C, double seen, double count, const double *mean2, const double *m22,
+                  double *mean, double *m2) {
     double total = seen + count, part = count / total, cross = seen * count / total;
     for (size_t c = 0; c < C; c++) {
         double d = mean2[c] - mean[c];
@@ -168,10 +178,11 @@ static void merge(size_t C, double seen, double count, const double *mean2, cons
     }
 }
 
-static void block_stats(const norm_t *g, const float *x, size_t rows, size_t tail, double seen, double *mean,
-                        double *m2) {
+static void block_stats(const norm_t *g, const float *x, size_t rows, size_t tail, double seen,
+                        double *mean, double *m2) {
     size_t C = g->C, L = g->L, count = rows * g->pixels + tail;
-    float *s = scratch_get(SCRATCH_NORM_TASK, L * 3 * sizeof *s + C * 2 * sizeof(double)), *p = s + L, *off = p + L;
+    float *s = scratch_get(SCRATCH_NORM_TASK, L * 3 * sizeof *s + C * 2 * sizeof(double)),
+          *p = s + L, *off = p + L;
     double *bm = (double *)(off + L), *bq = bm + C;
     const float *rest = x + rows * L;
     sweep_block(SUM, x, NULL, rows, L, NULL, NULL, s, NULL);
@@ -189,7 +200,8 @@ static void block_stats(const norm_t *g, const float *x, size_t rows, size_t tai
             s[c] += d * d;
             off[c] += d;
         }
-    for (size_t c = 0; c < C; c++) { /* the center was rounded: what is left of the deviations corrects it */
+    for (size_t c = 0; c < C;
+         c++) { /* the center was rounded: what is left of the deviations corrects it */
         double d = (double)off[c] / (double)count;
         bm[c] = (double)p[c] + d;
         bq[c] = fmax((double)s[c] - d * d * (double)count, 0);
@@ -204,21 +216,23 @@ static void stats_piece(const norm_t *g, size_t n, size_t piece) {
     memset(mean, 0, 2 * g->C * sizeof *mean);
     size_t r = 0;
     do {
-        size_t now = min_size(g->block_rows, rows - r), tail = r + now == rows ? count % g->pixels : 0;
+        size_t now = min_size(g->block_rows, rows - r),
+               tail = r + now == rows ? count % g->pixels : 0;
         if (now + tail) block_stats(g, x + r * g->L, now, tail, (double)(r * g->pixels), mean, m2);
         r += now;
     } while (r < rows);
 }
 
-/* Pieces -> channels -> groups: mean and rstd of image n. Reads the parts only, so it may be repeated by every task of
- * the image. */
+/* Pieces -> channels -> groups: mean and rstd of image n. Reads the parts only, so it may be
+ * repeated by every task of the image. */
 static void image_stats(const norm_t *g, size_t n, double *mean, double *rstd) {
     size_t C = g->C, width = C / g->G;
     double *m = scratch_get(SCRATCH_NORM_TASK, 2 * C * sizeof *m), *q = m + C;
     memset(m, 0, 2 * C * sizeof *m);
     for (size_t p = 0; p < g->pieces; p++) {
         const double *part = part_of(g, n, p);
-        merge(C, (double)(p * g->piece), (double)(piece_end(g, p) - p * g->piece), part, part + C, m, q);
+        merge(C, (double)(p * g->piece), (double)(piece_end(g, p) - p * g->piece), part, part + C,
+              m, q);
     }
     for (size_t i = 0; i < g->G; i++) {
         double sum = 0, square = 0;
@@ -231,21 +245,22 @@ static void image_stats(const norm_t *g, size_t n, double *mean, double *rstd) {
 }
 
 /* y = act(scale x + shift) over one piece. */
-static void apply_piece(const norm_t *g, size_t n, size_t piece, const float *scale, const float *shift) {
+static void apply_piece(const norm_t *g, size_t n, size_t piece, const float *scale,
+                        const float *shift) {
     size_t first = piece * g->piece, L = g->L, at = (n * g->HW + first) * g->C,
            count = (piece_end(g, piece) - first) * g->C, i = 0;
     const float *x = g->x + at;
     float *y = g->y + at;
-#define APPLY(ACT)                                                                                                     \
-    for (; i + L <= count; i += L)                                                                                     \
-        for (size_t j = 0; j < L; j += VL) {                                                                           \
-            vf u = v_load(x + i + j) * v_load(scale + j) + v_load(shift + j);                                          \
-            v_store(y + i + j, ACT);                                                                                   \
-        }                                                                                                              \
-    for (size_t j = 0; i + j < count; j += VL) {                                                                       \
-        size_t left = min_size(VL, count - i - j);                                                                     \
-        vf u = v_load_part(x + i + j, left, 0) * v_load(scale + j) + v_load(shift + j);                                \
-        v_store_part(y + i + j, ACT, left);                                                                            \
+#define APPLY(ACT)                                                                                 \
+    for (; i + L <= count; i += L)                                                                 \
+        for (size_t j = 0; j < L; j += VL) {                                                       \
+            vf u = v_load(x + i + j) * v_load(scale + j) + v_load(shift + j);                      \
+            v_store(y + i + j, ACT);                                                               \
+        }                                                                                          \
+    for (size_t j = 0; i + j < count; j += VL) {                                                   \
+        size_t left = min_size(VL, count - i - j);                                                 \
+        vf u = v_load_part(x + i + j, left, 0) * v_load(scale + j) + v_load(shift + j);            \
+        v_store_part(y + i + j, ACT, left);                                                        \
     }
     if (g->silu) {
         APPLY(u * v_sigmoid(u))
@@ -257,7 +272,8 @@ static void apply_piece(const norm_t *g, size_t n, size_t piece, const float *sc
 static void apply_task(void *ctx, size_t task) {
     const norm_t *g = ctx;
     size_t n = task / g->pieces, piece = task % g->pieces, width = g->C / g->G;
-    float *scale = scratch_get(SCRATCH_NORM_COEF, 2 * g->L * sizeof *scale + 2 * g->G * sizeof(double)),
+    float *scale =
+              scratch_get(SCRATCH_NORM_COEF, 2 * g->L * sizeof *scale + 2 * g->G * sizeof(double)),
           *shift = scale + g->L;
     double *mean = (double *)(shift + g->L), *rstd = mean + g->G;
     image_stats(g, n, mean, rstd);
@@ -287,9 +303,18 @@ static void forward_image_task(void *ctx, size_t n) {
     for (size_t p = 0; p < g->pieces; p++) apply_task(ctx, n * g->pieces + p);
 }
 
-void kern_groupnorm_forward(const float *x, const float *gamma, const float *beta, size_t N, size_t HW, size_t C,
-                            size_t G, float eps, bool silu, float *y, float *mean, float *rstd) {
-    norm_t g = {.N = N, .HW = HW, .C = C, .G = G, .eps = eps, .silu = silu, .x = x, .gamma = gamma, .beta = beta};
+void kern_groupnorm_forward(const float *x, const float *gamma, const float *beta, size_t N,
+                            size_t HW, size_t C, size_t G, float eps, bool silu, float *y,
+                            float *mean, float *rstd) {
+    norm_t g = {.N = N,
+                .HW = HW,
+                .C = C,
+                .G = G,
+                .eps = eps,
+                .silu = silu,
+                .x = x,
+                .gamma = gamma,
+                .beta = beta};
     g.y = y, g.mean = mean, g.rstd = rstd;
     if (!N || !HW || !C) return;
     norm_init(&g);
@@ -298,7 +323,8 @@ void kern_groupnorm_forward(const float *x, const float *gamma, const float *bet
 
 /* ---- GroupNorm backward ---- */
 
-/* z = gamma xhat + beta, y = act(z), dz = act'(z) dy. With S0 = sum dz and S1 = sum dz xhat of a channel:
+/* z = gamma xhat + beta, y = act(z), dz = act'(z) dy. With S0 = sum dz and S1 = sum dz xhat of a
+ * channel:
  *   dbeta = S0, dgamma = S1, dx = rstd (gamma dz - mean(gamma S0) - xhat mean(gamma S1)),
  * the means being over the group's elements. */
 
@@ -317,8 +343,8 @@ static coef_t image_coef(const norm_t *g, size_t n, float *mem) {
     return (coef_t){scale, shift, rstd, center};
 }
 
-static void dot_block(const norm_t *g, const float *x, const float *dy, size_t rows, size_t tail, const coef_t *k,
-                      float *dz_out, double *S0, double *S1) {
+static void dot_block(const norm_t *g, const float *x, const float *dy, size_t rows, size_t tail,
+                      const coef_t *k, float *dz_out, double *S0, double *S1) {
     size_t C = g->C, L = g->L;
     float *s0 = scratch_get(SCRATCH_NORM_TASK, 2 * L * sizeof *s0), *s1 = s0 + L;
     if (g->silu)
@@ -352,9 +378,11 @@ static void dot_task(void *ctx, size_t task) {
     memset(S0, 0, 2 * g->C * sizeof *S0);
     size_t r = 0;
     do {
-        size_t now = min_size(g->block_rows, rows - r), tail = r + now == rows ? count % g->pixels : 0;
+        size_t now = min_size(g->block_rows, rows - r),
+               tail = r + now == rows ? count % g->pixels : 0;
         size_t from = at + r * g->L;
-        dot_block(g, g->x + from, g->dy + from, now, tail, &k, g->keep_dz ? g->dx + from : NULL, S0, S1);
+        dot_block(g, g->x + from, g->dy + from, now, tail, &k, g->keep_dz ? g->dx + from : NULL, S0,
+                  S1);
         r += now;
     } while (r < rows);
 }
@@ -383,8 +411,8 @@ static void dx_coef(const norm_t *g, size_t n, float *P, float *Q, float *R) {
     spread(g, R);
 }
 
-VMATH void dx_sweep(bool silu, bool add, const float *x, const float *dy, size_t count, size_t L, const coef_t *k,
-                    const float *P, const float *Q, const float *R, float *dx) {
+VMATH void dx_sweep(bool silu, bool add, const float *x, const float *dy, size_t count, size_t L,
+                    const coef_t *k, const float *P, const float *Q, const float *R, float *dx) {
     for (size_t i = 0; i < count; i += L)
         for (size_t j = 0; j < L && i + j < count; j += VL) {
             size_t at = i + j, left = count - at;
@@ -408,8 +436,10 @@ VMATH void dx_sweep(bool silu, bool add, const float *x, const float *dy, size_t
 static void dx_task(void *ctx, size_t task) {
     const norm_t *g = ctx;
     size_t n = task / g->pieces, piece = task % g->pieces, L = g->L;
-    size_t first = piece * g->piece, at = (n * g->HW + first) * g->C, count = (piece_end(g, piece) - first) * g->C;
-    float *mem = scratch_get(SCRATCH_NORM_COEF, 7 * L * sizeof *mem), *P = mem + 4 * L, *Q = P + L, *R = Q + L;
+    size_t first = piece * g->piece, at = (n * g->HW + first) * g->C,
+           count = (piece_end(g, piece) - first) * g->C;
+    float *mem = scratch_get(SCRATCH_NORM_COEF, 7 * L * sizeof *mem), *P = mem + 4 * L, *Q = P + L,
+          *R = Q + L;
     coef_t k = image_coef(g, n, mem);
     dx_coef(g, n, P, Q, R);
     if (g->keep_dz)
@@ -434,9 +464,10 @@ static void sum_parts(const norm_t *g, size_t which, float *out, bool add) {
     }
 }
 
-void kern_groupnorm_backward(const float *x, const float *gamma, const float *beta, const float *mean,
-                             const float *rstd, const float *dy, size_t N, size_t HW, size_t C, size_t G, bool silu,
-                             float *dx, bool add_dx, float *dgamma, bool add_dgamma, float *dbeta, bool add_dbeta) {
+void kern_groupnorm_backward(const float *x, const float *gamma, const float *beta,
+                             const float *mean, const float *rstd, const float *dy, size_t N,
+                             size_t HW, size_t C, size_t G, bool silu, float *dx, bool add_dx,
+                             float *dgamma, bool add_dgamma, float *dbeta, bool add_dbeta) {
     norm_t g = {.N = N,
                 .HW = HW,
                 .C = C,
@@ -498,12 +529,15 @@ static void layer_forward_task(void *ctx, size_t task) {
     for (size_t r = task * l->task_rows; r < end; r++) {
         const float *x = l->x + r * C;
         float *y = l->y + r * C;
-        float mean = row_sum(x, C) / (float)C, rstd = 1.f / sqrtf(row_squares(x, C, mean) / (float)C + l->eps);
+        float mean = row_sum(x, C) / (float)C,
+              rstd = 1.f / sqrtf(row_squares(x, C, mean) / (float)C + l->eps);
         size_t j = 0;
         for (; j + VL <= C; j += VL)
-            v_store(y + j, (v_load(x + j) - mean) * rstd * v_load(l->gamma + j) + v_load(l->beta + j));
+            v_store(y + j,
+                    (v_load(x + j) - mean) * rstd * v_load(l->gamma + j) + v_load(l->beta + j));
         if (j < C) {
-            vf t = (v_load_part(x + j, C - j, 0) - mean) * rstd * v_load_part(l->gamma + j, C - j, 0);
+            vf t =
+                (v_load_part(x + j, C - j, 0) - mean) * rstd * v_load_part(l->gamma + j, C - j, 0);
             v_store_part(y + j, t + v_load_part(l->beta + j, C - j, 0), C - j);
         }
         l->mean[r] = mean;
@@ -511,16 +545,24 @@ static void layer_forward_task(void *ctx, size_t task) {
     }
 }
 
-void kern_layernorm_forward(const float *x, const float *gamma, const float *beta, size_t rows, size_t C, float eps,
-                            float *y, float *mean, float *rstd) {
+void kern_layernorm_forward(const float *x, const float *gamma, const float *beta, size_t rows,
+                            size_t C, float eps, float *y, float *mean, float *rstd) {
     if (!rows || !C) return;
-    layer_t l = {
-        .rows = rows, .C = C, .eps = eps, .x = x, .gamma = gamma, .beta = beta, .y = y, .mean = mean, .rstd = rstd};
+    layer_t l = {.rows = rows,
+                 .C = C,
+                 .eps = eps,
+                 .x = x,
+                 .gamma = gamma,
+                 .beta = beta,
+                 .y = y,
+                 .mean = mean,
+                 .rstd = rstd};
     l.task_rows = max_size(LAYER_FLOATS / C, 1);
     parallel_for(ceil_div(rows, l.task_rows), layer_forward_task, &l);
 }
 
-/* dx = rstd (g - mean(g) - xhat mean(g xhat)), g = gamma dy; adds dy xhat and dy to the float sums dg, db. */
+/* dx = rstd (g - mean(g) - xhat mean(g xhat)), g = gamma dy; adds dy xhat and dy to the float sums
+ * dg, db. */
 static void layer_backward_row(const layer_t *l, size_t r, float *restrict dg, float *restrict db) {
     size_t C = l->C;
     const float *x = l->x + r * C, *dy = l->dy + r * C, *gamma = l->gamma;
@@ -532,7 +574,8 @@ static void layer_backward_row(const layer_t *l, size_t r, float *restrict dg, f
         if (left >= VL)
             t = v_load(x + j), d = v_load(dy + j), g = v_load(gamma + j);
         else
-            t = v_load_part(x + j, left, 0), d = v_load_part(dy + j, left, 0), g = v_load_part(gamma + j, left, 0);
+            t = v_load_part(x + j, left, 0), d = v_load_part(dy + j, left, 0),
+            g = v_load_part(gamma + j, left, 0);
         vf h = t * rstd + center;
         a0 += d * g;
         a1 += d * g * h;
@@ -543,20 +586,23 @@ static void layer_backward_row(const layer_t *l, size_t r, float *restrict dg, f
     float m0 = v_sum(a0) / (float)C, m1 = v_sum(a1) / (float)C, *dx = l->dx + r * C;
     size_t j = 0;
     for (; j + VL <= C; j += VL) {
-        vf h = v_load(x + j) * rstd + center, d = rstd * (v_load(dy + j) * v_load(gamma + j) - m0 - h * m1);
+        vf h = v_load(x + j) * rstd + center,
+           d = rstd * (v_load(dy + j) * v_load(gamma + j) - m0 - h * m1);
         v_store(dx + j, l->add_dx ? v_load(dx + j) + d : d);
     }
     if (j < C) {
         size_t left = C - j;
         vf h = v_load_part(x + j, left, 0) * rstd + center,
-           d = rstd * (v_load_part(dy + j, left, 0) * v_load_part(gamma + j, left, 0) - m0 - h * m1);
+           d = rstd *
+               (v_load_part(dy + j, left, 0) * v_load_part(gamma + j, left, 0) - m0 - h * m1);
         v_store_part(dx + j, l->add_dx ? v_load_part(dx + j, left, 0) + d : d, left);
     }
 }
 
 static void layer_backward_task(void *ctx, size_t piece) {
     const layer_t *l = ctx;
-    size_t C = l->C, wide = ceil_div(C, VL) * VL, end = min_size((piece + 1) * l->task_rows, l->rows);
+    size_t C = l->C, wide = ceil_div(C, VL) * VL,
+           end = min_size((piece + 1) * l->task_rows, l->rows);
     float *dg = scratch_get(SCRATCH_NORM_TASK, 2 * wide * sizeof *dg), *db = dg + wide;
     double *sum = l->parts + piece * 2 * C;
     memset(sum, 0, 2 * C * sizeof *sum);
@@ -571,11 +617,13 @@ static void layer_backward_task(void *ctx, size_t piece) {
     }
 }
 
-void kern_layernorm_backward(const float *x, const float *gamma, const float *mean, const float *rstd, const float *dy,
-                             size_t rows, size_t C, float *dx, bool add_dx, float *dgamma, bool add_dgamma,
-                             float *dbeta, bool add_dbeta) {
+void kern_layernorm_backward(const float *x, const float *gamma, const float *mean,
+                             const float *rstd, const float *dy, size_t rows, size_t C, float *dx,
+                             bool add_dx, float *dgamma, bool add_dgamma, float *dbeta,
+                             bool add_dbeta) {
     if (!C) return;
-    layer_t l = {.rows = rows, .C = C, .x = x, .gamma = gamma, .dy = dy, .dx = dx, .add_dx = add_dx};
+    layer_t l = {
+        .rows = rows, .C = C, .x = x, .gamma = gamma, .dy = dy, .dx = dx, .add_dx = add_dx};
     l.mean = (float *)mean, l.rstd = (float *)rstd; /* read only here */
     l.task_rows = max_size(ceil_div(rows, KERN_PIECES), LAYER_BLOCK);
     size_t pieces = ceil_div(rows, l.task_rows);

@@ -1,5 +1,5 @@
-/* optim.c - Adam and AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019) as one sweep over one block, and the gradient
- * norm. */
+/* optim.c - Adam and AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019) as one sweep over one
+ * block, and the gradient norm. */
 #include "common/base/pool.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/vmath.h"
@@ -33,7 +33,8 @@ static void adam_task(void *ctx, size_t task) {
 
 /* w <- w (1 - lr wd) - lr/(1-b1^t) m / (sqrt(v)/sqrt(1-b2^t) + eps) */
 void kern_adam(const kern_adam_t *o, float *w, const float *g, float *m, float *v, size_t n) {
-    double c1 = 1 - pow((double)o->beta1, (double)o->step), c2 = 1 - pow((double)o->beta2, (double)o->step);
+    double c1 = 1 - pow((double)o->beta1, (double)o->step),
+           c2 = 1 - pow((double)o->beta2, (double)o->step);
     sweep_t s = {.scale = o->grad_scale, .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps};
     s.decay = o->decoupled ? (float)(1 - (double)o->lr * o->weight_decay) : 1;
     s.l2 = o->decoupled ? 0 : o->weight_decay;

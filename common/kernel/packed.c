@@ -1,14 +1,15 @@
-/* packed.c - linear layers over weights packed once: 32, 16 or 8 bits a weight, for networks that only run forward.
+/* packed.c - linear layers over weights packed once: 32, 16 or 8 bits a weight, for networks that
+ * only run forward.
  *
- * Acting multiplies one row, or a few, by every weight of the network: it is bound by reading weights. Packed, they are
- * read in the order of use without a copy, and fewer bits are fewer bytes. Panels of 16 columns, k after k; groups of
- * panels run together so that one row keeps several sums in flight. An element's value depends on its row and column
- * only.
+ * Acting multiplies one row, or a few, by every weight of the network: it is bound by reading
+ * weights. Packed, they are read in the order of use without a copy, and fewer bits are fewer
+ * bytes. Panels of 16 columns, k after k; groups of panels run together so that one row keeps
+ * several sums in flight. An element's value depends on its row and column only.
  *
- * 8 bits: a block of a panel is 16 scales, 16 sums of bytes, then for every four k a word a column with their bytes,
- * lowest k lowest. The rows are rounded to bytes as well, a scale for each 64 values, so that a block's sum is one of
- * integers: processors with VNNI take four products an instruction and lane, others take floats, in which sums of 64
- * products of bytes are exact too.
+ * 8 bits: a block of a panel is 16 scales, 16 sums of bytes, then for every four k a word a column
+ * with their bytes, lowest k lowest. The rows are rounded to bytes as well, a scale for each 64
+ * values, so that a block's sum is one of integers: processors with VNNI take four products an
+ * instruction and lane, others take floats, in which sums of 64 products of bytes are exact too.
  */
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
@@ -19,11 +20,11 @@
 #include <string.h>
 
 enum {
-    NR = 16,                              /* columns of a panel */
-    KC = 256,                             /* k of a partial sum: that of gemm.c, so that 32-bit weights give its sums */
-    QK = 64,                              /* k that share a scale (8 bits) */
-    GROUP = 4,                            /* panels of a task */
-    SMALL = 1 << 16,                      /* fewer multiplications than this: not worth a second thread */
+    NR = 16,         /* columns of a panel */
+    KC = 256,        /* k of a partial sum: that of gemm.c, so that 32-bit weights give its sums */
+    QK = 64,         /* k that share a scale (8 bits) */
+    GROUP = 4,       /* panels of a task */
+    SMALL = 1 << 16, /* fewer multiplications than this: not worth a second thread */
     Q_HEAD = 2 * NR * (int)sizeof(float), /* scales and sums before a block's bytes */
     Q_BLOCK = Q_HEAD + QK * NR,
     ZERO = 128 /* a row's bytes are unsigned: this stands for 0 */
@@ -56,7 +57,9 @@ static size_t min_size(size_t a, size_t b) {
 }
 
 static size_t panel_bytes(kern_weights_t kind, size_t K) {
-    return kind == WEIGHTS_F32 ? K * NR * 4 : kind == WEIGHTS_BF16 ? K * NR * 2 : ceil_div(K, QK) * Q_BLOCK;
+    return kind == WEIGHTS_F32    ? K * NR * 4
+           : kind == WEIGHTS_BF16 ? K * NR * 2
+                                  : ceil_div(K, QK) * Q_BLOCK;
 }
 
 size_t kern_pack_bytes(kern_weights_t kind, size_t K, size_t N) {
@@ -65,7 +68,8 @@ size_t kern_pack_bytes(kern_weights_t kind, size_t K, size_t N) {
 
 /* ---- packing ---- */
 
-/* Round to nearest, ties to even. Finite weights only: an overflow to infinity is a weight beyond 3.3e38. */
+/* Round to nearest, ties to even. Finite weights only: an overflow to infinity is a weight beyond
+ * 3.3e38. */
 static uint16_t to_bf16(float x) {
     uint32_t u;
     memcpy(&u, &x, sizeof u);
@@ -88,11 +92,13 @@ static size_t q_place(size_t k) {
 }
 
 /* One block of a column: symmetric, the largest magnitude becomes 127. */
-static void pack_column(bool tb, const float *W, size_t K, size_t N, size_t k0, size_t n, uint8_t *block) {
+static void pack_column(bool tb, const float *W, size_t K, size_t N, size_t k0, size_t n,
+                        uint8_t *block) {
     float largest = 0, *scale = (float *)(void *)block + n % NR;
     int32_t *sum = (int32_t *)(void *)block + NR + n % NR;
     int8_t *q = (int8_t *)block + Q_HEAD + 4 * (n % NR);
-    for (size_t k = k0; k < k0 + QK; k++) largest = fmaxf(largest, fabsf(weight_at(tb, W, K, N, k, n)));
+    for (size_t k = k0; k < k0 + QK; k++)
+        largest = fmaxf(largest, fabsf(weight_at(tb, W, K, N, k, n)));
     *scale = largest / 127;
     *sum = 0;
     for (size_t k = 0; k < QK; k++) {
@@ -137,10 +143,11 @@ void kern_unpack(kern_weights_t kind, bool tb, size_t K, size_t N, const void *p
         size_t j = n % NR;
         for (size_t k = 0; k < K; k++) {
             const uint8_t *block = panel + k / QK * Q_BLOCK;
-            float w = kind == WEIGHTS_F32    ? ((const float *)(const void *)panel)[k * NR + j]
-                      : kind == WEIGHTS_BF16 ? from_bf16(((const uint16_t *)(const void *)panel)[k * NR + j])
-                                             : ((const float *)(const void *)block)[j] *
-                                                   (float)((const int8_t *)block)[Q_HEAD + 4 * j + q_place(k % QK)];
+            float w = kind == WEIGHTS_F32 ? ((const float *)(const void *)panel)[k * NR + j]
+                      : kind == WEIGHTS_BF16
+                          ? from_bf16(((const uint16_t *)(const void *)panel)[k * NR + j])
+                          : ((const float *)(const void *)block)[j] *
+                                (float)((const int8_t *)block)[Q_HEAD + 4 * j + q_place(k % QK)];
             W[tb ? n * K + k : k * N + n] = w;
         }
     }
@@ -184,15 +191,16 @@ static void quantize(const float *x, size_t n, quantized_t *q, float *scale) {
 static void quantize_task(void *ctx, size_t row) {
     const linear_t *l = ctx;
     for (size_t b = 0; b < l->blocks; b++)
-        quantize(l->x + row * l->K + b * QK, min_size(QK, l->K - b * QK), l->q + (row * l->blocks + b) * QK,
-                 l->scale + row * l->blocks + b);
+        quantize(l->x + row * l->K + b * QK, min_size(QK, l->K - b * QK),
+                 l->q + (row * l->blocks + b) * QK, l->scale + row * l->blocks + b);
 }
 
 /* Vector `part` of the 16 weights of step k; `at` is the panel's slice. */
 ALWAYS lanes_t weights(kern_weights_t kind, const uint8_t *at, size_t k, int part) {
     size_t i = k * NR + (size_t)part * LANES;
     if (kind == WEIGHTS_F32) return *(const lanes_u *)(const void *)(at + i * 4);
-    words_t u = __builtin_convertvector(*(const halves_t *)(const void *)(at + i * 2), words_t) << 16;
+    words_t u = __builtin_convertvector(*(const halves_t *)(const void *)(at + i * 2), words_t)
+                << 16;
     return (lanes_t)u;
 }
 
@@ -215,7 +223,8 @@ ALWAYS void tile_begin(const linear_t *l, int mr, int nv, size_t p, lanes_t tota
     }
 }
 
-ALWAYS void tile_end(const linear_t *l, int mr, int nv, size_t r, size_t p, lanes_t total[TALL][SUMS]) {
+ALWAYS void tile_end(const linear_t *l, int mr, int nv, size_t r, size_t p,
+                     lanes_t total[TALL][SUMS]) {
     for (int j = 0; j < nv; j++) {
         size_t n, n0 = column(l, p, j, &n);
         for (int i = 0; i < mr; i++) {
@@ -228,18 +237,21 @@ ALWAYS void tile_end(const linear_t *l, int mr, int nv, size_t r, size_t p, lane
     }
 }
 
-/* Step k: x[i*K + k] times the weights of each panel. Those come first, so that the compiler keeps them in registers
- * and not the values of all rows; with 32 registers there is room for these, and widening weights late is faster. */
-ALWAYS void step_of(kern_weights_t kind, int mr, int nv, const uint8_t *const *at, size_t k, const float *x, size_t K,
-                    lanes_t acc[TALL][SUMS]) {
+/* Step k: x[i*K + k] times the weights of each panel. Those come first, so that the compiler keeps
+ * them in registers and not the values of all rows; with 32 registers there is room for these, and
+ * widening weights late is faster. */
+ALWAYS void step_of(kern_weights_t kind, int mr, int nv, const uint8_t *const *at, size_t k,
+                    const float *x, size_t K, lanes_t acc[TALL][SUMS]) {
     lanes_t w[SUMS];
     bool late = kind == WEIGHTS_BF16 && LANES == 16;
     for (int j = 0; j < nv; j++) {
         w[j] = weights(kind, at[j / PARTS], k, j % PARTS);
-        for (int i = 0; i < mr && late; i++) acc[i][j] = lanes_madd(lanes_set(x[(size_t)i * K + k]), w[j], acc[i][j]);
+        for (int i = 0; i < mr && late; i++)
+            acc[i][j] = lanes_madd(lanes_set(x[(size_t)i * K + k]), w[j], acc[i][j]);
     }
     for (int i = 0; i < mr && !late; i++)
-        for (int j = 0; j < nv; j++) acc[i][j] = lanes_madd(lanes_set(x[(size_t)i * K + k]), w[j], acc[i][j]);
+        for (int j = 0; j < nv; j++)
+            acc[i][j] = lanes_madd(lanes_set(x[(size_t)i * K + k]), w[j], acc[i][j]);
 }
 
 /* mr rows from r, np panels from p. */
@@ -252,7 +264,8 @@ ALWAYS void tile(const linear_t *l, kern_weights_t kind, int mr, int np, size_t 
         lanes_t acc[TALL][SUMS];
         const uint8_t *at[GROUP];
         for (int j = 0; j < np; j++)
-            at[j] = l->packed + (p - l->first + (size_t)j) * l->bytes + k0 * NR * (kind == WEIGHTS_F32 ? 4 : 2);
+            at[j] = l->packed + (p - l->first + (size_t)j) * l->bytes +
+                    k0 * NR * (kind == WEIGHTS_F32 ? 4 : 2);
         for (int j = 0; j < nv; j++)
             for (int i = 0; i < mr; i++) acc[i][j] = (lanes_t){0};
         size_t kc = min_size(KC, K - k0);
@@ -272,8 +285,10 @@ ALWAYS void tile(const linear_t *l, kern_weights_t kind, int mr, int np, size_t 
 ALWAYS void block_sums(int mr, int np, const uint8_t *q, size_t ldq, const uint8_t *const *at,
                        lanes_t sum[TALL][SUMS]) {
     __m512i acc[TALL][GROUP];
-    for (int j = 0; j < np; j++) /* what ZERO adds to every byte of the row is taken off beforehand */
-        for (int i = 0; i < mr; i++) acc[i][j] = (__m512i)(*(const ints_u *)(const void *)(at[j] + NR * 4) * -ZERO);
+    for (int j = 0; j < np;
+         j++) /* what ZERO adds to every byte of the row is taken off beforehand */
+        for (int i = 0; i < mr; i++)
+            acc[i][j] = (__m512i)(*(const ints_u *)(const void *)(at[j] + NR * 4) * -ZERO);
 #pragma GCC unroll 4
     for (size_t k = 0; k < QK; k += 4)
         for (int j = 0; j < np; j++) {
@@ -285,10 +300,12 @@ ALWAYS void block_sums(int mr, int np, const uint8_t *q, size_t ldq, const uint8
             }
         }
     for (int j = 0; j < np; j++)
-        for (int i = 0; i < mr; i++) sum[i][j] = __builtin_convertvector((ints_t)acc[i][j], lanes_t);
+        for (int i = 0; i < mr; i++)
+            sum[i][j] = __builtin_convertvector((ints_t)acc[i][j], lanes_t);
 }
 #else
-ALWAYS void block_sums(int mr, int np, const float *q, size_t ldq, const uint8_t *const *at, lanes_t sum[TALL][SUMS]) {
+ALWAYS void block_sums(int mr, int np, const float *q, size_t ldq, const uint8_t *const *at,
+                       lanes_t sum[TALL][SUMS]) {
     for (int j = 0; j < np * PARTS; j++)
         for (int i = 0; i < mr; i++) sum[i][j] = (lanes_t){0};
     for (size_t k = 0; k < QK; k += 4)
@@ -298,7 +315,8 @@ ALWAYS void block_sums(int mr, int np, const float *q, size_t ldq, const uint8_t
             for (int t = 0; t < 4; t++) {
                 lanes_t w = __builtin_convertvector(four << (24 - 8 * t) >> 24, lanes_t);
                 for (int i = 0; i < mr; i++)
-                    sum[i][j] = lanes_madd(lanes_set(q[(size_t)i * ldq + k + (size_t)t]), w, sum[i][j]);
+                    sum[i][j] =
+                        lanes_madd(lanes_set(q[(size_t)i * ldq + k + (size_t)t]), w, sum[i][j]);
             }
         }
 }
@@ -315,8 +333,9 @@ ALWAYS void tile_bytes(const linear_t *l, int mr, int np, size_t r, size_t p) {
         for (int j = 0; j < nv; j++) {
             lanes_t scale = ((const lanes_u *)(const void *)at[j / PARTS])[j % PARTS];
             for (int i = 0; i < mr; i++)
-                total[i][j] =
-                    lanes_madd(sum[i][j], lanes_set(l->scale[(r + (size_t)i) * l->blocks + b]) * scale, total[i][j]);
+                total[i][j] = lanes_madd(
+                    sum[i][j], lanes_set(l->scale[(r + (size_t)i) * l->blocks + b]) * scale,
+                    total[i][j]);
         }
     }
     tile_end(l, mr, nv, r, p, total);
@@ -329,7 +348,8 @@ ALWAYS void tile_of(const linear_t *l, kern_weights_t kind, int mr, int np, size
         tile(l, kind, mr, np, r, p);
 }
 
-ALWAYS void rows_of(const linear_t *l, kern_weights_t kind, int mr, int np, size_t r, size_t p0, size_t p1) {
+ALWAYS void rows_of(const linear_t *l, kern_weights_t kind, int mr, int np, size_t r, size_t p0,
+                    size_t p1) {
     size_t p = p0;
     for (; p + (size_t)np <= p1; p += (size_t)np) tile_of(l, kind, mr, np, r, p);
     for (; p < p1; p++) tile_of(l, kind, mr, 1, r, p);
@@ -382,10 +402,15 @@ static void group_task(void *ctx, size_t task) {
         rows(l, WEIGHTS_BF16, p0, p1);
 }
 
-void kern_packed_linear(kern_weights_t kind, size_t M, size_t N, size_t K, const float *x, const void *packed,
-                        const float *bias, float *y) {
+void kern_packed_linear(kern_weights_t kind, size_t M, size_t N, size_t K, const float *x,
+                        const void *packed, const float *bias, float *y) {
     if (!M || !N) return;
-    linear_t l = {.kind = kind, .M = M, .N = N, .K = K, .panels = ceil_div(N, NR), .bytes = panel_bytes(kind, K)};
+    linear_t l = {.kind = kind,
+                  .M = M,
+                  .N = N,
+                  .K = K,
+                  .panels = ceil_div(N, NR),
+                  .bytes = panel_bytes(kind, K)};
     l.x = x, l.bias = bias, l.packed = packed, l.y = y;
     if (kind == WEIGHTS_Q8) {
         l.blocks = ceil_div(K, QK);

@@ -1,5 +1,5 @@
-/* perceptual.c - what a distance between features needs (LPIPS, Zhang et al. 2018): standardised pixels, and the
- * weighted squared difference of unit vectors.
+/* perceptual.c - what a distance between features needs (LPIPS, Zhang et al. 2018): standardised
+ * pixels, and the weighted squared difference of unit vectors.
  */
 #include "common/base/pool.h"
 #include "common/kernel/kernel.h"
@@ -34,10 +34,12 @@ static void run_rows(feature_t *f, pool_fn fn) {
 static void standardize_task(void *ctx, size_t task) {
     const feature_t *f = ctx;
     for (size_t r = task * f->task; r < task_end(f, task); r++)
-        for (size_t c = 0, i = r * f->C; c < f->C; c++, i++) f->out[i] = (f->a[i] - f->b[c]) / f->w[c];
+        for (size_t c = 0, i = r * f->C; c < f->C; c++, i++)
+            f->out[i] = (f->a[i] - f->b[c]) / f->w[c];
 }
 
-void kern_standardize_forward(const float *x, const float *mean, const float *std, size_t rows, size_t C, float *y) {
+void kern_standardize_forward(const float *x, const float *mean, const float *std, size_t rows,
+                              size_t C, float *y) {
     feature_t f = {.a = x, .b = mean, .w = std, .out = y, .rows = rows, .C = C};
     run_rows(&f, standardize_task);
 }
@@ -45,10 +47,12 @@ void kern_standardize_forward(const float *x, const float *mean, const float *st
 static void standardize_back_task(void *ctx, size_t task) {
     const feature_t *f = ctx;
     for (size_t r = task * f->task; r < task_end(f, task); r++)
-        for (size_t c = 0, i = r * f->C; c < f->C; c++, i++) f->out[i] = f->a[i] / f->w[c] + (f->add ? f->out[i] : 0);
+        for (size_t c = 0, i = r * f->C; c < f->C; c++, i++)
+            f->out[i] = f->a[i] / f->w[c] + (f->add ? f->out[i] : 0);
 }
 
-void kern_standardize_backward(const float *dy, const float *std, size_t rows, size_t C, float *dx, bool add) {
+void kern_standardize_backward(const float *dy, const float *std, size_t rows, size_t C, float *dx,
+                               bool add) {
     feature_t f = {.a = dy, .w = std, .out = dx, .rows = rows, .C = C, .add = add};
     run_rows(&f, standardize_back_task);
 }
@@ -85,7 +89,8 @@ static void distance_task(void *ctx, size_t piece) {
     f->sum[piece] = sum;
 }
 
-void kern_feature_distance_forward(const float *a, const float *b, const float *w, size_t rows, size_t C, float *out) {
+void kern_feature_distance_forward(const float *a, const float *b, const float *w, size_t rows,
+                                   size_t C, float *out) {
     feature_t f = {.a = a, .b = b, .w = w, .rows = rows, .C = C};
     size_t least = SPAN / C + 1, even = (rows + KERN_PIECES - 1) / KERN_PIECES;
     f.task = even > least ? even : least;
@@ -96,13 +101,15 @@ void kern_feature_distance_forward(const float *a, const float *b, const float *
     *out = (float)(sum / (double)rows);
 }
 
-/* u = a / (|a| + e), g_c = 2 unit w_c (u_c - v_c):  da_c = g_c / (|a| + e) - a_c (g.a) / (|a| (|a| + e)^2) */
+/* u = a / (|a| + e), g_c = 2 unit w_c (u_c - v_c):  da_c = g_c / (|a| + e) - a_c (g.a) / (|a| (|a| +
+ * e)^2) */
 static void distance_back_task(void *ctx, size_t task) {
     const feature_t *f = ctx;
     size_t C = f->C;
     for (size_t r = task * f->task; r < task_end(f, task); r++) {
         const float *a = f->a + r * C, *b = f->b + r * C;
-        float *da = f->out + r * C, la = length(a, C), ia = 1 / (la + LEAST), ib = 1 / (length(b, C) + LEAST);
+        float *da = f->out + r * C, la = length(a, C), ia = 1 / (la + LEAST),
+              ib = 1 / (length(b, C) + LEAST);
         if (la == 0) { /* no direction; behind a ReLU nothing of it would pass */
             if (!f->add) memset(da, 0, C * sizeof *da);
             continue;
@@ -124,8 +131,8 @@ static void distance_back_task(void *ctx, size_t task) {
     }
 }
 
-void kern_feature_distance_backward(const float *a, const float *b, const float *w, size_t rows, size_t C, float dout,
-                                    float *da, bool add) {
+void kern_feature_distance_backward(const float *a, const float *b, const float *w, size_t rows,
+                                    size_t C, float dout, float *da, bool add) {
     feature_t f = {.a = a, .b = b, .w = w, .out = da, .rows = rows, .C = C, .add = add};
     f.unit = dout / (float)rows;
     run_rows(&f, distance_back_task);

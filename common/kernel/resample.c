@@ -21,7 +21,8 @@ static void maxpool_task(void *ctx, size_t row) {
     const float *top = p->x + (row / OH * p->H + row % OH * 2) * p->W * C, *bottom = top + p->W * C;
     float *y = p->y + row * OW * C;
     for (size_t i = 0; i < OW; i++, top += 2 * C, bottom += 2 * C, y += C)
-        for (size_t c = 0; c < C; c++) y[c] = larger(larger(larger(top[c], top[C + c]), bottom[c]), bottom[C + c]);
+        for (size_t c = 0; c < C; c++)
+            y[c] = larger(larger(larger(top[c], top[C + c]), bottom[c]), bottom[C + c]);
 }
 
 void kern_maxpool2_forward(const float *x, size_t N, size_t H, size_t W, size_t C, float *y) {
@@ -39,7 +40,8 @@ static void maxpool_back_task(void *ctx, size_t row) {
     size_t at = (row / OH * p->H + row % OH * 2) * wide;
     const float *dy = p->dy + row * OW * C;
     if (!p->add) /* a last odd column or row takes no part */
-        memset(p->dx + at, 0, (row % OH + 1 == OH ? p->H - 2 * (OH - 1) : 2) * wide * sizeof(float));
+        memset(p->dx + at, 0,
+               (row % OH + 1 == OH ? p->H - 2 * (OH - 1) : 2) * wide * sizeof(float));
     for (size_t i = 0; i < OW; i++)
         for (size_t c = 0; c < C; c++) {
             size_t a = at + 2 * i * C + c, place[4] = {a, a + C, a + wide, a + wide + C}, best = 0;
@@ -48,8 +50,8 @@ static void maxpool_back_task(void *ctx, size_t row) {
         }
 }
 
-void kern_maxpool2_backward(const float *x, const float *dy, size_t N, size_t H, size_t W, size_t C, float *dx,
-                            bool add) {
+void kern_maxpool2_backward(const float *x, const float *dy, size_t N, size_t H, size_t W, size_t C,
+                            float *dx, bool add) {
     pool2_t p = {.x = x, .dy = dy, .dx = dx, .H = H, .W = W, .C = C, .add = add};
     parallel_for(N * (H / 2), maxpool_back_task, &p);
 }

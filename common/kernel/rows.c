@@ -1,7 +1,9 @@
-/* rows.c - tables: rows out by index (embedding, codebook lookup, assembling a batch) and gradients back in.
+/* rows.c - tables: rows out by index (embedding, codebook lookup, assembling a batch) and gradients
+ * back in.
  *
- * The backward cuts the columns, not the rows: every task walks all indices in order, so a table row sums its gradients
- * in the order of i whatever the number of threads, and rows that many indices share cost no locks.
+ * The backward cuts the columns, not the rows: every task walks all indices in order, so a table
+ * row sums its gradients in the order of i whatever the number of threads, and rows that many
+ * indices share cost no locks.
  */
 #include "common/base/pool.h"
 #include "common/kernel/kernel.h"
@@ -50,8 +52,15 @@ static size_t rows_a_task(size_t D) {
     return D < TASK_FLOATS ? TASK_FLOATS / (D ? D : 1) : 1;
 }
 
-void kern_gather_forward(const float *table, const int32_t *idx, size_t n, size_t D, float *out, bool add) {
-    rows_t r = {.in = table, .idx = idx, .out = out, .n = n, .D = D, .task_rows = rows_a_task(D), .add = add};
+void kern_gather_forward(const float *table, const int32_t *idx, size_t n, size_t D, float *out,
+                         bool add) {
+    rows_t r = {.in = table,
+                .idx = idx,
+                .out = out,
+                .n = n,
+                .D = D,
+                .task_rows = rows_a_task(D),
+                .add = add};
     parallel_for((n + r.task_rows - 1) / r.task_rows, gather_task, &r);
 }
 
@@ -75,8 +84,8 @@ static void scatter_task(void *ctx, size_t task) {
     }
 }
 
-void kern_gather_backward(const float *dout, const int32_t *idx, size_t n, size_t D, float *dtable, size_t rows,
-                          bool add) {
+void kern_gather_backward(const float *dout, const int32_t *idx, size_t n, size_t D, float *dtable,
+                          size_t rows, bool add) {
     if (!add) {
         rows_t clear = {.out = dtable, .n = rows, .D = D, .task_rows = rows_a_task(D)};
         parallel_for((rows + clear.task_rows - 1) / clear.task_rows, clear_task, &clear);

@@ -1,11 +1,13 @@
-/* vmath.h - a vector of floats at a time: loads, reductions and the transcendental functions of the kernels.
+/* vmath.h - a vector of floats at a time: loads, reductions and the transcendental functions of the
+ * kernels.
  *
- * Written with the compiler's vector extensions, so AVX2 and NEON both serve. VL is the number of floats: 16 where the
- * processor has AVX-512, else 8. Every function acts lane by lane: a value does not depend on its place in an array as
- * long as tails go through v_load_part / v_store_part instead of scalar loops. NaN comes out as NaN.
+ * Written with the compiler's vector extensions, so AVX2 and NEON both serve. VL is the number of
+ * floats: 16 where the processor has AVX-512, else 8. Every function acts lane by lane: a value
+ * does not depend on its place in an array as long as tails go through v_load_part / v_store_part
+ * instead of scalar loops. NaN comes out as NaN.
  *
- * exp, tanh, erf are within 2 ulp (tests/test_kernel.c measures them). The polynomials are minimax fits (Remez
- * exchange, 40 digits) made for this project; range reduction is Cody & Waite's.
+ * exp, tanh, erf are within 2 ulp (tests/test_kernel.c measures them). The polynomials are minimax
+ * fits (Remez exchange, 40 digits) made for this project; range reduction is Cody & Waite's.
  */
 #ifndef KERNEL_VMATH_H
 #define KERNEL_VMATH_H
@@ -49,8 +51,8 @@ VMATH vf v_select(vi mask, vf a, vf b) {
 
 /* ---- what the widths do by themselves ----
  *
- * v_load_part, v_store_part: n <= VL floats; the other lanes are `fill`.
- * v_max, v_min: the second operand where either is NaN. (A loop over lanes would name vmaxps, but the compiler does not
+ * v_load_part, v_store_part: n <= VL floats; the other lanes are `fill`. v_max, v_min: the second
+ * operand where either is NaN. (A loop over lanes would name vmaxps, but the compiler does not
  * always see it.) */
 #if VMATH_WIDE
 VMATH __mmask16 v_first(size_t n) {
@@ -71,7 +73,8 @@ VMATH vf v_max(vf a, vf b) {
 VMATH vf v_min(vf a, vf b) {
     return _mm512_min_ps(a, b);
 }
-/* Numbers of lanes: a vector's, its lower half's and so on; of two vectors side by side, what V_SUM_* join. */
+/* Numbers of lanes: a vector's, its lower half's and so on; of two vectors side by side, what
+ * V_SUM_* join. */
 #define V_LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #define V_LOW 0, 1, 2, 3, 4, 5, 6, 7
 #define V_HIGH 8, 9, 10, 11, 12, 13, 14, 15
@@ -151,12 +154,14 @@ VMATH float v_sum(vf a) {
 VMATH vf v_sums(const vf a[VL]) {
     vf two[VL / 2], four[VL / 4], half[VL / 8];
     for (int i = 0; i < VL / 2; i++)
-        two[i] = V_PICK(a[2 * i], a[2 * i + 1], V_ONES_LOW) + V_PICK(a[2 * i], a[2 * i + 1], V_ONES_HIGH);
+        two[i] = V_PICK(a[2 * i], a[2 * i + 1], V_ONES_LOW) +
+                 V_PICK(a[2 * i], a[2 * i + 1], V_ONES_HIGH);
     for (int i = 0; i < VL / 4; i++)
-        four[i] = V_PICK(two[2 * i], two[2 * i + 1], V_TWOS_LOW) + V_PICK(two[2 * i], two[2 * i + 1], V_TWOS_HIGH);
+        four[i] = V_PICK(two[2 * i], two[2 * i + 1], V_TWOS_LOW) +
+                  V_PICK(two[2 * i], two[2 * i + 1], V_TWOS_HIGH);
     for (int i = 0; i < VL / 8; i++)
-        half[i] =
-            V_PICK(four[2 * i], four[2 * i + 1], V_HALVES_LOW) + V_PICK(four[2 * i], four[2 * i + 1], V_HALVES_HIGH);
+        half[i] = V_PICK(four[2 * i], four[2 * i + 1], V_HALVES_LOW) +
+                  V_PICK(four[2 * i], four[2 * i + 1], V_HALVES_HIGH);
 #if VMATH_WIDE
     return V_PICK(half[0], half[1], 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
            V_PICK(half[0], half[1], 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
@@ -188,8 +193,8 @@ VMATH vd v_widen_add(vd sum, vf a) {
     return sum + (__builtin_convertvector(v_low(a), vd) + __builtin_convertvector(v_high(a), vd));
 }
 
-/* e^x for x in [-87.33, 88.37]: x = n ln 2 + r, e^x = 2^n e^r. Estrin's scheme: the chain of dependent steps is what
- * costs. */
+/* e^x for x in [-87.33, 88.37]: x = n ln 2 + r, e^x = 2^n e^r. Estrin's scheme: the chain of
+ * dependent steps is what costs. */
 VMATH vf v_exp_inside(vf x) {
     const float round = 12582912.f; /* 1.5 * 2^23: adding it rounds to an integer */
     vf n = x * 1.44269504f + round;

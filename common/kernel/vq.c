@@ -1,4 +1,5 @@
-/* vq.c - nearest codebook vector, the statistics of an assignment, unit rows and the rotation trick's gradient.
+/* vq.c - nearest codebook vector, the statistics of an assignment, unit rows and the rotation
+ * trick's gradient.
  *
  * |z|^2 is the same for every code, so the nearest code is the one with the greatest z.e - |e|^2/2: a matrix product
  * whose bias is -|e|^2/2, and a scan for the first maximum while the scores are in cache.
@@ -28,7 +29,8 @@ static size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* The first maximum of score[0..n), continuing from (*best, *at); `first` is the code of score[0]. */
+/* The first maximum of score[0..n), continuing from (*best, *at); `first` is the code of
+ * score[0]. */
 static void scan(const float *score, size_t n, size_t first, float *best, int32_t *at) {
     vf high = v_set(-INFINITY);
     vi where = {0}, lane = v_lanes();
@@ -67,9 +69,10 @@ static void nearest_task(void *ctx, size_t task) {
     }
     for (size_t k = 0; k < v->K; k += CODES) {
         size_t codes = min_size(CODES, v->K - k);
-        kern_gemm_serial(false, true, rows, codes, v->D, v->z + first * v->D, v->D, v->e + k * v->D, v->D, score, CODES,
-                         false, v->minus_half + k);
-        for (size_t i = 0; i < rows; i++) scan(score + i * CODES, codes, k, &best[i], &v->idx[first + i]);
+        kern_gemm_serial(false, true, rows, codes, v->D, v->z + first * v->D, v->D, v->e + k * v->D,
+                         v->D, score, CODES, false, v->minus_half + k);
+        for (size_t i = 0; i < rows; i++)
+            scan(score + i * CODES, codes, k, &best[i], &v->idx[first + i]);
     }
 }
 
@@ -109,7 +112,8 @@ static void stats_task(void *ctx, size_t strip) {
     }
 }
 
-void kern_vq_stats(const float *z, const int32_t *idx, size_t n, size_t K, size_t D, float *counts, float *sums) {
+void kern_vq_stats(const float *z, const int32_t *idx, size_t n, size_t K, size_t D, float *counts,
+                   float *sums) {
     stats_t s = {.z = z, .idx = idx, .n = n, .K = K, .D = D, .counts = counts, .sums = sums};
     parallel_for((D + STRIP - 1) / STRIP + 1, stats_task, &s);
 }
@@ -163,8 +167,10 @@ static void unit_backward_task(void *ctx, size_t task) {
     }
 }
 
-void kern_unit_rows_backward(const float *x, const float *dy, size_t n, size_t D, float *dx, bool add) {
-    each_block(unit_backward_task, &(each_t){.x = x, .dy = dy, .n = n, .D = D, .out = dx, .add = add});
+void kern_unit_rows_backward(const float *x, const float *dy, size_t n, size_t D, float *dx,
+                             bool add) {
+    each_block(unit_backward_task,
+               &(each_t){.x = x, .dy = dy, .n = n, .D = D, .out = dx, .add = add});
 }
 
 static void rotate_task(void *ctx, size_t task) {
@@ -190,6 +196,8 @@ static void rotate_task(void *ctx, size_t task) {
     }
 }
 
-void kern_vq_rotate_backward(const float *z, const float *q, const float *dq, size_t n, size_t D, float *dz, bool add) {
-    each_block(rotate_task, &(each_t){.x = z, .q = q, .dy = dq, .n = n, .D = D, .out = dz, .add = add});
+void kern_vq_rotate_backward(const float *z, const float *q, const float *dq, size_t n, size_t D,
+                             float *dz, bool add) {
+    each_block(rotate_task,
+               &(each_t){.x = z, .q = q, .dy = dq, .n = n, .D = D, .out = dz, .add = add});
 }

@@ -1,11 +1,14 @@
-/* winograd.c - see winograd.h: forward and input gradient. The weight gradient is winograd_weight.c.
+/* winograd.c - see winograd.h: forward and input gradient. The weight gradient is
+ * winograd_weight.c.
  *
- * Both are one machine: source pixels to points, at each point a product with the transformed weights, points to
- * pixels of the result. The input gradient is the forward with the weights turned by 180 degrees and transposed.
+ * Both are one machine: source pixels to points, at each point a product with the transformed
+ * weights, points to pixels of the result. The input gradient is the forward with the weights
+ * turned by 180 degrees and transposed.
  *
- * Tiles go in blocks, over images: a row of a product does not feel its neighbours (micro.h). A block's points stay in
- * the L2 cache and each block is one thread's; where the channels are so many that few tiles would fit, all threads
- * share a larger block instead, so that the weights are read seldom.
+ * Tiles go in blocks, over images: a row of a product does not feel its neighbours (micro.h). A
+ * block's points stay in the L2 cache and each block is one thread's; where the channels are so
+ * many that few tiles would fit, all threads share a larger block instead, so that the weights are
+ * read seldom.
  */
 #include "common/kernel/winograd.h"
 
@@ -15,8 +18,9 @@
 #include "common/kernel/winograd_tile.h"
 
 enum {
-    CACHE = (LANES == 16 ? 160 : 96) * 1024, /* floats of a block's points; with AVX-512 come larger caches */
-    LEAST = 24,                              /* tiles of a block: fewer do not pay for reading the weights */
+    CACHE = (LANES == 16 ? 160 : 96) *
+            1024, /* floats of a block's points; with AVX-512 come larger caches */
+    LEAST = 24,   /* tiles of a block: fewer do not pay for reading the weights */
     MOST = 96,
     KPACK = 64,  /* channels of a task that packs weights */
     CHANNELS = 3 /* a picture's; nobody measured fewer */
@@ -30,10 +34,14 @@ static size_t ceil_div(size_t a, size_t b) {
 }
 
 bool winograd_pays(const kern_conv_t *g) {
-    if (g->plain || g->kh != 3 || g->kw != 3 || g->stride != 1 || g->Cin < CHANNELS || g->Cout < CHANNELS) return false;
+    if (g->plain || g->kh != 3 || g->kw != 3 || g->stride != 1 || g->Cin < CHANNELS ||
+        g->Cout < CHANNELS)
+        return false;
     if (g->pad_top > 2 || g->pad_left > 2 || g->up < 1 || g->up > 2) return false;
-    if (g->up == 2 && (g->pad_top != 1 || g->pad_left != 1)) return false; /* LINE_INPUT_PAIRS' pairs */
-    /* A single tile would be right too, but at batch 1 turning many channels of weights takes longer than the image. */
+    if (g->up == 2 && (g->pad_top != 1 || g->pad_left != 1))
+        return false; /* LINE_INPUT_PAIRS' pairs */
+    /* A single tile would be right too, but at batch 1 turning many channels of weights takes
+     * longer than the image. */
     size_t tiles = ceil_div(g->OH, TILE) * ceil_div(g->OW, TILE);
     return tiles > 1 && 6 * tiles <= g->OH * g->OW;
 }
@@ -42,8 +50,9 @@ typedef struct {
     tiles_t src, dst;
     size_t tiles_x, tiles_image, tiles, block;
     size_t points, panels;
-    size_t ldv, ldm, vs, ms, us; /* floats of a tile's row of points and of a whole point: source, result, weights */
-    bool transposed, half, add;  /* input gradient; of an enlarged image; add to the result */
+    size_t ldv, ldm, vs, ms,
+        us; /* floats of a tile's row of points and of a whole point: source, result, weights */
+    bool transposed, half, add; /* input gradient; of an enlarged image; add to the result */
     const float *w, *bias;
     float *packed, *outside;
 } winograd_t;
@@ -55,11 +64,12 @@ typedef struct {
     float *v, *m;
 } block_t;
 
-/* Weights to points: panels [points][panels][K][NR]. The taps are packed as the plain convolution would have them. */
+/* Weights to points: panels [points][panels][K][NR]. The taps are packed as the plain convolution
+ * would have them. */
 static void filter_task(void *ctx, size_t task) {
     const winograd_t *g = ctx;
-    size_t K = g->src.C, N = g->dst.C, slices = ceil_div(K, KPACK), panel = task / slices, k0 = task % slices * KPACK,
-           kc = min_size(KPACK, K - k0);
+    size_t K = g->src.C, N = g->dst.C, slices = ceil_div(K, KPACK), panel = task / slices,
+           k0 = task % slices * KPACK, kc = min_size(KPACK, K - k0);
     float *tap = scratch_get(SCRATCH_CONV_TASK, 9 * KPACK * NR * sizeof *tap), *px[9];
     for (size_t t = 0; t < 9; t++) {
         px[t] = tap + t * KPACK * NR;
@@ -106,7 +116,8 @@ static void product_task(void *ctx, size_t point) {
             const float *u = g->packed + point * g->us + (p * K + k) * NR;
             const float *v = b->v + point * g->vs + k;
             float *m = b->m + point * g->ms + p * NR;
-            micro_out_t o = {.n = PAIR == 1 ? WIDE : min_size(WIDE, g->ldm - p * NR), .first = k == 0};
+            micro_out_t o = {.n = PAIR == 1 ? WIDE : min_size(WIDE, g->ldm - p * NR),
+                             .first = k == 0};
             micro_matrix(b->tiles, v, g->ldv, min_size(slice, K - k), u, K * NR, m, g->ldm, o);
         }
 }
@@ -147,7 +158,8 @@ static bool plan_blocks(winograd_t *g) {
     bool shared = fit < LEAST;
     if (shared || fit > MOST) fit = MOST;
     g->block = ceil_div(ceil_div(g->tiles, ceil_div(g->tiles, fit)), MR) * MR; /* equal blocks */
-    /* An odd number of cache lines between points: a power of two would put all of them in one cache set. */
+    /* An odd number of cache lines between points: a power of two would put all of them in one
+     * cache set. */
     g->vs = (g->block * g->ldv / 16 | 1) * 16 + 16;
     g->ms = (g->block * g->ldm / 16 | 1) * 16 + 16;
     return shared;
@@ -161,7 +173,8 @@ static void run(winograd_t *g, size_t tiles_y, size_t tiles_x, size_t images) {
     g->us = g->panels * g->src.C * NR + 16;
     if (!g->tiles) return;
     bool shared = plan_blocks(g);
-    g->outside = memset(scratch_get(SCRATCH_REDUCE, g->ldv * sizeof(float)), 0, g->ldv * sizeof(float));
+    g->outside =
+        memset(scratch_get(SCRATCH_REDUCE, g->ldv * sizeof(float)), 0, g->ldv * sizeof(float));
     g->packed = scratch_get(SCRATCH_CONV_PACK, g->points * g->us * sizeof(float));
     parallel_for(g->panels * ceil_div(g->src.C, KPACK), filter_task, g);
     size_t blocks = ceil_div(g->tiles, g->block);
@@ -171,7 +184,8 @@ static void run(winograd_t *g, size_t tiles_y, size_t tiles_x, size_t images) {
         parallel_for(blocks, block_task, g);
 }
 
-void winograd_forward(const kern_conv_t *g, const float *x, const float *w, const float *bias, float *y) {
+void winograd_forward(const kern_conv_t *g, const float *x, const float *w, const float *bias,
+                      float *y) {
     winograd_t f = {.w = w, .bias = bias, .half = g->up == 2};
     f.src = (tiles_t){.data = (float *)x, .H = g->H, .W = g->W, .C = g->Cin};
     f.src.n = f.half ? 4 : SIDE, f.src.step = TILE / g->up;
@@ -180,9 +194,11 @@ void winograd_forward(const kern_conv_t *g, const float *x, const float *w, cons
     run(&f, ceil_div(g->OH, TILE), ceil_div(g->OW, TILE), g->N);
 }
 
-void winograd_backward_input(const kern_conv_t *g, const float *dy, const float *w, float *dx, bool add) {
+void winograd_backward_input(const kern_conv_t *g, const float *dy, const float *w, float *dx,
+                             bool add) {
     winograd_t f = {.w = w, .transposed = true, .half = g->up == 2, .add = add};
-    f.src = (tiles_t){.data = (float *)dy, .H = g->OH, .W = g->OW, .C = g->Cout, .n = SIDE, .step = TILE};
+    f.src = (tiles_t){
+        .data = (float *)dy, .H = g->OH, .W = g->OW, .C = g->Cout, .n = SIDE, .step = TILE};
     f.src.top = 2 - (ptrdiff_t)g->pad_top, f.src.left = 2 - (ptrdiff_t)g->pad_left;
     f.dst = (tiles_t){.data = dx, .H = g->H, .W = g->W, .C = g->Cin};
     f.dst.n = f.dst.step = TILE / g->up;

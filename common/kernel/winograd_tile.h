@@ -1,15 +1,17 @@
-/* winograd_tile.h - the transforms of winograd.h: between a square of pixels and a square of points, a vector of
- * channels at a time.
+/* winograd_tile.h - the transforms of winograd.h: between a square of pixels and a square of
+ * points, a vector of channels at a time.
  *
- * The points in each direction are 0, +-a, +-b and infinity. Not the usual 1 and 2: with a = sqrt(1/2), b = sqrt(2) no
- * factor is larger than 2.9, and the errors are a third to a quarter (SPEED.md).
+ * The points in each direction are 0, +-a, +-b and infinity. Not the usual 1 and 2: with a =
+ * sqrt(1/2), b = sqrt(2) no factor is larger than 2.9, and the errors are a third to a quarter
+ * (SPEED.md).
  *
- * Under the x2 enlargement the six rows a tile reads are four rows of the image, p q q r r s. Two equal neighbours are
- * a multiple of 1 + z, so with a = 1 all values at -a are 0: that point is left out and 25 of 36 remain; likewise
- * where a gradient is summed over the 2x2 pixels that came from one.
+ * Under the x2 enlargement the six rows a tile reads are four rows of the image, p q q r r s. Two
+ * equal neighbours are a multiple of 1 + z, so with a = 1 all values at -a are 0: that point is
+ * left out and 25 of 36 remain; likewise where a gradient is summed over the 2x2 pixels that came
+ * from one.
  *
- * A transform of a square is one of its columns, then of the rows. Which code a channel of a tile runs through depends
- * on its place in the image only, so its bits do too.
+ * A transform of a square is one of its columns, then of the rows. Which code a channel of a tile
+ * runs through depends on its place in the image only, so its bits do too.
  */
 #ifndef KERNEL_WINOGRAD_TILE_H
 #define KERNEL_WINOGRAD_TILE_H
@@ -20,8 +22,8 @@
 
 enum { TILE = 4, SIDE = 6, POINTS = SIDE * SIDE };
 
-/* What happens along one direction: pixels or taps in, points out, or back. Names of the matrices are Lavin & Gray's.
- * The _5 and _PAIRS ones have a = 1 and leave out the point -a. */
+/* What happens along one direction: pixels or taps in, points out, or back. Names of the matrices
+ * are Lavin & Gray's. The _5 and _PAIRS ones have a = 1 and leave out the point -a. */
 typedef enum {
     LINE_INPUT,        /* B^T: 6 pixels to 6 points */
     LINE_INPUT_5,      /* 6 pixels to 5 points */
@@ -66,7 +68,8 @@ VMATH void line_input(line_t kind, const vf *d, vf *to, size_t step) {
         return;
     }
     size_t at = 0;
-    vf even_a = d[4] - bb * d[2], odd_a = d[3] - bb * d[1], even_b = d[4] - aa * d[2], odd_b = d[3] - aa * d[1];
+    vf even_a = d[4] - bb * d[2], odd_a = d[3] - bb * d[1], even_b = d[4] - aa * d[2],
+       odd_b = d[3] - aa * d[1];
     to[at++ * step] = aa * bb * d[0] + (d[4] - (aa + bb) * d[2]);
     to[at++ * step] = even_a + a * odd_a;
     if (full) to[at++ * step] = even_a - a * odd_a;
@@ -85,8 +88,10 @@ VMATH void line_output(line_t kind, const vf *m, vf *to, size_t step) {
         to[step] = m[4] + (2 * m[1] + bb * both);
         return;
     }
-    vf minus_a = full ? m[2] : (vf){0}, plus_b = m[2 + full], minus_b = m[3 + full], last = m[4 + full];
-    vf even_a = m[1] + minus_a, odd_a = a * (m[1] - minus_a), even_b = plus_b + minus_b, odd_b = b * (plus_b - minus_b);
+    vf minus_a = full ? m[2] : (vf){0}, plus_b = m[2 + full], minus_b = m[3 + full],
+       last = m[4 + full];
+    vf even_a = m[1] + minus_a, odd_a = a * (m[1] - minus_a), even_b = plus_b + minus_b,
+       odd_b = b * (plus_b - minus_b);
     to[0] = m[0] + (even_a + even_b);
     to[step] = odd_a + odd_b;
     to[2 * step] = aa * even_a + bb * even_b;
@@ -97,7 +102,8 @@ VMATH void line_grad(line_t kind, const vf *y, vf *to, size_t step) {
     bool full = kind == LINE_GRAD;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
     size_t at = 0;
-    vf even_a = y[0] + aa * y[2], odd_a = y[1] + aa * y[3], even_b = y[0] + bb * y[2], odd_b = y[1] + bb * y[3];
+    vf even_a = y[0] + aa * y[2], odd_a = y[1] + aa * y[3], even_b = y[0] + bb * y[2],
+       odd_b = y[1] + bb * y[3];
     to[at++ * step] = y[0];
     to[at++ * step] = even_a + a * odd_a;
     if (full) to[at++ * step] = even_a - a * odd_a;
@@ -106,14 +112,16 @@ VMATH void line_grad(line_t kind, const vf *y, vf *to, size_t step) {
     to[at * step] = y[3];
 }
 
-/* Row i of G: the powers 0 to 2 of point i, over prod (point i - point) over the other finite points. */
+/* Row i of G: the powers 0 to 2 of point i, over prod (point i - point) over the other finite
+ * points. */
 VMATH void line_filter(line_t kind, const vf *w, vf *to, size_t step) {
     bool full = kind == LINE_FILTER;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
-    float over_0 = 1 / (aa * bb), over_a = 1 / (2 * aa * (aa - bb)), over_b = 1 / (2 * bb * (bb - aa));
+    float over_0 = 1 / (aa * bb), over_a = 1 / (2 * aa * (aa - bb)),
+          over_b = 1 / (2 * bb * (bb - aa));
     size_t at = 0;
-    vf even_a = over_a * (w[0] + aa * w[2]), odd_a = over_a * a * w[1], even_b = over_b * (w[0] + bb * w[2]),
-       odd_b = over_b * b * w[1];
+    vf even_a = over_a * (w[0] + aa * w[2]), odd_a = over_a * a * w[1],
+       even_b = over_b * (w[0] + bb * w[2]), odd_b = over_b * b * w[1];
     to[at++ * step] = over_0 * w[0];
     to[at++ * step] = even_a + odd_a;
     if (full) to[at++ * step] = even_a - odd_a;
@@ -125,10 +133,12 @@ VMATH void line_filter(line_t kind, const vf *w, vf *to, size_t step) {
 VMATH void line_taps(line_t kind, const vf *u, vf *to, size_t step) {
     bool full = kind == LINE_TAPS;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
-    float over_0 = 1 / (aa * bb), over_a = 1 / (2 * aa * (aa - bb)), over_b = 1 / (2 * bb * (bb - aa));
-    vf minus_a = full ? u[2] : (vf){0}, plus_b = u[2 + full], minus_b = u[3 + full], last = u[4 + full];
-    vf even_a = over_a * (u[1] + minus_a), odd_a = over_a * a * (u[1] - minus_a), even_b = over_b * (plus_b + minus_b),
-       odd_b = over_b * b * (plus_b - minus_b);
+    float over_0 = 1 / (aa * bb), over_a = 1 / (2 * aa * (aa - bb)),
+          over_b = 1 / (2 * bb * (bb - aa));
+    vf minus_a = full ? u[2] : (vf){0}, plus_b = u[2 + full], minus_b = u[3 + full],
+       last = u[4 + full];
+    vf even_a = over_a * (u[1] + minus_a), odd_a = over_a * a * (u[1] - minus_a),
+       even_b = over_b * (plus_b + minus_b), odd_b = over_b * b * (plus_b - minus_b);
     to[0] = over_0 * u[0] + (even_a + even_b);
     to[step] = odd_a + odd_b;
     to[2 * step] = last + (aa * even_a + bb * even_b);
@@ -147,7 +157,8 @@ VMATH void line_apply(line_t kind, const vf *from, vf *to, size_t step) {
         line_taps(kind, from, to, step);
 }
 
-/* Some lanes from memory and back: picked one by one where their number is known, a copy through the stack stalls. */
+/* Some lanes from memory and back: picked one by one where their number is known, a copy through
+ * the stack stalls. */
 VMATH vf load_lanes(const float *p, size_t lanes) {
     if (lanes == VL) return v_load(p);
     if (lanes == VL / 2) return V_PICK(*(const vhu *)p, (vh){0}, V_LANES);
@@ -163,15 +174,20 @@ VMATH void store_lanes(float *p, vf a, size_t lanes) {
         v_store_part(p, a, lanes);
 }
 
-/* Makes the compiler forget what it knows of a loop's invariants: it would keep some seventy addresses on the stack. */
+/* Makes the compiler forget what it knows of a loop's invariants: it would keep some seventy
+ * addresses on the stack. */
 #define FORGET(a, b) __asm__("" : "+r"(a), "+r"(b))
 
-/* Channels c.. of the pixels px[n*n] to points p at dst + p*stride. `lanes` of them are there, the others become 0: a
- * row of points is a multiple of eight floats. The pixels that the tile to the right does not share are fetched into
- * the L2 cache, `step` floats further (L1 holds the points). */
-VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, float *dst, size_t stride, size_t step) {
+/* Channels c.. of the pixels px[n*n] to points p at dst + p*stride. `lanes` of them are there, the
+ * others become 0: a row of points is a multiple of eight floats. The pixels that the tile to the
+ * right does not share are fetched into the L2 cache, `step` floats further (L1 holds the
+ * points). */
+VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, float *dst,
+                        size_t stride, size_t step) {
     size_t from = line_from(kind), to = line_to(kind);
-    size_t shared = kind <= LINE_INPUT_PAIRS ? 2 : kind <= LINE_GRAD_5 ? 0 : from; /* with the tile to the right */
+    size_t shared = kind <= LINE_INPUT_PAIRS ? 2
+                    : kind <= LINE_GRAD_5    ? 0
+                                             : from; /* with the tile to the right */
     vf half[SIDE * SIDE], v[SIDE];
 #pragma GCC unroll 6
     for (size_t j = 0; j < from; j++) {
@@ -191,7 +207,8 @@ VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, f
     }
 }
 
-VMATH void to_points(line_t kind, float *const *px, size_t C, float *dst, size_t stride, size_t step) {
+VMATH void to_points(line_t kind, float *const *px, size_t C, float *dst, size_t stride,
+                     size_t step) {
     size_t c = 0;
     for (; c + VL <= C; c += VL) {
         FORGET(px, stride);
@@ -209,8 +226,8 @@ VMATH void to_points(line_t kind, float *const *px, size_t C, float *dst, size_t
 }
 
 /* The way back: points at src + p*stride to channels c.. of the pixels px[n*n]. */
-VMATH void from_points_of(line_t kind, const float *src, size_t stride, const float *bias, bool add, float *const *px,
-                          size_t c, size_t lanes) {
+VMATH void from_points_of(line_t kind, const float *src, size_t stride, const float *bias, bool add,
+                          float *const *px, size_t c, size_t lanes) {
     size_t from = line_from(kind), to = line_to(kind);
     vf half[SIDE * SIDE], v[SIDE], b = bias ? v_load_part(bias + c, lanes, 0) : (vf){0};
 #pragma GCC unroll 6
@@ -233,8 +250,8 @@ VMATH void from_points_of(line_t kind, const float *src, size_t stride, const fl
     }
 }
 
-VMATH void from_points(line_t kind, const float *src, size_t stride, const float *bias, bool add, float *const *px,
-                       size_t C) {
+VMATH void from_points(line_t kind, const float *src, size_t stride, const float *bias, bool add,
+                       float *const *px, size_t C) {
     size_t c = 0;
     for (; c + VL <= C; c += VL) {
         FORGET(px, stride);
@@ -249,7 +266,8 @@ VMATH void from_points(line_t kind, const float *src, size_t stride, const float
         from_points_of(kind, src + c, stride, bias, add, px, c, rest);
 }
 
-/* A grid of tiles over images: tile (ty, tx) has the n x n pixels from (ty*step - top, tx*step - left) on. */
+/* A grid of tiles over images: tile (ty, tx) has the n x n pixels from (ty*step - top, tx*step -
+ * left) on. */
 typedef struct {
     float *data; /* read only where the tiles are inputs */
     size_t H, W, C, n, step;
@@ -257,10 +275,11 @@ typedef struct {
 } tiles_t;
 
 /* Where the n x n pixels of a tile are: `outside` for those beyond the image. */
-VMATH void tile_pixels_of(const tiles_t *g, ptrdiff_t n, size_t image, size_t ty, size_t tx, float *outside,
-                          float **px) {
+VMATH void tile_pixels_of(const tiles_t *g, ptrdiff_t n, size_t image, size_t ty, size_t tx,
+                          float *outside, float **px) {
     ptrdiff_t y = (ptrdiff_t)(ty * g->step) - g->top, x = (ptrdiff_t)(tx * g->step) - g->left;
-    ptrdiff_t H = (ptrdiff_t)g->H, W = (ptrdiff_t)g->W, C = (ptrdiff_t)g->C, first = ((ptrdiff_t)image * H + y) * W + x;
+    ptrdiff_t H = (ptrdiff_t)g->H, W = (ptrdiff_t)g->W, C = (ptrdiff_t)g->C,
+              first = ((ptrdiff_t)image * H + y) * W + x;
     if (y >= 0 && x >= 0 && y + n <= H && x + n <= W) { /* most tiles of a large image */
         float *row = g->data + first * C;
         for (ptrdiff_t i = 0; i < n; i++, row += W * C)
@@ -275,7 +294,8 @@ VMATH void tile_pixels_of(const tiles_t *g, ptrdiff_t n, size_t image, size_t ty
         }
 }
 
-static inline void tile_pixels(const tiles_t *g, size_t image, size_t ty, size_t tx, float *outside, float **px) {
+static inline void tile_pixels(const tiles_t *g, size_t image, size_t ty, size_t tx, float *outside,
+                               float **px) {
     if (g->n == SIDE)
         tile_pixels_of(g, SIDE, image, ty, tx, outside, px);
     else if (g->n == TILE)

@@ -1,10 +1,12 @@
 /* winograd_weight.c - the weight gradient of winograd.h.
  *
- * The forward is y = A^T [(G w G^T) . (B^T x B)] A for each tile, so dw = G^T [sum over tiles (A dy A^T) . (B^T x B)]
- * G: pixels of x and of dy to points, at each point a product over tiles, and one transform of the sums.
+ * The forward is y = A^T [(G w G^T) . (B^T x B)] A for each tile, so dw = G^T [sum over tiles (A dy
+ * A^T) . (B^T x B)] G: pixels of x and of dy to points, at each point a product over tiles, and one
+ * transform of the sums.
  *
- * Tiles are cut into pieces by the shape, each with sums of its own, and a piece into blocks whose points stay in the
- * L2 cache. Where the sums are larger than the cache, or tiles are few, there is one piece and the threads share it.
+ * Tiles are cut into pieces by the shape, each with sums of its own, and a piece into blocks whose
+ * points stay in the L2 cache. Where the sums are larger than the cache, or tiles are few, there is
+ * one piece and the threads share it.
  */
 #include "common/base/pool.h"
 #include "common/base/scratch.h"
@@ -32,8 +34,9 @@ typedef struct {
     tiles_t x, dy;
     bool half, add;
     size_t tiles_x, tiles_image, tiles, block, pieces, piece_tiles;
-    size_t points, panels, ldv, ldd, vs, ds, us; /* floats of a row and of a whole point: x, dy, sums */
-    float *dw, *sums, *outside;                  /* sums [pieces][points][Cin][ldd] */
+    size_t points, panels, ldv, ldd, vs, ds,
+        us;                     /* floats of a row and of a whole point: x, dy, sums */
+    float *dw, *sums, *outside; /* sums [pieces][points][Cin][ldd] */
 } grad_t;
 
 typedef struct {
@@ -70,7 +73,8 @@ static void product_task(void *ctx, size_t point) {
     for (size_t p = 0; p < g->panels; p += PAIR) {
         const float *d = b->d + point * g->ds + p * NR;
         float *sum = b->sums + point * g->us + p * NR;
-        micro_out_t o = {.n = PAIR == 1 ? WIDE : min_size(WIDE, (g->panels - p) * NR), .first = b->first};
+        micro_out_t o = {.n = PAIR == 1 ? WIDE : min_size(WIDE, (g->panels - p) * NR),
+                         .first = b->first};
         micro_matrix_t(g->x.C, v, g->ldv, b->tiles, d, g->ldd, NR, sum, g->ldd, NULL, o);
     }
 }
@@ -120,28 +124,33 @@ static void plan_pieces(grad_t *g) {
     if (fit > MOST || g->pieces == 1) fit = MOST;
     if (fit < LEAST) fit = LEAST;
     g->block = ceil_div(g->piece_tiles, ceil_div(g->piece_tiles, fit));
-    /* An odd number of cache lines between points: a power of two would put all of them in one cache set. */
+    /* An odd number of cache lines between points: a power of two would put all of them in one
+     * cache set. */
     g->vs = (g->block * g->ldv / 16 | 1) * 16 + 16;
     g->ds = (g->block * g->ldd / 16 | 1) * 16 + 16;
 }
 
-void winograd_backward_weight(const kern_conv_t *g, const float *x, const float *dy, float *dw, bool add) {
+void winograd_backward_weight(const kern_conv_t *g, const float *x, const float *dy, float *dw,
+                              bool add) {
     grad_t f = {.dw = dw, .half = g->up == 2, .add = add};
     f.x = (tiles_t){.data = (float *)x, .H = g->H, .W = g->W, .C = g->Cin};
     f.x.n = f.half ? 4 : SIDE, f.x.step = TILE / g->up;
     f.x.top = (ptrdiff_t)g->pad_top, f.x.left = (ptrdiff_t)g->pad_left;
-    f.dy = (tiles_t){.data = (float *)dy, .H = g->OH, .W = g->OW, .C = g->Cout, .n = TILE, .step = TILE};
+    f.dy = (tiles_t){
+        .data = (float *)dy, .H = g->OH, .W = g->OW, .C = g->Cout, .n = TILE, .step = TILE};
     f.tiles_x = ceil_div(g->OW, TILE), f.tiles_image = f.tiles_x * ceil_div(g->OH, TILE);
     f.tiles = g->N * f.tiles_image;
     f.points = f.half ? 25 : 36;
     f.panels = ceil_div(g->Cout, NR);
-    /* Tiles are the steps of the product here: rows of 64 channels or more would fall into few cache sets. */
+    /* Tiles are the steps of the product here: rows of 64 channels or more would fall into few
+     * cache sets. */
     f.ldv = ceil_div(g->Cin, 8) * 8 + (g->Cin >= 64 ? 16 : 0);
     f.ldd = f.panels * NR + (g->Cout >= 64 ? 16 : 0);
     f.us = g->Cin * f.ldd + 16;
     plan_pieces(&f);
     size_t zeros = f.ldv > f.ldd ? f.ldv : f.ldd;
-    f.outside = memset(scratch_get(SCRATCH_REDUCE, zeros * sizeof(float)), 0, zeros * sizeof(float));
+    f.outside =
+        memset(scratch_get(SCRATCH_REDUCE, zeros * sizeof(float)), 0, zeros * sizeof(float));
     f.sums = scratch_get(SCRATCH_CONV_PARTS, f.pieces * f.points * f.us * sizeof(float));
     parallel_for(f.pieces, piece_task, &f);
     parallel_for(g->Cin, taps_task, &f);

@@ -14,8 +14,8 @@
 void version_print(void) {
     printf("%s %s\n", die_program(), PROJECT_VERSION);
     printf("openblas: %s\n", openblas_get_config());
-    printf("libpng %s, libjpeg %d, lmdb %s, cjson %s, xxhash %u\n", png_get_libpng_ver(NULL), JPEG_LIB_VERSION,
-           mdb_version(NULL, NULL, NULL), cJSON_Version(), XXH_versionNumber());
+    printf("libpng %s, libjpeg %d, lmdb %s, cjson %s, xxhash %u\n", png_get_libpng_ver(NULL),
+           JPEG_LIB_VERSION, mdb_version(NULL, NULL, NULL), cJSON_Version(), XXH_versionNumber());
 #ifdef WITH_HDF5
     printf("hdf5: yes\n");
 #else

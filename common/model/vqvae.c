@@ -15,28 +15,36 @@ int vqvae_config_check(const vqvae_config_t *c, reason_t *why) {
     if (!c->norm_groups) return reason_set(why, "norm_num_groups must be positive");
     for (size_t i = 0; i < c->levels; i++)
         if (!c->channels[i] || c->channels[i] % c->norm_groups)
-            return reason_set(why, "block_out_channels[%zu] = %zu is no multiple of norm_num_groups = %zu", i,
-                              c->channels[i], c->norm_groups);
+            return reason_set(
+                why, "block_out_channels[%zu] = %zu is no multiple of norm_num_groups = %zu", i,
+                c->channels[i], c->norm_groups);
     if (c->in_channels != 3 || c->out_channels != 3)
-        return reason_set(why, "pictures of 3 channels are needed, not %zu and %zu", c->in_channels, c->out_channels);
+        return reason_set(why, "pictures of 3 channels are needed, not %zu and %zu", c->in_channels,
+                          c->out_channels);
     if (!c->layers_per_block || !c->latent_channels || !c->vq_embed_dim)
-        return reason_set(why, "layers_per_block, latent_channels and vq_embed_dim must be positive");
+        return reason_set(why,
+                          "layers_per_block, latent_channels and vq_embed_dim must be positive");
     if (c->codes < 2) return reason_set(why, "num_vq_embeddings must be at least 2");
     if (!c->fsq.n) return 0;
     for (size_t d = 0; d < c->fsq.n; d++)
         if (c->fsq.level[d] < 3 || c->fsq.level[d] > KERN_FSQ_MOST)
-            return reason_set(why, "a level of %d; 3 to %d are possible", (int)c->fsq.level[d], KERN_FSQ_MOST);
+            return reason_set(why, "a level of %d; 3 to %d are possible", (int)c->fsq.level[d],
+                              KERN_FSQ_MOST);
     size_t codes = 1;
     for (size_t d = 0; d < c->fsq.n && codes <= 1 << 20; d++) codes *= (size_t)c->fsq.level[d];
-    if (codes > 1 << 20) return reason_set(why, "the product of the levels exceeds %d codes", 1 << 20);
+    if (codes > 1 << 20)
+        return reason_set(why, "the product of the levels exceeds %d codes", 1 << 20);
     if (c->vq_embed_dim != c->fsq.n)
-        return reason_set(why, "vq_embed_dim = %zu, but there are %zu levels", c->vq_embed_dim, c->fsq.n);
+        return reason_set(why, "vq_embed_dim = %zu, but there are %zu levels", c->vq_embed_dim,
+                          c->fsq.n);
     if (c->codes != codes)
-        return reason_set(why, "num_vq_embeddings = %zu, but the product of the levels is %zu", c->codes, codes);
+        return reason_set(why, "num_vq_embeddings = %zu, but the product of the levels is %zu",
+                          c->codes, codes);
     return 0;
 }
 
-static var_t resnet_attention(nn_t *nn, const vqvae_config_t *c, var_t x, size_t j, size_t out, bool attention) {
+static var_t resnet_attention(nn_t *nn, const vqvae_config_t *c, var_t x, size_t j, size_t out,
+                              bool attention) {
     size_t mark = nn_push(nn, "resnets.%zu", j);
     x = nn_resnet(nn, x, out, c->norm_groups, EPS);
     nn_pop(nn, mark);
@@ -77,7 +85,8 @@ var_t vqvae_encode(nn_t *nn, const vqvae_config_t *c, var_t image, var_t *encode
 }
 
 var_t vqvae_codebook(nn_t *nn, const vqvae_config_t *c) {
-    return nn_param2(nn, "quantize.embedding.weight", c->codes, c->vq_embed_dim, init_uniform(1 / (float)c->codes));
+    return nn_param2(nn, "quantize.embedding.weight", c->codes, c->vq_embed_dim,
+                     init_uniform(1 / (float)c->codes));
 }
 
 var_t vqvae_decode(nn_t *nn, const vqvae_config_t *c, var_t quantized) {
@@ -120,7 +129,8 @@ static void declare(params_t *p, const vqvae_config_t *c) {
 }
 
 void vqvae_declare(params_t *p, const vqvae_config_t *c) {
-    if (params_find(p, "encoder.conv_in.weight") < 0) { /* the room at once: growing would hold the network twice */
+    if (params_find(p, "encoder.conv_in.weight") <
+        0) { /* the room at once: growing would hold the network twice */
         params_t *sketch = params_sketch();
         declare(sketch, c);
         params_reserve(p, params_block(p) + params_block(sketch));

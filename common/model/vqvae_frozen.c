@@ -44,13 +44,15 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
         reason_set(why, "'%s': format, quantizer and preprocess are needed", path);
         rc = RC_DATA;
     } else if (format != 1) {
-        reason_set(why, "'%s': format %llu; this program reads format 1", path, (unsigned long long)format);
+        reason_set(why, "'%s': format %llu; this program reads format 1", path,
+                   (unsigned long long)format);
         rc = RC_MISFIT;
     } else {
         const cJSON *size = cJSON_GetObjectItemCaseSensitive(p, "size");
         if (cJSON_IsArray(size) &&
             (cJSON_GetArraySize(size) != 2 || !json_u64(cJSON_GetArrayItem(size, 0), &w) ||
-             !json_u64(cJSON_GetArrayItem(size, 1), &h) || !w || !h || w > 1 << 15 || h > 1 << 15)) {
+             !json_u64(cJSON_GetArrayItem(size, 1), &h) || !w || !h || w > 1 << 15 ||
+             h > 1 << 15)) {
             reason_set(why, "'%s': preprocess.size is no pair of sizes", path);
             rc = RC_DATA;
         }
@@ -59,11 +61,13 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
         char *here = json_canonical(q), *wanted = vqvae_quantizer_text(&v->config);
         size_t stride = vqvae_stride(&v->config);
         if (rc == RC_OK && !plain && strcmp(here, wanted)) {
-            reason_set(why, "'%s': quantizer %s, but the network beside it has %s", path, here, wanted);
+            reason_set(why, "'%s': quantizer %s, but the network beside it has %s", path, here,
+                       wanted);
             rc = RC_MISFIT;
         } else if (rc == RC_OK && (w % stride || h % stride)) {
-            reason_set(why, "'%s': preprocess.size %llu x %llu is no multiple of the network's stride %zu", path,
-                       (unsigned long long)w, (unsigned long long)h, stride);
+            reason_set(
+                why, "'%s': preprocess.size %llu x %llu is no multiple of the network's stride %zu",
+                path, (unsigned long long)w, (unsigned long long)h, stride);
             rc = RC_MISFIT;
         }
         free(here);
@@ -77,7 +81,8 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
         vqvae_fingerprint_of(v->params, PARAMS_VALUE, v->quantizer, v->preprocess, v->fingerprint);
         const char *stored = cJSON_GetStringValue(print);
         if (stored && strcmp(stored, v->fingerprint)) {
-            reason_set(why, "'%s': fingerprint %s, but the weights beside it have %s", path, stored, v->fingerprint);
+            reason_set(why, "'%s': fingerprint %s, but the weights beside it have %s", path, stored,
+                       v->fingerprint);
             rc = RC_MISFIT;
         }
     }
@@ -87,7 +92,8 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
 
 vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
     vqvae_t *v = NEW(vqvae_t);
-    char *config = fs_join(dir, "config.json"), *weights = fs_join(dir, "diffusion_pytorch_model.safetensors"),
+    char *config = fs_join(dir, "config.json"),
+         *weights = fs_join(dir, "diffusion_pytorch_model.safetensors"),
          *tokenizer = fs_join(dir, "tokenizer.json");
     uint8_t *text = NULL;
     size_t size;
@@ -95,7 +101,10 @@ vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
     *rc = RC_OK;
     if (!fs_is_dir(dir) || !fs_exists(config) || !fs_exists(weights)) {
         *rc = RC_USAGE;
-        reason_set(why, "'%s' is no tokenizer: config.json and diffusion_pytorch_model.safetensors are needed", dir);
+        reason_set(
+            why,
+            "'%s' is no tokenizer: config.json and diffusion_pytorch_model.safetensors are needed",
+            dir);
     } else if (fs_read(config, 1 << 20, &text, &size, why)) {
         *rc = RC_DATA;
     } else if ((*rc = vqvae_config_parse(&v->config, (const char *)text, size, &inner)) != RC_OK) {
@@ -159,7 +168,8 @@ const char *vqvae_preprocess_json(const vqvae_t *v) {
 }
 const float *vqvae_codebook_data(vqvae_t *v) {
     return v->vectors ? v->vectors
-                      : params_ptr(v->params, PARAMS_VALUE, params_find(v->params, "quantize.embedding.weight"));
+                      : params_ptr(v->params, PARAMS_VALUE,
+                                   params_find(v->params, "quantize.embedding.weight"));
 }
 void vqvae_preprocess_size(const vqvae_t *v, size_t *w, size_t *h) {
     *w = v->size_w;
@@ -171,13 +181,15 @@ bool vqvae_preprocess_background(const vqvae_t *v, uint8_t rgb[3]) {
     const cJSON *b = cJSON_GetObjectItemCaseSensitive(o, "background");
     uint64_t value[3];
     bool good = cJSON_GetArraySize(b) == 3;
-    for (int i = 0; i < 3 && good; i++) good = json_u64(cJSON_GetArrayItem(b, i), &value[i]) && value[i] < 256;
+    for (int i = 0; i < 3 && good; i++)
+        good = json_u64(cJSON_GetArrayItem(b, i), &value[i]) && value[i] < 256;
     for (int i = 0; i < 3 && good; i++) rgb[i] = (uint8_t)value[i];
     cJSON_Delete(o);
     return good;
 }
 
-/* The plan for n pictures (or grids) of w x h, made at first use; the least recently used one goes. */
+/* The plan for n pictures (or grids) of w x h, made at first use; the least recently used one
+ * goes. */
 static shape_plan_t *plan_for(vqvae_t *v, bool encode, size_t n, size_t w, size_t h) {
     shape_plan_t *at = &v->plan[0];
     for (int i = 0; i < PLANS; i++) {
@@ -189,24 +201,30 @@ static shape_plan_t *plan_for(vqvae_t *v, bool encode, size_t n, size_t w, size_
         if (p->used < at->used) at = p;
     }
     release_plan(at);
-    *at = (shape_plan_t){.encode = encode, .n = n, .w = w, .h = h, .tape = tape_new(v->params), .used = ++v->clock};
+    *at = (shape_plan_t){
+        .encode = encode, .n = n, .w = w, .h = h, .tape = tape_new(v->params), .used = ++v->clock};
     nn_t nn;
     nn_begin(&nn, at->tape);
     if (encode) {
         at->in = tape_input(at->tape, "image", F32_4(n, h, w, 3));
-        at->out = vqvae_quantize(&nn, &v->config, vqvae_encode(&nn, &v->config, at->in, NULL)).index;
+        at->out =
+            vqvae_quantize(&nn, &v->config, vqvae_encode(&nn, &v->config, at->in, NULL)).index;
     } else {
         at->in = tape_input(at->tape, "codes", I32_1(n * h * w));
         var_t rows = vqvae_vectors(&nn, &v->config, at->in);
-        at->out = vqvae_decode(&nn, &v->config, tape_reshape(at->tape, rows, F32_4(n, h, w, v->config.vq_embed_dim)));
+        at->out = vqvae_decode(
+            &nn, &v->config, tape_reshape(at->tape, rows, F32_4(n, h, w, v->config.vq_embed_dim)));
     }
-    at->plan = plan_new(at->tape, &(plan_opts_t){.keep = &at->out, .n_keep = 1, .memory = &v->memory});
+    at->plan =
+        plan_new(at->tape, &(plan_opts_t){.keep = &at->out, .n_keep = 1, .memory = &v->memory});
     return at;
 }
 
-void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, size_t h, uint32_t *codes) {
+void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, size_t h,
+                         uint32_t *codes) {
     size_t f = vqvae_stride(&v->config), grid = w / f * (h / f);
-    if (w % f || h % f || !grid) BUG("a picture of %zu x %zu is no multiple of the stride %zu", w, h, f);
+    if (w % f || h % f || !grid)
+        BUG("a picture of %zu x %zu is no multiple of the stride %zu", w, h, f);
     for (size_t i = 0; i < n; i += MOST) {
         size_t m = n - i < MOST ? n - i : MOST;
         shape_plan_t *p = plan_for(v, true, m, w, h);
@@ -216,10 +234,12 @@ void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, siz
     }
 }
 
-void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, size_t gh, uint8_t *rgb) {
+void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, size_t gh,
+                        uint8_t *rgb) {
     size_t f = vqvae_stride(&v->config), pixels = gw * gh * f * f * 3;
     for (size_t i = 0; i < n * gw * gh; i++)
-        if (codes[i] >= v->config.codes) BUG("code %u of a codebook of %zu", codes[i], v->config.codes);
+        if (codes[i] >= v->config.codes)
+            BUG("code %u of a codebook of %zu", codes[i], v->config.codes);
     for (size_t i = 0; i < n; i += MOST) {
         size_t m = n - i < MOST ? n - i : MOST;
         shape_plan_t *p = plan_for(v, false, m, gw, gh);

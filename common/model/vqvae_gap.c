@@ -1,4 +1,5 @@
-/* vqvae_gap.c - how near to a tie a code was: what tells another machine's rounding from another picture or model. */
+/* vqvae_gap.c - how near to a tie a code was: what tells another machine's rounding from another
+ * picture or model. */
 #include "common/model/vqvae.h"
 
 #include <math.h>
@@ -6,11 +7,13 @@
 /* Squared distance in double. */
 static double distance(const float *a, const float *b, size_t n) {
     double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    for (size_t i = 0; i < n; i++)
+        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
     return sum;
 }
 
-void vqvae_code_gaps(vqvae_t *v, const uint8_t *rgb, size_t w, size_t h, const uint32_t *codes, double *gap) {
+void vqvae_code_gaps(vqvae_t *v, const uint8_t *rgb, size_t w, size_t h, const uint32_t *codes,
+                     double *gap) {
     const vqvae_config_t *c = vqvae_config(v);
     size_t D = c->vq_embed_dim, f = vqvae_stride(c), n = w / f * (h / f);
     const float *book = vqvae_codebook_data(v);
@@ -18,7 +21,9 @@ void vqvae_code_gaps(vqvae_t *v, const uint8_t *rgb, size_t w, size_t h, const u
     nn_t nn;
     nn_begin(&nn, tape);
     var_t in = tape_input(tape, "image", F32_4(1, h, w, 3)), out = vqvae_encode(&nn, c, in, NULL);
-    if (c->fsq.n) out = op_fsq_bound(tape, out, &c->fsq); /* rounding a number each is the nearest of its vectors */
+    if (c->fsq.n)
+        out = op_fsq_bound(tape, out,
+                           &c->fsq); /* rounding a number each is the nearest of its vectors */
     plan_t *plan = plan_new(tape, &(plan_opts_t){.keep = &out, .n_keep = 1});
     image_to_float(rgb, w * h * 3, plan_data(plan, in));
     plan_forward(plan);

@@ -34,7 +34,8 @@ static const struct {
     {{{"encoder.conv_in.", "encoder.conv_in."}}, LEAVES(PLAIN)},
     {{{"encoder.down.#.block.#.", "encoder.down_blocks.#.resnets.#."}}, LEAVES(RESNET)},
     {{{"encoder.down.#.attn.#.", "encoder.down_blocks.#.attentions.#."}}, LEAVES(ATTENTION)},
-    {{{"encoder.down.#.downsample.conv.", "encoder.down_blocks.#.downsamplers.0.conv."}}, LEAVES(PLAIN)},
+    {{{"encoder.down.#.downsample.conv.", "encoder.down_blocks.#.downsamplers.0.conv."}},
+     LEAVES(PLAIN)},
     {{{"encoder.mid.block_1.", "encoder.mid_block.resnets.0."}}, LEAVES(RESNET)},
     {{{"encoder.mid.attn_1.", "encoder.mid_block.attentions.0."}}, LEAVES(ATTENTION)},
     {{{"encoder.mid.block_2.", "encoder.mid_block.resnets.1."}}, LEAVES(RESNET)},
@@ -87,7 +88,9 @@ bool vqvae_taming_name(const char *name, size_t levels, bool back, char out[VQ_N
         const char *rest = match(rules[i].name.side[back], name, levels, number);
         for (size_t j = 0; rest && j < rules[i].n; j++) {
             const char *theirs = rules[i].leaf[j].side[back], *tail = rest + strlen(theirs);
-            if (strncmp(rest, theirs, strlen(theirs)) || (strcmp(tail, "weight") && strcmp(tail, "bias"))) continue;
+            if (strncmp(rest, theirs, strlen(theirs)) ||
+                (strcmp(tail, "weight") && strcmp(tail, "bias")))
+                continue;
             size_t at = fill(rules[i].name.side[!back], number, out);
             snprintf(out + at, VQ_NAME - at, "%s%s", rules[i].leaf[j].side[!back], tail);
             return true;
@@ -128,7 +131,8 @@ static int positive(const cJSON *o, const char *key, size_t preset, size_t *out,
     return 0;
 }
 
-static int integers(const cJSON *o, const char *key, size_t most, size_t *v, size_t *n, reason_t *why) {
+static int integers(const cJSON *o, const char *key, size_t most, size_t *v, size_t *n,
+                    reason_t *why) {
     const cJSON *list = member(o, key);
     if (!list) return reason_set(why, "'%s' is missing", key);
     *n = cJSON_IsArray(list) ? (size_t)cJSON_GetArraySize(list) : most + 1;
@@ -150,10 +154,14 @@ static int check_target(const cJSON *model, reason_t *why) {
                *name = dot ? dot + 1 : target;
     if (!item) return 0;
     if (name && strstr(name, "Gumbel"))
-        return reason_set(why, "'target' is '%s': a Gumbel model has no nearest code and is not supported", target);
-    if (!name || (strcmp(name, "VQModel") && strcmp(name, "VQModelInterface") && strcmp(name, "VQNoDiscModel")))
-        return reason_set(why, "'target' is '%s'; only 'taming.models.vqgan.VQModel' and its kin are supported",
-                          target ? target : "?");
+        return reason_set(
+            why, "'target' is '%s': a Gumbel model has no nearest code and is not supported",
+            target);
+    if (!name || (strcmp(name, "VQModel") && strcmp(name, "VQModelInterface") &&
+                  strcmp(name, "VQNoDiscModel")))
+        return reason_set(
+            why, "'target' is '%s'; only 'taming.models.vqgan.VQModel' and its kin are supported",
+            target ? target : "?");
     return 0;
 }
 
@@ -173,8 +181,10 @@ static int check_switches(const cJSON *dd, bool *attention, reason_t *why) {
     const cJSON *item = member(dd, "attn_type");
     const char *type = cJSON_GetStringValue(item);
     *attention = !type || strcmp(type, "none");
-    if (item && (!type || (strcmp(type, "vanilla") && strcmp(type, "vanilla-xformers") && strcmp(type, "none"))))
-        return reason_set(why, "'attn_type' is '%s'; only 'vanilla' and 'none' are supported", type ? type : "?");
+    if (item && (!type || (strcmp(type, "vanilla") && strcmp(type, "vanilla-xformers") &&
+                           strcmp(type, "none"))))
+        return reason_set(why, "'attn_type' is '%s'; only 'vanilla' and 'none' are supported",
+                          type ? type : "?");
     return 0;
 }
 
@@ -185,21 +195,25 @@ static void warn_unknown(const cJSON *dd, const cJSON *params) {
                                        "attn_resolutions", "tanh_out",        "give_pre_end",
                                        "attn_type",        "use_linear_attn", "use_timestep",
                                        "resamp_with_conv"},
-                             *const flat[] = {"embed_dim",  "n_embed",   "target",           "params",
-                                              "lossconfig", "remap",     "sane_index_shape", "monitor",
-                                              "ckpt_path",  "image_key", "ignore_keys"};
+                             *const flat[] = {"embed_dim",        "n_embed",    "target",
+                                              "params",           "lossconfig", "remap",
+                                              "sane_index_shape", "monitor",    "ckpt_path",
+                                              "image_key",        "ignore_keys"};
     for (const cJSON *i = dd->child; i; i = i->next) {
         bool known = false;
-        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) known |= !strcmp(i->string, keys[k]);
-        for (size_t k = 0; dd == params && k < sizeof flat / sizeof *flat; k++) known |= !strcmp(i->string, flat[k]);
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            known |= !strcmp(i->string, keys[k]);
+        for (size_t k = 0; dd == params && k < sizeof flat / sizeof *flat; k++)
+            known |= !strcmp(i->string, flat[k]);
         if (!known) warn("taming's configuration: unknown key '%s' is ignored", i->string);
     }
     if (member(params, "remap")) warn("'remap' is ignored: codes are those of the whole codebook");
 }
 
-/* Attention where the resolution, halved level by level, is listed. The encoder halves from the top, the decoder
- * doubles from the bottom; diffusers has one list for both. */
-static int place_attention(vqvae_config_t *c, size_t resolution, const size_t *at, size_t n, reason_t *why) {
+/* Attention where the resolution, halved level by level, is listed. The encoder halves from the
+ * top, the decoder doubles from the bottom; diffusers has one list for both. */
+static int place_attention(vqvae_config_t *c, size_t resolution, const size_t *at, size_t n,
+                           reason_t *why) {
     size_t top = resolution, bottom = resolution >> (c->levels - 1);
     for (size_t i = 0; i < c->levels; i++, top /= 2) {
         bool down = false, up = false;
@@ -208,28 +222,36 @@ static int place_attention(vqvae_config_t *c, size_t resolution, const size_t *a
             up |= at[k] == bottom << (c->levels - 1 - i);
         }
         if (down != up)
-            return reason_set(why, "'attn_resolutions': level %zu has attention in the encoder or the decoder alone",
-                              i);
+            return reason_set(
+                why,
+                "'attn_resolutions': level %zu has attention in the encoder or the decoder alone",
+                i);
         c->attention[i] = down;
     }
     return 0;
 }
 
 static int read_taming(vqvae_config_t *c, size_t *resolution, const cJSON *o, reason_t *why) {
-    const cJSON *model = inner(o, "model"), *params = inner(model, "params"), *dd = inner(params, "ddconfig");
+    const cJSON *model = inner(o, "model"), *params = inner(model, "params"),
+                *dd = inner(params, "ddconfig");
     size_t ch, mult[VQ_LEVELS] = {0}, at[32], n_at;
     bool attention = true;
-    if (check_target(model, why) || check_switches(dd, &attention, why) || positive(dd, "ch", 0, &ch, why) ||
+    if (check_target(model, why) || check_switches(dd, &attention, why) ||
+        positive(dd, "ch", 0, &ch, why) ||
         integers(dd, "ch_mult", VQ_LEVELS, mult, &c->levels, why) ||
         positive(dd, "num_res_blocks", 0, &c->layers_per_block, why) ||
-        integers(dd, "attn_resolutions", 32, at, &n_at, why) || positive(dd, "in_channels", 3, &c->in_channels, why) ||
-        positive(dd, "out_ch", 3, &c->out_channels, why) || positive(dd, "resolution", 0, resolution, why) ||
+        integers(dd, "attn_resolutions", 32, at, &n_at, why) ||
+        positive(dd, "in_channels", 3, &c->in_channels, why) ||
+        positive(dd, "out_ch", 3, &c->out_channels, why) ||
+        positive(dd, "resolution", 0, resolution, why) ||
         positive(dd, "z_channels", 0, &c->latent_channels, why) ||
-        positive(params, "embed_dim", 0, &c->vq_embed_dim, why) || positive(params, "n_embed", 0, &c->codes, why))
+        positive(params, "embed_dim", 0, &c->vq_embed_dim, why) ||
+        positive(params, "n_embed", 0, &c->codes, why))
         return -1;
     if (!c->levels) return reason_set(why, "'ch_mult' is empty");
     for (size_t i = 0; i < c->levels; i++) {
-        if (ch * mult[i] > 1 << 16) return reason_set(why, "'ch' times 'ch_mult' is %zu channels", ch * mult[i]);
+        if (ch * mult[i] > 1 << 16)
+            return reason_set(why, "'ch' times 'ch_mult' is %zu channels", ch * mult[i]);
         c->channels[i] = ch * mult[i];
     }
     c->norm_groups = 32;
@@ -239,7 +261,8 @@ static int read_taming(vqvae_config_t *c, size_t *resolution, const cJSON *o, re
     return vqvae_config_check(c, why);
 }
 
-int vqvae_taming_config(vqvae_config_t *c, size_t *resolution, const char *text, size_t size, reason_t *why) {
+int vqvae_taming_config(vqvae_config_t *c, size_t *resolution, const char *text, size_t size,
+                        reason_t *why) {
     *c = (vqvae_config_t){0};
     cJSON *o = json_parse(text, size, false, why);
     int rc = RC_DATA;

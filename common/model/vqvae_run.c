@@ -1,4 +1,5 @@
-/* vqvae_run.c - the RUN folder of a tokenizer: diffusers' config.json and weights file, and the fingerprint. */
+/* vqvae_run.c - the RUN folder of a tokenizer: diffusers' config.json and weights file, and the
+ * fingerprint. */
 #include "common/io/fs.h"
 #include "common/io/json.h"
 #include "common/io/safetensors.h"
@@ -10,8 +11,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* ---- config.json
- * --------------------------------------------------------------------------------------------------------*/
+/* ---- config.json ---- */
 
 /* Only the first loads in diffusers. */
 static const char VQ_CLASS[] = "VQModel", FSQ_CLASS[] = "VQModelFSQ";
@@ -46,14 +46,16 @@ char *vqvae_quantizer_text(const vqvae_config_t *c) {
     return text;
 }
 
-char *vqvae_tokenizer_text(const char *fingerprint, const char *preprocess_json, const char *quantizer_json) {
-    return xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s}\n", fingerprint,
-                     preprocess_json, quantizer_json);
+char *vqvae_tokenizer_text(const char *fingerprint, const char *preprocess_json,
+                           const char *quantizer_json) {
+    return xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s}\n",
+                     fingerprint, preprocess_json, quantizer_json);
 }
 
 char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size) {
     cJSON *o = cJSON_CreateObject(), *channels = cJSON_CreateArray();
-    for (size_t i = 0; i < c->levels; i++) cJSON_AddItemToArray(channels, number((double)c->channels[i]));
+    for (size_t i = 0; i < c->levels; i++)
+        cJSON_AddItemToArray(channels, number((double)c->channels[i]));
     cJSON_AddStringToObject(o, "_class_name", c->fsq.n ? FSQ_CLASS : VQ_CLASS);
     cJSON_AddStringToObject(o, "_diffusers_version", "0.30.0");
     cJSON_AddStringToObject(o, "act_fn", "silu");
@@ -85,7 +87,8 @@ static int size_key(const cJSON *o, const char *key, size_t preset, size_t *out,
     *out = preset;
     if (!item || cJSON_IsNull(item)) return 0;
     uint64_t v;
-    if (!json_u64(item, &v) || v < 1 || v > 1 << 24) return reason_set(why, "'%s' is no positive integer", key);
+    if (!json_u64(item, &v) || v < 1 || v > 1 << 24)
+        return reason_set(why, "'%s' is no positive integer", key);
     *out = (size_t)v;
     return 0;
 }
@@ -108,7 +111,8 @@ static int block_types(const cJSON *o, vqvae_config_t *c, bool up, reason_t *why
             return reason_set(why, "'%s': '%s' is not supported", key, name ? name : "?");
         size_t level = up ? c->levels - 1 - i : i;
         if (up && c->attention[level] != a)
-            return reason_set(why, "'%s' has attention at other levels than 'down_block_types'", key);
+            return reason_set(why, "'%s' has attention at other levels than 'down_block_types'",
+                              key);
         c->attention[level] = a;
     }
     return 0;
@@ -123,19 +127,24 @@ static int parse_levels(const cJSON *o, kern_fsq_t *f, reason_t *why) {
     for (int i = 0; i < n; i++) {
         uint64_t v;
         if (!json_u64(cJSON_GetArrayItem(list, i), &v) || v > KERN_FSQ_MOST)
-            return reason_set(why, "'fsq_levels' holds something else than integers of 3 to %d", KERN_FSQ_MOST);
+            return reason_set(why, "'fsq_levels' holds something else than integers of 3 to %d",
+                              KERN_FSQ_MOST);
         f->level[i] = (int32_t)v;
     }
     return 0;
 }
 
 static bool known_key(const char *key, bool fsq) {
-    static const char *const keys[] = {
-        "_class_name",        "_diffusers_version", "_name_or_path",        "act_fn",
-        "block_out_channels", "down_block_types",   "force_upcast",         "in_channels",
-        "latent_channels",    "layers_per_block",   "lookup_from_codebook", "mid_block_add_attention",
-        "norm_num_groups",    "norm_type",          "num_vq_embeddings",    "out_channels",
-        "sample_size",        "scaling_factor",     "up_block_types",       "vq_embed_dim"};
+    static const char *const keys[] = {"_class_name",          "_diffusers_version",
+                                       "_name_or_path",        "act_fn",
+                                       "block_out_channels",   "down_block_types",
+                                       "force_upcast",         "in_channels",
+                                       "latent_channels",      "layers_per_block",
+                                       "lookup_from_codebook", "mid_block_add_attention",
+                                       "norm_num_groups",      "norm_type",
+                                       "num_vq_embeddings",    "out_channels",
+                                       "sample_size",          "scaling_factor",
+                                       "up_block_types",       "vq_embed_dim"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!strcmp(key, keys[i])) return true;
     return fsq && !strcmp(key, "fsq_levels");
@@ -163,7 +172,8 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
     const char *class = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "_class_name"));
     bool fsq = class && !strcmp(class, FSQ_CLASS);
     if ((fsq ? parse_levels(o, &c->fsq, why) : expect_string(o, "_class_name", VQ_CLASS, why)) ||
-        (expect_string(o, "act_fn", "swish", &ignored) && expect_string(o, "act_fn", "silu", why)) ||
+        (expect_string(o, "act_fn", "swish", &ignored) &&
+         expect_string(o, "act_fn", "silu", why)) ||
         expect_string(o, "norm_type", "group", why))
         goto end;
     const cJSON *channels = cJSON_GetObjectItemCaseSensitive(o, "block_out_channels");
@@ -185,13 +195,14 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
             c->channels[i] = (size_t)v;
         }
     }
-    if (size_key(o, "in_channels", 3, &c->in_channels, why) || size_key(o, "out_channels", 3, &c->out_channels, why) ||
+    if (size_key(o, "in_channels", 3, &c->in_channels, why) ||
+        size_key(o, "out_channels", 3, &c->out_channels, why) ||
         size_key(o, "layers_per_block", 1, &c->layers_per_block, why) ||
         size_key(o, "latent_channels", 3, &c->latent_channels, why) ||
         size_key(o, "num_vq_embeddings", 256, &c->codes, why) ||
         size_key(o, "norm_num_groups", 32, &c->norm_groups, why) ||
-        size_key(o, "vq_embed_dim", c->latent_channels, &c->vq_embed_dim, why) || block_types(o, c, false, why) ||
-        block_types(o, c, true, why))
+        size_key(o, "vq_embed_dim", c->latent_channels, &c->vq_embed_dim, why) ||
+        block_types(o, c, false, why) || block_types(o, c, true, why))
         goto end;
     const cJSON *mid = cJSON_GetObjectItemCaseSensitive(o, "mid_block_add_attention");
     if (mid && !cJSON_IsBool(mid) && !cJSON_IsNull(mid)) {
@@ -207,23 +218,22 @@ end:
     return rc;
 }
 
-/* ---- weights
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- weights ---- */
 
 /* Files of older diffusers name the attention tensors query, key, value, proj_attn. */
 static void modern_name(const char *name, char out[VQ_NAME]) {
-    static const char *const old[] = {".query.", ".key.", ".value.", ".proj_attn."}, *const new[] = {".to_q.", ".to_k.",
-                                                                                                     ".to_v.",
-                                                                                                     ".to_out.0."};
+    static const char *const old[] = {".query.", ".key.", ".value.", ".proj_attn."},
+                             *const new[] = {".to_q.", ".to_k.", ".to_v.", ".to_out.0."};
     snprintf(out, VQ_NAME, "%s", name);
     for (size_t i = 0; i < 4; i++) {
         const char *at = strstr(name, old[i]);
-        if (at) snprintf(out, VQ_NAME, "%.*s%s%s", (int)(at - name), name, new[i], at + strlen(old[i]));
+        if (at)
+            snprintf(out, VQ_NAME, "%.*s%s%s", (int)(at - name), name, new[i], at + strlen(old[i]));
     }
 }
 
-/* Axes of length 1 behind the first two may be there or not: [C,C,1,1] for a linear layer, [C,C] for a 1x1
- * convolution. */
+/* Axes of length 1 behind the first two may be there or not: [C,C,1,1] for a linear layer, [C,C]
+ * for a 1x1 convolution. */
 static bool fits(const param_t *p, const st_tensor_t *t) {
     int rank = p->rank > t->rank ? p->rank : t->rank;
     if (p->rank != t->rank && (p->rank < 2 || t->rank < 2)) return false;
@@ -232,7 +242,8 @@ static bool fits(const param_t *p, const st_tensor_t *t) {
     return true;
 }
 
-static void note_difference(char *text, size_t size, size_t *n, const char *what, const char *name) {
+static void note_difference(char *text, size_t size, size_t *n, const char *what,
+                            const char *name) {
     if ((*n)++ < 5) {
         size_t at = strlen(text);
         snprintf(text + at, size - at, "%s%s '%s'", at ? ", " : "", what, name);
@@ -243,7 +254,8 @@ static void note_shapes(char *text, size_t size, size_t n, const param_t *p, con
     if (n > 5) return;
     size_t at = strlen(text);
     for (int d = 0; d < t->rank && at < size; d++)
-        at += (size_t)snprintf(text + at, size - at, "%s%llu", d ? "," : " (", (unsigned long long)t->dim[d]);
+        at += (size_t)snprintf(text + at, size - at, "%s%llu", d ? "," : " (",
+                               (unsigned long long)t->dim[d]);
     for (int d = 0; d < p->rank && at < size; d++)
         at += (size_t)snprintf(text + at, size - at, "%s%zu",
                                d         ? ","
@@ -272,14 +284,18 @@ static int parameter_of(const reading_t *r, const char *theirs) {
     return params_find(r->p, ours);
 }
 
-static int read_tensor(reading_t *r, st_file_t *f, const char *path, const st_tensor_t *t, reason_t *why) {
+static int read_tensor(reading_t *r, st_file_t *f, const char *path, const st_tensor_t *t,
+                       reason_t *why) {
     if (!strcmp(t->name, "quantize.embed.weight") || !strncmp(t->name, "quantize.proj.", 14)) {
-        reason_set(why, "'%s': tensor '%s': a Gumbel model has no nearest code and is not supported", path, t->name);
+        reason_set(why,
+                   "'%s': tensor '%s': a Gumbel model has no nearest code and is not supported",
+                   path, t->name);
         return RC_MISFIT;
     }
     int at = parameter_of(r, t->name);
     if (at < 0 || r->seen[at]) {
-        note_difference(r->text, sizeof r->text, &r->differences, at < 0 ? "unknown tensor" : "second tensor", t->name);
+        note_difference(r->text, sizeof r->text, &r->differences,
+                        at < 0 ? "unknown tensor" : "second tensor", t->name);
         return RC_OK;
     }
     const param_t *q = params_at(r->p, at);
@@ -312,14 +328,16 @@ static int read_tensor(reading_t *r, st_file_t *f, const char *path, const st_te
 }
 
 /* What a training leaves in some people's files beside the network. */
-static const char *const training_only[] = {"discriminator.", "loss.discriminator.", "loss.perceptual_loss."};
+static const char *const training_only[] = {"discriminator.", "loss.discriminator.",
+                                            "loss.perceptual_loss."};
 
 static bool of_training(vqvae_names_t names, const char *tensor) {
-    return names == VQ_NAMES_TAMING ? vqvae_taming_training(tensor) : params_match(tensor, training_only, 3);
+    return names == VQ_NAMES_TAMING ? vqvae_taming_training(tensor)
+                                    : params_match(tensor, training_only, 3);
 }
 
-int vqvae_read_named(params_t *p, const char *path, vqvae_names_t names, size_t levels, size_t *ignored,
-                     reason_t *why) {
+int vqvae_read_named(params_t *p, const char *path, vqvae_names_t names, size_t levels,
+                     size_t *ignored, reason_t *why) {
     st_file_t f;
     reason_t inner;
     char theirs[VQ_NAME];
@@ -329,7 +347,8 @@ int vqvae_read_named(params_t *p, const char *path, vqvae_names_t names, size_t 
         return RC_DATA;
     }
     int rc = RC_OK;
-    reading_t r = {.p = p, .names = names, .levels = levels, .seen = xcalloc(params_n(p), sizeof(bool))};
+    reading_t r = {
+        .p = p, .names = names, .levels = levels, .seen = xcalloc(params_n(p), sizeof(bool))};
     for (size_t i = 0; i < f.n && rc == RC_OK; i++) {
         if (of_training(names, f.tensor[i].name))
             ++*ignored;
@@ -340,10 +359,12 @@ int vqvae_read_named(params_t *p, const char *path, vqvae_names_t names, size_t 
         const char *name = params_at(p, (int)i)->name;
         if (r.seen[i]) continue;
         bool translated = names == VQ_NAMES_TAMING && vqvae_taming_name(name, levels, true, theirs);
-        note_difference(r.text, sizeof r.text, &r.differences, "missing tensor", translated ? theirs : name);
+        note_difference(r.text, sizeof r.text, &r.differences, "missing tensor",
+                        translated ? theirs : name);
     }
     if (rc == RC_OK && r.differences) {
-        reason_set(why, "'%s' does not fit its configuration in %zu places: %s", path, r.differences, r.text);
+        reason_set(why, "'%s' does not fit its configuration in %zu places: %s", path,
+                   r.differences, r.text);
         rc = RC_MISFIT;
     }
     free(r.seen);
@@ -359,23 +380,23 @@ int vqvae_read_weights(params_t *p, const char *path, reason_t *why) {
     return vqvae_read_named(p, path, VQ_NAMES_DIFFUSERS, 0, &ignored, why);
 }
 
-/* ---- fingerprint
- * --------------------------------------------------------------------------------------------------------*/
+/* ---- fingerprint ---- */
 
 static int by_name(const void *a, const void *b) {
     return strcmp((*(const param_t *const *)a)->name, (*(const param_t *const *)b)->name);
 }
 
-int vqvae_fingerprint_of(params_t *p, int block, const char *quantizer_json, const char *preprocess_json,
-                         char hex[33]) {
+int vqvae_fingerprint_of(params_t *p, int block, const char *quantizer_json,
+                         const char *preprocess_json, char hex[33]) {
     vqvae_fingerprint_with(p, block, NULL, quantizer_json, preprocess_json, hex);
     return 0;
 }
 
-void vqvae_fingerprint_with(params_t *p, int block, const float *codebook, const char *quantizer_json,
-                            const char *preprocess_json, char hex[33]) {
+void vqvae_fingerprint_with(params_t *p, int block, const float *codebook,
+                            const char *quantizer_json, const char *preprocess_json, char hex[33]) {
     static const char CODES[] = "quantize.embedding.weight";
-    static const char *const select[] = {"encoder.", "quant_conv.", CODES}; /* not what a codebook is made from */
+    static const char *const select[] = {"encoder.", "quant_conv.",
+                                         CODES}; /* not what a codebook is made from */
     const param_t **list = xcalloc(params_n(p), sizeof *list);
     size_t n = 0;
     for (size_t i = 0; i < params_n(p); i++)

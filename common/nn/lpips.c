@@ -9,8 +9,8 @@
 
 enum { CONVS = 13, SLICES = 5 };
 
-/* Number of each convolution in torchvision's `features`, and its slice; a slice ends with the ReLU that is compared,
- * and all but the first begin with a pooling. */
+/* Number of each convolution in torchvision's `features`, and its slice; a slice ends with the ReLU
+ * that is compared, and all but the first begin with a pooling. */
 static const int FEATURE[CONVS] = {0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28};
 static const int SLICE[CONVS] = {1, 1, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5};
 
@@ -41,7 +41,8 @@ size_t lpips_bytes(const lpips_t *l) {
 
 /* ---- reading ---- */
 
-static const char *const PREFIX[] = {"", "loss.perceptual_loss.", "perceptual_loss.", "vgg.", "net."};
+static const char *const PREFIX[] = {"", "loss.perceptual_loss.", "perceptual_loss.", "vgg.",
+                                     "net."};
 
 static const st_tensor_t *find(const st_file_t *f, const char *name) {
     char full[128];
@@ -63,8 +64,8 @@ static const st_tensor_t *find_conv(const st_file_t *f, int i, const char *what)
 }
 
 static const st_tensor_t *find_linear(const st_file_t *f, int i) {
-    static const char *const pattern[] = {"lin%d.model.1.weight", "lins.%d.model.1.weight", "lin%d.model.0.weight",
-                                          "lins.%d.model.0.weight"};
+    static const char *const pattern[] = {"lin%d.model.1.weight", "lins.%d.model.1.weight",
+                                          "lin%d.model.0.weight", "lins.%d.model.0.weight"};
     const st_tensor_t *t = NULL;
     for (size_t k = 0; k < sizeof pattern / sizeof *pattern && !t; k++) {
         char number[2] = {(char)('0' + i), 0}, name[64];
@@ -83,7 +84,8 @@ static int misfit(reason_t *why, const char *name, const st_tensor_t *t, const c
     }
     for (int d = 0; d < t->rank; d++) {
         size_t at = strlen(shape);
-        snprintf(shape + at, sizeof shape - at, "%s%llu", d ? "," : "", (unsigned long long)t->dim[d]);
+        snprintf(shape + at, sizeof shape - at, "%s%llu", d ? "," : "",
+                 (unsigned long long)t->dim[d]);
     }
     reason_set(why, "LPIPS's tensor '%s' has the shape [%s], wanted is %s", t->name, shape, wanted);
     return RC_MISFIT;
@@ -119,7 +121,8 @@ static int read_conv(lpips_t *l, const st_file_t *f, int i, reason_t *why) {
     l->weight[i] = xmalloc(w->count * sizeof(float));
     for (size_t o = 0; o < out && !rc; o++) /* OIHW -> [3,3,in,out] */
         for (size_t c = 0; c < in; c++)
-            for (size_t k = 0; k < 9; k++) l->weight[i][(k * in + c) * out + o] = disk[(o * in + c) * 9 + k];
+            for (size_t k = 0; k < 9; k++)
+                l->weight[i][(k * in + c) * out + o] = disk[(o * in + c) * 9 + k];
     free(disk);
     return rc ? rc : numbers(b, &l->bias[i], why);
 }
@@ -169,7 +172,8 @@ int lpips_load(lpips_t **out, const char *path, reason_t *why) {
 /* ---- recording ---- */
 
 static var_t pixels(tape_t *t, var_t x) {
-    return op_standardize(t, x, tape_bound(t, "shift", F32_1(3), SHIFT), tape_bound(t, "scale", F32_1(3), SCALE));
+    return op_standardize(t, x, tape_bound(t, "shift", F32_1(3), SHIFT),
+                          tape_bound(t, "scale", F32_1(3), SCALE));
 }
 
 static var_t layer(nn_t *nn, const lpips_t *l, int i, var_t x) {

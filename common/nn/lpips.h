@@ -1,8 +1,8 @@
-/* lpips.h - the perceptual distance LPIPS (Zhang et al. 2018, version 0.1) over a user's weights: VGG16's thirteen
- * convolutions and five linear layers.
+/* lpips.h - the perceptual distance LPIPS (Zhang et al. 2018, version 0.1) over a user's weights:
+ * VGG16's thirteen convolutions and five linear layers.
  *
- * The network is frozen: its weights are bound to the tape as memory of an lpips_t, not as parameters of the run. The
- * widths are those of the file, so that a narrow VGG serves too.
+ * The network is frozen: its weights are bound to the tape as memory of an lpips_t, not as
+ * parameters of the run. The widths are those of the file, so that a narrow VGG serves too.
  */
 #ifndef NN_LPIPS_H
 #define NN_LPIPS_H
@@ -14,9 +14,11 @@ enum { LPIPS_SIDE = 16 /* least height and width of a picture: four halvings */ 
 
 typedef struct lpips lpips_t;
 
-/* Reads a safetensors file. Names of taming and of the lpips package ([loss.perceptual_loss.]net.slice{1..5}.I.{weight,
- * bias}, lin{0..4}.model.1.weight or lins.{0..4}.model.1.weight) and of torchvision (features.I.{weight,bias}); other
- * tensors are ignored. 0, or RC_DATA (no such file, NaN), RC_MISFIT (a tensor is missing or has another shape). */
+/* Reads a safetensors file. Names of taming and of the lpips package
+ * ([loss.perceptual_loss.]net.slice{1..5}.I.{weight, bias}, lin{0..4}.model.1.weight or
+ * lins.{0..4}.model.1.weight) and of torchvision (features.I.{weight,bias}); other tensors are
+ * ignored. 0, or RC_DATA (no such file, NaN), RC_MISFIT (a tensor is missing or has another
+ * shape). */
 int lpips_load(lpips_t **out, const char *path, reason_t *why);
 /* The same from an open file. */
 int lpips_read(lpips_t **out, const st_file_t *f, reason_t *why);

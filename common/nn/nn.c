@@ -30,7 +30,8 @@ void nn_pop(nn_t *nn, size_t mark) {
     tape_scope(nn->tape, "%s", nn->scope);
 }
 
-var_t nn_param(nn_t *nn, const char *name, int rank, const size_t *dim, param_layout_t layout, param_init_t init) {
+var_t nn_param(nn_t *nn, const char *name, int rank, const size_t *dim, param_layout_t layout,
+               param_init_t init) {
     char full[1024];
     snprintf(full, sizeof full, "%s%s%s", nn->scope, nn->scope[0] ? "." : "", name);
     return tape_param(nn->tape, params_get(tape_params(nn->tape), full, rank, dim, layout, init));
@@ -69,8 +70,9 @@ static var_t conv(nn_t *nn, const char *name, var_t x, size_t out, size_t k, con
     o.plain = nn->plain_conv;
     var_t w = nn_param(nn, "weight", 4, (size_t[]){out, in, k, k}, LAYOUT_CONV, by_fan(in * k * k));
     var_t b = nn_param1(nn, "bias", out, by_fan(in * k * k));
-    var_t y = k == 1 ? op_linear(nn->tape, x, tape_reshape(nn->tape, w, F32_2(in, out)), b, W_IN_OUT)
-                     : op_conv2d(nn->tape, x, w, b, o);
+    var_t y = k == 1
+                  ? op_linear(nn->tape, x, tape_reshape(nn->tape, w, F32_2(in, out)), b, W_IN_OUT)
+                  : op_conv2d(nn->tape, x, w, b, o);
     nn_pop(nn, mark);
     return y;
 }
@@ -81,21 +83,22 @@ var_t nn_conv2d(nn_t *nn, const char *name, var_t x, size_t out, size_t k, size_
 }
 
 var_t nn_downsample(nn_t *nn, const char *name, var_t x) {
-    return conv(nn, name, x, shape_cols(tape_shape(nn->tape, x)), 3, (conv_opts_t){.stride = 2, 0, 0, 1, 1, 1});
+    return conv(nn, name, x, shape_cols(tape_shape(nn->tape, x)), 3,
+                (conv_opts_t){.stride = 2, 0, 0, 1, 1, 1});
 }
 
 var_t nn_groupnorm(nn_t *nn, const char *name, var_t x, size_t groups, float eps, bool silu) {
     size_t C = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
-    var_t y = op_groupnorm(nn->tape, x, nn_param1(nn, "weight", C, init_one()), nn_param1(nn, "bias", C, init_zero()),
-                           groups, eps, silu);
+    var_t y = op_groupnorm(nn->tape, x, nn_param1(nn, "weight", C, init_one()),
+                           nn_param1(nn, "bias", C, init_zero()), groups, eps, silu);
     nn_pop(nn, mark);
     return y;
 }
 
 var_t nn_layernorm(nn_t *nn, const char *name, var_t x, float eps) {
     size_t C = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
-    var_t y =
-        op_layernorm(nn->tape, x, nn_param1(nn, "weight", C, init_one()), nn_param1(nn, "bias", C, init_zero()), eps);
+    var_t y = op_layernorm(nn->tape, x, nn_param1(nn, "weight", C, init_one()),
+                           nn_param1(nn, "bias", C, init_zero()), eps);
     nn_pop(nn, mark);
     return y;
 }

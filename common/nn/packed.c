@@ -29,13 +29,15 @@ size_t nn_packed_bytes(const nn_packed_t *p) {
     return p->bytes;
 }
 
-static const void *packed_matrix(nn_packed_t *p, int i, size_t in, size_t out, weight_order_t order) {
+static const void *packed_matrix(nn_packed_t *p, int i, size_t in, size_t out,
+                                 weight_order_t order) {
     if ((size_t)i >= p->n) BUG("parameter %d is younger than its packed twins", i);
     if (p->data[i]) return p->data[i];
     size_t bytes = kern_pack_bytes(p->kind, in, out);
     p->data[i] = xaligned(bytes);
     p->bytes += bytes;
-    kern_pack(p->kind, order == W_OUT_IN, in, out, params_ptr(p->params, PARAMS_VALUE, i), p->data[i]);
+    kern_pack(p->kind, order == W_OUT_IN, in, out, params_ptr(p->params, PARAMS_VALUE, i),
+              p->data[i]);
     return p->data[i];
 }
 
@@ -45,6 +47,7 @@ var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order) {
     shape_t s = tape_shape(nn->tape, W);
     size_t in = order == W_OUT_IN ? shape_cols(s) : shape_rows(s), out = shape_count(s) / in;
     const void *data = packed_matrix(nn->packed, i, in, out, order);
-    var_t packed = tape_bound(nn->tape, "packed", F32_1(kern_pack_bytes(nn->packed->kind, in, out) / 4), data);
+    var_t packed =
+        tape_bound(nn->tape, "packed", F32_1(kern_pack_bytes(nn->packed->kind, in, out) / 4), data);
     return op_packed_linear(nn->tape, x, packed, b, out, nn->packed->kind);
 }

@@ -21,16 +21,19 @@ bool patchgan_fits(const patchgan_t *p, size_t h, size_t w) {
 static var_t conv(nn_t *nn, size_t number, var_t x, size_t out, size_t stride, bool bias) {
     size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "main.%zu", number);
     conv_opts_t o = {.stride = stride, 1, 1, 1, 1, 1, nn->plain_conv};
-    var_t w = nn_param(nn, "weight", 4, (size_t[]){out, in, KERNEL, KERNEL}, LAYOUT_CONV, init_normal(0.02f));
+    var_t w = nn_param(nn, "weight", 4, (size_t[]){out, in, KERNEL, KERNEL}, LAYOUT_CONV,
+                       init_normal(0.02f));
     float a = 1 / sqrtf((float)(in * KERNEL * KERNEL)); /* biases keep PyTorch's default */
-    var_t y = op_conv2d(nn->tape, x, w, bias ? nn_param1(nn, "bias", out, init_uniform(a)) : NO_VAR, o);
+    var_t y =
+        op_conv2d(nn->tape, x, w, bias ? nn_param1(nn, "bias", out, init_uniform(a)) : NO_VAR, o);
     nn_pop(nn, mark);
     return y;
 }
 
 static batchnorm_out_t norm(nn_t *nn, size_t number, var_t x) {
     size_t C = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "main.%zu", number);
-    var_t gamma = nn_param1(nn, "weight", C, init_near_one(0.02f)), beta = nn_param1(nn, "bias", C, init_zero());
+    var_t gamma = nn_param1(nn, "weight", C, init_near_one(0.02f)),
+          beta = nn_param1(nn, "bias", C, init_zero());
     batchnorm_out_t y = op_batchnorm(nn->tape, x, gamma, beta, 1e-5f, true);
     nn_pop(nn, mark);
     return y;
@@ -40,7 +43,8 @@ var_t nn_patchgan(nn_t *nn, const patchgan_t *p, var_t x, batchnorm_out_t *stats
     x = conv(nn, 0, x, p->channels, 2, true);
     x = op_act(nn->tape, x, ACT_LEAKY_RELU);
     for (size_t i = 0; i < p->layers; i++) {
-        x = conv(nn, patchgan_norm(i) - 1, x, patchgan_width(p, i + 1), i + 1 < p->layers ? 2 : 1, false);
+        x = conv(nn, patchgan_norm(i) - 1, x, patchgan_width(p, i + 1), i + 1 < p->layers ? 2 : 1,
+                 false);
         batchnorm_out_t b = norm(nn, patchgan_norm(i), x);
         if (stats) stats[i] = b;
         x = b.y;

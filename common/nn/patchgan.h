@@ -1,8 +1,10 @@
-/* patchgan.h - the discriminator of VQGANs: PatchGAN (Isola et al. 2017) as taming-transformers builds and names it.
+/* patchgan.h - the discriminator of VQGANs: PatchGAN (Isola et al. 2017) as taming-transformers
+ * builds and names it.
  *
- * All convolutions are 4x4 with padding 1, LeakyReLU 0.2 between: stride 2 3 -> c with bias | layers-1 times stride 2
- * without bias, BatchNorm (eps 1e-5) | stride 1 without bias, BatchNorm | stride 1 -> 1 with bias. Widths c * min(2^i,
- * 8). Weights N(0, 0.02), BatchNorm weights N(1, 0.02). Names main.{0,2,3,5,6,...}.{weight,bias} under the scope.
+ * All convolutions are 4x4 with padding 1, LeakyReLU 0.2 between: stride 2 3 -> c with bias |
+ * layers-1 times stride 2 without bias, BatchNorm (eps 1e-5) | stride 1 without bias, BatchNorm |
+ * stride 1 -> 1 with bias. Widths c * min(2^i, 8). Weights N(0, 0.02), BatchNorm weights N(1,
+ * 0.02). Names main.{0,2,3,5,6,...}.{weight,bias} under the scope.
  */
 #ifndef NN_PATCHGAN_H
 #define NN_PATCHGAN_H
@@ -21,8 +23,8 @@ size_t patchgan_norm(size_t i);
 /* Pictures of h x w leave at least one logit. */
 bool patchgan_fits(const patchgan_t *p, size_t h, size_t w);
 
-/* x [N,H,W,3] -> logits [N,h,w,1]; stats[layers], unless NULL, receives the statistics of every BatchNorm, which runs
- * in training mode. */
+/* x [N,H,W,3] -> logits [N,h,w,1]; stats[layers], unless NULL, receives the statistics of every
+ * BatchNorm, which runs in training mode. */
 var_t nn_patchgan(nn_t *nn, const patchgan_t *p, var_t x, batchnorm_out_t *stats);
 /* Creates the parameters under `scope`. */
 void patchgan_declare(params_t *params, const patchgan_t *p, const char *scope);

@@ -1,8 +1,8 @@
 /* op.h - for authors of ops: one static opdef_t an operator, data rather than code.
  *
- * The recording function (declared in ops.h) fills an op_spec_t and calls tape_op. At replay the plan calls forward and
- * backward with resolved pointers. An op is pure: outputs depend on inputs, attributes and the replay's random key
- * only; it may be replayed any number of times.
+ * The recording function (declared in ops.h) fills an op_spec_t and calls tape_op. At replay the
+ * plan calls forward and backward with resolved pointers. An op is pure: outputs depend on inputs,
+ * attributes and the replay's random key only; it may be replayed any number of times.
  */
 #ifndef TAPE_OP_H
 #define TAPE_OP_H
@@ -36,17 +36,19 @@ typedef struct opdef {
     const char *name;
     void (*forward)(const op_run_t *r);
     void (*backward)(const op_run_t *r); /* NULL: no gradient flows */
-    /* Bytes of scratch for forward / backward, from shapes and attributes only (pointers in r are not set); NULL = 0.
+    /* Bytes of scratch for forward / backward, from shapes and attributes only (pointers in r are
+     * not set); NULL = 0.
      */
     size_t (*scratch)(const op_run_t *r, bool backward);
-    /* What backward reads: bit i = input i / output i. The plan drops everything else. Bits of parameters, externs are
-     * free. */
+    /* What backward reads: bit i = input i / output i. The plan drops everything else. Bits of
+     * parameters, externs are free. */
     uint32_t keeps_in, keeps_out;
     /* Inputs that can receive a gradient. */
     uint32_t grads_in;
-    /* Memory that the op can do with once; both have the same number of elements. over_in: out[0] may be in[i] (the
-     * plan does so where in[i] has no later reader). over_dout: din[i] may be dout[0] (where it is not added).
-     * same_dout: din[i] equals dout[0], so the two may be one buffer for as long as they stay equal. */
+    /* Memory that the op can do with once; both have the same number of elements. over_in: out[0]
+     * may be in[i] (the plan does so where in[i] has no later reader). over_dout: din[i] may be
+     * dout[0] (where it is not added). same_dout: din[i] equals dout[0], so the two may be one
+     * buffer for as long as they stay equal. */
     uint32_t over_in, over_dout, same_dout;
     /* FLOPs of forward; NULL = 0. */
     double (*flops)(const op_run_t *r);
@@ -64,6 +66,7 @@ typedef struct {
 var_t tape_op(tape_t *t, const op_spec_t *spec);
 
 /* BUG() with scope path, op name and both shapes. */
-void tape_shape_bug(const tape_t *t, const char *op, const char *what, shape_t a, shape_t b) __attribute__((noreturn));
+void tape_shape_bug(const tape_t *t, const char *op, const char *what, shape_t a, shape_t b)
+    __attribute__((noreturn));
 
 #endif

@@ -35,13 +35,17 @@ static void backward(const op_run_t *r) {
         memset(r->din[0], 0, ROWS(r) * f.n * sizeof(float));
 }
 
-static const opdef_t fsq_def = {.name = "fsq", .forward = forward, .backward = backward, .keeps_in = 1, .grads_in = 1};
+static const opdef_t fsq_def = {
+    .name = "fsq", .forward = forward, .backward = backward, .keeps_in = 1, .grads_in = 1};
 
 vq_out_t op_fsq(tape_t *t, var_t z, const kern_fsq_t *f) {
     shape_t sz = tape_shape(t, z);
     if (shape_cols(sz) != f->n) tape_shape_bug(t, "fsq", "one channel a level", sz, F32_1(f->n));
-    op_spec_t s = {
-        .def = &fsq_def, .n_in = 1, .n_out = 4, .in = {z}, .out = {sz, sz, F32_0(), F32_1(kern_fsq_codes(f))}};
+    op_spec_t s = {.def = &fsq_def,
+                   .n_in = 1,
+                   .n_out = 4,
+                   .in = {z},
+                   .out = {sz, sz, F32_0(), F32_1(kern_fsq_codes(f))}};
     s.out[INDEX].type = DT_I32;
     s.out[INDEX].rank--;
     set_levels(&s, f);
@@ -58,12 +62,16 @@ static void bound_backward(const op_run_t *r) {
     kern_fsq_backward(&f, r->in[0], r->dout[0], ROWS(r), r->din[0], r->add[0]);
 }
 
-static const opdef_t bound_def = {
-    .name = "fsq_bound", .forward = bound_forward, .backward = bound_backward, .keeps_in = 1, .grads_in = 1};
+static const opdef_t bound_def = {.name = "fsq_bound",
+                                  .forward = bound_forward,
+                                  .backward = bound_backward,
+                                  .keeps_in = 1,
+                                  .grads_in = 1};
 
 var_t op_fsq_bound(tape_t *t, var_t z, const kern_fsq_t *f) {
     shape_t sz = tape_shape(t, z);
-    if (shape_cols(sz) != f->n) tape_shape_bug(t, "fsq_bound", "one channel a level", sz, F32_1(f->n));
+    if (shape_cols(sz) != f->n)
+        tape_shape_bug(t, "fsq_bound", "one channel a level", sz, F32_1(f->n));
     op_spec_t s = {.def = &bound_def, .n_in = 1, .n_out = 1, .in = {z}, .out = {sz}};
     set_levels(&s, f);
     return tape_op(t, &s);
@@ -78,7 +86,8 @@ static const opdef_t vectors_def = {.name = "fsq_vectors", .forward = vectors};
 
 var_t op_fsq_vectors(tape_t *t, var_t idx, const kern_fsq_t *f) {
     shape_t si = tape_shape(t, idx), out = si;
-    if (si.type != DT_I32 || si.rank >= TAPE_RANK) tape_shape_bug(t, "fsq_vectors", "not a list of codes", si, si);
+    if (si.type != DT_I32 || si.rank >= TAPE_RANK)
+        tape_shape_bug(t, "fsq_vectors", "not a list of codes", si, si);
     out.type = DT_F32;
     out.dim[out.rank++] = f->n;
     op_spec_t s = {.def = &vectors_def, .n_in = 1, .n_out = 1, .in = {idx}, .out = {out}};

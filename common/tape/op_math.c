@@ -12,7 +12,8 @@ static void act_forward(const op_run_t *r) {
     kern_act_forward((kern_act_t)r->attr->i[0], r->in[0], COUNT(r), r->out[0]);
 }
 static void act_backward(const op_run_t *r) {
-    kern_act_backward((kern_act_t)r->attr->i[0], r->in[0], r->dout[0], COUNT(r), r->din[0], r->add[0]);
+    kern_act_backward((kern_act_t)r->attr->i[0], r->in[0], r->dout[0], COUNT(r), r->din[0],
+                      r->add[0]);
 }
 static const opdef_t act_def = {.name = "act",
                                 .forward = act_forward,
@@ -37,8 +38,12 @@ static void add_backward(const op_run_t *r) {
         if (r->din[i] && (r->add[i] || r->din[i] != r->dout[0]))
             kern_scale(r->dout[0], 1, COUNT(r), r->din[i], r->add[i]);
 }
-static const opdef_t add_def = {
-    .name = "add", .forward = add_forward, .backward = add_backward, .grads_in = 3, .over_in = 3, .same_dout = 3};
+static const opdef_t add_def = {.name = "add",
+                                .forward = add_forward,
+                                .backward = add_backward,
+                                .grads_in = 3,
+                                .over_in = 3,
+                                .same_dout = 3};
 
 var_t op_add(tape_t *t, var_t a, var_t b) {
     if (tape_count(t, a) != tape_count(t, b))
@@ -76,8 +81,12 @@ static void scale_forward(const op_run_t *r) {
 static void scale_backward(const op_run_t *r) {
     kern_scale(r->dout[0], r->attr->f[0], COUNT(r), r->din[0], r->add[0]);
 }
-static const opdef_t scale_def = {
-    .name = "scale", .forward = scale_forward, .backward = scale_backward, .grads_in = 1, .over_in = 1, .over_dout = 1};
+static const opdef_t scale_def = {.name = "scale",
+                                  .forward = scale_forward,
+                                  .backward = scale_backward,
+                                  .grads_in = 1,
+                                  .over_in = 1,
+                                  .over_dout = 1};
 
 var_t op_scale(tape_t *t, var_t x, float f) {
     op_spec_t s = {.def = &scale_def, .n_in = 1, .n_out = 1, .in = {x}, .out = {tape_shape(t, x)}};
@@ -88,7 +97,8 @@ var_t op_scale(tape_t *t, var_t x, float f) {
 /* The mask is a function of the run's key, so backward draws it again instead of storing it. */
 static void dropout(const op_run_t *r, const float *x, float *y, bool add) {
     uint64_t stream = rng_fold((rng_t){r->seed, r->attr->stream}, r->step).stream;
-    kern_dropout(x, COUNT(r), r->attr->f[0], r->seed, stream, r->first_sample * (uint64_t)r->attr->i[0], y, add);
+    kern_dropout(x, COUNT(r), r->attr->f[0], r->seed, stream,
+                 r->first_sample * (uint64_t)r->attr->i[0], y, add);
 }
 static void dropout_forward(const op_run_t *r) {
     dropout(r, r->in[0], r->out[0], false);
@@ -105,13 +115,15 @@ static const opdef_t dropout_def = {.name = "dropout",
 
 var_t op_dropout(tape_t *t, var_t x, float p, size_t row_elements) {
     if (p <= 0) return x;
-    op_spec_t s = {.def = &dropout_def, .n_in = 1, .n_out = 1, .in = {x}, .out = {tape_shape(t, x)}};
+    op_spec_t s = {
+        .def = &dropout_def, .n_in = 1, .n_out = 1, .in = {x}, .out = {tape_shape(t, x)}};
     s.attr.f[0] = p;
     s.attr.i[0] = (int64_t)row_elements;
     return tape_op(t, &s);
 }
 
-/* Weights are floats packed in pairs of attribute integers: there may be more of them than OP_FLOATS. */
+/* Weights are floats packed in pairs of attribute integers: there may be more of them than
+ * OP_FLOATS. */
 static float weight_of(const op_run_t *r, int i) {
     float w;
     memcpy(&w, (const char *)r->attr->i + (size_t)i * sizeof w, sizeof w);
@@ -126,8 +138,10 @@ static void sum_backward(const op_run_t *r) {
     for (int i = 0; i < r->n_in; i++)
         if (r->din[i]) kern_scale(r->dout[0], weight_of(r, i), 1, r->din[i], r->add[i]);
 }
-static const opdef_t sum_def = {
-    .name = "weighted_sum", .forward = sum_forward, .backward = sum_backward, .grads_in = (1u << OP_IN) - 1};
+static const opdef_t sum_def = {.name = "weighted_sum",
+                                .forward = sum_forward,
+                                .backward = sum_backward,
+                                .grads_in = (1u << OP_IN) - 1};
 
 var_t op_weighted_sum(tape_t *t, const var_t *scalar, const float *weight, size_t n) {
     if (!n || n > OP_IN) BUG("%s: weighted_sum of %zu scalars", tape_path(t), n);

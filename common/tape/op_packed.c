@@ -4,8 +4,9 @@
 #include "common/tape/ops.h"
 
 static void forward(const op_run_t *r) {
-    kern_packed_linear((kern_weights_t)r->attr->i[0], shape_rows(*r->in_shape[0]), shape_cols(*r->out_shape[0]),
-                       shape_cols(*r->in_shape[0]), r->in[0], r->in[1], r->in[2], r->out[0]);
+    kern_packed_linear((kern_weights_t)r->attr->i[0], shape_rows(*r->in_shape[0]),
+                       shape_cols(*r->out_shape[0]), shape_cols(*r->in_shape[0]), r->in[0],
+                       r->in[1], r->in[2], r->out[0]);
 }
 
 static double flops(const op_run_t *r) {

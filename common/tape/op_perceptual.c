@@ -22,7 +22,8 @@ var_t op_standardize(tape_t *t, var_t x, var_t mean, var_t std) {
     shape_t sx = tape_shape(t, x);
     if (tape_count(t, mean) != shape_cols(sx) || tape_count(t, std) != shape_cols(sx))
         tape_shape_bug(t, "standardize", "x and mean do not fit", sx, tape_shape(t, mean));
-    op_spec_t s = {.def = &standardize_def, .n_in = 3, .n_out = 1, .in = {x, mean, std}, .out = {sx}};
+    op_spec_t s = {
+        .def = &standardize_def, .n_in = 3, .n_out = 1, .in = {x, mean, std}, .out = {sx}};
     return tape_op(t, &s);
 }
 
@@ -32,8 +33,8 @@ static void distance_forward(const op_run_t *r) {
 static void distance_backward(const op_run_t *r) {
     for (int i = 0; i < 2; i++)
         if (r->din[i])
-            kern_feature_distance_backward(r->in[i], r->in[1 - i], r->in[2], ROWS(r), COLS(r), r->dout[0][0], r->din[i],
-                                           r->add[i]);
+            kern_feature_distance_backward(r->in[i], r->in[1 - i], r->in[2], ROWS(r), COLS(r),
+                                           r->dout[0][0], r->din[i], r->add[i]);
 }
 static const opdef_t distance_def = {.name = "feature_distance",
                                      .forward = distance_forward,
@@ -46,7 +47,8 @@ var_t op_feature_distance(tape_t *t, var_t a, var_t b, var_t w) {
     if (tape_count(t, b) != shape_count(sa))
         tape_shape_bug(t, "feature_distance", "counts differ", sa, tape_shape(t, b));
     if (tape_count(t, w) != shape_cols(sa))
-        tape_shape_bug(t, "feature_distance", "one weight a channel is needed", sa, tape_shape(t, w));
+        tape_shape_bug(t, "feature_distance", "one weight a channel is needed", sa,
+                       tape_shape(t, w));
     op_spec_t s = {.def = &distance_def, .n_in = 3, .n_out = 1, .in = {a, b, w}, .out = {F32_0()}};
     return tape_op(t, &s);
 }

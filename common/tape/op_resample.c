@@ -11,8 +11,11 @@ static void maxpool_backward(const op_run_t *r) {
     const size_t *d = r->in_shape[0]->dim;
     kern_maxpool2_backward(r->in[0], r->dout[0], d[0], d[1], d[2], d[3], r->din[0], r->add[0]);
 }
-static const opdef_t maxpool2_def = {
-    .name = "maxpool2", .forward = maxpool_forward, .backward = maxpool_backward, .keeps_in = 1, .grads_in = 1};
+static const opdef_t maxpool2_def = {.name = "maxpool2",
+                                     .forward = maxpool_forward,
+                                     .backward = maxpool_backward,
+                                     .keeps_in = 1,
+                                     .grads_in = 1};
 
 var_t op_maxpool2(tape_t *t, var_t x) {
     shape_t s = tape_shape(t, x);

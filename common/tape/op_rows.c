@@ -6,15 +6,19 @@
 #include <string.h>
 
 static void gather_forward(const op_run_t *r) {
-    kern_gather_forward(r->in[0], r->in[1], shape_count(*r->in_shape[1]), shape_cols(*r->in_shape[0]), r->out[0],
-                        false);
+    kern_gather_forward(r->in[0], r->in[1], shape_count(*r->in_shape[1]),
+                        shape_cols(*r->in_shape[0]), r->out[0], false);
 }
 static void gather_backward(const op_run_t *r) {
-    kern_gather_backward(r->dout[0], r->in[1], shape_count(*r->in_shape[1]), shape_cols(*r->in_shape[0]), r->din[0],
-                         shape_rows(*r->in_shape[0]), r->add[0]);
+    kern_gather_backward(r->dout[0], r->in[1], shape_count(*r->in_shape[1]),
+                         shape_cols(*r->in_shape[0]), r->din[0], shape_rows(*r->in_shape[0]),
+                         r->add[0]);
 }
-static const opdef_t gather_def = {
-    .name = "gather", .forward = gather_forward, .backward = gather_backward, .keeps_in = 2, .grads_in = 1};
+static const opdef_t gather_def = {.name = "gather",
+                                   .forward = gather_forward,
+                                   .backward = gather_backward,
+                                   .keeps_in = 2,
+                                   .grads_in = 1};
 
 var_t op_gather(tape_t *t, var_t table, var_t idx) {
     shape_t st = tape_shape(t, table), si = tape_shape(t, idx);
@@ -42,8 +46,10 @@ static void concat_backward(const op_run_t *r) {
         dout += n;
     }
 }
-static const opdef_t concat_def = {
-    .name = "concat_rows", .forward = concat_forward, .backward = concat_backward, .grads_in = (1u << OP_IN) - 1};
+static const opdef_t concat_def = {.name = "concat_rows",
+                                   .forward = concat_forward,
+                                   .backward = concat_backward,
+                                   .grads_in = (1u << OP_IN) - 1};
 
 var_t op_concat_rows(tape_t *t, const var_t *v, size_t n) {
     if (!n || n > OP_IN) BUG("%s: concat_rows of %zu matrices", tape_path(t), n);
@@ -51,7 +57,8 @@ var_t op_concat_rows(tape_t *t, const var_t *v, size_t n) {
     size_t rows = 0, D = shape_cols(tape_shape(t, v[0]));
     for (size_t i = 0; i < n; i++) {
         shape_t si = tape_shape(t, v[i]);
-        if (shape_cols(si) != D) tape_shape_bug(t, "concat_rows", "widths differ", tape_shape(t, v[0]), si);
+        if (shape_cols(si) != D)
+            tape_shape_bug(t, "concat_rows", "widths differ", tape_shape(t, v[0]), si);
         rows += shape_rows(si);
         s.in[i] = v[i];
     }

@@ -1,5 +1,6 @@
-/* op_vq.c - the vector quantizer: nearest codes, the gradient past them (straight through or turned back), both halves
- * of its loss, counts and sums for an EMA codebook; rows of unit length for codes that are directions. */
+/* op_vq.c - the vector quantizer: nearest codes, the gradient past them (straight through or turned
+ * back), both halves of its loss, counts and sums for an EMA codebook; rows of unit length for
+ * codes that are directions. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
@@ -35,13 +36,18 @@ static void backward(const op_run_t *r) {
             add = true;
         }
         if (r->dout[LOSS])
-            kern_loss_backward(LOSS_MSE, z, q, NULL, n, D, r->attr->f[0] * *r->dout[LOSS], r->din[Z], add);
-        if (!r->dout[QUANTIZED] && !r->dout[LOSS] && !add) memset(r->din[Z], 0, n * D * sizeof(float));
+            kern_loss_backward(LOSS_MSE, z, q, NULL, n, D, r->attr->f[0] * *r->dout[LOSS],
+                               r->din[Z], add);
+        if (!r->dout[QUANTIZED] && !r->dout[LOSS] && !add)
+            memset(r->din[Z], 0, n * D * sizeof(float));
     }
-    if (r->din[CODEBOOK]) { /* d/de codebook_weight mean (e - sg(z))^2, summed over the rows of each code */
+    if (r->din
+            /* d/de codebook_weight mean (e - sg(z))^2, summed over the rows of each code */
+            [CODEBOOK]) {
         float *d = r->scratch;
         if (r->dout[LOSS])
-            kern_loss_backward(LOSS_MSE, q, z, NULL, n, D, r->attr->f[1] * *r->dout[LOSS], d, false);
+            kern_loss_backward(LOSS_MSE, q, z, NULL, n, D, r->attr->f[1] * *r->dout[LOSS], d,
+                               false);
         else
             memset(d, 0, n * D * sizeof *d);
         kern_gather_backward(d, r->out[INDEX], n, D, r->din[CODEBOOK], CODES(r), r->add[CODEBOOK]);
@@ -68,10 +74,11 @@ vq_out_t op_vq(tape_t *t, var_t z, var_t codebook, float commitment_weight, floa
     return op_vq_through(t, z, codebook, commitment_weight, codebook_weight, VQ_STRAIGHT);
 }
 
-vq_out_t op_vq_through(tape_t *t, var_t z, var_t codebook, float commitment_weight, float codebook_weight,
-                       vq_through_t through) {
+vq_out_t op_vq_through(tape_t *t, var_t z, var_t codebook, float commitment_weight,
+                       float codebook_weight, vq_through_t through) {
     shape_t sz = tape_shape(t, z), se = tape_shape(t, codebook);
-    if (se.rank != 2 || shape_cols(sz) != se.dim[1]) tape_shape_bug(t, "vq", "z and codebook do not fit", sz, se);
+    if (se.rank != 2 || shape_cols(sz) != se.dim[1])
+        tape_shape_bug(t, "vq", "z and codebook do not fit", sz, se);
     op_spec_t s = {.def = &vq_def,
                    .n_in = 2,
                    .n_out = 6,
@@ -92,8 +99,11 @@ static void unit_forward(const op_run_t *r) {
 static void unit_backward(const op_run_t *r) {
     kern_unit_rows_backward(r->in[0], r->dout[0], ROWS(r), DIM(r), r->din[0], r->add[0]);
 }
-static const opdef_t unit_def = {
-    .name = "unit_rows", .forward = unit_forward, .backward = unit_backward, .keeps_in = 1, .grads_in = 1};
+static const opdef_t unit_def = {.name = "unit_rows",
+                                 .forward = unit_forward,
+                                 .backward = unit_backward,
+                                 .keeps_in = 1,
+                                 .grads_in = 1};
 
 var_t op_unit_rows(tape_t *t, var_t x) {
     op_spec_t s = {.def = &unit_def, .n_in = 1, .n_out = 1, .in = {x}, .out = {tape_shape(t, x)}};

@@ -110,12 +110,14 @@ static size_t memory_index(const param_t *q, size_t i) {
 
 static const char *shape_text(char buf[96], int rank, const size_t *dim) {
     size_t at = (size_t)snprintf(buf, 96, "[");
-    for (int d = 0; d < rank; d++) at += (size_t)snprintf(buf + at, 96 - at, "%s%zu", d ? "," : "", dim[d]);
+    for (int d = 0; d < rank; d++)
+        at += (size_t)snprintf(buf + at, 96 - at, "%s%zu", d ? "," : "", dim[d]);
     snprintf(buf + at, 96 - at, "]");
     return buf;
 }
 
-int params_get(params_t *p, const char *name, int rank, const size_t *dim, param_layout_t layout, param_init_t init) {
+int params_get(params_t *p, const char *name, int rank, const size_t *dim, param_layout_t layout,
+               param_init_t init) {
     int old = params_find(p, name);
     if (old >= 0) {
         const param_t *q = &p->at[old];
@@ -123,26 +125,29 @@ int params_get(params_t *p, const char *name, int rank, const size_t *dim, param
         for (int d = 0; same && d < rank; d++) same = q->dim[d] == dim[d];
         if (!same) {
             char was[96], now[96];
-            BUG("parameter '%s' is asked for with another shape: %s and %s", name, shape_text(was, q->rank, q->dim),
-                shape_text(now, rank, dim));
+            BUG("parameter '%s' is asked for with another shape: %s and %s", name,
+                shape_text(was, q->rank, q->dim), shape_text(now, rank, dim));
         }
         return old;
     }
     p->at = xgrow(p->at, &p->cap, p->n + 1, sizeof *p->at);
     param_t *q = &p->at[p->n];
-    *q = (param_t){.name = xstrdup(name), .rank = rank, .layout = layout, .count = 1, .offset = p->floats};
+    *q = (param_t){
+        .name = xstrdup(name), .rank = rank, .layout = layout, .count = 1, .offset = p->floats};
     for (int d = 0; d < rank; d++) {
         q->dim[d] = dim[d];
         q->count *= dim[d];
     }
     p->floats += (q->count + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
-    if (p->sketch || (p->blank && !p->block[PARAMS_VALUE].p)) return (int)p->n++; /* the block comes when asked for */
+    if (p->sketch || (p->blank && !p->block[PARAMS_VALUE].p))
+        return (int)p->n++; /* the block comes when asked for */
     for (int b = 0; b < PARAMS_BLOCKS; b++)
         if (b == PARAMS_VALUE || p->block[b].p) block_grow(p, b);
     if (p->blank) return (int)p->n++;
     float *v = p->block[PARAMS_VALUE].p + q->offset;
     rng_t r = rng_make(p->seed, name);
-    for (size_t i = 0; i < q->count; i++) { /* drawn in disk order: independent of the memory layout */
+    for (size_t i = 0; i < q->count;
+         i++) { /* drawn in disk order: independent of the memory layout */
         float x = init.kind == INIT_ZERO       ? 0
                   : init.kind == INIT_ONE      ? 1
                   : init.kind == INIT_NORMAL   ? init.a * rng_normal(r, i)
@@ -153,7 +158,8 @@ int params_get(params_t *p, const char *name, int rank, const size_t *dim, param
     return (int)p->n++;
 }
 
-/* A convolution's kernel between memory [tap,in,out] and disk [out,in,tap], a cache line of outputs at a time. */
+/* A convolution's kernel between memory [tap,in,out] and disk [out,in,tap], a cache line of outputs
+ * at a time. */
 static void move_conv(const param_t *q, float *memory, float *disk, bool to_disk) {
     size_t O = q->dim[0], I = q->dim[1], taps = q->dim[2] * q->dim[3];
     for (size_t from = 0; from < O; from += 16) {
@@ -161,7 +167,8 @@ static void move_conv(const param_t *q, float *memory, float *disk, bool to_disk
         for (size_t in = 0; in < I; in++)
             for (size_t tap = 0; tap < taps; tap++)
                 for (size_t out = from; out < to; out++) {
-                    float *m = memory + (tap * I + in) * O + out, *d = disk + (out * I + in) * taps + tap;
+                    float *m = memory + (tap * I + in) * O + out,
+                          *d = disk + (out * I + in) * taps + tap;
                     if (to_disk)
                         *d = *m;
                     else

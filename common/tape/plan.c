@@ -1,7 +1,8 @@
 /* plan.c - memory and schedule of a tape; see plan.h.
  *
- * Time runs over the ops forward (0..n-1), then over each pass backward. A buffer has one interval of time; buffers are
- * placed by size, largest first, at the lowest offset free of every placed buffer that lives at the same time.
+ * Time runs over the ops forward (0..n-1), then over each pass backward. A buffer has one interval
+ * of time; buffers are placed by size, largest first, at the lowest offset free of every placed
+ * buffer that lives at the same time.
  */
 #include "common/tape/plan.h"
 
@@ -53,7 +54,8 @@ struct plan {
 
 static int add_buffer(plan_t *p, size_t bytes) {
     p->buf = xgrow(p->buf, &p->cap_buf, p->n_buf + 1, sizeof *p->buf);
-    p->buf[p->n_buf] = (buffer_t){.bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN, .first = -1, .last = -1};
+    p->buf[p->n_buf] =
+        (buffer_t){.bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN, .first = -1, .last = -1};
     return (int)p->n_buf++;
 }
 
@@ -67,12 +69,13 @@ static var_t root_of(const tape_t *t, var_t v) {
     return v == NO_VAR ? NO_VAR : t->value[v].root;
 }
 
-/* The gradient of input i of an op can flow: the op allows it, the value is F32, not detached, not an input or extern.
+/* The gradient of input i of an op can flow: the op allows it, the value is F32, not detached, not
+ * an input or extern.
  */
 static bool input_flows(const tape_t *t, const tape_op_t *op, int i) {
     var_t v = op->spec.in[i];
-    return v != NO_VAR && (op->spec.def->grads_in >> i & 1) && op->spec.def->backward && !t->value[v].detached &&
-           t->value[v].shape.type == DT_F32;
+    return v != NO_VAR && (op->spec.def->grads_in >> i & 1) && op->spec.def->backward &&
+           !t->value[v].detached && t->value[v].shape.type == DT_F32;
 }
 
 static void shapes(const tape_t *t, const tape_op_t *op, op_run_t *r) {
@@ -90,9 +93,10 @@ static long next_writer(const tape_t *t, const pass_plan_t *q, var_t v, size_t o
     return -1;
 }
 
-/* Whether the gradient of input i of op o, its first writer, may have buffer b, that of the op's output. Every other
- * value whose gradient is still to be read there (by its producer) must be read before the buffer changes: it changes
- * now unless the op hands its gradient on as it is, and later when either value's gradient is added to. */
+/* Whether the gradient of input i of op o, its first writer, may have buffer b, that of the op's
+ * output. Every other value whose gradient is still to be read there (by its producer) must be read
+ * before the buffer changes: it changes now unless the op hands its gradient on as it is, and later
+ * when either value's gradient is added to. */
 static bool may_share(const plan_t *p, const pass_plan_t *q, size_t o, int i, int b) {
     const tape_t *t = p->t;
     const tape_op_t *op = &t->op[o];
@@ -101,7 +105,8 @@ static bool may_share(const plan_t *p, const pass_plan_t *q, size_t o, int i, in
     if (b < 0 || !(same || op->spec.def->over_dout >> i & 1)) return false;
     for (size_t u = 0; u < t->n_values; u++) {
         if (q->grad[u] != b || t->value[u].op >= (int)o) continue;
-        if (!same || next_writer(t, q, v, o) >= t->value[u].op || next_writer(t, q, (var_t)u, o) >= t->value[v].op)
+        if (!same || next_writer(t, q, v, o) >= t->value[u].op ||
+            next_writer(t, q, (var_t)u, o) >= t->value[v].op)
             return false;
     }
     return true;
@@ -132,11 +137,13 @@ static void plan_pass(plan_t *p, size_t k, const pass_t *pass) {
     for (size_t i = 0; i < np; i++)
         q->param[i] = params_match(params_at(t->params, (int)i)->name, pass->wrt, pass->n_wrt);
     for (size_t i = 0; i < nv; i++)
-        if (t->value[i].kind == VALUE_PARAM && t->value[i].root == (var_t)i) q->wants[i] = q->param[t->value[i].param];
+        if (t->value[i].kind == VALUE_PARAM && t->value[i].root == (var_t)i)
+            q->wants[i] = q->param[t->value[i].param];
     for (size_t o = 0; o < t->n_ops; o++) {
         const tape_op_t *op = &t->op[o];
         bool leads = false;
-        for (int i = 0; i < op->spec.n_in; i++) leads |= input_flows(t, op, i) && q->wants[root_of(t, op->spec.in[i])];
+        for (int i = 0; i < op->spec.n_in; i++)
+            leads |= input_flows(t, op, i) && q->wants[root_of(t, op->spec.in[i])];
         for (int j = 0; j < op->spec.n_out && leads; j++)
             q->wants[op->out + j] = t->value[op->out + j].shape.type == DT_F32;
     }
@@ -150,7 +157,8 @@ static void plan_pass(plan_t *p, size_t k, const pass_t *pass) {
     for (size_t o = t->n_ops; o-- > 0;) {
         const tape_op_t *op = &t->op[o];
         bool arrives = false;
-        for (int j = 0; j < op->spec.n_out; j++) arrives |= q->has[op->out + j] && q->wants[op->out + j];
+        for (int j = 0; j < op->spec.n_out; j++)
+            arrives |= q->has[op->out + j] && q->wants[op->out + j];
         if (!arrives) continue;
         for (int i = 0; i < op->spec.n_in; i++)
             if (input_flows(t, op, i) && q->wants[root_of(t, op->spec.in[i])])
@@ -159,7 +167,8 @@ static void plan_pass(plan_t *p, size_t k, const pass_t *pass) {
     long base = (long)(t->n_ops * (k + 1));
     for (size_t i = 0; i < q->n_roots; i++) {
         int *grad = &q->grad[q->root[i]];
-        if (*grad < 0 && q->wants[q->root[i]] && t->value[q->root[i]].kind == VALUE_OP) *grad = add_buffer(p, 4);
+        if (*grad < 0 && q->wants[q->root[i]] && t->value[q->root[i]].kind == VALUE_OP)
+            *grad = add_buffer(p, 4);
         touch(p, *grad, base);
     }
     for (size_t o = t->n_ops; o-- > 0;) {
@@ -169,7 +178,8 @@ static void plan_pass(plan_t *p, size_t k, const pass_t *pass) {
         for (int i = 0; i < op->spec.n_in; i++) {
             var_t v = root_of(t, op->spec.in[i]);
             if (v == NO_VAR) continue;
-            if (q->grad[v] < 0 && q->wants[v] && t->value[v].kind == VALUE_OP && input_flows(t, op, i))
+            if (q->grad[v] < 0 && q->wants[v] && t->value[v].kind == VALUE_OP &&
+                input_flows(t, op, i))
                 q->grad[v] = grad_buffer(p, q, o, i);
             touch(p, q->grad[v], time);
             if (op->spec.def->keeps_in >> i & 1) touch(p, p->value[v], time);
@@ -259,7 +269,8 @@ plan_t *plan_new(const tape_t *t, const plan_opts_t *o) {
         const value_t *v = &t->value[i];
         p->value[i] = -1;
         if (v->root != (var_t)i) continue;
-        if (v->kind == VALUE_INPUT || v->kind == VALUE_OP) p->value[i] = add_buffer(p, tape_count(t, (var_t)i) * 4);
+        if (v->kind == VALUE_INPUT || v->kind == VALUE_OP)
+            p->value[i] = add_buffer(p, tape_count(t, (var_t)i) * 4);
         if (v->kind == VALUE_INPUT) touch(p, p->value[i], 0);
     }
     for (size_t i = 0; i < t->n_ops; i++) {
@@ -277,13 +288,15 @@ plan_t *plan_new(const tape_t *t, const plan_opts_t *o) {
         p->scratch_b[k] = xmalloc((t->n_ops + 1) * sizeof(int));
         for (size_t i = 0; i < t->n_ops; i++) p->scratch_b[k][i] = -1;
         plan_pass(p, k, &o->pass[k]);
-        for (size_t i = 0; i < o->pass[k].n_roots; i++) p->kept[root_of(t, o->pass[k].root[i])] = true;
+        for (size_t i = 0; i < o->pass[k].n_roots; i++)
+            p->kept[root_of(t, o->pass[k].root[i])] = true;
     }
     for (size_t i = 0; i < o->n_keep; i++)
         if (o->keep[i] != NO_VAR) p->kept[root_of(t, o->keep[i])] = true;
     /* Passes run in any order: what one reads must outlive the gradients of all. */
     for (size_t i = 0; i < p->n_buf && o->n_pass > 1; i++)
-        if (p->buf[i].first >= 0 && p->buf[i].first < (long)t->n_ops && p->buf[i].last >= (long)t->n_ops)
+        if (p->buf[i].first >= 0 && p->buf[i].first < (long)t->n_ops &&
+            p->buf[i].last >= (long)t->n_ops)
             touch(p, (int)i, end);
     for (size_t i = 0; i < nv; i++)
         if (p->kept[i]) touch(p, p->value[i], end);
@@ -404,7 +417,8 @@ static void bury(plan_t *p, long time) {
 }
 
 static void profile_line(const char *phase, const tape_op_t *op, double seconds) {
-    fprintf(stderr, "profile %s %9.3f ms %-12s %s\n", phase, seconds * 1e3, op->spec.def->name, op->scope);
+    fprintf(stderr, "profile %s %9.3f ms %-12s %s\n", phase, seconds * 1e3, op->spec.def->name,
+            op->scope);
 }
 
 void plan_forward(plan_t *p) {
@@ -438,12 +452,14 @@ void plan_backward(plan_t *p, size_t pass) {
         op_run_t r;
         resolve(p, op, &r);
         for (int j = 0; j < r.n_out; j++)
-            if (q->has[op->out + j] && written[op->out + j]) r.dout[j] = buffer_ptr(p, q->grad[op->out + j]);
+            if (q->has[op->out + j] && written[op->out + j])
+                r.dout[j] = buffer_ptr(p, q->grad[op->out + j]);
         for (int i = 0; i < r.n_in; i++) {
             var_t v = root_of(t, op->spec.in[i]);
             if (!input_flows(t, op, i) || !q->wants[v]) continue;
             bool param = t->value[v].kind == VALUE_PARAM;
-            r.din[i] = param ? params_ptr(t->params, PARAMS_GRAD, t->value[v].param) : buffer_ptr(p, q->grad[v]);
+            r.din[i] = param ? params_ptr(t->params, PARAMS_GRAD, t->value[v].param)
+                             : buffer_ptr(p, q->grad[v]);
             r.add[i] = written[v] || (param && q->add);
             written[v] = true;
         }
@@ -453,11 +469,13 @@ void plan_backward(plan_t *p, size_t pass) {
         if (p->profile) profile_line("backward", op, log_now() - start);
         bury(p, (long)(t->n_ops * (pass + 2) - 1 - o));
     }
-    for (size_t i = 0; t->params && i < params_n(t->params) && !q->add; i++) { /* selected but out of reach: zero */
+    for (size_t i = 0; t->params && i < params_n(t->params) && !q->add;
+         i++) { /* selected but out of reach: zero */
         const param_t *a = params_at(t->params, (int)i);
         if (!params_match(a->name, (const char *const *)q->pattern, q->n_pattern)) continue;
         var_t v = i < t->cap_params ? t->param_var[i] : NO_VAR;
-        if (v == NO_VAR || !written[v]) memset(params_ptr(t->params, PARAMS_GRAD, (int)i), 0, a->count * sizeof(float));
+        if (v == NO_VAR || !written[v])
+            memset(params_ptr(t->params, PARAMS_GRAD, (int)i), 0, a->count * sizeof(float));
     }
     free(written);
 }

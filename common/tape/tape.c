@@ -23,7 +23,8 @@ size_t shape_rows(shape_t s) {
 
 static void shape_text(shape_t s, char buf[96]) {
     size_t at = (size_t)snprintf(buf, 96, "%s[", s.type == DT_I32 ? "i32" : "");
-    for (int i = 0; i < s.rank; i++) at += (size_t)snprintf(buf + at, 96 - at, "%s%zu", i ? "," : "", s.dim[i]);
+    for (int i = 0; i < s.rank; i++)
+        at += (size_t)snprintf(buf + at, 96 - at, "%s%zu", i ? "," : "", s.dim[i]);
     snprintf(buf + at, 96 - at, "]");
 }
 
@@ -73,7 +74,8 @@ static var_t add_value(tape_t *t, value_t v) {
 }
 
 var_t tape_input(tape_t *t, const char *name, shape_t shape) {
-    return add_value(t, (value_t){.kind = VALUE_INPUT, .shape = shape, .name = xstrdup(name), .root = NO_VAR});
+    return add_value(
+        t, (value_t){.kind = VALUE_INPUT, .shape = shape, .name = xstrdup(name), .root = NO_VAR});
 }
 
 var_t tape_extern(tape_t *t, const char *name, shape_t shape) {
@@ -81,8 +83,11 @@ var_t tape_extern(tape_t *t, const char *name, shape_t shape) {
 }
 
 var_t tape_bound(tape_t *t, const char *name, shape_t shape, const void *memory) {
-    return add_value(
-        t, (value_t){.kind = VALUE_EXTERN, .shape = shape, .name = xstrdup(name), .bound = memory, .root = NO_VAR});
+    return add_value(t, (value_t){.kind = VALUE_EXTERN,
+                                  .shape = shape,
+                                  .name = xstrdup(name),
+                                  .bound = memory,
+                                  .root = NO_VAR});
 }
 
 int tape_param_index(const tape_t *t, var_t v) {
@@ -90,7 +95,8 @@ int tape_param_index(const tape_t *t, var_t v) {
 }
 
 var_t tape_param(tape_t *t, int i) {
-    if (!t->params || i < 0 || (size_t)i >= params_n(t->params)) BUG("%s: no parameter %d", t->scope, i);
+    if (!t->params || i < 0 || (size_t)i >= params_n(t->params))
+        BUG("%s: no parameter %d", t->scope, i);
     if ((size_t)i >= t->cap_params) {
         size_t old = t->cap_params;
         t->param_var = xgrow(t->param_var, &t->cap_params, (size_t)i + 1, sizeof *t->param_var);
@@ -101,7 +107,8 @@ var_t tape_param(tape_t *t, int i) {
     shape_t s = {DT_F32, p->rank, {1, 1, 1, 1}};
     for (int d = 0; d < p->rank; d++) s.dim[d] = p->dim[d];
     if (p->layout == LAYOUT_CONV) s = F32_4(p->dim[2], p->dim[3], p->dim[1], p->dim[0]);
-    return t->param_var[i] = add_value(t, (value_t){.kind = VALUE_PARAM, .shape = s, .param = i, .root = NO_VAR});
+    return t->param_var[i] =
+               add_value(t, (value_t){.kind = VALUE_PARAM, .shape = s, .param = i, .root = NO_VAR});
 }
 
 static var_t add_view(tape_t *t, var_t v, shape_t shape, bool detached) {
@@ -151,7 +158,9 @@ var_t tape_op(tape_t *t, const op_spec_t *spec) {
     *op = (tape_op_t){.spec = *spec, .scope = xstrdup(t->scope)};
     op->spec.attr.stream = rng_make(0, t->scope).stream;
     for (int j = 0; j < spec->n_out; j++) {
-        var_t v = add_value(t, (value_t){.kind = VALUE_OP, .shape = spec->out[j], .op = (int)t->n_ops, .root = NO_VAR});
+        var_t v = add_value(
+            t, (value_t){
+                   .kind = VALUE_OP, .shape = spec->out[j], .op = (int)t->n_ops, .root = NO_VAR});
         if (!j) op->out = v;
     }
     return t->op[t->n_ops++].out;

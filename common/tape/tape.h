@@ -1,8 +1,10 @@
-/* tape.h - record once: a tape is the program of one model for one set of shapes; it holds no numbers.
+/* tape.h - record once: a tape is the program of one model for one set of shapes; it holds no
+ * numbers.
  *
- * A var_t is an index into the tape. Ops append to the tape in call order, which is a topological order. Mistakes while
- * recording (shapes that do not fit) are BUG()s that name the scope path and both shapes. plan.h turns a tape into
- * memory and a schedule; op.h is for authors of ops; ops.h lists them.
+ * A var_t is an index into the tape. Ops append to the tape in call order, which is a topological
+ * order. Mistakes while recording (shapes that do not fit) are BUG()s that name the scope path and
+ * both shapes. plan.h turns a tape into memory and a schedule; op.h is for authors of ops; ops.h
+ * lists them.
  */
 #ifndef TAPE_TAPE_H
 #define TAPE_TAPE_H
@@ -29,8 +31,8 @@ params_t *tape_params(const tape_t *t);
 
 /* A value that the caller fills before each replay (plan_data). */
 var_t tape_input(tape_t *t, const char *name, shape_t shape);
-/* A value in memory that the caller owns and binds before replay (plan_bind): KV caches, constant codebooks. No
- * gradient. */
+/* A value in memory that the caller owns and binds before replay (plan_bind): KV caches, constant
+ * codebooks. No gradient. */
 var_t tape_extern(tape_t *t, const char *name, shape_t shape);
 /* An extern that every plan of this tape finds at `memory` (packed weights). */
 var_t tape_bound(tape_t *t, const char *name, shape_t shape, const void *memory);
@@ -47,8 +49,8 @@ shape_t tape_shape(const tape_t *t, var_t v);
 size_t tape_count(const tape_t *t, var_t v);
 size_t tape_n_vars(const tape_t *t);
 
-/* Scope path that later ops belong to (error messages, dropout streams). tape_scope returns the old length for
- * tape_unscope. */
+/* Scope path that later ops belong to (error messages, dropout streams). tape_scope returns the old
+ * length for tape_unscope. */
 size_t tape_scope(tape_t *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void tape_unscope(tape_t *t, size_t old);
 const char *tape_path(const tape_t *t);

@@ -12,7 +12,8 @@ static const char TRAINING[] = "training.safetensors", META[] = "training";
 static const char *const BLOCK_PREFIX[PARAMS_BLOCKS] = {
     [PARAMS_VALUE] = "value/", [PARAMS_M] = "m/", [PARAMS_V] = "v/", [PARAMS_AVERAGE] = "average/"};
 
-/* A tensor is converted when it is written, so that a checkpoint needs no second copy of the network. */
+/* A tensor is converted when it is written, so that a checkpoint needs no second copy of the
+ * network. */
 typedef struct {
     params_t *params;
     int block;
@@ -30,7 +31,8 @@ static void add_lazy(st_writer_t *w, lazy_t *l, int i, const char *name) {
     st_writer_lazy(w, name, ST_F32, q->rank, dim, fill_param, l, (size_t)i);
 }
 
-static int write_tensors(st_writer_t *w, fs_writer_t *f, const char *dir, const char *file, reason_t *why) {
+static int write_tensors(st_writer_t *w, fs_writer_t *f, const char *dir, const char *file,
+                         reason_t *why) {
     char *path = fs_join(dir, file);
     reason_t inner;
     int rc = fs_writer_open(f, path, why);
@@ -45,7 +47,8 @@ static int write_tensors(st_writer_t *w, fs_writer_t *f, const char *dir, const 
     return rc;
 }
 
-static int write_text(fs_writer_t *f, const char *dir, const char *file, const char *text, reason_t *why) {
+static int write_text(fs_writer_t *f, const char *dir, const char *file, const char *text,
+                      reason_t *why) {
     char *path = fs_join(dir, file);
     int rc = fs_writer_open(f, path, why);
     if (!rc && fputs(text, f->file) < 0) {
@@ -61,7 +64,8 @@ static int write_text(fs_writer_t *f, const char *dir, const char *file, const c
 static const float *made(const checkpoint_t *c, const param_t *q) {
     for (size_t i = 0; i < c->n_made; i++) {
         if (strcmp(c->made[i].name, q->name)) continue;
-        if (c->made[i].count != q->count) BUG("'%s' is made of %zu values", q->name, c->made[i].count);
+        if (c->made[i].count != q->count)
+            BUG("'%s' is made of %zu values", q->name, c->made[i].count);
         return c->made[i].data;
     }
     return NULL;
@@ -84,10 +88,12 @@ static st_writer_t *weights(const checkpoint_t *c, lazy_t *l) {
     return w;
 }
 
-/* Parameter i is part of a block of the training state: everything but averages of what has none. */
+/* Parameter i is part of a block of the training state: everything but averages of what has
+ * none. */
 static bool stored(const checkpoint_t *c, int block, size_t i) {
     const char *name = params_at(c->params, (int)i)->name;
-    return BLOCK_PREFIX[block] && (block != PARAMS_AVERAGE || !c->fresh || strncmp(name, c->fresh, strlen(c->fresh)));
+    return BLOCK_PREFIX[block] &&
+           (block != PARAMS_AVERAGE || !c->fresh || strncmp(name, c->fresh, strlen(c->fresh)));
 }
 
 static st_writer_t *training(const checkpoint_t *c, lazy_t l[PARAMS_BLOCKS]) {
@@ -114,10 +120,12 @@ static st_writer_t *training(const checkpoint_t *c, lazy_t l[PARAMS_BLOCKS]) {
 /* A network that blew up must not take the place of the last good one. */
 static int check_finite(const checkpoint_t *c, reason_t *why) {
     for (int b = 0; b < PARAMS_BLOCKS; b++)
-        for (size_t i = 0; BLOCK_PREFIX[b] && params_has(c->params, b) && i < params_n(c->params); i++) {
+        for (size_t i = 0; BLOCK_PREFIX[b] && params_has(c->params, b) && i < params_n(c->params);
+             i++) {
             const param_t *q = params_at(c->params, (int)i);
             if (!st_finite(params_ptr(c->params, b, (int)i), q->count))
-                return reason_set(why, "tensor '%s%s' holds a NaN or infinity", BLOCK_PREFIX[b], q->name);
+                return reason_set(why, "tensor '%s%s' holds a NaN or infinity", BLOCK_PREFIX[b],
+                                  q->name);
         }
     for (size_t i = 0; i < c->n_state; i++)
         if (!st_finite(c->state[i].data, c->state[i].count))
@@ -141,7 +149,8 @@ static int save(const char *dir, const checkpoint_t *c, bool with_training, reas
     if (!rc) n += !(rc = write_tensors(weights(c, l), &f[n], dir, c->weights_file, why));
     for (size_t i = 0; i < c->n_text && !rc; i++)
         n += !(rc = write_text(&f[n], dir, c->text[i].file, c->text[i].text, why));
-    if (with_training && !rc) n += !(rc = write_text(&f[n], dir, "training.json", c->training_json, why));
+    if (with_training && !rc)
+        n += !(rc = write_text(&f[n], dir, "training.json", c->training_json, why));
     if (!rc) return fs_writer_publish(f, n, why);
     for (size_t i = 0; i < n; i++) fs_writer_abort(&f[i]);
     return -1;
@@ -185,7 +194,8 @@ bool checkpoint_shaped(const st_tensor_t *t, int rank, const size_t *dim) {
     return same;
 }
 
-int checkpoint_read(const st_tensor_t *t, const char *name, int rank, const size_t *dim, float *out, reason_t *why) {
+int checkpoint_read(const st_tensor_t *t, const char *name, int rank, const size_t *dim, float *out,
+                    reason_t *why) {
     reason_t inner;
     if (!checkpoint_shaped(t, rank, dim)) {
         reason_set(why, "tensor '%s' is missing or has another shape", name);
@@ -201,8 +211,8 @@ int checkpoint_read(const st_tensor_t *t, const char *name, int rank, const size
 }
 
 /* `prefix``name` of the training state, likewise. */
-static int read_state(const st_file_t *file, const char *prefix, const char *name, int rank, const size_t *dim,
-                      float *out, reason_t *why) {
+static int read_state(const st_file_t *file, const char *prefix, const char *name, int rank,
+                      const size_t *dim, float *out, reason_t *why) {
     char *full = xasprintf("%s%s", prefix, name);
     reason_t inner;
     int rc = checkpoint_read(st_find(file, full), full, rank, dim, out, &inner);
@@ -227,7 +237,8 @@ int checkpoint_restore(const st_file_t *file, const checkpoint_t *c, reason_t *w
              fresh = c->fresh && !has_prefix(file, BLOCK_PREFIX[b], c->fresh);
         for (size_t i = 0; has && i < params_n(c->params); i++) {
             const param_t *q = params_at(c->params, (int)i);
-            if (!stored(c, b, i) || (fresh && !strncmp(q->name, c->fresh, strlen(c->fresh)))) continue;
+            if (!stored(c, b, i) || (fresh && !strncmp(q->name, c->fresh, strlen(c->fresh))))
+                continue;
             float *disk = xmalloc(q->count * sizeof *disk);
             int rc = read_state(file, BLOCK_PREFIX[b], q->name, q->rank, q->dim, disk, why);
             if (!rc) params_import(c->params, b, (int)i, disk);
@@ -236,7 +247,8 @@ int checkpoint_restore(const st_file_t *file, const checkpoint_t *c, reason_t *w
         }
     }
     for (size_t i = 0; i < c->n_state; i++) {
-        int rc = read_state(file, "state/", c->state[i].name, 1, &c->state[i].count, c->state[i].data, why);
+        int rc = read_state(file, "state/", c->state[i].name, 1, &c->state[i].count,
+                            c->state[i].data, why);
         if (rc) return rc;
     }
     return RC_OK;

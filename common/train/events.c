@@ -21,15 +21,15 @@ struct events {
     bool failed;
 };
 
-/* ---- checksum
- * -----------------------------------------------------------------------------------------------------------*/
+/* ---- checksum ---- */
 
 uint32_t events_crc32c(const void *data, size_t n) {
     const uint8_t *p = data;
     uint32_t crc = ~0u, table[256];
     for (uint32_t i = 0; i < 256; i++) {
         table[i] = i;
-        for (int k = 0; k < 8; k++) table[i] = table[i] & 1 ? table[i] >> 1 ^ 0x82f63b78u : table[i] >> 1;
+        for (int k = 0; k < 8; k++)
+            table[i] = table[i] & 1 ? table[i] >> 1 ^ 0x82f63b78u : table[i] >> 1;
     }
     for (size_t i = 0; i < n; i++) crc = crc >> 8 ^ table[(crc ^ p[i]) & 255];
     return ~crc;
@@ -40,8 +40,7 @@ static uint32_t masked(const void *data, size_t n) {
     return (crc >> 15 | crc << 17) + 0xa282ead8u;
 }
 
-/* ---- messages: growing bytes
- * ------------------------------------------------------------------------------------------------*/
+/* ---- messages: growing bytes ---- */
 
 typedef struct {
     uint8_t *p;
@@ -131,8 +130,7 @@ static void put_image(bytes_t *summary, const char *tag, const uint8_t *png, siz
     put_message(summary, 1, &b);
 }
 
-/* ---- records
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- records ---- */
 
 /* u64 length | masked CRC of it | data | masked CRC of the data. Takes the message. */
 static void write_record(events_t *e, bytes_t *message) {
@@ -157,7 +155,8 @@ static bool is_speed(const char *key) {
 static void write_scalars(events_t *e, const cJSON *line, int64_t step, double wall) {
     bytes_t summary = {0}, message = event(wall, step);
     for (const cJSON *c = line->child; c; c = c->next) {
-        if (!cJSON_IsNumber(c) || !strcmp(c->string, "step") || !strcmp(c->string, "wall")) continue;
+        if (!cJSON_IsNumber(c) || !strcmp(c->string, "step") || !strcmp(c->string, "wall"))
+            continue;
         float v = (float)c->valuedouble;
         put_scalar(&summary, strncmp(c->string, "loss", 4) ? "charts" : "losses", c->string, v);
         if (is_speed(c->string)) put_scalar(&summary, "charts", "SPS", v);
@@ -198,16 +197,16 @@ void events_line(events_t *e, const char *text, double wall) {
     cJSON_Delete(line);
 }
 
-/* ---- the file
- * -----------------------------------------------------------------------------------------------------------*/
+/* ---- the file ---- */
 
-/* Host names are letters, digits, dots and hyphens; what else there may be must not shape the path. */
+/* Host names are letters, digits, dots and hyphens; what else there may be must not shape the
+ * path. */
 static void host_name(char host[64]) {
     if (gethostname(host, 64)) strcpy(host, "localhost");
     host[63] = 0;
     for (char *c = host; *c; c++)
-        if (!(*c >= '0' && *c <= '9') && !(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') && *c != '-' &&
-            *c != '.')
+        if (!(*c >= '0' && *c <= '9') && !(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') &&
+            *c != '-' && *c != '.')
             *c = '_';
 }
 
@@ -216,8 +215,8 @@ typedef struct {
     double spent; /* seconds of training until then */
 } line_t;
 
-/* A line's clock starts anew with every resume, so the sum over the starts is the training's own time; the last line is
- * as old as the file. A torn line ends it. */
+/* A line's clock starts anew with every resume, so the sum over the starts is the training's own
+ * time; the last line is as old as the file. A torn line ends it. */
 static void copy_metrics(events_t *e, const char *text, size_t size, double last) {
     line_t *line = NULL;
     size_t n = 0, cap = 0;
@@ -244,7 +243,8 @@ static void copy_metrics(events_t *e, const char *text, size_t size, double last
 void events_remove(const char *run, const char *keep) {
     DIR *d = opendir(run);
     for (struct dirent *f; d && (f = readdir(d));) {
-        if (strncmp(f->d_name, PREFIX, strlen(PREFIX)) || (keep && !strcmp(f->d_name, keep))) continue;
+        if (strncmp(f->d_name, PREFIX, strlen(PREFIX)) || (keep && !strcmp(f->d_name, keep)))
+            continue;
         char *path = fs_join(run, f->d_name);
         if (unlink(path)) warn("cannot remove '%s'", path);
         free(path);

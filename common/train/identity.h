@@ -1,5 +1,5 @@
-/* identity.h - what makes two starts of a training the same run: program, network, data and seed. training.json records
- * it; a resume compares.
+/* identity.h - what makes two starts of a training the same run: program, network, data and seed.
+ * training.json records it; a resume compares.
  */
 #ifndef TRAIN_IDENTITY_H
 #define TRAIN_IDENTITY_H
@@ -18,8 +18,8 @@ typedef struct {
 
 /* training.json's text after `step` updates, malloc'ed, deterministic. */
 char *identity_json(const identity_t *id, int64_t step);
-/* The step to go on from. die()s: RC_DATA damaged text, RC_MISFIT another program, architecture (the keys, then and
- * now), seed, or data unless any_data. Other keys may have changed: logged. */
+/* The step to go on from. die()s: RC_DATA damaged text, RC_MISFIT another program, architecture
+ * (the keys, then and now), seed, or data unless any_data. Other keys may have changed: logged. */
 int64_t identity_resume(const identity_t *id, const char *run, const char *json);
 
 #endif

@@ -20,12 +20,12 @@ cli_opt_t *loop_options(loop_options_t *o) {
         {"--out", CLI_STR, &o->out, "RUN", "folder of the run", true},
         {"--config", CLI_STR, &o->config, "FILE", "JSON file of configuration keys", false},
         {"--set", CLI_LIST, &o->set, "KEY=VALUE", "set one configuration key (repeatable)", false},
-        {"--help-config", CLI_FLAG, &o->help_config, NULL, "print every configuration key, its default and meaning",
-         false},
+        {"--help-config", CLI_FLAG, &o->help_config, NULL,
+         "print every configuration key, its default and meaning", false},
         {"--steps", CLI_INT, &o->steps, "N", "optimizer steps (train.steps)", false},
         {"--stop-at", CLI_INT, &o->stop_at, "N", "checkpoint after step N and exit 75", false},
-        {"--time-limit", CLI_DURATION, &o->time_limit, "T", "checkpoint after this time (90s, 15m, 2h) and exit 75",
-         false},
+        {"--time-limit", CLI_DURATION, &o->time_limit, "T",
+         "checkpoint after this time (90s, 15m, 2h) and exit 75", false},
         {"--resume", CLI_FLAG, &o->resume, NULL,
          "go on from the last checkpoint in RUN (from the start if there is none)", false},
         {"--allow-data-change", CLI_FLAG, &o->allow_data_change, NULL,
@@ -34,7 +34,8 @@ cli_opt_t *loop_options(loop_options_t *o) {
         {"--dry-run", CLI_FLAG, &o->dry_run, NULL,
          "print parameters, FLOPs a step, memory and expected time, then exit", false},
         {"--seed", CLI_U64, &o->seed, "S", "seed of everything random", false},
-        {"--threads", CLI_INT, &o->threads, "N", "threads (0 = all processors); never changes a result", false},
+        {"--threads", CLI_INT, &o->threads, "N",
+         "threads (0 = all processors); never changes a result", false},
         {0},
     };
     cli_opt_t *copy = xmalloc(sizeof table);
@@ -48,8 +49,7 @@ bool loop_help_config(int argc, char **argv) {
     return false;
 }
 
-/* ---- starting
- * -----------------------------------------------------------------------------------------------------------*/
+/* ---- starting ---- */
 
 /* The pictures of a former run, samples/step-<digits>.png. */
 static void remove_samples(const char *dir) {
@@ -70,8 +70,8 @@ static void remove_samples(const char *dir) {
 void loop_remove_run(const char *dir) {
     remove_samples(dir);
     events_remove(dir, NULL);
-    static const char *const files[] = {"done", "training.safetensors", "training.json", "metrics.jsonl",
-                                        "report.html"};
+    static const char *const files[] = {"done", "training.safetensors", "training.json",
+                                        "metrics.jsonl", "report.html"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *path = fs_join(dir, files[i]);
         if (unlink(path) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", path);
@@ -86,7 +86,8 @@ bool loop_begin(const loop_options_t *o, st_file_t *file, char **json) {
     if (fs_exists(o->out) && !fs_is_dir(o->out))
         die(RC_USAGE, "'%s' is a file; a folder for the run is needed", o->out);
     if (!o->resume && !o->force && !fs_dir_empty(o->out))
-        die(RC_USAGE, "'%s' exists and is not empty: --resume goes on, --force replaces it", o->out);
+        die(RC_USAGE, "'%s' exists and is not empty: --resume goes on, --force replaces it",
+            o->out);
     if (fs_mkdirs(o->out, &why)) die(RC_RUNTIME, "%s", why.text);
     if (access(o->out, W_OK)) die_errno(RC_RUNTIME, "cannot write to '%s'", o->out);
     if (o->resume && checkpoint_exists(o->out)) {
@@ -99,7 +100,8 @@ bool loop_begin(const loop_options_t *o, st_file_t *file, char **json) {
     return false;
 }
 
-/* Keeps the lines of metrics.jsonl up to `step`: what came after the checkpoint will be written again. */
+/* Keeps the lines of metrics.jsonl up to `step`: what came after the checkpoint will be written
+ * again. */
 static void cut_metrics(const char *path, int64_t step) {
     uint8_t *text;
     size_t size, keep = 0;
@@ -116,8 +118,7 @@ static void cut_metrics(const char *path, int64_t step) {
     free(text);
 }
 
-/* ---- signals
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- signals ---- */
 
 static volatile sig_atomic_t stop_signal, status_signal;
 
@@ -146,8 +147,7 @@ static void install_signals(void) {
     signal(SIGXFSZ, SIG_IGN); /* a file-size limit is then an error of write, like a full disk */
 }
 
-/* ---- running
- * ------------------------------------------------------------------------------------------------------------*/
+/* ---- running ---- */
 
 typedef struct {
     const loop_t *l;
@@ -166,7 +166,8 @@ static const char LOOP_STATE[] = "loop.loss";
 static void save(running_t *r, int64_t step, bool last) {
     checkpoint_t c = {0};
     reason_t why;
-    if (fflush(r->metrics) || fsync(fileno(r->metrics))) die_errno(RC_RUNTIME, "cannot write '%s'", r->metrics_path);
+    if (fflush(r->metrics) || fsync(fileno(r->metrics)))
+        die_errno(RC_RUNTIME, "cannot write '%s'", r->metrics_path);
     r->l->checkpoint(r->l->ctx, step, &c);
     checkpoint_state_t *state = xcalloc(c.n_state + 1, sizeof *state);
     if (c.n_state) memcpy(state, c.state, c.n_state * sizeof *state);
@@ -180,7 +181,8 @@ static void save(running_t *r, int64_t step, bool last) {
     }
     if (last || ++r->failed_saves >= 2)
         die(RC_RUNTIME, "cannot save the checkpoint of step %lld: %s", (long long)step, why.text);
-    warn("cannot save the checkpoint of step %lld: %s; training goes on and tries again", (long long)step, why.text);
+    warn("cannot save the checkpoint of step %lld: %s; training goes on and tries again",
+         (long long)step, why.text);
 }
 
 static double unix_time(void) {
@@ -189,7 +191,8 @@ static double unix_time(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void report(running_t *r, int64_t step, const loop_step_t *s, bool evaluate, progress_t *bar) {
+static void report(running_t *r, int64_t step, const loop_step_t *s, bool evaluate,
+                   progress_t *bar) {
     jsonw_t w = {0};
     char note[128] = "";
     double mean = r->loss[1] > 0 ? r->loss[0] / r->loss[1] : NAN;
@@ -215,9 +218,11 @@ static void report(running_t *r, int64_t step, const loop_step_t *s, bool evalua
 }
 
 int loop_run(const loop_t *l, const loop_options_t *o, int64_t first, const st_file_t *from) {
-    running_t r = {.l = l, .o = o, .metrics_path = fs_join(o->out, "metrics.jsonl"), .started = log_now()};
+    running_t r = {
+        .l = l, .o = o, .metrics_path = fs_join(o->out, "metrics.jsonl"), .started = log_now()};
     const st_tensor_t *pending = from ? st_find(from, "state/loop.loss") : NULL;
-    if (pending && pending->count == 2 && st_read_f32(pending, r.loss, NULL)) BUG("the loop's state is no float");
+    if (pending && pending->count == 2 && st_read_f32(pending, r.loss, NULL))
+        BUG("the loop's state is no float");
     cut_metrics(r.metrics_path, first);
     r.metrics = fopen(r.metrics_path, "a");
     if (!r.metrics) die_errno(RC_RUNTIME, "cannot open '%s'", r.metrics_path);
@@ -234,13 +239,16 @@ int loop_run(const loop_t *l, const loop_options_t *o, int64_t first, const st_f
     while (step < l->steps && !stop) {
         loop_step_t s = l->step(l->ctx, step++);
         skipped = s.skipped ? skipped + 1 : 0;
-        if (s.skipped) warn("step %lld: loss or gradient is not finite; the step is skipped", (long long)step);
+        if (s.skipped)
+            warn("step %lld: loss or gradient is not finite; the step is skipped", (long long)step);
         if (skipped > l->max_nan)
-            die(RC_RUNTIME, "loss or gradient not finite for %lld steps in a row; the last checkpoint is kept",
+            die(RC_RUNTIME,
+                "loss or gradient not finite for %lld steps in a row; the last checkpoint is kept",
                 (long long)skipped);
         if (!s.skipped) r.loss[0] += (float)s.loss, r.loss[1]++;
         r.items_sum += s.items;
-        bool end = step == l->steps, evaluate = end || (l->eval_every > 0 && step % l->eval_every == 0);
+        bool end = step == l->steps,
+             evaluate = end || (l->eval_every > 0 && step % l->eval_every == 0);
         stop = !end && (stop_signal || (o->stop_at > 0 && step >= o->stop_at) ||
                         (o->time_limit > 0 && log_now() - r.started > o->time_limit));
         /* metrics are a function of the step: a stop never adds a line */
@@ -266,6 +274,7 @@ int loop_run(const loop_t *l, const loop_options_t *o, int64_t first, const st_f
         if (fs_done_write(o->out, l->arguments, counts, &why)) die(RC_RUNTIME, "%s", why.text);
         return RC_OK;
     }
-    log_line("stopped after step %lld of %lld; --resume goes on", (long long)step, (long long)l->steps);
+    log_line("stopped after step %lld of %lld; --resume goes on", (long long)step,
+             (long long)l->steps);
     return RC_STOPPED;
 }

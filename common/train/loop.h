@@ -1,8 +1,8 @@
-/* loop.h - the training loop that vqvae and gato share: steps, log lines, metrics.jsonl, evaluation, checkpoints,
- * signals, resume.
+/* loop.h - the training loop that vqvae and gato share: steps, log lines, metrics.jsonl,
+ * evaluation, checkpoints, signals, resume.
  *
- * What a step is stays with the caller. The loop promises: a run killed at any moment and resumed writes the same files
- * as an uninterrupted one.
+ * What a step is stays with the caller. The loop promises: a run killed at any moment and resumed
+ * writes the same files as an uninterrupted one.
  */
 #ifndef TRAIN_LOOP_H
 #define TRAIN_LOOP_H
@@ -32,28 +32,33 @@ typedef struct {
 } loop_step_t;
 
 typedef struct {
-    const char *unit;                                 /* "images_per_s", "tokens_per_s" */
-    int64_t steps, log_every, eval_every, save_every; /* eval_every, save_every 0 = only at the end */
-    int64_t max_nan;                                  /* steps that may be skipped in a row (3) */
-    bool tensorboard;                                 /* an event file beside metrics.jsonl (events.h) */
-    const char *arguments;                            /* what shaped the run: hashed into RUN/done */
+    const char *unit; /* "images_per_s", "tokens_per_s" */
+    int64_t steps, log_every, eval_every,
+        save_every;        /* eval_every, save_every 0 = only at the end */
+    int64_t max_nan;       /* steps that may be skipped in a row (3) */
+    bool tensorboard;      /* an event file beside metrics.jsonl (events.h) */
+    const char *arguments; /* what shaped the run: hashed into RUN/done */
     void *ctx;
     /* One optimizer step. */
     loop_step_t (*step)(void *ctx, int64_t step);
-    /* More members for the metrics line of a log step (held-out figures when `evaluate`); may be NULL. */
-    void (*report)(void *ctx, int64_t step, bool evaluate, jsonw_t *line, char *note, size_t note_size);
+    /* More members for the metrics line of a log step (held-out figures when `evaluate`); may be
+     * NULL. */
+    void (*report)(void *ctx, int64_t step, bool evaluate, jsonw_t *line, char *note,
+                   size_t note_size);
     /* Fills in the checkpoint after `step` updates; texts stay valid until the next call. */
     void (*checkpoint)(void *ctx, int64_t step, checkpoint_t *c);
 } loop_t;
 
-/* Before building anything: decides about an existing --out. Fresh start: the folder is made (or emptied of a former
- * run by --force), done is removed, returns false. --resume with a training state: returns true, with the state's JSON
- * in *json and the open file in *file. die()s otherwise. */
+/* Before building anything: decides about an existing --out. Fresh start: the folder is made (or
+ * emptied of a former run by --force), done is removed, returns false. --resume with a training
+ * state: returns true, with the state's JSON in *json and the open file in *file. die()s
+ * otherwise. */
 bool loop_begin(const loop_options_t *o, st_file_t *file, char **json);
 /* What a training leaves in its folder beside the files for use: gone. die()s. */
 void loop_remove_run(const char *dir);
 
-/* Runs from `first` to steps; `from` is the file of a resume, or NULL. Returns RC_OK, or RC_STOPPED after a signal,
+/* Runs from `first` to steps; `from` is the file of a resume, or NULL. Returns RC_OK, or RC_STOPPED
+ * after a signal,
  * --stop-at or --time-limit (checkpointed). Writes out/done at the end. */
 int loop_run(const loop_t *l, const loop_options_t *o, int64_t first, const st_file_t *from);
 

@@ -16,7 +16,8 @@ static bool next_run(const optimizer_t *o, const params_t *p, size_t *i, size_t 
     return true;
 }
 
-optimizer_step_t optimizer_step(const optimizer_t *o, params_t *p, int64_t step, double grad_scale) {
+optimizer_step_t optimizer_step(const optimizer_t *o, params_t *p, int64_t step,
+                                double grad_scale) {
     optimizer_step_t out = {.lr = schedule_lr(&o->schedule, step)};
     float *g = params_base(p, PARAMS_GRAD);
     double sum = 0;
@@ -37,14 +38,17 @@ optimizer_step_t optimizer_step(const optimizer_t *o, params_t *p, int64_t step,
                      .decoupled = o->kind == OPTIM_ADAMW,
                      .grad_scale = (float)scale,
                      .step = step + 1};
-    float *w = params_base(p, PARAMS_VALUE), *m = params_base(p, PARAMS_M), *v = params_base(p, PARAMS_V);
+    float *w = params_base(p, PARAMS_VALUE), *m = params_base(p, PARAMS_M),
+          *v = params_base(p, PARAMS_V);
     for (size_t i = 0; next_run(o, p, &i, &from, &to);)
         kern_adam(&a, w + from, g + from, m + from, v + from, to - from);
-    if (o->average > 0) { /* young averages follow fast, as in TensorFlow's ExponentialMovingAverage */
+    if (o->average >
+        0) { /* young averages follow fast, as in TensorFlow's ExponentialMovingAverage */
         double decay = fmin(o->average, (1.0 + (double)step) / (10.0 + (double)step));
         float *avg = params_base(p, PARAMS_AVERAGE);
         for (size_t i = 0; next_run(o, p, &i, &from, &to);)
-            for (size_t e = from; e < to; e++) avg[e] = (float)(decay * avg[e] + (1 - decay) * w[e]);
+            for (size_t e = from; e < to; e++)
+                avg[e] = (float)(decay * avg[e] + (1 - decay) * w[e]);
     }
     return out;
 }

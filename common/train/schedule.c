@@ -6,7 +6,8 @@
 double schedule_lr(const schedule_t *s, int64_t step) {
     if (step < s->warmup) return s->lr * (double)(step + 1) / (double)(s->warmup + 1);
     if (s->kind == SCHEDULE_CONSTANT || s->steps <= s->warmup) return s->lr;
-    double x = (double)(step - s->warmup) / (double)(s->steps - s->warmup), low = s->lr * s->min_ratio;
+    double x = (double)(step - s->warmup) / (double)(s->steps - s->warmup),
+           low = s->lr * s->min_ratio;
     if (x > 1) x = 1;
     if (s->kind == SCHEDULE_LINEAR) return s->lr + (low - s->lr) * x;
     return low + 0.5 * (s->lr - low) * (1 + cos(M_PI * x));

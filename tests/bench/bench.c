@@ -1,8 +1,10 @@
-/* bench.c - our side of `make bench`: kernels, the encoder and the player, timed inside one process.
+/* bench.c - our side of `make bench`: kernels, the encoder and the player, timed inside one
+ * process.
  *
- * Reads a command a line from stdin and answers each with one line of JSON, so that bench.py can alternate it with the
- * other side. A time is the median of the repetitions that fit into `seconds`, after a warm-up. What the programs print
- * themselves (training, tokenizing) is not measured here.
+ * Reads a command a line from stdin and answers each with one line of JSON, so that bench.py can
+ * alternate it with the other side. A time is the median of the repetitions that fit into
+ * `seconds`, after a warm-up. What the programs print themselves (training, tokenizing) is not
+ * measured here.
  *
  *   limits                                       the machine: multiply-adds and reading of memory, all threads
  *   conv forward|input|weight N SIDE C SECONDS   a 3x3 convolution of N x SIDE x SIDE pixels, C to C channels
@@ -95,22 +97,25 @@ static void read_all(void *ctx) {
 }
 
 static void limits(void) {
-    double flops = 2.0 * LANES * CHAINS * ROUNDS * pool_threads(), bytes = 4.0 * STRETCH * STRETCHES;
+    double flops = 2.0 * LANES * CHAINS * ROUNDS * pool_threads(),
+           bytes = 4.0 * STRETCH * STRETCHES;
     double fma = measure(fma_all, NULL, 1);
     float *x = xaligned((size_t)bytes);
     for (size_t i = 0; i < (size_t)STRETCH * STRETCHES; i++) x[i] = (float)(i & 7);
     double reading = measure(read_all, x, 1);
     free(x);
-    printf("{\"gflops\":%.2f,\"gbytes\":%.2f,\"threads\":%d}\n", flops / fma * 1e-9, bytes / reading * 1e-9,
-           pool_threads());
+    printf("{\"gflops\":%.2f,\"gbytes\":%.2f,\"threads\":%d}\n", flops / fma * 1e-9,
+           bytes / reading * 1e-9, pool_threads());
 }
 
-/* Multiply-adds of all threads for some hundredths of a second: does the machine give us what it can at this moment?
+/* Multiply-adds of all threads for some hundredths of a second: does the machine give us what it
+ * can at this moment?
  */
 static void speed(void) {
     double start = log_now();
     fma_all(NULL);
-    printf("{\"gflops\":%.2f}\n", 2.0 * LANES * CHAINS * ROUNDS * pool_threads() / (log_now() - start) * 1e-9);
+    printf("{\"gflops\":%.2f}\n",
+           2.0 * LANES * CHAINS * ROUNDS * pool_threads() / (log_now() - start) * 1e-9);
 }
 
 /* ---- convolution ---- */
@@ -160,14 +165,16 @@ static uint8_t *read_raw(const char *path) {
     size_t size;
     reason_t why;
     if (fs_read(path, 0, &rgb, &size, &why)) die(RC_RUNTIME, "%s", why.text);
-    if (size != (size_t)RAW * PIXELS) die(RC_DATA, "'%s' has %zu bytes instead of %d", path, size, RAW * PIXELS);
+    if (size != (size_t)RAW * PIXELS)
+        die(RC_DATA, "'%s' has %zu bytes instead of %d", path, size, RAW * PIXELS);
     return rgb;
 }
 
 /* Crop k of a picture: a window of 75 to 100 % of the smaller side, every other one mirrored. */
 static image_t crop(const image_t *im, uint64_t k) {
     rng_t r = rng_fold(rng_make(1, "crop"), k);
-    size_t least = im->w < im->h ? im->w : im->h, side = least - (size_t)(rng_uniform(r, 0) * 0.25f * (float)least);
+    size_t least = im->w < im->h ? im->w : im->h,
+           side = least - (size_t)(rng_uniform(r, 0) * 0.25f * (float)least);
     image_t window = image_crop(im, rng_below(r, 1, (uint32_t)(im->w - side + 1)),
                                 rng_below(r, 2, (uint32_t)(im->h - side + 1)), side, side);
     image_t out = image_resize(&window, SIDE, SIDE);
@@ -175,7 +182,8 @@ static image_t crop(const image_t *im, uint64_t k) {
     for (size_t y = 0; k % 2 && y < SIDE; y++)
         for (size_t x = 0; x < SIDE / 2; x++)
             for (size_t c = 0; c < 3; c++) {
-                uint8_t *a = &out.rgb[(y * SIDE + x) * 3 + c], *b = &out.rgb[(y * SIDE + SIDE - 1 - x) * 3 + c], t = *a;
+                uint8_t *a = &out.rgb[(y * SIDE + x) * 3 + c],
+                        *b = &out.rgb[(y * SIDE + SIDE - 1 - x) * 3 + c], t = *a;
                 *a = *b;
                 *b = t;
             }
@@ -187,7 +195,8 @@ static bool pictures(char *rest) {
                 *count = strtok_r(NULL, " \n", &next), *folder;
     image_source_t *source[8];
     size_t n_sources = 0, n = count ? strtoul(count, NULL, 10) : 0, bad = 0;
-    while (n_sources < 8 && (folder = strtok_r(NULL, " \n", &next))) source[n_sources++] = image_source_open(folder);
+    while (n_sources < 8 && (folder = strtok_r(NULL, " \n", &next)))
+        source[n_sources++] = image_source_open(folder);
     if (!n || !n_sources) return false;
     image_opts_t o = image_opts_default();
     reason_t why;
@@ -304,7 +313,8 @@ static bool encode(const char *rest) {
     double seconds;
     int rc;
     reason_t why;
-    if (sscanf(rest, "%511s %511s %zu %lf", run, raw, &e.n, &seconds) != 4 || !e.n || e.n > RAW) return false;
+    if (sscanf(rest, "%511s %511s %zu %lf", run, raw, &e.n, &seconds) != 4 || !e.n || e.n > RAW)
+        return false;
     e.v = vqvae_load(run, &rc, &why);
     if (!e.v) die(rc, "%s", why.text);
     size_t f = vqvae_stride(vqvae_config(e.v)), grid = SIDE / f * (SIDE / f);
@@ -333,7 +343,8 @@ static bool decode(char *rest) {
         for (size_t i = 0; i < n; i++) {
             image_t im;
             reason_t why;
-            if (image_source_read(s, i, &im, &o, &why)) die(RC_DATA, "'%s': %s", image_source_key(s, i), why.text);
+            if (image_source_read(s, i, &im, &o, &why))
+                die(RC_DATA, "'%s': %s", image_source_key(s, i), why.text);
             image_release(&im);
         }
     }
@@ -368,7 +379,8 @@ static bool control(const char *rest) {
     char run[512], raw[512], how[16];
     size_t fill, steps;
     float action[ENV_ACTIONS];
-    if (sscanf(rest, "%511s %511s %zu %zu %15s", run, raw, &fill, &steps, how) != 5 || !steps || steps > MOST)
+    if (sscanf(rest, "%511s %511s %zu %zu %15s", run, raw, &fill, &steps, how) != 5 || !steps ||
+        steps > MOST)
         return false;
     uint8_t *rgb = read_raw(raw);
     player_t *p = open_player(run, how);
@@ -379,8 +391,8 @@ static bool control(const char *rest) {
         ms[t] = (log_now() - start) * 1000;
     }
     printf("{\"p50\":%.6g,", quantile(ms, steps, 0.5));
-    printf("\"p99\":%.6g,\"band\":%d,\"vocabulary\":%u}\n", quantile(ms, steps, 0.99), player_model(p)->band,
-           tokens_total(&player_model(p)->tokens));
+    printf("\"p99\":%.6g,\"band\":%d,\"vocabulary\":%u}\n", quantile(ms, steps, 0.99),
+           player_model(p)->band, tokens_total(&player_model(p)->tokens));
     player_close(p);
     free(rgb);
     return true;
@@ -412,9 +424,12 @@ int main(int argc, char **argv) {
         else if (known && !strcmp(name, "speed"))
             speed();
         else if (known)
-            known = (!strcmp(name, "conv") && conv(rest)) || (!strcmp(name, "encode") && encode(rest)) ||
-                    (!strcmp(name, "control") && control(rest)) || (!strcmp(name, "first") && first(rest)) ||
-                    (!strcmp(name, "pictures") && pictures(rest)) || (!strcmp(name, "decode") && decode(rest)) ||
+            known = (!strcmp(name, "conv") && conv(rest)) ||
+                    (!strcmp(name, "encode") && encode(rest)) ||
+                    (!strcmp(name, "control") && control(rest)) ||
+                    (!strcmp(name, "first") && first(rest)) ||
+                    (!strcmp(name, "pictures") && pictures(rest)) ||
+                    (!strcmp(name, "decode") && decode(rest)) ||
                     (!strcmp(name, "stream") && stream(rest));
         if (!known) die(RC_USAGE, "no such command: %s", line);
         fflush(stdout);

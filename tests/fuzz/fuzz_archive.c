@@ -1,6 +1,6 @@
-/* fuzz_archive.c - any bytes as a WebDataset shard: as a stream from memory and as an index of a file, no crash, no
- * leak, an end, and keys that are all different. Checksums of headers are made right, without which mutations would
- * never get past the first one.
+/* fuzz_archive.c - any bytes as a WebDataset shard: as a stream from memory and as an index of a
+ * file, no crash, no leak, an end, and keys that are all different. Checksums of headers are made
+ * right, without which mutations would never get past the first one.
  */
 #include "common/io/archive.h"
 #include "tests/tar.h"
@@ -22,7 +22,9 @@ static void walk(archive_stream_t *a, const blob_t *file) {
         before = hash;
         for (int i = 0; i < 4; i++) {
             if (part[i]->bytes && part[i]->bytes[part[i]->size]) abort();
-            if (file && s.status == IMAGE_OK && part[i]->is && part[i]->at + part[i]->size > file->n) abort();
+            if (file && s.status == IMAGE_OK && part[i]->is &&
+                part[i]->at + part[i]->size > file->n)
+                abort();
         }
         if (!file && s.status == IMAGE_OK) {
             words_t w = words_of(&s.text, &s.json, &s.label);

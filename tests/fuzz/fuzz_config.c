@@ -1,5 +1,5 @@
-/* fuzz_config.c - arbitrary objects through a configuration table: accepted settings print to a text that gives the
- * same settings. */
+/* fuzz_config.c - arbitrary objects through a configuration table: accepted settings print to a
+ * text that gives the same settings. */
 #include "common/io/config.h"
 #include "common/io/json.h"
 
@@ -42,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (!printed) BUG("printed configuration is refused: %s", why.text);
         memset(&b, 0, sizeof b);
         config_defaults(table, &b);
-        if (config_json(table, &b, printed, &why)) BUG("printed configuration is refused: %s", why.text);
+        if (config_json(table, &b, printed, &why))
+            BUG("printed configuration is refused: %s", why.text);
         if (config_diff(table, &a, &b, 0, diff, sizeof diff)) BUG("changed by printing: %s", diff);
         cJSON_Delete(printed);
         free(text);

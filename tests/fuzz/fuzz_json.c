@@ -1,5 +1,6 @@
-/* fuzz_json.c - arbitrary bytes through json_parse. What it accepts must print canonically, read back, and print the
- * same again; what it refuses must come with a line and a column inside the text.
+/* fuzz_json.c - arbitrary bytes through json_parse. What it accepts must print canonically, read
+ * back, and print the same again; what it refuses must come with a line and a column inside the
+ * text.
  */
 #include "common/io/json.h"
 
@@ -32,9 +33,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         size_t line = 0, column = 0;
         if (root)
             check_accepted((const char *)data, size, root);
-        else if (sscanf(why.text, "%zu:%zu: ", &line, &column) != 2 || strcmp(why.text, "1:1: not read by cJSON") == 0)
+        else if (sscanf(why.text, "%zu:%zu: ", &line, &column) != 2 ||
+                 strcmp(why.text, "1:1: not read by cJSON") == 0)
             BUG("reason '%s'", why.text);
-        if (!root && (line < 1 || column < 1 || line + column > size + 2)) BUG("reason '%s'", why.text);
+        if (!root && (line < 1 || column < 1 || line + column > size + 2))
+            BUG("reason '%s'", why.text);
         cJSON_Delete(root);
     }
     return 0;

@@ -1,9 +1,11 @@
-/* fuzz_lpips.c - a user's file of LPIPS's weights: a good, narrow network whose tensors the bytes rename, reshape and
- * retype, three bytes an edit. What is accepted can be recorded; what is refused has a reason.
+/* fuzz_lpips.c - a user's file of LPIPS's weights: a good, narrow network whose tensors the bytes
+ * rename, reshape and retype, three bytes an edit. What is accepted can be recorded; what is
+ * refused has a reason.
  *
- * fuzz-sources: common/nn/lpips.c common/nn/nn.c common/nn/packed.c common/tape/tape.c common/tape/params.c
- * fuzz-sources: common/tape/op_conv.c common/tape/op_linear.c common/tape/op_loss.c common/tape/op_math.c
- * fuzz-sources: common/tape/op_norm.c common/tape/op_packed.c common/tape/op_perceptual.c common/tape/op_resample.c
+ * fuzz-sources: common/nn/lpips.c common/nn/nn.c common/nn/packed.c common/tape/tape.c
+ * common/tape/params.c fuzz-sources: common/tape/op_conv.c common/tape/op_linear.c
+ * common/tape/op_loss.c common/tape/op_math.c fuzz-sources: common/tape/op_norm.c
+ * common/tape/op_packed.c common/tape/op_perceptual.c common/tape/op_resample.c
  */
 #include "common/nn/lpips.h"
 
@@ -15,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 enum { CONVS = 13, TENSORS = 2 * CONVS + 5 };
 static const int place[CONVS] = {0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28},
-                 slice[CONVS] = {1, 1, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5}, width[6] = {3, 2, 3, 2, 4, 1};
+                 slice[CONVS] = {1, 1, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5},
+                 width[6] = {3, 2, 3, 2, 4, 1};
 
 static void check(bool ok) {
     if (!ok) abort();
@@ -25,8 +28,10 @@ static st_tensor_t tensor(const char *name, int rank, int a, int b, int c) {
     char *copy = malloc(96);
     check(copy);
     snprintf(copy, 96, "%s", name);
-    return (st_tensor_t){
-        .name = copy, .dtype = "F32", .rank = rank, .dim = {(uint64_t)a, (uint64_t)b, (uint64_t)c, (uint64_t)c}};
+    return (st_tensor_t){.name = copy,
+                         .dtype = "F32",
+                         .rank = rank,
+                         .dim = {(uint64_t)a, (uint64_t)b, (uint64_t)c, (uint64_t)c}};
 }
 
 static void good(st_tensor_t *t) {
@@ -75,7 +80,8 @@ static void record(const lpips_t *l) {
     tape_t *t = tape_new(NULL);
     nn_t nn;
     nn_begin(&nn, t);
-    var_t a = tape_input(t, "a", F32_4(1, LPIPS_SIDE, LPIPS_SIDE, 3)), b = tape_input(t, "b", tape_shape(t, a));
+    var_t a = tape_input(t, "a", F32_4(1, LPIPS_SIDE, LPIPS_SIDE, 3)),
+          b = tape_input(t, "b", tape_shape(t, a));
     check(tape_count(t, nn_lpips(&nn, l, a, b)) == 1 && lpips_bytes(l) > 0);
     tape_free(t);
 }
@@ -85,7 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     reason_t why = {""};
     lpips_t *l;
     good(t);
-    for (size_t i = 0; i + 3 <= size && i < 60; i += 3) edit(&t[bytes[i] % TENSORS], bytes[i + 1], bytes[i + 2]);
+    for (size_t i = 0; i + 3 <= size && i < 60; i += 3)
+        edit(&t[bytes[i] % TENSORS], bytes[i + 1], bytes[i + 2]);
     for (int i = 0; i < TENSORS; i++) fill(&t[i], size % 3 == 1 ? bytes[size - 1] : 0);
     qsort(t, TENSORS, sizeof *t, by_name);
     st_file_t f = {.tensor = t, .n = TENSORS};

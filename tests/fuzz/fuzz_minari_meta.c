@@ -1,5 +1,5 @@
-/* fuzz_minari_meta.c - arbitrary bytes as a dataset's metadata.json: what is accepted has leaves that make sense, and a
- * bare observation space prints to JSON that gives the same leaf again.
+/* fuzz_minari_meta.c - arbitrary bytes as a dataset's metadata.json: what is accepted has leaves
+ * that make sense, and a bare observation space prints to JSON that gives the same leaf again.
  */
 #include "common/io/json.h"
 #include "common/io/minari_meta.h"
@@ -10,11 +10,13 @@
 static void check_leaf(const minari_leaf_t *l) {
     size_t count = 1;
     for (int i = 0; i < l->rank; i++) count *= l->dim[i];
-    if (l->rank > 8 || count != l->count || strlen(l->path) >= sizeof l->path) BUG("leaf '%s'", l->path);
+    if (l->rank > 8 || count != l->count || strlen(l->path) >= sizeof l->path)
+        BUG("leaf '%s'", l->path);
     if (l->kind == SPACE_BOX && (!l->low || !l->high)) BUG("a box without bounds");
     if (l->kind == SPACE_DISCRETE && l->n < 1) BUG("an empty discrete space");
     for (size_t i = 0; l->kind == SPACE_DISCRETE && i < l->count; i++)
-        if (minari_leaf_n(l, i) < 1 || minari_leaf_n(l, i) > l->n) BUG("a range beyond the largest");
+        if (minari_leaf_n(l, i) < 1 || minari_leaf_n(l, i) > l->n)
+            BUG("a range beyond the largest");
     for (size_t i = 0; l->low && i < l->count; i++)
         if (l->low[i] != l->low[i]) BUG("a bound that is no number");
 }
@@ -39,7 +41,8 @@ static void print_and_parse(const minari_leaf_t *l) {
             minari_leaf_start(l, i) != minari_leaf_start(&m.obs[0], i))
             BUG("a discrete space changes by printing");
     for (size_t i = 0; l->low && i < l->count; i++)
-        if (m.obs[0].low[i] != l->low[i] || m.obs[0].high[i] != l->high[i]) BUG("a bound changes by printing");
+        if (m.obs[0].low[i] != l->low[i] || m.obs[0].high[i] != l->high[i])
+            BUG("a bound changes by printing");
     minari_meta_release(&m);
     jsonw_free(&j);
     free(space);

@@ -1,6 +1,6 @@
-/* fuzz_png.c - any bytes as a PNG: no crash, no leak, and either a whole picture or a reason. Decoded as
- * they are, and with the checksums of their chunks made right, without which mutations would never get past the first
- * one.
+/* fuzz_png.c - any bytes as a PNG: no crash, no leak, and either a whole picture or a reason.
+ * Decoded as they are, and with the checksums of their chunks made right, without which mutations
+ * would never get past the first one.
  */
 #include "common/io/image_codec.h"
 #include "tests/picture.h"
@@ -25,7 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     if (image_sniff(bytes, size, &name) != FORMAT_PNG) return 0;
     decode(bytes, size);
     blob_t b = blob_copy(bytes, size);
-    for (size_t at = 8; at + 12 <= b.n && get32(b.p + at) <= b.n - at - 12; at += 12 + get32(b.p + at)) png_fix(&b, at);
+    for (size_t at = 8; at + 12 <= b.n && get32(b.p + at) <= b.n - at - 12;
+         at += 12 + get32(b.p + at))
+        png_fix(&b, at);
     decode(b.p, b.n);
     free(b.p);
     return 0;

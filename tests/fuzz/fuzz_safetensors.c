@@ -1,5 +1,5 @@
-/* fuzz_safetensors.c - any bytes as a safetensors file: whatever is accepted must lie inside the file, sorted, and be
- * readable.
+/* fuzz_safetensors.c - any bytes as a safetensors file: whatever is accepted must lie inside the
+ * file, sorted, and be readable.
  */
 #include "common/io/safetensors.h"
 
@@ -15,7 +15,8 @@ static void check(bool ok) {
 static void check_tensor(const st_file_t *f, const st_tensor_t *t) {
     uint64_t count = 1;
     for (int i = 0; i < t->rank; i++) count *= t->dim[i];
-    check(count == t->count && t->bytes <= f->size && t->data >= f->bytes && t->data + t->bytes <= f->bytes + f->size);
+    check(count == t->count && t->bytes <= f->size && t->data >= f->bytes &&
+          t->data + t->bytes <= f->bytes + f->size);
     check(st_find(f, t->name) == t);
     if (t->type == ST_OTHER || t->type >= ST_I64) return;
     float *v = malloc(t->count * sizeof *v + 1);

@@ -1,5 +1,5 @@
-/* fuzz_token_record.c - arbitrary bytes as values of a shard, their checksum made right so that the content is looked
- * at. A record that is accepted must build the same bytes again.
+/* fuzz_token_record.c - arbitrary bytes as values of a shard, their checksum made right so that the
+ * content is looked at. A record that is accepted must build the same bytes again.
  */
 #include "common/io/token_db_value.h"
 
@@ -32,9 +32,10 @@ static void check_record(const uint8_t *v, size_t size, uint32_t codes) {
     uint8_t *again = token_record_build(&meta, 7, &r, &again_size, &why);
     token_record_t r2;
     if (!again) BUG("read but not to be written: %s", why.text);
-    if (token_record_parse(again, again_size, 7, &meta, &r2, &why)) BUG("written but not to be read: %s", why.text);
-    if (r2.T != r.T || r2.text_len != r.text_len || r2.key_len != r.key_len || r2.pixels_bytes != r.pixels_bytes ||
-        !r.codes != !r2.codes || !r.text != !r2.text)
+    if (token_record_parse(again, again_size, 7, &meta, &r2, &why))
+        BUG("written but not to be read: %s", why.text);
+    if (r2.T != r.T || r2.text_len != r.text_len || r2.key_len != r.key_len ||
+        r2.pixels_bytes != r.pixels_bytes || !r.codes != !r2.codes || !r.text != !r2.text)
         BUG("a record changes by writing");
     token_record_release(&r2);
     token_record_release(&r);

@@ -1,15 +1,19 @@
-/* fuzz_vqvae_config.c - arbitrary text as a network's configuration, diffusers' and taming's, and as a tensor's name:
- * what is accepted prints to a text that gives the same network, and a translated name translates back.
+/* fuzz_vqvae_config.c - arbitrary text as a network's configuration, diffusers' and taming's, and
+ * as a tensor's name: what is accepted prints to a text that gives the same network, and a
+ * translated name translates back.
  *
  * fuzz-sources: common/model/vqvae.c common/model/vqvae_run.c common/model/vqvae_names.c
  *
  * fuzz-sources: common/nn/nn.c common/nn/attention.c common/nn/resnet.c common/nn/packed.c
  *
- * fuzz-sources: common/tape/tape.c common/tape/params.c common/tape/op_attention.c common/tape/op_conv.c
+ * fuzz-sources: common/tape/tape.c common/tape/params.c common/tape/op_attention.c
+ * common/tape/op_conv.c
  *
- * fuzz-sources: common/tape/op_linear.c common/tape/op_math.c common/tape/op_norm.c common/tape/op_packed.c
+ * fuzz-sources: common/tape/op_linear.c common/tape/op_math.c common/tape/op_norm.c
+ * common/tape/op_packed.c
  *
- * fuzz-sources: common/tape/op_resample.c common/tape/op_rows.c common/tape/op_vq.c common/tape/op_fsq.c
+ * fuzz-sources: common/tape/op_resample.c common/tape/op_rows.c common/tape/op_vq.c
+ * common/tape/op_fsq.c
  */
 #include "common/model/vqvae_names.h"
 
@@ -20,7 +24,8 @@ static void printed(const vqvae_config_t *c) {
     vqvae_config_t back;
     reason_t why;
     char *text = vqvae_config_json(c, 32);
-    if (vqvae_config_parse(&back, text, strlen(text), &why)) BUG("printed configuration is refused: %s", why.text);
+    if (vqvae_config_parse(&back, text, strlen(text), &why))
+        BUG("printed configuration is refused: %s", why.text);
     if (memcmp(c, &back, sizeof back)) BUG("changed by printing: %s", text);
     free(text);
 }
@@ -37,6 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(name, data, size);
     name[size] = 0;
     if (!vqvae_taming_name(name, 5, false, there)) return 0;
-    if (!vqvae_taming_name(there, 5, true, back) || strcmp(back, name)) BUG("'%s' becomes '%s'", name, there);
+    if (!vqvae_taming_name(there, 5, true, back) || strcmp(back, name))
+        BUG("'%s' becomes '%s'", name, there);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* minari_helper.c - the C side of minari_roundtrip.py: writes a dataset whose every value is a formula, and prints any
- * dataset as JSON.
+/* minari_helper.c - the C side of minari_roundtrip.py: writes a dataset whose every value is a
+ * formula, and prints any dataset as JSON.
  *
  *   minari_helper write-dict DIR | write-bare DIR | dump DIR
  */
@@ -113,8 +113,7 @@ static int write_dataset(const char *dir, bool dict) {
     return 0;
 }
 
-/* ---- dump
- * ---------------------------------------------------------------------------------------------------------------*/
+/* ---- dump ---- */
 
 static void put_floats(jsonw_t *j, const char *key, const float *v, size_t n) {
     jsonw_open(j, key, '[');

@@ -126,7 +126,7 @@ cross-domain: programs
 data-large:
 	sh pipelines/data_large.sh $(SETS)
 
-SOURCES = $(wildcard common/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/fuzz/*.c tests/bench/*.c)
+SOURCES = $(wildcard common/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/fuzz/*.c tests/bench/*.c tests/interop/*.c)
 format:
 	clang-format -i $(SOURCES)
 format-check:

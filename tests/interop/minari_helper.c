@@ -48,7 +48,8 @@ static uint8_t *make_frames(size_t e, size_t n) {
     return v;
 }
 
-static float *make_rows(float (*at)(size_t, size_t, size_t), size_t e, size_t rows, size_t width, float plus) {
+static float *make_rows(float (*at)(size_t, size_t, size_t), size_t e, size_t rows, size_t width,
+                        float plus) {
     float *v = xmalloc(rows * width * sizeof *v);
     for (size_t i = 0; i < rows * width; i++) v[i] = at(e, i / width, i % width) + plus;
     return v;
@@ -57,7 +58,8 @@ static float *make_rows(float (*at)(size_t, size_t, size_t), size_t e, size_t ro
 /* An episode of e + 1 steps; the arrays a space does not ask for stay unused. */
 static void make_episode(size_t e, bool dict, minari_episode_t *out) {
     size_t T = e + 1;
-    *out = (minari_episode_t){.T = T, .seed = e % 2 ? (int64_t)(100 + e) : -1, .n_obs = dict ? 4 : 1, .n_act = 1};
+    *out = (minari_episode_t){
+        .T = T, .seed = e % 2 ? (int64_t)(100 + e) : -1, .n_obs = dict ? 4 : 1, .n_act = 1};
     out->image = xcalloc(4, sizeof *out->image);
     out->value = xcalloc(4, sizeof *out->value);
     out->text = xcalloc(4, sizeof *out->text);
@@ -82,17 +84,19 @@ static void make_episode(size_t e, bool dict, minari_episode_t *out) {
 }
 
 static int write_dataset(const char *dir, bool dict) {
-    double low[VECTOR] = {-INFINITY, -100, -0.1}, high[VECTOR] = {INFINITY, 100, 1e-7}, one[ACTIONS] = {1, 1},
-           minus[ACTIONS] = {-1, -1};
-    minari_leaf_t obs[4] = {leaf_of("image", SPACE_IMAGE, "uint8"), leaf_of("mode", SPACE_DISCRETE, "int64"),
-                            leaf_of("text", SPACE_TEXT, "str"), vector_leaf("vector", VECTOR, low, high)};
+    double low[VECTOR] = {-INFINITY, -100, -0.1}, high[VECTOR] = {INFINITY, 100, 1e-7},
+           one[ACTIONS] = {1, 1}, minus[ACTIONS] = {-1, -1};
+    minari_leaf_t obs[4] = {
+        leaf_of("image", SPACE_IMAGE, "uint8"), leaf_of("mode", SPACE_DISCRETE, "int64"),
+        leaf_of("text", SPACE_TEXT, "str"), vector_leaf("vector", VECTOR, low, high)};
     obs[0].rank = 3;
     obs[0].dim[0] = obs[0].dim[1] = SIDE;
     obs[0].dim[2] = 3;
     obs[0].count = SIDE * SIDE * 3;
     obs[1].n = 5;
     obs[1].start = -2;
-    minari_leaf_t bare = vector_leaf("", VECTOR, low, high), act = vector_leaf("", ACTIONS, minus, one);
+    minari_leaf_t bare = vector_leaf("", VECTOR, low, high),
+                  act = vector_leaf("", ACTIONS, minus, one);
     minari_spec_t spec = {.dataset_id = "test/round-v0",
                           .algorithm = "formula",
                           .obs = dict ? obs : &bare,

@@ -7,7 +7,7 @@
 #include "common/io/fs.h"
 #include "common/io/safetensors.h"
 #include "tests/test.h"
-#include "vqvae/quantizer.h"
+#include "vqvae/quantizer_kind.h"
 
 enum { PARTS = 4 };
 static const char *const part[PARTS] = {"z", "e", "weight", "bias"};
@@ -17,7 +17,7 @@ static const char *const parameter[PARTS] = {"z", "quantize.embedding.weight",
 static const double COMMITMENT = 0.25, CODEBOOK = 1;
 
 typedef struct {
-    quant_kind_t kind;
+    const quantizer_kind_t *kind;
     char name[32];
     kern_fsq_t fsq;
     size_t n, K, D, count[PARTS];
@@ -35,7 +35,7 @@ static void unit(const double *x, size_t D, double least, double *y) {
 }
 
 static void vector_of(const case_t *c, const double *const *x, size_t i, double *z) {
-    if (c->kind == QUANT_L2)
+    if (c->kind == &quant_l2)
         unit(x[0] + i * c->D, c->D, 1e-12, z);
     else
         memcpy(z, x[0] + i * c->D, c->D * sizeof *z);
@@ -44,11 +44,11 @@ static void vector_of(const case_t *c, const double *const *x, size_t i, double 
 static void code_of(const case_t *c, const double *const *x, size_t k, double *e) {
     for (size_t d = 0; d < c->D; d++) {
         e[d] = x[1][k * c->D + d];
-        if (c->kind != QUANT_SIMVQ) continue;
+        if (c->kind != &quant_simvq) continue;
         e[d] = x[3][d];
         for (size_t j = 0; j < c->D; j++) e[d] += x[2][d * c->D + j] * x[1][k * c->D + j];
     }
-    if (c->kind == QUANT_L2) unit(memcpy((double[16]){0}, e, c->D * sizeof *e), c->D, 1e-12, e);
+    if (c->kind == &quant_l2) unit(memcpy((double[16]){0}, e, c->D * sizeof *e), c->D, 1e-12, e);
 }
 
 /* z turned about what u and v were at the base, stretched as there. */
@@ -78,17 +78,18 @@ static double objective(const case_t *c, const double *const *x) {
     double sum = 0, loss = 0;
     for (size_t i = 0; i < c->n; i++) {
         double z[16], z0[16], q[16], q0[16], out[16];
-        for (size_t d = 0; c->kind == QUANT_FSQ && d < c->D; d++)
+        for (size_t d = 0; c->kind == &quant_fsq && d < c->D; d++)
             sum += c->g[i * c->D + d] * bounded(c->fsq.level[d], x[0][i * c->D + d]) /
                    (c->fsq.level[d] / 2);
-        if (c->kind == QUANT_FSQ) continue;
+        if (c->kind == &quant_fsq) continue;
         vector_of(c, x, i, z);
         vector_of(c, c->base, i, z0);
         code_of(c, x, (size_t)c->idx[i], q);
         code_of(c, c->base, (size_t)c->idx[i], q0);
-        if (c->kind == QUANT_ROTATION) turn(c, z0, q0, z, out);
+        if (c->kind == &quant_rotation) turn(c, z0, q0, z, out);
         for (size_t d = 0; d < c->D; d++) {
-            sum += c->g[i * c->D + d] * (c->kind == QUANT_ROTATION ? out[d] : z[d] + q0[d] - z0[d]);
+            sum +=
+                c->g[i * c->D + d] * (c->kind == &quant_rotation ? out[d] : z[d] + q0[d] - z0[d]);
             loss += COMMITMENT * pow(q0[d] - z[d], 2) + CODEBOOK * pow(q[d] - z0[d], 2);
         }
     }
@@ -143,7 +144,7 @@ static void check_differences(const case_t *c, int p, const float *ours) {
 static void check_case(case_t *c, const st_file_t *f) {
     config_t config;
     config_begin(&config);
-    config.quantizer.kind = c->kind;
+    config.quantizer.kind = quantizer_kind_index(c->kind);
     config.quantizer.levels.n = (int)c->fsq.n;
     for (size_t d = 0; d < c->fsq.n; d++) config.quantizer.levels.v[d] = c->fsq.level[d];
     config.quantizer.commitment_weight = COMMITMENT;
@@ -229,7 +230,7 @@ static void check_case(case_t *c, const st_file_t *f) {
     CHECK_NEAR(plan_scalar(plan, o.loss), loss[0], 2e-6 * loss[0]);
     /* what is published is what the decoder saw */
     const float *codes = quantizer_publish(&q, PARAMS_VALUE), *seen = plan_data(plan, o.quantized);
-    CHECK((codes != NULL) == (c->kind == QUANT_SIMVQ || c->kind == QUANT_L2), "%s: published",
+    CHECK((codes != NULL) == (c->kind == &quant_simvq || c->kind == &quant_l2), "%s: published",
           c->name);
     for (size_t i = 0; codes && i < c->n; i++)
         CHECK(!memcmp(codes + (size_t)c->idx[i] * c->D, seen + i * c->D, c->D * sizeof *seen),
@@ -243,14 +244,14 @@ static void check_case(case_t *c, const st_file_t *f) {
 }
 
 TEST(quantizers_as_pytorch) {
-    static case_t cases[] = {{.kind = QUANT_ROTATION, .name = "rotation", .fsq = {0}},
-                             {.kind = QUANT_SIMVQ, .name = "simvq", .fsq = {0}},
-                             {.kind = QUANT_L2, .name = "l2", .fsq = {0}},
-                             {.kind = QUANT_FSQ, .name = "fsq 8,5,5,5", .fsq = {4, {8, 5, 5, 5}}},
-                             {.kind = QUANT_FSQ, .name = "fsq 3,4", .fsq = {2, {3, 4}}},
-                             {.kind = QUANT_FSQ, .name = "fsq 7,6,5", .fsq = {3, {7, 6, 5}}},
-                             {.kind = QUANT_FSQ, .name = "fsq 8,8,8", .fsq = {3, {8, 8, 8}}},
-                             {.kind = QUANT_FSQ, .name = "fsq 16", .fsq = {1, {16}}}};
+    static case_t cases[] = {{.kind = &quant_rotation, .name = "rotation", .fsq = {0}},
+                             {.kind = &quant_simvq, .name = "simvq", .fsq = {0}},
+                             {.kind = &quant_l2, .name = "l2", .fsq = {0}},
+                             {.kind = &quant_fsq, .name = "fsq 8,5,5,5", .fsq = {4, {8, 5, 5, 5}}},
+                             {.kind = &quant_fsq, .name = "fsq 3,4", .fsq = {2, {3, 4}}},
+                             {.kind = &quant_fsq, .name = "fsq 7,6,5", .fsq = {3, {7, 6, 5}}},
+                             {.kind = &quant_fsq, .name = "fsq 8,8,8", .fsq = {3, {8, 8, 8}}},
+                             {.kind = &quant_fsq, .name = "fsq 16", .fsq = {1, {16}}}};
     st_file_t f;
     reason_t why;
     pool_set_threads(1);
@@ -263,10 +264,13 @@ TEST(quantizers_as_pytorch) {
  * come. */
 TEST(before_the_first_step) {
     enum { N = 50, D = 3 };
-    for (int kind = QUANT_EMA; kind <= QUANT_FSQ; kind++) {
+    static const quantizer_kind_t *const kinds[] = {&quant_ema,      &quant_ste, &quant_simvq,
+                                                    &quant_rotation, &quant_l2,  &quant_fsq};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        const quantizer_kind_t *kind = kinds[k];
         config_t config;
         config_begin(&config);
-        config.quantizer.kind = kind;
+        config.quantizer.kind = quantizer_kind_index(kind);
         config.model.vq_embed_dim = D;
         config_settle(&config);
         vqvae_config_t m = config_model(&config);
@@ -287,10 +291,10 @@ TEST(before_the_first_step) {
         for (size_t i = 0; i < N * D; i++) {
             const float *row = x + i / D * D;
             double want = x[i];
-            if (kind == QUANT_L2)
+            if (kind == &quant_l2)
                 want /= sqrt(row[0] * (double)row[0] + row[1] * (double)row[1] +
                              row[2] * (double)row[2]);
-            if (kind == QUANT_FSQ) want = bounded(8, x[i]) / 4;
+            if (kind == &quant_fsq) want = bounded(8, x[i]) / 4;
             CHECK_NEAR(out[i], want, 1e-6);
         }
         plan_free(plan);

@@ -3,6 +3,7 @@
 
 #include "common/io/fs.h"
 #include "common/io/json.h"
+#include "vqvae/quantizer_kind.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +28,7 @@ const config_field_t config_table[] = {
      "groups of every GroupNorm; divides all channels"},
     {"model.mid_attention", CF_BOOL, AT(model.mid_attention), "true", NULL, 0, 0, CONFIG_ARCH,
      "attention at the lowest resolution"},
-    {"quantizer.kind", CF_CHOICE, AT(quantizer.kind), "\"ema\"", "ema|ste|simvq|rotation|l2|fsq", 0,
-     0, 0,
+    {"quantizer.kind", CF_CHOICE, AT(quantizer.kind), "\"ema\"", QUANTIZER_CHOICES, 0, 0, 0,
      "codebook by moving averages (ema); by gradient, past which the decoder's gradient goes "
      "straight to the encoder "
      "(ste), turned back (rotation), or with codes and vectors of unit length (l2: vq_embed_dim 8 "
@@ -126,12 +126,8 @@ void config_settle(config_t *c) {
     config_t preset;
     config_defaults(config_table, &preset);
     int64_t width = preset.model.vq_embed_dim, codes = preset.model.num_vq_embeddings;
-    if (c->quantizer.kind == QUANT_FSQ) {
-        width = c->quantizer.levels.n;
-        codes = 1;
-        for (int i = 0; i < c->quantizer.levels.n && codes < 1 << 30; i++)
-            codes *= c->quantizer.levels.v[i];
-    }
+    const quantizer_kind_t *kind = quantizer_kind(c);
+    if (kind->settle) kind->settle(c, &width, &codes);
     if (!c->model.vq_embed_dim) c->model.vq_embed_dim = width;
     if (!c->model.num_vq_embeddings) c->model.num_vq_embeddings = codes;
 }
@@ -160,12 +156,7 @@ vqvae_config_t config_model(const config_t *c) {
                 (long long)c->model.attention_levels.v[i]);
         m.attention[c->model.attention_levels.v[i]] = true;
     }
-    if (c->quantizer.kind == QUANT_FSQ) {
-        m.fsq.n = (size_t)c->quantizer.levels.n;
-        if (m.fsq.n < 1 || m.fsq.n > KERN_FSQ_DIMS)
-            die(RC_USAGE, "quantizer.levels: 1 to %d numbers are needed", KERN_FSQ_DIMS);
-        for (size_t i = 0; i < m.fsq.n; i++) m.fsq.level[i] = (int32_t)c->quantizer.levels.v[i];
-    }
+    if (quantizer_kind(c)->network) quantizer_kind(c)->network(c, &m);
     reason_t why;
     if (vqvae_config_check(&m, &why)) die(RC_USAGE, "model: %s", why.text);
     size_t w, h;
@@ -193,10 +184,7 @@ void config_from_model(config_t *c, const vqvae_config_t *m) {
     c->model.num_vq_embeddings = (int64_t)m->codes;
     c->model.norm_num_groups = (int64_t)m->norm_groups;
     c->model.mid_attention = m->mid_attention;
-    if (!m->fsq.n) return;
-    c->quantizer.kind = QUANT_FSQ;
-    c->quantizer.levels = (config_ints_t){.n = (int)m->fsq.n};
-    for (size_t i = 0; i < m->fsq.n; i++) c->quantizer.levels.v[i] = m->fsq.level[i];
+    quantizer_from_network(c, m);
 }
 
 bool config_of_run(const char *run, config_t *c) {

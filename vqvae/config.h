@@ -7,14 +7,6 @@
 #include "common/train/optim_config.h"
 
 typedef enum { CROP_CENTER, CROP_RANDOM, CROP_RESIZED } crop_t;
-typedef enum {
-    QUANT_EMA,
-    QUANT_STE,
-    QUANT_SIMVQ,
-    QUANT_ROTATION,
-    QUANT_L2,
-    QUANT_FSQ
-} quant_kind_t;
 typedef enum { DISC_HINGE, DISC_VANILLA } disc_kind_t;
 
 typedef struct {

@@ -58,7 +58,7 @@ void freeze_check(const freeze_t *f, const params_t *p, const char *const *wrt, 
         const char *prefix = f->pattern[i] + 1;
         for (size_t j = 0; j < params_n(p) && !any; j++)
             any = !strncmp(params_at(p, (int)j)->name, prefix, strlen(prefix));
-        if (any || !strcmp(prefix, "quantize")) continue; /* fsq has nothing there */
+        if (any || !strcmp(prefix, "quantize")) continue; /* not every kind has it */
         const char *near = nearest(prefix, p);
         die(RC_USAGE, "train.freeze: no parameter begins with '%s'%s%s%s", prefix,
             near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");

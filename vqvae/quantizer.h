@@ -2,13 +2,9 @@
  * trains, the codebook's start by k-means, moving averages, restart of dead codes, usage, and the
  * codebook that a RUN publishes.
  *
- * ema       the op gives counts and sums of a batch; they are applied once an optimizer step (van den Oord et al. 2017,
- *           appendix A.1; restarts as in Dhariwal et al. 2020)
- * ste       codebook by gradient; the decoder's gradient goes straight through
- * rotation  the same, the gradient turned back (Fifty et al. 2024)
- * l2        the same as ste with vectors and codes of unit length (Yu et al. 2022); unit rows are published
- * simvq     frozen codebook C, learned linear map: e = C W^T + b (Zhu et al. 2024), which is what is published
- * fsq       no codebook (Mentzer et al. 2023)
+ * The kinds are rows of a table (quantizer_kind.h), one file each: quant_ema.c, quant_ste.c,
+ * quant_rotation.c, quant_l2.c, quant_simvq.c, quant_fsq.c. Dead codes restart as in Dhariwal et al.
+ * 2020.
  *
  * State arrays are plain floats, saved with the checkpoint.
  */
@@ -21,7 +17,7 @@
 #include "vqvae/config.h"
 
 typedef struct {
-    quant_kind_t kind;
+    const struct quantizer_kind *kind;
     size_t K, D;
     double decay;
     float commitment_weight, codebook_weight;
@@ -36,6 +32,12 @@ typedef struct {
     float *published;            /* [K,D] */
 } quantizer_t;
 
+/* The kind that the configuration names. */
+const struct quantizer_kind *quantizer_kind(const config_t *c);
+/* The number of quantizer.kind that stands for a kind. */
+int quantizer_kind_index(const struct quantizer_kind *kind);
+/* quantizer.kind and its settings, where a loaded network allows one kind alone. */
+void quantizer_from_network(config_t *c, const vqvae_config_t *m);
 /* Parameters that the kind has beside the network's; before vqvae_declare. simvq over a codebook
  * that is there starts with the identity. */
 void quantizer_declare(const config_t *c, params_t *p);

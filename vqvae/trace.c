@@ -10,6 +10,7 @@
 #include "common/io/safetensors.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"
+#include "vqvae/quantizer_kind.h"
 #include "vqvae/trainer.h"
 
 #include <stdio.h>
@@ -188,7 +189,7 @@ static config_t trace_config(const char *model, const vqvae_config_t *m, const c
                              const images_t *in) {
     config_t c;
     config_defaults(config_table, &c);
-    c.quantizer.kind = QUANT_STE;
+    c.quantizer.kind = quantizer_kind_index(&quant_ste);
     config_of_run(model, &c);
     c.loss.perceptual_weights[0] = 0; /* a RUN knows the file's last part only */
     config_from_model(&c, m);

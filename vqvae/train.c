@@ -7,6 +7,7 @@
 #include "vqvae/commands.h"
 #include "vqvae/data.h"
 #include "vqvae/figures.h"
+#include "vqvae/quantizer_kind.h"
 #include "vqvae/trainer.h"
 
 #include <math.h>
@@ -152,8 +153,7 @@ static void write_samples(const run_t *r, int64_t s, image_t *pair, size_t n) {
 static void report_latents(const run_t *r, int64_t s, jsonw_t *line) {
     graph_t *g = trainer_graph_at(r->t, s - 1);
     /* The other kinds' codes are vectors of another space than the encoder's. */
-    bool same = r->config.quantizer.kind != QUANT_L2 && r->config.quantizer.kind != QUANT_FSQ;
-    bool quantized = same && trainer_quantizes(r->t, s - 1);
+    bool quantized = r->t->quantizer.kind->same_space && trainer_quantizes(r->t, s - 1);
     latents_t f = latents_of(
         plan_data(g->plan, g->prequant), quantized ? plan_data(g->plan, g->vq.quantized) : NULL,
         tape_count(g->tape, g->prequant) / r->t->model.vq_embed_dim, r->t->model.vq_embed_dim);
@@ -242,8 +242,10 @@ static int64_t restore(run_t *r, st_file_t *file, const char *json) {
     reason_t why;
     int64_t s = identity_resume(&r->id, r->o.out, json);
     checkpoint_t c = {.params = r->params, .fresh = ADVERSARY_PREFIX, .state = r->state};
-    if (r->config.quantizer.kind == QUANT_FSQ && st_find(file, "value/quantize.embedding.weight"))
-        die(RC_MISFIT, "'%s' has a codebook: quantizer.kind cannot become fsq", r->o.out);
+    const quantizer_kind_t *kind = r->t->quantizer.kind;
+    if (!kind->codebook && st_find(file, "value/quantize.embedding.weight"))
+        die(RC_MISFIT, "'%s' has a codebook: quantizer.kind cannot become %s", r->o.out,
+            kind->name);
     /* A discriminator that joins a run later begins fresh. */
     c.n_state =
         adversary_in(file) ? training_state(r) : quantizer_state(&r->t->quantizer, r->state);
@@ -378,9 +380,10 @@ int cmd_vqvae_train(int argc, char **argv) {
             "--init '%s' has another network than the configuration asks for (RUN vs "
             "configuration): %s",
             r->init, differences);
-    if (r->init && (start.quantizer.kind == QUANT_FSQ) != (r->config.quantizer.kind == QUANT_FSQ))
+    const quantizer_kind_t *from = quantizer_kind(&start);
+    if (r->init && from->codebook != quantizer_kind(&r->config)->codebook)
         die(RC_MISFIT, "--init '%s' %s: quantizer.kind cannot be another", r->init,
-            start.quantizer.kind == QUANT_FSQ ? "has levels (fsq)" : "has a codebook");
+            from->codebook ? "has a codebook" : "has no codebook");
     config_model(&r->config);
     data_refuse_out(&r->data, r->o.out);
     r->d = data_open(&r->data, &r->config, r->o.seed, r->max_bad, r->max_pixels);

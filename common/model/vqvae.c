@@ -1,6 +1,8 @@
 /* vqvae.c - the graph of the image tokenizer; see vqvae.h. */
 #include "common/model/vqvae.h"
 
+#include "common/model/codes.h"
+
 #include <math.h>
 
 static const float EPS = 1e-6f;
@@ -25,22 +27,8 @@ int vqvae_config_check(const vqvae_config_t *c, reason_t *why) {
         return reason_set(why,
                           "layers_per_block, latent_channels and vq_embed_dim must be positive");
     if (c->codes < 2) return reason_set(why, "num_vq_embeddings must be at least 2");
-    if (!c->fsq.n) return 0;
-    for (size_t d = 0; d < c->fsq.n; d++)
-        if (c->fsq.level[d] < 3 || c->fsq.level[d] > KERN_FSQ_MOST)
-            return reason_set(why, "a level of %d; 3 to %d are possible", (int)c->fsq.level[d],
-                              KERN_FSQ_MOST);
-    size_t codes = 1;
-    for (size_t d = 0; d < c->fsq.n && codes <= 1 << 20; d++) codes *= (size_t)c->fsq.level[d];
-    if (codes > 1 << 20)
-        return reason_set(why, "the product of the levels exceeds %d codes", 1 << 20);
-    if (c->vq_embed_dim != c->fsq.n)
-        return reason_set(why, "vq_embed_dim = %zu, but there are %zu levels", c->vq_embed_dim,
-                          c->fsq.n);
-    if (c->codes != codes)
-        return reason_set(why, "num_vq_embeddings = %zu, but the product of the levels is %zu",
-                          c->codes, codes);
-    return 0;
+    const codes_kind_t *kind = codes_kind(c);
+    return kind->check ? kind->check(c, why) : 0;
 }
 
 static var_t resnet_attention(nn_t *nn, const vqvae_config_t *c, var_t x, size_t j, size_t out,
@@ -108,13 +96,11 @@ var_t vqvae_decode(nn_t *nn, const vqvae_config_t *c, var_t quantized) {
 }
 
 vq_out_t vqvae_quantize(nn_t *nn, const vqvae_config_t *c, var_t prequant) {
-    if (c->fsq.n) return op_fsq(nn->tape, prequant, &c->fsq);
-    return op_vq(nn->tape, prequant, vqvae_codebook(nn, c), 0, 0);
+    return codes_kind(c)->record(nn, c, prequant);
 }
 
 var_t vqvae_vectors(nn_t *nn, const vqvae_config_t *c, var_t codes) {
-    if (c->fsq.n) return op_fsq_vectors(nn->tape, codes, &c->fsq);
-    return op_gather(nn->tape, vqvae_codebook(nn, c), codes);
+    return codes_kind(c)->vectors(nn, c, codes);
 }
 
 static void declare(params_t *p, const vqvae_config_t *c) {
@@ -123,7 +109,7 @@ static void declare(params_t *p, const vqvae_config_t *c) {
     nn_begin(&nn, t);
     size_t side = vqvae_stride(c) * 2;
     vqvae_encode(&nn, c, tape_input(t, "image", F32_4(1, side, side, 3)), NULL);
-    if (!c->fsq.n) vqvae_codebook(&nn, c);
+    if (codes_kind(c)->declare) codes_kind(c)->declare(&nn, c);
     vqvae_decode(&nn, c, tape_input(t, "quantized", F32_4(1, 2, 2, c->vq_embed_dim)));
     tape_free(t);
 }

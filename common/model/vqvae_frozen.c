@@ -1,7 +1,7 @@
 /* vqvae_frozen.c - a tokenizer loaded from its folder: pictures to codes and codes to pictures. */
 #include "common/io/fs.h"
 #include "common/io/json.h"
-#include "common/model/vqvae.h"
+#include "common/model/codes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +57,9 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
             rc = RC_DATA;
         }
         const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(q, "kind"));
-        bool plain = !v->config.fsq.n && kind && !strcmp(kind, "vq");
+        /* Where the name says all, other members are somebody's notes. */
+        const codes_kind_t *codes = codes_kind(&v->config);
+        bool plain = !codes->describe && kind && !strcmp(kind, codes->name);
         char *here = json_canonical(q), *wanted = vqvae_quantizer_text(&v->config);
         size_t stride = vqvae_stride(&v->config);
         if (rc == RC_OK && !plain && strcmp(here, wanted)) {
@@ -114,10 +116,8 @@ vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
         vqvae_declare(v->params, &v->config);
         *rc = vqvae_read_weights(v->params, weights, why);
     }
-    if (*rc == RC_OK && v->config.fsq.n) {
-        v->vectors = xmalloc(v->config.codes * v->config.fsq.n * sizeof *v->vectors);
-        kern_fsq_vectors(&v->config.fsq, NULL, v->config.codes, v->vectors);
-    }
+    if (*rc == RC_OK && codes_kind(&v->config)->table)
+        v->vectors = codes_kind(&v->config)->table(&v->config);
     if (*rc == RC_OK && fs_exists(tokenizer)) {
         *rc = read_tokenizer(v, tokenizer, why);
     } else if (*rc == RC_OK) {

@@ -1,6 +1,6 @@
 /* vqvae_gap.c - how near to a tie a code was: what tells another machine's rounding from another
  * picture or model. */
-#include "common/model/vqvae.h"
+#include "common/model/codes.h"
 
 #include <math.h>
 
@@ -21,9 +21,8 @@ void vqvae_code_gaps(vqvae_t *v, const uint8_t *rgb, size_t w, size_t h, const u
     nn_t nn;
     nn_begin(&nn, tape);
     var_t in = tape_input(tape, "image", F32_4(1, h, w, 3)), out = vqvae_encode(&nn, c, in, NULL);
-    if (c->fsq.n)
-        out = op_fsq_bound(tape, out,
-                           &c->fsq); /* rounding a number each is the nearest of its vectors */
+    const codes_kind_t *kind = codes_kind(c);
+    if (kind->space) out = kind->space(&nn, c, out);
     plan_t *plan = plan_new(tape, &(plan_opts_t){.keep = &out, .n_keep = 1});
     image_to_float(rgb, w * h * 3, plan_data(plan, in));
     plan_forward(plan);

@@ -3,7 +3,7 @@
 #include "common/io/fs.h"
 #include "common/io/json.h"
 #include "common/io/safetensors.h"
-#include "common/model/vqvae.h"
+#include "common/model/codes.h"
 #include "common/model/vqvae_names.h"
 
 #include <stdio.h>
@@ -12,9 +12,6 @@
 #include <xxhash.h>
 
 /* ---- config.json ---- */
-
-/* Only the first loads in diffusers. */
-static const char VQ_CLASS[] = "VQModel", FSQ_CLASS[] = "VQModelFSQ";
 
 static cJSON *number(double v) {
     return cJSON_CreateNumber(v);
@@ -31,16 +28,11 @@ static cJSON *strings(const vqvae_config_t *c, bool up) {
     return list;
 }
 
-static cJSON *levels(const kern_fsq_t *f) {
-    cJSON *list = cJSON_CreateArray();
-    for (size_t d = 0; d < f->n; d++) cJSON_AddItemToArray(list, number(f->level[d]));
-    return list;
-}
-
 char *vqvae_quantizer_text(const vqvae_config_t *c) {
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "kind", c->fsq.n ? "fsq" : "vq");
-    if (c->fsq.n) cJSON_AddItemToObject(o, "levels", levels(&c->fsq));
+    const codes_kind_t *kind = codes_kind(c);
+    cJSON_AddStringToObject(o, "kind", kind->name);
+    if (kind->describe) kind->describe(c, o);
     char *text = json_canonical(o);
     cJSON_Delete(o);
     return text;
@@ -53,16 +45,17 @@ char *vqvae_tokenizer_text(const char *fingerprint, const char *preprocess_json,
 }
 
 char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size) {
+    const codes_kind_t *kind = codes_kind(c);
     cJSON *o = cJSON_CreateObject(), *channels = cJSON_CreateArray();
     for (size_t i = 0; i < c->levels; i++)
         cJSON_AddItemToArray(channels, number((double)c->channels[i]));
-    cJSON_AddStringToObject(o, "_class_name", c->fsq.n ? FSQ_CLASS : VQ_CLASS);
+    cJSON_AddStringToObject(o, "_class_name", kind->class_name);
     cJSON_AddStringToObject(o, "_diffusers_version", "0.30.0");
     cJSON_AddStringToObject(o, "act_fn", "silu");
     cJSON_AddItemToObject(o, "block_out_channels", channels);
     cJSON_AddItemToObject(o, "down_block_types", strings(c, false));
     cJSON_AddBoolToObject(o, "force_upcast", false);
-    if (c->fsq.n) cJSON_AddItemToObject(o, "fsq_levels", levels(&c->fsq));
+    if (kind->write) kind->write(c, o);
     cJSON_AddItemToObject(o, "in_channels", number((double)c->in_channels));
     cJSON_AddItemToObject(o, "latent_channels", number((double)c->latent_channels));
     cJSON_AddItemToObject(o, "layers_per_block", number((double)c->layers_per_block));
@@ -118,23 +111,7 @@ static int block_types(const cJSON *o, vqvae_config_t *c, bool up, reason_t *why
     return 0;
 }
 
-static int parse_levels(const cJSON *o, kern_fsq_t *f, reason_t *why) {
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, "fsq_levels");
-    int n = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
-    if (n < 1 || n > KERN_FSQ_DIMS)
-        return reason_set(why, "a VQModelFSQ needs 'fsq_levels': 1 to %d numbers", KERN_FSQ_DIMS);
-    f->n = (size_t)n;
-    for (int i = 0; i < n; i++) {
-        uint64_t v;
-        if (!json_u64(cJSON_GetArrayItem(list, i), &v) || v > KERN_FSQ_MOST)
-            return reason_set(why, "'fsq_levels' holds something else than integers of 3 to %d",
-                              KERN_FSQ_MOST);
-        f->level[i] = (int32_t)v;
-    }
-    return 0;
-}
-
-static bool known_key(const char *key, bool fsq) {
+static bool known_key(const char *key, const codes_kind_t *kind) {
     static const char *const keys[] = {"_class_name",          "_diffusers_version",
                                        "_name_or_path",        "act_fn",
                                        "block_out_channels",   "down_block_types",
@@ -147,7 +124,7 @@ static bool known_key(const char *key, bool fsq) {
                                        "up_block_types",       "vq_embed_dim"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!strcmp(key, keys[i])) return true;
-    return fsq && !strcmp(key, "fsq_levels");
+    return kind->key && !strcmp(key, kind->key);
 }
 
 static int expect_string(const cJSON *o, const char *key, const char *value, reason_t *why) {
@@ -170,8 +147,12 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
         goto end;
     }
     const char *class = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "_class_name"));
-    bool fsq = class && !strcmp(class, FSQ_CLASS);
-    if ((fsq ? parse_levels(o, &c->fsq, why) : expect_string(o, "_class_name", VQ_CLASS, why)) ||
+    const codes_kind_t *kind = class ? codes_kind_of_class(class) : NULL;
+    if (!kind) {
+        kind = &codes_vq; /* a folder that names no class is diffusers' */
+        if (expect_string(o, "_class_name", kind->class_name, why)) goto end;
+    }
+    if ((kind->parse && kind->parse(c, o, why)) ||
         (expect_string(o, "act_fn", "swish", &ignored) &&
          expect_string(o, "act_fn", "silu", why)) ||
         expect_string(o, "norm_type", "group", why))
@@ -211,7 +192,8 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
     }
     c->mid_attention = !mid || !cJSON_IsFalse(mid);
     for (const cJSON *i = o->child; i; i = i->next)
-        if (!known_key(i->string, fsq)) warn("config.json: unknown key '%s' is ignored", i->string);
+        if (!known_key(i->string, kind))
+            warn("config.json: unknown key '%s' is ignored", i->string);
     rc = vqvae_config_check(c, why) ? RC_MISFIT : RC_OK;
 end:
     cJSON_Delete(o);

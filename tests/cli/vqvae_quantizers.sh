@@ -178,7 +178,7 @@ fsq_refuses 'quantizer.levels' --set 'quantizer.levels=[3,3,3,3,3,3,3,3,3]'
 fsq_refuses 'exceeds' --set 'quantizer.levels=[1000,1000,1000]'
 works "levels and a number that agrees" train --data pics --config small.json --out agree --set quantizer.kind=fsq --set 'quantizer.levels=[3,4]' \
     --set model.num_vq_embeddings=12 --set model.vq_embed_dim=2 --steps 1
-exits 4 'has levels' train --data pics --config small.json --out new --init fsq --set quantizer.kind=ema
+exits 4 'has no codebook' train --data pics --config small.json --out new --init fsq --set quantizer.kind=ema
 kind part simvq --stop-at 5
 exits 4 'quantizer.kind' train --data pics --config small.json --out part --resume --set model.vq_embed_dim=4 --set model.num_vq_embeddings=16
 kind part2 fsq --stop-at 5

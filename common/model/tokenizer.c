@@ -1,0 +1,96 @@
+/* tokenizer.c - the families of tokenizers, and the way to the one that a folder holds. */
+#include "common/model/tokenizer.h"
+
+extern const tokenizer_kind_t tokenizer_vq;
+
+/* The last one is asked when no other is sure: it says what is missing. */
+static const tokenizer_kind_t *const kinds[] = {&tokenizer_vq};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+struct tokenizer {
+    const tokenizer_kind_t *kind;
+    void *self;
+};
+
+tokenizer_t *tokenizer_open(const char *dir, int *rc, reason_t *why) {
+    size_t i = 0;
+    while (i + 1 < KINDS && !kinds[i]->probe(dir)) i++;
+    void *self = kinds[i]->open(dir, rc, why);
+    if (!self) return NULL;
+    tokenizer_t *t = NEW(tokenizer_t);
+    *t = (tokenizer_t){kinds[i], self};
+    return t;
+}
+
+tokenizer_t *tokenizer_open_or_die(const char *dir) {
+    int rc;
+    reason_t why;
+    tokenizer_t *t = tokenizer_open(dir, &rc, &why);
+    if (!t) die(rc, "%s", why.text);
+    return t;
+}
+
+void tokenizer_free(tokenizer_t *t) {
+    if (!t) return;
+    t->kind->free(t->self);
+    free(t);
+}
+
+size_t tokenizer_codes(const tokenizer_t *t) {
+    return t->kind->codes(t->self);
+}
+
+size_t tokenizer_width(const tokenizer_t *t) {
+    return t->kind->width(t->self);
+}
+
+const float *tokenizer_vectors(tokenizer_t *t) {
+    return t->kind->vectors(t->self);
+}
+
+const char *tokenizer_fingerprint(const tokenizer_t *t) {
+    return t->kind->fingerprint(t->self);
+}
+
+const char *tokenizer_quantizer_json(const tokenizer_t *t) {
+    return t->kind->quantizer_json(t->self);
+}
+
+const char *tokenizer_preprocess_json(const tokenizer_t *t) {
+    return t->kind->preprocess_json(t->self);
+}
+
+tokenizer_grid_t tokenizer_grid(const tokenizer_t *t, size_t w, size_t h) {
+    return t->kind->grid(t->self, w, h);
+}
+
+void tokenizer_image_size(const tokenizer_t *t, tokenizer_grid_t grid, size_t *w, size_t *h) {
+    t->kind->image_size(t->self, grid, w, h);
+}
+
+void tokenizer_preprocess_size(const tokenizer_t *t, size_t *w, size_t *h) {
+    t->kind->preprocess_size(t->self, w, h);
+}
+
+bool tokenizer_preprocess_background(const tokenizer_t *t, uint8_t rgb[3]) {
+    return t->kind->preprocess_background(t->self, rgb);
+}
+
+image_t tokenizer_preprocess(const tokenizer_t *t, const image_t *im) {
+    return t->kind->preprocess(t->self, im);
+}
+
+void tokenizer_encode(tokenizer_t *t, const uint8_t *rgb, size_t n, size_t w, size_t h,
+                      uint32_t *codes) {
+    t->kind->encode(t->self, rgb, n, w, h, codes);
+}
+
+void tokenizer_decode(tokenizer_t *t, const uint32_t *codes, size_t n, tokenizer_grid_t grid,
+                      uint8_t *rgb) {
+    t->kind->decode(t->self, codes, n, grid, rgb);
+}
+
+void tokenizer_code_gaps(tokenizer_t *t, const uint8_t *rgb, size_t w, size_t h,
+                         const uint32_t *codes, double *gap) {
+    t->kind->code_gaps(t->self, rgb, w, h, codes, gap);
+}

@@ -1,0 +1,103 @@
+/* tokenizer_vq.c - a VQModel folder (vqvae.h) as a tokenizer: a grid of codes, each for a square of
+ * stride x stride pixels. */
+#include "common/io/fs.h"
+#include "common/model/tokenizer.h"
+#include "common/model/vqvae.h"
+
+#include <stdlib.h>
+
+static bool vq_probe(const char *dir) {
+    char *weights = fs_join(dir, "diffusion_pytorch_model.safetensors");
+    bool there = fs_exists(weights);
+    free(weights);
+    return there;
+}
+
+static void *vq_open(const char *dir, int *rc, reason_t *why) {
+    return vqvae_load(dir, rc, why);
+}
+
+static void vq_free(void *self) {
+    vqvae_free(self);
+}
+
+static size_t vq_codes(const void *self) {
+    return vqvae_config(self)->codes;
+}
+
+static size_t vq_width(const void *self) {
+    return vqvae_config(self)->vq_embed_dim;
+}
+
+static const float *vq_vectors(void *self) {
+    return vqvae_codebook_data(self);
+}
+
+static const char *vq_fingerprint(const void *self) {
+    return vqvae_fingerprint(self);
+}
+
+static const char *vq_quantizer_json(const void *self) {
+    return vqvae_quantizer_json(self);
+}
+
+static const char *vq_preprocess_json(const void *self) {
+    return vqvae_preprocess_json(self);
+}
+
+static tokenizer_grid_t vq_grid(const void *self, size_t w, size_t h) {
+    size_t f = vqvae_stride(vqvae_config(self));
+    return w % f || h % f ? (tokenizer_grid_t){0, 0} : (tokenizer_grid_t){h / f, w / f};
+}
+
+static void vq_image_size(const void *self, tokenizer_grid_t grid, size_t *w, size_t *h) {
+    size_t f = vqvae_stride(vqvae_config(self));
+    *w = grid.w * f;
+    *h = grid.h * f;
+}
+
+static void vq_preprocess_size(const void *self, size_t *w, size_t *h) {
+    vqvae_preprocess_size(self, w, h);
+}
+
+static bool vq_preprocess_background(const void *self, uint8_t rgb[3]) {
+    return vqvae_preprocess_background(self, rgb);
+}
+
+static image_t vq_preprocess(const void *self, const image_t *im) {
+    return vqvae_preprocess(self, im);
+}
+
+static void vq_encode(void *self, const uint8_t *rgb, size_t n, size_t w, size_t h,
+                      uint32_t *codes) {
+    vqvae_encode_images(self, rgb, n, w, h, codes);
+}
+
+static void vq_decode(void *self, const uint32_t *codes, size_t n, tokenizer_grid_t grid,
+                      uint8_t *rgb) {
+    vqvae_decode_codes(self, codes, n, grid.w, grid.h, rgb);
+}
+
+static void vq_code_gaps(void *self, const uint8_t *rgb, size_t w, size_t h, const uint32_t *codes,
+                         double *gap) {
+    vqvae_code_gaps(self, rgb, w, h, codes, gap);
+}
+
+const tokenizer_kind_t tokenizer_vq = {.name = "vq",
+                                       .probe = vq_probe,
+                                       .open = vq_open,
+                                       .free = vq_free,
+                                       .codes = vq_codes,
+                                       .width = vq_width,
+                                       .vectors = vq_vectors,
+                                       .fingerprint = vq_fingerprint,
+                                       .quantizer_json = vq_quantizer_json,
+                                       .preprocess_json = vq_preprocess_json,
+                                       .grid = vq_grid,
+                                       .image_size = vq_image_size,
+                                       .preprocess_size = vq_preprocess_size,
+                                       .preprocess_background = vq_preprocess_background,
+                                       .preprocess = vq_preprocess,
+                                       .encode = vq_encode,
+                                       .decode = vq_decode,
+                                       .code_gaps = vq_code_gaps};

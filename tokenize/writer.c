@@ -3,15 +3,14 @@
 
 #include "common/io/fs.h"
 #include "common/io/json.h"
+#include "common/io/lock.h"
 #include "common/model/version.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -53,21 +52,18 @@ void writer_remove(const char *path) {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
     char *lock = xasprintf("%.*s.lock", (int)n, path);
-    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) die_errno(RC_RUNTIME, "cannot create '%s'", lock);
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
-        char pid[32] = "";
-        if (read(fd, pid, sizeof pid - 1) < 0) pid[0] = 0;
-        die(RC_RUNTIME, "'%s' is locked by pid %ld: another process is writing it", path,
-            strtol(pid, NULL, 10));
-    }
+    lock_t held;
+    reason_t why;
+    char *shown = xasprintf("%.*s", (int)n, path);
+    int rc = lock_take(&held, lock, shown, &why);
+    if (rc) die(rc, "%s", why.text);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *file = fs_join(path, files[i]);
         if (unlink(file) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", file);
         free(file);
     }
-    unlink(lock);
-    close(fd);
+    lock_release(&held);
+    free(shown);
     free(lock);
     free(data);
     free(start);

@@ -297,7 +297,7 @@ token_db_t *token_db_open(const char *path, int *rc, reason_t *why) {
     }
     db->path = xstrdup(path);
     db->users = 1;
-    db->lock = -1;
+    db->lock.fd = -1;
     *rc = open_reader(db, (size_t)st.st_size, why);
     if (*rc == 0) return db;
     shard_reason(path, *rc, why);

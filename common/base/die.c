@@ -95,7 +95,7 @@ void die(int code, const char *fmt, ...) {
 }
 
 const char *cause_of(int error) {
-    if (error == EFBIG) return "file size limit (ulimit -f)";
+    if (error == EFBIG) return "File too large: file size limit (ulimit -f)";
     return strerror(error); /* glibc's: a buffer for each thread */
 }
 

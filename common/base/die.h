@@ -31,7 +31,7 @@ const char *die_program(void);
 void die(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
 /* The same with ": cause_of(errno)" appended. */
 void die_errno(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
-/* strerror(error) in the user's words: "file size limit (ulimit -f)" for EFBIG. */
+/* strerror(error); for EFBIG it ends in "file size limit (ulimit -f)". */
 const char *cause_of(int error);
 /* Has the open file reached the process's limit on file sizes? For writers whose error is told
  * without its errno. */

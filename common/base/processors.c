@@ -125,8 +125,8 @@ static int quota_of_line(const char *root, const char *line) {
     } else {
         return 0;
     }
-    int limit = smaller_limit(quota_of_path(mount[0], group, quota),
-                              quota_of_path(mount[1], group, quota));
+    int limit =
+        smaller_limit(quota_of_path(mount[0], group, quota), quota_of_path(mount[1], group, quota));
     free(mount[0]);
     free(mount[1]);
     return limit;

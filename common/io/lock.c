@@ -43,7 +43,8 @@ static struct {
 static pthread_mutex_t held_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void remove_held(void) {
-    if (pthread_mutex_trylock(&held_mutex)) return; /* somebody is at it: a file too many is no harm */
+    if (pthread_mutex_trylock(&held_mutex))
+        return; /* somebody is at it: a file too many is no harm */
     for (size_t i = 0; i < HELD; i++)
         if (held[i].path && held[i].process == getpid()) unlink(held[i].path);
     pthread_mutex_unlock(&held_mutex);
@@ -83,7 +84,7 @@ static int locked_by_other(int fd, const char *what, reason_t *why) {
     if (pid > 0)
         reason_set(why, "'%s' is locked by pid %ld: another process is writing it", what, pid);
     else
-        reason_set(why, "'%s' is locked: another process is writing it", what);
+        reason_set(why, "'%s' is locked by pid (unknown): another process is writing it", what);
     return RC_RUNTIME;
 }
 

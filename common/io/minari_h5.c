@@ -1,7 +1,7 @@
 /* minari_h5.c - see minari_h5.h. */
 #ifdef WITH_HDF5
-#include "common/io/lock.h"
 #include "common/io/minari_h5.h"
+#include "common/io/lock.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -46,10 +46,11 @@ static int why_not_open(const char *path, reason_t *why) {
     int error = h5_try_lock(path, false);
     if (error == EWOULDBLOCK) return reason_set(why, "locked by a program that is writing it");
     if (error)
-        return reason_set(why,
-                          "libhdf5 cannot lock it (%s): set HDF5_USE_FILE_LOCKING=FALSE, or copy it "
-                          "to another file system",
-                          lock_cause(error));
+        return reason_set(
+            why,
+            "libhdf5 cannot lock it (%s): set HDF5_USE_FILE_LOCKING=FALSE, or copy it "
+            "to another file system",
+            lock_cause(error));
     if (H5Fis_hdf5(path) <= 0) return reason_set(why, "not an HDF5 file");
     return reason_set(why, "truncated, damaged, or not closed by its writer");
 }

@@ -84,6 +84,8 @@ struct token_db {
 int shard_reason(const char *path, int rc, reason_t *why);
 /* Opens the environment. 0 or an RC. */
 int shard_env_open(const char *path, unsigned flags, size_t map, MDB_env **env, reason_t *why);
+/* Does LMDB's error say that data.mdb has reached the limit on file sizes? */
+bool shard_size_limit(const char *path, int rc);
 void token_db_release_writer(token_db_t *db);
 
 /* LMDB must not open one file twice in a process. A slot, or -1 with *other = the handle that has

@@ -346,13 +346,12 @@ static int grow_map(token_db_t *db, reason_t *why) {
 }
 
 /* LMDB tells a write that was cut short as EIO or ENOSPC. */
-static bool size_limit(const char *path, int rc) {
+bool shard_size_limit(const char *path, int rc) {
     if (rc != EIO && rc != ENOSPC) return rc == EFBIG;
     char *name = fs_join(path, "data.mdb");
     int fd = open(name, O_RDONLY | O_CLOEXEC);
     bool reached = fd >= 0 && at_size_limit(fd);
-    if (fd >= 0)
-        close(fd); /* drops no lock that is needed: nobody else writes it (lock.h) */
+    if (fd >= 0) close(fd); /* drops no lock that is needed: nobody else writes it (lock.h) */
     free(name);
     return reached;
 }
@@ -360,9 +359,11 @@ static bool size_limit(const char *path, int rc) {
 /* A full disk may come as EIO. */
 static int commit_failed(const token_db_t *db, int rc, reason_t *why) {
     struct statvfs s;
-    if (size_limit(db->path, rc))
-        return reason_set(why, "cannot write '%s': %s: raise it and run it again; what was "
-                          "committed is good", db->path, cause_of(EFBIG));
+    if (shard_size_limit(db->path, rc))
+        return reason_set(why,
+                          "cannot write '%s': %s: raise it and run it again; what was "
+                          "committed is good",
+                          db->path, cause_of(EFBIG));
     bool disk = rc == ENOSPC || rc == EIO || rc == EDQUOT;
     if (!disk || statvfs(db->path, &s))
         return reason_set(why, "cannot write '%s': %s; what was committed is good", db->path,

@@ -429,8 +429,8 @@ int cli_main(int argc, char **argv, const char *program, const char *summary,
              const cli_command_t *commands, void (*version)(void)) {
     open_standard_streams();
     die_set_program(program);
-    signal(SIGXFSZ,
-           SIG_IGN); /* a limit on file sizes is then an error of write, like a full disk */
+    /* A limit on file sizes is then an error of write, like a full disk. */
+    signal(SIGXFSZ, SIG_IGN);
     setlocale(LC_NUMERIC, "C");
     if (argc < 2) {
         print_commands(stderr, program, summary, commands);

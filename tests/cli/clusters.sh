@@ -91,6 +91,39 @@ done
 works "tars, part 0" images --in 'tar1/s-{000..000}.tar' --model m --out r0.lmdb --shard 0/2
 works "tars, part 1" images --in 'tar2/s-{000..000}.tar' --model m --out r1.lmdb --shard 1/2
 works "tars of two places" merge --out tars.lmdb r0.lmdb r1.lmdb
+tokenize dump one.lmdb --source a/pics/ >out 2>err && [ "$(wc -l <out)" -eq 9 ]
+verdict $? "dump --source with a slash at its end"
+if gato record --env reacher --policy expert --episodes 4 --out a/arm >out 2>err; then
+    cp -r a/arm b/another
+    works "episodes, one run" episodes --in a/arm --model m --out arm.lmdb
+    works "episodes, part 0" episodes --in a/arm/ --model m --out arm0.lmdb --shard 0/2
+    works "episodes, part 1" episodes --in b/another --model m --out arm1.lmdb --shard 1/2
+    works "episodes of two places" merge --out arms.lmdb arm0.lmdb arm1.lmdb
+    same "episodes of two places are one run" arms.lmdb arm.lmdb
+    works "episodes again" episodes --in b/another --model m --out arm.lmdb
+    policy() { exec gato train --data "$1" --out policy --steps "$2" --set model.width=32 model.layers=1 model.heads=2 \
+        model.context=300 train.batch=2; }
+    cp -r arm.lmdb b/
+    (policy arm.lmdb 1000000) >out 2>err.busy &
+    pid=$!
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+        [ -s policy/.lock ] && [ -s policy/metrics.jsonl ] && break
+        sleep 0.2
+    done
+    resume() { exec gato train --data "$1" --out policy --steps 1000000 --stop-at 1 --resume --set model.width=32 \
+        model.layers=1 model.heads=2 model.context=300 train.batch=2; }
+    (resume arm.lmdb) >out 2>err
+    check "a second training of a policy" "$? $(grep -c "'policy' is locked by pid $pid: " err)" '1 1'
+    kill -TERM $pid
+    wait $pid
+    check "the first one stops" $? 75
+    [ ! -e policy/.lock ]
+    verdict $? "and leaves no lock file"
+    (resume b/arm.lmdb) >out 2>err
+    check "a policy's training goes on with its shard elsewhere" $? 75
+else
+    skip "episodes and policies" "no simulated arm"
+fi
 trains run 8 --data a/pics --stop-at 4
 check "a training stops" $? 75
 trains run 8 --data "c d/other" --resume

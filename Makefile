@@ -19,7 +19,7 @@ CC       ?= cc
 CFLAGS   ?= -O3 -g
 ARCH     ?= -march=native
 WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter -Wno-psabi
-PKGS      = openblas libpng libjpeg lmdb libcjson libxxhash
+PKGS      = openblas libpng libjpeg libcjson libxxhash
 LMDB_LIBS = -llmdb
 
 have      = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
@@ -30,9 +30,10 @@ WITH_HDF5   ?= $(call have,hdf5)
 WITH_LIBARCHIVE ?= $(call have,libarchive)
 WITH_MUJOCO ?= $(call try_link,-lmujoco -lOSMesa)
 
-DEFS = -D_GNU_SOURCE
-LIBS = $(shell pkg-config --libs openblas libpng libjpeg libcjson libxxhash) $(LMDB_LIBS) -lz -lm
-INCS = -I. $(shell pkg-config --cflags openblas libpng libjpeg libcjson libxxhash)
+# := here: pkg-config is asked once for each list, not once for each file.
+DEFS := -D_GNU_SOURCE
+LIBS := $(shell pkg-config --libs $(PKGS)) $(LMDB_LIBS) -lz -lm
+INCS := -I. $(shell pkg-config --cflags $(PKGS))
 ifeq ($(WITH_HDF5),yes)
 DEFS += -DWITH_HDF5
 INCS += $(shell pkg-config --cflags hdf5)

@@ -190,6 +190,7 @@ int cmd_gato_train(int argc, char **argv) {
     }
     cli_parse(argc, argv, "train", "train a policy on token shards",
               (const cli_opt_t *const[]){own, common}, 2);
+    loop_look(&r->o);
     if (r->o.config) config_file(gato_config_table, &r->config, r->o.config);
     config_sets(gato_config_table, &r->config, &r->o.set);
     if (r->o.steps > 0) r->config.train.steps = r->o.steps;

@@ -308,8 +308,8 @@ TEST(pool_n_threads_really_run) {
         parallel_for((size_t)n, meet, &t);
         CHECK(t.all == n, "%d of %d met", (int)t.all, n);
     }
-    pool_set_threads(0);
-    CHECK(pool_threads() == (int)sysconf(_SC_NPROCESSORS_ONLN));
+    pool_set_threads(0); /* what that is: test_processors.c */
+    CHECK(pool_threads() >= 1 && pool_threads() <= (int)sysconf(_SC_NPROCESSORS_CONF));
 }
 
 static void inner(void *arg, size_t i) {

@@ -101,8 +101,9 @@ static void print_record(const shard_meta_t *m, const token_record_t *r) {
 }
 
 static bool named(const token_record_t *r, const char *source) {
-    size_t n = strlen(source);
-    return (n == r->source_len && !memcmp(r->source, source, n)) ||
+    size_t n = strlen(source), path = n; /* sources are kept without a slash at their end */
+    while (path > 1 && source[path - 1] == '/') path--;
+    return (path == r->source_len && !memcmp(r->source, source, path)) ||
            (n == r->key_len && !memcmp(r->key, source, n));
 }
 

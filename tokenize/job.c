@@ -44,6 +44,13 @@ static void check_options(const job_t *j) {
         die(RC_USAGE, "cannot open '%s': No such file or directory", j->in);
 }
 
+/* "pictures/" is "pictures". */
+static char *without_slash(const char *path) {
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    return xasprintf("%.*s", (int)n, path);
+}
+
 void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     bool images = !strcmp(argv[0], "images"), text = !strcmp(argv[0], "text");
     *j = (job_t){
@@ -149,6 +156,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
                                                   : for_episodes,
                                          for_images},
               images || text ? 3 : 2);
+    j->in = j->in_clean = without_slash(j->in);
     parse_shard(j);
     check_options(j);
     pool_set_threads((int)j->threads);
@@ -171,6 +179,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
 void job_release(job_t *j) {
     vqvae_free(j->v);
     free(j->part_out);
+    free(j->in_clean);
 }
 
 /* ---- the run's part ---- */
@@ -218,6 +227,33 @@ char *job_arguments(const job_t *j, uint64_t manifest) {
         xstrdup(jsonw_end(&w)); /* the keys stand in order and without spaces: canonical already */
     jsonw_free(&w);
     return json;
+}
+
+/* Members of the arguments that say where the data lay. What they were says the manifest. */
+static const char *const path_members[] = {"images", "source"};
+
+bool job_is_path(const char *member) {
+    for (size_t i = 0; i < sizeof path_members / sizeof *path_members; i++)
+        if (!strcmp(member, path_members[i])) return true;
+    return false;
+}
+
+char *job_compared(const char *arguments) {
+    cJSON *o = json_parse(arguments, strlen(arguments), false, NULL);
+    if (!o) return xstrdup(arguments);
+    for (size_t i = 0; i < sizeof path_members / sizeof *path_members; i++)
+        cJSON_DeleteItemFromObjectCaseSensitive(o, path_members[i]);
+    char *text = json_canonical(o);
+    cJSON_Delete(o);
+    return text;
+}
+
+char *job_source(const char *arguments) {
+    cJSON *o = json_parse(arguments, strlen(arguments), false, NULL);
+    const char *source = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "source"));
+    char *copy = source ? xstrdup(source) : NULL;
+    cJSON_Delete(o);
+    return copy;
 }
 
 /* ---- signals ---- */

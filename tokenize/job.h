@@ -23,6 +23,7 @@ typedef struct {
     uint64_t max_pixels, max_map;
     /* what follows from them */
     uint64_t shard_index, shard_count;
+    char *in_clean; /* owned: `in` without a slash at its end */
     char *part_out; /* owned: where an automatic part goes */
     image_opts_t opts;
     vqvae_t *v; /* NULL without --model */
@@ -43,6 +44,13 @@ void job_range(const job_t *j, size_t n, size_t *first, size_t *count);
 
 /* The options that shape a shard, as canonical JSON. manifest: a hash of the input's list. */
 char *job_arguments(const job_t *j, uint64_t manifest);
+/* Of such arguments, what two runs over one input must share, malloc'ed: all but the paths
+ * ("source", "images"). The same data may lie elsewhere on each machine; the manifest says whether
+ * they are the same. */
+char *job_compared(const char *arguments);
+bool job_is_path(const char *member);
+/* Where the data lay when the shard was begun: "source", malloc'ed; NULL when there is none. */
+char *job_source(const char *arguments);
 
 /* SIGTERM, SIGINT, SIGHUP and SIGUSR1 ask to finish the batch at hand; the second one ends the
  * program at once. */

@@ -31,6 +31,8 @@ typedef struct {
     piece_t *part;
     size_t n;
     cJSON *options; /* of the first one, without "shard" */
+    char *source;   /* of part 0: the data may have lain elsewhere for each part */
+    cJSON *images;  /* of part 0, too: --images of texts */
     shard_meta_t first, meta;
     uint64_t skipped;
     bool dedupe;
@@ -58,6 +60,7 @@ static cJSON *options_of(const char *path, const shard_meta_t *m, piece_t *p) {
 
 static void check_option(const merge_t *g, const char *path, const char *name, const cJSON *a,
                          const cJSON *b) {
+    if (job_is_path(name)) return; /* the manifest says whether it is the same data */
     char *was = json_shown(a), *is = json_shown(b);
     if (strcmp(was, is) != 0 && !strcmp(name, "manifest"))
         die(RC_MISFIT, "'%s' was made of another list of items than '%s': manifest %s, not %s",
@@ -75,6 +78,22 @@ static void check_options(const merge_t *g, const char *path, const cJSON *optio
     for (const cJSON *b = options->child; b; b = b->next)
         check_option(g, path, b->string, cJSON_GetObjectItemCaseSensitive(g->options, b->string),
                      b);
+}
+
+/* The whole shows the paths of part 0, as if one run had made it there. */
+static void take_paths(merge_t *g, const cJSON *options) {
+    const cJSON *source = cJSON_GetObjectItemCaseSensitive(options, "source");
+    const cJSON *images = cJSON_GetObjectItemCaseSensitive(options, "images");
+    free(g->source);
+    cJSON_Delete(g->images);
+    g->source = source && cJSON_IsString(source) ? xstrdup(source->valuestring) : NULL;
+    g->images = images ? cJSON_Duplicate(images, true) : NULL;
+}
+
+static void set_member(cJSON *o, const char *name, cJSON *value) {
+    if (!value) die(RC_RUNTIME, "out of memory (for JSON)");
+    cJSON_DeleteItemFromObjectCaseSensitive(o, name);
+    if (!cJSON_AddItemToObject(o, name, value)) die(RC_RUNTIME, "out of memory (for JSON)");
 }
 
 static bool equal_text(const char *a, const char *b) {
@@ -120,6 +139,7 @@ static void look_at(merge_t *g, size_t i, const char *path, const char *out) {
     token_db_t *db = fit_shard(path);
     const shard_meta_t *m = token_db_meta(db);
     cJSON *options = options_of(path, m, &g->part[i]);
+    if (g->part[i].index == 0) take_paths(g, options);
     if (i == 0) {
         g->options = options;
         shard_meta_copy(&g->first, m);
@@ -182,6 +202,10 @@ static void take_record(merge_t *g, token_record_t *r) {
         return;
     }
     if (g->taken < g->before) return; /* there already; only its hash was wanted */
+    if (g->source) {
+        r->source = g->source;
+        r->source_len = (uint32_t)strlen(g->source);
+    }
     if (token_db_put(g->out, r, &why)) die(RC_DATA, "%s", why.text);
     writer_count(&g->meta, r);
 }
@@ -229,6 +253,8 @@ static char *merged_arguments(merge_t *g) {
     cJSON *o = cJSON_Duplicate(g->options, true), *shard;
     cJSON_DeleteItemFromObjectCaseSensitive(
         o, "merged"); /* a merged shard may be merged again: its pages get full */
+    if (g->source) set_member(o, "source", cJSON_CreateString(g->source));
+    if (g->images) set_member(o, "images", cJSON_Duplicate(g->images, true));
     shard = cJSON_AddArrayToObject(o, "shard");
     if (!shard || !cJSON_AddItemToArray(shard, cJSON_CreateNumber(0)) ||
         !cJSON_AddItemToArray(shard, cJSON_CreateNumber(1)) ||
@@ -329,6 +355,8 @@ int cmd_merge(int argc, char **argv) {
     shard_meta_release(&g.first);
     shard_meta_release(&g.meta);
     seen_release(&g.pictures);
+    cJSON_Delete(g.images);
+    free(g.source);
     free(g.part);
     return rc;
 }

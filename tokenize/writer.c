@@ -3,15 +3,14 @@
 
 #include "common/io/fs.h"
 #include "common/io/json.h"
+#include "common/io/lock.h"
 #include "common/model/version.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -53,21 +52,18 @@ void writer_remove(const char *path) {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
     char *lock = xasprintf("%.*s.lock", (int)n, path);
-    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) die_errno(RC_RUNTIME, "cannot create '%s'", lock);
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
-        char pid[32] = "";
-        if (read(fd, pid, sizeof pid - 1) < 0) pid[0] = 0;
-        die(RC_RUNTIME, "'%s' is locked by pid %ld: another process is writing it", path,
-            strtol(pid, NULL, 10));
-    }
+    lock_t held;
+    reason_t why;
+    char *shown = xasprintf("%.*s", (int)n, path);
+    int rc = lock_take(&held, lock, shown, &why);
+    if (rc) die(rc, "%s", why.text);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *file = fs_join(path, files[i]);
         if (unlink(file) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", file);
         free(file);
     }
-    unlink(lock);
-    close(fd);
+    lock_release(&held);
+    free(shown);
     free(lock);
     free(data);
     free(start);
@@ -83,7 +79,7 @@ static void add_difference(char text[400], size_t *at, const char *name, const c
     free(is);
 }
 
-/* Says which options differ from those that the shard was begun with. */
+/* Says which options differ from those that the shard was begun with. A path is no difference. */
 static void refuse_options(const char *path, const char *stored, const char *asked) {
     cJSON *a = json_parse(stored, strlen(stored), false, NULL),
           *b = json_parse(asked, strlen(asked), false, NULL);
@@ -118,9 +114,13 @@ static bool look(writer_t *w) {
     token_db_t *old = token_db_open(w->job->out, &rc, NULL);
     if (!old) return false;
     const shard_meta_t *s = token_db_meta(old);
-    if (strcmp(s->arguments ? s->arguments : "", w->meta.arguments))
-        refuse_options(w->job->out, s->arguments ? s->arguments : "{}", w->meta.arguments);
     shard_meta_t *m = &w->meta;
+    char *was = job_compared(s->arguments ? s->arguments : "{}"), *is = job_compared(m->arguments);
+    if (strcmp(was, is)) refuse_options(w->job->out, was, is);
+    free(was);
+    free(is);
+    free(m->arguments); /* the data may lie elsewhere now: the shard keeps its first path */
+    m->arguments = xstrdup(s->arguments);
     m->grid_h = s->grid_h, m->grid_w = s->grid_w, m->image_h = s->image_h, m->image_w = s->image_w;
     bool complete = s->complete;
     if (!complete && w->job->dedupe) know_pictures(w, old);
@@ -158,12 +158,14 @@ bool writer_open(writer_t *w, size_t total) {
     bool complete = look(w);
     w->images_before = w->meta.images;
     if (complete) return false;
+    w->source = job_source(w->meta.arguments);
+    if (!w->source) BUG("arguments without a source");
     w->db = token_db_create(j->out, &w->meta, j->max_map, &rc, &why);
     if (!w->db) die(rc, "%s", why.text);
     fs_done_clear(j->out);
     w->images_before = w->meta.images;
     w->committed = log_now();
-    w->items = w->before = token_db_done(w->db, hash_of(j->in), &w->last);
+    w->items = w->before = token_db_done(w->db, hash_of(w->source), &w->last);
     w->last_before = w->last;
     if (!w->before && (w->meta.records || w->meta.bad))
         die(RC_MISFIT,
@@ -225,8 +227,8 @@ void writer_add(writer_t *w, const char *key, token_record_t *r) {
     reason_t why;
     r->key = key;
     r->key_len = (uint32_t)strlen(key);
-    r->source = w->job->in;
-    r->source_len = (uint32_t)strlen(w->job->in);
+    r->source = w->source;
+    r->source_len = (uint32_t)strlen(w->source);
     if (token_db_put(w->db, r, &why)) die(RC_DATA, "'%s': '%s': %s", w->job->in, key, why.text);
     writer_count(&w->meta, r);
 }
@@ -261,7 +263,7 @@ void writer_skip(writer_t *w, const char *key, const char *reason) {
 
 void writer_batch(writer_t *w) {
     reason_t why;
-    if (w->items) token_db_mark(w->db, hash_of(w->job->in), w->items, w->last);
+    if (w->items) token_db_mark(w->db, hash_of(w->source), w->items, w->last);
     if (token_db_commit(w->db, &why)) die(RC_RUNTIME, "%s", why.text);
     w->committed = log_now();
     check_bad(w);
@@ -339,6 +341,7 @@ int writer_close(writer_t *w) {
     if (w->db) token_db_close(w->db);
     shard_meta_release(&w->meta);
     bad_items_free(w->bad);
+    free(w->source);
     seen_release(&w->pictures);
     return rc;
 }

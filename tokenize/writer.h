@@ -17,6 +17,7 @@
 typedef struct {
     const job_t *job;
     token_db_t *db;
+    char *source;      /* of all records: where the data lay when the shard was begun */
     shard_meta_t meta; /* widths and ranges are set between writer_init and writer_open */
     size_t total, done;
     uint64_t images_before;

@@ -365,6 +365,7 @@ int cmd_vqvae_train(int argc, char **argv) {
     }
     cli_parse(argc, argv, "train", "pretrain an image tokenizer",
               (const cli_opt_t *const[]){own, common}, 2);
+    loop_look(&r->o);
     pool_set_threads((int)r->o.threads);
     r->params = params_new(r->o.seed);
     if (r->init) load_init(r);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <locale.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -349,6 +350,7 @@ static int finish_stdout(int rc) {
     bool earlier = ferror(stdout); /* its errno is gone */
     errno = 0;
     bool ok = fflush(stdout) == 0 && !earlier;
+    if (!ok && !errno && at_size_limit(fileno(stdout))) errno = EFBIG;
     int copy =
         ok ? dup(fileno(stdout))
            /* some file systems report at close only; stdout itself stays open for exit handlers */
@@ -358,7 +360,7 @@ static int finish_stdout(int rc) {
     if (errno == EPIPE) return rc ? rc : RC_RUNTIME; /* the reader left: nothing to say */
     int error = errno;
     die(RC_RUNTIME, "cannot write to standard output: %s",
-        error ? strerror(error) : "an earlier write failed");
+        error ? cause_of(error) : "an earlier write failed");
 }
 
 void cli_parse(int argc, char **argv, const char *command, const char *summary,
@@ -427,6 +429,8 @@ int cli_main(int argc, char **argv, const char *program, const char *summary,
              const cli_command_t *commands, void (*version)(void)) {
     open_standard_streams();
     die_set_program(program);
+    /* A limit on file sizes is then an error of write, like a full disk. */
+    signal(SIGXFSZ, SIG_IGN);
     setlocale(LC_NUMERIC, "C");
     if (argc < 2) {
         print_commands(stderr, program, summary, commands);

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *program = "?"; /* set once by main */
@@ -92,9 +94,20 @@ void die(int code, const char *fmt, ...) {
     exit(code);
 }
 
+const char *cause_of(int error) {
+    if (error == EFBIG) return "File too large: file size limit (ulimit -f)";
+    return strerror(error); /* glibc's: a buffer for each thread */
+}
+
+bool at_size_limit(int fd) {
+    struct rlimit limit;
+    struct stat s;
+    if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY) return false;
+    return fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && (rlim_t)s.st_size >= limit.rlim_cur;
+}
+
 void die_errno(int code, const char *fmt, ...) {
-    char text[256];
-    const char *cause = strerror_r(errno, text, sizeof text);
+    const char *cause = cause_of(errno);
     claim_exit(code);
     va_list args;
     va_start(args, fmt);

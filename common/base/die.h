@@ -29,8 +29,13 @@ const char *die_program(void);
 
 /* Prints "program: message" to stderr and exits with `code`. */
 void die(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
-/* The same with ": strerror(errno)" appended. */
+/* The same with ": cause_of(errno)" appended. */
 void die_errno(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
+/* strerror(error); for EFBIG it ends in "file size limit (ulimit -f)". */
+const char *cause_of(int error);
+/* Has the open file reached the process's limit on file sizes? For writers whose error is told
+ * without its errno. */
+bool at_size_limit(int fd);
 /* Prints "program: warning: message"; counts it. */
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 size_t warn_count(void);

@@ -7,6 +7,7 @@
 #include "common/base/pool.h"
 
 #include "common/base/die.h"
+#include "common/base/processors.h"
 
 #include <cblas.h>
 #include <limits.h>
@@ -24,10 +25,19 @@ static int threads;               /* a setting; 0 = not yet set */
 static _Thread_local bool inside; /* of a parallel_for item or a pipeline */
 static _Thread_local int thread_id;
 
+/* OpenBLAS asks this function of its own how many threads it shall have, while it is being loaded.
+ * The program's definition comes before the library's. So OpenBLAS never starts a thread: they
+ * would lie idle beside ours, each wants 128 MB of addresses, and where 'ulimit -v' refuses them
+ * they spin for ever and the process does not end. (The build without threads is no way out: its
+ * products are wrong when several of our threads call it at once.) */
+int openblas_num_threads_env(void);
+int openblas_num_threads_env(void) {
+    return 1;
+}
+
 void pool_set_threads(int n) {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    threads = n > 0 ? n : processors > 0 ? (int)processors : 1;
-    openblas_set_num_threads(1);
+    threads = n > 0 ? n : processors_allowed();
+    openblas_set_num_threads(1); /* an OpenBLAS that asks in another way */
 }
 
 int pool_threads(void) {

@@ -8,8 +8,8 @@
 
 #include <stddef.h>
 
-/* Threads used by parallel_for from now on (0 = number of online processors). Also keeps OpenBLAS
- * at one thread. */
+/* Threads used by parallel_for from now on (0 = the processors that the process may use:
+ * processors.h). Also keeps OpenBLAS at one thread. */
 void pool_set_threads(int n);
 int pool_threads(void);
 

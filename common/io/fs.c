@@ -21,7 +21,7 @@ int fs_read(const char *path, size_t max, uint8_t **data, size_t *size, reason_t
     *data = NULL;
     *size = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return reason_set(why, "cannot open '%s': %s", path, strerror(errno));
+    if (fd < 0) return reason_set(why, "cannot open '%s': %s", path, cause_of(errno));
     struct stat st;
     size_t cap = 0, n = 0;
     int rc = 0;
@@ -40,7 +40,7 @@ int fs_read(const char *path, size_t max, uint8_t **data, size_t *size, reason_t
         if (cap - n < 2) buf = xgrow(buf, &cap, n + 65536, 1);
         ssize_t got = read(fd, buf + n, cap - n - 1);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) rc = reason_set(why, "cannot read '%s': %s", path, strerror(errno));
+        if (got < 0) rc = reason_set(why, "cannot read '%s': %s", path, cause_of(errno));
         if (got <= 0) break;
         n += (size_t)got;
         if (max && n > max)
@@ -89,7 +89,7 @@ void fs_writer_abort(fs_writer_t *w) {
 static int open_temporary(const char *path, const char *temporary, reason_t *why) {
     for (;;) {
         int fd = open(temporary, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-        if (fd < 0) return reason_set(why, "cannot create '%s': %s", path, strerror(errno));
+        if (fd < 0) return reason_set(why, "cannot create '%s': %s", path, cause_of(errno));
         if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
             close(fd);
             return reason_set(why, "cannot create '%s': another process is writing it", path);
@@ -102,7 +102,7 @@ static int open_temporary(const char *path, const char *temporary, reason_t *why
         close(fd);
         if (same)
             return reason_set(why, "cannot create '%s': %s", path,
-                              S_ISREG(a.st_mode) ? strerror(error) : "not a file");
+                              S_ISREG(a.st_mode) ? cause_of(error) : "not a file");
         /* else it was renamed by its writer between our open and our lock */
     }
 }
@@ -118,7 +118,7 @@ int fs_writer_open(fs_writer_t *w, const char *path, reason_t *why) {
     int fd;
     if (in_place) {
         fd = open(path, O_WRONLY | O_CLOEXEC);
-        if (fd < 0) reason_set(why, "cannot open '%s': %s", path, strerror(errno));
+        if (fd < 0) reason_set(why, "cannot open '%s': %s", path, cause_of(errno));
     } else {
         char *temporary = temporary_of(path);
         fd = open_temporary(path, temporary, why);
@@ -128,7 +128,7 @@ int fs_writer_open(fs_writer_t *w, const char *path, reason_t *why) {
             w->temporary = temporary;
     }
     if (fd >= 0 && !(w->file = fdopen(fd, "wb"))) {
-        reason_set(why, "cannot open '%s': %s", path, strerror(errno));
+        reason_set(why, "cannot open '%s': %s", path, cause_of(errno));
         close(fd);
         fd = -1;
     }
@@ -148,8 +148,10 @@ int fs_writer_finish(fs_writer_t *w, reason_t *why) {
     if (!w->file) BUG("fs_writer_finish: not open");
     bool earlier = ferror(w->file); /* its errno is gone */
     if (!earlier && fflush(w->file) == 0 && sync_fd(fileno(w->file))) return 0;
+    int error = earlier ? 0 : errno;
+    if (earlier && at_size_limit(fileno(w->file))) error = EFBIG;
     reason_set(why, "cannot write '%s': %s", w->path,
-               earlier ? "an earlier write failed" : strerror(errno));
+               error ? cause_of(error) : "an earlier write failed");
     fs_writer_abort(w);
     return -1;
 }
@@ -159,7 +161,7 @@ int fs_writer_publish(fs_writer_t *w, size_t n, reason_t *why) {
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (!w[i].path) BUG("fs_writer_publish: writer %zu is not finished", i);
         if (w[i].temporary && rename(w[i].temporary, w[i].path) != 0) {
-            rc = reason_set(why, "cannot write '%s': %s", w[i].path, strerror(errno));
+            rc = reason_set(why, "cannot write '%s': %s", w[i].path, cause_of(errno));
             break;
         }
         free(w[i].temporary); /* it has become the file */
@@ -183,7 +185,7 @@ int fs_write(const char *path, const void *data, size_t size, reason_t *why) {
     fs_writer_t w;
     if (fs_writer_open(&w, path, why)) return -1;
     if (size && fwrite(data, 1, size, w.file) != size) {
-        reason_set(why, "cannot write '%s': %s", path, strerror(errno));
+        reason_set(why, "cannot write '%s': %s", path, cause_of(errno));
         fs_writer_abort(&w);
         return -1;
     }
@@ -227,7 +229,7 @@ int fs_mkdirs(const char *path, reason_t *why) {
         at[1] = 0;
         int error = mkdir(part, 0777) == 0 ? 0 : errno;
         if (error && !fs_is_dir(part))
-            rc = reason_set(why, "cannot create folder '%s': %s", part, strerror(error));
+            rc = reason_set(why, "cannot create folder '%s': %s", part, cause_of(error));
         at[1] = kept;
     }
     free(part);
@@ -236,8 +238,8 @@ int fs_mkdirs(const char *path, reason_t *why) {
 
 int fs_sync_dir(const char *dir, reason_t *why) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return reason_set(why, "cannot open folder '%s': %s", dir, strerror(errno));
-    int rc = sync_fd(fd) ? 0 : reason_set(why, "cannot sync folder '%s': %s", dir, strerror(errno));
+    if (fd < 0) return reason_set(why, "cannot open folder '%s': %s", dir, cause_of(errno));
+    int rc = sync_fd(fd) ? 0 : reason_set(why, "cannot sync folder '%s': %s", dir, cause_of(errno));
     close(fd);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* minari_h5.c - see minari_h5.h. */
 #ifdef WITH_HDF5
 #include "common/io/minari_h5.h"
+#include "common/io/lock.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -21,13 +22,35 @@ void h5_drop(hid_t id) {
     if (id >= 0) H5Idec_ref(id);
 }
 
+/* A lock of the file in shared or exclusive mode, taken and given back: 0, or why not. */
+int h5_try_lock(const char *path, bool exclusive) {
+    int fd = open(path, (exclusive ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    if (fd < 0) return 0; /* whoever opens it will say why */
+    int error = flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) ? errno : 0;
+    close(fd);
+    return error;
+}
+
+/* libhdf5 takes a file system without locks for a locked file. */
+void h5_without_locks(hid_t access) {
+#if H5_VERSION_GE(1, 10, 7)
+    H5Pset_file_locking(access, false, true);
+#endif
+}
+
 /* libhdf5 says only "cannot open": look for the reason ourselves. */
 static int why_not_open(const char *path, reason_t *why) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return reason_set(why, "cannot open: %s", strerror(errno));
-    bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     close(fd);
-    if (locked) return reason_set(why, "locked by a program that is writing it");
+    int error = h5_try_lock(path, false);
+    if (error == EWOULDBLOCK) return reason_set(why, "locked by a program that is writing it");
+    if (error)
+        return reason_set(
+            why,
+            "libhdf5 cannot lock it (%s): set HDF5_USE_FILE_LOCKING=FALSE, or copy it "
+            "to another file system",
+            lock_cause(error));
     if (H5Fis_hdf5(path) <= 0) return reason_set(why, "not an HDF5 file");
     return reason_set(why, "truncated, damaged, or not closed by its writer");
 }
@@ -36,6 +59,11 @@ hid_t h5_open_file(const char *path, reason_t *why) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    /* To read a file needs no lock; that another program writes it shows in what is read. */
+    if (file < 0 && lock_unsupported(h5_try_lock(path, false))) {
+        h5_without_locks(access);
+        file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    }
     h5_drop(access);
     if (file < 0) return why_not_open(path, why);
     return file;

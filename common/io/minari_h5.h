@@ -28,6 +28,10 @@ void h5_setup(void);
 /* Closes any kind of id; negative ids are ignored. */
 void h5_drop(hid_t id);
 
+/* Whether the file can be locked now, as libhdf5 would: 0, or the errno of flock. Keeps no lock. */
+int h5_try_lock(const char *path, bool exclusive);
+/* The file that is opened with this access list is not locked. */
+void h5_without_locks(hid_t access);
 hid_t h5_open_file(const char *path, reason_t *why);
 size_t h5_link_count(hid_t group);
 bool h5_has(hid_t group, const char *name);

@@ -8,6 +8,7 @@
  */
 #include "common/io/fs.h"
 #include "common/io/json.h"
+#include "common/io/lock.h"
 #include "common/io/minari.h"
 #include "common/io/minari_meta.h"
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include "common/io/minari_h5.h"
 #include <fcntl.h>
 #include <math.h>
-#include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -183,12 +184,15 @@ static int put_episode(minari_writer_t *w, hid_t group, const minari_episode_t *
     return put_infos(w, group, e);
 }
 
-/* What failed: mostly the disk. */
+/* What failed: mostly the disk. HDF5 keeps the errno to itself. */
 static int write_failed(const minari_writer_t *w, reason_t *why) {
     struct statvfs s;
+    struct rlimit limit;
     if (statvfs(w->folder, &s) == 0 && (uint64_t)s.f_bavail * s.f_frsize < ((uint64_t)64 << 20))
         return reason_set(why, "cannot write '%s': disk full? %llu MB are free", w->temporary,
                           (unsigned long long)((uint64_t)s.f_bavail * s.f_frsize >> 20));
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        return reason_set(why, "cannot write '%s': %s", w->temporary, cause_of(EFBIG));
     return reason_set(why, "cannot write '%s': HDF5 failed", w->temporary);
 }
 
@@ -254,10 +258,11 @@ static void make_types(minari_writer_t *w) {
 
 /* One format version, whatever the library's default: since 1.10 the index of a one-chunk dataset
  * takes bytes, not kilobytes. */
-static hid_t create_file(const char *path) {
+static hid_t create_file(const char *path, bool locks) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), create = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+    if (!locks) h5_without_locks(access);
     H5Pset_link_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     H5Pset_obj_track_times(create, false);
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, create, access);
@@ -288,14 +293,6 @@ static void release(minari_writer_t *w) {
     free(w);
 }
 
-/* HDF5 would truncate another writer's file before it looks at the lock that writer holds. */
-static bool being_written(const char *path) {
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    bool locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    if (fd >= 0) close(fd);
-    return locked;
-}
-
 minari_writer_t *minari_writer_new(const char *dir, const minari_spec_t *spec, reason_t *why) {
     check_leaves(spec->obs, spec->n_obs, spec->dict_obs);
     check_leaves(spec->act, spec->n_act, spec->n_act > 1 || spec->act[0].path[0]);
@@ -317,14 +314,23 @@ minari_writer_t *minari_writer_new(const char *dir, const minari_spec_t *spec, r
     w->dict_obs = spec->dict_obs;
     make_types(w);
     w->h5 = -1;
-    if (being_written(w->temporary)) {
+    int error = 0;
+    int fd = open(w->temporary, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd >= 0) {
+        close(fd);
+        error = h5_try_lock(w->temporary, true);
+    }
+    bool locks = !lock_unsupported(error);
+    if (!locks) lock_warn_unsupported(w->final, error);
+    /* HDF5 would truncate another writer's file before it looks at the lock that writer holds. */
+    if (error == EWOULDBLOCK) {
         reason_set(why, "'%s' is being written by another program", w->temporary);
     } else {
         errno = 0;
-        w->h5 = create_file(w->temporary);
+        w->h5 = create_file(w->temporary, locks);
         if (w->h5 >= 0) return w;
         reason_set(why, "cannot create '%s': %s", w->temporary,
-                   errno ? strerror(errno) : "HDF5 failed");
+                   errno ? cause_of(errno) : "HDF5 failed");
     }
     release(w);
     return NULL;
@@ -366,7 +372,7 @@ static int finish_data(minari_writer_t *w, off_t *bytes, reason_t *why) {
     struct stat s;
     int fd = open(w->temporary, O_RDWR | O_CLOEXEC);
     int rc = fd < 0 || fsync(fd) || fstat(fd, &s) ? -1 : 0;
-    if (rc) reason_set(why, "cannot write '%s': %s", w->temporary, strerror(errno));
+    if (rc) reason_set(why, "cannot write '%s': %s", w->temporary, cause_of(errno));
     if (fd >= 0) close(fd);
     if (rc == 0) *bytes = s.st_size;
     return rc;

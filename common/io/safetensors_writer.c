@@ -5,6 +5,7 @@
 #include "common/io/safetensors.h"
 #include "common/io/utf8.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -262,17 +263,21 @@ int st_write_stream(st_writer_t *w, void *file, reason_t *why) {
         void *made;
         const void *data = bytes_of(&w->entry[i], &made);
         ok = w->entry[i].bytes == 0 || fwrite(data, 1, w->entry[i].bytes, out) == w->entry[i].bytes;
+        int error = errno; /* of the write */
         free(made);
+        errno = error;
     }
-    return ok ? 0 : reason_set(why, "cannot write %" PRIu64 " bytes of tensors: %m", at);
+    if (ok) return 0;
+    return reason_set(why, "cannot write %" PRIu64 " bytes of tensors: %s", at, cause_of(errno));
 }
 
 int st_write(st_writer_t *w, const char *path, reason_t *why) {
     fs_writer_t f;
     if (fs_writer_open(&f, path, why)) return -1;
-    if (st_write_stream(w, f.file, why)) {
+    reason_t cause = {""};
+    if (st_write_stream(w, f.file, &cause)) {
         fs_writer_abort(&f);
-        return -1;
+        return reason_set(why, "'%s': %.900s", path, cause.text);
     }
     return fs_writer_commit(&f, why);
 }

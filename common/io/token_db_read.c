@@ -222,11 +222,17 @@ int shard_env_open(const char *path, unsigned flags, size_t map, MDB_env **env, 
     if (!rc) return 0;
     mdb_env_close(*env);
     *env = NULL;
-    bool no_lock_file = rc == EACCES || rc == EROFS || rc == EPERM;
-    if (no_lock_file && (flags & MDB_RDONLY) &&
-        !(flags & MDB_NOLOCK)) /* read-only medium: nobody writes there either */
+    bool reader = (flags & MDB_RDONLY) != 0;
+    bool read_only = reader && (rc == EACCES || rc == EROFS || rc == EPERM);
+    bool no_locks = lock_unsupported(rc) || rc == ENODEV; /* ENODEV: no shared maps */
+    /* A read-only medium: nobody writes there either. No locks: a writer says so, and readers check
+     * all that they read. */
+    if ((read_only || no_locks) && !(flags & MDB_NOLOCK)) {
+        if (!reader) lock_warn_unsupported(path, rc);
         return shard_env_open(path, flags | MDB_NOLOCK, map, env, why);
-    reason_set(why, "cannot open: %s", mdb_strerror(rc));
+    }
+    reason_set(why, "cannot open: %s",
+               shard_size_limit(path, rc) ? cause_of(EFBIG) : mdb_strerror(rc));
     if (rc == MDB_VERSION_MISMATCH) return RC_MISFIT;
     return rc == MDB_INVALID || rc == MDB_CORRUPTED ? RC_DATA : RC_RUNTIME;
 }
@@ -297,7 +303,7 @@ token_db_t *token_db_open(const char *path, int *rc, reason_t *why) {
     }
     db->path = xstrdup(path);
     db->users = 1;
-    db->lock = -1;
+    db->lock.fd = -1;
     *rc = open_reader(db, (size_t)st.st_size, why);
     if (*rc == 0) return db;
     shard_reason(path, *rc, why);

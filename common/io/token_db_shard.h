@@ -4,6 +4,7 @@
 #ifndef IO_TOKEN_DB_SHARD_H
 #define IO_TOKEN_DB_SHARD_H
 
+#include "common/io/lock.h"
 #include "common/io/token_db.h"
 #include "common/io/token_db_tree.h"
 #include "common/io/token_db_value.h"
@@ -69,7 +70,7 @@ struct token_db {
     /* writing */
     shard_meta_t *meta; /* the caller's */
     char *lock_path;
-    int lock;
+    lock_t lock;
     uint64_t map, max_map, next_record, next_bad, pending_bytes;
     uint64_t touched;           /* bytes of LMDB's map that may be resident */
     bool codebook_stored, tail; /* tail: there are bad items behind the records */
@@ -83,6 +84,8 @@ struct token_db {
 int shard_reason(const char *path, int rc, reason_t *why);
 /* Opens the environment. 0 or an RC. */
 int shard_env_open(const char *path, unsigned flags, size_t map, MDB_env **env, reason_t *why);
+/* Does LMDB's error say that data.mdb has reached the limit on file sizes? */
+bool shard_size_limit(const char *path, int rc);
 void token_db_release_writer(token_db_t *db);
 
 /* LMDB must not open one file twice in a process. A slot, or -1 with *other = the handle that has

@@ -10,7 +10,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -45,45 +44,6 @@ void token_db_mark(token_db_t *db, uint64_t source, uint64_t items, uint64_t las
 
 uint64_t token_db_pending(const token_db_t *db) {
     return db->pending_bytes;
-}
-
-/* ---- the lock ---- */
-
-static int locked_by_other(const char *path, int fd, reason_t *why) {
-    char text[32] = "";
-    ssize_t n = read(fd, text, sizeof text - 1);
-    text[n > 0 ? n : 0] = 0;
-    reason_set(why, "'%s' is locked by pid %ld: another process is writing it", path,
-               strtol(text, NULL, 10));
-    return RC_RUNTIME;
-}
-
-/* The lock file is removed by its holder, so a lock counts only while the file still stands under
- * its name. */
-static int take_lock(token_db_t *db, reason_t *why) {
-    for (;;) {
-        struct stat ours, named;
-        int fd = open(db->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        if (fd < 0) {
-            reason_set(why, "cannot create '%s': %s", db->lock_path, strerror(errno));
-            return RC_RUNTIME;
-        }
-        if (flock(fd, LOCK_EX | LOCK_NB)) {
-            int rc = locked_by_other(db->path, fd, why);
-            close(fd);
-            return rc;
-        }
-        if (fstat(fd, &ours) == 0 && stat(db->lock_path, &named) == 0 &&
-            ours.st_ino == named.st_ino) {
-            char text[32];
-            int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-            /* The number is a help to people, the lock works without it (a full disk, say). */
-            if (ftruncate(fd, 0) || write(fd, text, (size_t)n) != n) errno = 0;
-            db->lock = fd;
-            return 0;
-        }
-        close(fd);
-    }
 }
 
 /* ---- opening ---- */
@@ -233,12 +193,12 @@ token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_m
     if (!meta->arguments) BUG("a shard without arguments");
     db->path = without_slash(path);
     db->lock_path = xasprintf("%s.lock", db->path);
-    db->slot = db->lock = -1;
+    db->slot = db->lock.fd = -1;
     db->users = 1;
     db->meta = meta;
     db->max_map = max_map ? max_map & ~(uint64_t)65535 : (uint64_t)1 << 40; /* whole pages */
     if (db->max_map < 1 << 20) db->max_map = 1 << 20;
-    *rc = take_lock(db, why);
+    *rc = lock_take(&db->lock, db->lock_path, db->path, why);
     if (*rc == 0) *rc = check_folder(db->path, &former, why);
     if (*rc == 0) {
         *rc = open_writer(db, former, why);
@@ -255,10 +215,7 @@ void token_db_release_writer(token_db_t *db) {
     free(db->pending);
     if (db->env) mdb_env_close(db->env);
     db->env = NULL;
-    if (db->lock >= 0) {
-        unlink(db->lock_path);
-        close(db->lock);
-    }
+    lock_release(&db->lock);
     free(db->lock_path);
 }
 
@@ -388,10 +345,26 @@ static int grow_map(token_db_t *db, reason_t *why) {
     return 0;
 }
 
+/* LMDB tells a write that was cut short as EIO or ENOSPC. */
+bool shard_size_limit(const char *path, int rc) {
+    if (rc != EIO && rc != ENOSPC) return rc == EFBIG;
+    char *name = fs_join(path, "data.mdb");
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    bool reached = fd >= 0 && at_size_limit(fd);
+    if (fd >= 0) close(fd); /* drops no lock that is needed: nobody else writes it (lock.h) */
+    free(name);
+    return reached;
+}
+
 /* A full disk may come as EIO. */
 static int commit_failed(const token_db_t *db, int rc, reason_t *why) {
     struct statvfs s;
-    bool disk = rc == ENOSPC || rc == EIO || rc == EDQUOT || rc == EFBIG;
+    if (shard_size_limit(db->path, rc))
+        return reason_set(why,
+                          "cannot write '%s': %s: raise it and run it again; what was "
+                          "committed is good",
+                          db->path, cause_of(EFBIG));
+    bool disk = rc == ENOSPC || rc == EIO || rc == EDQUOT;
     if (!disk || statvfs(db->path, &s))
         return reason_set(why, "cannot write '%s': %s; what was committed is good", db->path,
                           mdb_strerror(rc));

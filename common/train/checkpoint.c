@@ -53,7 +53,7 @@ static int write_text(fs_writer_t *f, const char *dir, const char *file, const c
     int rc = fs_writer_open(f, path, why);
     if (!rc && fputs(text, f->file) < 0) {
         fs_writer_abort(f);
-        rc = reason_set(why, "cannot write '%s': %s", path, strerror(errno));
+        rc = reason_set(why, "cannot write '%s': %s", path, cause_of(errno));
     } else if (!rc) {
         rc = fs_writer_finish(f, why);
     }

@@ -3,6 +3,7 @@
 
 #include "common/base/log.h"
 #include "common/io/fs.h"
+#include "common/io/lock.h"
 #include "common/train/events.h"
 
 #include <dirent.h>
@@ -51,6 +52,25 @@ bool loop_help_config(int argc, char **argv) {
 
 /* ---- starting ---- */
 
+static const char LOCK_NAME[] = ".lock"; /* in the RUN, while it is being trained */
+static lock_t run_lock = {.fd = -1};     /* of the process: it trains one RUN */
+
+void loop_look(const loop_options_t *o) {
+    reason_t why;
+    char *path = fs_join(o->out, LOCK_NAME);
+    int rc = o->resume || o->force ? lock_look(path, o->out, &why) : 0;
+    if (rc) die(rc, "%s", why.text);
+    free(path);
+}
+
+static void lock_run(const char *out) {
+    reason_t why;
+    char *path = fs_join(out, LOCK_NAME);
+    int rc = lock_take(&run_lock, path, out, &why);
+    if (rc) die(rc, "%s", why.text);
+    free(path);
+}
+
 /* The pictures of a former run, samples/step-<digits>.png. */
 static void remove_samples(const char *dir) {
     char *folder = fs_join(dir, "samples");
@@ -90,6 +110,7 @@ bool loop_begin(const loop_options_t *o, st_file_t *file, char **json) {
             o->out);
     if (fs_mkdirs(o->out, &why)) die(RC_RUNTIME, "%s", why.text);
     if (access(o->out, W_OK)) die_errno(RC_RUNTIME, "cannot write to '%s'", o->out);
+    lock_run(o->out);
     if (o->resume && checkpoint_exists(o->out)) {
         int rc = checkpoint_open(o->out, file, json, &why);
         if (rc) die(rc, "cannot resume: %s", why.text);
@@ -144,7 +165,6 @@ static void install_signals(void) {
     bool batch = getenv("SLURM_JOB_ID") || getenv("PBS_JOBID");
     a.sa_handler = batch ? on_stop : on_status;
     sigaction(SIGUSR1, &a, NULL);
-    signal(SIGXFSZ, SIG_IGN); /* a file-size limit is then an error of write, like a full disk */
 }
 
 /* ---- running ---- */
@@ -272,8 +292,10 @@ int loop_run(const loop_t *l, const loop_options_t *o, int64_t first, const st_f
         char counts[64];
         snprintf(counts, sizeof counts, "{\"steps\":%lld}", (long long)step);
         if (fs_done_write(o->out, l->arguments, counts, &why)) die(RC_RUNTIME, "%s", why.text);
+        lock_release(&run_lock);
         return RC_OK;
     }
+    lock_release(&run_lock);
     log_line("stopped after step %lld of %lld; --resume goes on", (long long)step,
              (long long)l->steps);
     return RC_STOPPED;

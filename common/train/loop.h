@@ -49,10 +49,13 @@ typedef struct {
     void (*checkpoint)(void *ctx, int64_t step, checkpoint_t *c);
 } loop_t;
 
+/* At once after the command line, before data are read: with --resume or --force, die()s with
+ * RC_RUNTIME "'RUN' is locked by pid N ..." while another process trains the RUN. */
+void loop_look(const loop_options_t *o);
 /* Before building anything: decides about an existing --out. Fresh start: the folder is made (or
  * emptied of a former run by --force), done is removed, returns false. --resume with a training
  * state: returns true, with the state's JSON in *json and the open file in *file. die()s
- * otherwise. */
+ * otherwise. The RUN is locked from here on (RUN/.lock) to the end of loop_run or the process. */
 bool loop_begin(const loop_options_t *o, st_file_t *file, char **json);
 /* What a training leaves in its folder beside the files for use: gone. die()s. */
 void loop_remove_run(const char *dir);

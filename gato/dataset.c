@@ -3,7 +3,6 @@
 
 #include "common/base/pool.h"
 #include "common/base/rng.h"
-#include "common/io/image_source.h"
 #include "common/io/split.h"
 
 #include <math.h>
@@ -133,35 +132,15 @@ typedef struct {
     int by;
 } names_t;
 
-/* Windows and frames of an episode share its key; of pictures the rule is image_source.h's. */
+/* Windows and frames of an episode share its key; images are grouped as in their source. */
 static const char *group_name(void *ctx, size_t i, char buf[512]) {
     const names_t *names = ctx;
     token_record_t r;
     read_record(names->s, i, &r);
-    const char *key = r.key;
-    size_t n = r.key_len, digits;
-    const char *first = memchr(key, '/', n), *last = memrchr(key, '/', n);
-    if (r.kind == RECORD_EPISODE) {
-        /* the whole key */
-    } else if (names->by == SPLIT_FOLDER && first) {
-        n = (size_t)(first - key);
-    } else if (names->by == SPLIT_EPISODE && last) {
-        n = (size_t)(last - key);
-    } else {
-        size_t base = last ? (size_t)(last - key) + 1 : 0;
-        const char *dot = memrchr(key + base, '.', n - base);
-        if (dot && dot > key + base) n = (size_t)(dot - key);
-        for (digits = n; digits > base && key[digits - 1] >= '0' && key[digits - 1] <= '9';)
-            digits--;
-        if (digits < n && digits > base + 1 && (key[digits - 1] == '_' || key[digits - 1] == '-'))
-            n = digits - 1;
-    }
-    if (n < 512) {
-        memcpy(buf, key, n);
-        buf[n] = 0;
-    } else {
-        snprintf(buf, 512, "%016llx", (unsigned long long)XXH64(key, n, 0));
-    }
+    if (r.kind == RECORD_EPISODE)
+        split_whole(r.key, r.key_len, buf);
+    else
+        split_group(r.key, r.key_len, (split_by_t)names->by, buf);
     token_record_release(&r);
     return buf;
 }

@@ -17,6 +17,7 @@ typedef struct {
     bool held;
     uint32_t T, text_len;
     uint32_t span; /* timesteps (control) or text tokens of a window */
+    uint32_t image_tokens;
     uint64_t key_hash;
 } item_t;
 
@@ -122,6 +123,7 @@ static void scan_item(void *ctx, size_t i) {
     s->item[i] = (item_t){
         .kind = r.kind, .T = r.T, .text_len = r.text_len, .key_hash = XXH64(r.key, r.key_len, 0)};
     s->item[i].span = record_span(scan->d, s, &r);
+    s->item[i].image_tokens = (uint32_t)record_image_tokens(scan->d, s, &r);
     token_record_release(&r);
 }
 
@@ -317,6 +319,26 @@ size_t dataset_records(const dataset_t *d, side_t side) {
     size_t n = 0;
     for (size_t k = 0; k < d->n; k++) n += dataset_source_records(d, k, side);
     return n;
+}
+
+dataset_kinds_t dataset_kinds(const dataset_t *d, size_t first, size_t end) {
+    dataset_kinds_t k = {0};
+    for (size_t i = first; i < end; i++) {
+        const shard_t *s = &d->shard[i];
+        for (size_t j = 0; j < s->n_side[SIDE_TRAIN]; j++) {
+            const item_t *t = &s->item[s->side[SIDE_TRAIN][j]];
+            bool control = t->kind == RECORD_EPISODE;
+            size_t steps = t->span < t->T ? t->span : t->T;
+            k.episodes += control;
+            k.texts += !control && t->text_len > 0;
+            k.images += t->image_tokens > 0;
+            k.mission |= control && t->text_len > 0;
+            if (t->image_tokens > k.image_tokens) k.image_tokens = t->image_tokens;
+            if (control && steps > k.steps) k.steps = steps;
+            if (control && t->image_tokens && steps > k.image_steps) k.image_steps = steps;
+        }
+    }
+    return k;
 }
 
 uint64_t dataset_manifest(const dataset_t *d) {

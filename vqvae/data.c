@@ -386,6 +386,7 @@ vqvae_t *model_open(const char *run) {
     reason_t why;
     vqvae_t *v = vqvae_load(run, &rc, &why);
     if (!v) die(rc, "%s", why.text);
+    vqvae_warn_untrained(v, run);
     return v;
 }
 

@@ -2,7 +2,7 @@
 #include "vqvae/quantizer.h"
 
 #include "common/kernel/kernel.h"
-#include "vqvae/freeze.h"
+#include "common/train/freeze.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -75,7 +75,8 @@ void quantizer_init(quantizer_t *q, const config_t *c, params_t *p, double token
     if (q->kind == QUANT_EMA) q->codebook_weight = 0;
     if (q->kind != QUANT_FSQ) q->embedding = params_find(p, EMBEDDING);
     freeze_t freeze;
-    freeze_init(&freeze, c->train.freeze);
+    reason_t why;
+    if (freeze_init(&freeze, c->train.freeze, &why)) BUG("%s", why.text);
     q->frozen = freeze_match(&freeze, EMBEDDING);
     if (q->kind == QUANT_SIMVQ) {
         q->weight = params_find(p, WEIGHT);

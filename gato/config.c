@@ -99,7 +99,7 @@ const config_field_t gato_config_table[] = {
     {"train.tensorboard", CF_BOOL, AT(train.tensorboard), "true", NULL, 0, 0, 0,
      "also write the metrics (and sample grids) as a TensorBoard event file"},
     {"train.freeze", CF_STR, AT(train.freeze), "\"\"", NULL, 0, 0, 0,
-     "prefix of parameters that stay (\"transformer\")"},
+     "comma list of prefixes of parameters that stay (\"transformer,embed_token\")"},
     {"data.holdout", CF_NUM, AT(data.holdout), "0.05", NULL, 0, 0.9, 0,
      "share of groups held out of training"},
     {"data.split_by", CF_CHOICE, AT(data.split_by), "\"name\"", "name|folder|episode", 0, 0, 0,

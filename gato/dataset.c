@@ -3,7 +3,6 @@
 
 #include "common/base/pool.h"
 #include "common/base/rng.h"
-#include "common/io/image_source.h"
 #include "common/io/split.h"
 
 #include <math.h>
@@ -18,6 +17,7 @@ typedef struct {
     bool held;
     uint32_t T, text_len;
     uint32_t span; /* timesteps (control) or text tokens of a window */
+    uint32_t image_tokens;
     uint64_t key_hash;
 } item_t;
 
@@ -123,6 +123,7 @@ static void scan_item(void *ctx, size_t i) {
     s->item[i] = (item_t){
         .kind = r.kind, .T = r.T, .text_len = r.text_len, .key_hash = XXH64(r.key, r.key_len, 0)};
     s->item[i].span = record_span(scan->d, s, &r);
+    s->item[i].image_tokens = (uint32_t)record_image_tokens(scan->d, s, &r);
     token_record_release(&r);
 }
 
@@ -133,35 +134,15 @@ typedef struct {
     int by;
 } names_t;
 
-/* Windows and frames of an episode share its key; of pictures the rule is image_source.h's. */
+/* Windows and frames of an episode share its key; images are grouped as in their source. */
 static const char *group_name(void *ctx, size_t i, char buf[512]) {
     const names_t *names = ctx;
     token_record_t r;
     read_record(names->s, i, &r);
-    const char *key = r.key;
-    size_t n = r.key_len, digits;
-    const char *first = memchr(key, '/', n), *last = memrchr(key, '/', n);
-    if (r.kind == RECORD_EPISODE) {
-        /* the whole key */
-    } else if (names->by == SPLIT_FOLDER && first) {
-        n = (size_t)(first - key);
-    } else if (names->by == SPLIT_EPISODE && last) {
-        n = (size_t)(last - key);
-    } else {
-        size_t base = last ? (size_t)(last - key) + 1 : 0;
-        const char *dot = memrchr(key + base, '.', n - base);
-        if (dot && dot > key + base) n = (size_t)(dot - key);
-        for (digits = n; digits > base && key[digits - 1] >= '0' && key[digits - 1] <= '9';)
-            digits--;
-        if (digits < n && digits > base + 1 && (key[digits - 1] == '_' || key[digits - 1] == '-'))
-            n = digits - 1;
-    }
-    if (n < 512) {
-        memcpy(buf, key, n);
-        buf[n] = 0;
-    } else {
-        snprintf(buf, 512, "%016llx", (unsigned long long)XXH64(key, n, 0));
-    }
+    if (r.kind == RECORD_EPISODE)
+        split_whole(r.key, r.key_len, buf);
+    else
+        split_group(r.key, r.key_len, (split_by_t)names->by, buf);
     token_record_release(&r);
     return buf;
 }
@@ -338,6 +319,26 @@ size_t dataset_records(const dataset_t *d, side_t side) {
     size_t n = 0;
     for (size_t k = 0; k < d->n; k++) n += dataset_source_records(d, k, side);
     return n;
+}
+
+dataset_kinds_t dataset_kinds(const dataset_t *d, size_t first, size_t end) {
+    dataset_kinds_t k = {0};
+    for (size_t i = first; i < end; i++) {
+        const shard_t *s = &d->shard[i];
+        for (size_t j = 0; j < s->n_side[SIDE_TRAIN]; j++) {
+            const item_t *t = &s->item[s->side[SIDE_TRAIN][j]];
+            bool control = t->kind == RECORD_EPISODE;
+            size_t steps = t->span < t->T ? t->span : t->T;
+            k.episodes += control;
+            k.texts += !control && t->text_len > 0;
+            k.images += t->image_tokens > 0;
+            k.mission |= control && t->text_len > 0;
+            if (t->image_tokens > k.image_tokens) k.image_tokens = t->image_tokens;
+            if (control && steps > k.steps) k.steps = steps;
+            if (control && t->image_tokens && steps > k.image_steps) k.image_steps = steps;
+        }
+    }
+    return k;
 }
 
 uint64_t dataset_manifest(const dataset_t *d) {

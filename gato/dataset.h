@@ -41,6 +41,16 @@ const char *dataset_source(const dataset_t *d, size_t source); /* path */
 size_t dataset_records(const dataset_t *d, side_t side);       /* of all sources */
 size_t dataset_source_records(const dataset_t *d, size_t source, side_t side);
 
+/* What the training side can be asked to learn. */
+typedef struct {
+    size_t episodes, texts, images; /* records: control, captions and plain text, with an image */
+    bool mission;                   /* episodes have text */
+    size_t steps, image_steps;      /* most timesteps of an episode in one sequence; with images */
+    size_t image_tokens;            /* most tokens of one image */
+} dataset_kinds_t;
+/* Of sources first to end - 1. */
+dataset_kinds_t dataset_kinds(const dataset_t *d, size_t first, size_t end);
+
 /* Sample `index` of the `per_step` samples (batch * accumulate * machines) of optimizer step
  * `step`, from the training side. Thread-safe. The first round(prompt * per_step) samples are
  * prompted if they are control, half of them by the end of their episode. */

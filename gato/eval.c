@@ -20,6 +20,16 @@ static void print(const gato_model_t *m, const char *source, size_t records,
     jsonw_free(&w);
 }
 
+/* A side without records has no metrics; what to do is said beside the nulls. */
+static void say_empty(const dataset_t *d, side_t side, double holdout) {
+    for (size_t i = 0; i < dataset_sources(d); i++)
+        if (!dataset_source_records(d, i, side))
+            warn("nothing is held out of '%s' (data.holdout = %g, %zu records): --split all "
+                 "evaluates what there is%s",
+                 dataset_source(d, i), holdout, dataset_source_records(d, i, SIDE_ALL),
+                 holdout > 0 ? "" : ", --set data.holdout=F holds out a share");
+}
+
 int cmd_gato_eval(int argc, char **argv) {
     const char *model = NULL, *split = "val", *weights = "f32";
     cli_list_t data = {0}, set = {0};
@@ -60,6 +70,7 @@ int cmd_gato_eval(int argc, char **argv) {
     kern_weights_t kind = gato_weights_named(weights);
     nn_packed_t *packed = kind == WEIGHTS_F32 ? NULL : nn_packed_new(m->params, kind);
     gato_graphs_init(&g, m, (graph_opts_t){.packed = packed});
+    say_empty(d, side, m->config.data.holdout);
     gato_figures_t all = {0};
     for (size_t i = 0; i < dataset_sources(d); i++) {
         gato_figures_t f = figures_over(&g, d, i, side, (size_t)limit);

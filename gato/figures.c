@@ -42,6 +42,7 @@ double figures_loss(const gato_model_t *m, const gato_figures_t *f) {
         n > 0 ? (c->loss.action * (ce + f->ce_discrete) + c->loss.text * f->ce_text) / n : 0;
     if (regress || mix)
         sum = add_weighted(sum, c->loss.action, ratio(f->squared, (double)f->n_values));
+    if (!f->n_values && !f->n_image && n <= 0) return NAN; /* nothing was measured */
     return add_weighted(sum, c->loss.image, ratio(f->ce_image, (double)f->n_image));
 }
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POSITIONS = 128, FIXED = 3 /* patterns before train.freeze */ };
+enum { POSITIONS = 128 };
 
 static size_t width(const gato_model_t *m) {
     return (size_t)m->config.model.width;
@@ -202,9 +202,12 @@ static gato_facts_t copy_facts(const gato_facts_t *f) {
 
 /* params_match has prefixes; "!" before one keeps it still. */
 static void choose_trainable(gato_model_t *m) {
-    static const char *const fixed[FIXED] = {"", "!image_codes.codebook", "!image_codes.white"};
-    for (size_t i = 0; i < FIXED; i++) m->wrt[m->n_wrt++] = fixed[i];
-    if (m->config.train.freeze[0]) m->wrt[m->n_wrt++] = xasprintf("!%s", m->config.train.freeze);
+    static const char *const fixed[GATO_FIXED] = {"", "!image_codes.codebook",
+                                                  "!image_codes.white"};
+    for (size_t i = 0; i < GATO_FIXED; i++) m->wrt[m->n_wrt++] = fixed[i];
+    reason_t why;
+    if (freeze_init(&m->freeze, m->config.train.freeze, &why)) return; /* gato train refuses it */
+    for (size_t i = 0; i < m->freeze.n; i++) m->wrt[m->n_wrt++] = m->freeze.pattern[i];
 }
 
 static void set_codebook(gato_model_t *m) {
@@ -259,7 +262,6 @@ gato_model_t *gato_model_new(const gato_config_t *c, const gato_facts_t *f, uint
 
 void gato_model_free(gato_model_t *m) {
     if (!m) return;
-    if (m->n_wrt > FIXED) free((char *)(uintptr_t)m->wrt[FIXED]);
     gato_facts_release(&m->facts);
     params_free(m->params);
     free(m);

@@ -16,8 +16,11 @@
 #define GATO_MODEL_H
 
 #include "common/nn/nn.h"
+#include "common/train/freeze.h"
 #include "gato/config.h"
 #include "gato/facts.h"
+
+enum { GATO_FIXED = 3 /* codebooks, which never train */ };
 
 typedef struct {
     gato_config_t config;
@@ -25,7 +28,8 @@ typedef struct {
     tokens_t tokens;
     int32_t band; /* timesteps that a token sees */
     params_t *params;
-    const char *wrt[4]; /* what trains: all but the codebooks and train.freeze */
+    freeze_t freeze;
+    const char *wrt[GATO_FIXED + FREEZE_MOST]; /* what trains: all but the codebooks and freeze */
     size_t n_wrt;
 } gato_model_t;
 

@@ -9,6 +9,7 @@
 #include "gato/commands.h"
 #include "gato/figures.h"
 #include "gato/run.h"
+#include "gato/settings.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -76,7 +77,7 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
            mae = sum.n_values ? sum.absolute / (double)sum.n_values : NAN;
     jsonw_float(line, "loss_held_out", (float)loss);
     jsonw_float(line, "action_mae_held_out", (float)mae);
-    snprintf(note, note_size, "held out %.4g", loss);
+    if (isfinite(loss)) snprintf(note, note_size, "held out %.4g", loss);
 }
 
 static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
@@ -109,6 +110,7 @@ static void check_tokenizer(const run_t *r) {
     if (mine && strcmp(mine, vqvae_fingerprint(v)))
         die(RC_MISFIT, "'%s' has fingerprint %s; the shards were made by %s", r->vqvae,
             vqvae_fingerprint(v), mine);
+    vqvae_warn_untrained(v, r->vqvae);
     vqvae_free(v);
 }
 
@@ -134,6 +136,22 @@ static void copy_tokenizer(const run_t *r) {
     free(dir);
 }
 
+/* Seconds of one evaluation, by its first sequences. */
+static double seconds_of_evaluation(run_t *r) {
+    enum { FEW = 16 };
+    double seconds = 0;
+    for (size_t i = 0; i < dataset_sources(r->d); i++) {
+        size_t all = dataset_windows(r->d, i, SIDE_VAL), n = all < HELD_OUT ? all : HELD_OUT;
+        if (!n) continue;
+        size_t few = n < FEW ? n : FEW;
+        figures_over(&r->eval, r->d, i, SIDE_VAL, few); /* records and touches memory */
+        double start = log_now();
+        figures_over(&r->eval, r->d, i, SIDE_VAL, few);
+        seconds += (log_now() - start) * (double)n / (double)few;
+    }
+    return seconds;
+}
+
 static void dry_run(run_t *r) {
     double start = 0;
     for (int i = 0; i < 4; i++) { /* the first replays record and touch memory */
@@ -151,9 +169,20 @@ static void dry_run(run_t *r) {
               (double)plan_bytes(g->plan) + (double)params_block(r->m->params) * 4 *
                                                 (r->config.train.weight_average > 0 ? 5 : 4));
     jsonw_num(&w, "seconds_per_step", seconds);
-    jsonw_num(&w, "expected_seconds", seconds * (double)r->config.train.steps);
+    jsonw_num(&w, "expected_seconds",
+              seconds * (double)r->config.train.steps +
+                  seconds_of_evaluation(r) *
+                      (double)loop_evaluations(r->config.train.steps, r->config.train.eval_every));
     puts(jsonw_end(&w));
     jsonw_free(&w);
+}
+
+static void check_freeze(const run_t *r) {
+    freeze_t f;
+    reason_t why;
+    if (freeze_init(&f, r->config.train.freeze, &why) ||
+        freeze_check(&f, r->m->params, r->m->wrt, r->m->n_wrt, NULL, &why))
+        die(RC_USAGE, "%s", why.text);
 }
 
 static optimizer_t make_optimizer(const run_t *r) {
@@ -198,7 +227,9 @@ int cmd_gato_train(int argc, char **argv) {
     if (gato_config_check(&r->config, &why)) die(RC_USAGE, "%s", why.text);
     pool_set_threads((int)r->o.threads);
     r->d = dataset_open(&r->data, &r->config);
+    gato_settings_check(&r->config, r->d);
     r->m = gato_model_new(&r->config, dataset_facts(r->d), r->o.seed);
+    check_freeze(r);
     r->optimizer = make_optimizer(r);
     gato_graphs_init(&r->train, r->m, (graph_opts_t){.train = true});
     gato_graphs_init(&r->eval, r->m, (graph_opts_t){0});

@@ -16,6 +16,7 @@ import glob
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,8 @@ def frames_by_av(av, path, fps):
     """(number of the frame by its time, RGB)"""
     try:
         with av.open(path) as box:
+            if not box.streams.video:
+                raise Bad(f"{path}: no video in it")
             stream = box.streams.video[0]
             stream.thread_type = "AUTO"
             first = None
@@ -113,40 +116,111 @@ class Video:
 
 
 # ---- the dataset -----------------------------------------------------------------------------------------------------
-def lines(path):
-    with open(path, encoding="utf-8") as f:
-        return [json.loads(line) for line in f if line.strip()]
+def text_of(path):
+    try:
+        with open(path, encoding="utf-8-sig") as f:
+            return f.read()
+    except OSError as e:
+        fail(3, f"'{path}': {e.strerror}; copy or download the dataset's whole folder meta/")
+    except ValueError as e:
+        fail(3, f"'{path}': {e}")
+
+
+def rows_of(path):
+    """JSON objects one a line, spread over lines, or in one list."""
+    text, at, rows = text_of(path), 0, []
+    blank = re.compile(r"[ \t\r\n]*")
+    while (at := blank.match(text, at).end()) < len(text):
+        try:
+            row, at = json.JSONDecoder().raw_decode(text, at)
+        except (ValueError, RecursionError) as e:
+            fail(3, f"'{path}': {e}; one JSON object a line is needed")
+        rows.append(row)
+    if len(rows) == 1 and isinstance(rows[0], list):
+        rows = rows[0]
+    return rows
 
 
 def tables(folder, pattern):
-    for path in sorted(glob.glob(os.path.join(folder, pattern))):
-        yield from parquet.read_table(path).to_pylist()
+    """(path, rows) of every table; at least one."""
+    paths = sorted(glob.glob(os.path.join(folder, pattern)))
+    if not paths:
+        fail(3, f"'{folder}/{pattern}' is missing; copy or download the dataset's whole folder meta/")
+    for path in paths:
+        try:
+            yield path, parquet.read_table(path).to_pylist()
+        except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as e:
+            fail(3, f"'{path}': {one_line(e)}")
+
+
+def one_line(error):
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def whole(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def indexed(path, rows, key):
+    """The rows, each of which must have a number by which it is found."""
+    for n, row in enumerate(rows):
+        if not isinstance(row, dict) or not whole(row.get(key)):
+            fail(3, f"'{path}': item {n + 1} is no object with a whole number '{key}'")
+    return rows
 
 
 class Dataset:
     def __init__(self, folder):
         self.folder = folder
         try:
-            with open(os.path.join(folder, "meta", "info.json"), encoding="utf-8") as f:
+            with open(os.path.join(folder, "meta", "info.json"), encoding="utf-8-sig") as f:
                 self.info = json.load(f)
         except OSError as e:
             fail(2, f"'{folder}' is no LeRobot dataset: {e}")
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             fail(3, f"'{folder}/meta/info.json': {e}")
+        if not isinstance(self.info, dict):
+            fail(3, f"'{folder}/meta/info.json': no JSON object")
         self.version = str(self.info.get("codebase_version", ""))
         if not self.version.startswith(("v2.", "v3.")):
             fail(4, f"'{folder}' is of version '{self.version}'; v2.0 to v3.0 are read")
+        self.check_info()
         self.features, self.fps = self.info["features"], float(self.info["fps"])
         self.three = self.version.startswith("v3.")
         self.table = (None, None)
         if self.three:
-            self.episodes = sorted(tables(folder, "meta/episodes/*/*.parquet"), key=lambda e: e["episode_index"])
-            rows = list(tables(folder, "meta/tasks.parquet"))
+            self.episodes = [e for path, rows in tables(folder, "meta/episodes/*/*.parquet") for e in indexed(path, rows, "episode_index")]
+            rows = [r for path, rows in tables(folder, "meta/tasks.parquet") for r in indexed(path, rows, "task_index")]
         else:
-            self.episodes = sorted(lines(os.path.join(folder, "meta", "episodes.jsonl")), key=lambda e: e["episode_index"])
-            rows = lines(os.path.join(folder, "meta", "tasks.jsonl"))
+            episodes, tasks = (os.path.join(folder, "meta", name) for name in ("episodes.jsonl", "tasks.jsonl"))
+            self.episodes = indexed(episodes, rows_of(episodes), "episode_index")
+            rows = indexed(tasks, rows_of(tasks), "task_index")
+        if not self.episodes:
+            fail(3, f"'{folder}/meta' names no episodes")
+        self.episodes = sorted(self.episodes, key=lambda e: e["episode_index"])
         # pandas keeps the words as the table's index, under whatever name
         self.tasks = {r["task_index"]: next((v for v in r.values() if isinstance(v, str)), "") for r in rows}
+
+    def check_info(self):
+        """What everything else stands on; one line names what is missing."""
+        name, info = f"'{self.folder}/meta/info.json'", self.info
+        features, fps = info.get("features"), info.get("fps")
+        if not isinstance(features, dict):
+            fail(3, f"{name}: 'features' must be an object of columns")
+        if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps < 1e6:
+            fail(3, f"{name}: 'fps' must be a number above 0")
+        if not whole(info.get("chunks_size", 1000)) or not info.get("chunks_size", 1000):
+            fail(3, f"{name}: 'chunks_size' must be a whole number above 0")
+        for key, f in features.items():
+            shape = f.get("shape") if isinstance(f, dict) else None
+            if not isinstance(shape, list) or not all(map(whole, shape)) or not isinstance(f.get("dtype"), str):
+                fail(3, f"{name}: feature '{key}' needs a dtype and a shape of whole numbers")
+            if f["dtype"] in ("video", "image") and len(shape) != 3:
+                fail(3, f"{name}: camera '{key}' needs a shape of three numbers, not {shape}")
+        video = any(f["dtype"] == "video" for f in features.values())
+        for key in ["data_path"] + ["video_path"] * video:
+            if not isinstance(info.get(key), str):
+                fail(3, f"{name}: '{key}' is missing, the pattern of the files' names")
 
     def path(self, template, episode, prefix, **more):
         if self.three:
@@ -154,7 +228,10 @@ class Dataset:
         else:
             n = episode["episode_index"]
             more.update(episode_chunk=n // self.info.get("chunks_size", 1000), episode_index=n)
-        return os.path.join(self.folder, self.info[template].format(**more))
+        try:
+            return os.path.join(self.folder, self.info[template].format(**more))
+        except (LookupError, ValueError, AttributeError) as e:
+            raise Bad(f"{template} '{self.info[template]}' of meta/info.json does not fit: {one_line(e)}") from e
 
     def columns(self, episode):
         """The episode's rows: name -> list."""
@@ -163,8 +240,11 @@ class Dataset:
             try:
                 self.table = (path, parquet.read_table(path))
             except OSError as e:
-                raise Bad(f"{path}: {e}") from e
+                self.table = (None, None)
+                raise Bad(f"{path}: {one_line(e)}") from e
         table = self.table[1]
+        if "episode_index" not in table.column_names:
+            raise Bad(f"{path}: column 'episode_index' is missing")
         own = np.flatnonzero(table.column("episode_index").to_numpy() == episode["episode_index"])
         if len(own) == 0 or own[-1] - own[0] + 1 != len(own):
             raise Bad(f"{path}: no rows of this episode" if len(own) == 0 else f"{path}: its rows are scattered")
@@ -179,8 +259,11 @@ class Dataset:
 
 
 def array(table, name, dtype, shape):
-    a = np.asarray(table.column(name).to_pylist(), dtype)
-    return a.reshape((len(a), *shape))
+    try:
+        a = np.asarray(table.column(name).to_pylist(), dtype)
+        return a.reshape((len(a), *shape))
+    except (TypeError, ValueError) as e:
+        raise Bad(f"column {name}: {one_line(e)}") from e
 
 
 def embedded(table, name, folder):
@@ -188,8 +271,13 @@ def embedded(table, name, folder):
     image = need("PIL.Image", "apt install python3-pil")
     out = []
     for cell in table.column(name).to_pylist():
-        data = cell.get("bytes")
-        out.append(np.asarray(image.open(io.BytesIO(data) if data else os.path.join(folder, cell["path"])).convert("RGB")))
+        data = cell.get("bytes") if isinstance(cell, dict) else None
+        if not data and not (isinstance(cell, dict) and isinstance(cell.get("path"), str)):
+            raise Bad(f"column {name}: a cell holds no image")
+        try:
+            out.append(np.asarray(image.open(io.BytesIO(data) if data else os.path.join(folder, cell["path"])).convert("RGB")))
+        except (OSError, SyntaxError, image.DecompressionBombError) as e:
+            raise Bad(f"column {name}: {one_line(e)}") from e
     return np.stack(out)
 
 
@@ -250,6 +338,9 @@ class Converter:
     def add(self, file, episode):
         table = self.d.columns(episode)
         T, names = table.num_rows, table.column_names
+        for k in ["task_index", "action", *self.vectors, *(c for c in self.cameras if c not in self.videos)]:
+            if k not in names:
+                raise Bad(f"{self.d.table[0]}: column '{k}' is missing, which meta/info.json declares")
         observations = self.observations(table, episode)
         actions = array(table, "action", "f4", self.d.features["action"]["shape"])
         done = array(table, "next.done", bool, ()) if "next.done" in names else np.zeros(T, bool)
@@ -294,9 +385,9 @@ class Converter:
             for i, episode in enumerate(self.episodes):
                 try:
                     self.add(file, episode)
-                except (Bad, KeyError, ValueError) as e:
+                except (Bad, LookupError, ValueError, TypeError, NotImplementedError) as e:
                     self.bad += 1
-                    what = f"{e.args[0]!r} is missing" if isinstance(e, KeyError) else str(e)
+                    what = f"{e.args[0]!r} is missing in its line of meta/episodes" if isinstance(e, KeyError) else one_line(e)
                     print(f"lerobot_to_minari: skipped episode {episode.get('episode_index', i)}: {what}", file=sys.stderr)
                     file.pop(f"episode_{self.written}", None)
         if not self.written or self.bad > self.o.max_bad * len(self.episodes):
@@ -320,7 +411,11 @@ def main():
     p.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N episodes")
     p.add_argument("--max-bad", type=float, default=0.01, metavar="F", help="share of unreadable episodes that is tolerated (0.01)")
     p.add_argument("--force", action="store_true", help="replace an existing dataset")
-    Converter(p.parse_args()).run()
+    options = p.parse_args()
+    try:
+        Converter(options).run()
+    except OSError as e:  # a full disk, a folder that cannot be written
+        fail(1, one_line(e))
 
 
 if __name__ == "__main__":

@@ -96,8 +96,65 @@ TEST(split_leaves_no_side_empty) {
         CHECK(single >= 1 && single < 20, "%zu held", single);
     }
     CHECK(split_count(20, 0, ones, true, held) == 0 && split_count(20, 1, ones, true, held) == 20);
-    split_count(1, 0.5, ones, true, held);
     split_count(0, 0.5, ones, true, held);
+}
+
+static const char *one_name(void *ctx, size_t i, char buf[512]) {
+    snprintf(buf, 512, "%s", (const char *)ctx);
+    return buf;
+}
+
+/* One item, or several of one name: whatever it is called, training has it. */
+TEST(split_never_holds_out_a_lone_item) {
+    size_t tried = 0;
+    for (int i = 0; i < 300; i++) {
+        char name[32];
+        bool held[5];
+        snprintf(name, sizeof name, "n%d", i);
+        tried += split_held_out(name, 0.5);
+        for (size_t n = 1; n <= 5; n += 4) {
+            memset(held, 1, sizeof held);
+            CHECK(split_items(n, 0.5, one_name, one_name, name, held) == 0, "%s", name);
+            for (size_t k = 0; k < n; k++) CHECK(!held[k], "%s, %zu", name, k);
+        }
+        names_case_t two = {1, i};
+        CHECK(split_items(2, 0.05, test_group, test_key, &two, held) == 1);
+        CHECK(held[0] != held[1]);
+    }
+    CHECK(tried > 100 && tried < 200, "the rule alone holds out half of the names: %zu", tried);
+}
+
+TEST(groups_of_keys) {
+    static const struct {
+        const char *key, *name, *folder, *episode;
+    } rows[] = {
+        {"x.png", "x", "x", "x"},
+        {"a/b/x_12.png", "a/b/x", "a", "a/b"},
+        {"a/x-3.tar.png", "a/x-3.tar", "a", "a"},
+        {"photo_12.png", "photo", "photo", "photo"},
+        {"_12.png", "_12", "_12", "_12"},
+        {".hidden", ".hidden", ".hidden", ".hidden"},
+        {"a/.png", "a/.png", "a", "a"},
+        {"12.png", "12", "12", "12"},
+        {"v1.2/x", "v1.2/x", "v1.2", "v1.2"},
+        {"", "", "", ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char buf[512], tail[64];
+        /* What stands behind the n bytes is not read. */
+        snprintf(tail, sizeof tail, "%s/_9.jpg", rows[i].key);
+        size_t n = strlen(rows[i].key);
+        CHECK_STR(split_group(tail, n, SPLIT_NAME, buf), rows[i].name);
+        CHECK_STR(split_group(tail, n, SPLIT_FOLDER, buf), rows[i].folder);
+        CHECK_STR(split_group(tail, n, SPLIT_EPISODE, buf), rows[i].episode);
+        CHECK_STR(split_whole(tail, n, buf), rows[i].key);
+    }
+    char longest[600], a[512], b[512];
+    memset(longest, 'x', sizeof longest);
+    CHECK(strlen(split_whole(longest, 511, a)) == 511);
+    CHECK(strlen(split_whole(longest, 512, a)) == 32);
+    longest[511] = 'y';
+    CHECK(strlen(split_whole(longest, 512, b)) == 32 && strcmp(a, b) != 0);
 }
 
 TEST(manifest_tells_data_sets_apart) {

@@ -24,5 +24,6 @@ vqvae_t *fit_model(const char *run, const char *shard, const shard_meta_t *m) {
     if (m->codes != vqvae_config(v)->codes || m->code_dim != vqvae_config(v)->vq_embed_dim)
         die(RC_MISFIT, "'%s' has %u codes of width %u, '%s' %zu of width %zu", shard, m->codes,
             m->code_dim, run, vqvae_config(v)->codes, vqvae_config(v)->vq_embed_dim);
+    vqvae_warn_untrained(v, run);
     return v;
 }

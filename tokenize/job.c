@@ -165,6 +165,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         reason_t why;
         j->v = vqvae_load(j->model, &rc, &why);
         if (!j->v) die(rc, "%s", why.text);
+        vqvae_warn_untrained(j->v, j->model);
         vqvae_preprocess_background(j->v, j->opts.background);
     }
     if (j->background && !cli_rgb(j->background, j->opts.background))

@@ -77,9 +77,9 @@ const config_field_t config_table[] = {
     {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "pictures a replay"},
     {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0,
      "replays an optimizer step"},
-    {"train.warmup_no_quant", CF_INT, AT(train.warmup_no_quant), "200", NULL, 0, 1e12, 0,
+    {"train.warmup_no_quant", CF_INT, AT(train.warmup_no_quant), "-1", NULL, -1, 1e12, 0,
      "first steps, as an autoencoder without quantizer (l2: on vectors of unit length, fsq: "
-     "between the outer levels)"},
+     "between the outer levels); -1 = a tenth of train.steps, none with --init"},
     {"train.weight_average", CF_NUM, AT(train.weight_average), "0", NULL, 0, 0.999999, 0,
      "decay of the weights' moving average that is saved for use (0 = off)"},
     {"train.save_every", CF_INT, AT(train.save_every), "500", NULL, 0, 1e12, 0,
@@ -128,6 +128,7 @@ void config_settle(config_t *c) {
     int64_t width = preset.model.vq_embed_dim, codes = preset.model.num_vq_embeddings;
     const quantizer_kind_t *kind = quantizer_kind(c);
     if (kind->settle) kind->settle(c, &width, &codes);
+    if (c->train.warmup_no_quant < 0) c->train.warmup_no_quant = c->train.steps / 10;
     if (!c->model.vq_embed_dim) c->model.vq_embed_dim = width;
     if (!c->model.num_vq_embeddings) c->model.num_vq_embeddings = codes;
 }
@@ -185,6 +186,19 @@ void config_from_model(config_t *c, const vqvae_config_t *m) {
     c->model.norm_num_groups = (int64_t)m->norm_groups;
     c->model.mid_attention = m->mid_attention;
     quantizer_from_network(c, m);
+}
+
+int64_t config_warmup_of_run(const char *run) {
+    int64_t warmup;
+    reason_t why;
+    char *path = fs_join(run, "training.json");
+    cJSON *o = fs_exists(path) ? json_parse_file(path, false, &why) : NULL;
+    const cJSON *config = cJSON_GetObjectItemCaseSensitive(o, "config"),
+                *train = cJSON_GetObjectItemCaseSensitive(config, "train");
+    if (!json_i64(cJSON_GetObjectItemCaseSensitive(train, "warmup_no_quant"), &warmup)) warmup = -1;
+    cJSON_Delete(o);
+    free(path);
+    return warmup;
 }
 
 bool config_of_run(const char *run, config_t *c) {

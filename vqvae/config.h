@@ -47,7 +47,8 @@ typedef struct {
 extern const config_field_t config_table[];
 
 /* The defaults, before files and settings; config_settle after them gives the width and the number
- * of codes, where nobody named them, what the table says or what quantizer.levels demand. */
+ * of codes, where nobody named them, what the table says or what quantizer.levels demand, and
+ * train.warmup_no_quant its tenth of the steps. */
 void config_begin(config_t *c);
 void config_settle(config_t *c);
 /* The network it describes; die(RC_USAGE) when impossible. */
@@ -56,6 +57,9 @@ vqvae_config_t config_model(const config_t *c);
 void config_from_model(config_t *c, const vqvae_config_t *m);
 /* The recipe of a RUN that was trained here (its training.json); false if there is none. */
 bool config_of_run(const char *run, config_t *c);
+/* The first steps without quantizer that a RUN was begun with: a resume with more steps keeps them.
+ * -1 = not known. */
+int64_t config_warmup_of_run(const char *run);
 void config_size(const config_t *c, size_t *w, size_t *h);
 image_opts_t config_image_opts(const config_t *c, uint64_t max_pixels);
 /* tokenizer.json's parts, canonical JSON, malloc'ed. */

@@ -65,7 +65,7 @@ static void split_source(scan_t *c, size_t n) {
             s->train[s->n_train++] = c->index[i];
     }
     if (!s->n_train)
-        die(RC_DATA, "'%s': no picture is left for training", image_source_name(s->source));
+        die(RC_DATA, "'%s': none of its images can be read", image_source_name(s->source));
     free(held);
     free(c->index);
 }
@@ -386,6 +386,7 @@ vqvae_t *model_open(const char *run) {
     reason_t why;
     vqvae_t *v = vqvae_load(run, &rc, &why);
     if (!v) die(rc, "%s", why.text);
+    vqvae_warn_untrained(v, run);
     return v;
 }
 

@@ -149,7 +149,7 @@ static void write_run(const import_t *m, const char *counts) {
     static const char *const all[] = {""};
     reason_t why;
     char *config = vqvae_config_json(&m->network, m->sample_size),
-         *tokenizer = vqvae_tokenizer_text(m->fingerprint, m->preprocess, m->quantizer);
+         *tokenizer = vqvae_tokenizer_text(m->fingerprint, m->preprocess, m->quantizer, true);
     checkpoint_text_t text[] = {{"config.json", config}, {"tokenizer.json", tokenizer}};
     checkpoint_t c = {.params = m->params,
                       .weights_file = "diffusion_pytorch_model.safetensors",

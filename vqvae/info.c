@@ -43,6 +43,7 @@ int cmd_vqvae_info(int argc, char **argv) {
         jsonw_raw(&out, "quantizer", vqvae_quantizer_json(v));
         jsonw_raw(&out, "preprocess", vqvae_preprocess_json(v));
         jsonw_str(&out, "fingerprint", vqvae_fingerprint(v));
+        jsonw_bool(&out, "trained", vqvae_trained(v));
         char *training = fs_join(runs.item[i], "training.json");
         cJSON *t = fs_exists(training) ? json_parse_file(training, false, &why) : NULL;
         const cJSON *config = cJSON_GetObjectItemCaseSensitive(t, "config"),

@@ -2,7 +2,7 @@
 #include "vqvae/quantizer.h"
 
 #include "common/kernel/kernel.h"
-#include "vqvae/freeze.h"
+#include "common/train/freeze.h"
 #include "vqvae/quantizer_kind.h"
 
 #include <math.h>
@@ -78,7 +78,8 @@ void quantizer_init(quantizer_t *q, const config_t *c, params_t *p, double token
                        .bias = -1};
     if (q->kind->codebook) q->embedding = params_find(p, EMBEDDING);
     freeze_t freeze;
-    freeze_init(&freeze, c->train.freeze);
+    reason_t why;
+    if (freeze_init(&freeze, c->train.freeze, &why)) BUG("%s", why.text);
     q->frozen = freeze_match(&freeze, EMBEDDING);
     if (q->kind->moves) {
         q->restart = c->quantizer.restart;

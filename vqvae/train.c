@@ -8,6 +8,7 @@
 #include "vqvae/data.h"
 #include "vqvae/figures.h"
 #include "vqvae/quantizer_kind.h"
+#include "vqvae/settings.h"
 #include "vqvae/trainer.h"
 
 #include <math.h>
@@ -15,7 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VECTORS_A_CODE = 32, SAMPLES = 16 };
+enum {
+    VECTORS_A_CODE = 32,
+    SAMPLES = 16,
+    HELD_OUT = 128 /* images of an evaluation during training */
+};
 
 typedef struct {
     loop_options_t o;
@@ -30,6 +35,7 @@ typedef struct {
     trainer_step_t last;
     char *config_text, *network_text, *tokenizer_text, *training_text, *preprocess, *quantizer;
     char *init_preprocess, init_print[33];
+    bool init_trained;
     float replaced; /* codes, since the last log line: part of the checkpoint */
     checkpoint_state_t state[16 + ADVERSARY_STATE], made;
     identity_t id;
@@ -88,29 +94,51 @@ static loop_step_t step(void *ctx, int64_t s) {
 
 /* ---- held-out figures and the grid of samples ---- */
 
-/* Reconstructs held-out pictures through the current graph: pairs [original, reconstruction], up to
- * `most` over all sources. Returns PSNR. */
-static double held_out(run_t *r, bool quantized, image_t *pair, size_t *n_pairs, size_t most) {
+typedef struct {
+    const data_source_t *source;
+    size_t item;
+} held_t;
+
+/* Which held-out images are evaluated: up to HELD_OUT over all sources in turn, each once. A prime
+ * stride spreads them over a source. */
+static size_t choose_held_out(const run_t *r, held_t *held) {
+    enum { STRIDE = 7919 };
+    size_t n = 0;
+    bool more = true;
+    for (size_t round = 0; more && n < HELD_OUT; round++) {
+        more = false;
+        for (size_t k = 0; k < r->d->n && n < HELD_OUT; k++) {
+            const data_source_t *s = &r->d->source[k];
+            size_t count = data_count(s, SPLIT_VAL), stride = count % STRIDE ? STRIDE : 1;
+            if (round >= count) continue;
+            held[n++] = (held_t){s, data_item(s, SPLIT_VAL, round * stride % count)};
+            more = true;
+        }
+    }
+    return n;
+}
+
+/* Reconstructs held-out images through the current graph: pairs [original, reconstruction] of the
+ * first SAMPLES of them. Returns PSNR. */
+static double held_out(run_t *r, bool quantized, image_t *pair, size_t *n_pairs) {
     graph_t *g = trainer_graph(r->t, quantized);
     size_t per = r->d->w * r->d->h * 3, n = 0;
+    held_t held[HELD_OUT];
+    size_t all = choose_held_out(r, held);
     uint8_t *rgb = xmalloc(per);
     double mse = 0;
-    const data_source_t *source[64]; /* those with anything held out */
-    size_t n_sources = 0;
-    for (size_t i = 0; i < r->d->n && n_sources < 64; i++)
-        if (data_count(&r->d->source[i], SPLIT_VAL)) source[n_sources++] = &r->d->source[i];
     *n_pairs = 0;
-    if (!n_sources) most = 0;
     bool *there = xcalloc(r->t->n, sizeof *there);
     float *image = xmalloc(r->t->n * per * sizeof *image), *input = plan_data(g->plan, g->image);
-    for (size_t done = 0; done < most; done += r->t->n) {
+    progress_t bar;
+    progress_begin(&bar, "evaluating", 0, all);
+    for (size_t done = 0; done < all; done += r->t->n) {
         size_t here = 0;
         memset(there, 0, r->t->n * sizeof *there);
         memset(image, 0, r->t->n * per * sizeof *image);
-        for (; here < r->t->n && done + here < most; here++) { /* sources in turn */
-            const data_source_t *s = source[(done + here) % n_sources];
-            size_t count = data_count(s, SPLIT_VAL), i = (done + here) / n_sources;
-            if (!data_read(r->d, s, data_item(s, SPLIT_VAL, i * 7919 % count), rgb)) continue;
+        for (; here < r->t->n && done + here < all; here++) {
+            const held_t *h = &held[done + here];
+            if (!data_read(r->d, h->source, h->item, rgb)) continue;
             there[here] = true;
             image_to_float(rgb, per, image + here * per);
         }
@@ -128,6 +156,7 @@ static double held_out(run_t *r, bool quantized, image_t *pair, size_t *n_pairs,
             pair[(*n_pairs)++] = a;
             pair[(*n_pairs)++] = b;
         }
+        progress_step(&bar, done + here, NULL);
     }
     free(image);
     free(there);
@@ -192,7 +221,7 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
     if (!evaluate) return;
     image_t pair[2 * SAMPLES];
     size_t n;
-    jsonw_float(line, "psnr_held_out", (float)held_out(r, quantized, pair, &n, 128));
+    jsonw_float(line, "psnr_held_out", (float)held_out(r, quantized, pair, &n));
     if (n) write_samples(r, s, pair, n);
     for (size_t i = 0; i < n; i++) image_release(&pair[i]);
 }
@@ -207,6 +236,13 @@ static size_t training_state(run_t *r) {
     return n + adversary_state(r->t->adversary, r->state + n);
 }
 
+/* Do the codes mean something after `s` updates? Those of --init stay as they were when everything
+ * that decides them is frozen. */
+static bool codes_trained(const run_t *r, int64_t s) {
+    if (r->init && freeze_keeps_codes(&r->t->freeze, r->params)) return r->init_trained;
+    return s > r->config.train.warmup_no_quant;
+}
+
 static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     static checkpoint_text_t texts[2];
     run_t *r = ctx;
@@ -218,7 +254,8 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     vqvae_fingerprint_with(r->params, block, codes, r->quantizer, r->preprocess, print);
     r->made = (checkpoint_state_t){"quantize.embedding.weight", (float *)(uintptr_t)codes,
                                    r->t->model.codes * r->t->model.vq_embed_dim};
-    r->tokenizer_text = vqvae_tokenizer_text(print, r->preprocess, r->quantizer);
+    r->tokenizer_text =
+        vqvae_tokenizer_text(print, r->preprocess, r->quantizer, codes_trained(r, s));
     r->training_text = identity_json(&r->id, s);
     texts[0] = (checkpoint_text_t){"config.json", r->network_text};
     texts[1] = (checkpoint_text_t){"tokenizer.json", r->tokenizer_text};
@@ -264,6 +301,20 @@ static int64_t restore(run_t *r, st_file_t *file, const char *json) {
 
 /* ---- the command ---- */
 
+/* Seconds of one evaluation: its batches, the last one as long as a full one. */
+static double seconds_of_evaluation(run_t *r) {
+    held_t held[HELD_OUT];
+    size_t n = choose_held_out(r, held), batches = (n + r->t->n - 1) / r->t->n;
+    if (!n) return 0;
+    graph_t *g = trainer_graph(r->t, true);
+    load_batch(r, g, 0);
+    plan_forward(g->plan); /* the first one pays for page faults */
+    double start = log_now();
+    load_batch(r, g, 0);
+    plan_forward(g->plan);
+    return (log_now() - start) * (double)batches;
+}
+
 static void dry_run(run_t *r) {
     jsonw_t w = {0};
     size_t parameters = 0;
@@ -287,7 +338,10 @@ static void dry_run(run_t *r) {
     jsonw_num(&w, "flops_per_step", flops);
     jsonw_num(&w, "memory_bytes", memory);
     jsonw_num(&w, "seconds_per_step", seconds);
-    jsonw_num(&w, "expected_seconds", seconds * (double)r->config.train.steps);
+    jsonw_num(&w, "expected_seconds",
+              seconds * (double)r->config.train.steps +
+                  seconds_of_evaluation(r) *
+                      (double)loop_evaluations(r->config.train.steps, r->config.train.eval_every));
     puts(jsonw_end(&w));
     jsonw_free(&w);
 }
@@ -305,6 +359,7 @@ static void load_init(run_t *r) {
     config_from_init(&r->config, v);
     r->init_preprocess = xstrdup(vqvae_preprocess_json(v));
     snprintf(r->init_print, sizeof r->init_print, "%s", vqvae_fingerprint(v));
+    r->init_trained = vqvae_trained(v);
     params_t *from = vqvae_params(v);
     vqvae_declare(r->params, vqvae_config(v));
     for (size_t i = 0; i < params_n(from); i++) {
@@ -373,6 +428,9 @@ int cmd_vqvae_train(int argc, char **argv) {
     if (r->o.config) config_file(config_table, &r->config, r->o.config);
     config_sets(config_table, &r->config, &r->o.set);
     if (r->o.steps > 0) r->config.train.steps = r->o.steps;
+    if (r->o.resume && r->config.train.warmup_no_quant < 0)
+        r->config.train.warmup_no_quant = config_warmup_of_run(r->o.out);
+    if (r->init && r->config.train.warmup_no_quant < 0) r->config.train.warmup_no_quant = 0;
     config_settle(&r->config);
     char differences[1024];
     if (r->init &&
@@ -386,8 +444,10 @@ int cmd_vqvae_train(int argc, char **argv) {
         die(RC_MISFIT, "--init '%s' %s: quantizer.kind cannot be another", r->init,
             from->codebook ? "has a codebook" : "has no codebook");
     config_model(&r->config);
+    settings_check(&r->config);
     data_refuse_out(&r->data, r->o.out);
     r->d = data_open(&r->data, &r->config, r->o.seed, r->max_bad, r->max_pixels);
+    settings_check_data(&r->config, r->d);
     if (r->config.loss.focus > 1) data_medians(r->d);
     r->t = trainer_new(&r->config, r->params, (size_t)r->config.train.batch, r->d->w, r->d->h,
                        r->o.seed);

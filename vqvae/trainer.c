@@ -20,9 +20,12 @@ trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_
     vqvae_declare(p, &t->model);
     t->wrt[t->n_wrt++] = "";
     if (quantizer_fixed(c)) t->wrt[t->n_wrt++] = quantizer_fixed(c);
-    freeze_init(&t->freeze, c->train.freeze);
+    reason_t why;
+    if (freeze_init(&t->freeze, c->train.freeze, &why)) die(RC_USAGE, "%s", why.text);
     for (size_t i = 0; i < t->freeze.n; i++) t->wrt[t->n_wrt++] = t->freeze.pattern[i];
-    freeze_check(&t->freeze, p, t->wrt, t->n_wrt);
+    /* fsq has no parameter of the quantizer */
+    if (freeze_check(&t->freeze, p, t->wrt, t->n_wrt, "quantize", &why))
+        die(RC_USAGE, "%s", why.text);
     t->lpips = perceptual_open(c, w, h);
     t->adversary = adversary_new(c, p, w, h, seed);
     if (t->adversary) t->wrt[t->n_wrt++] = "!" ADVERSARY_PREFIX;

@@ -4,9 +4,9 @@
 #define VQVAE_TRAINER_H
 
 #include "common/tape/plan.h"
+#include "common/train/freeze.h"
 #include "vqvae/adversary.h"
 #include "vqvae/config.h"
-#include "vqvae/freeze.h"
 #include "vqvae/perceptual.h"
 #include "vqvae/quantizer.h"
 

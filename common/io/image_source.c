@@ -69,39 +69,11 @@ const char *image_source_key(const image_source_t *s, size_t i) {
     return s->kind->key(s->self, i);
 }
 
-/* "a/photo_12.png" -> "a/photo": the length that stays. */
-static size_t stem_length(const char *key) {
-    const char *slash = strrchr(key, '/'), *base = slash ? slash + 1 : key,
-               *dot = strrchr(base, '.');
-    size_t start = (size_t)(base - key), n = dot && dot != base ? (size_t)(dot - key) : strlen(key),
-           digits = n;
-    while (digits > start && key[digits - 1] >= '0' && key[digits - 1] <= '9') digits--;
-    bool number =
-        digits < n && digits > start + 1 && (key[digits - 1] == '_' || key[digits - 1] == '-');
-    return number ? digits - 1 : n;
-}
-
-static size_t group_length(const image_source_t *s, const char *key, split_by_t by) {
-    const char *first = strchr(key, '/'), *last = strrchr(key, '/');
-    if (s->kind->episodes) return last ? (size_t)(last - key) : strlen(key);
-    /* A file directly in the folder has neither folder nor episode: its name decides. */
-    if (by == SPLIT_FOLDER && first) return (size_t)(first - key);
-    if (by == SPLIT_EPISODE && last) return (size_t)(last - key);
-    return stem_length(key);
-}
-
 const char *image_source_group(const image_source_t *s, size_t i, split_by_t by, char buf[512]) {
     const char *key = image_source_key(s, i);
-    size_t n = group_length(s, key, by);
-    if (n < 512) {
-        memcpy(buf, key, n);
-        buf[n] = 0;
-    } else { /* only equality matters, and it survives a 128-bit hash */
-        XXH128_hash_t h = XXH3_128bits(key, n);
-        snprintf(buf, 512, "%016llx%016llx", (unsigned long long)h.high64,
-                 (unsigned long long)h.low64);
-    }
-    return buf;
+    if (!s->kind->episodes) return split_group(key, strlen(key), by, buf);
+    const char *step = strrchr(key, '/');
+    return split_whole(key, step ? (size_t)(step - key) : strlen(key), buf);
 }
 
 image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out,

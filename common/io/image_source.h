@@ -16,8 +16,6 @@
 
 typedef struct image_source image_source_t;
 
-typedef enum { SPLIT_NAME, SPLIT_FOLDER, SPLIT_EPISODE } split_by_t;
-
 /* Counts of a scan: what was passed over and why. */
 typedef struct {
     size_t images, other_files, unsupported, hidden, links_dangling, unreadable;
@@ -37,10 +35,7 @@ bool image_source_is_episodes(const image_source_t *s);
 /* Item key: relative path ("a/x.png"), a sample's key ("a/0001"), or "episode_3/17". Bytes, any
  * content. */
 const char *image_source_key(const image_source_t *s, size_t i);
-/* Group of an item under a rule: written to buf. A name's group drops the extension and a trailing
- * "_<digits>" or "-<digits>" crop number, so that crops of one photograph stay together;
- * SPLIT_FOLDER takes the first directory, SPLIT_EPISODE the whole one (a file directly in the root:
- * by name); datasets always take the episode. */
+/* Group of an item, written to buf: split_group of its key; datasets always take the episode. */
 const char *image_source_group(const image_source_t *s, size_t i, split_by_t by, char buf[512]);
 /* Decodes item i (thread-safe). */
 image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out,

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -45,8 +46,43 @@ static bool before(uint64_t a, uint64_t b) {
     return a % 1000 != b % 1000 ? a % 1000 < b % 1000 : a < b;
 }
 
-void split_items(size_t n, double holdout, split_name_fn group, split_name_fn key, void *ctx,
-                 bool *held) {
+/* "a/photo_12.png" -> "a/photo": the length that stays of n bytes. */
+static size_t stem_length(const char *key, size_t n, const char *last_slash) {
+    size_t base = last_slash ? (size_t)(last_slash - key) + 1 : 0;
+    const char *dot = memrchr(key + base, '.', n - base);
+    if (dot && dot > key + base) n = (size_t)(dot - key);
+    size_t digits = n;
+    while (digits > base && key[digits - 1] >= '0' && key[digits - 1] <= '9') digits--;
+    bool number =
+        digits < n && digits > base + 1 && (key[digits - 1] == '_' || key[digits - 1] == '-');
+    return number ? digits - 1 : n;
+}
+
+const char *split_whole(const char *name, size_t n, char buf[512]) {
+    if (n < 512) {
+        memcpy(buf, name, n);
+        buf[n] = 0;
+    } else {
+        XXH128_hash_t h = XXH3_128bits(name, n);
+        snprintf(buf, 512, "%016llx%016llx", (unsigned long long)h.high64,
+                 (unsigned long long)h.low64);
+    }
+    return buf;
+}
+
+const char *split_group(const char *key, size_t n, split_by_t by, char buf[512]) {
+    const char *first = memchr(key, '/', n), *last = memrchr(key, '/', n);
+    if (by == SPLIT_FOLDER && first)
+        n = (size_t)(first - key);
+    else if (by == SPLIT_EPISODE && last)
+        n = (size_t)(last - key);
+    else
+        n = stem_length(key, n, last);
+    return split_whole(key, n, buf);
+}
+
+size_t split_items(size_t n, double holdout, split_name_fn group, split_name_fn key, void *ctx,
+                   bool *held) {
     uint64_t *hash = xmalloc(n * sizeof *hash), low = 0, high = 0;
     size_t out = 0;
     char buf[512];
@@ -57,11 +93,17 @@ void split_items(size_t n, double holdout, split_name_fn group, split_name_fn ke
             if (!i || before(high, hash[i])) high = hash[i];
         }
     }
-    for (size_t i = 0; i < n; i++) out += held[i] = rule(hash[i], holdout);
-    bool fill = holdout > 0 && holdout < 1 && low != high;
-    for (size_t i = 0; fill && i < n; i++) {
-        if (out == 0 && hash[i] == low) held[i] = true;
-        if (out == n && hash[i] == high) held[i] = false;
+    bool between = holdout > 0 && holdout < 1, single = low == high;
+    for (size_t i = 0; i < n; i++) {
+        held[i] = rule(hash[i], holdout) && !(between && single);
+        out += held[i];
+    }
+    size_t n_held = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (between && !single && out == 0 && hash[i] == low) held[i] = true;
+        if (between && !single && out == n && hash[i] == high) held[i] = false;
+        n_held += held[i];
     }
     free(hash);
+    return n_held;
 }

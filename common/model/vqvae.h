@@ -55,6 +55,11 @@ const float *vqvae_codebook_data(vqvae_t *v); /* [K,D]: what the decoder sees of
 const char *vqvae_fingerprint(const vqvae_t *v);
 const char *vqvae_quantizer_json(const vqvae_t *v);  /* canonical JSON */
 const char *vqvae_preprocess_json(const vqvae_t *v); /* canonical JSON */
+/* False while a training has not come to its first step with quantizer: the codes mean nothing yet.
+ * What was imported counts as trained. */
+bool vqvae_trained(const vqvae_t *v);
+/* What every program says of such a tokenizer: one warning, or nothing. */
+void vqvae_warn_untrained(const vqvae_t *v, const char *dir);
 /* Preprocessing size: 0 = native. */
 void vqvae_preprocess_size(const vqvae_t *v, size_t *w, size_t *h);
 /* What stands behind transparent pictures: false, and rgb as it was, when the preprocessing names
@@ -78,9 +83,9 @@ void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, 
 image_t vqvae_preprocess(const vqvae_t *v, const image_t *im);
 
 /* ---- the RUN folder (vqvae_run.c) ---- */
-/* The texts of tokenizer.json and config.json, malloc'ed. */
+/* The texts of tokenizer.json and config.json, malloc'ed. `trained` as vqvae_trained. */
 char *vqvae_tokenizer_text(const char *fingerprint, const char *preprocess_json,
-                           const char *quantizer_json);
+                           const char *quantizer_json, bool trained);
 char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size);
 /* RC_OK, RC_DATA (no JSON object) or RC_MISFIT (a network of another kind, impossible values). */
 int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_t *why);

@@ -24,6 +24,7 @@ struct vqvae {
     char fingerprint[33], *quantizer, *preprocess;
     float *vectors; /* [K,D] of codes that have no codebook */
     size_t size_w, size_h;
+    bool untrained;
     plan_memory_t memory;
     shape_plan_t plan[PLANS];
     uint64_t clock;
@@ -80,6 +81,7 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
         v->preprocess = json_canonical(p);
         v->size_w = (size_t)w;
         v->size_h = (size_t)h;
+        v->untrained = cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "trained"));
         vqvae_fingerprint_of(v->params, PARAMS_VALUE, v->quantizer, v->preprocess, v->fingerprint);
         const char *stored = cJSON_GetStringValue(print);
         if (stored && strcmp(stored, v->fingerprint)) {
@@ -159,6 +161,15 @@ params_t *vqvae_params(vqvae_t *v) {
 }
 const char *vqvae_fingerprint(const vqvae_t *v) {
     return v->fingerprint;
+}
+bool vqvae_trained(const vqvae_t *v) {
+    return !v->untrained;
+}
+void vqvae_warn_untrained(const vqvae_t *v, const char *dir) {
+    if (v->untrained)
+        warn("the codes of '%s' are not trained: its training was left before "
+             "train.warmup_no_quant was over (vqvae train --resume goes on)",
+             dir);
 }
 const char *vqvae_quantizer_json(const vqvae_t *v) {
     return v->quantizer;

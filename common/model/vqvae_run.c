@@ -39,9 +39,10 @@ char *vqvae_quantizer_text(const vqvae_config_t *c) {
 }
 
 char *vqvae_tokenizer_text(const char *fingerprint, const char *preprocess_json,
-                           const char *quantizer_json) {
-    return xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s}\n",
-                     fingerprint, preprocess_json, quantizer_json);
+                           const char *quantizer_json, bool trained) {
+    return xasprintf("{\"fingerprint\":\"%s\",\"format\":1,\"preprocess\":%s,\"quantizer\":%s%s}\n",
+                     fingerprint, preprocess_json, quantizer_json,
+                     trained ? "" : ",\"trained\":false");
 }
 
 char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size) {

@@ -205,6 +205,11 @@ static void save(running_t *r, int64_t step, bool last) {
          (long long)step, why.text);
 }
 
+int64_t loop_evaluations(int64_t steps, int64_t eval_every) {
+    if (eval_every <= 0) return 1;
+    return steps / eval_every + (steps % eval_every != 0);
+}
+
 static double unix_time(void) {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
@@ -224,6 +229,11 @@ static void report(running_t *r, int64_t step, const loop_step_t *s, bool evalua
     jsonw_float(&w, "lr", (float)s->lr);
     jsonw_float(&w, "grad_norm", (float)s->grad_norm);
     jsonw_num(&w, r->l->unit, round(rate * 10) / 10);
+    if (evaluate) { /* it may take minutes: said first, and the step's own line stays due */
+        double last = bar->last;
+        progress_step(bar, (size_t)step, "evaluating");
+        bar->last = last;
+    }
     if (r->l->report) r->l->report(r->l->ctx, step, evaluate, &w, note, sizeof note);
     fprintf(r->metrics, "%s\n", jsonw_end(&w));
     if (fflush(r->metrics)) die_errno(RC_RUNTIME, "cannot write '%s'", r->metrics_path);

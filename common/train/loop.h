@@ -60,6 +60,9 @@ bool loop_begin(const loop_options_t *o, st_file_t *file, char **json);
 /* What a training leaves in its folder beside the files for use: gone. die()s. */
 void loop_remove_run(const char *dir);
 
+/* How often a whole training evaluates: every eval_every steps (0 = never) and at its end. */
+int64_t loop_evaluations(int64_t steps, int64_t eval_every);
+
 /* Runs from `first` to steps; `from` is the file of a resume, or NULL. Returns RC_OK, or RC_STOPPED
  * after a signal,
  * --stop-at or --time-limit (checkpointed). Writes out/done at the end. */

@@ -67,6 +67,10 @@ typedef struct {
             "last learning rate over the largest"                                                   \
     }
 
+/* One warning for each key that would do nothing in a training of `steps`; `preset` holds the
+ * program's defaults. */
+void optim_settings_check(const optim_config_t *c, const optim_config_t *preset, int64_t steps);
+
 /* For a training of `steps`; what moves (wrt) is left to the caller. */
 static inline optimizer_t optimizer_of(const optim_config_t *c, int64_t steps, double average) {
     return (optimizer_t){

@@ -152,6 +152,107 @@ verdict $? "an old version is refused"
 convert --in none --out x
 [ $? -eq 2 ] && grep -q "'none' is no LeRobot dataset" err
 verdict $? "no dataset"
+# --- JSON that is spread over lines or in one list is read; what is missing or broken is one line
+cat >vary.py <<'P'
+import json, os, shutil, sys
+def rows(name):
+    return [json.loads(line) for line in open('v21/meta/' + name)]
+def made(name, source='v21'):
+    shutil.rmtree(name, ignore_errors=True)
+    shutil.copytree(source, name)
+    return name + '/meta/'
+def info(name, change, source='v21'):
+    meta = made(name, source)
+    old = json.load(open(meta + 'info.json'))
+    new = change(old)
+    json.dump(old if new is None else new, open(meta + 'info.json', 'w'))
+def table(name, change):
+    made(name)
+    for i in range(3):
+        path = name + '/data/chunk-%03d/episode_%06d.parquet' % (i // 2, i)
+        columns = json.load(open(path))
+        change(columns)
+        json.dump(columns, open(path, 'w'))
+def write(path, text):
+    open(path, 'w', encoding='utf-8').write(text)
+both = ('tasks.jsonl', 'episodes.jsonl')
+for name, say in (('pretty', lambda r: '\n'.join(json.dumps(x, indent=2) for x in r)), ('list', lambda r: json.dumps(r)), ('prettylist', lambda r: json.dumps(r, indent=1)),
+                  ('bom', lambda r: '\ufeff' + '\r\n'.join(map(json.dumps, r)))):
+    meta = made(name)
+    for f in both:
+        write(meta + f, say(rows(f)))
+for f in both:
+    os.remove(made('no_' + f) + f)
+    write(made('cut_' + f) + f, json.dumps(rows(f))[:-9])
+    write(made('words_' + f) + f, '"push"\n"lift"\n')
+    write(made('keyless_' + f) + f, '{"a": 1}\n')
+    open(made('bytes_' + f) + f, 'wb').write(b'\xff\xfe{\0')
+write(made('none') + 'episodes.jsonl', '')
+info('info_list', lambda o: [o])
+info('info_features', lambda o: o.pop('features') and None)
+info('info_fps', lambda o: o.pop('fps') and None)
+info('info_fps0', lambda o: o.update(fps=0))
+info('info_chunks', lambda o: o.update(chunks_size=0))
+info('info_path', lambda o: o.pop('data_path') and None)
+info('info_shape', lambda o: o['features']['observation.image'].update(shape=[32]))
+info('info_dtype', lambda o: o['features']['action'].pop('dtype') and None)
+info('info_video', lambda o: o['features']['observation.image'].update(dtype='video'))
+info('path_field', lambda o: o.update(data_path='data/{nothing}.parquet'))
+info('path_wrong', lambda o: o.update(data_path='data/chunk-{episode_chunk:05d}/episode_{episode_index:06d}.parquet'))
+for c in ('action', 'observation.state', 'observation.image', 'task_index', 'episode_index'):
+    table('column_' + c, lambda o: o.pop(c) and None)
+table('cell', lambda o: o['observation.image'].__setitem__(1, None))
+table('null', lambda o: o['action'].__setitem__(1, None))
+table('noimage', lambda o: o['observation.image'].__setitem__(1, {'bytes': 'AAAA', 'path': None}))
+made('v3_tasks', 'v30'); os.remove('v3_tasks/meta/tasks.parquet')
+made('v3_episodes', 'v30'); shutil.rmtree('v3_episodes/meta/episodes')
+made('v3_broken', 'v30'); write('v3_broken/meta/tasks.parquet', 'PAR1')
+P
+"$PYTHON" vary.py
+verdict $? "variants"
+for v in pretty list prettylist bom; do
+    convert --in $v --out m$v && sed "s#lerobot/$v-#lerobot/v21-#" m$v/data/metadata.json | cmp - mv21/data/metadata.json
+    verdict $? "$v: read as one object a line is"
+done
+# told STATUS LINES PATTERN FOLDER: so many lines on stderr, the first with PATTERN, no traceback, nothing made
+told() {
+    convert --in "$4" --out told
+    rc=$?
+    [ $rc -eq "$1" ] && [ "$(wc -l <err)" -eq "$2" ] && head -n 1 err | grep -q -e "^lerobot_to_minari: .*$3" && [ ! -e told/data/main_data.hdf5 ]
+    verdict $? "$4: status $rc: $3"
+}
+for f in tasks.jsonl episodes.jsonl; do
+    told 3 1 "no_$f/meta/$f': No such file.*whole folder meta" no_$f
+    told 3 1 "meta/$f': .*one JSON object a line" cut_$f
+    told 3 1 "meta/$f': item 1 is no object" words_$f
+    told 3 1 "meta/$f': item 1 is no object with a whole number '[a-z]*_index'" keyless_$f
+    told 3 1 "meta/$f': .*decode" bytes_$f
+done
+told 3 1 "none/meta' names no episodes" none
+told 3 1 "info.json': no JSON object" info_list
+told 3 1 "info.json': 'features'" info_features
+told 3 1 "info.json': 'fps'" info_fps
+told 3 1 "info.json': 'fps'" info_fps0
+told 3 1 "info.json': 'chunks_size'" info_chunks
+told 3 1 "info.json': 'data_path' is missing" info_path
+told 3 1 "info.json': camera 'observation.image'" info_shape
+told 3 1 "info.json': feature 'action' needs a dtype" info_dtype
+told 3 1 "info.json': 'video_path' is missing" info_video
+told 3 4 "skipped episode 0: data_path .* does not fit: 'nothing'" path_field
+told 3 4 "skipped episode 0: path_wrong/data/chunk-00000/episode_000000.parquet: .*No such file" path_wrong
+for c in action observation.state observation.image task_index episode_index; do
+    told 3 4 "skipped episode 0: column_$c/data/chunk-000/episode_000000.parquet: column '$c' is missing" "column_$c"
+done
+told 3 4 'skipped episode 0: column observation.image: a cell holds no image' cell
+told 3 4 'skipped episode 0: column action: ' null
+told 3 4 'skipped episode 0: column observation.image: cannot identify' noimage
+told 3 1 "v3_tasks/meta/tasks.parquet' is missing" v3_tasks
+told 3 1 "v3_episodes/meta/episodes/.*' is missing" v3_episodes
+told 3 1 "v3_broken/meta/tasks.parquet': " v3_broken
+: >file
+convert --in v21 --out file/x
+[ $? -eq 1 ] && [ "$(wc -l <err)" -eq 1 ] && grep -q "^lerobot_to_minari: .*file/x" err
+verdict $? "an output that cannot be made"
 convert --in v21 --out x --camera observation.images.left
 [ $? -eq 2 ] && grep -q 'no camera observation.images.left; there are: observation.image, observation.images.top' err
 verdict $? "no such camera"

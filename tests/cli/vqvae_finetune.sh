@@ -86,7 +86,7 @@ for set in model.vq_embed_dim=8 'model.block_out_channels=[8,16]' model.num_vq_e
 done
 printf '{"model": {"latent_channels": 4}}' >other.json
 exits 4 'model.latent_channels: 8 vs 4' train --data pics --out new --init base --config other.json
-works "the same network said again is no contradiction" train --data pics --config tiny.json --out new --init base --steps 1
+works "the same network said again is no contradiction" train --data pics --config tiny.json --out new --init base --steps 1 --set train.warmup_no_quant=0
 rm -rf new
 exits 2 "did you mean 'encoder'" train --data pics --out new --init base --set train.freeze=encodr
 exits 2 "did you mean 'quant_conv'" train --data pics --out new --init base --set train.freeze=encoder,quantconv

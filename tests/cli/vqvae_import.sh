@@ -115,7 +115,7 @@ grep -q '"size":\[32,64\]' out
 verdict $? "keeps the size"
 tokenize images --in pics --model run --out shard.lmdb >out 2>err && grep -q '"images":6' out && tokenize verify shard.lmdb --model run >out 2>err
 verdict $? "tokenize"
-gato train --data shard.lmdb --vqvae run --out policy --steps 1 --set model.width=16 --set model.heads=2 --set model.layers=1 --set model.context=512 --set train.batch=1 >out 2>err &&
+gato train --data shard.lmdb --vqvae run --out policy --steps 1 --set model.width=16 --set model.heads=2 --set model.layers=1 --set model.context=512 --set train.batch=1 --set loss.image=1 >out 2>err &&
     cmp run/diffusion_pytorch_model.safetensors policy/vqvae/diffusion_pytorch_model.safetensors >>out
 verdict $? "gato train --vqvae"
 

@@ -149,7 +149,7 @@ tokenize images --in pics --model fsq --out x.lmdb --threads 1 >out 2>err && tok
 verdict $? "tokenize"
 tokenize decode --model fsq --in x.lmdb --out back >out 2>err && [ "$(find back -name '0*.png' | wc -l)" -eq 24 ]
 verdict $? "decode"
-gato train --data x.lmdb --vqvae fsq --out policy --steps 2 --set model.width=16 --set model.layers=1 --set model.heads=2 --threads 1 >out 2>err &&
+gato train --data x.lmdb --vqvae fsq --out policy --steps 2 --set model.width=16 --set model.layers=1 --set model.heads=2 --set loss.image=1 --threads 1 >out 2>err &&
     gato eval --model policy --data x.lmdb --split all --threads 1 >out 2>err && cmp policy/vqvae/config.json fsq/config.json
 verdict $? "gato"
 if [ -n "$python" ]; then
@@ -177,7 +177,7 @@ fsq_refuses 'quantizer.levels' --set 'quantizer.levels=[]'
 fsq_refuses 'quantizer.levels' --set 'quantizer.levels=[3,3,3,3,3,3,3,3,3]'
 fsq_refuses 'exceeds' --set 'quantizer.levels=[1000,1000,1000]'
 works "levels and a number that agrees" train --data pics --config small.json --out agree --set quantizer.kind=fsq --set 'quantizer.levels=[3,4]' \
-    --set model.num_vq_embeddings=12 --set model.vq_embed_dim=2 --steps 1
+    --set model.num_vq_embeddings=12 --set model.vq_embed_dim=2 --set train.warmup_no_quant=0 --steps 1
 exits 4 'has no codebook' train --data pics --config small.json --out new --init fsq --set quantizer.kind=ema
 kind part simvq --stop-at 5
 exits 4 'quantizer.kind' train --data pics --config small.json --out part --resume --set model.vq_embed_dim=4 --set model.num_vq_embeddings=16

@@ -29,7 +29,7 @@ else
 fi
 
 pictures 4 pics
-train deep --set 'model.block_out_channels=[4,4,4,4,4]' --steps 1 # a stride of 16
+train deep --set 'model.block_out_channels=[4,4,4,4,4]' --set train.warmup_no_quant=0 --steps 1 # a stride of 16
 exits 2 'multiple of the stride 16' trace --model deep --image "$reference/image2_24x40.png" --out t2
 exits 2 'one batch needs one size' trace --model "$reference/vq" --image "$one" "$reference/image2_24x40.png" --out t2
 exits 2 'steps' trace --train --steps 0 --model "$reference/vq" --image "$one" --out t2

@@ -251,7 +251,7 @@ verdict $? "eval holds out what training held out: $n of 24"
 mkdir few
 find pics -name '*.png' | LC_ALL=C sort | head -n 3 | while read -r f; do cp "$f" few; done
 for h in 0.001 0.9; do
-    vqvae train --data few --config tiny.json --threads 1 --out few.run --force --steps 2 --set "data.holdout=$h" >out 2>err &&
+    vqvae train --data few --config tiny.json --threads 1 --out few.run --force --steps 4 --set "data.holdout=$h" >out 2>err &&
         vqvae eval --model few.run --data few >out 2>err && n=$(members out images) && [ "$n" -ge 1 ] && [ "$n" -le 2 ]
     verdict $? "no side of a split is empty: holdout $h gives '$n' of 3"
 done

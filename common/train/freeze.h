@@ -1,9 +1,10 @@
 /* freeze.h - train.freeze: a comma list of prefixes of parameters that keep their bytes, whatever
  * the optimizer, weight decay, averages and restarts do.
  */
-#ifndef VQVAE_FREEZE_H
-#define VQVAE_FREEZE_H
+#ifndef TRAIN_FREEZE_H
+#define TRAIN_FREEZE_H
 
+#include "common/base/die.h"
 #include "common/tape/params.h"
 
 enum { FREEZE_MOST = 16 };
@@ -15,13 +16,14 @@ typedef struct {
     size_t n;
 } freeze_t;
 
-/* "encoder, quant_conv,quantize"; "" freezes nothing. die(RC_USAGE) for empty prefixes. */
-void freeze_init(freeze_t *f, const char *list);
+/* "encoder, quant_conv,quantize"; "" freezes nothing. -1 with a reason for empty prefixes and more
+ * than FREEZE_MOST. */
+int freeze_init(freeze_t *f, const char *list, reason_t *why);
 bool freeze_match(const freeze_t *f, const char *name);
-/* die(RC_USAGE): a prefix that no parameter begins with (the nearest is named), or nothing is left
- * that `wrt` moves.
- */
-void freeze_check(const freeze_t *f, const params_t *p, const char *const *wrt, size_t n_wrt);
+/* -1 with a reason: a prefix that no parameter begins with (the nearest is named), or nothing is
+ * left that `wrt` moves. `absent` may be a prefix without parameters; NULL = none. */
+int freeze_check(const freeze_t *f, const params_t *p, const char *const *wrt, size_t n_wrt,
+                 const char *absent, reason_t *why);
 /* Everything that decides a picture's codes is frozen: encoder, quant_conv, quantize. */
 bool freeze_keeps_codes(const freeze_t *f, const params_t *p);
 

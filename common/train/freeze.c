@@ -1,13 +1,12 @@
 /* freeze.c - see freeze.h. */
-#include "vqvae/freeze.h"
+#include "common/train/freeze.h"
 
 #include "common/base/cli.h"
-#include "common/base/die.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void freeze_init(freeze_t *f, const char *list) {
+int freeze_init(freeze_t *f, const char *list, reason_t *why) {
     *f = (freeze_t){.n = 0};
     char *at = f->text;
     if (2 * strlen(list) + 2 > sizeof f->text) BUG("train.freeze of %zu bytes", strlen(list));
@@ -16,8 +15,9 @@ void freeze_init(freeze_t *f, const char *list) {
         size_t n = strcspn(list, ","), used = n;
         while (used && list[used - 1] == ' ') used--;
         if (!used || (list[n] && !list[n + 1]))
-            die(RC_USAGE, "train.freeze: an empty prefix between commas");
-        if (f->n == FREEZE_MOST) die(RC_USAGE, "train.freeze: at most %d prefixes", FREEZE_MOST);
+            return reason_set(why, "train.freeze: an empty prefix between commas");
+        if (f->n == FREEZE_MOST)
+            return reason_set(why, "train.freeze: at most %d prefixes", FREEZE_MOST);
         f->pattern[f->n++] = at;
         *at++ = '!';
         memcpy(at, list, used);
@@ -25,6 +25,7 @@ void freeze_init(freeze_t *f, const char *list) {
         *at++ = 0;
         list += n + (list[n] == ',');
     }
+    return 0;
 }
 
 bool freeze_match(const freeze_t *f, const char *name) {
@@ -34,7 +35,7 @@ bool freeze_match(const freeze_t *f, const char *name) {
 }
 
 /* What could have been meant: every name up to one of its dots. */
-static const char *nearest(const char *prefix, const params_t *p) {
+static int unknown(const char *prefix, const params_t *p, reason_t *why) {
     size_t n = 0, cap = 0;
     char **name = NULL;
     for (size_t i = 0; i < params_n(p); i++) {
@@ -46,26 +47,28 @@ static const char *nearest(const char *prefix, const params_t *p) {
             name[n++] = xasprintf("%.*s", (int)length, full);
         }
     }
-    const char *found =
-        cli_nearest(prefix, (const char *const *)name, n); /* the program ends: the names stay */
-    return found;
+    const char *near = cli_nearest(prefix, (const char *const *)name, n);
+    reason_set(why, "train.freeze: no parameter begins with '%s'%s%s%s", prefix,
+               near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+    for (size_t i = 0; i < n; i++) free(name[i]);
+    free(name);
+    return -1;
 }
 
-void freeze_check(const freeze_t *f, const params_t *p, const char *const *wrt, size_t n_wrt) {
+int freeze_check(const freeze_t *f, const params_t *p, const char *const *wrt, size_t n_wrt,
+                 const char *absent, reason_t *why) {
     size_t moving = 0;
     for (size_t i = 0; i < f->n; i++) {
         bool any = false;
         const char *prefix = f->pattern[i] + 1;
         for (size_t j = 0; j < params_n(p) && !any; j++)
             any = !strncmp(params_at(p, (int)j)->name, prefix, strlen(prefix));
-        if (any || !strcmp(prefix, "quantize")) continue; /* not every kind has it */
-        const char *near = nearest(prefix, p);
-        die(RC_USAGE, "train.freeze: no parameter begins with '%s'%s%s%s", prefix,
-            near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+        if (any || (absent && !strcmp(prefix, absent))) continue;
+        return unknown(prefix, p, why);
     }
     for (size_t j = 0; j < params_n(p); j++)
         moving += params_match(params_at(p, (int)j)->name, wrt, n_wrt);
-    if (!moving) die(RC_USAGE, "train.freeze: nothing is left to train");
+    return moving ? 0 : reason_set(why, "train.freeze: nothing is left to train");
 }
 
 bool freeze_keeps_codes(const freeze_t *f, const params_t *p) {

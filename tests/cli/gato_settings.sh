@@ -1,0 +1,161 @@
+#!/bin/sh
+# gato_settings.sh - policies that would not learn what they are asked for: no targets, a horizon beyond the sequence, keys
+# without effect, a frozen name that is none; lone records; evaluation of nothing. Shards are of images, captions and text.
+. "$(dirname "$0")/../vqvae_common.sh"
+
+pictures 8 pics
+train tokenizer
+verdict $? "a tokenizer"
+first=$(find pics -name '*.png' | LC_ALL=C sort | head -n 1)
+shard() { # NAME WHAT ARGUMENTS...
+    name=$1 what=$2
+    shift 2
+    tokenize "$what" --out "$name" "$@" >out 2>err
+    verdict $? "shard $name"
+}
+shard pics.lmdb images --in pics --model tokenizer
+i=0
+: >plain.txt
+while [ $i -lt 12 ]; do
+    i=$((i + 1))
+    printf 'line %d of a text that is long enough\n' $i >>plain.txt
+done
+shard text.lmdb text --in plain.txt --split 40
+
+learn() { # DATA WORDS...: a word with '=' is a setting
+    data=$1 options=
+    shift
+    for word in "$@"; do
+        case $word in
+        *=*) options="$options --set $word" ;;
+        *) options="$options $word" ;;
+        esac
+    done
+    # shellcheck disable=SC2086
+    gato train --data $data --out new --force --threads 1 --steps 2 --set model.width=16 model.layers=1 model.heads=2 model.context=128 train.batch=2 \
+        train.tensorboard=false optim.warmup=0 $options >out 2>err
+}
+refused() { # PATTERN DATA WORDS...
+    pattern=$1
+    shift
+    rm -rf new
+    learn "$@"
+    rc=$?
+    [ $rc -eq 2 ] && grep -q -e "$pattern" err && [ ! -e new ]
+    verdict $? "refused: $pattern: status $rc: $*"
+}
+told() { # KEY DATA WORDS...: one warning
+    key=$1
+    shift
+    learn "$@"
+    rc=$?
+    [ $rc -eq 0 ] && [ "$(grep -c "warning: $key has no effect" err)" -eq 1 ] && [ "$(grep -c warning err)" -eq 1 ]
+    verdict $? "told: $key: status $rc: $*"
+}
+silent() {
+    learn "$@"
+    rc=$?
+    [ $rc -eq 0 ] && ! grep -q warning err
+    verdict $? "nothing to tell: status $rc: $*"
+}
+
+# --- nothing to learn
+refused 'nothing to learn.*loss.image above 0' pics.lmdb
+refused 'nothing to learn.*loss.text above 0' text.lmdb loss.text=0
+silent pics.lmdb loss.image=1
+silent text.lmdb
+silent "pics.lmdb text.lmdb" loss.image=1
+learn "pics.lmdb text.lmdb" && grep -q "warning: nothing is learned from 'pics.lmdb'" err
+verdict $? "a source from which nothing is learned"
+
+# --- a loss that would never run
+refused 'loss.image = 1 would never run: the shards hold no images' text.lmdb loss.image=1
+refused 'loss.horizon = 2 is set.*loss.image above 0' text.lmdb loss.horizon=2
+refused 'loss.horizon = 2 would never run.*3 timesteps' pics.lmdb loss.image=1 loss.horizon=2
+refused 'loss.image = 1 would never run.*model.merge = 8' pics.lmdb loss.image=1 model.merge=8
+silent pics.lmdb loss.image=1 model.merge=4
+
+# --- train.freeze
+refused "did you mean 'transformer'" pics.lmdb loss.image=1 train.freeze=transfomer
+refused "did you mean 'embed_token'" pics.lmdb loss.image=1 train.freeze=transformer,embed_tokn
+refused 'empty prefix' pics.lmdb loss.image=1 train.freeze=transformer,
+refused "no parameter begins with 'quantize'" pics.lmdb loss.image=1 train.freeze=quantize
+silent pics.lmdb loss.image=1 train.freeze=transformer,image_codes
+python=$(numpy_python)
+if [ -n "$python" ]; then
+    cat >tensors.py <<'P'
+import sys
+sys.path.insert(0, sys.argv[1])
+from st import load
+a, b = (load(f)[0] for f in ('start.safetensors', 'new/model.safetensors'))
+moved = {n for n in a if n.split('.')[0] in ('transformer', 'image_codes', 'predict_future') and (a[n] != b[n]).any()}
+print(' '.join(sorted({n.split('.')[0] for n in moved})))
+P
+    learn pics.lmdb loss.image=1 optim.lr=0
+    cp new/model.safetensors start.safetensors
+    learn pics.lmdb loss.image=1 train.freeze=transformer,image_codes
+    [ "$("$python" tensors.py "$top/tests/interop" 2>err)" = predict_future ]
+    verdict $? "both prefixes stay: moved $("$python" tensors.py "$top/tests/interop" 2>&1 | tail -n 1)"
+    learn pics.lmdb loss.image=1
+    [ "$("$python" tensors.py "$top/tests/interop" 2>err)" = 'image_codes predict_future transformer' ]
+    verdict $? "and move without train.freeze"
+else
+    skip "what train.freeze keeps" "no numpy"
+fi
+
+# --- keys without effect
+told model.patch pics.lmdb loss.image=1 model.patch=8
+told model.patch_mid pics.lmdb loss.image=1 model.patch_mid=64
+told model.patch_groups pics.lmdb loss.image=1 model.patch_groups=16
+told model.code_norm pics.lmdb loss.image=1 model.image_in=table model.code_norm=white
+told model.code_pos_random pics.lmdb loss.image=1 model.code_pos_random=true model.patch_pos=none
+told model.merge text.lmdb model.merge=2
+told model.patch_pos text.lmdb model.patch_pos=gato
+told 'model.vector_in = linear' pics.lmdb loss.image=1 model.vector_in=linear
+told model.text_first pics.lmdb loss.image=1 model.text_first=true
+told model.mu_law text.lmdb model.mu_law=outside
+told loss.action text.lmdb loss.action=2
+told loss.action_kind text.lmdb loss.action_kind=mix
+told loss.ce_weight text.lmdb loss.ce_weight=0.2
+told loss.text pics.lmdb loss.image=1 loss.text=2
+told train.window text.lmdb train.window=2
+told train.prompt text.lmdb train.prompt=0.5
+told act.temperature text.lmdb act.temperature=0.5
+silent text.lmdb act.temperature=0.5 act.decode=sample
+told optim.min_ratio text.lmdb optim.schedule=constant optim.min_ratio=0.5
+silent text.lmdb train.prompt=0
+
+# --- lone records: trained on, whatever they are called
+for name in n28 n58 photo; do
+    rm -rf lone && mkdir lone && cp "$first" "lone/$name.png"
+    rm -rf lone.lmdb
+    shard lone.lmdb images --in lone --model tokenizer
+    learn lone.lmdb loss.image=1 data.holdout=0.9 && [ "$(grep -c "'lone.lmdb' has one record alone.*nothing is held out" err)" -eq 1 ] &&
+        grep -q '"loss_held_out":null' new/metrics.jsonl
+    verdict $? "$name.png alone"
+done
+gato eval --model new --data lone.lmdb >out 2>err && grep -q '"records":0,"tokens":0,"loss":null,' out && grep -q 'nothing is held out.*data.holdout.*--split all' err
+verdict $? "eval of nothing: null, and what to do"
+gato eval --model new --data lone.lmdb --split all >out 2>err && grep -q '"records":1,"tokens":[0-9]*,"loss":[0-9]' out && ! grep -q 'held out of' err
+verdict $? "--split all"
+learn pics.lmdb loss.image=1 data.holdout=0 && ! grep -q 'held out' err
+verdict $? "holdout = 0 is asked for: nothing is said"
+gato eval --model new --data pics.lmdb >out 2>err && grep -q '"records":0,"tokens":0,"loss":null,' out && grep -q 'data.holdout=F' err
+verdict $? "eval with data.holdout = 0"
+gato eval --model new --data pics.lmdb lone.lmdb --set data.holdout=0.2 >out 2>err && [ "$(grep -c '"loss":null' out)" -eq 1 ] && [ "$(wc -l <out)" -eq 3 ]
+verdict $? "one of two sources is empty"
+cp "$first" k25.png
+for j in 1 2 3 4 5; do echo "{\"image\":\"k25.png\",\"caption\":\"words $j\"}"; done >captions.jsonl
+shard captions.lmdb text --in captions.jsonl --model tokenizer
+learn captions.lmdb data.holdout=0.9
+verdict $? "five captions of one image"
+
+# --- --dry-run counts evaluation
+expected() {
+    gato train --data pics.lmdb --out dry --dry-run --threads 1 --steps 100 --set model.width=16 model.layers=1 model.heads=2 loss.image=1 "$@" 2>err |
+        awk -F'[:,}]' '{ print ($10 - 100 * $8) / $8 }'
+}
+none=$(expected data.holdout=0) last=$(expected train.eval_every=0) each=$(expected train.eval_every=1)
+awk -v a="$none" -v b="$last" -v c="$each" 'BEGIN { exit !(a < 0.001 && a > -0.001 && b > 0.001 && c > 10 * b) }'
+verdict $? "evaluation in steps: none $none, at the end $last, at each step $each"
+finish

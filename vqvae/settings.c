@@ -1,0 +1,124 @@
+/* settings.c - see settings.h.
+ *
+ * A key "is set" when its value is not the default: saying a default aloud is never a fault.
+ */
+#include "vqvae/settings.h"
+
+#include "common/base/log.h"
+
+#include <string.h>
+
+/* ---- what would never run ---- */
+
+static void check_quantizer(const config_t *c) {
+    if (c->train.warmup_no_quant >= c->train.steps)
+        die(RC_USAGE,
+            "train.warmup_no_quant = %lld of train.steps = %lld: the quantizer would never run; "
+            "set train.warmup_no_quant below the steps (-1 = a tenth of them)",
+            (long long)c->train.warmup_no_quant, (long long)c->train.steps);
+    config_t preset;
+    config_defaults(config_table, &preset);
+    if (c->quantizer.kind != QUANT_FSQ &&
+        memcmp(&c->quantizer.levels, &preset.quantizer.levels, sizeof preset.quantizer.levels))
+        die(RC_USAGE, "quantizer.levels needs quantizer.kind = fsq; the other kinds have "
+                      "model.num_vq_embeddings codes");
+}
+
+static void check_disc(const config_t *c) {
+    config_t preset;
+    config_defaults(config_table, &preset);
+    const struct {
+        const char *key;
+        bool is_set;
+    } parts[] = {
+        {"loss.disc_start", c->loss.disc_start != preset.loss.disc_start},
+        {"loss.disc_ramp", c->loss.disc_ramp != preset.loss.disc_ramp},
+        {"loss.disc_kind", c->loss.disc_kind != preset.loss.disc_kind},
+        {"loss.disc_adaptive", c->loss.disc_adaptive != preset.loss.disc_adaptive},
+        {"loss.disc_channels", c->loss.disc_channels != preset.loss.disc_channels},
+        {"loss.disc_layers", c->loss.disc_layers != preset.loss.disc_layers},
+    };
+    for (size_t i = 0; c->loss.disc <= 0 && i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].is_set)
+            die(RC_USAGE, "%s is set, but the discriminator would never run: set loss.disc above 0",
+                parts[i].key);
+    if (c->loss.disc > 0 && c->loss.disc_start >= c->train.steps)
+        die(RC_USAGE,
+            "loss.disc_start = %lld of train.steps = %lld: the discriminator would never run; set "
+            "loss.disc_start below the steps",
+            (long long)c->loss.disc_start, (long long)c->train.steps);
+    if (c->loss.disc > 0 && c->loss.disc_start + c->loss.disc_ramp > c->train.steps)
+        warn("loss.disc_ramp = %lld is not over in %lld steps: the GAN term never has its full "
+             "weight loss.disc",
+             (long long)c->loss.disc_ramp, (long long)c->train.steps);
+}
+
+static void check_perceptual(const config_t *c) {
+    if (*c->loss.perceptual_weights && c->loss.perceptual <= 0)
+        die(RC_USAGE, "loss.perceptual_weights is set, but LPIPS would never run: set "
+                      "loss.perceptual above 0");
+}
+
+/* ---- what has no say ---- */
+
+static void no_say(bool is, const char *key, const char *needs) {
+    if (is) warn("%s has no effect: it needs %s", key, needs);
+}
+
+static bool nums_equal(const config_nums_t *a, const config_nums_t *b) {
+    if (a->n != b->n) return false;
+    for (int i = 0; i < a->n; i++)
+        if (a->v[i] != b->v[i]) return false;
+    return true;
+}
+
+void settings_check(const config_t *c) {
+    config_t preset;
+    config_defaults(config_table, &preset);
+    check_quantizer(c);
+    check_disc(c);
+    check_perceptual(c);
+    bool ema = c->quantizer.kind == QUANT_EMA, fsq = c->quantizer.kind == QUANT_FSQ;
+    no_say(fsq && c->quantizer.commitment_weight != preset.quantizer.commitment_weight,
+           "quantizer.commitment_weight", "another quantizer.kind than fsq");
+    no_say((fsq || ema) && c->quantizer.codebook_weight != preset.quantizer.codebook_weight,
+           "quantizer.codebook_weight", "quantizer.kind = ste, simvq, rotation or l2");
+    no_say(!ema && c->quantizer.decay != preset.quantizer.decay, "quantizer.decay",
+           "quantizer.kind = ema");
+    no_say(fsq && strstr(c->train.freeze, "quantize"), "train.freeze = quantize",
+           "a codebook, and quantizer.kind = fsq has none");
+    bool resized = c->data.crop == CROP_RESIZED;
+    no_say(!resized && !nums_equal(&c->data.crop_scale, &preset.data.crop_scale), "data.crop_scale",
+           "data.crop = resized");
+    no_say(!resized && !nums_equal(&c->data.crop_ratio, &preset.data.crop_ratio), "data.crop_ratio",
+           "data.crop = resized");
+    optim_settings_check(&c->optim, &preset.optim, c->train.steps);
+}
+
+/* ---- beside the data ---- */
+
+static bool has_folders(const image_source_t *s) {
+    for (size_t i = 0; i < image_source_count(s); i++)
+        if (strchr(image_source_key(s, i), '/')) return true;
+    return false;
+}
+
+void settings_check_data(const config_t *c, const data_t *d) {
+    bool grouped = false;
+    for (size_t i = 0; i < d->n; i++) {
+        const data_source_t *s = &d->source[i];
+        const char *name = image_source_name(s->source);
+        if (!s->n_held_out && c->data.holdout > 0)
+            log_line(
+                "'%s' has one image alone (or one name): it is trained on, and nothing is held "
+                "out",
+                name);
+        if (c->loss.focus > 1 && s->n_train == 1)
+            warn("loss.focus has no effect on '%s': nothing differs from the median of one image",
+                 name);
+        grouped |= !s->frames && has_folders(s->source);
+    }
+    if (c->data.split_by != SPLIT_NAME && !grouped)
+        warn("data.split_by has no effect: no source has images in folders (datasets of episodes "
+             "are always split by episode)");
+}

@@ -28,6 +28,7 @@ static void ema_update(quantizer_t *q, const float *counts, const float *sums) {
 }
 
 const quantizer_kind_t quant_ema = {.name = "ema",
+                                    .keys = "commitment_weight decay restart kmeans",
                                     .codebook = true,
                                     .moves = true,
                                     .same_space = true,

@@ -34,6 +34,7 @@ static var_t fsq_bypass(nn_t *nn, const vqvae_config_t *m, var_t prequant) {
 }
 
 const quantizer_kind_t quant_fsq = {.name = "fsq",
+                                    .keys = "levels",
                                     .settle = fsq_settle,
                                     .network = fsq_network,
                                     .from_network = fsq_from_network,

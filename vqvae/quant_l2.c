@@ -32,6 +32,7 @@ static void l2_publish(quantizer_t *q, int block) {
 }
 
 const quantizer_kind_t quant_l2 = {.name = "l2",
+                                   .keys = "commitment_weight codebook_weight restart kmeans",
                                    .codebook = true,
                                    .moves = true,
                                    .gradient = true,

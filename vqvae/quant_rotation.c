@@ -8,6 +8,7 @@ static vq_out_t rotation_record(const quantizer_t *q, nn_t *nn, const vqvae_conf
 }
 
 const quantizer_kind_t quant_rotation = {.name = "rotation",
+                                         .keys = "commitment_weight codebook_weight restart kmeans",
                                          .codebook = true,
                                          .moves = true,
                                          .gradient = true,

@@ -49,6 +49,7 @@ static void simvq_publish(quantizer_t *q, int block) { /* as op_linear does */
 }
 
 const quantizer_kind_t quant_simvq = {.name = "simvq",
+                                      .keys = "commitment_weight codebook_weight",
                                       .codebook = true,
                                       .same_space = true,
                                       .fixed = "!quantize.embedding.",

@@ -3,6 +3,7 @@
 #include "vqvae/quantizer_kind.h"
 
 const quantizer_kind_t quant_ste = {.name = "ste",
+                                    .keys = "commitment_weight codebook_weight restart kmeans",
                                     .codebook = true,
                                     .moves = true,
                                     .gradient = true,

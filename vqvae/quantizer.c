@@ -29,6 +29,24 @@ int quantizer_kind_index(const quantizer_kind_t *kind) {
     BUG("quantizer '%s' is in no row", kind->name);
 }
 
+bool quantizer_reads(const quantizer_kind_t *kind, const char *key) {
+    size_t n = strlen(key);
+    for (const char *at = strstr(kind->keys, key); at; at = strstr(at + 1, key))
+        if ((at == kind->keys || at[-1] == ' ') && (at[n] == ' ' || !at[n])) return true;
+    return false;
+}
+
+char *quantizer_readers(const char *key) {
+    char *list = xstrdup("");
+    for (int i = 0; i < KINDS; i++) {
+        if (!quantizer_reads(kinds[i], key)) continue;
+        char *longer = xasprintf("%s%s%s", list, *list ? ", " : "", kinds[i]->name);
+        free(list);
+        list = longer;
+    }
+    return list;
+}
+
 void quantizer_from_network(config_t *c, const vqvae_config_t *m) {
     for (int i = 0; i < KINDS; i++)
         if (kinds[i]->from_network && kinds[i]->from_network(c, m)) c->quantizer.kind = i;

@@ -10,6 +10,7 @@
 
 typedef struct quantizer_kind {
     const char *name; /* of quantizer.kind */
+    const char *keys; /* the keys of quantizer.* that it reads beside kind, with blanks between */
     bool codebook;    /* it learns or keeps quantize.embedding.weight */
     bool moves;       /* rows of the codebook may be set one by one: k-means and restarts apply */
     bool gradient;    /* the optimizer moves the rows: a row that is set loses its moments */
@@ -46,6 +47,10 @@ QUANTIZER_KINDS(QUANTIZER_EXTERN)
 /* "ema|ste|..." behind a first bar. */
 #define QUANTIZER_BAR(name) "|" #name
 #define QUANTIZER_CHOICES (&(QUANTIZER_KINDS(QUANTIZER_BAR))[1])
+
+/* Does the kind read quantizer.KEY, and who does: "ste, rotation", malloc'ed. */
+bool quantizer_reads(const quantizer_kind_t *kind, const char *key);
+char *quantizer_readers(const char *key);
 
 /* The codebook of q as floats [K,D]. */
 float *quantizer_codebook(const quantizer_t *q);

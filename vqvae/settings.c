@@ -5,7 +5,9 @@
 #include "vqvae/settings.h"
 
 #include "common/base/log.h"
+#include "vqvae/quantizer_kind.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- what would never run ---- */
@@ -16,12 +18,6 @@ static void check_quantizer(const config_t *c) {
             "train.warmup_no_quant = %lld of train.steps = %lld: the quantizer would never run; "
             "set train.warmup_no_quant below the steps (-1 = a tenth of them)",
             (long long)c->train.warmup_no_quant, (long long)c->train.steps);
-    config_t preset;
-    config_defaults(config_table, &preset);
-    if (c->quantizer.kind != QUANT_FSQ &&
-        memcmp(&c->quantizer.levels, &preset.quantizer.levels, sizeof preset.quantizer.levels))
-        die(RC_USAGE, "quantizer.levels needs quantizer.kind = fsq; the other kinds have "
-                      "model.num_vq_embeddings codes");
 }
 
 static void check_disc(const config_t *c) {
@@ -72,21 +68,45 @@ static bool nums_equal(const config_nums_t *a, const config_nums_t *b) {
     return true;
 }
 
+/* Keys of quantizer.* that only some kinds read. */
+static void check_quantizer_keys(const config_t *c, const config_t *preset) {
+    const quantizer_kind_t *kind = quantizer_kind(c);
+    const struct {
+        const char *key;
+        bool is_set, shapes; /* shapes: it would change the network */
+    } keys[] = {
+        {"levels",
+         memcmp(&c->quantizer.levels, &preset->quantizer.levels, sizeof c->quantizer.levels) != 0,
+         true},
+        {"commitment_weight", c->quantizer.commitment_weight != preset->quantizer.commitment_weight,
+         false},
+        {"codebook_weight", c->quantizer.codebook_weight != preset->quantizer.codebook_weight,
+         false},
+        {"decay", c->quantizer.decay != preset->quantizer.decay, false},
+        {"restart", c->quantizer.restart != preset->quantizer.restart, false},
+        {"kmeans", c->quantizer.kmeans != preset->quantizer.kmeans, false},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (!keys[i].is_set || quantizer_reads(kind, keys[i].key)) continue;
+        char *who = quantizer_readers(keys[i].key);
+        if (keys[i].shapes)
+            die(RC_USAGE, "quantizer.%s needs quantizer.kind = %s, not %s", keys[i].key, who,
+                kind->name);
+        warn("quantizer.%s has no effect: it needs quantizer.kind = %s, not %s", keys[i].key, who,
+             kind->name);
+        free(who);
+    }
+}
+
 void settings_check(const config_t *c) {
     config_t preset;
     config_defaults(config_table, &preset);
     check_quantizer(c);
+    check_quantizer_keys(c, &preset);
     check_disc(c);
     check_perceptual(c);
-    bool ema = c->quantizer.kind == QUANT_EMA, fsq = c->quantizer.kind == QUANT_FSQ;
-    no_say(fsq && c->quantizer.commitment_weight != preset.quantizer.commitment_weight,
-           "quantizer.commitment_weight", "another quantizer.kind than fsq");
-    no_say((fsq || ema) && c->quantizer.codebook_weight != preset.quantizer.codebook_weight,
-           "quantizer.codebook_weight", "quantizer.kind = ste, simvq, rotation or l2");
-    no_say(!ema && c->quantizer.decay != preset.quantizer.decay, "quantizer.decay",
-           "quantizer.kind = ema");
-    no_say(fsq && strstr(c->train.freeze, "quantize"), "train.freeze = quantize",
-           "a codebook, and quantizer.kind = fsq has none");
+    no_say(!quantizer_kind(c)->codebook && strstr(c->train.freeze, "quantize"),
+           "train.freeze = quantize", "a quantizer.kind with a codebook");
     bool resized = c->data.crop == CROP_RESIZED;
     no_say(!resized && !nums_equal(&c->data.crop_scale, &preset.data.crop_scale), "data.crop_scale",
            "data.crop = resized");

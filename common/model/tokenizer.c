@@ -1,6 +1,8 @@
 /* tokenizer.c - the families of tokenizers, and the way to the one that a folder holds. */
 #include "common/model/tokenizer.h"
 
+#include <stdlib.h>
+
 extern const tokenizer_kind_t tokenizer_vq;
 
 /* The last one is asked when no other is sure: it says what is missing. */

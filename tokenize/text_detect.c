@@ -41,11 +41,12 @@ static void restart(text_source_t *s) {
 
 /* ---- arrays ---- */
 
-static bool is_item(const json_stream_t *json) {
+/* A string that is one; an object is judged as an item. */
+static bool is_string(const json_stream_t *json) {
     cJSON *o = json_parse_data(json->text, json->size, NULL);
-    bool item = cJSON_IsObject(o) || cJSON_IsString(o);
+    bool string = cJSON_IsString(o);
     cJSON_Delete(o);
-    return item;
+    return string;
 }
 
 /* Text may begin with a bracket too ("[1] ..."): it is an array when its first element is an object
@@ -54,7 +55,8 @@ static const text_format_t *detect_array(text_source_t *s) {
     reason_t why = {""};
     json_stream_t json = {.more = text_bytes_more, .ctx = &s->in};
     int rc = json_stream_next(&json, &why);
-    bool object = rc > 0 && json.text[0] == '{', item = rc > 0 && is_item(&json);
+    bool object = rc > 0 && json.text[0] == '{', empty = rc == 0;
+    bool item = empty || object || (rc > 0 && is_string(&json));
     if (rc > 0) rc = json_stream_next(&json, &why);
     json_stream_release(&json);
     if (rc >= 0 && item) return &text_json;

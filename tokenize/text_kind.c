@@ -79,8 +79,8 @@ static const text_kind_t *wide_kind(const uint8_t *head, size_t n) {
     if (quarter < 2) return NULL;
     for (size_t i = 0; i < 4 * quarter; i++) nul[i % 4] += head[i] == 0;
     size_t even = nul[0] + nul[2], odd = nul[1] + nul[3], most = quarter + quarter / 2;
-    if (nul[1] + nul[2] + nul[3] > 2 * most && nul[0] < quarter / 2) return &wide[2];
-    if (nul[0] + nul[1] + nul[2] > 2 * most && nul[3] < quarter / 2) return &wide[3];
+    if (odd + nul[2] >= quarter + most && nul[0] < quarter / 2) return &wide[2];
+    if (even + nul[1] >= quarter + most && nul[3] < quarter / 2) return &wide[3];
     if (odd >= most && even < quarter / 2) return &wide[0];
     if (even >= most && odd < quarter / 2) return &wide[1];
     return NULL;

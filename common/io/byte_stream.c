@@ -76,9 +76,10 @@ static int open_gzip(byte_stream_t *b, reason_t *why) {
     return reason_set(why, "out of memory (for zlib)");
 }
 
-static int open_zstd(byte_stream_t *b, reason_t *why) {
+static int open_zstd(byte_stream_t *b, int *rc, reason_t *why) {
 #ifdef WITH_LIBARCHIVE
     struct archive_entry *entry;
+    *rc = RC_RUNTIME;
     if (b->archive) archive_read_free(b->archive);
     b->archive = archive_read_new();
     if (!b->archive) return reason_set(why, "out of memory (for libarchive)");
@@ -86,19 +87,22 @@ static int open_zstd(byte_stream_t *b, reason_t *why) {
     if (archive_read_support_filter_zstd(b->archive) != ARCHIVE_OK)
         return reason_set(why, "libarchive was built without zstd: unpack it first (zstd -d)");
     archive_read_support_format_raw(b->archive);
+    *rc = RC_DATA;
     if (archive_read_open_fd(b->archive, b->fd, CHUNK) ||
         archive_read_next_header(b->archive, &entry))
         return reason_set(why, "a damaged zstd file: %s", archive_error_string(b->archive));
     return 0;
 #else
+    *rc = RC_RUNTIME;
     return reason_set(why, "a zstd file, and this program was built without libarchive: unpack it "
                            "first (zstd -d)");
 #endif
 }
 
-static int start(byte_stream_t *b, reason_t *why) {
+static int start(byte_stream_t *b, int *rc, reason_t *why) {
+    *rc = RC_DATA;
     if (lseek(b->fd, 0, SEEK_SET) < 0) return reason_set(why, "%s", strerror(errno));
-    if (b->packing == PACKED_ZSTD) return open_zstd(b, why);
+    if (b->packing == PACKED_ZSTD) return open_zstd(b, rc, why);
     if (b->packing == PACKED_NOT) return 0;
     if (!b->gz) return open_gzip(b, why);
     return gzrewind(b->gz) ? reason_set(why, "cannot be read again") : 0;
@@ -130,8 +134,7 @@ byte_stream_t *byte_stream_open(const char *path, int *rc, reason_t *why) {
     reason_t inner;
     b->fd = own;
     b->packing = packing_of(own);
-    if (start(b, &inner)) {
-        *rc = b->packing == PACKED_ZSTD ? RC_RUNTIME : RC_DATA;
+    if (start(b, rc, &inner)) {
         reason_set(why, "'%s': %s", path, inner.text);
         byte_stream_close(b);
         return NULL;
@@ -140,7 +143,8 @@ byte_stream_t *byte_stream_open(const char *path, int *rc, reason_t *why) {
 }
 
 int byte_stream_restart(byte_stream_t *b, reason_t *why) {
-    return start(b, why);
+    int rc;
+    return start(b, &rc, why);
 }
 
 void byte_stream_close(byte_stream_t *b) {

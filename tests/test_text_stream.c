@@ -272,7 +272,11 @@ static const char *kind(const char *head, size_t n) {
 }
 
 TEST(kinds_of_files) {
-    CHECK_STR(kind("PAR1 and text", 13), "a Parquet file");
+    CHECK_STR(kind("PAR1\x15\0\x15", 7), "a Parquet file");
+    CHECK_STR(kind("PAR1 and text", 13), "text");
+    CHECK_STR(kind("ORCs and GIF8", 13), "text");
+    CHECK_STR(kind("ORC\xFF\xFE\xFD\xFC and more", 16), "an ORC file");
+    CHECK_STR(kind("%PDF-1.4 words", 14), "a PDF document");
     CHECK_STR(kind("PAR", 3), "text");
     CHECK_STR(kind("\xFF\xFE\0\0a\0\0\0", 8), "UTF-32 text");
     CHECK_STR(kind("\xFF\xFE"

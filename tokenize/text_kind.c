@@ -1,6 +1,8 @@
 /* text_kind.c - see text_kind.h. A kind is a row; adding one means adding a row and its test. */
 #include "tokenize/text_kind.h"
 
+#include "common/io/utf8.h"
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -86,10 +88,24 @@ static const text_kind_t *wide_kind(const uint8_t *head, size_t n) {
     return NULL;
 }
 
+/* Could a text begin so ("PK", "ORC")? All but what says that it is a document of another kind. */
+static bool is_words(const row_t *r) {
+    for (size_t i = 0; i < r->n; i++)
+        if (r->magic[i] < ' ' || r->magic[i] > '~') return false;
+    return r->magic[0] != '%' && r->magic[0] != '{';
+}
+
+/* Neither a NUL nor a byte that is no UTF-8, but for a last character that is cut. */
+static bool is_text(const uint8_t *head, size_t n) {
+    return !memchr(head, 0, n) && utf8_check(head, n) + 4 > n;
+}
+
 const text_kind_t *text_kind(const uint8_t *head, size_t n) {
+    bool text = n > 0 && is_text(head, n);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const row_t *r = &rows[i];
-        if (n >= r->at + r->n && !memcmp(head + r->at, r->magic, r->n)) return &r->kind;
+        bool begins = n >= r->at + r->n && !memcmp(head + r->at, r->magic, r->n);
+        if (begins && !(text && is_words(r))) return &r->kind;
     }
     return wide_kind(head, n < 1024 ? n : 1024);
 }

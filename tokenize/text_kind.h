@@ -12,7 +12,8 @@ typedef struct {
     const char *advice; /* what to do instead */
 } text_kind_t;
 
-/* NULL: nothing that is known; it may be text. n bytes of the beginning, 1024 are enough. */
+/* NULL: nothing that is known; it may be text. n bytes of the beginning, the more
+ * the better: what begins like one of the kinds and goes on as text is text. */
 const text_kind_t *text_kind(const uint8_t *head, size_t n);
 
 #endif

@@ -3,6 +3,8 @@
  */
 #include "tokenize/text_format.h"
 
+#include "common/io/fs.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +88,16 @@ static void begin(text_source_t *s) {
     if (s->format->begin) s->format->begin(s);
 }
 
+/* Hugging Face's image folders have their captions in them. */
+static void refuse_folder(const char *in) {
+    static const char *const names[] = {"metadata.jsonl", "metadata.csv"};
+    for (size_t i = 0; fs_is_dir(in) && i < 2; i++) {
+        char *file = fs_join(in, names[i]);
+        if (fs_exists(file)) die(RC_USAGE, "'%s' is a folder: give '%s'", in, file);
+        free(file);
+    }
+}
+
 /* --format: one of the rows, or what the input looks like. */
 static void choose(text_source_t *s) {
     const char *name = s->job->format;
@@ -94,6 +106,7 @@ static void choose(text_source_t *s) {
     while (i < N_FORMATS && strcmp(name, formats[i]->name) != 0) i++;
     if (i == N_FORMATS && strcmp(name, "auto") != 0)
         die(RC_USAGE, "--format '%s': text, jsonl, json, coco, vqa, csv or auto", name);
+    refuse_folder(s->job->in);
     text_bytes_open(&s->in, s->job->in, 0);
     s->format = s->any_bytes ? &text_plain : text_detect(s);
     if (i < N_FORMATS && s->format != formats[i])

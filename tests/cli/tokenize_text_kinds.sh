@@ -153,7 +153,7 @@ echo '["one","two","three \u00e9"]' >strings.json
 alike "an array of texts" strings.json
 { printf '\357\273\277' && cat plain.txt; } >bom2.txt
 alike "a text behind a byte order mark" bom2.txt
-for text in '[1] a reference' '[chapter one]' '{curly} text' '"quoted" words' 'a,b,c' 'PK, as he was called' 'image, text and sound' '[' '{'; do
+for text in '[1] a reference' '[chapter one]' '{curly} text' '"quoted" words' 'a,b,c' 'PK, as he was called' 'ORCs and men' 'BZhang' 'Rar! said the bear' 'GIF89 is old' 'image, text and sound' '[' '{'; do
     rm -rf r.lmdb
     printf '%s\nsecond line\n' "$text" >legit.txt
     tokenize text --in legit.txt --out r.lmdb >out 2>err && grep -q '"records":2,' out && grep -q 'plain text, 2 items' err
@@ -236,7 +236,7 @@ same "an array, killed $kills times" long.lmdb killed.lmdb
 
 # ---- refused ----
 magic() { # NAME PATTERN BYTES: with text behind them
-    { printf "$3" && cat plain.txt lines.jsonl; } >"$1"
+    { printf "$3" && cat plain.txt lines.jsonl && printf '\0'; } >"$1"
     refused "$1" "$2" 3 "$1"
 }
 magic a.parquet "a Parquet file.*JSON lines" 'PAR1'
@@ -266,6 +266,9 @@ for to in UTF-16 UTF-16LE UTF-16BE UTF-32 UTF-32LE UTF-32BE; do
         refused "$file in $to" "UTF-.*iconv" 3 wide
     done
 done
+mkdir hf
+cp lines.jsonl hf/metadata.jsonl
+refused "a folder with metadata.jsonl" "give 'hf/metadata.jsonl'" 2 hf
 printf 'caf\351\nsecond\n' >latin.txt
 refused "Latin-1" "no UTF-8: line 1, byte 4 is 0xE9.*format text" 3 latin.txt
 seq 5000 >nul.txt

@@ -243,6 +243,7 @@ static void run(text_t *s, size_t first, size_t count) {
 /* The folder of the input, where captions usually lie beside their pictures. */
 static char *folder_of(const job_t *j) {
     if (j->images) return xstrdup(j->images);
+    if (!strncmp(j->in, "/dev/", 5)) return xstrdup("."); /* a pipe of the shell's */
     const char *slash = strrchr(j->in, '/');
     return slash ? xasprintf("%.*s", slash == j->in ? 1 : (int)(slash - j->in), j->in)
                  : xstrdup(".");

@@ -193,6 +193,9 @@ done
 rm -rf a.lmdb
 tokenize text --in - --out a.lmdb --keep-pixels <array.json >out 2>err && bare a.lmdb >have && cmp want have >out 2>&1
 verdict $? "a file as stdin"
+rm -rf a.lmdb
+cat lines.jsonl | tokenize text --in /dev/fd/0 --out a.lmdb --keep-pixels >out 2>err && bare a.lmdb >have && cmp want have >out 2>&1
+verdict $? "a pipe of the shell's: images are looked for here"
 mkfifo fifo
 cat lines.jsonl >fifo &
 alike "a FIFO" fifo

@@ -286,6 +286,9 @@ TEST(words_of_a_sample) {
         {"two\nlines\r\n", NULL, NULL, "two\nlines", NULL},
         {NULL, "{\"caption\":\"\\u00e9\",\"text\":\"x\"}", NULL, "\xC3\xA9", NULL},
         {NULL, "{\"text\":\"x\",\"caption\":3}", "dog", "x", "dog"},
+        {NULL, "{\"caption\":null,\"text\":\"x\",\"n\":NaN,\"i\":[-Infinity]}", NULL, "x", NULL},
+        {NULL, "\xEF\xBB\xBF{\"captions\":[\"a\",\"b\"]}", NULL, "a", NULL},
+        {NULL, "{\"sentences\":[{\"raw\":\"a\"}]}", NULL, "a", NULL},
         {NULL, "{not json", "\n \t", NULL, NULL},
         {NULL, NULL, NULL, NULL, NULL},
     };

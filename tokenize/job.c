@@ -40,7 +40,8 @@ static void check_options(const job_t *j) {
     if (!(j->max_bad >= 0 && j->max_bad <= 1)) die(RC_USAGE, "--max-bad is a share from 0 to 1");
     if (!strcmp(j->in, j->out) || fs_same(j->in, j->out))
         die(RC_USAGE, "--out '%s' is --in: the input would be overwritten", j->out);
-    if (!fs_exists(j->in) && !(!strcmp(j->command, "images") && archive_is(j->in)))
+    bool standard = !strcmp(j->command, "text") && !strcmp(j->in, "-");
+    if (!standard && !fs_exists(j->in) && !(!strcmp(j->command, "images") && archive_is(j->in)))
         die(RC_USAGE, "cannot open '%s': No such file or directory", j->in);
 }
 
@@ -61,7 +62,8 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     j->image_digits = 12;
     const cli_opt_t common[] = {
         {"--in", CLI_STR, &j->in, "SRC",
-         text     ? "a text file, JSON lines of captions or questions, or VQA questions (JSON)"
+         text ? "a text, captions or questions (JSON lines, a JSON array, COCO, VQA, LLaVA, CSV); "
+                "may be packed (.gz, .zst), a pipe, or - for stdin"
          : images ? "pictures: a folder, a WebDataset tar (name-{000..009}.tar, .tar.gz, - for "
                     "stdin), a Minari dataset"
                   : "folder of a Minari dataset, or a D4RL file (HDF5)",
@@ -73,7 +75,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         {"--keep-pixels", CLI_FLAG, &j->keep_pixels, NULL,
          "also keep each picture as PNG, as the encoder sees it", false},
         {"--limit", CLI_INT, &j->limit, "N",
-         text     ? "only the first N lines that are not empty (0 = all)"
+         text     ? "only the first N items: lines that are not empty, elements, rows (0 = all)"
          : images ? "only the first N pictures (0 = all)"
                   : "only the first N episodes (0 = all)",
          false},
@@ -137,7 +139,13 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     };
     const cli_opt_t for_text[] = {
         {"--format", CLI_STR, &j->format, "F",
-         "text, jsonl, vqa, or auto: by the file's name and first line", false},
+         "text, jsonl (an object per line), json (an array), coco, vqa, csv, or auto: by the "
+         "content; text takes any bytes as text",
+         false},
+        {"--caption", CLI_STR, &j->caption, "KEY",
+         "the member or column that holds the caption (default: caption, captions, text, "
+         "sentences, description)",
+         false},
         {"--images", CLI_STR, &j->images, "DIR",
          "where the pictures lie (default: the folder of --in)", false},
         {"--answers", CLI_STR, &j->answers, "F", "annotations of VQA questions (JSON)", false},
@@ -201,6 +209,7 @@ char *job_arguments(const job_t *j, uint64_t manifest) {
     jsonw_open(&w, "background", '[');
     for (int i = 0; i < 3; i++) jsonw_int(&w, NULL, j->opts.background[i]);
     jsonw_close(&w, ']');
+    if (j->caption) jsonw_str(&w, "caption", j->caption);
     jsonw_str(&w, "command", j->command);
     if (j->dedupe) jsonw_bool(&w, "dedupe", true);
     jsonw_str(&w, "fingerprint", j->v ? vqvae_fingerprint(j->v) : NULL);

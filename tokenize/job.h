@@ -17,7 +17,7 @@ typedef struct {
     int64_t frames, limit, batch, threads;
     bool spread, head; /* which frames */
     bool keep_pixels, force, lenient, no_exif, dedupe;
-    const char *images, *answers, *image_prefix, *format; /* of `text` */
+    const char *images, *answers, *image_prefix, *format, *caption; /* of `text` */
     int64_t split, image_digits;
     double max_bad;
     uint64_t max_pixels, max_map;

@@ -1,9 +1,8 @@
-/* text.c - `tokenize text`: texts, captions and questions about pictures as byte tokens, each ended
- * by id 256; with
- * --model a picture's codes stand in its record.
+/* text.c - `tokenize text`: texts, captions and questions about images as byte tokens, each ended
+ * by id 256; with --model an image's codes stand in its record.
  *
  * A line of plain text is a record, or several when it is long; a caption or a question with its
- * answer is one, under the key of its picture.
+ * answer is one, under the key of its image.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -38,11 +37,12 @@ typedef struct {
 typedef struct {
     const job_t *job;
     text_source_t *source;
-    char *images; /* folder of the pictures */
+    char *images; /* folder of the images */
     encoder_t encoder;
     writer_t writer;
     size_t left; /* items still to be read */
     size_t uncommitted;
+    bool told; /* that images are left out */
 } text_t;
 
 /* ---- reading ---- */
@@ -55,21 +55,9 @@ static void *next_round(void *ctx) {
         line_t *l = &r->line[r->n++];
         text_source_next(s->source, &l->item);
         snprintf(l->key, sizeof l->key, "%llu", (unsigned long long)l->item.number);
-        bytes += l->item.len;
+        bytes += l->item.len + l->item.answer_len;
     }
     return r;
-}
-
-/* A line of plain text is a caption without a picture. */
-static int parse_line(const text_t *s, text_item_t *t, reason_t *why) {
-    caption_t *c = &t->caption;
-    if (text_source_format(s->source) == FORMAT_JSONL)
-        return caption_parse(t->line, t->len, c, why);
-    if (text_source_format(s->source) == FORMAT_VQA)
-        return c->text ? 0 : reason_set(why, "a question without an answer");
-    *c = (caption_t){.text = t->line, .len = t->len};
-    t->line = NULL;
-    return 0;
 }
 
 static void read_picture(const text_t *s, line_t *l, picture_t *p) {
@@ -77,10 +65,13 @@ static void read_picture(const text_t *s, line_t *l, picture_t *p) {
     char *path = *image == '/' ? xstrdup(image) : fs_join(s->images, image);
     struct stat st;
     if (stat(path, &st)) {
-        l->status = errno == ENOENT || errno == ENOTDIR ? LINE_SKIPPED : LINE_BAD;
-        reason_set(&l->why,
-                   l->status == LINE_SKIPPED ? "its picture is missing (%s)" : "its picture: %s",
-                   strerror(errno));
+        int error = errno;
+        l->status = error == ENOENT || error == ENOTDIR ? LINE_SKIPPED : LINE_BAD;
+        if (l->status == LINE_BAD)
+            reason_set(&l->why, "its image: %s", strerror(error));
+        else
+            reason_set(&l->why, "its image is missing: no '%.300s' (--images DIR says where)",
+                       path);
     } else if (s->job->v || s->job->keep_pixels) {
         image_status_t status = image_read(&p->im, path, &s->job->opts, &l->why);
         l->status = status == IMAGE_OK            ? LINE_GOOD
@@ -102,7 +93,7 @@ typedef struct {
 static void map_line(void *ctx, size_t i) {
     const mapping_t *m = ctx;
     line_t *l = &m->r->line[i];
-    if (parse_line(m->s, &l->item, &l->why))
+    if (text_source_parse(m->s->source, &l->item, &l->why))
         l->status = LINE_BAD;
     else if (l->item.caption.image)
         read_picture(m->s, l, &m->r->picture[i]);
@@ -135,23 +126,28 @@ static uint32_t *ids_of(const char *text, size_t n, bool end) {
     return id;
 }
 
-/* The pieces of a text without picture, all under one key; first_step says where a piece begins. */
-static void write_text(text_t *s, const char *key, const caption_t *c) {
+/* The pieces of a text without image, all under one key; first_step says where a piece begins.
+ * last: of the item's texts. */
+static void write_text(text_t *s, const char *key, const caption_text_t *c, bool last) {
     for (size_t at = 0, n; at < c->len; at += n) {
         n = piece_length(c->text + at, c->len - at, (size_t)s->job->split);
-        bool last = at + n == c->len;
-        uint32_t *id = ids_of(c->text + at, n, last);
+        bool end = at + n == c->len;
+        uint32_t *id = ids_of(c->text + at, n, end);
         token_record_t r = {.kind = RECORD_TEXT,
                             .T = 1,
                             .first_step = at,
                             .text = id,
-                            .text_len = (uint32_t)(n + last)};
-        (last ? writer_put : writer_add)(&s->writer, key, &r);
+                            .text_len = (uint32_t)(n + end)};
+        if (end && last)
+            writer_put(&s->writer, key, &r);
+        else
+            writer_add(&s->writer, key, &r);
         free(id);
     }
 }
 
-static void write_caption(text_t *s, const char *key, const caption_t *c, const picture_t *p) {
+static void write_caption(text_t *s, const char *key, const caption_text_t *c, const picture_t *p,
+                          bool last) {
     uint32_t size = (uint32_t)p->png_size, *id = ids_of(c->text, c->len, true);
     token_record_t r = {.kind = RECORD_TEXT,
                         .T = 1,
@@ -166,23 +162,49 @@ static void write_caption(text_t *s, const char *key, const caption_t *c, const 
                         .pixels = p->png,
                         .pixel_size = p->png ? &size : NULL,
                         .pixels_bytes = p->png_size};
-    writer_put(&s->writer, key, &r);
+    if (last)
+        writer_put(&s->writer, key, &r);
+    else
+        writer_add(&s->writer, key, &r);
     free(id);
+}
+
+/* Without a model and without --keep-pixels there is nothing of an image to write but its key. */
+static void tell_images(text_t *s) {
+    if (s->told || s->job->v || s->job->keep_pixels) return;
+    s->told = true;
+    warn("'%s' names images, and only the texts are written: --model RUN adds their codes, "
+         "--keep-pixels the images themselves",
+         s->job->in);
+}
+
+static bool too_long(const caption_t *c) {
+    size_t most = 0;
+    for (size_t i = 0; i < c->n; i++)
+        if (c->text[i].len > most) most = c->text[i].len;
+    return most >= UINT32_MAX;
 }
 
 static void write_line(text_t *s, line_t *l, const picture_t *p) {
     const caption_t *c = &l->item.caption;
     const char *key = c->image ? c->image : l->key;
-    if (l->status == LINE_SKIPPED)
+    if (c->image && l->status == LINE_GOOD) tell_images(s);
+    if (l->status == LINE_SKIPPED) {
         writer_skip(&s->writer, key, l->why.text);
-    else if (l->status == LINE_BAD)
+    } else if (l->status == LINE_BAD) {
         writer_bad(&s->writer, key, l->why.text);
-    else if (c->len >= UINT32_MAX)
+    } else if (too_long(c)) {
         writer_bad(&s->writer, key, "a text of more than 4 GB");
-    else if (c->image || c->prompt_len)
-        write_caption(s, key, c, p);
-    else
-        write_text(s, key, c);
+    } else {
+        for (size_t i = 0; i < c->n; i++) {
+            const caption_text_t *t = &c->text[i];
+            bool last = i + 1 == c->n;
+            if (c->image || t->prompt_len)
+                write_caption(s, key, t, p, last);
+            else
+                write_text(s, key, t, last);
+        }
+    }
 }
 
 static void write_round(void *ctx, void *item) {
@@ -221,13 +243,13 @@ static void run(text_t *s, size_t first, size_t count) {
 /* The folder of the input, where captions usually lie beside their pictures. */
 static char *folder_of(const job_t *j) {
     if (j->images) return xstrdup(j->images);
+    if (!strncmp(j->in, "/dev/", 5)) return xstrdup("."); /* a pipe of the shell's */
     const char *slash = strrchr(j->in, '/');
     return slash ? xasprintf("%.*s", slash == j->in ? 1 : (int)(slash - j->in), j->in)
                  : xstrdup(".");
 }
 
 int cmd_text(int argc, char **argv) {
-    static const char *const formats[] = {"text", "jsonl", "vqa"};
     job_t job;
     job_parse(&job, argc, argv,
               "texts, captions and questions as byte tokens: a record each, in order");
@@ -237,7 +259,9 @@ int cmd_text(int argc, char **argv) {
                 .encoder = {job.v, (size_t)job.batch, job.keep_pixels},
                 .images = folder_of(&job)};
     s.source = text_source_open(&job);
-    job.format = formats[text_source_format(s.source)];
+    job.format = text_source_format(s.source);
+    log_line("'%s': %s, %zu items", job.in, text_source_what(s.source),
+             text_source_count(s.source));
     size_t first, count;
     job_range(&job, text_source_count(s.source), &first, &count);
     writer_init(&s.writer, &job, text_source_manifest(s.source));

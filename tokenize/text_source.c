@@ -1,195 +1,156 @@
-/* text_source.c - see text_source.h. Files of lines are streamed twice (counted, then read); VQA's
- * two files are held in memory, as JSON objects cannot be read in pieces.
+/* text_source.c - see text_source.h. A file is read twice: once to count its items and to hash it,
+ * once for the items.
  */
-#include "tokenize/text_source.h"
+#include "tokenize/text_format.h"
 
 #include "common/io/fs.h"
-#include "common/io/json.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
-struct text_source {
-    const job_t *job;
-    text_format_t format;
-    size_t count;
-    uint64_t manifest;
-    /* lines */
-    FILE *file;
-    char *line;
-    size_t cap;
-    uint64_t number;
-    /* VQA */
-    cJSON *questions, *annotations;
-    const cJSON *question, *annotation; /* the next ones */
-};
+/* The place is part of the hash that tells inputs apart: add at the end. */
+static const text_format_t *const formats[] = {&text_plain, &text_jsonl, &text_vqa,
+                                               &text_json,  &text_coco,  &text_table};
+enum { N_FORMATS = sizeof formats / sizeof *formats };
 
 void text_item_release(text_item_t *t) {
-    free(t->line);
+    free(t->text);
+    free(t->answer);
     caption_release(&t->caption);
     *t = (text_item_t){0};
 }
 
-/* ---- lines ---- */
-
-static bool blank(const char *s, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (!strchr(" \t\r\n\v\f", s[i]) || !s[i]) return false;
-    return true;
+void text_item_set(text_item_t *out, uint64_t number, const char *text, size_t n) {
+    out->number = number;
+    out->text = memcpy(xmalloc(n + 1), text, n);
+    out->text[n] = 0;
+    out->len = n;
 }
 
-static FILE *open_file(const char *path) {
-    FILE *f = fopen(path, "r");
-    if (!f) die_errno(RC_USAGE, "cannot open '%s'", path);
-    if (fs_is_dir(path)) die(RC_USAGE, "'%s' is a folder; a file of text is needed", path);
-    return f;
-}
+/* ---- bytes ---- */
 
-/* The next line that is not blank: its length, with its end; -1 at the end of the file. */
-static ssize_t read_line(text_source_t *s, XXH64_state_t *hash) {
-    ssize_t n;
-    errno = 0;
-    while ((n = getline(&s->line, &s->cap, s->file)) >= 0) {
-        s->number++;
-        if (hash) XXH64_update(hash, s->line, (size_t)n);
-        if (!blank(s->line, (size_t)n)) return n;
-    }
-    if (ferror(s->file))
-        die(errno == ENOMEM ? RC_RUNTIME : RC_DATA, "cannot read '%s': %s", s->job->in,
-            strerror(errno));
-    return -1;
-}
-
-static void count_lines(text_source_t *s) {
-    XXH64_state_t *hash = XXH64_createState();
-    if (!hash) die(RC_RUNTIME, "out of memory (for a hash)");
-    XXH64_reset(hash, s->format);
-    while (read_line(s, hash) >= 0) s->count++;
-    s->manifest = XXH64_digest(hash);
-    XXH64_freeState(hash);
-    rewind(s->file);
-    s->number = 0;
-}
-
-/* ---- VQA ---- */
-
-static const cJSON *list_of(const char *path, const cJSON *root, const char *key) {
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, key);
-    if (!cJSON_IsArray(list)) die(RC_DATA, "'%s': no array \"%s\"", path, key);
-    return list;
-}
-
-static cJSON *parse_file(const char *path, uint64_t *manifest) {
-    uint8_t *bytes;
-    size_t size;
+void text_bytes_open(text_bytes_t *b, const char *path, uint64_t seed) {
+    int rc;
     reason_t why;
-    if (fs_read(path, 0, &bytes, &size, &why)) die(RC_USAGE, "%s", why.text);
-    cJSON *root = json_parse((const char *)bytes, size, false, &why);
-    if (!root) die(RC_DATA, "'%s': %s", path, why.text);
-    *manifest = XXH64(bytes, size, *manifest);
-    free(bytes);
-    return root;
+    *b = (text_bytes_t){.stream = byte_stream_open(path, &rc, &why), .path = path};
+    if (!b->stream) die(rc, "%s", why.text);
+    b->hash = XXH64_createState();
+    if (!b->hash) die(RC_RUNTIME, "out of memory (for a hash)");
+    XXH64_reset(b->hash, seed);
 }
 
-/* Question i belongs to annotation i: both ids must say so. */
-static void check_step(const text_source_t *s, size_t i, const cJSON *q, const cJSON *a) {
-    static const char *const ids[] = {"question_id", "image_id"};
-    for (size_t k = 0; k < 2; k++) {
-        uint64_t x, y;
-        if (!json_u64(cJSON_GetObjectItemCaseSensitive(q, ids[k]), &x))
-            die(RC_DATA, "'%s': question %zu has no %s", s->job->in, i, ids[k]);
-        if (!json_u64(cJSON_GetObjectItemCaseSensitive(a, ids[k]), &y))
-            die(RC_DATA, "'%s': annotation %zu has no %s", s->job->answers, i, ids[k]);
-        if (x != y)
-            die(RC_DATA, "'%s' and '%s' are out of step at index %zu: %s %llu against %llu",
-                s->job->in, s->job->answers, i, ids[k], (unsigned long long)x,
-                (unsigned long long)y);
-    }
-    if (!cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(q, "question")))
-        die(RC_DATA, "'%s': question %zu has no text", s->job->in, i);
+size_t text_bytes_more(void *bytes, const char **p) {
+    text_bytes_t *b = bytes;
+    const uint8_t *chunk;
+    reason_t why;
+    ssize_t got = byte_stream_more(b->stream, &chunk, &why);
+    if (got < 0) die(RC_DATA, "'%s': %s", b->path, why.text);
+    size_t n = (size_t)got, mark = 0;
+    if (b->hash) XXH64_update(b->hash, chunk, n);
+    if (!b->begun && n >= 3 && !memcmp(chunk, "\xEF\xBB\xBF", 3)) mark = 3;
+    b->begun = true;
+    *p = (const char *)chunk + mark;
+    return n - mark;
 }
 
-static void open_vqa(text_source_t *s) {
-    const job_t *j = s->job;
-    if (!j->answers) die(RC_USAGE, "questions need --answers");
-    s->manifest = FORMAT_VQA;
-    s->questions = parse_file(j->in, &s->manifest);
-    s->annotations = parse_file(j->answers, &s->manifest);
-    s->question = list_of(j->in, s->questions, "questions")->child;
-    s->annotation = list_of(j->answers, s->annotations, "annotations")->child;
-    const cJSON *q = s->question, *a = s->annotation;
-    for (; q && a; q = q->next, a = a->next) check_step(s, s->count++, q, a);
-    if (q || a)
-        die(RC_DATA, "'%s' and '%s' are out of step: %s %zu has no counterpart", j->in, j->answers,
-            q ? "question" : "annotation", s->count);
+void text_bytes_restart(text_bytes_t *b) {
+    reason_t why;
+    b->begun = false;
+    if (byte_stream_restart(b->stream, &why)) die(RC_DATA, "'%s': %s", b->path, why.text);
 }
 
-static void next_vqa(text_source_t *s, text_item_t *out) {
-    const job_t *j = s->job;
-    uint64_t image;
-    const cJSON *q = s->question, *a = s->annotation;
-    const char *answer = caption_answer(cJSON_GetObjectItemCaseSensitive(a, "answers"));
-    if (!answer)
-        answer =
-            cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a, "multiple_choice_answer"));
-    json_u64(cJSON_GetObjectItemCaseSensitive(q, "image_id"), &image);
-    out->caption.image =
-        xasprintf("%s%0*llu.jpg", j->image_prefix, (int)j->image_digits, (unsigned long long)image);
-    if (answer && *answer) /* else there is no text: a bad item */
-        caption_question(&out->caption,
-                         cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(q, "question")),
-                         answer);
+uint64_t text_bytes_digest(text_bytes_t *b) {
+    uint64_t digest = XXH64_digest(b->hash);
+    XXH64_freeState(b->hash);
+    b->hash = NULL;
+    return digest;
 }
 
-/* ---- both ---- */
+void text_bytes_close(text_bytes_t *b) {
+    byte_stream_close(b->stream);
+    XXH64_freeState(b->hash);
+    *b = (text_bytes_t){0};
+}
 
-/* By the name, else by the first line: an object with one of our fields. */
-static text_format_t guess(text_source_t *s) {
-    caption_t c;
-    if (s->job->answers) return FORMAT_VQA;
-    if (fs_ends(s->job->in, ".jsonl") || fs_ends(s->job->in, ".ndjson")) return FORMAT_JSONL;
-    ssize_t n = read_line(s, NULL);
-    bool json = n > 0 && caption_parse(s->line, (size_t)n, &c, NULL) == 0;
-    if (json) caption_release(&c);
-    rewind(s->file);
+/* ---- the source ---- */
+
+static size_t place_of(const text_format_t *format) {
+    size_t i = 0;
+    while (formats[i] != format) i++;
+    return i;
+}
+
+static void begin(text_source_t *s) {
     s->number = 0;
-    return json ? FORMAT_JSONL : FORMAT_TEXT;
+    s->n = s->at = 0;
+    text_bytes_restart(&s->in);
+    if (s->format->begin) s->format->begin(s);
+}
+
+/* Hugging Face's image folders have their captions in them. */
+static void refuse_folder(const char *in) {
+    static const char *const names[] = {"metadata.jsonl", "metadata.csv"};
+    for (size_t i = 0; fs_is_dir(in) && i < 2; i++) {
+        char *file = fs_join(in, names[i]);
+        if (fs_exists(file)) die(RC_USAGE, "'%s' is a folder: give '%s'", in, file);
+        free(file);
+    }
+}
+
+/* --format: one of the rows, or what the input looks like. */
+static void choose(text_source_t *s) {
+    const char *name = s->job->format;
+    size_t i = 0;
+    s->any_bytes = !strcmp(name, "text");
+    while (i < N_FORMATS && strcmp(name, formats[i]->name) != 0) i++;
+    if (i == N_FORMATS && strcmp(name, "auto") != 0)
+        die(RC_USAGE, "--format '%s': text, jsonl, json, coco, vqa, csv or auto", name);
+    refuse_folder(s->job->in);
+    text_bytes_open(&s->in, s->job->in, 0);
+    s->format = s->any_bytes ? &text_plain : text_detect(s);
+    if (i < N_FORMATS && s->format != formats[i])
+        die(RC_DATA, "'%s' is no %s (--format %s): it looks like %s (--format %s)", s->job->in,
+            formats[i]->what, name, s->format->what, s->format->name);
+    if (s->job->answers && s->format != &text_vqa)
+        die(RC_USAGE, "--answers belongs to --format vqa");
 }
 
 text_source_t *text_source_open(const job_t *j) {
-    static const char *const names[] = {"text", "jsonl", "vqa"};
     text_source_t *s = NEW(text_source_t);
     s->job = j;
-    s->file = open_file(j->in);
-    if (!strcmp(j->format, "auto")) {
-        s->format = guess(s);
-    } else {
-        while (s->format < 3 && strcmp(j->format, names[s->format]) != 0) s->format++;
-        if (s->format == 3) die(RC_USAGE, "--format '%s': text, jsonl, vqa or auto", j->format);
+    choose(s);
+    XXH64_reset(s->in.hash, place_of(s->format));
+    s->counting = true;
+    begin(s);
+    while (s->format->next(s, NULL)) s->count++;
+    if (s->format->counted) s->format->counted(s);
+    s->manifest = text_bytes_digest(&s->in);
+    if (s->answers.stream) {
+        uint64_t both[2] = {s->manifest, text_bytes_digest(&s->answers)};
+        s->manifest = XXH64(both, sizeof both, 0);
     }
-    if (s->format == FORMAT_VQA)
-        open_vqa(s);
-    else if (j->answers)
-        die(RC_USAGE, "--answers belongs to --format vqa");
-    else
-        count_lines(s);
+    s->counting = false;
     if (!s->count) die(RC_DATA, "'%s' holds no text", j->in);
+    begin(s);
     return s;
 }
 
 void text_source_close(text_source_t *s) {
-    if (s->file) fclose(s->file);
+    if (s->format->release) s->format->release(s);
+    text_bytes_close(&s->in);
+    text_bytes_close(&s->answers);
+    json_stream_release(&s->json);
+    json_stream_release(&s->annotations);
     free(s->line);
-    cJSON_Delete(s->questions);
-    cJSON_Delete(s->annotations);
     free(s);
 }
 
-text_format_t text_source_format(const text_source_t *s) {
-    return s->format;
+const char *text_source_format(const text_source_t *s) {
+    return s->format->name;
+}
+const char *text_source_what(const text_source_t *s) {
+    return s->format->what;
 }
 size_t text_source_count(const text_source_t *s) {
     return s->count;
@@ -198,25 +159,8 @@ uint64_t text_source_manifest(const text_source_t *s) {
     return s->manifest;
 }
 
-/* The next item; out NULL: passed over. */
 static void step(text_source_t *s, text_item_t *out) {
-    if (s->format == FORMAT_VQA) {
-        if (out) out->number = s->number, next_vqa(s, out);
-        s->number++;
-        s->question = s->question->next;
-        s->annotation = s->annotation->next;
-        return;
-    }
-    ssize_t n = read_line(s, NULL);
-    if (n < 0) die(RC_DATA, "'%s' became shorter while it was read", s->job->in);
-    if (!out) return;
-    size_t len = (size_t)n;
-    if (len && s->line[len - 1] == '\n') len--;
-    if (len && s->line[len - 1] == '\r') len--;
-    out->number = s->number;
-    out->line = memcpy(xmalloc(len + 1), s->line, len);
-    out->line[len] = 0;
-    out->len = len;
+    if (!s->format->next(s, out)) die(RC_DATA, "'%s' became shorter while it was read", s->job->in);
 }
 
 void text_source_skip(text_source_t *s, size_t n) {
@@ -226,4 +170,8 @@ void text_source_skip(text_source_t *s, size_t n) {
 void text_source_next(text_source_t *s, text_item_t *out) {
     *out = (text_item_t){0};
     step(s, out);
+}
+
+int text_source_parse(const text_source_t *s, text_item_t *t, reason_t *why) {
+    return s->format->parse(s, t, why);
 }

@@ -65,8 +65,8 @@ int archive_shards(const char *word, char ***path, size_t *n, reason_t *why);
 /* Does a shard's file have to be read from its start: stdin, or packed? */
 bool archive_is_stream(const char *path);
 
-/* The words beside a picture. Caption: the txt member without its last line break, else the string
- * "caption" or "text" of the json member. Label: the cls member without white space around it. Any
+/* The words beside a picture. Caption: the txt member without its last line break, else the first
+ * caption of the json member (json_caption.h). Label: the cls member without white space around it. Any
  * bytes; malloc'ed, NULL when there is none. */
 typedef struct {
     char *caption, *label;

@@ -4,6 +4,7 @@
 #include "common/io/archive.h"
 #include "common/io/braces.h"
 #include "common/io/json.h"
+#include "common/io/json_caption.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -106,11 +107,9 @@ words_t words_of(const archive_part_t *text, const archive_part_t *json,
         if (n && text->bytes[n - 1] == '\r') n--;
         w.caption = copy(text->bytes, n, &w.caption_size);
     } else if (json->bytes) {
-        cJSON *o = json_parse((const char *)json->bytes, json->size, true, NULL);
-        const cJSON *c = cJSON_GetObjectItemCaseSensitive(o, "caption");
-        if (!cJSON_IsString(c)) c = cJSON_GetObjectItemCaseSensitive(o, "text");
-        if (cJSON_IsString(c))
-            w.caption = copy(c->valuestring, strlen(c->valuestring), &w.caption_size);
+        cJSON *o = json_parse_data((const char *)json->bytes, json->size, NULL);
+        const char *c = json_caption_text(json_caption(o, NULL), 0);
+        if (c) w.caption = copy(c, strlen(c), &w.caption_size);
         cJSON_Delete(o);
     }
     if (label->bytes) {

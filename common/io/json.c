@@ -397,6 +397,11 @@ cJSON *json_parse(const char *text, size_t size, bool infinities, reason_t *why)
     return root;
 }
 
+cJSON *json_parse_data(const char *text, size_t size, reason_t *why) {
+    bool marked = size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0;
+    return marked ? json_parse(text + 3, size - 3, true, why) : json_parse(text, size, true, why);
+}
+
 cJSON *json_parse_file(const char *path, bool infinities, reason_t *why) {
     uint8_t *data;
     size_t size;

@@ -14,6 +14,9 @@
  * -Infinity and NaN outside strings are accepted and read as +-1e308 and null. Maximum nesting 64.
  * Free with cJSON_Delete. */
 cJSON *json_parse(const char *text, size_t size, bool infinities, reason_t *why);
+/* What people's data hold, in lines as in members of tars: as json_parse with infinities, behind a
+ * byte order mark if there is one. */
+cJSON *json_parse_data(const char *text, size_t size, reason_t *why);
 cJSON *json_parse_file(const char *path, bool infinities, reason_t *why);
 
 /* Line and column of `item` (or of its key) in the text that json_parse made `root` from. */

@@ -10,7 +10,7 @@ done
 exits 2 "cannot open 'nowhere'" text --in nowhere --out x.lmdb
 exits 2 "is a folder" text --in seed --out x.lmdb
 exits 2 "8 bytes or more" text --in m/config.json --out x.lmdb --split 3
-exits 2 "text, jsonl, vqa" text --in m/config.json --out x.lmdb --format words
+exits 2 "text, jsonl, json, coco, vqa, csv" text --in m/config.json --out x.lmdb --format words
 : >empty.txt
 printf '\n  \n\t\r\n' >blank.txt
 exits 3 "holds no text" text --in empty.txt --out x.lmdb
@@ -20,24 +20,24 @@ verdict $? "fault_050: a text without lines leaves nothing"
 
 # plain text
 { printf 'hello\n\nw\303\266rld\0x\r\n' && seq -s ' ' 3000 && printf '   \n\377\376 no UTF-8\n%s\nlast' "$(printf 'x%.0s' $(seq 9000))"; } >t.txt
-works "lines" text --in t.txt --out t.lmdb
+works "lines" text --in t.txt --format text --out t.lmdb
 cp out counts
 for n in 1 2 5; do
-    works "threads $n" text --in t.txt --out "t$n.lmdb" --threads $n
+    works "threads $n" text --in t.txt --format text --out "t$n.lmdb" --threads $n
     same "the same dump with --threads $n" t.lmdb "t$n.lmdb"
 done
 tokenize dump t.lmdb --id 0 >out 2>err && grep -q '^{"key":"1","source":"t.txt","kind":"text","grid":null,"codes":null,"text":\[104,101,108,108,111,256\],' out
 verdict $? "bytes, then 256"
 tokenize dump t.lmdb --id 1 >out 2>err && grep -q '^{"key":"3",.*"text":\[119,195,182,114,108,100,0,120,256\],' out
 verdict $? "fault_049: a NUL is a byte of the text"
-for i in 0 1 2; do works "part $i" text --in t.txt --out "p$i.lmdb" --shard $i/3; done
+for i in 0 1 2; do works "part $i" text --in t.txt --format text --out "p$i.lmdb" --shard $i/3; done
 works "merge" merge --out pm.lmdb p2.lmdb p1.lmdb p0.lmdb
 same "parts of a text" t.lmdb pm.lmdb
-works "never split" text --in t.txt --out whole.lmdb --split 0
+works "never split" text --in t.txt --format text --out whole.lmdb --split 0
 tokenize info whole.lmdb >out 2>err && grep -q '"records":6,"images":0,' out && grep -q '"kinds":{"image":0,"episode":0,"text":6}' out && grep -q '"bits_per_pixel":null' out
 verdict $? "a record a line"
 works "verify" verify t.lmdb
-exits 4 "split 4096, now 100" text --in t.txt --out t.lmdb --split 100
+exits 4 "split 4096, now 100" text --in t.txt --format text --out t.lmdb --split 100
 
 # captions and questions
 mkdir -p set/p
@@ -57,7 +57,7 @@ J
 works "captions" text --in set/c.jsonl --out c.lmdb --model m
 grep -q '^{"images":4,"episodes":0,"records":6,"skipped":1,"bad":0,' out
 verdict $? "fault_087: a missing picture is skipped and counted"
-grep -q "skipped 'p/none.png' of 'set/c.jsonl': its picture is missing" err
+grep -q "skipped 'p/none.png' of 'set/c.jsonl': its image is missing" err
 verdict $? "fault_087: and named"
 for n in 1 3; do
     works "batch $n" text --in set/c.jsonl --out "c$n.lmdb" --model m --batch $n --threads $n

@@ -34,6 +34,10 @@ X
         INCS="$INCS -DWITH_LIBARCHIVE $(pkg-config --cflags libarchive)"
         LIBS="$LIBS $(pkg-config --libs libarchive)"
     fi
+    if have libwebp && have libwebpdemux; then
+        INCS="$INCS -DWITH_WEBP $(pkg-config --cflags libwebp libwebpdemux)"
+        LIBS="$LIBS $(pkg-config --libs libwebp libwebpdemux)"
+    fi
     if have hdf5; then
         INCS="$INCS -DWITH_HDF5 $(pkg-config --cflags hdf5)"
         LIBS="$LIBS $(pkg-config --libs hdf5)"

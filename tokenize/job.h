@@ -25,7 +25,8 @@ typedef struct {
     uint64_t shard_index, shard_count;
     char *part_out; /* owned: where an automatic part goes */
     image_opts_t opts;
-    vqvae_t *v; /* NULL without --model */
+    image_notes_t notes; /* of the images read */
+    vqvae_t *v;          /* NULL without --model */
 } job_t;
 
 /* --spread and --head. */

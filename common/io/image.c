@@ -30,6 +30,14 @@ image_status_t image_check_size(uint64_t w, uint64_t h, bool shrinks, const imag
     return IMAGE_BAD;
 }
 
+#ifdef WITH_WEBP
+#define WEBP_NAME "WebP"
+#define WEBP_FORMAT FORMAT_WEBP
+#else
+#define WEBP_NAME "WebP (built without libwebp: install it and build again)"
+#define WEBP_FORMAT FORMAT_OTHER
+#endif
+
 static bool starts(const uint8_t *bytes, size_t size, size_t at, const char *magic, size_t n) {
     return size >= at + n && memcmp(bytes + at, magic, n) == 0;
 }
@@ -50,7 +58,7 @@ image_format_t image_sniff(const uint8_t *bytes, size_t size, const char **name)
     } known[] = {
         {"PNG", "\x89PNG\r\n\x1A\n", 0, 8, FORMAT_PNG},
         {"JPEG", "\xFF\xD8\xFF", 0, 3, FORMAT_JPEG},
-        {"WebP", "WEBP", 8, 4, FORMAT_WEBP},
+        {WEBP_NAME, "WEBP", 8, 4, WEBP_FORMAT},
         {"GIF", "GIF8", 0, 4, FORMAT_OTHER},
         {"TIFF", "II*\0", 0, 4, FORMAT_OTHER},
         {"TIFF", "MM\0*", 0, 4, FORMAT_OTHER},

@@ -60,6 +60,11 @@ typedef struct {
     bool no_exif;         /* ignore the orientation that a file states */
     image_notes_t *notes; /* where oddities are counted; NULL = nowhere */
 } image_opts_t;
+/* What --lenient of the programs says. */
+#define IMAGE_LENIENT_HELP                                                                         \
+    "take damaged images too: JPEG that ends early or holds bad data, PNG with whole pixels but "  \
+    "a "                                                                                           \
+    "wrong checksum in an ancillary chunk or without an end"
 image_opts_t image_opts_default(void); /* white background, 100 Mpx */
 
 typedef enum { IMAGE_OK = 0, IMAGE_BAD = -1, IMAGE_UNSUPPORTED = -2 } image_status_t;

@@ -139,12 +139,11 @@ image_status_t image_decode_webp(image_t *out, const uint8_t *bytes, size_t size
     return status;
 }
 
-#else /* built without libwebp */
+#else /* image_sniff calls it unsupported then */
 
 image_status_t image_decode_webp(image_t *out, const uint8_t *bytes, size_t size,
                                  const image_opts_t *o, reason_t *why) {
-    reason_set(why, "unsupported format: WebP (built without libwebp: install it and build again)");
-    return IMAGE_UNSUPPORTED;
+    BUG("WebP without libwebp");
 }
 
 #endif

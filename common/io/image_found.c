@@ -132,13 +132,26 @@ static char *range_of(char *const *name, size_t n) {
                      last + from, first + to);
 }
 
+/* ".tar", ".tar.gz", ".tgz" of a name that archive_named knows. */
+static const char *ending_of(const char *name) {
+    const char *tar = NULL;
+    for (const char *at = name; (at = strcasestr(at, ".tar")) != NULL; at++) tar = at;
+    return tar ? tar : strrchr(name, '.');
+}
+
 static char *list_names(char *const *name, size_t n) {
     char text[400];
     list_t l = list_of(text, sizeof text);
+    const char *dot = ending_of(name[0]);
+    bool same = true; /* one ending for all stands behind the braces, as programs want to see it */
+    for (size_t i = 0; i < n; i++) same = same && !strcmp(ending_of(name[i]), dot);
     put(&l, "{");
-    for (size_t i = 0; i < n; i++) put(&l, "%s%s", i ? "," : "", name[i]);
-    put(&l, "}");
-    return xstrdup(l.n + 1 < sizeof text ? text : "{...}.tar");
+    for (size_t i = 0; i < n; i++) {
+        int length = same ? (int)(strlen(name[i]) - strlen(dot)) : (int)strlen(name[i]);
+        put(&l, "%s%.*s", i ? "," : "", length, name[i]);
+    }
+    put(&l, "}%s", same ? dot : "");
+    return xstrdup(same && l.n + 1 < sizeof text ? text : "{first,second}.tar");
 }
 
 char *found_tars(const char *dir) {

@@ -23,8 +23,9 @@ static _Noreturn void no_images(const image_source_t *s) {
     if (tars)
         die(RC_DATA,
             "no images found under '%s' (looked for " IMAGE_ENDINGS
-            "), but %zu tar%s: give them by name, %s '%s'",
-            s->spec, c->tars, c->tars == 1 ? "" : "s", option(), tars);
+            "), but %zu tar%s: give %s by name, %s '%s'",
+            s->spec, c->tars, c->tars == 1 ? "" : "s", c->tars == 1 ? "it" : "them", option(),
+            tars);
     found_formats(c, false, formats, sizeof formats);
     die(RC_DATA,
         "no images found under '%s' (looked for " IMAGE_ENDINGS "): %zu other files, %zu of "

@@ -29,7 +29,7 @@ static inline int omp_in_parallel(void) { return 0; }
 static inline void omp_set_num_threads(int n) { (void)n; }
 X
     INCS="-I. -I$BUILD/fuzz/include -D_GNU_SOURCE $(pkg-config --cflags $pkgs)"
-    LIBS="$(pkg-config --libs $pkgs) -llmdb -lm -lpthread"
+    LIBS="$(pkg-config --libs $pkgs) -llmdb -lz -lm -lpthread"
     if have libarchive; then
         INCS="$INCS -DWITH_LIBARCHIVE $(pkg-config --cflags libarchive)"
         LIBS="$LIBS $(pkg-config --libs libarchive)"

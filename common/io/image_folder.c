@@ -129,6 +129,7 @@ static void scan_file(scan_t *s, int dir_fd, const char *dir, const char *name) 
     }
     image_format_t kind = image_sniff(head, (size_t)n, &format);
     if (kind == FORMAT_OTHER) {
+        s->s->counts.unsupported++;
         found_unread(&s->s->counts, format);
     } else if (S_ISREG(st.st_mode) && (kind != FORMAT_NONE || has_image_name(name))) {
         found_item(&s->s->counts, head, (size_t)n);

@@ -31,7 +31,6 @@ void found_item(source_counts_t *c, const uint8_t *bytes, size_t size) {
 }
 
 void found_unread(source_counts_t *c, const char *format) {
-    c->unsupported++;
     count(c, format, false);
 }
 

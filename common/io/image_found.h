@@ -29,6 +29,7 @@ typedef struct {
 
 /* Counts of a scan. Sources fill what can occur in them. */
 typedef struct {
+    /* unsupported: files of a folder, which are no items. Samples of tars are items all the same. */
     size_t images, other_files, unsupported, hidden, links_dangling, unreadable;
     size_t tars;                  /* in a folder */
     size_t imageless, damaged;    /* samples of tars: without one image; with a defect */
@@ -37,7 +38,8 @@ typedef struct {
     size_t n_formats;
 } source_counts_t;
 
-/* A file that begins with these bytes (as many as image_sniff needs, or fewer) is an item, or not. */
+/* Counts by format. A file that begins with these bytes (as many as image_sniff needs, or fewer) is
+ * read; one of another format is not. */
 void found_item(source_counts_t *c, const uint8_t *bytes, size_t size);
 void found_unread(source_counts_t *c, const char *format);
 

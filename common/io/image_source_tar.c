@@ -223,8 +223,8 @@ static void index_shards(image_source_t *s, tar_t *t) {
             "no images found under '%s' (looked for " IMAGE_ENDINGS
             "): %zu samples without one picture, %zu "
             "damaged%s%s",
-            s->spec, s->counts.imageless + s->counts.unsupported, s->counts.damaged,
-            t->n ? "; the first: " : "", t->n ? t->text + t->item[0].why : "");
+            s->spec, t->n - s->counts.damaged, s->counts.damaged, t->n ? "; the first: " : "",
+            t->n ? t->text + t->item[0].why : "");
 }
 
 void image_tar_open(image_source_t *s) {

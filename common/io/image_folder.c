@@ -114,6 +114,17 @@ static bool has_image_name(const char *name) {
                    !strcasecmp(dot, ".jpeg") || !strcasecmp(dot, ".webp"));
 }
 
+/* The first by name: the order of a scan is the file system's. */
+static void note_tars(scan_t *s, const char *dir) {
+    char *path = xasprintf("%s%s%s", s->s->spec, *dir ? "/" : "", dir);
+    if (s->s->tars_in && strcmp(s->s->tars_in, path) <= 0) {
+        free(path);
+        return;
+    }
+    free(s->s->tars_in);
+    s->s->tars_in = path;
+}
+
 static void scan_file(scan_t *s, int dir_fd, const char *dir, const char *name) {
     uint8_t head[IMAGE_SNIFF];
     const char *format;
@@ -136,6 +147,7 @@ static void scan_file(scan_t *s, int dir_fd, const char *dir, const char *name) 
         add_item(s, dir, name, &st);
     } else if (archive_named(name)) {
         s->s->counts.tars++;
+        note_tars(s, dir);
     } else {
         s->s->counts.other_files++;
     }

@@ -19,7 +19,7 @@ static const char *option(void) {
 static _Noreturn void no_images(const image_source_t *s) {
     const source_counts_t *c = &s->counts;
     char formats[400];
-    char *tars = c->tars ? found_tars(s->spec) : NULL;
+    char *tars = s->tars_in ? found_tars(s->tars_in) : NULL;
     if (tars)
         die(RC_DATA,
             "no images found under '%s' (looked for " IMAGE_ENDINGS
@@ -60,6 +60,7 @@ void image_source_close(image_source_t *s) {
     if (!s) return;
     s->kind->free(s->self);
     free(s->spec);
+    free(s->tars_in);
     free(s);
 }
 

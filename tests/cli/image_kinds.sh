@@ -130,6 +130,8 @@ if [ -n "$tars" ]; then
     works "as it was said" images --in 'odds/{blue,red}.tar' --out o.lmdb --model m
     rm odds/red.tar
     exits 3 "1 tar: give it by name, --in 'odds/blue.tar'" images --in odds --out o2.lmdb --model m
+    mkdir -p below/one below/two && cp shards/pics-0[01].tar below/two && cp shards/pics-02.tar below/one
+    exits 3 "3 tars: give them by name, --in 'below/one/pics-02.tar'" images --in below --out o3.lmdb --model m
     mkdir kinds && cp x.jpg kinds/a.jpg && cp x.png kinds/b.png && cp mixed/y.gif kinds/c.gif && echo words >kinds/d.txt && cp mixed/x.avif kinds/e.avif
     tar -C kinds -cf kinds.tar a.jpg b.png c.gif d.txt e.avif && tar -C kinds -czf kinds.tar.gz a.jpg b.png c.gif d.txt e.avif
     for f in kinds.tar kinds.tar.gz; do

@@ -223,23 +223,28 @@ if vqvae --version | grep -q 'hdf5: yes'; then
 import io, json, os, sys
 import h5py, numpy as np
 from PIL import Image
-space = {"type": "Box", "dtype": "uint8", "shape": [32, 32, 3], "low": np.zeros((32, 32, 3), int).tolist(), "high": np.full((32, 32, 3), 255).tolist()}
 act = {"type": "Box", "dtype": "float32", "shape": [1], "low": [-1.0], "high": [1.0]}
-os.makedirs("set/data")
-with h5py.File("set/data/main_data.hdf5", "w") as f:
-    for e in range(4):
-        g = f.create_group("episode_%d" % e)
-        g.attrs["total_steps"] = 5
-        rows = g.create_dataset("observations", (6,), h5py.vlen_dtype(np.uint8))
-        for t in range(6):
-            b = io.BytesIO()
-            Image.fromarray(np.uint8(np.indices((32, 32, 3)).sum(0) * 2 + 9 * t + e)).save(b, format="JPEG")
-            v = b.getvalue()
-            rows[t] = np.frombuffer(v[:-40] if (e, t) == (2, 3) else v, np.uint8)
-        g["actions"] = np.zeros((5, 1), np.float32)
-        g["rewards"] = np.zeros(5)
-        g["terminations"] = g["truncations"] = np.zeros(5, bool)
-json.dump({"total_episodes": 4, "total_steps": 20, "dataset_id": "test/x-v0", "observation_space": json.dumps(space), "action_space": json.dumps(act)}, open("set/data/metadata.json", "w"))
+def write(name, side, episodes, bad):  # `bad` has a frame that ends early
+    space = {"type": "Box", "dtype": "uint8", "shape": [side, side, 3], "low": np.zeros((side, side, 3), int).tolist(), "high": np.full((side, side, 3), 255).tolist()}
+    frame = np.indices((side, side, 3)).sum(0) * 2
+    os.makedirs(name + "/data")
+    with h5py.File(name + "/data/main_data.hdf5", "w") as f:
+        for e in range(episodes):
+            g = f.create_group("episode_%d" % e)
+            g.attrs["total_steps"] = 5
+            rows = g.create_dataset("observations", (6,), h5py.vlen_dtype(np.uint8))
+            for t in range(6):
+                b = io.BytesIO()
+                Image.fromarray(np.uint8(frame + 9 * t + e)).save(b, format="JPEG")
+                v = b.getvalue()
+                rows[t] = np.frombuffer(v[:-40] if (e, t) == (bad, 3) else v, np.uint8)
+            g["actions"] = np.zeros((5, 1), np.float32)
+            g["rewards"] = np.zeros(5)
+            g["terminations"] = g["truncations"] = np.zeros(5, bool)
+    meta = {"total_episodes": episodes, "total_steps": 5 * episodes, "dataset_id": "test/x-v0"}
+    json.dump({**meta, "observation_space": json.dumps(space), "action_space": json.dumps(act)}, open(name + "/data/metadata.json", "w"))
+write("set", 32, 4, 2)
+write("large", 512, 60, 7)  # 283 MB of frames: read when they are needed
 X
     python frames.py
     verdict $? "a dataset with a damaged frame: $(tail -n 1 err)"
@@ -252,6 +257,11 @@ X
     verdict $? "--lenient: frames, vqvae train"
     vqvae eval --model m --data set --split all --max-bad 0.25 >out 2>err && grep -q '"images":18,' out
     verdict $? "a lost episode: vqvae eval measures the others"
+    vqvae eval --model m --data large --split all >out 2>err
+    [ $? -eq 3 ] && grep -q "skipped 'episode_7' of 'large'" err && grep -q "1 of 60 items are bad" err
+    verdict $? "a lost episode of a large dataset counts when it is met"
+    vqvae eval --model m --data large --split all --max-bad 0.02 >out 2>err && grep -q '"images":354,' out && [ "$(grep -c "skipped 'episode_7'" err)" -eq 1 ]
+    verdict $? "a lost episode of a large dataset is named once"
     exits 3 "1 of 4 items are bad" episodes --in set --out no3.lmdb --model m
     works "--lenient" episodes --in set --out set.lmdb --model m --lenient
     grep -q '"episodes":4,"records":4,"skipped":0,"bad":0,' out

@@ -28,6 +28,7 @@ try_link  = $(shell echo 'int main(void){return 0;}' | $(CC) -xc - -o /dev/null 
 # Optional libraries: absent ones leave a clear message in the commands that need them.
 WITH_HDF5   ?= $(call have,hdf5)
 WITH_LIBARCHIVE ?= $(call have,libarchive)
+WITH_WEBP   ?= $(call have,libwebp libwebpdemux)
 WITH_MUJOCO ?= $(call try_link,-lmujoco -lOSMesa)
 
 # := here: pkg-config is asked once for each list, not once for each file.
@@ -43,6 +44,11 @@ ifeq ($(WITH_LIBARCHIVE),yes)
 DEFS += -DWITH_LIBARCHIVE
 INCS += $(shell pkg-config --cflags libarchive)
 LIBS += $(shell pkg-config --libs libarchive)
+endif
+ifeq ($(WITH_WEBP),yes)
+DEFS += -DWITH_WEBP
+INCS += $(shell pkg-config --cflags libwebp libwebpdemux)
+LIBS += $(shell pkg-config --libs libwebp libwebpdemux)
 endif
 ifeq ($(WITH_MUJOCO),yes)
 DEFS += -DWITH_MUJOCO

@@ -29,10 +29,14 @@ static inline int omp_in_parallel(void) { return 0; }
 static inline void omp_set_num_threads(int n) { (void)n; }
 X
     INCS="-I. -I$BUILD/fuzz/include -D_GNU_SOURCE $(pkg-config --cflags $pkgs)"
-    LIBS="$(pkg-config --libs $pkgs) -llmdb -lm -lpthread"
+    LIBS="$(pkg-config --libs $pkgs) -llmdb -lz -lm -lpthread"
     if have libarchive; then
         INCS="$INCS -DWITH_LIBARCHIVE $(pkg-config --cflags libarchive)"
         LIBS="$LIBS $(pkg-config --libs libarchive)"
+    fi
+    if have libwebp && have libwebpdemux; then
+        INCS="$INCS -DWITH_WEBP $(pkg-config --cflags libwebp libwebpdemux)"
+        LIBS="$LIBS $(pkg-config --libs libwebp libwebpdemux)"
     fi
     if have hdf5; then
         INCS="$INCS -DWITH_HDF5 $(pkg-config --cflags hdf5)"

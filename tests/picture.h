@@ -143,6 +143,7 @@ typedef struct {
     bool progressive, arithmetic, ycck;
     int orientation; /* EXIF, 0 = none */
     bool big;        /* EXIF byte order */
+    int restart;     /* MCUs an interval, 0 = none */
 } jpeg_spec_t;
 
 static inline size_t exif_make(uint8_t out[64], int orientation, bool big) {
@@ -178,6 +179,7 @@ static inline blob_t jpeg_make(const jpeg_spec_t *s, const uint8_t *pixels) {
         for (int c = 0; c < 4; c++) j.comp_info[c].h_samp_factor = j.comp_info[c].v_samp_factor = 1;
     if (s->progressive) jpeg_simple_progression(&j);
     j.arith_code = s->arithmetic;
+    j.restart_interval = (unsigned)s->restart;
     jpeg_start_compress(&j, TRUE);
     if (s->orientation) {
         uint8_t exif[64];

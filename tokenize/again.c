@@ -76,6 +76,7 @@ static void open_source(rerun_t *s) {
     }
     s->m = minari_open(a->in, &rc, &why);
     if (!s->m) die(rc, "%s", why.text);
+    minari_lenient(s->m, s->opts.lenient);
     spaces_init(&s->spaces, s->m, a->in, s->obs, s->act);
     if (s->spaces.image < 0) die(RC_MISFIT, "'%s' has no pictures among its observations", a->in);
 }

@@ -301,6 +301,7 @@ int cmd_episodes(int argc, char **argv) {
     episodes_t s = {.job = &job, .encoder = {job.v, (size_t)job.batch, job.keep_pixels}};
     s.m = minari_open(job.in, &rc, &why);
     if (!s.m) die(rc, "%s", why.text);
+    minari_lenient(s.m, job.lenient);
     if (atexit(hold_reader))
         die(RC_RUNTIME, "out of memory"); /* after HDF5's own: runs before it */
     if (!minari_episodes(s.m)) die(RC_DATA, "'%s': a dataset without episodes", job.in);

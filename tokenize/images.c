@@ -185,6 +185,7 @@ static void run(images_t *s, size_t total) {
 static void run_source(images_t *s) {
     size_t first, count;
     s->source = image_source_open(s->job->in);
+    image_source_tell(s->source);
     job_range(s->job, image_source_count(s->source), &first, &count);
     writer_init(&s->writer, s->job, image_source_manifest(s->source));
     /* Pictures of other formats are told by the scan already; once, when the input is cut into
@@ -206,6 +207,7 @@ static void run_stream(images_t *s) {
     stream_skip(&s->stream, &s->writer);
     s->writer.done = s->stream.seen;
     run(s, 0);
+    found_tell(s->job->in, &s->stream.counts); /* known at its end only */
     if (s->stream.ended && !s->stream.seen)
         die(RC_DATA, "no images found in '%s': it holds no samples", s->job->in);
 }

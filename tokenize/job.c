@@ -110,10 +110,9 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
          "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
          "1,000,000,000)",
          false},
-        {"--lenient", CLI_FLAG, &j->lenient, NULL, "take JPEG files that decode with warnings",
-         false},
-        {"--no-exif", CLI_FLAG, &j->no_exif, NULL, "ignore the orientation that a JPEG file states",
-         false},
+        {"--lenient", CLI_FLAG, &j->lenient, NULL, IMAGE_LENIENT_HELP, false},
+        {"--no-exif", CLI_FLAG, &j->no_exif, NULL,
+         "ignore the orientation that a file's EXIF block states (JPEG, PNG, WebP)", false},
         {0},
     };
     const cli_opt_t for_episodes[] = {
@@ -133,6 +132,8 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
          "picture, "
          "vectors, discrete values, the first text)",
          false},
+        {"--lenient", CLI_FLAG, &j->lenient, NULL,
+         "take JPEG frames too that end early or hold bad data", false},
         {"--act", CLI_STR, &j->act, "MAP",
          "which actions: continuous=KEY+KEY,discrete=KEY (default: all)", false},
         {0},
@@ -182,6 +183,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     if (j->max_pixels) j->opts.max_pixels = j->max_pixels;
     j->opts.lenient = j->lenient;
     j->opts.no_exif = j->no_exif;
+    j->opts.notes = &j->notes;
     encoder_want(j->v, &j->opts);
 }
 

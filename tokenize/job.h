@@ -26,7 +26,8 @@ typedef struct {
     char *in_clean; /* owned: `in` without a slash at its end */
     char *part_out; /* owned: where an automatic part goes */
     image_opts_t opts;
-    vqvae_t *v; /* NULL without --model */
+    image_notes_t notes; /* of the images read */
+    vqvae_t *v;          /* NULL without --model */
 } job_t;
 
 /* --spread and --head. */

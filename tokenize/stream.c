@@ -76,6 +76,7 @@ size_t stream_take(stream_t *s, archive_sample_t *sample, size_t n) {
         if (s->ended) break;
         bytes += sample[got].image.size + sample[got].text.size + sample[got].json.size +
                  sample[got].label.size;
+        image_tar_count(&s->counts, &sample[got]);
         got++;
         s->seen++;
     }

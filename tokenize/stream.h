@@ -4,12 +4,14 @@
 #define TOKENIZE_STREAM_H
 
 #include "common/io/archive.h"
+#include "common/io/image_source.h"
 #include "tokenize/writer.h"
 
 typedef struct {
     archive_stream_t *a;
     size_t seen, limit; /* samples; limit 0 = none */
     bool ended;
+    source_counts_t counts; /* of what was seen */
 } stream_t;
 
 /* Is one of --in's shards such a stream? */

@@ -337,6 +337,7 @@ int writer_close(writer_t *w) {
     } else {
         complete(w);
     }
+    image_notes_summary(&w->job->notes);
     writer_print(&w->meta, w->start, w->images_before);
     if (w->db) token_db_close(w->db);
     shard_meta_release(&w->meta);

@@ -12,6 +12,9 @@
 #include <string.h>
 #include <xxhash.h>
 
+/* A dataset whose frames take less, decoded, is read as a whole when it is opened: it will be kept. */
+static const size_t small_dataset = (size_t)256 << 20;
+
 enum { MEDIAN_SAMPLES = 101, FOCUS_DIFFERENCE = 16, LOST_IN_A_ROW = 64 };
 
 /* ---- opening ---- */
@@ -34,6 +37,32 @@ static void scan_item(void *ctx, size_t i) {
         bad_items_add(c->bad, image_source_name(c->s->source), image_source_key(c->s->source, i),
                       why.text, status == IMAGE_UNSUPPORTED);
     image_release(&im);
+}
+
+/* "episode_3" of frame i. */
+static const char *episode_of(const data_source_t *s, size_t i, char buf[512]) {
+    return image_source_group(s->source, i, SPLIT_EPISODE, buf);
+}
+
+/* Frames are read by the episode: the first one's verdict is that of all. */
+static void scan_episodes(scan_t *c, size_t n) {
+    char name[512], other[512];
+    bool small = true;
+    for (size_t i = 0, end; i < n; i = end) {
+        image_t im = {0};
+        reason_t why;
+        bool good = true;
+        episode_of(c->s, i, name);
+        for (end = i + 1; end < n && !strcmp(name, episode_of(c->s, end, other));) end++;
+        c->s->n_episodes++;
+        if (small && image_source_read(c->s->source, i, &im, &c->d->opts, &why) != IMAGE_OK) {
+            bad_items_add(c->bad, image_source_name(c->s->source), name, why.text, false);
+            good = false;
+        }
+        if (good && small) small = n <= small_dataset / (3 * im.w * im.h);
+        memset(c->good + i, good, end - i);
+        image_release(&im);
+    }
 }
 
 static const char *item_group(void *ctx, size_t i, char buf[512]) {
@@ -74,15 +103,17 @@ static void open_source(data_t *d, data_source_t *s, const char *spec, double ma
     char *path;
     s->weight = source_spec_split(spec, &path);
     s->source = image_source_open(path);
+    image_source_tell(s->source);
     size_t n = image_source_count(s->source);
     scan_t c = {d, s, bad_items_new(max_bad), xcalloc(n, sizeof(bool)), NULL};
     s->frames = image_source_is_episodes(s->source);
+    s->lost_episodes = bad_items_new(max_bad);
     if (s->frames)
-        memset(c.good, 1, n); /* a dataset's frames are checked when its episode is read */
+        scan_episodes(&c, n);
     else
         parallel_for(n, scan_item, &c);
     bad_items_summary(c.bad);
-    bad_items_check(c.bad, n);
+    bad_items_check(c.bad, s->frames ? s->n_episodes : n);
     s->n_bad = bad_items_count(c.bad);
     split_source(&c, n);
     bad_items_free(c.bad);
@@ -100,11 +131,13 @@ static void want(data_t *d) {
 }
 
 data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, double max_bad,
-                  uint64_t max_pixels) {
+                  uint64_t max_pixels, bool lenient) {
     data_t *d = NEW(data_t);
     d->config = *c;
     d->seed = seed;
     d->opts = config_image_opts(c, max_pixels);
+    d->opts.lenient = lenient;
+    d->opts.notes = &d->notes;
     d->lost = bad_items_new(1);
     config_size(c, &d->w, &d->h);
     want(d);
@@ -116,6 +149,8 @@ data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, dou
         sum += d->source[i].weight;
     }
     for (size_t i = 0; i < d->n; i++) d->source[i].weight /= sum;
+    image_notes_summary(&d->notes);
+    d->opts.notes = NULL; /* each file was seen once */
     return d;
 }
 
@@ -129,11 +164,17 @@ void data_refuse_out(const cli_list_t *specs, const char *out) {
     }
 }
 
+void data_summary(const data_t *d) {
+    bad_items_summary(d->lost);
+    for (size_t i = 0; i < d->n; i++) bad_items_summary(d->source[i].lost_episodes);
+}
+
 void data_close(data_t *d) {
     if (!d) return;
     bad_items_free(d->lost);
     for (size_t i = 0; i < d->n; i++) {
         image_source_close(d->source[i].source);
+        bad_items_free(d->source[i].lost_episodes);
         free(d->source[i].train);
         free(d->source[i].held_out);
         free(d->source[i].median);
@@ -148,7 +189,8 @@ uint64_t data_manifest(const data_t *d) {
         uint64_t part[2] = {h, image_source_manifest(d->source[i].source)};
         h = XXH64(part, sizeof part, 0);
     }
-    return h;
+    uint64_t lenient = 1; /* what was left out without it is there with it */
+    return d->opts.lenient ? XXH64(&lenient, sizeof lenient, h) : h;
 }
 
 /* ---- reading ---- */
@@ -157,8 +199,15 @@ uint64_t data_manifest(const data_t *d) {
 static bool decode(const data_t *d, const data_source_t *s, size_t item, image_t *im) {
     reason_t why;
     if (image_source_read(s->source, item, im, &d->opts, &why) == IMAGE_OK) return true;
-    bad_items_add(d->lost, image_source_name(s->source), image_source_key(s->source, item),
-                  why.text, false);
+    if (s->frames) {
+        char name[512];
+        bad_items_add(s->lost_episodes, image_source_name(s->source), episode_of(s, item, name),
+                      why.text, false);
+        bad_items_check(s->lost_episodes, s->n_episodes);
+    } else {
+        bad_items_add(d->lost, image_source_name(s->source), image_source_key(s->source, item),
+                      why.text, false);
+    }
     return false;
 }
 

@@ -13,6 +13,8 @@ typedef struct {
     double weight;            /* normalised over the sources */
     size_t *train, *held_out; /* item numbers */
     size_t n_train, n_held_out, n_bad;
+    size_t n_episodes;          /* of frames */
+    bad_items_t *lost_episodes; /* of frames: those that proved unreadable when they were needed */
     bool frames; /* of episodes: one camera, so that the median is the scene without what moves */
     uint8_t *median; /* [h,w,3] of training pictures, for loss.focus; NULL until data_median */
 } data_source_t;
@@ -25,14 +27,19 @@ typedef struct {
     config_t config;
     uint64_t seed;
     bad_items_t *lost; /* pictures that could be read at first and cannot any more */
+    image_notes_t notes;
 } data_t;
 
 typedef enum { SPLIT_TRAIN, SPLIT_VAL, SPLIT_ALL } split_t;
 
 /* Opens and checks sources ("DIR", "DIR=0.25"): every picture of a folder is decoded once, bad ones
- * are named and left out. */
+ * are named and left out, and die(RC_DATA) when they are more than max_bad. What each source holds
+ * is told. A dataset's bad items are its episodes: of a small one all are read now, of a large one
+ * each when it is needed, and then counted. */
 data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, double max_bad,
-                  uint64_t max_pixels);
+                  uint64_t max_pixels, bool lenient);
+/* At the end: what was lost on the way. */
+void data_summary(const data_t *d);
 void data_close(data_t *d);
 /* die(RC_USAGE) when `out` is the folder of a source. */
 void data_refuse_out(const cli_list_t *specs, const char *out);

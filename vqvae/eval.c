@@ -205,7 +205,7 @@ int cmd_vqvae_eval(int argc, char **argv) {
     int64_t threads = 0, limit = 0;
     double max_bad = 0.01;
     uint64_t max_pixels = 0;
-    bool foreground = false;
+    bool foreground = false, lenient = false;
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
         {"--data", CLI_LIST, &data, "SRC", "pictures: folders, WebDataset tars or Minari datasets",
@@ -227,6 +227,7 @@ int cmd_vqvae_eval(int argc, char **argv) {
          "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
          "1,000,000,000)",
          false},
+        {"--lenient", CLI_FLAG, &lenient, NULL, IMAGE_LENIENT_HELP, false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
@@ -243,7 +244,7 @@ int cmd_vqvae_eval(int argc, char **argv) {
         .split = parse_split(split), .object = object ? &color : NULL, .limit = (size_t)limit};
     e.v = model_open(model);
     config_t c = config_for_model(e.v, model, &set);
-    e.d = data_open(&data, &c, 0, max_bad, max_pixels);
+    e.d = data_open(&data, &c, 0, max_bad, max_pixels, lenient);
     size_t K = vqvae_config(e.v)->codes, total = 0, done = 0;
     figures_t all = {.counts = xcalloc(K, sizeof(float))};
     for (size_t i = 0; i < e.d->n; i++) {
@@ -266,6 +267,7 @@ int cmd_vqvae_eval(int argc, char **argv) {
             all.object_error += f[i].object_error;
     }
     progress_end(&bar);
+    data_summary(e.d);
     log_line("%8s %7s %7s %7s %9s %11s %10s  %s", "pictures", "PSNR", "front", "SSIM", "MSE",
              "codes", "perplexity", "source");
     for (size_t i = 0; i < e.d->n; i++) {

@@ -33,7 +33,7 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
     int64_t threads = 0, limit = 0;
     double max_bad = 0.01;
     uint64_t max_pixels = 0;
-    bool force = false;
+    bool force = false, lenient = false;
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
         {"--data", CLI_LIST, &data, "SRC", "pictures: folders, WebDataset tars or Minari datasets",
@@ -49,6 +49,7 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
          "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
          "1,000,000,000)",
          false},
+        {"--lenient", CLI_FLAG, &lenient, NULL, IMAGE_LENIENT_HELP, false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
@@ -62,7 +63,7 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
     if (!force && !fs_dir_empty(out))
         die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);
     config_t c = config_for_model(v, model, &set);
-    data_t *d = data_open(&data, &c, 0, max_bad, max_pixels);
+    data_t *d = data_open(&data, &c, 0, max_bad, max_pixels, lenient);
     if (fs_mkdirs(out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(out);
     size_t f = vqvae_stride(vqvae_config(v)), gw = d->w / f, gh = d->h / f, number = 0, n_sheet = 0;
@@ -111,6 +112,7 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
     image_release(&big);
     free(path);
     free(codes);
+    data_summary(d);
     data_close(d);
     vqvae_free(v);
     return RC_OK;

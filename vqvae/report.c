@@ -421,6 +421,7 @@ int cmd_vqvae_report(int argc, char **argv) {
     int64_t threads = 0, limit = 500;
     double max_bad = 0.01;
     uint64_t max_pixels = 0;
+    bool lenient = false;
     const cli_opt_t options[] = {
         {"", CLI_LIST, &runs, "RUN", "folder of a training", true},
         {"--data", CLI_LIST, &data, "SRC",
@@ -438,6 +439,7 @@ int cmd_vqvae_report(int argc, char **argv) {
          "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
          "1,000,000,000)",
          false},
+        {"--lenient", CLI_FLAG, &lenient, NULL, IMAGE_LENIENT_HELP, false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
@@ -456,7 +458,7 @@ int cmd_vqvae_report(int argc, char **argv) {
     if (fs_exists(config) || !p.metrics.n || data.n) p.v = model_open(p.run);
     if (data.n) {
         config_t c = config_for_model(p.v, p.run, &set);
-        p.d = data_open(&data, &c, 0, max_bad, max_pixels);
+        p.d = data_open(&data, &c, 0, max_bad, max_pixels, lenient);
         p.g = gallery_new(p.v, p.d, p.split, (size_t)limit);
     }
     size_t images = p.g.n;

@@ -207,7 +207,7 @@ static config_t trace_config(const char *model, const vqvae_config_t *m, const c
 int cmd_vqvae_trace(int argc, char **argv) {
     const char *model = NULL, *out = NULL, *config = NULL, *disc = NULL;
     cli_list_t images = {0}, set = {0};
-    bool train = false;
+    bool train = false, lenient = false;
     int64_t steps = 1, threads = 0;
     uint64_t seed = 0;
     const cli_opt_t options[] = {
@@ -227,6 +227,7 @@ int cmd_vqvae_trace(int argc, char **argv) {
          "the seed",
          false},
         {"--seed", CLI_U64, &seed, "S", "seed of everything random", false},
+        {"--lenient", CLI_FLAG, &lenient, NULL, IMAGE_LENIENT_HELP, false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
@@ -237,6 +238,7 @@ int cmd_vqvae_trace(int argc, char **argv) {
     reason_t why;
     vqvae_t *v = model_open(model);
     image_opts_t opts = image_opts_default();
+    opts.lenient = lenient;
     images_t in = read_images(&images, vqvae_stride(vqvae_config(v)), &opts);
     st_writer_t *w = st_writer_new();
     trace_forward(vqvae_params(v), vqvae_config(v), &in, w);

@@ -28,6 +28,7 @@ typedef struct {
     const char *init;
     double max_bad;
     uint64_t max_pixels;
+    bool lenient;
     config_t config;
     data_t *d;
     trainer_t *t;
@@ -411,6 +412,7 @@ int cmd_vqvae_train(int argc, char **argv) {
          "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
          "1,000,000,000)",
          false},
+        {"--lenient", CLI_FLAG, &r->lenient, NULL, IMAGE_LENIENT_HELP, false},
         {0},
     };
     config_begin(&r->config);
@@ -446,7 +448,7 @@ int cmd_vqvae_train(int argc, char **argv) {
     config_model(&r->config);
     settings_check(&r->config);
     data_refuse_out(&r->data, r->o.out);
-    r->d = data_open(&r->data, &r->config, r->o.seed, r->max_bad, r->max_pixels);
+    r->d = data_open(&r->data, &r->config, r->o.seed, r->max_bad, r->max_pixels, r->lenient);
     settings_check_data(&r->config, r->d);
     if (r->config.loss.focus > 1) data_medians(r->d);
     r->t = trainer_new(&r->config, r->params, (size_t)r->config.train.batch, r->d->w, r->d->h,
@@ -494,7 +496,7 @@ int cmd_vqvae_train(int argc, char **argv) {
                 .report = report,
                 .checkpoint = checkpoint};
     int rc = loop_run(&l, &r->o, first, resumed ? &file : NULL);
-    bad_items_summary(r->d->lost);
+    data_summary(r->d);
     if (resumed) st_close(&file);
     return rc;
 }

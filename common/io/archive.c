@@ -21,7 +21,13 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { BLOCK = 1 << 16, NAMES_MAX = 64, PEEK = 16, BLOCK_OF_TAR = 512, HEAD_MAX = 1 << 16 };
+enum {
+    BLOCK = 1 << 16,
+    NAMES_MAX = 64,
+    PEEK = ARCHIVE_HEAD,
+    BLOCK_OF_TAR = 512,
+    HEAD_MAX = 1 << 16
+};
 
 typedef enum { PART_IMAGE, PART_TEXT, PART_JSON, PART_LABEL, PART_OTHER } part_kind_t;
 
@@ -31,6 +37,7 @@ typedef struct {
     size_t key; /* length */
     part_kind_t kind;
     char extension[16];
+    const char *unread; /* the image format that is not read */
 } member_t;
 
 typedef enum { NEXT_MEMBER, NEXT_END, NEXT_DAMAGED } next_t;
@@ -135,10 +142,18 @@ static bool split_name(const char *name, member_t *m) {
     static const struct {
         const char *extension;
         part_kind_t kind;
-    } used[] = {{"png", PART_IMAGE}, {"jpg", PART_IMAGE}, {"jpeg", PART_IMAGE},
-                {"txt", PART_TEXT},  {"json", PART_JSON}, {"cls", PART_LABEL}};
+    } used[] = {{"png", PART_IMAGE},  {"jpg", PART_IMAGE}, {"jpeg", PART_IMAGE},
+                {"webp", PART_IMAGE}, {"txt", PART_TEXT},  {"json", PART_JSON},
+                {"cls", PART_LABEL}};
     for (size_t i = 0; i < sizeof used / sizeof *used; i++)
         if (!strcasecmp(dot + 1, used[i].extension)) m->kind = used[i].kind;
+    static const struct {
+        const char *extension, *format;
+    } unread[] = {{"gif", "GIF"},     {"tif", "TIFF"},      {"tiff", "TIFF"}, {"bmp", "BMP"},
+                  {"avif", "AVIF"},   {"heic", "HEIC"},     {"heif", "HEIC"}, {"svg", "SVG"},
+                  {"jxl", "JPEG XL"}, {"jp2", "JPEG 2000"}, {"ico", "ICO"},   {"exr", "OpenEXR"}};
+    for (size_t i = 0; i < sizeof unread / sizeof *unread; i++)
+        if (!strcasecmp(dot + 1, unread[i].extension)) m->unread = unread[i].format;
     snprintf(m->extension, sizeof m->extension, "%s", dot + 1);
     return true;
 }
@@ -220,6 +235,11 @@ static void begin(archive_stream_t *s, const char *key, size_t n) {
     s->n_names = 0;
 }
 
+static void keep_head(archive_stream_t *s, const uint8_t *bytes, size_t n) {
+    s->sample.head_size = n < ARCHIVE_HEAD ? n : ARCHIVE_HEAD;
+    memcpy(s->sample.head, bytes, s->sample.head_size);
+}
+
 /* Where the bytes stand. libarchive's position is behind the header: it is believed only when the
  * file has the same first bytes there. */
 static void locate(archive_stream_t *s, archive_part_t *part) {
@@ -235,7 +255,8 @@ static void locate(archive_stream_t *s, archive_part_t *part) {
     bool same =
         archive_read_data(s->a, want, n) == (la_ssize_t)n && pread(s->fd, got, n, at) == (ssize_t)n;
     if (!same || memcmp(want, got, n))
-        spoil(s, IMAGE_BAD, "member '%s' is stored in pieces", s->member.extension);
+        return spoil(s, IMAGE_BAD, "member '%s' is stored in pieces", s->member.extension);
+    if (part == &s->sample.image) keep_head(s, got, n);
 }
 
 static void load(archive_stream_t *s, archive_part_t *part, size_t max) {
@@ -277,6 +298,7 @@ static void add(archive_stream_t *s) {
     if (m->kind == PART_IMAGE && p->image.is)
         return spoil(s, IMAGE_UNSUPPORTED, "two pictures, the second is '%s'", m->extension);
     if (again) return spoil(s, IMAGE_BAD, "extension '%s' comes twice", m->extension);
+    if (m->unread && !p->unread) p->unread = m->unread;
     if (m->kind == PART_OTHER) return;
     to = part[m->kind];
     to->is = true;
@@ -293,11 +315,14 @@ static void add(archive_stream_t *s) {
         locate(s, to);
     else
         load(s, to, most[m->kind]);
+    if (!s->index && m->kind == PART_IMAGE) keep_head(s, to->bytes, to->size);
 }
 
 static bool emit(archive_stream_t *s, archive_sample_t *out) {
-    if (!s->sample.image.is)
-        spoil(s, IMAGE_UNSUPPORTED, "no picture (%s) among its members", "png, jpg, jpeg");
+    if (!s->sample.image.is && s->sample.unread)
+        spoil(s, IMAGE_UNSUPPORTED, "unsupported format: %s", s->sample.unread);
+    else if (!s->sample.image.is)
+        spoil(s, IMAGE_UNSUPPORTED, "no picture (%s) among its members", "png, jpg, jpeg, webp");
     *out = s->sample;
     s->sample = (archive_sample_t){0};
     s->has = false;

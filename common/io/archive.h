@@ -4,7 +4,7 @@
  *
  * A sample is what consecutive members with one key hold; the key is a member's path up to the
  * first dot of its last part, the extension the rest in lower case: "dir/0001.seg.png" is key
- * "dir/0001", extension "seg.png". Used are png, jpg, jpeg (the picture), txt (caption), json and
+ * "dir/0001", extension "seg.png". Used are png, jpg, jpeg, webp (the picture), txt (caption), json and
  * cls (class); other members only have a key. Not even that have: names without a dot or with
  * nothing before it, "__name__" at the top, whatever is no regular file.
  *
@@ -23,7 +23,8 @@ enum {
     ARCHIVE_IMAGE_MAX = 1 << 28,
     ARCHIVE_JSON_MAX = 1 << 24,
     ARCHIVE_TEXT_MAX = 1 << 20,
-    ARCHIVE_LABEL_MAX = 1 << 16
+    ARCHIVE_LABEL_MAX = 1 << 16,
+    ARCHIVE_HEAD = 16
 };
 
 /* A member's content. In an index: where it stands in its shard's file, without the bytes. */
@@ -42,6 +43,10 @@ typedef struct {
         /* IMAGE_OK: one picture. IMAGE_UNSUPPORTED: none, or several. IMAGE_BAD: a defect */
         status;
     reason_t why;
+    const char *unread; /* a member of an image format that is not read; NULL = none */
+    /* The image's first bytes, by which its format is told. */
+    uint8_t head[ARCHIVE_HEAD];
+    size_t head_size;
     archive_part_t image, text, json, label;
 } archive_sample_t;
 void archive_sample_release(archive_sample_t *s);
@@ -60,6 +65,8 @@ void archive_close(archive_stream_t *a);
 /* Does the word name shards: "-", an existing file whose name or first bytes say tar, or braces
  * that end so? */
 bool archive_is(const char *word);
+/* Does a file's name say tar, plain or packed? */
+bool archive_named(const char *name);
 /* Its shards, in order: malloc'ed as braces_expand gives them. -1 with a reason. */
 int archive_shards(const char *word, char ***path, size_t *n, reason_t *why);
 /* Does a shard's file have to be read from its start: stdin, or packed? */

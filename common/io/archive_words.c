@@ -18,7 +18,7 @@ static bool ends(const char *word, const char *end) {
     return n > m && !strcasecmp(word + n - m, end);
 }
 
-static bool named_tar(const char *word) {
+bool archive_named(const char *word) {
     static const char *const packed[] = {".gz", ".bz2", ".xz", ".zst", ".lz4"};
     if (ends(word, ".tar") || ends(word, ".tgz")) return true;
     for (size_t i = 0; i < sizeof packed / sizeof *packed; i++) {
@@ -41,8 +41,9 @@ static bool looks_tar(const char *path) {
 bool archive_is(const char *word) {
     struct stat st;
     if (!strcmp(word, "-")) return true;
-    if (stat(word, &st) == 0) return S_ISREG(st.st_mode) && (named_tar(word) || looks_tar(word));
-    return braces_in(word) && named_tar(word);
+    if (stat(word, &st) == 0)
+        return S_ISREG(st.st_mode) && (archive_named(word) || looks_tar(word));
+    return braces_in(word) && archive_named(word);
 }
 
 int archive_shards(const char *word, char ***path, size_t *n, reason_t *why) {

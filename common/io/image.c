@@ -1,7 +1,8 @@
 /* image.c - what every picture goes through: telling formats apart, limits, reading files, pixels
  * to numbers and back.
  *
- * The decoders are image_png.c and image_jpeg.c, geometry is image_ops.c.
+ * The decoders are image_png.c, image_jpeg.c and image_webp.c, geometry is image_ops.c, what was odd
+ * in a file image_notes.c.
  */
 #include "common/io/image.h"
 #include "common/io/fs.h"
@@ -29,6 +30,14 @@ image_status_t image_check_size(uint64_t w, uint64_t h, bool shrinks, const imag
     return IMAGE_BAD;
 }
 
+#ifdef WITH_WEBP
+#define WEBP_NAME "WebP"
+#define WEBP_FORMAT FORMAT_WEBP
+#else
+#define WEBP_NAME "WebP (built without libwebp: install it and build again)"
+#define WEBP_FORMAT FORMAT_OTHER
+#endif
+
 static bool starts(const uint8_t *bytes, size_t size, size_t at, const char *magic, size_t n) {
     return size >= at + n && memcmp(bytes + at, magic, n) == 0;
 }
@@ -49,7 +58,7 @@ image_format_t image_sniff(const uint8_t *bytes, size_t size, const char **name)
     } known[] = {
         {"PNG", "\x89PNG\r\n\x1A\n", 0, 8, FORMAT_PNG},
         {"JPEG", "\xFF\xD8\xFF", 0, 3, FORMAT_JPEG},
-        {"WebP", "WEBP", 8, 4, FORMAT_OTHER},
+        {WEBP_NAME, "WEBP", 8, 4, WEBP_FORMAT},
         {"GIF", "GIF8", 0, 4, FORMAT_OTHER},
         {"TIFF", "II*\0", 0, 4, FORMAT_OTHER},
         {"TIFF", "MM\0*", 0, 4, FORMAT_OTHER},
@@ -61,6 +70,8 @@ image_format_t image_sniff(const uint8_t *bytes, size_t size, const char **name)
         {"JPEG XL", "\0\0\0\x0CJXL ", 0, 8, FORMAT_OTHER},
         {"JPEG XL", "\xFF\x0A", 0, 2, FORMAT_OTHER},
         {"Photoshop", "8BPS", 0, 4, FORMAT_OTHER},
+        {"ICO", "\0\0\1\0", 0, 4, FORMAT_OTHER},
+        {"OpenEXR", "v/1\1", 0, 4, FORMAT_OTHER},
         {"MNG", "\x8AMNG\r\n\x1A\n", 0, 8, FORMAT_OTHER},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -87,11 +98,13 @@ image_status_t image_decode(image_t *out, const uint8_t *bytes, size_t size, con
         return image_decode_png(out, bytes, size, o, why);
     case FORMAT_JPEG:
         return image_decode_jpeg(out, bytes, size, o, why);
+    case FORMAT_WEBP:
+        return image_decode_webp(out, bytes, size, o, why);
     case FORMAT_OTHER:
         reason_set(why, "unsupported format: %s", name);
         return IMAGE_UNSUPPORTED;
     default:
-        return (image_status_t)reason_set(why, "neither PNG nor JPEG");
+        return (image_status_t)reason_set(why, "neither PNG nor JPEG nor WebP");
     }
 }
 

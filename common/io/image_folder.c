@@ -110,8 +110,19 @@ static void add_item(scan_t *s, const char *dir, const char *name, const struct 
 /* Such a file is a picture to its owner: if it is none, he wants to hear of it. */
 static bool has_image_name(const char *name) {
     const char *dot = strrchr(name, '.');
-    return dot &&
-           (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
+    return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") ||
+                   !strcasecmp(dot, ".jpeg") || !strcasecmp(dot, ".webp"));
+}
+
+/* The first by name: the order of a scan is the file system's. */
+static void note_tars(scan_t *s, const char *dir) {
+    char *path = xasprintf("%s%s%s", s->s->spec, *dir ? "/" : "", dir);
+    if (s->s->tars_in && strcmp(s->s->tars_in, path) <= 0) {
+        free(path);
+        return;
+    }
+    free(s->s->tars_in);
+    s->s->tars_in = path;
 }
 
 static void scan_file(scan_t *s, int dir_fd, const char *dir, const char *name) {
@@ -128,12 +139,18 @@ static void scan_file(scan_t *s, int dir_fd, const char *dir, const char *name) 
         return;
     }
     image_format_t kind = image_sniff(head, (size_t)n, &format);
-    if (kind == FORMAT_OTHER)
+    if (kind == FORMAT_OTHER) {
         s->s->counts.unsupported++;
-    else if (S_ISREG(st.st_mode) && (kind != FORMAT_NONE || has_image_name(name)))
+        found_unread(&s->s->counts, format);
+    } else if (S_ISREG(st.st_mode) && (kind != FORMAT_NONE || has_image_name(name))) {
+        found_item(&s->s->counts, head, (size_t)n);
         add_item(s, dir, name, &st);
-    else
+    } else if (archive_named(name)) {
+        s->s->counts.tars++;
+        note_tars(s, dir);
+    } else {
         s->s->counts.other_files++;
+    }
 }
 
 static char *below(const char *dir, const char *name) {

@@ -1,5 +1,5 @@
-/* image_jpeg.c - JPEG through libjpeg-turbo: any warning is damage unless the caller is lenient;
- * what would give wrong colors (unknown components) is refused as unsupported, as are arithmetic
+/* image_jpeg.c - JPEG through libjpeg-turbo: a warning is damage unless it leaves every block of
+ * the image decoded (harmless below) or the caller is lenient; what would give wrong colors (unknown components) is refused as unsupported, as are arithmetic
  * coding, 12 bits and lossless. CMYK and YCCK become RGB by the plain rule, (1-C)(1-K) and so on:
  * color profiles are not applied, here as elsewhere.
  *
@@ -28,7 +28,9 @@ typedef struct {
     shrink_t shrink; /* of a giant, */
     uint8_t *row;    /* and one of its rows, or one of CMYK */
     image_status_t status;
-    bool lenient;
+    bool lenient, whole; /* whole: all rows are there */
+    unsigned noticed;    /* 1u << NOTE_... */
+    const uint8_t *bytes;
     int orientation;
     char said[JMSG_LENGTH_MAX];
 } jreader_t;
@@ -47,12 +49,44 @@ static void on_error(j_common_ptr j) {
     leave(r, other ? IMAGE_UNSUPPORTED : IMAGE_BAD);
 }
 
-/* level < 0 is a warning: data damaged, but decoding could go on. */
+/* Bytes before a marker that belong to nothing. Among the segments of a header they are harmless.
+ * Behind a scan they are what the decoder did not need: padding, or some junk. Many of them, and not
+ * one alike, are blocks that were lost to damage. */
+static bool is_padding(const jreader_t *r, size_t n) {
+    enum { JUNK_MAX = 64 };
+    const uint8_t *end = r->j.src->next_input_byte;
+    size_t before = (size_t)(end - r->bytes);
+    if (r->j.input_scan_number == 0 || n <= JUNK_MAX) return true;
+    if (n > before) n = before;
+    for (size_t i = 1; i < n; i++)
+        if (end[-1 - (ptrdiff_t)i] != end[-1]) return false;
+    return true;
+}
+
+/* The kind of a warning after which no pixel is in doubt, else NOTE_JPEG_DAMAGE. */
+static image_note_t kind_of(const jreader_t *r) {
+    switch (r->err.msg_code) {
+    case JWRN_NOT_SEQUENTIAL: /* the scan's Ss, Se, Ah, Al, which a sequential file does not use */
+        return NOTE_JPEG_SCAN;
+    case JWRN_JFIF_MAJOR:
+        return NOTE_JPEG_JFIF;
+    case JWRN_ADOBE_XFORM: /* read as YCbCr or YCCK, as every decoder does */
+        return NOTE_JPEG_ADOBE;
+    case JWRN_EXTRANEOUS_DATA:
+        return is_padding(r, (size_t)r->err.msg_parm.i[0]) ? NOTE_JPEG_BETWEEN : NOTE_JPEG_DAMAGE;
+    default: /* early ends, bad codes, lost restart markers, scans that contradict one another */
+        return NOTE_JPEG_DAMAGE;
+    }
+}
+
+/* level < 0 is a warning: something is wrong, but decoding could go on. */
 static void on_message(j_common_ptr j, int level) {
     jreader_t *r = j->client_data;
     if (level >= 0) return;
     j->err->num_warnings++;
-    if (r->lenient) return;
+    image_note_t kind = kind_of(r);
+    r->noticed |= 1u << kind;
+    if (kind < NOTE_DAMAGE || r->lenient) return;
     j->err->format_message(j, r->said);
     leave(r, IMAGE_BAD);
 }
@@ -67,37 +101,10 @@ static void on_progress(j_common_ptr j) {
     leave(r, IMAGE_BAD);
 }
 
-static unsigned tiff16(const uint8_t *p, bool big) {
-    return big ? p[0] << 8 | p[1] : p[1] << 8 | p[0];
-}
-static size_t tiff32(const uint8_t *p, bool big) {
-    return big ? (size_t)tiff16(p, true) << 16 | tiff16(p + 2, true)
-               : (size_t)tiff16(p + 2, false) << 16 | tiff16(p, false);
-}
-
-/* Tag 0x0112 of the first directory of an EXIF block, 1 when there is none or it makes no sense. */
-static int exif_orientation(const uint8_t *p, size_t n) {
-    if (n < 14 || memcmp(p, "Exif\0\0", 6) != 0) return 1;
-    p += 6, n -= 6;
-    bool big = memcmp(p, "MM\0*", 4) == 0;
-    if (!big && memcmp(p, "II*\0", 4) != 0) return 1;
-    size_t at = tiff32(p + 4, big);
-    if (at > n - 2) return 1;
-    unsigned entries = tiff16(p + at, big);
-    at += 2;
-    for (unsigned i = 0; i < entries && n - at >= 12; i++, at += 12) {
-        if (tiff16(p + at, big) != 0x0112) continue;
-        unsigned value = tiff16(p + at + 8, big);
-        bool is_short = tiff16(p + at + 2, big) == 3 && tiff32(p + at + 4, big) == 1;
-        return is_short && value >= 1 && value <= 8 ? (int)value : 1;
-    }
-    return 1;
-}
-
 static int find_orientation(const struct jpeg_decompress_struct *j) {
     for (jpeg_saved_marker_ptr m = j->marker_list; m; m = m->next)
         if (m->data_length >= 6 && memcmp(m->data, "Exif\0\0", 6) == 0)
-            return exif_orientation(m->data, m->data_length);
+            return image_exif_orientation(m->data, m->data_length);
     return 1;
 }
 
@@ -194,7 +201,10 @@ static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const imag
         shrink_rows(r, w, h);
     else
         read_rows(r);
+    r->whole = true;
     jpeg_finish_decompress(j);
+    if (j->src->bytes_in_buffer && !(r->noticed & 1u << NOTE_JPEG_DAMAGE))
+        r->noticed |= 1u << NOTE_JPEG_BEHIND;
     r->status = IMAGE_OK;
 }
 
@@ -205,12 +215,17 @@ static void guarded_read(jreader_t *r, const uint8_t *bytes, size_t size, const 
         read_all(r, bytes, size, o, why);
         return;
     }
+    if (r->lenient && r->whole) { /* what failed stands behind the image */
+        r->noticed |= 1u << NOTE_JPEG_DAMAGE;
+        r->status = IMAGE_OK;
+        return;
+    }
     reason_set(why, "%s JPEG: %s", r->status == IMAGE_BAD ? "damaged" : "unsupported", r->said);
 }
 
 image_status_t image_decode_jpeg(image_t *out, const uint8_t *bytes, size_t size,
                                  const image_opts_t *o, reason_t *why) {
-    jreader_t r = {.lenient = o->lenient};
+    jreader_t r = {.lenient = o->lenient, .bytes = bytes};
     r.j.err = jpeg_std_error(&r.err);
     r.j.client_data = &r;
     r.err.error_exit = on_error;
@@ -226,5 +241,6 @@ image_status_t image_decode_jpeg(image_t *out, const uint8_t *bytes, size_t size
         image_release(&r.image);
     else
         *out = r.image;
+    if (r.status == IMAGE_OK) image_note(o, r.noticed);
     return r.status;
 }

@@ -35,6 +35,12 @@ void image_paste(image_t *dst, const image_t *src, size_t x, size_t y) {
         memcpy(dst->rgb + 3 * (dst->w * (y + i) + x), src->rgb + 3 * src->w * i, 3 * w);
 }
 
+void image_over_row(uint8_t *rgb, const uint8_t *rgba, size_t w, const uint8_t background[3]) {
+    for (size_t x = 0; x < w; x++)
+        for (size_t c = 0; c < 3; c++)
+            rgb[3 * x + c] = image_over(rgba[4 * x + c], rgba[4 * x + 3], background[c]);
+}
+
 image_t image_zoom(const image_t *im, size_t factor) {
     if (!factor) BUG("zoom by 0");
     image_t out = image_new(im->w * factor, im->h * factor);

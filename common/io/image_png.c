@@ -1,9 +1,9 @@
-/* image_png.c - PNG through libpng: decoding that accepts no defect, encoding that gives the same
- * bytes for the same picture.
+/* image_png.c - PNG through libpng: decoding that accepts no defect (of a lenient caller: none of
+ * the pixels), encoding that gives the same bytes for the same picture.
  *
  * libpng reports by longjmp. Everything that must be released lives in one struct outside the frame
  * that jumps, so that no path leaks. Values are taken as they are: sRGB, gAMA, iCCP and all texts
- * are skipped unread (their CRC is still checked).
+ * are skipped unread (their CRC is still checked). Of eXIf the orientation is taken.
  */
 #include "common/io/fs.h"
 #include "common/io/image_codec.h"
@@ -12,6 +12,9 @@
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
+
+enum { SIGNATURE = 8, CHUNK_FRAME = 12 }; /* length, type and checksum around a chunk */
 
 typedef struct {
     png_structp png;
@@ -19,11 +22,19 @@ typedef struct {
     const uint8_t *bytes;
     size_t size, at;
     image_t image;
-    uint8_t *canvas; /* rows that are not RGB yet */
-    shrink_t shrink; /* of a giant, */
-    uint8_t *row;    /* and one of its rows as RGB */
+    uint8_t *canvas;     /* rows that are not RGB yet */
+    shrink_t shrink;     /* of a giant, */
+    uint8_t *row;        /* and one of its rows as RGB */
+    bool lenient, whole; /* whole: all pixels are there */
+    bool short_file;     /* the file ended early */
+    unsigned noticed;    /* 1u << NOTE_... */
+    int orientation;
     char said[160];
 } reader_t;
+
+static uint32_t word_of(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
 
 static void on_error(png_structp png, png_const_charp message) {
     reader_t *r = png_get_error_ptr(png);
@@ -33,9 +44,19 @@ static void on_error(png_structp png, png_const_charp message) {
 
 static void on_warning(png_structp png, png_const_charp message) {}
 
+/* While reading, the only warning that follows from our settings is a checksum that a lenient caller
+ * lets pass. */
+static void on_read_warning(png_structp png, png_const_charp message) {
+    reader_t *r = png_get_error_ptr(png);
+    if (strstr(message, "CRC error")) r->noticed |= 1u << NOTE_PNG_CRC;
+}
+
 static void on_read(png_structp png, png_bytep to, size_t n) {
     reader_t *r = png_get_io_ptr(png);
-    if (n > r->size - r->at) png_error(png, "the file ends early");
+    if (n > r->size - r->at) {
+        r->short_file = true;
+        png_error(png, "the file ends early");
+    }
     memcpy(to, r->bytes + r->at, n);
     r->at += n;
 }
@@ -48,23 +69,12 @@ static void configure(reader_t *r, const image_opts_t *o) {
     png_set_user_limits(r->png, side, side);
     png_set_chunk_cache_max(r->png, 100);
     png_set_chunk_malloc_max(r->png, 1 << 20);
-    png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
+    png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT,
+                       r->lenient ? PNG_CRC_WARN_USE : PNG_CRC_ERROR_QUIT);
     /* -1: every ancillary chunk but tRNS. What stays is the picture, so even libpng's "benign" errors are defects of
      * it. */
     png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_set_benign_errors(r->png, 0);
-}
-
-/* c over background, a of 255, rounded to nearest. */
-static inline uint8_t over(unsigned c, unsigned a, unsigned background) {
-    return (uint8_t)((c * a + background * (255 - a) + 127) / 255);
-}
-
-static void row_from_rgba(uint8_t *rgb, const uint8_t *rgba, size_t w,
-                          const uint8_t background[3]) {
-    for (size_t x = 0; x < w; x++)
-        for (size_t c = 0; c < 3; c++)
-            rgb[3 * x + c] = over(rgba[4 * x + c], rgba[4 * x + 3], background[c]);
 }
 
 /* A palette flattened over the background: [256][3], and how many entries exist. */
@@ -83,9 +93,9 @@ static void palette_read(reader_t *r, palette_t *p, const uint8_t background[3])
     p->n = n > 256 ? 256 : (unsigned)n;
     for (unsigned i = 0; i < p->n; i++) {
         unsigned a = alpha && (int)i < n_alpha ? alpha[i] : 255;
-        p->color[i][0] = over(color[i].red, a, background[0]);
-        p->color[i][1] = over(color[i].green, a, background[1]);
-        p->color[i][2] = over(color[i].blue, a, background[2]);
+        p->color[i][0] = image_over(color[i].red, a, background[0]);
+        p->color[i][1] = image_over(color[i].green, a, background[1]);
+        p->color[i][2] = image_over(color[i].blue, a, background[2]);
     }
 }
 
@@ -121,7 +131,7 @@ static void read_rows(reader_t *r, unsigned bytes, int passes, const image_opts_
                     *row = bytes == 3 ? rgb : r->canvas + y * canvas_stride;
             png_read_row(r->png, row, NULL);
             if (pass + 1 < passes) continue; /* interlaced rows are whole after the last pass */
-            if (bytes == 4) row_from_rgba(rgb, row, w, o->background);
+            if (bytes == 4) image_over_row(rgb, row, w, o->background);
             if (bytes == 1) row_from_palette(r, rgb, row, w, &palette);
         }
     }
@@ -134,11 +144,34 @@ static void shrink_rows(reader_t *r, unsigned bytes, const image_opts_t *o) {
     if (bytes == 1) palette_read(r, &palette, o->background);
     for (size_t y = 0; y < r->shrink.h; y++) {
         png_read_row(r->png, bytes == 3 ? r->row : r->canvas, NULL);
-        if (bytes == 4) row_from_rgba(r->row, r->canvas, w, o->background);
+        if (bytes == 4) image_over_row(r->row, r->canvas, w, o->background);
         if (bytes == 1) row_from_palette(r, r->row, r->canvas, w, &palette);
         shrink_row(&r->shrink, r->row);
     }
     r->image = shrink_take(&r->shrink);
+}
+
+/* shrink_size of a picture that will be turned: what is wanted of it is wanted after that. */
+static bool shrink_turned(uint64_t w, uint64_t h, const image_opts_t *o, int orientation,
+                          size_t *out_w, size_t *out_h) {
+    image_opts_t turned = *o;
+    if (orientation > 4) turned.want_w = o->want_h, turned.want_h = o->want_w;
+    return shrink_size(w, h, &turned, out_w, out_h);
+}
+
+/* The orientation in an eXIf chunk, wherever it stands. A wrong checksum makes it worth nothing;
+ * whether it makes the file bad, libpng says. */
+static int find_orientation(const uint8_t *bytes, size_t size) {
+    for (size_t at = SIGNATURE; size - at >= CHUNK_FRAME;) {
+        const uint8_t *chunk = bytes + at;
+        size_t n = word_of(chunk);
+        if (n > size - at - CHUNK_FRAME) break;
+        if (memcmp(chunk + 4, "eXIf", 4) == 0 &&
+            crc32(0, chunk + 4, (uInt)n + 4) == word_of(chunk + 8 + n))
+            return image_exif_orientation(chunk + 8, n);
+        at += n + CHUNK_FRAME;
+    }
+    return 1;
 }
 
 /* The part that may jump: nothing here owns anything. */
@@ -148,7 +181,7 @@ static image_status_t read_all(reader_t *r, const image_opts_t *o, reason_t *why
     size_t w = png_get_image_width(r->png, r->info), h = png_get_image_height(r->png, r->info);
     size_t small_w, small_h;
     bool shrinks = png_get_interlace_type(r->png, r->info) == PNG_INTERLACE_NONE &&
-                   shrink_size(w, h, o, &small_w, &small_h);
+                   shrink_turned(w, h, o, r->orientation, &small_w, &small_h);
     if (image_check_size(w, h, shrinks, o, why)) return IMAGE_BAD;
     unsigned bytes = set_transforms(r);
     int passes = png_set_interlace_handling(r->png);
@@ -163,38 +196,56 @@ static image_status_t read_all(reader_t *r, const image_opts_t *o, reason_t *why
         r->image = image_new(w, h);
         read_rows(r, bytes, passes, o);
     }
+    r->whole = true;
     png_read_end(r->png, NULL);
+    if (r->at < r->size) r->noticed |= 1u << NOTE_PNG_BEHIND;
     return IMAGE_OK;
 }
 
 /* An IHDR beyond the limits fails in libpng as "invalid IHDR data": say it in our words, before
  * libpng sees it. */
 static image_status_t check_header(const uint8_t *bytes, size_t size, const image_opts_t *o,
-                                   reason_t *why) {
-    uint64_t side[2] = {0, 0};
+                                   int orientation, reason_t *why) {
     size_t w, h;
     if (size < 29 || memcmp(bytes + 12, "IHDR", 4) != 0)
         return (image_status_t)reason_set(why, "damaged PNG: no header");
-    for (int i = 0; i < 8; i++) side[i / 4] = side[i / 4] << 8 | bytes[16 + i];
-    return image_check_size(side[0], side[1],
-                            bytes[28] == 0 && shrink_size(side[0], side[1], o, &w, &h), o, why);
+    uint64_t side[2] = {word_of(bytes + 16), word_of(bytes + 20)};
+    return image_check_size(
+        side[0], side[1], bytes[28] == 0 && shrink_turned(side[0], side[1], o, orientation, &w, &h),
+        o, why);
+}
+
+/* All pixels came, and what failed is what stands behind them: other chunks, or the end that is not
+ * there. A wrong checksum of the pixels' own data is none of these. */
+static bool ends_whole(const reader_t *r) {
+    enum { IDAT = 'I' << 24 | 'D' << 16 | 'A' << 8 | 'T' };
+    return r->short_file || png_get_io_chunk_type(r->png) != IDAT;
 }
 
 /* The frame that libpng jumps to: all that changes is behind r, so nothing of it is lost. */
 static image_status_t guarded_read(reader_t *r, const image_opts_t *o, reason_t *why) {
     if (setjmp(png_jmpbuf(r->png)) == 0) return read_all(r, o, why);
+    if (r->lenient && r->whole && ends_whole(r)) {
+        r->noticed |= 1u << NOTE_PNG_END;
+        return IMAGE_OK;
+    }
     reason_set(why, "damaged PNG: %s", r->said);
     return IMAGE_BAD;
 }
 
 image_status_t image_decode_png(image_t *out, const uint8_t *bytes, size_t size,
                                 const image_opts_t *o, reason_t *why) {
-    reader_t r = {.bytes = bytes, .size = size};
-    if (check_header(bytes, size, o, why)) return IMAGE_BAD;
-    r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
+    reader_t r = {.bytes = bytes, .size = size, .lenient = o->lenient};
+    r.orientation = o->no_exif ? 1 : find_orientation(bytes, size);
+    if (check_header(bytes, size, o, r.orientation, why)) return IMAGE_BAD;
+    r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_read_warning);
     r.info = r.png ? png_create_info_struct(r.png) : NULL;
     if (!r.info) die(RC_RUNTIME, "out of memory (for libpng)");
     image_status_t status = guarded_read(&r, o, why);
+    if (status == IMAGE_OK) {
+        image_orient(&r.image, r.orientation);
+        image_note(o, r.noticed);
+    }
     png_destroy_read_struct(&r.png, &r.info, NULL);
     free(r.canvas);
     free(r.row);

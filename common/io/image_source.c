@@ -11,14 +11,27 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
-static void no_images(const image_source_t *s) {
+/* The option that takes such a source. */
+static const char *option(void) {
+    return strcmp(die_program(), "vqvae") ? "--in" : "--data";
+}
+
+static _Noreturn void no_images(const image_source_t *s) {
     const source_counts_t *c = &s->counts;
+    char formats[400];
+    char *tars = s->tars_in ? found_tars(s->tars_in) : NULL;
+    if (tars)
+        die(RC_DATA,
+            "no images found under '%s' (looked for " IMAGE_ENDINGS
+            "), but %zu tar%s: give %s by name, %s '%s'",
+            s->spec, c->tars, c->tars == 1 ? "" : "s", c->tars == 1 ? "it" : "them", option(),
+            tars);
+    found_formats(c, false, formats, sizeof formats);
     die(RC_DATA,
-        "no images found under '%s' (looked for .png .jpg .jpeg): %zu other files, %zu of "
-        "unsupported formats, %zu "
-        "hidden, %zu dangling "
-        "links, %zu unreadable",
-        s->spec, c->other_files, c->unsupported, c->hidden, c->links_dangling, c->unreadable);
+        "no images found under '%s' (looked for " IMAGE_ENDINGS "): %zu other files, %zu of "
+        "unsupported formats, %zu hidden, %zu dangling links, %zu unreadable%s%s",
+        s->spec, c->other_files + c->tars, c->unsupported, c->hidden, c->links_dangling,
+        c->unreadable, *formats ? "; not read: " : "", formats);
 }
 
 image_source_t *image_source_open(const char *spec) {
@@ -38,7 +51,7 @@ image_source_t *image_source_open(const char *spec) {
         image_minari_open(s);
     else
         image_folder_open(s);
-    if (!tar) s->counts.images = s->count;
+    if (!tar) s->counts.images = s->count - s->counts.no_episodes;
     if (!s->count) no_images(s);
     return s;
 }
@@ -47,6 +60,7 @@ void image_source_close(image_source_t *s) {
     if (!s) return;
     s->kind->free(s->self);
     free(s->spec);
+    free(s->tars_in);
     free(s);
 }
 
@@ -58,6 +72,10 @@ const char *image_source_name(const image_source_t *s) {
 }
 const source_counts_t *image_source_counts(const image_source_t *s) {
     return &s->counts;
+}
+
+void image_source_tell(const image_source_t *s) {
+    found_tell(s->spec, &s->counts);
 }
 
 bool image_source_is_episodes(const image_source_t *s) {

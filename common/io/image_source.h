@@ -1,5 +1,5 @@
-/* image_source.h - pictures by number, whatever holds them: a folder of PNG and JPEG files of any
- * depth, the samples of plain WebDataset tars, or the frames of a Minari dataset folder. One
+/* image_source.h - pictures by number, whatever holds them: a folder of PNG, JPEG and WebP files of
+ * any depth, the samples of plain WebDataset tars, or the frames of a Minari dataset folder. One
  * interface, random access, thread-safe reads.
  *
  * Items are in a fixed order (byte-wise by relative path; as in the shards; episode and step
@@ -12,17 +12,14 @@
 #include "common/io/archive.h"
 #include "common/io/bad_items.h"
 #include "common/io/image.h"
+#include "common/io/image_found.h"
 #include "common/io/split.h"
 
 typedef struct image_source image_source_t;
 
-/* Counts of a scan: what was passed over and why. */
-typedef struct {
-    size_t images, other_files, unsupported, hidden, links_dangling, unreadable;
-} source_counts_t;
 
 /* `spec` is a path, or "name-{000..009}.tar". die()s: RC_USAGE when missing or neither folder, tar
- * nor dataset, RC_DATA "no images found under 'X' (looked for .png .jpg .jpeg)" with counts when
+ * nor dataset, RC_DATA "no images found under 'X' (looked for .png .jpg .jpeg .webp)" with counts when
  * nothing is in it. Folders: regular files by magic bytes, hidden files, __MACOSX and Thumbs.db
  * skipped, each (device, inode) directory once, never a FIFO or device. */
 image_source_t *image_source_open(const char *spec);
@@ -30,6 +27,8 @@ void image_source_close(image_source_t *s);
 size_t image_source_count(const image_source_t *s);
 const char *image_source_name(const image_source_t *s); /* the spec */
 const source_counts_t *image_source_counts(const image_source_t *s);
+/* One log line: what it holds, what was left out and why. */
+void image_source_tell(const image_source_t *s);
 /* Are its items the frames of episodes? */
 bool image_source_is_episodes(const image_source_t *s);
 /* Item key: relative path ("a/x.png"), a sample's key ("a/0001"), or "episode_3/17". Bytes, any
@@ -43,6 +42,8 @@ image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out
 /* The words beside item i, for the caller to release; none unless it is a tar's (thread-safe). -1
  * with a reason. */
 int image_source_words(const image_source_t *s, size_t i, words_t *out, reason_t *why);
+/* Counts a sample of a tar, as a source of tars does. */
+void image_tar_count(source_counts_t *c, const archive_sample_t *s);
 /* XXH64 over keys and sizes: a resume refuses another data set. */
 uint64_t image_source_manifest(const image_source_t *s);
 

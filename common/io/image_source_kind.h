@@ -23,6 +23,7 @@ struct image_source {
     size_t count;
     uint64_t stamp; /* of the manifest: what keys and sizes do not show */
     source_counts_t counts;
+    char *tars_in; /* a folder's first folder with tars, for a hint; NULL = none */
 };
 
 /* Each fills kind, self, count, counts (and stamp) of a source whose spec is set; die()s. */

@@ -95,12 +95,13 @@ static void make_room(dataset_t *d, const episode_t *keep) {
     }
 }
 
-static int load(dataset_t *d, episode_t *e, reason_t *why) {
+static int load(dataset_t *d, episode_t *e, bool lenient, reason_t *why) {
     reason_t defect = {""};
     uint8_t *frames = NULL;
     size_t count;
     if (e->defect) return reason_set(why, "%s", e->defect);
     pthread_mutex_lock(&hdf5_lock);
+    minari_lenient(d->m, lenient);
     int rc = minari_read_frames(d->m, e->number, &frames, &count, &e->h, &e->w, &e->c, &defect);
     pthread_mutex_unlock(&hdf5_lock);
     if (rc == 0 && count != e->count)
@@ -134,7 +135,7 @@ static image_status_t dataset_read(void *self, size_t i, image_t *out, const ima
     dataset_t *d = self;
     episode_t *e = episode_of(d, i);
     pthread_mutex_lock(&d->lock);
-    int rc = e->frames ? 0 : load(d, e, why);
+    int rc = e->frames ? 0 : load(d, e, o && o->lenient, why);
     if (rc == 0) {
         e->used = ++d->clock;
         *out = frame(e, i - e->first);
@@ -158,8 +159,8 @@ static void dataset_free(void *self) {
     free(d);
 }
 
-/* Lists the episodes by their attributes. Those that cannot be read have no items; they are told
- * and counted. */
+/* Lists the episodes by their attributes. One that cannot be read is an item all the same: reading it
+ * gives the reason, and it counts as any bad item. */
 static size_t list_episodes(image_source_t *s, dataset_t *d) {
     size_t all = minari_episodes(d->m), items = 0;
     reason_t why;
@@ -167,8 +168,9 @@ static size_t list_episodes(image_source_t *s, dataset_t *d) {
     for (size_t i = 0; i < all; i++) {
         size_t steps;
         if (minari_steps(d->m, i, &steps, &why)) {
-            s->counts.unreadable++;
-            warn("skipped an episode: %s", why.text);
+            s->counts.no_episodes++;
+            d->episode[d->n++] =
+                (episode_t){.number = i, .first = items++, .count = 1, .defect = xstrdup(why.text)};
             continue;
         }
         d->episode[d->n++] = (episode_t){.number = i, .first = items, .count = steps + 1};
@@ -211,6 +213,7 @@ void image_minari_open(image_source_t *s) {
     size_t items = list_episodes(s, d);
     pthread_mutex_unlock(&hdf5_lock);
     name_items(d, items);
+    s->counts.episodes = d->n - s->counts.no_episodes;
     s->kind = &kind;
     s->self = d;
     s->count = items;

@@ -7,6 +7,7 @@
  */
 #include "common/io/archive.h"
 #include "common/io/braces.h"
+#include "common/io/image_codec.h"
 #include "common/io/image_source_kind.h"
 
 #include <errno.h>
@@ -189,26 +190,40 @@ static uint64_t stamp_shards(tar_t *t) {
     return hash;
 }
 
+void image_tar_count(source_counts_t *c, const archive_sample_t *s) {
+    const char *format;
+    if (s->status == IMAGE_BAD) {
+        c->damaged++;
+    } else if (s->status == IMAGE_UNSUPPORTED && !s->image.is && s->unread) {
+        found_unread(c, s->unread);
+    } else if (s->status == IMAGE_UNSUPPORTED) {
+        c->imageless++;
+    } else if (image_sniff(s->head, s->head_size, &format) == FORMAT_OTHER) {
+        found_unread(c, format);
+    } else {
+        c->images++;
+        found_item(c, s->head, s->head_size);
+    }
+}
+
 static void index_shards(image_source_t *s, tar_t *t) {
     int rc = RC_DATA;
-    size_t without = 0, damaged = 0;
     reason_t why;
     archive_sample_t sample;
     archive_stream_t *a = archive_open(t->path, t->n_shards, true, &rc, &why);
     if (!a) die(rc, "%s", why.text);
     while (archive_next(a, &sample)) {
         put_item(t, &sample);
-        s->counts.images += sample.status == IMAGE_OK;
-        without += sample.status == IMAGE_UNSUPPORTED;
-        damaged += sample.status == IMAGE_BAD;
+        image_tar_count(&s->counts, &sample);
         archive_sample_release(&sample);
     }
     archive_close(a);
     if (!s->counts.images)
         die(RC_DATA,
-            "no images found under '%s' (looked for .png .jpg .jpeg): %zu samples without one "
-            "picture, %zu damaged%s%s",
-            s->spec, without, damaged, t->n ? "; the first: " : "",
+            "no images found under '%s' (looked for " IMAGE_ENDINGS
+            "): %zu samples without one picture, %zu "
+            "damaged%s%s",
+            s->spec, t->n - s->counts.damaged, s->counts.damaged, t->n ? "; the first: " : "",
             t->n ? t->text + t->item[0].why : "");
 }
 

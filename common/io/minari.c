@@ -148,6 +148,10 @@ int minari_read(minari_t *m, size_t episode, minari_episode_t *e, reason_t *why)
     return rc;
 }
 
+void minari_lenient(minari_t *m, bool lenient) {
+    m->lenient = lenient;
+}
+
 int minari_steps(minari_t *m, size_t episode, size_t *T, reason_t *why) {
     if (!m->flat) return minari_group_steps(m, episode, T, why);
     *T = m->flat[episode].T;
@@ -258,6 +262,7 @@ minari_t *minari_open(const char *path, int *rc, reason_t *why) {
     return NULL;
 }
 
+void minari_lenient(minari_t *m, bool lenient) {}
 int minari_read(minari_t *m, size_t episode, minari_episode_t *e, reason_t *why) {
     return absent(why);
 }

@@ -64,6 +64,8 @@ void minari_picture_size(const minari_leaf_t *leaf, size_t *h, size_t *w, size_t
 /* Leaves that are not wanted are not read: their arrays stay NULL. */
 void minari_skip_obs(minari_t *m, size_t i);
 void minari_skip_act(minari_t *m, size_t i);
+/* JPEG frames that end early or hold damaged data are taken as far as they decode. */
+void minari_lenient(minari_t *m, bool lenient);
 
 /* One episode: T steps, T+1 observations. Arrays are owned by the episode. A defect is -1 with
  * "file:episode:field: reason": the program skips and counts the episode. A file that reaches out

@@ -17,6 +17,7 @@ struct minari {
     char *file; /* the HDF5 file's path */
     hid_t h5;
     bool *skip_obs, *skip_act; /* leaves that are not read */
+    bool lenient;              /* takes damaged JPEG frames */
     bool *told;                /* [n_obs + n_act]: warned that its numbers went through JPEG */
     span_t *flat;              /* a D4RL file: the rows of each episode; NULL for a folder */
 };
@@ -36,11 +37,11 @@ int minari_check_shape(const h5_data_t *d, const minari_leaf_t *leaf, size_t row
  * equally long. Decided by rank and type; a vector as long as its strings, by their first bytes. */
 bool minari_is_jpeg(const h5_data_t *d, const minari_leaf_t *leaf);
 /* Decodes them to [rows, count] bytes, channels last. */
-int minari_jpeg_rows(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, uint8_t **out,
-                     reason_t *why);
+int minari_jpeg_rows(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, bool lenient,
+                     uint8_t **out, reason_t *why);
 /* Frames of a SPACE_IMAGE leaf as they are stored; channels first or last. */
-int minari_image_rows(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, uint8_t **out,
-                      reason_t *why);
+int minari_image_rows(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, bool lenient,
+                      uint8_t **out, reason_t *why);
 /* Frames [n, c, h, w] to [n, h, w, c], in place; nothing to do unless the leaf is planar. */
 void minari_pack(const minari_leaf_t *leaf, uint8_t *frames, size_t n);
 /* Integers of a SPACE_DISCRETE leaf, less their start: [rows, count] as floats; those outside the

@@ -56,11 +56,12 @@ static int take(const image_t *im, const minari_leaf_t *leaf, uint8_t *out, reas
 }
 
 static int decode(const uint8_t *bytes, size_t size, const minari_leaf_t *leaf, size_t row,
-                  uint8_t *out, reason_t *why) {
+                  bool lenient, uint8_t *out, reason_t *why) {
     image_opts_t o = image_opts_default();
     image_t im = {0};
     reason_t inner = {""};
     o.no_exif = true;
+    o.lenient = lenient;
     o.max_pixels = leaf->count;
     int rc = -1;
     if (!starts_as_jpeg(bytes, size))
@@ -80,7 +81,8 @@ static uint8_t *room(const minari_leaf_t *leaf, size_t rows, size_t stored, reas
     return NULL;
 }
 
-static uint8_t *decode_strings(const h5_data_t *d, const minari_leaf_t *leaf, reason_t *why) {
+static uint8_t *decode_strings(const h5_data_t *d, const minari_leaf_t *leaf, bool lenient,
+                               reason_t *why) {
     h5_bytes_t b;
     size_t stored = 0;
     if (h5_data_bytes(d, &b, why)) return NULL;
@@ -88,30 +90,32 @@ static uint8_t *decode_strings(const h5_data_t *d, const minari_leaf_t *leaf, re
     uint8_t *out = room(leaf, b.n, stored, why);
     int rc = 0;
     for (size_t t = 0; out && t < b.n && rc == 0; t++)
-        rc = decode(b.row[t].p, b.row[t].len, leaf, t, out + t * leaf->count, why);
+        rc = decode(b.row[t].p, b.row[t].len, leaf, t, lenient, out + t * leaf->count, why);
     h5_bytes_release(&b);
     if (rc) free(out);
     return rc ? NULL : out;
 }
 
-static uint8_t *decode_matrix(const h5_data_t *d, const minari_leaf_t *leaf, reason_t *why) {
+static uint8_t *decode_matrix(const h5_data_t *d, const minari_leaf_t *leaf, bool lenient,
+                              reason_t *why) {
     uint8_t *v, *out;
     size_t rows = d->dim[0], size = d->dim[1];
     if (h5_data_read(d, H5T_NATIVE_UINT8, 1, (void **)&v, why)) return NULL;
     out = room(leaf, rows, rows * size, why);
     int rc = 0;
     for (size_t t = 0; out && t < rows && rc == 0; t++)
-        rc = decode(v + t * size, size, leaf, t, out + t * leaf->count, why);
+        rc = decode(v + t * size, size, leaf, t, lenient, out + t * leaf->count, why);
     free(v);
     if (rc) free(out);
     return rc ? NULL : out;
 }
 
-int minari_jpeg_rows(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, uint8_t **out,
-                     reason_t *why) {
+int minari_jpeg_rows(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, bool lenient,
+                     uint8_t **out, reason_t *why) {
     if (d->dim[0] != rows)
         return reason_set(why, "%zu rows where total_steps asks for %zu", d->dim[0], rows);
-    uint8_t *v = d->class == H5T_VLEN ? decode_strings(d, leaf, why) : decode_matrix(d, leaf, why);
+    uint8_t *v = d->class == H5T_VLEN ? decode_strings(d, leaf, lenient, why)
+                                      : decode_matrix(d, leaf, lenient, why);
     if (!v) return -1;
     *out = v;
     return 0;

@@ -66,9 +66,9 @@ int minari_check_shape(const h5_data_t *d, const minari_leaf_t *leaf, size_t row
     return 0;
 }
 
-int minari_image_rows(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, uint8_t **out,
-                      reason_t *why) {
-    if (minari_is_jpeg(d, leaf)) return minari_jpeg_rows(d, leaf, rows, out, why);
+int minari_image_rows(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, bool lenient,
+                      uint8_t **out, reason_t *why) {
+    if (minari_is_jpeg(d, leaf)) return minari_jpeg_rows(d, leaf, rows, lenient, out, why);
     if (minari_check_shape(d, leaf, rows, why)) return -1;
     if (d->class != H5T_INTEGER || H5Tget_size(d->type) != 1)
         return reason_set(why, "frames that are not bytes");
@@ -129,7 +129,7 @@ static void warn_jpeg(minari_t *m, size_t episode, const char *path, bool *told)
 static int read_jpeg_numbers(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows,
                              float **out, reason_t *why) {
     uint8_t *v;
-    if (minari_jpeg_rows(d, leaf, rows, &v, why)) return -1;
+    if (minari_jpeg_rows(d, leaf, rows, false, &v, why)) return -1;
     float *f = xmalloc(rows * leaf->count * sizeof *f);
     for (size_t i = 0; i < rows * leaf->count; i++) f[i] = v[i];
     free(v);
@@ -152,7 +152,7 @@ static int read_leaf(minari_t *m, const h5_data_t *d, size_t episode, size_t i, 
     const minari_leaf_t *leaf = &m->meta.obs[i];
     size_t rows = e->T + 1;
     if (leaf->kind == SPACE_IMAGE) {
-        if (minari_image_rows(d, leaf, rows, &e->image[i], why)) return -1;
+        if (minari_image_rows(d, leaf, rows, m->lenient, &e->image[i], why)) return -1;
         minari_pack(leaf, e->image[i], rows);
         return 0;
     }
@@ -288,7 +288,7 @@ int minari_group_frames(minari_t *m, size_t episode, const minari_leaf_t *leaf, 
         h5_data_t d;
         rc = h5_data_open(group, minari_leaf_path(path, "observations", leaf), &d, why);
         if (rc == 0) {
-            rc = minari_image_rows(&d, leaf, T + 1, frames, why);
+            rc = minari_image_rows(&d, leaf, T + 1, m->lenient, frames, why);
             h5_data_close(&d);
         }
         if (rc) rc = minari_at(m, episode, path, why);

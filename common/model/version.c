@@ -9,6 +9,9 @@
 #include <lmdb.h>
 #include <png.h>
 #include <stdio.h>
+#ifdef WITH_WEBP
+#include <webp/decode.h>
+#endif
 #include <xxhash.h>
 
 void version_print(void) {
@@ -25,6 +28,12 @@ void version_print(void) {
     printf("libarchive: yes\n");
 #else
     printf("libarchive: no\n");
+#endif
+#ifdef WITH_WEBP
+    int webp = WebPGetDecoderVersion();
+    printf("libwebp: yes (%d.%d.%d)\n", webp >> 16, webp >> 8 & 0xFF, webp & 0xFF);
+#else
+    printf("libwebp: no\n");
 #endif
 #ifdef WITH_MUJOCO
     printf("mujoco: yes\n");

@@ -257,7 +257,7 @@ static bool stream(char *rest) {
     config_defaults(config_table, &c);
     config_file(config_table, &c, path);
     if (fs_mkdirs(dir, &why)) die(RC_RUNTIME, "%s", why.text);
-    data_t *d = data_open(&specs, &c, 0, 0.01, 0);
+    data_t *d = data_open(&specs, &c, 0, 0.01, 0, false);
     size_t n = (size_t)(c.train.steps * c.train.batch), held = 128, pixels = d->w * d->h * 3;
     uint8_t *rgb = xmalloc(pixels);
     FILE *f = create(dir, "stream.rgb");

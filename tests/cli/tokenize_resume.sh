@@ -7,7 +7,7 @@ small_model other 2
 mkdir p
 for f in "$top"/data/clipart/*.png; do cp "$f" "p/0-$(basename "$f")"; done
 head -c 100 p/0-animals_ant.png >p/0-broken.png
-echo 'RIFF....WEBPVP8 ' >p/0-other.png
+echo 'GIF89a......' >p/0-other.png
 
 random() { od -An -N4 -tu4 /dev/urandom | awk -v n="$1" '{ print $1 % n }'; } # RANGE
 milliseconds() { date +%s%3N; }

@@ -7,8 +7,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-static void decode(const uint8_t *bytes, size_t size) {
-    image_opts_t o = {.max_pixels = 1 << 18, .background = {255, 255, 255}};
+static void decode(const uint8_t *bytes, size_t size, bool lenient) {
+    image_opts_t o = {.max_pixels = 1 << 18, .background = {255, 255, 255}, .lenient = lenient};
     image_t im;
     reason_t why = {""};
     image_status_t status = image_decode(&im, bytes, size, &o, &why);
@@ -23,12 +23,14 @@ static void decode(const uint8_t *bytes, size_t size) {
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     const char *name;
     if (image_sniff(bytes, size, &name) != FORMAT_PNG) return 0;
-    decode(bytes, size);
+    decode(bytes, size, false);
+    decode(bytes, size, true);
     blob_t b = blob_copy(bytes, size);
     for (size_t at = 8; at + 12 <= b.n && get32(b.p + at) <= b.n - at - 12;
          at += 12 + get32(b.p + at))
         png_fix(&b, at);
-    decode(b.p, b.n);
+    decode(b.p, b.n, false);
+    decode(b.p, b.n, true);
     free(b.p);
     return 0;
 }

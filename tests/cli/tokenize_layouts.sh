@@ -280,9 +280,9 @@ def scaled(a):
 for r, (key, pixels) in zip(dump('n1.lmdb'), kept('n1.lmdb')):
     o, a = f[key]['observations'], f[key]['actions']
     alike(pixels, decoded(o['agent/pixels'][:-1]))
-    near(r['continuous'], np.column_stack([o['agent/joints'][:-1], o['agent/flag'][:-1], o['ram'][:-1]]))
+    near(r['continuous'], np.column_stack([o['agent/flag'][:-1], o['agent/joints'][:-1], o['ram'][:-1]]))
     assert r['discrete'] == np.column_stack([o['tuple/_index_0'][:-1] - [1, -2], o['tuple/_index_2'][:-1].reshape(-1, 4)]).tolist()
-    assert r['text'] == list(o['tuple/_index_1'][0]) + [256]
+    assert r['text'] == list(o['mission'][0]) + [256]
     near([x[:2] for x in r['actions']], scaled(a['arm/_index_0'][:]))
     assert [x[2:] for x in r['actions']] == np.column_stack([a['arm/_index_1'][:], a['grip'][:] + 1]).tolist()
 meta = shard('n2.lmdb')[0, 0, 0][1]
@@ -291,7 +291,7 @@ assert json.loads(meta['arguments'])['act'] == 'discrete=grip,continuous=arm/_in
 for r, (key, pixels) in zip(dump('n2.lmdb'), kept('n2.lmdb')):
     o, a = f[key]['observations'], f[key]['actions']
     alike(pixels, decoded(o['wrist'][:-1]))
-    near(r['continuous'], np.column_stack([o['map'][:-1].reshape(-1, 6), o['agent/joints'][:-1], o['agent/flag'][:-1]]))
+    near(r['continuous'], np.column_stack([o['map'][:-1].reshape(-1, 6), o['agent/flag'][:-1], o['agent/joints'][:-1]]))
     assert r['discrete'] == np.column_stack([o['ram'][:-1] + 5, o['tuple/_index_0'][:-1] - [1, -2], o['tuple/_index_2'][:-1].reshape(-1, 4)]).tolist()
     assert r['text'] == list(o['mission'][0] + b'\n' + o['tuple/_index_1'][0]) + [256]
     near([x[:2] for x in r['actions']], scaled(a['arm/_index_0'][:]))
@@ -305,7 +305,7 @@ for r, (key, pixels) in zip(dump('n3.lmdb'), kept('n3.lmdb')):
 g = h5py.File('damaged/data/main_data.hdf5')
 for r in dump('dm.lmdb'):
     o, a = g[r['key']]['observations'], g[r['key']]['actions']
-    want = np.column_stack([decoded(o['ram'])[:-1, ..., 0].reshape(-1, 128), decoded(o['grid'])[:-1].reshape(-1, 192)])
+    want = np.column_stack([decoded(o['grid'])[:-1].reshape(-1, 192), decoded(o['ram'])[:-1, ..., 0].reshape(-1, 128)])
     assert np.abs(np.array(r['continuous']) - want).max() <= 2
     assert np.abs((np.array(r['actions']) + 1) * 127.5 - decoded(a)[..., 0].reshape(-1, 700)).max() <= 2.001
 

@@ -1,6 +1,7 @@
 /* player.c - see player.h. */
 #include "gato/player.h"
 
+#include "common/io/bounds.h"
 #include "common/io/fs.h"
 #include "common/tape/plan.h"
 #include "gato/batch.h"
@@ -464,6 +465,9 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
         p->n_waiting = regress ? n : n > 0;
         memcpy(p->waiting, id + n - p->n_waiting, p->n_waiting * sizeof *id);
     }
+    const gato_facts_t *f = &p->m->facts;
+    for (size_t i = 0; f->action_low && f->action_high && i < n; i++)
+        action[i] = bounds_unscale(action[i], f->action_low[i], f->action_high[i]);
     p->step++;
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "common/io/bounds.h"
 #include "common/io/fs.h"
+#include "common/io/leaves.h"
 #include "common/tape/plan.h"
 #include "gato/batch.h"
 #include "gato/graph.h"
@@ -268,7 +269,13 @@ int player_fits(const player_t *p, const env_info_t *info, reason_t *why) {
     if (gato_has_images(p->m) && !info->image_w)
         return reason_set(why, "the policy looks at pictures, environment '%s' has none",
                           info->name);
-    return 0;
+    reason_t inner;
+    char *leaves = env_leaves(info);
+    int rc = leaves_fit(f->leaves, leaves, &inner);
+    free(leaves);
+    if (rc)
+        reason_set(why, "the policy and environment '%s' do not fit: %s", info->name, inner.text);
+    return rc;
 }
 
 void player_reset(player_t *p) {

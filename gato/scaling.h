@@ -16,7 +16,7 @@ extern const char *const scaling_names[SCALINGS];
 
 /* The numbers of the training side, record by record: `feed` calls scaling_put for every action
  * number of record i, in the units of the environment. It is called several times for each record,
- * from several threads. */
+ * from several threads. Executed actions and labels alike: both have to fit. */
 typedef struct scaling_sink scaling_sink_t;
 typedef void (*scaling_feed_fn)(void *ctx, size_t i, scaling_sink_t *sink);
 void scaling_put(scaling_sink_t *sink, size_t column, float v);

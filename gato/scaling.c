@@ -183,12 +183,12 @@ void scaling_tell(const gato_facts_t *f) {
     for (uint32_t k = 0; k < f->n_actions; k++) {
         if (f->action_scaling[k] == SCALING_DECLARED || told++ >= TOLD) continue;
         leaves_column(&names, LEAF_ACTION, LEAF_CONTINUOUS, k, name);
+        bool named = *name && *name != '['; /* the number says it already */
+        bool open = !isfinite(f->declared_low[k]) || !isfinite(f->declared_high[k]);
         warn("action %u%s%s%s: its bounds [%g, %g] %s: scaled by %s, [%g, %g]", k,
-             *name ? " '" : "", name, *name ? "'" : "", (double)f->declared_low[k],
+             named ? " '" : "", named ? name : "", named ? "'" : "", (double)f->declared_low[k],
              (double)f->declared_high[k],
-             isfinite(f->declared_low[k]) && isfinite(f->declared_high[k])
-                 ? "are a thousand times as wide as its numbers"
-                 : "are open",
+             open ? "are open" : "are over a thousand times as wide as its numbers",
              f->action_scaling[k] == SCALING_QUANTILES
                  ? "the quantiles 1 % and 99 % of the training side"
                  : "the extremes of the training side (its quantiles are equal)",

@@ -360,18 +360,18 @@ int minari_meta_parse(const char *text, size_t size, minari_meta_t *out, reason_
 /* Python's json, which reads this, knows Infinity. */
 static void put_number(FILE *f, double v) {
     char buf[40];
-    if (isinf(v) || isnan(v))
+    if (isinf(v))
         fputs(v > 0 ? "Infinity" : "-Infinity", f);
     else
         fputs(json_double(buf, v), f);
 }
 
-/* Nested lists of a shape; `v` NULL = the constant everywhere. Returns the number of elements
+/* Nested lists of a shape; `v` NULL = the constant everywhere, as it is for NaN. Returns the number of elements
  * printed. */
 static size_t put_nested(FILE *f, const minari_leaf_t *leaf, int axis, const double *v,
                          double constant) {
     if (axis == leaf->rank) {
-        put_number(f, v ? *v : constant);
+        put_number(f, v && !isnan(*v) ? *v : constant);
         return 1;
     }
     size_t done = 0;

@@ -4,6 +4,7 @@
 #include "common/base/pool.h"
 #include "common/base/rng.h"
 #include "common/io/split.h"
+#include "gato/scaling.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ typedef struct {
     char *path;
     double weight;
     token_db_t *db;
+    scaling_map_t map; /* from its actions to the model's */
     item_t *item;
     size_t n;
     uint64_t *side[2]; /* record numbers of training and held-out side */
@@ -43,6 +45,8 @@ struct dataset {
 void window_release(window_t *w) {
     token_record_release(&w->record);
     free(w->step);
+    free(w->actions);
+    free(w->labels);
     *w = (window_t){0};
 }
 
@@ -199,6 +203,11 @@ static void open_shard(dataset_t *d, shard_t *s, const char *spec) {
         d->facts = f;
         return;
     }
+    bool both = d->facts.n_actions && f.n_actions;
+    if (both && !d->facts.leaves != !f.leaves)
+        warn("'%s' was made by a former version and does not name its columns: whether they are "
+             "those of '%s' is not known (tokenize it again)",
+             f.leaves ? d->shard->path : s->path, f.leaves ? s->path : d->shard->path);
     if (gato_facts_merge(&d->facts, &f, looks_at_codes(&d->config), &why))
         die(RC_MISFIT, "'%s' and '%s' do not fit: %s", d->shard->path, s->path, why.text);
     gato_facts_release(&f);
@@ -284,11 +293,48 @@ dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c) {
     return d;
 }
 
+/* ---- scaling of actions ---- */
+
+/* Training record i of all shards. */
+static void feed_actions(void *ctx, size_t i, scaling_sink_t *sink) {
+    const dataset_t *d = ctx;
+    const shard_t *s = d->shard;
+    token_record_t r;
+    for (; i >= s->n_side[SIDE_TRAIN]; s++) i -= s->n_side[SIDE_TRAIN];
+    read_record(s, s->side[SIDE_TRAIN][i], &r);
+    const float *rows[2] = {r.actions, r.label_actions};
+    for (size_t side = 0; side < 2; side++)
+        for (size_t k = 0; rows[side] && k < (size_t)r.T * s->map.n; k++)
+            scaling_put(sink, k % s->map.n,
+                        scaling_units(&s->map.column[k % s->map.n], rows[side][k]));
+    token_record_release(&r);
+}
+
+static void map_shards(dataset_t *d) {
+    for (size_t k = 0; k < d->n; k++) {
+        scaling_map_release(&d->shard[k].map);
+        scaling_map_init(&d->shard[k].map, token_db_meta(d->shard[k].db), &d->facts);
+    }
+}
+
+void dataset_scale_actions(dataset_t *d, const gato_facts_t *policy) {
+    if (!d->facts.n_actions) return;
+    map_shards(d);
+    if (policy) {
+        scaling_adopt(&d->facts, policy);
+    } else {
+        scaling_choose(&d->facts, dataset_records(d, SIDE_TRAIN), feed_actions, d);
+        scaling_tell(&d->facts);
+    }
+    map_shards(d);
+}
+
 void dataset_close(dataset_t *d) {
     if (!d) return;
     for (size_t k = 0; k < d->n; k++) {
         shard_t *s = &d->shard[k];
         token_db_close(s->db);
+        scaling_map_release(&s->map);
         for (int side = 0; side < 2; side++) {
             free(s->side[side]);
             free(s->windows[side]);
@@ -364,7 +410,13 @@ uint64_t dataset_manifest(const dataset_t *d) {
 
 static void begin_window(const shard_t *s, uint64_t id, window_t *w) {
     *w = (window_t){.shard = s->path};
-    read_record(s, id, &w->record);
+    token_record_t *r = &w->record;
+    read_record(s, id, r);
+    if (!s->map.column) return;
+    w->actions = scaling_map(&s->map, r->actions, r->T);
+    w->labels = scaling_map(&s->map, r->label_actions, r->T);
+    if (w->actions) r->actions = w->actions;
+    if (w->labels) r->label_actions = w->labels;
 }
 
 static void append_steps(window_t *w, size_t first, size_t n) {

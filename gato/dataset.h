@@ -23,6 +23,7 @@ typedef struct {
     uint32_t *step;    /* [n_steps] timesteps of the record in order: [prompt, main] */
     size_t n_steps, n_prompt;
     size_t text_first, text_len; /* the piece of the record's text */
+    float *actions, *labels;     /* owned: the record's where a model wants them scaled otherwise */
     uint64_t sample; /* number for random draws (the sample's number in the whole training) */
 } window_t;
 void window_release(window_t *w);
@@ -32,6 +33,10 @@ void window_release(window_t *w);
  * step, field), RC_MISFIT shards that do not fit each other. */
 dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c);
 void dataset_close(dataset_t *d);
+/* From now on the actions of sequences are scaled as the policy's facts say; NULL: by what the
+ * training side asks for (scaling.h), which is chosen here, told, and in dataset_facts. Without
+ * this call they are as the shards have them. */
+void dataset_scale_actions(dataset_t *d, const gato_facts_t *policy);
 const gato_facts_t *dataset_facts(const dataset_t *d);
 /* XXH64 over shards and keys: a resume refuses other data. */
 uint64_t dataset_manifest(const dataset_t *d);

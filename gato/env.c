@@ -2,6 +2,7 @@
  * actions, the step limit. */
 #include "gato/env.h"
 #include "common/base/cli.h"
+#include "common/io/leaves.h"
 #include "gato/env_driver.h"
 #include <math.h>
 #include <stdlib.h>
@@ -56,6 +57,19 @@ void env_close(env_t *e) {
 
 const env_info_t *env_info(const env_t *e) {
     return &e->info;
+}
+
+char *env_leaves(const env_info_t *info) {
+    leaves_t l = {0};
+    if (info->image_w) leaves_add(&l, LEAF_OBSERVATION, LEAF_IMAGE, "image", 1);
+    if (info->text) leaves_add(&l, LEAF_OBSERVATION, LEAF_TEXT, "text", 1);
+    if (info->n_vector)
+        leaves_add(&l, LEAF_OBSERVATION, LEAF_CONTINUOUS, "vector", (uint32_t)info->n_vector);
+    if (info->n_actions)
+        leaves_add(&l, LEAF_ACTION, LEAF_CONTINUOUS, "", (uint32_t)info->n_actions);
+    char *text = leaves_json(&l);
+    leaves_release(&l);
+    return text;
 }
 
 int env_reset(env_t *e, uint64_t seed, uint64_t episode, reason_t *why) {

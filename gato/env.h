@@ -36,6 +36,9 @@ typedef struct env env_t;
 env_t *env_open(const char *name, int *rc, reason_t *why);
 void env_close(env_t *e);
 const env_info_t *env_info(const env_t *e);
+/* The names of what it shows and takes, as `gato record` writes them (common/io/leaves.h);
+ * malloc'ed. */
+char *env_leaves(const env_info_t *info);
 
 /* Starts episode number `episode` of stream `seed`: everything random is f(seed, episode). 0, or -1
  * with a reason. */

@@ -66,6 +66,7 @@ int cmd_gato_eval(int argc, char **argv) {
     if (gato_facts_fit(&m->facts, dataset_facts(d), m->config.model.image_in != IMAGE_IN_PATCHES,
                        &why))
         die(RC_MISFIT, "%s", why.text);
+    dataset_scale_actions(d, &m->facts);
     gato_graphs_t g;
     kern_weights_t kind = gato_weights_named(weights);
     nn_packed_t *packed = kind == WEIGHTS_F32 ? NULL : nn_packed_new(m->params, kind);

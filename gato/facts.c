@@ -1,8 +1,12 @@
 /* facts.c - see facts.h. */
 #include "gato/facts.h"
 
+#include "common/io/bounds.h"
 #include "common/io/json.h"
+#include "common/io/leaves.h"
+#include "gato/scaling.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +16,10 @@ void gato_facts_release(gato_facts_t *f) {
     free(f->discrete_action_range);
     free(f->action_low);
     free(f->action_high);
+    free(f->declared_low);
+    free(f->declared_high);
+    free(f->action_scaling);
+    free(f->leaves);
     free(f->vector_mean);
     free(f->vector_deviation);
     free(f->codebook);
@@ -32,6 +40,15 @@ static char *copy_text(const char *s) {
     return s ? xstrdup(s) : NULL;
 }
 
+static void copy_bounds(gato_facts_t *to, const gato_facts_t *from) {
+    size_t n = from->n_actions, bytes = n * sizeof(float);
+    to->action_low = copy(from->action_low, bytes);
+    to->action_high = copy(from->action_high, bytes);
+    to->declared_low = copy(from->declared_low, bytes);
+    to->declared_high = copy(from->declared_high, bytes);
+    to->action_scaling = copy(from->action_scaling, n);
+}
+
 static int check_ranges(const uint32_t *range, uint32_t n, const char *what, reason_t *why) {
     if (n && !range) return reason_set(why, "%s without their sizes", what);
     for (uint32_t i = 0; i < n; i++)
@@ -39,6 +56,38 @@ static int check_ranges(const uint32_t *range, uint32_t n, const char *what, rea
             return reason_set(why, "%s[%u] has %u values; 1 to %d are possible", what, i, range[i],
                               TOKENS_DISCRETE);
     return 0;
+}
+
+gato_facts_t gato_facts_copy(const gato_facts_t *f) {
+    gato_facts_t c = *f;
+    c.discrete_range = copy(f->discrete_range, f->n_discrete * sizeof(uint32_t));
+    c.discrete_action_range =
+        copy(f->discrete_action_range, f->n_discrete_actions * sizeof(uint32_t));
+    copy_bounds(&c, f);
+    c.vector_mean = copy(f->vector_mean, f->n_continuous * sizeof(float));
+    c.vector_deviation = copy(f->vector_deviation, f->n_continuous * sizeof(float));
+    c.codebook = copy(f->codebook, (size_t)f->codes * f->code_dim * sizeof(float));
+    c.fingerprint = copy_text(f->fingerprint);
+    c.preprocess = copy_text(f->preprocess);
+    c.quantizer = copy_text(f->quantizer);
+    c.text_tokenizer = copy_text(f->text_tokenizer);
+    c.env = copy_text(f->env);
+    c.leaves = copy_text(f->leaves);
+    return c;
+}
+
+static void take_bounds(gato_facts_t *f, const shard_meta_t *m) {
+    f->declared_low = copy(m->action_low, m->n_actions * sizeof(float));
+    f->declared_high = copy(m->action_high, m->n_actions * sizeof(float));
+    f->action_low = copy(m->action_low, m->n_actions * sizeof(float));
+    f->action_high = copy(m->action_high, m->n_actions * sizeof(float));
+    f->action_scaling = xcalloc(m->n_actions, 1);
+    for (uint32_t k = 0; k < m->n_actions; k++) {
+        if (isfinite(m->action_low[k]) && isfinite(m->action_high[k])) continue;
+        f->action_low[k] = -1;
+        f->action_high[k] = 1;
+        f->action_scaling[k] = SCALING_QUANTILES;
+    }
 }
 
 int gato_facts_from_meta(gato_facts_t *f, const shard_meta_t *m, reason_t *why) {
@@ -61,8 +110,8 @@ int gato_facts_from_meta(gato_facts_t *f, const shard_meta_t *m, reason_t *why) 
     f->discrete_range = copy(m->discrete_range, m->n_discrete * sizeof(uint32_t));
     f->discrete_action_range =
         copy(m->discrete_action_range, m->n_discrete_actions * sizeof(uint32_t));
-    f->action_low = copy(m->action_low, m->n_actions * sizeof(float));
-    f->action_high = copy(m->action_high, m->n_actions * sizeof(float));
+    take_bounds(f, m);
+    f->leaves = copy_text(m->leaves);
     f->codebook = copy(m->codebook, (size_t)m->codes * m->code_dim * sizeof(float));
     f->fingerprint = copy_text(m->fingerprint);
     f->preprocess = copy_text(m->preprocess);
@@ -111,10 +160,10 @@ static int same_control(const gato_facts_t *a, const gato_facts_t *b, reason_t *
                                b->discrete_range, a->n_discrete, false, why) ||
                    differ_list("values of discrete action", a->discrete_action_range,
                                b->discrete_action_range, a->n_discrete_actions, false, why) ||
-                   differ_list("lower end of action", a->action_low, b->action_low, a->n_actions,
-                               true, why) ||
-                   differ_list("upper end of action", a->action_high, b->action_high, a->n_actions,
-                               true, why)
+                   differ_list("lower end of action", a->declared_low, b->declared_low,
+                               a->n_actions, true, why) ||
+                   differ_list("upper end of action", a->declared_high, b->declared_high,
+                               a->n_actions, true, why)
                ? -1
                : 0;
 }
@@ -148,6 +197,7 @@ static int same_values(const gato_facts_t *a, const gato_facts_t *b, bool codes,
         differ_u32("text vocabulary", a->text_vocab, b->text_vocab, why))
         return -1;
     if (differ_text("text tokenizer", a->text_tokenizer, b->text_tokenizer, why)) return -1;
+    if (leaves_fit(a->leaves, b->leaves, why)) return -1;
     if (has_control(a) && has_control(b)) {
         if (same_control(a, b, why)) return -1;
         if (a->mu != b->mu || a->M != b->M)
@@ -162,6 +212,9 @@ int gato_facts_merge(gato_facts_t *f, const gato_facts_t *more, bool codes, reas
     if (!f->text_vocab) f->text_vocab = more->text_vocab;
     if (!f->text_tokenizer) f->text_tokenizer = copy_text(more->text_tokenizer);
     if (!f->env) f->env = copy_text(more->env);
+    char *leaves = leaves_merge(f->leaves, more->leaves);
+    free(f->leaves);
+    f->leaves = leaves;
     if (!has_control(f)) {
         f->n_continuous = more->n_continuous;
         f->n_discrete = more->n_discrete;
@@ -170,8 +223,7 @@ int gato_facts_merge(gato_facts_t *f, const gato_facts_t *more, bool codes, reas
         f->discrete_range = copy(more->discrete_range, more->n_discrete * sizeof(uint32_t));
         f->discrete_action_range =
             copy(more->discrete_action_range, more->n_discrete_actions * sizeof(uint32_t));
-        f->action_low = copy(more->action_low, more->n_actions * sizeof(float));
-        f->action_high = copy(more->action_high, more->n_actions * sizeof(float));
+        copy_bounds(f, more);
         f->mu = more->mu;
         f->M = more->M;
     }
@@ -224,6 +276,30 @@ static void put_u32s(cJSON *o, const char *key, const uint32_t *v, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) cJSON_AddItemToArray(list, cJSON_CreateNumber(v[i]));
 }
 
+/* A number, or "inf" and "-inf": JSON has none for those. */
+static void put_bounds(cJSON *o, const char *key, const float *v, uint32_t n) {
+    cJSON *list = cJSON_AddArrayToObject(o, key);
+    for (uint32_t i = 0; i < n; i++) {
+        char text[32];
+        cJSON_AddItemToArray(list, isfinite(v[i]) ? cJSON_CreateRaw(json_float(text, v[i]))
+                                                  : cJSON_CreateString(v[i] > 0 ? "inf" : "-inf"));
+    }
+}
+
+/* How each action is scaled, and where one is not scaled as declared, what was. */
+static void put_scaling(cJSON *o, const gato_facts_t *f) {
+    bool declared = true;
+    if (!f->action_scaling) return;
+    cJSON *list = cJSON_AddArrayToObject(o, "action_scaling");
+    for (uint32_t i = 0; i < f->n_actions; i++) {
+        cJSON_AddItemToArray(list, cJSON_CreateString(scaling_names[f->action_scaling[i]]));
+        declared = declared && f->action_scaling[i] == SCALING_DECLARED;
+    }
+    if (declared) return;
+    put_bounds(o, "declared_low", f->declared_low, f->n_actions);
+    put_bounds(o, "declared_high", f->declared_high, f->n_actions);
+}
+
 /* One table serves writing and reading. */
 typedef struct {
     const char *key;
@@ -235,8 +311,8 @@ static const member_t numbers[] = {
     AT(text_vocab), AT(n_continuous), AT(n_discrete), AT(n_actions), AT(n_discrete_actions),
     AT(codes),      AT(code_dim),     AT(grid_h),     AT(grid_w),    AT(image_h),
     AT(image_w)};
-static const member_t texts[] = {AT(fingerprint), AT(preprocess), AT(quantizer), AT(text_tokenizer),
-                                 AT(env)};
+static const member_t texts[] = {AT(fingerprint),    AT(preprocess), AT(quantizer),
+                                 AT(text_tokenizer), AT(env),        AT(leaves)};
 enum { N_NUMBERS = sizeof numbers / sizeof *numbers, N_TEXTS = sizeof texts / sizeof *texts };
 
 static uint32_t *number_at(gato_facts_t *f, const member_t *m) {
@@ -255,6 +331,7 @@ cJSON *gato_facts_json(const gato_facts_t *facts) {
     put_u32s(o, "discrete_action_range", f.discrete_action_range, f.n_discrete_actions);
     put_floats(o, "action_low", f.action_low, f.n_actions);
     put_floats(o, "action_high", f.action_high, f.n_actions);
+    put_scaling(o, &f);
     put_floats(o, "mu_M", (float[]){f.mu, f.M}, 2);
     for (size_t i = 0; i < N_TEXTS; i++) {
         const char *s = *text_at(&f, &texts[i]);
@@ -287,6 +364,68 @@ static int get_list(const cJSON *o, const char *key, uint32_t n, bool is_float, 
     return 0;
 }
 
+/* declared_low, declared_high: the list under `key`, or what is used where there is none. */
+static int get_bounds(const cJSON *o, const char *key, const float *used, uint32_t n, float **out,
+                      reason_t *why) {
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, key), *item;
+    *out = copy(used, n * sizeof *used);
+    if (!list || !n) return 0;
+    if (!*out) *out = xcalloc(n, sizeof **out);
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != (int)n)
+        return reason_set(why, "facts: '%s' needs %u bounds", key, n);
+    uint32_t i = 0;
+    cJSON_ArrayForEach(item, list) {
+        const char *text = cJSON_GetStringValue(item);
+        if (cJSON_IsNumber(item))
+            (*out)[i++] = (float)item->valuedouble;
+        else if (text && (!strcmp(text, "inf") || !strcmp(text, "-inf")))
+            (*out)[i++] = *text == '-' ? -INFINITY : INFINITY;
+        else
+            return reason_set(why, "facts: '%s': a number, \"inf\" or \"-inf\" is needed", key);
+    }
+    return 0;
+}
+
+/* Former policies say nothing: they are scaled as declared. */
+static int get_scaling(const cJSON *o, gato_facts_t *f, reason_t *why) {
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, "action_scaling"), *item;
+    uint32_t n = f->n_actions, i = 0;
+    for (uint32_t k = 0; k < n && f->action_low && f->action_high; k++)
+        if (!isfinite(f->action_low[k]) || !isfinite(f->action_high[k]) ||
+            f->action_low[k] > f->action_high[k])
+            return reason_set(why, "facts: action %u cannot be scaled by [%g, %g]", k,
+                              (double)f->action_low[k], (double)f->action_high[k]);
+    if (!f->action_low || !f->action_high || !n) return 0;
+    f->action_scaling = xcalloc(n, 1);
+    if (!list) return 0;
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != (int)n)
+        return reason_set(why, "facts: 'action_scaling' needs %u names", n);
+    cJSON_ArrayForEach(item, list) {
+        const char *name = cJSON_GetStringValue(item);
+        uint8_t k = 0;
+        while (name && k < SCALINGS && strcmp(name, scaling_names[k]) != 0) k++;
+        if (!name || k == SCALINGS)
+            return reason_set(why, "facts: 'action_scaling': '%.40s' is not known",
+                              name ? name : "");
+        f->action_scaling[i++] = k;
+    }
+    return 0;
+}
+
+static int get_texts(const cJSON *o, gato_facts_t *f, reason_t *why) {
+    leaves_t leaves;
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, texts[i].key);
+        if (item && !cJSON_IsString(item))
+            return reason_set(why, "facts: '%s' is no text", texts[i].key);
+        *text_at(f, &texts[i]) = item ? xstrdup(item->valuestring) : NULL;
+    }
+    if (!f->leaves) return 0;
+    if (leaves_parse(&leaves, f->leaves, why)) return -1;
+    leaves_release(&leaves);
+    return 0;
+}
+
 int gato_facts_parse(gato_facts_t *f, const cJSON *o, reason_t *why) {
     *f = (gato_facts_t){0};
     if (!cJSON_IsObject(o)) return reason_set(why, "facts: not a JSON object");
@@ -311,13 +450,11 @@ int gato_facts_parse(gato_facts_t *f, const cJSON *o, reason_t *why) {
         check_ranges(f->discrete_action_range, f->n_discrete_actions, "discrete actions", why))
         return -1;
     if (!(f->mu > 0) || !(f->M > 0)) return reason_set(why, "facts: mu and M must be positive");
-    for (size_t i = 0; i < N_TEXTS; i++) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, texts[i].key);
-        if (item && !cJSON_IsString(item))
-            return reason_set(why, "facts: '%s' is no text", texts[i].key);
-        *text_at(f, &texts[i]) = item ? xstrdup(item->valuestring) : NULL;
-    }
-    return 0;
+    if (get_scaling(o, f, why) ||
+        get_bounds(o, "declared_low", f->action_low, f->n_actions, &f->declared_low, why) ||
+        get_bounds(o, "declared_high", f->action_high, f->n_actions, &f->declared_high, why))
+        return -1;
+    return get_texts(o, f, why);
 }
 
 /* ---- what follows from facts and configuration ---- */

@@ -18,7 +18,9 @@ typedef struct {
     uint32_t text_vocab, n_continuous, n_discrete, n_actions, n_discrete_actions;
     uint32_t *discrete_range, *discrete_action_range; /* sizes of the discrete spaces */
     float *action_low,
-        *action_high; /* [n_actions], declared; actions inside are scaled to [-1,1] */
+        *action_high; /* [n_actions], finite: what is between them is [-1,1] to the model */
+    float *declared_low, *declared_high; /* [n_actions] by the data set, maybe infinite */
+    uint8_t *action_scaling;             /* [n_actions] scaling_t: what the ends above are */
     uint32_t codes, code_dim, grid_h, grid_w, image_h, image_w;
     float *vector_mean,
         *vector_deviation; /* [n_continuous] over the training side; NULL = not known. A start for
@@ -26,10 +28,14 @@ typedef struct {
     float *codebook;       /* [codes, code_dim], NULL when the shard carries none */
     float mu, M;
     char *fingerprint, *preprocess, *quantizer, *text_tokenizer, *env; /* NULL = none */
+    char *leaves; /* names of the columns (common/io/leaves.h), NULL = not known */
 } gato_facts_t;
 
 void gato_facts_release(gato_facts_t *f);
-/* Values of a shard's meta (copied). -1: a discrete space beyond 1024 values, a width without
+/* Every array and string anew. */
+gato_facts_t gato_facts_copy(const gato_facts_t *f);
+/* Values of a shard's meta (copied); actions are scaled as declared, those without finite bounds by
+ * [-1,1] until scaling.h has seen the data. -1: a discrete space beyond 1024 values, a width without
  * ranges. */
 int gato_facts_from_meta(gato_facts_t *f, const shard_meta_t *m, reason_t *why);
 /* Adds what `more` knows to f; -1 with both values where they differ. What one of them does not

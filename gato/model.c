@@ -178,28 +178,6 @@ static void declare(gato_model_t *m) {
     tape_free(t);
 }
 
-static void *copied(const void *from, size_t bytes) {
-    return from && bytes ? memcpy(xmalloc(bytes), from, bytes) : NULL;
-}
-
-static gato_facts_t copy_facts(const gato_facts_t *f) {
-    gato_facts_t c = *f;
-    c.discrete_range = copied(f->discrete_range, f->n_discrete * sizeof(uint32_t));
-    c.discrete_action_range =
-        copied(f->discrete_action_range, f->n_discrete_actions * sizeof(uint32_t));
-    c.action_low = copied(f->action_low, f->n_actions * sizeof(float));
-    c.action_high = copied(f->action_high, f->n_actions * sizeof(float));
-    c.vector_mean = copied(f->vector_mean, f->n_continuous * sizeof(float));
-    c.vector_deviation = copied(f->vector_deviation, f->n_continuous * sizeof(float));
-    c.codebook = copied(f->codebook, (size_t)f->codes * f->code_dim * sizeof(float));
-    c.fingerprint = f->fingerprint ? xstrdup(f->fingerprint) : NULL;
-    c.preprocess = f->preprocess ? xstrdup(f->preprocess) : NULL;
-    c.quantizer = f->quantizer ? xstrdup(f->quantizer) : NULL;
-    c.text_tokenizer = f->text_tokenizer ? xstrdup(f->text_tokenizer) : NULL;
-    c.env = f->env ? xstrdup(f->env) : NULL;
-    return c;
-}
-
 /* params_match has prefixes; "!" before one keeps it still. */
 static void choose_trainable(gato_model_t *m) {
     static const char *const fixed[GATO_FIXED] = {"", "!image_codes.codebook",
@@ -240,7 +218,7 @@ static void standardize_vector(gato_model_t *m) {
 static gato_model_t *model_over(params_t *p, const gato_config_t *c, const gato_facts_t *f) {
     gato_model_t *m = NEW(gato_model_t);
     m->config = *c;
-    m->facts = copy_facts(f);
+    m->facts = gato_facts_copy(f);
     m->tokens = gato_tokens(c, f);
     m->band = gato_band(c, f);
     m->params = p;

@@ -1,7 +1,9 @@
 /* player.c - see player.h. */
 #include "gato/player.h"
 
+#include "common/io/bounds.h"
 #include "common/io/fs.h"
+#include "common/io/leaves.h"
 #include "common/tape/plan.h"
 #include "gato/batch.h"
 #include "gato/graph.h"
@@ -267,7 +269,13 @@ int player_fits(const player_t *p, const env_info_t *info, reason_t *why) {
     if (gato_has_images(p->m) && !info->image_w)
         return reason_set(why, "the policy looks at pictures, environment '%s' has none",
                           info->name);
-    return 0;
+    reason_t inner;
+    char *leaves = env_leaves(info);
+    int rc = leaves_fit(f->leaves, leaves, &inner);
+    free(leaves);
+    if (rc)
+        reason_set(why, "the policy and environment '%s' do not fit: %s", info->name, inner.text);
+    return rc;
 }
 
 void player_reset(player_t *p) {
@@ -464,6 +472,9 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
         p->n_waiting = regress ? n : n > 0;
         memcpy(p->waiting, id + n - p->n_waiting, p->n_waiting * sizeof *id);
     }
+    const gato_facts_t *f = &p->m->facts;
+    for (size_t i = 0; f->action_low && f->action_high && i < n; i++)
+        action[i] = bounds_unscale(action[i], f->action_low[i], f->action_high[i]);
     p->step++;
     return 0;
 }

@@ -140,6 +140,7 @@ int cmd_gato_trace(int argc, char **argv) {
     if (gato_facts_fit(&m->facts, dataset_facts(d), m->config.model.image_in != IMAGE_IN_PATCHES,
                        &why))
         die(RC_MISFIT, "'%s' does not fit '%s': %s", data, run, why.text);
+    dataset_scale_actions(d, &m->facts);
     window_t window;
     if (!dataset_first_window(d, 0, id, &window))
         die(RC_USAGE, "'%s' has %zu records; there is no number %llu", data,

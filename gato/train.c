@@ -202,6 +202,26 @@ static int64_t restore(run_t *r, const st_file_t *file, const char *json) {
     return s;
 }
 
+/* A resumed policy keeps what it was trained with, even on other data; a new one asks its data. */
+static void scale_actions(run_t *r) {
+    gato_config_t config;
+    gato_facts_t former = {0};
+    uint8_t *text = NULL;
+    size_t size;
+    reason_t why;
+    char *path = fs_join(r->o.out, GATO_CONFIG_FILE);
+    bool found = r->o.resume && fs_exists(path) &&
+                 !fs_read(path, (size_t)16 << 20, &text, &size, NULL) &&
+                 gato_run_parse((char *)text, size, &config, &former, NULL) == RC_OK;
+    if (found && gato_facts_fit(&former, dataset_facts(r->d),
+                                r->config.model.image_in != IMAGE_IN_PATCHES, &why))
+        die(RC_MISFIT, "'%s' was trained on other data: %s", r->o.out, why.text);
+    dataset_scale_actions(r->d, found ? &former : NULL);
+    gato_facts_release(&former);
+    free(text);
+    free(path);
+}
+
 int cmd_gato_train(int argc, char **argv) {
     run_t *r = NEW(run_t);
     cli_opt_t *common = loop_options(&r->o);
@@ -227,6 +247,7 @@ int cmd_gato_train(int argc, char **argv) {
     if (gato_config_check(&r->config, &why)) die(RC_USAGE, "%s", why.text);
     pool_set_threads((int)r->o.threads);
     r->d = dataset_open(&r->data, &r->config);
+    scale_actions(r);
     gato_settings_check(&r->config, r->d);
     r->m = gato_model_new(&r->config, dataset_facts(r->d), r->o.seed);
     check_freeze(r);

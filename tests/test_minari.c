@@ -59,13 +59,13 @@ TEST(meta_flattens_dict_and_tuple) {
                 0,
             "%s", why.text);
     REQUIRE(m.n_obs == 3);
-    CHECK_STR(m.obs[0].path, "b/_index_0");
-    CHECK_STR(m.obs[1].path, "b/_index_1");
-    CHECK_STR(m.obs[2].path, "a");
-    CHECK(m.obs[0].kind == SPACE_DISCRETE && m.obs[0].n == 7 && m.obs[0].start == -3 &&
-          m.obs[0].rank == 0 && m.obs[0].count == 1);
-    CHECK(m.obs[1].kind == SPACE_DISCRETE && m.obs[1].n == 2 && m.obs[1].count == 4 &&
-          m.obs[2].kind == SPACE_TEXT);
+    CHECK_STR(m.obs[0].path, "a"); /* sorted by path */
+    CHECK_STR(m.obs[1].path, "b/_index_0");
+    CHECK_STR(m.obs[2].path, "b/_index_1");
+    CHECK(m.obs[1].kind == SPACE_DISCRETE && m.obs[1].n == 7 && m.obs[1].start == -3 &&
+          m.obs[1].rank == 0 && m.obs[1].count == 1);
+    CHECK(m.obs[2].kind == SPACE_DISCRETE && m.obs[2].n == 2 && m.obs[2].count == 4 &&
+          m.obs[0].kind == SPACE_TEXT);
     CHECK(!m.jpeg);
     CHECK_STR(m.dataset_id, "x-v0");
     minari_meta_release(&m);

@@ -559,6 +559,57 @@ TEST(environments_that_do_not_fit) {
     gato_model_free(m);
 }
 
+/* The same policy under other ends gives the same bytes to the network and other units to the
+ * environment. */
+TEST(actions_leave_in_the_units_of_the_environment) {
+    static const float low[ACTIONS] = {-3, 1e-3f}, high[ACTIONS] = {5, 1000};
+    for (int rebuild = 0; rebuild < 2; rebuild++) {
+        gato_model_t *m = make_run(&kinds[BIN], 3, 2);
+        player_opts_t o = {.decode = -1, .rebuild = rebuild};
+        player_t *p = open_run(&o);
+        static game_t plain, scaled;
+        REQUIRE(play(p, NULL, 6, &plain));
+        player_close(p);
+        m->facts.action_low = memcpy(xmalloc(sizeof low), low, sizeof low);
+        m->facts.action_high = memcpy(xmalloc(sizeof high), high, sizeof high);
+        reason_t why;
+        REQUIRE(!gato_run_save(m, in_folder("run"), &why));
+        p = open_run(&o);
+        REQUIRE(play(p, NULL, 6, &scaled));
+        for (size_t t = 0; t < 6; t++)
+            for (size_t i = 0; i < ACTIONS; i++) {
+                double share = ((double)plain.action[t][i] + 1) / 2;
+                CHECK_NEAR(scaled.action[t][i],
+                           (double)low[i] + share * ((double)high[i] - (double)low[i]), 1e-3);
+            }
+        CHECK(!memcmp(plain.hidden, scaled.hidden, 6 * sizeof plain.hidden[0]));
+        player_close(p);
+        gato_model_free(m);
+    }
+}
+
+TEST(an_environment_of_other_names) {
+    gato_model_t *m = make_run(&kinds[CODES], 2, 1);
+    env_info_t info = {
+        .name = "somewhere", .image_w = W, .image_h = H, .n_vector = VECTOR, .n_actions = ACTIONS};
+    reason_t why = {""};
+    m->facts.leaves = env_leaves(&info);
+    REQUIRE(!gato_run_save(m, in_folder("run"), &why));
+    player_t *p = open_run(&(player_opts_t){.decode = -1});
+    CHECK(!player_fits(p, &info, &why), "%s", why.text);
+    player_close(p);
+    char *vector = strstr(m->facts.leaves, "vector");
+    REQUIRE(vector);
+    memcpy(vector, "joints", 6);
+    REQUIRE(!gato_run_save(m, in_folder("run"), &why));
+    p = open_run(&(player_opts_t){.decode = -1});
+    CHECK(player_fits(p, &info, &why) && strstr(why.text, "[joints (3 columns)]") &&
+              strstr(why.text, "[vector (3 columns)]"),
+          "%s", why.text);
+    player_close(p);
+    gato_model_free(m);
+}
+
 TEST(fault_047_a_tokenizer_of_another_fingerprint) {
     gato_model_t *m = make_run(&kinds[CODES], 2, 1);
     char other[] = "0123456789abcdef0123456789abcdef";

@@ -117,13 +117,14 @@ static void read_episode(const episodes_t *s, round_t *r, episode_t *p) {
     pthread_mutex_lock(&hdf5);
     int unread = minari_read(s->m, p->number, &p->e, &p->why);
     pthread_mutex_unlock(&hdf5);
+    bool last_word = unread == MINARI_REFUSED || s->job->strict;
     if (unread) {
-        p->status = unread == MINARI_REFUSED ? EPISODE_REFUSED : EPISODE_BAD;
+        p->status = last_word ? EPISODE_REFUSED : EPISODE_BAD;
     } else if (p->e.T == 0) {
         p->status = EPISODE_EMPTY;
         reason_set(&p->why, "an episode without steps");
     } else if (spaces_check(&s->spaces, &p->e, key, &p->why)) {
-        p->status = EPISODE_REFUSED;
+        p->status = last_word ? EPISODE_REFUSED : EPISODE_BAD;
     } else {
         choose_steps(s, key, p);
         if (s->pictures) take_frames(s, r, p);

@@ -64,6 +64,13 @@ static void put_bad(jsonw_t *w, token_db_t *db) {
     jsonw_close(w, ']');
 }
 
+/* Which actions are stored in the units of their environment. */
+static void put_raw(jsonw_t *w, const shard_meta_t *m) {
+    jsonw_open(w, "action_raw", '[');
+    for (uint32_t i = 0; i < m->n_actions; i++) jsonw_bool(w, NULL, shard_action_raw(m, i));
+    jsonw_close(w, ']');
+}
+
 static void put_meta(jsonw_t *w, const shard_meta_t *m) {
     jsonw_bool(w, "complete", m->complete);
     jsonw_int(w, "records", (int64_t)m->records);
@@ -90,6 +97,8 @@ static void put_meta(jsonw_t *w, const shard_meta_t *m) {
     put_u32s(w, "discrete_action_range", m->discrete_action_range, m->n_discrete_actions);
     put_floats(w, "action_low", m->action_low, m->n_actions);
     put_floats(w, "action_high", m->action_high, m->n_actions);
+    put_raw(w, m);
+    put_json(w, "leaves", m->leaves);
     jsonw_float(w, "mu", m->mu);
     jsonw_float(w, "M", m->M);
     put_json(w, "env", m->env);

@@ -91,6 +91,8 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
                   "only, but 0 stops at the first bad item"
                 : "share of unreadable items that is tolerated",
          false},
+        {"--strict", CLI_FLAG, &j->strict, NULL,
+         "stop at the first bad item of any kind: the same as --max-bad 0", false},
         {"--max-map", CLI_U64, &j->max_map, "BYTES", "size that the shard may grow to (0 = 1 TB)",
          false},
         {"--force", CLI_FLAG, &j->force, NULL, "replace an existing shard", false},
@@ -166,6 +168,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
                                          for_images},
               images || text ? 3 : 2);
     j->in = j->in_clean = without_slash(j->in);
+    if (j->strict) j->max_bad = 0;
     parse_shard(j);
     check_options(j);
     pool_set_threads((int)j->threads);

@@ -16,7 +16,7 @@ typedef struct {
         *act; /* which parts of an episode become what (mapping.h), NULL = by themselves */
     int64_t frames, limit, batch, threads;
     bool spread, head; /* which frames */
-    bool keep_pixels, force, lenient, no_exif, dedupe;
+    bool keep_pixels, force, lenient, no_exif, dedupe, strict;
     const char *images, *answers, *image_prefix, *format, *caption; /* of `text` */
     int64_t split, image_digits;
     double max_bad;

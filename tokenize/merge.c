@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/io/fs.h"
 #include "common/io/json.h"
+#include "common/io/leaves.h"
 #include "tokenize/commands.h"
 #include "tokenize/fit.h"
 #include "tokenize/part.h"
@@ -107,6 +108,9 @@ static bool equal_bytes(const void *a, const void *b, size_t size) {
 static void check_meta(const merge_t *g, const char *path, const shard_meta_t *m) {
     const shard_meta_t *f = &g->first;
     const char *what = NULL;
+    reason_t why;
+    if (leaves_fit(f->leaves, m->leaves, &why))
+        die(RC_MISFIT, "'%s' and '%s' do not fit: %s", g->part[0].path, path, why.text);
     if (!equal_text(f->fingerprint, m->fingerprint))
         die(RC_MISFIT, "'%s' was made by another tokenizer than '%s': fingerprint %s, not %s", path,
             g->part[0].path, m->fingerprint ? m->fingerprint : "(none)",
@@ -128,8 +132,11 @@ static void check_meta(const merge_t *g, const char *path, const shard_meta_t *m
              !equal_bytes(f->discrete_action_range, m->discrete_action_range,
                           f->n_discrete_actions * sizeof(uint32_t)) ||
              !equal_bytes(f->action_low, m->action_low, f->n_actions * sizeof(float)) ||
-             !equal_bytes(f->action_high, m->action_high, f->n_actions * sizeof(float)))
+             !equal_bytes(f->action_high, m->action_high, f->n_actions * sizeof(float)) ||
+             !equal_bytes(f->action_raw, m->action_raw, f->n_actions))
         what = "ranges of a timestep";
+    else if (!equal_text(f->leaves, m->leaves))
+        what = "list of columns";
     if (what) die(RC_MISFIT, "'%s' and '%s' have another %s", g->part[0].path, path, what);
 }
 

@@ -1,11 +1,16 @@
 /* spaces.c - see spaces.h. */
 #include "tokenize/spaces.h"
 
+#include "common/base/log.h"
+#include "common/io/bounds.h"
+#include "common/io/leaves.h"
+
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DISCRETE = 1024, TEXT_END = 256 };
+enum { DISCRETE = 1024, TEXT_END = 256, NAMED = 4 };
 static const float mu_law_end = 256;
 
 static const minari_leaf_t *obs(const spaces_t *s, size_t use) {
@@ -91,7 +96,47 @@ static float *copy(const float *v, size_t n) {
     return n ? memcpy(xmalloc(n * sizeof *v), v, n * sizeof *v) : NULL;
 }
 
+static void name_side(const spaces_t *s, leaves_t *l, leaf_side_t side) {
+    static const leaf_part_t part[] = {LEAF_IMAGE, LEAF_CONTINUOUS, LEAF_DISCRETE, LEAF_TEXT};
+    const mapping_t *p = side == LEAF_ACTION ? &s->act : &s->obs;
+    for (size_t i = 0; i < p->n; i++) {
+        const minari_leaf_t *leaf = side == LEAF_ACTION ? act(s, i) : obs(s, i);
+        role_t role = p->use[i].role;
+        bool one = role == ROLE_IMAGE || role == ROLE_TEXT;
+        leaves_add(l, side, part[role], leaf->path, one ? 1 : (uint32_t)leaf->count);
+    }
+}
+
+/* Which columns of the actions are stored as they are; NULL when none is. Said in one line. */
+static uint8_t *raw_actions(const spaces_t *s, const leaves_t *l) {
+    char list[300] = "", name[300];
+    size_t at = 0, n = 0;
+    uint8_t *raw = xcalloc(s->n_actions, 1);
+    for (uint32_t k = 0; k < s->n_actions; k++) {
+        raw[k] = bounds_wide(s->low[k], s->high[k]);
+        if (!raw[k] || n++ >= NAMED) continue;
+        at +=
+            (size_t)snprintf(list + at, sizeof list - at, "%s%.24s [%.3g, %.3g]", n > 1 ? ", " : "",
+                             leaves_column(l, LEAF_ACTION, LEAF_CONTINUOUS, k, name),
+                             (double)s->low[k], (double)s->high[k]);
+    }
+    if (n) {
+        log_line("'%s': %zu of %u action columns have bounds that say nothing about their numbers: "
+                 "they are stored as they are, and training scales them by its quantiles: %s%s",
+                 s->name, n, s->n_actions, list, n > NAMED ? ", ..." : "");
+        return raw;
+    }
+    free(raw);
+    return NULL;
+}
+
 void spaces_meta(const spaces_t *s, shard_meta_t *m) {
+    leaves_t l = {0};
+    name_side(s, &l, LEAF_OBSERVATION);
+    name_side(s, &l, LEAF_ACTION);
+    m->leaves = leaves_json(&l);
+    m->action_raw = raw_actions(s, &l);
+    leaves_release(&l);
     m->n_continuous = s->n_continuous;
     m->n_discrete = s->n_discrete;
     m->n_actions = s->n_actions;
@@ -169,19 +214,15 @@ static void put_ids(uint32_t *out, size_t columns, size_t at, const float *v,
             out[t * columns + at + k] = (uint32_t)(v[t * l->count + k] - mapping_first(l, k));
 }
 
-/* Declared bounds to [-1,1]. Without finite bounds values stay as they are; values beyond the
- * bounds stay beyond. */
-static float scaled(float v, float low, float high) {
-    double width = (double)high - (double)low;
-    if (!isfinite(width) || (low == -1 && high == 1)) return v;
-    if (width == 0) return v == low ? 0 : v < low ? -2 : 2;
-    return (float)(2 * ((double)v - (double)low) / width - 1);
-}
-
 static void scale_rows(spaces_t *s, float *v, size_t T, bool count) {
     for (size_t i = 0; i < T * s->n_actions; i++) {
-        v[i] = scaled(v[i], s->low[i % s->n_actions], s->high[i % s->n_actions]);
-        if (count) s->beyond += v[i] < -1 || v[i] > 1;
+        float low = s->low[i % s->n_actions], high = s->high[i % s->n_actions];
+        bool beyond = v[i] < low || v[i] > high;
+        if (!bounds_wide(low, high)) {
+            v[i] = bounds_scale(v[i], low, high);
+            beyond = v[i] < -1 || v[i] > 1;
+        }
+        if (count) s->beyond += beyond;
     }
     if (count) s->values += T * s->n_actions;
 }

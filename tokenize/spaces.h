@@ -2,7 +2,7 @@
  *
  * Observations: the picture -> codes; numbers -> continuous, one leaf after another; Discrete ->
  * discrete; texts -> byte tokens of the episode's first texts, a line each. Actions: Boxes, scaled
- * from their bounds to [-1,1]; Discrete. infos/expert_action -> label_actions. Timestep t is
+ * from their bounds to [-1,1] unless those say nothing (bounds.h); Discrete. infos/expert_action -> label_actions. Timestep t is
  * observation t with action t: the observation after the last action is left out.
  */
 #ifndef TOKENIZE_SPACES_H
@@ -19,7 +19,7 @@ typedef struct {
     mapping_t obs, act;
     int image, text; /* observation leaves, -1 = none; the first text */
     uint32_t n_continuous, n_discrete, n_actions, n_discrete_actions;
-    float *low, *high;       /* [n_actions] */
+    float *low, *high;       /* [n_actions] as declared */
     uint64_t values, beyond; /* actions seen, and those outside their bounds */
     uint64_t seen, clipped;  /* continuous observations seen, and those that the mu-law clips */
     uint64_t episodes, text_moves; /* episodes filled, and those whose text changes on the way */
@@ -29,7 +29,8 @@ typedef struct {
  * actions of more than 1024 values (4). */
 void spaces_init(spaces_t *s, minari_t *m, const char *name, const char *obs, const char *act);
 void spaces_release(spaces_t *s);
-/* Sets widths, ranges and bounds. */
+/* Sets widths, ranges, bounds and the names of the columns. Says which actions are stored as they
+ * are, because their bounds say nothing (bounds.h). */
 void spaces_meta(const spaces_t *s, shard_meta_t *m);
 
 /* NaN, infinity, discrete values beyond their range or 1023: -1 with dataset, episode, step and

@@ -27,6 +27,7 @@ typedef struct {
     cli_list_t data;
     const char *init;
     double max_bad;
+    bool strict;
     uint64_t max_pixels;
     bool lenient;
     config_t config;
@@ -408,6 +409,8 @@ int cmd_vqvae_train(int argc, char **argv) {
          false},
         {"--max-bad", CLI_DOUBLE, &r->max_bad, "F",
          "share of unreadable pictures that is tolerated", false},
+        {"--strict", CLI_FLAG, &r->strict, NULL,
+         "tolerate no bad item of any kind: the same as --max-bad 0", false},
         {"--max-pixels", CLI_U64, &r->max_pixels, "N",
          "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
          "1,000,000,000)",
@@ -423,6 +426,7 @@ int cmd_vqvae_train(int argc, char **argv) {
     cli_parse(argc, argv, "train", "pretrain an image tokenizer",
               (const cli_opt_t *const[]){own, common}, 2);
     loop_look(&r->o);
+    if (r->strict) r->max_bad = 0;
     pool_set_threads((int)r->o.threads);
     r->params = params_new(r->o.seed);
     if (r->init) load_init(r);

@@ -60,7 +60,8 @@ static int observations(const h5_data_t *d, minari_leaf_t *leaf, reason_t *why) 
     return 0;
 }
 
-/* How many values integer actions have is nowhere written: one more than the largest. */
+/* How many values integer actions have is nowhere written: one more than the largest. What is no
+ * action, -1 say, is a defect of its episode (minari_discrete). */
 static int actions(const h5_data_t *d, minari_leaf_t *leaf, reason_t *why) {
     if (leaf_of(d, leaf, why)) return -1;
     if (d->class == H5T_FLOAT) {
@@ -72,19 +73,16 @@ static int actions(const h5_data_t *d, minari_leaf_t *leaf, reason_t *why) {
     if (rc) return rc;
     leaf->kind = SPACE_DISCRETE;
     leaf->n = 1;
-    for (size_t i = 0; i < d->dim[0] * leaf->count && rc == 0; i++) {
-        if (v[i] < 0 || v[i] > INT32_MAX)
-            rc = reason_set(why, "row %zu: %" PRId64 " is no action", i / leaf->count, v[i]);
-        else if (v[i] >= leaf->n)
-            leaf->n = v[i] + 1;
-    }
+    for (size_t i = 0; i < d->dim[0] * leaf->count; i++)
+        if (v[i] >= leaf->n && v[i] < INT32_MAX) leaf->n = v[i] + 1;
     free(v);
-    return rc;
+    return 0;
 }
 
 /* ---- episodes from flags ---- */
 
-/* A flag a row; *flag stays NULL when the file has none of that name. */
+/* A flag a row; *flag stays NULL when the file has none of that name. NaN ends no episode: the one
+ * around it is bad then (flat_flags). */
 static int read_flags(const minari_t *m, const char *field, size_t rows, uint8_t **flag,
                       reason_t *why) {
     h5_data_t d;
@@ -98,7 +96,7 @@ static int read_flags(const minari_t *m, const char *field, size_t rows, uint8_t
     }
     if (rc) return in_file(m, field, why);
     *flag = xcalloc(rows, 1);
-    for (size_t i = 0; i < rows; i++) (*flag)[i] = v[i] != 0;
+    for (size_t i = 0; i < rows; i++) (*flag)[i] = v[i] != 0 && !isnan(v[i]);
     free(v);
     return 0;
 }
@@ -229,9 +227,13 @@ static int flat_flags(const minari_t *m, const char *field, span_t s, uint8_t **
     *out = xcalloc(s.T, 1);
     if (!h5_has(m->h5, field)) return 0;
     if (read_rows(m, field, &scalar, s, H5T_NATIVE_FLOAT, sizeof *v, (void **)&v, why)) return -1;
-    for (size_t t = 0; t < s.T; t++) (*out)[t] = v[t] != 0;
+    int rc = 0;
+    for (size_t t = 0; t < s.T && rc == 0; t++) {
+        (*out)[t] = v[t] != 0;
+        if (isnan(v[t])) rc = reason_set(why, "step %zu: NaN", t);
+    }
     free(v);
-    return 0;
+    return rc;
 }
 
 int minari_flat_read(minari_t *m, size_t episode, minari_episode_t *e, reason_t *why) {

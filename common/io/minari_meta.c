@@ -1,5 +1,6 @@
 /* minari_meta.c - see minari_meta.h. A space is JSON inside a JSON string; its tree of Dict and
- * Tuple is flattened here to leaves whose paths are those of the HDF5 groups.
+ * Tuple is flattened here to leaves whose paths are those of the HDF5 groups, sorted by path: the
+ * order of a Dict's keys differs between releases that recorded the same environment.
  */
 #include "common/io/minari_meta.h"
 #include "common/io/json.h"
@@ -277,6 +278,25 @@ static int parse_space(const cJSON *space, const char *path, leaves_t *out, reas
     return 0;
 }
 
+/* Length of the path's component at `at` if it is one of a Tuple's, "_index_7"; else 0. */
+static size_t tuple_index(const char *path, size_t at) {
+    static const char prefix[] = "_index_";
+    while (at > 0 && path[at - 1] != '/') at--;
+    size_t n = strcspn(path + at, "/"), skip = sizeof prefix - 1;
+    if (strncmp(path + at, prefix, skip) != 0) return 0;
+    return strspn(path + at + skip, "0123456789") == n - skip ? n : 0;
+}
+
+/* Byte order of the paths; the parts of a Tuple by their number. */
+static int by_path(const void *a, const void *b) {
+    const char *x = ((const minari_leaf_t *)a)->path, *y = ((const minari_leaf_t *)b)->path;
+    size_t at = 0;
+    while (x[at] && x[at] == y[at]) at++;
+    size_t n = tuple_index(x, at), m = tuple_index(y, at);
+    if (n && m && n != m) return n < m ? -1 : 1;
+    return strcmp(x, y);
+}
+
 static int parse_field(const cJSON *root, const char *field, minari_leaf_t **leaf, size_t *n,
                        reason_t *why) {
     const char *text = string_of(root, field);
@@ -292,6 +312,7 @@ static int parse_field(const cJSON *root, const char *field, minari_leaf_t **lea
     leaves_t out = {0};
     int rc = parse_space(space, field, &out, why);
     cJSON_Delete(space);
+    if (rc == 0) qsort(out.leaf, out.n, sizeof *out.leaf, by_path);
     *leaf = out.leaf;
     *n = out.n;
     return rc;
@@ -339,18 +360,18 @@ int minari_meta_parse(const char *text, size_t size, minari_meta_t *out, reason_
 /* Python's json, which reads this, knows Infinity. */
 static void put_number(FILE *f, double v) {
     char buf[40];
-    if (isinf(v) || isnan(v))
+    if (isinf(v))
         fputs(v > 0 ? "Infinity" : "-Infinity", f);
     else
         fputs(json_double(buf, v), f);
 }
 
-/* Nested lists of a shape; `v` NULL = the constant everywhere. Returns the number of elements
+/* Nested lists of a shape; `v` NULL = the constant everywhere, as it is for NaN. Returns the number of elements
  * printed. */
 static size_t put_nested(FILE *f, const minari_leaf_t *leaf, int axis, const double *v,
                          double constant) {
     if (axis == leaf->rank) {
-        put_number(f, v ? *v : constant);
+        put_number(f, v && !isnan(*v) ? *v : constant);
         return 1;
     }
     size_t done = 0;

@@ -37,13 +37,18 @@ typedef struct {
     uint32_t n_continuous, n_discrete, n_actions, n_discrete_actions; /* widths a timestep */
     uint32_t *discrete_range, *discrete_action_range; /* sizes of the discrete spaces */
     float *action_low,
-        *action_high; /* [n_actions] as declared; stored actions are scaled to [-1,1] */
+        *action_high;    /* [n_actions] as declared, maybe infinite; actions are scaled to [-1,1] by
+                         them, except those that shard_action_raw names */
+    uint8_t *action_raw; /* [n_actions] 1: stored as it is; NULL: where a bound is infinite */
+    char *leaves;        /* names of the columns (leaves.h), NULL = not known */
     float mu, M;
     /* counts, rewritten with every transaction */
     uint64_t records, images, episodes, steps, tokens, skipped, bad;
     bool complete; /* the whole input has been read */
 } shard_meta_t;
 void shard_meta_release(shard_meta_t *m);
+/* Is action column k stored as the data set has it, in the units of its environment? */
+bool shard_action_raw(const shard_meta_t *m, uint32_t k);
 void shard_meta_copy(shard_meta_t *to, const shard_meta_t *from);
 
 /* One record: a picture, an episode (or window of one), a text. Arrays of absent parts are NULL; T
@@ -72,7 +77,7 @@ typedef struct {
     uint32_t label_len;
     const float *continuous;               /* [T, n_continuous] */
     const uint32_t *discrete;              /* [T, n_discrete] */
-    const float *actions;                  /* [T, n_actions], scaled to [-1,1] */
+    const float *actions;                  /* [T, n_actions], scaled to [-1,1] or raw */
     const uint32_t *discrete_actions;      /* [T, n_discrete_actions] */
     const float *label_actions;            /* [T, n_actions] clean targets, NULL = actions */
     const float *rewards;                  /* [T] */

@@ -1,4 +1,5 @@
 /* token_db_meta.c - shard_meta_t to bytes and back (FORMATS.md 1.3). */
+#include "common/io/leaves.h"
 #include "common/io/token_db_value.h"
 #include <math.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@ void shard_meta_release(shard_meta_t *m) {
     free(m->discrete_action_range);
     free(m->action_low);
     free(m->action_high);
+    free(m->action_raw);
+    free(m->leaves);
     memset(m, 0, sizeof *m);
 }
 
@@ -39,6 +42,8 @@ void shard_meta_copy(shard_meta_t *to, const shard_meta_t *from) {
         OWNED(discrete_action_range, from->n_discrete_actions * sizeof(uint32_t)),
         OWNED(action_low, from->n_actions * sizeof(float)),
         OWNED(action_high, from->n_actions * sizeof(float)),
+        OWNED(action_raw, from->n_actions),
+        OWNED(leaves, 0),
 #undef OWNED
     };
     *to = *from;
@@ -47,6 +52,11 @@ void shard_meta_copy(shard_meta_t *to, const shard_meta_t *from) {
         size_t size = v && !owned[i].size ? strlen(v) + 1 : owned[i].size;
         *owned[i].to = v ? memcpy(xmalloc(size), v, size) : NULL;
     }
+}
+
+bool shard_action_raw(const shard_meta_t *m, uint32_t k) {
+    if (m->action_raw) return m->action_raw[k] != 0;
+    return !isfinite((double)m->action_high[k] - (double)m->action_low[k]);
 }
 
 /* The head as it lies in the file: 14 words of 4 bytes, 7 of 8. */
@@ -106,6 +116,8 @@ uint8_t *token_meta_build(const shard_meta_t *m, size_t *size) {
                    m->discrete_action_range),
         array_part(PART_ACTION_LOW, 'f', m->n_actions, m->action_low),
         array_part(PART_ACTION_HIGH, 'f', m->n_actions, m->action_high),
+        array_part(PART_ACTION_RAW, 'B', m->n_actions, m->action_raw),
+        string_part(PART_LEAVES, m->leaves),
     };
     return value_build(meta_key, &h, sizeof h, part, sizeof part / sizeof *part, size);
 }
@@ -133,10 +145,23 @@ static int take_array(const value_t *v, unsigned part, char type, uint32_t n, co
     const value_part_t *p = value_part(v, part);
     if (!p && n == 0) return 0;
     if (!p || p->type != type || p->count != n) return bad_part(why, name);
-    void *copy = xmalloc(n * sizeof(uint32_t));
-    memcpy(copy, p->data, n * sizeof(uint32_t));
+    size_t bytes = n * (type == 'B' ? 1 : sizeof(uint32_t));
+    void *copy = memcpy(xmalloc(bytes), p->data, bytes);
     *(void **)out = copy;
     return 0;
+}
+
+/* They name as many columns as there are. */
+static int check_leaves(const shard_meta_t *m, reason_t *why) {
+    leaves_t l;
+    if (!m->leaves) return 0;
+    if (leaves_parse(&l, m->leaves, NULL)) return bad_part(why, "leaves");
+    bool good = leaves_width(&l, LEAF_OBSERVATION, LEAF_CONTINUOUS) == m->n_continuous &&
+                leaves_width(&l, LEAF_OBSERVATION, LEAF_DISCRETE) == m->n_discrete &&
+                leaves_width(&l, LEAF_ACTION, LEAF_CONTINUOUS) == m->n_actions &&
+                leaves_width(&l, LEAF_ACTION, LEAF_DISCRETE) == m->n_discrete_actions;
+    leaves_release(&l);
+    return good ? 0 : bad_part(why, "leaves");
 }
 
 static int check_meta(const shard_meta_t *m, reason_t *why) {
@@ -147,7 +172,7 @@ static int check_meta(const shard_meta_t *m, reason_t *why) {
     for (uint32_t i = 0; i < m->n_actions; i++)
         if (isnan(m->action_low[i]) || isnan(m->action_high[i]))
             return bad_part(why, "action_low or action_high");
-    return 0;
+    return check_leaves(m, why);
 }
 
 static int take_parts(const value_t *v, shard_meta_t *m, reason_t *why) {
@@ -163,6 +188,7 @@ static int take_parts(const value_t *v, shard_meta_t *m, reason_t *why) {
         {PART_QUANTIZER, "quantizer", &m->quantizer},
         {PART_TEXT_TOKENIZER, "text_tokenizer", &m->text_tokenizer},
         {PART_ENV, "env", &m->env},
+        {PART_LEAVES, "leaves", &m->leaves},
     };
     int rc = 0;
     for (size_t i = 0; i < sizeof string / sizeof *string && !rc; i++)
@@ -178,6 +204,8 @@ static int take_parts(const value_t *v, shard_meta_t *m, reason_t *why) {
     if (!rc)
         rc =
             take_array(v, PART_ACTION_HIGH, 'f', m->n_actions, "action_high", &m->action_high, why);
+    if (!rc && value_part(v, PART_ACTION_RAW))
+        rc = take_array(v, PART_ACTION_RAW, 'B', m->n_actions, "action_raw", &m->action_raw, why);
     return rc ? rc : check_meta(m, why);
 }
 

@@ -67,6 +67,7 @@ static int check_same(const shard_meta_t *s, const shard_meta_t *m, reason_t *wh
     if (!rc) rc = differs("quantizer", s->quantizer, m->quantizer, why);
     if (!rc) rc = differs("text tokenizer", s->text_tokenizer, m->text_tokenizer, why);
     if (!rc) rc = differs("environment", s->env, m->env, why);
+    if (!rc) rc = differs("columns", s->leaves, m->leaves, why);
     const struct {
         const char *what;
         uint32_t stored, asked;

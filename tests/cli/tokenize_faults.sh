@@ -48,6 +48,13 @@ verdict $? "fault_001: and again the next time"
 works "fault_001: what was committed is kept" images --in set --out two.lmdb --model m --max-bad 0.05
 tokenize dump two.lmdb | sed 's/"source":"[^"]*"//' | cmp - good.json >out
 verdict $? "fault_001: with a larger --max-bad the rest follows"
+exits 3 '[12] of 122 items are bad (.*), more than --max-bad 0 %' images --in set --out strict.lmdb --model m --strict --max-bad 1
+grep -q "skipped '1.png' of 'set'" err
+verdict $? "--strict names the item"
+rm set/1.png
+works "one of 121 is tolerated" images --in set --out one.lmdb --model m
+exits 3 'more than --max-bad 0 %' images --in set --out one.lmdb --model m --strict --force
+cp bad set/1.png
 mkdir all && cp bad all/1.png && cp bad all/2.png
 exits 3 "none of 2 items can be used" images --in all --out all.lmdb --model m --max-bad 1
 

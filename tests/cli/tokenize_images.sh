@@ -10,7 +10,7 @@ for word in images episodes text decode info verify merge dump; do
     passed=$((passed + 1))
 done
 tokenize images --help >out 2>err
-for word in --in --out --model --keep-pixels --limit --shard --batch --threads --max-bad --max-map --max-pixels --background --force; do
+for word in --in --out --model --keep-pixels --limit --shard --batch --threads --max-bad --max-map --max-pixels --background --force --strict; do
     grep -q -e "$word " out || { verdict 1 "images --help does not tell $word"; continue; }
     passed=$((passed + 1))
 done

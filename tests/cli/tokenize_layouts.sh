@@ -131,6 +131,7 @@ d4rl('short.hdf5', 9, [4], [], rewards=np.zeros(8, np.float32))
 d4rl('beyond.hdf5', 9, [4], [], actions=np.full((9, 2), 1.5, np.float32))
 d4rl('naughty.hdf5', 9, [4], [], observations=np.where(np.arange(9)[:, None] == 6, np.nan, 1.0) * np.ones((9, 5)))
 d4rl('atari.hdf5', 9, [4], [7], actions=rng.integers(0, 4, 9), observations=frames(9, 32, 32, 1)[..., 0])
+d4rl('nan_end.hdf5', 9, [], [], timeouts=None, rewards=np.arange(9.0), terminals=np.float32([0, 0, 1, 0, np.nan, 1, 0, 0, 1]))
 d4rl('minus.hdf5', 9, [4], [7], actions=np.arange(9) - 1)
 
 # ---- what is bad
@@ -279,9 +280,9 @@ def scaled(a):
 for r, (key, pixels) in zip(dump('n1.lmdb'), kept('n1.lmdb')):
     o, a = f[key]['observations'], f[key]['actions']
     alike(pixels, decoded(o['agent/pixels'][:-1]))
-    near(r['continuous'], np.column_stack([o['agent/joints'][:-1], o['agent/flag'][:-1], o['ram'][:-1]]))
+    near(r['continuous'], np.column_stack([o['agent/flag'][:-1], o['agent/joints'][:-1], o['ram'][:-1]]))
     assert r['discrete'] == np.column_stack([o['tuple/_index_0'][:-1] - [1, -2], o['tuple/_index_2'][:-1].reshape(-1, 4)]).tolist()
-    assert r['text'] == list(o['tuple/_index_1'][0]) + [256]
+    assert r['text'] == list(o['mission'][0]) + [256]
     near([x[:2] for x in r['actions']], scaled(a['arm/_index_0'][:]))
     assert [x[2:] for x in r['actions']] == np.column_stack([a['arm/_index_1'][:], a['grip'][:] + 1]).tolist()
 meta = shard('n2.lmdb')[0, 0, 0][1]
@@ -290,7 +291,7 @@ assert json.loads(meta['arguments'])['act'] == 'discrete=grip,continuous=arm/_in
 for r, (key, pixels) in zip(dump('n2.lmdb'), kept('n2.lmdb')):
     o, a = f[key]['observations'], f[key]['actions']
     alike(pixels, decoded(o['wrist'][:-1]))
-    near(r['continuous'], np.column_stack([o['map'][:-1].reshape(-1, 6), o['agent/joints'][:-1], o['agent/flag'][:-1]]))
+    near(r['continuous'], np.column_stack([o['map'][:-1].reshape(-1, 6), o['agent/flag'][:-1], o['agent/joints'][:-1]]))
     assert r['discrete'] == np.column_stack([o['ram'][:-1] + 5, o['tuple/_index_0'][:-1] - [1, -2], o['tuple/_index_2'][:-1].reshape(-1, 4)]).tolist()
     assert r['text'] == list(o['mission'][0] + b'\n' + o['tuple/_index_1'][0]) + [256]
     near([x[:2] for x in r['actions']], scaled(a['arm/_index_0'][:]))
@@ -304,7 +305,7 @@ for r, (key, pixels) in zip(dump('n3.lmdb'), kept('n3.lmdb')):
 g = h5py.File('damaged/data/main_data.hdf5')
 for r in dump('dm.lmdb'):
     o, a = g[r['key']]['observations'], g[r['key']]['actions']
-    want = np.column_stack([decoded(o['ram'])[:-1, ..., 0].reshape(-1, 128), decoded(o['grid'])[:-1].reshape(-1, 192)])
+    want = np.column_stack([decoded(o['grid'])[:-1].reshape(-1, 192), decoded(o['ram'])[:-1, ..., 0].reshape(-1, 128)])
     assert np.abs(np.array(r['continuous']) - want).max() <= 2
     assert np.abs((np.array(r['actions']) + 1) * 127.5 - decoded(a)[..., 0].reshape(-1, 700)).max() <= 2.001
 
@@ -366,8 +367,16 @@ exits 3 "neither terminals nor timeouts" episodes --in noend.hdf5 --out x.lmdb
 tokenize episodes --in short.hdf5 --out x2.lmdb >out 2>err
 [ $? -eq 3 ] && grep -q "short.hdf5:episode_0:rewards: 8 rows where total_steps asks for 9" err
 verdict $? "a D4RL file whose arrays disagree"
-exits 3 "'naughty.hdf5': episode_1, step 1, observations: NaN" episodes --in naughty.hdf5 --out x3.lmdb
-exits 3 "minus.hdf5:actions: row 0: -1 is no action" episodes --in minus.hdf5 --out x.lmdb
+exits 3 "'naughty.hdf5': episode_1, step 1, observations: NaN" episodes --in naughty.hdf5 --out x3.lmdb --strict
+works "a flat file's NaN costs its episode" episodes --in naughty.hdf5 --out x3.lmdb --max-bad 0.5
+grep -q '"records":1,"skipped":0,"bad":1' out && grep -q "skipped 'episode_1' of 'naughty.hdf5': .*step 1, observations: NaN" err
+verdict $? "1 kept, 1 named"
+works "a negative action costs its episode" episodes --in minus.hdf5 --out x.lmdb --max-bad 0.5
+grep -q '"records":2,"skipped":0,"bad":1' out && grep -q 'episode_0:actions: step 0: -1 is not in 0..7' err && tokenize info x.lmdb | grep -q '"discrete_action_range":\[8\]'
+verdict $? "2 kept, the range is that of the actions there are"
+works "NaN among the terminals costs the episode around it" episodes --in nan_end.hdf5 --out x.lmdb --force --max-bad 0.5
+grep -q '"records":2,"skipped":0,"bad":1' out && grep -q 'episode_1:terminals: step 1: NaN' err && tokenize dump x.lmdb | grep -q '"episode_2".*"rewards":\[6,7,8\]'
+verdict $? "it ends no episode: the others are whole"
 exits 3 "give the dataset's folder" episodes --in vlen/data/main_data.hdf5 --out x.lmdb
 exits 2 "neither a Minari dataset folder nor an HDF5 file" episodes --in make.py --out x.lmdb
 head -c 2000 flat.hdf5 >cut.hdf5

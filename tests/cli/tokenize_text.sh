@@ -101,6 +101,7 @@ for line in 'no JSON' '{"text":' '[1]' '{"text":5}' '{"caption":""}' '{"image":7
     verdict $? "the line $line is bad: status $rc"
 done
 exits 3 "are bad" text --in set/bad.jsonl --out bad2.lmdb
+exits 3 "are bad .*max-bad 0 %" text --in set/bad.jsonl --out bad2.lmdb --strict --max-bad 1 --force
 
 # VQA
 jq_pair() { # jq_pair FILE_Q FILE_A IDS_A: three questions, and annotations with these question ids

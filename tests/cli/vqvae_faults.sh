@@ -29,6 +29,7 @@ exits 3 '2' train --data spoilt --config tiny.json --out new
 vqvae train --data spoilt --config tiny.json --threads 1 --out spoilt.run --max-bad 0.2 >out 2>err && grep -q 'aa.png' err && grep -q 'cut.png' err &&
     cmp base/diffusion_pytorch_model.safetensors spoilt.run/diffusion_pytorch_model.safetensors >>err
 verdict $? "fault_001: tolerated bad pictures change nothing for the good ones"
+exits 3 "are bad .*max-bad 0 %" train --data spoilt --config tiny.json --threads 1 --out strict.run --max-bad 0.2 --strict
 exits 3 'pixels' eval --model base --data pics --max-pixels 100 --split all
 
 # --- configuration files: file, line and column

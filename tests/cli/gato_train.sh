@@ -274,6 +274,13 @@ does "a dry run" train --data x1.lmdb --config policy.json --out dry --dry-run -
 [ ! -e dry ] && grep -Eq '^\{"parameters":[0-9]+,"flops_per_step":[0-9.e+]+,"memory_bytes":[0-9.e+]+,"seconds_per_step":[0-9.e-]+,"expected_seconds":[0-9.e-]+\}$' out
 verdict $? "one JSON object, nothing made: $(cat out)"
 
+# --- info
+does "info" info base
+[ "$(wc -l <out)" -eq 1 ] && grep -q "^{\"parameters\":$(sed -n 's/^gato: parameters  *\([0-9][0-9]*\)$/\1/p' err)," out &&
+    grep -qx 'gato: transformer  *width 16, 1 layers, 2 heads' err && grep -qx 'gato: codebook  *16 codes of width 4, 4 x 4 per image' err &&
+    grep -qx 'gato: actions per step  *2 continuous, 0 discrete' err
+verdict $? "info's table on stderr, its JSON on stdout: $(cat err)"
+
 # --- eval
 does "eval" eval --model base --data x1.lmdb --threads 1
 cp out figures.json

@@ -20,10 +20,10 @@ typedef struct {
     float *action_low,
         *action_high; /* [n_actions], declared; actions inside are scaled to [-1,1] */
     uint32_t codes, code_dim, grid_h, grid_w, image_h, image_w;
-    float *vector_mean,
-        *vector_deviation; /* [n_continuous] over the training side; NULL = not known. A start for
-                                              training only: not part of config.json */
-    float *codebook;       /* [codes, code_dim], NULL when the shard carries none */
+    /* [n_continuous] over the training side; NULL = not known. A start for training only: not part
+     * of config.json. */
+    float *vector_mean, *vector_deviation;
+    float *codebook; /* [codes, code_dim], NULL when the shard carries none */
     float mu, M;
     char *fingerprint, *preprocess, *quantizer, *text_tokenizer, *env; /* NULL = none */
 } gato_facts_t;

@@ -2,12 +2,14 @@
  * trains, the codebook's start by k-means, moving averages, restart of dead codes, usage, and the
  * codebook that a RUN publishes.
  *
- * ema       the op gives counts and sums of a batch; they are applied once an optimizer step (van den Oord et al. 2017,
- *           appendix A.1; restarts as in Dhariwal et al. 2020)
+ * ema       the op gives counts and sums of a batch; they are applied once an optimizer step (van
+ *           den Oord et al. 2017, appendix A.1; restarts as in Dhariwal et al. 2020)
  * ste       codebook by gradient; the decoder's gradient goes straight through
  * rotation  the same, the gradient turned back (Fifty et al. 2024)
- * l2        the same as ste with vectors and codes of unit length (Yu et al. 2022); unit rows are published
- * simvq     frozen codebook C, learned linear map: e = C W^T + b (Zhu et al. 2024), which is what is published
+ * l2        the same as ste with vectors and codes of unit length (Yu et al. 2022); unit rows are
+ *           published
+ * simvq     frozen codebook C, learned linear map: e = C W^T + b (Zhu et al. 2024), which is what
+ *           is published
  * fsq       no codebook (Mentzer et al. 2023)
  *
  * State arrays are plain floats, saved with the checkpoint.

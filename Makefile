@@ -123,7 +123,7 @@ quick:
 TSAN_TESTS = test_base test_kernel test_packed test_conv test_norm test_attention test_attention_cache test_loss test_gan_kernel
 tsan:
 	CFLAGS="-O1 -g -fsanitize=thread" $(MAKE) B=$(B)/tsan $(TSAN_TESTS:%=$(B)/tsan/tests/%)
-	SANITIZED=1 sh tests/run.sh $(B)/tsan -x $(TSAN_TESTS)
+	SANITIZED=1 TSAN_OPTIONS=die_after_fork=0 sh tests/run.sh $(B)/tsan -x $(TSAN_TESTS)
 
 coverage:
 	CFLAGS="-O1 -g --coverage" $(MAKE) B=$(B)/coverage tests

@@ -125,8 +125,10 @@ tsan:
 	CFLAGS="-O1 -g -fsanitize=thread" $(MAKE) B=$(B)/tsan $(TSAN_TESTS:%=$(B)/tsan/tests/%)
 	SANITIZED=1 TSAN_OPTIONS=die_after_fork=0 sh tests/run.sh $(B)/tsan -x $(TSAN_TESTS)
 
+# Counted by clang: CLANG=NAME chooses another.
+CLANG ?= clang
 coverage:
-	CFLAGS="-O1 -g --coverage" $(MAKE) B=$(B)/coverage tests
+	CFLAGS="-O1 -g -fprofile-instr-generate -fcoverage-mapping" $(MAKE) CC=$(CLANG) B=$(B)/coverage tests
 	sh tests/coverage.sh $(B)/coverage
 
 compile_commands.json:

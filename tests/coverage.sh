@@ -16,7 +16,7 @@ rc=$?
 find "$build/profiles" -name '*.profraw' -size +0 >"$build/profiles.list" || exit 1
 llvm-profdata merge -sparse --failure-mode=all -f "$build/profiles.list" -o "$build/tests.profdata" || exit 1
 rm -rf "$build/profiles"
-objects=$(find "$build/tests" -maxdepth 1 -type f -name 'test_*' ! -name '*.[od]' | sed 's/^/-object /')
+objects=$(find "$build/tests" -maxdepth 1 -type f -name 'test_*' ! -name '*.[od]' | LC_ALL=C sort | sed '2,$s/^/-object /')
 # shellcheck disable=SC2086
 llvm-cov report -instr-profile "$build/tests.profdata" $objects common vqvae tokenize gato 2>/dev/null | awk '
     $1 ~ /^[a-z].*\.c$/ {

@@ -1,14 +1,29 @@
 # vqvae, tokenize and gato: one Makefile, no recursion, everything it makes is under build/.
 #
-#   make            the three programs in build/bin
-#   make test       unit tests and program tests          make demo      the whole pipeline in minutes
-#   make asan       the same tests under ASan + UBSan      make reacher   the same at full length
-#   make fuzz       fuzz every reader of foreign bytes     make install PREFIX= DESTDIR=
-#   make quantizers every quantizer on the same pictures   (build/quantizers/quantizers.md)
-#   make bench      speed and memory beside PyTorch's, build/bench.json
-#   make PORTABLE=1 for any processor of this kind, also without AVX2, in build/portable
-#   make recipe NAME=vq-64-f8      a tokenizer by a recipe of pipelines/configs
-#   make cross-domain              tokenizers of one kind of pictures on another
+#   make                          the three programs in build/bin
+#   make help                     this text
+#   make quick                    under a minute: build, the unit tests of what changed, floors, format
+#   make test                     unit tests and program tests
+#   make asan                     the same tests under AddressSanitizer and UBSan
+#   make tsan                     unit tests of the thread pool and the kernels under ThreadSanitizer
+#   make fuzz SECONDS=30          fuzz every reader of foreign bytes, so long each
+#   make check                    all of that but tsan: what CI runs
+#   make coverage                 lines that the unit tests run, in build/coverage
+#   make lint LINT_BASE=main      clang-tidy on the C files that changed since LINT_BASE
+#   make format                   clang-format on every C file
+#   make format-check             what it would change, torn banners, long lines and files
+#   make compile_commands.json    build/compile_commands.json, for editors and clang-tidy
+#   make demo                     the whole pipeline on the simulated arm, in minutes
+#   make reacher                  the same at full length
+#   make recipe NAME=vq-64-f8     a tokenizer by a recipe of pipelines/configs
+#   make quantizers               every quantizer on the same images (build/quantizers/quantizers.md)
+#   make cross-domain             tokenizers of one kind of images measured on another
+#   make data-large               larger folders of images out of Debian packages, in build/data-large
+#   make bench                    speed and memory beside PyTorch's, build/bench.json
+#   make install PREFIX= DESTDIR= the programs to PREFIX/bin; make uninstall takes them away
+#   make clean                    removes build/
+#
+# PORTABLE=1 builds for any processor of this kind, also without AVX2, in build/portable. B=FOLDER builds elsewhere.
 
 ifeq ($(PORTABLE),1)
 B        ?= build/portable
@@ -66,9 +81,12 @@ TEST_C    := $(wildcard tests/test_*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
-.PHONY: all programs tests test check asan fuzz bench demo reacher recipe cross-domain data-large quantizers format format-check install uninstall clean
+.PHONY: all help programs tests test quick check asan tsan fuzz coverage lint compile_commands.json bench demo reacher recipe \
+        cross-domain data-large quantizers format format-check install uninstall clean
 .SECONDARY:
 all: programs
+help:
+	@sed -n '3,/^$$/s/^# \{0,3\}//p' Makefile
 programs: $(PROGRAMS:%=$(B)/bin/%)
 
 $(B)/libcommon.a: $(COMMON_O)
@@ -103,6 +121,29 @@ test: programs tests
 asan:
 	CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) B=$(B)/asan programs tests
 	SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 sh tests/run.sh $(B)/asan
+
+# What a change needs before it is committed. LINT_BASE=COMMIT: changed since then; else since main, on main since its
+# last commit but one (tests/changed.sh).
+quick:
+	sh tests/quick.sh $(B)
+
+TSAN_TESTS = test_base test_kernel test_packed test_conv test_norm test_attention test_attention_cache test_loss test_gan_kernel
+tsan:
+	CFLAGS="-O1 -g -fsanitize=thread" $(MAKE) B=$(B)/tsan $(TSAN_TESTS:%=$(B)/tsan/tests/%)
+	SANITIZED=1 TSAN_OPTIONS=die_after_fork=0 sh tests/run.sh $(B)/tsan -x $(TSAN_TESTS)
+
+# Counted by clang: CLANG=NAME chooses another.
+CLANG ?= clang
+coverage:
+	CFLAGS="-O1 -g -fprofile-instr-generate -fcoverage-mapping" $(MAKE) CC=$(CLANG) B=$(B)/coverage tests
+	sh tests/coverage.sh $(B)/coverage
+
+compile_commands.json:
+	@mkdir -p $(B)
+	sh tests/compile_commands.sh $(B) > $(B)/$@.part
+	@mv $(B)/$@.part $(B)/$@
+lint: compile_commands.json
+	sh tests/lint.sh $(B)
 
 # SECONDS=3600 for long runs
 fuzz:

@@ -33,16 +33,18 @@ static void put_float(floats_t *a, float v) {
 
 /* Every array of the batch, for clearing and releasing. */
 /* clang-format off */
-#define EACH_INTS(b, F)                                                                                                \
-    F((b)->start)                                                                                                      \
-    F((b)->at) F((b)->inner) F((b)->step) F((b)->id) F((b)->mask) F((b)->token) F((b)->code) F((b)->row) F((b)->col)   \
-        F((b)->continuous.position) F((b)->continuous.target) F((b)->continuous.sequence) F((b)->continuous.text)      \
-            F((b)->other.position) F((b)->other.target) F((b)->other.sequence) F((b)->other.text) F((b)->separator)    \
-                F((b)->future) F((b)->future_code)
-#define EACH_FLOATS(b, F)                                                                                              \
-    F((b)->pixel)                                                                                                      \
-    F((b)->vector) F((b)->continuous.weight) F((b)->continuous.value) F((b)->other.weight) F((b)->other.value)         \
-        F((b)->action) F((b)->action_weight)
+#define EACH_INTS(b, F) \
+    F((b)->start) F((b)->at) F((b)->inner) F((b)->step) F((b)->id) F((b)->mask) \
+    F((b)->token) F((b)->code) F((b)->row) F((b)->col) \
+    F((b)->continuous.position) F((b)->continuous.target) \
+    F((b)->continuous.sequence) F((b)->continuous.text) \
+    F((b)->other.position) F((b)->other.target) F((b)->other.sequence) F((b)->other.text) \
+    F((b)->separator) F((b)->future) F((b)->future_code)
+#define EACH_FLOATS(b, F) \
+    F((b)->pixel) F((b)->vector) \
+    F((b)->continuous.weight) F((b)->continuous.value) \
+    F((b)->other.weight) F((b)->other.value) \
+    F((b)->action) F((b)->action_weight)
 #define CLEAR(a) (a).n = 0;
 #define RELEASE(a) free((a).v);
 /* clang-format on */

@@ -22,10 +22,10 @@ typedef struct {
     float *declared_low, *declared_high; /* [n_actions] by the data set, maybe infinite */
     uint8_t *action_scaling;             /* [n_actions] scaling_t: what the ends above are */
     uint32_t codes, code_dim, grid_h, grid_w, image_h, image_w;
-    float *vector_mean,
-        *vector_deviation; /* [n_continuous] over the training side; NULL = not known. A start for
-                                              training only: not part of config.json */
-    float *codebook;       /* [codes, code_dim], NULL when the shard carries none */
+    /* [n_continuous] over the training side; NULL = not known. A start for training only: not part
+     * of config.json. */
+    float *vector_mean, *vector_deviation;
+    float *codebook; /* [codes, code_dim], NULL when the shard carries none */
     float mu, M;
     char *fingerprint, *preprocess, *quantizer, *text_tokenizer, *env; /* NULL = none */
     char *leaves; /* names of the columns (common/io/leaves.h), NULL = not known */

@@ -1,16 +1,52 @@
-/* info.c - gato info RUN: what a policy is, one JSON object. */
+/* info.c - `gato info`: what a policy is, as JSON on stdout and as a table on stderr. */
 #include "common/base/cli.h"
+#include "common/base/table.h"
 #include "common/io/json.h"
+#include "common/io/utf8.h"
 #include "gato/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* The same for people. */
+static void print_table(const char *run, const gato_model_t *m) {
+    char text[256];
+    const gato_config_t *c = &m->config;
+    const gato_facts_t *f = &m->facts;
+    table_t t;
+    table_begin_plain(&t, "ll");
+    table_text(&t, "run");
+    table_text(&t, utf8_printable(text, sizeof text, run));
+    table_text(&t, "parameters");
+    table_format(&t, "%zu", gato_model_parameters(m));
+    table_text(&t, "transformer");
+    table_format(&t, "width %lld, %lld layers, %lld heads", (long long)c->model.width,
+                 (long long)c->model.layers, (long long)c->model.heads);
+    table_text(&t, "attention window");
+    table_format(&t, "%d timesteps within %lld tokens", m->band, (long long)c->model.context);
+    table_text(&t, "vocabulary");
+    table_format(&t, "%d ids", tokens_total(&m->tokens));
+    table_text(&t, "codebook");
+    if (f->codes)
+        table_format(&t, "%u codes of width %u, %u x %u per image", f->codes, f->code_dim,
+                     f->grid_w, f->grid_h);
+    else
+        table_text(&t, NULL);
+    table_text(&t, "fingerprint");
+    table_text(&t, f->fingerprint);
+    table_text(&t, "values per step");
+    table_format(&t, "%u continuous, %u discrete", f->n_continuous, f->n_discrete);
+    table_text(&t, "actions per step");
+    table_format(&t, "%u continuous, %u discrete", f->n_actions, f->n_discrete_actions);
+    table_print(&t);
+}
+
 int cmd_gato_info(int argc, char **argv) {
     cli_list_t run = {0};
     const cli_opt_t table[] = {{"", CLI_LIST, &run, "RUN", "a policy's folder", true}, {0}};
-    cli_parse(argc, argv, "gato info", "What a policy is: sizes, vocabulary, codebook.",
+    cli_parse(argc, argv, "gato info",
+              "what a policy is: a JSON object on stdout, a table on stderr",
               (const cli_opt_t *const[]){table}, 1);
     if (run.n != 1) die(RC_USAGE, "one RUN folder is needed");
     gato_model_t *m = gato_run_open(run.item[0]);
@@ -31,6 +67,7 @@ int cmd_gato_info(int argc, char **argv) {
     jsonw_raw(&w, "config", one_line);
     jsonw_raw(&w, "facts", facts_line);
     puts(jsonw_end(&w));
+    print_table(run.item[0], m);
     jsonw_free(&w);
     free(config);
     free(one_line);

@@ -1,6 +1,6 @@
 /* layout.h - the tokens of one timestep, in order:
  *
- *   [ picture | text | continuous | discrete ]  SEPARATOR  [ continuous actions | discrete actions ]
+ *   [ image | text | continuous | discrete ] SEPARATOR [ continuous actions | discrete actions ]
  *
  * Absent parts vanish; text may come before the picture. A sequence is its timesteps one after
  * another. Inner positions 0, 1, ... belong to the tokens before the separator. A text or a

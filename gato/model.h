@@ -1,12 +1,19 @@
 /* model.h - the policy: rows of the modalities, one gather, GPT-2 blocks, heads. Names are NEKO's
  * (and ours for codes).
  *
- *   separator_token [D]                      embed_token.weight [vocab,D]         predict_token.weight [vocab,D]
- *   pos_embed_observation.weight [context,D] transformer.h.*, transformer.ln_f    image_embedding.* (patches)
- *   image_codes.codebook [K,Dc] (fixed)      image_codes.proj.{weight [D, m*m*Dc], bias}
+ *   separator_token [D]
+ *   embed_token.weight [vocab,D]
+ *   predict_token.weight [vocab,D]
+ *   pos_embed_observation.weight [context,D]
+ *   transformer.h.*, transformer.ln_f
+ *   image_embedding.* (patches)
+ *   image_codes.codebook [K,Dc] (fixed)
  *   image_codes.white [K,Dc] (fixed): the codebook whitened, where model.code_norm = white
- *   image_codes.{row,col}.weight [128,D]     vector_embedding.{weight [D,n], bias} (vector_in = linear)
- *   predict_future.weight [m*m*K, D] (loss.image > 0): logits of the m*m codes of a merged token, code after code
+ *   image_codes.proj.{weight [D, m*m*Dc], bias}
+ *   image_codes.{row,col}.weight [128,D]
+ *   vector_embedding.{weight [D,n], bias} (vector_in = linear)
+ *   predict_future.weight [m*m*K, D] (loss.image > 0): logits of the m*m codes of a merged token,
+ *       code after code
  *   predict_action.{weight [A,D], bias} (action_kind = mse): the action, read at the separator
  *
  * The functions that record are pieces for training and acting alike: embed rows, run blocks, read

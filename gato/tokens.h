@@ -1,6 +1,9 @@
 /* tokens.h - numbers as tokens: mu-law, bins, and the ranges of the vocabulary.
  *
- *   text 0 .. text-1 | continuous values text .. text+bins-1 | discrete values, 1024 | image codes, appended last
+ *   text               0 .. text-1
+ *   continuous values  text .. text+bins-1
+ *   discrete values    the next 1024
+ *   image codes        appended last
  *
  * Observations and actions share the ranges. Everything is computed as float32 operations rounded
  * one by one, truncated toward zero, so a value has the same bin on every machine. NaN is the

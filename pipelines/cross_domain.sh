@@ -25,7 +25,7 @@ fi
 
 mkdir -p "$D"
 name_of() { basename "${1%/}"; }
-member() { sed -n "s/.*\"$2\":\([^,}]*\).*/\1/p" "$1"; }
+. pipelines/json.sh
 learn() { # NAME SRC...
     run=$D/$1
     shift
@@ -50,7 +50,7 @@ learn all "$@"
             json=$D/$row-on-$(name_of "$src").json
             "$BIN/vqvae" eval --model "$D/$row" --data "$src" >"$json.part" 2>"$D/eval.log" || { cat "$D/eval.log" >&2; exit 1; }
             mv "$json.part" "$json"
-            cells="$cells $(awk -v p="$(member "$json" psnr)" -v s="$(member "$json" ssim)" -v c="$(member "$json" codes_used)" -v x="$(member "$json" perplexity)" \
+            cells="$cells $(awk -v p="$(json_last "$json" psnr)" -v s="$(json_last "$json" ssim)" -v c="$(json_last "$json" codes_used)" -v x="$(json_last "$json" perplexity)" \
                 'BEGIN { printf "%.2f dB, SSIM %.3f, %d codes (%.0f)", p, s, c, x }') |"
         done
         echo "| $row |$cells"

@@ -29,8 +29,7 @@ settings() { # of a kind, a word each
         ;;
     esac
 }
-# field FILE KEY: its value in the last line (a flat object).
-field() { tail -n 1 "$1" | sed -n "s/.*\"$2\":\([^,}]*\).*/\1/p"; }
+. "$here/json.sh"
 
 mkdir -p "$D"
 rows=$D/rows.txt # kind, seed, PSNR, SSIM, codes used, codes, perplexity, codes used by all pictures
@@ -51,8 +50,8 @@ for kind in $KINDS; do
             # shellcheck disable=SC2086
             vqvae eval --model "$run" --data $DATA --split $split --threads "$THREADS" >"$run-$split.json" 2>>"$run.log"
         done
-        echo "$kind $seed $(field "$run-val.json" psnr) $(field "$run-val.json" ssim) $(field "$run-val.json" codes_used) $(field "$run-val.json" codes)" \
-            "$(field "$run-val.json" perplexity) $(field "$run-all.json" codes_used)" | tee -a "$rows"
+        echo "$kind $seed $(json_last "$run-val.json" psnr) $(json_last "$run-val.json" ssim) $(json_last "$run-val.json" codes_used) $(json_last "$run-val.json" codes)" \
+            "$(json_last "$run-val.json" perplexity) $(json_last "$run-all.json" codes_used)" | tee -a "$rows"
     done
 done
 

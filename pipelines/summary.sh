@@ -1,20 +1,14 @@
 #!/bin/sh
-# summary.sh DIR - gathers the figures of a pipeline run in DIR into DIR/summary.json and prints them as one table.
+# summary.sh DIR - gathers the metrics of a pipeline run in DIR into DIR/summary.json and prints them as one table.
 set -eu
 D=$1
 
-# field FILE KEY : the value of KEY in the last line of FILE that has it (flat one-line JSON objects).
-field() { sed -n "s/.*\"$2\":\([^,}]*\).*/\1/p" "$1" 2>/dev/null | tail -n 1; }
-first_field() { sed -n "s/.*\"$2\":\([^,}]*\).*/\1/p" "$1" 2>/dev/null | head -n 1; }
-or_null() { if [ -n "$1" ]; then printf '%s' "$1"; else printf 'null'; fi; }
-
-# The mean speed over all log lines.
-mean_field() { sed -n "s/.*\"$2\":\([0-9.]*\).*/\1/p" "$1" | awk '{ s += $1; n++ } END { if (n) printf "%.0f", s / n; else printf "null" }'; }
+. "$(dirname "$0")/json.sh"
 
 vq=$D/vqvae.json
 arm=$(head -n 1 "$vq" >"$D/.arm.json"; echo "$D/.arm.json")
-ret() { field "$D/act-$1.json" return_mean; }
-rate() { field "$D/act-$1.json" success_rate; }
+ret() { json_last "$D/act-$1.json" return_mean; }
+rate() { json_last "$D/act-$1.json" success_rate; }
 normalized() { # normalized POLICY : (policy - random) / (expert - random), on the same episodes
     if [ -n "$(ret "$1")" ]; then
         awk -v p="$(ret "$1")" -v r="$(ret random)" -v e="$(ret expert)" 'BEGIN { printf "%.4f", (p - r) / (e - r) }'
@@ -33,21 +27,21 @@ fi
 
 metrics=$D/policy/metrics.jsonl
 printf '{"vqvae":{"psnr":%s,"codes_used":%s,"codes":%s,"perplexity":%s,"images_per_s":%s},"tokenize":{"images_per_s":%s},"gato":{"loss_first":%s,"loss_last":%s,"tokens_per_s":%s},"act":%s}\n' \
-    "$(or_null "$(field "$vq" psnr)")" "$(or_null "$(field "$vq" codes_used)")" "$(or_null "$(field "$vq" codes)")" \
-    "$(or_null "$(field "$vq" perplexity)")" "$(or_null "$(field "$vq" images_per_s)")" "$(or_null "$(field "$D/tokenize.json" images_per_s)")" \
-    "$(or_null "$(first_field "$metrics" loss)")" "$(or_null "$(field "$metrics" loss)")" "$(mean_field "$metrics" tokens_per_s)" "$act" >"$D/summary.json.part"
+    "$(json_or_null "$(json_last "$vq" psnr)")" "$(json_or_null "$(json_last "$vq" codes_used)")" "$(json_or_null "$(json_last "$vq" codes)")" \
+    "$(json_or_null "$(json_last "$vq" perplexity)")" "$(json_or_null "$(json_last "$vq" images_per_s)")" "$(json_or_null "$(json_last "$D/tokenize.json" images_per_s)")" \
+    "$(json_or_null "$(json_first "$metrics" loss)")" "$(json_or_null "$(json_last "$metrics" loss)")" "$(json_mean "$metrics" tokens_per_s)" "$act" >"$D/summary.json.part"
 mv "$D/summary.json.part" "$D/summary.json"
 
 row() { printf '  %-44s %s\n' "$1" "$2"; }
 echo
-row 'tokenizer: PSNR, all held-out pictures (dB)' "$(field "$vq" psnr)"
-row '           PSNR, frames of the arm (dB)' "$(field "$arm" psnr)"
-row '           codes used' "$(field "$vq" codes_used) of $(field "$vq" codes)"
-row '           ball kept in the reconstruction' "$(field "$arm" object_kept) of $(field "$arm" object_images) frames"
-row '           encoding (pictures/s)' "$(field "$vq" images_per_s)"
-row 'tokenize:  whole stage (pictures/s)' "$(or_null "$(field "$D/tokenize.json" images_per_s)")"
-row 'policy:    loss, first and last' "$(first_field "$metrics" loss) $(field "$metrics" loss)"
-row '           training (tokens/s)' "$(mean_field "$metrics" tokens_per_s)"
+row 'tokenizer: PSNR, all held-out images (dB)' "$(json_last "$vq" psnr)"
+row '           PSNR, frames of the arm (dB)' "$(json_last "$arm" psnr)"
+row '           codes used' "$(json_last "$vq" codes_used) of $(json_last "$vq" codes)"
+row '           ball kept in the reconstruction' "$(json_last "$arm" object_kept) of $(json_last "$arm" object_images) frames"
+row '           encoding (images/s)  ' "$(json_last "$vq" images_per_s)"
+row 'tokenize:  whole stage (images/s)  ' "$(json_or_null "$(json_last "$D/tokenize.json" images_per_s)")"
+row 'policy:    loss, first and last' "$(json_first "$metrics" loss) $(json_last "$metrics" loss)"
+row '           training (tokens/s)' "$(json_mean "$metrics" tokens_per_s)"
 if [ -n "$score" ]; then
     echo
     printf '  %-20s %10s %10s %12s\n' 'closed loop' return success normalized
@@ -58,5 +52,5 @@ if [ -n "$score" ]; then
 fi
 rm -f "$D/.arm.json"
 echo
-echo "  pictures: $D/reconstructions/contact.png, $D/strips/, $D/vqvae/samples/"
-echo "  figures:  $D/summary.json"
+echo "  images:  $D/reconstructions/contact.png, $D/strips/, $D/vqvae/samples/"
+echo "  metrics: $D/summary.json"

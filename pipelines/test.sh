@@ -1,11 +1,12 @@
 #!/bin/sh
-# test.sh - the whole check: setup, build, tests, unit tests for processors without AVX2, the same tests under ASan and
-# UBSan, fuzzing, floors, format.
+# test.sh - the whole check, in two tiers. The quick one: setup, floors, format, build, unit tests; a failure ends the
+# run right behind it, so that a broken build is told within minutes. Then all the rest: program tests, unit tests for
+# processors without AVX2, unit and program tests under ASan and UBSan, fuzzing.
 #
 #   sh pipelines/test.sh
 #
 # Its last line is the sum over all steps, "N passed, N failed". A step that fails without saying how counts as one
-# failure; the others still run. B=FOLDER builds elsewhere than in build/, FUZZ_SECONDS sets the time of one fuzz target
+# failure; within the second tier the others still run. A warning of the compiler fails the build. B=FOLDER builds elsewhere than in build/, FUZZ_SECONDS sets the time of one fuzz target
 # (10), TEST_JOBS how many tests run at a time (tests/run.sh).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -38,9 +39,24 @@ step() {
     failed=$((failed + f))
 }
 
+# total: the last line of the run.
+total() {
+    echo "$passed passed, $failed failed"
+    [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+    exit
+}
+
 # A build that works is no test: it counts only when it fails.
 build() {
     make -s -k -j"$jobs" "$@" programs tests && echo "0 passed, 0 failed"
+}
+
+# The build that users get may not warn either. (With a sanitizer, compilers warn of what cannot happen.)
+quiet_build() {
+    rm -f "$log/build-failed"
+    { build "$@" 2>&1 || touch "$log/build-failed"; } >"$log/build"
+    cat "$log/build"
+    [ ! -e "$log/build-failed" ] && ! grep -q 'warning:' "$log/build"
 }
 
 # The programs' scripts would see nothing here that the unit tests do not.
@@ -63,12 +79,16 @@ sanitized_tests() {
 step setup sh -c 'sh pipelines/setup.sh test && echo "0 passed, 0 failed"'
 step floors sh tests/check_floors.sh
 step format sh tests/check_format.sh
-step build build B="$B"
-step tests sh tests/run.sh "$B"
+step build quiet_build B="$B"
+[ "$failed" -eq 0 ] && step 'unit tests' sh tests/run.sh "$B" test_
+if [ "$failed" -gt 0 ]; then
+    echo "the quick tier failed: nothing more runs"
+    total
+fi
+
+step 'program tests' sh tests/run.sh "$B" .sh
 step 'unit tests without AVX2' portable_tests
 step 'build under ASan and UBSan' sanitized
 step 'tests under ASan and UBSan' sanitized_tests
 step fuzz sh tests/fuzz.sh "$B" "${FUZZ_SECONDS:-10}"
-
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+total

@@ -34,8 +34,8 @@ static inline float *copy_of(const float *x, size_t n) {
     return memcpy(xmalloc((n + 1) * sizeof *x), x, n * sizeof *x);
 }
 
-/* |got - want| <= tolerance * size, size being the sum of the absolute values of the terms that were added
- * up. */
+/* |got - want| <= tolerance * size, size being the sum of the absolute values of the terms that
+ * were added up. */
 static inline void check_close(const char *what, const float *got, const double *want,
                                const double *size, size_t n, double tolerance) {
     for (size_t i = 0; i < n; i++)

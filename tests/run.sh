@@ -1,6 +1,6 @@
 #!/bin/sh
-# run.sh BUILD [PATTERN] - runs every unit test BUILD/tests/test_* and every script tests/cli/*.sh (those whose name has
-# PATTERN in it) and closes with the sum, "N passed, N failed".
+# run.sh BUILD [PATTERN... | -x NAME...] - runs every unit test BUILD/tests/test_* and every script tests/cli/*.sh: all,
+# those whose name has one of the PATTERNs in it, or those of these exact NAMEs. Closes with the sum, "N passed, N failed".
 #
 # Each of them ends with a line "N passed, N failed" (", N skipped" may follow). One that crashes, hangs, leaves with a
 # bad status or says no such line counts as one failure more. The output of those that fail is shown. The scripts find
@@ -45,10 +45,16 @@ if [ "${1:-}" = --one ]; then
     exit 0
 fi
 
-[ $# -ge 1 ] || { echo "usage: sh tests/run.sh BUILD [PATTERN]" >&2; exit 2; }
+[ $# -ge 1 ] || { echo "usage: sh tests/run.sh BUILD [PATTERN... | -x NAME...]" >&2; exit 2; }
 tests=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$1" && pwd) || exit 2
-pattern=${2:-}
+shift
+exact=
+if [ "${1:-}" = -x ]; then
+    exact=yes
+    shift
+fi
+wanted=$*
 BIN=$build/bin
 PATH=$BIN:$PATH
 # Scripts that read our files with other people's readers need the python3 that has them.
@@ -65,6 +71,17 @@ out=$(mktemp -d) || exit 1
 trap 'rm -rf "$out"' EXIT
 trap 'exit 1' INT TERM
 
+is_wanted() { # NAME
+    [ -n "$wanted" ] || return 0
+    for w in $wanted; do
+        case $1 in
+        "$w") return 0 ;;
+        *"$w"*) [ -n "$exact" ] || return 0 ;;
+        esac
+    done
+    return 1
+}
+
 list() {
     for f in "$build"/tests/test_* "$tests"/cli/*.sh; do
         [ -f "$f" ] || continue
@@ -78,9 +95,7 @@ list() {
         *.sh) ;;
         *) [ -f "$tests/$(basename "$f").c" ] || continue ;;
         esac
-        case $(basename "$f") in
-        *"$pattern"*) echo "$f" ;;
-        esac
+        if is_wanted "$(basename "$f")"; then echo "$f"; fi
     done
 }
 list >"$out/list"

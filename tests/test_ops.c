@@ -76,8 +76,8 @@ static double weight_of(size_t e) {
     return (float)((0.5 + rng_uniform64((rng_t){3, 4}, e)) * (e % 3 == 1 ? -1 : 1));
 }
 
-static bool
-    indirect; /* inputs are values with a life of their own: they must last until the backward that reads them */
+/* Inputs are values with a life of their own: they must last until the backward that reads them. */
+static bool indirect;
 
 /* The op once, or twice with weights 1 and -0.5; `wrt` selects parameters. */
 static void rig_open(rig_t *g, const op_case_t *c, bool twice, const char *wrt, bool unshared) {

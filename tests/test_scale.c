@@ -2,8 +2,10 @@
  * and what memory they take. The cost of a record and the memory must not depend on how many there
  * are.
  *
- * SCALE=10000000 build/tests/test_scale figures    writes that many (powers of ten up to it) and prints the figures;
- * without it the test goes to 10^5.
+ *   SCALE=10000000 build/tests/test_scale figures
+ *
+ * writes that many (powers of ten up to it) and prints the figures; without it the test goes to
+ * 10^5.
  */
 #include "common/base/pool.h"
 #include "common/io/token_db.h"

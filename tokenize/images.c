@@ -32,7 +32,7 @@ typedef struct {
 
 typedef struct {
     const job_t *job;
-    image_source_t *source; /* NULL: */
+    image_source_t *source; /* NULL: the stream below is read instead */
     stream_t stream;
     encoder_t encoder;
     writer_t writer;

@@ -1,7 +1,10 @@
-/* info.c - `tokenize info`: what a shard is, as a JSON object. */
+/* info.c - `tokenize info`: what a shard is, as JSON on stdout and as a table on stderr. */
 #include "common/base/cli.h"
+#include "common/base/log.h"
+#include "common/base/table.h"
 #include "common/io/json.h"
 #include "common/io/token_db.h"
+#include "common/io/utf8.h"
 #include "tokenize/census.h"
 #include "tokenize/commands.h"
 
@@ -122,40 +125,86 @@ static void put_histogram(jsonw_t *w, const census_t *c) {
 }
 
 /* What the records say, after what the meta says. bits_per_pixel: log2 K bits a code. */
-static void put_census(jsonw_t *w, token_db_t *db) {
+static void put_census(jsonw_t *w, token_db_t *db, const census_t *c) {
     const shard_meta_t *m = token_db_meta(db);
-    census_t c;
-    census_take(&c, db);
     uint64_t bytes = token_db_bytes(db);
-    double bits = (double)c.image_tokens * log2((double)m->codes) / (double)c.pixels;
+    double bits = (double)c->image_tokens * log2((double)m->codes) / (double)c->pixels;
     jsonw_int(w, "bytes", (int64_t)bytes);
     jsonw_num(w, "bytes_per_record",
               m->records ? round(10.0 * (double)bytes / (double)m->records) / 10 : NAN);
-    jsonw_int(w, "kept_pixels_bytes", (int64_t)c.kept_bytes);
-    jsonw_int(w, "image_tokens", (int64_t)c.image_tokens);
-    jsonw_num(w, "bits_per_pixel", c.pixels ? round(bits * 1e6) / 1e6 : NAN);
-    put_histogram(w, &c);
+    jsonw_int(w, "kept_pixels_bytes", (int64_t)c->kept_bytes);
+    jsonw_int(w, "image_tokens", (int64_t)c->image_tokens);
+    jsonw_num(w, "bits_per_pixel", c->pixels ? round(bits * 1e6) / 1e6 : NAN);
+    put_histogram(w, c);
     jsonw_open(w, "kinds", '{');
-    jsonw_int(w, "image", (int64_t)c.kinds[RECORD_IMAGE]);
-    jsonw_int(w, "episode", (int64_t)c.kinds[RECORD_EPISODE]);
-    jsonw_int(w, "text", (int64_t)c.kinds[RECORD_TEXT]);
+    jsonw_int(w, "image", (int64_t)c->kinds[RECORD_IMAGE]);
+    jsonw_int(w, "episode", (int64_t)c->kinds[RECORD_EPISODE]);
+    jsonw_int(w, "text", (int64_t)c->kinds[RECORD_TEXT]);
     jsonw_close(w, '}');
     jsonw_open(w, "sources", '[');
-    for (size_t i = 0; i < c.n_sources; i++) {
+    for (size_t i = 0; i < c->n_sources; i++) {
         jsonw_open(w, NULL, '{');
-        jsonw_str(w, "source", c.source[i].name);
-        jsonw_int(w, "records", (int64_t)c.source[i].records);
+        jsonw_str(w, "source", c->source[i].name);
+        jsonw_int(w, "records", (int64_t)c->source[i].records);
         jsonw_close(w, '}');
     }
     jsonw_close(w, ']');
-    census_release(&c);
+}
+
+/* The same for people, without what only programs read. */
+static void print_table(const char *shard, token_db_t *db, const census_t *c) {
+    char text[256], size[32];
+    const shard_meta_t *m = token_db_meta(db);
+    table_t t;
+    table_begin_plain(&t, "ll");
+    table_text(&t, "shard");
+    table_format(&t, "%s%s", utf8_printable(text, sizeof text, shard),
+                 m->complete ? "" : " (not complete)");
+    table_text(&t, "records");
+    table_format(
+        &t, "%llu images, %llu episodes, %llu texts", (unsigned long long)c->kinds[RECORD_IMAGE],
+        (unsigned long long)c->kinds[RECORD_EPISODE], (unsigned long long)c->kinds[RECORD_TEXT]);
+    table_text(&t, "steps of episodes");
+    table_format(&t, "%llu", (unsigned long long)m->steps);
+    table_text(&t, "tokens");
+    table_format(&t, "%llu, %llu of them image codes", (unsigned long long)m->tokens,
+                 (unsigned long long)c->image_tokens);
+    table_text(&t, "skipped, bad");
+    table_format(&t, "%llu, %llu", (unsigned long long)m->skipped, (unsigned long long)m->bad);
+    table_text(&t, "on disk");
+    table_text(&t, log_bytes(size, (double)token_db_bytes(db)));
+    if (m->codes) {
+        table_text(&t, "codebook");
+        table_format(&t, "%u codes of width %u, %u used, perplexity %.1f", m->codes, m->code_dim,
+                     c->used, c->perplexity);
+        table_text(&t, "fingerprint");
+        table_text(&t, m->fingerprint);
+    }
+    if (m->grid_h) {
+        table_text(&t, "codes per image");
+        table_format(&t, "%u x %u", m->grid_w, m->grid_h);
+    }
+    table_text(&t, "text tokenizer");
+    table_format(&t, "%s, %u ids",
+                 m->text_tokenizer ? utf8_printable(text, sizeof text, m->text_tokenizer) : "none",
+                 m->text_vocab);
+    table_text(&t, "values per step");
+    table_format(&t, "%u continuous, %u discrete", m->n_continuous, m->n_discrete);
+    table_text(&t, "actions per step");
+    table_format(&t, "%u continuous, %u discrete", m->n_actions, m->n_discrete_actions);
+    for (size_t i = 0; i < c->n_sources; i++) {
+        table_text(&t, i ? "" : "sources");
+        table_format(&t, "%s (%llu records)", utf8_printable(text, sizeof text, c->source[i].name),
+                     (unsigned long long)c->source[i].records);
+    }
+    table_print(&t);
 }
 
 int cmd_info(int argc, char **argv) {
     cli_list_t shards = {0};
     const cli_opt_t options[] = {
         {"", CLI_LIST, &shards, "X.lmdb", "a shard (or several: a line each)", true}, {0}};
-    cli_parse(argc, argv, "info", "what a shard is, as a JSON object",
+    cli_parse(argc, argv, "info", "what a shard is: a JSON object on stdout, a table on stderr",
               (const cli_opt_t *const[]){options}, 1);
     for (size_t i = 0; i < shards.n; i++) {
         int rc;
@@ -167,9 +216,13 @@ int cmd_info(int argc, char **argv) {
         jsonw_str(&w, "shard", shards.item[i]);
         put_meta(&w, token_db_meta(db));
         put_bad(&w, db);
-        put_census(&w, db);
+        census_t census;
+        census_take(&census, db);
+        put_census(&w, db, &census);
         puts(jsonw_end(&w));
         jsonw_free(&w);
+        print_table(shards.item[i], db, &census);
+        census_release(&census);
         token_db_close(db);
     }
     return RC_OK;

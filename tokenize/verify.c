@@ -125,8 +125,8 @@ static bool readable(const char *src) {
     return all && !stream_is(src);
 }
 
-/* --in, else the kept pixels (NULL), else the source that the shard names, if it is still there; says
- * which. */
+/* --in, else the kept pixels (NULL), else the source that the shard names, if it is still there;
+ * says which. */
 static const char *find_source(const reading_t *s, const char *path, const char *in, char **owned) {
     const char *args = token_db_meta(s->db)->arguments;
     if (!in && s->pixels) {

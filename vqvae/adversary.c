@@ -30,8 +30,8 @@ struct adversary {
     bool adaptive;
     optimizer_t optimizer;
     norm_t norm[PATCHGAN_LAYERS];
-    float
-        updates; /* a tensor of the training state; exact up to 2^24, where Adam's correction has long been 1 */
+    /* A tensor of the training state. Exact up to 2^24, where Adam's correction has long been 1. */
+    float updates;
     float *saved; /* gradient of W while the weight is measured */
 };
 

@@ -63,10 +63,9 @@ typedef struct {
 crop_box_t data_crop_resized(const data_t *d, rng_t r, size_t w, size_t h);
 
 /* Fills sample number `g` (counted over the whole run): rgb [h,w,3], and weight [h,w] of the
- * reconstruction loss (mean
- * 1) when not NULL. A picture that vanished or changed since data_open is named, counted, and replaced by the next one
- * of the epoch's order that can be read: still a function of seed, sample and the files that are
- * there. die(RC_DATA) when 64 in a row cannot. */
+ * reconstruction loss (mean 1) when not NULL. An image that vanished or changed since data_open is
+ * named, counted, and replaced by the next one of the epoch's order that can be read: still a
+ * function of seed, sample and the files that are there. die(RC_DATA) when 64 in a row cannot. */
 void data_sample(const data_t *d, uint64_t g, uint8_t *rgb, float *weight);
 /* A batch of n samples from `first` on, in parallel: image [n,h,w,3] in [-1,1], weight [n,h,w] or
  * NULL. */

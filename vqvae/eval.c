@@ -1,6 +1,7 @@
 /* eval.c - `vqvae eval`: figures of a tokenizer on held-out or other pictures, a line a source. */
 #include "common/base/log.h"
 #include "common/base/pool.h"
+#include "common/base/table.h"
 #include "common/io/json.h"
 #include "common/io/utf8.h"
 #include "vqvae/commands.h"
@@ -165,25 +166,18 @@ static void print_figures(const figures_t *f, const char *source, size_t K, cons
     jsonw_free(&w);
 }
 
-/* A cell of the table: the number, or a dash where there is none. */
-static const char *cell(char buf[24], const char *format, double v) {
-    if (isfinite(v))
-        snprintf(buf, 24, format, v);
-    else
-        strcpy(buf, "-");
-    return buf;
-}
-
-/* The same figures for people, a row a source. */
-static void table_row(const figures_t *f, const char *source, size_t K) {
-    char name[64], psnr[24], front[24], ssim[24], mse[24], perplexity[24], codes[48];
+/* The same metrics for people, a row per source. */
+static void table_row(table_t *t, const figures_t *f, const char *source, size_t K) {
+    char name[64];
     double n = f->images ? (double)f->images : NAN;
-    snprintf(codes, sizeof codes, "%zu/%zu", used_codes(f, K), K);
-    log_line("%8zu %7s %7s %7s %9s %11s %10s  %s", f->images,
-             cell(psnr, "%.2f", psnr_of(f->mse / n)), cell(front, "%.2f", front_psnr(f)),
-             cell(ssim, "%.4f", f->ssim / n), cell(mse, "%.6f", f->mse / n), codes,
-             cell(perplexity, "%.1f", perplexity_of(f->counts, K)),
-             utf8_printable(name, sizeof name, source));
+    table_format(t, "%zu", f->images);
+    table_number(t, "%.2f", psnr_of(f->mse / n));
+    table_number(t, "%.2f", front_psnr(f));
+    table_number(t, "%.4f", f->ssim / n);
+    table_number(t, "%.6f", f->mse / n);
+    table_format(t, "%zu/%zu", used_codes(f, K), K);
+    table_number(t, "%.1f", perplexity_of(f->counts, K));
+    table_text(t, utf8_printable(name, sizeof name, source));
 }
 
 /* A split without images has no metrics; what to do is said beside the nulls. */
@@ -268,15 +262,17 @@ int cmd_vqvae_eval(int argc, char **argv) {
     }
     progress_end(&bar);
     data_summary(e.d);
-    log_line("%8s %7s %7s %7s %9s %11s %10s  %s", "pictures", "PSNR", "front", "SSIM", "MSE",
-             "codes", "perplexity", "source");
+    table_t table;
+    table_begin(&table, "rrrrrrrl", "images", "PSNR", "front", "SSIM", "MSE", "codes", "perplexity",
+                "source");
     for (size_t i = 0; i < e.d->n; i++) {
-        table_row(&f[i], image_source_name(e.d->source[i].source), K);
+        table_row(&table, &f[i], image_source_name(e.d->source[i].source), K);
         print_figures(&f[i], image_source_name(e.d->source[i].source), K, &e);
         free(f[i].counts);
     }
-    if (e.d->n > 1) table_row(&all, "all together", K);
+    if (e.d->n > 1) table_row(&table, &all, "all together", K);
     if (e.d->n > 1) print_figures(&all, NULL, K, &e);
+    table_print(&table);
     free(all.counts);
     free(f);
     data_close(e.d);

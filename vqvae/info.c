@@ -1,16 +1,60 @@
-/* info.c - `vqvae info`: what a RUN is. */
+/* info.c - `vqvae info`: what a RUN is, as JSON on stdout and as a table on stderr. */
+#include "common/base/table.h"
 #include "common/io/fs.h"
 #include "common/io/json.h"
+#include "common/io/utf8.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+typedef struct {
+    vqvae_t *model;
+    const char *run, *kind; /* kind: quantizer.kind of the training, NULL = not known */
+    size_t parameters;
+    int64_t step; /* of the last checkpoint, -1 = none */
+} run_info_t;
+
+/* The same for people. */
+static void print_table(const run_info_t *r) {
+    char text[256];
+    const vqvae_config_t *c = vqvae_config(r->model);
+    size_t w, h, stride = vqvae_stride(c);
+    table_t t;
+    vqvae_preprocess_size(r->model, &w, &h);
+    table_begin_plain(&t, "ll");
+    table_text(&t, "run");
+    table_text(&t, utf8_printable(text, sizeof text, r->run));
+    table_text(&t, "parameters");
+    table_format(&t, "%zu", r->parameters);
+    table_text(&t, "image size");
+    if (w) {
+        table_format(&t, "%zu x %zu", w, h);
+        table_text(&t, "codes per image");
+        table_format(&t, "%zu x %zu, one per %zu x %zu pixels", w / stride, h / stride, stride,
+                     stride);
+    } else {
+        table_format(&t, "native, one code per %zu x %zu pixels", stride, stride);
+    }
+    table_text(&t, "codebook");
+    table_format(&t, "%zu codes of width %zu", c->codes, c->vq_embed_dim);
+    table_text(&t, "quantizer");
+    table_text(&t, r->kind ? utf8_printable(text, sizeof text, r->kind) : NULL);
+    table_text(&t, "fingerprint");
+    table_text(&t, vqvae_fingerprint(r->model));
+    table_text(&t, "trained steps");
+    if (r->step >= 0)
+        table_format(&t, "%lld", (long long)r->step);
+    else
+        table_text(&t, NULL);
+    table_print(&t);
+}
+
 int cmd_vqvae_info(int argc, char **argv) {
     cli_list_t runs = {0};
     const cli_opt_t options[] = {{"", CLI_LIST, &runs, "RUN", "folder of a tokenizer", true}, {0}};
-    cli_parse(argc, argv, "info", "what a RUN is, as a JSON object",
+    cli_parse(argc, argv, "info", "what a RUN is: a JSON object on stdout, a table on stderr",
               (const cli_opt_t *const[]){options}, 1);
     for (size_t i = 0; i < runs.n; i++) {
         reason_t why;
@@ -53,12 +97,13 @@ int cmd_vqvae_info(int argc, char **argv) {
             jsonw_str(&out, "quantizer_kind", kind);
         else
             jsonw_raw(&out, "quantizer_kind", "null");
-        int64_t step;
+        int64_t step = -1;
         if (json_i64(cJSON_GetObjectItemCaseSensitive(t, "step"), &step))
             jsonw_int(&out, "step", step);
         else
             jsonw_raw(&out, "step", "null");
         puts(jsonw_end(&out));
+        print_table(&(run_info_t){v, runs.item[i], kind, parameters, step});
         jsonw_free(&out);
         cJSON_Delete(t);
         free(training);

@@ -36,8 +36,8 @@ typedef struct {
 } archive_part_t;
 
 typedef struct {
-    char *
-        key; /* owned. One that came before gets "~2", "~3" ...: no two samples of a stream have the same */
+    /* Owned. A key that came before gets "~2", "~3" ...: no two samples of a stream share one. */
+    char *key;
     size_t shard; /* its number */
     image_status_t
         /* IMAGE_OK: one picture. IMAGE_UNSUPPORTED: none, or several. IMAGE_BAD: a defect */

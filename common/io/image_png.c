@@ -71,8 +71,8 @@ static void configure(reader_t *r, const image_opts_t *o) {
     png_set_chunk_malloc_max(r->png, 1 << 20);
     png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT,
                        r->lenient ? PNG_CRC_WARN_USE : PNG_CRC_ERROR_QUIT);
-    /* -1: every ancillary chunk but tRNS. What stays is the picture, so even libpng's "benign" errors are defects of
-     * it. */
+    /* -1: every ancillary chunk but tRNS. What stays is the image, so even libpng's "benign"
+     * errors are defects of it. */
     png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_set_benign_errors(r->png, 0);
 }

@@ -17,7 +17,6 @@
 
 typedef struct image_source image_source_t;
 
-
 /* `spec` is a path, or "name-{000..009}.tar". die()s: RC_USAGE when missing or neither folder, tar
  * nor dataset, RC_DATA "no images found under 'X' (looked for .png .jpg .jpeg .webp)" with counts when
  * nothing is in it. Folders: regular files by magic bytes, hidden files, __MACOSX and Thumbs.db

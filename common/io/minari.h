@@ -25,12 +25,12 @@ typedef struct {
     int rank;
     size_t dim[8];
     size_t count; /* elements a step */
-    double *low,
-        *high; /* [count] for SPACE_BOX (infinities as +-INFINITY), and for MultiDiscrete: its first and last
-                           values; NULL for others */
-    int64_t n,
-        start; /* SPACE_DISCRETE (count > 1 for MultiDiscrete, n its largest, and MultiBinary); n = max_length of
-                         SPACE_TEXT, 0 = not known */
+    /* [count] for SPACE_BOX (infinities as +-INFINITY); first and last values for MultiDiscrete;
+     * NULL for others. */
+    double *low, *high;
+    /* SPACE_DISCRETE (count > 1 for MultiDiscrete, n its largest, and MultiBinary). SPACE_TEXT: n
+     * is max_length, 0 = not known. */
+    int64_t n, start;
     bool planar; /* SPACE_IMAGE: [c,h,w] instead of [h,w] or [h,w,c] */
 } minari_leaf_t;
 

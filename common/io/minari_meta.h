@@ -11,8 +11,8 @@ typedef struct {
     char *dataset_id; /* "" when absent */
     char *env_spec;   /* JSON text or NULL */
     uint64_t episodes, steps;
-    bool
-        jpeg; /* an image may be stored as JPEG bytes; absent means true, so the data's structure decides */
+    /* An image may be stored as JPEG bytes. Absent means true: the data's structure decides. */
+    bool jpeg;
     minari_leaf_t *obs, *act;
     size_t n_obs, n_act;
 } minari_meta_t;

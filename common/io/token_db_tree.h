@@ -13,8 +13,9 @@
 #include <stdint.h>
 
 enum { TREE_FREE = 0, TREE_MAIN = 1 };
-enum { TREE_META_HEAD = 144 }; /* bytes of a meta page that hold its */
-/* size of a page and number of the last one, both unchecked. -1: no meta page. */
+enum { TREE_META_HEAD = 144 }; /* bytes of a meta page that token_tree_meta reads */
+/* From the head of a meta page: size of a page and number of the last one, both unchecked. -1: no
+ * meta page. */
 int token_tree_meta(const uint8_t head[TREE_META_HEAD], size_t *page, uint64_t *last);
 
 typedef struct {

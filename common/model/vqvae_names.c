@@ -6,9 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- tensor names: rules [theirs, ours]; '#' is a number, '~' a level, counted from the other end on the other side
- */
+/* ---- tensor names ---- */
 
+/* Rules [theirs, ours]: '#' is a number, '~' a level, counted from the other end on the other
+ * side. */
 typedef struct {
     const char *side[2];
 } pair_t;

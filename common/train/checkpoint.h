@@ -29,13 +29,13 @@ typedef struct {
     int weights_block;          /* PARAMS_VALUE or PARAMS_AVERAGE */
     const char *const *weights; /* which parameters belong to the weights file (params_match) */
     size_t n_weights;
-    const checkpoint_state_t
-        *made; /* tensors of the weights file (disk layout) that stand there in place of the
-                                       parameter of that name */
+    /* Tensors of the weights file (disk layout) that stand there in place of the parameter of that
+     * name. */
+    const checkpoint_state_t *made;
     size_t n_made;
-    const char *
-        fresh; /* parameters of this prefix are never averaged and, at restore, keep their values when the state
-                          has none; or NULL */
+    /* Parameters of this prefix are never averaged and, at restore, keep their values when the
+     * state has none; or NULL. */
+    const char *fresh;
     const checkpoint_text_t *text; /* inference texts */
     size_t n_text;
     const checkpoint_state_t *state;

@@ -6,16 +6,24 @@
  * `seconds`, after a warm-up. What the programs print themselves (training, tokenizing) is not
  * measured here.
  *
- *   limits                                       the machine: multiply-adds and reading of memory, all threads
- *   conv forward|input|weight N SIDE C SECONDS   a 3x3 convolution of N x SIDE x SIDE pixels, C to C channels
- *   encode RUN RGB BATCH SECONDS                 pictures of 64 px out of the raw file RGB to codes
- *   decode FOLDER                                one thread reads and decodes the folder's pictures, 1,000 at most
- *   control RUN RGB FILL STEPS HOW               STEPS timed steps of a policy behind FILL others;
- *                                                HOW: cache, rebuild, or cache with bf16 or q8 weights
- *   first RUN RGB                                opens a policy and acts once
- *   pictures DIR RGB COUNT FOLDER...             COUNT PNG files of 64 px: crops and mirrored crops of the folders'
- *                                                pictures; the first ones also as raw bytes
- *   stream CONFIG DIR FOLDER...                  what `vqvae train` sees, step by step, and its held-out pictures: raw
+ *   limits
+ *       the machine: multiply-adds and reading of memory, all threads
+ *   conv forward|input|weight N SIDE C SECONDS
+ *       a 3x3 convolution of N x SIDE x SIDE pixels, C to C channels
+ *   encode RUN RGB BATCH SECONDS
+ *       images of 64 px out of the raw file RGB to codes
+ *   decode FOLDER
+ *       one thread reads and decodes the folder's images, 1,000 at most
+ *   control RUN RGB FILL STEPS HOW
+ *       STEPS timed steps of a policy behind FILL others;
+ *       HOW: cache, rebuild, or cache with bf16 or q8 weights
+ *   first RUN RGB
+ *       opens a policy and acts once
+ *   pictures DIR RGB COUNT FOLDER...
+ *       COUNT PNG files of 64 px: crops and mirrored crops of the folders' images; the first ones
+ *       also as raw bytes
+ *   stream CONFIG DIR FOLDER...
+ *       what `vqvae train` sees, step by step, and its held-out images: raw
  */
 #include "common/base/log.h"
 #include "common/base/pool.h"

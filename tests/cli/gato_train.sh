@@ -2,6 +2,7 @@
 # gato_train.sh - `gato train`, `eval` and `act` on three recorded episodes: the same bytes for any number of threads and after any
 # kill, stops on request, what a resume refuses, artifacts that do not fit each other, a policy's folder at play.
 . "$(dirname "$0")/../vqvae_common.sh"
+. "$top/pipelines/json.sh"
 
 # refuses STATUS PATTERN ARGUMENTS...: gato must leave with STATUS, say PATTERN on stderr and nothing on stdout.
 refuses() {
@@ -19,7 +20,6 @@ does() { # NAME ARGUMENTS...
     verdict $? "$name: gato $*"
 }
 keys() { grep -o '"[a-z_0-9]*":' "$1" | tr -d '\n'; }
-member() { sed -n "s/.*\"$2\":\([^,}]*\).*/\1/p" "$1" | tail -n 1; }
 near() { awk -v a="$1" -v b="$2" -v t="$3" 'BEGIN { d = a - b; exit !(a != "" && b != "" && d <= t && -d <= t) }'; }
 
 # --- three episodes, two tokenizers, a shard of each
@@ -274,6 +274,13 @@ does "a dry run" train --data x1.lmdb --config policy.json --out dry --dry-run -
 [ ! -e dry ] && grep -Eq '^\{"parameters":[0-9]+,"flops_per_step":[0-9.e+]+,"memory_bytes":[0-9.e+]+,"seconds_per_step":[0-9.e-]+,"expected_seconds":[0-9.e-]+\}$' out
 verdict $? "one JSON object, nothing made: $(cat out)"
 
+# --- info
+does "info" info base
+[ "$(wc -l <out)" -eq 1 ] && grep -q "^{\"parameters\":$(sed -n 's/^gato: parameters  *\([0-9][0-9]*\)$/\1/p' err)," out &&
+    grep -qx 'gato: transformer  *width 16, 1 layers, 2 heads' err && grep -qx 'gato: codebook  *16 codes of width 4, 4 x 4 per image' err &&
+    grep -qx 'gato: actions per step  *2 continuous, 0 discrete' err
+verdict $? "info's table on stderr, its JSON on stdout: $(cat err)"
+
 # --- eval
 does "eval" eval --model base --data x1.lmdb --threads 1
 cp out figures.json
@@ -281,27 +288,27 @@ cp out figures.json
 verdict $? "eval's members: $(keys figures.json)"
 grep -q '^{"source":"x1.lmdb","records":1,.*"loss_image":null,"loss_text":null,.*"perplexity_text":null}$' figures.json && [ "$(wc -l <figures.json)" -eq 1 ]
 verdict $? "one line of one source, null where there is nothing"
-near "$(member figures.json loss)" "$(member base/metrics.jsonl loss_held_out)" 1e-5 &&
-    near "$(member figures.json action_mae)" "$(member base/metrics.jsonl action_mae_held_out)" 1e-5
+near "$(json_last figures.json loss)" "$(json_last base/metrics.jsonl loss_held_out)" 1e-5 &&
+    near "$(json_last figures.json action_mae)" "$(json_last base/metrics.jsonl action_mae_held_out)" 1e-5
 verdict $? "the figures that training wrote last: $(cat figures.json)"
 does "eval again" eval --model base --data x1.lmdb --threads 2
 cmp figures.json out
 verdict $? "eval with --threads 2"
 for side in train all; do gato eval --model base --data x1.lmdb --split "$side" >"$side.json" 2>err; done
-[ "$(member train.json records)" -eq 2 ] && [ "$(member all.json records)" -eq 3 ] &&
-    [ "$(($(member train.json tokens) + $(member figures.json tokens)))" -eq "$(member all.json tokens)" ]
+[ "$(json_last train.json records)" -eq 2 ] && [ "$(json_last all.json records)" -eq 3 ] &&
+    [ "$(($(json_last train.json tokens) + $(json_last figures.json tokens)))" -eq "$(json_last all.json tokens)" ]
 verdict $? "the sides of the split are all there is"
 cp -r x1.lmdb copy.lmdb
 does "eval of two" eval --model base --data x1.lmdb copy.lmdb
-[ "$(wc -l <out)" -eq 3 ] && grep -q '^{"source":null,"records":2,' out && near "$(member out loss)" "$(member figures.json loss)" 1e-5
+[ "$(wc -l <out)" -eq 3 ] && grep -q '^{"source":null,"records":2,' out && near "$(json_last out loss)" "$(json_last figures.json loss)" 1e-5
 verdict $? "a line a source, then all"
 does "eval --weights f32" eval --model base --data x1.lmdb --weights f32
 cmp figures.json out
 verdict $? "--weights f32 is the default"
 for bits in bf16 q8; do
     does "eval --weights $bits" eval --model base --data x1.lmdb --weights "$bits"
-    ! cmp -s figures.json out && near "$(member out loss)" "$(member figures.json loss)" 0.01
-    verdict $? "fewer bits a weight, nearly the same loss: $(member out loss) and $(member figures.json loss)"
+    ! cmp -s figures.json out && near "$(json_last out loss)" "$(json_last figures.json loss)" 0.01
+    verdict $? "fewer bits a weight, nearly the same loss: $(json_last out loss) and $(json_last figures.json loss)"
 done
 refuses 2 "--weights 'q4'" eval --model base --data x1.lmdb --weights q4
 if [ -e /dev/full ]; then
@@ -327,8 +334,8 @@ if [ -n "$playing" ]; then
     [ "$(keys out)" = '"env":"policy":"seed":"episodes":"return_mean":"return_std":"success_rate":"success_ci":"length_mean":"normalized_score":"step_ms_p50":"step_ms_p99":' ] &&
         [ "$(wc -l <out)" -eq 1 ]
     verdict $? "act's members: $(keys out)"
-    grep -q '^{"env":"reacher","policy":"model","seed":0,"episodes":3,' out && awk -v a="$(member out step_ms_p50)" -v b="$(member out step_ms_p99)" 'BEGIN { exit !(0 < a && a <= b) }' &&
-        near "$(member out length_mean)" 50 0
+    grep -q '^{"env":"reacher","policy":"model","seed":0,"episodes":3,' out && awk -v a="$(json_last out step_ms_p50)" -v b="$(json_last out step_ms_p99)" 'BEGIN { exit !(0 < a && a <= b) }' &&
+        near "$(json_last out length_mean)" 50 0
     verdict $? "act's values: $(cat out)"
     for n in 2 3; do
         act two.json --model base --episodes 3 --threads "$n"
@@ -365,8 +372,8 @@ if [ -n "$playing" ]; then
     act two.json --model base --episodes 3 --threads 2 --decode sample && cmp sample.json two.json
     verdict $? "draws do not depend on --threads"
     learn short --set model.context=30 model.control_text=false && act cache.json --model short --episodes 3 --threads 1 && act rebuild.json --model short --episodes 3 --threads 1 --context rebuild
-    near "$(member cache.json return_mean)" "$(member rebuild.json return_mean)" 1e-3 && ! cmp -s one.json cache.json
-    verdict $? "--context rebuild of one timestep: $(member cache.json return_mean) $(member rebuild.json return_mean)"
+    near "$(json_last cache.json return_mean)" "$(json_last rebuild.json return_mean)" 1e-3 && ! cmp -s one.json cache.json
+    verdict $? "--context rebuild of one timestep: $(json_last cache.json return_mean) $(json_last rebuild.json return_mean)"
     does "--strip" act --model base --episodes 1 --threads 1 --strip strip.png
     [ "$(head -c 4 strip.png | tr -d '\211')" = PNG ]
     verdict $? "--strip writes a PNG"
@@ -402,8 +409,8 @@ if [ -n "$playing" ]; then
     verdict $? "fault_063: gato act >/dev/full"
     does "act of the expert" act --policy expert --episodes 3 --threads 1
     [ "$(keys out)" = "$(gato act --policy random --episodes 3 --threads 1 2>err | grep -o '"[a-z_0-9]*":' | tr -d '\n')" ] &&
-        awk -v r="$(member out return_mean)" 'BEGIN { exit !(r > -20) }'
-    verdict $? "the expert plays well: $(member out return_mean)"
+        awk -v r="$(json_last out return_mean)" 'BEGIN { exit !(r > -20) }'
+    verdict $? "the expert plays well: $(json_last out return_mean)"
 
     does "record the policy" record --policy model --model base --episodes 2 --out played --seed 4 --threads 1
     grep -q '"policy":"model","seed":4,"episodes":2,"steps":100,' out && tokenize episodes --in played --out played.lmdb --model v1 >out 2>err

@@ -46,6 +46,17 @@ printf '#!/bin/sh\n' >"$tmp/t/b/bin/vqvae"
 chmod +x "$tmp/t/b/bin/vqvae"
 check sum "$(verdict 'echo 3 passed, 0 failed')" '7 passed, 1 failed (1)'
 check programs_in_path "$(grep -c "bin $tmp/t/b/bin/vqvae" "$tmp/out")" 1
+# Which tests run: those whose name has one of several patterns in it, or exact names.
+printf '#!/bin/sh\necho 10 passed, 0 failed\n' >"$tmp/t/b/tests/test_it_too"
+chmod +x "$tmp/t/b/tests/test_it_too"
+: >"$tmp/t/tests/test_it_too.c"
+runs() { sh "$tmp/t/tests/run.sh" "$tmp/t/b" "$@" 2>&1 | tail -n 1; }
+check a_pattern "$(runs test_)" '13 passed, 0 failed'
+check two_patterns "$(runs _too .sh)" '14 passed, 1 failed'
+check exact_name "$(runs -x test_it)" '3 passed, 0 failed'
+check two_exact_names "$(runs -x test_it_too it.sh)" '14 passed, 1 failed'
+check no_such_name "$(runs -x test_i)" '0 passed, 0 failed'
+rm "$tmp/t/tests/test_it_too.c"
 rm "$tmp/t/tests/test_it.c" "$tmp/t/tests/cli/it.sh"
 check stale_binary "$(sh "$tmp/t/tests/run.sh" "$tmp/t/b" | tail -n 1)" '0 passed, 0 failed'
 
@@ -101,6 +112,62 @@ printf '#include "common/tape/tape.h"\n' >"$tmp/f/common/io/x.c"
 sh "$top/tests/check_floors.sh" "$tmp/f" >"$tmp/out" 2>&1
 rc=$?
 check floors_fail "$rc $(grep -c '^common/io/x.c:1: ' "$tmp/out") $(tail -n 1 "$tmp/out" | cut -d, -f2)" '1 1  1 failed'
+
+# --- check_format.sh likewise
+mkdir -p "$tmp/f/gato" "$tmp/f/tests"
+printf '/* ---- torn\n * ---- */\n' >"$tmp/f/vqvae/x.c"
+sh "$top/tests/check_format.sh" "$tmp/f" >"$tmp/out" 2>&1
+rc=$?
+if grep -q "^no '" "$tmp/out"; then
+    echo "skipped: check_format.sh: $(head -n 1 "$tmp/out")"
+else
+    check format_fails "$rc $(grep -c '^vqvae/x.c:1: ' "$tmp/out") $(tail -n 1 "$tmp/out" | cut -d, -f2)" '1 1  1 failed'
+fi
+
+# --- test.sh: a failure of the quick tier ends the run, one of the second does not
+mkdir -p "$tmp/q/pipelines" "$tmp/q/tests" "$tmp/q/bin"
+cp "$top/pipelines/test.sh" "$tmp/q/pipelines"
+printf '#!/bin/sh\nexit 0\n' >"$tmp/q/pipelines/setup.sh"
+for s in check_floors check_format fuzz; do echo 'echo 1 passed, 0 failed' >"$tmp/q/tests/$s.sh"; done
+# shellcheck disable=SC2016
+echo 'echo "${2:-all}" >>tests/ran; echo 10 passed, 0 failed' >"$tmp/q/tests/run.sh"
+printf '#!/bin/sh\nexit 0\n' >"$tmp/q/bin/make"
+chmod +x "$tmp/q/bin/make"
+quick() { # what the whole check says last, and which tests it ran
+    : >"$tmp/q/tests/ran"
+    PATH=$tmp/q/bin:$PATH B=b sh "$tmp/q/pipelines/test.sh" >"$tmp/out" 2>&1
+    rc=$?
+    echo "$(tail -n 1 "$tmp/out") ($rc) $(tr '\n' ' ' <"$tmp/q/tests/ran")"
+}
+check all_of_it "$(quick)" '43 passed, 0 failed (0) test_ .sh test_ all '
+printf '#!/bin/sh\necho broken.c:1: error:; exit 2\n' >"$tmp/q/bin/make"
+check broken_build "$(quick)" '2 passed, 1 failed (1) '
+printf '#!/bin/sh\necho x.c:1: warning: unused\n' >"$tmp/q/bin/make"
+check build_with_a_warning "$(quick)" '2 passed, 1 failed (1) '
+printf '#!/bin/sh\nexit 0\n' >"$tmp/q/bin/make"
+echo 'echo 1 passed, 2 failed; exit 1' >"$tmp/q/tests/check_format.sh"
+check bad_format "$(quick)" '2 passed, 2 failed (1) '
+echo 'echo 1 passed, 0 failed' >"$tmp/q/tests/check_format.sh"
+echo 'echo 0 passed, 1 failed; exit 1' >"$tmp/q/tests/fuzz.sh"
+check failing_second_tier "$(quick)" '42 passed, 1 failed (1) test_ .sh test_ all '
+
+# --- affected.sh on the build under test: oracles are what the includes and calls of a few files say
+if [ -n "${BIN:-}" ] && [ -f "$BIN/../tests/test_fs.d" ]; then
+    cd "$top" || exit 1
+    build=${BIN%/bin}
+    check affected_by_itself "$(sh tests/affected.sh "$build" tests/test_fs.c)" test_fs
+    check affected_by_a_header "$(sh tests/affected.sh "$build" tests/test.h | grep -c .)" "$(ls tests/test_*.c | wc -l)"
+    check affected_by_a_kernel "$(sh tests/affected.sh "$build" common/kernel/fsq.c | grep -cx -e test_ops -e test_quantizer_ops -e test_fs)" 2
+    check affected_by_nothing "$(sh tests/affected.sh "$build" README.md)" ''
+fi
+
+# --- json.sh
+printf '{"step":1,"loss":0.5,"kind":"a"}\n{"step":2,"wall":3}\n{"step":4,"loss":null}\n' >"$tmp/j"
+. "$top/pipelines/json.sh"
+check json_all "$(json_all "$tmp/j" loss | tr '\n' ' ')" '0.5 null '
+check json_first_last "$(json_first "$tmp/j" step) $(json_last "$tmp/j" step) $(json_last "$tmp/j" wall) $(json_last "$tmp/j" kind)" '1 4 3 "a"'
+check json_mean "$(json_mean "$tmp/j" step) $(json_mean "$tmp/j" nothing)" '2 null'
+check json_none "$(json_last "$tmp/no" step)$(json_or_null '')$(json_or_null 7)" 'null7'
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

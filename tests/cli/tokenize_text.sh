@@ -36,6 +36,9 @@ same "parts of a text" t.lmdb pm.lmdb
 works "never split" text --in t.txt --format text --out whole.lmdb --split 0
 tokenize info whole.lmdb >out 2>err && grep -q '"records":6,"images":0,' out && grep -q '"kinds":{"image":0,"episode":0,"text":6}' out && grep -q '"bits_per_pixel":null' out
 verdict $? "a record a line"
+grep -qx 'tokenize: records  *0 images, 0 episodes, 6 texts' err && grep -qx 'tokenize: text tokenizer  *byte, 257 ids' err &&
+    ! grep -q codebook err && [ "$(wc -l <out)" -eq 1 ]
+verdict $? "info's table on stderr, one line on stdout: $(cat err)"
 works "verify" verify t.lmdb
 exits 4 "split 4096, now 100" text --in t.txt --format text --out t.lmdb --split 100
 

@@ -278,6 +278,10 @@ grep -q '"codes":16,"code_dim":4,"stride":2,"block_out_channels":\[8,8\],"size":
 verdict $? "info: $(cat out)"
 grep -q "\"fingerprint\":\"$(grep -o '"fingerprint":"[0-9a-f]*' base/tokenizer.json | cut -d'"' -f4)\"" out
 verdict $? "info tells the fingerprint of tokenizer.json"
+grep -qx 'vqvae: codebook  *16 codes of width 4' err && grep -qx 'vqvae: codes per image  *8 x 8, one per 2 x 2 pixels' err &&
+    grep -qx 'vqvae: trained steps  *12' err &&
+    grep -qx "vqvae: fingerprint  *$(grep -o '"fingerprint":"[0-9a-f]*' base/tokenizer.json | cut -d'"' -f4)" err && [ "$(wc -l <out)" -eq 1 ]
+verdict $? "info's table on stderr, one line on stdout: $(cat err)"
 
 # --- fine-tuning: frozen parameters stay, the fingerprint says so
 works "fine-tune" train --data pics --config tiny.json --out tuned --init base --set train.freeze=decoder --set quantizer.kind=ste --set train.warmup_no_quant=0 --threads 1

@@ -2,6 +2,7 @@
 # vqvae_watch.sh - watching and judging a run: what metrics.jsonl tells of the codebook, the TensorBoard events, `vqvae report`,
 # and eval's figures over the foreground.
 . "$(dirname "$0")/../vqvae_common.sh"
+. "$top/pipelines/json.sh"
 
 events() { # NAME RUN
     python3 "$top/tests/interop/read_events.py" "$2" >out 2>err
@@ -13,7 +14,7 @@ report() { # NAME PAGE TEXT...
     python3 "$top/tests/interop/read_report.py" "$@" >summary 2>err
     verdict $? "$name: $(cat summary)"
 }
-sum_of() { sed -n "s/.*\"$2\":\([^,}]*\).*/\1/p" "$1/metrics.jsonl" | awk '{ s += $1 } END { print s + 0 }'; }
+sum_of() { json_all "$1/metrics.jsonl" "$2" | awk '{ s += $1 } END { print s + 0 }'; }
 
 pictures 24 pics
 
@@ -72,7 +73,7 @@ report "a page with odd names" "$run/report.html" "$odd" '<script>alert(1)<.png'
 grep -q '"charts": 10' summary && grep -q '"images": 57' summary && grep -q '\[16, 16\], \[49, 4\]' summary
 verdict $? "ten charts, 28 pairs, the codes: $(cat summary)"
 vqvae eval --model "$run" --data pics --split all --threads 1 >figures.json 2>err
-figure() { sed -n "s/.*\"$1\":\([^,]*\).*/\1/p" figures.json | awk -v f="$2" '{ printf f, $1 }'; }
+figure() { json_all figures.json "$1" | awk -v f="$2" '{ printf f, $1 }'; }
 report "eval's figures in the page" "$run/report.html" "$(figure psnr %.2f)" "$(figure ssim %.4f)" "$(figure mse %.6f)" "$(figure perplexity %.1f)"
 ! python3 "$top/tests/interop/read_report.py" "$run/report.html" 'not there' >out 2>err
 verdict $? "the reader of pages can refuse"

@@ -35,8 +35,8 @@ void gato_facts_release(gato_facts_t *f);
 /* Every array and string anew. */
 gato_facts_t gato_facts_copy(const gato_facts_t *f);
 /* Values of a shard's meta (copied); actions are scaled as declared, those without finite bounds by
- * [-1,1] until scaling.h has seen the data. -1: a discrete space beyond 1024 values, a width without
- * ranges. */
+ * [-1,1] until scaling.h has seen the data. -1: a discrete space beyond 1024 values, a width
+ * without ranges. */
 int gato_facts_from_meta(gato_facts_t *f, const shard_meta_t *m, reason_t *why);
 /* Adds what `more` knows to f; -1 with both values where they differ. What one of them does not
  * have (no pictures, no control) fits everything. codes: does the model look at codes at all? */

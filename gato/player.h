@@ -33,8 +33,8 @@ int player_fits(const player_t *p, const env_info_t *info, reason_t *why);
 /* Forgets everything: an episode begins. */
 void player_reset(player_t *p);
 /* The action for what is seen now. rgb [h,w,3] or NULL, vector [n_continuous] or NULL, text or NULL
- * (the mission). action [n_actions] in the units of the environment: what the policy says in [-1,1],
- * scaled back by what it was trained with. draw: random key of sampled decoding. */
+ * (the mission). action [n_actions] in the units of the environment: what the policy says in
+ * [-1,1], scaled back by what it was trained with. draw: random key of sampled decoding. */
 int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector,
                const char *text, rng_t draw, float *action, reason_t *why);
 /* Hidden state [D] of the last token that was run (tests). */

@@ -1,5 +1,5 @@
-/* settings.h - settings that would do nothing: refused where a training would miss what it asks for,
- * told where a key has no say. */
+/* settings.h - settings that would do nothing: refused where a training would miss what it asks
+ * for, told where a key has no say. */
 #ifndef GATO_SETTINGS_H
 #define GATO_SETTINGS_H
 

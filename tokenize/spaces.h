@@ -2,8 +2,9 @@
  *
  * Observations: the picture -> codes; numbers -> continuous, one leaf after another; Discrete ->
  * discrete; texts -> byte tokens of the episode's first texts, a line each. Actions: Boxes, scaled
- * from their bounds to [-1,1] unless those say nothing (bounds.h); Discrete. infos/expert_action -> label_actions. Timestep t is
- * observation t with action t: the observation after the last action is left out.
+ * from their bounds to [-1,1] unless those say nothing (bounds.h); Discrete. infos/expert_action ->
+ * label_actions. Timestep t is observation t with action t: the observation after the last action
+ * is left out.
  */
 #ifndef TOKENIZE_SPACES_H
 #define TOKENIZE_SPACES_H

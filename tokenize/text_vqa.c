@@ -1,6 +1,6 @@
-/* text_vqa.c - VQA: {"questions": [{"image_id", "question_id", "question"}]} in --in, {"annotations":
- * [{"image_id", "question_id", "answers"}]} in --answers, in step. An item is a question with its
- * annotation.
+/* text_vqa.c - VQA: {"questions": [{"image_id", "question_id", "question"}]} in --in,
+ * {"annotations": [{"image_id", "question_id", "answers"}]} in --answers, in step. An item is a
+ * question with its annotation.
  */
 #include "tokenize/text_format.h"
 

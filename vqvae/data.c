@@ -12,7 +12,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* A dataset whose frames take less, decoded, is read as a whole when it is opened: it will be kept. */
+/* A dataset whose frames take less, decoded, is read as a whole when it is opened: it will be
+ * kept. */
 static const size_t small_dataset = (size_t)256 << 20;
 
 enum { MEDIAN_SAMPLES = 101, FOCUS_DIFFERENCE = 16, LOST_IN_A_ROW = 64 };

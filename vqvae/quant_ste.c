@@ -1,5 +1,5 @@
-/* quant_ste.c - the codebook learns by gradient; the decoder's gradient goes straight through to the
- * encoder (van den Oord et al. 2017, equation 3). */
+/* quant_ste.c - the codebook learns by gradient; the decoder's gradient goes straight through to
+ * the encoder (van den Oord et al. 2017, equation 3). */
 #include "vqvae/quantizer_kind.h"
 
 const quantizer_kind_t quant_ste = {.name = "ste",

@@ -3,8 +3,8 @@
  * codebook that a RUN publishes.
  *
  * The kinds are rows of a table (quantizer_kind.h), one file each: quant_ema.c, quant_ste.c,
- * quant_rotation.c, quant_l2.c, quant_simvq.c, quant_fsq.c. Dead codes restart as in Dhariwal et al.
- * 2020.
+ * quant_rotation.c, quant_l2.c, quant_simvq.c, quant_fsq.c. Dead codes restart as in Dhariwal et
+ * al. 2020.
  *
  * State arrays are plain floats, saved with the checkpoint.
  */

@@ -15,7 +15,8 @@ typedef struct quantizer_kind {
     bool moves;       /* rows of the codebook may be set one by one: k-means and restarts apply */
     bool gradient;    /* the optimizer moves the rows: a row that is set loses its moments */
     bool
-        same_space; /* codes are vectors of the encoder's space: distances between them mean something */
+        /* codes are vectors of the encoder's space: distances between them mean something */
+        same_space;
     const char *fixed; /* which parameters no gradient moves: a pattern of params_match, or NULL */
 
     /* The width and number of codes that the configuration demands. NULL: what it says. */

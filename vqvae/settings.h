@@ -1,5 +1,5 @@
-/* settings.h - settings that would do nothing: refused where a training would miss what it asks for,
- * told where a key has no say. */
+/* settings.h - settings that would do nothing: refused where a training would miss what it asks
+ * for, told where a key has no say. */
 #ifndef VQVAE_SETTINGS_H
 #define VQVAE_SETTINGS_H
 

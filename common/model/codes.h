@@ -3,8 +3,8 @@
  * codes_vq.c   code k is row k of quantize.embedding.weight: diffusers' VQModel
  * codes_fsq.c  code k is a product of levels (Mentzer et al. 2023): VQModelFSQ, which is ours alone
  *
- * A frozen tokenizer needs nothing else to encode and decode; how codes are learned is the matter of
- * vqvae/quantizer_kind.h. To add a kind: one file, and its row in codes.c.
+ * A frozen tokenizer needs nothing else to encode and decode; how codes are learned is the matter
+ * of vqvae/quantizer_kind.h. To add a kind: one file, and its row in codes.c.
  */
 #ifndef MODEL_CODES_H
 #define MODEL_CODES_H

@@ -52,8 +52,8 @@ typedef struct {
                       double *gap);
 } tokenizer_kind_t;
 
-/* The tokenizer of a RUN folder. NULL with *rc and a reason: RC_USAGE when `dir` holds none, RC_DATA
- * when it is corrupt, RC_MISFIT when its parts do not fit each other. */
+/* The tokenizer of a RUN folder. NULL with *rc and a reason: RC_USAGE when `dir` holds none,
+ * RC_DATA when it is corrupt, RC_MISFIT when its parts do not fit each other. */
 tokenizer_t *tokenizer_open(const char *dir, int *rc, reason_t *why);
 /* For programs: die()s instead. */
 tokenizer_t *tokenizer_open_or_die(const char *dir);

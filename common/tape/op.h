@@ -11,6 +11,10 @@
 
 enum { OP_IN = 12, OP_OUT = 6, OP_INTS = 16, OP_FLOATS = 4 };
 
+/* Masks of an opdef_t: input or output i, and all inputs that an op may have. */
+#define OP_BIT(i) (1u << (i))
+#define OP_ALL (OP_BIT(OP_IN) - 1)
+
 typedef struct {
     int64_t i[OP_INTS];
     float f[OP_FLOATS];

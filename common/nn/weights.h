@@ -1,11 +1,11 @@
 /* weights.h - parameters from a safetensors file, with the list of what does not fit.
  *
- * Every tensor of the file must be a parameter and every parameter must be in the file. Names may be
- * other people's: weights_names_t translates them. What does not fit is gathered, and the first five
- * places are told in one reason (exit 4):
+ * Every tensor of the file must be a parameter and every parameter must be in the file. Names may
+ * be other people's: weights_names_t translates them. What does not fit is gathered, and the first
+ * five places are told in one reason (exit 4):
  *
- *     'model.safetensors' does not fit its configuration in 2 places: another shape of 'embed.weight'
- *     (47,8, not 48,8), missing tensor 'ln_f.bias'
+ *     'model.safetensors' does not fit its configuration in 2 places: another shape of
+ *     'embed.weight' (47,8, not 48,8), missing tensor 'ln_f.bias'
  *
  * This lives on the floor of nn because common/model and the programs read weights, and tape knows
  * no file formats.
@@ -33,10 +33,10 @@ typedef struct {
     bool loose_axes;
 } weights_names_t;
 
-/* Fills the values of `params` from an open file (st_open or st_open_parts), which stays open. path:
- * for messages. *ignored (may be NULL): tensors passed over. RC_OK; RC_MISFIT: names, shapes or
- * types do not fit, or a tensor is refused; RC_DATA: a NaN or infinity, or the file cannot be read.
- * After an error the values are undefined. */
+/* Fills the values of `params` from an open file (st_open or st_open_parts), which stays open.
+ * path: for messages. *ignored (may be NULL): tensors passed over. RC_OK; RC_MISFIT: names, shapes
+ * or types do not fit, or a tensor is refused; RC_DATA: a NaN or infinity, or the file cannot be
+ * read. After an error the values are undefined. */
 int weights_read(params_t *params, st_file_t *file, const char *path, const weights_names_t *names,
                  size_t *ignored, reason_t *why);
 

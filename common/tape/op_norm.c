@@ -1,5 +1,5 @@
-/* op_norm.c - group, layer and batch normalisation: y = gamma (x - mean) rstd + beta. The statistics
- * are outputs, since backward reads them. */
+/* op_norm.c - group, layer and batch normalisation: y = gamma (x - mean) rstd + beta. The
+ * statistics are outputs, since backward reads them. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"

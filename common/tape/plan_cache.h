@@ -1,16 +1,30 @@
 /* plan_cache.h - plans by key: recorded when first asked for, the least recently used one goes.
  *
- * A model is recorded for one set of shapes. Who meets many shapes keeps the last few plans here;
- * all of them share one arena, so only one may be between its inputs and its outputs at a time.
+ * A model is recorded for one set of shapes. Who meets many shapes keeps the last few plans here.
+ * All of them share one arena, so only one may be between its inputs and its outputs at a time. Use
+ * (tests/examples/example_plan_cache.c):
  *
- *     typedef struct { size_t n; } key_t;          // what the recording depends on
- *     typedef struct { var_t in, out; } vars_t;    // what the caller wants to find again
+ *     typedef struct {
+ *         size_t rows; // what the recording depends on
+ *     } plan_key_t;
+ *     typedef struct {
+ *         var_t in, out; // what the caller wants to find again
+ *     } plan_vars_t;
+ *     static void record(void *model, const void *key, plan_memory_t *memory, cached_plan_t *at) {
+ *         plan_vars_t *vars = at->vars;
+ *         at->tape = tape_new(model);
+ *         vars->in = tape_input(at->tape, "in", F32_2(((const plan_key_t *)key)->rows, 3));
+ *         vars->out = op_scale(at->tape, vars->in, 2);
+ *         plan_opts_t opts = {.keep = &vars->out, .n_keep = 1, .memory = memory};
+ *         at->plan = plan_new(at->tape, &opts);
+ *     }
  *
- *     plan_cache_t *cache = plan_cache_new(8, sizeof(key_t), sizeof(vars_t), record);
- *     const cached_plan_t *at = plan_cache_get(cache, &key, model);
- *     memcpy(plan_data(at->plan, ((vars_t *)at->vars)->in), x, bytes);
+ *     plan_cache_t *cache = plan_cache_new(8, sizeof(plan_key_t), sizeof(plan_vars_t), record);
+ *     const cached_plan_t *at = plan_cache_get(cache, &(plan_key_t){.rows = 2}, model);
+ *     const plan_vars_t *vars = at->vars;
+ *     memcpy(plan_data(at->plan, vars->in), x, sizeof x);
  *     plan_forward(at->plan);
- *     plan_cache_free(cache);
+ *     const float *twice = plan_data(at->plan, vars->out);
  */
 #ifndef TAPE_PLAN_CACHE_H
 #define TAPE_PLAN_CACHE_H
@@ -38,8 +52,8 @@ plan_cache_t *plan_cache_new(size_t capacity, size_t key_bytes, size_t vars_byte
 /* NULL is allowed. */
 void plan_cache_free(plan_cache_t *cache);
 
-/* The plan for `key`, recorded now if it is not there. What it returns is valid until plan_cache_get
- * records another one, plan_cache_clear or plan_cache_free. */
+/* The plan for `key`, recorded now if it is not there. What it returns is valid until
+ * plan_cache_get records another one, plan_cache_clear or plan_cache_free. */
 const cached_plan_t *plan_cache_get(plan_cache_t *cache, const void *key, void *context);
 /* Forgets all plans, as is needed when memory that they are bound to moves. The arena stays. */
 void plan_cache_clear(plan_cache_t *cache);

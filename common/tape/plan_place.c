@@ -1,4 +1,5 @@
-/* plan_place.c - offsets: buffers that are never in use at the same moment may have the same memory.
+/* plan_place.c - offsets: buffers that are never in use at the same moment may have the same
+ * memory.
  *
  * Each buffer is a rectangle, as wide as its time of use and as high as its bytes. Rectangles must
  * not overlap, and the pile should be low:
@@ -13,8 +14,8 @@
  *       +--+------------------------------+--> moment
  *
  * Largest first, each buffer goes to the lowest gap between those placed before it that live at the
- * same time. This is greedy first fit by decreasing size, as in Pisarchyk and Lee, "Efficient Memory
- * Management for Deep Neural Net Inference" (2020).
+ * same time. This is greedy first fit by decreasing size, as in Pisarchyk and Lee, "Efficient
+ * Memory Management for Deep Neural Net Inference" (2020).
  */
 #include "common/base/die.h"
 #include "common/tape/plan_private.h"

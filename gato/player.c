@@ -449,18 +449,15 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
 
 /* ---- as a policy ---- */
 
-static player_opts_t policy_opts = {.decode = -1};
-void player_policy_options(const player_opts_t *o) {
-    policy_opts = *o;
-}
-
-static void *policy_open(const env_info_t *info, const char *model, int *rc, reason_t *why) {
+static void *policy_open(const env_info_t *info, const char *model, const player_opts_t *opts,
+                         int *rc, reason_t *why) {
+    static const player_opts_t preset = {.decode = -1};
     if (!model) {
         *rc = RC_USAGE;
         reason_set(why, "--policy model needs --model RUN");
         return NULL;
     }
-    player_t *p = player_open(model, &policy_opts, rc, why);
+    player_t *p = player_open(model, opts ? opts : &preset, rc, why);
     if (p && player_fits(p, info, why)) {
         *rc = RC_MISFIT;
         player_close(p);

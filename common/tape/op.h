@@ -10,7 +10,7 @@
 
 #include "common/tape/tape.h"
 
-enum { OP_IN = 12, OP_OUT = 6, OP_INTS = 16, OP_FLOATS = 4 };
+enum { OP_IN = 12, OP_OUT = 6, OP_INTS = 16, OP_FLOATS = OP_IN };
 
 /* Masks of an opdef_t: input or output i, and all inputs that an op may have. */
 #define OP_BIT(i) (1u << (i))

@@ -4,8 +4,6 @@
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
 
-#include <string.h>
-
 enum { X };    /* the input of ops with one */
 enum { A, B }; /* the inputs of ops with two */
 
@@ -142,21 +140,15 @@ var_t op_dropout(tape_t *t, var_t x, float p, size_t row_elements) {
 
 /* ---- weighted sum of scalars ---- */
 
-/* Weights are floats packed in pairs of attribute integers: there may be more of them than
- * OP_FLOATS. */
-static float weight_of(const op_run_t *r, int i) {
-    float w;
-    memcpy(&w, (const char *)r->attr->i + (size_t)i * sizeof w, sizeof w);
-    return w;
-}
+/* attr.f: a weight per input. */
 static void sum_forward(const op_run_t *r) {
-    float *out = r->out[0], s = 0;
-    for (int i = 0; i < r->n_in; i++) s += weight_of(r, i) * *(const float *)r->in[i];
-    *out = s;
+    float sum = 0;
+    for (int i = 0; i < r->n_in; i++) sum += r->attr->f[i] * *(const float *)r->in[i];
+    *(float *)r->out[0] = sum;
 }
 static void sum_backward(const op_run_t *r) {
     for (int i = 0; i < r->n_in; i++)
-        if (r->din[i]) kern_scale(r->dout[0], weight_of(r, i), 1, r->din[i], r->add[i]);
+        if (r->din[i]) kern_scale(r->dout[0], r->attr->f[i], 1, r->din[i], r->add[i]);
 }
 static const opdef_t sum_def = {
     .name = "weighted_sum", .forward = sum_forward, .backward = sum_backward, .grads_in = OP_ALL};
@@ -168,7 +160,7 @@ var_t op_weighted_sum(tape_t *t, const var_t *scalar, const float *weight, size_
         if (tape_count(t, scalar[i]) != 1)
             tape_shape_bug(t, "weighted_sum", "not a scalar", tape_shape(t, scalar[i]), F32_0());
         s.in[i] = scalar[i];
+        s.attr.f[i] = weight[i];
     }
-    memcpy(s.attr.i, weight, n * sizeof *weight);
     return tape_op(t, &s);
 }

@@ -3,13 +3,11 @@
  *
  * What is minimized, N being the number of token targets (action tokens and text; with per_sequence
  * the number of sequences):
- *
  *   ce    (action sum(ce of action tokens) + text sum(ce of text)) / N + image mean(ce of codes)
  *   mix   the same with ce_weight on continuous action tokens,
  *         + action mean (expectation - clean value)^2
  *   mse   the same without continuous action tokens,
  *         + action mean (predict_action - clean action)^2
- *
  * Cross entropies are over the whole vocabulary. Each term is a root of the one backward pass; its
  * factor is the root's seed.
  */

@@ -107,8 +107,9 @@ var_t tape_param(tape_t *t, int i) {
     shape_t s = {DT_F32, p->rank, {1, 1, 1, 1}};
     for (int d = 0; d < p->rank; d++) s.dim[d] = p->dim[d];
     if (p->layout == LAYOUT_CONV) s = F32_4(p->dim[2], p->dim[3], p->dim[1], p->dim[0]);
-    return t->param_var[i] = add_value(
-               t, (value_t){.kind = VALUE_PARAM, .shape = s, .param = i, .owner = NO_VAR});
+    t->param_var[i] =
+        add_value(t, (value_t){.kind = VALUE_PARAM, .shape = s, .param = i, .owner = NO_VAR});
+    return t->param_var[i];
 }
 
 static var_t add_view(tape_t *t, var_t v, shape_t shape, bool detached) {

@@ -1,5 +1,5 @@
-/* fuzz_caption.c - arbitrary bytes as a JSON line of captions and questions. fuzz-sources:
- * tokenize/caption.c */
+/* fuzz_caption.c - arbitrary bytes as a JSON line of captions and questions.
+ * fuzz-sources: tokenize/caption.c */
 #include "tokenize/caption.h"
 
 #include <stdint.h>

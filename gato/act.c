@@ -40,6 +40,7 @@ static size_t outcome_bytes(const env_info_t *info) {
 
 typedef struct {
     const options_t *o;
+    player_opts_t play;
     const policy_t *policy;
     env_t *env;
     void *player;
@@ -99,7 +100,7 @@ static void open_player(stage_t *s) {
     if (!s->policy->open || s->player) return;
     int rc = RC_RUNTIME;
     reason_t why;
-    s->player = s->policy->open(env_info(s->env), s->o->model, &rc, &why);
+    s->player = s->policy->open(env_info(s->env), s->o->model, &s->play, &rc, &why);
     if (!s->player) die(rc, "%s", why.text);
 }
 
@@ -196,24 +197,23 @@ static int decode_of(const char *name) {
 
 int cmd_gato_act(int argc, char **argv) {
     options_t o = parse(argc, argv);
-    player_opts_t p = {.rebuild = !strcmp(o.context, "rebuild"),
-                       .blank = o.blank,
-                       .decode = decode_of(o.decode),
-                       .temperature = o.temperature,
-                       .weights = gato_weights_named(o.weights)};
-    player_policy_options(&p);
+    player_opts_t play = {.rebuild = !strcmp(o.context, "rebuild"),
+                          .blank = o.blank,
+                          .decode = decode_of(o.decode),
+                          .temperature = o.temperature,
+                          .weights = gato_weights_named(o.weights)};
     pool_set_threads((int)o.threads);
     if (!o.threads) o.threads = pool_threads();
     reason_t why;
     int rc;
-    stage_t s = {.o = &o, .policy = policy_find(o.policy, &why)};
+    stage_t s = {.o = &o, .play = play, .policy = policy_find(o.policy, &why)};
     if (!s.policy) die(RC_USAGE, "%s", why.text);
     if (s.policy->needs_model && !o.model)
         die(RC_USAGE, "--policy %s needs --model RUN", s.policy->name);
     s.env = env_open(o.env, &rc, &why);
     if (!s.env) die(rc, "%s", why.text);
     if (s.policy->open) { /* a RUN that does not load is told before workers start */
-        void *trial = s.policy->open(env_info(s.env), o.model, &rc, &why);
+        void *trial = s.policy->open(env_info(s.env), o.model, &play, &rc, &why);
         if (!trial) die(rc, "%s", why.text);
         s.policy->close(trial);
     }

@@ -2,8 +2,9 @@
 #include "gato/graph.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
+
+enum { PLANS = 12 };
 
 /* ---- shapes ---- */
 
@@ -104,8 +105,15 @@ static plan_t *make_plan(const gato_model_t *m, gato_graph_t *g, const graph_opt
     const var_t always[] = {g->c_loss,      g->c_rows,      g->o_loss, g->o_rows, g->value_loss,
                             g->expectation, g->action_loss, g->action, g->f_loss, g->f_rows};
     for (size_t i = 0; i < sizeof always / sizeof *always; i++) keep[n++] = always[i];
-    if (!o->train) keep[n++] = g->c_logits, keep[n++] = g->o_logits;
-    if (o->all_logits) keep[n++] = g->embeddings, keep[n++] = g->hidden, keep[n++] = g->logits;
+    if (!o->train) {
+        keep[n++] = g->c_logits;
+        keep[n++] = g->o_logits;
+    }
+    if (o->all_logits) {
+        keep[n++] = g->embeddings;
+        keep[n++] = g->hidden;
+        keep[n++] = g->logits;
+    }
     pass_t pass = {.n_roots = g->n_roots, .wrt = m->wrt, .n_wrt = m->n_wrt};
     memcpy(pass.root, g->root, g->n_roots * sizeof *g->root);
     plan_opts_t p = {
@@ -114,16 +122,56 @@ static plan_t *make_plan(const gato_model_t *m, gato_graph_t *g, const graph_opt
     return plan_new(g->tape, &p);
 }
 
-static gato_graph_t *graph_new(gato_graphs_t *cache, const graph_shape_t *s) {
-    const gato_model_t *m = cache->model;
-    const graph_opts_t *o = &cache->opts;
-    gato_graph_t *g = NEW(gato_graph_t);
-    /* every var_t member starts as NO_VAR, all bits set */
-    memset(g, 0xff, sizeof *g);
+gato_graph_t gato_graph_none(void) {
+    return (gato_graph_t){
+        .in = {NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR},
+        .band = NO_VAR,
+        .c_position = NO_VAR,
+        .c_target = NO_VAR,
+        .c_range = NO_VAR,
+        .c_own_range = NO_VAR,
+        .c_weight = NO_VAR,
+        .c_value = NO_VAR,
+        .c_value_weight = NO_VAR,
+        .o_position = NO_VAR,
+        .o_target = NO_VAR,
+        .o_range = NO_VAR,
+        .o_weight = NO_VAR,
+        .s_position = NO_VAR,
+        .s_action = NO_VAR,
+        .s_weight = NO_VAR,
+        .f_position = NO_VAR,
+        .f_code = NO_VAR,
+        .f_range = NO_VAR,
+        .f_weight = NO_VAR,
+        .embeddings = NO_VAR,
+        .hidden = NO_VAR,
+        .logits = NO_VAR,
+        .c_logits = NO_VAR,
+        .o_logits = NO_VAR,
+        .expectation = NO_VAR,
+        .action = NO_VAR,
+        .c_loss = NO_VAR,
+        .c_rows = NO_VAR,
+        .o_loss = NO_VAR,
+        .o_rows = NO_VAR,
+        .value_loss = NO_VAR,
+        .action_loss = NO_VAR,
+        .f_loss = NO_VAR,
+        .f_rows = NO_VAR,
+        .root = {NO_VAR, NO_VAR, NO_VAR, NO_VAR},
+    };
+}
+
+static void record_graph(void *context, const void *key, plan_memory_t *memory, cached_plan_t *at) {
+    const gato_graphs_t *graphs = context;
+    const gato_model_t *m = graphs->model;
+    const graph_opts_t *o = &graphs->opts;
+    const graph_shape_t *s = key;
+    gato_graph_t *g = at->vars;
+    *g = gato_graph_none();
     g->shape = *s;
-    g->n_roots = 0;
-    g->used = 0;
-    g->tape = tape_new(m->params);
+    g->tape = at->tape = tape_new(m->params);
     nn_t nn;
     nn_begin(&nn, g->tape);
     nn.packed = o->packed;
@@ -136,43 +184,23 @@ static gato_graph_t *graph_new(gato_graphs_t *cache, const graph_shape_t *s) {
             &nn, m,
             tape_reshape(g->tape, g->hidden, F32_2(s->B * s->T, (size_t)m->config.model.width)));
     record_losses(&nn, m, g, o->train);
-    g->plan = make_plan(m, g, o, &cache->memory);
-    return g;
-}
-
-static void graph_free(gato_graph_t *g) {
-    if (!g) return;
-    plan_free(g->plan);
-    tape_free(g->tape);
-    free(g);
+    g->plan = at->plan = make_plan(m, g, o, memory);
 }
 
 void gato_graphs_init(gato_graphs_t *g, const gato_model_t *m, graph_opts_t o) {
     *g = (gato_graphs_t){.model = m, .opts = o};
+    g->plans = plan_cache_new(PLANS, sizeof(graph_shape_t), sizeof(gato_graph_t), record_graph);
 }
 
 void gato_graphs_release(gato_graphs_t *g) {
-    for (size_t i = 0; i < GRAPH_CACHE; i++) graph_free(g->graph[i]);
-    plan_memory_release(&g->memory);
+    plan_cache_free(g->plans);
     *g = (gato_graphs_t){0};
 }
 
 static gato_graph_t *graph_for(gato_graphs_t *g, const batch_t *b) {
     graph_shape_t s = shape_for(g->model, b, g->opts.exact);
-    size_t oldest = 0;
-    for (size_t i = 0; i < GRAPH_CACHE; i++) {
-        gato_graph_t *at = g->graph[i];
-        if (at && !memcmp(&at->shape, &s, sizeof s)) {
-            at->used = ++g->clock;
-            return at;
-        }
-        if (!g->graph[oldest]) continue;
-        if (!at || at->used < g->graph[oldest]->used) oldest = i;
-    }
-    graph_free(g->graph[oldest]);
-    g->graph[oldest] = graph_new(g, &s);
-    g->graph[oldest]->used = ++g->clock;
-    return g->graph[oldest];
+    g->last = plan_cache_get(g->plans, &s, g)->vars;
+    return g->last;
 }
 
 double gato_graph_flops(const gato_graph_t *g) {
@@ -394,12 +422,17 @@ static void action_figures(const gato_model_t *m, gato_graph_t *g, const batch_t
     f->n_values += b->action.n;
 }
 
+/* The seeds of the backward pass: the factors of the loss's terms for this batch. */
+static void seed_roots(const gato_model_t *m, gato_graph_t *g, const batch_t *b) {
+    for (size_t i = 0; i < g->n_roots; i++)
+        plan_seed(g->plan, 0, i, (float)factor_of(m, g, b, g->root[i]));
+}
+
 static gato_figures_t figures(const gato_graphs_t *cache, gato_graph_t *g, const batch_t *b) {
     const gato_model_t *m = cache->model;
     gato_figures_t f = {.positions = batch_positions(b), .sequences = batch_sequences(b)};
     for (size_t i = 0; i < g->n_roots; i++) {
         double factor = factor_of(m, g, b, g->root[i]);
-        if (cache->opts.train) plan_seed(g->plan, 0, i, (float)factor);
         if (factor != 0) f.loss += factor * (double)plan_scalar(g->plan, g->root[i]);
     }
     if (g->c_loss != NO_VAR) continuous_figures(m, g, b, cache->opts.train, &f);
@@ -419,6 +452,7 @@ gato_figures_t gato_run(gato_graphs_t *cache, const batch_t *b, uint64_t seed, u
     plan_forward(g->plan);
     gato_figures_t f = figures(cache, g, b);
     if (cache->opts.train) {
+        seed_roots(cache->model, g, b);
         plan_accumulate(g->plan, 0, add);
         plan_backward(g->plan, 0);
     }

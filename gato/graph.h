@@ -14,7 +14,7 @@
 #ifndef GATO_GRAPH_H
 #define GATO_GRAPH_H
 
-#include "common/tape/plan.h"
+#include "common/tape/plan_cache.h"
 #include "gato/batch.h"
 #include "gato/model.h"
 
@@ -38,7 +38,7 @@ typedef struct {
 
 typedef struct {
     graph_shape_t shape;
-    tape_t *tape;
+    tape_t *tape; /* tape and plan: the cache's */
     plan_t *plan;
     gato_inputs_t in;
     var_t band;
@@ -53,17 +53,16 @@ typedef struct {
     var_t c_loss, c_rows, o_loss, o_rows, value_loss, action_loss, f_loss, f_rows;
     var_t root[4];
     size_t n_roots;
-    uint64_t used;
 } gato_graph_t;
+/* A graph without values: every var is NO_VAR. */
+gato_graph_t gato_graph_none(void);
 
 /* Graphs of one model that share memory and never run at once. */
-enum { GRAPH_CACHE = 12 };
 typedef struct {
     const gato_model_t *model;
     graph_opts_t opts;
-    plan_memory_t memory;
-    gato_graph_t *graph[GRAPH_CACHE];
-    uint64_t clock;
+    plan_cache_t *plans; /* by graph_shape_t */
+    gato_graph_t *last;  /* the last batch's, the cache's; NULL before the first */
 } gato_graphs_t;
 void gato_graphs_init(gato_graphs_t *g, const gato_model_t *m, graph_opts_t o);
 void gato_graphs_release(gato_graphs_t *g);

@@ -4,7 +4,7 @@
 #include "common/io/bounds.h"
 #include "common/io/fs.h"
 #include "common/io/leaves.h"
-#include "common/tape/plan.h"
+#include "common/tape/plan_cache.h"
 #include "gato/batch.h"
 #include "gato/graph.h"
 #include "gato/run.h"
@@ -18,7 +18,8 @@ enum { CHUNKS = 8 };
 /* The recorded network for one chunk of new tokens. */
 typedef struct {
     gato_graph_t g; /* tape, plan, inputs; nothing of losses */
-    var_t *cache, span, last, logits, action;
+    var_t last, logits, action;
+    int32_t last_row; /* bound to the tape: the position that the heads read */
 } chunk_t;
 
 struct player {
@@ -27,10 +28,8 @@ struct player {
     vqvae_t *vq;
     player_opts_t o;
     batch_t batch;
-    chunk_t *chunk[CHUNKS];
-    size_t n_chunks;
-    plan_memory_t memory;
-    float **cache; /* by layer: [capacity, kern_cache_width] */
+    plan_cache_t *chunks; /* chunk_t by graph_shape_t */
+    float **cache;        /* by layer: [capacity, kern_cache_width] */
     size_t capacity;
     int32_t span
         /* op_attention_cached's: first visible row, rows used, tokens of the step before, their
@@ -62,32 +61,33 @@ static size_t whole_panels(size_t rows) {
     return (rows + KERN_CACHE_PANEL - 1) / KERN_CACHE_PANEL * KERN_CACHE_PANEL;
 }
 
-static chunk_t *chunk_new(player_t *p, const gato_pools_t *pools, size_t T) {
-    chunk_t *c = NEW(chunk_t);
+static void record_chunk(void *context, const void *key, plan_memory_t *memory,
+                         cached_plan_t *cached) {
+    const player_t *p = context;
+    const graph_shape_t *s = key;
+    chunk_t *c = cached->vars;
     const gato_model_t *m = p->m;
-    size_t L = (size_t)m->config.model.layers, D = (size_t)m->config.model.width;
-    memset(&c->g, 0xff, sizeof c->g); /* every var_t NO_VAR */
-    c->g.shape = (graph_shape_t){.B = 1,
-                                 .T = T,
-                                 .tokens = pools->tokens,
-                                 .images = pools->images,
-                                 .vectors = pools->vectors};
-    tape_t *t = c->g.tape = tape_new(m->params);
+    size_t L = (size_t)m->config.model.layers, D = (size_t)m->config.model.width, T = s->T;
+    c->g = gato_graph_none();
+    c->g.shape = *s;
+    tape_t *t = c->g.tape = cached->tape = tape_new(m->params);
     nn_t nn;
     nn_begin(&nn, t);
     nn.packed = p->packed;
-    var_t x = gato_embed(&nn, m, *pools, 1, T, &c->g.in);
-    c->cache = xcalloc(L, sizeof *c->cache);
-    c->span = tape_extern(t, "span", I32_1(4));
-    var_t at = tape_extern(t, "last", I32_1(1));
+    gato_pools_t pools = {s->tokens, s->images, s->vectors};
+    var_t x = gato_embed(&nn, m, pools, 1, T, &c->g.in);
+    c->last_row = (int32_t)T - 1;
+    var_t span = tape_bound(t, "span", I32_1(4), p->span);
+    var_t at = tape_bound(t, "last", I32_1(1), &c->last_row);
     transformer_opts_t o = gato_blocks(m, NO_VAR, false);
     size_t mark = nn_push(&nn, "transformer");
     for (size_t i = 0; i < L; i++) {
-        c->cache[i] = tape_extern(t, "cache", F32_2(p->capacity, cache_width(p)));
+        shape_t rows_of_cache = F32_2(p->capacity, cache_width(p));
+        var_t cache = tape_bound(t, "cache", rows_of_cache, p->cache[i]);
         /* behind the last layer's keys and values only the last position is read */
         size_t rows = i + 1 < L ? T : 1;
         var_t qkv = nn_block_qkv(&nn, i, x);
-        var_t attended = op_attention_cached(t, qkv, c->cache[i], c->span, o.heads, rows);
+        var_t attended = op_attention_cached(t, qkv, cache, span, o.heads, rows);
         if (rows < T)
             x = tape_reshape(t, op_gather(t, tape_reshape(t, x, F32_2(T, D)), at), F32_3(1, 1, D));
         x = nn_block_rest(&nn, i, x, attended, o);
@@ -98,40 +98,19 @@ static chunk_t *chunk_new(player_t *p, const gato_pools_t *pools, size_t T) {
     c->action = regress ? gato_action(&nn, m, c->last) : NO_VAR;
     c->logits = regress && !m->facts.n_discrete_actions ? NO_VAR : gato_logits(&nn, m, c->last);
     var_t keep[3] = {c->last, c->action, c->logits};
-    c->g.plan = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 3, .memory = &p->memory});
-    int32_t *row = xmalloc(sizeof *row);
-    *row = (int32_t)T - 1;
-    plan_bind(c->g.plan, at, row);
-    c->g.used = (uint64_t)(uintptr_t)row; /* owned */
-    for (size_t i = 0; i < L; i++) plan_bind(c->g.plan, c->cache[i], p->cache[i]);
-    plan_bind(c->g.plan, c->span, p->span);
-    return c;
-}
-
-static void chunk_free(chunk_t *c) {
-    plan_free(c->g.plan);
-    tape_free(c->g.tape);
-    free((void *)(uintptr_t)c->g.used);
-    free(c->cache);
-    free(c);
+    cached->plan = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 3, .memory = memory});
+    c->g.plan = cached->plan;
 }
 
 static chunk_t *chunk_for(player_t *p) {
     const batch_t *b = &p->batch;
-    gato_pools_t pools = {b->token.n, b->images,
-                          p->m->facts.n_continuous ? b->vector.n / p->m->facts.n_continuous : 0};
-    size_t T = batch_positions(b);
-    for (size_t i = 0; i < p->n_chunks; i++) {
-        const graph_shape_t *s = &p->chunk[i]->g.shape;
-        if (s->T == T && s->tokens == pools.tokens && s->images == pools.images &&
-            s->vectors == pools.vectors)
-            return p->chunk[i];
-    }
-    if (p->n_chunks == CHUNKS) { /* the oldest goes */
-        chunk_free(p->chunk[0]);
-        memmove(p->chunk, p->chunk + 1, --p->n_chunks * sizeof *p->chunk);
-    }
-    return p->chunk[p->n_chunks++] = chunk_new(p, &pools, T);
+    size_t width = p->m->facts.n_continuous;
+    graph_shape_t s = {.B = 1,
+                       .T = batch_positions(b),
+                       .tokens = b->token.n,
+                       .images = b->images,
+                       .vectors = width ? b->vector.n / width : 0};
+    return plan_cache_get(p->chunks, &s, p)->vars;
 }
 
 /* The first row that any token of the next chunk sees. */
@@ -146,7 +125,7 @@ static void cache_compact(player_t *p, size_t capacity) {
     int32_t first = first_row(p) / KERN_CACHE_PANEL * KERN_CACHE_PANEL;
     size_t live = (size_t)(p->span[1] - first);
     if (capacity > p->capacity) {
-        while (p->n_chunks) chunk_free(p->chunk[--p->n_chunks]);
+        plan_cache_clear(p->chunks);
         p->ran = NULL;
     }
     for (size_t i = 0; i < L; i++) {
@@ -211,6 +190,7 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
         }
     }
     p->packed = nn_packed_new(p->m->params, p->o.weights);
+    p->chunks = plan_cache_new(CHUNKS, sizeof(graph_shape_t), sizeof(chunk_t), record_chunk);
     batch_init(&p->batch, &p->m->config, &p->m->facts);
     size_t L = (size_t)c->model.layers;
     p->acts = p->m->facts.n_actions + p->m->facts.n_discrete_actions;
@@ -234,13 +214,12 @@ static void release_step(timestep_t *s) {
 
 void player_close(player_t *p) {
     if (!p) return;
-    for (size_t i = 0; i < p->n_chunks; i++) chunk_free(p->chunk[i]);
+    plan_cache_free(p->chunks);
     for (int64_t i = 0; i < p->m->config.model.layers; i++) free(p->cache[i]);
     for (int32_t i = 0; i < p->m->band; i++) release_step(&p->past[i]);
     free(p->past);
     free(p->cache);
     free(p->begin);
-    plan_memory_release(&p->memory);
     batch_release(&p->batch);
     vqvae_free(p->vq);
     nn_packed_free(p->packed);
@@ -481,18 +460,15 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
 
 /* ---- as a policy ---- */
 
-static player_opts_t policy_opts = {.decode = -1};
-void player_policy_options(const player_opts_t *o) {
-    policy_opts = *o;
-}
-
-static void *policy_open(const env_info_t *info, const char *model, int *rc, reason_t *why) {
+static void *policy_open(const env_info_t *info, const char *model, const player_opts_t *opts,
+                         int *rc, reason_t *why) {
+    static const player_opts_t preset = {.decode = -1};
     if (!model) {
         *rc = RC_USAGE;
         reason_set(why, "--policy model needs --model RUN");
         return NULL;
     }
-    player_t *p = player_open(model, &policy_opts, rc, why);
+    player_t *p = player_open(model, opts ? opts : &preset, rc, why);
     if (p && player_fits(p, info, why)) {
         *rc = RC_MISFIT;
         player_close(p);

@@ -12,7 +12,7 @@
 #include "gato/model.h"
 #include "gato/policy.h"
 
-typedef struct {
+typedef struct player_opts {
     bool rebuild, blank;    /* blank: the picture is black, whatever the camera sees */
     int decode;             /* decode_t, or -1 = the RUN's act.decode */
     double temperature;     /* 0 = the RUN's */
@@ -40,8 +40,7 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
 /* Hidden state [D] of the last token that was run (tests). */
 const float *player_hidden(const player_t *p);
 
-/* As a policy of policy.h, "model"; its options are set once before it is opened. */
-void player_policy_options(const player_opts_t *o);
+/* As a policy of policy.h, "model". */
 extern const policy_t player_policy;
 
 #endif

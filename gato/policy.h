@@ -16,13 +16,15 @@ typedef struct {
     size_t step; /* 0 begins an episode: forget the last one */
 } policy_view_t;
 
+struct player_opts; /* how a trained model plays (player.h) */
+
 typedef struct {
     const char *name;
     bool needs_model, needs_picture;
     /* State of one player (each worker process opens its own): NULL with *rc and a reason on
-     * failure. Absent: no state.
-     */
-    void *(*open)(const env_info_t *info, const char *model, int *rc, reason_t *why);
+     * failure. opts: NULL = the RUN's. Absent: no state. */
+    void *(*open)(const env_info_t *info, const char *model, const struct player_opts *opts,
+                  int *rc, reason_t *why);
     void (*close)(void *self);
     /* action [info->n_actions]. The same view gives the same action. 0, or -1 with a reason. */
     int (*act)(void *self, const policy_view_t *view, float *action, reason_t *why);

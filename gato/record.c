@@ -96,7 +96,7 @@ static void play_into(void *ctx, size_t episode, void *block) {
     if (s->policy->open && !s->player) {
         int rc = RC_RUNTIME;
         reason_t why;
-        s->player = s->policy->open(env_info(s->env), s->options->model, &rc, &why);
+        s->player = s->policy->open(env_info(s->env), s->options->model, NULL, &rc, &why);
         if (!s->player) die(rc, "%s", why.text);
     }
     rollout_t r = rollout_view(env_info(s->env), block);
@@ -301,7 +301,7 @@ int cmd_record(int argc, char **argv) {
     if (stage.policy->open) { /* a RUN that does not load is told before anything is written */
         int rc;
         reason_t refused;
-        void *trial = stage.policy->open(env_info(stage.env), o.model, &rc, &refused);
+        void *trial = stage.policy->open(env_info(stage.env), o.model, NULL, &rc, &refused);
         if (!trial) die(rc, "%s", refused.text);
         stage.policy->close(trial);
     }

@@ -3,7 +3,7 @@
 
 #include "common/io/fs.h"
 #include "common/io/json.h"
-#include "common/io/safetensors.h"
+#include "common/nn/weights.h"
 #include "common/train/checkpoint.h"
 
 #include <stdio.h>
@@ -86,7 +86,7 @@ int gato_run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t
 /* ---- weights ---- */
 
 /* Causal masks and the unused token table of NEKO's transformer. */
-static bool ignored(const char *name) {
+static bool ignored(const void *context, const char *name) {
     if (!strcmp(name, "transformer.wte.weight")) return true;
     size_t n = strlen(name);
     static const char *const tail[] = {".attn.bias", ".attn.masked_bias"};
@@ -98,94 +98,22 @@ static bool ignored(const char *name) {
     return false;
 }
 
+static const weights_names_t names = {.ignored = ignored};
+
+int gato_run_read_weights(gato_model_t *m, const char *path, reason_t *why) {
+    st_file_t f;
+    if (st_open(&f, path, why)) return RC_DATA;
+    int rc = weights_read(m->params, &f, path, &names, NULL, why);
+    st_close(&f);
+    return rc;
+}
+
 static void shape_text(char out[96], int rank, const uint64_t *dim) {
     size_t at = (size_t)snprintf(out, 96, "[");
     for (int d = 0; d < rank && at < 80; d++)
         at +=
             (size_t)snprintf(out + at, 96 - at, "%s%llu", d ? "," : "", (unsigned long long)dim[d]);
     snprintf(out + at, 96 - at, "]");
-}
-
-typedef struct {
-    char text[400];
-    size_t n;
-} differences_t;
-
-static void note(differences_t *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void note(differences_t *d, const char *fmt, ...) {
-    if (d->n++ >= 5) return;
-    size_t at = strlen(d->text);
-    if (at) at += (size_t)snprintf(d->text + at, sizeof d->text - at, ", ");
-    if (at >= sizeof d->text) return;
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(d->text + at, sizeof d->text - at, fmt, args);
-    va_end(args);
-}
-
-static bool fits(const param_t *p, const st_tensor_t *t, differences_t *d) {
-    bool same = t->rank == p->rank;
-    uint64_t dim[4];
-    for (int i = 0; i < p->rank; i++) {
-        dim[i] = p->dim[i];
-        same = same && t->dim[i] == dim[i];
-    }
-    if (same) return true;
-    char theirs[96], ours[96];
-    shape_text(theirs, t->rank, t->dim);
-    shape_text(ours, p->rank, dim);
-    note(d, "'%.60s' is %s instead of %s", t->name, theirs, ours);
-    return false;
-}
-
-static int read_tensor(gato_model_t *m, int at, const st_tensor_t *t, const char *path,
-                       reason_t *why) {
-    const param_t *p = params_at(m->params, at);
-    bool direct = p->layout == LAYOUT_SAME; /* no copy on the way */
-    float *disk =
-        direct ? params_ptr(m->params, PARAMS_VALUE, at) : xmalloc(p->count * sizeof *disk);
-    reason_t inner;
-    int rc = RC_OK;
-    if (st_read_f32(t, disk, &inner)) {
-        reason_set(why, "'%s': tensor '%s': %s", path, t->name, inner.text);
-        rc = RC_MISFIT;
-    } else if (!st_finite(disk, p->count)) {
-        reason_set(why, "'%s': tensor '%s' holds a NaN or infinity", path, t->name);
-        rc = RC_DATA;
-    } else if (!direct) {
-        params_import(m->params, PARAMS_VALUE, at, disk);
-    }
-    if (!direct) free(disk);
-    return rc;
-}
-
-static int read_file(gato_model_t *m, const st_file_t *f, const char *path, reason_t *why) {
-    differences_t d = {"", 0};
-    bool *seen = xcalloc(params_n(m->params) + 1, sizeof *seen);
-    int rc = RC_OK;
-    for (size_t i = 0; i < f->n && !rc; i++) {
-        const st_tensor_t *t = &f->tensor[i];
-        int at = params_find(m->params, t->name);
-        if (at >= 0) seen[at] = true;
-        if (at >= 0 && fits(params_at(m->params, at), t, &d))
-            rc = read_tensor(m, at, t, path, why);
-        else if (at < 0 && !ignored(t->name))
-            note(&d, "unknown tensor '%.60s'", t->name);
-    }
-    for (size_t i = 0; i < params_n(m->params); i++)
-        if (!seen[i]) note(&d, "missing tensor '%.60s'", params_at(m->params, (int)i)->name);
-    free(seen);
-    if (rc || !d.n) return rc;
-    reason_set(why, "'%s' does not fit its configuration in %zu places: %s", path, d.n, d.text);
-    return RC_MISFIT;
-}
-
-int gato_run_read_weights(gato_model_t *m, const char *path, reason_t *why) {
-    st_file_t f;
-    if (st_open(&f, path, why)) return RC_DATA;
-    int rc = read_file(m, &f, path, why);
-    st_close(&f);
-    return rc;
 }
 
 /* Before memory is spent on a network that config.json only claims to be. */
@@ -220,7 +148,7 @@ static gato_model_t *load_model(const gato_config_t *c, const gato_facts_t *f, c
     *rc = RC_MISFIT;
     if (!check_claim(c, f, &file, path, why)) {
         m = gato_model_blank(c, f);
-        *rc = read_file(m, &file, path, why);
+        *rc = weights_read(m->params, &file, path, &names, NULL, why);
     }
     st_close(&file);
     if (m && *rc) {

@@ -53,7 +53,7 @@ static void trace_forward(const gato_model_t *m, const batch_t *b, st_writer_t *
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
     gato_figures_t f = gato_run(&g, b, 0, 0, 0, false);
-    gato_graph_t *at = g.graph[0];
+    gato_graph_t *at = g.last;
     size_t T = at->shape.T, D = (size_t)m->config.model.width;
     give_tokens(w, b);
     give_floats(w, "embeddings", 2, T, D, plan_data(at->plan, at->embeddings));

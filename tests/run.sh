@@ -6,6 +6,7 @@
 # bad status or says no such line counts as one failure more. The output of those that fail is shown. The scripts find
 # the programs first in PATH, and in $BIN. TEST_JOBS=N runs N at a time (one a processor, two at most: scripts that kill
 # programs at chosen moments want some of the machine for themselves); TEST_TIMEOUT=S stops each after S seconds (600).
+# Examples of use, BUILD/tests/examples/example_*, count as unit tests.
 set -u
 
 # run_one OUT FILE: leaves OUT/NAME.{out,err,sum}, sum = "passed failed skipped".
@@ -83,7 +84,7 @@ is_wanted() { # NAME
 }
 
 list() {
-    for f in "$build"/tests/test_* "$tests"/cli/*.sh; do
+    for f in "$build"/tests/test_* "$build"/tests/examples/example_* "$tests"/cli/*.sh; do
         [ -f "$f" ] || continue
         case $f in
         *.sh) ;;
@@ -93,7 +94,7 @@ list() {
         # A binary of a test that is gone from the tree says nothing about the tree.
         case $f in
         *.sh) ;;
-        *) [ -f "$tests/$(basename "$f").c" ] || continue ;;
+        *) [ -f "$tests/${f#"$build"/tests/}.c" ] || continue ;;
         esac
         if is_wanted "$(basename "$f")"; then echo "$f"; fi
     done

@@ -88,7 +88,7 @@ static void check_case(const char *name, action_kind_t kind, const char *loss, c
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.train = true, .all_logits = true, .exact = true});
     gato_figures_t f = gato_run(&g, &b, 0, 0, 0, false);
-    gato_graph_t *at = g.graph[0];
+    gato_graph_t *at = g.last;
     size_t T = b.at.n, D = 12;
     CHECK(worst(&c, "embeddings", plan_data(at->plan, at->embeddings), T * D) < TOLERANCE, "%s",
           name);
@@ -141,7 +141,7 @@ TEST(band_of_two_steps_matches_the_reference) {
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
     gato_run(&g, &b, 0, 0, 0, false);
-    const gato_graph_t *at = g.graph[0];
+    const gato_graph_t *at = g.last;
     CHECK(worst(&c, "hidden_window2", plan_data(at->plan, at->hidden), b.at.n * 12) < TOLERANCE);
     CHECK(worst(&c, "hidden", plan_data(at->plan, at->hidden), b.at.n * 12) > 1e-3,
           "the band changes nothing");
@@ -161,7 +161,7 @@ TEST(logits_and_expectations_match_the_reference) {
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
     gato_figures_t f = gato_run(&g, &b, 0, 0, 0, false);
-    const gato_graph_t *at = g.graph[0];
+    const gato_graph_t *at = g.last;
     CHECK(worst(&c, "expectation", plan_data(at->plan, at->expectation), b.continuous.target.n) <
           TOLERANCE);
     CHECK_NEAR(f.squared / (double)f.n_values, scalar(&c, "loss_expectation_mse"), TOLERANCE);
@@ -400,7 +400,7 @@ TEST(the_loss_is_what_is_written) {
     gato_graphs_init(&e, m, (graph_opts_t){.all_logits = true, .exact = true});
     double ours = loss_of(&g, &b);
     gato_figures_t f = gato_run(&e, &b, 0, 0, 0, false);
-    const gato_graph_t *at = e.graph[0];
+    const gato_graph_t *at = e.last;
     const float *logits = plan_data(at->plan, at->logits);
     size_t V = tokens_total(&m->tokens), n = 0;
     double sum = 0;
@@ -575,7 +575,7 @@ TEST(neko_patches_agree) {
         gato_graphs_t g;
         gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
         gato_run(&g, &b, 0, 0, 0, false);
-        const gato_graph_t *at = g.graph[0];
+        const gato_graph_t *at = g.last;
         const float *ours = plan_data(at->plan, at->embeddings);
         snprintf(name, sizeof name, "%s.out", sizes[k]);
         const st_tensor_t *out = st_find(&f, name);

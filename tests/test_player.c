@@ -181,7 +181,7 @@ static void whole_open(whole_t *w, gato_model_t *m, const kind_t *k, int32_t ban
     batch_end(&w->batch);
     gato_graphs_init(&w->graphs, m, (graph_opts_t){.all_logits = true, .exact = true});
     gato_run(&w->graphs, &w->batch, 0, 0, 0, false);
-    const gato_graph_t *at = w->graphs.graph[0];
+    const gato_graph_t *at = w->graphs.last;
     w->hidden = plan_data(at->plan, at->hidden);
     w->logits = plan_data(at->plan, at->logits);
     w->action = at->action == NO_VAR ? NULL : plan_data(at->plan, at->action);

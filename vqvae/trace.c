@@ -152,7 +152,7 @@ static void trace_train(params_t *p, const config_t *c, const images_t *in, int6
     static const char *const all[] = {""};
     trainer_t *t = trainer_new(c, p, in->n, in->w, in->h, seed);
     load_disc(t->adversary, model, disc);
-    t->plain = true; /* Adam makes a whole step of the noise of a gradient near zero */
+    trainer_plain(t); /* Adam makes a whole step of the noise of a gradient near zero */
     quantizer_adopt(&t->quantizer);
     for (int64_t s = 0; s < steps; s++) {
         trainer_step_t r;

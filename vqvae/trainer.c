@@ -7,13 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void record_graphs(trainer_t *t);
+static void release_graphs(trainer_t *t);
+
 trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_t h,
                        uint64_t seed) {
     trainer_t *t = NEW(trainer_t);
     t->config = *c;
     t->model = config_model(c);
     t->params = p;
-    t->n = n, t->w = w, t->h = h;
+    t->n = n;
+    t->w = w;
+    t->h = h;
     t->seed = seed;
     t->weighted = c->loss.focus > 1;
     quantizer_declare(c, p);
@@ -37,14 +42,12 @@ trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_
     t->counts = xcalloc(t->model.codes, sizeof(float));
     t->sums = xcalloc(t->model.codes * t->model.vq_embed_dim, sizeof(float));
     t->z = xcalloc(tokens * t->model.vq_embed_dim, sizeof(float));
+    record_graphs(t);
     return t;
 }
 
 void trainer_free(trainer_t *t) {
-    for (int i = 0; i < 4; i++) {
-        plan_free(t->graph[i].plan);
-        tape_free(t->graph[i].tape);
-    }
+    release_graphs(t);
     plan_memory_release(&t->memory);
     quantizer_release(&t->quantizer);
     adversary_free(t->adversary);
@@ -60,8 +63,13 @@ bool trainer_quantizes(const trainer_t *t, int64_t step) {
 }
 
 static graph_t *graph_of(trainer_t *t, bool quantized, bool adversarial) {
-    graph_t *g = &t->graph[quantized + 2 * adversarial];
-    if (g->plan) return g;
+    return &t->graph[quantized + 2 * adversarial];
+}
+
+static void record(trainer_t *t, bool quantized, bool adversarial) {
+    graph_t *g = graph_of(t, quantized, adversarial);
+    *g = (graph_t){.adversarial = adversarial,
+                   .vq = {NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR}};
     g->tape = tape_new(t->params);
     nn_t nn;
     nn_begin(&nn, g->tape);
@@ -92,7 +100,7 @@ static graph_t *graph_of(trainer_t *t, bool quantized, bool adversarial) {
                                        g->perceptual, g->vq.loss,     g->vq.counts, g->vq.sums,
                                        g->vq.index,   g->vq.quantized};
     size_t n_keep = quantized ? 10 : 5, n_pass = 1;
-    if ((g->adversarial = adversarial)) {
+    if (adversarial) {
         g->gan = adversary_record(t->adversary, &nn, g->image, g->recon);
         pass[0].root[pass[0].n_roots++] = g->gan.gan;
         n_pass += adversary_passes(t->adversary, &g->gan, g->nll, pass + 1);
@@ -102,7 +110,27 @@ static graph_t *graph_of(trainer_t *t, bool quantized, bool adversarial) {
         g->tape,
         &(plan_opts_t){
             .keep = keep, .n_keep = n_keep, .pass = pass, .n_pass = n_pass, .memory = &t->memory});
-    return g;
+}
+
+static void release_graphs(trainer_t *t) {
+    for (int i = 0; i < 4; i++) {
+        plan_free(t->graph[i].plan);
+        tape_free(t->graph[i].tape);
+    }
+}
+
+/* Every graph that a step can need: no step records anything. */
+static void record_graphs(trainer_t *t) {
+    for (int adversarial = 0; adversarial <= (t->adversary != NULL); adversarial++) {
+        record(t, false, adversarial);
+        record(t, true, adversarial);
+    }
+}
+
+void trainer_plain(trainer_t *t) {
+    release_graphs(t);
+    t->plain = true;
+    record_graphs(t);
 }
 
 graph_t *trainer_graph(trainer_t *t, bool quantized) {

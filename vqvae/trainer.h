@@ -31,7 +31,7 @@ typedef struct {
     lpips_t *lpips;         /* NULL: off */
     adversary_t *adversary; /* NULL: off */
     graph_t graph[4];       /* autoencoder, with quantizer; the same with the discriminator */
-    bool plain;             /* set before the first graph: nn_t.plain_conv */
+    bool plain;             /* trainer_plain: nn_t.plain_conv */
     plan_memory_t memory;
     size_t n, w, h; /* of a replay */
     bool weighted;  /* loss.focus */
@@ -48,12 +48,13 @@ typedef struct {
     bool skipped, quantized, adversarial;
 } trainer_step_t;
 
-/* n pictures of w x h a replay; parameters are created and initialised when `p` has none. Owns
- * nothing of the caller.
- */
+/* n images of w x h a replay. Makes and initialises the parameters that `p` lacks, and records the
+ * graphs of all steps. Owns nothing of the caller. */
 trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_t h, uint64_t seed);
 void trainer_free(trainer_t *t);
-/* A graph without discriminator, made at first use. */
+/* Convolutions of least error from now on: records the graphs again. */
+void trainer_plain(trainer_t *t);
+/* A graph without discriminator. */
 graph_t *trainer_graph(trainer_t *t, bool quantized);
 /* The graph of step (counted from 0). */
 graph_t *trainer_graph_at(trainer_t *t, int64_t step);

@@ -2,6 +2,7 @@
 #include "common/io/fs.h"
 #include "common/io/json.h"
 #include "common/model/codes.h"
+#include "common/tape/plan_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,14 +10,15 @@
 
 enum { PLANS = 6, MOST = 16 /* pictures of one replay */ };
 
+/* What a plan is made for: n images of w x h, or n grids of w x h codes. */
 typedef struct {
-    bool encode;
+    size_t decode; /* 0: encode */
     size_t n, w, h;
-    tape_t *tape;
-    plan_t *plan;
+} plan_key_t;
+
+typedef struct {
     var_t in, out;
-    uint64_t used;
-} shape_plan_t;
+} plan_vars_t;
 
 struct vqvae {
     vqvae_config_t config;
@@ -25,10 +27,10 @@ struct vqvae {
     float *vectors; /* [K,D] of codes that have no codebook */
     size_t size_w, size_h;
     bool untrained;
-    plan_memory_t memory;
-    shape_plan_t plan[PLANS];
-    uint64_t clock;
+    plan_cache_t *plans;
 };
+
+static void record_plan(void *context, const void *key, plan_memory_t *memory, cached_plan_t *at);
 
 static const char NATIVE_PREPROCESS[] = "{\"range\":[-1,1],\"size\":null}";
 
@@ -96,6 +98,7 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
 
 vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
     vqvae_t *v = NEW(vqvae_t);
+    v->plans = plan_cache_new(PLANS, sizeof(plan_key_t), sizeof(plan_vars_t), record_plan);
     char *config = fs_join(dir, "config.json"),
          *weights = fs_join(dir, "diffusion_pytorch_model.safetensors"),
          *tokenizer = fs_join(dir, "tokenizer.json");
@@ -136,16 +139,9 @@ vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
     return NULL;
 }
 
-static void release_plan(shape_plan_t *p) {
-    plan_free(p->plan);
-    tape_free(p->tape);
-    *p = (shape_plan_t){0};
-}
-
 void vqvae_free(vqvae_t *v) {
     if (!v) return;
-    for (int i = 0; i < PLANS; i++) release_plan(&v->plan[i]);
-    plan_memory_release(&v->memory);
+    plan_cache_free(v->plans);
     params_free(v->params);
     free(v->vectors);
     free(v->quantizer);
@@ -199,36 +195,30 @@ bool vqvae_preprocess_background(const vqvae_t *v, uint8_t rgb[3]) {
     return good;
 }
 
-/* The plan for n pictures (or grids) of w x h, made at first use; the least recently used one
- * goes. */
-static shape_plan_t *plan_for(vqvae_t *v, bool encode, size_t n, size_t w, size_t h) {
-    shape_plan_t *at = &v->plan[0];
-    for (int i = 0; i < PLANS; i++) {
-        shape_plan_t *p = &v->plan[i];
-        if (p->plan && p->encode == encode && p->n == n && p->w == w && p->h == h) {
-            p->used = ++v->clock;
-            return p;
-        }
-        if (p->used < at->used) at = p;
-    }
-    release_plan(at);
-    *at = (shape_plan_t){
-        .encode = encode, .n = n, .w = w, .h = h, .tape = tape_new(v->params), .used = ++v->clock};
+static void record_plan(void *context, const void *key, plan_memory_t *memory, cached_plan_t *at) {
+    const vqvae_t *v = context;
+    const plan_key_t *k = key;
+    plan_vars_t *vars = at->vars;
+    const vqvae_config_t *c = &v->config;
+    tape_t *t = at->tape = tape_new(v->params);
     nn_t nn;
-    nn_begin(&nn, at->tape);
-    if (encode) {
-        at->in = tape_input(at->tape, "image", F32_4(n, h, w, 3));
-        at->out =
-            vqvae_quantize(&nn, &v->config, vqvae_encode(&nn, &v->config, at->in, NULL)).index;
+    nn_begin(&nn, t);
+    if (k->decode) {
+        vars->in = tape_input(t, "codes", I32_1(k->n * k->h * k->w));
+        var_t rows = vqvae_vectors(&nn, c, vars->in);
+        shape_t grid = F32_4(k->n, k->h, k->w, c->vq_embed_dim);
+        vars->out = vqvae_decode(&nn, c, tape_reshape(t, rows, grid));
     } else {
-        at->in = tape_input(at->tape, "codes", I32_1(n * h * w));
-        var_t rows = vqvae_vectors(&nn, &v->config, at->in);
-        at->out = vqvae_decode(
-            &nn, &v->config, tape_reshape(at->tape, rows, F32_4(n, h, w, v->config.vq_embed_dim)));
+        vars->in = tape_input(t, "image", F32_4(k->n, k->h, k->w, 3));
+        vars->out = vqvae_quantize(&nn, c, vqvae_encode(&nn, c, vars->in, NULL)).index;
     }
-    at->plan =
-        plan_new(at->tape, &(plan_opts_t){.keep = &at->out, .n_keep = 1, .memory = &v->memory});
-    return at;
+    at->plan = plan_new(t, &(plan_opts_t){.keep = &vars->out, .n_keep = 1, .memory = memory});
+}
+
+static plan_t *plan_for(vqvae_t *v, const plan_key_t *key, plan_vars_t *vars) {
+    const cached_plan_t *at = plan_cache_get(v->plans, key, v);
+    *vars = *(const plan_vars_t *)at->vars;
+    return at->plan;
 }
 
 void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, size_t h,
@@ -238,10 +228,11 @@ void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, siz
         BUG("a picture of %zu x %zu is no multiple of the stride %zu", w, h, f);
     for (size_t i = 0; i < n; i += MOST) {
         size_t m = n - i < MOST ? n - i : MOST;
-        shape_plan_t *p = plan_for(v, true, m, w, h);
-        image_to_float(rgb + i * w * h * 3, m * w * h * 3, plan_data(p->plan, p->in));
-        plan_forward(p->plan);
-        memcpy(codes + i * grid, plan_data(p->plan, p->out), m * grid * sizeof *codes);
+        plan_vars_t vars;
+        plan_t *p = plan_for(v, &(plan_key_t){.n = m, .w = w, .h = h}, &vars);
+        image_to_float(rgb + i * w * h * 3, m * w * h * 3, plan_data(p, vars.in));
+        plan_forward(p);
+        memcpy(codes + i * grid, plan_data(p, vars.out), m * grid * sizeof *codes);
     }
 }
 
@@ -253,10 +244,11 @@ void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, 
             BUG("code %u of a codebook of %zu", codes[i], v->config.codes);
     for (size_t i = 0; i < n; i += MOST) {
         size_t m = n - i < MOST ? n - i : MOST;
-        shape_plan_t *p = plan_for(v, false, m, gw, gh);
-        memcpy(plan_data(p->plan, p->in), codes + i * gw * gh, m * gw * gh * sizeof *codes);
-        plan_forward(p->plan);
-        image_from_float(plan_data(p->plan, p->out), m * pixels, rgb + i * pixels);
+        plan_vars_t vars;
+        plan_t *p = plan_for(v, &(plan_key_t){.decode = 1, .n = m, .w = gw, .h = gh}, &vars);
+        memcpy(plan_data(p, vars.in), codes + i * gw * gh, m * gw * gh * sizeof *codes);
+        plan_forward(p);
+        image_from_float(plan_data(p, vars.out), m * pixels, rgb + i * pixels);
     }
 }
 

@@ -8,8 +8,9 @@
 #define MODEL_VQVAE_NAMES_H
 
 #include "common/model/vqvae.h"
+#include "common/nn/weights.h"
 
-enum { VQ_NAME = 1100 }; /* bytes of a translated name */
+enum { VQ_NAME = WEIGHTS_NAME }; /* bytes of a translated name */
 
 /* The JSON form of taming's YAML: the whole file ({"model": {"target", "params": {embed_dim,
  * n_embed, ddconfig}}}), any inner part of it that still holds the numbers, or all numbers in one

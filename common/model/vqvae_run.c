@@ -2,9 +2,9 @@
  * fingerprint. */
 #include "common/io/fs.h"
 #include "common/io/json.h"
-#include "common/io/safetensors.h"
 #include "common/model/codes.h"
 #include "common/model/vqvae_names.h"
+#include "common/nn/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,6 +203,11 @@ end:
 
 /* ---- weights ---- */
 
+typedef struct {
+    vqvae_names_t names;
+    size_t levels;
+} naming_t;
+
 /* Files of older diffusers name the attention tensors query, key, value, proj_attn. */
 static void modern_name(const char *name, char out[VQ_NAME]) {
     static const char *const old[] = {".query.", ".key.", ".value.", ".proj_attn."},
@@ -215,142 +220,50 @@ static void modern_name(const char *name, char out[VQ_NAME]) {
     }
 }
 
-/* Axes of length 1 behind the first two may be there or not: [C,C,1,1] for a linear layer, [C,C]
- * for a 1x1 convolution. */
-static bool fits(const param_t *p, const st_tensor_t *t) {
-    int rank = p->rank > t->rank ? p->rank : t->rank;
-    if (p->rank != t->rank && (p->rank < 2 || t->rank < 2)) return false;
-    for (int d = 0; d < rank; d++)
-        if ((d < p->rank ? p->dim[d] : 1) != (d < t->rank ? t->dim[d] : 1)) return false;
+static bool our_name(const void *context, const char *theirs, char out[WEIGHTS_NAME]) {
+    const naming_t *n = context;
+    if (n->names == VQ_NAMES_TAMING) return vqvae_taming_name(theirs, n->levels, false, out);
+    modern_name(theirs, out);
     return true;
 }
 
-static void note_difference(char *text, size_t size, size_t *n, const char *what,
-                            const char *name) {
-    if ((*n)++ < 5) {
-        size_t at = strlen(text);
-        snprintf(text + at, size - at, "%s%s '%s'", at ? ", " : "", what, name);
-    }
-}
-
-static void note_shapes(char *text, size_t size, size_t n, const param_t *p, const st_tensor_t *t) {
-    if (n > 5) return;
-    size_t at = strlen(text);
-    for (int d = 0; d < t->rank && at < size; d++)
-        at += (size_t)snprintf(text + at, size - at, "%s%llu", d ? "," : " (",
-                               (unsigned long long)t->dim[d]);
-    for (int d = 0; d < p->rank && at < size; d++)
-        at += (size_t)snprintf(text + at, size - at, "%s%zu",
-                               d         ? ","
-                               : t->rank ? ", not "
-                                         : " (scalar, not ",
-                               p->dim[d]);
-    if (at < size) snprintf(text + at, size - at, ")");
-}
-
-typedef struct {
-    params_t *p;
-    vqvae_names_t names;
-    size_t levels, differences;
-    bool *seen;
-    char text[sizeof((reason_t *)0)->text - 100];
-} reading_t;
-
-/* The parameter that a tensor of the file belongs to; -1: none. */
-static int parameter_of(const reading_t *r, const char *theirs) {
-    char ours[VQ_NAME];
-    if (r->names == VQ_NAMES_TAMING) {
-        if (!vqvae_taming_name(theirs, r->levels, false, ours)) return -1;
-    } else {
-        modern_name(theirs, ours);
-    }
-    return params_find(r->p, ours);
-}
-
-static int read_tensor(reading_t *r, st_file_t *f, const char *path, const st_tensor_t *t,
-                       reason_t *why) {
-    if (!strcmp(t->name, "quantize.embed.weight") || !strncmp(t->name, "quantize.proj.", 14)) {
-        reason_set(why,
-                   "'%s': tensor '%s': a Gumbel model has no nearest code and is not supported",
-                   path, t->name);
-        return RC_MISFIT;
-    }
-    int at = parameter_of(r, t->name);
-    if (at < 0 || r->seen[at]) {
-        note_difference(r->text, sizeof r->text, &r->differences,
-                        at < 0 ? "unknown tensor" : "second tensor", t->name);
-        return RC_OK;
-    }
-    const param_t *q = params_at(r->p, at);
-    reason_t inner;
-    r->seen[at] = true;
-    if (!fits(q, t)) {
-        note_difference(r->text, sizeof r->text, &r->differences, "another shape of", t->name);
-        note_shapes(r->text, sizeof r->text, r->differences, q, t);
-        return RC_OK;
-    }
-    st_tensor_t part;
-    if (st_part(f, t, &part, &inner)) {
-        reason_set(why, "'%s': tensor '%s': %s", path, t->name, inner.text);
-        return RC_DATA;
-    }
-    float *disk = xmalloc(q->count * sizeof *disk);
-    int rc = RC_OK;
-    if (st_read_f32(&part, disk, &inner)) {
-        reason_set(why, "'%s': tensor '%s': %s", path, t->name, inner.text);
-        rc = RC_MISFIT;
-    } else if (!st_finite(disk, q->count)) {
-        reason_set(why, "'%s': tensor '%s' holds a NaN or infinity", path, t->name);
-        rc = RC_DATA;
-    } else {
-        params_import(r->p, PARAMS_VALUE, at, disk);
-    }
-    free(disk);
-    free((void *)(uintptr_t)part.data);
-    return rc;
+static bool their_name(const void *context, const char *ours, char out[WEIGHTS_NAME]) {
+    const naming_t *n = context;
+    return n->names == VQ_NAMES_TAMING && vqvae_taming_name(ours, n->levels, true, out);
 }
 
 /* What a training leaves in some people's files beside the network. */
-static const char *const training_only[] = {"discriminator.", "loss.discriminator.",
-                                            "loss.perceptual_loss."};
+static bool of_training(const void *context, const char *tensor) {
+    static const char *const training_only[] = {"discriminator.", "loss.discriminator.",
+                                                "loss.perceptual_loss."};
+    const naming_t *n = context;
+    if (n->names == VQ_NAMES_TAMING) return vqvae_taming_training(tensor);
+    return params_match(tensor, training_only, 3);
+}
 
-static bool of_training(vqvae_names_t names, const char *tensor) {
-    return names == VQ_NAMES_TAMING ? vqvae_taming_training(tensor)
-                                    : params_match(tensor, training_only, 3);
+static const char *gumbel(const void *context, const char *tensor) {
+    if (strcmp(tensor, "quantize.embed.weight") && strncmp(tensor, "quantize.proj.", 14))
+        return NULL;
+    return "a Gumbel model has no nearest code and is not supported";
 }
 
 int vqvae_read_named(params_t *p, const char *path, vqvae_names_t names, size_t levels,
                      size_t *ignored, reason_t *why) {
+    naming_t naming = {names, levels};
+    weights_names_t translation = {.ours = our_name,
+                                   .theirs = their_name,
+                                   .ignored = of_training,
+                                   .refusal = gumbel,
+                                   .context = &naming,
+                                   .loose_axes = true};
     st_file_t f;
     reason_t inner;
-    char theirs[VQ_NAME];
     *ignored = 0;
     if (st_open_parts(&f, path, &inner)) {
         reason_set(why, "%s", inner.text);
         return RC_DATA;
     }
-    int rc = RC_OK;
-    reading_t r = {
-        .p = p, .names = names, .levels = levels, .seen = xcalloc(params_n(p), sizeof(bool))};
-    for (size_t i = 0; i < f.n && rc == RC_OK; i++) {
-        if (of_training(names, f.tensor[i].name))
-            ++*ignored;
-        else
-            rc = read_tensor(&r, &f, path, &f.tensor[i], why);
-    }
-    for (size_t i = 0; i < params_n(p) && rc == RC_OK; i++) {
-        const char *name = params_at(p, (int)i)->name;
-        if (r.seen[i]) continue;
-        bool translated = names == VQ_NAMES_TAMING && vqvae_taming_name(name, levels, true, theirs);
-        note_difference(r.text, sizeof r.text, &r.differences, "missing tensor",
-                        translated ? theirs : name);
-    }
-    if (rc == RC_OK && r.differences) {
-        reason_set(why, "'%s' does not fit its configuration in %zu places: %s", path,
-                   r.differences, r.text);
-        rc = RC_MISFIT;
-    }
-    free(r.seen);
+    int rc = weights_read(p, &f, path, &translation, ignored, why);
     if (st_parts_end(&f, &inner)) { /* damage comes before its consequences */
         reason_set(why, "'%s': %s", path, inner.text);
         rc = RC_DATA;

@@ -35,7 +35,8 @@ void lpips_free(lpips_t *l) {
 
 size_t lpips_bytes(const lpips_t *l) {
     size_t n = 0;
-    for (int i = 0; l && i < CONVS; i++) n += (9 * l->width[i] + 1) * l->width[i + 1];
+    if (!l) return 0;
+    for (int i = 0; i < CONVS; i++) n += (9 * l->width[i] + 1) * l->width[i + 1];
     return n * sizeof(float);
 }
 
@@ -180,14 +181,22 @@ static var_t layer(nn_t *nn, const lpips_t *l, int i, var_t x) {
     tape_t *t = nn->tape;
     var_t w = tape_bound(t, "weight", F32_4(3, 3, l->width[i], l->width[i + 1]), l->weight[i]);
     var_t b = tape_bound(t, "bias", F32_1(l->width[i + 1]), l->bias[i]);
-    x = op_conv2d(t, x, w, b, (conv_opts_t){.stride = 1, 1, 1, 1, 1, 1, nn->plain_conv});
+    x = op_conv2d(t, x, w, b,
+                  (conv_opts_t){.stride = 1,
+                                .pad_top = 1,
+                                .pad_left = 1,
+                                .pad_bottom = 1,
+                                .pad_right = 1,
+                                .up = 1,
+                                .plain = nn->plain_conv});
     return op_act(t, x, ACT_RELU);
 }
 
 var_t nn_lpips(nn_t *nn, const lpips_t *l, var_t a, var_t b) {
     tape_t *t = nn->tape;
     var_t distance[SLICES];
-    size_t mark = nn_push(nn, "lpips"), n = 0;
+    size_t mark = nn_push(nn, "lpips");
+    size_t n = 0;
     a = pixels(t, a);
     b = pixels(t, b);
     for (int i = 0; i < CONVS; i++) {

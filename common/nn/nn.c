@@ -12,7 +12,8 @@ void nn_begin(nn_t *nn, tape_t *t) {
 }
 
 size_t nn_push(nn_t *nn, const char *fmt, ...) {
-    size_t mark = strlen(nn->scope), at = mark;
+    size_t mark = strlen(nn->scope);
+    size_t at = mark;
     if (at) nn->scope[at++] = '.';
     va_list args;
     va_start(args, fmt);
@@ -50,7 +51,8 @@ static param_init_t by_fan(size_t fan_in) {
 }
 
 var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias) {
-    size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
+    size_t in = shape_cols(tape_shape(nn->tape, x));
+    size_t mark = nn_push(nn, "%s", name);
     var_t W = nn_param2(nn, "weight", out, in, by_fan(in));
     var_t y = nn_apply(nn, x, W, bias ? nn_param1(nn, "bias", out, by_fan(in)) : NO_VAR, W_OUT_IN);
     nn_pop(nn, mark);
@@ -58,7 +60,8 @@ var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias) {
 }
 
 var_t nn_conv1d(nn_t *nn, const char *name, var_t x, size_t out) {
-    size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
+    size_t in = shape_cols(tape_shape(nn->tape, x));
+    size_t mark = nn_push(nn, "%s", name);
     var_t W = nn_param2(nn, "weight", in, out, init_normal(nn->conv1d_std));
     var_t y = nn_apply(nn, x, W, nn_param1(nn, "bias", out, init_zero()), W_IN_OUT);
     nn_pop(nn, mark);
@@ -66,29 +69,38 @@ var_t nn_conv1d(nn_t *nn, const char *name, var_t x, size_t out) {
 }
 
 static var_t conv(nn_t *nn, const char *name, var_t x, size_t out, size_t k, conv_opts_t o) {
-    size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
+    size_t in = shape_cols(tape_shape(nn->tape, x));
+    size_t mark = nn_push(nn, "%s", name);
     o.plain = nn->plain_conv;
     var_t w = nn_param(nn, "weight", 4, (size_t[]){out, in, k, k}, LAYOUT_CONV, by_fan(in * k * k));
     var_t b = nn_param1(nn, "bias", out, by_fan(in * k * k));
-    var_t y = k == 1
-                  ? op_linear(nn->tape, x, tape_reshape(nn->tape, w, F32_2(in, out)), b, W_IN_OUT)
-                  : op_conv2d(nn->tape, x, w, b, o);
+    var_t y;
+    if (k == 1) /* over pixels as rows; in memory the kernel is [1,1,in,out] */
+        y = op_linear(nn->tape, x, tape_reshape(nn->tape, w, F32_2(in, out)), b, W_IN_OUT);
+    else
+        y = op_conv2d(nn->tape, x, w, b, o);
     nn_pop(nn, mark);
     return y;
 }
 
 var_t nn_conv2d(nn_t *nn, const char *name, var_t x, size_t out, size_t k, size_t up) {
-    size_t p = k / 2;
-    return conv(nn, name, x, out, k, (conv_opts_t){.stride = 1, p, p, p, p, up});
+    conv_opts_t o = {.stride = 1,
+                     .pad_top = k / 2,
+                     .pad_left = k / 2,
+                     .pad_bottom = k / 2,
+                     .pad_right = k / 2,
+                     .up = up};
+    return conv(nn, name, x, out, k, o);
 }
 
 var_t nn_downsample(nn_t *nn, const char *name, var_t x) {
-    return conv(nn, name, x, shape_cols(tape_shape(nn->tape, x)), 3,
-                (conv_opts_t){.stride = 2, 0, 0, 1, 1, 1});
+    conv_opts_t o = {.stride = 2, .pad_bottom = 1, .pad_right = 1, .up = 1};
+    return conv(nn, name, x, shape_cols(tape_shape(nn->tape, x)), 3, o);
 }
 
 var_t nn_groupnorm(nn_t *nn, const char *name, var_t x, size_t groups, float eps, bool silu) {
-    size_t C = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
+    size_t C = shape_cols(tape_shape(nn->tape, x));
+    size_t mark = nn_push(nn, "%s", name);
     var_t y = op_groupnorm(nn->tape, x, nn_param1(nn, "weight", C, init_one()),
                            nn_param1(nn, "bias", C, init_zero()), groups, eps, silu);
     nn_pop(nn, mark);
@@ -96,7 +108,8 @@ var_t nn_groupnorm(nn_t *nn, const char *name, var_t x, size_t groups, float eps
 }
 
 var_t nn_layernorm(nn_t *nn, const char *name, var_t x, float eps) {
-    size_t C = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
+    size_t C = shape_cols(tape_shape(nn->tape, x));
+    size_t mark = nn_push(nn, "%s", name);
     var_t y = op_layernorm(nn->tape, x, nn_param1(nn, "weight", C, init_one()),
                            nn_param1(nn, "bias", C, init_zero()), eps);
     nn_pop(nn, mark);

@@ -1,9 +1,18 @@
-/* nn.h - blocks: named parameters + ops. A block's function takes its name and creates its
- * parameters under "<scope>.<name>." at first use; names are those of the checkpoint (diffusers',
- * NEKO's).
+/* nn.h - blocks: named parameters and ops, so that a model reads as an expression.
  *
- * Initialisation is PyTorch's default where nothing else is said: U(+-1/sqrt(fan_in)) for weight
- * and bias.
+ * A block's function takes a name and makes its parameters under "<scope>.<name>." at first use;
+ * the names are those of the checkpoint (diffusers', NEKO's). Use (tests/examples/example_nn.c), a
+ * network of two layers:
+ *
+ *     nn_t nn;
+ *     nn_begin(&nn, tape);
+ *     size_t mark = nn_push(&nn, "mlp");
+ *     var_t h = nn_linear(&nn, "fc1", x, 32, true); // mlp.fc1.weight [32,2], mlp.fc1.bias [32]
+ *     h = op_act(tape, h, ACT_RELU);
+ *     var_t y = nn_linear(&nn, "fc2", h, 1, true);
+ *     nn_pop(&nn, mark);
+ *
+ * First values are PyTorch's where nothing else is said: U(+-1/sqrt(fan_in)) for weight and bias.
  */
 #ifndef NN_NN_H
 #define NN_NN_H
@@ -11,14 +20,9 @@
 #include "common/tape/ops.h"
 #include "common/tape/tape.h"
 
-/* packed.c: the matrices of a network's linear layers, packed at first use (kernel.h: 32, 16 or 8
- * bits a weight) for tapes that only run forward. The parameters stay as they are and must not
- * change any more. */
 typedef struct nn_packed nn_packed_t;
-nn_packed_t *nn_packed_new(params_t *p, kern_weights_t kind);
-void nn_packed_free(nn_packed_t *p);
-size_t nn_packed_bytes(const nn_packed_t *p);
 
+/* Where and how blocks are recorded. A plain value: copies are independent. */
 typedef struct {
     tape_t *tape;
     nn_packed_t *packed; /* NULL: matrix products over the parameters themselves */
@@ -27,12 +31,15 @@ typedef struct {
     char scope[512];
 } nn_t;
 
+/* ---- nn.c: scopes and parameters ---- */
+
 void nn_begin(nn_t *nn, tape_t *t);
-/* nn_push(nn, "encoder.down_blocks.%d", i) ... nn_pop(nn, mark): also the tape's scope. */
+/* Enters a scope: nn_push(nn, "encoder.down_blocks.%d", i) ... nn_pop(nn, mark). The tape's scope
+ * follows. BUG: a path longer than the field. */
 size_t nn_push(nn_t *nn, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void nn_pop(nn_t *nn, size_t mark);
 
-/* The parameter "<scope>.<name>". */
+/* The parameter "<scope>.<name>" of any rank, of rank 1 [a] and of rank 2 [a,b]. dim: on disk. */
 var_t nn_param(nn_t *nn, const char *name, int rank, const size_t *dim, param_layout_t layout,
                param_init_t init);
 var_t nn_param1(nn_t *nn, const char *name, size_t a, param_init_t init);
@@ -54,42 +61,70 @@ static inline param_init_t init_near_one(float std) {
     return (param_init_t){INIT_NEAR_ONE, std};
 }
 
-/* x W (+ b), W a parameter: op_linear, or its packed twin where the scope has packed weights. */
-var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b /* or NO_VAR */, weight_order_t order);
-/* <name>.weight [out,in], <name>.bias [out] */
+/* ---- nn.c: layers ----
+ *
+ * x is [..,in], feature maps [N,H,W,in]. Parameters' shapes are those on disk. */
+
+/* y = x W^T (+ b). <name>.weight [out,in], <name>.bias [out]. */
 var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias);
-/* GPT-2's Conv1D: weight [in,out] N(0,conv1d_std), bias 0 */
+/* GPT-2's Conv1D, y = x W + b. <name>.weight [in,out] from N(0, conv1d_std^2), <name>.bias [out]
+ * zero. */
 var_t nn_conv1d(nn_t *nn, const char *name, var_t x, size_t out);
-/* <name>.weight OIHW, <name>.bias; k x k, stride 1, "same" zero padding; up as in conv_opts_t (1 or
- * 2). k = 1 is a linear layer. */
+/* k x k, stride 1, k / 2 zeros on each side; up as in conv_opts_t (1 or 2). k = 1 is a linear
+ * layer. <name>.weight [out,in,k,k], <name>.bias [out]. */
 var_t nn_conv2d(nn_t *nn, const char *name, var_t x, size_t out, size_t k, size_t up);
-/* 3x3, stride 2, one zero row below and one zero column to the right (taming's Downsample). */
+/* 3 x 3, stride 2, a row of zeros below and a column of zeros to the right: [N,H,W,C] ->
+ * [N,H/2,W/2,C] (taming's Downsample). */
 var_t nn_downsample(nn_t *nn, const char *name, var_t x);
+/* op_groupnorm and op_layernorm; <name>.weight [C] = gamma, one; <name>.bias [C] = beta, zero. */
 var_t nn_groupnorm(nn_t *nn, const char *name, var_t x, size_t groups, float eps, bool silu);
 var_t nn_layernorm(nn_t *nn, const char *name, var_t x, float eps);
 
-/* resnet.c: diffusers' ResnetBlock2D without time embedding: x + conv2(silu(norm2(conv1(silu(norm1
- * x))))), conv_shortcut 1x1 where the width changes. Names norm1 conv1 norm2 conv2
- * conv_shortcut. */
+/* ---- packed.c: linear layers over 32, 16 or 8 bits per weight ----
+ *
+ * For tapes that only run forward. A matrix is packed when a layer first asks for it; the
+ * parameters stay as they are and must not change any more. */
+
+/* Borrows p, which must outlive it. */
+nn_packed_t *nn_packed_new(params_t *p, kern_weights_t kind);
+/* NULL is allowed. The tapes that use it must be freed before it. */
+void nn_packed_free(nn_packed_t *p);
+/* Bytes packed so far. */
+size_t nn_packed_bytes(const nn_packed_t *p);
+/* x W (+ b), W a parameter, b [out] or NO_VAR: op_linear, or op_packed_linear where nn->packed is
+ * set. */
+var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order);
+
+/* ---- resnet.c, attention.c: blocks of VQGANs under the caller's scope, x [N,H,W,C] ---- */
+
+/* s(x) + conv2(silu(norm2(conv1(silu(norm1(x)))))), s = conv_shortcut (1 x 1) where the width
+ * changes and x itself elsewhere: diffusers' ResnetBlock2D without time embedding ->
+ * [N,H,W,out]. */
 var_t nn_resnet(nn_t *nn, var_t x, size_t out, size_t groups, float eps);
-/* attention.c: single-head attention over pixels, x + to_out.0(softmax(q k^T / sqrt(C)) v), names
- * group_norm to_q to_k to_v to_out.0. */
+/* x + to_out.0(softmax(q k^T / sqrt(C)) v), q, k, v = to_q, to_k, to_v of group_norm(x): attention
+ * of one head over the pixels (taming's AttnBlock, diffusers' names) -> [N,H,W,C]. */
 var_t nn_pixel_attention(nn_t *nn, var_t x, size_t groups, float eps);
 
-/* transformer.c (under the caller's scope): GPT-2 pre-LN blocks
- * h.{i}.{ln_1,attn.c_attn,attn.c_proj,ln_2,mlp.c_fc,mlp.c_proj[,mlp.gated_layer]} and ln_f. */
+/* ---- transformer.c: GPT-2's pre-LN blocks (Radford et al. 2019) under the caller's scope ----
+ *
+ *     a = x + attn.c_proj(attention(attn.c_attn(ln_1(x))))
+ *     y = a + mlp.c_proj(act(mlp.c_fc(ln_2(a))) [ * mlp.gated_layer(ln_2(a)) ])
+ *
+ * all under h.{i}. for block i, and ln_f behind the last. Dropout acts on both branches, not on the
+ * attention's probabilities. */
 typedef struct {
     size_t layers, heads;
+    /* GELU, its tanh form, or GELU gated by a linear layer. */
     enum { MLP_GELU, MLP_GELU_NEW, MLP_GEGLU } activation;
     float dropout;
-    var_t band; /* I32 [B,T]; kern_attention_t.band */
+    var_t band; /* I32 [B,T] or NO_VAR; kern_attention_t.band */
     int32_t window;
 } transformer_opts_t;
-/* x [B,T,D] -> [B,T,D] after ln_f. Dropout acts on the residual branches (not on attention
- * probabilities). */
+/* x [B,T,D] -> [B,T,D] after ln_f. */
 var_t nn_transformer(nn_t *nn, var_t x, transformer_opts_t o);
-/* Acting: the pieces around a caller's attention over its KV cache. Layer i: qkv = nn_block_qkv(x);
- * the caller attends; x = nn_block_rest(x, attended). */
+/* The pieces around a caller's own attention over its KV cache, for block `layer`: qkv [B,T,3D] =
+ * nn_block_qkv(x); the caller attends; x = nn_block_rest(x, attended); behind the last block
+ * nn_final_norm. */
 var_t nn_block_qkv(nn_t *nn, size_t layer, var_t x);
 var_t nn_block_rest(nn_t *nn, size_t layer, var_t x, var_t attended, transformer_opts_t o);
 var_t nn_final_norm(nn_t *nn, var_t x);

@@ -19,8 +19,15 @@ bool patchgan_fits(const patchgan_t *p, size_t h, size_t w) {
 }
 
 static var_t conv(nn_t *nn, size_t number, var_t x, size_t out, size_t stride, bool bias) {
-    size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "main.%zu", number);
-    conv_opts_t o = {.stride = stride, 1, 1, 1, 1, 1, nn->plain_conv};
+    size_t in = shape_cols(tape_shape(nn->tape, x));
+    size_t mark = nn_push(nn, "main.%zu", number);
+    conv_opts_t o = {.stride = stride,
+                     .pad_top = 1,
+                     .pad_left = 1,
+                     .pad_bottom = 1,
+                     .pad_right = 1,
+                     .up = 1,
+                     .plain = nn->plain_conv};
     var_t w = nn_param(nn, "weight", 4, (size_t[]){out, in, KERNEL, KERNEL}, LAYOUT_CONV,
                        init_normal(0.02f));
     float a = 1 / sqrtf((float)(in * KERNEL * KERNEL)); /* biases keep PyTorch's default */
@@ -31,7 +38,8 @@ static var_t conv(nn_t *nn, size_t number, var_t x, size_t out, size_t stride, b
 }
 
 static batchnorm_out_t norm(nn_t *nn, size_t number, var_t x) {
-    size_t C = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "main.%zu", number);
+    size_t C = shape_cols(tape_shape(nn->tape, x));
+    size_t mark = nn_push(nn, "main.%zu", number);
     var_t gamma = nn_param1(nn, "weight", C, init_near_one(0.02f)),
           beta = nn_param1(nn, "bias", C, init_zero());
     batchnorm_out_t y = op_batchnorm(nn->tape, x, gamma, beta, 1e-5f, true);
@@ -56,7 +64,8 @@ void patchgan_declare(params_t *params, const patchgan_t *p, const char *scope) 
     tape_t *t = tape_new(params);
     nn_t nn;
     nn_begin(&nn, t);
-    size_t side = (size_t)3 << p->layers, mark = nn_push(&nn, "%s", scope);
+    size_t side = (size_t)3 << p->layers;
+    size_t mark = nn_push(&nn, "%s", scope);
     nn_patchgan(&nn, p, tape_input(t, "image", F32_4(1, side, side, 3)), NULL);
     nn_pop(&nn, mark);
     tape_free(t);

@@ -4,7 +4,8 @@
 static const float EPS = 1e-5f;
 
 var_t nn_block_qkv(nn_t *nn, size_t layer, var_t x) {
-    size_t D = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "h.%zu", layer);
+    size_t D = shape_cols(tape_shape(nn->tape, x));
+    size_t mark = nn_push(nn, "h.%zu", layer);
     var_t qkv = nn_conv1d(nn, "attn.c_attn", nn_layernorm(nn, "ln_1", x, EPS), 3 * D);
     nn_pop(nn, mark);
     return qkv;
@@ -12,7 +13,8 @@ var_t nn_block_qkv(nn_t *nn, size_t layer, var_t x) {
 
 static var_t mlp(nn_t *nn, var_t x, const transformer_opts_t *o) {
     tape_t *t = nn->tape;
-    size_t D = shape_cols(tape_shape(t, x)), mark = nn_push(nn, "mlp");
+    size_t D = shape_cols(tape_shape(t, x));
+    size_t mark = nn_push(nn, "mlp");
     var_t h = op_act(t, nn_conv1d(nn, "c_fc", x, 4 * D),
                      o->activation == MLP_GELU_NEW ? ACT_GELU_TANH : ACT_GELU);
     if (o->activation == MLP_GEGLU) h = op_mul(t, h, nn_linear(nn, "gated_layer", x, 4 * D, true));
@@ -28,8 +30,9 @@ static var_t residual(nn_t *nn, var_t x, var_t branch, float dropout) {
 }
 
 var_t nn_block_rest(nn_t *nn, size_t layer, var_t x, var_t attended, transformer_opts_t o) {
-    size_t D = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "h.%zu", layer),
-           inner = nn_push(nn, "attn");
+    size_t D = shape_cols(tape_shape(nn->tape, x));
+    size_t mark = nn_push(nn, "h.%zu", layer);
+    size_t inner = nn_push(nn, "attn");
     var_t a = nn_conv1d(nn, "c_proj", attended, D);
     x = residual(nn, x, a, o.dropout);
     nn_pop(nn, inner);

@@ -8,11 +8,20 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Attributes: i[0] heads, i[1] causal, i[2] window, i[3] packed; f[0] scale. Inputs: q k v band, or
- * qkv - - band. */
+/* Inputs: q, k, v, or one qkv in place of q while k and v are absent. */
+enum { Q, K, V, BAND, N_IN };
+enum { OUT, LOG_SUM, N_OUT };
+enum { HEADS, CAUSAL, WINDOW, PACKED }; /* attr.i */
+enum { SCALE };                         /* attr.f */
+
+static bool is_packed(const op_run_t *r) {
+    return r->attr->i[PACKED] != 0;
+}
+
 static kern_attention_t geometry(const op_run_t *r) {
-    const shape_t *o = r->out_shape[0];
-    size_t D = o->dim[2], ld = r->attr->i[3] ? 3 * D : D, heads = (size_t)r->attr->i[0];
+    const shape_t *o = r->out_shape[OUT];
+    size_t D = o->dim[2], heads = (size_t)r->attr->i[HEADS];
+    size_t ld = is_packed(r) ? 3 * D : D;
     return (kern_attention_t){.B = o->dim[0],
                               .Tq = o->dim[1],
                               .Tk = o->dim[1],
@@ -22,39 +31,45 @@ static kern_attention_t geometry(const op_run_t *r) {
                               .ldk = ld,
                               .ldv = ld,
                               .ldo = D,
-                              .scale = r->attr->f[0],
-                              .causal = r->attr->i[1] != 0,
-                              .band = r->in[3],
-                              .window = (int32_t)r->attr->i[2]};
+                              .scale = r->attr->f[SCALE],
+                              .causal = r->attr->i[CAUSAL] != 0,
+                              .band = r->in[BAND],
+                              .window = (int32_t)r->attr->i[WINDOW]};
 }
 
-static void split(const op_run_t *r, size_t D, const float *x[3], float *dx[3]) {
-    for (size_t i = 0; i < 3; i++) {
-        bool packed = r->attr->i[3];
-        x[i] = packed ? (const float *)r->in[0] + i * D : r->in[i];
-        dx[i] = packed ? r->din[0] + i * D : r->din[i];
+/* Where q, k and v lie: apart, or as columns [0,D), [D,2D), [2D,3D) of qkv. */
+static void values(const op_run_t *r, size_t D, const float *x[3]) {
+    for (size_t i = Q; i <= V; i++)
+        x[i] = is_packed(r) ? (const float *)r->in[Q] + i * D : r->in[i];
+}
+/* The same of their gradients; NULL where none is wanted. */
+static void gradients(const op_run_t *r, size_t D, float *dx[3]) {
+    for (size_t i = Q; i <= V; i++) {
+        if (!is_packed(r))
+            dx[i] = r->din[i];
+        else
+            dx[i] = r->din[Q] ? r->din[Q] + i * D : NULL;
     }
 }
 
 static void forward(const op_run_t *r) {
     kern_attention_t g = geometry(r);
     const float *x[3];
-    for (size_t i = 0; i < 3; i++)
-        x[i] = r->attr->i[3] ? (const float *)r->in[0] + i * g.ldo : r->in[i];
-    kern_attention_forward(&g, x[0], x[1], x[2], r->out[0], r->out[1]);
+    values(r, g.ldo, x);
+    kern_attention_forward(&g, x[Q], x[K], x[V], r->out[OUT], r->out[LOG_SUM]);
 }
 
 static void backward(const op_run_t *r) {
     kern_attention_t g = geometry(r);
     const float *x[3];
     float *dx[3];
-    split(r, g.ldo, x, dx);
-    if (!dx[0] || !dx[1] || !dx[2]) BUG("attention: q, k and v need gradients together");
-    bool packed = r->attr->i[3];
-    if (!packed && (r->add[0] != r->add[1] || r->add[1] != r->add[2]))
+    values(r, g.ldo, x);
+    gradients(r, g.ldo, dx);
+    if (!dx[Q] || !dx[K] || !dx[V]) BUG("attention: q, k and v need gradients together");
+    if (!is_packed(r) && (r->add[Q] != r->add[K] || r->add[K] != r->add[V]))
         BUG("attention: q, k and v must be new values of their own");
-    kern_attention_backward(&g, x[0], x[1], x[2], r->out[0], r->out[1], r->dout[0], dx[0], dx[1],
-                            dx[2], r->add[0], r->scratch);
+    kern_attention_backward(&g, x[Q], x[K], x[V], r->out[OUT], r->out[LOG_SUM], r->dout[OUT], dx[Q],
+                            dx[K], dx[V], r->add[Q], r->scratch);
 }
 
 static size_t scratch(const op_run_t *r, bool backward_pass) {
@@ -72,32 +87,30 @@ static const opdef_t attention_def = {.name = "attention",
                                       .forward = forward,
                                       .backward = backward,
                                       .scratch = scratch,
-                                      .keeps_in = 15,
-                                      .keeps_out = 3,
-                                      .grads_in = 7,
+                                      .keeps_in = OP_BIT(Q) | OP_BIT(K) | OP_BIT(V) | OP_BIT(BAND),
+                                      .keeps_out = OP_BIT(OUT) | OP_BIT(LOG_SUM),
+                                      .grads_in = OP_BIT(Q) | OP_BIT(K) | OP_BIT(V),
                                       .flops = flops};
 
 static var_t record(tape_t *t, const var_t in[3], bool packed, attention_opts_t o) {
-    shape_t s = tape_shape(t, in[0]);
+    shape_t s = tape_shape(t, in[Q]);
     size_t D = packed ? s.dim[2] / 3 : s.dim[2];
     if (s.rank != 3 || !o.heads || D % o.heads)
         tape_shape_bug(t, "attention", "width and heads do not fit", s, F32_1(o.heads));
-    for (int i = 1; i < 3 && !packed; i++)
-        if (tape_count(t, in[i]) != tape_count(t, in[0]))
+    for (int i = K; i <= V; i++)
+        if (!packed && tape_count(t, in[i]) != tape_count(t, in[Q]))
             tape_shape_bug(t, "attention", "q, k, v differ", s, tape_shape(t, in[i]));
     if (o.band != NO_VAR && tape_count(t, o.band) != s.dim[0] * s.dim[1])
         tape_shape_bug(t, "attention", "band does not fit", s, tape_shape(t, o.band));
-    op_spec_t spec = {.def = &attention_def,
-                      .n_in = 4,
-                      .n_out = 2,
-                      .in = {in[0], packed ? NO_VAR : in[1], packed ? NO_VAR : in[2], o.band}};
-    spec.out[0] = F32_3(s.dim[0], s.dim[1], D);
-    spec.out[1] = F32_3(s.dim[0], o.heads, s.dim[1]);
-    spec.attr.i[0] = (int64_t)o.heads;
-    spec.attr.i[1] = o.causal;
-    spec.attr.i[2] = o.window;
-    spec.attr.i[3] = packed;
-    spec.attr.f[0] = o.scale > 0 ? o.scale : 1 / sqrtf((float)(D / o.heads));
+    op_spec_t spec = {
+        .def = &attention_def, .n_in = N_IN, .n_out = N_OUT, .in = {in[Q], in[K], in[V], o.band}};
+    spec.out[OUT] = F32_3(s.dim[0], s.dim[1], D);
+    spec.out[LOG_SUM] = F32_3(s.dim[0], o.heads, s.dim[1]);
+    spec.attr.i[HEADS] = (int64_t)o.heads;
+    spec.attr.i[CAUSAL] = o.causal;
+    spec.attr.i[WINDOW] = o.window;
+    spec.attr.i[PACKED] = packed;
+    spec.attr.f[SCALE] = o.scale > 0 ? o.scale : 1 / sqrtf((float)(D / o.heads));
     return tape_op(t, &spec);
 }
 
@@ -110,25 +123,28 @@ var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o) {
 
 /* ---- with a KV cache ---- */
 
+enum { QKV, CACHE, SPAN, N_CACHED_IN };
+enum { FIRST, USED, EARLY, EARLY_FIRST }; /* of the span */
+enum { CACHED_HEADS, CACHED_ROWS };       /* attr.i */
+
 static void cached_forward(const op_run_t *r) {
-    const shape_t *x = r->in_shape[0];
-    const int32_t *span = r->in[2];
-    size_t T = x->dim[1], D = x->dim[2] / 3, heads = (size_t)r->attr->i[0];
-    kern_cached_t g = {
-        .T = T,
-        .heads = heads,
-        .dh = D / heads,
-        .capacity = r->in_shape[1]->dim[0],
-        .used = (size_t)span[1],
-        .first = (size_t)span[0],
-        .early = (size_t)span[2],
-        .early_first = (size_t)span[3],
-        .skip = T - (size_t)r->attr->i[1],
-        .scale = 1 / sqrtf((float)(D / heads)),
-        .qkv = r->in[0],
-        .cache =
-            (float *)(uintptr_t)r->in[1], /* the caller's own: writing it is this op's purpose */
-        .out = r->out[0]};
+    const shape_t *x = r->in_shape[QKV];
+    const int32_t *span = r->in[SPAN];
+    size_t T = x->dim[1], D = x->dim[2] / 3, heads = (size_t)r->attr->i[CACHED_HEADS];
+    kern_cached_t g = {.T = T,
+                       .heads = heads,
+                       .dh = D / heads,
+                       .capacity = r->in_shape[CACHE]->dim[0],
+                       .used = (size_t)span[USED],
+                       .first = (size_t)span[FIRST],
+                       .early = (size_t)span[EARLY],
+                       .early_first = (size_t)span[EARLY_FIRST],
+                       .skip = T - (size_t)r->attr->i[CACHED_ROWS],
+                       .scale = 1 / sqrtf((float)(D / heads)),
+                       .qkv = r->in[QKV],
+                       /* the caller's own memory: to write it is this op's purpose */
+                       .cache = (float *)(uintptr_t)r->in[CACHE],
+                       .out = r->out[OUT]};
     if (g.used + T > g.capacity || g.first > g.used || g.early > T ||
         (g.early && g.early_first > g.used))
         BUG("the KV cache of %zu rows is full", g.capacity);
@@ -146,9 +162,10 @@ var_t op_attention_cached(tape_t *t, var_t qkv, var_t cache, var_t span, size_t 
         tape_shape_bug(t, "attention_cached", "qkv and cache do not fit", s, c);
     if (!rows || rows > s.dim[1])
         tape_shape_bug(t, "attention_cached", "too many rows", s, F32_1(rows));
-    op_spec_t spec = {.def = &cached_def, .n_in = 3, .n_out = 1, .in = {qkv, cache, span}};
-    spec.out[0] = F32_3(1, rows, D);
-    spec.attr.i[0] = (int64_t)heads;
-    spec.attr.i[1] = (int64_t)rows;
+    op_spec_t spec = {
+        .def = &cached_def, .n_in = N_CACHED_IN, .n_out = 1, .in = {qkv, cache, span}};
+    spec.out[OUT] = F32_3(1, rows, D);
+    spec.attr.i[CACHED_HEADS] = (int64_t)heads;
+    spec.attr.i[CACHED_ROWS] = (int64_t)rows;
     return tape_op(t, &spec);
 }

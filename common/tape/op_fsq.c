@@ -5,24 +5,26 @@
 
 #include <string.h>
 
-enum { INDEX, QUANTIZED, LOSS, COUNTS };
+enum { Z, N_IN };
+enum { INDEX, QUANTIZED, LOSS, COUNTS, N_OUT };
+enum { CHANNELS, FIRST_LEVEL }; /* attr.i: how many levels, then each of them */
 
-#define ROWS(r) shape_rows(*(r)->in_shape[0])
+#define ROWS(r) shape_rows(*(r)->in_shape[Z])
 
 static kern_fsq_t levels_of(const op_run_t *r) {
-    kern_fsq_t f = {.n = (size_t)r->attr->i[0]};
-    for (size_t d = 0; d < f.n; d++) f.level[d] = (int32_t)r->attr->i[1 + d];
+    kern_fsq_t f = {.n = (size_t)r->attr->i[CHANNELS]};
+    for (size_t d = 0; d < f.n; d++) f.level[d] = (int32_t)r->attr->i[FIRST_LEVEL + d];
     return f;
 }
 
 static void set_levels(op_spec_t *s, const kern_fsq_t *f) {
-    s->attr.i[0] = (int64_t)f->n;
-    for (size_t d = 0; d < f->n; d++) s->attr.i[1 + d] = f->level[d];
+    s->attr.i[CHANNELS] = (int64_t)f->n;
+    for (size_t d = 0; d < f->n; d++) s->attr.i[FIRST_LEVEL + d] = f->level[d];
 }
 
 static void forward(const op_run_t *r) {
     kern_fsq_t f = levels_of(r);
-    kern_fsq_forward(&f, r->in[0], ROWS(r), r->out[INDEX], r->out[QUANTIZED]);
+    kern_fsq_forward(&f, r->in[Z], ROWS(r), r->out[INDEX], r->out[QUANTIZED]);
     kern_vq_stats(NULL, r->out[INDEX], ROWS(r), kern_fsq_codes(&f), 0, r->out[COUNTS], NULL);
     *(float *)r->out[LOSS] = 0;
 }
@@ -30,20 +32,23 @@ static void forward(const op_run_t *r) {
 static void backward(const op_run_t *r) {
     kern_fsq_t f = levels_of(r);
     if (r->dout[QUANTIZED])
-        kern_fsq_backward(&f, r->in[0], r->dout[QUANTIZED], ROWS(r), r->din[0], r->add[0]);
-    else if (!r->add[0])
-        memset(r->din[0], 0, ROWS(r) * f.n * sizeof(float));
+        kern_fsq_backward(&f, r->in[Z], r->dout[QUANTIZED], ROWS(r), r->din[Z], r->add[Z]);
+    else if (!r->add[Z])
+        memset(r->din[Z], 0, ROWS(r) * f.n * sizeof(float));
 }
 
-static const opdef_t fsq_def = {
-    .name = "fsq", .forward = forward, .backward = backward, .keeps_in = 1, .grads_in = 1};
+static const opdef_t fsq_def = {.name = "fsq",
+                                .forward = forward,
+                                .backward = backward,
+                                .keeps_in = OP_BIT(Z),
+                                .grads_in = OP_BIT(Z)};
 
 vq_out_t op_fsq(tape_t *t, var_t z, const kern_fsq_t *f) {
     shape_t sz = tape_shape(t, z);
     if (shape_cols(sz) != f->n) tape_shape_bug(t, "fsq", "one channel a level", sz, F32_1(f->n));
     op_spec_t s = {.def = &fsq_def,
-                   .n_in = 1,
-                   .n_out = 4,
+                   .n_in = N_IN,
+                   .n_out = N_OUT,
                    .in = {z},
                    .out = {sz, sz, F32_0(), F32_1(kern_fsq_codes(f))}};
     s.out[INDEX].type = DT_I32;
@@ -55,18 +60,18 @@ vq_out_t op_fsq(tape_t *t, var_t z, const kern_fsq_t *f) {
 
 static void bound_forward(const op_run_t *r) {
     kern_fsq_t f = levels_of(r);
-    kern_fsq_bound(&f, r->in[0], ROWS(r), r->out[0]);
+    kern_fsq_bound(&f, r->in[Z], ROWS(r), r->out[0]);
 }
 static void bound_backward(const op_run_t *r) {
     kern_fsq_t f = levels_of(r);
-    kern_fsq_backward(&f, r->in[0], r->dout[0], ROWS(r), r->din[0], r->add[0]);
+    kern_fsq_backward(&f, r->in[Z], r->dout[0], ROWS(r), r->din[Z], r->add[Z]);
 }
 
 static const opdef_t bound_def = {.name = "fsq_bound",
                                   .forward = bound_forward,
                                   .backward = bound_backward,
-                                  .keeps_in = 1,
-                                  .grads_in = 1};
+                                  .keeps_in = OP_BIT(Z),
+                                  .grads_in = OP_BIT(Z)};
 
 var_t op_fsq_bound(tape_t *t, var_t z, const kern_fsq_t *f) {
     shape_t sz = tape_shape(t, z);

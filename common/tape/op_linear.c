@@ -3,28 +3,32 @@
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
 
-#define ROWS(r) shape_rows(*(r)->in_shape[0])
-#define IN(r) shape_cols(*(r)->in_shape[0])
+enum { X, W, B, N_IN };
+enum { ORDER }; /* attr.i: weight_order_t */
+
+#define ROWS(r) shape_rows(*(r)->in_shape[X])
+#define IN(r) shape_cols(*(r)->in_shape[X])
 #define OUT(r) shape_cols(*(r)->out_shape[0])
 
 static void forward(const op_run_t *r) {
-    bool tb = r->attr->i[0] == W_OUT_IN;
-    kern_gemm(false, tb, ROWS(r), OUT(r), IN(r), r->in[0], IN(r), r->in[1], tb ? IN(r) : OUT(r),
-              r->out[0], OUT(r), false, r->in[2]);
+    bool out_in = r->attr->i[ORDER] == W_OUT_IN;
+    kern_gemm(false, out_in, ROWS(r), OUT(r), IN(r), r->in[X], IN(r), r->in[W],
+              out_in ? IN(r) : OUT(r), r->out[0], OUT(r), false, r->in[B]);
 }
 
+/* y = x W' + b, W' [in,out]: dx = dy W'^T, dW' = x^T dy, db = column sums of dy. */
 static void backward(const op_run_t *r) {
-    bool tb = r->attr->i[0] == W_OUT_IN;
+    bool out_in = r->attr->i[ORDER] == W_OUT_IN;
     size_t n = ROWS(r), in = IN(r), out = OUT(r);
-    const float *x = r->in[0], *W = r->in[1], *dy = r->dout[0];
-    if (r->din[0])
-        kern_gemm(false, !tb, n, in, out, dy, out, W, tb ? in : out, r->din[0], in, r->add[0],
-                  NULL);
-    if (r->din[1] && tb)
-        kern_gemm(true, false, out, in, n, dy, out, x, in, r->din[1], in, r->add[1], NULL);
-    if (r->din[1] && !tb)
-        kern_gemm(true, false, in, out, n, x, in, dy, out, r->din[1], out, r->add[1], NULL);
-    if (r->din[2]) kern_colsum(dy, n, out, r->din[2], r->add[2]);
+    const float *x = r->in[X], *w = r->in[W], *dy = r->dout[0];
+    if (r->din[X])
+        kern_gemm(false, !out_in, n, in, out, dy, out, w, out_in ? in : out, r->din[X], in,
+                  r->add[X], NULL);
+    if (r->din[W] && out_in)
+        kern_gemm(true, false, out, in, n, dy, out, x, in, r->din[W], in, r->add[W], NULL);
+    if (r->din[W] && !out_in)
+        kern_gemm(true, false, in, out, n, x, in, dy, out, r->din[W], out, r->add[W], NULL);
+    if (r->din[B]) kern_colsum(dy, n, out, r->din[B], r->add[B]);
 }
 
 static double flops(const op_run_t *r) {
@@ -34,24 +38,20 @@ static double flops(const op_run_t *r) {
 static const opdef_t linear_def = {.name = "linear",
                                    .forward = forward,
                                    .backward = backward,
-                                   .keeps_in = 3,
-                                   .grads_in = 7,
+                                   .keeps_in = OP_BIT(X) | OP_BIT(W),
+                                   .grads_in = OP_BIT(X) | OP_BIT(W) | OP_BIT(B),
                                    .flops = flops};
 
-var_t op_linear(tape_t *t, var_t x, var_t W, var_t b, weight_order_t order) {
-    shape_t sx = tape_shape(t, x), sw = tape_shape(t, W);
-    size_t in = shape_cols(sw),
-           out = shape_rows(sw); /* a 1x1 convolution's [1,1,in,out] counts as [in,out] */
-    if (order == W_IN_OUT) {
-        size_t swap = in;
-        in = out;
-        out = swap;
-    }
+var_t op_linear(tape_t *t, var_t x, var_t w, var_t b, weight_order_t order) {
+    shape_t sx = tape_shape(t, x), sw = tape_shape(t, w);
+    /* Rows and columns: a 1x1 convolution's [1,1,in,out] counts as [in,out]. */
+    size_t in = order == W_OUT_IN ? shape_cols(sw) : shape_rows(sw);
+    size_t out = order == W_OUT_IN ? shape_rows(sw) : shape_cols(sw);
     if (shape_cols(sx) != in) tape_shape_bug(t, "linear", "x and W do not fit", sx, sw);
     if (b != NO_VAR && tape_count(t, b) != out)
         tape_shape_bug(t, "linear", "W and b do not fit", sw, tape_shape(t, b));
-    op_spec_t s = {.def = &linear_def, .n_in = 3, .n_out = 1, .in = {x, W, b}, .out = {sx}};
-    s.attr.i[0] = order;
+    op_spec_t s = {.def = &linear_def, .n_in = N_IN, .n_out = 1, .in = {x, w, b}, .out = {sx}};
+    s.attr.i[ORDER] = order;
     s.out[0].dim[sx.rank - 1] = out;
     return tape_op(t, &s);
 }

@@ -3,14 +3,17 @@
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
 
+enum { X, PACKED, B, N_IN };
+enum { KIND }; /* attr.i: kern_weights_t */
+
 static void forward(const op_run_t *r) {
-    kern_packed_linear((kern_weights_t)r->attr->i[0], shape_rows(*r->in_shape[0]),
-                       shape_cols(*r->out_shape[0]), shape_cols(*r->in_shape[0]), r->in[0],
-                       r->in[1], r->in[2], r->out[0]);
+    kern_packed_linear((kern_weights_t)r->attr->i[KIND], shape_rows(*r->in_shape[X]),
+                       shape_cols(*r->out_shape[0]), shape_cols(*r->in_shape[X]), r->in[X],
+                       r->in[PACKED], r->in[B], r->out[0]);
 }
 
 static double flops(const op_run_t *r) {
-    return 2.0 * (double)shape_count(*r->in_shape[0]) * (double)shape_cols(*r->out_shape[0]);
+    return 2.0 * (double)shape_count(*r->in_shape[X]) * (double)shape_cols(*r->out_shape[0]);
 }
 
 static const opdef_t packed_def = {.name = "packed_linear", .forward = forward, .flops = flops};
@@ -21,8 +24,8 @@ var_t op_packed_linear(tape_t *t, var_t x, var_t packed, var_t b, size_t out, ke
         tape_shape_bug(t, "packed_linear", "x and W do not fit", sx, sw);
     if (b != NO_VAR && tape_count(t, b) != out)
         tape_shape_bug(t, "packed_linear", "W and b do not fit", sw, tape_shape(t, b));
-    op_spec_t s = {.def = &packed_def, .n_in = 3, .n_out = 1, .in = {x, packed, b}, .out = {sx}};
-    s.attr.i[0] = kind;
+    op_spec_t s = {.def = &packed_def, .n_in = N_IN, .n_out = 1, .in = {x, packed, b}, .out = {sx}};
+    s.attr.i[KIND] = kind;
     s.out[0].dim[sx.rank - 1] = out;
     return tape_op(t, &s);
 }

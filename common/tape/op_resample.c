@@ -14,8 +14,8 @@ static void maxpool_backward(const op_run_t *r) {
 static const opdef_t maxpool2_def = {.name = "maxpool2",
                                      .forward = maxpool_forward,
                                      .backward = maxpool_backward,
-                                     .keeps_in = 1,
-                                     .grads_in = 1};
+                                     .keeps_in = OP_BIT(0),
+                                     .grads_in = OP_BIT(0)};
 
 var_t op_maxpool2(tape_t *t, var_t x) {
     shape_t s = tape_shape(t, x);

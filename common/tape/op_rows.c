@@ -5,26 +5,29 @@
 
 #include <string.h>
 
+enum { TABLE, INDEX, N_GATHER_IN };
+
 static void gather_forward(const op_run_t *r) {
-    kern_gather_forward(r->in[0], r->in[1], shape_count(*r->in_shape[1]),
-                        shape_cols(*r->in_shape[0]), r->out[0], false);
+    kern_gather_forward(r->in[TABLE], r->in[INDEX], shape_count(*r->in_shape[INDEX]),
+                        shape_cols(*r->in_shape[TABLE]), r->out[0], false);
 }
 static void gather_backward(const op_run_t *r) {
-    kern_gather_backward(r->dout[0], r->in[1], shape_count(*r->in_shape[1]),
-                         shape_cols(*r->in_shape[0]), r->din[0], shape_rows(*r->in_shape[0]),
-                         r->add[0]);
+    const shape_t *table = r->in_shape[TABLE];
+    kern_gather_backward(r->dout[0], r->in[INDEX], shape_count(*r->in_shape[INDEX]),
+                         shape_cols(*table), r->din[TABLE], shape_rows(*table), r->add[TABLE]);
 }
 static const opdef_t gather_def = {.name = "gather",
                                    .forward = gather_forward,
                                    .backward = gather_backward,
-                                   .keeps_in = 2,
-                                   .grads_in = 1};
+                                   .keeps_in = OP_BIT(INDEX),
+                                   .grads_in = OP_BIT(TABLE)};
 
 var_t op_gather(tape_t *t, var_t table, var_t idx) {
     shape_t st = tape_shape(t, table), si = tape_shape(t, idx);
     if (st.rank != 2 || si.type != DT_I32 || si.rank >= TAPE_RANK)
         tape_shape_bug(t, "gather", "needs a table [rows,D] and I32 indices", st, si);
-    op_spec_t s = {.def = &gather_def, .n_in = 2, .n_out = 1, .in = {table, idx}, .out = {si}};
+    op_spec_t s = {
+        .def = &gather_def, .n_in = N_GATHER_IN, .n_out = 1, .in = {table, idx}, .out = {si}};
     s.out[0].type = DT_F32;
     s.out[0].dim[s.out[0].rank++] = st.dim[1];
     return tape_op(t, &s);
@@ -49,7 +52,7 @@ static void concat_backward(const op_run_t *r) {
 static const opdef_t concat_def = {.name = "concat_rows",
                                    .forward = concat_forward,
                                    .backward = concat_backward,
-                                   .grads_in = (1u << OP_IN) - 1};
+                                   .grads_in = OP_ALL};
 
 var_t op_concat_rows(tape_t *t, const var_t *v, size_t n) {
     if (!n || n > OP_IN) BUG("%s: concat_rows of %zu matrices", tape_path(t), n);

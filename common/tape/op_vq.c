@@ -7,8 +7,10 @@
 
 #include <string.h>
 
-enum { Z, CODEBOOK };
-enum { INDEX, QUANTIZED, LOSS, MSE, COUNTS, SUMS };
+enum { Z, CODEBOOK, N_IN };
+enum { INDEX, QUANTIZED, LOSS, MSE, COUNTS, SUMS, N_OUT };
+enum { THROUGH };                            /* attr.i: vq_through_t */
+enum { COMMITMENT_WEIGHT, CODEBOOK_WEIGHT }; /* attr.f */
 
 #define ROWS(r) shape_rows(*(r)->in_shape[Z])
 #define DIM(r) shape_cols(*(r)->in_shape[Z])
@@ -20,7 +22,8 @@ static void forward(const op_run_t *r) {
     kern_vq_stats(r->in[Z], r->out[INDEX], ROWS(r), CODES(r), DIM(r), r->out[COUNTS], r->out[SUMS]);
     float *mse = r->out[MSE], *loss = r->out[LOSS];
     kern_loss_forward(LOSS_MSE, r->out[QUANTIZED], r->in[Z], NULL, ROWS(r), DIM(r), mse);
-    *loss = (r->attr->f[0] + r->attr->f[1]) * *mse; /* both halves have the same value */
+    /* Both halves of the loss have the same value. */
+    *loss = (r->attr->f[COMMITMENT_WEIGHT] + r->attr->f[CODEBOOK_WEIGHT]) * *mse;
 }
 
 static void backward(const op_run_t *r) {
@@ -29,25 +32,24 @@ static void backward(const op_run_t *r) {
     if (r->din[Z]) { /* past the codes + d/dz commitment mean (sg(e) - z)^2 */
         bool add = r->add[Z];
         if (r->dout[QUANTIZED]) {
-            if (r->attr->i[0] == VQ_ROTATED)
+            if (r->attr->i[THROUGH] == VQ_ROTATED)
                 kern_vq_rotate_backward(z, q, r->dout[QUANTIZED], n, D, r->din[Z], add);
             else
                 kern_scale(r->dout[QUANTIZED], 1, n * D, r->din[Z], add);
             add = true;
         }
         if (r->dout[LOSS])
-            kern_loss_backward(LOSS_MSE, z, q, NULL, n, D, r->attr->f[0] * *r->dout[LOSS],
-                               r->din[Z], add);
+            kern_loss_backward(LOSS_MSE, z, q, NULL, n, D,
+                               r->attr->f[COMMITMENT_WEIGHT] * *r->dout[LOSS], r->din[Z], add);
         if (!r->dout[QUANTIZED] && !r->dout[LOSS] && !add)
             memset(r->din[Z], 0, n * D * sizeof(float));
     }
-    if (r->din
-            /* d/de codebook_weight mean (e - sg(z))^2, summed over the rows of each code */
-            [CODEBOOK]) {
+    /* d/de codebook_weight mean (e - sg(z))^2, summed over the rows of each code. */
+    if (r->din[CODEBOOK]) {
         float *d = r->scratch;
         if (r->dout[LOSS])
-            kern_loss_backward(LOSS_MSE, q, z, NULL, n, D, r->attr->f[1] * *r->dout[LOSS], d,
-                               false);
+            kern_loss_backward(LOSS_MSE, q, z, NULL, n, D,
+                               r->attr->f[CODEBOOK_WEIGHT] * *r->dout[LOSS], d, false);
         else
             memset(d, 0, n * D * sizeof *d);
         kern_gather_backward(d, r->out[INDEX], n, D, r->din[CODEBOOK], CODES(r), r->add[CODEBOOK]);
@@ -65,9 +67,9 @@ static const opdef_t vq_def = {.name = "vq",
                                .forward = forward,
                                .backward = backward,
                                .scratch = scratch,
-                               .keeps_in = 1u << Z,
-                               .keeps_out = 1u << INDEX | 1u << QUANTIZED,
-                               .grads_in = 3,
+                               .keeps_in = OP_BIT(Z),
+                               .keeps_out = OP_BIT(INDEX) | OP_BIT(QUANTIZED),
+                               .grads_in = OP_BIT(Z) | OP_BIT(CODEBOOK),
                                .flops = flops};
 
 vq_out_t op_vq(tape_t *t, var_t z, var_t codebook, float commitment_weight, float codebook_weight) {
@@ -80,30 +82,30 @@ vq_out_t op_vq_through(tape_t *t, var_t z, var_t codebook, float commitment_weig
     if (se.rank != 2 || shape_cols(sz) != se.dim[1])
         tape_shape_bug(t, "vq", "z and codebook do not fit", sz, se);
     op_spec_t s = {.def = &vq_def,
-                   .n_in = 2,
-                   .n_out = 6,
+                   .n_in = N_IN,
+                   .n_out = N_OUT,
                    .in = {z, codebook},
                    .out = {sz, sz, F32_0(), F32_0(), F32_1(se.dim[0]), se}};
     s.out[INDEX].type = DT_I32;
     s.out[INDEX].rank--;
-    s.attr.f[0] = commitment_weight;
-    s.attr.f[1] = codebook_weight;
-    s.attr.i[0] = through;
+    s.attr.f[COMMITMENT_WEIGHT] = commitment_weight;
+    s.attr.f[CODEBOOK_WEIGHT] = codebook_weight;
+    s.attr.i[THROUGH] = through;
     var_t v = tape_op(t, &s);
     return (vq_out_t){v + INDEX, v + QUANTIZED, v + LOSS, v + MSE, v + COUNTS, v + SUMS};
 }
 
 static void unit_forward(const op_run_t *r) {
-    kern_unit_rows_forward(r->in[0], ROWS(r), DIM(r), r->out[0]);
+    kern_unit_rows_forward(r->in[Z], ROWS(r), DIM(r), r->out[0]);
 }
 static void unit_backward(const op_run_t *r) {
-    kern_unit_rows_backward(r->in[0], r->dout[0], ROWS(r), DIM(r), r->din[0], r->add[0]);
+    kern_unit_rows_backward(r->in[Z], r->dout[0], ROWS(r), DIM(r), r->din[Z], r->add[Z]);
 }
 static const opdef_t unit_def = {.name = "unit_rows",
                                  .forward = unit_forward,
                                  .backward = unit_backward,
-                                 .keeps_in = 1,
-                                 .grads_in = 1};
+                                 .keeps_in = OP_BIT(Z),
+                                 .grads_in = OP_BIT(Z)};
 
 var_t op_unit_rows(tape_t *t, var_t x) {
     op_spec_t s = {.def = &unit_def, .n_in = 1, .n_out = 1, .in = {x}, .out = {tape_shape(t, x)}};

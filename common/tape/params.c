@@ -96,16 +96,22 @@ int params_find(const params_t *p, const char *name) {
     return -1;
 }
 
-/* Position in memory of disk element `i`. */
-static size_t memory_index(const param_t *q, size_t i) {
-    if (q->layout == LAYOUT_SAME) return i;
-    if (q->layout == LAYOUT_PIXELS) {
-        size_t row = q->dim[1], pixels = row / 3, at = i % row;
-        return i - at + at % pixels * 3 + at / pixels;
+/* Position in memory of disk element `i` (the table of params.h). */
+static size_t memory_index(const param_t *param, size_t i) {
+    switch (param->layout) {
+    case LAYOUT_PIXELS: { /* a row on disk: all red, all green, all blue; in memory: r g b r g b */
+        size_t row = param->dim[1], pixels = row / 3, start = i / row * row;
+        size_t channel = i % row / pixels, pixel = i % row % pixels;
+        return start + pixel * 3 + channel;
     }
-    size_t O = q->dim[0], I = q->dim[1], kk = q->dim[2] * q->dim[3];
-    size_t tap = i % kk, in = i / kk % I, out = i / kk / I;
-    return (tap * I + in) * O + out;
+    case LAYOUT_CONV: { /* [out,in,taps] -> [taps,in,out] */
+        size_t n_out = param->dim[0], n_in = param->dim[1], taps = param->dim[2] * param->dim[3];
+        size_t tap = i % taps, in = i / taps % n_in, out = i / taps / n_in;
+        return (tap * n_in + in) * n_out + out;
+    }
+    default:
+        return i;
+    }
 }
 
 static const char *shape_text(char buf[96], int rank, const size_t *dim) {
@@ -114,6 +120,22 @@ static const char *shape_text(char buf[96], int rank, const size_t *dim) {
         at += (size_t)snprintf(buf + at, 96 - at, "%s%zu", d ? "," : "", dim[d]);
     snprintf(buf + at, 96 - at, "]");
     return buf;
+}
+
+static float first_value(param_init_t init, rng_t r, size_t i) {
+    switch (init.kind) {
+    case INIT_ZERO:
+        return 0;
+    case INIT_ONE:
+        return 1;
+    case INIT_NORMAL:
+        return init.a * rng_normal(r, i);
+    case INIT_NEAR_ONE:
+        return 1 + init.a * rng_normal(r, i);
+    case INIT_UNIFORM:
+        break;
+    }
+    return init.a * (2 * rng_uniform(r, i) - 1);
 }
 
 int params_get(params_t *p, const char *name, int rank, const size_t *dim, param_layout_t layout,
@@ -144,58 +166,59 @@ int params_get(params_t *p, const char *name, int rank, const size_t *dim, param
     for (int b = 0; b < PARAMS_BLOCKS; b++)
         if (b == PARAMS_VALUE || p->block[b].p) block_grow(p, b);
     if (p->blank) return (int)p->n++;
-    float *v = p->block[PARAMS_VALUE].p + q->offset;
+    /* Drawn in disk order, so that values do not depend on the memory's layout. */
+    float *value = p->block[PARAMS_VALUE].p + q->offset;
     rng_t r = rng_make(p->seed, name);
-    for (size_t i = 0; i < q->count;
-         i++) { /* drawn in disk order: independent of the memory layout */
-        float x = init.kind == INIT_ZERO       ? 0
-                  : init.kind == INIT_ONE      ? 1
-                  : init.kind == INIT_NORMAL   ? init.a * rng_normal(r, i)
-                  : init.kind == INIT_NEAR_ONE ? 1 + init.a * rng_normal(r, i)
-                                               : init.a * (2 * rng_uniform(r, i) - 1);
-        v[memory_index(q, i)] = x;
-    }
+    for (size_t i = 0; i < q->count; i++) value[memory_index(q, i)] = first_value(init, r, i);
     return (int)p->n++;
 }
 
-/* A convolution's kernel between memory [tap,in,out] and disk [out,in,tap], a cache line of outputs
- * at a time. */
-static void move_conv(const param_t *q, float *memory, float *disk, bool to_disk) {
-    size_t O = q->dim[0], I = q->dim[1], taps = q->dim[2] * q->dim[3];
-    for (size_t from = 0; from < O; from += 16) {
-        size_t to = from + 16 < O ? from + 16 : O;
-        for (size_t in = 0; in < I; in++)
+/* A convolution's kernel, memory [tap,in,out] from disk [out,in,tap], a cache line of outputs at a
+ * time. */
+enum { LINE = 16 };
+static void import_conv(const param_t *param, float *memory, const float *disk) {
+    size_t n_out = param->dim[0], n_in = param->dim[1], taps = param->dim[2] * param->dim[3];
+    for (size_t from = 0; from < n_out; from += LINE) {
+        size_t to = from + LINE < n_out ? from + LINE : n_out;
+        for (size_t in = 0; in < n_in; in++)
             for (size_t tap = 0; tap < taps; tap++)
-                for (size_t out = from; out < to; out++) {
-                    float *m = memory + (tap * I + in) * O + out,
-                          *d = disk + (out * I + in) * taps + tap;
-                    if (to_disk)
-                        *d = *m;
-                    else
-                        *m = *d;
-                }
+                for (size_t out = from; out < to; out++)
+                    memory[(tap * n_in + in) * n_out + out] = disk[(out * n_in + in) * taps + tap];
     }
 }
 
-static void move(const param_t *q, float *memory, float *disk, bool to_disk) {
-    if (q->layout == LAYOUT_CONV) {
-        move_conv(q, memory, disk, to_disk);
-    } else if (q->layout == LAYOUT_SAME) {
-        memcpy(to_disk ? disk : memory, to_disk ? memory : disk, q->count * sizeof *disk);
-    } else {
-        for (size_t j = 0; j < q->count; j++) {
-            float *m = memory + memory_index(q, j);
-            *(to_disk ? &disk[j] : m) = *(to_disk ? m : &disk[j]);
-        }
+/* The way back. */
+static void export_conv(const param_t *param, const float *memory, float *disk) {
+    size_t n_out = param->dim[0], n_in = param->dim[1], taps = param->dim[2] * param->dim[3];
+    for (size_t from = 0; from < n_out; from += LINE) {
+        size_t to = from + LINE < n_out ? from + LINE : n_out;
+        for (size_t in = 0; in < n_in; in++)
+            for (size_t tap = 0; tap < taps; tap++)
+                for (size_t out = from; out < to; out++)
+                    disk[(out * n_in + in) * taps + tap] = memory[(tap * n_in + in) * n_out + out];
     }
 }
 
 void params_export(params_t *p, int block, int i, float *disk) {
-    move(&p->at[i], params_ptr(p, block, i), disk, true);
+    const param_t *param = &p->at[i];
+    const float *memory = params_ptr(p, block, i);
+    if (param->layout == LAYOUT_SAME)
+        memcpy(disk, memory, param->count * sizeof *disk);
+    else if (param->layout == LAYOUT_CONV)
+        export_conv(param, memory, disk);
+    else
+        for (size_t j = 0; j < param->count; j++) disk[j] = memory[memory_index(param, j)];
 }
 
 void params_import(params_t *p, int block, int i, const float *disk) {
-    move(&p->at[i], params_ptr(p, block, i), (float *)disk, false);
+    const param_t *param = &p->at[i];
+    float *memory = params_ptr(p, block, i);
+    if (param->layout == LAYOUT_SAME)
+        memcpy(memory, disk, param->count * sizeof *disk);
+    else if (param->layout == LAYOUT_CONV)
+        import_conv(param, memory, disk);
+    else
+        for (size_t j = 0; j < param->count; j++) memory[memory_index(param, j)] = disk[j];
 }
 
 bool params_match(const char *name, const char *const *pattern, size_t n) {

@@ -1,9 +1,14 @@
-/* params.h - named parameters: get-or-create, shape checked, one contiguous block each for values,
- * gradients and moments.
+/* params.h - named parameters in a few contiguous blocks: values, gradients, moments.
  *
- * The same name is the same weight and the key in the checkpoint. In memory every tensor has the
- * layout its kernel wants; on disk it has PyTorch's: param_layout_t says which,
- * params_export/import convert.
+ * The same name is the same weight, and the key in the checkpoint. In memory every tensor has the
+ * layout that its kernel wants; on disk it has PyTorch's. param_layout_t says which, params_export
+ * and params_import convert:
+ *
+ *     layout          disk                  memory              used by
+ *     LAYOUT_SAME     any                   the same            vectors, tables, Linear [out,in],
+ *                                                               Conv1D [in,out]
+ *     LAYOUT_CONV     [out,in,kh,kw]        [kh,kw,in,out]      Conv2d
+ *     LAYOUT_PIXELS   [out, 3 x pixels]     [out, pixels x 3]   Linear over flattened RGB patches
  */
 #ifndef TAPE_PARAMS_H
 #define TAPE_PARAMS_H
@@ -13,19 +18,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum {
-    LAYOUT_SAME, /* memory = disk (vectors, tables, Linear [out,in], Conv1D [in,out]) */
-    LAYOUT_CONV, /* memory [kh,kw,in,out], disk OIHW */
-    LAYOUT_PIXELS, /* memory [out, pixel, 3], disk [out, 3 * pixels]: a Linear over flattened RGB patches, channels
-                      first on disk */
-} param_layout_t;
+typedef enum { LAYOUT_SAME, LAYOUT_CONV, LAYOUT_PIXELS } param_layout_t;
 
 typedef enum {
     INIT_ZERO,
     INIT_ONE,
-    INIT_NORMAL,  /* N(0, a) */
+    INIT_NORMAL,  /* N(0, a^2) */
     INIT_UNIFORM, /* [-a,a] */
-    INIT_NEAR_ONE /* N(1, a) */
+    INIT_NEAR_ONE /* N(1, a^2) */
 } param_init_kind_t;
 typedef struct {
     param_init_kind_t kind;
@@ -35,49 +35,60 @@ typedef struct {
 typedef struct {
     char *name;
     int rank;
-    size_t dim[4]; /* PyTorch's shape (disk) */
+    size_t dim[4]; /* on disk */
     param_layout_t layout;
     size_t count, offset; /* floats, into the blocks; offsets are multiples of 16 */
 } param_t;
 
 typedef struct params params_t;
 
-params_t *params_new(uint64_t seed);
-void params_free(params_t *p);
-/* Names and shapes alone: nothing may ask for its numbers. */
-params_t *params_sketch(void);
-/* Parameters that a file will fill: new ones are zero, since drawing their first values can take
- * longer than reading.
- */
-params_t *params_blank(void);
-/* Room for blocks of so many floats (params_block of a sketch), so that they need not grow by
- * copies. */
-void params_reserve(params_t *p, size_t floats);
+/* ---- making ---- */
 
-/* Index of `name`, created with the given disk shape and initialised from stream (seed, name) when
- * new; BUG when it exists with another shape. Pointers into the blocks move when a parameter is
- * created; indices do not. */
+/* First values are drawn from streams of (seed, name): they do not depend on the order of
+ * making. */
+params_t *params_new(uint64_t seed);
+/* Names and shapes alone; BUG if its numbers are asked for. */
+params_t *params_sketch(void);
+/* For parameters that a file will fill: new ones are zero, since drawing first values can take
+ * longer than reading. */
+params_t *params_blank(void);
+/* NULL is allowed. */
+void params_free(params_t *p);
+/* Makes room for values of so many floats (params_block of a sketch), so that the block need not
+ * grow by copies. */
+void params_reserve(params_t *p, size_t floats);
+/* Index of `name`; made with this disk shape and first values if it is new. BUG: it exists with
+ * another shape or layout. Pointers into the blocks move when a parameter is made; indices do
+ * not. */
 int params_get(params_t *p, const char *name, int rank, const size_t *dim, param_layout_t layout,
                param_init_t init);
-int params_find(const params_t *p, const char *name); /* -1 = none */
-size_t params_n(const params_t *p);
-const param_t *params_at(const params_t *p, int i);
-/* Total floats of a block, padding included. */
-size_t params_block(const params_t *p);
 
-/* Block b: 0 values, 1 gradients, 2 and 3 Adam moments, 4 weight average. Allocated (zeroed) at
- * first use. */
+/* ---- finding ---- */
+
+/* Index of `name`; -1: none. */
+int params_find(const params_t *p, const char *name);
+size_t params_n(const params_t *p);
+/* Valid until the next params_get. */
+const param_t *params_at(const params_t *p, int i);
+/* Floats of a block, padding included. */
+size_t params_block(const params_t *p);
+/* True if the patterns select `name`. A pattern is a prefix, "!prefix" excludes; the last one that
+ * matches decides. "" matches every name; no patterns select nothing. */
+bool params_match(const char *name, const char *const *pattern, size_t n);
+
+/* ---- numbers ---- */
+
+/* Blocks: values, gradients, Adam's two moments, average of the weights. */
 enum { PARAMS_VALUE, PARAMS_GRAD, PARAMS_M, PARAMS_V, PARAMS_AVERAGE, PARAMS_BLOCKS };
+/* A whole block, and parameter i in it, in memory layout. A block is allocated, all zero, when it
+ * is asked for first. */
 float *params_base(params_t *p, int block);
 float *params_ptr(params_t *p, int block, int i);
+/* True if the block was asked for. */
 bool params_has(const params_t *p, int block);
 
-/* Copies tensor i of a block to/from `disk` (count floats, PyTorch layout). */
+/* Copies parameter i of a block to or from `disk`: count floats in disk layout. */
 void params_export(params_t *p, int block, int i, float *disk);
 void params_import(params_t *p, int block, int i, const float *disk);
-
-/* True if `name` is selected by the patterns: the last matching one decides; "!prefix" excludes; ""
- * matches all; n = 0 selects none. */
-bool params_match(const char *name, const char *const *pattern, size_t n);
 
 #endif

@@ -68,14 +68,14 @@ size_t tape_n_vars(const tape_t *t) {
 static var_t add_value(tape_t *t, value_t v) {
     t->value = xgrow(t->value, &t->cap_values, t->n_values + 1, sizeof *t->value);
     var_t id = (var_t)t->n_values++;
-    if (v.root == NO_VAR) v.root = id;
+    if (v.owner == NO_VAR) v.owner = id;
     t->value[id] = v;
     return id;
 }
 
 var_t tape_input(tape_t *t, const char *name, shape_t shape) {
     return add_value(
-        t, (value_t){.kind = VALUE_INPUT, .shape = shape, .name = xstrdup(name), .root = NO_VAR});
+        t, (value_t){.kind = VALUE_INPUT, .shape = shape, .name = xstrdup(name), .owner = NO_VAR});
 }
 
 var_t tape_extern(tape_t *t, const char *name, shape_t shape) {
@@ -87,7 +87,7 @@ var_t tape_bound(tape_t *t, const char *name, shape_t shape, const void *memory)
                                   .shape = shape,
                                   .name = xstrdup(name),
                                   .bound = memory,
-                                  .root = NO_VAR});
+                                  .owner = NO_VAR});
 }
 
 int tape_param_index(const tape_t *t, var_t v) {
@@ -107,8 +107,9 @@ var_t tape_param(tape_t *t, int i) {
     shape_t s = {DT_F32, p->rank, {1, 1, 1, 1}};
     for (int d = 0; d < p->rank; d++) s.dim[d] = p->dim[d];
     if (p->layout == LAYOUT_CONV) s = F32_4(p->dim[2], p->dim[3], p->dim[1], p->dim[0]);
-    return t->param_var[i] =
-               add_value(t, (value_t){.kind = VALUE_PARAM, .shape = s, .param = i, .root = NO_VAR});
+    t->param_var[i] =
+        add_value(t, (value_t){.kind = VALUE_PARAM, .shape = s, .param = i, .owner = NO_VAR});
+    return t->param_var[i];
 }
 
 static var_t add_view(tape_t *t, var_t v, shape_t shape, bool detached) {
@@ -160,7 +161,7 @@ var_t tape_op(tape_t *t, const op_spec_t *spec) {
     for (int j = 0; j < spec->n_out; j++) {
         var_t v = add_value(
             t, (value_t){
-                   .kind = VALUE_OP, .shape = spec->out[j], .op = (int)t->n_ops, .root = NO_VAR});
+                   .kind = VALUE_OP, .shape = spec->out[j], .op = (int)t->n_ops, .owner = NO_VAR});
         if (!j) op->out = v;
     }
     return t->op[t->n_ops++].out;

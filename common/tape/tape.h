@@ -1,10 +1,20 @@
-/* tape.h - record once: a tape is the program of one model for one set of shapes; it holds no
- * numbers.
+/* tape.h - record once: a tape is the program of one model for one set of shapes.
  *
- * A var_t is an index into the tape. Ops append to the tape in call order, which is a topological
- * order. Mistakes while recording (shapes that do not fit) are BUG()s that name the scope path and
- * both shapes. plan.h turns a tape into memory and a schedule; op.h is for authors of ops; ops.h
- * lists them.
+ * It holds no numbers. A var_t is an index into it. Ops append to the tape in call order, which is
+ * a topological order. plan.h turns a tape into memory and a schedule, ops.h lists the ops, op.h is
+ * for authors of ops. Use (tests/examples/example_tape.c):
+ *
+ *     params_t *params = params_new(7); // the seed of first values
+ *     param_init_t ones = {INIT_ONE, 0};
+ *     int w = params_get(params, "w", 2, (size_t[]){1, 3}, LAYOUT_SAME, ones);
+ *     tape_t *tape = tape_new(params);
+ *     var_t x = tape_input(tape, "x", F32_2(4, 3));
+ *     var_t y = op_linear(tape, x, tape_param(tape, w), NO_VAR, W_OUT_IN); // x w^T
+ *     shape_t shape = tape_shape(tape, y);                                 // [4,1]
+ *     double flops = tape_flops(tape);                                     // 4 x 3 multiply-adds
+ *
+ * Mistakes while recording (shapes that do not fit, a value of another tape) are BUG()s that name
+ * the scope path and both shapes.
  */
 #ifndef TAPE_TAPE_H
 #define TAPE_TAPE_H
@@ -25,38 +35,50 @@ typedef struct {
 
 typedef struct tape tape_t;
 
-tape_t *tape_new(params_t *params); /* params: not owned, may be NULL if none is used */
+/* params: borrowed, must outlive the tape; NULL if the model has none. */
+tape_t *tape_new(params_t *params);
+/* NULL is allowed. Plans of the tape must be freed before it. */
 void tape_free(tape_t *t);
 params_t *tape_params(const tape_t *t);
 
-/* A value that the caller fills before each replay (plan_data). */
+/* ---- values ---- */
+
+/* A value that the caller writes before each replay (plan_data). No gradient. name: for
+ * messages. */
 var_t tape_input(tape_t *t, const char *name, shape_t shape);
-/* A value in memory that the caller owns and binds before replay (plan_bind): KV caches, constant
- * codebooks. No gradient. */
+/* A value in memory that the caller owns and binds before a replay (plan_bind): a KV cache, a
+ * constant codebook. No gradient. */
 var_t tape_extern(tape_t *t, const char *name, shape_t shape);
-/* An extern that every plan of this tape finds at `memory` (packed weights). */
+/* An extern that every plan of this tape finds at `memory`, which must outlive them. */
 var_t tape_bound(tape_t *t, const char *name, shape_t shape, const void *memory);
-/* The parameter with index i of the tape's params. */
+/* The parameter with index i of the tape's params. Its shape is that in memory: a convolution's is
+ * [kh,kw,in,out]. The same parameter is the same var. */
 var_t tape_param(tape_t *t, int i);
-/* Which parameter a var is; -1 = none. */
+/* Index of the parameter that v is; -1: v is no parameter. */
 int tape_param_index(const tape_t *t, var_t v);
-/* The same elements under another shape; value and gradient are shared. */
+/* The same elements under another shape of the same count; value and gradient are shared. */
 var_t tape_reshape(tape_t *t, var_t v, shape_t shape);
 /* The same value, through which no gradient flows. */
 var_t tape_detach(tape_t *t, var_t v);
 
 shape_t tape_shape(const tape_t *t, var_t v);
+/* Elements of v. */
 size_t tape_count(const tape_t *t, var_t v);
+/* Values recorded so far. */
 size_t tape_n_vars(const tape_t *t);
 
-/* Scope path that later ops belong to (error messages, dropout streams). tape_scope returns the old
- * length for tape_unscope. */
+/* ---- scopes ---- */
+
+/* Appends ".<text>" to the path that later ops belong to, for messages and the streams of dropout.
+ * Returns the mark that tape_unscope takes back to the old path. nn_push does both for blocks. */
 size_t tape_scope(tape_t *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void tape_unscope(tape_t *t, size_t old);
+void tape_unscope(tape_t *t, size_t mark);
 const char *tape_path(const tape_t *t);
 
-/* FLOPs of one forward replay (multiply-adds count two; matrix products and convolutions only). */
+/* FLOPs of one forward replay: matrix products and convolutions alone, a multiply-add counts 2. */
 double tape_flops(const tape_t *t);
+
+/* ---- shapes ---- */
 
 static inline shape_t shape_of(dtype_t type, int rank, size_t a, size_t b, size_t c, size_t d) {
     return (shape_t){type, rank, {a, b, c, d}};
@@ -69,7 +91,7 @@ static inline shape_t shape_of(dtype_t type, int rank, size_t a, size_t b, size_
 #define I32_1(a) shape_of(DT_I32, 1, a, 1, 1, 1)
 #define I32_2(a, b) shape_of(DT_I32, 2, a, b, 1, 1)
 size_t shape_count(shape_t s);
-/* All leading dims folded: rows = count / last dim. */
+/* As a matrix: columns are the last dim (1 of a scalar), rows all others folded. */
 size_t shape_rows(shape_t s);
 size_t shape_cols(shape_t s);
 

@@ -1,4 +1,4 @@
-/* tape_private.h - what tape.c records and plan.c reads. */
+/* tape_private.h - what tape.c records and the plan reads. */
 #ifndef TAPE_TAPE_PRIVATE_H
 #define TAPE_TAPE_PRIVATE_H
 
@@ -13,7 +13,7 @@ typedef struct {
     const void *bound; /* externs of tape_bound */
     int param;         /* index, VALUE_PARAM */
     int op;            /* producer, VALUE_OP */
-    var_t root;        /* whose memory holds the value: itself unless a reshape or detach */
+    var_t owner;       /* whose memory holds the value: itself unless a reshape or detach */
     bool detached;     /* no gradient flows through this name of the value */
 } value_t;
 

@@ -3,9 +3,9 @@
  * refused has a reason.
  *
  * fuzz-sources: common/nn/lpips.c common/nn/nn.c common/nn/packed.c common/tape/tape.c
- * common/tape/params.c fuzz-sources: common/tape/op_conv.c common/tape/op_linear.c
- * common/tape/op_loss.c common/tape/op_math.c fuzz-sources: common/tape/op_norm.c
- * common/tape/op_packed.c common/tape/op_perceptual.c common/tape/op_resample.c
+ * fuzz-sources: common/tape/params.c common/tape/op_conv.c common/tape/op_linear.c
+ * fuzz-sources: common/tape/op_loss.c common/tape/op_math.c common/tape/op_norm.c
+ * fuzz-sources: common/tape/op_packed.c common/tape/op_perceptual.c common/tape/op_resample.c
  */
 #include "common/nn/lpips.h"
 

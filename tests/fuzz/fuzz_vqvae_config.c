@@ -3,17 +3,12 @@
  * translated name translates back.
  *
  * fuzz-sources: common/model/vqvae.c common/model/vqvae_run.c common/model/vqvae_names.c
- *
  * fuzz-sources: common/nn/nn.c common/nn/attention.c common/nn/resnet.c common/nn/packed.c
- *
- * fuzz-sources: common/tape/tape.c common/tape/params.c common/tape/op_attention.c
- * common/tape/op_conv.c
- *
- * fuzz-sources: common/tape/op_linear.c common/tape/op_math.c common/tape/op_norm.c
- * common/tape/op_packed.c
- *
+ * fuzz-sources: common/nn/weights.c common/tape/tape.c common/tape/params.c
+ * fuzz-sources: common/tape/op_attention.c common/tape/op_conv.c common/tape/op_linear.c
+ * fuzz-sources: common/tape/op_math.c common/tape/op_norm.c common/tape/op_packed.c
  * fuzz-sources: common/tape/op_resample.c common/tape/op_rows.c common/tape/op_vq.c
- * common/tape/op_fsq.c
+ * fuzz-sources: common/tape/op_fsq.c
  */
 #include "common/model/vqvae_names.h"
 

@@ -5,6 +5,7 @@
  */
 #include "common/base/pool.h"
 #include "common/base/rng.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/vmath.h"
 
@@ -28,7 +29,7 @@ static size_t span_of(size_t n, size_t task) {
 }
 
 static void run(const elementwise_t *e, pool_fn fn) {
-    parallel_for((e->n + SPAN - 1) / SPAN, fn, (void *)e);
+    parallel_for(ceil_div(e->n, SPAN), fn, (void *)e);
 }
 
 /* y[i] = value of lanes (a[i], b[i]); an expression of va, vb. */

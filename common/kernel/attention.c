@@ -8,8 +8,9 @@
  * strip twice).
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/vmath.h"
 
 #include <math.h>
@@ -39,13 +40,6 @@ typedef struct {
     ptrdiff_t shift; /* position of row i is i + shift */
     const int32_t *band;
 } block_t;
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 /* ---- masks ---- */
 

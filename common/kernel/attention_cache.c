@@ -8,9 +8,10 @@
  * task is a head, or some tiles of a head's rows where heads are fewer than threads.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/lanes.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/vmath.h"
 
 #include <math.h>
@@ -33,16 +34,6 @@ enum {
     FLAT = 4            /* vectors of sums where there is one row */
 };
 static const float NOTHING = -3e38f; /* a maximum over no keys */
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t max_size(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 /* ---- the cache ---- */
 

@@ -3,8 +3,9 @@
  * Sums over rows are doubles in at most KERN_PIECES pieces fixed by the shape, added in order.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
+#include "common/kernel/slots.h"
 
 #include <math.h>
 #include <string.h>
@@ -29,14 +30,14 @@ static size_t task_end(const batchnorm_t *b, size_t task) {
 }
 
 static size_t pieces_of(batchnorm_t *b) {
-    size_t least = (PIECE_MIN + b->C - 1) / b->C, even = (b->rows + KERN_PIECES - 1) / KERN_PIECES;
+    size_t least = ceil_div(PIECE_MIN, b->C), even = ceil_div(b->rows, KERN_PIECES);
     b->task = even > least ? even : least;
-    return (b->rows + b->task - 1) / b->task;
+    return ceil_div(b->rows, b->task);
 }
 
 static void run_rows(batchnorm_t *b, pool_fn fn) {
     b->task = SPAN / b->C + 1;
-    parallel_for((b->rows + b->task - 1) / b->task, fn, b);
+    parallel_for(ceil_div(b->rows, b->task), fn, b);
 }
 
 /* Runs fn over the pieces; the first `n` sums of each, added in order, are left in parts[0 ..

@@ -10,9 +10,10 @@
  */
 #include "common/base/die.h"
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/micro.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/winograd.h"
 
 #include <stdlib.h>
@@ -23,13 +24,6 @@ enum {
     KSLICE = 256,     /* k of a slice: whole taps, or a part of one */
     NARROW = 8        /* fewer input channels than this: im2col */
 };
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 typedef struct {
     const kern_conv_t *g;

@@ -4,6 +4,7 @@
  * In double: a handful of channels, and a code must not depend on the last bit of a fast tanh.
  */
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 
 #include <math.h>
@@ -56,7 +57,7 @@ static void forward_task(void *ctx, size_t task) {
 
 void kern_fsq_forward(const kern_fsq_t *f, const float *z, size_t n, int32_t *idx, float *q) {
     fsq_t v = {.f = f, .z = z, .n = n, .idx = idx, .q = q};
-    parallel_for((n + ROWS - 1) / ROWS, forward_task, &v);
+    parallel_for(ceil_div(n, ROWS), forward_task, &v);
 }
 
 static void bound_task(void *ctx, size_t task) {
@@ -72,7 +73,7 @@ static void bound_task(void *ctx, size_t task) {
 
 void kern_fsq_bound(const kern_fsq_t *f, const float *z, size_t n, float *q) {
     fsq_t v = {.f = f, .z = z, .n = n, .q = q};
-    parallel_for((n + ROWS - 1) / ROWS, bound_task, &v);
+    parallel_for(ceil_div(n, ROWS), bound_task, &v);
 }
 
 static void backward_task(void *ctx, size_t task) {
@@ -92,7 +93,7 @@ static void backward_task(void *ctx, size_t task) {
 void kern_fsq_backward(const kern_fsq_t *f, const float *z, const float *dq, size_t n, float *dz,
                        bool add) {
     fsq_t v = {.f = f, .z = z, .dq = dq, .n = n, .dz = dz, .add = add};
-    parallel_for((n + ROWS - 1) / ROWS, backward_task, &v);
+    parallel_for(ceil_div(n, ROWS), backward_task, &v);
 }
 
 size_t kern_fsq_codes(const kern_fsq_t *f) {

@@ -6,9 +6,10 @@
  * are made more by cutting the sum into pieces fixed by the shape.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/micro.h"
+#include "common/kernel/slots.h"
 
 enum {
     KC = 256,       /* k block: a tile's panels (16 or 32 KB) stay in L1 */
@@ -30,13 +31,6 @@ typedef struct {
     const float *A, *B, *bias;
     float *C, *packed, *parts;
 } gemm_t;
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 static void run(const gemm_t *g, size_t n, pool_fn fn) {
     if (g->serial || n == 1)

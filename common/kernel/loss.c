@@ -6,6 +6,7 @@
  * less than reading a second matrix from memory.
  */
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/vmath.h"
 
@@ -16,16 +17,6 @@ enum {
     SPAN = 16384,      /* floats of an elementwise task */
     BLOCK = 512        /* elements summed in float before doubles take over */
 };
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t max_size(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 /* The first `left` lanes of g into d. */
 VMATH void store_add(float *d, vf g, size_t left, bool add) {

@@ -8,8 +8,9 @@
  * images are few, threads share the pieces: the same sums either way.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/vmath.h"
 
 #include <math.h>
@@ -23,16 +24,6 @@ enum {
     LAYER_FLOATS = 8192,  /* rows of a LayerNorm task */
     LAYER_BLOCK = 32      /* rows whose dgamma, dbeta are summed in float */
 };
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t max_size(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 /* ---- sums over wide rows ---- */
 

@@ -1,6 +1,7 @@
 /* optim.c - Adam and AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019) as one sweep over one
  * block, and the gradient norm. */
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/vmath.h"
 
@@ -41,7 +42,7 @@ void kern_adam(const kern_adam_t *o, float *w, const float *g, float *m, float *
     s.rate = (float)(o->lr / c1);
     s.root = (float)(1 / sqrt(c2));
     s.w = w, s.g = g, s.m = m, s.v = v, s.n = n;
-    parallel_for((n + SPAN - 1) / SPAN, adam_task, &s);
+    parallel_for(ceil_div(n, SPAN), adam_task, &s);
 }
 
 typedef struct {
@@ -66,9 +67,9 @@ static void sumsq_task(void *ctx, size_t task) {
 }
 
 double kern_sumsq(const float *x, size_t n) {
-    sumsq_t s = {.x = x, .n = n, .piece = (n + KERN_PIECES - 1) / KERN_PIECES};
+    sumsq_t s = {.x = x, .n = n, .piece = ceil_div(n, KERN_PIECES)};
     if (s.piece < SPAN) s.piece = SPAN;
-    size_t pieces = (n + s.piece - 1) / s.piece;
+    size_t pieces = ceil_div(n, s.piece);
     parallel_for(pieces, sumsq_task, &s);
     double sum = 0;
     for (size_t p = 0; p < pieces; p++) sum += s.sum[p];

@@ -12,9 +12,10 @@
  * instruction and lane, others take floats, in which sums of 64 products of bytes are exact too.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/lanes.h"
+#include "common/kernel/slots.h"
 
 #include <math.h>
 #include <string.h>
@@ -48,13 +49,6 @@ typedef uint16_t halves_t __attribute__((vector_size(2 * LANES), aligned(2)));
 typedef uint32_t words_t __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints_t __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints_u __attribute__((vector_size(4 * LANES), aligned(4)));
-
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 static size_t panel_bytes(kern_weights_t kind, size_t K) {
     return kind == WEIGHTS_F32    ? K * NR * 4

@@ -2,6 +2,7 @@
  * pixels, and the weighted squared difference of unit vectors.
  */
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/vmath.h"
 
@@ -26,7 +27,7 @@ static size_t task_end(const feature_t *f, size_t task) {
 
 static void run_rows(feature_t *f, pool_fn fn) {
     f->task = SPAN / f->C + 1;
-    parallel_for((f->rows + f->task - 1) / f->task, fn, f);
+    parallel_for(ceil_div(f->rows, f->task), fn, f);
 }
 
 /* ---- pixels ---- */
@@ -92,9 +93,9 @@ static void distance_task(void *ctx, size_t piece) {
 void kern_feature_distance_forward(const float *a, const float *b, const float *w, size_t rows,
                                    size_t C, float *out) {
     feature_t f = {.a = a, .b = b, .w = w, .rows = rows, .C = C};
-    size_t least = SPAN / C + 1, even = (rows + KERN_PIECES - 1) / KERN_PIECES;
+    size_t least = SPAN / C + 1, even = ceil_div(rows, KERN_PIECES);
     f.task = even > least ? even : least;
-    size_t pieces = (rows + f.task - 1) / f.task;
+    size_t pieces = ceil_div(rows, f.task);
     parallel_for(pieces, distance_task, &f);
     double sum = 0;
     for (size_t i = 0; i < pieces; i++) sum += f.sum[i];

@@ -6,6 +6,7 @@
  * indices share cost no locks.
  */
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 
 #include <string.h>
@@ -22,10 +23,6 @@ typedef struct {
     size_t n, D, task_rows;
     bool add;
 } rows_t;
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 static void add_row(const float *restrict x, size_t D, float *restrict y) {
     for (size_t j = 0; j < D; j++) y[j] += x[j];
@@ -61,7 +58,7 @@ void kern_gather_forward(const float *table, const int32_t *idx, size_t n, size_
                 .D = D,
                 .task_rows = rows_a_task(D),
                 .add = add};
-    parallel_for((n + r.task_rows - 1) / r.task_rows, gather_task, &r);
+    parallel_for(ceil_div(n, r.task_rows), gather_task, &r);
 }
 
 static void clear_task(void *ctx, size_t task) {
@@ -88,8 +85,8 @@ void kern_gather_backward(const float *dout, const int32_t *idx, size_t n, size_
                           size_t rows, bool add) {
     if (!add) {
         rows_t clear = {.out = dtable, .n = rows, .D = D, .task_rows = rows_a_task(D)};
-        parallel_for((rows + clear.task_rows - 1) / clear.task_rows, clear_task, &clear);
+        parallel_for(ceil_div(rows, clear.task_rows), clear_task, &clear);
     }
     rows_t r = {.in = dout, .idx = idx, .out = dtable, .n = n, .D = D};
-    parallel_for((D + STRIP - 1) / STRIP, scatter_task, &r);
+    parallel_for(ceil_div(D, STRIP), scatter_task, &r);
 }

@@ -5,8 +5,9 @@
  * whose bias is -|e|^2/2, and a scan for the first maximum while the scores are in cache.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/vmath.h"
 
 #include <math.h>
@@ -24,10 +25,6 @@ typedef struct {
     int32_t *idx;
     float *minus_half; /* -|e|^2 / 2 */
 } nearest_t;
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 /* The first maximum of score[0..n), continuing from (*best, *at); `first` is the code of
  * score[0]. */
@@ -84,7 +81,7 @@ void kern_vq_nearest(const float *z, size_t n, const float *e, size_t K, size_t 
         for (size_t d = 0; d < D; d++) s += (double)e[k * D + d] * e[k * D + d];
         v.minus_half[k] = (float)(-0.5 * s);
     }
-    parallel_for((n + ROWS - 1) / ROWS, nearest_task, &v);
+    parallel_for(ceil_div(n, ROWS), nearest_task, &v);
 }
 
 typedef struct {
@@ -115,7 +112,7 @@ static void stats_task(void *ctx, size_t strip) {
 void kern_vq_stats(const float *z, const int32_t *idx, size_t n, size_t K, size_t D, float *counts,
                    float *sums) {
     stats_t s = {.z = z, .idx = idx, .n = n, .K = K, .D = D, .counts = counts, .sums = sums};
-    parallel_for((D + STRIP - 1) / STRIP + 1, stats_task, &s);
+    parallel_for(ceil_div(D, STRIP) + 1, stats_task, &s);
 }
 
 /* ---- one vector at a time: sums in double ---- */
@@ -134,7 +131,7 @@ static double dot(const float *a, const float *b, size_t D) {
 }
 
 static void each_block(pool_fn fn, each_t *v) {
-    parallel_for((v->n + ROWS - 1) / ROWS, fn, v);
+    parallel_for(ceil_div(v->n, ROWS), fn, v);
 }
 
 static void unit_task(void *ctx, size_t task) {

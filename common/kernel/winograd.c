@@ -13,8 +13,9 @@
 #include "common/kernel/winograd.h"
 
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/micro.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/winograd_tile.h"
 
 enum {
@@ -25,13 +26,6 @@ enum {
     KPACK = 64,  /* channels of a task that packs weights */
     CHANNELS = 3 /* a picture's; nobody measured fewer */
 };
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 bool winograd_pays(const kern_conv_t *g) {
     if (g->plain || g->kh != 3 || g->kw != 3 || g->stride != 1 || g->Cin < CHANNELS ||

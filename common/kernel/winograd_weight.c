@@ -9,8 +9,9 @@
  * one piece and the threads share it.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/micro.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/winograd.h"
 #include "common/kernel/winograd_tile.h"
 
@@ -22,13 +23,6 @@ enum {
     MOST = 64,
     PIECE = 64 /* least tiles of a piece */
 };
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 typedef struct {
     tiles_t x, dy;

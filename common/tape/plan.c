@@ -8,6 +8,7 @@
 
 #include "common/base/die.h"
 #include "common/base/log.h"
+#include "common/base/sizes.h"
 #include "common/tape/tape_private.h"
 
 #include <math.h>
@@ -54,8 +55,7 @@ struct plan {
 
 static int add_buffer(plan_t *p, size_t bytes) {
     p->buf = xgrow(p->buf, &p->cap_buf, p->n_buf + 1, sizeof *p->buf);
-    p->buf[p->n_buf] =
-        (buffer_t){.bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN, .first = -1, .last = -1};
+    p->buf[p->n_buf] = (buffer_t){.bytes = round_up(bytes, ALIGN), .first = -1, .last = -1};
     return (int)p->n_buf++;
 }
 

@@ -2,8 +2,8 @@
  *
  * Forward: one task a (batch, head, block of query rows). A strip of scores, ROWS x KEYS at most,
  * lives in the thread's scratch; longer key ranges are folded in strip by strip with a running
- * maximum. Keys that causality and the band hide from the whole block are never touched. Backward:
- * one task a (batch, head), which owns that head's dq, dk and dv: strips are computed again from
+ * maximum. Keys that causality and the attention window hide from the whole block are never touched.
+ * Backward: one task a (batch, head), which owns that head's dq, dk and dv: strips are computed again from
  * lse, once for all three gradients (splitting it into row tasks and key tasks would compute every
  * strip twice).
  */
@@ -38,16 +38,16 @@ typedef struct {
 typedef struct {
     size_t b, h, i0, rows, j0, j1;
     ptrdiff_t shift; /* position of row i is i + shift */
-    const int32_t *band;
+    const int32_t *timestep;
 } block_t;
 
 /* ---- masks ---- */
 
-/* What one query row sees of the keys [from, from + n): keys below `end` whose band exceeds
+/* What one query row sees of the keys [from, from + n): keys below `end` whose timestep exceeds
  * `floor`, or only `self`. */
 typedef struct {
     size_t end;    /* relative to `from` */
-    int32_t floor; /* with a band */
+    int32_t floor; /* with an attention window */
     size_t self;   /* relative to `from`; only for a padding row, else SIZE_MAX */
 } view_t;
 
@@ -56,16 +56,16 @@ static view_t row_view(const kern_attention_t *g, const block_t *k, size_t i, si
     view_t view = {.end = n, .floor = INT32_MIN, .self = SIZE_MAX};
     ptrdiff_t at = (ptrdiff_t)i + k->shift - (ptrdiff_t)from; /* own position, relative */
     if (g->causal) view.end = at < 0 ? 0 : min_size(n, (size_t)at + 1);
-    if (!k->band) return view;
+    if (!k->timestep) return view;
     ptrdiff_t own = (ptrdiff_t)i + k->shift;
     if (own < 0) {
         view.end = 0;
-    } else if (k->band[own] < 0) {
+    } else if (k->timestep[own] < 0) {
         bool here = at >= 0 && (size_t)at < n;
         view.end = here ? (size_t)at + 1 : 0;
         view.self = here ? (size_t)at : SIZE_MAX;
     } else {
-        int64_t low = (int64_t)k->band[own] - g->window;
+        int64_t low = (int64_t)k->timestep[own] - g->window;
         view.floor = low < -1 ? -1 : low > INT32_MAX ? INT32_MAX : (int32_t)low;
     }
     return view;
@@ -76,21 +76,21 @@ static void block_range(const kern_attention_t *g, block_t *k) {
     ptrdiff_t last = (ptrdiff_t)(k->i0 + k->rows) + k->shift;
     k->j0 = 0;
     k->j1 = g->causal ? (last < 0 ? 0 : min_size(g->Tk, (size_t)last)) : g->Tk;
-    if (!k->band) return;
+    if (!k->timestep) return;
     int64_t floor = INT64_MAX;
     size_t first = k->j1, end = 0;
     for (size_t i = k->i0; i < k->i0 + k->rows; i++) {
         ptrdiff_t own = (ptrdiff_t)i + k->shift;
         if (own < 0) continue;
-        if (k->band[own] < 0) {
+        if (k->timestep[own] < 0) {
             first = min_size(first, (size_t)own);
             if (end < (size_t)own + 1) end = (size_t)own + 1;
-        } else if ((int64_t)k->band[own] - g->window < floor) {
-            floor = (int64_t)k->band[own] - g->window;
+        } else if ((int64_t)k->timestep[own] - g->window < floor) {
+            floor = (int64_t)k->timestep[own] - g->window;
         }
     }
     for (size_t j = 0; j < k->j1; j++)
-        if (k->band[j] >= 0 && k->band[j] > floor) {
+        if (k->timestep[j] >= 0 && k->timestep[j] > floor) {
             first = min_size(first, j);
             if (end < j + 1) end = j + 1;
         }
@@ -105,17 +105,17 @@ static block_t block_of(const attention_t *a, size_t head, size_t block) {
                  .i0 = block * a->block_rows,
                  .shift = (ptrdiff_t)g->Tk - (ptrdiff_t)g->Tq};
     k.rows = min_size(a->block_rows, g->Tq - k.i0);
-    k.band = g->band ? g->band + k.b * g->Tk : NULL;
+    k.timestep = g->timestep ? g->timestep + k.b * g->Tk : NULL;
     block_range(g, &k);
     return k;
 }
 
 /* Lanes of the VL keys from j on that the row sees. */
-VMATH vi visible(const view_t *w, const int32_t *band, size_t j) {
+VMATH vi visible(const view_t *w, const int32_t *timestep, size_t j) {
     vi key = v_lanes() + (int32_t)j;
     vi mask = key < (int32_t)w->end;
-    if (band) {
-        vi t = v_load_ints(band + j, min_size(VL, w->end - j));
+    if (timestep) {
+        vi t = v_load_ints(timestep + j, min_size(VL, w->end - j));
         mask &= w->self == SIZE_MAX ? (vi)(t > w->floor) : (vi)(key == (int32_t)w->self);
     }
     return mask;
@@ -123,24 +123,24 @@ VMATH vi visible(const view_t *w, const int32_t *band, size_t j) {
 
 /* Scores of the VL keys from j on, scaled; -inf where hidden. A strip row is readable to a multiple
  * of VL. */
-VMATH vf scores(const float *s, float scale, const view_t *w, const int32_t *band, size_t j) {
+VMATH vf scores(const float *s, float scale, const view_t *w, const int32_t *timestep, size_t j) {
     vf t = v_load(s + j) * scale;
-    if (!band && j + VL <= w->end) return t;
-    return v_select(visible(w, band, j), t, v_set(-INFINITY));
+    if (!timestep && j + VL <= w->end) return t;
+    return v_select(visible(w, timestep, j), t, v_set(-INFINITY));
 }
 
 /* ---- forward ---- */
 
 /* One strip row of scores becomes weights e^(t - max), zero to the end of the strip; returns their
  * sum and moves the running maximum. */
-VMATH float weigh_row(float *s, size_t n, float scale, const view_t *w, const int32_t *band,
+VMATH float weigh_row(float *s, size_t n, float scale, const view_t *w, const int32_t *timestep,
                       float *top) {
     vf high = v_set(*top), sum = {0};
-    for (size_t j = 0; j < w->end; j += VL) high = v_max(scores(s, scale, w, band, j), high);
+    for (size_t j = 0; j < w->end; j += VL) high = v_max(scores(s, scale, w, timestep, j), high);
     *top = v_highest(high);
     size_t j = 0;
     for (; j < w->end; j += VL) {
-        vf e = v_exp_down(scores(s, scale, w, band, j) - *top);
+        vf e = v_exp_down(scores(s, scale, w, timestep, j) - *top);
         v_store(s + j, e);
         sum += e;
     }
@@ -224,7 +224,7 @@ static void forward_task(void *ctx, size_t task) {
     }
     for (size_t j = k.j0; j < k.j1; j += KEYS) {
         size_t n = min_size(KEYS, k.j1 - j), key = k.b * g->Tk + j;
-        const int32_t *band = k.band ? k.band + j : NULL;
+        const int32_t *timestep = k.timestep ? k.timestep + j : NULL;
         if (few)
             few_scores(g, k.rows, n, q, a->k + key * g->ldk + column, strip, a->width);
         else
@@ -233,8 +233,8 @@ static void forward_task(void *ctx, size_t task) {
         for (size_t r = 0; r < k.rows; r++) {
             view_t w = row_view(g, &k, k.i0 + r, j, n);
             float before = top[r], *s = strip + r * a->width;
-            float now = band ? weigh_row(s, n, g->scale, &w, band, &top[r])
-                             : weigh_row(s, n, g->scale, &w, NULL, &top[r]);
+            float now = timestep ? weigh_row(s, n, g->scale, &w, timestep, &top[r])
+                                 : weigh_row(s, n, g->scale, &w, NULL, &top[r]);
             if (j == k.j0) {
                 sum[r] = now;
             } else {
@@ -279,13 +279,13 @@ void kern_attention_forward(const kern_attention_t *g, const float *q, const flo
 
 /* Scores -> p and dp -> ds, zero beyond the row's view. */
 VMATH void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w,
-                     const int32_t *band, float lse, float delta) {
+                     const int32_t *timestep, float lse, float delta) {
     size_t j = 0;
     for (; j < w->end; j += VL) {
         vf p = v_exp_down(v_load(s + j) * scale - lse), ds;
         ds = p * (v_load(dp + j) - delta) * scale;
-        if (band || j + VL > w->end) {
-            vi mask = visible(w, band, j);
+        if (timestep || j + VL > w->end) {
+            vi mask = visible(w, timestep, j);
             p = (vf)((vi)p & mask);
             ds = (vf)((vi)ds & mask);
         }
@@ -316,7 +316,7 @@ static void backward_block(const attention_t *a, const block_t *k, float *strip,
         size_t n = min_size(KEYS, k->j1 - j), key = k->b * g->Tk + j, W = a->width;
         const float *keys = a->k + key * g->ldk + column, *values = a->v + key * g->ldv + column;
         float *dk = a->dk + key * g->ldk + column, *dv = a->dv + key * g->ldv + column;
-        const int32_t *band = k->band ? k->band + j : NULL;
+        const int32_t *timestep = k->timestep ? k->timestep + j : NULL;
         kern_gemm_serial(false, true, k->rows, n, dh, q, g->ldq, keys, g->ldk, strip, W, false,
                          NULL);
         kern_gemm_serial(false, true, k->rows, n, dh, do_, g->ldo, values, g->ldv, slope, W, false,
@@ -324,8 +324,8 @@ static void backward_block(const attention_t *a, const block_t *k, float *strip,
         for (size_t r = 0; r < k->rows; r++) {
             view_t w = row_view(g, k, k->i0 + r, j, n);
             float *s = strip + r * W, *ds = slope + r * W;
-            if (band)
-                slope_row(s, ds, n, g->scale, &w, band, lse[r], delta[r]);
+            if (timestep)
+                slope_row(s, ds, n, g->scale, &w, timestep, lse[r], delta[r]);
             else
                 slope_row(s, ds, n, g->scale, &w, NULL, lse[r], delta[r]);
         }

@@ -125,15 +125,15 @@ void kern_dropout(const float *x, size_t n, float p, uint64_t seed, uint64_t str
 /* ---- attention.c: softmax(scale q k^T + mask) v, one task a (batch, head, block of rows); no T x T matrix is stored
  * ----- q, k, v, o point at [B,Tq,heads,dh], [B,Tk,heads,dh] inside rows of strides ldq, ldk, ldv, ldo floats (head h
  * at column h*dh), so a packed [B*T,3D] matrix serves. Row i of q sits at key position i + (Tk - Tq). causal  keys j <=
- * i + Tk - Tq only; band    NULL, or int32 [B,Tk]: the timestep of every key position; query i sees key j only if
- *           band[j] > band[i + Tk - Tq] - window (the band mask of the KV cache). A negative band value marks padding:
+ * i + Tk - Tq only; timestep NULL, or int32 [B,Tk]: the timestep of every key position; query i sees key j only if
+ *           timestep[j] > timestep[i + Tk - Tq] - window (the attention window of the KV cache). A negative one marks padding:
  * never seen by others; a padding query sees only itself. lse [B,heads,Tq]: log of the softmax
  * denominator, written by forward, read by backward. */
 typedef struct {
     size_t B, Tq, Tk, heads, dh, ldq, ldk, ldv, ldo;
     float scale;
     bool causal;
-    const int32_t *band;
+    const int32_t *timestep;
     int32_t window;
 } kern_attention_t;
 void kern_attention_forward(const kern_attention_t *g, const float *q, const float *k,

@@ -82,7 +82,7 @@ typedef struct {
     size_t layers, heads;
     enum { MLP_GELU, MLP_GELU_NEW, MLP_GEGLU } activation;
     float dropout;
-    var_t band; /* I32 [B,T]; kern_attention_t.band */
+    var_t timestep; /* I32 [B,T]; kern_attention_t.timestep */
     int32_t window;
 } transformer_opts_t;
 /* x [B,T,D] -> [B,T,D] after ln_f. Dropout acts on the residual branches (not on attention

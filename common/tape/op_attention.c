@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Attributes: i[0] heads, i[1] causal, i[2] window, i[3] packed; f[0] scale. Inputs: q k v band, or
- * qkv - - band. */
+/* Attributes: i[0] heads, i[1] causal, i[2] window, i[3] packed; f[0] scale.
+ * Inputs: q k v timestep, or qkv - - timestep. */
 static kern_attention_t geometry(const op_run_t *r) {
     const shape_t *o = r->out_shape[0];
     size_t D = o->dim[2], ld = r->attr->i[3] ? 3 * D : D, heads = (size_t)r->attr->i[0];
@@ -24,7 +24,7 @@ static kern_attention_t geometry(const op_run_t *r) {
                               .ldo = D,
                               .scale = r->attr->f[0],
                               .causal = r->attr->i[1] != 0,
-                              .band = r->in[3],
+                              .timestep = r->in[3],
                               .window = (int32_t)r->attr->i[2]};
 }
 
@@ -85,12 +85,12 @@ static var_t record(tape_t *t, const var_t in[3], bool packed, attention_opts_t 
     for (int i = 1; i < 3 && !packed; i++)
         if (tape_count(t, in[i]) != tape_count(t, in[0]))
             tape_shape_bug(t, "attention", "q, k, v differ", s, tape_shape(t, in[i]));
-    if (o.band != NO_VAR && tape_count(t, o.band) != s.dim[0] * s.dim[1])
-        tape_shape_bug(t, "attention", "band does not fit", s, tape_shape(t, o.band));
+    if (o.timestep != NO_VAR && tape_count(t, o.timestep) != s.dim[0] * s.dim[1])
+        tape_shape_bug(t, "attention", "timestep does not fit", s, tape_shape(t, o.timestep));
     op_spec_t spec = {.def = &attention_def,
                       .n_in = 4,
                       .n_out = 2,
-                      .in = {in[0], packed ? NO_VAR : in[1], packed ? NO_VAR : in[2], o.band}};
+                      .in = {in[0], packed ? NO_VAR : in[1], packed ? NO_VAR : in[2], o.timestep}};
     spec.out[0] = F32_3(s.dim[0], s.dim[1], D);
     spec.out[1] = F32_3(s.dim[0], o.heads, s.dim[1]);
     spec.attr.i[0] = (int64_t)o.heads;

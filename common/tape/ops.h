@@ -55,7 +55,7 @@ typedef struct {
     size_t heads;
     float scale; /* 0 = 1/sqrt(dh) */
     bool causal;
-    var_t band; /* I32 [B,T] or NO_VAR: kern_attention_t.band */
+    var_t timestep; /* I32 [B,T] or NO_VAR: kern_attention_t.timestep */
     int32_t window;
 } attention_opts_t;
 /* q, k, v [B,T,D] -> [B,T,D]. */

@@ -14,11 +14,12 @@
 
 enum { SCRATCH_SLOTS = 32 };
 
-/* The calling thread's block number `slot` (0 .. SCRATCH_SLOTS-1): at least `bytes`, 64-byte aligned.
+/* The calling thread's block number `slot` (0 .. SCRATCH_SLOTS-1): at least `bytes`, 64-byte
+ * aligned.
  *
  * The thread owns the block: do not free it. Its content is undefined, and the pointer holds until
- * the same thread asks for the same slot again. A task may read the block of the thread that called
- * parallel_for. Never NULL: without memory the program ends (xaligned). */
+ * the same thread asks for the same slot again. Tasks of a parallel_for may use a block of the
+ * thread that called it. Never NULL: without memory the program ends (xaligned). */
 void *scratch_get(int slot, size_t bytes);
 
 #endif

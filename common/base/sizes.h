@@ -1,4 +1,4 @@
-/* sizes.h - the arithmetic of cutting work into blocks: the smaller, the larger, a quotient rounded up. */
+/* sizes.h - the arithmetic of cutting work into blocks: smaller, larger, a quotient rounded up. */
 #ifndef BASE_SIZES_H
 #define BASE_SIZES_H
 

@@ -66,7 +66,8 @@ typedef struct {
     size_t used;
     /* New position i sees the positions first .. used + i. */
     size_t first;
-    /* The first `early` new positions are of an older timestep: they see early_first .. used + i. */
+    /* The first `early` new positions are of an older timestep: they see early_first .. used +
+     * i. */
     size_t early, early_first;
     /* Of the first `skip` new positions only keys and values are wanted. */
     size_t skip;

@@ -1,8 +1,13 @@
-/* vq.c - nearest codebook vector, the statistics of an assignment, unit rows and the rotation
- * trick's gradient.
+/* vq.c - nearest code, the statistics of an assignment, unit rows and the rotation trick's gradient
+ * (vq.h).
  *
- * |z|^2 is the same for every code, so the nearest code is the one with the greatest z.e - |e|^2/2: a matrix product
- * whose bias is -|e|^2/2, and a scan for the first maximum while the scores are in cache.
+ * The nearest code of z minimizes |z - e_k|^2 = |z|^2 - 2 z.e_k + |e_k|^2. The first term is the
+ * same for every code, so the nearest code is the one with the greatest
+ *
+ *     score[k] = z.e_k - |e_k|^2 / 2
+ *
+ * which is a matrix product [ROWS,D] [D,CODES] with a bias, and a scan for the first maximum while
+ * the scores are in cache.
  */
 #include "common/base/pool.h"
 #include "common/base/sizes.h"
@@ -17,17 +22,23 @@ enum {
     CODES = 256, /* codes scored at a time: ROWS x CODES floats stay in L2 */
     STRIP = 32   /* columns of a statistics task */
 };
-static const double UNIT_FLOOR = 1e-12, TURN_FLOOR = 1e-6; /* of norms */
+/* Least norms that are divided by: of unit rows, and of the rotation. */
+static const double UNIT_FLOOR = 1e-12, TURN_FLOOR = 1e-6;
+
+/* ---- the nearest code ---- */
 
 typedef struct {
-    const float *z, *e;
+    const float *z, *e; /* [n,D], [K,D] */
     size_t n, K, D;
     int32_t *idx;
-    float *minus_half; /* -|e|^2 / 2 */
+    float *minus_half; /* -|e_k|^2 / 2, [K] */
 } nearest_t;
 
-/* The first maximum of score[0..n), continuing from (*best, *at); `first` is the code of
- * score[0]. */
+/* Continues the search for the first maximum over score[n], the scores of codes first .. first+n-1:
+ * *best and *at are the best score and its code so far.
+ *
+ * Each lane keeps its own maximum and where it was. At the end the lanes are compared, the lower
+ * index winning a tie, as a plain loop would find it. */
 static void scan(const float *score, size_t n, size_t first, float *best, int32_t *at) {
     vf high = v_set(-INFINITY);
     vi where = {0}, lane = v_lanes();
@@ -56,6 +67,7 @@ static void scan(const float *score, size_t n, size_t first, float *best, int32_
     }
 }
 
+/* The codes of ROWS vectors, CODES codes at a time. */
 static void nearest_task(void *ctx, size_t task) {
     const nearest_t *v = ctx;
     size_t first = task * ROWS, rows = min_size(ROWS, v->n - first);
@@ -84,14 +96,17 @@ void kern_vq_nearest(const float *z, size_t n, const float *e, size_t K, size_t 
     parallel_for(ceil_div(n, ROWS), nearest_task, &v);
 }
 
+/* ---- statistics of an assignment ---- */
+
 typedef struct {
-    const float *z;
+    const float *z; /* [n,D] */
     const int32_t *idx;
     size_t n, K, D;
-    float *counts, *sums;
+    float *counts, *sums; /* [K], [K,D] */
 } stats_t;
 
-/* Strip s of the columns of sums, in order of i; the strip after the last one counts. */
+/* STRIP columns of the sums. Every task walks all vectors, so a sum adds them in order of i
+ * whatever the threads. The strip behind the last column counts. */
 static void stats_task(void *ctx, size_t strip) {
     const stats_t *s = ctx;
     size_t D = s->D, first = strip * STRIP;
@@ -118,7 +133,7 @@ void kern_vq_stats(const float *z, const int32_t *idx, size_t n, size_t K, size_
 /* ---- one vector at a time: sums in double ---- */
 
 typedef struct {
-    const float *x, *q, *dy;
+    const float *x, *q, *dy; /* [n,D] */
     size_t n, D;
     float *out;
     bool add;
@@ -134,6 +149,7 @@ static void each_block(pool_fn fn, each_t *v) {
     parallel_for(ceil_div(v->n, ROWS), fn, v);
 }
 
+/* y = x / |x| */
 static void unit_task(void *ctx, size_t task) {
     const each_t *v = ctx;
     size_t D = v->D, last = min_size(v->n, (task + 1) * ROWS);
@@ -170,6 +186,11 @@ void kern_unit_rows_backward(const float *x, const float *dy, size_t n, size_t D
                &(each_t){.x = x, .dy = dy, .n = n, .D = D, .out = dx, .add = add});
 }
 
+/* dz = |q|/|z| (dq - 2 (dq.w) w + 2 (dq.v) u), with u = z/|z|, v = q/|q|, w = (u+v)/|u+v|.
+ *
+ * The reflections that turn u onto v make R = 1 - 2 w w^T + 2 v u^T; this is its transpose times
+ * dq, stretched. In one pass over the channels: |u+v|, dq.(u+v) and dq.v; in a second one the
+ * result. */
 static void rotate_task(void *ctx, size_t task) {
     const each_t *v = ctx;
     size_t D = v->D, last = min_size(v->n, (task + 1) * ROWS);
@@ -178,8 +199,8 @@ static void rotate_task(void *ctx, size_t task) {
         float *dz = v->out + i * D;
         double length = sqrt(dot(q, q, D)), to_u = 1 / fmax(sqrt(dot(z, z, D)), TURN_FLOOR),
                to_v = 1 / fmax(length, TURN_FLOOR), sum = 0, gw = 0, gv = 0;
-        for (size_t d = 0; d < D; d++) { /* u + v is w before its scale */
-            double s = z[d] * to_u + q[d] * to_v;
+        for (size_t d = 0; d < D; d++) {
+            double s = z[d] * to_u + q[d] * to_v; /* u + v, which is w before its scale */
             sum += s * s;
             gw += g[d] * s;
             gv += g[d] * (q[d] * to_v);

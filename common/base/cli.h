@@ -11,7 +11,8 @@
  *         {"--data", CLI_STR, &data, "DIR", "the images", .required = true},
  *         {"--steps", CLI_INT, &steps, "N", "optimizer steps"},
  *         {0}};
- *     cli_parse(argc, argv, "vqvae train", "trains a tokenizer", (const cli_opt_t *[]){options}, 1);
+ *     cli_parse(argc, argv, "vqvae train", "trains a tokenizer",
+ *               (const cli_opt_t *[]){options}, 1);
  */
 #ifndef BASE_CLI_H
 #define BASE_CLI_H

@@ -68,21 +68,21 @@ typedef struct {
 
 /* The view of row i on the keys from .. from+n-1. */
 
-static view_t row_view(const kern_attention_t *g, const block_t *k, size_t i, size_t from,
+static view_t row_view(const kern_attention_t *g, const block_t *block, size_t i, size_t from,
                        size_t n) {
     view_t view = {.end = n, .floor = INT32_MIN, .self = SIZE_MAX};
-    ptrdiff_t at = (ptrdiff_t)i + k->shift - (ptrdiff_t)from; /* own position, relative */
+    ptrdiff_t at = (ptrdiff_t)i + block->shift - (ptrdiff_t)from; /* own position, relative */
     if (g->causal) view.end = at < 0 ? 0 : min_size(n, (size_t)at + 1);
-    if (!k->timestep) return view;
-    ptrdiff_t own = (ptrdiff_t)i + k->shift;
+    if (!block->timestep) return view;
+    ptrdiff_t own = (ptrdiff_t)i + block->shift;
     if (own < 0) {
         view.end = 0;
-    } else if (k->timestep[own] < 0) {
+    } else if (block->timestep[own] < 0) {
         bool here = at >= 0 && (size_t)at < n;
         view.end = here ? (size_t)at + 1 : 0;
         view.self = here ? (size_t)at : SIZE_MAX;
     } else {
-        int64_t low = (int64_t)k->timestep[own] - g->window;
+        int64_t low = (int64_t)block->timestep[own] - g->window;
         if (low < -1) low = -1; /* padding stays hidden */
         if (low > INT32_MAX) low = INT32_MAX;
         view.floor = (int32_t)low;
@@ -92,43 +92,43 @@ static view_t row_view(const kern_attention_t *g, const block_t *k, size_t i, si
 
 /* Narrows [j0, j1) to keys that some row of the block may see: behind the last row nothing under
  * causality; with a window from the lowest floor of the rows on. */
-static void block_range(const kern_attention_t *g, block_t *k) {
-    ptrdiff_t last = (ptrdiff_t)(k->i0 + k->rows) + k->shift;
-    k->j0 = 0;
-    k->j1 = g->Tk;
-    if (g->causal) k->j1 = last < 0 ? 0 : min_size(g->Tk, (size_t)last);
-    if (!k->timestep) return;
+static void block_range(const kern_attention_t *g, block_t *block) {
+    ptrdiff_t last = (ptrdiff_t)(block->i0 + block->rows) + block->shift;
+    block->j0 = 0;
+    block->j1 = g->Tk;
+    if (g->causal) block->j1 = last < 0 ? 0 : min_size(g->Tk, (size_t)last);
+    if (!block->timestep) return;
     int64_t floor = INT64_MAX;
-    size_t first = k->j1, end = 0;
-    for (size_t i = k->i0; i < k->i0 + k->rows; i++) {
-        ptrdiff_t own = (ptrdiff_t)i + k->shift;
+    size_t first = block->j1, end = 0;
+    for (size_t i = block->i0; i < block->i0 + block->rows; i++) {
+        ptrdiff_t own = (ptrdiff_t)i + block->shift;
         if (own < 0) continue;
-        if (k->timestep[own] < 0) {
+        if (block->timestep[own] < 0) {
             first = min_size(first, (size_t)own);
             if (end < (size_t)own + 1) end = (size_t)own + 1;
-        } else if ((int64_t)k->timestep[own] - g->window < floor) {
-            floor = (int64_t)k->timestep[own] - g->window;
+        } else if ((int64_t)block->timestep[own] - g->window < floor) {
+            floor = (int64_t)block->timestep[own] - g->window;
         }
     }
-    for (size_t j = 0; j < k->j1; j++)
-        if (k->timestep[j] >= 0 && k->timestep[j] > floor) {
+    for (size_t j = 0; j < block->j1; j++)
+        if (block->timestep[j] >= 0 && block->timestep[j] > floor) {
             first = min_size(first, j);
             if (end < j + 1) end = j + 1;
         }
-    k->j1 = min_size(k->j1, end);
-    k->j0 = min_size(first, k->j1);
+    block->j1 = min_size(block->j1, end);
+    block->j0 = min_size(first, block->j1);
 }
 
-static block_t block_of(const attention_t *a, size_t head, size_t block) {
+static block_t block_of(const attention_t *a, size_t head, size_t index) {
     const kern_attention_t *g = a->g;
-    block_t k = {.b = head / g->heads,
-                 .h = head % g->heads,
-                 .i0 = block * a->block_rows,
-                 .shift = (ptrdiff_t)g->Tk - (ptrdiff_t)g->Tq};
-    k.rows = min_size(a->block_rows, g->Tq - k.i0);
-    k.timestep = g->timestep ? g->timestep + k.b * g->Tk : NULL;
-    block_range(g, &k);
-    return k;
+    block_t block = {.b = head / g->heads,
+                     .h = head % g->heads,
+                     .i0 = index * a->block_rows,
+                     .shift = (ptrdiff_t)g->Tk - (ptrdiff_t)g->Tq};
+    block.rows = min_size(a->block_rows, g->Tq - block.i0);
+    block.timestep = g->timestep ? g->timestep + block.b * g->Tk : NULL;
+    block_range(g, &block);
+    return block;
 }
 
 /* A mask of the VL keys from j on: the lanes that the row sees. */
@@ -232,33 +232,33 @@ static void few_values(const kern_attention_t *g, size_t rows, size_t n, const f
 static void forward_task(void *ctx, size_t task) {
     const attention_t *a = ctx;
     const kern_attention_t *g = a->g;
-    block_t k = block_of(a, task / a->row_blocks, task % a->row_blocks);
-    size_t dh = g->dh, column = k.h * dh;
-    bool few = k.rows <= FEW;
-    const float *q = a->q + (k.b * g->Tq + k.i0) * g->ldq + column;
-    float *o = a->out + (k.b * g->Tq + k.i0) * g->ldo + column,
-          *lse = a->lse + (k.b * g->heads + k.h) * g->Tq + k.i0;
+    block_t block = block_of(a, task / a->row_blocks, task % a->row_blocks);
+    size_t dh = g->dh, column = block.h * dh;
+    bool few = block.rows <= FEW;
+    const float *q = a->q + (block.b * g->Tq + block.i0) * g->ldq + column;
+    float *o = a->out + (block.b * g->Tq + block.i0) * g->ldo + column,
+          *lse = a->lse + (block.b * g->heads + block.h) * g->Tq + block.i0;
     float *strip = scratch_get(SCRATCH_ATTENTION_TASK, ROWS * a->width * sizeof *strip), top[ROWS],
           sum[ROWS];
-    for (size_t r = 0; r < k.rows; r++) {
+    for (size_t r = 0; r < block.rows; r++) {
         top[r] = NOTHING;
         sum[r] = 0;
-        if (k.j0 == k.j1) memset(o + r * g->ldo, 0, dh * sizeof *o);
+        if (block.j0 == block.j1) memset(o + r * g->ldo, 0, dh * sizeof *o);
     }
-    for (size_t j = k.j0; j < k.j1; j += KEYS) {
-        size_t n = min_size(KEYS, k.j1 - j), key = k.b * g->Tk + j;
-        const int32_t *timestep = k.timestep ? k.timestep + j : NULL;
+    for (size_t j = block.j0; j < block.j1; j += KEYS) {
+        size_t n = min_size(KEYS, block.j1 - j), key = block.b * g->Tk + j;
+        const int32_t *timestep = block.timestep ? block.timestep + j : NULL;
         if (few)
-            few_scores(g, k.rows, n, q, a->k + key * g->ldk + column, strip, a->width);
+            few_scores(g, block.rows, n, q, a->k + key * g->ldk + column, strip, a->width);
         else
-            kern_gemm_serial(false, true, k.rows, n, dh, q, g->ldq, a->k + key * g->ldk + column,
-                             g->ldk, strip, a->width, false, NULL);
-        for (size_t r = 0; r < k.rows; r++) {
-            view_t w = row_view(g, &k, k.i0 + r, j, n);
+            kern_gemm_serial(false, true, block.rows, n, dh, q, g->ldq,
+                             a->k + key * g->ldk + column, g->ldk, strip, a->width, false, NULL);
+        for (size_t r = 0; r < block.rows; r++) {
+            view_t w = row_view(g, &block, block.i0 + r, j, n);
             float before = top[r], *s = strip + r * a->width;
             float now = timestep ? weigh_row(s, n, g->scale, &w, timestep, &top[r])
                                  : weigh_row(s, n, g->scale, &w, NULL, &top[r]);
-            if (j == k.j0) {
+            if (j == block.j0) {
                 sum[r] = now;
             } else {
                 float fade = v_exp_down(v_set(before - top[r]))[0];
@@ -267,12 +267,13 @@ static void forward_task(void *ctx, size_t task) {
             }
         }
         if (few)
-            few_values(g, k.rows, n, strip, a->width, a->v + key * g->ldv + column, o, j > k.j0);
+            few_values(g, block.rows, n, strip, a->width, a->v + key * g->ldv + column, o,
+                       j > block.j0);
         else
-            kern_gemm_serial(false, false, k.rows, dh, n, strip, a->width,
-                             a->v + key * g->ldv + column, g->ldv, o, g->ldo, j > k.j0, NULL);
+            kern_gemm_serial(false, false, block.rows, dh, n, strip, a->width,
+                             a->v + key * g->ldv + column, g->ldv, o, g->ldo, j > block.j0, NULL);
     }
-    for (size_t r = 0; r < k.rows; r++) {
+    for (size_t r = 0; r < block.rows; r++) {
         scale_rows(o + r * g->ldo, dh, sum[r] == 0 ? 0 : 1 / sum[r]);
         lse[r] = (float)((double)top[r] + log((double)sum[r]));
     }
@@ -327,14 +328,14 @@ VMATH void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w
 
 /* One block of query rows: its dq, and what it adds to dk and dv of all keys it sees. `strip` and
  * `slope` are [ROWS,width] each. */
-static void backward_block(const attention_t *a, const block_t *k, float *strip, float *slope) {
+static void backward_block(const attention_t *a, const block_t *block, float *strip, float *slope) {
     const kern_attention_t *g = a->g;
-    size_t dh = g->dh, column = k->h * dh, row = k->b * g->Tq + k->i0;
+    size_t dh = g->dh, column = block->h * dh, row = block->b * g->Tq + block->i0;
     const float *q = a->q + row * g->ldq + column, *o = a->o + row * g->ldo + column,
                 *do_ = a->do_ + row * g->ldo + column;
-    const float *lse = a->lse_in + (k->b * g->heads + k->h) * g->Tq + k->i0;
+    const float *lse = a->lse_in + (block->b * g->heads + block->h) * g->Tq + block->i0;
     float *dq = a->dq + row * g->ldq + column, delta[ROWS];
-    for (size_t r = 0; r < k->rows; r++) {
+    for (size_t r = 0; r < block->rows; r++) {
         vf sum = {0};
         for (size_t d = 0; d < dh; d += VL) {
             const float *x = o + r * g->ldo + d, *dx = do_ + r * g->ldo + d;
@@ -342,31 +343,31 @@ static void backward_block(const attention_t *a, const block_t *k, float *strip,
                                 : v_load_part(x, dh - d, 0) * v_load_part(dx, dh - d, 0);
         }
         delta[r] = v_sum(sum);
-        if (!a->add && k->j0 == k->j1) memset(dq + r * g->ldq, 0, dh * sizeof *dq);
+        if (!a->add && block->j0 == block->j1) memset(dq + r * g->ldq, 0, dh * sizeof *dq);
     }
-    for (size_t j = k->j0; j < k->j1; j += KEYS) {
-        size_t n = min_size(KEYS, k->j1 - j), key = k->b * g->Tk + j, width = a->width;
+    for (size_t j = block->j0; j < block->j1; j += KEYS) {
+        size_t n = min_size(KEYS, block->j1 - j), key = block->b * g->Tk + j, width = a->width;
         const float *keys = a->k + key * g->ldk + column, *values = a->v + key * g->ldv + column;
         float *dk = a->dk + key * g->ldk + column, *dv = a->dv + key * g->ldv + column;
-        const int32_t *timestep = k->timestep ? k->timestep + j : NULL;
-        kern_gemm_serial(false, true, k->rows, n, dh, q, g->ldq, keys, g->ldk, strip, width, false,
-                         NULL);
-        kern_gemm_serial(false, true, k->rows, n, dh, do_, g->ldo, values, g->ldv, slope, width,
+        const int32_t *timestep = block->timestep ? block->timestep + j : NULL;
+        kern_gemm_serial(false, true, block->rows, n, dh, q, g->ldq, keys, g->ldk, strip, width,
                          false, NULL);
-        for (size_t r = 0; r < k->rows; r++) {
-            view_t w = row_view(g, k, k->i0 + r, j, n);
+        kern_gemm_serial(false, true, block->rows, n, dh, do_, g->ldo, values, g->ldv, slope, width,
+                         false, NULL);
+        for (size_t r = 0; r < block->rows; r++) {
+            view_t w = row_view(g, block, block->i0 + r, j, n);
             float *s = strip + r * width, *ds = slope + r * width;
             if (timestep)
                 slope_row(s, ds, n, g->scale, &w, timestep, lse[r], delta[r]);
             else
                 slope_row(s, ds, n, g->scale, &w, NULL, lse[r], delta[r]);
         }
-        kern_gemm_serial(true, false, n, dh, k->rows, strip, width, do_, g->ldo, dv, g->ldv, true,
+        kern_gemm_serial(true, false, n, dh, block->rows, strip, width, do_, g->ldo, dv, g->ldv,
+                         true, NULL);
+        kern_gemm_serial(true, false, n, dh, block->rows, slope, width, q, g->ldq, dk, g->ldk, true,
                          NULL);
-        kern_gemm_serial(true, false, n, dh, k->rows, slope, width, q, g->ldq, dk, g->ldk, true,
-                         NULL);
-        kern_gemm_serial(false, false, k->rows, dh, n, slope, width, keys, g->ldk, dq, g->ldq,
-                         a->add || j > k->j0, NULL);
+        kern_gemm_serial(false, false, block->rows, dh, n, slope, width, keys, g->ldk, dq, g->ldq,
+                         a->add || j > block->j0, NULL);
     }
 }
 
@@ -382,9 +383,9 @@ static void backward_task(void *ctx, size_t head) {
             memset(a->dv + (b * g->Tk + j) * g->ldv + column, 0, g->dh * sizeof *a->dv);
         }
     }
-    for (size_t block = 0; block < a->row_blocks; block++) {
-        block_t k = block_of(a, head, block);
-        backward_block(a, &k, strip, strip + ROWS * a->width);
+    for (size_t i = 0; i < a->row_blocks; i++) {
+        block_t block = block_of(a, head, i);
+        backward_block(a, &block, strip, strip + ROWS * a->width);
     }
 }
 

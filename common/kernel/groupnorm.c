@@ -58,7 +58,7 @@ VMATH vf silu_back(vf u, vf dy) {
 /* Sums the columns [j, j + nv*VL) of x [rows,L] over all rows; the nv (8 at most) vectors of sums
  * stay in registers. kind and nv are constants at each call, so the branches vanish. */
 VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, size_t rows,
-                         size_t L, size_t j, const float *p, const coef_t *k, float *s0,
+                         size_t L, size_t j, const float *p, const coef_t *coef, float *s0,
                          float *s1) {
     vf a0[8] = {{0}}, a1[8] = {{0}};
     x += j;
@@ -75,7 +75,8 @@ VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, 
             } else {
                 vf dz = v_load(dy + r * L + VL * v);
                 a0[v] += dz;
-                a1[v] += dz * (t * v_load(k->rstd + j + VL * v) + v_load(k->center + j + VL * v));
+                a1[v] +=
+                    dz * (t * v_load(coef->rstd + j + VL * v) + v_load(coef->center + j + VL * v));
             }
         }
     }
@@ -87,29 +88,30 @@ VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, 
 
 /* s0, s1 [L] = the sums of `kind` over x, dy [rows,L]. */
 VMATH void sweep_block(sweep_t kind, const float *x, const float *dy, size_t rows, size_t L,
-                       const float *p, const coef_t *k, float *s0, float *s1) {
+                       const float *p, const coef_t *coef, float *s0, float *s1) {
     size_t j = 0;
     if (kind == SUM) { /* one sum per column: registers hold twice as many */
         for (; j + 8 * VL <= L; j += 8 * VL)
-            sweep_columns(kind, 8, x, dy, rows, L, j, p, k, s0, s1);
+            sweep_columns(kind, 8, x, dy, rows, L, j, p, coef, s0, s1);
     }
-    for (; j + 4 * VL <= L; j += 4 * VL) sweep_columns(kind, 4, x, dy, rows, L, j, p, k, s0, s1);
-    for (; j < L; j += VL) sweep_columns(kind, 1, x, dy, rows, L, j, p, k, s0, s1);
+    for (; j + 4 * VL <= L; j += 4 * VL) sweep_columns(kind, 4, x, dy, rows, L, j, p, coef, s0, s1);
+    for (; j < L; j += VL) sweep_columns(kind, 1, x, dy, rows, L, j, p, coef, s0, s1);
 }
 
 /* DOT behind SiLU: dz = silu'(scale x + shift) dy. Row by row with the sums in memory, because the
  * sigmoid takes the time and not the sums. Leaves dz [rows,L] in `out` unless that is NULL. */
-static void silu_block(const float *x, const float *dy, size_t rows, size_t L, const coef_t *k,
+static void silu_block(const float *x, const float *dy, size_t rows, size_t L, const coef_t *coef,
                        float *s0, float *s1, float *out) {
     memset(s0, 0, L * sizeof *s0);
     memset(s1, 0, L * sizeof *s1);
     for (size_t i = 0; i < rows * L; i += L)
         for (size_t j = 0; j < L; j += VL) {
             vf t = v_load(x + i + j),
-               dz = silu_back(t * v_load(k->scale + j) + v_load(k->shift + j), v_load(dy + i + j));
+               dz = silu_back(t * v_load(coef->scale + j) + v_load(coef->shift + j),
+                              v_load(dy + i + j));
             v_store(s0 + j, v_load(s0 + j) + dz);
             v_store(s1 + j,
-                    v_load(s1 + j) + dz * (t * v_load(k->rstd + j) + v_load(k->center + j)));
+                    v_load(s1 + j) + dz * (t * v_load(coef->rstd + j) + v_load(coef->center + j)));
             if (out) v_store(out + i + j, dz);
         }
 }
@@ -389,20 +391,21 @@ static coef_t image_coef(const norm_t *g, size_t n, float *mem) {
 /* Adds S0 and S1 [C] of one block: x, dy [rows,L] and `tail` pixels. Leaves dz in dz_out unless
  * NULL. */
 static void dot_block(const norm_t *g, const float *x, const float *dy, size_t rows, size_t tail,
-                      const coef_t *k, float *dz_out, double *S0, double *S1) {
+                      const coef_t *coef, float *dz_out, double *S0, double *S1) {
     size_t C = g->C, L = g->L;
     float *s0 = scratch_get(SCRATCH_NORM_TASK, 2 * L * sizeof *s0), *s1 = s0 + L;
     if (g->silu)
-        silu_block(x, dy, rows, L, k, s0, s1, dz_out);
+        silu_block(x, dy, rows, L, coef, s0, s1, dz_out);
     else
-        sweep_block(DOT, x, dy, rows, L, NULL, k, s0, s1);
+        sweep_block(DOT, x, dy, rows, L, NULL, coef, s0, s1);
     /* The last pixels are fewer than a wide row: one row, padded with dy = 0. */
     for (size_t j = 0, at = rows * L; j < tail * C; j += VL) {
         size_t left = min_size(VL, tail * C - j);
         vf t = v_load_part(x + at + j, left, 0), dz = v_load_part(dy + at + j, left, 0);
-        if (g->silu) dz = silu_back(t * v_load(k->scale + j) + v_load(k->shift + j), dz);
+        if (g->silu) dz = silu_back(t * v_load(coef->scale + j) + v_load(coef->shift + j), dz);
         v_store(s0 + j, v_load(s0 + j) + dz);
-        v_store(s1 + j, v_load(s1 + j) + dz * (t * v_load(k->rstd + j) + v_load(k->center + j)));
+        v_store(s1 + j,
+                v_load(s1 + j) + dz * (t * v_load(coef->rstd + j) + v_load(coef->center + j)));
         if (dz_out) v_store_part(dz_out + at + j, dz, left);
     }
     fold(g, s0);
@@ -420,7 +423,7 @@ static void dot_task(void *ctx, size_t task) {
     size_t first = piece * g->piece, count = piece_end(g, piece) - first, rows = count / g->pixels,
            at = (n * g->HW + first) * g->C;
     double *S0 = part_of(g, n, piece), *S1 = S0 + g->C;
-    coef_t k = image_coef(g, n, scratch_get(SCRATCH_NORM_COEF, 4 * g->L * sizeof(float)));
+    coef_t coef = image_coef(g, n, scratch_get(SCRATCH_NORM_COEF, 4 * g->L * sizeof(float)));
     memset(S0, 0, 2 * g->C * sizeof *S0);
     size_t r = 0;
     do {
@@ -428,7 +431,7 @@ static void dot_task(void *ctx, size_t task) {
                tail = r + now == rows ? count % g->pixels : 0;
         size_t from = at + r * g->L;
         float *dz = g->keep_dz ? g->dx + from : NULL;
-        dot_block(g, g->x + from, g->dy + from, now, tail, &k, dz, S0, S1);
+        dot_block(g, g->x + from, g->dy + from, now, tail, &coef, dz, S0, S1);
         r += now;
     } while (r < rows);
 }
@@ -462,7 +465,7 @@ static void dx_coef(const norm_t *g, size_t n, float *P, float *Q, float *R) {
 /* dx (+)= P dz + Q x + R over `count` floats from the first column of a wide row on. dy holds dz
  * itself unless `silu`. */
 VMATH void dx_sweep(bool silu, bool add, const float *x, const float *dy, size_t count, size_t L,
-                    const coef_t *k, const float *P, const float *Q, const float *R, float *dx) {
+                    const coef_t *coef, const float *P, const float *Q, const float *R, float *dx) {
     for (size_t i = 0; i < count; i += L)
         for (size_t j = 0; j < L && i + j < count; j += VL) {
             size_t at = i + j, left = count - at;
@@ -474,7 +477,7 @@ VMATH void dx_sweep(bool silu, bool add, const float *x, const float *dy, size_t
                 t = v_load_part(x + at, left, 0);
                 dz = v_load_part(dy + at, left, 0);
             }
-            if (silu) dz = silu_back(t * v_load(k->scale + j) + v_load(k->shift + j), dz);
+            if (silu) dz = silu_back(t * v_load(coef->scale + j) + v_load(coef->shift + j), dz);
             d = dz * v_load(P + j) + (t * v_load(Q + j) + v_load(R + j));
             if (left >= VL) {
                 if (add) d += v_load(dx + at);
@@ -493,14 +496,14 @@ static void dx_task(void *ctx, size_t task) {
            count = (piece_end(g, piece) - first) * g->C;
     float *mem = scratch_get(SCRATCH_NORM_COEF, 7 * L * sizeof *mem), *P = mem + 4 * L, *Q = P + L,
           *R = Q + L;
-    coef_t k = image_coef(g, n, mem);
+    coef_t coef = image_coef(g, n, mem);
     dx_coef(g, n, P, Q, R);
     if (g->keep_dz)
-        dx_sweep(false, false, g->x + at, g->dx + at, count, L, &k, P, Q, R, g->dx + at);
+        dx_sweep(false, false, g->x + at, g->dx + at, count, L, &coef, P, Q, R, g->dx + at);
     else if (g->silu)
-        dx_sweep(true, true, g->x + at, g->dy + at, count, L, &k, P, Q, R, g->dx + at);
+        dx_sweep(true, true, g->x + at, g->dy + at, count, L, &coef, P, Q, R, g->dx + at);
     else
-        dx_sweep(false, g->add_dx, g->x + at, g->dy + at, count, L, &k, P, Q, R, g->dx + at);
+        dx_sweep(false, g->add_dx, g->x + at, g->dy + at, count, L, &coef, P, Q, R, g->dx + at);
 }
 
 static void backward_image_task(void *ctx, size_t n) {

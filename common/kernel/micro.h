@@ -112,8 +112,10 @@ MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *bof
             for (int v = 0; v < nv; v++) column[v] = micro_columns(p, panel, v);
             if (next) __builtin_prefetch(next + k % 8 * ldnext + k / 16 * 16);
 #define MICRO_ROW(i, r)                                                                            \
-    for (int v = 0; v < nv && mr > i; v++)                                                         \
-        acc[i % MR][v] = lanes_madd(lanes_set(r[k]), column[v], acc[i % MR][v]);
+    if (mr > i) {                                                                                  \
+        for (int v = 0; v < nv; v++)                                                               \
+            acc[i % MR][v] = lanes_madd(lanes_set(r[k]), column[v], acc[i % MR][v]);               \
+    }
             MICRO_ROW(0, r0)
             MICRO_ROW(1, r1)
             MICRO_ROW(2, r2)

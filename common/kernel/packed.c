@@ -278,13 +278,14 @@ ALWAYS void tile_end(const linear_t *l, int mr, int nv, size_t r, size_t p,
 ALWAYS void step_of(kern_weights_t kind, int mr, int nv, const uint8_t *const *at, size_t k,
                     const float *x, size_t K, lanes_t acc[TALL][SUMS]) {
     lanes_t w[SUMS];
-    bool late = kind == WEIGHTS_BF16 && LANES == 16;
+    int at_once =
+        kind == WEIGHTS_BF16 && LANES == 16 ? mr : 0; /* rows served as a weight is widened */
     for (int j = 0; j < nv; j++) {
         w[j] = weights(kind, at[j / PARTS], k, j % PARTS);
-        for (int i = 0; i < mr && late; i++)
+        for (int i = 0; i < at_once; i++)
             acc[i][j] = lanes_madd(lanes_set(x[(size_t)i * K + k]), w[j], acc[i][j]);
     }
-    for (int i = 0; i < mr && !late; i++)
+    for (int i = at_once; i < mr; i++)
         for (int j = 0; j < nv; j++)
             acc[i][j] = lanes_madd(lanes_set(x[(size_t)i * K + k]), w[j], acc[i][j]);
 }

@@ -124,9 +124,9 @@ void kern_batchnorm_forward(const float *x, const float *gamma, const float *bet
     run_rows(&b, apply_task);
 }
 
-/* ---- backward ----
- *
- * The forward was y = act(z), z = gamma xhat + beta, xhat = (x - mean) rstd. With dz = act'(z) dy
+/* ---- backward ---- */
+
+/* The forward was y = act(z), z = gamma xhat + beta, xhat = (x - mean) rstd. With dz = act'(z) dy
  * and means over all rows:
  *
  *     dbeta = sum dz      dgamma = sum dz xhat

@@ -216,9 +216,9 @@ void kern_conv_forward(const kern_conv_t *g, const float *x, const float *w, con
     parallel_for(g->N * c.blocks, forward_task, &c);
 }
 
-/* ---- input gradient ----
- *
- * The forward was y[oy,ox] += x[iy,ix] w[r,s] with iy = oy*stride + r - pad_top. So
+/* ---- input gradient ---- */
+
+/* The forward was y[oy,ox] += x[iy,ix] w[r,s] with iy = oy*stride + r - pad_top. So
  *
  *     dx[iy,ix] = sum dy[oy,ox] w[r,s]^T over all (oy,r) and (ox,s) that meet (iy,ix)
  *
@@ -313,9 +313,9 @@ void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float
     parallel_for(g->N * c.blocks * g->stride * g->stride, backward_input_task, &c);
 }
 
-/* ---- weight gradient ----
- *
- * The forward was y[p,:] += x(p,t) w[t,:,:] for pixel p and tap t, where x(p,t) [Cin] is what the
+/* ---- weight gradient ---- */
+
+/* The forward was y[p,:] += x(p,t) w[t,:,:] for pixel p and tap t, where x(p,t) [Cin] is what the
  * tap reads. So dw[t,:,:] = sum_p x(p,t)^T dy[p,:]: a product [Cin, pixels] [pixels, Cout] per tap.
  */
 

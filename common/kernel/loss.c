@@ -149,9 +149,9 @@ void kern_loss_backward(kern_loss_t f, const float *a, const float *b, const flo
     parallel_for(ceil_div(rows, p.piece), slope_task, &p);
 }
 
-/* ---- softmax over columns [lo, hi) of a row ----
- *
- * With top = max x and S = sum_j exp(x_j - top), p_j = exp(x_j - top) / S. A row is read twice:
+/* ---- softmax over columns [lo, hi) of a row ---- */
+
+/* With top = max x and S = sum_j exp(x_j - top), p_j = exp(x_j - top) / S. A row is read twice:
  * once for its maximum, once for its sum.
  */
 

@@ -54,8 +54,9 @@ VMATH vf v_select(vi mask, vf a, vf b) {
     return (vf)((mask & (vi)a) | (~mask & (vi)b));
 }
 
-/* ---- what each width does in its own way ----
- *
+/* ---- what each width does in its own way ---- */
+
+/* Both widths define the same names:
  *     v_load_part, v_load_ints  the first n <= VL lanes from memory, the others are `fill` or 0
  *     v_store_part              the first n lanes to memory
  *     v_max, v_min              the second operand where either is NaN

@@ -122,7 +122,7 @@ transformer_opts_t gato_blocks(const gato_model_t *m, var_t band, bool train) {
     transformer_opts_t o = {.layers = (size_t)m->config.model.layers,
                             .heads = (size_t)m->config.model.heads,
                             .dropout = train ? (float)m->config.model.dropout : 0,
-                            .band = band,
+                            .timestep = band,
                             .window = m->band};
     o.activation = activation[m->config.model.activation];
     return o;

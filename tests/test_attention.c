@@ -15,10 +15,10 @@ typedef struct {
 static bool sees(const kern_attention_t *g, size_t b, size_t i, size_t j) {
     size_t own = i + g->Tk - g->Tq;
     if (g->causal && j > own) return false;
-    if (!g->band) return true;
-    const int32_t *band = g->band + b * g->Tk;
-    if (band[own] < 0) return j == own;
-    return band[j] >= 0 && band[j] > band[own] - g->window;
+    if (!g->timestep) return true;
+    const int32_t *timestep = g->timestep + b * g->Tk;
+    if (timestep[own] < 0) return j == own;
+    return timestep[j] >= 0 && timestep[j] > timestep[own] - g->window;
 }
 
 /* p[Tq,Tk] of one head; s = scale q k. Returns through lse the log of each row's denominator. */
@@ -117,7 +117,7 @@ static double attention_loss(void *ctx, const double *moved) {
 
 TEST(reference_gradients_match_differences) {
     enum { B = 2, T = 5, H = 2, D = 3, n = B * T * H * D };
-    int32_t band[B * T] = {-1, 0, 0, 1, 2, 0, 1, 2, 2, 3};
+    int32_t timestep[B * T] = {-1, 0, 0, 1, 2, 0, 1, 2, 2, 3};
     for (int causal = 0; causal < 2; causal++) {
         kern_attention_t g = {.B = B,
                               .Tq = T,
@@ -128,7 +128,7 @@ TEST(reference_gradients_match_differences) {
                               .ldk = H * D,
                               .ldv = H * D,
                               .ldo = H * D};
-        g.scale = 0.7f, g.causal = causal, g.band = causal ? band : NULL, g.window = 2;
+        g.scale = 0.7f, g.causal = causal, g.timestep = causal ? timestep : NULL, g.window = 2;
         float *x[4];
         for (uint32_t i = 0; i < 4; i++) x[i] = floats(i, n, 0.1, 1.5);
         loss_ctx_t l = {&g, x[3], widen(x[0], n), widen(x[1], n), widen(x[2], n)};
@@ -173,7 +173,7 @@ static void check_alone(attention_case_t c, const float *batch, size_t n) {
           *lse = xmalloc(c.g.heads * c.g.Tq * sizeof *lse);
     c.q += b * c.g.Tq * c.g.ldq, c.o += b * c.g.Tq * c.g.ldo, c.do_ += b * c.g.Tq * c.g.ldo;
     c.k += b * c.g.Tk * c.g.ldk, c.v += b * c.g.Tk * c.g.ldv, c.lse += b * c.g.heads * c.g.Tq;
-    if (c.g.band) c.g.band += b * c.g.Tk;
+    if (c.g.timestep) c.g.timestep += b * c.g.Tk;
     c.g.B = 1;
     c.lse_out = lse;
     run_attention(&c, alone, false);
@@ -194,8 +194,8 @@ static void check_attention(kern_attention_t g) {
     attention_case_t c = {
         .g = g, .q = q, .k = k, .v = v, .o = o, .lse = lse, .do_ = do_, .lse_out = lse};
     char what[150];
-    snprintf(what, sizeof what, "attention B%zu Tq%zu Tk%zu h%zu dh%zu causal%d band%d", g.B, g.Tq,
-             g.Tk, g.heads, g.dh, g.causal, g.band != NULL);
+    snprintf(what, sizeof what, "attention B%zu Tq%zu Tk%zu h%zu dh%zu causal%d window%d", g.B,
+             g.Tq, g.Tk, g.heads, g.dh, g.causal, g.timestep != NULL);
     reference_forward(&g, Q, K, V, O, size, L);
     check_kernel(what, run_attention, &c, false, O, size, nq, 4e-6, o);
     for (size_t i = 0; i < rows; i++)
@@ -251,15 +251,16 @@ TEST(attention_of_late_queries) {
 
 /* Timesteps of `step` tokens; item b begins with b * pad tokens of padding (and item 2 ends with
  * some). */
-static int32_t *make_band(size_t B, size_t T, size_t step, size_t pad) {
-    int32_t *band = xmalloc((B * T + 1) * sizeof *band);
+static int32_t *make_timesteps(size_t B, size_t T, size_t step, size_t pad) {
+    int32_t *timestep = xmalloc((B * T + 1) * sizeof *timestep);
     for (size_t b = 0; b < B; b++)
         for (size_t t = 0; t < T; t++)
-            band[b * T + t] = t < b * pad || (b == 2 && t + 3 > T) ? -1 : (int32_t)(t / step) + 4;
-    return band;
+            timestep[b * T + t] =
+                t < b * pad || (b == 2 && t + 3 > T) ? -1 : (int32_t)(t / step) + 4;
+    return timestep;
 }
 
-TEST(attention_in_a_band) {
+TEST(attention_in_a_window) {
     static const struct {
         size_t B, Tq, Tk, heads, dh, step, pad;
         int32_t window;
@@ -270,16 +271,17 @@ TEST(attention_in_a_band) {
                   {2, 1, 1200, 1, 8, 6, 40, 150}, {2, 140, 1300, 1, 4, 8, 100, 4}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         for (int causal = 0; causal < 2; causal++) {
-            int32_t *band = make_band(shapes[i].B, shapes[i].Tk, shapes[i].step, shapes[i].pad);
+            int32_t *timestep =
+                make_timesteps(shapes[i].B, shapes[i].Tk, shapes[i].step, shapes[i].pad);
             check_attention((kern_attention_t){.B = shapes[i].B,
                                                .Tq = shapes[i].Tq,
                                                .Tk = shapes[i].Tk,
                                                .heads = shapes[i].heads,
                                                .dh = shapes[i].dh,
                                                .causal = causal,
-                                               .band = band,
+                                               .timestep = timestep,
                                                .window = shapes[i].window});
-            free(band);
+            free(timestep);
         }
 }
 
@@ -390,7 +392,7 @@ TEST(attention_of_extreme_scores) {
 /* Window 0 hides even the query itself: rows of nothing are zero, and so are their gradients. */
 TEST(attention_to_nothing) {
     enum { T = 9, D = 4, n = T * D };
-    int32_t band[T] = {0};
+    int32_t timestep[T] = {0};
     float *x = floats(1, n, 0, 1), out[4][n], lse[T];
     kern_attention_t g = {.B = 1,
                           .Tq = T,
@@ -402,7 +404,7 @@ TEST(attention_to_nothing) {
                           .ldv = D,
                           .ldo = D,
                           .scale = 1,
-                          .band = band};
+                          .timestep = timestep};
     for (int i = 0; i < 4; i++) fill_nan(out[i], n);
     kern_attention_forward(&g, x, x, x, out[0], lse);
     kern_attention_backward(&g, x, x, x, out[0], lse, x, out[1], out[2], out[3], false, NULL);

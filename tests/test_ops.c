@@ -46,7 +46,7 @@ static double fill(const op_case_t *c, size_t i, size_t e) {
         return 0.5 * (double)(e % 4);
     case CODES:
         return (double)rng_below(r, e, (uint32_t)in->bound + 1) - 1;
-    case BAND:
+    case TIMESTEPS:
         return e % columns == 0 && e / columns % 2 ? -1
                                                    : (double)(e % columns / (2 + e / columns % 2));
     case RANGE:

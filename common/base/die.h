@@ -40,26 +40,27 @@ bool at_size_limit(int fd);
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 size_t warn_count(void);
 
-/* What all talk on stderr goes through: one line "who: message[: cause]" in one write, control
- * characters replaced, and on a terminal the progress bar cleared first. */
+/* Every message on stderr goes through here: one line "who: message[: cause]" in one write. Control
+ * characters are replaced, and on a terminal the progress bar is cleared first. */
 void die_line(const char *who, const char *cause, const char *fmt, va_list args);
 /* Is stderr a terminal that may be redrawn (a TTY, TERM not dumb, NO_COLOR unset)? */
 bool die_terminal(void);
 
+/* BUG(format, ...): the programmer's fault. Prints file, line and message, then abort(). */
 void bug_at(const char *file, int line, const char *fmt, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
 #define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
 
-/* A parser's explanation. reason_set returns -1, so that `return reason_set(why, ...)` reads well;
- * `why` may be NULL.
- */
+/* Why a parser refused its bytes. */
 typedef struct {
     char text[1024];
 } reason_t;
+
+/* Fills `why`, which may be NULL. Returns -1, so that `return reason_set(why, ...)` reads well. */
 int reason_set(reason_t *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Allocation or death (RC_RUNTIME, "out of memory (wanted N bytes)"). Zero bytes give a unique
- * pointer. */
+/* malloc, calloc, realloc that never return NULL: without memory the program dies (RC_RUNTIME, "out
+ * of memory (wanted N bytes)"). Zero bytes give a unique pointer. Release with free(). */
 void *xmalloc(size_t bytes);
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *p, size_t bytes);
@@ -69,8 +70,8 @@ char *xstrdup(const char *s);
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define NEW(type) ((type *)xcalloc(1, sizeof(type)))
 
-/* Grows `p` (elements of `size`) to hold at least `want`, doubling *cap. Returns the new
- * pointer. */
+/* Grows the array p to at least `want` elements of `size` bytes; *cap, its capacity, doubles until
+ * they fit. Returns the new pointer. */
 void *xgrow(void *p, size_t *cap, size_t want, size_t size);
 
 #endif

@@ -32,7 +32,7 @@ uint32_t rng_below(rng_t r, uint64_t i, uint32_t n) {
     return (uint32_t)(((unsigned __int128)rng_u64(r, i) * n) >> 64);
 }
 
-/* A Feistel network permutes the smallest 2^(2h) >= n; walking its cycle until the value falls
+/* A Feistel network permutes the smallest 2^(2h) >= n. Walking its cycle until the value falls
  * below n permutes 0..n-1 (Black & Rogaway 2002). The domain is below 4n, so a walk takes less than
  * four steps on average. */
 uint64_t rng_permute(rng_t r, uint64_t i, uint64_t n) {

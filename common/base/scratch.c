@@ -10,10 +10,11 @@ static _Thread_local struct {
     size_t bytes;
 } slots[SCRATCH_SLOTS];
 
-void *scratch_get(scratch_slot_t slot, size_t bytes) {
+void *scratch_get(int slot, size_t bytes) {
+    if (slot < 0 || slot >= SCRATCH_SLOTS) BUG("scratch slot %d of %d", slot, SCRATCH_SLOTS);
     if (slots[slot].bytes < bytes) {
         free(slots[slot].p);
-        size_t want = bytes + bytes / 4 + 64;
+        size_t want = bytes + bytes / 4 + 64; /* room to grow: few calls of malloc in a run */
         slots[slot].p = xaligned(want);
         slots[slot].bytes = want;
     }

@@ -1,34 +1,25 @@
-/* scratch.h - per-thread scratch memory that grows to the largest request and stays: kernels need
- * packed panels and small tables on every call, and fresh pages cost more than the work. Content is
- * undefined between calls.
+/* scratch.h - scratch memory of a thread, kept from one call to the next.
+ *
+ * A kernel needs packed panels and small tables on every call, and fresh pages cost more than the
+ * work. So each thread owns SCRATCH_SLOTS blocks. A block grows to the largest request and stays
+ * until the thread ends.
+ *
+ * A slot is a number. The floor above decides who uses which one (common/kernel/slots.h), so that
+ * kernels that call one another do not overwrite each other's blocks.
  */
 #ifndef BASE_SCRATCH_H
 #define BASE_SCRATCH_H
 
 #include <stddef.h>
 
-/* Each user has its own slot, so that nested kernels do not overwrite one another. */
-typedef enum {
-    SCRATCH_GEMM_PACK,  /* the packed right-hand side, shared by the tasks of one call */
-    SCRATCH_GEMM_TASK,  /* a task's panel */
-    SCRATCH_GEMM_PARTS, /* partial sums */
-    SCRATCH_CONV_PACK,
-    SCRATCH_CONV_TASK,
-    SCRATCH_CONV_POINTERS,
-    SCRATCH_CONV_PARTS,
-    SCRATCH_REDUCE,
-    SCRATCH_NORM, /* partial sums of a norm */
-    SCRATCH_NORM_TASK,
-    SCRATCH_NORM_COEF,
-    SCRATCH_ATTENTION_TASK,
-    SCRATCH_PACKED,      /* rows as bytes */
-    SCRATCH_PACKED_TASK, /* widened panels */
-    SCRATCH_VQ,
-    SCRATCH_VQ_TASK,
-    SCRATCH_SLOTS
-} scratch_slot_t;
+enum { SCRATCH_SLOTS = 32 };
 
-/* At least `bytes`, 64-byte aligned, of the calling thread. */
-void *scratch_get(scratch_slot_t slot, size_t bytes);
+/* The calling thread's block number `slot` (0 .. SCRATCH_SLOTS-1): at least `bytes`, 64-byte
+ * aligned.
+ *
+ * The thread owns the block: do not free it. Its content is undefined, and the pointer holds until
+ * the same thread asks for the same slot again. Tasks of a parallel_for may use a block of the
+ * thread that called it. Never NULL: without memory the program ends (xaligned). */
+void *scratch_get(int slot, size_t bytes);
 
 #endif

@@ -1,10 +1,12 @@
-/* act.c - elementwise kernels: activations and their derivatives, scale, add, multiply, dropout.
+/* act.c - elementwise kernels: activations and their derivatives, scale, add, multiply, dropout
+ * (act.h).
  *
- * Arrays are cut into spans for the pool; the tail of a span goes through the same vector code as
+ * Arrays are cut into spans for the pool. The tail of a span goes through the same vector code as
  * its body, so an element's bits depend on its own value alone.
  */
 #include "common/base/pool.h"
 #include "common/base/rng.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/vmath.h"
 
@@ -15,23 +17,25 @@ enum {
 
 typedef struct {
     const float *a, *b;
-    float *y, s;
+    float *y;
+    float s; /* scale's factor, dropout's probability */
     size_t n;
     kern_act_t act;
     bool add;
-    rng_t rng;
-    uint64_t first;
+    rng_t rng;      /* dropout: its stream, */
+    uint64_t first; /* and the index of element 0 in it */
 } elementwise_t;
 
+/* Elements of a task. */
 static size_t span_of(size_t n, size_t task) {
-    return n - task * SPAN < SPAN ? n - task * SPAN : SPAN;
+    return min_size(n - task * SPAN, SPAN);
 }
 
 static void run(const elementwise_t *e, pool_fn fn) {
-    parallel_for((e->n + SPAN - 1) / SPAN, fn, (void *)e);
+    parallel_for(ceil_div(e->n, SPAN), fn, (void *)e);
 }
 
-/* y[i] = value of lanes (a[i], b[i]); an expression of va, vb. */
+/* y[i] (+)= EXPR for i < n, an expression of the vectors va = a[i..] and vb = b[i..]. */
 #define SWEEP(n, pa, pb, py, add, EXPR)                                                            \
     do {                                                                                           \
         size_t i_ = 0, n_ = (n);                                                                   \
@@ -57,6 +61,7 @@ VMATH vf twice_u(vf x) {
     return x * (1.5957691216f + 0.0713548163f * (x * x));
 }
 
+/* act(x) */
 VMATH vf act_value(kern_act_t act, vf x) {
     switch (act) {
     case ACT_SILU:
@@ -75,6 +80,7 @@ VMATH vf act_value(kern_act_t act, vf x) {
     return x;
 }
 
+/* act'(x) */
 VMATH vf act_slope(kern_act_t act, vf x) {
     vf s;
     switch (act) {
@@ -99,7 +105,7 @@ VMATH vf act_slope(kern_act_t act, vf x) {
     return x;
 }
 
-/* The switch stands outside the loops: one loop is compiled per activation. */
+/* LOOP(act): the switch stands outside the loops, so one loop is compiled per activation. */
 #define EACH_ACT(act, LOOP)                                                                        \
     switch (act) {                                                                                 \
     case ACT_SILU:                                                                                 \
@@ -197,7 +203,7 @@ void kern_mul(const float *a, const float *b, size_t n, float *y, bool add) {
     run(&e, mul_task);
 }
 
-/* A loop of its own, so that the compiler sees vectors in it. */
+/* draw[DRAWS] from index `first` on. A loop of its own, so that the compiler sees vectors in it. */
 static void draw_some(rng_t rng, uint64_t first, float *draw) {
     for (uint64_t i = 0; i < DRAWS; i++) draw[i] = rng_uniform(rng, first + i);
 }
@@ -208,7 +214,7 @@ static void dropout_task(void *ctx, size_t task) {
     const float *x = e->a + at;
     float *y = e->y + at, p = e->s, scale = p < 1 ? 1.f / (1.f - p) : 0, draw[DRAWS];
     for (size_t i = 0; i < n; i += DRAWS) {
-        size_t count = n - i < DRAWS ? n - i : DRAWS;
+        size_t count = min_size(n - i, DRAWS);
         draw_some(e->rng, e->first + at + i, draw);
         if (e->add)
             SWEEP(count, x + i, draw, y + i, true, v_select(vb >= p, va * scale, v_set(0)));

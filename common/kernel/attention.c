@@ -1,152 +1,167 @@
-/* attention.c - softmax attention without the T x T matrix, after Dao et al. 2022 (FlashAttention).
+/* attention.c - softmax attention without the T x T matrix (attention.h), after Dao et al. 2022
+ * (FlashAttention).
  *
- * Forward: one task a (batch, head, block of query rows). A strip of scores, ROWS x KEYS at most,
- * lives in the thread's scratch; longer key ranges are folded in strip by strip with a running
- * maximum. Keys that causality and the band hide from the whole block are never touched. Backward:
- * one task a (batch, head), which owns that head's dq, dk and dv: strips are computed again from
- * lse, once for all three gradients (splitting it into row tasks and key tasks would compute every
- * strip twice).
+ * Forward, one task per (batch item, head, block of query rows). A strip of scores, ROWS x KEYS at
+ * most, lives in the thread's scratch. For each strip of keys j .. j+n-1:
+ *
+ *     s   = q k^T                        [rows, n]
+ *     top = max(before, max_j scale s)   the running maximum of each row
+ *     e   = exp(scale s - top)           0 where the mask hides the key
+ *     sum = sum * fade + sum_j e         fade = exp(before - top)
+ *     o   = o * fade + e v
+ *
+ * The fade corrects what came earlier, which was measured from a lower maximum. At the end o /=
+ * sum, and lse = top + log(sum). Keys that causality and the attention window hide from the whole
+ * block are never touched.
+ *
+ * Backward, one task per (batch item, head), which owns that head's dq, dk and dv. Strips are
+ * computed again from lse, once for all three gradients. (Row tasks and key tasks of their own
+ * would compute every strip twice.)
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/vmath.h"
 
 #include <math.h>
 
 enum {
-    ROWS = 72, /* query rows of a block, at most */
-    TILE = 8,  /* rows of the register tile: blocks are whole ones */
-    FEW =
-        4, /* up to so many rows, keys and values are read where they are: packing them would cost more */
-    KEYS = 512 /* keys of a strip */
+    /* Query rows of a block, at most. */
+    ROWS = 72,
+    /* Rows of the register tile: blocks are whole ones. */
+    TILE = 8,
+    /* Up to so many rows, keys and values are read where they are: packing them would cost more. */
+    FEW = 4,
+    /* Keys of a strip. */
+    KEYS = 512
 };
-static const float NOTHING =
-    -3e38f; /* a maximum over no keys; finite, so that NaN scores still come out as NaN */
+/* A maximum over no keys; finite, so that NaN scores still come out as NaN. */
+static const float NOTHING = -3e38f;
 
 typedef struct {
     const kern_attention_t *g;
     const float *q, *k, *v, *o, *lse_in, *do_;
     float *out, *lse, *dq, *dk, *dv;
-    size_t row_blocks, block_rows, width; /* width: floats between strip rows */
+    size_t row_blocks, block_rows; /* of the queries of a head */
+    size_t width;                  /* floats from one row of a strip to the next */
     bool add;
 } attention_t;
 
-/* A block of query rows of one batch item and head, and the keys that at least one of them may
- * see. */
+/* A block of query rows i0 .. i0+rows-1 of batch item b and head h, and the keys j0 .. j1-1 that at
+ * least one of them may see. */
 typedef struct {
     size_t b, h, i0, rows, j0, j1;
-    ptrdiff_t shift; /* position of row i is i + shift */
-    const int32_t *band;
+    ptrdiff_t shift;         /* row i stands at key position i + shift */
+    const int32_t *timestep; /* [Tk] of the batch item; NULL: no window */
 } block_t;
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 /* ---- masks ---- */
 
-/* What one query row sees of the keys [from, from + n): keys below `end` whose band exceeds
- * `floor`, or only `self`. */
+/* What one query row sees of the keys of a strip: those before `end` whose timestep exceeds
+ * `floor`, or `self` alone. Counted from the strip's first key. */
 typedef struct {
-    size_t end;    /* relative to `from` */
-    int32_t floor; /* with a band */
-    size_t self;   /* relative to `from`; only for a padding row, else SIZE_MAX */
+    size_t end;
+    int32_t floor; /* counts only with an attention window */
+    size_t self;   /* a padding row's own place, else SIZE_MAX */
 } view_t;
 
-static view_t row_view(const kern_attention_t *g, const block_t *k, size_t i, size_t from,
+/* The view of row i on the keys from .. from+n-1. */
+
+static view_t row_view(const kern_attention_t *g, const block_t *block, size_t i, size_t from,
                        size_t n) {
     view_t view = {.end = n, .floor = INT32_MIN, .self = SIZE_MAX};
-    ptrdiff_t at = (ptrdiff_t)i + k->shift - (ptrdiff_t)from; /* own position, relative */
+    ptrdiff_t at = (ptrdiff_t)i + block->shift - (ptrdiff_t)from; /* own position, relative */
     if (g->causal) view.end = at < 0 ? 0 : min_size(n, (size_t)at + 1);
-    if (!k->band) return view;
-    ptrdiff_t own = (ptrdiff_t)i + k->shift;
+    if (!block->timestep) return view;
+    ptrdiff_t own = (ptrdiff_t)i + block->shift;
     if (own < 0) {
         view.end = 0;
-    } else if (k->band[own] < 0) {
+    } else if (block->timestep[own] < 0) {
         bool here = at >= 0 && (size_t)at < n;
         view.end = here ? (size_t)at + 1 : 0;
         view.self = here ? (size_t)at : SIZE_MAX;
     } else {
-        int64_t low = (int64_t)k->band[own] - g->window;
-        view.floor = low < -1 ? -1 : low > INT32_MAX ? INT32_MAX : (int32_t)low;
+        int64_t low = (int64_t)block->timestep[own] - g->window;
+        if (low < -1) low = -1; /* padding stays hidden */
+        if (low > INT32_MAX) low = INT32_MAX;
+        view.floor = (int32_t)low;
     }
     return view;
 }
 
-/* Narrows [j0, j1) to keys that some row of the block may see. */
-static void block_range(const kern_attention_t *g, block_t *k) {
-    ptrdiff_t last = (ptrdiff_t)(k->i0 + k->rows) + k->shift;
-    k->j0 = 0;
-    k->j1 = g->causal ? (last < 0 ? 0 : min_size(g->Tk, (size_t)last)) : g->Tk;
-    if (!k->band) return;
+/* Narrows [j0, j1) to keys that some row of the block may see: behind the last row nothing under
+ * causality; with a window from the lowest floor of the rows on. */
+static void block_range(const kern_attention_t *g, block_t *block) {
+    ptrdiff_t last = (ptrdiff_t)(block->i0 + block->rows) + block->shift;
+    block->j0 = 0;
+    block->j1 = g->Tk;
+    if (g->causal) block->j1 = last < 0 ? 0 : min_size(g->Tk, (size_t)last);
+    if (!block->timestep) return;
     int64_t floor = INT64_MAX;
-    size_t first = k->j1, end = 0;
-    for (size_t i = k->i0; i < k->i0 + k->rows; i++) {
-        ptrdiff_t own = (ptrdiff_t)i + k->shift;
+    size_t first = block->j1, end = 0;
+    for (size_t i = block->i0; i < block->i0 + block->rows; i++) {
+        ptrdiff_t own = (ptrdiff_t)i + block->shift;
         if (own < 0) continue;
-        if (k->band[own] < 0) {
+        if (block->timestep[own] < 0) {
             first = min_size(first, (size_t)own);
             if (end < (size_t)own + 1) end = (size_t)own + 1;
-        } else if ((int64_t)k->band[own] - g->window < floor) {
-            floor = (int64_t)k->band[own] - g->window;
+        } else if ((int64_t)block->timestep[own] - g->window < floor) {
+            floor = (int64_t)block->timestep[own] - g->window;
         }
     }
-    for (size_t j = 0; j < k->j1; j++)
-        if (k->band[j] >= 0 && k->band[j] > floor) {
+    for (size_t j = 0; j < block->j1; j++)
+        if (block->timestep[j] >= 0 && block->timestep[j] > floor) {
             first = min_size(first, j);
             if (end < j + 1) end = j + 1;
         }
-    k->j1 = min_size(k->j1, end);
-    k->j0 = min_size(first, k->j1);
+    block->j1 = min_size(block->j1, end);
+    block->j0 = min_size(first, block->j1);
 }
 
-static block_t block_of(const attention_t *a, size_t head, size_t block) {
+static block_t block_of(const attention_t *a, size_t head, size_t index) {
     const kern_attention_t *g = a->g;
-    block_t k = {.b = head / g->heads,
-                 .h = head % g->heads,
-                 .i0 = block * a->block_rows,
-                 .shift = (ptrdiff_t)g->Tk - (ptrdiff_t)g->Tq};
-    k.rows = min_size(a->block_rows, g->Tq - k.i0);
-    k.band = g->band ? g->band + k.b * g->Tk : NULL;
-    block_range(g, &k);
-    return k;
+    block_t block = {.b = head / g->heads,
+                     .h = head % g->heads,
+                     .i0 = index * a->block_rows,
+                     .shift = (ptrdiff_t)g->Tk - (ptrdiff_t)g->Tq};
+    block.rows = min_size(a->block_rows, g->Tq - block.i0);
+    block.timestep = g->timestep ? g->timestep + block.b * g->Tk : NULL;
+    block_range(g, &block);
+    return block;
 }
 
-/* Lanes of the VL keys from j on that the row sees. */
-VMATH vi visible(const view_t *w, const int32_t *band, size_t j) {
+/* A mask of the VL keys from j on: the lanes that the row sees. */
+VMATH vi visible(const view_t *w, const int32_t *timestep, size_t j) {
     vi key = v_lanes() + (int32_t)j;
     vi mask = key < (int32_t)w->end;
-    if (band) {
-        vi t = v_load_ints(band + j, min_size(VL, w->end - j));
+    if (timestep) {
+        vi t = v_load_ints(timestep + j, min_size(VL, w->end - j));
         mask &= w->self == SIZE_MAX ? (vi)(t > w->floor) : (vi)(key == (int32_t)w->self);
     }
     return mask;
 }
 
-/* Scores of the VL keys from j on, scaled; -inf where hidden. A strip row is readable to a multiple
+/* Scaled scores of the VL keys from j on, -inf where hidden. A strip row is readable to a multiple
  * of VL. */
-VMATH vf scores(const float *s, float scale, const view_t *w, const int32_t *band, size_t j) {
+VMATH vf scores(const float *s, float scale, const view_t *w, const int32_t *timestep, size_t j) {
     vf t = v_load(s + j) * scale;
-    if (!band && j + VL <= w->end) return t;
-    return v_select(visible(w, band, j), t, v_set(-INFINITY));
+    if (!timestep && j + VL <= w->end) return t;
+    return v_select(visible(w, timestep, j), t, v_set(-INFINITY));
 }
 
 /* ---- forward ---- */
 
-/* One strip row of scores becomes weights e^(t - max), zero to the end of the strip; returns their
- * sum and moves the running maximum. */
-VMATH float weigh_row(float *s, size_t n, float scale, const view_t *w, const int32_t *band,
+/* One row of a strip, s[n]: moves the running maximum *top, and the scores become weights
+ * e^(scale s - top), zero to the end of the strip. Returns the sum of the weights. */
+VMATH float weigh_row(float *s, size_t n, float scale, const view_t *w, const int32_t *timestep,
                       float *top) {
     vf high = v_set(*top), sum = {0};
-    for (size_t j = 0; j < w->end; j += VL) high = v_max(scores(s, scale, w, band, j), high);
+    for (size_t j = 0; j < w->end; j += VL) high = v_max(scores(s, scale, w, timestep, j), high);
     *top = v_highest(high);
     size_t j = 0;
     for (; j < w->end; j += VL) {
-        vf e = v_exp_down(scores(s, scale, w, band, j) - *top);
+        vf e = v_exp_down(scores(s, scale, w, timestep, j) - *top);
         v_store(s + j, e);
         sum += e;
     }
@@ -158,9 +173,8 @@ static void scale_rows(float *x, size_t n, float s) {
     for (size_t d = 0; d < n; d++) x[d] *= s;
 }
 
-/* Scores of the block's few rows, without scale: s = q k^T. Whole vectors of keys: the last ones
- * repeat the last key.
- */
+/* s[rows,n] = q[rows,dh] k[n,dh]^T for few rows, keys where they lie. VL keys at a time: VL vectors
+ * of sums over dh, added up to one vector of scores. The last vector repeats the last key. */
 static void few_scores(const kern_attention_t *g, size_t rows, size_t n, const float *q,
                        const float *k, float *s, size_t width) {
     for (size_t j = 0; j < n; j += VL) {
@@ -183,7 +197,7 @@ static void few_scores(const kern_attention_t *g, size_t rows, size_t n, const f
     }
 }
 
-/* o (+)= s v for few rows; nv vectors of columns at a time. */
+/* o (+)= s[n] v[n,:] for one row and nv (8 at most) vectors of columns. */
 VMATH void few_columns(int nv, size_t n, const float *s, const float *v, size_t ldv, float *o,
                        bool add) {
     vf sum[8];
@@ -193,6 +207,8 @@ VMATH void few_columns(int nv, size_t n, const float *s, const float *v, size_t 
     for (int i = 0; i < nv; i++) v_store(o + VL * i, sum[i]);
 }
 
+/* o[rows,dh] (+)= s[rows,n] v[n,dh] for few rows, values where they lie: 64 columns at a time, then
+ * a vector, then the rest. */
 static void few_values(const kern_attention_t *g, size_t rows, size_t n, const float *s,
                        size_t width, const float *v, float *o, bool add) {
     for (size_t r = 0; r < rows; r++) {
@@ -212,36 +228,37 @@ static void few_values(const kern_attention_t *g, size_t rows, size_t n, const f
     }
 }
 
+/* One block of query rows over all its keys, strip by strip. */
 static void forward_task(void *ctx, size_t task) {
     const attention_t *a = ctx;
     const kern_attention_t *g = a->g;
-    block_t k = block_of(a, task / a->row_blocks, task % a->row_blocks);
-    size_t dh = g->dh, column = k.h * dh;
-    bool few = k.rows <= FEW;
-    const float *q = a->q + (k.b * g->Tq + k.i0) * g->ldq + column;
-    float *o = a->out + (k.b * g->Tq + k.i0) * g->ldo + column,
-          *lse = a->lse + (k.b * g->heads + k.h) * g->Tq + k.i0;
+    block_t block = block_of(a, task / a->row_blocks, task % a->row_blocks);
+    size_t dh = g->dh, column = block.h * dh;
+    bool few = block.rows <= FEW;
+    const float *q = a->q + (block.b * g->Tq + block.i0) * g->ldq + column;
+    float *o = a->out + (block.b * g->Tq + block.i0) * g->ldo + column,
+          *lse = a->lse + (block.b * g->heads + block.h) * g->Tq + block.i0;
     float *strip = scratch_get(SCRATCH_ATTENTION_TASK, ROWS * a->width * sizeof *strip), top[ROWS],
           sum[ROWS];
-    for (size_t r = 0; r < k.rows; r++) {
+    for (size_t r = 0; r < block.rows; r++) {
         top[r] = NOTHING;
         sum[r] = 0;
-        if (k.j0 == k.j1) memset(o + r * g->ldo, 0, dh * sizeof *o);
+        if (block.j0 == block.j1) memset(o + r * g->ldo, 0, dh * sizeof *o);
     }
-    for (size_t j = k.j0; j < k.j1; j += KEYS) {
-        size_t n = min_size(KEYS, k.j1 - j), key = k.b * g->Tk + j;
-        const int32_t *band = k.band ? k.band + j : NULL;
+    for (size_t j = block.j0; j < block.j1; j += KEYS) {
+        size_t n = min_size(KEYS, block.j1 - j), key = block.b * g->Tk + j;
+        const int32_t *timestep = block.timestep ? block.timestep + j : NULL;
         if (few)
-            few_scores(g, k.rows, n, q, a->k + key * g->ldk + column, strip, a->width);
+            few_scores(g, block.rows, n, q, a->k + key * g->ldk + column, strip, a->width);
         else
-            kern_gemm_serial(false, true, k.rows, n, dh, q, g->ldq, a->k + key * g->ldk + column,
-                             g->ldk, strip, a->width, false, NULL);
-        for (size_t r = 0; r < k.rows; r++) {
-            view_t w = row_view(g, &k, k.i0 + r, j, n);
+            kern_gemm_serial(false, true, block.rows, n, dh, q, g->ldq,
+                             a->k + key * g->ldk + column, g->ldk, strip, a->width, false, NULL);
+        for (size_t r = 0; r < block.rows; r++) {
+            view_t w = row_view(g, &block, block.i0 + r, j, n);
             float before = top[r], *s = strip + r * a->width;
-            float now = band ? weigh_row(s, n, g->scale, &w, band, &top[r])
-                             : weigh_row(s, n, g->scale, &w, NULL, &top[r]);
-            if (j == k.j0) {
+            float now = timestep ? weigh_row(s, n, g->scale, &w, timestep, &top[r])
+                                 : weigh_row(s, n, g->scale, &w, NULL, &top[r]);
+            if (j == block.j0) {
                 sum[r] = now;
             } else {
                 float fade = v_exp_down(v_set(before - top[r]))[0];
@@ -250,18 +267,19 @@ static void forward_task(void *ctx, size_t task) {
             }
         }
         if (few)
-            few_values(g, k.rows, n, strip, a->width, a->v + key * g->ldv + column, o, j > k.j0);
+            few_values(g, block.rows, n, strip, a->width, a->v + key * g->ldv + column, o,
+                       j > block.j0);
         else
-            kern_gemm_serial(false, false, k.rows, dh, n, strip, a->width,
-                             a->v + key * g->ldv + column, g->ldv, o, g->ldo, j > k.j0, NULL);
+            kern_gemm_serial(false, false, block.rows, dh, n, strip, a->width,
+                             a->v + key * g->ldv + column, g->ldv, o, g->ldo, j > block.j0, NULL);
     }
-    for (size_t r = 0; r < k.rows; r++) {
+    for (size_t r = 0; r < block.rows; r++) {
         scale_rows(o + r * g->ldo, dh, sum[r] == 0 ? 0 : 1 / sum[r]);
         lse[r] = (float)((double)top[r] + log((double)sum[r]));
     }
 }
 
-/* Equal blocks of rows; width of a strip. */
+/* Cuts the query rows into equal blocks of whole tiles; a strip is as wide as the keys need. */
 static void plan_blocks(attention_t *a) {
     const kern_attention_t *g = a->g;
     a->row_blocks = ceil_div(g->Tq, ROWS);
@@ -279,36 +297,45 @@ void kern_attention_forward(const kern_attention_t *g, const float *q, const flo
 
 /* ---- backward ---- */
 
-/* With t = scale q k and p = e^(t - lse):
- *   dv = p^T do, dp = do v^T, delta = sum o do, ds = scale p (dp - delta), dq = ds k, dk = ds^T
- * q. */
+/* The forward was p = softmax(scale q k^T), o = p v. With p = exp(scale q k^T - lse) computed
+ * again:
+ *
+ *     dv = p^T do                     dp = do v^T
+ *     ds = scale p (dp - delta)       delta_i = sum_j p_ij dp_ij = sum_d o_id do_id
+ *     dq = ds k                       dk = ds^T q
+ */
 
-/* Scores -> p and dp -> ds, zero beyond the row's view. */
+/* One row of a strip: s, scores, becomes p; dp becomes ds. Zero beyond the row's view. */
 VMATH void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w,
-                     const int32_t *band, float lse, float delta) {
+                     const int32_t *timestep, float lse, float delta) {
     size_t j = 0;
     for (; j < w->end; j += VL) {
-        vf p = v_exp_down(v_load(s + j) * scale - lse), ds;
-        ds = p * (v_load(dp + j) - delta) * scale;
-        if (band || j + VL > w->end) {
-            vi mask = visible(w, band, j);
+        vf p = v_exp_down(v_load(s + j) * scale - lse);
+        vf ds = p * (v_load(dp + j) - delta) * scale;
+        if (timestep || j + VL > w->end) {
+            vi mask = visible(w, timestep, j);
             p = (vf)((vi)p & mask);
             ds = (vf)((vi)ds & mask);
         }
         v_store(s + j, p);
         v_store(dp + j, ds);
     }
-    for (; j < n; j++) s[j] = dp[j] = 0;
+    for (; j < n; j++) {
+        s[j] = 0;
+        dp[j] = 0;
+    }
 }
 
-static void backward_block(const attention_t *a, const block_t *k, float *strip, float *slope) {
+/* One block of query rows: its dq, and what it adds to dk and dv of all keys it sees. `strip` and
+ * `slope` are [ROWS,width] each. */
+static void backward_block(const attention_t *a, const block_t *block, float *strip, float *slope) {
     const kern_attention_t *g = a->g;
-    size_t dh = g->dh, column = k->h * dh, row = k->b * g->Tq + k->i0;
+    size_t dh = g->dh, column = block->h * dh, row = block->b * g->Tq + block->i0;
     const float *q = a->q + row * g->ldq + column, *o = a->o + row * g->ldo + column,
                 *do_ = a->do_ + row * g->ldo + column;
-    const float *lse = a->lse_in + (k->b * g->heads + k->h) * g->Tq + k->i0;
+    const float *lse = a->lse_in + (block->b * g->heads + block->h) * g->Tq + block->i0;
     float *dq = a->dq + row * g->ldq + column, delta[ROWS];
-    for (size_t r = 0; r < k->rows; r++) {
+    for (size_t r = 0; r < block->rows; r++) {
         vf sum = {0};
         for (size_t d = 0; d < dh; d += VL) {
             const float *x = o + r * g->ldo + d, *dx = do_ + r * g->ldo + d;
@@ -316,45 +343,49 @@ static void backward_block(const attention_t *a, const block_t *k, float *strip,
                                 : v_load_part(x, dh - d, 0) * v_load_part(dx, dh - d, 0);
         }
         delta[r] = v_sum(sum);
-        if (!a->add && k->j0 == k->j1) memset(dq + r * g->ldq, 0, dh * sizeof *dq);
+        if (!a->add && block->j0 == block->j1) memset(dq + r * g->ldq, 0, dh * sizeof *dq);
     }
-    for (size_t j = k->j0; j < k->j1; j += KEYS) {
-        size_t n = min_size(KEYS, k->j1 - j), key = k->b * g->Tk + j, W = a->width;
+    for (size_t j = block->j0; j < block->j1; j += KEYS) {
+        size_t n = min_size(KEYS, block->j1 - j), key = block->b * g->Tk + j, width = a->width;
         const float *keys = a->k + key * g->ldk + column, *values = a->v + key * g->ldv + column;
         float *dk = a->dk + key * g->ldk + column, *dv = a->dv + key * g->ldv + column;
-        const int32_t *band = k->band ? k->band + j : NULL;
-        kern_gemm_serial(false, true, k->rows, n, dh, q, g->ldq, keys, g->ldk, strip, W, false,
-                         NULL);
-        kern_gemm_serial(false, true, k->rows, n, dh, do_, g->ldo, values, g->ldv, slope, W, false,
-                         NULL);
-        for (size_t r = 0; r < k->rows; r++) {
-            view_t w = row_view(g, k, k->i0 + r, j, n);
-            float *s = strip + r * W, *ds = slope + r * W;
-            if (band)
-                slope_row(s, ds, n, g->scale, &w, band, lse[r], delta[r]);
+        const int32_t *timestep = block->timestep ? block->timestep + j : NULL;
+        kern_gemm_serial(false, true, block->rows, n, dh, q, g->ldq, keys, g->ldk, strip, width,
+                         false, NULL);
+        kern_gemm_serial(false, true, block->rows, n, dh, do_, g->ldo, values, g->ldv, slope, width,
+                         false, NULL);
+        for (size_t r = 0; r < block->rows; r++) {
+            view_t w = row_view(g, block, block->i0 + r, j, n);
+            float *s = strip + r * width, *ds = slope + r * width;
+            if (timestep)
+                slope_row(s, ds, n, g->scale, &w, timestep, lse[r], delta[r]);
             else
                 slope_row(s, ds, n, g->scale, &w, NULL, lse[r], delta[r]);
         }
-        kern_gemm_serial(true, false, n, dh, k->rows, strip, W, do_, g->ldo, dv, g->ldv, true,
+        kern_gemm_serial(true, false, n, dh, block->rows, strip, width, do_, g->ldo, dv, g->ldv,
+                         true, NULL);
+        kern_gemm_serial(true, false, n, dh, block->rows, slope, width, q, g->ldq, dk, g->ldk, true,
                          NULL);
-        kern_gemm_serial(true, false, n, dh, k->rows, slope, W, q, g->ldq, dk, g->ldk, true, NULL);
-        kern_gemm_serial(false, false, k->rows, dh, n, slope, W, keys, g->ldk, dq, g->ldq,
-                         a->add || j > k->j0, NULL);
+        kern_gemm_serial(false, false, block->rows, dh, n, slope, width, keys, g->ldk, dq, g->ldq,
+                         a->add || j > block->j0, NULL);
     }
 }
 
+/* One head: dk and dv start from zero unless they are added to, then block after block adds. */
 static void backward_task(void *ctx, size_t head) {
     const attention_t *a = ctx;
     const kern_attention_t *g = a->g;
     size_t b = head / g->heads, column = head % g->heads * g->dh;
     float *strip = scratch_get(SCRATCH_ATTENTION_TASK, 2 * ROWS * a->width * sizeof *strip);
-    for (size_t j = 0; !a->add && j < g->Tk; j++) {
-        memset(a->dk + (b * g->Tk + j) * g->ldk + column, 0, g->dh * sizeof *a->dk);
-        memset(a->dv + (b * g->Tk + j) * g->ldv + column, 0, g->dh * sizeof *a->dv);
+    if (!a->add) {
+        for (size_t j = 0; j < g->Tk; j++) {
+            memset(a->dk + (b * g->Tk + j) * g->ldk + column, 0, g->dh * sizeof *a->dk);
+            memset(a->dv + (b * g->Tk + j) * g->ldv + column, 0, g->dh * sizeof *a->dv);
+        }
     }
-    for (size_t block = 0; block < a->row_blocks; block++) {
-        block_t k = block_of(a, head, block);
-        backward_block(a, &k, strip, strip + ROWS * a->width);
+    for (size_t i = 0; i < a->row_blocks; i++) {
+        block_t block = block_of(a, head, i);
+        backward_block(a, &block, strip, strip + ROWS * a->width);
     }
 }
 

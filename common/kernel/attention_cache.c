@@ -1,58 +1,56 @@
 /* attention_cache.c - attention of a few new positions over a KV cache, as acting does it step by
- * step.
+ * step (attention.h).
  *
- * The cache lies as the products read it, so that nothing is packed at a step: head after head,
- * keys in panels of 16 positions ([dh][16] each), values in rows filled up to whole vectors. A
- * head's share stays in the L2 cache while its rows of queries go by; a tile of rows goes through
+ * The cache lies as the products read it, so nothing is packed at a step. Head after head:
+ *
+ *     keys    [capacity/16][dh][16]      panels of 16 positions, so a vector is 16 keys of one d
+ *     values  [capacity][dh, padded]     rows filled up to whole vectors
+ *
+ * A head's share stays in the L2 cache while its rows of queries go by. A tile of rows goes through
  * strips of keys whose scores stay in the L1 cache, with a running maximum as in attention.c. A
  * task is a head, or some tiles of a head's rows where heads are fewer than threads.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/lanes.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/vmath.h"
 
 #include <math.h>
 
 enum {
-    NR = KERN_CACHE_PANEL, /* keys of a panel, columns of a vector of values */
-    STRIP = 512,           /* keys of a strip */
-    WIDTH =
-        STRIP +
-        /* floats between rows of scores: no power of two, and known, so that one pointer serves */
-        NR
+    /* Keys of a panel, columns of a group of values. */
+    NR = KERN_CACHE_PANEL,
+    /* Keys of a strip. */
+    STRIP = 512,
+    /* Floats from one row of scores to the next: no power of two, and a constant, so that one
+     * pointer serves all rows. */
+    WIDTH = STRIP + NR
 };
-/* A tile: TALL rows x WIDE vectors of sums, all in registers. */
+/* A tile is TALL rows x WIDE vectors of sums, all in registers; a single row takes FLAT vectors. */
 enum {
     TALL = LANES == 16  ? 12
            : LANES == 8 ? 6
                         : 3,
     WIDE = LANES == 4 ? 4 : 2,
-    PARTS = NR / LANES, /* vectors of a panel's 16 */
-    FLAT = 4            /* vectors of sums where there is one row */
+    FLAT = 4,
+    PARTS = NR / LANES /* vectors of a panel's 16 */
 };
-static const float NOTHING = -3e38f; /* a maximum over no keys */
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t max_size(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
+/* A maximum over no keys. */
+static const float NOTHING = -3e38f;
 
 /* ---- the cache ---- */
 
+/* dh rounded up to whole vectors of values. */
 static size_t padded(size_t dh) {
-    return ceil_div(dh, NR) * NR;
+    return round_up(dh, NR);
 }
 size_t kern_cache_width(size_t heads, size_t dh) {
     return heads * (dh + padded(dh));
 }
 
+/* Where a head's keys and values begin. */
 static float *keys_of(float *cache, size_t capacity, size_t dh, size_t head) {
     return cache + head * capacity * (dh + padded(dh));
 }
@@ -91,15 +89,18 @@ static void append(const kern_cached_t *g, size_t head) {
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-/* s[mr][nv vectors] = q k^T; q is [dh][TALL], k a panel or some. */
+/* s[mr rows][nv vectors] = q k^T for nv/PARTS panels of keys.
+ *
+ *   q  [dh][TALL]: a row of queries per column, scaled
+ *   k  panels [dh][NR], one after the other
+ *   s  rows of WIDTH floats */
 ALWAYS void scores_of(int mr, int nv, size_t dh, const float *q, const float *k, float *s) {
     lanes_t acc[TALL][FLAT];
     for (int j = 0; j < nv; j++)
         for (int i = 0; i < mr; i++) acc[i][j] = (lanes_t){0};
     for (size_t d = 0; d < dh; d++, q += TALL) {
-        lanes_t key
-            /* all of them first: the compiler keeps them, and not every row's q, in registers */
-            [FLAT];
+        /* All keys first: the compiler keeps them in registers, and not every row's q. */
+        lanes_t key[FLAT];
         for (int j = 0; j < nv; j++)
             key[j] =
                 *(const lanes_u *)(k + ((size_t)(j / PARTS) * dh + d) * NR + j % PARTS * LANES);
@@ -110,6 +111,7 @@ ALWAYS void scores_of(int mr, int nv, size_t dh, const float *q, const float *k,
         for (int i = 0; i < mr; i++) *(lanes_u *)(s + i * WIDTH + j * LANES) = acc[i][j];
 }
 
+/* s[mr rows][panels*NR] = q k^T: nv/PARTS panels at a time, then one at a time. */
 ALWAYS void scores(int mr, int nv, size_t dh, size_t panels, const float *q, const float *k,
                    float *s) {
     size_t p = 0, some = (size_t)(nv / PARTS);
@@ -117,7 +119,11 @@ ALWAYS void scores(int mr, int nv, size_t dh, size_t panels, const float *q, con
     for (; p < panels; p++) scores_of(mr, PARTS, dh, q, k + p * dh * NR, s + p * NR);
 }
 
-/* o[mr][nv vectors] = o * fade + s v over n keys. */
+/* o[mr rows][nv vectors] = o * fade + s v over n keys.
+ *
+ *   s     [mr] rows of WIDTH floats, n weights each
+ *   v, o  rows of dp floats
+ *   fade  [mr], or NULL: o is overwritten */
 ALWAYS void values_into(int mr, int nv, size_t dp, size_t n, const float *s, const float *v,
                         const float *fade, float *o) {
     lanes_t acc[TALL][FLAT];
@@ -137,6 +143,7 @@ ALWAYS void values_into(int mr, int nv, size_t dp, size_t n, const float *s, con
         }
 }
 
+/* All dp columns: nv vectors at a time, then NR columns at a time. */
 ALWAYS void values(int mr, int nv, size_t dp, size_t n, const float *s, const float *v,
                    const float *fade, float *o) {
     size_t d = 0, some = (size_t)nv * LANES;
@@ -144,10 +151,15 @@ ALWAYS void values(int mr, int nv, size_t dp, size_t n, const float *s, const fl
     for (; d < dp; d += NR) values_into(mr, PARTS, dp, n, s, v + d, fade, o + d);
 }
 
-/* How many rows a tile computes: some heights serve all. Rows beyond the last are zeros. */
+/* How many rows a tile computes: four heights serve all. Rows beyond the last are zeros. */
 static int height(size_t rows) {
-    return rows == 1 ? 1 : rows <= TALL / 3 ? TALL / 3 : rows <= TALL / 3 * 2 ? TALL / 3 * 2 : TALL;
+    if (rows == 1) return 1;
+    if (rows <= TALL / 3) return TALL / 3;
+    if (rows <= TALL / 3 * 2) return TALL / 3 * 2;
+    return TALL;
 }
+
+/* scores and values for a tile of that height, with its numbers known to the compiler. */
 
 static void scores_tile(int mr, size_t dh, size_t panels, const float *q, const float *k,
                         float *s) {
@@ -173,8 +185,8 @@ static void values_tile(int mr, size_t dp, size_t n, const float *s, const float
         values(TALL, WIDE, dp, n, s, v, fade, o);
 }
 
-/* n scores, of which [from, to) are visible, become weights e^(t - max), the others zero. Returns
- * their sum. */
+/* One row, s[n]: the scores of keys [from, to) become weights e^(s - top), the others zero. Moves
+ * the running maximum *top and returns the sum of the weights. */
 static float weigh(float *s, size_t n, size_t from, size_t to, float *top) {
     for (size_t j = 0; j < from; j++) s[j] = -INFINITY;
     for (size_t j = max_size(from, to); j < n; j++) s[j] = -INFINITY;
@@ -193,15 +205,17 @@ static float weigh(float *s, size_t n, size_t from, size_t to, float *top) {
 
 typedef struct {
     const kern_cached_t *g;
-    size_t blocks, block_rows; /* of a head */
-    size_t first, end;         /* keys that any row sees; `first` begins a panel */
+    size_t blocks, block_rows; /* of a head's rows */
+    size_t first, end;         /* the keys that any row sees; `first` begins a panel */
 } cached_t;
 
+/* The first position that new position i sees. */
 static size_t first_of(const kern_cached_t *g, size_t i) {
     return i < g->early ? g->early_first : g->first;
 }
 
-/* Rows i0 .. of one tile over all keys. */
+/* New positions i0 .. i0+rows-1 of a head, one tile, over all keys: attention.c tells the
+ * recurrence. */
 static void tile_of(const cached_t *c, size_t head, size_t i0, size_t rows) {
     const kern_cached_t *g = c->g;
     size_t dh = g->dh, dp = padded(dh), D = g->heads * dh;
@@ -238,6 +252,7 @@ static void tile_of(const cached_t *c, size_t head, size_t i0, size_t rows) {
     }
 }
 
+/* Some tiles of a head; a head in one piece first writes its own new keys and values. */
 static void block_task(void *ctx, size_t task) {
     const cached_t *c = ctx;
     const kern_cached_t *g = c->g;
@@ -257,8 +272,8 @@ void kern_attention_cached(const kern_cached_t *g) {
     size_t tiles = ceil_div(g->T - g->skip, TALL), threads = (size_t)pool_threads();
     c.first = min_size(g->first, g->early ? g->early_first : g->first) / NR * NR;
     if (g->heads % threads) c.blocks = min_size(tiles, ceil_div(2 * threads, g->heads));
-    c.block_rows = ceil_div(tiles, c.blocks) *
-                   TALL; /* whole tiles, so that a row's bits are those of one block */
+    /* Whole tiles, so that a row's bits are the same however the rows are cut. */
+    c.block_rows = ceil_div(tiles, c.blocks) * TALL;
     c.blocks = ceil_div(g->T - g->skip, c.block_rows);
     if (c.blocks > 1) parallel_for(g->heads, append_task, &c);
     parallel_for(g->heads * c.blocks, block_task, &c);

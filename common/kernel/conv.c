@@ -1,78 +1,108 @@
-/* conv.c - 2-D convolutions over the register tile of micro.h, without an im2col matrix.
+/* conv.c - 2-D convolutions over the register tile of micro.h, without an im2col matrix (conv.h).
  *
- * Forward: an output pixel's left-hand side is its list of taps, each a pointer into the image (or
- * to zeros outside it): the "indirect convolution" of Dukhan (2019). Input gradient: the same with
- * the taps mirrored and the weights transposed; where stride > 1 a pixel's list holds only the taps
- * that meet it. Weight gradient: for each tap a product over pixels, each pixel one step of k.
- * Inputs of few channels (pictures) go through a small im2col block instead, so that k is
- * contiguous. A task is a block of pixels of ONE image; weight gradients cut the pixels into pieces
- * fixed by the shape. 3x3 kernels of stride 1 are for winograd.c, where it is the faster way.
+ * A convolution is a product over taps and channels: an output pixel's left-hand side is the row
+ *
+ *     [ x at tap (0,0), Cin floats | x at tap (0,1) | ... | x at tap (kh-1,kw-1) ]
+ *
+ * and the right-hand side is w as a matrix [kh*kw*Cin, Cout]. The row is never written out: each
+ * tap is a segment of contiguous floats in the image, or in a row of zeros outside it, and the tile
+ * takes a list of pointers to segments (micro_rows). This is the "indirect convolution" of Dukhan
+ * (2019).
+ *
+ *   forward          pixels of y; the segments are taps of x
+ *   input gradient   pixels of x; the segments are the pixels of dy whose taps read them, and w is
+ *                    transposed. With stride > 1 a list holds only the taps that meet the pixel.
+ *   weight gradient  for each tap a product over pixels: a pixel is one step of k (micro_steps)
+ *
+ * Inputs of few channels (RGB images) have segments too short for the tile. They are gathered into
+ * a small im2col block instead, so that a pixel is one long segment.
+ *
+ * A task is a block of pixels of ONE image. Weight gradients cut the pixels of the batch into
+ * pieces fixed by the shape. 3x3 kernels of stride 1 go to winograd.c where that is the faster way.
  */
 #include "common/base/die.h"
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/micro.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/winograd.h"
 
 #include <stdlib.h>
 
 enum {
-    BLOCK = 96,       /* pixels of a task */
-    STEP_BLOCK = 256, /* pixels of a block of a weight gradient */
-    KSLICE = 256,     /* k of a slice: whole taps, or a part of one */
-    NARROW = 8        /* fewer input channels than this: im2col */
+    /* Pixels of a task. */
+    BLOCK = 96,
+    /* Pixels of a block of a weight gradient. */
+    STEP_BLOCK = 256,
+    /* Steps of k in a partial sum: whole taps, or a part of one. */
+    KSLICE = 256,
+    /* Fewer input channels than this go through im2col. */
+    NARROW = 8,
+    /* Taps of dy that may meet an input pixel along one axis. */
+    MEET_MOST = 64
 };
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 typedef struct {
     const kern_conv_t *g;
-    const float *src, *w, *bias;
+    const float *src; /* what the segments read: x, or dy for the input gradient */
+    const float *w, *bias;
+    const float *dy; /* weight gradient */
     float *dst;
     bool add;
-    size_t taps, src_c, dst_c, panels, blocks; /* blocks of pixels an image */
-    float *packed;                             /* [panels][taps*src_c][NR] */
-    const float *zeros;                        /* [>= max(Cin,Cout,64)] */
+    size_t taps, src_c, dst_c; /* kh*kw; channels of a segment and of a result */
+    size_t panels;             /* of dst_c columns */
+    size_t blocks;             /* of pixels, per image */
+    float *packed;             /* the weights, [panels][taps*src_c][NR] */
+    const float *zeros;        /* what a tap outside the image reads */
+    /* Weight gradient: pieces of piece_blocks blocks each, with sums [pieces][taps*Cin][Cout]. */
     float *parts;
     size_t pieces, piece_blocks, total_blocks;
 } conv_t;
 
-/* An output pixel's window: input row and column of its tap (0,0), and its image. */
+/* ---- pixels and taps ---- */
+
+/* Where an output pixel reads: row and column of its tap (0,0), and its image. */
 typedef struct {
     int y, x;
     const float *image;
-} window_t;
+} patch_t;
 
-static inline window_t window_at(const conv_t *c, size_t n, size_t pixel) {
+static inline patch_t patch_at(const conv_t *c, size_t n, size_t pixel) {
     const kern_conv_t *g = c->g;
     size_t oy = pixel / g->OW, ox = pixel - oy * g->OW;
-    return (window_t){(int)(oy * g->stride) - (int)g->pad_top,
-                      (int)(ox * g->stride) - (int)g->pad_left, c->src + n * g->H * g->W * g->Cin};
+    return (patch_t){(int)(oy * g->stride) - (int)g->pad_top,
+                     (int)(ox * g->stride) - (int)g->pad_left, c->src + n * g->H * g->W * g->Cin};
 }
 
-/* Where tap (r,s) of a window reads x: a pointer to Cin values, or zeros. */
-static inline const float *tap_input(const conv_t *c, const window_t *w, int r, int s) {
+/* What tap (r,s) of a pixel reads: a pointer to Cin values of x, or to zeros. */
+static inline const float *tap_input(const conv_t *c, const patch_t *p, int r, int s) {
     const kern_conv_t *g = c->g;
-    int y = w->y + r, x = w->x + s;
+    int y = p->y + r, x = p->x + s;
     if (y < 0 || x < 0) return c->zeros;
-    if (g->up == 2) y /= 2, x /= 2;
+    if (g->up == 2) {
+        y /= 2;
+        x /= 2;
+    }
     if (y >= (int)g->H || x >= (int)g->W) return c->zeros;
-    return w->image + ((size_t)y * g->W + (size_t)x) * g->Cin;
+    return p->image + ((size_t)y * g->W + (size_t)x) * g->Cin;
 }
 
-/* Left-hand sides of `rows` pixels: seg-major [segs][MR] groups in `a`; runs all panels. `boff`
- * names each segment's panel rows. */
+/* The product of a block: out[i][0 .. cols) = sum over segments s of a_s(i)[seg_k] times w, for all
+ * panels.
+ *
+ *   a      the segments of `rows` pixels, in groups of MR pixels: [rows/MR][segs][MR] pointers
+ *   boff   [segs]: the row of w where a segment begins
+ *   seg_k  floats of a segment
+ *   out    [rows]: where each pixel's results go
+ *   bias   [cols] or NULL
+ *
+ * A partial sum has KSLICE steps: several whole segments, or a part of a longer one. */
 static void run_rows(const conv_t *c, const float *const *a, const size_t *boff, size_t segs,
                      size_t seg_k, size_t rows, float *const *out, size_t cols, const float *bias,
                      bool add) {
     size_t K = c->taps * c->src_c;
-    size_t per = seg_k >= KSLICE ? 1 : KSLICE / seg_k; /* segments of a slice */
+    size_t per = seg_k >= KSLICE ? 1 : KSLICE / seg_k; /* segments of a partial sum */
     for (size_t p = 0; p < c->panels; p += PAIR) {
         float edge[WIDE] = {0};
         micro_out_t o = {.n = min_size(WIDE, cols - p * NR), .add = add};
@@ -96,7 +126,7 @@ static void run_rows(const conv_t *c, const float *const *a, const size_t *boff,
                     o.first = false;
                     continue;
                 }
-                for (size_t k = 0; k < seg_k; k += KSLICE) { /* a wide tap: slice its channels */
+                for (size_t k = 0; k < seg_k; k += KSLICE) { /* many channels: parts of a segment */
                     const float *part[MR];
                     size_t off = boff[s] + k;
                     for (int i = 0; i < mr; i++)
@@ -109,15 +139,18 @@ static void run_rows(const conv_t *c, const float *const *a, const size_t *boff,
     }
 }
 
-/* im2col of one pixel: taps*Cin values. */
-static void gather_pixel(const conv_t *c, const window_t *w, float *dst) {
+/* im2col of one pixel: dst[taps*Cin]. */
+static void gather_pixel(const conv_t *c, const patch_t *p, float *dst) {
     for (int r = 0; r < (int)c->g->kh; r++)
         for (int s = 0; s < (int)c->g->kw; s++) {
-            const float *src = tap_input(c, w, r, s);
+            const float *src = tap_input(c, p, r, s);
             for (size_t i = 0; i < c->g->Cin; i++) *dst++ = src[i];
         }
 }
 
+/* ---- forward ---- */
+
+/* One block of output pixels: their taps, then the product. */
 static void forward_task(void *ctx, size_t task) {
     const conv_t *c = ctx;
     const kern_conv_t *g = c->g;
@@ -131,35 +164,38 @@ static void forward_task(void *ctx, size_t task) {
     float *columns = narrow ? scratch_get(SCRATCH_CONV_TASK, BLOCK * K * sizeof(float)) : NULL;
     float *out[BLOCK];
     for (size_t r = 0; r < rows; r++) {
-        window_t win = window_at(c, n, p0 + r);
+        patch_t patch = patch_at(c, n, p0 + r);
         out[r] = c->dst + (n * g->OH * g->OW + p0 + r) * g->Cout;
         const float **at = a + r / MR * segs * MR + r % MR;
         if (narrow) {
-            gather_pixel(c, &win, columns + r * K);
+            gather_pixel(c, &patch, columns + r * K);
             at[0] = columns + r * K;
         } else {
             for (int ky = 0; ky < (int)g->kh; ky++)
-                for (int kx = 0; kx < (int)g->kw; kx++, at += MR) *at = tap_input(c, &win, ky, kx);
+                for (int kx = 0; kx < (int)g->kw; kx++, at += MR)
+                    *at = tap_input(c, &patch, ky, kx);
         }
     }
     for (size_t t = 0; t < segs; t++) boff[t] = t * g->Cin;
     run_rows(c, a, boff, segs, narrow ? K : g->Cin, rows, out, g->Cout, c->bias, false);
 }
 
+/* Panel p of w: columns are output channels, rows (tap, input channel) as they lie. */
 static void pack_forward_task(void *ctx, size_t p) {
     const conv_t *c = ctx;
     size_t K = c->taps * c->g->Cin;
     micro_pack(false, c->w, c->g->Cout, c->g->Cout, 0, K, p * NR, c->packed + p * K * NR);
 }
 
-static float *zeros_of(size_t n) { /* a shared row of zeros; grows, never changes */
+/* A row of n zeros, shared by all tasks of the call. */
+static float *zeros_of(size_t n) {
     return memset(scratch_get(SCRATCH_REDUCE, n * sizeof(float)), 0, n * sizeof(float));
 }
 
 static conv_t conv_new(const kern_conv_t *g, size_t src_c, size_t dst_c) {
     conv_t c = {.g = g, .taps = g->kh * g->kw, .src_c = src_c, .dst_c = dst_c};
     c.panels = ceil_div(dst_c, NR);
-    c.zeros = zeros_of((src_c > dst_c ? src_c : dst_c) + KSLICE + NR);
+    c.zeros = zeros_of(max_size(src_c, dst_c) + KSLICE + NR);
     return c;
 }
 
@@ -170,21 +206,29 @@ void kern_conv_forward(const kern_conv_t *g, const float *x, const float *w, con
         return;
     }
     conv_t c = conv_new(g, g->Cin, g->Cout);
-    c.src = x, c.w = w, c.bias = bias, c.dst = y;
+    c.src = x;
+    c.w = w;
+    c.bias = bias;
+    c.dst = y;
     c.blocks = ceil_div(g->OH * g->OW, BLOCK);
     c.packed = scratch_get(SCRATCH_CONV_PACK, c.panels * c.taps * g->Cin * NR * sizeof(float));
     parallel_for(c.panels, pack_forward_task, &c);
     parallel_for(g->N * c.blocks, forward_task, &c);
 }
 
-/* ---- input gradient
- * --------------------------------------------------------------------------------------------------- forward: y[oy,ox]
- * += x[oy*stride + r - pad_top, ...] w[r,s]   =>   dx[iy,ix] += dy[oy,ox] w[r,s]^T for every (oy,r) with oy*stride + r
- * - pad_top = iy (and iy/2 under up = 2: the two rows that read it). */
+/* ---- input gradient ---- */
 
-static void
-pack_backward_task(void *ctx,
-                   size_t p) { /* columns = input channels, rows = (tap, output channel) */
+/* The forward was y[oy,ox] += x[iy,ix] w[r,s] with iy = oy*stride + r - pad_top. So
+ *
+ *     dx[iy,ix] = sum dy[oy,ox] w[r,s]^T over all (oy,r) and (ox,s) that meet (iy,ix)
+ *
+ * With up = 2 the rows 2 iy and 2 iy + 1 of the enlarged image both read row iy. The taps that meet
+ * a row depend on iy mod stride, its phase: a task takes pixels of one phase, which all have the
+ * same list.
+ */
+
+/* Panel p of w transposed: columns are input channels, rows (tap, output channel). */
+static void pack_backward_task(void *ctx, size_t p) {
     const conv_t *c = ctx;
     size_t Cin = c->g->Cin, Cout = c->g->Cout, K = c->taps * Cout;
     for (size_t t = 0; t < c->taps; t++)
@@ -192,9 +236,11 @@ pack_backward_task(void *ctx,
                    c->packed + (p * K + t * Cout) * NR);
 }
 
-/* Rows of dy that meet input row i along one axis: (output index, tap) pairs. All pixels of one
- * phase (i mod stride) have the same taps, but may lie outside; `index` is -1 then. Returns the
- * number of pairs. */
+/* What meets input row i along one axis: pairs of an output row and a tap. Returns how many. All
+ * rows of one phase have the same taps, but a pair's output row may lie outside: index is -1 then.
+ *
+ *   k, out, up  kernel size, output rows, enlargement
+ *   index, tap  [MEET_MOST] */
 static size_t meet(size_t i, size_t stride, size_t pad, size_t k, size_t out, size_t up, int *index,
                    size_t *tap) {
     size_t n = 0;
@@ -209,6 +255,7 @@ static size_t meet(size_t i, size_t stride, size_t pad, size_t k, size_t out, si
     return n;
 }
 
+/* One block of input pixels of one phase: their pairs, then the product. */
 static void backward_input_task(void *ctx, size_t task) {
     const conv_t *c = ctx;
     const kern_conv_t *g = c->g;
@@ -224,8 +271,8 @@ static void backward_input_task(void *ctx, size_t task) {
         scratch_get(SCRATCH_CONV_POINTERS, (most * (BLOCK + MR) + most) * sizeof(void *));
     size_t *boff = (size_t *)(a + most * (BLOCK + MR));
     float *out[BLOCK];
-    int iy[64], ix[64];
-    size_t ty[64], tx[64], segs = 0;
+    int iy[MEET_MOST], ix[MEET_MOST];
+    size_t ty[MEET_MOST], tx[MEET_MOST], segs = 0;
     for (size_t r = 0; r < rows; r++) {
         size_t y = (block * BLOCK + r) / w * g->stride + py,
                x = (block * BLOCK + r) % w * g->stride + px;
@@ -253,10 +300,13 @@ void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float
         winograd_backward_input(g, dy, w, dx, add);
         return;
     }
-    if (g->kh * g->up > 64 || g->kw * g->up > 64)
+    if (g->kh * g->up > MEET_MOST || g->kw * g->up > MEET_MOST)
         BUG("convolution kernels of %zu x %zu are not supported", g->kh, g->kw);
     conv_t c = conv_new(g, g->Cout, g->Cin);
-    c.src = dy, c.w = w, c.dst = dx, c.add = add;
+    c.src = dy;
+    c.w = w;
+    c.dst = dx;
+    c.add = add;
     c.blocks = ceil_div(ceil_div(g->H, g->stride) * ceil_div(g->W, g->stride), BLOCK);
     c.packed = scratch_get(SCRATCH_CONV_PACK, c.panels * c.taps * g->Cout * NR * sizeof(float));
     parallel_for(c.panels, pack_backward_task, &c);
@@ -265,9 +315,15 @@ void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float
 
 /* ---- weight gradient ---- */
 
-/* Output rows [0, M) of dw[m0.., Cout] += sum over kc pixels of a[k][m] * dy[k][co]; dy panels
- * packed for narrow edges.
+/* The forward was y[p,:] += x(p,t) w[t,:,:] for pixel p and tap t, where x(p,t) [Cin] is what the
+ * tap reads. So dw[t,:,:] = sum_p x(p,t)^T dy[p,:]: a product [Cin, pixels] [pixels, Cout] per tap.
  */
+
+/* dw[M,Cout] (+)= sum over kc pixels k of a[k][0 .. M)^T dy[k,:]
+ *
+ *   dy     [kc,Cout]; its whole panels are read where they lie
+ *   edge   the last panel [kc][NR], packed, where Cout is no multiple of NR
+ *   first  overwrite dw */
 static void steps_rows(const conv_t *c, const float *const *a, size_t M, size_t kc, const float *dy,
                        float *dw, bool first, float *edge) {
     size_t Cout = c->g->Cout;
@@ -287,6 +343,7 @@ static void steps_rows(const conv_t *c, const float *const *a, size_t M, size_t 
     }
 }
 
+/* One piece of the pixels of the batch, block after block: parts[piece] = its dw. */
 static void backward_weight_task(void *ctx, size_t piece) {
     const conv_t *c = ctx;
     const kern_conv_t *g = c->g;
@@ -297,24 +354,25 @@ static void backward_weight_task(void *ctx, size_t piece) {
         scratch_get(SCRATCH_CONV_TASK, STEP_BLOCK * (NR + (narrow ? K + MR : 0)) * sizeof(float));
     float *edge = columns + (narrow ? STEP_BLOCK * (K + MR) : 0);
     const float *a[STEP_BLOCK];
-    window_t win[STEP_BLOCK];
+    patch_t patch[STEP_BLOCK];
     size_t b1 = min_size((piece + 1) * c->piece_blocks, c->total_blocks);
     for (size_t block = piece * c->piece_blocks; block < b1; block++) {
         size_t p0 = block * STEP_BLOCK, kc = min_size(STEP_BLOCK, total - p0);
-        const float *dy = c->w + p0 * g->Cout; /* w holds dy here */
+        const float *dy = c->dy + p0 * g->Cout;
         bool first = block == piece * c->piece_blocks;
         if (g->Cout % NR) micro_pack(false, dy, g->Cout, g->Cout, 0, kc, g->Cout / NR * NR, edge);
-        for (size_t k = 0; k < kc; k++) win[k] = window_at(c, (p0 + k) / pixels, (p0 + k) % pixels);
+        for (size_t k = 0; k < kc; k++)
+            patch[k] = patch_at(c, (p0 + k) / pixels, (p0 + k) % pixels);
         if (narrow) {
             for (size_t k = 0; k < kc; k++) {
-                gather_pixel(c, &win[k], columns + k * K);
+                gather_pixel(c, &patch[k], columns + k * K);
                 a[k] = columns + k * K;
             }
             steps_rows(c, a, K, kc, dy, dw, first, edge);
         } else {
             for (size_t t = 0; t < c->taps; t++) {
                 for (size_t k = 0; k < kc; k++)
-                    a[k] = tap_input(c, &win[k], (int)(t / g->kw), (int)(t % g->kw));
+                    a[k] = tap_input(c, &patch[k], (int)(t / g->kw), (int)(t % g->kw));
                 steps_rows(c, a, g->Cin, kc, dy, dw + t * g->Cin * g->Cout, first, edge);
             }
         }
@@ -329,6 +387,7 @@ typedef struct {
 } sum_t;
 enum { SUM_BLOCK = 4096 };
 
+/* Some elements of dw: the pieces, in order. */
 static void sum_task(void *ctx, size_t block) {
     const sum_t *s = ctx;
     size_t i1 = min_size((block + 1) * SUM_BLOCK, s->count);
@@ -346,7 +405,8 @@ void kern_conv_backward_weight(const kern_conv_t *g, const float *x, const float
         return;
     }
     conv_t c = conv_new(g, g->Cin, g->Cout);
-    c.src = x, c.w = dy;
+    c.src = x;
+    c.dy = dy;
     size_t count = c.taps * g->Cin * g->Cout;
     c.total_blocks = ceil_div(g->N * g->OH * g->OW, STEP_BLOCK);
     c.piece_blocks = ceil_div(c.total_blocks, KERN_PIECES);

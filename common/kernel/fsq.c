@@ -1,9 +1,11 @@
-/* fsq.c - finite scalar quantization (Mentzer et al. 2023): every channel is squashed to its levels
- * and rounded; the code is the mixed-radix number of its channels, the first one fastest.
+/* fsq.c - finite scalar quantization (fsq.h has the formulas): every channel is squashed to its
+ * levels and rounded. The code is the mixed-radix number of the channels, the first one fastest.
  *
- * In double: a handful of channels, and a code must not depend on the last bit of a fast tanh.
+ * In double: there is a handful of channels, and a code must not depend on the last bit of a fast
+ * tanh.
  */
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 
 #include <math.h>
@@ -20,8 +22,8 @@ typedef struct {
     bool add;
 } fsq_t;
 
-/* h = (l-1) * 1.001 / 2, o = 1/2 for an even number of levels, shift = atanh(o/h): tanh(z + shift)
- * h - o spans them. */
+/* A channel's constants, so that tanh(z + shift) h - o spans its levels:
+ *   h = (l-1) * 1.001 / 2,  o = 1/2 for even l, else 0,  shift = atanh(o/h). */
 static void bound_of(int32_t level, double *h, double *o, double *shift) {
     *h = (level - 1) * 1.001 / 2;
     *o = level % 2 ? 0 : 0.5;
@@ -29,9 +31,10 @@ static void bound_of(int32_t level, double *h, double *o, double *shift) {
 }
 
 static size_t rows_of(const fsq_t *v, size_t task) {
-    return v->n - task * ROWS < ROWS ? v->n - task * ROWS : ROWS;
+    return min_size(v->n - task * ROWS, ROWS);
 }
 
+/* Codes and vectors of ROWS rows, a channel at a time. */
 static void forward_task(void *ctx, size_t task) {
     const fsq_t *v = ctx;
     size_t D = v->f->n, rows = rows_of(v, task);
@@ -45,8 +48,8 @@ static void forward_task(void *ctx, size_t task) {
         bound_of(level, &h, &o, &shift);
         for (size_t i = 0; i < rows; i++) {
             double r = rint(tanh((double)z[i * D + d] + shift) * h - o); /* ties to even */
-            int32_t k =
-                r > -half ? (int32_t)fmin(r, level - 1 - half) : -half; /* NaN: the lowest */
+            int32_t k = -half; /* the lowest level, NaN's too */
+            if (r > -half) k = (int32_t)fmin(r, level - 1 - half);
             q[i * D + d] = (float)k / (float)half;
             idx[i] += (k + half) * place;
         }
@@ -56,9 +59,10 @@ static void forward_task(void *ctx, size_t task) {
 
 void kern_fsq_forward(const kern_fsq_t *f, const float *z, size_t n, int32_t *idx, float *q) {
     fsq_t v = {.f = f, .z = z, .n = n, .idx = idx, .q = q};
-    parallel_for((n + ROWS - 1) / ROWS, forward_task, &v);
+    parallel_for(ceil_div(n, ROWS), forward_task, &v);
 }
 
+/* q = b / floor(l/2), not rounded. */
 static void bound_task(void *ctx, size_t task) {
     const fsq_t *v = ctx;
     size_t D = v->f->n, rows = rows_of(v, task), at = task * ROWS * D;
@@ -72,9 +76,10 @@ static void bound_task(void *ctx, size_t task) {
 
 void kern_fsq_bound(const kern_fsq_t *f, const float *z, size_t n, float *q) {
     fsq_t v = {.f = f, .z = z, .n = n, .q = q};
-    parallel_for((n + ROWS - 1) / ROWS, bound_task, &v);
+    parallel_for(ceil_div(n, ROWS), bound_task, &v);
 }
 
+/* dz (+)= dq h (1 - t^2) / floor(l/2), t = tanh(z + shift): rounding counts as the identity. */
 static void backward_task(void *ctx, size_t task) {
     const fsq_t *v = ctx;
     size_t D = v->f->n, rows = rows_of(v, task), at = task * ROWS * D;
@@ -92,7 +97,7 @@ static void backward_task(void *ctx, size_t task) {
 void kern_fsq_backward(const kern_fsq_t *f, const float *z, const float *dq, size_t n, float *dz,
                        bool add) {
     fsq_t v = {.f = f, .z = z, .dq = dq, .n = n, .dz = dz, .add = add};
-    parallel_for((n + ROWS - 1) / ROWS, backward_task, &v);
+    parallel_for(ceil_div(n, ROWS), backward_task, &v);
 }
 
 size_t kern_fsq_codes(const kern_fsq_t *f) {

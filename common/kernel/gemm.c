@@ -1,57 +1,79 @@
-/* gemm.c - matrix products over the register tile of micro.h.
+/* gemm.c - matrix products over the register tile of micro.h (gemm.h).
  *
- * The right-hand side is packed into panels once; tasks are blocks of C, so an element never
- * depends on the number of rows or threads. With a transposed left-hand side (weight gradients: few
- * outputs, long sums) a task packs both sides of its block, some steps at a time, and few blocks
- * are made more by cutting the sum into pieces fixed by the shape.
+ * C[M,N] = A[M,K] B[K,N]. The columns of B are cut into panels of NR and each panel is packed k
+ * after k, so the tile reads it in one stream. A task is a block of C, and an element of C always
+ * sums its K products in the same order: in partial sums of KC steps, added in order. So an element
+ * never depends on the number of rows or of threads.
+ *
+ *   A as stored [M,K]: all of B is packed once. A task then reads its rows of A where they lie.
+ *
+ *           k0    k0+KC                    p0  p1  panels
+ *     r0  +---+-----+---+            k0  +---+---+---+
+ *         |   |#####|   |  times         |   |###|   |   into C rows r0..r1, panels p0..p1
+ *     r1  +---+-----+---+         k0+KC  +---+---+---+
+ *
+ *   A transposed, stored [K,M]: this is a weight gradient, with few outputs and long sums. A task
+ *   packs both sides of its block, KC steps at a time. Where C has few blocks, the sum over K is
+ *   cut into pieces as well; the shape fixes them, each has a matrix of its own, and they are added
+ *   in order.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/micro.h"
+#include "common/kernel/slots.h"
 
 enum {
-    KC = 256,       /* k block: a tile's panels (16 or 32 KB) stay in L1 */
-    MC = 96,        /* rows of a task: its slice of A stays in L2 */
-    PANELS = 16,    /* panels of a task, */
-    PANELS_FEW = 8, /* and where those are few */
+    /* Steps of k in a partial sum: a tile's panels (16 or 32 KB) stay in L1. */
+    KC = 256,
+    /* Rows of a task: its slice of A stays in L2. */
+    MC = 96,
+    /* Panels of a task, and where that would give fewer than MANY_TASKS tasks. */
+    PANELS = 16,
+    PANELS_FEW = 8,
     MANY_TASKS = 4 * KERN_PIECES,
-    STEP_ROWS = 256, /* of a task with transposed A, and its panels: KC steps of both stay in L2 */
+    /* Rows and panels of a task with transposed A: KC steps of both sides stay in L2. */
+    STEP_ROWS = 256,
     STEP_PANELS = 16,
+    /* Up to so many panels A is read too seldom to be worth packing. */
     FEW_PANELS = 4,
-    PIECE_ROWS = 256 /* least rows of a piece of a cut sum */
+    /* Least steps of a piece of a cut sum. */
+    PIECE_ROWS = 256
 };
 
 typedef struct {
     bool ta, tb, add, serial;
-    size_t M, N, K, lda, ldb, ldc, panels;
-    size_t row_blocks, panel_blocks, block_rows, block_panels; /* of C; a task each */
-    size_t pieces, piece_rows;                                 /* of the sum, with transposed A */
+    size_t M, N, K, lda, ldb, ldc;
+    size_t panels;                     /* of B: N / NR, rounded up */
+    size_t row_blocks, block_rows;     /* C is cut into row_blocks x panel_blocks blocks, */
+    size_t panel_blocks, block_panels; /* each of block_rows rows and block_panels panels */
+    size_t pieces, piece_rows;         /* transposed A: pieces of the sum, steps of k in each */
     const float *A, *B, *bias;
-    float *C, *packed, *parts;
+    float *C;
+    float *packed; /* B as [panels][K][NR] */
+    float *parts;  /* sums of the pieces, [pieces][M][N] */
 } gemm_t;
 
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
-
+/* n tasks: on the pool, or here when the caller asked for that or there is but one. */
 static void run(const gemm_t *g, size_t n, pool_fn fn) {
-    if (g->serial || n == 1)
+    if (g->serial || n == 1) {
         for (size_t i = 0; i < n; i++) fn((void *)g, i);
-    else
+    } else {
         parallel_for(n, fn, (void *)g);
+    }
 }
 
+/* ---- A as it is stored ---- */
+
+/* Panel j of B: columns j*NR .. of all K rows. */
 static void pack_task(void *ctx, size_t j) {
     const gemm_t *g = ctx;
     micro_pack(g->tb, g->B, g->ldb, g->N, 0, g->K, j * NR, g->packed + j * g->K * NR);
 }
 
-/* Where the columns of panels [p, end) go, a tile's at most: what all tiles below them share.
- * `edge` [WIDE] keeps their bias. */
+/* How the tiles over panel p store their columns: all tiles of a task below one another share it. A
+ * tile is PAIR panels wide unless `end` or the last column of C comes first. `edge` [WIDE] keeps
+ * their bias. */
 static micro_out_t out_of(const gemm_t *g, size_t p, size_t end, bool first, bool add,
                           const float *bias, float *edge) {
     micro_out_t o = {
@@ -64,7 +86,8 @@ static micro_out_t out_of(const gemm_t *g, size_t p, size_t end, bool first, boo
     return o;
 }
 
-/* One block of C, all of K. */
+/* One block of C: rows [r0,r1) x panels [p0,p1), all of K. Partial sums of KC steps are added to C
+ * one after the other; the first one overwrites it, or adds to what the caller had there. */
 static void tile_task(void *ctx, size_t task) {
     const gemm_t *g = ctx;
     size_t r0 = task % g->row_blocks * g->block_rows, r1 = min_size(r0 + g->block_rows, g->M);
@@ -82,7 +105,10 @@ static void tile_task(void *ctx, size_t task) {
     }
 }
 
-/* Transposed A: steps k0..k1 of the sum for rows [r0,r1) x panels [p0,p1). */
+/* ---- A transposed ---- */
+
+/* A task: steps [k0,k1) of the sum for rows [r0,r1) x panels [p0,p1). `out` is C or a piece's own
+ * matrix, of row stride ldout. */
 typedef struct {
     size_t k0, k1, r0, r1, p0, p1, ldout;
     float *out;
@@ -90,12 +116,12 @@ typedef struct {
     const float *bias;
 } steps_t;
 
-/* Floats of a packed tile of A and of a packed panel of B; an odd number of cache lines, see
- * pack_left. */
+/* Floats of a packed tile of A [KC][MR] and of a packed panel of B [KC][NR], and a cache line more:
+ * an odd number of lines, so that tiles do not fall into the same sets of the cache. */
 enum { LEFT = KC * MR + NR, RIGHT = KC * NR + NR };
 
-/* kc steps of the rows, as tiles [kc][MR]: read as they lie, the columns of A would fall into few
- * sets of the cache. */
+/* Packs kc steps of the task's rows as tiles [kc][MR], a tile every LEFT floats. Read as they lie,
+ * the columns of A would fall into few sets of the cache. */
 static void pack_left(const gemm_t *g, const steps_t *s, size_t k0, size_t kc, float *to) {
     size_t rows = s->r1 - s->r0;
     for (size_t k = 0; k < kc; k++) {
@@ -107,8 +133,8 @@ static void pack_left(const gemm_t *g, const steps_t *s, size_t k0, size_t kc, f
     }
 }
 
-/* kc steps of the panels. B is read row by row where it lies so: its rows are far apart, and each
- * is a wait. */
+/* Packs kc steps of the task's panels, a panel every RIGHT floats. B [K,N] is read row by row
+ * across all whole panels: its rows are far apart, and each new one is a wait for memory. */
 static void pack_right(const gemm_t *g, const steps_t *s, size_t k0, size_t kc, float *to) {
     size_t whole = g->tb ? s->p0 : min_size(s->p1, g->N / NR);
     for (size_t k = 0; k < kc; k++) {
@@ -121,8 +147,8 @@ static void pack_right(const gemm_t *g, const steps_t *s, size_t k0, size_t kc, 
         micro_pack(g->tb, g->B, g->ldb, g->N, k0, kc, p * NR, to + (p - s->p0) * RIGHT);
 }
 
-/* Steps k..k+kc of a block over packed sides. Where the next ones will be packed from is fetched
- * meanwhile: a row of each side a tile. */
+/* Adds steps [k, k + kc) of a block, over packed sides. Meanwhile it fetches what the next KC steps
+ * will be packed from: a row of each side per tile. */
 static void packed_steps(const gemm_t *g, const steps_t *s, size_t k, size_t kc, const float *left,
                          const float *right) {
     size_t across = ceil_div(s->r1 - s->r0, MR), tiles = across * ceil_div(s->p1 - s->p0, PAIR),
@@ -142,7 +168,7 @@ static void packed_steps(const gemm_t *g, const steps_t *s, size_t k, size_t kc,
     }
 }
 
-/* The same over A as it lies. */
+/* The same with only the right side packed: A is read where it lies. */
 static void plain_steps(const gemm_t *g, const steps_t *s, size_t k, size_t kc,
                         const float *right) {
     for (size_t p = s->p0; p < s->p1; p += PAIR) {
@@ -154,12 +180,13 @@ static void plain_steps(const gemm_t *g, const steps_t *s, size_t k, size_t kc,
     }
 }
 
+/* One block: pack KC steps, run them, pack the next. */
 static void steps_block(const gemm_t *g, const steps_t *s) {
     size_t panels = s->p1 - s->p0;
-    bool pack = panels > FEW_PANELS; /* else A is read too seldom */
-    float *right = scratch_get(SCRATCH_GEMM_TASK,
-                               (panels * RIGHT + (pack ? ceil_div(s->r1 - s->r0, MR) * LEFT : 0)) *
-                                   sizeof *right);
+    bool pack = panels > FEW_PANELS;
+    size_t floats = panels * RIGHT;
+    if (pack) floats += ceil_div(s->r1 - s->r0, MR) * LEFT;
+    float *right = scratch_get(SCRATCH_GEMM_TASK, floats * sizeof *right);
     float *left = right + panels * RIGHT;
     for (size_t k = s->k0; k < s->k1; k += KC) {
         size_t kc = min_size(KC, s->k1 - k);
@@ -173,19 +200,22 @@ static void steps_block(const gemm_t *g, const steps_t *s) {
     }
 }
 
-/* A block of C, or of a piece of its sum. */
+/* A block of C, or of one piece of its sum: task = piece * blocks + block. */
 static void steps_task(void *ctx, size_t task) {
     const gemm_t *g = ctx;
     size_t blocks = g->row_blocks * g->panel_blocks, piece = task / blocks, block = task % blocks;
     steps_t s = {.out = g->C, .ldout = g->ldc, .add = g->add, .bias = g->bias};
     if (g->pieces > 1) s = (steps_t){.out = g->parts + piece * g->M * g->N, .ldout = g->N};
-    s.k0 = piece * g->piece_rows, s.k1 = min_size(s.k0 + g->piece_rows, g->K);
-    s.r0 = block % g->row_blocks * g->block_rows, s.r1 = min_size(s.r0 + g->block_rows, g->M);
-    s.p0 = block / g->row_blocks * g->block_panels,
+    s.k0 = piece * g->piece_rows;
+    s.k1 = min_size(s.k0 + g->piece_rows, g->K);
+    s.r0 = block % g->row_blocks * g->block_rows;
+    s.r1 = min_size(s.r0 + g->block_rows, g->M);
+    s.p0 = block / g->row_blocks * g->block_panels;
     s.p1 = min_size(s.p0 + g->block_panels, g->panels);
     steps_block(g, &s);
 }
 
+/* A row of C: the pieces in order, then the bias. */
 static void sum_pieces_task(void *ctx, size_t row) {
     const gemm_t *g = ctx;
     float *c = g->C + row * g->ldc;
@@ -197,19 +227,22 @@ static void sum_pieces_task(void *ctx, size_t row) {
     }
 }
 
-/* A sum over nothing. */
+/* ---- how a product is cut ---- */
+
+/* K = 0, a sum over nothing: C becomes the bias or zeros. */
 static void gemm_empty(const gemm_t *g) {
     for (size_t i = 0; i < g->M; i++)
         for (size_t j = 0; j < g->N; j++)
             g->C[i * g->ldc + j] = (g->add ? g->C[i * g->ldc + j] : 0) + (g->bias ? g->bias[j] : 0);
 }
 
-/* The size of n cut into equal blocks, which is a multiple of `unit`. */
+/* n cut into so many equal blocks: the size of one, a multiple of `unit`. */
 static size_t block_size(size_t n, size_t blocks, size_t unit) {
     return ceil_div(ceil_div(n, blocks), unit) * unit;
 }
 
-/* Equal blocks of C, an even number for the threads. */
+/* A as it is stored: equal blocks of C, their rows an even number of blocks so that two threads end
+ * together. */
 static void plan_tiles(gemm_t *g) {
     g->row_blocks = ceil_div(g->M, MC);
     if (g->row_blocks > 1) g->row_blocks += g->row_blocks % 2;
@@ -220,8 +253,9 @@ static void plan_tiles(gemm_t *g) {
     g->panel_blocks = ceil_div(g->panels, g->block_panels);
 }
 
-/* Large blocks of C, so that both sides are packed seldom. Where there are few, the sum is cut as
- * well. An even number of tasks, for the threads. */
+/* A transposed: large blocks of C, so that both sides are packed seldom. With fewer than
+ * KERN_PIECES blocks the sum is cut as well. The number of tasks is even, so that two threads end
+ * together. */
 static void plan_steps(gemm_t *g) {
     g->block_panels = block_size(g->panels, ceil_div(g->panels, STEP_PANELS), PAIR);
     g->panel_blocks = ceil_div(g->panels, g->block_panels);
@@ -236,6 +270,7 @@ static void plan_steps(gemm_t *g) {
     g->pieces = ceil_div(g->K, g->piece_rows);
 }
 
+/* Cuts the product and runs it. */
 static void gemm(gemm_t *g) {
     if (!g->M || !g->N) return;
     if (!g->K) {
@@ -290,49 +325,7 @@ void kern_gemm_serial(bool ta, bool tb, size_t M, size_t N, size_t K, const floa
                 .C = C,
                 .ldc = ldc,
                 .add = add,
-                .bias = bias};
-    g.serial = true;
+                .bias = bias,
+                .serial = true};
     gemm(&g);
-}
-
-typedef struct {
-    const float *x;
-    size_t rows, C, piece_rows, pieces;
-    size_t wide; /* floats of a wide row: several rows where one is short */
-    float *parts;
-} colsum_t;
-
-enum { WIDE_ROW = 128 };
-
-/* s[n] += the sum of four rows of n floats */
-static void add_rows(size_t n, const float *x, float *restrict s) {
-    for (size_t j = 0; j < n; j++) s[j] += (x[j] + x[n + j]) + (x[2 * n + j] + x[3 * n + j]);
-}
-
-static void colsum_task(void *ctx, size_t piece) {
-    const colsum_t *c = ctx;
-    float *restrict s = c->parts + piece * c->wide;
-    const float *x = c->x + piece * c->piece_rows * c->C,
-                *end = c->x + min_size((piece + 1) * c->piece_rows, c->rows) * c->C;
-    memset(s, 0, c->wide * sizeof *s);
-    for (; x + 4 * c->wide <= end; x += 4 * c->wide) add_rows(c->wide, x, s);
-    for (; x < end; x += c->C)
-        for (size_t j = 0; j < c->C; j++) s[j] += x[j];
-    for (size_t i = c->C; i < c->wide; i += c->C)
-        for (size_t j = 0; j < c->C; j++) s[j] += s[i + j];
-}
-
-void kern_colsum(const float *x, size_t rows, size_t C, float *out, bool add) {
-    if (!C) return;
-    colsum_t c = {.x = x, .rows = rows, .C = C, .wide = C < WIDE_ROW ? WIDE_ROW / C * C : C};
-    c.piece_rows = ceil_div(rows, KERN_PIECES);
-    if (c.piece_rows < PIECE_ROWS) c.piece_rows = PIECE_ROWS;
-    c.pieces = ceil_div(rows, c.piece_rows);
-    c.parts = scratch_get(SCRATCH_REDUCE, (c.pieces + 1) * c.wide * sizeof(float));
-    parallel_for(c.pieces, colsum_task, &c);
-    for (size_t j = 0; j < C; j++) {
-        float s = 0;
-        for (size_t p = 0; p < c.pieces; p++) s += c.parts[p * c.wide + j];
-        out[j] = add ? out[j] + s : s;
-    }
 }

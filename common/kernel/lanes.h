@@ -1,9 +1,9 @@
-/* lanes.h - the processor's own vectors of floats, for register tiles: how many a register holds,
- * how they are read, and a multiply-add.
+/* lanes.h - the processor's own vectors of floats, for register tiles: how many floats a register
+ * holds (LANES), how they are read, and a multiply-add.
  *
- * The compiler keeps longer vectors in memory and the sums with them, so a tile's size is its
- * file's own choice. (The loops of vmath.h have no sums to keep: its vectors have eight floats at
- * least.)
+ * A tile keeps its sums in registers. A vector longer than a register would live in memory, and the
+ * sums with it, so these are exactly a register long and each tile's file chooses its own size.
+ * (The loops of vmath.h have no sums to keep: its vectors have eight floats at least.)
  */
 #ifndef KERNEL_LANES_H
 #define KERNEL_LANES_H
@@ -27,8 +27,8 @@ static inline __attribute__((always_inline)) lanes_t lanes_set(float s) {
     return s - (lanes_t){0};
 }
 
-/* acc + a b. Where the processor fuses the two it is rounded once, everywhere: left to itself GCC
- * fuses some chains and not others, so that the same sum would have other bits in another tile. */
+/* acc + a b, rounded once on every processor that can. Left to itself GCC fuses some chains and not
+ * others, so the same sum would have other bits in another tile. */
 static inline __attribute__((always_inline)) lanes_t lanes_madd(lanes_t a, lanes_t b, lanes_t acc) {
 #if defined __AVX512F__
     return _mm512_fmadd_ps(a, b, acc);

@@ -1,11 +1,12 @@
-/* loss.c - scalar losses, and softmax over a range of columns: cross entropy and the expected bin
- * center.
+/* loss.c - scalar losses, and softmax over a range of columns: cross entropy and the expected
+ * center of a bin (loss.h).
  *
  * Sums over rows are doubles in at most KERN_PIECES pieces fixed by the number of rows, added in
  * order. Nothing of a softmax is kept: the backward computes it again from the logits, which costs
  * less than reading a second matrix from memory.
  */
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/vmath.h"
 
@@ -17,17 +18,7 @@ enum {
     BLOCK = 512        /* elements summed in float before doubles take over */
 };
 
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t max_size(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
-
-/* The first `left` lanes of g into d. */
+/* d (+)= g, the first `left` lanes. */
 VMATH void store_add(float *d, vf g, size_t left, bool add) {
     if (left >= VL) {
         v_store(d, add ? v_load(d) + g : g);
@@ -40,16 +31,18 @@ VMATH void store_add(float *d, vf g, size_t left, bool add) {
 
 typedef struct {
     kern_loss_t f;
-    const float *a, *b, *w;
-    size_t rows, C, piece; /* rows of a piece */
+    const float *a, *b; /* [rows,C] */
+    const float *w;     /* [rows] or NULL */
+    size_t rows, C;
+    size_t piece; /* rows of a piece, or of a backward task */
     double sum[KERN_PIECES];
     float unit; /* backward: dout / sum of weights */
     float *da;
     bool add;
 } pair_t;
 
-/* Weights of n elements from `first` on: rows are short (three channels), so they are spread out
- * before the vectors run. */
+/* out[n] = the weights of n elements from element `first` on. Rows are short (three channels), so
+ * their weights are spread out before the vectors run. */
 static void spread_weights(const float *w, size_t C, size_t first, size_t n, float *out) {
     size_t row = first / C, c = first % C;
     for (size_t i = 0; i < n; row++, c = 0) {
@@ -58,16 +51,18 @@ static void spread_weights(const float *w, size_t C, size_t first, size_t n, flo
     }
 }
 
-/* Elements [i, i + VL) of a block; those beyond n weigh nothing, and neither does NaN where the
- * weight is 0. */
+/* a - b for elements i .. i+VL-1 of a block of n, 0 beyond. */
 VMATH vf difference(const float *a, const float *b, size_t i, size_t n) {
     if (i + VL <= n) return v_load(a + i) - v_load(b + i);
     return v_load_part(a + i, n - i, 0) - v_load_part(b + i, n - i, 0);
 }
+/* w x, and 0 where w is 0 even if x is NaN. */
 VMATH vf weighted(vf w, vf x) {
     return (vf)((vi)(w * x) & (vi)(w != 0.f));
 }
 
+/* sum_i w_i f(a_i - b_i) over n elements, BLOCK at most; two vectors of float sums, then
+ * doubles. */
 VMATH double block_sum(kern_loss_t f, const float *a, const float *b, const float *w, size_t n) {
     vf s[2] = {{0}};
     for (size_t i = 0; i < n; i += VL) {
@@ -81,6 +76,7 @@ static void fill_ones(float *w) {
     for (size_t i = 0; i < BLOCK; i++) w[i] = 1;
 }
 
+/* The sum of one piece, a block at a time. */
 static void pair_task(void *ctx, size_t piece) {
     pair_t *p = ctx;
     size_t C = p->C, first = piece * p->piece * C,
@@ -97,11 +93,12 @@ static void pair_task(void *ctx, size_t piece) {
     p->sum[piece] = sum;
 }
 
-/* Sum of weights over all elements: serial, the weights are one float a row. */
+/* The weights of all elements, summed serially: there is one float per row. */
 static double weight_sum(const float *w, size_t rows, size_t C) {
+    if (!w) return (double)rows * (double)C;
     double s = 0;
-    for (size_t r = 0; w && r < rows; r++) s += (double)w[r];
-    return (w ? s : (double)rows) * (double)C;
+    for (size_t r = 0; r < rows; r++) s += (double)w[r];
+    return s * (double)C;
 }
 
 void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const float *w, size_t rows,
@@ -115,6 +112,8 @@ void kern_loss_forward(kern_loss_t f, const float *a, const float *b, const floa
     *out = weight != 0 ? (float)(sum / weight) : 0;
 }
 
+/* da (+)= unit w f'(a - b) over n elements; f' is the sign of d (0 stays 0, NaN stays NaN) or 2
+ * d. */
 VMATH void slope_block(kern_loss_t f, const float *a, const float *b, const float *w, size_t n,
                        float unit, float *da, bool add) {
     for (size_t i = 0; i < n; i += VL) {
@@ -124,6 +123,7 @@ VMATH void slope_block(kern_loss_t f, const float *a, const float *b, const floa
     }
 }
 
+/* da of a task's rows, a block at a time. */
 static void slope_task(void *ctx, size_t task) {
     const pair_t *p = ctx;
     size_t C = p->C, first = task * p->piece * C,
@@ -149,15 +149,24 @@ void kern_loss_backward(kern_loss_t f, const float *a, const float *b, const flo
     parallel_for(ceil_div(rows, p.piece), slope_task, &p);
 }
 
-/* ---- softmax over [lo, hi) of a row ---- */
+/* ---- softmax over columns [lo, hi) of a row ---- */
+
+/* With top = max x and S = sum_j exp(x_j - top), p_j = exp(x_j - top) / S. A row is read twice:
+ * once for its maximum, once for its sum.
+ */
 
 typedef struct {
-    const float *logits, *w, *value, *dvalue;
+    const float *logits; /* [n,V] */
+    const float *w;      /* [n] or NULL */
     const int32_t *target, *range;
+    const float *value, *dvalue; /* [n] */
     size_t n, V, task_rows;
-    float *loss_row, *out_value, *dlogits, unit;
+    float *loss_row, *out_value, *dlogits;
+    float unit; /* backward: dout / sum of weights */
     bool add;
 } rows_t;
+
+/* max_j x[j] of lanes that are not NaN. */
 
 static float highest(const float *x, size_t n) {
     vf m = v_set(-INFINITY);
@@ -166,7 +175,8 @@ static float highest(const float *x, size_t n) {
     return v_highest(m);
 }
 
-/* sum e^(x - top), and with `centers` also sum e^(x - top) (2j + 1). NaN logits give NaN. */
+/* S = sum_j e^(x_j - top). With `centers` also *weighted = sum_j e^(x_j - top) (2j + 1). NaN logits
+ * give NaN. */
 VMATH double exp_sums(const float *x, size_t n, float top, bool centers, double *weighted) {
     vd sum = {0}, first = {0};
     vf lane = v_odd();
@@ -180,20 +190,24 @@ VMATH double exp_sums(const float *x, size_t n, float top, bool centers, double 
     return v_total(sum);
 }
 
+/* sum_i w_i */
 static double weight_of(const rows_t *s) {
     double sum = 0;
     for (size_t i = 0; i < s->n; i++) sum += s->w ? (double)s->w[i] : 1;
     return sum;
 }
 
+/* Runs fn over tasks of whole rows, about SPAN floats each. */
 static void rows_run(rows_t *s, pool_fn fn) {
     s->task_rows = max_size(SPAN / max_size(s->V, 1), 1);
     parallel_for(ceil_div(s->n, s->task_rows), fn, s);
 }
 
+/* loss_row = log S + top - x_target */
 static void xent_task(void *ctx, size_t task) {
     const rows_t *s = ctx;
-    for (size_t i = task * s->task_rows, end = min_size(i + s->task_rows, s->n); i < end; i++) {
+    size_t first = task * s->task_rows, end = min_size(first + s->task_rows, s->n);
+    for (size_t i = first; i < end; i++) {
         s->loss_row[i] = 0;
         if (s->w && s->w[i] == 0) continue;
         const float *x = s->logits + i * s->V + s->range[2 * i];
@@ -219,7 +233,7 @@ void kern_xent_forward(const float *logits, const int32_t *target, const int32_t
     *out = weight != 0 ? (float)(sum / weight) : 0;
 }
 
-/* Clears what lies outside the range unless adding. */
+/* Row i of dlogits: zeros outside the range, unless the caller adds. */
 static void clear_outside(const rows_t *s, size_t i, float *d) {
     if (s->add) return;
     size_t lo = (size_t)s->range[2 * i], hi = (size_t)s->range[2 * i + 1];
@@ -227,10 +241,12 @@ static void clear_outside(const rows_t *s, size_t i, float *d) {
     memset(d + hi, 0, (s->V - hi) * sizeof *d);
 }
 
-/* d/dx_j = unit w (p_j - [j = target]) */
+/* dx_j (+)= unit w (p_j - [j = target]). The target is written last, from p - 1 itself: adding the
+ * two parts one after the other would round twice. */
 static void xent_back_task(void *ctx, size_t task) {
     const rows_t *s = ctx;
-    for (size_t i = task * s->task_rows, end = min_size(i + s->task_rows, s->n); i < end; i++) {
+    size_t first = task * s->task_rows, end = min_size(first + s->task_rows, s->n);
+    for (size_t i = first; i < end; i++) {
         size_t lo = (size_t)s->range[2 * i], n = (size_t)s->range[2 * i + 1] - lo,
                hit = (size_t)s->target[i] - lo;
         const float *x = s->logits + i * s->V + lo;
@@ -266,13 +282,15 @@ void kern_xent_backward(const float *logits, const int32_t *target, const int32_
     rows_run(&s, xent_back_task);
 }
 
+/* value = sum_j p_j c_j with c_j = (2j+1)/bins - 1: the sum of (2j+1) is scaled once. */
 static void expect_task(void *ctx, size_t task) {
     const rows_t *s = ctx;
-    for (size_t i = task * s->task_rows, end = min_size(i + s->task_rows, s->n); i < end; i++) {
+    size_t first = task * s->task_rows, end = min_size(first + s->task_rows, s->n);
+    for (size_t i = first; i < end; i++) {
         const float *x = s->logits + i * s->V + s->range[2 * i];
         size_t bins = (size_t)(s->range[2 * i + 1] - s->range[2 * i]);
-        double first, sum = exp_sums(x, bins, highest(x, bins), true, &first);
-        s->out_value[i] = (float)(first / sum / (double)bins - 1);
+        double odd, sum = exp_sums(x, bins, highest(x, bins), true, &odd);
+        s->out_value[i] = (float)(odd / sum / (double)bins - 1);
     }
 }
 
@@ -282,10 +300,11 @@ void kern_expect_forward(const float *logits, const int32_t *range, size_t n, si
     rows_run(&s, expect_task);
 }
 
-/* d/dx_j = dvalue p_j (c_j - value) */
+/* dx_j (+)= dvalue p_j (c_j - value) */
 static void expect_back_task(void *ctx, size_t task) {
     const rows_t *s = ctx;
-    for (size_t i = task * s->task_rows, end = min_size(i + s->task_rows, s->n); i < end; i++) {
+    size_t first = task * s->task_rows, end = min_size(first + s->task_rows, s->n);
+    for (size_t i = first; i < end; i++) {
         size_t lo = (size_t)s->range[2 * i], bins = (size_t)s->range[2 * i + 1] - lo;
         const float *x = s->logits + i * s->V + lo;
         float *row = s->dlogits + i * s->V, top = highest(x, bins);

@@ -1,9 +1,10 @@
-/* loss_gan.c - the losses of a generator and its discriminator, means over a few thousand logits:
- * serial, in double. */
+/* loss_gan.c - the losses of a generator and its discriminator (loss.h): means over a few thousand
+ * logits, serial and in double. */
 #include "common/kernel/kernel.h"
 
 #include <math.h>
 
+/* log(1 + e^x), without overflow. */
 static double softplus(double x) {
     return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
 }
@@ -14,6 +15,7 @@ static double sigmoid(double x) {
     return 1 / (1 + exp(-x));
 }
 
+/* f(x) */
 static double value(kern_gan_t f, double x) {
     switch (f) {
     case GAN_GENERATOR:
@@ -30,6 +32,7 @@ static double value(kern_gan_t f, double x) {
     return x;
 }
 
+/* f'(x) */
 static double slope(kern_gan_t f, double x) {
     switch (f) {
     case GAN_GENERATOR:

@@ -1,12 +1,20 @@
-/* micro.h - the register tile under gemm.c, conv.c and winograd.c: up to MR rows x WIDE columns,
- * one multiply-add an element and step, in order of k.
+/* micro.h - the register tile under gemm.c, conv.c and winograd.c.
  *
- * The right-hand side lies in packed panels [K][NR] (zero beyond the last column). With AVX-512 a
- * tile is two panels wide, else one. An element's value depends on its row and column only: edge
- * tiles run the same additions on fewer rows. Two ways to reach the left-hand side: rows each of
- * the MR rows is a list of segments of contiguous k (a matrix row; the taps of a convolution at a
- * pixel); steps each k has a pointer to the MR values (a transposed matrix; pixels of a weight
- * gradient).
+ * A tile is a block of C of up to MR rows x WIDE columns whose sums stay in registers:
+ *
+ *     for each k:  C[i,j] += A[i,k] * B[k,j]      0 <= i < MR, 0 <= j < WIDE
+ *
+ * B lies in packed panels [K][NR], zero beyond the last column. A tile is PAIR panels wide: two
+ * with AVX-512, else one. A step reads WIDE floats of B and multiplies them by MR single values of
+ * A, so each load of B serves MR rows. The left-hand side is reached in one of two ways:
+ *
+ *     rows   each of the MR rows is a list of segments of contiguous k:
+ *            a row of a matrix, or the taps of a convolution at a pixel
+ *     steps  each k has a pointer to MR values:
+ *            a row of a transposed matrix, or a pixel of a weight gradient
+ *
+ * An element's value depends on its row and column only: a tile at the edge does the same
+ * additions, in order of k, on fewer rows.
  */
 #ifndef KERNEL_MICRO_H
 #define KERNEL_MICRO_H
@@ -17,13 +25,17 @@
 #include <stddef.h>
 #include <string.h>
 
-/* All sums of a tile stay in registers: 16 of 32, 12 of 16. */
+/* The tile: MR x VECTORS registers of sums, 16 of the 32 that AVX-512 has and 12 of 16
+ * elsewhere. */
+#if defined __AVX512F__
+enum { MR = 8, WIDE = 32 };
+#elif defined __AVX__
+enum { MR = 6, WIDE = 16 };
+#else
+enum { MR = 3, WIDE = 16 };
+#endif
 enum {
-    NR = 16,
-    MR = LANES == 16  ? 8
-         : LANES == 8 ? 6
-                      : 3,
-    WIDE = LANES == 16 ? 32 : 16,
+    NR = 16,               /* columns of a panel */
     PAIR = WIDE / NR,      /* panels of a tile */
     VECTORS = WIDE / LANES /* of a whole row; half of them where no more columns are left */
 };
@@ -42,19 +54,21 @@ typedef struct {
     const float *bias; /* [WIDE] readable, or NULL; used by the first block */
 } micro_out_t;
 
-/* One by one: `= {0}` would be a call of memset, and the sums would come out of memory. */
+/* acc[i][v] = 0, one by one: `= {0}` would call memset, and the sums would come out of memory. */
 MICRO void micro_clear(int mr, int nv, lanes_t acc[MR][VECTORS]) {
     for (int i = 0; i < mr; i++)
         for (int v = 0; v < nv; v++) acc[i][v] = (lanes_t){0};
 }
 
+/* Writes mr rows of nv vectors of sums as `o` says. */
 MICRO void micro_store(int mr, int nv, lanes_t acc[MR][VECTORS], const micro_out_t *o) {
     bool add = !o->first || o->add, bias = o->first && o->bias,
          whole = o->n == (size_t)(nv * LANES);
     for (int i = 0; i < mr; i++) {
         float *c = o->row[i];
-        if (bias)
+        if (bias) {
             for (int v = 0; v < nv; v++) acc[i][v] += *(const lanes_u *)(o->bias + v * LANES);
+        }
         if (whole) {
             for (int v = 0; v < nv; v++) {
                 lanes_u *at = (lanes_u *)(c + v * LANES);
@@ -68,13 +82,19 @@ MICRO void micro_store(int mr, int nv, lanes_t acc[MR][VECTORS], const micro_out
     }
 }
 
-/* Vector v of a step's columns; the tile's second panel lies `panel` floats behind the first. */
+/* Vector v of a step's columns, at b of the tile's first panel; the second one lies `panel` floats
+ * behind it. */
 MICRO lanes_t micro_columns(const float *b, size_t panel, int v) {
     return *(const lanes_u *)(b + (size_t)(v * LANES / NR) * panel + v * LANES % NR);
 }
 
-/* rows: seg s of row i starts at a[s*MR + i]; its panel rows start at b + boff[s]*NR; kc steps
- * each. Meanwhile the rows `next`, `next` + ldnext, .. are fetched into the cache; NULL: none. */
+/* A tile of mr rows and nv vectors by rows: C[i,:] = sum_s sum_k a[s*MR + i][k] B[boff[s] + k, :]
+ *
+ *   a      [segs][MR]: where segment s of row i begins; each has kc values
+ *   boff   [segs]: the row of the panel where segment s begins
+ *   b      the first panel; `panel` floats behind it the second
+ *   next   rows next, next + ldnext, ... are fetched into the cache meanwhile; NULL: none
+ *   o      where the sums go */
 MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *boff, size_t segs,
                         size_t kc, const float *b, size_t panel, const float *next, size_t ldnext,
                         const micro_out_t *o) {
@@ -82,7 +102,7 @@ MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *bof
     micro_clear(mr, nv, acc);
     for (size_t s = 0; s < segs; s++) {
         const float *const *r = a + s * MR;
-        /* by name, not as an array: GCC would keep that in memory */
+        /* By name and not as an array, which GCC would keep in memory. */
         const float *r0 = r[0], *r1 = r[mr > 1 ? 1 : 0], *r2 = r[mr > 2 ? 2 : 0],
                     *r3 = r[mr > 3 ? 3 : 0], *r4 = r[mr > 4 ? 4 : 0], *r5 = r[mr > 5 ? 5 : 0],
                     *r6 = r[mr > 6 ? 6 : 0], *r7 = r[mr > 7 ? 7 : 0];
@@ -92,8 +112,10 @@ MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *bof
             for (int v = 0; v < nv; v++) column[v] = micro_columns(p, panel, v);
             if (next) __builtin_prefetch(next + k % 8 * ldnext + k / 16 * 16);
 #define MICRO_ROW(i, r)                                                                            \
-    for (int v = 0; v < nv && mr > i; v++)                                                         \
-        acc[i % MR][v] = lanes_madd(lanes_set(r[k]), column[v], acc[i % MR][v]);
+    if (mr > i) {                                                                                  \
+        for (int v = 0; v < nv; v++)                                                               \
+            acc[i % MR][v] = lanes_madd(lanes_set(r[k]), column[v], acc[i % MR][v]);               \
+    }
             MICRO_ROW(0, r0)
             MICRO_ROW(1, r1)
             MICRO_ROW(2, r2)
@@ -108,9 +130,12 @@ MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *bof
     micro_store(mr, nv, acc, o);
 }
 
-/* steps: k uses the MR values at a[k] + m0, or at base + k*lda + m0 without a; its panel row is b +
- * k*bstride. Meanwhile kc floats at next[0] and at next[1] are fetched into the cache; NULL:
- * none. */
+/* A tile of mr rows and nv vectors by steps: C[i,:] = sum_k left(k)[m0 + i] B[k,:]
+ *
+ *   left(k)   a[k], or base + k*lda where a is NULL
+ *   B[k,:]    at b + k*bstride in the first panel; `panel` floats behind it in the second
+ *   next      kc floats at next[0] and at next[1] are fetched into the cache meanwhile; NULL: none
+ *   o         where the sums go */
 MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *base, size_t lda,
                          size_t m0, size_t kc, const float *b, size_t bstride, size_t panel,
                          const float *const *next, const micro_out_t *o) {
@@ -120,7 +145,8 @@ MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *bas
         const float *r = a ? a[k] + m0 : base + k * lda + m0;
         lanes_t column[VECTORS];
         for (int v = 0; v < nv; v++) column[v] = micro_columns(b, panel, v);
-        for (int i = 0; i < 2 && next; i++) __builtin_prefetch(next[i] + k / 16 * 16);
+        for (int i = 0; i < 2; i++)
+            if (next) __builtin_prefetch(next[i] + k / 16 * 16);
         for (int i = 0; i < mr; i++)
             for (int v = 0; v < nv; v++)
                 acc[i][v] = lanes_madd(lanes_set(r[i]), column[v], acc[i][v]);
@@ -128,7 +154,7 @@ MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *bas
     micro_store(mr, nv, acc, o);
 }
 
-/* CALL(rows, vectors) as numbers that the compiler knows. */
+/* CALL(rows, vectors) with numbers that the compiler knows: a tile is unrolled for each of them. */
 #define MICRO_CASE(m, n, CALL)                                                                     \
     case (m):                                                                                      \
         if ((m) > MR) break;                                                                       \
@@ -149,6 +175,7 @@ MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *bas
         MICRO_CASE(8, n, CALL)                                                                     \
     }
 
+/* micro_rows_n for any mr in 1 .. MR and o->n in 1 .. WIDE columns. */
 static inline void micro_rows(int mr, const float *const *a, const size_t *boff, size_t segs,
                               size_t kc, const float *b, size_t panel, const micro_out_t *o) {
 #define MICRO_CALL(m, v) micro_rows_n(m, v, a, boff, segs, kc, b, panel, NULL, 0, o)
@@ -156,6 +183,7 @@ static inline void micro_rows(int mr, const float *const *a, const size_t *boff,
 #undef MICRO_CALL
 }
 
+/* micro_steps_n likewise. */
 static inline void micro_steps(int mr, const float *const *a, const float *base, size_t lda,
                                size_t m0, size_t kc, const float *b, size_t bstride, size_t panel,
                                const micro_out_t *o){
@@ -164,20 +192,25 @@ static inline void micro_steps(int mr, const float *const *a, const float *base,
 #undef MICRO_CALL
 }
 
-/* What will be written: lines that are on their way when the sums are done. */
+/* Fetches what will be written, so that the lines are on their way when the sums are done. */
 MICRO void micro_fetch_rows(size_t mr, float *const *row) {
     for (size_t i = 0; i < mr; i++)
         for (size_t j = 0; j < WIDE; j += 16) __builtin_prefetch(row[i] + j, 1);
 }
 
-/* Rows of the next tile are fetched while one runs, unless they fall into the same sets of the L1
- * cache (4 KB a way): then only the first. */
+/* How far apart the rows are that a tile fetches for the next one: lda, or 0 (only the first row)
+ * where rows a multiple of 4 KB apart would push the running tile's own out of the L1 cache. */
 MICRO size_t micro_ahead(size_t lda) {
     return lda % 1024 ? lda : 0;
 }
 
-/* A[M,kc] of row stride lda times the panels of one tile, into C; o->row is set here. Whole tiles
- * run inlined, which is half of the time where k is short. */
+/* C[M,n] = A[M,kc] B[kc,n] for the panels of one tile, n = o.n columns
+ *
+ *   lda, ldc  row strides of A and C
+ *   b, panel  as in micro_rows_n
+ *   o         how the sums are stored; o.row is set here
+ *
+ * Whole tiles run inlined: where k is short, a call would take half of the time. */
 MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const float *b,
                         size_t panel, float *C, size_t ldc, micro_out_t o) {
     static const size_t zero = 0;
@@ -187,7 +220,10 @@ MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const f
     for (size_t r = 0; r < M; r += MR) {
         size_t mr = M - r < MR ? M - r : MR;
         const float *next = A + (r + MR) * lda;
-        for (size_t i = 0; i < mr; i++) a[i] = A + (r + i) * lda, c[i] = C + (r + i) * ldc;
+        for (size_t i = 0; i < mr; i++) {
+            a[i] = A + (r + i) * lda;
+            c[i] = C + (r + i) * ldc;
+        }
         micro_fetch_rows(mr, c);
         if (mr < MR)
             micro_rows((int)mr, a, &zero, 1, kc, b, panel, &o);
@@ -198,7 +234,7 @@ MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const f
     }
 }
 
-/* The same with A stored [kc,M]; `next` as in micro_steps_n. */
+/* The same with A stored [kc,M]; bstride and `next` as in micro_steps_n. */
 MICRO void micro_matrix_t(size_t M, const float *A, size_t lda, size_t kc, const float *b,
                           size_t bstride, size_t panel, float *C, size_t ldc,
                           const float *const *next, micro_out_t o) {
@@ -217,7 +253,8 @@ MICRO void micro_matrix_t(size_t M, const float *A, size_t lda, size_t kc, const
     }
 }
 
-/* dst[i*NR + j] = src[j*ld + i] for i, j < 8 */
+/* dst[i*NR + j] = src[j*ld + i] for i, j < 8: pairs of rows are interleaved, then fours, then
+ * halves. */
 static inline __attribute__((always_inline)) void micro_transpose8(const float *src, size_t ld,
                                                                    float *dst) {
     v8f pair[8], four[8];
@@ -241,8 +278,8 @@ static inline __attribute__((always_inline)) void micro_transpose8(const float *
     }
 }
 
-/* Packs rows k0..k0+kc, columns n0..n0+16 of B (stored [K,N], or [N,K] when tb) into dst[kc][16],
- * zeros beyond N. */
+/* Packs a panel: dst[kc][NR] = rows k0 .. k0+kc-1, columns n0 .. n0+NR-1 of B, zeros beyond column
+ * N. B is stored [K,N], or [N,K] when tb. */
 static inline void micro_pack(bool tb, const float *B, size_t ldb, size_t N, size_t k0, size_t kc,
                               size_t n0, float *dst) {
     size_t n = N - n0 < NR ? N - n0 : NR;

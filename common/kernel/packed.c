@@ -1,65 +1,84 @@
-/* packed.c - linear layers over weights packed once: 32, 16 or 8 bits a weight, for networks that
- * only run forward.
+/* packed.c - linear layers over weights packed once: 32, 16 or 8 bits per weight (packed.h).
  *
- * Acting multiplies one row, or a few, by every weight of the network: it is bound by reading
+ * Acting multiplies one row, or a few, by every weight of the network, so it is bound by reading
  * weights. Packed, they are read in the order of use without a copy, and fewer bits are fewer
- * bytes. Panels of 16 columns, k after k; groups of panels run together so that one row keeps
- * several sums in flight. An element's value depends on its row and column only.
+ * bytes.
  *
- * 8 bits: a block of a panel is 16 scales, 16 sums of bytes, then for every four k a word a column
- * with their bytes, lowest k lowest. The rows are rounded to bytes as well, a scale for each 64
- * values, so that a block's sum is one of integers: processors with VNNI take four products an
- * instruction and lane, others take floats, in which sums of 64 products of bytes are exact too.
+ * y[M,N] = x[M,K] W[K,N]. W is cut into panels of NR = 16 columns, k after k:
+ *
+ *     32 bits  panel = float [K][16]
+ *     16 bits  panel = uint16 [K][16], the upper half of the float
+ *      8 bits  panel = blocks of QK = 64 steps, each
+ *                      float scale[16] | int32 sum[16] | uint32 word[16][16]
+ *              word[k/4][column] has the bytes of k .. k+3, the lowest k in the lowest byte;
+ *              sum is the sum of a column's 64 bytes
+ *
+ * With 8 bits the rows of x are rounded to bytes as well, with a scale per 64 values, so that a
+ * block is a sum of integers: y += x_scale w_scale sum_k xq_k wq_k. Processors with VNNI multiply
+ * and add four bytes per lane and instruction. Others take floats, in which sums of 64 products of
+ * bytes are exact too, so both give the same bits.
+ *
+ * A task is a group of panels for all rows, so that even one row keeps several sums in flight. An
+ * element's value depends on its row and column only.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/lanes.h"
+#include "common/kernel/slots.h"
 
 #include <math.h>
 #include <string.h>
 
 enum {
-    NR = 16,         /* columns of a panel */
-    KC = 256,        /* k of a partial sum: that of gemm.c, so that 32-bit weights give its sums */
-    QK = 64,         /* k that share a scale (8 bits) */
-    GROUP = 4,       /* panels of a task */
-    SMALL = 1 << 16, /* fewer multiplications than this: not worth a second thread */
-    Q_HEAD = 2 * NR * (int)sizeof(float), /* scales and sums before a block's bytes */
+    /* Columns of a panel. */
+    NR = 16,
+    /* Steps of k in a partial sum: as in gemm.c, so that 32-bit weights give its bits. */
+    KC = 256,
+    /* Steps of k that share a scale (8 bits). */
+    QK = 64,
+    /* Panels of a task. */
+    GROUP = 4,
+    /* Fewer multiplications than this are not worth a second thread. */
+    SMALL = 1 << 16,
+    /* Bytes of the scales and sums before a block's bytes, and of a whole block. */
+    Q_HEAD = 2 * NR * (int)sizeof(float),
     Q_BLOCK = Q_HEAD + QK * NR,
-    ZERO = 128 /* a row's bytes are unsigned: this stands for 0 */
+    /* A row's bytes are unsigned: this one stands for 0. */
+    ZERO = 128
 };
-/* TALL x WIDE panels is the tallest tile, whose sums stay in registers. */
+/* The tallest tile is TALL rows x WIDE panels; its sums stay in registers. */
 enum {
     TALL = LANES == 16  ? 8
            : LANES == 8 ? 6
                         : 3,
     WIDE = LANES == 16 ? 2 : 1,
-    PARTS = NR / LANES, /* vectors of a panel's 16 */
-    SUMS = GROUP * PARTS
+    PARTS = NR / LANES,  /* vectors of a panel's row */
+    SUMS = GROUP * PARTS /* vectors of a row of the widest tile */
 };
+/* A value of x after rounding. */
 #ifdef __AVX512VNNI__
 typedef uint8_t quantized_t;
 #else
 typedef float quantized_t;
 #endif
 
+/* LANES halves, words or integers; _u where they lie in memory. */
 typedef uint16_t halves_t __attribute__((vector_size(2 * LANES), aligned(2)));
 typedef uint32_t words_t __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints_t __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints_u __attribute__((vector_size(4 * LANES), aligned(4)));
 
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 static size_t panel_bytes(kern_weights_t kind, size_t K) {
-    return kind == WEIGHTS_F32    ? K * NR * 4
-           : kind == WEIGHTS_BF16 ? K * NR * 2
-                                  : ceil_div(K, QK) * Q_BLOCK;
+    switch (kind) {
+    case WEIGHTS_F32:
+        return K * NR * sizeof(float);
+    case WEIGHTS_BF16:
+        return K * NR * sizeof(uint16_t);
+    case WEIGHTS_Q8:
+        return ceil_div(K, QK) * Q_BLOCK;
+    }
+    return 0;
 }
 
 size_t kern_pack_bytes(kern_weights_t kind, size_t K, size_t N) {
@@ -68,8 +87,7 @@ size_t kern_pack_bytes(kern_weights_t kind, size_t K, size_t N) {
 
 /* ---- packing ---- */
 
-/* Round to nearest, ties to even. Finite weights only: an overflow to infinity is a weight beyond
- * 3.3e38. */
+/* Rounds to nearest, ties to even. Finite weights only; beyond 3.3e38 they become infinite. */
 static uint16_t to_bf16(float x) {
     uint32_t u;
     memcpy(&u, &x, sizeof u);
@@ -82,16 +100,18 @@ static float from_bf16(uint16_t h) {
     return x;
 }
 
+/* W[k,n], 0 outside. */
 static float weight_at(bool tb, const float *W, size_t K, size_t N, size_t k, size_t n) {
-    return k < K && n < N ? tb ? W[n * K + k] : W[k * N + n] : 0;
+    if (k >= K || n >= N) return 0;
+    return tb ? W[n * K + k] : W[k * N + n];
 }
 
-/* Where the byte of step k of a block lies, from the column's first. */
+/* Where a column's byte of step k lies in a block, from the column's first byte on. */
 static size_t q_place(size_t k) {
     return k / 4 * NR * 4 + k % 4;
 }
 
-/* One block of a column: symmetric, the largest magnitude becomes 127. */
+/* One block of column n: scale = largest / 127, q = w / scale rounded, and the sum of the q. */
 static void pack_column(bool tb, const float *W, size_t K, size_t N, size_t k0, size_t n,
                         uint8_t *block) {
     float largest = 0, *scale = (float *)(void *)block + n % NR;
@@ -119,9 +139,13 @@ typedef struct {
 static void pack_task(void *ctx, size_t p) {
     const pack_t *o = ctx;
     uint8_t *panel = o->packed + p * o->bytes;
-    for (size_t k0 = 0; o->kind == WEIGHTS_Q8 && k0 < o->K; k0 += QK, panel += Q_BLOCK)
-        for (size_t j = 0; j < NR; j++) pack_column(o->tb, o->W, o->K, o->N, k0, p * NR + j, panel);
-    for (size_t k = 0; o->kind != WEIGHTS_Q8 && k < o->K; k++)
+    if (o->kind == WEIGHTS_Q8) {
+        for (size_t k0 = 0; k0 < o->K; k0 += QK, panel += Q_BLOCK)
+            for (size_t j = 0; j < NR; j++)
+                pack_column(o->tb, o->W, o->K, o->N, k0, p * NR + j, panel);
+        return;
+    }
+    for (size_t k = 0; k < o->K; k++)
         for (size_t j = 0; j < NR; j++) {
             float w = weight_at(o->tb, o->W, o->K, o->N, k, p * NR + j);
             if (o->kind == WEIGHTS_F32)
@@ -136,43 +160,50 @@ void kern_pack(kern_weights_t kind, bool tb, size_t K, size_t N, const float *W,
     parallel_for(ceil_div(N, NR), pack_task, &o);
 }
 
+/* Weight k of column j of a panel, as a product sees it. */
+static float unpacked(kern_weights_t kind, const uint8_t *panel, size_t k, size_t j) {
+    const uint8_t *block = panel + k / QK * Q_BLOCK;
+    switch (kind) {
+    case WEIGHTS_F32:
+        return ((const float *)(const void *)panel)[k * NR + j];
+    case WEIGHTS_BF16:
+        return from_bf16(((const uint16_t *)(const void *)panel)[k * NR + j]);
+    case WEIGHTS_Q8:
+        return ((const float *)(const void *)block)[j] *
+               (float)((const int8_t *)block)[Q_HEAD + 4 * j + q_place(k % QK)];
+    }
+    return 0;
+}
+
 void kern_unpack(kern_weights_t kind, bool tb, size_t K, size_t N, const void *packed, float *W) {
     size_t bytes = panel_bytes(kind, K);
-    for (size_t n = 0; n < N; n++) {
-        const uint8_t *panel = (const uint8_t *)packed + n / NR * bytes;
-        size_t j = n % NR;
-        for (size_t k = 0; k < K; k++) {
-            const uint8_t *block = panel + k / QK * Q_BLOCK;
-            float w = kind == WEIGHTS_F32 ? ((const float *)(const void *)panel)[k * NR + j]
-                      : kind == WEIGHTS_BF16
-                          ? from_bf16(((const uint16_t *)(const void *)panel)[k * NR + j])
-                          : ((const float *)(const void *)block)[j] *
-                                (float)((const int8_t *)block)[Q_HEAD + 4 * j + q_place(k % QK)];
-            W[tb ? n * K + k : k * N + n] = w;
-        }
-    }
+    for (size_t n = 0; n < N; n++)
+        for (size_t k = 0; k < K; k++)
+            W[tb ? n * K + k : k * N + n] =
+                unpacked(kind, (const uint8_t *)packed + n / NR * bytes, k, n % NR);
 }
 
 /* ---- products ---- */
 
 typedef struct {
     kern_weights_t kind;
-    size_t M, N, K, panels, bytes;
+    size_t M, N, K;
+    size_t panels, bytes; /* how many, and bytes of one */
     const float *x, *bias;
     const uint8_t *packed; /* from panel `first` on */
     size_t first;
     float *y;
-    /* 8 bits: the rows as bytes [M, blocks * QK] and their scales [M, blocks] */
-    size_t blocks;
-    quantized_t *q;
-    float *scale;
+    size_t blocks;  /* 8 bits: K / QK, rounded up; */
+    quantized_t *q; /* the rows as bytes [M, blocks*QK] */
+    float *scale;   /* and their scales [M, blocks] */
 } linear_t;
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-/* One block of a row, n <= QK values; the rest is 0. Not finite: the scale says so. */
+/* Rounds one block of a row, n <= QK values; the rest of q is 0. A value that is not finite makes
+ * the scale NaN, and so the row's results. */
 static void quantize(const float *x, size_t n, quantized_t *q, float *scale) {
-    float largest = 0, odd = 0;
+    float largest = 0, odd = 0; /* odd: NaN as soon as a value is not finite, else 0 */
     for (size_t k = 0; k < n; k++) {
         float a = fabsf(x[k]);
         largest = a > largest ? a : largest;
@@ -195,7 +226,8 @@ static void quantize_task(void *ctx, size_t row) {
                  l->q + (row * l->blocks + b) * QK, l->scale + row * l->blocks + b);
 }
 
-/* Vector `part` of the 16 weights of step k; `at` is the panel's slice. */
+/* Vector `part` of the 16 weights of step k, as floats; `at` is where the panel's partial sum
+ * begins. */
 ALWAYS lanes_t weights(kern_weights_t kind, const uint8_t *at, size_t k, int part) {
     size_t i = k * NR + (size_t)part * LANES;
     if (kind == WEIGHTS_F32) return *(const lanes_u *)(const void *)(at + i * 4);
@@ -204,13 +236,15 @@ ALWAYS lanes_t weights(kern_weights_t kind, const uint8_t *at, size_t k, int par
     return (lanes_t)u;
 }
 
-/* The first column of vector j of a tile that begins with panel p, and how many there are. */
+/* The first column of vector j of a tile that begins at panel p; *n: how many of its columns
+ * exist. */
 ALWAYS size_t column(const linear_t *l, size_t p, int j, size_t *n) {
     size_t n0 = (p + (size_t)(j / PARTS)) * NR + (size_t)(j % PARTS) * LANES;
     *n = n0 < l->N ? min_size(LANES, l->N - n0) : 0;
     return n0;
 }
 
+/* Every row of sums starts from the bias. */
 ALWAYS void tile_begin(const linear_t *l, int mr, int nv, size_t p, lanes_t total[TALL][SUMS]) {
     for (int j = 0; j < nv; j++) {
         lanes_t bias = {0};
@@ -223,6 +257,7 @@ ALWAYS void tile_begin(const linear_t *l, int mr, int nv, size_t p, lanes_t tota
     }
 }
 
+/* The sums to rows r .. of y. */
 ALWAYS void tile_end(const linear_t *l, int mr, int nv, size_t r, size_t p,
                      lanes_t total[TALL][SUMS]) {
     for (int j = 0; j < nv; j++) {
@@ -237,24 +272,25 @@ ALWAYS void tile_end(const linear_t *l, int mr, int nv, size_t r, size_t p,
     }
 }
 
-/* Step k: x[i*K + k] times the weights of each panel. Those come first, so that the compiler keeps
- * them in registers and not the values of all rows; with 32 registers there is room for these, and
- * widening weights late is faster. */
+/* Step k: acc[i] += x[i*K + k] times the weights of each panel. The weights come first, so that the
+ * compiler keeps them in registers and not the values of all rows. With 32 registers there is room
+ * for those as well, and 16-bit weights are faster widened late. */
 ALWAYS void step_of(kern_weights_t kind, int mr, int nv, const uint8_t *const *at, size_t k,
                     const float *x, size_t K, lanes_t acc[TALL][SUMS]) {
     lanes_t w[SUMS];
-    bool late = kind == WEIGHTS_BF16 && LANES == 16;
+    int at_once =
+        kind == WEIGHTS_BF16 && LANES == 16 ? mr : 0; /* rows served as a weight is widened */
     for (int j = 0; j < nv; j++) {
         w[j] = weights(kind, at[j / PARTS], k, j % PARTS);
-        for (int i = 0; i < mr && late; i++)
+        for (int i = 0; i < at_once; i++)
             acc[i][j] = lanes_madd(lanes_set(x[(size_t)i * K + k]), w[j], acc[i][j]);
     }
-    for (int i = 0; i < mr && !late; i++)
+    for (int i = at_once; i < mr; i++)
         for (int j = 0; j < nv; j++)
             acc[i][j] = lanes_madd(lanes_set(x[(size_t)i * K + k]), w[j], acc[i][j]);
 }
 
-/* mr rows from r, np panels from p. */
+/* y of mr rows from r on and np panels from p on, 32 or 16 bits: partial sums of KC steps. */
 ALWAYS void tile(const linear_t *l, kern_weights_t kind, int mr, int np, size_t r, size_t p) {
     lanes_t total[TALL][SUMS];
     int nv = np * PARTS;
@@ -280,13 +316,13 @@ ALWAYS void tile(const linear_t *l, kern_weights_t kind, int mr, int np, size_t 
     tile_end(l, mr, nv, r, p, total);
 }
 
-/* Sums of one block's products: q[i*ldq ..] times the bytes of each panel. */
+/* One block, 8 bits: sum[i] = sum_k q[i*ldq + k] times the bytes of each panel, exactly. */
 #ifdef __AVX512VNNI__
 ALWAYS void block_sums(int mr, int np, const uint8_t *q, size_t ldq, const uint8_t *const *at,
                        lanes_t sum[TALL][SUMS]) {
     __m512i acc[TALL][GROUP];
-    for (int j = 0; j < np;
-         j++) /* what ZERO adds to every byte of the row is taken off beforehand */
+    /* The row's bytes are ZERO too large: ZERO times the column's sum is taken off beforehand. */
+    for (int j = 0; j < np; j++)
         for (int i = 0; i < mr; i++)
             acc[i][j] = (__m512i)(*(const ints_u *)(const void *)(at[j] + NR * 4) * -ZERO);
 #pragma GCC unroll 4
@@ -322,6 +358,7 @@ ALWAYS void block_sums(int mr, int np, const float *q, size_t ldq, const uint8_t
 }
 #endif
 
+/* y of mr rows and np panels, 8 bits: the blocks' sums, scaled, in order. */
 ALWAYS void tile_bytes(const linear_t *l, int mr, int np, size_t r, size_t p) {
     lanes_t total[TALL][SUMS], sum[TALL][SUMS];
     int nv = np * PARTS;
@@ -348,6 +385,7 @@ ALWAYS void tile_of(const linear_t *l, kern_weights_t kind, int mr, int np, size
         tile(l, kind, mr, np, r, p);
 }
 
+/* mr rows over panels [p0,p1): np at a time, then one at a time. */
 ALWAYS void rows_of(const linear_t *l, kern_weights_t kind, int mr, int np, size_t r, size_t p0,
                     size_t p1) {
     size_t p = p0;
@@ -355,7 +393,8 @@ ALWAYS void rows_of(const linear_t *l, kern_weights_t kind, int mr, int np, size
     for (; p < p1; p++) tile_of(l, kind, mr, 1, r, p);
 }
 
-/* Always as many sums in flight as registers hold. Bytes need twice the registers a sum. */
+/* All rows over panels [p0,p1). The fewer rows are left, the more panels a tile takes, so that as
+ * many sums are in flight as registers hold. With bytes a sum needs two registers. */
 ALWAYS void rows(const linear_t *l, kern_weights_t kind, size_t p0, size_t p1) {
     for (size_t r = 0; r < l->M;) {
         size_t left = l->M - r;
@@ -375,7 +414,7 @@ ALWAYS void rows(const linear_t *l, kern_weights_t kind, size_t p0, size_t p1) {
     }
 }
 
-/* Many rows over 16-bit weights: those are widened once, not at every tile. */
+/* Many rows over 16-bit weights: a task widens its panels once and not at every tile. */
 static void rows_widened(const linear_t *l, size_t p0, size_t p1) {
     size_t floats = l->K * NR;
     float *wide = scratch_get(SCRATCH_PACKED_TASK, (p1 - p0) * floats * sizeof *wide);
@@ -385,7 +424,9 @@ static void rows_widened(const linear_t *l, size_t p0, size_t p1) {
                 *(lanes_u *)(wide + (p - p0) * floats + k * NR + (size_t)part * LANES) =
                     weights(WEIGHTS_BF16, l->packed + p * l->bytes, k, part);
     linear_t f32 = *l;
-    f32.packed = (const uint8_t *)wide, f32.first = p0, f32.bytes = floats * sizeof *wide;
+    f32.packed = (const uint8_t *)wide;
+    f32.first = p0;
+    f32.bytes = floats * sizeof *wide;
     rows(&f32, WEIGHTS_F32, p0, p1);
 }
 
@@ -410,21 +451,26 @@ void kern_packed_linear(kern_weights_t kind, size_t M, size_t N, size_t K, const
                   .N = N,
                   .K = K,
                   .panels = ceil_div(N, NR),
-                  .bytes = panel_bytes(kind, K)};
-    l.x = x, l.bias = bias, l.packed = packed, l.y = y;
+                  .bytes = panel_bytes(kind, K),
+                  .x = x,
+                  .bias = bias,
+                  .packed = packed,
+                  .y = y};
     if (kind == WEIGHTS_Q8) {
         l.blocks = ceil_div(K, QK);
         size_t bytes = ceil_div(M * l.blocks * QK * sizeof *l.q, 64) * 64;
         l.q = scratch_get(SCRATCH_PACKED, bytes + M * l.blocks * sizeof *l.scale);
         l.scale = (float *)(void *)((uint8_t *)l.q + bytes);
-        if (M * K < SMALL / 8)
+        if (M * K < SMALL / 8) {
             for (size_t i = 0; i < M; i++) quantize_task(&l, i);
-        else
+        } else {
             parallel_for(M, quantize_task, &l);
+        }
     }
     size_t tasks = ceil_div(l.panels, GROUP);
-    if (M * N * K < SMALL)
+    if (M * N * K < SMALL) {
         for (size_t i = 0; i < tasks; i++) group_task(&l, i);
-    else
+    } else {
         parallel_for(tasks, group_task, &l);
+    }
 }

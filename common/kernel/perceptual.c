@@ -1,32 +1,36 @@
-/* perceptual.c - what a distance between features needs (LPIPS, Zhang et al. 2018): standardised
- * pixels, and the weighted squared difference of unit vectors.
+/* perceptual.c - what a distance between features needs (loss.h; LPIPS, Zhang et al. 2018): pixels
+ * scaled as a network was trained, and the weighted squared difference of unit vectors.
+ *
+ * a, b are [rows,C], a row of features per pixel. Sums over a row and over rows are doubles.
  */
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/vmath.h"
 
 #include <math.h>
 
-enum { SPAN = 16384 };
+enum { SPAN = 16384 /* least floats of a piece, or of a task */ };
 static const float LEAST = 1e-10f; /* added to a length before dividing by it */
 
 typedef struct {
-    const float *a, *b, *w;
+    const float *a, *b; /* [rows,C]; for pixels a is x or dy, and b the means [C] */
+    const float *w;     /* [C]: weights; for pixels deviations */
     float *out;
-    size_t rows, C, task;
-    float unit;
+    size_t rows, C;
+    size_t task; /* rows of a piece or of a task */
+    float unit;  /* backward: dout / rows */
     bool add;
     double sum[KERN_PIECES];
 } feature_t;
 
 static size_t task_end(const feature_t *f, size_t task) {
-    size_t end = (task + 1) * f->task;
-    return end < f->rows ? end : f->rows;
+    return min_size((task + 1) * f->task, f->rows);
 }
 
 static void run_rows(feature_t *f, pool_fn fn) {
     f->task = SPAN / f->C + 1;
-    parallel_for((f->rows + f->task - 1) / f->task, fn, f);
+    parallel_for(ceil_div(f->rows, f->task), fn, f);
 }
 
 /* ---- pixels ---- */
@@ -59,10 +63,12 @@ void kern_standardize_backward(const float *dy, const float *std, size_t rows, s
 
 /* ---- features ---- */
 
+/* Elements i .. i+VL-1 of n, 0 beyond. */
 VMATH vf part(const float *p, size_t i, size_t n) {
     return i + VL <= n ? v_load(p + i) : v_load_part(p + i, n - i, 0);
 }
 
+/* |x| of a row [C]. */
 VMATH float length(const float *x, size_t C) {
     vd s = {0};
     for (size_t c = 0; c < C; c += VL) {
@@ -72,6 +78,7 @@ VMATH float length(const float *x, size_t C) {
     return (float)sqrt(v_total(s));
 }
 
+/* sum over the rows of a piece of sum_c w_c (a_c/(|a|+e) - b_c/(|b|+e))^2 */
 static void distance_task(void *ctx, size_t piece) {
     feature_t *f = ctx;
     size_t C = f->C;
@@ -92,17 +99,18 @@ static void distance_task(void *ctx, size_t piece) {
 void kern_feature_distance_forward(const float *a, const float *b, const float *w, size_t rows,
                                    size_t C, float *out) {
     feature_t f = {.a = a, .b = b, .w = w, .rows = rows, .C = C};
-    size_t least = SPAN / C + 1, even = (rows + KERN_PIECES - 1) / KERN_PIECES;
-    f.task = even > least ? even : least;
-    size_t pieces = (rows + f.task - 1) / f.task;
+    f.task = max_size(SPAN / C + 1, ceil_div(rows, KERN_PIECES));
+    size_t pieces = ceil_div(rows, f.task);
     parallel_for(pieces, distance_task, &f);
     double sum = 0;
     for (size_t i = 0; i < pieces; i++) sum += f.sum[i];
     *out = (float)(sum / (double)rows);
 }
 
-/* u = a / (|a| + e), g_c = 2 unit w_c (u_c - v_c):  da_c = g_c / (|a| + e) - a_c (g.a) / (|a| (|a| +
- * e)^2) */
+/* The forward was sum_c w_c (u_c - v_c)^2, u = a/(|a|+e), v = b/(|b|+e). With
+ * g_c = 2 unit w_c (u_c - v_c), and |a| depending on every a_c:
+ *
+ *     da_c (+)= g_c / (|a|+e) - a_c (g.a) / (|a| (|a|+e)^2) */
 static void distance_back_task(void *ctx, size_t task) {
     const feature_t *f = ctx;
     size_t C = f->C;

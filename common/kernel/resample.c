@@ -1,11 +1,11 @@
-/* resample.c - 2x2 maximum, NHWC; one task a row of the small image. */
+/* resample.c - 2x2 maximum, NHWC (resample.h). A task is a row of the small image. */
 #include "common/base/pool.h"
 #include "common/kernel/kernel.h"
 
 #include <string.h>
 
 typedef struct {
-    const float *x, *dy;
+    const float *x, *dy; /* [N,H,W,C], [N,H/2,W/2,C] */
     float *y, *dx;
     size_t H, W, C;
     bool add;
@@ -15,6 +15,7 @@ static inline float larger(float m, float v) {
     return v > m || v != v ? v : m; /* NaN stays */
 }
 
+/* A row of y from two rows of x. */
 static void maxpool_task(void *ctx, size_t row) {
     const pool2_t *p = ctx;
     size_t C = p->C, OH = p->H / 2, OW = p->W / 2;
@@ -34,14 +35,17 @@ static inline void give(float *d, float v, bool add) {
     *d = add ? *d + v : v;
 }
 
+/* A row of dy to the two rows of dx it came from. */
 static void maxpool_back_task(void *ctx, size_t row) {
     const pool2_t *p = ctx;
     size_t C = p->C, OH = p->H / 2, OW = p->W / 2, wide = p->W * C;
     size_t at = (row / OH * p->H + row % OH * 2) * wide;
     const float *dy = p->dy + row * OW * C;
-    if (!p->add) /* a last odd column or row takes no part */
-        memset(p->dx + at, 0,
-               (row % OH + 1 == OH ? p->H - 2 * (OH - 1) : 2) * wide * sizeof(float));
+    if (!p->add) {
+        /* The last row of an image also clears an odd row below it, which takes no part. */
+        size_t rows = row % OH + 1 == OH ? p->H - 2 * (OH - 1) : 2;
+        memset(p->dx + at, 0, rows * wide * sizeof(float));
+    }
     for (size_t i = 0; i < OW; i++)
         for (size_t c = 0; c < C; c++) {
             size_t a = at + 2 * i * C + c, place[4] = {a, a + C, a + wide, a + wide + C}, best = 0;

@@ -1,11 +1,12 @@
-/* rows.c - tables: rows out by index (embedding, codebook lookup, assembling a batch) and gradients
- * back in.
+/* rows.c - rows out of a table by index, and gradients back into it (rows.h): embeddings, codebook
+ * lookup, assembling a batch.
  *
- * The backward cuts the columns, not the rows: every task walks all indices in order, so a table
+ * The backward cuts the columns, not the rows. Every task walks all indices in order, so a table
  * row sums its gradients in the order of i whatever the number of threads, and rows that many
- * indices share cost no locks.
+ * indices share need no locks.
  */
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
 
 #include <string.h>
@@ -23,10 +24,7 @@ typedef struct {
     bool add;
 } rows_t;
 
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
+/* y[D] += x[D] */
 static void add_row(const float *restrict x, size_t D, float *restrict y) {
     for (size_t j = 0; j < D; j++) y[j] += x[j];
 }
@@ -48,8 +46,9 @@ static void gather_task(void *ctx, size_t task) {
     }
 }
 
-static size_t rows_a_task(size_t D) {
-    return D < TASK_FLOATS ? TASK_FLOATS / (D ? D : 1) : 1;
+/* Rows of D floats in a task. */
+static size_t rows_per_task(size_t D) {
+    return max_size(TASK_FLOATS / max_size(D, 1), 1);
 }
 
 void kern_gather_forward(const float *table, const int32_t *idx, size_t n, size_t D, float *out,
@@ -59,9 +58,9 @@ void kern_gather_forward(const float *table, const int32_t *idx, size_t n, size_
                 .out = out,
                 .n = n,
                 .D = D,
-                .task_rows = rows_a_task(D),
+                .task_rows = rows_per_task(D),
                 .add = add};
-    parallel_for((n + r.task_rows - 1) / r.task_rows, gather_task, &r);
+    parallel_for(ceil_div(n, r.task_rows), gather_task, &r);
 }
 
 static void clear_task(void *ctx, size_t task) {
@@ -70,6 +69,7 @@ static void clear_task(void *ctx, size_t task) {
     memset(r->out + first * r->D, 0, count * r->D * sizeof *r->out);
 }
 
+/* STRIP columns of all rows. With the width as a constant the loop is unrolled. */
 static void scatter_task(void *ctx, size_t task) {
     const rows_t *r = ctx;
     size_t D = r->D, first = task * STRIP, width = min_size(STRIP, D - first);
@@ -87,9 +87,9 @@ static void scatter_task(void *ctx, size_t task) {
 void kern_gather_backward(const float *dout, const int32_t *idx, size_t n, size_t D, float *dtable,
                           size_t rows, bool add) {
     if (!add) {
-        rows_t clear = {.out = dtable, .n = rows, .D = D, .task_rows = rows_a_task(D)};
-        parallel_for((rows + clear.task_rows - 1) / clear.task_rows, clear_task, &clear);
+        rows_t clear = {.out = dtable, .n = rows, .D = D, .task_rows = rows_per_task(D)};
+        parallel_for(ceil_div(rows, clear.task_rows), clear_task, &clear);
     }
     rows_t r = {.in = dout, .idx = idx, .out = dtable, .n = n, .D = D};
-    parallel_for((D + STRIP - 1) / STRIP, scatter_task, &r);
+    parallel_for(ceil_div(D, STRIP), scatter_task, &r);
 }

@@ -1,13 +1,17 @@
-/* vmath.h - a vector of floats at a time: loads, reductions and the transcendental functions of the
- * kernels.
+/* vmath.h - a vector of VL floats at a time: loads, reductions, and the transcendental functions of
+ * the kernels.
  *
- * Written with the compiler's vector extensions, so AVX2 and NEON both serve. VL is the number of
- * floats: 16 where the processor has AVX-512, else 8. Every function acts lane by lane: a value
- * does not depend on its place in an array as long as tails go through v_load_part / v_store_part
- * instead of scalar loops. NaN comes out as NaN.
+ * Written with the compiler's vector extensions, so AVX2 and NEON both serve. VL is 16 where the
+ * processor has AVX-512, else 8. Every function acts lane by lane: a value does not depend on its
+ * place in an array as long as tails go through v_load_part and v_store_part and not through scalar
+ * loops. NaN comes out as NaN.
  *
- * exp, tanh, erf are within 2 ulp (tests/test_kernel.c measures them). The polynomials are minimax
- * fits (Remez exchange, 40 digits) made for this project; range reduction is Cody & Waite's.
+ *     vf, vh, v4f  floats: VL, VL/2, 4       vi, vw  VL signed, unsigned integers
+ *     vd           VL/2 doubles              vu, vhu  vf and vh in memory, at any address
+ *
+ * exp, tanh and erf are within 2 ulp (tests/test_kernel.c measures them). The polynomials are
+ * minimax fits (Remez exchange, 40 digits) made for this project; range reduction is Cody &
+ * Waite's.
  */
 #ifndef KERNEL_VMATH_H
 #define KERNEL_VMATH_H
@@ -45,15 +49,18 @@ VMATH void v_store(float *p, vf a) {
 VMATH vf v_set(float s) {
     return s - (vf){0};
 }
+/* Lane by lane: a where the mask is all ones, b where it is 0. Comparisons make such masks. */
 VMATH vf v_select(vi mask, vf a, vf b) {
     return (vf)((mask & (vi)a) | (~mask & (vi)b));
 }
 
-/* ---- what the widths do by themselves ----
- *
- * v_load_part, v_store_part: n <= VL floats; the other lanes are `fill`. v_max, v_min: the second
- * operand where either is NaN. (A loop over lanes would name vmaxps, but the compiler does not
- * always see it.) */
+/* ---- what each width does in its own way ---- */
+
+/* Both widths define the same names:
+ *     v_load_part, v_load_ints  the first n <= VL lanes from memory, the others are `fill` or 0
+ *     v_store_part              the first n lanes to memory
+ *     v_max, v_min              the second operand where either is NaN
+ */
 #if VMATH_WIDE
 VMATH __mmask16 v_first(size_t n) {
     return (__mmask16)((1u << n) - 1);
@@ -73,8 +80,8 @@ VMATH vf v_max(vf a, vf b) {
 VMATH vf v_min(vf a, vf b) {
     return _mm512_min_ps(a, b);
 }
-/* Numbers of lanes: a vector's, its lower half's and so on; of two vectors side by side, what
- * V_SUM_* join. */
+/* Numbers of lanes for V_PICK: a vector's, its halves'; of two vectors side by side, what v_sums
+ * adds up: ones, pairs, then halves. */
 #define V_LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #define V_LOW 0, 1, 2, 3, 4, 5, 6, 7
 #define V_HIGH 8, 9, 10, 11, 12, 13, 14, 15
@@ -136,6 +143,7 @@ VMATH vh v_high(vf a) {
 VMATH vf v_abs(vf a) {
     return (vf)((vw)a & 0x7fffffffu);
 }
+/* `magnitude` >= 0 with the sign of `sign`. */
 VMATH vf v_sign_of(vf magnitude, vf sign) {
     return (vf)((vw)magnitude | ((vw)sign & 0x80000000u));
 }
@@ -169,6 +177,7 @@ VMATH vf v_sums(const vf a[VL]) {
     return half[0];
 #endif
 }
+/* The sum of the lanes of a vector of doubles, always in the same order. */
 VMATH double v_total(vd a) {
     double s[VL / 4];
     for (int i = 0; i < VL / 4; i++) s[i] = a[i] + a[i + VL / 4];
@@ -178,7 +187,7 @@ VMATH double v_total(vd a) {
     return s[0] + s[1];
 #endif
 }
-/* Of lanes that are not NaN. */
+/* The highest lane of those that are not NaN. */
 VMATH float v_highest(vf a) {
     a = v_max(a, V_PICK(a, a, V_HIGH, V_LOW));
 #if VMATH_WIDE
@@ -188,13 +197,13 @@ VMATH float v_highest(vf a) {
     for (int i = 1; i < 4; i++) m = a[i] > m ? a[i] : m;
     return m;
 }
-/* Adds the lanes to half as many doubles. */
+/* sum + the lanes of a, widened to doubles, two to each. */
 VMATH vd v_widen_add(vd sum, vf a) {
     return sum + (__builtin_convertvector(v_low(a), vd) + __builtin_convertvector(v_high(a), vd));
 }
 
-/* e^x for x in [-87.33, 88.37]: x = n ln 2 + r, e^x = 2^n e^r. Estrin's scheme: the chain of
- * dependent steps is what costs. */
+/* e^x for x in [-87.33, 88.37]: x = n ln 2 + r, so e^x = 2^n e^r. The polynomial goes by Estrin's
+ * scheme, since the chain of dependent steps is what costs. */
 VMATH vf v_exp_inside(vf x) {
     const float round = 12582912.f; /* 1.5 * 2^23: adding it rounds to an integer */
     vf n = x * 1.44269504f + round;
@@ -221,6 +230,7 @@ VMATH vf v_sigmoid(vf x) {
     return 1.f / (1.f + v_exp_inside(v_max(v_set(-87.3f), v_min(v_set(88.3f), -x))));
 }
 
+/* A polynomial below 0.65, else 1 - 2/(e^2x + 1). */
 VMATH vf v_tanh(vf x) {
     vf a = v_abs(x), u = x * x;
     vf q = u * -5.528633940e-3f + 2.048331641e-2f;
@@ -232,6 +242,7 @@ VMATH vf v_tanh(vf x) {
     return v_select(a < 0.65f, small, v_sign_of(large, x));
 }
 
+/* A polynomial below 1, else 1 - e^-p(|x|). */
 VMATH vf v_erf(vf x) {
     vf a = v_abs(x), u = x * x;
     vf q = u * 7.889126881e-5f + -8.020843562e-4f;

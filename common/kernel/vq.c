@@ -1,12 +1,18 @@
-/* vq.c - nearest codebook vector, the statistics of an assignment, unit rows and the rotation
- * trick's gradient.
+/* vq.c - nearest code, the statistics of an assignment, unit rows and the rotation trick's gradient
+ * (vq.h).
  *
- * |z|^2 is the same for every code, so the nearest code is the one with the greatest z.e - |e|^2/2: a matrix product
- * whose bias is -|e|^2/2, and a scan for the first maximum while the scores are in cache.
+ * The nearest code of z minimizes |z - e_k|^2 = |z|^2 - 2 z.e_k + |e_k|^2. The first term is the
+ * same for every code, so the nearest code is the one with the greatest
+ *
+ *     score[k] = z.e_k - |e_k|^2 / 2
+ *
+ * which is a matrix product [ROWS,D] [D,CODES] with a bias, and a scan for the first maximum while
+ * the scores are in cache.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/vmath.h"
 
 #include <math.h>
@@ -16,21 +22,23 @@ enum {
     CODES = 256, /* codes scored at a time: ROWS x CODES floats stay in L2 */
     STRIP = 32   /* columns of a statistics task */
 };
-static const double UNIT_FLOOR = 1e-12, TURN_FLOOR = 1e-6; /* of norms */
+/* Least norms that are divided by: of unit rows, and of the rotation. */
+static const double UNIT_FLOOR = 1e-12, TURN_FLOOR = 1e-6;
+
+/* ---- the nearest code ---- */
 
 typedef struct {
-    const float *z, *e;
+    const float *z, *e; /* [n,D], [K,D] */
     size_t n, K, D;
     int32_t *idx;
-    float *minus_half; /* -|e|^2 / 2 */
+    float *minus_half; /* -|e_k|^2 / 2, [K] */
 } nearest_t;
 
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-/* The first maximum of score[0..n), continuing from (*best, *at); `first` is the code of
- * score[0]. */
+/* Continues the search for the first maximum over score[n], the scores of codes first .. first+n-1:
+ * *best and *at are the best score and its code so far.
+ *
+ * Each lane keeps its own maximum and where it was. At the end the lanes are compared, the lower
+ * index winning a tie, as a plain loop would find it. */
 static void scan(const float *score, size_t n, size_t first, float *best, int32_t *at) {
     vf high = v_set(-INFINITY);
     vi where = {0}, lane = v_lanes();
@@ -59,6 +67,7 @@ static void scan(const float *score, size_t n, size_t first, float *best, int32_
     }
 }
 
+/* The codes of ROWS vectors, CODES codes at a time. */
 static void nearest_task(void *ctx, size_t task) {
     const nearest_t *v = ctx;
     size_t first = task * ROWS, rows = min_size(ROWS, v->n - first);
@@ -84,17 +93,20 @@ void kern_vq_nearest(const float *z, size_t n, const float *e, size_t K, size_t 
         for (size_t d = 0; d < D; d++) s += (double)e[k * D + d] * e[k * D + d];
         v.minus_half[k] = (float)(-0.5 * s);
     }
-    parallel_for((n + ROWS - 1) / ROWS, nearest_task, &v);
+    parallel_for(ceil_div(n, ROWS), nearest_task, &v);
 }
 
+/* ---- statistics of an assignment ---- */
+
 typedef struct {
-    const float *z;
+    const float *z; /* [n,D] */
     const int32_t *idx;
     size_t n, K, D;
-    float *counts, *sums;
+    float *counts, *sums; /* [K], [K,D] */
 } stats_t;
 
-/* Strip s of the columns of sums, in order of i; the strip after the last one counts. */
+/* STRIP columns of the sums. Every task walks all vectors, so a sum adds them in order of i
+ * whatever the threads. The strip behind the last column counts. */
 static void stats_task(void *ctx, size_t strip) {
     const stats_t *s = ctx;
     size_t D = s->D, first = strip * STRIP;
@@ -115,13 +127,13 @@ static void stats_task(void *ctx, size_t strip) {
 void kern_vq_stats(const float *z, const int32_t *idx, size_t n, size_t K, size_t D, float *counts,
                    float *sums) {
     stats_t s = {.z = z, .idx = idx, .n = n, .K = K, .D = D, .counts = counts, .sums = sums};
-    parallel_for((D + STRIP - 1) / STRIP + 1, stats_task, &s);
+    parallel_for(ceil_div(D, STRIP) + 1, stats_task, &s);
 }
 
 /* ---- one vector at a time: sums in double ---- */
 
 typedef struct {
-    const float *x, *q, *dy;
+    const float *x, *q, *dy; /* [n,D] */
     size_t n, D;
     float *out;
     bool add;
@@ -134,9 +146,10 @@ static double dot(const float *a, const float *b, size_t D) {
 }
 
 static void each_block(pool_fn fn, each_t *v) {
-    parallel_for((v->n + ROWS - 1) / ROWS, fn, v);
+    parallel_for(ceil_div(v->n, ROWS), fn, v);
 }
 
+/* y = x / |x| */
 static void unit_task(void *ctx, size_t task) {
     const each_t *v = ctx;
     size_t D = v->D, last = min_size(v->n, (task + 1) * ROWS);
@@ -173,6 +186,11 @@ void kern_unit_rows_backward(const float *x, const float *dy, size_t n, size_t D
                &(each_t){.x = x, .dy = dy, .n = n, .D = D, .out = dx, .add = add});
 }
 
+/* dz = |q|/|z| (dq - 2 (dq.w) w + 2 (dq.v) u), with u = z/|z|, v = q/|q|, w = (u+v)/|u+v|.
+ *
+ * The reflections that turn u onto v make R = 1 - 2 w w^T + 2 v u^T; this is its transpose times
+ * dq, stretched. In one pass over the channels: |u+v|, dq.(u+v) and dq.v; in a second one the
+ * result. */
 static void rotate_task(void *ctx, size_t task) {
     const each_t *v = ctx;
     size_t D = v->D, last = min_size(v->n, (task + 1) * ROWS);
@@ -181,8 +199,8 @@ static void rotate_task(void *ctx, size_t task) {
         float *dz = v->out + i * D;
         double length = sqrt(dot(q, q, D)), to_u = 1 / fmax(sqrt(dot(z, z, D)), TURN_FLOOR),
                to_v = 1 / fmax(length, TURN_FLOOR), sum = 0, gw = 0, gv = 0;
-        for (size_t d = 0; d < D; d++) { /* u + v is w before its scale */
-            double s = z[d] * to_u + q[d] * to_v;
+        for (size_t d = 0; d < D; d++) {
+            double s = z[d] * to_u + q[d] * to_v; /* u + v, which is w before its scale */
             sum += s * s;
             gw += g[d] * s;
             gv += g[d] * (q[d] * to_v);

@@ -1,71 +1,82 @@
-/* winograd.c - see winograd.h: forward and input gradient. The weight gradient is
- * winograd_weight.c.
+/* winograd.c - forward and input gradient of winograd.h.
  *
- * Both are one machine: source pixels to points, at each point a product with the transformed
- * weights, points to pixels of the result. The input gradient is the forward with the weights
- * turned by 180 degrees and transposed.
+ * Both are one machine, in three steps per block of tiles:
  *
- * Tiles go in blocks, over images: a row of a product does not feel its neighbours (micro.h). A
- * block's points stay in the L2 cache and each block is one thread's; where the channels are so
- * many that few tiles would fit, all threads share a larger block instead, so that the weights are
- * read seldom.
+ *     spread   source pixels to points       v[point][tile, K]  = B^T x B
+ *     product  at each point                 m[point][tile, N]  = v[point] u[point][K, N]
+ *     gather   points to result pixels       y                  = A^T m A (+ bias)
+ *
+ * with u = G w G^T, made once per call. K and N are Cin and Cout for the forward. The input
+ * gradient is the forward with the weights turned by 180 degrees and transposed, so there K = Cout
+ * and N = Cin.
+ *
+ * Blocks run over the images of the batch: a row of a product does not feel its neighbours
+ * (micro.h). A block's points stay in the L2 cache, and each block is one thread's. Where the
+ * channels are so many that few tiles would fit, all threads share a larger block instead, so that
+ * the weights are read seldom.
  */
 #include "common/kernel/winograd.h"
 
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/micro.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/winograd_tile.h"
 
 enum {
-    CACHE = (LANES == 16 ? 160 : 96) *
-            1024, /* floats of a block's points; with AVX-512 come larger caches */
-    LEAST = 24,   /* tiles of a block: fewer do not pay for reading the weights */
+    /* Floats of a block's points. With AVX-512 come larger caches. */
+    CACHE = (LANES == 16 ? 160 : 96) * 1024,
+    /* Tiles of a block: fewer do not pay for reading the weights. */
+    LEAST = 24,
     MOST = 96,
-    KPACK = 64,  /* channels of a task that packs weights */
-    CHANNELS = 3 /* a picture's; nobody measured fewer */
+    /* Input channels of a task that packs weights. */
+    KPACK = 64,
+    /* Input channels of a partial sum: errors grow with the length of a running sum. */
+    SLICE = 64,
+    SLICE_HALF = 32,
+    /* Channels of an RGB image: nobody measured fewer. */
+    CHANNELS = 3
 };
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 bool winograd_pays(const kern_conv_t *g) {
     if (g->plain || g->kh != 3 || g->kw != 3 || g->stride != 1 || g->Cin < CHANNELS ||
         g->Cout < CHANNELS)
         return false;
     if (g->pad_top > 2 || g->pad_left > 2 || g->up < 1 || g->up > 2) return false;
-    if (g->up == 2 && (g->pad_top != 1 || g->pad_left != 1))
-        return false; /* LINE_INPUT_PAIRS' pairs */
-    /* A single tile would be right too, but at batch 1 turning many channels of weights takes
-     * longer than the image. */
+    /* LINE_INPUT_PAIRS reads p q q r r s: the pairs lie so with a padding of 1 only. */
+    if (g->up == 2 && (g->pad_top != 1 || g->pad_left != 1)) return false;
+    /* A single tile would be right too. But at batch 1 transforming many channels of weights takes
+     * longer than the image. And of a tile's 16 outputs at least 6 must lie inside the image. */
     size_t tiles = ceil_div(g->OH, TILE) * ceil_div(g->OW, TILE);
     return tiles > 1 && 6 * tiles <= g->OH * g->OW;
 }
 
 typedef struct {
     tiles_t src, dst;
-    size_t tiles_x, tiles_image, tiles, block;
-    size_t points, panels;
-    size_t ldv, ldm, vs, ms,
-        us; /* floats of a tile's row of points and of a whole point: source, result, weights */
-    bool transposed, half, add; /* input gradient; of an enlarged image; add to the result */
+    size_t tiles_x, tiles_image, tiles; /* in a row, an image, the batch */
+    size_t block;                       /* tiles of a block */
+    size_t points, panels;              /* 36 or 25 points; panels of the result's channels */
+    size_t ldv, ldm;                    /* floats of a tile at one point: source, result */
+    size_t vs, ms, us; /* floats from one point to the next: source, result, weights */
+    bool transposed;   /* input gradient */
+    bool half;         /* of an enlarged image: 25 points */
+    bool add;
     const float *w, *bias;
-    float *packed, *outside;
+    float *packed;  /* u: [points][panels][K][NR] */
+    float *outside; /* a pixel of zeros */
 } winograd_t;
 
-/* The block at work. */
+/* The block at work: tiles t0 .. t0+tiles-1. */
 typedef struct {
     const winograd_t *g;
     size_t t0, tiles;
-    float *v, *m;
+    float *v; /* [points][tiles][ldv] */
+    float *m; /* [points][tiles][ldm] */
 } block_t;
 
-/* Weights to points: panels [points][panels][K][NR]. The taps are packed as the plain convolution
- * would have them. */
+/* u = G w G^T for KPACK channels of one panel. Each of the 9 taps is packed as the plain
+ * convolution would have it, [kc][NR], and the transform runs over those floats as over channels of
+ * a pixel. */
 static void filter_task(void *ctx, size_t task) {
     const winograd_t *g = ctx;
     size_t K = g->src.C, N = g->dst.C, slices = ceil_div(K, KPACK), panel = task / slices,
@@ -85,11 +96,13 @@ static void filter_task(void *ctx, size_t task) {
         to_points(LINE_FILTER, px, kc * NR, u, g->us, 0);
 }
 
+/* Where the source pixels of a tile lie. */
 static void tile_at(const winograd_t *g, const tiles_t *side, size_t tile, float **px) {
     size_t image = tile / g->tiles_image, at = tile % g->tiles_image;
     tile_pixels(side, image, at / g->tiles_x, at % g->tiles_x, g->outside, px);
 }
 
+/* Spread: v of MR tiles. */
 static void spread_task(void *ctx, size_t group) {
     const block_t *b = ctx;
     const winograd_t *g = b->g;
@@ -106,11 +119,11 @@ static void spread_task(void *ctx, size_t group) {
     }
 }
 
-/* Channels are summed in slices: errors grow with the length of a running sum. */
+/* Product: m[tiles,N] = v[tiles,K] u[K,N] at one point. */
 static void product_task(void *ctx, size_t point) {
     const block_t *b = ctx;
     const winograd_t *g = b->g;
-    size_t K = g->src.C, slice = g->half ? 32 : 64;
+    size_t K = g->src.C, slice = g->half ? SLICE_HALF : SLICE;
     for (size_t k = 0; k < K; k += slice)
         for (size_t p = 0; p < g->panels; p += PAIR) {
             const float *u = g->packed + point * g->us + (p * K + k) * NR;
@@ -122,6 +135,7 @@ static void product_task(void *ctx, size_t point) {
         }
 }
 
+/* Gather: the result pixels of MR tiles. Pixels beyond the image go nowhere. */
 static void gather_task(void *ctx, size_t group) {
     const block_t *b = ctx;
     const winograd_t *g = b->g;
@@ -139,7 +153,8 @@ static void gather_task(void *ctx, size_t group) {
     }
 }
 
-/* Inside another parallel_for (a block a thread) these run in order. */
+/* The three steps. Where each thread has a block of its own this runs inside a parallel_for, and
+ * the loops run in order. */
 static void block_task(void *ctx, size_t block) {
     const winograd_t *g = ctx;
     block_t b = {.g = g, .t0 = block * g->block};
@@ -152,24 +167,28 @@ static void block_task(void *ctx, size_t block) {
     parallel_for(groups, gather_task, &b);
 }
 
-/* Sizes of the blocks; true if threads share one. */
+/* The size of a block, and how its points lie. True if the threads are to share one block. */
 static bool plan_blocks(winograd_t *g) {
     size_t fit = CACHE / (g->points * (g->ldv + g->ldm)) / MR * MR;
     bool shared = fit < LEAST;
     if (shared || fit > MOST) fit = MOST;
     g->block = ceil_div(ceil_div(g->tiles, ceil_div(g->tiles, fit)), MR) * MR; /* equal blocks */
-    /* An odd number of cache lines between points: a power of two would put all of them in one
-     * cache set. */
+    /* An odd number of cache lines from point to point: with a power of two all points of a tile
+     * would fall into one cache set. */
     g->vs = (g->block * g->ldv / 16 | 1) * 16 + 16;
     g->ms = (g->block * g->ldm / 16 | 1) * 16 + 16;
     return shared;
 }
 
+/* All tiles: plan, make u, run the blocks. */
 static void run(winograd_t *g, size_t tiles_y, size_t tiles_x, size_t images) {
     g->points = g->half ? 25 : 36;
-    g->tiles_x = tiles_x, g->tiles_image = tiles_y * tiles_x, g->tiles = images * g->tiles_image;
+    g->tiles_x = tiles_x;
+    g->tiles_image = tiles_y * tiles_x;
+    g->tiles = images * g->tiles_image;
     g->panels = ceil_div(g->dst.C, NR);
-    g->ldv = ceil_div(g->src.C, 8) * 8, g->ldm = g->panels * NR;
+    g->ldv = round_up(g->src.C, 8);
+    g->ldm = g->panels * NR;
     g->us = g->panels * g->src.C * NR + 16;
     if (!g->tiles) return;
     bool shared = plan_blocks(g);
@@ -178,18 +197,24 @@ static void run(winograd_t *g, size_t tiles_y, size_t tiles_x, size_t images) {
     g->packed = scratch_get(SCRATCH_CONV_PACK, g->points * g->us * sizeof(float));
     parallel_for(g->panels * ceil_div(g->src.C, KPACK), filter_task, g);
     size_t blocks = ceil_div(g->tiles, g->block);
-    if (shared)
+    if (shared) {
         for (size_t i = 0; i < blocks; i++) block_task(g, i);
-    else
+    } else {
         parallel_for(blocks, block_task, g);
+    }
 }
 
 void winograd_forward(const kern_conv_t *g, const float *x, const float *w, const float *bias,
                       float *y) {
     winograd_t f = {.w = w, .bias = bias, .half = g->up == 2};
-    f.src = (tiles_t){.data = (float *)x, .H = g->H, .W = g->W, .C = g->Cin};
-    f.src.n = f.half ? 4 : SIDE, f.src.step = TILE / g->up;
-    f.src.top = (ptrdiff_t)g->pad_top, f.src.left = (ptrdiff_t)g->pad_left;
+    f.src = (tiles_t){.data = (float *)x,
+                      .H = g->H,
+                      .W = g->W,
+                      .C = g->Cin,
+                      .n = f.half ? 4 : SIDE,
+                      .step = TILE / g->up,
+                      .top = (ptrdiff_t)g->pad_top,
+                      .left = (ptrdiff_t)g->pad_left};
     f.dst = (tiles_t){.data = y, .H = g->OH, .W = g->OW, .C = g->Cout, .n = TILE, .step = TILE};
     run(&f, ceil_div(g->OH, TILE), ceil_div(g->OW, TILE), g->N);
 }
@@ -197,10 +222,15 @@ void winograd_forward(const kern_conv_t *g, const float *x, const float *w, cons
 void winograd_backward_input(const kern_conv_t *g, const float *dy, const float *w, float *dx,
                              bool add) {
     winograd_t f = {.w = w, .transposed = true, .half = g->up == 2, .add = add};
-    f.src = (tiles_t){
-        .data = (float *)dy, .H = g->OH, .W = g->OW, .C = g->Cout, .n = SIDE, .step = TILE};
-    f.src.top = 2 - (ptrdiff_t)g->pad_top, f.src.left = 2 - (ptrdiff_t)g->pad_left;
-    f.dst = (tiles_t){.data = dx, .H = g->H, .W = g->W, .C = g->Cin};
-    f.dst.n = f.dst.step = TILE / g->up;
+    f.src = (tiles_t){.data = (float *)dy,
+                      .H = g->OH,
+                      .W = g->OW,
+                      .C = g->Cout,
+                      .n = SIDE,
+                      .step = TILE,
+                      .top = 2 - (ptrdiff_t)g->pad_top,
+                      .left = 2 - (ptrdiff_t)g->pad_left};
+    f.dst = (tiles_t){
+        .data = dx, .H = g->H, .W = g->W, .C = g->Cin, .n = TILE / g->up, .step = TILE / g->up};
     run(&f, ceil_div(g->H * g->up, TILE), ceil_div(g->W * g->up, TILE), g->N);
 }

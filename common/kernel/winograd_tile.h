@@ -1,17 +1,18 @@
 /* winograd_tile.h - the transforms of winograd.h: between a square of pixels and a square of
  * points, a vector of channels at a time.
  *
- * The points in each direction are 0, +-a, +-b and infinity. Not the usual 1 and 2: with a =
- * sqrt(1/2), b = sqrt(2) no factor is larger than 2.9, and the errors are a third to a quarter
+ * The points in each direction are 0, +-a, +-b and infinity. Not the usual 1 and 2: with
+ * a = sqrt(1/2), b = sqrt(2) no factor is larger than 2.9, and the errors are a third to a quarter
  * (SPEED.md).
  *
- * Under the x2 enlargement the six rows a tile reads are four rows of the image, p q q r r s. Two
- * equal neighbours are a multiple of 1 + z, so with a = 1 all values at -a are 0: that point is
- * left out and 25 of 36 remain; likewise where a gradient is summed over the 2x2 pixels that came
- * from one.
+ * Under the x2 enlargement the six rows that a tile reads are four rows of the image, p q q r r s.
+ * Two equal neighbours are a multiple of 1 + z, so with a = 1 all values at the point -a are 0.
+ * That point is left out, and 25 of 36 products remain. The same holds where a gradient is summed
+ * over the 2x2 pixels that came from one.
  *
- * A transform of a square is one of its columns, then of the rows. Which code a channel of a tile
- * runs through depends on its place in the image only, so its bits do too.
+ * The transform of a square is that of a line, for each of its columns and then for each row of the
+ * result. Which code a channel of a tile runs through depends on its place in the image only, so
+ * its bits do too.
  */
 #ifndef KERNEL_WINOGRAD_TILE_H
 #define KERNEL_WINOGRAD_TILE_H
@@ -20,10 +21,13 @@
 
 #include <stdbool.h>
 
+/* Pixels of an output tile's side, of its inputs' side, and all points. */
 enum { TILE = 4, SIDE = 6, POINTS = SIDE * SIDE };
 
-/* What happens along one direction: pixels or taps in, points out, or back. Names of the matrices
- * are Lavin & Gray's. The _5 and _PAIRS ones have a = 1 and leave out the point -a. */
+/* ---- one line ---- */
+
+/* What happens along one direction: pixels or taps become points, or points become pixels or taps.
+ * The matrices' names are Lavin & Gray's. Those in _5 and _PAIRS have a = 1 and no point -a. */
 typedef enum {
     LINE_INPUT,        /* B^T: 6 pixels to 6 points */
     LINE_INPUT_5,      /* 6 pixels to 5 points */
@@ -39,22 +43,32 @@ typedef enum {
     LINE_TAPS_5        /* 5 points to 3 taps */
 } line_t;
 
+/* How many values go in. */
 VMATH size_t line_from(line_t kind) {
     static const size_t n[] = {6, 6, 4, 6, 5, 5, 4, 4, 3, 3, 6, 5};
     return n[kind];
 }
+/* How many come out. */
 VMATH size_t line_to(line_t kind) {
     static const size_t n[] = {6, 5, 5, 4, 4, 2, 6, 5, 6, 5, 3, 3};
     return n[kind];
 }
 
-/* The points a and b and their squares: `full` for all six points. */
+/* The points a and b and their squares; `full`: all six points are used. */
 #define POINT_A (full ? 0.707106781f : 1.f)
 #define POINT_B (full ? 1.414213562f : 1.6f)
 #define POINT_AA (full ? 0.5f : 1.f)
 #define POINT_BB (full ? 2.f : 2.56f)
 
-/* Row i of B^T: the coefficients of prod (z - point) over the finite points other than i. */
+/* to = B^T d. Row i of B^T has the coefficients of prod (z - point) over the finite points other
+ * than i; with +-a and +-b in pairs, even and odd powers are shared:
+ *
+ *     at 0         aa bb d0 - (aa + bb) d2 + d4
+ *     at +-a       (d4 - bb d2) +- a (d3 - bb d1)
+ *     at +-b       (d4 - aa d2) +- b (d3 - aa d1)
+ *     at infinity  aa bb d1 - (aa + bb) d3 + d5
+ *
+ * Value i goes to to[i*step], in this and all the following. */
 VMATH void line_input(line_t kind, const vf *d, vf *to, size_t step) {
     bool full = kind == LINE_INPUT;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
@@ -78,7 +92,8 @@ VMATH void line_input(line_t kind, const vf *d, vf *to, size_t step) {
     to[at * step] = aa * bb * d[1] + (d[5] - (aa + bb) * d[3]);
 }
 
-/* Column i of A^T: the powers 0 to 3 of point i. */
+/* to = A^T m. Column i of A^T has the powers 0 to 3 of point i: a polynomial's values back to four
+ * outputs, y_k = sum over points of point^k m. */
 VMATH void line_output(line_t kind, const vf *m, vf *to, size_t step) {
     bool full = kind == LINE_OUTPUT;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
@@ -98,6 +113,7 @@ VMATH void line_output(line_t kind, const vf *m, vf *to, size_t step) {
     to[3 * step] = last + (aa * odd_a + bb * odd_b);
 }
 
+/* to = A y: the transpose of line_output, four output gradients at all points. */
 VMATH void line_grad(line_t kind, const vf *y, vf *to, size_t step) {
     bool full = kind == LINE_GRAD;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
@@ -112,8 +128,8 @@ VMATH void line_grad(line_t kind, const vf *y, vf *to, size_t step) {
     to[at * step] = y[3];
 }
 
-/* Row i of G: the powers 0 to 2 of point i, over prod (point i - point) over the other finite
- * points. */
+/* to = G w. Row i of G has the powers 0 to 2 of point i, divided by prod (point i - point) over the
+ * other finite points. */
 VMATH void line_filter(line_t kind, const vf *w, vf *to, size_t step) {
     bool full = kind == LINE_FILTER;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
@@ -130,6 +146,7 @@ VMATH void line_filter(line_t kind, const vf *w, vf *to, size_t step) {
     to[at * step] = w[2];
 }
 
+/* to = G^T u: the transpose of line_filter, sums at the points to three taps. */
 VMATH void line_taps(line_t kind, const vf *u, vf *to, size_t step) {
     bool full = kind == LINE_TAPS;
     float a = POINT_A, b = POINT_B, aa = POINT_AA, bb = POINT_BB;
@@ -144,6 +161,7 @@ VMATH void line_taps(line_t kind, const vf *u, vf *to, size_t step) {
     to[2 * step] = last + (aa * even_a + bb * even_b);
 }
 
+/* The transform of this kind; the enum's order makes each test a range. */
 VMATH void line_apply(line_t kind, const vf *from, vf *to, size_t step) {
     if (kind <= LINE_INPUT_PAIRS)
         line_input(kind, from, to, step);
@@ -157,8 +175,10 @@ VMATH void line_apply(line_t kind, const vf *from, vf *to, size_t step) {
         line_taps(kind, from, to, step);
 }
 
-/* Some lanes from memory and back: picked one by one where their number is known, a copy through
- * the stack stalls. */
+/* ---- a square of pixels, to points and back ---- */
+
+/* Some lanes from memory and back, the others 0. Where their number is known they are picked one by
+ * one: a copy through the stack stalls. */
 VMATH vf load_lanes(const float *p, size_t lanes) {
     if (lanes == VL) return v_load(p);
     if (lanes == VL / 2) return V_PICK(*(const vhu *)p, (vh){0}, V_LANES);
@@ -174,20 +194,24 @@ VMATH void store_lanes(float *p, vf a, size_t lanes) {
         v_store_part(p, a, lanes);
 }
 
-/* Makes the compiler forget what it knows of a loop's invariants: it would keep some seventy
+/* Makes the compiler forget what it knows of a loop's invariants. It would keep some seventy
  * addresses on the stack. */
 #define FORGET(a, b) __asm__("" : "+r"(a), "+r"(b))
 
-/* Channels c.. of the pixels px[n*n] to points p at dst + p*stride. `lanes` of them are there, the
- * others become 0: a row of points is a multiple of eight floats. The pixels that the tile to the
- * right does not share are fetched into the L2 cache, `step` floats further (L1 holds the
- * points). */
+/* Channels c .. c+lanes-1 of a square of pixels, to points: dst[p*stride] = (T px T^T)[p], T as
+ * `kind`
+ *
+ *   px      [n*n]: where each pixel of the square lies, n = line_from(kind)
+ *   lanes   how many channels there are, VL at most; the others become 0, because a row of points
+ *           is a multiple of eight floats
+ *   dst     the first point; point p is `stride` floats times p further
+ *   step    floats from a pixel to the same one of the tile to the right. What that tile does not
+ *           share with this one is fetched into the L2 cache (L1 holds the points). */
 VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, float *dst,
                         size_t stride, size_t step) {
     size_t from = line_from(kind), to = line_to(kind);
-    size_t shared = kind <= LINE_INPUT_PAIRS ? 2
-                    : kind <= LINE_GRAD_5    ? 0
-                                             : from; /* with the tile to the right */
+    /* Columns that the tile to the right has too. Filters have no such tile. */
+    size_t shared = kind <= LINE_INPUT_PAIRS ? 2 : kind <= LINE_GRAD_5 ? 0 : from;
     vf half[SIDE * SIDE], v[SIDE];
 #pragma GCC unroll 6
     for (size_t j = 0; j < from; j++) {
@@ -207,6 +231,7 @@ VMATH void to_points_of(line_t kind, float *const *px, size_t c, size_t lanes, f
     }
 }
 
+/* All C channels of a square of pixels to points: whole vectors, then the rest. */
 VMATH void to_points(line_t kind, float *const *px, size_t C, float *dst, size_t stride,
                      size_t step) {
     size_t c = 0;
@@ -218,14 +243,15 @@ VMATH void to_points(line_t kind, float *const *px, size_t C, float *dst, size_t
     if (rest == VL / 2)
         to_points_of(kind, px, c, VL / 2, dst + c, stride, step);
     else if (rest == 3)
-        to_points_of(kind, px, c, 3, dst + c, stride, step); /* pictures */
+        to_points_of(kind, px, c, 3, dst + c, stride, step); /* RGB images */
     else if (VMATH_WIDE && rest > 8)
         to_points_of(kind, px, c, rest, dst + c, stride, step);
     else if (rest)
         to_points_of(kind, px, c, rest, dst + c, stride, step);
 }
 
-/* The way back: points at src + p*stride to channels c.. of the pixels px[n*n]. */
+/* The way back, for channels c .. c+lanes-1: px[i] (+)= (T src T^T)[i] + bias, T as `kind`; point p
+ * is at src + p*stride, and bias may be NULL. */
 VMATH void from_points_of(line_t kind, const float *src, size_t stride, const float *bias, bool add,
                           float *const *px, size_t c, size_t lanes) {
     size_t from = line_from(kind), to = line_to(kind);
@@ -250,6 +276,7 @@ VMATH void from_points_of(line_t kind, const float *src, size_t stride, const fl
     }
 }
 
+/* All C channels. */
 VMATH void from_points(line_t kind, const float *src, size_t stride, const float *bias, bool add,
                        float *const *px, size_t C) {
     size_t c = 0;
@@ -266,15 +293,17 @@ VMATH void from_points(line_t kind, const float *src, size_t stride, const float
         from_points_of(kind, src + c, stride, bias, add, px, c, rest);
 }
 
-/* A grid of tiles over images: tile (ty, tx) has the n x n pixels from (ty*step - top, tx*step -
- * left) on. */
+/* ---- where a tile lies ---- */
+
+/* A grid of tiles over images [H,W,C]: tile (ty,tx) has the n x n pixels from row ty*step - top and
+ * column tx*step - left on. */
 typedef struct {
     float *data; /* read only where the tiles are inputs */
     size_t H, W, C, n, step;
     ptrdiff_t top, left;
 } tiles_t;
 
-/* Where the n x n pixels of a tile are: `outside` for those beyond the image. */
+/* px[n*n] = where the pixels of a tile are; `outside` for those beyond the image. */
 VMATH void tile_pixels_of(const tiles_t *g, ptrdiff_t n, size_t image, size_t ty, size_t tx,
                           float *outside, float **px) {
     ptrdiff_t y = (ptrdiff_t)(ty * g->step) - g->top, x = (ptrdiff_t)(tx * g->step) - g->left;
@@ -294,6 +323,7 @@ VMATH void tile_pixels_of(const tiles_t *g, ptrdiff_t n, size_t image, size_t ty
         }
 }
 
+/* The same for any grid; n is one of three numbers, which the compiler then knows. */
 static inline void tile_pixels(const tiles_t *g, size_t image, size_t ty, size_t tx, float *outside,
                                float **px) {
     if (g->n == SIDE)

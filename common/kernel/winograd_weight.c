@@ -1,51 +1,66 @@
 /* winograd_weight.c - the weight gradient of winograd.h.
  *
- * The forward is y = A^T [(G w G^T) . (B^T x B)] A for each tile, so dw = G^T [sum over tiles (A dy
- * A^T) . (B^T x B)] G: pixels of x and of dy to points, at each point a product over tiles, and one
- * transform of the sums.
+ * The forward is y = A^T [(G w G^T) . (B^T x B)] A for each tile, so
+ *
+ *     dw = G^T [ sum over tiles (A dy A^T) . (B^T x B) ] G
+ *
+ * Pixels of x and of dy go to points. At each point a product over tiles follows,
+ *
+ *     sums[point][Cin, Cout] += v[point][tiles, Cin]^T d[point][tiles, Cout]
+ *
+ * and one transform of the sums gives the 3x3 taps.
  *
  * Tiles are cut into pieces by the shape, each with sums of its own, and a piece into blocks whose
  * points stay in the L2 cache. Where the sums are larger than the cache, or tiles are few, there is
  * one piece and the threads share it.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
+#include "common/kernel/kernel.h"
 #include "common/kernel/micro.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/winograd.h"
 #include "common/kernel/winograd_tile.h"
 
 enum {
-    CACHE = 96 * 1024, /* floats of a block's points */
-    SUMS = 80 * 1024,  /* floats of the sums of a piece */
-    GROUP = 8,         /* tiles of a task */
-    LEAST = 16,        /* tiles of a block */
+    /* Floats of a block's points, and of a piece's sums: beyond that the threads share one
+     * piece. */
+    CACHE = 96 * 1024,
+    SUMS = 80 * 1024,
+    /* Tiles of a task that spreads. */
+    GROUP = 8,
+    /* Tiles of a block. */
+    LEAST = 16,
     MOST = 64,
-    PIECE = 64 /* least tiles of a piece */
+    /* Least tiles of a piece. */
+    PIECE = 64
 };
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 typedef struct {
     tiles_t x, dy;
-    bool half, add;
-    size_t tiles_x, tiles_image, tiles, block, pieces, piece_tiles;
-    size_t points, panels, ldv, ldd, vs, ds,
-        us;                     /* floats of a row and of a whole point: x, dy, sums */
-    float *dw, *sums, *outside; /* sums [pieces][points][Cin][ldd] */
+    bool half; /* x is enlarged: 25 points */
+    bool add;
+    size_t tiles_x, tiles_image, tiles; /* in a row, an image, the batch */
+    size_t pieces, piece_tiles, block;  /* pieces, tiles of one, tiles of a block */
+    size_t points, panels;              /* 36 or 25 points; panels of Cout */
+    size_t ldv, ldd;                    /* floats of a tile at one point: x, dy */
+    size_t vs, ds, us;                  /* floats from one point to the next: x, dy, sums */
+    float *dw;
+    float *sums;    /* [pieces][points][Cin][ldd] */
+    float *outside; /* a pixel of zeros */
 } grad_t;
 
+/* The block at work: tiles t0 .. t0+tiles-1 of a piece. */
 typedef struct {
     const grad_t *g;
     size_t t0, tiles;
-    bool first;
-    float *v, *d, *sums;
+    bool first; /* of its piece: overwrites the sums */
+    float *v;   /* [points][tiles][ldv] */
+    float *d;   /* [points][tiles][ldd] */
+    float *sums;
 } block_t;
 
+/* v and d of GROUP tiles. */
 static void spread_task(void *ctx, size_t group) {
     const block_t *b = ctx;
     const grad_t *g = b->g;
@@ -66,6 +81,7 @@ static void spread_task(void *ctx, size_t group) {
     }
 }
 
+/* sums[Cin,Cout] (+)= v^T d at one point, over the tiles of a block. */
 static void product_task(void *ctx, size_t point) {
     const block_t *b = ctx;
     const grad_t *g = b->g;
@@ -79,7 +95,8 @@ static void product_task(void *ctx, size_t point) {
     }
 }
 
-/* Inside another parallel_for (a piece a thread) the loops run in order. */
+/* One piece, block after block. Where each thread has a piece of its own this runs inside a
+ * parallel_for, and the loops run in order. */
 static void piece_task(void *ctx, size_t piece) {
     const grad_t *g = ctx;
     size_t end = min_size((piece + 1) * g->piece_tiles, g->tiles);
@@ -87,14 +104,15 @@ static void piece_task(void *ctx, size_t piece) {
     b.v = scratch_get(SCRATCH_CONV_TASK, g->points * (g->vs + g->ds) * sizeof(float));
     b.d = b.v + g->points * g->vs;
     b.sums = g->sums + piece * g->points * g->us;
-    for (; b.t0 < end; b.t0 += g->block, b.first = false) {
+    for (; b.t0 < end; b.t0 += g->block) {
         b.tiles = min_size(g->block, end - b.t0);
         parallel_for(ceil_div(b.tiles, GROUP), spread_task, &b);
         parallel_for(g->points, product_task, &b);
+        b.first = false;
     }
 }
 
-/* One input channel: its sums of all pieces, in order, to the weights' gradient. */
+/* One input channel: adds the sums of all pieces in order, then dw = G^T sums G. */
 static void taps_task(void *ctx, size_t ci) {
     const grad_t *g = ctx;
     size_t Cin = g->x.C, Cout = g->dy.C;
@@ -114,6 +132,7 @@ static void taps_task(void *ctx, size_t ci) {
         from_points(LINE_TAPS, sum, g->us, NULL, g->add, px, Cout);
 }
 
+/* Fixes pieces and blocks, and how points lie. */
 static void plan_pieces(grad_t *g) {
     bool large = g->points * g->us > SUMS;
     g->pieces = large ? 1 : min_size(KERN_PIECES, g->tiles / PIECE);
@@ -124,8 +143,8 @@ static void plan_pieces(grad_t *g) {
     if (fit > MOST || g->pieces == 1) fit = MOST;
     if (fit < LEAST) fit = LEAST;
     g->block = ceil_div(g->piece_tiles, ceil_div(g->piece_tiles, fit));
-    /* An odd number of cache lines between points: a power of two would put all of them in one
-     * cache set. */
+    /* An odd number of cache lines from point to point: with a power of two all points of a tile
+     * would fall into one cache set. */
     g->vs = (g->block * g->ldv / 16 | 1) * 16 + 16;
     g->ds = (g->block * g->ldd / 16 | 1) * 16 + 16;
 }
@@ -133,22 +152,28 @@ static void plan_pieces(grad_t *g) {
 void winograd_backward_weight(const kern_conv_t *g, const float *x, const float *dy, float *dw,
                               bool add) {
     grad_t f = {.dw = dw, .half = g->up == 2, .add = add};
-    f.x = (tiles_t){.data = (float *)x, .H = g->H, .W = g->W, .C = g->Cin};
-    f.x.n = f.half ? 4 : SIDE, f.x.step = TILE / g->up;
-    f.x.top = (ptrdiff_t)g->pad_top, f.x.left = (ptrdiff_t)g->pad_left;
+    f.x = (tiles_t){.data = (float *)x,
+                    .H = g->H,
+                    .W = g->W,
+                    .C = g->Cin,
+                    .n = f.half ? 4 : SIDE,
+                    .step = TILE / g->up,
+                    .top = (ptrdiff_t)g->pad_top,
+                    .left = (ptrdiff_t)g->pad_left};
     f.dy = (tiles_t){
         .data = (float *)dy, .H = g->OH, .W = g->OW, .C = g->Cout, .n = TILE, .step = TILE};
-    f.tiles_x = ceil_div(g->OW, TILE), f.tiles_image = f.tiles_x * ceil_div(g->OH, TILE);
+    f.tiles_x = ceil_div(g->OW, TILE);
+    f.tiles_image = f.tiles_x * ceil_div(g->OH, TILE);
     f.tiles = g->N * f.tiles_image;
     f.points = f.half ? 25 : 36;
     f.panels = ceil_div(g->Cout, NR);
-    /* Tiles are the steps of the product here: rows of 64 channels or more would fall into few
-     * cache sets. */
-    f.ldv = ceil_div(g->Cin, 8) * 8 + (g->Cin >= 64 ? 16 : 0);
+    /* Tiles are the steps of the product here. Rows of 64 channels or more would fall into few
+     * cache sets, so a cache line more lies between them. */
+    f.ldv = round_up(g->Cin, 8) + (g->Cin >= 64 ? 16 : 0);
     f.ldd = f.panels * NR + (g->Cout >= 64 ? 16 : 0);
     f.us = g->Cin * f.ldd + 16;
     plan_pieces(&f);
-    size_t zeros = f.ldv > f.ldd ? f.ldv : f.ldd;
+    size_t zeros = max_size(f.ldv, f.ldd);
     f.outside =
         memset(scratch_get(SCRATCH_REDUCE, zeros * sizeof(float)), 0, zeros * sizeof(float));
     f.sums = scratch_get(SCRATCH_CONV_PARTS, f.pieces * f.points * f.us * sizeof(float));

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Inputs: q, k, v, or one qkv in place of q while k and v are absent. */
-enum { Q, K, V, BAND, N_IN };
+enum { Q, K, V, TIMESTEP, N_IN };
 enum { OUT, LOG_SUM, N_OUT };
 enum { HEADS, CAUSAL, WINDOW, PACKED }; /* attr.i */
 enum { SCALE };                         /* attr.f */
@@ -33,7 +33,7 @@ static kern_attention_t geometry(const op_run_t *r) {
                               .ldo = D,
                               .scale = r->attr->f[SCALE],
                               .causal = r->attr->i[CAUSAL] != 0,
-                              .band = r->in[BAND],
+                              .timestep = r->in[TIMESTEP],
                               .window = (int32_t)r->attr->i[WINDOW]};
 }
 
@@ -87,7 +87,8 @@ static const opdef_t attention_def = {.name = "attention",
                                       .forward = forward,
                                       .backward = backward,
                                       .scratch = scratch,
-                                      .keeps_in = OP_BIT(Q) | OP_BIT(K) | OP_BIT(V) | OP_BIT(BAND),
+                                      .keeps_in =
+                                          OP_BIT(Q) | OP_BIT(K) | OP_BIT(V) | OP_BIT(TIMESTEP),
                                       .keeps_out = OP_BIT(OUT) | OP_BIT(LOG_SUM),
                                       .grads_in = OP_BIT(Q) | OP_BIT(K) | OP_BIT(V),
                                       .flops = flops};
@@ -100,10 +101,12 @@ static var_t record(tape_t *t, const var_t in[3], bool packed, attention_opts_t 
     for (int i = K; i <= V; i++)
         if (!packed && tape_count(t, in[i]) != tape_count(t, in[Q]))
             tape_shape_bug(t, "attention", "q, k, v differ", s, tape_shape(t, in[i]));
-    if (o.band != NO_VAR && tape_count(t, o.band) != s.dim[0] * s.dim[1])
-        tape_shape_bug(t, "attention", "band does not fit", s, tape_shape(t, o.band));
-    op_spec_t spec = {
-        .def = &attention_def, .n_in = N_IN, .n_out = N_OUT, .in = {in[Q], in[K], in[V], o.band}};
+    if (o.timestep != NO_VAR && tape_count(t, o.timestep) != s.dim[0] * s.dim[1])
+        tape_shape_bug(t, "attention", "timestep does not fit", s, tape_shape(t, o.timestep));
+    op_spec_t spec = {.def = &attention_def,
+                      .n_in = N_IN,
+                      .n_out = N_OUT,
+                      .in = {in[Q], in[K], in[V], o.timestep}};
     spec.out[OUT] = F32_3(s.dim[0], s.dim[1], D);
     spec.out[LOG_SUM] = F32_3(s.dim[0], o.heads, s.dim[1]);
     spec.attr.i[HEADS] = (int64_t)o.heads;

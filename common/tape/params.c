@@ -2,6 +2,7 @@
 #include "common/tape/params.h"
 
 #include "common/base/die.h"
+#include "common/base/sizes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,7 +161,7 @@ int params_get(params_t *p, const char *name, int rank, const size_t *dim, param
         q->dim[d] = dim[d];
         q->count *= dim[d];
     }
-    p->floats += (q->count + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+    p->floats += round_up(q->count, ALIGN_FLOATS);
     if (p->sketch || (p->blank && !p->block[PARAMS_VALUE].p))
         return (int)p->n++; /* the block comes when asked for */
     for (int b = 0; b < PARAMS_BLOCKS; b++)

@@ -15,6 +15,7 @@
  *
  * Here z and dz can have the same memory. plan_place.c sees to that; this file only says when.
  */
+#include "common/base/sizes.h"
 #include "common/base/die.h"
 #include "common/tape/plan_private.h"
 
@@ -24,7 +25,7 @@
 static int add_buffer(plan_t *plan, size_t bytes) {
     plan->buffer =
         xgrow(plan->buffer, &plan->cap_buffers, plan->n_buffers + 1, sizeof *plan->buffer);
-    size_t whole = (bytes + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+    size_t whole = round_up(bytes, PLAN_ALIGN);
     plan->buffer[plan->n_buffers] = (buffer_t){.bytes = whole, .first = -1, .last = -1};
     return (int)plan->n_buffers++;
 }

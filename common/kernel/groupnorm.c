@@ -1,46 +1,50 @@
-/* norm.c - GroupNorm (with SiLU folded in) over NHWC images, LayerNorm over rows.
+/* groupnorm.c - GroupNorm over NHWC images, with SiLU folded in (norm.h).
  *
- * GroupNorm reduces every channel first, vectorized over channels, and combines channels to groups
- * in double afterwards, so groups of one channel cost no more than groups of sixteen. Pixels are
- * handled in wide rows: as many pixels as make the floats a multiple of a vector (and at least
- * eight vectors), so odd channel counts vectorize as well. An image is cut into pieces by its own
- * shape; a thread takes a whole image (which stays in its cache for the second sweep) or, when
- * images are few, threads share the pieces: the same sums either way.
+ * An image is a matrix [HW,C]: a row per pixel. Every channel is reduced first, with vectors that
+ * run along the channels, and channels are combined to groups in double afterwards. So groups of
+ * one channel cost no more than groups of sixteen.
+ *
+ * C need not be a multiple of the vector. Pixels are therefore read in wide rows of L = pixels*C
+ * floats: as many pixels as make L a multiple of VL, and at least eight vectors. Column j of a wide
+ * row always belongs to channel j % C, so sums per column are folded to sums per channel at the
+ * end:
+ *
+ *     memory    | pixel 0 | pixel 1 | pixel 2 | pixel 3 | pixel 4 | pixel 5 | ...
+ *     wide rows |------------- L -------------|------------- L -------------|
+ *     sums      s[0..L)  ->  fold  ->  s[0..C)
+ *
+ * An image is cut into pieces by its own shape, and a piece into blocks of wide rows. A thread
+ * takes a whole image, which stays in its cache for the second sweep. When images are few, threads
+ * share the pieces. The sums are the same either way.
  */
 #include "common/base/pool.h"
-#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "common/kernel/kernel.h"
+#include "common/kernel/slots.h"
 #include "common/kernel/vmath.h"
 
 #include <math.h>
 
 enum {
-    WIDE_MIN = 8 * VL, /* least floats of a wide row */
-    BLOCK_FLOATS =
-        /* summed in float before doubles take over; 16 KB, so its second reading is from L1 */
-    4096,
-    PIECE_FLOATS = 32768, /* least floats of a piece of an image */
-    LAYER_FLOATS = 8192,  /* rows of a LayerNorm task */
-    LAYER_BLOCK = 32      /* rows whose dgamma, dbeta are summed in float */
+    /* Least floats of a wide row. */
+    WIDE_MIN = 8 * VL,
+    /* Floats of a block, summed in float before doubles take over. 16 KB: L1 still has them for the
+     * second reading. */
+    BLOCK_FLOATS = 4096,
+    /* Least floats of a piece of an image. */
+    PIECE_FLOATS = 32768
 };
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-static size_t max_size(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-static size_t ceil_div(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
 
 /* ---- sums over wide rows ---- */
 
-/* SUM: x; SQUARES: (x - p)^2 and x - p for centers p; DOT: dz and dz xhat. Per column of the wide
- * row. */
-typedef enum { SUM, SQUARES, DOT } sweep_t;
+/* What is summed per column of the wide rows, to s0 and s1. */
+typedef enum {
+    SUM,     /* s0: x */
+    SQUARES, /* s0: (x - p)^2, s1: x - p, for a center p per column */
+    DOT      /* s0: dz, s1: dz xhat */
+} sweep_t;
 
-/* What DOT needs: u = scale x + shift (before SiLU), xhat = rstd x + center; all [L]. */
+/* What DOT needs per column [L]: z = scale x + shift (SiLU's argument), xhat = rstd x + center. */
 typedef struct {
     const float *scale, *shift, *rstd, *center;
 } coef_t;
@@ -51,9 +55,10 @@ VMATH vf silu_back(vf u, vf dy) {
     return dy * (s + u * s * (1.f - s));
 }
 
-/* nv vectors of columns from j on, all rows. */
+/* Sums the columns [j, j + nv*VL) of x [rows,L] over all rows; the nv (8 at most) vectors of sums
+ * stay in registers. kind and nv are constants at each call, so the branches vanish. */
 VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, size_t rows,
-                         size_t L, size_t j, const float *p, const coef_t *k, float *s0,
+                         size_t L, size_t j, const float *p, const coef_t *coef, float *s0,
                          float *s1) {
     vf a0[8] = {{0}}, a1[8] = {{0}};
     x += j;
@@ -70,7 +75,8 @@ VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, 
             } else {
                 vf dz = v_load(dy + r * L + VL * v);
                 a0[v] += dz;
-                a1[v] += dz * (t * v_load(k->rstd + j + VL * v) + v_load(k->center + j + VL * v));
+                a1[v] +=
+                    dz * (t * v_load(coef->rstd + j + VL * v) + v_load(coef->center + j + VL * v));
             }
         }
     }
@@ -80,29 +86,32 @@ VMATH void sweep_columns(sweep_t kind, int nv, const float *x, const float *dy, 
     }
 }
 
+/* s0, s1 [L] = the sums of `kind` over x, dy [rows,L]. */
 VMATH void sweep_block(sweep_t kind, const float *x, const float *dy, size_t rows, size_t L,
-                       const float *p, const coef_t *k, float *s0, float *s1) {
+                       const float *p, const coef_t *coef, float *s0, float *s1) {
     size_t j = 0;
-    if (kind == SUM)
+    if (kind == SUM) { /* one sum per column: registers hold twice as many */
         for (; j + 8 * VL <= L; j += 8 * VL)
-            sweep_columns(kind, 8, x, dy, rows, L, j, p, k, s0, s1);
-    for (; j + 4 * VL <= L; j += 4 * VL) sweep_columns(kind, 4, x, dy, rows, L, j, p, k, s0, s1);
-    for (; j < L; j += VL) sweep_columns(kind, 1, x, dy, rows, L, j, p, k, s0, s1);
+            sweep_columns(kind, 8, x, dy, rows, L, j, p, coef, s0, s1);
+    }
+    for (; j + 4 * VL <= L; j += 4 * VL) sweep_columns(kind, 4, x, dy, rows, L, j, p, coef, s0, s1);
+    for (; j < L; j += VL) sweep_columns(kind, 1, x, dy, rows, L, j, p, coef, s0, s1);
 }
 
-/* DOT behind SiLU, row by row: the sigmoid, not the sums, takes the time. Leaves dz in `out` unless
- * NULL. */
-static void silu_block(const float *x, const float *dy, size_t rows, size_t L, const coef_t *k,
+/* DOT behind SiLU: dz = silu'(scale x + shift) dy. Row by row with the sums in memory, because the
+ * sigmoid takes the time and not the sums. Leaves dz [rows,L] in `out` unless that is NULL. */
+static void silu_block(const float *x, const float *dy, size_t rows, size_t L, const coef_t *coef,
                        float *s0, float *s1, float *out) {
     memset(s0, 0, L * sizeof *s0);
     memset(s1, 0, L * sizeof *s1);
     for (size_t i = 0; i < rows * L; i += L)
         for (size_t j = 0; j < L; j += VL) {
             vf t = v_load(x + i + j),
-               dz = silu_back(t * v_load(k->scale + j) + v_load(k->shift + j), v_load(dy + i + j));
+               dz = silu_back(t * v_load(coef->scale + j) + v_load(coef->shift + j),
+                              v_load(dy + i + j));
             v_store(s0 + j, v_load(s0 + j) + dz);
             v_store(s1 + j,
-                    v_load(s1 + j) + dz * (t * v_load(k->rstd + j) + v_load(k->center + j)));
+                    v_load(s1 + j) + dz * (t * v_load(coef->rstd + j) + v_load(coef->center + j)));
             if (out) v_store(out + i + j, dz);
         }
 }
@@ -111,18 +120,23 @@ static void silu_block(const float *x, const float *dy, size_t rows, size_t L, c
 
 typedef struct {
     size_t N, HW, C, G;
-    size_t pixels, L;     /* of a wide row: L = pixels * C floats */
-    size_t block_rows;    /* wide rows of a block */
-    size_t piece, pieces; /* pixels of a piece (a whole number of blocks), pieces of an image */
+    size_t pixels, L;  /* of a wide row: L = pixels * C floats */
+    size_t block_rows; /* wide rows of a block */
+    size_t piece;      /* pixels of a piece: a whole number of blocks */
+    size_t pieces;     /* of an image */
     bool silu, add_dx;
     bool keep_dz; /* dx holds dz between the sweeps: no second sigmoid */
     float eps;
     const float *x, *gamma, *beta, *dy;
     float *y, *mean, *rstd, *dx;
-    double *parts; /* [N][pieces][2][C] */
+    /* What a piece leaves behind, [N][pieces][2][C]: forward means and sums of squared deviations,
+     * backward sums of dz and of dz xhat. */
+    double *parts;
 } norm_t;
 
+/* Fixes wide rows, blocks and pieces: from HW and C alone, never from N or the threads. */
 static void norm_init(norm_t *g) {
+    /* The least number of pixels that fills whole vectors: VL / gcd(VL, C), VL a power of two. */
     size_t pixels = VL;
     for (size_t c = g->C; c % 2 == 0 && pixels > 1; c /= 2) pixels /= 2;
     pixels *= ceil_div(WIDE_MIN, pixels * g->C);
@@ -143,8 +157,8 @@ static size_t piece_end(const norm_t *g, size_t piece) {
     return min_size((piece + 1) * g->piece, g->HW);
 }
 
-/* Whole images while they fill the threads evenly, else the first sweep and the second one as two
- * rounds of pieces. */
+/* A task per image while images fill the threads evenly. Else two rounds with a task per piece: the
+ * sums, then `apply` (NULL: none). */
 static void norm_run(norm_t *g, pool_fn sums, pool_fn apply, pool_fn image) {
     size_t threads = (size_t)pool_threads();
     if (g->pieces == 1 || g->N >= 4 * threads || g->N % threads == 0) {
@@ -155,60 +169,80 @@ static void norm_run(norm_t *g, pool_fn sums, pool_fn apply, pool_fn image) {
     }
 }
 
-/* Folds the pixels of a wide row together: s[L] -> s[C]. */
+/* s[c] = sum over the pixels p of a wide row of s[p*C + c]: columns to channels, [L] -> [C]. */
 static void fold(const norm_t *g, float *s) {
     for (size_t p = 1; p < g->pixels; p++)
         for (size_t c = 0; c < g->C; c++) s[c] += s[p * g->C + c];
 }
+/* The reverse: repeats the channels for every pixel of a wide row, [C] -> [L]. */
 static void spread(const norm_t *g, float *s) {
     for (size_t p = 1; p < g->pixels; p++) memcpy(s + p * g->C, s, g->C * sizeof *s);
 }
 
 /* ---- GroupNorm forward ---- */
 
-/* Channel means and sums of squared deviations of a few pixels, merged into (mean, m2) of `seen`
- * pixels (Chan et al. 1979). */
-static void merge(size_t C, double seen, double count, const double *mean2, const double *m22,
+/* Merges the statistics of two sets of pixels, channel by channel (Chan et al. 1979). With n pixels
+ * of mean m and M = sum (x - m)^2 on one side, n', m', M' on the other, and d = m' - m:
+ *
+ *     mean of both           = m + d n' / (n + n')
+ *     squared deviations     = M + M' + d^2 n n' / (n + n')
+ *
+ * No large sums are subtracted from each other, so a mean far from zero costs no digits.
+ *
+ *   mean, m2          [C], of `seen` pixels; become those of seen + count
+ *   new_mean, new_m2  [C], of `count` pixels */
+static void merge(size_t C, double seen, double count, const double *new_mean, const double *new_m2,
                   double *mean, double *m2) {
     double total = seen + count, part = count / total, cross = seen * count / total;
     for (size_t c = 0; c < C; c++) {
-        double d = mean2[c] - mean[c];
+        double d = new_mean[c] - mean[c];
         mean[c] += d * part;
-        m2[c] += m22[c] + d * d * cross;
+        m2[c] += new_m2[c] + d * d * cross;
     }
 }
 
+/* Statistics of one block, x [rows,L] and `tail` pixels behind it, merged into mean and m2 [C] of
+ * `seen` pixels.
+ *
+ * Two sweeps over the block, both in float: the sums give a center per channel, then deviations
+ * from that center are squared and summed. The center is rounded, so it is not quite the mean. The
+ * sum of the plain deviations says by how much, and both results are corrected for it:
+ *
+ *     off  = sum (x - p) / count         mean = p + off
+ *     M    = sum (x - p)^2 - count off^2
+ */
 static void block_stats(const norm_t *g, const float *x, size_t rows, size_t tail, double seen,
                         double *mean, double *m2) {
     size_t C = g->C, L = g->L, count = rows * g->pixels + tail;
-    float *s = scratch_get(SCRATCH_NORM_TASK, L * 3 * sizeof *s + C * 2 * sizeof(double)),
-          *p = s + L, *off = p + L;
-    double *bm = (double *)(off + L), *bq = bm + C;
+    float *sums = scratch_get(SCRATCH_NORM_TASK, L * 3 * sizeof *sums + C * 2 * sizeof(double)),
+          *center = sums + L, *off = center + L;
+    double *block_mean = (double *)(off + L), *block_m2 = block_mean + C;
     const float *rest = x + rows * L;
-    sweep_block(SUM, x, NULL, rows, L, NULL, NULL, s, NULL);
-    fold(g, s);
+    sweep_block(SUM, x, NULL, rows, L, NULL, NULL, sums, NULL);
+    fold(g, sums);
     for (size_t t = 0; t < tail; t++)
-        for (size_t c = 0; c < C; c++) s[c] += rest[t * C + c];
-    for (size_t c = 0; c < C; c++) p[c] = s[c] / (float)count;
-    spread(g, p);
-    sweep_block(SQUARES, x, NULL, rows, L, p, NULL, s, off);
-    fold(g, s);
+        for (size_t c = 0; c < C; c++) sums[c] += rest[t * C + c];
+    for (size_t c = 0; c < C; c++) center[c] = sums[c] / (float)count;
+    spread(g, center);
+    sweep_block(SQUARES, x, NULL, rows, L, center, NULL, sums, off);
+    fold(g, sums);
     fold(g, off);
     for (size_t t = 0; t < tail; t++)
         for (size_t c = 0; c < C; c++) {
-            float d = rest[t * C + c] - p[c];
-            s[c] += d * d;
+            float d = rest[t * C + c] - center[c];
+            sums[c] += d * d;
             off[c] += d;
         }
-    for (size_t c = 0; c < C;
-         c++) { /* the center was rounded: what is left of the deviations corrects it */
+    for (size_t c = 0; c < C; c++) {
         double d = (double)off[c] / (double)count;
-        bm[c] = (double)p[c] + d;
-        bq[c] = fmax((double)s[c] - d * d * (double)count, 0);
+        block_mean[c] = (double)center[c] + d;
+        block_m2[c] = fmax((double)sums[c] - d * d * (double)count, 0);
     }
-    merge(C, seen, (double)count, bm, bq, mean, m2);
+    merge(C, seen, (double)count, block_mean, block_m2, mean, m2);
 }
 
+/* Mean and m2 [C] of one piece of image n, block after block, left in its part. The last block also
+ * takes the pixels that fill no wide row. */
 static void stats_piece(const norm_t *g, size_t n, size_t piece) {
     size_t first = piece * g->piece, count = piece_end(g, piece) - first, rows = count / g->pixels;
     const float *x = g->x + (n * g->HW + first) * g->C;
@@ -223,8 +257,8 @@ static void stats_piece(const norm_t *g, size_t n, size_t piece) {
     } while (r < rows);
 }
 
-/* Pieces -> channels -> groups: mean and rstd of image n. Reads the parts only, so it may be
- * repeated by every task of the image. */
+/* mean, rstd [G] of image n: pieces are merged to channels, then the channels of a group are merged
+ * with equal counts (HW each). Reads the parts only, so every task of the image may repeat it. */
 static void image_stats(const norm_t *g, size_t n, double *mean, double *rstd) {
     size_t C = g->C, width = C / g->G;
     double *m = scratch_get(SCRATCH_NORM_TASK, 2 * C * sizeof *m), *q = m + C;
@@ -244,7 +278,8 @@ static void image_stats(const norm_t *g, size_t n, double *mean, double *rstd) {
     }
 }
 
-/* y = act(scale x + shift) over one piece. */
+/* y = act(scale x + shift) over one piece; scale and shift [L] are a channel's constants,
+ * spread. */
 static void apply_piece(const norm_t *g, size_t n, size_t piece, const float *scale,
                         const float *shift) {
     size_t first = piece * g->piece, L = g->L, at = (n * g->HW + first) * g->C,
@@ -269,6 +304,7 @@ static void apply_piece(const norm_t *g, size_t n, size_t piece, const float *sc
     }
 }
 
+/* One piece: with scale = rstd gamma and shift = beta - mean rstd gamma, z is a multiply-add. */
 static void apply_task(void *ctx, size_t task) {
     const norm_t *g = ctx;
     size_t n = task / g->pieces, piece = task % g->pieces, width = g->C / g->G;
@@ -284,11 +320,12 @@ static void apply_task(void *ctx, size_t task) {
     }
     spread(g, scale);
     spread(g, shift);
-    if (piece == 0)
+    if (piece == 0) { /* one task of the image writes what the backward reads */
         for (size_t i = 0; i < g->G; i++) {
             g->mean[n * g->G + i] = (float)mean[i];
             g->rstd[n * g->G + i] = (float)rstd[i];
         }
+    }
     apply_piece(g, n, piece, scale, shift);
 }
 
@@ -314,8 +351,10 @@ void kern_groupnorm_forward(const float *x, const float *gamma, const float *bet
                 .silu = silu,
                 .x = x,
                 .gamma = gamma,
-                .beta = beta};
-    g.y = y, g.mean = mean, g.rstd = rstd;
+                .beta = beta,
+                .y = y,
+                .mean = mean,
+                .rstd = rstd};
     if (!N || !HW || !C) return;
     norm_init(&g);
     norm_run(&g, stats_task, apply_task, forward_image_task);
@@ -323,12 +362,18 @@ void kern_groupnorm_forward(const float *x, const float *gamma, const float *bet
 
 /* ---- GroupNorm backward ---- */
 
-/* z = gamma xhat + beta, y = act(z), dz = act'(z) dy. With S0 = sum dz and S1 = sum dz xhat of a
- * channel:
- *   dbeta = S0, dgamma = S1, dx = rstd (gamma dz - mean(gamma S0) - xhat mean(gamma S1)),
- * the means being over the group's elements. */
+/* The forward was z = gamma xhat + beta, y = act(z), xhat = (x - mean) rstd. With dz = act'(z) dy
+ * and the sums of a channel over the pixels, S0 = sum dz and S1 = sum dz xhat:
+ *
+ *     dbeta  = S0                      (over all images)
+ *     dgamma = S1                      (over all images)
+ *     dx     = rstd (gamma dz - m0 - xhat m1)
+ *     m0     = sum_c gamma_c S0_c / elements of the group,   m1 the same with S1
+ *
+ * First sweep: S0 and S1 of every piece. Second sweep: dx, which needs the sums of the whole group.
+ * Where dx is overwritten, the first sweep leaves dz in it, so the sigmoid runs once. */
 
-/* Wide-row coefficients of image n: z = scale x + shift, xhat = rstd x + center. */
+/* Image n's coefficients per column, in mem [4][L]: z = scale x + shift, xhat = rstd x + center. */
 static coef_t image_coef(const norm_t *g, size_t n, float *mem) {
     size_t L = g->L, width = g->C / g->G;
     float *scale = mem, *shift = mem + L, *rstd = mem + 2 * L, *center = mem + 3 * L;
@@ -343,21 +388,24 @@ static coef_t image_coef(const norm_t *g, size_t n, float *mem) {
     return (coef_t){scale, shift, rstd, center};
 }
 
+/* Adds S0 and S1 [C] of one block: x, dy [rows,L] and `tail` pixels. Leaves dz in dz_out unless
+ * NULL. */
 static void dot_block(const norm_t *g, const float *x, const float *dy, size_t rows, size_t tail,
-                      const coef_t *k, float *dz_out, double *S0, double *S1) {
+                      const coef_t *coef, float *dz_out, double *S0, double *S1) {
     size_t C = g->C, L = g->L;
     float *s0 = scratch_get(SCRATCH_NORM_TASK, 2 * L * sizeof *s0), *s1 = s0 + L;
     if (g->silu)
-        silu_block(x, dy, rows, L, k, s0, s1, dz_out);
+        silu_block(x, dy, rows, L, coef, s0, s1, dz_out);
     else
-        sweep_block(DOT, x, dy, rows, L, NULL, k, s0, s1);
-    /* The last pixels, fewer than a wide row: one row padded with dy = 0. */
+        sweep_block(DOT, x, dy, rows, L, NULL, coef, s0, s1);
+    /* The last pixels are fewer than a wide row: one row, padded with dy = 0. */
     for (size_t j = 0, at = rows * L; j < tail * C; j += VL) {
         size_t left = min_size(VL, tail * C - j);
         vf t = v_load_part(x + at + j, left, 0), dz = v_load_part(dy + at + j, left, 0);
-        if (g->silu) dz = silu_back(t * v_load(k->scale + j) + v_load(k->shift + j), dz);
+        if (g->silu) dz = silu_back(t * v_load(coef->scale + j) + v_load(coef->shift + j), dz);
         v_store(s0 + j, v_load(s0 + j) + dz);
-        v_store(s1 + j, v_load(s1 + j) + dz * (t * v_load(k->rstd + j) + v_load(k->center + j)));
+        v_store(s1 + j,
+                v_load(s1 + j) + dz * (t * v_load(coef->rstd + j) + v_load(coef->center + j)));
         if (dz_out) v_store_part(dz_out + at + j, dz, left);
     }
     fold(g, s0);
@@ -368,26 +416,28 @@ static void dot_block(const norm_t *g, const float *x, const float *dy, size_t r
     }
 }
 
+/* S0 and S1 [C] of one piece of an image, left in its part. */
 static void dot_task(void *ctx, size_t task) {
     const norm_t *g = ctx;
     size_t n = task / g->pieces, piece = task % g->pieces;
     size_t first = piece * g->piece, count = piece_end(g, piece) - first, rows = count / g->pixels,
            at = (n * g->HW + first) * g->C;
     double *S0 = part_of(g, n, piece), *S1 = S0 + g->C;
-    coef_t k = image_coef(g, n, scratch_get(SCRATCH_NORM_COEF, 4 * g->L * sizeof(float)));
+    coef_t coef = image_coef(g, n, scratch_get(SCRATCH_NORM_COEF, 4 * g->L * sizeof(float)));
     memset(S0, 0, 2 * g->C * sizeof *S0);
     size_t r = 0;
     do {
         size_t now = min_size(g->block_rows, rows - r),
                tail = r + now == rows ? count % g->pixels : 0;
         size_t from = at + r * g->L;
-        dot_block(g, g->x + from, g->dy + from, now, tail, &k, g->keep_dz ? g->dx + from : NULL, S0,
-                  S1);
+        float *dz = g->keep_dz ? g->dx + from : NULL;
+        dot_block(g, g->x + from, g->dy + from, now, tail, &coef, dz, S0, S1);
         r += now;
     } while (r < rows);
 }
 
-/* dx = P dz + Q x + R with the group's means in Q and R. */
+/* dx = P dz + Q x + R, per column [L]. From dx = rstd (gamma dz - m0 - (x - mean) rstd m1):
+ *   P = rstd gamma,   Q = -rstd^2 m1,   R = -rstd m0 + rstd^2 mean m1. */
 static void dx_coef(const norm_t *g, size_t n, float *P, float *Q, float *R) {
     size_t C = g->C, width = C / g->G;
     double count = (double)g->HW * (double)width;
@@ -399,7 +449,8 @@ static void dx_coef(const norm_t *g, size_t n, float *P, float *Q, float *R) {
                 m0 += part[c] * g->gamma[c];
                 m1 += part[C + c] * g->gamma[c];
             }
-        m0 /= count, m1 /= count;
+        m0 /= count;
+        m1 /= count;
         for (size_t c = i * width; c < (i + 1) * width; c++) {
             P[c] = (float)(r * g->gamma[c]);
             Q[c] = (float)(-r * r * m1);
@@ -411,17 +462,22 @@ static void dx_coef(const norm_t *g, size_t n, float *P, float *Q, float *R) {
     spread(g, R);
 }
 
+/* dx (+)= P dz + Q x + R over `count` floats from the first column of a wide row on. dy holds dz
+ * itself unless `silu`. */
 VMATH void dx_sweep(bool silu, bool add, const float *x, const float *dy, size_t count, size_t L,
-                    const coef_t *k, const float *P, const float *Q, const float *R, float *dx) {
+                    const coef_t *coef, const float *P, const float *Q, const float *R, float *dx) {
     for (size_t i = 0; i < count; i += L)
         for (size_t j = 0; j < L && i + j < count; j += VL) {
             size_t at = i + j, left = count - at;
             vf t, dz, d;
-            if (left >= VL)
-                t = v_load(x + at), dz = v_load(dy + at);
-            else
-                t = v_load_part(x + at, left, 0), dz = v_load_part(dy + at, left, 0);
-            if (silu) dz = silu_back(t * v_load(k->scale + j) + v_load(k->shift + j), dz);
+            if (left >= VL) {
+                t = v_load(x + at);
+                dz = v_load(dy + at);
+            } else {
+                t = v_load_part(x + at, left, 0);
+                dz = v_load_part(dy + at, left, 0);
+            }
+            if (silu) dz = silu_back(t * v_load(coef->scale + j) + v_load(coef->shift + j), dz);
             d = dz * v_load(P + j) + (t * v_load(Q + j) + v_load(R + j));
             if (left >= VL) {
                 if (add) d += v_load(dx + at);
@@ -440,22 +496,24 @@ static void dx_task(void *ctx, size_t task) {
            count = (piece_end(g, piece) - first) * g->C;
     float *mem = scratch_get(SCRATCH_NORM_COEF, 7 * L * sizeof *mem), *P = mem + 4 * L, *Q = P + L,
           *R = Q + L;
-    coef_t k = image_coef(g, n, mem);
+    coef_t coef = image_coef(g, n, mem);
     dx_coef(g, n, P, Q, R);
     if (g->keep_dz)
-        dx_sweep(false, false, g->x + at, g->dx + at, count, L, &k, P, Q, R, g->dx + at);
+        dx_sweep(false, false, g->x + at, g->dx + at, count, L, &coef, P, Q, R, g->dx + at);
     else if (g->silu)
-        dx_sweep(true, true, g->x + at, g->dy + at, count, L, &k, P, Q, R, g->dx + at);
+        dx_sweep(true, true, g->x + at, g->dy + at, count, L, &coef, P, Q, R, g->dx + at);
     else
-        dx_sweep(false, g->add_dx, g->x + at, g->dy + at, count, L, &k, P, Q, R, g->dx + at);
+        dx_sweep(false, g->add_dx, g->x + at, g->dy + at, count, L, &coef, P, Q, R, g->dx + at);
 }
 
 static void backward_image_task(void *ctx, size_t n) {
     const norm_t *g = ctx;
     for (size_t p = 0; p < g->pieces; p++) dot_task(ctx, n * g->pieces + p);
-    for (size_t p = 0; g->dx && p < g->pieces; p++) dx_task(ctx, n * g->pieces + p);
+    if (!g->dx) return;
+    for (size_t p = 0; p < g->pieces; p++) dx_task(ctx, n * g->pieces + p);
 }
 
+/* out[C] (+)= S0 (which 0) or S1 (which 1) of all pieces of all images, in order. */
 static void sum_parts(const norm_t *g, size_t which, float *out, bool add) {
     for (size_t c = 0; c < g->C; c++) {
         double s = 0;
@@ -477,165 +535,14 @@ void kern_groupnorm_backward(const float *x, const float *gamma, const float *be
                 .gamma = gamma,
                 .beta = beta,
                 .dy = dy,
+                .mean = (float *)mean, /* read only here */
+                .rstd = (float *)rstd,
                 .dx = dx,
                 .add_dx = add_dx};
-    g.mean = (float *)mean, g.rstd = (float *)rstd; /* read only here */
     if (!C || (!dx && !dgamma && !dbeta)) return;
     g.keep_dz = silu && dx && !add_dx;
     norm_init(&g);
     if (HW) norm_run(&g, dot_task, dx ? dx_task : NULL, backward_image_task);
     if (dbeta) sum_parts(&g, 0, dbeta, add_dbeta);
     if (dgamma) sum_parts(&g, 1, dgamma, add_dgamma);
-}
-
-/* ---- LayerNorm ---- */
-
-typedef struct {
-    size_t rows, C, task_rows;
-    float eps;
-    const float *x, *gamma, *beta, *dy;
-    float *y, *mean, *rstd, *dx;
-    bool add_dx;
-    double *parts; /* [pieces][2][C]: dgamma, dbeta */
-} layer_t;
-
-static float row_sum(const float *x, size_t C) {
-    vf s[4] = {{0}};
-    size_t j = 0;
-    for (; j + 4 * VL <= C; j += 4 * VL)
-        for (int v = 0; v < 4; v++) s[v] += v_load(x + j + (size_t)v * VL);
-    for (; j < C; j += VL) s[0] += j + VL <= C ? v_load(x + j) : v_load_part(x + j, C - j, 0);
-    return v_sum((s[0] + s[1]) + (s[2] + s[3]));
-}
-
-static float row_squares(const float *x, size_t C, float mean) {
-    vf s[4] = {{0}}, m = v_set(mean);
-    size_t j = 0;
-    for (; j + 4 * VL <= C; j += 4 * VL)
-        for (int v = 0; v < 4; v++) {
-            vf d = v_load(x + j + (size_t)v * VL) - m;
-            s[v] += d * d;
-        }
-    for (; j < C; j += VL) {
-        vf d = (j + VL <= C ? v_load(x + j) : v_load_part(x + j, C - j, mean)) - m;
-        s[0] += d * d;
-    }
-    return v_sum((s[0] + s[1]) + (s[2] + s[3]));
-}
-
-static void layer_forward_task(void *ctx, size_t task) {
-    const layer_t *l = ctx;
-    size_t C = l->C, end = min_size((task + 1) * l->task_rows, l->rows);
-    for (size_t r = task * l->task_rows; r < end; r++) {
-        const float *x = l->x + r * C;
-        float *y = l->y + r * C;
-        float mean = row_sum(x, C) / (float)C,
-              rstd = 1.f / sqrtf(row_squares(x, C, mean) / (float)C + l->eps);
-        size_t j = 0;
-        for (; j + VL <= C; j += VL)
-            v_store(y + j,
-                    (v_load(x + j) - mean) * rstd * v_load(l->gamma + j) + v_load(l->beta + j));
-        if (j < C) {
-            vf t =
-                (v_load_part(x + j, C - j, 0) - mean) * rstd * v_load_part(l->gamma + j, C - j, 0);
-            v_store_part(y + j, t + v_load_part(l->beta + j, C - j, 0), C - j);
-        }
-        l->mean[r] = mean;
-        l->rstd[r] = rstd;
-    }
-}
-
-void kern_layernorm_forward(const float *x, const float *gamma, const float *beta, size_t rows,
-                            size_t C, float eps, float *y, float *mean, float *rstd) {
-    if (!rows || !C) return;
-    layer_t l = {.rows = rows,
-                 .C = C,
-                 .eps = eps,
-                 .x = x,
-                 .gamma = gamma,
-                 .beta = beta,
-                 .y = y,
-                 .mean = mean,
-                 .rstd = rstd};
-    l.task_rows = max_size(LAYER_FLOATS / C, 1);
-    parallel_for(ceil_div(rows, l.task_rows), layer_forward_task, &l);
-}
-
-/* dx = rstd (g - mean(g) - xhat mean(g xhat)), g = gamma dy; adds dy xhat and dy to the float sums
- * dg, db. */
-static void layer_backward_row(const layer_t *l, size_t r, float *restrict dg, float *restrict db) {
-    size_t C = l->C;
-    const float *x = l->x + r * C, *dy = l->dy + r * C, *gamma = l->gamma;
-    float rstd = l->rstd[r], center = -l->mean[r] * rstd;
-    vf a0 = {0}, a1 = {0};
-    for (size_t j = 0; j < C; j += VL) {
-        size_t left = C - j;
-        vf t, d, g;
-        if (left >= VL)
-            t = v_load(x + j), d = v_load(dy + j), g = v_load(gamma + j);
-        else
-            t = v_load_part(x + j, left, 0), d = v_load_part(dy + j, left, 0),
-            g = v_load_part(gamma + j, left, 0);
-        vf h = t * rstd + center;
-        a0 += d * g;
-        a1 += d * g * h;
-        v_store(dg + j, v_load(dg + j) + d * h); /* dg, db are padded to whole vectors */
-        v_store(db + j, v_load(db + j) + d);
-    }
-    if (!l->dx) return;
-    float m0 = v_sum(a0) / (float)C, m1 = v_sum(a1) / (float)C, *dx = l->dx + r * C;
-    size_t j = 0;
-    for (; j + VL <= C; j += VL) {
-        vf h = v_load(x + j) * rstd + center,
-           d = rstd * (v_load(dy + j) * v_load(gamma + j) - m0 - h * m1);
-        v_store(dx + j, l->add_dx ? v_load(dx + j) + d : d);
-    }
-    if (j < C) {
-        size_t left = C - j;
-        vf h = v_load_part(x + j, left, 0) * rstd + center,
-           d = rstd *
-               (v_load_part(dy + j, left, 0) * v_load_part(gamma + j, left, 0) - m0 - h * m1);
-        v_store_part(dx + j, l->add_dx ? v_load_part(dx + j, left, 0) + d : d, left);
-    }
-}
-
-static void layer_backward_task(void *ctx, size_t piece) {
-    const layer_t *l = ctx;
-    size_t C = l->C, wide = ceil_div(C, VL) * VL,
-           end = min_size((piece + 1) * l->task_rows, l->rows);
-    float *dg = scratch_get(SCRATCH_NORM_TASK, 2 * wide * sizeof *dg), *db = dg + wide;
-    double *sum = l->parts + piece * 2 * C;
-    memset(sum, 0, 2 * C * sizeof *sum);
-    for (size_t r = piece * l->task_rows; r < end;) {
-        size_t block = min_size(end, r + LAYER_BLOCK);
-        memset(dg, 0, 2 * wide * sizeof *dg);
-        for (; r < block; r++) layer_backward_row(l, r, dg, db);
-        for (size_t j = 0; j < C; j++) {
-            sum[j] += (double)dg[j];
-            sum[C + j] += (double)db[j];
-        }
-    }
-}
-
-void kern_layernorm_backward(const float *x, const float *gamma, const float *mean,
-                             const float *rstd, const float *dy, size_t rows, size_t C, float *dx,
-                             bool add_dx, float *dgamma, bool add_dgamma, float *dbeta,
-                             bool add_dbeta) {
-    if (!C) return;
-    layer_t l = {
-        .rows = rows, .C = C, .x = x, .gamma = gamma, .dy = dy, .dx = dx, .add_dx = add_dx};
-    l.mean = (float *)mean, l.rstd = (float *)rstd; /* read only here */
-    l.task_rows = max_size(ceil_div(rows, KERN_PIECES), LAYER_BLOCK);
-    size_t pieces = ceil_div(rows, l.task_rows);
-    l.parts = scratch_get(SCRATCH_NORM, (pieces + 1) * 2 * C * sizeof *l.parts);
-    parallel_for(pieces, layer_backward_task, &l);
-    for (size_t j = 0; j < C; j++) {
-        double g = 0, b = 0;
-        for (size_t p = 0; p < pieces; p++) {
-            g += l.parts[p * 2 * C + j];
-            b += l.parts[p * 2 * C + C + j];
-        }
-        if (dgamma) dgamma[j] = (float)(add_dgamma ? dgamma[j] + g : g);
-        if (dbeta) dbeta[j] = (float)(add_dbeta ? dbeta[j] + b : b);
-    }
 }

@@ -1,8 +1,11 @@
-/* test_base.c - floor 0: failing, random numbers, threads, logs. Command lines have test_cli.c. */
+/* test_base.c - floor 0: failing, random numbers, threads, logs, sizes, scratch memory. Command lines
+ * have test_cli.c. */
 #include "common/base/die.h"
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/base/rng.h"
+#include "common/base/scratch.h"
+#include "common/base/sizes.h"
 #include "tests/child.h"
 #include "tests/test.h"
 
@@ -540,4 +543,58 @@ TEST(fault_074_monotonic_clock) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     CHECK(b >= a && fabs(b - ((double)t.tv_sec + 1e-9 * (double)t.tv_nsec)) < 1);
+}
+
+/* ---- sizes, scratch ---- */
+
+TEST(sizes_by_counting) {
+    for (size_t a = 0; a < 70; a++)
+        for (size_t b = 1; b < 12; b++) {
+            size_t blocks = 0;
+            while (blocks * b < a) blocks++;
+            CHECK(ceil_div(a, b) == blocks, "%zu / %zu: %zu", a, b, ceil_div(a, b));
+            CHECK(round_up(a, b) == blocks * b, "%zu to %zu: %zu", a, b, round_up(a, b));
+            CHECK(min_size(a, b) <= a && min_size(a, b) <= b, "min %zu %zu", a, b);
+            CHECK(max_size(a, b) >= a && max_size(a, b) >= b, "max %zu %zu", a, b);
+            CHECK(min_size(a, b) + max_size(a, b) == a + b, "%zu %zu", a, b);
+        }
+}
+
+static void *scratch_elsewhere(void *slot) {
+    return scratch_get(*(int *)slot, 1);
+}
+
+TEST(scratch_blocks_do_not_overlap) {
+    enum { BYTES = 1000 };
+    unsigned char *block[SCRATCH_SLOTS];
+    for (int i = 0; i < SCRATCH_SLOTS; i++) {
+        block[i] = scratch_get(i, BYTES);
+        CHECK((uintptr_t)block[i] % 64 == 0, "slot %d is not aligned", i);
+        memset(block[i], i, BYTES);
+    }
+    for (int i = 0; i < SCRATCH_SLOTS; i++) {
+        CHECK(scratch_get(i, BYTES / 2) == block[i], "slot %d moved without need", i);
+        for (size_t k = 0; k < BYTES; k++) REQUIRE(block[i][k] == i, "slot %d, byte %zu", i, k);
+    }
+    int slot = 3;
+    pthread_t thread;
+    void *other = NULL;
+    REQUIRE(pthread_create(&thread, NULL, scratch_elsewhere, &slot) == 0, "no thread");
+    pthread_join(thread, &other);
+    CHECK(other && other != block[slot], "two threads share a block");
+}
+
+static int scratch_beyond(void *slot) {
+    scratch_get(*(int *)slot, 1);
+    return 0;
+}
+
+TEST(scratch_slot_beyond_the_last_is_a_bug) {
+    child_t c;
+    const int wrong[] = {-1, SCRATCH_SLOTS};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int slot = wrong[i];
+        child_run(scratch_beyond, &slot, &c);
+        CHECK(strstr(c.err, "scratch slot"), "slot %d: '%s'", slot, c.err);
+    }
 }

@@ -1,5 +1,5 @@
-/* test_base.c - floor 0: failing, random numbers, threads, logs, sizes, scratch memory. Command lines
- * have test_cli.c. */
+/* test_base.c - floor 0: failing, random numbers, threads, logs, sizes, scratch memory. Command
+ * lines have test_cli.c. */
 #include "common/base/die.h"
 #include "common/base/log.h"
 #include "common/base/pool.h"

@@ -1,5 +1,5 @@
-/* test_plan_cache.c - plans by key: what is recorded and forgotten when, against a list of keys kept
- * by hand; results of plans that share an arena, against sums in the test.
+/* test_plan_cache.c - plans by key: what is recorded and forgotten when, against a list of keys
+ * kept by hand; results of plans that share an arena, against sums in the test.
  */
 #include "common/base/die.h"
 #include "common/tape/ops.h"

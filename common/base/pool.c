@@ -63,7 +63,8 @@ static void thread_start(pthread_t *thread, void *(*body)(void *), void *arg) {
     if (error) die(RC_RUNTIME, "cannot start a thread: %s", strerror(error));
 }
 
-/* ---- parallel_for ------------------------------------------------------------------------------------------------
+/* ---- parallel_for ----
+ *
  * One loop at a time. Its items are handed out by `ticket` = loop number << 32 | next item: a
  * compare-and-swap on it can only succeed while that very loop still has items, so a worker that
  * comes late can neither touch nor hold up a loop. The caller works too and waits only for items
@@ -192,8 +193,7 @@ void parallel_for(size_t n, pool_fn fn, void *ctx) {
     pthread_mutex_unlock(&loop.owner);
 }
 
-/* ---- pipeline: a ring of `depth` slots, each on its way empty -> read -> mapping -> mapped -> empty
- * ---- */
+/* ---- pipeline: a ring of slots, each empty -> read -> mapping -> mapped -> empty ---- */
 
 typedef enum { SLOT_EMPTY, SLOT_READ, SLOT_MAPPED } slot_state_t;
 typedef struct {

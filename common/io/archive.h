@@ -4,8 +4,8 @@
  *
  * A sample is what consecutive members with one key hold; the key is a member's path up to the
  * first dot of its last part, the extension the rest in lower case: "dir/0001.seg.png" is key
- * "dir/0001", extension "seg.png". Used are png, jpg, jpeg, webp (the picture), txt (caption), json and
- * cls (class); other members only have a key. Not even that have: names without a dot or with
+ * "dir/0001", extension "seg.png". Used are png, jpg, jpeg, webp (the picture), txt (caption), json
+ * and cls (class); other members only have a key. Not even that have: names without a dot or with
  * nothing before it, "__name__" at the top, whatever is no regular file.
  *
  * Defects belong to samples: hard links, sparse members, repeated extensions, members that are too
@@ -73,8 +73,8 @@ int archive_shards(const char *word, char ***path, size_t *n, reason_t *why);
 bool archive_is_stream(const char *path);
 
 /* The words beside a picture. Caption: the txt member without its last line break, else the first
- * caption of the json member (json_caption.h). Label: the cls member without white space around it. Any
- * bytes; malloc'ed, NULL when there is none. */
+ * caption of the json member (json_caption.h). Label: the cls member without white space around it.
+ * Any bytes; malloc'ed, NULL when there is none. */
 typedef struct {
     char *caption, *label;
     size_t caption_size, label_size;

@@ -16,7 +16,8 @@ int csv_split(const char *row, size_t n, char separator, csv_t *out, reason_t *w
 void csv_release(csv_t *c);
 
 /* Is a quote open behind these n bytes (of a line without its end)? `quoted`: was one before them;
- * *at_start: does a field begin with them (true at first). Then the row goes on in the next line. */
+ * *at_start: does a field begin with them (true at first). Then the row goes on in the next
+ * line. */
 bool csv_quoted_after(const char *text, size_t n, bool quoted, bool *at_start, char separator);
 
 #endif

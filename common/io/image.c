@@ -1,8 +1,8 @@
 /* image.c - what every picture goes through: telling formats apart, limits, reading files, pixels
  * to numbers and back.
  *
- * The decoders are image_png.c, image_jpeg.c and image_webp.c, geometry is image_ops.c, what was odd
- * in a file image_notes.c.
+ * The decoders are image_png.c, image_jpeg.c and image_webp.c, geometry is image_ops.c, what was
+ * odd in a file image_notes.c.
  */
 #include "common/io/image.h"
 #include "common/io/fs.h"

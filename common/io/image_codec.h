@@ -7,8 +7,8 @@
 
 typedef enum { FORMAT_NONE, FORMAT_PNG, FORMAT_JPEG, FORMAT_WEBP, FORMAT_OTHER } image_format_t;
 enum { IMAGE_SNIFF = 512 }; /* bytes that are enough to tell */
-/* *name says which ("JPEG"). FORMAT_OTHER: a picture that we do not read ("AVIF"). FORMAT_NONE: no picture
- * that we know. */
+/* *name says which ("JPEG"). FORMAT_OTHER: a picture that we do not read ("AVIF"). FORMAT_NONE: no
+ * picture that we know. */
 image_format_t image_sniff(const uint8_t *bytes, size_t size, const char **name);
 
 /* No sane picture within the pixel limits is larger: keeps a mistaken path to a disk image from

@@ -108,8 +108,8 @@ static int by_text(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Names that differ in a number of one width alone, each one more than the last: "a-{000..009}.tar".
- * NULL when they are others. */
+/* Names that differ in a number of one width alone, each one more than the last:
+ * "a-{000..009}.tar". NULL when they are others. */
 static char *range_of(char *const *name, size_t n) {
     const char *first = name[0], *last = name[n - 1];
     size_t length = strlen(first), from = 0, to = length;

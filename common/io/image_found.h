@@ -29,7 +29,8 @@ typedef struct {
 
 /* Counts of a scan. Sources fill what can occur in them. */
 typedef struct {
-    /* unsupported: files of a folder, which are no items. Samples of tars are items all the same. */
+    /* unsupported: files of a folder, which are no items. Samples of tars are items all the
+     * same. */
     size_t images, other_files, unsupported, hidden, links_dangling, unreadable;
     size_t tars;                  /* in a folder */
     size_t imageless, damaged;    /* samples of tars: without one image; with a defect */

@@ -1,7 +1,8 @@
 /* image_jpeg.c - JPEG through libjpeg-turbo: a warning is damage unless it leaves every block of
- * the image decoded (harmless below) or the caller is lenient; what would give wrong colors (unknown components) is refused as unsupported, as are arithmetic
- * coding, 12 bits and lossless. CMYK and YCCK become RGB by the plain rule, (1-C)(1-K) and so on:
- * color profiles are not applied, here as elsewhere.
+ * the image decoded (harmless below) or the caller is lenient; what would give wrong colors
+ * (unknown components) is refused as unsupported, as are arithmetic coding, 12 bits and lossless.
+ * CMYK and YCCK become RGB by the plain rule, (1-C)(1-K) and so on: color profiles are not applied,
+ * here as elsewhere.
  *
  * Errors leave by longjmp; what must be released lives in one struct outside the frame that jumps.
  */
@@ -50,8 +51,8 @@ static void on_error(j_common_ptr j) {
 }
 
 /* Bytes before a marker that belong to nothing. Among the segments of a header they are harmless.
- * Behind a scan they are what the decoder did not need: padding, or some junk. Many of them, and not
- * one alike, are blocks that were lost to damage. */
+ * Behind a scan they are what the decoder did not need: padding, or some junk. Many of them, and
+ * not one alike, are blocks that were lost to damage. */
 static bool is_padding(const jreader_t *r, size_t n) {
     enum { JUNK_MAX = 64 };
     const uint8_t *end = r->j.src->next_input_byte;

@@ -44,8 +44,8 @@ static void on_error(png_structp png, png_const_charp message) {
 
 static void on_warning(png_structp png, png_const_charp message) {}
 
-/* While reading, the only warning that follows from our settings is a checksum that a lenient caller
- * lets pass. */
+/* While reading, the only warning that follows from our settings is a checksum that a lenient
+ * caller lets pass. */
 static void on_read_warning(png_structp png, png_const_charp message) {
     reader_t *r = png_get_error_ptr(png);
     if (strstr(message, "CRC error")) r->noticed |= 1u << NOTE_PNG_CRC;

@@ -18,9 +18,9 @@
 typedef struct image_source image_source_t;
 
 /* `spec` is a path, or "name-{000..009}.tar". die()s: RC_USAGE when missing or neither folder, tar
- * nor dataset, RC_DATA "no images found under 'X' (looked for .png .jpg .jpeg .webp)" with counts when
- * nothing is in it. Folders: regular files by magic bytes, hidden files, __MACOSX and Thumbs.db
- * skipped, each (device, inode) directory once, never a FIFO or device. */
+ * nor dataset, RC_DATA "no images found under 'X' (looked for .png .jpg .jpeg .webp)" with counts
+ * when nothing is in it. Folders: regular files by magic bytes, hidden files, __MACOSX and
+ * Thumbs.db skipped, each (device, inode) directory once, never a FIFO or device. */
 image_source_t *image_source_open(const char *spec);
 void image_source_close(image_source_t *s);
 size_t image_source_count(const image_source_t *s);

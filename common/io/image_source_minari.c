@@ -159,8 +159,8 @@ static void dataset_free(void *self) {
     free(d);
 }
 
-/* Lists the episodes by their attributes. One that cannot be read is an item all the same: reading it
- * gives the reason, and it counts as any bad item. */
+/* Lists the episodes by their attributes. One that cannot be read is an item all the same: reading
+ * it gives the reason, and it counts as any bad item. */
 static size_t list_episodes(image_source_t *s, dataset_t *d) {
     size_t all = minari_episodes(d->m), items = 0;
     reason_t why;

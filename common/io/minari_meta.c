@@ -366,8 +366,8 @@ static void put_number(FILE *f, double v) {
         fputs(json_double(buf, v), f);
 }
 
-/* Nested lists of a shape; `v` NULL = the constant everywhere, as it is for NaN. Returns the number of elements
- * printed. */
+/* Nested lists of a shape; `v` NULL = the constant everywhere, as it is for NaN. Returns the number
+ * of elements printed. */
 static size_t put_nested(FILE *f, const minari_leaf_t *leaf, int axis, const double *v,
                          double constant) {
     if (axis == leaf->rank) {

@@ -36,9 +36,9 @@ typedef struct {
     uint32_t text_vocab;                                              /* 257 for byte */
     uint32_t n_continuous, n_discrete, n_actions, n_discrete_actions; /* widths a timestep */
     uint32_t *discrete_range, *discrete_action_range; /* sizes of the discrete spaces */
-    float *action_low,
-        *action_high;    /* [n_actions] as declared, maybe infinite; actions are scaled to [-1,1] by
-                         them, except those that shard_action_raw names */
+    /* [n_actions] as declared, maybe infinite. Actions are scaled to [-1,1] by them, except those
+     * that shard_action_raw names. */
+    float *action_low, *action_high;
     uint8_t *action_raw; /* [n_actions] 1: stored as it is; NULL: where a bound is infinite */
     char *leaves;        /* names of the columns (leaves.h), NULL = not known */
     float mu, M;

@@ -10,7 +10,7 @@
  * end:
  *
  *     memory    | pixel 0 | pixel 1 | pixel 2 | pixel 3 | pixel 4 | pixel 5 | ...
- *     wide rows |------------- L -------------|------------- L -------------|
+ *     wide rows |<=========== L ===========>|<=========== L ===========>|
  *     sums      s[0..L)  ->  fold  ->  s[0..C)
  *
  * An image is cut into pieces by its own shape, and a piece into blocks of wide rows. A thread

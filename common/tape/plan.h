@@ -21,8 +21,8 @@
  *     two passes on one tape; no pass is inference, by the same model code in a fraction of the
  *     memory.
  *   - A value lives until its last reader; backward readers count only where the op's `keeps` says
- *     so. All values share one arena. Where an op allows it (op.h), its output takes the memory of an
- *     input that ends there, and the gradient of an input that of the output.
+ *     so. All values share one arena. Where an op allows it (op.h), its output takes the memory of
+ *     an input that ends there, and the gradient of an input that of the output.
  *   - The first writer of a gradient overwrites, later ones add. No bit of a result depends on what
  *     shares memory.
  */

@@ -15,8 +15,8 @@
  *
  * Here z and dz can have the same memory. plan_place.c sees to that; this file only says when.
  */
-#include "common/base/sizes.h"
 #include "common/base/die.h"
+#include "common/base/sizes.h"
 #include "common/tape/plan_private.h"
 
 #include <stdlib.h>

@@ -74,7 +74,7 @@ ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(ARCH) $(WARN) $(DEFS) $(INCS) -ffp-contract=
 LINK       = $(CC) $(CFLAGS) $(ARCH) $(LDFLAGS)
 
 PROGRAMS   = vqvae tokenize gato
-COMMON_C  := $(wildcard common/*/*.c)
+COMMON_C  := $(wildcard common/*/*.c common/*/*/*.c)
 COMMON_O  := $(COMMON_C:%.c=$(B)/%.o)
 PROGRAM_C := $(foreach p,$(PROGRAMS),$(wildcard $(p)/*.c))
 TEST_C    := $(wildcard tests/test_*.c tests/examples/*.c)
@@ -174,7 +174,7 @@ cross-domain: programs
 data-large:
 	sh pipelines/data_large.sh $(SETS)
 
-SOURCES = $(wildcard common/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/examples/*.c tests/fuzz/*.c tests/bench/*.c tests/interop/*.c)
+SOURCES = $(wildcard common/*/*.[ch] common/*/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/examples/*.c tests/fuzz/*.c tests/bench/*.c tests/interop/*.c)
 format:
 	clang-format -i $(SOURCES)
 format-check:

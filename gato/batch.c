@@ -1,7 +1,7 @@
 /* batch.c - see batch.h. */
 #include "gato/batch.h"
 
-#include "common/io/image.h"
+#include "common/io/image/image.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #ifndef GATO_CONFIG_H
 #define GATO_CONFIG_H
 
-#include "common/io/config.h"
+#include "common/io/text/config.h"
 #include "common/train/optim_config.h"
 
 typedef enum { IMAGE_IN_CODES, IMAGE_IN_TABLE, IMAGE_IN_BOTH, IMAGE_IN_PATCHES } image_in_t;

@@ -9,7 +9,7 @@
 #define GATO_DATASET_H
 
 #include "common/base/cli.h"
-#include "common/io/token_db.h"
+#include "common/io/token_db/token_db.h"
 #include "gato/config.h"
 #include "gato/facts.h"
 

@@ -2,7 +2,7 @@
  * actions, the step limit. */
 #include "gato/env.h"
 #include "common/base/cli.h"
-#include "common/io/leaves.h"
+#include "common/io/token_db/leaves.h"
 #include "gato/env_driver.h"
 #include <math.h>
 #include <stdlib.h>

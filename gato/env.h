@@ -36,7 +36,7 @@ typedef struct env env_t;
 env_t *env_open(const char *name, int *rc, reason_t *why);
 void env_close(env_t *e);
 const env_info_t *env_info(const env_t *e);
-/* The names of what it shows and takes, as `gato record` writes them (common/io/leaves.h);
+/* The names of what it shows and takes, as `gato record` writes them (common/io/token_db/leaves.h);
  * malloc'ed. */
 char *env_leaves(const env_info_t *info);
 

@@ -1,9 +1,9 @@
 /* facts.c - see facts.h. */
 #include "gato/facts.h"
 
-#include "common/io/bounds.h"
-#include "common/io/json.h"
-#include "common/io/leaves.h"
+#include "common/io/text/json.h"
+#include "common/io/token_db/bounds.h"
+#include "common/io/token_db/leaves.h"
 #include "gato/scaling.h"
 
 #include <math.h>

@@ -7,7 +7,7 @@
 #ifndef GATO_FACTS_H
 #define GATO_FACTS_H
 
-#include "common/io/token_db.h"
+#include "common/io/token_db/token_db.h"
 #include "gato/config.h"
 #include "gato/layout.h"
 #include "gato/tokens.h"
@@ -28,7 +28,7 @@ typedef struct {
     float *codebook; /* [codes, code_dim], NULL when the shard carries none */
     float mu, M;
     char *fingerprint, *preprocess, *quantizer, *text_tokenizer, *env; /* NULL = none */
-    char *leaves; /* names of the columns (common/io/leaves.h), NULL = not known */
+    char *leaves; /* names of the columns (common/io/token_db/leaves.h), NULL = not known */
 } gato_facts_t;
 
 void gato_facts_release(gato_facts_t *f);

@@ -3,7 +3,7 @@
 #ifndef GATO_FIGURES_H
 #define GATO_FIGURES_H
 
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "gato/dataset.h"
 #include "gato/graph.h"
 

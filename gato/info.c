@@ -1,7 +1,7 @@
 /* info.c - `gato info`: what a policy is, as JSON on stdout and as a table on stderr. */
 #include "common/base/cli.h"
 #include "common/base/table.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "common/io/utf8.h"
 #include "gato/run.h"
 

@@ -1,9 +1,9 @@
 /* player.c - see player.h. */
 #include "gato/player.h"
 
-#include "common/io/bounds.h"
 #include "common/io/fs.h"
-#include "common/io/leaves.h"
+#include "common/io/token_db/bounds.h"
+#include "common/io/token_db/leaves.h"
 #include "common/tape/plan_cache.h"
 #include "gato/batch.h"
 #include "gato/graph.h"

@@ -7,9 +7,9 @@
 #include "common/base/cli.h"
 #include "common/base/log.h"
 #include "common/base/pool.h"
+#include "common/io/episodes/minari.h"
 #include "common/io/fs.h"
-#include "common/io/json.h"
-#include "common/io/minari.h"
+#include "common/io/text/json.h"
 #include "gato/farm.h"
 #include "gato/rollout.h"
 #include <inttypes.h>

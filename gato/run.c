@@ -2,7 +2,7 @@
 #include "gato/run.h"
 
 #include "common/io/fs.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "common/nn/weights.h"
 #include "common/train/checkpoint.h"
 

@@ -7,8 +7,8 @@
 #include "gato/scaling.h"
 
 #include "common/base/pool.h"
-#include "common/io/bounds.h"
-#include "common/io/leaves.h"
+#include "common/io/token_db/bounds.h"
+#include "common/io/token_db/leaves.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  */
 #include "common/base/cli.h"
 #include "common/base/pool.h"
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
 #include "common/train/optimizer.h"
 #include "gato/graph.h"
 #include "gato/run.h"

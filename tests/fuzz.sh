@@ -3,7 +3,7 @@
 # libFuzzer, ASan and UBSan, runs it for SECONDS on a copy of its corpus tests/fuzz/corpus/NAME, two at a time, and
 # closes with "N passed, N failed".
 #
-# Of common/base, common/io and common/kernel one library is made in BUILD/fuzz; a target links what it calls. Kernels
+# Of common/base, common/io with its rooms and common/kernel one library is made in BUILD/fuzz; a target links what it calls. Kernels
 # see no foreign bytes and are built plainly: clang takes minutes to instrument their unrolled loops. A target
 # that needs more says so in a line "fuzz-sources: gato/x.c common/model/y.c" in its first comment. What made a target
 # stop stays in BUILD/fuzz as NAME-crash-...; `BUILD/fuzz/fuzz_NAME FILE` shows it again.
@@ -112,7 +112,7 @@ fi
 flags
 export BUILD SECONDS_EACH CC INCS
 
-library=$(ls common/base/*.c common/io/*.c common/kernel/*.c 2>/dev/null)
+library=$(ls common/base/*.c common/io/*.c common/io/*/*.c common/kernel/*.c 2>/dev/null)
 if ! printf '%s\n' $library | xargs -P 2 -n 1 sh tests/fuzz.sh --compile; then
     echo "the library for fuzzing does not compile"
     failed=1

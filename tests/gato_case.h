@@ -4,7 +4,7 @@
 #define TESTS_GATO_CASE_H
 
 #include "common/base/die.h"
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
 #include "gato/batch.h"
 #include "gato/model.h"
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_IMAGE_CHECK_H
 #define TESTS_IMAGE_CHECK_H
 
-#include "common/io/image.h"
+#include "common/io/image/image.h"
 #include "tests/child.h"
 #include "tests/picture.h"
 #include "tests/rss.h"

@@ -2,8 +2,8 @@
 #ifndef TESTS_IMAGE_SOURCE_CASE_H
 #define TESTS_IMAGE_SOURCE_CASE_H
 
-#include "common/io/image_source.h"
-#include "common/io/minari.h"
+#include "common/io/episodes/minari.h"
+#include "common/io/source/image_source.h"
 #include "tests/child.h"
 #include "tests/picture.h"
 #include "tests/rss.h"

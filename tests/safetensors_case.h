@@ -3,7 +3,7 @@
 #define TESTS_SAFETENSORS_CASE_H
 
 #include "common/io/fs.h"
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
 #include "tests/child.h"
 #include "tests/folder.h"
 #include "tests/rss.h"

@@ -2,7 +2,7 @@
  * foreign weights, the plan with its passes, the weight of the generator's term, accumulation and
  * what is skipped.
  */
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
 #include "common/kernel/kernel.h"
 #include "common/nn/lpips.h"
 #include "common/nn/patchgan.h"

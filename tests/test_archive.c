@@ -1,9 +1,9 @@
 /* test_archive.c - WebDataset tars: what is a sample, what is a defect, and the same by index as by
  * stream. Archives are made by hand (tar.h), so that nothing of the reader is used to judge it.
  */
-#include "common/io/archive.h"
-#include "common/io/braces.h"
-#include "common/io/image_source.h"
+#include "common/io/source/archive.h"
+#include "common/io/source/braces.h"
+#include "common/io/source/image_source.h"
 #include "tests/folder.h"
 #include "tests/tar.h"
 #include "tests/test.h"

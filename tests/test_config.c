@@ -1,8 +1,8 @@
 /* test_config.c - settings from defaults, files and --set; every way a file can be wrong, with the
  * place named. */
-#include "common/io/config.h"
 #include "common/io/fs.h"
-#include "common/io/json.h"
+#include "common/io/text/config.h"
+#include "common/io/text/json.h"
 #include "tests/child.h"
 #include "tests/test.h"
 

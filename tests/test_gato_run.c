@@ -4,8 +4,8 @@
 #include "tests/test.h"
 
 #include "common/io/fs.h"
-#include "common/io/json.h"
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
+#include "common/io/text/json.h"
 #include "gato/run.h"
 
 #include <unistd.h>

@@ -2,8 +2,8 @@
  * definition, PNG and JPEG of more than 50 Mpx against means of the pattern that they were made of,
  * and the memory that this takes.
  */
-#include "common/io/image.h"
-#include "common/io/image_shrink.h"
+#include "common/io/image/image.h"
+#include "common/io/image/image_shrink.h"
 #include "tests/child.h"
 #include "tests/picture.h"
 #include "tests/rss.h"

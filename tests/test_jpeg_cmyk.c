@@ -5,7 +5,7 @@
  * passes through another color space and may be off by its rounding. tests/cli/image_faults.sh
  * compares whole photographs with Pillow.
  */
-#include "common/io/image.h"
+#include "common/io/image/image.h"
 #include "tests/picture.h"
 #include "tests/test.h"
 

@@ -1,7 +1,7 @@
 /* test_json.c - strict JSON: every trap of cJSON, positions of faults, exact integers, shortest
  * numbers, canonical form. */
 #include "common/io/fs.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "tests/child.h"
 #include "tests/test.h"
 

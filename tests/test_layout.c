@@ -3,7 +3,7 @@
  */
 #include "tests/test.h"
 
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "gato/batch.h"
 #include "gato/graph.h"
 #include "gato/layout.h"

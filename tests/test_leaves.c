@@ -3,9 +3,9 @@
  */
 #include "tests/test.h"
 
-#include "common/io/leaves.h"
-#include "common/io/minari_meta.h"
-#include "common/io/token_db_value.h"
+#include "common/io/episodes/minari_meta.h"
+#include "common/io/token_db/leaves.h"
+#include "common/io/token_db/token_db_value.h"
 
 /* ---- the order of leaves ---- */
 

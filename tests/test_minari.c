@@ -2,9 +2,9 @@
  * the project's writer has no hand in them. tests/interop/minari_roundtrip.py reads what the Python
  * package writes.
  */
+#include "common/io/episodes/minari.h"
+#include "common/io/episodes/minari_meta.h"
 #include "common/io/fs.h"
-#include "common/io/minari.h"
-#include "common/io/minari_meta.h"
 #include "tests/folder.h"
 #include "tests/test.h"
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* test_minari_meta.c - metadata.json of Minari datasets: spaces as leaves, and what is refused.
  * Pure functions of a text. */
-#include "common/io/minari_meta.h"
+#include "common/io/episodes/minari_meta.h"
 #include "tests/minari_spaces.h"
 #include "tests/test.h"
 

@@ -1,8 +1,8 @@
 /* test_minari_write.c - what minari_writer makes, looked at object by object with libhdf5 called
  * directly. tests/interop/minari_roundtrip.py loads it with the Python package.
  */
+#include "common/io/episodes/minari.h"
 #include "common/io/fs.h"
-#include "common/io/minari.h"
 #include "tests/folder.h"
 #include "tests/test.h"
 #include <fcntl.h>

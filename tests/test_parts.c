@@ -2,7 +2,7 @@
  * damage that is noticed, and memory near one tensor; parameters whose room is reserved by a
  * sketch.
  */
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
 #include "common/tape/params.h"
 #include "tests/folder.h"
 #include "tests/rss.h"

@@ -3,7 +3,7 @@
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
 #include "common/kernel/kernel.h"
 #include "tests/test.h"
 #include "vqvae/quantizer_kind.h"

@@ -8,7 +8,7 @@
  * 10^5.
  */
 #include "common/base/pool.h"
-#include "common/io/token_db.h"
+#include "common/io/token_db/token_db.h"
 #include "tests/folder.h"
 #include "tests/rss.h"
 #include "tests/test.h"

@@ -6,7 +6,7 @@
 
 #include "common/base/pool.h"
 #include "common/base/rng.h"
-#include "common/io/bounds.h"
+#include "common/io/token_db/bounds.h"
 #include "gato/dataset.h"
 #include "gato/scaling.h"
 

@@ -1,8 +1,8 @@
 /* test_text_stream.c - what `tokenize text` reads with: JSON in elements against lists written by
  * hand, packed files and pipes against the bytes that went in, captions, and what is no text.
  */
-#include "common/io/byte_stream.h"
-#include "common/io/json_stream.h"
+#include "common/io/text/byte_stream.h"
+#include "common/io/text/json_stream.h"
 #include "tests/folder.h"
 #include "tests/rss.h"
 #include "tests/test.h"

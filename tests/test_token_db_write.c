@@ -2,7 +2,7 @@
  * at any moment, resuming, readers beside a writer. What lies in the file is judged by
  * token_oracle.h, with plain LMDB.
  */
-#include "common/io/token_db.h"
+#include "common/io/token_db/token_db.h"
 #include "tests/folder.h"
 #include "tests/token_oracle.h"
 #include <fcntl.h>

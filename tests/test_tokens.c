@@ -2,7 +2,7 @@
  * in extended precision. */
 #include "tests/test.h"
 
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "gato/tokens.h"
 
 #include <stdint.h>

@@ -2,8 +2,8 @@
  * everything that is wrong with a folder in its exit code.
  */
 #include "common/base/pool.h"
-#include "common/io/json.h"
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
+#include "common/io/text/json.h"
 #include "tests/folder.h"
 #include "tests/test.h"
 #include "tests/vqvae_folder.h"

@@ -4,8 +4,8 @@
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
-#include "common/io/json.h"
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
+#include "common/io/text/json.h"
 #include "common/train/checkpoint.h"
 #include "tests/folder.h"
 #include "tests/test.h"

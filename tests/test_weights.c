@@ -1,7 +1,7 @@
 /* test_weights.c - parameters from a file: numbers against the ones the test wrote (axes moved by
  * loops of its own), and the list of what does not fit against texts written by hand.
  */
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
 #include "common/nn/weights.h"
 #include "tests/child.h"
 #include "tests/test.h"

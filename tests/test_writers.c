@@ -4,10 +4,10 @@
 #include "tests/folder.h"
 #include "tests/test.h"
 
-#include "common/io/json.h"
-#include "common/io/leaves.h"
-#include "common/io/minari.h"
-#include "common/io/token_db.h"
+#include "common/io/episodes/minari.h"
+#include "common/io/text/json.h"
+#include "common/io/token_db/leaves.h"
+#include "common/io/token_db/token_db.h"
 #include "gato/run.h"
 
 #include <float.h>

@@ -2,8 +2,8 @@
 #ifndef TESTS_TOKEN_DB_CASE_H
 #define TESTS_TOKEN_DB_CASE_H
 
-#include "common/io/token_db.h"
-#include "common/io/token_db_value.h"
+#include "common/io/token_db/token_db.h"
+#include "common/io/token_db/token_db_value.h"
 #include "tests/folder.h"
 #include "tests/token_oracle.h"
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 /* again.c - see again.h. */
 #include "tokenize/again.h"
 
+#include "common/io/episodes/minari.h"
 #include "common/io/fs.h"
-#include "common/io/image_source.h"
-#include "common/io/json.h"
-#include "common/io/minari.h"
+#include "common/io/source/image_source.h"
+#include "common/io/text/json.h"
 #include "tokenize/encoder.h"
 #include "tokenize/spaces.h"
 #include "tokenize/window.h"

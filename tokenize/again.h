@@ -4,7 +4,7 @@
 #ifndef TOKENIZE_AGAIN_H
 #define TOKENIZE_AGAIN_H
 
-#include "common/io/token_db.h"
+#include "common/io/token_db/token_db.h"
 #include "common/model/vqvae.h"
 
 typedef struct {

@@ -4,7 +4,7 @@
 #ifndef TOKENIZE_APNG_H
 #define TOKENIZE_APNG_H
 
-#include "common/io/image.h"
+#include "common/io/image/image.h"
 
 /* n frames of one size, each shown for 1/fps seconds, repeated forever. Atomic; -1 with a
  * reason. */

@@ -2,8 +2,8 @@
 #include "tokenize/caption.h"
 
 #include "common/io/fs.h"
-#include "common/io/json.h"
-#include "common/io/json_caption.h"
+#include "common/io/text/json.h"
+#include "common/io/text/json_caption.h"
 
 #include <stdlib.h>
 #include <string.h>

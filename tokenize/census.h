@@ -4,7 +4,7 @@
 #ifndef TOKENIZE_CENSUS_H
 #define TOKENIZE_CENSUS_H
 
-#include "common/io/token_db.h"
+#include "common/io/token_db/token_db.h"
 
 enum { CENSUS_SOURCES = 64, CENSUS_TOP = 10 };
 

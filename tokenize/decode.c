@@ -6,7 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/io/fs.h"
-#include "common/io/image.h"
+#include "common/io/image/image.h"
 #include "tokenize/apng.h"
 #include "tokenize/commands.h"
 #include "tokenize/fit.h"

@@ -1,7 +1,7 @@
 /* dump.c - `tokenize dump`: records as JSON, one object a line, the same keys for every kind. */
 #include "common/base/cli.h"
-#include "common/io/json.h"
-#include "common/io/token_db.h"
+#include "common/io/text/json.h"
+#include "common/io/token_db/token_db.h"
 #include "tokenize/commands.h"
 
 #include <stdio.h>

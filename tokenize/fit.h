@@ -3,7 +3,7 @@
 #ifndef TOKENIZE_FIT_H
 #define TOKENIZE_FIT_H
 
-#include "common/io/token_db.h"
+#include "common/io/token_db/token_db.h"
 #include "common/model/vqvae.h"
 
 /* Opens a shard or die()s. */

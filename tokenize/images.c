@@ -5,7 +5,7 @@
  * way.
  */
 #include "common/base/pool.h"
-#include "common/io/image_source.h"
+#include "common/io/source/image_source.h"
 #include "tokenize/commands.h"
 #include "tokenize/encoder.h"
 #include "tokenize/stream.h"

@@ -3,9 +3,9 @@
 
 #include "common/base/cli.h"
 #include "common/base/pool.h"
-#include "common/io/archive.h"
 #include "common/io/fs.h"
-#include "common/io/json.h"
+#include "common/io/source/archive.h"
+#include "common/io/text/json.h"
 #include "tokenize/encoder.h"
 #include "tokenize/part.h"
 

@@ -4,7 +4,7 @@
 #ifndef TOKENIZE_JOB_H
 #define TOKENIZE_JOB_H
 
-#include "common/io/image.h"
+#include "common/io/image/image.h"
 #include "common/model/vqvae.h"
 #include "tokenize/window.h"
 

@@ -9,7 +9,7 @@
 #ifndef TOKENIZE_MAPPING_H
 #define TOKENIZE_MAPPING_H
 
-#include "common/io/minari.h"
+#include "common/io/episodes/minari.h"
 
 typedef enum { ROLE_IMAGE, ROLE_CONTINUOUS, ROLE_DISCRETE, ROLE_TEXT } role_t;
 typedef struct {

@@ -2,8 +2,8 @@
 #include "tokenize/spaces.h"
 
 #include "common/base/log.h"
-#include "common/io/bounds.h"
-#include "common/io/leaves.h"
+#include "common/io/token_db/bounds.h"
+#include "common/io/token_db/leaves.h"
 
 #include <math.h>
 #include <stdio.h>

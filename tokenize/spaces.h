@@ -9,9 +9,9 @@
 #ifndef TOKENIZE_SPACES_H
 #define TOKENIZE_SPACES_H
 
-#include "common/io/image.h"
-#include "common/io/minari.h"
-#include "common/io/token_db.h"
+#include "common/io/episodes/minari.h"
+#include "common/io/image/image.h"
+#include "common/io/token_db/token_db.h"
 #include "tokenize/mapping.h"
 
 typedef struct {

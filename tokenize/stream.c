@@ -1,7 +1,7 @@
 /* stream.c - see stream.h. */
 #include "tokenize/stream.h"
 
-#include "common/io/braces.h"
+#include "common/io/source/braces.h"
 
 #include <string.h>
 #include <sys/stat.h>

@@ -3,8 +3,8 @@
 #ifndef TOKENIZE_STREAM_H
 #define TOKENIZE_STREAM_H
 
-#include "common/io/archive.h"
-#include "common/io/image_source.h"
+#include "common/io/source/archive.h"
+#include "common/io/source/image_source.h"
 #include "tokenize/writer.h"
 
 typedef struct {

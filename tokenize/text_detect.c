@@ -4,8 +4,8 @@
 #include "tokenize/text_format.h"
 
 #include "common/io/fs.h"
-#include "common/io/json.h"
-#include "common/io/json_caption.h"
+#include "common/io/text/json.h"
+#include "common/io/text/json_caption.h"
 #include "tokenize/text_kind.h"
 
 #include <string.h>

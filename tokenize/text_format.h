@@ -4,8 +4,8 @@
 #ifndef TOKENIZE_TEXT_FORMAT_H
 #define TOKENIZE_TEXT_FORMAT_H
 
-#include "common/io/byte_stream.h"
-#include "common/io/json_stream.h"
+#include "common/io/text/byte_stream.h"
+#include "common/io/text/json_stream.h"
 #include "tokenize/text_source.h"
 
 #include <xxhash.h>

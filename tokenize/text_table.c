@@ -4,7 +4,7 @@
  */
 #include "tokenize/text_format.h"
 
-#include "common/io/csv.h"
+#include "common/io/text/csv.h"
 #include "common/io/utf8.h"
 
 #include <stdlib.h>

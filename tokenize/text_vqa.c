@@ -4,7 +4,7 @@
  */
 #include "tokenize/text_format.h"
 
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 
 #include <stdlib.h>
 #include <string.h>

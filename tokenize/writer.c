@@ -2,8 +2,8 @@
 #include "tokenize/writer.h"
 
 #include "common/io/fs.h"
-#include "common/io/json.h"
 #include "common/io/lock.h"
+#include "common/io/text/json.h"
 #include "common/model/version.h"
 
 #include <errno.h>

@@ -11,7 +11,7 @@
 #include "common/base/log.h"
 #include "common/io/bad_items.h"
 #include "common/io/seen.h"
-#include "common/io/token_db.h"
+#include "common/io/token_db/token_db.h"
 #include "tokenize/job.h"
 
 typedef struct {

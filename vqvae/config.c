@@ -2,7 +2,7 @@
 #include "vqvae/config.h"
 
 #include "common/io/fs.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "vqvae/quantizer_kind.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef VQVAE_CONFIG_H
 #define VQVAE_CONFIG_H
 
-#include "common/io/config.h"
+#include "common/io/text/config.h"
 #include "common/model/vqvae.h"
 #include "common/train/optim_config.h"
 

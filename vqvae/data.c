@@ -5,7 +5,7 @@
 #include "common/base/pool.h"
 #include "common/base/rng.h"
 #include "common/io/fs.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #define VQVAE_DATA_H
 
 #include "common/base/rng.h"
-#include "common/io/image_source.h"
+#include "common/io/source/image_source.h"
 #include "vqvae/config.h"
 
 typedef struct {

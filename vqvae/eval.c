@@ -2,7 +2,7 @@
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/base/table.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "common/io/utf8.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"

@@ -4,7 +4,7 @@
 #ifndef VQVAE_FIGURES_H
 #define VQVAE_FIGURES_H
 
-#include "common/io/image.h"
+#include "common/io/image/image.h"
 
 /* Mean squared error on [0,1] of n values in [-1,1]; `recon` is clamped. */
 double mse_of(const float *recon, const float *image, size_t n);

@@ -6,7 +6,7 @@
 #ifndef VQVAE_HTML_H
 #define VQVAE_HTML_H
 
-#include "common/io/image.h"
+#include "common/io/image/image.h"
 
 typedef struct {
     char *text;

@@ -6,7 +6,7 @@
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "common/model/vqvae_names.h"
 #include "common/train/loop.h"
 #include "vqvae/commands.h"

@@ -1,7 +1,7 @@
 /* info.c - `vqvae info`: what a RUN is, as JSON on stdout and as a table on stderr. */
 #include "common/base/table.h"
 #include "common/io/fs.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "common/io/utf8.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"

@@ -2,7 +2,7 @@
 #ifndef VQVAE_METRICS_H
 #define VQVAE_METRICS_H
 
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 
 typedef struct {
     cJSON **line;

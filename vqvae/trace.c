@@ -6,8 +6,8 @@
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
-#include "common/io/json.h"
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
+#include "common/io/text/json.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"
 #include "vqvae/quantizer_kind.h"

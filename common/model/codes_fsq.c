@@ -1,6 +1,6 @@
 /* codes_fsq.c - finite scalar quantization (Mentzer et al. 2023): each of D channels is rounded to
  * one of its levels; a code is the number of that combination, and there is no codebook. */
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "common/kernel/kernel.h"
 #include "common/model/codes.h"
 

@@ -17,7 +17,7 @@
 #define MODEL_TOKENIZER_H
 
 #include "common/base/die.h"
-#include "common/io/image.h"
+#include "common/io/image/image.h"
 
 typedef struct tokenizer tokenizer_t;
 

@@ -9,8 +9,8 @@
 #define MODEL_VQVAE_H
 
 #include "common/base/die.h"
-#include "common/io/config.h"
-#include "common/io/image.h"
+#include "common/io/image/image.h"
+#include "common/io/text/config.h"
 #include "common/nn/nn.h"
 #include "common/tape/plan.h"
 

@@ -1,6 +1,6 @@
 /* vqvae_frozen.c - a tokenizer loaded from its folder: pictures to codes and codes to pictures. */
 #include "common/io/fs.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "common/model/codes.h"
 #include "common/tape/plan_cache.h"
 

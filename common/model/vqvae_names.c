@@ -1,7 +1,7 @@
 /* vqvae_names.c - see vqvae_names.h. */
 #include "common/model/vqvae_names.h"
 
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* vqvae_run.c - the RUN folder of a tokenizer: diffusers' config.json and weights file, and the
  * fingerprint. */
 #include "common/io/fs.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "common/model/codes.h"
 #include "common/model/vqvae_names.h"
 #include "common/nn/weights.h"

@@ -7,7 +7,7 @@
 #ifndef NN_LPIPS_H
 #define NN_LPIPS_H
 
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
 #include "common/nn/nn.h"
 
 enum { LPIPS_SIDE = 16 /* least height and width of an image: four halvings */ };

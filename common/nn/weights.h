@@ -13,7 +13,7 @@
 #ifndef NN_WEIGHTS_H
 #define NN_WEIGHTS_H
 
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
 #include "common/tape/params.h"
 
 enum { WEIGHTS_NAME = 1100 }; /* bytes of a translated name */

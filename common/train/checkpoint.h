@@ -8,7 +8,7 @@
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
 #include "common/tape/params.h"
 
 /* Training state beside the parameters ("quantizer.counts"). */

@@ -3,7 +3,7 @@
 
 #include "common/base/die.h"
 #include "common/io/fs.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 
 #include <dirent.h>
 #include <stdio.h>

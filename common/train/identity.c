@@ -2,7 +2,7 @@
 #include "common/train/identity.h"
 
 #include "common/base/log.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

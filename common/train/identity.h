@@ -4,7 +4,7 @@
 #ifndef TRAIN_IDENTITY_H
 #define TRAIN_IDENTITY_H
 
-#include "common/io/config.h"
+#include "common/io/text/config.h"
 
 typedef struct {
     const char *program;

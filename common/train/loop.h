@@ -8,7 +8,7 @@
 #define TRAIN_LOOP_H
 
 #include "common/base/cli.h"
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 #include "common/train/checkpoint.h"
 
 /* The options that every train command has; bind with loop_options. */

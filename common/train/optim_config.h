@@ -4,7 +4,7 @@
 #ifndef TRAIN_OPTIM_CONFIG_H
 #define TRAIN_OPTIM_CONFIG_H
 
-#include "common/io/config.h"
+#include "common/io/text/config.h"
 #include "common/train/optimizer.h"
 
 typedef struct {

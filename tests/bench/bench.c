@@ -28,7 +28,7 @@
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/io/fs.h"
-#include "common/io/image_source.h"
+#include "common/io/source/image_source.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/lanes.h"
 #include "gato/player.h"

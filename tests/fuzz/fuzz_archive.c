@@ -2,7 +2,7 @@
  * file, no crash, no leak, an end, and keys that are all different. Checksums of headers are made
  * right, without which mutations would never get past the first one.
  */
-#include "common/io/archive.h"
+#include "common/io/source/archive.h"
 #include "tests/tar.h"
 
 #include <sys/mman.h>

@@ -1,7 +1,7 @@
 /* fuzz_config.c - arbitrary objects through a configuration table: accepted settings print to a
  * text that gives the same settings. */
-#include "common/io/config.h"
-#include "common/io/json.h"
+#include "common/io/text/config.h"
+#include "common/io/text/json.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* fuzz_csv.c - arbitrary bytes as a row of a table: what comes out, written with every field in
  * quotes, reads back as the same fields, and leaves no quote open.
  */
-#include "common/io/csv.h"
+#include "common/io/text/csv.h"
 
 #include <stdint.h>
 #include <stdlib.h>

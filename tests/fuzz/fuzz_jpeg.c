@@ -1,7 +1,7 @@
 /* fuzz_jpeg.c - any bytes as a JPEG, strictly and leniently: no crash, no leak, and either a whole
  * picture or a reason.
  */
-#include "common/io/image_codec.h"
+#include "common/io/image/image_codec.h"
 
 #include <stdlib.h>
 

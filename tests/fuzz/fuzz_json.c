@@ -2,7 +2,7 @@
  * back, and print the same again; what it refuses must come with a line and a column inside the
  * text.
  */
-#include "common/io/json.h"
+#include "common/io/text/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
  * refusal, the same elements from any chunks, and of an array that json_parse takes as many
  * elements as it has.
  */
-#include "common/io/json.h"
-#include "common/io/json_stream.h"
+#include "common/io/text/json.h"
+#include "common/io/text/json_stream.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* fuzz_minari_meta.c - arbitrary bytes as a dataset's metadata.json: what is accepted has leaves
  * that make sense, and a bare observation space prints to JSON that gives the same leaf again.
  */
-#include "common/io/json.h"
-#include "common/io/minari_meta.h"
+#include "common/io/episodes/minari_meta.h"
+#include "common/io/text/json.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * Decoded as they are, and with the checksums of their chunks made right, without which mutations
  * would never get past the first one.
  */
-#include "common/io/image_codec.h"
+#include "common/io/image/image_codec.h"
 #include "tests/picture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);

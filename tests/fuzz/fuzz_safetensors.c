@@ -1,7 +1,7 @@
 /* fuzz_safetensors.c - any bytes as a safetensors file: whatever is accepted must lie inside the
  * file, sorted, and be readable.
  */
-#include "common/io/safetensors.h"
+#include "common/io/safetensors/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>

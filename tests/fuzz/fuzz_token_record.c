@@ -1,7 +1,7 @@
 /* fuzz_token_record.c - arbitrary bytes as values of a shard, their checksum made right so that the
  * content is looked at. A record that is accepted must build the same bytes again.
  */
-#include "common/io/token_db_value.h"
+#include "common/io/token_db/token_db_value.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* fuzz_token_tree.c - arbitrary bytes as an LMDB file: the walk stays inside them, and ends. */
-#include "common/io/token_db_tree.h"
+#include "common/io/token_db/token_db_tree.h"
 
 #include <stdlib.h>
 #include <string.h>

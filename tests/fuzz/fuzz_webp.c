@@ -2,7 +2,7 @@
  * size in the header is made right too, without which no mutation that changes the length would get
  * past it.
  */
-#include "common/io/image_codec.h"
+#include "common/io/image/image_codec.h"
 
 #include <stdlib.h>
 #include <string.h>

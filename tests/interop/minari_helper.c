@@ -3,8 +3,8 @@
  *
  *   minari_helper write-dict DIR | write-bare DIR | dump DIR
  */
-#include "common/io/json.h"
-#include "common/io/minari.h"
+#include "common/io/episodes/minari.h"
+#include "common/io/text/json.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,130 @@
+/* archive_words.c - what needs no libarchive of archive.h: which words name shards, and the words
+ * inside samples.
+ */
+#include "common/io/source/archive.h"
+#include "common/io/source/braces.h"
+#include "common/io/text/json.h"
+#include "common/io/text/json_caption.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool ends(const char *word, const char *end) {
+    size_t n = strlen(word), m = strlen(end);
+    return n > m && !strcasecmp(word + n - m, end);
+}
+
+bool archive_named(const char *word) {
+    static const char *const packed[] = {".gz", ".bz2", ".xz", ".zst", ".lz4"};
+    if (ends(word, ".tar") || ends(word, ".tgz")) return true;
+    for (size_t i = 0; i < sizeof packed / sizeof *packed; i++) {
+        char end[16] = ".tar";
+        if (ends(word, strcat(end, packed[i]))) return true;
+    }
+    return false;
+}
+
+/* "ustar" stands at the same place in every kind of tar but the oldest. */
+static bool looks_tar(const char *path) {
+    char head[512];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool yes = fd >= 0 && pread(fd, head, sizeof head, 0) == sizeof head &&
+               !memcmp(head + 257, "ustar", 5);
+    if (fd >= 0) close(fd);
+    return yes;
+}
+
+bool archive_is(const char *word) {
+    struct stat st;
+    if (!strcmp(word, "-")) return true;
+    if (stat(word, &st) == 0)
+        return S_ISREG(st.st_mode) && (archive_named(word) || looks_tar(word));
+    return braces_in(word) && archive_named(word);
+}
+
+int archive_shards(const char *word, char ***path, size_t *n, reason_t *why) {
+    struct stat st;
+    if (strcmp(word, "-") && stat(word, &st) != 0) return braces_expand(word, path, n, why);
+    *path = xcalloc(1, sizeof **path);
+    **path = xstrdup(word);
+    *n = 1;
+    return 0;
+}
+
+bool archive_is_stream(const char *path) {
+    static const char *const magic[] = {"\x1F\x8B", "BZh",
+                                        "\xFD"
+                                        "7zXZ",
+                                        "\x28\xB5\x2F\xFD", "\x04\x22\x4D\x18"};
+    char head[6] = {0};
+    struct stat st;
+    if (!strcmp(path, "-")) return true;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) return true;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool yes = false;
+    if (fd >= 0 && pread(fd, head, sizeof head, 0) > 0)
+        for (size_t i = 0; i < sizeof magic / sizeof *magic; i++)
+            yes |= !memcmp(head, magic[i], strlen(magic[i]));
+    if (fd >= 0) close(fd);
+    return yes;
+}
+
+static void part_release(archive_part_t *p) {
+    free(p->bytes);
+    *p = (archive_part_t){0};
+}
+
+void archive_sample_release(archive_sample_t *s) {
+    free(s->key);
+    part_release(&s->image);
+    part_release(&s->text);
+    part_release(&s->json);
+    part_release(&s->label);
+    *s = (archive_sample_t){0};
+}
+
+static char *copy(const void *p, size_t n, size_t *size) {
+    char *own = xmalloc(n + 1);
+    memcpy(own, p, n);
+    own[n] = 0;
+    *size = n;
+    return own;
+}
+
+static bool is_space(uint8_t c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+words_t words_of(const archive_part_t *text, const archive_part_t *json,
+                 const archive_part_t *label) {
+    words_t w = {0};
+    if (text->bytes) {
+        size_t n = text->size;
+        if (n && text->bytes[n - 1] == '\n') n--;
+        if (n && text->bytes[n - 1] == '\r') n--;
+        w.caption = copy(text->bytes, n, &w.caption_size);
+    } else if (json->bytes) {
+        cJSON *o = json_parse_data((const char *)json->bytes, json->size, NULL);
+        const char *c = json_caption_text(json_caption(o, NULL), 0);
+        if (c) w.caption = copy(c, strlen(c), &w.caption_size);
+        cJSON_Delete(o);
+    }
+    if (label->bytes) {
+        const uint8_t *p = label->bytes;
+        size_t n = label->size;
+        while (n && is_space(p[n - 1])) n--;
+        while (n && is_space(*p)) p++, n--;
+        if (n) w.label = copy(p, n, &w.label_size);
+    }
+    return w;
+}
+
+void words_release(words_t *w) {
+    free(w->caption);
+    free(w->label);
+    *w = (words_t){0};
+}

@@ -1,0 +1,123 @@
+/* image_source.c - what all sources share: opening by what stands at the path, groups, the
+ * manifest. Kinds: image_folder.c, image_source_tar.c and image_source_minari.c.
+ */
+#include "common/io/source/image_source.h"
+#include "common/io/source/image_source_kind.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+/* The option that takes such a source. */
+static const char *option(void) {
+    return strcmp(die_program(), "vqvae") ? "--in" : "--data";
+}
+
+static _Noreturn void no_images(const image_source_t *s) {
+    const source_counts_t *c = &s->counts;
+    char formats[400];
+    char *tars = s->tars_in ? found_tars(s->tars_in) : NULL;
+    if (tars)
+        die(RC_DATA,
+            "no images found under '%s' (looked for " IMAGE_ENDINGS
+            "), but %zu tar%s: give %s by name, %s '%s'",
+            s->spec, c->tars, c->tars == 1 ? "" : "s", c->tars == 1 ? "it" : "them", option(),
+            tars);
+    found_formats(c, false, formats, sizeof formats);
+    die(RC_DATA,
+        "no images found under '%s' (looked for " IMAGE_ENDINGS "): %zu other files, %zu of "
+        "unsupported formats, %zu hidden, %zu dangling links, %zu unreadable%s%s",
+        s->spec, c->other_files + c->tars, c->unsupported, c->hidden, c->links_dangling,
+        c->unreadable, *formats ? "; not read: " : "", formats);
+}
+
+image_source_t *image_source_open(const char *spec) {
+    struct stat st;
+    bool tar = archive_is(spec);
+    if (!tar && stat(spec, &st) != 0) die_errno(RC_USAGE, "cannot open '%s'", spec);
+    if (!tar && !S_ISDIR(st.st_mode))
+        die(RC_USAGE,
+            "'%s' is a file; a folder of images, a WebDataset tar or a Minari dataset folder is "
+            "needed",
+            spec);
+    image_source_t *s = NEW(image_source_t);
+    s->spec = xstrdup(spec);
+    if (tar)
+        image_tar_open(s);
+    else if (image_minari_is(spec))
+        image_minari_open(s);
+    else
+        image_folder_open(s);
+    if (!tar) s->counts.images = s->count - s->counts.no_episodes;
+    if (!s->count) no_images(s);
+    return s;
+}
+
+void image_source_close(image_source_t *s) {
+    if (!s) return;
+    s->kind->free(s->self);
+    free(s->spec);
+    free(s->tars_in);
+    free(s);
+}
+
+size_t image_source_count(const image_source_t *s) {
+    return s->count;
+}
+const char *image_source_name(const image_source_t *s) {
+    return s->spec;
+}
+const source_counts_t *image_source_counts(const image_source_t *s) {
+    return &s->counts;
+}
+
+void image_source_tell(const image_source_t *s) {
+    found_tell(s->spec, &s->counts);
+}
+
+bool image_source_is_episodes(const image_source_t *s) {
+    return s->kind->episodes;
+}
+
+const char *image_source_key(const image_source_t *s, size_t i) {
+    if (i >= s->count) BUG("item %zu of %zu", i, s->count);
+    return s->kind->key(s->self, i);
+}
+
+const char *image_source_group(const image_source_t *s, size_t i, split_by_t by, char buf[512]) {
+    const char *key = image_source_key(s, i);
+    if (!s->kind->episodes) return split_group(key, strlen(key), by, buf);
+    const char *step = strrchr(key, '/');
+    return split_whole(key, step ? (size_t)(step - key) : strlen(key), buf);
+}
+
+image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out,
+                                 const image_opts_t *o, reason_t *why) {
+    *out = (image_t){0};
+    if (i >= s->count) BUG("item %zu of %zu", i, s->count);
+    return s->kind->read(s->self, i, out, o, why);
+}
+
+int image_source_words(const image_source_t *s, size_t i, words_t *out, reason_t *why) {
+    *out = (words_t){0};
+    if (i >= s->count) BUG("item %zu of %zu", i, s->count);
+    return s->kind->words ? s->kind->words(s->self, i, out, why) : 0;
+}
+
+uint64_t image_source_manifest(const image_source_t *s) {
+    XXH64_state_t *state = XXH64_createState();
+    if (!state) die(RC_RUNTIME, "out of memory (for a hash)");
+    XXH64_reset(state, s->stamp);
+    for (size_t i = 0; i < s->count; i++) {
+        const char *key = image_source_key(s, i);
+        uint64_t size = s->kind->size(s->self, i);
+        XXH64_update(state, key, strlen(key) + 1);
+        XXH64_update(state, &size, sizeof size);
+    }
+    uint64_t hash = XXH64_digest(state);
+    XXH64_freeState(state);
+    return hash;
+}

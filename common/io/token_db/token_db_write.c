@@ -1,0 +1,403 @@
+/* token_db_write.c - writing a shard: everything since the last commit is kept in memory and goes
+ * into one transaction, together with the meta and its counts. When the map is too small the
+ * transaction is given up, the map doubled and the same transaction done again; when the disk is
+ * full it is given up, and what was committed before stays as it was.
+ */
+#include "common/io/fs.h"
+#include "common/io/token_db/token_db_shard.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum { FIRST_MAP = 64 << 20, GIVE_BACK = 64 << 20 };
+
+struct pending {
+    token_key_t key;
+    uint8_t *value;
+    size_t size;
+};
+
+/* ---- what is done of each source ---- */
+
+uint64_t token_db_done(const token_db_t *db, uint64_t source, uint64_t *last) {
+    for (size_t i = 0; i < db->n_marks; i++) {
+        if (db->mark[i].source != source) continue;
+        *last = db->mark[i].last;
+        return db->mark[i].items;
+    }
+    *last = 0;
+    return 0;
+}
+
+void token_db_mark(token_db_t *db, uint64_t source, uint64_t items, uint64_t last) {
+    size_t i = 0;
+    while (i < db->n_marks && db->mark[i].source != source) i++;
+    if (i == TOKEN_MARKS) BUG("more than %d sources in a shard", TOKEN_MARKS);
+    if (i == db->n_marks) db->n_marks++;
+    db->mark[i] = (token_mark_t){source, items, last};
+}
+
+uint64_t token_db_pending(const token_db_t *db) {
+    return db->pending_bytes;
+}
+
+/* ---- opening ---- */
+
+static const char *shown(const char *s) {
+    return s ? s : "(none)";
+}
+
+static int differs(const char *what, const char *stored, const char *asked, reason_t *why) {
+    if (stored == asked || (stored && asked && strcmp(stored, asked) == 0)) return 0;
+    reason_set(why, "cannot go on with it: its %s is %.100s, asked for is %.100s", what,
+               shown(stored), shown(asked));
+    return RC_MISFIT;
+}
+
+/* Everything that shapes records must be as it was. */
+static int check_same(const shard_meta_t *s, const shard_meta_t *m, reason_t *why) {
+    int rc = differs("arguments", s->arguments, m->arguments, why);
+    if (!rc) rc = differs("fingerprint", s->fingerprint, m->fingerprint, why);
+    if (!rc) rc = differs("preprocess", s->preprocess, m->preprocess, why);
+    if (!rc) rc = differs("quantizer", s->quantizer, m->quantizer, why);
+    if (!rc) rc = differs("text tokenizer", s->text_tokenizer, m->text_tokenizer, why);
+    if (!rc) rc = differs("environment", s->env, m->env, why);
+    if (!rc) rc = differs("columns", s->leaves, m->leaves, why);
+    const struct {
+        const char *what;
+        uint32_t stored, asked;
+    } number[] = {
+        {"number of codes", s->codes, m->codes},
+        {"code width", s->code_dim, m->code_dim},
+        {"text vocabulary", s->text_vocab, m->text_vocab},
+        {"continuous width", s->n_continuous, m->n_continuous},
+        {"discrete width", s->n_discrete, m->n_discrete},
+        {"action width", s->n_actions, m->n_actions},
+        {"discrete action width", s->n_discrete_actions, m->n_discrete_actions},
+    };
+    for (size_t i = 0; i < sizeof number / sizeof *number && !rc; i++) {
+        if (number[i].stored == number[i].asked) continue;
+        reason_set(why, "cannot go on with it: its %s is %" PRIu32 ", asked for is %" PRIu32,
+                   number[i].what, number[i].stored, number[i].asked);
+        rc = RC_MISFIT;
+    }
+    return rc;
+}
+
+static void take_counts(shard_meta_t *m, const shard_meta_t *s) {
+    m->records = s->records;
+    m->images = s->images;
+    m->episodes = s->episodes;
+    m->steps = s->steps;
+    m->tokens = s->tokens;
+    m->skipped = s->skipped;
+    m->bad = s->bad;
+    m->complete = s->complete;
+}
+
+/* Reads what a former run left. A shard to which nothing was ever committed counts as new. */
+static int load_former(token_db_t *db, reason_t *why) {
+    MDB_txn *txn;
+    token_index_t x = {0};
+    int rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
+    if (rc) {
+        reason_set(why, "cannot read: %s", mdb_strerror(rc));
+        return RC_RUNTIME;
+    }
+    rc = token_index_open(&x, db->env, txn, db->slot, why);
+    if (!rc && x.meta.data) {
+        rc = token_index_meta(&x, &db->stored, why);
+        if (!rc) rc = check_same(&db->stored, db->meta, why);
+        if (!rc) {
+            take_counts(db->meta, &db->stored);
+            db->codebook_stored = x.codebook.data != NULL;
+            db->next_record = x.records;
+            db->next_bad = x.bad.n;
+            db->tail = x.bad.n > 0;
+            db->n_marks = x.n_marks;
+            memcpy(db->mark, x.mark, sizeof db->mark);
+        }
+    }
+    shard_slot_guard(db->slot, NULL, 0, db->path); /* the map goes */
+    token_index_close(&x);
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+/* The process may have it open for reading: that must be known before LMDB opens the file a second
+ * time. */
+static int take_slot(token_db_t *db, const char *file, reason_t *why) {
+    struct stat st;
+    token_db_t *other;
+    if (stat(file, &st)) {
+        reason_set(why, "cannot open '%s': %s", file, strerror(errno));
+        return RC_RUNTIME;
+    }
+    while (db->map < (uint64_t)st.st_size && db->map < db->max_map)
+        db->map = 2 * db->map < db->max_map ? 2 * db->map : db->max_map;
+    db->slot = shard_slot_take(st.st_dev, st.st_ino, db, &other);
+    if (db->slot >= 0) return 0;
+    reason_set(why, "it is open in this process already");
+    return RC_USAGE;
+}
+
+static int open_writer(token_db_t *db, bool former, reason_t *why) {
+    int stale;
+    char *file = fs_join(db->path, "data.mdb");
+    db->map = db->max_map < FIRST_MAP ? db->max_map : FIRST_MAP;
+    int rc = former ? take_slot(db, file, why) : 0;
+    if (!rc) rc = shard_env_open(db->path, MDB_NOTLS, db->map, &db->env, why);
+    if (!rc && !former) rc = take_slot(db, file, why);
+    free(file);
+    if (rc) return rc;
+    mdb_reader_check(db->env, &stale);
+    rc = load_former(db, why);
+    if (rc || db->stored.arguments) return rc;
+    db->meta->records = db->meta->bad = 0;
+    return token_db_commit(db, why)
+               ? -1
+               : 0; /* a new shard is one from its first moment; -1: the reason is complete */
+}
+
+/* An empty or missing folder, or one that is a shard. */
+static int check_folder(const char *path, bool *former, reason_t *why) {
+    char *file = fs_join(path, "data.mdb");
+    *former = fs_exists(file);
+    free(file);
+    if (!*former && fs_exists(path) && (!fs_is_dir(path) || !fs_dir_empty(path))) {
+        char *lock = fs_join(path, "lock.mdb"); /* a run killed at its very start */
+        bool begun = fs_exists(lock);
+        free(lock);
+        if (!begun) {
+            reason_set(why, "'%s' exists and is no token shard", path);
+            return RC_USAGE;
+        }
+    }
+    return fs_mkdirs(path, why) ? RC_RUNTIME : 0;
+}
+
+static char *without_slash(const char *path) {
+    char *s = xstrdup(path);
+    for (size_t n = strlen(s); n > 1 && s[n - 1] == '/'; n--) s[n - 1] = 0;
+    return s;
+}
+
+token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_map, int *rc,
+                            reason_t *why) {
+    token_db_t *db = NEW(token_db_t);
+    bool former = false;
+    if (!meta->arguments) BUG("a shard without arguments");
+    db->path = without_slash(path);
+    db->lock_path = xasprintf("%s.lock", db->path);
+    db->slot = db->lock.fd = -1;
+    db->users = 1;
+    db->meta = meta;
+    db->max_map = max_map ? max_map & ~(uint64_t)65535 : (uint64_t)1 << 40; /* whole pages */
+    if (db->max_map < 1 << 20) db->max_map = 1 << 20;
+    *rc = lock_take(&db->lock, db->lock_path, db->path, why);
+    if (*rc == 0) *rc = check_folder(db->path, &former, why);
+    if (*rc == 0) {
+        *rc = open_writer(db, former, why);
+        if (*rc > 0) shard_reason(db->path, *rc, why);
+        if (*rc < 0) *rc = RC_RUNTIME;
+    }
+    if (*rc == 0) return db;
+    token_db_close(db);
+    return NULL;
+}
+
+void token_db_release_writer(token_db_t *db) {
+    for (size_t i = 0; i < db->n_pending; i++) free(db->pending[i].value);
+    free(db->pending);
+    if (db->env) mdb_env_close(db->env);
+    db->env = NULL;
+    lock_release(&db->lock);
+    free(db->lock_path);
+}
+
+/* ---- putting ---- */
+
+static void add_pending(token_db_t *db, token_key_t key, uint8_t *value, size_t size) {
+    db->pending = xgrow(db->pending, &db->pending_cap, db->n_pending + 1, sizeof *db->pending);
+    db->pending[db->n_pending++] = (struct pending){key, value, size};
+    db->pending_bytes += size;
+}
+
+int token_db_put(token_db_t *db, const token_record_t *r, reason_t *why) {
+    size_t size;
+    uint8_t *v = token_record_build(db->meta, db->next_record, r, &size, why);
+    if (!v) return shard_reason(db->path, -1, why);
+    if (size >= (size_t)1 << 31) {
+        free(v);
+        return reason_set(why, "'%s': a record of %zu MB, more than 2 GB", db->path, size >> 20);
+    }
+    add_pending(db, (token_key_t){TAG_RECORD, 0, db->next_record}, v, size);
+    db->meta->records = ++db->next_record;
+    return 0;
+}
+
+int token_db_put_bad(token_db_t *db, const char *key, size_t key_len, const char *reason,
+                     reason_t *why) {
+    (void)why;
+    token_key_t k = {TAG_BAD, 0, db->next_bad};
+    value_part_t part[] = {{PART_KEY, 'B', key_len, key},
+                           {PART_REASON, 'B', strlen(reason), reason}};
+    size_t size;
+    uint8_t *v = value_build(k, NULL, 0, part, 2, &size);
+    add_pending(db, k, v, size);
+    db->meta->bad = ++db->next_bad;
+    return 0;
+}
+
+/* ---- committing ---- */
+
+static int put_value(MDB_txn *txn, MDB_dbi dbi, token_key_t key, uint8_t *value, size_t size,
+                     unsigned flags) {
+    uint8_t bytes[KEY_BYTES];
+    token_key_write(key, bytes);
+    MDB_val k = {sizeof bytes, bytes}, v = {size, value};
+    return mdb_put(txn, dbi, &k, &v, flags);
+}
+
+static int put_meta(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
+    size_t size;
+    uint8_t *v = token_meta_build(db->meta, &size);
+    int rc = put_value(txn, dbi, (token_key_t){TAG_META, 0, 0}, v, size, 0);
+    free(v);
+    if (rc || db->codebook_stored || !db->meta->codebook) return rc;
+    v = token_codebook_build(db->meta, &size);
+    rc = put_value(txn, dbi, (token_key_t){TAG_META, 1, 0}, v, size, 0);
+    free(v);
+    return rc;
+}
+
+static int put_marks(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
+    int rc = 0;
+    for (size_t i = 0; i < db->n_marks && rc == 0; i++) {
+        token_key_t key = {TAG_SOURCE, 0, db->mark[i].source};
+        uint64_t head[2] = {db->mark[i].items, db->mark[i].last};
+        size_t size;
+        uint8_t *v = value_build(key, head, sizeof head, NULL, 0, &size);
+        rc = put_value(txn, dbi, key, v, size, 0);
+        free(v);
+    }
+    return rc;
+}
+
+static int delete_marks(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
+    int rc = 0;
+    for (size_t i = 0; i < db->n_marks && rc == 0; i++) {
+        uint8_t bytes[KEY_BYTES];
+        token_key_write((token_key_t){TAG_SOURCE, 0, db->mark[i].source}, bytes);
+        MDB_val k = {sizeof bytes, bytes};
+        rc = mdb_del(txn, dbi, &k, NULL);
+        if (rc == MDB_NOTFOUND) rc = 0;
+    }
+    return rc;
+}
+
+/* Records first. The marks, which lie behind them, step aside: as long as there are no bad items
+ * either, records are appended, which fills the pages and costs the same however many there are. */
+static int put_all(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
+    int rc = put_meta(db, txn, dbi);
+    if (!rc && !db->tail) rc = delete_marks(db, txn, dbi);
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < db->n_pending && rc == 0; i++) {
+            const struct pending *p = &db->pending[i];
+            bool record = p->key.tag == TAG_RECORD;
+            if (record != (pass == 0)) continue;
+            rc = put_value(txn, dbi, p->key, p->value, p->size,
+                           record && !db->tail ? MDB_APPEND : 0);
+        }
+    }
+    return rc;
+}
+
+static int try_commit(token_db_t *db) {
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+    if (rc) return rc;
+    rc = mdb_dbi_open(txn, NULL, 0, &dbi);
+    if (!rc) rc = put_all(db, txn, dbi);
+    if (!rc) rc = put_marks(db, txn, dbi);
+    if (!rc) return mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+/* No transaction is open here, as LMDB demands. */
+static int grow_map(token_db_t *db, reason_t *why) {
+    if (db->map >= db->max_map)
+        return reason_set(
+            why, "'%s' is full at --max-map %" PRIu64 " MB: give more; what was committed is good",
+            db->path, db->max_map >> 20);
+    uint64_t to = 2 * db->map < db->max_map ? 2 * db->map : db->max_map;
+    int rc = mdb_env_set_mapsize(db->env, to);
+    if (rc)
+        return reason_set(why, "'%s': cannot map %" PRIu64 " MB: %s", db->path, to >> 20,
+                          mdb_strerror(rc));
+    db->map = to;
+    return 0;
+}
+
+/* LMDB tells a write that was cut short as EIO or ENOSPC. */
+bool shard_size_limit(const char *path, int rc) {
+    if (rc != EIO && rc != ENOSPC) return rc == EFBIG;
+    char *name = fs_join(path, "data.mdb");
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    bool reached = fd >= 0 && at_size_limit(fd);
+    if (fd >= 0) close(fd); /* drops no lock that is needed: nobody else writes it (lock.h) */
+    free(name);
+    return reached;
+}
+
+/* A full disk may come as EIO. */
+static int commit_failed(const token_db_t *db, int rc, reason_t *why) {
+    struct statvfs s;
+    if (shard_size_limit(db->path, rc))
+        return reason_set(why,
+                          "cannot write '%s': %s: raise it and run it again; what was "
+                          "committed is good",
+                          db->path, cause_of(EFBIG));
+    bool disk = rc == ENOSPC || rc == EIO || rc == EDQUOT;
+    if (!disk || statvfs(db->path, &s))
+        return reason_set(why, "cannot write '%s': %s; what was committed is good", db->path,
+                          mdb_strerror(rc));
+    uint64_t has = ((uint64_t)s.f_bavail * s.f_frsize) >> 20,
+             need = (2 * db->pending_bytes >> 20) + 16;
+    return reason_set(why,
+                      "cannot write '%s': %s: disk full? free %" PRIu64 " MB (%" PRIu64
+                      " MB are free now) and run it again; what was committed is good",
+                      db->path, mdb_strerror(rc), need, has);
+}
+
+int token_db_commit(token_db_t *db, reason_t *why) {
+    int rc;
+    while ((rc = try_commit(db)) == MDB_MAP_FULL)
+        if (grow_map(db, why)) return -1;
+    if (rc) return commit_failed(db, rc, why);
+    /* LMDB copies pages that it finds through its map, in other places every time: mapping it anew
+     * gives them back. */
+    db->touched += db->pending_bytes + (1 << 16);
+    if (db->touched > GIVE_BACK) {
+        rc = mdb_env_set_mapsize(db->env, db->map);
+        if (rc)
+            return reason_set(why, "'%s': cannot map %" PRIu64 " MB: %s", db->path, db->map >> 20,
+                              mdb_strerror(rc));
+        db->touched = 0;
+    }
+    for (size_t i = 0; i < db->n_pending; i++) {
+        db->tail |= db->pending[i].key.tag == TAG_BAD;
+        free(db->pending[i].value);
+    }
+    db->n_pending = 0;
+    db->pending_bytes = 0;
+    db->codebook_stored |= db->meta->codebook != NULL;
+    return 0;
+}

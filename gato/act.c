@@ -7,8 +7,8 @@
 #include "common/io/image/image.h"
 #include "common/io/text/json.h"
 #include "gato/commands.h"
-#include "gato/farm.h"
 #include "gato/player.h"
+#include "gato/workers.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -225,11 +225,11 @@ int cmd_gato_act(int argc, char **argv) {
     double sum = 0, squares = 0, length = 0;
     size_t workers = (size_t)o.threads < n ? (size_t)o.threads : n;
     o.threads = (int64_t)workers;
-    farm_t *farm = farm_start(workers, n, bytes, play_into, &s);
+    workers_t *farm = workers_start(workers, n, bytes, play_into, &s);
     progress_t bar;
     progress_begin(&bar, "act", 0, n);
     for (size_t i = 0; i < n; i++) {
-        farm_next(farm, r);
+        workers_next(farm, r);
         progress_step(&bar, i + 1, NULL);
         if (r->failed) {
             if (!failed++) warn("episode %zu: %s", i, r->why.text);
@@ -239,7 +239,7 @@ int cmd_gato_act(int argc, char **argv) {
         sum += r->ret, squares += r->ret * r->ret, length += r->length, successes += r->success;
         for (uint32_t t = 0; t < r->length; t++) ms[n_ms++] = r->ms[t];
     }
-    farm_end(farm);
+    workers_end(farm);
     progress_end(&bar);
     if (!played) die(RC_RUNTIME, "all %zu episodes failed", n);
     qsort(ms, n_ms, sizeof *ms, by_value);

@@ -2,7 +2,7 @@
 #include "common/base/cli.h"
 #include "common/base/pool.h"
 #include "gato/commands.h"
-#include "gato/figures.h"
+#include "gato/metrics.h"
 #include "gato/run.h"
 
 #include <stdio.h>

@@ -10,8 +10,8 @@
 #include "common/io/episodes/minari.h"
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
-#include "gato/farm.h"
 #include "gato/rollout.h"
+#include "gato/workers.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -271,7 +271,7 @@ static void finish(const options_t *o, minari_writer_t *w, const tally_t *t) {
     free(counts);
 }
 
-static tally_t record_all(const options_t *o, stage_t *stage, farm_t *farm, void *block) {
+static tally_t record_all(const options_t *o, stage_t *stage, workers_t *farm, void *block) {
     const env_info_t *info = env_info(stage->env);
     layout_t layout = make_layout(info);
     minari_writer_t *writer = open_dataset(o, stage->env, &layout);
@@ -280,7 +280,7 @@ static tally_t record_all(const options_t *o, stage_t *stage, farm_t *farm, void
     progress_t progress;
     progress_begin(&progress, "episodes", 0, (size_t)o->episodes);
     for (size_t i = 0; i < (size_t)o->episodes; i++) {
-        farm_next(farm, block);
+        workers_next(farm, block);
         if (r.head->failed) {
             minari_writer_abort(writer);
             die(RC_RUNTIME, "episode %zu: %s", i, r.head->why.text);
@@ -310,9 +310,10 @@ int cmd_record(int argc, char **argv) {
     double start = log_now();
     size_t bytes = rollout_bytes(env_info(stage.env));
     void *block = xaligned(bytes);
-    farm_t *farm = farm_start((size_t)pool_threads(), (size_t)o.episodes, bytes, play_into, &stage);
+    workers_t *farm =
+        workers_start((size_t)pool_threads(), (size_t)o.episodes, bytes, play_into, &stage);
     tally_t tally = record_all(&o, &stage, farm, block);
-    farm_end(farm);
+    workers_end(farm);
     report(&o, &tally, log_now() - start);
     free(block);
     close_stage(&stage);

@@ -7,7 +7,7 @@
 #include "common/train/loop.h"
 #include "common/train/optimizer.h"
 #include "gato/commands.h"
-#include "gato/figures.h"
+#include "gato/metrics.h"
 #include "gato/run.h"
 #include "gato/settings.h"
 

@@ -4,8 +4,8 @@
 #include "common/base/die.h"
 #include "common/base/rng.h"
 #include "tests/test.h"
-#include "vqvae/figures.h"
 #include "vqvae/html.h"
+#include "vqvae/metrics.h"
 
 static void check_text(const char *in, const char *out) {
     html_t h = {0};

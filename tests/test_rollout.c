@@ -2,8 +2,8 @@
  * again from a replay of the executed actions; bursts and noise are found in the recorded actions
  * and counted against their probabilities.
  */
-#include "gato/farm.h"
 #include "gato/rollout.h"
+#include "gato/workers.h"
 #include "tests/test.h"
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,13 +18,13 @@ TEST(farm_returns_items_in_order) {
     uint64_t offset = 5, block[SQUARES];
     for (size_t workers = 1; workers <= 5; workers++)
         for (size_t items = 1; items <= 17; items += 4) {
-            farm_t *f = farm_start(workers, items, sizeof block, square, &offset);
+            workers_t *f = workers_start(workers, items, sizeof block, square, &offset);
             for (size_t i = 0; i < items; i++) {
-                farm_next(f, block);
+                workers_next(f, block);
                 for (size_t k = 0; k < SQUARES; k++)
                     CHECK(block[k] == i * i + k + 5, "%zu workers, item %zu", workers, i);
             }
-            farm_end(f);
+            workers_end(f);
         }
 }
 
@@ -35,9 +35,9 @@ static void write_pid(void *ctx, size_t i, void *block) {
 TEST(farm_works_in_so_many_processes) {
     pid_t pid[6];
     for (size_t workers = 1; workers <= 3; workers++) {
-        farm_t *f = farm_start(workers, 6, sizeof pid[0], write_pid, NULL);
-        for (size_t i = 0; i < 6; i++) farm_next(f, &pid[i]);
-        farm_end(f);
+        workers_t *f = workers_start(workers, 6, sizeof pid[0], write_pid, NULL);
+        for (size_t i = 0; i < 6; i++) workers_next(f, &pid[i]);
+        workers_end(f);
         for (size_t i = 0; i < 6; i++)
             for (size_t k = 0; k < 6; k++)
                 CHECK((pid[i] == pid[k]) == (i % workers == k % workers));
@@ -56,8 +56,8 @@ TEST(fault_090_worker_dies) {
     if (!pid) {
         if (!freopen("/dev/null", "w", stderr)) _exit(1);
         char block[8];
-        farm_t *f = farm_start(2, 6, sizeof block, die_at_three, NULL);
-        for (size_t i = 0; i < 6; i++) farm_next(f, block);
+        workers_t *f = workers_start(2, 6, sizeof block, die_at_three, NULL);
+        for (size_t i = 0; i < 6; i++) workers_next(f, block);
         _exit(0);
     }
     int status;

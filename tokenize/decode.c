@@ -9,7 +9,7 @@
 #include "common/io/image/image.h"
 #include "tokenize/apng.h"
 #include "tokenize/commands.h"
-#include "tokenize/fit.h"
+#include "tokenize/shard_open.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -140,9 +140,11 @@ int cmd_decode(int argc, char **argv) {
         die(RC_USAGE, "--fps %lld: 1 to 65535 are possible", (long long)fps);
     if (fs_same(in, out)) die(RC_USAGE, "--out '%s' is --in", out);
     reason_t why;
-    token_db_t *db = fit_shard(in);
-    decode_t d = {
-        .v = fit_model(model, in, token_db_meta(db)), .out = out, .sheet = sheet, .apng = apng};
+    token_db_t *db = shard_open(in);
+    decode_t d = {.v = shard_model_open(model, in, token_db_meta(db)),
+                  .out = out,
+                  .sheet = sheet,
+                  .apng = apng};
     d.fps = (unsigned)fps;
     if (fs_exists(out) && !fs_is_dir(out)) die(RC_USAGE, "'%s' is a file; a folder is needed", out);
     if (!force && !fs_dir_empty(out))

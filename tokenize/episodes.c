@@ -7,7 +7,7 @@
 #include "common/io/fs.h"
 #include "tokenize/commands.h"
 #include "tokenize/encoder.h"
-#include "tokenize/spaces.h"
+#include "tokenize/episode_fields.h"
 #include "tokenize/window.h"
 #include "tokenize/writer.h"
 
@@ -41,7 +41,7 @@ typedef struct {
 typedef struct {
     const job_t *job;
     minari_t *m;
-    spaces_t spaces;
+    episode_fields_t spaces;
     bool pictures;
     encoder_t encoder;
     writer_t writer;
@@ -96,7 +96,7 @@ static void take_frames(const episodes_t *s, round_t *r, episode_t *p) {
     r->picture = xgrow(r->picture, &r->cap, r->n_pictures + p->T, sizeof *r->picture);
     for (size_t t = 0; t < p->T; t++)
         r->picture[r->n_pictures++] =
-            (picture_t){.im = spaces_frame(&s->spaces, &p->e, p->first + t)};
+            (picture_t){.im = episode_fields_frame(&s->spaces, &p->e, p->first + t)};
     for (size_t i = 0; i < p->e.n_obs;
          i++) { /* the frames are copied: they need not wait for the encoder */
         free(p->e.image[i]);
@@ -123,7 +123,7 @@ static void read_episode(const episodes_t *s, round_t *r, episode_t *p) {
     } else if (p->e.T == 0) {
         p->status = EPISODE_EMPTY;
         reason_set(&p->why, "an episode without steps");
-    } else if (spaces_check(&s->spaces, &p->e, key, &p->why)) {
+    } else if (episode_fields_check(&s->spaces, &p->e, key, &p->why)) {
         p->status = last_word ? EPISODE_REFUSED : EPISODE_BAD;
     } else {
         choose_steps(s, key, p);
@@ -221,7 +221,7 @@ static void write_episode(episodes_t *s, const char *key, const episode_t *p,
     token_record_t r = {.kind = RECORD_EPISODE, .T = (uint32_t)p->T, .first_step = p->first_step};
     strip_t strip = {0};
     void *arrays;
-    spaces_fill(&s->spaces, &p->e, p->first, &r, &arrays);
+    episode_fields_fill(&s->spaces, &p->e, p->first, &r, &arrays);
     if (pictures) fill_pictures(pictures, &r, &strip);
     compare_content(s, &r);
     writer_put(&s->writer, key, &r);
@@ -286,7 +286,7 @@ static void run(episodes_t *s, size_t first, size_t count) {
     pipeline_run(&(pipeline_t){
         .ctx = s, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
     progress_end(&s->writer.bar);
-    spaces_report(&s->spaces);
+    episode_fields_report(&s->spaces);
     if (s->records > 1 && s->alike == s->records)
         warn("'%s': all %zu records are the same: was one episode recorded again and again?",
              s->job->in, s->records);
@@ -306,17 +306,17 @@ int cmd_episodes(int argc, char **argv) {
     if (atexit(hold_reader))
         die(RC_RUNTIME, "out of memory"); /* after HDF5's own: runs before it */
     if (!minari_episodes(s.m)) die(RC_DATA, "'%s': a dataset without episodes", job.in);
-    spaces_init(&s.spaces, s.m, job.in, job.obs, job.act);
+    episode_fields_init(&s.spaces, s.m, job.in, job.obs, job.act);
     s.pictures = s.spaces.image >= 0;
     if (s.pictures && !job.v && !job.keep_pixels)
         die(RC_USAGE, "'%s' holds pictures: --model is needed (or --keep-pixels)", job.in);
     size_t first, count;
     job_range(&job, minari_episodes(s.m), &first, &count);
     writer_init(&s.writer, &job, manifest_of(s.m, job.in));
-    spaces_meta(&s.spaces, &s.writer.meta);
+    episode_fields_meta(&s.spaces, &s.writer.meta);
     if (writer_open(&s.writer, count)) run(&s, first, count);
     rc = writer_close(&s.writer);
-    spaces_release(&s.spaces);
+    episode_fields_release(&s.spaces);
     minari_close(s.m);
     job_release(&job);
     return rc;

@@ -5,8 +5,8 @@
 #include "common/io/text/json.h"
 #include "common/io/token_db/token_db.h"
 #include "common/io/utf8.h"
-#include "tokenize/census.h"
 #include "tokenize/commands.h"
+#include "tokenize/shard_stats.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -109,7 +109,7 @@ static void put_meta(jsonw_t *w, const shard_meta_t *m) {
     jsonw_str(w, "tool", m->tool);
 }
 
-static void put_histogram(jsonw_t *w, const census_t *c) {
+static void put_histogram(jsonw_t *w, const shard_stats_t *c) {
     jsonw_open(w, "histogram", '{');
     jsonw_int(w, "used", c->used);
     jsonw_num(w, "perplexity", round(c->perplexity * 1000) / 1000);
@@ -125,7 +125,7 @@ static void put_histogram(jsonw_t *w, const census_t *c) {
 }
 
 /* What the records say, after what the meta says. bits_per_pixel: log2 K bits a code. */
-static void put_census(jsonw_t *w, token_db_t *db, const census_t *c) {
+static void put_census(jsonw_t *w, token_db_t *db, const shard_stats_t *c) {
     const shard_meta_t *m = token_db_meta(db);
     uint64_t bytes = token_db_bytes(db);
     double bits = (double)c->image_tokens * log2((double)m->codes) / (double)c->pixels;
@@ -152,7 +152,7 @@ static void put_census(jsonw_t *w, token_db_t *db, const census_t *c) {
 }
 
 /* The same for people, without what only programs read. */
-static void print_table(const char *shard, token_db_t *db, const census_t *c) {
+static void print_table(const char *shard, token_db_t *db, const shard_stats_t *c) {
     char text[256], size[32];
     const shard_meta_t *m = token_db_meta(db);
     table_t t;
@@ -216,13 +216,13 @@ int cmd_info(int argc, char **argv) {
         jsonw_str(&w, "shard", shards.item[i]);
         put_meta(&w, token_db_meta(db));
         put_bad(&w, db);
-        census_t census;
-        census_take(&census, db);
+        shard_stats_t census;
+        shard_stats_read(&census, db);
         put_census(&w, db, &census);
         puts(jsonw_end(&w));
         jsonw_free(&w);
         print_table(shards.item[i], db, &census);
-        census_release(&census);
+        shard_stats_release(&census);
         token_db_close(db);
     }
     return RC_OK;

@@ -12,8 +12,8 @@
 #include "common/io/text/json.h"
 #include "common/io/token_db/leaves.h"
 #include "tokenize/commands.h"
-#include "tokenize/fit.h"
 #include "tokenize/part.h"
+#include "tokenize/shard_open.h"
 #include "tokenize/writer.h"
 
 #include <inttypes.h>
@@ -37,7 +37,7 @@ typedef struct {
     shard_meta_t first, meta;
     uint64_t skipped;
     bool dedupe;
-    seen_t pictures;
+    hash_set_t pictures;
     token_db_t *out;
     uint64_t before, bad_before; /* records and bad items of the parts that an earlier run took */
     uint64_t taken, bad;
@@ -143,7 +143,7 @@ static void check_meta(const merge_t *g, const char *path, const shard_meta_t *m
 /* Looks at one part; they are opened one at a time, so that there may be thousands. */
 static void look_at(merge_t *g, size_t i, const char *path, const char *out) {
     if (fs_same(path, out)) die(RC_USAGE, "--out '%s' is one of the parts", out);
-    token_db_t *db = fit_shard(path);
+    token_db_t *db = shard_open(path);
     const shard_meta_t *m = token_db_meta(db);
     cJSON *options = options_of(path, m, &g->part[i]);
     if (g->part[i].index == 0) take_paths(g, options);
@@ -204,7 +204,7 @@ static void commit(merge_t *g) {
 static void take_record(merge_t *g, token_record_t *r) {
     reason_t why;
     uint64_t hash = r->picture_hash ? (uint64_t)r->picture_hash[1] << 32 | r->picture_hash[0] : 0;
-    if (g->dedupe && r->picture_hash && !seen_add(&g->pictures, hash)) {
+    if (g->dedupe && r->picture_hash && !hash_set_add(&g->pictures, hash)) {
         g->meta.skipped++;
         return;
     }
@@ -218,7 +218,7 @@ static void take_record(merge_t *g, token_record_t *r) {
 }
 
 static void take_records(merge_t *g, size_t part) {
-    token_db_t *db = fit_shard(g->part[part].path);
+    token_db_t *db = shard_open(g->part[part].path);
     uint64_t n = token_db_count(db), first = 0;
     reason_t why;
     if (!g->dedupe && g->before > g->taken) { /* nothing of these is needed again */
@@ -242,7 +242,7 @@ static void take_records(merge_t *g, size_t part) {
 
 /* After all records, so that those could be appended. */
 static void take_bad(merge_t *g, size_t part) {
-    token_db_t *db = fit_shard(g->part[part].path);
+    token_db_t *db = shard_open(g->part[part].path);
     char *key, *reason;
     reason_t why;
     for (uint64_t i = 0; i < token_db_meta(db)->bad; i++) {
@@ -361,7 +361,7 @@ int cmd_merge(int argc, char **argv) {
     cJSON_Delete(g.options);
     shard_meta_release(&g.first);
     shard_meta_release(&g.meta);
-    seen_release(&g.pictures);
+    hash_set_release(&g.pictures);
     cJSON_Delete(g.images);
     free(g.source);
     free(g.part);

@@ -8,9 +8,9 @@
 #include "common/io/source/archive.h"
 #include "common/io/source/braces.h"
 #include "common/io/text/json.h"
-#include "tokenize/again.h"
 #include "tokenize/commands.h"
-#include "tokenize/fit.h"
+#include "tokenize/reencode.h"
+#include "tokenize/shard_open.h"
 #include "tokenize/stream.h"
 
 #include <math.h>
@@ -95,7 +95,7 @@ static void read_all(reading_t *s, const char *path) {
         warn("'%s' is not complete: the same command goes on with it", path);
 }
 
-static void print_result(const char *path, const reading_t *s, const again_t *a) {
+static void print_result(const char *path, const reading_t *s, const reencode_t *a) {
     jsonw_t w;
     jsonw_begin(&w);
     jsonw_str(&w, "shard", path);
@@ -181,14 +181,14 @@ int cmd_verify(int argc, char **argv) {
                           : "cannot open '%s': No such file or directory",
             in);
     const char *path = shard.item[0];
-    reading_t s = {.db = fit_shard(path)};
-    again_t a = {.db = s.db, .path = path, .in = in, .sample = (uint64_t)sample};
-    a.v = model ? fit_model(model, path, token_db_meta(s.db)) : NULL;
+    reading_t s = {.db = shard_open(path)};
+    reencode_t a = {.db = s.db, .path = path, .in = in, .sample = (uint64_t)sample};
+    a.v = model ? shard_model_open(model, path, token_db_meta(s.db)) : NULL;
     read_all(&s, path);
     if (a.v && !s.defects) {
         a.in = find_source(&s, path, in, &source);
         if (a.in || s.pixels)
-            again_run(&a);
+            reencode_run(&a);
         else
             warn("'%s' keeps no pixels and its source is not there: no picture is encoded again "
                  "(--in SRC)",

@@ -102,7 +102,7 @@ static void know_pictures(writer_t *w, token_db_t *old) {
         token_record_t r;
         if (token_db_get(old, i, &r, &why)) die(RC_DATA, "%s", why.text);
         if (r.picture_hash)
-            seen_add(&w->pictures, (uint64_t)r.picture_hash[1] << 32 | r.picture_hash[0]);
+            hash_set_add(&w->pictures, (uint64_t)r.picture_hash[1] << 32 | r.picture_hash[0]);
         token_record_release(&r);
     }
 }
@@ -239,7 +239,7 @@ void writer_put(writer_t *w, const char *key, token_record_t *r) {
 }
 
 void writer_put_once(writer_t *w, const char *key, token_record_t *r) {
-    if (seen_add(&w->pictures, (uint64_t)r->picture_hash[1] << 32 | r->picture_hash[0])) {
+    if (hash_set_add(&w->pictures, (uint64_t)r->picture_hash[1] << 32 | r->picture_hash[0])) {
         writer_put(w, key, r);
         return;
     }
@@ -343,6 +343,6 @@ int writer_close(writer_t *w) {
     shard_meta_release(&w->meta);
     bad_items_free(w->bad);
     free(w->source);
-    seen_release(&w->pictures);
+    hash_set_release(&w->pictures);
     return rc;
 }

@@ -10,7 +10,7 @@
 
 #include "common/base/log.h"
 #include "common/io/bad_items.h"
-#include "common/io/seen.h"
+#include "common/io/hash_set.h"
 #include "common/io/token_db/token_db.h"
 #include "tokenize/job.h"
 
@@ -24,7 +24,7 @@ typedef struct {
     uint64_t before,
         last_before; /* items done by earlier runs, and the hash of the last one's key */
     uint64_t items, last, asked;
-    seen_t pictures; /* hashes of the pictures so far, for --dedupe */
+    hash_set_t pictures; /* hashes of the pictures so far, for --dedupe */
     uint64_t copies;
     double committed; /* when */
     double start;

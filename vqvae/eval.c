@@ -6,7 +6,7 @@
 #include "common/io/utf8.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"
-#include "vqvae/figures.h"
+#include "vqvae/metrics.h"
 #include "vqvae/quantizer.h"
 
 #include <math.h>

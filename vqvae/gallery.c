@@ -3,7 +3,7 @@
 
 #include "common/base/log.h"
 #include "common/base/pool.h"
-#include "vqvae/figures.h"
+#include "vqvae/metrics.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,51 +1,94 @@
-/* metrics.c - see metrics.h. */
+/* figures.c - see figures.h. */
 #include "vqvae/metrics.h"
 
-#include "common/io/fs.h"
+#include "common/base/die.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-metrics_t metrics_read(const char *run) {
-    metrics_t m = {0};
-    char *path = fs_join(run, "metrics.jsonl");
-    uint8_t *text = NULL;
-    size_t size = 0, cap[2] = {0};
-    reason_t why;
-    if (fs_exists(path) && fs_read(path, 0, &text, &size, &why)) die(RC_RUNTIME, "%s", why.text);
-    for (const char *at = (const char *)text, *end; size; at = end + 1) {
-        size_t left = size - (size_t)(at - (const char *)text);
-        int64_t step;
-        end = left ? memchr(at, '\n', left) : NULL;
-        cJSON *line = end ? json_parse(at, (size_t)(end - at), false, NULL) : NULL;
-        if (!json_i64(cJSON_GetObjectItemCaseSensitive(line, "step"), &step) ||
-            (m.n && (double)step <= m.step[m.n - 1])) {
-            cJSON_Delete(line);
-            break;
+static double clamp(double v) {
+    return fmin(1, fmax(-1, v));
+}
+
+double mse_of(const float *recon, const float *image, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        double d = (clamp(recon[i]) - image[i]) / 2;
+        sum += d * d;
+    }
+    return sum / (double)n;
+}
+
+double psnr_of(double mse) {
+    return -10 * log10(mse < 1e-12 ? 1e-12 : mse);
+}
+
+enum { WINDOW = 11 };
+
+/* Gaussian-weighted sums of x, y, xx, yy, xy over one window. */
+static double ssim_window(const float *a, const float *b, size_t w, size_t side, const double *g) {
+    double s[5] = {0};
+    for (size_t y = 0; y < side; y++)
+        for (size_t x = 0; x < side; x++) {
+            double k = g[y] * g[x], p = (a[(y * w + x) * 3] + 1) / 2,
+                   q = (clamp(b[(y * w + x) * 3]) + 1) / 2;
+            s[0] += k * p, s[1] += k * q, s[2] += k * p * p, s[3] += k * q * q, s[4] += k * p * q;
         }
-        m.line = xgrow(m.line, &cap[0], m.n + 1, sizeof *m.line);
-        m.step = xgrow(m.step, &cap[1], m.n + 1, sizeof *m.step);
-        m.line[m.n] = line;
-        m.step[m.n++] = (double)step;
-    }
-    free(text);
-    free(path);
-    return m;
+    double vx = s[2] - s[0] * s[0], vy = s[3] - s[1] * s[1], cov = s[4] - s[0] * s[1],
+           c1 = 0.01 * 0.01, c2 = 0.03 * 0.03;
+    return (2 * s[0] * s[1] + c1) * (2 * cov + c2) /
+           ((s[0] * s[0] + s[1] * s[1] + c1) * (vx + vy + c2));
 }
 
-void metrics_release(metrics_t *m) {
-    for (size_t i = 0; i < m->n; i++) cJSON_Delete(m->line[i]);
-    free(m->line);
-    free(m->step);
-    *m = (metrics_t){0};
+double ssim_of(const float *a, const float *b, size_t w, size_t h) {
+    size_t side = WINDOW;
+    if (w < side) side = w;
+    if (h < side) side = h;
+    double g[WINDOW], sum = 0;
+    for (size_t i = 0; i < side; i++) {
+        double x = (double)i - ((double)side - 1) / 2;
+        sum += g[i] = exp(-x * x / (2 * 1.5 * 1.5));
+    }
+    for (size_t i = 0; i < side; i++) g[i] /= sum;
+    double total = 0;
+    for (size_t c = 0; c < 3; c++)
+        for (size_t y = 0; y + side <= h; y++)
+            for (size_t x = 0; x + side <= w; x++)
+                total += ssim_window(a + (y * w + x) * 3 + c, b + (y * w + x) * 3 + c, w, side, g);
+    return total / (3 * (double)((h - side + 1) * (w - side + 1)));
 }
 
-double *metrics_column(const metrics_t *m, const char *key) {
-    double *v = xmalloc(m->n * sizeof *v);
-    for (size_t i = 0; i < m->n; i++) {
-        const cJSON *c = cJSON_GetObjectItemCaseSensitive(m->line[i], key);
-        v[i] = cJSON_IsNumber(c) ? c->valuedouble : NAN;
+size_t object_find(const object_color_t *o, const uint8_t *rgb, size_t w, size_t h, double *x,
+                   double *y) {
+    size_t n = 0;
+    *x = *y = 0;
+    for (size_t i = 0; i < w * h; i++) {
+        double d = 0;
+        for (size_t c = 0; c < 3; c++)
+            d += (rgb[i * 3 + c] - o->color[c]) * (rgb[i * 3 + c] - o->color[c]);
+        if (d > o->radius * o->radius) continue;
+        n++;
+        *x += (double)(i % w);
+        *y += (double)(i / w);
     }
-    return v;
+    if (n) *x /= (double)n, *y /= (double)n;
+    return n;
+}
+
+latents_t latents_of(const float *z, const float *e, size_t n, size_t D) {
+    double length = 0, error = 0, variance = 0, *mean = xcalloc(D, sizeof *mean);
+    for (size_t i = 0; i < n; i++) {
+        double square = 0;
+        for (size_t d = 0; d < D; d++) {
+            double v = z[i * D + d];
+            square += v * v;
+            mean[d] += v / (double)n;
+            if (e) error += (v - e[i * D + d]) * (v - e[i * D + d]);
+        }
+        length += sqrt(square);
+    }
+    for (size_t i = 0; i < n * D; i++) variance += (z[i] - mean[i % D]) * (z[i] - mean[i % D]);
+    free(mean);
+    return (latents_t){.norm = n ? length / (double)n : NAN,
+                       .error = e && variance > 0 ? error / variance : NAN};
 }

@@ -5,10 +5,10 @@
 #include "common/base/pool.h"
 #include "common/io/fs.h"
 #include "vqvae/commands.h"
-#include "vqvae/figures.h"
 #include "vqvae/gallery.h"
 #include "vqvae/html.h"
 #include "vqvae/metrics.h"
+#include "vqvae/metrics_log.h"
 #include "vqvae/quantizer.h"
 
 #include <math.h>

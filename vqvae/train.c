@@ -6,7 +6,7 @@
 #include "common/train/loop.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"
-#include "vqvae/figures.h"
+#include "vqvae/metrics.h"
 #include "vqvae/quantizer_kind.h"
 #include "vqvae/settings.h"
 #include "vqvae/trainer.h"

@@ -1,7 +1,7 @@
 /* trainer.c - see trainer.h. */
 #include "vqvae/trainer.h"
 
-#include "vqvae/figures.h"
+#include "vqvae/metrics.h"
 
 #include <math.h>
 #include <stdlib.h>

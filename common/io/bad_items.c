@@ -2,7 +2,7 @@
 #include "common/io/bad_items.h"
 #include "common/base/die.h"
 #include "common/base/log.h"
-#include "common/io/seen.h"
+#include "common/io/hash_set.h"
 #include "common/io/utf8.h"
 
 #include <pthread.h>
@@ -23,7 +23,7 @@ struct bad_items {
     size_t bad, unsupported, named;
     tally_t tally[REASONS_MAX + 1]; /* the last takes all further reasons */
     size_t n;
-    seen_t seen;
+    hash_set_t seen;
 };
 
 bad_items_t *bad_items_new(double max_bad) {
@@ -69,7 +69,7 @@ void bad_items_add(bad_items_t *b, const char *source, const char *key, const ch
                    bool unsupported) {
     char shown[300], shown_source[300];
     pthread_mutex_lock(&b->lock);
-    if (seen_add(&b->seen, item_hash(source, key))) {
+    if (hash_set_add(&b->seen, item_hash(source, key))) {
         unsupported ? b->unsupported++ : b->bad++;
         tally_add(b, reason);
         if (b->named++ < NAMED_MAX)
@@ -127,6 +127,6 @@ void bad_items_summary(const bad_items_t *b) {
 void bad_items_free(bad_items_t *b) {
     if (!b) return;
     pthread_mutex_destroy(&b->lock);
-    seen_release(&b->seen);
+    hash_set_release(&b->seen);
     free(b);
 }

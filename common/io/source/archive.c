@@ -6,8 +6,8 @@
 #ifdef WITH_LIBARCHIVE
 
 #include "common/io/fs.h"
+#include "common/io/hash_set.h"
 #include "common/io/image/image_codec.h"
-#include "common/io/seen.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -58,7 +58,7 @@ struct archive_stream {
     size_t raw_size, raw_cap;
     uint64_t name[NAMES_MAX]; /* hashes of its extensions */
     size_t n_names;
-    seen_t seen;
+    hash_set_t seen;
 };
 
 /* ---- shards ---- */
@@ -219,7 +219,7 @@ static char *unique_key(archive_stream_t *s, const char *key, size_t n) {
     /* From the shard's own number on: shards that are numbered alike inside would try all that came
      * before. */
     for (unsigned k = s->shard > 1 ? (unsigned)s->shard + 1 : 2;
-         !seen_add(&s->seen, XXH64(own, strlen(own), 0)); k++) {
+         !hash_set_add(&s->seen, XXH64(own, strlen(own), 0)); k++) {
         free(own);
         own = xasprintf("%.*s~%u", (int)n, key, k);
     }
@@ -369,7 +369,7 @@ void archive_close(archive_stream_t *s) {
     free(s->raw);
     for (size_t i = 0; i < s->n; i++) free(s->path[i]);
     free(s->path);
-    seen_release(&s->seen);
+    hash_set_release(&s->seen);
     free(s);
 }
 

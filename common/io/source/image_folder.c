@@ -6,8 +6,8 @@
  * they are longer than the system takes at once. One descriptor stays open, whatever happens.
  */
 #include "common/base/log.h"
+#include "common/io/hash_set.h"
 #include "common/io/image/image_codec.h"
-#include "common/io/seen.h"
 #include "common/io/source/image_source_kind.h"
 #include "common/io/utf8.h"
 
@@ -48,7 +48,7 @@ typedef struct {
     folder_t *f;
     image_source_t *s;
     list_t folders, links, later; /* links to folders wait until all real folders are known */
-    seen_t seen;
+    hash_set_t seen;
     size_t told;
 } scan_t;
 
@@ -186,7 +186,7 @@ static void scan_folder(scan_t *s, const char *dir) {
     int fd = open_below(s->f->root, dir, O_RDONLY | O_DIRECTORY);
     if (fd >= 0 && fstat(fd, &st) == 0) {
         uint64_t id[2] = {st.st_dev, st.st_ino};
-        if (!seen_add(&s->seen, XXH64(id, sizeof id, 0))) {
+        if (!hash_set_add(&s->seen, XXH64(id, sizeof id, 0))) {
             close(fd);
             return;
         }
@@ -239,7 +239,7 @@ static void scan_all(scan_t *s) {
     free(s->folders.path);
     free(s->links.path);
     free(s->later.path);
-    seen_release(&s->seen);
+    hash_set_release(&s->seen);
 }
 
 static const char *folder_key(void *self, size_t i) {

@@ -1,5 +1,5 @@
 /* figures.c - see figures.h. */
-#include "gato/figures.h"
+#include "gato/metrics.h"
 
 #include <math.h>
 

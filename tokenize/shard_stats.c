@@ -1,5 +1,5 @@
-/* census.c - see census.h. */
-#include "tokenize/census.h"
+/* shard_stats.c - see shard_stats.h. */
+#include "tokenize/shard_stats.h"
 
 #include "common/base/pool.h"
 
@@ -14,9 +14,9 @@ typedef struct {
     token_db_t *db;
     uint64_t *histogram; /* [threads, codes] */
     pthread_mutex_t lock;
-    census_t *c;
+    shard_stats_t *c;
     uint64_t first
-        [CENSUS_SOURCES]; /* record where each source was met: threads meet them in any order */
+        [SHARD_STATS_SOURCES]; /* record where each source was met: threads meet them in any order */
 } taking_t;
 
 /* Neighbours of one source; its name lies in the map. */
@@ -27,18 +27,19 @@ typedef struct {
 } run_t;
 
 static void add_run(taking_t *t, const run_t *r) {
-    census_t *c = t->c;
+    shard_stats_t *c = t->c;
     size_t k = 0;
     if (!r->records) return;
     pthread_mutex_lock(&t->lock);
     while (k < c->n_sources &&
            (strlen(c->source[k].name) != r->len || memcmp(c->source[k].name, r->name, r->len) != 0))
         k++;
-    if (k == c->n_sources && k < CENSUS_SOURCES) {
-        c->source[c->n_sources++] = (census_source_t){xasprintf("%.*s", (int)r->len, r->name), 0};
+    if (k == c->n_sources && k < SHARD_STATS_SOURCES) {
+        c->source[c->n_sources++] =
+            (shard_stats_source_t){xasprintf("%.*s", (int)r->len, r->name), 0};
         t->first[k] = r->first;
     }
-    if (k < CENSUS_SOURCES) {
+    if (k < SHARD_STATS_SOURCES) {
         c->source[k].records += r->records;
         if (r->first < t->first[k]) t->first[k] = r->first;
     }
@@ -61,7 +62,7 @@ static void take_block(void *ctx, size_t block) {
     uint64_t n = token_db_count(t->db),
              end = (uint64_t)(block + 1) * BLOCK < n ? (uint64_t)(block + 1) * BLOCK : n;
     uint64_t *histogram = t->histogram + (size_t)pool_thread_id() * token_db_meta(t->db)->codes;
-    census_t sum = {0};
+    shard_stats_t sum = {0};
     run_t run = {0};
     for (uint64_t i = (uint64_t)block * BLOCK; i < end; i++) {
         token_record_t r;
@@ -86,10 +87,10 @@ static void take_block(void *ctx, size_t block) {
 }
 
 static void sort_sources(taking_t *t) {
-    census_t *c = t->c;
+    shard_stats_t *c = t->c;
     for (size_t i = 1; i < c->n_sources; i++)
         for (size_t k = i; k > 0 && t->first[k] < t->first[k - 1]; k--) {
-            census_source_t s = c->source[k];
+            shard_stats_source_t s = c->source[k];
             uint64_t f = t->first[k];
             c->source[k] = c->source[k - 1], c->source[k - 1] = s;
             t->first[k] = t->first[k - 1], t->first[k - 1] = f;
@@ -97,8 +98,8 @@ static void sort_sources(taking_t *t) {
 }
 
 /* The most frequent codes, the smaller number first among equals. */
-static void find_top(census_t *c, uint32_t codes) {
-    for (c->n_top = 0; c->n_top < CENSUS_TOP && c->n_top < c->used; c->n_top++) {
+static void find_top(shard_stats_t *c, uint32_t codes) {
+    for (c->n_top = 0; c->n_top < SHARD_STATS_TOP && c->n_top < c->used; c->n_top++) {
         uint32_t best = 0;
         uint64_t most = 0;
         for (uint32_t k = 0; k < codes; k++) {
@@ -110,10 +111,10 @@ static void find_top(census_t *c, uint32_t codes) {
     }
 }
 
-void census_take(census_t *c, token_db_t *db) {
+void shard_stats_read(shard_stats_t *c, token_db_t *db) {
     uint32_t codes = token_db_meta(db)->codes;
     size_t threads = (size_t)pool_threads();
-    *c = (census_t){.histogram = xcalloc(codes + 1, sizeof *c->histogram), .perplexity = NAN};
+    *c = (shard_stats_t){.histogram = xcalloc(codes + 1, sizeof *c->histogram), .perplexity = NAN};
     taking_t t = {.db = db, .c = c, .histogram = xcalloc(threads * codes + 1, sizeof *t.histogram)};
     pthread_mutex_init(&t.lock, NULL);
     parallel_for((size_t)((token_db_count(db) + BLOCK - 1) / BLOCK), take_block, &t);
@@ -132,7 +133,7 @@ void census_take(census_t *c, token_db_t *db) {
     sort_sources(&t);
 }
 
-void census_release(census_t *c) {
+void shard_stats_release(shard_stats_t *c) {
     for (size_t i = 0; i < c->n_sources; i++) free(c->source[i].name);
     free(c->histogram);
 }

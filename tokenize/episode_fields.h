@@ -1,4 +1,4 @@
-/* spaces.h - how the spaces of a dataset become the parts of a record, by a mapping (mapping.h).
+/* episode_fields.h - how the spaces of a dataset become the parts of a record, by a mapping (mapping.h).
  *
  * Observations: the picture -> codes; numbers -> continuous, one leaf after another; Discrete ->
  * discrete; texts -> byte tokens of the episode's first texts, a line each. Actions: Boxes, scaled
@@ -6,8 +6,8 @@
  * label_actions. Timestep t is observation t with action t: the observation after the last action
  * is left out.
  */
-#ifndef TOKENIZE_SPACES_H
-#define TOKENIZE_SPACES_H
+#ifndef TOKENIZE_EPISODE_FIELDS_H
+#define TOKENIZE_EPISODE_FIELDS_H
 
 #include "common/io/episodes/minari.h"
 #include "common/io/image/image.h"
@@ -24,26 +24,28 @@ typedef struct {
     uint64_t values, beyond; /* actions seen, and those outside their bounds */
     uint64_t seen, clipped;  /* continuous observations seen, and those that the mu-law clips */
     uint64_t episodes, text_moves; /* episodes filled, and those whose text changes on the way */
-} spaces_t;
+} episode_fields_t;
 
 /* obs, act: --obs and --act, NULL = by themselves. die()s as mapping.h says, and for discrete
  * actions of more than 1024 values (4). */
-void spaces_init(spaces_t *s, minari_t *m, const char *name, const char *obs, const char *act);
-void spaces_release(spaces_t *s);
+void episode_fields_init(episode_fields_t *s, minari_t *m, const char *name, const char *obs,
+                         const char *act);
+void episode_fields_release(episode_fields_t *s);
 /* Sets widths, ranges, bounds and the names of the columns. Says which actions are stored as they
  * are, because their bounds say nothing (bounds.h). */
-void spaces_meta(const spaces_t *s, shard_meta_t *m);
+void episode_fields_meta(const episode_fields_t *s, shard_meta_t *m);
 
 /* NaN, infinity, discrete values beyond their range or 1023: -1 with dataset, episode, step and
  * field. */
-int spaces_check(const spaces_t *s, const minari_episode_t *e, const char *key, reason_t *why);
+int episode_fields_check(const episode_fields_t *s, const minari_episode_t *e, const char *key,
+                         reason_t *why);
 /* Steps first .. first + r->T - 1 as arrays of r, owned by *arrays (release with free). */
-void spaces_fill(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r,
-                 void **arrays);
+void episode_fields_fill(episode_fields_t *s, const minari_episode_t *e, size_t first,
+                         token_record_t *r, void **arrays);
 /* Frame `step` as a picture. */
-image_t spaces_frame(const spaces_t *s, const minari_episode_t *e, size_t step);
+image_t episode_fields_frame(const episode_fields_t *s, const minari_episode_t *e, size_t step);
 /* Warns when more than 1 % of the actions were outside their bounds, or of the observations beyond
  * the mu-law's M; and when texts change within episodes. */
-void spaces_report(const spaces_t *s);
+void episode_fields_report(const episode_fields_t *s);
 
 #endif

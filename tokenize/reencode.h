@@ -1,8 +1,8 @@
-/* again.h - pictures of a shard encoded again, from the pixels it keeps or from where they came
+/* reencode.h - pictures of a shard encoded again, from the pixels it keeps or from where they came
  * from, and compared with the codes it holds.
  */
-#ifndef TOKENIZE_AGAIN_H
-#define TOKENIZE_AGAIN_H
+#ifndef TOKENIZE_REENCODE_H
+#define TOKENIZE_REENCODE_H
 
 #include "common/io/token_db/token_db.h"
 #include "common/model/vqvae.h"
@@ -16,9 +16,9 @@ typedef struct {
     uint64_t images, codes, different;
     double
         gap; /* largest of the different codes: how much further than the nearest one, relative */
-} again_t;
+} reencode_t;
 
 /* die()s (3) when a picture cannot be found or read again. */
-void again_run(again_t *a);
+void reencode_run(reencode_t *a);
 
 #endif

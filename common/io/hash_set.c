@@ -1,5 +1,5 @@
-/* seen.c - see seen.h. Linear probing, at most half full. */
-#include "common/io/seen.h"
+/* hash_set.c - see hash_set.h. Linear probing, at most half full. */
+#include "common/io/hash_set.h"
 #include "common/base/die.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static bool insert(uint64_t *slot, size_t cap, uint64_t hash) {
     return true;
 }
 
-static void grow(seen_t *s) {
+static void grow(hash_set_t *s) {
     size_t cap = s->cap ? 2 * s->cap : 64;
     uint64_t *slot = xcalloc(cap, sizeof *slot);
     for (size_t i = 0; i < s->cap; i++)
@@ -24,14 +24,14 @@ static void grow(seen_t *s) {
     s->cap = cap;
 }
 
-bool seen_add(seen_t *s, uint64_t hash) {
+bool hash_set_add(hash_set_t *s, uint64_t hash) {
     if (2 * s->n >= s->cap) grow(s);
     bool added = insert(s->slot, s->cap, hash ? hash : 1);
     s->n += added;
     return added;
 }
 
-void seen_release(seen_t *s) {
+void hash_set_release(hash_set_t *s) {
     free(s->slot);
-    *s = (seen_t){0};
+    *s = (hash_set_t){0};
 }

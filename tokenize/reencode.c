@@ -1,12 +1,12 @@
-/* again.c - see again.h. */
-#include "tokenize/again.h"
+/* reencode.c - see reencode.h. */
+#include "tokenize/reencode.h"
 
 #include "common/io/episodes/minari.h"
 #include "common/io/fs.h"
 #include "common/io/source/image_source.h"
 #include "common/io/text/json.h"
 #include "tokenize/encoder.h"
-#include "tokenize/spaces.h"
+#include "tokenize/episode_fields.h"
 #include "tokenize/window.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@
 enum { BATCH = 32 };
 
 typedef struct {
-    again_t *a;
+    reencode_t *a;
     image_opts_t opts;
     size_t frames; /* of an episode, and how they were chosen */
     take_t take;
@@ -26,7 +26,7 @@ typedef struct {
     image_source_t *source;
     size_t cursor;
     minari_t *m;
-    spaces_t spaces;
+    episode_fields_t spaces;
     minari_episode_t episode;
     long long loaded;
     /* the batch */
@@ -67,7 +67,7 @@ static void take_options(rerun_t *s, const shard_meta_t *m) {
 static void open_source(rerun_t *s) {
     int rc;
     reason_t why;
-    again_t *a = s->a;
+    reencode_t *a = s->a;
     if (!a->in) return;
     if (s->captions) return;
     if (!token_db_meta(a->db)->episodes) {
@@ -77,16 +77,16 @@ static void open_source(rerun_t *s) {
     s->m = minari_open(a->in, &rc, &why);
     if (!s->m) die(rc, "%s", why.text);
     minari_lenient(s->m, s->opts.lenient);
-    spaces_init(&s->spaces, s->m, a->in, s->obs, s->act);
+    episode_fields_init(&s->spaces, s->m, a->in, s->obs, s->act);
     if (s->spaces.image < 0) die(RC_MISFIT, "'%s' has no pictures among its observations", a->in);
 }
 
-static _Noreturn void fail(const again_t *a, const token_record_t *r, const char *reason) {
+static _Noreturn void fail(const reencode_t *a, const token_record_t *r, const char *reason) {
     die(RC_DATA, "'%s': '%.*s': %s", a->in ? a->in : a->path, (int)r->key_len, r->key, reason);
 }
 
 static image_t from_pixels(const rerun_t *s, const token_record_t *r, size_t t) {
-    const again_t *a = s->a;
+    const reencode_t *a = s->a;
     const uint8_t *at = r->pixels;
     image_t im = {0};
     reason_t why;
@@ -141,11 +141,11 @@ static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
     bool same = n == r->T && step[0] == r->first_step;
     free(step);
     if (!same) fail(s->a, r, "has another number of steps now");
-    return spaces_frame(&s->spaces, &s->episode, at);
+    return episode_fields_frame(&s->spaces, &s->episode, at);
 }
 
 /* A code that came out otherwise may be a near tie that another machine's rounding decides. */
-static void measure(again_t *a, const picture_t *p, const uint32_t *stored) {
+static void measure(reencode_t *a, const picture_t *p, const uint32_t *stored) {
     size_t grid = (size_t)p->grid_h * p->grid_w;
     double *gap = xmalloc(grid * sizeof *gap);
     vqvae_code_gaps(a->v, p->im.rgb, p->im.w, p->im.h, stored, gap);
@@ -173,7 +173,7 @@ static void compare(rerun_t *s) {
 }
 
 static void add(rerun_t *s, const token_record_t *r, size_t t) {
-    again_t *a = s->a;
+    reencode_t *a = s->a;
     size_t grid = (size_t)r->grid_h * r->grid_w, f = vqvae_stride(vqvae_config(a->v));
     picture_t *p = &s->picture[s->n];
     *p = (picture_t){.im = !a->in        ? from_pixels(s, r, t)
@@ -195,7 +195,7 @@ static bool chosen(uint64_t i, uint64_t n, uint64_t sample) {
     return (uint64_t)(a / n) != (uint64_t)(b / n);
 }
 
-void again_run(again_t *a) {
+void reencode_run(reencode_t *a) {
     rerun_t s = {.a = a, .loaded = -1};
     uint64_t n = token_db_meta(a->db)->images, number = 0;
     take_options(&s, token_db_meta(a->db));
@@ -210,7 +210,7 @@ void again_run(again_t *a) {
     }
     compare(&s);
     if (s.loaded >= 0) minari_episode_release(&s.episode);
-    if (s.m) spaces_release(&s.spaces);
+    if (s.m) episode_fields_release(&s.spaces);
     free(s.obs);
     free(s.act);
     minari_close(s.m);

@@ -1,17 +1,17 @@
-/* census.h - what a shard's records add up to: how often each code occurs, pictures' pixels,
+/* shard_stats.h - what a shard's records add up to: how often each code occurs, pictures' pixels,
  * sources.
  */
-#ifndef TOKENIZE_CENSUS_H
-#define TOKENIZE_CENSUS_H
+#ifndef TOKENIZE_SHARD_STATS_H
+#define TOKENIZE_SHARD_STATS_H
 
 #include "common/io/token_db/token_db.h"
 
-enum { CENSUS_SOURCES = 64, CENSUS_TOP = 10 };
+enum { SHARD_STATS_SOURCES = 64, SHARD_STATS_TOP = 10 };
 
 typedef struct {
     char *name;
     uint64_t records;
-} census_source_t;
+} shard_stats_source_t;
 
 typedef struct {
     uint64_t kinds[3];     /* records by kind */
@@ -21,15 +21,15 @@ typedef struct {
     uint64_t *histogram;   /* [codes] */
     uint32_t used;         /* codes that occur */
     double perplexity;     /* exp(entropy); NaN without codes */
-    uint32_t top[CENSUS_TOP];
+    uint32_t top[SHARD_STATS_TOP];
     size_t n_top;
-    census_source_t
-        source[CENSUS_SOURCES]; /* in order of appearance; further ones are not told apart */
+    shard_stats_source_t
+        source[SHARD_STATS_SOURCES]; /* in order of appearance; further ones are not told apart */
     size_t n_sources;
-} census_t;
+} shard_stats_t;
 
 /* Reads every record, on all threads; die()s (3) at a corrupt one. */
-void census_take(census_t *c, token_db_t *db);
-void census_release(census_t *c);
+void shard_stats_read(shard_stats_t *c, token_db_t *db);
+void shard_stats_release(shard_stats_t *c);
 
 #endif

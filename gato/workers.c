@@ -1,7 +1,7 @@
-/* farm.c - fork, pipes, and the order of their contents. A worker that outlives its reader ends by
+/* workers.c - fork, pipes, and the order of their contents. A worker that outlives its reader ends by
  * SIGPIPE; a reader that meets the end of a pipe too early reports how the worker died.
  */
-#include "gato/farm.h"
+#include "gato/workers.h"
 #include "common/base/die.h"
 #include "common/base/pool.h"
 #include <errno.h>
@@ -17,14 +17,14 @@ typedef struct {
     int fd;
 } worker_t;
 
-struct farm {
+struct workers {
     size_t workers, bytes, next;
     worker_t *worker; /* NULL: in this process */
-    farm_work_fn work;
+    workers_work_fn work;
     void *ctx;
 };
 
-static void work_all(const farm_t *f, size_t first, size_t items, int fd) {
+static void work_all(const workers_t *f, size_t first, size_t items, int fd) {
     char *block = xmalloc(f->bytes);
     for (size_t i = first; i < items; i += f->workers) {
         f->work(f->ctx, i, block);
@@ -37,7 +37,7 @@ static void work_all(const farm_t *f, size_t first, size_t items, int fd) {
     _exit(RC_OK);
 }
 
-static void start_worker(farm_t *f, size_t w, size_t items) {
+static void start_worker(workers_t *f, size_t w, size_t items) {
     int fd[2];
     if (pipe(fd)) die_errno(RC_RUNTIME, "cannot make a pipe");
     pid_t pid = fork();
@@ -56,10 +56,11 @@ static void start_worker(farm_t *f, size_t w, size_t items) {
     f->worker[w] = (worker_t){pid, fd[0]};
 }
 
-farm_t *farm_start(size_t workers, size_t items, size_t bytes, farm_work_fn work, void *ctx) {
-    farm_t *f = NEW(farm_t);
+workers_t *workers_start(size_t workers, size_t items, size_t bytes, workers_work_fn work,
+                         void *ctx) {
+    workers_t *f = NEW(workers_t);
     if (workers > items) workers = items;
-    *f = (farm_t){.workers = workers, .bytes = bytes, .work = work, .ctx = ctx};
+    *f = (workers_t){.workers = workers, .bytes = bytes, .work = work, .ctx = ctx};
     if (workers < 2) return f;
     fflush(NULL); /* or every worker would print what waits in our buffers */
     f->worker = xcalloc(workers, sizeof *f->worker);
@@ -77,7 +78,7 @@ static void wait_for(worker_t *w) {
     if (WEXITSTATUS(status)) die(WEXITSTATUS(status), "a worker process failed");
 }
 
-void farm_next(farm_t *f, void *block) {
+void workers_next(workers_t *f, void *block) {
     size_t i = f->next++;
     if (!f->worker) {
         f->work(f->ctx, i, block);
@@ -96,7 +97,7 @@ void farm_next(farm_t *f, void *block) {
     }
 }
 
-void farm_end(farm_t *f) {
+void workers_end(workers_t *f) {
     for (size_t w = 0; f->worker && w < f->workers; w++) wait_for(&f->worker[w]);
     free(f->worker);
     free(f);

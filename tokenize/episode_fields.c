@@ -1,5 +1,5 @@
-/* spaces.c - see spaces.h. */
-#include "tokenize/spaces.h"
+/* episode_fields.c - see episode_fields.h. */
+#include "tokenize/episode_fields.h"
 
 #include "common/base/log.h"
 #include "common/io/token_db/bounds.h"
@@ -13,16 +13,16 @@
 enum { DISCRETE = 1024, TEXT_END = 256, NAMED = 4 };
 static const float mu_law_end = 256;
 
-static const minari_leaf_t *obs(const spaces_t *s, size_t use) {
+static const minari_leaf_t *obs(const episode_fields_t *s, size_t use) {
     return minari_obs(s->m, s->obs.use[use].leaf);
 }
-static const minari_leaf_t *act(const spaces_t *s, size_t use) {
+static const minari_leaf_t *act(const episode_fields_t *s, size_t use) {
     return minari_act(s->m, s->act.use[use].leaf);
 }
 
 /* ---- the plan ---- */
 
-static void take_observation(spaces_t *s, size_t i) {
+static void take_observation(episode_fields_t *s, size_t i) {
     const minari_leaf_t *l = obs(s, i);
     switch (s->obs.use[i].role) {
     case ROLE_IMAGE:
@@ -40,7 +40,7 @@ static void take_observation(spaces_t *s, size_t i) {
     }
 }
 
-static void take_action(spaces_t *s, size_t i) {
+static void take_action(episode_fields_t *s, size_t i) {
     const minari_leaf_t *l = act(s, i);
     if (s->act.use[i].role == ROLE_DISCRETE) {
         for (size_t k = 0; k < l->count; k++)
@@ -63,16 +63,16 @@ static void take_action(spaces_t *s, size_t i) {
     s->n_actions = (uint32_t)n;
 }
 
-void spaces_init(spaces_t *s, minari_t *m, const char *name, const char *obs_text,
-                 const char *act_text) {
-    *s = (spaces_t){.m = m, .name = name, .image = -1, .text = -1};
+void episode_fields_init(episode_fields_t *s, minari_t *m, const char *name, const char *obs_text,
+                         const char *act_text) {
+    *s = (episode_fields_t){.m = m, .name = name, .image = -1, .text = -1};
     s->obs = mapping_observations(m, name, obs_text);
     s->act = mapping_actions(m, name, act_text);
     for (size_t i = 0; i < s->obs.n; i++) take_observation(s, i);
     for (size_t i = 0; i < s->act.n; i++) take_action(s, i);
 }
 
-void spaces_release(spaces_t *s) {
+void episode_fields_release(episode_fields_t *s) {
     mapping_release(&s->obs);
     mapping_release(&s->act);
     free(s->low);
@@ -81,8 +81,8 @@ void spaces_release(spaces_t *s) {
 
 /* The sizes of the discrete leaves, one a column. Observations of a larger space must stay below
  * 1024: that is checked value by value. */
-static uint32_t *ranges(const minari_leaf_t *(*leaf)(const spaces_t *, size_t), const mapping_t *p,
-                        const spaces_t *s, uint32_t n) {
+static uint32_t *ranges(const minari_leaf_t *(*leaf)(const episode_fields_t *, size_t),
+                        const mapping_t *p, const episode_fields_t *s, uint32_t n) {
     uint32_t *range = xcalloc(n, sizeof *range), *at = range;
     for (size_t i = 0; i < p->n; i++) {
         const minari_leaf_t *l = leaf(s, i);
@@ -96,7 +96,7 @@ static float *copy(const float *v, size_t n) {
     return n ? memcpy(xmalloc(n * sizeof *v), v, n * sizeof *v) : NULL;
 }
 
-static void name_side(const spaces_t *s, leaves_t *l, leaf_side_t side) {
+static void name_side(const episode_fields_t *s, leaves_t *l, leaf_side_t side) {
     static const leaf_part_t part[] = {LEAF_IMAGE, LEAF_CONTINUOUS, LEAF_DISCRETE, LEAF_TEXT};
     const mapping_t *p = side == LEAF_ACTION ? &s->act : &s->obs;
     for (size_t i = 0; i < p->n; i++) {
@@ -108,7 +108,7 @@ static void name_side(const spaces_t *s, leaves_t *l, leaf_side_t side) {
 }
 
 /* Which columns of the actions are stored as they are; NULL when none is. Said in one line. */
-static uint8_t *raw_actions(const spaces_t *s, const leaves_t *l) {
+static uint8_t *raw_actions(const episode_fields_t *s, const leaves_t *l) {
     char list[300] = "", name[300];
     size_t at = 0, n = 0;
     uint8_t *raw = xcalloc(s->n_actions, 1);
@@ -130,7 +130,7 @@ static uint8_t *raw_actions(const spaces_t *s, const leaves_t *l) {
     return NULL;
 }
 
-void spaces_meta(const spaces_t *s, shard_meta_t *m) {
+void episode_fields_meta(const episode_fields_t *s, shard_meta_t *m) {
     leaves_t l = {0};
     name_side(s, &l, LEAF_OBSERVATION);
     name_side(s, &l, LEAF_ACTION);
@@ -150,14 +150,14 @@ void spaces_meta(const spaces_t *s, shard_meta_t *m) {
 
 /* ---- checks ---- */
 
-static int refuse(const spaces_t *s, const char *key, size_t step, const char *field,
+static int refuse(const episode_fields_t *s, const char *key, size_t step, const char *field,
                   const char *path, const char *what, reason_t *why) {
     return reason_set(why, "'%s': %s, step %zu, %s%s%s: %s", s->name, key, step, field,
                       *path ? "/" : "", path, what);
 }
 
-static int check_rows(const spaces_t *s, const float *v, size_t T, size_t width, const char *key,
-                      const char *field, const char *path, reason_t *why) {
+static int check_rows(const episode_fields_t *s, const float *v, size_t T, size_t width,
+                      const char *key, const char *field, const char *path, reason_t *why) {
     for (size_t i = 0; v && i < T * width; i++) {
         if (isnan(v[i])) return refuse(s, key, i / width, field, path, "NaN", why);
         if (isinf(v[i])) return refuse(s, key, i / width, field, path, "infinite", why);
@@ -165,7 +165,7 @@ static int check_rows(const spaces_t *s, const float *v, size_t T, size_t width,
     return 0;
 }
 
-static int check_ids(const spaces_t *s, const float *v, size_t T, const minari_leaf_t *l,
+static int check_ids(const episode_fields_t *s, const float *v, size_t T, const minari_leaf_t *l,
                      const char *key, const char *field, reason_t *why) {
     for (size_t i = 0; v && i < T * l->count; i++) {
         double id = v[i] - mapping_first(l, i % l->count);
@@ -177,13 +177,14 @@ static int check_ids(const spaces_t *s, const float *v, size_t T, const minari_l
     return 0;
 }
 
-static int check_use(const spaces_t *s, role_t role, const float *v, size_t T,
+static int check_use(const episode_fields_t *s, role_t role, const float *v, size_t T,
                      const minari_leaf_t *l, const char *key, const char *field, reason_t *why) {
     if (role == ROLE_CONTINUOUS) return check_rows(s, v, T, l->count, key, field, l->path, why);
     return role == ROLE_DISCRETE ? check_ids(s, v, T, l, key, field, why) : 0;
 }
 
-int spaces_check(const spaces_t *s, const minari_episode_t *e, const char *key, reason_t *why) {
+int episode_fields_check(const episode_fields_t *s, const minari_episode_t *e, const char *key,
+                         reason_t *why) {
     for (size_t i = 0; i < s->obs.n; i++) {
         use_t u = s->obs.use[i];
         if (check_use(s, u.role, e->value[u.leaf], e->T, obs(s, i), key, "observations", why))
@@ -214,7 +215,7 @@ static void put_ids(uint32_t *out, size_t columns, size_t at, const float *v,
             out[t * columns + at + k] = (uint32_t)(v[t * l->count + k] - mapping_first(l, k));
 }
 
-static void scale_rows(spaces_t *s, float *v, size_t T, bool count) {
+static void scale_rows(episode_fields_t *s, float *v, size_t T, bool count) {
     for (size_t i = 0; i < T * s->n_actions; i++) {
         float low = s->low[i % s->n_actions], high = s->high[i % s->n_actions];
         bool beyond = v[i] < low || v[i] > high;
@@ -238,14 +239,15 @@ static void *piece(block_t *b, size_t bytes) {
 }
 
 /* The texts at the start of the episode, a line each, in bytes. */
-static size_t text_length(const spaces_t *s, const minari_episode_t *e) {
+static size_t text_length(const episode_fields_t *s, const minari_episode_t *e) {
     size_t n = 0;
     for (size_t i = 0; i < s->obs.n; i++)
         if (s->obs.use[i].role == ROLE_TEXT) n += strlen(e->text[s->obs.use[i].leaf][0]) + 1;
     return n ? n - 1 : 0;
 }
 
-static void fill_text(spaces_t *s, const minari_episode_t *e, token_record_t *r, block_t *b) {
+static void fill_text(episode_fields_t *s, const minari_episode_t *e, token_record_t *r,
+                      block_t *b) {
     if (s->text < 0) return;
     size_t n = text_length(s, e), at = 0;
     uint32_t *text = piece(b, (n + 1) * sizeof *text);
@@ -264,12 +266,12 @@ static void fill_text(spaces_t *s, const minari_episode_t *e, token_record_t *r,
     s->text_moves += moves;
 }
 
-static void count_clipped(spaces_t *s, const float *v, size_t n) {
+static void count_clipped(episode_fields_t *s, const float *v, size_t n) {
     for (size_t i = 0; i < n; i++) s->clipped += fabsf(v[i]) >= mu_law_end;
     s->seen += n;
 }
 
-static void fill_observations(spaces_t *s, const minari_episode_t *e, size_t first,
+static void fill_observations(episode_fields_t *s, const minari_episode_t *e, size_t first,
                               token_record_t *r, block_t *b) {
     float *continuous = piece(b, r->T * s->n_continuous * sizeof *continuous);
     uint32_t *discrete = piece(b, r->T * s->n_discrete * sizeof *discrete);
@@ -293,8 +295,8 @@ static void fill_observations(spaces_t *s, const minari_episode_t *e, size_t fir
 
 /* The expert speaks about the dataset's first action leaf; where it says nothing, what was done is
  * the target. */
-static void fill_labels(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r,
-                        float *labels) {
+static void fill_labels(episode_fields_t *s, const minari_episode_t *e, size_t first,
+                        token_record_t *r, float *labels) {
     size_t at = 0;
     for (size_t i = 0; i < s->act.n; i++) {
         const minari_leaf_t *l = act(s, i);
@@ -310,8 +312,8 @@ static void fill_labels(spaces_t *s, const minari_episode_t *e, size_t first, to
     }
 }
 
-static void fill_actions(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r,
-                         block_t *b) {
+static void fill_actions(episode_fields_t *s, const minari_episode_t *e, size_t first,
+                         token_record_t *r, block_t *b) {
     size_t bytes = r->T * s->n_actions * sizeof(float), c = 0, d = 0;
     float *actions = piece(b, bytes), *labels = piece(b, bytes);
     uint32_t *discrete = piece(b, r->T * s->n_discrete_actions * sizeof *discrete);
@@ -333,8 +335,8 @@ static void fill_actions(spaces_t *s, const minari_episode_t *e, size_t first, t
     scale_rows(s, actions, r->T, true);
 }
 
-void spaces_fill(spaces_t *s, const minari_episode_t *e, size_t first, token_record_t *r,
-                 void **arrays) {
+void episode_fields_fill(episode_fields_t *s, const minari_episode_t *e, size_t first,
+                         token_record_t *r, void **arrays) {
     size_t a_step =
         (size_t)s->n_continuous + s->n_discrete + 2 * (size_t)s->n_actions + s->n_discrete_actions;
     block_t b = { *arrays = xmalloc((r->T * a_step + text_length(s, e) + 1) * 4 + 8 * 8)};
@@ -347,7 +349,7 @@ void spaces_fill(spaces_t *s, const minari_episode_t *e, size_t first, token_rec
     r->truncated = e->truncated + first;
 }
 
-image_t spaces_frame(const spaces_t *s, const minari_episode_t *e, size_t step) {
+image_t episode_fields_frame(const episode_fields_t *s, const minari_episode_t *e, size_t step) {
     size_t h, w, c;
     const minari_leaf_t *l = minari_obs(s->m, (size_t)s->image);
     minari_picture_size(l, &h, &w, &c);
@@ -360,13 +362,13 @@ image_t spaces_frame(const spaces_t *s, const minari_episode_t *e, size_t step) 
     return im;
 }
 
-static void tell(const spaces_t *s, uint64_t some, uint64_t all, const char *what) {
+static void tell(const episode_fields_t *s, uint64_t some, uint64_t all, const char *what) {
     if (some * 100 > all)
         warn("'%s': %llu of %llu %s (%.3g %%)", s->name, (unsigned long long)some,
              (unsigned long long)all, what, 100.0 * (double)some / (double)all);
 }
 
-void spaces_report(const spaces_t *s) {
+void episode_fields_report(const episode_fields_t *s) {
     tell(s, s->beyond, s->values, "actions are outside their bounds");
     tell(s, s->clipped, s->seen, "continuous observations are 256 or more and will share a token");
     if (s->text_moves)

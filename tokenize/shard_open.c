@@ -1,9 +1,9 @@
-/* fit.c - see fit.h. */
-#include "tokenize/fit.h"
+/* shard_open.c - see shard_open.h. */
+#include "tokenize/shard_open.h"
 
 #include <string.h>
 
-token_db_t *fit_shard(const char *path) {
+token_db_t *shard_open(const char *path) {
     int rc;
     reason_t why;
     token_db_t *db = token_db_open(path, &rc, &why);
@@ -11,7 +11,7 @@ token_db_t *fit_shard(const char *path) {
     return db;
 }
 
-vqvae_t *fit_model(const char *run, const char *shard, const shard_meta_t *m) {
+vqvae_t *shard_model_open(const char *run, const char *shard, const shard_meta_t *m) {
     int rc;
     reason_t why;
     if (!m->fingerprint) die(RC_MISFIT, "'%s' holds no codes", shard);

@@ -1,0 +1,20 @@
+/* metrics.h - metrics.jsonl read back as columns. */
+#ifndef VQVAE_METRICS_H
+#define VQVAE_METRICS_H
+
+#include "common/io/text/json.h"
+
+typedef struct {
+    cJSON **line;
+    size_t n;
+    double *step; /* [n] */
+} metrics_t;
+
+/* Lines up to the first that is damaged or goes back in steps (a training may be writing the last
+ * one). No file: no lines. die()s when it cannot be read. */
+metrics_t metrics_read(const char *run);
+void metrics_release(metrics_t *m);
+/* A member of every line: [n], NAN where it is no number; malloc'ed. */
+double *metrics_column(const metrics_t *m, const char *key);
+
+#endif

@@ -161,16 +161,16 @@ demo: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=demo
 reacher: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher EPISODES=12000 PLAY=200
-# Every quantizer on the same pictures: STEPS=600 SEEDS="1 2 3" D=build/quantizers.
+# Every quantizer on the same images: STEPS=600 SEEDS="1 2 3" D=build/quantizers.
 quantizers: programs
 	B=$(B) sh pipelines/quantizers.sh
 
-# A tokenizer by a recipe of pipelines/configs (pipelines/recipe.mk); tokenizers of one kind of pictures measured on another.
+# A tokenizer by a recipe of pipelines/configs (pipelines/recipe.mk); tokenizers of one kind of images measured on another.
 recipe: programs
 	$(MAKE) --no-print-directory -f pipelines/recipe.mk
 cross-domain: programs
 	sh pipelines/cross_domain.sh
-# Larger folders of pictures out of Debian packages, in build/data-large: make data-large SETS='clipart photos sprites games'
+# Larger folders of images out of Debian packages, in build/data-large: make data-large SETS='clipart photos sprites games'
 data-large:
 	sh pipelines/data_large.sh $(SETS)
 

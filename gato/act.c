@@ -58,9 +58,8 @@ static void fail(outcome_t *r, const reason_t *why) {
 static void play(stage_t *s, uint64_t episode, outcome_t *r) {
     const env_info_t *info = env_info(s->env);
     reason_t why;
-    uint8_t *rgb = s->policy->needs_picture && info->image_w
-                       ? xmalloc(info->image_w * info->image_h * 3)
-                       : NULL;
+    uint8_t *rgb =
+        s->policy->needs_image && info->image_w ? xmalloc(info->image_w * info->image_h * 3) : NULL;
     uint8_t *look = s->frame && !rgb ? xmalloc(info->image_w * info->image_h * 3) : rgb;
     float vector[ENV_VECTOR], action[ENV_ACTIONS];
     bool end = false;
@@ -161,7 +160,7 @@ static options_t parse(int argc, char **argv) {
         {"--model", CLI_STR, &o.model, "RUN", "the trained policy (--policy model)", false},
         {"--episodes", CLI_INT, &o.episodes, "N", "how many episodes", false},
         {"--blank-image", CLI_FLAG, &o.blank, NULL,
-         "the control: the same policy sees black pictures", false},
+         "the control: the same policy sees black images", false},
         {"--decode", CLI_STR, &o.decode, "HOW",
          "mean, center, left, greedy or sample (act.decode of the RUN)", false},
         {"--temperature", CLI_DOUBLE, &o.temperature, "T",

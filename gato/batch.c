@@ -84,7 +84,7 @@ size_t batch_longest(const batch_t *b) {
     return longest;
 }
 
-/* ---- pictures ---- */
+/* ---- images ---- */
 
 void batch_patches(const uint8_t *rgb, size_t h, size_t w, size_t patch, float *out) {
     size_t rows = (h + patch - 1) / patch, cols = (w + patch - 1) / patch;
@@ -99,7 +99,7 @@ void batch_patches(const uint8_t *rgb, size_t h, size_t w, size_t patch, float *
                 }
 }
 
-/* Rows and columns of the position tables for a picture of rows x cols tokens; one draw a row and a
+/* Rows and columns of the position tables for an image of rows x cols tokens; one draw a row and a
  * column. */
 static void put_places(batch_t *b, size_t rows, size_t cols, uint64_t sample, int32_t step) {
     const gato_config_t *c = b->config;
@@ -123,7 +123,7 @@ static void merged_codes(const uint32_t *codes, size_t grid_w, size_t m, size_t 
             *out++ = (int32_t)codes[(i / cols * m + a) * grid_w + i % cols * m + e];
 }
 
-static size_t picture_rows(const batch_t *b, const timestep_t *s, size_t *rows, size_t *cols) {
+static size_t image_rows(const batch_t *b, const timestep_t *s, size_t *rows, size_t *cols) {
     bool pixels = b->config->model.image_in == IMAGE_IN_PATCHES;
     if (pixels ? !s->rgb : !s->codes) return 0;
     reason_t why;
@@ -133,8 +133,8 @@ static size_t picture_rows(const batch_t *b, const timestep_t *s, size_t *rows, 
     return n;
 }
 
-static void put_picture(batch_t *b, const timestep_t *s, size_t rows, size_t cols, uint64_t sample,
-                        int32_t step) {
+static void put_image(batch_t *b, const timestep_t *s, size_t rows, size_t cols, uint64_t sample,
+                      int32_t step) {
     size_t n = rows * cols, m = (size_t)b->config->model.merge, p = (size_t)b->config->model.patch;
     if (b->config->model.image_in == IMAGE_IN_PATCHES) {
         batch_patches(s->rgb, s->image_h, s->image_w, p, floats_more(&b->pixel, n * p * p * 3));
@@ -186,7 +186,7 @@ static void put_part(batch_t *b, const timestep_t *s, part_t part, size_t n, siz
         int32_t place = b->config->model.inner_pos ? inner : -1;
         switch (part) {
         case PART_IMAGE: {
-            /* table: the picture's first code is the entry; elsewhere a picture has none */
+            /* table: the image's first code is the entry; elsewhere an image has none */
             uint32_t id =
                 b->tokens.codes ? tokens_codes(&b->tokens) + (uint32_t)b->code.v[image_row + i] : 0;
             put_position(b, POOL_IMAGE, image_row + i, id, place, step, false);
@@ -222,13 +222,13 @@ void batch_begin(batch_t *b) {
 }
 
 size_t batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t sample) {
-    size_t rows = 0, cols = 0, image = picture_rows(b, s, &rows, &cols), image_row = b->images,
+    size_t rows = 0, cols = 0, image = image_rows(b, s, &rows, &cols), image_row = b->images,
            before = b->at.n;
     bool control = !s->text_target;
     layout_t l = gato_layout(b->config, b->facts, image, s->text_len, control);
     if (!s->continuous) l.count[PART_CONTINUOUS] = 0;
     if (!s->discrete) l.count[PART_DISCRETE] = 0;
-    if (image) put_picture(b, s, rows, cols, sample, step);
+    if (image) put_image(b, s, rows, cols, sample, step);
     for (size_t i = 0; i < PARTS; i++) {
         part_t part = layout_order(&l, i);
         if (part < PART_SEPARATOR)
@@ -298,7 +298,7 @@ void batch_end(batch_t *b) {
 
 /* ---- windows ---- */
 
-/* Pictures of the window's timesteps out of the record's PNGs. */
+/* Images of the window's timesteps out of the record's PNGs. */
 static void decode_step(const window_t *w, uint32_t step, image_t *im) {
     uint64_t offset = 0;
     for (uint32_t i = 0; i < step; i++) offset += w->record.pixel_size[i];
@@ -309,7 +309,7 @@ static void decode_step(const window_t *w, uint32_t step, image_t *im) {
             w->record.key, step, why.text);
     if (im->h != w->record.image_h || im->w != w->record.image_w)
         die(RC_DATA,
-            "'%s': record '%.*s', step %u: a picture of %zu x %zu where %u x %u is declared",
+            "'%s': record '%.*s', step %u: an image of %zu x %zu where %u x %u is declared",
             w->shard, (int)w->record.key_len, w->record.key, step, im->w, im->h, w->record.image_w,
             w->record.image_h);
 }
@@ -338,7 +338,7 @@ static timestep_t window_step(const batch_t *b, const window_t *w, uint32_t t) {
     return s;
 }
 
-/* Picture tokens as targets. horizon 1: of the token before them; k: of the same place k steps
+/* Image tokens as targets. horizon 1: of the token before them; k: of the same place k steps
  * earlier. Never across the seam between prompt and main part, where the next timestep of the
  * sequence is not the next one of the episode. */
 static void put_futures(batch_t *b, const window_t *w, const size_t *first, const size_t *count) {
@@ -373,7 +373,7 @@ void batch_add_window(batch_t *b, const window_t *w) {
             s.image_w = im.w;
         }
         size_t rows, cols;
-        count[i] = picture_rows(b, &s, &rows, &cols);
+        count[i] = image_rows(b, &s, &rows, &cols);
         first[i] = b->at.n + (b->config->model.text_first ? s.text_len : 0);
         batch_observation(b, &s, (int32_t)i, w->sample);
         /* Regression reads at the separator: nothing looks at the last action tokens of a training

@@ -1,6 +1,6 @@
 /* batch.h - sequences as index arrays: what the model's tape reads.
  *
- * Each modality gives rows [n, D] (tokens of the table, pictures, vectors); one gather by index
+ * Each modality gives rows [n, D] (tokens of the table, images, vectors); one gather by index
  * assembles the batch [B,T,D]. Targets name the position that predicts them. Arrays here are ragged
  * and unpadded; gato_graph_fill pads them to the shape of a graph. The same builder serves training
  * (whole windows) and acting (one timestep, or one token, at a time).
@@ -42,7 +42,7 @@ typedef struct {
     const gato_facts_t *facts;
     tokens_t tokens;
     bool train;
-    rng_t positions; /* of random places; drawn by (sample, picture) */
+    rng_t positions; /* of random places; drawn by (sample, image) */
     /* sequences */
     ints_t start; /* first position of each sequence, and the end: B + 1 */
     /* per position */
@@ -57,13 +57,13 @@ typedef struct {
     ints_t row, col; /* [n] rows of the position tables, -1 = none */
     floats_t pixel;  /* [n, patch, patch, 3], normalized */
     floats_t vector; /* [n, n_continuous] */
-    size_t images;   /* rows of the picture pool */
+    size_t images;   /* rows of the image pool */
     /* targets */
     targets_t continuous, other; /* continuous actions; discrete actions and text */
     ints_t separator;            /* [n] positions of separators that regress an action */
     floats_t action;             /* [n, n_actions] clean actions */
     floats_t action_weight;
-    ints_t future;      /* [n] positions that predict a picture token */
+    ints_t future;      /* [n] positions that predict an image token */
     ints_t future_code; /* [n, merge * merge] */
     size_t targets, target_sequences;
 } batch_t;
@@ -90,7 +90,7 @@ void batch_release(batch_t *b);
 /* Empties it. train: random places of patches, drawn from (seed, step). */
 void batch_clear(batch_t *b, bool train, uint64_t seed, uint64_t step);
 
-/* A whole window as one sequence. die()s RC_DATA when kept pictures cannot be decoded. */
+/* A whole window as one sequence. die()s RC_DATA when kept images cannot be decoded. */
 void batch_add_window(batch_t *b, const window_t *w);
 
 /* The pieces: begin a sequence; its observation and separator (returns tokens added); its action
@@ -106,7 +106,7 @@ size_t batch_sequences(const batch_t *b);
 size_t batch_positions(const batch_t *b);
 size_t batch_longest(const batch_t *b);
 
-/* Normalized pixels of a picture cut into patches in raster order, zeros (of 0..255) below and to
+/* Normalized pixels of an image cut into patches in raster order, zeros (of 0..255) below and to
  * the right: ((v/255)*2-1)/sqrt(patch). out [rows * cols, patch, patch, 3]. */
 void batch_patches(const uint8_t *rgb, size_t h, size_t w, size_t patch, float *out);
 

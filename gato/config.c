@@ -16,7 +16,7 @@ const config_field_t gato_config_table[] = {
      "bins of a continuous value (NEKO: 1024)"},
     {"model.image_in", CF_CHOICE, AT(model.image_in), "\"codes\"", "codes|table|both|patches", 0, 0,
      CONFIG_ARCH,
-     "pictures enter as codebook vectors through a linear layer, as rows of the token table, as "
+     "images enter as codebook vectors through a linear layer, as rows of the token table, as "
      "their sum, or as "
      "pixels "
      "through the patch block"},
@@ -54,7 +54,7 @@ const config_field_t gato_config_table[] = {
     {"model.mu_law", CF_CHOICE, AT(model.mu_law), "\"always\"", "always|outside", 0, 0, CONFIG_ARCH,
      "squash every observed number (NEKO), or only those outside [-1,1] (Gato)"},
     {"model.text_first", CF_BOOL, AT(model.text_first), "false", NULL, 0, 0, CONFIG_ARCH,
-     "text before the picture inside a timestep (Gato); false: after it (NEKO)"},
+     "text before the image inside a timestep (Gato); false: after it (NEKO)"},
     {"model.control_text", CF_BOOL, AT(model.control_text), "true", NULL, 0, 0, CONFIG_ARCH,
      "the text of an episode (its mission) stands in every timestep"},
     {"model.patch", CF_INT, AT(model.patch), "16", NULL, 1, 256, CONFIG_ARCH,

@@ -213,7 +213,7 @@ static void open_shard(dataset_t *d, shard_t *s, const char *spec) {
     gato_facts_release(&f);
 }
 
-/* Shards of mixed picture sizes name none; the policy's timestep is then that of the first
+/* Shards of mixed image sizes name none; the policy's timestep is then that of the first
  * episode. */
 static void size_from_episode(dataset_t *d) {
     for (size_t k = 0; k < d->n && (!d->facts.grid_h || !d->facts.image_h); k++) {

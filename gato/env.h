@@ -1,9 +1,9 @@
 /* env.h - a control environment: reset, step, observe. Built in: "reacher" (MuJoCo). Each has an
  * expert.
  *
- * Observations have up to four parts: a picture, a vector, discrete values, a text. Actions are
+ * Observations have up to four parts: an image, a vector, discrete values, a text. Actions are
  * continuous in [-1,1] or discrete. An environment belongs to the thread that opened it. Nothing of
- * the screen driver is touched before the first picture is asked for, so state-only use works
+ * the screen driver is touched before the first image is asked for, so state-only use works
  * without it. How to add one: env_driver.h.
  */
 #ifndef GATO_ENV_H
@@ -18,7 +18,7 @@ enum { ENV_VECTOR = 64, ENV_ACTIONS = 16 };
 
 typedef struct {
     const char *name;
-    size_t image_w, image_h; /* 0 = no picture; RGB */
+    size_t image_w, image_h; /* 0 = no image; RGB */
     size_t n_vector;         /* float observation */
     float vector_limit;      /* |value| bound declared in the space; 0 = unbounded */
     const char *text;        /* mission, NULL = none */
@@ -59,8 +59,8 @@ int env_expert(env_t *e, float *action);
  * drivers, states do not). Writes at most `cap`, returns how many there are. reacher: joint angles
  * 2, joint velocities 2, target x y. */
 size_t env_state(const env_t *e, double *out, size_t cap);
-/* What draws the pictures ("llvmpipe (LLVM 15.0.6, 256 bits)"), to be kept with recorded pictures;
- * starts the screen driver. "" when there are no pictures, NULL with a reason when the driver
+/* What draws the images ("llvmpipe (LLVM 15.0.6, 256 bits)"), to be kept with recorded images;
+ * starts the screen driver. "" when there are no images, NULL with a reason when the driver
  * fails. */
 const char *env_renderer(env_t *e, reason_t *why);
 

@@ -1,8 +1,8 @@
 /* env_reacher.c - "reacher": a two-link arm seen from above has to touch a red ball. The ball's
- * place is only in the picture: the vector holds cos and sin of both joints and their velocities.
+ * place is only in the image: the vector holds cos and sin of both joints and their velocities.
  * 50 actions of 0.02 s; reward = -(distance of tip and ball in meters).
  *
- * Owns the model (below), MuJoCo's state, and a renderer made when the first picture is wanted.
+ * Owns the model (below), MuJoCo's state, and a renderer made when the first image is wanted.
  */
 #include "common/base/rng.h"
 #include "gato/env_driver.h"

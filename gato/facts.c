@@ -187,7 +187,7 @@ static int same_codebook(const gato_facts_t *a, const gato_facts_t *b, reason_t 
 static int same_image(const gato_facts_t *a, const gato_facts_t *b, bool codes, reason_t *why) {
     if (codes) return a->codes && b->codes ? same_codebook(a, b, why) : 0;
     if (a->image_h && b->image_h && (a->image_h != b->image_h || a->image_w != b->image_w))
-        return reason_set(why, "pictures: %u x %u and %u x %u", a->image_h, a->image_w, b->image_h,
+        return reason_set(why, "images: %u x %u and %u x %u", a->image_h, a->image_w, b->image_h,
                           b->image_w);
     return 0;
 }
@@ -503,12 +503,12 @@ size_t gato_image_tokens(const gato_config_t *c, size_t grid_h, size_t grid_w, s
     }
     if (c->model.patch_pos != POS_NONE && (*rows > PATCH_POSITIONS || *cols > PATCH_POSITIONS)) {
         reason_set(why,
-                   "a picture of %zu x %zu tokens exceeds the %d positions of an axis "
+                   "an image of %zu x %zu tokens exceeds the %d positions of an axis "
                    "(model.patch_pos = none has no limit)",
                    *rows, *cols, PATCH_POSITIONS);
         return 0;
     }
-    if (!*rows || !*cols) reason_set(why, "an empty picture");
+    if (!*rows || !*cols) reason_set(why, "an empty image");
     return *rows * *cols;
 }
 

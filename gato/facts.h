@@ -39,7 +39,7 @@ gato_facts_t gato_facts_copy(const gato_facts_t *f);
  * without ranges. */
 int gato_facts_from_meta(gato_facts_t *f, const shard_meta_t *m, reason_t *why);
 /* Adds what `more` knows to f; -1 with both values where they differ. What one of them does not
- * have (no pictures, no control) fits everything. codes: does the model look at codes at all? */
+ * have (no images, no control) fits everything. codes: does the model look at codes at all? */
 int gato_facts_merge(gato_facts_t *f, const gato_facts_t *more, bool codes, reason_t *why);
 /* Does a model of these facts know everything that the data bring? -1 with both values. */
 int gato_facts_fit(const gato_facts_t *model, const gato_facts_t *data, bool codes, reason_t *why);
@@ -49,11 +49,11 @@ cJSON *gato_facts_json(const gato_facts_t *f);
 int gato_facts_parse(gato_facts_t *f, const cJSON *object, reason_t *why);
 
 tokens_t gato_tokens(const gato_config_t *c, const gato_facts_t *f);
-/* The layout of a control timestep, pictures of grid_h x grid_w codes (or image_h x image_w
- * pixels); 0 = no picture. */
+/* The layout of a control timestep, images of grid_h x grid_w codes (or image_h x image_w
+ * pixels); 0 = no image. */
 layout_t gato_layout(const gato_config_t *c, const gato_facts_t *f, size_t image_tokens,
                      size_t text, bool control);
-/* Tokens of a picture: merged codes or patches; 0 with a reason when the sizes do not fit. */
+/* Tokens of an image: merged codes or patches; 0 with a reason when the sizes do not fit. */
 size_t gato_image_tokens(const gato_config_t *c, size_t grid_h, size_t grid_w, size_t image_h,
                          size_t image_w, size_t *rows, size_t *cols, reason_t *why);
 /* Timesteps that a token sees in control: floor(context / tokens of a timestep), at least 1. */

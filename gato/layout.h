@@ -2,9 +2,9 @@
  *
  *   [ image | text | continuous | discrete ] SEPARATOR [ continuous actions | discrete actions ]
  *
- * Absent parts vanish; text may come before the picture. A sequence is its timesteps one after
+ * Absent parts vanish; text may come before the image. A sequence is its timesteps one after
  * another. Inner positions 0, 1, ... belong to the tokens before the separator. A text or a
- * captioned picture is one timestep whose text is to be predicted.
+ * captioned image is one timestep whose text is to be predicted.
  */
 #ifndef GATO_LAYOUT_H
 #define GATO_LAYOUT_H

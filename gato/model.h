@@ -50,7 +50,7 @@ void gato_model_free(gato_model_t *m);
 size_t gato_model_parameters(const gato_model_t *m); /* floats that train */
 /* "f32", "bf16" or "q8": weights of linear layers in forward-only use. Another name: exit 2. */
 kern_weights_t gato_weights_named(const char *name);
-/* Are there pictures in its timesteps, and of which kind? */
+/* Are there images in its timesteps, and of which kind? */
 bool gato_has_images(const gato_model_t *m);
 
 /* ---- recording (nn's scope is the top) ---- */

@@ -246,8 +246,7 @@ int player_fits(const player_t *p, const env_info_t *info, reason_t *why) {
         return reason_set(why, "the policy has discrete values, environment '%s' has none",
                           info->name);
     if (gato_has_images(p->m) && !info->image_w)
-        return reason_set(why, "the policy looks at pictures, environment '%s' has none",
-                          info->name);
+        return reason_set(why, "the policy looks at images, environment '%s' has none", info->name);
     reason_t inner;
     char *leaves = env_leaves(info);
     int rc = leaves_fit(f->leaves, leaves, &inner);
@@ -287,9 +286,9 @@ static int observe(player_t *p, const uint8_t *rgb, size_t w, size_t h, const fl
             image_release(&ready);
             image_release(&im);
             if (f->grid_h && (s->grid_h != f->grid_h || s->grid_w != f->grid_w))
-                return reason_set(
-                    why, "pictures give %zu x %zu codes; the policy was trained on %u x %u",
-                    s->grid_h, s->grid_w, f->grid_h, f->grid_w);
+                return reason_set(why,
+                                  "images give %zu x %zu codes; the policy was trained on %u x %u",
+                                  s->grid_h, s->grid_w, f->grid_h, f->grid_w);
         } else {
             s->rgb = im.rgb;
             s->image_w = w, s->image_h = h;
@@ -490,7 +489,7 @@ static int policy_act(void *self, const policy_view_t *v, float *action, reason_
 
 const policy_t player_policy = {.name = "model",
                                 .needs_model = true,
-                                .needs_picture = true,
+                                .needs_image = true,
                                 .open = policy_open,
                                 .close = policy_close,
                                 .act = policy_act};

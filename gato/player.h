@@ -13,7 +13,7 @@
 #include "gato/policy.h"
 
 typedef struct player_opts {
-    bool rebuild, blank;    /* blank: the picture is black, whatever the camera sees */
+    bool rebuild, blank;    /* blank: the image is black, whatever the camera sees */
     int decode;             /* decode_t, or -1 = the RUN's act.decode */
     double temperature;     /* 0 = the RUN's */
     kern_weights_t weights; /* of linear layers: 32, 16 or 8 bits */
@@ -21,7 +21,7 @@ typedef struct player_opts {
 
 typedef struct player player_t;
 
-/* dir: a gato RUN, with vqvae/ inside if it looks at pictures through codes. NULL with a reason;
+/* dir: a gato RUN, with vqvae/ inside if it looks at images through codes. NULL with a reason;
  * *rc as of the loaders.
  */
 player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t *why);

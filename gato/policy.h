@@ -10,7 +10,7 @@ typedef struct {
     env_t *env; /* for the expert, who knows the state */
     const env_info_t *info;
     const uint8_t
-        *rgb; /* [h,w,3], NULL when the environment has no pictures or the policy is blind */
+        *rgb; /* [h,w,3], NULL when the environment has no images or the policy is blind */
     const float *vector; /* [n_vector] */
     uint64_t seed, episode;
     size_t step; /* 0 begins an episode: forget the last one */
@@ -20,7 +20,7 @@ struct player_opts; /* how a trained model plays (player.h) */
 
 typedef struct {
     const char *name;
-    bool needs_model, needs_picture;
+    bool needs_model, needs_image;
     /* State of one player (each worker process opens its own): NULL with *rc and a reason on
      * failure. opts: NULL = the RUN's. Absent: no state. */
     void *(*open)(const env_info_t *info, const char *model, const struct player_opts *opts,

@@ -103,7 +103,7 @@ static void play_into(void *ctx, size_t episode, void *block) {
     rollout_play(&r, s->env, s->policy, s->player, &s->options->play, episode);
 }
 
-/* The observation's leaves: picture, vector, text, as far as the environment has them. Paths in
+/* The observation's leaves: image, vector, text, as far as the environment has them. Paths in
  * alphabetical order. */
 enum { MAX_LEAVES = 3 };
 typedef struct {
@@ -153,7 +153,7 @@ static void release_layout(layout_t *l) {
     free(l->act.high);
 }
 
-/* The environment's own description, with the renderer that drew the pictures (frames differ
+/* The environment's own description, with the renderer that drew the images (frames differ
  * between drivers). malloc'ed. */
 static char *env_spec(env_t *env) {
     reason_t why;

@@ -24,7 +24,7 @@ struct render {
     char driver[128];
 };
 
-/* llvmpipe would start threads for every context; pictures of this size gain nothing by them and
+/* llvmpipe would start threads for every context; images of this size gain nothing by them and
  * workers are processes already. A user's own setting wins. */
 static void calm_driver(void) {
     setenv("LP_NUM_THREADS", "0", 0);
@@ -37,7 +37,7 @@ static int make_current(render_t *r, reason_t *why) {
     return 0;
 }
 
-/* Flat pictures: nothing that costs time or adds colors. */
+/* Flat images: nothing that costs time or adds colors. */
 static void plain_scene(mjvScene *s) {
     s->flags[mjRND_SHADOW] = s->flags[mjRND_REFLECTION] = s->flags[mjRND_SKYBOX] = 0;
     s->flags[mjRND_FOG] = s->flags[mjRND_HAZE] = 0;

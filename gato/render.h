@@ -1,4 +1,4 @@
-/* render.h - pictures of a MuJoCo scene without a screen: OSMesa (software OpenGL) behind one file,
+/* render.h - images of a MuJoCo scene without a screen: OSMesa (software OpenGL) behind one file,
  * so that another way of getting an OpenGL context is a change of render.c alone. Only built with
  * MuJoCo.
  */
@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 typedef struct render render_t;
-/* A renderer of w x h pictures through the named fixed camera. The model's off-screen buffer
+/* A renderer of w x h images through the named fixed camera. The model's off-screen buffer
  * (<global offwidth offheight>) must be w x h. NULL with a reason. Use it on the thread that opened
  * it; several may live side by side. */
 render_t *render_open(const mjModel *m, int w, int h, const char *camera, reason_t *why);

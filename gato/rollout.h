@@ -31,7 +31,7 @@ typedef struct {
  * into the caller's block. */
 typedef struct {
     rollout_head_t *head;
-    uint8_t *rgb;                    /* [max_steps + 1, h, w, 3], NULL without pictures */
+    uint8_t *rgb;                    /* [max_steps + 1, h, w, 3], NULL without images */
     float *vector;                   /* [max_steps + 1, n_vector], NULL without */
     float *action, *expert;          /* [max_steps, n_actions], executed and clean */
     float *reward;                   /* [max_steps] */

@@ -20,7 +20,7 @@ enum { TOKENS_DISCRETE = 1024 };
 typedef struct {
     uint32_t text, bins;
     uint32_t
-        codes; /* image codes that are rows of the token table; 0 when pictures enter otherwise */
+        codes; /* image codes that are rows of the token table; 0 when images enter otherwise */
     float mu, M;
     bool outside; /* mu-law only where |x| > 1 */
 } tokens_t;

@@ -1,5 +1,5 @@
-/* workers.c - fork, pipes, and the order of their contents. A worker that outlives its reader ends by
- * SIGPIPE; a reader that meets the end of a pipe too early reports how the worker died.
+/* workers.c - fork, pipes, and the order of their contents. A worker that outlives its reader ends
+ * by SIGPIPE; a reader that meets the end of a pipe too early reports how the worker died.
  */
 #include "gato/workers.h"
 #include "common/base/die.h"

@@ -18,7 +18,7 @@ VQ_SET   ?=
 GATO_SET ?=
 
 EXPERT_OPTIONS = --burst 0.15 --noise 0.3 --noise-episodes 0.5
-PICTURES       = data/clipart=0.125 data/photos=0.125
+IMAGES       = data/clipart=0.125 data/photos=0.125
 HAVE_ARM      := $(shell $(BIN)/gato --version 2>/dev/null | grep -c '^mujoco: yes')
 EPISODE_DIR    = $(if $(filter 1,$(HAVE_ARM)),$(D)/episodes,data/reacher)
 
@@ -36,7 +36,7 @@ $(D)/episodes/done:
 $(D)/vqvae/done: $(EPISODE_DIR)/done $(CONFIGS)/$(NAME)-vqvae.json data/clipart data/photos
 	@mkdir -p $(D)
 	rm -rf $(D)/vqvae.old; if [ -f $@ ]; then mv $(D)/vqvae $(D)/vqvae.old; fi
-	$(BIN)/vqvae train --data $(EPISODE_DIR)=0.75 $(PICTURES) --config $(CONFIGS)/$(NAME)-vqvae.json $(VQ_SET:%=--set %) --seed $(SEED) --out $(D)/vqvae --resume
+	$(BIN)/vqvae train --data $(EPISODE_DIR)=0.75 $(IMAGES) --config $(CONFIGS)/$(NAME)-vqvae.json $(VQ_SET:%=--set %) --seed $(SEED) --out $(D)/vqvae --resume
 	rm -rf $(D)/vqvae.old
 
 $(D)/vqvae.json: $(D)/vqvae/done

@@ -1,14 +1,14 @@
 #!/bin/sh
-# data_large.sh [SET...] - larger folders of pictures from Debian packages, in build/data-large (D=FOLDER chooses another):
+# data_large.sh [SET...] - larger folders of images from Debian packages, in build/data-large (D=FOLDER chooses another):
 #
 #   clipart   6,900 drawings, mostly RGBA, twelve of them of 168 to 623 megapixels      openclipart-png          131 MB
 #   photos    twelve photographs of 2 to 20 megapixels                                  lomiri-wallpapers-16.04,
 #                                                                                       python3-sklearn           18 MB
 #   sprites   14,000 figures, tiles and portraits                                       wesnoth-1.16-data        146 MB
-#   games     3,700 pictures of two games                                               supertux-data, pingus-data 174 MB
+#   games     3,700 images of two games                                               supertux-data, pingus-data 174 MB
 #
 # Without a SET: clipart and photos. Packages are downloaded by apt-get and unpacked, never installed, and nothing of them is
-# passed on: their licenses (SET/copyright-*) hold for what you do with the pictures. A set that is there is left alone.
+# passed on: their licenses (SET/copyright-*) hold for what you do with the images. A set that is there is left alone.
 # DEBS=FOLDER takes *.deb files that are already there.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,7 +17,7 @@ out=${D:-${here%/pipelines}/build/data-large}
 
 # Of the photographs in these packages, those under CC0 or CC-BY (data/README.md names the authors).
 photos='seeding_by_Clements_Engelhardt aitzgorri_by_Aitzol_Berasategi friends_by_Aitzol_Berasategi life_by_Aitzol_Berasategi
-    picosdeeuropa_by_Aitzol_Berasategi sunset_by_Aitzol_Berasategi Picture_0B_by_freespace Picture_1A_by_freespace
+    picosdeeuropa_by_Aitzol_Berasategi sunset_by_Aitzol_Berasategi Image_0B_by_freespace Image_1A_by_freespace
     umang_by_Abhishek_Mudgal Wine_by_Jakkub_Mede'
 
 packages_of() {
@@ -33,7 +33,7 @@ packages_of() {
     esac
 }
 
-# take FROM NAME: the pictures below FROM become FOLDER/NAME, with their folders and without links.
+# take FROM NAME: the images below FROM become FOLDER/NAME, with their folders and without links.
 take() {
     [ -d "$1" ] || {
         echo "data_large.sh: the package has no '$1'" >&2
@@ -84,5 +84,5 @@ for which in "$@"; do
         mv "$set_dir" "$out/$which" # whole or not at all
         rm -rf "$raw"
     fi
-    echo "$out/$which: $(find "$out/$which" -type f ! -name 'copyright-*' | wc -l) pictures"
+    echo "$out/$which: $(find "$out/$which" -type f ! -name 'copyright-*' | wc -l) images"
 done

@@ -8,7 +8,7 @@ Box with the smallest and largest values that the dataset holds, by which `token
 after the last action: the last one stands twice. Videos are decoded once, front to back.
 
 Needs h5py and numpy (Debian: python3-h5py), pyarrow (pip install pyarrow), and for videos PyAV (python3-av) or ffmpeg; for
-pictures inside the tables, and for --size, Pillow (python3-pil).
+images inside the tables, and for --size, Pillow (python3-pil).
 """
 
 import argparse
@@ -267,7 +267,7 @@ def array(table, name, dtype, shape):
 
 
 def embedded(table, name, folder):
-    """Pictures that stand in the table as files."""
+    """Images that stand in the table as files."""
     image = need("PIL.Image", "apt install python3-pil")
     out = []
     for cell in table.column(name).to_pylist():
@@ -293,10 +293,10 @@ def box(shape, dtype, low, high):
     return {"type": "Box", "dtype": dtype, "shape": list(shape), "low": np.broadcast_to(low, shape).tolist(), "high": np.broadcast_to(high, shape).tolist()}
 
 
-def put(group, name, data, picture=False):
+def put(group, name, data, image=False):
     rows = max(1, min(len(data), (64 << 20) // max(1, data[:1].nbytes)))
     group.create_dataset(name, data=data, chunks=(rows, *data.shape[1:]), maxshape=(None, *data.shape[1:]), track_times=False,
-                         **({"compression": "gzip", "compression_opts": 4} if picture else {}))
+                         **({"compression": "gzip", "compression_opts": 4} if image else {}))
 
 
 class Converter:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# quantizers.sh - every quantizer on the same pictures, network, steps and seeds; figures of held-out pictures as one table.
+# quantizers.sh - every quantizer on the same images, network, steps and seeds; figures of held-out images as one table.
 #
 #   sh pipelines/quantizers.sh          STEPS=600 SEEDS="1 2 3" KINDS="plain ema" D=build/quantizers DATA="data/clipart data/photos"
 #
@@ -32,7 +32,7 @@ settings() { # of a kind, a word each
 . "$here/json.sh"
 
 mkdir -p "$D"
-rows=$D/rows.txt # kind, seed, PSNR, SSIM, codes used, codes, perplexity, codes used by all pictures
+rows=$D/rows.txt # kind, seed, PSNR, SSIM, codes used, codes, perplexity, codes used by all images
 : >"$rows"
 for kind in $KINDS; do
     list=$(settings "$kind")
@@ -71,8 +71,8 @@ awk -v steps="$STEPS" -v seeds="$SEEDS" -v json="$D/quantizers.json.part" '
         runs = runs (NR > 1 ? "," : "") sprintf("{\"quantizer\":\"%s\",\"seed\":%s,\"psnr\":%s,\"ssim\":%s,\"codes_used\":%s,\"codes\":%s,\"perplexity\":%s,\"codes_used_all\":%s}", $1, $2, $3, $4, $5, $6, $7, $8)
     }
     END {
-        printf "%s steps, seeds %s; held-out pictures, mean ± standard deviation over the seeds\n\n", steps, seeds
-        print "| quantizer | PSNR dB | SSIM | codes used % | perplexity | codes used by all pictures % |\n|---|---|---|---|---|---|"
+        printf "%s steps, seeds %s; held-out images, mean ± standard deviation over the seeds\n\n", steps, seeds
+        print "| quantizer | PSNR dB | SSIM | codes used % | perplexity | codes used by all images % |\n|---|---|---|---|---|---|"
         printf "{\"steps\":%s,\"quantizers\":[", steps > json
         for (k = 0; k < kinds; k++) {
             q = order[k]

@@ -1,7 +1,7 @@
 # recipe.mk - one tokenizer by one of the recipes in pipelines/configs: train, measure, report. `make recipe` calls it; every stage is a
 # target on the file it writes last, so a killed training goes on and a finished one stays.
 #
-#   make recipe NAME=vq-64-f8 [DATA="pictures more=0.5"] [STEPS=2000] [SET="train.batch=8 optim.lr=5e-4"] [SEED=1] [D=build/vq-64-f8]
+#   make recipe NAME=vq-64-f8 [DATA="images more=0.5"] [STEPS=2000] [SET="train.batch=8 optim.lr=5e-4"] [SEED=1] [D=build/vq-64-f8]
 
 NAME  ?= vq-64-f8
 SEED  ?= 1

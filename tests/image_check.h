@@ -1,11 +1,11 @@
-/* image_check.h - what the tests of pictures share: noise, decoding of exactly sized copies,
+/* image_check.h - what the tests of images share: noise, decoding of exactly sized copies,
  * verdicts on a file. */
 #ifndef TESTS_IMAGE_CHECK_H
 #define TESTS_IMAGE_CHECK_H
 
 #include "common/io/image/image.h"
 #include "tests/child.h"
-#include "tests/picture.h"
+#include "tests/image_bytes.h"
 #include "tests/rss.h"
 #include "tests/test.h"
 

@@ -1,11 +1,11 @@
-/* image_source_case.h - the running test's folder of pictures, and what a source says of it. */
+/* image_source_case.h - the running test's folder of images, and what a source says of it. */
 #ifndef TESTS_IMAGE_SOURCE_CASE_H
 #define TESTS_IMAGE_SOURCE_CASE_H
 
 #include "common/io/episodes/minari.h"
 #include "common/io/source/image_source.h"
 #include "tests/child.h"
-#include "tests/picture.h"
+#include "tests/image_bytes.h"
 #include "tests/rss.h"
 #include "tests/test.h"
 
@@ -52,7 +52,7 @@ static inline void put_file(const char *name, const void *bytes, size_t n) {
     if (!f || fwrite(bytes, 1, n, f) != n || fclose(f)) abort();
 }
 
-/* A picture of one color. */
+/* An image of one color. */
 static inline void put_png(const char *name, uint8_t level) {
     uint8_t rgb[3 * 6];
     memset(rgb, level, sizeof rgb);
@@ -69,7 +69,7 @@ static inline void put_link(const char *to, const char *name) {
     if (symlink(to, in_folder(name))) abort();
 }
 
-/* The picture's level, or -1 - status. */
+/* The image's level, or -1 - status. */
 static inline int level_of(const image_source_t *s, size_t i, reason_t *why) {
     image_t im;
     why->text[0] = 0;

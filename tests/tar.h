@@ -4,7 +4,7 @@
 #ifndef TESTS_TAR_H
 #define TESTS_TAR_H
 
-#include "tests/picture.h"
+#include "tests/image_bytes.h"
 
 enum { TAR_BLOCK = 512 };
 
@@ -56,7 +56,7 @@ static inline void tar_end(blob_t *t) {
     blob_put(t, zero, sizeof zero);
 }
 
-/* A picture of 3 x 2 pixels of one level. */
+/* An image of 3 x 2 pixels of one level. */
 static inline void tar_png(blob_t *t, const char *name, uint8_t level) {
     uint8_t rgb[18];
     memset(rgb, level, sizeof rgb);

@@ -140,7 +140,7 @@ static void write_lpips(const char *path, spelling_t how, int skip, int bent, in
     st_writer_free(w);
 }
 
-/* LPIPS of two fixed pictures. */
+/* LPIPS of two fixed images. */
 static float distance_by(const lpips_t *l, const float *a, const float *b) {
     tape_t *t = tape_new(NULL);
     nn_t nn;
@@ -170,7 +170,7 @@ TEST(lpips_spellings) {
         float d = distance_by(l, a, b);
         if (how == TAMING) first = d;
         CHECK(isfinite(d) && d != 0 && d == first, "spelling %d: %g", how, d);
-        CHECK(fabsf(distance_by(l, a, a)) < 1e-12f, "of a picture to itself");
+        CHECK(fabsf(distance_by(l, a, a)) < 1e-12f, "of an image to itself");
         lpips_free(l);
     }
     free(a), free(b);
@@ -254,7 +254,7 @@ static void gan_open(gan_t *g, const config_t *c, const lpips_t *l, bool unshare
     gan_open_scaled(g, c, l, unshared, 1);
 }
 
-static void gan_pictures(gan_t *g, uint32_t seed) {
+static void gan_images(gan_t *g, uint32_t seed) {
     float *x = floats(seed, BATCH * SIDE * SIDE * 3, 0, 1);
     memcpy(plan_data(g->plan, g->image), x, BATCH * SIDE * SIDE * 3 * sizeof *x);
     free(x);
@@ -263,7 +263,7 @@ static void gan_pictures(gan_t *g, uint32_t seed) {
 static void gan_step(gan_t *g, int64_t step, int64_t micros) {
     g->figures = (adversary_step_t){0};
     for (int64_t m = 0; m < micros; m++) {
-        gan_pictures(g, (uint32_t)(20 + m));
+        gan_images(g, (uint32_t)(20 + m));
         plan_accumulate(g->plan, 0, m > 0);
         plan_forward(g->plan);
         adversary_replay(g->adversary, g->plan, &g->vars, step, m, &g->figures);
@@ -386,7 +386,7 @@ TEST(discriminator_accumulates) {
     double *sum = doubles(n), *size = doubles(n), mean = 0;
     checkpoint_state_t state[ADVERSARY_STATE];
     for (uint32_t m = 0; m < 2; m++) {
-        gan_pictures(&g, 20 + m);
+        gan_images(&g, 20 + m);
         plan_forward(g.plan);
         adversary_replay(g.adversary, g.plan, &g.vars, 10, 0, &g.figures);
         plan_backward(g.plan, 0);

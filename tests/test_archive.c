@@ -136,7 +136,7 @@ TEST(fault_035_damage) {
         {"cut in a header", "0 B\n"},
         {"repeated", "0 O\n1 B\n2 O\n"},
         {"claims more than there is", "0 O\n1 B\n"},
-        {"claims more than a picture has", "0 O\n1 B\n"},
+        {"claims more than an image has", "0 O\n1 B\n"},
         {"garbage", "t.tar B\n"},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
@@ -254,10 +254,10 @@ TEST(fault_036_no_image_or_two) {
     CHECK(image_source_count(s) == 3 && image_source_counts(s)->images == 1 &&
           !image_source_counts(s)->unsupported);
     CHECK(image_source_read(s, 0, &im, NULL, &why) == IMAGE_UNSUPPORTED &&
-              strstr(why.text, "no picture"),
+              strstr(why.text, "no image"),
           "%s", why.text);
     CHECK(image_source_read(s, 1, &im, NULL, &why) == IMAGE_UNSUPPORTED &&
-              strstr(why.text, "two pictures"),
+              strstr(why.text, "two images"),
           "%s", why.text);
     CHECK(image_source_read(s, 2, &im, NULL, &why) == IMAGE_OK);
     image_release(&im);
@@ -303,7 +303,7 @@ TEST(words_of_a_sample) {
 
 /* ---- as an image source ---- */
 
-/* Shards "s-0.tar" to "s-(n-1).tar" of 20 samples each: picture k of the whole has level k, caption
+/* Shards "s-0.tar" to "s-(n-1).tar" of 20 samples each: image k of the whole has level k, caption
  * k; keys start anew.
  */
 static char *put_shards(size_t n) {
@@ -451,7 +451,7 @@ TEST(refused_shards) {
     tar_end(&t);
     put_tar("words.tar", &t);
     check_dies(in_folder("words.tar"), RC_DATA,
-               "1 samples without one picture, 0 damaged; the first: no picture");
+               "1 samples without one image, 0 damaged; the first: no image");
     free(t.p);
     folder_remove();
 }

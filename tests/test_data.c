@@ -1,15 +1,15 @@
 /* test_data.c - training samples of `vqvae`: random resized crops keep their promises and are a
- * function of seed and number, and pictures that vanish are replaced.
+ * function of seed and number, and images that vanish are replaced.
  */
 #include "common/base/pool.h"
 #include "tests/folder.h"
-#include "tests/picture.h"
+#include "tests/image_bytes.h"
 #include "tests/test.h"
 #include "vqvae/data.h"
 
 #include <unistd.h>
 
-static void put_picture(const char *name, unsigned w, unsigned h, unsigned seed) {
+static void put_image(const char *name, unsigned w, unsigned h, unsigned seed) {
     uint8_t *rgb = malloc(3 * (size_t)w * h);
     for (size_t i = 0; i < 3 * (size_t)w * h; i++)
         rgb[i] = (uint8_t)((i / 3 % w) * 5 + (i / 3 / w) * 3 + seed * 29);
@@ -77,7 +77,7 @@ TEST(resized_crops_are_a_function_of_seed_and_sample) {
     for (unsigned i = 0; i < 5; i++) {
         char name[20];
         snprintf(name, sizeof name, "%u.png", i);
-        put_picture(name, 40 + 7 * i, 60 - 5 * i, i);
+        put_image(name, 40 + 7 * i, 60 - 5 * i, i);
     }
     spec = folder;
     cli_list_t list = {&spec, 1, 1};
@@ -104,7 +104,7 @@ TEST(resized_crops_are_a_function_of_seed_and_sample) {
     folder_remove();
 }
 
-/* With the whole picture as crop and no flip, a sample is the picture resized. */
+/* With the whole image as crop and no flip, a sample is the image resized. */
 TEST(resized_crop_of_all_is_a_resize) {
     const char *spec;
     uint8_t rgb[16 * 16 * 3];
@@ -114,7 +114,7 @@ TEST(resized_crop_of_all_is_a_resize) {
     c.data.crop_scale = (config_nums_t){{1, 1}, 2};
     c.data.crop_ratio = (config_nums_t){{0.5, 0.5}, 2};
     folder_open();
-    put_picture("a.png", 40, 80, 1);
+    put_image("a.png", 40, 80, 1);
     spec = folder;
     cli_list_t list = {&spec, 1, 1};
     data_t *d = data_open(&list, &c, 7, 0, 0, false);
@@ -163,19 +163,18 @@ static int vanish_in_child(void *arg) {
     return 0;
 }
 
-TEST(fault_028_vanished_pictures_are_replaced) {
+TEST(fault_028_vanished_images_are_replaced) {
     child_t c;
     for (int all = 0; all < 2; all++) {
         folder_open();
         for (unsigned i = 0; i < 10; i++) {
             char name[20];
             snprintf(name, sizeof name, "%u.png", i);
-            put_picture(name, 9, 9, i);
+            put_image(name, 9, 9, i);
         }
         child_run(vanish_in_child, all ? folder : NULL, &c);
         if (all) {
-            CHECK(c.code == RC_DATA &&
-                      strstr(c.err, "64 pictures in a row cannot be read any more"),
+            CHECK(c.code == RC_DATA && strstr(c.err, "64 images in a row cannot be read any more"),
                   "%d: %s", c.code, c.err);
         } else { /* 40 samples are 4 epochs of 10: the vanished one was in each */
             CHECK(c.code == 0);

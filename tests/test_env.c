@@ -224,7 +224,7 @@ static size_t find_ball(const uint8_t *rgb, double *column, double *row) {
     return n;
 }
 
-static void check_picture(const uint8_t *rgb, state_t s) {
+static void check_image(const uint8_t *rgb, state_t s) {
     double column, row, c, r;
     size_t n = find_ball(rgb, &column, &row);
     project(s.x, s.y, 0.02, &c, &r);
@@ -248,7 +248,7 @@ static void check_picture(const uint8_t *rgb, state_t s) {
     CHECK(memcmp(rgb, rgb + (SIDE * SIDE - 1) * 3, 3) == 0, "two corners differ");
 }
 
-TEST(env_reacher_picture_shows_the_state) {
+TEST(env_reacher_image_shows_the_state) {
     static uint8_t rgb[SIDE * SIDE * 3], again[SIDE * SIDE * 3];
     env_t *e = open_reacher(), *other = open_reacher();
     for (uint64_t i = 0; i < 25; i++) {
@@ -257,7 +257,7 @@ TEST(env_reacher_picture_shows_the_state) {
             float action[2];
             if (t % 12 == 0) {
                 REQUIRE(!env_observe(e, rgb, NULL, NULL));
-                check_picture(rgb, state_of(e));
+                check_image(rgb, state_of(e));
             }
             choose(e, true, i, t, action);
             REQUIRE(!env_step(e, action, NULL, NULL, NULL, NULL));
@@ -267,7 +267,7 @@ TEST(env_reacher_picture_shows_the_state) {
     REQUIRE(!env_reset(e, 1, 1, NULL) && !env_reset(other, 1, 2, NULL));
     REQUIRE(!env_observe(e, rgb, NULL, NULL) && !env_observe(other, again, NULL, NULL));
     CHECK(memcmp(rgb, again, sizeof rgb) != 0);
-    check_picture(again, state_of(other));
+    check_image(again, state_of(other));
     REQUIRE(!env_observe(e, again, NULL, NULL));
     CHECK(memcmp(rgb, again, sizeof rgb) == 0);
     CHECK(*env_renderer(e, NULL));

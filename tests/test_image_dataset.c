@@ -1,4 +1,4 @@
-/* test_image_dataset.c - sources read by several threads; frames of Minari datasets as pictures. */
+/* test_image_dataset.c - sources read by several threads; frames of Minari datasets as images. */
 #include "tests/image_source_case.h"
 
 /* ---- threads, datasets ---- */

@@ -1,4 +1,4 @@
-/* test_image_fit.c - the geometry of pictures: resizing by its definition in double precision,
+/* test_image_fit.c - the geometry of images: resizing by its definition in double precision,
  * fitting, cropping, sheets.
  */
 #include "tests/image_check.h"

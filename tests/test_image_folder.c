@@ -1,5 +1,5 @@
-/* test_image_folder.c - folders of pictures: order, keys, links, what cannot be read, what changes,
- * many files. Pictures are made by libpng, folders by system calls.
+/* test_image_folder.c - folders of images: order, keys, links, what cannot be read, what changes,
+ * many files. Images are made by libpng, folders by system calls.
  */
 #include "tests/image_source_case.h"
 
@@ -295,7 +295,7 @@ static void put_many(void) {
         snprintf(name, sizeof name, "set/%03d", i / PER_FOLDER);
         if (i == 0 && mkdir(in_folder("set"), 0755)) abort();
         if (i % PER_FOLDER == 0 && mkdir(in_folder(name), 0755)) abort();
-        snprintf(name, sizeof name, "set/%03d/picture_%08d.png", i / PER_FOLDER, i);
+        snprintf(name, sizeof name, "set/%03d/image_%08d.png", i / PER_FOLDER, i);
         if (link(in_folder(i % 2 ? "a.png" : "b.png"), in_folder(name))) abort();
     }
 }

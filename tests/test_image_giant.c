@@ -1,11 +1,11 @@
-/* test_image_giant.c - pictures that are shrunk while they are decoded: the box filter against its
+/* test_image_giant.c - images that are shrunk while they are decoded: the box filter against its
  * definition, PNG and JPEG of more than 50 Mpx against means of the pattern that they were made of,
  * and the memory that this takes.
  */
 #include "common/io/image/image.h"
 #include "common/io/image/image_shrink.h"
 #include "tests/child.h"
-#include "tests/picture.h"
+#include "tests/image_bytes.h"
 #include "tests/rss.h"
 #include "tests/test.h"
 
@@ -222,7 +222,7 @@ TEST(fault_017_giant_jpeg_claims) {
 }
 
 /* What is wanted changes nothing below the limit. */
-TEST(normal_pictures_are_as_ever) {
+TEST(normal_images_are_as_ever) {
     uint8_t *p = pattern(600, 400);
     blob_t files[] = {png_make(&(png_spec_t){.w = 600, .h = 400, .depth = 8, .type = 0}, p),
                       jpeg_make(&(jpeg_spec_t){.w = 600, .h = 400, .channels = 1}, p)};

@@ -233,7 +233,7 @@ static int many_bad(void *arg) {
     }
     return rss_peak_mb() - start <= 4
                ? 0
-               : 2; /* one lost canvas of 16 kB a file would be 14 MB, a picture 40 */
+               : 2; /* one lost canvas of 16 kB a file would be 14 MB, an image 40 */
 }
 
 TEST(fault_034_bad_files_leave_nothing) {

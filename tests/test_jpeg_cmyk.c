@@ -6,7 +6,7 @@
  * compares whole photographs with Pillow.
  */
 #include "common/io/image/image.h"
-#include "tests/picture.h"
+#include "tests/image_bytes.h"
 #include "tests/test.h"
 
 enum { BLOCKS = 12, W = 8 * BLOCKS, H = 8 };

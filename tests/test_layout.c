@@ -118,7 +118,7 @@ TEST(control_batch_by_hand) {
     check_ids("discrete target", &b.other.target, (int32_t[]){20, 19}, 2);
     check_ids("separator", &b.separator, (int32_t[]){5, 13}, 2);
     CHECK(b.action.v[0] == 0 && b.action.v[1] == 0.9f);
-    /* picture tokens 1 (of step 0), 8 and 9 have a token before them; 0 has none */
+    /* image tokens 1 (of step 0), 8 and 9 have a token before them; 0 has none */
     check_ids("future", &b.future, (int32_t[]){0, 7, 8}, 3);
     check_ids("future code", &b.future_code, (int32_t[]){2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15},
               12);

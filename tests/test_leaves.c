@@ -112,14 +112,14 @@ TEST(what_fits) {
           "%s", why.text);
     CHECK(leaves_fit(ab, wide, &why) && leaves_fit(ab, other, &why));
     CHECK(!leaves_fit(wide, unnamed, &why) && leaves_fit(ab, unnamed, &why));
-    leaves_t picture = {0};
-    leaves_add(&picture, LEAF_OBSERVATION, LEAF_IMAGE, "front", 1);
-    char *front = leaves_json(&picture), *both = leaves_merge(front, ab);
+    leaves_t image = {0};
+    leaves_add(&image, LEAF_OBSERVATION, LEAF_IMAGE, "front", 1);
+    char *front = leaves_json(&image), *both = leaves_merge(front, ab);
     CHECK(!leaves_fit(front, ab, &why) && !leaves_fit(both, ab, &why) &&
           !leaves_fit(both, front, &why) && leaves_fit(both, ba, &why));
     free(both);
     free(front);
-    leaves_release(&picture);
+    leaves_release(&image);
     free(ab);
     free(ba);
     free(wide);

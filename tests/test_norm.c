@@ -256,7 +256,7 @@ TEST(groupnorm_gradients_together) {
     free(x), free(dy), free(gamma), free(beta), free(y), free(dx[0]), free(dx[1]);
 }
 
-/* Means far from zero, one outlying first pixel, an empty picture: where sums of squares lose their
+/* Means far from zero, one outlying first pixel, an empty image: where sums of squares lose their
  * digits. */
 TEST(groupnorm_statistics_of_hard_images) {
     enum { HW = 4096, C = 8, G = 4, n = HW * C };

@@ -211,7 +211,7 @@ TEST(sharing_vqvae) {
     nn_begin(&nn, m.tape);
     var_t rows = op_gather(m.tape, vqvae_codebook(&nn, &SMALL), input(&m, I32_1(2 * 16), 16));
     keep(&m, vqvae_decode(&nn, &SMALL, tape_reshape(m.tape, rows, F32_4(2, 4, 4, 3))));
-    check_sharing("vqvae, pictures", &m);
+    check_sharing("vqvae, images", &m);
     model_close(&m);
 }
 

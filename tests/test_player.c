@@ -214,7 +214,7 @@ TEST(rebuilding_equals_the_cache) {
     gato_model_free(m);
 }
 
-TEST(blank_is_a_black_picture) {
+TEST(blank_is_a_black_image) {
     static const int seeing[] = {CODES, PATCHES};
     for (size_t k = 0; k < 2; k++) {
         gato_model_t *m = make_run(&kinds[seeing[k]], 3, 2);

@@ -45,7 +45,7 @@ TEST(environments_that_do_not_fit) {
     CHECK(player_fits(p, &bad, &why) && strstr(why.text, "2") && strstr(why.text, "1"), "%s",
           why.text);
     bad = good, bad.image_w = 0;
-    CHECK(player_fits(p, &bad, &why) && strstr(why.text, "picture"), "%s", why.text);
+    CHECK(player_fits(p, &bad, &why) && strstr(why.text, "image"), "%s", why.text);
     player_close(p);
     gato_model_free(m);
 }

@@ -114,7 +114,7 @@ static void check_replay(stage_t *s, env_t *again, uint64_t seed, uint64_t episo
         float vector[6], label[DIM], reward;
         REQUIRE(!env_observe(again, rgb, vector, NULL));
         CHECK(memcmp(vector, s->r.vector + t * 6, sizeof vector) == 0, "vector of step %zu", t);
-        CHECK(memcmp(rgb, s->r.rgb + t * sizeof rgb, sizeof rgb) == 0, "picture of step %zu", t);
+        CHECK(memcmp(rgb, s->r.rgb + t * sizeof rgb, sizeof rgb) == 0, "image of step %zu", t);
         if (t == STEPS) break;
         REQUIRE(!env_expert(again, label));
         CHECK(memcmp(label, s->r.expert + t * DIM, sizeof label) == 0, "label of step %zu", t);

@@ -36,7 +36,7 @@ static const char *shard(void) {
     return in_folder("scale.lmdb");
 }
 
-/* Record i is a function of i: a picture of 4 x 4 codes under a key of its number. */
+/* Record i is a function of i: an image of 4 x 4 codes under a key of its number. */
 static uint32_t code_of(uint64_t i, uint32_t k) {
     return (uint32_t)((i * 2654435761u + k * 40503u) >> 7) % CODES;
 }

@@ -52,7 +52,7 @@ static int put(token_db_t *db, uint64_t i, reason_t *why) {
     return token_db_put(db, &r, why);
 }
 
-/* A picture kept as it is: `mb` megabytes. */
+/* An image kept as it is: `mb` megabytes. */
 static int put_big(token_db_t *db, uint32_t mb, reason_t *why) {
     uint32_t size = mb << 20;
     uint8_t *pixels = calloc(size, 1);

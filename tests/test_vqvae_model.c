@@ -1,5 +1,5 @@
 /* test_vqvae_model.c - the tokenizer's network against numbers of diffusers and PyTorch
- * (tests/reference): values, gradients, updates; codes that are a function of one picture; what the
+ * (tests/reference): values, gradients, updates; codes that are a function of one image; what the
  * fingerprint covers.
  */
 #include "common/base/pool.h"
@@ -54,8 +54,8 @@ static void check_tensor(const char *name, const float *a, const float *b, size_
     CHECK(worst <= absolute + relative * most, "%s: differs by %g, largest %g", name, worst, most);
 }
 
-/* Pictures as one batch [n,h,w,3]. */
-static float *pictures(const char *const *file, size_t n, size_t *w, size_t *h) {
+/* Images as one batch [n,h,w,3]. */
+static float *images(const char *const *file, size_t n, size_t *w, size_t *h) {
     float *all = NULL;
     for (size_t i = 0; i < n; i++) {
         image_t im;
@@ -92,17 +92,17 @@ static void check_forward(const char *model, const char *trace, const char *cons
     const vqvae_config_t *c = vqvae_config(v);
     st_file_t f = st_get(trace);
     size_t w, h, m;
-    float *x = pictures(file, n, &w, &h);
+    float *x = images(file, n, &w, &h);
     tape_t *t = tape_new(vqvae_params(v));
     nn_t nn;
     nn_begin(&nn, t);
-    var_t image = tape_input(t, "image", F32_4(n, h, w, 3)), encoder_out,
-          prequant = vqvae_encode(&nn, c, image, &encoder_out);
+    var_t input = tape_input(t, "image", F32_4(n, h, w, 3)), encoder_out,
+          prequant = vqvae_encode(&nn, c, input, &encoder_out);
     vq_out_t q = op_vq(t, prequant, vqvae_codebook(&nn, c), 0, 0);
     var_t recon = vqvae_decode(&nn, c, q.quantized),
           keep[] = {encoder_out, prequant, q.index, q.quantized, recon};
     plan_t *p = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 5});
-    memcpy(plan_data(p, image), x, n * w * h * 3 * sizeof *x);
+    memcpy(plan_data(p, input), x, n * w * h * 3 * sizeof *x);
     plan_forward(p);
     check_map(&f, "encoder_out", plan_data(p, encoder_out), tape_shape(t, encoder_out));
     check_map(&f, "prequant", plan_data(p, prequant), tape_shape(t, prequant));
@@ -116,7 +116,7 @@ static void check_forward(const char *model, const char *trace, const char *cons
         memcpy(&id, ids->data + 8 * i, 8);
         CHECK(id == ours[i], "index %zu: %d, the reference has %d", i, (int)ours[i], (int)id);
     }
-    /* The frozen way, from bytes, gives the same codes and the same pictures. */
+    /* The frozen way, from bytes, gives the same codes and the same images. */
     size_t stride = vqvae_stride(c);
     uint8_t *rgb = xmalloc(n * w * h * 3), *back = xmalloc(n * w * h * 3);
     uint32_t *codes = xmalloc(ids->count * sizeof *codes);
@@ -173,7 +173,7 @@ static void check_block(const st_file_t *f, params_t *p, int block, const char *
     CHECK(seen > 10, "only %zu tensors under '%s'", seen, prefix);
 }
 
-/* Two Adam steps on both pictures: as one batch, or one after the other accumulated. */
+/* Two Adam steps on both images: as one batch, or one after the other accumulated. */
 static void check_training(const char *file, const char *rec, const char *commitment,
                            const char *codebook, size_t accumulate) {
     int rc;
@@ -199,7 +199,7 @@ static void check_training(const char *file, const char *rec, const char *commit
     c.data.size = (config_ints_t){{32, 32}, 2};
     c.train.accumulate = (int64_t)accumulate;
     size_t w, h, n = 2 / accumulate;
-    float *x = pictures((const char *[]){"image0_32x32.png", "image1_32x32.png"}, 2, &w, &h);
+    float *x = images((const char *[]){"image0_32x32.png", "image1_32x32.png"}, 2, &w, &h);
     st_file_t f = st_get(file);
     params_t *p = vqvae_params(v);
     trainer_t *t = trainer_new(&c, p, n, w, h, 0);
@@ -264,8 +264,7 @@ TEST(frozen_prefix) {
             c.train.weight_average = 0.9;
             snprintf(c.train.freeze, sizeof c.train.freeze, "%s", use[f].list);
             size_t w, h;
-            float *x =
-                pictures((const char *[]){"image0_32x32.png", "image1_32x32.png"}, 2, &w, &h);
+            float *x = images((const char *[]){"image0_32x32.png", "image1_32x32.png"}, 2, &w, &h);
             params_t *p = vqvae_params(v);
             float *before = xmalloc(params_block(p) * sizeof *before);
             memcpy(before, params_base(p, PARAMS_VALUE), params_block(p) * sizeof *before);
@@ -302,9 +301,9 @@ TEST(frozen_prefix) {
         }
 }
 
-/* ---- codes of one picture ---- */
+/* ---- codes of one image ---- */
 
-static void random_pictures(uint8_t *rgb, size_t n, size_t w, size_t h) {
+static void random_images(uint8_t *rgb, size_t n, size_t w, size_t h) {
     for (size_t i = 0; i < n; i++)
         for (size_t y = 0; y < h; y++)
             for (size_t x = 0; x < w; x++)
@@ -320,16 +319,16 @@ static void check_codes(const char *dir, size_t w, size_t h) {
     reason_t why = {""};
     vqvae_t *v = vqvae_load(dir, &rc, &why);
     REQUIRE(v, "%s", why.text);
-    size_t f = vqvae_stride(vqvae_config(v)), grid = w / f * (h / f), picture = w * h * 3, used = 0;
-    uint8_t *rgb = xmalloc(N * picture), *batch = xmalloc(N * picture),
-            *seen = xcalloc(vqvae_config(v)->codes, 1), *shown = xmalloc(N * picture),
-            *again = xmalloc(N * picture);
+    size_t f = vqvae_stride(vqvae_config(v)), grid = w / f * (h / f), image = w * h * 3, used = 0;
+    uint8_t *rgb = xmalloc(N * image), *batch = xmalloc(N * image),
+            *seen = xcalloc(vqvae_config(v)->codes, 1), *shown = xmalloc(N * image),
+            *again = xmalloc(N * image);
     uint32_t *want = xmalloc(N * grid * sizeof *want), *got = xmalloc(N * grid * sizeof *got);
-    random_pictures(rgb, N, w, h);
+    random_images(rgb, N, w, h);
     pool_set_threads(1);
     for (size_t i = 0; i < N; i++) {
-        vqvae_encode_images(v, rgb + i * picture, 1, w, h, want + i * grid);
-        vqvae_decode_codes(v, want + i * grid, 1, w / f, h / f, shown + i * picture);
+        vqvae_encode_images(v, rgb + i * image, 1, w, h, want + i * grid);
+        vqvae_decode_codes(v, want + i * grid, 1, w / f, h / f, shown + i * image);
     }
     for (size_t i = 0; i < N * grid; i++) used += !seen[want[i]]++;
     CHECK(used > 8, "only %zu codes used: the test says little", used);
@@ -341,16 +340,16 @@ static void check_codes(const char *dir, size_t w, size_t h) {
             for (size_t first = 0; first < N; first += size) {
                 size_t m = N - first < size ? N - first : size;
                 for (size_t i = 0; i < m; i++)
-                    memcpy(batch + i * picture, rgb + (first + i) * 11 % N * picture,
-                           picture); /* another order */
+                    memcpy(batch + i * image, rgb + (first + i) * 11 % N * image,
+                           image); /* another order */
                 vqvae_encode_images(v, batch, m, w, h, got);
                 vqvae_decode_codes(v, got, m, w / f, h / f, again);
                 for (size_t i = 0; i < m; i++) {
                     size_t which = (first + i) * 11 % N;
                     CHECK(!memcmp(got + i * grid, want + which * grid, grid * sizeof *got),
-                          "codes of picture %zu in a batch of %zu, %d threads", which, m, threads);
-                    CHECK(!memcmp(again + i * picture, shown + which * picture, picture),
-                          "picture %zu decoded in a batch of %zu, %d threads", which, m, threads);
+                          "codes of image %zu in a batch of %zu, %d threads", which, m, threads);
+                    CHECK(!memcmp(again + i * image, shown + which * image, image),
+                          "image %zu decoded in a batch of %zu, %d threads", which, m, threads);
                 }
             }
         }
@@ -366,10 +365,10 @@ static void check_prequant(const char *dir, size_t w, size_t h) {
     int rc;
     reason_t why;
     vqvae_t *v = vqvae_load(dir, &rc, &why);
-    size_t picture = w * h * 3, each = 0;
-    uint8_t *rgb = xmalloc(N * picture);
+    size_t image = w * h * 3, each = 0;
+    uint8_t *rgb = xmalloc(N * image);
     float *alone = NULL;
-    random_pictures(rgb, N, w, h);
+    random_images(rgb, N, w, h);
     static const size_t sizes[] = {1, 3, 16};
     for (size_t b = 0; b < 3; b++)
         for (int threads = 1; threads <= 2; threads++) {
@@ -378,21 +377,20 @@ static void check_prequant(const char *dir, size_t w, size_t h) {
             tape_t *t = tape_new(vqvae_params(v));
             nn_t nn;
             nn_begin(&nn, t);
-            var_t image = tape_input(t, "image", F32_4(n, h, w, 3)),
-                  out = vqvae_encode(&nn, vqvae_config(v), image, NULL);
+            var_t input = tape_input(t, "image", F32_4(n, h, w, 3)),
+                  out = vqvae_encode(&nn, vqvae_config(v), input, NULL);
             plan_t *p = plan_new(t, &(plan_opts_t){.keep = &out, .n_keep = 1});
             each = tape_count(t, out) / n;
             if (!alone) alone = xmalloc(N * each * sizeof *alone);
             for (size_t i = 0; i < N; i += n) {
                 size_t m = N - i < n ? N - i : n;
-                image_to_float(rgb + i * picture, m * picture, plan_data(p, image));
+                image_to_float(rgb + i * image, m * image, plan_data(p, input));
                 plan_forward(p);
                 if (n == 1 && threads == 1)
                     memcpy(alone + i * each, plan_data(p, out), each * sizeof *alone);
                 else
                     CHECK(!memcmp(alone + i * each, plan_data(p, out), m * each * sizeof *alone),
-                          "prequant of picture %zu on in a batch of %zu, %d threads", i, n,
-                          threads);
+                          "prequant of image %zu on in a batch of %zu, %d threads", i, n, threads);
             }
             plan_free(p);
             tape_free(t);
@@ -403,7 +401,7 @@ static void check_prequant(const char *dir, size_t w, size_t h) {
     vqvae_free(v);
 }
 
-TEST(codes_of_one_picture) {
+TEST(codes_of_one_image) {
     folder_open();
     const char *dir = in_folder("run");
     params_t *p = own_params(&OWN);

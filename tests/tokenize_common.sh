@@ -46,7 +46,7 @@ same() {
     tokenize dump "$2" >"$2.json" 2>err && tokenize dump "$3" >"$3.json" 2>err && [ -s "$2.json" ] && cmp "$2.json" "$3.json" >out 2>&1
     verdict $? "$1"
 }
-# small_model RUN SEED: a tokenizer of 32 x 32 pictures with 16 codes and stride 2, hardly trained.
+# small_model RUN SEED: a tokenizer of 32 x 32 images with 16 codes and stride 2, hardly trained.
 small_model() {
     mkdir -p seed && cp "$top"/data/clipart/animals_a*.png seed/ &&
         vqvae train --data seed --out "$1" --seed "$2" --steps 3 --set model.block_out_channels=[8,8] model.norm_num_groups=4 \

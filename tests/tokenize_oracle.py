@@ -1,5 +1,5 @@
 """tokenize_oracle.py - readers and writers for the tests of tokenize, none of which is the project's own code:
-pictures by Pillow, datasets by h5py, shards by lmdb and the layout of common/io/FORMATS.md, tensors by hand."""
+images by Pillow, datasets by h5py, shards by lmdb and the layout of common/io/FORMATS.md, tensors by hand."""
 import json, os, struct, subprocess
 import h5py, lmdb, numpy as np
 from PIL import Image

@@ -42,12 +42,12 @@ works() {
     verdict $? "$name: vqvae $*"
 }
 
-# pictures N FOLDER: N pictures of 64 x 64.
-pictures() {
+# images N FOLDER: N images of 64 x 64.
+images() {
     mkdir -p "$2"
     find "$top/data/clipart" -name '*.png' | LC_ALL=C sort | awk -v n="$1" 'NR % 20 == 1 && made++ < n' | while read -r f; do cp "$f" "$2"; done
     [ "$(find "$2" -name '*.png' | wc -l)" -eq "$1" ]
-    verdict $? "$1 pictures"
+    verdict $? "$1 images"
 }
 
 # A run of twelve steps: autoencoder until 3, checkpoints at 4, 8, 12, figures at 6, 12.

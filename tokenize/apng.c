@@ -37,7 +37,7 @@ static void put_chunk(file_t *f, const char *name, bool number, const uint8_t *d
     f->n += 12 + extra + size;
 }
 
-/* The frame covers the whole picture and replaces what was there. */
+/* The frame covers the whole image and replaces what was there. */
 static void put_control(file_t *f, const image_t *im, unsigned fps) {
     uint8_t data[22] = {
         0}; /* width, height, x, y, delay numerator 2 and denominator 2, dispose, blend */

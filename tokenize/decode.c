@@ -1,4 +1,4 @@
-/* decode.c - `tokenize decode`: pictures back from their codes. A PNG file a record - for an
+/* decode.c - `tokenize decode`: images back from their codes. A PNG file a record - for an
  * episode the strip of its frames, side by side, and with --apng also an animation - and one
  * contact sheet.
  */
@@ -44,7 +44,7 @@ static char *file_of(const char *dir, uint64_t number, const token_record_t *r,
     return xasprintf("%s/%06llu-%s%s", dir, (unsigned long long)number, name, suffix);
 }
 
-/* The T pictures of a record, side by side. */
+/* The T images of a record, side by side. */
 static image_t decode_strip(const decode_t *d, const token_record_t *r) {
     size_t f = vqvae_stride(vqvae_config(d->v)), w = r->grid_w * f, h = r->grid_h * f;
     uint8_t *rgb = xmalloc((size_t)r->T * w * h * 3);
@@ -58,7 +58,7 @@ static image_t decode_strip(const decode_t *d, const token_record_t *r) {
     return strip;
 }
 
-/* For the contact sheet: a picture as it is, of an episode a row of a few frames from its start to
+/* For the contact sheet: an image as it is, of an episode a row of a few frames from its start to
  * its end. */
 static void add_tile(decode_t *d, const token_record_t *r, const image_t *strip) {
     if (d->sheet ? d->tile_pixels > SHEET_PIXELS : d->n_tiles == (d->episodes ? STRIPS : TILES))
@@ -125,14 +125,14 @@ int cmd_decode(int argc, char **argv) {
         {"--out", CLI_STR, &out, "DIR", "folder for the PNG files", true},
         {"--limit", CLI_INT, &limit, "N", "only the first N records (0 = all)", false},
         {"--sheet", CLI_FLAG, &sheet, NULL,
-         "all pictures on the contact sheet, not only the first 48 (8 episodes)", false},
+         "all images on the contact sheet, not only the first 48 (8 episodes)", false},
         {"--apng", CLI_FLAG, &apng, NULL, "an animated PNG file of each episode, too", false},
         {"--fps", CLI_INT, &fps, "N", "its frames a second", false},
         {"--force", CLI_FLAG, &force, NULL, "write into a folder that is not empty", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
-    cli_parse(argc, argv, "decode", "write the pictures that a shard's codes stand for",
+    cli_parse(argc, argv, "decode", "write the images that a shard's codes stand for",
               (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
     if (limit < 0) die(RC_USAGE, "--limit cannot be negative");

@@ -17,7 +17,7 @@ static void put_ids(jsonw_t *w, const char *key, const uint32_t *id, size_t n) {
     jsonw_close(w, ']');
 }
 
-/* Pictures have one timestep and no list of them. */
+/* Images have one timestep and no list of them. */
 static void put_codes(jsonw_t *w, const token_record_t *r) {
     size_t grid = (size_t)r->grid_h * r->grid_w;
     if (r->kind != RECORD_EPISODE || !r->codes) {
@@ -119,7 +119,7 @@ int cmd_dump(int argc, char **argv) {
         {0},
     };
     cli_parse(argc, argv, "dump",
-              "records as JSON: codes of a picture row by row, of an episode a list a timestep",
+              "records as JSON: codes of an image row by row, of an episode a list a timestep",
               (const cli_opt_t *const[]){options}, 1);
     if (shard.n != 1) die(RC_USAGE, "one shard at a time");
     int rc;

@@ -6,18 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-void picture_release(picture_t *p) {
+void encoded_release(encoded_t *p) {
     image_release(&p->im);
     free(p->codes);
     free(p->png);
-    *p = (picture_t){0};
+    *p = (encoded_t){0};
 }
 
 void encoder_want(vqvae_t *v, image_opts_t *o) {
     if (v) vqvae_preprocess_size(v, &o->want_w, &o->want_h);
 }
 
-void encoder_prepare(const encoder_t *e, picture_t *p) {
+void encoder_prepare(const encoder_t *e, encoded_t *p) {
     if (!e->v) return;
     image_t im = vqvae_preprocess(e->v, &p->im);
     image_release(&p->im);
@@ -25,7 +25,7 @@ void encoder_prepare(const encoder_t *e, picture_t *p) {
 }
 
 typedef struct {
-    picture_t *p;
+    encoded_t *p;
     const size_t *at; /* n of them, of one size */
     size_t n;
     uint8_t *rgb;
@@ -45,7 +45,7 @@ static void encode_group(const encoder_t *e, const group_t *g) {
     parallel_for(g->n, gather, (void *)g);
     vqvae_encode_images(e->v, g->rgb, g->n, first->w, first->h, codes);
     for (size_t i = 0; i < g->n; i++) {
-        picture_t *p = &g->p[g->at[i]];
+        encoded_t *p = &g->p[g->at[i]];
         p->grid_h = (uint32_t)gh;
         p->grid_w = (uint32_t)gw;
         p->codes = xmalloc(gw * gh * sizeof *codes);
@@ -54,9 +54,9 @@ static void encode_group(const encoder_t *e, const group_t *g) {
     free(codes);
 }
 
-/* All pictures of the size of p[at[0]], in batches. A plan is made for every number of pictures,
+/* All images of the size of p[at[0]], in batches. A plan is made for every number of images,
  * and only a few are kept: what is left over goes in powers of two. */
-static void encode_size(const encoder_t *e, picture_t *p, const size_t *at, size_t n) {
+static void encode_size(const encoder_t *e, encoded_t *p, const size_t *at, size_t n) {
     group_t g = {.p = p, .at = at};
     g.rgb = xmalloc((n < e->batch ? n : e->batch) * p[at[0]].im.w * p[at[0]].im.h * 3);
     while (n) {
@@ -70,7 +70,7 @@ static void encode_size(const encoder_t *e, picture_t *p, const size_t *at, size
     free(g.rgb);
 }
 
-static void encode_all(const encoder_t *e, picture_t *p, size_t n) {
+static void encode_all(const encoder_t *e, encoded_t *p, size_t n) {
     size_t *at = xmalloc(n * sizeof *at);
     for (size_t i = 0; i < n; i++) {
         if (!p[i].im.rgb || p[i].codes) continue;
@@ -83,13 +83,13 @@ static void encode_all(const encoder_t *e, picture_t *p, size_t n) {
 }
 
 static void to_png(void *ctx, size_t i) {
-    picture_t *p = (picture_t *)ctx + i;
+    encoded_t *p = (encoded_t *)ctx + i;
     reason_t why;
     if (p->im.rgb && image_encode_png(&p->im, &p->png, &p->png_size, &why))
         die(RC_RUNTIME, "%s", why.text);
 }
 
-void encoder_run(const encoder_t *e, picture_t *p, size_t n) {
+void encoder_run(const encoder_t *e, encoded_t *p, size_t n) {
     if (e->v) encode_all(e, p, n);
     if (e->keep) parallel_for(n, to_png, p);
 }

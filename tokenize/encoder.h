@@ -1,5 +1,5 @@
-/* encoder.h - many pictures of any sizes to codes and PNG files. A picture's codes depend on that
- * picture alone.
+/* encoder.h - many images of any sizes to codes and PNG files. An image's codes depend on that
+ * image alone.
  */
 #ifndef TOKENIZE_ENCODER_H
 #define TOKENIZE_ENCODER_H
@@ -12,22 +12,22 @@ typedef struct {
     uint32_t grid_h, grid_w;
     uint8_t *png; /* owned; NULL unless kept */
     size_t png_size;
-} picture_t;
-void picture_release(picture_t *p);
+} encoded_t;
+void encoded_release(encoded_t *p);
 
 typedef struct {
     vqvae_t *v;   /* NULL: no codes */
-    size_t batch; /* pictures of one replay */
+    size_t batch; /* images of one replay */
     bool keep;    /* PNG files too */
 } encoder_t;
 
-/* What the encoder will scale pictures to, so that giants may be decoded smaller; nothing without a
+/* What the encoder will scale images to, so that giants may be decoded smaller; nothing without a
  * model or for one of native size. */
 void encoder_want(vqvae_t *v, image_opts_t *o);
 /* Turns im into what the encoder sees. Thread-safe. */
-void encoder_prepare(const encoder_t *e, picture_t *p);
-/* Codes and PNG files of prepared pictures; those without pixels (im.rgb NULL) are passed over.
+void encoder_prepare(const encoder_t *e, encoded_t *p);
+/* Codes and PNG files of prepared images; those without pixels (im.rgb NULL) are passed over.
  * Uses the whole pool. */
-void encoder_run(const encoder_t *e, picture_t *p, size_t n);
+void encoder_run(const encoder_t *e, encoded_t *p, size_t n);
 
 #endif

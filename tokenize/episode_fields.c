@@ -352,7 +352,7 @@ void episode_fields_fill(episode_fields_t *s, const minari_episode_t *e, size_t 
 image_t episode_fields_frame(const episode_fields_t *s, const minari_episode_t *e, size_t step) {
     size_t h, w, c;
     const minari_leaf_t *l = minari_obs(s->m, (size_t)s->image);
-    minari_picture_size(l, &h, &w, &c);
+    minari_image_size(l, &h, &w, &c);
     image_t im = image_new(w, h);
     const uint8_t *from = e->image[s->image] + step * l->count;
     if (c == 3)

@@ -1,6 +1,7 @@
-/* episode_fields.h - how the spaces of a dataset become the parts of a record, by a mapping (mapping.h).
+/* episode_fields.h - how the spaces of a dataset become the parts of a record, by a mapping
+ * (mapping.h).
  *
- * Observations: the picture -> codes; numbers -> continuous, one leaf after another; Discrete ->
+ * Observations: the image -> codes; numbers -> continuous, one leaf after another; Discrete ->
  * discrete; texts -> byte tokens of the episode's first texts, a line each. Actions: Boxes, scaled
  * from their bounds to [-1,1] unless those say nothing (bounds.h); Discrete. infos/expert_action ->
  * label_actions. Timestep t is observation t with action t: the observation after the last action
@@ -42,7 +43,7 @@ int episode_fields_check(const episode_fields_t *s, const minari_episode_t *e, c
 /* Steps first .. first + r->T - 1 as arrays of r, owned by *arrays (release with free). */
 void episode_fields_fill(episode_fields_t *s, const minari_episode_t *e, size_t first,
                          token_record_t *r, void **arrays);
-/* Frame `step` as a picture. */
+/* Frame `step` as an image. */
 image_t episode_fields_frame(const episode_fields_t *s, const minari_episode_t *e, size_t step);
 /* Warns when more than 1 % of the actions were outside their bounds, or of the observations beyond
  * the mu-law's M; and when texts change within episodes. */

@@ -25,7 +25,7 @@ typedef enum { EPISODE_GOOD, EPISODE_EMPTY, EPISODE_BAD, EPISODE_REFUSED } statu
 typedef struct {
     size_t number, first, T; /* steps first .. first + T - 1 of the arrays */
     size_t first_step;       /* where the first of them stood in the episode */
-    size_t picture;          /* of the round: T of them */
+    size_t image;            /* of the round: T of them */
     status_t status;
     reason_t why;
     minari_episode_t e;
@@ -34,15 +34,15 @@ typedef struct {
 typedef struct {
     episode_t episode[ROUND];
     size_t n;
-    picture_t *picture;
-    size_t n_pictures, cap;
+    encoded_t *image;
+    size_t n_images, cap;
 } round_t;
 
 typedef struct {
     const job_t *job;
     minari_t *m;
     episode_fields_t spaces;
-    bool pictures;
+    bool images;
     encoder_t encoder;
     writer_t writer;
     size_t *item, n, next; /* numbers of the episodes still to be done */
@@ -92,11 +92,11 @@ static void choose_steps(const episodes_t *s, const char *key, episode_t *p) {
 }
 
 static void take_frames(const episodes_t *s, round_t *r, episode_t *p) {
-    p->picture = r->n_pictures;
-    r->picture = xgrow(r->picture, &r->cap, r->n_pictures + p->T, sizeof *r->picture);
+    p->image = r->n_images;
+    r->image = xgrow(r->image, &r->cap, r->n_images + p->T, sizeof *r->image);
     for (size_t t = 0; t < p->T; t++)
-        r->picture[r->n_pictures++] =
-            (picture_t){.im = episode_fields_frame(&s->spaces, &p->e, p->first + t)};
+        r->image[r->n_images++] =
+            (encoded_t){.im = episode_fields_frame(&s->spaces, &p->e, p->first + t)};
     for (size_t i = 0; i < p->e.n_obs;
          i++) { /* the frames are copied: they need not wait for the encoder */
         free(p->e.image[i]);
@@ -127,7 +127,7 @@ static void read_episode(const episodes_t *s, round_t *r, episode_t *p) {
         p->status = last_word ? EPISODE_REFUSED : EPISODE_BAD;
     } else {
         choose_steps(s, key, p);
-        if (s->pictures) take_frames(s, r, p);
+        if (s->images) take_frames(s, r, p);
     }
 }
 
@@ -137,12 +137,11 @@ static void *next_round(void *ctx) {
     round_t *r = NEW(round_t);
     for (size_t bytes = 0; r->n < ROUND && s->next < s->n && bytes < ROUND_BYTES;) {
         episode_t *p = &r->episode[r->n++];
-        size_t before = r->n_pictures;
+        size_t before = r->n_images;
         p->number = s->item[s->next++];
         read_episode(s, r, p);
-        if (r->n_pictures > before)
-            bytes +=
-                (r->n_pictures - before) * r->picture[before].im.w * r->picture[before].im.h * 3;
+        if (r->n_images > before)
+            bytes += (r->n_images - before) * r->image[before].im.w * r->image[before].im.h * 3;
         if (p->status == EPISODE_REFUSED) s->next = s->n; /* the last word */
     }
     return r;
@@ -157,13 +156,13 @@ typedef struct {
 
 static void prepare(void *ctx, size_t i) {
     const encoding_t *t = ctx;
-    encoder_prepare(&t->s->encoder, &t->r->picture[i]);
+    encoder_prepare(&t->s->encoder, &t->r->image[i]);
 }
 
 static void encode_round(void *ctx, void *item) {
     encoding_t t = {ctx, item};
-    parallel_for(t.r->n_pictures, prepare, &t);
-    encoder_run(&t.s->encoder, t.r->picture, t.r->n_pictures);
+    parallel_for(t.r->n_images, prepare, &t);
+    encoder_run(&t.s->encoder, t.r->image, t.r->n_images);
 }
 
 /* ---- writing ---- */
@@ -174,7 +173,7 @@ typedef struct {
     uint8_t *png;
 } strip_t;
 
-static void fill_pictures(const picture_t *p, token_record_t *r, strip_t *strip) {
+static void fill_images(const encoded_t *p, token_record_t *r, strip_t *strip) {
     size_t grid = (size_t)p->grid_h * p->grid_w, bytes = 0;
     r->grid_h = p->grid_h;
     r->grid_w = p->grid_w;
@@ -217,12 +216,12 @@ static void compare_content(episodes_t *s, const token_record_t *r) {
 }
 
 static void write_episode(episodes_t *s, const char *key, const episode_t *p,
-                          const picture_t *pictures) {
+                          const encoded_t *images) {
     token_record_t r = {.kind = RECORD_EPISODE, .T = (uint32_t)p->T, .first_step = p->first_step};
     strip_t strip = {0};
     void *arrays;
     episode_fields_fill(&s->spaces, &p->e, p->first, &r, &arrays);
-    if (pictures) fill_pictures(pictures, &r, &strip);
+    if (images) fill_images(images, &r, &strip);
     compare_content(s, &r);
     writer_put(&s->writer, key, &r);
     free(strip.codes);
@@ -247,13 +246,13 @@ static void write_round(void *ctx, void *item) {
         else if (p->status == EPISODE_EMPTY)
             writer_skip(&s->writer, key, p->why.text);
         else
-            write_episode(s, key, p, s->pictures ? r->picture + p->picture : NULL);
+            write_episode(s, key, p, s->images ? r->image + p->image : NULL);
         minari_episode_release(&p->e);
     }
     writer_batch(&s->writer);
     progress_step(&s->writer.bar, s->writer.done, NULL);
-    for (size_t i = 0; i < r->n_pictures; i++) picture_release(&r->picture[i]);
-    free(r->picture);
+    for (size_t i = 0; i < r->n_images; i++) encoded_release(&r->image[i]);
+    free(r->image);
     free(r);
 }
 
@@ -307,9 +306,9 @@ int cmd_episodes(int argc, char **argv) {
         die(RC_RUNTIME, "out of memory"); /* after HDF5's own: runs before it */
     if (!minari_episodes(s.m)) die(RC_DATA, "'%s': a dataset without episodes", job.in);
     episode_fields_init(&s.spaces, s.m, job.in, job.obs, job.act);
-    s.pictures = s.spaces.image >= 0;
-    if (s.pictures && !job.v && !job.keep_pixels)
-        die(RC_USAGE, "'%s' holds pictures: --model is needed (or --keep-pixels)", job.in);
+    s.images = s.spaces.image >= 0;
+    if (s.images && !job.v && !job.keep_pixels)
+        die(RC_USAGE, "'%s' holds images: --model is needed (or --keep-pixels)", job.in);
     size_t first, count;
     job_range(&job, minari_episodes(s.m), &first, &count);
     writer_init(&s.writer, &job, manifest_of(s.m, job.in));

@@ -1,7 +1,7 @@
-/* images.c - `tokenize images`: a record for each picture of a source, in its order, with the words
+/* images.c - `tokenize images`: a record for each image of a source, in its order, with the words
  * that stand beside it.
  *
- * A round of pictures is read and encoded by all threads, then written while the next one is on its
+ * A round of images is read and encoded by all threads, then written while the next one is on its
  * way.
  */
 #include "common/base/pool.h"
@@ -19,13 +19,13 @@ enum { ROUND = 64, COMMIT = 256 };
 typedef struct {
     image_status_t status;
     reason_t why;
-    uint64_t hash; /* of the picture as decoded, for --dedupe */
+    uint64_t hash; /* of the image as decoded, for --dedupe */
 } outcome_t;
 
 typedef struct {
     size_t first, n;                /* of the list */
     archive_sample_t sample[ROUND]; /* of a stream */
-    picture_t picture[ROUND];
+    encoded_t image[ROUND];
     words_t words[ROUND];
     outcome_t outcome[ROUND];
 } round_t;
@@ -88,9 +88,9 @@ static void read_item(const reading_t *t, size_t i, image_t *im, outcome_t *o) {
     image_release(im);
 }
 
-static void read_picture(void *ctx, size_t i) {
+static void read_image(void *ctx, size_t i) {
     const reading_t *t = ctx;
-    picture_t *p = &t->r->picture[i];
+    encoded_t *p = &t->r->image[i];
     outcome_t *o = &t->r->outcome[i];
     if (t->s->source)
         read_item(t, i, &p->im, o);
@@ -106,11 +106,11 @@ static void read_picture(void *ctx, size_t i) {
 
 static void encode_round(void *ctx, void *item) {
     reading_t t = {ctx, item};
-    parallel_for(t.r->n, read_picture, &t);
-    encoder_run(&t.s->encoder, t.r->picture, t.r->n);
+    parallel_for(t.r->n, read_image, &t);
+    encoder_run(&t.s->encoder, t.r->image, t.r->n);
 }
 
-/* Byte text with its end; a picture with a class alone is called by it. malloc'ed, NULL = nothing
+/* Byte text with its end; an image with a class alone is called by it. malloc'ed, NULL = nothing
  * to say. */
 static uint32_t *text_of(const words_t *w, uint32_t *n) {
     enum { END_OF_TEXT = 256 };
@@ -124,8 +124,8 @@ static uint32_t *text_of(const words_t *w, uint32_t *n) {
     return id;
 }
 
-static void write_picture(images_t *s, const char *key, const picture_t *p, const words_t *words,
-                          uint64_t hash) {
+static void write_image(images_t *s, const char *key, const encoded_t *p, const words_t *words,
+                        uint64_t hash) {
     uint32_t half[2] = {(uint32_t)hash, (uint32_t)(hash >> 32)};
     uint32_t size = (uint32_t)p->png_size;
     token_record_t r = {.kind = RECORD_IMAGE,
@@ -140,7 +140,7 @@ static void write_picture(images_t *s, const char *key, const picture_t *p, cons
                         .pixels = p->png,
                         .pixel_size = p->png ? &size : NULL,
                         .pixels_bytes = p->png_size,
-                        .picture_hash = s->job->dedupe ? half : NULL};
+                        .image_hash = s->job->dedupe ? half : NULL};
     uint32_t *text = text_of(words, &r.text_len);
     r.text = text;
     (s->job->dedupe ? writer_put_once : writer_put)(&s->writer, key, &r);
@@ -154,12 +154,12 @@ static void write_round(void *ctx, void *item) {
         const char *key =
             s->source ? image_source_key(s->source, s->item[r->first + i]) : r->sample[i].key;
         if (r->outcome[i].status == IMAGE_OK)
-            write_picture(s, key, &r->picture[i], &r->words[i], r->outcome[i].hash);
+            write_image(s, key, &r->image[i], &r->words[i], r->outcome[i].hash);
         else if (r->outcome[i].status == IMAGE_UNSUPPORTED)
             writer_skip(&s->writer, key, r->outcome[i].why.text);
         else
             writer_bad(&s->writer, key, r->outcome[i].why.text);
-        picture_release(&r->picture[i]);
+        encoded_release(&r->image[i]);
         words_release(&r->words[i]);
         archive_sample_release(&r->sample[i]);
     }
@@ -188,7 +188,7 @@ static void run_source(images_t *s) {
     image_source_tell(s->source);
     job_range(s->job, image_source_count(s->source), &first, &count);
     writer_init(&s->writer, s->job, image_source_manifest(s->source));
-    /* Pictures of other formats are told by the scan already; once, when the input is cut into
+    /* Images of other formats are told by the scan already; once, when the input is cut into
      * parts. */
     if (s->job->shard_index == 0)
         s->writer.meta.skipped = image_source_counts(s->source)->unsupported;
@@ -215,10 +215,9 @@ static void run_stream(images_t *s) {
 int cmd_images(int argc, char **argv) {
     job_t job;
     job_parse(&job, argc, argv,
-              "codes of pictures: a record each, in the order of their names or of a tar");
+              "codes of images: a record each, in the order of their names or of a tar");
     if (!job.v && !job.keep_pixels)
-        die(RC_USAGE,
-            "--model is needed for codes (or --keep-pixels for a shard of pictures alone)");
+        die(RC_USAGE, "--model is needed for codes (or --keep-pixels for a shard of images alone)");
     images_t s = {.job = &job, .encoder = {job.v, (size_t)job.batch, job.keep_pixels}};
     bool stream = stream_is(job.in);
     if (stream)

@@ -45,7 +45,7 @@ static void check_options(const job_t *j) {
         die(RC_USAGE, "cannot open '%s': No such file or directory", j->in);
 }
 
-/* "pictures/" is "pictures". */
+/* "images/" is "images". */
 static char *without_slash(const char *path) {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
@@ -64,7 +64,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         {"--in", CLI_STR, &j->in, "SRC",
          text ? "a text, captions or questions (JSON lines, a JSON array, COCO, VQA, LLaVA, CSV); "
                 "may be packed (.gz, .zst), a pipe, or - for stdin"
-         : images ? "pictures: a folder, a WebDataset tar (name-{000..009}.tar, .tar.gz, - for "
+         : images ? "images: a folder, a WebDataset tar (name-{000..009}.tar, .tar.gz, - for "
                     "stdin), a Minari dataset"
                   : "folder of a Minari dataset, or a D4RL file (HDF5)",
          true},
@@ -73,17 +73,17 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
         {"--model", CLI_STR, &j->model, "RUN", "the tokenizer (not needed for what has no codes)",
          false},
         {"--keep-pixels", CLI_FLAG, &j->keep_pixels, NULL,
-         "also keep each picture as PNG, as the encoder sees it", false},
+         "also keep each image as PNG, as the encoder sees it", false},
         {"--limit", CLI_INT, &j->limit, "N",
          text     ? "only the first N items: lines that are not empty, elements, rows (0 = all)"
-         : images ? "only the first N pictures (0 = all)"
+         : images ? "only the first N images (0 = all)"
                   : "only the first N episodes (0 = all)",
          false},
         {"--shard", CLI_STR, &j->shard, "I/N",
          "only part I (from 0) of N equal parts, to be merged; auto: as Slurm or MPI says, written "
          "to X.I-of-N.lmdb",
          false},
-        {"--batch", CLI_INT, &j->batch, "N", "pictures encoded at a time; never changes a code",
+        {"--batch", CLI_INT, &j->batch, "N", "images encoded at a time; never changes a code",
          false},
         {"--max-bad", CLI_DOUBLE, &j->max_bad, "F",
          images ? "share of unreadable items that is tolerated; of a stream (.tar.gz, stdin) it is "
@@ -102,14 +102,14 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     };
     const cli_opt_t dedupe[] = {
         {"--dedupe", CLI_FLAG, &j->dedupe, NULL,
-         "of pictures that are alike to the last pixel take the first", false},
+         "of images that are alike to the last pixel take the first", false},
         {0},
     };
     const cli_opt_t for_images[] = {
         {"--background", CLI_STR, &j->background, "R,G,B",
-         "color behind transparent pictures (default: the model's, else white)", false},
+         "color behind transparent images (default: the model's, else white)", false},
         {"--max-pixels", CLI_U64, &j->max_pixels, "N",
-         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
+         "refuse larger images (0 = 100,000,000; those that can be shrunk row by row "
          "1,000,000,000)",
          false},
         {"--lenient", CLI_FLAG, &j->lenient, NULL, IMAGE_LENIENT_HELP, false},
@@ -131,7 +131,7 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
          "(arm/camera, "
          "_index_0), of a group for all that fits below it, . for all; the rest is left out "
          "(default: the first "
-         "picture, "
+         "image, "
          "vectors, discrete values, the first text)",
          false},
         {"--lenient", CLI_FLAG, &j->lenient, NULL,
@@ -150,9 +150,9 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
          "sentences, description)",
          false},
         {"--images", CLI_STR, &j->images, "DIR",
-         "where the pictures lie (default: the folder of --in)", false},
+         "where the images lie (default: the folder of --in)", false},
         {"--answers", CLI_STR, &j->answers, "F", "annotations of VQA questions (JSON)", false},
-        {"--image-prefix", CLI_STR, &j->image_prefix, "P", "VQA: a picture is P, its number, .jpg",
+        {"--image-prefix", CLI_STR, &j->image_prefix, "P", "VQA: an image is P, its number, .jpg",
          false},
         {"--image-digits", CLI_INT, &j->image_digits, "N",
          "VQA: digits of that number, with leading zeros", false},

@@ -1,4 +1,4 @@
-/* main.c - tokenize: freezes a tokenizer's encoder and turns pictures, episodes and texts into
+/* main.c - tokenize: freezes a tokenizer's encoder and turns images, episodes and texts into
  * shards of tokens. */
 #include "common/base/cli.h"
 #include "common/model/version.h"
@@ -6,10 +6,10 @@
 
 int main(int argc, char **argv) {
     static const cli_command_t commands[] = {
-        {"images", "tokenize a folder or tar of pictures, or the frames of a dataset", cmd_images},
+        {"images", "tokenize a folder or tar of images, or the frames of a dataset", cmd_images},
         {"episodes", "tokenize the episodes of a Minari dataset or a D4RL file", cmd_episodes},
-        {"text", "tokenize texts, captions and questions about pictures", cmd_text},
-        {"decode", "pictures back from their codes, as PNG files", cmd_decode},
+        {"text", "tokenize texts, captions and questions about images", cmd_text},
+        {"decode", "images back from their codes, as PNG files", cmd_decode},
         {"info", "what a shard is", cmd_info},
         {"verify", "read every record again, and encode a sample again", cmd_verify},
         {"merge", "join the parts that --shard made", cmd_merge},
@@ -17,6 +17,6 @@ int main(int argc, char **argv) {
         {0},
     };
     return cli_main(argc, argv, "tokenize",
-                    "turn pictures, episodes and texts into shards of discrete tokens", commands,
+                    "turn images, episodes and texts into shards of discrete tokens", commands,
                     version_print);
 }

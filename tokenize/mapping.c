@@ -55,7 +55,7 @@ static bool fits(const side_t *s, size_t i, role_t role) {
     const minari_leaf_t *l = s->leaf(s->m, i);
     switch (role) {
     case ROLE_IMAGE:
-        return s->observations && minari_as_picture(s->m, i);
+        return s->observations && minari_as_image(s->m, i);
     case ROLE_CONTINUOUS:
         return l->kind == SPACE_BOX;
     case ROLE_DISCRETE:
@@ -81,9 +81,9 @@ static void left_out(const side_t *s, size_t i, const char *what) {
          what, s->option);
 }
 
-static void choose_observation(const side_t *s, mapping_t *p, size_t i, int picture, bool *text) {
+static void choose_observation(const side_t *s, mapping_t *p, size_t i, int image, bool *text) {
     const minari_leaf_t *l = s->leaf(s->m, i);
-    if ((int)i == picture)
+    if ((int)i == image)
         add(p, i, ROLE_IMAGE);
     else if (l->kind == SPACE_BOX && l->rank <= 1)
         add(p, i, ROLE_CONTINUOUS);
@@ -94,7 +94,7 @@ static void choose_observation(const side_t *s, mapping_t *p, size_t i, int pict
     else
         left_out(s, i,
                  l->kind == SPACE_TEXT    ? "a second text"
-                 : l->kind == SPACE_IMAGE ? "a second picture"
+                 : l->kind == SPACE_IMAGE ? "a second image"
                                           : "an array of two or more dimensions");
     *text |= l->kind == SPACE_TEXT;
 }
@@ -104,7 +104,7 @@ static void choose_action(const side_t *s, mapping_t *p, size_t i) {
     if (l->kind == SPACE_DISCRETE || l->kind == SPACE_BOX)
         add(p, i, l->kind == SPACE_DISCRETE ? ROLE_DISCRETE : ROLE_CONTINUOUS);
     else
-        left_out(s, i, l->kind == SPACE_TEXT ? "texts are no actions" : "pictures are no actions");
+        left_out(s, i, l->kind == SPACE_TEXT ? "texts are no actions" : "images are no actions");
 }
 
 /* ---- as told ---- */
@@ -170,7 +170,7 @@ static mapping_t told(const side_t *s, const char *text) {
     }
     for (size_t i = 0; i < p.n; i++) images += p.use[i].role == ROLE_IMAGE;
     if (images > 1)
-        die(RC_USAGE, "%s '%s': %zu pictures; a timestep has one", s->option, text, images);
+        die(RC_USAGE, "%s '%s': %zu images; a timestep has one", s->option, text, images);
     return p;
 }
 
@@ -182,9 +182,9 @@ mapping_t mapping_observations(minari_t *m, const char *name, const char *text) 
     if (text) {
         p = told(&s, text);
     } else {
-        int picture = minari_find_picture(m);
+        int image = minari_find_image(m);
         bool has_text = false;
-        for (size_t i = 0; i < s.n; i++) choose_observation(&s, &p, i, picture, &has_text);
+        for (size_t i = 0; i < s.n; i++) choose_observation(&s, &p, i, image, &has_text);
     }
     for (size_t i = 0; i < s.n; i++)
         if (!used(&p, i)) minari_skip_obs(m, i);
@@ -192,7 +192,7 @@ mapping_t mapping_observations(minari_t *m, const char *name, const char *text) 
         size_t h, w, c;
         const minari_leaf_t *l = minari_obs(m, p.use[i].leaf);
         if (p.use[i].role != ROLE_IMAGE) continue;
-        minari_picture_size(l, &h, &w, &c);
+        minari_image_size(l, &h, &w, &c);
         if (c != 1 && c != 3)
             die(RC_DATA,
                 "'%s': observations/%s: frames of %zu channels; 1 or 3 are read (--obs leaves it "

@@ -21,11 +21,11 @@ typedef struct {
     size_t n;
 } mapping_t;
 
-/* `text` NULL: observations: the first picture; Boxes of at most one dimension are continuous,
+/* `text` NULL: observations: the first image; Boxes of at most one dimension are continuous,
  * Discrete, MultiDiscrete and MultiBinary discrete; the first text. Actions: Boxes and Discretes;
- * what has no place is told in a warning. Makes the picture's leaf SPACE_IMAGE, and leaves that
+ * what has no place is told in a warning. Makes the image's leaf SPACE_IMAGE, and leaves that
  * nobody uses are skipped by minari_read. die()s: RC_USAGE for a mapping that the dataset cannot
- * follow (naming what it has), RC_DATA for a picture of other than 1 or 3 channels. */
+ * follow (naming what it has), RC_DATA for an image of other than 1 or 3 channels. */
 mapping_t mapping_observations(minari_t *m, const char *name, const char *text);
 mapping_t mapping_actions(minari_t *m, const char *name, const char *text);
 void mapping_release(mapping_t *p);

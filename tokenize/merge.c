@@ -37,7 +37,7 @@ typedef struct {
     shard_meta_t first, meta;
     uint64_t skipped;
     bool dedupe;
-    hash_set_t pictures;
+    hash_set_t seen;
     token_db_t *out;
     uint64_t before, bad_before; /* records and bad items of the parts that an earlier run took */
     uint64_t taken, bad;
@@ -203,8 +203,8 @@ static void commit(merge_t *g) {
 
 static void take_record(merge_t *g, token_record_t *r) {
     reason_t why;
-    uint64_t hash = r->picture_hash ? (uint64_t)r->picture_hash[1] << 32 | r->picture_hash[0] : 0;
-    if (g->dedupe && r->picture_hash && !hash_set_add(&g->pictures, hash)) {
+    uint64_t hash = r->image_hash ? (uint64_t)r->image_hash[1] << 32 | r->image_hash[0] : 0;
+    if (g->dedupe && r->image_hash && !hash_set_add(&g->seen, hash)) {
         g->meta.skipped++;
         return;
     }
@@ -361,7 +361,7 @@ int cmd_merge(int argc, char **argv) {
     cJSON_Delete(g.options);
     shard_meta_release(&g.first);
     shard_meta_release(&g.meta);
-    hash_set_release(&g.pictures);
+    hash_set_release(&g.seen);
     cJSON_Delete(g.images);
     free(g.source);
     free(g.part);

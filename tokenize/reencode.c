@@ -20,9 +20,9 @@ typedef struct {
     image_opts_t opts;
     size_t frames; /* of an episode, and how they were chosen */
     take_t take;
-    bool captions;   /* pictures of `tokenize text`: files under their keys */
+    bool captions;   /* images of `tokenize text`: files under their keys */
     char *obs, *act; /* which parts of an episode were taken, NULL = by themselves */
-    /* where pictures come from, by what the shard holds */
+    /* where images come from, by what the shard holds */
     image_source_t *source;
     size_t cursor;
     minari_t *m;
@@ -30,7 +30,7 @@ typedef struct {
     minari_episode_t episode;
     long long loaded;
     /* the batch */
-    picture_t picture[BATCH];
+    encoded_t image[BATCH];
     uint32_t *codes[BATCH]; /* stored */
     size_t n;
 } rerun_t;
@@ -40,7 +40,7 @@ static char *string_of(const cJSON *args, const char *key) {
     return cJSON_IsString(item) ? xstrdup(item->valuestring) : NULL;
 }
 
-/* The options the pictures were decoded with. */
+/* The options the images were decoded with. */
 static void take_options(rerun_t *s, const shard_meta_t *m) {
     image_opts_t o = image_opts_default();
     cJSON *args = m->arguments ? json_parse(m->arguments, strlen(m->arguments), false, NULL) : NULL;
@@ -78,7 +78,7 @@ static void open_source(rerun_t *s) {
     if (!s->m) die(rc, "%s", why.text);
     minari_lenient(s->m, s->opts.lenient);
     episode_fields_init(&s->spaces, s->m, a->in, s->obs, s->act);
-    if (s->spaces.image < 0) die(RC_MISFIT, "'%s' has no pictures among its observations", a->in);
+    if (s->spaces.image < 0) die(RC_MISFIT, "'%s' has no images among its observations", a->in);
 }
 
 static _Noreturn void fail(const reencode_t *a, const token_record_t *r, const char *reason) {
@@ -145,7 +145,7 @@ static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
 }
 
 /* A code that came out otherwise may be a near tie that another machine's rounding decides. */
-static void measure(reencode_t *a, const picture_t *p, const uint32_t *stored) {
+static void measure(reencode_t *a, const encoded_t *p, const uint32_t *stored) {
     size_t grid = (size_t)p->grid_h * p->grid_w;
     double *gap = xmalloc(grid * sizeof *gap);
     vqvae_code_gaps(a->v, p->im.rgb, p->im.w, p->im.h, stored, gap);
@@ -156,9 +156,9 @@ static void measure(reencode_t *a, const picture_t *p, const uint32_t *stored) {
 
 static void compare(rerun_t *s) {
     encoder_t e = {s->a->v, BATCH, false};
-    encoder_run(&e, s->picture, s->n);
+    encoder_run(&e, s->image, s->n);
     for (size_t i = 0; i < s->n; i++) {
-        const picture_t *p = &s->picture[i];
+        const encoded_t *p = &s->image[i];
         size_t grid = (size_t)p->grid_h * p->grid_w;
         size_t different = 0;
         for (size_t k = 0; k < grid; k++) different += p->codes[k] != s->codes[i][k];
@@ -166,7 +166,7 @@ static void compare(rerun_t *s) {
         s->a->different += different;
         s->a->codes += grid;
         free(s->codes[i]);
-        picture_release(&s->picture[i]);
+        encoded_release(&s->image[i]);
     }
     s->a->images += s->n;
     s->n = 0;
@@ -175,8 +175,8 @@ static void compare(rerun_t *s) {
 static void add(rerun_t *s, const token_record_t *r, size_t t) {
     reencode_t *a = s->a;
     size_t grid = (size_t)r->grid_h * r->grid_w, f = vqvae_stride(vqvae_config(a->v));
-    picture_t *p = &s->picture[s->n];
-    *p = (picture_t){.im = !a->in        ? from_pixels(s, r, t)
+    encoded_t *p = &s->image[s->n];
+    *p = (encoded_t){.im = !a->in        ? from_pixels(s, r, t)
                            : s->captions ? from_file(s, r)
                            : s->m        ? from_dataset(s, r, t)
                                          : from_source(s, r)};
@@ -188,7 +188,7 @@ static void add(rerun_t *s, const token_record_t *r, size_t t) {
     if (++s->n == BATCH) compare(s);
 }
 
-/* Is picture i of n one of `sample`, spread evenly? */
+/* Is image i of n one of `sample`, spread evenly? */
 static bool chosen(uint64_t i, uint64_t n, uint64_t sample) {
     if (!sample || sample >= n) return true;
     unsigned __int128 a = (unsigned __int128)i * sample, b = a + sample;

@@ -1,4 +1,5 @@
-/* shard_open.h - a shard and the tokenizer that made it, opened together for commands that read shards.
+/* shard_open.h - a shard and the tokenizer that made it, opened together for commands that read
+ * shards.
  */
 #ifndef TOKENIZE_SHARD_OPEN_H
 #define TOKENIZE_SHARD_OPEN_H

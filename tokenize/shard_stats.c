@@ -15,8 +15,8 @@ typedef struct {
     uint64_t *histogram; /* [threads, codes] */
     pthread_mutex_t lock;
     shard_stats_t *c;
-    uint64_t first
-        [SHARD_STATS_SOURCES]; /* record where each source was met: threads meet them in any order */
+    /* The record where each source was met: threads meet them in any order. */
+    uint64_t first[SHARD_STATS_SOURCES];
 } taking_t;
 
 /* Neighbours of one source; its name lies in the map. */

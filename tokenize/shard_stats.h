@@ -1,4 +1,4 @@
-/* shard_stats.h - what a shard's records add up to: how often each code occurs, pictures' pixels,
+/* shard_stats.h - what a shard's records add up to: how often each code occurs, images' pixels,
  * sources.
  */
 #ifndef TOKENIZE_SHARD_STATS_H
@@ -15,8 +15,8 @@ typedef struct {
 
 typedef struct {
     uint64_t kinds[3];     /* records by kind */
-    uint64_t image_tokens; /* codes of all pictures */
-    uint64_t pixels;       /* of all pictures that have codes, as the encoder saw them */
+    uint64_t image_tokens; /* codes of all images */
+    uint64_t pixels;       /* of all images that have codes, as the encoder saw them */
     uint64_t kept_bytes;   /* PNG files */
     uint64_t *histogram;   /* [codes] */
     uint32_t used;         /* codes that occur */

@@ -23,14 +23,14 @@ typedef enum { LINE_GOOD, LINE_SKIPPED, LINE_BAD } status_t;
 
 typedef struct {
     text_item_t item;
-    char key[24]; /* of items without a picture */
+    char key[24]; /* of items without an image */
     status_t status;
     reason_t why;
 } line_t;
 
 typedef struct {
     line_t line[ROUND];
-    picture_t picture[ROUND];
+    encoded_t image[ROUND];
     size_t n;
 } round_t;
 
@@ -60,7 +60,7 @@ static void *next_round(void *ctx) {
     return r;
 }
 
-static void read_picture(const text_t *s, line_t *l, picture_t *p) {
+static void read_image(const text_t *s, line_t *l, encoded_t *p) {
     const char *image = l->item.caption.image;
     char *path = *image == '/' ? xstrdup(image) : fs_join(s->images, image);
     struct stat st;
@@ -96,13 +96,13 @@ static void map_line(void *ctx, size_t i) {
     if (text_source_parse(m->s->source, &l->item, &l->why))
         l->status = LINE_BAD;
     else if (l->item.caption.image)
-        read_picture(m->s, l, &m->r->picture[i]);
+        read_image(m->s, l, &m->r->image[i]);
 }
 
 static void map_round(void *ctx, void *item) {
     mapping_t m = {ctx, item};
     parallel_for(m.r->n, map_line, &m);
-    encoder_run(&m.s->encoder, m.r->picture, m.r->n);
+    encoder_run(&m.s->encoder, m.r->image, m.r->n);
 }
 
 /* ---- writing ---- */
@@ -146,7 +146,7 @@ static void write_text(text_t *s, const char *key, const caption_text_t *c, bool
     }
 }
 
-static void write_caption(text_t *s, const char *key, const caption_text_t *c, const picture_t *p,
+static void write_caption(text_t *s, const char *key, const caption_text_t *c, const encoded_t *p,
                           bool last) {
     uint32_t size = (uint32_t)p->png_size, *id = ids_of(c->text, c->len, true);
     token_record_t r = {.kind = RECORD_TEXT,
@@ -185,7 +185,7 @@ static bool too_long(const caption_t *c) {
     return most >= UINT32_MAX;
 }
 
-static void write_line(text_t *s, line_t *l, const picture_t *p) {
+static void write_line(text_t *s, line_t *l, const encoded_t *p) {
     const caption_t *c = &l->item.caption;
     const char *key = c->image ? c->image : l->key;
     if (c->image && l->status == LINE_GOOD) tell_images(s);
@@ -211,9 +211,9 @@ static void write_round(void *ctx, void *item) {
     text_t *s = ctx;
     round_t *r = item;
     for (size_t i = 0; i < r->n; i++) {
-        write_line(s, &r->line[i], &r->picture[i]);
+        write_line(s, &r->line[i], &r->image[i]);
         text_item_release(&r->line[i].item);
-        picture_release(&r->picture[i]);
+        encoded_release(&r->image[i]);
     }
     s->uncommitted += r->n;
     if (s->uncommitted >= COMMIT || writer_due(&s->writer)) {
@@ -240,7 +240,7 @@ static void run(text_t *s, size_t first, size_t count) {
     progress_end(&s->writer.bar);
 }
 
-/* The folder of the input, where captions usually lie beside their pictures. */
+/* The folder of the input, where captions usually lie beside their images. */
 static char *folder_of(const job_t *j) {
     if (j->images) return xstrdup(j->images);
     if (!strncmp(j->in, "/dev/", 5)) return xstrdup("."); /* a pipe of the shell's */

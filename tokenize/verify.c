@@ -1,5 +1,5 @@
 /* verify.c - `tokenize verify`: reads every record again, with its checksum and ranges, adds up the
- * counts, and encodes a sample of the pictures again: from the kept pixels, or from the source.
+ * counts, and encodes a sample of the images again: from the kept pixels, or from the source.
  */
 #include "common/base/cli.h"
 #include "common/base/log.h"
@@ -111,7 +111,7 @@ static void print_result(const char *path, const reading_t *s, const reencode_t 
     jsonw_free(&w);
 }
 
-/* Pictures can be read there one by one: no stream, all shards of a range in place. */
+/* Images can be read there one by one: no stream, all shards of a range in place. */
 static bool readable(const char *src) {
     char **shard;
     size_t n;
@@ -130,7 +130,7 @@ static bool readable(const char *src) {
 static const char *find_source(const reading_t *s, const char *path, const char *in, char **owned) {
     const char *args = token_db_meta(s->db)->arguments;
     if (!in && s->pixels) {
-        log_line("encodes pictures again from the pixels that '%s' keeps", path);
+        log_line("encodes images again from the pixels that '%s' keeps", path);
         return NULL;
     }
     if (!in) {
@@ -140,7 +140,7 @@ static const char *find_source(const reading_t *s, const char *path, const char 
         const char *command = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "command"));
         bool captions =
             command &&
-            !strcmp(command, "text"); /* their pictures lie beside the file, or in --images */
+            !strcmp(command, "text"); /* their images lie beside the file, or in --images */
         if (images) source = images;
         const char *slash = captions && !images && source ? strrchr(source, '/') : NULL;
         if (source && readable(source))
@@ -149,7 +149,7 @@ static const char *find_source(const reading_t *s, const char *path, const char 
                                                 : xstrdup(source);
         cJSON_Delete(o);
     }
-    if (in) log_line("encodes pictures again from '%s'", in);
+    if (in) log_line("encodes images again from '%s'", in);
     return in;
 }
 
@@ -162,14 +162,14 @@ int cmd_verify(int argc, char **argv) {
         {"", CLI_LIST, &shard, "X.lmdb", "the shard", true},
         {"--model", CLI_STR, &model, "RUN", "encode a sample again with the tokenizer that made it",
          false},
-        {"--in", CLI_STR, &in, "SRC",
-         "where its pictures came from, for shards that keep no pixels", false},
-        {"--sample", CLI_INT, &sample, "N", "pictures to encode again (0 = all)", false},
+        {"--in", CLI_STR, &in, "SRC", "where its images came from, for shards that keep no pixels",
+         false},
+        {"--sample", CLI_INT, &sample, "N", "images to encode again (0 = all)", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
     cli_parse(argc, argv, "verify",
-              "read every record again, and encode a sample of the pictures again",
+              "read every record again, and encode a sample of the images again",
               (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
     if (shard.n != 1) die(RC_USAGE, "one shard at a time");
@@ -177,7 +177,7 @@ int cmd_verify(int argc, char **argv) {
     if (in && !model) die(RC_USAGE, "--in needs --model");
     if (in && !readable(in))
         die(RC_USAGE,
-            fs_exists(in) ? "'%s' is a stream; --in needs pictures that can be read one by one"
+            fs_exists(in) ? "'%s' is a stream; --in needs images that can be read one by one"
                           : "cannot open '%s': No such file or directory",
             in);
     const char *path = shard.item[0];
@@ -190,7 +190,7 @@ int cmd_verify(int argc, char **argv) {
         if (a.in || s.pixels)
             reencode_run(&a);
         else
-            warn("'%s' keeps no pixels and its source is not there: no picture is encoded again "
+            warn("'%s' keeps no pixels and its source is not there: no image is encoded again "
                  "(--in SRC)",
                  path);
     }

@@ -95,19 +95,19 @@ static void refuse_options(const char *path, const char *stored, const char *ask
         text);
 }
 
-/* The pictures of an earlier run, so that --dedupe goes on as if it had never stopped. */
-static void know_pictures(writer_t *w, token_db_t *old) {
+/* The images of an earlier run, so that --dedupe goes on as if it had never stopped. */
+static void know_images(writer_t *w, token_db_t *old) {
     reason_t why;
     for (uint64_t i = 0; i < token_db_count(old); i++) {
         token_record_t r;
         if (token_db_get(old, i, &r, &why)) die(RC_DATA, "%s", why.text);
-        if (r.picture_hash)
-            hash_set_add(&w->pictures, (uint64_t)r.picture_hash[1] << 32 | r.picture_hash[0]);
+        if (r.image_hash)
+            hash_set_add(&w->images, (uint64_t)r.image_hash[1] << 32 | r.image_hash[0]);
         token_record_release(&r);
     }
 }
 
-/* What a look without the writer's lock shows: other options; complete; the sizes of pictures so
+/* What a look without the writer's lock shows: other options; complete; the sizes of images so
  * far. Whatever cannot be read is left to token_db_create. */
 static bool look(writer_t *w) {
     int rc;
@@ -123,7 +123,7 @@ static bool look(writer_t *w) {
     m->arguments = xstrdup(s->arguments);
     m->grid_h = s->grid_h, m->grid_w = s->grid_w, m->image_h = s->image_h, m->image_w = s->image_w;
     bool complete = s->complete;
-    if (!complete && w->job->dedupe) know_pictures(w, old);
+    if (!complete && w->job->dedupe) know_images(w, old);
     if (complete) {
         m->records = s->records, m->images = s->images, m->episodes = s->episodes,
         m->steps = s->steps;
@@ -194,7 +194,7 @@ static void mark(writer_t *w, const char *key) {
     w->done++;
 }
 
-/* The meta's sizes: those of all pictures, 0 once two differ. */
+/* The meta's sizes: those of all images, 0 once two differ. */
 static void note_size(shard_meta_t *m, const token_record_t *r) {
     bool same = m->grid_h == r->grid_h && m->grid_w == r->grid_w && m->image_h == r->image_h &&
                 m->image_w == r->image_w;
@@ -239,7 +239,7 @@ void writer_put(writer_t *w, const char *key, token_record_t *r) {
 }
 
 void writer_put_once(writer_t *w, const char *key, token_record_t *r) {
-    if (hash_set_add(&w->pictures, (uint64_t)r->picture_hash[1] << 32 | r->picture_hash[0])) {
+    if (hash_set_add(&w->images, (uint64_t)r->image_hash[1] << 32 | r->image_hash[0])) {
         writer_put(w, key, r);
         return;
     }
@@ -320,7 +320,7 @@ static void complete(writer_t *w) {
     writer_batch(w);
     writer_done(w->job->out, &w->meta);
     if (w->copies)
-        log_line("%llu pictures are copies of others (--dedupe): counted as skipped",
+        log_line("%llu images are copies of others (--dedupe): counted as skipped",
                  (unsigned long long)w->copies);
 }
 
@@ -343,6 +343,6 @@ int writer_close(writer_t *w) {
     shard_meta_release(&w->meta);
     bad_items_free(w->bad);
     free(w->source);
-    hash_set_release(&w->pictures);
+    hash_set_release(&w->images);
     return rc;
 }

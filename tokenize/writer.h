@@ -24,7 +24,7 @@ typedef struct {
     uint64_t before,
         last_before; /* items done by earlier runs, and the hash of the last one's key */
     uint64_t items, last, asked;
-    hash_set_t pictures; /* hashes of the pictures so far, for --dedupe */
+    hash_set_t images; /* hashes of the images so far, for --dedupe */
     uint64_t copies;
     double committed; /* when */
     double start;
@@ -46,7 +46,7 @@ bool writer_has(writer_t *w, const char *key);
 void writer_put(writer_t *w, const char *key, token_record_t *r);
 /* A further record of the item that the next writer_put ends. */
 void writer_add(writer_t *w, const char *key, token_record_t *r);
-/* A picture with r->picture_hash: put, or when the shard has it already, counted as skipped. */
+/* An image with r->image_hash: put, or when the shard has it already, counted as skipped. */
 void writer_put_once(writer_t *w, const char *key, token_record_t *r);
 void writer_bad(writer_t *w, const char *key, const char *reason);
 void writer_skip(writer_t *w, const char *key, const char *reason);
@@ -58,7 +58,7 @@ bool writer_due(const writer_t *w);
 void writer_count(shard_meta_t *m, const token_record_t *r);
 /* --force: the files of a former shard go; die()s when it is none (2) or is being written (1). */
 void writer_remove(const char *path);
-/* The one line of counts; `before`: pictures that were there at `start`. */
+/* The one line of counts; `before`: images that were there at `start`. */
 void writer_print(const shard_meta_t *m, double start, uint64_t before);
 /* "done" of a shard. */
 void writer_done(const char *path, const shard_meta_t *m);

@@ -57,7 +57,7 @@ adversary_t *adversary_new(const config_t *c, params_t *p, size_t w, size_t h, u
     a->net = (patchgan_t){(size_t)c->loss.disc_channels, (size_t)c->loss.disc_layers};
     if (!patchgan_fits(&a->net, h, w))
         die(RC_USAGE,
-            "loss.disc_layers: a discriminator of %zu halvings needs pictures of at least %zu x "
+            "loss.disc_layers: a discriminator of %zu halvings needs images of at least %zu x "
             "%zu",
             a->net.layers, (size_t)3 << a->net.layers, (size_t)3 << a->net.layers);
     a->params = p;
@@ -193,7 +193,7 @@ double adversary_replay(adversary_t *a, plan_t *plan, const adversary_vars_t *v,
     return share * d * plan_scalar(plan, v->gan);
 }
 
-/* The real pictures first, as in a training step of taming. */
+/* The real images first, as in a training step of taming. */
 static void apply_stats(adversary_t *a) {
     for (size_t i = 0; i < a->net.layers; i++)
         for (int side = 0; side < 2; side++)

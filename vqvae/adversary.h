@@ -4,7 +4,7 @@
  * Esser et al. 2021: g = -mean D(xr), d = clamp(|dW nll| / (|dW g| + 1e-4), 0, 1e4) * loss.disc
  * with W the decoder's last weight; the generator minimises nll + d g + vq, the discriminator 0.5
  * (mean relu(1 - D(x)) + mean relu(1 + D(xr))) or its softplus twin, on the same reconstruction,
- * with BatchNorm over real and reconstructed pictures apart. Nothing of it happens before
+ * with BatchNorm over real and reconstructed images apart. Nothing of it happens before
  * loss.disc_start. Its parameters are "discriminator.main.*" in the run's params.
  */
 #ifndef VQVAE_ADVERSARY_H
@@ -21,7 +21,7 @@
 enum { ADVERSARY_KEEP = 2 + 4 * PATCHGAN_LAYERS, ADVERSARY_PASSES = 3 };
 typedef struct {
     var_t gan, loss;                           /* g, the discriminator's loss */
-    batchnorm_out_t stats[2][PATCHGAN_LAYERS]; /* of real, of reconstructed pictures */
+    batchnorm_out_t stats[2][PATCHGAN_LAYERS]; /* of real, of reconstructed images */
 } adversary_vars_t;
 
 typedef struct {
@@ -31,7 +31,7 @@ typedef struct {
 typedef struct adversary adversary_t;
 
 /* NULL when loss.disc is 0. Declares the discriminator beside the tokenizer's parameters,
- * initialised by `seed`. die(RC_USAGE) when pictures of w x h are too small for it. */
+ * initialised by `seed`. die(RC_USAGE) when images of w x h are too small for it. */
 adversary_t *adversary_new(const config_t *c, params_t *p, size_t w, size_t h, uint64_t seed);
 void adversary_free(adversary_t *a);
 /* True when step (from 0) runs with the discriminator. */

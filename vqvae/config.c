@@ -74,7 +74,7 @@ const config_field_t config_table[] = {
      "halvings of the discriminator (3: a logit sees 70 pixels)"},
     OPTIM_CONFIG_ROWS("\"adam\"", "[0.9,0.99]", "0", "100", "0.05"),
     {"train.steps", CF_INT, AT(train.steps), "2000", NULL, 1, 1e12, 0, "optimizer steps"},
-    {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "pictures a replay"},
+    {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "images a replay"},
     {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0,
      "replays an optimizer step"},
     {"train.warmup_no_quant", CF_INT, AT(train.warmup_no_quant), "-1", NULL, -1, 1e12, 0,
@@ -96,23 +96,23 @@ const config_field_t config_table[] = {
      "the "
      "codes stay as they are)"},
     {"data.size", CF_INTS, AT(data.size), "[64,64]", NULL, 1, 32768, 0,
-     "width and height (or one number) that pictures are fitted to"},
+     "width and height (or one number) that images are fitted to"},
     {"data.crop", CF_CHOICE, AT(data.crop), "\"center\"", "center|random|resized", 0, 0, 0,
      "center crop; a random crop of 80 to 100 % of the smaller side; or a random part of any shape "
      "within crop_scale "
      "and "
      "crop_ratio, resized"},
     {"data.crop_scale", CF_NUMS, AT(data.crop_scale), "[0.08,1]", NULL, 1e-4, 1, 0,
-     "crop resized: least and largest share of the picture's area"},
+     "crop resized: least and largest share of the image's area"},
     {"data.crop_ratio", CF_NUMS, AT(data.crop_ratio), "[0.75,1.3333333333333333]", NULL, 0.01, 100,
      0, "crop resized: least and largest width over height, 1 = the shape of data.size"},
-    {"data.flip", CF_BOOL, AT(data.flip), "false", NULL, 0, 0, 0, "mirror half of the pictures"},
+    {"data.flip", CF_BOOL, AT(data.flip), "false", NULL, 0, 0, 0, "mirror half of the images"},
     {"data.holdout", CF_NUM, AT(data.holdout), "0.05", NULL, 0, 0.9, 0,
      "share of groups held out of training"},
     {"data.split_by", CF_CHOICE, AT(data.split_by), "\"name\"", "name|folder|episode", 0, 0, 0,
      "what is never split between training and held-out"},
     {"data.background", CF_INTS, AT(data.background), "[255,255,255]", NULL, 0, 255, 0,
-     "red, green, blue behind transparent pictures"},
+     "red, green, blue behind transparent images"},
     {0},
 };
 

@@ -160,7 +160,7 @@ void data_refuse_out(const cli_list_t *specs, const char *out) {
         char *path;
         source_spec_split(specs->item[i], &path);
         if (fs_same(path, out))
-            die(RC_USAGE, "'%s' is the folder of the pictures; --out must be another", out);
+            die(RC_USAGE, "'%s' is the folder of the images; --out must be another", out);
         free(path);
     }
 }
@@ -227,7 +227,7 @@ bool data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rg
 }
 
 static _Noreturn void die_lost(const data_source_t *s) {
-    die(RC_DATA, "'%s': %d pictures in a row cannot be read any more", image_source_name(s->source),
+    die(RC_DATA, "'%s': %d images in a row cannot be read any more", image_source_name(s->source),
         LOST_IN_A_ROW);
 }
 
@@ -300,7 +300,7 @@ size_t data_foreground(const data_t *d, const data_source_t *s, const uint8_t *r
     return n;
 }
 
-/* Mean 1 over the picture, so that every picture counts the same. */
+/* Mean 1 over the image, so that every image counts the same. */
 static void focus_weights(const data_t *d, const data_source_t *s, const uint8_t *rgb,
                           float *weight) {
     size_t n = d->w * d->h;
@@ -424,7 +424,7 @@ split_t parse_split(const char *text) {
     die(RC_USAGE, "--split '%s': one of val, train, all is needed", text);
 }
 
-/* What stands behind transparent pictures belongs to a tokenizer's preprocessing. */
+/* What stands behind transparent images belongs to a tokenizer's preprocessing. */
 static void background_of(const vqvae_t *v, config_ints_t *background) {
     uint8_t rgb[3];
     if (vqvae_preprocess_background(v, rgb))

@@ -1,4 +1,4 @@
-/* data.h - training pictures: weighted sources, held-out split, batches that are a function of seed
+/* data.h - training images: weighted sources, held-out split, batches that are a function of seed
  * and sample number alone.
  */
 #ifndef VQVAE_DATA_H
@@ -16,7 +16,7 @@ typedef struct {
     size_t n_episodes;          /* of frames */
     bad_items_t *lost_episodes; /* of frames: those that proved unreadable when they were needed */
     bool frames; /* of episodes: one camera, so that the median is the scene without what moves */
-    uint8_t *median; /* [h,w,3] of training pictures, for loss.focus; NULL until data_median */
+    uint8_t *median; /* [h,w,3] of training images, for loss.focus; NULL until data_median */
 } data_source_t;
 
 typedef struct {
@@ -26,13 +26,13 @@ typedef struct {
     image_opts_t opts;
     config_t config;
     uint64_t seed;
-    bad_items_t *lost; /* pictures that could be read at first and cannot any more */
+    bad_items_t *lost; /* images that could be read at first and cannot any more */
     image_notes_t notes;
 } data_t;
 
 typedef enum { SPLIT_TRAIN, SPLIT_VAL, SPLIT_ALL } split_t;
 
-/* Opens and checks sources ("DIR", "DIR=0.25"): every picture of a folder is decoded once, bad ones
+/* Opens and checks sources ("DIR", "DIR=0.25"): every image of a folder is decoded once, bad ones
  * are named and left out, and die(RC_DATA) when they are more than max_bad. What each source holds
  * is told. A dataset's bad items are its episodes: of a small one all are read now, of a large one
  * each when it is needed, and then counted. */
@@ -45,16 +45,16 @@ void data_close(data_t *d);
 void data_refuse_out(const cli_list_t *specs, const char *out);
 /* Hash of all keys and sizes. */
 uint64_t data_manifest(const data_t *d);
-/* The per-pixel median of (up to 101 of) a source's training pictures; data_medians: of all
+/* The per-pixel median of (up to 101 of) a source's training images; data_medians: of all
  * sources. */
 void data_median(const data_t *d, data_source_t *s);
 void data_medians(data_t *d);
-/* Marks pixels of a picture of the source that differ from its median by more than 16 in a channel:
+/* Marks pixels of an image of the source that differ from its median by more than 16 in a channel:
  * returns how many.
  */
 size_t data_foreground(const data_t *d, const data_source_t *s, const uint8_t *rgb, bool *front);
 
-/* The part x, y, w, h of a picture of w x h that data.crop = resized takes: an area within
+/* The part x, y, w, h of an image of w x h that data.crop = resized takes: an area within
  * crop_scale, a shape within crop_ratio (log-uniform, 1 = that of data.size); after ten tries that
  * do not fit, the middle. As torchvision's RandomResizedCrop. */
 typedef struct {
@@ -71,7 +71,7 @@ void data_sample(const data_t *d, uint64_t g, uint8_t *rgb, float *weight);
  * NULL. */
 void data_batch(const data_t *d, uint64_t first, size_t n, float *image, float *weight);
 
-/* Pictures of a split of one source, fitted, no augmentation. data_read: false when the picture
+/* Images of a split of one source, fitted, no augmentation. data_read: false when the image
  * cannot be read any more, which is named and counted. */
 size_t data_count(const data_source_t *s, split_t split);
 size_t data_item(const data_source_t *s, split_t split, size_t i); /* its number in the source */

@@ -1,4 +1,4 @@
-/* eval.c - `vqvae eval`: figures of a tokenizer on held-out or other pictures, a line a source. */
+/* eval.c - `vqvae eval`: figures of a tokenizer on held-out or other images, a line a source. */
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/base/table.h"
@@ -57,7 +57,7 @@ static size_t close_gaps(batch_t *b, size_t m) {
     return n;
 }
 
-/* Squared error on [0,1] over the pixels that differ from the source's median picture. */
+/* Squared error on [0,1] over the pixels that differ from the source's median image. */
 static void compare_front(batch_t *b, size_t i) {
     size_t n = b->w * b->h;
     const uint8_t *x = b->rgb + i * n * 3, *y = b->recon + i * n * 3;
@@ -82,7 +82,7 @@ static void compare_item(void *ctx, size_t i) {
 }
 
 /* The object counts as kept when the reconstruction shows at least a quarter of its pixels within 5
- * % of the picture's side. */
+ * % of the image's side. */
 static void compare_object(const eval_t *e, const batch_t *b, size_t i, figures_t *f) {
     double x, y, rx, ry;
     size_t n = object_find(e->object, b->rgb + i * b->w * b->h * 3, b->w, b->h, &x, &y);
@@ -202,23 +202,23 @@ int cmd_vqvae_eval(int argc, char **argv) {
     bool foreground = false, lenient = false;
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
-        {"--data", CLI_LIST, &data, "SRC", "pictures: folders, WebDataset tars or Minari datasets",
+        {"--data", CLI_LIST, &data, "SRC", "images: folders, WebDataset tars or Minari datasets",
          true},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
-        {"--limit", CLI_INT, &limit, "N", "pictures a source (0 = all)", false},
+        {"--limit", CLI_INT, &limit, "N", "images a source (0 = all)", false},
         {"--object", CLI_STR, &object, "R,G,B",
-         "also count pictures whose object of this color survives", false},
+         "also count images whose object of this color survives", false},
         {"--foreground", CLI_FLAG, &foreground, NULL,
          "psnr_foreground of folders too, not of episodes alone: over pixels that differ from the "
          "source's median "
-         "picture",
+         "image",
          false},
         {"--set", CLI_LIST, &set, "KEY=VALUE",
          "data.* keys: size (models of native size), holdout, split_by, background", false},
-        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated",
+        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable images that is tolerated",
          false},
         {"--max-pixels", CLI_U64, &max_pixels, "N",
-         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
+         "refuse larger images (0 = 100,000,000; those that can be shrunk row by row "
          "1,000,000,000)",
          false},
         {"--lenient", CLI_FLAG, &lenient, NULL, IMAGE_LENIENT_HELP, false},

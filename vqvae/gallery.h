@@ -1,5 +1,5 @@
-/* gallery.h - what `vqvae report` shows of pictures: each one's error, the use of the codes, pairs
- * to look at, and a picture of every code.
+/* gallery.h - what `vqvae report` shows of images: each one's error, the use of the codes, pairs
+ * to look at, and an image of every code.
  */
 #ifndef VQVAE_GALLERY_H
 #define VQVAE_GALLERY_H
@@ -17,10 +17,10 @@ typedef struct {
     float *counts; /* [n sources, K] */
 } gallery_t;
 
-/* Encodes and decodes up to `limit` pictures (0 = all) of each source's split, spread over it. */
+/* Encodes and decodes up to `limit` images (0 = all) of each source's split, spread over it. */
 gallery_t gallery_new(vqvae_t *v, const data_t *d, split_t split, size_t limit);
 void gallery_release(gallery_t *g);
-/* Original and reconstruction of one picture. */
+/* Original and reconstruction of one image. */
 void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *original,
                   image_t *reconstruction);
 /* The codes in the order given, `columns` a row: each decoded on a 3x3 grid of itself, of which the

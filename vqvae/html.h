@@ -1,4 +1,4 @@
-/* html.h - text of an HTML page that grows, with everything foreign escaped, pictures as data: URIs
+/* html.h - text of an HTML page that grows, with everything foreign escaped, images as data: URIs
  * and curves as SVG.
  *
  * The same calls give the same bytes; no script, nothing outside the page.

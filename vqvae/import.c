@@ -186,7 +186,7 @@ int cmd_vqvae_import(int argc, char **argv) {
          true},
         {"--out", CLI_STR, &m.out, "RUN", "folder of the new RUN", true},
         {"--size", CLI_STR, &m.size, "WxH",
-         "fit pictures to this size before encoding (default: their own size)", false},
+         "fit images to this size before encoding (default: their own size)", false},
         {"--force", CLI_FLAG, &m.force, NULL, "replace an existing RUN", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},

@@ -11,8 +11,8 @@ double mse_of(const float *recon, const float *image, size_t n);
 /* -10 log10 mse. */
 double psnr_of(double mse);
 /* Structural similarity (Wang et al. 2004): per channel, 11x11 Gaussian window of sigma 1.5, K1
- * 0.01, K2 0.03, windows inside the picture only, mean over windows and channels. a, b [h,w,3] in
- * [-1,1] (b clamped). Pictures smaller than the window use their smaller side. */
+ * 0.01, K2 0.03, windows inside the image only, mean over windows and channels. a, b [h,w,3] in
+ * [-1,1] (b clamped). Images smaller than the window use their smaller side. */
 double ssim_of(const float *a, const float *b, size_t w, size_t h);
 
 /* An object by its color: pixels within `radius` (Euclidean, 0..255 RGB). */

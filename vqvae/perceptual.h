@@ -6,7 +6,7 @@
 #include "vqvae/config.h"
 
 /* The network that the configuration asks for, NULL when loss.perceptual is 0. die()s: RC_USAGE
- * without a file, or pictures of w x h are too small; RC_DATA, RC_MISFIT as lpips_load. */
+ * without a file, or images of w x h are too small; RC_DATA, RC_MISFIT as lpips_load. */
 lpips_t *perceptual_open(const config_t *c, size_t w, size_t h);
 
 #endif

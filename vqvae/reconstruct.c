@@ -36,17 +36,17 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
     bool force = false, lenient = false;
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
-        {"--data", CLI_LIST, &data, "SRC", "pictures: folders, WebDataset tars or Minari datasets",
+        {"--data", CLI_LIST, &data, "SRC", "images: folders, WebDataset tars or Minari datasets",
          true},
         {"--out", CLI_STR, &out, "DIR", "folder for the PNG files", true},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
-        {"--limit", CLI_INT, &limit, "N", "pictures a source (0 = all)", false},
+        {"--limit", CLI_INT, &limit, "N", "images a source (0 = all)", false},
         {"--force", CLI_FLAG, &force, NULL, "write into a folder that is not empty", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys, as for eval", false},
-        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated",
+        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable images that is tolerated",
          false},
         {"--max-pixels", CLI_U64, &max_pixels, "N",
-         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
+         "refuse larger images (0 = 100,000,000; those that can be shrunk row by row "
          "1,000,000,000)",
          false},
         {"--lenient", CLI_FLAG, &lenient, NULL, IMAGE_LENIENT_HELP, false},

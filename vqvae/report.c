@@ -1,6 +1,6 @@
 /* report.c - `vqvae report`: a RUN as one HTML page that needs nothing else: curves,
- * reconstructions, use of the codebook, best and worst pictures, configuration, figures. No dates,
- * no paths but names: the same RUN and pictures give the same bytes.
+ * reconstructions, use of the codebook, best and worst images, configuration, figures. No dates,
+ * no paths but names: the same RUN and images give the same bytes.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -22,7 +22,7 @@ typedef struct {
     const char *run;
     metrics_t metrics;
     vqvae_t *v; /* NULL: no checkpoint yet */
-    data_t *d;  /* NULL: no pictures */
+    data_t *d;  /* NULL: no images */
     split_t split;
     gallery_t g;
     html_t h;
@@ -118,7 +118,7 @@ static void put_tiles(page_t *p) {
         tile(h, "codes", "%.0f", (double)c->codes);
         tile(h, "width of a code", "%.0f", (double)c->vq_embed_dim);
         tile(h, "pixels a code, each way", "%.0f", (double)f);
-        if (w) tile(h, "codes a picture", "%.0f", (double)(w / f * (h_ / f)));
+        if (w) tile(h, "codes an image", "%.0f", (double)(w / f * (h_ / f)));
         tile(h, "million parameters", "%.2f", (double)parameters / 1e6);
     }
     html_put(h, "</div>\n");
@@ -183,7 +183,7 @@ static void put_curves(page_t *p) {
                     "quantizer on.</p>\n");
 }
 
-/* ---- pictures ---- */
+/* ---- images ---- */
 
 static void pair(page_t *p, const shot_t *s) {
     image_t a, b;
@@ -219,7 +219,7 @@ static void figures_row(page_t *p, const char *name, size_t first, size_t n, con
     html_put(&p->h, "</tr>\n");
 }
 
-/* Pictures of source k stand together. */
+/* Images of source k stand together. */
 static size_t shots_of(const page_t *p, size_t k, size_t *first) {
     size_t n = 0;
     *first = 0;
@@ -232,7 +232,7 @@ static void put_figures(page_t *p) {
     size_t K = vqvae_config(p->v)->codes, first;
     float *all = xcalloc(K, sizeof *all);
     html_put(&p->h, "<h2>Figures</h2>\n<div class=\"scroll\"><table><tr><th>source</th><th "
-                    "class=\"n\">pictures</th><th "
+                    "class=\"n\">images</th><th "
                     "class=\"n\">PSNR, dB</th><th class=\"n\">SSIM</th><th class=\"n\">MSE</th><th "
                     "class=\"n\">codes "
                     "used</th><th class=\"n\">perplexity</th></tr>\n");
@@ -255,7 +255,7 @@ static int by_error(const void *a, const void *b) {
     return x->item < y->item ? -1 : x->item > y->item;
 }
 
-static void put_pictures(page_t *p) {
+static void put_images(page_t *p) {
     html_put(&p->h, "<h2>Reconstructions</h2>\n<p class=\"dim\">Originals on the left.</p>\n");
     for (size_t k = 0; k < p->d->n; k++) {
         size_t first, n = shots_of(p, k, &first), shown = n < SHOWN ? n : SHOWN;
@@ -312,7 +312,7 @@ static void put_codebook(page_t *p) {
                                  .area = true,
                                  .mark = NAN});
     html_printf(&p->h,
-                "</div>\n<p>%zu of %zu codes stand in these pictures; a code's even share is %.3g "
+                "</div>\n<p>%zu of %zu codes stand in these images; a code's even share is %.3g "
                 "%%.</p>\n",
                 used, K, 100.0 / (double)K);
     size_t n = K < MOST_CODES ? K : MOST_CODES, f = vqvae_stride(vqvae_config(p->v)),
@@ -325,7 +325,7 @@ static void put_codebook(page_t *p) {
                 "row, each decoded on a "
                 "grid of itself.</p>\n<div class=\"scroll\">",
                 n);
-    html_image(&p->h, &sheet, f < 4 ? 6 : f < 8 ? 4 : f < 16 ? 3 : 2, "a picture of each code");
+    html_image(&p->h, &sheet, f < 4 ? 6 : f < 8 ? 4 : f < 16 ? 3 : 2, "an image of each code");
     html_put(&p->h, "</div>\n");
     image_release(&sheet);
     free(order);
@@ -408,7 +408,7 @@ static void put_page(page_t *p) {
     put_curves(p);
     if (p->d) {
         put_codebook(p);
-        put_pictures(p);
+        put_images(p);
     }
     put_config(p);
     html_put(&p->h, "</body></html>\n");
@@ -425,18 +425,18 @@ int cmd_vqvae_report(int argc, char **argv) {
     const cli_opt_t options[] = {
         {"", CLI_LIST, &runs, "RUN", "folder of a training", true},
         {"--data", CLI_LIST, &data, "SRC",
-         "pictures to show and measure: folders, WebDataset tars or Minari datasets (without: "
+         "images to show and measure: folders, WebDataset tars or Minari datasets (without: "
          "curves and "
          "configuration)",
          false},
         {"--out", CLI_STR, &out, "F.html", "the page (RUN/report.html)", false},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
-        {"--limit", CLI_INT, &limit, "N", "pictures a source that are measured (0 = all)", false},
+        {"--limit", CLI_INT, &limit, "N", "images a source that are measured (0 = all)", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys, as for eval", false},
-        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable pictures that is tolerated",
+        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable images that is tolerated",
          false},
         {"--max-pixels", CLI_U64, &max_pixels, "N",
-         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
+         "refuse larger images (0 = 100,000,000; those that can be shrunk row by row "
          "1,000,000,000)",
          false},
         {"--lenient", CLI_FLAG, &lenient, NULL, IMAGE_LENIENT_HELP, false},
@@ -444,7 +444,7 @@ int cmd_vqvae_report(int argc, char **argv) {
         {0},
     };
     cli_parse(argc, argv, "report",
-              "a RUN as one HTML page: curves, pictures, codebook, configuration",
+              "a RUN as one HTML page: curves, images, codebook, configuration",
               (const cli_opt_t *const[]){options}, 1);
     if (runs.n != 1) die(RC_USAGE, "one RUN is needed, not %zu", runs.n);
     if (limit < 0) die(RC_USAGE, "--limit cannot be negative");

@@ -213,7 +213,7 @@ int cmd_vqvae_trace(int argc, char **argv) {
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
         {"--image", CLI_LIST, &images, "FILE...",
-         "pictures of one size, a multiple of the stride: the whole batch", true},
+         "images of one size, a multiple of the stride: the whole batch", true},
         {"--out", CLI_STR, &out, "FILE", "safetensors file to write", true},
         {"--train", CLI_FLAG, &train, NULL, "losses, gradients, and parameters after each step",
          false},

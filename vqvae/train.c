@@ -56,7 +56,7 @@ static void load_batch(run_t *r, graph_t *g, uint64_t first) {
     data_batch(r->d, first, r->t->n, plan_data(g->plan, g->image), weight);
 }
 
-/* The codebook's start, at the first step with quantizer: pictures of a stretch of samples that no
+/* The codebook's start, at the first step with quantizer: images of a stretch of samples that no
  * step sees. */
 static void start_codebook(run_t *r) {
     trainer_t *t = r->t;
@@ -397,7 +397,7 @@ int cmd_vqvae_train(int argc, char **argv) {
     cli_opt_t *common = loop_options(&r->o);
     const cli_opt_t own[] = {
         {"--data", CLI_LIST, &r->data, "SRC[=W]",
-         "pictures: a folder, a WebDataset tar (name-{000..009}.tar too), or a Minari dataset; "
+         "images: a folder, a WebDataset tar (name-{000..009}.tar too), or a Minari dataset; "
          "repeatable, W is its "
          "share of the mix",
          true},
@@ -407,12 +407,12 @@ int cmd_vqvae_train(int argc, char **argv) {
          "asks for one of that shape (else a new one); "
          "no steps without quantizer unless set",
          false},
-        {"--max-bad", CLI_DOUBLE, &r->max_bad, "F",
-         "share of unreadable pictures that is tolerated", false},
+        {"--max-bad", CLI_DOUBLE, &r->max_bad, "F", "share of unreadable images that is tolerated",
+         false},
         {"--strict", CLI_FLAG, &r->strict, NULL,
          "tolerate no bad item of any kind: the same as --max-bad 0", false},
         {"--max-pixels", CLI_U64, &r->max_pixels, "N",
-         "refuse larger pictures (0 = 100,000,000; those that can be shrunk row by row "
+         "refuse larger images (0 = 100,000,000; those that can be shrunk row by row "
          "1,000,000,000)",
          false},
         {"--lenient", CLI_FLAG, &r->lenient, NULL, IMAGE_LENIENT_HELP, false},
@@ -472,7 +472,7 @@ int cmd_vqvae_train(int argc, char **argv) {
     r->preprocess = config_preprocess(&r->config);
     if (r->init) {
         r->id.init = r->init_print;
-        /* Codes that cannot change keep their fingerprint: pictures are prepared for them as
+        /* Codes that cannot change keep their fingerprint: images are prepared for them as
          * before. */
         if (freeze_keeps_codes(&r->t->freeze, r->params)) r->preprocess = r->init_preprocess;
     }

@@ -1,4 +1,5 @@
-/* hash_set.h - a set of 64-bit hashes that only grows: "was this folder, was this item here before?"
+/* hash_set.h - a set of 64-bit hashes that only grows: "was this folder, was this item here
+ * before?"
  */
 #ifndef IO_HASH_SET_H
 #define IO_HASH_SET_H

@@ -21,7 +21,7 @@ int vqvae_config_check(const vqvae_config_t *c, reason_t *why) {
                 why, "block_out_channels[%zu] = %zu is no multiple of norm_num_groups = %zu", i,
                 c->channels[i], c->norm_groups);
     if (c->in_channels != 3 || c->out_channels != 3)
-        return reason_set(why, "pictures of 3 channels are needed, not %zu and %zu", c->in_channels,
+        return reason_set(why, "images of 3 channels are needed, not %zu and %zu", c->in_channels,
                           c->out_channels);
     if (!c->layers_per_block || !c->latent_channels || !c->vq_embed_dim)
         return reason_set(why,

@@ -2,8 +2,8 @@
  * VQModel (a VQModelFSQ has levels in place of the codebook and is ours alone).
  *
  * encoder -> quant_conv 1x1 -> nearest code -> post_quant_conv 1x1 -> decoder (Esser et al. 2021;
- * van den Oord et al. 2017). Pictures are NHWC in [-1,1]; a picture of H x W gives (H/f) x (W/f)
- * codes, f = 2^(levels-1). vqvae trains it, tokenize encodes with it, gato shows pictures with it.
+ * van den Oord et al. 2017). Images are NHWC in [-1,1]; an image of H x W gives (H/f) x (W/f)
+ * codes, f = 2^(levels-1). vqvae trains it, tokenize encodes with it, gato shows images with it.
  */
 #ifndef MODEL_VQVAE_H
 #define MODEL_VQVAE_H
@@ -62,23 +62,23 @@ bool vqvae_trained(const vqvae_t *v);
 void vqvae_warn_untrained(const vqvae_t *v, const char *dir);
 /* Preprocessing size: 0 = native. */
 void vqvae_preprocess_size(const vqvae_t *v, size_t *w, size_t *h);
-/* What stands behind transparent pictures: false, and rgb as it was, when the preprocessing names
+/* What stands behind transparent images: false, and rgb as it was, when the preprocessing names
  * nothing. */
 bool vqvae_preprocess_background(const vqvae_t *v, uint8_t rgb[3]);
 
-/* Codes of n pictures of one size (multiples of the stride): codes [n, h/f * w/f]. A picture's
- * codes depend on that picture alone. Plans are cached by shape. */
+/* Codes of n images of one size (multiples of the stride): codes [n, h/f * w/f]. An image's
+ * codes depend on that image alone. Plans are cached by shape. */
 void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, size_t h,
                          uint32_t *codes);
-/* How much further codes[i] of one picture are from what the encoder says than the nearest code: (d
+/* How much further codes[i] of one image are from what the encoder says than the nearest code: (d
  * - d_min) / d_min of squared distances, gap [h/f * w/f]. For codes made elsewhere: a near tie may
  * fall otherwise there. */
 void vqvae_code_gaps(vqvae_t *v, const uint8_t *rgb, size_t w, size_t h, const uint32_t *codes,
                      double *gap);
-/* Pictures of n grids: rgb [n, gh*f, gw*f, 3]. */
+/* Images of n grids: rgb [n, gh*f, gw*f, 3]. */
 void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, size_t gh,
                         uint8_t *rgb);
-/* How tokenize and act prepare a picture: fit to the preprocessing size, or pad to the stride at
+/* How tokenize and act prepare an image: fit to the preprocessing size, or pad to the stride at
  * native size (edges replicated). */
 image_t vqvae_preprocess(const vqvae_t *v, const image_t *im);
 

@@ -1,4 +1,4 @@
-/* vqvae_frozen.c - a tokenizer loaded from its folder: pictures to codes and codes to pictures. */
+/* vqvae_frozen.c - a tokenizer loaded from its folder: images to codes and codes to images. */
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
 #include "common/model/codes.h"
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLANS = 6, MOST = 16 /* pictures of one replay */ };
+enum { PLANS = 6, MOST = 16 /* images of one replay */ };
 
 /* What a plan is made for: n images of w x h, or n grids of w x h codes. */
 typedef struct {
@@ -225,7 +225,7 @@ void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, siz
                          uint32_t *codes) {
     size_t f = vqvae_stride(&v->config), grid = w / f * (h / f);
     if (w % f || h % f || !grid)
-        BUG("a picture of %zu x %zu is no multiple of the stride %zu", w, h, f);
+        BUG("an image of %zu x %zu is no multiple of the stride %zu", w, h, f);
     for (size_t i = 0; i < n; i += MOST) {
         size_t m = n - i < MOST ? n - i : MOST;
         plan_vars_t vars;

@@ -1,5 +1,5 @@
 /* vqvae_gap.c - how near to a tie a code was: what tells another machine's rounding from another
- * picture or model. */
+ * image or model. */
 #include "common/model/codes.h"
 
 #include <math.h>

@@ -24,7 +24,7 @@ bool freeze_match(const freeze_t *f, const char *name);
  * left that `wrt` moves. `absent` may be a prefix without parameters; NULL = none. */
 int freeze_check(const freeze_t *f, const params_t *p, const char *const *wrt, size_t n_wrt,
                  const char *absent, reason_t *why);
-/* Everything that decides a picture's codes is frozen: encoder, quant_conv, quantize. */
+/* Everything that decides an image's codes is frozen: encoder, quant_conv, quantize. */
 bool freeze_keeps_codes(const freeze_t *f, const params_t *p);
 
 #endif

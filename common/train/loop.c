@@ -71,7 +71,7 @@ static void lock_run(const char *out) {
     free(path);
 }
 
-/* The pictures of a former run, samples/step-<digits>.png. */
+/* The images of a former run, samples/step-<digits>.png. */
 static void remove_samples(const char *dir) {
     char *folder = fs_join(dir, "samples");
     DIR *d = opendir(folder);

@@ -28,7 +28,7 @@ bool loop_help_config(int argc, char **argv);
 typedef struct {
     double loss, grad_norm, lr;
     bool skipped; /* NaN: the step did not count as an update */
-    double items; /* pictures or tokens, for the speed */
+    double items; /* images or tokens, for the speed */
 } loop_step_t;
 
 typedef struct {

@@ -1,4 +1,4 @@
-"""contact_sheet.py FOLDER OUT.png [COLUMNS] - all pictures of a folder on one sheet, in the order of their names."""
+"""contact_sheet.py FOLDER OUT.png [COLUMNS] - all images of a folder on one sheet, in the order of their names."""
 import os
 import sys
 

@@ -1,4 +1,4 @@
-# fetch.sh - read by the make_*.sh scripts beside it: Debian packages as a source of pictures, unpacked but never
+# fetch.sh - read by the make_*.sh scripts beside it: Debian packages as a source of images, unpacked but never
 # installed.
 #
 #   fetch_packages DEST NAME...   unpacks the packages into DEST

@@ -1,7 +1,7 @@
 """make_clipart.py PNG_ROOT OUT - chooses 600 cliparts and writes them as 64x64 RGB PNG, with SOURCES.txt.
 
-The choice is a function of the file names and of the pictures alone: candidates are visited in the order of a hash of their path, so
-that another version of the package moves as few of them as possible. Taken are pictures that still show something at 64x64: enough
+The choice is a function of the file names and of the images alone: candidates are visited in the order of a hash of their path, so
+that another version of the package moves as few of them as possible. Taken are images that still show something at 64x64: enough
 ink, enough colour, not nearly the same as one already taken.
 """
 import hashlib
@@ -61,7 +61,7 @@ def candidates(root, folder):
 
 
 def load(path):
-    """The picture over white, cut to its ink, centred in a square; None when it is unreadable or too large."""
+    """The image over white, cut to its ink, centred in a square; None when it is unreadable or too large."""
     try:
         im = Image.open(path)
         if im.width * im.height > MAX_PIXELS:
@@ -130,7 +130,7 @@ def choose(root, category, names, thumbs):
         taken.append((name, path, im))
         if len(taken) == want:
             return taken
-    sys.exit(f"only {len(taken)} of {want} pictures of '{folder}' are good enough")
+    sys.exit(f"only {len(taken)} of {want} images of '{folder}' are good enough")
 
 
 def main():

@@ -1,5 +1,5 @@
 #!/bin/sh
-# make_clipart.sh [OUT] - makes data/clipart: 600 pictures of 64x64 out of Debian's openclipart-png (public domain).
+# make_clipart.sh [OUT] - makes data/clipart: 600 images of 64x64 out of Debian's openclipart-png (public domain).
 # The same package and PIL give the same bytes. DEBS=FOLDER: see fetch.sh.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

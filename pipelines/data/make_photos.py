@@ -19,8 +19,8 @@ SKLEARN = "usr/lib/python3/dist-packages/sklearn/datasets/images"
 
 # The photographs whose license lets crops be passed on (data/README.md), and how many squares each gives.
 PHOTOS = [
-    (WALLPAPERS, "Picture_0B_by_freespace.jpg", 38),
-    (WALLPAPERS, "Picture_1A_by_freespace.jpg", 38),
+    (WALLPAPERS, "Image_0B_by_freespace.jpg", 38),
+    (WALLPAPERS, "Image_1A_by_freespace.jpg", 38),
     (WALLPAPERS, "Wine_by_Jakkub_Mede.jpg", 38),
     (WALLPAPERS, "aitzgorri_by_Aitzol_Berasategi.jpg", 38),
     (WALLPAPERS, "friends_by_Aitzol_Berasategi.jpg", 38),
@@ -56,7 +56,7 @@ def detail(im):
 
 
 def squares(photo, im, want):
-    """`want` squares; what counts as detail is lowered slowly, for pictures that are mostly sky or nothing but soft."""
+    """`want` squares; what counts as detail is lowered slowly, for images that are mostly sky or nothing but soft."""
     taken = []
     for attempt in range(2000):
         level = max(0, 1 - attempt / 1000)

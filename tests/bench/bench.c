@@ -19,7 +19,7 @@
  *       HOW: cache, rebuild, or cache with bf16 or q8 weights
  *   first RUN RGB
  *       opens a policy and acts once
- *   pictures DIR RGB COUNT FOLDER...
+ *   images DIR RGB COUNT FOLDER...
  *       COUNT PNG files of 64 px: crops and mirrored crops of the folders' images; the first ones
  *       also as raw bytes
  *   stream CONFIG DIR FOLDER...
@@ -39,7 +39,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIDE = 64, PIXELS = SIDE * SIDE * 3, RAW = 64 /* pictures in the raw file */, MOST = 4096 };
+enum { SIDE = 64, PIXELS = SIDE * SIDE * 3, RAW = 64 /* images in the raw file */, MOST = 4096 };
 
 /* ---- time ---- */
 
@@ -166,7 +166,7 @@ static bool conv(const char *rest) {
     return true;
 }
 
-/* ---- pictures ---- */
+/* ---- images ---- */
 
 static uint8_t *read_raw(const char *path) {
     uint8_t *rgb;
@@ -178,7 +178,7 @@ static uint8_t *read_raw(const char *path) {
     return rgb;
 }
 
-/* Crop k of a picture: a window of 75 to 100 % of the smaller side, every other one mirrored. */
+/* Crop k of an image: a window of 75 to 100 % of the smaller side, every other one mirrored. */
 static image_t crop(const image_t *im, uint64_t k) {
     rng_t r = rng_fold(rng_make(1, "crop"), k);
     size_t least = im->w < im->h ? im->w : im->h,
@@ -198,7 +198,7 @@ static image_t crop(const image_t *im, uint64_t k) {
     return out;
 }
 
-static bool pictures(char *rest) {
+static bool images(char *rest) {
     char *next, *dir = strtok_r(rest, " \n", &next), *raw = strtok_r(NULL, " \n", &next),
                 *count = strtok_r(NULL, " \n", &next), *folder;
     image_source_t *source[8];
@@ -236,14 +236,14 @@ static bool pictures(char *rest) {
     if (fs_write(raw, first, (size_t)RAW * PIXELS, &why)) die(RC_RUNTIME, "%s", why.text);
     free(first);
     for (size_t i = 0; i < n_sources; i++) image_source_close(source[i]);
-    printf("{\"pictures\":%zu,\"bad\":%zu}\n", n - bad, bad);
+    printf("{\"images\":%zu,\"bad\":%zu}\n", n - bad, bad);
     return true;
 }
 
-/* ---- training pictures, as `vqvae train` would see them ---- */
+/* ---- training images, as `vqvae train` would see them ---- */
 
 static void append(FILE *f, const uint8_t *rgb, size_t n) {
-    if (fwrite(rgb, 1, n, f) != n) die_errno(RC_RUNTIME, "cannot write pictures");
+    if (fwrite(rgb, 1, n, f) != n) die_errno(RC_RUNTIME, "cannot write images");
 }
 
 static FILE *create(const char *dir, const char *name) {
@@ -273,7 +273,7 @@ static bool stream(char *rest) {
         data_sample(d, g, rgb, NULL);
         append(f, rgb, pixels);
     }
-    if (fclose(f)) die_errno(RC_RUNTIME, "cannot write pictures");
+    if (fclose(f)) die_errno(RC_RUNTIME, "cannot write images");
     f = create(dir, "held.rgb");
     for (size_t i = 0; i < held; i++) { /* those of its held-out figure */
         const data_source_t *s = &d->source[i % d->n];
@@ -281,7 +281,7 @@ static bool stream(char *rest) {
         data_read(d, s, data_item(s, SPLIT_VAL, i / d->n * 7919 % count), rgb);
         append(f, rgb, pixels);
     }
-    if (fclose(f)) die_errno(RC_RUNTIME, "cannot write pictures");
+    if (fclose(f)) die_errno(RC_RUNTIME, "cannot write images");
     data_close(d);
     free(rgb);
     printf("{\"samples\":%zu,\"held_out\":%zu}\n", n, held);
@@ -302,7 +302,7 @@ static void encode_call(void *ctx) {
     vqvae_encode_images(e->v, e->rgb, e->n, SIDE, SIDE, e->codes);
 }
 
-/* Multiply-adds x 2 of one picture's encoding. */
+/* Multiply-adds x 2 of one image's encoding. */
 static double encode_flops(const vqvae_t *v) {
     params_t *p = params_new(1);
     tape_t *t = tape_new(p);
@@ -436,7 +436,7 @@ int main(int argc, char **argv) {
                     (!strcmp(name, "encode") && encode(rest)) ||
                     (!strcmp(name, "control") && control(rest)) ||
                     (!strcmp(name, "first") && first(rest)) ||
-                    (!strcmp(name, "pictures") && pictures(rest)) ||
+                    (!strcmp(name, "images") && images(rest)) ||
                     (!strcmp(name, "decode") && decode(rest)) ||
                     (!strcmp(name, "stream") && stream(rest));
         if (!known) die(RC_USAGE, "no such command: %s", line);

@@ -1,5 +1,5 @@
 """Learning curves by PyTorch: diffusers' encoder and decoder around vector-quantize-pytorch's VectorQuantize (k-means
-start, moving averages, dead codes replaced), fed with our own stream of pictures in its order."""
+start, moving averages, dead codes replaced), fed with our own stream of images in its order."""
 import math
 import sys
 import time
@@ -11,7 +11,7 @@ from peer import compiled
 from vector_quantize_pytorch import VectorQuantize
 
 
-def pictures(path, side):
+def images(path, side):
     return torch.from_numpy(numpy.fromfile(path, dtype=numpy.uint8).reshape(-1, side, side, 3))
 
 
@@ -47,11 +47,11 @@ class Net(torch.nn.Module):
         return self.decode(z), loss
 
 
-def held_out(net, pictures_held, quantized):
+def held_out(net, images_held, quantized):
     net.eval()
     with torch.no_grad():
         error = [((net(x, quantized)[0].clamp(-1, 1) - x) / 2).pow(2).mean((1, 2, 3))
-                 for x in (to_float(part) for part in pictures_held.split(16))]
+                 for x in (to_float(part) for part in images_held.split(16))]
     net.train()
     return -10 * math.log10(torch.cat(error).mean().item())
 
@@ -59,7 +59,7 @@ def held_out(net, pictures_held, quantized):
 def curve(run, folder, r):
     """[[step, seconds of training, held-out PSNR], ...]; evaluation is not counted."""
     torch.manual_seed(r["seed"])
-    stream, held = pictures(f"{folder}/stream.rgb", r["side"]), pictures(f"{folder}/held.rgb", r["side"])
+    stream, held = images(f"{folder}/stream.rgb", r["side"]), images(f"{folder}/held.rgb", r["side"])
     net, told, seconds = Net(run).train(), [], 0.0
     adam = torch.optim.Adam(net.parameters(), lr=r["lr"], betas=r["betas"], fused=True)
     for s in range(r["steps"]):

@@ -13,7 +13,7 @@ SIDE, BATCH = 64, 64
 LAYOUT = torch.channels_last if VARIANT == "channels_last" else torch.contiguous_format
 
 
-def pictures(path, n):
+def images(path, n):
     return torch.from_numpy(numpy.fromfile(path, dtype=numpy.uint8).reshape(-1, SIDE, SIDE, 3)[:n].copy())
 
 
@@ -39,7 +39,7 @@ def train(run, raw, n, seconds):
     if run not in kept:
         model = VQModel.from_config(VQModel.load_config(run)).train().to(memory_format=LAYOUT)
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.99), fused=True)
-        kept[run] = model, optimizer, compiled(model), to_float(pictures(raw, n))
+        kept[run] = model, optimizer, compiled(model), to_float(images(raw, n))
     model, optimizer, net, x = kept[run]
 
     def step():
@@ -57,7 +57,7 @@ def encode(run, raw, n, seconds):
     key = run, n
     if key not in kept:
         torch._dynamo.reset()
-        kept[key] = encoder(run), pictures(raw, n)
+        kept[key] = encoder(run), images(raw, n)
     codes, rgb = kept[key]
     with torch.no_grad():
         return {"seconds": measure(lambda: codes(rgb), seconds), "codes": codes(rgb)[0].tolist()}

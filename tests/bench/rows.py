@@ -9,10 +9,10 @@ import time
 from bench import ROUNDS, THREADS, Missing
 
 ALL = ("eager", "channels_last", "compile")
-PICTURES = 5000
+IMAGES = 5000
 CONVS = ((8, 64, 64), (8, 32, 64), (8, 32, 128), (16, 16, 128), (16, 8, 256))  # batch, side, channels
 CHANNELS = ([16, 16, 32, 64], [32, 32, 64, 128], [64, 128, 128])
-STEP = 64 + 1 + 1 + 2  # tokens of a timestep of unmerged codes: picture, vector, separator, action
+STEP = 64 + 1 + 1 + 2  # tokens of a timestep of unmerged codes: image, vector, separator, action
 
 
 class Peers:
@@ -39,7 +39,7 @@ class Peers:
             worker.close()
 
 
-# ---- what rows share: pictures, a tokenizer, tokens, a policy; made once a run of the bench ----
+# ---- what rows share: images, a tokenizer, tokens, a policy; made once a run of the bench ----
 
 def once(b, name, make):
     path = b.path(name)
@@ -52,8 +52,8 @@ def once(b, name, make):
 
 
 def raw(b):
-    path = b.path("pictures.rgb")
-    once(b, "png", lambda png: b.ask(f"pictures {png} {path} {PICTURES} data/clipart data/photos"))
+    path = b.path("images.rgb")
+    once(b, "png", lambda png: b.ask(f"images {png} {path} {IMAGES} data/clipart data/photos"))
     return path
 
 
@@ -132,11 +132,11 @@ def train(b):
             return logged(out, "images_per_s")
 
         def theirs(ask):
-            told = ask(f"train {out} {pictures} 16 4")
+            told = ask(f"train {out} {images} 16 4")
             peer_memory[:] = [told["peak_mb"]]  # of the variant that was asked last: the best one, in the end
             return 16 / told["seconds"]
 
-        pictures = raw(b)
+        images = raw(b)
         b.program("vqvae", *vq_arguments(channels, out, 1, 1))  # leaves the config.json that the peer is built from
         speed, peer, who = b.compare(ours, peers.calls(theirs), lower=False)
         peers.close()
@@ -148,7 +148,7 @@ def train(b):
 
 CURVE = {"steps": 400, "every": 50, "batch": 16, "side": 64, "warmup_no_quant": 60, "lr": 0.002, "betas": [0.9, 0.99],
          "warmup": 40, "min_ratio": 0.05, "clip": 1.0}
-SEEDS = 3  # of weights and, on our side, of the order of pictures
+SEEDS = 3  # of weights and, on our side, of the order of images
 
 
 def our_curve(b, config, data, out, seed):
@@ -167,7 +167,7 @@ def spread(values):
 
 
 def curve(b):
-    """Held-out PSNR of both sides on the same pictures, SEEDS runs each: at equal steps, and at equal time."""
+    """Held-out PSNR of both sides on the same images, SEEDS runs each: at equal steps, and at equal time."""
     config, out, folder, c = b.path("curve.json"), b.path("curve"), b.path("curve-data"), CURVE
     with open("pipelines/configs/demo-vqvae.json") as f:
         settings = json.load(f)
@@ -200,12 +200,12 @@ def curve(b):
 
 
 def encode(b):
-    run, pictures, peers, codes = tokenizer(b), raw(b), Peers(b, ALL), {}
+    run, images, peers, codes = tokenizer(b), raw(b), Peers(b, ALL), {}
     for n in (1, 16, 64):
         flops = []
 
         def speed(ask, side):
-            told = ask(f"encode {run} {pictures} {n} 1")
+            told = ask(f"encode {run} {images} {n} 1")
             codes[side] = told["codes"]
             flops[:] = [told["flops"]] if side == "ours" else flops
             return n / told["seconds"]
@@ -216,13 +216,13 @@ def encode(b):
               ours and (lambda limit, v=ours, f=flops[0] / n: v * f * 1e-9 / limit["gflops"]))
     if len(codes) == 2:
         same = sum(x == y for x, y in zip(codes["ours"], codes["peer"]))
-        b.row("encode, codes of a picture that agree of 64", "codes", same, 64, "the peer's, for a check", False)
+        b.row("encode, codes of an image that agree of 64", "codes", same, 64, "the peer's, for a check", False)
     peers.close()
 
 
 def tokenize(b):
     """The limit: 1 / (encoding with all threads + decoding shared by them), measured right after each run."""
-    run, pictures, peers, out = tokenizer(b), raw(b), Peers(b, ALL), b.path("png.lmdb")
+    run, images, peers, out = tokenizer(b), raw(b), Peers(b, ALL), b.path("png.lmdb")
     folder, tar, shares = b.path("png"), b.path("png.tar"), {}
     with tarfile.open(tar, "w", format=tarfile.USTAR_FORMAT) as f:
         for name in sorted(os.listdir(folder)):
@@ -230,7 +230,7 @@ def tokenize(b):
 
     def ours(source):  # the whole process, its start included
         told, _, seconds = b.program("tokenize", "images", "--in", source, "--model", run, "--out", out, "--force")
-        encode, decode = b.ask(f"encode {run} {pictures} 16 1")["seconds"] / 16, b.ask(f"decode {folder}")["seconds"]
+        encode, decode = b.ask(f"encode {run} {images} 16 1")["seconds"] / 16, b.ask(f"decode {folder}")["seconds"]
         speed = told["images"] / seconds
         shares.setdefault(source, []).append(speed * (encode + decode / THREADS))
         return speed
@@ -241,7 +241,7 @@ def tokenize(b):
 
     for source, calls, name in ((folder, peers.calls(theirs), "PNG files"), (tar, {}, "PNG files in a tar")):
         speed, peer, who = b.compare(lambda: ours(source), calls, lower=False)
-        b.row(f"tokenize images, {PICTURES} {name} to LMDB", "images/s", speed, peer, who, False,
+        b.row(f"tokenize images, {IMAGES} {name} to LMDB", "images/s", speed, peer, who, False,
               speed and (lambda limit, s=source: statistics.median(shares[s])))
     peers.close()
 
@@ -301,17 +301,17 @@ def least_ms(limit, forwards):
 
 def acting(b, how, variants, steps):
     """Medians of p50 and p99 on both sides, and the peer's name: (p50, its p50, p99, its p99, name)."""
-    run, pictures, s, peers = policy(b, ACTING), raw(b), peer_size(ACTING), Peers(b, variants)
+    run, images, s, peers = policy(b, ACTING), raw(b), peer_size(ACTING), Peers(b, variants)
     band, tails = ACTING["context"] // STEP, {"ours": [], "peer": []}
     s["context"], s["positions"] = (band - 1) * STEP, ACTING["context"] + STEP
 
     def ours():
-        told = b.ask(f"control {run} {pictures} {band + 2} {steps} {how}")
+        told = b.ask(f"control {run} {images} {band + 2} {steps} {how}")
         tails["ours"].append(told["p99"])
         return told["p50"]
 
     def theirs(ask):
-        told = ask(f"control {one_word(s)} {run}/vqvae {pictures} {steps} {how}")
+        told = ask(f"control {one_word(s)} {run}/vqvae {images} {steps} {how}")
         tails["peer"].append(told["p99"])
         return told["p50"]
 
@@ -341,11 +341,11 @@ def control(b):
 
 def weights(b):
     """16 and 8 bits a weight beside our own 32."""
-    run, pictures = once(b, "policy-wide", lambda out: b.program("gato", *gato_arguments(b, WIDE, out, 2, 1))), raw(b)
+    run, images = once(b, "policy-wide", lambda out: b.program("gato", *gato_arguments(b, WIDE, out, 2, 1))), raw(b)
     told = {how: [] for how in ("cache", "bf16", "q8")}
     for _ in range(ROUNDS):
         for how, ms in told.items():
-            ms.append(b.ask(f"control {run} {pictures} {WIDE['context'] // STEP + 2} 40 {how}")["p50"])
+            ms.append(b.ask(f"control {run} {images} {WIDE['context'] // STEP + 2} 40 {how}")["p50"])
     f32 = statistics.median(told.pop("cache"))
     for how, ms in told.items():
         b.row(f"control step, width {WIDE['width']}, {how} weights", "ms", statistics.median(ms), f32,
@@ -353,7 +353,7 @@ def weights(b):
 
 
 def start(b):
-    run, pictures, s = policy(b, ACTING), raw(b), peer_size(ACTING)
+    run, images, s = policy(b, ACTING), raw(b), peer_size(ACTING)
     saved, peers = b.path("gpt2"), Peers(b, ("eager",))
 
     def timed(worker, line):
@@ -365,10 +365,10 @@ def start(b):
     def theirs(ask):
         if not os.path.exists(saved):
             ask(f"save {one_word(s)} {saved}")
-        return timed(b.start_peer("eager"), f"first {saved} {run}/vqvae {pictures}")
+        return timed(b.start_peer("eager"), f"first {saved} {run}/vqvae {images}")
 
-    timed(b.start_ours(), f"first {run} {pictures}")  # the page cache
-    m, t, who = b.compare(lambda: timed(b.start_ours(), f"first {run} {pictures}"), peers.calls(theirs))
+    timed(b.start_ours(), f"first {run} {images}")  # the page cache
+    m, t, who = b.compare(lambda: timed(b.start_ours(), f"first {run} {images}"), peers.calls(theirs))
     peers.close()
     b.row("start of the process to the first action", "s", m, t, who, True)
 

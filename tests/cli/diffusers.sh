@@ -1,10 +1,10 @@
 #!/bin/sh
-# diffusers.sh - a RUN that was trained here opens in diffusers as a VQModel and gives the same codes and pictures. Needs a
+# diffusers.sh - a RUN that was trained here opens in diffusers as a VQModel and gives the same codes and images. Needs a
 # python3 with diffusers: $DIFFUSERS_PYTHON, or $PYTHON.
 . "$(dirname "$0")/../vqvae_common.sh"
 python=${DIFFUSERS_PYTHON:-${PYTHON:-python3}}
 
-# agrees NAME TRAINING-ARGUMENTS...: trains for a few steps, traces two pictures, lets diffusers look.
+# agrees NAME TRAINING-ARGUMENTS...: trains for a few steps, traces two images, lets diffusers look.
 agrees() {
     r=$1
     shift
@@ -17,7 +17,7 @@ agrees() {
         verdict "$rc" "$r in diffusers"
     fi
 }
-pictures 8 pics
+images 8 pics
 n=0
 for f in $(find pics -name '*.png' | LC_ALL=C sort | head -n 2); do
     cp "$f" "square$n.png"

@@ -3,7 +3,7 @@
 # without effect, a frozen name that is none; lone records; evaluation of nothing. Shards are of images, captions and text.
 . "$(dirname "$0")/../vqvae_common.sh"
 
-pictures 8 pics
+images 8 pics
 train tokenizer
 verdict $? "a tokenizer"
 first=$(find pics -name '*.png' | LC_ALL=C sort | head -n 1)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# image_faults.sh - odd pictures and folders through the programs: files written by Pillow and judged by Pillow, formats that are
-# not read, giants, folders full of bad files, and pictures that vanish while a tokenizer trains.
+# image_faults.sh - odd images and folders through the programs: files written by Pillow and judged by Pillow, formats that are
+# not read, giants, folders full of bad files, and images that vanish while a tokenizer trains.
 . "$(dirname "$0")/../tokenize_common.sh"
 if ! has_python; then
     skip image_faults "no Python with PIL and lmdb"
@@ -41,7 +41,7 @@ open("formats/x.svg", "w").write('<svg xmlns="http://www.w3.org/2000/svg"/>')
 open("formats/x.heic", "wb").write(b"\0\0\0\x18ftypheic" + bytes(100))
 X
 python write.py "$(find "$top/data/photos" -name '*.jpg' | LC_ALL=C sort | head -n 1)"
-verdict $? "odd pictures"
+verdict $? "odd images"
 cat >judge.py <<'X'
 import io, os, sys
 import numpy as np
@@ -170,7 +170,7 @@ X
 [ $? -eq 0 ] && grep -q '"records":1,"skipped":0,"bad":3000,' out && [ "$(wc -l <err)" -lt 60 ]
 verdict $? "fault_034: 3,000 bad files with 20 descriptors"
 
-# --- a picture vanishes while vqvae trains
+# --- an image vanishes while vqvae trains
 mkdir pics
 n=0
 for f in "$top"/data/clipart/*.png; do

@@ -1,6 +1,6 @@
 #!/bin/sh
 # lerobot.sh - pipelines/lerobot_to_minari.py: what it says when packages are missing, and datasets of LeRobot v2.1 and v3.0
-# with pictures in their tables. Debian has no pyarrow: a stand-in of it reads the tables from JSON here, so that the
+# with images in their tables. Debian has no pyarrow: a stand-in of it reads the tables from JSON here, so that the
 # converter's own work (episodes, tasks, spaces, rows) is tested; tests/interop/lerobot.py does it with real files and videos.
 . "$(dirname "$0")/../tokenize_common.sh"
 if ! has_python; then

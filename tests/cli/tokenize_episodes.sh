@@ -45,7 +45,7 @@ actions = {'type': 'Box', 'dtype': 'float32', 'shape': [3], 'low': [-2, 0, -1], 
 env = json.dumps({'id': 'thing-v0'})
 write_minari('full', [full(T, i % 3) for i, T in enumerate([5, 1, 12, 7, 30, 3, 20, 4, 9, 11, 6, 8, 5, 5, 5, 5, 5, 5, 40, 2])], space, actions, env_spec=env)
 
-# no pictures, no text, discrete and unbounded actions
+# no images, no text, discrete and unbounded actions
 def plain(T):
     return {'observations': np.float32(rng.normal(size=(T + 1, 4))), 'actions': {'go': rng.integers(-1, 3, T), 'push': np.float64(rng.uniform(-1, 1, (T, 2)))},
             'rewards': rng.normal(size=T), 'terminations': np.zeros(T, bool), 'truncations': np.zeros(T, bool)}
@@ -113,7 +113,7 @@ P
 python make.py "$top/tests"
 verdict $? "datasets"
 
-exits 2 "holds pictures: --model is needed" episodes --in full --out x.lmdb
+exits 2 "holds images: --model is needed" episodes --in full --out x.lmdb
 exits 2 "cannot be negative" episodes --in full --out x.lmdb --model m --frames -1
 works "all steps" episodes --in full --out a.lmdb --model m
 grep -q '^{"images":188,"episodes":20,"records":20,"skipped":0,"bad":0,"tokens":' out
@@ -159,11 +159,11 @@ works "decode --apng" decode --model m --in w.lmdb --out da --apng --fps 25
 verdict $? "an animation an episode beside its strip"
 exits 2 "possible" decode --model m --in w.lmdb --out db --apng --fps 0
 works "pixels without a model" episodes --in full --out p.lmdb --frames 5 --keep-pixels
-works "no pictures" episodes --in plain --out plain.lmdb
+works "no images" episodes --in plain --out plain.lmdb
 grep -q '^{"images":0,"episodes":2,"records":2,"skipped":1,"bad":0,"tokens":63,' out
 verdict $? "fault_050: an episode without steps is skipped"
 works "gray" episodes --in gray --out gray.lmdb --model m
-works "frames of episodes as pictures" images --in gray --out frames.lmdb --model m
+works "frames of episodes as images" images --in gray --out frames.lmdb --model m
 works "one episode" episodes --in one --out one.lmdb
 cat >check.py <<'P'
 import sys, io

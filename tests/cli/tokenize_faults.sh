@@ -1,5 +1,5 @@
 #!/bin/sh
-# tokenize_faults.sh - bad pictures, folders, shards and disks: skipped and counted, or refused with the right status, and what
+# tokenize_faults.sh - bad images, folders, shards and disks: skipped and counted, or refused with the right status, and what
 # was good stays good.
 . "$(dirname "$0")/../tokenize_common.sh"
 small_model m 1
@@ -11,11 +11,11 @@ for f in "$top"/data/clipart/*.png; do
     cp "$f" good/
     [ $n -eq 120 ] && break
 done
-picture=good/animals_ant.png
-works "good pictures" images --in good --out good.lmdb --model m
+image=good/animals_ant.png
+works "good images" images --in good --out good.lmdb --model m
 tokenize dump good.lmdb | sed 's/"source":"[^"]*"//' >good.json 2>err
 
-# bad_among NAME FILE: one bad picture among 120 good ones is skipped, named and counted, and changes no other record.
+# bad_among NAME FILE: one bad image among 120 good ones is skipped, named and counted, and changes no other record.
 bad_among() {
     rm -rf set set.lmdb && cp -r good set && cp "$2" "set/$3"
     tokenize images --in set --out set.lmdb --model m >out 2>err
@@ -26,18 +26,18 @@ bad_among() {
     tokenize dump set.lmdb 2>err | sed 's/"source":"[^"]*"//' | cmp - good.json >out
     verdict $? "$1: the others are as they were"
 }
-size=$(wc -c <$picture)
+size=$(wc -c <$image)
 for cut in 64 $((size / 2)) $((size - 12)) $((size - 1)); do
-    head -c $cut $picture >bad && bad_among "fault_001: cut at $cut of $size" bad bad.png
+    head -c $cut $image >bad && bad_among "fault_001: cut at $cut of $size" bad bad.png
 done
-{ head -c 40 $picture && printf 'damage' && tail -c +47 $picture; } >bad && bad_among "fault_002: a wrong CRC" bad bad.png
-{ head -c 16 $picture && printf '\0\017\102\100\0\017\102\100' && tail -c +25 $picture; } >bad && bad_among "fault_003: a header of 1,000,000 x 1,000,000" bad bad.png
+{ head -c 40 $image && printf 'damage' && tail -c +47 $image; } >bad && bad_among "fault_002: a wrong CRC" bad bad.png
+{ head -c 16 $image && printf '\0\017\102\100\0\017\102\100' && tail -c +25 $image; } >bad && bad_among "fault_003: a header of 1,000,000 x 1,000,000" bad bad.png
 : >bad && bad_among "fault_010: 0 bytes" bad bad.png
-head -c 8 $picture >bad && bad_among "fault_011: a signature only" bad bad.png
+head -c 8 $image >bad && bad_among "fault_011: a signature only" bad bad.png
 photo=$(ls "$top"/data/photos/*.jpg | head -n 1)
 head -c 700 "$photo" >bad && bad_among "fault_015: a truncated JPEG" bad bad.jpg
 
-head -c 100 $picture >bad
+head -c 100 $image >bad
 rm -rf set && cp -r good set && cp bad set/1.png && cp bad set/2.png
 tokenize images --in set --out two.lmdb --model m >out 2>err
 [ $? -eq 3 ] && [ ! -s out ] && tail -n 1 err | grep -q '2 of 122 items are bad (1.64 %), more than --max-bad 1 %' && [ ! -e two.lmdb/done ]
@@ -58,7 +58,7 @@ cp bad set/1.png
 mkdir all && cp bad all/1.png && cp bad all/2.png
 exits 3 "none of 2 items can be used" images --in all --out all.lmdb --model m --max-bad 1
 
-cp "$photo" set/wrong.png && cp $picture set/wrong.jpg && rm set/1.png set/2.png
+cp "$photo" set/wrong.png && cp $image set/wrong.jpg && rm set/1.png set/2.png
 works "fault_012: names that lie" images --in set --out lie.lmdb --model m
 grep -q '"records":122,"skipped":0,"bad":0,' out
 verdict $? "fault_012: are decided by the bytes"
@@ -67,7 +67,7 @@ mkdir none text && echo words >text/notes.txt
 exits 3 "no images found under 'none'" images --in none --out x.lmdb --model m
 exits 3 "no images found under 'text'.*1 other" images --in text --out x.lmdb --model m
 exits 2 "nowhere" images --in nowhere --out x.lmdb --model m
-exits 2 "is a file" images --in $picture --out x.lmdb --model m
+exits 2 "is a file" images --in $image --out x.lmdb --model m
 printf 'GIF89a..........' >set/a.gif
 tokenize images --in set --out gif.lmdb --model m >out 2>err
 [ $? -eq 0 ] && grep -q '"records":122,"skipped":1,"bad":0,' out

@@ -1,5 +1,5 @@
 #!/bin/sh
-# tokenize_images.sh - `tokenize images` and the commands that read its shards: usage, one record a picture in the order of
+# tokenize_images.sh - `tokenize images` and the commands that read its shards: usage, one record an image in the order of
 # the names, codes as `vqvae trace` gives them, kept pixels, parts, and the same dump for any batch and thread count.
 . "$(dirname "$0")/../tokenize_common.sh"
 
@@ -107,7 +107,7 @@ verdict $? "decode with another model leaves nothing"
 cp -r p changed && cp p/a/1.png changed/b/deep/3.png
 tokenize verify a.lmdb --model m --in changed >out 2>err
 [ $? -eq 3 ] && grep -q 'came out otherwise' err
-verdict $? "verify sees that a picture changed"
+verdict $? "verify sees that an image changed"
 
 works "decode" decode --model m --in a.lmdb --out d
 [ "$(ls d/*.png | wc -l)" -eq 28 ] && [ -f d/contact.png ] && [ -f d/done ] && [ -f d/000000-11.png ] && [ -f d/000025-tab_in_it.png ]
@@ -122,7 +122,7 @@ works "info" info a.lmdb
 grep -q '"complete":true,"records":27,"images":27,.*"codes":16,"code_dim":4,"grid":\[16,16\],"image":\[32,32\],' out
 verdict $? "info tells sizes"
 
-works "pictures alone" images --in p --out pixels.lmdb --keep-pixels
+works "images alone" images --in p --out pixels.lmdb --keep-pixels
 exits 4 "no codes" decode --model m --in pixels.lmdb --out e
 mkdir bare && cp m/config.json m/diffusion_pytorch_model.safetensors bare/
 works "native size" images --in p --out native.lmdb --model bare
@@ -165,7 +165,7 @@ kept = [np.asarray(Image.open(io.BytesIO(raw[1, 0, i][1]['pixels']))) for i in r
 for i, k in enumerate(kept):
     assert k.shape == (32, 32, 3) and raw[1, 0, i][1]['pixel_size'].tolist() == [len(raw[1, 0, i][1]['pixels'])]
 assert (trace('m', kept)['indices'].reshape(27, -1) == np.array([r['codes'] for r in records])).all()
-# ... and it is the picture, shrunk: Pillow's triangle filter agrees within rounding. None of these is enlarged.
+# ... and it is the image, shrunk: Pillow's triangle filter agrees within rounding. None of these is enlarged.
 for name, k in zip(names, kept):
     im = rgb(os.path.join(b'p', name))
     h, w = im.shape[:2]
@@ -239,7 +239,7 @@ for a, r in zip(odd, dump('odd.lmdb')):
     assert r['grid'] == [a.shape[0] // 2, a.shape[1] // 2]
     assert (trace('bare', [a])['indices'].ravel() == r['codes']).all()
 
-# decoded pictures are trace's
+# decoded images are trace's
 out = trace('m', kept[:2])['decoder_out'].transpose(0, 2, 3, 1)
 want = np.clip(np.round((out.astype(float) + 1) * 127.5), 0, 255)
 for i, f in enumerate(sorted(glob.glob('d/0000*.png'))[:2]):

@@ -16,7 +16,7 @@ from tokenize_oracle import *
 
 rng = np.random.default_rng(3)
 inf, nan = float('inf'), float('nan')
-picture, gray = box((32, 48, 3), 'uint8', 0, 255), box((40, 32), 'uint8', 0, 255)
+image, gray = box((32, 48, 3), 'uint8', 0, 255), box((40, 32), 'uint8', 0, 255)
 two, discrete = box((2,), 'float32', -1, 1), {'type': 'Discrete', 'dtype': 'int64', 'start': 0, 'n': 3}
 def Dict(**subspaces): return {'type': 'Dict', 'subspaces': subspaces}
 def Tuple(*subspaces): return {'type': 'Tuple', 'subspaces': list(subspaces)}
@@ -80,18 +80,18 @@ def steps(T, observations, actions, **more):
             'truncations': np.zeros(T, bool), **more}
 def push(T): return np.float32(rng.uniform(-1, 1, (T, 2)))
 
-# pictures as JPEG strings, as a matrix, raw without saying so; in an older file's metadata nothing is said
+# images as JPEG strings, as a matrix, raw without saying so; in an older file's metadata nothing is said
 lengths = (3, 1, 6, 2)
-write('vlen', picture, two, [steps(T, jpeg(frames(T + 1, 32, 48, 3)), push(T)) for T in lengths], jpeg_encoding=True, data_format='hdf5')
-write('matrix', picture, two, [steps(T, jpeg(frames(T + 1, 32, 48, 3), True), push(T)) for T in lengths])
+write('vlen', image, two, [steps(T, jpeg(frames(T + 1, 32, 48, 3)), push(T)) for T in lengths], jpeg_encoding=True, data_format='hdf5')
+write('matrix', image, two, [steps(T, jpeg(frames(T + 1, 32, 48, 3), True), push(T)) for T in lengths])
 write('gray', gray, two, [steps(T, jpeg(frames(T + 1, 40, 32, 1)[..., 0]), push(T)) for T in lengths])
-write('old', picture, two, [steps(T, frames(T + 1, 32, 48, 3), push(T)) for T in lengths])
+write('old', image, two, [steps(T, frames(T + 1, 32, 48, 3), push(T)) for T in lengths])
 
-# a picture with channels first, bounds that Minari does not take for a picture's
+# an image with channels first, bounds that Minari does not take for an image's
 write('planar', box((3, 32, 48), 'uint8', 0, 255), discrete, [steps(T, np.moveaxis(frames(T + 1, 32, 48, 3), -1, 1), rng.integers(0, 3, T)) for T in lengths])
 
 # everything, nested
-space = Dict(agent=Dict(pixels=picture, joints=box((3,), 'float64', -inf, inf), flag=box((2,), 'bool', False, True)), wrist=gray,
+space = Dict(agent=Dict(pixels=image, joints=box((3,), 'float64', -inf, inf), flag=box((2,), 'bool', False, True)), wrist=gray,
              tuple=Tuple({'type': 'MultiDiscrete', 'dtype': 'int64', 'nvec': [3, 5], 'start': [1, -2]}, {'type': 'Text', 'max_length': 30, 'min_length': 0, 'charset': 'x'},
                          {'type': 'MultiBinary', 'n': [2, 2]}),
              mission={'type': 'Text', 'max_length': 30, 'min_length': 0, 'charset': 'x'}, ram=box((4,), 'int16', -5, 250), map=box((2, 3), 'float32', -inf, inf),
@@ -146,7 +146,7 @@ bad('no_rewards', rewards=np.zeros(2))
 j = jpeg(frames(4, 32, 48, 3))
 cut, other = Jpeg(j), Jpeg(jpeg(frames(4, 32, 40, 3)))
 cut[2] = cut[2][:len(cut[2]) // 2]
-write('cut_jpeg', picture, two, [steps(3, jpeg(frames(4, 32, 48, 3)), push(3)) for _ in range(3)] + [steps(3, cut, push(3)), steps(3, other, push(3))])
+write('cut_jpeg', image, two, [steps(3, jpeg(frames(4, 32, 48, 3)), push(3)) for _ in range(3)] + [steps(3, cut, push(3)), steps(3, other, push(3))])
 bad('linked')
 with h5py.File('linked/data/main_data.hdf5', 'a') as f:
     del f['episode_2/observations']
@@ -162,7 +162,7 @@ bad('huge')
 with h5py.File('huge/data/main_data.hdf5', 'a') as f:
     del f['episode_2/observations']
     f['episode_2'].create_dataset('observations', (10 ** 9, 10 ** 9), 'f4', chunks=(10, 10))
-write('huger', picture, two, [steps(3, jpeg(frames(4, 32, 48, 3)), push(3)) for _ in range(3)])
+write('huger', image, two, [steps(3, jpeg(frames(4, 32, 48, 3)), push(3)) for _ in range(3)])
 with h5py.File('huger/data/main_data.hdf5', 'a') as f:
     f['episode_1'].attrs['total_steps'] = 10 ** 9 - 1
     del f['episode_1/observations']
@@ -188,14 +188,14 @@ verdict $? "datasets"
 for d in vlen matrix gray old planar; do works "$d" episodes --in $d --out $d.lmdb --keep-pixels; done
 for d in vlen matrix; do works "codes of $d" episodes --in $d --out c-$d.lmdb --model m --keep-pixels; done
 works "verify re-reads JPEG rows" verify c-vlen.lmdb --model m --in vlen --sample 0
-works "frames as pictures" images --in vlen --out f.lmdb --keep-pixels
-works "planar frames as pictures" images --in planar --out fp.lmdb --keep-pixels
+works "frames as images" images --in vlen --out f.lmdb --keep-pixels
+works "planar frames as images" images --in planar --out fp.lmdb --keep-pixels
 vqvae train --data vlen --data planar --out run --steps 2 --set model.block_out_channels=[8,8] model.norm_num_groups=4 \
     model.num_vq_embeddings=16 model.vq_embed_dim=4 data.size=32 train.warmup_no_quant=1 train.batch=2 >out 2>err
 verdict $? "a tokenizer trained on JPEG rows"
 
 works "nested, by themselves" episodes --in nested --out n1.lmdb --keep-pixels
-grep -q "observations/wrist is left out: a second picture" err && grep -q "observations/map is left out" err && grep -q "actions/camera is left out" err &&
+grep -q "observations/wrist is left out: a second image" err && grep -q "observations/map is left out" err && grep -q "actions/camera is left out" err &&
     grep -q "actions/say is left out" err
 verdict $? "what is left out is told"
 map=image=wrist,continuous=map+agent,discrete=ram+tuple,text=mission+tuple/_index_1
@@ -204,13 +204,13 @@ grep -q "the text changes within 4 of 4 episodes" err
 verdict $? "texts that change are told"
 works "nested, mapped, with codes" episodes --in nested --out n4.lmdb --model m --obs $map --act continuous=arm
 works "a mapped shard is verified by its own mapping" verify n4.lmdb --model m --in nested --sample 0
-works "a small picture on demand" episodes --in nested --out n3.lmdb --keep-pixels --obs image=grid --act discrete=arm --frames 2 --spread
+works "a small image on demand" episodes --in nested --out n3.lmdb --keep-pixels --obs image=grid --act discrete=arm --frames 2 --spread
 works "the same again goes on" episodes --in nested --out n3.lmdb --keep-pixels --obs image=grid --act discrete=arm --frames 2 --spread
 exits 4 "obs" episodes --in nested --out n3.lmdb --keep-pixels --obs image=wrist --act discrete=arm --frames 2 --spread
 exits 2 "has nothing of that name; its observations: .*agent/pixels" episodes --in nested --out x.lmdb --keep-pixels --obs image=front
 exits 2 "nothing there that fits" episodes --in nested --out x.lmdb --keep-pixels --obs text=agent/pixels
 exits 2 "nothing there that fits" episodes --in nested --out x.lmdb --keep-pixels --obs continuous=map+map
-exits 2 "3 pictures; a timestep has one" episodes --in nested --out x.lmdb --keep-pixels --obs image=.
+exits 2 "3 images; a timestep has one" episodes --in nested --out x.lmdb --keep-pixels --obs image=.
 exits 2 "image, continuous, discrete or text" episodes --in nested --out x.lmdb --keep-pixels --obs pixels=wrist
 exits 2 "continuous or discrete" episodes --in nested --out x.lmdb --keep-pixels --act image=camera
 works "damaged vectors" episodes --in damaged --out dm.lmdb --obs continuous=.
@@ -222,7 +222,7 @@ works "d4rl" episodes --in flat.hdf5 --out flat.lmdb
 grep -q '"episodes":5,"records":5,' out
 verdict $? "five episodes"
 works "d4rl in parts" episodes --in flat.hdf5 --out flat1.lmdb --shard 1/2
-works "d4rl pictures" episodes --in atari.hdf5 --out atari.lmdb --model m
+works "d4rl images" episodes --in atari.hdf5 --out atari.lmdb --model m
 works "d4rl verify" verify atari.lmdb --model m --in atari.hdf5 --sample 0
 
 cat >check.py <<'P'
@@ -235,7 +235,7 @@ def near(a, b):
     assert a.shape == b.shape and (a == b).all(), (a, b)
 
 def kept(name):
-    """episode key -> pictures kept in a shard"""
+    """episode key -> images kept in a shard"""
     out = []
     for (tag, sub, i), (head, parts) in sorted(shard(name).items()):
         if tag == 1:
@@ -244,7 +244,7 @@ def kept(name):
     return out
 
 def decoded(d):
-    """rows of a dataset as pictures [n,h,w,3], JPEG by Pillow"""
+    """rows of a dataset as images [n,h,w,3], JPEG by Pillow"""
     rows = [np.asarray(Image.open(io.BytesIO(bytes(r)))) for r in d]
     return np.stack([r if r.ndim == 3 else np.repeat(r[..., None], 3, 2) for r in rows])
 
@@ -326,7 +326,7 @@ assert shard('atari.lmdb')[0, 0, 0][1]['discrete_action_range'].tolist() == [h['
 print('largest difference of a JPEG pixel:', worst)
 P
 python check.py "$top/tests"
-verdict $? "every part equals the arrays, pictures equal Pillow's"
+verdict $? "every part equals the arrays, images equal Pillow's"
 
 # quarantined DATASET WHERE: an episode of it is skipped and named, the run goes on when that many are allowed.
 quarantined() {
@@ -337,8 +337,8 @@ quarantined() {
 quarantined rows_T "main_data.hdf5:episode_2:observations: 3 rows where total_steps asks for 4" 1
 quarantined no_rewards "main_data.hdf5:episode_2:actions: 3 rows where total_steps asks for 2" 1
 quarantined cut_jpeg "main_data.hdf5:episode_3:observations: row 2: " 2
-grep -q "episode_4:observations: row 0: a JPEG picture of 32 x 40, which is not the space's shape" err
-verdict $? "fault_038: a JPEG picture of another size"
+grep -q "episode_4:observations: row 0: a JPEG image of 32 x 40, which is not the space's shape" err
+verdict $? "fault_038: a JPEG image of another size"
 exits 3 "1 of 4 items are bad" episodes --in rows_T --out x1.lmdb
 for d in no_space no_act_space; do exits 3 "metadata.json:.*_space: missing; .* making the environment" episodes --in $d --out x.lmdb; done
 for d in arrow parquet; do exits 3 "data_format: '$d' is not read here.*MinariStorage" episodes --in $d --out x.lmdb; done

@@ -11,7 +11,7 @@ mkdir p
 cp "$top"/data/clipart/food_a*.png p/
 head -c 100 "$(ls p/*.png | head -n 1)" >p/broken.png
 { for f in p/food*.png; do echo "{\"image\":\"$f\",\"question\":\"what?\",\"answer\":\"$f\"}"; done; } >c.jsonl
-works "pictures" images --in p --model m --out i.lmdb --keep-pixels --dedupe --max-bad 0.5
+works "images" images --in p --model m --out i.lmdb --keep-pixels --dedupe --max-bad 0.5
 works "captions" text --in c.jsonl --model m --out c.lmdb
 sed -n '/^```python$/,/^```$/p' "$top/common/io/FORMATS.md" | sed '1d;$d' >reader.py
 [ "$(grep -c . reader.py)" -le 40 ] && [ -s reader.py ]

@@ -64,7 +64,7 @@ killed() {
 }
 killed images a.lmdb images --in p --model m --threads 1 --batch 3
 grep -q '"bad_items":\[{"key":"0-broken.png",' a.info && grep -q '"skipped":1,"bad":1,' a.info
-verdict $? "one bad picture, one of another format"
+verdict $? "one bad image, one of another format"
 
 # stop requests
 stopped=0

@@ -78,7 +78,7 @@ works "verify encodes again" verify u.lmdb --model m --in u.tar
 works "verify finds the shards of a range by itself" verify g.lmdb --model m
 grep -q '"codes_compared":[1-9]' out
 verdict $? "and compares codes"
-works "verify of a shard of a packed tar, whose pictures cannot be read again" verify p.lmdb --model m
+works "verify of a shard of a packed tar, whose images cannot be read again" verify p.lmdb --model m
 grep -q '"codes_compared":0' out
 verdict $? "compares none"
 exits 2 "is a stream" verify p.lmdb --model m --in p.tar.gz
@@ -151,12 +151,12 @@ for way in "odd.tar odd" "- odds"; do
     tokenize info "$2.lmdb" >info 2>err && grep -q '{"key":"set/004","reason":"member .png. is a hard link"}' info && grep -q '"set/005"' info &&
         grep -q '{"key":"set/010","reason":"member .txt. is too large"}' info
     verdict $? "fault_035: $1: named with their reasons in the shard"
-    grep -q "set/006.*no picture" err
+    grep -q "set/006.*no image" err
 done
 [ ! -e ../../../up.png ] && [ ! -e abs ]
 verdict $? "fault_035: nothing was written by ../ and absolute names"
 tokenize images --in odd.tar --out x.lmdb --model m --max-bad 0.1 >out 2>err
-grep -q "set/006.*no picture" err && grep -q "set/007.*two pictures" err
+grep -q "set/006.*no image" err && grep -q "set/007.*two images" err
 verdict $? "fault_036: skipped, counted and named"
 records odd.lmdb | grep -v '"key":"set/0[0-9][0-9]",' | grep -c key | grep -qx 2
 verdict $? "fault_035: ../ and absolute names are keys as others"
@@ -172,7 +172,7 @@ tokenize images --in cut.tar --out strict.lmdb --model m --max-bad 0 >out 2>err
 [ $? -eq 3 ]
 verdict $? "fault_035: --max-bad 0 refuses it"
 
-# a packed nothing: 500 MB of zeros as a caption and as a picture
+# a packed nothing: 500 MB of zeros as a caption and as an image
 cat >bomb.py <<'X'
 import gzip, tarfile, sys
 class Zeros:
@@ -216,16 +216,16 @@ verdict $? "vqvae eval"
 train v4 odd.tar 1
 [ $? -eq 3 ] && grep -q 'max-bad' err
 verdict $? "fault_035: vqvae counts bad members"
-# a stream without end whose second picture is damaged: only --max-bad 0 can be decided before its end
+# a stream without end whose second image is damaged: only --max-bad 0 can be decided before its end
 cat >endless.py <<'X'
 import io, sys, tarfile
 from PIL import Image
-picture = io.BytesIO()
-Image.new("RGB", (8, 8), (9, 99, 199)).save(picture, "png")
+image = io.BytesIO()
+Image.new("RGB", (8, 8), (9, 99, 199)).save(image, "png")
 tar = tarfile.open(fileobj=sys.stdout.buffer, mode="w|")
 try:
     for i in range(10 ** 9):
-        data = picture.getvalue()[:-20] if i == 1 else picture.getvalue()
+        data = image.getvalue()[:-20] if i == 1 else image.getvalue()
         info = tarfile.TarInfo("%09d.png" % i)
         info.size = len(data)
         tar.addfile(info, io.BytesIO(data))

@@ -1,6 +1,6 @@
 #!/bin/sh
 # tokenize_text.sh - `tokenize text`: lines, captions, questions with answers; against Python's json and vqvae trace. Faults
-# 49 (NUL), 50 (nothing in it), 87 (missing and gray pictures), 88 (questions and answers out of step), 43 (kill -9).
+# 49 (NUL), 50 (nothing in it), 87 (missing and gray images), 88 (questions and answers out of step), 43 (kill -9).
 . "$(dirname "$0")/../tokenize_common.sh"
 small_model m 1
 tokenize text --help >out 2>err
@@ -55,11 +55,11 @@ cat >set/c.jsonl <<J
 {"text":"words alone"}
 {"image":"p/$one","question":"what is it?","answer":"food"}
 {"image":"p/$one","question":"what color?","answers":["red","green","green",{"answer":"red"},{"answer":"red"}]}
-{"question":"without a picture?","answer":"yes"}
+{"question":"without an image?","answer":"yes"}
 J
 works "captions" text --in set/c.jsonl --out c.lmdb --model m
 grep -q '^{"images":4,"episodes":0,"records":6,"skipped":1,"bad":0,' out
-verdict $? "fault_087: a missing picture is skipped and counted"
+verdict $? "fault_087: a missing image is skipped and counted"
 grep -q "skipped 'p/none.png' of 'set/c.jsonl': its image is missing" err
 verdict $? "fault_087: and named"
 for n in 1 3; do
@@ -76,24 +76,24 @@ works "merge" merge --out cm.lmdb cp0.lmdb cp1.lmdb
 same "parts of captions" c.lmdb cm.lmdb
 works "verify captions" verify c.lmdb --model m
 grep -q '"pictures_from":"set/".*"images_encoded_again":4,.*"codes_different":0}' out
-verdict $? "verify finds their pictures"
+verdict $? "verify finds their images"
 works "verify from a folder" verify c.lmdb --model m --in set
 works "verify from kept pixels" verify ck.lmdb --model m
 grep -q '"pictures_from":"kept pixels"' out
-verdict $? "verify says where it gets the pictures"
+verdict $? "verify says where it gets the images"
 cp set/c.jsonl elsewhere.jsonl
 works "--images" text --in elsewhere.jsonl --out ce.lmdb --model m --images set
 tokenize dump ce.lmdb | sed 's/elsewhere.jsonl/set\/c.jsonl/' | cmp - c.lmdb.json >out
-verdict $? "--images says where pictures lie"
+verdict $? "--images says where images lie"
 works "decode captions" decode --in c.lmdb --model m --out d
 [ "$(ls d/*.png | wc -l)" -eq 5 ]
 verdict $? "a PNG file a caption, and the sheet"
 
 # bad lines among good ones
 { for i in $(seq 60); do echo "{\"text\":\"line $i\"}"; done && echo '{"image":"p/broken.png","text":"x"}'; } >set/b.jsonl
-works "a damaged picture" text --in set/b.jsonl --out b0.lmdb --model m --max-bad 0.02
+works "a damaged image" text --in set/b.jsonl --out b0.lmdb --model m --max-bad 0.02
 tokenize info b0.lmdb | grep -q '"bad":1,.*"bad_items":\[{"key":"p/broken.png",'
-verdict $? "a damaged picture is bad"
+verdict $? "a damaged image is bad"
 for line in 'no JSON' '{"text":' '[1]' '{"text":5}' '{"caption":""}' '{"image":7,"text":"a"}' '{"image":"","text":"a"}' '{"question":"a?"}' \
     '{"question":"a?","answer":""}' '{"question":"a?","answers":[]}' '{"text":"a","text":"b"}' '{"text":"a\u0000b"}' '{"question":"a?","answer":"b","text":"c"}' "{\"text\":\"$(printf '\377')\"}"; do
     { head -n 60 set/b.jsonl && printf '%s\n' "$line" && echo '{"text":"after it"}'; } >set/bad.jsonl
@@ -127,7 +127,7 @@ mkdir coco
 cp "$(ls "$top"/data/photos/*.jpg | head -n 1)" coco/COCO_x_000007.jpg
 works "VQA" text --in q.json --answers a.json --images coco --image-prefix COCO_x_ --image-digits 6 --out v.lmdb --model m
 grep -q '^{"images":2,"episodes":0,"records":2,"skipped":1,"bad":0,' out
-verdict $? "fault_087: a missing picture of a question"
+verdict $? "fault_087: a missing image of a question"
 tokenize dump v.lmdb --id 1 >out 2>err && grep -q '^{"key":"COCO_x_000007.jpg","source":"q.json","kind":"text","grid":\[16,16\],.*"text":\[119,104,101,114,101,63,32,98,256\],' out
 verdict $? "question, space, answer, 256"
 exits 2 "need --answers" text --in q.json --format vqa --out x.lmdb
@@ -218,10 +218,10 @@ for i, (r, (key, text, prompt)) in enumerate(zip(records, want)):
     assert (parts[16].tolist() == [prompt]) if prompt else 16 not in parts
     assert ('pixels' in parts) == key.startswith('p/') == (r['codes'] is not None)
     if r['codes']:
-        picture = np.asarray(Image.open(io.BytesIO(parts['pixels'])))
-        assert r['grid'] == [16, 16] and (trace('m', [picture])['indices'].ravel() == r['codes']).all()
+        image = np.asarray(Image.open(io.BytesIO(parts['pixels'])))
+        assert r['grid'] == [16, 16] and (trace('m', [image])['indices'].ravel() == r['codes']).all()
 
-# gray pictures become RGB
+# gray images become RGB
 os.mkdir('gray')
 a = np.random.default_rng(1).integers(0, 256, (32, 32), np.uint8)
 Image.fromarray(a).save('gray/g.png')
@@ -232,5 +232,5 @@ g, c = dump('g.lmdb')
 assert g['codes'] == c['codes'] and g['key'] == 'g.png'
 P
 python check.py "$top/tests"
-verdict $? "fault_087: lines, captions and gray pictures as Python reads them"
+verdict $? "fault_087: lines, captions and gray images as Python reads them"
 finish

@@ -7,7 +7,7 @@ python=$(numpy_python)
 images="$reference/image0_32x32.png $reference/image1_32x32.png"
 narrow=$reference/lpips_narrow.safetensors
 
-# step OUT ARGUMENTS...: two steps of Adam on two pictures.
+# step OUT ARGUMENTS...: two steps of Adam on two images.
 step() {
     t=$1
     shift
@@ -44,7 +44,7 @@ if [ -n "$python" ]; then
         verdict $? "$other is told from it"
     done
     vanilla t --set train.accumulate=2
-    compared "twice the same pictures, accumulated, are the pictures once" t vanilla.t --abs 0 --rel 1e-6 --tol 'param/*=1e-6,0' --skip 'grad/*' --skip '*to_k.bias' --need 'param/2/*' --need d_weight
+    compared "twice the same images, accumulated, are the images once" t vanilla.t --abs 0 --rel 1e-6 --tol 'param/*=1e-6,0' --skip 'grad/*' --skip '*to_k.bias' --need 'param/2/*' --need d_weight
     vanilla t --set loss.perceptual=0.4 && ! "$python" "$top/tests/interop/compare_trace.py" t "$reference/gan_vanilla_lpips.safetensors" --quiet >out 2>err
     verdict $? "another weight of LPIPS is told from it"
 else
@@ -78,7 +78,7 @@ X
 fi
 
 # --- the RUN
-pictures 24 pics
+images 24 pics
 gan="$small --set loss.disc_start=5 --set loss.disc_ramp=4 --set train.log_every=1"
 # shellcheck disable=SC2086
 train base $gan --set loss.perceptual=0.5 --set "loss.perceptual_weights=$narrow" --set train.weight_average=0.9

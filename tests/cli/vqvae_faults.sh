@@ -2,11 +2,11 @@
 # vqvae_faults.sh - `vqvae` in a bad world: data, configuration files, disks and numbers that fail. Case numbers name the fault.
 . "$(dirname "$0")/../vqvae_common.sh"
 
-pictures 12 pics
+images 12 pics
 train base
 verdict $? "a run of twelve steps"
 
-# --- pictures
+# --- images
 mkdir empty other
 echo text >other/notes.txt
 exits 3 "'empty'" train --data empty --out new
@@ -28,7 +28,7 @@ head -c 300 "$(find pics -name '*.png' | head -n 1)" >spoilt/cut.png
 exits 3 '2' train --data spoilt --config tiny.json --out new
 vqvae train --data spoilt --config tiny.json --threads 1 --out spoilt.run --max-bad 0.2 >out 2>err && grep -q 'aa.png' err && grep -q 'cut.png' err &&
     cmp base/diffusion_pytorch_model.safetensors spoilt.run/diffusion_pytorch_model.safetensors >>err
-verdict $? "fault_001: tolerated bad pictures change nothing for the good ones"
+verdict $? "fault_001: tolerated bad images change nothing for the good ones"
 exits 3 "are bad .*max-bad 0 %" train --data spoilt --config tiny.json --threads 1 --out strict.run --max-bad 0.2 --strict
 exits 3 'pixels' eval --model base --data pics --max-pixels 100 --split all
 

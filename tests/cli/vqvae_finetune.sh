@@ -2,7 +2,7 @@
 # vqvae_finetune.sh - `vqvae train --init`: what comes from the RUN, what stays when it is frozen, and settings that contradict it.
 . "$(dirname "$0")/../vqvae_common.sh"
 
-pictures 24 pics
+images 24 pics
 train base --set train.weight_average=0.9
 verdict $? "a run of twelve steps"
 print_of() { grep -o '"fingerprint":"[0-9a-f]*' "$1/tokenizer.json" | cut -d'"' -f4; }

@@ -93,7 +93,7 @@ cmp run/diffusion_pytorch_model.safetensors run.square/diffusion_pytorch_model.s
 verdict $? "the same bytes"
 
 # --- it works everywhere
-pictures 6 pics
+images 6 pics
 works "info" info run
 grep -q '"codes":48,"code_dim":8,"stride":4,"block_out_channels":\[32,32,64\],"size":null,"tokens":null,"quantizer":{"kind":"vq"},"preprocess":{"range":\[-1,1\],"size":null},' out
 verdict $? "info: $(cat out)"
@@ -210,7 +210,7 @@ exits 2 "weights" import --from taming --config t/config.json --out refused.run
 verdict $? "a refused import leaves nothing behind"
 exits 2 "not empty" import --from taming --weights t/weights.safetensors --config t/config.json --out tuned
 taming t tuned --force
-rm -rf tuned/samples # pictures may stay: nothing reads them
+rm -rf tuned/samples # images may stay: nothing reads them
 same "--force replaces a trained RUN and what its training left" run tuned
 exits 2 "folder of the files" import --from diffusers --weights run/diffusion_pytorch_model.safetensors --config run/config.json --out run --force
 rm -rf bad

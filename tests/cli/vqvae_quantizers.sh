@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../vqvae_common.sh"
 python=$(numpy_python)
 reference=$top/tests/reference
-pictures 24 pics
+images 24 pics
 
 # kind RUN KIND ARGUMENTS...
 kind() {

@@ -3,7 +3,7 @@
 # without effect, a lone image, and evaluation of few images. Oracles: exit codes, the key in the message, sizes of sample sheets.
 . "$(dirname "$0")/../vqvae_common.sh"
 
-pictures 12 pics
+images 12 pics
 quick() { # RUN WORDS...: the tiny network without tiny.json's steps; a word with '=' is a setting
     run=$1 options=
     shift

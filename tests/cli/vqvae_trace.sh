@@ -9,7 +9,7 @@ two=$reference/image1_32x32.png
 
 if [ -n "$python" ]; then
     works "trace" trace --model "$reference/vq" --image "$one" "$two" --out t --threads 1
-    compared "two pictures" t "$reference/vq_32x32.safetensors" --rel 5e-5 --need indices --need encoder_out --need prequant --need quantized --need decoder_out
+    compared "two images" t "$reference/vq_32x32.safetensors" --rel 5e-5 --need indices --need encoder_out --need prequant --need quantized --need decoder_out
     for m in vq vq2; do
         works "trace $m" trace --model "$reference/$m" --image "$reference/image2_24x40.png" --out t --threads 2
         compared "$m at its own size" t "$reference/${m}_24x40.safetensors" --rel 5e-5 --need indices --need decoder_out
@@ -28,7 +28,7 @@ else
     skip "numbers of others" "no python3 with numpy"
 fi
 
-pictures 4 pics
+images 4 pics
 train deep --set 'model.block_out_channels=[4,4,4,4,4]' --set train.warmup_no_quant=0 --steps 1 # a stride of 16
 exits 2 'multiple of the stride 16' trace --model deep --image "$reference/image2_24x40.png" --out t2
 exits 2 'one batch needs one size' trace --model "$reference/vq" --image "$one" "$reference/image2_24x40.png" --out t2

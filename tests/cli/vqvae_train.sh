@@ -1,9 +1,9 @@
 #!/bin/sh
 # vqvae_train.sh - `vqvae train` and the commands that look at its RUN: the same bytes for any number of threads and after any
-# kill, stops on request, what a resume refuses, figures and pictures.
+# kill, stops on request, what a resume refuses, figures and images.
 . "$(dirname "$0")/../vqvae_common.sh"
 
-pictures 24 pics
+images 24 pics
 train base
 verdict $? "a run of twelve steps"
 
@@ -43,7 +43,7 @@ done
 LC_ALL=de_DE.UTF-8 train locale
 same "fault_073: another locale" base locale
 (mkdir elsewhere && cd elsewhere && vqvae train --data "$dir/pics" --config ../tiny.json --threads 1 --out "$dir/elsewhere/run" >../out 2>../err)
-same "other paths to the same pictures" base elsewhere/run
+same "other paths to the same images" base elsewhere/run
 train other --seed 1
 ! cmp -s base/diffusion_pytorch_model.safetensors other/diffusion_pytorch_model.safetensors
 verdict $? "fault_078: another seed gives other weights"
@@ -118,7 +118,7 @@ for t in 0.02 0.06 0.1 0.14 0.18 0.22; do
     same "fault_055: kill -9 twice after $t s, then --resume" base killed
 done
 if strace -o /dev/null true 2>/dev/null; then
-    # At the entry of the n-th rename: a checkpoint is five of them (training state, weights, three texts), a picture one, done the last.
+    # At the entry of the n-th rename: a checkpoint is five of them (training state, weights, three texts), an image one, done the last.
     for n in 1 2 6 7 8 9 13 18; do
         rm -rf killed
         strace -f -o /dev/null -e trace=rename -e "inject=rename:signal=KILL:when=$n" \
@@ -171,7 +171,7 @@ verdict $? "an average that begins at a resume begins with the weights: $(cut -d
 # --- existing folders, typing mistakes
 exits 2 'resume' train --data pics --config tiny.json --out base
 exits 2 'is a file' train --data pics --config tiny.json --out tiny.json
-exits 2 'folder of the pictures' train --data pics --config tiny.json --out pics --force
+exits 2 'folder of the images' train --data pics --config tiny.json --out pics --force
 exits 1 'cannot' train --data pics --config tiny.json --out /proc/none/run
 exits 2 'data' train --out new
 exits 2 'out' train --data pics
@@ -266,12 +266,12 @@ verdict $? "--object wants three numbers"
 # --- reconstruct, info
 works "reconstruct" reconstruct --model base --data pics --out shown --threads 1
 [ "$(find shown -name '0*.png' | wc -l)" -eq 24 ] && [ -s shown/contact.png ] && [ -e shown/done ] && grep -qx '{"images":24}' out
-verdict $? "a PNG a picture and a contact sheet"
+verdict $? "a PNG an image and a contact sheet"
 works "reconstruct with another number of threads" reconstruct --model base --data pics --out shown2 --threads 3
 diff -r shown shown2 >out 2>&1
-verdict $? "the same pictures"
+verdict $? "the same images"
 exits 2 'not empty' reconstruct --model base --data pics --out shown
-exits 2 'folder of the pictures' reconstruct --model base --data pics --out pics --force
+exits 2 'folder of the images' reconstruct --model base --data pics --out pics --force
 works "reconstruct some" reconstruct --model base --data pics --out shown --force --limit 5
 works "info" info base
 grep -q '"codes":16,"code_dim":4,"stride":2,"block_out_channels":\[8,8\],"size":\[16,16\],"tokens":64,"quantizer":{"kind":"vq"},' out && grep -q '"step":12}' out

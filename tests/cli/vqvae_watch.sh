@@ -16,7 +16,7 @@ report() { # NAME PAGE TEXT...
 }
 sum_of() { json_all "$1/metrics.jsonl" "$2" | awk '{ s += $1 } END { print s + 0 }'; }
 
-pictures 24 pics
+images 24 pics
 
 # --- metrics: codes replaced are counted, whatever the distance of the lines and wherever the training stops
 often='--set model.num_vq_embeddings=256 --set train.steps=280 --set train.save_every=0'
@@ -86,10 +86,10 @@ sed -E 's/"(wall|images_per_s)":[^,]*/"\1":1/g' "$run/metrics.jsonl" >metrics &&
 works "report, another clock" report "$run" --data pics --split all --out page.html
 cmp page.html "$run/report.html" >out 2>&1
 verdict $? "no time in the page"
-works "report without pictures" report base
+works "report without images" report base
 report "curves and configuration" base/report.html 'Curves' 'Configuration' '[8,8]'
 grep -q '"images": 0, "sizes": \[\], "charts": 9' summary
-verdict $? "no pictures: $(cat summary)"
+verdict $? "no images: $(cat summary)"
 train base --force
 [ ! -e base/report.html ]
 verdict $? "--force takes a former run's page away"
@@ -107,7 +107,7 @@ exits 2 'split' report base --split both
 exits 2 'none' report none.run
 exits 1 'cannot' report base --out /proc/none/page.html
 
-# --- the foreground: pixels off the median picture, by numpy; all pictures are training pictures, so the median is theirs
+# --- the foreground: pixels off the median image, by numpy; all images are training images, so the median is theirs
 python=$(numpy_python)
 if [ -n "$python" ] && "$python" -c 'import PIL' 2>/dev/null; then
     vqvae reconstruct --model base --data pics --out pairs --threads 1 >out 2>err
@@ -134,7 +134,7 @@ else
 fi
 works "eval of a folder" eval --model base --data pics
 grep -q '"psnr_foreground":null' out
-verdict $? "a folder of mixed pictures has no foreground"
+verdict $? "a folder of mixed images has no foreground"
 if vqvae eval --model base --data pics "$top/data/reacher" --limit 40 >out 2>err; then
     a=$(sed -n 's/.*"psnr_foreground":\([0-9.]*\).*/\1/p' out)
     [ -n "$a" ] && [ "$(echo "$a" | sed -n 2p)" = "$(echo "$a" | sed -n 3p)" ]

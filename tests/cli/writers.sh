@@ -15,7 +15,7 @@ lines() { # each line of `out` is an object to python, NaN and Infinity are not
 }
 odd="a \"quoted\" name, 'x' = 3 Ü 日"
 mkdir "$odd" && cd "$odd" || exit 1
-pictures 6 plain
+images 6 plain
 i=0
 for f in plain/*.png; do
     i=$((i + 1))
@@ -84,7 +84,7 @@ if [ $rc -eq 1 ] && grep -q 'built without' err; then
 else
     verdict $rc "gato record"
     does "its data set" tokenize episodes --in 'rec "1" ü' --model "$run" --out 'e "1".lmdb'
-    does "pictures of it" vqvae eval --model "$run" --data 'rec "1" ü' --split all
+    does "images of it" vqvae eval --model "$run" --data 'rec "1" ü' --split all
     gato train --data 'e "1".lmdb' --vqvae "$run" --out 'arm "1"' --seed 1 --steps 2 --threads 1 --set $small >out 2>err
     verdict $? "a policy of it"
     does "at play" gato act --policy model --model 'arm "1"' --episodes 1 --threads 1

@@ -1,5 +1,5 @@
 /* fuzz_jpeg.c - any bytes as a JPEG, strictly and leniently: no crash, no leak, and either a whole
- * picture or a reason.
+ * image or a reason.
  */
 #include "common/io/image/image_codec.h"
 

@@ -1,9 +1,9 @@
-/* fuzz_png.c - any bytes as a PNG: no crash, no leak, and either a whole picture or a reason.
+/* fuzz_png.c - any bytes as a PNG: no crash, no leak, and either a whole image or a reason.
  * Decoded as they are, and with the checksums of their chunks made right, without which mutations
  * would never get past the first one.
  */
 #include "common/io/image/image_codec.h"
-#include "tests/picture.h"
+#include "tests/image_bytes.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

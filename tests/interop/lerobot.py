@@ -3,7 +3,7 @@
 
     python3 tests/interop/lerobot.py build/bin/tokenize [CODEC]
 
-Frames must be those of their own step: nearer to the recorded picture than to its neighbours, and equal to PyAV's decoding; the
+Frames must be those of their own step: nearer to the recorded image than to its neighbours, and equal to PyAV's decoding; the
 minari package, when it is there, must read the result. Needs pyarrow, pandas, av, h5py, lmdb and pillow; without them it says
 so and skips (exit 0). CODEC: libx264 (default), libsvtav1, ...
 """

@@ -4,8 +4,8 @@
     pip install lerobot 'numpy<2.3' h5py lmdb pillow pyarrow      # lerobot 0.4 writes v3.0, lerobot==0.3.3 writes v2.1
     python3 tests/interop/lerobot_library.py build/bin/tokenize
 
-Two cameras, state and action vectors, five episodes of different lengths, three tasks. Kept pictures must be the written ones to the
-last bit when they are stored as pictures; from videos, nearer to their own step than half the way to the next. Vectors, actions (by the smallest
+Two cameras, state and action vectors, five episodes of different lengths, three tasks. Kept images must be the written ones to the
+last bit when they are stored as images; from videos, nearer to their own step than half the way to the next. Vectors, actions (by the smallest
 and largest written), rewards, ends and words must be the written ones. Skips (exit 0) where a package is missing.
 """
 
@@ -57,10 +57,10 @@ EPISODES = [
 
 
 def write(root, kind):
-    picture = {"dtype": kind, "shape": (H, W, 3), "names": ["height", "width", "channels"]}
+    image = {"dtype": kind, "shape": (H, W, 3), "names": ["height", "width", "channels"]}
     features = {
-        "observation.images.top": picture,
-        "observation.images.wrist": picture,
+        "observation.images.top": image,
+        "observation.images.wrist": image,
         "observation.state": {"dtype": "float32", "shape": (6,), "names": [f"j{i}" for i in range(6)]},
         "action": {"dtype": "float32", "shape": (4,), "names": [f"a{i}" for i in range(4)]},
         "next.reward": {"dtype": "float32", "shape": (1,), "names": None},
@@ -94,7 +94,7 @@ def kept(parts):
 def check_frames(got, want, exact, where):
     assert got.shape == want.shape, f"{where}: {got.shape} frames, {want.shape} were written"
     if exact:
-        assert (got == want).all(), f"{where}: pictures differ"
+        assert (got == want).all(), f"{where}: images differ"
         return 0
     own = np.abs(got - want).mean((1, 2, 3))
     next_one = np.abs(got[:-1] - want[1:].astype(int)).mean((1, 2, 3))
@@ -124,7 +124,7 @@ def check(kind):
             last = np.arange(len(e["done"])) == len(e["done"]) - 1
             assert (np.asarray(r["truncated"], bool) == (last & ~e["done"])).all(), where + ": truncated"
             assert bytes(r["text"][:-1]).decode() == e["task"], where + ": task"
-    print(f"ok: {CODEBASE_VERSION} of lerobot {getattr(lerobot, '__version__', '?')}, {kind}: pictures differ by {worst:.2f} at most in the mean")
+    print(f"ok: {CODEBASE_VERSION} of lerobot {getattr(lerobot, '__version__', '?')}, {kind}: images differ by {worst:.2f} at most in the mean")
 
 
 with tempfile.TemporaryDirectory() as folder:

@@ -181,8 +181,8 @@ def check_all_theirs(folder):
     rng = np.random.default_rng(0)
     box2 = s.Box(-1, 1, (2,), np.float32)
     act = lambda T: rng.uniform(-1, 1, (T, 2)).astype(np.float32)  # noqa: E731
-    picture = lambda n: rng.integers(0, 256, (n, 64, 48, 3), dtype=np.uint8)  # noqa: E731
-    check_theirs(folder, "image", s.Box(0, 255, (64, 48, 3), np.uint8), box2, picture, act, {"": lambda o: o})
+    image = lambda n: rng.integers(0, 256, (n, 64, 48, 3), dtype=np.uint8)  # noqa: E731
+    check_theirs(folder, "image", s.Box(0, 255, (64, 48, 3), np.uint8), box2, image, act, {"": lambda o: o})
     check_theirs(
         folder,
         "gray",

@@ -1,5 +1,5 @@
 """read_report.py PAGE [TEXT...] - reads a page of `vqvae report` with the standard library: every tag closed, nothing
-fetched from elsewhere, no script, pictures that are whole PNGs, every TEXT somewhere as text. Prints a JSON summary;
+fetched from elsewhere, no script, images that are whole PNGs, every TEXT somewhere as text. Prints a JSON summary;
 what is wrong goes to stderr with status 1."""
 import base64
 import html.parser

@@ -7,7 +7,7 @@ import struct, sys
 import lmdb, numpy, torch, xxhash
 
 PARTS = {1: "key", 2: "source", 3: "codes", 4: "text", 5: "continuous", 6: "discrete", 7: "actions", 8: "discrete_actions", 9: "label_actions", 10: "rewards",
-         11: "terminated", 12: "truncated", 13: "pixel_size", 14: "pixels", 15: "picture_hash", 16: "prompt"}
+         11: "terminated", 12: "truncated", 13: "pixel_size", 14: "pixels", 15: "image_hash", 16: "prompt"}
 WIDE = {"H": "i4", "I": "i8"}  # torch has few unsigned types
 
 
@@ -39,7 +39,7 @@ class TokenShard(torch.utils.data.Dataset):
                 item[name] = bytes(a)
                 continue
             a = a.astype(WIDE.get(code.decode(), a.dtype))
-            rows = name not in ("text", "prompt", "picture_hash", "pixel_size")
+            rows = name not in ("text", "prompt", "image_hash", "pixel_size")
             item[name] = torch.from_numpy(a.reshape((T, h, w) if name == "codes" else (T, -1) if rows else -1).copy())
         return item
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""WebDataset tars as the webdataset package and `tokenize images` read them: the same samples, pictures and words. By hand.
+"""WebDataset tars as the webdataset package and `tokenize images` read them: the same samples, images and words. By hand.
 
     pip install webdataset lmdb h5py pillow
     python3 tests/interop/webdataset_library.py build/bin/tokenize
@@ -34,7 +34,7 @@ random.seed(2)
 rng = np.random.default_rng(2)
 
 
-def picture():
+def image():
     out = io.BytesIO()
     Image.fromarray(rng.integers(0, 256, (6, 7, 3), dtype=np.uint8)).save(out, "png")
     return out.getvalue()
@@ -49,7 +49,7 @@ def put(tar, name, data):
 def sample(tar, i, long):
     folder = random.choice(["", "./", "a/b.c/", "deep/" * 15, f"ü-{i}/", "x" * long + "/"])
     key = f"{folder}s{i:03d}" + "y" * random.choice([0, long // 2, long])
-    image = (".PNG" if i % 7 == 0 else ".png", picture())
+    image = (".PNG" if i % 7 == 0 else ".png", image())
     others = [(".txt", f"words {i} ü".encode()), (".cls", b"%d" % i), (".seg.npy", b"junk"), (".json", json.dumps({"n": i}).encode())]
     parts = [image, *random.sample(others, random.randrange(5))]
     random.shuffle(parts)
@@ -86,7 +86,7 @@ def compare(what, got, want):
     assert len(got) == len(want) > 0, f"{what}: {len(got)} samples, webdataset has {len(want)}"
     for a, b in zip(got, want):
         assert a[0] == b[0], f"{what}: '{a[0]}' where webdataset has '{b[0]}'"
-        assert (pixels(a[1]) == pixels(b[1])).all(), f"{what}: {a[0]}: pictures differ"
+        assert (pixels(a[1]) == pixels(b[1])).all(), f"{what}: {a[0]}: images differ"
         assert b[2] is None or a[2] == b[2], f"{what}: {a[0]}: words differ"
     print(f"ok: {what}: {len(got)} samples")
 

@@ -34,7 +34,7 @@ def normal(name, shape, seed=0):
     return sum(uniform(f"{name}#{i}", shape, seed) for i in range(4)) * np.sqrt(3 / 4)
 
 
-def picture(name, h, w, seed=0):
+def image(name, h, w, seed=0):
     """u8 [h,w,3]: smooth coloured waves of integer arithmetic, a rectangle and noise."""
     y, x = np.mgrid[0:h, 0:w]
     noise = ((uniform(name, (h, w, 3), seed) + 1) * 24).astype(np.int64)

@@ -18,7 +18,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from diffusers import VQModel
 
-from common import HERE, demand, largest_difference, normal, picture, st, uniform
+from common import HERE, demand, largest_difference, normal, image, st, uniform
 
 torch.set_num_threads(1)
 ADAM = dict(lr=1e-3, betas=(0.5, 0.9), eps=1e-8, weight_decay=0.0)
@@ -212,7 +212,7 @@ def case(name, model, disc, lpips, x, kind, weight, perceptual):
 def main():
     out = sys.argv[1] if len(sys.argv) > 1 else HERE
     model = VQModel.from_pretrained(os.path.join(HERE, "vq"), low_cpu_mem_usage=False).float()
-    rgb = np.stack([picture("zero", 32, 32), picture("one", 32, 32)]).astype(np.float64)
+    rgb = np.stack([image("zero", 32, 32), image("one", 32, 32)]).astype(np.float64)
     x = torch.from_numpy((rgb / 127.5 - 1).astype(np.float32)).permute(0, 3, 1, 2).contiguous()
     with torch.no_grad():
         wide, deep, lpips = make_disc(5, 2, 1), make_disc(4, 3, 5), make_lpips(4)

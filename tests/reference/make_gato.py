@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common import HERE, demand, largest_difference, normal, picture, st, uniform
+from common import HERE, demand, largest_difference, normal, image, st, uniform
 
 torch.set_num_threads(1)
 
@@ -461,7 +461,7 @@ def make_cases():
         "patches": case(
             2,
             dict(
-                pixels=np.stack([picture("p0", 20, 36), picture("p1", 20, 36)]), discrete_actions=np.array([[3], [1]])
+                pixels=np.stack([image("p0", 20, 36), image("p1", 20, 36)]), discrete_actions=np.array([[3], [1]])
             ),
             keep=few + image,
             norms="image",

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common import HERE, demand, largest_difference, picture, st, write_png
+from common import HERE, demand, largest_difference, image, st, write_png
 from taming_net import CONFIG, weights
 
 torch.set_num_threads(1)
@@ -189,10 +189,10 @@ def train_case(name, images):
 
 def main():
     out = sys.argv[1] if len(sys.argv) > 1 else HERE
-    oblong = picture("taming", 32, 48)
+    oblong = image("taming", 32, 48)
     write_png(os.path.join(out, "image3_32x48.png"), oblong)
     st.save(os.path.join(out, "taming_32x48.safetensors"), trace("taming 32x48", [oblong]))
-    square = [picture("zero", 32, 32), picture("one", 32, 32)]
+    square = [image("zero", 32, 32), image("one", 32, 32)]
     st.save(os.path.join(out, "taming_train_mse_legacy.safetensors"), train_case("train", square))
 
 

@@ -20,7 +20,7 @@ import safetensors.torch  # noqa: F401  (diffusers 0.25 uses it without importin
 import torch
 from diffusers import VQModel
 
-from common import HERE, demand, largest_difference, normal, picture, st, uniform, write_png
+from common import HERE, demand, largest_difference, normal, image, st, uniform, write_png
 
 torch.set_num_threads(1)
 
@@ -234,14 +234,14 @@ def main():
     vq, vq2 = os.path.join(out, "vq"), os.path.join(out, "vq2")
     write_folder(vq, VQ, make_weights(VQ, 9, half=False))
     write_folder(vq2, VQ2, make_weights(VQ2, 2, half=True))
-    pictures = {
-        "image0_32x32": picture("zero", 32, 32),
-        "image1_32x32": picture("one", 32, 32),
-        "image2_24x40": picture("two", 24, 40),
+    images = {
+        "image0_32x32": image("zero", 32, 32),
+        "image1_32x32": image("one", 32, 32),
+        "image2_24x40": image("two", 24, 40),
     }
-    for name, rgb in pictures.items():
+    for name, rgb in images.items():
         write_png(os.path.join(out, name + ".png"), rgb)
-    square, oblong = [pictures["image0_32x32"], pictures["image1_32x32"]], [pictures["image2_24x40"]]
+    square, oblong = [images["image0_32x32"], images["image1_32x32"]], [images["image2_24x40"]]
     model, model2 = load_folder(vq), load_folder(vq2)
     print(f"parameters: {sum(p.numel() for p in model.parameters())}, {sum(p.numel() for p in model2.parameters())}")
     st.save(os.path.join(out, "vq_32x32.safetensors"), trace("vq 32x32", model, square))

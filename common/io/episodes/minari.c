@@ -18,7 +18,7 @@ struct minari {
 };
 #endif
 
-enum { PICTURE_SIDE = 32 };
+enum { IMAGE_SIDE = 32 };
 static const char meta_name[] = "metadata.json", data_name[] = "main_data.hdf5";
 
 size_t minari_episodes(const minari_t *m) {
@@ -50,10 +50,10 @@ void minari_skip_act(minari_t *m, size_t i) {
     m->skip_act[i] = true;
 }
 
-/* ---- pictures ---- */
+/* ---- images ---- */
 
 /* u8 [h,w], [h,w,c] or [c,h,w]; channels first when both ends could be channels. */
-static bool picture_shape(const minari_leaf_t *leaf, bool *planar) {
+static bool image_shape(const minari_leaf_t *leaf, bool *planar) {
     const size_t *d = leaf->dim;
     bool box = leaf->kind == SPACE_BOX || leaf->kind == SPACE_IMAGE;
     if (!box || strcmp(leaf->dtype, "uint8") != 0 || leaf->rank < 2 || leaf->rank > 3) return false;
@@ -61,31 +61,31 @@ static bool picture_shape(const minari_leaf_t *leaf, bool *planar) {
     return leaf->rank == 2 || *planar || d[2] == 3 || d[2] == 1;
 }
 
-void minari_picture_size(const minari_leaf_t *leaf, size_t *h, size_t *w, size_t *c) {
+void minari_image_size(const minari_leaf_t *leaf, size_t *h, size_t *w, size_t *c) {
     *h = leaf->dim[leaf->planar];
     *w = leaf->dim[leaf->planar + 1];
     *c = leaf->rank < 3 ? 1 : leaf->planar ? leaf->dim[0] : leaf->dim[2];
 }
 
-bool minari_as_picture(minari_t *m, size_t i) {
+bool minari_as_image(minari_t *m, size_t i) {
     minari_leaf_t *leaf = &m->meta.obs[i];
     bool planar;
     if (leaf->kind == SPACE_IMAGE) return true;
-    if (!picture_shape(leaf, &planar)) return false;
+    if (!image_shape(leaf, &planar)) return false;
     leaf->kind = SPACE_IMAGE;
     leaf->planar = planar;
     return true;
 }
 
-int minari_find_picture(minari_t *m) {
+int minari_find_image(minari_t *m) {
     for (size_t i = 0; i < m->meta.n_obs; i++)
         if (m->meta.obs[i].kind == SPACE_IMAGE) return (int)i;
     for (size_t i = 0; i < m->meta.n_obs; i++) {
         minari_leaf_t leaf = m->meta.obs[i];
-        if (!picture_shape(&leaf, &leaf.planar)) continue;
+        if (!image_shape(&leaf, &leaf.planar)) continue;
         size_t h, w, c;
-        minari_picture_size(&leaf, &h, &w, &c);
-        if (h >= PICTURE_SIDE && w >= PICTURE_SIDE && minari_as_picture(m, i)) return (int)i;
+        minari_image_size(&leaf, &h, &w, &c);
+        if (h >= IMAGE_SIDE && w >= IMAGE_SIDE && minari_as_image(m, i)) return (int)i;
     }
     return -1;
 }
@@ -160,9 +160,9 @@ int minari_steps(minari_t *m, size_t episode, size_t *T, reason_t *why) {
 
 int minari_read_frames(minari_t *m, size_t episode, uint8_t **frames, size_t *T1, size_t *h,
                        size_t *w, size_t *c, reason_t *why) {
-    int i = minari_find_picture(m);
-    if (i < 0 || m->flat) return reason_set(why, "%s: no pictures among the observations", m->file);
-    minari_picture_size(&m->meta.obs[i], h, w, c);
+    int i = minari_find_image(m);
+    if (i < 0 || m->flat) return reason_set(why, "%s: no images among the observations", m->file);
+    minari_image_size(&m->meta.obs[i], h, w, c);
     return minari_group_frames(m, episode, &m->meta.obs[i], frames, T1, why);
 }
 

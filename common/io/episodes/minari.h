@@ -51,16 +51,16 @@ const minari_leaf_t *minari_act(const minari_t *m, size_t i);
 int64_t minari_leaf_n(const minari_leaf_t *leaf, size_t k);
 int64_t minari_leaf_start(const minari_leaf_t *leaf, size_t k);
 
-/* Takes observation i as a picture: SPACE_IMAGE as declared, or a u8 Box of [h,w], [h,w,c] or
+/* Takes observation i as an image: SPACE_IMAGE as declared, or a u8 Box of [h,w], [h,w,c] or
  * [c,h,w] with c = 1 or 3 (3 at both ends: channels first). false: it is none. From then on it is
  * SPACE_IMAGE and read as such. */
-bool minari_as_picture(minari_t *m, size_t i);
-/* The observation that is the picture when nobody says which: the first that Minari itself counts
+bool minari_as_image(minari_t *m, size_t i);
+/* The observation that is the image when nobody says which: the first that Minari itself counts
  * as an image, else the first that can be taken as one with sides of 32 or more (it then is); -1 =
  * none. */
-int minari_find_picture(minari_t *m);
+int minari_find_image(minari_t *m);
 /* Height, width and channels of a SPACE_IMAGE leaf. */
-void minari_picture_size(const minari_leaf_t *leaf, size_t *h, size_t *w, size_t *c);
+void minari_image_size(const minari_leaf_t *leaf, size_t *h, size_t *w, size_t *c);
 /* Leaves that are not wanted are not read: their arrays stay NULL. */
 void minari_skip_obs(minari_t *m, size_t i);
 void minari_skip_act(minari_t *m, size_t i);
@@ -90,7 +90,7 @@ int minari_read(minari_t *m, size_t episode, minari_episode_t *e, reason_t *why)
 void minari_episode_release(minari_episode_t *e);
 /* T of an episode from its attributes (cheap). */
 int minari_steps(minari_t *m, size_t episode, size_t *T, reason_t *why);
-/* Only the frames of minari_find_picture's leaf: *frames [T+1,h,w,c], malloc'ed. */
+/* Only the frames of minari_find_image's leaf: *frames [T+1,h,w,c], malloc'ed. */
 int minari_read_frames(minari_t *m, size_t episode, uint8_t **frames, size_t *T1, size_t *h,
                        size_t *w, size_t *c, reason_t *why);
 

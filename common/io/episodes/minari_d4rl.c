@@ -1,7 +1,7 @@
 /* minari_d4rl.c - a D4RL file: one HDF5 file of flat arrays, cut into episodes after each row whose
  * terminals or timeouts is set. What follows the last such row is an episode too. It is read as a
  * dataset with bare spaces: observations without bounds (u8 arrays of two or three dimensions with
- * sides of 32 or more are pictures), actions in [-1,1], or discrete from 0 when they are integers.
+ * sides of 32 or more are images), actions in [-1,1], or discrete from 0 when they are integers.
  */
 #ifdef WITH_HDF5
 #include "common/io/episodes/minari_file.h"
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGEST_ROW = 1 << 28, PICTURE = 32 };
+enum { LARGEST_ROW = 1 << 28, IMAGE = 32 };
 static const minari_leaf_t scalar = {.count = 1};
 
 static int in_file(const minari_t *m, const char *field, reason_t *why) {
@@ -53,7 +53,7 @@ static void bounds(minari_leaf_t *leaf, double low, double high) {
 static int observations(const h5_data_t *d, minari_leaf_t *leaf, reason_t *why) {
     if (leaf_of(d, leaf, why)) return -1;
     bool bytes = strcmp(leaf->dtype, "uint8") == 0;
-    if (bytes && leaf->rank >= 2 && leaf->dim[0] >= PICTURE && leaf->dim[1] >= PICTURE)
+    if (bytes && leaf->rank >= 2 && leaf->dim[0] >= IMAGE && leaf->dim[1] >= IMAGE)
         leaf->kind = SPACE_IMAGE;
     else
         bounds(leaf, bytes ? 0 : -INFINITY, bytes ? 255 : INFINITY);

@@ -1,4 +1,4 @@
-/* minari_jpeg.c - rows of bytes stored as JPEG strings, as Minari does with pictures since 2025-03:
+/* minari_jpeg.c - rows of bytes stored as JPEG strings, as Minari does with images since 2025-03:
  * strings of varying length, or a matrix when all happen to be equally long. Until 2026-04 vectors
  * of bytes went through JPEG too.
  */
@@ -33,14 +33,14 @@ bool minari_is_jpeg(const h5_data_t *d, const minari_leaf_t *leaf) {
     return leaf->rank > 1 || d->dim[1] != leaf->dim[0] || vectors_are_jpeg(d);
 }
 
-/* The picture's pixels must be the leaf's elements: [h,w], [h,w,1] and [n] gray, [h,w,3] in
+/* The image's pixels must be the leaf's elements: [h,w], [h,w,1] and [n] gray, [h,w,3] in
  * color. */
 static int take(const image_t *im, const minari_leaf_t *leaf, uint8_t *out, reason_t *why) {
     size_t c = leaf->rank == 3 ? leaf->dim[2] : 1;
     bool fits = leaf->rank == 1 ? im->w * im->h == leaf->count
                                 : im->h == leaf->dim[0] && im->w == leaf->dim[1];
     if (!fits || leaf->rank > 3 || (c != 1 && c != 3))
-        return reason_set(why, "a JPEG picture of %zu x %zu, which is not the space's shape", im->h,
+        return reason_set(why, "a JPEG image of %zu x %zu, which is not the space's shape", im->h,
                           im->w);
     if (c == 3) {
         memcpy(out, im->rgb, leaf->count);
@@ -49,7 +49,7 @@ static int take(const image_t *im, const minari_leaf_t *leaf, uint8_t *out, reas
     for (size_t i = 0; i < leaf->count; i++) {
         const uint8_t *p = im->rgb + 3 * i;
         if (p[0] != p[1] || p[1] != p[2])
-            return reason_set(why, "a JPEG picture in color where the space says gray");
+            return reason_set(why, "a JPEG image in color where the space says gray");
         out[i] = p[0];
     }
     return 0;
@@ -77,7 +77,7 @@ static int decode(const uint8_t *bytes, size_t size, const minari_leaf_t *leaf, 
 static uint8_t *room(const minari_leaf_t *leaf, size_t rows, size_t stored, reason_t *why) {
     size_t bytes = rows * leaf->count;
     if (bytes <= ((size_t)64 << 20) || bytes / 2000 <= stored) return xmalloc(bytes);
-    reason_set(why, "refused: claims %zu bytes of pictures but %zu are stored", bytes, stored);
+    reason_set(why, "refused: claims %zu bytes of images but %zu are stored", bytes, stored);
     return NULL;
 }
 

@@ -132,9 +132,9 @@ static int parse_box(const cJSON *space, minari_leaf_t *leaf, const char *path, 
     leaf->kind = SPACE_BOX;
     if (!(leaf->low = numbers(space, "low", leaf->count, -INFINITY, path, why))) return -1;
     if (!(leaf->high = numbers(space, "high", leaf->count, INFINITY, path, why))) return -1;
-    bool picture = (leaf->rank == 2 || leaf->rank == 3) && leaf->dim[0] >= IMAGE_SIDE &&
-                   leaf->dim[1] >= IMAGE_SIDE;
-    if (!picture || strcmp(dtype, "uint8") != 0 || !all_equal(leaf->low, leaf->count, 0) ||
+    bool image = (leaf->rank == 2 || leaf->rank == 3) && leaf->dim[0] >= IMAGE_SIDE &&
+                 leaf->dim[1] >= IMAGE_SIDE;
+    if (!image || strcmp(dtype, "uint8") != 0 || !all_equal(leaf->low, leaf->count, 0) ||
         !all_equal(leaf->high, leaf->count, 255))
         return 0;
     leaf->kind = SPACE_IMAGE;

@@ -120,12 +120,12 @@ static int read_discrete(const h5_data_t *d, const minari_leaf_t *leaf, size_t r
 static void warn_jpeg(minari_t *m, size_t episode, const char *path, bool *told) {
     if (*told) return;
     *told = true;
-    warn("%s:episode_%zu:%s: numbers stored as JPEG pictures: its compression has changed them, "
+    warn("%s:episode_%zu:%s: numbers stored as JPEG images: its compression has changed them, "
          "record them again",
          m->file, episode, path);
 }
 
-/* Numbers of a Box that Minari took for a picture: its compression has damaged them. */
+/* Numbers of a Box that Minari took for an image: its compression has damaged them. */
 static int read_jpeg_numbers(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows,
                              float **out, reason_t *why) {
     uint8_t *v;

@@ -1,4 +1,4 @@
-/* image.c - what every picture goes through: telling formats apart, limits, reading files, pixels
+/* image.c - what every image goes through: telling formats apart, limits, reading files, pixels
  * to numbers and back.
  *
  * The decoders are image_png.c, image_jpeg.c and image_webp.c, geometry is image_ops.c, what was

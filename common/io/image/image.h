@@ -1,12 +1,12 @@
-/* image.h - pictures: decode PNG, JPEG and, where libwebp was there at build time, WebP (by magic
+/* image.h - images: decode PNG, JPEG and, where libwebp was there at build time, WebP (by magic
  * bytes), encode PNG, resize, crop, pad, contact sheets.
  *
  * An image is 8-bit RGB, row-major, top row first. Decoding expands palette, gray, 16 bit (v/257
  * rounded), composites alpha over `background`, handles Adam7, takes the first frame of an APNG
  * or of an animated WebP.
- * Pictures above 50 Mpx whose rows come in order (PNG without Adam7, JPEG of one scan) are shrunk
+ * Images above 50 Mpx whose rows come in order (PNG without Adam7, JPEG of one scan) are shrunk
  * by a box filter while they are decoded, if want_w and want_h say that less will do: memory then
- * holds a row and the small picture. Nothing partially decoded comes out: any defect is -1 with a
+ * holds a row and the small image. Nothing partially decoded comes out: any defect is -1 with a
  * reason. Oddities that leave every pixel certain (an odd version number, bytes between or behind
  * the parts of a file) are let through and counted in image_notes_t.
  */
@@ -51,7 +51,7 @@ typedef struct {
     uint64_t
         max_pixels; /* 0 = 100,000,000, and 1,000,000,000 for giants that are shrunk row by row */
     size_t want_w,
-        /* what the picture will be scaled down to: giants come smaller, but not below twice this */
+        /* what the image will be scaled down to: giants come smaller, but not below twice this */
         want_h;
     uint8_t background[3]; /* behind alpha */
     /* Take JPEG files that end early or hold damaged data, and PNG files whose pixels are whole but
@@ -68,7 +68,7 @@ typedef struct {
 image_opts_t image_opts_default(void); /* white background, 100 Mpx */
 
 typedef enum { IMAGE_OK = 0, IMAGE_BAD = -1, IMAGE_UNSUPPORTED = -2 } image_status_t;
-/* IMAGE_UNSUPPORTED: a picture of another format (AVIF, GIF, TIFF, ...), arithmetic or 12-bit
+/* IMAGE_UNSUPPORTED: an image of another format (AVIF, GIF, TIFF, ...), arithmetic or 12-bit
  * JPEG. */
 image_status_t image_decode(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o,
                             reason_t *why);
@@ -85,14 +85,14 @@ image_t image_resize(const image_t *im, size_t w, size_t h);
 image_t image_crop(const image_t *im, size_t x, size_t y, size_t w, size_t h);
 /* Edge-replicating padding on the right and below. */
 image_t image_pad(const image_t *im, size_t w, size_t h);
-/* How a picture of any size becomes w x h: smaller side to the target (enlarged if needed), center
+/* How an image of any size becomes w x h: smaller side to the target (enlarged if needed), center
  * crop. */
 image_t image_fit(const image_t *im, size_t w, size_t h);
 /* Copies src into dst at x, y (clipped). */
 void image_paste(image_t *dst, const image_t *src, size_t x, size_t y);
-/* Nearest-neighbour enlargement by an integer factor (for looking at small pictures). */
+/* Nearest-neighbour enlargement by an integer factor (for looking at small images). */
 image_t image_zoom(const image_t *im, size_t factor);
-/* n pictures in a grid of `columns`, cells of the largest size, `gap` pixels of white between. */
+/* n images in a grid of `columns`, cells of the largest size, `gap` pixels of white between. */
 image_t image_sheet(const image_t *im, size_t n, size_t columns, size_t gap);
 
 /* v/127.5 - 1 in double, then float (taming's preprocessing), and back: round((v+1)*127.5) clamped.

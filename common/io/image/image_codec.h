@@ -7,15 +7,15 @@
 
 typedef enum { FORMAT_NONE, FORMAT_PNG, FORMAT_JPEG, FORMAT_WEBP, FORMAT_OTHER } image_format_t;
 enum { IMAGE_SNIFF = 512 }; /* bytes that are enough to tell */
-/* *name says which ("JPEG"). FORMAT_OTHER: a picture that we do not read ("AVIF"). FORMAT_NONE: no
- * picture that we know. */
+/* *name says which ("JPEG"). FORMAT_OTHER: an image that we do not read ("AVIF"). FORMAT_NONE: no
+ * image that we know. */
 image_format_t image_sniff(const uint8_t *bytes, size_t size, const char **name);
 
-/* No sane picture within the pixel limits is larger: keeps a mistaken path to a disk image from
+/* No sane image within the pixel limits is larger: keeps a mistaken path to a disk image from
  * filling the memory. */
 enum { IMAGE_FILE_MAX = 1 << 30 };
 
-/* The picture's size against the options' limit, to be asked before anything is allocated: IMAGE_OK
+/* The image's size against the options' limit, to be asked before anything is allocated: IMAGE_OK
  * or IMAGE_BAD. shrinks: it never is in memory as a whole. */
 image_status_t image_check_size(uint64_t w, uint64_t h, bool shrinks, const image_opts_t *o,
                                 reason_t *why);

@@ -94,7 +94,7 @@ static void on_message(j_common_ptr j, int level) {
 
 static void on_output(j_common_ptr j) {}
 
-/* Each scan of a progressive file walks the whole picture: a small file must not buy hours. */
+/* Each scan of a progressive file walks the whole image: a small file must not buy hours. */
 static void on_progress(j_common_ptr j) {
     jreader_t *r = j->client_data;
     if (r->j.input_scan_number <= SCANS_MAX) return;
@@ -129,8 +129,8 @@ static bool shrinks(jreader_t *r, size_t size, const image_opts_t *o, size_t *w,
     struct jpeg_decompress_struct *j = &r->j;
     image_opts_t turned = *o;
     if (j->progressive_mode || jpeg_has_multiple_scans(j)) return false;
-    /* A block of 64 pixels takes two bits at least: what is much shorter is a claim, not a
-     * picture. */
+    /* A block of 64 pixels takes two bits at least: what is much shorter is a claim, not an
+     * image. */
     if (size < (uint64_t)j->image_width * j->image_height / 512) return false;
     if (r->orientation > 4) turned.want_w = o->want_h, turned.want_h = o->want_w;
     return shrink_size(j->image_width, j->image_height, &turned, w, h);

@@ -1,4 +1,4 @@
-/* image_ops.c - geometry of pictures: crop, pad, paste, zoom, contact sheets, orientation. Resizing
+/* image_ops.c - geometry of images: crop, pad, paste, zoom, contact sheets, orientation. Resizing
  * is image_resize.c.
  */
 #include "common/io/image/image_codec.h"
@@ -52,7 +52,7 @@ image_t image_zoom(const image_t *im, size_t factor) {
 }
 
 image_t image_sheet(const image_t *im, size_t n, size_t columns, size_t gap) {
-    if (!n || !columns) BUG("a sheet of %zu pictures in %zu columns", n, columns);
+    if (!n || !columns) BUG("a sheet of %zu images in %zu columns", n, columns);
     if (columns > n) columns = n;
     size_t w = 0, h = 0, rows = (n + columns - 1) / columns;
     for (size_t i = 0; i < n; i++) {
@@ -68,7 +68,7 @@ image_t image_sheet(const image_t *im, size_t n, size_t columns, size_t gap) {
 
 void image_orient(image_t *im, int orientation) {
     if (orientation <= 1 || orientation > 8) return;
-    /* EXIF 2.3, tag 0x0112: 5..8 exchange the sides. Bits: does x (y) of the stored picture run
+    /* EXIF 2.3, tag 0x0112: 5..8 exchange the sides. Bits: does x (y) of the stored image run
      * backwards along the shown axis it maps to? */
     static const struct {
         bool exchange, flip_x, flip_y;

@@ -1,5 +1,5 @@
 /* image_png.c - PNG through libpng: decoding that accepts no defect (of a lenient caller: none of
- * the pixels), encoding that gives the same bytes for the same picture.
+ * the pixels), encoding that gives the same bytes for the same image.
  *
  * libpng reports by longjmp. Everything that must be released lives in one struct outside the frame
  * that jumps, so that no path leaks. Values are taken as they are: sRGB, gAMA, iCCP and all texts
@@ -137,7 +137,7 @@ static void read_rows(reader_t *r, unsigned bytes, int passes, const image_opts_
     }
 }
 
-/* As read_rows, for a picture that is not interlaced and never in memory as a whole. */
+/* As read_rows, for an image that is not interlaced and never in memory as a whole. */
 static void shrink_rows(reader_t *r, unsigned bytes, const image_opts_t *o) {
     size_t w = r->shrink.w;
     palette_t palette;
@@ -151,7 +151,7 @@ static void shrink_rows(reader_t *r, unsigned bytes, const image_opts_t *o) {
     r->image = shrink_take(&r->shrink);
 }
 
-/* shrink_size of a picture that will be turned: what is wanted of it is wanted after that. */
+/* shrink_size of an image that will be turned: what is wanted of it is wanted after that. */
 static bool shrink_turned(uint64_t w, uint64_t h, const image_opts_t *o, int orientation,
                           size_t *out_w, size_t *out_h) {
     image_opts_t turned = *o;

@@ -3,7 +3,7 @@
  *
  * Along an axis, output i of n looks at the source around (i + 1/2) * source / n, with a triangle
  * of half-width max(1, source / n). Weights are 16-bit fixed point and add up to exactly 1, so a
- * flat picture stays flat. Between the two passes 8 fractional bits are kept.
+ * flat image stays flat. Between the two passes 8 fractional bits are kept.
  */
 #include "common/io/image/image.h"
 

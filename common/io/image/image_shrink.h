@@ -1,5 +1,5 @@
-/* image_shrink.h - private to image: giant pictures shrunk while their rows are decoded, so that
- * memory holds a row and the small picture, never the large one.
+/* image_shrink.h - private to image: giant images shrunk while their rows are decoded, so that
+ * memory holds a row and the small image, never the large one.
  *
  * A box filter: pixel i of n along an axis of `from` is the mean, rounded, of the source pixels i *
  * from / n (rounded down) up to (i + 1) * from / n, without the last.
@@ -9,7 +9,7 @@
 
 #include "common/io/image/image.h"
 
-/* Pictures above this may be shrunk while decoding; below, no pixel ever depends on what is wanted
+/* Images above this may be shrunk while decoding; below, no pixel ever depends on what is wanted
  * of them. */
 enum { IMAGE_GIANT = 50000000 };
 
@@ -25,7 +25,7 @@ typedef struct {
 } shrink_t;
 shrink_t shrink_new(size_t w, size_t h, size_t out_w, size_t out_h);
 void shrink_row(shrink_t *s, const uint8_t *rgb); /* the next of h rows */
-/* After the last row: the picture is the caller's. */
+/* After the last row: the image is the caller's. */
 image_t shrink_take(shrink_t *s);
 void shrink_release(shrink_t *s);
 

@@ -296,7 +296,7 @@ static void add(archive_stream_t *s) {
     const member_t *m = &s->member;
     bool again = name_again(s);
     if (m->kind == PART_IMAGE && p->image.is)
-        return spoil(s, IMAGE_UNSUPPORTED, "two pictures, the second is '%s'", m->extension);
+        return spoil(s, IMAGE_UNSUPPORTED, "two images, the second is '%s'", m->extension);
     if (again) return spoil(s, IMAGE_BAD, "extension '%s' comes twice", m->extension);
     if (m->unread && !p->unread) p->unread = m->unread;
     if (m->kind == PART_OTHER) return;
@@ -322,7 +322,7 @@ static bool emit(archive_stream_t *s, archive_sample_t *out) {
     if (!s->sample.image.is && s->sample.unread)
         spoil(s, IMAGE_UNSUPPORTED, "unsupported format: %s", s->sample.unread);
     else if (!s->sample.image.is)
-        spoil(s, IMAGE_UNSUPPORTED, "no picture (%s) among its members", "png, jpg, jpeg, webp");
+        spoil(s, IMAGE_UNSUPPORTED, "no image (%s) among its members", "png, jpg, jpeg, webp");
     *out = s->sample;
     s->sample = (archive_sample_t){0};
     s->has = false;

@@ -4,7 +4,7 @@
  *
  * A sample is what consecutive members with one key hold; the key is a member's path up to the
  * first dot of its last part, the extension the rest in lower case: "dir/0001.seg.png" is key
- * "dir/0001", extension "seg.png". Used are png, jpg, jpeg, webp (the picture), txt (caption), json
+ * "dir/0001", extension "seg.png". Used are png, jpg, jpeg, webp (the image), txt (caption), json
  * and cls (class); other members only have a key. Not even that have: names without a dot or with
  * nothing before it, "__name__" at the top, whatever is no regular file.
  *
@@ -40,7 +40,7 @@ typedef struct {
     char *key;
     size_t shard; /* its number */
     image_status_t
-        /* IMAGE_OK: one picture. IMAGE_UNSUPPORTED: none, or several. IMAGE_BAD: a defect */
+        /* IMAGE_OK: one image. IMAGE_UNSUPPORTED: none, or several. IMAGE_BAD: a defect */
         status;
     reason_t why;
     const char *unread; /* a member of an image format that is not read; NULL = none */
@@ -72,7 +72,7 @@ int archive_shards(const char *word, char ***path, size_t *n, reason_t *why);
 /* Does a shard's file have to be read from its start: stdin, or packed? */
 bool archive_is_stream(const char *path);
 
-/* The words beside a picture. Caption: the txt member without its last line break, else the first
+/* The words beside an image. Caption: the txt member without its last line break, else the first
  * caption of the json member (json_caption.h). Label: the cls member without white space around it.
  * Any bytes; malloc'ed, NULL when there is none. */
 typedef struct {

@@ -1,4 +1,4 @@
-/* image_folder.c - a folder of pictures, of any depth, as an image source.
+/* image_folder.c - a folder of images, of any depth, as an image source.
  *
  * Promises: nothing but regular files and folders is ever opened; each folder is visited once,
  * however many links lead to it, and under its own name if it has one below the root; order and
@@ -107,7 +107,7 @@ static void add_item(scan_t *s, const char *dir, const char *name, const struct 
     if (f->n % 100000 == 0) log_line("'%s': %zu images so far", s->s->spec, f->n);
 }
 
-/* Such a file is a picture to its owner: if it is none, he wants to hear of it. */
+/* Such a file is an image to its owner: if it is none, he wants to hear of it. */
 static bool has_image_name(const char *name) {
     const char *dot = strrchr(name, '.');
     return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") ||
@@ -274,7 +274,7 @@ static image_status_t folder_read(void *self, size_t i, image_t *out, const imag
     if (mtime != item->mtime || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != item->size) {
         reason_set(why, "changed since the scan");
     } else if (item->size > IMAGE_FILE_MAX) {
-        reason_set(why, "%llu bytes are no sane picture", (unsigned long long)item->size);
+        reason_set(why, "%llu bytes are no sane image", (unsigned long long)item->size);
     } else {
         uint8_t *bytes = xmalloc(item->size);
         if (read_all(fd, bytes, item->size))

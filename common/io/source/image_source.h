@@ -1,4 +1,4 @@
-/* image_source.h - pictures by number, whatever holds them: a folder of PNG, JPEG and WebP files of
+/* image_source.h - images by number, whatever holds them: a folder of PNG, JPEG and WebP files of
  * any depth, the samples of plain WebDataset tars, or the frames of a Minari dataset folder. One
  * interface, random access, thread-safe reads.
  *

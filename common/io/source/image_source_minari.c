@@ -73,8 +73,8 @@ static episode_t *episode_of(const dataset_t *d, size_t item) {
 /* The same for every frame, and known before any is read. */
 static uint64_t dataset_size(void *self, size_t i) {
     const dataset_t *d = self;
-    int picture = minari_find_picture(d->m);
-    return picture < 0 ? 0 : minari_obs(d->m, (size_t)picture)->count;
+    int image = minari_find_image(d->m);
+    return image < 0 ? 0 : minari_obs(d->m, (size_t)image)->count;
 }
 
 static size_t bytes_of(const episode_t *e) {
@@ -209,7 +209,7 @@ void image_minari_open(image_source_t *s) {
     d->m = minari_open(s->spec, &rc, &why);
     if (!d->m) die(rc, "%s", why.text);
     if (!dataset_size(d, 0))
-        die(RC_DATA, "the dataset '%s' has no pictures among its observations", s->spec);
+        die(RC_DATA, "the dataset '%s' has no images among its observations", s->spec);
     size_t items = list_episodes(s, d);
     pthread_mutex_unlock(&hdf5_lock);
     name_items(d, items);

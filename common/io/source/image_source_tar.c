@@ -2,7 +2,7 @@
  * read at random.
  *
  * Every sample is an item, also those that cannot be used: reading them gives the reason. Reads
- * open the shard, look that it is the one that was indexed, and take the picture's bytes from where
+ * open the shard, look that it is the one that was indexed, and take the image's bytes from where
  * they stand; no descriptor stays open.
  */
 #include "common/io/image/image_codec.h"
@@ -221,7 +221,7 @@ static void index_shards(image_source_t *s, tar_t *t) {
     if (!s->counts.images)
         die(RC_DATA,
             "no images found under '%s' (looked for " IMAGE_ENDINGS
-            "): %zu samples without one picture, %zu "
+            "): %zu samples without one image, %zu "
             "damaged%s%s",
             s->spec, t->n - s->counts.damaged, s->counts.damaged, t->n ? "; the first: " : "",
             t->n ? t->text + t->item[0].why : "");

@@ -51,8 +51,8 @@ void shard_meta_release(shard_meta_t *m);
 bool shard_action_raw(const shard_meta_t *m, uint32_t k);
 void shard_meta_copy(shard_meta_t *to, const shard_meta_t *from);
 
-/* One record: a picture, an episode (or window of one), a text. Arrays of absent parts are NULL; T
- * timesteps (1 for pictures and texts). Reading: pointers go into the map (valid until
+/* One record: an image, an episode (or window of one), a text. Arrays of absent parts are NULL; T
+ * timesteps (1 for images and texts). Reading: pointers go into the map (valid until
  * token_db_close), except those in `owned`. */
 typedef struct {
     record_kind_t kind;
@@ -62,7 +62,7 @@ typedef struct {
     uint32_t key_len;
     const char *source; /* as given to --in */
     uint32_t source_len;
-    uint32_t grid_h, grid_w; /* of this record's pictures */
+    uint32_t grid_h, grid_w; /* of this record's images */
     uint32_t image_h, image_w;
     uint64_t first_step; /* of the episode, for windows */
     const uint32_t
@@ -73,7 +73,7 @@ typedef struct {
         /* the first ids of the text are given (a question and a space), not to be predicted */
         prompt_len;
     const char
-        *label; /* class of a picture, as its data set writes it; label_len bytes, NULL = none */
+        *label; /* class of an image, as its data set writes it; label_len bytes, NULL = none */
     uint32_t label_len;
     const float *continuous;               /* [T, n_continuous] */
     const uint32_t *discrete;              /* [T, n_discrete] */
@@ -83,14 +83,14 @@ typedef struct {
     const float *rewards;                  /* [T] */
     const uint8_t *terminated, *truncated; /* [T] */
     const uint8_t *
-        /* PNG bytes of kept pictures, [pixels_bytes], T PNGs after one another; pixel_size[T] their
+        /* PNG bytes of kept images, [pixels_bytes], T PNGs after one another; pixel_size[T] their
          * lengths */
         pixels;
     const uint32_t *pixel_size;
     uint64_t pixels_bytes;
     const uint32_t
-        *picture_hash; /* [2], low half first: of the decoded picture, kept by --dedupe; or NULL */
-    void *owned;       /* released by token_record_release */
+        *image_hash; /* [2], low half first: of the decoded image, kept by --dedupe; or NULL */
+    void *owned;     /* released by token_record_release */
 } token_record_t;
 void token_record_release(token_record_t *r);
 

@@ -130,7 +130,7 @@ static uint8_t *build(const shard_meta_t *m, uint64_t id, const token_record_t *
         part_of(PART_TRUNCATED, 'B', T, r->truncated),
         part_of(PART_PIXEL_SIZE, 'I', T, r->pixel_size),
         part_of(PART_PIXELS, 'B', r->pixels_bytes, r->pixels),
-        part_of(PART_PICTURE_HASH, 'I', 2, r->picture_hash),
+        part_of(PART_IMAGE_HASH, 'I', 2, r->image_hash),
         part_of(PART_PROMPT, 'I', 1, r->prompt_len ? &r->prompt_len : NULL),
         part_of(PART_LABEL, 'B', r->label_len, r->label),
     };
@@ -208,7 +208,7 @@ static int take_parts(const value_t *v, const shard_meta_t *m, token_record_t *r
     if (label && !bad)
         r->label = take(v, PART_LABEL, 'B', r->label_len = (uint32_t)label->count, &bad);
     if (pixels) r->pixels = take(v, PART_PIXELS, 'B', r->pixels_bytes = pixels->count, &bad);
-    r->picture_hash = take(v, PART_PICTURE_HASH, 'I', 2, &bad);
+    r->image_hash = take(v, PART_IMAGE_HASH, 'I', 2, &bad);
     const uint32_t *prompt = take(v, PART_PROMPT, 'I', 1, &bad);
     if (prompt) r->prompt_len = *prompt;
     return bad ? reason_set(why, "a part whose size does not fit its steps") : 0;

@@ -1,8 +1,8 @@
-/* picture.h - PNG and JPEG files made by libpng and libjpeg alone, whole or damaged on purpose, for
- * the tests of what reads them.
+/* image_bytes.h - PNG and JPEG files made by libpng and libjpeg alone, whole or damaged on purpose,
+ * for the tests of what reads them.
  */
-#ifndef TESTS_PICTURE_H
-#define TESTS_PICTURE_H
+#ifndef TESTS_IMAGE_BYTES_H
+#define TESTS_IMAGE_BYTES_H
 
 #include <png.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* eval.c - `gato eval`: held-out figures, a line a source and one over all. */
+/* eval.c - `gato eval`: held-out metrics, a line a source and one over all. */
 #include "common/base/cli.h"
 #include "common/base/pool.h"
 #include "gato/commands.h"
@@ -9,13 +9,13 @@
 #include <string.h>
 
 static void print(const gato_model_t *m, const char *source, size_t records,
-                  const gato_figures_t *f) {
+                  const gato_metrics_t *f) {
     jsonw_t w = {0};
     jsonw_begin(&w);
     jsonw_str(&w, "source", source);
     jsonw_int(&w, "records", (int64_t)records);
     jsonw_int(&w, "tokens", (int64_t)f->positions);
-    figures_members(m, f, &w);
+    metrics_members(m, f, &w);
     puts(jsonw_end(&w));
     jsonw_free(&w);
 }
@@ -46,7 +46,7 @@ int cmd_gato_eval(int argc, char **argv) {
         {0},
     };
     cli_parse(argc, argv, "eval",
-              "held-out figures of a policy: a JSON line a source, then one over all when there "
+              "held-out metrics of a policy: a JSON line a source, then one over all when there "
               "are several",
               (const cli_opt_t *const[]){options}, 1);
     side_t side = !strcmp(split, "train") ? SIDE_TRAIN
@@ -72,11 +72,11 @@ int cmd_gato_eval(int argc, char **argv) {
     nn_packed_t *packed = kind == WEIGHTS_F32 ? NULL : nn_packed_new(m->params, kind);
     gato_graphs_init(&g, m, (graph_opts_t){.packed = packed});
     say_empty(d, side, m->config.data.holdout);
-    gato_figures_t all = {0};
+    gato_metrics_t all = {0};
     for (size_t i = 0; i < dataset_sources(d); i++) {
-        gato_figures_t f = figures_over(&g, d, i, side, (size_t)limit);
+        gato_metrics_t f = metrics_over(&g, d, i, side, (size_t)limit);
         print(m, dataset_source(d, i), dataset_source_records(d, i, side), &f);
-        gato_figures_add(&all, &f);
+        gato_metrics_add(&all, &f);
     }
     if (dataset_sources(d) > 1) print(m, NULL, dataset_records(d, side), &all);
     gato_graphs_release(&g);

@@ -365,8 +365,8 @@ static size_t highest(const float *v, size_t lo, size_t hi) {
     return best;
 }
 
-static void continuous_figures(const gato_model_t *m, gato_graph_t *g, const batch_t *b, bool train,
-                               gato_figures_t *f) {
+static void continuous_metrics(const gato_model_t *m, gato_graph_t *g, const batch_t *b, bool train,
+                               gato_metrics_t *f) {
     size_t n = b->continuous.position.n, V = tokens_total(&m->tokens),
            lo = tokens_continuous(&m->tokens);
     f->n_continuous = n;
@@ -388,8 +388,8 @@ static void continuous_figures(const gato_model_t *m, gato_graph_t *g, const bat
     f->n_correct += n;
 }
 
-static void other_figures(const gato_model_t *m, gato_graph_t *g, const batch_t *b, bool train,
-                          gato_figures_t *f) {
+static void other_metrics(const gato_model_t *m, gato_graph_t *g, const batch_t *b, bool train,
+                          gato_metrics_t *f) {
     const float *rows = plan_data(g->plan, g->o_rows);
     const float *logits = train ? NULL : plan_data(g->plan, g->o_logits);
     size_t V = tokens_total(&m->tokens), lo = tokens_discrete(&m->tokens);
@@ -411,8 +411,8 @@ static void other_figures(const gato_model_t *m, gato_graph_t *g, const batch_t 
     }
 }
 
-static void action_figures(const gato_model_t *m, gato_graph_t *g, const batch_t *b,
-                           gato_figures_t *f) {
+static void action_metrics(const gato_model_t *m, gato_graph_t *g, const batch_t *b,
+                           gato_metrics_t *f) {
     const float *a = plan_data(g->plan, g->action);
     for (size_t i = 0; i < b->action.n; i++) {
         double d = (double)a[i] - (double)b->action.v[i];
@@ -428,16 +428,16 @@ static void seed_roots(const gato_model_t *m, gato_graph_t *g, const batch_t *b)
         plan_seed(g->plan, 0, i, (float)factor_of(m, g, b, g->root[i]));
 }
 
-static gato_figures_t figures(const gato_graphs_t *cache, gato_graph_t *g, const batch_t *b) {
+static gato_metrics_t metrics(const gato_graphs_t *cache, gato_graph_t *g, const batch_t *b) {
     const gato_model_t *m = cache->model;
-    gato_figures_t f = {.positions = batch_positions(b), .sequences = batch_sequences(b)};
+    gato_metrics_t f = {.positions = batch_positions(b), .sequences = batch_sequences(b)};
     for (size_t i = 0; i < g->n_roots; i++) {
         double factor = factor_of(m, g, b, g->root[i]);
         if (factor != 0) f.loss += factor * (double)plan_scalar(g->plan, g->root[i]);
     }
-    if (g->c_loss != NO_VAR) continuous_figures(m, g, b, cache->opts.train, &f);
-    if (g->o_loss != NO_VAR) other_figures(m, g, b, cache->opts.train, &f);
-    if (g->action != NO_VAR) action_figures(m, g, b, &f);
+    if (g->c_loss != NO_VAR) continuous_metrics(m, g, b, cache->opts.train, &f);
+    if (g->o_loss != NO_VAR) other_metrics(m, g, b, cache->opts.train, &f);
+    if (g->action != NO_VAR) action_metrics(m, g, b, &f);
     if (g->f_loss != NO_VAR) {
         f.ce_image = sum_floats(plan_data(g->plan, g->f_rows), b->future_code.n);
         f.n_image = b->future_code.n;
@@ -445,12 +445,12 @@ static gato_figures_t figures(const gato_graphs_t *cache, gato_graph_t *g, const
     return f;
 }
 
-gato_figures_t gato_run(gato_graphs_t *cache, const batch_t *b, uint64_t seed, uint64_t step,
+gato_metrics_t gato_run(gato_graphs_t *cache, const batch_t *b, uint64_t seed, uint64_t step,
                         uint64_t first_sample, bool add) {
     gato_graph_t *g = gato_graph_fill(cache, b);
     plan_key(g->plan, seed, step, first_sample);
     plan_forward(g->plan);
-    gato_figures_t f = figures(cache, g, b);
+    gato_metrics_t f = metrics(cache, g, b);
     if (cache->opts.train) {
         seed_roots(cache->model, g, b);
         plan_accumulate(g->plan, 0, add);
@@ -459,7 +459,7 @@ gato_figures_t gato_run(gato_graphs_t *cache, const batch_t *b, uint64_t seed, u
     return f;
 }
 
-void gato_figures_add(gato_figures_t *sum, const gato_figures_t *more) {
+void gato_metrics_add(gato_metrics_t *sum, const gato_metrics_t *more) {
     sum->ce_continuous += more->ce_continuous;
     sum->ce_discrete += more->ce_discrete;
     sum->ce_text += more->ce_text;

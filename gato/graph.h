@@ -74,7 +74,7 @@ gato_graph_t *gato_graph_fill(gato_graphs_t *g, const batch_t *b);
  * record (player.c). */
 void gato_inputs_fill(gato_graph_t *g, const gato_model_t *m, const batch_t *b);
 
-/* Sums over targets (never weighted), for figures over many batches. */
+/* Sums over targets (never weighted), for metrics over many batches. */
 typedef struct {
     double loss; /* what is minimized, of one batch */
     double ce_continuous, ce_discrete, ce_text, ce_image;
@@ -84,14 +84,14 @@ typedef struct {
     double squared, absolute; /* of predicted continuous actions against clean ones */
     size_t n_values;
     size_t positions, sequences;
-} gato_figures_t;
+} gato_metrics_t;
 
 /* Fill, forward and, in training, backward (add: accumulate onto the gradients). (seed, step,
  * first_sample) keys dropout. */
-gato_figures_t gato_run(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step,
+gato_metrics_t gato_run(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step,
                         uint64_t first_sample, bool add);
 /* Adds the sums; loss is not added. */
-void gato_figures_add(gato_figures_t *sum, const gato_figures_t *more);
+void gato_metrics_add(gato_metrics_t *sum, const gato_metrics_t *more);
 
 /* Multiply-adds x 2 of a training step of this batch (forward x 3) and bytes of its plan, for
  * --dry-run. */

@@ -1,13 +1,13 @@
-/* figures.c - see figures.h. */
+/* metrics.c - see metrics.h. */
 #include "gato/metrics.h"
 
 #include <math.h>
 
 enum { SEQUENCES = 16 };
 
-gato_figures_t figures_over(gato_graphs_t *g, const dataset_t *d, size_t source, side_t side,
+gato_metrics_t metrics_over(gato_graphs_t *g, const dataset_t *d, size_t source, side_t side,
                             size_t limit) {
-    gato_figures_t sum = {0};
+    gato_metrics_t sum = {0};
     batch_t b;
     batch_init(&b, &g->model->config, &g->model->facts);
     size_t all = dataset_windows(d, source, side), n = limit && limit < all ? limit : all;
@@ -19,8 +19,8 @@ gato_figures_t figures_over(gato_graphs_t *g, const dataset_t *d, size_t source,
             batch_add_window(&b, &w);
             window_release(&w);
         }
-        gato_figures_t f = gato_run(g, &b, 0, 0, 0, false);
-        gato_figures_add(&sum, &f);
+        gato_metrics_t f = gato_run(g, &b, 0, 0, 0, false);
+        gato_metrics_add(&sum, &f);
     }
     batch_release(&b);
     return sum;
@@ -33,7 +33,7 @@ static double add_weighted(double sum, double weight, double value) {
     return isnan(value) ? sum : sum + weight * value;
 }
 
-double figures_loss(const gato_model_t *m, const gato_figures_t *f) {
+double metrics_loss(const gato_model_t *m, const gato_metrics_t *f) {
     const gato_config_t *c = &m->config;
     bool regress = c->loss.action_kind == ACTION_MSE, mix = c->loss.action_kind == ACTION_MIX;
     double n = (double)((regress ? 0 : f->n_continuous) + f->n_discrete + f->n_text);
@@ -46,13 +46,13 @@ double figures_loss(const gato_model_t *m, const gato_figures_t *f) {
     return add_weighted(sum, c->loss.image, ratio(f->ce_image, (double)f->n_image));
 }
 
-void figures_members(const gato_model_t *m, const gato_figures_t *f, jsonw_t *w) {
+void metrics_members(const gato_model_t *m, const gato_metrics_t *f, jsonw_t *w) {
     bool regress = m->config.loss.action_kind == ACTION_MSE;
     double actions = regress && f->n_values ? ratio(f->squared, (double)f->n_values)
                                             : ratio(f->ce_continuous + f->ce_discrete,
                                                     (double)(f->n_continuous + f->n_discrete));
     double text = ratio(f->ce_text, (double)f->n_text);
-    jsonw_float(w, "loss", (float)figures_loss(m, f));
+    jsonw_float(w, "loss", (float)metrics_loss(m, f));
     jsonw_float(w, "loss_action", (float)actions);
     jsonw_float(w, "loss_image", (float)ratio(f->ce_image, (double)f->n_image));
     jsonw_float(w, "loss_text", (float)text);

@@ -1,7 +1,7 @@
-/* figures.h - held-out figures of a policy: one pass over the windows of a side.
+/* metrics.h - held-out metrics of a policy: one pass over the windows of a side.
  */
-#ifndef GATO_FIGURES_H
-#define GATO_FIGURES_H
+#ifndef GATO_METRICS_H
+#define GATO_METRICS_H
 
 #include "common/io/text/json.h"
 #include "gato/dataset.h"
@@ -9,12 +9,12 @@
 
 /* Runs windows of `source` (at most `limit`, spread evenly; 0 = all) through the inference graphs;
  * sums. */
-gato_figures_t figures_over(gato_graphs_t *g, const dataset_t *d, size_t source, side_t side,
+gato_metrics_t metrics_over(gato_graphs_t *g, const dataset_t *d, size_t source, side_t side,
                             size_t limit);
 /* The loss that training minimizes, of sums over many batches (per token, whatever
  * loss.per_sequence says). */
-double figures_loss(const gato_model_t *m, const gato_figures_t *f);
+double metrics_loss(const gato_model_t *m, const gato_metrics_t *f);
 /* Members loss_action .. perplexity_text of an eval line; null where there is none. */
-void figures_members(const gato_model_t *m, const gato_figures_t *f, jsonw_t *w);
+void metrics_members(const gato_model_t *m, const gato_metrics_t *f, jsonw_t *w);
 
 #endif

@@ -52,7 +52,7 @@ static void give_params(st_writer_t *w, const gato_model_t *m, int block, const 
 static void trace_forward(const gato_model_t *m, const batch_t *b, st_writer_t *w) {
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
-    gato_figures_t f = gato_run(&g, b, 0, 0, 0, false);
+    gato_metrics_t f = gato_run(&g, b, 0, 0, 0, false);
     gato_graph_t *at = g.last;
     size_t T = at->shape.T, D = (size_t)m->config.model.width;
     give_tokens(w, b);
@@ -72,7 +72,7 @@ static void trace_train(const gato_model_t *m, const batch_t *b, int64_t steps, 
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.train = true, .exact = true});
     for (int64_t s = 0; s < steps; s++) {
-        gato_figures_t f = gato_run(&g, b, 0, (uint64_t)s, 0, false);
+        gato_metrics_t f = gato_run(&g, b, 0, (uint64_t)s, 0, false);
         char name[48];
         snprintf(name, sizeof name, "loss/%lld", (long long)s + 1);
         if (s)

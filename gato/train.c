@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELD_OUT = 128 /* sequences a source of the figures during training */ };
+enum { HELD_OUT = 128 /* sequences a source of the metrics during training */ };
 
 typedef struct {
     loop_options_t o;
@@ -50,7 +50,7 @@ static loop_step_t step(void *ctx, int64_t s) {
     for (int64_t k = 0; k < accumulate; k++) {
         fill_batch(r, s, k);
         uint64_t first = (uint64_t)(s * accumulate + k) * (uint64_t)r->config.train.batch;
-        gato_figures_t f = gato_run(&r->train, &r->batch, r->o.seed, (uint64_t)s, first, k > 0);
+        gato_metrics_t f = gato_run(&r->train, &r->batch, r->o.seed, (uint64_t)s, first, k > 0);
         out.loss += f.loss / (double)accumulate;
         out.items += (double)f.positions;
     }
@@ -68,12 +68,12 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
     run_t *r = ctx;
     (void)s;
     if (!evaluate) return;
-    gato_figures_t sum = {0};
+    gato_metrics_t sum = {0};
     for (size_t i = 0; i < dataset_sources(r->d); i++) {
-        gato_figures_t f = figures_over(&r->eval, r->d, i, SIDE_VAL, HELD_OUT);
-        gato_figures_add(&sum, &f);
+        gato_metrics_t f = metrics_over(&r->eval, r->d, i, SIDE_VAL, HELD_OUT);
+        gato_metrics_add(&sum, &f);
     }
-    double loss = sum.sequences ? figures_loss(r->m, &sum) : NAN,
+    double loss = sum.sequences ? metrics_loss(r->m, &sum) : NAN,
            mae = sum.n_values ? sum.absolute / (double)sum.n_values : NAN;
     jsonw_float(line, "loss_held_out", (float)loss);
     jsonw_float(line, "action_mae_held_out", (float)mae);
@@ -144,9 +144,9 @@ static double seconds_of_evaluation(run_t *r) {
         size_t all = dataset_windows(r->d, i, SIDE_VAL), n = all < HELD_OUT ? all : HELD_OUT;
         if (!n) continue;
         size_t few = n < FEW ? n : FEW;
-        figures_over(&r->eval, r->d, i, SIDE_VAL, few); /* records and touches memory */
+        metrics_over(&r->eval, r->d, i, SIDE_VAL, few); /* records and touches memory */
         double start = log_now();
-        figures_over(&r->eval, r->d, i, SIDE_VAL, few);
+        metrics_over(&r->eval, r->d, i, SIDE_VAL, few);
         seconds += (log_now() - start) * (double)n / (double)few;
     }
     return seconds;

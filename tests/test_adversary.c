@@ -212,7 +212,7 @@ typedef struct {
     adversary_t *adversary;
     adversary_vars_t vars;
     var_t image, loss, recon;
-    adversary_step_t figures;
+    adversary_step_t metrics;
 } gan_t;
 
 static var_t conv3(nn_t *nn, const char *name, var_t x, size_t out) {
@@ -261,12 +261,12 @@ static void gan_images(gan_t *g, uint32_t seed) {
 }
 
 static void gan_step(gan_t *g, int64_t step, int64_t micros) {
-    g->figures = (adversary_step_t){0};
+    g->metrics = (adversary_step_t){0};
     for (int64_t m = 0; m < micros; m++) {
         gan_images(g, (uint32_t)(20 + m));
         plan_accumulate(g->plan, 0, m > 0);
         plan_forward(g->plan);
-        adversary_replay(g->adversary, g->plan, &g->vars, step, m, &g->figures);
+        adversary_replay(g->adversary, g->plan, &g->vars, step, m, &g->metrics);
         plan_backward(g->plan, 0);
     }
 }
@@ -304,10 +304,10 @@ TEST(shared_memory_equals_unshared) {
     for (int k = 0; k < 2; k++) {
         gan_open(&g[k], &c, l, k);
         gan_step(&g[k], 10, 2);
-        CHECK(adversary_update(g[k].adversary, &g[k].figures), "an update");
+        CHECK(adversary_update(g[k].adversary, &g[k].metrics), "an update");
     }
-    CHECK(g[0].figures.d_weight == g[1].figures.d_weight && g[0].figures.d_weight > 0, "%g",
-          g[0].figures.d_weight);
+    CHECK(g[0].metrics.d_weight == g[1].metrics.d_weight && g[0].metrics.d_weight > 0, "%g",
+          g[0].metrics.d_weight);
     for (int b = PARAMS_VALUE; b <= PARAMS_V; b++)
         for (size_t i = 0; i < params_n(g[0].params); i++)
             CHECK(!memcmp(params_ptr(g[0].params, b, (int)i), params_ptr(g[1].params, b, (int)i),
@@ -348,7 +348,7 @@ TEST(weight_of_the_generator) {
         plan_free(p);
     }
     double want = 0.8 * norm[0] / (norm[1] + 1e-4);
-    CHECK_NEAR(g.figures.d_weight, want, 1e-5 * want);
+    CHECK_NEAR(g.metrics.d_weight, want, 1e-5 * want);
     gan_close(&g);
     for (int age = 0; age < 6; age++) { /* a ramp of four steps */
         c.loss.disc_ramp = 4;
@@ -357,7 +357,7 @@ TEST(weight_of_the_generator) {
         CHECK(!adversary_acts(g.adversary, 9) && adversary_acts(g.adversary, 10), "starts at 10");
         gan_step(&g, 10 + age, 1);
         double full = c.loss.disc_adaptive ? want : 0.8;
-        CHECK_NEAR(g.figures.d_weight, full * (age < 4 ? age / 4.0 : 1), 1e-5 * full);
+        CHECK_NEAR(g.metrics.d_weight, full * (age < 4 ? age / 4.0 : 1), 1e-5 * full);
         gan_close(&g);
     }
     c.loss.disc_adaptive = true;
@@ -367,7 +367,7 @@ TEST(weight_of_the_generator) {
                           params_find(g.params, "discriminator.main.11.weight")),
                0, 32 * 16 * sizeof(float));
         gan_step(&g, 14, 1);
-        CHECK_NEAR(g.figures.d_weight, 0.8 * (k ? 1e4 : norm[0] / 1e-4), 0.1);
+        CHECK_NEAR(g.metrics.d_weight, 0.8 * (k ? 1e4 : norm[0] / 1e-4), 0.1);
         gan_close(&g);
     }
     lpips_free(l);
@@ -388,7 +388,7 @@ TEST(discriminator_accumulates) {
     for (uint32_t m = 0; m < 2; m++) {
         gan_images(&g, 20 + m);
         plan_forward(g.plan);
-        adversary_replay(g.adversary, g.plan, &g.vars, 10, 0, &g.figures);
+        adversary_replay(g.adversary, g.plan, &g.vars, 10, 0, &g.metrics);
         plan_backward(g.plan, 0);
         for (size_t i = 0; i < n; i++) sum[i] += grad[i], size[i] = 1;
         for (int side = 0; side < 2; side++)
@@ -409,7 +409,7 @@ TEST(discriminator_accumulates) {
             check_close(q->name, grad + q->offset, sum + q->offset, size + q->offset, q->count,
                         1e-6);
     }
-    CHECK(adversary_update(g.adversary, &g.figures), "an update");
+    CHECK(adversary_update(g.adversary, &g.metrics), "an update");
     adversary_state(g.adversary, state);
     CHECK_NEAR(state[1].data[1], mean, 1e-7);
     check_same("average", params_base(g.params, PARAMS_AVERAGE), before, n);
@@ -432,14 +432,14 @@ TEST(discriminator_skips_what_is_not_finite) {
     float *w = params_ptr(g.params, PARAMS_VALUE, at), was = w[0];
     checkpoint_state_t state[ADVERSARY_STATE];
     adversary_state(g.adversary, state);
-    adversary_step_t bad = g.figures;
+    adversary_step_t bad = g.metrics;
     bad.loss_disc = NAN;
     CHECK(!adversary_update(g.adversary, &bad), "a loss");
     params_ptr(g.params, PARAMS_GRAD, at)[3] = INFINITY;
-    CHECK(!adversary_update(g.adversary, &g.figures), "a gradient");
+    CHECK(!adversary_update(g.adversary, &g.metrics), "a gradient");
     CHECK(w[0] == was && state[0].data[0] == 0 && state[1].data[0] == 0, "nothing moved");
     gan_step(&g, 10, 1);
-    CHECK(adversary_update(g.adversary, &g.figures), "a good one");
+    CHECK(adversary_update(g.adversary, &g.metrics), "a good one");
     CHECK(w[0] != was && state[0].data[0] == 1 && state[1].data[0] != 0, "moved");
     gan_close(&g);
     lpips_free(l);

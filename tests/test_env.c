@@ -1,5 +1,5 @@
 /* test_env.c - the built-in environments. Oracles: forward kinematics and a pinhole projection
- * written here, the figures measured for the reference environment, bit-equality of replays,
+ * written here, the metrics measured for the reference environment, bit-equality of replays,
  * uniformity by Kolmogorov-Smirnov.
  */
 #include "gato/env.h"

@@ -87,7 +87,7 @@ static void check_case(const char *name, action_kind_t kind, const char *loss, c
     m->band = 1000;
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.train = true, .all_logits = true, .exact = true});
-    gato_figures_t f = gato_run(&g, &b, 0, 0, 0, false);
+    gato_metrics_t f = gato_run(&g, &b, 0, 0, 0, false);
     gato_graph_t *at = g.last;
     size_t T = b.at.n, D = 12;
     CHECK(worst(&c, "embeddings", plan_data(at->plan, at->embeddings), T * D) < TOLERANCE, "%s",
@@ -160,7 +160,7 @@ TEST(logits_and_expectations_match_the_reference) {
     case_batch(&c, m, &b);
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
-    gato_figures_t f = gato_run(&g, &b, 0, 0, 0, false);
+    gato_metrics_t f = gato_run(&g, &b, 0, 0, 0, false);
     const gato_graph_t *at = g.last;
     CHECK(worst(&c, "expectation", plan_data(at->plan, at->expectation), b.continuous.target.n) <
           TOLERANCE);
@@ -399,7 +399,7 @@ TEST(the_loss_is_what_is_written) {
     gato_graphs_init(&g, m, (graph_opts_t){.train = true});
     gato_graphs_init(&e, m, (graph_opts_t){.all_logits = true, .exact = true});
     double ours = loss_of(&g, &b);
-    gato_figures_t f = gato_run(&e, &b, 0, 0, 0, false);
+    gato_metrics_t f = gato_run(&e, &b, 0, 0, 0, false);
     const gato_graph_t *at = e.last;
     const float *logits = plan_data(at->plan, at->logits);
     size_t V = tokens_total(&m->tokens), n = 0;

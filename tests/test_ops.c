@@ -386,7 +386,7 @@ TEST(xent_rows) {
     var_t target = tape_input(t, "t", I32_1(N)), range = tape_input(t, "r", I32_2(N, 2)),
           weight = tape_input(t, "w", F32_1(N)), row;
     var_t total = op_xent(t, logits, target, range, weight, &row);
-    /* A loss made of the rows reaches nobody: rows are figures to report. */
+    /* A loss made of the rows reaches nobody: rows are metrics to report. */
     var_t root = op_loss(t, LOSS_MSE, row, weight, NO_VAR, false);
     const char *all = "";
     pass_t pass = {.root = {root}, .n_roots = 1, .wrt = &all, .n_wrt = 1};

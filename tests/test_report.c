@@ -1,4 +1,4 @@
-/* test_report.c - the parts of `vqvae report` and of the metrics by hand: escaping, base64, figures
+/* test_report.c - the parts of `vqvae report` and of the metrics by hand: escaping, base64, metrics
  * of encoder outputs. tests/cli/vqvae_watch.sh reads whole pages.
  */
 #include "common/base/die.h"

@@ -45,7 +45,7 @@ size_t adversary_keep(const adversary_t *a, const adversary_vars_t *v, var_t *ke
 size_t adversary_passes(const adversary_t *a, const adversary_vars_t *v, var_t nll, pass_t *pass);
 
 /* After plan_forward, before the caller's pass 0: runs the other passes and sets the seed of g in
- * pass 0. Figures are added to *out, times 1/accumulate. Returns what it adds to the generator's
+ * pass 0. Metrics are added to *out, times 1/accumulate. Returns what it adds to the generator's
  * loss, d g, times the same. */
 double adversary_replay(adversary_t *a, plan_t *plan, const adversary_vars_t *v, int64_t step,
                         int64_t micro, adversary_step_t *out);

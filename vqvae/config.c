@@ -85,7 +85,7 @@ const config_field_t config_table[] = {
     {"train.save_every", CF_INT, AT(train.save_every), "500", NULL, 0, 1e12, 0,
      "steps between checkpoints (0 = only the last)"},
     {"train.eval_every", CF_INT, AT(train.eval_every), "500", NULL, 0, 1e12, 0,
-     "steps between held-out figures and sample grids (0 = only the last)"},
+     "steps between held-out metrics and sample grids (0 = only the last)"},
     {"train.log_every", CF_INT, AT(train.log_every), "20", NULL, 1, 1e9, 0,
      "steps between lines of metrics.jsonl"},
     {"train.tensorboard", CF_BOOL, AT(train.tensorboard), "true", NULL, 0, 0, 0,

@@ -1,4 +1,4 @@
-/* eval.c - `vqvae eval`: figures of a tokenizer on held-out or other images, a line a source. */
+/* eval.c - `vqvae eval`: metrics of a tokenizer on held-out or other images, a line a source. */
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/base/table.h"
@@ -21,7 +21,7 @@ typedef struct {
     double mse, ssim, seconds, object_error,
         front_error; /* sum of squared errors over the foreground's pixels */
     float *counts;
-} figures_t;
+} metrics_t;
 
 typedef struct {
     vqvae_t *v;
@@ -83,7 +83,7 @@ static void compare_item(void *ctx, size_t i) {
 
 /* The object counts as kept when the reconstruction shows at least a quarter of its pixels within 5
  * % of the image's side. */
-static void compare_object(const eval_t *e, const batch_t *b, size_t i, figures_t *f) {
+static void compare_object(const eval_t *e, const batch_t *b, size_t i, metrics_t *f) {
     double x, y, rx, ry;
     size_t n = object_find(e->object, b->rgb + i * b->w * b->h * 3, b->w, b->h, &x, &y);
     if (n < 4) return;
@@ -97,7 +97,7 @@ static void compare_object(const eval_t *e, const batch_t *b, size_t i, figures_
     }
 }
 
-static void eval_source(const eval_t *e, const data_source_t *s, figures_t *f, progress_t *bar,
+static void eval_source(const eval_t *e, const data_source_t *s, metrics_t *f, progress_t *bar,
                         size_t *done) {
     size_t n = data_count(s, e->split), stride = vqvae_stride(vqvae_config(e->v)),
            grid = e->d->w / stride * (e->d->h / stride);
@@ -132,17 +132,17 @@ static void eval_source(const eval_t *e, const data_source_t *s, figures_t *f, p
     free(codes);
 }
 
-static double front_psnr(const figures_t *f) {
+static double front_psnr(const metrics_t *f) {
     return f->front_pixels ? psnr_of(f->front_error / (3 * (double)f->front_pixels)) : NAN;
 }
 
-static size_t used_codes(const figures_t *f, size_t K) {
+static size_t used_codes(const metrics_t *f, size_t K) {
     size_t used = 0;
     for (size_t k = 0; k < K; k++) used += f->counts[k] > 0;
     return used;
 }
 
-static void print_figures(const figures_t *f, const char *source, size_t K, const eval_t *e) {
+static void print_metrics(const metrics_t *f, const char *source, size_t K, const eval_t *e) {
     double n = f->images ? (double)f->images : NAN;
     jsonw_t w = {0};
     jsonw_begin(&w);
@@ -167,7 +167,7 @@ static void print_figures(const figures_t *f, const char *source, size_t K, cons
 }
 
 /* The same metrics for people, a row per source. */
-static void table_row(table_t *t, const figures_t *f, const char *source, size_t K) {
+static void table_row(table_t *t, const metrics_t *f, const char *source, size_t K) {
     char name[64];
     double n = f->images ? (double)f->images : NAN;
     table_format(t, "%zu", f->images);
@@ -226,7 +226,7 @@ int cmd_vqvae_eval(int argc, char **argv) {
         {0},
     };
     cli_parse(argc, argv, "eval",
-              "figures of a tokenizer: a JSON line a source, then one over all when there are "
+              "metrics of a tokenizer: a JSON line a source, then one over all when there are "
               "several; a table on stderr",
               (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
@@ -240,7 +240,7 @@ int cmd_vqvae_eval(int argc, char **argv) {
     config_t c = config_for_model(e.v, model, &set);
     e.d = data_open(&data, &c, 0, max_bad, max_pixels, lenient);
     size_t K = vqvae_config(e.v)->codes, total = 0, done = 0;
-    figures_t all = {.counts = xcalloc(K, sizeof(float))};
+    metrics_t all = {.counts = xcalloc(K, sizeof(float))};
     for (size_t i = 0; i < e.d->n; i++) {
         data_source_t *s = &e.d->source[i];
         total += limit && data_count(s, e.split) > e.limit ? e.limit : data_count(s, e.split);
@@ -249,7 +249,7 @@ int cmd_vqvae_eval(int argc, char **argv) {
     say_empty(&e);
     progress_t bar;
     progress_begin(&bar, "eval", 0, total);
-    figures_t *f = xcalloc(e.d->n, sizeof *f);
+    metrics_t *f = xcalloc(e.d->n, sizeof *f);
     for (size_t i = 0; i < e.d->n; i++) {
         f[i].counts = xcalloc(K, sizeof(float));
         eval_source(&e, &e.d->source[i], &f[i], &bar, &done);
@@ -267,11 +267,11 @@ int cmd_vqvae_eval(int argc, char **argv) {
                 "source");
     for (size_t i = 0; i < e.d->n; i++) {
         table_row(&table, &f[i], image_source_name(e.d->source[i].source), K);
-        print_figures(&f[i], image_source_name(e.d->source[i].source), K, &e);
+        print_metrics(&f[i], image_source_name(e.d->source[i].source), K, &e);
         free(f[i].counts);
     }
     if (e.d->n > 1) table_row(&table, &all, "all together", K);
-    if (e.d->n > 1) print_figures(&all, NULL, K, &e);
+    if (e.d->n > 1) print_metrics(&all, NULL, K, &e);
     table_print(&table);
     free(all.counts);
     free(f);

@@ -1,4 +1,4 @@
-/* figures.c - see figures.h. */
+/* metrics.c - see metrics.h. */
 #include "vqvae/metrics.h"
 
 #include "common/base/die.h"

@@ -1,8 +1,8 @@
-/* figures.h - how good a reconstruction is: MSE and PSNR on [0,1], SSIM, and whether a small
+/* metrics.h - how good a reconstruction is: MSE and PSNR on [0,1], SSIM, and whether a small
  * colored object survived.
  */
-#ifndef VQVAE_FIGURES_H
-#define VQVAE_FIGURES_H
+#ifndef VQVAE_METRICS_H
+#define VQVAE_METRICS_H
 
 #include "common/io/image/image.h"
 

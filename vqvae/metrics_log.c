@@ -1,4 +1,4 @@
-/* metrics.c - see metrics.h. */
+/* metrics_log.c - see metrics.h. */
 #include "vqvae/metrics_log.h"
 
 #include "common/io/fs.h"
@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-metrics_t metrics_read(const char *run) {
-    metrics_t m = {0};
+metrics_log_t metrics_log_read(const char *run) {
+    metrics_log_t m = {0};
     char *path = fs_join(run, "metrics.jsonl");
     uint8_t *text = NULL;
     size_t size = 0, cap[2] = {0};
@@ -34,14 +34,14 @@ metrics_t metrics_read(const char *run) {
     return m;
 }
 
-void metrics_release(metrics_t *m) {
+void metrics_log_release(metrics_log_t *m) {
     for (size_t i = 0; i < m->n; i++) cJSON_Delete(m->line[i]);
     free(m->line);
     free(m->step);
-    *m = (metrics_t){0};
+    *m = (metrics_log_t){0};
 }
 
-double *metrics_column(const metrics_t *m, const char *key) {
+double *metrics_log_column(const metrics_log_t *m, const char *key) {
     double *v = xmalloc(m->n * sizeof *v);
     for (size_t i = 0; i < m->n; i++) {
         const cJSON *c = cJSON_GetObjectItemCaseSensitive(m->line[i], key);

@@ -234,7 +234,7 @@ void quantizer_update(quantizer_t *q, const float *counts, const float *sums, co
     average_codes(q);
 }
 
-/* ---- figures ---- */
+/* ---- metrics ---- */
 
 size_t quantizer_used(const quantizer_t *q) {
     size_t n = 0;

@@ -1,5 +1,5 @@
 /* report.c - `vqvae report`: a RUN as one HTML page that needs nothing else: curves,
- * reconstructions, use of the codebook, best and worst images, configuration, figures. No dates,
+ * reconstructions, use of the codebook, best and worst images, configuration, metrics. No dates,
  * no paths but names: the same RUN and images give the same bytes.
  */
 #include "common/base/pool.h"
@@ -20,7 +20,7 @@ enum { SHOWN = 12 /* pairs a source */, EXTREMES = 8, MOST_CODES = 1024, CODE_CO
 
 typedef struct {
     const char *run;
-    metrics_t metrics;
+    metrics_log_t metrics;
     vqvae_t *v; /* NULL: no checkpoint yet */
     data_t *d;  /* NULL: no images */
     split_t split;
@@ -85,7 +85,7 @@ static char *base_name(const char *path) {
     return xasprintf("%.*s", (int)(n - (size_t)(start - path)), start);
 }
 
-/* ---- figures ---- */
+/* ---- metrics ---- */
 
 static void tile(html_t *h, const char *name, const char *format, double v) {
     if (!isfinite(v)) return;
@@ -94,8 +94,8 @@ static void tile(html_t *h, const char *name, const char *format, double v) {
     html_printf(h, "<div class=\"tile\"><b>%s</b><span>%s</span></div>", buf, name);
 }
 
-static double last_of(const metrics_t *m, const char *key) {
-    double *y = metrics_column(m, key), v = NAN;
+static double last_of(const metrics_log_t *m, const char *key) {
+    double *y = metrics_log_column(m, key), v = NAN;
     for (size_t i = 0; i < m->n; i++)
         if (isfinite(y[i])) v = y[i];
     free(y);
@@ -141,7 +141,7 @@ static void curve(page_t *p, const char *title, const char *format, double mark,
                  .mark_name = "quantizer on"};
     double *y[CHART_SERIES];
     for (size_t i = 0; i < n; i++) {
-        y[i] = metrics_column(&p->metrics, key[i]);
+        y[i] = metrics_log_column(&p->metrics, key[i]);
         c.series[i] = (series_t){name ? name[i] : NULL, y[i]};
     }
     html_chart(&p->h, &c);
@@ -168,7 +168,7 @@ static void put_curves(page_t *p) {
     static const char *const gan[] = {"loss_gan", "loss_disc"}, *const gan_name[] = {
                                                                     "generator", "discriminator"};
     if (!p->metrics.n) return;
-    double mark = NAN, *used = metrics_column(&p->metrics, "codes_used");
+    double mark = NAN, *used = metrics_log_column(&p->metrics, "codes_used");
     for (size_t i = p->metrics.n; i--;)
         if (isfinite(used[i])) mark = p->metrics.step[i];
     free(used);
@@ -201,7 +201,7 @@ static void pair(page_t *p, const shot_t *s) {
     image_release(&b);
 }
 
-static void figures_row(page_t *p, const char *name, size_t first, size_t n, const float *counts) {
+static void metrics_row(page_t *p, const char *name, size_t first, size_t n, const float *counts) {
     size_t K = vqvae_config(p->v)->codes, used = 0;
     double mse = 0, ssim = 0;
     for (size_t i = first; i < first + n; i++) mse += p->g.shot[i].mse, ssim += p->g.shot[i].ssim;
@@ -228,10 +228,10 @@ static size_t shots_of(const page_t *p, size_t k, size_t *first) {
     return n;
 }
 
-static void put_figures(page_t *p) {
+static void put_metrics(page_t *p) {
     size_t K = vqvae_config(p->v)->codes, first;
     float *all = xcalloc(K, sizeof *all);
-    html_put(&p->h, "<h2>Figures</h2>\n<div class=\"scroll\"><table><tr><th>source</th><th "
+    html_put(&p->h, "<h2>Metrics</h2>\n<div class=\"scroll\"><table><tr><th>source</th><th "
                     "class=\"n\">images</th><th "
                     "class=\"n\">PSNR, dB</th><th class=\"n\">SSIM</th><th class=\"n\">MSE</th><th "
                     "class=\"n\">codes "
@@ -239,11 +239,11 @@ static void put_figures(page_t *p) {
     for (size_t k = 0; k < p->d->n; k++) {
         size_t n = shots_of(p, k, &first);
         char *name = base_name(image_source_name(p->d->source[k].source));
-        figures_row(p, name, first, n, p->g.counts + k * K);
+        metrics_row(p, name, first, n, p->g.counts + k * K);
         free(name);
         for (size_t i = 0; i < K; i++) all[i] += p->g.counts[k * K + i];
     }
-    if (p->d->n > 1) figures_row(p, "all together", 0, p->g.n, all);
+    if (p->d->n > 1) metrics_row(p, "all together", 0, p->g.n, all);
     html_put(&p->h, "</table></div>\n");
     free(all);
 }
@@ -404,7 +404,7 @@ static void put_page(page_t *p) {
     html_text(&p->h, name);
     html_put(&p->h, "</h1>\n");
     put_tiles(p);
-    if (p->d) put_figures(p);
+    if (p->d) put_metrics(p);
     put_curves(p);
     if (p->d) {
         put_codebook(p);
@@ -453,7 +453,7 @@ int cmd_vqvae_report(int argc, char **argv) {
     reason_t why;
     char *config = fs_join(p.run, "config.json"),
          *page = out ? xstrdup(out) : fs_join(p.run, "report.html");
-    p.metrics = metrics_read(p.run);
+    p.metrics = metrics_log_read(p.run);
     /* A training that has not come to its first checkpoint has curves already. */
     if (fs_exists(config) || !p.metrics.n || data.n) p.v = model_open(p.run);
     if (data.n) {
@@ -472,7 +472,7 @@ int cmd_vqvae_report(int argc, char **argv) {
     puts(jsonw_end(&w));
     jsonw_free(&w);
     gallery_release(&p.g);
-    metrics_release(&p.metrics);
+    metrics_log_release(&p.metrics);
     data_close(p.d);
     vqvae_free(p.v);
     free(p.h.text);

@@ -94,7 +94,7 @@ static loop_step_t step(void *ctx, int64_t s) {
                          .items = (double)(r->config.train.batch * r->config.train.accumulate)};
 }
 
-/* ---- held-out figures and the grid of samples ---- */
+/* ---- held-out metrics and the grid of samples ---- */
 
 typedef struct {
     const data_source_t *source;

@@ -41,7 +41,7 @@ typedef struct {
     void *ctx;
     /* One optimizer step. */
     loop_step_t (*step)(void *ctx, int64_t step);
-    /* More members for the metrics line of a log step (held-out figures when `evaluate`); may be
+    /* More members for the metrics line of a log step (held-out metrics when `evaluate`); may be
      * NULL. */
     void (*report)(void *ctx, int64_t step, bool evaluate, jsonw_t *line, char *note,
                    size_t note_size);

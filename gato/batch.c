@@ -299,7 +299,7 @@ void batch_end(batch_t *b) {
 /* ---- windows ---- */
 
 /* Images of the window's timesteps out of the record's PNGs. */
-static void decode_step(const window_t *w, uint32_t step, image_t *im) {
+static void decode_step(const sequence_t *w, uint32_t step, image_t *im) {
     uint64_t offset = 0;
     for (uint32_t i = 0; i < step; i++) offset += w->record.pixel_size[i];
     image_opts_t o = image_opts_default();
@@ -314,7 +314,7 @@ static void decode_step(const window_t *w, uint32_t step, image_t *im) {
             w->record.image_h);
 }
 
-static timestep_t window_step(const batch_t *b, const window_t *w, uint32_t t) {
+static timestep_t sequence_step(const batch_t *b, const sequence_t *w, uint32_t t) {
     const token_record_t *r = &w->record;
     const gato_facts_t *f = b->facts;
     size_t cells = (size_t)r->grid_h * r->grid_w;
@@ -341,7 +341,7 @@ static timestep_t window_step(const batch_t *b, const window_t *w, uint32_t t) {
 /* Image tokens as targets. horizon 1: of the token before them; k: of the same place k steps
  * earlier. Never across the seam between prompt and main part, where the next timestep of the
  * sequence is not the next one of the episode. */
-static void put_futures(batch_t *b, const window_t *w, const size_t *first, const size_t *count) {
+static void put_futures(batch_t *b, const sequence_t *w, const size_t *first, const size_t *count) {
     const token_record_t *r = &w->record;
     size_t m = (size_t)b->config->model.merge, k = (size_t)b->config->loss.horizon;
     size_t cells = (size_t)r->grid_h * r->grid_w, cols = r->grid_w / m;
@@ -359,12 +359,12 @@ static void put_futures(batch_t *b, const window_t *w, const size_t *first, cons
     }
 }
 
-void batch_add_window(batch_t *b, const window_t *w) {
+void batch_add_sequence(batch_t *b, const sequence_t *w) {
     bool pixels = b->config->model.image_in == IMAGE_IN_PATCHES && w->record.pixels;
     size_t *first = xcalloc(w->n_steps, sizeof *first), *count = xcalloc(w->n_steps, sizeof *count);
     batch_begin(b);
     for (size_t i = 0; i < w->n_steps; i++) {
-        timestep_t s = window_step(b, w, w->step[i]);
+        timestep_t s = sequence_step(b, w, w->step[i]);
         image_t im = {0};
         if (pixels) {
             decode_step(w, w->step[i], &im);

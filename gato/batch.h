@@ -91,7 +91,7 @@ void batch_release(batch_t *b);
 void batch_clear(batch_t *b, bool train, uint64_t seed, uint64_t step);
 
 /* A whole window as one sequence. die()s RC_DATA when kept images cannot be decoded. */
-void batch_add_window(batch_t *b, const window_t *w);
+void batch_add_sequence(batch_t *b, const sequence_t *w);
 
 /* The pieces: begin a sequence; its observation and separator (returns tokens added); its action
  * tokens with their targets; end it. */

@@ -42,12 +42,12 @@ struct dataset {
     double weight; /* of all shards with a training side */
 };
 
-void window_release(window_t *w) {
+void sequence_release(sequence_t *w) {
     token_record_release(&w->record);
     free(w->step);
     free(w->actions);
     free(w->labels);
-    *w = (window_t){0};
+    *w = (sequence_t){0};
 }
 
 /* ---- one record ---- */
@@ -157,7 +157,7 @@ static const char *item_name(void *ctx, size_t i, char buf[512]) {
     return buf;
 }
 
-static size_t item_windows(const item_t *t) {
+static size_t item_sequences(const item_t *t) {
     size_t n = t->kind == RECORD_EPISODE ? t->T : t->text_len;
     return n ? (n + t->span - 1) / t->span : 1;
 }
@@ -173,7 +173,7 @@ static void split_shard(shard_t *s, const gato_config_t *c) {
         for (size_t i = 0; i < s->n; i++) {
             if (held[i] != (side == SIDE_VAL)) continue;
             s->side[side][n] = i;
-            s->windows[side][n + 1] = s->windows[side][n] + item_windows(&s->item[i]);
+            s->windows[side][n + 1] = s->windows[side][n] + item_sequences(&s->item[i]);
             n++;
         }
         s->n_side[side] = n;
@@ -408,8 +408,8 @@ uint64_t dataset_manifest(const dataset_t *d) {
 
 /* ---- windows ---- */
 
-static void begin_window(const shard_t *s, uint64_t id, window_t *w) {
-    *w = (window_t){.shard = s->path};
+static void begin_sequence(const shard_t *s, uint64_t id, sequence_t *w) {
+    *w = (sequence_t){.shard = s->path};
     token_record_t *r = &w->record;
     read_record(s, id, r);
     if (!s->map.column) return;
@@ -419,7 +419,7 @@ static void begin_window(const shard_t *s, uint64_t id, window_t *w) {
     if (w->labels) r->label_actions = w->labels;
 }
 
-static void append_steps(window_t *w, size_t first, size_t n) {
+static void append_steps(sequence_t *w, size_t first, size_t n) {
     w->step = xrealloc(w->step, (w->n_steps + n) * sizeof *w->step);
     for (size_t i = 0; i < n; i++) w->step[w->n_steps++] = (uint32_t)(first + i);
 }
@@ -429,9 +429,9 @@ static size_t smaller(size_t a, size_t b) {
 }
 
 /* Piece `index` of a record cut into consecutive windows. */
-static void cut(const shard_t *s, uint64_t id, size_t index, window_t *w) {
+static void cut(const shard_t *s, uint64_t id, size_t index, sequence_t *w) {
     const item_t *t = &s->item[id];
-    begin_window(s, id, w);
+    begin_sequence(s, id, w);
     size_t first = index * t->span;
     if (t->kind == RECORD_EPISODE) {
         append_steps(w, first, smaller(t->span, t->T - first));
@@ -456,7 +456,7 @@ void dataset_prompt_split(size_t window, size_t *prompt, size_t *main_part) {
 enum { DRAW_START, DRAW_PROMPT, DRAW_PIECE };
 
 /* Short episodes: a part that does not fit is the whole episode. */
-static void prompted_steps(const item_t *t, rng_t r, bool end, window_t *w) {
+static void prompted_steps(const item_t *t, rng_t r, bool end, sequence_t *w) {
     size_t prompt, main_part;
     dataset_prompt_split(t->span, &prompt, &main_part);
     prompt = smaller(prompt, t->T);
@@ -483,7 +483,7 @@ static const shard_t *choose_shard(const dataset_t *d, rng_t r) {
 /* Each shard goes through permutations of its records: sample number g takes place g % n of
  * permutation g / n. */
 void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t index, size_t per_step,
-                    window_t *w) {
+                    sequence_t *w) {
     uint64_t g = step * per_step + index;
     rng_t r = rng_fold(rng_make(seed, "gato.data"), g);
     const shard_t *s = choose_shard(d, rng_fold(r, 0));
@@ -493,11 +493,11 @@ void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t ind
     const item_t *t = &s->item[id];
     rng_t draw = rng_fold(r, 1);
     if (t->kind != RECORD_EPISODE) {
-        cut(s, id, rng_below(draw, DRAW_PIECE, (uint32_t)item_windows(t)), w);
+        cut(s, id, rng_below(draw, DRAW_PIECE, (uint32_t)item_sequences(t)), w);
     } else {
         size_t prompted = round_half_even(d->config.train.prompt * (double)per_step);
         size_t by_end = round_half_even((double)prompted / 2);
-        begin_window(s, id, w);
+        begin_sequence(s, id, w);
         w->text_len = t->text_len;
         if (index < prompted) {
             prompted_steps(t, draw, index < by_end, w);
@@ -514,7 +514,7 @@ static void side_range(side_t side, int *first, int *end) {
     *end = side == SIDE_TRAIN ? 1 : 2;
 }
 
-size_t dataset_windows(const dataset_t *d, size_t source, side_t side) {
+size_t dataset_sequences(const dataset_t *d, size_t source, side_t side) {
     const shard_t *s = &d->shard[source];
     int first, end;
     size_t n = 0;
@@ -523,7 +523,7 @@ size_t dataset_windows(const dataset_t *d, size_t source, side_t side) {
     return n;
 }
 
-void dataset_window(const dataset_t *d, size_t source, side_t side, size_t i, window_t *w) {
+void dataset_sequence(const dataset_t *d, size_t source, side_t side, size_t i, sequence_t *w) {
     const shard_t *s = &d->shard[source];
     int k, end;
     side_range(side, &k, &end);
@@ -541,7 +541,7 @@ void dataset_window(const dataset_t *d, size_t source, side_t side, size_t i, wi
     w->sample = i;
 }
 
-bool dataset_first_window(const dataset_t *d, size_t source, uint64_t id, window_t *w) {
+bool dataset_first_sequence(const dataset_t *d, size_t source, uint64_t id, sequence_t *w) {
     const shard_t *s = &d->shard[source];
     if (id >= s->n) return false;
     cut(s, id, 0, w);

@@ -1,7 +1,7 @@
 /* dataset.h - sequences out of token shards: what is trained on at (seed, step, sample), and what
  * is held out.
  *
- * A sequence (window_t) is a list of timesteps of one record, or a piece of one text. Which one a
+ * A sequence (sequence_t) is a list of timesteps of one record, or a piece of one text. Which one a
  * sample is, is a function of (seed, optimizer step, index of the sample in the step) alone: any
  * number of threads, machines or accumulated replays sees the same data.
  */
@@ -16,7 +16,7 @@
 typedef struct dataset dataset_t;
 typedef enum { SIDE_TRAIN, SIDE_VAL, SIDE_ALL } side_t;
 
-/* One sequence. Release with window_release before the data set is closed. */
+/* One sequence. Release with sequence_release before the data set is closed. */
 typedef struct {
     token_record_t record;
     const char *shard; /* path, for messages */
@@ -25,8 +25,8 @@ typedef struct {
     size_t text_first, text_len; /* the piece of the record's text */
     float *actions, *labels;     /* owned: the record's where a model wants them scaled otherwise */
     uint64_t sample; /* number for random draws (the sample's number in the whole training) */
-} window_t;
-void window_release(window_t *w);
+} sequence_t;
+void sequence_release(sequence_t *w);
 
 /* Opens shards "X.lmdb[=WEIGHT]" and reads every record once (checksums, ids, NaN). die()s:
  * RC_USAGE missing or a timestep longer than the context, RC_DATA corrupt or NaN (shard, record,
@@ -60,14 +60,14 @@ dataset_kinds_t dataset_kinds(const dataset_t *d, size_t first, size_t end);
  * `step`, from the training side. Thread-safe. The first round(prompt * per_step) samples are
  * prompted if they are control, half of them by the end of their episode. */
 void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t index, size_t per_step,
-                    window_t *w);
+                    sequence_t *w);
 
 /* All sequences of a source's side, unprompted, each timestep and text token once: 0 <= i <
- * dataset_windows. */
-size_t dataset_windows(const dataset_t *d, size_t source, side_t side);
-void dataset_window(const dataset_t *d, size_t source, side_t side, size_t i, window_t *w);
+ * dataset_sequences. */
+size_t dataset_sequences(const dataset_t *d, size_t source, side_t side);
+void dataset_sequence(const dataset_t *d, size_t source, side_t side, size_t i, sequence_t *w);
 /* The first window of record `id` of a source (trace); false if there is no such record. */
-bool dataset_first_window(const dataset_t *d, size_t source, uint64_t id, window_t *w);
+bool dataset_first_sequence(const dataset_t *d, size_t source, uint64_t id, sequence_t *w);
 
 /* Timesteps of prompt and main part of a sequence of `window` steps, half-to-even: main =
  * round(window / 2). */

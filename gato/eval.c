@@ -59,7 +59,7 @@ int cmd_gato_eval(int argc, char **argv) {
         if (strncmp(set.item[i], "data.", 5))
             die(RC_USAGE, "--set '%s': eval takes data.* keys only", set.item[i]);
     pool_set_threads((int)threads);
-    gato_model_t *m = gato_run_open(model);
+    gato_model_t *m = run_open(model);
     config_sets(gato_config_table, &m->config, &set);
     dataset_t *d = dataset_open(&data, &m->config);
     reason_t why;

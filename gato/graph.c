@@ -445,8 +445,8 @@ static gato_metrics_t metrics(const gato_graphs_t *cache, gato_graph_t *g, const
     return f;
 }
 
-gato_metrics_t gato_run(gato_graphs_t *cache, const batch_t *b, uint64_t seed, uint64_t step,
-                        uint64_t first_sample, bool add) {
+gato_metrics_t gato_step(gato_graphs_t *cache, const batch_t *b, uint64_t seed, uint64_t step,
+                         uint64_t first_sample, bool add) {
     gato_graph_t *g = gato_graph_fill(cache, b);
     plan_key(g->plan, seed, step, first_sample);
     plan_forward(g->plan);

@@ -88,8 +88,8 @@ typedef struct {
 
 /* Fill, forward and, in training, backward (add: accumulate onto the gradients). (seed, step,
  * first_sample) keys dropout. */
-gato_metrics_t gato_run(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step,
-                        uint64_t first_sample, bool add);
+gato_metrics_t gato_step(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step,
+                         uint64_t first_sample, bool add);
 /* Adds the sums; loss is not added. */
 void gato_metrics_add(gato_metrics_t *sum, const gato_metrics_t *more);
 

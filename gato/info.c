@@ -49,7 +49,7 @@ int cmd_gato_info(int argc, char **argv) {
               "what a policy is: a JSON object on stdout, a table on stderr",
               (const cli_opt_t *const[]){table}, 1);
     if (run.n != 1) die(RC_USAGE, "one RUN folder is needed");
-    gato_model_t *m = gato_run_open(run.item[0]);
+    gato_model_t *m = run_open(run.item[0]);
     jsonw_t w;
     jsonw_begin(&w);
     jsonw_int(&w, "parameters", (int64_t)gato_model_parameters(m));

@@ -10,16 +10,16 @@ gato_metrics_t metrics_over(gato_graphs_t *g, const dataset_t *d, size_t source,
     gato_metrics_t sum = {0};
     batch_t b;
     batch_init(&b, &g->model->config, &g->model->facts);
-    size_t all = dataset_windows(d, source, side), n = limit && limit < all ? limit : all;
+    size_t all = dataset_sequences(d, source, side), n = limit && limit < all ? limit : all;
     for (size_t i = 0; i < n; i += SEQUENCES) {
         batch_clear(&b, false, 0, 0);
         for (size_t k = i; k < n && k < i + SEQUENCES; k++) {
-            window_t w;
-            dataset_window(d, source, side, k * all / n, &w);
-            batch_add_window(&b, &w);
-            window_release(&w);
+            sequence_t w;
+            dataset_sequence(d, source, side, k * all / n, &w);
+            batch_add_sequence(&b, &w);
+            sequence_release(&w);
         }
-        gato_metrics_t f = gato_run(g, &b, 0, 0, 0, false);
+        gato_metrics_t f = gato_step(g, &b, 0, 0, 0, false);
         gato_metrics_add(&sum, &f);
     }
     batch_release(&b);

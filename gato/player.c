@@ -162,7 +162,7 @@ static void run_chunk(player_t *p) {
 player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t *why) {
     player_t *p = NEW(player_t);
     p->o = *o;
-    p->m = gato_run_load(dir, rc, why);
+    p->m = run_load(dir, rc, why);
     if (!p->m) {
         free(p);
         return NULL;

@@ -12,7 +12,7 @@
 
 /* ---- config.json ---- */
 
-char *gato_run_json(const gato_model_t *m) {
+char *run_json(const gato_model_t *m) {
     char *config = config_print(gato_config_table, &m->config);
     cJSON *o = gato_facts_json(&m->facts);
     char *facts = cJSON_Print(o);
@@ -50,8 +50,7 @@ static int check_sizes(const gato_facts_t *f, reason_t *why) {
     return 0;
 }
 
-int gato_run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t *f,
-                   reason_t *why) {
+int run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t *f, reason_t *why) {
     config_defaults(gato_config_table, c);
     *f = (gato_facts_t){0};
     cJSON *o = json_parse(text, size, false, why);
@@ -100,7 +99,7 @@ static bool ignored(const void *context, const char *name) {
 
 static const weights_names_t names = {.ignored = ignored};
 
-int gato_run_read_weights(gato_model_t *m, const char *path, reason_t *why) {
+int run_read_weights(gato_model_t *m, const char *path, reason_t *why) {
     st_file_t f;
     if (st_open(&f, path, why)) return RC_DATA;
     int rc = weights_read(m->params, &f, path, &names, NULL, why);
@@ -164,7 +163,7 @@ static gato_model_t *load_model(const gato_config_t *c, const gato_facts_t *f, c
     return m;
 }
 
-gato_model_t *gato_run_load(const char *dir, int *rc, reason_t *why) {
+gato_model_t *run_load(const char *dir, int *rc, reason_t *why) {
     *rc = RC_USAGE;
     if (!fs_is_dir(dir)) {
         reason_set(why, "no policy folder '%s'", dir);
@@ -180,7 +179,7 @@ gato_model_t *gato_run_load(const char *dir, int *rc, reason_t *why) {
     reason_t inner;
     if (fs_exists(config_path)) *rc = RC_DATA;
     if (fs_read(config_path, (size_t)16 << 20, &text, &size, why)) goto end;
-    if ((*rc = gato_run_parse((char *)text, size, &c, &f, &inner))) {
+    if ((*rc = run_parse((char *)text, size, &c, &f, &inner))) {
         reason_set(why, "'%s': %s", config_path, inner.text);
         goto end;
     }
@@ -193,17 +192,17 @@ end:
     return m;
 }
 
-gato_model_t *gato_run_open(const char *dir) {
+gato_model_t *run_open(const char *dir) {
     int rc;
     reason_t why;
-    gato_model_t *m = gato_run_load(dir, &rc, &why);
+    gato_model_t *m = run_load(dir, &rc, &why);
     if (!m) die(rc, "%s", why.text);
     return m;
 }
 
-int gato_run_save(const gato_model_t *m, const char *dir, reason_t *why) {
+int run_save(const gato_model_t *m, const char *dir, reason_t *why) {
     static const char *const all[] = {""};
-    char *json = gato_run_json(m);
+    char *json = run_json(m);
     checkpoint_text_t text = {GATO_CONFIG_FILE, json};
     checkpoint_t c = {.params = m->params,
                       .weights_file = GATO_WEIGHTS_FILE,

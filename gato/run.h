@@ -15,20 +15,20 @@
 enum { GATO_VERSION = 1 };
 
 /* The text of config.json, malloc'ed, deterministic. */
-char *gato_run_json(const gato_model_t *m);
+char *run_json(const gato_model_t *m);
 /* Reads config.json's text: 0, or an exit code (RC_DATA no such JSON, RC_MISFIT another format,
  * version or key). */
-int gato_run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t *f, reason_t *why);
+int run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t *f, reason_t *why);
 /* Loads a RUN. NULL with *rc: RC_USAGE no such folder or file, RC_DATA corrupt or NaN, RC_MISFIT
  * with the first differences of names and shapes. */
-gato_model_t *gato_run_load(const char *dir, int *rc, reason_t *why);
+gato_model_t *run_load(const char *dir, int *rc, reason_t *why);
 /* The same, die()ing. */
-gato_model_t *gato_run_open(const char *dir);
+gato_model_t *run_open(const char *dir);
 /* Fills m's values from a safetensors file: 0, or an exit code. Buffers that NEKO's files carry are
  * passed over. */
-int gato_run_read_weights(gato_model_t *m, const char *path, reason_t *why);
+int run_read_weights(gato_model_t *m, const char *path, reason_t *why);
 /* Writes config.json and model.safetensors (tools that make a RUN without training). */
-int gato_run_save(const gato_model_t *m, const char *dir, reason_t *why);
+int run_save(const gato_model_t *m, const char *dir, reason_t *why);
 
 /* gato info, gato trace */
 int cmd_gato_info(int argc, char **argv);

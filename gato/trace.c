@@ -52,7 +52,7 @@ static void give_params(st_writer_t *w, const gato_model_t *m, int block, const 
 static void trace_forward(const gato_model_t *m, const batch_t *b, st_writer_t *w) {
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
-    gato_metrics_t f = gato_run(&g, b, 0, 0, 0, false);
+    gato_metrics_t f = gato_step(&g, b, 0, 0, 0, false);
     gato_graph_t *at = g.last;
     size_t T = at->shape.T, D = (size_t)m->config.model.width;
     give_tokens(w, b);
@@ -72,7 +72,7 @@ static void trace_train(const gato_model_t *m, const batch_t *b, int64_t steps, 
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.train = true, .exact = true});
     for (int64_t s = 0; s < steps; s++) {
-        gato_metrics_t f = gato_run(&g, b, 0, (uint64_t)s, 0, false);
+        gato_metrics_t f = gato_step(&g, b, 0, (uint64_t)s, 0, false);
         char name[48];
         snprintf(name, sizeof name, "loss/%lld", (long long)s + 1);
         if (s)
@@ -132,7 +132,7 @@ int cmd_gato_trace(int argc, char **argv) {
     if (steps < 1) die(RC_USAGE, "--steps must be positive");
     pool_set_threads((int)threads);
     reason_t why;
-    gato_model_t *m = gato_run_open(run);
+    gato_model_t *m = run_open(run);
     trace_config(m, config, &set);
     const char *spec[1] = {data};
     cli_list_t specs = {spec, 1, 1};
@@ -141,20 +141,20 @@ int cmd_gato_trace(int argc, char **argv) {
                        &why))
         die(RC_MISFIT, "'%s' does not fit '%s': %s", data, run, why.text);
     dataset_scale_actions(d, &m->facts);
-    window_t window;
-    if (!dataset_first_window(d, 0, id, &window))
+    sequence_t window;
+    if (!dataset_first_sequence(d, 0, id, &window))
         die(RC_USAGE, "'%s' has %zu records; there is no number %llu", data,
             dataset_records(d, SIDE_ALL), (unsigned long long)id);
     batch_t b;
     batch_init(&b, &m->config, &m->facts);
-    batch_add_window(&b, &window);
+    batch_add_sequence(&b, &window);
     st_writer_t *w = st_writer_new();
     trace_forward(m, &b, w);
     if (train) trace_train(m, &b, steps, w);
     if (st_write(w, out, &why)) die(RC_RUNTIME, "%s", why.text);
     st_writer_free(w);
     batch_release(&b);
-    window_release(&window);
+    sequence_release(&window);
     dataset_close(d);
     gato_model_free(m);
     free(set.item);

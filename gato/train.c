@@ -36,10 +36,10 @@ static void fill_batch(run_t *r, int64_t step, int64_t micro) {
     size_t n = (size_t)r->config.train.batch, per_step = n * (size_t)r->config.train.accumulate;
     batch_clear(&r->batch, true, r->o.seed, (uint64_t)step);
     for (size_t i = 0; i < n; i++) {
-        window_t w;
+        sequence_t w;
         dataset_sample(r->d, r->o.seed, (uint64_t)step, (size_t)micro * n + i, per_step, &w);
-        batch_add_window(&r->batch, &w);
-        window_release(&w);
+        batch_add_sequence(&r->batch, &w);
+        sequence_release(&w);
     }
 }
 
@@ -50,7 +50,7 @@ static loop_step_t step(void *ctx, int64_t s) {
     for (int64_t k = 0; k < accumulate; k++) {
         fill_batch(r, s, k);
         uint64_t first = (uint64_t)(s * accumulate + k) * (uint64_t)r->config.train.batch;
-        gato_metrics_t f = gato_run(&r->train, &r->batch, r->o.seed, (uint64_t)s, first, k > 0);
+        gato_metrics_t f = gato_step(&r->train, &r->batch, r->o.seed, (uint64_t)s, first, k > 0);
         out.loss += f.loss / (double)accumulate;
         out.items += (double)f.positions;
     }
@@ -87,7 +87,7 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     free(r->training_text);
     free(r->run_text);
     r->training_text = identity_json(&r->id, s);
-    r->run_text = gato_run_json(r->m);
+    r->run_text = run_json(r->m);
     text[0] = (checkpoint_text_t){GATO_CONFIG_FILE, r->run_text};
     *c = (checkpoint_t){.params = r->m->params,
                         .weights_file = GATO_WEIGHTS_FILE,
@@ -141,7 +141,7 @@ static double seconds_of_evaluation(run_t *r) {
     enum { FEW = 16 };
     double seconds = 0;
     for (size_t i = 0; i < dataset_sources(r->d); i++) {
-        size_t all = dataset_windows(r->d, i, SIDE_VAL), n = all < HELD_OUT ? all : HELD_OUT;
+        size_t all = dataset_sequences(r->d, i, SIDE_VAL), n = all < HELD_OUT ? all : HELD_OUT;
         if (!n) continue;
         size_t few = n < FEW ? n : FEW;
         metrics_over(&r->eval, r->d, i, SIDE_VAL, few); /* records and touches memory */
@@ -157,7 +157,7 @@ static void dry_run(run_t *r) {
     for (int i = 0; i < 4; i++) { /* the first replays record and touch memory */
         fill_batch(r, i % 2, 0);
         if (i == 2) start = log_now();
-        gato_run(&r->train, &r->batch, r->o.seed, (uint64_t)(i % 2), 0, false);
+        gato_step(&r->train, &r->batch, r->o.seed, (uint64_t)(i % 2), 0, false);
     }
     double seconds = (log_now() - start) / 2 * (double)r->config.train.accumulate;
     const gato_graph_t *g = gato_graph_fill(&r->train, &r->batch);
@@ -212,7 +212,7 @@ static void scale_actions(run_t *r) {
     char *path = fs_join(r->o.out, GATO_CONFIG_FILE);
     bool found = r->o.resume && fs_exists(path) &&
                  !fs_read(path, (size_t)16 << 20, &text, &size, NULL) &&
-                 gato_run_parse((char *)text, size, &config, &former, NULL) == RC_OK;
+                 run_parse((char *)text, size, &config, &former, NULL) == RC_OK;
     if (found && gato_facts_fit(&former, dataset_facts(r->d),
                                 r->config.model.image_in != IMAGE_IN_PATCHES, &why))
         die(RC_MISFIT, "'%s' was trained on other data: %s", r->o.out, why.text);

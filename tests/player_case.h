@@ -101,7 +101,7 @@ static inline gato_model_t *make_run(const kind_t *k, size_t band, int layers) {
         for (size_t e = 0; e < p->count; e++)
             x[e] = (x[e] > 0.99f ? 1 : 0) + 0.4f * rng_normal(r, e);
     }
-    if (gato_run_save(m, in_folder("run"), &why)) BUG("%s", why.text);
+    if (run_save(m, in_folder("run"), &why)) BUG("%s", why.text);
     return m;
 }
 

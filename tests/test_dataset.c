@@ -122,7 +122,7 @@ static gato_config_t narrow(void) {
     return c;
 }
 
-static uint32_t record_of(const window_t *w) {
+static uint32_t record_of(const sequence_t *w) {
     return (uint32_t)(w->record.continuous[0] / 100);
 }
 
@@ -132,11 +132,11 @@ TEST(windows_cover_every_step_once) {
     int seen[30][40] = {{0}}, held[30];
     for (int i = 0; i < 30; i++) held[i] = -1;
     for (int side = SIDE_TRAIN; side <= SIDE_VAL; side++) {
-        size_t n = dataset_windows(d, 0, (side_t)side);
+        size_t n = dataset_sequences(d, 0, (side_t)side);
         CHECK(n > 0, "side %d is empty", side);
         for (size_t i = 0; i < n; i++) {
-            window_t w;
-            dataset_window(d, 0, (side_t)side, i, &w);
+            sequence_t w;
+            dataset_sequence(d, 0, (side_t)side, i, &w);
             uint32_t r = record_of(&w);
             CHECK(w.n_steps <= 5 && w.n_prompt == 0);
             CHECK(held[r] == -1 || held[r] == side, "record %u stands on both sides", r);
@@ -145,15 +145,15 @@ TEST(windows_cover_every_step_once) {
                 CHECK(!k || w.step[k] == w.step[k - 1] + 1);
                 seen[r][w.step[k]]++;
             }
-            window_release(&w);
+            sequence_release(&w);
         }
     }
     for (size_t r = 0; r < 30; r++)
         for (size_t t = 0; t < 40; t++)
             CHECK(seen[r][t] == (t < thirty[r]), "record %zu, step %zu: %d times", r, t,
                   seen[r][t]);
-    CHECK(dataset_windows(d, 0, SIDE_ALL) ==
-          dataset_windows(d, 0, SIDE_TRAIN) + dataset_windows(d, 0, SIDE_VAL));
+    CHECK(dataset_sequences(d, 0, SIDE_ALL) ==
+          dataset_sequences(d, 0, SIDE_TRAIN) + dataset_sequences(d, 0, SIDE_VAL));
     CHECK(dataset_records(d, SIDE_TRAIN) + dataset_records(d, SIDE_VAL) == 30);
     /* the rule itself: XXH64(key) % 1000 < 300 */
     for (uint32_t r = 0; r < 30; r++) {
@@ -191,7 +191,7 @@ TEST(moments_of_the_vector) {
     dataset_close(d);
 }
 
-static bool same_window(const window_t *a, const window_t *b) {
+static bool same_window(const sequence_t *a, const sequence_t *b) {
     return a->n_steps == b->n_steps && a->n_prompt == b->n_prompt && record_of(a) == record_of(b) &&
            a->sample == b->sample && !memcmp(a->step, b->step, a->n_steps * sizeof *a->step);
 }
@@ -203,17 +203,17 @@ TEST(a_sample_follows_seed_step_and_index_alone) {
     size_t moved = 0;
     for (uint64_t step = 0; step < 5; step++)
         for (size_t i = 0; i < 8; i++) {
-            window_t a, b, e;
+            sequence_t a, b, e;
             dataset_sample(d, 1, step, i, 8, &a);
             dataset_sample(other, 1, 4 - step, 7 - i, 8, &b); /* another order */
-            window_release(&b);
+            sequence_release(&b);
             dataset_sample(other, 1, step, i, 8, &b);
             dataset_sample(d, 2, step, i, 8, &e);
             CHECK(same_window(&a, &b), "step %llu, sample %zu", (unsigned long long)step, i);
             moved += !same_window(&a, &e);
-            window_release(&a);
-            window_release(&b);
-            window_release(&e);
+            sequence_release(&a);
+            sequence_release(&b);
+            sequence_release(&e);
         }
     CHECK(moved > 30, "the seed moves %zu of 40 samples", moved);
     CHECK(dataset_manifest(d) == dataset_manifest(other));
@@ -227,13 +227,13 @@ TEST(an_epoch_shows_each_training_record_once) {
     dataset_t *d = open_one(make_shard("epoch.lmdb", &control), &c);
     size_t n = dataset_records(d, SIDE_TRAIN), seen[30] = {0};
     for (size_t g = 0; g < 3 * n; g++) {
-        window_t w;
+        sequence_t w;
         dataset_sample(d, 5, g / 4, g % 4, 4, &w);
         char key[32];
         snprintf(key, sizeof key, "episode_%u", record_of(&w));
         CHECK(!split_held_out(key, 0.3), "%s is held out", key);
         seen[record_of(&w)]++;
-        window_release(&w);
+        sequence_release(&w);
     }
     for (size_t r = 0; r < 30; r++)
         CHECK(seen[r] == 0 || seen[r] == 3, "record %zu: %zu times", r, seen[r]);
@@ -252,7 +252,7 @@ TEST(prompts_are_part_of_their_episode) {
     size_t short_ones = 0, starts[40] = {0};
     for (uint64_t step = 0; step < 800; step++)
         for (size_t i = 0; i < 16; i++) {
-            window_t w;
+            sequence_t w;
             dataset_sample(d, 9, step, i, 16, &w);
             uint32_t T = thirty[record_of(&w)], p = T < 3 ? T : 3, m = T < 2 ? T : 2,
                      whole = T < 5 ? T : 5;
@@ -269,7 +269,7 @@ TEST(prompts_are_part_of_their_episode) {
                 if (k && k != w.n_prompt) CHECK(w.step[k] == w.step[k - 1] + 1);
             }
             if (T == 40 && i >= 4) starts[w.step[0]]++;
-            window_release(&w);
+            sequence_release(&w);
         }
     CHECK(short_ones > 20, "short episodes were not prompted");
     CHECK(starts[35] > 0 || split_held_out("episode_4", 0.3), "the last start never comes up");
@@ -281,14 +281,14 @@ TEST(long_text_is_cut) {
     gato_config_t c = narrow();
     const shard_spec_t s = {.texts = 3, .text_len = 100};
     dataset_t *d = open_one(make_shard("text.lmdb", &s), &c);
-    CHECK(dataset_windows(d, 0, SIDE_ALL) == 9); /* 39 + 39 + 22 and a separator each */
+    CHECK(dataset_sequences(d, 0, SIDE_ALL) == 9); /* 39 + 39 + 22 and a separator each */
     size_t tokens = 0;
-    for (size_t i = 0; i < dataset_windows(d, 0, SIDE_ALL); i++) {
-        window_t w;
-        dataset_window(d, 0, SIDE_ALL, i, &w);
+    for (size_t i = 0; i < dataset_sequences(d, 0, SIDE_ALL); i++) {
+        sequence_t w;
+        dataset_sequence(d, 0, SIDE_ALL, i, &w);
         CHECK(w.n_steps == 1 && w.text_len <= 39 && w.text_first % 39 == 0);
         tokens += w.text_len;
-        window_release(&w);
+        sequence_release(&w);
     }
     CHECK(tokens == 300);
     dataset_close(d);
@@ -307,10 +307,10 @@ TEST(sources_are_mixed_by_weight) {
           dataset_facts(d)->codes == 4);
     size_t texts = 0;
     for (size_t i = 0; i < 4000; i++) {
-        window_t w;
+        sequence_t w;
         dataset_sample(d, 0, i, 0, 1, &w);
         texts += w.record.kind == RECORD_TEXT;
-        window_release(&w);
+        sequence_release(&w);
     }
     CHECK(texts > 900 && texts < 1100, "%zu of 4000", texts);
     dataset_close(d);

@@ -87,7 +87,7 @@ static void check_case(const char *name, action_kind_t kind, const char *loss, c
     m->band = 1000;
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.train = true, .all_logits = true, .exact = true});
-    gato_metrics_t f = gato_run(&g, &b, 0, 0, 0, false);
+    gato_metrics_t f = gato_step(&g, &b, 0, 0, 0, false);
     gato_graph_t *at = g.last;
     size_t T = b.at.n, D = 12;
     CHECK(worst(&c, "embeddings", plan_data(at->plan, at->embeddings), T * D) < TOLERANCE, "%s",
@@ -140,7 +140,7 @@ TEST(band_of_two_steps_matches_the_reference) {
     case_batch(&c, m, &b);
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
-    gato_run(&g, &b, 0, 0, 0, false);
+    gato_step(&g, &b, 0, 0, 0, false);
     const gato_graph_t *at = g.last;
     CHECK(worst(&c, "hidden_window2", plan_data(at->plan, at->hidden), b.at.n * 12) < TOLERANCE);
     CHECK(worst(&c, "hidden", plan_data(at->plan, at->hidden), b.at.n * 12) > 1e-3,
@@ -160,7 +160,7 @@ TEST(logits_and_expectations_match_the_reference) {
     case_batch(&c, m, &b);
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
-    gato_metrics_t f = gato_run(&g, &b, 0, 0, 0, false);
+    gato_metrics_t f = gato_step(&g, &b, 0, 0, 0, false);
     const gato_graph_t *at = g.last;
     CHECK(worst(&c, "expectation", plan_data(at->plan, at->expectation), b.continuous.target.n) <
           TOLERANCE);
@@ -232,7 +232,7 @@ static void small_batch(const gato_model_t *m, batch_t *b, size_t from, size_t t
     for (uint32_t i = 0; i < 24; i++) codes[i] = i * 7 % 12;
     for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (uint8_t)(i * 37);
     static uint32_t order[] = {0, 1, 2};
-    window_t w[4] = {
+    sequence_t w[4] = {
         {.record = {.kind = RECORD_EPISODE,
                     .T = 3,
                     .grid_h = 2,
@@ -273,7 +273,7 @@ static void small_batch(const gato_model_t *m, batch_t *b, size_t from, size_t t
     batch_clear(b, false, 0, 0);
     for (size_t i = from; i < to; i++) {
         if (m->config.model.image_in != IMAGE_IN_PATCHES) {
-            batch_add_window(b, &w[i]);
+            batch_add_sequence(b, &w[i]);
             continue;
         }
         timestep_t s = {.rgb = rgb,
@@ -291,7 +291,7 @@ static void small_batch(const gato_model_t *m, batch_t *b, size_t from, size_t t
 }
 
 static double loss_of(gato_graphs_t *g, const batch_t *b) {
-    return gato_run(g, b, 0, 0, 0, false).loss;
+    return gato_step(g, b, 0, 0, 0, false).loss;
 }
 
 /* Every parameter's gradient along random directions, against central differences of the loss. */
@@ -399,7 +399,7 @@ TEST(the_loss_is_what_is_written) {
     gato_graphs_init(&g, m, (graph_opts_t){.train = true});
     gato_graphs_init(&e, m, (graph_opts_t){.all_logits = true, .exact = true});
     double ours = loss_of(&g, &b);
-    gato_metrics_t f = gato_run(&e, &b, 0, 0, 0, false);
+    gato_metrics_t f = gato_step(&e, &b, 0, 0, 0, false);
     const gato_graph_t *at = e.last;
     const float *logits = plan_data(at->plan, at->logits);
     size_t V = tokens_total(&m->tokens), n = 0;
@@ -442,7 +442,7 @@ TEST(shared_memory_equals_unshared) {
             gato_graphs_t g;
             gato_graphs_init(&g, m, (graph_opts_t){.train = true, .unshared = run == 1});
             pool_set_threads(run == 2 ? 1 : 2);
-            double l = gato_run(&g, &b, 1, 2, 3, false).loss;
+            double l = gato_step(&g, &b, 1, 2, 3, false).loss;
             if (run)
                 CHECK(!memcmp(first, params_base(m->params, PARAMS_GRAD), bytes) && l == loss,
                       "run %d, %s", run, kinds[k]);
@@ -487,7 +487,7 @@ TEST(whitened_codes_enter_in_place_of_the_codebook) {
         batch_clear(&batch, true, 1, 0);
         small_batch(m[i], &batch, 0, 4);
         gato_graphs_init(&g, m[i], (graph_opts_t){.train = true});
-        loss[i] = gato_run(&g, &batch, 1, 0, 0, false).loss;
+        loss[i] = gato_step(&g, &batch, 1, 0, 0, false).loss;
         gato_graphs_release(&g);
         batch_release(&batch);
     }
@@ -574,7 +574,7 @@ TEST(neko_patches_agree) {
         batch_end(&b);
         gato_graphs_t g;
         gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
-        gato_run(&g, &b, 0, 0, 0, false);
+        gato_step(&g, &b, 0, 0, 0, false);
         const gato_graph_t *at = g.last;
         const float *ours = plan_data(at->plan, at->embeddings);
         snprintf(name, sizeof name, "%s.out", sizes[k]);

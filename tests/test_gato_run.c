@@ -12,7 +12,7 @@
 
 static void write_run(gato_model_t *m) {
     reason_t why;
-    if (gato_run_save(m, folder, &why)) BUG("%s", why.text);
+    if (run_save(m, folder, &why)) BUG("%s", why.text);
 }
 
 static gato_model_t *case_run(const char *name) {
@@ -32,9 +32,9 @@ TEST(round_trip) {
     gato_model_t *m = case_run("vector_linear");
     int rc;
     reason_t why = {""};
-    gato_model_t *back = gato_run_load(folder, &rc, &why);
+    gato_model_t *back = run_load(folder, &rc, &why);
     REQUIRE(back, "%s", why.text);
-    char *a = gato_run_json(m), *b = gato_run_json(back);
+    char *a = run_json(m), *b = run_json(back);
     CHECK_STR(a, b);
     CHECK(params_n(m->params) == params_n(back->params));
     for (size_t i = 0; i < params_n(m->params); i++) {
@@ -107,7 +107,7 @@ TEST(tensors_bear_the_names_of_neko) {
 static void check_load(int code, const char *says) {
     int rc = -1;
     reason_t why = {""};
-    gato_model_t *m = gato_run_load(folder, &rc, &why);
+    gato_model_t *m = run_load(folder, &rc, &why);
     CHECK(!m && rc == code, "exit %d instead of %d: %s", rc, code, why.text);
     CHECK(strstr(why.text, says) != NULL, "no '%s' in: %s", says, why.text);
     gato_model_free(m);
@@ -132,7 +132,7 @@ static void edit_config(const char *from, const char *to) {
 TEST(fault_missing_run) {
     int rc;
     reason_t why;
-    CHECK(!gato_run_load("/nonexistent/run", &rc, &why) && rc == RC_USAGE);
+    CHECK(!run_load("/nonexistent/run", &rc, &why) && rc == RC_USAGE);
     folder_open();
     check_load(RC_USAGE, "config.json");
     gato_model_t *m = case_run("codes");

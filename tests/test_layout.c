@@ -84,21 +84,21 @@ TEST(control_batch_by_hand) {
                       .discrete_range = (uint32_t[]){4},
                       .discrete_action_range = (uint32_t[]){3}};
     static const uint32_t codes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    window_t w = {.record = {.kind = RECORD_EPISODE,
-                             .T = 2,
-                             .grid_h = 2,
-                             .grid_w = 4,
-                             .codes = codes,
-                             .continuous = (float[]){0, -300, 300, 0},
-                             .discrete = (uint32_t[]){3, 0},
-                             .actions = (float[]){-1, 0.9f},
-                             .label_actions = (float[]){0, 0.9f},
-                             .discrete_actions = (uint32_t[]){2, 1}},
-                  .step = (uint32_t[]){0, 1},
-                  .n_steps = 2};
+    sequence_t w = {.record = {.kind = RECORD_EPISODE,
+                               .T = 2,
+                               .grid_h = 2,
+                               .grid_w = 4,
+                               .codes = codes,
+                               .continuous = (float[]){0, -300, 300, 0},
+                               .discrete = (uint32_t[]){3, 0},
+                               .actions = (float[]){-1, 0.9f},
+                               .label_actions = (float[]){0, 0.9f},
+                               .discrete_actions = (uint32_t[]){2, 1}},
+                    .step = (uint32_t[]){0, 1},
+                    .n_steps = 2};
     batch_t b;
     batch_init(&b, &c, &f);
-    batch_add_window(&b, &w);
+    batch_add_sequence(&b, &w);
     /* continuous ids from 10, discrete from 18 */
     check_ids("id", &b.id, (int32_t[]){0, 0, 14, 10, 21, 0, 10, 20, 0, 0, 17, 14, 18, 0, 17, 19},
               16);
@@ -125,7 +125,7 @@ TEST(control_batch_by_hand) {
     /* the same place a step later */
     c.loss.horizon = 2;
     batch_clear(&b, false, 0, 0);
-    batch_add_window(&b, &w);
+    batch_add_sequence(&b, &w);
     CHECK(b.future.n == 0);
     /* steps 0, 2, 3: only 2 -> 3 are neighbours */
     c.loss.horizon = 1;
@@ -139,7 +139,7 @@ TEST(control_batch_by_hand) {
     w.step = (uint32_t[]){0, 2, 3};
     w.n_steps = 3;
     batch_clear(&b, false, 0, 0);
-    batch_add_window(&b, &w);
+    batch_add_sequence(&b, &w);
     check_ids("future across a seam", &b.future, (int32_t[]){0, 8, 15, 16}, 4);
     batch_release(&b);
 }
@@ -154,17 +154,17 @@ TEST(far_horizon_by_hand) {
                       .n_actions = 1,
                       .mu = 100,
                       .M = 256};
-    window_t w = {.record = {.kind = RECORD_EPISODE,
-                             .T = 4,
-                             .grid_h = 1,
-                             .grid_w = 2,
-                             .codes = (uint32_t[]){0, 1, 2, 3, 4, 5, 6, 7},
-                             .actions = (float[]){0, 0, 0, 0}},
-                  .step = (uint32_t[]){0, 1, 2, 3},
-                  .n_steps = 4};
+    sequence_t w = {.record = {.kind = RECORD_EPISODE,
+                               .T = 4,
+                               .grid_h = 1,
+                               .grid_w = 2,
+                               .codes = (uint32_t[]){0, 1, 2, 3, 4, 5, 6, 7},
+                               .actions = (float[]){0, 0, 0, 0}},
+                    .step = (uint32_t[]){0, 1, 2, 3},
+                    .n_steps = 4};
     batch_t b;
     batch_init(&b, &c, &f);
-    batch_add_window(&b, &w);
+    batch_add_sequence(&b, &w);
     /* 4 tokens a step: codes at 0,1 then 4,5 predict those of two steps later; the last two steps
      * predict nothing */
     check_ids("future", &b.future, (int32_t[]){0, 1, 4, 5}, 4);
@@ -177,26 +177,26 @@ TEST(far_horizon_by_hand) {
 TEST(regression_leaves_out_the_last_action_tokens) {
     gato_config_t c = config_of((const char *const[]){"loss.action_kind=mse", "model.bins=8"}, 2);
     gato_facts_t f = {.text_vocab = 10, .n_actions = 2, .mu = 100, .M = 256};
-    window_t w = {.record = {.kind = RECORD_EPISODE,
-                             .T = 3,
-                             .actions = (float[]){-1, 0.9f, 0, 0, 0.9f, -1},
-                             .label_actions = (float[]){0, 0.1f, 0.2f, 0.3f, 0.4f, 0.5f}},
-                  .step = (uint32_t[]){0, 1},
-                  .n_steps = 2};
+    sequence_t w = {.record = {.kind = RECORD_EPISODE,
+                               .T = 3,
+                               .actions = (float[]){-1, 0.9f, 0, 0, 0.9f, -1},
+                               .label_actions = (float[]){0, 0.1f, 0.2f, 0.3f, 0.4f, 0.5f}},
+                    .step = (uint32_t[]){0, 1},
+                    .n_steps = 2};
     batch_t b;
     batch_init(&b, &c, &f);
     static const int32_t all[] = {0, 10, 17, 0, 14, 14};
-    batch_add_window(&b, &w);
+    batch_add_sequence(&b, &w);
     check_ids("id", &b.id, all, 6);
     batch_clear(&b, true, 1, 0);
-    batch_add_window(&b, &w);
-    batch_add_window(&b, &w);
+    batch_add_sequence(&b, &w);
+    batch_add_sequence(&b, &w);
     check_ids("id in training", &b.id, (int32_t[]){0, 10, 17, 0, 0, 10, 17, 0}, 8);
     check_ids("separator", &b.separator, (int32_t[]){0, 3, 4, 7}, 4);
     for (size_t i = 0; i < 8; i++) CHECK(b.action.v[i] == w.record.label_actions[i % 4], "%zu", i);
     c.loss.action_kind = ACTION_MIX;
     batch_clear(&b, true, 1, 0);
-    batch_add_window(&b, &w);
+    batch_add_sequence(&b, &w);
     check_ids("id with bins as targets", &b.id, all, 6);
     batch_release(&b);
 }
@@ -204,25 +204,25 @@ TEST(regression_leaves_out_the_last_action_tokens) {
 TEST(text_and_caption_by_hand) {
     gato_config_t c = config_of((const char *const[]){"model.text_first=false"}, 1);
     gato_facts_t f = {.text_vocab = 257, .codes = 8, .code_dim = 1, .mu = 100, .M = 256};
-    window_t text = {
+    sequence_t text = {
         .record = {.kind = RECORD_TEXT, .T = 1, .text = (uint32_t[]){5, 6, 256}, .text_len = 3},
         .step = (uint32_t[]){0},
         .n_steps = 1,
         .text_len = 3};
-    window_t caption = {.record = {.kind = RECORD_IMAGE,
-                                   .T = 1,
-                                   .grid_h = 1,
-                                   .grid_w = 2,
-                                   .codes = (uint32_t[]){7, 1},
-                                   .text = (uint32_t[]){9, 256},
-                                   .text_len = 2},
-                        .step = (uint32_t[]){0},
-                        .n_steps = 1,
-                        .text_len = 2};
+    sequence_t caption = {.record = {.kind = RECORD_IMAGE,
+                                     .T = 1,
+                                     .grid_h = 1,
+                                     .grid_w = 2,
+                                     .codes = (uint32_t[]){7, 1},
+                                     .text = (uint32_t[]){9, 256},
+                                     .text_len = 2},
+                          .step = (uint32_t[]){0},
+                          .n_steps = 1,
+                          .text_len = 2};
     batch_t b;
     batch_init(&b, &c, &f);
-    batch_add_window(&b, &text);
-    batch_add_window(&b, &caption);
+    batch_add_sequence(&b, &text);
+    batch_add_sequence(&b, &caption);
     check_ids("start", &b.start, (int32_t[]){0, 4, 9}, 3);
     check_ids("id", &b.id, (int32_t[]){5, 6, 256, 0, 0, 0, 9, 256, 0}, 9);
     check_ids("mask", &b.mask, (int32_t[]){1, 1, 1, 0, 0, 0, 1, 1, 0}, 9);
@@ -234,7 +234,7 @@ TEST(text_and_caption_by_hand) {
     text.text_first = 2;
     text.text_len = 1;
     batch_clear(&b, false, 0, 0);
-    batch_add_window(&b, &text);
+    batch_add_sequence(&b, &text);
     check_ids("piece", &b.id, (int32_t[]){256, 0}, 2);
     batch_release(&b);
 }
@@ -243,20 +243,20 @@ TEST(text_and_caption_by_hand) {
 TEST(questions_are_no_targets) {
     gato_config_t c = config_of((const char *const[]){"model.text_first=false"}, 1);
     gato_facts_t f = {.text_vocab = 257, .codes = 8, .code_dim = 1, .mu = 100, .M = 256};
-    window_t w = {.record = {.kind = RECORD_TEXT,
-                             .T = 1,
-                             .grid_h = 1,
-                             .grid_w = 2,
-                             .codes = (uint32_t[]){7, 1},
-                             .text = (uint32_t[]){9, 32, 65, 256},
-                             .text_len = 4,
-                             .prompt_len = 2},
-                  .step = (uint32_t[]){0},
-                  .n_steps = 1,
-                  .text_len = 4};
+    sequence_t w = {.record = {.kind = RECORD_TEXT,
+                               .T = 1,
+                               .grid_h = 1,
+                               .grid_w = 2,
+                               .codes = (uint32_t[]){7, 1},
+                               .text = (uint32_t[]){9, 32, 65, 256},
+                               .text_len = 4,
+                               .prompt_len = 2},
+                    .step = (uint32_t[]){0},
+                    .n_steps = 1,
+                    .text_len = 4};
     batch_t b;
     batch_init(&b, &c, &f);
-    batch_add_window(&b, &w);
+    batch_add_sequence(&b, &w);
     check_ids("mask", &b.mask, (int32_t[]){0, 0, 0, 0, 1, 1, 0}, 7);
     check_ids("position", &b.other.position, (int32_t[]){3, 4}, 2);
     check_ids("target", &b.other.target, (int32_t[]){65, 256}, 2);
@@ -264,7 +264,7 @@ TEST(questions_are_no_targets) {
     w.text_first = 1;
     w.text_len = 2;
     batch_clear(&b, false, 0, 0);
-    batch_add_window(&b, &w);
+    batch_add_sequence(&b, &w);
     check_ids("target of a piece", &b.other.target, (int32_t[]){65}, 1);
     batch_release(&b);
 }
@@ -272,16 +272,16 @@ TEST(questions_are_no_targets) {
 TEST(weights_by_sequence) {
     gato_config_t c = config_of((const char *const[]){"loss.per_sequence=true"}, 1);
     gato_facts_t f = {.text_vocab = 257, .mu = 100, .M = 256};
-    window_t w = {
+    sequence_t w = {
         .record = {.kind = RECORD_TEXT, .T = 1, .text = (uint32_t[]){1, 2, 3, 4, 5}, .text_len = 5},
         .step = (uint32_t[]){0},
         .n_steps = 1,
         .text_len = 5};
     batch_t b;
     batch_init(&b, &c, &f);
-    batch_add_window(&b, &w);
+    batch_add_sequence(&b, &w);
     w.text_len = 3;
-    batch_add_window(&b, &w);
+    batch_add_sequence(&b, &w);
     static const float want[] = {0.25f, 0.25f, 0.25f, 0.25f, 0.5f, 0.5f};
     REQUIRE(b.other.weight.n == 6);
     for (size_t i = 0; i < 6; i++) CHECK(b.other.weight.v[i] == want[i], "%zu", i);

@@ -36,7 +36,7 @@ static void whole_open(whole_t *w, gato_model_t *m, const kind_t *k, int32_t ban
     }
     batch_end(&w->batch);
     gato_graphs_init(&w->graphs, m, (graph_opts_t){.all_logits = true, .exact = true});
-    gato_run(&w->graphs, &w->batch, 0, 0, 0, false);
+    gato_step(&w->graphs, &w->batch, 0, 0, 0, false);
     const gato_graph_t *at = w->graphs.last;
     w->hidden = plan_data(at->plan, at->hidden);
     w->logits = plan_data(at->plan, at->logits);
@@ -357,7 +357,7 @@ TEST(fault_082_bins_of_the_ends) {
         params_ptr(m->params, PARAMS_VALUE, params_find(m->params, "predict_action.bias"));
     bias[0] = 100, bias[1] = -100;
     reason_t why;
-    if (gato_run_save(m, in_folder("run"), &why)) BUG("%s", why.text);
+    if (run_save(m, in_folder("run"), &why)) BUG("%s", why.text);
     player_t *p = open_run(&(player_opts_t){.decode = -1});
     static game_t g;
     REQUIRE(play(p, NULL, 3, &g));

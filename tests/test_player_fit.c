@@ -64,7 +64,7 @@ TEST(actions_leave_in_the_units_of_the_environment) {
         m->facts.action_low = memcpy(xmalloc(sizeof low), low, sizeof low);
         m->facts.action_high = memcpy(xmalloc(sizeof high), high, sizeof high);
         reason_t why;
-        REQUIRE(!gato_run_save(m, in_folder("run"), &why));
+        REQUIRE(!run_save(m, in_folder("run"), &why));
         p = open_run(&o);
         REQUIRE(play(p, NULL, 6, &scaled));
         for (size_t t = 0; t < 6; t++)
@@ -85,14 +85,14 @@ TEST(an_environment_of_other_names) {
         .name = "somewhere", .image_w = W, .image_h = H, .n_vector = VECTOR, .n_actions = ACTIONS};
     reason_t why = {""};
     m->facts.leaves = env_leaves(&info);
-    REQUIRE(!gato_run_save(m, in_folder("run"), &why));
+    REQUIRE(!run_save(m, in_folder("run"), &why));
     player_t *p = open_run(&(player_opts_t){.decode = -1});
     CHECK(!player_fits(p, &info, &why), "%s", why.text);
     player_close(p);
     char *vector = strstr(m->facts.leaves, "vector");
     REQUIRE(vector);
     memcpy(vector, "joints", 6);
-    REQUIRE(!gato_run_save(m, in_folder("run"), &why));
+    REQUIRE(!run_save(m, in_folder("run"), &why));
     p = open_run(&(player_opts_t){.decode = -1});
     CHECK(player_fits(p, &info, &why) && strstr(why.text, "[joints (3 columns)]") &&
               strstr(why.text, "[vector (3 columns)]"),
@@ -108,7 +108,7 @@ TEST(fault_047_a_tokenizer_of_another_fingerprint) {
     m->facts.fingerprint = xstrdup(other);
     reason_t why = {""};
     int rc = 0;
-    REQUIRE(!gato_run_save(m, in_folder("run"), &why));
+    REQUIRE(!run_save(m, in_folder("run"), &why));
     CHECK(!player_open(in_folder("run"), &(player_opts_t){.decode = -1}, &rc, &why));
     CHECK(rc == RC_MISFIT && strstr(why.text, other), "%d %s", rc, why.text);
     rc = 0;

@@ -175,15 +175,15 @@ static const char *make_shard(const char *name, bool raw_part) {
 }
 
 static void check_window(const dataset_t *d, float low, float high) {
-    window_t w;
-    REQUIRE(dataset_first_window(d, 0, 3, &w));
+    sequence_t w;
+    REQUIRE(dataset_first_sequence(d, 0, 3, &w));
     for (size_t t = 0; t < LONG; t++) {
         double v = 300 + (double)t, want = 2 * (v - (double)low) / ((double)high - (double)low) - 1;
         CHECK(w.record.actions[2 * t] == 0.25f, "what is scaled as declared stays as it is");
         CHECK_NEAR(w.record.actions[2 * t + 1], want, 1e-6);
         CHECK_NEAR(w.record.label_actions[2 * t + 1], want, 1e-6);
     }
-    window_release(&w);
+    sequence_release(&w);
 }
 
 TEST(sequences_are_scaled_by_the_training_side) {
@@ -198,12 +198,12 @@ TEST(sequences_are_scaled_by_the_training_side) {
         const gato_facts_t *f = dataset_facts(d);
         float v[2 * EPISODES * LONG]; /* executed actions and labels alike */
         size_t n = 0;
-        for (size_t i = 0; i < dataset_windows(d, 0, SIDE_TRAIN); i++) {
-            window_t w;
-            dataset_window(d, 0, SIDE_TRAIN, i, &w);
+        for (size_t i = 0; i < dataset_sequences(d, 0, SIDE_TRAIN); i++) {
+            sequence_t w;
+            dataset_sequence(d, 0, SIDE_TRAIN, i, &w);
             int episode = atoi(strchr(w.record.key, '_') + 1);
             for (size_t t = 0; t < 2 * LONG; t++) v[n++] = (float)(100 * episode + (int)t / 2);
-            window_release(&w);
+            sequence_release(&w);
         }
         CHECK(n > 0 && n < 2 * EPISODES * LONG);
         qsort(v, n, sizeof *v, by_value);

@@ -25,12 +25,12 @@ enum { EXTREME = sizeof extreme / sizeof *extreme };
 
 static void check_run_text(const gato_facts_t *f, const gato_config_t *c) {
     gato_model_t m = {.config = *c, .facts = *f};
-    char *text = gato_run_json(&m);
+    char *text = run_json(&m);
     gato_model_t back = {0};
     reason_t why = {""};
-    int rc = gato_run_parse(text, strlen(text), &back.config, &back.facts, &why);
+    int rc = run_parse(text, strlen(text), &back.config, &back.facts, &why);
     REQUIRE(rc == 0, "%s: %s", why.text, text);
-    char *again = gato_run_json(&back);
+    char *again = run_json(&back);
     CHECK_STR(again, text);
     const gato_facts_t *g = &back.facts;
     for (uint32_t k = 0; k < f->n_actions; k++)
@@ -100,11 +100,11 @@ TEST(a_policy_that_cannot_be_scaled_is_refused) {
         reason_t why = {""};
         config_defaults(gato_config_table, &model.config);
         REQUIRE(!gato_facts_from_meta(&model.facts, &m, &why));
-        char *text = gato_run_json(&model), *at = strstr(text, "\"action_low\":");
+        char *text = run_json(&model), *at = strstr(text, "\"action_low\":");
         REQUIRE(at && strchr(at, ']'));
         char *bad =
             xasprintf("%.*s\"action_low\": [%s%s", (int)(at - text), text, put[i], strchr(at, ']'));
-        CHECK(gato_run_parse(bad, strlen(bad), &c, &f, &why) == RC_DATA && *why.text, "%s", put[i]);
+        CHECK(run_parse(bad, strlen(bad), &c, &f, &why) == RC_DATA && *why.text, "%s", put[i]);
         free(bad);
         free(text);
         gato_facts_release(&model.facts);

@@ -25,7 +25,7 @@ typedef struct {
 struct player {
     gato_model_t *m;
     nn_packed_t *packed;
-    vqvae_t *vq;
+    tokenizer_t *tokenizer;
     player_opts_t o;
     batch_t batch;
     plan_cache_t *chunks; /* chunk_t by graph_shape_t */
@@ -172,18 +172,18 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
     if (p->o.temperature <= 0) p->o.temperature = c->act.temperature;
     if (p->m->facts.codes && c->model.image_in != IMAGE_IN_PATCHES) {
         char *inside = fs_join(dir, "vqvae");
-        p->vq = vqvae_load(inside, rc, why);
+        p->tokenizer = tokenizer_open(inside, rc, why);
         free(inside);
-        if (p->vq && p->m->facts.fingerprint &&
-            strcmp(vqvae_fingerprint(p->vq), p->m->facts.fingerprint)) {
+        if (p->tokenizer && p->m->facts.fingerprint &&
+            strcmp(tokenizer_fingerprint(p->tokenizer), p->m->facts.fingerprint)) {
             reason_set(why,
                        "'%s': the policy was trained on codes of tokenizer %s, but vqvae/ is %s",
-                       dir, p->m->facts.fingerprint, vqvae_fingerprint(p->vq));
+                       dir, p->m->facts.fingerprint, tokenizer_fingerprint(p->tokenizer));
             *rc = RC_MISFIT;
-            vqvae_free(p->vq);
-            p->vq = NULL;
+            tokenizer_free(p->tokenizer);
+            p->tokenizer = NULL;
         }
-        if (!p->vq) {
+        if (!p->tokenizer) {
             gato_model_free(p->m);
             free(p);
             return NULL;
@@ -221,7 +221,7 @@ void player_close(player_t *p) {
     free(p->cache);
     free(p->begin);
     batch_release(&p->batch);
-    vqvae_free(p->vq);
+    tokenizer_free(p->tokenizer);
     nn_packed_free(p->packed);
     gato_model_free(p->m);
     free(p);
@@ -275,13 +275,13 @@ static int observe(player_t *p, const uint8_t *rgb, size_t w, size_t h, const fl
             memcpy(im.rgb, rgb, w * h * 3);
         else
             memset(im.rgb, 0, w * h * 3);
-        if (p->vq) {
-            image_t ready = vqvae_preprocess(p->vq, &im);
-            size_t stride = vqvae_stride(vqvae_config(p->vq));
-            s->grid_w = ready.w / stride;
-            s->grid_h = ready.h / stride;
+        if (p->tokenizer) {
+            image_t ready = tokenizer_preprocess(p->tokenizer, &im);
+            tokenizer_grid_t grid = tokenizer_grid(p->tokenizer, ready.w, ready.h);
+            s->grid_w = grid.w;
+            s->grid_h = grid.h;
             uint32_t *codes = xmalloc(s->grid_w * s->grid_h * sizeof *codes);
-            vqvae_encode_images(p->vq, ready.rgb, 1, ready.w, ready.h, codes);
+            tokenizer_encode(p->tokenizer, ready.rgb, 1, ready.w, ready.h, codes);
             s->codes = codes;
             image_release(&ready);
             image_release(&im);

@@ -8,7 +8,7 @@
 #ifndef GATO_PLAYER_H
 #define GATO_PLAYER_H
 
-#include "common/model/vqvae.h"
+#include "common/model/tokenizer.h"
 #include "gato/model.h"
 #include "gato/policy.h"
 

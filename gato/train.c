@@ -2,7 +2,7 @@
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/io/fs.h"
-#include "common/model/vqvae.h"
+#include "common/model/tokenizer.h"
 #include "common/train/identity.h"
 #include "common/train/loop.h"
 #include "common/train/optimizer.h"
@@ -102,16 +102,13 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
 
 /* Refuses a tokenizer that did not make the shards: before anything of a former run is removed. */
 static void check_tokenizer(const run_t *r) {
-    int rc;
-    reason_t why;
-    vqvae_t *v = vqvae_load(r->vqvae, &rc, &why);
-    if (!v) die(rc, "%s", why.text);
+    tokenizer_t *tokenizer = tokenizer_open_or_die(r->vqvae);
     const char *mine = r->m->facts.fingerprint;
-    if (mine && strcmp(mine, vqvae_fingerprint(v)))
+    if (mine && strcmp(mine, tokenizer_fingerprint(tokenizer)))
         die(RC_MISFIT, "'%s' has fingerprint %s; the shards were made by %s", r->vqvae,
-            vqvae_fingerprint(v), mine);
-    vqvae_warn_untrained(v, r->vqvae);
-    vqvae_free(v);
+            tokenizer_fingerprint(tokenizer), mine);
+    tokenizer_warn_untrained(tokenizer, r->vqvae);
+    tokenizer_free(tokenizer);
 }
 
 /* Its inference files go into the policy's folder, which is complete then. */

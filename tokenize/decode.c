@@ -19,7 +19,7 @@
 enum { TILES = 48, STRIPS = 8, FRAMES = 10, GAP = 4, NAME = 120, SHEET_PIXELS = 100000000 };
 
 typedef struct {
-    vqvae_t *v;
+    tokenizer_t *tokenizer;
     const char *out;
     image_t *tile; /* of the contact sheet */
     size_t n_tiles, tiles_cap, tile_pixels, records, images;
@@ -46,9 +46,11 @@ static char *file_of(const char *dir, uint64_t number, const token_record_t *r,
 
 /* The T images of a record, side by side. */
 static image_t decode_strip(const decode_t *d, const token_record_t *r) {
-    size_t f = vqvae_stride(vqvae_config(d->v)), w = r->grid_w * f, h = r->grid_h * f;
+    tokenizer_grid_t grid = {.h = r->grid_h, .w = r->grid_w};
+    size_t w, h;
+    tokenizer_image_size(d->tokenizer, grid, &w, &h);
     uint8_t *rgb = xmalloc((size_t)r->T * w * h * 3);
-    vqvae_decode_codes(d->v, r->codes, r->T, r->grid_w, r->grid_h, rgb);
+    tokenizer_decode(d->tokenizer, r->codes, r->T, grid, rgb);
     image_t strip = image_new(w * r->T, h);
     for (size_t t = 0; t < r->T; t++) {
         image_t frame = {.w = w, .h = h, .rgb = rgb + t * w * h * 3};
@@ -141,7 +143,7 @@ int cmd_decode(int argc, char **argv) {
     if (fs_same(in, out)) die(RC_USAGE, "--out '%s' is --in", out);
     reason_t why;
     token_db_t *db = shard_open(in);
-    decode_t d = {.v = shard_model_open(model, in, token_db_meta(db)),
+    decode_t d = {.tokenizer = shard_model_open(model, in, token_db_meta(db)),
                   .out = out,
                   .sheet = sheet,
                   .apng = apng};
@@ -167,9 +169,10 @@ int cmd_decode(int argc, char **argv) {
     write_sheet(&d);
     char counts[80];
     snprintf(counts, sizeof counts, "{\"records\":%zu,\"images\":%zu}", d.records, d.images);
-    if (fs_done_write(out, vqvae_fingerprint(d.v), counts, &why)) die(RC_RUNTIME, "%s", why.text);
+    if (fs_done_write(out, tokenizer_fingerprint(d.tokenizer), counts, &why))
+        die(RC_RUNTIME, "%s", why.text);
     puts(counts);
     token_db_close(db);
-    vqvae_free(d.v);
+    tokenizer_free(d.tokenizer);
     return RC_OK;
 }

@@ -13,13 +13,13 @@ void encoded_release(encoded_t *p) {
     *p = (encoded_t){0};
 }
 
-void encoder_want(vqvae_t *v, image_opts_t *o) {
-    if (v) vqvae_preprocess_size(v, &o->want_w, &o->want_h);
+void encoder_want(tokenizer_t *tokenizer, image_opts_t *o) {
+    if (tokenizer) tokenizer_preprocess_size(tokenizer, &o->want_w, &o->want_h);
 }
 
 void encoder_prepare(const encoder_t *e, encoded_t *p) {
-    if (!e->v) return;
-    image_t im = vqvae_preprocess(e->v, &p->im);
+    if (!e->tokenizer) return;
+    image_t im = tokenizer_preprocess(e->tokenizer, &p->im);
     image_release(&p->im);
     p->im = im;
 }
@@ -40,16 +40,17 @@ static void gather(void *ctx, size_t i) {
 
 static void encode_group(const encoder_t *e, const group_t *g) {
     const image_t *first = &g->p[g->at[0]].im;
-    size_t f = vqvae_stride(vqvae_config(e->v)), gw = first->w / f, gh = first->h / f;
-    uint32_t *codes = xmalloc(g->n * gw * gh * sizeof *codes);
+    tokenizer_grid_t grid = tokenizer_grid(e->tokenizer, first->w, first->h);
+    size_t cells = grid.w * grid.h;
+    uint32_t *codes = xmalloc(g->n * cells * sizeof *codes);
     parallel_for(g->n, gather, (void *)g);
-    vqvae_encode_images(e->v, g->rgb, g->n, first->w, first->h, codes);
+    tokenizer_encode(e->tokenizer, g->rgb, g->n, first->w, first->h, codes);
     for (size_t i = 0; i < g->n; i++) {
         encoded_t *p = &g->p[g->at[i]];
-        p->grid_h = (uint32_t)gh;
-        p->grid_w = (uint32_t)gw;
-        p->codes = xmalloc(gw * gh * sizeof *codes);
-        memcpy(p->codes, codes + i * gw * gh, gw * gh * sizeof *codes);
+        p->grid_h = (uint32_t)grid.h;
+        p->grid_w = (uint32_t)grid.w;
+        p->codes = xmalloc(cells * sizeof *codes);
+        memcpy(p->codes, codes + i * cells, cells * sizeof *codes);
     }
     free(codes);
 }
@@ -90,6 +91,6 @@ static void to_png(void *ctx, size_t i) {
 }
 
 void encoder_run(const encoder_t *e, encoded_t *p, size_t n) {
-    if (e->v) encode_all(e, p, n);
+    if (e->tokenizer) encode_all(e, p, n);
     if (e->keep) parallel_for(n, to_png, p);
 }

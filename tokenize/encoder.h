@@ -4,7 +4,7 @@
 #ifndef TOKENIZE_ENCODER_H
 #define TOKENIZE_ENCODER_H
 
-#include "common/model/vqvae.h"
+#include "common/model/tokenizer.h"
 
 typedef struct {
     image_t im;      /* owned */
@@ -16,14 +16,14 @@ typedef struct {
 void encoded_release(encoded_t *p);
 
 typedef struct {
-    vqvae_t *v;   /* NULL: no codes */
-    size_t batch; /* images of one replay */
-    bool keep;    /* PNG files too */
+    tokenizer_t *tokenizer; /* NULL: no codes */
+    size_t batch;           /* images of one replay */
+    bool keep;              /* PNG files too */
 } encoder_t;
 
 /* What the encoder will scale images to, so that giants may be decoded smaller; nothing without a
  * model or for one of native size. */
-void encoder_want(vqvae_t *v, image_opts_t *o);
+void encoder_want(tokenizer_t *tokenizer, image_opts_t *o);
 /* Turns im into what the encoder sees. Thread-safe. */
 void encoder_prepare(const encoder_t *e, encoded_t *p);
 /* Codes and PNG files of prepared images; those without pixels (im.rgb NULL) are passed over.

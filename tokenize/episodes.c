@@ -298,7 +298,7 @@ int cmd_episodes(int argc, char **argv) {
     reason_t why;
     job_parse(&job, argc, argv,
               "codes, observations and actions of recorded episodes: a record each");
-    episodes_t s = {.job = &job, .encoder = {job.v, (size_t)job.batch, job.keep_pixels}};
+    episodes_t s = {.job = &job, .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels}};
     s.m = minari_open(job.in, &rc, &why);
     if (!s.m) die(rc, "%s", why.text);
     minari_lenient(s.m, job.lenient);
@@ -307,7 +307,7 @@ int cmd_episodes(int argc, char **argv) {
     if (!minari_episodes(s.m)) die(RC_DATA, "'%s': a dataset without episodes", job.in);
     episode_fields_init(&s.spaces, s.m, job.in, job.obs, job.act);
     s.images = s.spaces.image >= 0;
-    if (s.images && !job.v && !job.keep_pixels)
+    if (s.images && !job.tokenizer && !job.keep_pixels)
         die(RC_USAGE, "'%s' holds images: --model is needed (or --keep-pixels)", job.in);
     size_t first, count;
     job_range(&job, minari_episodes(s.m), &first, &count);

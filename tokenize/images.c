@@ -216,9 +216,9 @@ int cmd_images(int argc, char **argv) {
     job_t job;
     job_parse(&job, argc, argv,
               "codes of images: a record each, in the order of their names or of a tar");
-    if (!job.v && !job.keep_pixels)
+    if (!job.tokenizer && !job.keep_pixels)
         die(RC_USAGE, "--model is needed for codes (or --keep-pixels for a shard of images alone)");
-    images_t s = {.job = &job, .encoder = {job.v, (size_t)job.batch, job.keep_pixels}};
+    images_t s = {.job = &job, .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels}};
     bool stream = stream_is(job.in);
     if (stream)
         run_stream(&s);

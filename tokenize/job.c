@@ -173,12 +173,9 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     check_options(j);
     pool_set_threads((int)j->threads);
     if (j->model) {
-        int rc;
-        reason_t why;
-        j->v = vqvae_load(j->model, &rc, &why);
-        if (!j->v) die(rc, "%s", why.text);
-        vqvae_warn_untrained(j->v, j->model);
-        vqvae_preprocess_background(j->v, j->opts.background);
+        j->tokenizer = tokenizer_open_or_die(j->model);
+        tokenizer_warn_untrained(j->tokenizer, j->model);
+        tokenizer_preprocess_background(j->tokenizer, j->opts.background);
     }
     if (j->background && !cli_rgb(j->background, j->opts.background))
         die(RC_USAGE, "--background '%s': R,G,B are needed, three numbers of 0..255",
@@ -187,11 +184,11 @@ void job_parse(job_t *j, int argc, char **argv, const char *summary) {
     j->opts.lenient = j->lenient;
     j->opts.no_exif = j->no_exif;
     j->opts.notes = &j->notes;
-    encoder_want(j->v, &j->opts);
+    encoder_want(j->tokenizer, &j->opts);
 }
 
 void job_release(job_t *j) {
-    vqvae_free(j->v);
+    tokenizer_free(j->tokenizer);
     free(j->part_out);
     free(j->in_clean);
 }
@@ -217,7 +214,7 @@ char *job_arguments(const job_t *j, uint64_t manifest) {
     if (j->caption) jsonw_str(&w, "caption", j->caption);
     jsonw_str(&w, "command", j->command);
     if (j->dedupe) jsonw_bool(&w, "dedupe", true);
-    jsonw_str(&w, "fingerprint", j->v ? vqvae_fingerprint(j->v) : NULL);
+    jsonw_str(&w, "fingerprint", j->tokenizer ? tokenizer_fingerprint(j->tokenizer) : NULL);
     if (text) jsonw_str(&w, "format", j->format);
     jsonw_int(&w, "frames", j->frames);
     jsonw_bool(&w, "head", j->head);

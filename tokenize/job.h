@@ -5,7 +5,7 @@
 #define TOKENIZE_JOB_H
 
 #include "common/io/image/image.h"
-#include "common/model/vqvae.h"
+#include "common/model/tokenizer.h"
 #include "tokenize/window.h"
 
 typedef struct {
@@ -26,8 +26,8 @@ typedef struct {
     char *in_clean; /* owned: `in` without a slash at its end */
     char *part_out; /* owned: where an automatic part goes */
     image_opts_t opts;
-    image_notes_t notes; /* of the images read */
-    vqvae_t *v;          /* NULL without --model */
+    image_notes_t notes;    /* of the images read */
+    tokenizer_t *tokenizer; /* NULL without --model */
 } job_t;
 
 /* --spread and --head. */

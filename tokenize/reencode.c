@@ -57,7 +57,7 @@ static void take_options(rerun_t *s, const shard_meta_t *m) {
     s->take = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "head"))     ? TAKE_HEAD
               : cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "spread")) ? TAKE_SPREAD
                                                                                : TAKE_WINDOW;
-    encoder_want(s->a->v, &o);
+    encoder_want(s->a->tokenizer, &o);
     s->obs = string_of(args, "obs");
     s->act = string_of(args, "act");
     s->opts = o;
@@ -148,14 +148,14 @@ static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
 static void measure(reencode_t *a, const encoded_t *p, const uint32_t *stored) {
     size_t grid = (size_t)p->grid_h * p->grid_w;
     double *gap = xmalloc(grid * sizeof *gap);
-    vqvae_code_gaps(a->v, p->im.rgb, p->im.w, p->im.h, stored, gap);
+    tokenizer_code_gaps(a->tokenizer, p->im.rgb, p->im.w, p->im.h, stored, gap);
     for (size_t k = 0; k < grid; k++)
         if (p->codes[k] != stored[k] && gap[k] > a->gap) a->gap = gap[k];
     free(gap);
 }
 
 static void compare(rerun_t *s) {
-    encoder_t e = {s->a->v, BATCH, false};
+    encoder_t e = {s->a->tokenizer, BATCH, false};
     encoder_run(&e, s->image, s->n);
     for (size_t i = 0; i < s->n; i++) {
         const encoded_t *p = &s->image[i];
@@ -174,15 +174,17 @@ static void compare(rerun_t *s) {
 
 static void add(rerun_t *s, const token_record_t *r, size_t t) {
     reencode_t *a = s->a;
-    size_t grid = (size_t)r->grid_h * r->grid_w, f = vqvae_stride(vqvae_config(a->v));
+    size_t grid = (size_t)r->grid_h * r->grid_w, w, h;
+    tokenizer_image_size(a->tokenizer, (tokenizer_grid_t){r->grid_h, r->grid_w}, &w, &h);
     encoded_t *p = &s->image[s->n];
     *p = (encoded_t){.im = !a->in        ? from_pixels(s, r, t)
                            : s->captions ? from_file(s, r)
                            : s->m        ? from_dataset(s, r, t)
                                          : from_source(s, r)};
     if (a->in)
-        encoder_prepare(&(encoder_t){.v = a->v}, p); /* kept pixels are what the encoder saw */
-    if (p->im.w != r->grid_w * f || p->im.h != r->grid_h * f) fail(a, r, "has another size now");
+        encoder_prepare(&(encoder_t){.tokenizer = a->tokenizer},
+                        p); /* kept pixels are what the encoder saw */
+    if (p->im.w != w || p->im.h != h) fail(a, r, "has another size now");
     s->codes[s->n] =
         memcpy(xmalloc(grid * sizeof(uint32_t)), r->codes + t * grid, grid * sizeof(uint32_t));
     if (++s->n == BATCH) compare(s);

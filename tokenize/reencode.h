@@ -5,12 +5,12 @@
 #define TOKENIZE_REENCODE_H
 
 #include "common/io/token_db/token_db.h"
-#include "common/model/vqvae.h"
+#include "common/model/tokenizer.h"
 
 typedef struct {
     token_db_t *db;
     const char *path, *in; /* in NULL: the kept pixels; for captions the folder of the images */
-    vqvae_t *v;
+    tokenizer_t *tokenizer;
     uint64_t sample; /* images, spread over the shard; 0 = all */
     /* results */
     uint64_t images, codes, different;

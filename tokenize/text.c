@@ -72,7 +72,7 @@ static void read_image(const text_t *s, line_t *l, encoded_t *p) {
         else
             reason_set(&l->why, "its image is missing: no '%.300s' (--images DIR says where)",
                        path);
-    } else if (s->job->v || s->job->keep_pixels) {
+    } else if (s->job->tokenizer || s->job->keep_pixels) {
         image_status_t status = image_read(&p->im, path, &s->job->opts, &l->why);
         l->status = status == IMAGE_OK            ? LINE_GOOD
                     : status == IMAGE_UNSUPPORTED ? LINE_SKIPPED
@@ -171,7 +171,7 @@ static void write_caption(text_t *s, const char *key, const caption_text_t *c, c
 
 /* Without a model and without --keep-pixels there is nothing of an image to write but its key. */
 static void tell_images(text_t *s) {
-    if (s->told || s->job->v || s->job->keep_pixels) return;
+    if (s->told || s->job->tokenizer || s->job->keep_pixels) return;
     s->told = true;
     warn("'%s' names images, and only the texts are written: --model RUN adds their codes, "
          "--keep-pixels the images themselves",
@@ -256,7 +256,7 @@ int cmd_text(int argc, char **argv) {
     if (job.images && !fs_is_dir(job.images))
         die(RC_USAGE, "--images '%s' is no folder", job.images);
     text_t s = {.job = &job,
-                .encoder = {job.v, (size_t)job.batch, job.keep_pixels},
+                .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels},
                 .images = folder_of(&job)};
     s.source = text_source_open(&job);
     job.format = text_source_format(s.source);

@@ -183,9 +183,9 @@ int cmd_verify(int argc, char **argv) {
     const char *path = shard.item[0];
     reading_t s = {.db = shard_open(path)};
     reencode_t a = {.db = s.db, .path = path, .in = in, .sample = (uint64_t)sample};
-    a.v = model ? shard_model_open(model, path, token_db_meta(s.db)) : NULL;
+    a.tokenizer = model ? shard_model_open(model, path, token_db_meta(s.db)) : NULL;
     read_all(&s, path);
-    if (a.v && !s.defects) {
+    if (a.tokenizer && !s.defects) {
         a.in = find_source(&s, path, in, &source);
         if (a.in || s.pixels)
             reencode_run(&a);
@@ -199,7 +199,7 @@ int cmd_verify(int argc, char **argv) {
     free(source);
     uint64_t defects = s.defects;
     token_db_close(s.db);
-    vqvae_free(a.v);
+    tokenizer_free(a.tokenizer);
     if (defects) die(RC_DATA, "'%s': %llu defects", path, (unsigned long long)defects);
     if (wrong)
         die(RC_DATA, "'%s': %llu of %llu codes came out otherwise, more than %g %%", path,

@@ -18,15 +18,15 @@ enum { BYTE_VOCABULARY = 257 };
 
 /* ---- beginning ---- */
 
-static void take_model(shard_meta_t *m, vqvae_t *v) {
-    const vqvae_config_t *c = vqvae_config(v);
-    size_t bytes = c->codes * c->vq_embed_dim * sizeof(float);
-    m->fingerprint = xstrdup(vqvae_fingerprint(v));
-    m->preprocess = xstrdup(vqvae_preprocess_json(v));
-    m->quantizer = xstrdup(vqvae_quantizer_json(v));
-    m->codes = (uint32_t)c->codes;
-    m->code_dim = (uint32_t)c->vq_embed_dim;
-    m->codebook = memcpy(xmalloc(bytes), vqvae_codebook_data(v), bytes);
+static void take_model(shard_meta_t *m, tokenizer_t *tokenizer) {
+    size_t codes = tokenizer_codes(tokenizer), width = tokenizer_width(tokenizer);
+    size_t bytes = codes * width * sizeof(float);
+    m->fingerprint = xstrdup(tokenizer_fingerprint(tokenizer));
+    m->preprocess = xstrdup(tokenizer_preprocess_json(tokenizer));
+    m->quantizer = xstrdup(tokenizer_quantizer_json(tokenizer));
+    m->codes = (uint32_t)codes;
+    m->code_dim = (uint32_t)width;
+    m->codebook = memcpy(xmalloc(bytes), tokenizer_vectors(tokenizer), bytes);
 }
 
 void writer_init(writer_t *w, const job_t *j, uint64_t manifest) {
@@ -37,7 +37,7 @@ void writer_init(writer_t *w, const job_t *j, uint64_t manifest) {
                              .text_vocab = BYTE_VOCABULARY,
                              .mu = 100,
                              .M = 256};
-    if (j->v) take_model(&w->meta, j->v);
+    if (j->tokenizer) take_model(&w->meta, j->tokenizer);
     w->bad = bad_items_new(1);
 }
 

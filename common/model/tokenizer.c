@@ -62,6 +62,10 @@ const char *tokenizer_preprocess_json(const tokenizer_t *t) {
     return t->kind->preprocess_json(t->self);
 }
 
+void tokenizer_warn_untrained(const tokenizer_t *t, const char *dir) {
+    t->kind->warn_untrained(t->self, dir);
+}
+
 tokenizer_grid_t tokenizer_grid(const tokenizer_t *t, size_t w, size_t h) {
     return t->kind->grid(t->self, w, h);
 }

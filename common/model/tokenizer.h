@@ -40,6 +40,7 @@ typedef struct {
     const char *(*fingerprint)(const void *self);
     const char *(*quantizer_json)(const void *self);
     const char *(*preprocess_json)(const void *self);
+    void (*warn_untrained)(const void *self, const char *dir);
     tokenizer_grid_t (*grid)(const void *self, size_t w, size_t h);
     void (*image_size)(const void *self, tokenizer_grid_t grid, size_t *w, size_t *h);
     void (*preprocess_size)(const void *self, size_t *w, size_t *h);
@@ -69,6 +70,9 @@ const char *tokenizer_fingerprint(const tokenizer_t *t);
 /* Canonical JSON of tokenizer.json. */
 const char *tokenizer_quantizer_json(const tokenizer_t *t);
 const char *tokenizer_preprocess_json(const tokenizer_t *t);
+
+/* Warns, naming `dir`, when its training stopped before the codes were learned. */
+void tokenizer_warn_untrained(const tokenizer_t *t, const char *dir);
 
 /* The codes of an image of w x h as the encoder sees it (0 x 0: there is no such image), and the
  * size of the image that a grid of codes becomes. */

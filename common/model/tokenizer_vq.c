@@ -45,6 +45,10 @@ static const char *vq_preprocess_json(const void *self) {
     return vqvae_preprocess_json(self);
 }
 
+static void vq_warn_untrained(const void *self, const char *dir) {
+    vqvae_warn_untrained(self, dir);
+}
+
 static tokenizer_grid_t vq_grid(const void *self, size_t w, size_t h) {
     size_t f = vqvae_stride(vqvae_config(self));
     return w % f || h % f ? (tokenizer_grid_t){0, 0} : (tokenizer_grid_t){h / f, w / f};
@@ -93,6 +97,7 @@ const tokenizer_kind_t tokenizer_vq = {.name = "vq",
                                        .fingerprint = vq_fingerprint,
                                        .quantizer_json = vq_quantizer_json,
                                        .preprocess_json = vq_preprocess_json,
+                                       .warn_untrained = vq_warn_untrained,
                                        .grid = vq_grid,
                                        .image_size = vq_image_size,
                                        .preprocess_size = vq_preprocess_size,

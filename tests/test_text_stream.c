@@ -7,7 +7,7 @@
 #include "tests/rss.h"
 #include "tests/test.h"
 #include "tokenize/caption.h"
-#include "tokenize/text_kind.h"
+#include "tokenize/foreign_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -267,7 +267,7 @@ TEST(captions_of_objects) {
 /* ---- kinds ---- */
 
 static const char *kind(const char *head, size_t n) {
-    const text_kind_t *k = text_kind((const uint8_t *)head, n);
+    const foreign_file_t *k = foreign_file_detect((const uint8_t *)head, n);
     return k ? k->what : "text";
 }
 

@@ -13,7 +13,7 @@ void encoded_release(encoded_t *p) {
     *p = (encoded_t){0};
 }
 
-void encoder_want(tokenizer_t *tokenizer, image_opts_t *o) {
+void encoder_hint_size(tokenizer_t *tokenizer, image_opts_t *o) {
     if (tokenizer) tokenizer_preprocess_size(tokenizer, &o->want_w, &o->want_h);
 }
 

@@ -23,7 +23,7 @@ typedef struct {
 
 /* What the encoder will scale images to, so that giants may be decoded smaller; nothing without a
  * model or for one of native size. */
-void encoder_want(tokenizer_t *tokenizer, image_opts_t *o);
+void encoder_hint_size(tokenizer_t *tokenizer, image_opts_t *o);
 /* Turns im into what the encoder sees. Thread-safe. */
 void encoder_prepare(const encoder_t *e, encoded_t *p);
 /* Codes and PNG files of prepared images; those without pixels (im.rgb NULL) are passed over.

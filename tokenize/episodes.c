@@ -8,7 +8,7 @@
 #include "tokenize/commands.h"
 #include "tokenize/encoder.h"
 #include "tokenize/episode_fields.h"
-#include "tokenize/window.h"
+#include "tokenize/kept_steps.h"
 #include "tokenize/writer.h"
 
 #include <pthread.h>
@@ -82,7 +82,7 @@ static void keep_steps(const minari_t *m, minari_episode_t *e, const size_t *ste
 
 static void choose_steps(const episodes_t *s, const char *key, episode_t *p) {
     size_t *step = xcalloc(p->e.T, sizeof *step);
-    p->T = window_steps(key, p->e.T, (size_t)s->job->frames, job_take(s->job), step);
+    p->T = kept_steps_find(key, p->e.T, (size_t)s->job->frames, job_step_choice(s->job), step);
     p->first_step = step[0];
     if (s->job->spread)
         keep_steps(s->m, &p->e, step, p->T);
@@ -238,18 +238,18 @@ static void write_round(void *ctx, void *item) {
         episode_t *p = &r->episode[i];
         key_of(p->number, key);
         if (p->status == EPISODE_REFUSED) {
-            writer_batch(&s->writer); /* what stands before it is good */
+            writer_commit(&s->writer); /* what stands before it is good */
             die(RC_DATA, "%s", p->why.text);
         }
         if (p->status == EPISODE_BAD)
-            writer_bad(&s->writer, key, p->why.text);
+            writer_put_bad(&s->writer, key, p->why.text);
         else if (p->status == EPISODE_EMPTY)
             writer_skip(&s->writer, key, p->why.text);
         else
             write_episode(s, key, p, s->images ? r->image + p->image : NULL);
         minari_episode_release(&p->e);
     }
-    writer_batch(&s->writer);
+    writer_commit(&s->writer);
     progress_step(&s->writer.bar, s->writer.done, NULL);
     for (size_t i = 0; i < r->n_images; i++) encoded_release(&r->image[i]);
     free(r->image);

@@ -158,14 +158,14 @@ static void write_round(void *ctx, void *item) {
         else if (r->outcome[i].status == IMAGE_UNSUPPORTED)
             writer_skip(&s->writer, key, r->outcome[i].why.text);
         else
-            writer_bad(&s->writer, key, r->outcome[i].why.text);
+            writer_put_bad(&s->writer, key, r->outcome[i].why.text);
         encoded_release(&r->image[i]);
         words_release(&r->words[i]);
         archive_sample_release(&r->sample[i]);
     }
     s->uncommitted += r->n;
     if (s->uncommitted >= COMMIT) {
-        writer_batch(&s->writer);
+        writer_commit(&s->writer);
         s->uncommitted = 0;
     }
     progress_step(&s->writer.bar, s->writer.done, NULL);
@@ -178,7 +178,7 @@ static void run(images_t *s, size_t total) {
         .ctx = s, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
     if (s->stream.ended)
         s->writer.total = s->stream.seen; /* now it is known, and the share of bad ones too */
-    writer_batch(&s->writer);
+    writer_commit(&s->writer);
     progress_end(&s->writer.bar);
 }
 

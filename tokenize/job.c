@@ -16,232 +16,264 @@
 
 enum { MOST_BATCH = 32 };
 
-/* ---- options ---- */
+/* ---- checks ---- */
 
-static void parse_shard(job_t *j) {
-    part_of_t p = part_parse(j->shard);
-    j->shard_index = p.index;
-    j->shard_count = p.count;
-    if (p.automatic) j->out = j->part_out = part_path(j->out, p);
+static void parse_shard(job_t *job) {
+    part_t part = part_parse(job->shard);
+    job->shard_index = part.index;
+    job->shard_count = part.count;
+    if (!part.automatic) return;
+    job->part_out = part_path(job->out, part);
+    job->out = job->part_out;
 }
 
-static void check_options(const job_t *j) {
-    if ((j->spread || j->head) && !j->frames)
-        die(RC_USAGE, "%s needs --frames", j->spread ? "--spread" : "--head");
-    if (j->spread && j->head) die(RC_USAGE, "--spread and --head exclude each other");
-    if (j->split < 0 || (j->split && j->split < 8))
-        die(RC_USAGE, "--split %lld: 8 bytes or more", (long long)j->split);
-    if (j->image_digits < 0 || j->image_digits > 20)
+static void check_options(const job_t *job) {
+    if ((job->spread || job->head) && !job->frames)
+        die(RC_USAGE, "%s needs --frames", job->spread ? "--spread" : "--head");
+    if (job->spread && job->head) die(RC_USAGE, "--spread and --head exclude each other");
+    if (job->split < 0 || (job->split && job->split < 8))
+        die(RC_USAGE, "--split %lld: 8 bytes or more", (long long)job->split);
+    if (job->image_digits < 0 || job->image_digits > 20)
         die(RC_USAGE, "--image-digits: 0 to 20 are possible");
-    if (j->frames < 0 || j->limit < 0)
+    if (job->frames < 0 || job->limit < 0)
         die(RC_USAGE, "--frames and --limit count: they cannot be negative");
-    if (j->batch < 1 || j->batch > MOST_BATCH)
-        die(RC_USAGE, "--batch %lld: 1 to %d are possible", (long long)j->batch, MOST_BATCH);
-    if (!(j->max_bad >= 0 && j->max_bad <= 1)) die(RC_USAGE, "--max-bad is a share from 0 to 1");
-    if (!strcmp(j->in, j->out) || fs_same(j->in, j->out))
-        die(RC_USAGE, "--out '%s' is --in: the input would be overwritten", j->out);
-    bool standard = !strcmp(j->command, "text") && !strcmp(j->in, "-");
-    if (!standard && !fs_exists(j->in) && !(!strcmp(j->command, "images") && archive_is(j->in)))
-        die(RC_USAGE, "cannot open '%s': No such file or directory", j->in);
+    if (job->batch < 1 || job->batch > MOST_BATCH)
+        die(RC_USAGE, "--batch %lld: 1 to %d are possible", (long long)job->batch, MOST_BATCH);
+    if (!(job->max_bad >= 0 && job->max_bad <= 1))
+        die(RC_USAGE, "--max-bad is a share from 0 to 1");
+    if (!strcmp(job->in, job->out) || fs_same(job->in, job->out))
+        die(RC_USAGE, "--out '%s' is --in: the input would be overwritten", job->out);
+    bool standard_input = !strcmp(job->command, "text") && !strcmp(job->in, "-");
+    bool archive = !strcmp(job->command, "images") && archive_is(job->in);
+    if (!standard_input && !archive && !fs_exists(job->in))
+        die(RC_USAGE, "cannot open '%s': No such file or directory", job->in);
 }
 
-/* "images/" is "images". */
+/* "images/" becomes "images"; malloc'ed. */
 static char *without_slash(const char *path) {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
     return xasprintf("%.*s", (int)n, path);
 }
 
-void job_parse(job_t *j, int argc, char **argv, const char *summary) {
-    bool images = !strcmp(argv[0], "images"), text = !strcmp(argv[0], "text");
-    *j = (job_t){
-        .command = argv[0], .batch = MOST_BATCH, .max_bad = 0.01, .opts = image_opts_default()};
-    j->split = 4096;
-    j->format = "auto";
-    j->image_prefix = "";
-    j->image_digits = 12;
+/* ---- options ---- */
+
+/* The words of --help that differ by command. */
+typedef struct {
+    const char *command, *in, *limit, *max_bad;
+} help_t;
+
+static const help_t helps[] = {
+    {"images",
+     "images: a folder, a WebDataset tar (name-{000..009}.tar, .tar.gz, - for stdin), a Minari "
+     "dataset",
+     "only the first N images (0 = all)",
+     "largest share of unreadable items; the share of a stream (.tar.gz, stdin) is known only at "
+     "its end, but 0 stops at the first bad item"},
+    {"episodes", "folder of a Minari dataset, or a D4RL file (HDF5)",
+     "only the first N episodes (0 = all)", "largest share of unreadable items"},
+    {"text",
+     "a text, captions or questions (JSON lines, a JSON array, COCO, VQA, LLaVA, CSV); may be "
+     "packed (.gz, .zst), a pipe, or - for stdin",
+     "only the first N items: lines that are not empty, elements, rows (0 = all)",
+     "largest share of unreadable items"}};
+
+static const help_t *help_of(const char *command) {
+    for (size_t i = 0; i < sizeof helps / sizeof *helps; i++)
+        if (!strcmp(command, helps[i].command)) return &helps[i];
+    BUG("no help for the command '%s'", command);
+}
+
+static void parse_options(job_t *job, int argc, char **argv, const char *summary) {
+    bool images = !strcmp(job->command, "images"), text = !strcmp(job->command, "text");
+    const help_t *help = help_of(job->command);
     const cli_opt_t common[] = {
-        {"--in", CLI_STR, &j->in, "SRC",
-         text ? "a text, captions or questions (JSON lines, a JSON array, COCO, VQA, LLaVA, CSV); "
-                "may be packed (.gz, .zst), a pipe, or - for stdin"
-         : images ? "images: a folder, a WebDataset tar (name-{000..009}.tar, .tar.gz, - for "
-                    "stdin), a Minari dataset"
-                  : "folder of a Minari dataset, or a D4RL file (HDF5)",
+        {"--in", CLI_STR, &job->in, "SRC", help->in, true},
+        {"--out", CLI_STR, &job->out, "X.lmdb", "the shard to write; an unfinished one is resumed",
          true},
-        {"--out", CLI_STR, &j->out, "X.lmdb",
-         "the shard; one that was not finished goes on where it stopped", true},
-        {"--model", CLI_STR, &j->model, "RUN", "the tokenizer (not needed for what has no codes)",
-         false},
-        {"--keep-pixels", CLI_FLAG, &j->keep_pixels, NULL,
+        {"--model", CLI_STR, &job->model, "RUN",
+         "the tokenizer (not needed when nothing is to be encoded)", false},
+        {"--keep-pixels", CLI_FLAG, &job->keep_pixels, NULL,
          "also keep each image as PNG, as the encoder sees it", false},
-        {"--limit", CLI_INT, &j->limit, "N",
-         text     ? "only the first N items: lines that are not empty, elements, rows (0 = all)"
-         : images ? "only the first N images (0 = all)"
-                  : "only the first N episodes (0 = all)",
+        {"--limit", CLI_INT, &job->limit, "N", help->limit, false},
+        {"--shard", CLI_STR, &job->shard, "I/N",
+         "tokenize only part I (from 0) of N equal parts; `tokenize merge` joins them. auto: Slurm "
+         "or MPI gives I and N, and the part goes to X.I-of-N.lmdb",
          false},
-        {"--shard", CLI_STR, &j->shard, "I/N",
-         "only part I (from 0) of N equal parts, to be merged; auto: as Slurm or MPI says, written "
-         "to X.I-of-N.lmdb",
+        {"--batch", CLI_INT, &job->batch, "N", "images encoded at a time; never changes a code",
          false},
-        {"--batch", CLI_INT, &j->batch, "N", "images encoded at a time; never changes a code",
+        {"--max-bad", CLI_DOUBLE, &job->max_bad, "F", help->max_bad, false},
+        {"--strict", CLI_FLAG, &job->strict, NULL,
+         "stop at the first bad item of any kind (the same as --max-bad 0)", false},
+        {"--max-map", CLI_U64, &job->max_map, "BYTES", "largest size of the shard file (0 = 1 TB)",
          false},
-        {"--max-bad", CLI_DOUBLE, &j->max_bad, "F",
-         images ? "share of unreadable items that is tolerated; of a stream (.tar.gz, stdin) it is "
-                  "known at its end "
-                  "only, but 0 stops at the first bad item"
-                : "share of unreadable items that is tolerated",
-         false},
-        {"--strict", CLI_FLAG, &j->strict, NULL,
-         "stop at the first bad item of any kind: the same as --max-bad 0", false},
-        {"--max-map", CLI_U64, &j->max_map, "BYTES", "size that the shard may grow to (0 = 1 TB)",
-         false},
-        {"--force", CLI_FLAG, &j->force, NULL, "replace an existing shard", false},
-        {"--threads", CLI_INT, &j->threads, "N",
+        {"--force", CLI_FLAG, &job->force, NULL, "replace an existing shard", false},
+        {"--threads", CLI_INT, &job->threads, "N",
          "threads (0 = all processors); never changes a result", false},
         {0},
     };
     const cli_opt_t dedupe[] = {
-        {"--dedupe", CLI_FLAG, &j->dedupe, NULL,
-         "of images that are alike to the last pixel take the first", false},
+        {"--dedupe", CLI_FLAG, &job->dedupe, NULL,
+         "keep only the first of images whose pixels are all equal", false},
         {0},
     };
     const cli_opt_t for_images[] = {
-        {"--background", CLI_STR, &j->background, "R,G,B",
+        {"--background", CLI_STR, &job->background, "R,G,B",
          "color behind transparent images (default: the model's, else white)", false},
-        {"--max-pixels", CLI_U64, &j->max_pixels, "N",
-         "refuse larger images (0 = 100,000,000; those that can be shrunk row by row "
-         "1,000,000,000)",
+        {"--max-pixels", CLI_U64, &job->max_pixels, "N",
+         "refuse images with more pixels (0 = 100,000,000; 1,000,000,000 for images that can be "
+         "shrunk row by row)",
          false},
-        {"--lenient", CLI_FLAG, &j->lenient, NULL, IMAGE_LENIENT_HELP, false},
-        {"--no-exif", CLI_FLAG, &j->no_exif, NULL,
+        {"--lenient", CLI_FLAG, &job->lenient, NULL, IMAGE_LENIENT_HELP, false},
+        {"--no-exif", CLI_FLAG, &job->no_exif, NULL,
          "ignore the orientation that a file's EXIF block states (JPEG, PNG, WebP)", false},
         {0},
     };
     const cli_opt_t for_episodes[] = {
-        {"--frames", CLI_INT, &j->frames, "K", "keep K consecutive steps of each episode (0 = all)",
+        {"--frames", CLI_INT, &job->frames, "K",
+         "keep K consecutive steps of each episode (0 = all)", false},
+        {"--spread", CLI_FLAG, &job->spread, NULL,
+         "cut the episode into K equal parts and keep one step of each instead (for policies that "
+         "see one step)",
          false},
-        {"--spread", CLI_FLAG, &j->spread, NULL,
-         "one step of each of K equal parts of the episode instead (for policies that see one "
-         "step)",
+        {"--head", CLI_FLAG, &job->head, NULL, "keep the first K steps of the episode instead",
          false},
-        {"--head", CLI_FLAG, &j->head, NULL, "the first K steps of the episode instead", false},
-        {"--obs", CLI_STR, &j->obs, "MAP",
-         "which observations become what: image=KEY,continuous=KEY+KEY,discrete=KEY,text=KEY; KEY "
-         "is a path "
-         "(arm/camera, "
-         "_index_0), of a group for all that fits below it, . for all; the rest is left out "
-         "(default: the first "
-         "image, "
-         "vectors, discrete values, the first text)",
+        {"--obs", CLI_STR, &job->obs, "MAP",
+         "what each observation becomes: image=KEY,continuous=KEY+KEY,discrete=KEY,text=KEY. KEY "
+         "is a path (arm/camera, _index_0), a group (all below it that fits), or . (everything); "
+         "the rest is left out (default: the first image, vectors, discrete values, the first "
+         "text)",
          false},
-        {"--lenient", CLI_FLAG, &j->lenient, NULL,
-         "take JPEG frames too that end early or hold bad data", false},
-        {"--act", CLI_STR, &j->act, "MAP",
-         "which actions: continuous=KEY+KEY,discrete=KEY (default: all)", false},
+        {"--lenient", CLI_FLAG, &job->lenient, NULL,
+         "also take JPEG frames that end early or hold bad data", false},
+        {"--act", CLI_STR, &job->act, "MAP",
+         "what each action becomes: continuous=KEY+KEY,discrete=KEY (default: all)", false},
         {0},
     };
     const cli_opt_t for_text[] = {
-        {"--format", CLI_STR, &j->format, "F",
-         "text, jsonl (an object per line), json (an array), coco, vqa, csv, or auto: by the "
-         "content; text takes any bytes as text",
+        {"--format", CLI_STR, &job->format, "F",
+         "text (any bytes), jsonl (one object per line), json (an array), coco, vqa, csv, or auto: "
+         "by the content",
          false},
-        {"--caption", CLI_STR, &j->caption, "KEY",
+        {"--caption", CLI_STR, &job->caption, "KEY",
          "the member or column that holds the caption (default: caption, captions, text, "
          "sentences, description)",
          false},
-        {"--images", CLI_STR, &j->images, "DIR",
-         "where the images lie (default: the folder of --in)", false},
-        {"--answers", CLI_STR, &j->answers, "F", "annotations of VQA questions (JSON)", false},
-        {"--image-prefix", CLI_STR, &j->image_prefix, "P", "VQA: an image is P, its number, .jpg",
-         false},
-        {"--image-digits", CLI_INT, &j->image_digits, "N",
+        {"--images", CLI_STR, &job->images, "DIR",
+         "the folder of the images (default: the folder of --in)", false},
+        {"--answers", CLI_STR, &job->answers, "F", "annotations of VQA questions (JSON)", false},
+        {"--image-prefix", CLI_STR, &job->image_prefix, "P",
+         "VQA: the file of an image is P, its number, .jpg", false},
+        {"--image-digits", CLI_INT, &job->image_digits, "N",
          "VQA: digits of that number, with leading zeros", false},
-        {"--split", CLI_INT, &j->split, "N",
-         "longer lines of text become several records (bytes, 0 = never)", false},
+        {"--split", CLI_INT, &job->split, "N",
+         "cut longer lines of text into several records (bytes, 0 = never)", false},
         {0},
     };
-    cli_parse(argc, argv, j->command, summary,
-              (const cli_opt_t *const[]){common,
-                                         text     ? for_text
-                                         : images ? dedupe
-                                                  : for_episodes,
-                                         for_images},
-              images || text ? 3 : 2);
-    j->in = j->in_clean = without_slash(j->in);
-    if (j->strict) j->max_bad = 0;
-    parse_shard(j);
-    check_options(j);
-    pool_set_threads((int)j->threads);
-    if (j->model) {
-        j->tokenizer = tokenizer_open_or_die(j->model);
-        tokenizer_warn_untrained(j->tokenizer, j->model);
-        tokenizer_preprocess_background(j->tokenizer, j->opts.background);
+    const cli_opt_t *tables[3] = {common, for_episodes, NULL};
+    if (images || text) {
+        tables[1] = images ? dedupe : for_text;
+        tables[2] = for_images;
     }
-    if (j->background && !cli_rgb(j->background, j->opts.background))
+    cli_parse(argc, argv, job->command, summary, tables, tables[2] ? 3 : 2);
+}
+
+/* The tokenizer's background holds unless --background names one. */
+static void load_tokenizer(job_t *job) {
+    if (!job->model) return;
+    job->tokenizer = tokenizer_open_or_die(job->model);
+    tokenizer_warn_untrained(job->tokenizer, job->model);
+    tokenizer_preprocess_background(job->tokenizer, job->opts.background);
+}
+
+static void set_image_options(job_t *job) {
+    if (job->background && !cli_rgb(job->background, job->opts.background))
         die(RC_USAGE, "--background '%s': R,G,B are needed, three numbers of 0..255",
-            j->background);
-    if (j->max_pixels) j->opts.max_pixels = j->max_pixels;
-    j->opts.lenient = j->lenient;
-    j->opts.no_exif = j->no_exif;
-    j->opts.notes = &j->notes;
-    encoder_want(j->tokenizer, &j->opts);
+            job->background);
+    if (job->max_pixels) job->opts.max_pixels = job->max_pixels;
+    job->opts.lenient = job->lenient;
+    job->opts.no_exif = job->no_exif;
+    job->opts.notes = &job->notes;
+    encoder_hint_size(job->tokenizer, &job->opts);
 }
 
-void job_release(job_t *j) {
-    tokenizer_free(j->tokenizer);
-    free(j->part_out);
-    free(j->in_clean);
+void job_parse(job_t *job, int argc, char **argv, const char *summary) {
+    *job = (job_t){.command = argv[0],
+                   .batch = MOST_BATCH,
+                   .max_bad = 0.01,
+                   .split = 4096,
+                   .format = "auto",
+                   .image_prefix = "",
+                   .image_digits = 12,
+                   .opts = image_opts_default()};
+    parse_options(job, argc, argv, summary);
+    job->in_clean = without_slash(job->in);
+    job->in = job->in_clean;
+    if (job->strict) job->max_bad = 0;
+    parse_shard(job);
+    check_options(job);
+    pool_set_threads((int)job->threads);
+    load_tokenizer(job);
+    set_image_options(job);
 }
 
-/* ---- the run's part ---- */
-
-void job_range(const job_t *j, size_t n, size_t *first, size_t *count) {
-    if (j->limit && n > (size_t)j->limit) n = (size_t)j->limit;
-    *first = (size_t)((unsigned __int128)n * j->shard_index / j->shard_count);
-    *count = (size_t)((unsigned __int128)n * (j->shard_index + 1) / j->shard_count) - *first;
+void job_release(job_t *job) {
+    tokenizer_free(job->tokenizer);
+    free(job->part_out);
+    free(job->in_clean);
 }
 
-char *job_arguments(const job_t *j, uint64_t manifest) {
+/* ---- part and arguments ---- */
+
+void job_range(const job_t *job, size_t n, size_t *first, size_t *count) {
+    if (job->limit && n > (size_t)job->limit) n = (size_t)job->limit;
+    *first = (size_t)((unsigned __int128)n * job->shard_index / job->shard_count);
+    *count = (size_t)((unsigned __int128)n * (job->shard_index + 1) / job->shard_count) - *first;
+}
+
+char *job_arguments(const job_t *job, uint64_t manifest) {
     char hash[17];
-    jsonw_t w;
-    bool text = !strcmp(j->command, "text");
+    jsonw_t json;
+    bool text = !strcmp(job->command, "text");
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)manifest);
-    jsonw_begin(&w);
-    if (j->act) jsonw_str(&w, "act", j->act);
-    jsonw_open(&w, "background", '[');
-    for (int i = 0; i < 3; i++) jsonw_int(&w, NULL, j->opts.background[i]);
-    jsonw_close(&w, ']');
-    if (j->caption) jsonw_str(&w, "caption", j->caption);
-    jsonw_str(&w, "command", j->command);
-    if (j->dedupe) jsonw_bool(&w, "dedupe", true);
-    jsonw_str(&w, "fingerprint", j->tokenizer ? tokenizer_fingerprint(j->tokenizer) : NULL);
-    if (text) jsonw_str(&w, "format", j->format);
-    jsonw_int(&w, "frames", j->frames);
-    jsonw_bool(&w, "head", j->head);
-    if (text) jsonw_str(&w, "images", j->images);
-    jsonw_bool(&w, "keep_pixels", j->keep_pixels);
-    jsonw_bool(&w, "lenient", j->opts.lenient);
-    jsonw_int(&w, "limit", j->limit);
-    jsonw_str(&w, "manifest", hash);
-    jsonw_int(&w, "max_pixels", (int64_t)j->opts.max_pixels);
-    jsonw_bool(&w, "no_exif", j->opts.no_exif);
-    if (j->obs) jsonw_str(&w, "obs", j->obs);
-    if (text)
-        jsonw_str(&w, "prefix", j->image_prefix), jsonw_int(&w, "prefix_digits", j->image_digits);
-    jsonw_open(&w, "shard", '[');
-    jsonw_int(&w, NULL, (int64_t)j->shard_index);
-    jsonw_int(&w, NULL, (int64_t)j->shard_count);
-    jsonw_close(&w, ']');
-    jsonw_str(&w, "source", j->in);
-    if (text) jsonw_int(&w, "split", j->split);
-    jsonw_bool(&w, "spread", j->spread);
-    char *json =
-        xstrdup(jsonw_end(&w)); /* the keys stand in order and without spaces: canonical already */
-    jsonw_free(&w);
-    return json;
+    jsonw_begin(&json);
+    if (job->act) jsonw_str(&json, "act", job->act);
+    jsonw_open(&json, "background", '[');
+    for (int i = 0; i < 3; i++) jsonw_int(&json, NULL, job->opts.background[i]);
+    jsonw_close(&json, ']');
+    if (job->caption) jsonw_str(&json, "caption", job->caption);
+    jsonw_str(&json, "command", job->command);
+    if (job->dedupe) jsonw_bool(&json, "dedupe", true);
+    jsonw_str(&json, "fingerprint", job->tokenizer ? tokenizer_fingerprint(job->tokenizer) : NULL);
+    if (text) jsonw_str(&json, "format", job->format);
+    jsonw_int(&json, "frames", job->frames);
+    jsonw_bool(&json, "head", job->head);
+    if (text) jsonw_str(&json, "images", job->images);
+    jsonw_bool(&json, "keep_pixels", job->keep_pixels);
+    jsonw_bool(&json, "lenient", job->opts.lenient);
+    jsonw_int(&json, "limit", job->limit);
+    jsonw_str(&json, "manifest", hash);
+    jsonw_int(&json, "max_pixels", (int64_t)job->opts.max_pixels);
+    jsonw_bool(&json, "no_exif", job->opts.no_exif);
+    if (job->obs) jsonw_str(&json, "obs", job->obs);
+    if (text) {
+        jsonw_str(&json, "prefix", job->image_prefix);
+        jsonw_int(&json, "prefix_digits", job->image_digits);
+    }
+    jsonw_open(&json, "shard", '[');
+    jsonw_int(&json, NULL, (int64_t)job->shard_index);
+    jsonw_int(&json, NULL, (int64_t)job->shard_count);
+    jsonw_close(&json, ']');
+    jsonw_str(&json, "source", job->in);
+    if (text) jsonw_int(&json, "split", job->split);
+    jsonw_bool(&json, "spread", job->spread);
+    /* canonical: the keys stand in order, without spaces */
+    char *arguments = xstrdup(jsonw_end(&json));
+    jsonw_free(&json);
+    return arguments;
 }
 
-/* Members of the arguments that say where the data lay. What they were says the manifest. */
+/* Members of the arguments that say where the data lay; the manifest says which data it was. */
 static const char *const path_members[] = {"images", "source"};
 
 bool job_is_path(const char *member) {

@@ -1,56 +1,72 @@
-/* job.h - what `images`, `episodes` and `text` have in common before the first item is read:
- * options, the loaded tokenizer, the part of the input that is this run's, and stop requests.
+/* job.h - what `images`, `episodes` and `text` settle before they read the first item: the options,
+ * the loaded tokenizer, and which part of the input is this run's; and the requests to stop.
+ *
+ * Reads no item and opens no shard. What is wrong with a command line ends the program here, with
+ * exit code 2.
  */
 #ifndef TOKENIZE_JOB_H
 #define TOKENIZE_JOB_H
 
 #include "common/io/image/image.h"
 #include "common/model/tokenizer.h"
-#include "tokenize/window.h"
+#include "tokenize/kept_steps.h"
 
 typedef struct {
     const char *command; /* "images", "episodes", "text" */
-    /* options */
-    const char *in, *out, *model, *shard, *background;
-    const char *obs,
-        *act; /* which parts of an episode become what (mapping.h), NULL = by themselves */
-    int64_t frames, limit, batch, threads;
-    bool spread, head; /* which frames */
-    bool keep_pixels, force, lenient, no_exif, dedupe, strict;
-    const char *images, *answers, *image_prefix, *format, *caption; /* of `text` */
-    int64_t split, image_digits;
+
+    /* options of all commands */
+    const char *in, *out, *model, *shard;
+    int64_t limit, batch, threads;
+    bool keep_pixels, force, strict;
     double max_bad;
-    uint64_t max_pixels, max_map;
-    /* what follows from them */
-    uint64_t shard_index, shard_count;
-    char *in_clean; /* owned: `in` without a slash at its end */
-    char *part_out; /* owned: where an automatic part goes */
-    image_opts_t opts;
-    image_notes_t notes;    /* of the images read */
-    tokenizer_t *tokenizer; /* NULL without --model */
+    uint64_t max_map;
+    /* of images, and of the images beside a text */
+    const char *background;
+    bool lenient, no_exif, dedupe;
+    uint64_t max_pixels;
+    /* of `episodes`: what the leaves become (mapping.h; NULL = the default), which steps to keep */
+    const char *obs, *act;
+    int64_t frames;
+    bool spread, head;
+    /* of `text` */
+    const char *images, *answers, *image_prefix, *format, *caption;
+    int64_t split, image_digits;
+
+    /* what follows from the options */
+    uint64_t shard_index, shard_count; /* the part: 0 <= index < count */
+    char *in_clean;                    /* owned: `in` without a slash at its end */
+    char *part_out;                    /* owned: where the part of --shard auto goes; else NULL */
+    image_opts_t opts;                 /* how images are decoded */
+    image_notes_t notes;               /* about the images read so far */
+    tokenizer_t *tokenizer;            /* owned; NULL without --model */
 } job_t;
 
-/* --spread and --head. */
-static inline take_t job_take(const job_t *j) {
-    return j->head ? TAKE_HEAD : j->spread ? TAKE_SPREAD : TAKE_WINDOW;
+/* Which steps --frames keeps: by --spread and --head. */
+static inline step_choice_t job_step_choice(const job_t *job) {
+    if (job->head) return STEPS_HEAD;
+    return job->spread ? STEPS_SPREAD : STEPS_CONSECUTIVE;
 }
 
-/* Reads the command line, refuses what cannot be (exit 2), and loads the model. */
-void job_parse(job_t *j, int argc, char **argv, const char *summary);
-void job_release(job_t *j);
+/* Reads the command line (argv[0] is the command), checks it, sets the number of threads and loads
+ * the tokenizer. The strings of the options belong to argv. summary: the command's line of --help.
+ * die()s: options that exclude each other or name no input (2), a RUN that cannot be loaded. */
+void job_parse(job_t *job, int argc, char **argv, const char *summary);
+void job_release(job_t *job);
 
-/* Items first .. first + count - 1 of n are this run's: --limit takes the first ones, --shard i/n
- * an equal run of those, so that shards 0 to n-1 after one another are the whole. */
-void job_range(const job_t *j, size_t n, size_t *first, size_t *count);
+/* This run's items of the n of the input: first .. first + count - 1. --limit keeps the first ones,
+ * --shard i/n an equal run of those; the parts 0 to n-1 one after another are the whole. */
+void job_range(const job_t *job, size_t n, size_t *first, size_t *count);
 
-/* The options that shape a shard, as canonical JSON. manifest: a hash of the input's list. */
-char *job_arguments(const job_t *j, uint64_t manifest);
-/* Of such arguments, what two runs over one input must share, malloc'ed: all but the paths
- * ("source", "images"). The same data may lie elsewhere on each machine; the manifest says whether
- * they are the same. */
+/* The options that shape a shard, as canonical JSON, malloc'ed: what a shard keeps and a resumed
+ * run is compared with. manifest: the hash of the list of the input's items. */
+char *job_arguments(const job_t *job, uint64_t manifest);
+/* Those members of such arguments that two runs over one input must share, malloc'ed: all but the
+ * paths ("source", "images"), because the same data may lie elsewhere on each machine. */
 char *job_compared(const char *arguments);
+/* Is the member a path, so that it may differ between two runs? */
 bool job_is_path(const char *member);
-/* Where the data lay when the shard was begun: "source", malloc'ed; NULL when there is none. */
+/* The "source" of such arguments: where the data lay when the shard was begun. malloc'ed; NULL when
+ * there is none. */
 char *job_source(const char *arguments);
 
 /* SIGTERM, SIGINT, SIGHUP and SIGUSR1 ask to finish the batch at hand; the second one ends the

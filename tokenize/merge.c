@@ -1,20 +1,24 @@
-/* merge.c - `tokenize merge`: the parts of one input, made by --shard i/n, as one shard. Its dump
- * is that of a run over the whole input; parts that are missing, given twice, or of another input,
- * model or options are refused.
+/* merge.c - `tokenize merge`: joins the parts of one input, made by --shard i/n, into one shard. Its
+ * dump is the dump of a run over the whole input. Refuses parts that are missing, given twice, or
+ * made from another input, model or options.
  *
- * Records are read with their checks and appended in order of their keys, so the pages of the
- * result are full. Goes on after a kill: a mark says how many records and bad items of the parts
- * were taken.
+ * Every record is checked as it is read. Records are appended in the order of their keys, which
+ * fills the pages of the result. A mark in the result says how many records and bad items of the
+ * parts it has, so that the same command goes on after a kill.
  */
 #include "common/base/cli.h"
 #include "common/base/log.h"
+#include "common/base/sizes.h"
 #include "common/io/fs.h"
+#include "common/io/hash_set.h"
 #include "common/io/text/json.h"
 #include "common/io/token_db/leaves.h"
 #include "tokenize/commands.h"
+#include "tokenize/job.h"
 #include "tokenize/part.h"
+#include "tokenize/shard_counts.h"
 #include "tokenize/shard_open.h"
-#include "tokenize/writer.h"
+#include "tokenize/shard_remove.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,28 +30,30 @@ enum { COMMIT = 4096, COMMIT_BYTES = 1 << 20, MERGE_MARK = 1, NAMED = 8 };
 typedef struct {
     const char *path;
     uint64_t index, count;
-} piece_t;
+} merge_part_t;
 
 typedef struct {
-    piece_t *part;
+    merge_part_t *part; /* n of them: as on the command line, then by index */
     size_t n;
-    cJSON *options; /* of the first one, without "shard" */
-    char *source;   /* of part 0: the data may have lain elsewhere for each part */
-    cJSON *images;  /* of part 0, too: --images of texts */
-    shard_meta_t first, meta;
+    cJSON *options;           /* of the first one given, without "shard" */
+    char *source;             /* of part 0: the data may have lain elsewhere for each part */
+    cJSON *images;            /* of part 0 too: --images of texts */
+    shard_meta_t first, meta; /* of the first part given; of the result */
     uint64_t skipped;
     bool dedupe;
-    hash_set_t seen;
+    hash_set_t seen; /* hashes of the images so far, for --dedupe */
     token_db_t *out;
-    uint64_t before, bad_before; /* records and bad items of the parts that an earlier run took */
-    uint64_t taken, bad;
+    /* records and bad items of the parts, counted over all of them in order: those that an earlier
+     * run appended, and those that are appended now */
+    uint64_t records_before, bad_before, records, bad;
     progress_t bar;
 } merge_t;
 
-/* ---- do they fit? ---- */
+/* ---- do the parts fit? ---- */
 
-static cJSON *options_of(const char *path, const shard_meta_t *m, piece_t *p) {
-    cJSON *o = m->arguments ? json_parse(m->arguments, strlen(m->arguments), false, NULL) : NULL;
+static cJSON *options_of(const char *path, const shard_meta_t *meta, merge_part_t *p) {
+    cJSON *o =
+        meta->arguments ? json_parse(meta->arguments, strlen(meta->arguments), false, NULL) : NULL;
     cJSON *shard = cJSON_DetachItemFromObjectCaseSensitive(o, "shard");
     if (!shard || cJSON_GetArraySize(shard) != 2 ||
         !json_u64(cJSON_GetArrayItem(shard, 0), &p->index) ||
@@ -59,36 +65,37 @@ static cJSON *options_of(const char *path, const shard_meta_t *m, piece_t *p) {
     return o;
 }
 
-static void check_option(const merge_t *g, const char *path, const char *name, const cJSON *a,
+static void check_option(const merge_t *merge, const char *path, const char *name, const cJSON *a,
                          const cJSON *b) {
     if (job_is_path(name)) return; /* the manifest says whether it is the same data */
     char *was = json_shown(a), *is = json_shown(b);
     if (strcmp(was, is) != 0 && !strcmp(name, "manifest"))
         die(RC_MISFIT, "'%s' was made of another list of items than '%s': manifest %s, not %s",
-            path, g->part[0].path, is, was);
+            path, merge->part[0].path, is, was);
     if (strcmp(was, is) != 0)
         die(RC_MISFIT, "'%s' and '%s' were made with different options: %s %.150s and %.150s",
-            g->part[0].path, path, name, was, is);
+            merge->part[0].path, path, name, was, is);
     free(was);
     free(is);
 }
 
-static void check_options(const merge_t *g, const char *path, const cJSON *options) {
-    for (const cJSON *a = g->options->child; a; a = a->next)
-        check_option(g, path, a->string, a, cJSON_GetObjectItemCaseSensitive(options, a->string));
+static void check_options(const merge_t *merge, const char *path, const cJSON *options) {
+    for (const cJSON *a = merge->options->child; a; a = a->next)
+        check_option(merge, path, a->string, a,
+                     cJSON_GetObjectItemCaseSensitive(options, a->string));
     for (const cJSON *b = options->child; b; b = b->next)
-        check_option(g, path, b->string, cJSON_GetObjectItemCaseSensitive(g->options, b->string),
-                     b);
+        check_option(merge, path, b->string,
+                     cJSON_GetObjectItemCaseSensitive(merge->options, b->string), b);
 }
 
 /* The whole shows the paths of part 0, as if one run had made it there. */
-static void take_paths(merge_t *g, const cJSON *options) {
+static void keep_paths(merge_t *merge, const cJSON *options) {
     const cJSON *source = cJSON_GetObjectItemCaseSensitive(options, "source");
     const cJSON *images = cJSON_GetObjectItemCaseSensitive(options, "images");
-    free(g->source);
-    cJSON_Delete(g->images);
-    g->source = source && cJSON_IsString(source) ? xstrdup(source->valuestring) : NULL;
-    g->images = images ? cJSON_Duplicate(images, true) : NULL;
+    free(merge->source);
+    cJSON_Delete(merge->images);
+    merge->source = source && cJSON_IsString(source) ? xstrdup(source->valuestring) : NULL;
+    merge->images = images ? cJSON_Duplicate(images, true) : NULL;
 }
 
 static void set_member(cJSON *o, const char *name, cJSON *value) {
@@ -105,83 +112,89 @@ static bool equal_bytes(const void *a, const void *b, size_t size) {
     return !a == !b && (!a || !memcmp(a, b, size));
 }
 
-static void check_meta(const merge_t *g, const char *path, const shard_meta_t *m) {
-    const shard_meta_t *f = &g->first;
+static void check_meta(const merge_t *merge, const char *path, const shard_meta_t *meta) {
+    const shard_meta_t *first = &merge->first;
     const char *what = NULL;
     reason_t why;
-    if (leaves_fit(f->leaves, m->leaves, &why))
-        die(RC_MISFIT, "'%s' and '%s' do not fit: %s", g->part[0].path, path, why.text);
-    if (!equal_text(f->fingerprint, m->fingerprint))
+    if (leaves_fit(first->leaves, meta->leaves, &why))
+        die(RC_MISFIT, "'%s' and '%s' do not fit: %s", merge->part[0].path, path, why.text);
+    if (!equal_text(first->fingerprint, meta->fingerprint))
         die(RC_MISFIT, "'%s' was made by another tokenizer than '%s': fingerprint %s, not %s", path,
-            g->part[0].path, m->fingerprint ? m->fingerprint : "(none)",
-            f->fingerprint ? f->fingerprint : "(none)");
-    if (f->codes != m->codes || f->code_dim != m->code_dim ||
-        !equal_bytes(f->codebook, m->codebook, (size_t)f->codes * f->code_dim * sizeof(float)))
+            merge->part[0].path, meta->fingerprint ? meta->fingerprint : "(none)",
+            first->fingerprint ? first->fingerprint : "(none)");
+    if (first->codes != meta->codes || first->code_dim != meta->code_dim ||
+        !equal_bytes(first->codebook, meta->codebook,
+                     (size_t)first->codes * first->code_dim * sizeof(float)))
         what = "codebook";
-    else if (!equal_text(f->preprocess, m->preprocess) || !equal_text(f->quantizer, m->quantizer))
+    else if (!equal_text(first->preprocess, meta->preprocess) ||
+             !equal_text(first->quantizer, meta->quantizer))
         what = "preprocess or quantizer";
-    else if (!equal_text(f->text_tokenizer, m->text_tokenizer) || f->text_vocab != m->text_vocab)
+    else if (!equal_text(first->text_tokenizer, meta->text_tokenizer) ||
+             first->text_vocab != meta->text_vocab)
         what = "text tokenizer";
-    else if (!equal_text(f->env, m->env))
+    else if (!equal_text(first->env, meta->env))
         what = "environment";
-    else if (f->n_continuous != m->n_continuous || f->n_discrete != m->n_discrete ||
-             f->n_actions != m->n_actions || f->n_discrete_actions != m->n_discrete_actions ||
-             f->mu != m->mu || f->M != m->M)
+    else if (first->n_continuous != meta->n_continuous || first->n_discrete != meta->n_discrete ||
+             first->n_actions != meta->n_actions ||
+             first->n_discrete_actions != meta->n_discrete_actions || first->mu != meta->mu ||
+             first->M != meta->M)
         what = "widths of a timestep";
-    else if (!equal_bytes(f->discrete_range, m->discrete_range, f->n_discrete * sizeof(uint32_t)) ||
-             !equal_bytes(f->discrete_action_range, m->discrete_action_range,
-                          f->n_discrete_actions * sizeof(uint32_t)) ||
-             !equal_bytes(f->action_low, m->action_low, f->n_actions * sizeof(float)) ||
-             !equal_bytes(f->action_high, m->action_high, f->n_actions * sizeof(float)) ||
-             !equal_bytes(f->action_raw, m->action_raw, f->n_actions))
+    else if (!equal_bytes(first->discrete_range, meta->discrete_range,
+                          first->n_discrete * sizeof(uint32_t)) ||
+             !equal_bytes(first->discrete_action_range, meta->discrete_action_range,
+                          first->n_discrete_actions * sizeof(uint32_t)) ||
+             !equal_bytes(first->action_low, meta->action_low, first->n_actions * sizeof(float)) ||
+             !equal_bytes(first->action_high, meta->action_high,
+                          first->n_actions * sizeof(float)) ||
+             !equal_bytes(first->action_raw, meta->action_raw, first->n_actions))
         what = "ranges of a timestep";
-    else if (!equal_text(f->leaves, m->leaves))
+    else if (!equal_text(first->leaves, meta->leaves))
         what = "list of columns";
-    if (what) die(RC_MISFIT, "'%s' and '%s' have another %s", g->part[0].path, path, what);
+    if (what) die(RC_MISFIT, "'%s' and '%s' have another %s", merge->part[0].path, path, what);
 }
 
-/* Looks at one part; they are opened one at a time, so that there may be thousands. */
-static void look_at(merge_t *g, size_t i, const char *path, const char *out) {
+/* Opens and closes one part at a time, so that there may be thousands. */
+static void check_part(merge_t *merge, size_t i, const char *path, const char *out) {
     if (fs_same(path, out)) die(RC_USAGE, "--out '%s' is one of the parts", out);
-    token_db_t *db = shard_open(path);
-    const shard_meta_t *m = token_db_meta(db);
-    cJSON *options = options_of(path, m, &g->part[i]);
-    if (g->part[i].index == 0) take_paths(g, options);
+    token_db_t *shard = shard_open(path);
+    const shard_meta_t *meta = token_db_meta(shard);
+    cJSON *options = options_of(path, meta, &merge->part[i]);
+    if (merge->part[i].index == 0) keep_paths(merge, options);
     if (i == 0) {
-        g->options = options;
-        shard_meta_copy(&g->first, m);
+        merge->options = options;
+        shard_meta_copy(&merge->first, meta);
     } else {
-        check_meta(g, path, m);
-        check_options(g, path, options);
+        check_meta(merge, path, meta);
+        check_options(merge, path, options);
         cJSON_Delete(options);
     }
-    if (!m->complete)
+    if (!meta->complete)
         die(RC_MISFIT, "'%s' is not complete: the command that began it goes on with it", path);
-    g->skipped += m->skipped;
-    g->bar.total += m->records;
-    token_db_close(db);
+    merge->skipped += meta->skipped;
+    merge->bar.total += meta->records;
+    token_db_close(shard);
 }
 
 static int by_index(const void *a, const void *b) {
-    uint64_t x = ((const piece_t *)a)->index, y = ((const piece_t *)b)->index;
+    uint64_t x = ((const merge_part_t *)a)->index, y = ((const merge_part_t *)b)->index;
     return (x > y) - (x < y);
 }
 
-/* Every part exactly once. */
-static void check_parts(merge_t *g) {
+/* Is every part there exactly once? Sorts them by index. */
+static void check_parts(merge_t *merge) {
     char list[200] = "";
     size_t at = 0, missing = 0;
-    uint64_t count = g->part[0].count, next = 0;
-    for (size_t i = 1; i < g->n; i++)
-        if (g->part[i].count != count)
-            die(RC_MISFIT, "'%s' is a part of %" PRIu64 ", '%s' of %" PRIu64, g->part[0].path,
-                count, g->part[i].path, g->part[i].count);
-    qsort(g->part, g->n, sizeof *g->part, by_index);
-    for (size_t i = 0; i <= g->n; i++) {
-        uint64_t index = i < g->n ? g->part[i].index : count;
-        if (i > 0 && i < g->n && index == g->part[i - 1].index)
+    uint64_t count = merge->part[0].count, next = 0;
+    for (size_t i = 1; i < merge->n; i++)
+        if (merge->part[i].count != count)
+            die(RC_MISFIT, "'%s' is a part of %" PRIu64 ", '%s' of %" PRIu64, merge->part[0].path,
+                count, merge->part[i].path, merge->part[i].count);
+    qsort(merge->part, merge->n, sizeof *merge->part, by_index);
+    for (size_t i = 0; i <= merge->n; i++) {
+        uint64_t index = i < merge->n ? merge->part[i].index : count;
+        if (i > 0 && i < merge->n && index == merge->part[i - 1].index)
             die(RC_MISFIT, "part %" PRIu64 " of %" PRIu64 " is there twice: '%s' and '%s'", index,
-                count, g->part[i - 1].path, g->part[i].path);
+                count, merge->part[i - 1].path, merge->part[i].path);
         for (; next < index; next++)
             if (missing++ < NAMED)
                 at += (size_t)snprintf(list + at, sizeof list - at, "%s%" PRIu64, at ? ", " : "",
@@ -193,142 +206,142 @@ static void check_parts(merge_t *g) {
             missing, count, missing > 1 ? "are" : "is", list, missing > NAMED ? ", ..." : "");
 }
 
-/* ---- joining ---- */
+/* ---- appending ---- */
 
-static void commit(merge_t *g) {
+static void commit_parts(merge_t *merge) {
     reason_t why;
-    token_db_mark(g->out, MERGE_MARK, g->taken, g->bad);
-    if (token_db_commit(g->out, &why)) die(RC_RUNTIME, "%s", why.text);
+    token_db_mark(merge->out, MERGE_MARK, merge->records, merge->bad);
+    if (token_db_commit(merge->out, &why)) die(RC_RUNTIME, "%s", why.text);
 }
 
-static void take_record(merge_t *g, token_record_t *r) {
+static void append_record(merge_t *merge, token_record_t *record) {
     reason_t why;
-    uint64_t hash = r->image_hash ? (uint64_t)r->image_hash[1] << 32 | r->image_hash[0] : 0;
-    if (g->dedupe && r->image_hash && !hash_set_add(&g->seen, hash)) {
-        g->meta.skipped++;
+    uint64_t hash =
+        record->image_hash ? (uint64_t)record->image_hash[1] << 32 | record->image_hash[0] : 0;
+    if (merge->dedupe && record->image_hash && !hash_set_add(&merge->seen, hash)) {
+        merge->meta.skipped++;
         return;
     }
-    if (g->taken < g->before) return; /* there already; only its hash was wanted */
-    if (g->source) {
-        r->source = g->source;
-        r->source_len = (uint32_t)strlen(g->source);
+    if (merge->records < merge->records_before) return; /* appended by an earlier run */
+    if (merge->source) {
+        record->source = merge->source;
+        record->source_len = (uint32_t)strlen(merge->source);
     }
-    if (token_db_put(g->out, r, &why)) die(RC_DATA, "%s", why.text);
-    writer_count(&g->meta, r);
+    if (token_db_put(merge->out, record, &why)) die(RC_DATA, "%s", why.text);
+    shard_counts_add(&merge->meta, record);
 }
 
-static void take_records(merge_t *g, size_t part) {
-    token_db_t *db = shard_open(g->part[part].path);
-    uint64_t n = token_db_count(db), first = 0;
+static void append_part(merge_t *merge, size_t part) {
+    token_db_t *shard = shard_open(merge->part[part].path);
+    uint64_t n = token_db_count(shard), first = 0;
     reason_t why;
-    if (!g->dedupe && g->before > g->taken) { /* nothing of these is needed again */
-        first = g->before - g->taken < n ? g->before - g->taken : n;
-        g->taken += first;
+    /* An earlier run appended these; with --dedupe their hashes are still needed. */
+    if (!merge->dedupe && merge->records_before > merge->records) {
+        first = min_size(merge->records_before - merge->records, n);
+        merge->records += first;
     }
     for (uint64_t i = first; i < n; i++) {
-        token_record_t r;
-        if (token_db_get(db, i, &r, &why)) die(RC_DATA, "%s", why.text);
-        take_record(g, &r);
-        token_record_release(&r);
-        g->taken++;
-        if (g->taken > g->before &&
-            (g->taken % COMMIT == 0 || token_db_pending(g->out) > COMMIT_BYTES))
-            commit(g);
+        token_record_t record;
+        if (token_db_get(shard, i, &record, &why)) die(RC_DATA, "%s", why.text);
+        append_record(merge, &record);
+        token_record_release(&record);
+        merge->records++;
+        if (merge->records > merge->records_before &&
+            (merge->records % COMMIT == 0 || token_db_pending(merge->out) > COMMIT_BYTES))
+            commit_parts(merge);
         if (job_stopped()) break;
-        progress_step(&g->bar, (size_t)g->taken, NULL);
+        progress_step(&merge->bar, (size_t)merge->records, NULL);
     }
-    token_db_close(db);
+    token_db_close(shard);
 }
 
-/* After all records, so that those could be appended. */
-static void take_bad(merge_t *g, size_t part) {
-    token_db_t *db = shard_open(g->part[part].path);
+/* Bad items follow all records: records must stay in the order of their keys. */
+static void append_bad_items(merge_t *merge, size_t part) {
+    token_db_t *shard = shard_open(merge->part[part].path);
     char *key, *reason;
     reason_t why;
-    for (uint64_t i = 0; i < token_db_meta(db)->bad; i++) {
-        if (token_db_bad(db, i, &key, &reason, &why)) die(RC_DATA, "%s", why.text);
-        if (g->bad++ >= g->bad_before && token_db_put_bad(g->out, key, strlen(key), reason, &why))
+    for (uint64_t i = 0; i < token_db_meta(shard)->bad; i++) {
+        if (token_db_bad(shard, i, &key, &reason, &why)) die(RC_DATA, "%s", why.text);
+        if (merge->bad++ >= merge->bad_before &&
+            token_db_put_bad(merge->out, key, strlen(key), reason, &why))
             die(RC_RUNTIME, "%s", why.text);
         free(key);
         free(reason);
     }
-    token_db_close(db);
+    token_db_close(shard);
 }
 
-/* The arguments of the whole, and the number of parts: `tokenize images` cannot go on with it. */
-static char *merged_arguments(merge_t *g) {
-    cJSON *o = cJSON_Duplicate(g->options, true), *shard;
+/* The arguments of a run over the whole input, and "merged", the number of parts: so `tokenize
+ * images` does not take the result for a shard of its own. */
+static char *merged_arguments(merge_t *merge) {
+    cJSON *o = cJSON_Duplicate(merge->options, true), *shard;
     cJSON_DeleteItemFromObjectCaseSensitive(
         o, "merged"); /* a merged shard may be merged again: its pages get full */
-    if (g->source) set_member(o, "source", cJSON_CreateString(g->source));
-    if (g->images) set_member(o, "images", cJSON_Duplicate(g->images, true));
+    if (merge->source) set_member(o, "source", cJSON_CreateString(merge->source));
+    if (merge->images) set_member(o, "images", cJSON_Duplicate(merge->images, true));
     shard = cJSON_AddArrayToObject(o, "shard");
     if (!shard || !cJSON_AddItemToArray(shard, cJSON_CreateNumber(0)) ||
         !cJSON_AddItemToArray(shard, cJSON_CreateNumber(1)) ||
-        !cJSON_AddNumberToObject(o, "merged", (double)g->n))
+        !cJSON_AddNumberToObject(o, "merged", (double)merge->n))
         die(RC_RUNTIME, "out of memory (for JSON)");
     char *text = json_canonical(o);
     cJSON_Delete(o);
     return text;
 }
 
-/* Is it there already? */
-static bool is_complete(merge_t *g, const char *out) {
+/* Is the result there already, complete? Takes its image sizes, and its counts when it is. */
+static bool is_complete(merge_t *merge, const char *out) {
     int rc;
     token_db_t *old = token_db_open(out, &rc, NULL);
     if (!old) return false;
-    const shard_meta_t *m = token_db_meta(old);
-    if (!equal_text(m->arguments, g->meta.arguments))
+    const shard_meta_t *meta = token_db_meta(old);
+    if (!equal_text(meta->arguments, merge->meta.arguments))
         die(RC_MISFIT, "'%s' exists and is another shard (--force replaces it)", out);
-    bool complete = m->complete;
-    g->meta.grid_h = m->grid_h, g->meta.grid_w = m->grid_w, g->meta.image_h = m->image_h,
-    g->meta.image_w = m->image_w;
-    if (complete) {
-        g->meta.records = m->records, g->meta.images = m->images, g->meta.tokens = m->tokens;
-        g->meta.episodes = m->episodes, g->meta.steps = m->steps, g->meta.skipped = m->skipped,
-        g->meta.bad = m->bad;
-    }
+    bool complete = meta->complete;
+    shard_counts_copy_sizes(&merge->meta, meta);
+    if (complete) shard_counts_copy(&merge->meta, meta);
     token_db_close(old);
     return complete;
 }
 
-static void begin(merge_t *g) {
-    shard_meta_copy(&g->meta, &g->first);
-    free(g->meta.arguments);
-    g->meta.arguments = merged_arguments(g);
-    g->dedupe = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(g->options, "dedupe"));
-    shard_meta_t *m = &g->meta;
-    m->grid_h = m->grid_w = m->image_h = m->image_w = 0;
-    m->records = m->images = m->episodes = m->steps = m->tokens = m->skipped = m->bad = 0;
-    m->complete = false;
+static void prepare_meta(merge_t *merge) {
+    shard_meta_copy(&merge->meta, &merge->first);
+    free(merge->meta.arguments);
+    merge->meta.arguments = merged_arguments(merge);
+    merge->dedupe = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(merge->options, "dedupe"));
+    shard_meta_t *meta = &merge->meta;
+    const shard_meta_t nothing = {0};
+    shard_counts_copy_sizes(meta, &nothing);
+    shard_counts_copy(meta, &nothing);
+    meta->complete = false;
 }
 
-/* Copies are told apart by their hashes, which are read again: their count starts from 0 every
- * time. */
-static int join(merge_t *g, const char *out, uint64_t max_map) {
+/* Appends all parts to `out` and completes it; RC_STOPPED when a signal came first. With --dedupe
+ * the hashes of all records are read again, so the count of copies starts at 0 on every run. */
+static int append_parts(merge_t *merge, const char *out, uint64_t max_map) {
     int rc;
     reason_t why;
-    g->out = token_db_create(out, &g->meta, max_map, &rc, &why);
-    if (!g->out) die(rc, "%s", why.text);
-    g->before = token_db_done(g->out, MERGE_MARK, &g->bad_before);
-    g->meta.skipped = 0;
+    merge->out = token_db_create(out, &merge->meta, max_map, &rc, &why);
+    if (!merge->out) die(rc, "%s", why.text);
+    merge->records_before = token_db_done(merge->out, MERGE_MARK, &merge->bad_before);
+    merge->meta.skipped = 0;
     fs_done_clear(out);
     job_catch_signals();
-    progress_begin(&g->bar, "tokenize merge", (size_t)g->before, g->bar.total);
-    for (size_t i = 0; i < g->n && !job_stopped(); i++) take_records(g, i);
-    if (job_stopped() && g->taken < g->bar.total) {
-        if (g->taken > g->before) commit(g);
-        progress_end(&g->bar);
-        token_db_close(g->out);
+    progress_begin(&merge->bar, "tokenize merge", (size_t)merge->records_before, merge->bar.total);
+    for (size_t i = 0; i < merge->n && !job_stopped(); i++) append_part(merge, i);
+    if (job_stopped() && merge->records < merge->bar.total) {
+        if (merge->records > merge->records_before) commit_parts(merge);
+        progress_end(&merge->bar);
+        token_db_close(merge->out);
         log_line("stopped; the same command goes on with '%s'", out);
         return RC_STOPPED;
     }
-    for (size_t i = 0; i < g->n; i++) take_bad(g, i);
-    g->meta.skipped += g->skipped;
-    g->meta.complete = true;
-    commit(g);
-    progress_end(&g->bar);
-    token_db_close(g->out);
+    for (size_t i = 0; i < merge->n; i++) append_bad_items(merge, i);
+    merge->meta.skipped += merge->skipped;
+    merge->meta.complete = true;
+    commit_parts(merge);
+    progress_end(&merge->bar);
+    token_db_close(merge->out);
     return RC_OK;
 }
 
@@ -339,31 +352,31 @@ int cmd_merge(int argc, char **argv) {
     bool force = false;
     const cli_opt_t options[] = {
         {"", CLI_LIST, &in, "PART.lmdb", "the parts 0/N to (N-1)/N, in any order", true},
-        {"--out", CLI_STR, &out, "X.lmdb",
-         "the shard that they make; one that was not finished goes on", true},
-        {"--max-map", CLI_U64, &max_map, "BYTES", "size that the shard may grow to (0 = 1 TB)",
+        {"--out", CLI_STR, &out, "X.lmdb", "the shard to write; an unfinished one is resumed",
+         true},
+        {"--max-map", CLI_U64, &max_map, "BYTES", "largest size of the shard file (0 = 1 TB)",
          false},
         {"--force", CLI_FLAG, &force, NULL, "replace an existing shard", false},
         {0},
     };
     cli_parse(argc, argv, "merge",
-              "join the parts that --shard made: the shard of a run over the whole input",
+              "join the parts that --shard made into the shard of a run over the whole input",
               (const cli_opt_t *const[]){options}, 1);
     double start = log_now();
-    merge_t g = {.part = xcalloc(in.n, sizeof *g.part), .n = in.n};
-    for (size_t i = 0; i < in.n; i++) look_at(&g, i, in.item[i], out);
-    check_parts(&g);
-    begin(&g);
-    if (force) writer_remove(out);
-    int rc = is_complete(&g, out) ? RC_OK : join(&g, out, max_map);
-    if (rc == RC_OK) writer_done(out, &g.meta);
-    writer_print(&g.meta, start, g.meta.images);
-    cJSON_Delete(g.options);
-    shard_meta_release(&g.first);
-    shard_meta_release(&g.meta);
-    hash_set_release(&g.seen);
-    cJSON_Delete(g.images);
-    free(g.source);
-    free(g.part);
+    merge_t merge = {.part = xcalloc(in.n, sizeof *merge.part), .n = in.n};
+    for (size_t i = 0; i < in.n; i++) check_part(&merge, i, in.item[i], out);
+    check_parts(&merge);
+    prepare_meta(&merge);
+    if (force) shard_remove(out);
+    int rc = is_complete(&merge, out) ? RC_OK : append_parts(&merge, out, max_map);
+    if (rc == RC_OK) shard_counts_write_done(out, &merge.meta);
+    shard_counts_print(&merge.meta, start, merge.meta.images);
+    cJSON_Delete(merge.options);
+    shard_meta_release(&merge.first);
+    shard_meta_release(&merge.meta);
+    hash_set_release(&merge.seen);
+    cJSON_Delete(merge.images);
+    free(merge.source);
+    free(merge.part);
     return rc;
 }

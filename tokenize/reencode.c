@@ -7,7 +7,7 @@
 #include "common/io/text/json.h"
 #include "tokenize/encoder.h"
 #include "tokenize/episode_fields.h"
-#include "tokenize/window.h"
+#include "tokenize/kept_steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ typedef struct {
     reencode_t *a;
     image_opts_t opts;
     size_t frames; /* of an episode, and how they were chosen */
-    take_t take;
+    step_choice_t take;
     bool captions;   /* images of `tokenize text`: files under their keys */
     char *obs, *act; /* which parts of an episode were taken, NULL = by themselves */
     /* where images come from, by what the shard holds */
@@ -54,10 +54,10 @@ static void take_options(rerun_t *s, const shard_meta_t *m) {
     if (json_u64(cJSON_GetObjectItemCaseSensitive(args, "frames"), &v)) s->frames = (size_t)v;
     const char *command = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(args, "command"));
     s->captions = command && !strcmp(command, "text");
-    s->take = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "head"))     ? TAKE_HEAD
-              : cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "spread")) ? TAKE_SPREAD
-                                                                               : TAKE_WINDOW;
-    encoder_want(s->a->tokenizer, &o);
+    s->take = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "head"))     ? STEPS_HEAD
+              : cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "spread")) ? STEPS_SPREAD
+                                                                               : STEPS_CONSECUTIVE;
+    encoder_hint_size(s->a->tokenizer, &o);
     s->obs = string_of(args, "obs");
     s->act = string_of(args, "act");
     s->opts = o;
@@ -137,7 +137,7 @@ static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
         s->loaded = number;
     }
     size_t *step = xcalloc(s->episode.T + 1, sizeof *step);
-    size_t n = window_steps(key, s->episode.T, s->frames, s->take, step), at = step[t < n ? t : 0];
+    size_t n = kept_steps_find(key, s->episode.T, s->frames, s->take, step), at = step[t < n ? t : 0];
     bool same = n == r->T && step[0] == r->first_step;
     free(step);
     if (!same) fail(s->a, r, "has another number of steps now");

@@ -60,7 +60,7 @@ uint64_t stream_open(stream_t *s, const job_t *j) {
 
 void stream_skip(stream_t *s, writer_t *w) {
     archive_sample_t sample;
-    for (uint64_t i = 0; i < w->before; i++) {
+    for (uint64_t i = 0; i < w->items_before; i++) {
         if (!stream_take(s, &sample, 1))
             die(RC_MISFIT, "'%s' was begun with other data: '%s' ends after %llu samples",
                 w->job->out, w->job->in, (unsigned long long)i);

@@ -192,9 +192,9 @@ static void write_line(text_t *s, line_t *l, const encoded_t *p) {
     if (l->status == LINE_SKIPPED) {
         writer_skip(&s->writer, key, l->why.text);
     } else if (l->status == LINE_BAD) {
-        writer_bad(&s->writer, key, l->why.text);
+        writer_put_bad(&s->writer, key, l->why.text);
     } else if (too_long(c)) {
-        writer_bad(&s->writer, key, "a text of more than 4 GB");
+        writer_put_bad(&s->writer, key, "a text of more than 4 GB");
     } else {
         for (size_t i = 0; i < c->n; i++) {
             const caption_text_t *t = &c->text[i];
@@ -216,8 +216,8 @@ static void write_round(void *ctx, void *item) {
         encoded_release(&r->image[i]);
     }
     s->uncommitted += r->n;
-    if (s->uncommitted >= COMMIT || writer_due(&s->writer)) {
-        writer_batch(&s->writer);
+    if (s->uncommitted >= COMMIT || writer_commit_due(&s->writer)) {
+        writer_commit(&s->writer);
         s->uncommitted = 0;
     }
     progress_step(&s->writer.bar, s->writer.done, NULL);
@@ -227,7 +227,7 @@ static void write_round(void *ctx, void *item) {
 /* ---- the command ---- */
 
 static void run(text_t *s, size_t first, size_t count) {
-    size_t before = (size_t)s->writer.before;
+    size_t before = (size_t)s->writer.items_before;
     if (before > count)
         die(RC_MISFIT, "'%s' holds more items than '%s' has", s->job->out, s->job->in);
     text_source_skip(s->source, first + before);
@@ -236,7 +236,7 @@ static void run(text_t *s, size_t first, size_t count) {
     progress_begin(&s->writer.bar, "tokenize text", before, count);
     pipeline_run(&(pipeline_t){
         .ctx = s, .read = next_round, .map = map_round, .write = write_round, .workers = 1});
-    writer_batch(&s->writer);
+    writer_commit(&s->writer);
     progress_end(&s->writer.bar);
 }
 

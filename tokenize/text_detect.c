@@ -6,7 +6,7 @@
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
 #include "common/io/text/json_caption.h"
-#include "tokenize/text_kind.h"
+#include "tokenize/foreign_file.h"
 
 #include <string.h>
 #include <strings.h>
@@ -155,7 +155,7 @@ static const text_format_t *detect_lines(text_source_t *s) {
 }
 
 static void refuse(const text_source_t *s, const char *head, size_t n) {
-    const text_kind_t *kind = text_kind((const uint8_t *)head, n);
+    const foreign_file_t *kind = foreign_file_detect((const uint8_t *)head, n);
     if (kind) die(RC_DATA, "'%s' is %s, no text: %s", s->job->in, kind->what, kind->advice);
 }
 

@@ -1,5 +1,5 @@
-/* text_kind.c - see text_kind.h. A kind is a row; adding one means adding a row and its test. */
-#include "tokenize/text_kind.h"
+/* foreign_file.c - see foreign_file.h. A kind is a row; adding one means adding a row and its test. */
+#include "tokenize/foreign_file.h"
 
 #include "common/io/utf8.h"
 
@@ -17,7 +17,7 @@ typedef struct {
     size_t at;
     const char *magic;
     size_t n;
-    text_kind_t kind;
+    foreign_file_t kind;
 } row_t;
 #define ROW(at, magic, what, advice)                                                               \
     {                                                                                              \
@@ -72,8 +72,8 @@ static const row_t rows[] = {
 };
 
 /* Text without a mark that is mostly Latin: one byte of two, or three of four, is NUL. */
-static const text_kind_t *wide_kind(const uint8_t *head, size_t n) {
-    static const text_kind_t wide[] = {{"UTF-16 text (little-endian)", CONVERT "UTF-16LE"},
+static const foreign_file_t *wide_kind(const uint8_t *head, size_t n) {
+    static const foreign_file_t wide[] = {{"UTF-16 text (little-endian)", CONVERT "UTF-16LE"},
                                        {"UTF-16 text (big-endian)", CONVERT "UTF-16BE"},
                                        {"UTF-32 text (little-endian)", CONVERT "UTF-32LE"},
                                        {"UTF-32 text (big-endian)", CONVERT "UTF-32BE"}};
@@ -100,7 +100,7 @@ static bool is_text(const uint8_t *head, size_t n) {
     return !memchr(head, 0, n) && utf8_check(head, n) + 4 > n;
 }
 
-const text_kind_t *text_kind(const uint8_t *head, size_t n) {
+const foreign_file_t *foreign_file_detect(const uint8_t *head, size_t n) {
     bool text = n > 0 && is_text(head, n);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const row_t *r = &rows[i];

@@ -2,95 +2,105 @@
 #include "tokenize/encoder.h"
 
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void encoded_release(encoded_t *p) {
-    image_release(&p->im);
-    free(p->codes);
-    free(p->png);
-    *p = (encoded_t){0};
+void encoded_release(encoded_t *image) {
+    image_release(&image->im);
+    free(image->codes);
+    free(image->png);
+    *image = (encoded_t){0};
 }
 
-void encoder_hint_size(tokenizer_t *tokenizer, image_opts_t *o) {
-    if (tokenizer) tokenizer_preprocess_size(tokenizer, &o->want_w, &o->want_h);
+void encoder_hint_size(tokenizer_t *tokenizer, image_opts_t *opts) {
+    if (tokenizer) tokenizer_preprocess_size(tokenizer, &opts->want_w, &opts->want_h);
 }
 
-void encoder_prepare(const encoder_t *e, encoded_t *p) {
-    if (!e->tokenizer) return;
-    image_t im = tokenizer_preprocess(e->tokenizer, &p->im);
-    image_release(&p->im);
-    p->im = im;
+void encoder_prepare(const encoder_t *encoder, encoded_t *image) {
+    if (!encoder->tokenizer) return;
+    image_t im = tokenizer_preprocess(encoder->tokenizer, &image->im);
+    image_release(&image->im);
+    image->im = im;
 }
 
+/* Images of one size that are encoded in one call. */
 typedef struct {
-    encoded_t *p;
-    const size_t *at; /* n of them, of one size */
+    encoded_t *image;
+    const size_t *at; /* [n]: which ones */
     size_t n;
-    uint8_t *rgb;
+    uint8_t *rgb; /* their pixels one after another: [n, h, w, 3] */
 } group_t;
 
 static void gather(void *ctx, size_t i) {
-    const group_t *g = ctx;
-    const image_t *im = &g->p[g->at[i]].im;
+    const group_t *group = ctx;
+    const image_t *im = &group->image[group->at[i]].im;
     size_t bytes = im->w * im->h * 3;
-    memcpy(g->rgb + i * bytes, im->rgb, bytes);
+    memcpy(group->rgb + i * bytes, im->rgb, bytes);
 }
 
-static void encode_group(const encoder_t *e, const group_t *g) {
-    const image_t *first = &g->p[g->at[0]].im;
-    tokenizer_grid_t grid = tokenizer_grid(e->tokenizer, first->w, first->h);
+static void encode_group(const encoder_t *encoder, const group_t *group) {
+    const image_t *first = &group->image[group->at[0]].im;
+    tokenizer_grid_t grid = tokenizer_grid(encoder->tokenizer, first->w, first->h);
     size_t cells = grid.w * grid.h;
-    uint32_t *codes = xmalloc(g->n * cells * sizeof *codes);
-    parallel_for(g->n, gather, (void *)g);
-    tokenizer_encode(e->tokenizer, g->rgb, g->n, first->w, first->h, codes);
-    for (size_t i = 0; i < g->n; i++) {
-        encoded_t *p = &g->p[g->at[i]];
-        p->grid_h = (uint32_t)grid.h;
-        p->grid_w = (uint32_t)grid.w;
-        p->codes = xmalloc(cells * sizeof *codes);
-        memcpy(p->codes, codes + i * cells, cells * sizeof *codes);
+    uint32_t *codes = xmalloc(group->n * cells * sizeof *codes);
+    parallel_for(group->n, gather, (void *)group);
+    tokenizer_encode(encoder->tokenizer, group->rgb, group->n, first->w, first->h, codes);
+    for (size_t i = 0; i < group->n; i++) {
+        encoded_t *image = &group->image[group->at[i]];
+        image->grid_h = (uint32_t)grid.h;
+        image->grid_w = (uint32_t)grid.w;
+        image->codes = xmalloc(cells * sizeof *codes);
+        memcpy(image->codes, codes + i * cells, cells * sizeof *codes);
     }
     free(codes);
 }
 
-/* All images of the size of p[at[0]], in batches. A plan is made for every number of images,
- * and only a few are kept: what is left over goes in powers of two. */
-static void encode_size(const encoder_t *e, encoded_t *p, const size_t *at, size_t n) {
-    group_t g = {.p = p, .at = at};
-    g.rgb = xmalloc((n < e->batch ? n : e->batch) * p[at[0]].im.w * p[at[0]].im.h * 3);
-    while (n) {
-        g.n = e->batch;
-        if (n < g.n)
-            for (g.n = 1; 2 * g.n <= n;) g.n *= 2;
-        encode_group(e, &g);
-        g.at += g.n;
-        n -= g.n;
-    }
-    free(g.rgb);
+/* The largest power of two that is at most n; n > 0. */
+static size_t power_of_two(size_t n) {
+    size_t power = 1;
+    while (2 * power <= n) power *= 2;
+    return power;
 }
 
-static void encode_all(const encoder_t *e, encoded_t *p, size_t n) {
+/* All images of the size of image[at[0]], in batches. The tokenizer makes a plan for each number of
+ * images and keeps only a few: so the rest of a batch goes in powers of two. */
+static void encode_size(const encoder_t *encoder, encoded_t *image, const size_t *at, size_t n) {
+    const image_t *first = &image[at[0]].im;
+    group_t group = {.image = image, .at = at};
+    group.rgb = xmalloc(min_size(n, encoder->batch) * first->w * first->h * 3);
+    while (n) {
+        group.n = n < encoder->batch ? power_of_two(n) : encoder->batch;
+        encode_group(encoder, &group);
+        group.at += group.n;
+        n -= group.n;
+    }
+    free(group.rgb);
+}
+
+/* Size by size, each in the order of its first image. */
+static void encode_all(const encoder_t *encoder, encoded_t *image, size_t n) {
     size_t *at = xmalloc(n * sizeof *at);
     for (size_t i = 0; i < n; i++) {
-        if (!p[i].im.rgb || p[i].codes) continue;
-        size_t m = 0;
+        if (!image[i].im.rgb || image[i].codes) continue;
+        size_t same = 0;
         for (size_t k = i; k < n; k++)
-            if (p[k].im.rgb && p[k].im.w == p[i].im.w && p[k].im.h == p[i].im.h) at[m++] = k;
-        encode_size(e, p, at, m);
+            if (image[k].im.rgb && image[k].im.w == image[i].im.w && image[k].im.h == image[i].im.h)
+                at[same++] = k;
+        encode_size(encoder, image, at, same);
     }
     free(at);
 }
 
 static void to_png(void *ctx, size_t i) {
-    encoded_t *p = (encoded_t *)ctx + i;
+    encoded_t *image = (encoded_t *)ctx + i;
     reason_t why;
-    if (p->im.rgb && image_encode_png(&p->im, &p->png, &p->png_size, &why))
+    if (image->im.rgb && image_encode_png(&image->im, &image->png, &image->png_size, &why))
         die(RC_RUNTIME, "%s", why.text);
 }
 
-void encoder_run(const encoder_t *e, encoded_t *p, size_t n) {
-    if (e->tokenizer) encode_all(e, p, n);
-    if (e->keep) parallel_for(n, to_png, p);
+void encoder_run(const encoder_t *encoder, encoded_t *image, size_t n) {
+    if (encoder->tokenizer) encode_all(encoder, image, n);
+    if (encoder->keep) parallel_for(n, to_png, image);
 }

@@ -43,7 +43,7 @@ typedef struct {
 static void *next_of_stream(images_t *s) {
     if (job_stopped()) return NULL;
     round_t *r = NEW(round_t);
-    r->n = stream_take(&s->stream, r->sample, ROUND);
+    r->n = stream_read(&s->stream, r->sample, ROUND);
     if (r->n) return r;
     free(r);
     return NULL;

@@ -7,9 +7,11 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
-enum { ROUND_BYTES = 256 << 20 }; /* of samples taken at a time, decompressed; one may be more */
+/* Of the samples that one stream_read returns, decompressed; a single one may be larger. */
+enum { READ_BYTES = 256 << 20 };
 
-static void shards_of(const char *in, char ***path, size_t *n) {
+/* The tars that --in names: n paths, to be released with braces_free. */
+static void list_tars(const char *in, char ***path, size_t *n) {
     reason_t why;
     if (archive_shards(in, path, n, &why)) die(RC_USAGE, "'%s': %s", in, why.text);
 }
@@ -19,70 +21,70 @@ bool stream_is(const char *in) {
     size_t n;
     bool stream = false;
     if (!archive_is(in)) return false;
-    shards_of(in, &path, &n);
+    list_tars(in, &path, &n);
     for (size_t i = 0; i < n && !stream; i++) stream = archive_is_stream(path[i]);
     braces_free(path, n);
     return stream;
 }
 
+/* Of names and sizes; a pipe counts as 0 bytes, and the folder does not count. */
 static uint64_t manifest(char *const *path, size_t n) {
     uint64_t hash = n;
     for (size_t i = 0; i < n; i++) {
         struct stat st;
         const char *slash = strrchr(path[i], '/'), *name = slash ? slash + 1 : path[i];
-        uint64_t size = strcmp(path[i], "-") && !stat(path[i], &st) && S_ISREG(st.st_mode)
-                            ? (uint64_t)st.st_size
-                            : 0;
-        uint64_t part[2] = {hash, size};
-        hash = XXH64(name, strlen(name), XXH64(part, sizeof part, 0));
+        bool file = strcmp(path[i], "-") != 0 && !stat(path[i], &st) && S_ISREG(st.st_mode);
+        uint64_t before[2] = {hash, file ? (uint64_t)st.st_size : 0};
+        hash = XXH64(name, strlen(name), XXH64(before, sizeof before, 0));
     }
     return hash;
 }
 
-uint64_t stream_open(stream_t *s, const job_t *j) {
+uint64_t stream_open(stream_t *stream, const job_t *job) {
     char **path;
     size_t n;
     int rc;
     reason_t why;
-    if (j->shard_count > 1)
+    if (job->shard_count > 1)
         die(RC_USAGE,
             "--shard: '%s' is a stream, whose length is not known; unpack it to plain .tar files, "
-            "or give each "
-            "run files of its own",
-            j->in);
-    shards_of(j->in, &path, &n);
-    *s = (stream_t){.a = archive_open(path, n, false, &rc, &why), .limit = (size_t)j->limit};
-    if (!s->a) die(rc, "%s", why.text);
+            "or give each run files of its own",
+            job->in);
+    list_tars(job->in, &path, &n);
+    *stream =
+        (stream_t){.archive = archive_open(path, n, false, &rc, &why), .limit = (size_t)job->limit};
+    if (!stream->archive) die(rc, "%s", why.text);
     uint64_t hash = manifest(path, n);
     braces_free(path, n);
     return hash;
 }
 
-void stream_skip(stream_t *s, writer_t *w) {
+void stream_skip(stream_t *stream, writer_t *writer) {
     archive_sample_t sample;
-    for (uint64_t i = 0; i < w->items_before; i++) {
-        if (!stream_take(s, &sample, 1))
+    for (uint64_t i = 0; i < writer->items_before; i++) {
+        if (!stream_read(stream, &sample, 1))
             die(RC_MISFIT, "'%s' was begun with other data: '%s' ends after %llu samples",
-                w->job->out, w->job->in, (unsigned long long)i);
-        writer_has(w, sample.key);
+                writer->job->out, writer->job->in, (unsigned long long)i);
+        writer_has(writer, sample.key);
         archive_sample_release(&sample);
     }
 }
 
-size_t stream_take(stream_t *s, archive_sample_t *sample, size_t n) {
+size_t stream_read(stream_t *stream, archive_sample_t *sample, size_t n) {
     size_t got = 0, bytes = 0;
-    while (got < n && !s->ended && bytes < ROUND_BYTES) {
-        s->ended = (s->limit && s->seen == s->limit) || !archive_next(s->a, &sample[got]);
-        if (s->ended) break;
+    while (got < n && !stream->ended && bytes < READ_BYTES) {
+        bool limit_reached = stream->limit && stream->seen == stream->limit;
+        stream->ended = limit_reached || !archive_next(stream->archive, &sample[got]);
+        if (stream->ended) break;
         bytes += sample[got].image.size + sample[got].text.size + sample[got].json.size +
                  sample[got].label.size;
-        image_tar_count(&s->counts, &sample[got]);
+        image_tar_count(&stream->counts, &sample[got]);
         got++;
-        s->seen++;
+        stream->seen++;
     }
     return got;
 }
 
-void stream_close(stream_t *s) {
-    archive_close(s->a);
+void stream_close(stream_t *stream) {
+    archive_close(stream->archive);
 }

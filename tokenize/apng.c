@@ -39,8 +39,8 @@ static void put_chunk(file_t *f, const char *name, bool number, const uint8_t *d
 
 /* The frame covers the whole image and replaces what was there. */
 static void put_control(file_t *f, const image_t *im, unsigned fps) {
-    uint8_t data[22] = {
-        0}; /* width, height, x, y, delay numerator 2 and denominator 2, dispose, blend */
+    /* width 4, height 4, x 4, y 4, delay: numerator 2, denominator 2; dispose 1, blend 1 */
+    uint8_t data[22] = {0};
     put32(data, (uint32_t)im->w);
     put32(data + 4, (uint32_t)im->h);
     data[17] = 1;
@@ -72,7 +72,7 @@ static void put_frame(file_t *f, const image_t *im, size_t i, size_t n, unsigned
 int apng_write(const char *path, const image_t *frame, size_t n, unsigned fps, reason_t *why) {
     static const uint8_t signature[8] = {137, 'P', 'N', 'G', '\r', '\n', 26, '\n'};
     file_t f = {0};
-    if (!n || n > INT32_MAX || fps < 1 || fps > 65535) BUG("%zu frames at %u a second", n, fps);
+    if (!n || n > INT32_MAX || fps < 1 || fps > 65535) BUG("%zu frames at %u per second", n, fps);
     f.bytes = xgrow(NULL, &f.cap, sizeof signature, 1);
     memcpy(f.bytes, signature, sizeof signature);
     f.n = sizeof signature;

@@ -74,9 +74,9 @@ static const row_t rows[] = {
 /* Text without a mark that is mostly Latin: one byte of two, or three of four, is NUL. */
 static const foreign_file_t *wide_kind(const uint8_t *head, size_t n) {
     static const foreign_file_t wide[] = {{"UTF-16 text (little-endian)", CONVERT "UTF-16LE"},
-                                       {"UTF-16 text (big-endian)", CONVERT "UTF-16BE"},
-                                       {"UTF-32 text (little-endian)", CONVERT "UTF-32LE"},
-                                       {"UTF-32 text (big-endian)", CONVERT "UTF-32BE"}};
+                                          {"UTF-16 text (big-endian)", CONVERT "UTF-16BE"},
+                                          {"UTF-32 text (little-endian)", CONVERT "UTF-32LE"},
+                                          {"UTF-32 text (big-endian)", CONVERT "UTF-32BE"}};
     size_t nul[4] = {0}, quarter = n / 4;
     if (quarter < 2) return NULL;
     for (size_t i = 0; i < 4 * quarter; i++) nul[i % 4] += head[i] == 0;

@@ -1,4 +1,4 @@
-/* info.c - `tokenize info`: what a shard is, as JSON on stdout and as a table on stderr. */
+/* info.c - `tokenize info`: shows what a shard holds, as JSON on stdout and as a table on stderr. */
 #include "common/base/cli.h"
 #include "common/base/log.h"
 #include "common/base/table.h"
@@ -6,6 +6,7 @@
 #include "common/io/token_db/token_db.h"
 #include "common/io/utf8.h"
 #include "tokenize/commands.h"
+#include "tokenize/shard_open.h"
 #include "tokenize/shard_stats.h"
 
 #include <math.h>
@@ -15,215 +16,220 @@
 
 enum { BAD_SHOWN = 20 };
 
-static void put_pair(jsonw_t *w, const char *key, uint32_t a, uint32_t b) {
+static void put_pair(jsonw_t *json, const char *key, uint32_t a, uint32_t b) {
     if (!a) {
-        jsonw_raw(w, key, "null");
+        jsonw_raw(json, key, "null");
         return;
     }
-    jsonw_open(w, key, '[');
-    jsonw_int(w, NULL, a);
-    jsonw_int(w, NULL, b);
-    jsonw_close(w, ']');
+    jsonw_open(json, key, '[');
+    jsonw_int(json, NULL, a);
+    jsonw_int(json, NULL, b);
+    jsonw_close(json, ']');
 }
 
-static void put_u32s(jsonw_t *w, const char *key, const uint32_t *v, uint32_t n) {
-    jsonw_open(w, key, '[');
-    for (uint32_t i = 0; i < n; i++) jsonw_int(w, NULL, v[i]);
-    jsonw_close(w, ']');
+static void put_u32s(jsonw_t *json, const char *key, const uint32_t *v, uint32_t n) {
+    jsonw_open(json, key, '[');
+    for (uint32_t i = 0; i < n; i++) jsonw_int(json, NULL, v[i]);
+    jsonw_close(json, ']');
 }
 
-/* An infinite bound has no JSON number: null. */
-static void put_floats(jsonw_t *w, const char *key, const float *v, uint32_t n) {
-    jsonw_open(w, key, '[');
-    for (uint32_t i = 0; i < n; i++) jsonw_float(w, NULL, v[i]);
-    jsonw_close(w, ']');
+/* An infinite bound is null: JSON has no number for it. */
+static void put_floats(jsonw_t *json, const char *key, const float *v, uint32_t n) {
+    jsonw_open(json, key, '[');
+    for (uint32_t i = 0; i < n; i++) jsonw_float(json, NULL, v[i]);
+    jsonw_close(json, ']');
 }
 
-/* Text that should be JSON; as a string when it is not. */
-static void put_json(jsonw_t *w, const char *key, const char *text) {
+/* Text that should be JSON, as the value that it is; as a string when it is not JSON. */
+static void put_json(jsonw_t *json, const char *key, const char *text) {
     cJSON *o = text ? json_parse(text, strlen(text), false, NULL) : NULL;
     if (o) {
         char *canonical = json_canonical(o);
-        jsonw_raw(w, key, canonical);
+        jsonw_raw(json, key, canonical);
         free(canonical);
     } else {
-        jsonw_str(w, key, text);
+        jsonw_str(json, key, text);
     }
     cJSON_Delete(o);
 }
 
-static void put_bad(jsonw_t *w, token_db_t *db) {
+static void put_bad(jsonw_t *json, token_db_t *shard) {
     char *key, *reason;
     reason_t why;
-    jsonw_open(w, "bad_items", '[');
-    for (uint64_t i = 0; i < BAD_SHOWN && !token_db_bad(db, i, &key, &reason, &why); i++) {
-        jsonw_open(w, NULL, '{');
-        jsonw_str(w, "key", key);
-        jsonw_str(w, "reason", reason);
-        jsonw_close(w, '}');
+    jsonw_open(json, "bad_items", '[');
+    for (uint64_t i = 0; i < BAD_SHOWN && !token_db_bad(shard, i, &key, &reason, &why); i++) {
+        jsonw_open(json, NULL, '{');
+        jsonw_str(json, "key", key);
+        jsonw_str(json, "reason", reason);
+        jsonw_close(json, '}');
         free(key);
         free(reason);
     }
-    jsonw_close(w, ']');
+    jsonw_close(json, ']');
 }
 
 /* Which actions are stored in the units of their environment. */
-static void put_raw(jsonw_t *w, const shard_meta_t *m) {
-    jsonw_open(w, "action_raw", '[');
-    for (uint32_t i = 0; i < m->n_actions; i++) jsonw_bool(w, NULL, shard_action_raw(m, i));
-    jsonw_close(w, ']');
+static void put_raw(jsonw_t *json, const shard_meta_t *meta) {
+    jsonw_open(json, "action_raw", '[');
+    for (uint32_t i = 0; i < meta->n_actions; i++)
+        jsonw_bool(json, NULL, shard_action_raw(meta, i));
+    jsonw_close(json, ']');
 }
 
-static void put_meta(jsonw_t *w, const shard_meta_t *m) {
-    jsonw_bool(w, "complete", m->complete);
-    jsonw_int(w, "records", (int64_t)m->records);
-    jsonw_int(w, "images", (int64_t)m->images);
-    jsonw_int(w, "episodes", (int64_t)m->episodes);
-    jsonw_int(w, "steps", (int64_t)m->steps);
-    jsonw_int(w, "tokens", (int64_t)m->tokens);
-    jsonw_int(w, "skipped", (int64_t)m->skipped);
-    jsonw_int(w, "bad", (int64_t)m->bad);
-    jsonw_int(w, "codes", m->codes);
-    jsonw_int(w, "code_dim", m->code_dim);
-    put_pair(w, "grid", m->grid_h, m->grid_w);
-    put_pair(w, "image", m->image_h, m->image_w);
-    jsonw_str(w, "fingerprint", m->fingerprint);
-    put_json(w, "preprocess", m->preprocess);
-    put_json(w, "quantizer", m->quantizer);
-    jsonw_str(w, "text_tokenizer", m->text_tokenizer);
-    jsonw_int(w, "text_vocab", m->text_vocab);
-    jsonw_int(w, "n_continuous", m->n_continuous);
-    jsonw_int(w, "n_discrete", m->n_discrete);
-    jsonw_int(w, "n_actions", m->n_actions);
-    jsonw_int(w, "n_discrete_actions", m->n_discrete_actions);
-    put_u32s(w, "discrete_range", m->discrete_range, m->n_discrete);
-    put_u32s(w, "discrete_action_range", m->discrete_action_range, m->n_discrete_actions);
-    put_floats(w, "action_low", m->action_low, m->n_actions);
-    put_floats(w, "action_high", m->action_high, m->n_actions);
-    put_raw(w, m);
-    put_json(w, "leaves", m->leaves);
-    jsonw_float(w, "mu", m->mu);
-    jsonw_float(w, "M", m->M);
-    put_json(w, "env", m->env);
-    put_json(w, "arguments", m->arguments);
-    jsonw_str(w, "tool", m->tool);
+static void put_meta(jsonw_t *json, const shard_meta_t *meta) {
+    jsonw_bool(json, "complete", meta->complete);
+    jsonw_int(json, "records", (int64_t)meta->records);
+    jsonw_int(json, "images", (int64_t)meta->images);
+    jsonw_int(json, "episodes", (int64_t)meta->episodes);
+    jsonw_int(json, "steps", (int64_t)meta->steps);
+    jsonw_int(json, "tokens", (int64_t)meta->tokens);
+    jsonw_int(json, "skipped", (int64_t)meta->skipped);
+    jsonw_int(json, "bad", (int64_t)meta->bad);
+    jsonw_int(json, "codes", meta->codes);
+    jsonw_int(json, "code_dim", meta->code_dim);
+    put_pair(json, "grid", meta->grid_h, meta->grid_w);
+    put_pair(json, "image", meta->image_h, meta->image_w);
+    jsonw_str(json, "fingerprint", meta->fingerprint);
+    put_json(json, "preprocess", meta->preprocess);
+    put_json(json, "quantizer", meta->quantizer);
+    jsonw_str(json, "text_tokenizer", meta->text_tokenizer);
+    jsonw_int(json, "text_vocab", meta->text_vocab);
+    jsonw_int(json, "n_continuous", meta->n_continuous);
+    jsonw_int(json, "n_discrete", meta->n_discrete);
+    jsonw_int(json, "n_actions", meta->n_actions);
+    jsonw_int(json, "n_discrete_actions", meta->n_discrete_actions);
+    put_u32s(json, "discrete_range", meta->discrete_range, meta->n_discrete);
+    put_u32s(json, "discrete_action_range", meta->discrete_action_range, meta->n_discrete_actions);
+    put_floats(json, "action_low", meta->action_low, meta->n_actions);
+    put_floats(json, "action_high", meta->action_high, meta->n_actions);
+    put_raw(json, meta);
+    put_json(json, "leaves", meta->leaves);
+    jsonw_float(json, "mu", meta->mu);
+    jsonw_float(json, "M", meta->M);
+    put_json(json, "env", meta->env);
+    put_json(json, "arguments", meta->arguments);
+    jsonw_str(json, "tool", meta->tool);
 }
 
-static void put_histogram(jsonw_t *w, const shard_stats_t *c) {
-    jsonw_open(w, "histogram", '{');
-    jsonw_int(w, "used", c->used);
-    jsonw_num(w, "perplexity", round(c->perplexity * 1000) / 1000);
-    jsonw_open(w, "top", '[');
-    for (size_t i = 0; i < c->n_top; i++) {
-        jsonw_open(w, NULL, '[');
-        jsonw_int(w, NULL, c->top[i]);
-        jsonw_int(w, NULL, (int64_t)c->histogram[c->top[i]]);
-        jsonw_close(w, ']');
+static void put_histogram(jsonw_t *json, const shard_stats_t *stats) {
+    jsonw_open(json, "histogram", '{');
+    jsonw_int(json, "used", stats->used);
+    jsonw_num(json, "perplexity", round(stats->perplexity * 1000) / 1000);
+    jsonw_open(json, "top", '[');
+    for (size_t i = 0; i < stats->n_top; i++) {
+        jsonw_open(json, NULL, '[');
+        jsonw_int(json, NULL, stats->top[i]);
+        jsonw_int(json, NULL, (int64_t)stats->histogram[stats->top[i]]);
+        jsonw_close(json, ']');
     }
-    jsonw_close(w, ']');
-    jsonw_close(w, '}');
+    jsonw_close(json, ']');
+    jsonw_close(json, '}');
 }
 
-/* What the records say, after what the meta says. bits_per_pixel: log2 K bits a code. */
-static void put_census(jsonw_t *w, token_db_t *db, const shard_stats_t *c) {
-    const shard_meta_t *m = token_db_meta(db);
-    uint64_t bytes = token_db_bytes(db);
-    double bits = (double)c->image_tokens * log2((double)m->codes) / (double)c->pixels;
-    jsonw_int(w, "bytes", (int64_t)bytes);
-    jsonw_num(w, "bytes_per_record",
-              m->records ? round(10.0 * (double)bytes / (double)m->records) / 10 : NAN);
-    jsonw_int(w, "kept_pixels_bytes", (int64_t)c->kept_bytes);
-    jsonw_int(w, "image_tokens", (int64_t)c->image_tokens);
-    jsonw_num(w, "bits_per_pixel", c->pixels ? round(bits * 1e6) / 1e6 : NAN);
-    put_histogram(w, c);
-    jsonw_open(w, "kinds", '{');
-    jsonw_int(w, "image", (int64_t)c->kinds[RECORD_IMAGE]);
-    jsonw_int(w, "episode", (int64_t)c->kinds[RECORD_EPISODE]);
-    jsonw_int(w, "text", (int64_t)c->kinds[RECORD_TEXT]);
-    jsonw_close(w, '}');
-    jsonw_open(w, "sources", '[');
-    for (size_t i = 0; i < c->n_sources; i++) {
-        jsonw_open(w, NULL, '{');
-        jsonw_str(w, "source", c->source[i].name);
-        jsonw_int(w, "records", (int64_t)c->source[i].records);
-        jsonw_close(w, '}');
+/* What the records add up to. bits_per_pixel: log2 K bits per code. */
+static void put_stats(jsonw_t *json, token_db_t *shard, const shard_stats_t *stats) {
+    const shard_meta_t *meta = token_db_meta(shard);
+    uint64_t bytes = token_db_bytes(shard);
+    double bits = (double)stats->image_tokens * log2((double)meta->codes) / (double)stats->pixels;
+    jsonw_int(json, "bytes", (int64_t)bytes);
+    jsonw_num(json, "bytes_per_record",
+              meta->records ? round(10.0 * (double)bytes / (double)meta->records) / 10 : NAN);
+    jsonw_int(json, "kept_pixels_bytes", (int64_t)stats->kept_bytes);
+    jsonw_int(json, "image_tokens", (int64_t)stats->image_tokens);
+    jsonw_num(json, "bits_per_pixel", stats->pixels ? round(bits * 1e6) / 1e6 : NAN);
+    put_histogram(json, stats);
+    jsonw_open(json, "kinds", '{');
+    jsonw_int(json, "image", (int64_t)stats->kinds[RECORD_IMAGE]);
+    jsonw_int(json, "episode", (int64_t)stats->kinds[RECORD_EPISODE]);
+    jsonw_int(json, "text", (int64_t)stats->kinds[RECORD_TEXT]);
+    jsonw_close(json, '}');
+    jsonw_open(json, "sources", '[');
+    for (size_t i = 0; i < stats->n_sources; i++) {
+        jsonw_open(json, NULL, '{');
+        jsonw_str(json, "source", stats->source[i].name);
+        jsonw_int(json, "records", (int64_t)stats->source[i].records);
+        jsonw_close(json, '}');
     }
-    jsonw_close(w, ']');
+    jsonw_close(json, ']');
 }
 
-/* The same for people, without what only programs read. */
-static void print_table(const char *shard, token_db_t *db, const shard_stats_t *c) {
+/* The same for people, without what only programs need. */
+static void print_table(const char *path, token_db_t *shard, const shard_stats_t *stats) {
     char text[256], size[32];
-    const shard_meta_t *m = token_db_meta(db);
+    const shard_meta_t *meta = token_db_meta(shard);
     table_t t;
     table_begin_plain(&t, "ll");
     table_text(&t, "shard");
-    table_format(&t, "%s%s", utf8_printable(text, sizeof text, shard),
-                 m->complete ? "" : " (not complete)");
+    table_format(&t, "%s%s", utf8_printable(text, sizeof text, path),
+                 meta->complete ? "" : " (not complete)");
     table_text(&t, "records");
-    table_format(
-        &t, "%llu images, %llu episodes, %llu texts", (unsigned long long)c->kinds[RECORD_IMAGE],
-        (unsigned long long)c->kinds[RECORD_EPISODE], (unsigned long long)c->kinds[RECORD_TEXT]);
+    table_format(&t, "%llu images, %llu episodes, %llu texts",
+                 (unsigned long long)stats->kinds[RECORD_IMAGE],
+                 (unsigned long long)stats->kinds[RECORD_EPISODE],
+                 (unsigned long long)stats->kinds[RECORD_TEXT]);
     table_text(&t, "steps of episodes");
-    table_format(&t, "%llu", (unsigned long long)m->steps);
+    table_format(&t, "%llu", (unsigned long long)meta->steps);
     table_text(&t, "tokens");
-    table_format(&t, "%llu, %llu of them image codes", (unsigned long long)m->tokens,
-                 (unsigned long long)c->image_tokens);
+    table_format(&t, "%llu, %llu of them image codes", (unsigned long long)meta->tokens,
+                 (unsigned long long)stats->image_tokens);
     table_text(&t, "skipped, bad");
-    table_format(&t, "%llu, %llu", (unsigned long long)m->skipped, (unsigned long long)m->bad);
+    table_format(&t, "%llu, %llu", (unsigned long long)meta->skipped,
+                 (unsigned long long)meta->bad);
     table_text(&t, "on disk");
-    table_text(&t, log_bytes(size, (double)token_db_bytes(db)));
-    if (m->codes) {
+    table_text(&t, log_bytes(size, (double)token_db_bytes(shard)));
+    if (meta->codes) {
         table_text(&t, "codebook");
-        table_format(&t, "%u codes of width %u, %u used, perplexity %.1f", m->codes, m->code_dim,
-                     c->used, c->perplexity);
+        table_format(&t, "%u codes of width %u, %u used, perplexity %.1f", meta->codes,
+                     meta->code_dim, stats->used, stats->perplexity);
         table_text(&t, "fingerprint");
-        table_text(&t, m->fingerprint);
+        table_text(&t, meta->fingerprint);
     }
-    if (m->grid_h) {
+    if (meta->grid_h) {
         table_text(&t, "codes per image");
-        table_format(&t, "%u x %u", m->grid_w, m->grid_h);
+        table_format(&t, "%u x %u", meta->grid_w, meta->grid_h);
     }
     table_text(&t, "text tokenizer");
     table_format(&t, "%s, %u ids",
-                 m->text_tokenizer ? utf8_printable(text, sizeof text, m->text_tokenizer) : "none",
-                 m->text_vocab);
+                 meta->text_tokenizer ? utf8_printable(text, sizeof text, meta->text_tokenizer)
+                                      : "none",
+                 meta->text_vocab);
     table_text(&t, "values per step");
-    table_format(&t, "%u continuous, %u discrete", m->n_continuous, m->n_discrete);
+    table_format(&t, "%u continuous, %u discrete", meta->n_continuous, meta->n_discrete);
     table_text(&t, "actions per step");
-    table_format(&t, "%u continuous, %u discrete", m->n_actions, m->n_discrete_actions);
-    for (size_t i = 0; i < c->n_sources; i++) {
+    table_format(&t, "%u continuous, %u discrete", meta->n_actions, meta->n_discrete_actions);
+    for (size_t i = 0; i < stats->n_sources; i++) {
         table_text(&t, i ? "" : "sources");
-        table_format(&t, "%s (%llu records)", utf8_printable(text, sizeof text, c->source[i].name),
-                     (unsigned long long)c->source[i].records);
+        table_format(&t, "%s (%llu records)",
+                     utf8_printable(text, sizeof text, stats->source[i].name),
+                     (unsigned long long)stats->source[i].records);
     }
     table_print(&t);
+}
+
+static void print_shard(const char *path) {
+    jsonw_t json;
+    shard_stats_t stats;
+    token_db_t *shard = shard_open(path);
+    jsonw_begin(&json);
+    jsonw_str(&json, "shard", path);
+    put_meta(&json, token_db_meta(shard));
+    put_bad(&json, shard);
+    shard_stats_read(&stats, shard);
+    put_stats(&json, shard, &stats);
+    puts(jsonw_end(&json));
+    jsonw_free(&json);
+    print_table(path, shard, &stats);
+    shard_stats_release(&stats);
+    token_db_close(shard);
 }
 
 int cmd_info(int argc, char **argv) {
     cli_list_t shards = {0};
     const cli_opt_t options[] = {
-        {"", CLI_LIST, &shards, "X.lmdb", "a shard (or several: a line each)", true}, {0}};
-    cli_parse(argc, argv, "info", "what a shard is: a JSON object on stdout, a table on stderr",
+        {"", CLI_LIST, &shards, "X.lmdb", "a shard; of several, one line for each", true}, {0}};
+    cli_parse(argc, argv, "info",
+              "show what a shard holds: a JSON object on stdout, a table on stderr",
               (const cli_opt_t *const[]){options}, 1);
-    for (size_t i = 0; i < shards.n; i++) {
-        int rc;
-        reason_t why;
-        token_db_t *db = token_db_open(shards.item[i], &rc, &why);
-        if (!db) die(rc, "%s", why.text);
-        jsonw_t w;
-        jsonw_begin(&w);
-        jsonw_str(&w, "shard", shards.item[i]);
-        put_meta(&w, token_db_meta(db));
-        put_bad(&w, db);
-        shard_stats_t census;
-        shard_stats_read(&census, db);
-        put_census(&w, db, &census);
-        puts(jsonw_end(&w));
-        jsonw_free(&w);
-        print_table(shards.item[i], db, &census);
-        shard_stats_release(&census);
-        token_db_close(db);
-    }
+    for (size_t i = 0; i < shards.n; i++) print_shard(shards.item[i]);
     return RC_OK;
 }

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A whole number of the environment; false when it is not set. */
-static bool number_of(const char *name, uint64_t *out) {
+/* Reads a whole number from the environment; false when the variable is not set. */
+static bool read_variable(const char *name, uint64_t *out) {
     const char *text = getenv(name);
     if (!text || !*text) return false;
     char *end;
@@ -18,28 +18,30 @@ static bool number_of(const char *name, uint64_t *out) {
     return true;
 }
 
-static bool rank_of(const char *rank, const char *size, part_t *p) {
-    if (!number_of(rank, &p->index) || !number_of(size, &p->count)) return false;
-    if (p->index >= p->count)
-        die(RC_USAGE, "--shard auto: %s is %llu, %s %llu", rank, (unsigned long long)p->index, size,
-            (unsigned long long)p->count);
+/* Rank and size of one starter; false when they are not set. */
+static bool read_rank(const char *rank, const char *size, part_t *part) {
+    if (!read_variable(rank, &part->index) || !read_variable(size, &part->count)) return false;
+    if (part->index >= part->count)
+        die(RC_USAGE, "--shard auto: %s is %llu, %s %llu", rank, (unsigned long long)part->index,
+            size, (unsigned long long)part->count);
     return true;
 }
 
-/* An array need not start at 0: --array=1-8, --array=10-40:10. */
-static bool array_task(part_t *p) {
+/* The place in a Slurm array, which need not start at 0: --array=1-8, --array=10-40:10. */
+static bool read_array_task(part_t *part) {
     uint64_t id, first = 0, step = 1;
-    if (!number_of("SLURM_ARRAY_TASK_ID", &id) || !number_of("SLURM_ARRAY_TASK_COUNT", &p->count))
+    if (!read_variable("SLURM_ARRAY_TASK_ID", &id) ||
+        !read_variable("SLURM_ARRAY_TASK_COUNT", &part->count))
         return false;
-    number_of("SLURM_ARRAY_TASK_MIN", &first);
-    number_of("SLURM_ARRAY_TASK_STEP", &step);
-    if (!step || id < first || (id - first) % step || (id - first) / step >= p->count)
+    read_variable("SLURM_ARRAY_TASK_MIN", &first);
+    read_variable("SLURM_ARRAY_TASK_STEP", &step);
+    if (!step || id < first || (id - first) % step || (id - first) / step >= part->count)
         die(RC_USAGE,
             "--shard auto: task %llu of an array of %llu from %llu by %llu: the array has gaps; "
             "give --shard I/N",
-            (unsigned long long)id, (unsigned long long)p->count, (unsigned long long)first,
+            (unsigned long long)id, (unsigned long long)part->count, (unsigned long long)first,
             (unsigned long long)step);
-    p->index = (id - first) / step;
+    part->index = (id - first) / step;
     return true;
 }
 
@@ -48,13 +50,15 @@ static part_t from_environment(void) {
                                            {"PMI_RANK", "PMI_SIZE"},
                                            {"SLURM_PROCID", "SLURM_NTASKS"}};
     part_t task = {0, 1, true}, rank = {0, 1, true};
-    bool any = array_task(&task), ranked = false;
-    for (size_t i = 0; i < sizeof names / sizeof *names && !ranked; i++) {
+    bool any = read_array_task(&task);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         part_t one = {0};
-        if (!rank_of(names[i][0], names[i][1], &one)) continue;
+        if (!read_rank(names[i][0], names[i][1], &one)) continue;
         any = true;
-        ranked = one.count > 1; /* alone in its world: somebody further out may know of more */
-        if (ranked) rank.index = one.index, rank.count = one.count;
+        if (one.count == 1) continue; /* alone in its world: an outer starter may know of more */
+        rank.index = one.index;
+        rank.count = one.count;
+        break;
     }
     if (!any)
         die(RC_USAGE,
@@ -68,23 +72,23 @@ part_t part_parse(const char *text) {
     char rest;
     if (!text) return (part_t){0, 1, false};
     if (!strcmp(text, "auto")) {
-        part_t p = from_environment();
-        if (p.count > MOST_PARTS)
-            die(RC_USAGE, "--shard auto: %llu parts", (unsigned long long)p.count);
-        return p;
+        part_t part = from_environment();
+        if (part.count > MOST_PARTS)
+            die(RC_USAGE, "--shard auto: %llu parts", (unsigned long long)part.count);
+        return part;
     }
     bool digits = strspn(text, "0123456789/") == strlen(text);
     if (!digits || sscanf(text, "%llu/%llu%c", &i, &n, &rest) != 2 || i >= n || n > MOST_PARTS)
-        die(RC_USAGE, "--shard '%s': I/N is needed (or auto), parts are numbered 0/N to (N-1)/N",
+        die(RC_USAGE, "--shard '%s': I/N is needed (or auto); parts are numbered 0/N to (N-1)/N",
             text);
     return (part_t){i, n, false};
 }
 
-char *part_path(const char *out, part_t p) {
+char *part_path(const char *out, part_t part) {
     size_t n = strlen(out);
     while (n > 1 && out[n - 1] == '/') n--;
     bool suffix = n > 5 && !memcmp(out + n - 5, ".lmdb", 5);
     return xasprintf("%.*s.%llu-of-%llu%s", (int)(suffix ? n - 5 : n), out,
-                     (unsigned long long)p.index, (unsigned long long)p.count,
+                     (unsigned long long)part.index, (unsigned long long)part.count,
                      suffix ? ".lmdb" : "");
 }

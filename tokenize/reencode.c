@@ -137,7 +137,8 @@ static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
         s->loaded = number;
     }
     size_t *step = xcalloc(s->episode.T + 1, sizeof *step);
-    size_t n = kept_steps_find(key, s->episode.T, s->frames, s->take, step), at = step[t < n ? t : 0];
+    size_t n = kept_steps_find(key, s->episode.T, s->frames, s->take, step),
+           at = step[t < n ? t : 0];
     bool same = n == r->T && step[0] == r->first_step;
     free(step);
     if (!same) fail(s->a, r, "has another number of steps now");

@@ -31,8 +31,8 @@ static _Noreturn void refuse_options(const char *path, const char *stored, const
     cJSON *now = json_parse(asked, strlen(asked), false, NULL);
     const cJSON *first_now = now ? now->child : NULL, *first_before = before ? before->child : NULL;
     for (const cJSON *item = first_now; item; item = item->next)
-        add_difference(&list, item->string,
-                       cJSON_GetObjectItemCaseSensitive(before, item->string), item);
+        add_difference(&list, item->string, cJSON_GetObjectItemCaseSensitive(before, item->string),
+                       item);
     for (const cJSON *item = first_before; item; item = item->next)
         if (!cJSON_GetObjectItemCaseSensitive(now, item->string))
             add_difference(&list, item->string, item, NULL);

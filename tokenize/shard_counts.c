@@ -76,12 +76,11 @@ void shard_counts_print(const shard_meta_t *meta, double start, uint64_t images_
 
 void shard_counts_write_done(const char *path, const shard_meta_t *meta) {
     reason_t why;
-    char *counts =
-        xasprintf("{\"images\":%llu,\"episodes\":%llu,\"records\":%llu,\"skipped\":%llu,"
-                  "\"bad\":%llu,\"tokens\":%llu}",
-                  (unsigned long long)meta->images, (unsigned long long)meta->episodes,
-                  (unsigned long long)meta->records, (unsigned long long)meta->skipped,
-                  (unsigned long long)meta->bad, (unsigned long long)meta->tokens);
+    char *counts = xasprintf("{\"images\":%llu,\"episodes\":%llu,\"records\":%llu,\"skipped\":%llu,"
+                             "\"bad\":%llu,\"tokens\":%llu}",
+                             (unsigned long long)meta->images, (unsigned long long)meta->episodes,
+                             (unsigned long long)meta->records, (unsigned long long)meta->skipped,
+                             (unsigned long long)meta->bad, (unsigned long long)meta->tokens);
     if (fs_done_write(path, meta->arguments, counts, &why)) die(RC_RUNTIME, "%s", why.text);
     free(counts);
 }

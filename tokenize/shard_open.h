@@ -1,5 +1,5 @@
-/* shard_open.h - a shard and the tokenizer that made it, opened together for commands that read
- * shards.
+/* shard_open.h - opens a shard, and the tokenizer that made it, for the commands that read shards.
+ * Both end the program with a message when they cannot.
  */
 #ifndef TOKENIZE_SHARD_OPEN_H
 #define TOKENIZE_SHARD_OPEN_H
@@ -7,9 +7,12 @@
 #include "common/io/token_db/token_db.h"
 #include "common/model/tokenizer.h"
 
-/* Opens a shard or die()s. */
+/* Opens the shard at path for reading; release with token_db_close. die()s with token_db_open's
+ * reason and exit code. */
 token_db_t *shard_open(const char *path);
-/* Loads the model of a shard's codes; die()s with both fingerprints (4) when it is another one. */
-tokenizer_t *shard_model_open(const char *run, const char *shard, const shard_meta_t *m);
+/* Loads the RUN that made the codes of a shard (at path, with this meta); release with
+ * tokenizer_free. die()s (4) when the shard holds no codes, or when RUN is another tokenizer, naming
+ * both fingerprints. Warns when the tokenizer is untrained. */
+tokenizer_t *shard_model_open(const char *run, const char *path, const shard_meta_t *meta);
 
 #endif

@@ -2,6 +2,7 @@
 #include "tokenize/shard_stats.h"
 
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -11,129 +12,156 @@
 enum { BLOCK = 1024 };
 
 typedef struct {
-    token_db_t *db;
-    uint64_t *histogram; /* [threads, codes] */
-    pthread_mutex_t lock;
-    shard_stats_t *c;
-    /* The record where each source was met: threads meet them in any order. */
+    token_db_t *shard;
+    uint64_t *histogram;  /* [threads, codes]: each thread counts its own */
+    pthread_mutex_t lock; /* of what follows */
+    shard_stats_t *stats;
+    /* [n_sources]: the record where each source was met first; threads meet them in any order */
     uint64_t first[SHARD_STATS_SOURCES];
-} taking_t;
+} reading_t;
 
-/* Neighbours of one source; its name lies in the map. */
+/* Records next to one another that have one source; its name lies in the map. */
 typedef struct {
     const char *name;
     uint32_t len;
     uint64_t first, records;
-} run_t;
+} stretch_t;
 
-static void add_run(taking_t *t, const run_t *r) {
-    shard_stats_t *c = t->c;
+static bool is_source(const shard_stats_source_t *source, const stretch_t *stretch) {
+    return strlen(source->name) == stretch->len &&
+           !memcmp(source->name, stretch->name, stretch->len);
+}
+
+static void add_stretch(reading_t *reading, const stretch_t *stretch) {
+    shard_stats_t *stats = reading->stats;
     size_t k = 0;
-    if (!r->records) return;
-    pthread_mutex_lock(&t->lock);
-    while (k < c->n_sources &&
-           (strlen(c->source[k].name) != r->len || memcmp(c->source[k].name, r->name, r->len) != 0))
-        k++;
-    if (k == c->n_sources && k < SHARD_STATS_SOURCES) {
-        c->source[c->n_sources++] =
-            (shard_stats_source_t){xasprintf("%.*s", (int)r->len, r->name), 0};
-        t->first[k] = r->first;
+    if (!stretch->records) return;
+    pthread_mutex_lock(&reading->lock);
+    while (k < stats->n_sources && !is_source(&stats->source[k], stretch)) k++;
+    if (k == stats->n_sources && k < SHARD_STATS_SOURCES) {
+        char *name = xasprintf("%.*s", (int)stretch->len, stretch->name);
+        stats->source[k] = (shard_stats_source_t){name, 0};
+        stats->n_sources++;
+        reading->first[k] = stretch->first;
     }
     if (k < SHARD_STATS_SOURCES) {
-        c->source[k].records += r->records;
-        if (r->first < t->first[k]) t->first[k] = r->first;
+        stats->source[k].records += stretch->records;
+        if (stretch->first < reading->first[k]) reading->first[k] = stretch->first;
     }
-    pthread_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&reading->lock);
 }
 
-static void add_to_run(taking_t *t, run_t *run, const token_record_t *r, uint64_t i) {
-    if (run->records &&
-        (run->len != r->source_len || memcmp(run->name, r->source, run->len) != 0)) {
-        add_run(t, run);
-        run->records = 0;
+/* Makes the stretch one record longer, or begins another one. */
+static void extend_stretch(reading_t *reading, stretch_t *stretch, const token_record_t *record,
+                           uint64_t i) {
+    bool same = stretch->records && stretch->len == record->source_len &&
+                !memcmp(stretch->name, record->source, stretch->len);
+    if (!same) {
+        add_stretch(reading, stretch);
+        *stretch = (stretch_t){record->source, record->source_len, i, 0};
     }
-    if (!run->records) *run = (run_t){r->source, r->source_len, i, 0};
-    run->records++;
+    stretch->records++;
 }
 
-/* Sums of a block, so that the lock is taken a few times for all its records. */
-static void take_block(void *ctx, size_t block) {
-    taking_t *t = ctx;
-    uint64_t n = token_db_count(t->db),
-             end = (uint64_t)(block + 1) * BLOCK < n ? (uint64_t)(block + 1) * BLOCK : n;
-    uint64_t *histogram = t->histogram + (size_t)pool_thread_id() * token_db_meta(t->db)->codes;
+/* Sums of a block of records first, so that the lock is taken a few times and not per record. */
+static void read_block(void *ctx, size_t block) {
+    reading_t *reading = ctx;
+    size_t first = block * BLOCK, end = min_size(first + BLOCK, token_db_count(reading->shard));
+    uint64_t *histogram =
+        reading->histogram + (size_t)pool_thread_id() * token_db_meta(reading->shard)->codes;
     shard_stats_t sum = {0};
-    run_t run = {0};
-    for (uint64_t i = (uint64_t)block * BLOCK; i < end; i++) {
-        token_record_t r;
+    stretch_t stretch = {0};
+    for (size_t i = first; i < end; i++) {
+        token_record_t record;
         reason_t why;
-        if (token_db_get(t->db, i, &r, &why)) die(RC_DATA, "%s", why.text);
-        uint64_t codes = r.codes ? (uint64_t)r.T * r.grid_h * r.grid_w : 0;
-        for (uint64_t k = 0; k < codes; k++) histogram[r.codes[k]]++;
-        sum.kinds[r.kind]++;
+        if (token_db_get(reading->shard, i, &record, &why)) die(RC_DATA, "%s", why.text);
+        uint64_t codes = record.codes ? (uint64_t)record.T * record.grid_h * record.grid_w : 0;
+        for (uint64_t k = 0; k < codes; k++) histogram[record.codes[k]]++;
+        sum.kinds[record.kind]++;
         sum.image_tokens += codes;
-        sum.pixels += codes ? (uint64_t)r.T * r.image_h * r.image_w : 0;
-        sum.kept_bytes += r.pixels_bytes;
-        add_to_run(t, &run, &r, i);
-        token_record_release(&r);
+        sum.pixels += codes ? (uint64_t)record.T * record.image_h * record.image_w : 0;
+        sum.kept_bytes += record.pixels_bytes;
+        extend_stretch(reading, &stretch, &record, i);
+        token_record_release(&record);
     }
-    add_run(t, &run);
-    pthread_mutex_lock(&t->lock);
-    for (int k = 0; k < 3; k++) t->c->kinds[k] += sum.kinds[k];
-    t->c->image_tokens += sum.image_tokens;
-    t->c->pixels += sum.pixels;
-    t->c->kept_bytes += sum.kept_bytes;
-    pthread_mutex_unlock(&t->lock);
+    add_stretch(reading, &stretch);
+    pthread_mutex_lock(&reading->lock);
+    for (int k = 0; k < 3; k++) reading->stats->kinds[k] += sum.kinds[k];
+    reading->stats->image_tokens += sum.image_tokens;
+    reading->stats->pixels += sum.pixels;
+    reading->stats->kept_bytes += sum.kept_bytes;
+    pthread_mutex_unlock(&reading->lock);
 }
 
-static void sort_sources(taking_t *t) {
-    shard_stats_t *c = t->c;
-    for (size_t i = 1; i < c->n_sources; i++)
-        for (size_t k = i; k > 0 && t->first[k] < t->first[k - 1]; k--) {
-            shard_stats_source_t s = c->source[k];
-            uint64_t f = t->first[k];
-            c->source[k] = c->source[k - 1], c->source[k - 1] = s;
-            t->first[k] = t->first[k - 1], t->first[k - 1] = f;
-        }
+static void swap_sources(reading_t *reading, size_t a, size_t b) {
+    shard_stats_source_t source = reading->stats->source[a];
+    uint64_t first = reading->first[a];
+    reading->stats->source[a] = reading->stats->source[b];
+    reading->first[a] = reading->first[b];
+    reading->stats->source[b] = source;
+    reading->first[b] = first;
 }
 
-/* The most frequent codes, the smaller number first among equals. */
-static void find_top(shard_stats_t *c, uint32_t codes) {
-    for (c->n_top = 0; c->n_top < SHARD_STATS_TOP && c->n_top < c->used; c->n_top++) {
+/* By the record where each was met first, whichever thread met it. */
+static void sort_sources(reading_t *reading) {
+    for (size_t i = 1; i < reading->stats->n_sources; i++)
+        for (size_t k = i; k > 0 && reading->first[k] < reading->first[k - 1]; k--)
+            swap_sources(reading, k, k - 1);
+}
+
+static bool is_on_top(const shard_stats_t *stats, uint32_t code) {
+    for (size_t i = 0; i < stats->n_top; i++)
+        if (stats->top[i] == code) return true;
+    return false;
+}
+
+/* The most frequent codes; of equals, the smaller number first. */
+static void find_top(shard_stats_t *stats, uint32_t codes) {
+    size_t n = min_size(SHARD_STATS_TOP, stats->used);
+    for (stats->n_top = 0; stats->n_top < n; stats->n_top++) {
         uint32_t best = 0;
         uint64_t most = 0;
-        for (uint32_t k = 0; k < codes; k++) {
-            bool there = false;
-            for (size_t i = 0; i < c->n_top; i++) there |= c->top[i] == k;
-            if (!there && c->histogram[k] > most) most = c->histogram[k], best = k;
+        for (uint32_t code = 0; code < codes; code++) {
+            if (stats->histogram[code] <= most || is_on_top(stats, code)) continue;
+            most = stats->histogram[code];
+            best = code;
         }
-        c->top[c->n_top] = best;
+        stats->top[stats->n_top] = best;
     }
 }
 
-void shard_stats_read(shard_stats_t *c, token_db_t *db) {
-    uint32_t codes = token_db_meta(db)->codes;
-    size_t threads = (size_t)pool_threads();
-    *c = (shard_stats_t){.histogram = xcalloc(codes + 1, sizeof *c->histogram), .perplexity = NAN};
-    taking_t t = {.db = db, .c = c, .histogram = xcalloc(threads * codes + 1, sizeof *t.histogram)};
-    pthread_mutex_init(&t.lock, NULL);
-    parallel_for((size_t)((token_db_count(db) + BLOCK - 1) / BLOCK), take_block, &t);
-    pthread_mutex_destroy(&t.lock);
-    for (size_t i = 0; i < threads * codes; i++) c->histogram[i % codes] += t.histogram[i];
-    free(t.histogram);
+/* Codes used, and the perplexity: exp of the entropy. */
+static void measure_use(shard_stats_t *stats, uint32_t codes) {
     double entropy = 0;
     for (uint32_t k = 0; k < codes; k++) {
-        if (!c->histogram[k]) continue;
-        double p = (double)c->histogram[k] / (double)c->image_tokens;
+        if (!stats->histogram[k]) continue;
+        double p = (double)stats->histogram[k] / (double)stats->image_tokens;
         entropy -= p * log(p);
-        c->used++;
+        stats->used++;
     }
-    if (c->image_tokens) c->perplexity = exp(entropy);
-    find_top(c, codes);
-    sort_sources(&t);
+    if (stats->image_tokens) stats->perplexity = exp(entropy);
 }
 
-void shard_stats_release(shard_stats_t *c) {
-    for (size_t i = 0; i < c->n_sources; i++) free(c->source[i].name);
-    free(c->histogram);
+void shard_stats_read(shard_stats_t *stats, token_db_t *shard) {
+    uint32_t codes = token_db_meta(shard)->codes;
+    size_t threads = (size_t)pool_threads();
+    *stats = (shard_stats_t){.histogram = xcalloc(codes + 1, sizeof *stats->histogram),
+                             .perplexity = NAN};
+    reading_t reading = {.shard = shard,
+                         .stats = stats,
+                         .histogram = xcalloc(threads * codes + 1, sizeof *reading.histogram)};
+    pthread_mutex_init(&reading.lock, NULL);
+    parallel_for(ceil_div(token_db_count(shard), BLOCK), read_block, &reading);
+    pthread_mutex_destroy(&reading.lock);
+    for (size_t i = 0; i < threads * codes; i++)
+        stats->histogram[i % codes] += reading.histogram[i];
+    free(reading.histogram);
+    measure_use(stats, codes);
+    find_top(stats, codes);
+    sort_sources(&reading);
+}
+
+void shard_stats_release(shard_stats_t *stats) {
+    for (size_t i = 0; i < stats->n_sources; i++) free(stats->source[i].name);
+    free(stats->histogram);
 }

@@ -127,6 +127,33 @@ static void write_sheet(decode_t *decode) {
     free(path);
 }
 
+/* A folder for the images: made, or there and empty, or any with --force. */
+static void prepare_folder(const char *out, bool force) {
+    reason_t why;
+    if (fs_exists(out) && !fs_is_dir(out)) die(RC_USAGE, "'%s' is a file; a folder is needed", out);
+    if (!force && !fs_dir_empty(out))
+        die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);
+    if (fs_mkdirs(out, &why)) die(RC_RUNTIME, "%s", why.text);
+    fs_done_clear(out);
+}
+
+/* The first `limit` records, 0 = all. */
+static void decode_records(decode_t *decode, token_db_t *shard, uint64_t limit) {
+    reason_t why;
+    uint64_t n = token_db_count(shard);
+    if (limit) n = min_size(n, limit);
+    progress_t bar;
+    progress_begin(&bar, "decode", 0, n);
+    for (uint64_t i = 0; i < n; i++) {
+        token_record_t record;
+        if (token_db_get(shard, i, &record, &why)) die(RC_DATA, "%s", why.text);
+        if (record.codes) decode_record(decode, i, &record);
+        token_record_release(&record);
+        progress_step(&bar, i + 1, NULL);
+    }
+    progress_end(&bar);
+}
+
 int cmd_decode(int argc, char **argv) {
     const char *model = NULL, *in = NULL, *out = NULL;
     int64_t limit = 0, threads = 0, fps = 10;
@@ -157,25 +184,10 @@ int cmd_decode(int argc, char **argv) {
     decode_t decode = {.tokenizer = shard_model_open(model, in, token_db_meta(shard)),
                        .out = out,
                        .sheet = sheet,
-                       .apng = apng};
-    decode.fps = (unsigned)fps;
-    if (fs_exists(out) && !fs_is_dir(out)) die(RC_USAGE, "'%s' is a file; a folder is needed", out);
-    if (!force && !fs_dir_empty(out))
-        die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);
-    if (fs_mkdirs(out, &why)) die(RC_RUNTIME, "%s", why.text);
-    fs_done_clear(out);
-    uint64_t n = token_db_count(shard);
-    if (limit && n > (uint64_t)limit) n = (uint64_t)limit;
-    progress_t bar;
-    progress_begin(&bar, "decode", 0, n);
-    for (uint64_t i = 0; i < n; i++) {
-        token_record_t record;
-        if (token_db_get(shard, i, &record, &why)) die(RC_DATA, "%s", why.text);
-        if (record.codes) decode_record(&decode, i, &record);
-        token_record_release(&record);
-        progress_step(&bar, i + 1, NULL);
-    }
-    progress_end(&bar);
+                       .apng = apng,
+                       .fps = (unsigned)fps};
+    prepare_folder(out, force);
+    decode_records(&decode, shard, (uint64_t)limit);
     if (!decode.records) die(RC_DATA, "'%s' has no record with codes", in);
     write_sheet(&decode);
     char counts[80];

@@ -4,6 +4,7 @@
 #include "common/base/cli.h"
 #include "common/base/log.h"
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "common/io/fs.h"
 #include "common/io/source/archive.h"
 #include "common/io/source/braces.h"
@@ -19,30 +20,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMED = 20, BLOCK = 64 };
-/* What may come out otherwise on another machine: a share of the codes, each of them a near tie. */
+enum { NAMED = 20, BLOCK = 64 }; /* defects told one by one; records per task */
+/* Another machine rounds otherwise: so large a share of the codes may differ, and each by so little
+ * of the distance to the nearest code. */
 static const double tolerated = 0.001, tie = 1e-4;
 
 typedef struct {
-    token_db_t *db;
+    token_db_t *shard;
     pthread_mutex_t lock; /* of what follows */
-    uint64_t defects, images, episodes, steps, pixels;
+    uint64_t defects;
+    uint64_t images, episodes, steps; /* as the records add up */
+    uint64_t pixels;                  /* records that keep pixels */
 } reading_t;
 
-static void defect(reading_t *s, const char *text) {
-    pthread_mutex_lock(&s->lock);
-    if (s->defects++ < NAMED) warn("%s", text);
-    pthread_mutex_unlock(&s->lock);
+static void report_defect(reading_t *reading, const char *text) {
+    pthread_mutex_lock(&reading->lock);
+    if (reading->defects++ < NAMED) warn("%s", text);
+    pthread_mutex_unlock(&reading->lock);
 }
 
 static void read_block(void *ctx, size_t block) {
-    reading_t *s = ctx;
-    uint64_t images = 0, episodes = 0, steps = 0, pixels = 0, n = token_db_count(s->db);
+    reading_t *reading = ctx;
+    uint64_t images = 0, episodes = 0, steps = 0, pixels = 0;
+    size_t first = block * BLOCK, end = min_size(first + BLOCK, token_db_count(reading->shard));
     reason_t why;
-    for (uint64_t i = (uint64_t)block * BLOCK; i < n && i < (uint64_t)(block + 1) * BLOCK; i++) {
+    for (size_t i = first; i < end; i++) {
         token_record_t r;
-        if (token_db_get(s->db, i, &r, &why)) {
-            defect(s, why.text);
+        if (token_db_get(reading->shard, i, &r, &why)) {
+            report_defect(reading, why.text);
             continue;
         }
         if (r.codes || r.pixels) images += r.T;
@@ -53,104 +58,136 @@ static void read_block(void *ctx, size_t block) {
         if (r.pixels) pixels++;
         token_record_release(&r);
     }
-    pthread_mutex_lock(&s->lock);
-    s->images += images, s->episodes += episodes, s->steps += steps, s->pixels += pixels;
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_lock(&reading->lock);
+    reading->images += images;
+    reading->episodes += episodes;
+    reading->steps += steps;
+    reading->pixels += pixels;
+    pthread_mutex_unlock(&reading->lock);
 }
 
-static void check_counts(reading_t *s, const char *path) {
-    const shard_meta_t *m = token_db_meta(s->db);
+static void check_counts(reading_t *reading, const char *path) {
+    const shard_meta_t *meta = token_db_meta(reading->shard);
     const struct {
         const char *what;
         uint64_t stored, found;
-    } count[] = {{"images", m->images, s->images},
-                 {"episodes", m->episodes, s->episodes},
-                 {"steps", m->steps, s->steps}};
-    for (size_t i = 0; i < sizeof count / sizeof *count && !s->defects; i++) {
+    } count[] = {{"images", meta->images, reading->images},
+                 {"episodes", meta->episodes, reading->episodes},
+                 {"steps", meta->steps, reading->steps}};
+    if (reading->defects) return; /* records that cannot be read are not counted */
+    for (size_t i = 0; i < sizeof count / sizeof *count; i++) {
         if (count[i].stored == count[i].found) continue;
         reason_t text;
         reason_set(&text, "'%s': counts %llu %s, but holds %llu", path,
                    (unsigned long long)count[i].stored, count[i].what,
                    (unsigned long long)count[i].found);
-        defect(s, text.text);
+        report_defect(reading, text.text);
+        return;
     }
 }
 
-static void read_all(reading_t *s, const char *path) {
+static void read_all(reading_t *reading, const char *path) {
     char *key, *reason;
     reason_t why = {""};
-    pthread_mutex_init(&s->lock, NULL);
-    parallel_for((size_t)((token_db_count(s->db) + BLOCK - 1) / BLOCK), read_block, s);
-    for (uint64_t i = 0; i < token_db_meta(s->db)->bad; i++) {
-        if (token_db_bad(s->db, i, &key, &reason, &why)) {
-            defect(s, why.text);
+    pthread_mutex_init(&reading->lock, NULL);
+    parallel_for(ceil_div(token_db_count(reading->shard), BLOCK), read_block, reading);
+    for (uint64_t i = 0; i < token_db_meta(reading->shard)->bad; i++) {
+        if (token_db_bad(reading->shard, i, &key, &reason, &why)) {
+            report_defect(reading, why.text);
             continue;
         }
         free(key);
         free(reason);
     }
-    check_counts(s, path);
-    pthread_mutex_destroy(&s->lock);
-    if (!token_db_meta(s->db)->complete)
+    check_counts(reading, path);
+    pthread_mutex_destroy(&reading->lock);
+    if (!token_db_meta(reading->shard)->complete)
         warn("'%s' is not complete: the same command goes on with it", path);
 }
 
-static void print_result(const char *path, const reading_t *s, const reencode_t *a) {
-    jsonw_t w;
-    jsonw_begin(&w);
-    jsonw_str(&w, "shard", path);
-    jsonw_str(&w, "pictures_from", !a->images ? NULL : a->in ? a->in : "kept pixels");
-    jsonw_num(&w, "largest_gap", a->images ? a->gap : NAN);
-    jsonw_int(&w, "records", (int64_t)token_db_count(s->db));
-    jsonw_int(&w, "defects", (int64_t)s->defects);
-    jsonw_bool(&w, "complete", token_db_meta(s->db)->complete);
-    jsonw_int(&w, "images_encoded_again", (int64_t)a->images);
-    jsonw_int(&w, "codes_compared", (int64_t)a->codes);
-    jsonw_int(&w, "codes_different", (int64_t)a->different);
-    puts(jsonw_end(&w));
-    jsonw_free(&w);
+static void print_result(const char *path, const reading_t *reading, const reencode_t *encoding) {
+    jsonw_t json;
+    jsonw_begin(&json);
+    jsonw_str(&json, "shard", path);
+    jsonw_str(&json, "pictures_from",
+              !encoding->images ? NULL
+              : encoding->in    ? encoding->in
+                                : "kept pixels");
+    jsonw_num(&json, "largest_gap", encoding->images ? encoding->gap : NAN);
+    jsonw_int(&json, "records", (int64_t)token_db_count(reading->shard));
+    jsonw_int(&json, "defects", (int64_t)reading->defects);
+    jsonw_bool(&json, "complete", token_db_meta(reading->shard)->complete);
+    jsonw_int(&json, "images_encoded_again", (int64_t)encoding->images);
+    jsonw_int(&json, "codes_compared", (int64_t)encoding->codes);
+    jsonw_int(&json, "codes_different", (int64_t)encoding->different);
+    puts(jsonw_end(&json));
+    jsonw_free(&json);
 }
 
-/* Images can be read there one by one: no stream, all shards of a range in place. */
-static bool readable(const char *src) {
-    char **shard;
+/* Can images be read from there one by one: no stream, and all tars of a range in place? */
+static bool is_readable(const char *src) {
+    char **tar;
     size_t n;
     reason_t why;
     if (!strcmp(src, "-")) return false;
     if (fs_exists(src)) return !stream_is(src);
-    if (!archive_is(src) || archive_shards(src, &shard, &n, &why)) return false;
+    if (!archive_is(src) || archive_shards(src, &tar, &n, &why)) return false;
     bool all = n > 0;
-    for (size_t i = 0; i < n; i++) all = all && fs_exists(shard[i]);
-    braces_free(shard, n);
+    for (size_t i = 0; i < n; i++) all = all && fs_exists(tar[i]);
+    braces_free(tar, n);
     return all && !stream_is(src);
 }
 
-/* --in, else the kept pixels (NULL), else the source that the shard names, if it is still there;
- * says which. */
-static const char *find_source(const reading_t *s, const char *path, const char *in, char **owned) {
-    const char *args = token_db_meta(s->db)->arguments;
-    if (!in && s->pixels) {
+/* The source of the images as the shard's arguments name it, if it is still there; malloc'ed, or
+ * NULL. The images of captions lie in --images, else beside the file of captions. */
+static char *source_of(const shard_meta_t *meta) {
+    const char *text = meta->arguments;
+    cJSON *args = text ? json_parse(text, strlen(text), false, NULL) : NULL;
+    const char *images = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(args, "images"));
+    const char *source = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(args, "source"));
+    const char *command = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(args, "command"));
+    char *path = NULL;
+    if (images) source = images;
+    if (source && is_readable(source)) {
+        bool beside = command && !strcmp(command, "text") && !images;
+        const char *slash = beside ? strrchr(source, '/') : NULL;
+        if (slash)
+            path = xasprintf("%.*s", (int)(slash - source) + 1, source);
+        else
+            path = xstrdup(beside ? "." : source);
+    }
+    cJSON_Delete(args);
+    return path;
+}
+
+/* Where to read the images again: --in, else the kept pixels (NULL), else the source that the shard
+ * names, into *owned. Says which. */
+static const char *find_source(const reading_t *reading, const char *path, const char *in,
+                               char **owned) {
+    if (!in && reading->pixels) {
         log_line("encodes images again from the pixels that '%s' keeps", path);
         return NULL;
     }
     if (!in) {
-        cJSON *o = args ? json_parse(args, strlen(args), false, NULL) : NULL;
-        const char *images = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "images")),
-                   *source = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "source"));
-        const char *command = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "command"));
-        bool captions =
-            command &&
-            !strcmp(command, "text"); /* their images lie beside the file, or in --images */
-        if (images) source = images;
-        const char *slash = captions && !images && source ? strrchr(source, '/') : NULL;
-        if (source && readable(source))
-            in = *owned = slash ? xasprintf("%.*s", (int)(slash - source) + 1, source)
-                          : captions && !images ? xstrdup(".")
-                                                : xstrdup(source);
-        cJSON_Delete(o);
+        *owned = source_of(token_db_meta(reading->shard));
+        in = *owned;
     }
     if (in) log_line("encodes images again from '%s'", in);
     return in;
+}
+
+/* The last word: reports, in this order, defects, too many different codes, one too far off. */
+static void die_if_wrong(const char *path, uint64_t defects, const reencode_t *encoding) {
+    if (defects) die(RC_DATA, "'%s': %llu defects", path, (unsigned long long)defects);
+    if (encoding->codes && (double)encoding->different > tolerated * (double)encoding->codes)
+        die(RC_DATA, "'%s': %llu of %llu codes came out otherwise, more than %g %%", path,
+            (unsigned long long)encoding->different, (unsigned long long)encoding->codes,
+            100 * tolerated);
+    if (encoding->gap > tie)
+        die(RC_DATA,
+            "'%s': a code that came out otherwise is further than the nearest by %.3g of its "
+            "distance, not %g",
+            path, encoding->gap, tie);
 }
 
 int cmd_verify(int argc, char **argv) {
@@ -162,7 +199,7 @@ int cmd_verify(int argc, char **argv) {
         {"", CLI_LIST, &shard, "X.lmdb", "the shard", true},
         {"--model", CLI_STR, &model, "RUN", "encode a sample again with the tokenizer that made it",
          false},
-        {"--in", CLI_STR, &in, "SRC", "where its images came from, for shards that keep no pixels",
+        {"--in", CLI_STR, &in, "SRC", "the source of its images, for shards that keep no pixels",
          false},
         {"--sample", CLI_INT, &sample, "N", "images to encode again (0 = all)", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
@@ -175,39 +212,30 @@ int cmd_verify(int argc, char **argv) {
     if (shard.n != 1) die(RC_USAGE, "one shard at a time");
     if (sample < 0) die(RC_USAGE, "--sample cannot be negative");
     if (in && !model) die(RC_USAGE, "--in needs --model");
-    if (in && !readable(in))
+    if (in && !is_readable(in))
         die(RC_USAGE,
             fs_exists(in) ? "'%s' is a stream; --in needs images that can be read one by one"
                           : "cannot open '%s': No such file or directory",
             in);
     const char *path = shard.item[0];
-    reading_t s = {.db = shard_open(path)};
-    reencode_t a = {.db = s.db, .path = path, .in = in, .sample = (uint64_t)sample};
-    a.tokenizer = model ? shard_model_open(model, path, token_db_meta(s.db)) : NULL;
-    read_all(&s, path);
-    if (a.tokenizer && !s.defects) {
-        a.in = find_source(&s, path, in, &source);
-        if (a.in || s.pixels)
-            reencode_run(&a);
+    reading_t reading = {.shard = shard_open(path)};
+    reencode_t encoding = {.db = reading.shard, .path = path, .in = in, .sample = (uint64_t)sample};
+    encoding.tokenizer = model ? shard_model_open(model, path, token_db_meta(reading.shard)) : NULL;
+    read_all(&reading, path);
+    if (encoding.tokenizer && !reading.defects) {
+        encoding.in = find_source(&reading, path, in, &source);
+        if (encoding.in || reading.pixels)
+            reencode_run(&encoding);
         else
             warn("'%s' keeps no pixels and its source is not there: no image is encoded again "
                  "(--in SRC)",
                  path);
     }
-    print_result(path, &s, &a);
-    bool wrong = a.codes && (double)a.different > tolerated * (double)a.codes, far = a.gap > tie;
+    print_result(path, &reading, &encoding);
+    uint64_t defects = reading.defects;
     free(source);
-    uint64_t defects = s.defects;
-    token_db_close(s.db);
-    tokenizer_free(a.tokenizer);
-    if (defects) die(RC_DATA, "'%s': %llu defects", path, (unsigned long long)defects);
-    if (wrong)
-        die(RC_DATA, "'%s': %llu of %llu codes came out otherwise, more than %g %%", path,
-            (unsigned long long)a.different, (unsigned long long)a.codes, 100 * tolerated);
-    if (far)
-        die(RC_DATA,
-            "'%s': a code that came out otherwise is further than the nearest by %.3g of its "
-            "distance, not %g",
-            path, a.gap, tie);
+    token_db_close(reading.shard);
+    tokenizer_free(encoding.tokenizer);
+    die_if_wrong(path, defects, &encoding);
     return RC_OK;
 }

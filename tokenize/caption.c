@@ -9,8 +9,8 @@
 #include <string.h>
 
 enum {
-    MOST_ANSWERS = 1000, /* each is compared with each; VQA has ten */
-    MOST_TEXTS = 1000    /* of one object */
+    MOST_ANSWERS = 1000, /* to one question; each is compared with each. VQA has ten */
+    MOST_TEXTS = 1000    /* captions of one object */
 };
 
 void caption_release(caption_t *c) {
@@ -49,8 +49,15 @@ void caption_add_question(caption_t *out, const char *question, const char *answ
         caption_add(out, answer);
 }
 
-static const char *answer_of(const cJSON *a) {
-    return cJSON_IsObject(a) ? string_of(a, "answer") : cJSON_GetStringValue(a);
+static const char *answer_of(const cJSON *item) {
+    return cJSON_IsObject(item) ? string_of(item, "answer") : cJSON_GetStringValue(item);
+}
+
+/* How many items from this one on give the answer. */
+static size_t count_answers(const cJSON *item, const char *answer) {
+    size_t n = 0;
+    for (; item; item = item->next) n += answer_of(item) && !strcmp(answer_of(item), answer);
+    return n;
 }
 
 const char *caption_answer(const cJSON *answers) {
@@ -58,15 +65,12 @@ const char *caption_answer(const cJSON *answers) {
     size_t most = 0;
     if (cJSON_IsString(answers)) return answers->valuestring;
     if (!cJSON_IsArray(answers) || cJSON_GetArraySize(answers) > MOST_ANSWERS) return NULL;
-    for (const cJSON *a = answers->child; a; a = a->next) {
-        const char *text = answer_of(a);
-        size_t n = 0;
-        for (const cJSON *b = a; text && b; b = b->next)
-            n += answer_of(b) && !strcmp(answer_of(b), text);
-        if (n > most) {
-            most = n;
-            best = text;
-        }
+    for (const cJSON *item = answers->child; item; item = item->next) {
+        const char *text = answer_of(item);
+        size_t n = text ? count_answers(item, text) : 0;
+        if (n <= most) continue;
+        most = n;
+        best = text;
     }
     return best;
 }
@@ -77,14 +81,14 @@ static int image_of(const cJSON *item, const char *name, caption_t *out, reason_
     if (cJSON_IsArray(item) && item->child && item->child->next)
         return reason_set(why, "\"%s\" names several images; one is possible", name);
     if (cJSON_IsArray(item)) item = item->child;
-    if (cJSON_IsObject(item)) item = member_of(item, "path"); /* as Hugging Face prints images */
+    if (cJSON_IsObject(item)) item = member_of(item, "path"); /* Hugging Face's form */
     if (!cJSON_IsString(item)) return reason_set(why, "\"%s\" is no path", name);
     if (!*item->valuestring) return reason_set(why, "\"%s\" is empty", name);
     out->image = xstrdup(item->valuestring);
     return 0;
 }
 
-static int take_image(const cJSON *o, caption_t *out, reason_t *why) {
+static int read_image(const cJSON *o, caption_t *out, reason_t *why) {
     static const char *const names[] = {"image",           "file_name",  "filename",
                                         "image_file_name", "image_path", "images"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -95,7 +99,7 @@ static int take_image(const cJSON *o, caption_t *out, reason_t *why) {
     return 0;
 }
 
-/* Karpathy's splits of COCO keep the folder beside the name. */
+/* Karpathy's splits of COCO keep the folder in "filepath", beside the name. */
 static void join_folder(const cJSON *o, caption_t *out) {
     const char *folder = string_of(o, "filepath");
     if (!out->image || !string_of(o, "filename") || !folder || !*folder) return;
@@ -112,15 +116,16 @@ static turn_t turn_of(const cJSON *turn) {
     static const char *const asks[] = {"human", "user"}, *const says[] = {"gpt", "assistant"};
     const char *who = string_of(turn, "from");
     if (!who) who = string_of(turn, "role");
-    for (size_t i = 0; who && i < 2; i++) {
+    if (!who) return TURN_OTHER;
+    for (size_t i = 0; i < 2; i++) {
         if (!strcmp(who, asks[i])) return TURN_QUESTION;
         if (!strcmp(who, says[i])) return TURN_ANSWER;
     }
     return TURN_OTHER;
 }
 
-/* What is said without "<image>", which stands for the codes, and without white space around it;
- * malloc'ed. */
+/* The text of a turn without "<image>", which stands for the codes, and without white space around
+ * it; malloc'ed. */
 static char *words_of_turn(const char *text) {
     static const char mark[] = "<image>", space[] = " \t\r\n";
     size_t n = 0;
@@ -139,17 +144,19 @@ static char *words_of_turn(const char *text) {
     return own;
 }
 
+/* A turn's text: a string, or the first text of a list of parts. NULL: none. */
 static const char *content_of(const cJSON *turn) {
     const cJSON *item = member_of(turn, "value");
     if (!item) item = member_of(turn, "content");
     if (cJSON_IsString(item)) return item->valuestring;
-    for (const cJSON *part = cJSON_IsArray(item) ? item->child : NULL; part; part = part->next)
+    if (!cJSON_IsArray(item)) return NULL;
+    for (const cJSON *part = item->child; part; part = part->next)
         if (string_of(part, "text")) return string_of(part, "text");
     return NULL;
 }
 
-/* Each answer with the question before it. */
-static int take_conversation(const cJSON *turns, caption_t *out, reason_t *why) {
+/* Adds each answer with the question before it. */
+static int read_conversation(const cJSON *turns, caption_t *out, reason_t *why) {
     char *question = NULL;
     int rc = 0;
     for (const cJSON *t = turns->child; t && !rc; t = t->next) {
@@ -175,7 +182,7 @@ static int take_conversation(const cJSON *turns, caption_t *out, reason_t *why) 
 
 /* ---- objects ---- */
 
-static int take_captions(const cJSON *caption, caption_t *out, reason_t *why) {
+static int read_captions(const cJSON *caption, caption_t *out, reason_t *why) {
     if (json_caption_count(caption) > MOST_TEXTS)
         return reason_set(why, "more than %d captions", MOST_TEXTS);
     for (size_t i = 0; i < json_caption_count(caption); i++)
@@ -183,11 +190,11 @@ static int take_captions(const cJSON *caption, caption_t *out, reason_t *why) {
     return out->n ? 0 : reason_set(why, "a list of captions without a word");
 }
 
-static int take_words(const cJSON *o, const char *member, caption_t *out, reason_t *why) {
+static int read_words(const cJSON *o, const char *member, caption_t *out, reason_t *why) {
     const cJSON *turns = member_of(o, "conversations"), *caption = json_caption(o, member);
     const char *question = string_of(o, "question");
     if (!turns) turns = member_of(o, "messages");
-    if (cJSON_IsArray(turns) && !member) return take_conversation(turns, out, why);
+    if (cJSON_IsArray(turns) && !member) return read_conversation(turns, out, why);
     if (question && !member) {
         const char *answer = caption_answer(member_of(o, "answer"));
         if (!answer) answer = caption_answer(member_of(o, "answers"));
@@ -196,22 +203,22 @@ static int take_words(const cJSON *o, const char *member, caption_t *out, reason
         caption_add_question(out, question, answer);
         return 0;
     }
-    if (caption) return take_captions(caption, out, why);
+    if (caption) return read_captions(caption, out, why);
     if (member) return reason_set(why, "no text in \"%s\" (--caption)", member);
     return reason_set(why,
                       "neither a caption (" JSON_CAPTION_NAMES
                       ") nor a question nor a conversation; --caption KEY names another member");
 }
 
-int caption_take(const cJSON *o, const char *member, caption_t *out, reason_t *why) {
+int caption_from_json(const cJSON *o, const char *member, caption_t *out, reason_t *why) {
     *out = (caption_t){0};
     if (cJSON_IsString(o) && *o->valuestring) {
         caption_add(out, o->valuestring);
         return 0;
     }
     if (!cJSON_IsObject(o)) return reason_set(why, "no JSON object");
-    int rc = take_image(o, out, why);
-    if (!rc) rc = take_words(o, member, out, why);
+    int rc = read_image(o, out, why);
+    if (!rc) rc = read_words(o, member, out, why);
     if (rc) caption_release(out);
     if (!rc) join_folder(o, out);
     return rc;
@@ -222,7 +229,7 @@ int caption_parse(const char *json, size_t size, const char *member, caption_t *
     *out = (caption_t){0};
     cJSON *o = json_parse_data(json, size, why);
     if (!o) return -1;
-    int rc = caption_take(o, member, out, why);
+    int rc = caption_from_json(o, member, out, why);
     cJSON_Delete(o);
     return rc;
 }

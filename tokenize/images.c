@@ -1,10 +1,11 @@
-/* images.c - `tokenize images`: a record for each image of a source, in its order, with the words
- * that stand beside it.
+/* images.c - `tokenize images`: writes a record for each image of a source, in its order, with the
+ * words that stand beside it.
  *
- * A round of images is read and encoded by all threads, then written while the next one is on its
+ * A round of images is read and encoded by all threads, then written while the next one is under
  * way.
  */
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "common/io/source/image_source.h"
 #include "tokenize/commands.h"
 #include "tokenize/encoder.h"
@@ -23,8 +24,8 @@ typedef struct {
 } outcome_t;
 
 typedef struct {
-    size_t first, n;                /* of the list */
-    archive_sample_t sample[ROUND]; /* of a stream */
+    size_t first, n;                /* first: the place in the run's list of items */
+    archive_sample_t sample[ROUND]; /* of a stream instead */
     encoded_t image[ROUND];
     words_t words[ROUND];
     outcome_t outcome[ROUND];
@@ -36,197 +37,220 @@ typedef struct {
     stream_t stream;
     encoder_t encoder;
     writer_t writer;
-    size_t *item, n, next; /* what is still to be done, as numbers of the source */
-    size_t uncommitted;
-} images_t;
+    size_t *item, n, next; /* of the source: the items still to be done, and how far we are */
+    size_t uncommitted;    /* items */
+} images_run_t;
 
-static void *next_of_stream(images_t *s) {
+static void *read_stream_round(images_run_t *run) {
     if (job_stopped()) return NULL;
-    round_t *r = NEW(round_t);
-    r->n = stream_read(&s->stream, r->sample, ROUND);
-    if (r->n) return r;
-    free(r);
+    round_t *round = NEW(round_t);
+    round->n = stream_read(&run->stream, round->sample, ROUND);
+    if (round->n) return round;
+    free(round); /* the stream has ended */
     return NULL;
 }
 
 static void *next_round(void *ctx) {
-    images_t *s = ctx;
-    if (!s->source) return next_of_stream(s);
-    if (s->next == s->n || job_stopped()) return NULL;
-    round_t *r = NEW(round_t);
-    r->first = s->next;
-    r->n = s->n - s->next < ROUND ? s->n - s->next : ROUND;
-    s->next += r->n;
-    return r;
+    images_run_t *run = ctx;
+    if (!run->source) return read_stream_round(run);
+    if (run->next == run->n || job_stopped()) return NULL;
+    round_t *round = NEW(round_t);
+    round->first = run->next;
+    round->n = min_size(run->n - run->next, ROUND);
+    run->next += round->n;
+    return round;
 }
 
 typedef struct {
-    const images_t *s;
-    round_t *r;
+    const images_run_t *run;
+    round_t *round;
 } reading_t;
 
-/* A sample's bytes are let go as soon as they are pixels. */
-static void read_sample(const reading_t *t, size_t i, image_t *im, outcome_t *o) {
-    archive_sample_t *sample = &t->r->sample[i];
-    *o = (outcome_t){.status = sample->status, .why = sample->why};
-    if (o->status == IMAGE_OK)
-        o->status =
-            image_decode(im, sample->image.bytes, sample->image.size, &t->s->job->opts, &o->why);
-    if (o->status == IMAGE_OK)
-        t->r->words[i] = words_of(&sample->text, &sample->json, &sample->label);
+/* Decodes a sample of the stream, and frees its bytes. */
+static void read_sample(const reading_t *reading, size_t i, image_t *im, outcome_t *outcome) {
+    archive_sample_t *sample = &reading->round->sample[i];
+    *outcome = (outcome_t){.status = sample->status, .why = sample->why};
+    if (outcome->status == IMAGE_OK)
+        outcome->status = image_decode(im, sample->image.bytes, sample->image.size,
+                                       &reading->run->job->opts, &outcome->why);
+    if (outcome->status == IMAGE_OK)
+        reading->round->words[i] = words_of(&sample->text, &sample->json, &sample->label);
     free(sample->image.bytes);
     sample->image.bytes = NULL;
 }
 
-static void read_item(const reading_t *t, size_t i, image_t *im, outcome_t *o) {
-    size_t item = t->s->item[t->r->first + i];
-    o->status = image_source_read(t->s->source, item, im, &t->s->job->opts, &o->why);
-    if (o->status != IMAGE_OK ||
-        image_source_words(t->s->source, item, &t->r->words[i], &o->why) == 0)
-        return;
-    o->status = IMAGE_BAD;
+/* Reads an item of the source, with its words. */
+static void read_item(const reading_t *reading, size_t i, image_t *im, outcome_t *outcome) {
+    size_t item = reading->run->item[reading->round->first + i];
+    words_t *words = &reading->round->words[i];
+    outcome->status =
+        image_source_read(reading->run->source, item, im, &reading->run->job->opts, &outcome->why);
+    if (outcome->status != IMAGE_OK) return;
+    if (image_source_words(reading->run->source, item, words, &outcome->why) == 0) return;
+    outcome->status = IMAGE_BAD;
     image_release(im);
 }
 
+/* Of the size and the pixels: equal for equal images. */
+static uint64_t hash_of(const image_t *im) {
+    uint64_t size = XXH64(im, 2 * sizeof(size_t), 0);
+    return XXH64(im->rgb, im->w * im->h * 3, size);
+}
+
 static void read_image(void *ctx, size_t i) {
-    const reading_t *t = ctx;
-    encoded_t *p = &t->r->image[i];
-    outcome_t *o = &t->r->outcome[i];
-    if (t->s->source)
-        read_item(t, i, &p->im, o);
+    const reading_t *reading = ctx;
+    encoded_t *image = &reading->round->image[i];
+    outcome_t *outcome = &reading->round->outcome[i];
+    if (reading->run->source)
+        read_item(reading, i, &image->im, outcome);
     else
-        read_sample(t, i, &p->im, o);
-    if (o->status == IMAGE_OK && t->s->job->dedupe)
-        o->hash = XXH64(p->im.rgb, p->im.w * p->im.h * 3, XXH64(&p->im, 2 * sizeof(size_t), 0));
-    if (o->status == IMAGE_OK)
-        encoder_prepare(&t->s->encoder, p);
-    else
-        p->im = (image_t){0};
+        read_sample(reading, i, &image->im, outcome);
+    if (outcome->status != IMAGE_OK) {
+        image->im = (image_t){0};
+        return;
+    }
+    if (reading->run->job->dedupe) outcome->hash = hash_of(&image->im);
+    encoder_prepare(&reading->run->encoder, image);
 }
 
 static void encode_round(void *ctx, void *item) {
-    reading_t t = {ctx, item};
-    parallel_for(t.r->n, read_image, &t);
-    encoder_run(&t.s->encoder, t.r->image, t.r->n);
+    reading_t reading = {ctx, item};
+    parallel_for(reading.round->n, read_image, &reading);
+    encoder_run(&reading.run->encoder, reading.round->image, reading.round->n);
 }
 
-/* Byte text with its end; an image with a class alone is called by it. malloc'ed, NULL = nothing
- * to say. */
-static uint32_t *text_of(const words_t *w, uint32_t *n) {
+/* The caption, else the label, as byte tokens with an end, malloc'ed [n]. NULL and n = 0 without
+ * either. */
+static uint32_t *text_of(const words_t *words, uint32_t *n) {
     enum { END_OF_TEXT = 256 };
-    const char *said = w->caption_size ? w->caption : w->label;
-    size_t size = w->caption_size ? w->caption_size : w->label_size;
-    *n = said ? (uint32_t)size + 1 : 0;
-    if (!said) return NULL;
+    const char *text = words->caption_size ? words->caption : words->label;
+    size_t size = words->caption_size ? words->caption_size : words->label_size;
+    *n = 0;
+    if (!text) return NULL;
+    *n = (uint32_t)size + 1;
     uint32_t *id = xmalloc(*n * sizeof *id);
-    for (size_t i = 0; i < size; i++) id[i] = (uint8_t)said[i];
+    for (size_t i = 0; i < size; i++) id[i] = (uint8_t)text[i];
     id[size] = END_OF_TEXT;
     return id;
 }
 
-static void write_image(images_t *s, const char *key, const encoded_t *p, const words_t *words,
-                        uint64_t hash) {
+static void write_image(images_run_t *run, const char *key, const encoded_t *image,
+                        const words_t *words, uint64_t hash) {
     uint32_t half[2] = {(uint32_t)hash, (uint32_t)(hash >> 32)};
-    uint32_t size = (uint32_t)p->png_size;
-    token_record_t r = {.kind = RECORD_IMAGE,
-                        .T = 1,
-                        .grid_h = p->grid_h,
-                        .grid_w = p->grid_w,
-                        .image_h = (uint32_t)p->im.h,
-                        .image_w = (uint32_t)p->im.w,
-                        .codes = p->codes,
-                        .label = words->label,
-                        .label_len = (uint32_t)words->label_size,
-                        .pixels = p->png,
-                        .pixel_size = p->png ? &size : NULL,
-                        .pixels_bytes = p->png_size,
-                        .image_hash = s->job->dedupe ? half : NULL};
-    uint32_t *text = text_of(words, &r.text_len);
-    r.text = text;
-    (s->job->dedupe ? writer_put_once : writer_put)(&s->writer, key, &r);
+    uint32_t size = (uint32_t)image->png_size;
+    token_record_t record = {.kind = RECORD_IMAGE,
+                             .T = 1,
+                             .grid_h = image->grid_h,
+                             .grid_w = image->grid_w,
+                             .image_h = (uint32_t)image->im.h,
+                             .image_w = (uint32_t)image->im.w,
+                             .codes = image->codes,
+                             .label = words->label,
+                             .label_len = (uint32_t)words->label_size,
+                             .pixels = image->png,
+                             .pixel_size = image->png ? &size : NULL,
+                             .pixels_bytes = image->png_size,
+                             .image_hash = run->job->dedupe ? half : NULL};
+    uint32_t *text = text_of(words, &record.text_len);
+    record.text = text;
+    if (run->job->dedupe)
+        writer_put_once(&run->writer, key, &record);
+    else
+        writer_put(&run->writer, key, &record);
     free(text);
 }
 
+static const char *key_of(const images_run_t *run, const round_t *round, size_t i) {
+    if (run->source) return image_source_key(run->source, run->item[round->first + i]);
+    return round->sample[i].key;
+}
+
+static void write_item(images_run_t *run, const round_t *round, size_t i) {
+    const outcome_t *outcome = &round->outcome[i];
+    const char *key = key_of(run, round, i);
+    if (outcome->status == IMAGE_OK)
+        write_image(run, key, &round->image[i], &round->words[i], outcome->hash);
+    else if (outcome->status == IMAGE_UNSUPPORTED)
+        writer_skip(&run->writer, key, outcome->why.text);
+    else
+        writer_put_bad(&run->writer, key, outcome->why.text);
+}
+
 static void write_round(void *ctx, void *item) {
-    images_t *s = ctx;
-    round_t *r = item;
-    for (size_t i = 0; i < r->n; i++) {
-        const char *key =
-            s->source ? image_source_key(s->source, s->item[r->first + i]) : r->sample[i].key;
-        if (r->outcome[i].status == IMAGE_OK)
-            write_image(s, key, &r->image[i], &r->words[i], r->outcome[i].hash);
-        else if (r->outcome[i].status == IMAGE_UNSUPPORTED)
-            writer_skip(&s->writer, key, r->outcome[i].why.text);
-        else
-            writer_put_bad(&s->writer, key, r->outcome[i].why.text);
-        encoded_release(&r->image[i]);
-        words_release(&r->words[i]);
-        archive_sample_release(&r->sample[i]);
+    images_run_t *run = ctx;
+    round_t *round = item;
+    for (size_t i = 0; i < round->n; i++) {
+        write_item(run, round, i);
+        encoded_release(&round->image[i]);
+        words_release(&round->words[i]);
+        archive_sample_release(&round->sample[i]);
     }
-    s->uncommitted += r->n;
-    if (s->uncommitted >= COMMIT) {
-        writer_commit(&s->writer);
-        s->uncommitted = 0;
+    run->uncommitted += round->n;
+    if (run->uncommitted >= COMMIT) {
+        writer_commit(&run->writer);
+        run->uncommitted = 0;
     }
-    progress_step(&s->writer.bar, s->writer.done, NULL);
-    free(r);
+    progress_step(&run->writer.bar, run->writer.done, NULL);
+    free(round);
 }
 
-static void run(images_t *s, size_t total) {
-    progress_begin(&s->writer.bar, "tokenize images", s->writer.done, total);
+static void run_rounds(images_run_t *run, size_t total) {
+    progress_begin(&run->writer.bar, "tokenize images", run->writer.done, total);
     pipeline_run(&(pipeline_t){
-        .ctx = s, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
-    if (s->stream.ended)
-        s->writer.total = s->stream.seen; /* now it is known, and the share of bad ones too */
-    writer_commit(&s->writer);
-    progress_end(&s->writer.bar);
+        .ctx = run, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
+    if (run->stream.ended)
+        run->writer.total =
+            run->stream.seen; /* known at the end, and with it the share of bad ones */
+    writer_commit(&run->writer);
+    progress_end(&run->writer.bar);
 }
 
-static void run_source(images_t *s) {
+static void run_source(images_run_t *run) {
     size_t first, count;
-    s->source = image_source_open(s->job->in);
-    image_source_tell(s->source);
-    job_range(s->job, image_source_count(s->source), &first, &count);
-    writer_init(&s->writer, s->job, image_source_manifest(s->source));
-    /* Images of other formats are told by the scan already; once, when the input is cut into
-     * parts. */
-    if (s->job->shard_index == 0)
-        s->writer.meta.skipped = image_source_counts(s->source)->unsupported;
-    if (!writer_open(&s->writer, count)) return;
-    s->item = xcalloc(count, sizeof *s->item);
+    run->source = image_source_open(run->job->in);
+    image_source_tell(run->source);
+    job_range(run->job, image_source_count(run->source), &first, &count);
+    writer_init(&run->writer, run->job, image_source_manifest(run->source));
+    /* The scan has found the images of other formats; of the parts of an input, the first counts
+     * them. */
+    if (run->job->shard_index == 0)
+        run->writer.meta.skipped = image_source_counts(run->source)->unsupported;
+    if (!writer_open(&run->writer, count)) return;
+    run->item = xcalloc(count, sizeof *run->item);
     for (size_t i = first; i < first + count; i++)
-        if (!writer_has(&s->writer, image_source_key(s->source, i))) s->item[s->n++] = i;
-    s->writer.done = count - s->n;
-    run(s, count);
-    free(s->item);
+        if (!writer_has(&run->writer, image_source_key(run->source, i))) run->item[run->n++] = i;
+    run->writer.done = count - run->n;
+    run_rounds(run, count);
+    free(run->item);
 }
 
-static void run_stream(images_t *s) {
-    writer_init(&s->writer, s->job, stream_open(&s->stream, s->job));
-    if (!writer_open(&s->writer, SIZE_MAX)) return;
-    stream_skip(&s->stream, &s->writer);
-    s->writer.done = s->stream.seen;
-    run(s, 0);
-    found_tell(s->job->in, &s->stream.counts); /* known at its end only */
-    if (s->stream.ended && !s->stream.seen)
-        die(RC_DATA, "no images found in '%s': it holds no samples", s->job->in);
+static void run_stream(images_run_t *run) {
+    writer_init(&run->writer, run->job, stream_open(&run->stream, run->job));
+    if (!writer_open(&run->writer, SIZE_MAX)) return;
+    stream_skip(&run->stream, &run->writer);
+    run->writer.done = run->stream.seen;
+    run_rounds(run, 0);
+    found_tell(run->job->in, &run->stream.counts); /* known only at its end */
+    if (run->stream.ended && !run->stream.seen)
+        die(RC_DATA, "no images found in '%s': it holds no samples", run->job->in);
 }
 
 int cmd_images(int argc, char **argv) {
     job_t job;
     job_parse(&job, argc, argv,
-              "codes of images: a record each, in the order of their names or of a tar");
+              "encode images: a record each, in the order of their names or of the tar");
     if (!job.tokenizer && !job.keep_pixels)
         die(RC_USAGE, "--model is needed for codes (or --keep-pixels for a shard of images alone)");
-    images_t s = {.job = &job, .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels}};
+    images_run_t run = {.job = &job,
+                        .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels}};
     bool stream = stream_is(job.in);
     if (stream)
-        run_stream(&s);
+        run_stream(&run);
     else
-        run_source(&s);
-    int rc = writer_close(&s.writer);
-    if (stream) stream_close(&s.stream);
-    image_source_close(s.source);
+        run_source(&run);
+    int rc = writer_close(&run.writer);
+    if (stream) stream_close(&run.stream);
+    image_source_close(run.source);
     job_release(&job);
     return rc;
 }

@@ -83,7 +83,7 @@ static int take(const text_source_t *s, const cJSON *o, caption_t *out, reason_t
     char *shown = json_canonical(id);
     const coco_image_t *image =
         bsearch(shown, s->images->image, s->images->n, sizeof *image, compare_id);
-    int rc = image ? caption_take(o, s->job->caption, out, why)
+    int rc = image ? caption_from_json(o, s->job->caption, out, why)
                    : reason_set(why, "no image has the id %.60s", shown);
     free(shown);
     if (rc) return -1;

@@ -105,7 +105,7 @@ static int parse(const text_source_t *s, text_item_t *t, reason_t *why) {
         for (size_t i = 0; i < row.n; i++)
             if (*row.field[i] && !cJSON_AddStringToObject(o, c->names.field[i], row.field[i]))
                 die(RC_RUNTIME, "out of memory (for a row)");
-        rc = caption_take(o, s->job->caption, &t->caption, why);
+        rc = caption_from_json(o, s->job->caption, &t->caption, why);
         cJSON_Delete(o);
     }
     csv_release(&row);

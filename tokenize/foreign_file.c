@@ -1,4 +1,4 @@
-/* foreign_file.c - see foreign_file.h. A kind is a row; adding one means adding a row and its test. */
+/* foreign_file.c - see foreign_file.h. */
 #include "tokenize/foreign_file.h"
 
 #include "common/io/utf8.h"
@@ -26,7 +26,7 @@ typedef struct {
         }                                                                                          \
     }
 
-/* The first that fits: UTF-32 before UTF-16, whose mark it begins with. */
+/* The first row that fits counts: UTF-32 stands before UTF-16, whose mark its own begins with. */
 static const row_t rows[] = {
     ROW(0, "PAR1", "a Parquet file", EXPORT),
     ROW(0, "PARE", "an encrypted Parquet file", EXPORT),
@@ -71,7 +71,8 @@ static const row_t rows[] = {
         "a program", "text is needed"),
 };
 
-/* Text without a mark that is mostly Latin: one byte of two, or three of four, is NUL. */
+/* UTF-16 and UTF-32 without a mark, for mostly Latin text: one byte of two, or three of four, is
+ * NUL. Counts the NULs at each place modulo 4. */
 static const foreign_file_t *wide_kind(const uint8_t *head, size_t n) {
     static const foreign_file_t wide[] = {{"UTF-16 text (little-endian)", CONVERT "UTF-16LE"},
                                           {"UTF-16 text (big-endian)", CONVERT "UTF-16BE"},
@@ -88,14 +89,14 @@ static const foreign_file_t *wide_kind(const uint8_t *head, size_t n) {
     return NULL;
 }
 
-/* Could a text begin so ("PK", "ORC")? All but what says that it is a document of another kind. */
+/* Could a text begin with this mark ("PK", "ORC")? Not with those of other documents ("%PDF-"). */
 static bool is_words(const row_t *r) {
     for (size_t i = 0; i < r->n; i++)
         if (r->magic[i] < ' ' || r->magic[i] > '~') return false;
     return r->magic[0] != '%' && r->magic[0] != '{';
 }
 
-/* Neither a NUL nor a byte that is no UTF-8, but for a last character that is cut. */
+/* UTF-8 without a NUL; the last character may be cut off. */
 static bool is_text(const uint8_t *head, size_t n) {
     return !memchr(head, 0, n) && utf8_check(head, n) + 4 > n;
 }

@@ -1,4 +1,5 @@
-/* info.c - `tokenize info`: shows what a shard holds, as JSON on stdout and as a table on stderr. */
+/* info.c - `tokenize info`: shows what a shard holds, as JSON on stdout and as a table on stderr.
+ */
 #include "common/base/cli.h"
 #include "common/base/log.h"
 #include "common/base/table.h"

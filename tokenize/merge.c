@@ -1,6 +1,6 @@
-/* merge.c - `tokenize merge`: joins the parts of one input, made by --shard i/n, into one shard. Its
- * dump is the dump of a run over the whole input. Refuses parts that are missing, given twice, or
- * made from another input, model or options.
+/* merge.c - `tokenize merge`: joins the parts of one input, made by --shard i/n, into one shard.
+ * Its dump is the dump of a run over the whole input. Refuses parts that are missing, given twice,
+ * or made from another input, model or options.
  *
  * Every record is checked as it is read. Records are appended in the order of their keys, which
  * fills the pages of the result. A mark in the result says how many records and bad items of the

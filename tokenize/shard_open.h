@@ -11,8 +11,8 @@
  * reason and exit code. */
 token_db_t *shard_open(const char *path);
 /* Loads the RUN that made the codes of a shard (at path, with this meta); release with
- * tokenizer_free. die()s (4) when the shard holds no codes, or when RUN is another tokenizer, naming
- * both fingerprints. Warns when the tokenizer is untrained. */
+ * tokenizer_free. die()s (4) when the shard holds no codes, or when RUN is another tokenizer,
+ * naming both fingerprints. Warns when the tokenizer is untrained. */
 tokenizer_t *shard_model_open(const char *run, const char *path, const shard_meta_t *meta);
 
 #endif

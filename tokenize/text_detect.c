@@ -1,5 +1,5 @@
-/* text_detect.c - which format a file has: by its content, and by its name where the content leaves
- * it open (a first JSON line may be a bad one). What is known not to be text is refused.
+/* text_detect.c - finds the format of a file: by its content, and by its name where the content
+ * leaves it open (a first JSON line may be a bad one). Refuses what is known not to be text.
  */
 #include "tokenize/text_format.h"
 
@@ -13,10 +13,11 @@
 
 /* ---- names ---- */
 
-/* Does the name end so, before a ".gz" or ".zst"? Capitals do not count. */
-static bool named(const text_source_t *s, const char *end) {
+/* Does the name of --in have this ending, perhaps before a ".gz" or ".zst"? Capitals do not
+ * matter. */
+static bool has_ending(const text_source_t *source, const char *end) {
     static const char *const packed[] = {".gz", ".zst"};
-    const char *name = s->job->in;
+    const char *name = source->job->in;
     size_t n = strlen(name), m = strlen(end);
     for (size_t i = 0; i < 2; i++) {
         size_t k = strlen(packed[i]);
@@ -25,23 +26,24 @@ static bool named(const text_source_t *s, const char *end) {
     return n > m && !strncasecmp(name + n - m, end, m);
 }
 
-static bool named_lines(const text_source_t *s) {
-    return named(s, ".jsonl") || named(s, ".ndjson");
+static bool named_lines(const text_source_t *source) {
+    return has_ending(source, ".jsonl") || has_ending(source, ".ndjson");
 }
 
-static bool named_table(const text_source_t *s) {
-    return named(s, ".csv") || named(s, ".tsv");
+static bool named_table(const text_source_t *source) {
+    return has_ending(source, ".csv") || has_ending(source, ".tsv");
 }
 
-static void restart(text_source_t *s) {
-    text_bytes_restart(&s->in);
-    s->n = s->at = 0;
-    s->number = 0;
+static void restart(text_source_t *source) {
+    text_bytes_restart(&source->in);
+    source->chunk_size = 0;
+    source->chunk_at = 0;
+    source->number = 0;
 }
 
 /* ---- arrays ---- */
 
-/* A string that is one; an object is judged as an item. */
+/* Is the element a whole JSON string? */
 static bool is_string(const json_stream_t *json) {
     cJSON *o = json_parse_data(json->text, json->size, NULL);
     bool string = cJSON_IsString(o);
@@ -49,24 +51,24 @@ static bool is_string(const json_stream_t *json) {
     return string;
 }
 
-/* Text may begin with a bracket too ("[1] ..."): it is an array when its first element is an object
- * or a string, and what follows that is no text. */
-static const text_format_t *detect_array(text_source_t *s) {
+/* Text may begin with a bracket too ("[1] ..."). It is an array when its first element is an object
+ * or a string and the JSON goes on behind it. */
+static const text_format_t *detect_array(text_source_t *source) {
     reason_t why = {""};
-    json_stream_t json = {.more = text_bytes_more, .ctx = &s->in};
+    json_stream_t json = {.more = text_bytes_more, .ctx = &source->in};
     int rc = json_stream_next(&json, &why);
     bool object = rc > 0 && json.text[0] == '{', empty = rc == 0;
     bool item = empty || object || (rc > 0 && is_string(&json));
     if (rc > 0) rc = json_stream_next(&json, &why);
     json_stream_release(&json);
     if (rc >= 0 && item) return &text_json;
-    if (object && rc < 0) die(RC_DATA, "'%s': no JSON: %s", s->job->in, why.text);
-    if (!named(s, ".json")) return named_lines(s) ? &text_jsonl : &text_plain;
-    if (rc < 0) die(RC_DATA, "'%s': no JSON: %s", s->job->in, why.text);
+    if (object && rc < 0) die(RC_DATA, "'%s': no JSON: %s", source->job->in, why.text);
+    if (!has_ending(source, ".json")) return named_lines(source) ? &text_jsonl : &text_plain;
+    if (rc < 0) die(RC_DATA, "'%s': no JSON: %s", source->job->in, why.text);
     die(RC_DATA,
         "'%s' is a JSON array, but not of objects with captions; --format text takes its lines "
         "as text",
-        s->job->in);
+        source->job->in);
 }
 
 /* ---- objects ---- */
@@ -75,10 +77,12 @@ static bool has(const cJSON *o, const char *key) {
     return cJSON_GetObjectItemCaseSensitive(o, key);
 }
 
-/* Elements of an object's member say what the object is; NULL = nothing yet. */
-static const text_format_t *known_list(text_source_t *s, const char *member, const cJSON *o) {
-    const char *in = s->job->in;
-    bool captions = json_caption(o, s->job->caption);
+/* What an object is whose member `member` is a list with the element o. NULL: this element does not
+ * say. Sets source->list for the format json. */
+static const text_format_t *format_of_list(text_source_t *source, const char *member,
+                                           const cJSON *o) {
+    const char *in = source->job->in;
+    bool captions = json_caption(o, source->job->caption);
     if (!strcmp(member, "questions") && has(o, "question") && !has(o, "answer") &&
         !has(o, "answers"))
         die(RC_USAGE, "'%s' holds VQA's questions: --answers F names their annotations", in);
@@ -95,79 +99,83 @@ static const text_format_t *known_list(text_source_t *s, const char *member, con
     }
     bool list = captions || has(o, "question") || has(o, "conversations") || has(o, "messages");
     static const char *const lists[] = {"data", "annotations", "images", "questions"};
-    for (size_t i = 0; list && i < sizeof lists / sizeof *lists; i++)
-        if (!strcmp(member, lists[i])) s->list = lists[i];
-    return s->list ? &text_json : NULL;
+    if (!list) return source->list ? &text_json : NULL;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (!strcmp(member, lists[i])) source->list = lists[i];
+    return source->list ? &text_json : NULL;
 }
 
-/* Is the first line an object of its own? */
-static bool object_line(text_source_t *s) {
-    restart(s);
+/* Is the first line that is not blank an object of its own? */
+static bool is_object_line(text_source_t *source) {
+    restart(source);
     do {
-        if (!text_read_line(s)) return false;
-    } while (text_blank(s->line, s->len));
-    cJSON *o = json_parse_data(s->line, s->len, NULL);
+        if (!text_read_line(source)) return false;
+    } while (text_blank(source->line, source->line_len));
+    cJSON *o = json_parse_data(source->line, source->line_len, NULL);
     bool object = cJSON_IsObject(o);
     cJSON_Delete(o);
     return object;
 }
 
-static const text_format_t *detect_object(text_source_t *s) {
+static const text_format_t *detect_object(text_source_t *source) {
     reason_t why = {""};
     const text_format_t *found = NULL;
-    json_stream_t json = {.more = text_bytes_more, .ctx = &s->in, .members = true};
-    int rc;
-    while (!found && (rc = json_stream_next(&json, &why)) > 0) {
+    json_stream_t json = {.more = text_bytes_more, .ctx = &source->in, .members = true};
+    while (!found) {
+        int rc = json_stream_next(&json, &why);
+        if (rc <= 0) break;
         if (json.text[0] != '{') continue;
         cJSON *o = json_parse_data(json.text, json.size, NULL);
-        found = known_list(s, json.member, o);
+        found = format_of_list(source, json.member, o);
         cJSON_Delete(o);
     }
     bool closed = json_stream_closed(&json), key = json.field;
     json_stream_release(&json);
     if (found) return found;
-    if (named_lines(s)) return &text_jsonl;
-    if (closed) return object_line(s) ? &text_jsonl : &text_json;
-    if (!key && !named(s, ".json")) return &text_plain;
+    if (named_lines(source)) return &text_jsonl;
+    if (closed) return is_object_line(source) ? &text_jsonl : &text_json;
+    if (!key && !has_ending(source, ".json")) return &text_plain;
     die(RC_DATA,
         "'%s' looks like JSON, but is none: %s; --format jsonl reads line by line, --format text "
         "takes it as text",
-        s->job->in, why.text);
+        source->job->in, why.text);
 }
 
 /* ---- all ---- */
 
-static const text_format_t *detect_lines(text_source_t *s) {
+static const text_format_t *detect_lines(text_source_t *source) {
     char separator;
-    if (named_lines(s)) return &text_jsonl;
-    if (named(s, ".json"))
-        die(RC_DATA, "'%s' is named JSON, but is none; --format text takes it as text", s->job->in);
-    restart(s);
-    bool any = text_read_line(s);
-    if (any && text_table_header(s->line, s->len, s->job->caption, named_table(s), &separator))
+    if (named_lines(source)) return &text_jsonl;
+    if (has_ending(source, ".json"))
+        die(RC_DATA, "'%s' is named JSON, but is none; --format text takes it as text",
+            source->job->in);
+    restart(source);
+    bool any = text_read_line(source);
+    if (any && text_table_header(source->line, source->line_len, source->job->caption,
+                                 named_table(source), &separator))
         return &text_table;
-    if (any && named_table(s))
+    if (any && named_table(source))
         die(RC_DATA,
             "'%s' is a table without a column of captions (" JSON_CAPTION_NAMES
             ") in its first line: --caption KEY names it, --format text takes lines as text",
-            s->job->in);
+            source->job->in);
     return &text_plain;
 }
 
-static void refuse(const text_source_t *s, const char *head, size_t n) {
+static void refuse_foreign(const text_source_t *source, const char *head, size_t n) {
     const foreign_file_t *kind = foreign_file_detect((const uint8_t *)head, n);
-    if (kind) die(RC_DATA, "'%s' is %s, no text: %s", s->job->in, kind->what, kind->advice);
+    if (kind) die(RC_DATA, "'%s' is %s, no text: %s", source->job->in, kind->what, kind->advice);
 }
 
-const text_format_t *text_detect(text_source_t *s) {
+const text_format_t *text_detect(text_source_t *source) {
     const char *head;
-    size_t n = text_bytes_more(&s->in, &head), at = 0;
-    if (s->job->answers || !strcmp(s->job->format, "vqa")) return &text_vqa;
-    refuse(s, head, n);
+    size_t n = text_bytes_more(&source->in, &head), at = 0;
+    if (source->job->answers || !strcmp(source->job->format, "vqa")) return &text_vqa;
+    refuse_foreign(source, head, n);
     while (at < n && text_blank(head + at, 1)) at++;
     char first = at < n ? head[at] : 0;
-    restart(s);
-    if (!strcmp(s->job->format, "jsonl")) return &text_jsonl;
-    if (first == '[') return detect_array(s);
-    return first == '{' ? detect_object(s) : detect_lines(s);
+    restart(source);
+    if (!strcmp(source->job->format, "jsonl")) return &text_jsonl;
+    if (first == '[') return detect_array(source);
+    return first == '{' ? detect_object(source) : detect_lines(source);
 }

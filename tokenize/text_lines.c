@@ -13,40 +13,41 @@ bool text_blank(const char *text, size_t n) {
     return true;
 }
 
-/* The chunk's bytes up to the end of the line, or all; true when the line has ended. */
-static bool take_piece(text_source_t *s) {
-    const char *from = s->bytes + s->at, *end = memchr(from, '\n', s->n - s->at);
-    size_t n = end ? (size_t)(end - from) : s->n - s->at;
-    s->line = xgrow(s->line, &s->cap, s->len + n + 1, 1);
-    memcpy(s->line + s->len, from, n);
-    s->len += n;
-    s->at += n + (end ? 1 : 0);
+/* Appends the chunk's bytes to the line, up to its end or all; true when the line has ended. */
+static bool extend_line(text_source_t *source) {
+    const char *from = source->chunk + source->chunk_at,
+               *end = memchr(from, '\n', source->chunk_size - source->chunk_at);
+    size_t n = end ? (size_t)(end - from) : source->chunk_size - source->chunk_at;
+    source->line = xgrow(source->line, &source->line_cap, source->line_len + n + 1, 1);
+    memcpy(source->line + source->line_len, from, n);
+    source->line_len += n;
+    source->chunk_at += n + (end ? 1 : 0);
     return end;
 }
 
-bool text_read_line(text_source_t *s) {
+bool text_read_line(text_source_t *source) {
     bool any = false, ended = false;
-    s->len = 0;
+    source->line_len = 0;
     while (!ended) {
-        if (s->at == s->n) {
-            s->n = text_bytes_more(&s->in, &s->bytes);
-            s->at = 0;
+        if (source->chunk_at == source->chunk_size) {
+            source->chunk_size = text_bytes_more(&source->in, &source->chunk);
+            source->chunk_at = 0;
         }
-        if (!s->n) break;
+        if (!source->chunk_size) break;
         any = true;
-        ended = take_piece(s);
+        ended = extend_line(source);
     }
     if (!any) return false;
-    s->number++;
-    if (s->len && s->line[s->len - 1] == '\r') s->len--;
-    s->line[s->len] = 0;
+    source->number++;
+    if (source->line_len && source->line[source->line_len - 1] == '\r') source->line_len--;
+    source->line[source->line_len] = 0;
     return true;
 }
 
-static bool next_line(text_source_t *s, text_item_t *out) {
-    while (text_read_line(s)) {
-        if (text_blank(s->line, s->len)) continue;
-        if (out) text_item_set(out, s->number, s->line, s->len);
+static bool next_line(text_source_t *source, text_item_t *out) {
+    while (text_read_line(source)) {
+        if (text_blank(source->line, source->line_len)) continue;
+        if (out) text_item_set(out, source->number, source->line, source->line_len);
         return true;
     }
     return false;
@@ -54,33 +55,35 @@ static bool next_line(text_source_t *s, text_item_t *out) {
 
 /* ---- plain text ---- */
 
-static void check_text(const text_source_t *s) {
-    size_t n = strlen(s->line), bad = utf8_check((const uint8_t *)s->line, s->len);
-    if (n == s->len && bad == s->len) return;
+static void check_text(const text_source_t *source) {
+    size_t n = strlen(source->line),
+           bad = utf8_check((const uint8_t *)source->line, source->line_len);
+    if (n == source->line_len && bad == source->line_len) return;
     if (n < bad)
         die(RC_DATA,
             "'%s' is no text: line %llu has a NUL at byte %zu (--format text takes any bytes)",
-            s->job->in, (unsigned long long)s->number, n + 1);
+            source->job->in, (unsigned long long)source->number, n + 1);
     die(RC_DATA,
         "'%s' is no UTF-8: line %llu, byte %zu is 0x%02X; convert it (iconv -f LATIN1 -t UTF-8), "
         "or take the bytes as they are with --format text",
-        s->job->in, (unsigned long long)s->number, bad + 1, (uint8_t)s->line[bad]);
+        source->job->in, (unsigned long long)source->number, bad + 1, (uint8_t)source->line[bad]);
 }
 
-static bool next_text(text_source_t *s, text_item_t *out) {
-    if (!next_line(s, out)) return false;
-    if (s->counting && !s->any_bytes) check_text(s);
+static bool next_text(text_source_t *source, text_item_t *out) {
+    if (!next_line(source, out)) return false;
+    if (source->counting && !source->any_bytes) check_text(source);
     return true;
 }
 
-/* A line is a caption without an image; it may hold NULs. */
-static int parse_text(const text_source_t *s, text_item_t *t, reason_t *why) {
-    caption_add(&t->caption, "");
-    caption_text_t *text = &t->caption.text[0];
+/* A line is a caption without an image. It may hold NULs, so it is moved and not copied as a
+ * string. */
+static int parse_text(const text_source_t *source, text_item_t *item, reason_t *why) {
+    caption_add(&item->caption, "");
+    caption_text_t *text = &item->caption.text[0];
     char *empty = text->text;
-    text->text = t->text;
-    text->len = t->len;
-    t->text = empty;
+    text->text = item->text;
+    text->len = item->len;
+    item->text = empty;
     return 0;
 }
 
@@ -89,8 +92,8 @@ const text_format_t text_plain = {
 
 /* ---- JSON lines ---- */
 
-static int parse_json(const text_source_t *s, text_item_t *t, reason_t *why) {
-    return caption_parse(t->text, t->len, s->job->caption, &t->caption, why);
+static int parse_json(const text_source_t *source, text_item_t *item, reason_t *why) {
+    return caption_parse(item->text, item->len, source->job->caption, &item->caption, why);
 }
 
 const text_format_t text_jsonl = {

@@ -9,16 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The place is part of the hash that tells inputs apart: add at the end. */
+/* The place of a format is part of the hash that tells inputs apart: add new ones at the end. */
 static const text_format_t *const formats[] = {&text_plain, &text_jsonl, &text_vqa,
                                                &text_json,  &text_coco,  &text_table};
 enum { N_FORMATS = sizeof formats / sizeof *formats };
 
-void text_item_release(text_item_t *t) {
-    free(t->text);
-    free(t->answer);
-    caption_release(&t->caption);
-    *t = (text_item_t){0};
+void text_item_release(text_item_t *item) {
+    free(item->text);
+    free(item->answer);
+    caption_release(&item->caption);
+    *item = (text_item_t){0};
 }
 
 void text_item_set(text_item_t *out, uint64_t number, const char *text, size_t n) {
@@ -30,47 +30,47 @@ void text_item_set(text_item_t *out, uint64_t number, const char *text, size_t n
 
 /* ---- bytes ---- */
 
-void text_bytes_open(text_bytes_t *b, const char *path, uint64_t seed) {
+void text_bytes_open(text_bytes_t *bytes, const char *path, uint64_t seed) {
     int rc;
     reason_t why;
-    *b = (text_bytes_t){.stream = byte_stream_open(path, &rc, &why), .path = path};
-    if (!b->stream) die(rc, "%s", why.text);
-    b->hash = XXH64_createState();
-    if (!b->hash) die(RC_RUNTIME, "out of memory (for a hash)");
-    XXH64_reset(b->hash, seed);
+    *bytes = (text_bytes_t){.stream = byte_stream_open(path, &rc, &why), .path = path};
+    if (!bytes->stream) die(rc, "%s", why.text);
+    bytes->hash = XXH64_createState();
+    if (!bytes->hash) die(RC_RUNTIME, "out of memory (for a hash)");
+    XXH64_reset(bytes->hash, seed);
 }
 
-size_t text_bytes_more(void *bytes, const char **p) {
-    text_bytes_t *b = bytes;
+size_t text_bytes_more(void *ctx, const char **p) {
+    text_bytes_t *bytes = ctx;
     const uint8_t *chunk;
     reason_t why;
-    ssize_t got = byte_stream_more(b->stream, &chunk, &why);
-    if (got < 0) die(RC_DATA, "'%s': %s", b->path, why.text);
+    ssize_t got = byte_stream_more(bytes->stream, &chunk, &why);
+    if (got < 0) die(RC_DATA, "'%s': %s", bytes->path, why.text);
     size_t n = (size_t)got, mark = 0;
-    if (b->hash) XXH64_update(b->hash, chunk, n);
-    if (!b->begun && n >= 3 && !memcmp(chunk, "\xEF\xBB\xBF", 3)) mark = 3;
-    b->begun = true;
+    if (bytes->hash) XXH64_update(bytes->hash, chunk, n);
+    if (!bytes->begun && n >= 3 && !memcmp(chunk, "\xEF\xBB\xBF", 3)) mark = 3;
+    bytes->begun = true;
     *p = (const char *)chunk + mark;
     return n - mark;
 }
 
-void text_bytes_restart(text_bytes_t *b) {
+void text_bytes_restart(text_bytes_t *bytes) {
     reason_t why;
-    b->begun = false;
-    if (byte_stream_restart(b->stream, &why)) die(RC_DATA, "'%s': %s", b->path, why.text);
+    bytes->begun = false;
+    if (byte_stream_restart(bytes->stream, &why)) die(RC_DATA, "'%s': %s", bytes->path, why.text);
 }
 
-uint64_t text_bytes_digest(text_bytes_t *b) {
-    uint64_t digest = XXH64_digest(b->hash);
-    XXH64_freeState(b->hash);
-    b->hash = NULL;
+uint64_t text_bytes_digest(text_bytes_t *bytes) {
+    uint64_t digest = XXH64_digest(bytes->hash);
+    XXH64_freeState(bytes->hash);
+    bytes->hash = NULL;
     return digest;
 }
 
-void text_bytes_close(text_bytes_t *b) {
-    byte_stream_close(b->stream);
-    XXH64_freeState(b->hash);
-    *b = (text_bytes_t){0};
+void text_bytes_close(text_bytes_t *bytes) {
+    byte_stream_close(bytes->stream);
+    XXH64_freeState(bytes->hash);
+    *bytes = (text_bytes_t){0};
 }
 
 /* ---- the source ---- */
@@ -81,97 +81,106 @@ static size_t place_of(const text_format_t *format) {
     return i;
 }
 
-static void begin(text_source_t *s) {
-    s->number = 0;
-    s->n = s->at = 0;
-    text_bytes_restart(&s->in);
-    if (s->format->begin) s->format->begin(s);
+static void begin(text_source_t *source) {
+    source->number = 0;
+    source->chunk_size = 0;
+    source->chunk_at = 0;
+    text_bytes_restart(&source->in);
+    if (source->format->begin) source->format->begin(source);
 }
 
-/* Hugging Face's image folders have their captions in them. */
+/* A folder is no text, but Hugging Face's image folders hold a file of captions: names it. */
 static void refuse_folder(const char *in) {
     static const char *const names[] = {"metadata.jsonl", "metadata.csv"};
-    for (size_t i = 0; fs_is_dir(in) && i < 2; i++) {
+    if (!fs_is_dir(in)) return;
+    for (size_t i = 0; i < 2; i++) {
         char *file = fs_join(in, names[i]);
         if (fs_exists(file)) die(RC_USAGE, "'%s' is a folder: give '%s'", in, file);
         free(file);
     }
 }
 
-/* --format: one of the rows, or what the input looks like. */
-static void choose(text_source_t *s) {
-    const char *name = s->job->format;
+/* Opens the input and finds its format. It must look like the one that --format names; "text" is
+ * the exception, which takes any bytes. */
+static void choose_format(text_source_t *source) {
+    const char *name = source->job->format;
     size_t i = 0;
-    s->any_bytes = !strcmp(name, "text");
+    source->any_bytes = !strcmp(name, "text");
     while (i < N_FORMATS && strcmp(name, formats[i]->name) != 0) i++;
     if (i == N_FORMATS && strcmp(name, "auto") != 0)
         die(RC_USAGE, "--format '%s': text, jsonl, json, coco, vqa, csv or auto", name);
-    refuse_folder(s->job->in);
-    text_bytes_open(&s->in, s->job->in, 0);
-    s->format = s->any_bytes ? &text_plain : text_detect(s);
-    if (i < N_FORMATS && s->format != formats[i])
-        die(RC_DATA, "'%s' is no %s (--format %s): it looks like %s (--format %s)", s->job->in,
-            formats[i]->what, name, s->format->what, s->format->name);
-    if (s->job->answers && s->format != &text_vqa)
+    refuse_folder(source->job->in);
+    text_bytes_open(&source->in, source->job->in, 0);
+    source->format = source->any_bytes ? &text_plain : text_detect(source);
+    if (i < N_FORMATS && source->format != formats[i])
+        die(RC_DATA, "'%s' is no %s (--format %s): it looks like %s (--format %s)", source->job->in,
+            formats[i]->what, name, source->format->what, source->format->name);
+    if (source->job->answers && source->format != &text_vqa)
         die(RC_USAGE, "--answers belongs to --format vqa");
 }
 
-text_source_t *text_source_open(const job_t *j) {
-    text_source_t *s = NEW(text_source_t);
-    s->job = j;
-    choose(s);
-    XXH64_reset(s->in.hash, place_of(s->format));
-    s->counting = true;
-    begin(s);
-    while (s->format->next(s, NULL)) s->count++;
-    if (s->format->counted) s->format->counted(s);
-    s->manifest = text_bytes_digest(&s->in);
-    if (s->answers.stream) {
-        uint64_t both[2] = {s->manifest, text_bytes_digest(&s->answers)};
-        s->manifest = XXH64(both, sizeof both, 0);
+/* The first pass over the input. */
+static void count_items(text_source_t *source) {
+    XXH64_reset(source->in.hash, place_of(source->format));
+    source->counting = true;
+    begin(source);
+    while (source->format->next(source, NULL)) source->count++;
+    if (source->format->counted) source->format->counted(source);
+    source->manifest = text_bytes_digest(&source->in);
+    if (source->answers.stream) {
+        uint64_t both[2] = {source->manifest, text_bytes_digest(&source->answers)};
+        source->manifest = XXH64(both, sizeof both, 0);
     }
-    s->counting = false;
-    if (!s->count) die(RC_DATA, "'%s' holds no text", j->in);
-    begin(s);
-    return s;
+    source->counting = false;
 }
 
-void text_source_close(text_source_t *s) {
-    if (s->format->release) s->format->release(s);
-    text_bytes_close(&s->in);
-    text_bytes_close(&s->answers);
-    json_stream_release(&s->json);
-    json_stream_release(&s->annotations);
-    free(s->line);
-    free(s);
+text_source_t *text_source_open(const job_t *job) {
+    text_source_t *source = NEW(text_source_t);
+    source->job = job;
+    choose_format(source);
+    count_items(source);
+    if (!source->count) die(RC_DATA, "'%s' holds no text", job->in);
+    begin(source);
+    return source;
 }
 
-const char *text_source_format(const text_source_t *s) {
-    return s->format->name;
-}
-const char *text_source_what(const text_source_t *s) {
-    return s->format->what;
-}
-size_t text_source_count(const text_source_t *s) {
-    return s->count;
-}
-uint64_t text_source_manifest(const text_source_t *s) {
-    return s->manifest;
+void text_source_close(text_source_t *source) {
+    if (source->format->release) source->format->release(source);
+    text_bytes_close(&source->in);
+    text_bytes_close(&source->answers);
+    json_stream_release(&source->json);
+    json_stream_release(&source->annotations);
+    free(source->line);
+    free(source);
 }
 
-static void step(text_source_t *s, text_item_t *out) {
-    if (!s->format->next(s, out)) die(RC_DATA, "'%s' became shorter while it was read", s->job->in);
+const char *text_source_format(const text_source_t *source) {
+    return source->format->name;
+}
+const char *text_source_what(const text_source_t *source) {
+    return source->format->what;
+}
+size_t text_source_count(const text_source_t *source) {
+    return source->count;
+}
+uint64_t text_source_manifest(const text_source_t *source) {
+    return source->manifest;
 }
 
-void text_source_skip(text_source_t *s, size_t n) {
-    while (n--) step(s, NULL);
+static void read_item(text_source_t *source, text_item_t *out) {
+    if (!source->format->next(source, out))
+        die(RC_DATA, "'%s' became shorter while it was read", source->job->in);
 }
 
-void text_source_next(text_source_t *s, text_item_t *out) {
+void text_source_skip(text_source_t *source, size_t n) {
+    while (n--) read_item(source, NULL);
+}
+
+void text_source_next(text_source_t *source, text_item_t *out) {
     *out = (text_item_t){0};
-    step(s, out);
+    read_item(source, out);
 }
 
-int text_source_parse(const text_source_t *s, text_item_t *t, reason_t *why) {
-    return s->format->parse(s, t, why);
+int text_source_parse(const text_source_t *source, text_item_t *item, reason_t *why) {
+    return source->format->parse(source, item, why);
 }

@@ -2,6 +2,7 @@
 #include "tokenize/episode_fields.h"
 
 #include "common/base/log.h"
+#include "common/base/sizes.h"
 #include "common/io/token_db/bounds.h"
 #include "common/io/token_db/leaves.h"
 
@@ -20,9 +21,9 @@ static const minari_leaf_t *act(const episode_fields_t *s, size_t use) {
     return minari_act(s->m, s->act.use[use].leaf);
 }
 
-/* ---- the plan ---- */
+/* ---- widths and bounds ---- */
 
-static void take_observation(episode_fields_t *s, size_t i) {
+static void add_observation(episode_fields_t *s, size_t i) {
     const minari_leaf_t *l = obs(s, i);
     switch (s->obs.use[i].role) {
     case ROLE_IMAGE:
@@ -40,7 +41,7 @@ static void take_observation(episode_fields_t *s, size_t i) {
     }
 }
 
-static void take_action(episode_fields_t *s, size_t i) {
+static void add_action(episode_fields_t *s, size_t i) {
     const minari_leaf_t *l = act(s, i);
     if (s->act.use[i].role == ROLE_DISCRETE) {
         for (size_t k = 0; k < l->count; k++)
@@ -68,8 +69,8 @@ void episode_fields_init(episode_fields_t *s, minari_t *m, const char *name, con
     *s = (episode_fields_t){.m = m, .name = name, .image = -1, .text = -1};
     s->obs = mapping_observations(m, name, obs_text);
     s->act = mapping_actions(m, name, act_text);
-    for (size_t i = 0; i < s->obs.n; i++) take_observation(s, i);
-    for (size_t i = 0; i < s->act.n; i++) take_action(s, i);
+    for (size_t i = 0; i < s->obs.n; i++) add_observation(s, i);
+    for (size_t i = 0; i < s->act.n; i++) add_action(s, i);
 }
 
 void episode_fields_release(episode_fields_t *s) {
@@ -79,14 +80,15 @@ void episode_fields_release(episode_fields_t *s) {
     free(s->high);
 }
 
-/* The sizes of the discrete leaves, one a column. Observations of a larger space must stay below
- * 1024: that is checked value by value. */
+/* The ranges of the discrete leaves, one per column, malloc'ed [n]. A larger space than 1024 counts
+ * as 1024: episode_fields_check looks at each value. */
 static uint32_t *ranges(const minari_leaf_t *(*leaf)(const episode_fields_t *, size_t),
                         const mapping_t *p, const episode_fields_t *s, uint32_t n) {
     uint32_t *range = xcalloc(n, sizeof *range), *at = range;
     for (size_t i = 0; i < p->n; i++) {
         const minari_leaf_t *l = leaf(s, i);
-        for (size_t k = 0; p->use[i].role == ROLE_DISCRETE && k < l->count; k++)
+        if (p->use[i].role != ROLE_DISCRETE) continue;
+        for (size_t k = 0; k < l->count; k++)
             *at++ = mapping_range(l, k) < DISCRETE ? (uint32_t)mapping_range(l, k) : DISCRETE;
     }
     return range;
@@ -107,7 +109,8 @@ static void name_side(const episode_fields_t *s, leaves_t *l, leaf_side_t side) 
     }
 }
 
-/* Which columns of the actions are stored as they are; NULL when none is. Said in one line. */
+/* Which action columns are stored as they are, [n_actions], malloc'ed; NULL when none is. Logs them
+ * in one line. */
 static uint8_t *raw_actions(const episode_fields_t *s, const leaves_t *l) {
     char list[300] = "", name[300];
     size_t at = 0, n = 0;
@@ -228,17 +231,17 @@ static void scale_rows(episode_fields_t *s, float *v, size_t T, bool count) {
     if (count) s->values += T * s->n_actions;
 }
 
-/* Everything lies in one block: a cursor hands out pieces of it. */
+/* All arrays of a record lie in one block; `at` is its first free byte. */
 typedef struct {
     uint8_t *at;
 } block_t;
-static void *piece(block_t *b, size_t bytes) {
+static void *reserve(block_t *b, size_t bytes) {
     void *p = b->at;
-    b->at += (bytes + 7) / 8 * 8;
+    b->at += round_up(bytes, 8);
     return p;
 }
 
-/* The texts at the start of the episode, a line each, in bytes. */
+/* Bytes of the texts at the start of the episode, a line each. */
 static size_t text_length(const episode_fields_t *s, const minari_episode_t *e) {
     size_t n = 0;
     for (size_t i = 0; i < s->obs.n; i++)
@@ -250,7 +253,7 @@ static void fill_text(episode_fields_t *s, const minari_episode_t *e, token_reco
                       block_t *b) {
     if (s->text < 0) return;
     size_t n = text_length(s, e), at = 0;
-    uint32_t *text = piece(b, (n + 1) * sizeof *text);
+    uint32_t *text = reserve(b, (n + 1) * sizeof *text);
     bool moves = false, any = false;
     for (size_t i = 0; i < s->obs.n; i++) {
         if (s->obs.use[i].role != ROLE_TEXT) continue;
@@ -273,8 +276,8 @@ static void count_clipped(episode_fields_t *s, const float *v, size_t n) {
 
 static void fill_observations(episode_fields_t *s, const minari_episode_t *e, size_t first,
                               token_record_t *r, block_t *b) {
-    float *continuous = piece(b, r->T * s->n_continuous * sizeof *continuous);
-    uint32_t *discrete = piece(b, r->T * s->n_discrete * sizeof *discrete);
+    float *continuous = reserve(b, r->T * s->n_continuous * sizeof *continuous);
+    uint32_t *discrete = reserve(b, r->T * s->n_discrete * sizeof *discrete);
     size_t c = 0, d = 0;
     for (size_t i = 0; i < s->obs.n; i++) {
         const minari_leaf_t *l = obs(s, i);
@@ -293,8 +296,8 @@ static void fill_observations(episode_fields_t *s, const minari_episode_t *e, si
     count_clipped(s, continuous, r->T * c);
 }
 
-/* The expert speaks about the dataset's first action leaf; where it says nothing, what was done is
- * the target. */
+/* Expert actions exist for the dataset's first action leaf; the label of every other column is the
+ * action that was taken. */
 static void fill_labels(episode_fields_t *s, const minari_episode_t *e, size_t first,
                         token_record_t *r, float *labels) {
     size_t at = 0;
@@ -315,8 +318,8 @@ static void fill_labels(episode_fields_t *s, const minari_episode_t *e, size_t f
 static void fill_actions(episode_fields_t *s, const minari_episode_t *e, size_t first,
                          token_record_t *r, block_t *b) {
     size_t bytes = r->T * s->n_actions * sizeof(float), c = 0, d = 0;
-    float *actions = piece(b, bytes), *labels = piece(b, bytes);
-    uint32_t *discrete = piece(b, r->T * s->n_discrete_actions * sizeof *discrete);
+    float *actions = reserve(b, bytes), *labels = reserve(b, bytes);
+    uint32_t *discrete = reserve(b, r->T * s->n_discrete_actions * sizeof *discrete);
     for (size_t i = 0; i < s->act.n; i++) {
         const minari_leaf_t *l = act(s, i);
         const float *v = e->action[s->act.use[i].leaf] + first * l->count;
@@ -362,15 +365,17 @@ image_t episode_fields_frame(const episode_fields_t *s, const minari_episode_t *
     return im;
 }
 
-static void tell(const episode_fields_t *s, uint64_t some, uint64_t all, const char *what) {
+/* Warns when more than 1 % are so. */
+static void warn_share(const episode_fields_t *s, uint64_t some, uint64_t all, const char *what) {
     if (some * 100 > all)
         warn("'%s': %llu of %llu %s (%.3g %%)", s->name, (unsigned long long)some,
              (unsigned long long)all, what, 100.0 * (double)some / (double)all);
 }
 
 void episode_fields_report(const episode_fields_t *s) {
-    tell(s, s->beyond, s->values, "actions are outside their bounds");
-    tell(s, s->clipped, s->seen, "continuous observations are 256 or more and will share a token");
+    warn_share(s, s->beyond, s->values, "actions are outside their bounds");
+    warn_share(s, s->clipped, s->seen,
+               "continuous observations are 256 or more and will share a token");
     if (s->text_moves)
         warn("'%s': the text changes within %llu of %llu episodes; each record has its first",
              s->name, (unsigned long long)s->text_moves, (unsigned long long)s->episodes);

@@ -1,11 +1,14 @@
-/* episode_fields.h - how the spaces of a dataset become the parts of a record, by a mapping
- * (mapping.h).
+/* episode_fields.h - turns the leaves of a dataset's episodes into the parts of a record, by a
+ * mapping (mapping.h).
  *
- * Observations: the image -> codes; numbers -> continuous, one leaf after another; Discrete ->
- * discrete; texts -> byte tokens of the episode's first texts, a line each. Actions: Boxes, scaled
- * from their bounds to [-1,1] unless those say nothing (bounds.h); Discrete. infos/expert_action ->
- * label_actions. Timestep t is observation t with action t: the observation after the last action
- * is left out.
+ *     observations   the image -> codes; numbers -> continuous, leaf after leaf; Discrete ->
+ *                    discrete; texts -> byte tokens of the episode's first texts, a line each
+ *     actions        Boxes, scaled from their bounds to [-1,1] unless those say nothing
+ *                    (bounds.h); Discrete
+ *     infos/expert_action   -> label_actions
+ *
+ * Timestep t is observation t with action t: the observation after the last action is left out.
+ * Encodes no image: episode_fields_frame gives the frames to the encoder.
  */
 #ifndef TOKENIZE_EPISODE_FIELDS_H
 #define TOKENIZE_EPISODE_FIELDS_H
@@ -19,34 +22,35 @@ typedef struct {
     const minari_t *m;
     const char *name; /* of the dataset, for messages */
     mapping_t obs, act;
-    int image, text; /* observation leaves, -1 = none; the first text */
+    int image, text; /* observation leaves: the image, the first text; -1 = none */
     uint32_t n_continuous, n_discrete, n_actions, n_discrete_actions;
-    float *low, *high;       /* [n_actions] as declared */
-    uint64_t values, beyond; /* actions seen, and those outside their bounds */
-    uint64_t seen, clipped;  /* continuous observations seen, and those that the mu-law clips */
-    uint64_t episodes, text_moves; /* episodes filled, and those whose text changes on the way */
+    float *low, *high;             /* [n_actions] as declared */
+    uint64_t values, beyond;       /* action values, and those outside their bounds */
+    uint64_t seen, clipped;        /* continuous observations, and those that the mu-law clips */
+    uint64_t episodes, text_moves; /* episodes filled, and those whose text changes within */
 } episode_fields_t;
 
-/* obs, act: --obs and --act, NULL = by themselves. die()s as mapping.h says, and for discrete
- * actions of more than 1024 values (4). */
+/* obs, act: --obs and --act; NULL = the default. m and name must outlive the fields. die()s as
+ * mapping.h says, for discrete actions of more than 1024 values (4), and for empty bounds (3). */
 void episode_fields_init(episode_fields_t *s, minari_t *m, const char *name, const char *obs,
                          const char *act);
 void episode_fields_release(episode_fields_t *s);
-/* Sets widths, ranges, bounds and the names of the columns. Says which actions are stored as they
- * are, because their bounds say nothing (bounds.h). */
+/* Sets the meta's widths, ranges, bounds, environment and names of columns. Logs which actions are
+ * stored as they are, because their bounds say nothing (bounds.h). */
 void episode_fields_meta(const episode_fields_t *s, shard_meta_t *m);
 
-/* NaN, infinity, discrete values beyond their range or 1023: -1 with dataset, episode, step and
- * field. */
+/* Can the episode become a record? 0; or -1 with dataset, episode, step and field: a NaN, an
+ * infinity, a discrete value outside its range or above 1023. */
 int episode_fields_check(const episode_fields_t *s, const minari_episode_t *e, const char *key,
                          reason_t *why);
-/* Steps first .. first + r->T - 1 as arrays of r, owned by *arrays (release with free). */
+/* Steps first .. first + r->T - 1 of a checked episode as arrays of r: [T, width] each. They lie in
+ * *arrays (release with free) and in e, and live as long as both. */
 void episode_fields_fill(episode_fields_t *s, const minari_episode_t *e, size_t first,
                          token_record_t *r, void **arrays);
-/* Frame `step` as an image. */
+/* The frame of a step as an RGB image, owned by the caller. */
 image_t episode_fields_frame(const episode_fields_t *s, const minari_episode_t *e, size_t step);
-/* Warns when more than 1 % of the actions were outside their bounds, or of the observations beyond
- * the mu-law's M; and when texts change within episodes. */
+/* Warns, at the end: more than 1 % of the actions are outside their bounds, or of the continuous
+ * observations beyond the mu-law's M; texts change within episodes. */
 void episode_fields_report(const episode_fields_t *s);
 
 #endif

@@ -1,7 +1,7 @@
-/* episodes.c - `tokenize episodes`: a record for each episode of a Minari dataset or a D4RL file,
- * or for a window of it.
+/* episodes.c - `tokenize episodes`: writes a record for each episode of a Minari dataset or a D4RL
+ * file, with all of its steps or those that --frames keeps.
  *
- * HDF5 is read by one thread ahead of the encoder, which uses all of them; a third writes.
+ * One thread reads HDF5 ahead of the encoder, which uses all threads; a third writes.
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"
@@ -46,8 +46,8 @@ typedef struct {
     encoder_t encoder;
     writer_t writer;
     size_t *item, n, next; /* numbers of the episodes still to be done */
-    uint64_t content;      /* of the first record, and how many are exactly like it */
-    size_t records, alike;
+    uint64_t content;      /* hash of the first record's content */
+    size_t records, alike; /* records written, and those with that content */
 } episodes_t;
 
 static const char *key_of(size_t number, char buf[KEY_MAX]) {
@@ -57,7 +57,7 @@ static const char *key_of(size_t number, char buf[KEY_MAX]) {
 
 /* ---- reading ---- */
 
-/* Drops all steps but `step` (rising, K of them) from the episode's arrays. Its texts stay: the
+/* Keeps only the steps step[K], which rise, in the arrays of the episode. Its texts stay whole: the
  * first one counts. */
 static void keep_steps(const minari_t *m, minari_episode_t *e, const size_t *step, size_t K) {
     for (size_t k = 0; k < K; k++) {
@@ -91,21 +91,21 @@ static void choose_steps(const episodes_t *s, const char *key, episode_t *p) {
     free(step);
 }
 
-static void take_frames(const episodes_t *s, round_t *r, episode_t *p) {
+static void copy_frames(const episodes_t *s, round_t *r, episode_t *p) {
     p->image = r->n_images;
     r->image = xgrow(r->image, &r->cap, r->n_images + p->T, sizeof *r->image);
     for (size_t t = 0; t < p->T; t++)
         r->image[r->n_images++] =
             (encoded_t){.im = episode_fields_frame(&s->spaces, &p->e, p->first + t)};
-    for (size_t i = 0; i < p->e.n_obs;
-         i++) { /* the frames are copied: they need not wait for the encoder */
+    /* the frames are copied: the episode need not keep its own until they are encoded */
+    for (size_t i = 0; i < p->e.n_obs; i++) {
         free(p->e.image[i]);
         p->e.image[i] = NULL;
     }
 }
 
-/* HDF5 cleans up when the program exits, and the writing thread may end it (die) while an episode
- * is being read: the reader is held back for good before that. */
+/* The writing thread may end the program (die) while the reading one is inside HDF5, whose own
+ * cleanup at exit must not run then: hold_reader waits for the reader and stops it for good. */
 static pthread_mutex_t hdf5 = PTHREAD_MUTEX_INITIALIZER;
 static void hold_reader(void) {
     pthread_mutex_lock(&hdf5);
@@ -117,17 +117,17 @@ static void read_episode(const episodes_t *s, round_t *r, episode_t *p) {
     pthread_mutex_lock(&hdf5);
     int unread = minari_read(s->m, p->number, &p->e, &p->why);
     pthread_mutex_unlock(&hdf5);
-    bool last_word = unread == MINARI_REFUSED || s->job->strict;
+    bool refused = unread == MINARI_REFUSED || s->job->strict;
     if (unread) {
-        p->status = last_word ? EPISODE_REFUSED : EPISODE_BAD;
+        p->status = refused ? EPISODE_REFUSED : EPISODE_BAD;
     } else if (p->e.T == 0) {
         p->status = EPISODE_EMPTY;
         reason_set(&p->why, "an episode without steps");
     } else if (episode_fields_check(&s->spaces, &p->e, key, &p->why)) {
-        p->status = last_word ? EPISODE_REFUSED : EPISODE_BAD;
+        p->status = refused ? EPISODE_REFUSED : EPISODE_BAD;
     } else {
         choose_steps(s, key, p);
-        if (s->images) take_frames(s, r, p);
+        if (s->images) copy_frames(s, r, p);
     }
 }
 
@@ -142,7 +142,7 @@ static void *next_round(void *ctx) {
         read_episode(s, r, p);
         if (r->n_images > before)
             bytes += (r->n_images - before) * r->image[before].im.w * r->image[before].im.h * 3;
-        if (p->status == EPISODE_REFUSED) s->next = s->n; /* the last word */
+        if (p->status == EPISODE_REFUSED) s->next = s->n; /* nothing is read behind it */
     }
     return r;
 }
@@ -199,8 +199,8 @@ static uint64_t hash(uint64_t seed, const void *p, size_t bytes) {
     return p ? XXH64(p, bytes, seed) : seed + 1;
 }
 
-/* All that a policy would learn from: records that all agree in it come from a recording that went
- * wrong. */
+/* Hashes all that a policy would learn from. A dataset whose records all have one hash is a
+ * recording that went wrong. */
 static void compare_content(episodes_t *s, const token_record_t *r) {
     const shard_meta_t *m = &s->writer.meta;
     size_t T = r->T;
@@ -211,7 +211,8 @@ static void compare_content(episodes_t *s, const token_record_t *r) {
     h = hash(h, r->discrete, T * m->n_discrete * sizeof *r->discrete);
     h = hash(h, r->actions, T * m->n_actions * sizeof *r->actions);
     h = hash(h, r->discrete_actions, T * m->n_discrete_actions * sizeof *r->discrete_actions);
-    if (!s->records++) s->content = h;
+    if (!s->records) s->content = h;
+    s->records++;
     s->alike += h == s->content;
 }
 
@@ -238,7 +239,7 @@ static void write_round(void *ctx, void *item) {
         episode_t *p = &r->episode[i];
         key_of(p->number, key);
         if (p->status == EPISODE_REFUSED) {
-            writer_commit(&s->writer); /* what stands before it is good */
+            writer_commit(&s->writer); /* the items before it are good */
             die(RC_DATA, "%s", p->why.text);
         }
         if (p->status == EPISODE_BAD)
@@ -258,8 +259,7 @@ static void write_round(void *ctx, void *item) {
 
 /* ---- the command ---- */
 
-/* A dataset that changed is another one: its name, the number of its episodes and the sizes of its
- * files say so. */
+/* Tells datasets apart by name, number of episodes and the sizes of their files. */
 static uint64_t manifest_of(const minari_t *m, const char *dir) {
     static const char *const files[] = {"data/main_data.hdf5", "data/metadata.json",
                                         "main_data.hdf5", "metadata.json"};
@@ -297,13 +297,13 @@ int cmd_episodes(int argc, char **argv) {
     int rc;
     reason_t why;
     job_parse(&job, argc, argv,
-              "codes, observations and actions of recorded episodes: a record each");
+              "encode recorded episodes: a record each, of codes, observations and actions");
     episodes_t s = {.job = &job, .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels}};
     s.m = minari_open(job.in, &rc, &why);
     if (!s.m) die(rc, "%s", why.text);
     minari_lenient(s.m, job.lenient);
     if (atexit(hold_reader))
-        die(RC_RUNTIME, "out of memory"); /* after HDF5's own: runs before it */
+        die(RC_RUNTIME, "out of memory"); /* registered behind HDF5's own: runs before it */
     if (!minari_episodes(s.m)) die(RC_DATA, "'%s': a dataset without episodes", job.in);
     episode_fields_init(&s.spaces, s.m, job.in, job.obs, job.act);
     s.images = s.spaces.image >= 0;

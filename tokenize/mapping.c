@@ -8,7 +8,7 @@
 
 typedef const minari_leaf_t *(*leaf_at_t)(const minari_t *, size_t);
 
-/* What the mapping is made for. */
+/* One side of a timestep: its observations or its actions. */
 typedef struct {
     minari_t *m;
     const char *name, *field, *option;
@@ -73,9 +73,9 @@ int64_t mapping_range(const minari_leaf_t *l, size_t k) {
     return l->kind == SPACE_BOX ? (int64_t)(l->high[k] - l->low[k]) + 1 : minari_leaf_n(l, k);
 }
 
-/* ---- by themselves ---- */
+/* ---- the default ---- */
 
-static void left_out(const side_t *s, size_t i, const char *what) {
+static void warn_left_out(const side_t *s, size_t i, const char *what) {
     const char *path = s->leaf(s->m, i)->path;
     warn("'%s': %s%s%s is left out: %s (%s chooses)", s->name, s->field, *path ? "/" : "", path,
          what, s->option);
@@ -92,10 +92,10 @@ static void choose_observation(const side_t *s, mapping_t *p, size_t i, int imag
     else if (l->kind == SPACE_TEXT && !*text)
         add(p, i, ROLE_TEXT);
     else
-        left_out(s, i,
-                 l->kind == SPACE_TEXT    ? "a second text"
-                 : l->kind == SPACE_IMAGE ? "a second image"
-                                          : "an array of two or more dimensions");
+        warn_left_out(s, i,
+                      l->kind == SPACE_TEXT    ? "a second text"
+                      : l->kind == SPACE_IMAGE ? "a second image"
+                                               : "an array of two or more dimensions");
     *text |= l->kind == SPACE_TEXT;
 }
 
@@ -104,10 +104,11 @@ static void choose_action(const side_t *s, mapping_t *p, size_t i) {
     if (l->kind == SPACE_DISCRETE || l->kind == SPACE_BOX)
         add(p, i, l->kind == SPACE_DISCRETE ? ROLE_DISCRETE : ROLE_CONTINUOUS);
     else
-        left_out(s, i, l->kind == SPACE_TEXT ? "texts are no actions" : "images are no actions");
+        warn_left_out(s, i,
+                      l->kind == SPACE_TEXT ? "texts are no actions" : "images are no actions");
 }
 
-/* ---- as told ---- */
+/* ---- --obs and --act ---- */
 
 static _Noreturn void refuse_key(const side_t *s, role_t role, const char *key, const char *what) {
     char has[400] = "";
@@ -127,7 +128,7 @@ static bool names(const char *key, size_t n, const char *path) {
     return strncmp(key, path, n) == 0 && (path[n] == 0 || path[n] == '/');
 }
 
-static void take_key(const side_t *s, mapping_t *p, role_t role, const char *key, size_t n) {
+static void add_key(const side_t *s, mapping_t *p, role_t role, const char *key, size_t n) {
     char *shown = xasprintf("%.*s", (int)n, key);
     size_t named = 0, taken = 0;
     for (size_t i = 0; i < s->n; i++) {
@@ -142,7 +143,7 @@ static void take_key(const side_t *s, mapping_t *p, role_t role, const char *key
     free(shown);
 }
 
-static void take_part(const side_t *s, mapping_t *p, const char *part, size_t n) {
+static void add_part(const side_t *s, mapping_t *p, const char *part, size_t n) {
     const char *equals = memchr(part, '=', n);
     size_t role = 0, length = equals ? (size_t)(equals - part) : 0;
     while (role < 4 && (strlen(roles[role]) != length || strncmp(part, roles[role], length) != 0))
@@ -154,17 +155,17 @@ static void take_part(const side_t *s, mapping_t *p, const char *part, size_t n)
             s->observations ? "image, continuous, discrete or text" : "continuous or discrete");
     for (const char *key = equals + 1, *end = part + n; key <= end;) {
         const char *plus = memchr(key, '+', (size_t)(end - key)), *stop = plus ? plus : end;
-        take_key(s, p, (role_t)role, key, (size_t)(stop - key));
+        add_key(s, p, (role_t)role, key, (size_t)(stop - key));
         key = stop + 1;
     }
 }
 
-static mapping_t told(const side_t *s, const char *text) {
+static mapping_t parse_mapping(const side_t *s, const char *text) {
     mapping_t p = {0};
     size_t images = 0;
     for (const char *part = text;;) {
         const char *comma = strchr(part, ',');
-        take_part(s, &p, part, comma ? (size_t)(comma - part) : strlen(part));
+        add_part(s, &p, part, comma ? (size_t)(comma - part) : strlen(part));
         if (!comma) break;
         part = comma + 1;
     }
@@ -180,7 +181,7 @@ mapping_t mapping_observations(minari_t *m, const char *name, const char *text) 
     side_t s = {m, name, "observations", "--obs", minari_obs, minari_n_obs(m), true};
     mapping_t p = {0};
     if (text) {
-        p = told(&s, text);
+        p = parse_mapping(&s, text);
     } else {
         int image = minari_find_image(m);
         bool has_text = false;
@@ -206,7 +207,7 @@ mapping_t mapping_actions(minari_t *m, const char *name, const char *text) {
     side_t s = {m, name, "actions", "--act", minari_act, minari_n_act(m), false};
     mapping_t p = {0};
     if (text)
-        p = told(&s, text);
+        p = parse_mapping(&s, text);
     else
         for (size_t i = 0; i < s.n; i++) choose_action(&s, &p, i);
     for (size_t i = 0; i < s.n; i++)

@@ -1,10 +1,11 @@
-/* mapping.h - which observations and actions of a dataset become which part of a record: --obs and
- * --act, or by themselves.
+/* mapping.h - which observations and actions of a dataset become which part of a record: by
+ * --obs and --act, or by default.
  *
- * "image=KEY,continuous=KEY+KEY2,discrete=KEY,text=KEY": KEY is the path of a leaf (agent/pixels,
- * _index_0), of a Dict or Tuple (then all leaves below it that fit the part), or "." for
- * everything. What is not named is left out, and not read. For actions there are continuous and
- * discrete.
+ *     image=KEY,continuous=KEY+KEY2,discrete=KEY,text=KEY
+ *
+ * KEY is the path of a leaf (agent/pixels, _index_0); or of a Dict or Tuple, for all leaves below
+ * it that fit the part; or "." for everything. What is not named is left out, and not read. Actions
+ * can be continuous and discrete only.
  */
 #ifndef TOKENIZE_MAPPING_H
 #define TOKENIZE_MAPPING_H
@@ -13,25 +14,32 @@
 
 typedef enum { ROLE_IMAGE, ROLE_CONTINUOUS, ROLE_DISCRETE, ROLE_TEXT } role_t;
 typedef struct {
-    size_t leaf;
+    size_t leaf; /* number of the observation or action leaf */
     role_t role;
 } use_t;
 typedef struct {
-    use_t *use; /* in the order of their columns */
+    use_t *use; /* [n], in the order of the columns; owned */
     size_t n;
 } mapping_t;
 
-/* `text` NULL: observations: the first image; Boxes of at most one dimension are continuous,
- * Discrete, MultiDiscrete and MultiBinary discrete; the first text. Actions: Boxes and Discretes;
- * what has no place is told in a warning. Makes the image's leaf SPACE_IMAGE, and leaves that
- * nobody uses are skipped by minari_read. die()s: RC_USAGE for a mapping that the dataset cannot
- * follow (naming what it has), RC_DATA for an image of other than 1 or 3 channels. */
+/* The mapping that text describes, released with mapping_release; name: of the dataset, for
+ * messages. NULL is the default:
+ *
+ *     observations   the first image; Boxes of at most one dimension -> continuous; Discrete,
+ *                    MultiDiscrete and MultiBinary -> discrete; the first text
+ *     actions        Boxes -> continuous; Discrete -> discrete
+ *
+ * Warns of leaves that the default leaves out. Changes m: the image's leaf becomes SPACE_IMAGE, and
+ * reading skips the leaves that nobody uses. die()s for a mapping that the dataset cannot follow
+ * (2), naming what it has; for an image of other than 1 or 3 channels, and without any action (3).
+ */
 mapping_t mapping_observations(minari_t *m, const char *name, const char *text);
 mapping_t mapping_actions(minari_t *m, const char *name, const char *text);
 void mapping_release(mapping_t *p);
 
-/* Whole numbers of a Box taken as discrete: element k's first value and range (those of a Discrete
- * leaf: 0, since its values come less their start, and its range). */
+/* Of element k of a discrete leaf: its lowest value, and how many values it has. The lowest is the
+ * lower bound of a Box of whole numbers, and 0 of a Discrete (its values come without their start).
+ */
 double mapping_first(const minari_leaf_t *l, size_t k);
 int64_t mapping_range(const minari_leaf_t *l, size_t k);
 

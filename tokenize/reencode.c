@@ -18,17 +18,17 @@ enum { BATCH = 32 };
 typedef struct {
     reencode_t *a;
     image_opts_t opts;
-    size_t frames; /* of an episode, and how they were chosen */
-    step_choice_t take;
-    bool captions;   /* images of `tokenize text`: files under their keys */
-    char *obs, *act; /* which parts of an episode were taken, NULL = by themselves */
-    /* where images come from, by what the shard holds */
+    size_t frames; /* --frames of the shard, and how the steps were chosen */
+    step_choice_t choice;
+    bool captions;   /* a shard of `tokenize text`: its images are files named by their keys */
+    char *obs, *act; /* --obs and --act of the shard; NULL = the default */
+    /* where the images come from: one of these, by what the shard holds */
     image_source_t *source;
     size_t cursor;
     minari_t *m;
     episode_fields_t spaces;
     minari_episode_t episode;
-    long long loaded;
+    long long loaded; /* number of `episode`; -1 = none */
     /* the batch */
     encoded_t image[BATCH];
     uint32_t *codes[BATCH]; /* stored */
@@ -40,8 +40,14 @@ static char *string_of(const cJSON *args, const char *key) {
     return cJSON_IsString(item) ? xstrdup(item->valuestring) : NULL;
 }
 
-/* The options the images were decoded with. */
-static void take_options(rerun_t *s, const shard_meta_t *m) {
+static step_choice_t choice_of(const cJSON *args) {
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "head"))) return STEPS_HEAD;
+    bool spread = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "spread"));
+    return spread ? STEPS_SPREAD : STEPS_CONSECUTIVE;
+}
+
+/* Reads from the shard's arguments how its images were decoded and its steps chosen. */
+static void read_options(rerun_t *s, const shard_meta_t *m) {
     image_opts_t o = image_opts_default();
     cJSON *args = m->arguments ? json_parse(m->arguments, strlen(m->arguments), false, NULL) : NULL;
     const cJSON *b = cJSON_GetObjectItemCaseSensitive(args, "background");
@@ -54,9 +60,7 @@ static void take_options(rerun_t *s, const shard_meta_t *m) {
     if (json_u64(cJSON_GetObjectItemCaseSensitive(args, "frames"), &v)) s->frames = (size_t)v;
     const char *command = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(args, "command"));
     s->captions = command && !strcmp(command, "text");
-    s->take = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "head"))     ? STEPS_HEAD
-              : cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "spread")) ? STEPS_SPREAD
-                                                                               : STEPS_CONSECUTIVE;
+    s->choice = choice_of(args);
     encoder_hint_size(s->a->tokenizer, &o);
     s->obs = string_of(args, "obs");
     s->act = string_of(args, "act");
@@ -96,7 +100,7 @@ static image_t from_pixels(const rerun_t *s, const token_record_t *r, size_t t) 
     return im;
 }
 
-/* Records stand in the order of the source: one pass over its keys finds them all. */
+/* Records stand in the order of the source, so one pass over its keys finds them all. */
 static image_t from_source(rerun_t *s, const token_record_t *r) {
     size_t n = image_source_count(s->source);
     image_t im = {0};
@@ -137,7 +141,7 @@ static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
         s->loaded = number;
     }
     size_t *step = xcalloc(s->episode.T + 1, sizeof *step);
-    size_t n = kept_steps_find(key, s->episode.T, s->frames, s->take, step),
+    size_t n = kept_steps_find(key, s->episode.T, s->frames, s->choice, step),
            at = step[t < n ? t : 0];
     bool same = n == r->T && step[0] == r->first_step;
     free(step);
@@ -145,7 +149,8 @@ static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
     return episode_fields_frame(&s->spaces, &s->episode, at);
 }
 
-/* A code that came out otherwise may be a near tie that another machine's rounding decides. */
+/* A code that differs may be a near tie, decided by the rounding of another machine: by how much is
+ * the stored one further away than the nearest? */
 static void measure(reencode_t *a, const encoded_t *p, const uint32_t *stored) {
     size_t grid = (size_t)p->grid_h * p->grid_w;
     double *gap = xmalloc(grid * sizeof *gap);
@@ -173,26 +178,30 @@ static void compare(rerun_t *s) {
     s->n = 0;
 }
 
+static image_t read_image(rerun_t *s, const token_record_t *r, size_t t) {
+    if (!s->a->in) return from_pixels(s, r, t);
+    if (s->captions) return from_file(s, r);
+    return s->m ? from_dataset(s, r, t) : from_source(s, r);
+}
+
+/* Adds image t of the record to the batch, and compares the batch when it is full. */
 static void add(rerun_t *s, const token_record_t *r, size_t t) {
     reencode_t *a = s->a;
     size_t grid = (size_t)r->grid_h * r->grid_w, w, h;
     tokenizer_image_size(a->tokenizer, (tokenizer_grid_t){r->grid_h, r->grid_w}, &w, &h);
     encoded_t *p = &s->image[s->n];
-    *p = (encoded_t){.im = !a->in        ? from_pixels(s, r, t)
-                           : s->captions ? from_file(s, r)
-                           : s->m        ? from_dataset(s, r, t)
-                                         : from_source(s, r)};
-    if (a->in)
-        encoder_prepare(&(encoder_t){.tokenizer = a->tokenizer},
-                        p); /* kept pixels are what the encoder saw */
+    *p = (encoded_t){.im = read_image(s, r, t)};
+    /* kept pixels are what the encoder saw */
+    if (a->in) encoder_prepare(&(encoder_t){.tokenizer = a->tokenizer}, p);
     if (p->im.w != w || p->im.h != h) fail(a, r, "has another size now");
-    s->codes[s->n] =
-        memcpy(xmalloc(grid * sizeof(uint32_t)), r->codes + t * grid, grid * sizeof(uint32_t));
-    if (++s->n == BATCH) compare(s);
+    s->codes[s->n] = xmalloc(grid * sizeof(uint32_t));
+    memcpy(s->codes[s->n], r->codes + t * grid, grid * sizeof(uint32_t));
+    s->n++;
+    if (s->n == BATCH) compare(s);
 }
 
-/* Is image i of n one of `sample`, spread evenly? */
-static bool chosen(uint64_t i, uint64_t n, uint64_t sample) {
+/* Is image i of n in the sample, spread evenly? sample 0: all are. */
+static bool is_sampled(uint64_t i, uint64_t n, uint64_t sample) {
     if (!sample || sample >= n) return true;
     unsigned __int128 a = (unsigned __int128)i * sample, b = a + sample;
     return (uint64_t)(a / n) != (uint64_t)(b / n);
@@ -201,14 +210,14 @@ static bool chosen(uint64_t i, uint64_t n, uint64_t sample) {
 void reencode_run(reencode_t *a) {
     rerun_t s = {.a = a, .loaded = -1};
     uint64_t n = token_db_meta(a->db)->images, number = 0;
-    take_options(&s, token_db_meta(a->db));
+    read_options(&s, token_db_meta(a->db));
     open_source(&s);
     for (uint64_t i = 0; i < token_db_count(a->db); i++) {
         token_record_t r;
         reason_t why;
         if (token_db_get(a->db, i, &r, &why)) die(RC_DATA, "%s", why.text);
         for (size_t t = 0; r.codes && t < r.T; t++)
-            if (chosen(number++, n, a->sample)) add(&s, &r, t);
+            if (is_sampled(number++, n, a->sample)) add(&s, &r, t);
         token_record_release(&r);
     }
     compare(&s);

@@ -1,5 +1,6 @@
-/* commands.h - the commands of `tokenize`: each takes its own arguments (argv[0] is its name) and
- * returns the exit code.
+/* commands.h - the commands of `tokenize`, one file each. A command parses its own arguments
+ * (argv[0] is its name), ends the program when it fails, and returns the exit code: 0, or 75 when
+ * it was stopped and can go on.
  */
 #ifndef TOKENIZE_COMMANDS_H
 #define TOKENIZE_COMMANDS_H

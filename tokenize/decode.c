@@ -180,8 +180,8 @@ int cmd_decode(int argc, char **argv) {
         die(RC_USAGE, "--fps %lld: 1 to 65535 are possible", (long long)fps);
     if (fs_same(in, out)) die(RC_USAGE, "--out '%s' is --in", out);
     reason_t why;
-    token_db_t *shard = shard_open(in);
-    decode_t decode = {.tokenizer = shard_model_open(model, in, token_db_meta(shard)),
+    token_db_t *shard = shard_open_or_die(in);
+    decode_t decode = {.tokenizer = shard_tokenizer_open_or_die(model, in, token_db_meta(shard)),
                        .out = out,
                        .sheet = sheet,
                        .apng = apng,

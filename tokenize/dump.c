@@ -151,7 +151,7 @@ int cmd_dump(int argc, char **argv) {
               (const cli_opt_t *const[]){options}, 1);
     if (in.n != 1) die(RC_USAGE, "one shard at a time");
     const char *path = in.item[0];
-    token_db_t *shard = shard_open(path);
+    token_db_t *shard = shard_open_or_die(path);
     uint64_t n = token_db_count(shard), first = 0, end = n;
     if (id < -1 || (id >= 0 && (uint64_t)id >= n))
         die(RC_USAGE, "--id %lld: '%s' has records 0 to %lld", (long long)id, path,

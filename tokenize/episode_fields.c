@@ -58,8 +58,8 @@ static void add_action(episode_fields_t *s, size_t i) {
         s->low[s->n_actions + k] = (float)l->low[k];
         s->high[s->n_actions + k] = (float)l->high[k];
         if (!(l->low[k] <= l->high[k]))
-            die(RC_DATA, "'%s': actions/%s: the bounds [%g, %g] hold nothing", s->name, l->path,
-                l->low[k], l->high[k]);
+            die(RC_DATA, "'%s': actions/%s: the bounds [%g, %g] contain no number", s->name,
+                l->path, l->low[k], l->high[k]);
     }
     s->n_actions = (uint32_t)n;
 }

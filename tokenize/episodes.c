@@ -304,7 +304,7 @@ int cmd_episodes(int argc, char **argv) {
     minari_lenient(s.m, job.lenient);
     if (atexit(hold_reader))
         die(RC_RUNTIME, "out of memory"); /* registered behind HDF5's own: runs before it */
-    if (!minari_episodes(s.m)) die(RC_DATA, "'%s': a dataset without episodes", job.in);
+    if (!minari_episodes(s.m)) die(RC_DATA, "'%s' has no episodes", job.in);
     episode_fields_init(&s.spaces, s.m, job.in, job.obs, job.act);
     s.images = s.spaces.image >= 0;
     if (s.images && !job.tokenizer && !job.keep_pixels)

@@ -225,7 +225,7 @@ static void run_source(images_run_t *run) {
 }
 
 static void run_stream(images_run_t *run) {
-    writer_init(&run->writer, run->job, stream_open(&run->stream, run->job));
+    writer_init(&run->writer, run->job, stream_open_or_die(&run->stream, run->job));
     if (!writer_open(&run->writer, SIZE_MAX)) return;
     stream_skip(&run->stream, &run->writer);
     run->writer.done = run->stream.seen;

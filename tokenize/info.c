@@ -210,7 +210,7 @@ static void print_table(const char *path, token_db_t *shard, const shard_stats_t
 static void print_shard(const char *path) {
     jsonw_t json;
     shard_stats_t stats;
-    token_db_t *shard = shard_open(path);
+    token_db_t *shard = shard_open_or_die(path);
     jsonw_begin(&json);
     jsonw_str(&json, "shard", path);
     put_meta(&json, token_db_meta(shard));

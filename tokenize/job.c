@@ -32,11 +32,10 @@ static void check_options(const job_t *job) {
         die(RC_USAGE, "%s needs --frames", job->spread ? "--spread" : "--head");
     if (job->spread && job->head) die(RC_USAGE, "--spread and --head exclude each other");
     if (job->split < 0 || (job->split && job->split < 8))
-        die(RC_USAGE, "--split %lld: 8 bytes or more", (long long)job->split);
+        die(RC_USAGE, "--split %lld: at least 8 bytes, or 0 = never", (long long)job->split);
     if (job->image_digits < 0 || job->image_digits > 20)
         die(RC_USAGE, "--image-digits: 0 to 20 are possible");
-    if (job->frames < 0 || job->limit < 0)
-        die(RC_USAGE, "--frames and --limit count: they cannot be negative");
+    if (job->frames < 0 || job->limit < 0) die(RC_USAGE, "--frames and --limit cannot be negative");
     if (job->batch < 1 || job->batch > MOST_BATCH)
         die(RC_USAGE, "--batch %lld: 1 to %d are possible", (long long)job->batch, MOST_BATCH);
     if (!(job->max_bad >= 0 && job->max_bad <= 1))

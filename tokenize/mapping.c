@@ -105,7 +105,8 @@ static void choose_action(const side_t *s, mapping_t *p, size_t i) {
         add(p, i, l->kind == SPACE_DISCRETE ? ROLE_DISCRETE : ROLE_CONTINUOUS);
     else
         warn_left_out(s, i,
-                      l->kind == SPACE_TEXT ? "texts are no actions" : "images are no actions");
+                      l->kind == SPACE_TEXT ? "a text cannot be an action"
+                                            : "an image cannot be an action");
 }
 
 /* ---- --obs and --act ---- */
@@ -139,7 +140,7 @@ static void add_key(const side_t *s, mapping_t *p, role_t role, const char *key,
         taken++;
     }
     if (!named) refuse_key(s, role, shown, "has nothing of that name");
-    if (!taken) refuse_key(s, role, shown, "has nothing there that fits and is not named before");
+    if (!taken) refuse_key(s, role, shown, "has nothing there that fits and is still free");
     free(shown);
 }
 
@@ -150,7 +151,7 @@ static void add_part(const side_t *s, mapping_t *p, const char *part, size_t n) 
         role++;
     if (role == 4 || (!s->observations && (role == ROLE_IMAGE || role == ROLE_TEXT)))
         die(RC_USAGE,
-            "%s '%.*s': %s=KEY is needed, several of them with commas, several keys with +",
+            "%s '%.*s': %s=KEY is needed; separate several of them by commas, several keys by +",
             s->option, (int)n, part,
             s->observations ? "image, continuous, discrete or text" : "continuous or discrete");
     for (const char *key = equals + 1, *end = part + n; key <= end;) {
@@ -196,7 +197,8 @@ mapping_t mapping_observations(minari_t *m, const char *name, const char *text) 
         minari_image_size(l, &h, &w, &c);
         if (c != 1 && c != 3)
             die(RC_DATA,
-                "'%s': observations/%s: frames of %zu channels; 1 or 3 are read (--obs leaves it "
+                "'%s': observations/%s: frames have %zu channels; only 1 or 3 can be read (--obs "
+                "can leave it "
                 "out)",
                 name, l->path, c);
     }
@@ -213,7 +215,6 @@ mapping_t mapping_actions(minari_t *m, const char *name, const char *text) {
     for (size_t i = 0; i < s.n; i++)
         if (!used(&p, i)) minari_skip_act(m, i);
     if (!p.n)
-        die(RC_DATA, "'%s': no action that has tokens: numbers or discrete values are needed",
-            name);
+        die(RC_DATA, "'%s' has no actions that become tokens (numbers or discrete values)", name);
     return p;
 }

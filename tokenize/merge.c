@@ -51,18 +51,19 @@ typedef struct {
 
 /* ---- do the parts fit? ---- */
 
-static cJSON *options_of(const char *path, const shard_meta_t *meta, merge_part_t *p) {
-    cJSON *o =
+/* The arguments of a part without "shard", which goes to *part. */
+static cJSON *read_options(const char *path, const shard_meta_t *meta, merge_part_t *part) {
+    cJSON *options =
         meta->arguments ? json_parse(meta->arguments, strlen(meta->arguments), false, NULL) : NULL;
-    cJSON *shard = cJSON_DetachItemFromObjectCaseSensitive(o, "shard");
+    cJSON *shard = cJSON_DetachItemFromObjectCaseSensitive(options, "shard");
     if (!shard || cJSON_GetArraySize(shard) != 2 ||
-        !json_u64(cJSON_GetArrayItem(shard, 0), &p->index) ||
-        !json_u64(cJSON_GetArrayItem(shard, 1), &p->count) || p->index >= p->count ||
-        p->count > MOST_PARTS)
-        die(RC_MISFIT, "'%s' is no part: its arguments name no --shard", path);
-    p->path = path;
+        !json_u64(cJSON_GetArrayItem(shard, 0), &part->index) ||
+        !json_u64(cJSON_GetArrayItem(shard, 1), &part->count) || part->index >= part->count ||
+        part->count > MOST_PARTS)
+        die(RC_MISFIT, "'%s' is not a part: it was made without --shard", path);
+    part->path = path;
     cJSON_Delete(shard);
-    return o;
+    return options;
 }
 
 static void check_option(const merge_t *merge, const char *path, const char *name, const cJSON *a,
@@ -70,7 +71,7 @@ static void check_option(const merge_t *merge, const char *path, const char *nam
     if (job_is_path(name)) return; /* the manifest says whether it is the same data */
     char *was = json_shown(a), *is = json_shown(b);
     if (strcmp(was, is) != 0 && !strcmp(name, "manifest"))
-        die(RC_MISFIT, "'%s' was made of another list of items than '%s': manifest %s, not %s",
+        die(RC_MISFIT, "'%s' was made from another list of items than '%s': manifest %s, not %s",
             path, merge->part[0].path, is, was);
     if (strcmp(was, is) != 0)
         die(RC_MISFIT, "'%s' and '%s' were made with different options: %s %.150s and %.150s",
@@ -150,15 +151,15 @@ static void check_meta(const merge_t *merge, const char *path, const shard_meta_
         what = "ranges of a timestep";
     else if (!equal_text(first->leaves, meta->leaves))
         what = "list of columns";
-    if (what) die(RC_MISFIT, "'%s' and '%s' have another %s", merge->part[0].path, path, what);
+    if (what) die(RC_MISFIT, "'%s' and '%s' differ in their %s", merge->part[0].path, path, what);
 }
 
 /* Opens and closes one part at a time, so that there may be thousands. */
 static void check_part(merge_t *merge, size_t i, const char *path, const char *out) {
     if (fs_same(path, out)) die(RC_USAGE, "--out '%s' is one of the parts", out);
-    token_db_t *shard = shard_open(path);
+    token_db_t *shard = shard_open_or_die(path);
     const shard_meta_t *meta = token_db_meta(shard);
-    cJSON *options = options_of(path, meta, &merge->part[i]);
+    cJSON *options = read_options(path, meta, &merge->part[i]);
     if (merge->part[i].index == 0) keep_paths(merge, options);
     if (i == 0) {
         merge->options = options;
@@ -169,7 +170,7 @@ static void check_part(merge_t *merge, size_t i, const char *path, const char *o
         cJSON_Delete(options);
     }
     if (!meta->complete)
-        die(RC_MISFIT, "'%s' is not complete: the command that began it goes on with it", path);
+        die(RC_MISFIT, "'%s' is not complete: run the command that began it again", path);
     merge->skipped += meta->skipped;
     merge->bar.total += meta->records;
     token_db_close(shard);
@@ -193,12 +194,13 @@ static void check_parts(merge_t *merge) {
     for (size_t i = 0; i <= merge->n; i++) {
         uint64_t index = i < merge->n ? merge->part[i].index : count;
         if (i > 0 && i < merge->n && index == merge->part[i - 1].index)
-            die(RC_MISFIT, "part %" PRIu64 " of %" PRIu64 " is there twice: '%s' and '%s'", index,
+            die(RC_MISFIT, "part %" PRIu64 " of %" PRIu64 " is given twice: '%s' and '%s'", index,
                 count, merge->part[i - 1].path, merge->part[i].path);
-        for (; next < index; next++)
-            if (missing++ < NAMED)
-                at += (size_t)snprintf(list + at, sizeof list - at, "%s%" PRIu64, at ? ", " : "",
-                                       next);
+        for (; next < index; next++) {
+            missing++;
+            if (missing > NAMED) continue;
+            at += (size_t)snprintf(list + at, sizeof list - at, "%s%" PRIu64, at ? ", " : "", next);
+        }
         next = index + 1;
     }
     if (missing)
@@ -232,7 +234,7 @@ static void append_record(merge_t *merge, token_record_t *record) {
 }
 
 static void append_part(merge_t *merge, size_t part) {
-    token_db_t *shard = shard_open(merge->part[part].path);
+    token_db_t *shard = shard_open_or_die(merge->part[part].path);
     uint64_t n = token_db_count(shard), first = 0;
     reason_t why;
     /* An earlier run appended these; with --dedupe their hashes are still needed. */
@@ -257,13 +259,14 @@ static void append_part(merge_t *merge, size_t part) {
 
 /* Bad items follow all records: records must stay in the order of their keys. */
 static void append_bad_items(merge_t *merge, size_t part) {
-    token_db_t *shard = shard_open(merge->part[part].path);
+    token_db_t *shard = shard_open_or_die(merge->part[part].path);
     char *key, *reason;
     reason_t why;
     for (uint64_t i = 0; i < token_db_meta(shard)->bad; i++) {
         if (token_db_bad(shard, i, &key, &reason, &why)) die(RC_DATA, "%s", why.text);
-        if (merge->bad++ >= merge->bad_before &&
-            token_db_put_bad(merge->out, key, strlen(key), reason, &why))
+        bool appended = merge->bad < merge->bad_before;
+        merge->bad++;
+        if (!appended && token_db_put_bad(merge->out, key, strlen(key), reason, &why))
             die(RC_RUNTIME, "%s", why.text);
         free(key);
         free(reason);
@@ -274,18 +277,18 @@ static void append_bad_items(merge_t *merge, size_t part) {
 /* The arguments of a run over the whole input, and "merged", the number of parts: so `tokenize
  * images` does not take the result for a shard of its own. */
 static char *merged_arguments(merge_t *merge) {
-    cJSON *o = cJSON_Duplicate(merge->options, true), *shard;
-    cJSON_DeleteItemFromObjectCaseSensitive(
-        o, "merged"); /* a merged shard may be merged again: its pages get full */
-    if (merge->source) set_member(o, "source", cJSON_CreateString(merge->source));
-    if (merge->images) set_member(o, "images", cJSON_Duplicate(merge->images, true));
-    shard = cJSON_AddArrayToObject(o, "shard");
+    cJSON *options = cJSON_Duplicate(merge->options, true), *shard;
+    /* there already when a merged shard is merged again, which fills its pages */
+    cJSON_DeleteItemFromObjectCaseSensitive(options, "merged");
+    if (merge->source) set_member(options, "source", cJSON_CreateString(merge->source));
+    if (merge->images) set_member(options, "images", cJSON_Duplicate(merge->images, true));
+    shard = cJSON_AddArrayToObject(options, "shard");
     if (!shard || !cJSON_AddItemToArray(shard, cJSON_CreateNumber(0)) ||
         !cJSON_AddItemToArray(shard, cJSON_CreateNumber(1)) ||
-        !cJSON_AddNumberToObject(o, "merged", (double)merge->n))
+        !cJSON_AddNumberToObject(options, "merged", (double)merge->n))
         die(RC_RUNTIME, "out of memory (for JSON)");
-    char *text = json_canonical(o);
-    cJSON_Delete(o);
+    char *text = json_canonical(options);
+    cJSON_Delete(options);
     return text;
 }
 
@@ -333,7 +336,7 @@ static int append_parts(merge_t *merge, const char *out, uint64_t max_map) {
         if (merge->records > merge->records_before) commit_parts(merge);
         progress_end(&merge->bar);
         token_db_close(merge->out);
-        log_line("stopped; the same command goes on with '%s'", out);
+        log_line("stopped; run the same command again to resume '%s'", out);
         return RC_STOPPED;
     }
     for (size_t i = 0; i < merge->n; i++) append_bad_items(merge, i);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-token_db_t *shard_open(const char *path) {
+token_db_t *shard_open_or_die(const char *path) {
     int rc;
     reason_t why;
     token_db_t *shard = token_db_open(path, &rc, &why);
@@ -11,7 +11,8 @@ token_db_t *shard_open(const char *path) {
     return shard;
 }
 
-tokenizer_t *shard_model_open(const char *run, const char *path, const shard_meta_t *meta) {
+tokenizer_t *shard_tokenizer_open_or_die(const char *run, const char *path,
+                                         const shard_meta_t *meta) {
     if (!meta->fingerprint) die(RC_MISFIT, "'%s' holds no codes", path);
     tokenizer_t *tokenizer = tokenizer_open_or_die(run);
     if (strcmp(meta->fingerprint, tokenizer_fingerprint(tokenizer)) != 0)

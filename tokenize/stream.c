@@ -40,7 +40,7 @@ static uint64_t manifest(char *const *path, size_t n) {
     return hash;
 }
 
-uint64_t stream_open(stream_t *stream, const job_t *job) {
+uint64_t stream_open_or_die(stream_t *stream, const job_t *job) {
     char **path;
     size_t n;
     int rc;

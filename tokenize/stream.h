@@ -20,7 +20,7 @@ typedef struct {
 bool stream_is(const char *in);
 /* Opens --in and returns what stands for the manifest: a hash of the names and sizes of its tars.
  * die()s when they cannot be opened, and (2) with --shard, which needs the number of samples. */
-uint64_t stream_open(stream_t *stream, const job_t *job);
+uint64_t stream_open_or_die(stream_t *stream, const job_t *job);
 /* Passes over the samples that the shard has already; die()s (4) when it has others. */
 void stream_skip(stream_t *stream, writer_t *writer);
 /* Reads up to n further samples, fewer when they are large; the caller releases them. Returns how

@@ -268,11 +268,11 @@ int cmd_text(int argc, char **argv) {
     job_parse(&job, argc, argv,
               "write texts, captions and questions as byte tokens, a record each, in order");
     if (job.images && !fs_is_dir(job.images))
-        die(RC_USAGE, "--images '%s' is no folder", job.images);
+        die(RC_USAGE, "--images '%s' is not a folder", job.images);
     text_run_t run = {.job = &job,
                       .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels},
                       .folder = folder_of(&job)};
-    run.source = text_source_open(&job);
+    run.source = text_source_open_or_die(&job);
     job.format = text_source_format(run.source);
     log_line("'%s': %s, %zu items", job.in, text_source_what(run.source),
              text_source_count(run.source));

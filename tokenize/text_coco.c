@@ -46,7 +46,7 @@ static bool next(text_source_t *source, text_item_t *out) {
     reason_t why;
     for (;;) {
         int rc = json_stream_next(&source->json, &why);
-        if (rc < 0) die(RC_DATA, "'%s': no JSON: %s", source->job->in, why.text);
+        if (rc < 0) die(RC_DATA, "'%s' is not JSON: %s", source->job->in, why.text);
         if (rc == 0) return false;
         if (!strcmp(source->json.member, "annotations")) break;
         if (source->counting && !strcmp(source->json.member, "images")) add_image(source);

@@ -62,9 +62,9 @@ static const text_format_t *detect_array(text_source_t *source) {
     if (rc > 0) rc = json_stream_next(&json, &why);
     json_stream_release(&json);
     if (rc >= 0 && item) return &text_json;
-    if (object && rc < 0) die(RC_DATA, "'%s': no JSON: %s", source->job->in, why.text);
+    if (object && rc < 0) die(RC_DATA, "'%s' is not JSON: %s", source->job->in, why.text);
     if (!has_ending(source, ".json")) return named_lines(source) ? &text_jsonl : &text_plain;
-    if (rc < 0) die(RC_DATA, "'%s': no JSON: %s", source->job->in, why.text);
+    if (rc < 0) die(RC_DATA, "'%s' is not JSON: %s", source->job->in, why.text);
     die(RC_DATA,
         "'%s' is a JSON array, but not of objects with captions; --format text takes its lines "
         "as text",
@@ -136,7 +136,7 @@ static const text_format_t *detect_object(text_source_t *source) {
     if (closed) return is_object_line(source) ? &text_jsonl : &text_json;
     if (!key && !has_ending(source, ".json")) return &text_plain;
     die(RC_DATA,
-        "'%s' looks like JSON, but is none: %s; --format jsonl reads line by line, --format text "
+        "'%s' looks like JSON, but is not: %s; --format jsonl reads line by line, --format text "
         "takes it as text",
         source->job->in, why.text);
 }
@@ -147,7 +147,7 @@ static const text_format_t *detect_lines(text_source_t *source) {
     char separator;
     if (named_lines(source)) return &text_jsonl;
     if (has_ending(source, ".json"))
-        die(RC_DATA, "'%s' is named JSON, but is none; --format text takes it as text",
+        die(RC_DATA, "'%s' is named like JSON, but is not; --format text takes it as text",
             source->job->in);
     restart(source);
     bool any = text_read_line(source);
@@ -164,7 +164,7 @@ static const text_format_t *detect_lines(text_source_t *source) {
 
 static void refuse_foreign(const text_source_t *source, const char *head, size_t n) {
     const foreign_file_t *kind = foreign_file_detect((const uint8_t *)head, n);
-    if (kind) die(RC_DATA, "'%s' is %s, no text: %s", source->job->in, kind->what, kind->advice);
+    if (kind) die(RC_DATA, "'%s' is %s, not text: %s", source->job->in, kind->what, kind->advice);
 }
 
 const text_format_t *text_detect(text_source_t *source) {

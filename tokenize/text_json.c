@@ -17,7 +17,7 @@ static bool next(text_source_t *source, text_item_t *out) {
     do {
         rc = json_stream_next(&source->json, &why);
     } while (rc > 0 && source->list && strcmp(source->json.member, source->list) != 0);
-    if (rc < 0) die(RC_DATA, "'%s': no JSON: %s", source->job->in, why.text);
+    if (rc < 0) die(RC_DATA, "'%s' is not JSON: %s", source->job->in, why.text);
     if (rc == 0) return false;
     source->number++;
     if (out) text_item_set(out, source->number, source->json.text, source->json.size);

@@ -61,10 +61,10 @@ static void check_text(const text_source_t *source) {
     if (n == source->line_len && bad == source->line_len) return;
     if (n < bad)
         die(RC_DATA,
-            "'%s' is no text: line %llu has a NUL at byte %zu (--format text takes any bytes)",
+            "'%s' is not text: line %llu has a NUL at byte %zu (--format text takes any bytes)",
             source->job->in, (unsigned long long)source->number, n + 1);
     die(RC_DATA,
-        "'%s' is no UTF-8: line %llu, byte %zu is 0x%02X; convert it (iconv -f LATIN1 -t UTF-8), "
+        "'%s' is not UTF-8: line %llu, byte %zu is 0x%02X; convert it (iconv -f LATIN1 -t UTF-8), "
         "or take the bytes as they are with --format text",
         source->job->in, (unsigned long long)source->number, bad + 1, (uint8_t)source->line[bad]);
 }

@@ -113,8 +113,8 @@ static void choose_format(text_source_t *source) {
     text_bytes_open(&source->in, source->job->in, 0);
     source->format = source->any_bytes ? &text_plain : text_detect(source);
     if (i < N_FORMATS && source->format != formats[i])
-        die(RC_DATA, "'%s' is no %s (--format %s): it looks like %s (--format %s)", source->job->in,
-            formats[i]->what, name, source->format->what, source->format->name);
+        die(RC_DATA, "'%s' is not %s (--format %s): it looks like %s (--format %s)",
+            source->job->in, formats[i]->what, name, source->format->what, source->format->name);
     if (source->job->answers && source->format != &text_vqa)
         die(RC_USAGE, "--answers belongs to --format vqa");
 }
@@ -134,7 +134,7 @@ static void count_items(text_source_t *source) {
     source->counting = false;
 }
 
-text_source_t *text_source_open(const job_t *job) {
+text_source_t *text_source_open_or_die(const job_t *job) {
     text_source_t *source = NEW(text_source_t);
     source->job = job;
     choose_format(source);

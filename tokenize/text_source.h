@@ -28,7 +28,7 @@ typedef struct text_source text_source_t;
  * leaves it open), counts the items and hashes the input. The job must outlive the source. die()s:
  * no such format or file (2); unreadable, damaged or no text (3), with what the file looks like and
  * what to do. */
-text_source_t *text_source_open(const job_t *job);
+text_source_t *text_source_open_or_die(const job_t *job);
 void text_source_close(text_source_t *source);
 
 /* The format as --format takes it ("jsonl"), and for people ("JSON lines"); static storage. */

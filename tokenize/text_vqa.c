@@ -29,7 +29,7 @@ static bool next_element(json_stream_t *json, const char *path, const char *memb
     do {
         rc = json_stream_next(json, &why);
     } while (rc > 0 && strcmp(json->member, member) != 0);
-    if (rc < 0) die(RC_DATA, "'%s': no JSON: %s", path, why.text);
+    if (rc < 0) die(RC_DATA, "'%s' is not JSON: %s", path, why.text);
     return rc > 0;
 }
 

@@ -35,7 +35,8 @@ typedef struct {
 
 static void report_defect(reading_t *reading, const char *text) {
     pthread_mutex_lock(&reading->lock);
-    if (reading->defects++ < NAMED) warn("%s", text);
+    reading->defects++;
+    if (reading->defects <= NAMED) warn("%s", text);
     pthread_mutex_unlock(&reading->lock);
 }
 
@@ -102,7 +103,7 @@ static void read_all(reading_t *reading, const char *path) {
     check_counts(reading, path);
     pthread_mutex_destroy(&reading->lock);
     if (!token_db_meta(reading->shard)->complete)
-        warn("'%s' is not complete: the same command goes on with it", path);
+        warn("'%s' is not complete: run the command that began it again", path);
 }
 
 static void print_result(const char *path, const reading_t *reading, const reencode_t *encoding) {
@@ -165,14 +166,14 @@ static char *source_of(const shard_meta_t *meta) {
 static const char *find_source(const reading_t *reading, const char *path, const char *in,
                                char **owned) {
     if (!in && reading->pixels) {
-        log_line("encodes images again from the pixels that '%s' keeps", path);
+        log_line("encoding images again from the pixels that '%s' keeps", path);
         return NULL;
     }
     if (!in) {
         *owned = source_of(token_db_meta(reading->shard));
         in = *owned;
     }
-    if (in) log_line("encodes images again from '%s'", in);
+    if (in) log_line("encoding images again from '%s'", in);
     return in;
 }
 
@@ -180,13 +181,14 @@ static const char *find_source(const reading_t *reading, const char *path, const
 static void die_if_wrong(const char *path, uint64_t defects, const reencode_t *encoding) {
     if (defects) die(RC_DATA, "'%s': %llu defects", path, (unsigned long long)defects);
     if (encoding->codes && (double)encoding->different > tolerated * (double)encoding->codes)
-        die(RC_DATA, "'%s': %llu of %llu codes came out otherwise, more than %g %%", path,
+        die(RC_DATA, "'%s': %llu of %llu codes differ when encoded again, more than %g %%", path,
             (unsigned long long)encoding->different, (unsigned long long)encoding->codes,
             100 * tolerated);
     if (encoding->gap > tie)
         die(RC_DATA,
-            "'%s': a code that came out otherwise is further than the nearest by %.3g of its "
-            "distance, not %g",
+            "'%s': a code that differs when encoded again is %.3g further away than the nearest "
+            "code, "
+            "as a share of its distance; at most %g is rounding",
             path, encoding->gap, tie);
 }
 
@@ -218,9 +220,10 @@ int cmd_verify(int argc, char **argv) {
                           : "cannot open '%s': No such file or directory",
             in);
     const char *path = shard.item[0];
-    reading_t reading = {.shard = shard_open(path)};
+    reading_t reading = {.shard = shard_open_or_die(path)};
     reencode_t encoding = {.db = reading.shard, .path = path, .in = in, .sample = (uint64_t)sample};
-    encoding.tokenizer = model ? shard_model_open(model, path, token_db_meta(reading.shard)) : NULL;
+    encoding.tokenizer =
+        model ? shard_tokenizer_open_or_die(model, path, token_db_meta(reading.shard)) : NULL;
     read_all(&reading, path);
     if (encoding.tokenizer && !reading.defects) {
         encoding.in = find_source(&reading, path, in, &source);
@@ -228,7 +231,7 @@ int cmd_verify(int argc, char **argv) {
             reencode_run(&encoding);
         else
             warn("'%s' keeps no pixels and its source is not there: no image is encoded again "
-                 "(--in SRC)",
+                 "(--in SRC names it)",
                  path);
     }
     print_result(path, &reading, &encoding);

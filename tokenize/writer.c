@@ -76,7 +76,8 @@ bool writer_open(writer_t *writer, size_t total) {
     writer->last_before = writer->last;
     if (!writer->items && (writer->meta.records || writer->meta.bad))
         die(RC_MISFIT,
-            "'%s' was begun by another version or command and cannot go on (--force replaces it)",
+            "'%s' was begun by another version or command and cannot be resumed (--force replaces "
+            "it)",
             job->out);
     job_catch_signals();
     check_bad(writer);
@@ -187,7 +188,7 @@ int writer_close(writer_t *writer) {
         /* missing after a kill between the last transaction and this file */
         if (!has_done(out)) shard_counts_write_done(out, &writer->meta);
     } else if (writer->done < writer->total && job_stopped()) {
-        log_line("stopped; the same command goes on with '%s'", out);
+        log_line("stopped; run the same command again to resume '%s'", out);
         rc = RC_STOPPED;
     } else {
         complete(writer);

@@ -297,7 +297,7 @@ verdict $? "fault_038: rows that disagree, too many"
 works "fault_038: within --max-bad the same run goes on" episodes --in short --out x8.lmdb --max-bad 0.05
 grep -q '"records":39,"skipped":0,"bad":1,' out && tokenize info x8.lmdb | grep -q '"bad_items":\[{"key":"episode_33","reason":"[^"]*rewards'
 verdict $? "fault_038: the bad item is told by key and reason"
-exits 3 "without episodes" episodes --in empty --out x9.lmdb
+exits 3 "has no episodes" episodes --in empty --out x9.lmdb
 exits 3 "none of 2 items can be used" episodes --in nothing --out x10.lmdb
 exits 2 "is --in" episodes --in full --out full --model m
 exits 2 "is no token shard" episodes --in full --out full/data --model m --force

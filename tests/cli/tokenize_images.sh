@@ -106,7 +106,7 @@ exits 4 "fingerprint" decode --model other --in a.lmdb --out d
 verdict $? "decode with another model leaves nothing"
 cp -r p changed && cp p/a/1.png changed/b/deep/3.png
 tokenize verify a.lmdb --model m --in changed >out 2>err
-[ $? -eq 3 ] && grep -q 'came out otherwise' err
+[ $? -eq 3 ] && grep -q 'differ when encoded again' err
 verdict $? "verify sees that an image changed"
 
 works "decode" decode --model m --in a.lmdb --out d
@@ -201,7 +201,7 @@ for (i, k), code in (((3, 100), d[3, 100].argmax()), (tie, np.argsort(d[tie])[1]
     run = subprocess.run(['tokenize', 'verify', 'forged.lmdb', '--model', 'm'], capture_output=True, text=True)
     said, want = json.loads(run.stdout), (d[i, k, code] - d[i, k].min()) / d[i, k].min()
     assert said['codes_different'] == 1 and said['defects'] == 0 and abs(said['largest_gap'] - want) < 1e-3 * want + 1e-5, (said, want)
-    assert run.returncode == (3 if said['largest_gap'] > 1e-4 else 0) and ('further than the nearest' in run.stderr) == (run.returncode == 3), run
+    assert run.returncode == (3 if said['largest_gap'] > 1e-4 else 0) and ('further away than the nearest' in run.stderr) == (run.returncode == 3), run
 
 # meta: the codebook is the model's
 weights = tensors('m/diffusion_pytorch_model.safetensors')

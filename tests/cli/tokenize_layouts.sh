@@ -397,5 +397,5 @@ works "fault_089: other records" episodes --in odd --out x8.lmdb
 grep -q "records are the same" err
 [ $? -ne 0 ]
 verdict $? "fault_089: none when they differ"
-exits 3 "no action that has tokens" episodes --in texts --out x.lmdb
+exits 3 "no actions that become tokens" episodes --in texts --out x.lmdb
 finish

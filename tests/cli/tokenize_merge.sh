@@ -66,8 +66,8 @@ verdict $? "fault_030: nothing but the copies is gone"
 # fault 51
 exits 4 "1 of 4 parts is missing: 2" merge --out x.lmdb a0.lmdb a1.lmdb a3.lmdb
 exits 4 "3 of 4 parts are missing: 0, 2, 3" merge --out x.lmdb a1.lmdb
-exits 4 "part 1 of 4 is there twice: 'a1.lmdb' and 'a1.lmdb'" merge --out x.lmdb a0.lmdb a1.lmdb a1.lmdb a2.lmdb a3.lmdb
-exits 4 "part 1 of 4 is there twice: .*missing\|twice" merge --out x.lmdb a0.lmdb a1.lmdb a1.lmdb a3.lmdb
+exits 4 "part 1 of 4 is given twice: 'a1.lmdb' and 'a1.lmdb'" merge --out x.lmdb a0.lmdb a1.lmdb a1.lmdb a2.lmdb a3.lmdb
+exits 4 "part 1 of 4 is given twice: .*missing\|twice" merge --out x.lmdb a0.lmdb a1.lmdb a1.lmdb a3.lmdb
 exits 4 "different options: dedupe (none) and true" merge --out x.lmdb a0.lmdb a1.lmdb a2.lmdb d0.lmdb
 exits 4 "different options: limit 0 and 60" merge --out x.lmdb a0.lmdb many1.lmdb a2.lmdb a3.lmdb
 tokenize images --in p --model m --max-bad 0.1 --shard 1/3 --out third.lmdb >out 2>err
@@ -77,7 +77,7 @@ exits 4 "'foreign.lmdb' was made by another tokenizer than 'a0.lmdb': fingerprin
 cp -r p q && rm q/zz-copy3.png && mv p p.kept && mv q p
 tokenize images --in p --model m --max-bad 0.1 --shard 1/4 --out list.lmdb >out 2>err
 rm -rf p && mv p.kept p
-exits 4 "'list.lmdb' was made of another list of items than 'a0.lmdb'" merge --out x.lmdb a0.lmdb list.lmdb a2.lmdb a3.lmdb
+exits 4 "'list.lmdb' was made from another list of items than 'a0.lmdb'" merge --out x.lmdb a0.lmdb list.lmdb a2.lmdb a3.lmdb
 tokenize images --in p --model m --shard 0/4 --out begun.lmdb --max-bad 0 >out 2>err
 exits 4 "'begun.lmdb' is not complete" merge --out x.lmdb begun.lmdb a1.lmdb a2.lmdb a3.lmdb
 exits 2 "is one of the parts" merge --out a0.lmdb a0.lmdb a1.lmdb a2.lmdb a3.lmdb

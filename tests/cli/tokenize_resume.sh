@@ -73,7 +73,7 @@ for i in $(seq 30); do
     run_for "$(random $((whole + 1)))" TERM t.lmdb images --in p --model m --threads 1 --batch 3
     [ $rc -eq 75 ] || continue
     stopped=1
-    grep -q '^{"images":' out && tail -n 1 err | grep -q "goes on with 't.lmdb'" && [ ! -e t.lmdb/done ] && [ ! -e t.lmdb.lock ]
+    grep -q '^{"images":' out && tail -n 1 err | grep -q "resume 't.lmdb'" && [ ! -e t.lmdb/done ] && [ ! -e t.lmdb.lock ]
     verdict $? "fault_057: a stop request leaves counts and no done"
     partial t.lmdb && break
 done

@@ -9,7 +9,7 @@ for word in --in --out --model --images --answers --split --format --shard --kee
 done
 exits 2 "cannot open 'nowhere'" text --in nowhere --out x.lmdb
 exits 2 "is a folder" text --in seed --out x.lmdb
-exits 2 "8 bytes or more" text --in m/config.json --out x.lmdb --split 3
+exits 2 "at least 8 bytes" text --in m/config.json --out x.lmdb --split 3
 exits 2 "text, jsonl, json, coco, vqa, csv" text --in m/config.json --out x.lmdb --format words
 : >empty.txt
 printf '\n  \n\t\r\n' >blank.txt

@@ -258,9 +258,9 @@ magic a.bz2 "a bzip2 file" 'BZh9'
 magic a.lz4 "an lz4 file" '\004\042\115\030'
 refused "a PNG image" "a PNG image" 3 p/0.png
 tar cf a.tar p
-refused "a tar" "is a tar, no text" 3 a.tar
+refused "a tar" "is a tar, not text" 3 a.tar
 gzip -k a.tar
-refused "a packed tar" "is a tar, no text" 3 a.tar.gz
+refused "a packed tar" "is a tar, not text" 3 a.tar.gz
 gzip -c lines.jsonl.gz >twice.gz
 refused "gzip twice" "inside another" 3 twice.gz
 for to in UTF-16 UTF-16LE UTF-16BE UTF-32 UTF-32LE UTF-32BE; do
@@ -273,7 +273,7 @@ mkdir hf
 cp lines.jsonl hf/metadata.jsonl
 refused "a folder with metadata.jsonl" "give 'hf/metadata.jsonl'" 2 hf
 printf 'caf\351\nsecond\n' >latin.txt
-refused "Latin-1" "no UTF-8: line 1, byte 4 is 0xE9.*format text" 3 latin.txt
+refused "Latin-1" "not UTF-8: line 1, byte 4 is 0xE9.*format text" 3 latin.txt
 seq 5000 >nul.txt
 printf 'a\0b\n' >>nul.txt
 refused "a NUL far inside" "line 5001 has a NUL at byte 2" 3 nul.txt
@@ -290,7 +290,7 @@ refused "something behind an array" "follows the array" 3 behind.json
 echo '[1,2,3]' >numbers.json
 refused "an array of numbers" "not of objects" 3 numbers.json
 echo 'no JSON at all' >no.json
-refused "a text called .json" "named JSON" 3 no.json
+refused "a text called .json" "named like JSON" 3 no.json
 echo '[]' >empty.json
 refused "an empty array" "holds no text" 3 empty.json
 printf 'a,b\n1,2\n' >plain.csv

@@ -28,7 +28,7 @@ typedef struct {
     size_t image;            /* of the round: T of them */
     status_t status;
     reason_t why;
-    minari_episode_t e;
+    minari_episode_t recorded;
 } episode_t;
 
 typedef struct {
@@ -40,15 +40,15 @@ typedef struct {
 
 typedef struct {
     const job_t *job;
-    minari_t *m;
-    episode_fields_t spaces;
+    minari_t *source;
+    episode_fields_t fields;
     bool images;
     encoder_t encoder;
     writer_t writer;
     size_t *item, n, next; /* numbers of the episodes still to be done */
     uint64_t content;      /* hash of the first record's content */
     size_t records, alike; /* records written, and those with that content */
-} episodes_t;
+} episodes_run_t;
 
 static const char *key_of(size_t number, char buf[KEY_MAX]) {
     snprintf(buf, KEY_MAX, "episode_%zu", number);
@@ -59,48 +59,53 @@ static const char *key_of(size_t number, char buf[KEY_MAX]) {
 
 /* Keeps only the steps step[K], which rise, in the arrays of the episode. Its texts stay whole: the
  * first one counts. */
-static void keep_steps(const minari_t *m, minari_episode_t *e, const size_t *step, size_t K) {
+static void keep_steps(const minari_t *source, minari_episode_t *episode, const size_t *step,
+                       size_t K) {
     for (size_t k = 0; k < K; k++) {
         size_t t = step[k];
-        for (size_t i = 0; i < e->n_obs; i++) {
-            size_t n = minari_obs(m, i)->count;
-            if (e->image[i]) memmove(e->image[i] + k * n, e->image[i] + t * n, n);
-            if (e->value[i]) memmove(e->value[i] + k * n, e->value[i] + t * n, n * sizeof(float));
+        for (size_t i = 0; i < episode->n_obs; i++) {
+            size_t n = minari_obs(source, i)->count;
+            if (episode->image[i]) memmove(episode->image[i] + k * n, episode->image[i] + t * n, n);
+            if (episode->value[i])
+                memmove(episode->value[i] + k * n, episode->value[i] + t * n, n * sizeof(float));
         }
-        for (size_t i = 0; i < e->n_act; i++) {
-            size_t n = minari_act(m, i)->count;
-            if (!e->action[i]) continue;
-            memmove(e->action[i] + k * n, e->action[i] + t * n, n * sizeof(float));
-            if (i > 0 || !e->expert_action) continue;
-            memmove(e->expert_action + k * n, e->expert_action + t * n, n * sizeof(float));
+        for (size_t i = 0; i < episode->n_act; i++) {
+            size_t n = minari_act(source, i)->count;
+            if (!episode->action[i]) continue;
+            memmove(episode->action[i] + k * n, episode->action[i] + t * n, n * sizeof(float));
+            if (i > 0 || !episode->expert_action) continue;
+            memmove(episode->expert_action + k * n, episode->expert_action + t * n,
+                    n * sizeof(float));
         }
-        e->rewards[k] = e->rewards[t];
-        e->terminated[k] = e->terminated[t];
-        e->truncated[k] = e->truncated[t];
+        episode->rewards[k] = episode->rewards[t];
+        episode->terminated[k] = episode->terminated[t];
+        episode->truncated[k] = episode->truncated[t];
     }
 }
 
-static void choose_steps(const episodes_t *s, const char *key, episode_t *p) {
-    size_t *step = xcalloc(p->e.T, sizeof *step);
-    p->T = kept_steps_find(key, p->e.T, (size_t)s->job->frames, job_step_choice(s->job), step);
-    p->first_step = step[0];
-    if (s->job->spread)
-        keep_steps(s->m, &p->e, step, p->T);
+static void choose_steps(const episodes_run_t *run, const char *key, episode_t *episode) {
+    size_t *step = xcalloc(episode->recorded.T, sizeof *step);
+    episode->T = kept_steps_find(key, episode->recorded.T, (size_t)run->job->frames,
+                                 job_step_choice(run->job), step);
+    episode->first_step = step[0];
+    if (run->job->spread)
+        keep_steps(run->source, &episode->recorded, step, episode->T);
     else
-        p->first = step[0];
+        episode->first = step[0];
     free(step);
 }
 
-static void copy_frames(const episodes_t *s, round_t *r, episode_t *p) {
-    p->image = r->n_images;
-    r->image = xgrow(r->image, &r->cap, r->n_images + p->T, sizeof *r->image);
-    for (size_t t = 0; t < p->T; t++)
-        r->image[r->n_images++] =
-            (encoded_t){.im = episode_fields_frame(&s->spaces, &p->e, p->first + t)};
+static void copy_frames(const episodes_run_t *run, round_t *round, episode_t *episode) {
+    episode->image = round->n_images;
+    round->image =
+        xgrow(round->image, &round->cap, round->n_images + episode->T, sizeof *round->image);
+    for (size_t t = 0; t < episode->T; t++)
+        round->image[round->n_images++] = (encoded_t){
+            .im = episode_fields_frame(&run->fields, &episode->recorded, episode->first + t)};
     /* the frames are copied: the episode need not keep its own until they are encoded */
-    for (size_t i = 0; i < p->e.n_obs; i++) {
-        free(p->e.image[i]);
-        p->e.image[i] = NULL;
+    for (size_t i = 0; i < episode->recorded.n_obs; i++) {
+        free(episode->recorded.image[i]);
+        episode->recorded.image[i] = NULL;
     }
 }
 
@@ -111,58 +116,60 @@ static void hold_reader(void) {
     pthread_mutex_lock(&hdf5);
 }
 
-static void read_episode(const episodes_t *s, round_t *r, episode_t *p) {
+static void read_episode(const episodes_run_t *run, round_t *round, episode_t *episode) {
     char key[KEY_MAX];
-    key_of(p->number, key);
+    key_of(episode->number, key);
     pthread_mutex_lock(&hdf5);
-    int unread = minari_read(s->m, p->number, &p->e, &p->why);
+    int unread = minari_read(run->source, episode->number, &episode->recorded, &episode->why);
     pthread_mutex_unlock(&hdf5);
-    bool refused = unread == MINARI_REFUSED || s->job->strict;
+    bool refused = unread == MINARI_REFUSED || run->job->strict;
     if (unread) {
-        p->status = refused ? EPISODE_REFUSED : EPISODE_BAD;
-    } else if (p->e.T == 0) {
-        p->status = EPISODE_EMPTY;
-        reason_set(&p->why, "an episode without steps");
-    } else if (episode_fields_check(&s->spaces, &p->e, key, &p->why)) {
-        p->status = refused ? EPISODE_REFUSED : EPISODE_BAD;
+        episode->status = refused ? EPISODE_REFUSED : EPISODE_BAD;
+    } else if (episode->recorded.T == 0) {
+        episode->status = EPISODE_EMPTY;
+        reason_set(&episode->why, "an episode without steps");
+    } else if (episode_fields_check(&run->fields, &episode->recorded, key, &episode->why)) {
+        episode->status = refused ? EPISODE_REFUSED : EPISODE_BAD;
     } else {
-        choose_steps(s, key, p);
-        if (s->images) copy_frames(s, r, p);
+        choose_steps(run, key, episode);
+        if (run->images) copy_frames(run, round, episode);
     }
 }
 
 static void *next_round(void *ctx) {
-    episodes_t *s = ctx;
-    if (s->next == s->n || job_stopped()) return NULL;
-    round_t *r = NEW(round_t);
-    for (size_t bytes = 0; r->n < ROUND && s->next < s->n && bytes < ROUND_BYTES;) {
-        episode_t *p = &r->episode[r->n++];
-        size_t before = r->n_images;
-        p->number = s->item[s->next++];
-        read_episode(s, r, p);
-        if (r->n_images > before)
-            bytes += (r->n_images - before) * r->image[before].im.w * r->image[before].im.h * 3;
-        if (p->status == EPISODE_REFUSED) s->next = s->n; /* nothing is read behind it */
+    episodes_run_t *run = ctx;
+    if (run->next == run->n || job_stopped()) return NULL;
+    round_t *round = NEW(round_t);
+    size_t bytes = 0;
+    while (round->n < ROUND && run->next < run->n && bytes < ROUND_BYTES) {
+        episode_t *episode = &round->episode[round->n++];
+        size_t before = round->n_images;
+        episode->number = run->item[run->next++];
+        read_episode(run, round, episode);
+        if (round->n_images > before)
+            bytes += (round->n_images - before) * round->image[before].im.w *
+                     round->image[before].im.h * 3;
+        if (episode->status == EPISODE_REFUSED) run->next = run->n; /* nothing is read behind it */
     }
-    return r;
+    return round;
 }
 
 /* ---- encoding ---- */
 
 typedef struct {
-    const episodes_t *s;
-    round_t *r;
+    const episodes_run_t *run;
+    round_t *round;
 } encoding_t;
 
 static void prepare(void *ctx, size_t i) {
-    const encoding_t *t = ctx;
-    encoder_prepare(&t->s->encoder, &t->r->image[i]);
+    const encoding_t *encoding = ctx;
+    encoder_prepare(&encoding->run->encoder, &encoding->round->image[i]);
 }
 
 static void encode_round(void *ctx, void *item) {
-    encoding_t t = {ctx, item};
-    parallel_for(t.r->n_images, prepare, &t);
-    encoder_run(&t.s->encoder, t.r->image, t.r->n_images);
+    encoding_t encoding = {ctx, item};
+    parallel_for(encoding.round->n_images, prepare, &encoding);
+    encoder_run(&encoding.run->encoder, encoding.round->image, encoding.round->n_images);
 }
 
 /* ---- writing ---- */
@@ -173,25 +180,25 @@ typedef struct {
     uint8_t *png;
 } strip_t;
 
-static void fill_images(const encoded_t *p, token_record_t *r, strip_t *strip) {
-    size_t grid = (size_t)p->grid_h * p->grid_w, bytes = 0;
-    r->grid_h = p->grid_h;
-    r->grid_w = p->grid_w;
-    r->image_h = (uint32_t)p->im.h;
-    r->image_w = (uint32_t)p->im.w;
-    if (p->codes) {
-        r->codes = strip->codes = xmalloc(r->T * grid * sizeof *strip->codes);
-        for (size_t t = 0; t < r->T; t++)
-            memcpy(strip->codes + t * grid, p[t].codes, grid * sizeof *strip->codes);
+static void fill_images(const encoded_t *image, token_record_t *record, strip_t *strip) {
+    size_t grid = (size_t)image->grid_h * image->grid_w, bytes = 0;
+    record->grid_h = image->grid_h;
+    record->grid_w = image->grid_w;
+    record->image_h = (uint32_t)image->im.h;
+    record->image_w = (uint32_t)image->im.w;
+    if (image->codes) {
+        record->codes = strip->codes = xmalloc(record->T * grid * sizeof *strip->codes);
+        for (size_t t = 0; t < record->T; t++)
+            memcpy(strip->codes + t * grid, image[t].codes, grid * sizeof *strip->codes);
     }
-    if (!p->png) return;
-    for (size_t t = 0; t < r->T; t++) bytes += p[t].png_size;
-    r->pixels = strip->png = xmalloc(bytes);
-    r->pixel_size = strip->size = xmalloc(r->T * sizeof *strip->size);
-    for (size_t t = 0; t < r->T; t++) {
-        memcpy(strip->png + r->pixels_bytes, p[t].png, p[t].png_size);
-        strip->size[t] = (uint32_t)p[t].png_size;
-        r->pixels_bytes += p[t].png_size;
+    if (!image->png) return;
+    for (size_t t = 0; t < record->T; t++) bytes += image[t].png_size;
+    record->pixels = strip->png = xmalloc(bytes);
+    record->pixel_size = strip->size = xmalloc(record->T * sizeof *strip->size);
+    for (size_t t = 0; t < record->T; t++) {
+        memcpy(strip->png + record->pixels_bytes, image[t].png, image[t].png_size);
+        strip->size[t] = (uint32_t)image[t].png_size;
+        record->pixels_bytes += image[t].png_size;
     }
 }
 
@@ -201,30 +208,33 @@ static uint64_t hash(uint64_t seed, const void *p, size_t bytes) {
 
 /* Hashes all that a policy would learn from. A dataset whose records all have one hash is a
  * recording that went wrong. */
-static void compare_content(episodes_t *s, const token_record_t *r) {
-    const shard_meta_t *m = &s->writer.meta;
-    size_t T = r->T;
-    uint64_t h = hash(T, r->codes, T * r->grid_h * r->grid_w * sizeof *r->codes);
-    h = hash(h, r->pixels, r->pixels_bytes);
-    h = hash(h, r->text, r->text_len * sizeof *r->text);
-    h = hash(h, r->continuous, T * m->n_continuous * sizeof *r->continuous);
-    h = hash(h, r->discrete, T * m->n_discrete * sizeof *r->discrete);
-    h = hash(h, r->actions, T * m->n_actions * sizeof *r->actions);
-    h = hash(h, r->discrete_actions, T * m->n_discrete_actions * sizeof *r->discrete_actions);
-    if (!s->records) s->content = h;
-    s->records++;
-    s->alike += h == s->content;
+static void compare_content(episodes_run_t *run, const token_record_t *record) {
+    const shard_meta_t *meta = &run->writer.meta;
+    size_t T = record->T;
+    uint64_t h =
+        hash(T, record->codes, T * record->grid_h * record->grid_w * sizeof *record->codes);
+    h = hash(h, record->pixels, record->pixels_bytes);
+    h = hash(h, record->text, record->text_len * sizeof *record->text);
+    h = hash(h, record->continuous, T * meta->n_continuous * sizeof *record->continuous);
+    h = hash(h, record->discrete, T * meta->n_discrete * sizeof *record->discrete);
+    h = hash(h, record->actions, T * meta->n_actions * sizeof *record->actions);
+    h = hash(h, record->discrete_actions,
+             T * meta->n_discrete_actions * sizeof *record->discrete_actions);
+    if (!run->records) run->content = h;
+    run->records++;
+    run->alike += h == run->content;
 }
 
-static void write_episode(episodes_t *s, const char *key, const episode_t *p,
+static void write_episode(episodes_run_t *run, const char *key, const episode_t *episode,
                           const encoded_t *images) {
-    token_record_t r = {.kind = RECORD_EPISODE, .T = (uint32_t)p->T, .first_step = p->first_step};
+    token_record_t record = {
+        .kind = RECORD_EPISODE, .T = (uint32_t)episode->T, .first_step = episode->first_step};
     strip_t strip = {0};
     void *arrays;
-    episode_fields_fill(&s->spaces, &p->e, p->first, &r, &arrays);
-    if (images) fill_images(images, &r, &strip);
-    compare_content(s, &r);
-    writer_put(&s->writer, key, &r);
+    episode_fields_fill(&run->fields, &episode->recorded, episode->first, &record, &arrays);
+    if (images) fill_images(images, &record, &strip);
+    compare_content(run, &record);
+    writer_put(&run->writer, key, &record);
     free(strip.codes);
     free(strip.size);
     free(strip.png);
@@ -232,38 +242,38 @@ static void write_episode(episodes_t *s, const char *key, const episode_t *p,
 }
 
 static void write_round(void *ctx, void *item) {
-    episodes_t *s = ctx;
-    round_t *r = item;
+    episodes_run_t *run = ctx;
+    round_t *round = item;
     char key[KEY_MAX];
-    for (size_t i = 0; i < r->n; i++) {
-        episode_t *p = &r->episode[i];
-        key_of(p->number, key);
-        if (p->status == EPISODE_REFUSED) {
-            writer_commit(&s->writer); /* the items before it are good */
-            die(RC_DATA, "%s", p->why.text);
+    for (size_t i = 0; i < round->n; i++) {
+        episode_t *episode = &round->episode[i];
+        key_of(episode->number, key);
+        if (episode->status == EPISODE_REFUSED) {
+            writer_commit(&run->writer); /* the items before it are good */
+            die(RC_DATA, "%s", episode->why.text);
         }
-        if (p->status == EPISODE_BAD)
-            writer_put_bad(&s->writer, key, p->why.text);
-        else if (p->status == EPISODE_EMPTY)
-            writer_skip(&s->writer, key, p->why.text);
+        if (episode->status == EPISODE_BAD)
+            writer_put_bad(&run->writer, key, episode->why.text);
+        else if (episode->status == EPISODE_EMPTY)
+            writer_skip(&run->writer, key, episode->why.text);
         else
-            write_episode(s, key, p, s->images ? r->image + p->image : NULL);
-        minari_episode_release(&p->e);
+            write_episode(run, key, episode, run->images ? round->image + episode->image : NULL);
+        minari_episode_release(&episode->recorded);
     }
-    writer_commit(&s->writer);
-    progress_step(&s->writer.bar, s->writer.done, NULL);
-    for (size_t i = 0; i < r->n_images; i++) encoded_release(&r->image[i]);
-    free(r->image);
-    free(r);
+    writer_commit(&run->writer);
+    progress_step(&run->writer.bar, run->writer.done, NULL);
+    for (size_t i = 0; i < round->n_images; i++) encoded_release(&round->image[i]);
+    free(round->image);
+    free(round);
 }
 
 /* ---- the command ---- */
 
 /* Tells datasets apart by name, number of episodes and the sizes of their files. */
-static uint64_t manifest_of(const minari_t *m, const char *dir) {
+static uint64_t manifest_of(const minari_t *source, const char *dir) {
     static const char *const files[] = {"data/main_data.hdf5", "data/metadata.json",
                                         "main_data.hdf5", "metadata.json"};
-    uint64_t word[6] = {minari_episodes(m)};
+    uint64_t word[6] = {minari_episodes(source)};
     struct stat st;
     if (stat(dir, &st) == 0 && S_ISREG(st.st_mode)) word[1] = (uint64_t)st.st_size;
     for (size_t i = 0; i < 4; i++) {
@@ -271,25 +281,25 @@ static uint64_t manifest_of(const minari_t *m, const char *dir) {
         if (stat(path, &st) == 0) word[i + 1] = (uint64_t)st.st_size;
         free(path);
     }
-    word[5] = XXH64(minari_dataset_id(m), strlen(minari_dataset_id(m)), 0);
+    word[5] = XXH64(minari_dataset_id(source), strlen(minari_dataset_id(source)), 0);
     return XXH64(word, sizeof word, 0);
 }
 
-static void run(episodes_t *s, size_t first, size_t count) {
+static void run_rounds(episodes_run_t *run, size_t first, size_t count) {
     char key[KEY_MAX];
-    s->item = xcalloc(count, sizeof *s->item);
+    run->item = xcalloc(count, sizeof *run->item);
     for (size_t i = first; i < first + count; i++)
-        if (!writer_has(&s->writer, key_of(i, key))) s->item[s->n++] = i;
-    s->writer.done = count - s->n;
-    progress_begin(&s->writer.bar, "tokenize episodes", s->writer.done, count);
+        if (!writer_has(&run->writer, key_of(i, key))) run->item[run->n++] = i;
+    run->writer.done = count - run->n;
+    progress_begin(&run->writer.bar, "tokenize episodes", run->writer.done, count);
     pipeline_run(&(pipeline_t){
-        .ctx = s, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
-    progress_end(&s->writer.bar);
-    episode_fields_report(&s->spaces);
-    if (s->records > 1 && s->alike == s->records)
+        .ctx = run, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
+    progress_end(&run->writer.bar);
+    episode_fields_report(&run->fields);
+    if (run->records > 1 && run->alike == run->records)
         warn("'%s': all %zu records are the same: was one episode recorded again and again?",
-             s->job->in, s->records);
-    free(s->item);
+             run->job->in, run->records);
+    free(run->item);
 }
 
 int cmd_episodes(int argc, char **argv) {
@@ -298,25 +308,26 @@ int cmd_episodes(int argc, char **argv) {
     reason_t why;
     job_parse(&job, argc, argv,
               "encode recorded episodes: a record each, of codes, observations and actions");
-    episodes_t s = {.job = &job, .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels}};
-    s.m = minari_open(job.in, &rc, &why);
-    if (!s.m) die(rc, "%s", why.text);
-    minari_lenient(s.m, job.lenient);
+    episodes_run_t run = {.job = &job,
+                          .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels}};
+    run.source = minari_open(job.in, &rc, &why);
+    if (!run.source) die(rc, "%s", why.text);
+    minari_lenient(run.source, job.lenient);
     if (atexit(hold_reader))
         die(RC_RUNTIME, "out of memory"); /* registered behind HDF5's own: runs before it */
-    if (!minari_episodes(s.m)) die(RC_DATA, "'%s' has no episodes", job.in);
-    episode_fields_init(&s.spaces, s.m, job.in, job.obs, job.act);
-    s.images = s.spaces.image >= 0;
-    if (s.images && !job.tokenizer && !job.keep_pixels)
+    if (!minari_episodes(run.source)) die(RC_DATA, "'%s' has no episodes", job.in);
+    episode_fields_init(&run.fields, run.source, job.in, job.obs, job.act);
+    run.images = run.fields.image >= 0;
+    if (run.images && !job.tokenizer && !job.keep_pixels)
         die(RC_USAGE, "'%s' holds images: --model is needed (or --keep-pixels)", job.in);
     size_t first, count;
-    job_range(&job, minari_episodes(s.m), &first, &count);
-    writer_init(&s.writer, &job, manifest_of(s.m, job.in));
-    episode_fields_meta(&s.spaces, &s.writer.meta);
-    if (writer_open(&s.writer, count)) run(&s, first, count);
-    rc = writer_close(&s.writer);
-    episode_fields_release(&s.spaces);
-    minari_close(s.m);
+    job_range(&job, minari_episodes(run.source), &first, &count);
+    writer_init(&run.writer, &job, manifest_of(run.source, job.in));
+    episode_fields_meta(&run.fields, &run.writer.meta);
+    if (writer_open(&run.writer, count)) run_rounds(&run, first, count);
+    rc = writer_close(&run.writer);
+    episode_fields_release(&run.fields);
+    minari_close(run.source);
     job_release(&job);
     return rc;
 }

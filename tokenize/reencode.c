@@ -1,6 +1,7 @@
 /* reencode.c - see reencode.h. */
 #include "tokenize/reencode.h"
 
+#include "common/base/sizes.h"
 #include "common/io/episodes/minari.h"
 #include "common/io/fs.h"
 #include "common/io/source/image_source.h"
@@ -16,7 +17,7 @@
 enum { BATCH = 32 };
 
 typedef struct {
-    reencode_t *a;
+    reencode_t *encoding;
     image_opts_t opts;
     size_t frames; /* --frames of the shard, and how the steps were chosen */
     step_choice_t choice;
@@ -25,8 +26,8 @@ typedef struct {
     /* where the images come from: one of these, by what the shard holds */
     image_source_t *source;
     size_t cursor;
-    minari_t *m;
-    episode_fields_t spaces;
+    minari_t *episodes;
+    episode_fields_t fields;
     minari_episode_t episode;
     long long loaded; /* number of `episode`; -1 = none */
     /* the batch */
@@ -47,157 +48,167 @@ static step_choice_t choice_of(const cJSON *args) {
 }
 
 /* Reads from the shard's arguments how its images were decoded and its steps chosen. */
-static void read_options(rerun_t *s, const shard_meta_t *m) {
-    image_opts_t o = image_opts_default();
-    cJSON *args = m->arguments ? json_parse(m->arguments, strlen(m->arguments), false, NULL) : NULL;
-    const cJSON *b = cJSON_GetObjectItemCaseSensitive(args, "background");
-    uint64_t v;
+static void read_options(rerun_t *run, const shard_meta_t *meta) {
+    image_opts_t opts = image_opts_default();
+    cJSON *args =
+        meta->arguments ? json_parse(meta->arguments, strlen(meta->arguments), false, NULL) : NULL;
+    const cJSON *background = cJSON_GetObjectItemCaseSensitive(args, "background");
+    uint64_t value;
     for (int i = 0; i < 3; i++)
-        if (json_u64(cJSON_GetArrayItem(b, i), &v) && v < 256) o.background[i] = (uint8_t)v;
-    o.lenient = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "lenient"));
-    o.no_exif = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "no_exif"));
-    if (json_u64(cJSON_GetObjectItemCaseSensitive(args, "max_pixels"), &v)) o.max_pixels = v;
-    if (json_u64(cJSON_GetObjectItemCaseSensitive(args, "frames"), &v)) s->frames = (size_t)v;
+        if (json_u64(cJSON_GetArrayItem(background, i), &value) && value < 256)
+            opts.background[i] = (uint8_t)value;
+    opts.lenient = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "lenient"));
+    opts.no_exif = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, "no_exif"));
+    if (json_u64(cJSON_GetObjectItemCaseSensitive(args, "max_pixels"), &value))
+        opts.max_pixels = value;
+    if (json_u64(cJSON_GetObjectItemCaseSensitive(args, "frames"), &value))
+        run->frames = (size_t)value;
     const char *command = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(args, "command"));
-    s->captions = command && !strcmp(command, "text");
-    s->choice = choice_of(args);
-    encoder_hint_size(s->a->tokenizer, &o);
-    s->obs = string_of(args, "obs");
-    s->act = string_of(args, "act");
-    s->opts = o;
+    run->captions = command && !strcmp(command, "text");
+    run->choice = choice_of(args);
+    encoder_hint_size(run->encoding->tokenizer, &opts);
+    run->obs = string_of(args, "obs");
+    run->act = string_of(args, "act");
+    run->opts = opts;
     cJSON_Delete(args);
 }
 
-static void open_source(rerun_t *s) {
+static void open_source(rerun_t *run) {
     int rc;
     reason_t why;
-    reencode_t *a = s->a;
-    if (!a->in) return;
-    if (s->captions) return;
-    if (!token_db_meta(a->db)->episodes) {
-        s->source = image_source_open(a->in);
+    reencode_t *encoding = run->encoding;
+    if (!encoding->in) return;
+    if (run->captions) return;
+    if (!token_db_meta(encoding->db)->episodes) {
+        run->source = image_source_open(encoding->in);
         return;
     }
-    s->m = minari_open(a->in, &rc, &why);
-    if (!s->m) die(rc, "%s", why.text);
-    minari_lenient(s->m, s->opts.lenient);
-    episode_fields_init(&s->spaces, s->m, a->in, s->obs, s->act);
-    if (s->spaces.image < 0) die(RC_MISFIT, "'%s' has no images among its observations", a->in);
+    run->episodes = minari_open(encoding->in, &rc, &why);
+    if (!run->episodes) die(rc, "%s", why.text);
+    minari_lenient(run->episodes, run->opts.lenient);
+    episode_fields_init(&run->fields, run->episodes, encoding->in, run->obs, run->act);
+    if (run->fields.image < 0)
+        die(RC_MISFIT, "'%s' has no images among its observations", encoding->in);
 }
 
-static _Noreturn void fail(const reencode_t *a, const token_record_t *r, const char *reason) {
-    die(RC_DATA, "'%s': '%.*s': %s", a->in ? a->in : a->path, (int)r->key_len, r->key, reason);
+static _Noreturn void fail(const reencode_t *encoding, const token_record_t *record,
+                           const char *reason) {
+    die(RC_DATA, "'%s': '%.*s': %s", encoding->in ? encoding->in : encoding->path,
+        (int)record->key_len, record->key, reason);
 }
 
-static image_t from_pixels(const rerun_t *s, const token_record_t *r, size_t t) {
-    const reencode_t *a = s->a;
-    const uint8_t *at = r->pixels;
+static image_t from_pixels(const rerun_t *run, const token_record_t *record, size_t t) {
+    const reencode_t *encoding = run->encoding;
+    const uint8_t *at = record->pixels;
     image_t im = {0};
     reason_t why;
-    if (!at) fail(a, r, "keeps no pixels");
-    for (size_t k = 0; k < t; k++) at += r->pixel_size[k];
-    if (image_decode(&im, at, r->pixel_size[t], &s->opts, &why) != IMAGE_OK) fail(a, r, why.text);
+    if (!at) fail(encoding, record, "keeps no pixels");
+    for (size_t k = 0; k < t; k++) at += record->pixel_size[k];
+    if (image_decode(&im, at, record->pixel_size[t], &run->opts, &why) != IMAGE_OK)
+        fail(encoding, record, why.text);
     return im;
 }
 
 /* Records stand in the order of the source, so one pass over its keys finds them all. */
-static image_t from_source(rerun_t *s, const token_record_t *r) {
-    size_t n = image_source_count(s->source);
+static image_t from_source(rerun_t *run, const token_record_t *record) {
+    size_t n = image_source_count(run->source);
     image_t im = {0};
     reason_t why;
-    for (; s->cursor < n; s->cursor++) {
-        const char *key = image_source_key(s->source, s->cursor);
-        if (strlen(key) == r->key_len && !memcmp(key, r->key, r->key_len)) break;
+    for (; run->cursor < n; run->cursor++) {
+        const char *key = image_source_key(run->source, run->cursor);
+        if (strlen(key) == record->key_len && !memcmp(key, record->key, record->key_len)) break;
     }
-    if (s->cursor == n) fail(s->a, r, "is not there any more");
-    if (image_source_read(s->source, s->cursor, &im, &s->opts, &why) != IMAGE_OK)
-        fail(s->a, r, why.text);
+    if (run->cursor == n) fail(run->encoding, record, "is not there any more");
+    if (image_source_read(run->source, run->cursor, &im, &run->opts, &why) != IMAGE_OK)
+        fail(run->encoding, record, why.text);
     return im;
 }
 
-static image_t from_file(const rerun_t *s, const token_record_t *r) {
+static image_t from_file(const rerun_t *run, const token_record_t *record) {
     image_t im = {0};
     reason_t why;
-    char *key = xasprintf("%.*s", (int)r->key_len, r->key),
-         *path = *key == '/' ? xstrdup(key) : fs_join(s->a->in, key);
-    if (image_read(&im, path, &s->opts, &why) != IMAGE_OK) fail(s->a, r, why.text);
+    char *key = xasprintf("%.*s", (int)record->key_len, record->key),
+         *path = *key == '/' ? xstrdup(key) : fs_join(run->encoding->in, key);
+    if (image_read(&im, path, &run->opts, &why) != IMAGE_OK) fail(run->encoding, record, why.text);
     free(key);
     free(path);
     return im;
 }
 
-static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
+static image_t from_dataset(rerun_t *run, const token_record_t *record, size_t t) {
     long long number;
     char key[64];
     reason_t why;
-    snprintf(key, sizeof key, "%.*s", (int)(r->key_len < 63 ? r->key_len : 63), r->key);
+    snprintf(key, sizeof key, "%.*s", (int)min_size(record->key_len, sizeof key - 1), record->key);
     if (sscanf(key, "episode_%lld", &number) != 1 || number < 0 ||
-        (uint64_t)number >= minari_episodes(s->m))
-        fail(s->a, r, "is not there any more");
-    if (s->loaded != number) {
-        if (s->loaded >= 0) minari_episode_release(&s->episode);
-        s->loaded = -1;
-        if (minari_read(s->m, (size_t)number, &s->episode, &why)) fail(s->a, r, why.text);
-        s->loaded = number;
+        (uint64_t)number >= minari_episodes(run->episodes))
+        fail(run->encoding, record, "is not there any more");
+    if (run->loaded != number) {
+        if (run->loaded >= 0) minari_episode_release(&run->episode);
+        run->loaded = -1;
+        if (minari_read(run->episodes, (size_t)number, &run->episode, &why))
+            fail(run->encoding, record, why.text);
+        run->loaded = number;
     }
-    size_t *step = xcalloc(s->episode.T + 1, sizeof *step);
-    size_t n = kept_steps_find(key, s->episode.T, s->frames, s->choice, step),
+    size_t *step = xcalloc(run->episode.T + 1, sizeof *step);
+    size_t n = kept_steps_find(key, run->episode.T, run->frames, run->choice, step),
            at = step[t < n ? t : 0];
-    bool same = n == r->T && step[0] == r->first_step;
+    bool same = n == record->T && step[0] == record->first_step;
     free(step);
-    if (!same) fail(s->a, r, "has another number of steps now");
-    return episode_fields_frame(&s->spaces, &s->episode, at);
+    if (!same) fail(run->encoding, record, "has another number of steps now");
+    return episode_fields_frame(&run->fields, &run->episode, at);
 }
 
 /* A code that differs may be a near tie, decided by the rounding of another machine: by how much is
  * the stored one further away than the nearest? */
-static void measure(reencode_t *a, const encoded_t *p, const uint32_t *stored) {
-    size_t grid = (size_t)p->grid_h * p->grid_w;
+static void measure(reencode_t *encoding, const encoded_t *image, const uint32_t *stored) {
+    size_t grid = (size_t)image->grid_h * image->grid_w;
     double *gap = xmalloc(grid * sizeof *gap);
-    tokenizer_code_gaps(a->tokenizer, p->im.rgb, p->im.w, p->im.h, stored, gap);
+    tokenizer_code_gaps(encoding->tokenizer, image->im.rgb, image->im.w, image->im.h, stored, gap);
     for (size_t k = 0; k < grid; k++)
-        if (p->codes[k] != stored[k] && gap[k] > a->gap) a->gap = gap[k];
+        if (image->codes[k] != stored[k] && gap[k] > encoding->gap) encoding->gap = gap[k];
     free(gap);
 }
 
-static void compare(rerun_t *s) {
-    encoder_t e = {s->a->tokenizer, BATCH, false};
-    encoder_run(&e, s->image, s->n);
-    for (size_t i = 0; i < s->n; i++) {
-        const encoded_t *p = &s->image[i];
-        size_t grid = (size_t)p->grid_h * p->grid_w;
+static void compare(rerun_t *run) {
+    encoder_t encoder = {run->encoding->tokenizer, BATCH, false};
+    encoder_run(&encoder, run->image, run->n);
+    for (size_t i = 0; i < run->n; i++) {
+        const encoded_t *image = &run->image[i];
+        size_t grid = (size_t)image->grid_h * image->grid_w;
         size_t different = 0;
-        for (size_t k = 0; k < grid; k++) different += p->codes[k] != s->codes[i][k];
-        if (different) measure(s->a, p, s->codes[i]);
-        s->a->different += different;
-        s->a->codes += grid;
-        free(s->codes[i]);
-        encoded_release(&s->image[i]);
+        for (size_t k = 0; k < grid; k++) different += image->codes[k] != run->codes[i][k];
+        if (different) measure(run->encoding, image, run->codes[i]);
+        run->encoding->different += different;
+        run->encoding->codes += grid;
+        free(run->codes[i]);
+        encoded_release(&run->image[i]);
     }
-    s->a->images += s->n;
-    s->n = 0;
+    run->encoding->images += run->n;
+    run->n = 0;
 }
 
-static image_t read_image(rerun_t *s, const token_record_t *r, size_t t) {
-    if (!s->a->in) return from_pixels(s, r, t);
-    if (s->captions) return from_file(s, r);
-    return s->m ? from_dataset(s, r, t) : from_source(s, r);
+static image_t read_image(rerun_t *run, const token_record_t *record, size_t t) {
+    if (!run->encoding->in) return from_pixels(run, record, t);
+    if (run->captions) return from_file(run, record);
+    return run->episodes ? from_dataset(run, record, t) : from_source(run, record);
 }
 
 /* Adds image t of the record to the batch, and compares the batch when it is full. */
-static void add(rerun_t *s, const token_record_t *r, size_t t) {
-    reencode_t *a = s->a;
-    size_t grid = (size_t)r->grid_h * r->grid_w, w, h;
-    tokenizer_image_size(a->tokenizer, (tokenizer_grid_t){r->grid_h, r->grid_w}, &w, &h);
-    encoded_t *p = &s->image[s->n];
-    *p = (encoded_t){.im = read_image(s, r, t)};
+static void add(rerun_t *run, const token_record_t *record, size_t t) {
+    reencode_t *encoding = run->encoding;
+    size_t grid = (size_t)record->grid_h * record->grid_w, w, h;
+    tokenizer_image_size(encoding->tokenizer, (tokenizer_grid_t){record->grid_h, record->grid_w},
+                         &w, &h);
+    encoded_t *image = &run->image[run->n];
+    *image = (encoded_t){.im = read_image(run, record, t)};
     /* kept pixels are what the encoder saw */
-    if (a->in) encoder_prepare(&(encoder_t){.tokenizer = a->tokenizer}, p);
-    if (p->im.w != w || p->im.h != h) fail(a, r, "has another size now");
-    s->codes[s->n] = xmalloc(grid * sizeof(uint32_t));
-    memcpy(s->codes[s->n], r->codes + t * grid, grid * sizeof(uint32_t));
-    s->n++;
-    if (s->n == BATCH) compare(s);
+    if (encoding->in) encoder_prepare(&(encoder_t){.tokenizer = encoding->tokenizer}, image);
+    if (image->im.w != w || image->im.h != h) fail(encoding, record, "has another size now");
+    run->codes[run->n] = xmalloc(grid * sizeof(uint32_t));
+    memcpy(run->codes[run->n], record->codes + t * grid, grid * sizeof(uint32_t));
+    run->n++;
+    if (run->n == BATCH) compare(run);
 }
 
 /* Is image i of n in the sample, spread evenly? sample 0: all are. */
@@ -207,24 +218,24 @@ static bool is_sampled(uint64_t i, uint64_t n, uint64_t sample) {
     return (uint64_t)(a / n) != (uint64_t)(b / n);
 }
 
-void reencode_run(reencode_t *a) {
-    rerun_t s = {.a = a, .loaded = -1};
-    uint64_t n = token_db_meta(a->db)->images, number = 0;
-    read_options(&s, token_db_meta(a->db));
-    open_source(&s);
-    for (uint64_t i = 0; i < token_db_count(a->db); i++) {
-        token_record_t r;
+void reencode_run(reencode_t *encoding) {
+    rerun_t run = {.encoding = encoding, .loaded = -1};
+    uint64_t n = token_db_meta(encoding->db)->images, number = 0;
+    read_options(&run, token_db_meta(encoding->db));
+    open_source(&run);
+    for (uint64_t i = 0; i < token_db_count(encoding->db); i++) {
+        token_record_t record;
         reason_t why;
-        if (token_db_get(a->db, i, &r, &why)) die(RC_DATA, "%s", why.text);
-        for (size_t t = 0; r.codes && t < r.T; t++)
-            if (is_sampled(number++, n, a->sample)) add(&s, &r, t);
-        token_record_release(&r);
+        if (token_db_get(encoding->db, i, &record, &why)) die(RC_DATA, "%s", why.text);
+        for (size_t t = 0; record.codes && t < record.T; t++)
+            if (is_sampled(number++, n, encoding->sample)) add(&run, &record, t);
+        token_record_release(&record);
     }
-    compare(&s);
-    if (s.loaded >= 0) minari_episode_release(&s.episode);
-    if (s.m) episode_fields_release(&s.spaces);
-    free(s.obs);
-    free(s.act);
-    minari_close(s.m);
-    image_source_close(s.source);
+    compare(&run);
+    if (run.loaded >= 0) minari_episode_release(&run.episode);
+    if (run.episodes) episode_fields_release(&run.fields);
+    free(run.obs);
+    free(run.act);
+    minari_close(run.episodes);
+    image_source_close(run.source);
 }

@@ -22,6 +22,6 @@ typedef struct {
 } reencode_t;
 
 /* Fills the results. die()s (3) when an image cannot be found or read again. */
-void reencode_run(reencode_t *a);
+void reencode_run(reencode_t *encoding);
 
 #endif

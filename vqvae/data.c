@@ -237,6 +237,22 @@ size_t data_count(const data_source_t *s, split_t split) {
                                 : s->n_train + s->n_held_out;
 }
 
+size_t data_say_empty(const data_t *d, split_t split) {
+    double holdout = d->config.data.holdout;
+    size_t total = 0;
+    for (size_t i = 0; i < d->n; i++) {
+        const data_source_t *s = &d->source[i];
+        size_t n = data_count(s, split);
+        total += n;
+        if (!n)
+            warn("nothing is held out of '%s' (data.holdout = %g, %zu images): --split all "
+                 "takes what there is%s",
+                 image_source_name(s->source), holdout, data_count(s, SPLIT_ALL),
+                 holdout > 0 ? "" : ", --set data.holdout=F holds out a share");
+    }
+    return total;
+}
+
 size_t data_item(const data_source_t *s, split_t split, size_t i) {
     if (split == SPLIT_VAL) return s->held_out[i];
     return i < s->n_train ? s->train[i] : s->held_out[i - s->n_train];

@@ -74,6 +74,8 @@ void data_batch(const data_t *d, uint64_t first, size_t n, float *image, float *
 /* Images of a split of one source, fitted, no augmentation. data_read: false when the image
  * cannot be read any more, which is named and counted. */
 size_t data_count(const data_source_t *s, split_t split);
+/* Warns of every source that has none in the split, with what to do; returns how many all have. */
+size_t data_say_empty(const data_t *d, split_t split);
 size_t data_item(const data_source_t *s, split_t split, size_t i); /* its number in the source */
 bool data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rgb);
 

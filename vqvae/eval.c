@@ -180,19 +180,6 @@ static void table_row(table_t *t, const metrics_t *f, const char *source, size_t
     table_text(t, utf8_printable(name, sizeof name, source));
 }
 
-/* A split without images has no metrics; what to do is said beside the nulls. */
-static void say_empty(const eval_t *e) {
-    double holdout = e->d->config.data.holdout;
-    for (size_t i = 0; i < e->d->n; i++) {
-        const data_source_t *s = &e->d->source[i];
-        if (!data_count(s, e->split))
-            warn("nothing is held out of '%s' (data.holdout = %g, %zu images): --split all "
-                 "evaluates what there is%s",
-                 image_source_name(s->source), holdout, data_count(s, SPLIT_ALL),
-                 holdout > 0 ? "" : ", --set data.holdout=F holds out a share");
-    }
-}
-
 int cmd_vqvae_eval(int argc, char **argv) {
     const char *model = NULL, *split = "val", *object = NULL;
     cli_list_t data = {0}, set = {0};
@@ -246,7 +233,7 @@ int cmd_vqvae_eval(int argc, char **argv) {
         total += limit && data_count(s, e.split) > e.limit ? e.limit : data_count(s, e.split);
         if (foreground || s->frames) data_median(e.d, s);
     }
-    say_empty(&e);
+    data_say_empty(e.d, e.split);
     progress_t bar;
     progress_begin(&bar, "eval", 0, total);
     metrics_t *f = xcalloc(e.d->n, sizeof *f);

@@ -64,6 +64,8 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
         die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);
     config_t c = config_for_model(v, model, &set);
     data_t *d = data_open(&data, &c, 0, max_bad, max_pixels, lenient);
+    if (!data_say_empty(d, which))
+        die(RC_USAGE, "no image to reconstruct: nothing is held out; --split all is needed");
     if (fs_mkdirs(out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(out);
     size_t f = vqvae_stride(vqvae_config(v)), gw = d->w / f, gh = d->h / f, number = 0, n_sheet = 0;

@@ -459,6 +459,7 @@ int cmd_vqvae_report(int argc, char **argv) {
     if (data.n) {
         config_t c = config_for_model(p.v, p.run, &set);
         p.d = data_open(&data, &c, 0, max_bad, max_pixels, lenient);
+        data_say_empty(p.d, p.split);
         p.g = gallery_new(p.v, p.d, p.split, (size_t)limit);
     }
     size_t images = p.g.n;

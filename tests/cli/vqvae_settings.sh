@@ -137,6 +137,15 @@ for name in input baboon photo n28 n58 a_1; do
     vqvae eval --model lone.run --data lone >out 2>err && grep -q '"images":0,"psnr":null' out && grep -q 'nothing is held out.*data.holdout.*--split all' err
     verdict $? "eval of $name.png alone: null, and what to do"
 done
+exits 2 "no image to reconstruct.*--split all" reconstruct --model lone.run --data lone --split val --out lone.out
+[ ! -e lone.out ] && grep -q "nothing is held out of 'lone'" err
+verdict $? "nothing to reconstruct leaves no folder"
+for command in 'report lone.run --data lone --out lone.html' 'report lone.run --data lone --data pics --out lone.html' \
+    'reconstruct --model lone.run --data lone --data pics --split val --out lone.out'; do
+    # shellcheck disable=SC2086
+    vqvae $command >out 2>err && [ "$(grep -c 'nothing is held out.*--split all' err)" -eq 1 ]
+    verdict $? "$command: what to do is said"
+done
 vqvae eval --model lone.run --data lone --split all >out 2>err && grep -q '"images":1,"psnr":[0-9]' out
 verdict $? "--split all"
 vqvae train --data lone --config tiny.json --threads 1 --out lone.run --force --set loss.focus=9 >out 2>err && grep -q "warning: loss.focus has no effect on 'lone'" err

@@ -10,6 +10,9 @@
 #include <unistd.h>
 
 void h5_setup(void) {
+    /* At exit the library would write again what a full disk refused, and crash in it. Must be its
+     * first call; whatever must reach the disk is closed by hand. */
+    H5dont_atexit();
     /* The variable covers a library that loads plugins at its first call, the function one that is
      * already running. */
     setenv("HDF5_PLUGIN_PRELOAD", "::", 1);

@@ -294,6 +294,7 @@ static void release(minari_writer_t *w) {
 }
 
 minari_writer_t *minari_writer_new(const char *dir, const minari_spec_t *spec, reason_t *why) {
+    h5_setup();
     check_leaves(spec->obs, spec->n_obs, spec->dict_obs);
     check_leaves(spec->act, spec->n_act, spec->n_act > 1 || spec->act[0].path[0]);
     char *folder = fs_join(dir, "data");
@@ -301,7 +302,6 @@ minari_writer_t *minari_writer_new(const char *dir, const minari_spec_t *spec, r
         free(folder);
         return NULL;
     }
-    h5_setup();
     minari_writer_t *w = NEW(minari_writer_t);
     w->folder = folder;
     w->final = fs_join(folder, "main_data.hdf5");

@@ -2,6 +2,7 @@
 #include "common/train/loop.h"
 
 #include "common/base/log.h"
+#include "common/base/signals.h"
 #include "common/io/fs.h"
 #include "common/io/lock.h"
 #include "common/train/events.h"
@@ -9,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,34 +139,6 @@ static void cut_metrics(const char *path, int64_t step) {
     free(text);
 }
 
-/* ---- signals ---- */
-
-static volatile sig_atomic_t stop_signal, status_signal;
-
-static void on_stop(int s) {
-    if (stop_signal) { /* the second one: now */
-        signal(s, SIG_DFL);
-        raise(s);
-    }
-    stop_signal = s;
-}
-static void on_status(int s) {
-    (void)s;
-    status_signal = 1;
-}
-
-static void install_signals(void) {
-    struct sigaction a = {.sa_handler = on_stop};
-    sigaction(SIGTERM, &a, NULL);
-    sigaction(SIGINT, &a, NULL);
-    struct sigaction old;
-    if (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN) sigaction(SIGHUP, &a, NULL);
-    /* Batch systems announce the end of a job's time by SIGUSR1; elsewhere it asks for a line. */
-    bool batch = getenv("SLURM_JOB_ID") || getenv("PBS_JOBID");
-    a.sa_handler = batch ? on_stop : on_status;
-    sigaction(SIGUSR1, &a, NULL);
-}
-
 /* ---- running ---- */
 
 typedef struct {
@@ -260,7 +232,7 @@ int loop_run(const loop_t *l, const loop_options_t *o, int64_t first, const st_f
         r.events = events_open(o->out);
     else
         events_remove(o->out, NULL); /* what a former start left would end before this one does */
-    install_signals();
+    signals_catch(&(signals_options_t){.usr1_asks_status = true, .take_ignored = true});
     progress_t bar;
     progress_begin(&bar, "train", (size_t)first, (size_t)l->steps);
     r.clock = log_now();
@@ -279,17 +251,15 @@ int loop_run(const loop_t *l, const loop_options_t *o, int64_t first, const st_f
         r.items_sum += s.items;
         bool end = step == l->steps,
              evaluate = end || (l->eval_every > 0 && step % l->eval_every == 0);
-        stop = !end && (stop_signal || (o->stop_at > 0 && step >= o->stop_at) ||
+        stop = !end && (signals_stop_asked() || (o->stop_at > 0 && step >= o->stop_at) ||
                         (o->time_limit > 0 && log_now() - r.started > o->time_limit));
         /* metrics are a function of the step: a stop never adds a line */
         if (evaluate || step % l->log_every == 0)
             report(&r, step, &s, evaluate, &bar);
         else
             progress_step(&bar, (size_t)step, NULL);
-        if (status_signal) {
-            status_signal = 0;
+        if (signals_take_status())
             log_line("step %lld of %lld, loss %.4g", (long long)step, (long long)l->steps, s.loss);
-        }
         if (stop || (!end && l->save_every > 0 && step % l->save_every == 0)) save(&r, step, stop);
     }
     progress_end(&bar);

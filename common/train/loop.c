@@ -152,6 +152,7 @@ static void count_step(running_t *r, int64_t step, const loop_step_t *s) {
             (long long)r->skipped);
 }
 
+/* Does a multiple of `every` (0 = never) end here? */
 static bool due(int64_t step, int64_t every) {
     return every > 0 && step % every == 0;
 }
@@ -163,7 +164,7 @@ static bool must_stop(const running_t *r, int64_t step) {
     return l->time_limit > 0 && log_now() - r->started > l->time_limit;
 }
 
-/* One step and what follows it. Returns true if the training stops here, before its end. */
+/* Step number `step`, from 0, and what follows it. Returns true if the training stops here, before its end. */
 static bool run_step(running_t *r, int64_t step) {
     const loop_t *l = r->l;
     loop_step_t s = l->step(l->ctx, step);

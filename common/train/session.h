@@ -47,11 +47,13 @@ typedef struct {
     }
 
 typedef struct {
-    /* Before session_parse: */
-    identity_t identity; /* program, table, config, config_size; before session_begin also manifest
-                            and init; the session fills in the rest */
-    const char *unit;    /* of the speed in metrics.jsonl: "images_per_s", "tokens_per_s" */
-    void *ctx;           /* first argument of the functions below */
+    /* ---- by the program, before session_parse ---- */
+
+    /* program, table, config and config_size; before session_begin also manifest and init. The
+     * session fills in the rest. */
+    identity_t identity;
+    const char *unit; /* of the speed in metrics.jsonl: "images_per_s", "tokens_per_s" */
+    void *ctx;        /* first argument of the functions below */
     loop_step_t (*step)(void *ctx, int64_t step); /* loop.h */
     loop_report_t report;                         /* loop.h; NULL = nothing to add */
     /* Fills in what the program stores after `step` updates: weights_file, weights, text, state and
@@ -62,14 +64,16 @@ typedef struct {
      * parameters; die()s when the RUN does not fit. NULL = the parameters are all. */
     void (*resume)(void *ctx, const st_file_t *file, checkpoint_t *c);
 
-    /* Before session_begin (train also before session_print_cost): */
+    /* ---- by the program, before session_begin and session_print_cost ---- */
+
     params_t *params; /* borrowed */
     session_train_t train;
     const char *fresh; /* checkpoint_t.fresh, or NULL */
 
     session_options_t options; /* by session_parse */
 
-    /* private */
+    /* ---- private ---- */
+
     run_folder_t folder;
     st_file_t state; /* of a resume, open during session_run */
     bool resumed;

@@ -189,7 +189,10 @@ static void check_same_file(const char *a, const char *b, const char *file) {
     REQUIRE(!fs_read(in_folder(p), 0, &x, &n, &why), "%s", why.text);
     REQUIRE(!fs_read(in_folder(q), 0, &y, &m, &why), "%s", why.text);
     CHECK(n == m && !memcmp(x, y, n), "%s of %s and %s", file, a, b);
-    free(x), free(y), free(p), free(q);
+    free(x);
+    free(y);
+    free(p);
+    free(q);
 }
 
 /* One tensor of six numbers of a file. */
@@ -286,8 +289,8 @@ TEST(session_exit_codes) {
     folder_remove();
 }
 
-/* By hand: 12 steps of 2 s and evaluations after steps 5, 10 and 12; blocks of 16 floats (6, padded)
- * of 4 bytes. */
+/* By hand: 12 steps of 2 s and evaluations after steps 5, 10 and 12; blocks of 16 floats (6 and
+ * padding) of 4 bytes. */
 TEST(session_cost) {
     folder_open();
     CHECK(RUN("dry", "--dry-run") == RC_OK, "a dry run");

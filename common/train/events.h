@@ -31,10 +31,11 @@ events_t *events_open(const char *run);
  * there, it is added as an image. wall: unix time in seconds. e may be NULL: nothing happens. After
  * a write that fails (a warning) nothing more is added. */
 void events_line(events_t *e, const char *line, double wall);
-void events_close(events_t *e); /* NULL is fine */
+/* Closes the file and frees e; NULL is allowed. */
+void events_close(events_t *e);
 
-/* Removes RUN's event files, except the one called `keep`; NULL = all. A file that cannot be removed
- * is a warning. */
+/* Removes RUN's event files, except the one called `keep` (NULL: all of them). A file that cannot be
+ * removed is a warning. */
 void events_remove(const char *run, const char *keep);
 
 #endif

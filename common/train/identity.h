@@ -22,8 +22,8 @@ typedef struct {
 char *identity_json(const identity_t *id, int64_t step);
 /* Compares with `json`, the text of the run's last checkpoint, and returns the step to go on from.
  * `run` names the folder in messages. die()s: RC_DATA when the text is damaged; RC_MISFIT for
- * another program, --init, seed, network (CONFIG_ARCH keys: told then and now), or other data unless
- * any_data. Other keys may have changed: they are logged. */
+ * another program, --init, seed, network (CONFIG_ARCH keys: told then and now), or other data
+ * unless any_data. Other keys may have changed: they are logged. */
 int64_t identity_resume(const identity_t *id, const char *run, const char *json);
 
 #endif

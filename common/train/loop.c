@@ -164,7 +164,8 @@ static bool must_stop(const running_t *r, int64_t step) {
     return l->time_limit > 0 && log_now() - r->started > l->time_limit;
 }
 
-/* Step number `step`, from 0, and what follows it. Returns true if the training stops here, before its end. */
+/* Step number `step`, from 0, and what follows it. Returns true if the training stops here, before
+ * its end. */
 static bool run_step(running_t *r, int64_t step) {
     const loop_t *l = r->l;
     loop_step_t s = l->step(l->ctx, step);

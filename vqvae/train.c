@@ -34,7 +34,8 @@ typedef struct {
     /* parts of a checkpoint, owned */
     char *network_text, *preprocess, *quantizer_text, *tokenizer_text;
     checkpoint_text_t texts[2];
-    checkpoint_state_t state[STATES], codes;
+    checkpoint_state_t state[STATES];
+    checkpoint_made_t codes;
 } run_t;
 
 /* ---- steps ---- */
@@ -126,8 +127,8 @@ static bool codes_trained(const run_t *r, int64_t s) {
 static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     run_t *r = ctx;
     const float *codes = quantizer_publish(&r->t->quantizer, c->weights_block);
-    r->codes = (checkpoint_state_t){"quantize.embedding.weight", (float *)(uintptr_t)codes,
-                                    r->t->model.codes * r->t->model.vq_embed_dim};
+    r->codes = (checkpoint_made_t){"quantize.embedding.weight", codes,
+                                   r->t->model.codes * r->t->model.vq_embed_dim};
     char print[33];
     vqvae_fingerprint_with(r->params, c->weights_block, codes, r->quantizer_text, r->preprocess,
                            print);

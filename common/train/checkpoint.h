@@ -24,6 +24,14 @@ typedef struct {
     size_t count;
 } checkpoint_state_t;
 
+/* Numbers for the weights file that are made for it ("quantize.embedding.weight" of a codebook that
+ * is computed from others). */
+typedef struct {
+    const char *name;
+    const float *data; /* [count], disk layout, borrowed */
+    size_t count;
+} checkpoint_made_t;
+
 /* A text file for use ("config.json"). */
 typedef struct {
     const char *file;
@@ -37,9 +45,9 @@ typedef struct {
     int weights_block;          /* which block it holds: PARAMS_VALUE or PARAMS_AVERAGE */
     const char *const *weights; /* [n_weights] patterns: which parameters it holds (params_match) */
     size_t n_weights;
-    /* [n_made] tensors (disk layout) that stand in the weights file in place of the parameter of
-     * that name and count. */
-    const checkpoint_state_t *made;
+    /* [n_made] tensors that stand in the weights file in place of the parameter of that name and
+     * count. */
+    const checkpoint_made_t *made;
     size_t n_made;
     /* Parameters with this prefix are never averaged, and keep their values at a restore if the
      * state has none; NULL = there are none. */

@@ -34,8 +34,8 @@ void events_line(events_t *e, const char *line, double wall);
 /* Closes the file and frees e; NULL is allowed. */
 void events_close(events_t *e);
 
-/* Removes RUN's event files, except the one called `keep` (NULL: all of them). A file that cannot be
- * removed is a warning. */
+/* Removes RUN's event files, except the one called `keep` (NULL: all of them). A file that cannot
+ * be removed is a warning. */
 void events_remove(const char *run, const char *keep);
 
 #endif

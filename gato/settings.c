@@ -72,10 +72,10 @@ static void check_targets(const gato_config_t *c, const dataset_t *d, const data
     }
 }
 
-/* ---- what has no say ---- */
+/* ---- what has no effect ---- */
 
-static void no_say(bool is, const char *key, const char *needs) {
-    if (is) warn("%s has no effect: it needs %s", key, needs);
+static void no_effect(bool is_set, const char *key, const char *needs) {
+    if (is_set) warn("%s has no effect: it needs %s", key, needs);
 }
 
 static void check_model(const gato_config_t *c, const gato_config_t *preset,
@@ -83,54 +83,54 @@ static void check_model(const gato_config_t *c, const gato_config_t *preset,
     bool patches = c->model.image_in == IMAGE_IN_PATCHES,
          linear = c->model.vector_in == VECTOR_IN_LINEAR;
     bool vectors = c->model.image_in == IMAGE_IN_CODES || c->model.image_in == IMAGE_IN_BOTH;
-    no_say(!patches && c->model.patch != preset->model.patch, "model.patch",
-           "model.image_in = patches");
-    no_say(!patches && c->model.patch_mid != preset->model.patch_mid, "model.patch_mid",
-           "model.image_in = patches");
-    no_say(!patches && c->model.patch_groups != preset->model.patch_groups, "model.patch_groups",
-           "model.image_in = patches");
-    no_say(c->model.code_norm != preset->model.code_norm && !vectors, "model.code_norm",
-           "model.image_in = codes or both");
-    no_say(c->model.code_pos_random && (patches || c->model.patch_pos == POS_NONE),
-           "model.code_pos_random", "codes (model.image_in) with places (model.patch_pos)");
-    no_say(c->model.pos_init != preset->model.pos_init && c->model.patch_pos == POS_NONE &&
-               !c->model.inner_pos,
-           "model.pos_init", "model.patch_pos or model.inner_pos");
-    no_say(!k->images && c->model.image_in != preset->model.image_in, "model.image_in",
-           "images, and the shards hold none");
-    no_say(!k->images && c->model.merge != preset->model.merge, "model.merge",
-           "images, and the shards hold none");
-    no_say(!k->images && c->model.code_norm != preset->model.code_norm && vectors,
-           "model.code_norm", "images, and the shards hold none");
-    no_say(!k->images && c->model.patch_pos != preset->model.patch_pos, "model.patch_pos",
-           "images, and the shards hold none");
-    no_say(linear && !f->n_continuous, "model.vector_in = linear",
-           "vector observations, and the shards hold none");
-    no_say(c->model.mu_law != preset->model.mu_law && (linear || !f->n_continuous), "model.mu_law",
-           "observed numbers in bins (model.vector_in = bins)");
-    no_say(c->model.text_first && !k->texts && !(k->mission && c->model.control_text),
-           "model.text_first", "text, and no timestep has any");
+    no_effect(!patches && c->model.patch != preset->model.patch, "model.patch",
+              "model.image_in = patches");
+    no_effect(!patches && c->model.patch_mid != preset->model.patch_mid, "model.patch_mid",
+              "model.image_in = patches");
+    no_effect(!patches && c->model.patch_groups != preset->model.patch_groups, "model.patch_groups",
+              "model.image_in = patches");
+    no_effect(c->model.code_norm != preset->model.code_norm && !vectors, "model.code_norm",
+              "model.image_in = codes or both");
+    no_effect(c->model.code_pos_random && (patches || c->model.patch_pos == POS_NONE),
+              "model.code_pos_random", "codes (model.image_in) with places (model.patch_pos)");
+    no_effect(c->model.pos_init != preset->model.pos_init && c->model.patch_pos == POS_NONE &&
+                  !c->model.inner_pos,
+              "model.pos_init", "model.patch_pos or model.inner_pos");
+    no_effect(!k->images && c->model.image_in != preset->model.image_in, "model.image_in",
+              "images, and the shards hold none");
+    no_effect(!k->images && c->model.merge != preset->model.merge, "model.merge",
+              "images, and the shards hold none");
+    no_effect(!k->images && c->model.code_norm != preset->model.code_norm && vectors,
+              "model.code_norm", "images, and the shards hold none");
+    no_effect(!k->images && c->model.patch_pos != preset->model.patch_pos, "model.patch_pos",
+              "images, and the shards hold none");
+    no_effect(linear && !f->n_continuous, "model.vector_in = linear",
+              "vector observations, and the shards hold none");
+    no_effect(c->model.mu_law != preset->model.mu_law && (linear || !f->n_continuous),
+              "model.mu_law", "observed numbers in bins (model.vector_in = bins)");
+    no_effect(c->model.text_first && !k->texts && !(k->mission && c->model.control_text),
+              "model.text_first", "text, and no timestep has any");
 }
 
 static void check_losses(const gato_config_t *c, const gato_config_t *preset,
                          const dataset_kinds_t *k, const gato_facts_t *f) {
-    no_say(!k->episodes && c->loss.action != preset->loss.action, "loss.action",
-           "episodes, and the shards hold none");
-    no_say(!f->n_actions && c->loss.action_kind != preset->loss.action_kind, "loss.action_kind",
-           "continuous actions, and the shards hold none");
-    no_say(c->loss.action_kind != ACTION_MIX && c->loss.ce_weight != preset->loss.ce_weight,
-           "loss.ce_weight", "loss.action_kind = mix");
-    no_say(!k->texts && c->loss.text != preset->loss.text, "loss.text",
-           "captions or texts, and the shards hold none");
-    no_say(!k->episodes && c->train.window != preset->train.window, "train.window",
-           "episodes, and the shards hold none");
-    no_say(c->train.prompt > 0 && c->train.prompt != preset->train.prompt && k->steps < 2,
-           "train.prompt", "sequences of two timesteps (train.window, model.context)");
-    no_say(c->act.temperature != preset->act.temperature && c->act.decode != DECODE_SAMPLE,
-           "act.temperature", "act.decode = sample");
-    no_say(c->act.decode != preset->act.decode && c->loss.action_kind == ACTION_MSE &&
-               !f->n_discrete_actions,
-           "act.decode", "actions in bins (loss.action_kind = ce or mix)");
+    no_effect(!k->episodes && c->loss.action != preset->loss.action, "loss.action",
+              "episodes, and the shards hold none");
+    no_effect(!f->n_actions && c->loss.action_kind != preset->loss.action_kind, "loss.action_kind",
+              "continuous actions, and the shards hold none");
+    no_effect(c->loss.action_kind != ACTION_MIX && c->loss.ce_weight != preset->loss.ce_weight,
+              "loss.ce_weight", "loss.action_kind = mix");
+    no_effect(!k->texts && c->loss.text != preset->loss.text, "loss.text",
+              "captions or texts, and the shards hold none");
+    no_effect(!k->episodes && c->train.window != preset->train.window, "train.window",
+              "episodes, and the shards hold none");
+    no_effect(c->train.prompt > 0 && c->train.prompt != preset->train.prompt && k->steps < 2,
+              "train.prompt", "sequences of two timesteps (train.window, model.context)");
+    no_effect(c->act.temperature != preset->act.temperature && c->act.decode != DECODE_SAMPLE,
+              "act.temperature", "act.decode = sample");
+    no_effect(c->act.decode != preset->act.decode && c->loss.action_kind == ACTION_MSE &&
+                  !f->n_discrete_actions,
+              "act.decode", "actions in bins (loss.action_kind = ce or mix)");
 }
 
 void gato_settings_check(const gato_config_t *c, const dataset_t *d) {

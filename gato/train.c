@@ -1,11 +1,9 @@
 /* train.c - `gato train`. */
 #include "common/base/log.h"
-#include "common/base/pool.h"
 #include "common/io/fs.h"
 #include "common/model/tokenizer.h"
-#include "common/train/identity.h"
-#include "common/train/loop.h"
 #include "common/train/optimizer.h"
+#include "common/train/session.h"
 #include "gato/commands.h"
 #include "gato/metrics.h"
 #include "gato/run.h"
@@ -16,28 +14,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELD_OUT = 128 /* sequences a source of the metrics during training */ };
+enum { HELD_OUT = 128 /* sequences per source of the metrics during training */ };
 
 typedef struct {
-    loop_options_t o;
-    cli_list_t data;
-    const char *vqvae;
+    session_t session;
+    cli_list_t data;   /* --data */
+    const char *vqvae; /* --vqvae, or NULL */
     gato_config_t config;
     dataset_t *d;
     gato_model_t *m;
     gato_graphs_t train, eval;
     optimizer_t optimizer;
     batch_t batch;
-    identity_t id;
-    char *config_text, *run_text, *training_text;
+    /* parts of a checkpoint */
+    char *run_text; /* owned */
+    checkpoint_text_t text;
 } run_t;
+
+/* ---- steps ---- */
 
 static void fill_batch(run_t *r, int64_t step, int64_t micro) {
     size_t n = (size_t)r->config.train.batch, per_step = n * (size_t)r->config.train.accumulate;
-    batch_clear(&r->batch, true, r->o.seed, (uint64_t)step);
+    batch_clear(&r->batch, true, r->session.options.seed, (uint64_t)step);
     for (size_t i = 0; i < n; i++) {
         sequence_t w;
-        dataset_sample(r->d, r->o.seed, (uint64_t)step, (size_t)micro * n + i, per_step, &w);
+        dataset_sample(r->d, r->session.options.seed, (uint64_t)step, (size_t)micro * n + i,
+                       per_step, &w);
         batch_add_sequence(&r->batch, &w);
         sequence_release(&w);
     }
@@ -50,7 +52,8 @@ static loop_step_t step(void *ctx, int64_t s) {
     for (int64_t k = 0; k < accumulate; k++) {
         fill_batch(r, s, k);
         uint64_t first = (uint64_t)(s * accumulate + k) * (uint64_t)r->config.train.batch;
-        gato_metrics_t f = gato_step(&r->train, &r->batch, r->o.seed, (uint64_t)s, first, k > 0);
+        gato_metrics_t f =
+            gato_step(&r->train, &r->batch, r->session.options.seed, (uint64_t)s, first, k > 0);
         out.loss += f.loss / (double)accumulate;
         out.items += (double)f.positions;
     }
@@ -62,6 +65,8 @@ static loop_step_t step(void *ctx, int64_t s) {
     out.skipped = u.skipped;
     return out;
 }
+
+/* ---- metrics ---- */
 
 static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *note,
                    size_t note_size) {
@@ -80,25 +85,23 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
     if (isfinite(loss)) snprintf(note, note_size, "held out %.4g", loss);
 }
 
+/* ---- checkpoints ---- */
+
 static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     static const char *const all[] = {""};
-    static checkpoint_text_t text[1];
     run_t *r = ctx;
-    free(r->training_text);
+    (void)s;
     free(r->run_text);
-    r->training_text = identity_json(&r->id, s);
     r->run_text = run_json(r->m);
-    text[0] = (checkpoint_text_t){GATO_CONFIG_FILE, r->run_text};
-    *c = (checkpoint_t){.params = r->m->params,
-                        .weights_file = GATO_WEIGHTS_FILE,
-                        .weights = all,
-                        .n_weights = 1,
-                        .text = text,
-                        .n_text = 1,
-                        .weights_block =
-                            r->config.train.weight_average > 0 ? PARAMS_AVERAGE : PARAMS_VALUE,
-                        .training_json = r->training_text};
+    r->text = (checkpoint_text_t){GATO_CONFIG_FILE, r->run_text};
+    c->weights_file = GATO_WEIGHTS_FILE;
+    c->weights = all;
+    c->n_weights = 1;
+    c->text = &r->text;
+    c->n_text = 1;
 }
+
+/* ---- the tokenizer in the policy's folder ---- */
 
 /* Refuses a tokenizer that did not make the shards: before anything of a former run is removed. */
 static void check_tokenizer(const run_t *r) {
@@ -116,7 +119,7 @@ static void copy_tokenizer(const run_t *r) {
     static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors",
                                         "tokenizer.json"};
     reason_t why;
-    char *dir = fs_join(r->o.out, "vqvae");
+    char *dir = fs_join(r->session.options.out, "vqvae");
     if (fs_mkdirs(dir, &why)) die(RC_RUNTIME, "%s", why.text);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char *from = fs_join(r->vqvae, files[i]), *to = fs_join(dir, files[i]);
@@ -132,6 +135,8 @@ static void copy_tokenizer(const run_t *r) {
     }
     free(dir);
 }
+
+/* ---- --dry-run ---- */
 
 /* Seconds of one evaluation, by its first sequences. */
 static double seconds_of_evaluation(run_t *r) {
@@ -150,29 +155,25 @@ static double seconds_of_evaluation(run_t *r) {
 }
 
 static void dry_run(run_t *r) {
+    enum { WARM_UP = 2, TIMED = 2 };
     double start = 0;
-    for (int i = 0; i < 4; i++) { /* the first replays record and touch memory */
-        fill_batch(r, i % 2, 0);
-        if (i == 2) start = log_now();
-        gato_step(&r->train, &r->batch, r->o.seed, (uint64_t)(i % 2), 0, false);
+    for (int i = 0; i < WARM_UP + TIMED; i++) { /* the first replays record and touch memory */
+        int64_t s = i % 2;
+        fill_batch(r, s, 0);
+        if (i == WARM_UP) start = log_now();
+        gato_step(&r->train, &r->batch, r->session.options.seed, (uint64_t)s, 0, false);
     }
-    double seconds = (log_now() - start) / 2 * (double)r->config.train.accumulate;
+    double seconds = (log_now() - start) / TIMED, accumulate = (double)r->config.train.accumulate;
     const gato_graph_t *g = gato_graph_fill(&r->train, &r->batch);
-    jsonw_t w = {0};
-    jsonw_begin(&w);
-    jsonw_int(&w, "parameters", (int64_t)gato_model_parameters(r->m));
-    jsonw_num(&w, "flops_per_step", gato_graph_flops(g) * (double)r->config.train.accumulate);
-    jsonw_num(&w, "memory_bytes",
-              (double)plan_bytes(g->plan) + (double)params_block(r->m->params) * 4 *
-                                                (r->config.train.weight_average > 0 ? 5 : 4));
-    jsonw_num(&w, "seconds_per_step", seconds);
-    jsonw_num(&w, "expected_seconds",
-              seconds * (double)r->config.train.steps +
-                  seconds_of_evaluation(r) *
-                      (double)loop_evaluations(r->config.train.steps, r->config.train.eval_every));
-    puts(jsonw_end(&w));
-    jsonw_free(&w);
+    session_print_cost(&r->session,
+                       &(session_cost_t){.parameters = gato_model_parameters(r->m),
+                                         .flops = gato_graph_flops(g) * accumulate,
+                                         .bytes = (double)plan_bytes(g->plan),
+                                         .seconds_per_step = seconds * accumulate,
+                                         .seconds_per_evaluation = seconds_of_evaluation(r)});
 }
+
+/* ---- the command ---- */
 
 static void check_freeze(const run_t *r) {
     freeze_t f;
@@ -190,15 +191,6 @@ static optimizer_t make_optimizer(const run_t *r) {
     return o;
 }
 
-static int64_t restore(run_t *r, const st_file_t *file, const char *json) {
-    reason_t why;
-    int64_t s = identity_resume(&r->id, r->o.out, json);
-    checkpoint_t c = {.params = r->m->params};
-    int rc = checkpoint_restore(file, &c, &why);
-    if (rc) die(rc, "'%s': %s", r->o.out, why.text);
-    return s;
-}
-
 /* A resumed policy keeps what it was trained with, even on other data; a new one asks its data. */
 static void scale_actions(run_t *r) {
     gato_config_t config;
@@ -206,22 +198,20 @@ static void scale_actions(run_t *r) {
     uint8_t *text = NULL;
     size_t size;
     reason_t why;
-    char *path = fs_join(r->o.out, GATO_CONFIG_FILE);
-    bool found = r->o.resume && fs_exists(path) &&
+    char *path = fs_join(r->session.options.out, GATO_CONFIG_FILE);
+    bool found = r->session.options.resume && fs_exists(path) &&
                  !fs_read(path, (size_t)16 << 20, &text, &size, NULL) &&
                  run_parse((char *)text, size, &config, &former, NULL) == RC_OK;
     if (found && gato_facts_fit(&former, dataset_facts(r->d),
                                 r->config.model.image_in != IMAGE_IN_PATCHES, &why))
-        die(RC_MISFIT, "'%s' was trained on other data: %s", r->o.out, why.text);
+        die(RC_MISFIT, "'%s' was trained on other data: %s", r->session.options.out, why.text);
     dataset_scale_actions(r->d, found ? &former : NULL);
     gato_facts_release(&former);
     free(text);
     free(path);
 }
 
-int cmd_gato_train(int argc, char **argv) {
-    run_t *r = NEW(run_t);
-    cli_opt_t *common = loop_options(&r->o);
+static bool parse(run_t *r, int argc, char **argv) {
     const cli_opt_t own[] = {
         {"--data", CLI_LIST, &r->data, "X.lmdb[=W]",
          "token shards; W is a shard's share of the sequences", true},
@@ -229,60 +219,58 @@ int cmd_gato_train(int argc, char **argv) {
          "the tokenizer that made the shards: its files are copied into RUN/vqvae", false},
         {0},
     };
-    config_defaults(gato_config_table, &r->config);
-    if (loop_help_config(argc, argv)) {
-        config_help(gato_config_table);
-        return RC_OK;
-    }
-    cli_parse(argc, argv, "train", "train a policy on token shards",
-              (const cli_opt_t *const[]){own, common}, 2);
-    loop_look(&r->o);
-    if (r->o.config) config_file(gato_config_table, &r->config, r->o.config);
-    config_sets(gato_config_table, &r->config, &r->o.set);
-    if (r->o.steps > 0) r->config.train.steps = r->o.steps;
+    return session_parse(&r->session, argc, argv, "train a policy on token shards", own);
+}
+
+static void configure(run_t *r) {
     reason_t why;
+    session_configure(&r->session, &r->config, &r->config.train.steps);
     if (gato_config_check(&r->config, &why)) die(RC_USAGE, "%s", why.text);
-    pool_set_threads((int)r->o.threads);
+}
+
+static void open_data(run_t *r) {
     r->d = dataset_open(&r->data, &r->config);
     scale_actions(r);
     gato_settings_check(&r->config, r->d);
-    r->m = gato_model_new(&r->config, dataset_facts(r->d), r->o.seed);
+}
+
+static void make_model(run_t *r) {
+    r->m = gato_model_new(&r->config, dataset_facts(r->d), r->session.options.seed);
     check_freeze(r);
     r->optimizer = make_optimizer(r);
     gato_graphs_init(&r->train, r->m, (graph_opts_t){.train = true});
     gato_graphs_init(&r->eval, r->m, (graph_opts_t){0});
     batch_init(&r->batch, &r->m->config, &r->m->facts);
-    if (r->o.dry_run) {
+}
+
+int cmd_gato_train(int argc, char **argv) {
+    run_t *r = NEW(run_t);
+    session_t *s = &r->session;
+    *s = (session_t){.identity = {.program = "gato",
+                                  .table = gato_config_table,
+                                  .config = &r->config,
+                                  .config_size = sizeof r->config},
+                     .unit = "tokens_per_s",
+                     .ctx = r,
+                     .step = step,
+                     .report = report,
+                     .checkpoint = checkpoint};
+    config_defaults(gato_config_table, &r->config);
+    if (!parse(r, argc, argv)) return RC_OK;
+
+    configure(r);
+    open_data(r);
+    make_model(r);
+    s->params = r->m->params;
+    s->train = SESSION_TRAIN(r->config.train);
+    if (s->options.dry_run) {
         dry_run(r);
         return RC_OK;
     }
-    params_base(r->m->params, PARAMS_M);
-    params_base(r->m->params, PARAMS_V);
-    if (r->config.train.weight_average > 0)
-        memcpy(params_base(r->m->params, PARAMS_AVERAGE), params_base(r->m->params, PARAMS_VALUE),
-               params_block(r->m->params) * sizeof(float));
-    r->config_text = config_print(gato_config_table, &r->config);
-    r->id = (identity_t){"gato",    gato_config_table,      &r->config, sizeof r->config,
-                         r->o.seed, dataset_manifest(r->d), NULL,       r->o.allow_data_change};
-    st_file_t file = {0};
-    char *json = NULL;
+
+    s->identity.manifest = dataset_manifest(r->d);
     if (r->vqvae) check_tokenizer(r);
-    bool resumed = loop_begin(&r->o, &file, &json);
-    int64_t first = resumed ? restore(r, &file, json) : 0;
+    session_begin(s);
     if (r->vqvae) copy_tokenizer(r);
-    loop_t l = {.unit = "tokens_per_s",
-                .steps = r->config.train.steps,
-                .log_every = r->config.train.log_every,
-                .eval_every = r->config.train.eval_every,
-                .save_every = r->config.train.save_every,
-                .max_nan = 3,
-                .tensorboard = r->config.train.tensorboard,
-                .arguments = r->config_text,
-                .ctx = r,
-                .step = step,
-                .report = report,
-                .checkpoint = checkpoint};
-    int rc = loop_run(&l, &r->o, first, resumed ? &file : NULL);
-    if (resumed) st_close(&file);
-    return rc;
+    return session_run(s);
 }

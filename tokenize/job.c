@@ -3,13 +3,13 @@
 
 #include "common/base/cli.h"
 #include "common/base/pool.h"
+#include "common/base/signals.h"
 #include "common/io/fs.h"
 #include "common/io/source/archive.h"
 #include "common/io/text/json.h"
 #include "tokenize/encoder.h"
 #include "tokenize/part.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,25 +301,10 @@ char *job_source(const char *arguments) {
 
 /* ---- signals ---- */
 
-static volatile sig_atomic_t stop_signal;
-
-static void on_stop(int s) {
-    if (stop_signal) {
-        signal(s, SIG_DFL);
-        raise(s);
-    }
-    stop_signal = s;
-}
-
 void job_catch_signals(void) {
-    static const int stop[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
-    struct sigaction a = {.sa_handler = on_stop, .sa_flags = SA_RESTART}, old;
-    sigemptyset(&a.sa_mask);
-    for (size_t i = 0; i < sizeof stop / sizeof *stop; i++)
-        if (!sigaction(stop[i], NULL, &old) && old.sa_handler != SIG_IGN)
-            sigaction(stop[i], &a, NULL);
+    signals_catch(&(signals_options_t){.usr1_asks_status = false, .take_ignored = false});
 }
 
 bool job_stopped(void) {
-    return stop_signal != 0;
+    return signals_stop_asked();
 }

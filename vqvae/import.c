@@ -8,7 +8,8 @@
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
 #include "common/model/vqvae_names.h"
-#include "common/train/loop.h"
+#include "common/train/checkpoint.h"
+#include "common/train/run_folder.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"
 
@@ -160,7 +161,7 @@ static void write_run(const import_t *m, const char *counts) {
                       .n_text = 2};
     if (fs_mkdirs(m->out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(m->out);
-    loop_remove_run(m->out); /* what a training left would not fit the new weights */
+    run_folder_clear(m->out); /* what a training left would not fit the new weights */
     if (checkpoint_save_weights(m->out, &c, &why) ||
         fs_done_write(m->out, m->fingerprint, counts, &why))
         die(RC_RUNTIME, "%s", why.text);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 static const char TRAINING[] = "training.safetensors", META[] = "training";
+/* Before a tensor's name in the training state; NULL = the block is no part of it (gradients). */
 static const char *const BLOCK_PREFIX[PARAMS_BLOCKS] = {
     [PARAMS_VALUE] = "value/", [PARAMS_M] = "m/", [PARAMS_V] = "v/", [PARAMS_AVERAGE] = "average/"};
 
@@ -61,6 +62,7 @@ static int write_text(fs_writer_t *f, const char *dir, const char *file, const c
     return rc;
 }
 
+/* The numbers that stand in place of the parameter, or NULL. */
 static const float *made(const checkpoint_t *c, const param_t *q) {
     for (size_t i = 0; i < c->n_made; i++) {
         if (strcmp(c->made[i].name, q->name)) continue;
@@ -88,25 +90,32 @@ static st_writer_t *weights(const checkpoint_t *c, lazy_t *l) {
     return w;
 }
 
-/* Parameter i is part of a block of the training state: everything but averages of what has
- * none. */
-static bool stored(const checkpoint_t *c, int block, size_t i) {
-    const char *name = params_at(c->params, (int)i)->name;
-    return BLOCK_PREFIX[block] &&
-           (block != PARAMS_AVERAGE || !c->fresh || strncmp(name, c->fresh, strlen(c->fresh)));
+static bool is_fresh(const checkpoint_t *c, const char *name) {
+    return c->fresh && !strncmp(name, c->fresh, strlen(c->fresh));
+}
+
+/* Is parameter `name` part of this block of the training state? The fresh ones have no average. */
+static bool stored(const checkpoint_t *c, int block, const char *name) {
+    return block != PARAMS_AVERAGE || !is_fresh(c, name);
+}
+
+static void add_block(st_writer_t *w, lazy_t *l, const checkpoint_t *c) {
+    for (size_t i = 0; i < params_n(c->params); i++) {
+        const char *of = params_at(c->params, (int)i)->name;
+        if (!stored(c, l->block, of)) continue;
+        char *name = xasprintf("%s%s", BLOCK_PREFIX[l->block], of);
+        add_lazy(w, l, (int)i, name);
+        free(name);
+    }
 }
 
 static st_writer_t *training(const checkpoint_t *c, lazy_t l[PARAMS_BLOCKS]) {
     st_writer_t *w = st_writer_new();
     st_writer_meta(w, META, c->training_json);
     for (int b = 0; b < PARAMS_BLOCKS; b++) {
+        if (!BLOCK_PREFIX[b] || !params_has(c->params, b)) continue;
         l[b] = (lazy_t){c->params, b};
-        for (size_t i = 0; params_has(c->params, b) && i < params_n(c->params); i++) {
-            if (!stored(c, b, i)) continue;
-            char *name = xasprintf("%s%s", BLOCK_PREFIX[b], params_at(c->params, (int)i)->name);
-            add_lazy(w, &l[b], (int)i, name);
-            free(name);
-        }
+        add_block(w, &l[b], c);
     }
     for (size_t i = 0; i < c->n_state; i++) {
         char *name = xasprintf("state/%s", c->state[i].name);
@@ -117,16 +126,22 @@ static st_writer_t *training(const checkpoint_t *c, lazy_t l[PARAMS_BLOCKS]) {
     return w;
 }
 
+static int check_block(const checkpoint_t *c, int block, reason_t *why) {
+    for (size_t i = 0; i < params_n(c->params); i++) {
+        const param_t *q = params_at(c->params, (int)i);
+        if (!st_finite(params_ptr(c->params, block, (int)i), q->count))
+            return reason_set(why, "tensor '%s%s' holds a NaN or infinity", BLOCK_PREFIX[block],
+                              q->name);
+    }
+    return 0;
+}
+
 /* A network that blew up must not take the place of the last good one. */
 static int check_finite(const checkpoint_t *c, reason_t *why) {
-    for (int b = 0; b < PARAMS_BLOCKS; b++)
-        for (size_t i = 0; BLOCK_PREFIX[b] && params_has(c->params, b) && i < params_n(c->params);
-             i++) {
-            const param_t *q = params_at(c->params, (int)i);
-            if (!st_finite(params_ptr(c->params, b, (int)i), q->count))
-                return reason_set(why, "tensor '%s%s' holds a NaN or infinity", BLOCK_PREFIX[b],
-                                  q->name);
-        }
+    for (int b = 0; b < PARAMS_BLOCKS; b++) {
+        if (!BLOCK_PREFIX[b] || !params_has(c->params, b)) continue;
+        if (check_block(c, b, why)) return -1;
+    }
     for (size_t i = 0; i < c->n_state; i++)
         if (!st_finite(c->state[i].data, c->state[i].count))
             return reason_set(why, "tensor 'state/%s' holds a NaN or infinity", c->state[i].name);
@@ -136,22 +151,35 @@ static int check_finite(const checkpoint_t *c, reason_t *why) {
     return 0;
 }
 
-static int save(const char *dir, const checkpoint_t *c, bool with_training, reason_t *why) {
-    if (check_finite(c, why) || fs_mkdirs(dir, why)) return -1;
-    enum { MOST = 8 };
-    fs_writer_t f[MOST + 3];
-    size_t n = 0;
-    int rc = 0;
-    if (c->n_text > MOST) BUG("a checkpoint of %zu texts", c->n_text);
+enum { MOST_TEXTS = 8, MOST_FILES = MOST_TEXTS + 3 };
+
+/* Writes the temporaries into f, *n of them, in the order in which they are renamed. */
+static int write_files(const char *dir, const checkpoint_t *c, bool with_training, fs_writer_t *f,
+                       size_t *n, reason_t *why) {
     lazy_t l[PARAMS_BLOCKS];
-    if (with_training) rc = write_tensors(training(c, l), &f[n], dir, TRAINING, why);
-    n += with_training && !rc;
-    if (!rc) n += !(rc = write_tensors(weights(c, l), &f[n], dir, c->weights_file, why));
-    for (size_t i = 0; i < c->n_text && !rc; i++)
-        n += !(rc = write_text(&f[n], dir, c->text[i].file, c->text[i].text, why));
-    if (with_training && !rc)
-        n += !(rc = write_text(&f[n], dir, "training.json", c->training_json, why));
-    if (!rc) return fs_writer_publish(f, n, why);
+    if (with_training) {
+        if (write_tensors(training(c, l), &f[*n], dir, TRAINING, why)) return -1;
+        ++*n;
+    }
+    if (write_tensors(weights(c, l), &f[*n], dir, c->weights_file, why)) return -1;
+    ++*n;
+    for (size_t i = 0; i < c->n_text; i++) {
+        if (write_text(&f[*n], dir, c->text[i].file, c->text[i].text, why)) return -1;
+        ++*n;
+    }
+    if (with_training) {
+        if (write_text(&f[*n], dir, "training.json", c->training_json, why)) return -1;
+        ++*n;
+    }
+    return 0;
+}
+
+static int save(const char *dir, const checkpoint_t *c, bool with_training, reason_t *why) {
+    fs_writer_t f[MOST_FILES];
+    size_t n = 0;
+    if (c->n_text > MOST_TEXTS) BUG("a checkpoint of %zu texts", c->n_text);
+    if (check_finite(c, why) || fs_mkdirs(dir, why)) return -1;
+    if (!write_files(dir, c, with_training, f, &n, why)) return fs_writer_publish(f, n, why);
     for (size_t i = 0; i < n; i++) fs_writer_abort(&f[i]);
     return -1;
 }
@@ -221,30 +249,47 @@ static int read_state(const st_file_t *file, const char *prefix, const char *nam
     return rc;
 }
 
+/* Does the state have a tensor whose name begins with `block`, then `prefix`? */
 static bool has_prefix(const st_file_t *file, const char *block, const char *prefix) {
-    size_t n = strlen(block), m = strlen(prefix);
+    size_t n_block = strlen(block), n_prefix = strlen(prefix);
     for (size_t i = 0; i < file->n; i++) {
         const char *name = file->tensor[i].name;
-        if (!strncmp(name, block, n) && !strncmp(name + n, prefix, m)) return true;
+        if (!strncmp(name, block, n_block) && !strncmp(name + n_block, prefix, n_prefix))
+            return true;
     }
     return false;
 }
 
+bool checkpoint_has_average(const st_file_t *file) {
+    return has_prefix(file, BLOCK_PREFIX[PARAMS_AVERAGE], "");
+}
+
+static int restore_param(const st_file_t *file, const checkpoint_t *c, int block, size_t i,
+                         reason_t *why) {
+    const param_t *q = params_at(c->params, (int)i);
+    float *disk = xmalloc(q->count * sizeof *disk);
+    int rc = read_state(file, BLOCK_PREFIX[block], q->name, q->rank, q->dim, disk, why);
+    if (!rc) params_import(c->params, block, (int)i, disk);
+    free(disk);
+    return rc;
+}
+
+static int restore_block(const st_file_t *file, const checkpoint_t *c, int block, reason_t *why) {
+    bool has_fresh = c->fresh && has_prefix(file, BLOCK_PREFIX[block], c->fresh);
+    for (size_t i = 0; i < params_n(c->params); i++) {
+        const char *name = params_at(c->params, (int)i)->name;
+        if (!stored(c, block, name) || (is_fresh(c, name) && !has_fresh)) continue;
+        int rc = restore_param(file, c, block, i, why);
+        if (rc) return rc;
+    }
+    return RC_OK;
+}
+
 int checkpoint_restore(const st_file_t *file, const checkpoint_t *c, reason_t *why) {
     for (int b = 0; b < PARAMS_BLOCKS; b++) {
-        if (!BLOCK_PREFIX[b]) continue;
-        bool has = has_prefix(file, BLOCK_PREFIX[b], ""),
-             fresh = c->fresh && !has_prefix(file, BLOCK_PREFIX[b], c->fresh);
-        for (size_t i = 0; has && i < params_n(c->params); i++) {
-            const param_t *q = params_at(c->params, (int)i);
-            if (!stored(c, b, i) || (fresh && !strncmp(q->name, c->fresh, strlen(c->fresh))))
-                continue;
-            float *disk = xmalloc(q->count * sizeof *disk);
-            int rc = read_state(file, BLOCK_PREFIX[b], q->name, q->rank, q->dim, disk, why);
-            if (!rc) params_import(c->params, b, (int)i, disk);
-            free(disk);
-            if (rc) return rc;
-        }
+        if (!BLOCK_PREFIX[b] || !has_prefix(file, BLOCK_PREFIX[b], "")) continue;
+        int rc = restore_block(file, c, b, why);
+        if (rc) return rc;
     }
     for (size_t i = 0; i < c->n_state; i++) {
         int rc = read_state(file, "state/", c->state[i].name, 1, &c->state[i].count,

@@ -23,24 +23,34 @@ struct events {
 
 /* ---- checksum ---- */
 
+/* A CRC is the remainder of the bytes, read as a polynomial over bits, after division by a fixed
+ * polynomial. Bits are reflected here (lowest first), so a division step shifts to the right: when
+ * a bit falls out, POLYNOMIAL is subtracted (xor). table[b] holds eight such steps for byte b. */
 uint32_t events_crc32c(const void *data, size_t n) {
+    const uint32_t POLYNOMIAL = 0x82f63b78u; /* 0x1edc6f41 reflected */
     const uint8_t *p = data;
     uint32_t crc = ~0u, table[256];
-    for (uint32_t i = 0; i < 256; i++) {
-        table[i] = i;
-        for (int k = 0; k < 8; k++)
-            table[i] = table[i] & 1 ? table[i] >> 1 ^ 0x82f63b78u : table[i] >> 1;
+    for (uint32_t b = 0; b < 256; b++) {
+        table[b] = b;
+        for (int bit = 0; bit < 8; bit++)
+            table[b] = table[b] & 1 ? table[b] >> 1 ^ POLYNOMIAL : table[b] >> 1;
     }
     for (size_t i = 0; i < n; i++) crc = crc >> 8 ^ table[(crc ^ p[i]) & 255];
     return ~crc;
 }
 
+/* TFRecord stores rotated checksums, so that the checksum of a record that holds checksums is not a
+ * constant. */
 static uint32_t masked(const void *data, size_t n) {
     uint32_t crc = events_crc32c(data, n);
     return (crc >> 15 | crc << 17) + 0xa282ead8u;
 }
 
-/* ---- messages: growing bytes ---- */
+/* ---- messages: growing bytes ----
+ *
+ * A protocol buffer message is a row of fields. A field is a tag (field number << 3 | wire type),
+ * then its value: a varint (seven bits per byte, lowest first; the top bit says that more follow),
+ * 4 or 8 bytes little-endian, or a length and so many bytes, which may be a message again. */
 
 typedef struct {
     uint8_t *p;
@@ -53,6 +63,7 @@ static void put(bytes_t *b, const void *p, size_t n) {
     b->n += n;
 }
 
+/* The n low bytes of v, little-endian. */
 static void put_le(bytes_t *b, uint64_t v, size_t n) {
     uint8_t le[8];
     for (size_t i = 0; i < n; i++) le[i] = (uint8_t)(v >> 8 * i);
@@ -84,6 +95,7 @@ static void put_bytes(bytes_t *b, int field, const void *p, size_t n) {
     put(b, p, n);
 }
 
+/* Takes the inner message. */
 static void put_message(bytes_t *b, int field, bytes_t *inner) {
     put_bytes(b, field, inner->p, inner->n);
     free(inner->p);
@@ -242,14 +254,16 @@ static void copy_metrics(events_t *e, const char *text, size_t size, double last
 
 void events_remove(const char *run, const char *keep) {
     DIR *d = opendir(run);
-    for (struct dirent *f; d && (f = readdir(d));) {
-        if (strncmp(f->d_name, PREFIX, strlen(PREFIX)) || (keep && !strcmp(f->d_name, keep)))
-            continue;
+    if (!d) return;
+    struct dirent *f;
+    while ((f = readdir(d))) {
+        if (strncmp(f->d_name, PREFIX, strlen(PREFIX))) continue;
+        if (keep && !strcmp(f->d_name, keep)) continue;
         char *path = fs_join(run, f->d_name);
         if (unlink(path)) warn("cannot remove '%s'", path);
         free(path);
     }
-    if (d) closedir(d);
+    closedir(d);
 }
 
 events_t *events_open(const char *run) {

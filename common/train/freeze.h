@@ -1,5 +1,5 @@
-/* freeze.h - train.freeze: a comma list of prefixes of parameters that keep their bytes, whatever
- * the optimizer, weight decay, averages and restarts do.
+/* freeze.h - train.freeze: parameters that keep their bytes, whatever the optimizer, weight decay,
+ * averages and restarts do. They are named by a list of prefixes, separated by commas.
  */
 #ifndef TRAIN_FREEZE_H
 #define TRAIN_FREEZE_H
@@ -8,23 +8,26 @@
 #include "common/tape/params.h"
 
 enum { FREEZE_MOST = 16 };
-/* Patterns for params_match ("!encoder"); they point into `text`, so that the struct must stay
- * where it is. */
 typedef struct {
     char text[160];
+    /* [n] patterns for params_match ("!encoder"). They point into `text`, so the struct must not be
+     * moved or copied. */
     const char *pattern[FREEZE_MOST];
     size_t n;
 } freeze_t;
 
-/* "encoder, quant_conv,quantize"; "" freezes nothing. -1 with a reason for empty prefixes and more
- * than FREEZE_MOST. */
+/* Parses "encoder, quant_conv,quantize"; "" freezes nothing. 0; or -1 with a reason for an empty
+ * prefix or more than FREEZE_MOST of them. BUG when `list` is too long for f->text: a configuration
+ * string (CF_STR) is not. */
 int freeze_init(freeze_t *f, const char *list, reason_t *why);
+/* True if the parameter is frozen. */
 bool freeze_match(const freeze_t *f, const char *name);
-/* -1 with a reason: a prefix that no parameter begins with (the nearest is named), or nothing is
- * left that `wrt` moves. `absent` may be a prefix without parameters; NULL = none. */
+/* Does the list make sense for these parameters? 0; or -1 with a reason when no parameter begins
+ * with a prefix (the nearest name is proposed), or when nothing is left for the [n_wrt] patterns
+ * `wrt` to move. `absent` is a prefix that may have no parameters; NULL = there is none. */
 int freeze_check(const freeze_t *f, const params_t *p, const char *const *wrt, size_t n_wrt,
                  const char *absent, reason_t *why);
-/* Everything that decides an image's codes is frozen: encoder, quant_conv, quantize. */
+/* True if everything that decides an image's codes is frozen: encoder, quant_conv, quantize. */
 bool freeze_keeps_codes(const freeze_t *f, const params_t *p);
 
 #endif

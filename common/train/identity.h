@@ -1,5 +1,5 @@
-/* identity.h - what makes two starts of a training the same run: program, network, data and seed.
- * training.json records it; a resume compares.
+/* identity.h - what makes two starts of a training the same run: program, network, data, seed and
+ * --init. training.json records it, and a resume compares.
  */
 #ifndef TRAIN_IDENTITY_H
 #define TRAIN_IDENTITY_H
@@ -7,19 +7,23 @@
 #include "common/io/text/config.h"
 
 typedef struct {
-    const char *program;
-    const config_field_t *table;
-    const void *config;
+    const char *program;         /* "vqvae" */
+    const config_field_t *table; /* of the configuration */
+    const void *config;          /* the program's struct of config_size bytes */
     size_t config_size;
-    uint64_t seed, manifest; /* manifest: hash of the data's keys and sizes */
-    const char *init;        /* fingerprint of the weights that it began with (--init), or NULL */
-    bool any_data;           /* a resume goes on with other data (--allow-data-change) */
-} identity_t;
+    uint64_t seed;
+    uint64_t manifest; /* hash of the data's keys and sizes */
+    const char *init;  /* fingerprint of the weights that it began with (--init), or NULL */
+    bool any_data;     /* a resume goes on with other data (--allow-data-change) */
+} identity_t;          /* everything is borrowed */
 
-/* training.json's text after `step` updates, malloc'ed, deterministic. */
+/* The text of training.json after `step` updates: one line of JSON, malloc'ed, a function of its
+ * arguments alone. */
 char *identity_json(const identity_t *id, int64_t step);
-/* The step to go on from. die()s: RC_DATA damaged text, RC_MISFIT another program, architecture
- * (the keys, then and now), seed, or data unless any_data. Other keys may have changed: logged. */
+/* Compares with `json`, the text of the run's last checkpoint, and returns the step to go on from.
+ * `run` names the folder in messages. die()s: RC_DATA when the text is damaged; RC_MISFIT for
+ * another program, --init, seed, network (CONFIG_ARCH keys: told then and now), or other data
+ * unless any_data. Other keys may have changed: they are logged. */
 int64_t identity_resume(const identity_t *id, const char *run, const char *json);
 
 #endif

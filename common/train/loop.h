@@ -1,71 +1,72 @@
-/* loop.h - the training loop that vqvae and gato share: steps, log lines, metrics.jsonl,
- * evaluation, checkpoints, signals, resume.
+/* loop.h - the training loop: steps, log lines, metrics.jsonl, evaluation, checkpoints, and how a
+ * training stops.
  *
- * What a step is stays with the caller. The loop promises: a run killed at any moment and resumed
- * writes the same files as an uninterrupted one.
+ * What a step is stays with the caller; where the training comes from and where it is written to is
+ * session.h. The promise: a run that is killed at any moment and resumed writes the same files as
+ * one that was not (all but times, which only metrics.jsonl and the event file hold).
+ *
+ * How a training ends:
+ *
+ *     all steps done             checkpoint, RUN/done           returns RC_OK (0)
+ *     SIGTERM, SIGINT, SIGHUP    the step at hand is finished,  returns RC_STOPPED (75)
+ *     (base/signals.h)           checkpoint
+ *     SIGUSR1 under Slurm, PBS   likewise: the job's time ends  returns RC_STOPPED
+ *     --stop-at, --time-limit    likewise                       returns RC_STOPPED
+ *     a second signal            at once, without a checkpoint  status 143 (SIGTERM), 130 (SIGINT)
+ *     loss not finite            after max_skipped such steps   die(RC_RUNTIME): the last
+ *                                in a row, at the next one      checkpoint is kept
+ *     disk full                  at the second checkpoint in a  die(RC_RUNTIME): likewise
+ *                                row that cannot be saved, or
+ *                                at the last one
+ *
+ * SIGUSR1 elsewhere prints a line with the step and its loss; training goes on. A SIGHUP that was
+ * ignored at the start (nohup) stays ignored.
  */
 #ifndef TRAIN_LOOP_H
 #define TRAIN_LOOP_H
 
-#include "common/base/cli.h"
 #include "common/io/text/json.h"
 #include "common/train/checkpoint.h"
 
-/* The options that every train command has; bind with loop_options. */
-typedef struct {
-    const char *out, *config;
-    cli_list_t set;
-    bool help_config, resume, force, dry_run, allow_data_change;
-    uint64_t seed;
-    int64_t threads, steps, stop_at;
-    double time_limit;
-} loop_options_t;
-/* An option table over *o (defaults filled in), to be chained in cli_parse; release with free(). */
-cli_opt_t *loop_options(loop_options_t *o);
-/* --help-config stands alone: true if it was given (before required options are asked for). */
-bool loop_help_config(int argc, char **argv);
-
+/* What a step tells of itself. */
 typedef struct {
     double loss, grad_norm, lr;
-    bool skipped; /* NaN: the step did not count as an update */
-    double items; /* images or tokens, for the speed */
+    bool skipped; /* loss or gradient is not finite: nothing moved */
+    double items; /* images or tokens that it read, for the speed */
 } loop_step_t;
 
+/* Adds members to the line of metrics.jsonl after `step` updates: held-out metrics too when
+ * `evaluate`. `note` (empty, of note_size bytes) may be filled with words for the progress bar. */
+typedef void (*loop_report_t)(void *ctx, int64_t step, bool evaluate, jsonw_t *line, char *note,
+                              size_t note_size);
+
 typedef struct {
-    const char *unit; /* "images_per_s", "tokens_per_s" */
-    int64_t steps, log_every, eval_every,
-        save_every;        /* eval_every, save_every 0 = only at the end */
-    int64_t max_nan;       /* steps that may be skipped in a row (3) */
+    const char *out;       /* RUN: exists and is locked (run_folder.h) */
+    const char *unit;      /* name of the speed: "images_per_s", "tokens_per_s" */
+    int64_t steps;         /* optimizer steps of the whole training */
+    int64_t stop_at;       /* stop after that step; 0 = no */
+    double time_limit;     /* stop after so many seconds; 0 = no */
+    int64_t log_every;     /* steps between lines of metrics.jsonl, > 0 */
+    int64_t eval_every;    /* steps between evaluations; 0 = only at the end */
+    int64_t save_every;    /* steps between checkpoints; 0 = only at the end */
+    int64_t max_skipped;   /* steps in a row that may be skipped */
     bool tensorboard;      /* an event file beside metrics.jsonl (events.h) */
     const char *arguments; /* what shaped the run: hashed into RUN/done */
-    void *ctx;
-    /* One optimizer step. */
+    void *ctx;             /* first argument of the functions below */
+    /* One optimizer step; `step` counts from 0. */
     loop_step_t (*step)(void *ctx, int64_t step);
-    /* More members for the metrics line of a log step (held-out metrics when `evaluate`); may be
-     * NULL. */
-    void (*report)(void *ctx, int64_t step, bool evaluate, jsonw_t *line, char *note,
-                   size_t note_size);
-    /* Fills in the checkpoint after `step` updates; texts stay valid until the next call. */
+    loop_report_t report; /* NULL = nothing to add */
+    /* Fills in the checkpoint after `step` updates. What *c points at stays valid until the next
+     * call. The loop adds a state of its own. */
     void (*checkpoint)(void *ctx, int64_t step, checkpoint_t *c);
 } loop_t;
 
-/* At once after the command line, before data are read: with --resume or --force, die()s with
- * RC_RUNTIME "'RUN' is locked by pid N ..." while another process trains the RUN. */
-void loop_look(const loop_options_t *o);
-/* Before building anything: decides about an existing --out. Fresh start: the folder is made (or
- * emptied of a former run by --force), done is removed, returns false. --resume with a training
- * state: returns true, with the state's JSON in *json and the open file in *file. die()s
- * otherwise. The RUN is locked from here on (RUN/.lock) to the end of loop_run or the process. */
-bool loop_begin(const loop_options_t *o, st_file_t *file, char **json);
-/* What a training leaves in its folder beside the files for use: gone. die()s. */
-void loop_remove_run(const char *dir);
-
-/* How often a whole training evaluates: every eval_every steps (0 = never) and at its end. */
+/* Number of evaluations of a whole training: every eval_every steps (0 = never) and at its end. */
 int64_t loop_evaluations(int64_t steps, int64_t eval_every);
 
-/* Runs from `first` to steps; `from` is the file of a resume, or NULL. Returns RC_OK, or RC_STOPPED
- * after a signal,
- * --stop-at or --time-limit (checkpointed). Writes out/done at the end. */
-int loop_run(const loop_t *l, const loop_options_t *o, int64_t first, const st_file_t *from);
+/* Runs the steps first .. steps - 1. `from` is the open state of a resume (checkpoint_open), or
+ * NULL; lines of metrics.jsonl after step `first` are removed, since they will be written again.
+ * Returns RC_OK or RC_STOPPED as in the table above; else die()s. */
+int loop_run(const loop_t *l, int64_t first, const st_file_t *from);
 
 #endif

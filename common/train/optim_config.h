@@ -8,70 +8,44 @@
 #include "common/train/optimizer.h"
 
 typedef struct {
-    int kind, schedule;
+    int kind;     /* of optimizer_t */
+    int schedule; /* schedule_kind_t */
     double lr, eps, weight_decay, clip, min_ratio;
-    config_nums_t betas;
+    config_nums_t betas; /* two */
     int64_t warmup;
 } optim_config_t;
 
-/* Rows of a config_key_t table; AT(optim.lr) is the offset of a member. Programs differ in these
- * defaults (as JSON). */
-#define OPTIM_CONFIG_ROWS(KIND, BETAS, WEIGHT_DECAY, WARMUP, MIN_RATIO)                             \
-    {"optim.kind",                                                                                  \
-     CF_CHOICE,                                                                                     \
-     AT(optim.kind),                                                                                \
-     KIND,                                                                                          \
-     "adam|adamw",                                                                                  \
-     0,                                                                                             \
-     0,                                                                                             \
-     0,                                                                                             \
-     "weight decay inside the gradient, or decoupled"},                                             \
-        {"optim.lr", CF_NUM, AT(optim.lr), "0.001", NULL, 0, 10, 0, "learning rate after warm-up"}, \
-        {"optim.betas",                                                                             \
-         CF_NUMS,                                                                                   \
-         AT(optim.betas),                                                                           \
-         BETAS,                                                                                     \
-         NULL,                                                                                      \
-         0,                                                                                         \
-         1,                                                                                         \
-         0,                                                                                         \
-         "decays of the two moments"},                                                              \
-        {"optim.eps", CF_NUM, AT(optim.eps),                                                        \
-         "1e-08",     NULL,   0,                                                                    \
-         1,           0,      "added to the root of the second moment"},                            \
-        {"optim.weight_decay", CF_NUM, AT(optim.weight_decay), WEIGHT_DECAY, NULL, 0, 10, 0,        \
-         "weight decay"},                                                                           \
-        {"optim.clip", CF_NUM, AT(optim.clip),                                                      \
-         "1",          NULL,   0,                                                                   \
-         1e9,          0,      "largest global gradient norm (0 = none)"},                          \
-        {"optim.warmup",                                                                            \
-         CF_INT,                                                                                    \
-         AT(optim.warmup),                                                                          \
-         WARMUP,                                                                                    \
-         NULL,                                                                                      \
-         0,                                                                                         \
-         1e9,                                                                                       \
-         0,                                                                                         \
-         "steps of rising learning rate"},                                                          \
-        {"optim.schedule",                                                                          \
-         CF_CHOICE,                                                                                 \
-         AT(optim.schedule),                                                                        \
-         "\"cosine\"",                                                                              \
-         "cosine|linear|constant",                                                                  \
-         0,                                                                                         \
-         0,                                                                                         \
-         0,                                                                                         \
-         "fall of the learning rate after warm-up"},                                                \
-    {                                                                                               \
-        "optim.min_ratio", CF_NUM, AT(optim.min_ratio), MIN_RATIO, NULL, 0, 1, 0,                   \
-            "last learning rate over the largest"                                                   \
-    }
+/* The rows optim.* of a configuration table (config_field_t). AT(optim.lr) must give the offset of
+ * that member in the program's struct. The arguments are the defaults in which the programs
+ * differ, as JSON text. */
+/* clang-format off */
+#define OPTIM_CONFIG_ROWS(KIND, BETAS, WEIGHT_DECAY, WARMUP, MIN_RATIO)                            \
+    {"optim.kind", CF_CHOICE, AT(optim.kind), KIND, "adam|adamw", 0, 0, 0,                         \
+     "adam: weight decay is part of the gradient; adamw: beside it"},                              \
+    {"optim.lr", CF_NUM, AT(optim.lr), "0.001", NULL, 0, 10, 0,                                    \
+     "learning rate at the end of the warm-up, the largest"},                                      \
+    {"optim.betas", CF_NUMS, AT(optim.betas), BETAS, NULL, 0, 1, 0,                                \
+     "decay of the running means of the gradient and of its square"},                              \
+    {"optim.eps", CF_NUM, AT(optim.eps), "1e-08", NULL, 0, 1, 0,                                   \
+     "added to the root of the mean square, against division by 0"},                               \
+    {"optim.weight_decay", CF_NUM, AT(optim.weight_decay), WEIGHT_DECAY, NULL, 0, 10, 0,           \
+     "how strongly weights are pulled towards 0"},                                                 \
+    {"optim.clip", CF_NUM, AT(optim.clip), "1", NULL, 0, 1e9, 0,                                   \
+     "a gradient with a larger global norm is scaled down to it (0 = never)"},                     \
+    {"optim.warmup", CF_INT, AT(optim.warmup), WARMUP, NULL, 0, 1e9, 0,                            \
+     "first steps, in which the learning rate rises"},                                             \
+    {"optim.schedule", CF_CHOICE, AT(optim.schedule), "\"cosine\"", "cosine|linear|constant",      \
+     0, 0, 0, "how the learning rate falls after the warm-up"},                                    \
+    {"optim.min_ratio", CF_NUM, AT(optim.min_ratio), MIN_RATIO, NULL, 0, 1, 0,                     \
+     "last learning rate, as a share of optim.lr"}
+/* clang-format on */
 
-/* One warning for each key that would do nothing in a training of `steps`; `preset` holds the
- * program's defaults. */
+/* Warns of each key that would do nothing in a training of `steps`. `preset` holds the program's
+ * defaults. */
 void optim_settings_check(const optim_config_t *c, const optim_config_t *preset, int64_t steps);
 
-/* For a training of `steps`; what moves (wrt) is left to the caller. */
+/* The optimizer of a training of `steps`, with an average of decay `average` (0 = none). The caller
+ * fills in what moves (wrt). */
 static inline optimizer_t optimizer_of(const optim_config_t *c, int64_t steps, double average) {
     return (optimizer_t){
         .kind = c->kind == 0 ? OPTIM_ADAM : OPTIM_ADAMW,

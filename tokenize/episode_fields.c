@@ -13,17 +13,17 @@
 enum { DISCRETE = 1024, TEXT_END = 256, NAMED = 4 };
 static const float mu_law_end = 256;
 
-static const minari_leaf_t *obs(const episode_fields_t *s, size_t use) {
-    return minari_obs(s->m, s->obs.use[use].leaf);
+static const space_leaf_t *obs(const episode_fields_t *s, size_t use) {
+    return episode_source_obs(s->m, s->obs.use[use].leaf);
 }
-static const minari_leaf_t *act(const episode_fields_t *s, size_t use) {
-    return minari_act(s->m, s->act.use[use].leaf);
+static const space_leaf_t *act(const episode_fields_t *s, size_t use) {
+    return episode_source_act(s->m, s->act.use[use].leaf);
 }
 
 /* ---- the plan ---- */
 
 static void take_observation(episode_fields_t *s, size_t i) {
-    const minari_leaf_t *l = obs(s, i);
+    const space_leaf_t *l = obs(s, i);
     switch (s->obs.use[i].role) {
     case ROLE_IMAGE:
         s->image = (int)s->obs.use[i].leaf;
@@ -41,7 +41,7 @@ static void take_observation(episode_fields_t *s, size_t i) {
 }
 
 static void take_action(episode_fields_t *s, size_t i) {
-    const minari_leaf_t *l = act(s, i);
+    const space_leaf_t *l = act(s, i);
     if (s->act.use[i].role == ROLE_DISCRETE) {
         for (size_t k = 0; k < l->count; k++)
             if (mapping_range(l, k) > DISCRETE)
@@ -63,8 +63,8 @@ static void take_action(episode_fields_t *s, size_t i) {
     s->n_actions = (uint32_t)n;
 }
 
-void episode_fields_init(episode_fields_t *s, minari_t *m, const char *name, const char *obs_text,
-                         const char *act_text) {
+void episode_fields_init(episode_fields_t *s, episode_source_t *m, const char *name,
+                         const char *obs_text, const char *act_text) {
     *s = (episode_fields_t){.m = m, .name = name, .image = -1, .text = -1};
     s->obs = mapping_observations(m, name, obs_text);
     s->act = mapping_actions(m, name, act_text);
@@ -81,11 +81,11 @@ void episode_fields_release(episode_fields_t *s) {
 
 /* The sizes of the discrete leaves, one a column. Observations of a larger space must stay below
  * 1024: that is checked value by value. */
-static uint32_t *ranges(const minari_leaf_t *(*leaf)(const episode_fields_t *, size_t),
+static uint32_t *ranges(const space_leaf_t *(*leaf)(const episode_fields_t *, size_t),
                         const mapping_t *p, const episode_fields_t *s, uint32_t n) {
     uint32_t *range = xcalloc(n, sizeof *range), *at = range;
     for (size_t i = 0; i < p->n; i++) {
-        const minari_leaf_t *l = leaf(s, i);
+        const space_leaf_t *l = leaf(s, i);
         for (size_t k = 0; p->use[i].role == ROLE_DISCRETE && k < l->count; k++)
             *at++ = mapping_range(l, k) < DISCRETE ? (uint32_t)mapping_range(l, k) : DISCRETE;
     }
@@ -100,7 +100,7 @@ static void name_side(const episode_fields_t *s, leaves_t *l, leaf_side_t side) 
     static const leaf_part_t part[] = {LEAF_IMAGE, LEAF_CONTINUOUS, LEAF_DISCRETE, LEAF_TEXT};
     const mapping_t *p = side == LEAF_ACTION ? &s->act : &s->obs;
     for (size_t i = 0; i < p->n; i++) {
-        const minari_leaf_t *leaf = side == LEAF_ACTION ? act(s, i) : obs(s, i);
+        const space_leaf_t *leaf = side == LEAF_ACTION ? act(s, i) : obs(s, i);
         role_t role = p->use[i].role;
         bool one = role == ROLE_IMAGE || role == ROLE_TEXT;
         leaves_add(l, side, part[role], leaf->path, one ? 1 : (uint32_t)leaf->count);
@@ -145,7 +145,7 @@ void episode_fields_meta(const episode_fields_t *s, shard_meta_t *m) {
     m->discrete_action_range = ranges(act, &s->act, s, s->n_discrete_actions);
     m->action_low = copy(s->low, s->n_actions);
     m->action_high = copy(s->high, s->n_actions);
-    if (minari_env_spec(s->m)) m->env = xstrdup(minari_env_spec(s->m));
+    if (episode_source_env_spec(s->m)) m->env = xstrdup(episode_source_env_spec(s->m));
 }
 
 /* ---- checks ---- */
@@ -165,7 +165,7 @@ static int check_rows(const episode_fields_t *s, const float *v, size_t T, size_
     return 0;
 }
 
-static int check_ids(const episode_fields_t *s, const float *v, size_t T, const minari_leaf_t *l,
+static int check_ids(const episode_fields_t *s, const float *v, size_t T, const space_leaf_t *l,
                      const char *key, const char *field, reason_t *why) {
     for (size_t i = 0; v && i < T * l->count; i++) {
         double id = v[i] - mapping_first(l, i % l->count);
@@ -178,12 +178,12 @@ static int check_ids(const episode_fields_t *s, const float *v, size_t T, const 
 }
 
 static int check_use(const episode_fields_t *s, role_t role, const float *v, size_t T,
-                     const minari_leaf_t *l, const char *key, const char *field, reason_t *why) {
+                     const space_leaf_t *l, const char *key, const char *field, reason_t *why) {
     if (role == ROLE_CONTINUOUS) return check_rows(s, v, T, l->count, key, field, l->path, why);
     return role == ROLE_DISCRETE ? check_ids(s, v, T, l, key, field, why) : 0;
 }
 
-int episode_fields_check(const episode_fields_t *s, const minari_episode_t *e, const char *key,
+int episode_fields_check(const episode_fields_t *s, const recorded_episode_t *e, const char *key,
                          reason_t *why) {
     for (size_t i = 0; i < s->obs.n; i++) {
         use_t u = s->obs.use[i];
@@ -195,8 +195,9 @@ int episode_fields_check(const episode_fields_t *s, const minari_episode_t *e, c
         if (check_use(s, u.role, e->action[u.leaf], e->T, act(s, i), key, "actions", why))
             return -1;
     }
-    if (e->expert_action && check_rows(s, e->expert_action, e->T, minari_act(s->m, 0)->count, key,
-                                       "infos/expert_action", "", why))
+    if (e->expert_action &&
+        check_rows(s, e->expert_action, e->T, episode_source_act(s->m, 0)->count, key,
+                   "infos/expert_action", "", why))
         return -1;
     return check_rows(s, e->rewards, e->T, 1, key, "rewards", "", why);
 }
@@ -208,8 +209,8 @@ static void put_floats(float *out, size_t columns, size_t at, const float *v, si
                        size_t T) {
     for (size_t t = 0; t < T; t++) memcpy(out + t * columns + at, v + t * width, width * sizeof *v);
 }
-static void put_ids(uint32_t *out, size_t columns, size_t at, const float *v,
-                    const minari_leaf_t *l, size_t T) {
+static void put_ids(uint32_t *out, size_t columns, size_t at, const float *v, const space_leaf_t *l,
+                    size_t T) {
     for (size_t t = 0; t < T; t++)
         for (size_t k = 0; k < l->count; k++)
             out[t * columns + at + k] = (uint32_t)(v[t * l->count + k] - mapping_first(l, k));
@@ -239,14 +240,14 @@ static void *piece(block_t *b, size_t bytes) {
 }
 
 /* The texts at the start of the episode, a line each, in bytes. */
-static size_t text_length(const episode_fields_t *s, const minari_episode_t *e) {
+static size_t text_length(const episode_fields_t *s, const recorded_episode_t *e) {
     size_t n = 0;
     for (size_t i = 0; i < s->obs.n; i++)
         if (s->obs.use[i].role == ROLE_TEXT) n += strlen(e->text[s->obs.use[i].leaf][0]) + 1;
     return n ? n - 1 : 0;
 }
 
-static void fill_text(episode_fields_t *s, const minari_episode_t *e, token_record_t *r,
+static void fill_text(episode_fields_t *s, const recorded_episode_t *e, token_record_t *r,
                       block_t *b) {
     if (s->text < 0) return;
     size_t n = text_length(s, e), at = 0;
@@ -271,13 +272,13 @@ static void count_clipped(episode_fields_t *s, const float *v, size_t n) {
     s->seen += n;
 }
 
-static void fill_observations(episode_fields_t *s, const minari_episode_t *e, size_t first,
+static void fill_observations(episode_fields_t *s, const recorded_episode_t *e, size_t first,
                               token_record_t *r, block_t *b) {
     float *continuous = piece(b, r->T * s->n_continuous * sizeof *continuous);
     uint32_t *discrete = piece(b, r->T * s->n_discrete * sizeof *discrete);
     size_t c = 0, d = 0;
     for (size_t i = 0; i < s->obs.n; i++) {
-        const minari_leaf_t *l = obs(s, i);
+        const space_leaf_t *l = obs(s, i);
         use_t u = s->obs.use[i];
         if (u.role == ROLE_CONTINUOUS) {
             put_floats(continuous, s->n_continuous, c, e->value[u.leaf] + first * l->count,
@@ -295,11 +296,11 @@ static void fill_observations(episode_fields_t *s, const minari_episode_t *e, si
 
 /* The expert speaks about the dataset's first action leaf; where it says nothing, what was done is
  * the target. */
-static void fill_labels(episode_fields_t *s, const minari_episode_t *e, size_t first,
+static void fill_labels(episode_fields_t *s, const recorded_episode_t *e, size_t first,
                         token_record_t *r, float *labels) {
     size_t at = 0;
     for (size_t i = 0; i < s->act.n; i++) {
-        const minari_leaf_t *l = act(s, i);
+        const space_leaf_t *l = act(s, i);
         if (s->act.use[i].role != ROLE_CONTINUOUS) continue;
         if (e->expert_action && s->act.use[i].leaf == 0) {
             memcpy(labels, r->actions, r->T * s->n_actions * sizeof *labels);
@@ -312,13 +313,13 @@ static void fill_labels(episode_fields_t *s, const minari_episode_t *e, size_t f
     }
 }
 
-static void fill_actions(episode_fields_t *s, const minari_episode_t *e, size_t first,
+static void fill_actions(episode_fields_t *s, const recorded_episode_t *e, size_t first,
                          token_record_t *r, block_t *b) {
     size_t bytes = r->T * s->n_actions * sizeof(float), c = 0, d = 0;
     float *actions = piece(b, bytes), *labels = piece(b, bytes);
     uint32_t *discrete = piece(b, r->T * s->n_discrete_actions * sizeof *discrete);
     for (size_t i = 0; i < s->act.n; i++) {
-        const minari_leaf_t *l = act(s, i);
+        const space_leaf_t *l = act(s, i);
         const float *v = e->action[s->act.use[i].leaf] + first * l->count;
         if (s->act.use[i].role == ROLE_DISCRETE) {
             put_ids(discrete, s->n_discrete_actions, d, v, l, r->T);
@@ -335,7 +336,7 @@ static void fill_actions(episode_fields_t *s, const minari_episode_t *e, size_t 
     scale_rows(s, actions, r->T, true);
 }
 
-void episode_fields_fill(episode_fields_t *s, const minari_episode_t *e, size_t first,
+void episode_fields_fill(episode_fields_t *s, const recorded_episode_t *e, size_t first,
                          token_record_t *r, void **arrays) {
     size_t a_step =
         (size_t)s->n_continuous + s->n_discrete + 2 * (size_t)s->n_actions + s->n_discrete_actions;
@@ -349,10 +350,10 @@ void episode_fields_fill(episode_fields_t *s, const minari_episode_t *e, size_t 
     r->truncated = e->truncated + first;
 }
 
-image_t episode_fields_frame(const episode_fields_t *s, const minari_episode_t *e, size_t step) {
+image_t episode_fields_frame(const episode_fields_t *s, const recorded_episode_t *e, size_t step) {
     size_t h, w, c;
-    const minari_leaf_t *l = minari_obs(s->m, (size_t)s->image);
-    minari_image_size(l, &h, &w, &c);
+    const space_leaf_t *l = episode_source_obs(s->m, (size_t)s->image);
+    space_leaf_image_size(l, &h, &w, &c);
     image_t im = image_new(w, h);
     const uint8_t *from = e->image[s->image] + step * l->count;
     if (c == 3)

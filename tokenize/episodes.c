@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <xxhash.h>
 
 enum { ROUND = 16, ROUND_BYTES = 64 << 20, KEY_MAX = 32 };
@@ -28,7 +27,7 @@ typedef struct {
     size_t image;            /* of the round: T of them */
     status_t status;
     reason_t why;
-    minari_episode_t e;
+    recorded_episode_t e;
 } episode_t;
 
 typedef struct {
@@ -40,7 +39,7 @@ typedef struct {
 
 typedef struct {
     const job_t *job;
-    minari_t *m;
+    episode_source_t *m;
     episode_fields_t spaces;
     bool images;
     encoder_t encoder;
@@ -59,16 +58,17 @@ static const char *key_of(size_t number, char buf[KEY_MAX]) {
 
 /* Drops all steps but `step` (rising, K of them) from the episode's arrays. Its texts stay: the
  * first one counts. */
-static void keep_steps(const minari_t *m, minari_episode_t *e, const size_t *step, size_t K) {
+static void keep_steps(const episode_source_t *m, recorded_episode_t *e, const size_t *step,
+                       size_t K) {
     for (size_t k = 0; k < K; k++) {
         size_t t = step[k];
         for (size_t i = 0; i < e->n_obs; i++) {
-            size_t n = minari_obs(m, i)->count;
+            size_t n = episode_source_obs(m, i)->count;
             if (e->image[i]) memmove(e->image[i] + k * n, e->image[i] + t * n, n);
             if (e->value[i]) memmove(e->value[i] + k * n, e->value[i] + t * n, n * sizeof(float));
         }
         for (size_t i = 0; i < e->n_act; i++) {
-            size_t n = minari_act(m, i)->count;
+            size_t n = episode_source_act(m, i)->count;
             if (!e->action[i]) continue;
             memmove(e->action[i] + k * n, e->action[i] + t * n, n * sizeof(float));
             if (i > 0 || !e->expert_action) continue;
@@ -115,9 +115,9 @@ static void read_episode(const episodes_t *s, round_t *r, episode_t *p) {
     char key[KEY_MAX];
     key_of(p->number, key);
     pthread_mutex_lock(&hdf5);
-    int unread = minari_read(s->m, p->number, &p->e, &p->why);
+    int unread = episode_source_read(s->m, p->number, &p->e, &p->why);
     pthread_mutex_unlock(&hdf5);
-    bool last_word = unread == MINARI_REFUSED || s->job->strict;
+    bool last_word = unread == EPISODE_SOURCE_REFUSED || s->job->strict;
     if (unread) {
         p->status = last_word ? EPISODE_REFUSED : EPISODE_BAD;
     } else if (p->e.T == 0) {
@@ -247,7 +247,7 @@ static void write_round(void *ctx, void *item) {
             writer_skip(&s->writer, key, p->why.text);
         else
             write_episode(s, key, p, s->images ? r->image + p->image : NULL);
-        minari_episode_release(&p->e);
+        recorded_episode_release(&p->e);
     }
     writer_batch(&s->writer);
     progress_step(&s->writer.bar, s->writer.done, NULL);
@@ -257,23 +257,6 @@ static void write_round(void *ctx, void *item) {
 }
 
 /* ---- the command ---- */
-
-/* A dataset that changed is another one: its name, the number of its episodes and the sizes of its
- * files say so. */
-static uint64_t manifest_of(const minari_t *m, const char *dir) {
-    static const char *const files[] = {"data/main_data.hdf5", "data/metadata.json",
-                                        "main_data.hdf5", "metadata.json"};
-    uint64_t word[6] = {minari_episodes(m)};
-    struct stat st;
-    if (stat(dir, &st) == 0 && S_ISREG(st.st_mode)) word[1] = (uint64_t)st.st_size;
-    for (size_t i = 0; i < 4; i++) {
-        char *path = fs_join(dir, files[i]);
-        if (stat(path, &st) == 0) word[i + 1] = (uint64_t)st.st_size;
-        free(path);
-    }
-    word[5] = XXH64(minari_dataset_id(m), strlen(minari_dataset_id(m)), 0);
-    return XXH64(word, sizeof word, 0);
-}
 
 static void run(episodes_t *s, size_t first, size_t count) {
     char key[KEY_MAX];
@@ -294,29 +277,26 @@ static void run(episodes_t *s, size_t first, size_t count) {
 
 int cmd_episodes(int argc, char **argv) {
     job_t job;
-    int rc;
-    reason_t why;
     job_parse(&job, argc, argv,
               "codes, observations and actions of recorded episodes: a record each");
     episodes_t s = {.job = &job, .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels}};
-    s.m = minari_open(job.in, &rc, &why);
-    if (!s.m) die(rc, "%s", why.text);
-    minari_lenient(s.m, job.lenient);
+    s.m = episode_source_open_or_die(job.in);
+    episode_source_lenient(s.m, job.lenient);
     if (atexit(hold_reader))
         die(RC_RUNTIME, "out of memory"); /* after HDF5's own: runs before it */
-    if (!minari_episodes(s.m)) die(RC_DATA, "'%s': a dataset without episodes", job.in);
+    if (!episode_source_count(s.m)) die(RC_DATA, "'%s': a dataset without episodes", job.in);
     episode_fields_init(&s.spaces, s.m, job.in, job.obs, job.act);
     s.images = s.spaces.image >= 0;
     if (s.images && !job.tokenizer && !job.keep_pixels)
         die(RC_USAGE, "'%s' holds images: --model is needed (or --keep-pixels)", job.in);
     size_t first, count;
-    job_range(&job, minari_episodes(s.m), &first, &count);
-    writer_init(&s.writer, &job, manifest_of(s.m, job.in));
+    job_range(&job, episode_source_count(s.m), &first, &count);
+    writer_init(&s.writer, &job, episode_source_manifest(s.m));
     episode_fields_meta(&s.spaces, &s.writer.meta);
     if (writer_open(&s.writer, count)) run(&s, first, count);
-    rc = writer_close(&s.writer);
+    int rc = writer_close(&s.writer);
     episode_fields_release(&s.spaces);
-    minari_close(s.m);
+    episode_source_close(s.m);
     job_release(&job);
     return rc;
 }

@@ -184,7 +184,7 @@ static void run(images_t *s, size_t total) {
 
 static void run_source(images_t *s) {
     size_t first, count;
-    s->source = image_source_open(s->job->in);
+    s->source = image_source_open_or_die(s->job->in);
     image_source_tell(s->source);
     job_range(s->job, image_source_count(s->source), &first, &count);
     writer_init(&s->writer, s->job, image_source_manifest(s->source));

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef const minari_leaf_t *(*leaf_at_t)(const minari_t *, size_t);
+typedef const space_leaf_t *(*leaf_at_t)(const episode_source_t *, size_t);
 
 /* What the mapping is made for. */
 typedef struct {
-    minari_t *m;
+    episode_source_t *m;
     const char *name, *field, *option;
     leaf_at_t leaf;
     size_t n;
@@ -37,12 +37,12 @@ void mapping_release(mapping_t *p) {
 
 /* ---- what a leaf can be ---- */
 
-static bool is_integer(const minari_leaf_t *l) {
+static bool is_integer(const space_leaf_t *l) {
     return strncmp(l->dtype, "int", 3) == 0 || strncmp(l->dtype, "uint", 4) == 0 ||
            strcmp(l->dtype, "bool") == 0;
 }
 
-static bool bounded_integers(const minari_leaf_t *l) {
+static bool bounded_integers(const space_leaf_t *l) {
     bool good = l->kind == SPACE_BOX && is_integer(l);
     for (size_t k = 0; good && k < l->count; k++) {
         double width = l->high[k] - l->low[k];
@@ -52,10 +52,10 @@ static bool bounded_integers(const minari_leaf_t *l) {
 }
 
 static bool fits(const side_t *s, size_t i, role_t role) {
-    const minari_leaf_t *l = s->leaf(s->m, i);
+    const space_leaf_t *l = s->leaf(s->m, i);
     switch (role) {
     case ROLE_IMAGE:
-        return s->observations && minari_as_image(s->m, i);
+        return s->observations && episode_source_as_image(s->m, i);
     case ROLE_CONTINUOUS:
         return l->kind == SPACE_BOX;
     case ROLE_DISCRETE:
@@ -66,11 +66,11 @@ static bool fits(const side_t *s, size_t i, role_t role) {
     return false;
 }
 
-double mapping_first(const minari_leaf_t *l, size_t k) {
+double mapping_first(const space_leaf_t *l, size_t k) {
     return l->kind == SPACE_BOX ? l->low[k] : 0;
 }
-int64_t mapping_range(const minari_leaf_t *l, size_t k) {
-    return l->kind == SPACE_BOX ? (int64_t)(l->high[k] - l->low[k]) + 1 : minari_leaf_n(l, k);
+int64_t mapping_range(const space_leaf_t *l, size_t k) {
+    return l->kind == SPACE_BOX ? (int64_t)(l->high[k] - l->low[k]) + 1 : space_leaf_n(l, k);
 }
 
 /* ---- by themselves ---- */
@@ -82,7 +82,7 @@ static void left_out(const side_t *s, size_t i, const char *what) {
 }
 
 static void choose_observation(const side_t *s, mapping_t *p, size_t i, int image, bool *text) {
-    const minari_leaf_t *l = s->leaf(s->m, i);
+    const space_leaf_t *l = s->leaf(s->m, i);
     if ((int)i == image)
         add(p, i, ROLE_IMAGE);
     else if (l->kind == SPACE_BOX && l->rank <= 1)
@@ -100,7 +100,7 @@ static void choose_observation(const side_t *s, mapping_t *p, size_t i, int imag
 }
 
 static void choose_action(const side_t *s, mapping_t *p, size_t i) {
-    const minari_leaf_t *l = s->leaf(s->m, i);
+    const space_leaf_t *l = s->leaf(s->m, i);
     if (l->kind == SPACE_DISCRETE || l->kind == SPACE_BOX)
         add(p, i, l->kind == SPACE_DISCRETE ? ROLE_DISCRETE : ROLE_CONTINUOUS);
     else
@@ -176,23 +176,24 @@ static mapping_t told(const side_t *s, const char *text) {
 
 /* ---- both ---- */
 
-mapping_t mapping_observations(minari_t *m, const char *name, const char *text) {
-    side_t s = {m, name, "observations", "--obs", minari_obs, minari_n_obs(m), true};
+mapping_t mapping_observations(episode_source_t *m, const char *name, const char *text) {
+    side_t s = {m,   name, "observations", "--obs", episode_source_obs, episode_source_n_obs(m),
+                true};
     mapping_t p = {0};
     if (text) {
         p = told(&s, text);
     } else {
-        int image = minari_find_image(m);
+        int image = episode_source_find_image(m);
         bool has_text = false;
         for (size_t i = 0; i < s.n; i++) choose_observation(&s, &p, i, image, &has_text);
     }
     for (size_t i = 0; i < s.n; i++)
-        if (!used(&p, i)) minari_skip_obs(m, i);
+        if (!used(&p, i)) episode_source_skip_obs(m, i);
     for (size_t i = 0; i < p.n; i++) {
         size_t h, w, c;
-        const minari_leaf_t *l = minari_obs(m, p.use[i].leaf);
+        const space_leaf_t *l = episode_source_obs(m, p.use[i].leaf);
         if (p.use[i].role != ROLE_IMAGE) continue;
-        minari_image_size(l, &h, &w, &c);
+        space_leaf_image_size(l, &h, &w, &c);
         if (c != 1 && c != 3)
             die(RC_DATA,
                 "'%s': observations/%s: frames of %zu channels; 1 or 3 are read (--obs leaves it "
@@ -202,15 +203,15 @@ mapping_t mapping_observations(minari_t *m, const char *name, const char *text) 
     return p;
 }
 
-mapping_t mapping_actions(minari_t *m, const char *name, const char *text) {
-    side_t s = {m, name, "actions", "--act", minari_act, minari_n_act(m), false};
+mapping_t mapping_actions(episode_source_t *m, const char *name, const char *text) {
+    side_t s = {m, name, "actions", "--act", episode_source_act, episode_source_n_act(m), false};
     mapping_t p = {0};
     if (text)
         p = told(&s, text);
     else
         for (size_t i = 0; i < s.n; i++) choose_action(&s, &p, i);
     for (size_t i = 0; i < s.n; i++)
-        if (!used(&p, i)) minari_skip_act(m, i);
+        if (!used(&p, i)) episode_source_skip_act(m, i);
     if (!p.n)
         die(RC_DATA, "'%s': no action that has tokens: numbers or discrete values are needed",
             name);

@@ -9,7 +9,7 @@
 #ifndef TOKENIZE_MAPPING_H
 #define TOKENIZE_MAPPING_H
 
-#include "common/io/episodes/minari.h"
+#include "common/io/episodes/episode_source.h"
 
 typedef enum { ROLE_IMAGE, ROLE_CONTINUOUS, ROLE_DISCRETE, ROLE_TEXT } role_t;
 typedef struct {
@@ -24,15 +24,15 @@ typedef struct {
 /* `text` NULL: observations: the first image; Boxes of at most one dimension are continuous,
  * Discrete, MultiDiscrete and MultiBinary discrete; the first text. Actions: Boxes and Discretes;
  * what has no place is told in a warning. Makes the image's leaf SPACE_IMAGE, and leaves that
- * nobody uses are skipped by minari_read. die()s: RC_USAGE for a mapping that the dataset cannot
- * follow (naming what it has), RC_DATA for an image of other than 1 or 3 channels. */
-mapping_t mapping_observations(minari_t *m, const char *name, const char *text);
-mapping_t mapping_actions(minari_t *m, const char *name, const char *text);
+ * nobody uses are skipped by episode_source_read. die()s: RC_USAGE for a mapping that the dataset
+ * cannot follow (naming what it has), RC_DATA for an image of other than 1 or 3 channels. */
+mapping_t mapping_observations(episode_source_t *m, const char *name, const char *text);
+mapping_t mapping_actions(episode_source_t *m, const char *name, const char *text);
 void mapping_release(mapping_t *p);
 
 /* Whole numbers of a Box taken as discrete: element k's first value and range (those of a Discrete
  * leaf: 0, since its values come less their start, and its range). */
-double mapping_first(const minari_leaf_t *l, size_t k);
-int64_t mapping_range(const minari_leaf_t *l, size_t k);
+double mapping_first(const space_leaf_t *l, size_t k);
+int64_t mapping_range(const space_leaf_t *l, size_t k);
 
 #endif

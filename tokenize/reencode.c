@@ -1,7 +1,7 @@
 /* reencode.c - see reencode.h. */
 #include "tokenize/reencode.h"
 
-#include "common/io/episodes/minari.h"
+#include "common/io/episodes/episode_source.h"
 #include "common/io/fs.h"
 #include "common/io/source/image_source.h"
 #include "common/io/text/json.h"
@@ -25,9 +25,9 @@ typedef struct {
     /* where images come from, by what the shard holds */
     image_source_t *source;
     size_t cursor;
-    minari_t *m;
+    episode_source_t *m;
     episode_fields_t spaces;
-    minari_episode_t episode;
+    recorded_episode_t episode;
     long long loaded;
     /* the batch */
     encoded_t image[BATCH];
@@ -65,18 +65,15 @@ static void take_options(rerun_t *s, const shard_meta_t *m) {
 }
 
 static void open_source(rerun_t *s) {
-    int rc;
-    reason_t why;
     reencode_t *a = s->a;
     if (!a->in) return;
     if (s->captions) return;
     if (!token_db_meta(a->db)->episodes) {
-        s->source = image_source_open(a->in);
+        s->source = image_source_open_or_die(a->in);
         return;
     }
-    s->m = minari_open(a->in, &rc, &why);
-    if (!s->m) die(rc, "%s", why.text);
-    minari_lenient(s->m, s->opts.lenient);
+    s->m = episode_source_open_or_die(a->in);
+    episode_source_lenient(s->m, s->opts.lenient);
     episode_fields_init(&s->spaces, s->m, a->in, s->obs, s->act);
     if (s->spaces.image < 0) die(RC_MISFIT, "'%s' has no images among its observations", a->in);
 }
@@ -128,12 +125,12 @@ static image_t from_dataset(rerun_t *s, const token_record_t *r, size_t t) {
     reason_t why;
     snprintf(key, sizeof key, "%.*s", (int)(r->key_len < 63 ? r->key_len : 63), r->key);
     if (sscanf(key, "episode_%lld", &number) != 1 || number < 0 ||
-        (uint64_t)number >= minari_episodes(s->m))
+        (uint64_t)number >= episode_source_count(s->m))
         fail(s->a, r, "is not there any more");
     if (s->loaded != number) {
-        if (s->loaded >= 0) minari_episode_release(&s->episode);
+        if (s->loaded >= 0) recorded_episode_release(&s->episode);
         s->loaded = -1;
-        if (minari_read(s->m, (size_t)number, &s->episode, &why)) fail(s->a, r, why.text);
+        if (episode_source_read(s->m, (size_t)number, &s->episode, &why)) fail(s->a, r, why.text);
         s->loaded = number;
     }
     size_t *step = xcalloc(s->episode.T + 1, sizeof *step);
@@ -211,10 +208,10 @@ void reencode_run(reencode_t *a) {
         token_record_release(&r);
     }
     compare(&s);
-    if (s.loaded >= 0) minari_episode_release(&s.episode);
+    if (s.loaded >= 0) recorded_episode_release(&s.episode);
     if (s.m) episode_fields_release(&s.spaces);
     free(s.obs);
     free(s.act);
-    minari_close(s.m);
+    episode_source_close(s.m);
     image_source_close(s.source);
 }

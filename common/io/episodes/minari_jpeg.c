@@ -26,7 +26,7 @@ static bool vectors_are_jpeg(const h5_data_t *d) {
     return all;
 }
 
-bool minari_is_jpeg(const h5_data_t *d, const minari_leaf_t *leaf) {
+bool minari_is_jpeg(const h5_data_t *d, const space_leaf_t *leaf) {
     if (strcmp(leaf->dtype, "uint8") != 0 || leaf->rank == 0) return false;
     if (d->class == H5T_VLEN) return d->rank == 1;
     if (d->class != H5T_INTEGER || d->rank != 2 || H5Tget_size(d->type) != 1) return false;
@@ -35,7 +35,7 @@ bool minari_is_jpeg(const h5_data_t *d, const minari_leaf_t *leaf) {
 
 /* The image's pixels must be the leaf's elements: [h,w], [h,w,1] and [n] gray, [h,w,3] in
  * color. */
-static int take(const image_t *im, const minari_leaf_t *leaf, uint8_t *out, reason_t *why) {
+static int take(const image_t *im, const space_leaf_t *leaf, uint8_t *out, reason_t *why) {
     size_t c = leaf->rank == 3 ? leaf->dim[2] : 1;
     bool fits = leaf->rank == 1 ? im->w * im->h == leaf->count
                                 : im->h == leaf->dim[0] && im->w == leaf->dim[1];
@@ -55,7 +55,7 @@ static int take(const image_t *im, const minari_leaf_t *leaf, uint8_t *out, reas
     return 0;
 }
 
-static int decode(const uint8_t *bytes, size_t size, const minari_leaf_t *leaf, size_t row,
+static int decode(const uint8_t *bytes, size_t size, const space_leaf_t *leaf, size_t row,
                   bool lenient, uint8_t *out, reason_t *why) {
     image_opts_t o = image_opts_default();
     image_t im = {0};
@@ -74,14 +74,14 @@ static int decode(const uint8_t *bytes, size_t size, const minari_leaf_t *leaf, 
 
 /* A JPEG file packs at most some 200 : 1, so what the rows claim to hold is bounded by what is
  * stored. */
-static uint8_t *room(const minari_leaf_t *leaf, size_t rows, size_t stored, reason_t *why) {
+static uint8_t *room(const space_leaf_t *leaf, size_t rows, size_t stored, reason_t *why) {
     size_t bytes = rows * leaf->count;
     if (bytes <= ((size_t)64 << 20) || bytes / 2000 <= stored) return xmalloc(bytes);
     reason_set(why, "refused: claims %zu bytes of images but %zu are stored", bytes, stored);
     return NULL;
 }
 
-static uint8_t *decode_strings(const h5_data_t *d, const minari_leaf_t *leaf, bool lenient,
+static uint8_t *decode_strings(const h5_data_t *d, const space_leaf_t *leaf, bool lenient,
                                reason_t *why) {
     h5_bytes_t b;
     size_t stored = 0;
@@ -96,7 +96,7 @@ static uint8_t *decode_strings(const h5_data_t *d, const minari_leaf_t *leaf, bo
     return rc ? NULL : out;
 }
 
-static uint8_t *decode_matrix(const h5_data_t *d, const minari_leaf_t *leaf, bool lenient,
+static uint8_t *decode_matrix(const h5_data_t *d, const space_leaf_t *leaf, bool lenient,
                               reason_t *why) {
     uint8_t *v, *out;
     size_t rows = d->dim[0], size = d->dim[1];
@@ -110,7 +110,7 @@ static uint8_t *decode_matrix(const h5_data_t *d, const minari_leaf_t *leaf, boo
     return rc ? NULL : out;
 }
 
-int minari_jpeg_rows(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, bool lenient,
+int minari_jpeg_rows(const h5_data_t *d, const space_leaf_t *leaf, size_t rows, bool lenient,
                      uint8_t **out, reason_t *why) {
     if (d->dim[0] != rows)
         return reason_set(why, "%zu rows where total_steps asks for %zu", d->dim[0], rows);

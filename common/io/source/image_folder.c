@@ -287,7 +287,7 @@ static image_status_t folder_read(void *self, size_t i, image_t *out, const imag
     return status;
 }
 
-static void folder_free(void *self) {
+static void folder_close(void *self) {
     folder_t *f = self;
     close(f->root);
     free(f->item);
@@ -295,16 +295,33 @@ static void folder_free(void *self) {
     free(f);
 }
 
-void image_folder_open(image_source_t *s) {
-    static const source_kind_t kind = {folder_key,  folder_size, folder_read,
-                                       folder_free, false,       NULL};
+static bool folder_probe(const char *spec) {
+    struct stat st;
+    return stat(spec, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int folder_open(image_source_t *s, int *rc, reason_t *why) {
+    int root = open(s->spec, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0) {
+        *rc = RC_USAGE;
+        return reason_set(why, "cannot open '%s': %s", s->spec, cause_of(errno));
+    }
     folder_t *f = NEW(folder_t);
     scan_t scan = {.f = f, .s = s};
-    f->root = open(s->spec, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (f->root < 0) die_errno(RC_USAGE, "cannot open '%s'", s->spec);
+    s->self = f;
+    f->root = root;
     scan_all(&scan);
     if (f->n) qsort_r(f->item, f->n, sizeof *f->item, by_path, f->paths);
-    s->kind = &kind;
-    s->self = f;
-    s->count = f->n;
+    s->count = s->counts.images = f->n;
+    return 0;
 }
+
+const image_source_kind_t image_source_folder = {
+    .needs = "a folder of images",
+    .probe = folder_probe,
+    .open = folder_open,
+    .close = folder_close,
+    .key = folder_key,
+    .size = folder_size,
+    .read = folder_read,
+};

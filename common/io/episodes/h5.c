@@ -1,6 +1,6 @@
-/* minari_h5.c - see minari_h5.h. */
+/* h5.c - see h5.h. */
 #ifdef WITH_HDF5
-#include "common/io/episodes/minari_h5.h"
+#include "common/io/episodes/h5.h"
 #include "common/io/lock.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -239,6 +239,17 @@ void h5_bytes_release(h5_bytes_t *b) {
     h5_drop(b->space);
     h5_drop(b->type);
     *b = (h5_bytes_t){.type = -1, .space = -1};
+}
+
+int h5_check_rows(const h5_data_t *d, int rank, const size_t *dim, size_t rows, reason_t *why) {
+    if (d->rank < 1) return reason_set(why, "a single value instead of rows");
+    bool fits = d->rank == rank + 1;
+    for (int i = 0; i < rank && fits; i++) fits = d->dim[i + 1] == dim[i];
+    if (rank == 0 && d->rank == 2) fits = d->dim[1] == 1;
+    if (!fits) return reason_set(why, "rows of another shape than the space says");
+    if (d->dim[0] != rows)
+        return reason_set(why, "%zu rows where total_steps asks for %zu", d->dim[0], rows);
+    return 0;
 }
 
 int h5_data_bytes(const h5_data_t *d, h5_bytes_t *out, reason_t *why) {

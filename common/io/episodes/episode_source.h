@@ -12,9 +12,7 @@
  *     }
  *     episode_source_close(source);
  *
- * A source has observations and actions: lists of leaves, each an array per step with a path as its
- * name. A bare space is one leaf; a Dict or Tuple gives one leaf per member. The lists and their
- * order are those of the source, the same for every episode.
+ * A source has observations and actions: lists of leaves (episode.h), the same for every episode.
  *
  * Not thread-safe: HDF5 is not. Callers hold one lock for all sources of the process.
  */
@@ -22,39 +20,7 @@
 #define IO_EPISODE_SOURCE_H
 
 #include "common/base/die.h"
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* ---- leaves ---- */
-
-typedef enum { SPACE_BOX, SPACE_IMAGE, SPACE_DISCRETE, SPACE_TEXT } space_kind_t;
-
-/* A leaf of an observation or action space. SPACE_IMAGE is a Box of u8 in 0..255 with 2 or 3
- * dimensions and sides of 32 or more. */
-typedef struct {
-    char path[256]; /* "" for a bare space, "image", "state/joints", "_index_0" */
-    space_kind_t kind;
-    char dtype[16]; /* "float32", "uint8", "int64" */
-    int rank;
-    size_t dim[8];
-    size_t count; /* elements per step */
-    /* [count] for SPACE_BOX (without a bound: +-INFINITY). First and last values for MultiDiscrete.
-     * NULL for others. */
-    double *low, *high;
-    /* SPACE_DISCRETE: how many values, and the first. MultiDiscrete (count > 1): the largest n of
-     * its elements. SPACE_TEXT: n is max_length, 0 = not known. */
-    int64_t n, start;
-    bool planar; /* SPACE_IMAGE: stored [c,h,w] instead of [h,w] or [h,w,c] */
-} space_leaf_t;
-
-/* How many values element k of a SPACE_DISCRETE leaf has, and the first of them. */
-int64_t space_leaf_n(const space_leaf_t *leaf, size_t k);
-int64_t space_leaf_start(const space_leaf_t *leaf, size_t k);
-/* Height, width and channels of a SPACE_IMAGE leaf. */
-void space_leaf_image_size(const space_leaf_t *leaf, size_t *h, size_t *w, size_t *c);
-/* Frees n leaves and their array. */
-void space_leaves_free(space_leaf_t *leaf, size_t n);
+#include "common/io/episodes/episode.h"
 
 /* ---- sources ---- */
 
@@ -107,26 +73,10 @@ void episode_source_lenient(episode_source_t *s, bool lenient);
  * filters that need a plugin) or claims sizes that it cannot hold: the program stops. */
 enum { EPISODE_SOURCE_REFUSED = -2 };
 
-/* One episode: T steps, T + 1 observations. It owns its arrays. An observation has one of image,
- * value and text; the other two are NULL, and all three when it is skipped. */
-typedef struct {
-    size_t T;
-    uint8_t **image; /* per observation: [T+1,h,w,c] for SPACE_IMAGE */
-    float **value;  /* per observation: [T+1,count] for SPACE_BOX, SPACE_DISCRETE (value - start) */
-    char ***text;   /* per observation: [T+1] strings for SPACE_TEXT */
-    float **action; /* per action: [T,count] (SPACE_DISCRETE: value - start); NULL for texts */
-    float *expert_action;            /* [T,count of action 0], or NULL */
-    float *rewards;                  /* [T] */
-    uint8_t *terminated, *truncated; /* [T], 0 or 1 */
-    int64_t seed;                    /* -1 = none */
-    size_t n_obs, n_act;
-} recorded_episode_t;
-
 /* Reads an episode into *e, for the caller to release. A defect is -1 with
  * "file:episode:field: reason": the program skips and counts the episode. The other failure is
  * EPISODE_SOURCE_REFUSED. *e is empty after both. */
 int episode_source_read(episode_source_t *s, size_t episode, recorded_episode_t *e, reason_t *why);
-void recorded_episode_release(recorded_episode_t *e);
 /* T of an episode, without its arrays (cheap). Errors as episode_source_read. */
 int episode_source_steps(episode_source_t *s, size_t episode, size_t *T, reason_t *why);
 /* Only the frames of episode_source_find_image's leaf: *frames [T1,h,w,c], malloc'ed, T1 = T + 1.

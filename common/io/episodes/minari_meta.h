@@ -5,7 +5,8 @@
 #ifndef IO_MINARI_META_H
 #define IO_MINARI_META_H
 
-#include "common/io/episodes/episode_source.h"
+#include "common/base/die.h"
+#include "common/io/episodes/episode.h"
 
 typedef struct {
     char *dataset_id; /* "" when absent */

@@ -7,7 +7,8 @@
 #ifndef IO_MINARI_WRITE_H
 #define IO_MINARI_WRITE_H
 
-#include "common/io/episodes/episode_source.h"
+#include "common/base/die.h"
+#include "common/io/episodes/episode.h"
 
 typedef struct minari_writer minari_writer_t;
 typedef struct {

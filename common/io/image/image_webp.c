@@ -140,10 +140,5 @@ image_status_t image_decode_webp(image_t *out, const uint8_t *bytes, size_t size
 }
 
 #else /* image_sniff calls it unsupported then */
-
-image_status_t image_decode_webp(image_t *out, const uint8_t *bytes, size_t size,
-                                 const image_opts_t *o, reason_t *why) {
-    BUG("WebP without libwebp");
-}
-
+typedef int image_webp_is_absent; /* ISO C wants a declaration */
 #endif

@@ -67,10 +67,8 @@ static int leaf_of(const h5_data_t *d, space_leaf_t *leaf, reason_t *why) {
     }
     bool bytes = d->class == H5T_INTEGER && H5Tget_size(d->type) == 1 &&
                  H5Tget_sign(d->type) == H5T_SGN_NONE;
-    snprintf(leaf->dtype, sizeof leaf->dtype, "%s",
-             bytes                     ? "uint8"
-             : d->class == H5T_INTEGER ? "int64"
-                                       : "float32");
+    const char *dtype = d->class == H5T_INTEGER ? "int64" : "float32";
+    snprintf(leaf->dtype, sizeof leaf->dtype, "%s", bytes ? "uint8" : dtype);
     return 0;
 }
 

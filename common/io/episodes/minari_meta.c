@@ -47,9 +47,8 @@ static int flatten(const cJSON *item, numbers_t *out) {
     if (cJSON_IsNull(item)) {
         v = NAN;
     } else if (cJSON_IsNumber(item)) {
-        v = item->valuedouble >= 1e308    ? INFINITY
-            : item->valuedouble <= -1e308 ? -INFINITY
-                                          : item->valuedouble;
+        v = item->valuedouble;
+        if (fabs(v) >= 1e308) v = v > 0 ? INFINITY : -INFINITY;
     } else if (cJSON_IsBool(item)) {
         v = cJSON_IsTrue(item);
     } else {
@@ -115,8 +114,10 @@ static int parse_box(const cJSON *space, space_leaf_t *leaf, const char *path, r
     snprintf(leaf->dtype, sizeof leaf->dtype, "%s", dtype);
     if (shape_of(space, leaf, path, why)) return -1;
     leaf->kind = SPACE_BOX;
-    if (!(leaf->low = numbers(space, "low", leaf->count, -INFINITY, path, why))) return -1;
-    if (!(leaf->high = numbers(space, "high", leaf->count, INFINITY, path, why))) return -1;
+    leaf->low = numbers(space, "low", leaf->count, -INFINITY, path, why);
+    if (!leaf->low) return -1;
+    leaf->high = numbers(space, "high", leaf->count, INFINITY, path, why);
+    if (!leaf->high) return -1;
     bool image = (leaf->rank == 2 || leaf->rank == 3) && leaf->dim[0] >= IMAGE_SIDE &&
                  leaf->dim[1] >= IMAGE_SIDE;
     if (!image || strcmp(dtype, "uint8") != 0 || !all_equal(leaf->low, leaf->count, 0) ||
@@ -168,10 +169,11 @@ static int parse_multi_discrete(const cJSON *space, space_leaf_t *leaf, const ch
     if (nested_shape(nvec, leaf)) return reason_set(why, "%s: 'nvec' is no list of integers", path);
     leaf->kind = SPACE_DISCRETE;
     snprintf(leaf->dtype, sizeof leaf->dtype, "int64");
-    if (!(leaf->high = numbers(space, "nvec", leaf->count, 0, path, why))) return -1;
-    if (start && !(leaf->low = numbers(space, "start", leaf->count, INFINITY, path, why)))
-        return -1;
-    if (!leaf->low) leaf->low = xcalloc(leaf->count, sizeof *leaf->low);
+    leaf->high = numbers(space, "nvec", leaf->count, 0, path, why);
+    if (!leaf->high) return -1;
+    leaf->low = start ? numbers(space, "start", leaf->count, INFINITY, path, why)
+                      : xcalloc(leaf->count, sizeof *leaf->low);
+    if (!leaf->low) return -1;
     for (size_t i = 0; i < leaf->count; i++) {
         if (!whole(leaf->high[i], 1) || !whole(leaf->low[i], -1e15))
             return reason_set(why, "%s: 'nvec' or 'start' hold what is no integer in range", path);
@@ -245,8 +247,8 @@ static int parse_space(const cJSON *space, const char *path, leaves_t *out, reas
         return parse_leaf(space, type, path, leaf, why);
     }
     const cJSON *subspaces = cJSON_GetObjectItemCaseSensitive(space, "subspaces"), *sub;
-    if (!(dict ? cJSON_IsObject(subspaces) : cJSON_IsArray(subspaces)) || !subspaces->child)
-        return reason_set(why, "%s: no 'subspaces'", path);
+    bool listed = dict ? cJSON_IsObject(subspaces) : cJSON_IsArray(subspaces);
+    if (!listed || !subspaces->child) return reason_set(why, "%s: no 'subspaces'", path);
     size_t i = 0;
     cJSON_ArrayForEach(sub, subspaces) {
         char index[32];
@@ -426,8 +428,8 @@ char *minari_space_json(const space_leaf_t *leaves, size_t n, bool dict) {
     if (!f) die(RC_RUNTIME, "out of memory");
     if (dict) fputs("{\"type\": \"Dict\", \"subspaces\": {", f);
     const char *last = NULL;
-    for (size_t done = 0; done < n;
-         done++) { /* the next path in byte order; there are few leaves */
+    for (size_t done = 0; done < n; done++) {
+        /* The next path in byte order; there are few leaves. */
         const space_leaf_t *next = NULL;
         for (size_t i = 0; i < n; i++)
             if ((!last || strcmp(leaves[i].path, last) > 0) &&

@@ -152,8 +152,9 @@ static int read_column(const minari_t *m, hid_t group, size_t episode, const cha
 static int read_flags(const minari_t *m, hid_t group, size_t episode, const char *field, size_t T,
                       uint8_t **out, reason_t *why) {
     int rc = read_column(m, group, episode, field, T, H5T_NATIVE_UINT8, 1, (void **)out, why);
-    for (size_t t = 0; rc == 0 && t < T; t++) (*out)[t] = (*out)[t] != 0;
-    return rc;
+    if (rc) return rc;
+    for (size_t t = 0; t < T; t++) (*out)[t] = (*out)[t] != 0;
+    return 0;
 }
 
 /* infos/expert_action, when there is one: T rows, or T + 1 as Minari's collector writes infos (one

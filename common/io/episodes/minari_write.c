@@ -44,10 +44,14 @@ static hid_t create_data(minari_writer_t *w, hid_t group, const char *name, hid_
                          const hsize_t *dim, int rank, bool zip) {
     hsize_t chunk[H5_RANK], limit[H5_RANK];
     size_t row = H5Tget_size(type);
-    for (int i = 0; i < rank; i++) chunk[i] = limit[i] = dim[i];
+    for (int i = 0; i < rank; i++) {
+        chunk[i] = dim[i];
+        limit[i] = dim[i];
+    }
     for (int i = 1; i < rank; i++) row *= dim[i];
     size_t fit = CHUNK_BYTES / row;
-    chunk[0] = dim[0] < 1 ? 1 : dim[0] > fit ? (fit ? fit : 1) : dim[0];
+    if (chunk[0] > fit) chunk[0] = fit;
+    if (chunk[0] < 1) chunk[0] = 1;
     limit[0] = H5S_UNLIMITED;
     hid_t create = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(rank, dim, limit);
     H5Pset_chunk(create, rank, chunk);
@@ -133,9 +137,9 @@ static int put_attr(hid_t group, const char *name, int64_t value) {
 
 static const void *obs_data(const minari_writer_t *w, const recorded_episode_t *e, size_t i) {
     space_kind_t kind = w->obs[i].kind;
-    return kind == SPACE_IMAGE  ? (void *)e->image[i]
-           : kind == SPACE_TEXT ? (void *)e->text[i]
-                                : (void *)e->value[i];
+    if (kind == SPACE_IMAGE) return e->image[i];
+    if (kind == SPACE_TEXT) return e->text[i];
+    return e->value[i];
 }
 
 static int put_observations(minari_writer_t *w, hid_t group, const recorded_episode_t *e) {

@@ -38,7 +38,7 @@ typedef struct {
     size_t n_paths, cap_paths;
 } folder_t;
 
-/* Paths waiting for their turn. */
+/* Paths below the root that are still to be scanned, each owned. */
 typedef struct {
     char **path;
     size_t n, cap;
@@ -107,14 +107,15 @@ static void add_item(scan_t *s, const char *dir, const char *name, const struct 
     if (f->n % 100000 == 0) log_line("'%s': %zu images so far", s->s->spec, f->n);
 }
 
-/* Such a file is an image to its owner: if it is none, he wants to hear of it. */
+/* A file of such a name should be an image: one that is none becomes a bad item, not an "other
+ * file". */
 static bool has_image_name(const char *name) {
     const char *dot = strrchr(name, '.');
     return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") ||
                    !strcasecmp(dot, ".jpeg") || !strcasecmp(dot, ".webp"));
 }
 
-/* The first by name: the order of a scan is the file system's. */
+/* Remembers the first folder with tars by name: the order of a scan is the file system's. */
 static void note_tars(scan_t *s, const char *dir) {
     char *path = xasprintf("%s%s%s", s->s->spec, *dir ? "/" : "", dir);
     if (s->s->tars_in && strcmp(s->s->tars_in, path) <= 0) {
@@ -200,7 +201,7 @@ static void scan_folder(scan_t *s, const char *dir) {
     }
     for (;;) {
         errno = 0;
-        struct dirent *e = readdir(d);
+        const struct dirent *e = readdir(d);
         if (!e) break;
         if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) scan_entry(s, fd, dir, e->d_name);
     }

@@ -1,9 +1,9 @@
 /* image_source_tar.c - WebDataset tars as an image source: indexed once from front to back, then
  * read at random.
  *
- * Every sample is an item, also those that cannot be used: reading them gives the reason. Reads
- * open the shard, look that it is the one that was indexed, and take the image's bytes from where
- * they stand; no descriptor stays open.
+ * Every sample is an item, also those that cannot be used: reading them gives the reason. A read
+ * opens the shard, checks by size and time that it is the one that was indexed, and takes the
+ * image's bytes from where they stand. No descriptor stays open.
  */
 #include "common/io/image/image_codec.h"
 #include "common/io/source/archive.h"
@@ -18,9 +18,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+/* Where a member's content stands in its shard. Sizes are capped by ARCHIVE_IMAGE_MAX. */
 typedef struct {
     uint64_t at;
-    uint32_t size, is; /* sizes are capped by ARCHIVE_IMAGE_MAX */
+    uint32_t size, is; /* is: there is such a member */
 } place_t;
 
 typedef struct {
@@ -73,7 +74,7 @@ static int open_shard(const tar_t *t, const item_t *it, reason_t *why) {
     return reason_set(why, "'%s' changed since it was indexed", t->path[it->shard]);
 }
 
-/* NULL with a reason, also when there is no such member. One NUL follows. */
+/* The content, malloc'ed, one NUL behind it. NULL with a reason. */
 static uint8_t *read_place(int fd, const place_t *p, reason_t *why) {
     uint8_t *bytes = xmalloc((size_t)p->size + 1);
     size_t done = 0;

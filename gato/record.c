@@ -7,7 +7,7 @@
 #include "common/base/cli.h"
 #include "common/base/log.h"
 #include "common/base/pool.h"
-#include "common/io/episodes/minari.h"
+#include "common/io/episodes/minari_write.h"
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
 #include "gato/rollout.h"
@@ -107,12 +107,12 @@ static void play_into(void *ctx, size_t episode, void *block) {
  * alphabetical order. */
 enum { MAX_LEAVES = 3 };
 typedef struct {
-    minari_leaf_t obs[MAX_LEAVES], act;
+    space_leaf_t obs[MAX_LEAVES], act;
     size_t n, image, text, vector; /* places in obs; n = absent */
 } layout_t;
 
-static minari_leaf_t box(const char *path, size_t count, double limit) {
-    minari_leaf_t l = {
+static space_leaf_t box(const char *path, size_t count, double limit) {
+    space_leaf_t l = {
         .kind = SPACE_BOX, .dtype = "float32", .rank = 1, .dim = {count}, .count = count};
     strcpy(l.path, path);
     l.low = xcalloc(count, sizeof(double));
@@ -126,7 +126,7 @@ static layout_t make_layout(const env_info_t *info) {
     if (info->image_w) {
         l.image = l.n++;
         l.obs[l.image] =
-            (minari_leaf_t){.path = "image", .kind = SPACE_IMAGE, .dtype = "uint8", .rank = 3};
+            (space_leaf_t){.path = "image", .kind = SPACE_IMAGE, .dtype = "uint8", .rank = 3};
         size_t dim[3] = {info->image_h, info->image_w, 3};
         memcpy(l.obs[l.image].dim, dim, sizeof dim);
         l.obs[l.image].count = dim[0] * dim[1] * dim[2];
@@ -134,7 +134,7 @@ static layout_t make_layout(const env_info_t *info) {
     if (info->text) {
         l.text = l.n++;
         l.obs[l.text] =
-            (minari_leaf_t){.path = "text", .kind = SPACE_TEXT, .dtype = "str", .count = 1};
+            (space_leaf_t){.path = "text", .kind = SPACE_TEXT, .dtype = "str", .count = 1};
     }
     if (info->n_vector) {
         l.vector = l.n++;
@@ -198,18 +198,18 @@ static void add_episode(minari_writer_t *w, const rollout_t *r, const env_info_t
     image[l->image] = r->rgb;
     value[l->vector] = r->vector;
     text[l->text] = mission;
-    minari_episode_t e = {.T = T,
-                          .image = image,
-                          .value = value,
-                          .text = text,
-                          .action = action,
-                          .expert_action = r->expert,
-                          .rewards = r->reward,
-                          .terminated = r->terminated,
-                          .truncated = r->truncated,
-                          .seed = seed <= INT64_MAX ? (int64_t)seed : -1,
-                          .n_obs = l->n,
-                          .n_act = 1};
+    recorded_episode_t e = {.T = T,
+                            .image = image,
+                            .value = value,
+                            .text = text,
+                            .action = action,
+                            .expert_action = r->expert,
+                            .rewards = r->reward,
+                            .terminated = r->terminated,
+                            .truncated = r->truncated,
+                            .seed = seed <= INT64_MAX ? (int64_t)seed : -1,
+                            .n_obs = l->n,
+                            .n_act = 1};
     reason_t why;
     if (minari_writer_add(w, &e, &why)) {
         minari_writer_abort(w);

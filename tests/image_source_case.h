@@ -2,7 +2,7 @@
 #ifndef TESTS_IMAGE_SOURCE_CASE_H
 #define TESTS_IMAGE_SOURCE_CASE_H
 
-#include "common/io/episodes/minari.h"
+#include "common/io/episodes/minari_write.h"
 #include "common/io/source/image_source.h"
 #include "tests/child.h"
 #include "tests/image_bytes.h"
@@ -87,7 +87,7 @@ static inline void check_keys(const image_source_t *s, size_t n, const char *con
 
 static inline int open_in_child(void *path) {
     alarm(20);
-    image_source_t *s = image_source_open(path);
+    image_source_t *s = image_source_open_or_die(path);
     printf("%zu", image_source_count(s));
     image_source_close(s);
     return 0;
@@ -102,7 +102,7 @@ static inline void check_dies(const char *path, int code, const char *text) {
 }
 
 static inline uint64_t manifest(void) {
-    image_source_t *s = image_source_open(folder);
+    image_source_t *s = image_source_open_or_die(folder);
     uint64_t h = image_source_manifest(s);
     image_source_close(s);
     return h;

@@ -248,7 +248,7 @@ TEST(fault_036_no_image_or_two) {
     tar_png(&t, "2.png", 2);
     tar_end(&t);
     char *path = strdup(put_tar("t.tar", &t));
-    image_source_t *s = image_source_open(path);
+    image_source_t *s = image_source_open_or_die(path);
     image_t im;
     reason_t why;
     CHECK(image_source_count(s) == 3 && image_source_counts(s)->images == 1 &&
@@ -352,7 +352,7 @@ static void *read_many(void *arg) {
 TEST(shards_are_one_source) {
     folder_open();
     char *spec = put_shards(3), group[512];
-    image_source_t *s = image_source_open(spec);
+    image_source_t *s = image_source_open_or_die(spec);
     REQUIRE(image_source_count(s) == 60);
     CHECK_STR(image_source_key(s, 7), "s/07");
     CHECK_STR(image_source_key(s, 27), "s/07~2");
@@ -372,7 +372,7 @@ TEST(shards_are_one_source) {
     }
     uint64_t manifest = image_source_manifest(s);
     image_source_close(s);
-    s = image_source_open(spec);
+    s = image_source_open_or_die(spec);
     CHECK(image_source_manifest(s) == manifest);
     image_source_close(s);
     free(spec);
@@ -382,7 +382,7 @@ TEST(shards_are_one_source) {
 TEST(fault_028_a_shard_changes) {
     folder_open();
     char *spec = put_shards(1);
-    image_source_t *s = image_source_open(spec);
+    image_source_t *s = image_source_open_or_die(spec);
     image_t im;
     words_t w;
     reason_t why;
@@ -403,7 +403,7 @@ TEST(fault_028_a_shard_changes) {
 static int few_descriptors(void *spec) {
     struct rlimit limit = {20, 20};
     if (setrlimit(RLIMIT_NOFILE, &limit)) return 99;
-    image_source_t *s = image_source_open(spec);
+    image_source_t *s = image_source_open_or_die(spec);
     reader_t r = {s, 0, 0};
     for (int i = 0; i < 5; i++) read_many(&r);
     image_source_close(s);
@@ -421,7 +421,7 @@ TEST(fault_034_shards_and_descriptors) {
 }
 
 static int open_in_child(void *spec) {
-    image_source_close(image_source_open(spec));
+    image_source_close(image_source_open_or_die(spec));
     return 0;
 }
 
@@ -459,7 +459,7 @@ TEST(refused_shards) {
 #else
 
 static int open_in_child(void *spec) {
-    image_source_close(image_source_open(spec));
+    image_source_close(image_source_open_or_die(spec));
     return 0;
 }
 

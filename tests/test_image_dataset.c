@@ -42,7 +42,7 @@ TEST(folder_read_by_threads) {
         snprintf(name, sizeof name, "%d.png", i);
         put_png(name, (uint8_t)i);
     }
-    image_source_t *s = image_source_open(folder);
+    image_source_t *s = image_source_open_or_die(folder);
     check_threads(s, level_by_key);
     image_source_close(s);
     remove_folder();
@@ -59,19 +59,19 @@ static uint8_t pixel(size_t episode, size_t step, size_t i) {
 /* Episodes of different lengths; channels 1 or 3. Written by the project's writer, whose own test
  * is test_minari.c. */
 static bool put_dataset(size_t channels) {
-    minari_leaf_t obs[2] = {{.path = "image",
-                             .kind = SPACE_IMAGE,
-                             .dtype = "uint8",
-                             .rank = 3,
-                             .dim = {SIDE, SIDE, channels},
-                             .count = SIDE * SIDE * channels},
-                            {.path = "state",
-                             .kind = SPACE_BOX,
-                             .dtype = "float32",
-                             .rank = 1,
-                             .dim = {1},
-                             .count = 1}};
-    minari_leaf_t act = {.kind = SPACE_DISCRETE, .dtype = "int64", .count = 1, .n = 2};
+    space_leaf_t obs[2] = {{.path = "image",
+                            .kind = SPACE_IMAGE,
+                            .dtype = "uint8",
+                            .rank = 3,
+                            .dim = {SIDE, SIDE, channels},
+                            .count = SIDE * SIDE * channels},
+                           {.path = "state",
+                            .kind = SPACE_BOX,
+                            .dtype = "float32",
+                            .rank = 1,
+                            .dim = {1},
+                            .count = 1}};
+    space_leaf_t act = {.kind = SPACE_DISCRETE, .dtype = "int64", .count = 1, .n = 2};
     double low = -1, high = 1;
     obs[1].low = &low;
     obs[1].high = &high;
@@ -90,17 +90,17 @@ static bool put_dataset(size_t channels) {
         uint8_t *frames = malloc((T + 1) * n), flags[8] = {0};
         float state[9] = {0}, action[8] = {0}, rewards[8] = {0};
         for (size_t k = 0; k < (T + 1) * n; k++) frames[k] = pixel(e, k / n, k % n);
-        minari_episode_t ep = {.T = T,
-                               .image = (uint8_t *[2]){frames, NULL},
-                               .value = (float *[2]){NULL, state},
-                               .text = (char **[2]){NULL, NULL},
-                               .action = (float *[1]){action},
-                               .rewards = rewards,
-                               .terminated = flags,
-                               .truncated = flags,
-                               .seed = -1,
-                               .n_obs = 2,
-                               .n_act = 1};
+        recorded_episode_t ep = {.T = T,
+                                 .image = (uint8_t *[2]){frames, NULL},
+                                 .value = (float *[2]){NULL, state},
+                                 .text = (char **[2]){NULL, NULL},
+                                 .action = (float *[1]){action},
+                                 .rewards = rewards,
+                                 .terminated = flags,
+                                 .truncated = flags,
+                                 .seed = -1,
+                                 .n_obs = 2,
+                                 .n_act = 1};
         ok = minari_writer_add(w, &ep, &why) == 0;
         free(frames);
     }
@@ -134,7 +134,7 @@ TEST(dataset_frames) {
         open_folder();
         REQUIRE(put_dataset(channels));
         for (int inside = 0; inside < 2; inside++) {
-            image_source_t *s = image_source_open(inside ? in_folder("data") : folder);
+            image_source_t *s = image_source_open_or_die(inside ? in_folder("data") : folder);
             size_t i = 0;
             char key[40], buf[512];
             for (size_t e = 0; e < EPISODES; e++) {

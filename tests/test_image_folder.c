@@ -11,7 +11,7 @@ TEST(folder_order_and_keys) {
     reason_t why;
     open_folder();
     for (size_t i = 7; i-- > 0;) put_png(keys[i], (uint8_t)(10 * i));
-    image_source_t *s = image_source_open(folder);
+    image_source_t *s = image_source_open_or_die(folder);
     check_keys(s, 7, keys);
     for (size_t i = 0; i < image_source_count(s); i++)
         CHECK(level_of(s, i, &why) == (int)(10 * i), "%s", why.text);
@@ -35,7 +35,7 @@ TEST(folder_by_magic_bytes) {
     put_png(".git/x.png", 1);
     put_png("__MACOSX/x.png", 1);
     put_text("Thumbs.db", "x");
-    image_source_t *s = image_source_open(folder);
+    image_source_t *s = image_source_open_or_die(folder);
     const source_counts_t *c = image_source_counts(s);
     check_keys(s, 3, keys);
     CHECK(c->images == 3 && c->unsupported == 1 && c->other_files == 2 && c->hidden == 4 &&
@@ -93,7 +93,7 @@ TEST(fault_024_links) {
     put_link("../outside", "root/l2");
     put_link("../outside", "root/l1");
     put_link("real/x.png", "root/file.png");
-    image_source_t *s = image_source_open(in_folder("root"));
+    image_source_t *s = image_source_open_or_die(in_folder("root"));
     /* "parent" leads above the root: everything below it but what was seen, which is nothing. */
     check_keys(s, 4, keys);
     CHECK(level_of(s, 0, &why) == 1 && level_of(s, 1, &why) == 3 && level_of(s, 2, &why) == 2);
@@ -103,7 +103,7 @@ TEST(fault_024_links) {
 }
 
 static int warnings_in_child(void *path) {
-    image_source_t *s = image_source_open(path);
+    image_source_t *s = image_source_open_or_die(path);
     const source_counts_t *c = image_source_counts(s);
     printf("%zu images %zu dangling %zu unreadable", c->images, c->links_dangling, c->unreadable);
     image_source_close(s);
@@ -188,7 +188,7 @@ TEST(fault_027_becomes_a_pipe_after_the_scan) {
     reason_t why;
     open_folder();
     put_png("a.png", 1);
-    image_source_t *s = image_source_open(folder);
+    image_source_t *s = image_source_open_or_die(folder);
     CHECK(!unlink(in_folder("a.png")) && !mkfifo(in_folder("a.png"), 0644));
     CHECK(level_of(s, 0, &why) == -2 && strstr(why.text, "changed"), "%s", why.text);
     image_source_close(s);
@@ -200,7 +200,7 @@ TEST(fault_028_changes_after_the_scan) {
     struct timespec times[2] = {{1, 0}, {1, 0}};
     open_folder();
     for (int i = 0; i < 4; i++) put_png((const char *[]){"a.png", "b.png", "c.png", "d.png"}[i], 5);
-    image_source_t *s = image_source_open(folder);
+    image_source_t *s = image_source_open_or_die(folder);
     unlink(in_folder("a.png"));
     CHECK(truncate(in_folder("b.png"), 40) == 0);
     CHECK(utimensat(AT_FDCWD, in_folder("c.png"), times, 0) == 0);
@@ -218,7 +218,7 @@ TEST(fault_029_same_names) {
     open_folder();
     put_png("a/x.png", 1);
     put_png("b/x.png", 2);
-    image_source_t *s = image_source_open(folder);
+    image_source_t *s = image_source_open_or_die(folder);
     check_keys(s, 2, keys);
     CHECK(level_of(s, 0, &why) == 1 && level_of(s, 1, &why) == 2);
     image_source_close(s);
@@ -233,7 +233,7 @@ TEST(fault_031_names) {
     reason_t why;
     open_folder();
     for (size_t i = 0; i < 8; i++) put_png(keys[i], (uint8_t)i);
-    image_source_t *s = image_source_open(folder);
+    image_source_t *s = image_source_open_or_die(folder);
     CHECK(image_source_count(s) == 8);
     for (size_t i = 0; i < image_source_count(s); i++) {
         if (i) CHECK(strcmp(image_source_key(s, i - 1), image_source_key(s, i)) < 0);
@@ -263,7 +263,7 @@ TEST(fault_032_longer_than_path_max) {
     CHECK(renameat(root, "src.png", at, "deep_12.png") == 0);
     close(at);
     close(root);
-    image_source_t *s = image_source_open(folder);
+    image_source_t *s = image_source_open_or_die(folder);
     REQUIRE(image_source_count(s) == 2);
     CHECK(strlen(image_source_key(s, 0)) == 50 * 201 + 11);
     CHECK(level_of(s, 0, &why) == 9, "%s", why.text);
@@ -277,7 +277,7 @@ TEST(fault_030_identical_content) {
     reason_t why;
     open_folder();
     for (int i = 0; i < 3; i++) put_png(keys[i], 8);
-    image_source_t *s = image_source_open(folder);
+    image_source_t *s = image_source_open_or_die(folder);
     check_keys(s, 3, keys);
     for (size_t i = 0; i < 3; i++) CHECK(level_of(s, i, &why) == 8);
     image_source_close(s);
@@ -303,7 +303,7 @@ static void put_many(void) {
 static int many_in_child(void *path) {
     rss_reset();
     long before = rss_peak_mb();
-    image_source_t *s = image_source_open(path);
+    image_source_t *s = image_source_open_or_die(path);
     double bytes = (double)(rss_peak_mb() - before) * (1 << 20) / MANY;
     size_t order = 0;
     for (size_t i = 1; i < image_source_count(s); i++)
@@ -326,7 +326,7 @@ static int few_descriptors(void *path) {
     struct rlimit limit = {20, 20};
     reason_t why;
     if (setrlimit(RLIMIT_NOFILE, &limit)) return 99;
-    image_source_t *s = image_source_open(path);
+    image_source_t *s = image_source_open_or_die(path);
     for (int round = 0; round < 20; round++)
         for (size_t i = 0; i < image_source_count(s); i++) level_of(s, i, &why);
     int level = level_of(s, 0, &why);

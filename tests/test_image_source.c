@@ -22,7 +22,7 @@ TEST(groups) {
     char buf[512];
     open_folder();
     for (size_t i = 0; i < N; i++) put_file(cases[i].key, "\x89PNG\r\n\x1A\n", 8);
-    image_source_t *s = image_source_open(folder);
+    image_source_t *s = image_source_open_or_die(folder);
     CHECK(image_source_count(s) == N);
     for (size_t i = 0; i < image_source_count(s); i++) {
         size_t k = 0;

@@ -2,7 +2,7 @@
  * the project's writer has no hand in them. tests/interop/minari_roundtrip.py reads what the Python
  * package writes.
  */
-#include "common/io/episodes/minari.h"
+#include "common/io/episodes/episode_source.h"
 #include "common/io/episodes/minari_meta.h"
 #include "common/io/fs.h"
 #include "tests/folder.h"
@@ -157,16 +157,16 @@ static void make_fixture(void) {
     H5Fclose(file);
 }
 
-static minari_t *open_fixture(int *rc, reason_t *why) {
+static episode_source_t *open_fixture(int *rc, reason_t *why) {
     *rc = 0;
     why->text[0] = 0;
-    return minari_open(in_folder("set"), rc, why);
+    return episode_source_open(in_folder("set"), rc, why);
 }
 
-static void check_episode(minari_t *m, size_t e) {
-    minari_episode_t p;
+static void check_episode(episode_source_t *m, size_t e) {
+    recorded_episode_t p;
     reason_t why = {""};
-    REQUIRE(minari_read(m, e, &p, &why) == 0, "%s", why.text);
+    REQUIRE(episode_source_read(m, e, &p, &why) == 0, "%s", why.text);
     size_t T = steps_of(e);
     REQUIRE(p.T == T && p.n_obs == 4 && p.n_act == 1);
     CHECK(p.seed == (e == 1 ? 77 : -1));
@@ -188,32 +188,34 @@ static void check_episode(minari_t *m, size_t e) {
         CHECK(p.rewards[t] == (float)number(e, t));
         CHECK(p.terminated[t] == (t == T - 1) && p.truncated[t] == (t == T - 1));
     }
-    minari_episode_release(&p);
+    recorded_episode_release(&p);
 }
 
 TEST(reads_what_libhdf5_wrote) {
     make_fixture();
     int rc;
     reason_t why;
-    minari_t *m = open_fixture(&rc, &why);
+    episode_source_t *m = open_fixture(&rc, &why);
     REQUIRE(m, "%s", why.text);
-    CHECK(minari_episodes(m) == EPISODES && minari_n_obs(m) == 4 && minari_n_act(m) == 1);
-    CHECK_STR(minari_dataset_id(m), "made/by-hand-v0");
-    CHECK_STR(minari_env_spec(m), "{\"id\": \"E-v0\"}");
-    CHECK(minari_obs(m, 0)->kind == SPACE_IMAGE && minari_obs(m, 0)->count == FRAME &&
-          minari_act(m, 0)->high[0] == INFINITY);
+    CHECK(episode_source_count(m) == EPISODES && episode_source_n_obs(m) == 4 &&
+          episode_source_n_act(m) == 1);
+    CHECK_STR(episode_source_dataset_id(m), "made/by-hand-v0");
+    CHECK_STR(episode_source_env_spec(m), "{\"id\": \"E-v0\"}");
+    CHECK(episode_source_obs(m, 0)->kind == SPACE_IMAGE &&
+          episode_source_obs(m, 0)->count == FRAME &&
+          episode_source_act(m, 0)->high[0] == INFINITY);
     for (size_t e = 0; e < EPISODES; e++) check_episode(m, e);
     size_t T = 0, n, h, w, c;
     uint8_t *frames;
-    CHECK(minari_steps(m, 4, &T, &why) == 0 && T == 7);
-    REQUIRE(minari_read_frames(m, 2, &frames, &n, &h, &w, &c, &why) == 0, "%s", why.text);
+    CHECK(episode_source_steps(m, 4, &T, &why) == 0 && T == 7);
+    REQUIRE(episode_source_read_frames(m, 2, &frames, &n, &h, &w, &c, &why) == 0, "%s", why.text);
     CHECK(n == 6 && h == SIDE && w == SIDE && c == 1);
     for (size_t i = 0; i < n * FRAME; i++) CHECK(frames[i] == pixel(2, i));
     free(frames);
-    minari_close(m);
-    m = minari_open(in_folder("set/data"), &rc, &why); /* the data folder itself */
+    episode_source_close(m);
+    m = episode_source_open(in_folder("set/data"), &rc, &why); /* the data folder itself */
     CHECK(m);
-    minari_close(m);
+    episode_source_close(m);
     folder_remove();
 }
 
@@ -223,16 +225,17 @@ TEST(reads_what_libhdf5_wrote) {
 static void expect_bad(size_t e, const char *says) {
     int rc;
     reason_t why;
-    minari_episode_t p;
-    minari_t *m = open_fixture(&rc, &why);
+    recorded_episode_t p;
+    episode_source_t *m = open_fixture(&rc, &why);
     REQUIRE(m, "%s", why.text);
-    CHECK(minari_read(m, e, &p, &why) == (strstr(says, "refused") ? MINARI_REFUSED : -1));
+    CHECK(episode_source_read(m, e, &p, &why) ==
+          (strstr(says, "refused") ? EPISODE_SOURCE_REFUSED : -1));
     CHECK(strstr(why.text, says), "'%s' does not say '%s'", why.text, says);
     CHECK(strstr(why.text, "main_data.hdf5:episode_"), "%s", why.text);
     CHECK(!p.image && !p.rewards, "a refused episode must leave nothing");
     check_episode(m, 0);
     check_episode(m, 4);
-    minari_close(m);
+    episode_source_close(m);
 }
 
 /* Replaces one dataset of episode_2 by one of other rows. */
@@ -320,10 +323,10 @@ TEST(fault_038_missing_episode) {
 static void expect_unusable(int want, const char *says) {
     int rc;
     reason_t why;
-    minari_t *m = open_fixture(&rc, &why);
+    episode_source_t *m = open_fixture(&rc, &why);
     CHECK(!m && rc == want, "rc %d", rc);
     CHECK(strstr(why.text, says), "'%s' does not say '%s'", why.text, says);
-    minari_close(m);
+    episode_source_close(m);
     folder_remove();
 }
 
@@ -385,9 +388,9 @@ TEST(fault_038_truncated_anywhere) {
         if (truncate(in_folder("set/data/main_data.hdf5"), cut)) exit(1);
         int rc;
         reason_t why;
-        minari_t *m = open_fixture(&rc, &why);
+        episode_source_t *m = open_fixture(&rc, &why);
         good += m != NULL;
-        minari_close(m);
+        episode_source_close(m);
     }
     CHECK(good == 0, "%d opened", good);
     folder_remove();
@@ -483,12 +486,13 @@ TEST(fault_039_dims_beyond_the_file) {
     reason_t why;
     size_t n, h, w, c;
     uint8_t *frames;
-    minari_t *m = open_fixture(&rc, &why);
+    episode_source_t *m = open_fixture(&rc, &why);
     REQUIRE(m, "%s", why.text);
-    CHECK(minari_read_frames(m, 2, &frames, &n, &h, &w, &c, &why) == MINARI_REFUSED &&
+    CHECK(episode_source_read_frames(m, 2, &frames, &n, &h, &w, &c, &why) ==
+                  EPISODE_SOURCE_REFUSED &&
               strstr(why.text, "refused: claims 1024000000000 bytes"),
           "%s", why.text);
-    minari_close(m);
+    episode_source_close(m);
     folder_remove();
 }
 
@@ -517,7 +521,7 @@ TEST(fault_038_built_without_hdf5) {
     folder_open();
     mkdir(in_folder("data"), 0777);
     write_text(in_folder("data/metadata.json"), "{}");
-    CHECK(!minari_open(folder, &rc, &why) && rc == RC_RUNTIME &&
+    CHECK(!episode_source_open(folder, &rc, &why) && rc == RC_RUNTIME &&
           strstr(why.text, "built without HDF5"));
     folder_remove();
 }

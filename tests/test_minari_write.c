@@ -1,7 +1,7 @@
 /* test_minari_write.c - what minari_writer makes, looked at object by object with libhdf5 called
  * directly. tests/interop/minari_roundtrip.py loads it with the Python package.
  */
-#include "common/io/episodes/minari.h"
+#include "common/io/episodes/minari_write.h"
 #include "common/io/fs.h"
 #include "tests/folder.h"
 #include "tests/test.h"
@@ -15,9 +15,9 @@
 
 enum { OUT_T = 4, SIDE = 32, FRAME = SIDE * SIDE, OUT_C = 3 };
 
-static minari_leaf_t leaf(const char *path, space_kind_t kind, const char *dtype, int rank,
-                          size_t a, size_t b, size_t c) {
-    minari_leaf_t l = {.kind = kind, .rank = rank, .dim = {a, b, c}, .count = 1};
+static space_leaf_t leaf(const char *path, space_kind_t kind, const char *dtype, int rank, size_t a,
+                         size_t b, size_t c) {
+    space_leaf_t l = {.kind = kind, .rank = rank, .dim = {a, b, c}, .count = 1};
     for (int i = 0; i < rank; i++) l.count *= l.dim[i];
     strcpy(l.path, path);
     strcpy(l.dtype, dtype);
@@ -34,11 +34,11 @@ static float out_action[OUT_T] = {0.5f, -0.25f, 1, -1}, out_expert[OUT_T] = {1, 
 static uint8_t out_terminated[OUT_T] = {0, 0, 0, 1}, out_truncated[OUT_T] = {0, 1, 0, 0};
 
 static int write_sample(const char *dir, int episodes, bool commit, reason_t *why) {
-    minari_leaf_t obs[] = {leaf("vector", SPACE_BOX, "float32", 1, 2, 0, 0),
-                           leaf("image", SPACE_IMAGE, "uint8", 3, SIDE, SIDE, OUT_C),
-                           leaf("text", SPACE_TEXT, "str", 0, 0, 0, 0),
-                           leaf("mode", SPACE_DISCRETE, "int64", 0, 0, 0, 0)};
-    minari_leaf_t act = leaf("", SPACE_BOX, "float32", 1, 1, 0, 0);
+    space_leaf_t obs[] = {leaf("vector", SPACE_BOX, "float32", 1, 2, 0, 0),
+                          leaf("image", SPACE_IMAGE, "uint8", 3, SIDE, SIDE, OUT_C),
+                          leaf("text", SPACE_TEXT, "str", 0, 0, 0, 0),
+                          leaf("mode", SPACE_DISCRETE, "int64", 0, 0, 0, 0)};
+    space_leaf_t act = leaf("", SPACE_BOX, "float32", 1, 1, 0, 0);
     double low = -1, high = 1;
     act.low = &low;
     act.high = &high;
@@ -56,18 +56,18 @@ static int write_sample(const char *dir, int episodes, bool commit, reason_t *wh
     uint8_t *image[] = {NULL, out_image, NULL, NULL};
     float *value[] = {out_vector, NULL, NULL, out_mode}, *action[] = {out_action};
     char **text[] = {NULL, NULL, out_text, NULL};
-    minari_episode_t e = {.T = OUT_T,
-                          .image = image,
-                          .value = value,
-                          .text = text,
-                          .action = action,
-                          .expert_action = out_expert,
-                          .rewards = out_rewards,
-                          .terminated = out_terminated,
-                          .truncated = out_truncated,
-                          .seed = 42,
-                          .n_obs = 4,
-                          .n_act = 1};
+    recorded_episode_t e = {.T = OUT_T,
+                            .image = image,
+                            .value = value,
+                            .text = text,
+                            .action = action,
+                            .expert_action = out_expert,
+                            .rewards = out_rewards,
+                            .terminated = out_terminated,
+                            .truncated = out_truncated,
+                            .seed = 42,
+                            .n_obs = 4,
+                            .n_act = 1};
     minari_writer_t *w = minari_writer_new(dir, &spec, why);
     if (!w) return -1;
     for (int i = 0; i < episodes; i++) {
@@ -232,21 +232,21 @@ TEST(write_then_read) {
     reason_t why;
     int rc;
     CHECK(write_sample(folder, 2, true, &why) == 0);
-    minari_t *m = minari_open(folder, &rc, &why);
+    episode_source_t *m = episode_source_open(folder, &rc, &why);
     REQUIRE(m, "%s", why.text);
-    minari_episode_t e;
-    REQUIRE(minari_read(m, 1, &e, &why) == 0, "%s", why.text);
+    recorded_episode_t e;
+    REQUIRE(episode_source_read(m, 1, &e, &why) == 0, "%s", why.text);
     const char *order[] = {"image", "mode", "text",
                            "vector"}; /* sorted, as the package sorts them */
-    for (int i = 0; i < 4; i++) CHECK_STR(minari_obs(m, (size_t)i)->path, order[i]);
+    for (int i = 0; i < 4; i++) CHECK_STR(episode_source_obs(m, (size_t)i)->path, order[i]);
     CHECK(memcmp(e.image[0], out_image, sizeof out_image) == 0 &&
           memcmp(e.value[1], out_mode, sizeof out_mode) == 0);
     CHECK(memcmp(e.value[3], out_vector, sizeof out_vector) == 0 &&
           strcmp(e.text[2][2], "\xc3\xbc") == 0 && e.seed == -1);
     CHECK(memcmp(e.rewards, out_rewards, sizeof out_rewards) == 0 &&
           memcmp(e.expert_action, out_expert, sizeof out_expert) == 0);
-    minari_episode_release(&e);
-    minari_close(m);
+    recorded_episode_release(&e);
+    episode_source_close(m);
     folder_remove();
 }
 
@@ -256,9 +256,9 @@ TEST(fault_055_aborted_writer_leaves_the_old_dataset) {
     int rc;
     CHECK(write_sample(folder, 2, true, &why) == 0);
     CHECK(write_sample(folder, 3, false, &why) == 0);
-    minari_t *m = minari_open(folder, &rc, &why);
-    CHECK(m && minari_episodes(m) == 2);
-    minari_close(m);
+    episode_source_t *m = episode_source_open(folder, &rc, &why);
+    CHECK(m && episode_source_count(m) == 2);
+    episode_source_close(m);
     CHECK(access(in_folder("data/.main_data.hdf5.tmp"), F_OK) != 0);
     folder_remove();
 }
@@ -283,28 +283,28 @@ TEST(zero_steps_are_legal) {
     folder_open();
     reason_t why;
     int rc;
-    minari_leaf_t obs = leaf("", SPACE_BOX, "float32", 1, 2, 0, 0),
-                  act = leaf("", SPACE_BOX, "float32", 1, 1, 0, 0);
+    space_leaf_t obs = leaf("", SPACE_BOX, "float32", 1, 2, 0, 0),
+                 act = leaf("", SPACE_BOX, "float32", 1, 1, 0, 0);
     minari_spec_t spec = {.dataset_id = "a-v0", .obs = &obs, .n_obs = 1, .act = &act, .n_act = 1};
     float *value[] = {out_vector}, *action[] = {out_action};
-    minari_episode_t e = {.T = 0,
-                          .value = value,
-                          .action = action,
-                          .rewards = out_rewards,
-                          .terminated = out_terminated,
-                          .truncated = out_truncated,
-                          .seed = -1,
-                          .n_obs = 1,
-                          .n_act = 1};
+    recorded_episode_t e = {.T = 0,
+                            .value = value,
+                            .action = action,
+                            .rewards = out_rewards,
+                            .terminated = out_terminated,
+                            .truncated = out_truncated,
+                            .seed = -1,
+                            .n_obs = 1,
+                            .n_act = 1};
     minari_writer_t *w = minari_writer_new(folder, &spec, &why);
     REQUIRE(w && minari_writer_add(w, &e, &why) == 0 && minari_writer_commit(w, &why) == 0, "%s",
             why.text);
-    minari_t *m = minari_open(folder, &rc, &why);
+    episode_source_t *m = episode_source_open(folder, &rc, &why);
     REQUIRE(m, "%s", why.text);
-    REQUIRE(minari_read(m, 0, &e, &why) == 0, "%s", why.text);
+    REQUIRE(episode_source_read(m, 0, &e, &why) == 0, "%s", why.text);
     CHECK(e.T == 0 && e.value[0][0] == out_vector[0] && !e.expert_action);
-    minari_episode_release(&e);
-    minari_close(m);
+    recorded_episode_release(&e);
+    episode_source_close(m);
     folder_remove();
 }
 
@@ -312,7 +312,7 @@ TEST(zero_steps_are_legal) {
 
 TEST(fault_038_no_writer_without_hdf5) {
     reason_t why;
-    minari_leaf_t leaf = {.count = 1};
+    space_leaf_t leaf = {.count = 1};
     minari_spec_t spec = {.obs = &leaf, .act = &leaf, .n_obs = 1, .n_act = 1};
     CHECK(!minari_writer_new("x", &spec, &why) && strstr(why.text, "built without HDF5"));
 }

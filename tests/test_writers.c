@@ -4,7 +4,7 @@
 #include "tests/folder.h"
 #include "tests/test.h"
 
-#include "common/io/episodes/minari.h"
+#include "common/io/episodes/minari_write.h"
 #include "common/io/text/json.h"
 #include "common/io/token_db/leaves.h"
 #include "common/io/token_db/token_db.h"
@@ -202,8 +202,8 @@ TEST(shards_of_any_names_and_bounds) {
 #ifdef WITH_HDF5
 enum { STEPS = 2 };
 
-static minari_leaf_t box_leaf(const char *path, const char *dtype, double *low, double *high) {
-    minari_leaf_t l = {
+static space_leaf_t box_leaf(const char *path, const char *dtype, double *low, double *high) {
+    space_leaf_t l = {
         .kind = SPACE_BOX, .rank = 1, .dim = {1}, .count = 1, .low = low, .high = high};
     snprintf(l.path, sizeof l.path, "%s", path);
     snprintf(l.dtype, sizeof l.dtype, "%s", dtype);
@@ -219,7 +219,7 @@ TEST(minari_data_sets_of_any_names_bounds_and_numbers) {
                                         "float32", "float64", "float32"};
     enum { LEAVES = 6 };
     folder_open();
-    minari_leaf_t obs[LEAVES], act = box_leaf("", "float32", &bound[0][0], &bound[0][1]);
+    space_leaf_t obs[LEAVES], act = box_leaf("", "float32", &bound[0][0], &bound[0][1]);
     float number[STEPS + 1] = {NAN, INFINITY, FLT_MAX}, *value[LEAVES], *action[] = {number};
     uint8_t flag[STEPS] = {0, 1}, *image[LEAVES] = {NULL};
     char **text[LEAVES] = {NULL};
@@ -235,27 +235,27 @@ TEST(minari_data_sets_of_any_names_bounds_and_numbers) {
                           .act = &act,
                           .n_act = 1,
                           .dict_obs = true};
-    minari_episode_t e = {.T = STEPS,
-                          .image = image,
-                          .value = value,
-                          .text = text,
-                          .action = action,
-                          .rewards = number,
-                          .terminated = flag,
-                          .truncated = flag,
-                          .seed = -1,
-                          .n_obs = LEAVES,
-                          .n_act = 1};
+    recorded_episode_t e = {.T = STEPS,
+                            .image = image,
+                            .value = value,
+                            .text = text,
+                            .action = action,
+                            .rewards = number,
+                            .terminated = flag,
+                            .truncated = flag,
+                            .seed = -1,
+                            .n_obs = LEAVES,
+                            .n_act = 1};
     reason_t why = {""};
     minari_writer_t *w = minari_writer_new(folder, &spec, &why);
     REQUIRE(w && !minari_writer_add(w, &e, &why) && !minari_writer_commit(w, &why), "%s", why.text);
     int rc;
-    minari_t *m = minari_open(folder, &rc, &why);
+    episode_source_t *m = episode_source_open(folder, &rc, &why);
     REQUIRE(m, "%s", why.text);
-    CHECK(minari_episodes(m) == 1 && minari_n_obs(m) == LEAVES);
-    CHECK_STR(minari_dataset_id(m), spec.dataset_id);
-    for (size_t i = 0; i < minari_n_obs(m); i++) {
-        const minari_leaf_t *l = minari_obs(m, i);
+    CHECK(episode_source_count(m) == 1 && episode_source_n_obs(m) == LEAVES);
+    CHECK_STR(episode_source_dataset_id(m), spec.dataset_id);
+    for (size_t i = 0; i < episode_source_n_obs(m); i++) {
+        const space_leaf_t *l = episode_source_obs(m, i);
         size_t k = 0;
         while (k < LEAVES && strcmp(names[k], l->path) != 0) k++;
         REQUIRE(k < LEAVES, "a leaf '%s'", l->path);
@@ -263,13 +263,13 @@ TEST(minari_data_sets_of_any_names_bounds_and_numbers) {
         if (k == 3) CHECK(l->low[0] == -INFINITY && l->high[0] == INFINITY);
         if (k == 5) CHECK(l->low[0] == -65504 && l->high[0] == 65504);
     }
-    minari_episode_t back;
-    REQUIRE(!minari_read(m, 0, &back, &why), "%s", why.text);
+    recorded_episode_t back;
+    REQUIRE(!episode_source_read(m, 0, &back, &why), "%s", why.text);
     for (size_t i = 0; i < LEAVES; i++)
         CHECK(isnan(back.value[i][0]) && isinf(back.value[i][1]) && back.value[i][2] == FLT_MAX);
     CHECK(isnan(back.rewards[0]) && isnan(back.action[0][0]));
-    minari_episode_release(&back);
-    minari_close(m);
+    recorded_episode_release(&back);
+    episode_source_close(m);
     folder_remove();
 }
 #endif

@@ -14,17 +14,17 @@
 enum { DISCRETE = 1024, TEXT_END = 256, NAMED = 4 };
 static const float mu_law_end = 256;
 
-static const minari_leaf_t *obs(const episode_fields_t *fields, size_t i) {
-    return minari_obs(fields->source, fields->obs.use[i].leaf);
+static const space_leaf_t *obs(const episode_fields_t *fields, size_t i) {
+    return episode_source_obs(fields->source, fields->obs.use[i].leaf);
 }
-static const minari_leaf_t *act(const episode_fields_t *fields, size_t i) {
-    return minari_act(fields->source, fields->act.use[i].leaf);
+static const space_leaf_t *act(const episode_fields_t *fields, size_t i) {
+    return episode_source_act(fields->source, fields->act.use[i].leaf);
 }
 
 /* ---- widths and bounds ---- */
 
 static void add_observation(episode_fields_t *fields, size_t i) {
-    const minari_leaf_t *leaf = obs(fields, i);
+    const space_leaf_t *leaf = obs(fields, i);
     switch (fields->obs.use[i].role) {
     case ROLE_IMAGE:
         fields->image = (int)fields->obs.use[i].leaf;
@@ -42,7 +42,7 @@ static void add_observation(episode_fields_t *fields, size_t i) {
 }
 
 static void add_action(episode_fields_t *fields, size_t i) {
-    const minari_leaf_t *leaf = act(fields, i);
+    const space_leaf_t *leaf = act(fields, i);
     if (fields->act.use[i].role == ROLE_DISCRETE) {
         for (size_t k = 0; k < leaf->count; k++)
             if (mapping_range(leaf, k) > DISCRETE)
@@ -64,7 +64,7 @@ static void add_action(episode_fields_t *fields, size_t i) {
     fields->n_actions = (uint32_t)n;
 }
 
-void episode_fields_init(episode_fields_t *fields, minari_t *source, const char *name,
+void episode_fields_init(episode_fields_t *fields, episode_source_t *source, const char *name,
                          const char *obs_text, const char *act_text) {
     *fields = (episode_fields_t){.source = source, .name = name, .image = -1, .text = -1};
     fields->obs = mapping_observations(source, name, obs_text);
@@ -82,11 +82,11 @@ void episode_fields_release(episode_fields_t *fields) {
 
 /* The ranges of the discrete leaves, one per column, malloc'ed [n]. A larger space than 1024 counts
  * as 1024: episode_fields_check looks at each value. */
-static uint32_t *ranges(const minari_leaf_t *(*leaf_at)(const episode_fields_t *, size_t),
+static uint32_t *ranges(const space_leaf_t *(*leaf_at)(const episode_fields_t *, size_t),
                         const mapping_t *mapping, const episode_fields_t *fields, uint32_t n) {
     uint32_t *range = xcalloc(n, sizeof *range), *at = range;
     for (size_t i = 0; i < mapping->n; i++) {
-        const minari_leaf_t *leaf = leaf_at(fields, i);
+        const space_leaf_t *leaf = leaf_at(fields, i);
         if (mapping->use[i].role != ROLE_DISCRETE) continue;
         for (size_t k = 0; k < leaf->count; k++)
             *at++ = mapping_range(leaf, k) < DISCRETE ? (uint32_t)mapping_range(leaf, k) : DISCRETE;
@@ -102,7 +102,7 @@ static void name_side(const episode_fields_t *fields, leaves_t *leaves, leaf_sid
     static const leaf_part_t part[] = {LEAF_IMAGE, LEAF_CONTINUOUS, LEAF_DISCRETE, LEAF_TEXT};
     const mapping_t *mapping = side == LEAF_ACTION ? &fields->act : &fields->obs;
     for (size_t i = 0; i < mapping->n; i++) {
-        const minari_leaf_t *leaf = side == LEAF_ACTION ? act(fields, i) : obs(fields, i);
+        const space_leaf_t *leaf = side == LEAF_ACTION ? act(fields, i) : obs(fields, i);
         role_t role = mapping->use[i].role;
         bool one = role == ROLE_IMAGE || role == ROLE_TEXT;
         leaves_add(leaves, side, part[role], leaf->path, one ? 1 : (uint32_t)leaf->count);
@@ -148,7 +148,8 @@ void episode_fields_meta(const episode_fields_t *fields, shard_meta_t *meta) {
     meta->discrete_action_range = ranges(act, &fields->act, fields, fields->n_discrete_actions);
     meta->action_low = copy(fields->low, fields->n_actions);
     meta->action_high = copy(fields->high, fields->n_actions);
-    if (minari_env_spec(fields->source)) meta->env = xstrdup(minari_env_spec(fields->source));
+    if (episode_source_env_spec(fields->source))
+        meta->env = xstrdup(episode_source_env_spec(fields->source));
 }
 
 /* ---- checks ---- */
@@ -169,7 +170,7 @@ static int check_rows(const episode_fields_t *fields, const float *v, size_t T, 
 }
 
 static int check_ids(const episode_fields_t *fields, const float *v, size_t T,
-                     const minari_leaf_t *leaf, const char *key, const char *field, reason_t *why) {
+                     const space_leaf_t *leaf, const char *key, const char *field, reason_t *why) {
     for (size_t i = 0; v && i < T * leaf->count; i++) {
         double id = v[i] - mapping_first(leaf, i % leaf->count);
         const char *what = id >= DISCRETE ? "a discrete value of 1024 or more has no token" : NULL;
@@ -182,13 +183,13 @@ static int check_ids(const episode_fields_t *fields, const float *v, size_t T,
 }
 
 static int check_use(const episode_fields_t *fields, role_t role, const float *v, size_t T,
-                     const minari_leaf_t *leaf, const char *key, const char *field, reason_t *why) {
+                     const space_leaf_t *leaf, const char *key, const char *field, reason_t *why) {
     if (role == ROLE_CONTINUOUS)
         return check_rows(fields, v, T, leaf->count, key, field, leaf->path, why);
     return role == ROLE_DISCRETE ? check_ids(fields, v, T, leaf, key, field, why) : 0;
 }
 
-int episode_fields_check(const episode_fields_t *fields, const minari_episode_t *episode,
+int episode_fields_check(const episode_fields_t *fields, const recorded_episode_t *episode,
                          const char *key, reason_t *why) {
     for (size_t i = 0; i < fields->obs.n; i++) {
         use_t use = fields->obs.use[i];
@@ -202,9 +203,9 @@ int episode_fields_check(const episode_fields_t *fields, const minari_episode_t 
                       "actions", why))
             return -1;
     }
-    if (episode->expert_action &&
-        check_rows(fields, episode->expert_action, episode->T, minari_act(fields->source, 0)->count,
-                   key, "infos/expert_action", "", why))
+    if (episode->expert_action && check_rows(fields, episode->expert_action, episode->T,
+                                             episode_source_act(fields->source, 0)->count, key,
+                                             "infos/expert_action", "", why))
         return -1;
     return check_rows(fields, episode->rewards, episode->T, 1, key, "rewards", "", why);
 }
@@ -217,7 +218,7 @@ static void put_floats(float *out, size_t columns, size_t at, const float *v, si
     for (size_t t = 0; t < T; t++) memcpy(out + t * columns + at, v + t * width, width * sizeof *v);
 }
 static void put_ids(uint32_t *out, size_t columns, size_t at, const float *v,
-                    const minari_leaf_t *leaf, size_t T) {
+                    const space_leaf_t *leaf, size_t T) {
     for (size_t t = 0; t < T; t++)
         for (size_t k = 0; k < leaf->count; k++)
             out[t * columns + at + k] = (uint32_t)(v[t * leaf->count + k] - mapping_first(leaf, k));
@@ -247,7 +248,7 @@ static void *reserve(block_t *block, size_t bytes) {
 }
 
 /* Bytes of the texts at the start of the episode, a line each. */
-static size_t text_length(const episode_fields_t *fields, const minari_episode_t *episode) {
+static size_t text_length(const episode_fields_t *fields, const recorded_episode_t *episode) {
     size_t n = 0;
     for (size_t i = 0; i < fields->obs.n; i++)
         if (fields->obs.use[i].role == ROLE_TEXT)
@@ -255,7 +256,7 @@ static size_t text_length(const episode_fields_t *fields, const minari_episode_t
     return n ? n - 1 : 0;
 }
 
-static void fill_text(episode_fields_t *fields, const minari_episode_t *episode,
+static void fill_text(episode_fields_t *fields, const recorded_episode_t *episode,
                       token_record_t *record, block_t *block) {
     if (fields->text < 0) return;
     size_t n = text_length(fields, episode), at = 0;
@@ -280,13 +281,13 @@ static void count_clipped(episode_fields_t *fields, const float *v, size_t n) {
     fields->seen += n;
 }
 
-static void fill_observations(episode_fields_t *fields, const minari_episode_t *episode,
+static void fill_observations(episode_fields_t *fields, const recorded_episode_t *episode,
                               size_t first, token_record_t *record, block_t *block) {
     float *continuous = reserve(block, record->T * fields->n_continuous * sizeof *continuous);
     uint32_t *discrete = reserve(block, record->T * fields->n_discrete * sizeof *discrete);
     size_t c = 0, d = 0;
     for (size_t i = 0; i < fields->obs.n; i++) {
-        const minari_leaf_t *leaf = obs(fields, i);
+        const space_leaf_t *leaf = obs(fields, i);
         use_t use = fields->obs.use[i];
         if (use.role == ROLE_CONTINUOUS) {
             put_floats(continuous, fields->n_continuous, c,
@@ -305,11 +306,11 @@ static void fill_observations(episode_fields_t *fields, const minari_episode_t *
 
 /* Expert actions exist for the dataset's first action leaf; the label of every other column is the
  * action that was taken. */
-static void fill_labels(episode_fields_t *fields, const minari_episode_t *episode, size_t first,
+static void fill_labels(episode_fields_t *fields, const recorded_episode_t *episode, size_t first,
                         token_record_t *record, float *labels) {
     size_t at = 0;
     for (size_t i = 0; i < fields->act.n; i++) {
-        const minari_leaf_t *leaf = act(fields, i);
+        const space_leaf_t *leaf = act(fields, i);
         if (fields->act.use[i].role != ROLE_CONTINUOUS) continue;
         if (episode->expert_action && fields->act.use[i].leaf == 0) {
             memcpy(labels, record->actions, record->T * fields->n_actions * sizeof *labels);
@@ -322,13 +323,13 @@ static void fill_labels(episode_fields_t *fields, const minari_episode_t *episod
     }
 }
 
-static void fill_actions(episode_fields_t *fields, const minari_episode_t *episode, size_t first,
+static void fill_actions(episode_fields_t *fields, const recorded_episode_t *episode, size_t first,
                          token_record_t *record, block_t *block) {
     size_t bytes = record->T * fields->n_actions * sizeof(float), c = 0, d = 0;
     float *actions = reserve(block, bytes), *labels = reserve(block, bytes);
     uint32_t *discrete = reserve(block, record->T * fields->n_discrete_actions * sizeof *discrete);
     for (size_t i = 0; i < fields->act.n; i++) {
-        const minari_leaf_t *leaf = act(fields, i);
+        const space_leaf_t *leaf = act(fields, i);
         const float *v = episode->action[fields->act.use[i].leaf] + first * leaf->count;
         if (fields->act.use[i].role == ROLE_DISCRETE) {
             put_ids(discrete, fields->n_discrete_actions, d, v, leaf, record->T);
@@ -345,7 +346,7 @@ static void fill_actions(episode_fields_t *fields, const minari_episode_t *episo
     scale_rows(fields, actions, record->T, true);
 }
 
-void episode_fields_fill(episode_fields_t *fields, const minari_episode_t *episode, size_t first,
+void episode_fields_fill(episode_fields_t *fields, const recorded_episode_t *episode, size_t first,
                          token_record_t *record, void **arrays) {
     size_t a_step = (size_t)fields->n_continuous + fields->n_discrete +
                     2 * (size_t)fields->n_actions + fields->n_discrete_actions;
@@ -360,11 +361,11 @@ void episode_fields_fill(episode_fields_t *fields, const minari_episode_t *episo
     record->truncated = episode->truncated + first;
 }
 
-image_t episode_fields_frame(const episode_fields_t *fields, const minari_episode_t *episode,
+image_t episode_fields_frame(const episode_fields_t *fields, const recorded_episode_t *episode,
                              size_t step) {
     size_t h, w, c;
-    const minari_leaf_t *leaf = minari_obs(fields->source, (size_t)fields->image);
-    minari_image_size(leaf, &h, &w, &c);
+    const space_leaf_t *leaf = episode_source_obs(fields->source, (size_t)fields->image);
+    space_leaf_image_size(leaf, &h, &w, &c);
     image_t im = image_new(w, h);
     const uint8_t *from = episode->image[fields->image] + step * leaf->count;
     if (c == 3)

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <xxhash.h>
 
 enum { ROUND = 16, ROUND_BYTES = 64 << 20, KEY_MAX = 32 };
@@ -28,7 +27,7 @@ typedef struct {
     size_t image;            /* of the round: T of them */
     status_t status;
     reason_t why;
-    minari_episode_t recorded;
+    recorded_episode_t recorded;
 } episode_t;
 
 typedef struct {
@@ -40,7 +39,7 @@ typedef struct {
 
 typedef struct {
     const job_t *job;
-    minari_t *source;
+    episode_source_t *source;
     episode_fields_t fields;
     bool images;
     encoder_t encoder;
@@ -59,18 +58,18 @@ static const char *key_of(size_t number, char buf[KEY_MAX]) {
 
 /* Keeps only the steps step[K], which rise, in the arrays of the episode. Its texts stay whole: the
  * first one counts. */
-static void keep_steps(const minari_t *source, minari_episode_t *episode, const size_t *step,
-                       size_t K) {
+static void keep_steps(const episode_source_t *source, recorded_episode_t *episode,
+                       const size_t *step, size_t K) {
     for (size_t k = 0; k < K; k++) {
         size_t t = step[k];
         for (size_t i = 0; i < episode->n_obs; i++) {
-            size_t n = minari_obs(source, i)->count;
+            size_t n = episode_source_obs(source, i)->count;
             if (episode->image[i]) memmove(episode->image[i] + k * n, episode->image[i] + t * n, n);
             if (episode->value[i])
                 memmove(episode->value[i] + k * n, episode->value[i] + t * n, n * sizeof(float));
         }
         for (size_t i = 0; i < episode->n_act; i++) {
-            size_t n = minari_act(source, i)->count;
+            size_t n = episode_source_act(source, i)->count;
             if (!episode->action[i]) continue;
             memmove(episode->action[i] + k * n, episode->action[i] + t * n, n * sizeof(float));
             if (i > 0 || !episode->expert_action) continue;
@@ -120,9 +119,10 @@ static void read_episode(const episodes_run_t *run, round_t *round, episode_t *e
     char key[KEY_MAX];
     key_of(episode->number, key);
     pthread_mutex_lock(&hdf5);
-    int unread = minari_read(run->source, episode->number, &episode->recorded, &episode->why);
+    int unread =
+        episode_source_read(run->source, episode->number, &episode->recorded, &episode->why);
     pthread_mutex_unlock(&hdf5);
-    bool refused = unread == MINARI_REFUSED || run->job->strict;
+    bool refused = unread == EPISODE_SOURCE_REFUSED || run->job->strict;
     if (unread) {
         episode->status = refused ? EPISODE_REFUSED : EPISODE_BAD;
     } else if (episode->recorded.T == 0) {
@@ -258,7 +258,7 @@ static void write_round(void *ctx, void *item) {
             writer_skip(&run->writer, key, episode->why.text);
         else
             write_episode(run, key, episode, run->images ? round->image + episode->image : NULL);
-        minari_episode_release(&episode->recorded);
+        recorded_episode_release(&episode->recorded);
     }
     writer_commit(&run->writer);
     progress_step(&run->writer.bar, run->writer.done, NULL);
@@ -268,22 +268,6 @@ static void write_round(void *ctx, void *item) {
 }
 
 /* ---- the command ---- */
-
-/* Tells datasets apart by name, number of episodes and the sizes of their files. */
-static uint64_t manifest_of(const minari_t *source, const char *dir) {
-    static const char *const files[] = {"data/main_data.hdf5", "data/metadata.json",
-                                        "main_data.hdf5", "metadata.json"};
-    uint64_t word[6] = {minari_episodes(source)};
-    struct stat st;
-    if (stat(dir, &st) == 0 && S_ISREG(st.st_mode)) word[1] = (uint64_t)st.st_size;
-    for (size_t i = 0; i < 4; i++) {
-        char *path = fs_join(dir, files[i]);
-        if (stat(path, &st) == 0) word[i + 1] = (uint64_t)st.st_size;
-        free(path);
-    }
-    word[5] = XXH64(minari_dataset_id(source), strlen(minari_dataset_id(source)), 0);
-    return XXH64(word, sizeof word, 0);
-}
 
 static void run_rounds(episodes_run_t *run, size_t first, size_t count) {
     char key[KEY_MAX];
@@ -304,30 +288,27 @@ static void run_rounds(episodes_run_t *run, size_t first, size_t count) {
 
 int cmd_episodes(int argc, char **argv) {
     job_t job;
-    int rc;
-    reason_t why;
     job_parse(&job, argc, argv,
               "encode recorded episodes: a record each, of codes, observations and actions");
     episodes_run_t run = {.job = &job,
                           .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels}};
-    run.source = minari_open(job.in, &rc, &why);
-    if (!run.source) die(rc, "%s", why.text);
-    minari_lenient(run.source, job.lenient);
+    run.source = episode_source_open_or_die(job.in);
+    episode_source_lenient(run.source, job.lenient);
     if (atexit(hold_reader))
         die(RC_RUNTIME, "out of memory"); /* registered behind HDF5's own: runs before it */
-    if (!minari_episodes(run.source)) die(RC_DATA, "'%s' has no episodes", job.in);
+    if (!episode_source_count(run.source)) die(RC_DATA, "'%s' has no episodes", job.in);
     episode_fields_init(&run.fields, run.source, job.in, job.obs, job.act);
     run.images = run.fields.image >= 0;
     if (run.images && !job.tokenizer && !job.keep_pixels)
         die(RC_USAGE, "'%s' holds images: --model is needed (or --keep-pixels)", job.in);
     size_t first, count;
-    job_range(&job, minari_episodes(run.source), &first, &count);
-    writer_init(&run.writer, &job, manifest_of(run.source, job.in));
+    job_range(&job, episode_source_count(run.source), &first, &count);
+    writer_init(&run.writer, &job, episode_source_manifest(run.source));
     episode_fields_meta(&run.fields, &run.writer.meta);
     if (writer_open(&run.writer, count)) run_rounds(&run, first, count);
-    rc = writer_close(&run.writer);
+    int rc = writer_close(&run.writer);
     episode_fields_release(&run.fields);
-    minari_close(run.source);
+    episode_source_close(run.source);
     job_release(&job);
     return rc;
 }

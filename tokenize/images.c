@@ -207,7 +207,7 @@ static void run_rounds(images_run_t *run, size_t total) {
 
 static void run_source(images_run_t *run) {
     size_t first, count;
-    run->source = image_source_open(run->job->in);
+    run->source = image_source_open_or_die(run->job->in);
     image_source_tell(run->source);
     job_range(run->job, image_source_count(run->source), &first, &count);
     writer_init(&run->writer, run->job, image_source_manifest(run->source));

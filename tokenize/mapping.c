@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef const minari_leaf_t *(*leaf_at_t)(const minari_t *, size_t);
+typedef const space_leaf_t *(*leaf_at_t)(const episode_source_t *, size_t);
 
 /* One side of a timestep: its observations or its actions. */
 typedef struct {
-    minari_t *source;
+    episode_source_t *source;
     const char *name, *field, *option;
     leaf_at_t leaf;
     size_t n;
@@ -37,12 +37,12 @@ void mapping_release(mapping_t *mapping) {
 
 /* ---- what a leaf can be ---- */
 
-static bool is_integer(const minari_leaf_t *leaf) {
+static bool is_integer(const space_leaf_t *leaf) {
     return strncmp(leaf->dtype, "int", 3) == 0 || strncmp(leaf->dtype, "uint", 4) == 0 ||
            strcmp(leaf->dtype, "bool") == 0;
 }
 
-static bool bounded_integers(const minari_leaf_t *leaf) {
+static bool bounded_integers(const space_leaf_t *leaf) {
     bool good = leaf->kind == SPACE_BOX && is_integer(leaf);
     for (size_t k = 0; good && k < leaf->count; k++) {
         double width = leaf->high[k] - leaf->low[k];
@@ -52,10 +52,10 @@ static bool bounded_integers(const minari_leaf_t *leaf) {
 }
 
 static bool fits(const side_t *side, size_t i, role_t role) {
-    const minari_leaf_t *leaf = side->leaf(side->source, i);
+    const space_leaf_t *leaf = side->leaf(side->source, i);
     switch (role) {
     case ROLE_IMAGE:
-        return side->observations && minari_as_image(side->source, i);
+        return side->observations && episode_source_as_image(side->source, i);
     case ROLE_CONTINUOUS:
         return leaf->kind == SPACE_BOX;
     case ROLE_DISCRETE:
@@ -66,12 +66,12 @@ static bool fits(const side_t *side, size_t i, role_t role) {
     return false;
 }
 
-double mapping_first(const minari_leaf_t *leaf, size_t k) {
+double mapping_first(const space_leaf_t *leaf, size_t k) {
     return leaf->kind == SPACE_BOX ? leaf->low[k] : 0;
 }
-int64_t mapping_range(const minari_leaf_t *leaf, size_t k) {
+int64_t mapping_range(const space_leaf_t *leaf, size_t k) {
     return leaf->kind == SPACE_BOX ? (int64_t)(leaf->high[k] - leaf->low[k]) + 1
-                                   : minari_leaf_n(leaf, k);
+                                   : space_leaf_n(leaf, k);
 }
 
 /* ---- the default ---- */
@@ -84,7 +84,7 @@ static void warn_left_out(const side_t *side, size_t i, const char *what) {
 
 static void choose_observation(const side_t *side, mapping_t *mapping, size_t i, int image,
                                bool *text) {
-    const minari_leaf_t *leaf = side->leaf(side->source, i);
+    const space_leaf_t *leaf = side->leaf(side->source, i);
     if ((int)i == image)
         add(mapping, i, ROLE_IMAGE);
     else if (leaf->kind == SPACE_BOX && leaf->rank <= 1)
@@ -102,7 +102,7 @@ static void choose_observation(const side_t *side, mapping_t *mapping, size_t i,
 }
 
 static void choose_action(const side_t *side, mapping_t *mapping, size_t i) {
-    const minari_leaf_t *leaf = side->leaf(side->source, i);
+    const space_leaf_t *leaf = side->leaf(side->source, i);
     if (leaf->kind == SPACE_DISCRETE || leaf->kind == SPACE_BOX)
         add(mapping, i, leaf->kind == SPACE_DISCRETE ? ROLE_DISCRETE : ROLE_CONTINUOUS);
     else
@@ -182,24 +182,26 @@ static mapping_t parse_mapping(const side_t *side, const char *text) {
 
 /* ---- both ---- */
 
-mapping_t mapping_observations(minari_t *source, const char *name, const char *text) {
-    side_t side = {source, name, "observations", "--obs", minari_obs, minari_n_obs(source), true};
+mapping_t mapping_observations(episode_source_t *source, const char *name, const char *text) {
+    side_t side = {
+        source, name, "observations", "--obs", episode_source_obs, episode_source_n_obs(source),
+        true};
     mapping_t mapping = {0};
     if (text) {
         mapping = parse_mapping(&side, text);
     } else {
-        int image = minari_find_image(source);
+        int image = episode_source_find_image(source);
         bool has_text = false;
         for (size_t i = 0; i < side.n; i++)
             choose_observation(&side, &mapping, i, image, &has_text);
     }
     for (size_t i = 0; i < side.n; i++)
-        if (!used(&mapping, i)) minari_skip_obs(source, i);
+        if (!used(&mapping, i)) episode_source_skip_obs(source, i);
     for (size_t i = 0; i < mapping.n; i++) {
         size_t h, w, c;
-        const minari_leaf_t *leaf = minari_obs(source, mapping.use[i].leaf);
+        const space_leaf_t *leaf = episode_source_obs(source, mapping.use[i].leaf);
         if (mapping.use[i].role != ROLE_IMAGE) continue;
-        minari_image_size(leaf, &h, &w, &c);
+        space_leaf_image_size(leaf, &h, &w, &c);
         if (c != 1 && c != 3)
             die(RC_DATA,
                 "'%s': observations/%s: frames have %zu channels; only 1 or 3 can be read (--obs "
@@ -210,15 +212,16 @@ mapping_t mapping_observations(minari_t *source, const char *name, const char *t
     return mapping;
 }
 
-mapping_t mapping_actions(minari_t *source, const char *name, const char *text) {
-    side_t side = {source, name, "actions", "--act", minari_act, minari_n_act(source), false};
+mapping_t mapping_actions(episode_source_t *source, const char *name, const char *text) {
+    side_t side = {
+        source, name, "actions", "--act", episode_source_act, episode_source_n_act(source), false};
     mapping_t mapping = {0};
     if (text)
         mapping = parse_mapping(&side, text);
     else
         for (size_t i = 0; i < side.n; i++) choose_action(&side, &mapping, i);
     for (size_t i = 0; i < side.n; i++)
-        if (!used(&mapping, i)) minari_skip_act(source, i);
+        if (!used(&mapping, i)) episode_source_skip_act(source, i);
     if (!mapping.n)
         die(RC_DATA, "'%s' has no actions that become tokens (numbers or discrete values)", name);
     return mapping;

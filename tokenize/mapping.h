@@ -10,7 +10,7 @@
 #ifndef TOKENIZE_MAPPING_H
 #define TOKENIZE_MAPPING_H
 
-#include "common/io/episodes/minari.h"
+#include "common/io/episodes/episode_source.h"
 
 typedef enum { ROLE_IMAGE, ROLE_CONTINUOUS, ROLE_DISCRETE, ROLE_TEXT } role_t;
 typedef struct {
@@ -33,14 +33,14 @@ typedef struct {
  * SPACE_IMAGE, and reading skips the leaves that nobody uses. die()s for a mapping that the dataset
  * cannot follow (2), naming what it has; for an image of other than 1 or 3 channels, and without
  * any action (3). */
-mapping_t mapping_observations(minari_t *source, const char *name, const char *text);
-mapping_t mapping_actions(minari_t *source, const char *name, const char *text);
+mapping_t mapping_observations(episode_source_t *source, const char *name, const char *text);
+mapping_t mapping_actions(episode_source_t *source, const char *name, const char *text);
 void mapping_release(mapping_t *mapping);
 
 /* Of element k of a discrete leaf: its lowest value, and how many values it has. The lowest is the
  * lower bound of a Box of whole numbers, and 0 of a Discrete (its values come without their start).
  */
-double mapping_first(const minari_leaf_t *leaf, size_t k);
-int64_t mapping_range(const minari_leaf_t *leaf, size_t k);
+double mapping_first(const space_leaf_t *leaf, size_t k);
+int64_t mapping_range(const space_leaf_t *leaf, size_t k);
 
 #endif

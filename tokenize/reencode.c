@@ -2,7 +2,7 @@
 #include "tokenize/reencode.h"
 
 #include "common/base/sizes.h"
-#include "common/io/episodes/minari.h"
+#include "common/io/episodes/episode_source.h"
 #include "common/io/fs.h"
 #include "common/io/source/image_source.h"
 #include "common/io/text/json.h"
@@ -26,9 +26,9 @@ typedef struct {
     /* where the images come from: one of these, by what the shard holds */
     image_source_t *source;
     size_t cursor;
-    minari_t *episodes;
+    episode_source_t *episodes;
     episode_fields_t fields;
-    minari_episode_t episode;
+    recorded_episode_t episode;
     long long loaded; /* number of `episode`; -1 = none */
     /* the batch */
     encoded_t image[BATCH];
@@ -74,18 +74,15 @@ static void read_options(rerun_t *run, const shard_meta_t *meta) {
 }
 
 static void open_source(rerun_t *run) {
-    int rc;
-    reason_t why;
     reencode_t *encoding = run->encoding;
     if (!encoding->in) return;
     if (run->captions) return;
     if (!token_db_meta(encoding->db)->episodes) {
-        run->source = image_source_open(encoding->in);
+        run->source = image_source_open_or_die(encoding->in);
         return;
     }
-    run->episodes = minari_open(encoding->in, &rc, &why);
-    if (!run->episodes) die(rc, "%s", why.text);
-    minari_lenient(run->episodes, run->opts.lenient);
+    run->episodes = episode_source_open_or_die(encoding->in);
+    episode_source_lenient(run->episodes, run->opts.lenient);
     episode_fields_init(&run->fields, run->episodes, encoding->in, run->obs, run->act);
     if (run->fields.image < 0)
         die(RC_MISFIT, "'%s' has no images among its observations", encoding->in);
@@ -141,12 +138,12 @@ static image_t from_dataset(rerun_t *run, const token_record_t *record, size_t t
     reason_t why;
     snprintf(key, sizeof key, "%.*s", (int)min_size(record->key_len, sizeof key - 1), record->key);
     if (sscanf(key, "episode_%lld", &number) != 1 || number < 0 ||
-        (uint64_t)number >= minari_episodes(run->episodes))
+        (uint64_t)number >= episode_source_count(run->episodes))
         fail(run->encoding, record, "is not there any more");
     if (run->loaded != number) {
-        if (run->loaded >= 0) minari_episode_release(&run->episode);
+        if (run->loaded >= 0) recorded_episode_release(&run->episode);
         run->loaded = -1;
-        if (minari_read(run->episodes, (size_t)number, &run->episode, &why))
+        if (episode_source_read(run->episodes, (size_t)number, &run->episode, &why))
             fail(run->encoding, record, why.text);
         run->loaded = number;
     }
@@ -232,10 +229,10 @@ void reencode_run(reencode_t *encoding) {
         token_record_release(&record);
     }
     compare(&run);
-    if (run.loaded >= 0) minari_episode_release(&run.episode);
+    if (run.loaded >= 0) recorded_episode_release(&run.episode);
     if (run.episodes) episode_fields_release(&run.fields);
     free(run.obs);
     free(run.act);
-    minari_close(run.episodes);
+    episode_source_close(run.episodes);
     image_source_close(run.source);
 }

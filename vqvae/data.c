@@ -103,7 +103,7 @@ static void split_source(scan_t *c, size_t n) {
 static void open_source(data_t *d, data_source_t *s, const char *spec, double max_bad) {
     char *path;
     s->weight = source_spec_split(spec, &path);
-    s->source = image_source_open(path);
+    s->source = image_source_open_or_die(path);
     image_source_tell(s->source);
     size_t n = image_source_count(s->source);
     scan_t c = {d, s, bad_items_new(max_bad), xcalloc(n, sizeof(bool)), NULL};

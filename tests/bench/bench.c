@@ -204,7 +204,7 @@ static bool images(char *rest) {
     image_source_t *source[8];
     size_t n_sources = 0, n = count ? strtoul(count, NULL, 10) : 0, bad = 0;
     while (n_sources < 8 && (folder = strtok_r(NULL, " \n", &next)))
-        source[n_sources++] = image_source_open(folder);
+        source[n_sources++] = image_source_open_or_die(folder);
     if (!n || !n_sources) return false;
     image_opts_t o = image_opts_default();
     reason_t why;
@@ -342,7 +342,7 @@ static bool decode(char *rest) {
     enum { READ = 1000 };
     char *next, *dir = strtok_r(rest, " \n", &next);
     if (!dir) return false;
-    image_source_t *s = image_source_open(dir);
+    image_source_t *s = image_source_open_or_die(dir);
     image_opts_t o = image_opts_default();
     size_t n = image_source_count(s) < READ ? image_source_count(s) : READ;
     double start = 0;

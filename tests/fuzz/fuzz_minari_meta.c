@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void check_leaf(const minari_leaf_t *l) {
+static void check_leaf(const space_leaf_t *l) {
     size_t count = 1;
     for (int i = 0; i < l->rank; i++) count *= l->dim[i];
     if (l->rank > 8 || count != l->count || strlen(l->path) >= sizeof l->path)
@@ -15,13 +15,12 @@ static void check_leaf(const minari_leaf_t *l) {
     if (l->kind == SPACE_BOX && (!l->low || !l->high)) BUG("a box without bounds");
     if (l->kind == SPACE_DISCRETE && l->n < 1) BUG("an empty discrete space");
     for (size_t i = 0; l->kind == SPACE_DISCRETE && i < l->count; i++)
-        if (minari_leaf_n(l, i) < 1 || minari_leaf_n(l, i) > l->n)
-            BUG("a range beyond the largest");
+        if (space_leaf_n(l, i) < 1 || space_leaf_n(l, i) > l->n) BUG("a range beyond the largest");
     for (size_t i = 0; l->low && i < l->count; i++)
         if (l->low[i] != l->low[i]) BUG("a bound that is no number");
 }
 
-static void print_and_parse(const minari_leaf_t *l) {
+static void print_and_parse(const space_leaf_t *l) {
     char *space = minari_space_json(l, 1, false);
     jsonw_t j = {0};
     jsonw_begin(&j);
@@ -37,8 +36,8 @@ static void print_and_parse(const minari_leaf_t *l) {
         m.obs[0].n != (l->kind == SPACE_TEXT && l->n <= 0 ? 4096 : l->n))
         BUG("a space changes by printing");
     for (size_t i = 0; l->kind == SPACE_DISCRETE && i < l->count; i++)
-        if (minari_leaf_n(l, i) != minari_leaf_n(&m.obs[0], i) ||
-            minari_leaf_start(l, i) != minari_leaf_start(&m.obs[0], i))
+        if (space_leaf_n(l, i) != space_leaf_n(&m.obs[0], i) ||
+            space_leaf_start(l, i) != space_leaf_start(&m.obs[0], i))
             BUG("a discrete space changes by printing");
     for (size_t i = 0; l->low && i < l->count; i++)
         if (m.obs[0].low[i] != l->low[i] || m.obs[0].high[i] != l->high[i])

@@ -3,7 +3,7 @@
  *
  *   minari_helper write-dict DIR | write-bare DIR | dump DIR
  */
-#include "common/io/episodes/minari.h"
+#include "common/io/episodes/minari_write.h"
 #include "common/io/text/json.h"
 #include <math.h>
 #include <stdio.h>
@@ -12,15 +12,15 @@
 
 enum { EPISODES = 12, SIDE = 40, VECTOR = 3, ACTIONS = 2 };
 
-static minari_leaf_t leaf_of(const char *path, space_kind_t kind, const char *dtype) {
-    minari_leaf_t leaf = {.kind = kind, .count = 1};
+static space_leaf_t leaf_of(const char *path, space_kind_t kind, const char *dtype) {
+    space_leaf_t leaf = {.kind = kind, .count = 1};
     snprintf(leaf.path, sizeof leaf.path, "%s", path);
     snprintf(leaf.dtype, sizeof leaf.dtype, "%s", dtype);
     return leaf;
 }
 
-static minari_leaf_t vector_leaf(const char *path, size_t n, double *low, double *high) {
-    minari_leaf_t leaf = leaf_of(path, SPACE_BOX, "float32");
+static space_leaf_t vector_leaf(const char *path, size_t n, double *low, double *high) {
+    space_leaf_t leaf = leaf_of(path, SPACE_BOX, "float32");
     leaf.rank = 1;
     leaf.count = leaf.dim[0] = n;
     leaf.low = low;
@@ -56,9 +56,9 @@ static float *make_rows(float (*at)(size_t, size_t, size_t), size_t e, size_t ro
 }
 
 /* An episode of e + 1 steps; the arrays a space does not ask for stay unused. */
-static void make_episode(size_t e, bool dict, minari_episode_t *out) {
+static void make_episode(size_t e, bool dict, recorded_episode_t *out) {
     size_t T = e + 1;
-    *out = (minari_episode_t){
+    *out = (recorded_episode_t){
         .T = T, .seed = e % 2 ? (int64_t)(100 + e) : -1, .n_obs = dict ? 4 : 1, .n_act = 1};
     out->image = xcalloc(4, sizeof *out->image);
     out->value = xcalloc(4, sizeof *out->value);
@@ -86,7 +86,7 @@ static void make_episode(size_t e, bool dict, minari_episode_t *out) {
 static int write_dataset(const char *dir, bool dict) {
     double low[VECTOR] = {-INFINITY, -100, -0.1}, high[VECTOR] = {INFINITY, 100, 1e-7},
            one[ACTIONS] = {1, 1}, minus[ACTIONS] = {-1, -1};
-    minari_leaf_t obs[4] = {
+    space_leaf_t obs[4] = {
         leaf_of("image", SPACE_IMAGE, "uint8"), leaf_of("mode", SPACE_DISCRETE, "int64"),
         leaf_of("text", SPACE_TEXT, "str"), vector_leaf("vector", VECTOR, low, high)};
     obs[0].rank = 3;
@@ -95,8 +95,8 @@ static int write_dataset(const char *dir, bool dict) {
     obs[0].count = SIDE * SIDE * 3;
     obs[1].n = 5;
     obs[1].start = -2;
-    minari_leaf_t bare = vector_leaf("", VECTOR, low, high),
-                  act = vector_leaf("", ACTIONS, minus, one);
+    space_leaf_t bare = vector_leaf("", VECTOR, low, high),
+                 act = vector_leaf("", ACTIONS, minus, one);
     minari_spec_t spec = {.dataset_id = "test/round-v0",
                           .algorithm = "formula",
                           .obs = dict ? obs : &bare,
@@ -107,10 +107,10 @@ static int write_dataset(const char *dir, bool dict) {
     reason_t why;
     minari_writer_t *w = minari_writer_new(dir, &spec, &why);
     for (size_t e = 0; w && e < EPISODES; e++) {
-        minari_episode_t episode;
+        recorded_episode_t episode;
         make_episode(e, dict, &episode);
         int rc = minari_writer_add(w, &episode, &why);
-        minari_episode_release(&episode);
+        recorded_episode_release(&episode);
         if (rc) die(RC_RUNTIME, "%s", why.text);
     }
     if (!w || minari_writer_commit(w, &why)) die(RC_RUNTIME, "%s", why.text);
@@ -131,12 +131,12 @@ static void put_bytes(jsonw_t *j, const char *key, const uint8_t *v, size_t n) {
     jsonw_close(j, ']');
 }
 
-static void put_episode(jsonw_t *j, const minari_t *m, const minari_episode_t *e) {
+static void put_episode(jsonw_t *j, const episode_source_t *m, const recorded_episode_t *e) {
     jsonw_int(j, "T", (int64_t)e->T);
     jsonw_int(j, "seed", e->seed);
     jsonw_open(j, "obs", '{');
     for (size_t i = 0; i < e->n_obs; i++) {
-        const minari_leaf_t *leaf = minari_obs(m, i);
+        const space_leaf_t *leaf = episode_source_obs(m, i);
         if (e->image[i]) put_bytes(j, leaf->path, e->image[i], (e->T + 1) * leaf->count);
         if (e->value[i]) put_floats(j, leaf->path, e->value[i], (e->T + 1) * leaf->count);
         if (!e->text[i]) continue;
@@ -147,9 +147,11 @@ static void put_episode(jsonw_t *j, const minari_t *m, const minari_episode_t *e
     jsonw_close(j, '}');
     jsonw_open(j, "act", '{');
     for (size_t i = 0; i < e->n_act; i++)
-        put_floats(j, minari_act(m, i)->path, e->action[i], e->T * minari_act(m, i)->count);
+        put_floats(j, episode_source_act(m, i)->path, e->action[i],
+                   e->T * episode_source_act(m, i)->count);
     jsonw_close(j, '}');
-    if (e->expert_action) put_floats(j, "expert", e->expert_action, e->T * minari_act(m, 0)->count);
+    if (e->expert_action)
+        put_floats(j, "expert", e->expert_action, e->T * episode_source_act(m, 0)->count);
     put_floats(j, "rewards", e->rewards, e->T);
     put_bytes(j, "terminated", e->terminated, e->T);
     put_bytes(j, "truncated", e->truncated, e->T);
@@ -158,21 +160,21 @@ static void put_episode(jsonw_t *j, const minari_t *m, const minari_episode_t *e
 static int dump(const char *dir) {
     reason_t why;
     int rc = 0;
-    minari_t *m = minari_open(dir, &rc, &why);
+    episode_source_t *m = episode_source_open(dir, &rc, &why);
     if (!m) die(rc, "%s", why.text);
-    for (size_t i = 0; i < minari_episodes(m); i++) {
-        minari_episode_t e;
+    for (size_t i = 0; i < episode_source_count(m); i++) {
+        recorded_episode_t e;
         jsonw_t j = {0};
         jsonw_begin(&j);
-        if (minari_read(m, i, &e, &why))
+        if (episode_source_read(m, i, &e, &why))
             jsonw_str(&j, "error", why.text);
         else
             put_episode(&j, m, &e);
         puts(jsonw_end(&j));
         jsonw_free(&j);
-        minari_episode_release(&e);
+        recorded_episode_release(&e);
     }
-    minari_close(m);
+    episode_source_close(m);
     return fflush(stdout) ? RC_RUNTIME : RC_OK;
 }
 

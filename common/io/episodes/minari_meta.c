@@ -12,31 +12,16 @@
 enum { MAX_LEAVES = 4096, MAX_RANK = 8, MAX_COUNT = 1 << 28, IMAGE_SIDE = 32 };
 
 typedef struct {
-    minari_leaf_t *leaf;
+    space_leaf_t *leaf;
     size_t n, cap;
 } leaves_t;
-
-static void leaves_free(minari_leaf_t *leaf, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        free(leaf[i].low);
-        free(leaf[i].high);
-    }
-    free(leaf);
-}
 
 void minari_meta_release(minari_meta_t *m) {
     free(m->dataset_id);
     free(m->env_spec);
-    leaves_free(m->obs, m->n_obs);
-    leaves_free(m->act, m->n_act);
+    space_leaves_free(m->obs, m->n_obs);
+    space_leaves_free(m->act, m->n_act);
     memset(m, 0, sizeof *m);
-}
-
-int64_t minari_leaf_n(const minari_leaf_t *leaf, size_t k) {
-    return leaf->low ? (int64_t)(leaf->high[k] - leaf->low[k]) + 1 : leaf->n;
-}
-int64_t minari_leaf_start(const minari_leaf_t *leaf, size_t k) {
-    return leaf->low ? (int64_t)leaf->low[k] : leaf->start;
 }
 
 static const char *string_of(const cJSON *object, const char *key) {
@@ -62,9 +47,8 @@ static int flatten(const cJSON *item, numbers_t *out) {
     if (cJSON_IsNull(item)) {
         v = NAN;
     } else if (cJSON_IsNumber(item)) {
-        v = item->valuedouble >= 1e308    ? INFINITY
-            : item->valuedouble <= -1e308 ? -INFINITY
-                                          : item->valuedouble;
+        v = item->valuedouble;
+        if (fabs(v) >= 1e308) v = v > 0 ? INFINITY : -INFINITY;
     } else if (cJSON_IsBool(item)) {
         v = cJSON_IsTrue(item);
     } else {
@@ -106,7 +90,7 @@ static bool known_dtype(const char *dtype) {
     return false;
 }
 
-static int shape_of(const cJSON *space, minari_leaf_t *leaf, const char *path, reason_t *why) {
+static int shape_of(const cJSON *space, space_leaf_t *leaf, const char *path, reason_t *why) {
     const cJSON *shape = cJSON_GetObjectItemCaseSensitive(space, "shape"), *side;
     if (!cJSON_IsArray(shape) || cJSON_GetArraySize(shape) > MAX_RANK)
         return reason_set(why, "%s: 'shape' is no list of at most %d sizes", path, MAX_RANK);
@@ -123,15 +107,17 @@ static int shape_of(const cJSON *space, minari_leaf_t *leaf, const char *path, r
     return 0;
 }
 
-static int parse_box(const cJSON *space, minari_leaf_t *leaf, const char *path, reason_t *why) {
+static int parse_box(const cJSON *space, space_leaf_t *leaf, const char *path, reason_t *why) {
     const char *dtype = string_of(space, "dtype");
     if (!dtype || !known_dtype(dtype))
         return reason_set(why, "%s: unknown dtype '%.20s'", path, dtype ? dtype : "");
     snprintf(leaf->dtype, sizeof leaf->dtype, "%s", dtype);
     if (shape_of(space, leaf, path, why)) return -1;
     leaf->kind = SPACE_BOX;
-    if (!(leaf->low = numbers(space, "low", leaf->count, -INFINITY, path, why))) return -1;
-    if (!(leaf->high = numbers(space, "high", leaf->count, INFINITY, path, why))) return -1;
+    leaf->low = numbers(space, "low", leaf->count, -INFINITY, path, why);
+    if (!leaf->low) return -1;
+    leaf->high = numbers(space, "high", leaf->count, INFINITY, path, why);
+    if (!leaf->high) return -1;
     bool image = (leaf->rank == 2 || leaf->rank == 3) && leaf->dim[0] >= IMAGE_SIDE &&
                  leaf->dim[1] >= IMAGE_SIDE;
     if (!image || strcmp(dtype, "uint8") != 0 || !all_equal(leaf->low, leaf->count, 0) ||
@@ -144,8 +130,7 @@ static int parse_box(const cJSON *space, minari_leaf_t *leaf, const char *path, 
     return 0;
 }
 
-static int parse_discrete(const cJSON *space, minari_leaf_t *leaf, const char *path,
-                          reason_t *why) {
+static int parse_discrete(const cJSON *space, space_leaf_t *leaf, const char *path, reason_t *why) {
     leaf->kind = SPACE_DISCRETE;
     leaf->count = 1;
     snprintf(leaf->dtype, sizeof leaf->dtype, "int64");
@@ -159,7 +144,7 @@ static int parse_discrete(const cJSON *space, minari_leaf_t *leaf, const char *p
 
 /* Nested lists of equal lengths: their shape, by the first of each. -1 when they are none, or too
  * deep. */
-static int nested_shape(const cJSON *item, minari_leaf_t *leaf) {
+static int nested_shape(const cJSON *item, space_leaf_t *leaf) {
     leaf->rank = 0;
     leaf->count = 1;
     for (; cJSON_IsArray(item); item = item->child) {
@@ -177,17 +162,18 @@ static bool whole(double v, double least) {
 
 /* Several discrete values: low and high are the first and last value of each, n the largest of
  * their ranges. */
-static int parse_multi_discrete(const cJSON *space, minari_leaf_t *leaf, const char *path,
+static int parse_multi_discrete(const cJSON *space, space_leaf_t *leaf, const char *path,
                                 reason_t *why) {
     const cJSON *nvec = cJSON_GetObjectItemCaseSensitive(space, "nvec"),
                 *start = cJSON_GetObjectItemCaseSensitive(space, "start");
     if (nested_shape(nvec, leaf)) return reason_set(why, "%s: 'nvec' is no list of integers", path);
     leaf->kind = SPACE_DISCRETE;
     snprintf(leaf->dtype, sizeof leaf->dtype, "int64");
-    if (!(leaf->high = numbers(space, "nvec", leaf->count, 0, path, why))) return -1;
-    if (start && !(leaf->low = numbers(space, "start", leaf->count, INFINITY, path, why)))
-        return -1;
-    if (!leaf->low) leaf->low = xcalloc(leaf->count, sizeof *leaf->low);
+    leaf->high = numbers(space, "nvec", leaf->count, 0, path, why);
+    if (!leaf->high) return -1;
+    leaf->low = start ? numbers(space, "start", leaf->count, INFINITY, path, why)
+                      : xcalloc(leaf->count, sizeof *leaf->low);
+    if (!leaf->low) return -1;
     for (size_t i = 0; i < leaf->count; i++) {
         if (!whole(leaf->high[i], 1) || !whole(leaf->low[i], -1e15))
             return reason_set(why, "%s: 'nvec' or 'start' hold what is no integer in range", path);
@@ -199,7 +185,7 @@ static int parse_multi_discrete(const cJSON *space, minari_leaf_t *leaf, const c
 }
 
 /* n is a number, or a list: the shape. */
-static int parse_multi_binary(const cJSON *space, minari_leaf_t *leaf, const char *path,
+static int parse_multi_binary(const cJSON *space, space_leaf_t *leaf, const char *path,
                               reason_t *why) {
     const cJSON *n = cJSON_GetObjectItemCaseSensitive(space, "n"), *side;
     uint64_t v = 0;
@@ -218,7 +204,7 @@ static int parse_multi_binary(const cJSON *space, minari_leaf_t *leaf, const cha
     return good ? 0 : reason_set(why, "%s: 'n' is no positive integer, nor a list of them", path);
 }
 
-static int parse_text(const cJSON *space, minari_leaf_t *leaf, const char *path, reason_t *why) {
+static int parse_text(const cJSON *space, space_leaf_t *leaf, const char *path, reason_t *why) {
     leaf->kind = SPACE_TEXT;
     leaf->count = 1;
     snprintf(leaf->dtype, sizeof leaf->dtype, "str");
@@ -228,11 +214,11 @@ static int parse_text(const cJSON *space, minari_leaf_t *leaf, const char *path,
     return 0;
 }
 
-static int parse_leaf(const cJSON *space, const char *type, const char *path, minari_leaf_t *leaf,
+static int parse_leaf(const cJSON *space, const char *type, const char *path, space_leaf_t *leaf,
                       reason_t *why) {
     static const struct {
         const char *type;
-        int (*parse)(const cJSON *, minari_leaf_t *, const char *, reason_t *);
+        int (*parse)(const cJSON *, space_leaf_t *, const char *, reason_t *);
     } kinds[] = {
         {"Box", parse_box},
         {"Discrete", parse_discrete},
@@ -254,15 +240,15 @@ static int parse_space(const cJSON *space, const char *path, leaves_t *out, reas
         if (out->n == MAX_LEAVES)
             return reason_set(why, "%s: more than %d parts", path, MAX_LEAVES);
         out->leaf = xgrow(out->leaf, &out->cap, out->n + 1, sizeof *out->leaf);
-        minari_leaf_t *leaf = &out->leaf[out->n++];
+        space_leaf_t *leaf = &out->leaf[out->n++];
         memset(leaf, 0, sizeof *leaf);
         const char *below = strchr(path, '/');
         snprintf(leaf->path, sizeof leaf->path, "%s", below ? below + 1 : "");
         return parse_leaf(space, type, path, leaf, why);
     }
     const cJSON *subspaces = cJSON_GetObjectItemCaseSensitive(space, "subspaces"), *sub;
-    if (!(dict ? cJSON_IsObject(subspaces) : cJSON_IsArray(subspaces)) || !subspaces->child)
-        return reason_set(why, "%s: no 'subspaces'", path);
+    bool listed = dict ? cJSON_IsObject(subspaces) : cJSON_IsArray(subspaces);
+    if (!listed || !subspaces->child) return reason_set(why, "%s: no 'subspaces'", path);
     size_t i = 0;
     cJSON_ArrayForEach(sub, subspaces) {
         char index[32];
@@ -289,7 +275,7 @@ static size_t tuple_index(const char *path, size_t at) {
 
 /* Byte order of the paths; the parts of a Tuple by their number. */
 static int by_path(const void *a, const void *b) {
-    const char *x = ((const minari_leaf_t *)a)->path, *y = ((const minari_leaf_t *)b)->path;
+    const char *x = ((const space_leaf_t *)a)->path, *y = ((const space_leaf_t *)b)->path;
     size_t at = 0;
     while (x[at] && x[at] == y[at]) at++;
     size_t n = tuple_index(x, at), m = tuple_index(y, at);
@@ -297,7 +283,7 @@ static int by_path(const void *a, const void *b) {
     return strcmp(x, y);
 }
 
-static int parse_field(const cJSON *root, const char *field, minari_leaf_t **leaf, size_t *n,
+static int parse_field(const cJSON *root, const char *field, space_leaf_t **leaf, size_t *n,
                        reason_t *why) {
     const char *text = string_of(root, field);
     if (!text)
@@ -368,7 +354,7 @@ static void put_number(FILE *f, double v) {
 
 /* Nested lists of a shape; `v` NULL = the constant everywhere, as it is for NaN. Returns the number
  * of elements printed. */
-static size_t put_nested(FILE *f, const minari_leaf_t *leaf, int axis, const double *v,
+static size_t put_nested(FILE *f, const space_leaf_t *leaf, int axis, const double *v,
                          double constant) {
     if (axis == leaf->rank) {
         put_number(f, v && !isnan(*v) ? *v : constant);
@@ -383,7 +369,7 @@ static size_t put_nested(FILE *f, const minari_leaf_t *leaf, int axis, const dou
     return done;
 }
 
-static void put_box(FILE *f, const minari_leaf_t *leaf) {
+static void put_box(FILE *f, const space_leaf_t *leaf) {
     bool image = leaf->kind == SPACE_IMAGE;
     fprintf(f, "{\"type\": \"Box\", \"dtype\": \"%s\", \"shape\": [",
             image ? "uint8" : leaf->dtype);
@@ -396,10 +382,10 @@ static void put_box(FILE *f, const minari_leaf_t *leaf) {
 }
 
 /* Nested lists of n (or of the starts) of each element. */
-static size_t put_integers(FILE *f, const minari_leaf_t *leaf, int axis, size_t first, bool n) {
+static size_t put_integers(FILE *f, const space_leaf_t *leaf, int axis, size_t first, bool n) {
     if (axis == leaf->rank) {
         fprintf(f, "%lld",
-                (long long)(n ? minari_leaf_n(leaf, first) : minari_leaf_start(leaf, first)));
+                (long long)(n ? space_leaf_n(leaf, first) : space_leaf_start(leaf, first)));
         return 1;
     }
     size_t done = 0;
@@ -411,7 +397,7 @@ static size_t put_integers(FILE *f, const minari_leaf_t *leaf, int axis, size_t 
     return done;
 }
 
-static void put_multi_discrete(FILE *f, const minari_leaf_t *leaf) {
+static void put_multi_discrete(FILE *f, const space_leaf_t *leaf) {
     fputs("{\"type\": \"MultiDiscrete\", \"dtype\": \"int64\", \"nvec\": ", f);
     put_integers(f, leaf, 0, 0, true);
     fputs(", \"start\": ", f);
@@ -419,7 +405,7 @@ static void put_multi_discrete(FILE *f, const minari_leaf_t *leaf) {
     fputc('}', f);
 }
 
-static void put_leaf(FILE *f, const minari_leaf_t *leaf) {
+static void put_leaf(FILE *f, const space_leaf_t *leaf) {
     if (leaf->kind == SPACE_DISCRETE && leaf->rank) {
         put_multi_discrete(f, leaf); /* MultiBinary too: the same values */
     } else if (leaf->kind == SPACE_BOX || leaf->kind == SPACE_IMAGE) {
@@ -435,16 +421,16 @@ static void put_leaf(FILE *f, const minari_leaf_t *leaf) {
     }
 }
 
-char *minari_space_json(const minari_leaf_t *leaves, size_t n, bool dict) {
+char *minari_space_json(const space_leaf_t *leaves, size_t n, bool dict) {
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
     if (!f) die(RC_RUNTIME, "out of memory");
     if (dict) fputs("{\"type\": \"Dict\", \"subspaces\": {", f);
     const char *last = NULL;
-    for (size_t done = 0; done < n;
-         done++) { /* the next path in byte order; there are few leaves */
-        const minari_leaf_t *next = NULL;
+    for (size_t done = 0; done < n; done++) {
+        /* The next path in byte order; there are few leaves. */
+        const space_leaf_t *next = NULL;
         for (size_t i = 0; i < n; i++)
             if ((!last || strcmp(leaves[i].path, last) > 0) &&
                 (!next || strcmp(leaves[i].path, next->path) < 0))

@@ -5,7 +5,8 @@
 #ifndef IO_MINARI_META_H
 #define IO_MINARI_META_H
 
-#include "common/io/episodes/minari.h"
+#include "common/base/die.h"
+#include "common/io/episodes/episode.h"
 
 typedef struct {
     char *dataset_id; /* "" when absent */
@@ -13,7 +14,7 @@ typedef struct {
     uint64_t episodes, steps;
     /* An image may be stored as JPEG bytes. Absent means true: the data's structure decides. */
     bool jpeg;
-    minari_leaf_t *obs, *act;
+    space_leaf_t *obs, *act;
     size_t n_obs, n_act;
 } minari_meta_t;
 
@@ -24,6 +25,6 @@ void minari_meta_release(minari_meta_t *m);
 
 /* The space as Minari serializes it; malloc'ed. dict: a Dict with the leaves' paths as keys,
  * sorted; else the one bare leaf. */
-char *minari_space_json(const minari_leaf_t *leaves, size_t n, bool dict);
+char *minari_space_json(const space_leaf_t *leaves, size_t n, bool dict);
 
 #endif

@@ -10,35 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-int minari_at(const minari_t *m, size_t episode, const char *field, reason_t *why) {
-    if (!why) return -1;
-    reason_t cause = *why;
-    reason_set(why, "%.250s:episode_%zu%s%.200s: %s", m->file, episode, *field ? ":" : "", field,
-               cause.text);
-    return strncmp(cause.text, "refused:", 8) == 0 ? MINARI_REFUSED : -1;
-}
-
-const char *minari_leaf_path(char buf[300], const char *field, const minari_leaf_t *leaf) {
+/* "observations/state/joints". */
+static const char *leaf_path(char buf[300], const char *field, const space_leaf_t *leaf) {
     snprintf(buf, 300, "%s%s%s", field, leaf->path[0] ? "/" : "", leaf->path);
     return buf;
-}
-
-void minari_episode_begin(const minari_t *m, size_t T, minari_episode_t *e) {
-    e->T = T;
-    e->n_obs = m->meta.n_obs;
-    e->n_act = m->meta.n_act;
-    e->seed = -1;
-    e->image = xcalloc(e->n_obs, sizeof *e->image);
-    e->value = xcalloc(e->n_obs, sizeof *e->value);
-    e->text = xcalloc(e->n_obs, sizeof *e->text);
-    e->action = xcalloc(e->n_act, sizeof *e->action);
 }
 
 static hid_t open_episode(minari_t *m, size_t episode, int *rc, reason_t *why) {
     char name[40];
     snprintf(name, sizeof name, "episode_%zu", episode);
     hid_t group = h5_open_group(m->h5, name, why);
-    *rc = group < 0 ? minari_at(m, episode, "", why) : 0;
+    *rc = group < 0 ? episode_defect(m->file, episode, "", why) : 0;
     return group;
 }
 
@@ -48,71 +30,30 @@ static int get_steps(const minari_t *m, hid_t group, size_t episode, size_t *T, 
     if (rc == 1) rc = reason_set(why, "missing");
     if (rc == 0 && (n < 0 || n > INT32_MAX))
         rc = reason_set(why, "%" PRId64 " is no length of an episode", n);
-    if (rc) return minari_at(m, episode, "total_steps", why);
+    if (rc) return episode_defect(m->file, episode, "total_steps", why);
     *T = (size_t)n;
     return 0;
 }
 
 /* ---- rows of a leaf ---- */
 
-int minari_check_shape(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, reason_t *why) {
-    if (d->rank < 1) return reason_set(why, "a single value instead of rows");
-    bool fits = d->rank == leaf->rank + 1;
-    for (int i = 0; i < leaf->rank && fits; i++) fits = d->dim[i + 1] == leaf->dim[i];
-    if (leaf->rank == 0 && d->rank == 2) fits = d->dim[1] == 1;
-    if (!fits) return reason_set(why, "rows of another shape than the space says");
-    if (d->dim[0] != rows)
-        return reason_set(why, "%zu rows where total_steps asks for %zu", d->dim[0], rows);
-    return 0;
-}
-
-int minari_image_rows(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, bool lenient,
+/* Frames of a SPACE_IMAGE leaf as they are stored; channels first or last. */
+static int image_rows(const h5_data_t *d, const space_leaf_t *leaf, size_t rows, bool lenient,
                       uint8_t **out, reason_t *why) {
     if (minari_is_jpeg(d, leaf)) return minari_jpeg_rows(d, leaf, rows, lenient, out, why);
-    if (minari_check_shape(d, leaf, rows, why)) return -1;
+    if (h5_check_rows(d, leaf->rank, leaf->dim, rows, why)) return -1;
     if (d->class != H5T_INTEGER || H5Tget_size(d->type) != 1)
         return reason_set(why, "frames that are not bytes");
     return h5_data_read(d, H5T_NATIVE_UINT8, 1, (void **)out, why);
 }
 
-void minari_pack(const minari_leaf_t *leaf, uint8_t *frames, size_t n) {
-    if (!leaf->planar) return;
-    size_t c = leaf->dim[0], plane = leaf->dim[1] * leaf->dim[2];
-    uint8_t *one = xmalloc(leaf->count);
-    for (size_t t = 0; t < n; t++, frames += leaf->count) {
-        memcpy(one, frames, leaf->count);
-        for (size_t i = 0; i < plane; i++)
-            for (size_t k = 0; k < c; k++) frames[i * c + k] = one[k * plane + i];
-    }
-    free(one);
-}
-
-int minari_discrete(const int64_t *v, const minari_leaf_t *leaf, size_t rows, float **out,
-                    reason_t *why) {
-    size_t n = rows * leaf->count;
-    float *f = xmalloc(n * sizeof *f);
-    int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        int64_t start = minari_leaf_start(leaf, i % leaf->count),
-                range = minari_leaf_n(leaf, i % leaf->count);
-        if (v[i] < start || (uint64_t)v[i] - (uint64_t)start >= (uint64_t)range)
-            rc = reason_set(why, "step %zu: %" PRId64 " is not in %" PRId64 "..%" PRId64,
-                            i / leaf->count, v[i], start, start + range - 1);
-        else
-            f[i] = (float)(v[i] - start);
-    }
-    if (rc) free(f);
-    if (rc == 0) *out = f;
-    return rc;
-}
-
-static int read_discrete(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, float **out,
+static int read_discrete(const h5_data_t *d, const space_leaf_t *leaf, size_t rows, float **out,
                          reason_t *why) {
     int64_t *v;
     if (d->class != H5T_INTEGER && d->class != H5T_ENUM)
         return reason_set(why, "values that are not integers");
     if (h5_data_read(d, H5T_NATIVE_INT64, sizeof *v, (void **)&v, why)) return -1;
-    int rc = minari_discrete(v, leaf, rows, out, why);
+    int rc = episode_discrete(v, leaf, rows, out, why);
     free(v);
     return rc;
 }
@@ -126,8 +67,8 @@ static void warn_jpeg(minari_t *m, size_t episode, const char *path, bool *told)
 }
 
 /* Numbers of a Box that Minari took for an image: its compression has damaged them. */
-static int read_jpeg_numbers(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows,
-                             float **out, reason_t *why) {
+static int read_jpeg_numbers(const h5_data_t *d, const space_leaf_t *leaf, size_t rows, float **out,
+                             reason_t *why) {
     uint8_t *v;
     if (minari_jpeg_rows(d, leaf, rows, false, &v, why)) return -1;
     float *f = xmalloc(rows * leaf->count * sizeof *f);
@@ -137,10 +78,10 @@ static int read_jpeg_numbers(const h5_data_t *d, const minari_leaf_t *leaf, size
     return 0;
 }
 
-static int read_value(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows, float **out,
+static int read_value(const h5_data_t *d, const space_leaf_t *leaf, size_t rows, float **out,
                       reason_t *why) {
     if (minari_is_jpeg(d, leaf)) return read_jpeg_numbers(d, leaf, rows, out, why);
-    if (minari_check_shape(d, leaf, rows, why)) return -1;
+    if (h5_check_rows(d, leaf->rank, leaf->dim, rows, why)) return -1;
     if (leaf->kind == SPACE_DISCRETE) return read_discrete(d, leaf, rows, out, why);
     return h5_data_read(d, H5T_NATIVE_FLOAT, sizeof(float), (void **)out, why);
 }
@@ -148,86 +89,87 @@ static int read_value(const h5_data_t *d, const minari_leaf_t *leaf, size_t rows
 /* ---- the fields of an episode ---- */
 
 static int read_leaf(minari_t *m, const h5_data_t *d, size_t episode, size_t i, const char *path,
-                     minari_episode_t *e, reason_t *why) {
-    const minari_leaf_t *leaf = &m->meta.obs[i];
+                     recorded_episode_t *e, reason_t *why) {
+    const space_leaf_t *leaf = &m->source->obs[i];
     size_t rows = e->T + 1;
     if (leaf->kind == SPACE_IMAGE) {
-        if (minari_image_rows(d, leaf, rows, m->lenient, &e->image[i], why)) return -1;
-        minari_pack(leaf, e->image[i], rows);
+        if (image_rows(d, leaf, rows, m->source->lenient, &e->image[i], why)) return -1;
+        episode_pack_frames(leaf, e->image[i], rows);
         return 0;
     }
     if (leaf->kind == SPACE_TEXT) {
-        if (minari_check_shape(d, leaf, rows, why)) return -1;
+        if (h5_check_rows(d, leaf->rank, leaf->dim, rows, why)) return -1;
         return h5_data_strings(d, &e->text[i], why);
     }
     if (minari_is_jpeg(d, leaf)) warn_jpeg(m, episode, path, &m->told[i]);
     return read_value(d, leaf, rows, &e->value[i], why);
 }
 
-static int read_observation(minari_t *m, hid_t group, size_t episode, size_t i, minari_episode_t *e,
-                            reason_t *why) {
+static int read_observation(minari_t *m, hid_t group, size_t episode, size_t i,
+                            recorded_episode_t *e, reason_t *why) {
     char path[300];
     h5_data_t d;
-    if (m->skip_obs[i]) return 0;
-    int rc = h5_data_open(group, minari_leaf_path(path, "observations", &m->meta.obs[i]), &d, why);
+    if (m->source->skip_obs[i]) return 0;
+    int rc = h5_data_open(group, leaf_path(path, "observations", &m->source->obs[i]), &d, why);
     if (rc == 0) {
         rc = read_leaf(m, &d, episode, i, path, e, why);
         h5_data_close(&d);
     }
-    return rc ? minari_at(m, episode, path, why) : 0;
+    return rc ? episode_defect(m->file, episode, path, why) : 0;
 }
 
-static int read_action(minari_t *m, hid_t group, size_t episode, size_t i, minari_episode_t *e,
+static int read_action(minari_t *m, hid_t group, size_t episode, size_t i, recorded_episode_t *e,
                        reason_t *why) {
     char path[300];
-    const minari_leaf_t *leaf = &m->meta.act[i];
+    const space_leaf_t *leaf = &m->source->act[i];
     h5_data_t d;
-    if (m->skip_act[i]) return 0;
-    int rc = h5_data_open(group, minari_leaf_path(path, "actions", leaf), &d, why);
+    if (m->source->skip_act[i]) return 0;
+    int rc = h5_data_open(group, leaf_path(path, "actions", leaf), &d, why);
     if (rc == 0) {
         if (leaf->kind == SPACE_BOX && minari_is_jpeg(&d, leaf))
-            warn_jpeg(m, episode, path, &m->told[m->meta.n_obs + i]);
+            warn_jpeg(m, episode, path, &m->told[m->source->n_obs + i]);
         rc = read_value(&d, leaf, e->T, &e->action[i], why);
         h5_data_close(&d);
     }
-    return rc ? minari_at(m, episode, path, why) : 0;
+    return rc ? episode_defect(m->file, episode, path, why) : 0;
 }
 
 /* One number a step: rewards, terminations, truncations. */
 static int read_column(const minari_t *m, hid_t group, size_t episode, const char *field, size_t T,
                        hid_t memory, size_t size, void **out, reason_t *why) {
-    static const minari_leaf_t scalar = {.count = 1};
+    static const space_leaf_t scalar = {.count = 1};
     h5_data_t d;
     int rc = h5_data_open(group, field, &d, why);
     if (rc == 0) {
-        rc = minari_check_shape(&d, &scalar, T, why);
+        rc = h5_check_rows(&d, scalar.rank, scalar.dim, T, why);
         if (rc == 0) rc = h5_data_read(&d, memory, size, out, why);
         h5_data_close(&d);
     }
-    return rc ? minari_at(m, episode, field, why) : 0;
+    return rc ? episode_defect(m->file, episode, field, why) : 0;
 }
 
 /* Terminations and truncations: any number that is not 0 is true. */
 static int read_flags(const minari_t *m, hid_t group, size_t episode, const char *field, size_t T,
                       uint8_t **out, reason_t *why) {
     int rc = read_column(m, group, episode, field, T, H5T_NATIVE_UINT8, 1, (void **)out, why);
-    for (size_t t = 0; rc == 0 && t < T; t++) (*out)[t] = (*out)[t] != 0;
-    return rc;
+    if (rc) return rc;
+    for (size_t t = 0; t < T; t++) (*out)[t] = (*out)[t] != 0;
+    return 0;
 }
 
 /* infos/expert_action, when there is one: T rows, or T + 1 as Minari's collector writes infos (one
  * at reset, which belongs to the first observation); then the last row has no action beside it and
  * is left out. Infos that are no group (some releases wrote JSON strings) have none. */
-static int read_expert(const minari_t *m, hid_t group, size_t episode, minari_episode_t *e,
+static int read_expert(const minari_t *m, hid_t group, size_t episode, recorded_episode_t *e,
                        reason_t *why) {
     static const char field[] = "infos/expert_action";
     h5_data_t d;
-    if (m->meta.n_act == 0 || m->skip_act[0] || !h5_has(group, "infos")) return 0;
+    if (m->source->n_act == 0 || m->source->skip_act[0] || !h5_has(group, "infos")) return 0;
     reason_t cause = {""};
     hid_t infos = h5_open_group(group, "infos", &cause);
     if (infos < 0 && strncmp(cause.text, "refused:", 8) == 0) {
         reason_set(why, "%s", cause.text);
-        return minari_at(m, episode, "infos", why);
+        return episode_defect(m->file, episode, "infos", why);
     }
     bool there = infos >= 0 && h5_has(infos, "expert_action");
     h5_drop(infos);
@@ -235,18 +177,18 @@ static int read_expert(const minari_t *m, hid_t group, size_t episode, minari_ep
     int rc = h5_data_open(group, field, &d, why);
     if (rc == 0) {
         size_t rows = d.rank > 0 && d.dim[0] == e->T + 1 ? e->T + 1 : e->T;
-        rc = read_value(&d, &m->meta.act[0], rows, &e->expert_action, why);
+        rc = read_value(&d, &m->source->act[0], rows, &e->expert_action, why);
         h5_data_close(&d);
     }
-    return rc ? minari_at(m, episode, field, why) : 0;
+    return rc ? episode_defect(m->file, episode, field, why) : 0;
 }
 
-static int read_fields(minari_t *m, hid_t group, size_t episode, minari_episode_t *e,
+static int read_fields(minari_t *m, hid_t group, size_t episode, recorded_episode_t *e,
                        reason_t *why) {
     size_t T = 0;
     int rc = get_steps(m, group, episode, &T, why);
     if (rc) return rc;
-    minari_episode_begin(m, T, e);
+    recorded_episode_begin(m->source, T, e);
     if (h5_attr_i64(group, "seed", &e->seed, NULL))
         e->seed = -1; /* of any kind, and of no use here */
     for (size_t i = 0; i < e->n_act && rc == 0; i++) rc = read_action(m, group, episode, i, e, why);
@@ -261,7 +203,8 @@ static int read_fields(minari_t *m, hid_t group, size_t episode, minari_episode_
     return rc;
 }
 
-int minari_read_group(minari_t *m, size_t episode, minari_episode_t *e, reason_t *why) {
+int minari_read(episode_source_t *s, size_t episode, recorded_episode_t *e, reason_t *why) {
+    minari_t *m = s->self;
     int rc;
     hid_t group = open_episode(m, episode, &rc, why);
     if (rc == 0) rc = read_fields(m, group, episode, e, why);
@@ -269,7 +212,8 @@ int minari_read_group(minari_t *m, size_t episode, minari_episode_t *e, reason_t
     return rc;
 }
 
-int minari_group_steps(minari_t *m, size_t episode, size_t *T, reason_t *why) {
+int minari_steps(episode_source_t *s, size_t episode, size_t *T, reason_t *why) {
+    minari_t *m = s->self;
     int rc;
     hid_t group = open_episode(m, episode, &rc, why);
     if (rc == 0) rc = get_steps(m, group, episode, T, why);
@@ -277,8 +221,9 @@ int minari_group_steps(minari_t *m, size_t episode, size_t *T, reason_t *why) {
     return rc;
 }
 
-int minari_group_frames(minari_t *m, size_t episode, const minari_leaf_t *leaf, uint8_t **frames,
-                        size_t *T1, reason_t *why) {
+int minari_frames(episode_source_t *s, size_t episode, const space_leaf_t *leaf, uint8_t **frames,
+                  size_t *T1, reason_t *why) {
+    minari_t *m = s->self;
     char path[300];
     size_t T = 0;
     int rc;
@@ -286,15 +231,15 @@ int minari_group_frames(minari_t *m, size_t episode, const minari_leaf_t *leaf, 
     if (rc == 0) rc = get_steps(m, group, episode, &T, why);
     if (rc == 0) {
         h5_data_t d;
-        rc = h5_data_open(group, minari_leaf_path(path, "observations", leaf), &d, why);
+        rc = h5_data_open(group, leaf_path(path, "observations", leaf), &d, why);
         if (rc == 0) {
-            rc = minari_image_rows(&d, leaf, T + 1, m->lenient, frames, why);
+            rc = image_rows(&d, leaf, T + 1, m->source->lenient, frames, why);
             h5_data_close(&d);
         }
-        if (rc) rc = minari_at(m, episode, path, why);
+        if (rc) rc = episode_defect(m->file, episode, path, why);
     }
     h5_drop(group);
-    if (rc == 0) minari_pack(leaf, *frames, T + 1);
+    if (rc == 0) episode_pack_frames(leaf, *frames, T + 1);
     *T1 = T + 1;
     return rc;
 }

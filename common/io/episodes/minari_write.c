@@ -6,7 +6,7 @@
  * old metadata.json first and brings the new one last, so that a killed commit leaves no dataset
  * rather than a mixed one.
  */
-#include "common/io/episodes/minari.h"
+#include "common/io/episodes/minari_write.h"
 #include "common/io/episodes/minari_meta.h"
 #include "common/io/fs.h"
 #include "common/io/lock.h"
@@ -16,7 +16,7 @@
 #include <string.h>
 
 #ifdef WITH_HDF5
-#include "common/io/episodes/minari_h5.h"
+#include "common/io/episodes/h5.h"
 #include <fcntl.h>
 #include <math.h>
 #include <sys/resource.h>
@@ -29,7 +29,7 @@ enum { GZIP_LEVEL = 4, CHUNK_BYTES = 64 << 20 };
 struct minari_writer {
     char *folder, *temporary, *final; /* DIR/data, and main_data.hdf5 in it */
     char *dataset_id, *algorithm, *env_spec;
-    minari_leaf_t *obs, *act;
+    space_leaf_t *obs, *act;
     size_t n_obs, n_act;
     bool dict_obs;
     hid_t h5, group_create, link_create, text, flag;
@@ -44,10 +44,14 @@ static hid_t create_data(minari_writer_t *w, hid_t group, const char *name, hid_
                          const hsize_t *dim, int rank, bool zip) {
     hsize_t chunk[H5_RANK], limit[H5_RANK];
     size_t row = H5Tget_size(type);
-    for (int i = 0; i < rank; i++) chunk[i] = limit[i] = dim[i];
+    for (int i = 0; i < rank; i++) {
+        chunk[i] = dim[i];
+        limit[i] = dim[i];
+    }
     for (int i = 1; i < rank; i++) row *= dim[i];
     size_t fit = CHUNK_BYTES / row;
-    chunk[0] = dim[0] < 1 ? 1 : dim[0] > fit ? (fit ? fit : 1) : dim[0];
+    if (chunk[0] > fit) chunk[0] = fit;
+    if (chunk[0] < 1) chunk[0] = 1;
     limit[0] = H5S_UNLIMITED;
     hid_t create = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(rank, dim, limit);
     H5Pset_chunk(create, rank, chunk);
@@ -86,9 +90,8 @@ static hid_t type_of(const char *dtype) {
     return -1;
 }
 
-static int put_discrete(minari_writer_t *w, hid_t group, const char *name,
-                        const minari_leaf_t *leaf, const hsize_t *dim, int rank,
-                        const float *value) {
+static int put_discrete(minari_writer_t *w, hid_t group, const char *name, const space_leaf_t *leaf,
+                        const hsize_t *dim, int rank, const float *value) {
     size_t n = dim[0] * leaf->count;
     int64_t *v = xmalloc(n * sizeof *v);
     for (size_t i = 0; i < n; i++) v[i] = llroundf(value[i]) + leaf->start;
@@ -98,7 +101,7 @@ static int put_discrete(minari_writer_t *w, hid_t group, const char *name,
 }
 
 /* `data`: uint8_t, float or char* of `rows` rows, as the leaf's kind says. */
-static int put_leaf(minari_writer_t *w, hid_t group, const char *name, const minari_leaf_t *leaf,
+static int put_leaf(minari_writer_t *w, hid_t group, const char *name, const space_leaf_t *leaf,
                     size_t rows, const void *data) {
     hsize_t dim[H5_RANK] = {rows};
     for (int i = 0; i < leaf->rank; i++) dim[i + 1] = leaf->dim[i];
@@ -132,14 +135,14 @@ static int put_attr(hid_t group, const char *name, int64_t value) {
 
 /* ---- one episode ---- */
 
-static const void *obs_data(const minari_writer_t *w, const minari_episode_t *e, size_t i) {
+static const void *obs_data(const minari_writer_t *w, const recorded_episode_t *e, size_t i) {
     space_kind_t kind = w->obs[i].kind;
-    return kind == SPACE_IMAGE  ? (void *)e->image[i]
-           : kind == SPACE_TEXT ? (void *)e->text[i]
-                                : (void *)e->value[i];
+    if (kind == SPACE_IMAGE) return e->image[i];
+    if (kind == SPACE_TEXT) return e->text[i];
+    return e->value[i];
 }
 
-static int put_observations(minari_writer_t *w, hid_t group, const minari_episode_t *e) {
+static int put_observations(minari_writer_t *w, hid_t group, const recorded_episode_t *e) {
     if (!w->dict_obs)
         return put_leaf(w, group, "observations", &w->obs[0], e->T + 1, obs_data(w, e, 0));
     hid_t dict = create_group(w, group, "observations");
@@ -150,7 +153,7 @@ static int put_observations(minari_writer_t *w, hid_t group, const minari_episod
     return rc;
 }
 
-static int put_actions(minari_writer_t *w, hid_t group, const minari_episode_t *e) {
+static int put_actions(minari_writer_t *w, hid_t group, const recorded_episode_t *e) {
     if (w->n_act == 1 && !w->act[0].path[0])
         return put_leaf(w, group, "actions", &w->act[0], e->T, e->action[0]);
     hid_t dict = create_group(w, group, "actions");
@@ -162,7 +165,7 @@ static int put_actions(minari_writer_t *w, hid_t group, const minari_episode_t *
 }
 
 /* Minari's readers want the group, even an empty one. */
-static int put_infos(minari_writer_t *w, hid_t group, const minari_episode_t *e) {
+static int put_infos(minari_writer_t *w, hid_t group, const recorded_episode_t *e) {
     hid_t infos = create_group(w, group, "infos");
     int rc = infos < 0 ? -1 : 0;
     if (rc == 0 && e->expert_action)
@@ -171,7 +174,7 @@ static int put_infos(minari_writer_t *w, hid_t group, const minari_episode_t *e)
     return rc;
 }
 
-static int put_episode(minari_writer_t *w, hid_t group, const minari_episode_t *e) {
+static int put_episode(minari_writer_t *w, hid_t group, const recorded_episode_t *e) {
     if (put_attr(group, "id", (int64_t)w->episodes) ||
         put_attr(group, "total_steps", (int64_t)e->T))
         return -1;
@@ -196,7 +199,7 @@ static int write_failed(const minari_writer_t *w, reason_t *why) {
     return reason_set(why, "cannot write '%s': HDF5 failed", w->temporary);
 }
 
-int minari_writer_add(minari_writer_t *w, const minari_episode_t *e, reason_t *why) {
+int minari_writer_add(minari_writer_t *w, const recorded_episode_t *e, reason_t *why) {
     char name[40];
     if (e->n_obs != w->n_obs || e->n_act != w->n_act)
         BUG("an episode of other leaves than the dataset's");
@@ -212,8 +215,8 @@ int minari_writer_add(minari_writer_t *w, const minari_episode_t *e, reason_t *w
 
 /* ---- the dataset ---- */
 
-static minari_leaf_t *copy_leaves(const minari_leaf_t *leaf, size_t n) {
-    minari_leaf_t *copy = xcalloc(n, sizeof *copy);
+static space_leaf_t *copy_leaves(const space_leaf_t *leaf, size_t n) {
+    space_leaf_t *copy = xcalloc(n, sizeof *copy);
     for (size_t i = 0; i < n; i++) {
         copy[i] = leaf[i];
         double **bound[] = {&copy[i].low, &copy[i].high};
@@ -228,7 +231,7 @@ static minari_leaf_t *copy_leaves(const minari_leaf_t *leaf, size_t n) {
 }
 
 /* The caller's spaces are the programmer's to get right. */
-static void check_leaves(const minari_leaf_t *leaf, size_t n, bool dict) {
+static void check_leaves(const space_leaf_t *leaf, size_t n, bool dict) {
     if (n == 0 || (!dict && n != 1)) BUG("a bare space has one leaf, not %zu", n);
     for (size_t i = 0; i < n; i++) {
         size_t count = 1;
@@ -271,19 +274,11 @@ static hid_t create_file(const char *path, bool locks) {
     return file;
 }
 
-static void free_leaves(minari_leaf_t *leaf, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        free(leaf[i].low);
-        free(leaf[i].high);
-    }
-    free(leaf);
-}
-
 static void release(minari_writer_t *w) {
     const hid_t ids[] = {w->h5, w->group_create, w->link_create, w->text, w->flag};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) h5_drop(ids[i]);
-    free_leaves(w->obs, w->n_obs);
-    free_leaves(w->act, w->n_act);
+    space_leaves_free(w->obs, w->n_obs);
+    space_leaves_free(w->act, w->n_act);
     free(w->folder);
     free(w->temporary);
     free(w->final);
@@ -419,7 +414,7 @@ minari_writer_t *minari_writer_new(const char *dir, const minari_spec_t *spec, r
     absent(why);
     return NULL;
 }
-int minari_writer_add(minari_writer_t *w, const minari_episode_t *e, reason_t *why) {
+int minari_writer_add(minari_writer_t *w, const recorded_episode_t *e, reason_t *why) {
     return absent(why);
 }
 int minari_writer_commit(minari_writer_t *w, reason_t *why) {

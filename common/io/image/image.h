@@ -1,14 +1,17 @@
-/* image.h - images: decode PNG, JPEG and, where libwebp was there at build time, WebP (by magic
- * bytes), encode PNG, resize, crop, pad, contact sheets.
+/* image.h - images: decoding PNG, JPEG and, where libwebp was there at build time, WebP; encoding
+ * PNG; resizing, cropping, padding, contact sheets.
  *
- * An image is 8-bit RGB, row-major, top row first. Decoding expands palette, gray, 16 bit (v/257
- * rounded), composites alpha over `background`, handles Adam7, takes the first frame of an APNG
- * or of an animated WebP.
- * Images above 50 Mpx whose rows come in order (PNG without Adam7, JPEG of one scan) are shrunk
- * by a box filter while they are decoded, if want_w and want_h say that less will do: memory then
- * holds a row and the small image. Nothing partially decoded comes out: any defect is -1 with a
- * reason. Oddities that leave every pixel certain (an odd version number, bytes between or behind
- * the parts of a file) are let through and counted in image_notes_t.
+ * An image is 8-bit RGB, row by row, the top row first. The format of a file is told by its first
+ * bytes. Decoding expands palettes and gray, rounds 16 bits (v / 257), composites alpha over
+ * `background`, reads interlaced PNG, and takes the first frame of an animated PNG or WebP.
+ *
+ * A defect gives no image but a reason. Oddities that leave every pixel certain (an odd version
+ * number, bytes between or behind the parts of a file) are let through and counted in
+ * image_notes_t.
+ *
+ * Giants: images above 50 megapixels whose rows come in order (PNG that is not interlaced, JPEG of
+ * one scan) are shrunk by a box filter while they are decoded, if want_w and want_h say that less
+ * will do. Memory then holds a row and the small image.
  */
 #ifndef IO_IMAGE_H
 #define IO_IMAGE_H
@@ -20,12 +23,19 @@
 #include <stdint.h>
 
 typedef struct {
-    size_t w, h;
+    size_t w, h;  /* pixels */
     uint8_t *rgb; /* [h,w,3], owned */
 } image_t;
 
-/* Oddities of files that were decoded all the same, an image counted once a kind. From
- * NOTE_DAMAGE on: damage that only a lenient caller takes. */
+/* Pixels are not set. A size that no memory can hold is a BUG. */
+image_t image_new(size_t w, size_t h);
+/* Frees the pixels; *im is then empty. */
+void image_release(image_t *im);
+
+/* ---- oddities ---- */
+
+/* What was odd in files that were decoded all the same. From NOTE_DAMAGE on: damage that only a
+ * lenient caller takes. */
 typedef enum {
     NOTE_JPEG_SCAN,
     NOTE_JPEG_JFIF,
@@ -40,19 +50,24 @@ typedef enum {
     NOTE_PNG_END,
     NOTE_KINDS
 } image_note_t;
-/* Thread-safe; {0} is none. */
+
+/* Counts of images. {0} is none. Thread-safe. */
 typedef struct {
-    atomic_size_t harmless, damaged, kind[NOTE_KINDS]; /* images; by kind */
+    atomic_size_t harmless, damaged;
+    atomic_size_t kind[NOTE_KINDS]; /* an image counts once per kind */
 } image_notes_t;
-/* A log line each for the harmless and for the damaged ones; nothing when there are none. */
+
+/* Logs a line for the harmless ones and a line for the damaged ones; none for zero images. */
 void image_notes_summary(const image_notes_t *n);
 
+/* ---- reading ---- */
+
 typedef struct {
-    uint64_t
-        max_pixels; /* 0 = 100,000,000, and 1,000,000,000 for giants that are shrunk row by row */
-    size_t want_w,
-        /* what the image will be scaled down to: giants come smaller, but not below twice this */
-        want_h;
+    /* 0: 100,000,000, and 1,000,000,000 for giants that are shrunk row by row. */
+    uint64_t max_pixels;
+    /* What the image will be scaled down to, 0 = not known. Giants come smaller than they are
+     * stored, but not below twice this. */
+    size_t want_w, want_h;
     uint8_t background[3]; /* behind alpha */
     /* Take JPEG files that end early or hold damaged data, and PNG files whose pixels are whole but
      * that have a wrong checksum in an ancillary chunk or no end. */
@@ -60,44 +75,57 @@ typedef struct {
     bool no_exif;         /* ignore the orientation that a file states */
     image_notes_t *notes; /* where oddities are counted; NULL = nowhere */
 } image_opts_t;
+
 /* What --lenient of the programs says. */
 #define IMAGE_LENIENT_HELP                                                                         \
     "take damaged images too: JPEG that ends early or holds bad data, PNG with whole pixels but "  \
     "a "                                                                                           \
     "wrong checksum in an ancillary chunk or without an end"
-image_opts_t image_opts_default(void); /* white background, 100 Mpx */
 
+/* White background; everything else 0. */
+image_opts_t image_opts_default(void);
+
+/* IMAGE_BAD: a defect. IMAGE_UNSUPPORTED: an image of another format (AVIF, GIF, TIFF, ...), or
+ * arithmetic or 12-bit JPEG. */
 typedef enum { IMAGE_OK = 0, IMAGE_BAD = -1, IMAGE_UNSUPPORTED = -2 } image_status_t;
-/* IMAGE_UNSUPPORTED: an image of another format (AVIF, GIF, TIFF, ...), arithmetic or 12-bit
- * JPEG. */
+
+/* A file's bytes to *out, for the caller to release. o NULL: the default options. Unless IMAGE_OK,
+ * *why has the reason and *out is empty. */
 image_status_t image_decode(image_t *out, const uint8_t *bytes, size_t size, const image_opts_t *o,
                             reason_t *why);
+/* The same for the file at `path`, of at most 1 GiB. */
 image_status_t image_read(image_t *out, const char *path, const image_opts_t *o, reason_t *why);
-void image_release(image_t *im);
 
-image_t image_new(size_t w, size_t h);
-/* Deterministic PNG (no tIME). To memory: malloc'ed. */
+/* ---- writing ---- */
+
+/* PNG; the same image gives the same bytes. *bytes is malloc'ed. 0, or -1 with a reason. */
 int image_encode_png(const image_t *im, uint8_t **bytes, size_t *size, reason_t *why);
-int image_write_png(const image_t *im, const char *path, reason_t *why); /* atomic */
+/* The same to a file, which appears whole or not at all. */
+int image_write_png(const image_t *im, const char *path, reason_t *why);
 
-/* Antialiased bilinear (triangle filter), pixel centers at half integers. */
+/* ---- geometry: each returns a new image for the caller to release ---- */
+
+/* Resamples to w x h: antialiased bilinear (triangle filter), pixel centers at half integers. */
 image_t image_resize(const image_t *im, size_t w, size_t h);
+/* The part [y..y+h, x..x+w], which must lie inside. */
 image_t image_crop(const image_t *im, size_t x, size_t y, size_t w, size_t h);
-/* Edge-replicating padding on the right and below. */
+/* Enlarges the canvas to w x h: the last column and row repeat on the right and below. */
 image_t image_pad(const image_t *im, size_t w, size_t h);
-/* How an image of any size becomes w x h: smaller side to the target (enlarged if needed), center
- * crop. */
+/* An image of any size as w x h: scaled until it just covers the target, then cropped at its
+ * center. */
 image_t image_fit(const image_t *im, size_t w, size_t h);
-/* Copies src into dst at x, y (clipped). */
-void image_paste(image_t *dst, const image_t *src, size_t x, size_t y);
-/* Nearest-neighbour enlargement by an integer factor (for looking at small images). */
+/* Every pixel as a square of factor x factor, for looking at small images. */
 image_t image_zoom(const image_t *im, size_t factor);
-/* n images in a grid of `columns`, cells of the largest size, `gap` pixels of white between. */
+/* n images in a grid of `columns`, cells of the largest size, `gap` white pixels between them. */
 image_t image_sheet(const image_t *im, size_t n, size_t columns, size_t gap);
+/* Copies src into dst with its corner at x, y; what does not fit is cut. */
+void image_paste(image_t *dst, const image_t *src, size_t x, size_t y);
 
-/* v/127.5 - 1 in double, then float (taming's preprocessing), and back: round((v+1)*127.5) clamped.
- * n = elements. */
+/* ---- numbers ---- */
+
+/* n elements: v / 127.5 - 1, computed in double, rounded to float (as taming-transformers does). */
 void image_to_float(const uint8_t *rgb, size_t n, float *out);
+/* And back: round((v + 1) * 127.5), clamped to 0..255; NaN becomes 0. */
 void image_from_float(const float *v, size_t n, uint8_t *rgb);
 
 #endif

@@ -14,7 +14,10 @@ static size_t tiff32(const uint8_t *p, bool big) {
 }
 
 int image_exif_orientation(const uint8_t *p, size_t n) {
-    if (n >= 6 && memcmp(p, "Exif\0\0", 6) == 0) p += 6, n -= 6;
+    if (n >= 6 && memcmp(p, "Exif\0\0", 6) == 0) {
+        p += 6;
+        n -= 6;
+    }
     if (n < 8) return 1;
     bool big = memcmp(p, "MM\0*", 4) == 0;
     if (!big && memcmp(p, "II*\0", 4) != 0) return 1;

@@ -132,7 +132,10 @@ static bool shrinks(jreader_t *r, size_t size, const image_opts_t *o, size_t *w,
     /* A block of 64 pixels takes two bits at least: what is much shorter is a claim, not an
      * image. */
     if (size < (uint64_t)j->image_width * j->image_height / 512) return false;
-    if (r->orientation > 4) turned.want_w = o->want_h, turned.want_h = o->want_w;
+    if (r->orientation > 4) {
+        turned.want_w = o->want_h;
+        turned.want_h = o->want_w;
+    }
     return shrink_size(j->image_width, j->image_height, &turned, w, h);
 }
 

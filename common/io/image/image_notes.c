@@ -22,7 +22,10 @@ void image_note(const image_opts_t *o, unsigned noticed) {
     image_notes_t *n = o->notes;
     if (!n || !noticed) return;
     unsigned damage = noticed >> NOTE_DAMAGE;
-    atomic_fetch_add(damage ? &n->damaged : &n->harmless, 1);
+    if (damage)
+        atomic_fetch_add(&n->damaged, 1);
+    else
+        atomic_fetch_add(&n->harmless, 1);
     for (unsigned k = 0; k < NOTE_KINDS; k++)
         if (noticed >> k & 1) atomic_fetch_add(&n->kind[k], 1);
 }

@@ -29,8 +29,8 @@ image_t image_pad(const image_t *im, size_t w, size_t h) {
 
 void image_paste(image_t *dst, const image_t *src, size_t x, size_t y) {
     if (x >= dst->w || y >= dst->h) return;
-    size_t w = src->w < dst->w - x ? src->w : dst->w - x,
-           h = src->h < dst->h - y ? src->h : dst->h - y;
+    size_t w = src->w < dst->w - x ? src->w : dst->w - x;
+    size_t h = src->h < dst->h - y ? src->h : dst->h - y;
     for (size_t i = 0; i < h; i++)
         memcpy(dst->rgb + 3 * (dst->w * (y + i) + x), src->rgb + 3 * src->w * i, 3 * w);
 }
@@ -68,8 +68,8 @@ image_t image_sheet(const image_t *im, size_t n, size_t columns, size_t gap) {
 
 void image_orient(image_t *im, int orientation) {
     if (orientation <= 1 || orientation > 8) return;
-    /* EXIF 2.3, tag 0x0112: 5..8 exchange the sides. Bits: does x (y) of the stored image run
-     * backwards along the shown axis it maps to? */
+    /* EXIF 2.3, tag 0x0112: 5..8 exchange the sides. flip_x (flip_y): x (y) of the stored image
+     * runs backwards along the axis of the shown image that it maps to. */
     static const struct {
         bool exchange, flip_x, flip_y;
     } rule[9] = {[2] = {0, 1, 0}, [3] = {0, 1, 1}, [4] = {0, 0, 1}, [5] = {1, 0, 0},

@@ -155,7 +155,10 @@ static void shrink_rows(reader_t *r, unsigned bytes, const image_opts_t *o) {
 static bool shrink_turned(uint64_t w, uint64_t h, const image_opts_t *o, int orientation,
                           size_t *out_w, size_t *out_h) {
     image_opts_t turned = *o;
-    if (orientation > 4) turned.want_w = o->want_h, turned.want_h = o->want_w;
+    if (orientation > 4) {
+        turned.want_w = o->want_h;
+        turned.want_h = o->want_w;
+    }
     return shrink_size(w, h, &turned, out_w, out_h);
 }
 

@@ -13,8 +13,9 @@
 
 enum { ONE = 1 << 16 };
 
-/* Weights of outputs first .. first+n-1: output k sums weight[at[k] + j] * source[start[k] + j], j
- * < at[k + 1] - at[k].
+/* The weights of n outputs along an axis. Output k is the sum over the taps j
+ *
+ *     weight[at[k] + j] * source[start[k] + j],  0 <= j < at[k + 1] - at[k]
  */
 typedef struct {
     size_t n, *start, *at;
@@ -58,8 +59,10 @@ static axis_t axis_new(size_t source, size_t full, size_t first, size_t n) {
         if (to - from >= most) to = from + most - 1;
         size_t taps = to - from + 1;
         double sum = 0;
-        for (size_t j = 0; j < taps; j++)
-            sum += w[j] = triangle(((double)(from + j) + 0.5 - center) / half);
+        for (size_t j = 0; j < taps; j++) {
+            w[j] = triangle(((double)(from + j) + 0.5 - center) / half);
+            sum += w[j];
+        }
         if (!(sum > 0)) w[0] = 1; /* rounding left only the triangle's feet */
         a.start[k] = from;
         a.at[k + 1] = a.at[k] + taps;

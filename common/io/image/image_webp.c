@@ -51,10 +51,15 @@ static VP8StatusCode decode_into(const uint8_t *bytes, size_t size, uint8_t *to,
 static VP8StatusCode draw(image_t *canvas, const uint8_t *bytes, size_t size, size_t x, size_t y,
                           size_t w, size_t h, bool alpha, const uint8_t background[3]) {
     size_t channels = alpha ? 4 : 3;
-    bool whole = !alpha && w == canvas->w && h == canvas->h;
-    uint8_t *pixels = whole ? canvas->rgb : xmalloc(w * h * channels);
+    if (!alpha && w == canvas->w && h == canvas->h)
+        return decode_into(bytes, size, canvas->rgb, w, h, channels);
+    uint8_t *pixels = xmalloc(w * h * channels);
     VP8StatusCode status = decode_into(bytes, size, pixels, w, h, channels);
-    for (size_t row = 0; !whole && status == VP8_STATUS_OK && row < h; row++) {
+    if (status != VP8_STATUS_OK) {
+        free(pixels);
+        return status;
+    }
+    for (size_t row = 0; row < h; row++) {
         uint8_t *to = canvas->rgb + 3 * (canvas->w * (y + row) + x);
         const uint8_t *from = pixels + w * channels * row;
         if (alpha)
@@ -62,7 +67,7 @@ static VP8StatusCode draw(image_t *canvas, const uint8_t *bytes, size_t size, si
         else
             memcpy(to, from, 3 * w);
     }
-    if (!whole) free(pixels);
+    free(pixels);
     return status;
 }
 
@@ -76,8 +81,8 @@ static image_status_t draw_first_frame(image_t *canvas, const WebPDemuxer *d, co
     WebPIterator f;
     image_status_t status = IMAGE_OK;
     if (!WebPDemuxGetFrame(d, 1, &f)) return damaged(why, "an animation without frames");
-    size_t x = (size_t)f.x_offset, y = (size_t)f.y_offset, w = (size_t)f.width,
-           h = (size_t)f.height;
+    size_t x = (size_t)f.x_offset, y = (size_t)f.y_offset;
+    size_t w = (size_t)f.width, h = (size_t)f.height;
     if (!f.complete || f.x_offset < 0 || f.y_offset < 0 || x > canvas->w || w > canvas->w - x ||
         y > canvas->h || h > canvas->h - y) {
         status = damaged(why, "a frame that is not on its canvas");
@@ -140,10 +145,5 @@ image_status_t image_decode_webp(image_t *out, const uint8_t *bytes, size_t size
 }
 
 #else /* image_sniff calls it unsupported then */
-
-image_status_t image_decode_webp(image_t *out, const uint8_t *bytes, size_t size,
-                                 const image_opts_t *o, reason_t *why) {
-    BUG("WebP without libwebp");
-}
-
+typedef int image_webp_is_absent; /* ISO C wants a declaration */
 #endif

@@ -26,6 +26,8 @@ enum {
     NAMES_MAX = 64,
     PEEK = ARCHIVE_HEAD,
     BLOCK_OF_TAR = 512,
+    SIZE_AT = 124,
+    TYPE_AT = 156,
     HEAD_MAX = 1 << 16
 };
 
@@ -47,12 +49,15 @@ struct archive_stream {
     size_t n, shard; /* shard: the one that is open, or is next */
     const uint8_t *bytes;
     size_t n_bytes;
-    bool index, opened, held, has;
+    bool index;
+    bool opened; /* the shard is */
+    bool held;   /* member below is the first of the next sample */
+    bool has;    /* there is a sample at hand */
     struct archive *a;
     struct archive_entry *entry;
     int fd; /* -1 = none of ours */
     uint64_t file_size;
-    member_t member; /* held: of the sample after the one at hand */
+    member_t member;
     archive_sample_t sample;
     char *raw; /* the sample's key as it stands in the shard */
     size_t raw_size, raw_cap;
@@ -132,9 +137,11 @@ static int open_shard(archive_stream_t *s, reason_t *why) {
 
 /* ---- members ---- */
 
+/* A member's name as key, extension and kind. False: it has no key. */
 static bool split_name(const char *name, member_t *m) {
-    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name,
-               *dot = strchr(base, '.');
+    const char *slash = strrchr(name, '/');
+    const char *base = slash ? slash + 1 : name;
+    const char *dot = strchr(base, '.');
     size_t n = strlen(name);
     if (!slash && n > 3 && !strncmp(name, "__", 2) && !strcmp(name + n - 2, "__")) return false;
     if (!dot || dot == base) return false;
@@ -158,8 +165,9 @@ static bool split_name(const char *name, member_t *m) {
     return true;
 }
 
-/* libarchive cuts a name at a NUL. Where the headers can be seen, extended ones with a NUL inside
- * are a defect. */
+/* libarchive cuts a name at a NUL. In an index the headers can be read again: an extended one with
+ * a NUL inside is a defect. A header is a block of 512 bytes, its size in octal digits at 124, its
+ * type at 156 ('x': extended); its content follows in whole blocks. */
 static bool nul_in_headers(const archive_stream_t *s) {
     int64_t from = archive_read_header_position(s->a), to = archive_filter_bytes(s->a, 0);
     if (!s->index || to - from <= BLOCK_OF_TAR || to - from > HEAD_MAX) return false;
@@ -168,10 +176,10 @@ static bool nul_in_headers(const archive_stream_t *s) {
     if (pread(s->fd, head, (size_t)(to - from), from) == (ssize_t)(to - from)) {
         for (int64_t at = 0; at + BLOCK_OF_TAR <= to - from;) {
             char digits[13] = {0};
-            memcpy(digits, head + at + 124, 12);
+            memcpy(digits, head + at + SIZE_AT, sizeof digits - 1);
             long long size = strtoll(digits, NULL, 8), room = to - from - at - BLOCK_OF_TAR;
             if (size < 0 || size > room) break;
-            bool extended = head[at + 156] == 'x';
+            bool extended = head[at + TYPE_AT] == 'x';
             if (extended && memchr(head + at + BLOCK_OF_TAR, 0, (size_t)size)) found = true;
             at += BLOCK_OF_TAR + (size + BLOCK_OF_TAR - 1) / BLOCK_OF_TAR * BLOCK_OF_TAR;
         }
@@ -205,10 +213,11 @@ static next_t next_member(archive_stream_t *s, reason_t *why) {
 
 /* ---- samples ---- */
 
+/* Marks the sample at hand as unusable. The first reason stands, but a defect outdoes
+ * IMAGE_UNSUPPORTED. */
 static void spoil(archive_stream_t *s, image_status_t status, const char *fmt, const char *detail) {
     archive_sample_t *p = &s->sample;
-    if (p->status == IMAGE_BAD || (p->status == status && status != IMAGE_OK))
-        return; /* the first reason stands */
+    if (p->status == IMAGE_BAD || p->status == status) return;
     p->status = status;
     reason_set(&p->why, fmt, detail);
 }
@@ -216,12 +225,12 @@ static void spoil(archive_stream_t *s, image_status_t status, const char *fmt, c
 /* No two samples of a stream have one key: shards are often numbered alike inside. */
 static char *unique_key(archive_stream_t *s, const char *key, size_t n) {
     char *own = xasprintf("%.*s", (int)n, key);
-    /* From the shard's own number on: shards that are numbered alike inside would try all that came
-     * before. */
-    for (unsigned k = s->shard > 1 ? (unsigned)s->shard + 1 : 2;
-         !hash_set_add(&s->seen, XXH64(own, strlen(own), 0)); k++) {
+    /* Numbers start at the shard's own: shards that are numbered alike inside would otherwise try
+     * all that came before. */
+    unsigned number = s->shard > 1 ? (unsigned)s->shard + 1 : 2;
+    while (!hash_set_add(&s->seen, XXH64(own, strlen(own), 0))) {
         free(own);
-        own = xasprintf("%.*s~%u", (int)n, key, k);
+        own = xasprintf("%.*s~%u", (int)n, key, number++);
     }
     return own;
 }
@@ -245,17 +254,23 @@ static void keep_head(archive_stream_t *s, const uint8_t *bytes, size_t n) {
 static void locate(archive_stream_t *s, archive_part_t *part) {
     uint8_t want[PEEK], got[PEEK];
     int64_t at = archive_filter_bytes(s->a, 0), size = archive_entry_size(s->entry);
-    if (archive_filter_count(s->a) != 1)
-        return spoil(s, IMAGE_BAD, "%s", "a packed tar cannot be read at random");
+    if (archive_filter_count(s->a) != 1) {
+        spoil(s, IMAGE_BAD, "%s", "a packed tar cannot be read at random");
+        return;
+    }
     part->at = (uint64_t)at;
     part->size = (size_t)size;
-    if (part->at > s->file_size || part->size > s->file_size - part->at)
-        return spoil(s, IMAGE_BAD, "member '%s' is cut short", s->member.extension);
+    if (part->at > s->file_size || part->size > s->file_size - part->at) {
+        spoil(s, IMAGE_BAD, "member '%s' is cut short", s->member.extension);
+        return;
+    }
     size_t n = part->size < PEEK ? part->size : PEEK;
     bool same =
         archive_read_data(s->a, want, n) == (la_ssize_t)n && pread(s->fd, got, n, at) == (ssize_t)n;
-    if (!same || memcmp(want, got, n))
-        return spoil(s, IMAGE_BAD, "member '%s' is stored in pieces", s->member.extension);
+    if (!same || memcmp(want, got, n)) {
+        spoil(s, IMAGE_BAD, "member '%s' is stored in pieces", s->member.extension);
+        return;
+    }
     if (part == &s->sample.image) keep_head(s, got, n);
 }
 
@@ -265,23 +280,30 @@ static void load(archive_stream_t *s, archive_part_t *part, size_t max) {
         part->bytes = xgrow(part->bytes, &cap, part->size + BLOCK + 1, 1);
         la_ssize_t n = archive_read_data(s->a, part->bytes + part->size, BLOCK);
         part->bytes[part->size + (n > 0 ? (size_t)n : 0)] = 0;
-        if (n < 0)
-            return spoil(s, IMAGE_BAD, "member '%s' is damaged or cut short", s->member.extension);
+        if (n < 0) {
+            spoil(s, IMAGE_BAD, "member '%s' is damaged or cut short", s->member.extension);
+            return;
+        }
         part->size += (size_t)n;
-        if (part->size > max)
-            return spoil(s, IMAGE_BAD, "member '%s' is too large", s->member.extension);
+        if (part->size > max) {
+            spoil(s, IMAGE_BAD, "member '%s' is too large", s->member.extension);
+            return;
+        }
         if (n == 0) return;
     }
 }
 
-static bool name_again(archive_stream_t *s) {
+/* Has the sample had this extension before? Compared in lower case; notes it. */
+static bool extension_again(archive_stream_t *s) {
     char lower[256];
     const char *extension = s->member.name + s->member.key + 1;
     size_t n = strlen(extension);
-    for (size_t i = 0; i < n && i < sizeof lower; i++)
-        lower[i] =
-            extension[i] >= 'A' && extension[i] <= 'Z' ? (char)(extension[i] + 32) : extension[i];
-    uint64_t hash = XXH64(lower, n < sizeof lower ? n : sizeof lower, 0);
+    if (n > sizeof lower) n = sizeof lower;
+    for (size_t i = 0; i < n; i++) {
+        bool capital = extension[i] >= 'A' && extension[i] <= 'Z';
+        lower[i] = capital ? (char)(extension[i] - 'A' + 'a') : extension[i];
+    }
+    uint64_t hash = XXH64(lower, n, 0);
     for (size_t i = 0; i < s->n_names; i++)
         if (s->name[i] == hash) return true;
     if (s->n_names < NAMES_MAX) s->name[s->n_names++] = hash;
@@ -292,25 +314,35 @@ static void add(archive_stream_t *s) {
     static const size_t most[] = {ARCHIVE_IMAGE_MAX, ARCHIVE_TEXT_MAX, ARCHIVE_JSON_MAX,
                                   ARCHIVE_LABEL_MAX};
     archive_sample_t *p = &s->sample;
-    archive_part_t *part[] = {&p->image, &p->text, &p->json, &p->label}, *to;
+    archive_part_t *part[] = {&p->image, &p->text, &p->json, &p->label};
     const member_t *m = &s->member;
-    bool again = name_again(s);
-    if (m->kind == PART_IMAGE && p->image.is)
-        return spoil(s, IMAGE_UNSUPPORTED, "two images, the second is '%s'", m->extension);
+    bool again = extension_again(s);
+    if (m->kind == PART_IMAGE && p->image.is) {
+        spoil(s, IMAGE_UNSUPPORTED, "two images, the second is '%s'", m->extension);
+        return;
+    }
     if (again) return spoil(s, IMAGE_BAD, "extension '%s' comes twice", m->extension);
     if (m->unread && !p->unread) p->unread = m->unread;
     if (m->kind == PART_OTHER) return;
-    to = part[m->kind];
+    archive_part_t *to = part[m->kind];
     to->is = true;
     int64_t size = archive_entry_size(s->entry);
-    if (archive_entry_hardlink(s->entry))
-        return spoil(s, IMAGE_BAD, "member '%s' is a hard link", m->extension);
-    if (archive_entry_sparse_count(s->entry) > 0)
-        return spoil(s, IMAGE_BAD, "member '%s' is sparse", m->extension);
-    if (!archive_entry_size_is_set(s->entry) || size < 0)
-        return spoil(s, IMAGE_BAD, "member '%s' has no size", m->extension);
-    if ((uint64_t)size > most[m->kind])
-        return spoil(s, IMAGE_BAD, "member '%s' is too large", m->extension);
+    if (archive_entry_hardlink(s->entry)) {
+        spoil(s, IMAGE_BAD, "member '%s' is a hard link", m->extension);
+        return;
+    }
+    if (archive_entry_sparse_count(s->entry) > 0) {
+        spoil(s, IMAGE_BAD, "member '%s' is sparse", m->extension);
+        return;
+    }
+    if (!archive_entry_size_is_set(s->entry) || size < 0) {
+        spoil(s, IMAGE_BAD, "member '%s' has no size", m->extension);
+        return;
+    }
+    if ((uint64_t)size > most[m->kind]) {
+        spoil(s, IMAGE_BAD, "member '%s' is too large", m->extension);
+        return;
+    }
     if (s->index)
         locate(s, to);
     else

@@ -30,12 +30,14 @@ bool archive_named(const char *word) {
 
 /* "ustar" stands at the same place in every kind of tar but the oldest. */
 static bool looks_tar(const char *path) {
+    enum { USTAR_AT = 257 };
     char head[512];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool yes = fd >= 0 && pread(fd, head, sizeof head, 0) == sizeof head &&
-               !memcmp(head + 257, "ustar", 5);
-    if (fd >= 0) close(fd);
-    return yes;
+    if (fd < 0) return false;
+    bool tar =
+        pread(fd, head, sizeof head, 0) == sizeof head && !memcmp(head + USTAR_AT, "ustar", 5);
+    close(fd);
+    return tar;
 }
 
 bool archive_is(const char *word) {
@@ -65,12 +67,13 @@ bool archive_is_stream(const char *path) {
     if (!strcmp(path, "-")) return true;
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) return true;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool yes = false;
-    if (fd >= 0 && pread(fd, head, sizeof head, 0) > 0)
+    if (fd < 0) return false;
+    bool packed = false;
+    if (pread(fd, head, sizeof head, 0) > 0)
         for (size_t i = 0; i < sizeof magic / sizeof *magic; i++)
-            yes |= !memcmp(head, magic[i], strlen(magic[i]));
-    if (fd >= 0) close(fd);
-    return yes;
+            if (!memcmp(head, magic[i], strlen(magic[i]))) packed = true;
+    close(fd);
+    return packed;
 }
 
 static void part_release(archive_part_t *p) {
@@ -117,7 +120,10 @@ words_t words_of(const archive_part_t *text, const archive_part_t *json,
         const uint8_t *p = label->bytes;
         size_t n = label->size;
         while (n && is_space(p[n - 1])) n--;
-        while (n && is_space(*p)) p++, n--;
+        while (n && is_space(*p)) {
+            p++;
+            n--;
+        }
         if (n) w.label = copy(p, n, &w.label_size);
     }
     return w;

@@ -38,7 +38,7 @@ typedef struct {
     size_t n_paths, cap_paths;
 } folder_t;
 
-/* Paths waiting for their turn. */
+/* Paths below the root that are still to be scanned, each owned. */
 typedef struct {
     char **path;
     size_t n, cap;
@@ -107,14 +107,15 @@ static void add_item(scan_t *s, const char *dir, const char *name, const struct 
     if (f->n % 100000 == 0) log_line("'%s': %zu images so far", s->s->spec, f->n);
 }
 
-/* Such a file is an image to its owner: if it is none, he wants to hear of it. */
+/* A file of such a name should be an image: one that is none becomes a bad item, not an "other
+ * file". */
 static bool has_image_name(const char *name) {
     const char *dot = strrchr(name, '.');
     return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") ||
                    !strcasecmp(dot, ".jpeg") || !strcasecmp(dot, ".webp"));
 }
 
-/* The first by name: the order of a scan is the file system's. */
+/* Remembers the first folder with tars by name: the order of a scan is the file system's. */
 static void note_tars(scan_t *s, const char *dir) {
     char *path = xasprintf("%s%s%s", s->s->spec, *dir ? "/" : "", dir);
     if (s->s->tars_in && strcmp(s->s->tars_in, path) <= 0) {
@@ -200,7 +201,7 @@ static void scan_folder(scan_t *s, const char *dir) {
     }
     for (;;) {
         errno = 0;
-        struct dirent *e = readdir(d);
+        const struct dirent *e = readdir(d);
         if (!e) break;
         if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) scan_entry(s, fd, dir, e->d_name);
     }
@@ -287,7 +288,7 @@ static image_status_t folder_read(void *self, size_t i, image_t *out, const imag
     return status;
 }
 
-static void folder_free(void *self) {
+static void folder_close(void *self) {
     folder_t *f = self;
     close(f->root);
     free(f->item);
@@ -295,16 +296,33 @@ static void folder_free(void *self) {
     free(f);
 }
 
-void image_folder_open(image_source_t *s) {
-    static const source_kind_t kind = {folder_key,  folder_size, folder_read,
-                                       folder_free, false,       NULL};
+static bool folder_probe(const char *spec) {
+    struct stat st;
+    return stat(spec, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int folder_open(image_source_t *s, int *rc, reason_t *why) {
+    int root = open(s->spec, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0) {
+        *rc = RC_USAGE;
+        return reason_set(why, "cannot open '%s': %s", s->spec, cause_of(errno));
+    }
     folder_t *f = NEW(folder_t);
     scan_t scan = {.f = f, .s = s};
-    f->root = open(s->spec, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (f->root < 0) die_errno(RC_USAGE, "cannot open '%s'", s->spec);
+    s->self = f;
+    f->root = root;
     scan_all(&scan);
     if (f->n) qsort_r(f->item, f->n, sizeof *f->item, by_path, f->paths);
-    s->kind = &kind;
-    s->self = f;
-    s->count = f->n;
+    s->count = s->counts.images = f->n;
+    return 0;
 }
+
+const image_source_kind_t image_source_folder = {
+    .needs = "a folder of images",
+    .probe = folder_probe,
+    .open = folder_open,
+    .close = folder_close,
+    .key = folder_key,
+    .size = folder_size,
+    .read = folder_read,
+};

@@ -16,9 +16,13 @@
 
 /* ---- counting ---- */
 
+static bool is_count_of(const format_count_t *f, const char *name, bool read) {
+    return f->read == read && !strcmp(f->name, name);
+}
+
 static void count(source_counts_t *c, const char *name, bool read) {
     size_t i = 0;
-    while (i < c->n_formats && (c->format[i].read != read || strcmp(c->format[i].name, name))) i++;
+    while (i < c->n_formats && !is_count_of(&c->format[i], name, read)) i++;
     if (i == FORMATS_MAX) return; /* there are fewer formats than that */
     if (i == c->n_formats) c->format[c->n_formats++] = (format_count_t){.name = name, .read = read};
     c->format[i].n++;
@@ -157,12 +161,13 @@ char *found_tars(const char *dir) {
     char **name = NULL, *all = NULL;
     size_t n = 0, cap = 0;
     DIR *d = opendir(dir);
-    for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
+    if (!d) return NULL;
+    for (struct dirent *e = readdir(d); e; e = readdir(d)) {
         if (e->d_name[0] == '.' || !archive_named(e->d_name)) continue;
         name = xgrow(name, &cap, n + 1, sizeof *name);
         name[n++] = xstrdup(e->d_name);
     }
-    if (d) closedir(d);
+    closedir(d);
     if (n) {
         qsort(name, n, sizeof *name, by_text);
         char *names = n == 1 ? xstrdup(name[0]) : range_of(name, n);

@@ -1,8 +1,9 @@
-/* image_found.h - what a source was found to hold: images by format, and what was left out and why.
+/* image_found.h - what a source of images was found to hold: images by format, and what was left
+ * out and why.
  *
- * A program tells it at its start, in one line a source:
+ * A program logs it at its start, one line per source:
  *
- *     'pics': 18 images (2 JPEG, 16 WebP); left out: 1 AVIF and 2 GIF, which are not read, 4 other
+ *     'pics': 18 images (2 JPEG, 16 WebP); left out: 1 AVIF, 2 GIF (unsupported formats), 4 other
  *     files
  */
 #ifndef IO_IMAGE_FOUND_H
@@ -27,31 +28,34 @@ typedef struct {
     bool read; /* is it a format that is read? */
 } format_count_t;
 
-/* Counts of a scan. Sources fill what can occur in them. */
+/* Counts of a scan. A source fills those that can occur in it; {0} is nothing. */
 typedef struct {
-    /* unsupported: files of a folder, which are no items. Samples of tars are items all the
-     * same. */
-    size_t images, other_files, unsupported, hidden, links_dangling, unreadable;
-    size_t tars;                  /* in a folder */
-    size_t imageless, damaged;    /* samples of tars: without one image; with a defect */
-    size_t episodes, no_episodes; /* of a dataset: read; that cannot be */
-    format_count_t format[FORMATS_MAX];
+    size_t images;                              /* that should be readable */
+    size_t other_files, hidden, links_dangling; /* of a folder */
+    size_t unreadable;                          /* of a folder: files and folders */
+    size_t unsupported;                         /* of a folder: no items. See format */
+    size_t tars;                                /* in a folder */
+    size_t imageless, damaged;                  /* samples of tars: items all the same */
+    size_t episodes, no_episodes;               /* of a dataset: good ones, unreadable ones */
+    format_count_t format[FORMATS_MAX];         /* in the order of the scan */
     size_t n_formats;
 } source_counts_t;
 
-/* Counts by format. A file that begins with these bytes (as many as image_sniff needs, or fewer) is
- * read; one of another format is not. */
+/* Counts one image by its format. The bytes are the first of its file, as many as image_sniff needs
+ * or all there are. */
 void found_item(source_counts_t *c, const uint8_t *bytes, size_t size);
+/* Counts one image of a format that is not read; the name must be static. */
 void found_unread(source_counts_t *c, const char *format);
 
-/* The lists in words: "2 JPEG, 16 WebP", and what was left out, "" for nothing. */
+/* Write lists to buf, cut when they do not fit; "" for nothing. The formats that are read or those
+ * that are not: "2 JPEG, 16 WebP". */
 void found_formats(const source_counts_t *c, bool read, char *buf, size_t size);
+/* What was left out: "4 other files, 1 dangling link". */
 void found_left_out(const source_counts_t *c, char *buf, size_t size);
-/* The line, as a log line. */
+/* Logs the line above for the source of that name. */
 void found_tell(const char *source, const source_counts_t *c);
 
-/* How to name the tars of a folder at once: "dir/{000..009}.tar", malloc'ed; NULL when it has
- * none. */
+/* How to name all tars of a folder at once: "dir/{000..009}.tar", malloc'ed. NULL: it has none. */
 char *found_tars(const char *dir);
 
 #endif

@@ -1,5 +1,5 @@
-/* image_source.c - what all sources share: opening by what stands at the path, groups, the
- * manifest. Kinds: image_folder.c, image_source_tar.c and image_source_minari.c.
+/* image_source.c - what all sources share: the kind is found by asking each, groups, the
+ * manifest. The kinds are image_folder.c, image_source_tar.c and image_source_episodes.c.
  */
 #include "common/io/source/image_source.h"
 #include "common/io/source/image_source_kind.h"
@@ -11,58 +11,95 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
+#define KIND_ROW(name) &image_source_##name,
+static const image_source_kind_t *const kinds[] = {IMAGE_SOURCE_KINDS(KIND_ROW)};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+/* ---- opening ---- */
+
+static const image_source_kind_t *kind_of(const char *spec) {
+    for (size_t i = KINDS; i-- > 0;)
+        if (kinds[i]->probe(spec)) return kinds[i];
+    return NULL;
+}
+
+/* "'x' is a file; a folder of images, a WebDataset tar or a Minari dataset folder is needed". */
+static void refuse(const char *spec, reason_t *why) {
+    struct stat st;
+    char list[600] = "";
+    if (stat(spec, &st) != 0) {
+        reason_set(why, "cannot open '%s': %s", spec, cause_of(errno));
+        return;
+    }
+    for (size_t i = 0, n = 0; i < KINDS && n < sizeof list; i++) {
+        const char *separator = i == 0 ? "" : i == KINDS - 1 ? " or " : ", ";
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", separator, kinds[i]->needs);
+    }
+    reason_set(why, "'%s' is a file; %s is needed", spec, list);
+}
+
 /* The option that takes such a source. */
 static const char *option(void) {
     return strcmp(die_program(), "vqvae") ? "--in" : "--data";
 }
 
-static _Noreturn void no_images(const image_source_t *s) {
+static int no_images(const image_source_t *s, reason_t *why) {
     const source_counts_t *c = &s->counts;
     char formats[400];
     char *tars = s->tars_in ? found_tars(s->tars_in) : NULL;
-    if (tars)
-        die(RC_DATA,
-            "no images found under '%s' (looked for " IMAGE_ENDINGS
-            "), but %zu tar%s: give %s by name, %s '%s'",
-            s->spec, c->tars, c->tars == 1 ? "" : "s", c->tars == 1 ? "it" : "them", option(),
-            tars);
+    if (tars) {
+        reason_set(why,
+                   "no images found under '%s' (looked for " IMAGE_ENDINGS
+                   "), but %zu tar%s: give %s by name, %s '%s'",
+                   s->spec, c->tars, c->tars == 1 ? "" : "s", c->tars == 1 ? "it" : "them",
+                   option(), tars);
+        free(tars);
+        return -1;
+    }
     found_formats(c, false, formats, sizeof formats);
-    die(RC_DATA,
-        "no images found under '%s' (looked for " IMAGE_ENDINGS "): %zu other files, %zu of "
-        "unsupported formats, %zu hidden, %zu dangling links, %zu unreadable%s%s",
-        s->spec, c->other_files + c->tars, c->unsupported, c->hidden, c->links_dangling,
-        c->unreadable, *formats ? "; not read: " : "", formats);
+    return reason_set(why,
+                      "no images found under '%s' (looked for " IMAGE_ENDINGS
+                      "): %zu other files, %zu of "
+                      "unsupported formats, %zu hidden, %zu dangling links, %zu unreadable%s%s",
+                      s->spec, c->other_files + c->tars, c->unsupported, c->hidden,
+                      c->links_dangling, c->unreadable, *formats ? "; not read: " : "", formats);
 }
 
-image_source_t *image_source_open(const char *spec) {
-    struct stat st;
-    bool tar = archive_is(spec);
-    if (!tar && stat(spec, &st) != 0) die_errno(RC_USAGE, "cannot open '%s'", spec);
-    if (!tar && !S_ISDIR(st.st_mode))
-        die(RC_USAGE,
-            "'%s' is a file; a folder of images, a WebDataset tar or a Minari dataset folder is "
-            "needed",
-            spec);
+image_source_t *image_source_open(const char *spec, int *rc, reason_t *why) {
+    const image_source_kind_t *kind = kind_of(spec);
+    if (!kind) {
+        *rc = RC_USAGE;
+        refuse(spec, why);
+        return NULL;
+    }
     image_source_t *s = NEW(image_source_t);
     s->spec = xstrdup(spec);
-    if (tar)
-        image_tar_open(s);
-    else if (image_minari_is(spec))
-        image_minari_open(s);
-    else
-        image_folder_open(s);
-    if (!tar) s->counts.images = s->count - s->counts.no_episodes;
-    if (!s->count) no_images(s);
+    s->kind = kind;
+    *rc = RC_DATA;
+    int failed = kind->open(s, rc, why);
+    if (!failed && !s->count) failed = no_images(s, why);
+    if (!failed) return s;
+    image_source_close(s);
+    return NULL;
+}
+
+image_source_t *image_source_open_or_die(const char *spec) {
+    int rc;
+    reason_t why;
+    image_source_t *s = image_source_open(spec, &rc, &why);
+    if (!s) die(rc, "%s", why.text);
     return s;
 }
 
 void image_source_close(image_source_t *s) {
     if (!s) return;
-    s->kind->free(s->self);
+    if (s->self) s->kind->close(s->self);
     free(s->spec);
     free(s->tars_in);
     free(s);
 }
+
+/* ---- what it holds ---- */
 
 size_t image_source_count(const image_source_t *s) {
     return s->count;

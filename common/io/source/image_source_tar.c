@@ -1,9 +1,9 @@
 /* image_source_tar.c - WebDataset tars as an image source: indexed once from front to back, then
  * read at random.
  *
- * Every sample is an item, also those that cannot be used: reading them gives the reason. Reads
- * open the shard, look that it is the one that was indexed, and take the image's bytes from where
- * they stand; no descriptor stays open.
+ * Every sample is an item, also those that cannot be used: reading them gives the reason. A read
+ * opens the shard, checks by size and time that it is the one that was indexed, and takes the
+ * image's bytes from where they stand. No descriptor stays open.
  */
 #include "common/io/image/image_codec.h"
 #include "common/io/source/archive.h"
@@ -18,9 +18,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+/* Where a member's content stands in its shard. Sizes are capped by ARCHIVE_IMAGE_MAX. */
 typedef struct {
     uint64_t at;
-    uint32_t size, is; /* sizes are capped by ARCHIVE_IMAGE_MAX */
+    uint32_t size, is; /* is: there is such a member */
 } place_t;
 
 typedef struct {
@@ -73,7 +74,7 @@ static int open_shard(const tar_t *t, const item_t *it, reason_t *why) {
     return reason_set(why, "'%s' changed since it was indexed", t->path[it->shard]);
 }
 
-/* NULL with a reason, also when there is no such member. One NUL follows. */
+/* The content, malloc'ed, one NUL behind it. NULL with a reason. */
 static uint8_t *read_place(int fd, const place_t *p, reason_t *why) {
     uint8_t *bytes = xmalloc((size_t)p->size + 1);
     size_t done = 0;
@@ -133,7 +134,7 @@ static int tar_words(void *self, size_t i, words_t *out, reason_t *why) {
     return rc ? -1 : 0;
 }
 
-static void tar_free(void *self) {
+static void tar_close(void *self) {
     tar_t *t = self;
     braces_free(t->path, t->n_shards);
     free(t->stamp);
@@ -169,25 +170,24 @@ static void put_item(tar_t *t, const archive_sample_t *s) {
     if (s->status) it->why = put_text(t, s->why.text);
 }
 
-/* Sizes and times before the index: a shard that changes meanwhile is noticed by the first read. */
-static uint64_t stamp_shards(tar_t *t) {
+/* Sizes and times before the index: a shard that changes meanwhile is noticed by the first read.
+ * *hash is of the sizes. -1 with a reason. */
+static int stamp_shards(tar_t *t, uint64_t *hash, reason_t *why) {
     t->stamp = xcalloc(t->n_shards, sizeof *t->stamp);
-    uint64_t hash = 0;
     for (size_t i = 0; i < t->n_shards; i++) {
         struct stat st;
-        if (stat(t->path[i], &st)) die_errno(RC_USAGE, "cannot open '%s'", t->path[i]);
-        if (archive_is_stream(t->path[i]))
-            die(RC_USAGE,
-                "'%s' is a packed tar or no file, which can only be read from its start (by "
-                "'tokenize images'): unpack "
-                "it "
-                "to a plain .tar first",
-                t->path[i]);
+        const char *path = t->path[i];
+        if (stat(path, &st)) return reason_set(why, "cannot open '%s': %s", path, cause_of(errno));
+        if (archive_is_stream(path))
+            return reason_set(why,
+                              "'%s' is a packed tar or no file, which can only be read from its "
+                              "start (by 'tokenize images'): unpack it to a plain .tar first",
+                              path);
         t->stamp[i] = (stamp_t){(uint64_t)st.st_size, mtime_of(&st)};
-        uint64_t part[2] = {hash, t->stamp[i].size};
-        hash = XXH64(part, sizeof part, 0);
+        uint64_t part[2] = {*hash, t->stamp[i].size};
+        *hash = XXH64(part, sizeof part, 0);
     }
-    return hash;
+    return 0;
 }
 
 void image_tar_count(source_counts_t *c, const archive_sample_t *s) {
@@ -206,37 +206,47 @@ void image_tar_count(source_counts_t *c, const archive_sample_t *s) {
     }
 }
 
-static void index_shards(image_source_t *s, tar_t *t) {
-    int rc = RC_DATA;
-    reason_t why;
+static int index_shards(image_source_t *s, tar_t *t, int *rc, reason_t *why) {
     archive_sample_t sample;
-    archive_stream_t *a = archive_open(t->path, t->n_shards, true, &rc, &why);
-    if (!a) die(rc, "%s", why.text);
+    archive_stream_t *a = archive_open(t->path, t->n_shards, true, rc, why);
+    if (!a) return -1;
     while (archive_next(a, &sample)) {
         put_item(t, &sample);
         image_tar_count(&s->counts, &sample);
         archive_sample_release(&sample);
     }
     archive_close(a);
-    if (!s->counts.images)
-        die(RC_DATA,
-            "no images found under '%s' (looked for " IMAGE_ENDINGS
-            "): %zu samples without one image, %zu "
-            "damaged%s%s",
-            s->spec, t->n - s->counts.damaged, s->counts.damaged, t->n ? "; the first: " : "",
-            t->n ? t->text + t->item[0].why : "");
+    if (s->counts.images) return 0;
+    return reason_set(why,
+                      "no images found under '%s' (looked for " IMAGE_ENDINGS
+                      "): %zu samples without one image, %zu damaged%s%s",
+                      s->spec, t->n - s->counts.damaged, s->counts.damaged,
+                      t->n ? "; the first: " : "", t->n ? t->text + t->item[0].why : "");
 }
 
-void image_tar_open(image_source_t *s) {
-    static const source_kind_t kind = {tar_key, tar_size, tar_read, tar_free, false, tar_words};
-    reason_t why;
+static int tar_open(image_source_t *s, int *rc, reason_t *why) {
+    reason_t cause;
     tar_t *t = NEW(tar_t);
-    if (!strcmp(s->spec, "-")) die(RC_USAGE, "stdin can only be read by 'tokenize images'");
-    if (archive_shards(s->spec, &t->path, &t->n_shards, &why))
-        die(RC_USAGE, "'%s': %s", s->spec, why.text);
-    s->stamp = stamp_shards(t);
-    index_shards(s, t);
-    s->kind = &kind;
     s->self = t;
+    *rc = RC_USAGE;
+    if (!strcmp(s->spec, "-"))
+        return reason_set(why, "stdin can only be read by 'tokenize images'");
+    if (archive_shards(s->spec, &t->path, &t->n_shards, &cause))
+        return reason_set(why, "'%s': %s", s->spec, cause.text);
+    if (stamp_shards(t, &s->stamp, why)) return -1;
+    *rc = RC_DATA;
+    if (index_shards(s, t, rc, why)) return -1;
     s->count = t->n;
+    return 0;
 }
+
+const image_source_kind_t image_source_tar = {
+    .needs = "a WebDataset tar",
+    .probe = archive_is,
+    .open = tar_open,
+    .close = tar_close,
+    .key = tar_key,
+    .size = tar_size,
+    .read = tar_read,
+    .words = tar_words,
+};

@@ -1,6 +1,6 @@
-/* minari_h5.c - see minari_h5.h. */
+/* h5.c - see h5.h. */
 #ifdef WITH_HDF5
-#include "common/io/episodes/minari_h5.h"
+#include "common/io/episodes/h5.h"
 #include "common/io/lock.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -81,22 +81,25 @@ bool h5_has(hid_t group, const char *name) {
     return H5Lexists(group, name, H5P_DEFAULT) > 0;
 }
 
+static int check_link(hid_t parent, const char *path, reason_t *why) {
+    H5L_info_t info;
+    if (H5Lexists(parent, path, H5P_DEFAULT) <= 0) return reason_set(why, "missing");
+    if (H5Lget_info(parent, path, &info, H5P_DEFAULT) < 0) return reason_set(why, "missing");
+    if (info.type == H5L_TYPE_HARD) return 0;
+    return reason_set(why, "refused: %s link",
+                      info.type == H5L_TYPE_EXTERNAL ? "an external" : "a symbolic");
+}
+
 /* Every component of the path must be an ordinary link: an external one reads other files, a soft
- * one may lead to such.
- */
+ * one may lead to such. */
 static int check_links(hid_t parent, const char *path, reason_t *why) {
     char *part = xstrdup(path);
+    char *end = part;
     int rc = 0;
-    for (char *end = part; end && rc == 0;) {
+    while (end && rc == 0) {
         end = strchr(end, '/');
         if (end) *end = 0;
-        H5L_info_t info;
-        if (H5Lexists(parent, part, H5P_DEFAULT) <= 0 ||
-            H5Lget_info(parent, part, &info, H5P_DEFAULT) < 0)
-            rc = reason_set(why, "missing");
-        else if (info.type != H5L_TYPE_HARD)
-            rc = reason_set(why, "refused: %s link",
-                            info.type == H5L_TYPE_EXTERNAL ? "an external" : "a symbolic");
+        rc = check_link(parent, part, why);
         if (end) *end++ = '/';
     }
     free(part);
@@ -127,9 +130,10 @@ static int check_filters(hid_t create, reason_t *why) {
         if (filter < 0 || H5Zfilter_avail(filter) <= 0)
             return reason_set(why, "refused: needs the filter plugin %d '%.40s'", (int)filter,
                               name);
-        deflates += filter == H5Z_FILTER_DEFLATE;
+        if (filter == H5Z_FILTER_DEFLATE) deflates++;
     }
-    return n < 0 || deflates > 1 ? reason_set(why, "refused: a filter pipeline nobody writes") : 0;
+    if (n >= 0 && deflates <= 1) return 0;
+    return reason_set(why, "refused: a filter pipeline nobody writes");
 }
 
 static int check_storage(hid_t id, reason_t *why) {
@@ -222,16 +226,16 @@ int h5_data_read_rows(const h5_data_t *d, hid_t memory, size_t size, size_t firs
     for (int i = 1; i < d->rank; i++) count[i] = d->dim[i];
     void *data = xmalloc(bytes);
     hid_t from = H5Dget_space(d->id), to = H5Screate_simple(d->rank, count, NULL);
-    int rc = from < 0 || to < 0 ? -1 : 0;
-    if (rc == 0 && bytes)
-        rc = H5Sselect_hyperslab(from, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
-                     H5Dread(d->id, memory, to, from, H5P_DEFAULT, data) < 0
-                 ? -1
-                 : 0;
+    bool good = from >= 0 && to >= 0;
+    if (good && bytes)
+        good = H5Sselect_hyperslab(from, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
+               H5Dread(d->id, memory, to, from, H5P_DEFAULT, data) >= 0;
     h5_drop(to);
     h5_drop(from);
-    if (rc) free(data);
-    if (rc) return reason_set(why, "cannot be read: the file is damaged");
+    if (!good) {
+        free(data);
+        return reason_set(why, "cannot be read: the file is damaged");
+    }
     *out = data;
     return 0;
 }
@@ -242,6 +246,17 @@ void h5_bytes_release(h5_bytes_t *b) {
     h5_drop(b->space);
     h5_drop(b->type);
     *b = (h5_bytes_t){.type = -1, .space = -1};
+}
+
+int h5_check_rows(const h5_data_t *d, int rank, const size_t *dim, size_t rows, reason_t *why) {
+    if (d->rank < 1) return reason_set(why, "a single value instead of rows");
+    bool fits = d->rank == rank + 1;
+    for (int i = 0; i < rank && fits; i++) fits = d->dim[i + 1] == dim[i];
+    if (rank == 0 && d->rank == 2) fits = d->dim[1] == 1;
+    if (!fits) return reason_set(why, "rows of another shape than the space says");
+    if (d->dim[0] != rows)
+        return reason_set(why, "%zu rows where total_steps asks for %zu", d->dim[0], rows);
+    return 0;
 }
 
 int h5_data_bytes(const h5_data_t *d, h5_bytes_t *out, reason_t *why) {
@@ -321,5 +336,5 @@ int h5_attr_i64(hid_t object, const char *name, int64_t *out, reason_t *why) {
     return rc ? reason_set(why, "attribute '%s' is no integer", name) : 0;
 }
 #else
-typedef int minari_h5_is_absent; /* ISO C wants a declaration */
+typedef int h5_is_absent; /* ISO C wants a declaration */
 #endif

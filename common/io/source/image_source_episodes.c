@@ -1,12 +1,11 @@
-/* image_source_minari.c - the frames of a Minari dataset as an image source.
+/* image_source_episodes.c - the frames of recorded episodes as an image source.
  *
  * Frames are stored compressed by the episode, and training asks for them at random: episodes are
  * decoded whole on first use and kept, up to 1 GB, then the one unused for longest goes. HDF5 is
  * not thread-safe, so one lock for the process covers it; a kept frame is copied out under the
  * source's own lock.
  */
-#include "common/io/episodes/minari.h"
-#include "common/io/fs.h"
+#include "common/io/episodes/episode_source.h"
 #include "common/io/source/image_source_kind.h"
 
 #include <pthread.h>
@@ -27,7 +26,7 @@ typedef struct {
 } episode_t;
 
 typedef struct {
-    minari_t *m;
+    episode_source_t *episodes;
     episode_t *episode;
     size_t n;
     char (*key)[KEY_MAX];
@@ -37,22 +36,6 @@ typedef struct {
 } dataset_t;
 
 static pthread_mutex_t hdf5_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static char *data_file(const char *path) {
-    char *inside = fs_join(path, "data/main_data.hdf5");
-    if (fs_exists(inside)) return inside;
-    free(inside);
-    inside = fs_join(path, "main_data.hdf5");
-    if (fs_exists(inside)) return inside;
-    free(inside);
-    return NULL;
-}
-
-bool image_minari_is(const char *path) {
-    char *file = data_file(path);
-    free(file);
-    return file != NULL;
-}
 
 static const char *dataset_key(void *self, size_t i) {
     return ((const dataset_t *)self)->key[i];
@@ -73,8 +56,8 @@ static episode_t *episode_of(const dataset_t *d, size_t item) {
 /* The same for every frame, and known before any is read. */
 static uint64_t dataset_size(void *self, size_t i) {
     const dataset_t *d = self;
-    int image = minari_find_image(d->m);
-    return image < 0 ? 0 : minari_obs(d->m, (size_t)image)->count;
+    int image = episode_source_find_image(d->episodes);
+    return image < 0 ? 0 : episode_source_obs(d->episodes, (size_t)image)->count;
 }
 
 static size_t bytes_of(const episode_t *e) {
@@ -101,8 +84,9 @@ static int load(dataset_t *d, episode_t *e, bool lenient, reason_t *why) {
     size_t count;
     if (e->defect) return reason_set(why, "%s", e->defect);
     pthread_mutex_lock(&hdf5_lock);
-    minari_lenient(d->m, lenient);
-    int rc = minari_read_frames(d->m, e->number, &frames, &count, &e->h, &e->w, &e->c, &defect);
+    episode_source_lenient(d->episodes, lenient);
+    int rc = episode_source_read_frames(d->episodes, e->number, &frames, &count, &e->h, &e->w,
+                                        &e->c, &defect);
     pthread_mutex_unlock(&hdf5_lock);
     if (rc == 0 && count != e->count)
         rc = reason_set(&defect, "%zu frames, expected %zu", count, e->count);
@@ -144,14 +128,14 @@ static image_status_t dataset_read(void *self, size_t i, image_t *out, const ima
     return rc ? IMAGE_BAD : IMAGE_OK;
 }
 
-static void dataset_free(void *self) {
+static void dataset_close(void *self) {
     dataset_t *d = self;
     for (size_t i = 0; i < d->n; i++) {
         free(d->episode[i].frames);
         free(d->episode[i].defect);
     }
     pthread_mutex_lock(&hdf5_lock);
-    minari_close(d->m);
+    episode_source_close(d->episodes);
     pthread_mutex_unlock(&hdf5_lock);
     pthread_mutex_destroy(&d->lock);
     free(d->episode);
@@ -162,12 +146,12 @@ static void dataset_free(void *self) {
 /* Lists the episodes by their attributes. One that cannot be read is an item all the same: reading
  * it gives the reason, and it counts as any bad item. */
 static size_t list_episodes(image_source_t *s, dataset_t *d) {
-    size_t all = minari_episodes(d->m), items = 0;
+    size_t all = episode_source_count(d->episodes), items = 0;
     reason_t why;
     d->episode = xcalloc(all + 1, sizeof *d->episode);
     for (size_t i = 0; i < all; i++) {
         size_t steps;
-        if (minari_steps(d->m, i, &steps, &why)) {
+        if (episode_source_steps(d->episodes, i, &steps, &why)) {
             s->counts.no_episodes++;
             d->episode[d->n++] =
                 (episode_t){.number = i, .first = items++, .count = 1, .defect = xstrdup(why.text)};
@@ -188,34 +172,54 @@ static void name_items(dataset_t *d, size_t items) {
     }
 }
 
+static bool probe(const char *spec) {
+    char *file = episode_source_frames_file(spec);
+    free(file);
+    return file != NULL;
+}
+
 /* Two recordings may have the same numbers of steps: the file's size tells them apart in the
  * manifest. */
-static uint64_t file_size(const char *path) {
+static uint64_t file_size(const char *spec) {
     struct stat st = {0};
-    char *file = data_file(path);
+    char *file = episode_source_frames_file(spec);
     if (file && stat(file, &st) != 0) st.st_size = 0;
     free(file);
     return (uint64_t)st.st_size;
 }
 
-void image_minari_open(image_source_t *s) {
-    static const source_kind_t kind = {dataset_key,  dataset_size, dataset_read,
-                                       dataset_free, true,         NULL};
+/* Under hdf5_lock. */
+static int open_dataset(image_source_t *s, dataset_t *d, int *rc, reason_t *why) {
+    d->episodes = episode_source_open(s->spec, rc, why);
+    if (!d->episodes) return -1;
+    if (!dataset_size(d, 0))
+        return reason_set(why, "the dataset '%s' has no images among its observations", s->spec);
+    s->count = list_episodes(s, d);
+    return 0;
+}
+
+static int dataset_open(image_source_t *s, int *rc, reason_t *why) {
     dataset_t *d = NEW(dataset_t);
-    reason_t why;
-    int rc = RC_DATA;
+    s->self = d;
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_lock(&hdf5_lock);
-    d->m = minari_open(s->spec, &rc, &why);
-    if (!d->m) die(rc, "%s", why.text);
-    if (!dataset_size(d, 0))
-        die(RC_DATA, "the dataset '%s' has no images among its observations", s->spec);
-    size_t items = list_episodes(s, d);
+    int failed = open_dataset(s, d, rc, why);
     pthread_mutex_unlock(&hdf5_lock);
-    name_items(d, items);
+    if (failed) return -1;
+    name_items(d, s->count);
     s->counts.episodes = d->n - s->counts.no_episodes;
-    s->kind = &kind;
-    s->self = d;
-    s->count = items;
+    s->counts.images = s->count - s->counts.no_episodes;
     s->stamp = file_size(s->spec);
+    return 0;
 }
+
+const image_source_kind_t image_source_episodes = {
+    .needs = "a Minari dataset folder",
+    .probe = probe,
+    .open = dataset_open,
+    .close = dataset_close,
+    .key = dataset_key,
+    .size = dataset_size,
+    .read = dataset_read,
+    .episodes = true,
+};

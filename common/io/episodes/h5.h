@@ -1,12 +1,12 @@
-/* minari_h5.h - HDF5 as far as Minari files need it, behind the checks that libhdf5 leaves to its
+/* h5.h - HDF5 as far as Minari files need it, behind the checks that libhdf5 leaves to its
  * callers: no links out of the file, no storage outside it, no plugins, sizes known before anything
  * is allocated. Included only when the library is there (WITH_HDF5).
  *
  * Reasons name the cause alone; the caller puts file, episode and field before it. Those that begin
  * with "refused:" are about a file that no honest writer makes.
  */
-#ifndef IO_MINARI_H5_H
-#define IO_MINARI_H5_H
+#ifndef IO_EPISODES_H5_H
+#define IO_EPISODES_H5_H
 
 #include "common/base/die.h"
 #include <hdf5.h>
@@ -44,6 +44,9 @@ int h5_data_read(const h5_data_t *d, hid_t memory, size_t size, void **out, reas
 /* The same for rows first .. first + n - 1, which must exist. */
 int h5_data_read_rows(const h5_data_t *d, hid_t memory, size_t size, size_t first, size_t n,
                       void **out, reason_t *why);
+/* Are these `rows` rows of elements of rank `rank` and dimensions dim? A single value (rank 0) may
+ * also stand in a column of its own. 0, or -1 with a reason. */
+int h5_check_rows(const h5_data_t *d, int rank, const size_t *dim, size_t rows, reason_t *why);
 /* A vector of byte strings of varying length. Release with h5_bytes_release. */
 typedef struct {
     hvl_t *row;

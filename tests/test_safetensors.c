@@ -210,3 +210,29 @@ TEST(lazy_tensors) {
     for (int i = 0; i < 2; i++) free(bytes[i]), free(path[i]);
     folder_remove();
 }
+
+/* The data's hash is that of no bytes, so the whole file is known. */
+TEST(file_without_tensors) {
+    static const char header[] = "{\"__metadata__\":{\"a\":\"1\",\"format\":\"pt\","
+                                 "\"xxh3\":\"2d06800538d394c2\",\"z\":\"2\"}}";
+    enum { HEADER = sizeof header - 1 };
+    folder_open();
+    reason_t why;
+    st_writer_t *w = st_writer_new();
+    st_writer_meta(w, "z", "2");
+    st_writer_meta(w, "a", "1");
+    CHECK(st_write(w, in_folder("none"), &why) == 0, "%s", why.text);
+    st_writer_free(w);
+    uint8_t *bytes;
+    size_t size;
+    REQUIRE(fs_read(in_folder("none"), 0, &bytes, &size, &why) == 0, "%s", why.text);
+    REQUIRE(size == (8 + HEADER + 7) / 8 * 8, "%zu bytes", size);
+    CHECK(bytes[0] == size - 8 && memcmp(bytes + 1, "\0\0\0\0\0\0", 7) == 0);
+    CHECK(memcmp(bytes + 8, header, HEADER) == 0, "%.*s", (int)size - 8, bytes + 8);
+    for (size_t i = 8 + HEADER; i < size; i++) CHECK(bytes[i] == ' ');
+    st_file_t f;
+    REQUIRE(st_parse(&f, bytes, size, &why) == 0, "%s", why.text);
+    CHECK(f.n == 0 && f.n_meta == 4 && f.hashed);
+    st_close(&f);
+    folder_remove();
+}

@@ -1,10 +1,12 @@
 /* safetensors.c - reading the safetensors format, whose files come from anywhere.
  *
- * The rules carry the numbers of the format's list; the first that fails is named, whatever else is
- * wrong. Names and metadata are unescaped inside the file's own bytes, so a file costs its size and
- * one st_tensor_t a tensor. Writing is safetensors_writer.c.
+ * The rules carry the numbers of the format's list. The first that fails is named, whatever else is
+ * wrong. Names and metadata are unescaped inside the file's own bytes, so a file takes its size and
+ * one st_tensor_t per tensor. Writing is safetensors_writer.c.
  */
 #include "common/io/safetensors/safetensors.h"
+
+#include "common/base/sizes.h"
 #include "common/io/fs.h"
 #include "common/io/safetensors/safetensors_header.h"
 #include "common/io/utf8.h"
@@ -57,6 +59,7 @@ typedef struct {
     reason_t rule[3]; /* the first failure of rules 7, 8 and 9: the walk meets them in any order */
 } walk_t;
 
+/* Keeps the first failure of a rule (7, 8 or 9): "rule N: WHAT 'NAME'". */
 static void blame(walk_t *w, int rule, const char *what, const char *name) {
     reason_t *why = &w->rule[rule - 7];
     char shown[200];
@@ -64,22 +67,25 @@ static void blame(walk_t *w, int rule, const char *what, const char *name) {
         reason_set(why, "rule %d: %s '%s'", rule, what, utf8_printable(shown, sizeof shown, name));
 }
 
-/* How two tensors and two metadata pairs are put in order. */
+/* ---- orders for qsort ---- */
+
 static int by_name(const void *a, const void *b) {
     return strcmp(((const st_tensor_t *)a)->name, ((const st_tensor_t *)b)->name);
 }
 static int by_key(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
-/* Until rule 12 has passed, `count` holds the begin of a tensor and `bytes` its end. */
+/* Until rule 12 has passed, `bytes` holds the end of a tensor. */
 static int by_offsets(const void *a, const void *b) {
     const st_tensor_t *s = a, *t = b;
-    if (s->count != t->count) return s->count < t->count ? -1 : 1;
+    if (s->begin != t->begin) return s->begin < t->begin ? -1 : 1;
     if (s->bytes != t->bytes) return s->bytes < t->bytes ? -1 : 1;
     return strcmp(s->name, t->name);
 }
 
-/* {"key": "value", ...} */
+/* ---- rules 7 to 9: the header ---- */
+
+/* __metadata__: {"key": "value", ...} */
 static void walk_meta(walk_t *w) {
     st_file_t *f = w->f;
     size_t size;
@@ -118,17 +124,18 @@ static bool take_shape(st_cursor_t *c, st_tensor_t *t) {
 }
 
 static bool take_offsets(st_cursor_t *c, st_tensor_t *t) {
-    return st_take(c, '[') && st_take_u64(c, &t->count) && st_take(c, ',') &&
+    return st_take(c, '[') && st_take_u64(c, &t->begin) && st_take(c, ',') &&
            st_take_u64(c, &t->bytes) && st_take(c, ']');
 }
 
+/* Index in dtypes, or -1. */
 static int dtype_find(const char *name) {
     for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
         if (strcmp(dtypes[i].name, name) == 0) return (int)i;
     return -1;
 }
 
-/* One field's value. Returns what is wrong with it, or NULL. */
+/* Takes the value of a known field. Returns what is wrong with it, or NULL. */
 static const char *take_field(st_cursor_t *c, st_tensor_t *t, const char *field) {
     if (strcmp(field, "dtype") == 0) {
         char *text;
@@ -172,8 +179,8 @@ static void walk_tensor(walk_t *w, st_tensor_t *t) {
         }
         if (!wrong) continue;
         blame(w, 9, wrong, t->name);
-        /* A value that was half taken is skipped from its start; a dtype is whole and must not be
-         * unescaped twice. */
+        /* A value that was half taken is skipped from its start. A dtype was taken whole, and must
+         * not be unescaped twice. */
         if (i == 0 && w->c.p != value.p) continue;
         w->c = value;
         st_skip(&w->c);
@@ -182,7 +189,7 @@ static void walk_tensor(walk_t *w, st_tensor_t *t) {
         blame(w, 9, "dtype, shape or data_offsets missing in", t->name);
 }
 
-/* Rules 7, 8, 9: fills tensors (sorted by name) and metadata. */
+/* Fills tensors (sorted by name) and metadata. 0, or -1 with the failure of the first rule. */
 static int walk_header(walk_t *w, reason_t *why) {
     st_file_t *f = w->f;
     bool meta = false;
@@ -213,7 +220,9 @@ static int walk_header(walk_t *w, reason_t *why) {
     return 0;
 }
 
-/* Rule 11: elements, and bytes by the dtype's width. */
+/* ---- rules 10 to 13: the data ---- */
+
+/* Rule 11: elements, and bytes by the dtype's width. Returns what is wrong, or NULL. */
 static const char *measure(const st_tensor_t *t, uint64_t *count, uint64_t *bytes) {
     uint64_t bits;
     *count = 1;
@@ -227,13 +236,14 @@ static const char *measure(const st_tensor_t *t, uint64_t *count, uint64_t *byte
     return NULL;
 }
 
-/* Rules 10 to 13: places every tensor in the data, [data, data + size) (NULL: by parts). */
+/* Gives every tensor its place in the data section of `size` bytes at `data`, which is NULL when the
+ * file is read by parts. Rules 10 to 13. */
 static int place(st_file_t *f, const uint8_t *data, uint64_t size, reason_t *why) {
     uint64_t at = 0;
     qsort(f->tensor, f->n, sizeof *f->tensor, by_offsets);
     for (size_t i = 0; i < f->n; i++) {
         st_tensor_t *t = &f->tensor[i];
-        uint64_t begin = t->count, end = t->bytes, count, bytes = 0;
+        uint64_t begin = t->begin, end = t->bytes, count, bytes = 0;
         const char *wrong = NULL;
         if (begin != at) wrong = begin < at ? "rule 10: overlap before" : "rule 10: hole before";
         if (!wrong && end < begin) wrong = "rule 10: begin after end in";
@@ -245,8 +255,7 @@ static int place(st_file_t *f, const uint8_t *data, uint64_t size, reason_t *why
         }
         t->count = count;
         t->bytes = bytes;
-        t->begin = begin;
-        /* Beyond the file until rule 13 has passed, so only compared, never followed. */
+        /* Rule 13 comes last, so a tensor may end beyond the file: it gets no pointer then. */
         t->data = data && end <= size ? data + begin : NULL;
         at = end;
     }
@@ -269,6 +278,7 @@ static int check_hash(st_file_t *f, uint64_t hash, reason_t *why) {
     return 0;
 }
 
+/* All rules, over f->bytes: the whole file, or its header when f->part is set. */
 static int parse(st_file_t *f, reason_t *why) {
     uint64_t header = 0;
     size_t keys;
@@ -326,13 +336,14 @@ int st_open(st_file_t *f, const char *path, reason_t *why) {
 
 /* ---- by parts ---- */
 
-/* Exactly n bytes from byte `at` of the file. */
+/* Reads exactly n bytes from byte `at` of the file. */
 static int read_at(st_file_t *f, uint64_t at, void *out, size_t n, reason_t *why) {
     if (!fseeko(f->part, (off_t)at, SEEK_SET) && fread(out, 1, n, f->part) == n) return 0;
     return reason_set(why, "cannot read %zu bytes at %llu: %s", n, (unsigned long long)at,
-                      ferror((FILE *)f->part) ? strerror(errno) : "the file ends before");
+                      ferror(f->part) ? strerror(errno) : "the file ends before");
 }
 
+/* Offset of the data section in the file. */
 static uint64_t data_begin(const st_file_t *f) {
     uint64_t header;
     memcpy(&header, f->bytes, 8);
@@ -383,10 +394,12 @@ static int hash_parts(st_file_t *f, uint64_t *hash, reason_t *why) {
     if (!state) die(RC_RUNTIME, "out of memory (for a hash)");
     XXH3_64bits_reset(state);
     int rc = 0;
-    for (uint64_t at = data_begin(f), n; !rc && at < f->size; at += n) {
-        n = f->size - at < PIECE ? f->size - at : PIECE;
+    uint64_t at = data_begin(f);
+    while (rc == 0 && at < f->size) {
+        size_t n = min_size(f->size - at, PIECE);
         rc = read_at(f, at, piece, n, why);
-        if (!rc) XXH3_64bits_update(state, piece, n);
+        if (rc == 0) XXH3_64bits_update(state, piece, n);
+        at += n;
     }
     *hash = XXH3_64bits_digest(state);
     XXH3_freeState(state);
@@ -395,8 +408,12 @@ static int hash_parts(st_file_t *f, uint64_t *hash, reason_t *why) {
 }
 
 int st_parts_end(st_file_t *f, reason_t *why) {
-    uint64_t hash;
-    int rc = st_meta(f, "xxh3") && (hash_parts(f, &hash, why) || check_hash(f, hash, why)) ? -1 : 0;
+    uint64_t hash = 0;
+    int rc = 0;
+    if (st_meta(f, "xxh3")) {
+        rc = hash_parts(f, &hash, why);
+        if (rc == 0) rc = check_hash(f, hash, why);
+    }
     st_close(f);
     return rc;
 }
@@ -419,15 +436,19 @@ const char *st_meta(const st_file_t *f, const char *key) {
     return pair ? pair[1] : NULL;
 }
 
+/* ---- numbers ---- */
+
+/* A half has 1 bit of sign, 5 of exponent (bias 15) and 10 of mantissa; a float 1, 8 (bias 127) and
+ * 23. Exponents of all ones are infinities and NaN in both. */
 float st_half_to_float(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, mantissa = h & 0x3FF,
-             bits;
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, mantissa = h & 0x3FF;
     float v;
     if (exponent == 0) { /* zero or subnormal: mantissa * 2^-24, exact in float */
         v = (float)mantissa * 0x1p-24f;
         return sign ? -v : v;
     }
-    bits = sign | (exponent == 31 ? 0xFFu : exponent + 112) << 23 | mantissa << 13;
+    uint32_t wide_exponent = exponent == 31 ? 0xFF : exponent - 15 + 127;
+    uint32_t bits = sign | wide_exponent << 23 | mantissa << 13;
     memcpy(&v, &bits, 4);
     return v;
 }
@@ -468,8 +489,7 @@ int st_read_f32(const st_tensor_t *t, float *out, reason_t *why) {
 }
 
 bool st_finite(const float *v, size_t n) {
-    /* Exponent bits all ones: infinities and NaN. Independent of the compiler's view of floating
-     * point. */
+    /* An exponent of all ones: infinities and NaN. By bits, so that no compiler flag changes it. */
     uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t bits;

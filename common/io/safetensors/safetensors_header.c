@@ -1,6 +1,8 @@
 /* safetensors_header.c - see safetensors_header.h. The first half trusts nothing; the second relies
- * on the first. */
+ * on the first.
+ */
 #include "common/io/safetensors/safetensors_header.h"
+
 #include "common/io/utf8.h"
 
 #include <string.h>
@@ -33,17 +35,25 @@ static void check_spaces(check_t *s) {
     while (is_space(peek(s))) s->at++;
 }
 
+/* A hex digit's value, or -1. */
+static int hex_digit(int c) {
+    int lower = c | 0x20;
+    if (is_digit(c)) return c - '0';
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* The value of four hex digits, or -1. */
 static int hex4(const uint8_t *p) {
     int v = 0;
     for (int i = 0; i < 4; i++) {
-        int c = p[i], lower = c | 0x20;
-        int digit = is_digit(c) ? c - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+        int digit = hex_digit(p[i]);
         if (digit < 0) return -1;
         v = v * 16 + digit;
     }
     return v;
 }
 
+/* The two halves of a UTF-16 surrogate pair. */
 static bool is_high(int c) {
     return c >= 0xD800 && c < 0xDC00;
 }
@@ -189,8 +199,8 @@ bool st_take(st_cursor_t *c, char punctuation) {
     return true;
 }
 
-/* Reads "uXXXX" (and the low half of a pair) at *from, writes UTF-8: never longer than the
- * escape. */
+/* Reads "uXXXX" (and the low half of a pair) at *from, which moves behind it, and writes UTF-8,
+ * which is never longer than the escape. Returns its bytes. */
 static size_t unescape_unicode(uint8_t **from, uint8_t *to) {
     uint32_t c = (uint32_t)hex4(*from + 1);
     *from += 5;

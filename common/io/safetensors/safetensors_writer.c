@@ -1,5 +1,5 @@
-/* safetensors_writer.c - writing the safetensors format: the same tensors give the same bytes,
- * whatever order they were added in.
+/* safetensors_writer.c - writing the safetensors format: the same tensors give the same bytes, in
+ * whatever order they were added.
  */
 #include "common/io/fs.h"
 #include "common/io/safetensors/safetensors.h"
@@ -19,8 +19,8 @@ typedef struct {
     uint64_t dim[ST_RANK];
     size_t bytes;
     const void *data;
-    void *owned; /* data, or NULL */
-    st_fill_t fill;
+    void *owned;    /* data, or NULL */
+    st_fill_t fill; /* NULL: `data` has the bytes */
     void *ctx;
     size_t i;
 } entry_t;
@@ -28,15 +28,14 @@ typedef struct {
 struct st_writer {
     entry_t *entry;
     size_t n, cap;
-    char **meta; /* key, value, ... */
+    char **meta; /* [n_meta] pairs of key and value */
     size_t n_meta, cap_meta;
 };
 
-/* By st_type_t; `place` is the dtype's in the order other writers of the format use. */
 static const struct {
     const char *name;
-    size_t width;
-    int place;
+    size_t width; /* bytes */
+    int place;    /* in the order that other writers of the format use */
 } types[ST_OTHER] = {
     [ST_F32] = {"F32", 4, 2}, [ST_F16] = {"F16", 2, 5}, [ST_BF16] = {"BF16", 2, 4},
     [ST_F64] = {"F64", 8, 1}, [ST_I64] = {"I64", 8, 0}, [ST_I32] = {"I32", 4, 3},
@@ -83,10 +82,12 @@ void st_writer_give(st_writer_t *w, const char *name, st_type_t type, int rank, 
 void st_writer_lazy(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim,
                     st_fill_t fill, void *ctx, size_t i) {
     entry_t *e = entry_add(w, name, type, rank, dim, NULL);
-    e->fill = fill, e->ctx = ctx, e->i = i;
+    e->fill = fill;
+    e->ctx = ctx;
+    e->i = i;
 }
 
-/* The bytes of an entry; *made is to be freed. */
+/* The bytes of an entry; free *made afterwards. */
 static const void *bytes_of(const entry_t *e, void **made) {
     *made = NULL;
     if (!e->fill) return e->data;
@@ -95,7 +96,6 @@ static const void *bytes_of(const entry_t *e, void **made) {
     return *made;
 }
 
-/* A key given twice keeps the last value. */
 void st_writer_meta(st_writer_t *w, const char *key, const char *value) {
     if (strcmp(key, "xxh3") == 0) BUG("'xxh3' is the writer's own");
     for (size_t i = 0; i < w->n_meta; i++) {
@@ -169,24 +169,24 @@ static int by_place(const void *a, const void *b) {
     return d ? d : strcmp(s->name, t->name);
 }
 
+/* A pair of an object, behind a comma unless the object has just been opened. */
+static void put_pair(text_t *t, const char *key, const char *value) {
+    if (t->s[t->n - 1] != '{') put_text(t, ",");
+    put_string(t, key);
+    put_text(t, ":");
+    put_string(t, value);
+}
+
+/* The sorted pairs, with "xxh3" at its place among them. */
 static void put_meta(text_t *t, const st_writer_t *w, uint64_t hash) {
     char hex[17];
-    bool written = false;
+    size_t i = 0;
     snprintf(hex, sizeof hex, "%016" PRIx64, hash);
     put_text(t, "\"__metadata__\":{");
-    for (size_t i = 0; i <= w->n_meta; i++) {
-        /* "xxh3" takes its place among the sorted keys. */
-        if (!written && (i == w->n_meta || strcmp(w->meta[2 * i], "xxh3") > 0)) {
-            put_text(t, i ? ",\"xxh3\":" : "\"xxh3\":");
-            put_string(t, hex);
-            written = true;
-        }
-        if (i == w->n_meta) break;
-        if (i || written) put_text(t, ",");
-        put_string(t, w->meta[2 * i]);
-        put_text(t, ":");
-        put_string(t, w->meta[2 * i + 1]);
-    }
+    for (; i < w->n_meta && strcmp(w->meta[2 * i], "xxh3") < 0; i++)
+        put_pair(t, w->meta[2 * i], w->meta[2 * i + 1]);
+    put_pair(t, "xxh3", hex);
+    for (; i < w->n_meta; i++) put_pair(t, w->meta[2 * i], w->meta[2 * i + 1]);
     put_text(t, "}");
 }
 
@@ -221,30 +221,29 @@ static uint64_t hash_data(const st_writer_t *w) {
     return hash;
 }
 
-/* What only a careless caller or a foreign text can bring about; the reader would refuse the
- * file. */
+/* Names and metadata that the reader would refuse: they may come from foreign texts. */
 static int check_entries(const st_writer_t *w, reason_t *why) {
     char shown[200];
     for (size_t i = 0; i < w->n; i++) {
         const char *name = w->entry[i].name;
         size_t n = strlen(name);
         if (utf8_check((const uint8_t *)name, n) != n || n > 1024)
-            return reason_set(why, "tensor name '%s' is no UTF-8 or above 1024 bytes",
+            return reason_set(why, "tensor name '%s' is not UTF-8 or longer than 1024 bytes",
                               utf8_printable(shown, sizeof shown, name));
     }
     for (size_t i = 0; i < 2 * w->n_meta; i++) {
         size_t n = strlen(w->meta[i]);
         if (utf8_check((const uint8_t *)w->meta[i], n) != n)
-            return reason_set(why, "metadata '%s' is no UTF-8",
+            return reason_set(why, "metadata '%s' is not UTF-8",
                               utf8_printable(shown, sizeof shown, w->meta[i]));
     }
     return 0;
 }
 
-int st_write_stream(st_writer_t *w, void *file, reason_t *why) {
+int st_write_stream(st_writer_t *w, FILE *file, reason_t *why) {
     text_t header = {0};
     uint64_t at = 0;
-    qsort(w->entry, w->n, sizeof *w->entry, by_place);
+    if (w->n) qsort(w->entry, w->n, sizeof *w->entry, by_place); /* of none, entry is NULL */
     qsort(w->meta, w->n_meta, 2 * sizeof *w->meta, by_key);
     if (check_entries(w, why)) return -1;
     put_text(&header, "{");
@@ -256,14 +255,14 @@ int st_write_stream(st_writer_t *w, void *file, reason_t *why) {
     put_text(&header, "}");
     while (header.n % 8) put_text(&header, " ");
     uint64_t n = header.n;
-    FILE *out = file;
-    bool ok = fwrite(&n, 8, 1, out) == 1 && fwrite(header.s, 1, header.n, out) == header.n;
+    bool ok = fwrite(&n, 8, 1, file) == 1 && fwrite(header.s, 1, header.n, file) == header.n;
     free(header.s);
     for (size_t i = 0; ok && i < w->n; i++) {
         void *made;
         const void *data = bytes_of(&w->entry[i], &made);
-        ok = w->entry[i].bytes == 0 || fwrite(data, 1, w->entry[i].bytes, out) == w->entry[i].bytes;
-        int error = errno; /* of the write */
+        size_t bytes = w->entry[i].bytes;
+        ok = bytes == 0 || fwrite(data, 1, bytes, file) == bytes;
+        int error = errno; /* of the write: free may change it */
         free(made);
         errno = error;
     }

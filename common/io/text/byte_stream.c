@@ -28,7 +28,17 @@ struct byte_stream {
 
 /* ---- opening ---- */
 
-/* Everything of `from` into a nameless file: its descriptor, at its start; -1 with a reason. */
+static bool write_all(int to, const uint8_t *bytes, size_t n) {
+    while (n) {
+        ssize_t done = write(to, bytes, n);
+        if (done <= 0) return false;
+        bytes += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+/* Copies all of `from` to a nameless file and returns its descriptor; -1 with a reason. */
 static int copy_pipe(int from, const char *path, int *rc, reason_t *why) {
     const char *dir = getenv("TMPDIR");
     if (!dir || !*dir) dir = "/tmp";
@@ -39,19 +49,17 @@ static int copy_pipe(int from, const char *path, int *rc, reason_t *why) {
     *rc = RC_RUNTIME;
     if (to < 0) return reason_set(why, "cannot copy '%s' to '%s': %s", path, dir, strerror(errno));
     uint8_t *chunk = xmalloc(CHUNK);
-    ssize_t n;
+    ssize_t n = 1; /* bytes of the chunk; 0 at the end, -1 on an error */
     bool written = true;
-    while (written && (n = read(from, chunk, CHUNK)) != 0) {
+    while (written && n != 0) {
+        n = read(from, chunk, CHUNK);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) break;
-        for (ssize_t at = 0, m; written && at < n; at += m) {
-            m = write(to, chunk + at, (size_t)(n - at));
-            written = m > 0;
-        }
+        written = write_all(to, chunk, (size_t)n);
     }
+    int error = errno;
     free(chunk);
     if (written && n == 0) return to;
-    int error = errno;
     close(to);
     if (!written)
         return reason_set(why, "cannot copy '%s' to '%s': %s (TMPDIR names another folder)", path,
@@ -83,7 +91,7 @@ static int open_zstd(byte_stream_t *b, int *rc, reason_t *why) {
     if (b->archive) archive_read_free(b->archive);
     b->archive = archive_read_new();
     if (!b->archive) return reason_set(why, "out of memory (for libarchive)");
-    /* Where libarchive was built without zstd it would start a program; that is not wanted. */
+    /* A libarchive without zstd would start a program to unpack it, which is not wanted. */
     if (archive_read_support_filter_zstd(b->archive) != ARCHIVE_OK)
         return reason_set(why, "libarchive was built without zstd: unpack it first (zstd -d)");
     archive_read_support_format_raw(b->archive);
@@ -99,6 +107,7 @@ static int open_zstd(byte_stream_t *b, int *rc, reason_t *why) {
 #endif
 }
 
+/* To the first byte, opening the unpacker if need be. */
 static int start(byte_stream_t *b, int *rc, reason_t *why) {
     *rc = RC_DATA;
     if (lseek(b->fd, 0, SEEK_SET) < 0) return reason_set(why, "%s", strerror(errno));
@@ -159,12 +168,13 @@ void byte_stream_close(byte_stream_t *b) {
 
 /* ---- reading ---- */
 
+/* At most n bytes: their number, 0 at the end, -1 with a reason. */
 static ssize_t read_some(byte_stream_t *b, uint8_t *to, size_t n, reason_t *why) {
     int error;
     if (b->packing == PACKED_GZIP) {
         int got = gzread(b->gz, to, (unsigned)n);
         const char *said = gzerror(b->gz, &error);
-        /* A file that is cut short is no error of gzread: the reason waits at its end. */
+        /* gzread does not fail on a file that is cut short: gzerror tells it at the end. */
         if (got < 0 || (got < (int)n && error != Z_OK && error != Z_STREAM_END))
             return reason_set(why, "a damaged or cut gzip file: %s", said);
         return got;

@@ -1,7 +1,7 @@
-/* config.c - configuration: a table of fields binds dotted keys to the members of a struct.
+/* config.c - see config.h.
  *
  * Owns the one walk over a JSON object that files, --set and checkpoints share. The walk stops at
- * the first fault and remembers the item, so that a file's fault can be given with line and column.
+ * the first fault and remembers the item, so that a fault in a file gets its line and column.
  */
 #include "common/io/text/config.h"
 
@@ -26,6 +26,7 @@ typedef struct {
 
 /* ---- one value ---- */
 
+/* Refuses the item: "key 'KEY' wants WANTED, got ITEM". */
 static int wrong(walk_t *w, const config_field_t *field, const cJSON *item, const char *wanted) {
     char *got = json_canonical(item);
     w->fault = item;
@@ -66,26 +67,46 @@ static int put_num(walk_t *w, const config_field_t *field, const cJSON *item, do
     return 0;
 }
 
-static int put_list(walk_t *w, const config_field_t *field, const cJSON *item, void *out) {
-    config_ints_t *ints = field->kind == CF_INTS ? out : NULL;
-    config_nums_t *nums = ints ? NULL : out;
-    const cJSON *at =
-        cJSON_IsArray(item) ? item->child : item; /* a number alone is a list of one */
+/* The item of a list that follows `at`. A number alone is a list of one. */
+static const cJSON *next_in(const cJSON *list, const cJSON *at) {
+    return cJSON_IsArray(list) ? at->next : NULL;
+}
+
+/* Checks that `item` is a list, or a number, and sets *first to its first item. */
+static int open_list(walk_t *w, const config_field_t *field, const cJSON *item,
+                     const cJSON **first) {
+    *first = cJSON_IsArray(item) ? item->child : item;
+    if (cJSON_IsArray(item) || cJSON_IsNumber(item)) return 0;
+    return wrong(w, field, item,
+                 field->kind == CF_INTS ? "a list of integers" : "a list of numbers");
+}
+
+/* Both lists are cleared behind their items, so that structs of equal settings are equal bytes. */
+static int put_ints(walk_t *w, const config_field_t *field, const cJSON *item, config_ints_t *out) {
+    const cJSON *at;
+    if (open_list(w, field, item, &at)) return -1;
     int n = 0;
-    if (!cJSON_IsArray(item) && !cJSON_IsNumber(item))
-        return wrong(w, field, item, ints ? "a list of integers" : "a list of numbers");
-    for (; at; at = cJSON_IsArray(item) ? at->next : NULL, n++) {
+    for (; at; at = next_in(item, at)) {
         if (n == CONFIG_LIST) return wrong(w, field, item, "at most 16 items");
-        if (ints ? put_int(w, field, at, &ints->v[n]) : put_num(w, field, at, &nums->v[n]))
-            return -1;
+        if (put_int(w, field, at, &out->v[n])) return -1;
+        n++;
     }
-    *(ints ? &ints->n : &nums->n) = n;
-    for (; n < CONFIG_LIST; n++) { /* structs of equal settings are equal bytes */
-        if (ints)
-            ints->v[n] = 0;
-        else
-            nums->v[n] = 0;
+    out->n = n;
+    for (; n < CONFIG_LIST; n++) out->v[n] = 0;
+    return 0;
+}
+
+static int put_nums(walk_t *w, const config_field_t *field, const cJSON *item, config_nums_t *out) {
+    const cJSON *at;
+    if (open_list(w, field, item, &at)) return -1;
+    int n = 0;
+    for (; at; at = next_in(item, at)) {
+        if (n == CONFIG_LIST) return wrong(w, field, item, "at most 16 items");
+        if (put_num(w, field, at, &out->v[n])) return -1;
+        n++;
     }
+    out->n = n;
+    for (; n < CONFIG_LIST; n++) out->v[n] = 0;
     return 0;
 }
 
@@ -134,8 +155,9 @@ static int put_value(walk_t *w, const config_field_t *field, const cJSON *item) 
         memcpy(out, item->valuestring, strlen(item->valuestring));
         return 0;
     case CF_INTS:
+        return put_ints(w, field, item, out);
     case CF_NUMS:
-        return put_list(w, field, item, out);
+        return put_nums(w, field, item, out);
     }
     BUG("key '%s': kind %d", field->key, (int)field->kind);
 }
@@ -204,11 +226,12 @@ static int walk_object(walk_t *w, const cJSON *object, const char *prefix) {
     for (const cJSON *item = object->child; item; item = item->next) {
         char key[MAX_KEY];
         int n = snprintf(key, sizeof key, "%s%s%s", prefix, *prefix ? "." : "", item->string);
-        bool dotted = strchr(item->string, '.') != NULL;
-        if (n >= MAX_KEY || !dotted) {
-            if (n >= MAX_KEY ? unknown(w, "...", item) : walk_key(w, key, item)) return -1;
+        if (n >= MAX_KEY) return unknown(w, "...", item);
+        if (!strchr(item->string, '.')) {
+            if (walk_key(w, key, item)) return -1;
             continue;
         }
+        /* A dotted key is right in --set alone. */
         if (!find_field(w->table, key)) return unknown(w, key, item);
         w->fault = item;
         w->fault_is_key = true;
@@ -319,27 +342,27 @@ static void print_value(FILE *f, const config_field_t *field, const void *in) {
         jsonw_free(&w);
         return;
     }
-    case CF_INTS:
-    case CF_NUMS: {
-        const config_ints_t *ints = at;
-        const config_nums_t *nums = at;
-        bool whole = field->kind == CF_INTS;
-        int n = whole ? ints->n : nums->n;
+    case CF_INTS: {
+        const config_ints_t *list = at;
         fputc('[', f);
-        for (int i = 0; i < n; i++) {
-            if (i) fputs(", ", f);
-            if (whole)
-                fprintf(f, "%lld", (long long)ints->v[i]);
-            else
-                fputs(json_double(buf, nums->v[i]), f);
-        }
+        for (int i = 0; i < list->n; i++)
+            fprintf(f, "%s%lld", i ? ", " : "", (long long)list->v[i]);
         fputc(']', f);
+        return;
+    }
+    case CF_NUMS: {
+        const config_nums_t *list = at;
+        fputc('[', f);
+        for (int i = 0; i < list->n; i++)
+            fprintf(f, "%s%s", i ? ", " : "", json_double(buf, list->v[i]));
+        fputc(']', f);
+        return;
     }
     }
 }
 
-/* Fields whose keys begin with the first `len` bytes of `prefix`; a group stands where its first
- * field stands. */
+/* Prints the object of all fields whose keys begin with the first `len` bytes of `prefix`. A group
+ * is printed where its first field stands. */
 static void print_level(FILE *f, const config_field_t *table, const void *in, const char *prefix,
                         size_t len, int depth) {
     const char *separator = "";
@@ -388,6 +411,7 @@ void config_help(const config_field_t *table) {
     }
 }
 
+/* A field's value as JSON. malloc'ed. */
 static char *value_text(const config_field_t *field, const void *in) {
     char *text = NULL;
     size_t size = 0;

@@ -1,7 +1,9 @@
 /* config.h - configuration: a table of fields binds dotted keys to the members of a struct.
  *
- * Precedence: default < --config file < --set key=value < flag. Unknown keys, wrong types and
- * values out of range are exit 2 with line:column (files) and the nearest key.
+ * Values come, each over the one before, from the table's defaults, a --config file, --set
+ * key=value, and flags. Unknown keys, wrong types and values out of range are refused with the
+ * nearest key, and in files with line:column. Functions without a `why` are for programs: they
+ * die(RC_USAGE).
  */
 #ifndef IO_CONFIG_H
 #define IO_CONFIG_H
@@ -13,7 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The most items of a list, and bytes of a path with its NUL. */
 enum { CONFIG_LIST = 16, CONFIG_PATH = 1024 };
+
+/* Items behind the first n are 0. */
 typedef struct {
     int64_t v[CONFIG_LIST];
     int n;
@@ -23,46 +28,50 @@ typedef struct {
     int n;
 } config_nums_t;
 
+/* The type of a field's member. */
 typedef enum {
     CF_INT,    /* int64_t */
     CF_NUM,    /* double */
     CF_BOOL,   /* bool */
     CF_CHOICE, /* int: index into choices ("a|b|c") */
     CF_STR,    /* char[64] */
-    /* char[CONFIG_PATH]: a file of the user's; what a RUN records is its last part alone */
-    CF_PATH,
-    CF_INTS, /* config_ints_t; a single number is accepted as a list of one */
-    CF_NUMS, /* config_nums_t */
+    CF_PATH,   /* char[CONFIG_PATH]: a file of the user's; a RUN records its last part alone */
+    CF_INTS,   /* config_ints_t; a single number is accepted as a list of one */
+    CF_NUMS,   /* config_nums_t */
 } config_kind_t;
 
-enum { CONFIG_ARCH = 1 }; /* flags: shapes parameters; a resume with another value is exit 4 */
+/* A field's flags. */
+enum { CONFIG_ARCH = 1 }; /* shapes parameters: a resume with another value is exit 4 */
 
+/* A row of a table; tables end with {0}. */
 typedef struct {
     const char *key; /* "optim.lr" */
     config_kind_t kind;
-    size_t offset;
+    size_t offset;       /* of the member in the struct */
     const char *preset;  /* default as JSON text: "0.001", "\"cosine\"", "[16,16,32,64]" */
     const char *choices; /* CF_CHOICE */
     double min, max;     /* CF_INT, CF_NUM and list items; both 0 = no limit */
     int flags;
     const char *help;
-} config_field_t; /* tables end with {0} */
+} config_field_t;
 
+/* Sets every member to its default. A default that its field refuses is a BUG. */
 void config_defaults(const config_field_t *table, void *out);
-/* Applies a nested JSON object from a file (die(RC_USAGE)). A file may hold only some keys. */
+/* Applies the nested JSON object of a file, which may hold only some keys. */
 void config_file(const config_field_t *table, void *out, const char *path);
-/* "key=value": the value is JSON, else a string. die(RC_USAGE). */
+/* Applies "key=value"; the value is JSON, else a string. */
 void config_set(const config_field_t *table, void *out, const char *assignment);
 void config_sets(const config_field_t *table, void *out, const cli_list_t *assignments);
-/* Applies an object (the "config" of a checkpoint); -1 with a reason. */
+/* Applies an object, the "config" of a checkpoint. 0, or -1 with a reason. */
 int config_json(const config_field_t *table, void *out, const cJSON *object, reason_t *why);
-/* All keys as a nested object in table order: what a RUN records. malloc'ed JSON text,
- * deterministic. */
+
+/* All keys as a nested object in the order of the table: what a RUN records. malloc'ed JSON text,
+ * the same bytes for the same values. */
 char *config_print(const config_field_t *table, const void *in);
-/* --help-config: every key, default, meaning to stdout. */
+/* Prints every key with default, meaning and limits to stdout: --help-config. */
 void config_help(const config_field_t *table);
-/* The first keys that differ between a and b, "key: 1 vs 2" lines, among fields with all of
- * `flags`; returns the number. */
+/* Compares the fields that have all of `flags` in a and b. Returns the number that differ, and in
+ * `text` as many whole lines "key: 1 vs 2" as fit in `size` bytes. */
 size_t config_diff(const config_field_t *table, const void *a, const void *b, int flags, char *text,
                    size_t size);
 

@@ -20,7 +20,7 @@ void csv_release(csv_t *f) {
     *f = (csv_t){0};
 }
 
-/* The field at *at, which then stands on the separator or the end. */
+/* The field that begins at *at, malloc'ed; *at moves to the separator behind it, or to the end. */
 static char *next_field(const char *row, size_t n, size_t *at, char separator) {
     size_t size = 0, i = *at;
     char *own = xmalloc(n - i + 1);
@@ -28,12 +28,12 @@ static char *next_field(const char *row, size_t n, size_t *at, char separator) {
     if (quoted) i++;
     for (; i < n && (quoted || row[i] != separator); i++) {
         if (row[i] == '"' && quoted) {
-            if (i + 1 < n && row[i + 1] == '"')
-                i++;
-            else {
+            bool twice = i + 1 < n && row[i + 1] == '"';
+            if (!twice) {
                 quoted = false;
                 continue;
             }
+            i++;
         }
         own[size++] = row[i];
     }

@@ -1,9 +1,9 @@
-/* json.c - cJSON behind the checks it leaves to its callers.
+/* json.c - cJSON behind the checks that it leaves to its callers.
  *
  * Owns a scanner of strict JSON (RFC 8259) that runs over the raw text first: UTF-8, escapes,
- * number grammar and range, depth, duplicate keys, trailing bytes. What it passes goes to cJSON.
- * The scanner also remembers which numbers were written as exact integers, since cJSON keeps a
- * double only; that fact travels in a bit of `type` which cJSON does not use.
+ * number grammar and range, depth, duplicate keys, trailing bytes. What it accepts goes to cJSON.
+ * The scanner also remembers which numbers were written as exact integers, since cJSON keeps only a
+ * double. That fact travels in a bit of `type` that cJSON does not use.
  */
 #include "common/io/text/json.h"
 
@@ -18,8 +18,8 @@
 enum {
     MAX_DEPTH = 64,
     MAX_NUMBER = 63, /* cJSON reads numbers through a buffer of 64 */
-    NOT_INTEGER =
-        1 << 16, /* in cJSON.type: the text had a fraction or an exponent, or lies beyond 2^53 */
+    /* In cJSON.type: the text had a fraction or an exponent, or lies beyond 2^53. */
+    NOT_INTEGER = 1 << 16,
 };
 static const size_t MAX_FILE = (size_t)1 << 30;
 #define EXACT 9007199254740992.0 /* 2^53 */
@@ -97,19 +97,22 @@ static int peek(const scan_t *s) {
     return s->at < s->size ? (unsigned char)s->text[s->at] : -1;
 }
 
+/* Appends to the text for cJSON. */
 static void emit(scan_t *s, const char *text, size_t n) {
     s->out = xgrow(s->out, &s->out_cap, s->out_len + n + 1, 1);
     memcpy(s->out + s->out_len, text, n);
     s->out_len += n;
 }
 
+/* Does the word stand at the cursor? */
 static bool word(const scan_t *s, const char *w) {
     size_t n = strlen(w);
     return s->size - s->at >= n && memcmp(s->text + s->at, w, n) == 0;
 }
 
 static int skip_space(scan_t *s) {
-    for (int c; (c = peek(s)) >= 0; s->at++) {
+    for (; s->at < s->size; s->at++) {
+        int c = peek(s);
         if (c == '/' || c == '#') return bad(s, s->at, "comments are not JSON");
         if (c != ' ' && c != '\t' && c != '\n' && c != '\r') break;
     }
@@ -123,14 +126,18 @@ static void keep_bytes(scan_t *s, const void *bytes, size_t n) {
     s->keys_len += n;
 }
 
-/* Four hex digits at `at`, or -1. */
+/* A hex digit's value, or -1. */
+static int hex_digit(int c) {
+    int lower = c | 32;
+    if (c >= '0' && c <= '9') return c - '0';
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* The value of four hex digits at `at`, or -1. */
 static int hex4(const scan_t *s, size_t at) {
     int u = 0;
     for (size_t i = 0; i < 4; i++) {
-        int c = at + i < s->size ? (unsigned char)s->text[at + i] : 0;
-        int digit = c >= '0' && c <= '9'                 ? c - '0'
-                    : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
-                                                         : -1;
+        int digit = at + i < s->size ? hex_digit((unsigned char)s->text[at + i]) : -1;
         if (digit < 0) return -1;
         u = u * 16 + digit;
     }
@@ -192,10 +199,11 @@ static void add_number(scan_t *s, bool integer) {
     s->number[s->n_number++] = integer;
 }
 
+/* Passes over digits and returns how many there were. */
 static size_t scan_digits(scan_t *s) {
-    size_t n = 0;
-    for (int c; (c = peek(s)) >= '0' && c <= '9'; s->at++) n++;
-    return n;
+    size_t start = s->at;
+    while (peek(s) >= '0' && peek(s) <= '9') s->at++;
+    return s->at - start;
 }
 
 static int scan_number(scan_t *s) {
@@ -266,9 +274,8 @@ static int scan_object(scan_t *s) {
     emit(s, "{", 1);
     for (bool any = false;; any = true) {
         if (skip_space(s)) return -1;
-        if (peek(s) == '}' && !any) break;
+        if (peek(s) == '}') break;
         if (any) {
-            if (peek(s) == '}') break;
             if (peek(s) != ',') return bad_here(s, "',' or '}'");
             size_t comma = s->at++;
             if (skip_space(s)) return -1;
@@ -318,6 +325,7 @@ static int scan_array(scan_t *s) {
     return 0;
 }
 
+/* Passes over the word, which stands at the cursor, and gives cJSON the replacement. */
 static int scan_word(scan_t *s, const char *w, const char *replacement) {
     s->at += strlen(w);
     emit(s, replacement, strlen(replacement));
@@ -373,7 +381,7 @@ static void scan_release(scan_t *s) {
     free(s->number);
 }
 
-/* Numbers stand in the tree in the order of the text. */
+/* Marks the numbers that are no exact integers: the tree has them in the order of the text. */
 static void mark_numbers(cJSON *item, const uint8_t **number) {
     for (; item; item = item->next) {
         if (cJSON_IsNumber(item) && !*(*number)++) item->type |= NOT_INTEGER;

@@ -30,13 +30,13 @@ static int bad(const json_stream_t *s, reason_t *why, const char *what) {
     return reason_set(why, "byte %llu: %s", (unsigned long long)(s->before + s->at), what);
 }
 
-/* Where the bytes go that are being read: nowhere when text is NULL. */
+/* Where the bytes go that are read. */
 typedef struct {
     char **text;
     size_t *size, *cap;
 } sink_t;
 
-/* Takes the byte at the cursor. */
+/* Takes the byte at the cursor; `to` may be NULL, then the byte is passed over. */
 static int take(json_stream_t *s, const sink_t *to, reason_t *why) {
     char c = s->bytes[s->at++];
     if (!to) return 0;
@@ -52,7 +52,7 @@ static int take(json_stream_t *s, const sink_t *to, reason_t *why) {
 static int take_string(json_stream_t *s, const sink_t *to, reason_t *why) {
     bool escaped = false;
     if (take(s, to, why)) return -1; /* its quote */
-    for (int c; (c = peek(s)) >= 0;) {
+    for (int c = peek(s); c >= 0; c = peek(s)) {
         if (take(s, to, why)) return -1;
         if (c == '"' && !escaped) return 0;
         escaped = c == '\\' && !escaped;
@@ -62,7 +62,7 @@ static int take_string(json_stream_t *s, const sink_t *to, reason_t *why) {
 
 static int take_nested(json_stream_t *s, const sink_t *to, reason_t *why) {
     uint64_t depth = 0;
-    for (int c; (c = peek(s)) >= 0;) {
+    for (int c = peek(s); c >= 0; c = peek(s)) {
         if (c == '"') {
             if (take_string(s, to, why)) return -1;
             continue;
@@ -75,12 +75,14 @@ static int take_nested(json_stream_t *s, const sink_t *to, reason_t *why) {
     return bad(s, why, "the end is inside brackets: the file is cut short");
 }
 
-/* A number, true, false, null, NaN: up to what cannot be of it. */
+/* A number, true, false, null or NaN: everything up to a byte that ends a word. */
 static int take_word(json_stream_t *s, const sink_t *to, reason_t *why) {
-    size_t n = 0;
-    for (int c; (c = peek(s)) > ' ' && !strchr(",:[]{}\"", c); n++)
+    bool any_byte = false;
+    for (int c = peek(s); c > ' ' && !strchr(",:[]{}\"", c); c = peek(s)) {
         if (take(s, to, why)) return -1;
-    return n ? 0 : bad(s, why, "a value is missing");
+        any_byte = true;
+    }
+    return any_byte ? 0 : bad(s, why, "a value is missing");
 }
 
 static int take_value(json_stream_t *s, const sink_t *to, reason_t *why) {
@@ -103,7 +105,7 @@ bool json_stream_closed(const json_stream_t *s) {
     return s->place == AT_END;
 }
 
-/* Before the next element: 1; behind the last one: 0. */
+/* Moves to the next element of an array: 1; or behind the last one: 0. -1 with a reason. */
 static int to_element(json_stream_t *s, reason_t *why) {
     int c = skip_space(s);
     if (c == ']') {
@@ -117,7 +119,8 @@ static int to_element(json_stream_t *s, reason_t *why) {
     return 1;
 }
 
-/* Before the value of the next member, whose name is taken: 1; behind the last one: 0. */
+/* Takes the name of the object's next member and moves to its value: 1; or behind the last one: 0.
+ * -1 with a reason. */
 static int to_member(json_stream_t *s, reason_t *why) {
     size_t size = 0;
     sink_t to = {&s->member, &size, &s->member_cap};

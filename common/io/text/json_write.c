@@ -19,8 +19,8 @@ const char *json_float(char buf[32], float v) {
         snprintf(buf, 32, "%.0f", (double)v);
         return buf;
     }
-    /* FLT_DIG digits survive a round trip, so fewer are found by %g dropping zeros - but for
-     * subnormals, which hold fewer. */
+    /* Decimals of up to FLT_DIG digits survive a round trip, so a shorter text is that of FLT_DIG
+     * digits without its zeros, which %g drops. Subnormals hold fewer digits: they start at 1. */
     for (int digits = fabsf(v) < FLT_MIN ? 1 : FLT_DIG; digits <= 9; digits++) {
         snprintf(buf, 32, "%.*g", digits, (double)v);
         if (strtof(buf, NULL) == v) break;

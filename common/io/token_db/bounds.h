@@ -1,10 +1,10 @@
 /* bounds.h - actions between the units of their environment and [-1,1], by a lower and an upper
- * end.
+ * bound.
  *
- * Which bounds say anything about the numbers is decided from the declaration alone, so that parts
- * of one dataset agree: bounds at or beyond the largest float16 are a number type's limits (or a
- * giant's), and infinite ones are none. Such actions are stored as they are; how they are scaled is
- * decided where the training side is known (gato/scaling.h).
+ * Some bounds say nothing about the numbers: infinite ones, and those at or beyond the largest
+ * float16, which are the limits of a number type. The declaration alone decides that, so all parts
+ * of one dataset agree. Such actions are stored as they are; the training side chooses how to scale
+ * them (gato/scaling.h).
  */
 #ifndef IO_BOUNDS_H
 #define IO_BOUNDS_H
@@ -23,18 +23,21 @@ static inline bool bounds_wide(float low, float high) {
 /* The nearest finite float. */
 static inline float bounds_finite(double v) {
     if (v > (double)FLT_MAX) return FLT_MAX;
-    return v < -(double)FLT_MAX ? -FLT_MAX : (float)v;
+    if (v < -(double)FLT_MAX) return -FLT_MAX;
+    return (float)v;
 }
 
-/* [low, high] to [-1,1]; what lies beyond stays beyond. Both ends equal: 0 there, +-2 elsewhere. */
+/* Maps [low, high] to [-1,1]; what lies beyond stays beyond. When both bounds are equal, that value
+ * maps to 0, smaller ones to -2 and larger ones to 2. */
 static inline float bounds_scale(float v, float low, float high) {
     double width = (double)high - (double)low;
     if (low == -1 && high == 1) return v;
-    if (width == 0) return v == low ? 0 : v < low ? -2 : 2;
+    if (width == 0 && v == low) return 0;
+    if (width == 0) return v < low ? -2 : 2;
     return bounds_finite(2 * ((double)v - (double)low) / width - 1);
 }
 
-/* And back: both ends finite. */
+/* Maps [-1,1] back to [low, high]; both bounds are finite. */
 static inline float bounds_unscale(float v, float low, float high) {
     double width = (double)high - (double)low;
     if (low == -1 && high == 1) return v;

@@ -62,7 +62,7 @@ static int parse_leaf(leaves_t *out, leaf_side_t side, const cJSON *item, reason
     size_t k = 0;
     while (part && k < LEAF_PARTS && strcmp(part, parts[k]) != 0) k++;
     if (!name || !part || k == LEAF_PARTS || !width || !json_u64(width, &n) || !n || n > UINT32_MAX)
-        return reason_set(why, "leaves: one without a name, a known part or a width");
+        return reason_set(why, "leaves: a leaf lacks a name, a known part or a width");
     leaves_add(out, side, (leaf_part_t)k, name, (uint32_t)n);
     return 0;
 }
@@ -91,13 +91,19 @@ int leaves_parse(leaves_t *out, const char *json, reason_t *why) {
 
 /* ---- comparison ---- */
 
-/* The k-th leaf of a part, NULL behind the last. */
+/* Leaf k of a part, counted from 0; NULL behind the last. */
 static const leaf_t *leaf_at(const leaves_t *l, leaf_side_t side, leaf_part_t part, size_t k) {
-    for (size_t i = 0; i < l->n; i++)
-        if (l->v[i].side == side && l->v[i].part == part && k-- == 0) return &l->v[i];
+    size_t before = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        const leaf_t *leaf = &l->v[i];
+        if (leaf->side != side || leaf->part != part) continue;
+        if (before == k) return leaf;
+        before++;
+    }
     return NULL;
 }
 
+/* Also true when both are NULL: two parts end together. */
 static bool same_leaf(const leaf_t *a, const leaf_t *b) {
     if (!a || !b || a->width != b->width) return a == b;
     return !*a->name || !*b->name || !strcmp(a->name, b->name);
@@ -112,7 +118,7 @@ static bool same_part(const leaves_t *a, const leaves_t *b, leaf_side_t side, le
     }
 }
 
-/* "a, b (3 columns), c" */
+/* Writes "a, b (3 columns), c", shortened by "..." where there is no room. */
 static void show(const leaves_t *l, leaf_side_t side, leaf_part_t part, char out[400]) {
     size_t at = 0;
     for (size_t k = 0;; k++) {
@@ -156,7 +162,8 @@ int leaves_fit(const char *a, const char *b, reason_t *why) {
 
 char *leaves_merge(const char *a, const char *b) {
     leaves_t x, y, sum = {0};
-    if (!a || !b || leaves_parse(&x, a, NULL)) return a || b ? xstrdup(a ? a : b) : NULL;
+    if (!a && !b) return NULL;
+    if (!a || !b || leaves_parse(&x, a, NULL)) return xstrdup(a ? a : b);
     if (leaves_parse(&y, b, NULL)) BUG("leaves that were never checked");
     for (size_t i = 0; i < x.n; i++)
         leaves_add(&sum, x.v[i].side, x.v[i].part, x.v[i].name, x.v[i].width);

@@ -1,12 +1,17 @@
-/* leaves.h - the names of a timestep's columns: which leaf of the dataset's spaces became which
- * part, in the order of the columns.
+/* leaves.h - the names of a timestep's columns.
  *
- * Widths alone do not tell two recordings apart whose columns stand in another order, so a shard
- * and a policy keep this list, as canonical JSON:
+ * A dataset's spaces are trees; each leaf becomes columns of one kind ("part") of a record. Widths
+ * alone do not tell two recordings apart whose columns stand in another order. So a shard and a
+ * policy keep the list of leaves in the order of the columns, as canonical JSON:
+ *
  *   {"actions":[{"name":"arm","part":"continuous","width":2}],
  *    "observations":[{"name":"state/joints","part":"continuous","width":6}, ...]}
- * name: the leaf's path, "" of a space that is no Dict or Tuple. part: image, continuous, discrete
- * or text. width: columns (1 of images and texts). Absent (NULL) where nobody knows: former shards.
+ *
+ *   name    the leaf's path; "" when the space is neither a Dict nor a Tuple
+ *   part    image, continuous, discrete or text
+ *   width   columns; 1 for images and texts
+ *
+ * NULL in place of the JSON means that the names are not known, as in former shards.
  */
 #ifndef IO_LEAVES_H
 #define IO_LEAVES_H
@@ -18,12 +23,13 @@ typedef enum { LEAF_IMAGE, LEAF_CONTINUOUS, LEAF_DISCRETE, LEAF_TEXT, LEAF_PARTS
 typedef enum { LEAF_OBSERVATION, LEAF_ACTION, LEAF_SIDES } leaf_side_t;
 
 typedef struct {
-    char *name;
+    char *name; /* owned */
     leaf_side_t side;
     leaf_part_t part;
     uint32_t width;
 } leaf_t;
 
+/* {0} is an empty list. */
 typedef struct {
     leaf_t *v;
     size_t n;
@@ -31,22 +37,23 @@ typedef struct {
 
 /* Appends a leaf; the name is copied. */
 void leaves_add(leaves_t *l, leaf_side_t side, leaf_part_t part, const char *name, uint32_t width);
+/* Frees what the list owns and empties it. */
 void leaves_release(leaves_t *l);
-/* Columns of a part. */
+/* Number of columns of one side and part. */
 uint64_t leaves_width(const leaves_t *l, leaf_side_t side, leaf_part_t part);
-/* malloc'ed */
+/* The list as canonical JSON, malloc'ed. */
 char *leaves_json(const leaves_t *l);
-/* -1 with a reason when it is no such list; *out is empty then. */
+/* Back. 0, or -1 with a reason and *out empty. */
 int leaves_parse(leaves_t *out, const char *json, reason_t *why);
 
-/* Do two lists (JSON, NULL = not known) name the same columns in the same order? A part that one of
- * them does not have fits everything, and so does a leaf without a name of the same width. -1 with
- * both lists. */
+/* Do two lists (JSON, or NULL) name the same columns in the same order? A part that one of them
+ * lacks fits any other, and a leaf without a name fits any leaf of its width. 0, or -1 with a reason
+ * that shows both. */
 int leaves_fit(const char *a, const char *b, reason_t *why);
-/* What both know: the parts of a, and those of b that a does not have. malloc'ed; NULL when both
- * are. */
+/* All that two fitting lists know: the leaves of a, and those of the parts that only b has.
+ * malloc'ed; NULL when both are NULL. */
 char *leaves_merge(const char *a, const char *b);
-/* The name of a column, for messages: "arm/joints[2]", or "" when it is not known. */
+/* The name of a column for messages: "arm/joints[2]", or "" when it is not known. Returns buf. */
 const char *leaves_column(const leaves_t *l, leaf_side_t side, leaf_part_t part, uint32_t column,
                           char buf[300]);
 

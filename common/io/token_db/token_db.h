@@ -1,11 +1,28 @@
-/* token_db.h - token shards: what `tokenize` writes and `gato` reads. The schema to the byte is in
- * FORMATS.md.
+/* token_db.h - token shards: `tokenize` writes them, `gato` reads them.
  *
- * A shard is an LMDB directory "X.lmdb" with one unnamed database; keys are 16 bytes (tag, three
- * zero bytes, 32-bit part, 64-bit id; big endian); key and value lengths are multiples of 8, so
- * values are aligned and read in place. Every value starts with a header that carries an XXH64 of
- * the rest, checked at every read. Writers hold OUT.lock; a killed writer leaves whole
- * transactions.
+ * A shard is an LMDB folder X.lmdb (FORMATS.md 1 has it to the byte): one meta, then records. Use
+ * (tests/examples/example_token_db.c):
+ *
+ *     int rc; // the program's exit code
+ *     reason_t why;
+ *     shard_meta_t meta = {.arguments = "{}", .codes = 512};
+ *     token_db_t *db = token_db_create("x.lmdb", &meta, 0, &rc, &why);
+ *     if (!db) die(rc, "%s", why.text);
+ *     token_record_t image = {.T = 1, .key = "a.png", .key_len = 5, .grid_h = 1, .grid_w = 2};
+ *     image.codes = (uint32_t[]){7, 511}; // one row of two
+ *     if (token_db_put(db, &image, &why)) die(RC_RUNTIME, "%s", why.text);
+ *     if (token_db_commit(db, &why)) die(RC_RUNTIME, "%s", why.text);
+ *     token_db_close(db);
+ *
+ *     token_record_t r;
+ *     db = token_db_open("x.lmdb", &rc, &why);
+ *     if (!db || token_db_get(db, 0, &r, &why)) die(RC_DATA, "%s", why.text);
+ *     uint32_t second = r.codes[1];
+ *     token_record_release(&r);
+ *     token_db_close(db);
+ *
+ * Promises: values are read in place; each carries a checksum that every read checks, and every id
+ * is below its range. A writer holds X.lmdb.lock, and a killed one leaves whole transactions.
  */
 #ifndef IO_TOKEN_DB_H
 #define IO_TOKEN_DB_H
@@ -19,124 +36,154 @@ enum { TOKEN_DB_VERSION = 1 };
 typedef enum { TAG_META = 0, TAG_RECORD = 1, TAG_SOURCE = 2, TAG_BAD = 3 } token_tag_t;
 typedef enum { RECORD_IMAGE, RECORD_EPISODE, RECORD_TEXT } record_kind_t;
 
-/* What the whole shard agrees on. Strings are owned; release with shard_meta_release. */
+/* ---- the meta ---- */
+
+/* What all records of a shard agree on. Strings and arrays are owned; those that do not apply are
+ * NULL. Release with shard_meta_release. */
 typedef struct {
-    char *tool; /* "tokenize 0.1" */
-    char
-        *arguments; /* the options that shaped the shard, canonical JSON: a resume needs the same */
-    char *fingerprint;    /* 32 hex digits of the encoder, or NULL without one */
-    char *preprocess;     /* canonical JSON of tokenizer.json's preprocess, or NULL */
-    char *quantizer;      /* canonical JSON, or NULL */
+    char *tool;           /* "tokenize 0.1" */
+    char *arguments;      /* canonical JSON of what shaped the shard; resuming needs the same */
+    char *fingerprint;    /* of the encoder, 32 hex digits */
+    char *preprocess;     /* canonical JSON of tokenizer.json's preprocess */
+    char *quantizer;      /* canonical JSON */
     char *text_tokenizer; /* "byte", ... */
-    char *env;            /* environment spec of control episodes (JSON), or NULL */
-    uint32_t codes;       /* K; 0 = no images tokens */
+    char *env;            /* JSON: the environment of the episodes */
+    uint32_t codes;       /* K: ids are below it; 0 = no image tokens */
     uint32_t code_dim;    /* D */
-    float *codebook;      /* [K,D] or NULL */
-    uint32_t grid_h, grid_w, image_h, image_w;                        /* 0 = mixed sizes */
-    uint32_t text_vocab;                                              /* 257 for byte */
-    uint32_t n_continuous, n_discrete, n_actions, n_discrete_actions; /* widths a timestep */
-    uint32_t *discrete_range, *discrete_action_range; /* sizes of the discrete spaces */
-    /* [n_actions] as declared, maybe infinite. Actions are scaled to [-1,1] by them, except those
-     * that shard_action_raw names. */
+    float *codebook;      /* [K,D] */
+
+    /* Codes per image, and pixels; 0 = they differ from record to record. */
+    uint32_t grid_h, grid_w, image_h, image_w;
+    uint32_t text_vocab; /* text ids are below it; 257 for bytes */
+
+    /* Columns per timestep. */
+    uint32_t n_continuous, n_discrete, n_actions, n_discrete_actions;
+    /* [n_discrete], [n_discrete_actions]: ids of a column are below its range. */
+    uint32_t *discrete_range, *discrete_action_range;
+    /* [n_actions] as declared, maybe infinite. Actions are stored scaled by them to [-1,1], except
+     * those that are raw (shard_action_raw). */
     float *action_low, *action_high;
-    uint8_t *action_raw; /* [n_actions] 1: stored as it is; NULL: where a bound is infinite */
-    char *leaves;        /* names of the columns (leaves.h), NULL = not known */
-    float mu, M;
-    /* counts, rewritten with every transaction */
+    uint8_t *action_raw; /* [n_actions] 1 = raw. NULL: raw where a bound is infinite */
+    char *leaves;        /* names of the columns (leaves.h); NULL = not known */
+    float mu, M;         /* of the mu-law */
+
+    /* Counts. Every commit stores them. */
     uint64_t records, images, episodes, steps, tokens, skipped, bad;
     bool complete; /* the whole input has been read */
 } shard_meta_t;
+
+/* Frees what the meta owns and empties it. */
 void shard_meta_release(shard_meta_t *m);
-/* Is action column k stored as the data set has it, in the units of its environment? */
+/* Is action column k stored as the dataset has it, in the units of its environment? */
 bool shard_action_raw(const shard_meta_t *m, uint32_t k);
+/* A deep copy; *to is overwritten, not released. */
 void shard_meta_copy(shard_meta_t *to, const shard_meta_t *from);
 
-/* One record: an image, an episode (or window of one), a text. Arrays of absent parts are NULL; T
- * timesteps (1 for images and texts). Reading: pointers go into the map (valid until
- * token_db_close), except those in `owned`. */
+/* ---- a record ---- */
+
+/* An image, an episode or a piece of one, or a text. Absent arrays are NULL. Nothing is owned but
+ * `owned`: in a record that was read, pointers go into the file's map and hold until
+ * token_db_close. */
 typedef struct {
     record_kind_t kind;
-    uint32_t T;
-    const char
-        *key; /* of the source item ("a/x.png", "episode_3"); key_len bytes, no NUL inside needed */
+    uint32_t T; /* timesteps; 1 for images and texts */
+
+    /* Names: any bytes, no NUL behind them. */
+    const char *key; /* of the item in its source: "a/x.png", "episode_3" */
     uint32_t key_len;
     const char *source; /* as given to --in */
     uint32_t source_len;
-    uint32_t grid_h, grid_w; /* of this record's images */
-    uint32_t image_h, image_w;
-    uint64_t first_step; /* of the episode, for windows */
-    const uint32_t
-        *codes; /* [T, grid_h*grid_w]; stored as u16 when K <= 65536, widened by the reader */
-    const uint32_t *text; /* [text_len] token ids, once a record */
-    uint32_t text_len;
-    uint32_t
-        /* the first ids of the text are given (a question and a space), not to be predicted */
-        prompt_len;
-    const char
-        *label; /* class of an image, as its data set writes it; label_len bytes, NULL = none */
+    const char *label; /* class of an image, as its dataset writes it */
     uint32_t label_len;
+
+    uint32_t grid_h, grid_w, image_h, image_w; /* of this record's images */
+    uint64_t first_step;                       /* of a piece in its episode; of a text, its byte */
+
+    const uint32_t *codes; /* [T, grid_h, grid_w] */
+    const uint32_t *text;  /* [text_len] token ids, once per record */
+    uint32_t text_len;
+    uint32_t prompt_len; /* so many ids of the text are given, not to be predicted: a question */
+
     const float *continuous;               /* [T, n_continuous] */
     const uint32_t *discrete;              /* [T, n_discrete] */
     const float *actions;                  /* [T, n_actions], scaled to [-1,1] or raw */
     const uint32_t *discrete_actions;      /* [T, n_discrete_actions] */
-    const float *label_actions;            /* [T, n_actions] clean targets, NULL = actions */
+    const float *label_actions;            /* [T, n_actions] clean targets; NULL = actions */
     const float *rewards;                  /* [T] */
-    const uint8_t *terminated, *truncated; /* [T] */
-    const uint8_t *
-        /* PNG bytes of kept images, [pixels_bytes], T PNGs after one another; pixel_size[T] their
-         * lengths */
-        pixels;
-    const uint32_t *pixel_size;
+    const uint8_t *terminated, *truncated; /* [T] 0 or 1 */
+
+    /* Images that were kept: T PNG files one behind another, pixels_bytes in all. */
+    const uint8_t *pixels;
+    const uint32_t *pixel_size; /* [T] bytes of each */
     uint64_t pixels_bytes;
-    const uint32_t
-        *image_hash; /* [2], low half first: of the decoded image, kept by --dedupe; or NULL */
-    void *owned;     /* released by token_record_release */
+    const uint32_t *image_hash; /* [2], low half first: of the decoded image, with --dedupe */
+
+    void *owned;
 } token_record_t;
+
+/* Frees what a record that was read owns and empties it. */
 void token_record_release(token_record_t *r);
 
 typedef struct token_db token_db_t;
 
 /* ---- writing ---- */
-/* Creates X.lmdb, or reopens it to go on (meta->arguments must equal those stored: -1 with
- * RC_MISFIT in *rc). Another writer: -1, RC_RUNTIME "'X.lmdb' is locked by pid N". max_map: bytes
- * the map may grow to (0 = 1 TB). On resume *meta's counts are loaded. *meta stays the caller's and
- * must outlive the handle: the caller keeps images, episodes, steps, tokens, skipped and complete
- * up to date in it, putting keeps records and bad, committing stores it. Like the arguments,
- * fingerprint, preprocess, quantizer, tokenizer, env and widths must be those stored. */
+
+/* Creates the shard `path`, or opens it to go on; only this process may write it.
+ *
+ * meta: the caller's, must outlive the handle. When an existing shard is opened, its counts are
+ * loaded into *meta; everything else must be equal to what is stored. While writing, the caller
+ * keeps images, episodes, steps, tokens, skipped and complete up to date, and token_db_put keeps
+ * records and bad.
+ * max_map: bytes that the file may grow to; 0 = 1 TB.
+ *
+ * NULL with a reason: *rc is RC_MISFIT (another meta), RC_RUNTIME (locked by another writer, disk),
+ * RC_USAGE (no shard, or open in this process) or RC_DATA (corrupt). */
 token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_map, int *rc,
                             reason_t *why);
-/* Records are numbered in order; they become visible at token_db_commit, which also stores the
- * sources' marks and the counts. Failures (full disk, full map) are -1 with what to do: what was
- * committed stays good. */
+/* Adds a record, copied; records are numbered in this order. Readers see it after token_db_commit.
+ * 0, or -1 with a reason when it does not fit the meta. */
 int token_db_put(token_db_t *db, const token_record_t *r, reason_t *why);
+/* Adds an item that could not be used: its key (key_len bytes) and the reason. Returns 0. */
 int token_db_put_bad(token_db_t *db, const char *key, size_t key_len, const char *reason,
                      reason_t *why);
-/* Items are done in the order of their source: the first `items` of `source` (a hash of its name)
- * are, and the last of them has a key of hash `last`. Stored by the next commit; at most 64
- * sources. */
+/* Marks the first `items` items of a source as done. source: XXH64 of its name; last: XXH64 of the
+ * last one's key. Items must be done in the order of their source. The next commit stores the mark;
+ * a shard has at most 64 sources (BUG). */
 void token_db_mark(token_db_t *db, uint64_t source, uint64_t items, uint64_t last);
-/* How many, and *last; 0 for a source that was never marked. */
+/* How many items of a source are marked as done, and *last as it was marked; 0 and 0 when none. */
 uint64_t token_db_done(const token_db_t *db, uint64_t source, uint64_t *last);
 /* Bytes that wait for the next commit. */
 uint64_t token_db_pending(const token_db_t *db);
+/* Writes all that was put, the marks and the counts in one transaction, and syncs it. 0, or -1 with
+ * a reason that says what to do (full disk, full map): what was committed before stays good. */
 int token_db_commit(token_db_t *db, reason_t *why);
 
 /* ---- reading ---- */
-/* Opens for reading (read-only media without a lock file). The whole tree of pages is checked
- * against the file first, so a cut or damaged file is refused here; 16 bytes a page of entries are
- * kept, however many records there are. Opening a shard again in this process gives the same handle
- * once more. *rc: RC_USAGE missing, RC_DATA corrupt, RC_MISFIT another version or endianness. A
- * SIGBUS while reading (file truncated under us) ends the program with RC_DATA and the file's
- * name. */
+
+/* Opens the newest state of a shard, which stays as it is whatever a writer does meanwhile. The
+ * whole tree of pages is checked against the file first, so a cut or damaged file is refused here.
+ * Memory: 16 bytes per page of records. Opening a shard that this process reads already returns the
+ * same handle; close it once more.
+ *
+ * NULL with a reason: *rc is RC_USAGE (missing, or written by this process), RC_DATA (corrupt),
+ * RC_MISFIT (another version or byte order) or RC_RUNTIME. When the file is truncated while it is
+ * read, SIGBUS ends the program with RC_DATA and the shard's name. */
 token_db_t *token_db_open(const char *path, int *rc, reason_t *why);
+/* The meta: borrowed, valid until token_db_close. */
 const shard_meta_t *token_db_meta(const token_db_t *db);
-uint64_t token_db_count(const token_db_t *db); /* records */
-uint64_t token_db_bytes(const token_db_t *db); /* of the file */
-/* Record i (0-based, in order of writing): checksum, sizes and ids (codes < K, text < text_vocab,
- * discrete within range, numbers finite) are checked. -1 with key and offset. Thread-safe. */
+/* Number of records; in a writer, also those that wait for a commit. */
+uint64_t token_db_count(const token_db_t *db);
+/* Bytes of the file, of a reader. */
+uint64_t token_db_bytes(const token_db_t *db);
+/* Reads record i, counted from 0 in the order of writing. Checks its checksum, its sizes, that ids
+ * are below their ranges and that numbers are finite. 0, or -1 with a reason that names key and
+ * offset. Release *r with token_record_release. Thread-safe. */
 int token_db_get(token_db_t *db, uint64_t i, token_record_t *r, reason_t *why);
-/* Bad items: i-th; -1 at the end. */
+/* Reads bad item i: *key and *reason are malloc'ed. 0; -1 with a reason, which is empty when there
+ * is no such item. */
 int token_db_bad(token_db_t *db, uint64_t i, char **key, char **reason, reason_t *why);
+
+/* Closes a reader or a writer; what was not committed is lost. NULL is allowed. */
 void token_db_close(token_db_t *db);
 
 #endif

@@ -1,7 +1,7 @@
-/* token_db_guard.c - the shards open in this process. State of the process by nature: LMDB forbids
- * a second handle on one file, and a signal handler can see nothing but globals.
+/* token_db_guard.c - see token_db_guard.h. A global table, since a signal handler sees nothing else.
  */
-#include "common/io/token_db/token_db_shard.h"
+#include "common/io/token_db/token_db_guard.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -21,13 +21,14 @@ static struct {
 } slot_of[SLOTS];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* Only what a signal handler may do. A fault elsewhere is somebody else's, and kills. */
+/* Calls only what a signal handler may call. A fault outside all maps ends the process as usual. */
 static void on_sigbus(int signal_number, siginfo_t *info, void *context) {
     uintptr_t at = (uintptr_t)info->si_addr;
     for (int i = 0; i < SLOTS; i++) {
         if (at < atomic_load(&slot_of[i].from) || at >= atomic_load(&slot_of[i].to)) continue;
-        ssize_t n = write(STDERR_FILENO, slot_of[i].message, strlen(slot_of[i].message));
-        _exit(n < 0 ? RC_DATA : RC_DATA);
+        ssize_t written = write(STDERR_FILENO, slot_of[i].message, strlen(slot_of[i].message));
+        (void)written; /* there is no second way to tell it */
+        _exit(RC_DATA);
     }
     (void)context;
     signal(signal_number, SIG_DFL);

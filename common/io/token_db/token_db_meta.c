@@ -1,6 +1,7 @@
 /* token_db_meta.c - shard_meta_t to bytes and back (FORMATS.md 1.3). */
 #include "common/io/token_db/leaves.h"
 #include "common/io/token_db/token_db_value.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,27 +83,29 @@ uint8_t *token_meta_build(const shard_meta_t *m, size_t *size) {
         (m->n_discrete_actions && !m->discrete_action_range) ||
         (m->n_actions && (!m->action_low || !m->action_high)))
         BUG("shard meta: a width without its ranges");
-    head_t h = {m->codes,
-                m->code_dim,
-                m->grid_h,
-                m->grid_w,
-                m->image_h,
-                m->image_w,
-                m->text_vocab,
-                m->n_continuous,
-                m->n_discrete,
-                m->n_actions,
-                m->n_discrete_actions,
-                m->complete,
-                m->mu,
-                m->M,
-                m->records,
-                m->images,
-                m->episodes,
-                m->steps,
-                m->tokens,
-                m->skipped,
-                m->bad};
+    head_t h = {
+        .codes = m->codes,
+        .code_dim = m->code_dim,
+        .grid_h = m->grid_h,
+        .grid_w = m->grid_w,
+        .image_h = m->image_h,
+        .image_w = m->image_w,
+        .text_vocab = m->text_vocab,
+        .n_continuous = m->n_continuous,
+        .n_discrete = m->n_discrete,
+        .n_actions = m->n_actions,
+        .n_discrete_actions = m->n_discrete_actions,
+        .complete = m->complete,
+        .mu = m->mu,
+        .M = m->M,
+        .records = m->records,
+        .images = m->images,
+        .episodes = m->episodes,
+        .steps = m->steps,
+        .tokens = m->tokens,
+        .skipped = m->skipped,
+        .bad = m->bad,
+    };
     value_part_t part[] = {
         string_part(PART_TOOL, m->tool),
         string_part(PART_ARGUMENTS, m->arguments),
@@ -140,6 +143,7 @@ static int take_string(const value_t *v, unsigned part, const char *name, char *
     return 0;
 }
 
+/* A copy of part's n elements to *out (a pointer to a pointer); absent is fine only when n is 0. */
 static int take_array(const value_t *v, unsigned part, char type, uint32_t n, const char *name,
                       void *out, reason_t *why) {
     const value_part_t *p = value_part(v, part);
@@ -151,7 +155,7 @@ static int take_array(const value_t *v, unsigned part, char type, uint32_t n, co
     return 0;
 }
 
-/* They name as many columns as there are. */
+/* The leaves must name as many columns as there are. */
 static int check_leaves(const shard_meta_t *m, reason_t *why) {
     leaves_t l;
     if (!m->leaves) return 0;

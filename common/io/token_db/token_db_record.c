@@ -1,12 +1,15 @@
-/* token_db_record.c - token_record_t to bytes and back (FORMATS.md 1.4), with one check for both
- * directions: what may not be read may not be written.
+/* token_db_record.c - token_record_t to bytes and back (FORMATS.md 1.4).
+ *
+ * One check serves both directions: what may not be read may not be written.
  */
 #include "common/io/token_db/token_db_value.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* Ids below a vocabulary of at most so many are stored as u16. */
 enum { SMALL = 65536 };
 
 /* The head as it lies in the file. */
@@ -27,7 +30,7 @@ static int ids_below(const uint32_t *id, uint64_t n, uint32_t limit, const char 
     return 0;
 }
 
-/* Column j below range[j]. */
+/* id [T, width]: column j must be below range[j]. */
 static int columns_below(const uint32_t *id, uint32_t T, uint32_t width, const uint32_t *range,
                          const char *name, reason_t *why) {
     for (uint64_t i = 0; i < (uint64_t)T * width; i++)
@@ -78,7 +81,7 @@ static int check_values(const shard_meta_t *m, const token_record_t *r, reason_t
     return 0;
 }
 
-/* T * grid_h * grid_w within reason: also what keeps every later product inside 64 bits. */
+/* Bounds T * grid_h * grid_w, which also keeps every later product inside 64 bits. */
 static int check_head(const token_record_t *r, reason_t *why) {
     uint64_t cells = (uint64_t)r->grid_h * r->grid_w;
     if (r->kind > RECORD_TEXT) return reason_set(why, "record kind %d", (int)r->kind);
@@ -95,7 +98,7 @@ static value_part_t part_of(unsigned part, char type, uint64_t count, const void
     return (value_part_t){(uint16_t)part, type, count, data};
 }
 
-/* Ids below a vocabulary: u16 when they all fit. *narrow is the copy to free. */
+/* Ids below a vocabulary, as u16 when the vocabulary is small. *narrow is the copy, to be freed. */
 static value_part_t ids_part(unsigned part, const uint32_t *id, uint64_t n, uint32_t vocab,
                              uint16_t **narrow) {
     *narrow = NULL;
@@ -109,7 +112,7 @@ static const void *if_wide(const void *p, uint32_t width) {
     return width ? p : NULL;
 }
 
-/* Each array of the record, checked and unchecked alike, in the order of the parts. */
+/* Each array of the record in the order of the parts. */
 static uint8_t *build(const shard_meta_t *m, uint64_t id, const token_record_t *r, size_t *size) {
     head_t h = {r->kind, r->T, r->grid_h, r->grid_w, r->image_h, r->image_w, r->first_step};
     uint64_t T = r->T, actions = T * m->n_actions;
@@ -149,7 +152,8 @@ uint8_t *token_record_build(const shard_meta_t *m, uint64_t id, const token_reco
 
 /* ---- back ---- */
 
-/* A part of exactly `count` elements, or NULL when it is absent; *bad counts mistakes. */
+/* A part of exactly `count` elements of `type`, or NULL when it is absent. Counts in *bad a part
+ * that is there and is not so. */
 static const void *take(const value_t *v, unsigned part, char type, uint64_t count, int *bad) {
     const value_part_t *p = value_part(v, part);
     if (!p) return NULL;
@@ -158,13 +162,14 @@ static const void *take(const value_t *v, unsigned part, char type, uint64_t cou
     return NULL;
 }
 
+/* Writes n ids as u32 to *to, which moves behind them. Returns the first. */
 static const uint32_t *widen(const void *narrow, uint64_t n, uint32_t **to) {
     for (uint64_t i = 0; i < n; i++) (*to)[i] = ((const uint16_t *)narrow)[i];
     *to += n;
     return *to - n;
 }
 
-/* Codes and text may stand as u16: both are widened into one block. */
+/* Codes and text may be stored as u16: both are widened into one block, r->owned. */
 static void take_ids(const value_t *v, const shard_meta_t *m, token_record_t *r, int *bad) {
     const value_part_t *text = value_part(v, PART_TEXT);
     uint64_t n_codes = (uint64_t)r->T * r->grid_h * r->grid_w, n_text = text ? text->count : 0;
@@ -178,8 +183,8 @@ static void take_ids(const value_t *v, const shard_meta_t *m, token_record_t *r,
     uint32_t *to = n ? xmalloc(n * sizeof *to) : NULL;
     r->owned = to;
     r->codes = codes && small_codes ? widen(codes, n_codes, &to) : codes;
-    r->text = words && small_text ? (n_text ? widen(words, n_text, &to) : (const uint32_t *)words)
-                                  : words;
+    /* An empty text is there all the same: its pointer stays that of the part. */
+    r->text = words && small_text && n_text ? widen(words, n_text, &to) : words;
 }
 
 static int take_parts(const value_t *v, const shard_meta_t *m, token_record_t *r, reason_t *why) {
@@ -205,9 +210,14 @@ static int take_parts(const value_t *v, const shard_meta_t *m, token_record_t *r
     r->truncated = take(v, PART_TRUNCATED, 'B', T, &bad);
     r->pixel_size = take(v, PART_PIXEL_SIZE, 'I', T, &bad);
     if (label && label->count > UINT32_MAX) ++bad;
-    if (label && !bad)
-        r->label = take(v, PART_LABEL, 'B', r->label_len = (uint32_t)label->count, &bad);
-    if (pixels) r->pixels = take(v, PART_PIXELS, 'B', r->pixels_bytes = pixels->count, &bad);
+    if (label && !bad) {
+        r->label_len = (uint32_t)label->count;
+        r->label = take(v, PART_LABEL, 'B', label->count, &bad);
+    }
+    if (pixels) {
+        r->pixels_bytes = pixels->count;
+        r->pixels = take(v, PART_PIXELS, 'B', pixels->count, &bad);
+    }
     r->image_hash = take(v, PART_IMAGE_HASH, 'I', 2, &bad);
     const uint32_t *prompt = take(v, PART_PROMPT, 'I', 1, &bad);
     if (prompt) r->prompt_len = *prompt;
@@ -222,6 +232,7 @@ int token_record_parse(const uint8_t *v, size_t size, uint64_t id, const shard_m
     int rc = value_parse(v, size, (token_key_t){TAG_RECORD, 0, id}, sizeof h, &value, why);
     if (rc) return rc;
     memcpy(&h, value.head, sizeof h);
+    /* An unknown kind becomes one that check_head refuses. */
     *r = (token_record_t){.kind = h.kind > RECORD_TEXT ? RECORD_TEXT + 1 : (record_kind_t)h.kind,
                           .T = h.T,
                           .grid_h = h.grid_h,

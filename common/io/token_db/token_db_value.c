@@ -1,6 +1,10 @@
 /* token_db_value.c - keys, and the container of every value: header with checksum, head, table of
- * parts, parts. */
+ * parts, data.
+ */
 #include "common/io/token_db/token_db_value.h"
+
+#include "common/base/sizes.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -8,6 +12,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "shards are read in place: only little-endian machines");
 
+/* Offsets in the header (FORMATS.md 1.2), and bytes of an entry in the table of parts. */
 enum {
     AT_VERSION = 4,
     AT_TAG = 6,
@@ -20,11 +25,7 @@ enum {
 };
 static const char magic[4] = {'t', 'k', 'd', 'b'};
 
-static size_t padded(size_t n) {
-    return (n + 7) & ~(size_t)7;
-}
-
-/* ---- keys: big-endian, so that LMDB's order is ours ---- */
+/* ---- keys ---- */
 
 void token_key_write(token_key_t k, uint8_t out[KEY_BYTES]) {
     memset(out, 0, KEY_BYTES);
@@ -43,8 +44,24 @@ int token_key_parse(const uint8_t *key, size_t size, token_key_t *out) {
 
 /* ---- values ---- */
 
+/* Bytes per element; 0 for an unknown type. */
 static size_t type_size(char type) {
-    return type == 'B' ? 1 : type == 'H' ? 2 : type == 'I' || type == 'f' ? 4 : 0;
+    switch (type) {
+    case 'B':
+        return 1;
+    case 'H':
+        return 2;
+    case 'I':
+    case 'f':
+        return 4;
+    default:
+        return 0;
+    }
+}
+
+/* Bytes of n elements, with the padding to a multiple of 8. */
+static size_t padded_size(size_t n, char type) {
+    return round_up(n * type_size(type), 8);
 }
 
 static uint64_t checksum(const uint8_t *v, size_t size) {
@@ -62,20 +79,21 @@ static uint64_t get(const uint8_t *at, size_t bytes) {
 
 uint8_t *value_build(token_key_t key, const void *head, size_t head_size, const value_part_t *part,
                      size_t n, size_t *size) {
-    size_t there = 0, bytes = 0;
+    size_t present = 0, bytes = 0;
     for (size_t i = 0; i < n; i++) {
         if (!part[i].data) continue;
-        there++;
-        bytes += padded(part[i].count * type_size(part[i].type));
+        present++;
+        bytes += padded_size(part[i].count, part[i].type);
     }
-    *size = VALUE_HEADER + head_size + there * ENTRY + bytes;
-    uint8_t *v = xcalloc(*size, 1), *entry = v + VALUE_HEADER + head_size,
-            *data = entry + there * ENTRY;
+    *size = VALUE_HEADER + head_size + present * ENTRY + bytes;
+    uint8_t *v = xcalloc(*size, 1);
+    uint8_t *entry = v + VALUE_HEADER + head_size;
+    uint8_t *data = entry + present * ENTRY;
     memcpy(v, magic, sizeof magic);
     put(v + AT_VERSION, TOKEN_DB_VERSION, 2);
     v[AT_TAG] = (uint8_t)key.tag;
     v[AT_ENDIAN] = 'l';
-    put(v + AT_COUNT, there, 2);
+    put(v + AT_COUNT, present, 2);
     put(v + AT_SUB, key.sub, 4);
     put(v + AT_ID, key.id, 8);
     if (head_size) memcpy(v + VALUE_HEADER, head, head_size);
@@ -86,7 +104,7 @@ uint8_t *value_build(token_key_t key, const void *head, size_t head_size, const 
         put(entry + 8, part[i].count, 8);
         memcpy(data, part[i].data, part[i].count * type_size(part[i].type));
         entry += ENTRY;
-        data += padded(part[i].count * type_size(part[i].type));
+        data += padded_size(part[i].count, part[i].type);
     }
     put(v + AT_CHECKSUM, checksum(v, *size), 8);
     return v;
@@ -97,8 +115,8 @@ static int corrupt(reason_t *why, const char *what) {
     return RC_DATA;
 }
 
-/* The checksum comes first: what a damaged header says about its version is no version. Written on
- * a machine of the other byte order, the checksum stands the other way round. */
+/* The checksum comes first: a damaged header must not be taken for one of another version. A
+ * machine of the other byte order writes the checksum with its bytes reversed. */
 static int check_header(const uint8_t *v, size_t size, token_key_t key, reason_t *why) {
     if (size < VALUE_HEADER || size % 8) return corrupt(why, "a value's length");
     if ((uintptr_t)v % 8) return corrupt(why, "a value that is not aligned");
@@ -137,9 +155,9 @@ int value_parse(const uint8_t *v, size_t size, token_key_t key, size_t head_size
                             .data = v + at};
         size_t element = type_size(p->type);
         if (!element || (i && p->part <= p[-1].part)) return corrupt(why, "its table of parts");
-        if (p->count > (size - at) / element || padded(p->count * element) > size - at)
+        if (p->count > (size - at) / element || padded_size(p->count, p->type) > size - at)
             return corrupt(why, "a part longer than the value");
-        at += padded(p->count * element);
+        at += padded_size(p->count, p->type);
     }
     return at == size ? 0 : corrupt(why, "bytes after the last part");
 }

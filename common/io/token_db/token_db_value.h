@@ -1,11 +1,15 @@
-/* token_db_value.h - the inside of a shard's values (FORMATS.md 1.2 to 1.5): header, head, parts;
- * and the structs they carry. Pure functions over bytes: no LMDB here.
+/* token_db_value.h - the inside of a shard's keys and values (FORMATS.md 1.1 to 1.5).
+ *
+ * A value is a header with a checksum, a head of fixed size, a table of parts, and the parts' data.
+ * On top of that container stand the three structs that values carry: meta, codebook and record.
+ * Pure functions over bytes: no LMDB here. What is built passes the same checks as what is parsed.
  */
 #ifndef IO_TOKEN_DB_VALUE_H
 #define IO_TOKEN_DB_VALUE_H
 
 #include "common/io/token_db/token_db.h"
 
+/* Bytes, but for VALUE_PARTS: the most parts of a value. */
 enum {
     KEY_BYTES = 16,
     VALUE_HEADER = 32,
@@ -15,16 +19,22 @@ enum {
     MARK_HEAD = 16
 };
 
+/* ---- keys ---- */
+
 typedef struct {
     token_tag_t tag;
     uint32_t sub;
     uint64_t id;
 } token_key_t;
+
+/* The key's bytes: big-endian, so that LMDB's order is that of tag, sub and id. */
 void token_key_write(token_key_t k, uint8_t out[KEY_BYTES]);
-/* -1 when it is no key of a shard. */
+/* 0, or -1: it is no key of a shard. */
 int token_key_parse(const uint8_t *key, size_t size, token_key_t *out);
 
-/* Part numbers. */
+/* ---- the container ---- */
+
+/* Numbers of the parts, as they stand in the file. */
 enum {
     PART_KEY = 1,
     PART_SOURCE,
@@ -62,39 +72,47 @@ enum {
 
 typedef struct {
     uint16_t part;
-    char type; /* B H I f */
-    uint64_t count;
+    char type;      /* B u8, H u16, I u32, f f32 */
+    uint64_t count; /* elements */
     const void *data;
 } value_part_t;
 
+/* A parsed value: points into its bytes. */
 typedef struct {
     const uint8_t *head;
     value_part_t part[VALUE_PARTS];
     unsigned n;
 } value_t;
 
-/* A checksummed value; malloc'ed. Parts in ascending order; those with data NULL are left out. */
+/* Builds a value with its checksum from a head of head_size bytes and n parts in ascending order;
+ * parts whose data is NULL are left out. Returns *size bytes, malloc'ed. */
 uint8_t *value_build(token_key_t key, const void *head, size_t head_size, const value_part_t *part,
                      size_t n, size_t *size);
-/* 0, RC_DATA (corrupt) or RC_MISFIT (another version or endianness). out points into `v`, which
- * must be aligned to 8.
- */
+/* Checks and parses the value of `key`. *out points into `v`, which must be aligned to 8 bytes and
+ * outlive it. 0; RC_DATA (corrupt) or RC_MISFIT (another version or byte order) with a reason. */
 int value_parse(const uint8_t *v, size_t size, token_key_t key, size_t head_size, value_t *out,
                 reason_t *why);
-/* The part's data, NULL when absent; *count its elements. */
+/* The part of that number, or NULL. */
 const value_part_t *value_part(const value_t *v, unsigned part);
 
-/* Meta without its codebook. 0 or an RC; *out is empty on failure. */
+/* ---- what values carry ---- */
+
+/* The value of the meta without its codebook, malloc'ed. */
 uint8_t *token_meta_build(const shard_meta_t *m, size_t *size);
+/* Back: 0, or an RC_ code with a reason and *out empty. Release with shard_meta_release. */
 int token_meta_parse(const uint8_t *v, size_t size, shard_meta_t *out, reason_t *why);
+
+/* The value of m's codebook [K,D], malloc'ed. */
 uint8_t *token_codebook_build(const shard_meta_t *m, size_t *size);
-/* Gives m its codebook; K and D must be those of m. */
+/* Gives m its codebook, a copy; K and D must be those of m. 0, or an RC_ code with a reason. */
 int token_codebook_parse(const uint8_t *v, size_t size, shard_meta_t *m, reason_t *why);
 
-/* A record. Building checks what parsing checks: sizes against T and the meta's widths, ids against
- * their ranges, finite numbers. NULL / an RC with a reason. */
+/* The value of record `id`, malloc'ed; NULL with a reason when r is not as m says: sizes against T
+ * and the widths, ids against their ranges, finite numbers. */
 uint8_t *token_record_build(const shard_meta_t *m, uint64_t id, const token_record_t *r,
                             size_t *size, reason_t *why);
+/* Back, with the same checks. 0, or an RC_ code with a reason and *r empty. Arrays of *r point into
+ * `v`; release with token_record_release. */
 int token_record_parse(const uint8_t *v, size_t size, uint64_t id, const shard_meta_t *m,
                        token_record_t *r, reason_t *why);
 

@@ -1,18 +1,20 @@
-/* token_db_write.c - writing a shard: everything since the last commit is kept in memory and goes
- * into one transaction, together with the meta and its counts. When the map is too small the
- * transaction is given up, the map doubled and the same transaction done again; when the disk is
- * full it is given up, and what was committed before stays as it was.
+/* token_db_write.c - writing a shard.
+ *
+ * Everything since the last commit is kept in memory and goes into one transaction, together with
+ * the meta and its counts. When the map is too small, the transaction is aborted, the map doubled
+ * and the same transaction run again. When the disk is full, it is aborted, and what was committed
+ * before stays as it was.
  */
 #include "common/io/fs.h"
+#include "common/io/token_db/token_db_guard.h"
 #include "common/io/token_db/token_db_shard.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 enum { FIRST_MAP = 64 << 20, GIVE_BACK = 64 << 20 };
 
@@ -59,7 +61,8 @@ static int differs(const char *what, const char *stored, const char *asked, reas
     return RC_MISFIT;
 }
 
-/* Everything that shapes records must be as it was. */
+/* Everything that shapes records must be equal in the file and in the caller's meta. 0, or
+ * RC_MISFIT with the first difference. */
 static int check_same(const shard_meta_t *s, const shard_meta_t *m, reason_t *why) {
     int rc = differs("arguments", s->arguments, m->arguments, why);
     if (!rc) rc = differs("fingerprint", s->fingerprint, m->fingerprint, why);
@@ -100,7 +103,8 @@ static void take_counts(shard_meta_t *m, const shard_meta_t *s) {
     m->complete = s->complete;
 }
 
-/* Reads what a former run left. A shard to which nothing was ever committed counts as new. */
+/* Reads what a former run left: counts, marks and the number of the next record. A shard to which
+ * nothing was ever committed counts as new: db->stored stays empty. */
 static int load_former(token_db_t *db, reason_t *why) {
     MDB_txn *txn;
     token_index_t x = {0};
@@ -123,14 +127,14 @@ static int load_former(token_db_t *db, reason_t *why) {
             memcpy(db->mark, x.mark, sizeof db->mark);
         }
     }
-    shard_slot_guard(db->slot, NULL, 0, db->path); /* the map goes */
+    shard_slot_guard(db->slot, NULL, 0, db->path); /* the map is about to go */
     token_index_close(&x);
     mdb_txn_abort(txn);
     return rc;
 }
 
-/* The process may have it open for reading: that must be known before LMDB opens the file a second
- * time. */
+/* Takes the slot of the file, and grows db->map to its size. This process may have the shard open
+ * for reading, which must be known before LMDB opens the file a second time. */
 static int take_slot(token_db_t *db, const char *file, reason_t *why) {
     struct stat st;
     token_db_t *other;
@@ -146,6 +150,7 @@ static int take_slot(token_db_t *db, const char *file, reason_t *why) {
     return RC_USAGE;
 }
 
+/* 0; an RC_ code with a reason that does not yet name the shard; -1 with one that does. */
 static int open_writer(token_db_t *db, bool former, reason_t *why) {
     int stale;
     char *file = fs_join(db->path, "data.mdb");
@@ -158,19 +163,18 @@ static int open_writer(token_db_t *db, bool former, reason_t *why) {
     mdb_reader_check(db->env, &stale);
     rc = load_former(db, why);
     if (rc || db->stored.arguments) return rc;
-    db->meta->records = db->meta->bad = 0;
-    return token_db_commit(db, why)
-               ? -1
-               : 0; /* a new shard is one from its first moment; -1: the reason is complete */
+    db->meta->records = 0;
+    db->meta->bad = 0;
+    return token_db_commit(db, why); /* so that a new shard can be read from its first moment */
 }
 
-/* An empty or missing folder, or one that is a shard. */
+/* Accepts a missing or empty folder, which is made, and one that is a shard: *former. */
 static int check_folder(const char *path, bool *former, reason_t *why) {
     char *file = fs_join(path, "data.mdb");
     *former = fs_exists(file);
     free(file);
     if (!*former && fs_exists(path) && (!fs_is_dir(path) || !fs_dir_empty(path))) {
-        char *lock = fs_join(path, "lock.mdb"); /* a run killed at its very start */
+        char *lock = fs_join(path, "lock.mdb"); /* of a run that was killed at its very start */
         bool begun = fs_exists(lock);
         free(lock);
         if (!begun) {
@@ -187,6 +191,16 @@ static char *without_slash(const char *path) {
     return s;
 }
 
+/* The lock goes last: until then no other writer may open the file. */
+static void close_writer(token_db_t *db) {
+    for (size_t i = 0; i < db->n_pending; i++) free(db->pending[i].value);
+    free(db->pending);
+    if (db->env) mdb_env_close(db->env);
+    db->env = NULL;
+    lock_release(&db->lock);
+    free(db->lock_path);
+}
+
 token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_map, int *rc,
                             reason_t *why) {
     token_db_t *db = NEW(token_db_t);
@@ -194,9 +208,11 @@ token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_m
     if (!meta->arguments) BUG("a shard without arguments");
     db->path = without_slash(path);
     db->lock_path = xasprintf("%s.lock", db->path);
-    db->slot = db->lock.fd = -1;
+    db->slot = -1;
+    db->lock.fd = -1;
     db->users = 1;
     db->meta = meta;
+    db->close_writer = close_writer;
     db->max_map = max_map ? max_map & ~(uint64_t)65535 : (uint64_t)1 << 40; /* whole pages */
     if (db->max_map < 1 << 20) db->max_map = 1 << 20;
     *rc = lock_take(&db->lock, db->lock_path, db->path, why);
@@ -209,15 +225,6 @@ token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_m
     if (*rc == 0) return db;
     token_db_close(db);
     return NULL;
-}
-
-void token_db_release_writer(token_db_t *db) {
-    for (size_t i = 0; i < db->n_pending; i++) free(db->pending[i].value);
-    free(db->pending);
-    if (db->env) mdb_env_close(db->env);
-    db->env = NULL;
-    lock_release(&db->lock);
-    free(db->lock_path);
 }
 
 /* ---- putting ---- */
@@ -301,8 +308,9 @@ static int delete_marks(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
     return rc;
 }
 
-/* Records first. The marks, which lie behind them, step aside: as long as there are no bad items
- * either, records are appended, which fills the pages and costs the same however many there are. */
+/* Puts the meta, then records, then bad items. Marks lie behind the records, so they are deleted
+ * first and put again afterwards. Then, as long as there are no bad items either, records are
+ * appended: that fills the pages, and a record costs the same however many there are. */
 static int put_all(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
     int rc = put_meta(db, txn, dbi);
     if (!rc && !db->tail) rc = delete_marks(db, txn, dbi);
@@ -331,7 +339,7 @@ static int try_commit(token_db_t *db) {
     return rc;
 }
 
-/* No transaction is open here, as LMDB demands. */
+/* Doubles the map, up to max_map. LMDB demands that no transaction is open. */
 static int grow_map(token_db_t *db, reason_t *why) {
     if (db->map >= db->max_map)
         return reason_set(
@@ -346,18 +354,7 @@ static int grow_map(token_db_t *db, reason_t *why) {
     return 0;
 }
 
-/* LMDB tells a write that was cut short as EIO or ENOSPC. */
-bool shard_size_limit(const char *path, int rc) {
-    if (rc != EIO && rc != ENOSPC) return rc == EFBIG;
-    char *name = fs_join(path, "data.mdb");
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
-    bool reached = fd >= 0 && at_size_limit(fd);
-    if (fd >= 0) close(fd); /* drops no lock that is needed: nobody else writes it (lock.h) */
-    free(name);
-    return reached;
-}
-
-/* A full disk may come as EIO. */
+/* The reason for LMDB's error rc, and what to do about it. LMDB may report a full disk as EIO. */
 static int commit_failed(const token_db_t *db, int rc, reason_t *why) {
     struct statvfs s;
     if (shard_size_limit(db->path, rc))
@@ -369,8 +366,8 @@ static int commit_failed(const token_db_t *db, int rc, reason_t *why) {
     if (!disk || statvfs(db->path, &s))
         return reason_set(why, "cannot write '%s': %s; what was committed is good", db->path,
                           mdb_strerror(rc));
-    uint64_t has = ((uint64_t)s.f_bavail * s.f_frsize) >> 20,
-             need = (2 * db->pending_bytes >> 20) + 16;
+    uint64_t has = ((uint64_t)s.f_bavail * s.f_frsize) >> 20; /* MB */
+    uint64_t need = (2 * db->pending_bytes >> 20) + 16;
     return reason_set(why,
                       "cannot write '%s': %s: disk full? free %" PRIu64 " MB (%" PRIu64
                       " MB are free now) and run it again; what was committed is good",
@@ -382,8 +379,8 @@ int token_db_commit(token_db_t *db, reason_t *why) {
     while ((rc = try_commit(db)) == MDB_MAP_FULL)
         if (grow_map(db, why)) return -1;
     if (rc) return commit_failed(db, rc, why);
-    /* LMDB copies pages that it finds through its map, in other places every time: mapping it anew
-     * gives them back. */
+    /* LMDB copies pages through its map, at other places every time. Mapping the file anew gives
+     * that memory back. */
     db->touched += db->pending_bytes + (1 << 16);
     if (db->touched > GIVE_BACK) {
         rc = mdb_env_set_mapsize(db->env, db->map);

@@ -397,11 +397,11 @@ TEST(small_counts_are_smoothed) {
 }
 
 TEST(perplexity_of_counts) {
-    CHECK_NEAR(perplexity_of((float[]){5, 5, 5, 5}, 4), 4, 1e-6);
-    CHECK_NEAR(perplexity_of((float[]){0, 9, 0}, 3), 1, 1e-9);
-    CHECK_NEAR(perplexity_of((float[]){3, 1}, 2), exp(-(0.75 * log(0.75) + 0.25 * log(0.25))),
+    CHECK_NEAR(metrics_perplexity((float[]){5, 5, 5, 5}, 4), 4, 1e-6);
+    CHECK_NEAR(metrics_perplexity((float[]){0, 9, 0}, 3), 1, 1e-9);
+    CHECK_NEAR(metrics_perplexity((float[]){3, 1}, 2), exp(-(0.75 * log(0.75) + 0.25 * log(0.25))),
                1e-6);
-    CHECK(isnan(perplexity_of((float[]){0, 0}, 2)), "of nothing");
+    CHECK(isnan(metrics_perplexity((float[]){0, 0}, 2)), "of nothing");
 }
 
 /* Reference numbers of another implementation, where they lie beside the project. It starts the

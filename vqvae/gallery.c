@@ -30,8 +30,8 @@ static void compare_shot(void *ctx, size_t i) {
     float *x = xmalloc(2 * n * sizeof *x);
     image_to_float(b->rgb + i * n, n, x);
     image_to_float(b->recon + i * n, n, x + n);
-    b->shot[i].mse = mse_of(x + n, x, n);
-    b->shot[i].ssim = ssim_of(x, x + n, b->d->w, b->d->h);
+    b->shot[i].mse = metrics_mse(x + n, x, n);
+    b->shot[i].ssim = metrics_ssim(x, x + n, b->d->w, b->d->h);
     free(x);
 }
 

@@ -127,7 +127,7 @@ static void read_weights(import_t *m) {
         vqvae_read_named(m->params, m->weights, m->names, m->network.levels, &m->ignored, &why);
     if (rc) die(rc, "%s", why.text);
     m->quantizer = vqvae_quantizer_text(&m->network);
-    vqvae_fingerprint_of(m->params, PARAMS_VALUE, m->quantizer, m->preprocess, m->fingerprint);
+    vqvae_fingerprint_make(m->params, PARAMS_VALUE, m->quantizer, m->preprocess, m->fingerprint);
 }
 
 static void check_out(const import_t *m) {

@@ -58,7 +58,7 @@ int cmd_vqvae_info(int argc, char **argv) {
               (const cli_opt_t *const[]){options}, 1);
     for (size_t i = 0; i < runs.n; i++) {
         reason_t why;
-        vqvae_t *v = model_open(runs.item[i]);
+        vqvae_t *v = vqvae_open_or_die(runs.item[i]);
         const vqvae_config_t *c = vqvae_config(v);
         size_t parameters = 0, w, h;
         params_t *p = vqvae_params(v);

@@ -3,6 +3,7 @@
 
 #include "common/kernel/kernel.h"
 #include "common/train/freeze.h"
+#include "vqvae/metrics.h"
 #include "vqvae/quantizer_kind.h"
 
 #include <math.h>
@@ -242,15 +243,6 @@ size_t quantizer_used(const quantizer_t *q) {
     return n;
 }
 
-double perplexity_of(const float *counts, size_t K) {
-    double total = 0, h = 0;
-    for (size_t k = 0; k < K; k++) total += counts[k];
-    if (!(total > 0)) return NAN;
-    for (size_t k = 0; k < K; k++)
-        if (counts[k] > 0) h -= counts[k] / total * log(counts[k] / total);
-    return exp(h);
-}
-
 double quantizer_perplexity(const quantizer_t *q) {
-    return perplexity_of(q->window, q->K);
+    return metrics_perplexity(q->window, q->K);
 }

@@ -73,6 +73,6 @@ const float *quantizer_publish(quantizer_t *q, int block);
 size_t quantizer_used(const quantizer_t *q);
 double quantizer_perplexity(const quantizer_t *q);
 /* exp(-sum p ln p) of any counts. */
-double perplexity_of(const float *counts, size_t K);
+double metrics_perplexity(const float *counts, size_t K);
 
 #endif

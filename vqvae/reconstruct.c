@@ -57,8 +57,8 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
               (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
     reason_t why;
-    split_t which = parse_split(split);
-    vqvae_t *v = model_open(model);
+    split_t which = split_parse(split);
+    vqvae_t *v = vqvae_open_or_die(model);
     data_refuse_out(&data, out);
     if (!force && !fs_dir_empty(out))
         die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);

@@ -236,7 +236,7 @@ int cmd_vqvae_trace(int argc, char **argv) {
     if (steps < 1) die(RC_USAGE, "--steps must be positive");
     pool_set_threads((int)threads);
     reason_t why;
-    vqvae_t *v = model_open(model);
+    vqvae_t *v = vqvae_open_or_die(model);
     image_opts_t opts = image_opts_default();
     opts.lenient = lenient;
     images_t in = read_images(&images, vqvae_stride(vqvae_config(v)), &opts);

@@ -149,7 +149,7 @@ static double held_out(run_t *r, bool quantized, image_t *pair, size_t *n_pairs)
         const float *recon = plan_data(g->plan, g->recon);
         for (size_t i = 0; i < here; i++) {
             if (!there[i]) continue; /* vanished */
-            mse += mse_of(recon + i * per, image + i * per, per);
+            mse += metrics_mse(recon + i * per, image + i * per, per);
             n++;
             if (*n_pairs + 2 > 2 * SAMPLES) continue;
             image_t a = image_new(r->d->w, r->d->h), b = image_new(r->d->w, r->d->h);
@@ -163,7 +163,7 @@ static double held_out(run_t *r, bool quantized, image_t *pair, size_t *n_pairs)
     free(image);
     free(there);
     free(rgb);
-    return psnr_of(n ? mse / (double)n : NAN);
+    return metrics_psnr(n ? mse / (double)n : NAN);
 }
 
 static void write_samples(const run_t *r, int64_t s, image_t *pair, size_t n) {
@@ -185,7 +185,7 @@ static void report_latents(const run_t *r, int64_t s, jsonw_t *line) {
     graph_t *g = trainer_graph_at(r->t, s - 1);
     /* The other kinds' codes are vectors of another space than the encoder's. */
     bool quantized = r->t->quantizer.kind->same_space && trainer_quantizes(r->t, s - 1);
-    latents_t f = latents_of(
+    latents_t f = metrics_latents(
         plan_data(g->plan, g->prequant), quantized ? plan_data(g->plan, g->vq.quantized) : NULL,
         tape_count(g->tape, g->prequant) / r->t->model.vq_embed_dim, r->t->model.vq_embed_dim);
     jsonw_float(line, "z_norm", (float)f.norm);
@@ -322,7 +322,7 @@ static void dry_run(run_t *r) {
     size_t parameters = 0;
     for (size_t i = 0; i < params_n(r->params); i++)
         parameters += params_at(r->params, (int)i)->count;
-    double flops = flops_of_step(r->t);
+    double flops = trainer_flops(r->t);
     int64_t full = trainer_full_step(r->t);
     graph_t *g = trainer_graph_at(r->t, full);
     double memory =
@@ -352,7 +352,7 @@ static void dry_run(run_t *r) {
  * start from. */
 static void load_init(run_t *r) {
     if (fs_same(r->init, r->o.out)) die(RC_USAGE, "'%s' is both --init and --out", r->init);
-    vqvae_t *v = model_open(r->init);
+    vqvae_t *v = vqvae_open_or_die(r->init);
     char *known = vqvae_quantizer_text(vqvae_config(v));
     if (strcmp(vqvae_quantizer_json(v), known))
         die(RC_MISFIT, "--init '%s': its quantizer is %s; this program trains %s", r->init,

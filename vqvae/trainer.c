@@ -85,8 +85,8 @@ static void record(trainer_t *t, bool quantized, bool adversarial) {
         q = quantizer_bypass(&t->quantizer, &nn, &t->model, g->prequant);
     }
     g->recon = vqvae_decode(&nn, &t->model, q);
-    g->loss_rec = op_loss(g->tape, t->config.loss.rec == 0 ? LOSS_L1 : LOSS_MSE, g->recon, g->image,
-                          g->weight, false);
+    g->loss_rec = op_loss(g->tape, t->config.loss.rec == REC_L1 ? LOSS_L1 : LOSS_MSE, g->recon,
+                          g->image, g->weight, false);
     g->nll = g->loss_rec;
     g->perceptual = t->lpips ? nn_lpips(&nn, t->lpips, g->recon, g->image) : NO_VAR;
     if (t->lpips)
@@ -159,8 +159,9 @@ void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *o
     out->loss += share * plan_scalar(g->plan, g->loss);
     if (t->lpips) out->loss_perceptual += share * plan_scalar(g->plan, g->perceptual);
     out->loss_rec += share * plan_scalar(g->plan, g->loss_rec);
-    out->psnr += share * psnr_of(mse_of(plan_data(g->plan, g->recon), plan_data(g->plan, g->image),
-                                        t->n * t->h * t->w * 3));
+    out->psnr +=
+        share * metrics_psnr(metrics_mse(plan_data(g->plan, g->recon), plan_data(g->plan, g->image),
+                                         t->n * t->h * t->w * 3));
     if (!quantized) return;
     out->loss_vq += share * plan_scalar(g->plan, g->vq.loss);
     size_t K = t->model.codes, D = t->model.vq_embed_dim;
@@ -195,7 +196,7 @@ size_t trainer_encode(trainer_t *t, float *z) {
     return n / t->model.vq_embed_dim;
 }
 
-double flops_of_step(trainer_t *t) {
+double trainer_flops(trainer_t *t) {
     return 3 * tape_flops(trainer_graph_at(t, trainer_full_step(t))->tape) *
            (double)t->config.train.accumulate;
 }

@@ -72,6 +72,6 @@ void trainer_update(trainer_t *t, int64_t step, trainer_step_t *out);
  * z. */
 size_t trainer_encode(trainer_t *t, float *z);
 
-double flops_of_step(trainer_t *t);
+double trainer_flops(trainer_t *t);
 
 #endif

@@ -142,7 +142,7 @@ static int integers(const cJSON *o, const char *key, size_t most, size_t *v, siz
     for (const cJSON *e = list->child; e; e = e->next) {
         uint64_t x;
         if (!json_u64(e, &x) || x < 1 || x > 1 << 16)
-            return reason_set(why, "'%s' holds something else than positive integers", key);
+            return reason_set(why, "'%s' holds something other than positive integers", key);
         v[i++] = (size_t)x;
     }
     return 0;

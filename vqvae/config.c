@@ -29,23 +29,19 @@ const config_field_t config_table[] = {
     {"model.mid_attention", CF_BOOL, AT(model.mid_attention), "true", NULL, 0, 0, CONFIG_ARCH,
      "attention at the lowest resolution"},
     {"quantizer.kind", CF_CHOICE, AT(quantizer.kind), "\"ema\"", QUANTIZER_CHOICES, 0, 0, 0,
-     "how the codes are learned. ema: a codebook that follows moving averages; ste: a codebook "
-     "trained by gradient, with the decoder's gradient passed straight to the encoder; rotation: "
-     "as ste, with that gradient rotated from code to vector; l2: as ste, with codes and vectors "
-     "of unit length (vq_embed_dim 8 is usual); simvq: a frozen codebook behind a learned linear "
-     "map; fsq: no codebook, each channel is rounded to its levels"},
+     "how codes are learned" QUANTIZER_KINDS(QUANTIZER_HELP)},
     {"quantizer.commitment_weight", CF_NUM, AT(quantizer.commitment_weight), "0.25", NULL, 0, 1e6,
-     0, "weight of mean (sg(e) - z)^2 (all but fsq)"},
+     0, "weight of mean (sg(e) - z)^2 (kinds with a codebook)"},
     {"quantizer.codebook_weight", CF_NUM, AT(quantizer.codebook_weight), "1", NULL, 0, 1e6, 0,
-     "weight of mean (e - sg(z))^2 (ste, simvq, rotation, l2)"},
+     "weight of mean (e - sg(z))^2 (kinds trained by gradient)"},
     {"quantizer.decay", CF_NUM, AT(quantizer.decay), "0.99", NULL, 0, 1, 0,
      "decay of the moving averages (ema)"},
     {"quantizer.restart", CF_BOOL, AT(quantizer.restart), "true", NULL, 0, 0, 0,
-     "move hardly used codes onto encoder outputs, until the last tenth of the steps (ema, ste, "
-     "rotation, l2)"},
+     "move hardly used codes onto encoder outputs, until the last tenth of the steps (kinds whose "
+     "codes learn one by one)"},
     {"quantizer.kmeans", CF_BOOL, AT(quantizer.kmeans), "true", NULL, 0, 0, 0,
-     "start the codebook by k-means over encoder outputs (ema, ste, rotation, l2; not with "
-     "--init)"},
+     "start the codebook by k-means over encoder outputs (kinds whose codes learn one by one; not "
+     "with --init)"},
     {"quantizer.levels", CF_INTS, AT(quantizer.levels), "[8,8,8]", NULL, 3, KERN_FSQ_MOST,
      CONFIG_ARCH, "levels of each channel (fsq): their product is the number of codes"},
     {"loss.rec", CF_CHOICE, AT(loss.rec), "\"l1\"", "l1|mse", 0, 0, 0, "reconstruction loss"},

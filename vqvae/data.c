@@ -157,7 +157,7 @@ void data_refuse_out(const cli_list_t *specs, const char *out) {
         char *path;
         source_spec_split(specs->item[i], &path);
         if (fs_same(path, out))
-            die(RC_USAGE, "'%s' is the folder of the images; --out must be another", out);
+            die(RC_USAGE, "'%s' is the folder of the images; --out must be another folder", out);
         free(path);
     }
 }

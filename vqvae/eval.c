@@ -54,14 +54,14 @@ static void table_row(table_t *t, const evaluation_sums_t *f, const char *source
     table_text(t, utf8_printable(name, sizeof name, source));
 }
 
-/* A split without images has no metrics; what to do is said beside the nulls. */
-static void say_empty(const evaluation_t *e) {
+/* A split without images has no metrics: says beside the nulls what to do. */
+static void warn_empty(const evaluation_t *e) {
     double holdout = e->d->config.data.holdout;
     for (size_t i = 0; i < e->d->n; i++) {
         const data_source_t *s = &e->d->source[i];
         if (!data_count(s, e->split))
             warn("nothing is held out of '%s' (data.holdout = %g, %zu images): --split all "
-                 "evaluates what there is%s",
+                 "evaluates all images%s",
                  image_source_name(s->source), holdout, data_count(s, SPLIT_ALL),
                  holdout > 0 ? "" : ", --set data.holdout=F holds out a share");
     }
@@ -96,18 +96,17 @@ int cmd_vqvae_eval(int argc, char **argv) {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
         {"--data", CLI_LIST, &data, "SRC", "images: folders, WebDataset tars or Minari datasets",
          true},
-        {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
-        {"--limit", CLI_INT, &limit, "N", "images a source (0 = all)", false},
+        {"--split", CLI_STR, &split, "S", SPLIT_HELP, false},
+        {"--limit", CLI_INT, &limit, "N", "images per source (0 = all)", false},
         {"--object", CLI_STR, &object, "R,G,B",
-         "also count images whose object of this color survives", false},
+         "also count the images in which an object of this color survives", false},
         {"--foreground", CLI_FLAG, &foreground, NULL,
-         "psnr_foreground of folders too, not of episodes alone: over pixels that differ from the "
-         "source's median "
-         "image",
+         "psnr_foreground for folders too, not only for episodes: PSNR over the pixels that differ "
+         "from the source's median image",
          false},
         {"--set", CLI_LIST, &set, "KEY=VALUE",
-         "data.* keys: size (models of native size), holdout, split_by, background", false},
-        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable images that is tolerated",
+         "data.* keys: size (of a tokenizer without one), holdout, split_by, background", false},
+        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "largest share of images that may be unreadable",
          false},
         {"--max-pixels", CLI_U64, &max_pixels, "N",
          "refuse larger images (0 = 100,000,000; those that can be shrunk row by row "
@@ -118,14 +117,14 @@ int cmd_vqvae_eval(int argc, char **argv) {
         {0},
     };
     cli_parse(argc, argv, "eval",
-              "metrics of a tokenizer: a JSON line a source, then one over all when there are "
+              "metrics of a tokenizer: a JSON line per source, then one over all when there are "
               "several; a table on stderr",
               (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
     object_color_t color = {.radius = 80};
     if (object && !cli_rgb(object, color.color))
-        die(RC_USAGE, "--object '%s': three numbers of 0..255 are needed", object);
-    if (limit < 0) die(RC_USAGE, "--limit cannot be negative");
+        die(RC_USAGE, "--object '%s': three numbers from 0 to 255 are needed", object);
+    if (limit < 0) die(RC_USAGE, "--limit cannot be negative; 0 = all");
     evaluation_t e = {
         .split = split_parse(split), .object = object ? &color : NULL, .limit = (size_t)limit};
     e.v = vqvae_open_or_die(model);
@@ -137,7 +136,7 @@ int cmd_vqvae_eval(int argc, char **argv) {
         total += evaluation_images(&e, s);
         if (foreground || s->frames) data_median(e.d, s);
     }
-    say_empty(&e);
+    warn_empty(&e);
     progress_t bar;
     progress_begin(&bar, "eval", 0, total);
     evaluation_sums_t all = evaluation_sums_new(K), *sums = xcalloc(e.d->n, sizeof *sums);

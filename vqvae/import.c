@@ -179,7 +179,7 @@ int cmd_vqvae_import(int argc, char **argv) {
     int64_t threads = 0;
     const cli_opt_t options[] = {
         {"--from", CLI_STR, &m.from, "taming|diffusers",
-         "whose names and configuration the files have", true},
+         "the project whose tensor names and configuration the files follow", true},
         {"--weights", CLI_STR, &m.weights, "FILE", "safetensors file (F32, F16, BF16 or F64)",
          true},
         {"--config", CLI_STR, &m.config, "FILE", "taming's YAML as JSON, or diffusers' config.json",

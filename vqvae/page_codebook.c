@@ -49,7 +49,7 @@ void page_codebook(page_t *p) {
                                  .area = true,
                                  .mark = NAN});
     html_printf(&p->h,
-                "</div>\n<p>%zu of %zu codes stand in these images; a code's even share is %.3g "
+                "</div>\n<p>These images use %zu of %zu codes; used alike, each would have %.3g "
                 "%%.</p>\n",
                 used, K, 100.0 / (double)K);
     size_t n = min_size(K, MOST_CODES), columns = min_size(n, CODE_COLUMNS);

@@ -35,8 +35,8 @@ void page_tiles(page_t *p) {
         vqvae_preprocess_size(p->v, &w, &h_);
         tile(h, "codes", "%.0f", (double)c->codes);
         tile(h, "width of a code", "%.0f", (double)c->vq_embed_dim);
-        tile(h, "pixels a code, each way", "%.0f", (double)f);
-        if (w) tile(h, "codes an image", "%.0f", (double)(w / f * (h_ / f)));
+        tile(h, "pixels per code, each way", "%.0f", (double)f);
+        if (w) tile(h, "codes per image", "%.0f", (double)(w / f * (h_ / f)));
         tile(h, "million parameters", "%.2f", (double)parameters / 1e6);
     }
     html_put(h, "</div>\n");
@@ -76,7 +76,7 @@ void page_curves(page_t *p) {
                   {"codes_used", "Codes used", "%.0f"},
                   {"lr", "Learning rate", "%.3g"},
                   {"grad_norm", "Gradient norm", "%.3g"},
-                  {"replaced", "Codes replaced since the line before", "%.0f"},
+                  {"replaced", "Codes restarted since the last line", "%.0f"},
                   {"quant_error", "Quantization error / variance", "%.3f"},
                   {"z_norm", "Mean length of encoder outputs", "%.3g"},
                   {"loss_perceptual", "LPIPS", "%.4g"},

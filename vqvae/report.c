@@ -19,15 +19,15 @@ int cmd_vqvae_report(int argc, char **argv) {
     const cli_opt_t options[] = {
         {"", CLI_LIST, &runs, "RUN", "folder of a training", true},
         {"--data", CLI_LIST, &data, "SRC",
-         "images to show and measure: folders, WebDataset tars or Minari datasets (without: "
-         "curves and "
-         "configuration)",
+         "images to show and measure: folders, WebDataset tars or Minari datasets (without them "
+         "the "
+         "page has curves and configuration)",
          false},
-        {"--out", CLI_STR, &out, "F.html", "the page (RUN/report.html)", false},
-        {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
-        {"--limit", CLI_INT, &limit, "N", "images a source that are measured (0 = all)", false},
+        {"--out", CLI_STR, &out, "F.html", "the page (default RUN/report.html)", false},
+        {"--split", CLI_STR, &split, "S", SPLIT_HELP, false},
+        {"--limit", CLI_INT, &limit, "N", "images per source to measure (0 = all)", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys, as for eval", false},
-        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable images that is tolerated",
+        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "largest share of images that may be unreadable",
          false},
         {"--max-pixels", CLI_U64, &max_pixels, "N",
          "refuse larger images (0 = 100,000,000; those that can be shrunk row by row "
@@ -41,7 +41,7 @@ int cmd_vqvae_report(int argc, char **argv) {
               "a RUN as one HTML page: curves, images, codebook, configuration",
               (const cli_opt_t *const[]){options}, 1);
     if (runs.n != 1) die(RC_USAGE, "one RUN is needed, not %zu", runs.n);
-    if (limit < 0) die(RC_USAGE, "--limit cannot be negative");
+    if (limit < 0) die(RC_USAGE, "--limit cannot be negative; 0 = all");
     pool_set_threads((int)threads);
     page_t p = {.run = runs.item[0], .split = split_parse(split)};
     reason_t why;

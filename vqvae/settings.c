@@ -1,6 +1,6 @@
 /* settings.c - see settings.h.
  *
- * A key "is set" when its value is not the default: saying a default aloud is never a fault.
+ * A key "is set" when its value is not the default: to spell out a default is never a fault.
  */
 #include "vqvae/settings.h"
 
@@ -34,17 +34,22 @@ static void check_disc(const config_t *c) {
         {"loss.disc_channels", c->loss.disc_channels != preset.loss.disc_channels},
         {"loss.disc_layers", c->loss.disc_layers != preset.loss.disc_layers},
     };
-    for (size_t i = 0; c->loss.disc <= 0 && i < sizeof parts / sizeof *parts; i++)
-        if (parts[i].is_set)
-            die(RC_USAGE, "%s is set, but the discriminator would never run: set loss.disc above 0",
-                parts[i].key);
-    if (c->loss.disc > 0 && c->loss.disc_start >= c->train.steps)
+    if (c->loss.disc <= 0) {
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+            if (parts[i].is_set)
+                die(RC_USAGE,
+                    "%s is set, but the discriminator would never run: set loss.disc above 0",
+                    parts[i].key);
+        return;
+    }
+    if (c->loss.disc_start >= c->train.steps)
         die(RC_USAGE,
             "loss.disc_start = %lld of train.steps = %lld: the discriminator would never run; set "
             "loss.disc_start below the steps",
             (long long)c->loss.disc_start, (long long)c->train.steps);
-    if (c->loss.disc > 0 && c->loss.disc_start + c->loss.disc_ramp > c->train.steps)
-        warn("loss.disc_ramp = %lld is not over in %lld steps: the GAN term never has its full "
+    if (c->loss.disc_start + c->loss.disc_ramp > c->train.steps)
+        warn("loss.disc_ramp = %lld does not end within %lld steps: the GAN term never reaches its "
+             "full "
              "weight loss.disc",
              (long long)c->loss.disc_ramp, (long long)c->train.steps);
 }
@@ -55,10 +60,10 @@ static void check_perceptual(const config_t *c) {
                       "loss.perceptual above 0");
 }
 
-/* ---- what has no say ---- */
+/* ---- what has no effect ---- */
 
-static void no_say(bool is, const char *key, const char *needs) {
-    if (is) warn("%s has no effect: it needs %s", key, needs);
+static void warn_no_effect(bool is_set, const char *key, const char *needs) {
+    if (is_set) warn("%s has no effect: it needs %s", key, needs);
 }
 
 static bool nums_equal(const config_nums_t *a, const config_nums_t *b) {
@@ -105,13 +110,13 @@ void settings_check(const config_t *c) {
     check_quantizer_keys(c, &preset);
     check_disc(c);
     check_perceptual(c);
-    no_say(!quantizer_kind(c)->codebook && strstr(c->train.freeze, "quantize"),
-           "train.freeze = quantize", "a quantizer.kind with a codebook");
+    warn_no_effect(!quantizer_kind(c)->codebook && strstr(c->train.freeze, "quantize"),
+                   "train.freeze = quantize", "a quantizer.kind with a codebook");
     bool resized = c->data.crop == CROP_RESIZED;
-    no_say(!resized && !nums_equal(&c->data.crop_scale, &preset.data.crop_scale), "data.crop_scale",
-           "data.crop = resized");
-    no_say(!resized && !nums_equal(&c->data.crop_ratio, &preset.data.crop_ratio), "data.crop_ratio",
-           "data.crop = resized");
+    warn_no_effect(!resized && !nums_equal(&c->data.crop_scale, &preset.data.crop_scale),
+                   "data.crop_scale", "data.crop = resized");
+    warn_no_effect(!resized && !nums_equal(&c->data.crop_ratio, &preset.data.crop_ratio),
+                   "data.crop_ratio", "data.crop = resized");
     optim_settings_check(&c->optim, &preset.optim, c->train.steps);
 }
 
@@ -129,12 +134,11 @@ void settings_check_data(const config_t *c, const data_t *d) {
         const data_source_t *s = &d->source[i];
         const char *name = image_source_name(s->source);
         if (!s->n_held_out && c->data.holdout > 0)
-            log_line(
-                "'%s' has one image alone (or one name): it is trained on, and nothing is held "
-                "out",
-                name);
+            log_line("'%s' has only one image (or one name): it is trained on, and nothing is held "
+                     "out",
+                     name);
         if (c->loss.focus > 1 && s->n_train == 1)
-            warn("loss.focus has no effect on '%s': nothing differs from the median of one image",
+            warn("loss.focus has no effect on '%s': no pixel differs from the median of one image",
                  name);
         grouped |= !s->frames && has_folders(s->source);
     }

@@ -29,7 +29,7 @@ trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_
     reason_t why;
     if (freeze_init(&t->freeze, c->train.freeze, &why)) die(RC_USAGE, "%s", why.text);
     for (size_t i = 0; i < t->freeze.n; i++) t->wrt[t->n_wrt++] = t->freeze.pattern[i];
-    /* fsq has no parameter of the quantizer */
+    /* "quantize" may be absent: a kind without codebook has no parameters. */
     if (freeze_check(&t->freeze, p, t->wrt, t->n_wrt, "quantize", &why))
         die(RC_USAGE, "%s", why.text);
     t->lpips = perceptual_open(c, w, h);

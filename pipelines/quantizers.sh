@@ -22,11 +22,7 @@ settings() { # of a kind, a word each
     plain) echo quantizer.kind=ste quantizer.kmeans=false quantizer.restart=false train.warmup_no_quant=0 model.vq_embed_dim=64 ;;
     l2) echo quantizer.kind=l2 model.vq_embed_dim=8 ;;
     fsq) echo 'quantizer.kind=fsq quantizer.levels=[8,8,8]' ;;
-    ema | ste | simvq | rotation) echo "quantizer.kind=$1 model.vq_embed_dim=64" ;;
-    *)
-        echo "no quantizer '$1'" >&2
-        exit 2
-        ;;
+    *) echo "quantizer.kind=$1 model.vq_embed_dim=64" ;;
     esac
 }
 . "$here/json.sh"

@@ -60,7 +60,7 @@ static inline vqvae_t *make_tokenizer(void) {
     params_t *p = own_params(&OWN);
     write_run(dir, p, &OWN, NULL);
     params_free(p);
-    vqvae_t *v = vqvae_load(dir, &rc, &why);
+    vqvae_t *v = vqvae_open(dir, &rc, &why);
     if (!v) BUG("%s", why.text);
     free(dir);
     return v;

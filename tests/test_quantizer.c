@@ -6,6 +6,7 @@
 #include "common/io/safetensors/safetensors.h"
 #include "common/kernel/kernel.h"
 #include "tests/test.h"
+#include "vqvae/metrics.h"
 #include "vqvae/quantizer_kind.h"
 
 __attribute__((constructor)) static void one_thread(void) {
@@ -157,20 +158,83 @@ TEST(kmeans_of_directions) {
     }
 }
 
+/* Is `word` one of the words of `list`, which are parted by `by`? */
+static bool has_word(const char *list, char by, const char *word) {
+    char *padded = xasprintf("%c%s%c", by, list, by), *wanted = xasprintf("%c%s%c", by, word, by);
+    bool has = strstr(padded, wanted) != NULL;
+    free(padded);
+    free(wanted);
+    return has;
+}
+
+/* What every row of the table must keep, a new one too. */
+TEST(every_kind) {
+    const config_field_t *choice = NULL;
+    for (const config_field_t *f = config_table; f->key; f++)
+        if (!strcmp(f->key, "quantizer.kind")) choice = f;
+    REQUIRE(choice && quantizer_kinds() >= 6, "%zu kinds", quantizer_kinds());
+    size_t choices = 1;
+    for (const char *at = choice->choices; *at; at++) choices += *at == '|';
+    CHECK(choices == quantizer_kinds(), "%zu choices for %zu kinds", choices, quantizer_kinds());
+    for (size_t i = 0; i < quantizer_kinds(); i++) {
+        const quantizer_kind_t *kind = quantizer_kind_at(i);
+        config_t c;
+        config_begin(&c);
+        char *set = xasprintf("quantizer.kind=%s", kind->name),
+             *said = xasprintf("; %s: ", kind->name);
+        config_set(config_table, &c, set);
+        CHECK(quantizer_kind(&c) == kind, "%s: the setting chooses another kind", set);
+        CHECK(quantizer_kind_index(kind) == c.quantizer.kind, "%s: its number", kind->name);
+        CHECK(has_word(choice->choices, '|', kind->name), "%s: not in '%s'", kind->name,
+              choice->choices);
+        CHECK(strstr(choice->help, said) != NULL, "%s: no help", kind->name);
+        for (size_t j = 0; j < i; j++)
+            CHECK(strcmp(kind->name, quantizer_kind_at(j)->name), "two kinds are '%s'", kind->name);
+        /* Each word of `keys` is a key; each key of the table is read exactly where it is named. */
+        size_t words = 1, known = 0;
+        for (const char *at = kind->keys; *at; at++) words += *at == ' ';
+        for (const config_field_t *f = config_table; f->key; f++) {
+            if (strncmp(f->key, "quantizer.", 10)) continue;
+            bool named = has_word(kind->keys, ' ', f->key + 10);
+            known += named;
+            CHECK(quantizer_reads(kind, f->key + 10) == named, "%s: %s", kind->name, f->key);
+            char *readers = quantizer_readers(f->key + 10);
+            char *listed = xasprintf(", %s,", readers), *wanted = xasprintf(" %s,", kind->name);
+            CHECK((strstr(listed, wanted) != NULL) == named, "%s: '%s' read %s", kind->name,
+                  readers, f->key);
+            free(readers);
+            free(listed);
+            free(wanted);
+        }
+        CHECK(known == words, "%s: %zu of the words of '%s' are keys", kind->name, known,
+              kind->keys);
+        CHECK(kind->record != NULL, "%s: is not recorded", kind->name);
+        CHECK(kind->codebook || !(kind->moves || kind->gradient || kind->update || kind->publish),
+              "%s: moves a codebook that it does not have", kind->name);
+        CHECK(has_word(kind->keys, ' ', "restart") == kind->moves &&
+                  has_word(kind->keys, ' ', "kmeans") == kind->moves,
+              "%s: restart and kmeans are for kinds whose codes move", kind->name);
+        free(set);
+        free(said);
+    }
+}
+
 /* Kinds whose codes do not move: the window is counted, nothing else is. */
 TEST(codes_that_stay) {
-    static const char *const kinds[] = {"simvq", "fsq"};
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < quantizer_kinds(); i++) {
+        const quantizer_kind_t *kind = quantizer_kind_at(i);
+        if (kind->moves) continue;
         enum { K = 64, D = 2 };
-        config_t c = quantizer_config(K, D, kinds[i]);
+        config_t c = quantizer_config(K, D, kind->name);
         c.quantizer.levels = (config_ints_t){{8, 8}, 2};
         params_t *p = params_new(3);
         quantizer_declare(&c, p);
-        CHECK(params_n(p) == (i ? 0 : 3), "%s: %zu parameters", kinds[i], params_n(p));
+        if (!strcmp(kind->name, "fsq")) CHECK(params_n(p) == 0, "fsq: %zu", params_n(p));
+        if (!strcmp(kind->name, "simvq")) CHECK(params_n(p) == 3, "simvq: %zu", params_n(p));
         params_get(p, "other", 1, (size_t[]){3}, LAYOUT_SAME, (param_init_t){INIT_ONE, 0});
         quantizer_t q;
         quantizer_init(&q, &c, p, 10);
-        CHECK(!q.kmeans && !q.restart, "%s: neither k-means nor restarts", kinds[i]);
+        CHECK(!q.kmeans && !q.restart, "%s: neither k-means nor restarts", kind->name);
         quantizer_adopt(&q);
         float *before = xmalloc(params_block(p) * sizeof *before), counts[K] = {[5] = 7, [9] = 3},
               z[D] = {1, 2};
@@ -178,12 +242,12 @@ TEST(codes_that_stay) {
         for (int s = 0; s < 300; s++)
             quantizer_update(&q, counts, NULL, z, 1, false, rng_make(1, "r"));
         CHECK(!memcmp(before, params_base(p, PARAMS_VALUE), params_block(p) * sizeof *before),
-              "%s: codes moved", kinds[i]);
-        CHECK(quantizer_used(&q) == 2 && q.replaced == 0, "%s: %zu used", kinds[i],
+              "%s: codes moved", kind->name);
+        CHECK(quantizer_used(&q) == 2 && q.replaced == 0, "%s: %zu used", kind->name,
               quantizer_used(&q));
         CHECK_NEAR(quantizer_perplexity(&q), exp(-0.7 * log(0.7) - 0.3 * log(0.3)), 1e-4);
         checkpoint_state_t state[4];
-        CHECK(quantizer_state(&q, state) == 2, "%s: state", kinds[i]);
+        CHECK(quantizer_state(&q, state) == 2, "%s: state", kind->name);
         free(before);
         quantizer_release(&q);
         params_free(p);
@@ -366,12 +430,11 @@ static void check_moving(const char *kind, bool restart, bool late, double decay
 }
 
 TEST(moving_averages_by_formula) {
-    check_moving("ema", true, false, 0.99);
     check_moving("ema", false, false, 0.9);
     check_moving("ema", true, true, 0.99);
-    check_moving("ste", true, false, 0.99);
-    check_moving("rotation", true, false, 0.99);
-    check_moving("l2", true, false, 0.99);
+    for (size_t i = 0; i < quantizer_kinds(); i++)
+        if (quantizer_kind_at(i)->moves)
+            check_moving(quantizer_kind_at(i)->name, true, false, 0.99);
 }
 
 /* Where counts are as small as eps, both of its places show. */
@@ -397,11 +460,11 @@ TEST(small_counts_are_smoothed) {
 }
 
 TEST(perplexity_of_counts) {
-    CHECK_NEAR(perplexity_of((float[]){5, 5, 5, 5}, 4), 4, 1e-6);
-    CHECK_NEAR(perplexity_of((float[]){0, 9, 0}, 3), 1, 1e-9);
-    CHECK_NEAR(perplexity_of((float[]){3, 1}, 2), exp(-(0.75 * log(0.75) + 0.25 * log(0.25))),
+    CHECK_NEAR(metrics_perplexity((float[]){5, 5, 5, 5}, 4), 4, 1e-6);
+    CHECK_NEAR(metrics_perplexity((float[]){0, 9, 0}, 3), 1, 1e-9);
+    CHECK_NEAR(metrics_perplexity((float[]){3, 1}, 2), exp(-(0.75 * log(0.75) + 0.25 * log(0.25))),
                1e-6);
-    CHECK(isnan(perplexity_of((float[]){0, 0}, 2)), "of nothing");
+    CHECK(isnan(metrics_perplexity((float[]){0, 0}, 2)), "of nothing");
 }
 
 /* Reference numbers of another implementation, where they lie beside the project. It starts the

@@ -264,10 +264,8 @@ TEST(quantizers_as_pytorch) {
  * come. */
 TEST(before_the_first_step) {
     enum { N = 50, D = 3 };
-    static const quantizer_kind_t *const kinds[] = {&quant_ema,      &quant_ste, &quant_simvq,
-                                                    &quant_rotation, &quant_l2,  &quant_fsq};
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-        const quantizer_kind_t *kind = kinds[k];
+    for (size_t k = 0; k < quantizer_kinds(); k++) {
+        const quantizer_kind_t *kind = quantizer_kind_at(k);
         config_t config;
         config_begin(&config);
         config.quantizer.kind = quantizer_kind_index(kind);

@@ -64,11 +64,11 @@ TEST(charts_without_numbers_and_with_few) {
 
 TEST(latents_by_hand) {
     static const float z[] = {3, 4, 0, 0, -6, 8}, e[] = {3, 4, 1, 0, -6, 6};
-    latents_t f = latents_of(z, e, 3, 2);
+    latents_t f = metrics_latents(z, e, 3, 2);
     CHECK_NEAR(f.norm, 5, 1e-12);                                           /* (5 + 0 + 10) / 3 */
     CHECK_NEAR(f.error, (0 + 1 + 4) / (16 + 0 + 1 + 16 + 25 + 16.0), 1e-9); /* means -1 and 4 */
-    CHECK(isnan(latents_of(z, NULL, 3, 2).error), "no codes, no error");
-    CHECK(isnan(latents_of(z, e, 1, 2).error), "one vector has no variance");
+    CHECK(isnan(metrics_latents(z, NULL, 3, 2).error), "no codes, no error");
+    CHECK(isnan(metrics_latents(z, e, 1, 2).error), "one vector has no variance");
 }
 
 TEST(latents_against_one_code) {
@@ -79,8 +79,8 @@ TEST(latents_against_one_code) {
     rng_t r = rng_make(5, "latents");
     for (size_t i = 0; i < N * D; i++) mean[i % D] += (z[i] = 3 + rng_normal(r, i)) / (double)N;
     for (size_t i = 0; i < N * D; i++) e[i] = (float)mean[i % D];
-    CHECK_NEAR(latents_of(z, e, N, D).error, 1, 1e-5);
-    CHECK_NEAR(latents_of(z, z, N, D).error, 0, 0);
+    CHECK_NEAR(metrics_latents(z, e, N, D).error, 1, 1e-5);
+    CHECK_NEAR(metrics_latents(z, z, N, D).error, 0, 0);
     free(z);
     free(e);
 }

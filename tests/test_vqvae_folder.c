@@ -22,7 +22,7 @@ TEST(folder_round_trip) {
     write_run(dir, p, &OWN, NULL);
     int rc;
     reason_t why = {""};
-    vqvae_t *v = vqvae_load(dir, &rc, &why);
+    vqvae_t *v = vqvae_open(dir, &rc, &why);
     REQUIRE(v, "%d: %s", rc, why.text);
     CHECK(!memcmp(vqvae_config(v), &OWN, sizeof OWN), "config");
     params_t *q = vqvae_params(v);
@@ -38,20 +38,21 @@ TEST(folder_round_trip) {
     vqvae_preprocess_size(v, &w, &h);
     CHECK(w == 0 && h == 0, "a bare folder works at native size");
     CHECK_STR(vqvae_quantizer_json(v), "{\"kind\":\"vq\"}");
-    vqvae_fingerprint_of(p, PARAMS_VALUE, vqvae_quantizer_json(v), vqvae_preprocess_json(v), print);
+    vqvae_fingerprint_make(p, PARAMS_VALUE, vqvae_quantizer_json(v), vqvae_preprocess_json(v),
+                           print);
     CHECK_STR(print, vqvae_fingerprint(v));
     vqvae_free(v);
     /* with a tokenizer.json */
     const char *preprocess =
         "{\"background\":[255,255,255],\"fit\":\"cover\",\"range\":[-1,1],\"size\":[48,32]}";
-    vqvae_fingerprint_of(p, PARAMS_VALUE, "{\"kind\":\"vq\"}", preprocess, print);
+    vqvae_fingerprint_make(p, PARAMS_VALUE, "{\"kind\":\"vq\"}", preprocess, print);
     char *tokenizer =
         xasprintf("{ \"format\":1, \"quantizer\":{\"kind\":\"vq\"}, \"fingerprint\":\"%s\",\n"
                   "\"preprocess\":{\"size\":[48, "
                   "32],\"range\":[-1,1.0],\"background\":[255,255,255],\"fit\":\"cover\"}}",
                   print);
     write_run(dir, p, &OWN, tokenizer);
-    v = vqvae_load(dir, &rc, &why);
+    v = vqvae_open(dir, &rc, &why);
     REQUIRE(v, "%d: %s", rc, why.text);
     CHECK_STR(vqvae_preprocess_json(v), preprocess); /* canonical */
     CHECK_STR(vqvae_fingerprint(v), print);
@@ -188,7 +189,7 @@ TEST(folder_without_codebook) {
     CHECK(params_find(p, "quantize.embedding.weight") < 0, "no codebook");
     write_run(dir, p, &c, NULL);
     int rc;
-    vqvae_t *v = vqvae_load(dir, &rc, &why);
+    vqvae_t *v = vqvae_open(dir, &rc, &why);
     REQUIRE(v, "%s", why.text);
     CHECK_STR(vqvae_quantizer_json(v), "{\"kind\":\"fsq\",\"levels\":[5,4,3]}");
     const float *e = vqvae_codebook_data(v);
@@ -226,7 +227,7 @@ TEST(folder_without_codebook) {
 static void check_load(const char *what, const char *dir, int want, const char *says) {
     int rc = -1;
     reason_t why = {""};
-    vqvae_t *v = vqvae_load(dir, &rc, &why);
+    vqvae_t *v = vqvae_open(dir, &rc, &why);
     CHECK(rc == want && !v == !!want, "%s: %d, not %d: %s", what, rc, want, why.text);
     CHECK(!want || strstr(why.text, says), "%s says nothing of '%s': %s", what, says, why.text);
     vqvae_free(v);
@@ -429,13 +430,13 @@ TEST(fault_064_weights_of_another_architecture) {
     int rc;
     reason_t why = {""};
     write_edited(dir, p, &(edit_t){.drop = "decoder."});
-    CHECK(!vqvae_load(dir, &rc, &why), "missing tensors");
+    CHECK(!vqvae_open(dir, &rc, &why), "missing tensors");
     size_t named = 0;
     for (const char *at = why.text; (at = strstr(at, "missing tensor")); at++) named++;
     CHECK(named == 5, "%zu differences named: %s", named, why.text);
     /* what the file says is what is loaded, under the old names too */
     write_edited(dir, p, &(edit_t){.old_names = true});
-    vqvae_t *v = vqvae_load(dir, &rc, &why);
+    vqvae_t *v = vqvae_open(dir, &rc, &why);
     REQUIRE(v, "%s", why.text);
     const char *name = "encoder.mid_block.attentions.0.to_out.0.weight";
     CHECK(!memcmp(params_ptr(vqvae_params(v), PARAMS_VALUE, params_find(vqvae_params(v), name)),

@@ -87,7 +87,7 @@ static void check_map(const st_file_t *f, const char *name, const float *ours, s
 static void check_forward(const char *model, const char *trace, const char *const *file, size_t n) {
     int rc;
     reason_t why = {""};
-    vqvae_t *v = vqvae_load(model, &rc, &why);
+    vqvae_t *v = vqvae_open(model, &rc, &why);
     REQUIRE(v, "%s", why.text);
     const vqvae_config_t *c = vqvae_config(v);
     st_file_t f = st_get(trace);
@@ -178,7 +178,7 @@ static void check_training(const char *file, const char *rec, const char *commit
                            const char *codebook, size_t accumulate) {
     int rc;
     reason_t why = {""};
-    vqvae_t *v = vqvae_load(REFERENCE "vq", &rc, &why);
+    vqvae_t *v = vqvae_open(REFERENCE "vq", &rc, &why);
     REQUIRE(v, "%s", why.text);
     config_t c;
     config_defaults(config_table, &c);
@@ -251,7 +251,7 @@ TEST(frozen_prefix) {
         for (size_t f = 0; f < sizeof use / sizeof *use; f++) {
             int rc;
             reason_t why = {""};
-            vqvae_t *v = vqvae_load(REFERENCE "vq", &rc, &why);
+            vqvae_t *v = vqvae_open(REFERENCE "vq", &rc, &why);
             REQUIRE(v, "%s", why.text);
             config_t c;
             config_defaults(config_table, &c);
@@ -317,7 +317,7 @@ static void check_codes(const char *dir, size_t w, size_t h) {
     enum { N = 37 };
     int rc;
     reason_t why = {""};
-    vqvae_t *v = vqvae_load(dir, &rc, &why);
+    vqvae_t *v = vqvae_open(dir, &rc, &why);
     REQUIRE(v, "%s", why.text);
     size_t f = vqvae_stride(vqvae_config(v)), grid = w / f * (h / f), image = w * h * 3, used = 0;
     uint8_t *rgb = xmalloc(N * image), *batch = xmalloc(N * image),
@@ -364,7 +364,7 @@ static void check_prequant(const char *dir, size_t w, size_t h) {
     enum { N = 16 };
     int rc;
     reason_t why;
-    vqvae_t *v = vqvae_load(dir, &rc, &why);
+    vqvae_t *v = vqvae_open(dir, &rc, &why);
     size_t image = w * h * 3, each = 0;
     uint8_t *rgb = xmalloc(N * image);
     float *alone = NULL;
@@ -429,7 +429,7 @@ TEST(native_size_is_padded) {
     write_run(dir, p, &OWN, NULL);
     int rc;
     reason_t why;
-    vqvae_t *v = vqvae_load(dir, &rc, &why);
+    vqvae_t *v = vqvae_open(dir, &rc, &why);
     REQUIRE(v, "%s", why.text);
     image_t im = image_new(9, 6);
     for (size_t i = 0; i < 9 * 6 * 3; i++) im.rgb[i] = (uint8_t)(i * 5);
@@ -453,7 +453,7 @@ TEST(fingerprint_covers) {
     params_t *p = own_params(&OWN);
     char base[33], print[33];
     const char *q = "{\"kind\":\"vq\"}", *pre = "{\"range\":[-1,1],\"size\":null}";
-    vqvae_fingerprint_of(p, PARAMS_VALUE, q, pre, base);
+    vqvae_fingerprint_make(p, PARAMS_VALUE, q, pre, base);
     CHECK(strlen(base) == 32 && strspn(base, "0123456789abcdef") == 32, "'%s'", base);
     for (size_t i = 0; i < params_n(p); i++) {
         const param_t *t = params_at(p, (int)i);
@@ -463,21 +463,21 @@ TEST(fingerprint_covers) {
         for (size_t k = 0; k < 3; k++) {
             float *v = params_ptr(p, PARAMS_VALUE, (int)i) + places[k], was = *v;
             *v = nextafterf(was, 9); /* one bit */
-            vqvae_fingerprint_of(p, PARAMS_VALUE, q, pre, print);
+            vqvae_fingerprint_make(p, PARAMS_VALUE, q, pre, print);
             CHECK(!!strcmp(base, print) == covered, "'%s'[%zu]", t->name, places[k]);
             *v = was;
         }
     }
-    vqvae_fingerprint_of(p, PARAMS_VALUE, q, "{\"range\":[-1,1],\"size\":[64,64]}", print);
+    vqvae_fingerprint_make(p, PARAMS_VALUE, q, "{\"range\":[-1,1],\"size\":[64,64]}", print);
     CHECK(strcmp(base, print), "preprocess is covered");
-    vqvae_fingerprint_of(p, PARAMS_VALUE, "{\"kind\":\"l2\"}", pre, print);
+    vqvae_fingerprint_make(p, PARAMS_VALUE, "{\"kind\":\"l2\"}", pre, print);
     CHECK(strcmp(base, print), "the quantizer is covered");
-    vqvae_fingerprint_of(p, PARAMS_VALUE, "{\"kind\":\"vq\"}{", pre + 1, print);
+    vqvae_fingerprint_make(p, PARAMS_VALUE, "{\"kind\":\"vq\"}{", pre + 1, print);
     CHECK(strcmp(base, print), "the border between the two texts is covered");
     params_base(p, PARAMS_AVERAGE);
-    vqvae_fingerprint_of(p, PARAMS_AVERAGE, q, pre, print);
+    vqvae_fingerprint_make(p, PARAMS_AVERAGE, q, pre, print);
     CHECK(strcmp(base, print), "of the block that is asked for");
-    vqvae_fingerprint_of(p, PARAMS_VALUE, q, pre, print);
+    vqvae_fingerprint_make(p, PARAMS_VALUE, q, pre, print);
     CHECK_STR(base, print);
     /* the order in which parameters were made does not matter */
     params_t *other = params_new(99);
@@ -488,7 +488,7 @@ TEST(fingerprint_covers) {
         memcpy(params_ptr(other, PARAMS_VALUE, at), params_ptr(p, PARAMS_VALUE, (int)i),
                t->count * sizeof(float));
     }
-    vqvae_fingerprint_of(other, PARAMS_VALUE, q, pre, print);
+    vqvae_fingerprint_make(other, PARAMS_VALUE, q, pre, print);
     CHECK_STR(base, print);
     params_free(other);
     params_free(p);

@@ -1,4 +1,4 @@
-/* adversary.c - see adversary.h. */
+/* adversary.c - see adversary.h. W is the decoder's last weight, g the generator's term. */
 #include "vqvae/adversary.h"
 
 #include "common/base/die.h"
@@ -13,11 +13,15 @@ static const char LAST[] = "decoder.conv_out.weight";
 static const char *const LAST_ONLY[] = {LAST}, *const DISC_ONLY[] = {ADVERSARY_PREFIX};
 static const float MOMENTUM = 0.1f; /* of the running statistics, PyTorch's */
 
-typedef enum { MEAN, VAR } stat_t;
+enum { MEAN, VAR, STATS };
+enum { REAL, RECONSTRUCTED, SIDES };
+/* Statistics of a BatchNorm of `width` channels. */
 typedef struct {
-    char name[2][64];   /* "discriminator.main.3.running_mean", "...var" */
-    float *running[2];  /* by stat_t */
-    float *batch[2][2]; /* by real/reconstructed, stat_t: means over the micro-batches */
+    /* "discriminator.main.3.running_mean", "...var" */
+    char name[STATS][64];
+    float *running[STATS];
+    /* Means over the micro-batches of a step. */
+    float *batch[SIDES][STATS];
     size_t width;
 } norm_t;
 
@@ -30,9 +34,11 @@ struct adversary {
     bool adaptive;
     optimizer_t optimizer;
     norm_t norm[PATCHGAN_LAYERS];
-    /* A tensor of the training state. Exact up to 2^24, where Adam's correction has long been 1. */
+    /* A tensor of the training state, so a float: exact up to 2^24 updates, where Adam's correction
+     * has long been 1. */
     float updates;
-    float *saved; /* gradient of W while the weight is measured */
+    /* Keeps the gradient of W while d is measured. */
+    float *saved;
 };
 
 /* ---- life ---- */
@@ -69,8 +75,8 @@ adversary_t *adversary_new(const config_t *c, params_t *p, size_t w, size_t h, u
     a->adaptive = c->loss.disc_adaptive;
     a->optimizer = config_optimizer(c);
     a->optimizer.average = 0;
-    a->optimizer.schedule.steps =
-        c->train.steps > a->start ? c->train.steps - a->start : 1; /* a warm-up of its own */
+    /* A warm-up of its own, from its first step on. */
+    a->optimizer.schedule.steps = c->train.steps > a->start ? c->train.steps - a->start : 1;
     a->optimizer.wrt = DISC_ONLY;
     a->optimizer.n_wrt = 1;
     initialise(a, seed);
@@ -79,14 +85,14 @@ adversary_t *adversary_new(const config_t *c, params_t *p, size_t w, size_t h, u
     for (size_t i = 0; i < a->net.layers; i++) {
         norm_t *n = &a->norm[i];
         n->width = patchgan_width(&a->net, i + 1);
-        for (int s = MEAN; s <= VAR; s++) {
+        for (int s = MEAN; s < STATS; s++) {
             snprintf(n->name[s], sizeof n->name[s], ADVERSARY_PREFIX "main.%zu.running_%s",
                      patchgan_norm(i), s == MEAN ? "mean" : "var");
             n->running[s] = xcalloc(n->width, sizeof(float));
-            for (size_t k = 0; s == VAR && k < n->width; k++) n->running[s][k] = 1;
-            for (int side = 0; side < 2; side++)
+            for (int side = REAL; side < SIDES; side++)
                 n->batch[side][s] = xcalloc(n->width, sizeof(float));
         }
+        for (size_t k = 0; k < n->width; k++) n->running[VAR][k] = 1;
     }
     return a;
 }
@@ -94,9 +100,9 @@ adversary_t *adversary_new(const config_t *c, params_t *p, size_t w, size_t h, u
 void adversary_free(adversary_t *a) {
     if (!a) return;
     for (size_t i = 0; i < a->net.layers; i++)
-        for (int s = MEAN; s <= VAR; s++) {
+        for (int s = MEAN; s < STATS; s++) {
             free(a->norm[i].running[s]);
-            for (int side = 0; side < 2; side++) free(a->norm[i].batch[side][s]);
+            for (int side = REAL; side < SIDES; side++) free(a->norm[i].batch[side][s]);
         }
     free(a->saved);
     free(a);
@@ -111,8 +117,8 @@ bool adversary_acts(const adversary_t *a, int64_t step) {
 adversary_vars_t adversary_record(const adversary_t *a, nn_t *nn, var_t image, var_t recon) {
     adversary_vars_t v;
     size_t mark = nn_push(nn, "discriminator");
-    var_t real = nn_patchgan(nn, &a->net, image, v.stats[0]),
-          fake = nn_patchgan(nn, &a->net, recon, v.stats[1]);
+    var_t real = nn_patchgan(nn, &a->net, image, v.stats[REAL]),
+          fake = nn_patchgan(nn, &a->net, recon, v.stats[RECONSTRUCTED]);
     bool hinge = a->kind == DISC_HINGE;
     var_t half[2] = {op_gan(nn->tape, hinge ? GAN_HINGE_REAL : GAN_VANILLA_REAL, real),
                      op_gan(nn->tape, hinge ? GAN_HINGE_FAKE : GAN_VANILLA_FAKE, fake)};
@@ -126,7 +132,7 @@ size_t adversary_keep(const adversary_t *a, const adversary_vars_t *v, var_t *ke
     size_t n = 0;
     keep[n++] = v->gan;
     keep[n++] = v->loss;
-    for (int side = 0; side < 2; side++)
+    for (int side = REAL; side < SIDES; side++)
         for (size_t i = 0; i < a->net.layers; i++) {
             keep[n++] = v->stats[side][i].mean;
             keep[n++] = v->stats[side][i].var;
@@ -146,30 +152,33 @@ size_t adversary_passes(const adversary_t *a, const adversary_vars_t *v, var_t n
 
 /* ---- a step ---- */
 
-static double norm_of(plan_t *plan, size_t pass, const float *g, size_t n) {
+/* |gradient| of a pass at W, whose gradient g [n] the pass overwrites. */
+static double gradient_norm(plan_t *plan, size_t pass, const float *g, size_t n) {
     plan_backward(plan, pass);
     return sqrt(kern_sumsq(g, n));
 }
 
-/* The ratio of the two gradients at W; what earlier micro-batches left there is put back. */
-static double measure(adversary_t *a, plan_t *plan) {
+/* |d nll / d W| / (|d g / d W| + 1e-4), at most 1e4. What earlier micro-batches left in the
+ * gradient of W is put back. */
+static double gradient_ratio(adversary_t *a, plan_t *plan) {
     int at = params_find(a->params, LAST);
     size_t n = params_at(a->params, at)->count;
     float *g = params_ptr(a->params, PARAMS_GRAD, at);
     memcpy(a->saved, g, n * sizeof *g);
-    double nll = norm_of(plan, PASS_NLL, g, n), gan = norm_of(plan, PASS_GAN, g, n),
+    double nll = gradient_norm(plan, PASS_NLL, g, n), gan = gradient_norm(plan, PASS_GAN, g, n),
            d = nll / (gan + 1e-4);
     memcpy(g, a->saved, n * sizeof *g);
     return d > 1e4 ? 1e4 : d; /* NaN stays: the step is skipped */
 }
 
+/* Adds a share of the replay's BatchNorm statistics; the first replay overwrites. */
 static void gather_stats(adversary_t *a, plan_t *plan, const adversary_vars_t *v, int64_t micro) {
     float share = 1.f / (float)a->accumulate;
-    for (int side = 0; side < 2; side++)
+    for (int side = REAL; side < SIDES; side++)
         for (size_t i = 0; i < a->net.layers; i++) {
             const float *now[2] = {plan_data(plan, v->stats[side][i].mean),
                                    plan_data(plan, v->stats[side][i].var)};
-            for (int s = MEAN; s <= VAR; s++) {
+            for (int s = MEAN; s < STATS; s++) {
                 float *sum = a->norm[i].batch[side][s];
                 for (size_t k = 0; k < a->norm[i].width; k++)
                     sum[k] = share * now[s][k] + (micro ? sum[k] : 0);
@@ -184,7 +193,7 @@ double adversary_replay(adversary_t *a, plan_t *plan, const adversary_vars_t *v,
     plan_accumulate(plan, PASS_DISC, micro > 0);
     plan_backward(plan, PASS_DISC);
     gather_stats(a, plan, v, micro);
-    if (a->adaptive) d *= measure(a, plan);
+    if (a->adaptive) d *= gradient_ratio(a, plan);
     if (age < a->ramp) d *= (double)age / (double)a->ramp;
     plan_seed(plan, PASS_MAIN, 1, (float)d);
     out->loss_gan += share * plan_scalar(plan, v->gan);
@@ -193,11 +202,12 @@ double adversary_replay(adversary_t *a, plan_t *plan, const adversary_vars_t *v,
     return share * d * plan_scalar(plan, v->gan);
 }
 
-/* The real images first, as in a training step of taming. */
+/* running = (1 - MOMENTUM) running + MOMENTUM batch, for the real images first, as in a training
+ * step of taming. */
 static void apply_stats(adversary_t *a) {
     for (size_t i = 0; i < a->net.layers; i++)
-        for (int side = 0; side < 2; side++)
-            for (int s = MEAN; s <= VAR; s++)
+        for (int side = REAL; side < SIDES; side++)
+            for (int s = MEAN; s < STATS; s++)
                 for (size_t k = 0; k < a->norm[i].width; k++) {
                     float *r = &a->norm[i].running[s][k];
                     *r = (1 - MOMENTUM) * *r + MOMENTUM * a->norm[i].batch[side][s][k];
@@ -206,9 +216,9 @@ static void apply_stats(adversary_t *a) {
 
 bool adversary_update(adversary_t *a, const adversary_step_t *s) {
     if (!isfinite(s->loss_disc)) return false;
-    if (optimizer_step(&a->optimizer, a->params, (int64_t)a->updates, 1.0 / (double)a->accumulate)
-            .skipped)
-        return false;
+    optimizer_step_t step =
+        optimizer_step(&a->optimizer, a->params, (int64_t)a->updates, 1.0 / (double)a->accumulate);
+    if (step.skipped) return false;
     a->updates += 1;
     apply_stats(a);
     return true;
@@ -221,7 +231,7 @@ size_t adversary_state(adversary_t *a, checkpoint_state_t *out) {
     if (!a) return 0;
     out[n++] = (checkpoint_state_t){ADVERSARY_PREFIX "updates", &a->updates, 1};
     for (size_t i = 0; i < a->net.layers; i++)
-        for (int s = MEAN; s <= VAR; s++)
+        for (int s = MEAN; s < STATS; s++)
             out[n++] =
                 (checkpoint_state_t){a->norm[i].name[s], a->norm[i].running[s], a->norm[i].width};
     return n;
@@ -231,12 +241,12 @@ size_t adversary_state(adversary_t *a, checkpoint_state_t *out) {
 static const st_tensor_t *find(const st_file_t *f, const char *name) {
     static const char *const prefix[] = {"", "loss.", "value/", "state/"};
     char full[160];
-    const st_tensor_t *t = NULL;
-    for (size_t i = 0; i < sizeof prefix / sizeof *prefix && !t; i++) {
+    for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++) {
         snprintf(full, sizeof full, "%s%s", prefix[i], name);
-        t = st_find(f, full);
+        const st_tensor_t *t = st_find(f, full);
+        if (t) return t;
     }
-    return t ? t : st_find(f, name + strlen(ADVERSARY_PREFIX));
+    return st_find(f, name + strlen(ADVERSARY_PREFIX));
 }
 
 bool adversary_in(const st_file_t *f) {
@@ -263,7 +273,7 @@ int adversary_load(adversary_t *a, const st_file_t *f, reason_t *why) {
         if (rc) return rc;
     }
     for (size_t i = 0; i < a->net.layers; i++)
-        for (int s = MEAN; s <= VAR; s++) {
+        for (int s = MEAN; s < STATS; s++) {
             norm_t *n = &a->norm[i];
             if (!find(f, n->name[s])) continue;
             int rc = read_one(f, n->name[s], 1, &n->width, &disk, why);
@@ -298,7 +308,8 @@ bool adversary_like(const adversary_t *a, const st_file_t *f) {
         if (!checkpoint_shaped(find(f, q->name), q->rank, q->dim)) return false;
         ours++;
     }
-    for (int i = 0; i < 3 * (PATCHGAN_LAYERS + 2); i++) { /* one with more layers may begin alike */
+    /* One with more layers may begin alike. */
+    for (int i = 0; i < 3 * (PATCHGAN_LAYERS + 2); i++) {
         char name[64];
         snprintf(name, sizeof name, ADVERSARY_PREFIX "main.%d.weight", i);
         theirs += find(f, name) != NULL;

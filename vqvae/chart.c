@@ -1,4 +1,5 @@
 /* chart.c - html_chart: curves over steps as inline SVG, colors left to the page's style sheet. */
+#include "common/base/sizes.h"
 #include "vqvae/html.h"
 
 #include <math.h>
@@ -14,7 +15,8 @@ enum {
     RIGHT = 12,
     TOP = 8,
     BOTTOM = 22,
-    MOST = 300 /* points a series */
+    MOST = 300, /* points per series */
+    DOTS = 12   /* a series of so few points shows each */
 };
 
 typedef struct {
@@ -37,7 +39,9 @@ static double at_y(const axis_t *a, double v) {
 /* 1, 2 or 5 times a power of ten: about `want` of them in the range. */
 static double round_step(double range, int want) {
     double raw = range / want, power = pow(10, floor(log10(raw))), m = raw / power;
-    return power * (m < 1.5 ? 1 : m < 3.5 ? 2 : m < 7.5 ? 5 : 10);
+    if (m < 1.5) return power;
+    if (m < 3.5) return power * 2;
+    return power * (m < 7.5 ? 5 : 10);
 }
 
 static void widen(axis_t *a, const double *v, size_t n) {
@@ -116,18 +120,25 @@ static void axes(html_t *h, const axis_t *x, const axis_t *y) {
                 WIDTH - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM);
 }
 
-/* The values of a series, means of neighbours where there are more than fit. Returns how many. */
+/* The values of a series, or means of neighbours where they are more than MOST, in px and py.
+ * Returns how many. */
 static size_t thin(const chart_t *c, const double *y, double *px, double *py) {
     size_t n = 0, have = 0, seen = 0, k = 0;
     for (size_t i = 0; i < c->n; i++) have += isfinite(y[i]);
-    size_t group = (have + MOST - 1) / MOST;
+    size_t group = ceil_div(have, MOST);
     double sx = 0, sy = 0;
     for (size_t i = 0; i < c->n; i++) {
         if (!isfinite(y[i])) continue;
-        sx += c->x[i], sy += y[i], k++;
-        if (++seen < have && k < group) continue;
-        px[n] = sx / (double)k, py[n++] = sy / (double)k;
-        sx = sy = 0;
+        sx += c->x[i];
+        sy += y[i];
+        k++;
+        seen++;
+        if (seen < have && k < group) continue;
+        px[n] = sx / (double)k;
+        py[n] = sy / (double)k;
+        n++;
+        sx = 0;
+        sy = 0;
         k = 0;
     }
     return n;
@@ -147,9 +158,10 @@ static void draw(html_t *h, const chart_t *c, size_t s, const axis_t *x, const a
             html_printf(h, "%s%.1f,%.1f", i ? " " : "", at_x(x, px[i]), at_y(y, py[i]));
         html_put(h, "\"/>");
     }
-    for (size_t i = 0; i < n && n <= 12; i++)
-        html_printf(h, "<circle class=\"p%zu\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>", s,
-                    at_x(x, px[i]), at_y(y, py[i]));
+    if (n <= DOTS)
+        for (size_t i = 0; i < n; i++)
+            html_printf(h, "<circle class=\"p%zu\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>", s,
+                        at_x(x, px[i]), at_y(y, py[i]));
     free(px);
     free(py);
 }
@@ -173,7 +185,10 @@ void html_chart(html_t *h, const chart_t *c) {
     axis_t x = {INFINITY, -INFINITY, false}, y = y_axis(c);
     widen(&x, c->x, c->n);
     if (!(y.low <= y.high) || !(x.low <= x.high)) return;
-    if (x.low == x.high) x.low -= 1, x.high += 1;
+    if (x.low == x.high) {
+        x.low -= 1;
+        x.high += 1;
+    }
     html_put(h, "<figure class=\"chart\">");
     caption(h, c);
     html_printf(h, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">", WIDTH, HEIGHT,

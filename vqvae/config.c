@@ -15,7 +15,7 @@ const config_field_t config_table[] = {
     {"model.block_out_channels", CF_INTS, AT(model.block_out_channels), "[32,32,64,128]", NULL, 1,
      4096, CONFIG_ARCH, "channels of each level; each further level halves the resolution"},
     {"model.layers_per_block", CF_INT, AT(model.layers_per_block), "1", NULL, 1, 16, CONFIG_ARCH,
-     "residual blocks a level (the decoder has one more)"},
+     "residual blocks per level (the decoder has one more)"},
     {"model.attention_levels", CF_INTS, AT(model.attention_levels), "[]", NULL, 0, 7, CONFIG_ARCH,
      "levels with attention after each block (0 = full size)"},
     {"model.latent_channels", CF_INT, AT(model.latent_channels), "64", NULL, 1, 4096, CONFIG_ARCH,
@@ -29,41 +29,36 @@ const config_field_t config_table[] = {
     {"model.mid_attention", CF_BOOL, AT(model.mid_attention), "true", NULL, 0, 0, CONFIG_ARCH,
      "attention at the lowest resolution"},
     {"quantizer.kind", CF_CHOICE, AT(quantizer.kind), "\"ema\"", QUANTIZER_CHOICES, 0, 0, 0,
-     "codebook by moving averages (ema); by gradient, past which the decoder's gradient goes "
-     "straight to the encoder "
-     "(ste), turned back (rotation), or with codes and vectors of unit length (l2: vq_embed_dim 8 "
-     "is usual); a frozen "
-     "codebook through a learned linear map (simvq); no codebook, each channel rounded to its "
-     "levels (fsq)"},
+     "how codes are learned" QUANTIZER_KINDS(QUANTIZER_HELP)},
     {"quantizer.commitment_weight", CF_NUM, AT(quantizer.commitment_weight), "0.25", NULL, 0, 1e6,
-     0, "weight of mean (sg(e) - z)^2 (all but fsq)"},
+     0, "weight of mean (sg(e) - z)^2 (kinds with a codebook)"},
     {"quantizer.codebook_weight", CF_NUM, AT(quantizer.codebook_weight), "1", NULL, 0, 1e6, 0,
-     "weight of mean (e - sg(z))^2 (ste, simvq, rotation, l2)"},
+     "weight of mean (e - sg(z))^2 (kinds trained by gradient)"},
     {"quantizer.decay", CF_NUM, AT(quantizer.decay), "0.99", NULL, 0, 1, 0,
-     "of the moving averages (ema)"},
+     "decay of the moving averages (ema)"},
     {"quantizer.restart", CF_BOOL, AT(quantizer.restart), "true", NULL, 0, 0, 0,
-     "move dead codes onto encoder outputs, until the last tenth of the steps (ema, ste, rotation, "
-     "l2)"},
+     "move hardly used codes onto encoder outputs, until the last tenth of the steps (kinds whose "
+     "codes learn one by one)"},
     {"quantizer.kmeans", CF_BOOL, AT(quantizer.kmeans), "true", NULL, 0, 0, 0,
-     "start the codebook by k-means over encoder outputs (ema, ste, rotation, l2; not with "
-     "--init)"},
+     "start the codebook by k-means over encoder outputs (kinds whose codes learn one by one; not "
+     "with --init)"},
     {"quantizer.levels", CF_INTS, AT(quantizer.levels), "[8,8,8]", NULL, 3, KERN_FSQ_MOST,
      CONFIG_ARCH, "levels of each channel (fsq): their product is the number of codes"},
     {"loss.rec", CF_CHOICE, AT(loss.rec), "\"l1\"", "l1|mse", 0, 0, 0, "reconstruction loss"},
     {"loss.focus", CF_NUM, AT(loss.focus), "1", NULL, 1, 1e6, 0,
-     "weight of pixels that differ from their source's per-pixel median (1 = off): keeps small "
-     "moving things"},
+     "weight of pixels that differ from their source's median image (1 = off); keeps small moving "
+     "objects"},
     {"loss.perceptual", CF_NUM, AT(loss.perceptual), "0", NULL, 0, 1e6, 0,
-     "weight of LPIPS beside the reconstruction loss (0 = off; taming 1)"},
+     "weight of LPIPS beside the reconstruction loss (0 = off; taming uses 1)"},
     {"loss.perceptual_weights", CF_PATH, AT(loss.perceptual_weights), "\"\"", NULL, 0, 0, 0,
-     "safetensors file of VGG16 and LPIPS's linear layers (pipelines/convert_lpips.py makes it)"},
+     "safetensors file with VGG16 and LPIPS's linear layers (made by pipelines/convert_lpips.py)"},
     {"loss.disc", CF_NUM, AT(loss.disc), "0", NULL, 0, 1e6, 0,
      "weight of the GAN term (0 = no discriminator; 0.1 is safer than taming's 0.8)"},
     {"loss.disc_start", CF_INT, AT(loss.disc_start), "0", NULL, 0, 1e12, 0,
-     "first step (not epoch) of the discriminator: neither it nor the GAN term runs before"},
+     "first step (not epoch) of the discriminator and the GAN term"},
     {"loss.disc_ramp", CF_INT, AT(loss.disc_ramp), "0", NULL, 0, 1e12, 0,
-     "steps after disc_start over which the GAN term rises from 0; the discriminator trains "
-     "meanwhile"},
+     "steps after disc_start over which the GAN term rises from 0; meanwhile the discriminator "
+     "trains"},
     {"loss.disc_kind", CF_CHOICE, AT(loss.disc_kind), "\"hinge\"", "hinge|vanilla", 0, 0, 0,
      "the discriminator's loss"},
     {"loss.disc_adaptive", CF_BOOL, AT(loss.disc_adaptive), "true", NULL, 0, 0, 0,
@@ -71,55 +66,53 @@ const config_field_t config_table[] = {
     {"loss.disc_channels", CF_INT, AT(loss.disc_channels), "64", NULL, 1, 1024, 0,
      "channels of the discriminator's first layer"},
     {"loss.disc_layers", CF_INT, AT(loss.disc_layers), "3", NULL, 1, 6, 0,
-     "halvings of the discriminator (3: a logit sees 70 pixels)"},
+     "layers of the discriminator that halve the resolution (3: each logit sees 70 x 70 pixels)"},
     OPTIM_CONFIG_ROWS("\"adam\"", "[0.9,0.99]", "0", "100", "0.05"),
     {"train.steps", CF_INT, AT(train.steps), "2000", NULL, 1, 1e12, 0, "optimizer steps"},
-    {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "images a replay"},
+    {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "images per replay"},
     {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0,
-     "replays an optimizer step"},
+     "replays per optimizer step; their gradients are averaged"},
     {"train.warmup_no_quant", CF_INT, AT(train.warmup_no_quant), "-1", NULL, -1, 1e12, 0,
-     "first steps, as an autoencoder without quantizer (l2: on vectors of unit length, fsq: "
-     "between the outer levels); -1 = a tenth of train.steps, none with --init"},
+     "first steps without quantizer, as an autoencoder (l2: on vectors of unit length; fsq: on "
+     "values between the outer levels); -1 = a tenth of train.steps, none with --init"},
     {"train.weight_average", CF_NUM, AT(train.weight_average), "0", NULL, 0, 0.999999, 0,
-     "decay of the weights' moving average that is saved for use (0 = off)"},
+     "decay of the moving average of the weights that the RUN publishes (0 = off)"},
     {"train.save_every", CF_INT, AT(train.save_every), "500", NULL, 0, 1e12, 0,
-     "steps between checkpoints (0 = only the last)"},
+     "steps between checkpoints (0 = only at the end)"},
     {"train.eval_every", CF_INT, AT(train.eval_every), "500", NULL, 0, 1e12, 0,
-     "steps between held-out metrics and sample grids (0 = only the last)"},
+     "steps between held-out metrics and sample images (0 = only at the end)"},
     {"train.log_every", CF_INT, AT(train.log_every), "20", NULL, 1, 1e9, 0,
      "steps between lines of metrics.jsonl"},
     {"train.tensorboard", CF_BOOL, AT(train.tensorboard), "true", NULL, 0, 0, 0,
-     "also write the metrics (and sample grids) as a TensorBoard event file"},
+     "also write the metrics and sample images as a TensorBoard event file"},
     {"train.freeze", CF_STR, AT(train.freeze), "\"\"", NULL, 0, 0, 0,
-     "comma list of prefixes of parameters that stay (\"encoder,quant_conv,quantize\": the decoder "
-     "alone learns and "
-     "the "
-     "codes stay as they are)"},
+     "parameters that do not change, as a comma list of prefixes (\"encoder,quant_conv,quantize\" "
+     "keeps the codes and trains the decoder alone)"},
     {"data.size", CF_INTS, AT(data.size), "[64,64]", NULL, 1, 32768, 0,
-     "width and height (or one number) that images are fitted to"},
+     "width and height that images are fitted to, in pixels; one number = a square"},
     {"data.crop", CF_CHOICE, AT(data.crop), "\"center\"", "center|random|resized", 0, 0, 0,
-     "center crop; a random crop of 80 to 100 % of the smaller side; or a random part of any shape "
-     "within crop_scale "
-     "and "
-     "crop_ratio, resized"},
+     "center: the largest part from the middle; random: 80 to 100 % of that, at a random place; "
+     "resized: a random area and shape within crop_scale and crop_ratio, resized to data.size"},
     {"data.crop_scale", CF_NUMS, AT(data.crop_scale), "[0.08,1]", NULL, 1e-4, 1, 0,
-     "crop resized: least and largest share of the image's area"},
+     "with crop = resized: least and largest share of the image's area"},
     {"data.crop_ratio", CF_NUMS, AT(data.crop_ratio), "[0.75,1.3333333333333333]", NULL, 0.01, 100,
-     0, "crop resized: least and largest width over height, 1 = the shape of data.size"},
-    {"data.flip", CF_BOOL, AT(data.flip), "false", NULL, 0, 0, 0, "mirror half of the images"},
+     0, "with crop = resized: least and largest width over height; 1 = the shape of data.size"},
+    {"data.flip", CF_BOOL, AT(data.flip), "false", NULL, 0, 0, 0,
+     "mirror half of the images left to right"},
     {"data.holdout", CF_NUM, AT(data.holdout), "0.05", NULL, 0, 0.9, 0,
-     "share of groups held out of training"},
+     "share of the groups (data.split_by) held out of training"},
     {"data.split_by", CF_CHOICE, AT(data.split_by), "\"name\"", "name|folder|episode", 0, 0, 0,
-     "what is never split between training and held-out"},
+     "what a group is: it is trained on or held out as a whole"},
     {"data.background", CF_INTS, AT(data.background), "[255,255,255]", NULL, 0, 255, 0,
-     "red, green, blue behind transparent images"},
+     "red, green and blue behind transparent images"},
     {0},
 };
 
 void config_begin(config_t *c) {
     config_defaults(config_table, c);
-    c->model.vq_embed_dim = c->model.num_vq_embeddings =
-        0; /* no value that can be set: nobody named one */
+    /* No value that can be set: nobody has named one. */
+    c->model.vq_embed_dim = 0;
+    c->model.num_vq_embeddings = 0;
 }
 
 void config_settle(config_t *c) {
@@ -218,7 +211,7 @@ bool config_of_run(const char *run, config_t *c) {
 
 void config_size(const config_t *c, size_t *w, size_t *h) {
     if (c->data.size.n < 1 || c->data.size.n > 2)
-        die(RC_USAGE, "data.size: one number, or width and height");
+        die(RC_USAGE, "data.size: one number, or width and height, is needed");
     *w = (size_t)c->data.size.v[0];
     *h = (size_t)c->data.size.v[c->data.size.n - 1];
 }
@@ -242,4 +235,34 @@ char *config_preprocess(const config_t *c) {
 
 optimizer_t config_optimizer(const config_t *c) {
     return optimizer_of(&c->optim, c->train.steps, c->train.weight_average);
+}
+
+/* ---- beside a loaded tokenizer ---- */
+
+/* Its network and its preprocessing: the size it has, if it has one, and what stands behind
+ * transparent images. */
+static void take_tokenizer(config_t *c, const vqvae_t *v) {
+    uint8_t rgb[3];
+    size_t w, h;
+    config_from_model(c, vqvae_config(v));
+    if (vqvae_preprocess_background(v, rgb))
+        c->data.background = (config_ints_t){{rgb[0], rgb[1], rgb[2]}, 3};
+    vqvae_preprocess_size(v, &w, &h);
+    if (w) c->data.size = (config_ints_t){{(int64_t)w, (int64_t)h}, 2};
+}
+
+config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *set) {
+    config_t c;
+    config_defaults(config_table, &c);
+    config_of_run(run, &c);
+    c.data.crop = CROP_CENTER; /* nothing is cropped at random here */
+    take_tokenizer(&c, v);
+    config_sets(config_table, &c, set);
+    config_model(&c);
+    return c;
+}
+
+void config_from_init(config_t *c, const vqvae_t *v) {
+    take_tokenizer(c, v);
+    c->train.warmup_no_quant = 0;
 }

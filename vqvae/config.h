@@ -1,4 +1,17 @@
-/* config.h - what `vqvae train` can be told (--help-config prints the table). */
+/* config.h - the configuration of `vqvae train` (--help-config prints the table). What each key
+ * means is said there, in config.c; here the members have the keys' names.
+ *
+ * config_t is this program's configuration, of the whole training; vqvae_config_t
+ * (common/model/vqvae.h) is the network alone. Tables of keys in general, with config_defaults,
+ * config_file, config_set, config_sets, config_json, config_print, config_help and config_diff, are
+ * common/io/text/config.h; every other config_* is declared here.
+ *
+ *     config_t c;
+ *     config_begin(&c);
+ *     config_sets(config_table, &c, &set);
+ *     config_settle(&c);
+ *     vqvae_config_t network = config_model(&c);
+ */
 #ifndef VQVAE_CONFIG_H
 #define VQVAE_CONFIG_H
 
@@ -6,8 +19,10 @@
 #include "common/model/vqvae.h"
 #include "common/train/optim_config.h"
 
-typedef enum { CROP_CENTER, CROP_RANDOM, CROP_RESIZED } crop_t;
+/* In the order of their keys' choices. */
+typedef enum { REC_L1, REC_MSE } rec_kind_t;
 typedef enum { DISC_HINGE, DISC_VANILLA } disc_kind_t;
+typedef enum { CROP_CENTER, CROP_RANDOM, CROP_RESIZED } crop_t;
 
 typedef struct {
     struct {
@@ -16,13 +31,13 @@ typedef struct {
         bool mid_attention;
     } model;
     struct {
-        int kind;
+        int kind; /* see quantizer_kind */
         double commitment_weight, codebook_weight, decay;
         bool restart, kmeans;
         config_ints_t levels;
     } quantizer;
     struct {
-        int rec, disc_kind;
+        int rec, disc_kind; /* rec_kind_t, disc_kind_t */
         double focus, perceptual, disc;
         int64_t disc_start, disc_ramp, disc_channels, disc_layers;
         bool disc_adaptive;
@@ -38,7 +53,7 @@ typedef struct {
     struct {
         config_ints_t size, background;
         config_nums_t crop_scale, crop_ratio;
-        int crop, split_by;
+        int crop, split_by; /* crop_t, split_by_t */
         bool flip;
         double holdout;
     } data;
@@ -46,25 +61,39 @@ typedef struct {
 
 extern const config_field_t config_table[];
 
-/* The defaults, before files and settings; config_settle after them gives the width and the number
- * of codes, where nobody named them, what the table says or what quantizer.levels demand, and
- * train.warmup_no_quant its tenth of the steps. */
+/* The defaults, before files and settings. What depends on other keys is left open: config_settle
+ * closes it. */
 void config_begin(config_t *c);
+/* After files and settings. model.vq_embed_dim and model.num_vq_embeddings, where nobody named
+ * them, become what quantizer.levels demand, or the table's defaults; train.warmup_no_quant = -1
+ * becomes a tenth of the steps. */
 void config_settle(config_t *c);
-/* The network it describes; die(RC_USAGE) when impossible. */
+/* The network that it describes; die(RC_USAGE) when there is no such network. */
 vqvae_config_t config_model(const config_t *c);
-/* Reads the network back from a loaded RUN (fine-tuning, trace). */
+/* The reverse: model.* (and quantizer.*, where the network allows one kind alone) from a
+ * network. */
 void config_from_model(config_t *c, const vqvae_config_t *m);
-/* The recipe of a RUN that was trained here (its training.json); false if there is none. */
+
+/* Reads into c the configuration that a RUN was trained with (its training.json). False, and c as
+ * it was, when it has none; die(RC_DATA) when that is damaged. */
 bool config_of_run(const char *run, config_t *c);
-/* The first steps without quantizer that a RUN was begun with: a resume with more steps keeps them.
- * -1 = not known. */
+/* The train.warmup_no_quant that a RUN began with: a resume with more steps keeps it. -1 = not
+ * known. */
 int64_t config_warmup_of_run(const char *run);
+/* How images are prepared and split for the tokenizer v of `run`, in `eval` and others: as it was
+ * trained, so that what was held out is held out again; its own preprocessing; then `set`. */
+config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *set);
+/* Where fine-tuning starts: the network of v, its preprocessing if it has a size, and the quantizer
+ * from the first step on (steps without it would carry the encoder away from the codebook). */
+void config_from_init(config_t *c, const vqvae_t *v);
+
+/* data.size in pixels. */
 void config_size(const config_t *c, size_t *w, size_t *h);
+/* How images are read; max_pixels 0 = the default. */
 image_opts_t config_image_opts(const config_t *c, uint64_t max_pixels);
-/* tokenizer.json's parts, canonical JSON, malloc'ed. */
+/* tokenizer.json's "preprocess", canonical JSON, malloc'ed. */
 char *config_preprocess(const config_t *c);
-/* wrt points at static strings and at freeze (which must live on). */
+/* The optimizer of optim.* and train.*; the caller sets which parameters it moves. */
 optimizer_t config_optimizer(const config_t *c);
 
 #endif

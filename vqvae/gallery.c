@@ -3,6 +3,7 @@
 
 #include "common/base/log.h"
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "vqvae/metrics.h"
 
 #include <stdlib.h>
@@ -30,8 +31,8 @@ static void compare_shot(void *ctx, size_t i) {
     float *x = xmalloc(2 * n * sizeof *x);
     image_to_float(b->rgb + i * n, n, x);
     image_to_float(b->recon + i * n, n, x + n);
-    b->shot[i].mse = mse_of(x + n, x, n);
-    b->shot[i].ssim = ssim_of(x, x + n, b->d->w, b->d->h);
+    b->shot[i].mse = metrics_mse(x + n, x, n);
+    b->shot[i].ssim = metrics_ssim(x, x + n, b->d->w, b->d->h);
     free(x);
 }
 
@@ -42,7 +43,8 @@ static size_t close_gaps(batch_t *b, gallery_t *g, size_t first, size_t m, size_
     for (size_t i = 0; i < m; i++) {
         if (!b->there[i]) continue;
         if (n < i) memcpy(b->rgb + n * per, b->rgb + i * per, per);
-        g->shot[out + n++] = g->shot[first + i];
+        g->shot[out + n] = g->shot[first + i];
+        n++;
     }
     b->shot = g->shot + out;
     return n;
@@ -72,7 +74,7 @@ gallery_t gallery_new(vqvae_t *v, const data_t *d, split_t split, size_t limit) 
     progress_begin(&bar, "report", 0, g.n);
     size_t kept = 0;
     for (size_t first = 0; first < g.n; first += BATCH) {
-        size_t m = g.n - first < BATCH ? g.n - first : BATCH;
+        size_t m = min_size(g.n - first, BATCH);
         b.shot = g.shot + first;
         parallel_for(m, read_shot, &b);
         size_t n = close_gaps(&b, &g, first, m, kept);
@@ -111,13 +113,13 @@ void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *origina
 }
 
 image_t gallery_codes(vqvae_t *v, const uint32_t *code, size_t n, size_t columns) {
-    size_t f = vqvae_stride(vqvae_config(v)), side = SIDE * f, rows = (n + columns - 1) / columns;
+    size_t f = vqvae_stride(vqvae_config(v)), side = SIDE * f, rows = ceil_div(n, columns);
     image_t sheet = image_new(columns * (f + 1) + 1, rows * (f + 1) + 1);
     memset(sheet.rgb, 128, sheet.w * sheet.h * 3);
     uint32_t grid[BATCH * SIDE * SIDE];
     uint8_t *rgb = xmalloc(BATCH * side * side * 3);
     for (size_t first = 0; first < n; first += BATCH) {
-        size_t m = n - first < BATCH ? n - first : BATCH;
+        size_t m = min_size(n - first, BATCH);
         for (size_t i = 0; i < m * SIDE * SIDE; i++) grid[i] = code[first + i / (SIDE * SIDE)];
         vqvae_decode_codes(v, grid, m, SIDE, SIDE, rgb);
         for (size_t i = 0; i < m; i++) {

@@ -1,30 +1,34 @@
-/* gallery.h - what `vqvae report` shows of images: each one's error, the use of the codes, pairs
- * to look at, and an image of every code.
+/* gallery.h - what `vqvae report` shows of images: the error of each, the use of the codes,
+ * originals with reconstructions, and an image of every code.
  */
 #ifndef VQVAE_GALLERY_H
 #define VQVAE_GALLERY_H
 
 #include "vqvae/data.h"
 
+/* One image that was encoded and decoded: item number `item` of source number `source`. */
 typedef struct {
-    size_t source, item; /* item number in the source */
+    size_t source, item;
     double mse, ssim;
 } shot_t;
 
 typedef struct {
-    shot_t *shot; /* in the order of the sources, then of their items */
+    /* In the order of the sources, then of their items. */
+    shot_t *shot;
     size_t n;
-    float *counts; /* [n sources, K] */
+    /* [sources,K]: how often each code was used. */
+    float *counts;
 } gallery_t;
 
 /* Encodes and decodes up to `limit` images (0 = all) of each source's split, spread over it. */
 gallery_t gallery_new(vqvae_t *v, const data_t *d, split_t split, size_t limit);
 void gallery_release(gallery_t *g);
-/* Original and reconstruction of one image. */
+/* Original and reconstruction of one image; the caller releases both. */
 void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *original,
                   image_t *reconstruction);
-/* The codes in the order given, `columns` a row: each decoded on a 3x3 grid of itself, of which the
- * middle (f x f) is shown, 1 pixel of gray between. */
+/* An image of n codes in the order given, `columns` per row; the caller releases it. Each code is
+ * decoded on a 3x3 grid of itself, of which the middle (f x f pixels) is shown, with 1 pixel of
+ * gray between codes. */
 image_t gallery_codes(vqvae_t *v, const uint32_t *code, size_t n, size_t columns);
 
 #endif

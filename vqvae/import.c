@@ -11,7 +11,7 @@
 #include "common/train/checkpoint.h"
 #include "common/train/run_folder.h"
 #include "vqvae/commands.h"
-#include "vqvae/data.h"
+#include "vqvae/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ typedef struct {
     char *preprocess, *quantizer, fingerprint[33];
 } import_t;
 
-/* Pickles and files in several parts are turned into one safetensors file by a script. */
+/* Refuses pickles and files in several parts: a script turns them into one safetensors file. */
 static void check_container(const char *path) {
     uint8_t head[4] = {0};
     if (!fs_exists(path)) die(RC_USAGE, "--weights '%s': no such file", path);
@@ -54,8 +54,8 @@ static void check_container(const char *path) {
             path);
 }
 
-/* Side that the others' configuration names for information. */
-static size_t sample_size_of(const char *text, size_t size) {
+/* The side in pixels that diffusers' configuration names for information; 32 where it does not. */
+static size_t read_sample_size(const char *text, size_t size) {
     reason_t why;
     cJSON *o = json_parse(text, size, false, &why);
     uint64_t v;
@@ -79,7 +79,7 @@ static void read_config(import_t *m) {
     if (rc == RC_DATA && (fs_ends(m->config, ".yaml") || fs_ends(m->config, ".yml")))
         die(rc, "'%s' is YAML: 'python3 " SCRIPT "' turns it into JSON", m->config);
     if (rc) die(rc, "'%s': %s", m->config, why.text);
-    if (m->names == VQ_NAMES_DIFFUSERS) m->sample_size = sample_size_of((char *)text, size);
+    if (m->names == VQ_NAMES_DIFFUSERS) m->sample_size = read_sample_size((char *)text, size);
     free(text);
 }
 
@@ -106,7 +106,7 @@ static void read_size(import_t *m) {
     m->preprocess = config_preprocess(&c);
 }
 
-/* A network far beyond what the file can hold is told before its memory is asked for. */
+/* Refuses a network far beyond what the file can hold before any memory is asked for. */
 static void check_plausible(const import_t *m) {
     struct stat st;
     const vqvae_config_t *c = &m->network;
@@ -128,7 +128,7 @@ static void read_weights(import_t *m) {
         vqvae_read_named(m->params, m->weights, m->names, m->network.levels, &m->ignored, &why);
     if (rc) die(rc, "%s", why.text);
     m->quantizer = vqvae_quantizer_text(&m->network);
-    vqvae_fingerprint_of(m->params, PARAMS_VALUE, m->quantizer, m->preprocess, m->fingerprint);
+    vqvae_fingerprint_make(m->params, PARAMS_VALUE, m->quantizer, m->preprocess, m->fingerprint);
 }
 
 static void check_out(const import_t *m) {
@@ -180,7 +180,7 @@ int cmd_vqvae_import(int argc, char **argv) {
     int64_t threads = 0;
     const cli_opt_t options[] = {
         {"--from", CLI_STR, &m.from, "taming|diffusers",
-         "whose names and configuration the files have", true},
+         "the project whose tensor names and configuration the files follow", true},
         {"--weights", CLI_STR, &m.weights, "FILE", "safetensors file (F32, F16, BF16 or F64)",
          true},
         {"--config", CLI_STR, &m.config, "FILE", "taming's YAML as JSON, or diffusers' config.json",

@@ -3,17 +3,18 @@
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
 #include "common/io/utf8.h"
+#include "common/model/vqvae.h"
 #include "vqvae/commands.h"
-#include "vqvae/data.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 typedef struct {
     vqvae_t *model;
-    const char *run, *kind; /* kind: quantizer.kind of the training, NULL = not known */
+    const char *run;
+    const char *kind; /* quantizer.kind of the training; NULL = not known */
     size_t parameters;
-    int64_t step; /* of the last checkpoint, -1 = none */
+    int64_t step; /* of the last checkpoint; -1 = none */
 } run_info_t;
 
 /* The same for people. */
@@ -51,63 +52,70 @@ static void print_table(const run_info_t *r) {
     table_print(&t);
 }
 
+static void print_json(const run_info_t *r) {
+    const vqvae_config_t *c = vqvae_config(r->model);
+    size_t w, h, stride = vqvae_stride(c);
+    jsonw_t out = {0};
+    vqvae_preprocess_size(r->model, &w, &h);
+    jsonw_begin(&out);
+    jsonw_str(&out, "run", r->run);
+    jsonw_int(&out, "parameters", (int64_t)r->parameters);
+    jsonw_int(&out, "codes", (int64_t)c->codes);
+    jsonw_int(&out, "code_dim", (int64_t)c->vq_embed_dim);
+    jsonw_int(&out, "stride", (int64_t)stride);
+    jsonw_open(&out, "block_out_channels", '[');
+    for (size_t i = 0; i < c->levels; i++) jsonw_int(&out, NULL, (int64_t)c->channels[i]);
+    jsonw_close(&out, ']');
+    if (w) {
+        jsonw_open(&out, "size", '[');
+        jsonw_int(&out, NULL, (int64_t)w);
+        jsonw_int(&out, NULL, (int64_t)h);
+        jsonw_close(&out, ']');
+        jsonw_int(&out, "tokens", (int64_t)(w / stride * (h / stride)));
+    } else {
+        jsonw_raw(&out, "size", "null");
+        jsonw_raw(&out, "tokens", "null");
+    }
+    jsonw_raw(&out, "quantizer", vqvae_quantizer_json(r->model));
+    jsonw_raw(&out, "preprocess", vqvae_preprocess_json(r->model));
+    jsonw_str(&out, "fingerprint", vqvae_fingerprint(r->model));
+    jsonw_bool(&out, "trained", vqvae_trained(r->model));
+    if (r->kind)
+        jsonw_str(&out, "quantizer_kind", r->kind);
+    else
+        jsonw_raw(&out, "quantizer_kind", "null");
+    if (r->step >= 0)
+        jsonw_int(&out, "step", r->step);
+    else
+        jsonw_raw(&out, "step", "null");
+    puts(jsonw_end(&out));
+    jsonw_free(&out);
+}
+
+static void print_info(const char *run) {
+    run_info_t r = {.model = vqvae_open_or_die(run), .run = run, .step = -1};
+    params_t *p = vqvae_params(r.model);
+    for (size_t i = 0; i < params_n(p); i++) r.parameters += params_at(p, (int)i)->count;
+    /* What only a training in this project leaves. */
+    char *path = fs_join(run, "training.json");
+    reason_t why;
+    cJSON *training = fs_exists(path) ? json_parse_file(path, false, &why) : NULL;
+    const cJSON *config = cJSON_GetObjectItemCaseSensitive(training, "config"),
+                *quantizer = cJSON_GetObjectItemCaseSensitive(config, "quantizer");
+    r.kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(quantizer, "kind"));
+    if (!json_i64(cJSON_GetObjectItemCaseSensitive(training, "step"), &r.step)) r.step = -1;
+    print_json(&r);
+    print_table(&r);
+    cJSON_Delete(training);
+    free(path);
+    vqvae_free(r.model);
+}
+
 int cmd_vqvae_info(int argc, char **argv) {
     cli_list_t runs = {0};
     const cli_opt_t options[] = {{"", CLI_LIST, &runs, "RUN", "folder of a tokenizer", true}, {0}};
     cli_parse(argc, argv, "info", "what a RUN is: a JSON object on stdout, a table on stderr",
               (const cli_opt_t *const[]){options}, 1);
-    for (size_t i = 0; i < runs.n; i++) {
-        reason_t why;
-        vqvae_t *v = model_open(runs.item[i]);
-        const vqvae_config_t *c = vqvae_config(v);
-        size_t parameters = 0, w, h;
-        params_t *p = vqvae_params(v);
-        for (size_t j = 0; j < params_n(p); j++) parameters += params_at(p, (int)j)->count;
-        vqvae_preprocess_size(v, &w, &h);
-        jsonw_t out = {0};
-        jsonw_begin(&out);
-        jsonw_str(&out, "run", runs.item[i]);
-        jsonw_int(&out, "parameters", (int64_t)parameters);
-        jsonw_int(&out, "codes", (int64_t)c->codes);
-        jsonw_int(&out, "code_dim", (int64_t)c->vq_embed_dim);
-        jsonw_int(&out, "stride", (int64_t)vqvae_stride(c));
-        jsonw_open(&out, "block_out_channels", '[');
-        for (size_t j = 0; j < c->levels; j++) jsonw_int(&out, NULL, (int64_t)c->channels[j]);
-        jsonw_close(&out, ']');
-        if (w) {
-            jsonw_open(&out, "size", '[');
-            jsonw_int(&out, NULL, (int64_t)w);
-            jsonw_int(&out, NULL, (int64_t)h);
-            jsonw_close(&out, ']');
-            jsonw_int(&out, "tokens", (int64_t)(w / vqvae_stride(c) * (h / vqvae_stride(c))));
-        } else {
-            jsonw_raw(&out, "size", "null");
-            jsonw_raw(&out, "tokens", "null");
-        }
-        jsonw_raw(&out, "quantizer", vqvae_quantizer_json(v));
-        jsonw_raw(&out, "preprocess", vqvae_preprocess_json(v));
-        jsonw_str(&out, "fingerprint", vqvae_fingerprint(v));
-        jsonw_bool(&out, "trained", vqvae_trained(v));
-        char *training = fs_join(runs.item[i], "training.json");
-        cJSON *t = fs_exists(training) ? json_parse_file(training, false, &why) : NULL;
-        const cJSON *config = cJSON_GetObjectItemCaseSensitive(t, "config"),
-                    *recipe = cJSON_GetObjectItemCaseSensitive(config, "quantizer");
-        const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(recipe, "kind"));
-        if (kind)
-            jsonw_str(&out, "quantizer_kind", kind);
-        else
-            jsonw_raw(&out, "quantizer_kind", "null");
-        int64_t step = -1;
-        if (json_i64(cJSON_GetObjectItemCaseSensitive(t, "step"), &step))
-            jsonw_int(&out, "step", step);
-        else
-            jsonw_raw(&out, "step", "null");
-        puts(jsonw_end(&out));
-        print_table(&(run_info_t){v, runs.item[i], kind, parameters, step});
-        jsonw_free(&out);
-        cJSON_Delete(t);
-        free(training);
-        vqvae_free(v);
-    }
+    for (size_t i = 0; i < runs.n; i++) print_info(runs.item[i]);
     return RC_OK;
 }

@@ -10,7 +10,7 @@ static double clamp(double v) {
     return fmin(1, fmax(-1, v));
 }
 
-double mse_of(const float *recon, const float *image, size_t n) {
+double metrics_mse(const float *recon, const float *image, size_t n) {
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
         double d = (clamp(recon[i]) - image[i]) / 2;
@@ -19,20 +19,28 @@ double mse_of(const float *recon, const float *image, size_t n) {
     return sum / (double)n;
 }
 
-double psnr_of(double mse) {
+double metrics_psnr(double mse) {
     return -10 * log10(mse < 1e-12 ? 1e-12 : mse);
 }
 
 enum { WINDOW = 11 };
 
-/* Gaussian-weighted sums of x, y, xx, yy, xy over one window. */
+/* One window of one channel: s = the sums of p, q, p^2, q^2 and pq over side x side pixels,
+ * weighted by a Gaussian, are means; from them variances, covariance, and
+ *
+ *     (2 mp mq + c1) (2 cov + c2) / ((mp^2 + mq^2 + c1) (var p + var q + c2))
+ */
 static double ssim_window(const float *a, const float *b, size_t w, size_t side, const double *g) {
     double s[5] = {0};
     for (size_t y = 0; y < side; y++)
         for (size_t x = 0; x < side; x++) {
             double k = g[y] * g[x], p = (a[(y * w + x) * 3] + 1) / 2,
                    q = (clamp(b[(y * w + x) * 3]) + 1) / 2;
-            s[0] += k * p, s[1] += k * q, s[2] += k * p * p, s[3] += k * q * q, s[4] += k * p * q;
+            s[0] += k * p;
+            s[1] += k * q;
+            s[2] += k * p * p;
+            s[3] += k * q * q;
+            s[4] += k * p * q;
         }
     double vx = s[2] - s[0] * s[0], vy = s[3] - s[1] * s[1], cov = s[4] - s[0] * s[1],
            c1 = 0.01 * 0.01, c2 = 0.03 * 0.03;
@@ -40,14 +48,15 @@ static double ssim_window(const float *a, const float *b, size_t w, size_t side,
            ((s[0] * s[0] + s[1] * s[1] + c1) * (vx + vy + c2));
 }
 
-double ssim_of(const float *a, const float *b, size_t w, size_t h) {
+double metrics_ssim(const float *a, const float *b, size_t w, size_t h) {
     size_t side = WINDOW;
     if (w < side) side = w;
     if (h < side) side = h;
     double g[WINDOW], sum = 0;
     for (size_t i = 0; i < side; i++) {
         double x = (double)i - ((double)side - 1) / 2;
-        sum += g[i] = exp(-x * x / (2 * 1.5 * 1.5));
+        g[i] = exp(-x * x / (2 * 1.5 * 1.5));
+        sum += g[i];
     }
     for (size_t i = 0; i < side; i++) g[i] /= sum;
     double total = 0;
@@ -71,11 +80,13 @@ size_t object_find(const object_color_t *o, const uint8_t *rgb, size_t w, size_t
         *x += (double)(i % w);
         *y += (double)(i / w);
     }
-    if (n) *x /= (double)n, *y /= (double)n;
+    if (!n) return 0;
+    *x /= (double)n;
+    *y /= (double)n;
     return n;
 }
 
-latents_t latents_of(const float *z, const float *e, size_t n, size_t D) {
+latents_t metrics_latents(const float *z, const float *e, size_t n, size_t D) {
     double length = 0, error = 0, variance = 0, *mean = xcalloc(D, sizeof *mean);
     for (size_t i = 0; i < n; i++) {
         double square = 0;
@@ -91,4 +102,19 @@ latents_t latents_of(const float *z, const float *e, size_t n, size_t D) {
     free(mean);
     return (latents_t){.norm = n ? length / (double)n : NAN,
                        .error = e && variance > 0 ? error / variance : NAN};
+}
+
+double metrics_perplexity(const float *counts, size_t K) {
+    double total = 0, h = 0;
+    for (size_t k = 0; k < K; k++) total += counts[k];
+    if (!(total > 0)) return NAN;
+    for (size_t k = 0; k < K; k++)
+        if (counts[k] > 0) h -= counts[k] / total * log(counts[k] / total);
+    return exp(h);
+}
+
+size_t metrics_used(const float *counts, size_t K) {
+    size_t used = 0;
+    for (size_t k = 0; k < K; k++) used += counts[k] > 0;
+    return used;
 }

@@ -1,4 +1,4 @@
-/* metrics_log.c - see metrics.h. */
+/* metrics_log.c - see metrics_log.h. */
 #include "vqvae/metrics_log.h"
 
 #include "common/io/fs.h"

@@ -7,14 +7,15 @@
 typedef struct {
     cJSON **line;
     size_t n;
-    double *step; /* [n] */
+    /* [n], ascending. */
+    double *step;
 } metrics_log_t;
 
-/* Lines up to the first that is damaged or goes back in steps (a training may be writing the last
- * one). No file: no lines. die()s when it cannot be read. */
+/* Reads the lines up to the first that is damaged or goes back in steps (a training may be writing
+ * the last one). No file: no lines. die(RC_RUNTIME) when it cannot be read. */
 metrics_log_t metrics_log_read(const char *run);
 void metrics_log_release(metrics_log_t *m);
-/* A member of every line: [n], NAN where it is no number; malloc'ed. */
+/* The values of a key, one per line: [n], NAN where it is no number; malloc'ed. */
 double *metrics_log_column(const metrics_log_t *m, const char *key);
 
 #endif

@@ -11,8 +11,9 @@ lpips_t *perceptual_open(const config_t *c, size_t w, size_t h) {
             "loss.perceptual needs loss.perceptual_weights, a safetensors file of VGG16 and LPIPS");
     if (!fs_exists(path)) die(RC_USAGE, "loss.perceptual_weights: '%s': no such file", path);
     if (w < LPIPS_SIDE || h < LPIPS_SIDE)
-        die(RC_USAGE, "loss.perceptual: images of %zu x %zu are too small, %d x %d is the least", w,
-            h, LPIPS_SIDE, LPIPS_SIDE);
+        die(RC_USAGE,
+            "loss.perceptual: images of %zu x %zu are too small; at least %d x %d is needed", w, h,
+            LPIPS_SIDE, LPIPS_SIDE);
     lpips_t *l;
     reason_t why;
     int rc = lpips_load(&l, path, &why);

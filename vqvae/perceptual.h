@@ -5,8 +5,9 @@
 #include "common/nn/lpips.h"
 #include "vqvae/config.h"
 
-/* The network that the configuration asks for, NULL when loss.perceptual is 0. die()s: RC_USAGE
- * without a file, or images of w x h are too small; RC_DATA, RC_MISFIT as lpips_load. */
+/* The network that the configuration asks for, for images of w x h pixels; the caller frees it.
+ * NULL when loss.perceptual is 0. Dies: RC_USAGE without a file or when the images are too small;
+ * RC_DATA and RC_MISFIT as lpips_load. */
 lpips_t *perceptual_open(const config_t *c, size_t w, size_t h);
 
 #endif

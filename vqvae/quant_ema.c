@@ -14,7 +14,7 @@ static void ema_init(quantizer_t *q, const config_t *c) {
 
 static void ema_update(quantizer_t *q, const float *counts, const float *sums) {
     float g = (float)q->decay, *e = quantizer_codebook(q);
-    double total = 0;
+    double total = 0; /* sum N */
     for (size_t k = 0; k < q->K; k++) {
         q->N[k] = g * q->N[k] + (1 - g) * counts[k];
         total += q->N[k];

@@ -24,7 +24,8 @@ static void simvq_declare(const config_t *c, params_t *p) {
     if (!loaded) return;
     /* Over a codebook that is there W = 1 and b = 0: it starts as that codebook. */
     float *W = params_ptr(p, PARAMS_VALUE, weight);
-    for (size_t i = 0; i < D * D; i++) W[i] = i % (D + 1) ? 0 : 1;
+    memset(W, 0, D * D * sizeof *W);
+    for (size_t d = 0; d < D; d++) W[d * D + d] = 1;
     memset(params_ptr(p, PARAMS_VALUE, bias), 0, D * sizeof(float));
 }
 

@@ -2,6 +2,7 @@
  * contact sheet. */
 #include "common/base/log.h"
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include "common/io/fs.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHEET = 48, GAP = 4 };
+enum { SHEET = 48 /* pairs */, GAP = 4 /* pixels */ };
 
 /* "a/x.png" -> "a_x.png": one flat folder; bytes that are no plain name become '_'. */
 static char *file_name(size_t number, const char *key) {
@@ -27,6 +28,76 @@ static char *file_name(size_t number, const char *key) {
     return full;
 }
 
+/* An image beside its reconstruction; the caller releases it. */
+static image_t make_pair(vqvae_t *v, const image_t *original) {
+    size_t w = original->w, h = original->h, f = vqvae_stride(vqvae_config(v));
+    uint32_t *codes = xmalloc(w / f * (h / f) * sizeof *codes);
+    image_t pair = image_new(2 * w + GAP, h), reconstruction = image_new(w, h);
+    vqvae_encode_images(v, original->rgb, 1, w, h, codes);
+    vqvae_decode_codes(v, codes, 1, w / f, h / f, reconstruction.rgb);
+    memset(pair.rgb, 255, pair.w * pair.h * 3);
+    image_paste(&pair, original, 0, 0);
+    image_paste(&pair, &reconstruction, w + GAP, 0);
+    image_release(&reconstruction);
+    free(codes);
+    return pair;
+}
+
+typedef struct {
+    vqvae_t *v;
+    data_t *d;
+    split_t split;
+    size_t limit; /* images per source; 0 = all */
+    const char *out;
+    size_t number;        /* images so far */
+    image_t sheet[SHEET]; /* some of them, for the contact sheet */
+    size_t n_sheet;
+} reconstruct_t;
+
+static void write_pair(const reconstruct_t *r, const image_t *pair, const char *key) {
+    reason_t why;
+    char *name = file_name(r->number, key), *path = fs_join(r->out, name);
+    if (image_write_png(pair, path, &why)) die(RC_RUNTIME, "%s", why.text);
+    free(name);
+    free(path);
+}
+
+/* Images spread over a source, as a PNG each; as many of them go on the sheet as its share has
+ * room for, spread too. */
+static void write_source(reconstruct_t *r, const data_source_t *s) {
+    size_t all = data_count(s, r->split), n = r->limit ? min_size(all, r->limit) : all;
+    size_t share = SHEET / r->d->n;
+    for (size_t i = 0; i < n; i++) {
+        size_t item = data_item(s, r->split, i * all / n);
+        image_t original = image_new(r->d->w, r->d->h);
+        if (!data_read(r->d, s, item, original.rgb)) { /* vanished */
+            image_release(&original);
+            continue;
+        }
+        image_t pair = make_pair(r->v, &original);
+        write_pair(r, &pair, image_source_key(s->source, item));
+        r->number++;
+        if (r->n_sheet < SHEET && i * share / n != (i + 1) * share / n)
+            r->sheet[r->n_sheet++] = pair;
+        else
+            image_release(&pair);
+        image_release(&original);
+    }
+}
+
+/* contact.png, when there is an image. */
+static void write_sheet(reconstruct_t *r) {
+    reason_t why;
+    image_t grid = image_sheet(r->sheet, r->n_sheet, 6, GAP * 2),
+            big = image_zoom(&grid, r->d->w <= 64 ? 2 : 1);
+    char *path = fs_join(r->out, "contact.png");
+    if (r->n_sheet && image_write_png(&big, path, &why)) die(RC_RUNTIME, "%s", why.text);
+    for (size_t i = 0; i < r->n_sheet; i++) image_release(&r->sheet[i]);
+    image_release(&grid);
+    image_release(&big);
+    free(path);
+}
+
 int cmd_vqvae_reconstruct(int argc, char **argv) {
     const char *model = NULL, *out = NULL, *split = "all";
     cli_list_t data = {0}, set = {0};
@@ -39,11 +110,11 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
         {"--data", CLI_LIST, &data, "SRC", "images: folders, WebDataset tars or Minari datasets",
          true},
         {"--out", CLI_STR, &out, "DIR", "folder for the PNG files", true},
-        {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
-        {"--limit", CLI_INT, &limit, "N", "images a source (0 = all)", false},
+        {"--split", CLI_STR, &split, "S", SPLIT_HELP, false},
+        {"--limit", CLI_INT, &limit, "N", "images per source (0 = all)", false},
         {"--force", CLI_FLAG, &force, NULL, "write into a folder that is not empty", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys, as for eval", false},
-        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "share of unreadable images that is tolerated",
+        {"--max-bad", CLI_DOUBLE, &max_bad, "F", "largest share of images that may be unreadable",
          false},
         {"--max-pixels", CLI_U64, &max_pixels, "N",
          "refuse larger images (0 = 100,000,000; those that can be shrunk row by row "
@@ -57,65 +128,25 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
               (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
     reason_t why;
-    split_t which = parse_split(split);
-    vqvae_t *v = model_open(model);
+    reconstruct_t r = {.split = split_parse(split), .limit = (size_t)limit, .out = out};
+    r.v = vqvae_open_or_die(model);
     data_refuse_out(&data, out);
     if (!force && !fs_dir_empty(out))
         die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);
-    config_t c = config_for_model(v, model, &set);
-    data_t *d = data_open(&data, &c, 0, max_bad, max_pixels, lenient);
-    if (!data_say_empty(d, which))
+    config_t c = config_for_model(r.v, model, &set);
+    r.d = data_open(&data, &c, 0, max_bad, max_pixels, lenient);
+    if (!data_say_empty(r.d, r.split))
         die(RC_USAGE, "no image to reconstruct: nothing is held out; --split all is needed");
     if (fs_mkdirs(out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(out);
-    size_t f = vqvae_stride(vqvae_config(v)), gw = d->w / f, gh = d->h / f, number = 0, n_sheet = 0;
-    uint32_t *codes = xmalloc(gw * gh * sizeof *codes);
-    image_t sheet[SHEET];
-    for (size_t k = 0; k < d->n; k++) {
-        const data_source_t *s = &d->source[k];
-        size_t n = data_count(s, which), share = SHEET / d->n;
-        if (limit && n > (size_t)limit) n = (size_t)limit;
-        for (size_t i = 0; i < n; i++) {
-            size_t item =
-                data_item(s, which, i * data_count(s, which) / n); /* spread over the source */
-            image_t a = image_new(d->w, d->h);
-            if (!data_read(d, s, item, a.rgb)) { /* vanished */
-                image_release(&a);
-                continue;
-            }
-            image_t pair = image_new(2 * d->w + GAP, d->h), b = image_new(d->w, d->h);
-            memset(pair.rgb, 255, pair.w * pair.h * 3);
-            vqvae_encode_images(v, a.rgb, 1, d->w, d->h, codes);
-            vqvae_decode_codes(v, codes, 1, gw, gh, b.rgb);
-            image_paste(&pair, &a, 0, 0);
-            image_paste(&pair, &b, d->w + GAP, 0);
-            char *name = file_name(number++, image_source_key(s->source, item)),
-                 *path = fs_join(out, name);
-            if (image_write_png(&pair, path, &why)) die(RC_RUNTIME, "%s", why.text);
-            if (n_sheet < SHEET && i * share / n != (i + 1) * share / n)
-                sheet[n_sheet++] = pair;
-            else
-                image_release(&pair);
-            image_release(&a);
-            image_release(&b);
-            free(name);
-            free(path);
-        }
-    }
-    image_t grid = image_sheet(sheet, n_sheet, 6, GAP * 2),
-            big = image_zoom(&grid, d->w <= 64 ? 2 : 1);
-    char *path = fs_join(out, "contact.png"), counts[64];
-    if (n_sheet && image_write_png(&big, path, &why)) die(RC_RUNTIME, "%s", why.text);
-    snprintf(counts, sizeof counts, "{\"images\":%zu}", number);
-    if (fs_done_write(out, vqvae_fingerprint(v), counts, &why)) die(RC_RUNTIME, "%s", why.text);
+    for (size_t k = 0; k < r.d->n; k++) write_source(&r, &r.d->source[k]);
+    write_sheet(&r);
+    char counts[64];
+    snprintf(counts, sizeof counts, "{\"images\":%zu}", r.number);
+    if (fs_done_write(out, vqvae_fingerprint(r.v), counts, &why)) die(RC_RUNTIME, "%s", why.text);
     printf("%s\n", counts);
-    for (size_t i = 0; i < n_sheet; i++) image_release(&sheet[i]);
-    image_release(&grid);
-    image_release(&big);
-    free(path);
-    free(codes);
-    data_summary(d);
-    data_close(d);
-    vqvae_free(v);
+    data_summary(r.d);
+    data_close(r.d);
+    vqvae_free(r.v);
     return RC_OK;
 }

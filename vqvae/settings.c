@@ -1,6 +1,6 @@
 /* settings.c - see settings.h.
  *
- * A key "is set" when its value is not the default: saying a default aloud is never a fault.
+ * A key "is set" when its value is not the default: to spell out a default is never a fault.
  */
 #include "vqvae/settings.h"
 
@@ -61,7 +61,7 @@ static void check_perceptual(const config_t *c) {
 
 /* ---- what has no effect ---- */
 
-static void no_effect(bool is_set, const char *key, const char *needs) {
+static void warn_no_effect(bool is_set, const char *key, const char *needs) {
     if (is_set) warn("%s has no effect: it needs %s", key, needs);
 }
 
@@ -109,13 +109,13 @@ void settings_check(const config_t *c) {
     check_quantizer_keys(c, &preset);
     check_disc(c);
     check_perceptual(c);
-    no_effect(!quantizer_kind(c)->codebook && strstr(c->train.freeze, "quantize"),
-              "train.freeze = quantize", "a quantizer.kind with a codebook");
+    warn_no_effect(!quantizer_kind(c)->codebook && strstr(c->train.freeze, "quantize"),
+                   "train.freeze = quantize", "a quantizer.kind with a codebook");
     bool resized = c->data.crop == CROP_RESIZED;
-    no_effect(!resized && !nums_equal(&c->data.crop_scale, &preset.data.crop_scale),
-              "data.crop_scale", "data.crop = resized");
-    no_effect(!resized && !nums_equal(&c->data.crop_ratio, &preset.data.crop_ratio),
-              "data.crop_ratio", "data.crop = resized");
+    warn_no_effect(!resized && !nums_equal(&c->data.crop_scale, &preset.data.crop_scale),
+                   "data.crop_scale", "data.crop = resized");
+    warn_no_effect(!resized && !nums_equal(&c->data.crop_ratio, &preset.data.crop_ratio),
+                   "data.crop_ratio", "data.crop = resized");
     optim_settings_check(&c->optim, &preset.optim, c->train.steps);
 }
 
@@ -133,12 +133,11 @@ void settings_check_data(const config_t *c, const data_t *d) {
         const data_source_t *s = &d->source[i];
         const char *name = image_source_name(s->source);
         if (!s->n_held_out && c->data.holdout > 0)
-            log_line(
-                "'%s' has one image alone (or one name): it is trained on, and nothing is held "
-                "out",
-                name);
+            log_line("'%s' has only one image (or one name): it is trained on, and nothing is held "
+                     "out",
+                     name);
         if (c->loss.focus > 1 && s->n_train == 1)
-            warn("loss.focus has no effect on '%s': nothing differs from the median of one image",
+            warn("loss.focus has no effect on '%s': no pixel differs from the median of one image",
                  name);
         grouped |= !s->frames && has_folders(s->source);
     }

@@ -37,7 +37,8 @@ static images_t read_images(const cli_list_t *files, size_t stride, const image_
             die(RC_USAGE, "'%s': %zu x %zu, but '%s' has %zu x %zu; one batch needs one size",
                 files->item[i], im.w, im.h, files->item[0], all.w, all.h);
         if (!i) {
-            all.w = im.w, all.h = im.h;
+            all.w = im.w;
+            all.h = im.h;
             all.value = xmalloc(all.n * im.w * im.h * 3 * sizeof(float));
         }
         image_to_float(im.rgb, im.w * im.h * 3, all.value + i * im.w * im.h * 3);
@@ -104,9 +105,8 @@ static void give_params(params_t *p, int block, const char *prefix, const char *
     }
 }
 
-/* Weights of the discriminator: a file that was named, or what lies in the model's folder; else its
- * start by the seed.
- */
+/* Weights of the discriminator: from the file `named`, or from the model's folder; else it starts
+ * by the seed. */
 static void load_disc(adversary_t *a, const char *model, const char *named) {
     st_file_t f;
     reason_t why;
@@ -128,7 +128,8 @@ static void load_disc(adversary_t *a, const char *model, const char *named) {
 /* Statistics after a step, beside the parameters. */
 static void give_disc(adversary_t *a, const char *prefix, st_writer_t *w) {
     checkpoint_state_t state[ADVERSARY_STATE];
-    for (size_t i = 1, n = adversary_state(a, state); i < n; i++) { /* 0: the number of updates */
+    size_t n = adversary_state(a, state);
+    for (size_t i = 1; i < n; i++) { /* 0: the number of updates */
         char *name = xasprintf("%s%s", prefix, state[i].name);
         float *copy = memcpy(xmalloc(state[i].count * sizeof(float)), state[i].data,
                              state[i].count * sizeof(float));
@@ -183,8 +184,8 @@ static void trace_train(params_t *p, const config_t *c, const images_t *in, int6
     trainer_free(t);
 }
 
-/* The RUN's own recipe if it has one; a folder without is a plain codebook, trained by gradient.
- * What depends on the length of a run is neutral. */
+/* The RUN's own configuration if it has one; a folder without is a plain codebook, trained by
+ * gradient. What depends on the length of a run is switched off. */
 static config_t trace_config(const char *model, const vqvae_config_t *m, const cli_list_t *set,
                              const images_t *in) {
     config_t c;
@@ -193,10 +194,12 @@ static config_t trace_config(const char *model, const vqvae_config_t *m, const c
     config_of_run(model, &c);
     c.loss.perceptual_weights[0] = 0; /* a RUN knows the file's last part only */
     config_from_model(&c, m);
-    c.train.warmup_no_quant = c.optim.warmup = 0;
+    c.train.warmup_no_quant = 0;
+    c.optim.warmup = 0;
     c.optim.clip = 0;
     c.optim.schedule = SCHEDULE_CONSTANT;
-    c.loss.disc_start = c.loss.disc_ramp = 0;
+    c.loss.disc_start = 0;
+    c.loss.disc_ramp = 0;
     c.quantizer.restart = false;
     c.train.accumulate = 1;
     c.data.size = (config_ints_t){{(int64_t)in->w, (int64_t)in->h}, 2};
@@ -215,16 +218,17 @@ int cmd_vqvae_trace(int argc, char **argv) {
         {"--image", CLI_LIST, &images, "FILE...",
          "images of one size, a multiple of the stride: the whole batch", true},
         {"--out", CLI_STR, &out, "FILE", "safetensors file to write", true},
-        {"--train", CLI_FLAG, &train, NULL, "losses, gradients, and parameters after each step",
-         false},
+        {"--train", CLI_FLAG, &train, NULL,
+         "also write losses, gradients, and the parameters after each step", false},
         {"--steps", CLI_INT, &steps, "N", "optimizer steps (with --train)", false},
         {"--config", CLI_STR, &config, "FILE", "JSON file of configuration keys (with --train)",
          false},
         {"--set", CLI_LIST, &set, "KEY=VALUE",
-         "configuration keys; warm-up, clipping, schedule, restarts are off unless set", false},
+         "configuration keys; warm-up, clipping, schedule and restarts are off unless set", false},
         {"--disc", CLI_STR, &disc, "FILE",
-         "discriminator (safetensors; with --train): else the model folder's, else its start by "
-         "the seed",
+         "safetensors file of the discriminator (with --train); without it the model folder's, "
+         "else "
+         "one that starts by the seed",
          false},
         {"--seed", CLI_U64, &seed, "S", "seed of everything random", false},
         {"--lenient", CLI_FLAG, &lenient, NULL, IMAGE_LENIENT_HELP, false},
@@ -233,10 +237,10 @@ int cmd_vqvae_trace(int argc, char **argv) {
     };
     cli_parse(argc, argv, "trace", "write intermediate values, to compare with another framework",
               (const cli_opt_t *const[]){options}, 1);
-    if (steps < 1) die(RC_USAGE, "--steps must be positive");
+    if (steps < 1) die(RC_USAGE, "--steps must be at least 1");
     pool_set_threads((int)threads);
     reason_t why;
-    vqvae_t *v = model_open(model);
+    vqvae_t *v = vqvae_open_or_die(model);
     image_opts_t opts = image_opts_default();
     opts.lenient = lenient;
     images_t in = read_images(&images, vqvae_stride(vqvae_config(v)), &opts);

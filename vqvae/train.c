@@ -171,7 +171,7 @@ static void dry_run(run_t *r) {
     enum { TIMED = 2 };
     int64_t full = trainer_full_step(r->t);
     graph_t *g = trainer_graph_at(r->t, full);
-    session_cost_t cost = {.flops = flops_of_step(r->t),
+    session_cost_t cost = {.flops = trainer_flops(r->t),
                            .bytes = (double)plan_bytes(g->plan) + (double)lpips_bytes(r->t->lpips)};
     for (size_t i = 0; i < params_n(r->params); i++)
         cost.parameters += params_at(r->params, (int)i)->count;

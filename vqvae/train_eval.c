@@ -62,7 +62,7 @@ static image_t image_of(const evaluation_t *e, const float *values) {
 }
 
 static void add_image(evaluation_t *e, const float *original, const float *reconstruction) {
-    e->squares += mse_of(reconstruction, original, e->values);
+    e->squares += metrics_mse(reconstruction, original, e->values);
     e->n++;
     if (e->n_pair == 2 * SAMPLES) return;
     e->pair[e->n_pair++] = image_of(e, original);
@@ -128,7 +128,7 @@ void train_eval_held_out(trainer_t *t, const data_t *d, const char *run, int64_t
     evaluation_t e;
     evaluate(&e, t, d, trainer_quantizes(t, step - 1));
     double mse = e.n ? e.squares / (double)e.n : NAN;
-    jsonw_float(line, "psnr_held_out", (float)psnr_of(mse));
+    jsonw_float(line, "psnr_held_out", (float)metrics_psnr(mse));
     if (e.n_pair) write_samples(&e, run, step);
     for (size_t i = 0; i < e.n_pair; i++) image_release(&e.pair[i]);
 }
@@ -138,7 +138,7 @@ void train_eval_latents(trainer_t *t, int64_t step, jsonw_t *line) {
     bool quantized = t->quantizer.kind->same_space && trainer_quantizes(t, step - 1);
     size_t width = t->model.vq_embed_dim, n = tape_count(g->tape, g->prequant) / width;
     const float *codes = quantized ? plan_data(g->plan, g->vq.quantized) : NULL;
-    latents_t latents = latents_of(plan_data(g->plan, g->prequant), codes, n, width);
+    latents_t latents = metrics_latents(plan_data(g->plan, g->prequant), codes, n, width);
     jsonw_float(line, "z_norm", (float)latents.norm);
     jsonw_float(line, "quant_error", (float)latents.error);
 }

@@ -28,7 +28,7 @@ static void copy_weights(params_t *to, params_t *from) {
 
 void train_init_load(train_init_t *init, const char *out, params_t *p, config_t *c) {
     if (fs_same(init->run, out)) die(RC_USAGE, "'%s' is both --init and --out", init->run);
-    vqvae_t *v = model_open(init->run);
+    vqvae_t *v = vqvae_open_or_die(init->run);
     check_quantizer(init, v);
     config_from_init(c, v);
     init->config = *c;

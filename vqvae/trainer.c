@@ -1,4 +1,5 @@
-/* trainer.c - see trainer.h. */
+/* trainer.c - see trainer.h. Below, f is the network's stride, K the number and D the width of the
+ * codes. */
 #include "vqvae/trainer.h"
 
 #include "vqvae/metrics.h"
@@ -28,7 +29,7 @@ trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_
     reason_t why;
     if (freeze_init(&t->freeze, c->train.freeze, &why)) die(RC_USAGE, "%s", why.text);
     for (size_t i = 0; i < t->freeze.n; i++) t->wrt[t->n_wrt++] = t->freeze.pattern[i];
-    /* fsq has no parameter of the quantizer */
+    /* "quantize" may be absent: a kind without codebook has no parameters. */
     if (freeze_check(&t->freeze, p, t->wrt, t->n_wrt, "quantize", &why))
         die(RC_USAGE, "%s", why.text);
     t->lpips = perceptual_open(c, w, h);
@@ -63,9 +64,57 @@ bool trainer_quantizes(const trainer_t *t, int64_t step) {
 }
 
 static graph_t *graph_of(trainer_t *t, bool quantized, bool adversarial) {
-    return &t->graph[quantized + 2 * adversarial];
+    return &t->graph[adversarial][quantized];
 }
 
+/* The vectors [n,h/f,w/f,D] that the decoder sees: rows of the codebook, or prequant as it is (in
+ * the range of the kind's codes) while there is no quantizer. */
+static var_t record_quantizer(trainer_t *t, graph_t *g, nn_t *nn, bool quantized) {
+    if (!quantized) return quantizer_bypass(&t->quantizer, nn, &t->model, g->prequant);
+    g->vq = quantizer_record(&t->quantizer, nn, &t->model, g->prequant);
+    return g->vq.quantized;
+}
+
+/* loss_rec = mean |recon - image| or its square, weighted by pixel with loss.focus;
+ * nll = loss_rec + loss.perceptual * LPIPS; loss = nll + the quantizer's loss. */
+static void record_losses(trainer_t *t, graph_t *g, nn_t *nn, bool quantized) {
+    kern_loss_t kind = t->config.loss.rec == REC_L1 ? LOSS_L1 : LOSS_MSE;
+    g->loss_rec = op_loss(g->tape, kind, g->recon, g->image, g->weight, false);
+    g->nll = g->loss_rec;
+    g->perceptual = NO_VAR;
+    if (t->lpips) {
+        g->perceptual = nn_lpips(nn, t->lpips, g->recon, g->image);
+        g->nll = op_weighted_sum(g->tape, (var_t[]){g->loss_rec, g->perceptual},
+                                 (float[]){1, (float)t->config.loss.perceptual}, 2);
+    }
+    var_t terms[2] = {g->nll, g->vq.loss};
+    g->loss = op_weighted_sum(g->tape, terms, (float[]){1, 1}, quantized ? 2 : 1);
+}
+
+/* Pass 0 is the gradient of the loss (and of g, scaled by its weight, with the discriminator); the
+ * discriminator adds its own passes. The plan keeps what is read after a replay. */
+static void plan_graph(trainer_t *t, graph_t *g, nn_t *nn, bool quantized) {
+    pass_t pass[1 + ADVERSARY_PASSES] = {
+        {.root = {g->loss}, .n_roots = 1, .wrt = t->wrt, .n_wrt = t->n_wrt}};
+    size_t n_pass = 1;
+    enum { ALWAYS = 5, QUANTIZED = 5 };
+    var_t keep[ALWAYS + QUANTIZED + ADVERSARY_KEEP] = {
+        g->image,   g->recon,     g->prequant, g->loss_rec, g->perceptual, /* always */
+        g->vq.loss, g->vq.counts, g->vq.sums,  g->vq.index, g->vq.quantized};
+    size_t n_keep = quantized ? ALWAYS + QUANTIZED : ALWAYS;
+    if (g->adversarial) {
+        g->gan = adversary_record(t->adversary, nn, g->image, g->recon);
+        pass[0].root[pass[0].n_roots++] = g->gan.gan;
+        n_pass += adversary_passes(t->adversary, &g->gan, g->nll, pass + 1);
+        n_keep += adversary_keep(t->adversary, &g->gan, keep + n_keep);
+    }
+    g->plan = plan_new(
+        g->tape,
+        &(plan_opts_t){
+            .keep = keep, .n_keep = n_keep, .pass = pass, .n_pass = n_pass, .memory = &t->memory});
+}
+
+/* image [n,h,w,3] -> prequant [n,h/f,w/f,D] -> vectors -> recon [n,h,w,3] -> losses. */
 static void record(trainer_t *t, bool quantized, bool adversarial) {
     graph_t *g = graph_of(t, quantized, adversarial);
     *g = (graph_t){.adversarial = adversarial,
@@ -77,54 +126,27 @@ static void record(trainer_t *t, bool quantized, bool adversarial) {
     g->image = tape_input(g->tape, "image", F32_4(t->n, t->h, t->w, 3));
     g->weight = t->weighted ? tape_input(g->tape, "weight", F32_3(t->n, t->h, t->w)) : NO_VAR;
     g->prequant = vqvae_encode(&nn, &t->model, g->image, NULL);
-    var_t q = g->prequant;
-    if (quantized) {
-        g->vq = quantizer_record(&t->quantizer, &nn, &t->model, g->prequant);
-        q = g->vq.quantized;
-    } else {
-        q = quantizer_bypass(&t->quantizer, &nn, &t->model, g->prequant);
-    }
-    g->recon = vqvae_decode(&nn, &t->model, q);
-    g->loss_rec = op_loss(g->tape, t->config.loss.rec == 0 ? LOSS_L1 : LOSS_MSE, g->recon, g->image,
-                          g->weight, false);
-    g->nll = g->loss_rec;
-    g->perceptual = t->lpips ? nn_lpips(&nn, t->lpips, g->recon, g->image) : NO_VAR;
-    if (t->lpips)
-        g->nll = op_weighted_sum(g->tape, (var_t[]){g->loss_rec, g->perceptual},
-                                 (float[]){1, (float)t->config.loss.perceptual}, 2);
-    var_t terms[2] = {g->nll, g->vq.loss};
-    g->loss = op_weighted_sum(g->tape, terms, (float[]){1, 1}, quantized ? 2 : 1);
-    pass_t pass[1 + ADVERSARY_PASSES] = {
-        {.root = {g->loss}, .n_roots = 1, .wrt = t->wrt, .n_wrt = t->n_wrt}};
-    var_t keep[10 + ADVERSARY_KEEP] = {g->image,      g->recon,       g->prequant,  g->loss_rec,
-                                       g->perceptual, g->vq.loss,     g->vq.counts, g->vq.sums,
-                                       g->vq.index,   g->vq.quantized};
-    size_t n_keep = quantized ? 10 : 5, n_pass = 1;
-    if (adversarial) {
-        g->gan = adversary_record(t->adversary, &nn, g->image, g->recon);
-        pass[0].root[pass[0].n_roots++] = g->gan.gan;
-        n_pass += adversary_passes(t->adversary, &g->gan, g->nll, pass + 1);
-        n_keep += adversary_keep(t->adversary, &g->gan, keep + n_keep);
-    }
-    g->plan = plan_new(
-        g->tape,
-        &(plan_opts_t){
-            .keep = keep, .n_keep = n_keep, .pass = pass, .n_pass = n_pass, .memory = &t->memory});
+    g->recon = vqvae_decode(&nn, &t->model, record_quantizer(t, g, &nn, quantized));
+    record_losses(t, g, &nn, quantized);
+    plan_graph(t, g, &nn, quantized);
 }
 
 static void release_graphs(trainer_t *t) {
-    for (int i = 0; i < 4; i++) {
-        plan_free(t->graph[i].plan);
-        tape_free(t->graph[i].tape);
-    }
+    for (int adversarial = 0; adversarial < 2; adversarial++)
+        for (int quantized = 0; quantized < 2; quantized++) {
+            graph_t *g = graph_of(t, quantized, adversarial);
+            plan_free(g->plan);
+            tape_free(g->tape);
+        }
 }
 
 /* Every graph that a step can need: no step records anything. */
 static void record_graphs(trainer_t *t) {
-    for (int adversarial = 0; adversarial <= (t->adversary != NULL); adversarial++) {
-        record(t, false, adversarial);
-        record(t, true, adversarial);
-    }
+    record(t, false, false);
+    record(t, true, false);
+    if (!t->adversary) return;
+    record(t, false, true);
+    record(t, true, true);
 }
 
 void trainer_plain(trainer_t *t) {
@@ -140,9 +162,26 @@ graph_t *trainer_graph_at(trainer_t *t, int64_t step) {
     return graph_of(t, trainer_quantizes(t, step), adversary_acts(t->adversary, step));
 }
 int64_t trainer_full_step(const trainer_t *t) {
-    int64_t quant = t->config.train.warmup_no_quant,
-            gan = t->adversary ? t->config.loss.disc_start : 0;
-    return quant > gan ? quant : gan;
+    int64_t quantizer = t->config.train.warmup_no_quant;
+    int64_t discriminator = t->adversary ? t->config.loss.disc_start : 0;
+    return quantizer > discriminator ? quantizer : discriminator;
+}
+
+/* Keeps what the codebook is updated from: counts [K] and sums [K,D] over the replays of the step,
+ * and the encoder outputs of the last one. */
+static void gather_codes(trainer_t *t, const graph_t *g, int64_t micro) {
+    size_t K = t->model.codes, D = t->model.vq_embed_dim;
+    if (!micro) {
+        memset(t->counts, 0, K * sizeof *t->counts);
+        memset(t->sums, 0, K * D * sizeof *t->sums);
+    }
+    const float *counts = plan_data(g->plan, g->vq.counts);
+    for (size_t k = 0; k < K; k++) t->counts[k] += counts[k];
+    if (g->vq.sums != NO_VAR) { /* kinds without a codebook have none */
+        const float *sums = plan_data(g->plan, g->vq.sums);
+        for (size_t i = 0; i < K * D; i++) t->sums[i] += sums[i];
+    }
+    memcpy(t->z, plan_data(g->plan, g->prequant), tape_count(g->tape, g->prequant) * sizeof(float));
 }
 
 void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *out) {
@@ -156,19 +195,15 @@ void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *o
     if (g->adversarial)
         out->loss += adversary_replay(t->adversary, g->plan, &g->gan, step, micro, &out->gan);
     plan_backward(g->plan, 0);
+    double mse = metrics_mse(plan_data(g->plan, g->recon), plan_data(g->plan, g->image),
+                             t->n * t->h * t->w * 3);
+    out->psnr += share * metrics_psnr(mse);
     out->loss += share * plan_scalar(g->plan, g->loss);
-    if (t->lpips) out->loss_perceptual += share * plan_scalar(g->plan, g->perceptual);
     out->loss_rec += share * plan_scalar(g->plan, g->loss_rec);
-    out->psnr += share * psnr_of(mse_of(plan_data(g->plan, g->recon), plan_data(g->plan, g->image),
-                                        t->n * t->h * t->w * 3));
+    if (t->lpips) out->loss_perceptual += share * plan_scalar(g->plan, g->perceptual);
     if (!quantized) return;
     out->loss_vq += share * plan_scalar(g->plan, g->vq.loss);
-    size_t K = t->model.codes, D = t->model.vq_embed_dim;
-    const float *counts = plan_data(g->plan, g->vq.counts),
-                *sums = g->vq.sums == NO_VAR ? NULL : plan_data(g->plan, g->vq.sums);
-    for (size_t k = 0; k < K; k++) t->counts[k] = counts[k] + (micro ? t->counts[k] : 0);
-    for (size_t k = 0; sums && k < K * D; k++) t->sums[k] = sums[k] + (micro ? t->sums[k] : 0);
-    memcpy(t->z, plan_data(g->plan, g->prequant), tape_count(g->tape, g->prequant) * sizeof(float));
+    gather_codes(t, g, micro);
 }
 
 void trainer_update(trainer_t *t, int64_t step, trainer_step_t *out) {
@@ -195,7 +230,7 @@ size_t trainer_encode(trainer_t *t, float *z) {
     return n / t->model.vq_embed_dim;
 }
 
-double flops_of_step(trainer_t *t) {
+double trainer_flops(trainer_t *t) {
     return 3 * tape_flops(trainer_graph_at(t, trainer_full_step(t))->tape) *
            (double)t->config.train.accumulate;
 }

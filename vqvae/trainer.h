@@ -1,4 +1,16 @@
-/* trainer.h - one optimizer step of the tokenizer, on any batch: shared by train and trace.
+/* trainer.h - optimizer steps of the tokenizer on any batch: what `train` and `trace` share.
+ *
+ * A step is train.accumulate replays ("micro-batches") of n images, then one update. Before
+ * train.warmup_no_quant the network is an autoencoder; before loss.disc_start there is no
+ * discriminator.
+ *
+ *     trainer_t *t = trainer_new(&config, params, n, w, h, seed);
+ *     graph_t *g = trainer_graph_at(t, step);
+ *     for (int64_t micro = 0; micro < config.train.accumulate; micro++) {
+ *         data_batch(d, first, n, plan_data(g->plan, g->image), NULL);
+ *         trainer_replay(t, step, micro, &result);
+ *     }
+ *     trainer_update(t, step, &result);
  */
 #ifndef VQVAE_TRAINER_H
 #define VQVAE_TRAINER_H
@@ -10,14 +22,20 @@
 #include "vqvae/perceptual.h"
 #include "vqvae/quantizer.h"
 
-/* The recorded network for one batch shape: with the quantizer, or as the autoencoder of the first
- * steps; with the discriminator or before it starts. */
+/* The recorded network for one batch shape. */
 typedef struct {
     tape_t *tape;
     plan_t *plan;
-    var_t image, weight, prequant, recon, loss, loss_rec;
-    var_t perceptual, nll; /* NO_VAR without LPIPS; loss_rec + loss.perceptual * perceptual */
-    vq_out_t vq;           /* NO_VAR without quantizer */
+    /* Inputs: [n,h,w,3] in [-1,1]; [n,h,w], NO_VAR without loss.focus. */
+    var_t image, weight;
+    /* [n,h/f,w/f,D]; [n,h,w,3]. */
+    var_t prequant, recon;
+    /* Scalars: nll + the quantizer's loss; the pixels' loss; LPIPS (NO_VAR without);
+     * nll = loss_rec + loss.perceptual * perceptual. */
+    var_t loss, loss_rec, perceptual, nll;
+    /* All NO_VAR without quantizer. */
+    vq_out_t vq;
+    /* With the discriminator, and what it adds. */
     bool adversarial;
     adversary_vars_t gan;
 } graph_t;
@@ -25,53 +43,68 @@ typedef struct {
 typedef struct {
     config_t config;
     vqvae_config_t model;
-    params_t *params;
+    params_t *params; /* the caller's */
     optimizer_t optimizer;
     quantizer_t quantizer;
     lpips_t *lpips;         /* NULL: off */
     adversary_t *adversary; /* NULL: off */
-    graph_t graph[4];       /* autoencoder, with quantizer; the same with the discriminator */
-    bool plain;             /* trainer_plain: nn_t.plain_conv */
+    /* [with discriminator][with quantizer]; they share memory. */
+    graph_t graph[2][2];
     plan_memory_t memory;
-    size_t n, w, h; /* of a replay */
-    bool weighted;  /* loss.focus */
+    /* Convolutions of least error, see trainer_plain. */
+    bool plain;
+    /* Images per replay and their size in pixels. */
+    size_t n, w, h;
+    bool weighted; /* loss.focus is on */
+    /* Which parameters the optimizer moves: patterns of params_match. */
     const char *wrt[5 + FREEZE_MOST];
     size_t n_wrt;
     freeze_t freeze;
     uint64_t seed;
-    float *counts, *sums, *z; /* of an optimizer step */
+    /* Of the current step: how often each code was used [K] and the sum of the vectors assigned to
+     * it [K,D]; encoder outputs [n*h/f*w/f, D] of its last replay. */
+    float *counts, *sums, *z;
 } trainer_t;
 
+/* Means over the replays of a step. */
 typedef struct {
-    double loss, loss_rec, loss_vq, loss_perceptual, psnr, grad_norm, lr;
+    double loss, loss_rec, loss_vq, loss_perceptual, psnr;
+    /* Of the update; skipped: something was not finite, and nothing moved. */
+    double grad_norm, lr;
+    bool skipped;
     adversary_step_t gan;
-    bool skipped, quantized, adversarial;
+    bool quantized, adversarial;
 } trainer_step_t;
 
-/* n images of w x h a replay. Makes and initialises the parameters that `p` lacks, and records the
- * graphs of all steps. Owns nothing of the caller. */
+/* For n images of w x h pixels per replay. Makes and initialises the parameters that `p` lacks and
+ * records the graphs of all steps. p stays the caller's and must outlive the trainer.
+ * die(RC_USAGE) for settings that do not fit the network or the images. */
 trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_t h, uint64_t seed);
 void trainer_free(trainer_t *t);
-/* Convolutions of least error from now on: records the graphs again. */
+/* Records all graphs again with convolutions of least error instead of greatest speed. */
 void trainer_plain(trainer_t *t);
+
 /* A graph without discriminator. */
 graph_t *trainer_graph(trainer_t *t, bool quantized);
 /* The graph of step (counted from 0). */
 graph_t *trainer_graph_at(trainer_t *t, int64_t step);
-/* A step in which everything that the configuration asks for runs. */
+/* A step in which everything runs that the configuration asks for. */
 int64_t trainer_full_step(const trainer_t *t);
-/* True when step (counted from 0) runs with the quantizer. */
+/* Does step (counted from 0) run with the quantizer? */
 bool trainer_quantizes(const trainer_t *t, int64_t step);
 
-/* Forward and backward of micro-batch `micro` of the step; image (and weight, if weighted) were
- * written into the graph's inputs. Adds to the results of earlier micro-batches. */
+/* Forward and backward of replay `micro` (from 0) of the step, after the caller has written image
+ * (and weight, if there is one) into the inputs of trainer_graph_at(t, step). Adds its share to
+ * gradients, counts and *out; replay 0 clears them first. */
 void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *out);
-/* The update that closes the step. */
+/* The update that closes the step: discriminator, network, codebook. */
 void trainer_update(trainer_t *t, int64_t step, trainer_step_t *out);
-/* Encoder outputs of the graph's current inputs for the k-means start: [n*h/f*w/f, D] appended to
- * z. */
+/* Encoder outputs of the inputs of trainer_graph(t, false), for the k-means start: writes
+ * z [n*h/f*w/f, D] and returns the number of rows. */
 size_t trainer_encode(trainer_t *t, float *z);
 
-double flops_of_step(trainer_t *t);
+/* Floating-point operations of a step in which everything runs. A backward pass counts as two
+ * forward passes. */
+double trainer_flops(trainer_t *t);
 
 #endif

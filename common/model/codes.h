@@ -1,10 +1,11 @@
 /* codes.h - what the codes of a tokenizer stand for: a table with one row per kind, one file each.
+ * K is the number of codes, D the width of a code's vector.
  *
  * codes_vq.c   code k is row k of quantize.embedding.weight: diffusers' VQModel
  * codes_fsq.c  code k is a product of levels (Mentzer et al. 2023): VQModelFSQ, which is ours alone
  *
- * A frozen tokenizer needs nothing else to encode and decode; how codes are learned is the matter
- * of vqvae/quantizer_kind.h. To add a kind: one file, and its row in codes.c.
+ * A frozen tokenizer needs nothing else to encode and decode. How codes are learned is
+ * vqvae/quantizer_kind.h. To add a kind: one file, and its row in codes.c.
  */
 #ifndef MODEL_CODES_H
 #define MODEL_CODES_H
@@ -14,16 +15,17 @@
 #include <cjson/cJSON.h>
 
 typedef struct {
-    const char *name;       /* "kind" of tokenizer.json's quantizer */
-    const char *class_name; /* "_class_name" of config.json */
-    const char *key;        /* a key of config.json that this kind alone has; NULL: none */
+    /* "kind" of tokenizer.json's quantizer. */
+    const char *name;
+    /* "_class_name" of config.json, and a key that this kind alone has there; NULL: none. */
+    const char *class_name, *key;
     /* Is this the kind of c? */
     bool (*is)(const vqvae_config_t *c);
     /* What must hold beside vqvae_config_check: -1 with a reason. NULL: nothing. */
     int (*check)(const vqvae_config_t *c, reason_t *why);
     /* Creates its parameters. NULL: there are none. */
     void (*declare)(nn_t *nn, const vqvae_config_t *c);
-    /* Codes and vectors of prequant [N,h,w,D], without losses. */
+    /* Codes I32 [N,h,w] and vectors of prequant [N,h,w,D], without losses. */
     vq_out_t (*record)(nn_t *nn, const vqvae_config_t *c, var_t prequant);
     /* Vectors [s..,D] of codes I32 s. */
     var_t (*vectors)(nn_t *nn, const vqvae_config_t *c, var_t codes);
@@ -40,8 +42,9 @@ typedef struct {
 
 extern const codes_kind_t codes_vq, codes_fsq;
 
+/* The kind of a network's codes. */
 const codes_kind_t *codes_kind(const vqvae_config_t *c);
-/* By config.json's _class_name: NULL where no kind has it. */
+/* The kind with this _class_name in config.json; NULL: there is none. */
 const codes_kind_t *codes_kind_of_class(const char *class_name);
 
 #endif

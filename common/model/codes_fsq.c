@@ -73,7 +73,7 @@ static int fsq_parse(vqvae_config_t *c, const cJSON *config, reason_t *why) {
     for (int i = 0; i < n; i++) {
         uint64_t level;
         if (!json_u64(cJSON_GetArrayItem(list, i), &level) || level > KERN_FSQ_MOST)
-            return reason_set(why, "'fsq_levels' holds something else than integers of 3 to %d",
+            return reason_set(why, "'fsq_levels' holds something other than integers from 3 to %d",
                               KERN_FSQ_MOST);
         c->fsq.level[i] = (int32_t)level;
     }

@@ -1,5 +1,5 @@
-/* tokenizer.h - a frozen image tokenizer, whatever made it: image -> ids, ids -> vectors, ids ->
- * image. tokenize, gato and others that only use tokens know no more than this.
+/* tokenizer.h - a frozen image tokenizer, whatever made it: image -> codes, codes ->
+ * vectors, codes -> image. tokenize, gato and others that only use tokens know no more than this.
  *
  *     int rc;
  *     reason_t why;

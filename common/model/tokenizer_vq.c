@@ -14,7 +14,7 @@ static bool vq_probe(const char *dir) {
 }
 
 static void *vq_open(const char *dir, int *rc, reason_t *why) {
-    return vqvae_load(dir, rc, why);
+    return vqvae_open(dir, rc, why);
 }
 
 static void vq_free(void *self) {

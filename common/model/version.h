@@ -4,6 +4,7 @@
 
 #define PROJECT_VERSION "0.1.0"
 
+/* Prints them to stdout. */
 void version_print(void);
 
 #endif

@@ -7,30 +7,6 @@
 
 static const float EPS = 1e-6f;
 
-size_t vqvae_stride(const vqvae_config_t *c) {
-    return (size_t)1 << (c->levels - 1);
-}
-
-int vqvae_config_check(const vqvae_config_t *c, reason_t *why) {
-    if (c->levels < 1 || c->levels > VQ_LEVELS)
-        return reason_set(why, "between 1 and %d levels are needed, not %zu", VQ_LEVELS, c->levels);
-    if (!c->norm_groups) return reason_set(why, "norm_num_groups must be positive");
-    for (size_t i = 0; i < c->levels; i++)
-        if (!c->channels[i] || c->channels[i] % c->norm_groups)
-            return reason_set(
-                why, "block_out_channels[%zu] = %zu is no multiple of norm_num_groups = %zu", i,
-                c->channels[i], c->norm_groups);
-    if (c->in_channels != 3 || c->out_channels != 3)
-        return reason_set(why, "images of 3 channels are needed, not %zu and %zu", c->in_channels,
-                          c->out_channels);
-    if (!c->layers_per_block || !c->latent_channels || !c->vq_embed_dim)
-        return reason_set(why,
-                          "layers_per_block, latent_channels and vq_embed_dim must be positive");
-    if (c->codes < 2) return reason_set(why, "num_vq_embeddings must be at least 2");
-    const codes_kind_t *kind = codes_kind(c);
-    return kind->check ? kind->check(c, why) : 0;
-}
-
 static var_t resnet_attention(nn_t *nn, const vqvae_config_t *c, var_t x, size_t j, size_t out,
                               bool attention) {
     size_t mark = nn_push(nn, "resnets.%zu", j);

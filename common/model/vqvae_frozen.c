@@ -1,4 +1,5 @@
 /* vqvae_frozen.c - a tokenizer loaded from its folder: images to codes and codes to images. */
+#include "common/base/sizes.h"
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
 #include "common/model/codes.h"
@@ -84,7 +85,8 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
         v->size_w = (size_t)w;
         v->size_h = (size_t)h;
         v->untrained = cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "trained"));
-        vqvae_fingerprint_of(v->params, PARAMS_VALUE, v->quantizer, v->preprocess, v->fingerprint);
+        vqvae_fingerprint_make(v->params, PARAMS_VALUE, v->quantizer, v->preprocess,
+                               v->fingerprint);
         const char *stored = cJSON_GetStringValue(print);
         if (stored && strcmp(stored, v->fingerprint)) {
             reason_set(why, "'%s': fingerprint %s, but the weights beside it have %s", path, stored,
@@ -96,7 +98,7 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
     return rc;
 }
 
-vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
+vqvae_t *vqvae_open(const char *dir, int *rc, reason_t *why) {
     vqvae_t *v = NEW(vqvae_t);
     v->plans = plan_cache_new(PLANS, sizeof(plan_key_t), sizeof(plan_vars_t), record_plan);
     char *config = fs_join(dir, "config.json"),
@@ -114,9 +116,11 @@ vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
             dir);
     } else if (fs_read(config, 1 << 20, &text, &size, why)) {
         *rc = RC_DATA;
-    } else if ((*rc = vqvae_config_parse(&v->config, (const char *)text, size, &inner)) != RC_OK) {
-        reason_set(why, "'%s': %s", config, inner.text);
     } else {
+        *rc = vqvae_config_parse(&v->config, (const char *)text, size, &inner);
+        if (*rc != RC_OK) reason_set(why, "'%s': %s", config, inner.text);
+    }
+    if (*rc == RC_OK) {
         v->params = params_blank();
         vqvae_declare(v->params, &v->config);
         *rc = vqvae_read_weights(v->params, weights, why);
@@ -128,7 +132,8 @@ vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
     } else if (*rc == RC_OK) {
         v->quantizer = vqvae_quantizer_text(&v->config);
         v->preprocess = xstrdup(NATIVE_PREPROCESS);
-        vqvae_fingerprint_of(v->params, PARAMS_VALUE, v->quantizer, v->preprocess, v->fingerprint);
+        vqvae_fingerprint_make(v->params, PARAMS_VALUE, v->quantizer, v->preprocess,
+                               v->fingerprint);
     }
     free(text);
     free(config);
@@ -137,6 +142,15 @@ vqvae_t *vqvae_load(const char *dir, int *rc, reason_t *why) {
     if (*rc == RC_OK) return v;
     vqvae_free(v);
     return NULL;
+}
+
+vqvae_t *vqvae_open_or_die(const char *dir) {
+    int rc;
+    reason_t why;
+    vqvae_t *v = vqvae_open(dir, &rc, &why);
+    if (!v) die(rc, "%s", why.text);
+    vqvae_warn_untrained(v, dir);
+    return v;
 }
 
 void vqvae_free(vqvae_t *v) {
@@ -163,8 +177,8 @@ bool vqvae_trained(const vqvae_t *v) {
 }
 void vqvae_warn_untrained(const vqvae_t *v, const char *dir) {
     if (v->untrained)
-        warn("the codes of '%s' are not trained: its training was left before "
-             "train.warmup_no_quant was over (vqvae train --resume goes on)",
+        warn("the codes of '%s' are not trained: its training stopped before "
+             "train.warmup_no_quant was over (vqvae train --resume continues it)",
              dir);
 }
 const char *vqvae_quantizer_json(const vqvae_t *v) {
@@ -190,7 +204,8 @@ bool vqvae_preprocess_background(const vqvae_t *v, uint8_t rgb[3]) {
     bool good = cJSON_GetArraySize(b) == 3;
     for (int i = 0; i < 3 && good; i++)
         good = json_u64(cJSON_GetArrayItem(b, i), &value[i]) && value[i] < 256;
-    for (int i = 0; i < 3 && good; i++) rgb[i] = (uint8_t)value[i];
+    if (good)
+        for (int i = 0; i < 3; i++) rgb[i] = (uint8_t)value[i];
     cJSON_Delete(o);
     return good;
 }
@@ -200,7 +215,8 @@ static void record_plan(void *context, const void *key, plan_memory_t *memory, c
     const plan_key_t *k = key;
     plan_vars_t *vars = at->vars;
     const vqvae_config_t *c = &v->config;
-    tape_t *t = at->tape = tape_new(v->params);
+    tape_t *t = tape_new(v->params);
+    at->tape = t;
     nn_t nn;
     nn_begin(&nn, t);
     if (k->decode) {
@@ -227,7 +243,7 @@ void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, siz
     if (w % f || h % f || !grid)
         BUG("an image of %zu x %zu is no multiple of the stride %zu", w, h, f);
     for (size_t i = 0; i < n; i += MOST) {
-        size_t m = n - i < MOST ? n - i : MOST;
+        size_t m = min_size(n - i, MOST);
         plan_vars_t vars;
         plan_t *p = plan_for(v, &(plan_key_t){.n = m, .w = w, .h = h}, &vars);
         image_to_float(rgb + i * w * h * 3, m * w * h * 3, plan_data(p, vars.in));
@@ -243,7 +259,7 @@ void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, 
         if (codes[i] >= v->config.codes)
             BUG("code %u of a codebook of %zu", codes[i], v->config.codes);
     for (size_t i = 0; i < n; i += MOST) {
-        size_t m = n - i < MOST ? n - i : MOST;
+        size_t m = min_size(n - i, MOST);
         plan_vars_t vars;
         plan_t *p = plan_for(v, &(plan_key_t){.decode = 1, .n = m, .w = gw, .h = gh}, &vars);
         memcpy(plan_data(p, vars.in), codes + i * gw * gh, m * gw * gh * sizeof *codes);
@@ -255,5 +271,5 @@ void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, 
 image_t vqvae_preprocess(const vqvae_t *v, const image_t *im) {
     size_t f = vqvae_stride(&v->config);
     if (v->size_w) return image_fit(im, v->size_w, v->size_h);
-    return image_pad(im, (im->w + f - 1) / f * f, (im->h + f - 1) / f * f);
+    return image_pad(im, round_up(im->w, f), round_up(im->h, f));
 }

@@ -60,12 +60,14 @@ static const struct {
 static const char *match(const char *pattern, const char *name, size_t levels, size_t number[2]) {
     for (size_t n = 0; *pattern; pattern++) {
         if (*pattern != '#' && *pattern != '~') {
-            if (*name++ != *pattern) return NULL;
+            if (*name != *pattern) return NULL;
+            name++;
             continue;
         }
         size_t digits = strspn(name, "0123456789"), v = 0;
         if (!digits || digits > 3 || (digits > 1 && *name == '0')) return NULL;
-        while (digits--) v = v * 10 + (size_t)(*name++ - '0');
+        for (size_t i = 0; i < digits; i++) v = v * 10 + (size_t)(name[i] - '0');
+        name += digits;
         if (*pattern == '~' && v >= levels) return NULL;
         number[n++] = *pattern == '~' ? levels - 1 - v : v;
     }
@@ -87,7 +89,8 @@ bool vqvae_taming_name(const char *name, size_t levels, bool back, char out[VQ_N
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         size_t number[2] = {0};
         const char *rest = match(rules[i].name.side[back], name, levels, number);
-        for (size_t j = 0; rest && j < rules[i].n; j++) {
+        if (!rest) continue;
+        for (size_t j = 0; j < rules[i].n; j++) {
             const char *theirs = rules[i].leaf[j].side[back], *tail = rest + strlen(theirs);
             if (strncmp(rest, theirs, strlen(theirs)) ||
                 (strcmp(tail, "weight") && strcmp(tail, "bias")))
@@ -142,7 +145,7 @@ static int integers(const cJSON *o, const char *key, size_t most, size_t *v, siz
     for (const cJSON *e = list->child; e; e = e->next) {
         uint64_t x;
         if (!json_u64(e, &x) || x < 1 || x > 1 << 16)
-            return reason_set(why, "'%s' holds something else than positive integers", key);
+            return reason_set(why, "'%s' holds something other than positive integers", key);
         v[i++] = (size_t)x;
     }
     return 0;
@@ -177,7 +180,7 @@ static int check_switches(const cJSON *dd, bool *attention, reason_t *why) {
         const cJSON *item = member(dd, use[i].key);
         if (!item || (use[i].want ? cJSON_IsTrue(item) : cJSON_IsFalse(item))) continue;
         return reason_set(why, "'%s' must be %s%s", use[i].key, use[i].want ? "true" : "false",
-                          i ? "" : ": the latents of a VQ model have one value a channel");
+                          i ? "" : ": the latents of a VQ model have one value per channel");
     }
     const cJSON *item = member(dd, "attn_type");
     const char *type = cJSON_GetStringValue(item);
@@ -204,8 +207,9 @@ static void warn_unknown(const cJSON *dd, const cJSON *params) {
         bool known = false;
         for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
             known |= !strcmp(i->string, keys[k]);
-        for (size_t k = 0; dd == params && k < sizeof flat / sizeof *flat; k++)
-            known |= !strcmp(i->string, flat[k]);
+        if (dd == params) /* all numbers are in one flat object */
+            for (size_t k = 0; k < sizeof flat / sizeof *flat; k++)
+                known |= !strcmp(i->string, flat[k]);
         if (!known) warn("taming's configuration: unknown key '%s' is ignored", i->string);
     }
     if (member(params, "remap")) warn("'remap' is ignored: codes are those of the whole codebook");
@@ -225,7 +229,7 @@ static int place_attention(vqvae_config_t *c, size_t resolution, const size_t *a
         if (down != up)
             return reason_set(
                 why,
-                "'attn_resolutions': level %zu has attention in the encoder or the decoder alone",
+                "'attn_resolutions': level %zu has attention in only one of encoder and decoder",
                 i);
         c->attention[i] = down;
     }

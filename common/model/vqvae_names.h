@@ -1,7 +1,7 @@
 /* vqvae_names.h - other people's VQGANs: how taming-transformers (and latent-diffusion) configure
  * them and name their tensors, in terms of ours, which are diffusers'.
  *
- * Facts: taming-transformers, modules/diffusionmodules/model.py and models/vqgan.py; diffusers'
+ * Sources: taming-transformers, modules/diffusionmodules/model.py and models/vqgan.py; diffusers'
  * conversion scripts.
  */
 #ifndef MODEL_VQVAE_NAMES_H
@@ -12,24 +12,25 @@
 
 enum { VQ_NAME = WEIGHTS_NAME }; /* bytes of a translated name */
 
-/* The JSON form of taming's YAML: the whole file ({"model": {"target", "params": {embed_dim,
+/* Reads the JSON form of taming's YAML: the whole file ({"model": {"target", "params": {embed_dim,
  * n_embed, ddconfig}}}), any inner part of it that still holds the numbers, or all numbers in one
- * flat object. *resolution: the side that decides which levels have attention. RC_OK, RC_DATA (no
- * JSON object), or RC_MISFIT (a number is missing; Gumbel models, double_z and others that VQModel
- * cannot express). dropout and what belongs to training is ignored. */
+ * flat object. *resolution: the side in pixels that decides which levels have attention. RC_OK;
+ * RC_DATA when it is no JSON object; RC_MISFIT when a number is missing or VQModel cannot express
+ * the network (Gumbel models, double_z, ...). Dropout and what belongs to training are ignored. */
 int vqvae_taming_config(vqvae_config_t *c, size_t *resolution, const char *text, size_t size,
                         reason_t *why);
 
-/* A tensor's name translated, from taming's to diffusers', or back. False: no name of a network
- * with so many levels. */
+/* Translates a tensor's name from taming's to diffusers', or `back`. False when a network with so
+ * many levels has no tensor of that name. */
 bool vqvae_taming_name(const char *name, size_t levels, bool back, char out[VQ_NAME]);
-/* Tensors beside the network in a taming checkpoint: losses with their networks, moving averages of
- * the weights, a remapped vocabulary. */
+/* Is the tensor beside the network in a taming checkpoint: of a loss and its networks, a moving
+ * average of the weights, a remapped vocabulary? */
 bool vqvae_taming_training(const char *name);
 
 typedef enum { VQ_NAMES_DIFFUSERS, VQ_NAMES_TAMING } vqvae_names_t;
-/* vqvae_read_weights for a file under either names (diffusers' older attention names too).
- * *ignored: tensors of training that were passed over. (vqvae_run.c) */
+/* vqvae_read_weights for a file under either names (diffusers' older attention names too); `levels`
+ * of the network matters for taming's. *ignored: how many tensors of training were passed over.
+ * (vqvae_weights.c) */
 int vqvae_read_named(params_t *p, const char *path, vqvae_names_t names, size_t levels,
                      size_t *ignored, reason_t *why);
 

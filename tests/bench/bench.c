@@ -323,7 +323,7 @@ static bool encode(const char *rest) {
     reason_t why;
     if (sscanf(rest, "%511s %511s %zu %lf", run, raw, &e.n, &seconds) != 4 || !e.n || e.n > RAW)
         return false;
-    e.v = vqvae_load(run, &rc, &why);
+    e.v = vqvae_open(run, &rc, &why);
     if (!e.v) die(rc, "%s", why.text);
     size_t f = vqvae_stride(vqvae_config(e.v)), grid = SIDE / f * (SIDE / f);
     e.rgb = read_raw(raw);

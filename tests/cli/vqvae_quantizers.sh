@@ -15,7 +15,10 @@ kind() {
 }
 sed 's/"vq_embed_dim": 4, "num_vq_embeddings": 16, //' tiny.json >small.json
 
-for k in ema ste simvq rotation l2 fsq; do
+kinds=$(vqvae train --help-config | sed -n 's/^quantizer.kind .*\[\(.*\)\]$/\1/p' | tr '|' ' ')
+[ "$(echo "$kinds" | wc -w)" -ge 6 ]
+verdict $? "--help-config lists the kinds: $kinds"
+for k in $kinds; do
     kind "$k" "$k"
     verdict $? "$k: a run of twelve steps"
     kind stopped "$k" --force --stop-at 5

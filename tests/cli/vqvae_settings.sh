@@ -99,8 +99,8 @@ quick new --steps 3 optim.warmup=3 && grep -q 'warning: optim.warmup = 3 is not 
 verdict $? "a rise of the learning rate that is not over"
 quick new --steps 3 optim.lr=0 && grep -q 'warning: optim.lr = 0' err
 verdict $? "a learning rate of 0"
-quick new --steps 9 loss.disc=0.1 loss.disc_channels=4 loss.disc_layers=1 loss.disc_start=5 loss.disc_ramp=5 && grep -q 'warning: loss.disc_ramp = 5 is not over' err
-verdict $? "a ramp of the GAN term that is not over"
+quick new --steps 9 loss.disc=0.1 loss.disc_channels=4 loss.disc_layers=1 loss.disc_start=5 loss.disc_ramp=5 && grep -q 'warning: loss.disc_ramp = 5 does not end within 9 steps' err
+verdict $? "a ramp of the GAN term that does not end in time"
 
 # --- a RUN whose codes are not trained says so wherever it is used
 quick early --steps 40 --stop-at 4

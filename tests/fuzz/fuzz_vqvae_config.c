@@ -2,7 +2,7 @@
  * as a tensor's name: what is accepted prints to a text that gives the same network, and a
  * translated name translates back.
  *
- * fuzz-sources: common/model/vqvae.c common/model/vqvae_run.c common/model/vqvae_names.c
+ * fuzz-sources: common/model/vqvae.c common/model/vqvae_config.c common/model/vqvae_names.c
  * fuzz-sources: common/model/codes.c common/model/codes_vq.c common/model/codes_fsq.c
  * fuzz-sources: common/nn/nn.c common/nn/attention.c common/nn/resnet.c common/nn/packed.c
  * fuzz-sources: common/nn/weights.c common/tape/tape.c common/tape/params.c

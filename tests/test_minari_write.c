@@ -1,6 +1,7 @@
 /* test_minari_write.c - what minari_writer makes, looked at object by object with libhdf5 called
  * directly. tests/interop/minari_roundtrip.py loads it with the Python package.
  */
+#include "common/io/episodes/episode_source.h"
 #include "common/io/episodes/minari_write.h"
 #include "common/io/fs.h"
 #include "tests/folder.h"

@@ -4,6 +4,7 @@
 #include "tests/folder.h"
 #include "tests/test.h"
 
+#include "common/io/episodes/episode_source.h"
 #include "common/io/episodes/minari_write.h"
 #include "common/io/text/json.h"
 #include "common/io/token_db/leaves.h"

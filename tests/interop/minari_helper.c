@@ -3,6 +3,7 @@
  *
  *   minari_helper write-dict DIR | write-bare DIR | dump DIR
  */
+#include "common/io/episodes/episode_source.h"
 #include "common/io/episodes/minari_write.h"
 #include "common/io/text/json.h"
 #include <math.h>

@@ -321,7 +321,10 @@ static void add(archive_stream_t *s) {
         spoil(s, IMAGE_UNSUPPORTED, "two images, the second is '%s'", m->extension);
         return;
     }
-    if (again) return spoil(s, IMAGE_BAD, "extension '%s' comes twice", m->extension);
+    if (again) {
+        spoil(s, IMAGE_BAD, "extension '%s' comes twice", m->extension);
+        return;
+    }
     if (m->unread && !p->unread) p->unread = m->unread;
     if (m->kind == PART_OTHER) return;
     archive_part_t *to = part[m->kind];

@@ -15,8 +15,8 @@
  *     cls                   the class label
  *     any other             nothing; it still belongs to the sample
  *
- * Extensions count in any case. Members without a key are passed over: names without a dot or with
- * nothing before it, "__name__" at the top, and all that is no regular file.
+ * The case of an extension does not matter. Members without a key are passed over: names without a
+ * dot or with nothing before it, "__name__" at the top, and all that is no regular file.
  *
  * A defect spoils its sample alone: a hard link, a sparse member, an extension that comes twice, a
  * member that is too large or cut short. Where the structure of a tar is damaged, the tar ends. The

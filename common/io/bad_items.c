@@ -37,18 +37,17 @@ static uint64_t item_hash(const char *source, const char *key) {
     return XXH64(key, strlen(key), XXH64(source, strlen(source), 0));
 }
 
-/* Reasons differ in their details ("... at byte 17"): digits are dropped for counting, except that
- * "0" stays for each number. */
+/* Reasons differ in their details ("... at byte 17"). For counting, each number becomes an N. */
 static void generalize(char *out, size_t cap, const char *reason) {
     size_t n = 0;
-    bool digits = false;
+    bool in_number = false;
     for (; *reason && n + 1 < cap; reason++) {
         bool digit = *reason >= '0' && *reason <= '9';
         if (!digit)
             out[n++] = *reason;
-        else if (!digits)
+        else if (!in_number)
             out[n++] = 'N';
-        digits = digit;
+        in_number = digit;
     }
     out[n] = 0;
 }
@@ -70,7 +69,10 @@ void bad_items_add(bad_items_t *b, const char *source, const char *key, const ch
     char shown[300], shown_source[300];
     pthread_mutex_lock(&b->lock);
     if (hash_set_add(&b->seen, item_hash(source, key))) {
-        unsupported ? b->unsupported++ : b->bad++;
+        if (unsupported)
+            b->unsupported++;
+        else
+            b->bad++;
         tally_add(b, reason);
         if (b->named++ < NAMED_MAX)
             warn("skipped '%s' of '%s': %s", utf8_printable(shown, sizeof shown, key),
@@ -81,7 +83,7 @@ void bad_items_add(bad_items_t *b, const char *source, const char *key, const ch
     pthread_mutex_unlock(&b->lock);
 }
 
-/* The lock is no part of what a reader sees as constant. */
+/* Readers take a const set; the lock is not part of what is constant. */
 static void lock(const bad_items_t *b) {
     pthread_mutex_lock((pthread_mutex_t *)&b->lock);
 }

@@ -1,9 +1,9 @@
-/* fs.c - files that appear whole or not at all.
+/* fs.c - see fs.h.
  *
- * Owns the temporary's name (".NAME.tmp" beside the file: fixed, so that the debris of a killed run
- * is overwritten by the next one) and the order temporary, fsync, rename, fsync of the folder. A
+ * Owns the temporary's name and the order: temporary, fsync, rename, fsync of the folder. The name
+ * is fixed, ".NAME.tmp" beside the file, so that the next run overwrites what a killed one left. A
  * lock on the temporary keeps two writers of one file apart. Devices and pipes (/dev/null,
- * /dev/stdout) are written in place: there is nothing to rename over.
+ * /dev/stdout) are written in place, since nothing can be renamed over them.
  */
 #include "common/io/fs.h"
 
@@ -26,8 +26,8 @@ int fs_read(const char *path, size_t max, uint8_t **data, size_t *size, reason_t
     size_t cap = 0, n = 0;
     int rc = 0;
     uint8_t *buf = NULL;
-    if (fstat(fd, &st) == 0 &&
-        st.st_size > 0) { /* a hint only: pipes have no size, and files grow */
+    /* The size is a hint only: pipes have none, and files grow. */
+    if (fstat(fd, &st) == 0 && st.st_size > 0) {
         if (max && (uintmax_t)st.st_size > max) {
             rc = reason_set(why, "cannot read '%s': %jd bytes, more than the limit of %zu", path,
                             (intmax_t)st.st_size, max);
@@ -85,7 +85,8 @@ void fs_writer_abort(fs_writer_t *w) {
     writer_clear(w);
 }
 
-/* The temporary, locked and empty. Not O_TRUNC: its bytes may still be another writer's. */
+/* Opens the temporary, locked and empty: its descriptor, or -1 with a reason. Not O_TRUNC: before it
+ * is locked, its bytes may be another writer's. */
 static int open_temporary(const char *path, const char *temporary, reason_t *why) {
     for (;;) {
         int fd = open(temporary, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
@@ -127,7 +128,8 @@ int fs_writer_open(fs_writer_t *w, const char *path, reason_t *why) {
         else
             w->temporary = temporary;
     }
-    if (fd >= 0 && !(w->file = fdopen(fd, "wb"))) {
+    if (fd >= 0) w->file = fdopen(fd, "wb");
+    if (fd >= 0 && !w->file) {
         reason_set(why, "cannot open '%s': %s", path, cause_of(errno));
         close(fd);
         fd = -1;
@@ -136,14 +138,13 @@ int fs_writer_open(fs_writer_t *w, const char *path, reason_t *why) {
     return fd < 0 ? -1 : 0;
 }
 
-/* fsync says EINVAL or ENOTSUP where there is nothing to sync (pipes, some network file
- * systems). */
+/* fsync fails with EINVAL or ENOTSUP where there is nothing to sync: pipes, some network file
+ * systems. */
 static bool sync_fd(int fd) {
     return fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
 }
 
-/* The file stays open until it is published: its lock keeps others off the temporary, and every
- * error of a disk has shown by now. */
+/* The file stays open until it is published, since its lock keeps others off the temporary. */
 int fs_writer_finish(fs_writer_t *w, reason_t *why) {
     if (!w->file) BUG("fs_writer_finish: not open");
     bool earlier = ferror(w->file); /* its errno is gone */
@@ -213,8 +214,11 @@ bool fs_dir_empty(const char *path) {
     DIR *dir = opendir(path);
     if (!dir) return !fs_exists(path);
     bool empty = true;
-    for (struct dirent *e; empty && (e = readdir(dir));)
-        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    const struct dirent *entry = readdir(dir);
+    while (empty && entry) {
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+        entry = readdir(dir);
+    }
     closedir(dir);
     return empty;
 }

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+/* cap is a power of two, and a slot is free. */
 static bool insert(uint64_t *slot, size_t cap, uint64_t hash) {
     size_t i = (size_t)hash & (cap - 1);
     while (slot[i]) {

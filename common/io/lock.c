@@ -29,11 +29,11 @@ void lock_warn_unsupported(const char *what, int error) {
     static atomic_flag said = ATOMIC_FLAG_INIT;
     if (atomic_flag_test_and_set(&said)) return;
     warn("'%s': its file system has no locks (%s): two programs that write it at once cannot be "
-         "told apart; see to it that there is one",
+         "kept apart; make sure that only one runs",
          what, lock_cause(error));
 }
 
-/* ---- what an exit() shall not leave behind ---- */
+/* ---- the files that exit() removes ---- */
 
 enum { HELD = 64 };
 static struct {
@@ -43,8 +43,8 @@ static struct {
 static pthread_mutex_t held_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void remove_held(void) {
-    if (pthread_mutex_trylock(&held_mutex))
-        return; /* somebody is at it: a file too many is no harm */
+    /* Another thread is changing the list: a lock file that stays does no harm. */
+    if (pthread_mutex_trylock(&held_mutex)) return;
     for (size_t i = 0; i < HELD; i++)
         if (held[i].path && held[i].process == getpid()) unlink(held[i].path);
     pthread_mutex_unlock(&held_mutex);
@@ -88,7 +88,7 @@ static int locked_by_other(int fd, const char *what, reason_t *why) {
     return RC_RUNTIME;
 }
 
-/* 0 = ours; EWOULDBLOCK = another's; else why it cannot be locked. */
+/* 0: we hold it; EWOULDBLOCK: another process does; else the errno by which it cannot be locked. */
 static int try_lock(int fd) {
     while (flock(fd, LOCK_EX | LOCK_NB)) {
         if (errno != EINTR) return errno;
@@ -99,12 +99,11 @@ static int try_lock(int fd) {
 static void write_pid(int fd) {
     char text[32];
     int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    /* The number is a help to people, the lock works without it (a full disk, say). */
+    /* The number helps people; the lock works without it, on a full disk say. */
     if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)n, 0) != n) errno = 0;
 }
 
-/* The file is removed by its holder, so a lock counts only while the file still stands under its
- * name. */
+/* The holder removes the file, so a lock counts only while the file still has its name. */
 static bool still_named(int fd, const char *path) {
     struct stat ours, named;
     return fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_ino == named.st_ino &&
@@ -113,7 +112,7 @@ static bool still_named(int fd, const char *path) {
 
 int lock_take(lock_t *lock, const char *path, const char *what, reason_t *why) {
     *lock = (lock_t){.fd = -1};
-    for (;;) {
+    for (;;) { /* again when the holder removed the file between our open and our lock */
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (fd < 0) {
             reason_set(why, "cannot create '%s': %s", path, cause_of(errno));

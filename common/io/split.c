@@ -14,7 +14,7 @@ double source_spec_split(const char *spec, char **path) {
     const char *equal = strrchr(spec, '=');
     char *end;
     *path = NULL;
-    /* strtod also takes "inf", "nan" and hexadecimal: no weights of ours. */
+    /* strtod also takes "inf", "nan" and hexadecimal, which are not weights. */
     if (equal && equal[1] && strspn(equal + 1, "0123456789.eE+-") == strlen(equal + 1) &&
         !fs_exists(spec)) {
         double weight = strtod(equal + 1, &end);
@@ -43,10 +43,11 @@ bool split_held_out(const char *group, double holdout) {
 
 /* The order in which groups are held out as holdout grows. */
 static bool before(uint64_t a, uint64_t b) {
-    return a % 1000 != b % 1000 ? a % 1000 < b % 1000 : a < b;
+    if (a % 1000 != b % 1000) return a % 1000 < b % 1000;
+    return a < b;
 }
 
-/* "a/photo_12.png" -> "a/photo": the length that stays of n bytes. */
+/* "a/photo_12.png" -> "a/photo": how many of n bytes stay. */
 static size_t stem_length(const char *key, size_t n, const char *last_slash) {
     size_t base = last_slash ? (size_t)(last_slash - key) + 1 : 0;
     const char *dot = memrchr(key + base, '.', n - base);
@@ -81,27 +82,36 @@ const char *split_group(const char *key, size_t n, split_by_t by, char buf[512])
     return split_whole(key, n, buf);
 }
 
+/* The first and the last hash in the order of `before`. */
+typedef struct {
+    uint64_t low, high;
+} range_t;
+
+static range_t hash_names(size_t n, split_name_fn name, void *ctx, uint64_t *hash) {
+    range_t range = {0, 0};
+    char buf[512];
+    for (size_t i = 0; i < n; i++) {
+        hash[i] = hash_of(name(ctx, i, buf));
+        if (i == 0 || before(hash[i], range.low)) range.low = hash[i];
+        if (i == 0 || before(range.high, hash[i])) range.high = hash[i];
+    }
+    return range;
+}
+
 size_t split_items(size_t n, double holdout, split_name_fn group, split_name_fn key, void *ctx,
                    bool *held) {
-    uint64_t *hash = xmalloc(n * sizeof *hash), low = 0, high = 0;
-    size_t out = 0;
-    char buf[512];
-    for (int round = 0; round < 2 && low == high; round++) {
-        for (size_t i = 0; i < n; i++) {
-            hash[i] = hash_of((round ? key : group)(ctx, i, buf));
-            if (!i || before(hash[i], low)) low = hash[i];
-            if (!i || before(high, hash[i])) high = hash[i];
-        }
-    }
-    bool between = holdout > 0 && holdout < 1, single = low == high;
+    uint64_t *hash = xmalloc(n * sizeof *hash);
+    range_t range = hash_names(n, group, ctx, hash);
+    if (range.low == range.high) range = hash_names(n, key, ctx, hash);
+    bool single = range.low == range.high, both_sides = holdout > 0 && holdout < 1;
+    size_t by_rule = 0, n_held = 0;
     for (size_t i = 0; i < n; i++) {
-        held[i] = rule(hash[i], holdout) && !(between && single);
-        out += held[i];
+        held[i] = rule(hash[i], holdout) && !(both_sides && single);
+        by_rule += held[i];
     }
-    size_t n_held = 0;
     for (size_t i = 0; i < n; i++) {
-        if (between && !single && out == 0 && hash[i] == low) held[i] = true;
-        if (between && !single && out == n && hash[i] == high) held[i] = false;
+        if (both_sides && !single && by_rule == 0 && hash[i] == range.low) held[i] = true;
+        if (both_sides && !single && by_rule == n && hash[i] == range.high) held[i] = false;
         n_held += held[i];
     }
     free(hash);

@@ -12,15 +12,12 @@ size_t utf8_step(const uint8_t *p, size_t n) {
     uint8_t a = p[0];
     if (a < 0x80) return 1;
     if (a < 0xC2 || a > 0xF4 || n < 2) return 0;
-    /* Only the second byte's range depends on the first: this is where overlong forms, surrogates
-     * and > U+10FFFF fall.
-     */
-    uint8_t low = a == 0xE0   ? 0xA0
-                  : a == 0xF0 ? 0x90
-                              : 0x80,
-            high = a == 0xED   ? 0x9F
-                   : a == 0xF4 ? 0x8F
-                               : 0xBF;
+    /* The second byte's range depends on the first. */
+    uint8_t low = 0x80, high = 0xBF;
+    if (a == 0xE0) low = 0xA0;  /* below: overlong */
+    if (a == 0xED) high = 0x9F; /* above: surrogates */
+    if (a == 0xF0) low = 0x90;  /* below: overlong */
+    if (a == 0xF4) high = 0x8F; /* above: beyond U+10FFFF */
     if (p[1] < low || p[1] > high) return 0;
     size_t length = a < 0xE0 ? 2 : a < 0xF0 ? 3 : 4;
     if (n < length) return 0;
@@ -29,11 +26,17 @@ size_t utf8_step(const uint8_t *p, size_t n) {
     return length;
 }
 
+/* Are the 8 bytes at p all ASCII? */
+static bool is_ascii8(const uint8_t *p) {
+    uint64_t word;
+    memcpy(&word, p, 8);
+    return (word & 0x8080808080808080u) == 0;
+}
+
 size_t utf8_check(const uint8_t *p, size_t n) {
     size_t i = 0;
     while (i < n) {
-        uint64_t word;
-        if (n - i >= 8 && (memcpy(&word, p + i, 8), (word & 0x8080808080808080u) == 0)) {
+        if (n - i >= 8 && is_ascii8(p + i)) {
             i += 8;
             continue;
         }
@@ -49,9 +52,13 @@ size_t utf8_put(uint8_t p[4], uint32_t c) {
         p[0] = (uint8_t)c;
         return 1;
     }
+    static const uint8_t lead[] = {0, 0, 0xC0, 0xE0, 0xF0}; /* by length */
     size_t length = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    for (size_t i = length - 1; i > 0; i--, c >>= 6) p[i] = (uint8_t)(0x80 | (c & 0x3F));
-    p[0] = (uint8_t)((length == 2 ? 0xC0 : length == 3 ? 0xE0 : 0xF0) | c);
+    for (size_t i = length - 1; i > 0; i--) {
+        p[i] = (uint8_t)(0x80 | (c & 0x3F));
+        c >>= 6;
+    }
+    p[0] = (uint8_t)(lead[length] | c);
     return length;
 }
 
@@ -63,16 +70,22 @@ const char *utf8_printable(char *buf, size_t cap, const char *s) {
         bool plain = step && p[0] >= 0x20 && p[0] != 0x7F;
         /* Room for this character, and for "..." should another one not fit. */
         if (at + (plain ? step : 4) + 4 > cap) {
-            if (cap > at + 3) memcpy(buf + at, "...", 3), at += 3;
+            if (cap > at + 3) {
+                memcpy(buf + at, "...", 3);
+                at += 3;
+            }
             break;
         }
-        if (!plain) {
+        size_t taken = plain ? step : 1;
+        if (plain) {
+            memcpy(buf + at, p, step);
+            at += step;
+        } else {
             snprintf(buf + at, 5, "\\x%02X", p[0]);
-            at += 4, p++, left--;
-            continue;
+            at += 4;
         }
-        memcpy(buf + at, p, step);
-        at += step, p += step, left -= step;
+        p += taken;
+        left -= taken;
     }
     if (cap) buf[at] = 0;
     return buf;

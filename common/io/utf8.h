@@ -1,5 +1,6 @@
-/* utf8.h - UTF-8 as foreign bytes: strict validation, and names that may hold anything made fit for
- * one line of a message.
+/* utf8.h - UTF-8 from anywhere: strict validation, and names made fit for one line of a message.
+ *
+ * Well formed means: no overlong forms, no surrogates, nothing above U+10FFFF.
  */
 #ifndef IO_UTF8_H
 #define IO_UTF8_H
@@ -8,16 +9,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of the well-formed character at p (1..4), or 0: no overlong forms, no surrogates, nothing
- * above U+10FFFF. n > 0. */
+/* Bytes (1 to 4) of the well-formed character that begins at p, of n > 0 bytes; 0 when there is
+ * none. */
 size_t utf8_step(const uint8_t *p, size_t n);
 /* Offset of the first malformed byte, or n. */
 size_t utf8_check(const uint8_t *p, size_t n);
-/* Writes code point c (no surrogate) to p: number of bytes. */
+/* Writes code point c, which is no surrogate, to p. Returns the number of bytes. */
 size_t utf8_put(uint8_t p[4], uint32_t c);
 
-/* `s` for a message: control characters and malformed bytes become \xNN, what does not fit in cap
- * ends with "...". Returns buf. */
+/* Writes `s` for a message to buf[cap]: control characters and malformed bytes become \xNN, and what
+ * does not fit ends in "...". Returns buf. */
 const char *utf8_printable(char *buf, size_t cap, const char *s);
 
 #endif

@@ -82,6 +82,11 @@ static void warn_left_out(const side_t *side, size_t i, const char *what) {
          path, what, side->option);
 }
 
+static const char *why_left_out(const minari_leaf_t *leaf) {
+    if (leaf->kind == SPACE_TEXT) return "a second text";
+    return leaf->kind == SPACE_IMAGE ? "a second image" : "an array of two or more dimensions";
+}
+
 static void choose_observation(const side_t *side, mapping_t *mapping, size_t i, int image,
                                bool *text) {
     const space_leaf_t *leaf = side->leaf(side->source, i);
@@ -94,10 +99,7 @@ static void choose_observation(const side_t *side, mapping_t *mapping, size_t i,
     else if (leaf->kind == SPACE_TEXT && !*text)
         add(mapping, i, ROLE_TEXT);
     else
-        warn_left_out(side, i,
-                      leaf->kind == SPACE_TEXT    ? "a second text"
-                      : leaf->kind == SPACE_IMAGE ? "a second image"
-                                                  : "an array of two or more dimensions");
+        warn_left_out(side, i, why_left_out(leaf));
     *text |= leaf->kind == SPACE_TEXT;
 }
 

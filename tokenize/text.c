@@ -259,8 +259,8 @@ static char *folder_of(const job_t *job) {
     if (job->images) return xstrdup(job->images);
     if (!strncmp(job->in, "/dev/", 5)) return xstrdup("."); /* the shell's pipe */
     const char *slash = strrchr(job->in, '/');
-    return slash ? xasprintf("%.*s", slash == job->in ? 1 : (int)(slash - job->in), job->in)
-                 : xstrdup(".");
+    if (!slash) return xstrdup(".");
+    return xasprintf("%.*s", slash == job->in ? 1 : (int)(slash - job->in), job->in);
 }
 
 int cmd_text(int argc, char **argv) {

@@ -108,12 +108,10 @@ static void read_all(reading_t *reading, const char *path) {
 
 static void print_result(const char *path, const reading_t *reading, const reencode_t *encoding) {
     jsonw_t json;
+    const char *from = encoding->in ? encoding->in : "kept pixels";
     jsonw_begin(&json);
     jsonw_str(&json, "shard", path);
-    jsonw_str(&json, "pictures_from",
-              !encoding->images ? NULL
-              : encoding->in    ? encoding->in
-                                : "kept pixels");
+    jsonw_str(&json, "pictures_from", encoding->images ? from : NULL);
     jsonw_num(&json, "largest_gap", encoding->images ? encoding->gap : NAN);
     jsonw_int(&json, "records", (int64_t)token_db_count(reading->shard));
     jsonw_int(&json, "defects", (int64_t)reading->defects);

@@ -78,6 +78,8 @@ works "texts of two places" merge --out texts.lmdb t0.lmdb t1.lmdb
 same "texts of two places are one run" texts.lmdb whole.lmdb
 tokenize images --in a/pics --model m --out stop.lmdb --batch 1 --limit 9 >out 2>err &
 pid=$!
+i=0
+until [ -e stop.lmdb/data.mdb ] || [ $((i += 1)) -gt 200 ]; do sleep 0.05; done # only a shard that was begun keeps its path
 sleep 0.05
 kill -TERM $pid 2>/dev/null
 wait $pid

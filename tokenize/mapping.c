@@ -82,7 +82,7 @@ static void warn_left_out(const side_t *side, size_t i, const char *what) {
          path, what, side->option);
 }
 
-static const char *why_left_out(const minari_leaf_t *leaf) {
+static const char *why_left_out(const space_leaf_t *leaf) {
     if (leaf->kind == SPACE_TEXT) return "a second text";
     return leaf->kind == SPACE_IMAGE ? "a second image" : "an array of two or more dimensions";
 }

@@ -1,6 +1,7 @@
 /* batch.c - see batch.h. */
 #include "gato/batch.h"
 
+#include "common/base/sizes.h"
 #include "common/io/image/image.h"
 
 #include <math.h>
@@ -87,7 +88,7 @@ size_t batch_longest(const batch_t *b) {
 /* ---- images ---- */
 
 void batch_patches(const uint8_t *rgb, size_t h, size_t w, size_t patch, float *out) {
-    size_t rows = (h + patch - 1) / patch, cols = (w + patch - 1) / patch;
+    size_t rows = ceil_div(h, patch), cols = ceil_div(w, patch);
     float root = sqrtf((float)patch);
     for (size_t i = 0; i < rows * cols; i++)
         for (size_t y = 0; y < patch; y++)
@@ -99,8 +100,8 @@ void batch_patches(const uint8_t *rgb, size_t h, size_t w, size_t patch, float *
                 }
 }
 
-/* Rows and columns of the position tables for an image of rows x cols tokens; one draw a row and a
- * column. */
+/* Rows and columns of the position tables for an image of rows x cols tokens: one draw per row and
+ * one per column. */
 static void put_places(batch_t *b, size_t rows, size_t cols, uint64_t sample, int32_t step) {
     const gato_config_t *c = b->config;
     bool none = c->model.patch_pos == POS_NONE, closed = c->model.patch_pos == POS_GATO;
@@ -115,7 +116,7 @@ static void put_places(batch_t *b, size_t rows, size_t cols, uint64_t sample, in
     }
 }
 
-/* Codes of merged token i: its m x m block, row by row. */
+/* The codes of merged token i: its m x m block, row by row. */
 static void merged_codes(const uint32_t *codes, size_t grid_w, size_t m, size_t cols, size_t i,
                          int32_t *out) {
     for (size_t a = 0; a < m; a++)
@@ -168,8 +169,7 @@ void batch_token(batch_t *b, uint32_t id, int32_t inner, int32_t step) {
     put_token(b, id, inner, step, false);
 }
 
-/* The token about to be added at the end is predicted by the one before it, if the sequence has
- * one. */
+/* Makes the token about to be added a target of the one before it, if the sequence has one. */
 static void put_target(batch_t *b, targets_t *t, uint32_t target, float value, bool text) {
     if (b->at.n == (size_t)b->start.v[b->start.n - 1]) return;
     put(&t->position, (int32_t)b->at.n - 1);
@@ -186,7 +186,8 @@ static void put_part(batch_t *b, const timestep_t *s, part_t part, size_t n, siz
         int32_t place = b->config->model.inner_pos ? inner : -1;
         switch (part) {
         case PART_IMAGE: {
-            /* table: the image's first code is the entry; elsewhere an image has none */
+            /* with a table of codes, the code is a row of the vocabulary; otherwise there is
+             * none */
             uint32_t id =
                 b->tokens.codes ? tokens_codes(&b->tokens) + (uint32_t)b->code.v[image_row + i] : 0;
             put_position(b, POOL_IMAGE, image_row + i, id, place, step, false);
@@ -238,8 +239,7 @@ size_t batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t
     return b->at.n - before;
 }
 
-/* Actions of one timestep; `inputs` false leaves out the tokens of continuous ones (they are
- * targets only). */
+/* Adds the actions of one timestep; without `inputs` the continuous ones are targets only. */
 static void put_actions(batch_t *b, const timestep_t *s, int32_t step, bool inputs) {
     const float *label = s->label_actions ? s->label_actions : s->actions;
     uint32_t n = s->actions ? b->facts->n_actions : 0, bins = b->tokens.bins;
@@ -278,7 +278,7 @@ static void share_weight(targets_t *t, size_t last, float weight) {
 
 void batch_end(batch_t *b) {
     int32_t sequence = (int32_t)b->start.n - 1;
-    /* With regression the continuous action tokens are no targets. */
+    /* With regression, continuous action tokens are not targets. */
     bool tokens = b->config->loss.action_kind != ACTION_MSE;
     size_t c = count_sequence(&b->continuous, sequence), o = count_sequence(&b->other, sequence);
     size_t all = (tokens ? c : 0) + o;
@@ -288,17 +288,17 @@ void batch_end(batch_t *b) {
         share_weight(&b->continuous, c, 1 / (float)all);
         share_weight(&b->other, o, 1 / (float)all);
     }
-    for (size_t i = b->action_weight.n - a; b->config->loss.per_sequence && i < b->action_weight.n;
-         i++)
-        b->action_weight.v[i] = 1 / (float)a;
+    if (b->config->loss.per_sequence)
+        for (size_t i = b->action_weight.n - a; i < b->action_weight.n; i++)
+            b->action_weight.v[i] = 1 / (float)a;
     b->targets += all;
     b->target_sequences += all > 0;
     put(&b->start, (int32_t)b->at.n);
 }
 
-/* ---- windows ---- */
+/* ---- sequences ---- */
 
-/* Images of the window's timesteps out of the record's PNGs. */
+/* Decodes the image of one timestep from the record's PNGs. */
 static void decode_step(const sequence_t *w, uint32_t step, image_t *im) {
     uint64_t offset = 0;
     for (uint32_t i = 0; i < step; i++) offset += w->record.pixel_size[i];
@@ -338,9 +338,9 @@ static timestep_t sequence_step(const batch_t *b, const sequence_t *w, uint32_t 
     return s;
 }
 
-/* Image tokens as targets. horizon 1: of the token before them; k: of the same place k steps
- * earlier. Never across the seam between prompt and main part, where the next timestep of the
- * sequence is not the next one of the episode. */
+/* Makes image tokens targets: with horizon 1 of the token before them, with k > 1 of the same place
+ * k steps earlier. Never across the seam between prompt and main part, where the next timestep of
+ * the sequence is not the next one of the episode. */
 static void put_futures(batch_t *b, const sequence_t *w, const size_t *first, const size_t *count) {
     const token_record_t *r = &w->record;
     size_t m = (size_t)b->config->model.merge, k = (size_t)b->config->loss.horizon;
@@ -376,8 +376,8 @@ void batch_add_sequence(batch_t *b, const sequence_t *w) {
         count[i] = image_rows(b, &s, &rows, &cols);
         first[i] = b->at.n + (b->config->model.text_first ? s.text_len : 0);
         batch_observation(b, &s, (int32_t)i, w->sample);
-        /* Regression reads at the separator: nothing looks at the last action tokens of a training
-         * window. */
+        /* Regression reads at the separator: nothing reads the last action tokens of a training
+         * sequence. */
         bool unread = b->train && b->config->loss.action_kind == ACTION_MSE && i + 1 == w->n_steps;
         put_actions(b, &s, (int32_t)i, !unread || s.discrete_actions);
         image_release(&im);

@@ -1,9 +1,9 @@
-/* batch.h - sequences as index arrays: what the model's tape reads.
+/* batch.h - sequences as index arrays, the inputs of the model's tape.
  *
  * Each modality gives rows [n, D] (tokens of the table, images, vectors); one gather by index
- * assembles the batch [B,T,D]. Targets name the position that predicts them. Arrays here are ragged
- * and unpadded; gato_graph_fill pads them to the shape of a graph. The same builder serves training
- * (whole windows) and acting (one timestep, or one token, at a time).
+ * assembles the batch [B,T,D]. A target names the position that predicts it. The arrays here are
+ * ragged and unpadded; gato_graph_fill pads them to the shape of a graph. Training adds whole
+ * sequences, acting one timestep or one token at a time.
  */
 #ifndef GATO_BATCH_H
 #define GATO_BATCH_H
@@ -22,34 +22,33 @@ typedef struct {
     size_t n, cap;
 } floats_t;
 
-/* Where the row of a position comes from: its pool in the high bits, the row's number in it
- * below. */
+/* Where the row of a position comes from: the pool in the high bits, the number of the row in that
+ * pool in the POOL_SHIFT low bits. */
 enum { POOL_SEPARATOR, POOL_TOKEN, POOL_IMAGE, POOL_VECTOR, POOLS, POOL_SHIFT = 28 };
 
-/* One prediction: position (in batch order, ragged) that predicts, what, and the columns that
- * compete. */
+/* Predictions, one entry each: the position (ragged, in batch order) that predicts, and what. */
 typedef struct {
     ints_t position, target;
     floats_t weight; /* 1, or 1 / targets of the sequence */
     floats_t value;  /* continuous actions: the label's value */
-    ints_t sequence; /* which sequence */
+    ints_t sequence; /* number of the sequence in the batch */
     ints_t text;     /* 1: a text token */
 } targets_t;
 
 typedef struct {
-    /* what the model is */
+    /* the model's, borrowed */
     const gato_config_t *config;
     const gato_facts_t *facts;
     tokens_t tokens;
     bool train;
-    rng_t positions; /* of random places; drawn by (sample, image) */
+    rng_t positions; /* draws the random rows and columns of images, by (sample, timestep) */
     /* sequences */
-    ints_t start; /* first position of each sequence, and the end: B + 1 */
+    ints_t start; /* [B + 1] first position of each sequence, then the end */
     /* per position */
     ints_t at;    /* pool << POOL_SHIFT | row */
     ints_t inner; /* inner position or -1 */
-    ints_t step;  /* timestep of the sequence */
-    ints_t id;    /* vocabulary id, 0 where a row is no entry of it */
+    ints_t step;  /* timestep within the sequence */
+    ints_t id;    /* vocabulary id; 0 for a row outside of the vocabulary */
     ints_t mask;  /* 1 where the token is a target */
     /* rows of the pools */
     ints_t token;    /* [n] vocabulary ids */
@@ -63,12 +62,12 @@ typedef struct {
     ints_t separator;            /* [n] positions of separators that regress an action */
     floats_t action;             /* [n, n_actions] clean actions */
     floats_t action_weight;
-    ints_t future;      /* [n] positions that predict an image token */
+    ints_t future;      /* [n] positions that predict an image token (loss.image) */
     ints_t future_code; /* [n, merge * merge] */
     size_t targets, target_sequences;
 } batch_t;
 
-/* One timestep of data; absent parts NULL. */
+/* One timestep of data, borrowed; absent parts are NULL. */
 typedef struct {
     const uint32_t *codes; /* [grid_h * grid_w] */
     size_t grid_h, grid_w;
@@ -77,7 +76,7 @@ typedef struct {
     const uint32_t *text;
     size_t text_len;
     bool text_target;
-    size_t text_given; /* with text_target: the first ids, which are not */
+    size_t text_given; /* with text_target: how many ids at its start are given, not predicted */
     const float *continuous;
     const uint32_t *discrete;
     const float *actions; /* executed */
@@ -87,27 +86,32 @@ typedef struct {
 
 void batch_init(batch_t *b, const gato_config_t *c, const gato_facts_t *f);
 void batch_release(batch_t *b);
-/* Empties it. train: random places of patches, drawn from (seed, step). */
+/* Empties the batch. train: image tokens get random rows and columns, drawn from (seed, step). */
 void batch_clear(batch_t *b, bool train, uint64_t seed, uint64_t step);
 
-/* A whole window as one sequence. die()s RC_DATA when kept images cannot be decoded. */
+/* Adds a sequence. die()s with RC_DATA when kept images cannot be decoded. */
 void batch_add_sequence(batch_t *b, const sequence_t *w);
 
-/* The pieces: begin a sequence; its observation and separator (returns tokens added); its action
- * tokens with their targets; end it. */
+/* A sequence in pieces: begin, then per timestep an observation and its actions (or single tokens),
+ * then end. */
 void batch_begin(batch_t *b);
+/* Adds the observation of s and its separator; returns the number of tokens added. */
 size_t batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t sample);
+/* Adds the action tokens of s, with their targets. */
 void batch_actions(batch_t *b, const timestep_t *s, int32_t step);
-/* A single token of the table (acting: the action token that was just chosen). inner -1 = none. */
+/* Adds one token of the table, without a target (acting: the action token just chosen). inner: its
+ * inner position, -1 = none. */
 void batch_token(batch_t *b, uint32_t id, int32_t inner, int32_t step);
 void batch_end(batch_t *b);
 
 size_t batch_sequences(const batch_t *b);
+/* Positions of all sequences, without padding. */
 size_t batch_positions(const batch_t *b);
+/* Positions of the longest sequence. */
 size_t batch_longest(const batch_t *b);
 
-/* Normalized pixels of an image cut into patches in raster order, zeros (of 0..255) below and to
- * the right: ((v/255)*2-1)/sqrt(patch). out [rows * cols, patch, patch, 3]. */
+/* Cuts rgb [h,w,3] into patches in raster order, padded with 0 below and to the right, and
+ * normalizes each value v to ((v/255)*2-1)/sqrt(patch). out [rows * cols, patch, patch, 3]. */
 void batch_patches(const uint8_t *rgb, size_t h, size_t w, size_t patch, float *out);
 
 #endif

@@ -1,5 +1,5 @@
-/* commands.h - the commands of `gato` that have no header of their own: each takes its own
- * arguments (argv[0] is its name) and returns the exit code. */
+/* commands.h - the subcommands of `gato` without a header of their own. Each takes its arguments
+ * (argv[0] is its name) and returns the exit code. */
 #ifndef GATO_COMMANDS_H
 #define GATO_COMMANDS_H
 

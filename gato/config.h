@@ -1,8 +1,8 @@
-/* config.h - what `gato train` can be told (--help-config prints the table), and what a RUN
+/* config.h - the configuration keys of `gato train` (--help-config prints the table), which a RUN
  * records.
  *
- * Keys that shape parameters or the meaning of tokens are CONFIG_ARCH: a model is refused by a run
- * that wants others.
+ * Keys that shape parameters or the meaning of tokens are CONFIG_ARCH: a run refuses a model whose
+ * values differ.
  */
 #ifndef GATO_CONFIG_H
 #define GATO_CONFIG_H
@@ -50,9 +50,8 @@ typedef struct {
 
 extern const config_field_t gato_config_table[];
 
-/* Values that do not fit each other (width and heads, merge without codes, ...): -1 with a reason;
- * the program exits 2.
- */
+/* Do the values fit each other (heads divide the width, merge needs codes, ...)? 0, or -1 with a
+ * reason; the program then exits 2. */
 int gato_config_check(const gato_config_t *c, reason_t *why);
 
 #endif

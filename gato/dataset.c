@@ -3,6 +3,7 @@
 
 #include "common/base/pool.h"
 #include "common/base/rng.h"
+#include "common/base/sizes.h"
 #include "common/io/split.h"
 #include "gato/scaling.h"
 
@@ -12,12 +13,12 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* What is kept of a record in memory. */
+/* What memory keeps of a record. */
 typedef struct {
     record_kind_t kind;
     bool held;
     uint32_t T, text_len;
-    uint32_t span; /* timesteps (control) or text tokens of a window */
+    uint32_t span; /* timesteps (control) or text tokens per sequence */
     uint32_t image_tokens;
     uint64_t key_hash;
 } item_t;
@@ -26,12 +27,12 @@ typedef struct {
     char *path;
     double weight;
     token_db_t *db;
-    scaling_map_t map; /* from its actions to the model's */
+    scaling_map_t map; /* from its actions to those of the model */
     item_t *item;
     size_t n;
     uint64_t *side[2]; /* record numbers of training and held-out side */
     size_t n_side[2];
-    uint64_t *windows[2]; /* [n_side + 1] windows before each */
+    uint64_t *sequences[2]; /* [n_side + 1] how many sequences come before each */
 } shard_t;
 
 struct dataset {
@@ -57,10 +58,12 @@ static void read_record(const shard_t *s, uint64_t i, token_record_t *r) {
     if (token_db_get(s->db, i, r, &why)) die(RC_DATA, "'%s': %s", s->path, why.text);
 }
 
-/* Infinite numbers have a bin; a linear layer has no place for them. */
+/* Refuses NaN, and infinite numbers if `finite`: they have a bin, but a linear layer cannot take
+ * them. */
 static void check_numbers(const shard_t *s, const token_record_t *r, const char *field,
                           const float *v, size_t width, bool finite) {
-    for (size_t i = 0; v && i < (size_t)r->T * width; i++)
+    if (!v) return;
+    for (size_t i = 0; i < (size_t)r->T * width; i++)
         if (isnan(v[i]) || (finite && isinf(v[i])))
             die(RC_DATA, "'%s': record '%.*s', step %llu: %s[%zu] is %s", s->path, (int)r->key_len,
                 r->key, (unsigned long long)(r->first_step + i / width), field, i % width,
@@ -76,7 +79,8 @@ static size_t record_image_tokens(const dataset_t *d, const shard_t *s, const to
             s->path, (int)r->key_len, r->key);
     if (!pixels && !r->codes && r->pixels)
         die(RC_MISFIT,
-            "'%s': record '%.*s' holds pixels and no codes; model.image_in = patches takes those",
+            "'%s': record '%.*s' holds pixels but no codes; only model.image_in = patches reads "
+            "pixels",
             s->path, (int)r->key_len, r->key);
     if (pixels ? !r->pixels : !r->codes) return 0;
     reason_t why;
@@ -93,7 +97,7 @@ static layout_t record_layout(const dataset_t *d, const shard_t *s, const token_
                        r->kind == RECORD_EPISODE);
 }
 
-/* Timesteps or text tokens of this record that one sequence holds. */
+/* How many timesteps or text tokens of this record one sequence holds. */
 static uint32_t record_span(const dataset_t *d, const shard_t *s, const token_record_t *r) {
     size_t context = (size_t)d->config.model.context;
     bool control = r->kind == RECORD_EPISODE;
@@ -138,7 +142,8 @@ typedef struct {
     int by;
 } names_t;
 
-/* Windows and frames of an episode share its key; images are grouped as in their source. */
+/* The group of a record: pieces of an episode share its key; images are grouped as in their
+ * source. */
 static const char *group_name(void *ctx, size_t i, char buf[512]) {
     const names_t *names = ctx;
     token_record_t r;
@@ -159,7 +164,7 @@ static const char *item_name(void *ctx, size_t i, char buf[512]) {
 
 static size_t item_sequences(const item_t *t) {
     size_t n = t->kind == RECORD_EPISODE ? t->T : t->text_len;
-    return n ? (n + t->span - 1) / t->span : 1;
+    return n ? ceil_div(n, t->span) : 1;
 }
 
 static void split_shard(shard_t *s, const gato_config_t *c) {
@@ -168,12 +173,12 @@ static void split_shard(shard_t *s, const gato_config_t *c) {
     split_items(s->n, c->data.holdout, group_name, item_name, &names, held);
     for (int side = 0; side < 2; side++) {
         s->side[side] = xcalloc(s->n, sizeof *s->side[side]);
-        s->windows[side] = xcalloc(s->n + 1, sizeof *s->windows[side]);
+        s->sequences[side] = xcalloc(s->n + 1, sizeof *s->sequences[side]);
         size_t n = 0;
         for (size_t i = 0; i < s->n; i++) {
             if (held[i] != (side == SIDE_VAL)) continue;
             s->side[side][n] = i;
-            s->windows[side][n + 1] = s->windows[side][n] + item_sequences(&s->item[i]);
+            s->sequences[side][n + 1] = s->sequences[side][n] + item_sequences(&s->item[i]);
             n++;
         }
         s->n_side[side] = n;
@@ -205,25 +210,29 @@ static void open_shard(dataset_t *d, shard_t *s, const char *spec) {
     }
     bool both = d->facts.n_actions && f.n_actions;
     if (both && !d->facts.leaves != !f.leaves)
-        warn("'%s' was made by a former version and does not name its columns: whether they are "
-             "those of '%s' is not known (tokenize it again)",
+        warn("'%s' was made by an earlier version and does not name its columns: they may differ "
+             "from those of '%s' (tokenize it again to compare them)",
              f.leaves ? d->shard->path : s->path, f.leaves ? s->path : d->shard->path);
     if (gato_facts_merge(&d->facts, &f, looks_at_codes(&d->config), &why))
         die(RC_MISFIT, "'%s' and '%s' do not fit: %s", d->shard->path, s->path, why.text);
     gato_facts_release(&f);
 }
 
-/* Shards of mixed image sizes name none; the policy's timestep is then that of the first
- * episode. */
+/* Shards of mixed image sizes name none; the size of the first episode then counts. */
 static void size_from_episode(dataset_t *d) {
     for (size_t k = 0; k < d->n && (!d->facts.grid_h || !d->facts.image_h); k++) {
         for (size_t i = 0; i < d->shard[k].n; i++) {
             token_record_t r;
             read_record(&d->shard[k], i, &r);
             bool found = r.kind == RECORD_EPISODE;
-            if (found && !d->facts.grid_h) d->facts.grid_h = r.grid_h, d->facts.grid_w = r.grid_w;
-            if (found && !d->facts.image_h)
-                d->facts.image_h = r.image_h, d->facts.image_w = r.image_w;
+            if (found && !d->facts.grid_h) {
+                d->facts.grid_h = r.grid_h;
+                d->facts.grid_w = r.grid_w;
+            }
+            if (found && !d->facts.image_h) {
+                d->facts.image_h = r.image_h;
+                d->facts.image_w = r.image_w;
+            }
             token_record_release(&r);
             if (found) break;
         }
@@ -245,8 +254,8 @@ static size_t add_moments(const shard_t *s, uint64_t record, size_t n, double *s
     return steps;
 }
 
-/* Mean and deviation of the numbers of an observation over the first training records: enough for a
- * start. */
+/* Mean and standard deviation of the numbers of an observation over the first training records:
+ * enough for a start. */
 static void measure_vector(dataset_t *d) {
     enum { RECORDS = 4096 };
     size_t n = d->facts.n_continuous, steps = 0;
@@ -254,11 +263,13 @@ static void measure_vector(dataset_t *d) {
     for (size_t k = 0; k < d->n; k++)
         for (size_t i = 0; i < d->shard[k].n_side[SIDE_TRAIN] && i < RECORDS; i++)
             steps += add_moments(&d->shard[k], d->shard[k].side[SIDE_TRAIN][i], n, sum, squares);
-    if (steps) {
-        d->facts.vector_mean = xcalloc(n, sizeof(float));
-        d->facts.vector_deviation = xcalloc(n, sizeof(float));
+    if (!steps) {
+        free(sum);
+        return;
     }
-    for (size_t j = 0; steps && j < n; j++) {
+    d->facts.vector_mean = xcalloc(n, sizeof(float));
+    d->facts.vector_deviation = xcalloc(n, sizeof(float));
+    for (size_t j = 0; j < n; j++) {
         double mean = sum[j] / (double)steps, variance = squares[j] / (double)steps - mean * mean;
         bool varies = variance > 1e-12 * (1 + mean * mean);
         d->facts.vector_mean[j] = (float)mean;
@@ -276,9 +287,10 @@ dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c) {
     for (size_t k = 0; k < d->n; k++) open_shard(d, &d->shard[k], specs->item[k]);
     if (looks_at_codes(c) && d->facts.codes && !d->facts.codebook &&
         c->model.image_in != IMAGE_IN_TABLE)
-        die(RC_MISFIT, "'%s' carries no codebook: model.image_in = table needs none",
+        die(RC_MISFIT, "'%s' carries no codebook; only model.image_in = table works without one",
             d->shard->path);
-    if (!d->facts.text_vocab) d->facts.text_vocab = 257; /* bytes: text can be learned later */
+    if (!d->facts.text_vocab)
+        d->facts.text_vocab = 257; /* bytes: the policy can learn text later */
     if (!d->facts.text_tokenizer) d->facts.text_tokenizer = xstrdup("byte");
     size_from_episode(d);
     for (size_t k = 0; k < d->n; k++) {
@@ -295,7 +307,7 @@ dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c) {
 
 /* ---- scaling of actions ---- */
 
-/* Training record i of all shards. */
+/* Feeds the actions of training record i, counted over all shards. */
 static void feed_actions(void *ctx, size_t i, scaling_sink_t *sink) {
     const dataset_t *d = ctx;
     const shard_t *s = d->shard;
@@ -303,10 +315,13 @@ static void feed_actions(void *ctx, size_t i, scaling_sink_t *sink) {
     for (; i >= s->n_side[SIDE_TRAIN]; s++) i -= s->n_side[SIDE_TRAIN];
     read_record(s, s->side[SIDE_TRAIN][i], &r);
     const float *rows[2] = {r.actions, r.label_actions};
-    for (size_t side = 0; side < 2; side++)
-        for (size_t k = 0; rows[side] && k < (size_t)r.T * s->map.n; k++)
-            scaling_put(sink, k % s->map.n,
-                        scaling_units(&s->map.column[k % s->map.n], rows[side][k]));
+    for (size_t side = 0; side < 2; side++) {
+        if (!rows[side]) continue;
+        for (size_t k = 0; k < (size_t)r.T * s->map.n; k++) {
+            size_t column = k % s->map.n;
+            scaling_put(sink, column, scaling_units(&s->map.column[column], rows[side][k]));
+        }
+    }
     token_record_release(&r);
 }
 
@@ -324,7 +339,7 @@ void dataset_scale_actions(dataset_t *d, const gato_facts_t *policy) {
         scaling_adopt(&d->facts, policy);
     } else {
         scaling_choose(&d->facts, dataset_records(d, SIDE_TRAIN), feed_actions, d);
-        scaling_tell(&d->facts);
+        scaling_report(&d->facts);
     }
     map_shards(d);
 }
@@ -337,7 +352,7 @@ void dataset_close(dataset_t *d) {
         scaling_map_release(&s->map);
         for (int side = 0; side < 2; side++) {
             free(s->side[side]);
-            free(s->windows[side]);
+            free(s->sequences[side]);
         }
         free(s->item);
         free(s->path);
@@ -406,7 +421,7 @@ uint64_t dataset_manifest(const dataset_t *d) {
     return v;
 }
 
-/* ---- windows ---- */
+/* ---- sequences ---- */
 
 static void begin_sequence(const shard_t *s, uint64_t id, sequence_t *w) {
     *w = (sequence_t){.shard = s->path};
@@ -424,22 +439,18 @@ static void append_steps(sequence_t *w, size_t first, size_t n) {
     for (size_t i = 0; i < n; i++) w->step[w->n_steps++] = (uint32_t)(first + i);
 }
 
-static size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-/* Piece `index` of a record cut into consecutive windows. */
+/* Sequence `index` of a record that is cut into consecutive ones. */
 static void cut(const shard_t *s, uint64_t id, size_t index, sequence_t *w) {
     const item_t *t = &s->item[id];
     begin_sequence(s, id, w);
     size_t first = index * t->span;
     if (t->kind == RECORD_EPISODE) {
-        append_steps(w, first, smaller(t->span, t->T - first));
+        append_steps(w, first, min_size(t->span, t->T - first));
         w->text_len = t->text_len;
     } else {
         append_steps(w, 0, 1);
         w->text_first = first;
-        w->text_len = smaller(t->span, t->text_len - first);
+        w->text_len = min_size(t->span, t->text_len - first);
     }
 }
 
@@ -447,20 +458,21 @@ static size_t round_half_even(double x) {
     return (size_t)nearbyint(x); /* the default rounding direction */
 }
 
-void dataset_prompt_split(size_t window, size_t *prompt, size_t *main_part) {
-    *main_part = round_half_even((double)window / 2);
-    if (!*main_part) *main_part = window; /* one timestep has no room for a prompt */
-    *prompt = window - *main_part;
+void dataset_prompt_split(size_t steps, size_t *prompt, size_t *main_part) {
+    *main_part = round_half_even((double)steps / 2);
+    if (!*main_part) *main_part = steps; /* one timestep has no room for a prompt */
+    *prompt = steps - *main_part;
 }
 
 enum { DRAW_START, DRAW_PROMPT, DRAW_PIECE };
 
-/* Short episodes: a part that does not fit is the whole episode. */
+/* Appends prompt and main part. Where an episode is shorter than either, that is the whole
+ * episode. */
 static void prompted_steps(const item_t *t, rng_t r, bool end, sequence_t *w) {
     size_t prompt, main_part;
     dataset_prompt_split(t->span, &prompt, &main_part);
-    prompt = smaller(prompt, t->T);
-    main_part = smaller(main_part, t->T);
+    prompt = min_size(prompt, t->T);
+    main_part = min_size(main_part, t->T);
     size_t room = t->T - prompt;
     append_steps(w, end ? room : rng_below(r, DRAW_PROMPT, (uint32_t)room + 1), prompt);
     w->n_prompt = prompt;
@@ -474,13 +486,14 @@ static const shard_t *choose_shard(const dataset_t *d, rng_t r) {
         const shard_t *s = &d->shard[k];
         if (!s->n_side[SIDE_TRAIN]) continue;
         last = s;
-        if ((at -= s->weight) < 0) break;
+        at -= s->weight;
+        if (at < 0) break;
     }
     if (!last) BUG("no shard has a training side");
     return last;
 }
 
-/* Each shard goes through permutations of its records: sample number g takes place g % n of
+/* Each shard goes through permutations of its n records: sample number g is record g % n of
  * permutation g / n. */
 void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t index, size_t per_step,
                     sequence_t *w) {
@@ -502,7 +515,7 @@ void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t ind
         if (index < prompted) {
             prompted_steps(t, draw, index < by_end, w);
         } else {
-            size_t length = smaller(t->span, t->T);
+            size_t length = min_size(t->span, t->T);
             append_steps(w, rng_below(draw, DRAW_START, (uint32_t)(t->T - length) + 1), length);
         }
     }
@@ -519,7 +532,7 @@ size_t dataset_sequences(const dataset_t *d, size_t source, side_t side) {
     int first, end;
     size_t n = 0;
     side_range(side, &first, &end);
-    for (int k = first; k < end; k++) n += s->windows[k][s->n_side[k]];
+    for (int k = first; k < end; k++) n += s->sequences[k][s->n_side[k]];
     return n;
 }
 
@@ -527,17 +540,17 @@ void dataset_sequence(const dataset_t *d, size_t source, side_t side, size_t i, 
     const shard_t *s = &d->shard[source];
     int k, end;
     side_range(side, &k, &end);
-    for (; k < end && i >= s->windows[k][s->n_side[k]]; k++) i -= s->windows[k][s->n_side[k]];
-    if (k == end) BUG("window beyond the last of source %zu", source);
-    size_t low = 0, high = s->n_side[k]; /* the last record with windows[low] <= i */
+    for (; k < end && i >= s->sequences[k][s->n_side[k]]; k++) i -= s->sequences[k][s->n_side[k]];
+    if (k == end) BUG("sequence beyond the last of source %zu", source);
+    size_t low = 0, high = s->n_side[k]; /* the last record with sequences[low] <= i */
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
-        if (s->windows[k][middle] <= i)
+        if (s->sequences[k][middle] <= i)
             low = middle;
         else
             high = middle;
     }
-    cut(s, s->side[k][low], i - s->windows[k][low], w);
+    cut(s, s->side[k][low], i - s->sequences[k][low], w);
     w->sample = i;
 }
 

@@ -1,5 +1,5 @@
-/* env.c - the registry of environments, and what is the same for all: argument checks, the clamp of
- * actions, the step limit. */
+/* env.c - the table of environments, and what all of them share: argument checks, clamped actions,
+ * the step limit. */
 #include "gato/env.h"
 #include "common/base/cli.h"
 #include "common/io/token_db/leaves.h"

@@ -1,10 +1,9 @@
-/* env.h - a control environment: reset, step, observe. Built in: "reacher" (MuJoCo). Each has an
- * expert.
+/* env.h - a control environment: reset, observe, step. Built in: "reacher" (MuJoCo).
  *
- * Observations have up to four parts: an image, a vector, discrete values, a text. Actions are
- * continuous in [-1,1] or discrete. An environment belongs to the thread that opened it. Nothing of
- * the screen driver is touched before the first image is asked for, so state-only use works
- * without it. How to add one: env_driver.h.
+ * An observation has up to three parts: an image, a vector of floats, a text. An action is a vector
+ * of floats in [-1,1]. There are no discrete observations or actions yet. Use an environment in the
+ * thread that opened it. The screen driver starts with the first image, so use without images works
+ * where there is none. How to add an environment: env_driver.h.
  */
 #ifndef GATO_ENV_H
 #define GATO_ENV_H
@@ -18,50 +17,49 @@ enum { ENV_VECTOR = 64, ENV_ACTIONS = 16 };
 
 typedef struct {
     const char *name;
-    size_t image_w, image_h; /* 0 = no image; RGB */
-    size_t n_vector;         /* float observation */
-    float vector_limit;      /* |value| bound declared in the space; 0 = unbounded */
-    const char *text;        /* mission, NULL = none */
-    size_t n_actions;        /* continuous */
-    size_t max_steps;
-    double random_return,
-        /* means over many episodes: what normalized scores are measured by; 0, 0 = unknown */
-        expert_return;
-    const char *spec_json; /* env_spec for the dataset (gymnasium's EnvSpec as JSON) */
+    size_t image_w, image_h; /* RGB image in pixels; 0 = none */
+    size_t n_vector;         /* floats observed per step, at most ENV_VECTOR */
+    float vector_limit;      /* declared bound of their absolute values; 0 = unbounded */
+    const char *text;        /* the mission; NULL = none */
+    size_t n_actions;        /* floats per action, at most ENV_ACTIONS */
+    size_t max_steps;        /* an episode is cut here */
+    /* mean returns over many episodes, the 0 and the 1 of normalized scores; both 0 = not known */
+    double random_return, expert_return;
+    const char *spec_json; /* gymnasium's EnvSpec as JSON, for recorded datasets */
 } env_info_t;
 
 typedef struct env env_t;
-/* NULL with a reason when the name is unknown or the library is missing; *rc RC_USAGE or
- * RC_RUNTIME. */
+/* NULL with a reason: *rc = RC_USAGE for an unknown name, RC_RUNTIME for a missing library. Close
+ * with env_close. */
 env_t *env_open(const char *name, int *rc, reason_t *why);
 void env_close(env_t *e);
 const env_info_t *env_info(const env_t *e);
-/* The names of what it shows and takes, as `gato record` writes them (common/io/token_db/leaves.h);
- * malloc'ed. */
+/* The names of its observations and actions, as `gato record` writes them
+ * (common/io/token_db/leaves.h): JSON, malloc'ed. */
 char *env_leaves(const env_info_t *info);
 
-/* Starts episode number `episode` of stream `seed`: everything random is f(seed, episode). 0, or -1
- * with a reason. */
+/* Starts an episode; everything random in it is a function of (seed, episode). 0, or -1 with a
+ * reason. */
 int env_reset(env_t *e, uint64_t seed, uint64_t episode, reason_t *why);
-/* Current observation: rgb [h,w,3] top row first (NULL = not wanted), vector [n_vector] (NULL = not
- * wanted). */
+/* The current observation: rgb [h,w,3], top row first, and vector [n_vector]; NULL = not wanted.
+ * 0, or -1 with a reason. */
 int env_observe(env_t *e, uint8_t *rgb, float *vector, reason_t *why);
-/* One action (clamped to [-1,1]; non-finite: -1). Any -1 ends the episode as failed; only env_reset
- * may follow. Stepping past the end is a BUG. terminated, truncated, reward may be NULL. */
+/* Executes action [n_actions], clamped to [-1,1]. 0, or -1 with a reason, also for a number that is
+ * not finite: the episode has failed and only env_reset may follow. A step past the end is a BUG.
+ * reward, terminated and truncated may be NULL. */
 int env_step(env_t *e, const float *action, float *reward, bool *terminated, bool *truncated,
              reason_t *why);
-/* Is the task solved in the current state? (Ask after the last step.) */
+/* Is the task solved in the current state? Ask after the last step. */
 bool env_success(const env_t *e);
-/* The scripted expert's action for the current state. -1 when the environment has none. */
+/* The scripted expert's action [n_actions] for the current state: 0, or -1 without an expert. */
 int env_expert(env_t *e, float *action);
 
-/* The simulator's whole state as doubles, for tests and cross-machine hashes (pixels differ between
- * drivers, states do not). Writes at most `cap`, returns how many there are. reacher: joint angles
- * 2, joint velocities 2, target x y. */
+/* The simulator's whole state as doubles, for tests and for hashes across machines (pixels differ
+ * between drivers, states do not). Writes at most `cap` of them and returns how many there are.
+ * reacher: two joint angles, two joint velocities, x and y of the target. */
 size_t env_state(const env_t *e, double *out, size_t cap);
-/* What draws the images ("llvmpipe (LLVM 15.0.6, 256 bits)"), to be kept with recorded images;
- * starts the screen driver. "" when there are no images, NULL with a reason when the driver
- * fails. */
+/* What draws the images ("llvmpipe (LLVM 15.0.6, 256 bits)"), to keep with recorded images. Starts
+ * the screen driver. "" without images; NULL with a reason when the driver fails. */
 const char *env_renderer(env_t *e, reason_t *why);
 
 #endif

@@ -1,6 +1,6 @@
-/* env_driver.h - what an environment implements: one static table, registered in env.c. env.c
- * checks arguments, clamps and counts steps, so a driver sees only finite actions in [-1,1] of a
- * running episode.
+/* env_driver.h - what an environment implements: one static table, listed in env.c, which checks
+ * arguments, clamps actions and counts steps. A driver sees only finite actions in [-1,1] of a
+ * running episode. Functions return 0, or -1 with a reason.
  */
 #ifndef GATO_ENV_DRIVER_H
 #define GATO_ENV_DRIVER_H
@@ -15,7 +15,7 @@ typedef struct {
     void (*close)(void *self);
     int (*reset)(void *self, uint64_t seed, uint64_t episode, reason_t *why);
     int (*observe)(void *self, uint8_t *rgb, float *vector, reason_t *why);
-    /* *terminated is false on entry; the limit of max_steps is env.c's. */
+    /* *terminated is false on entry; env.c applies max_steps. */
     int (*step)(void *self, const float *action, float *reward, bool *terminated, reason_t *why);
     bool (*success)(const void *self);
     int (*expert)(void *self, float *action); /* NULL = no expert */

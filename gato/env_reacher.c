@@ -1,8 +1,8 @@
-/* env_reacher.c - "reacher": a two-link arm seen from above has to touch a red ball. The ball's
- * place is only in the image: the vector holds cos and sin of both joints and their velocities.
- * 50 actions of 0.02 s; reward = -(distance of tip and ball in meters).
+/* env_reacher.c - "reacher": a two-link arm, seen from above, has to touch a red ball. Only the
+ * image shows the ball: the vector holds cosine and sine of both joints and their velocities. An
+ * episode has 50 actions of 0.02 s; reward = -(distance of tip and ball in meters).
  *
- * Owns the model (below), MuJoCo's state, and a renderer made when the first image is wanted.
+ * Owns the model (below), MuJoCo's state, and a renderer that starts with the first image.
  */
 #include "common/base/rng.h"
 #include "gato/env_driver.h"
@@ -14,14 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIDE = 64, JOINTS = 2, SUBSTEPS = 2, ACTIONS_AN_EPISODE = 50 };
+enum { SIDE = 64, JOINTS = 2, SUBSTEPS = 2, ACTIONS_PER_EPISODE = 50 };
 static const double LINK = 0.15, NEAREST = 0.08, FARTHEST = 0.27, TOUCH = 0.02,
                     TURN = 6.283185307179586;
 static const char MISSION[] = "touch the red ball";
 
-/* Ambient light only and no multisampling: a handful of colors, small frames, the same gray values
- * in any pose. The ball's sphere lies above its body, so that the arm never covers it; distances
- * are taken in the plane of the arm. */
+/* Ambient light alone and no multisampling give few colors, small PNG files and the same gray
+ * values in any pose. The sphere of the ball lies above its body, so the arm never covers it;
+ * distances are measured in the plane of the arm. */
 static const char MODEL[] =
     "<mujoco model='reacher'>\n"
     "  <compiler angle='radian'/>\n"
@@ -67,7 +67,7 @@ typedef struct {
     mjData *d;
     render_t *render;
     int qpos[JOINTS], qvel[JOINTS], motor[JOINTS], tip, target;
-    double goal[JOINTS]; /* the expert's, chosen at reset */
+    double goal[JOINTS]; /* the joint angles that the expert chose at reset */
 } reacher_t;
 
 /* MuJoCo's own handlers wait for Enter on stdin and write a log file into the current folder. */
@@ -123,8 +123,8 @@ static void *reacher_open(env_info_t *info, int *rc, reason_t *why) {
     info->image_w = info->image_h = SIDE;
     info->n_vector = 3 * JOINTS;
     info->n_actions = JOINTS;
-    info->max_steps = ACTIONS_AN_EPISODE;
-    info->random_return = -15.88; /* over 1,000 episodes each */
+    info->max_steps = ACTIONS_PER_EPISODE;
+    info->random_return = -15.88; /* both measured over 1,000 episodes */
     info->expert_return = -4.74;
     info->text = MISSION;
     info->spec_json =
@@ -194,7 +194,7 @@ static double distance(const reacher_t *r) {
     return hypot(tip[0] - target[0], tip[1] - target[1]);
 }
 
-/* MuJoCo resets a state gone bad and goes on: the counters are the only trace. */
+/* MuJoCo resets a bad state and goes on: only its counters tell. */
 static int check_state(const mjData *d, reason_t *why) {
     static const int bad[] = {mjWARN_BADQPOS, mjWARN_BADQVEL, mjWARN_BADQACC, mjWARN_BADCTRL};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

@@ -1,4 +1,4 @@
-/* eval.c - `gato eval`: held-out metrics, a line a source and one over all. */
+/* eval.c - `gato eval`: held-out metrics, one JSON line per source and one over all. */
 #include "common/base/cli.h"
 #include "common/base/pool.h"
 #include "gato/commands.h"
@@ -20,12 +20,12 @@ static void print(const gato_model_t *m, const char *source, size_t records,
     jsonw_free(&w);
 }
 
-/* A side without records has no metrics; what to do is said beside the nulls. */
+/* A side without records has no metrics: says what to do, beside the nulls. */
 static void say_empty(const dataset_t *d, side_t side, double holdout) {
     for (size_t i = 0; i < dataset_sources(d); i++)
         if (!dataset_source_records(d, i, side))
             warn("nothing is held out of '%s' (data.holdout = %g, %zu records): --split all "
-                 "evaluates what there is%s",
+                 "evaluates everything%s",
                  dataset_source(d, i), holdout, dataset_source_records(d, i, SIDE_ALL),
                  holdout > 0 ? "" : ", --set data.holdout=F holds out a share");
 }
@@ -38,16 +38,16 @@ int cmd_gato_eval(int argc, char **argv) {
         {"--model", CLI_STR, &model, "RUN", "the policy", true},
         {"--data", CLI_LIST, &data, "X.lmdb", "token shards", true},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
-        {"--limit", CLI_INT, &limit, "N", "sequences a source (0 = all)", false},
-        {"--weights", CLI_STR, &weights, "BITS", "f32, bf16 or q8: what fewer bits a weight cost",
-         false},
+        {"--limit", CLI_INT, &limit, "N", "at most N sequences per source (0 = all)", false},
+        {"--weights", CLI_STR, &weights, "BITS",
+         "f32, bf16 or q8: measure what fewer bits per weight cost", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys: holdout, split_by", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
     cli_parse(argc, argv, "eval",
-              "held-out metrics of a policy: a JSON line a source, then one over all when there "
-              "are several",
+              "print held-out metrics of a policy: one JSON line per source, then one over all if "
+              "there are several",
               (const cli_opt_t *const[]){options}, 1);
     side_t side = !strcmp(split, "train") ? SIDE_TRAIN
                   : !strcmp(split, "all") ? SIDE_ALL
@@ -55,9 +55,9 @@ int cmd_gato_eval(int argc, char **argv) {
     if (side == SIDE_VAL && strcmp(split, "val"))
         die(RC_USAGE, "--split '%s': one of val, train, all is needed", split);
     if (limit < 0) die(RC_USAGE, "--limit must not be negative");
-    for (size_t i = 0; i < set.n; i++) /* the network is the RUN's */
+    for (size_t i = 0; i < set.n; i++) /* the RUN alone decides about the network */
         if (strncmp(set.item[i], "data.", 5))
-            die(RC_USAGE, "--set '%s': eval takes data.* keys only", set.item[i]);
+            die(RC_USAGE, "--set '%s': gato eval takes data.* keys only", set.item[i]);
     pool_set_threads((int)threads);
     gato_model_t *m = run_open(model);
     config_sets(gato_config_table, &m->config, &set);

@@ -1,6 +1,7 @@
 /* facts.c - see facts.h. */
 #include "gato/facts.h"
 
+#include "common/base/sizes.h"
 #include "common/io/text/json.h"
 #include "common/io/token_db/bounds.h"
 #include "common/io/token_db/leaves.h"
@@ -50,10 +51,10 @@ static void copy_bounds(gato_facts_t *to, const gato_facts_t *from) {
 }
 
 static int check_ranges(const uint32_t *range, uint32_t n, const char *what, reason_t *why) {
-    if (n && !range) return reason_set(why, "%s without their sizes", what);
+    if (n && !range) return reason_set(why, "%s: the sizes of their ranges are missing", what);
     for (uint32_t i = 0; i < n; i++)
         if (!range[i] || range[i] > TOKENS_DISCRETE)
-            return reason_set(why, "%s[%u] has %u values; 1 to %d are possible", what, i, range[i],
+            return reason_set(why, "%s[%u] has %u values; 1 to %d are supported", what, i, range[i],
                               TOKENS_DISCRETE);
     return 0;
 }
@@ -151,21 +152,21 @@ static int differ_list(const char *what, const void *a, const void *b, uint32_t 
 }
 
 static int same_control(const gato_facts_t *a, const gato_facts_t *b, reason_t *why) {
-    return differ_u32("numbers of an observation", a->n_continuous, b->n_continuous, why) ||
-                   differ_u32("discrete observations", a->n_discrete, b->n_discrete, why) ||
-                   differ_u32("continuous actions", a->n_actions, b->n_actions, why) ||
-                   differ_u32("discrete actions", a->n_discrete_actions, b->n_discrete_actions,
-                              why) ||
-                   differ_list("values of discrete observation", a->discrete_range,
-                               b->discrete_range, a->n_discrete, false, why) ||
-                   differ_list("values of discrete action", a->discrete_action_range,
-                               b->discrete_action_range, a->n_discrete_actions, false, why) ||
-                   differ_list("lower end of action", a->declared_low, b->declared_low,
-                               a->n_actions, true, why) ||
-                   differ_list("upper end of action", a->declared_high, b->declared_high,
-                               a->n_actions, true, why)
-               ? -1
-               : 0;
+    if (differ_u32("numbers of an observation", a->n_continuous, b->n_continuous, why) ||
+        differ_u32("discrete observations", a->n_discrete, b->n_discrete, why) ||
+        differ_u32("continuous actions", a->n_actions, b->n_actions, why) ||
+        differ_u32("discrete actions", a->n_discrete_actions, b->n_discrete_actions, why))
+        return -1;
+    if (differ_list("values of discrete observation", a->discrete_range, b->discrete_range,
+                    a->n_discrete, false, why) ||
+        differ_list("values of discrete action", a->discrete_action_range, b->discrete_action_range,
+                    a->n_discrete_actions, false, why) ||
+        differ_list("lower end of action", a->declared_low, b->declared_low, a->n_actions, true,
+                    why) ||
+        differ_list("upper end of action", a->declared_high, b->declared_high, a->n_actions, true,
+                    why))
+        return -1;
+    return 0;
 }
 
 static int same_codebook(const gato_facts_t *a, const gato_facts_t *b, reason_t *why) {
@@ -250,7 +251,9 @@ int gato_facts_merge(gato_facts_t *f, const gato_facts_t *more, bool codes, reas
 int gato_facts_fit(const gato_facts_t *model, const gato_facts_t *data, bool codes, reason_t *why) {
     if (has_control(data) && !has_control(model))
         return reason_set(
-            why, "the model knows no control: 0 and %u continuous actions, 0 and %u discrete ones",
+            why,
+            "the model was trained without control: 0 and %u continuous actions, 0 and %u discrete "
+            "ones",
             data->n_actions, data->n_discrete_actions);
     if (data->text_vocab && !model->text_vocab)
         return reason_set(why, "text vocabulary: 0 and %u", data->text_vocab);
@@ -286,7 +289,7 @@ static void put_bounds(cJSON *o, const char *key, const float *v, uint32_t n) {
     }
 }
 
-/* How each action is scaled, and where one is not scaled as declared, what was. */
+/* How each action is scaled; if one is not scaled as declared, the declared bounds too. */
 static void put_scaling(cJSON *o, const gato_facts_t *f) {
     bool declared = true;
     if (!f->action_scaling) return;
@@ -323,7 +326,7 @@ static char **text_at(gato_facts_t *f, const member_t *m) {
 }
 
 cJSON *gato_facts_json(const gato_facts_t *facts) {
-    gato_facts_t f = *facts; /* the accessors above want no const */
+    gato_facts_t f = *facts; /* the accessors above take no const */
     cJSON *o = cJSON_CreateObject();
     for (size_t i = 0; i < N_NUMBERS; i++)
         cJSON_AddNumberToObject(o, numbers[i].key, *number_at(&f, &numbers[i]));
@@ -364,7 +367,7 @@ static int get_list(const cJSON *o, const char *key, uint32_t n, bool is_float, 
     return 0;
 }
 
-/* declared_low, declared_high: the list under `key`, or what is used where there is none. */
+/* declared_low or declared_high: the list under `key`; without one, the bounds in use. */
 static int get_bounds(const cJSON *o, const char *key, const float *used, uint32_t n, float **out,
                       reason_t *why) {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, key), *item;
@@ -386,16 +389,16 @@ static int get_bounds(const cJSON *o, const char *key, const float *used, uint32
     return 0;
 }
 
-/* Former policies say nothing: they are scaled as declared. */
+/* Policies of earlier versions lack the member: their actions are scaled as declared. */
 static int get_scaling(const cJSON *o, gato_facts_t *f, reason_t *why) {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, "action_scaling"), *item;
     uint32_t n = f->n_actions, i = 0;
-    for (uint32_t k = 0; k < n && f->action_low && f->action_high; k++)
+    if (!f->action_low || !f->action_high || !n) return 0;
+    for (uint32_t k = 0; k < n; k++)
         if (!isfinite(f->action_low[k]) || !isfinite(f->action_high[k]) ||
             f->action_low[k] > f->action_high[k])
             return reason_set(why, "facts: action %u cannot be scaled by [%g, %g]", k,
                               (double)f->action_low[k], (double)f->action_high[k]);
-    if (!f->action_low || !f->action_high || !n) return 0;
     f->action_scaling = xcalloc(n, 1);
     if (!list) return 0;
     if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != (int)n)
@@ -417,7 +420,7 @@ static int get_texts(const cJSON *o, gato_facts_t *f, reason_t *why) {
     for (size_t i = 0; i < N_TEXTS; i++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, texts[i].key);
         if (item && !cJSON_IsString(item))
-            return reason_set(why, "facts: '%s' is no text", texts[i].key);
+            return reason_set(why, "facts: '%s' is not a string", texts[i].key);
         *text_at(f, &texts[i]) = item ? xstrdup(item->valuestring) : NULL;
     }
     if (!f->leaves) return 0;
@@ -431,7 +434,7 @@ int gato_facts_parse(gato_facts_t *f, const cJSON *o, reason_t *why) {
     if (!cJSON_IsObject(o)) return reason_set(why, "facts: not a JSON object");
     for (size_t i = 0; i < N_NUMBERS; i++)
         if (get_u32(cJSON_GetObjectItemCaseSensitive(o, numbers[i].key), number_at(f, &numbers[i])))
-            return reason_set(why, "facts: '%s' is missing or no number", numbers[i].key);
+            return reason_set(why, "facts: '%s' is missing or not a number", numbers[i].key);
     void *lists[5] = {0};
     int rc = get_list(o, "discrete_range", f->n_discrete, false, &lists[0], why) ||
              get_list(o, "discrete_action_range", f->n_discrete_actions, false, &lists[1], why) ||
@@ -490,14 +493,14 @@ size_t gato_image_tokens(const gato_config_t *c, size_t grid_h, size_t grid_w, s
                          size_t image_w, size_t *rows, size_t *cols, reason_t *why) {
     size_t m = (size_t)c->model.merge, p = (size_t)c->model.patch;
     if (c->model.image_in == IMAGE_IN_PATCHES) {
-        *rows = (image_h + p - 1) / p;
-        *cols = (image_w + p - 1) / p;
+        *rows = ceil_div(image_h, p);
+        *cols = ceil_div(image_w, p);
     } else {
         *rows = grid_h / m;
         *cols = grid_w / m;
         if (grid_h % m || grid_w % m) {
-            reason_set(why, "a grid of %zu x %zu codes is not divided by model.merge = %zu", grid_h,
-                       grid_w, m);
+            reason_set(why, "model.merge = %zu does not divide a grid of %zu x %zu codes", m,
+                       grid_h, grid_w);
             return 0;
         }
     }
@@ -508,11 +511,11 @@ size_t gato_image_tokens(const gato_config_t *c, size_t grid_h, size_t grid_w, s
                    *rows, *cols, PATCH_POSITIONS);
         return 0;
     }
-    if (!*rows || !*cols) reason_set(why, "an empty image");
+    if (!*rows || !*cols) reason_set(why, "the image is empty");
     return *rows * *cols;
 }
 
-int32_t gato_band(const gato_config_t *c, const gato_facts_t *f) {
+int32_t gato_attn_window(const gato_config_t *c, const gato_facts_t *f) {
     size_t rows, cols, image = 0;
     bool pixels = c->model.image_in == IMAGE_IN_PATCHES;
     if (pixels ? f->image_h && f->image_w : f->codes && f->grid_h && f->grid_w)

@@ -1,6 +1,8 @@
 /* graph.c - see graph.h. */
 #include "gato/graph.h"
 
+#include "common/base/sizes.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +13,7 @@ enum { PLANS = 12 };
 size_t graph_bucket(size_t n) {
     size_t grain = n <= 64 ? 8 : 64;
     while (grain * 16 <= n && n > 1024) grain *= 2; /* at most an eighth too many, and few shapes */
-    return (n + grain - 1) / grain * grain;
+    return round_up(n, grain);
 }
 
 static size_t bucket(bool exact, size_t n) {
@@ -21,9 +23,7 @@ static size_t bucket(bool exact, size_t n) {
 static graph_shape_t shape_for(const gato_model_t *m, const batch_t *b, bool exact) {
     graph_shape_t s = {.B = batch_sequences(b)};
     size_t longest = batch_longest(b);
-    s.T = exact || longest <= 32 ? longest
-          : longest <= 64        ? (longest + 7) / 8 * 8
-                                 : (longest + 63) / 64 * 64;
+    s.T = exact || longest <= 32 ? longest : round_up(longest, longest <= 64 ? 8 : 64);
     s.tokens = bucket(exact, b->token.n);
     s.images = bucket(exact, b->images);
     s.vectors = bucket(exact, m->facts.n_continuous ? b->vector.n / m->facts.n_continuous : 0);
@@ -71,7 +71,8 @@ static void record_continuous(nn_t *nn, const gato_model_t *m, gato_graph_t *g, 
 
 static void record_losses(nn_t *nn, const gato_model_t *m, gato_graph_t *g, bool train) {
     tape_t *t = nn->tape;
-    size_t block = (size_t)(m->config.model.merge * m->config.model.merge), n = g->shape.other;
+    size_t block = (size_t)(m->config.model.merge * m->config.model.merge);
+    size_t n = g->shape.other;
     if (g->shape.continuous) record_continuous(nn, m, g, train);
     if (n) {
         g->o_logits = gato_logits(nn, m, rows_at(t, g, "o_position", n, &g->o_position));
@@ -81,14 +82,16 @@ static void record_losses(nn_t *nn, const gato_model_t *m, gato_graph_t *g, bool
         g->o_loss = op_xent(t, g->o_logits, g->o_target, g->o_range, g->o_weight, &g->o_rows);
         g->root[g->n_roots++] = g->o_loss;
     }
-    if ((n = g->shape.separators)) {
+    n = g->shape.separators;
+    if (n) {
         g->action = gato_action(nn, m, rows_at(t, g, "s_position", n, &g->s_position));
         g->s_action = tape_input(t, "s_action", F32_2(n, m->facts.n_actions));
         g->s_weight = tape_input(t, "s_weight", F32_1(n));
         g->action_loss = op_loss(t, LOSS_MSE, g->action, g->s_action, g->s_weight, false);
         g->root[g->n_roots++] = g->action_loss;
     }
-    if ((n = g->shape.futures)) {
+    n = g->shape.futures;
+    if (n) {
         var_t logits = gato_future(nn, m, rows_at(t, g, "f_position", n, &g->f_position));
         g->f_code = tape_input(t, "f_code", I32_1(n * block));
         g->f_range = tape_input(t, "f_range", I32_2(n * block, 2));
@@ -125,7 +128,7 @@ static plan_t *make_plan(const gato_model_t *m, gato_graph_t *g, const graph_opt
 gato_graph_t gato_graph_none(void) {
     return (gato_graph_t){
         .in = {NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR},
-        .band = NO_VAR,
+        .timestep = NO_VAR,
         .c_position = NO_VAR,
         .c_target = NO_VAR,
         .c_range = NO_VAR,
@@ -177,8 +180,8 @@ static void record_graph(void *context, const void *key, plan_memory_t *memory, 
     nn.packed = o->packed;
     gato_pools_t pools = {s->tokens, s->images, s->vectors};
     g->embeddings = gato_embed(&nn, m, pools, s->B, s->T, &g->in);
-    g->band = tape_input(g->tape, "band", I32_2(s->B, s->T));
-    g->hidden = gato_hidden(&nn, m, g->embeddings, g->band, o->train);
+    g->timestep = tape_input(g->tape, "timestep", I32_2(s->B, s->T));
+    g->hidden = gato_hidden(&nn, m, g->embeddings, g->timestep, o->train);
     if (o->all_logits)
         g->logits = gato_logits(
             &nn, m,
@@ -238,7 +241,7 @@ static void fill_range(gato_graph_t *g, var_t v, uint32_t lo, uint32_t hi) {
     }
 }
 
-/* First n weights are 1, the padding's 0. */
+/* The first n weights are 1, those of the padding 0. */
 static void fill_ones(gato_graph_t *g, var_t v, size_t n) {
     if (v == NO_VAR) return;
     float *to = plan_data(g->plan, v);
@@ -254,21 +257,21 @@ static int32_t pool_row(const graph_shape_t *s, int32_t at) {
 static void fill_positions(gato_graph_t *g, const batch_t *b) {
     size_t B = g->shape.B, T = g->shape.T;
     int32_t *at = plan_data(g->plan, g->in.at);
-    int32_t *band = g->band == NO_VAR ? NULL : plan_data(g->plan, g->band);
+    int32_t *timestep = g->timestep == NO_VAR ? NULL : plan_data(g->plan, g->timestep);
     int32_t *inner = g->in.inner == NO_VAR ? NULL : plan_data(g->plan, g->in.inner);
     for (size_t i = 0; i < B; i++) {
         size_t first = (size_t)b->start.v[i], n = (size_t)b->start.v[i + 1] - first;
         for (size_t p = 0; p < T; p++) {
             bool real = p < n;
             at[i * T + p] = real ? pool_row(&g->shape, b->at.v[first + p]) : -1;
-            if (band) band[i * T + p] = real ? b->step.v[first + p] : -1;
+            if (timestep) timestep[i * T + p] = real ? b->step.v[first + p] : -1;
             if (inner) inner[i * T + p] = real ? b->inner.v[first + p] : -1;
         }
     }
 }
 
-/* Ragged positions -> rows of [B*T, D]. They come in order, so one walk over the sequences
- * serves. */
+/* Turns ragged positions into rows of [B*T, D]. They come in order, so one walk over the sequences
+ * is enough. */
 static void fill_rows(gato_graph_t *g, var_t v, const batch_t *b, const ints_t *position) {
     if (v == NO_VAR) return;
     int32_t *to = plan_data(g->plan, v);
@@ -283,7 +286,7 @@ static void fill_rows(gato_graph_t *g, var_t v, const batch_t *b, const ints_t *
     }
 }
 
-/* Weights of discrete actions and text with their losses' factors. */
+/* Weights of discrete actions and of text, each times the factor of its loss. */
 static void fill_other_weight(gato_graph_t *g, const gato_model_t *m, const batch_t *b) {
     if (g->o_weight == NO_VAR) return;
     float *to = plan_data(g->plan, g->o_weight);
@@ -344,7 +347,7 @@ static double sum_floats(const float *v, size_t n) {
     return s;
 }
 
-/* Factor of each root; see the top of graph.h. */
+/* The factor of a root: the table at the top of graph.h. */
 static double factor_of(const gato_model_t *m, const gato_graph_t *g, const batch_t *b,
                         var_t root) {
     const gato_config_t *c = &m->config;
@@ -422,7 +425,7 @@ static void action_metrics(const gato_model_t *m, gato_graph_t *g, const batch_t
     f->n_values += b->action.n;
 }
 
-/* The seeds of the backward pass: the factors of the loss's terms for this batch. */
+/* Seeds the backward pass with the factors of the terms of the loss for this batch. */
 static void seed_roots(const gato_model_t *m, gato_graph_t *g, const batch_t *b) {
     for (size_t i = 0; i < g->n_roots; i++)
         plan_seed(g->plan, 0, i, (float)factor_of(m, g, b, g->root[i]));

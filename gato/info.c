@@ -1,4 +1,4 @@
-/* info.c - `gato info`: what a policy is, as JSON on stdout and as a table on stderr. */
+/* info.c - `gato info`: describes a policy, as JSON on stdout and as a table on stderr. */
 #include "common/base/cli.h"
 #include "common/base/table.h"
 #include "common/io/text/json.h"
@@ -24,7 +24,8 @@ static void print_table(const char *run, const gato_model_t *m) {
     table_format(&t, "width %lld, %lld layers, %lld heads", (long long)c->model.width,
                  (long long)c->model.layers, (long long)c->model.heads);
     table_text(&t, "attention window");
-    table_format(&t, "%d timesteps within %lld tokens", m->band, (long long)c->model.context);
+    table_format(&t, "%d timesteps within %lld tokens", m->attn_window,
+                 (long long)c->model.context);
     table_text(&t, "vocabulary");
     table_format(&t, "%d ids", tokens_total(&m->tokens));
     table_text(&t, "codebook");
@@ -44,11 +45,11 @@ static void print_table(const char *run, const gato_model_t *m) {
 
 int cmd_gato_info(int argc, char **argv) {
     cli_list_t run = {0};
-    const cli_opt_t table[] = {{"", CLI_LIST, &run, "RUN", "a policy's folder", true}, {0}};
+    const cli_opt_t table[] = {{"", CLI_LIST, &run, "RUN", "the folder of a policy", true}, {0}};
     cli_parse(argc, argv, "gato info",
-              "what a policy is: a JSON object on stdout, a table on stderr",
+              "describe a policy: a JSON object on stdout, a table on stderr",
               (const cli_opt_t *const[]){table}, 1);
-    if (run.n != 1) die(RC_USAGE, "one RUN folder is needed");
+    if (run.n != 1) die(RC_USAGE, "give one RUN folder");
     gato_model_t *m = run_open(run.item[0]);
     jsonw_t w;
     jsonw_begin(&w);
@@ -57,7 +58,7 @@ int cmd_gato_info(int argc, char **argv) {
     jsonw_int(&w, "text", m->tokens.text);
     jsonw_int(&w, "continuous", tokens_continuous(&m->tokens));
     jsonw_int(&w, "discrete", tokens_discrete(&m->tokens));
-    jsonw_int(&w, "timesteps", m->band);
+    jsonw_int(&w, "timesteps", m->attn_window);
     char *config = config_print(gato_config_table, &m->config);
     cJSON *facts = gato_facts_json(&m->facts),
           *parsed = json_parse(config, strlen(config), false, NULL);

@@ -2,9 +2,9 @@
  *
  *   [ image | text | continuous | discrete ] SEPARATOR [ continuous actions | discrete actions ]
  *
- * Absent parts vanish; text may come before the image. A sequence is its timesteps one after
- * another. Inner positions 0, 1, ... belong to the tokens before the separator. A text or a
- * captioned image is one timestep whose text is to be predicted.
+ * Absent parts take no tokens; text may come before the image. A sequence is one timestep after the
+ * other. The tokens before the separator have the inner positions 0, 1, ... A text or a captioned
+ * image is one timestep whose text the model predicts.
  */
 #ifndef GATO_LAYOUT_H
 #define GATO_LAYOUT_H
@@ -27,27 +27,29 @@ typedef enum {
 typedef struct {
     size_t count[PARTS]; /* tokens of each part; the separator counts 1 */
     bool text_first;
-    bool text_target; /* the text is to be predicted (records of text), not observed */
+    bool text_target; /* the text is predicted (records of text), not observed */
 } layout_t;
 
-/* Tokens before the separator / of the whole timestep. */
+/* How many tokens stand before the separator. */
 size_t layout_observation(const layout_t *l);
+/* How many tokens the timestep has. */
 size_t layout_tokens(const layout_t *l);
 /* The i-th part in order of appearance, 0 <= i < PARTS. */
 part_t layout_order(const layout_t *l, size_t i);
-/* First token of a part inside the timestep. */
+/* The first token of a part within the timestep. */
 size_t layout_start(const layout_t *l, part_t part);
-/* Part and index inside the part of token i of the timestep. */
+/* The part that token i of the timestep belongs to; *index: its number within the part. */
 part_t layout_part(const layout_t *l, size_t i, size_t *index);
 /* Inner position of token i, or -1. */
 int32_t layout_inner(const layout_t *l, size_t i);
-/* Is token i to be predicted (by the token before it)? */
+/* Is token i a target (of the token before it)? */
 bool layout_target(const layout_t *l, size_t i);
 
-/* Which of `vocabulary` rows of a position table stands for place i of n along an axis: the i-th of
- * n integer intervals [e_i, e_{i+1}), e_i = floor(i * vocabulary / n). `mean`: its middle, halves
- * to even. Otherwise row draw of the interval, draw in [0,1). closed: the upper end belongs to the
- * interval too, and the mean is rounded down. n <= vocabulary. */
+/* The row of a position table of `vocabulary` rows that stands for place i of n along an axis, n
+ * <= vocabulary. The rows are cut into n intervals [e_i, e_{i+1}), e_i = floor(i * vocabulary /
+ * n).
+ *   mean     the middle of interval i, halves to even; else the row at `draw` in [0,1) of it
+ *   closed   the interval includes its upper end, and the mean is rounded down */
 int32_t layout_position(size_t i, size_t n, size_t vocabulary, bool closed, bool mean, float draw);
 
 #endif

@@ -8,13 +8,14 @@
 int main(int argc, char **argv) {
     static const cli_command_t commands[] = {
         {"train", "train a policy on token shards", cmd_gato_train},
-        {"eval", "held-out loss, action accuracy and error", cmd_gato_eval},
-        {"act", "closed loop: a policy plays an environment", cmd_gato_act},
+        {"eval", "print held-out loss, action accuracy and action error", cmd_gato_eval},
+        {"act", "let a policy play an environment (closed loop)", cmd_gato_act},
         {"record", "play episodes and write them as a Minari dataset", cmd_record},
-        {"info", "what a RUN is", cmd_gato_info},
-        {"trace", "intermediate values, to compare with another framework", cmd_gato_trace},
+        {"info", "describe a RUN", cmd_gato_info},
+        {"trace", "write intermediate values, to compare with another framework", cmd_gato_trace},
         {0},
     };
-    return cli_main(argc, argv, "gato", "Gato-style policies over discrete image tokens", commands,
+    return cli_main(argc, argv, "gato",
+                    "train and run Gato-style policies over discrete image tokens", commands,
                     version_print);
 }

@@ -4,7 +4,6 @@
 #include "gato/whiten.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +34,7 @@ static var_t token_table(nn_t *nn, const gato_model_t *m) {
     return nn_param2(nn, "embed_token.weight", tokens_total(&m->tokens), width(m), init_normal(1));
 }
 
-/* The vectors that enter: the codebook, or its whitened twin. */
+/* The vectors that enter: the codebook as it is, or whitened. */
 static var_t codebook(nn_t *nn, const gato_model_t *m) {
     size_t K = m->facts.codes, D = m->facts.code_dim;
     var_t plain = nn_param2(nn, "image_codes.codebook", K, D, init_zero());
@@ -73,17 +72,14 @@ static var_t image_rows(nn_t *nn, const gato_model_t *m, size_t n, gato_inputs_t
         x = code_rows(nn, m, n, in);
     }
     param_init_t init = init_normal((float)m->config.model.pos_init);
-    const char *place = "image_embedding.patch_pos_encoding.";
-    char row_name[128], col_name[128];
-    snprintf(row_name, sizeof row_name, "%s", pixels ? place : "image_codes.row.weight");
-    snprintf(col_name, sizeof col_name, "%s", pixels ? place : "image_codes.col.weight");
-    if (pixels)
-        strcat(row_name, "height_pos_embedding.weight"),
-            strcat(col_name, "width_pos_embedding.weight");
+    const char *row_name = "image_codes.row.weight", *col_name = "image_codes.col.weight";
+    if (pixels) {
+        row_name = "image_embedding.patch_pos_encoding.height_pos_embedding.weight";
+        col_name = "image_embedding.patch_pos_encoding.width_pos_embedding.weight";
+    }
     var_t row = nn_param2(nn, row_name, POSITIONS, width(m), init);
     var_t col = nn_param2(nn, col_name, POSITIONS, width(m), init);
-    if (m->config.model.patch_pos == POS_NONE)
-        return x; /* the tables exist all the same, as in NEKO */
+    if (m->config.model.patch_pos == POS_NONE) return x; /* the tables exist anyway, as in NEKO */
     in->row = tape_input(t, "row", I32_1(n));
     in->col = tape_input(t, "col", I32_1(n));
     return op_add(t, op_add(t, x, op_gather(t, row, in->row)), op_gather(t, col, in->col));
@@ -117,20 +113,20 @@ var_t gato_embed(nn_t *nn, const gato_model_t *m, gato_pools_t n, size_t B, size
 
 /* ---- blocks and heads ---- */
 
-transformer_opts_t gato_blocks(const gato_model_t *m, var_t band, bool train) {
+transformer_opts_t gato_blocks(const gato_model_t *m, var_t timestep, bool train) {
     static const int activation[] = {MLP_GELU, MLP_GELU_NEW, MLP_GEGLU};
     transformer_opts_t o = {.layers = (size_t)m->config.model.layers,
                             .heads = (size_t)m->config.model.heads,
                             .dropout = train ? (float)m->config.model.dropout : 0,
-                            .timestep = band,
-                            .window = m->band};
+                            .timestep = timestep,
+                            .window = m->attn_window};
     o.activation = activation[m->config.model.activation];
     return o;
 }
 
-var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t band, bool train) {
+var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t timestep, bool train) {
     shape_t s = tape_shape(nn->tape, x);
-    transformer_opts_t o = gato_blocks(m, band, train);
+    transformer_opts_t o = gato_blocks(m, timestep, train);
     size_t mark = nn_push(nn, "transformer");
     x = op_dropout(nn->tape, x, o.dropout, s.dim[1] * s.dim[2]);
     x = nn_transformer(nn, x, o);
@@ -138,7 +134,7 @@ var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t band, bool tra
     return x;
 }
 
-/* PyTorch's Linear without bias. */
+/* A linear layer without bias, initialised as PyTorch does. */
 static var_t head(nn_t *nn, const gato_model_t *m, const char *name, var_t rows, size_t out) {
     var_t W = nn_param2(nn, name, out, width(m), init_uniform(1 / sqrtf((float)width(m))));
     return nn_apply(nn, rows, W, NO_VAR, W_OUT_IN);
@@ -160,7 +156,7 @@ var_t gato_action(nn_t *nn, const gato_model_t *m, var_t rows) {
 
 /* ---- the model ---- */
 
-/* Records everything once, so that parameters exist in one order whatever is replayed first. */
+/* Records everything once: parameters then exist in one order, whatever runs first. */
 static void declare(gato_model_t *m) {
     tape_t *t = tape_new(m->params);
     nn_t nn;
@@ -178,7 +174,7 @@ static void declare(gato_model_t *m) {
     tape_free(t);
 }
 
-/* params_match has prefixes; "!" before one keeps it still. */
+/* The prefixes of params_match: what trains; "!" excludes. */
 static void choose_trainable(gato_model_t *m) {
     static const char *const fixed[GATO_FIXED] = {"", "!image_codes.codebook",
                                                   "!image_codes.white"};
@@ -198,9 +194,9 @@ static void set_codebook(gato_model_t *m) {
                         params_ptr(m->params, PARAMS_VALUE, white));
 }
 
-/* W x + b as initialised, of standardized numbers: W' = W / deviation, b' = b - W' mean. Without it
- * a number of large spread (a velocity) fills the token, and the first LayerNorm divides the others
- * away. */
+/* Lets the initial W x + b see standardized numbers: W' = W / deviation, b' = b - W' mean.
+ * Otherwise a number of large spread (a velocity) fills the token, and the first LayerNorm divides
+ * the others away. */
 static void standardize_vector(gato_model_t *m) {
     int weight = params_find(m->params, "vector_embedding.weight"),
         bias = params_find(m->params, "vector_embedding.bias");
@@ -220,7 +216,7 @@ static gato_model_t *model_over(params_t *p, const gato_config_t *c, const gato_
     m->config = *c;
     m->facts = gato_facts_copy(f);
     m->tokens = gato_tokens(c, f);
-    m->band = gato_band(c, f);
+    m->attn_window = gato_attn_window(c, f);
     m->params = p;
     choose_trainable(m);
     declare(m);

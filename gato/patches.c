@@ -1,6 +1,5 @@
-/* patches.c - Gato's patch block: one residual block a patch, then a linear layer. The first norm
- * is absent, as three channels form no groups; the first GELU acts on raw pixels.
- */
+/* patches.c - Gato's patch block: one residual block per patch, then a linear layer. There is no
+ * first norm, because three channels form no groups; the first GELU acts on raw pixels. */
 #include "gato/model.h"
 
 var_t gato_patch_rows(nn_t *nn, const gato_model_t *m, var_t pixels) {

@@ -1,6 +1,7 @@
 /* player.c - see player.h. */
 #include "gato/player.h"
 
+#include "common/base/sizes.h"
 #include "common/io/fs.h"
 #include "common/io/token_db/bounds.h"
 #include "common/io/token_db/leaves.h"
@@ -17,9 +18,9 @@ enum { CHUNKS = 8 };
 
 /* The recorded network for one chunk of new tokens. */
 typedef struct {
-    gato_graph_t g; /* tape, plan, inputs; nothing of losses */
+    gato_graph_t g; /* tape, plan and inputs, without losses */
     var_t last, logits, action;
-    int32_t last_row; /* bound to the tape: the position that the heads read */
+    int32_t last_row; /* the position that the heads read; bound to the tape */
 } chunk_t;
 
 struct player {
@@ -29,21 +30,19 @@ struct player {
     player_opts_t o;
     batch_t batch;
     plan_cache_t *chunks; /* chunk_t by graph_shape_t */
-    float **cache;        /* by layer: [capacity, kern_cache_width] */
+    float **cache;        /* [layers] of [capacity, kern_cache_width] */
     size_t capacity;
-    int32_t span
-        /* op_attention_cached's: first visible row, rows used, tokens of the step before, their
-         * first */
-        [4];
+    /* bound to op_attention_cached: first visible row, rows in use, tokens of the step before that
+     * come first in this chunk, and the first row that those see */
+    int32_t span[4];
     int32_t step;
-    int32_t *begin; /* ring [band]: first row of each of the last timesteps */
+    int32_t *begin; /* ring [attn_window]: first row of each of the last timesteps */
     size_t acts;    /* tokens of an action */
-    uint32_t waiting
-        /* action tokens of the last step, to be run with the next one's observation */
-        [ENV_ACTIONS];
+    /* action tokens of the last step, which run in front of the next observation */
+    uint32_t waiting[ENV_ACTIONS];
     size_t n_waiting;
-    timestep_t *past; /* rebuild: ring [band] of timesteps, their arrays owned */
-    chunk_t *ran;
+    timestep_t *past; /* with rebuild: ring [attn_window] of timesteps that own their arrays */
+    chunk_t *ran;     /* the last one */
 };
 
 /* ---- the network over a chunk ---- */
@@ -58,7 +57,7 @@ static float *cache_new(const player_t *p, size_t capacity) {
     return xaligned(capacity * cache_width(p) * sizeof(float));
 }
 static size_t whole_panels(size_t rows) {
-    return (rows + KERN_CACHE_PANEL - 1) / KERN_CACHE_PANEL * KERN_CACHE_PANEL;
+    return round_up(rows, KERN_CACHE_PANEL);
 }
 
 static void record_chunk(void *context, const void *key, plan_memory_t *memory,
@@ -84,7 +83,7 @@ static void record_chunk(void *context, const void *key, plan_memory_t *memory,
     for (size_t i = 0; i < L; i++) {
         shape_t rows_of_cache = F32_2(p->capacity, cache_width(p));
         var_t cache = tape_bound(t, "cache", rows_of_cache, p->cache[i]);
-        /* behind the last layer's keys and values only the last position is read */
+        /* after the keys and values of the last layer, only the last position counts */
         size_t rows = i + 1 < L ? T : 1;
         var_t qkv = nn_block_qkv(&nn, i, x);
         var_t attended = op_attention_cached(t, qkv, cache, span, o.heads, rows);
@@ -118,8 +117,8 @@ static int32_t first_row(const player_t *p) {
     return p->span[2] ? p->span[3] : p->span[0];
 }
 
-/* Moves what is visible, from the start of a panel, to the front of a cache of `capacity` rows. A
- * larger one is another one: chunks bound to the old are recorded anew. */
+/* Moves the visible rows, from the start of a panel on, to the front of a cache of `capacity`
+ * rows. A larger cache is a new one: chunks bound to the old one are recorded anew. */
 static void cache_compact(player_t *p, size_t capacity) {
     size_t L = (size_t)p->m->config.model.layers, heads = (size_t)p->m->config.model.heads;
     int32_t first = first_row(p) / KERN_CACHE_PANEL * KERN_CACHE_PANEL;
@@ -136,19 +135,18 @@ static void cache_compact(player_t *p, size_t capacity) {
         if (p->cache[i] != old) free(old);
     }
     p->capacity = capacity;
-    for (int32_t i = 0; i < p->m->band; i++) p->begin[i] -= first;
+    for (int32_t i = 0; i < p->m->attn_window; i++) p->begin[i] -= first;
     p->span[0] -= first;
     p->span[1] -= first;
     if (p->span[2]) p->span[3] -= first;
 }
 
-/* Runs the batch's tokens behind those in the cache. */
+/* Runs the tokens of the batch after those in the cache. */
 static void run_chunk(player_t *p) {
-    size_t T = batch_positions(&p->batch),
-           need = (size_t)(p->span[1] - first_row(p)) + T + KERN_CACHE_PANEL;
-    /* The band counts timesteps as they are without text: with a mission in each, more than a
-     * context may be visible.
-     */
+    size_t T = batch_positions(&p->batch);
+    size_t need = (size_t)(p->span[1] - first_row(p)) + T + KERN_CACHE_PANEL;
+    /* The attention window counts timesteps without their text: with a mission in each, more tokens
+     * than model.context may be visible. */
     if ((size_t)p->span[1] + T > p->capacity)
         cache_compact(p, need > p->capacity ? whole_panels(2 * need) : p->capacity);
     p->ran = chunk_for(p);
@@ -197,8 +195,8 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
     p->capacity = whole_panels(3 * ((size_t)c->model.context + p->acts + 64));
     p->cache = xcalloc(L, sizeof *p->cache);
     for (size_t i = 0; i < L; i++) p->cache[i] = cache_new(p, p->capacity);
-    p->begin = xcalloc((size_t)p->m->band, sizeof *p->begin);
-    p->past = xcalloc((size_t)p->m->band, sizeof *p->past);
+    p->begin = xcalloc((size_t)p->m->attn_window, sizeof *p->begin);
+    p->past = xcalloc((size_t)p->m->attn_window, sizeof *p->past);
     player_reset(p);
     return p;
 }
@@ -216,7 +214,7 @@ void player_close(player_t *p) {
     if (!p) return;
     plan_cache_free(p->chunks);
     for (int64_t i = 0; i < p->m->config.model.layers; i++) free(p->cache[i]);
-    for (int32_t i = 0; i < p->m->band; i++) release_step(&p->past[i]);
+    for (int32_t i = 0; i < p->m->attn_window; i++) release_step(&p->past[i]);
     free(p->past);
     free(p->cache);
     free(p->begin);
@@ -246,7 +244,7 @@ int player_fits(const player_t *p, const env_info_t *info, reason_t *why) {
         return reason_set(why, "the policy has discrete values, environment '%s' has none",
                           info->name);
     if (gato_has_images(p->m) && !info->image_w)
-        return reason_set(why, "the policy looks at images, environment '%s' has none", info->name);
+        return reason_set(why, "the policy needs images, environment '%s' has none", info->name);
     reason_t inner;
     char *leaves = env_leaves(info);
     int rc = leaves_fit(f->leaves, leaves, &inner);
@@ -264,7 +262,7 @@ void player_reset(player_t *p) {
 
 /* ---- one timestep ---- */
 
-/* What is seen, as the model's own arrays (owned by the timestep). */
+/* Turns the observation into the model's arrays, which the timestep owns. */
 static int observe(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector,
                    const char *text, timestep_t *s, reason_t *why) {
     const gato_facts_t *f = &p->m->facts;
@@ -291,11 +289,13 @@ static int observe(player_t *p, const uint8_t *rgb, size_t w, size_t h, const fl
                                   s->grid_h, s->grid_w, f->grid_h, f->grid_w);
         } else {
             s->rgb = im.rgb;
-            s->image_w = w, s->image_h = h;
+            s->image_w = w;
+            s->image_h = h;
         }
     }
     if (f->n_continuous && !vector)
-        return reason_set(why, "the policy reads %u numbers and was given none", f->n_continuous);
+        return reason_set(why, "the policy reads %u numbers, but the observation has none",
+                          f->n_continuous);
     if (f->n_continuous) {
         float *copy = xmalloc(f->n_continuous * sizeof *copy);
         memcpy(copy, vector, f->n_continuous * sizeof *copy);
@@ -322,15 +322,15 @@ static void run_token(player_t *p, uint32_t id) {
     run_chunk(p);
 }
 
-/* What is seen now, behind the action tokens that waited for it: those still see one step more of
- * the past. */
+/* Runs the action tokens that waited, then the present observation. The former belong to the step
+ * before, so they still see one step more of the past. */
 static void run_observation(player_t *p, const timestep_t *s) {
-    int32_t N = p->m->band;
+    int32_t N = p->m->attn_window;
     size_t waiting = N > 1 ? p->n_waiting : 0;
     p->span[2] = (int32_t)waiting;
     p->span[3] = p->span[0];
     if (p->step >= N)
-        p->span[0] = p->begin[(p->step + 1) % N]; /* the oldest that stays: step + 1 - N */
+        p->span[0] = p->begin[(p->step + 1) % N]; /* the oldest step that stays: step + 1 - N */
     if (N == 1) p->span[0] = p->span[1];
     p->begin[p->step % N] = p->span[1] + (int32_t)waiting;
     batch_clear(&p->batch, false, 0, 0);
@@ -343,15 +343,15 @@ static void run_observation(player_t *p, const timestep_t *s) {
     p->span[2] = 0;
 }
 
-/* Rebuild: everything visible from the start, with `n` action tokens of the present step. */
+/* With rebuild: runs everything visible from the start, then `n` action tokens of this step. */
 static void run_context(player_t *p, const timestep_t *now, const uint32_t *id, size_t n) {
-    int32_t first = p->step + 1 > p->m->band ? p->step + 1 - p->m->band : 0;
+    int32_t first = p->step + 1 > p->m->attn_window ? p->step + 1 - p->m->attn_window : 0;
     p->span[0] = p->span[1] = 0;
     batch_clear(&p->batch, false, 0, 0);
     batch_begin(&p->batch);
     for (int32_t t = first; t < p->step; t++) {
-        batch_observation(&p->batch, &p->past[t % p->m->band], t, 0);
-        batch_actions(&p->batch, &p->past[t % p->m->band], t);
+        batch_observation(&p->batch, &p->past[t % p->m->attn_window], t, 0);
+        batch_actions(&p->batch, &p->past[t % p->m->attn_window], t);
     }
     batch_observation(&p->batch, now, p->step, 0);
     for (size_t i = 0; i < n; i++) batch_token(&p->batch, id[i], -1, p->step);
@@ -359,15 +359,17 @@ static void run_context(player_t *p, const timestep_t *now, const uint32_t *id, 
     run_chunk(p);
 }
 
-/* Softmax over [lo, hi) at a temperature, in double. */
+/* Draws from the softmax over [lo, hi) at a temperature, in double; u in [0,1). */
 static uint32_t draw_from(const float *logits, uint32_t lo, uint32_t hi, double temperature,
                           double u) {
     double top = -INFINITY, sum = 0;
     for (uint32_t i = lo; i < hi; i++) top = fmax(top, logits[i]);
     for (uint32_t i = lo; i < hi; i++) sum += exp((logits[i] - top) / temperature);
     double at = 0;
-    for (uint32_t i = lo; i < hi; i++)
-        if ((at += exp((logits[i] - top) / temperature) / sum) > u) return i;
+    for (uint32_t i = lo; i < hi; i++) {
+        at += exp((logits[i] - top) / temperature) / sum;
+        if (at > u) return i;
+    }
     return hi - 1;
 }
 
@@ -433,7 +435,7 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
     for (size_t i = 0; i < n; i++) {
         if (!regress)
             id[i] = choose(p, plan_data(p->ran->g.plan, p->ran->logits), i, draw, &action[i]);
-        if (regress || i + 1 == n) continue; /* nothing of this step reads its token */
+        if (regress || i + 1 == n) continue; /* no token of this step reads it */
         if (p->o.rebuild)
             run_context(p, &s, id, i + 1);
         else
@@ -443,16 +445,17 @@ int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float 
         float *executed = xmalloc(n * sizeof *executed);
         memcpy(executed, action, n * sizeof *executed);
         s.actions = executed;
-        release_step(&p->past[p->step % p->m->band]);
-        p->past[p->step % p->m->band] = s;
+        release_step(&p->past[p->step % p->m->attn_window]);
+        p->past[p->step % p->m->attn_window] = s;
     } else {
         release_step(&s);
         p->n_waiting = regress ? n : n > 0;
         memcpy(p->waiting, id + n - p->n_waiting, p->n_waiting * sizeof *id);
     }
     const gato_facts_t *f = &p->m->facts;
-    for (size_t i = 0; f->action_low && f->action_high && i < n; i++)
-        action[i] = bounds_unscale(action[i], f->action_low[i], f->action_high[i]);
+    if (f->action_low && f->action_high)
+        for (size_t i = 0; i < n; i++)
+            action[i] = bounds_unscale(action[i], f->action_low[i], f->action_high[i]);
     p->step++;
     return 0;
 }

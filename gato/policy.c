@@ -1,4 +1,4 @@
-/* policy.c - the registry of policies; the scripted expert and the uniformly random player. */
+/* policy.c - the table of policies; the scripted expert and the uniformly random player. */
 #include "gato/policy.h"
 #include "common/base/rng.h"
 #include "gato/player.h"

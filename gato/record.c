@@ -1,7 +1,7 @@
-/* record.c - `gato record`: a policy plays an environment, the episodes become a Minari dataset.
+/* record.c - `gato record`: a policy plays an environment; the episodes become a Minari dataset.
  *
- * Episode i is a function of (seed, i) and the options, whichever process plays it; this process
- * alone writes, in order. Promises the same bytes for any --threads.
+ * Episode i is a function of (seed, i) and the options, whichever process plays it. This process
+ * alone writes, in order, so the bytes are the same for any --threads.
  */
 #include "gato/record.h"
 #include "common/base/cli.h"
@@ -28,25 +28,24 @@ typedef struct {
 static options_t parse(int argc, char **argv) {
     options_t o = {.env = "reacher", .policy = "expert", .play = {.noise = 0.3}};
     const cli_opt_t table[] = {
-        {"--env", CLI_STR, &o.env, "NAME", "environment", false},
+        {"--env", CLI_STR, &o.env, "NAME", "the environment", false},
         {"--policy", CLI_STR, &o.policy, "NAME", "who plays: expert, random or model", false},
         {"--model", CLI_STR, &o.model, "RUN", "the trained policy (--policy model)", false},
         {"--episodes", CLI_INT, &o.episodes, "N", "how many episodes", true},
         {"--out", CLI_STR, &o.out, "DIR", "the dataset's folder", true},
         {"--seed", CLI_U64, &o.play.seed, "S", "episode i is a function of S and i", false},
         {"--burst", CLI_DOUBLE, &o.play.burst, "P",
-         "probability a step of 3-8 steps of one random action", false},
+         "probability per step that 3-8 steps of one random action begin", false},
         {"--noise", CLI_DOUBLE, &o.play.noise, "SIGMA",
-         "standard deviation of noise on executed actions", false},
+         "standard deviation of the noise on executed actions", false},
         {"--noise-episodes", CLI_DOUBLE, &o.play.noise_episodes, "F",
          "fraction of the episodes that get noise", false},
         {"--threads", CLI_INT, &o.threads, "N",
-         "worker processes, 0 = one a processor; same bytes for any", false},
+         "worker processes (0 = one per processor); the bytes are the same for any", false},
         {"--force", CLI_FLAG, &o.force, NULL, "write into a folder that is not empty", false},
         {0},
     };
-    cli_parse(argc, argv, "gato record",
-              "Plays episodes and writes them as a Minari dataset (DIR/data).",
+    cli_parse(argc, argv, "record", "play episodes and write them as a Minari dataset (DIR/data)",
               (const cli_opt_t *const[]){table}, 1);
     const rollout_opts_t *p = &o.play;
     if (o.episodes < 1 || o.episodes > 1000000000) die(RC_USAGE, "--episodes must be 1 or more");
@@ -60,15 +59,15 @@ static options_t parse(int argc, char **argv) {
 
 static void prepare_out(const options_t *o) {
     reason_t why;
-    if (fs_exists(o->out) && !fs_is_dir(o->out)) die(RC_USAGE, "'%s' is no folder", o->out);
+    if (fs_exists(o->out) && !fs_is_dir(o->out)) die(RC_USAGE, "'%s' is not a folder", o->out);
     if (!fs_dir_empty(o->out) && !o->force)
         die(RC_USAGE, "'%s' is not empty (--force writes into it)", o->out);
     if (fs_mkdirs(o->out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(o->out);
 }
 
-/* What a process plays with. The environment is opened before the fork (its screen driver is not);
- * the player when first needed. */
+/* What a process plays with. The environment is open before the fork (its screen driver is not);
+ * the player opens when it is first needed. */
 typedef struct {
     const options_t *options;
     const policy_t *policy;
@@ -103,8 +102,8 @@ static void play_into(void *ctx, size_t episode, void *block) {
     rollout_play(&r, s->env, s->policy, s->player, &s->options->play, episode);
 }
 
-/* The observation's leaves: image, vector, text, as far as the environment has them. Paths in
- * alphabetical order. */
+/* The observation's leaves: image, text, vector, as far as the environment has them, in
+ * alphabetical order of their paths. */
 enum { MAX_LEAVES = 3 };
 typedef struct {
     space_leaf_t obs[MAX_LEAVES], act;
@@ -117,7 +116,10 @@ static space_leaf_t box(const char *path, size_t count, double limit) {
     strcpy(l.path, path);
     l.low = xcalloc(count, sizeof(double));
     l.high = xcalloc(count, sizeof(double));
-    for (size_t i = 0; i < count; i++) l.low[i] = -(l.high[i] = limit > 0 ? limit : INFINITY);
+    for (size_t i = 0; i < count; i++) {
+        l.high[i] = limit > 0 ? limit : INFINITY;
+        l.low[i] = -l.high[i];
+    }
     return l;
 }
 
@@ -153,8 +155,8 @@ static void release_layout(layout_t *l) {
     free(l->act.high);
 }
 
-/* The environment's own description, with the renderer that drew the images (frames differ
- * between drivers). malloc'ed. */
+/* The environment's description of itself, with the renderer that drew the images (frames differ
+ * between drivers); malloc'ed. */
 static char *env_spec(env_t *env) {
     reason_t why;
     const char *renderer = env_renderer(env, &why);
@@ -251,7 +253,7 @@ static void report(const options_t *o, const tally_t *t, double seconds) {
     jsonw_free(&w);
 }
 
-/* The options that decide the bytes, for DIR/done. malloc'ed. */
+/* The options that decide the bytes, for DIR/done; malloc'ed. */
 static char *arguments(const options_t *o) {
     char burst[40], noise[40], fraction[40];
     return xasprintf("record env=%s policy=%s episodes=%" PRId64 " seed=%" PRIu64
@@ -271,7 +273,7 @@ static void finish(const options_t *o, minari_writer_t *w, const tally_t *t) {
     free(counts);
 }
 
-static tally_t record_all(const options_t *o, stage_t *stage, workers_t *farm, void *block) {
+static tally_t record_all(const options_t *o, stage_t *stage, workers_t *workers, void *block) {
     const env_info_t *info = env_info(stage->env);
     layout_t layout = make_layout(info);
     minari_writer_t *writer = open_dataset(o, stage->env, &layout);
@@ -280,7 +282,7 @@ static tally_t record_all(const options_t *o, stage_t *stage, workers_t *farm, v
     progress_t progress;
     progress_begin(&progress, "episodes", 0, (size_t)o->episodes);
     for (size_t i = 0; i < (size_t)o->episodes; i++) {
-        workers_next(farm, block);
+        workers_next(workers, block);
         if (r.head->failed) {
             minari_writer_abort(writer);
             die(RC_RUNTIME, "episode %zu: %s", i, r.head->why.text);
@@ -298,7 +300,7 @@ static tally_t record_all(const options_t *o, stage_t *stage, workers_t *farm, v
 int cmd_record(int argc, char **argv) {
     options_t o = parse(argc, argv);
     stage_t stage = open_stage(&o);
-    if (stage.policy->open) { /* a RUN that does not load is told before anything is written */
+    if (stage.policy->open) { /* report a RUN that does not load before anything is written */
         int rc;
         reason_t refused;
         void *trial = stage.policy->open(env_info(stage.env), o.model, NULL, &rc, &refused);
@@ -310,10 +312,10 @@ int cmd_record(int argc, char **argv) {
     double start = log_now();
     size_t bytes = rollout_bytes(env_info(stage.env));
     void *block = xaligned(bytes);
-    workers_t *farm =
+    workers_t *workers =
         workers_start((size_t)pool_threads(), (size_t)o.episodes, bytes, play_into, &stage);
-    tally_t tally = record_all(&o, &stage, farm, block);
-    workers_end(farm);
+    tally_t tally = record_all(&o, &stage, workers, block);
+    workers_end(workers);
     report(&o, &tally, log_now() - start);
     free(block);
     close_stage(&stage);

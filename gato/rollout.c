@@ -1,12 +1,13 @@
 /* rollout.c - the loop of observing, choosing, disturbing and stepping. */
 #include "gato/rollout.h"
 #include "common/base/rng.h"
+#include "common/base/sizes.h"
 #include <string.h>
 
-/* Cuts `bytes` off the block (NULL while only counting). Every part starts 16-byte aligned. */
+/* Cuts `bytes` off the block (NULL while only counting). Every array starts 16-byte aligned. */
 static void *cut(uint8_t *block, size_t *at, size_t bytes) {
     void *p = block && bytes ? block + *at : NULL;
-    *at += (bytes + 15) / 16 * 16;
+    *at += round_up(bytes, 16);
     return p;
 }
 
@@ -33,8 +34,8 @@ rollout_t rollout_view(const env_info_t *info, void *block) {
     return r;
 }
 
-/* Disturbances of one episode. Draws are numbered by step, so what happens at a step does not
- * depend on what happened before it, except that a running burst lets no other begin. */
+/* Disturbances of one episode. Draws are numbered by step, so a step does not depend on the steps
+ * before it, except that no burst begins within another. */
 typedef struct {
     rng_t burst, noise;
     double burst_probability;
@@ -67,8 +68,8 @@ static void disturb(disturbance_t *d, size_t step, float *action, size_t n) {
             action[i] = d->burst_action[i];
         else if (d->sigma > 0)
             action[i] += d->sigma * rng_normal(d->noise, step * ENV_ACTIONS + i);
-        /* The environment clamps; the recording must hold what was executed. A NaN stays one, for
-         * the environment to refuse. */
+        /* The environment clamps, and the recording must hold what it executes. A NaN stays a NaN,
+         * so that the environment refuses it. */
         if (action[i] > 1) action[i] = 1;
         if (action[i] < -1) action[i] = -1;
     }

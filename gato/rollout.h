@@ -1,9 +1,9 @@
-/* rollout.h - one played episode: what was seen, done, rewarded, and what the expert would have
+/* rollout.h - one played episode: observations, actions, rewards, and what the expert would have
  * done.
  *
- * A recording of a perfect player never shows how to get back on the way, so the play can be
- * disturbed: the executed action is then not the policy's, while the label stays the expert's clean
- * action for the state at hand.
+ * A recording of a perfect player never shows how to recover from a mistake. So the play can be
+ * disturbed: the executed action then differs from the policy's, while the label stays the expert's
+ * clean action for the present state.
  */
 #ifndef GATO_ROLLOUT_H
 #define GATO_ROLLOUT_H
@@ -13,22 +13,22 @@
 
 typedef struct {
     uint64_t seed;
-    double burst; /* probability a step that 3-8 steps of one constant random action begin */
-    double noise; /* standard deviation of Gaussian noise on each action ... */
+    double burst;          /* probability per step that 3-8 steps of one random action begin */
+    double noise;          /* standard deviation of Gaussian noise on each action ... */
     double noise_episodes; /* ... in this fraction of the episodes */
 } rollout_opts_t;
 
-/* What leaves a rollout besides its arrays. */
+/* The result of a rollout besides its arrays. */
 typedef struct {
-    int failed; /* 1: `why` says what, nothing else is valid */
+    int failed; /* 1: `why` holds the reason, and nothing else is valid */
     reason_t why;
     size_t T;
     double ret; /* sum of rewards */
     bool success;
 } rollout_head_t;
 
-/* One block of memory, [head | arrays], that can be sent through a pipe whole. The pointers look
- * into the caller's block. */
+/* Views into one block of memory, [head | arrays], which goes through a pipe as a whole. The caller
+ * owns the block. */
 typedef struct {
     rollout_head_t *head;
     uint8_t *rgb;                    /* [max_steps + 1, h, w, 3], NULL without images */
@@ -37,12 +37,13 @@ typedef struct {
     float *reward;                   /* [max_steps] */
     uint8_t *terminated, *truncated; /* [max_steps] */
 } rollout_t;
+/* The size of a block. */
 size_t rollout_bytes(const env_info_t *info);
-/* block: rollout_bytes, 16-byte aligned. */
+/* The views into a block of rollout_bytes, 16-byte aligned. */
 rollout_t rollout_view(const env_info_t *info, void *block);
 
-/* Plays episode `episode` from its reset to its end: a function of (environment, policy, opts,
- * episode) alone. Failures are in the head. Every byte of the block that is not written is zero. */
+/* Plays an episode from its reset to its end: a function of (environment, policy, opts, episode)
+ * alone. The head tells of failures. Every byte of the block that is not written is zero. */
 void rollout_play(const rollout_t *r, env_t *env, const policy_t *policy, void *player,
                   const rollout_opts_t *opts, uint64_t episode);
 

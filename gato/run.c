@@ -26,7 +26,7 @@ char *run_json(const gato_model_t *m) {
     return text;
 }
 
-/* Sizes that a real model has; what multiplies must not overflow. */
+/* Refuses sizes that no real model has, so that products do not overflow. */
 static int check_sizes(const gato_facts_t *f, reason_t *why) {
     const struct {
         const char *what;
@@ -61,7 +61,7 @@ int run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t *f, 
                 *config = cJSON_GetObjectItemCaseSensitive(o, "config");
     int rc = RC_OK;
     if (!format || strcmp(format, "gato")) {
-        reason_set(why, "'format' is %s%s; a policy's is gato", format ? "" : "missing",
+        reason_set(why, "'format' is %s%s; that of a policy is gato", format ? "" : "missing",
                    format ? format : "");
         rc = RC_MISFIT;
     } else if (!v || !json_u64(v, &version) || version != GATO_VERSION) {
@@ -84,7 +84,7 @@ int run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t *f, 
 
 /* ---- weights ---- */
 
-/* Causal masks and the unused token table of NEKO's transformer. */
+/* The causal masks and the unused token table of NEKO's transformer. */
 static bool ignored(const void *context, const char *name) {
     if (!strcmp(name, "transformer.wte.weight")) return true;
     size_t n = strlen(name);
@@ -115,7 +115,7 @@ static void shape_text(char out[96], int rank, const uint64_t *dim) {
     snprintf(out + at, 96 - at, "]");
 }
 
-/* Before memory is spent on a network that config.json only claims to be. */
+/* Compares config.json with the file before a network of the claimed size takes memory. */
 static int check_claim(const gato_config_t *c, const gato_facts_t *f, const st_file_t *file,
                        const char *path, reason_t *why) {
     tokens_t tokens = gato_tokens(c, f);
@@ -179,7 +179,8 @@ gato_model_t *run_load(const char *dir, int *rc, reason_t *why) {
     reason_t inner;
     if (fs_exists(config_path)) *rc = RC_DATA;
     if (fs_read(config_path, (size_t)16 << 20, &text, &size, why)) goto end;
-    if ((*rc = run_parse((char *)text, size, &c, &f, &inner))) {
+    *rc = run_parse((char *)text, size, &c, &f, &inner);
+    if (*rc) {
         reason_set(why, "'%s': %s", config_path, inner.text);
         goto end;
     }

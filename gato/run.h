@@ -14,23 +14,24 @@
 #define GATO_WEIGHTS_FILE "model.safetensors"
 enum { GATO_VERSION = 1 };
 
-/* The text of config.json, malloc'ed, deterministic. */
+/* The text of config.json; deterministic, malloc'ed. */
 char *run_json(const gato_model_t *m);
-/* Reads config.json's text: 0, or an exit code (RC_DATA no such JSON, RC_MISFIT another format,
- * version or key). */
+/* Reads the text of config.json. 0, or an exit code with a reason: RC_DATA for text that is not
+ * this JSON, RC_MISFIT for another format or version or an unknown key. */
 int run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t *f, reason_t *why);
-/* Loads a RUN. NULL with *rc: RC_USAGE no such folder or file, RC_DATA corrupt or NaN, RC_MISFIT
- * with the first differences of names and shapes. */
+/* Loads a RUN. NULL with a reason and *rc: RC_USAGE for a missing folder or file, RC_DATA for a
+ * corrupt one or NaN, RC_MISFIT with the first differences of names and shapes. */
 gato_model_t *run_load(const char *dir, int *rc, reason_t *why);
-/* The same, die()ing. */
+/* The same, but die()s. */
 gato_model_t *run_open(const char *dir);
-/* Fills m's values from a safetensors file: 0, or an exit code. Buffers that NEKO's files carry are
- * passed over. */
+/* Fills m's values from a safetensors file; skips the buffers that NEKO's files carry. 0, or an
+ * exit code with a reason. */
 int run_read_weights(gato_model_t *m, const char *path, reason_t *why);
-/* Writes config.json and model.safetensors (tools that make a RUN without training). */
+/* Writes config.json and model.safetensors, for tools that make a RUN without training. 0, or an
+ * exit code with a reason. */
 int run_save(const gato_model_t *m, const char *dir, reason_t *why);
 
-/* gato info, gato trace */
+/* The subcommands `gato info` and `gato trace`. */
 int cmd_gato_info(int argc, char **argv);
 int cmd_gato_trace(int argc, char **argv);
 

@@ -1,8 +1,8 @@
 /* scaling.c - see scaling.h.
  *
- * Quantiles are found exactly without keeping the numbers: a float's bits, made to rise with it,
- * are looked at 11, 11 and 10 at a time; each pass over the data counts the digits of those numbers
- * whose leading digits are already those of the wanted one.
+ * Finds exact quantiles without keeping the numbers. A float's bits, mapped to rise with the float,
+ * are three digits of 11, 11 and 10 bits. Each pass over the data counts the next digit of those
+ * numbers that share the leading digits of the wanted one.
  */
 #include "gato/scaling.h"
 
@@ -16,13 +16,14 @@
 
 const char *const scaling_names[SCALINGS] = {"declared", "quantiles", "extremes"};
 
-enum { DIGITS = 2048, PASSES = 3, RANKS = 4, TOLD = 8 };
+enum { DIGITS = 2048, PASSES = 3, RANKS = 4, REPORTED = 8 };
 static const unsigned shift_of[PASSES] = {21, 10, 0}, bits_of[PASSES] = {11, 11, 10};
 static const double FILLED = 1e-3, LOWER = 0.01, UPPER = 0.99;
 
 /* ---- order statistics ---- */
 
-/* One wanted number: how many are below it among those that share its leading digits. */
+/* One wanted number: its rank among those that share its leading digits (prefix), and how often
+ * each next digit occurs. */
 typedef struct {
     uint64_t rank;
     uint32_t prefix;
@@ -32,15 +33,15 @@ typedef struct {
 typedef struct {
     uint64_t n;
     uint32_t least, greatest; /* keys */
-    rank_t *rank;             /* [RANKS] of columns that are looked at, else NULL */
+    rank_t *rank;             /* [RANKS]; NULL for columns that need no quantiles */
 } column_t;
 
 struct scaling_sink {
     column_t *column;
-    int pass; /* -1: the ends */
+    int pass; /* -1: least and greatest; then the digits */
 };
 
-/* Unsigned numbers in the order of the floats. */
+/* The float as an unsigned number of the same order. */
 static uint32_t key_of(float v) {
     uint32_t bits;
     memcpy(&bits, &v, sizeof bits);
@@ -54,7 +55,7 @@ static float value_of(uint32_t key) {
     return v;
 }
 
-/* Sums and extremes do not depend on the order in which threads add to them. */
+/* Counts and extremes do not depend on the order in which threads add to them. */
 static void put_end(column_t *c, uint32_t key) {
     uint32_t seen = __atomic_load_n(&c->least, __ATOMIC_RELAXED);
     while (key < seen && !__atomic_compare_exchange_n(&c->least, &seen, key, true, __ATOMIC_RELAXED,
@@ -71,7 +72,8 @@ static void put_digit(column_t *c, int pass, uint32_t key) {
     unsigned shift = shift_of[pass], bits = bits_of[pass];
     uint32_t leading = pass ? key >> (shift + bits) : 0,
              digit = (key >> shift) & ((1u << bits) - 1);
-    for (int r = 0; c->rank && r < RANKS; r++)
+    if (!c->rank) return;
+    for (int r = 0; r < RANKS; r++)
         if (c->rank[r].prefix == leading)
             __atomic_fetch_add(&c->rank[r].count[digit], 1, __ATOMIC_RELAXED);
 }
@@ -83,7 +85,7 @@ void scaling_put(scaling_sink_t *s, size_t column, float v) {
         put_digit(&s->column[column], s->pass, key_of(v));
 }
 
-/* The pass found the next digit of the wanted number. */
+/* Finds the next digit of the wanted number in the counts of a pass. */
 static void take_digit(rank_t *r, int pass) {
     uint32_t digit = 0;
     while (r->rank >= r->count[digit]) r->rank -= r->count[digit++];
@@ -91,7 +93,8 @@ static void take_digit(rank_t *r, int pass) {
     memset(r->count, 0, sizeof r->count);
 }
 
-/* The numbers on both sides of place q * (n - 1), and between them by proportion. */
+/* The quantile q lies at place q * (n - 1): between the numbers at the places around it, by
+ * proportion. */
 static uint64_t place(const column_t *c, double q) {
     return (uint64_t)(q * (double)(c->n - 1));
 }
@@ -124,7 +127,7 @@ static void feed_one(void *ctx, size_t i) {
     p->feed(p->ctx, i, p->sink);
 }
 
-/* Can the answer be other than the declared bounds? */
+/* Could other bounds than the declared ones apply? */
 static bool in_question(const column_t *c, float low, float high) {
     if (!c->n) return false;
     if (bounds_wide(low, high)) return true;
@@ -143,7 +146,7 @@ static void choose(gato_facts_t *f, uint32_t k, const column_t *c) {
         upper = greatest;
         how = SCALING_EXTREMES;
     }
-    /* bounds of type limits that are used after all */
+    /* wide bounds that the numbers do fill */
     if ((double)upper - (double)lower >= FILLED * ((double)high - (double)low)) return;
     f->action_low[k] = lower;
     f->action_high[k] = upper;
@@ -162,11 +165,12 @@ void scaling_choose(gato_facts_t *f, size_t records, scaling_feed_fn feed, void 
         begin_ranks(&column[k]);
         looked_at++;
     }
-    for (sink.pass = 0; looked_at && sink.pass < PASSES; sink.pass++) {
+    int passes = looked_at ? PASSES : 0;
+    for (sink.pass = 0; sink.pass < passes; sink.pass++) {
         parallel_for(records, feed_one, &pass);
         for (uint32_t k = 0; k < n; k++)
-            for (int r = 0; column[k].rank && r < RANKS; r++)
-                take_digit(&column[k].rank[r], sink.pass);
+            if (column[k].rank)
+                for (int r = 0; r < RANKS; r++) take_digit(&column[k].rank[r], sink.pass);
     }
     for (uint32_t k = 0; k < n; k++) {
         if (column[k].rank) choose(f, k, &column[k]);
@@ -175,15 +179,15 @@ void scaling_choose(gato_facts_t *f, size_t records, scaling_feed_fn feed, void 
     free(column);
 }
 
-void scaling_tell(const gato_facts_t *f) {
+void scaling_report(const gato_facts_t *f) {
     leaves_t names = {0};
-    size_t told = 0;
+    size_t reported = 0;
     char name[300];
     if (f->leaves && leaves_parse(&names, f->leaves, NULL)) BUG("leaves that were never checked");
     for (uint32_t k = 0; k < f->n_actions; k++) {
-        if (f->action_scaling[k] == SCALING_DECLARED || told++ >= TOLD) continue;
+        if (f->action_scaling[k] == SCALING_DECLARED || reported++ >= REPORTED) continue;
         leaves_column(&names, LEAF_ACTION, LEAF_CONTINUOUS, k, name);
-        bool named = *name && *name != '['; /* the number says it already */
+        bool named = *name && *name != '['; /* "[k]" only repeats the number */
         bool open = !isfinite(f->declared_low[k]) || !isfinite(f->declared_high[k]);
         warn("action %u%s%s%s: its bounds [%g, %g] %s: scaled by %s, [%g, %g]", k,
              named ? " '" : "", named ? name : "", named ? "'" : "", (double)f->declared_low[k],
@@ -194,7 +198,9 @@ void scaling_tell(const gato_facts_t *f) {
                  : "the extremes of the training side (its quantiles are equal)",
              (double)f->action_low[k], (double)f->action_high[k]);
     }
-    if (told > TOLD) warn("%zu further actions are scaled so: 'gato info' shows them", told - TOLD);
+    if (reported > REPORTED)
+        warn("%zu more actions are not scaled as declared: 'gato info' shows them",
+             reported - REPORTED);
     leaves_release(&names);
 }
 

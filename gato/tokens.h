@@ -5,9 +5,8 @@
  *   discrete values    the next 1024
  *   image codes        appended last
  *
- * Observations and actions share the ranges. Everything is computed as float32 operations rounded
- * one by one, truncated toward zero, so a value has the same bin on every machine. NaN is the
- * caller's to refuse.
+ * Observations and actions share the ranges. Every operation rounds to float32 and the bin
+ * truncates toward zero, so a value has the same bin on every machine. The caller refuses NaN. /
  */
 #ifndef GATO_TOKENS_H
 #define GATO_TOKENS_H
@@ -18,13 +17,14 @@
 enum { TOKENS_DISCRETE = 1024 };
 
 typedef struct {
-    uint32_t text, bins;
-    uint32_t
-        codes; /* image codes that are rows of the token table; 0 when images enter otherwise */
-    float mu, M;
-    bool outside; /* mu-law only where |x| > 1 */
+    uint32_t text;  /* ids of the text tokenizer */
+    uint32_t bins;  /* bins of a continuous value */
+    uint32_t codes; /* image codes with rows of the token table; 0 when images enter otherwise */
+    float mu, M;    /* of the mu-law */
+    bool outside;   /* mu-law only where |x| > 1 */
 } tokens_t;
 
+/* First id of each range, and the number of all ids. */
 static inline uint32_t tokens_continuous(const tokens_t *t) {
     return t->text;
 }
@@ -42,7 +42,7 @@ static inline uint32_t tokens_total(const tokens_t *t) {
 float tokens_mu_law(float x, float mu, float M);
 /* min(bins-1, int((clamp(a,-1,1) + 1) * bins/2)) */
 uint32_t tokens_bin(float a, uint32_t bins);
-/* Bin of an observed number (mu-law first). Actions take tokens_bin as they are. */
+/* Bin of an observed number: the mu-law, then tokens_bin. Actions go to tokens_bin directly. */
 uint32_t tokens_bin_observation(const tokens_t *t, float x);
 /* The value of a bin: its left edge 2b/bins - 1, or its center. */
 float tokens_bin_value(uint32_t bin, uint32_t bins, bool left);

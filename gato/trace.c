@@ -1,8 +1,8 @@
-/* trace.c - gato trace: values, losses, gradients and updates of one record's first window, to
- * compare with another framework.
+/* trace.c - `gato trace`: values, losses, gradients and updates for the first sequence of a record,
+ * to compare with another framework.
  *
- * No dropout, mean patch positions, no prompt. Tensors leave in PyTorch's layout under the
- * checkpoint's names.
+ * No dropout, mean patch positions, no prompt. Tensors have PyTorch's layout and the names of the
+ * checkpoint.
  */
 #include "common/base/cli.h"
 #include "common/base/pool.h"
@@ -87,7 +87,8 @@ static void trace_train(const gato_model_t *m, const batch_t *b, int64_t steps, 
     gato_graphs_release(&g);
 }
 
-/* What depends on the length of a run is neutral unless set; architecture keys stay the RUN's. */
+/* Keys that depend on the length of a run are neutral unless set; those of the architecture stay
+ * the RUN's. */
 static void trace_config(gato_model_t *m, const char *file, const cli_list_t *set) {
     gato_config_t c = m->config;
     char differences[512];
@@ -115,16 +116,17 @@ int cmd_gato_trace(int argc, char **argv) {
     cli_list_t set = {0};
     const cli_opt_t table[] = {
         {"--model", CLI_STR, &run, "RUN", "the policy", true},
-        {"--data", CLI_STR, &data, "X.lmdb", "token shard", true},
-        {"--id", CLI_U64, &id, "N", "record, counted from 0 in order of writing", false},
+        {"--data", CLI_STR, &data, "X.lmdb", "the token shard", true},
+        {"--id", CLI_U64, &id, "N", "number of the record, in order of writing from 0", false},
         {"--out", CLI_STR, &out, "FILE", "safetensors file to write", true},
-        {"--train", CLI_FLAG, &train, NULL, "gradients, and parameters after each step", false},
+        {"--train", CLI_FLAG, &train, NULL, "also write gradients, and parameters after each step",
+         false},
         {"--steps", CLI_INT, &steps, "N", "optimizer steps (with --train)", false},
         {"--config", CLI_STR, &config, "FILE", "JSON file of configuration keys", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE",
-         "configuration keys; warm-up, clipping and schedule are off unless set", false},
+         "set a configuration key; warm-up, clipping and schedule are off unless set", false},
         {"--threads", CLI_INT, &threads, "N",
-         "threads (0 = all processors); never changes a result", false},
+         "threads (0 = all processors); the result is the same for any", false},
         {0},
     };
     cli_parse(argc, argv, "trace", "write intermediate values, to compare with another framework",
@@ -141,20 +143,20 @@ int cmd_gato_trace(int argc, char **argv) {
                        &why))
         die(RC_MISFIT, "'%s' does not fit '%s': %s", data, run, why.text);
     dataset_scale_actions(d, &m->facts);
-    sequence_t window;
-    if (!dataset_first_sequence(d, 0, id, &window))
-        die(RC_USAGE, "'%s' has %zu records; there is no number %llu", data,
+    sequence_t sequence;
+    if (!dataset_first_sequence(d, 0, id, &sequence))
+        die(RC_USAGE, "'%s' has %zu records, counted from 0: there is no record %llu", data,
             dataset_records(d, SIDE_ALL), (unsigned long long)id);
     batch_t b;
     batch_init(&b, &m->config, &m->facts);
-    batch_add_sequence(&b, &window);
+    batch_add_sequence(&b, &sequence);
     st_writer_t *w = st_writer_new();
     trace_forward(m, &b, w);
     if (train) trace_train(m, &b, steps, w);
     if (st_write(w, out, &why)) die(RC_RUNTIME, "%s", why.text);
     st_writer_free(w);
     batch_release(&b);
-    sequence_release(&window);
+    sequence_release(&sequence);
     dataset_close(d);
     gato_model_free(m);
     free(set.item);

@@ -6,9 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Lower Cholesky factor of a[D,D] in place; where nothing is left of a direction its pivot is 0 and
- * its column empty.
- */
+/* Lower Cholesky factor of a[D,D], in place. A direction without variance gets the pivot 0 and an
+ * empty column. */
 static void factorize(double *a, size_t D) {
     double largest = 0;
     for (size_t i = 0; i < D; i++) largest = fmax(largest, a[i * D + i]);

@@ -1,6 +1,5 @@
-/* workers.c - fork, pipes, and the order of their contents. A worker that outlives its reader ends
- * by SIGPIPE; a reader that meets the end of a pipe too early reports how the worker died.
- */
+/* workers.c - forks, pipes, and the order of what arrives. A worker that outlives its reader ends
+ * by SIGPIPE. A reader that meets the end of a pipe too early reports how the worker died. */
 #include "gato/workers.h"
 #include "common/base/die.h"
 #include "common/base/pool.h"
@@ -19,7 +18,7 @@ typedef struct {
 
 struct workers {
     size_t workers, bytes, next;
-    worker_t *worker; /* NULL: in this process */
+    worker_t *worker; /* [workers]; NULL: the work is done in this process */
     workers_work_fn work;
     void *ctx;
 };
@@ -50,7 +49,7 @@ static void start_worker(workers_t *f, size_t w, size_t items) {
         work_all(f, w, items, fd[1]);
     }
     close(fd[1]);
-    /* A whole item in the pipe lets the worker go on while we are busy; a smaller pipe is only
+    /* A pipe that holds a whole item lets the worker go on while we are busy; a smaller one is only
      * slower. */
     (void)fcntl(fd[0], F_SETPIPE_SZ, 1 << 20);
     f->worker[w] = (worker_t){pid, fd[0]};
@@ -62,7 +61,7 @@ workers_t *workers_start(size_t workers, size_t items, size_t bytes, workers_wor
     if (workers > items) workers = items;
     *f = (workers_t){.workers = workers, .bytes = bytes, .work = work, .ctx = ctx};
     if (workers < 2) return f;
-    fflush(NULL); /* or every worker would print what waits in our buffers */
+    fflush(NULL); /* otherwise every worker prints what waits in our buffers */
     f->worker = xcalloc(workers, sizeof *f->worker);
     for (size_t w = 0; w < workers; w++) start_worker(f, w, items);
     return f;
@@ -98,7 +97,8 @@ void workers_next(workers_t *f, void *block) {
 }
 
 void workers_end(workers_t *f) {
-    for (size_t w = 0; f->worker && w < f->workers; w++) wait_for(&f->worker[w]);
+    if (f->worker)
+        for (size_t w = 0; w < f->workers; w++) wait_for(&f->worker[w]);
     free(f->worker);
     free(f);
 }

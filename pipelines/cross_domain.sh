@@ -1,6 +1,6 @@
 #!/bin/sh
 # cross_domain.sh - what a tokenizer trained on one kind of images makes of another: trains one on each source and one on all of them, with
-# the same number of steps, measures each on the held-out images of every source, and prints the figures as a table in Markdown.
+# the same number of steps, measures each on the held-out images of every source, and prints the metrics as a table in Markdown.
 #
 #   sh pipelines/cross_domain.sh [SRC...]        the sources (data/clipart data/photos data/reacher)
 #

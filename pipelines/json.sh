@@ -1,5 +1,5 @@
-# json.sh - what scripts read out of our JSON lines; sourced by them. No JSON parser: it reads what our programs write,
-# one object a line, for a key whose value is a number, true, false, null or a string without commas and braces.
+# json.sh - reads members of our JSON lines; sourced by scripts. Not a JSON parser: it reads what our programs write,
+# one object per line, for a key whose value is a number, true, false, null or a string without commas and braces.
 #
 #   json_all FILE KEY     the value in each line that has KEY (the last one in a line that has it twice)
 #   json_last FILE KEY    in the last such line      json_first FILE KEY    in the first

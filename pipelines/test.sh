@@ -1,13 +1,14 @@
 #!/bin/sh
-# test.sh - the whole check, in two tiers. The quick one: setup, floors, format, build, unit tests; a failure ends the
-# run right behind it, so that a broken build is told within minutes. Then all the rest: program tests, unit tests for
+# test.sh - the whole check, in two tiers. The quick one: setup, floors, format, documents, build, unit tests; a
+# failure ends the run right there, so that a broken build is known within minutes. Then all the rest: program tests, unit tests for
 # processors without AVX2, unit and program tests under ASan and UBSan, fuzzing.
 #
 #   sh pipelines/test.sh
 #
 # Its last line is the sum over all steps, "N passed, N failed". A step that fails without saying how counts as one
-# failure; within the second tier the others still run. A warning of the compiler fails the build. B=FOLDER builds elsewhere than in build/, FUZZ_SECONDS sets the time of one fuzz target
-# (10), TEST_JOBS how many tests run at a time (tests/run.sh).
+# failure; within the second tier the others still run. A warning of the compiler fails the build. B=FOLDER builds
+# elsewhere than in build/, FUZZ_SECONDS sets the time per fuzz target (10), TEST_JOBS how many tests run at a time
+# (tests/run.sh).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
@@ -79,6 +80,7 @@ sanitized_tests() {
 step setup sh -c 'sh pipelines/setup.sh test && echo "0 passed, 0 failed"'
 step floors sh tests/check_floors.sh
 step format sh tests/check_format.sh
+step documents sh tests/check_docs.sh
 step build quiet_build B="$B"
 [ "$failed" -eq 0 ] && step 'unit tests' sh tests/run.sh "$B" test_
 if [ "$failed" -gt 0 ]; then

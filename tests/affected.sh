@@ -1,6 +1,6 @@
 #!/bin/sh
-# affected.sh BUILD FILE... - the unit tests that a change of these sources can reach, a name a line: those whose object,
-# or any object that it calls, includes or is made from one of them. BUILD must be up to date (make programs tests).
+# affected.sh BUILD FILE... - prints the unit tests that a change of these sources can reach, one name per line: tests
+# whose object, or any object that it calls, includes one of the files or is made from it. BUILD must be up to date (make programs tests).
 #
 # An object calls another when it needs a symbol that the other defines. What only a table of function pointers reaches
 # is reached through the symbols of that table.

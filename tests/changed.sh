@@ -1,5 +1,5 @@
 #!/bin/sh
-# changed.sh - the files of the tree that changed, a line each: since LINT_BASE when it is set, else since the branch
+# changed.sh - prints the files of the tree that changed, one per line: since LINT_BASE when it is set, else since the branch
 # left main; on main itself since the commit before the last. Files that are not committed yet count. Without git, or
 # without such a commit, every file is listed.
 set -u

@@ -8,8 +8,8 @@
 #
 #   common/io < text < image, safetensors, token_db < episodes < source
 #
-# Two folders or rooms on one floor never include each other, and no two files do. And common/base/pool.c alone opens parallel regions, so that there
-# is one pool. Prints each offence as file:line and closes with "N passed, N failed": one check a file, after a
+# Two folders or rooms on one floor never include each other, and no two files do. Only common/base/pool.c opens
+# parallel regions, so that there is one pool. Prints each offence as file:line and closes with "N passed, N failed": one check per file, after a
 # self-test that shows the script closing the gate on a tree made for it.
 set -u
 

@@ -3,9 +3,9 @@
 # libFuzzer, ASan and UBSan, runs it for SECONDS on a copy of its corpus tests/fuzz/corpus/NAME, two at a time, and
 # closes with "N passed, N failed".
 #
-# Of common/base, common/io with its rooms and common/kernel one library is made in BUILD/fuzz; a target links what it calls. Kernels
-# see no foreign bytes and are built plainly: clang takes minutes to instrument their unrolled loops. A target
-# that needs more says so in a line "fuzz-sources: gato/x.c common/model/y.c" in its first comment. What made a target
+# common/base, common/io with its rooms and common/kernel become one library in BUILD/fuzz; a target links what it
+# calls. Kernels see no foreign bytes and are built plainly: clang takes minutes to instrument their unrolled loops. A
+# target that needs more says so in a line "fuzz-sources: gato/x.c common/model/y.c" in its first comment. What made a target
 # stop stays in BUILD/fuzz as NAME-crash-...; `BUILD/fuzz/fuzz_NAME FILE` shows it again.
 set -u
 

@@ -66,13 +66,13 @@ static inline vqvae_t *make_tokenizer(void) {
     return v;
 }
 
-/* Writes the folder "run"; the model in memory is the oracle's. band: timesteps a token is to
- * see. */
-static inline gato_model_t *make_run(const kind_t *k, size_t band, int layers) {
+/* Writes the folder "run"; the model in memory is the oracle's. attn_window: how many timesteps a
+ * token is to see. */
+static inline gato_model_t *make_run(const kind_t *k, size_t attn_window, int layers) {
     gato_config_t c;
     reason_t why;
     char context[64], depth[64];
-    snprintf(context, sizeof context, "model.context=%zu", band * k->tokens + k->tokens - 1);
+    snprintf(context, sizeof context, "model.context=%zu", attn_window * k->tokens + k->tokens - 1);
     snprintf(depth, sizeof depth, "model.layers=%d", layers);
     const char *const base[] = {"model.width=16", "model.heads=2", "model.bins=16", depth, context};
     config_defaults(gato_config_table, &c);

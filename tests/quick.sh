@@ -1,6 +1,6 @@
 #!/bin/sh
 # quick.sh [BUILD] - under a minute, before a commit: builds, runs the unit tests that the change can reach, checks
-# floors and format. Closes with "N passed, N failed" and stops at a build that fails.
+# floors, format and documents. Closes with "N passed, N failed" and stops at a build that fails.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${1:-build}
@@ -35,5 +35,6 @@ echo "$(echo "$sources" | grep -c .) C files changed, $(echo "$tests" | grep -c 
 [ -z "$tests" ] || count sh tests/run.sh "$build" -x $tests
 count sh tests/check_floors.sh
 count sh tests/check_format.sh
+count sh tests/check_docs.sh
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

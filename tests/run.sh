@@ -3,8 +3,8 @@
 # those whose name has one of the PATTERNs in it, or those of these exact NAMEs. Closes with the sum, "N passed, N failed".
 #
 # Each of them ends with a line "N passed, N failed" (", N skipped" may follow). One that crashes, hangs, leaves with a
-# bad status or says no such line counts as one failure more. The output of those that fail is shown. The scripts find
-# the programs first in PATH, and in $BIN. TEST_JOBS=N runs N at a time (one a processor, two at most: scripts that kill
+# bad status or prints no such line counts as one more failure. The output of those that fail is shown. The scripts find
+# the programs first in PATH, and in $BIN. TEST_JOBS=N runs N at a time (one per processor, two at most: scripts that kill
 # programs at chosen moments want some of the machine for themselves); TEST_TIMEOUT=S stops each after S seconds (600).
 # Examples of use, BUILD/tests/examples/example_*, count as unit tests.
 set -u

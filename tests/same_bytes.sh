@@ -6,7 +6,7 @@
 #   sh tests/same_bytes.sh build/bin before.txt        (then the change, then make)
 #   sh tests/same_bytes.sh build/bin after.txt && diff before.txt after.txt
 #
-# Left out is what may differ between two runs of one program: seconds, rates, and the name of the folder.
+# Not listed is what may differ between two runs of one program: seconds, rates, and the name of the folder.
 set -u
 [ $# -eq 2 ] || { echo "usage: sh tests/same_bytes.sh BIN OUT" >&2; exit 2; }
 BIN=$(cd "$1" && pwd) || exit 2

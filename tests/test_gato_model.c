@@ -1,5 +1,6 @@
 /* test_gato_model.c - the policy against PyTorch (tests/reference/gato), its gradients against
- * finite differences, its plan against unshared memory, its band against plain causality. */
+ * finite differences, its plan against unshared memory, its attention window against plain
+ * causality. */
 #include "tests/gato_case.h"
 #include "tests/test.h"
 
@@ -84,7 +85,7 @@ static void check_case(const char *name, action_kind_t kind, const char *loss, c
     CHECK(same_ids(&c, "tokens", &b.id), "%s: tokens", name);
     CHECK(same_ids(&c, "target_mask", &b.mask), "%s: mask", name);
     CHECK(same_ids(&c, "steps", &b.step), "%s: steps", name);
-    m->band = 1000;
+    m->attn_window = 1000;
     gato_graphs_t g;
     gato_graphs_init(&g, m, (graph_opts_t){.train = true, .all_logits = true, .exact = true});
     gato_metrics_t f = gato_step(&g, &b, 0, 0, 0, false);
@@ -129,13 +130,13 @@ TEST(text_matches_the_reference) {
     check_case("text", ACTION_CE, "loss", "grad", 9);
 }
 
-/* ---- whole rows, the band, expectations ---- */
+/* ---- whole rows, the attention window, expectations ---- */
 
-TEST(band_of_two_steps_matches_the_reference) {
+TEST(window_of_two_steps_matches_the_reference) {
     gato_case_t c;
     case_load(&c, "codes");
     gato_model_t *m = case_model(&c);
-    m->band = 2;
+    m->attn_window = 2;
     batch_t b;
     case_batch(&c, m, &b);
     gato_graphs_t g;
@@ -144,7 +145,7 @@ TEST(band_of_two_steps_matches_the_reference) {
     const gato_graph_t *at = g.last;
     CHECK(worst(&c, "hidden_window2", plan_data(at->plan, at->hidden), b.at.n * 12) < TOLERANCE);
     CHECK(worst(&c, "hidden", plan_data(at->plan, at->hidden), b.at.n * 12) > 1e-3,
-          "the band changes nothing");
+          "the attention window changes nothing");
     gato_graphs_release(&g);
     batch_release(&b);
     gato_model_free(m);
@@ -155,7 +156,7 @@ TEST(logits_and_expectations_match_the_reference) {
     gato_case_t c;
     case_load(&c, "codes");
     gato_model_t *m = case_model(&c);
-    m->band = 1000;
+    m->attn_window = 1000;
     batch_t b;
     case_batch(&c, m, &b);
     gato_graphs_t g;

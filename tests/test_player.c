@@ -1,6 +1,6 @@
 /* test_player.c - a policy at play against the same network run whole: the cache against a full
- * forward under the band mask, actions against the logits they are read from, rebuilding against
- * the cache. */
+ * forward under the mask of the attention window, actions against the logits they are read from,
+ * rebuilding against the cache. */
 #include "tests/player_case.h"
 
 /* ---- the oracle: the whole game as one sequence, run once ---- */
@@ -12,13 +12,13 @@ typedef struct {
     size_t tokens, V;
 } whole_t;
 
-static void whole_open(whole_t *w, gato_model_t *m, const kind_t *k, int32_t band, const char *text,
-                       const game_t *g) {
+static void whole_open(whole_t *w, gato_model_t *m, const kind_t *k, int32_t attn_window,
+                       const char *text, const game_t *g) {
     vqvae_t *v = k->codes ? make_tokenizer() : NULL;
     uint32_t codes[8], words[256];
     size_t n = text ? strlen(text) + 1 : 0;
     for (size_t i = 0; i < n; i++) words[i] = i + 1 < n ? (uint8_t)text[i] : 256;
-    m->band = band;
+    m->attn_window = attn_window;
     batch_init(&w->batch, &m->config, &m->facts);
     batch_begin(&w->batch);
     for (size_t t = 0; t < g->T; t++) {
@@ -77,10 +77,10 @@ static double mean_value(const float *logits) {
 
 /* Largest differences of a game (actions by expectation or regression) from the whole. skipped:
  * tokens at the end of a timestep that a player runs with the next one, if at all. */
-static void compare(const kind_t *k, gato_model_t *m, int32_t band, const char *text,
+static void compare(const kind_t *k, gato_model_t *m, int32_t attn_window, const char *text,
                     const game_t *g) {
     whole_t w;
-    whole_open(&w, m, k, band, text, g);
+    whole_open(&w, m, k, attn_window, text, g);
     bool regress = m->config.loss.action_kind == ACTION_MSE;
     size_t D = 16, skipped = regress ? ACTIONS : 1;
     double hidden = 0, action = 0, moved = 0;
@@ -95,22 +95,24 @@ static void compare(const kind_t *k, gato_model_t *m, int32_t band, const char *
             if (t) moved = fmax(moved, fabs((double)g->action[t][i] - (double)g->action[t - 1][i]));
         }
     }
-    CHECK(hidden < TOLERANCE, "%s, %zu steps, band %d: hidden states differ by %g", k->name, g->T,
-          band, hidden);
-    CHECK(action < TOLERANCE, "%s, %zu steps, band %d: actions differ by %g", k->name, g->T, band,
-          action);
+    CHECK(hidden < TOLERANCE, "%s, %zu steps, attention window %d: hidden states differ by %g",
+          k->name, g->T, attn_window, hidden);
+    CHECK(action < TOLERANCE, "%s, %zu steps, attention window %d: actions differ by %g", k->name,
+          g->T, attn_window, action);
     CHECK(moved > 10 * TOLERANCE, "%s: actions hardly move, %g", k->name, moved);
     whole_close(&w);
 }
 
-static void play_and_compare(const kind_t *k, size_t band, int layers, const char *text, size_t T) {
+static void play_and_compare(const kind_t *k, size_t attn_window, int layers, const char *text,
+                             size_t T) {
     static game_t g;
-    gato_model_t *m = make_run(k, band, layers);
+    gato_model_t *m = make_run(k, attn_window, layers);
     player_t *p = open_run(&(player_opts_t){.decode = DECODE_MEAN});
-    CHECK(player_model(p)->band == (int32_t)band, "%s: band %d, wanted %zu", k->name,
-          player_model(p)->band, band);
+    CHECK(player_model(p)->attn_window == (int32_t)attn_window,
+          "%s: attention window %d, wanted %zu", k->name, player_model(p)->attn_window,
+          attn_window);
     if (play(p, text, T, &g))
-        compare(k, m, (int32_t)band, text, &g);
+        compare(k, m, (int32_t)attn_window, text, &g);
     else
         CHECK(false, "%s", k->name);
     player_close(p);
@@ -131,28 +133,29 @@ TEST(many_steps) {
 }
 TEST(a_mission_in_every_timestep) {
     play_and_compare(&kinds[LINEAR], 3, 2, "go", 12);
-    /* The band counts timesteps without text: what is seen can be far more than the context. */
-    play_and_compare(&kinds[LINEAR], 4, 2,
-                     "a mission of many more tokens than the band allows for, and then some more "
-                     "of them, until the "
-                     "cache has to grow",
-                     12);
+    /* The attention window counts timesteps without text: what is seen can be far more than the
+     * context. */
+    play_and_compare(
+        &kinds[LINEAR], 4, 2,
+        "a mission of many more tokens than the band allows for, and then some more of "
+        "them, until the cache has to grow",
+        12);
 }
 
-/* The band hides something: otherwise the comparisons above would hold without one. */
+/* The attention window hides something: otherwise the comparisons above would hold without one. */
 TEST(the_band_matters) {
     static game_t g;
     gato_model_t *m = make_run(&kinds[BIN], 3, 2);
     player_t *p = open_run(&(player_opts_t){.decode = DECODE_MEAN});
     REQUIRE(play(p, NULL, 12, &g));
-    for (int32_t band = 2; band <= 4; band += 2) {
+    for (int32_t attn_window = 2; attn_window <= 4; attn_window += 2) {
         whole_t w;
-        whole_open(&w, m, &kinds[BIN], band, NULL, &g);
+        whole_open(&w, m, &kinds[BIN], attn_window, NULL, &g);
         double d = 0;
         for (size_t i = 0; i < 16; i++)
             d = fmax(
                 d, fabs((double)g.hidden[11][i] - (double)w.hidden[(12 * w.tokens - 2) * 16 + i]));
-        CHECK(d > 100 * TOLERANCE, "band %d: %g", band, d);
+        CHECK(d > 100 * TOLERANCE, "attention window %d: %g", attn_window, d);
         whole_close(&w);
     }
     player_close(p);
@@ -186,19 +189,19 @@ TEST(a_reset_forgets_everything) {
 TEST(rebuilding_equals_the_cache) {
     static const struct {
         int kind;
-        size_t band, T;
+        size_t attn_window, T;
         int layers;
     } cases[] = {{BIN, 12, 12, 2},   {BIN, 20, 12, 3},    {MSE, 12, 12, 2},
                  {CODES, 12, 12, 2}, {PATCHES, 12, 5, 2}, {MIX, 1, 12, 2},
                  {MSE, 1, 12, 2},    {BIN, 3, 30, 1},     {MSE_BIN, 4, 30, 1}};
     static game_t a, b;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        gato_model_t *m = make_run(&kinds[cases[i].kind], cases[i].band, cases[i].layers);
+        gato_model_t *m = make_run(&kinds[cases[i].kind], cases[i].attn_window, cases[i].layers);
         player_t *cache = open_run(&(player_opts_t){.decode = -1}),
                  *anew = open_run(&(player_opts_t){.decode = -1, .rebuild = true});
         REQUIRE(play(cache, NULL, cases[i].T, &a) && play(anew, NULL, cases[i].T, &b));
-        CHECK(farthest(&a, &b) < TOLERANCE, "%s, band %zu: %g", kinds[cases[i].kind].name,
-              cases[i].band, farthest(&a, &b));
+        CHECK(farthest(&a, &b) < TOLERANCE, "%s, attention window %zu: %g",
+              kinds[cases[i].kind].name, cases[i].attn_window, farthest(&a, &b));
         player_close(cache);
         player_close(anew);
         gato_model_free(m);

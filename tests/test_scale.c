@@ -4,7 +4,7 @@
  *
  *   SCALE=10000000 build/tests/test_scale figures
  *
- * writes that many (powers of ten up to it) and prints the figures; without it the test goes to
+ * writes that many (powers of ten up to it) and prints its measurements; without it the test goes to
  * 10^5.
  */
 #include "common/base/pool.h"
@@ -132,7 +132,7 @@ static int reading(void *arg) {
     return 0;
 }
 
-/* The figures come back through a file: a child's memory is its own. */
+/* The measurements come back through a file: a child's memory is its own. */
 typedef struct {
     int (*stage)(void *);
     figures_t *f;

@@ -63,7 +63,7 @@ static token_record_t image_record(void) {
                             .T = 1,
                             .key = "a/x.png",
                             .key_len = 7,
-                            .source = "images",
+                            .source = "my_shots",
                             .source_len = 8,
                             .grid_h = 2,
                             .grid_w = 3,

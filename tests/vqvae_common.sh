@@ -50,7 +50,7 @@ images() {
     verdict $? "$1 images"
 }
 
-# A run of twelve steps: autoencoder until 3, checkpoints at 4, 8, 12, figures at 6, 12.
+# A run of twelve steps: autoencoder until 3, checkpoints at 4, 8, 12, metrics at 6, 12.
 cat >tiny.json <<'X'
 {"model": {"block_out_channels": [8, 8], "latent_channels": 8, "vq_embed_dim": 4, "num_vq_embeddings": 16, "norm_num_groups": 2},
  "train": {"steps": 12, "batch": 4, "warmup_no_quant": 3, "save_every": 4, "eval_every": 6, "log_every": 2},

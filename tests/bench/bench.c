@@ -399,8 +399,8 @@ static bool control(const char *rest) {
         ms[t] = (log_now() - start) * 1000;
     }
     printf("{\"p50\":%.6g,", quantile(ms, steps, 0.5));
-    printf("\"p99\":%.6g,\"band\":%d,\"vocabulary\":%u}\n", quantile(ms, steps, 0.99),
-           player_model(p)->band, tokens_total(&player_model(p)->tokens));
+    printf("\"p99\":%.6g,\"attn_window\":%d,\"vocabulary\":%u}\n", quantile(ms, steps, 0.99),
+           player_model(p)->attn_window, tokens_total(&player_model(p)->tokens));
     player_close(p);
     free(rgb);
     return true;

@@ -21,7 +21,7 @@ if [ -z "${BENCH_VENV:-}" ] && [ ! -f "$venv/done" ]; then
             vector-quantize-pytorch; then
         : >"$venv/done"
     else
-        echo "that failed: only our own figures will be there" >&2
+        echo "that failed: only our own numbers will be there" >&2
     fi
 fi
 PEER_PYTHON=$venv/bin/python3

@@ -302,11 +302,11 @@ def least_ms(limit, forwards):
 def acting(b, how, variants, steps):
     """Medians of p50 and p99 on both sides, and the peer's name: (p50, its p50, p99, its p99, name)."""
     run, images, s, peers = policy(b, ACTING), raw(b), peer_size(ACTING), Peers(b, variants)
-    band, tails = ACTING["context"] // STEP, {"ours": [], "peer": []}
-    s["context"], s["positions"] = (band - 1) * STEP, ACTING["context"] + STEP
+    window, tails = ACTING["context"] // STEP, {"ours": [], "peer": []}
+    s["context"], s["positions"] = (window - 1) * STEP, ACTING["context"] + STEP
 
     def ours():
-        told = b.ask(f"control {run} {images} {band + 2} {steps} {how}")
+        told = b.ask(f"control {run} {images} {window + 2} {steps} {how}")
         tails["ours"].append(told["p99"])
         return told["p50"]
 

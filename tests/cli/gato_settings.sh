@@ -1,6 +1,6 @@
 #!/bin/sh
 # gato_settings.sh - policies that would not learn what they are asked for: no targets, a horizon beyond the sequence, keys
-# without effect, a frozen name that is none; lone records; evaluation of nothing. Shards are of images, captions and text.
+# without effect, names to freeze that match nothing; lone records; evaluation of nothing. Shards of images, captions, text.
 . "$(dirname "$0")/../vqvae_common.sh"
 
 images 8 pics

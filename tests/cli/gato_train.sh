@@ -1,6 +1,6 @@
 #!/bin/sh
 # gato_train.sh - `gato train`, `eval` and `act` on three recorded episodes: the same bytes for any number of threads and after any
-# kill, stops on request, what a resume refuses, artifacts that do not fit each other, a policy's folder at play.
+# kill, stops on request, what a resume refuses, artifacts that do not fit each other, and playing from a policy's folder alone.
 . "$(dirname "$0")/../vqvae_common.sh"
 . "$top/pipelines/json.sh"
 
@@ -86,7 +86,7 @@ grep -Evq "^\{\"step\":$number,\"wall\":$number,\"loss\":$number,\"lr\":$number,
 [ $? -eq 1 ]
 verdict $? "members of every line of metrics.jsonl"
 grep -c '"loss_held_out":[0-9.]*,"action_mae_held_out":[0-9]' base/metrics.jsonl | grep -qx 2
-verdict $? "held-out figures twice"
+verdict $? "held-out metrics twice"
 
 # --- the same bytes
 learn again
@@ -290,7 +290,7 @@ grep -q '^{"source":"x1.lmdb","records":1,.*"loss_image":null,"loss_text":null,.
 verdict $? "one line of one source, null where there is nothing"
 near "$(json_last figures.json loss)" "$(json_last base/metrics.jsonl loss_held_out)" 1e-5 &&
     near "$(json_last figures.json action_mae)" "$(json_last base/metrics.jsonl action_mae_held_out)" 1e-5
-verdict $? "the figures that training wrote last: $(cat figures.json)"
+verdict $? "the metrics that training wrote last: $(cat figures.json)"
 does "eval again" eval --model base --data x1.lmdb --threads 2
 cmp figures.json out
 verdict $? "eval with --threads 2"
@@ -308,7 +308,7 @@ verdict $? "--weights f32 is the default"
 for bits in bf16 q8; do
     does "eval --weights $bits" eval --model base --data x1.lmdb --weights "$bits"
     ! cmp -s figures.json out && near "$(json_last out loss)" "$(json_last figures.json loss)" 0.01
-    verdict $? "fewer bits a weight, nearly the same loss: $(json_last out loss) and $(json_last figures.json loss)"
+    verdict $? "fewer bits per weight, nearly the same loss: $(json_last out loss) and $(json_last figures.json loss)"
 done
 refuses 2 "--weights 'q4'" eval --model base --data x1.lmdb --weights q4
 if [ -e /dev/full ]; then

@@ -1,6 +1,6 @@
 #!/bin/sh
 # harness.sh - the tools around the tests: run.sh counts every way in which a test can end badly, and setup.sh does,
-# says and refuses what it promises, with stand-ins for dpkg, apt and sudo.
+# reports and refuses what it promises, with stand-ins for dpkg, apt and sudo.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 tmp=$(mktemp -d) || exit 1
@@ -124,11 +124,18 @@ else
     check format_fails "$rc $(grep -c '^vqvae/x.c:1: ' "$tmp/out") $(tail -n 1 "$tmp/out" | cut -d, -f2)" '1 1  1 failed'
 fi
 
+# --- check_docs.sh likewise
+printf 'see `gato/nothing.c`\n' >"$tmp/f/README.md"
+printf 'all:\n' >"$tmp/f/Makefile"
+sh "$top/tests/check_docs.sh" "$tmp/f" >"$tmp/out" 2>&1
+rc=$?
+check docs_fail "$rc $(grep -c '^README.md:1: ' "$tmp/out") $(tail -n 1 "$tmp/out" | cut -d, -f2)" '1 1  1 failed'
+
 # --- test.sh: a failure of the quick tier ends the run, one of the second does not
 mkdir -p "$tmp/q/pipelines" "$tmp/q/tests" "$tmp/q/bin"
 cp "$top/pipelines/test.sh" "$tmp/q/pipelines"
 printf '#!/bin/sh\nexit 0\n' >"$tmp/q/pipelines/setup.sh"
-for s in check_floors check_format fuzz; do echo 'echo 1 passed, 0 failed' >"$tmp/q/tests/$s.sh"; done
+for s in check_floors check_format check_docs fuzz; do echo 'echo 1 passed, 0 failed' >"$tmp/q/tests/$s.sh"; done
 # shellcheck disable=SC2016
 echo 'echo "${2:-all}" >>tests/ran; echo 10 passed, 0 failed' >"$tmp/q/tests/run.sh"
 printf '#!/bin/sh\nexit 0\n' >"$tmp/q/bin/make"
@@ -139,17 +146,17 @@ quick() { # what the whole check says last, and which tests it ran
     rc=$?
     echo "$(tail -n 1 "$tmp/out") ($rc) $(tr '\n' ' ' <"$tmp/q/tests/ran")"
 }
-check all_of_it "$(quick)" '43 passed, 0 failed (0) test_ .sh test_ all '
+check all_of_it "$(quick)" '44 passed, 0 failed (0) test_ .sh test_ all '
 printf '#!/bin/sh\necho broken.c:1: error:; exit 2\n' >"$tmp/q/bin/make"
-check broken_build "$(quick)" '2 passed, 1 failed (1) '
+check broken_build "$(quick)" '3 passed, 1 failed (1) '
 printf '#!/bin/sh\necho x.c:1: warning: unused\n' >"$tmp/q/bin/make"
-check build_with_a_warning "$(quick)" '2 passed, 1 failed (1) '
+check build_with_a_warning "$(quick)" '3 passed, 1 failed (1) '
 printf '#!/bin/sh\nexit 0\n' >"$tmp/q/bin/make"
 echo 'echo 1 passed, 2 failed; exit 1' >"$tmp/q/tests/check_format.sh"
-check bad_format "$(quick)" '2 passed, 2 failed (1) '
+check bad_format "$(quick)" '3 passed, 2 failed (1) '
 echo 'echo 1 passed, 0 failed' >"$tmp/q/tests/check_format.sh"
 echo 'echo 0 passed, 1 failed; exit 1' >"$tmp/q/tests/fuzz.sh"
-check failing_second_tier "$(quick)" '42 passed, 1 failed (1) test_ .sh test_ all '
+check failing_second_tier "$(quick)" '43 passed, 1 failed (1) test_ .sh test_ all '
 
 # --- affected.sh on the build under test: oracles are what the includes and calls of a few files say
 if [ -n "${BIN:-}" ] && [ -f "$BIN/../tests/test_fs.d" ]; then

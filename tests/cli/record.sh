@@ -88,7 +88,7 @@ verdict $? "the random policy"
 exits 2 "'one' is not empty" --episodes 1 --out one
 [ -f one/done ]
 verdict $? "a refused command touches nothing"
-exits 2 "'one/done' is no folder" --episodes 1 --out one/done
+exits 2 "'one/done' is not a folder" --episodes 1 --out one/done
 exits 1 "cannot" --episodes 1 --out /proc/none/new
 gato record --episodes 3 --seed 5 --out other --force >out 2>err && cmp one/data/main_data.hdf5 other/data/main_data.hdf5
 verdict $? "--force writes into it"

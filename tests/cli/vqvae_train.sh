@@ -1,6 +1,6 @@
 #!/bin/sh
 # vqvae_train.sh - `vqvae train` and the commands that look at its RUN: the same bytes for any number of threads and after any
-# kill, stops on request, what a resume refuses, figures and images.
+# kill, stops on request, what a resume refuses, metrics and images.
 . "$(dirname "$0")/../vqvae_common.sh"
 
 images 24 pics
@@ -29,7 +29,7 @@ grep -Evq "^\{\"step\":$number,\"wall\":$number,\"loss\":$number,\"lr\":$number,
 [ $? -eq 1 ]
 verdict $? "members of every line of metrics.jsonl"
 grep -c '"psnr_held_out":[0-9]' base/metrics.jsonl | grep -qx 2
-verdict $? "held-out figures twice"
+verdict $? "held-out metrics twice"
 head -n 1 base/metrics.jsonl | grep -q '"perplexity":null,"codes_used":null' && tail -n 1 base/metrics.jsonl | grep -q '"codes_used":[1-9]'
 verdict $? "the first line is of the autoencoder, the last of the quantizer"
 

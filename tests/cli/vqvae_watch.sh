@@ -1,6 +1,6 @@
 #!/bin/sh
 # vqvae_watch.sh - watching and judging a run: what metrics.jsonl tells of the codebook, the TensorBoard events, `vqvae report`,
-# and eval's figures over the foreground.
+# and eval's metrics over the foreground.
 . "$(dirname "$0")/../vqvae_common.sh"
 . "$top/pipelines/json.sh"
 
@@ -74,7 +74,7 @@ grep -q '"charts": 10' summary && grep -q '"images": 57' summary && grep -q '\[1
 verdict $? "ten charts, 28 pairs, the codes: $(cat summary)"
 vqvae eval --model "$run" --data pics --split all --threads 1 >figures.json 2>err
 figure() { json_all figures.json "$1" | awk -v f="$2" '{ printf f, $1 }'; }
-report "eval's figures in the page" "$run/report.html" "$(figure psnr %.2f)" "$(figure ssim %.4f)" "$(figure mse %.6f)" "$(figure perplexity %.1f)"
+report "eval's metrics in the page" "$run/report.html" "$(figure psnr %.2f)" "$(figure ssim %.4f)" "$(figure mse %.6f)" "$(figure perplexity %.1f)"
 ! python3 "$top/tests/interop/read_report.py" "$run/report.html" 'not there' >out 2>err
 verdict $? "the reader of pages can refuse"
 for n in 2 3; do

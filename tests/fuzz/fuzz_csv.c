@@ -1,5 +1,5 @@
-/* fuzz_csv.c - arbitrary bytes as a row of a table: what comes out, written with every field in
- * quotes, reads back as the same fields, and leaves no quote open.
+/* fuzz_csv.c - arbitrary bytes as a row of a table: its fields, written in quotes, read back as the
+ * same fields and leave no quote open.
  */
 #include "common/io/text/csv.h"
 

@@ -1,6 +1,5 @@
-/* fuzz_json_stream.c - arbitrary bytes as JSON that is read in elements: an end, a reason for every
- * refusal, the same elements from any chunks, and of an array that json_parse takes as many
- * elements as it has.
+/* fuzz_json_stream.c - arbitrary bytes as JSON, read element by element: an end, a reason for every
+ * refusal, the same elements from any chunks, and all elements of an array that json_parse takes.
  */
 #include "common/io/text/json.h"
 #include "common/io/text/json_stream.h"

@@ -1,5 +1,5 @@
-/* fuzz_token_record.c - arbitrary bytes as values of a shard, their checksum made right so that the
- * content is looked at. A record that is accepted must build the same bytes again.
+/* fuzz_token_record.c - arbitrary bytes as values of a shard, with a corrected checksum so that the
+ * content is read. An accepted record must build the same bytes again.
  */
 #include "common/io/token_db/token_db_value.h"
 

@@ -1,6 +1,6 @@
-/* fuzz_webp.c - any bytes as a WebP: no crash, no leak, and either a whole image or a reason. The
- * size in the header is made right too, without which no mutation that changes the length would get
- * past it.
+/* fuzz_webp.c - any bytes as a WebP: no crash, no leak, and either a whole image or a reason.
+ * Decodes them again with the corrected size in the header; otherwise no mutation that changes the
+ * length gets past it.
  */
 #include "common/io/image/image_codec.h"
 

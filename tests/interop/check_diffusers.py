@@ -6,7 +6,7 @@
 TRACE is what `vqvae trace --model RUN --image IMAGE... --out TRACE` wrote, with the same images in the same order.
 Checked:
   - VQModel.from_pretrained(RUN) finds every tensor, with its shape, and no other;
-  - indices are equal, except where the best and the the chosen squared distance differ by less than 1e-4 of the
+  - indices are equal, except where the best and the chosen squared distance differ by less than 1e-4 of the
     latter (a near tie, which the order of additions may turn);
   - prequant and decoder_out, when in the trace, agree within 1e-3 of their largest value (the decoder starts from the
     trace's own `quantized`).

@@ -489,7 +489,7 @@ def make_case(name, shared, case):
         changed = np.abs(wide["hidden_window2"] - wide["hidden"]).max(1) > 1e-3
         demand(
             np.array_equal(changed, exact["steps"] >= 2),
-            f"{name}: the band must change exactly the tokens from step 2 on",
+            f"{name}: the attention window must change exactly the tokens from step 2 on",
         )
     out = {f"w.{k}": v for k, v in case["extra"].items()}
     out.update({f"in.{k}": v.astype(np.uint8) if k == "pixels" else v for k, v in case["in"].items()})

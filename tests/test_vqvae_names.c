@@ -283,7 +283,7 @@ TEST(fault_064_taming_configurations) {
         {"{" HEAD "\"ch_mult\":[1,2],\"attn_resolutions\":[]}", "resolution", RC_MISFIT},
         /* 65 halves to 32 and doubles to 64: the encoder alone would have attention */
         {"{" HEAD "\"resolution\":65,\"ch_mult\":[1,2],\"attn_resolutions\":[65]}",
-         "encoder or the decoder", RC_MISFIT},
+         "only one of encoder and decoder", RC_MISFIT},
         {"{" HEAD "\"resolution\":65,\"ch_mult\":[1,2],\"attn_resolutions\":[32]}", "", RC_OK},
         {"{\"embed_dim\":8,\"n_embed\":16,\"z_channels\":8,\"ch\":20,\"num_res_blocks\":1," REST
          "}",

@@ -65,6 +65,13 @@ static void warn_no_effect(bool is_set, const char *key, const char *needs) {
     if (is_set) warn("%s has no effect: it needs %s", key, needs);
 }
 
+static bool ints_equal(const config_ints_t *a, const config_ints_t *b) {
+    if (a->n != b->n) return false;
+    for (int i = 0; i < a->n; i++)
+        if (a->v[i] != b->v[i]) return false;
+    return true;
+}
+
 static bool nums_equal(const config_nums_t *a, const config_nums_t *b) {
     if (a->n != b->n) return false;
     for (int i = 0; i < a->n; i++)
@@ -79,9 +86,7 @@ static void check_quantizer_keys(const config_t *c, const config_t *preset) {
         const char *key;
         bool is_set, shapes; /* shapes: it would change the network */
     } keys[] = {
-        {"levels",
-         memcmp(&c->quantizer.levels, &preset->quantizer.levels, sizeof c->quantizer.levels) != 0,
-         true},
+        {"levels", !ints_equal(&c->quantizer.levels, &preset->quantizer.levels), true},
         {"commitment_weight", c->quantizer.commitment_weight != preset->quantizer.commitment_weight,
          false},
         {"codebook_weight", c->quantizer.codebook_weight != preset->quantizer.codebook_weight,

@@ -64,7 +64,7 @@ static token_record_t image_record(void) {
                             .key = "a/x.png",
                             .key_len = 7,
                             .source = "images",
-                            .source_len = 8,
+                            .source_len = 6,
                             .grid_h = 2,
                             .grid_w = 3,
                             .image_h = 16,

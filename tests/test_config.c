@@ -70,6 +70,23 @@ TEST(config_defaults_and_print) {
     free(text);
 }
 
+/* Callers compare lists with memcmp, padding and all: equal settings must be equal bytes, whatever
+ * the memory held before. */
+TEST(config_equal_lists_are_equal_bytes) {
+    static const char *const sets[] = {"model.channels=[8,16,32]", "model.channels=7",
+                                       "optim.betas=[0.5]"};
+    for (size_t i = 0; i <= sizeof sets / sizeof *sets; i++) {
+        settings_t s[2];
+        for (int k = 0; k < 2; k++) {
+            memset(&s[k], k ? 0xAA : 0x55, sizeof s[k]);
+            config_defaults(table, &s[k]);
+            if (i) config_set(table, &s[k], sets[i - 1]);
+        }
+        CHECK(!memcmp(&s[0].channels, &s[1].channels, sizeof s[0].channels), "case %zu", i);
+        CHECK(!memcmp(&s[0].betas, &s[1].betas, sizeof s[0].betas), "case %zu", i);
+    }
+}
+
 TEST(config_prefixes_and_plain_keys) {
     static const config_field_t odd[] = {
         {"a", CF_INT, AT(steps), "1", NULL, 0, 0, 0, ""},

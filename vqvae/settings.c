@@ -48,8 +48,8 @@ static void check_disc(const config_t *c) {
             "loss.disc_start below the steps",
             (long long)c->loss.disc_start, (long long)c->train.steps);
     if (c->loss.disc_start + c->loss.disc_ramp > c->train.steps)
-        warn("loss.disc_ramp = %lld is not over in %lld steps: the GAN term never has its full "
-             "weight loss.disc",
+        warn("loss.disc_ramp = %lld does not end within %lld steps: the GAN term never reaches its "
+             "full weight loss.disc",
              (long long)c->loss.disc_ramp, (long long)c->train.steps);
 }
 

@@ -81,32 +81,33 @@ static int open_list(walk_t *w, const config_field_t *field, const cJSON *item,
                  field->kind == CF_INTS ? "a list of integers" : "a list of numbers");
 }
 
-/* Both lists are cleared behind their items, so that structs of equal settings are equal bytes. */
+/* Both lists are built in zeroed bytes and copied as bytes, padding and all: equal settings are equal
+ * bytes, and callers compare them so. */
 static int put_ints(walk_t *w, const config_field_t *field, const cJSON *item, config_ints_t *out) {
     const cJSON *at;
     if (open_list(w, field, item, &at)) return -1;
-    int n = 0;
+    config_ints_t list;
+    memset(&list, 0, sizeof list);
     for (; at; at = next_in(item, at)) {
-        if (n == CONFIG_LIST) return wrong(w, field, item, "at most 16 items");
-        if (put_int(w, field, at, &out->v[n])) return -1;
-        n++;
+        if (list.n == CONFIG_LIST) return wrong(w, field, item, "at most 16 items");
+        if (put_int(w, field, at, &list.v[list.n])) return -1;
+        list.n++;
     }
-    out->n = n;
-    for (; n < CONFIG_LIST; n++) out->v[n] = 0;
+    memcpy(out, &list, sizeof list);
     return 0;
 }
 
 static int put_nums(walk_t *w, const config_field_t *field, const cJSON *item, config_nums_t *out) {
     const cJSON *at;
     if (open_list(w, field, item, &at)) return -1;
-    int n = 0;
+    config_nums_t list;
+    memset(&list, 0, sizeof list);
     for (; at; at = next_in(item, at)) {
-        if (n == CONFIG_LIST) return wrong(w, field, item, "at most 16 items");
-        if (put_num(w, field, at, &out->v[n])) return -1;
-        n++;
+        if (list.n == CONFIG_LIST) return wrong(w, field, item, "at most 16 items");
+        if (put_num(w, field, at, &list.v[list.n])) return -1;
+        list.n++;
     }
-    out->n = n;
-    for (; n < CONFIG_LIST; n++) out->v[n] = 0;
+    memcpy(out, &list, sizeof list);
     return 0;
 }
 

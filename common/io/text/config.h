@@ -18,7 +18,7 @@
 /* The most items of a list, and bytes of a path with its NUL. */
 enum { CONFIG_LIST = 16, CONFIG_PATH = 1024 };
 
-/* Items behind the first n are 0. */
+/* Lists. Items behind the first n are 0 and so is the padding: equal lists are equal bytes. */
 typedef struct {
     int64_t v[CONFIG_LIST];
     int n;

@@ -63,13 +63,8 @@ static token_record_t image_record(void) {
                             .T = 1,
                             .key = "a/x.png",
                             .key_len = 7,
-<<<<<<< HEAD
-                            .source = "my_shots",
-                            .source_len = 8,
-=======
                             .source = "images",
                             .source_len = 6,
->>>>>>> iolow
                             .grid_h = 2,
                             .grid_w = 3,
                             .image_h = 16,

@@ -1,8 +1,8 @@
 /* bad_items.h - items of a dataset that cannot be used.
  *
- * Counts them per reason, warns about each once (20 by name, the rest as a number), and decides when
- * they are too many. An item that is reported again, in a later epoch say, is not counted again.
- * Thread-safe.
+ * Counts them per reason, warns about each once (20 by name, the rest as a number), and decides
+ * when they are too many. An item that is reported again, in a later epoch say, is not counted
+ * again. Thread-safe.
  */
 #ifndef IO_BAD_ITEMS_H
 #define IO_BAD_ITEMS_H

@@ -85,8 +85,8 @@ void fs_writer_abort(fs_writer_t *w) {
     writer_clear(w);
 }
 
-/* Opens the temporary, locked and empty: its descriptor, or -1 with a reason. Not O_TRUNC: before it
- * is locked, its bytes may be another writer's. */
+/* Opens the temporary, locked and empty: its descriptor, or -1 with a reason. Not O_TRUNC: before
+ * it is locked, its bytes may be another writer's. */
 static int open_temporary(const char *path, const char *temporary, reason_t *why) {
     for (;;) {
         int fd = open(temporary, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);

@@ -10,8 +10,8 @@
 #include <stddef.h>
 
 /* Splits "SRC=W" at the last '=' when a number follows and the whole is no existing path. Returns
- * the weight, 1 without one, and the path, malloc'ed. For programs: die(RC_USAGE) when the weight is
- * not above 0. */
+ * the weight, 1 without one, and the path, malloc'ed. For programs: die(RC_USAGE) when the weight
+ * is not above 0. */
 double source_spec_split(const char *spec, char **path);
 
 /* The rule of every dataset: a group is held out iff XXH64(group) % 1000 < 1000 * holdout. */
@@ -35,10 +35,10 @@ const char *split_whole(const char *name, size_t n, char buf[512]);
 
 /* Writes the name of item i, its group or its key, to buf and returns buf. */
 typedef const char *(*split_name_fn)(void *ctx, size_t i, char buf[512]);
-/* The rule for n items at once, with exceptions for small datasets (0 < holdout < 1). When all items
- * are one group, each is a group of its own, by its key. When the rule leaves a side empty, the
- * group nearest to the border changes sides. When all keys are equal, nothing is held out: training
- * comes first. Fills held[n] and returns how many are held out. */
+/* The rule for n items at once, with exceptions for small datasets (0 < holdout < 1). When all
+ * items are one group, each is a group of its own, by its key. When the rule leaves a side empty,
+ * the group nearest to the border changes sides. When all keys are equal, nothing is held out:
+ * training comes first. Fills held[n] and returns how many are held out. */
 size_t split_items(size_t n, double holdout, split_name_fn group, split_name_fn key, void *ctx,
                    bool *held);
 

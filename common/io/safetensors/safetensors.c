@@ -236,8 +236,8 @@ static const char *measure(const st_tensor_t *t, uint64_t *count, uint64_t *byte
     return NULL;
 }
 
-/* Gives every tensor its place in the data section of `size` bytes at `data`, which is NULL when the
- * file is read by parts. Rules 10 to 13. */
+/* Gives every tensor its place in the data section of `size` bytes at `data`, which is NULL when
+ * the file is read by parts. Rules 10 to 13. */
 static int place(st_file_t *f, const uint8_t *data, uint64_t size, reason_t *why) {
     uint64_t at = 0;
     qsort(f->tensor, f->n, sizeof *f->tensor, by_offsets);

@@ -15,9 +15,10 @@
  *     if (st_read_f32(tensor, back, &why)) die(RC_DATA, "%s", why.text);
  *     st_close(&file);
  *
- * A file is a u64 N (little-endian), N bytes of JSON, and the data up to its end. The reader applies
- * the 13 rules of the format (sizes, UTF-8, one object, no duplicate keys, contiguous offsets, exact
- * sizes) and its reason names the first that fails. The same tensors give the same bytes.
+ * A file is a u64 N (little-endian), N bytes of JSON, and the data up to its end. The reader
+ * applies the 13 rules of the format (sizes, UTF-8, one object, no duplicate keys, contiguous
+ * offsets, exact sizes), and its reason names the first that fails. The same tensors give the same
+ * bytes.
  */
 #ifndef IO_SAFETENSORS_H
 #define IO_SAFETENSORS_H
@@ -103,11 +104,11 @@ void st_writer_add(st_writer_t *w, const char *name, st_type_t type, int rank, c
 /* The same over malloc'ed data that the writer takes over. */
 void st_writer_give(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim,
                     void *data);
-/* Writes the bytes of tensor i to `data`. Called twice per file, for hash and data; it must give the
- * same bytes each time. */
+/* Writes the bytes of tensor i to `data`. Called twice per file, for hash and data; it must give
+ * the same bytes each time. */
 typedef void (*st_fill_t)(void *ctx, size_t i, void *data);
-/* The same over data that `fill` makes when it is needed, so that only one such tensor is in memory.
- * ctx must stay valid until the file is written. */
+/* The same over data that `fill` makes when it is needed, so that only one such tensor is in
+ * memory. ctx must stay valid until the file is written. */
 void st_writer_lazy(st_writer_t *w, const char *name, st_type_t type, int rank, const uint64_t *dim,
                     st_fill_t fill, void *ctx, size_t i);
 /* Adds a pair to __metadata__, both copied. A key given twice keeps the last value. */

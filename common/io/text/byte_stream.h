@@ -1,8 +1,8 @@
 /* byte_stream.h - the bytes of a file from front to back, as often as wanted.
  *
- * gzip and zstd files are unpacked; their first bytes tell them, not their names. "-" is stdin. What
- * can be read only once (stdin, a pipe, a FIFO) is first copied to a nameless file in $TMPDIR or
- * /tmp, so that a pipe behaves like the file that it carries.
+ * gzip and zstd files are unpacked; their first bytes tell them, not their names. "-" is stdin.
+ * What can be read only once (stdin, a pipe, a FIFO) is first copied to a nameless file in $TMPDIR
+ * or /tmp, so that a pipe behaves like the file that it carries.
  */
 #ifndef IO_BYTE_STREAM_H
 #define IO_BYTE_STREAM_H

@@ -28,9 +28,9 @@
 
 /* ---- reading ---- */
 
-/* Parses strict JSON of at most 64 levels. infinities: accept NaN, Infinity and -Infinity, as Minari
- * writes them, and read them as null and +-1e308. Free with cJSON_Delete. NULL with a reason that
- * starts with "line:column: ". */
+/* Parses strict JSON of at most 64 levels. infinities: accept NaN, Infinity and -Infinity, as
+ * Minari writes them, and read them as null and +-1e308. Free with cJSON_Delete. NULL with a reason
+ * that starts with "line:column: ". */
 cJSON *json_parse(const char *text, size_t size, bool infinities, reason_t *why);
 /* The rule for people's data, lines and members of tars alike: json_parse with infinities, behind a
  * byte order mark if there is one. */
@@ -38,8 +38,8 @@ cJSON *json_parse_data(const char *text, size_t size, reason_t *why);
 /* Parses a file of at most 1 GB. NULL with a reason that starts with the path. */
 cJSON *json_parse_file(const char *path, bool infinities, reason_t *why);
 
-/* Line and column (from 1, in characters) of `item`, or of its key, in the text that json_parse made
- * `root` from. */
+/* Line and column (from 1, in characters) of `item`, or of its key, in the text that json_parse
+ * made `root` from. */
 void json_where(const char *text, size_t size, const cJSON *root, const cJSON *item, bool key,
                 size_t *line, size_t *column);
 

@@ -23,8 +23,8 @@ typedef struct {
     /* Set by the caller. */
     json_more_fn more;
     void *ctx;
-    /* false: the elements are those of one array, or values one behind another. true: they are those
-     * of the arrays in one object; its other members are passed over. */
+    /* false: the elements are those of one array, or values one behind another. true: they are
+     * those of the arrays in one object; its other members are passed over. */
     bool members;
 
     /* The element: valid until the next call, one NUL behind it. */

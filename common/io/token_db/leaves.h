@@ -47,8 +47,8 @@ char *leaves_json(const leaves_t *l);
 int leaves_parse(leaves_t *out, const char *json, reason_t *why);
 
 /* Do two lists (JSON, or NULL) name the same columns in the same order? A part that one of them
- * lacks fits any other, and a leaf without a name fits any leaf of its width. 0, or -1 with a reason
- * that shows both. */
+ * lacks fits any other, and a leaf without a name fits any leaf of its width. 0, or -1 with a
+ * reason that shows both. */
 int leaves_fit(const char *a, const char *b, reason_t *why);
 /* All that two fitting lists know: the leaves of a, and those of the parts that only b has.
  * malloc'ed; NULL when both are NULL. */

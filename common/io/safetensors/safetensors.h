@@ -17,7 +17,7 @@
  *
  * A file is a u64 N (little-endian), N bytes of JSON, and the data up to its end. The reader
  * applies the 13 rules of the format (sizes, UTF-8, one object, no duplicate keys, contiguous
- * offsets, exact sizes), and its reason names the first that fails. The same tensors give the same
+ * offsets, exact sizes) and its reason names the first that fails. The same tensors give the same
  * bytes.
  */
 #ifndef IO_SAFETENSORS_H

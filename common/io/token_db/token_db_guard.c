@@ -1,4 +1,5 @@
-/* token_db_guard.c - see token_db_guard.h. The table is global: a signal handler sees nothing else.
+/* token_db_guard.c - see token_db_guard.h. A global table, since a signal handler sees nothing
+ * else.
  */
 #include "common/io/token_db/token_db_guard.h"
 

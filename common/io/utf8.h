@@ -17,8 +17,8 @@ size_t utf8_check(const uint8_t *p, size_t n);
 /* Writes code point c, which is no surrogate, to p. Returns the number of bytes. */
 size_t utf8_put(uint8_t p[4], uint32_t c);
 
-/* Writes `s` for a message to buf[cap]: control characters and malformed bytes become \xNN, and what
- * does not fit ends in "...". Returns buf. */
+/* Writes `s` for a message to buf[cap]: control characters and malformed bytes become \xNN, and
+ * what does not fit ends in "...". Returns buf. */
 const char *utf8_printable(char *buf, size_t cap, const char *s);
 
 #endif

@@ -81,8 +81,8 @@ static int open_list(walk_t *w, const config_field_t *field, const cJSON *item,
                  field->kind == CF_INTS ? "a list of integers" : "a list of numbers");
 }
 
-/* Both lists are built in zeroed bytes and copied as bytes, padding and all: equal settings are equal
- * bytes, and callers compare them so. */
+/* Both lists are built in zeroed bytes and copied as bytes, padding and all: equal settings are
+ * equal bytes, and callers compare them so. */
 static int put_ints(walk_t *w, const config_field_t *field, const cJSON *item, config_ints_t *out) {
     const cJSON *at;
     if (open_list(w, field, item, &at)) return -1;

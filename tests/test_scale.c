@@ -4,8 +4,8 @@
  *
  *   SCALE=10000000 build/tests/test_scale figures
  *
- * writes that many (powers of ten up to it) and prints its measurements; without it the test goes to
- * 10^5.
+ * writes that many (powers of ten up to it) and prints its measurements; without it the test goes
+ * to 10^5.
  */
 #include "common/base/pool.h"
 #include "common/io/token_db/token_db.h"

@@ -1,6 +1,6 @@
-/* fuzz_archive.c - any bytes as a WebDataset tar, read as a stream from memory and indexed as a file:
- * no crash, no leak, an end, and keys that all differ. The harness corrects the checksums of headers;
- * otherwise no mutation gets past the first one.
+/* fuzz_archive.c - any bytes as a WebDataset tar, read as a stream from memory and indexed as a
+ * file: no crash, no leak, an end, and keys that all differ. The harness corrects the checksums of
+ * headers; otherwise no mutation gets past the first one.
  */
 #include "common/io/source/archive.h"
 #include "tests/tar.h"

@@ -1,6 +1,6 @@
-/* fuzz_lpips.c - a user's file of LPIPS weights: the bytes rename, reshape and retype the tensors of
- * a good, narrow network, three bytes per edit. An accepted file can be recorded; a refusal has a
- * reason.
+/* fuzz_lpips.c - a user's file of LPIPS weights: the bytes rename, reshape and retype the tensors
+ * of a good, narrow network, three bytes per edit. An accepted file can be recorded; a refusal has
+ * a reason.
  *
  * fuzz-sources: common/nn/lpips.c common/nn/nn.c common/nn/packed.c common/tape/tape.c
  * fuzz-sources: common/tape/params.c common/tape/op_conv.c common/tape/op_linear.c

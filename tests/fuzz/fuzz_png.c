@@ -1,6 +1,6 @@
 /* fuzz_png.c - any bytes as a PNG: no crash, no leak, and either a whole image or a reason. Decodes
- * them as they are, and again with corrected checksums of the chunks; otherwise no mutation gets past
- * the first one.
+ * them as they are, and again with corrected checksums of the chunks; otherwise no mutation gets
+ * past the first one.
  */
 #include "common/io/image/image_codec.h"
 #include "tests/image_bytes.h"

@@ -255,7 +255,8 @@ static void put_actions(batch_t *b, const timestep_t *s, int32_t step, bool inpu
             put_token(b, tokens_continuous(&b->tokens) + tokens_bin(s->actions[i], bins), -1, step,
                       true);
     }
-    for (uint32_t i = 0; s->discrete_actions && i < b->facts->n_discrete_actions; i++) {
+    if (!s->discrete_actions) return;
+    for (uint32_t i = 0; i < b->facts->n_discrete_actions; i++) {
         uint32_t id = tokens_discrete(&b->tokens) + s->discrete_actions[i];
         put_target(b, &b->other, id, 0, false);
         put_token(b, id, -1, step, true);

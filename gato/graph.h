@@ -2,8 +2,9 @@
  * them, losses.
  *
  * Training minimizes the sum of the terms below. w.* are the weights of the configuration
- * (loss.action, ...). N is the number of token targets (action tokens and text), or of sequences
- * with loss.per_sequence. Cross entropies (CE) of tokens are over the whole vocabulary.
+ * (loss.action, ...). N is the number of token targets (action tokens and text); with
+ * loss.per_sequence that of sequences, and a target weighs 1 / (targets of its sequence). Cross
+ * entropies (CE) of tokens are over the whole vocabulary.
  *
  *   term                                     action_kind    factor
  *   ------------------------------------------------------------------------------
@@ -92,8 +93,8 @@ typedef struct {
     /* without train: of n_correct action tokens, those whose own range has its maximum at the
      * label */
     size_t correct, n_correct;
-    double squared,
-        absolute; /* errors of n_values predicted continuous actions against clean ones */
+    /* errors of n_values predicted continuous actions against clean ones */
+    double squared, absolute;
     size_t n_values;
     size_t positions, sequences;
 } gato_metrics_t;

@@ -45,9 +45,8 @@ int32_t layout_inner(const layout_t *l, size_t i);
 /* Is token i a target (of the token before it)? */
 bool layout_target(const layout_t *l, size_t i);
 
-/* The row of a position table of `vocabulary` rows that stands for place i of n along an axis, n
- * <= vocabulary. The rows are cut into n intervals [e_i, e_{i+1}), e_i = floor(i * vocabulary /
- * n).
+/* The row of a position table that stands for place i of n along an axis; n <= vocabulary. The
+ * table's `vocabulary` rows are cut into n intervals [e_i, e_{i+1}), e_i = floor(i vocabulary / n).
  *   mean     the middle of interval i, halves to even; else the row at `draw` in [0,1) of it
  *   closed   the interval includes its upper end, and the mean is rounded down */
 int32_t layout_position(size_t i, size_t n, size_t vocabulary, bool closed, bool mean, float draw);

@@ -17,7 +17,7 @@
  *   predict_action.{weight [A,D], bias} (action_kind = mse): the action, read at the separator
  *
  * The functions that record are the pieces that training and acting share: embed rows, run blocks,
- * read heads. /
+ * read heads.
  */
 #ifndef GATO_MODEL_H
 #define GATO_MODEL_H

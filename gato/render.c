@@ -13,8 +13,8 @@ enum { MAX_GEOMS = 200 };
 
 struct render {
     OSMesaContext gl;
-    uint8_t
-        *screen; /* OSMesa's own buffer, RGBA; what we read comes from MuJoCo's off-screen buffer */
+    /* OSMesa's own buffer, RGBA; the images that we read come from MuJoCo's off-screen buffer */
+    uint8_t *screen;
     uint8_t *bottom_up;
     mjvScene scene;
     mjvOption option;
@@ -24,7 +24,7 @@ struct render {
     char driver[128];
 };
 
-/* llvmpipe would start threads for every context; images of this size gain nothing by them and
+/* Keeps llvmpipe from starting threads for every context: small images gain nothing by them, and
  * workers are processes already. A user's own setting wins. */
 static void calm_driver(void) {
     setenv("LP_NUM_THREADS", "0", 0);

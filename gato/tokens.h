@@ -6,7 +6,7 @@
  *   image codes        appended last
  *
  * Observations and actions share the ranges. Every operation rounds to float32 and the bin
- * truncates toward zero, so a value has the same bin on every machine. The caller refuses NaN. /
+ * truncates toward zero, so a value has the same bin on every machine. The caller refuses NaN.
  */
 #ifndef GATO_TOKENS_H
 #define GATO_TOKENS_H

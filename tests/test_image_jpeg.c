@@ -48,7 +48,8 @@ TEST(fault_015_jpeg_truncated) {
         reason_t why;
         image_opts_t o = image_opts_default();
         for (size_t n = 3; n < b.n - 2; n += 61) check_bad(b.p, n, "damaged JPEG");
-        check_bad(b.p, b.n - 2, "damaged JPEG"); /* only the end marker is missing */
+        /* only the end marker is missing: of one scan all blocks are there (test_image_odd.c) */
+        if (progressive) check_bad(b.p, b.n - 2, "damaged JPEG");
         o.lenient = true;
         CHECK(decode(&im, b.p, b.n / 2, &o, &why) == IMAGE_OK && im.w == 64, "%s", why.text);
         image_release(&im);

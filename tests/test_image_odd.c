@@ -142,6 +142,21 @@ TEST(jpeg_bytes_behind) {
     free(b.p);
 }
 
+/* Cameras that stop with the last block, and a copy that lost its last byte. Of several scans the
+ * last one may be missing: those stay damage. */
+TEST(jpeg_without_an_end) {
+    for (int restart = 0; restart <= 2; restart += 2) {
+        blob_t b = jpeg_of(false, restart);
+        check_odd(&b, blob_copy(b.p, b.n - 2), NOTE_JPEG_END, "no end marker");
+        check_odd(&b, blob_copy(b.p, b.n - 1), NOTE_JPEG_END, "half an end marker");
+        free(b.p);
+    }
+    blob_t p = jpeg_of(true, 0);
+    image_t im = check_damaged(blob_copy(p.p, p.n - 2), "Premature end", NOTE_JPEG_DAMAGE, "scans");
+    image_release(&im);
+    free(p.p);
+}
+
 /* Frames of webcams leave the standard Huffman tables out. */
 TEST(jpeg_without_tables) {
     blob_t b = jpeg_of(false, 0), bare = blob_copy(b.p, b.n);
@@ -173,7 +188,7 @@ TEST(jpeg_damage_stays_damage) {
     REQUIRE(jpeg_find(&b, 0xDA) && b.n > 1000);
     size_t scan = jpeg_find(&b, 0xDA) + 14, middle = scan + (b.n - scan) / 2;
     check_damaged_jpeg(blob_copy(b.p, middle), "Premature end", "cut");
-    check_damaged_jpeg(blob_copy(b.p, b.n - 2), "Premature end", "no end marker");
+    check_damaged_jpeg(blob_copy(b.p, b.n - 40), "Premature end", "cut in the last blocks");
     blob_t ended = blob_copy(b.p, middle);
     blob_put(&ended, "\xFF\xD9", 2);
     check_damaged_jpeg(ended, "premature end", "an end marker too early");

@@ -6,7 +6,8 @@
  * `background`, reads interlaced PNG, and takes the first frame of an animated PNG or WebP.
  *
  * A defect gives no image but a reason. Oddities that leave every pixel certain (an odd version
- * number, bytes between or behind the parts of a file) are let through and counted in
+ * number, bytes between or behind the parts of a file, no end marker behind a whole scan) are let
+ * through and counted in
  * image_notes_t.
  *
  * Giants: images above 50 megapixels whose rows come in order (PNG that is not interlaced, JPEG of
@@ -42,6 +43,7 @@ typedef enum {
     NOTE_JPEG_ADOBE,
     NOTE_JPEG_BETWEEN,
     NOTE_JPEG_BEHIND,
+    NOTE_JPEG_END, /* no end marker behind a whole scan */
     NOTE_PNG_BEHIND,
     NOTE_WEBP_BEHIND,
     NOTE_DAMAGE,

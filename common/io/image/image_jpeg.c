@@ -30,6 +30,7 @@ typedef struct {
     uint8_t *row;    /* and one of its rows, or one of CMYK */
     image_status_t status;
     bool lenient, whole; /* whole: all rows are there */
+    bool one_scan;       /* a sequential file of one scan is being decoded */
     unsigned noticed;    /* 1u << NOTE_... */
     const uint8_t *bytes;
     int orientation;
@@ -75,6 +76,8 @@ static image_note_t kind_of(const jreader_t *r) {
         return NOTE_JPEG_ADOBE;
     case JWRN_EXTRANEOUS_DATA:
         return is_padding(r, (size_t)r->err.msg_parm.i[0]) ? NOTE_JPEG_BETWEEN : NOTE_JPEG_DAMAGE;
+    case JWRN_JPEG_EOF: /* of one scan, JWRN_HIT_MARKER follows when a block is missing */
+        return r->one_scan ? NOTE_JPEG_END : NOTE_JPEG_DAMAGE;
     default: /* early ends, bad codes, lost restart markers, scans that contradict one another */
         return NOTE_JPEG_DAMAGE;
     }
@@ -87,9 +90,13 @@ static void on_message(j_common_ptr j, int level) {
     j->err->num_warnings++;
     image_note_t kind = kind_of(r);
     r->noticed |= 1u << kind;
-    if (kind < NOTE_DAMAGE || r->lenient) return;
-    j->err->format_message(j, r->said);
-    leave(r, IMAGE_BAD);
+    /* The early end is the cause of what it leaves out: it is told even when it was let through. */
+    if (!r->said[0]) j->err->format_message(j, r->said);
+    if (kind < NOTE_DAMAGE) {
+        if (kind != NOTE_JPEG_END) r->said[0] = 0;
+        return;
+    }
+    if (!r->lenient) leave(r, IMAGE_BAD);
 }
 
 static void on_output(j_common_ptr j) {}
@@ -199,6 +206,7 @@ static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const imag
     }
     j->out_color_space = j->num_components == 4 ? JCS_CMYK : JCS_RGB;
     j->dct_method = JDCT_ISLOW;
+    r->one_scan = !j->progressive_mode && !jpeg_has_multiple_scans(j);
     jpeg_start_decompress(j);
     if (giant || j->out_color_space == JCS_CMYK) r->row = xmalloc(4 * (size_t)j->output_width);
     if (giant)

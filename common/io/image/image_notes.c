@@ -11,6 +11,7 @@ static const char *const names[NOTE_KINDS] = {
     [NOTE_JPEG_ADOBE] = "JPEG with an unknown Adobe color transform",
     [NOTE_JPEG_BETWEEN] = "JPEG with extraneous bytes before a marker",
     [NOTE_JPEG_BEHIND] = "JPEG with bytes behind its end",
+    [NOTE_JPEG_END] = "JPEG without an end marker",
     [NOTE_PNG_BEHIND] = "PNG with bytes behind its end",
     [NOTE_WEBP_BEHIND] = "WebP with bytes behind its end",
     [NOTE_JPEG_DAMAGE] = "JPEG with damaged or missing data",

@@ -146,8 +146,9 @@ static void choose(gato_facts_t *f, uint32_t k, const column_t *c) {
         upper = greatest;
         how = SCALING_EXTREMES;
     }
-    /* wide bounds that the numbers do fill */
-    if ((double)upper - (double)lower >= FILLED * ((double)high - (double)low)) return;
+    /* declared bounds that the numbers do fill stay */
+    bool used = (double)upper - (double)lower >= FILLED * ((double)high - (double)low);
+    if (low == high ? lower == low && upper == high : used) return;
     f->action_low[k] = lower;
     f->action_high[k] = upper;
     f->action_scaling[k] = (uint8_t)how;
@@ -192,7 +193,10 @@ void scaling_report(const gato_facts_t *f) {
         warn("action %u%s%s%s: its bounds [%g, %g] %s: scaled by %s, [%g, %g]", k,
              named ? " '" : "", named ? name : "", named ? "'" : "", (double)f->declared_low[k],
              (double)f->declared_high[k],
-             open ? "are open" : "are over a thousand times as wide as its numbers",
+             open                                        ? "are open"
+             : f->declared_low[k] == f->declared_high[k] ? "are one number"
+                                                         : "are over a thousand times as wide as "
+                                                           "its numbers",
              f->action_scaling[k] == SCALING_QUANTILES
                  ? "the quantiles 1 % and 99 % of the training side"
                  : "the extremes of the training side (its quantiles are equal)",

@@ -12,7 +12,7 @@
 
 #include <float.h>
 
-enum { RECORDS = 40, ROWS = 25, COLUMNS = 14 };
+enum { RECORDS = 40, ROWS = 25, COLUMNS = 17 };
 
 /* A column's bounds, what its numbers look like, and how it must be scaled. */
 typedef struct {
@@ -36,6 +36,9 @@ static const column_spec_t spec[COLUMNS] = {
     {-1, 1, 0, 0, 0, SCALING_DECLARED},          /* never moves, inside of sane bounds */
     {-INFINITY, INFINITY, -5, 0, 0, SCALING_QUANTILES}, /* never moves, no bounds */
     {-INFINITY, INFINITY, 2, 0, 250, SCALING_EXTREMES}, /* a gripper that hardly ever closes */
+    {0, 0, 2, 1, 3, SCALING_QUANTILES},     /* one number is declared, and others come, */
+    {5, 5, 7, 0, 999999, SCALING_EXTREMES}, /* or nearly always another, */
+    {5, 5, 5, 0, 0, SCALING_DECLARED},      /* or that one */
 };
 
 static float number(size_t record, size_t row, size_t k) {
@@ -108,7 +111,7 @@ TEST(any_number_of_threads_and_few_numbers) {
     gato_facts_t none = facts_of_spec();
     scaling_choose(&none, 0, feed, NULL);
     for (size_t k = 0; k < COLUMNS; k++)
-        CHECK(isfinite(none.action_low[k]) && none.action_low[k] < none.action_high[k]);
+        CHECK(isfinite(none.action_low[k]) && none.action_low[k] <= none.action_high[k]);
     gato_facts_release(&none);
 }
 
@@ -127,7 +130,8 @@ TEST(there_and_back) {
         }
     CHECK(bounds_scale(1e10f, 0, 1e-30f) == FLT_MAX && bounds_scale(-1e10f, 0, 1e-30f) == -FLT_MAX);
     CHECK(bounds_wide(-INFINITY, 0) && bounds_wide(0, 65504) && bounds_wide(-FLT_MAX, FLT_MAX) &&
-          bounds_wide(NAN, 1) && !bounds_wide(-32768, 32767) && !bounds_wide(-1, 1));
+          bounds_wide(NAN, 1) && bounds_wide(0, 0) && bounds_wide(5, 5) &&
+          !bounds_wide(-32768, 32767) && !bounds_wide(-1, 1));
 }
 
 /* ---- through shard and dataset ---- */

@@ -384,7 +384,8 @@ static void warn_share(const episode_fields_t *fields, uint64_t some, uint64_t a
 }
 
 void episode_fields_report(const episode_fields_t *fields) {
-    warn_share(fields, fields->beyond, fields->values, "actions are outside their bounds");
+    warn_share(fields, fields->beyond, fields->values,
+               "actions are outside their bounds, where training clips them");
     warn_share(fields, fields->clipped, fields->seen,
                "continuous observations are 256 or more and will share a token");
     if (fields->text_moves)

@@ -47,7 +47,8 @@ write('acts', Dict(('a', 'b', 'zoom'), boxes), Dict(('a', 'zoom'), boxes), acts)
 # bounds that say nothing, beside bounds that do
 rng = np.random.default_rng(5)
 wide = {'open': ([-inf, -1], [inf, 1]), 'above': ([0, -1], [inf, 1]), 'below': ([-inf, -1], [5, 1]), 'f32': ([-f32, -1], [f32, 1]), 'half_f32': ([0, -1], [f32, 1]),
-        'f64': ([-f64, -1], [f64, 1]), 'f16': ([-65504, -1], [65504, 1]), 'half_f16': ([0, -1], [65504, 1]), 'i32': ([-2.0**31, -1], [2.0**31 - 1, 1]), 'sane': ([-1e4, -1], [1e4, 1])}
+        'f64': ([-f64, -1], [f64, 1]), 'f16': ([-65504, -1], [65504, 1]), 'half_f16': ([0, -1], [65504, 1]), 'i32': ([-2.0**31, -1], [2.0**31 - 1, 1]), 'sane': ([-1e4, -1], [1e4, 1]),
+        'zero': ([0, -1], [0, 1]), 'one': ([1, -1], [1, 1])}
 for name, (low, high) in wide.items():
     write(name, box((1,), 'float32', -inf, inf), box((2,), 'float64' if name == 'f64' else 'float32', low, high),
           lambda i, T: (np.zeros((T + 1, 1), np.float32), np.float32(np.column_stack([rng.normal(2 + i / 20, 0.5, T).clip(0, 4.9), rng.uniform(-1, 1, T)]))))
@@ -135,7 +136,7 @@ assert [facts['action_low'][1], facts['action_high'][1]] == [-1, 1]
 config = json.load(open('run-' + name + '/config.json'))
 assert config['facts'] == facts
 P
-for d in open above below f32 half_f32 f64 f16 half_f16 i32 sane still; do
+for d in open above below f32 half_f32 f64 f16 half_f16 i32 sane still zero one; do
     shard $d
     verdict $? "tokenize $d"
     how=raw

@@ -1,8 +1,8 @@
 /* bounds.h - actions between the units of their environment and [-1,1], by a lower and an upper
  * bound.
  *
- * Some bounds say nothing about the numbers: infinite ones, and those at or beyond the largest
- * float16, which are the limits of a number type. The declaration alone decides that, so all parts
+ * Some bounds say nothing about the numbers: infinite ones, two equal ones, and those at or beyond
+ * the largest float16, which are the limits of a number type. The declaration alone decides that, so all parts
  * of one dataset agree. Such actions are stored as they are; the training side chooses how to scale
  * them (gato/scaling.h).
  */
@@ -17,7 +17,7 @@
 
 /* Do the bounds say nothing about the numbers? */
 static inline bool bounds_wide(float low, float high) {
-    return !(low > -BOUNDS_LARGEST && high < BOUNDS_LARGEST);
+    return !(low > -BOUNDS_LARGEST && high < BOUNDS_LARGEST && low != high);
 }
 
 /* The nearest finite float. */

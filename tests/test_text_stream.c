@@ -278,6 +278,13 @@ TEST(kinds_of_files) {
     CHECK_STR(kind("ORC\xFF\xFE\xFD\xFC and more", 16), "an ORC file");
     CHECK_STR(kind("%PDF-1.4 words", 14), "a PDF document");
     CHECK_STR(kind("PAR", 3), "text");
+    CHECK_STR(kind("version https://git-lfs.github.com/spec/v1\noid sha256:", 55),
+              "a Git LFS pointer");
+    CHECK_STR(kind("version https is a text", 23), "text");
+    CHECK_STR(kind("<!DOCTYPE html>\n<html>", 22), "a web page");
+    CHECK_STR(kind("<html lang=", 11), "a web page");
+    CHECK_STR(kind("<?xml version=", 14), "XML");
+    CHECK_STR(kind("<b>bold</b> words", 17), "text");
     CHECK_STR(kind("\xFF\xFE\0\0a\0\0\0", 8), "UTF-32 text");
     CHECK_STR(kind("\xFF\xFE"
                    "a\0",

@@ -19,6 +19,9 @@
 #include <cjson/cJSON.h>
 #include <stddef.h>
 
+/* Members that may name the image, in their order, for messages. */
+#define CAPTION_IMAGE_NAMES "image, file_name, filename, image_file_name, image_path, images"
+
 typedef struct {
     char *text;        /* a caption; or a question, a space, its answer. NUL-ended, owned */
     size_t len;        /* bytes of text */

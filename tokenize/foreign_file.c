@@ -11,6 +11,7 @@
     "writes {\"image\": ..., \"caption\": ...})"
 #define IMAGES "`tokenize images` reads images"
 #define CONVERT "convert it first: iconv -t UTF-8 -f "
+#define LINES "--format text takes its lines as text"
 #define SHARDS "`tokenize images` reads WebDataset tars with their captions; else unpack it first"
 
 typedef struct {
@@ -18,13 +19,12 @@ typedef struct {
     const char *magic;
     size_t n;
     foreign_file_t kind;
+    bool written; /* in letters, and still not text that anybody would train on */
 } row_t;
 #define ROW(at, magic, what, advice)                                                               \
-    {                                                                                              \
-        at, magic, sizeof magic - 1, {                                                             \
-            what, advice                                                                           \
-        }                                                                                          \
-    }
+    { at, magic, sizeof magic - 1, {what, advice}, false }
+#define WRITTEN(magic, what, advice)                                                               \
+    { 0, magic, sizeof magic - 1, {what, advice}, true }
 
 /* The first row that fits counts: UTF-32 stands before UTF-16, whose mark its own begins with. */
 static const row_t rows[] = {
@@ -46,8 +46,13 @@ static const row_t rows[] = {
     ROW(0, "\xFF\xD8\xFF", "a JPEG image", IMAGES),
     ROW(0, "GIF8", "a GIF image", IMAGES),
     ROW(8, "WEBP", "a WebP image", IMAGES),
-    ROW(0, "%PDF-", "a PDF document", "extract its text first: pdftotext F -"),
-    ROW(0, "{\\rtf", "a rich text document", "save it as plain text first"),
+    WRITTEN("%PDF-", "a PDF document", "extract its text first: pdftotext F -"),
+    WRITTEN("{\\rtf", "a rich text document", "save it as plain text first"),
+    WRITTEN("version https://git-lfs", "a Git LFS pointer", "fetch the file first: git lfs pull"),
+    WRITTEN("<!DOCTYPE html", "a web page", LINES),
+    WRITTEN("<!doctype html", "a web page", LINES),
+    WRITTEN("<html", "a web page", LINES),
+    WRITTEN("<?xml", "XML", LINES),
     ROW(0, "PK\x03\x04", "a zip archive", "unpack it first: unzip -p F | tokenize text --in - ..."),
     ROW(0, "\x1F\x8B", "a gzip file inside another", "unpack it first (gzip -d)"),
     ROW(0, "\x28\xB5\x2F\xFD", "a zstd file inside another", "unpack it first (zstd -d)"),
@@ -93,7 +98,7 @@ static const foreign_file_t *wide_kind(const uint8_t *head, size_t n) {
 static bool is_words(const row_t *r) {
     for (size_t i = 0; i < r->n; i++)
         if (r->magic[i] < ' ' || r->magic[i] > '~') return false;
-    return r->magic[0] != '%' && r->magic[0] != '{';
+    return !r->written;
 }
 
 /* UTF-8 without a NUL; the last character may be cut off. */

@@ -44,6 +44,7 @@ typedef struct {
     size_t left;        /* items still to be read */
     size_t uncommitted; /* items */
     bool warned;        /* that images are left out */
+    bool named;         /* an item names an image */
 } text_run_t;
 
 /* ---- reading ---- */
@@ -82,6 +83,8 @@ static void read_image(const text_run_t *run, line_t *line, encoded_t *image) {
         line->status = error == ENOENT || error == ENOTDIR ? LINE_SKIPPED : LINE_BAD;
         if (line->status == LINE_BAD)
             reason_set(&line->why, "its image: %s", strerror(error));
+        else if (!strncmp(name, "data:", 5) || strstr(name, "://"))
+            reason_set(&line->why, "its image is an address or base64: save it as a file first");
         else
             reason_set(&line->why, "its image is missing: no '%.300s' (--images DIR says where)",
                        path);
@@ -189,6 +192,15 @@ static void warn_left_out(text_run_t *run) {
          run->job->in);
 }
 
+/* Warns when images were asked for and no item, of a kind that may have some, names one. */
+static void warn_no_images(const text_run_t *run) {
+    bool asked = run->job->tokenizer || run->job->keep_pixels;
+    if (!asked || run->named || !run->writer.meta.records) return;
+    if (!strcmp(run->job->format, "text")) return;
+    warn("'%s': no item names an image (members " CAPTION_IMAGE_NAMES "): only texts are written",
+         run->job->in);
+}
+
 static bool too_long(const caption_t *caption) {
     for (size_t i = 0; i < caption->n; i++)
         if (caption->text[i].len >= UINT32_MAX) return true;
@@ -210,6 +222,7 @@ static void write_texts(text_run_t *run, const char *key, const caption_t *capti
 static void write_line(text_run_t *run, const line_t *line, const encoded_t *image) {
     const caption_t *caption = &line->item.caption;
     const char *key = caption->image ? caption->image : line->key;
+    if (caption->image) run->named = true;
     if (caption->image && line->status == LINE_GOOD) warn_left_out(run);
     if (line->status == LINE_SKIPPED)
         writer_skip(&run->writer, key, line->why.text);
@@ -252,6 +265,7 @@ static void run_items(text_run_t *run, size_t first, size_t count) {
         .ctx = run, .read = next_round, .map = parse_round, .write = write_round, .workers = 1});
     writer_commit(&run->writer);
     progress_end(&run->writer.bar);
+    if (!job_stopped()) warn_no_images(run);
 }
 
 /* --images, else the folder of the input: captions usually lie beside their images. malloc'ed. */

@@ -117,6 +117,18 @@ static bool is_object_line(text_source_t *source) {
     return object;
 }
 
+/* Is the first line a brace alone? Objects written over several lines begin so. */
+static bool lone_brace(text_source_t *source) {
+    restart(source);
+    do {
+        if (!text_read_line(source)) return false;
+    } while (text_blank(source->line, source->line_len));
+    const char *brace = memchr(source->line, '{', source->line_len);
+    if (!brace) return false;
+    size_t before = (size_t)(brace - source->line), behind = source->line_len - before - 1;
+    return text_blank(source->line, before) && text_blank(brace + 1, behind);
+}
+
 static const text_format_t *detect_object(text_source_t *source) {
     reason_t why = {""};
     const text_format_t *found = NULL;
@@ -132,6 +144,10 @@ static const text_format_t *detect_object(text_source_t *source) {
     bool closed = json_stream_closed(&json), key = json.field;
     json_stream_release(&json);
     if (found) return found;
+    if (named_lines(source) && lone_brace(source))
+        die(RC_DATA,
+            "'%s': its objects stand on several lines each: one line each is needed (jq -c . F)",
+            source->job->in);
     if (named_lines(source)) return &text_jsonl;
     if (closed) return is_object_line(source) ? &text_jsonl : &text_json;
     if (!key && !has_ending(source, ".json")) return &text_plain;
@@ -143,10 +159,32 @@ static const text_format_t *detect_object(text_source_t *source) {
 
 /* ---- all ---- */
 
-static const text_format_t *detect_lines(text_source_t *source) {
+static bool ends_like_image(const char *name, size_t len) {
+    static const char *const endings[] = {".jpg", ".jpeg", ".png", ".webp"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t n = strlen(endings[i]);
+        if (len > n && !strncasecmp(name + len - n, endings[i], n)) return true;
+    }
+    return false;
+}
+
+/* Does the line begin with the name of an image file and a separator ("1.jpg#0\tA dog")? */
+static bool lists_image(const char *line, size_t len) {
+    size_t name = 0;
+    while (name < len && !strchr(" \t,|#", line[name])) name++;
+    size_t end = name;
+    if (end < len && line[end] == '#') {
+        end++;
+        while (end < len && line[end] >= '0' && line[end] <= '9') end++;
+    }
+    bool separated = end < len && line[end] && strchr("\t,|", line[end]);
+    return separated && ends_like_image(line, name);
+}
+
+static const text_format_t *detect_lines(text_source_t *source, bool empty) {
     char separator;
     if (named_lines(source)) return &text_jsonl;
-    if (has_ending(source, ".json"))
+    if (has_ending(source, ".json") && !empty)
         die(RC_DATA, "'%s' is named like JSON, but is not; --format text takes it as text",
             source->job->in);
     restart(source);
@@ -158,6 +196,12 @@ static const text_format_t *detect_lines(text_source_t *source) {
         die(RC_DATA,
             "'%s' is a table without a column of captions (" JSON_CAPTION_NAMES
             ") in its first line: --caption KEY names it, --format text takes lines as text",
+            source->job->in);
+    if (any && lists_image(source->line, source->line_len))
+        die(RC_DATA,
+            "'%s' lists images and captions without names of the columns: put 'image' and "
+            "'caption' with the same separator (comma, tab) in a first line, and take numbers "
+            "like #0 from the images' names; --format text takes lines as text",
             source->job->in);
     return &text_plain;
 }
@@ -177,5 +221,5 @@ const text_format_t *text_detect(text_source_t *source) {
     restart(source);
     if (!strcmp(source->job->format, "jsonl")) return &text_jsonl;
     if (first == '[') return detect_array(source);
-    return first == '{' ? detect_object(source) : detect_lines(source);
+    return first == '{' ? detect_object(source) : detect_lines(source, !first);
 }

@@ -309,4 +309,48 @@ verdict $? "a warning when images are left out"
 rm -rf r.lmdb
 tokenize text --in plain.txt --out r.lmdb >out 2>err && ! grep -q warning err
 verdict $? "none without images"
+# ---- what looks like text, and is none that was meant ----
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n' >pointer.jsonl
+refused "a Git LFS pointer" "git lfs pull" 3 pointer.jsonl
+cp pointer.jsonl pointer.txt
+refused "the same as text" "git lfs pull" 3 pointer.txt
+printf '<!DOCTYPE html>\n<html>404</html>\n' >page.txt
+refused "a web page" "a web page.*--format text" 3 page.txt
+rm -rf a.lmdb
+works "a web page after all" text --in page.txt --out a.lmdb --format text
+for line in '0.png#0\tA dog' '0.jpg,a dog, a cat' 'p/0.JPEG| 0| a dog'; do
+    printf "$line\n$line\n" >list.txt
+    refused "a list of images without names" "'image' and 'caption'.*--format text" 3 list.txt
+done
+for line in 'photo.jpg is a file' 'see 0.png, 1.png' '#0\ta.jpg'; do
+    printf "$line\n" >list.txt
+    rm -rf a.lmdb
+    works "words about images" text --in list.txt --out a.lmdb
+done
+printf '{\n "image": "p/0.png",\n "caption": "x"\n}\n{\n "image": "p/1.png",\n "caption": "y"\n}\n' >pretty.jsonl
+refused "objects over several lines" "jq -c" 3 pretty.jsonl
+: >nothing.json
+refused "an empty file that is named JSON" "holds no text" 3 nothing.json
+
+# ---- images that are not found are never left out in silence ----
+for item in '{"img":"p/0.png","caption":"x"}' '{"url":"https://a.b/0.png","caption":"x"}' '[{"img":"p/0.png","caption":"x"}]'; do
+    echo "$item" >other.json
+    rm -rf a.lmdb
+    works "no member that names an image" text --in other.json --out a.lmdb --keep-pixels
+    grep -q "no item names an image (members image, file_name.*only texts are written" err
+    verdict $? "no member that names an image: told ($item)"
+done
+for image in data:image/png\;base64,iVBOR https://a.b/0.png; do
+    echo "{\"image\":\"$image\",\"caption\":\"x\"}" >other.json
+    rm -rf a.lmdb
+    tokenize text --in other.json --out a.lmdb --keep-pixels >out 2>err
+    [ $? -eq 3 ] && grep -q "address or base64: save it as a file" err
+    verdict $? "an image inside JSON or behind an address: told"
+done
+echo '{"caption":"x"}' >words.jsonl
+rm -rf a.lmdb
+works "texts" text --in words.jsonl --out a.lmdb
+! grep -q "names an image" err
+verdict $? "texts, no image asked for: nothing to tell"
+
 finish

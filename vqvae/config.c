@@ -161,6 +161,8 @@ vqvae_config_t config_model(const config_t *c) {
     check_range(&c->data.crop_scale, "data.crop_scale");
     check_range(&c->data.crop_ratio, "data.crop_ratio");
     if (c->optim.betas.n != 2) die(RC_USAGE, "optim.betas: two numbers are needed");
+    for (int i = 0; i < 2; i++)
+        if (c->optim.betas.v[i] >= 1) die(RC_USAGE, "optim.betas must be below 1");
     return m;
 }
 

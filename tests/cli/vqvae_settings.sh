@@ -49,6 +49,8 @@ refused() { # KEY ARGUMENTS...
     [ $rc -eq 2 ] && grep -q -e "$key" err && [ ! -e new ]
     verdict $? "refused for $key: status $rc: $*"
 }
+refused optim.betas --steps 20 'optim.betas=[0.9,1]'
+refused optim.betas --steps 20 'optim.betas=[1,0.99]'
 refused train.warmup_no_quant --steps 20 train.warmup_no_quant=20
 refused train.warmup_no_quant --steps 20 train.warmup_no_quant=2000
 refused train.warmup_no_quant --steps 20 train.warmup_no_quant=20 quantizer.kind=ste

@@ -377,17 +377,17 @@ image_t episode_fields_frame(const episode_fields_t *fields, const recorded_epis
 
 /* Warns when more than 1 % are so. */
 static void warn_share(const episode_fields_t *fields, uint64_t some, uint64_t all,
-                       const char *what) {
+                       const char *what, const char *advice) {
     if (some * 100 > all)
-        warn("'%s': %llu of %llu %s (%.3g %%)", fields->name, (unsigned long long)some,
-             (unsigned long long)all, what, 100.0 * (double)some / (double)all);
+        warn("'%s': %llu of %llu %s (%.3g %%)%s", fields->name, (unsigned long long)some,
+             (unsigned long long)all, what, 100.0 * (double)some / (double)all, advice);
 }
 
 void episode_fields_report(const episode_fields_t *fields) {
-    warn_share(fields, fields->beyond, fields->values,
-               "actions are outside their bounds, where training clips them");
+    warn_share(fields, fields->beyond, fields->values, "actions are outside their bounds",
+               ": training clips them there; is the action space declared right?");
     warn_share(fields, fields->clipped, fields->seen,
-               "continuous observations are 256 or more and will share a token");
+               "continuous observations are 256 or more and will share a token", "");
     if (fields->text_moves)
         warn("'%s': the text changes within %llu of %llu episodes; each record has its first",
              fields->name, (unsigned long long)fields->text_moves,

@@ -11,7 +11,6 @@
 #include "tokenize/kept_steps.h"
 #include "tokenize/writer.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,20 +107,11 @@ static void copy_frames(const episodes_run_t *run, round_t *round, episode_t *ep
     }
 }
 
-/* The writing thread may end the program (die) while the reading one is inside HDF5, whose own
- * cleanup at exit must not run then: hold_reader waits for the reader and stops it for good. */
-static pthread_mutex_t hdf5 = PTHREAD_MUTEX_INITIALIZER;
-static void hold_reader(void) {
-    pthread_mutex_lock(&hdf5);
-}
-
 static void read_episode(const episodes_run_t *run, round_t *round, episode_t *episode) {
     char key[KEY_MAX];
     key_of(episode->number, key);
-    pthread_mutex_lock(&hdf5);
     int unread =
         episode_source_read(run->source, episode->number, &episode->recorded, &episode->why);
-    pthread_mutex_unlock(&hdf5);
     bool refused = unread == EPISODE_SOURCE_REFUSED || run->job->strict;
     if (unread) {
         episode->status = refused ? EPISODE_REFUSED : EPISODE_BAD;
@@ -294,8 +284,6 @@ int cmd_episodes(int argc, char **argv) {
                           .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels}};
     run.source = episode_source_open_or_die(job.in);
     episode_source_lenient(run.source, job.lenient);
-    if (atexit(hold_reader))
-        die(RC_RUNTIME, "out of memory"); /* registered behind HDF5's own: runs before it */
     if (!episode_source_count(run.source)) die(RC_DATA, "'%s' has no episodes", job.in);
     episode_fields_init(&run.fields, run.source, job.in, job.obs, job.act);
     run.images = run.fields.image >= 0;

@@ -85,7 +85,10 @@ kill -TERM $pid 2>/dev/null
 wait $pid
 works "goes on under another path" images --in "c d/other" --model m --out stop.lmdb --batch 1 --limit 9
 tokenize images --in a/pics --model m --out limit.lmdb --limit 9 >out 2>err
-same "stopped and gone on with elsewhere" stop.lmdb limit.lmdb
+# Stopped before its first record, the shard shows the second path: only the records must be equal.
+for x in stop limit; do tokenize dump $x.lmdb 2>err | sed 's/"source":"[^"]*"//' >$x.txt; done
+[ -s stop.txt ] && cmp stop.txt limit.txt
+verdict $? "stopped and gone on with elsewhere"
 for d in 1 2; do
     mkdir "tar$d"
     (cd a/pics && tar --format=ustar -cf "$dir/tar$d/s-000.tar" [!.]*)
@@ -272,6 +275,21 @@ if [ -z "${SANITIZED:-}" ]; then
         rc=$?
         [ $rc -le 1 ] || [ $rc -eq 127 ] # 127: the libraries cannot be mapped at all
         verdict $? "ulimit -v $mb MB: a training ends with $rc"
+    done
+fi
+# Memory that runs out in the thread that reads episodes ends the program too.
+if [ -z "${SANITIZED:-}" ] && [ $recorded -eq 0 ]; then
+    gato record --env reacher --policy expert --episodes 4 --out limits >out 2>err
+    for mb in $(seq 160 4 232); do
+        rm -rf limits.lmdb
+        (
+            ulimit -c 0
+            ulimit -v $((mb * 1024))
+            exec timeout -s KILL 5 tokenize episodes --in limits --model m --out limits.lmdb --threads 2
+        ) >out 2>err
+        rc=$?
+        [ $rc -ne 137 ] && [ $rc -lt 128 ] && ! grep -q HDF5-DIAG err
+        verdict $? "ulimit -v $mb MB: episodes end with $rc"
     done
 fi
 cat >many.c <<'C'

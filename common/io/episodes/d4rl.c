@@ -280,6 +280,7 @@ static int flat_flags(const d4rl_t *m, const char *field, span_t s, uint8_t **ou
 }
 
 static int d4rl_read(episode_source_t *s, size_t episode, recorded_episode_t *e, reason_t *why) {
+    h5_quiet();
     const d4rl_t *m = s->self;
     span_t rows = m->episode[episode];
     const char *field = "observations";

@@ -9,15 +9,20 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+void h5_quiet(void) {
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
 void h5_setup(void) {
-    /* At exit the library would write again what a full disk refused, and crash in it. Must be its
-     * first call; whatever must reach the disk is closed by hand. */
+    /* Must be the library's first call. At exit it would write again what a full disk refused, and
+     * crash, or clean up under a thread that still reads; what must reach the disk is closed by
+     * hand. */
     H5dont_atexit();
     /* The variable covers a library that loads plugins at its first call, the function one that is
      * already running. */
     setenv("HDF5_PLUGIN_PRELOAD", "::", 1);
     H5open();
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    h5_quiet();
     H5PLset_loading_state(0);
 }
 

@@ -25,6 +25,8 @@ typedef struct {
 
 /* Quiet error stack, no filter plugins. Before the first other call. */
 void h5_setup(void);
+/* No reports of libhdf5's own on stderr; where it is built for threads, each thread asks. */
+void h5_quiet(void);
 /* Closes any kind of id; negative ids are ignored. */
 void h5_drop(hid_t id);
 

@@ -204,6 +204,7 @@ static int read_fields(minari_t *m, hid_t group, size_t episode, recorded_episod
 }
 
 int minari_read(episode_source_t *s, size_t episode, recorded_episode_t *e, reason_t *why) {
+    h5_quiet();
     minari_t *m = s->self;
     int rc;
     hid_t group = open_episode(m, episode, &rc, why);
@@ -213,6 +214,7 @@ int minari_read(episode_source_t *s, size_t episode, recorded_episode_t *e, reas
 }
 
 int minari_steps(episode_source_t *s, size_t episode, size_t *T, reason_t *why) {
+    h5_quiet();
     minari_t *m = s->self;
     int rc;
     hid_t group = open_episode(m, episode, &rc, why);
@@ -223,6 +225,7 @@ int minari_steps(episode_source_t *s, size_t episode, size_t *T, reason_t *why) 
 
 int minari_frames(episode_source_t *s, size_t episode, const space_leaf_t *leaf, uint8_t **frames,
                   size_t *T1, reason_t *why) {
+    h5_quiet();
     minari_t *m = s->self;
     char path[300];
     size_t T = 0;

@@ -291,6 +291,31 @@ TEST(png_bytes_behind) {
     free(b.p);
 }
 
+/* Old screenshot tools and optimizers: bytes behind the compressed data, or rows behind the
+ * last. */
+TEST(png_image_data_left_over) {
+    uint8_t rgb[3 * W * H], more[3 * W * (H + 4)];
+    blob_t b = png_of(rgb), padded = blob_copy(b.p, 33), two = blob_copy(b.p, b.n - 12);
+    size_t at = png_find(&b, "IDAT", 0), n = get32(b.p + at);
+    blob_t data = blob_copy(b.p + at + 8, n);
+    blob_put(&data, "\0\0\0\0\0", 5);
+    png_put_chunk(&padded, "IDAT", data.p, data.n);
+    png_put_chunk(&padded, "IEND", "", 0);
+    check_odd(&b, padded, NOTE_PNG_EXTRA, "bytes behind the stream");
+    png_put_chunk(&two, "IDAT", "\0\0\0", 3);
+    png_put_chunk(&two, "IEND", "", 0);
+    /* of this libpng says nothing */
+    check_pixels(two, W, H, rgb, NULL, "a chunk behind the stream");
+    memcpy(more, rgb, sizeof rgb);
+    memset(more + sizeof rgb, 7, sizeof more - sizeof rgb);
+    blob_t rows = png_rgb(W, H + 4, more);
+    rows.p[16 + 7] = H;
+    png_fix(&rows, 8);
+    check_odd(&b, rows, NOTE_PNG_EXTRA, "rows behind the last");
+    free(data.p);
+    free(b.p);
+}
+
 /* The image data themselves: no leniency. */
 TEST(png_pixels_are_never_in_doubt) {
     uint8_t rgb[3 * W * H];

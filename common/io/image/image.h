@@ -45,6 +45,7 @@ typedef enum {
     NOTE_JPEG_BEHIND,
     NOTE_JPEG_END, /* no end marker behind a whole scan */
     NOTE_PNG_BEHIND,
+    NOTE_PNG_EXTRA, /* image data behind the last row */
     NOTE_WEBP_BEHIND,
     NOTE_DAMAGE,
     NOTE_JPEG_DAMAGE = NOTE_DAMAGE,

@@ -13,6 +13,7 @@ static const char *const names[NOTE_KINDS] = {
     [NOTE_JPEG_BEHIND] = "JPEG with bytes behind its end",
     [NOTE_JPEG_END] = "JPEG without an end marker",
     [NOTE_PNG_BEHIND] = "PNG with bytes behind its end",
+    [NOTE_PNG_EXTRA] = "PNG with image data behind the last row",
     [NOTE_WEBP_BEHIND] = "WebP with bytes behind its end",
     [NOTE_JPEG_DAMAGE] = "JPEG with damaged or missing data",
     [NOTE_PNG_CRC] = "PNG with a wrong checksum in an ancillary chunk",

@@ -44,11 +44,17 @@ static void on_error(png_structp png, png_const_charp message) {
 
 static void on_warning(png_structp png, png_const_charp message) {}
 
-/* While reading, the only warning that follows from our settings is a checksum that a lenient
- * caller lets pass. */
+/* While reading, the warnings that follow from our settings: a checksum that a lenient caller lets
+ * pass, and libpng's "benign" errors. Of these only data left over behind the last row leave the
+ * image as it is: a palette or a transparency that libpng would pass over does not. */
 static void on_read_warning(png_structp png, png_const_charp message) {
     reader_t *r = png_get_error_ptr(png);
-    if (strstr(message, "CRC error")) r->noticed |= 1u << NOTE_PNG_CRC;
+    if (strstr(message, "CRC error"))
+        r->noticed |= 1u << NOTE_PNG_CRC;
+    else if (strstr(message, "Extra compressed data") || strstr(message, "Too much image data"))
+        r->noticed |= 1u << NOTE_PNG_EXTRA;
+    else if (!strncmp(message, "PLTE", 4) || !strncmp(message, "tRNS", 4))
+        png_error(png, message);
 }
 
 static void on_read(png_structp png, png_bytep to, size_t n) {
@@ -71,10 +77,9 @@ static void configure(reader_t *r, const image_opts_t *o) {
     png_set_chunk_malloc_max(r->png, 1 << 20);
     png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT,
                        r->lenient ? PNG_CRC_WARN_USE : PNG_CRC_ERROR_QUIT);
-    /* -1: every ancillary chunk but tRNS. What stays is the image, so even libpng's "benign"
-     * errors are defects of it. */
+    /* -1: every ancillary chunk but tRNS. What stays is the image: on_read_warning judges. */
     png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    png_set_benign_errors(r->png, 0);
+    png_set_benign_errors(r->png, 1);
 }
 
 /* A palette flattened over the background: [256][3], and how many entries exist. */

@@ -269,13 +269,14 @@ TEST(fault_036_no_image_or_two) {
 
 /* ---- words ---- */
 
-static words_t words(const char *text, const char *json, const char *label) {
+static int words(words_t *out, const char *text, const char *json, const char *label,
+                 reason_t *why) {
     const char *from[3] = {text, json, label};
     archive_part_t part[3] = {{0}};
     for (int i = 0; i < 3; i++)
         if (from[i])
             part[i] = (archive_part_t){true, (uint8_t *)(intptr_t)from[i], strlen(from[i]), 0};
-    return words_of(&part[0], &part[1], &part[2]);
+    return words_of(out, &part[0], &part[1], &part[2], why);
 }
 
 TEST(words_of_a_sample) {
@@ -289,15 +290,35 @@ TEST(words_of_a_sample) {
         {NULL, "{\"caption\":null,\"text\":\"x\",\"n\":NaN,\"i\":[-Infinity]}", NULL, "x", NULL},
         {NULL, "\xEF\xBB\xBF{\"captions\":[\"a\",\"b\"]}", NULL, "a", NULL},
         {NULL, "{\"sentences\":[{\"raw\":\"a\"}]}", NULL, "a", NULL},
-        {NULL, "{not json", "\n \t", NULL, NULL},
+        {"\xEF\xBB\xBF"
+         "a cat\r\n",
+         NULL, NULL, "a cat", NULL},
+        {"a cat", "{not json", "\n \t", "a cat", NULL},
+        {NULL, "{\"width\":3}", "\n \t", NULL, NULL},
         {NULL, NULL, NULL, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        words_t w = words(cases[i].text, cases[i].json, cases[i].label);
+        words_t w;
+        reason_t why = {""};
+        CHECK(!words(&w, cases[i].text, cases[i].json, cases[i].label, &why), "case %zu: %s", i,
+              why.text);
         CHECK(!w.caption == !cases[i].caption && !w.label == !cases[i].class, "case %zu", i);
         if (w.caption && cases[i].caption) CHECK_STR(w.caption, cases[i].caption);
         if (w.label && cases[i].class) CHECK_STR(w.label, cases[i].class);
         words_release(&w);
+    }
+}
+
+TEST(words_that_are_none) {
+    static const char *const cases[][3] = {{"caf\xE9", NULL, "txt member is no UTF-8"},
+                                           {"\xFF\xFEh", NULL, "txt member is no UTF-8"},
+                                           {NULL, "{\"caption\":\"a", "json member: "},
+                                           {NULL, "not json", "json member: "}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        words_t w;
+        reason_t why = {""};
+        CHECK(words(&w, cases[i][0], cases[i][1], "7", &why) && !w.caption && !w.label);
+        CHECK(strstr(why.text, cases[i][2]), "case %zu: %s", i, why.text);
     }
 }
 

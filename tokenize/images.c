@@ -73,8 +73,11 @@ static void read_sample(const reading_t *reading, size_t i, image_t *im, outcome
     if (outcome->status == IMAGE_OK)
         outcome->status = image_decode(im, sample->image.bytes, sample->image.size,
                                        &reading->run->job->opts, &outcome->why);
-    if (outcome->status == IMAGE_OK)
-        reading->round->words[i] = words_of(&sample->text, &sample->json, &sample->label);
+    if (outcome->status == IMAGE_OK && words_of(&reading->round->words[i], &sample->text,
+                                                &sample->json, &sample->label, &outcome->why)) {
+        outcome->status = IMAGE_BAD;
+        image_release(im);
+    }
     free(sample->image.bytes);
     sample->image.bytes = NULL;
 }

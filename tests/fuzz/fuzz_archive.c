@@ -27,7 +27,9 @@ static void walk(archive_stream_t *a, const blob_t *file) {
                 abort();
         }
         if (!file && s.status == IMAGE_OK) {
-            words_t w = words_of(&s.text, &s.json, &s.label);
+            words_t w;
+            reason_t no;
+            if (words_of(&w, &s.text, &s.json, &s.label, &no) && (w.caption || w.label)) abort();
             words_release(&w);
         }
         archive_sample_release(&s);

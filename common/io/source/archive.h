@@ -87,16 +87,17 @@ bool archive_is_stream(const char *path);
 
 /* ---- captions and labels ---- */
 
-/* The words beside an image, each malloc'ed, NULL when there is none. Any bytes. The caption is the
+/* The words beside an image, each malloc'ed, NULL when there is none. The caption is the
  * txt member without its last line break, else the first caption of the json member
  * (json_caption.h). The label is the cls member without white space around it. */
 typedef struct {
     char *caption, *label;
     size_t caption_size, label_size; /* bytes */
 } words_t;
-/* From parts whose bytes are loaded. For words_release. */
-words_t words_of(const archive_part_t *text, const archive_part_t *json,
-                 const archive_part_t *label);
+/* From parts whose bytes are loaded. -1 with a reason and no words: a txt that is no UTF-8 text (a
+ * byte order mark is skipped), or in its absence a json that is none. */
+int words_of(words_t *out, const archive_part_t *text, const archive_part_t *json,
+             const archive_part_t *label, reason_t *why);
 void words_release(words_t *w);
 
 #endif

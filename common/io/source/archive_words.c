@@ -5,6 +5,7 @@
 #include "common/io/source/braces.h"
 #include "common/io/text/json.h"
 #include "common/io/text/json_caption.h"
+#include "common/io/utf8.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -102,20 +103,38 @@ static bool is_space(uint8_t c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-words_t words_of(const archive_part_t *text, const archive_part_t *json,
-                 const archive_part_t *label) {
+static int caption_of_text(words_t *w, const archive_part_t *text, reason_t *why) {
+    const uint8_t *p = text->bytes;
+    size_t n = text->size;
+    if (n >= 3 && !memcmp(p, "\xEF\xBB\xBF", 3)) p += 3, n -= 3;
+    if (n && p[n - 1] == '\n') n--;
+    if (n && p[n - 1] == '\r') n--;
+    if (memchr(p, 0, n) || utf8_check(p, n) != n)
+        return reason_set(why, "its txt member is no UTF-8 text: convert it (iconv)");
+    w->caption = copy(p, n, &w->caption_size);
+    return 0;
+}
+
+static int caption_of_json(words_t *w, const archive_part_t *json, reason_t *why) {
+    reason_t cause = {""};
+    cJSON *o = json_parse_data((const char *)json->bytes, json->size, &cause);
+    if (!o) return reason_set(why, "its json member: %.300s", cause.text);
+    const char *c = json_caption_text(json_caption(o, NULL), 0);
+    if (c) w->caption = copy(c, strlen(c), &w->caption_size);
+    cJSON_Delete(o);
+    return 0;
+}
+
+int words_of(words_t *out, const archive_part_t *text, const archive_part_t *json,
+             const archive_part_t *label, reason_t *why) {
     words_t w = {0};
-    if (text->bytes) {
-        size_t n = text->size;
-        if (n && text->bytes[n - 1] == '\n') n--;
-        if (n && text->bytes[n - 1] == '\r') n--;
-        w.caption = copy(text->bytes, n, &w.caption_size);
-    } else if (json->bytes) {
-        cJSON *o = json_parse_data((const char *)json->bytes, json->size, NULL);
-        const char *c = json_caption_text(json_caption(o, NULL), 0);
-        if (c) w.caption = copy(c, strlen(c), &w.caption_size);
-        cJSON_Delete(o);
-    }
+    *out = w;
+    int rc = 0;
+    if (text->bytes)
+        rc = caption_of_text(&w, text, why);
+    else if (json->bytes)
+        rc = caption_of_json(&w, json, why);
+    if (rc) return -1;
     if (label->bytes) {
         const uint8_t *p = label->bytes;
         size_t n = label->size;
@@ -126,7 +145,8 @@ words_t words_of(const archive_part_t *text, const archive_part_t *json,
         }
         if (n) w.label = copy(p, n, &w.label_size);
     }
-    return w;
+    *out = w;
+    return 0;
 }
 
 void words_release(words_t *w) {

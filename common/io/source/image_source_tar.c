@@ -127,7 +127,7 @@ static int tar_words(void *self, size_t i, words_t *out, reason_t *why) {
     int rc = load_part(fd, &it->text, &text, why) || load_part(fd, &it->json, &json, why) ||
              load_part(fd, &it->label, &label, why);
     close(fd);
-    if (!rc) *out = words_of(&text, &json, &label);
+    if (!rc) rc = words_of(out, &text, &json, &label, why);
     free(text.bytes);
     free(json.bytes);
     free(label.bytes);

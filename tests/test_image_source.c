@@ -250,7 +250,10 @@ TEST(bad_items_limit) {
         {{0, 0, 100, 0.01}, 0, ""},
         {{0, 0, 0, 0}, 0, ""},
         {{1, 0, 100, 0.01}, 0, "skipped 1 bad items"},
-        {{2, 0, 100, 0.01}, RC_DATA, "2 of 100 items are bad (2 %), more than --max-bad 1 %"},
+        {{2, 0, 100, 0.01},
+         RC_DATA,
+         "2 of 100 items are bad (2 %), more than --max-bad 1 %: remove or mend them, or raise "
+         "--max-bad"},
         {{1, 0, 1000, 0}, RC_DATA, "1 of 1000 items are bad"},
         {{0, 99, 100, 0}, 0, "99 of unsupported formats"},
         {{0, 100, 100, 0.5},

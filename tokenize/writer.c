@@ -50,9 +50,9 @@ static void check_bad(const writer_t *writer) {
     if (writer->total == SIZE_MAX) /* a stream that has not ended: --max-bad is 0 */
         die(RC_DATA, "%llu bad item%s, and --max-bad 0 allows none", (unsigned long long)bad,
             bad > 1 ? "s" : "");
-    die(RC_DATA, "%llu of %zu items are bad (%.3g %%), more than --max-bad %.3g %%",
+    die(RC_DATA, "%llu of %zu items are bad (%.3g %%), more than --max-bad %.3g %%: %s",
         (unsigned long long)bad, writer->total, 100.0 * (double)bad / (double)writer->total,
-        100 * allowed);
+        100 * allowed, bad_items_advice(writer->bad));
 }
 
 bool writer_open(writer_t *writer, size_t total) {

@@ -105,6 +105,15 @@ size_t bad_items_unsupported(const bad_items_t *b) {
     return n;
 }
 
+/* A reason may begin with a place: an episode's frame is a JPEG too. */
+const char *bad_items_advice(const bad_items_t *b) {
+    bool damaged = false;
+    for (size_t i = 0; i < b->n; i++)
+        if (strstr(b->tally[i].text, "damaged ")) damaged = true;
+    return damaged ? "remove or mend them, raise --max-bad, or take damaged images with --lenient"
+                   : "remove or mend them, or raise --max-bad";
+}
+
 void bad_items_check(const bad_items_t *b, size_t total) {
     size_t bad = bad_items_count(b), unsupported = bad_items_unsupported(b);
     if (!total || (double)bad + (double)unsupported == 0) return;
@@ -114,8 +123,8 @@ void bad_items_check(const bad_items_t *b, size_t total) {
     if (none_left)
         die(RC_DATA, "none of %zu items can be used: %zu bad, %zu of unsupported formats", total,
             bad, unsupported);
-    die(RC_DATA, "%zu of %zu items are bad (%.3g %%), more than --max-bad %.3g %%", bad, total,
-        100.0 * (double)bad / (double)total, 100 * b->max_bad);
+    die(RC_DATA, "%zu of %zu items are bad (%.3g %%), more than --max-bad %.3g %%: %s", bad, total,
+        100.0 * (double)bad / (double)total, 100 * b->max_bad, bad_items_advice(b));
 }
 
 void bad_items_summary(const bad_items_t *b) {

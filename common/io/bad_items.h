@@ -21,6 +21,9 @@ void bad_items_add(bad_items_t *b, const char *source, const char *key, const ch
 /* Bad items, without those of unsupported formats; and the latter. */
 size_t bad_items_count(const bad_items_t *b);
 size_t bad_items_unsupported(const bad_items_t *b);
+/* What to do when there are too many: words that end an error's line. After the last
+ * bad_items_add. */
+const char *bad_items_advice(const bad_items_t *b);
 /* For programs: die(RC_DATA) when more than max_bad of `total` items are bad, or when none is left.
  * Unsupported formats alone fail only the latter. */
 void bad_items_check(const bad_items_t *b, size_t total);

@@ -150,8 +150,8 @@ static bool split_name(const char *name, member_t *m) {
         const char *extension;
         part_kind_t kind;
     } used[] = {{"png", PART_IMAGE},  {"jpg", PART_IMAGE}, {"jpeg", PART_IMAGE},
-                {"webp", PART_IMAGE}, {"txt", PART_TEXT},  {"json", PART_JSON},
-                {"cls", PART_LABEL}};
+                {"jfif", PART_IMAGE}, {"jpe", PART_IMAGE}, {"webp", PART_IMAGE},
+                {"txt", PART_TEXT},   {"json", PART_JSON}, {"cls", PART_LABEL}};
     for (size_t i = 0; i < sizeof used / sizeof *used; i++)
         if (!strcasecmp(dot + 1, used[i].extension)) m->kind = used[i].kind;
     static const struct {

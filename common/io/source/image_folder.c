@@ -111,8 +111,9 @@ static void add_item(scan_t *s, const char *dir, const char *name, const struct 
  * file". */
 static bool has_image_name(const char *name) {
     const char *dot = strrchr(name, '.');
-    return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") ||
-                   !strcasecmp(dot, ".jpeg") || !strcasecmp(dot, ".webp"));
+    return dot &&
+           (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg") ||
+            !strcasecmp(dot, ".jfif") || !strcasecmp(dot, ".jpe") || !strcasecmp(dot, ".webp"));
 }
 
 /* Remembers the first folder with tars by name: the order of a scan is the file system's. */

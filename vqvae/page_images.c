@@ -91,7 +91,7 @@ void page_images(page_t *p) {
         for (size_t i = 0; i < shown; i++) pair(p, &p->g.shot[first + i * n / shown]);
         html_put(&p->h, "</div>\n");
     }
-    qsort(p->g.shot, p->g.n, sizeof *p->g.shot, by_error);
+    if (p->g.n) qsort(p->g.shot, p->g.n, sizeof *p->g.shot, by_error);
     size_t n = min_size(p->g.n / 2, EXTREMES);
     if (!n) return;
     html_put(&p->h, "<h2>Worst</h2>\n<div class=\"pairs\">\n");

@@ -76,7 +76,7 @@ LINK       = $(CC) $(CFLAGS) $(ARCH) $(LDFLAGS)
 PROGRAMS   = vqvae tokenize gato
 COMMON_C  := $(wildcard common/*/*.c common/*/*/*.c)
 COMMON_O  := $(COMMON_C:%.c=$(B)/%.o)
-PROGRAM_C := $(foreach p,$(PROGRAMS),$(wildcard $(p)/*.c))
+PROGRAM_C := $(foreach p,$(PROGRAMS),$(wildcard $(p)/*.c $(p)/*/*.c))
 TEST_C    := $(wildcard tests/test_*.c tests/examples/*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
@@ -94,7 +94,7 @@ $(B)/libcommon.a: $(COMMON_O)
 	@ar rcs $@ $^
 
 define PROGRAM
-$(B)/bin/$(1): $$(patsubst %.c,$(B)/%.o,$$(wildcard $(1)/*.c)) $(B)/libcommon.a
+$(B)/bin/$(1): $$(patsubst %.c,$(B)/%.o,$$(wildcard $(1)/*.c $(1)/*/*.c)) $(B)/libcommon.a
 	@mkdir -p $$(@D)
 	$$(LINK) -o $$@ $$^ $$($(2)_LIBS) $$(LIBS)
 endef
@@ -174,7 +174,7 @@ cross-domain: programs
 data-large:
 	sh pipelines/data_large.sh $(SETS)
 
-SOURCES = $(wildcard common/*/*.[ch] common/*/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] tests/*.[ch] tests/examples/*.c tests/fuzz/*.c tests/bench/*.c tests/interop/*.c)
+SOURCES = $(wildcard common/*/*.[ch] common/*/*/*.[ch] vqvae/*.[ch] tokenize/*.[ch] gato/*.[ch] gato/*/*.[ch] tests/*.[ch] tests/examples/*.c tests/fuzz/*.c tests/bench/*.c tests/interop/*.c)
 format:
 	clang-format -i $(SOURCES)
 format-check:

@@ -7,8 +7,8 @@
 #include "common/io/image/image.h"
 #include "common/io/text/json.h"
 #include "gato/commands.h"
-#include "gato/player.h"
-#include "gato/workers.h"
+#include "gato/play/player.h"
+#include "gato/play/workers.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -2,8 +2,8 @@
 #include "common/base/cli.h"
 #include "common/base/pool.h"
 #include "gato/commands.h"
-#include "gato/metrics.h"
-#include "gato/run.h"
+#include "gato/run/metrics.h"
+#include "gato/run/run.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include "common/base/table.h"
 #include "common/io/text/json.h"
 #include "common/io/utf8.h"
-#include "gato/run.h"
+#include "gato/run/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>

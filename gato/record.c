@@ -10,8 +10,8 @@
 #include "common/io/episodes/minari_write.h"
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
-#include "gato/rollout.h"
-#include "gato/workers.h"
+#include "gato/play/rollout.h"
+#include "gato/play/workers.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -8,8 +8,8 @@
 #include "common/base/pool.h"
 #include "common/io/safetensors/safetensors.h"
 #include "common/train/optimizer.h"
-#include "gato/graph.h"
-#include "gato/run.h"
+#include "gato/model/graph.h"
+#include "gato/run/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>

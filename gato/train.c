@@ -5,9 +5,9 @@
 #include "common/train/optimizer.h"
 #include "common/train/session.h"
 #include "gato/commands.h"
-#include "gato/metrics.h"
-#include "gato/run.h"
-#include "gato/settings.h"
+#include "gato/run/metrics.h"
+#include "gato/run/run.h"
+#include "gato/run/settings.h"
 
 #include <math.h>
 #include <stdio.h>

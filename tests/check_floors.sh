@@ -7,6 +7,7 @@
 # A folder may have rooms, which stand on each other in the same way:
 #
 #   common/io < text < image, safetensors, token_db < episodes < source
+#   gato/task < gato/data, gato/env < gato/model < gato/run < gato/play < gato
 #
 # Two folders or rooms on one floor never include each other, and no two files do. Only common/base/pool.c opens
 # parallel regions, so that there is one pool. Prints each offence as file:line and closes with "N passed, N failed": one check per file, after a
@@ -20,14 +21,16 @@ offences() (
         BEGIN {
             floor["common/base"] = 0; floor["common/kernel"] = floor["common/io"] = 1; floor["common/tape"] = 2
             floor["common/nn"] = 3; floor["common/model"] = floor["common/train"] = 4
-            floor["vqvae"] = floor["tokenize"] = floor["gato"] = 5
+            floor["vqvae"] = floor["tokenize"] = 5; floor["gato"] = 5.9
+            floor["gato/task"] = 5.1; floor["gato/data"] = floor["gato/env"] = 5.2; floor["gato/model"] = 5.3
+            floor["gato/run"] = 5.4; floor["gato/play"] = 5.5
             floor["common/io/text"] = 1.1
             floor["common/io/image"] = floor["common/io/safetensors"] = floor["common/io/token_db"] = 1.2
             floor["common/io/episodes"] = 1.3; floor["common/io/source"] = 1.4
         }
         function room_of(path,   part, n) {
             n = split(path, part, "/")
-            if (part[1] != "common") return n > 1 ? part[1] : ""
+            if (part[1] != "common") return n > 2 ? part[1] "/" part[2] : n > 1 ? part[1] : ""
             if (n > 3) return part[1] "/" part[2] "/" part[3]
             return n > 2 ? part[1] "/" part[2] : ""
         }
@@ -85,7 +88,7 @@ for room in common/base common/kernel common/io common/io/text common/io/image c
 done
 printf '#include "common/base/a.h"\n#include "b.h"\n#include <stdio.h>\n#include <sys/stat.h>\n' >"$tree/common/io/good.c"
 printf '#include "common/io/a.h"\n#include "common/kernel/a.h"\n' >"$tree/common/tape/good.h"
-printf '#include "common/model/a.h"\n#include "common/train/a.h"\n#include "gato/env.h"\n' >"$tree/gato/good.c"
+printf '#include "common/model/a.h"\n#include "common/train/a.h"\n#include "gato/env/env.h"\n' >"$tree/gato/good.c"
 printf '#include "common/io/a.h"\n#include "common/io/image/a.h"\n' >"$tree/common/io/source/good.h"
 printf '#include "common/io/image/b.h"\n#include "c.h"\n' >"$tree/common/io/image/a.h"
 printf '#pragma omp parallel num_threads(n)\n' >"$tree/common/base/pool.c"
@@ -102,7 +105,7 @@ wrong common/io/x.c '  #  include "common/kernel/a.h"' 'includes "common/kernel/
 wrong common/kernel/x.c '#include "common/io/a.h" // why not' 'includes "common/io/a.h" from the same floor'
 wrong common/io/x.c '#include "common/tape/tape.h"' 'includes "common/tape/tape.h" from a higher floor'
 wrong common/train/x.c '#include "common/model/a.h"' 'includes "common/model/a.h" from the same floor'
-wrong common/nn/x.c '#include "gato/model.h"' 'includes "gato/model.h" from a higher floor'
+wrong common/nn/x.c '#include "gato/model/model.h"' 'includes "gato/model/model.h" from a higher floor'
 wrong gato/x.c '#include "vqvae/a.h"' 'includes "vqvae/a.h" from the same floor'
 wrong gato/x.c '#include <tokenize/a.h>' 'includes "tokenize/a.h" from the same floor'
 wrong common/io/text/x.c '#include "common/io/image/a.h"' 'includes "common/io/image/a.h" from a higher floor'

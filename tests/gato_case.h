@@ -5,8 +5,8 @@
 
 #include "common/base/die.h"
 #include "common/io/safetensors/safetensors.h"
-#include "gato/batch.h"
-#include "gato/model.h"
+#include "gato/model/batch.h"
+#include "gato/model/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,9 +6,9 @@
 #include "tests/test.h"
 #include "tests/vqvae_folder.h"
 
-#include "gato/graph.h"
-#include "gato/player.h"
-#include "gato/run.h"
+#include "gato/model/graph.h"
+#include "gato/play/player.h"
+#include "gato/run/run.h"
 
 enum { VECTOR = 3, ACTIONS = 2, BINS = 16, LONGEST = 200, W = 16, H = 8 };
 static const double TOLERANCE = 1e-4;

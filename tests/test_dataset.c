@@ -6,7 +6,7 @@
 
 #include "common/base/pool.h"
 #include "common/io/split.h"
-#include "gato/dataset.h"
+#include "gato/data/dataset.h"
 
 /* One folder for all tests; a child leaves it alone. */
 __attribute__((constructor)) static void begin(void) {

@@ -2,7 +2,7 @@
  * written here, the metrics measured for the reference environment, bit-equality of replays,
  * uniformity by Kolmogorov-Smirnov.
  */
-#include "gato/env.h"
+#include "gato/env/env.h"
 #include "tests/test.h"
 
 #ifndef WITH_MUJOCO

@@ -5,8 +5,8 @@
 #include "tests/test.h"
 
 #include "common/base/pool.h"
-#include "gato/graph.h"
-#include "gato/whiten.h"
+#include "gato/model/graph.h"
+#include "gato/model/whiten.h"
 
 static const double TOLERANCE = 2e-5;
 

@@ -6,7 +6,7 @@
 #include "common/io/fs.h"
 #include "common/io/safetensors/safetensors.h"
 #include "common/io/text/json.h"
-#include "gato/run.h"
+#include "gato/run/run.h"
 
 #include <unistd.h>
 

@@ -2,8 +2,8 @@
  * again from a replay of the executed actions; bursts and noise are found in the recorded actions
  * and counted against their probabilities.
  */
-#include "gato/rollout.h"
-#include "gato/workers.h"
+#include "gato/play/rollout.h"
+#include "gato/play/workers.h"
 #include "tests/test.h"
 #include <sys/wait.h>
 #include <unistd.h>

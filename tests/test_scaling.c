@@ -7,8 +7,8 @@
 #include "common/base/pool.h"
 #include "common/base/rng.h"
 #include "common/io/token_db/bounds.h"
-#include "gato/dataset.h"
-#include "gato/scaling.h"
+#include "gato/data/dataset.h"
+#include "gato/task/scaling.h"
 
 #include <float.h>
 

@@ -3,7 +3,7 @@
 #include "tests/test.h"
 
 #include "common/io/text/json.h"
-#include "gato/tokens.h"
+#include "gato/task/tokens.h"
 
 #include <stdint.h>
 

@@ -3,7 +3,7 @@
 #include "tests/test.h"
 
 #include "common/base/rng.h"
-#include "gato/whiten.h"
+#include "gato/model/whiten.h"
 
 enum { K = 64, D = 5 };
 

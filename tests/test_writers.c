@@ -9,7 +9,7 @@
 #include "common/io/text/json.h"
 #include "common/io/token_db/leaves.h"
 #include "common/io/token_db/token_db.h"
-#include "gato/run.h"
+#include "gato/run/run.h"
 
 #include <float.h>
 

@@ -31,7 +31,7 @@
 #include "common/io/source/image_source.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/lanes.h"
-#include "gato/player.h"
+#include "gato/play/player.h"
 #include "vqvae/data.h"
 
 #include <math.h>

@@ -4,7 +4,7 @@
  * Some bounds say nothing about the numbers: infinite ones, two equal ones, and those at or beyond
  * the largest float16, which are the limits of a number type. The declaration alone decides that,
  * so all parts of one dataset agree. Such actions are stored as they are; the training side chooses
- * how to scale them (gato/scaling.h).
+ * how to scale them (gato/task/scaling.h).
  */
 #ifndef IO_BOUNDS_H
 #define IO_BOUNDS_H

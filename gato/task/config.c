@@ -1,0 +1,127 @@
+/* config.c - see config.h. */
+#include "gato/task/config.h"
+
+#define AT(member) offsetof(gato_config_t, member)
+
+const config_field_t gato_config_table[] = {
+    {"model.width", CF_INT, AT(model.width), "128", NULL, 1, 65536, CONFIG_ARCH,
+     "width of a token (D)"},
+    {"model.layers", CF_INT, AT(model.layers), "4", NULL, 1, 256, CONFIG_ARCH,
+     "transformer blocks"},
+    {"model.heads", CF_INT, AT(model.heads), "4", NULL, 1, 1024, CONFIG_ARCH,
+     "attention heads; divides the width"},
+    {"model.context", CF_INT, AT(model.context), "1024", NULL, 2, 65536, CONFIG_ARCH,
+     "tokens a token can see; the attention window is as many whole timesteps as fit"},
+    {"model.bins", CF_INT, AT(model.bins), "1024", NULL, 2, 65536, CONFIG_ARCH,
+     "bins of a continuous value (NEKO: 1024)"},
+    {"model.image_in", CF_CHOICE, AT(model.image_in), "\"codes\"", "codes|table|both|patches", 0, 0,
+     CONFIG_ARCH,
+     "how images enter: as codebook vectors through a linear layer (codes), as rows of the token "
+     "table (table), as the sum of the two (both), or as pixels through the patch block (patches)"},
+    {"model.merge", CF_INT, AT(model.merge), "1", NULL, 1, 16, CONFIG_ARCH,
+     "m: m x m codes become one input token (image_in = codes)"},
+    {"model.code_norm", CF_CHOICE, AT(model.code_norm), "\"none\"", "none|white", 0, 0, CONFIG_ARCH,
+     "codebook vectors enter as they are (none), or with zero mean, uncorrelated and of unit "
+     "variance over the codebook (white): often a few directions hold nearly all of the variance, "
+     "and small things live in the others"},
+    {"model.vector_in", CF_CHOICE, AT(model.vector_in), "\"bins\"", "bins|linear", 0, 0,
+     CONFIG_ARCH,
+     "a vector observation enters as one bin token per number (bins), or as one token through a "
+     "linear layer (linear) that starts on numbers of zero mean and unit variance over the data"},
+    {"model.patch_pos", CF_CHOICE, AT(model.patch_pos), "\"neko\"", "none|neko|gato", 0, 0,
+     CONFIG_ARCH,
+     "row and column vectors of image tokens: none, drawn from half-open intervals (neko), or "
+     "from intervals that include both ends (gato)"},
+    {"model.code_pos_random", CF_BOOL, AT(model.code_pos_random), "false", NULL, 0, 0, 0,
+     "in training, draw the rows and columns of codes as those of patches; false: always take "
+     "their means"},
+    {"model.inner_pos", CF_BOOL, AT(model.inner_pos), "true", NULL, 0, 0, CONFIG_ARCH,
+     "add the position inside the timestep to observation tokens"},
+    {"model.pos_init", CF_NUM, AT(model.pos_init), "1", NULL, 0, 10, 0,
+     "standard deviation of the position tables at the start (NEKO: 1, about 14 times the content "
+     "of an image token)"},
+    {"model.block_init", CF_NUM, AT(model.block_init), "0.02", NULL, 0, 10, 0,
+     "standard deviation of the blocks' matrices at the start (GPT-2 and NEKO: 0.02; narrow "
+     "models learn sooner from larger values)"},
+    {"model.dropout", CF_NUM, AT(model.dropout), "0", NULL, 0, 0.9, 0,
+     "dropout of embeddings and residual branches in training (NEKO: 0.1; small budgets need "
+     "none)"},
+    {"model.activation", CF_CHOICE, AT(model.activation), "\"gelu\"", "gelu|gelu_new|geglu", 0, 0,
+     CONFIG_ARCH, "exact GELU (gelu), GPT-2's tanh form (gelu_new), or gated (geglu)"},
+    {"model.mu_law", CF_CHOICE, AT(model.mu_law), "\"always\"", "always|outside", 0, 0, CONFIG_ARCH,
+     "squash every observed number (NEKO), or only those outside [-1,1] (Gato)"},
+    {"model.text_first", CF_BOOL, AT(model.text_first), "false", NULL, 0, 0, CONFIG_ARCH,
+     "text before the image inside a timestep (Gato); false: after it (NEKO)"},
+    {"model.control_text", CF_BOOL, AT(model.control_text), "true", NULL, 0, 0, CONFIG_ARCH,
+     "repeat the text of an episode (its mission) in every timestep"},
+    {"model.patch", CF_INT, AT(model.patch), "16", NULL, 1, 256, CONFIG_ARCH,
+     "side of a patch in pixels"},
+    {"model.patch_mid", CF_INT, AT(model.patch_mid), "128", NULL, 1, 4096, CONFIG_ARCH,
+     "middle channels of the patch block"},
+    {"model.patch_groups", CF_INT, AT(model.patch_groups), "32", NULL, 1, 4096, CONFIG_ARCH,
+     "groups of its GroupNorm; divides the channels"},
+    {"loss.action", CF_NUM, AT(loss.action), "1", NULL, 0, 1e6, 0, "weight of the action loss"},
+    {"loss.action_kind", CF_CHOICE, AT(loss.action_kind), "\"ce\"", "ce|mse|mix", 0, 0, CONFIG_ARCH,
+     "loss of continuous actions: cross entropy over bins (ce), regression from the separator "
+     "(mse), or cross entropy plus the squared error of the bins' expectation (mix)"},
+    {"loss.ce_weight", CF_NUM, AT(loss.ce_weight), "0.1", NULL, 0, 1e6, 0,
+     "weight of the cross entropy (action_kind = mix)"},
+    {"loss.text", CF_NUM, AT(loss.text), "1", NULL, 0, 1e6, 0, "weight of the text loss"},
+    {"loss.image", CF_NUM, AT(loss.image), "0", NULL, 0, 1e6, 0,
+     "weight of the loss on image codes (0 = Gato)"},
+    {"loss.horizon", CF_INT, AT(loss.horizon), "1", NULL, 1, 1000, 0,
+     "1: an image token is predicted by the token before it; k > 1: token j of step t predicts "
+     "token j of step t + k"},
+    {"loss.per_sequence", CF_BOOL, AT(loss.per_sequence), "false", NULL, 0, 0, 0,
+     "average the loss over sequences instead of tokens"},
+    OPTIM_CONFIG_ROWS("\"adamw\"", "[0.9,0.95]", "0.1", "40", "0.1"),
+    {"train.steps", CF_INT, AT(train.steps), "4800", NULL, 1, 1e12, 0, "optimizer steps"},
+    {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "sequences per replay"},
+    {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0,
+     "replays per optimizer step"},
+    {"train.window", CF_INT, AT(train.window), "0", NULL, 0, 65536, 0,
+     "timesteps of a training sequence (0 = as many as the context holds)"},
+    {"train.prompt", CF_NUM, AT(train.prompt), "0.25", NULL, 0, 1, 0,
+     "share of control sequences that begin with a prompt, another piece of their episode; half "
+     "of the prompts are its end"},
+    {"train.weight_average", CF_NUM, AT(train.weight_average), "0", NULL, 0, 0.999999, 0,
+     "decay of a moving average of the weights, saved in their place (0 = off)"},
+    {"train.save_every", CF_INT, AT(train.save_every), "500", NULL, 0, 1e12, 0,
+     "steps between checkpoints (0 = only the last)"},
+    {"train.eval_every", CF_INT, AT(train.eval_every), "500", NULL, 0, 1e12, 0,
+     "steps between held-out metrics (0 = only the last)"},
+    {"train.log_every", CF_INT, AT(train.log_every), "20", NULL, 1, 1e9, 0,
+     "steps between lines of metrics.jsonl"},
+    {"train.tensorboard", CF_BOOL, AT(train.tensorboard), "true", NULL, 0, 0, 0,
+     "also write the metrics (and sample grids) as a TensorBoard event file"},
+    {"train.freeze", CF_STR, AT(train.freeze), "\"\"", NULL, 0, 0, 0,
+     "prefixes of parameters that do not train, with commas (\"transformer,embed_token\")"},
+    {"data.holdout", CF_NUM, AT(data.holdout), "0.05", NULL, 0, 0.9, 0,
+     "share of groups held out of training"},
+    {"data.split_by", CF_CHOICE, AT(data.split_by), "\"name\"", "name|folder|episode", 0, 0, 0,
+     "what is never split between the training and the held-out side"},
+    {"act.decode", CF_CHOICE, AT(act.decode), "\"mean\"", "mean|center|left|greedy|sample", 0, 0, 0,
+     "continuous action from the bins: their expectation (mean), the center of the likeliest "
+     "(center, greedy), its left edge (left, NEKO's way), or the center of a drawn one (sample)"},
+    {"act.temperature", CF_NUM, AT(act.temperature), "1", NULL, 0.001, 1000, 0,
+     "temperature of drawn tokens (decode = sample)"},
+    {0},
+};
+
+int gato_config_check(const gato_config_t *c, reason_t *why) {
+    if (c->model.width % c->model.heads)
+        return reason_set(why, "model.width = %lld is no multiple of model.heads = %lld",
+                          (long long)c->model.width, (long long)c->model.heads);
+    if (c->model.patch_mid % c->model.patch_groups)
+        return reason_set(why, "model.patch_mid = %lld is no multiple of model.patch_groups = %lld",
+                          (long long)c->model.patch_mid, (long long)c->model.patch_groups);
+    if (c->model.merge > 1 && c->model.image_in != IMAGE_IN_CODES)
+        return reason_set(why, "model.merge = %lld needs model.image_in = codes",
+                          (long long)c->model.merge);
+    if (c->loss.image > 0 && c->model.image_in == IMAGE_IN_PATCHES)
+        return reason_set(why, "loss.image predicts codes: model.image_in = patches has none");
+    if (c->optim.betas.n != 2) return reason_set(why, "optim.betas needs two numbers");
+    for (int i = 0; i < 2; i++)
+        if (c->optim.betas.v[i] >= 1) return reason_set(why, "optim.betas must be below 1");
+    return 0;
+}

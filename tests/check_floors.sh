@@ -7,7 +7,7 @@
 # A folder may have rooms, which stand on each other in the same way:
 #
 #   common/io < text < image, safetensors, token_db < episodes < source
-#   gato/task < gato/data, gato/env < gato/model < gato/run < gato/play < gato
+#   gato/task < gato/env, gato/model < gato/data < gato/run < gato/play < gato
 #
 # Two folders or rooms on one floor never include each other, and no two files do. Only common/base/pool.c opens
 # parallel regions, so that there is one pool. Prints each offence as file:line and closes with "N passed, N failed": one check per file, after a
@@ -22,7 +22,7 @@ offences() (
             floor["common/base"] = 0; floor["common/kernel"] = floor["common/io"] = 1; floor["common/tape"] = 2
             floor["common/nn"] = 3; floor["common/model"] = floor["common/train"] = 4
             floor["vqvae"] = floor["tokenize"] = 5; floor["gato"] = 5.9
-            floor["gato/task"] = 5.1; floor["gato/data"] = floor["gato/env"] = 5.2; floor["gato/model"] = 5.3
+            floor["gato/task"] = 5.1; floor["gato/model"] = floor["gato/env"] = 5.2; floor["gato/data"] = 5.3
             floor["gato/run"] = 5.4; floor["gato/play"] = 5.5
             floor["common/io/text"] = 1.1
             floor["common/io/image"] = floor["common/io/safetensors"] = floor["common/io/token_db"] = 1.2

@@ -6,7 +6,7 @@
 #include "common/io/text/json.h"
 #include "gato/model/batch.h"
 #include "gato/model/graph.h"
-#include "gato/task/layout.h"
+#include "gato/model/layout.h"
 
 TEST(parts_in_order) {
     layout_t l = {.count = {4, 2, 3, 1, 1, 2, 1}, .text_target = true};

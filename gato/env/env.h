@@ -1,65 +1,103 @@
-/* env.h - a control environment: reset, observe, step. Built in: "reacher" (MuJoCo).
+/* env.h - a control environment: it declares its task, shows observations, takes actions.
  *
- * An observation has up to three parts: an image, a vector of floats, a text. An action is a vector
- * of floats in [-1,1]. There are no discrete observations or actions yet. Use an environment in the
- * thread that opened it. The screen driver starts with the first image, so use without images works
- * where there is none. How to add an environment: env_driver.h.
+ * Built in are the drivers of env.c; any other program can be one (env_command.c, FORMATS.md 7). Use
+ * an environment in the process that opened it. The screen driver of a simulator starts with the
+ * first image, so use without images works where there is none. Use:
+ *
+ *     env_t *e = env_open(&(env_opts_t){.name = "reacher"}, &rc, &why);
+ *     env_action_t action;
+ *     env_observation_t seen;
+ *     env_outcome_t out = {0};
+ *     if (env_reset(e, seed, episode, &why)) ...
+ *     while (!out.terminated && !out.truncated) {
+ *         if (env_observe(e, true, &seen, &why)) ...
+ *         if (env_expert(e, &action, &why) != ENV_EXPERT) ...
+ *         if (env_step(e, &action, &out, &why)) ...
+ *     }
+ *     env_close(e);
+ *
+ * How to add one: env_driver.h.
  */
 #ifndef GATO_ENV_H
 #define GATO_ENV_H
 
-#include "common/base/die.h"
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "common/io/token_db/task.h"
 
-enum { ENV_VECTOR = 64, ENV_ACTIONS = 16 };
+/* Most columns of all acted vectors, and of all acted discrete slots, of one environment. */
+enum { ENV_ACTIONS = 256, ENV_DISCRETE = 32 };
+
+/* What an environment shows of one slot; all NULL: it is missing in this timestep. Borrowed, valid
+ * until the next call. */
+typedef struct {
+    const uint8_t *rgb; /* image [image_h, image_w, 3], top row first */
+    const char *text;
+    const float *vector;      /* [width] */
+    const uint32_t *discrete; /* [width] */
+} env_value_t;
+/* By the slots of the task; acted ones stay empty. */
+typedef struct {
+    env_value_t slot[TASK_SLOTS];
+} env_observation_t;
+
+/* The columns of all acted vectors in the units of the environment, and of all acted discrete
+ * slots, each in the order of the task's slots. */
+typedef struct {
+    float vector[ENV_ACTIONS];
+    uint32_t discrete[ENV_DISCRETE];
+} env_action_t;
 
 typedef struct {
-    const char *name;
-    size_t image_w, image_h; /* RGB image in pixels; 0 = none */
-    size_t n_vector;         /* floats observed per step, at most ENV_VECTOR */
-    float vector_limit;      /* declared bound of their absolute values; 0 = unbounded */
-    const char *text;        /* the mission; NULL = none */
-    size_t n_actions;        /* floats per action, at most ENV_ACTIONS */
-    size_t max_steps;        /* an episode is cut here */
-    /* mean returns over many episodes, the 0 and the 1 of normalized scores; both 0 = not known */
-    double random_return, expert_return;
-    const char *spec_json; /* gymnasium's EnvSpec as JSON, for recorded datasets */
-} env_info_t;
+    float reward;
+    bool terminated, truncated;
+    bool success; /* the task is solved in this state; a flag at any step counts */
+} env_outcome_t;
+
+typedef struct {
+    const char *name;    /* of a built-in one; NULL with a command */
+    const char *command; /* run by sh -c; NULL with a name */
+    /* Limits of a child in seconds; 0 = the preset (start 120, reset 60, step 30). */
+    double start_timeout, reset_timeout, step_timeout;
+    const char *log; /* a file that the child's stderr is appended to; NULL = this program's */
+} env_opts_t;
 
 typedef struct env env_t;
-/* NULL with a reason: *rc = RC_USAGE for an unknown name, RC_RUNTIME for a missing library. Close
- * with env_close. */
-env_t *env_open(const char *name, int *rc, reason_t *why);
+/* NULL with a reason: *rc = RC_USAGE for an unknown name, RC_RUNTIME for a missing library or a
+ * child that does not answer. Close with env_close. */
+env_t *env_open(const env_opts_t *o, int *rc, reason_t *why);
+/* NULL is allowed. */
 void env_close(env_t *e);
-const env_info_t *env_info(const env_t *e);
-/* The names of its observations and actions, as `gato record` writes them
- * (common/io/token_db/leaves.h): JSON, malloc'ed. */
-char *env_leaves(const env_info_t *info);
+/* Slots, sizes in pixels, bounds, max_steps (0 = no limit), returns, the spec of the environment.
+ * Acted vectors without finite bounds are taken as they come. */
+const task_t *env_task(const env_t *e);
+/* "reacher", or the command: for messages. */
+const char *env_name(const env_t *e);
 
 /* Starts an episode; everything random in it is a function of (seed, episode). 0, or -1 with a
- * reason. */
+ * reason. A child that died or was stopped is started anew. */
 int env_reset(env_t *e, uint64_t seed, uint64_t episode, reason_t *why);
-/* The current observation: rgb [h,w,3], top row first, and vector [n_vector]; NULL = not wanted.
- * 0, or -1 with a reason. */
-int env_observe(env_t *e, uint8_t *rgb, float *vector, reason_t *why);
-/* Executes action [n_actions], clamped to [-1,1]. 0, or -1 with a reason, also for a number that is
- * not finite: the episode has failed and only env_reset may follow. A step past the end is a BUG.
- * reward, terminated and truncated may be NULL. */
-int env_step(env_t *e, const float *action, float *reward, bool *terminated, bool *truncated,
-             reason_t *why);
-/* Is the task solved in the current state? Ask after the last step. */
-bool env_success(const env_t *e);
-/* The scripted expert's action [n_actions] for the current state: 0, or -1 without an expert. */
-int env_expert(env_t *e, float *action);
+/* The current observation; images only when they are wanted. 0, or -1 with a reason. */
+int env_observe(env_t *e, bool images, env_observation_t *seen, reason_t *why);
+/* Executes an action, its vectors clamped to finite declared bounds. 0, or -1 with a reason, also
+ * for a number that is not finite and a discrete value out of range: the episode has failed and only
+ * env_reset may follow. A step outside an episode is a BUG. */
+int env_step(env_t *e, const env_action_t *action, env_outcome_t *out, reason_t *why);
+
+typedef enum { ENV_EXPERT = 0, ENV_NO_EXPERT = 1, ENV_EXPERT_FAILED = -1 } env_expert_t;
+/* What the scripted expert would do in the current state, also while another policy plays.
+ * ENV_EXPERT_FAILED with a reason: the episode has failed. */
+env_expert_t env_expert(env_t *e, env_action_t *action, reason_t *why);
 
 /* The simulator's whole state as doubles, for tests and for hashes across machines (pixels differ
- * between drivers, states do not). Writes at most `cap` of them and returns how many there are.
- * reacher: two joint angles, two joint velocities, x and y of the target. */
+ * between drivers, states do not). Writes at most `cap` of them and returns how many there are; 0
+ * where the environment does not tell. reacher: two joint angles, two joint velocities, x and y of
+ * the target. */
 size_t env_state(const env_t *e, double *out, size_t cap);
 /* What draws the images ("llvmpipe (LLVM 15.0.6, 256 bits)"), to keep with recorded images. Starts
- * the screen driver. "" without images; NULL with a reason when the driver fails. */
+ * the screen driver. "" where that means nothing; NULL with a reason when the driver fails. */
 const char *env_renderer(env_t *e, reason_t *why);
+
+/* Columns of all acted vectors and of all acted discrete slots. */
+size_t env_n_vector(const task_t *task);
+size_t env_n_discrete(const task_t *task);
 
 #endif

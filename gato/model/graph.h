@@ -1,44 +1,31 @@
-/* graph.h - the model at work on batches: tapes and plans cached by shape, batches padded into
- * them, losses.
- *
- * Training minimizes the sum of the terms below. w.* are the weights of the configuration
- * (loss.action, ...). N is the number of token targets (action tokens and text); with
- * loss.per_sequence that of sequences, and a target weighs 1 / (targets of its sequence). Cross
- * entropies (CE) of tokens are over the whole vocabulary.
- *
- *   term                                     action_kind    factor
- *   ------------------------------------------------------------------------------
- *   sum CE of continuous action tokens       ce             w.action / N
- *                                            mix            w.action w.ce_weight / N
- *   sum CE of discrete action tokens         any            w.action / N
- *   sum CE of text tokens                    any            w.text / N
- *   mean CE of image codes, over K codes     any            w.image
- *   mean (expectation - clean value)^2       mix            w.action
- *   mean (predict_action - clean action)^2   mse            w.action
- *
- * Each term is a root of the one backward pass; its factor is the root's seed.
+/* graph.h - the model at work on batches: tapes and plans cached by shape, sequences packed and
+ * padded into them, losses (head.h), one backward pass.
  */
 #ifndef GATO_GRAPH_H
 #define GATO_GRAPH_H
 
 #include "common/tape/plan_cache.h"
 #include "gato/model/batch.h"
-#include "gato/model/model.h"
 
-/* Padded sizes, the key of a cached graph. T is exact up to 32 tokens; above, it and the counts are
- * rounded up. */
-typedef struct {
-    size_t B, T, tokens, images, vectors, continuous, other, separators, futures;
-} graph_shape_t;
 /* n rounded up to a multiple of 8 (up to 64), of 64 (up to 1024), then of an eighth of the power of
  * two below n. */
 size_t graph_bucket(size_t n);
-/* The padded sizes of a batch. */
-graph_shape_t graph_shape(const gato_model_t *m, const batch_t *b);
+
+/* How the sequences of a batch lie in rows of T positions. */
+typedef struct {
+    size_t B, T;
+    uint32_t *row, *offset; /* [sequences] the row of each, and its first place in it */
+} packing_t;
+/* Sequences keep their order, one a row, where padding is below a tenth; else they are packed, the
+ * longest first, each into the first row that has room. T: a multiple of 8 or 64, the exact
+ * length up to 32 positions or when `exact`. A function of the lengths alone. Release with
+ * packing_release. */
+packing_t packing_of(const batch_t *b, bool exact);
+void packing_release(packing_t *p);
 
 typedef struct {
     bool train;      /* dropout, and one backward pass */
-    bool all_logits; /* keep the logits of every position, not only of the targets (trace) */
+    bool all_logits; /* keep embeddings, hidden states and the logits of every position (trace) */
     bool unshared;   /* tests: plan_opts_t.unshared */
     bool exact;      /* no padding of counts (trace, tests) */
     /* without train: linear layers read these packed weights; NULL = the parameters */
@@ -46,65 +33,45 @@ typedef struct {
 } graph_opts_t;
 
 typedef struct {
-    graph_shape_t shape;
+    size_t B, T;
     tape_t *tape; /* tape and plan belong to the cache */
     plan_t *plan;
     gato_inputs_t in;
-    var_t timestep; /* I32 [B,T], -1 = padding: for the attention window */
-    /* inputs of the losses, NO_VAR where absent: continuous actions, other tokens (discrete actions
-     * and text), separators that regress an action, future image codes */
-    var_t c_position, c_target, c_range, c_own_range, c_weight, c_value, c_value_weight;
-    var_t o_position, o_target, o_range, o_weight;
-    var_t s_position, s_action, s_weight;
-    var_t f_position, f_code, f_range, f_weight;
-    /* values, NO_VAR where absent */
-    var_t embeddings, hidden, logits;              /* trace: kept with all_logits */
-    var_t c_logits, o_logits, expectation, action; /* c_logits, o_logits: kept without train */
-    var_t c_loss, c_rows, o_loss, o_rows, value_loss, action_loss, f_loss, f_rows;
-    var_t root[4];
-    size_t n_roots;
+    var_t first;                      /* I32 [B,T] */
+    var_t embeddings, hidden, logits; /* trace: kept with all_logits; else NO_VAR */
+    var_t *group_input;               /* [n_groups * ROWS_INPUTS] */
+    head_vars_t *head;                /* [n_groups] */
 } gato_graph_t;
-/* An empty graph: every var is NO_VAR. */
-gato_graph_t gato_graph_none(void);
 
 /* Graphs of one model; they share memory, so only one runs at a time. */
-typedef struct {
-    const gato_model_t *model;
-    graph_opts_t opts;
-    plan_cache_t *plans; /* by graph_shape_t */
-    gato_graph_t *last; /* the graph of the last batch, owned by the cache; NULL before the first */
-} gato_graphs_t;
-/* Borrows m, which must outlive g. Release with gato_graphs_release. */
-void gato_graphs_init(gato_graphs_t *g, const gato_model_t *m, graph_opts_t o);
-void gato_graphs_release(gato_graphs_t *g);
+typedef struct gato_graphs gato_graphs_t;
+/* Borrows m, which must outlive it. Free with gato_graphs_free. */
+gato_graphs_t *gato_graphs_new(const gato_model_t *m, graph_opts_t o);
+void gato_graphs_free(gato_graphs_t *g);
+const gato_model_t *gato_graphs_model(const gato_graphs_t *g);
 
 /* The graph for a batch, with its inputs filled in; owned by the cache. */
 gato_graph_t *gato_graph_fill(gato_graphs_t *g, const batch_t *b);
+/* Rows of [B, T] that hold no token, over all: of the last batch. */
+double gato_graphs_padding(const gato_graphs_t *g);
 
-/* Fills only the inputs that gato_embed made, and g->timestep if there is one: for graphs that
- * others record (player.c). */
-void gato_inputs_fill(gato_graph_t *g, const gato_model_t *m, const batch_t *b);
-
-/* Unweighted sums over targets, for metrics over many batches. */
+/* Sums of one batch, or of many. */
 typedef struct {
-    double loss; /* what is minimized, of one batch */
-    double ce_continuous, ce_discrete, ce_text, ce_image;
-    size_t n_continuous, n_discrete, n_text, n_image; /* targets; n_image counts codes */
-    /* without train: of n_correct action tokens, those whose own range has its maximum at the
-     * label */
-    size_t correct, n_correct;
-    /* errors of n_values predicted continuous actions against clean ones */
-    double squared, absolute;
-    size_t n_values;
-    size_t positions, sequences;
+    double loss;       /* what is minimized, of one batch */
+    head_sums_t *sums; /* [tasks][HEADS], owned */
+    size_t tasks;
+    size_t *positions, *sequences; /* [tasks] */
 } gato_metrics_t;
-
-/* Executes a batch: fills the graph, runs it forward and, in training, backward (add: adds to the
- * gradients instead of overwriting them). (seed, step, first_sample) is the key of dropout. */
-gato_metrics_t gato_step(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step,
-                         uint64_t first_sample, bool add);
+void gato_metrics_init(gato_metrics_t *f, const gato_model_t *m);
+void gato_metrics_release(gato_metrics_t *f);
 /* Adds the sums of `more`; `loss` stays. */
 void gato_metrics_add(gato_metrics_t *sum, const gato_metrics_t *more);
+
+/* Executes a batch: fills the graph, runs it forward and, in training, backward (add: adds to the
+ * gradients instead of overwriting them). (seed, step, first_sample) is the key of dropout. Adds to
+ * *f and sets f->loss. */
+void gato_step(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step,
+               uint64_t first_sample, bool add, gato_metrics_t *f);
 
 /* FLOPs of a training step of this batch: three times those of forward. */
 double gato_graph_flops(const gato_graph_t *g);

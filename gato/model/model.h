@@ -1,5 +1,5 @@
-/* model.h - the policy: rows of the modalities, one gather, GPT-2 blocks, heads. Tensors bear
- * NEKO's names; those of codes are ours.
+/* model.h - the policy: rows of the pools, one gather, GPT-2 blocks, heads. Tensors bear NEKO's
+ * names; those of codes and of tasks are ours.
  *
  *   separator_token [D]
  *   embed_token.weight [vocab,D]
@@ -11,84 +11,77 @@
  *   image_codes.white [K,Dc] (fixed): the codebook whitened, where model.code_norm = white
  *   image_codes.proj.{weight [D, m*m*Dc], bias}
  *   image_codes.{row,col}.weight [128,D]
- *   vector_embedding.{weight [D,n], bias} (vector_in = linear)
  *   predict_future.weight [m*m*K, D] (loss.image > 0): logits of the m*m codes of a merged token,
- *       code after code
- *   predict_action.{weight [A,D], bias} (action_kind = mse): the action, read at the separator
+ *       code after code; predict_future.{k}.weight for each further horizon k
+ *   vector_embedding.<task>.<slot>.{weight [D,n], bias} (vector_in = linear)
+ *   predict_action.<task>.{weight [A,D], bias} (action_kind = mse): the acted vectors, read at the
+ *       separator
+ *   predict_vector.<task>.{weight [n,D], bias} (loss.vector with vector_in = linear)
  *
- * The functions that record are the pieces that training and acting share: embed rows, run blocks,
- * read heads.
+ * <task> and <slot> are names escaped for tensors (model_tensor_name).
  */
 #ifndef GATO_MODEL_H
 #define GATO_MODEL_H
 
 #include "common/nn/nn.h"
 #include "common/train/freeze.h"
-#include "gato/task/config.h"
-#include "gato/task/facts.h"
+#include "gato/model/head.h"
+#include "gato/task/vocabulary.h"
 
 enum { GATO_FIXED = 3 /* codebooks, which never train */ };
 
-typedef struct {
+typedef struct gato_model {
     gato_config_t config;
-    gato_facts_t facts;
+    vocabulary_t vocabulary;
+    tasks_t tasks;
     tokens_t tokens;
-    int32_t attn_window; /* timesteps that a token sees, its own included */
+    uint32_t *window; /* [tasks.n] timesteps that a token of each task sees, its own included */
+    pool_t *pool;     /* [n_pools] in the order of embeds[], then task, then slot */
+    size_t n_pools;
+    group_t *group; /* [n_groups] in the order of heads[], then task */
+    size_t n_groups;
     params_t *params;
     freeze_t freeze;
     const char *wrt[GATO_FIXED + FREEZE_MOST]; /* what trains: all but the codebooks and freeze */
     size_t n_wrt;
 } gato_model_t;
 
-/* Copies config and facts and declares every parameter in a fixed order, initialised from `seed`.
- * The facts give the codebook, and the mean and deviation that the vector's layer starts with. Free
- * with gato_model_free. */
-gato_model_t *gato_model_new(const gato_config_t *c, const gato_facts_t *f, uint64_t seed);
+/* Copies its arguments and declares every parameter in a fixed order, initialised from `seed` and
+ * its name: a parameter's first value does not depend on the other tasks. The tasks' statistics give
+ * what vectors' layers start with. Free with gato_model_free. */
+gato_model_t *gato_model_new(const gato_config_t *c, const vocabulary_t *v, const tasks_t *tasks,
+                             uint64_t seed);
 /* The same with every parameter zero, to be filled from a file. */
-gato_model_t *gato_model_blank(const gato_config_t *c, const gato_facts_t *f);
+gato_model_t *gato_model_blank(const gato_config_t *c, const vocabulary_t *v, const tasks_t *tasks);
 void gato_model_free(gato_model_t *m);
 /* How many floats train. */
 size_t gato_model_parameters(const gato_model_t *m);
-/* "f32", "bf16" or "q8": how forward-only use stores the weights of linear layers. die()s with
- * RC_USAGE for another name. */
-kern_weights_t gato_weights_named(const char *name);
-/* Do its timesteps have an image (pixels or codes, by model.image_in)? */
-bool gato_has_images(const gato_model_t *m);
+/* "f32", "bf16" or "q8": how forward-only use stores the weights of linear layers. -1 with a reason
+ * for another name. */
+int gato_weights_named(const char *name, kern_weights_t *kind, reason_t *why);
+/* The number of the pool of a task's slot. */
+size_t gato_model_pool(const gato_model_t *m, uint32_t task, uint32_t slot);
+/* A name as a part of a tensor's name: letters, digits, '_' and '-' stay; every other byte becomes
+ * %XX. Returns buf. */
+const char *model_tensor_name(const char *name, char buf[3 * TASK_NAME]);
 
 /* ---- recording (nn's scope is the top) ---- */
 
-/* How many rows each pool has. A pool of 0 rows is absent. */
+/* Records the embeddings [B,T,D], with all positions added: rows of the pools (n[i] rows of pool i;
+ * 0 = absent), the separator first. */
 typedef struct {
-    size_t tokens, images, vectors;
-} gato_pools_t;
-/* The inputs that gato_embed made; NO_VAR where absent. Row numbers in `at` count over
- * [separator | tokens | images | vectors]. */
-typedef struct {
-    var_t token;      /* I32 [tokens], -1 = none */
-    var_t code;       /* I32 [images * m * m] codes */
-    var_t table_code; /* I32 [images] rows of embed_token (image_in = table, both) */
-    var_t row, col;   /* I32 [images] or NO_VAR */
-    var_t pixel;      /* F32 [images, patch, patch, 3] */
-    var_t vector;     /* F32 [vectors, n_continuous] */
-    var_t at, inner;  /* I32 [B,T], -1 = zero row */
+    var_t *pool_input; /* [n_pools * ROWS_INPUTS], the caller's array; NO_VAR where absent */
+    var_t at, inner;   /* I32 [B,T], -1 = zero row */
 } gato_inputs_t;
-
-/* Records the embeddings [B,T,D], with all positions added; its inputs go to *in. */
-var_t gato_embed(nn_t *nn, const gato_model_t *m, gato_pools_t n, size_t B, size_t T,
+var_t gato_embed(nn_t *nn, const gato_model_t *m, const size_t *n, size_t B, size_t T,
                  gato_inputs_t *in);
-/* Records the blocks and ln_f over x [B,T,D]. timestep I32 [B,T]: the timestep of every position,
- * -1 = padding; NO_VAR = plain causal attention. train: with dropout. */
-var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t timestep, bool train);
+/* Records the blocks and ln_f over x [B,T,D]. first I32 [B,T]: the first position of its row that
+ * every position sees (kern_attention_t.first); NO_VAR = plain causal attention. train: with
+ * dropout. */
+var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t first, bool train);
 /* The options of the blocks (for nn_block_rest, in scope "transformer"). */
-transformer_opts_t gato_blocks(const gato_model_t *m, var_t timestep, bool train);
-/* Head of tokens: rows [n,D] -> logits [n, vocab]. */
-var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows);
-/* Head of image codes: rows [n,D] -> logits [n * m * m, K], m = model.merge. */
-var_t gato_future(nn_t *nn, const gato_model_t *m, var_t rows);
-/* Head of regressed actions: rows [n,D] -> [n, n_actions]. */
-var_t gato_action(nn_t *nn, const gato_model_t *m, var_t rows);
-
-/* patches.c: the patch block. pixels [n, patch, patch, 3] -> rows [n, D]. */
-var_t gato_patch_rows(nn_t *nn, const gato_model_t *m, var_t pixels);
+transformer_opts_t gato_blocks(const gato_model_t *m, var_t first, bool train);
+/* The token head: rows [n,D] -> logits [n, hi - lo] of the ids lo .. hi - 1. */
+var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows, uint32_t lo, uint32_t hi);
 
 #endif

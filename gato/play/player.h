@@ -1,22 +1,35 @@
-/* player.h - a trained policy at play: an image in, an action out, one timestep after another.
+/* player.h - a trained policy at play: observations in, actions out, in one lane or many.
  *
- * The player owns a cache of the keys and values of past tokens. A token of step t sees the steps
- * after t - N, N being the attention window of training; tokens of older steps are dropped whole.
- * There are no absolute positions, so nothing is computed twice. For comparison, `rebuild` runs the
- * context of the last N steps anew for every token (NEKO's way).
+ * A lane is an episode in progress. The player owns a cache of keys and values for each: a token of
+ * step t sees the steps after t - N, N being the attention window of the lane's task in training;
+ * tokens of older steps are dropped whole. There are no absolute positions, so nothing is computed
+ * twice. Many lanes run as one batch and give the bits of each alone. For comparison, `rebuild`
+ * runs the context of the last N steps anew for every token (NEKO's way).
+ *
+ * Use:
+ *
+ *     player_t *p = player_open("run", &(player_opts_t){.decode = -1}, &rc, &why);
+ *     int body = player_bind(p, env_task(e), NULL, &why); // which task of the policy it is
+ *     if (player_lanes(p, 1, &why) || body < 0) ...
+ *     player_reset(p, 0, (uint32_t)body);
+ *     player_turn_t turn = {.lane = 0, .seen = &seen, .draw = draw};
+ *     if (player_push(p, &turn, 1, &why)) ...
+ *     env_step(e, &turn.action, ...);
+ *
+ * Nothing here ends the program.
  */
 #ifndef GATO_PLAYER_H
 #define GATO_PLAYER_H
 
 #include "common/model/tokenizer.h"
+#include "gato/env/env.h"
 #include "gato/model/model.h"
-#include "gato/play/policy.h"
 
 typedef struct player_opts {
     bool rebuild;           /* run the whole context for every token */
-    bool blank;             /* the policy sees a black image, whatever the camera shows */
+    bool blank;             /* the policy sees black images, whatever the cameras show */
     int decode;             /* decode_t, or -1 = the RUN's act.decode */
-    double temperature;     /* 0 = the RUN's act.temperature */
+    double temperature;     /* below 0 = the RUN's act.temperature; 0 = the likeliest */
     kern_weights_t weights; /* how linear layers are stored: 32, 16 or 8 bits per weight */
 } player_opts_t;
 
@@ -28,21 +41,34 @@ typedef struct player player_t;
 player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t *why);
 void player_close(player_t *p);
 const gato_model_t *player_model(const player_t *p);
-/* Does an environment show and take what the model was trained with? 0, or -1 with both values. */
-int player_fits(const player_t *p, const env_info_t *info, reason_t *why);
 
-/* Begins an episode: forgets the last one. */
-void player_reset(player_t *p);
-/* Chooses the action for the current observation: rgb [h,w,3], vector [n_continuous] and text (the
- * mission), each NULL if absent. action [n_actions] is in the units of the environment: the
- * policy's [-1,1] scaled back as in training. draw: the random key of sampled decoding. 0, or -1
- * with a reason. */
-int player_act(player_t *p, const uint8_t *rgb, size_t w, size_t h, const float *vector,
-               const char *text, rng_t draw, float *action, reason_t *why);
-/* The hidden state [D] of the last token that ran (for tests). */
-const float *player_hidden(const player_t *p);
+/* The number of the policy's task that a body (an environment's task) plays: the one of `name`; with
+ * NULL the one of the body's name, else the only one of the policy that fits. -1 with a reason that
+ * goes slot by slot: what the policy reads and does, and what the body shows and takes. Slots that
+ * the body has and the task lacks are not read; observed slots that the body lacks are missing in
+ * every timestep, which must be said: allow_missing. The player keeps how the slots correspond. */
+int player_bind(player_t *p, const task_t *body, const char *name, bool allow_missing,
+                reason_t *why);
 
-/* The row "model" of policy.h. */
-extern const policy_t player_policy;
+/* How many lanes there are: 0 .. n - 1. Resets all. 0, or -1 with a reason. */
+int player_lanes(player_t *p, size_t n, reason_t *why);
+/* Begins an episode of a bound task in a lane: forgets the last one. */
+void player_reset(player_t *p, size_t lane, uint32_t task);
+
+/* One timestep of a lane. */
+typedef struct {
+    size_t lane;
+    const env_observation_t *seen; /* by the slots of the bound body */
+    /* What was done in this timestep, in the units of the environment (prompts, other policies);
+     * NULL: the policy chooses. */
+    const env_action_t *given;
+    rng_t draw;          /* the random key of sampled decoding */
+    env_action_t action; /* out: what was chosen or given, in the units of the environment */
+} player_turn_t;
+/* Feeds a timestep to n different lanes, which take their actions. 0, or -1 with a reason, naming
+ * the lane if there are several: an observation that does not fit. The lanes are then as before. */
+int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why);
+/* The hidden state [D] of the last token that ran in a lane (for tests). */
+const float *player_hidden(const player_t *p, size_t lane);
 
 #endif

@@ -1,35 +1,48 @@
-/* policy.h - who chooses the actions: one static table per policy, listed in policy.c. "expert" and
- * "random" are there; "model" is player.c's. */
+/* policy.h - who chooses the actions: one static table per policy, listed in policy.c.
+ *
+ * Add one: a file policy_x.c with a policy_t, its line in policy.c, its test, its lines in
+ * README.md.
+ */
 #ifndef GATO_POLICY_H
 #define GATO_POLICY_H
 
+#include "common/base/rng.h"
 #include "gato/env/env.h"
+#include "gato/play/player.h"
+
+/* How a policy plays. */
+typedef struct {
+    const char *model;  /* a RUN; NULL = none */
+    const char *task;   /* --task; NULL = by name or fit */
+    bool allow_missing; /* player_bind */
+    player_opts_t player;
+    double beta; /* mix: probability of the expert's action in each step */
+} policy_opts_t;
 
 /* What a policy may see before it acts. */
 typedef struct {
     env_t *env; /* for the expert, which reads the state */
-    const env_info_t *info;
-    const uint8_t *rgb;  /* [h,w,3]; NULL without images, or for a policy that needs none */
-    const float *vector; /* [n_vector] */
+    const env_observation_t *seen;
+    /* What the expert would do, or NULL without expert. Asked once per step, by the caller. */
+    const env_action_t *expert;
     uint64_t seed, episode;
     size_t step; /* 0 begins an episode: the policy forgets the last one */
 } policy_view_t;
 
-struct player_opts; /* how a trained model plays (player.h) */
-
 typedef struct {
     const char *name;
-    bool needs_model, needs_image;
+    bool needs_model, needs_image, needs_expert;
     /* Makes the state of one player; each worker process opens its own. NULL with *rc and a reason
-     * on failure. opts: NULL = the RUN's. A policy without state has no open. */
-    void *(*open)(const env_info_t *info, const char *model, const struct player_opts *opts,
-                  int *rc, reason_t *why);
+     * on failure. A policy without state has no open. */
+    void *(*open)(const task_t *body, const policy_opts_t *o, int *rc, reason_t *why);
     void (*close)(void *self);
-    /* action [info->n_actions]. The same view gives the same action. 0, or -1 with a reason. */
-    int (*act)(void *self, const policy_view_t *view, float *action, reason_t *why);
+    /* The same view gives the same action. 0, or -1 with a reason. */
+    int (*act)(void *self, const policy_view_t *view, env_action_t *action, reason_t *why);
 } policy_t;
 
-/* The policy of that name; NULL with a reason that lists the known names. */
+/* The policy of that name; NULL with a reason that lists the known names, the nearest first. */
 const policy_t *policy_find(const char *name, reason_t *why);
+
+extern const policy_t policy_expert, policy_random, policy_model, policy_mix;
 
 #endif

@@ -60,6 +60,8 @@ const config_field_t gato_config_table[] = {
      "middle channels of the patch block"},
     {"model.patch_groups", CF_INT, AT(model.patch_groups), "32", NULL, 1, 4096, CONFIG_ARCH,
      "groups of its GroupNorm; divides the channels"},
+    {"model.patch_blocks", CF_INT, AT(model.patch_blocks), "1", NULL, 0, 2, CONFIG_ARCH,
+     "residual blocks in front of the patch's linear layer (NEKO: 1)"},
     {"loss.action", CF_NUM, AT(loss.action), "1", NULL, 0, 1e6, 0, "weight of the action loss"},
     {"loss.action_kind", CF_CHOICE, AT(loss.action_kind), "\"ce\"", "ce|mse|mix", 0, 0, CONFIG_ARCH,
      "loss of continuous actions: cross entropy over bins (ce), regression from the separator "
@@ -69,9 +71,11 @@ const config_field_t gato_config_table[] = {
     {"loss.text", CF_NUM, AT(loss.text), "1", NULL, 0, 1e6, 0, "weight of the text loss"},
     {"loss.image", CF_NUM, AT(loss.image), "0", NULL, 0, 1e6, 0,
      "weight of the loss on image codes (0 = Gato)"},
-    {"loss.horizon", CF_INT, AT(loss.horizon), "1", NULL, 1, 1000, 0,
-     "1: an image token is predicted by the token before it; k > 1: token j of step t predicts "
-     "token j of step t + k"},
+    {"loss.horizon", CF_INTS, AT(loss.horizon), "[1]", NULL, 1, 1000, CONFIG_ARCH,
+     "which image codes are predicted, [1,5]: 1: an image token by the token before it; k > 1: "
+     "token j of step t predicts token j of step t + k"},
+    {"loss.vector", CF_NUM, AT(loss.vector), "0", NULL, 0, 1e6, 0,
+     "weight of the loss on the next observed vectors (0 = Gato)"},
     {"loss.per_sequence", CF_BOOL, AT(loss.per_sequence), "false", NULL, 0, 0, 0,
      "average the loss over sequences instead of tokens"},
     OPTIM_CONFIG_ROWS("\"adamw\"", "[0.9,0.95]", "0.1", "40", "0.1"),
@@ -100,6 +104,9 @@ const config_field_t gato_config_table[] = {
      "share of groups held out of training"},
     {"data.split_by", CF_CHOICE, AT(data.split_by), "\"name\"", "name|folder|episode", 0, 0, 0,
      "what is never split between the training and the held-out side"},
+    {"data.balance", CF_CHOICE, AT(data.balance), "\"data\"", "data|task", 0, 0, 0,
+     "how often a shard is drawn: by its weight (data), or so that every task has the same share "
+     "(task)"},
     {"act.decode", CF_CHOICE, AT(act.decode), "\"mean\"", "mean|center|left|greedy|sample", 0, 0, 0,
      "continuous action from the bins: their expectation (mean), the center of the likeliest "
      "(center, greedy), its left edge (left, NEKO's way), or the center of a drawn one (sample)"},

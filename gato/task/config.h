@@ -16,19 +16,21 @@ typedef enum { VECTOR_IN_BINS, VECTOR_IN_LINEAR } vector_in_t;
 typedef enum { POS_NONE, POS_NEKO, POS_GATO } patch_pos_t;
 typedef enum { MU_LAW_ALWAYS, MU_LAW_OUTSIDE } mu_law_t;
 typedef enum { ACTION_CE, ACTION_MSE, ACTION_MIX } action_kind_t;
+typedef enum { BALANCE_DATA, BALANCE_TASK } balance_t;
 typedef enum { DECODE_MEAN, DECODE_CENTER, DECODE_LEFT, DECODE_GREEDY, DECODE_SAMPLE } decode_t;
 
 typedef struct {
     struct {
-        int64_t width, layers, heads, context, bins, merge, patch, patch_mid, patch_groups;
+        int64_t width, layers, heads, context, bins, merge, patch, patch_mid, patch_groups,
+            patch_blocks;
         int image_in, code_norm, vector_in, patch_pos, activation, mu_law;
         bool inner_pos, code_pos_random, text_first, control_text;
         double dropout, pos_init, block_init;
     } model;
     struct {
         int action_kind;
-        double action, ce_weight, text, image;
-        int64_t horizon;
+        double action, ce_weight, text, image, vector;
+        config_ints_t horizon; /* ascending, at least one */
         bool per_sequence;
     } loss;
     optim_config_t optim;
@@ -40,7 +42,7 @@ typedef struct {
     } train;
     struct {
         double holdout;
-        int split_by;
+        int split_by, balance;
     } data;
     struct {
         int decode;

@@ -9,8 +9,8 @@
 #define GATO_FACTS_H
 
 #include "common/io/token_db/token_db.h"
+#include "gato/model/layout.h"
 #include "gato/task/config.h"
-#include "gato/task/layout.h"
 #include "gato/task/tokens.h"
 
 #include <cjson/cJSON.h>

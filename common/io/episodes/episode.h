@@ -47,10 +47,10 @@ typedef struct {
     float **value;  /* per observation: [T+1,count] for SPACE_BOX, SPACE_DISCRETE (value - start) */
     char ***text;   /* per observation: [T+1] strings for SPACE_TEXT */
     float **action; /* per action: [T,count] (SPACE_DISCRETE: value - start); NULL for texts */
-    float *expert_action;            /* [T,count of action 0], or NULL */
-    float *rewards;                  /* [T] */
-    uint8_t *terminated, *truncated; /* [T], 0 or 1 */
-    int64_t seed;                    /* -1 = none */
+    float **expert_action; /* per action: [T,count] clean ones; NULL, or NULL entries: none */
+    float *rewards;        /* [T] */
+    uint8_t *terminated, *truncated, *success; /* [T], 0 or 1; success: NULL = not recorded */
+    int64_t seed;                              /* -1 = none */
     size_t n_obs, n_act;
 } recorded_episode_t;
 /* Frees the arrays; *e is then empty. */

@@ -18,14 +18,27 @@ typedef struct {
     bool dict_obs; /* true: Dict with the leaves' paths as keys; false: one bare leaf */
 } minari_spec_t;
 
-/* A dataset in DIR/data; spec is copied. Everything has temporary names until the commit. NULL with
- * a reason: cannot be written, somebody else is writing it, or built without HDF5. */
-minari_writer_t *minari_writer_new(const char *dir, const minari_spec_t *spec, reason_t *why);
+/* A dataset in DIR/data; spec is copied. append: goes on with a dataset of the same spec that is
+ * there (RC: -1 with a reason when it differs). Every committed episode is durable: a killed writer
+ * leaves a whole dataset without the episode at hand. NULL with a reason: cannot be written,
+ * somebody else is writing it, or built without HDF5. */
+minari_writer_t *minari_writer_new(const char *dir, const minari_spec_t *spec, bool append,
+                                   reason_t *why);
+/* Episodes that are there. */
+size_t minari_writer_count(const minari_writer_t *w);
 /* Appends an episode, whose arrays stay the caller's. -1 with a reason. */
 int minari_writer_add(minari_writer_t *w, const recorded_episode_t *e, reason_t *why);
-/* Gives the files their names and frees w. -1 with a reason. */
-int minari_writer_commit(minari_writer_t *w, reason_t *why);
-/* Deletes what was written and frees w. */
-void minari_writer_abort(minari_writer_t *w);
+
+/* The same in pieces, for episodes of any length: begin, rows, end. rows: e holds e->T further steps
+ * of every array, observations without the one more; `last` of them: T + 1 observations, and the
+ * episode is complete. minari_writer_drop forgets the episode at hand. */
+int minari_writer_begin(minari_writer_t *w, int64_t seed, reason_t *why);
+int minari_writer_rows(minari_writer_t *w, const recorded_episode_t *e, bool last, reason_t *why);
+/* Makes the episode at hand durable: it, and metadata that count it, are on disk afterwards. */
+int minari_writer_end(minari_writer_t *w, reason_t *why);
+int minari_writer_drop(minari_writer_t *w, reason_t *why);
+
+/* Ends and frees w; what was committed stays. -1 with a reason. */
+int minari_writer_close(minari_writer_t *w, reason_t *why);
 
 #endif

@@ -5,11 +5,13 @@
  *
  *     int rc; // the program's exit code
  *     reason_t why;
- *     shard_meta_t meta = {.arguments = "{}", .codes = 512};
+ *     task_t task = task_new("image", RECORD_IMAGE);
+ *     task_add(&task, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+ *     shard_meta_t meta = {.arguments = "{}", .codes = 512, .tasks = {&task, 1}};
  *     token_db_t *db = token_db_create("x.lmdb", &meta, 0, &rc, &why);
  *     if (!db) die(rc, "%s", why.text);
- *     token_record_t image = {.T = 1, .key = "a.png", .key_len = 5, .grid_h = 1, .grid_w = 2};
- *     image.codes = (uint32_t[]){7, 511}; // one row of two
+ *     token_record_t image = {.task = 0, .T = 1, .key = "a.png", .key_len = 5};
+ *     image.slot[0] = (slot_data_t){.grid_h = 1, .grid_w = 2, .codes = (uint32_t[]){7, 511}};
  *     if (token_db_put(db, &image, &why)) die(RC_RUNTIME, "%s", why.text);
  *     if (token_db_commit(db, &why)) die(RC_RUNTIME, "%s", why.text);
  *     token_db_close(db);
@@ -17,7 +19,7 @@
  *     token_record_t r;
  *     db = token_db_open("x.lmdb", &rc, &why);
  *     if (!db || token_db_get(db, 0, &r, &why)) die(RC_DATA, "%s", why.text);
- *     uint32_t second = r.codes[1];
+ *     uint32_t second = r.slot[0].codes[1];
  *     token_record_release(&r);
  *     token_db_close(db);
  *
@@ -28,13 +30,13 @@
 #define IO_TOKEN_DB_H
 
 #include "common/base/die.h"
+#include "common/io/token_db/task.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TOKEN_DB_VERSION = 1 };
+enum { TOKEN_DB_VERSION = 2 };
 typedef enum { TAG_META = 0, TAG_RECORD = 1, TAG_SOURCE = 2, TAG_BAD = 3 } token_tag_t;
-typedef enum { RECORD_IMAGE, RECORD_EPISODE, RECORD_TEXT } record_kind_t;
 
 /* ---- the meta ---- */
 
@@ -47,25 +49,12 @@ typedef struct {
     char *preprocess;     /* canonical JSON of tokenizer.json's preprocess */
     char *quantizer;      /* canonical JSON */
     char *text_tokenizer; /* "byte", ... */
-    char *env;            /* JSON: the environment of the episodes */
     uint32_t codes;       /* K: ids are below it; 0 = no image tokens */
     uint32_t code_dim;    /* D */
     float *codebook;      /* [K,D] */
-
-    /* Codes per image, and pixels; 0 = they differ from record to record. */
-    uint32_t grid_h, grid_w, image_h, image_w;
-    uint32_t text_vocab; /* text ids are below it; 257 for bytes */
-
-    /* Columns per timestep. */
-    uint32_t n_continuous, n_discrete, n_actions, n_discrete_actions;
-    /* [n_discrete], [n_discrete_actions]: ids of a column are below its range. */
-    uint32_t *discrete_range, *discrete_action_range;
-    /* [n_actions] as declared, maybe infinite. Actions are stored scaled by them to [-1,1], except
-     * those that are raw (shard_action_raw). */
-    float *action_low, *action_high;
-    uint8_t *action_raw; /* [n_actions] 1 = raw. NULL: raw where a bound is infinite */
-    char *leaves;        /* names of the columns (leaves.h); NULL = not known */
-    float mu, M;         /* of the mu-law */
+    uint32_t text_vocab;  /* text ids are below it; 257 for bytes; 0 = no task has a text */
+    float mu, M;          /* of the mu-law */
+    tasks_t tasks;        /* part of the shard's identity, as the arguments are */
 
     /* Counts. Every commit stores them. */
     uint64_t records, images, episodes, steps, tokens, skipped, bad;
@@ -74,19 +63,47 @@ typedef struct {
 
 /* Frees what the meta owns and empties it. */
 void shard_meta_release(shard_meta_t *m);
-/* Is action column k stored as the dataset has it, in the units of its environment? */
-bool shard_action_raw(const shard_meta_t *m, uint32_t k);
 /* A deep copy; *to is overwritten, not released. */
 void shard_meta_copy(shard_meta_t *to, const shard_meta_t *from);
 
 /* ---- a record ---- */
 
+/* What a record holds of one slot. Absent arrays are NULL; with all of them NULL the record lacks
+ * the slot. */
+typedef struct {
+    /* Where the slot is there: [T] 1 or 0; NULL = in every timestep. Arrays have T rows in any case;
+     * the rows of a timestep without the slot are zero, and mean nothing. */
+    const uint8_t *present;
+
+    /* images */
+    uint32_t grid_h, grid_w, image_h, image_w;
+    const uint32_t *codes; /* [T, grid_h, grid_w] */
+    /* Images that were kept: T PNG files one behind another, pixels_bytes in all. */
+    const uint8_t *pixels;
+    const uint32_t *pixel_size; /* [T] bytes of each; 0 where it is not present */
+    uint64_t pixels_bytes;
+
+    /* texts: once per record */
+    const uint32_t *text; /* [text_len] token ids */
+    uint32_t text_len;
+    uint32_t prompt_len; /* so many ids are given, not to be predicted: a question */
+
+    /* vectors: observed as they are; acted scaled to [-1,1] or raw (slot_t) */
+    const float *vector; /* [T, width] */
+    /* discrete values */
+    const uint32_t *discrete; /* [T, width] */
+
+    /* acted slots: clean targets; NULL = the executed actions above */
+    const float *label_vector;      /* [T, width] */
+    const uint32_t *label_discrete; /* [T, width] */
+} slot_data_t;
+
 /* An image, an episode or a piece of one, or a text. Absent arrays are NULL. Nothing is owned but
  * `owned`: in a record that was read, pointers go into the file's map and hold until
  * token_db_close. */
 typedef struct {
-    record_kind_t kind;
-    uint32_t T; /* timesteps; 1 for images and texts */
+    uint32_t task; /* its number in the meta's list */
+    uint32_t T;    /* timesteps; 1 for images and texts */
 
     /* Names: any bytes, no NUL behind them. */
     const char *key; /* of the item in its source: "a/x.png", "episode_3" */
@@ -96,30 +113,20 @@ typedef struct {
     const char *label; /* class of an image, as its dataset writes it */
     uint32_t label_len;
 
-    uint32_t grid_h, grid_w, image_h, image_w; /* of this record's images */
-    uint64_t first_step;                       /* of a piece in its episode; of a text, its byte */
+    uint64_t first_step;          /* of a piece in its episode; of a text, its byte */
+    slot_data_t slot[TASK_SLOTS]; /* by the task's slots */
 
-    const uint32_t *codes; /* [T, grid_h, grid_w] */
-    const uint32_t *text;  /* [text_len] token ids, once per record */
-    uint32_t text_len;
-    uint32_t prompt_len; /* so many ids of the text are given, not to be predicted: a question */
-
-    const float *continuous;               /* [T, n_continuous] */
-    const uint32_t *discrete;              /* [T, n_discrete] */
-    const float *actions;                  /* [T, n_actions], scaled to [-1,1] or raw */
-    const uint32_t *discrete_actions;      /* [T, n_discrete_actions] */
-    const float *label_actions;            /* [T, n_actions] clean targets; NULL = actions */
-    const float *rewards;                  /* [T] */
-    const uint8_t *terminated, *truncated; /* [T] 0 or 1 */
-
-    /* Images that were kept: T PNG files one behind another, pixels_bytes in all. */
-    const uint8_t *pixels;
-    const uint32_t *pixel_size; /* [T] bytes of each */
-    uint64_t pixels_bytes;
+    const float *rewards;                            /* [T] */
+    const uint8_t *terminated, *truncated, *success; /* [T] 0 or 1 */
     const uint32_t *image_hash; /* [2], low half first: of the decoded image, with --dedupe */
 
     void *owned;
 } token_record_t;
+
+/* The first slot of a kind on a side that this record holds, or NULL: for those who know that there
+ * is one at most. *number, if not NULL: the slot's number. */
+const slot_data_t *token_record_find(const token_record_t *r, const task_t *task, slot_side_t side,
+                                     slot_kind_t kind, int *number);
 
 /* Frees what a record that was read owns and empties it. */
 void token_record_release(token_record_t *r);

@@ -1,5 +1,5 @@
 /* layout.c - see layout.h. */
-#include "gato/task/layout.h"
+#include "gato/model/layout.h"
 
 #include "common/base/die.h"
 

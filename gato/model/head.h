@@ -1,0 +1,115 @@
+/* head.h - what is predicted from hidden states, and the loss of it: one static table a row, listed
+ * in head.c. Nothing else in gato/ names one.
+ *
+ * Training minimizes the sum of the terms below. w.* are the weights of the configuration
+ * (loss.action, ...). N is the number of token targets (action tokens and text) of the batch; with
+ * loss.per_sequence that of sequences, and a target weighs 1 / (targets of its sequence). Cross
+ * entropies (CE) of tokens are over the whole vocabulary.
+ *
+ *   head          term                                          factor
+ *   ---------------------------------------------------------------------------------------
+ *   action_ce     sum CE of acted vectors' tokens               w.action / N
+ *   action_mix    sum CE of acted vectors' tokens               w.action w.ce_weight / N
+ *                 mean (expectation - clean value)^2            w.action
+ *   action_mse    mean (predict_action - clean action)^2        w.action, of each task its share
+ *   discrete      sum CE of acted discrete tokens               w.action / N
+ *   text          sum CE of predicted text                      w.text / N
+ *   image         mean CE of image codes, over K, for each k    w.image / number of horizons
+ *   vector        observed vectors, the next ones: mean CE of   w.vector
+ *                 their bins, or mean squared error of the
+ *                 standardized numbers (vector_in = linear)
+ *
+ * action_mse with several tasks: the mean is over all numbers of the batch, so a task's term has the
+ * factor w.action (its numbers / all numbers); vector likewise. With one task both are w.action and
+ * w.vector.
+ *
+ * Add one: a file head_x.c with a head_t, its line in head.c, its test, its lines in README.md.
+ */
+#ifndef GATO_HEAD_H
+#define GATO_HEAD_H
+
+#include "common/tape/plan.h"
+#include "gato/model/embed.h"
+
+struct batch;
+typedef struct head head_t;
+
+/* The targets of one head; of one task where its parameters belong to it. */
+typedef struct {
+    const head_t *head;
+    uint32_t task; /* of a head with `own`; else 0 */
+} group_t;
+
+/* A sequence as it lies in the batch, for collecting targets. */
+typedef struct {
+    const timestep_place_t *step; /* [n_steps] */
+    size_t n_steps;
+    uint32_t task;
+    size_t first, end; /* its positions in the batch */
+} sequence_places_t;
+
+/* The targets of a group. Input 0 is `position` I32: the hidden row that predicts (a ragged position
+ * of the batch; graph.c turns it into a row of [B * T]). Beside the inputs, for metrics and
+ * weights: the task of each target. */
+typedef struct {
+    rows_t rows;
+    column_t task;
+    double weight; /* of all targets: what their sum is divided by or multiplied with (factor) */
+} targets_t;
+
+/* Unweighted sums over targets, for metrics over many batches. */
+typedef struct {
+    double ce;
+    size_t n; /* targets of ce */
+    /* without train: those whose own range has its maximum at the label */
+    size_t correct, n_correct;
+    /* errors of n_values predicted numbers against clean ones */
+    double squared, absolute;
+    size_t n_values;
+} head_sums_t;
+
+/* What a head recorded; NO_VAR where absent. All are kept by the plan. */
+enum { HEAD_ROOTS = 2, HEAD_VALUES = 4 };
+typedef struct {
+    var_t root[HEAD_ROOTS];   /* scalars, each a root of the backward pass */
+    var_t value[HEAD_VALUES]; /* what its metrics read */
+} head_vars_t;
+
+/* How a head chooses actions at play. */
+typedef struct {
+    /* Records the values of acted slot `slot` from hidden rows [n, D] of separators: F32 [n, width]
+     * in [-1,1] (unclamped). NULL: the slot's columns are chosen token after token from the logits
+     * of the token head over the column's range. */
+    var_t (*record)(nn_t *nn, const struct gato_model *m, uint32_t task, uint32_t slot, var_t rows);
+} head_play_t;
+
+struct head {
+    const char *name;
+    bool own; /* its parameters belong to a task */
+    /* Does a model of this configuration have it for records of this task? */
+    bool (*serves)(const gato_config_t *c, const task_t *task);
+    size_t (*inputs)(const struct gato_model *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]);
+    /* Appends the targets of a sequence that has just been added to the batch. */
+    void (*collect)(const struct batch *b, const group_t *g, const sequence_places_t *s,
+                    targets_t *to);
+    /* Do its targets count in N, the number of token targets? */
+    bool counts;
+    /* Records the losses over hidden rows [n, D], n >= 1. The parameters exist from then on. train:
+     * only what the roots need. */
+    void (*record)(nn_t *nn, const struct gato_model *m, const group_t *g, size_t n, var_t rows,
+                   const var_t *in, bool train, head_vars_t *out);
+    /* The factor of root r for this batch; 0 = no term. */
+    double (*factor)(const struct batch *b, const group_t *g, const targets_t *t, size_t r);
+    /* Adds the sums of the targets of each task to sums[task]. */
+    void (*measure)(const struct gato_model *m, const group_t *g, const targets_t *t,
+                    const plan_t *plan, const head_vars_t *vars, bool train, head_sums_t *sums);
+    /* The acted slots that it chooses at play; NULL = none. */
+    bool (*plays)(const gato_config_t *c, const slot_t *slot);
+    head_play_t play;
+};
+
+/* Every head, NULL at the end: the order of the groups and of the metrics. */
+extern const head_t *const heads[];
+enum { HEADS = 7 };
+
+#endif

@@ -1,0 +1,46 @@
+/* rows.h - growing arrays, one entry a row: the ragged side of a tape's inputs.
+ *
+ * Embeddings and heads declare the inputs of their tape with input_spec_t and append rows; graph.c
+ * makes the inputs, and copies and pads the rows into them. So neither knows how a graph is filled.
+ */
+#ifndef GATO_ROWS_H
+#define GATO_ROWS_H
+
+#include "common/tape/tape.h"
+
+enum { ROWS_INPUTS = 8 };
+
+/* One input of n rows. */
+typedef struct {
+    const char *name; /* of the tape's input, within the scope of its pool or group */
+    dtype_t type;
+    int rank;      /* of one row; 0 = one element per row */
+    size_t dim[3]; /* [rank] */
+    int32_t pad;   /* I32: what rows of padding hold; F32: they are 0 */
+} input_spec_t;
+/* Elements per row. */
+size_t input_count(const input_spec_t *s);
+
+/* The rows of one input: I32 or F32 by its spec. */
+typedef struct {
+    size_t per; /* elements per row */
+    dtype_t type;
+    void *v;
+    size_t n, cap; /* elements */
+} column_t;
+/* Room for `rows` more rows: where they begin. BUG: of the other type. */
+int32_t *column_ints(column_t *c, size_t rows);
+float *column_floats(column_t *c, size_t rows);
+
+/* n rows of several inputs. The caller keeps every column at n rows. */
+typedef struct {
+    size_t n, n_inputs;
+    input_spec_t spec[ROWS_INPUTS];
+    column_t input[ROWS_INPUTS];
+} rows_t;
+void rows_init(rows_t *r, const input_spec_t *spec, size_t n_inputs);
+/* Empties it and keeps the memory. */
+void rows_clear(rows_t *r);
+void rows_release(rows_t *r);
+
+#endif

@@ -48,8 +48,6 @@ char *episode_task_name(const episode_source_t *source, const char *path) {
 
 /* As declared; what contains no number says nothing, and stays infinite. */
 static void set_bounds(slot_t *slot, const space_leaf_t *leaf, const char *dataset) {
-    if (!slot->low) slot->low = floats_of(slot->width, -INFINITY);
-    if (!slot->high) slot->high = floats_of(slot->width, INFINITY);
     for (uint32_t k = 0; k < slot->width; k++) {
         if (leaf->low[k] <= leaf->high[k]) {
             slot->low[k] = (float)leaf->low[k];
@@ -59,16 +57,14 @@ static void set_bounds(slot_t *slot, const space_leaf_t *leaf, const char *datas
                 leaf->path, leaf->low[k], leaf->high[k]);
         }
     }
-    if (slot->side == SIDE_OBSERVED) return;
-    if (!slot->raw) slot->raw = xcalloc(slot->width, 1);
-    for (uint32_t k = 0; k < slot->width; k++)
+    for (uint32_t k = 0; slot->raw && k < slot->width; k++)
         slot->raw[k] = bounds_wide(slot->low[k], slot->high[k]);
 }
 
 /* An observed range of more than 1024 counts as 1024, since each value is looked at; an action of
  * that kind could not be played. */
 static void set_range(slot_t *slot, const space_leaf_t *leaf, const char *dataset) {
-    if (!slot->range) slot->range = xcalloc(slot->width, sizeof *slot->range);
+    slot->range = xcalloc(slot->width, sizeof *slot->range);
     for (uint32_t k = 0; k < slot->width; k++) {
         int64_t range = mapping_range(leaf, k);
         if (range > TASK_DISCRETE && slot->side == SIDE_ACTED)

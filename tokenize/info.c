@@ -142,8 +142,7 @@ static void put_stats(jsonw_t *json, token_db_t *shard, const shard_stats_t *sta
 /* "64 x 64 image 'front', 8 x 8 codes; in 90 of 100 steps". */
 static void table_slot(table_t *t, const slot_t *slot, uint64_t steps, uint64_t all) {
     char text[TASK_NAME + 64], shown[TASK_NAME + 64], codes[64] = "", some[64] = "";
-    if (slot->grid_h)
-        snprintf(codes, sizeof codes, ", %u x %u codes", slot->grid_h, slot->grid_w);
+    if (slot->grid_h) snprintf(codes, sizeof codes, ", %u x %u codes", slot->grid_h, slot->grid_w);
     if (steps != all && slot->kind != SLOT_TEXT)
         snprintf(some, sizeof some, "; in %llu of %llu steps", (unsigned long long)steps,
                  (unsigned long long)all);

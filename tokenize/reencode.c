@@ -21,7 +21,7 @@ typedef struct {
     image_opts_t opts;
     size_t frames; /* --frames of the shard, and how the steps were chosen */
     step_choice_t choice;
-    bool captions;   /* a shard of `tokenize text`: its images are files named by their keys */
+    bool captions; /* a shard of `tokenize text`: its images are files named by their keys */
     const tasks_t *tasks;
     char *obs, *act; /* --obs and --act of the shard; NULL = the default */
     /* where the images come from: one of these, by what the shard holds */
@@ -225,8 +225,7 @@ static void add(rerun_t *run, place_t place) {
     *image = (encoded_t){.im = read_image(run, place)};
     /* kept pixels are what the encoder saw */
     if (encoding->in) encoder_prepare(&(encoder_t){.tokenizer = encoding->tokenizer}, image);
-    if (image->im.w != w || image->im.h != h)
-        fail(encoding, place.record, "has another size now");
+    if (image->im.w != w || image->im.h != h) fail(encoding, place.record, "has another size now");
     run->codes[run->n] = xmalloc(grid * sizeof(uint32_t));
     memcpy(run->codes[run->n], data->codes + place.t * grid, grid * sizeof(uint32_t));
     run->n++;
@@ -246,7 +245,8 @@ static void add_record(rerun_t *run, const token_record_t *record, uint64_t *num
         const slot_data_t *data = &record->slot[s];
         for (size_t t = 0; data->codes && t < record->T; t++) {
             if (data->present && !data->present[t]) continue;
-            if (is_sampled((*number)++, n, run->encoding->sample)) add(run, (place_t){record, s, t});
+            if (is_sampled((*number)++, n, run->encoding->sample))
+                add(run, (place_t){record, s, t});
         }
     }
 }

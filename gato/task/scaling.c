@@ -253,15 +253,12 @@ float scaling_units(const scaling_column_t *c, float stored) {
     return c->raw ? stored : bounds_unscale(stored, c->low, c->high);
 }
 
-float *scaling_map(const scaling_map_t *m, const float *stored, size_t T) {
-    if (!stored || m->same) return NULL;
-    float *v = xmalloc(T * m->n * sizeof *v);
+void scaling_map(const scaling_map_t *m, const float *stored, size_t T, float *scaled) {
     for (size_t i = 0; i < T * m->n; i++) {
         const scaling_column_t *c = &m->column[i % m->n];
-        v[i] = stored[i];
-        if (!c->same) v[i] = bounds_scale(scaling_units(c, stored[i]), c->to_low, c->to_high);
+        scaled[i] = stored[i];
+        if (!c->same) scaled[i] = bounds_scale(scaling_units(c, stored[i]), c->to_low, c->to_high);
     }
-    return v;
 }
 
 void scaling_to_units(const slot_t *slot, const float *scaled, float *units) {

@@ -50,7 +50,7 @@ typedef struct {
     tape_t *tape; /* tape and plan belong to the cache */
     plan_t *plan;
     gato_inputs_t in;
-    var_t timestep; /* I32 [B,T], -1 = padding: for the attention window */
+    var_t first; /* I32 [B,T]: the first position that each one sees; -1 = padding */
     /* inputs of the losses, NO_VAR where absent: continuous actions, other tokens (discrete actions
      * and text), separators that regress an action, future image codes */
     var_t c_position, c_target, c_range, c_own_range, c_weight, c_value, c_value_weight;
@@ -81,7 +81,7 @@ void gato_graphs_release(gato_graphs_t *g);
 /* The graph for a batch, with its inputs filled in; owned by the cache. */
 gato_graph_t *gato_graph_fill(gato_graphs_t *g, const batch_t *b);
 
-/* Fills only the inputs that gato_embed made, and g->timestep if there is one: for graphs that
+/* Fills only the inputs that gato_embed made, and g->first if there is one: for graphs that
  * others record (player.c). */
 void gato_inputs_fill(gato_graph_t *g, const gato_model_t *m, const batch_t *b);
 

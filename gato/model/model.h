@@ -76,11 +76,12 @@ typedef struct {
 /* Records the embeddings [B,T,D], with all positions added; its inputs go to *in. */
 var_t gato_embed(nn_t *nn, const gato_model_t *m, gato_pools_t n, size_t B, size_t T,
                  gato_inputs_t *in);
-/* Records the blocks and ln_f over x [B,T,D]. timestep I32 [B,T]: the timestep of every position,
- * -1 = padding; NO_VAR = plain causal attention. train: with dropout. */
-var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t timestep, bool train);
+/* Records the blocks and ln_f over x [B,T,D]. first I32 [B,T]: the first position of its row that
+ * every position sees (kern_attention_t.first); NO_VAR = plain causal attention. train: with
+ * dropout. */
+var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t first, bool train);
 /* The options of the blocks (for nn_block_rest, in scope "transformer"). */
-transformer_opts_t gato_blocks(const gato_model_t *m, var_t timestep, bool train);
+transformer_opts_t gato_blocks(const gato_model_t *m, var_t first, bool train);
 /* Head of tokens: rows [n,D] -> logits [n, vocab]. */
 var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows);
 /* Head of image codes: rows [n,D] -> logits [n * m * m, K], m = model.merge. */

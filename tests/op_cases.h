@@ -20,8 +20,9 @@ typedef enum {
     NEAR,   /* |v| <= 0.1 */
     WEIGHT, /* 0, 0.5, 1, 1.5 ... in turn */
     CODES,  /* integers -1 .. lo-1 */
-    /* time steps of two or three positions, one position of padding in front of every other row */
-    TIMESTEPS,
+    /* the first position seen: windows that grow and shrink; every other row holds one position of
+     * padding, then two sequences */
+    SEEN,
     RANGE,  /* pairs lo, hi within lo columns */
     TARGET, /* inside RANGE */
 } fill_t;
@@ -241,20 +242,18 @@ static void weighted_sum_formula(const op_case_t *c, const double *const *x, dou
     for (int64_t i = 0; i < c->a[0]; i++) *y += 0.5 * (double)(i + 1) * x[i][0];
 }
 
-/* a: heads, causal, has timesteps (input 3), window, packed; f: scale, 0 = default */
+/* a: heads, causal, has first positions (input 3), packed; f: scale, 0 = default */
 static var_t attention(tape_t *t, const var_t *v, const op_case_t *c) {
-    attention_opts_t o = {(size_t)c->a[0], c->f, c->a[1] != 0, c->a[2] ? v[3] : NO_VAR,
-                          (int32_t)c->a[3]};
-    return c->a[4] ? op_attention_packed(t, v[0], o) : op_attention(t, v[0], v[1], v[2], o);
+    attention_opts_t o = {(size_t)c->a[0], c->f, c->a[1] != 0, c->a[2] ? v[3] : NO_VAR};
+    return c->a[3] ? op_attention_packed(t, v[0], o) : op_attention(t, v[0], v[1], v[2], o);
 }
-static bool sees(const op_case_t *c, const double *timestep, size_t i, size_t j) {
+static bool sees(const op_case_t *c, const double *first, size_t i, size_t j) {
     if (c->a[1] && j > i) return false;
-    if (!timestep) return true;
-    if (timestep[i] < 0 || timestep[j] < 0) return i == j;
-    return timestep[j] > timestep[i] - (double)c->a[3];
+    if (!first) return true;
+    return first[i] < 0 ? j == i : (double)j >= first[i];
 }
 static void attention_formula(const op_case_t *c, const double *const *x, double *y) {
-    bool packed = c->a[4];
+    bool packed = c->a[3];
     size_t B = DIM(c, 0, 0), T = DIM(c, 0, 1), D = packed ? DIM(c, 0, 2) / 3 : DIM(c, 0, 2),
            heads = (size_t)c->a[0], dh = D / heads;
     size_t ld = packed ? 3 * D : D;
@@ -533,19 +532,17 @@ static const op_case_t cases[] = {
      {P(S0()), P(S1(1)), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0())},
      {12}, 0, 0},
     {"attention", attention, attention_formula, {P(S3(2, 5, 4)), P(S3(2, 5, 4)), P(S3(2, 5, 4))},
-     {1, 0, 0, 0, 0}, 0, 1},
+     {1, 0, 0, 0}, 0, 1},
     {"attention heads, scale", attention, attention_formula, {P(S3(1, 6, 6)), P(S3(1, 6, 6)), P(S3(1, 6, 6))},
-     {2, 0, 0, 0, 0}, 0.9f, 1},
+     {2, 0, 0, 0}, 0.9f, 1},
     {"attention causal", attention, attention_formula, {P(S3(2, 7, 4)), P(S3(2, 7, 4)), P(S3(2, 7, 4))},
-     {2, 1, 0, 0, 0}, 0, 1},
-    {"attention window", attention, attention_formula, {P(S3(2, 9, 4)), P(S3(2, 9, 4)), P(S3(2, 9, 4)), I(TIMESTEPS, 0,
-     J2(2, 9))}, {1, 1, 1, 2, 0}, 0, 1},
-    {"attention window, not causal", attention, attention_formula,
-     {P(S3(2, 9, 4)), P(S3(2, 9, 4)), P(S3(2, 9, 4)), I(TIMESTEPS, 0, J2(2, 9))}, {2, 0, 1, 1, 0}, 0, 1},
-    {"attention packed", attention, attention_formula, {P(S3(2, 5, 12))}, {2, 0, 0, 0, 1}, 0, 0},
-    {"attention packed causal", attention, attention_formula, {P(S3(2, 40, 24))}, {2, 1, 0, 0, 1}, 0, 0},
-    {"attention packed window", attention, attention_formula, {P(S3(3, 11, 12)), NONE, NONE, I(TIMESTEPS, 0, J2(3, 11))},
-     {2, 1, 1, 3, 1}, 0, 0},
+     {2, 1, 0, 0}, 0, 1},
+    {"attention window", attention, attention_formula, {P(S3(2, 9, 4)), P(S3(2, 9, 4)), P(S3(2, 9, 4)), I(SEEN, 0,
+     J2(2, 9))}, {1, 1, 1, 0}, 0, 1},
+    {"attention packed", attention, attention_formula, {P(S3(2, 5, 12))}, {2, 0, 0, 1}, 0, 0},
+    {"attention packed causal", attention, attention_formula, {P(S3(2, 40, 24))}, {2, 1, 0, 1}, 0, 0},
+    {"attention packed window", attention, attention_formula, {P(S3(3, 11, 12)), NONE, NONE, I(SEEN, 0, J2(3, 11))},
+     {2, 1, 1, 1}, 0, 0},
     {"gather", gather, gather_formula, {P(S2(6, 3)), I(CODES, 6, J1(9))}, {0}, 0, 0},
     {"gather grid", gather, gather_formula, {P(S2(4, 5)), I(CODES, 4, J2(3, 7))}, {0}, 0, 0},
     {"concat one", concat, concat_formula, {P(S2(3, 4))}, {0}, 0, 0},

@@ -20,12 +20,12 @@ typedef struct {
     float scale;
     /* A query sees no key behind its own position. */
     bool causal;
-    /* The attention window counts timesteps, not positions. timestep is NULL (no window) or [B,Tk],
-     * the timestep of every key position. A query of timestep t sees the keys of timesteps
-     * t - window + 1 and later. A negative timestep marks padding: other rows never see it, and a
-     * padding query sees only itself. */
-    const int32_t *timestep;
-    int32_t window;
+    /* NULL, or [B,Tk] and only with `causal`: the first key position that the query at this position
+     * sees, the last being its own: first[i] <= j <= i. So an attention window is any function of
+     * the positions, and several sequences may follow one another in a row of Tk positions, each
+     * seeing only itself. A negative value marks padding, which sees only itself; no range of
+     * another position may reach over it. */
+    const int32_t *first;
 } kern_attention_t;
 
 /* o = softmax(scale q k^T + mask) v

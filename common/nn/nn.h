@@ -117,8 +117,7 @@ typedef struct {
     /* GELU, its tanh form, or GELU gated by a linear layer. */
     enum { MLP_GELU, MLP_GELU_NEW, MLP_GEGLU } activation;
     float dropout;
-    var_t timestep; /* I32 [B,T] or NO_VAR; kern_attention_t.timestep */
-    int32_t window;
+    var_t first; /* I32 [B,T] or NO_VAR: kern_attention_t.first */
 } transformer_opts_t;
 /* x [B,T,D] -> [B,T,D] after ln_f. */
 var_t nn_transformer(nn_t *nn, var_t x, transformer_opts_t o);

@@ -9,10 +9,10 @@
 #include <string.h>
 
 /* Inputs: q, k, v, or one qkv in place of q while k and v are absent. */
-enum { Q, K, V, TIMESTEP, N_IN };
+enum { Q, K, V, FIRST_SEEN, N_IN };
 enum { OUT, LOG_SUM, N_OUT };
-enum { HEADS, CAUSAL, WINDOW, PACKED }; /* attr.i */
-enum { SCALE };                         /* attr.f */
+enum { HEADS, CAUSAL, PACKED }; /* attr.i */
+enum { SCALE };                 /* attr.f */
 
 static bool is_packed(const op_run_t *r) {
     return r->attr->i[PACKED] != 0;
@@ -33,8 +33,7 @@ static kern_attention_t geometry(const op_run_t *r) {
                               .ldo = D,
                               .scale = r->attr->f[SCALE],
                               .causal = r->attr->i[CAUSAL] != 0,
-                              .timestep = r->in[TIMESTEP],
-                              .window = (int32_t)r->attr->i[WINDOW]};
+                              .first = r->in[FIRST_SEEN]};
 }
 
 /* Where q, k and v lie: apart, or as columns [0,D), [D,2D), [2D,3D) of qkv. */
@@ -88,7 +87,7 @@ static const opdef_t attention_def = {.name = "attention",
                                       .backward = backward,
                                       .scratch = scratch,
                                       .keeps_in =
-                                          OP_BIT(Q) | OP_BIT(K) | OP_BIT(V) | OP_BIT(TIMESTEP),
+                                          OP_BIT(Q) | OP_BIT(K) | OP_BIT(V) | OP_BIT(FIRST_SEEN),
                                       .keeps_out = OP_BIT(OUT) | OP_BIT(LOG_SUM),
                                       .grads_in = OP_BIT(Q) | OP_BIT(K) | OP_BIT(V),
                                       .flops = flops};
@@ -101,17 +100,15 @@ static var_t record(tape_t *t, const var_t in[3], bool packed, attention_opts_t 
     for (int i = K; i <= V; i++)
         if (!packed && tape_count(t, in[i]) != tape_count(t, in[Q]))
             tape_shape_bug(t, "attention", "q, k, v differ", s, tape_shape(t, in[i]));
-    if (o.timestep != NO_VAR && tape_count(t, o.timestep) != s.dim[0] * s.dim[1])
-        tape_shape_bug(t, "attention", "timestep does not fit", s, tape_shape(t, o.timestep));
-    op_spec_t spec = {.def = &attention_def,
-                      .n_in = N_IN,
-                      .n_out = N_OUT,
-                      .in = {in[Q], in[K], in[V], o.timestep}};
+    if (o.first != NO_VAR && (!o.causal || tape_count(t, o.first) != s.dim[0] * s.dim[1]))
+        tape_shape_bug(t, "attention", "`first` does not fit, or attention is not causal", s,
+                       tape_shape(t, o.first));
+    op_spec_t spec = {
+        .def = &attention_def, .n_in = N_IN, .n_out = N_OUT, .in = {in[Q], in[K], in[V], o.first}};
     spec.out[OUT] = F32_3(s.dim[0], s.dim[1], D);
     spec.out[LOG_SUM] = F32_3(s.dim[0], o.heads, s.dim[1]);
     spec.attr.i[HEADS] = (int64_t)o.heads;
     spec.attr.i[CAUSAL] = o.causal;
-    spec.attr.i[WINDOW] = o.window;
     spec.attr.i[PACKED] = packed;
     spec.attr.f[SCALE] = o.scale > 0 ? o.scale : 1 / sqrtf((float)(D / o.heads));
     return tape_op(t, &spec);

@@ -80,11 +80,10 @@ var_t op_weighted_sum(tape_t *t, const var_t *scalar, const float *weight, size_
 /* ---- op_attention.c: softmax(scale q k^T + mask) v, per head ---- */
 
 typedef struct {
-    size_t heads;   /* divides D; dh = D / heads */
-    float scale;    /* 0 = 1 / sqrt(dh) */
-    bool causal;    /* position i sees j <= i */
-    var_t timestep; /* I32 [B,T] or NO_VAR: kern_attention_t.timestep */
-    int32_t window;
+    size_t heads; /* divides D; dh = D / heads */
+    float scale;  /* 0 = 1 / sqrt(dh) */
+    bool causal;  /* position i sees j <= i */
+    var_t first;  /* I32 [B,T] or NO_VAR; with causal: kern_attention_t.first */
 } attention_opts_t;
 /* q, k, v [B,T,D] -> [B,T,D]. Either all three get a gradient or none. */
 var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o);

@@ -128,7 +128,7 @@ static plan_t *make_plan(const gato_model_t *m, gato_graph_t *g, const graph_opt
 gato_graph_t gato_graph_none(void) {
     return (gato_graph_t){
         .in = {NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR},
-        .timestep = NO_VAR,
+        .first = NO_VAR,
         .c_position = NO_VAR,
         .c_target = NO_VAR,
         .c_range = NO_VAR,
@@ -180,8 +180,8 @@ static void record_graph(void *context, const void *key, plan_memory_t *memory, 
     nn.packed = o->packed;
     gato_pools_t pools = {s->tokens, s->images, s->vectors};
     g->embeddings = gato_embed(&nn, m, pools, s->B, s->T, &g->in);
-    g->timestep = tape_input(g->tape, "timestep", I32_2(s->B, s->T));
-    g->hidden = gato_hidden(&nn, m, g->embeddings, g->timestep, o->train);
+    g->first = tape_input(g->tape, "first", I32_2(s->B, s->T));
+    g->hidden = gato_hidden(&nn, m, g->embeddings, g->first, o->train);
     if (o->all_logits)
         g->logits = gato_logits(
             &nn, m,
@@ -254,17 +254,28 @@ static int32_t pool_row(const graph_shape_t *s, int32_t at) {
     return (int32_t)(first[pool] + row);
 }
 
-static void fill_positions(gato_graph_t *g, const batch_t *b) {
+/* The first position that each position of a sequence sees: that of the first timestep inside the
+ * attention window of its own. Timesteps ascend. */
+static void fill_first(const int32_t *step, size_t n, int32_t window, int32_t *first) {
+    size_t low = 0;
+    for (size_t p = 0; p < n; p++) {
+        while (step[low] <= step[p] - window) low++;
+        first[p] = (int32_t)low;
+    }
+}
+
+static void fill_positions(gato_graph_t *g, const gato_model_t *m, const batch_t *b) {
     size_t B = g->shape.B, T = g->shape.T;
     int32_t *at = plan_data(g->plan, g->in.at);
-    int32_t *timestep = g->timestep == NO_VAR ? NULL : plan_data(g->plan, g->timestep);
+    int32_t *seen = g->first == NO_VAR ? NULL : plan_data(g->plan, g->first);
     int32_t *inner = g->in.inner == NO_VAR ? NULL : plan_data(g->plan, g->in.inner);
     for (size_t i = 0; i < B; i++) {
         size_t first = (size_t)b->start.v[i], n = (size_t)b->start.v[i + 1] - first;
+        if (seen) fill_first(b->step.v + first, n, m->attn_window, seen + i * T);
         for (size_t p = 0; p < T; p++) {
             bool real = p < n;
             at[i * T + p] = real ? pool_row(&g->shape, b->at.v[first + p]) : -1;
-            if (timestep) timestep[i * T + p] = real ? b->step.v[first + p] : -1;
+            if (seen && !real) seen[i * T + p] = -1;
             if (inner) inner[i * T + p] = real ? b->inner.v[first + p] : -1;
         }
     }
@@ -309,7 +320,7 @@ void gato_inputs_fill(gato_graph_t *g, const gato_model_t *m, const batch_t *b) 
     fill_ints(g, g->in.col, b->col.v, b->col.n, -1);
     fill_floats(g, g->in.pixel, b->pixel.v, b->pixel.n);
     fill_floats(g, g->in.vector, b->vector.v, b->vector.n);
-    fill_positions(g, b);
+    fill_positions(g, m, b);
 }
 
 gato_graph_t *gato_graph_fill(gato_graphs_t *cache, const batch_t *b) {

@@ -113,20 +113,19 @@ var_t gato_embed(nn_t *nn, const gato_model_t *m, gato_pools_t n, size_t B, size
 
 /* ---- blocks and heads ---- */
 
-transformer_opts_t gato_blocks(const gato_model_t *m, var_t timestep, bool train) {
+transformer_opts_t gato_blocks(const gato_model_t *m, var_t first, bool train) {
     static const int activation[] = {MLP_GELU, MLP_GELU_NEW, MLP_GEGLU};
     transformer_opts_t o = {.layers = (size_t)m->config.model.layers,
                             .heads = (size_t)m->config.model.heads,
                             .dropout = train ? (float)m->config.model.dropout : 0,
-                            .timestep = timestep,
-                            .window = m->attn_window};
+                            .first = first};
     o.activation = activation[m->config.model.activation];
     return o;
 }
 
-var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t timestep, bool train) {
+var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t first, bool train) {
     shape_t s = tape_shape(nn->tape, x);
-    transformer_opts_t o = gato_blocks(m, timestep, train);
+    transformer_opts_t o = gato_blocks(m, first, train);
     size_t mark = nn_push(nn, "transformer");
     x = op_dropout(nn->tape, x, o.dropout, s.dim[1] * s.dim[2]);
     x = nn_transformer(nn, x, o);

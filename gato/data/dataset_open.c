@@ -117,10 +117,6 @@ static void misfit(const task_t *task, const char *a, const char *b, const reaso
 /* The task of both, of which one has every slot of the other. */
 static void merge_task(dataset_t *d, task_t *to, const task_t *more, const shard_t *s) {
     reason_t why, other;
-    if (to->kind != more->kind)
-        die(RC_MISFIT, "'%s': the records of task '%s' are of kind %s, in '%s' of kind %s",
-            s->path, more->name, record_kind_names[more->kind], d->shard->path,
-            record_kind_names[to->kind]);
     if (!task_fit(to, more, &why)) {
         merge_known(to, more);
         return;
@@ -145,9 +141,6 @@ static char *names_of(const tasks_t *tasks) {
 
 static void adopt_task(const task_t *policy, const task_t *of, const shard_t *s) {
     reason_t why;
-    if (policy->kind != of->kind)
-        die(RC_MISFIT, "'%s': the records of task '%s' are of kind %s; the policy knows it as %s",
-            s->path, of->name, record_kind_names[of->kind], record_kind_names[policy->kind]);
     if (task_fit(policy, of, &why)) misfit(of, "the policy", s->path, &why);
 }
 

@@ -423,6 +423,26 @@ static char *value_text(const config_field_t *field, const void *in) {
     return text;
 }
 
+static size_t size_of(config_kind_t kind) {
+    switch (kind) {
+    case CF_INT: return sizeof(int64_t);
+    case CF_NUM: return sizeof(double);
+    case CF_BOOL: return sizeof(bool);
+    case CF_CHOICE: return sizeof(int);
+    case CF_STR: return CONFIG_STRING;
+    case CF_PATH: return CONFIG_PATH;
+    case CF_INTS: return sizeof(config_ints_t);
+    case CF_NUMS: return sizeof(config_nums_t);
+    }
+    BUG("kind %d", (int)kind);
+}
+
+void config_copy(const config_field_t *table, void *to, const void *from, int flags) {
+    for (const config_field_t *f = table; f->key; f++)
+        if ((f->flags & flags) == flags)
+            memcpy((char *)to + f->offset, (const char *)from + f->offset, size_of(f->kind));
+}
+
 size_t config_diff(const config_field_t *table, const void *a, const void *b, int flags, char *text,
                    size_t size) {
     size_t count = 0, n = 0;

@@ -65,6 +65,9 @@ void config_sets(const config_field_t *table, void *out, const cli_list_t *assig
 /* Applies an object, the "config" of a checkpoint. 0, or -1 with a reason. */
 int config_json(const config_field_t *table, void *out, const cJSON *object, reason_t *why);
 
+/* Copies the fields that have all of `flags` to another struct of the same table. */
+void config_copy(const config_field_t *table, void *to, const void *from, int flags);
+
 /* All keys as a nested object in the order of the table: what a RUN records. malloc'ed JSON text,
  * the same bytes for the same values. */
 char *config_print(const config_field_t *table, const void *in);

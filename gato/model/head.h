@@ -82,6 +82,7 @@ typedef struct {
     var_t root[HEAD_ROOTS];   /* scalars, each a root of the backward pass */
     var_t value[HEAD_VALUES]; /* what its metrics read */
 } head_vars_t;
+extern const head_vars_t head_vars_none;
 
 /* How a head chooses actions at play. */
 typedef struct {
@@ -117,8 +118,8 @@ struct head {
     /* The factor of root r for this batch; 0 = no term. */
     double (*factor)(const struct batch *b, const group_t *g, const targets_t *t, size_t r);
     /* Adds the sums of the targets of each task to sums[task]. */
-    void (*measure)(const struct gato_model *m, const group_t *g, const targets_t *t,
-                    plan_t *plan, const head_vars_t *vars, bool train, head_sums_t *sums);
+    void (*measure)(const struct gato_model *m, const group_t *g, const targets_t *t, plan_t *plan,
+                    const head_vars_t *vars, bool train, head_sums_t *sums);
     /* The acted slots that it chooses at play; NULL = none. */
     bool (*plays)(const gato_config_t *c, const slot_t *slot);
     head_play_t play;

@@ -47,8 +47,8 @@ int layout_declared(layout_t *l, const gato_config_t *c, const task_t *task, rea
                               .image_h = slot->image_h,
                               .image_w = slot->image_w,
                               .text_len = slot->text_len};
-        bool unread = slot->kind == SLOT_TEXT && task->kind == RECORD_EPISODE &&
-                      !c->model.control_text;
+        bool unread =
+            slot->kind == SLOT_TEXT && task->kind == RECORD_EPISODE && !c->model.control_text;
         if (unread) continue;
         if (embed_of(c, slot)->tokens(c, slot, &value, &l->count[k], why)) return -1;
     }

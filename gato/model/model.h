@@ -80,6 +80,8 @@ typedef struct {
     var_t *pool_input; /* [n_pools * ROWS_INPUTS], the caller's array; NO_VAR where absent */
     var_t at, inner;   /* I32 [B,T], -1 = zero row */
 } gato_inputs_t;
+/* The shape of n rows of an input. */
+shape_t gato_input_shape(const input_spec_t *spec, size_t n);
 var_t gato_embed(nn_t *nn, const gato_model_t *m, const size_t *n, size_t B, size_t T,
                  gato_inputs_t *in);
 /* Records the blocks and ln_f over x [B,T,D]. first I32 [B,T]: the first position of its row that
@@ -92,6 +94,10 @@ transformer_opts_t gato_blocks(const gato_model_t *m, var_t first, bool train);
 var_t gato_head(nn_t *nn, const gato_model_t *m);
 /* A linear layer without bias, U(+-1/sqrt(D)) at first: rows [n,D] -> [n,out]. */
 var_t gato_predict(nn_t *nn, const gato_model_t *m, const char *name, var_t rows, size_t out);
+/* Columns lo .. hi - 1 of the linear layer `name`, which must exist: rows [n,D] -> [n, hi - lo].
+ * Forward only. */
+var_t gato_columns(nn_t *nn, const gato_model_t *m, const char *name, var_t rows, size_t lo,
+                   size_t hi);
 /* The token head: rows [n,D] -> logits [n, hi - lo] of the ids lo .. hi - 1. */
 var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows, uint32_t lo, uint32_t hi);
 

@@ -94,6 +94,9 @@ typedef struct {
 
 struct head {
     const char *name;
+    /* What its metrics are of: "action", "discrete", "text", "image" or "vector". Heads of the same
+     * never serve the same model. */
+    const char *of;
     bool own; /* its parameters belong to a task */
     /* Does a model of this configuration have it for records of this task? */
     bool (*serves)(const gato_config_t *c, const task_t *task);

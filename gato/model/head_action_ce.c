@@ -37,6 +37,7 @@ static bool plays(const gato_config_t *c, const slot_t *slot) {
 }
 
 const head_t head_action_ce = {.name = "action_ce",
+                               .of = "action",
                                .serves = serves,
                                .inputs = inputs,
                                .collect = collect,

@@ -43,6 +43,7 @@ static bool plays(const gato_config_t *c, const slot_t *slot) {
 }
 
 const head_t head_action_mix = {.name = "action_mix",
+                                .of = "action",
                                 .serves = serves,
                                 .inputs = inputs,
                                 .collect = collect,

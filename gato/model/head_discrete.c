@@ -39,6 +39,7 @@ static bool plays(const gato_config_t *c, const slot_t *slot) {
 }
 
 const head_t head_discrete = {.name = "discrete",
+                              .of = "discrete",
                               .serves = serves,
                               .inputs = inputs,
                               .collect = collect,

@@ -129,6 +129,7 @@ static void measure(const gato_model_t *m, const group_t *g, const targets_t *t,
 }
 
 const head_t head_image = {.name = "image",
+                           .of = "image",
                            .serves = serves,
                            .parts = parts,
                            .possible = possible,

@@ -44,6 +44,7 @@ static void measure(const gato_model_t *m, const group_t *g, const targets_t *t,
 }
 
 const head_t head_text = {.name = "text",
+                          .of = "text",
                           .serves = serves,
                           .inputs = inputs,
                           .collect = collect,

@@ -61,6 +61,7 @@ static void ce_measure(const gato_model_t *m, const group_t *g, const targets_t 
 }
 
 const head_t head_vector_ce = {.name = "vector_ce",
+                               .of = "vector",
                                .serves = ce_serves,
                                .inputs = ce_inputs,
                                .collect = ce_collect,
@@ -139,6 +140,7 @@ static void measure(const gato_model_t *m, const group_t *g, const targets_t *t,
 }
 
 const head_t head_vector = {.name = "vector",
+                            .of = "vector",
                             .own = true,
                             .serves = serves,
                             .parts = parts,

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STR_SIZE = 64, MAX_KEY = 128, MAX_KEYS = 512 };
+enum { MAX_KEY = 128, MAX_KEYS = 512 };
 static const size_t MAX_CONFIG = (size_t)16 << 20;
 
 typedef struct {
@@ -144,8 +144,8 @@ static int put_value(walk_t *w, const config_field_t *field, const cJSON *item) 
         return put_choice(w, field, item, out);
     case CF_STR:
         if (!cJSON_IsString(item)) return wrong(w, field, item, "a string");
-        if (strlen(item->valuestring) >= STR_SIZE) return wrong(w, field, item, "at most 63 bytes");
-        memset(out, 0, STR_SIZE);
+        if (strlen(item->valuestring) >= CONFIG_STRING) return wrong(w, field, item, "at most 255 bytes");
+        memset(out, 0, CONFIG_STRING);
         memcpy(out, item->valuestring, strlen(item->valuestring));
         return 0;
     case CF_PATH:

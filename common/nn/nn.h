@@ -28,7 +28,7 @@ typedef struct {
     nn_packed_t *packed; /* NULL: matrix products over the parameters themselves */
     bool plain_conv;     /* convolutions of least error instead of most speed (kern_conv_t.plain) */
     float conv1d_std;    /* of new Conv1D weights: GPT-2's 0.02, unless changed after nn_begin */
-    char scope[512];
+    char scope[2048];
 } nn_t;
 
 /* ---- nn.c: scopes and parameters ---- */

@@ -37,7 +37,8 @@ typedef struct {
 
 struct embed {
     const char *name;
-    bool own; /* its parameters belong to a task's slot: <name>.<task>.<slot>.* */
+    bool own;        /* its parameters belong to a task's slot: <name>.<task>.<slot>.* */
+    bool vocabulary; /* its rows are those of the vocabulary, input 0 being the id */
     bool (*serves)(const gato_config_t *c, const slot_t *slot);
     /* Can a model have it at all (codes need a codebook)? NULL = always. */
     bool (*possible)(const struct gato_model *m);

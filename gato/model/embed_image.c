@@ -45,8 +45,9 @@ void image_block(const gato_config_t *c, const slot_value_t *value, size_t i, in
     size_t merge = (size_t)c->model.merge, cols = value->grid_w / merge;
     for (size_t y = 0; y < merge; y++)
         for (size_t x = 0; x < merge; x++)
-            *out++ = (int32_t)
-                         value->codes[(i / cols * merge + y) * value->grid_w + i % cols * merge + x];
+            *out++ =
+                (int32_t)
+                    value->codes[(i / cols * merge + y) * value->grid_w + i % cols * merge + x];
 }
 
 size_t image_place_inputs(const gato_model_t *m, input_spec_t *spec, size_t n) {

@@ -28,8 +28,8 @@ static int tokens(const gato_config_t *c, const slot_t *slot, const slot_value_t
 
 static size_t inputs(const gato_model_t *m, const pool_t *pool, input_spec_t spec[ROWS_INPUTS]) {
     (void)pool;
-    spec[0] = (input_spec_t){
-        .name = "pixel", .type = DT_F32, .rank = 3, .dim = {side(m), side(m), 3}};
+    spec[0] =
+        (input_spec_t){.name = "pixel", .type = DT_F32, .rank = 3, .dim = {side(m), side(m), 3}};
     return image_place_inputs(m, spec, 1);
 }
 
@@ -61,8 +61,8 @@ static void put(const embed_put_t *p, const slot_value_t *value, rows_t *rows, i
 static var_t residual_block(nn_t *nn, const gato_model_t *m, const char *name, var_t x) {
     tape_t *t = nn->tape;
     size_t mark = nn_push(nn, "image_embedding.%s", name);
-    var_t h = nn_conv2d(nn, "conv1", op_act(t, x, ACT_GELU), (size_t)m->config.model.patch_mid, 3,
-                        1);
+    var_t h =
+        nn_conv2d(nn, "conv1", op_act(t, x, ACT_GELU), (size_t)m->config.model.patch_mid, 3, 1);
     h = op_act(t, nn_groupnorm(nn, "gn2", h, (size_t)m->config.model.patch_groups, 1e-5f, false),
                ACT_GELU);
     x = op_add(t, x, nn_conv2d(nn, "conv2", h, 3, 3, 1));

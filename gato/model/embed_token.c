@@ -57,6 +57,7 @@ static var_t record(nn_t *nn, const gato_model_t *m, const pool_t *pool, size_t 
 }
 
 const embed_t embed_token = {.name = "embed_token",
+                             .vocabulary = true,
                              .serves = serves,
                              .tokens = tokens,
                              .inputs = inputs,

@@ -1,6 +1,7 @@
 /* embed_vector.c - an observed vector as one token: a linear layer of its task's slot. */
 #include "gato/model/model.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const slot_t *slot_of(const gato_model_t *m, const pool_t *pool) {

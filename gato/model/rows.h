@@ -14,8 +14,8 @@ enum { ROWS_INPUTS = 8 };
 typedef struct {
     const char *name; /* of the tape's input, within the scope of its pool or group */
     dtype_t type;
-    int rank;      /* of one row; 0 = one element per row */
-    size_t dim[3]; /* [rank] */
+    int rank;       /* of one row; 0 = one element per row */
+    size_t dim[3];  /* [rank] */
     int32_t pad[2]; /* I32: what rows of padding hold, by turns; F32: they are 0 */
 } input_spec_t;
 /* Elements per row. */

@@ -118,9 +118,8 @@ static void misfit(const task_t *task, const char *a, const char *b, const reaso
 static void merge_task(dataset_t *d, task_t *to, const task_t *more, const shard_t *s) {
     reason_t why, other;
     if (to->kind != more->kind)
-        die(RC_MISFIT, "'%s': the records of task '%s' are of kind %s, in '%s' of kind %s",
-            s->path, more->name, record_kind_names[more->kind], d->shard->path,
-            record_kind_names[to->kind]);
+        die(RC_MISFIT, "'%s': the records of task '%s' are of kind %s, in '%s' of kind %s", s->path,
+            more->name, record_kind_names[more->kind], d->shard->path, record_kind_names[to->kind]);
     if (!task_fit(to, more, &why)) {
         merge_known(to, more);
         return;

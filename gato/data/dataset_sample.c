@@ -53,8 +53,7 @@ void shards_make_streams(dataset_t *d) {
     double rest = 0;
     for (size_t k = d->n_streams; k-- > 0;) {
         rest += d->stream[k].weight;
-        d->stream[k].share =
-            (uint64_t)nearbyint(ldexp(d->stream[k].weight / rest, SHARE_BITS));
+        d->stream[k].share = (uint64_t)nearbyint(ldexp(d->stream[k].weight / rest, SHARE_BITS));
     }
 }
 
@@ -97,8 +96,8 @@ static const stream_t *draw_stream(const dataset_t *d, uint64_t seed, uint64_t g
 /* Each stream goes through permutations of its n records: draw k is record k % n of permutation
  * k / n. */
 static uint64_t draw_record(const stream_t *stream, uint64_t seed, uint64_t draw) {
-    rng_t order = rng_fold(rng_fold(rng_make(seed, "gato.order"), stream->number),
-                           draw / stream->n);
+    rng_t order =
+        rng_fold(rng_fold(rng_make(seed, "gato.order"), stream->number), draw / stream->n);
     uint64_t i = rng_permute(order, draw % stream->n, stream->n);
     const body_t *b = &stream->shard->body[stream->first];
     for (; i >= b->n_side[SIDE_TRAIN]; b++) i -= b->n_side[SIDE_TRAIN];

@@ -20,8 +20,7 @@ static const char *group_name(void *ctx, size_t i, char buf[512]) {
 
 static const char *item_name(void *ctx, size_t i, char buf[512]) {
     const names_t *names = ctx;
-    snprintf(buf, 512, "%016llx",
-             (unsigned long long)names->s->item[names->record[i]].key_hash);
+    snprintf(buf, 512, "%016llx", (unsigned long long)names->s->item[names->record[i]].key_hash);
     return buf;
 }
 

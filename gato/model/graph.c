@@ -15,6 +15,7 @@ struct gato_graphs {
     graph_opts_t opts;
     plan_cache_t *plans; /* by sizes, size_t [2 + n_pools + n_groups]: B, T, rows of each */
     size_t *sizes;       /* of the batch at hand */
+    gato_graph_t *last;
     double padding;
 };
 
@@ -156,6 +157,10 @@ const gato_model_t *gato_graphs_model(const gato_graphs_t *g) {
     return g->model;
 }
 
+gato_graph_t *gato_graphs_last(const gato_graphs_t *g) {
+    return g->last;
+}
+
 double gato_graphs_padding(const gato_graphs_t *g) {
     return g->padding;
 }
@@ -250,6 +255,7 @@ gato_graph_t *gato_graph_fill(gato_graphs_t *graphs, const batch_t *b) {
     packing_t p = packing_of(b, graphs->opts.exact);
     sizes_of(graphs, b, &p);
     gato_graph_t *g = plan_cache_get(graphs->plans, graphs->sizes, graphs)->vars;
+    graphs->last = g;
     gato_inputs_fill(g->plan, g->tape, m, &g->in, graphs->sizes + 2, b, &p);
     gato_first_fill(b, &p, plan_data(g->plan, g->first));
     for (size_t i = 0; i < m->n_groups; i++) {

@@ -52,6 +52,8 @@ const gato_model_t *gato_graphs_model(const gato_graphs_t *g);
 
 /* The graph for a batch, with its inputs filled in; owned by the cache. */
 gato_graph_t *gato_graph_fill(gato_graphs_t *g, const batch_t *b);
+/* The graph of the last batch; NULL before the first. */
+gato_graph_t *gato_graphs_last(const gato_graphs_t *g);
 /* Positions of [B, T] that hold no token, over all: of the last batch. */
 double gato_graphs_padding(const gato_graphs_t *g);
 

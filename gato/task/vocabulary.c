@@ -69,8 +69,7 @@ static int differ_text(const char *what, const char *a, const char *b, reason_t 
 
 static int same_codebook(const vocabulary_t *a, const vocabulary_t *b, reason_t *why) {
     if (!a->codes || !b->codes) return 0;
-    if (a->codes != b->codes)
-        return reason_set(why, "codes: %u and %u", a->codes, b->codes);
+    if (a->codes != b->codes) return reason_set(why, "codes: %u and %u", a->codes, b->codes);
     if (a->code_dim != b->code_dim)
         return reason_set(why, "width of a code: %u and %u", a->code_dim, b->code_dim);
     if (differ_text("codebook fingerprint", a->fingerprint, b->fingerprint, why)) return -1;
@@ -110,8 +109,7 @@ int vocabulary_merge(vocabulary_t *v, const vocabulary_t *more, bool codes, reas
 
 int vocabulary_fit(const vocabulary_t *model, const vocabulary_t *data, bool codes, reason_t *why) {
     if (data->text && !model->text)
-        return reason_set(why,
-                          "text vocabulary: 0 and %u (the model was trained without any text)",
+        return reason_set(why, "text vocabulary: 0 and %u (the model was trained without any text)",
                           data->text);
     if (codes && data->codes && !model->codes)
         return reason_set(why, "codes: 0 and %u (the model was trained without images)",

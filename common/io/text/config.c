@@ -144,7 +144,8 @@ static int put_value(walk_t *w, const config_field_t *field, const cJSON *item) 
         return put_choice(w, field, item, out);
     case CF_STR:
         if (!cJSON_IsString(item)) return wrong(w, field, item, "a string");
-        if (strlen(item->valuestring) >= CONFIG_STRING) return wrong(w, field, item, "at most 255 bytes");
+        if (strlen(item->valuestring) >= CONFIG_STRING)
+            return wrong(w, field, item, "at most 255 bytes");
         memset(out, 0, CONFIG_STRING);
         memcpy(out, item->valuestring, strlen(item->valuestring));
         return 0;

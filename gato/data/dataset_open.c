@@ -75,7 +75,9 @@ static void take_vocabulary(dataset_t *d, const dataset_opts_t *o, const shard_t
             die(RC_MISFIT, "'%s' and '%s' do not fit: %s", d->shard->path, s->path, why.text);
     } else if (o->extend) {
         extend_vocabulary(d, s, &v);
-    } else if (vocabulary_fit(&d->vocabulary, &v, reads_codes(d), &why)) {
+    } else if (vocabulary_fit(&d->vocabulary, &v, reads_codes(d), &why) ||
+               vocabulary_merge(&d->vocabulary, &v, reads_codes(d), &why)) {
+        /* the text of a RUN has no codebook: merging takes the shard's */
         die(RC_MISFIT, "'%s' does not fit the policy: %s", s->path, why.text);
     }
     vocabulary_release(&v);

@@ -144,6 +144,24 @@ var_t op_expect(tape_t *t, var_t logits, var_t range);
 /* Mean of f (kern_gan_t) over all elements of a discriminator's logits. */
 var_t op_gan(tape_t *t, kern_gan_t f, var_t x);
 
+/* ---- op_head.c: op_linear, op_xent and op_expect in one, without the logits of all rows ---- */
+
+typedef struct {
+    var_t target;    /* I32 [n], in the row's range */
+    var_t range;     /* I32 [n,2]: lo, hi */
+    var_t weight;    /* [n] or NO_VAR (1) */
+    var_t own_range; /* I32 [n,2]: lo, hi of the expectation and the maximum; NO_VAR = neither */
+} head_xent_t;
+typedef struct {
+    var_t loss;  /* weighted mean of the rows' cross entropies */
+    var_t row;   /* [n] of each row, 0 where its weight is 0; no gradient */
+    var_t value; /* [n] expected bin center over own_range, with gradient; NO_VAR without */
+    var_t best;  /* I32 [n] the first column of the largest logit in own_range; NO_VAR without */
+} head_xent_out_t;
+/* logits = x w^T of rows x [n,D] (or [..,D]), w [V,D]. A slice of rows is computed at a time, in
+ * about 8 MB, and once more in backward. */
+head_xent_out_t op_head_xent(tape_t *t, var_t x, var_t w, head_xent_t o);
+
 /* ---- op_perceptual.c: LPIPS (Zhang et al. 2018) ---- */
 
 /* (x - mean) / std per column; mean, std [C] get no gradient. */

@@ -66,6 +66,20 @@ static void linear_formula(const op_case_t *c, const double *const *x, double *y
         }
 }
 
+/* a: lo, hi */
+static var_t columns(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_linear_columns(t, v[0], v[1], v[2], (size_t)c->a[0], (size_t)c->a[1]);
+}
+static void columns_formula(const op_case_t *c, const double *const *x, double *y) {
+    size_t in = COLS(c, 0);
+    for (size_t r = 0; r < ROWS(c, 0); r++)
+        for (size_t o = (size_t)c->a[0]; o < (size_t)c->a[1]; o++) {
+            *y = x[2] ? x[2][o] : 0;
+            for (size_t i = 0; i < in; i++) *y += x[0][r * in + i] * x[1][o * in + i];
+            y++;
+        }
+}
+
 /* a: stride, pads top left bottom right, up */
 static var_t conv(tape_t *t, const var_t *v, const op_case_t *c) {
     const int64_t *a = c->a;
@@ -523,6 +537,8 @@ static const op_case_t cases[] = {
      {W_IN_OUT}, 0, 0},
     {"linear wide", linear, linear_formula, {P(S2(200, 33)), P(S2(70, 33)), P(S1(70))}, {W_OUT_IN}, 0, 0},
     {"linear tall", linear, linear_formula, {P(S2(700, 19)), P(S2(19, 21)), P(S1(21))}, {W_IN_OUT}, 0, 0},
+    {"linear columns", columns, columns_formula, {P(S2(5, 7)), P(S2(9, 7)), P(S1(9))}, {3, 7}, 0, 0},
+    {"linear first columns", columns, columns_formula, {P(S3(2, 3, 4)), P(S2(40, 4)), NONE}, {0, 17}, 0, 0},
     {"conv 3x3", conv, conv_formula, {P(S4(2, 5, 4, 3)), P(S4(3, 3, 3, 4)), P(S1(4))}, {1, 1, 1, 1, 1, 1}, 0, 0},
     {"conv 3x3 no bias", conv, conv_formula, {P(S4(1, 3, 3, 2)), P(S4(3, 3, 2, 1)), NONE}, {1, 1, 1, 1, 1, 1}, 0, 0},
     {"conv downsample", conv, conv_formula, {P(S4(2, 6, 4, 2)), P(S4(3, 3, 2, 3)), P(S1(3))}, {2, 0, 0, 1, 1, 1}, 0, 0},

@@ -21,6 +21,9 @@ typedef enum { W_OUT_IN, W_IN_OUT } weight_order_t;
  *   b        [out] or NO_VAR
  */
 var_t op_linear(tape_t *t, var_t x, var_t W, var_t b, weight_order_t order);
+/* Columns lo .. hi - 1 of that alone, W [out,in] (W_OUT_IN) -> [.., hi - lo]: only those rows of W
+ * are read. */
+var_t op_linear_columns(tape_t *t, var_t x, var_t W, var_t b, size_t lo, size_t hi);
 
 /* The same over kern_pack's weights. Forward only.
  *
@@ -28,6 +31,9 @@ var_t op_linear(tape_t *t, var_t x, var_t W, var_t b, weight_order_t order);
  *   b        [out] or NO_VAR
  */
 var_t op_packed_linear(tape_t *t, var_t x, var_t packed, var_t b, size_t out, kern_weights_t kind);
+/* Columns lo .. hi - 1 of that alone. */
+var_t op_packed_columns(tape_t *t, var_t x, var_t packed, var_t b, size_t out, kern_weights_t kind,
+                        size_t lo, size_t hi);
 
 /* ---- op_conv.c ---- */
 

@@ -95,22 +95,33 @@ typedef struct {
 var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o);
 /* qkv [B,T,3D], columns q | k | v -> [B,T,D]. */
 var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o);
-/* For acting: T new positions against a KV cache. Forward only.
+
+/* For acting: new positions of some sequences, each a lane with a KV cache of its own. */
+typedef struct {
+    size_t T; /* new positions, at least one */
+    /* New position i sees the cache's rows first .. used + i, and writes row used + i; the first
+     * `early` positions, which belong to an older timestep, see rows early_first .. used + i. */
+    size_t used, first, early, early_first;
+    size_t capacity;     /* rows of the cache, a multiple of KERN_CACHE_PANEL */
+    float *const *cache; /* by layer: F32 [capacity, kern_cache_width], the caller's */
+} attention_lane_t;
+/* The first n lanes of an array that outlives the tape's plans: their contents may change from
+ * replay to replay. */
+var_t op_attention_lanes(tape_t *t, const attention_lane_t *lane, size_t n);
+/* Attention over the lanes' caches, to which keys and values of the new positions are written.
+ * Forward only.
  *
- *   qkv      [1,T,3D] of the new positions
- *   cache    extern F32 [capacity, kern_cache_width], the caller's: keys and values of the new
- *            positions are written to its rows used .. used + T - 1
- *   span     extern I32 [4] = {first, used, early, early_first}: position i sees the cache's rows
- *            first .. used + i; the first `early` positions, which belong to an older timestep, see
- *            rows early_first .. used + i
- *   rows     only the last `rows` positions are computed: in a network's last layer only what is
+ *   qkv      [..,3D]: the new positions of the first lane, then of the second ...; as many rows as
+ *            the lanes have new positions
+ *   lanes    op_attention_lanes
+ *   layer    which of the caches
+ *   last     only the last position of each lane is computed: in a network's last layer only what is
  *            read is worth its attention
- *   returns  [1,rows,D]
+ *   returns  [rows,D], or [lanes,D] with `last`
  *
- * A replay with the same span writes the same rows. BUG at replay: a full cache, an impossible
- * span.
- */
-var_t op_attention_cached(tape_t *t, var_t qkv, var_t cache, var_t span, size_t heads, size_t rows);
+ * A lane has the bits that it has alone. A replay with the same lanes writes the same rows. BUG at
+ * replay: a full cache, an impossible lane. */
+var_t op_attention_cached(tape_t *t, var_t qkv, var_t lanes, size_t heads, size_t layer, bool last);
 
 /* ---- op_rows.c ---- */
 

@@ -11,7 +11,7 @@ typedef struct {
     double lr, focus;
     bool flip;
     int schedule;
-    char name[64];
+    char name[CONFIG_STRING];
     config_ints_t channels;
     config_nums_t betas;
 } settings_t;

@@ -338,8 +338,7 @@ TEST(fault_081_action_not_finite) {
         CHECK(env_step(e, &bad[i], &out, &why) == -1);
         CHECK(strstr(why.text, "not finite"), "%s", why.text);
         CHECK(!out.success, "a failed episode is no success");
-        CHECK(!env_reset(e, 1, 1, &why) && !env_step(e, &fine, &out, &why),
-              "usable after a reset");
+        CHECK(!env_reset(e, 1, 1, &why) && !env_step(e, &fine, &out, &why), "usable after a reset");
     }
     env_close(e);
 }
@@ -354,7 +353,9 @@ TEST(env_reacher_declares_its_task) {
         const char *name;
         slot_kind_t kind;
         uint32_t width;
-    } want[4] = {{"image", SLOT_IMAGE, 1}, {"text", SLOT_TEXT, 1}, {"vector", SLOT_VECTOR, 6},
+    } want[4] = {{"image", SLOT_IMAGE, 1},
+                 {"text", SLOT_TEXT, 1},
+                 {"vector", SLOT_VECTOR, 6},
                  {"", SLOT_VECTOR, 2}};
     for (int i = 0; i < 4; i++) {
         const slot_t *slot = &task->slot[i];
@@ -367,7 +368,8 @@ TEST(env_reacher_declares_its_task) {
     CHECK(env_n_vector(task) == 2 && env_n_discrete(task) == 0);
     CHECK_NEAR(task->expert_return, -4.76, 0.47);
     CHECK_NEAR(task->random_return, -15.9, 1.12);
-    CHECK(strstr(task->env, "\"id\":\"reacher-v0\"") && strstr(task->env, "\"max_episode_steps\":50"));
+    CHECK(strstr(task->env, "\"id\":\"reacher-v0\"") &&
+          strstr(task->env, "\"max_episode_steps\":50"));
     env_close(e);
 }
 

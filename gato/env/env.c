@@ -44,15 +44,13 @@ env_t *env_open(const env_opts_t *o, int *rc, reason_t *why) {
     task_t task = {0};
     void *self = driver->open(o, &task, rc, why);
     if (!self) return NULL;
+    const char *name = o->command ? o->command : o->name;
     reason_t bad;
-    if (task_check(&task, &bad)) BUG("environment '%s': %s", driver->name, bad.text);
+    if (task_check(&task, &bad)) BUG("environment '%s': %s", name, bad.text);
     if (env_n_vector(&task) > ENV_ACTIONS || env_n_discrete(&task) > ENV_DISCRETE)
-        BUG("environment '%s': too many actions", driver->name);
+        BUG("environment '%s': too many actions", name);
     env_t *e = NEW(env_t);
-    *e = (env_t){.driver = driver,
-                 .self = self,
-                 .name = xstrdup(o->command ? o->command : o->name),
-                 .task = task};
+    *e = (env_t){.driver = driver, .self = self, .name = xstrdup(name), .task = task};
     *rc = RC_OK;
     return e;
 }
@@ -174,8 +172,7 @@ int env_step(env_t *e, const env_action_t *action, env_outcome_t *out, reason_t 
 }
 
 env_expert_t env_expert(env_t *e, env_action_t *action, reason_t *why) {
-    if (e->state != EPISODE_RUNNING)
-        BUG("environment '%s': an expert outside an episode", e->name);
+    if (e->state != EPISODE_RUNNING) BUG("environment '%s': an expert outside an episode", e->name);
     if (!e->driver->expert) return ENV_NO_EXPERT;
     env_action_t raw = {0};
     env_expert_t answer = e->driver->expert(e->self, &raw, why);

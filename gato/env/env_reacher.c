@@ -219,8 +219,7 @@ static int check_state(const mjData *d, reason_t *why) {
     return 0;
 }
 
-static int reacher_step(void *self, const env_action_t *action, env_outcome_t *out,
-                        reason_t *why) {
+static int reacher_step(void *self, const env_action_t *action, env_outcome_t *out, reason_t *why) {
     reacher_t *r = self;
     for (int i = 0; i < JOINTS; i++) r->d->ctrl[r->motor[i]] = action->vector[i];
     for (int i = 0; i < SUBSTEPS; i++) mj_step(r->m, r->d);

@@ -276,7 +276,7 @@ static const fault_t faults[] = {
     {"protocol", AT_OPEN, "hello", "it speaks protocol 2, this program 1", "began with \"{\"ok\""},
     {"giant-task", AT_OPEN, "hello",
      "'task': task 'walk': 65536 x 65536 image 'front': 65536 x 65536 pixels", "began with"},
-    {"large-task", AT_OPEN, "hello", "its observations have 805371980 bytes, at most 67108864",
+    {"large-task", AT_OPEN, "hello", "its observations have 805371936 bytes, at most 67108864",
      "began with"},
     {"no-size", AT_OPEN, "hello", "image 'front' has no size", "began with"},
     {"no-action", AT_OPEN, "hello", "its task has no actions", "began with"},

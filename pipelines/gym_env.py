@@ -180,7 +180,10 @@ class World:
     """Any environment."""
 
     def __init__(self, o):
-        self.o, self.id, self.task = o, o.id, o.task or re.sub(r"-v\d+$", "", o.id)
+        module, _, self.id = o.id.rpartition(":")
+        if module:
+            need(module)
+        self.o, self.task = o, o.task or re.sub(r"-v\d+$", "", self.id)
         self.kwargs = dict(o.kwargs)
         self.env = self.make()
         self.expert_known = False
@@ -263,14 +266,14 @@ class MetaWorld(World):
     def __init__(self, o):
         os.environ.setdefault("MUJOCO_GL", "osmesa" if sys.platform == "linux" else "glfw")
         warnings.simplefilter("ignore")
-        need("metaworld")
         super().__init__(o)
         self.expert_known = True
         name = self.kwargs["env_name"]
         self.policy_class = need("metaworld.policies", "metaworld").ENV_POLICY_MAP[name]
 
     def make(self):
-        name = self.id.split(":", 1)[1] if self.id.startswith("metaworld:") else self.kwargs.get("env_name")
+        need("metaworld")
+        name = self.id if self.o.id.startswith("metaworld:") else self.kwargs.get("env_name")
         if not name:
             sys.exit("gym_env: which task? metaworld:reach-v3, or --kwargs '{\"env_name\": \"reach-v3\"}'")
         self.kwargs["env_name"], self.id = name, "Meta-World/MT1"

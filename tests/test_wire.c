@@ -471,6 +471,20 @@ TEST(wire_long_requests_and_late_readers) {
     clean();
 }
 
+/* A child that knows no `close` still ends at once, at the end of its input: nobody else holds the
+ * pipe to it, not even a child that was started later. */
+TEST(wire_closes_every_end) {
+    reason_t why = {""};
+    wire_t *first = wire_start("cat >/dev/null", NULL, &why),
+           *second = wire_start("cat >/dev/null", NULL, &why);
+    REQUIRE(first && second, "%s", why.text);
+    double begun = log_now();
+    wire_close(first);
+    CHECK(log_now() - begun < 1.5, "%g s to close", log_now() - begun);
+    wire_close(second);
+    CHECK(!has_child());
+}
+
 /* Also what the child has started is killed: sleepers in the background, which ignore signals. */
 TEST(wire_kills_the_whole_group) {
     reason_t why = {""};

@@ -2,8 +2,7 @@
  *
  * A tile is drawn at three times its size: shapes that a pixel's middle lies in paint it, later ones
  * over earlier ones. Then the light of a seen cell moves every value 30 % of the way to white, and
- * 3 x 3 pixels become one by their mean. Values are cut to integers where MiniGrid cuts them: that
- * is what makes images equal.
+ * 3 x 3 pixels become one by their mean. Both steps cut to integers, as MiniGrid does.
  */
 #include "common/base/die.h"
 #include "gato/env/grid_world.h"
@@ -80,17 +79,11 @@ static uint8_t lighter(uint8_t value) {
     return (uint8_t)(value + (255 - value) * 3 / 10);
 }
 
-/* The mean of rows and then of their means, in double and cut to an integer: MiniGrid's order. The
- * exact mean of nine values may be an integer where this one lies just below it. */
 static uint8_t mean(const pixel_t fine[FINE_TILE][FINE_TILE], int row, int column, int channel) {
-    double sum = 0;
-    for (int y = 0; y < FINE; y++) {
-        int in_row = 0;
-        for (int x = 0; x < FINE; x++)
-            in_row += fine[row * FINE + y][column * FINE + x].rgb[channel];
-        sum += in_row / (double)FINE;
-    }
-    return (uint8_t)(sum / FINE);
+    int sum = 0;
+    for (int y = 0; y < FINE; y++)
+        for (int x = 0; x < FINE; x++) sum += fine[row * FINE + y][column * FINE + x].rgb[channel];
+    return (uint8_t)(sum / (FINE * FINE));
 }
 
 static tile_t make_tile(grid_thing_t thing, bool agent, bool lit) {
@@ -138,8 +131,8 @@ static void cut_view(const grid_world_t *w, grid_thing_t view[GRID_VIEW][GRID_VI
 }
 
 /* Sight spreads from the agent's cell: along a row to both sides, and from each cell that lets it
- * through to the row ahead, straight and to the side of the sweep. The order matters: a row is swept
- * to the right and then to the left before the next one ahead. */
+ * through to the row ahead, straight and to the side of the sweep. A row is swept to the right, then
+ * to the left, before the next one ahead. */
 static void spread_sight(const grid_thing_t view[GRID_VIEW][GRID_VIEW],
                          bool seen[GRID_VIEW][GRID_VIEW]) {
     memset(seen, 0, sizeof(bool[GRID_VIEW][GRID_VIEW]));

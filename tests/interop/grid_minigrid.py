@@ -3,17 +3,20 @@
 
     make build/tests/interop/grid_helper
     python3 tests/interop/grid_minigrid.py build/tests/interop/grid_helper [STATES]
+    python3 tests/interop/grid_minigrid.py build/tests/interop/grid_helper checksums
 
 Half of the STATES (600) are layouts of ours, half are any objects anywhere, also in the agent's hands. From each, random
 actions are played until the mission is solved, a dozen at most. Equal are: position, direction, what is carried, every
 cell, the mission's text, termination, reward, which cells of the view are seen, every pixel of the image. Needs the
-package minigrid (3.2.0); without it, it says so and skips (exit 0). Closes with "N passed, N failed".
+package minigrid (3.2.0); without it, it says so and skips (exit 0). Closes with "N passed, N failed". With
+`checksums` it prints what tests/test_grid.c compares with: of ten layouts the CRC-32 of all images of minigrid.
 """
 
 import os
 import random
 import subprocess
 import sys
+import zlib
 
 try:
     import numpy as np
@@ -26,7 +29,8 @@ except ImportError as error:
     sys.exit(0)
 
 HELPER = os.path.abspath(sys.argv[1])
-STATES = int(sys.argv[2]) if len(sys.argv) > 2 else 600
+CHECKSUMS = sys.argv[2:] == ["checksums"]
+STATES = int(sys.argv[2]) if len(sys.argv) > 2 and not CHECKSUMS else 600
 ROOM, SIDE, ACTIONS = 8, 56, 12
 KINDS = ["empty", "wall", "key", "ball", "box"]
 COLORS = ["red", "green", "blue", "purple", "yellow", "grey"]
@@ -138,10 +142,27 @@ def differences(a, b):
     return names
 
 
+def layouts(n):
+    lines = subprocess.run([HELPER, "layouts", "3", str(n)], capture_output=True, check=True).stdout.decode().splitlines()
+    return [State(list(map(int, line.split()))) for line in lines]
+
+
+def checksums():
+    """Of each layout: every action 0..6 in turn, some of them forward instead, until it is solved."""
+    for state in layouts(10):
+        env = RGBImgPartialObsWrapper(Room(state), tile_size=8)
+        image = env.reset(seed=0)[0]["image"]
+        crc, steps, done = zlib.crc32(image.tobytes()), 0, False
+        while not done and steps < 40:
+            seen, _, done, _, _ = env.step(steps % 7 if steps % 3 else 2)
+            crc = zlib.crc32(seen["image"].tobytes(), crc)
+            steps += 1
+        print(f"{{0x{crc:08x}, {steps}}},")
+
+
 def main():
     rng = random.Random(5)
-    layouts = subprocess.run([HELPER, "layouts", "3", str(STATES // 2)], capture_output=True, check=True).stdout.decode()
-    states = [State(list(map(int, line.split()))) for line in layouts.splitlines()]
+    states = layouts(STATES // 2)
     states += [random_state(rng) for _ in range(STATES - len(states))]
     process = subprocess.Popen([HELPER, "play"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     passed = failed = frames = solved = changed = 0
@@ -167,4 +188,4 @@ def main():
     return failed > 0
 
 
-sys.exit(main())
+sys.exit(checksums() if CHECKSUMS else main())

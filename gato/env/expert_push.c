@@ -5,7 +5,7 @@
 /* Tuned for a greatest velocity of 0.25 m/s and 25 actions per second: an action moves 10 mm. */
 static const double GAIN = 40, /* parts of the greatest velocity per meter to go */
     GAP = 0.016,               /* between pusher and puck on the way around, meters */
-    STRIDE = 0.9,              /* between waypoints, radians */
+    STRIDE = 0.5,              /* between waypoints, radians */
     SLIP = 0.35,               /* pushes when it is no farther than this off the line, radians */
     NEAR = 0.03,               /* ... and this near to the puck, meters */
     CENTER = 60;               /* of the correction to the line while it pushes, per meter */

@@ -83,14 +83,6 @@ const char *env_name(const env_t *e) {
     return e->name;
 }
 
-size_t env_n_vector(const task_t *task) {
-    return (size_t)task_width(task, SIDE_ACTED, SLOT_VECTOR);
-}
-
-size_t env_n_discrete(const task_t *task) {
-    return (size_t)task_width(task, SIDE_ACTED, SLOT_DISCRETE);
-}
-
 int env_reset(env_t *e, uint64_t seed, uint64_t episode, reason_t *why) {
     e->steps = 0;
     e->state = EPISODE_FAILED;

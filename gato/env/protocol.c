@@ -88,9 +88,6 @@ static int check_task(const task_t *task, reason_t *why) {
         }
         if (slot->kind == SLOT_IMAGE && (!slot->image_h || !slot->image_w))
             return reason_set(why, "%s has no size", slot_text(slot, name));
-        if (slot->kind == SLOT_IMAGE &&
-            (uint64_t)slot->image_h * slot->image_w > PROTOCOL_OBSERVATION)
-            return reason_set(why, "%s is too large", slot_text(slot, name));
         bytes += slot_bytes(slot);
     }
     if (!acts) return reason_set(why, "its task has no actions");

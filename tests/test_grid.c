@@ -1,7 +1,7 @@
-/* test_grid.c - the environment "grid". Oracles: rooms drawn as text with the states that MiniGrid's
- * rules give them, pixels computed by hand, check values of minigrid's own images (printed by
- * tests/interop/grid_minigrid.py), lengths of plans by a search over played actions, counts of
- * layouts against uniform ones.
+/* test_grid.c - the environment "grid". Oracles: rooms drawn as text with the states that
+ * MiniGrid's rules give them, pixels computed by hand, check values of minigrid's own images
+ * (printed by tests/interop/grid_minigrid.py), lengths of plans by a search over played actions,
+ * counts of layouts against uniform ones.
  */
 #include "common/base/rng.h"
 #include "gato/env/env.h"
@@ -13,8 +13,8 @@ enum { INSIDE = GRID_ROOM - 2, LAYOUTS = 2000 };
 
 /* ---- rooms as text ----
  *
- * Six rows of six cells: '.' is empty; "kKbBxX" are a red and a green key, ball, box; the agent is one
- * of ">v<^".
+ * Six rows of six cells: '.' is empty; "kKbBxX" are a red and a green key, ball, box; the agent
+ * is one of ">v<^".
  */
 
 static grid_thing_t thing_of(char letter) {
@@ -58,8 +58,8 @@ static const char *text_of(const grid_world_t *w) {
     return text;
 }
 
-/* Plays "lrfpdtn" (left, right, forward, pick up, drop, toggle, nothing) from a room; the last letter
- * of both rooms is what is carried. */
+/* Plays "lrfpdtn" (left, right, forward, pick up, drop, toggle, nothing) from a room; the last
+ * letter of both rooms is what is carried. */
 static void check_play(const char *from, const char *actions, const char *to) {
     grid_world_t w = room(from, from[strlen(from) - 1], 'K');
     for (const char *a = actions; *a; a++)
@@ -248,9 +248,9 @@ static bool pixel_is(int row, int column, int y, int x, int red, int green, int 
     return is;
 }
 
-/* Lines are (100, 100, 100) on black, one of three fine pixels wide. Lit, v becomes v + 0.3 (255 - v)
- * cut to an integer: black 76, a line 146, a pixel with a line (146 + 2 * 76) / 3 = 99, one in the
- * corner, with five of nine, 114. */
+/* Lines are (100, 100, 100) on black, one of three fine pixels wide. Light makes v + 0.3 (255 - v)
+ * of a value v, cut to an integer: black 76, a line 146, a pixel with a line (146 + 2 * 76) / 3 =
+ * 99, one in the corner, with five of nine, 114. */
 TEST(grid_images_by_hand) {
     /* The agent faces north in the third column, its view reaches two cells over the wall; the red
      * ball is three cells ahead and one to the right. */
@@ -504,8 +504,8 @@ static score_t play(env_t *e, bool expert, uint64_t episode) {
     return s;
 }
 
-/* Expert returns have a standard deviation of 0.04, random ones of 0.30; two means of 1,000 episodes
- * differ by 0.0018 and 0.0135 at one standard error; four of them are allowed. */
+/* Expert returns have a standard deviation of 0.04, random ones of 0.30; two means of 1,000
+ * episodes differ by 0.0018 and 0.0135 at one standard error; four of them are allowed. */
 TEST(grid_returns_are_those_of_the_task) {
     env_t *e = open_grid();
     for (int expert = 0; expert < 2; expert++) {

@@ -1,6 +1,6 @@
 /* test_pusher.c - the environment "pusher". Oracles: the reward's formula and a pinhole projection
- * written here, signs of contact forces and of friction, a hand-driven push, bit-equality of replays,
- * symmetries of the expert.
+ * written here, signs of contact forces and of friction, a hand-driven push, bit-equality of
+ * replays, symmetries of the expert.
  */
 #include "gato/env/env.h"
 #include "gato/env/expert_push.h"
@@ -297,7 +297,8 @@ TEST(pusher_reward_success_and_vector) {
 
 /* ---- physics ---- */
 
-/* Drives the pusher to (x, y) as its motor can; false when it is not there within `most` actions. */
+/* Drives the pusher to (x, y) as its motor can; false when it is not there within `most`
+ * actions. */
 static bool drive(env_t *e, double x, double y, int most) {
     for (int t = 0; t < most; t++) {
         state_t s = state_of(e);
@@ -336,8 +337,8 @@ TEST(pusher_moves_as_told) {
     env_close(e);
 }
 
-/* Head on, to the right: the puck goes right and nowhere else, keeps its place before it is touched,
- * and friction stops it when it is left alone. */
+/* Head on, to the right: the puck goes right and nowhere else, keeps its place before it is
+ * touched, and friction stops it when it is left alone. */
 TEST(pusher_pushes_head_on) {
     env_t *e = open_pusher();
     int tried = 0;

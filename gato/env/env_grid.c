@@ -1,9 +1,11 @@
-/* env_grid.c - "grid": a room of MiniGrid with keys, balls and boxes in six colors; the agent has to
- * go to the one that the mission names, and is there when it faces it. It sees 7 x 7 cells before
- * it. The image and the mission say all that it needs; `direction` is MiniGrid's compass.
+/* env_grid.c - "grid": a room of MiniGrid with keys, balls and boxes in six colors; the agent
+ * has to go to the one that the mission names, and is there when it faces it. It sees 7 x 7
+ * cells before it. The image and the mission say all that it needs; `direction` is MiniGrid's
+ * compass.
  *
- * An episode ends with the mission, at most after 64 actions; the reward is 1 - 0.9 * steps / 64 for
- * the action that solves it, else 0. grid_world.[ch] has the rules; this file fits them to env.h.
+ * An episode ends with the mission, at most after 64 actions; the reward is 1 - 0.9 * steps / 64
+ * for the action that solves it, else 0. grid_world.[ch] has the rules; this file fits them to
+ * env.h.
  */
 #include "gato/env/env_driver.h"
 #include "gato/env/grid_world.h"

@@ -1,6 +1,6 @@
 /* env_pusher.c - "pusher": a round pusher on a table has to push a red puck onto a green disc. Only
- * the images show puck and disc, from the front (64 x 64) and from above (48 x 48): the vector holds
- * the pusher's own place and velocity, in meters and meters per second.
+ * the images show puck and disc, from the front (64 x 64) and from above (48 x 48): the vector
+ * holds the pusher's own place and velocity, in meters and meters per second.
  *
  * An action is a velocity, each of x and y in [-1,1] parts of 0.25 m/s, for 0.04 s. The reward is
  * -(distance of puck and goal) - 0.1 * (gap between pusher and puck), in meters. The episode ends

@@ -2,13 +2,13 @@
  * in: cell, direction, hands.
  *
  * First it looks for a walk. There is none when the agent has put a thing down in its own way. Then
- * it looks for a plan that clears cells as well. The map of such a search stays as it is: entering a
- * cell with a box costs one action more (toggle), entering one with a key or a ball costs one more
- * (pickup) and fills the hands. Full hands are emptied into a cell that is free on the map, or into
- * the one that the agent came from; there is no way forward then. So every executed action leaves a
- * shorter plan, and the planner, asked again in every state, does not run in circles. Full hands
- * always have a free cell beside the agent: that from which the thing was taken, or one that it
- * walked through since.
+ * it looks for a plan that clears cells as well. The map of such a search stays as it is:
+ * entering a cell with a box costs one action more (toggle), entering one with a key or a ball
+ * costs one more (pickup) and fills the hands. Full hands are emptied into a cell that is free
+ * on the map, or into the one that the agent came from; there is no way forward then. So every
+ * executed action leaves a shorter plan, and the planner, asked again in every state, does not
+ * run in circles. Full hands always have a free cell beside the agent: that from which the thing
+ * was taken, or one that it walked through since.
  */
 #include "common/base/die.h"
 #include "gato/env/grid_world.h"

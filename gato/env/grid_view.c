@@ -1,8 +1,8 @@
 /* grid_view.c - what the agent of the room sees, in MiniGrid's look.
  *
- * A tile is drawn at three times its size: shapes that a pixel's middle lies in paint it, later ones
- * over earlier ones. Then the light of a seen cell moves every value 30 % of the way to white, and
- * 3 x 3 pixels become one by their mean. Both steps cut to integers, as MiniGrid does.
+ * A tile is drawn at three times its size: shapes that a pixel's middle lies in paint it, later
+ * ones over earlier ones. Then the light of a seen cell moves every value 30 % of the way to
+ * white, and 3 x 3 pixels become one by their mean. Both steps cut to integers, as MiniGrid does.
  */
 #include "common/base/die.h"
 #include "gato/env/grid_world.h"
@@ -131,8 +131,8 @@ static void cut_view(const grid_world_t *w, grid_thing_t view[GRID_VIEW][GRID_VI
 }
 
 /* Sight spreads from the agent's cell: along a row to both sides, and from each cell that lets it
- * through to the row ahead, straight and to the side of the sweep. A row is swept to the right, then
- * to the left, before the next one ahead. */
+ * through to the row ahead, straight and to the side of the sweep. A row is swept to the right,
+ * then to the left, before the next one ahead. */
 static void spread_sight(const grid_thing_t view[GRID_VIEW][GRID_VIEW],
                          bool seen[GRID_VIEW][GRID_VIEW]) {
     memset(seen, 0, sizeof(bool[GRID_VIEW][GRID_VIEW]));

@@ -91,7 +91,8 @@ bool grid_world_solved(const grid_world_t *w);
 double grid_reward(uint32_t steps);
 /* Can an agent that starts where this one stands walk up to every object? */
 bool grid_world_reachable(const grid_world_t *w);
-/* Moves (x, y) to the cell next to it in that direction; from within the walls, that is in the room. */
+/* Moves (x, y) to the cell next to it in that direction; from within the walls, that is in the
+ * room. */
 void grid_step(grid_direction_t direction, int *x, int *y);
 /* What a turn makes of a direction; other actions leave it. */
 grid_direction_t grid_turn(grid_direction_t direction, grid_action_t action);

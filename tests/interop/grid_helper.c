@@ -1,9 +1,10 @@
-/* grid_helper.c - the C side of grid_minigrid.py: plays the room of gato/env/grid_world.h from any state.
+/* grid_helper.c - the C side of grid_minigrid.py: plays the room of gato/env/grid_world.h from any
+ * state.
  *
  *   grid_helper layouts SEED N    N layouts, a state a line
  *   grid_helper play              reads lines "STATE ACTION...", plays each, and writes every state
- *                                 from the first on: a line "STATE SOLVED REWARD SEEN MISSION", then
- *                                 the image's bytes
+ *                                 from the first on: a line "STATE SOLVED REWARD SEEN MISSION",
+ *                                 then the image's bytes
  *
  * STATE: x y direction, kind and color of what is carried, of the mission, and of every cell row by
  * row, all numbers of grid_world.h.

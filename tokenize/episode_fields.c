@@ -1,373 +1,287 @@
 /* episode_fields.c - see episode_fields.h. */
 #include "tokenize/episode_fields.h"
 
-#include "common/base/log.h"
-#include "common/base/sizes.h"
 #include "common/io/token_db/bounds.h"
-#include "common/io/token_db/leaves.h"
+#include "tokenize/episode_task.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DISCRETE = 1024, TEXT_END = 256, NAMED = 4 };
+enum { TEXT_END = 256 };
 static const float mu_law_end = 256;
 
-static const space_leaf_t *obs(const episode_fields_t *fields, size_t i) {
-    return episode_source_obs(fields->source, fields->obs.use[i].leaf);
-}
-static const space_leaf_t *act(const episode_fields_t *fields, size_t i) {
-    return episode_source_act(fields->source, fields->act.use[i].leaf);
+void *episode_arrays_add(episode_arrays_t *arrays, size_t n, size_t size) {
+    arrays->array = xgrow(arrays->array, &arrays->cap, arrays->n + 1, sizeof *arrays->array);
+    return arrays->array[arrays->n++] = xcalloc(n, size);
 }
 
-/* ---- widths and bounds ---- */
-
-static void add_observation(episode_fields_t *fields, size_t i) {
-    const space_leaf_t *leaf = obs(fields, i);
-    switch (fields->obs.use[i].role) {
-    case ROLE_IMAGE:
-        fields->image = (int)fields->obs.use[i].leaf;
-        break;
-    case ROLE_CONTINUOUS:
-        fields->n_continuous += (uint32_t)leaf->count;
-        break;
-    case ROLE_DISCRETE:
-        fields->n_discrete += (uint32_t)leaf->count;
-        break;
-    case ROLE_TEXT:
-        fields->text = fields->text < 0 ? (int)fields->obs.use[i].leaf : fields->text;
-        break;
-    }
+void episode_arrays_release(episode_arrays_t *arrays) {
+    for (size_t i = 0; i < arrays->n; i++) free(arrays->array[i]);
+    free(arrays->array);
+    *arrays = (episode_arrays_t){0};
 }
 
-static void add_action(episode_fields_t *fields, size_t i) {
-    const space_leaf_t *leaf = act(fields, i);
-    if (fields->act.use[i].role == ROLE_DISCRETE) {
-        for (size_t k = 0; k < leaf->count; k++)
-            if (mapping_range(leaf, k) > DISCRETE)
-                die(RC_MISFIT, "'%s': actions/%s has %lld values; at most %d have tokens",
-                    fields->name, leaf->path, (long long)mapping_range(leaf, k), DISCRETE);
-        fields->n_discrete_actions += (uint32_t)leaf->count;
-        return;
-    }
-    size_t n = fields->n_actions + leaf->count;
-    fields->low = xrealloc(fields->low, n * sizeof *fields->low);
-    fields->high = xrealloc(fields->high, n * sizeof *fields->high);
-    for (size_t k = 0; k < leaf->count; k++) {
-        fields->low[fields->n_actions + k] = (float)leaf->low[k];
-        fields->high[fields->n_actions + k] = (float)leaf->high[k];
-        if (!(leaf->low[k] <= leaf->high[k]))
-            die(RC_DATA, "'%s': actions/%s: the bounds [%g, %g] contain no number", fields->name,
-                leaf->path, leaf->low[k], leaf->high[k]);
-    }
-    fields->n_actions = (uint32_t)n;
+/* ---- the task ---- */
+
+static const space_leaf_t *leaf_of(const episode_fields_t *fields, uint32_t s) {
+    bool observed = fields->task.slot[s].side == SIDE_OBSERVED;
+    return observed ? episode_source_obs(fields->source, fields->leaf[s])
+                    : episode_source_act(fields->source, fields->leaf[s]);
 }
 
 void episode_fields_init(episode_fields_t *fields, episode_source_t *source, const char *name,
-                         const char *obs_text, const char *act_text) {
-    *fields = (episode_fields_t){.source = source, .name = name, .image = -1, .text = -1};
-    fields->obs = mapping_observations(source, name, obs_text);
-    fields->act = mapping_actions(source, name, act_text);
-    for (size_t i = 0; i < fields->obs.n; i++) add_observation(fields, i);
-    for (size_t i = 0; i < fields->act.n; i++) add_action(fields, i);
+                         const char *obs, const char *act, const char *task) {
+    *fields = (episode_fields_t){.source = source, .name = name};
+    fields->obs = mapping_observations(source, name, obs);
+    fields->act = mapping_actions(source, name, act);
+    char *task_name = task ? xstrdup(task) : episode_task_name(source, name);
+    fields->task =
+        episode_task_new(task_name, source, name, &fields->obs, &fields->act, fields->leaf);
+    free(task_name);
+    for (uint32_t s = 0; s < fields->task.n_slots; s++)
+        fields->n_images += fields->task.slot[s].kind == SLOT_IMAGE;
 }
 
 void episode_fields_release(episode_fields_t *fields) {
     mapping_release(&fields->obs);
     mapping_release(&fields->act);
-    free(fields->low);
-    free(fields->high);
+    task_release(&fields->task);
 }
 
-/* The ranges of the discrete leaves, one per column, malloc'ed [n]. A larger space than 1024 counts
- * as 1024: episode_fields_check looks at each value. */
-static uint32_t *ranges(const space_leaf_t *(*leaf_at)(const episode_fields_t *, size_t),
-                        const mapping_t *mapping, const episode_fields_t *fields, uint32_t n) {
-    uint32_t *range = xcalloc(n, sizeof *range), *at = range;
-    for (size_t i = 0; i < mapping->n; i++) {
-        const space_leaf_t *leaf = leaf_at(fields, i);
-        if (mapping->use[i].role != ROLE_DISCRETE) continue;
-        for (size_t k = 0; k < leaf->count; k++)
-            *at++ = mapping_range(leaf, k) < DISCRETE ? (uint32_t)mapping_range(leaf, k) : DISCRETE;
-    }
-    return range;
+void episode_fields_meta(episode_fields_t *fields, const tokenizer_t *tokenizer,
+                         shard_meta_t *meta) {
+    episode_task_sizes(&fields->task, fields->source, fields->leaf, tokenizer);
+    episode_task_log_raw(&fields->task, fields->name);
+    tasks_add(&meta->tasks, task_copy(&fields->task));
 }
 
-static float *copy(const float *v, size_t n) {
-    return n ? memcpy(xmalloc(n * sizeof *v), v, n * sizeof *v) : NULL;
-}
+/* ---- what is missing ---- */
 
-static void name_side(const episode_fields_t *fields, leaves_t *leaves, leaf_side_t side) {
-    static const leaf_part_t part[] = {LEAF_IMAGE, LEAF_CONTINUOUS, LEAF_DISCRETE, LEAF_TEXT};
-    const mapping_t *mapping = side == LEAF_ACTION ? &fields->act : &fields->obs;
-    for (size_t i = 0; i < mapping->n; i++) {
-        const space_leaf_t *leaf = side == LEAF_ACTION ? act(fields, i) : obs(fields, i);
-        role_t role = mapping->use[i].role;
-        bool one = role == ROLE_IMAGE || role == ROLE_TEXT;
-        leaves_add(leaves, side, part[role], leaf->path, one ? 1 : (uint32_t)leaf->count);
-    }
-}
-
-/* Which action columns are stored as they are, [n_actions], malloc'ed; NULL when none is. Logs them
- * in one line. */
-static uint8_t *raw_actions(const episode_fields_t *fields, const leaves_t *leaves) {
-    char list[300] = "", name[300];
-    size_t at = 0, n = 0;
-    uint8_t *raw = xcalloc(fields->n_actions, 1);
-    for (uint32_t k = 0; k < fields->n_actions; k++) {
-        raw[k] = bounds_wide(fields->low[k], fields->high[k]);
-        if (!raw[k] || n++ >= NAMED) continue;
-        at +=
-            (size_t)snprintf(list + at, sizeof list - at, "%s%.24s [%.3g, %.3g]", n > 1 ? ", " : "",
-                             leaves_column(leaves, LEAF_ACTION, LEAF_CONTINUOUS, k, name),
-                             (double)fields->low[k], (double)fields->high[k]);
-    }
-    if (n) {
-        log_line("'%s': %zu of %u action columns have bounds that say nothing about their numbers: "
-                 "they are stored as they are, and training scales them by its quantiles: %s%s",
-                 fields->name, n, fields->n_actions, list, n > NAMED ? ", ..." : "");
-        return raw;
-    }
-    free(raw);
-    return NULL;
-}
-
-void episode_fields_meta(const episode_fields_t *fields, shard_meta_t *meta) {
-    leaves_t leaves = {0};
-    name_side(fields, &leaves, LEAF_OBSERVATION);
-    name_side(fields, &leaves, LEAF_ACTION);
-    meta->leaves = leaves_json(&leaves);
-    meta->action_raw = raw_actions(fields, &leaves);
-    leaves_release(&leaves);
-    meta->n_continuous = fields->n_continuous;
-    meta->n_discrete = fields->n_discrete;
-    meta->n_actions = fields->n_actions;
-    meta->n_discrete_actions = fields->n_discrete_actions;
-    meta->discrete_range = ranges(obs, &fields->obs, fields, fields->n_discrete);
-    meta->discrete_action_range = ranges(act, &fields->act, fields, fields->n_discrete_actions);
-    meta->action_low = copy(fields->low, fields->n_actions);
-    meta->action_high = copy(fields->high, fields->n_actions);
-    if (episode_source_env_spec(fields->source))
-        meta->env = xstrdup(episode_source_env_spec(fields->source));
+/* Where a slot is there from step `first` on, or NULL: always. */
+static const uint8_t *present(const episode_fields_t *fields, const recorded_episode_t *episode,
+                              uint32_t s, size_t first) {
+    if (fields->task.slot[s].side == SIDE_ACTED || !episode->present) return NULL;
+    const uint8_t *mask = episode->present[fields->leaf[s]];
+    return mask ? mask + first : NULL;
 }
 
 /* ---- checks ---- */
 
-static int refuse(const episode_fields_t *fields, const char *key, size_t step, const char *field,
-                  const char *path, const char *what, reason_t *why) {
-    return reason_set(why, "'%s': %s, step %zu, %s%s%s: %s", fields->name, key, step, field,
-                      *path ? "/" : "", path, what);
+/* Rows [T, leaf->count] that are to be looked at. */
+typedef struct {
+    const float *v;         /* NULL: none */
+    const uint8_t *present; /* [T], or NULL */
+    size_t T;
+    const space_leaf_t *leaf;
+    const char *field; /* "observations", for messages */
+} rows_t;
+
+static int refuse(const episode_fields_t *fields, const char *key, const rows_t *rows, size_t i,
+                  const char *what, reason_t *why) {
+    const char *path = rows->leaf->path;
+    return reason_set(why, "'%s': %s, step %zu, %s%s%s: %s", fields->name, key,
+                      i / rows->leaf->count, rows->field, *path ? "/" : "", path, what);
 }
 
-static int check_rows(const episode_fields_t *fields, const float *v, size_t T, size_t width,
-                      const char *key, const char *field, const char *path, reason_t *why) {
-    for (size_t i = 0; v && i < T * width; i++) {
-        if (isnan(v[i])) return refuse(fields, key, i / width, field, path, "NaN", why);
-        if (isinf(v[i])) return refuse(fields, key, i / width, field, path, "infinite", why);
+static const char *wrong_number(float v) {
+    if (isnan(v)) return "NaN";
+    return isinf(v) ? "infinite" : NULL;
+}
+
+static const char *wrong_id(const space_leaf_t *leaf, size_t k, float v) {
+    double id = v - mapping_first(leaf, k);
+    if (id >= TASK_DISCRETE) return "a discrete value of 1024 or more has no token";
+    if (id >= 0 && id < (double)mapping_range(leaf, k) && id == floor(id)) return NULL;
+    return "a discrete value outside its range";
+}
+
+static int check_rows(const episode_fields_t *fields, const rows_t *rows, bool discrete,
+                      const char *key, reason_t *why) {
+    size_t width = rows->leaf->count;
+    for (size_t i = 0; rows->v && i < rows->T * width; i++) {
+        if (rows->present && !rows->present[i / width]) continue;
+        const char *what = discrete ? wrong_id(rows->leaf, i % width, rows->v[i])
+                                    : wrong_number(rows->v[i]);
+        if (what) return refuse(fields, key, rows, i, what, why);
     }
     return 0;
 }
 
-static int check_ids(const episode_fields_t *fields, const float *v, size_t T,
-                     const space_leaf_t *leaf, const char *key, const char *field, reason_t *why) {
-    for (size_t i = 0; v && i < T * leaf->count; i++) {
-        double id = v[i] - mapping_first(leaf, i % leaf->count);
-        const char *what = id >= DISCRETE ? "a discrete value of 1024 or more has no token" : NULL;
-        if (!what &&
-            !(id >= 0 && id < (double)mapping_range(leaf, i % leaf->count) && id == floor(id)))
-            what = "a discrete value outside its range";
-        if (what) return refuse(fields, key, i / leaf->count, field, leaf->path, what, why);
+static int check_slot(const episode_fields_t *fields, const recorded_episode_t *episode,
+                      uint32_t s, const char *key, reason_t *why) {
+    const slot_t *slot = &fields->task.slot[s];
+    size_t leaf = fields->leaf[s];
+    bool discrete = slot->kind == SLOT_DISCRETE;
+    rows_t rows = {.T = episode->T, .leaf = leaf_of(fields, s)};
+    if (slot->kind != SLOT_VECTOR && !discrete) return 0;
+    if (slot->side == SIDE_OBSERVED) {
+        rows.v = episode->value[leaf];
+        rows.present = present(fields, episode, s, 0);
+        rows.field = "observations";
+        return check_rows(fields, &rows, discrete, key, why);
     }
-    return 0;
-}
-
-static int check_use(const episode_fields_t *fields, role_t role, const float *v, size_t T,
-                     const space_leaf_t *leaf, const char *key, const char *field, reason_t *why) {
-    if (role == ROLE_CONTINUOUS)
-        return check_rows(fields, v, T, leaf->count, key, field, leaf->path, why);
-    return role == ROLE_DISCRETE ? check_ids(fields, v, T, leaf, key, field, why) : 0;
+    rows.v = episode->action[leaf];
+    rows.field = "actions";
+    if (check_rows(fields, &rows, discrete, key, why)) return -1;
+    rows.v = episode->expert_action ? episode->expert_action[leaf] : NULL;
+    rows.field = "infos/expert_action";
+    return check_rows(fields, &rows, discrete, key, why);
 }
 
 int episode_fields_check(const episode_fields_t *fields, const recorded_episode_t *episode,
                          const char *key, reason_t *why) {
-    for (size_t i = 0; i < fields->obs.n; i++) {
-        use_t use = fields->obs.use[i];
-        if (check_use(fields, use.role, episode->value[use.leaf], episode->T, obs(fields, i), key,
-                      "observations", why))
-            return -1;
-    }
-    for (size_t i = 0; i < fields->act.n; i++) {
-        use_t use = fields->act.use[i];
-        if (check_use(fields, use.role, episode->action[use.leaf], episode->T, act(fields, i), key,
-                      "actions", why))
-            return -1;
-    }
-    if (episode->expert_action && check_rows(fields, episode->expert_action, episode->T,
-                                             episode_source_act(fields->source, 0)->count, key,
-                                             "infos/expert_action", "", why))
-        return -1;
-    return check_rows(fields, episode->rewards, episode->T, 1, key, "rewards", "", why);
+    static const space_leaf_t scalar = {.count = 1};
+    for (uint32_t s = 0; s < fields->task.n_slots; s++)
+        if (check_slot(fields, episode, s, key, why)) return -1;
+    rows_t rewards = {
+        .v = episode->rewards, .T = episode->T, .leaf = &scalar, .field = "rewards"};
+    return check_rows(fields, &rewards, false, key, why);
 }
 
 /* ---- arrays ---- */
 
-/* Columns at .. at + width - 1 of rows [T, columns]. */
-static void put_floats(float *out, size_t columns, size_t at, const float *v, size_t width,
-                       size_t T) {
-    for (size_t t = 0; t < T; t++) memcpy(out + t * columns + at, v + t * width, width * sizeof *v);
-}
-static void put_ids(uint32_t *out, size_t columns, size_t at, const float *v,
-                    const space_leaf_t *leaf, size_t T) {
+/* Rows [T, width] as numbers; missing ones stay 0. */
+static float *numbers(const float *v, const slot_t *slot, const uint8_t *mask, size_t T,
+                      episode_arrays_t *arrays) {
+    float *out = episode_arrays_add(arrays, T * slot->width, sizeof *out);
     for (size_t t = 0; t < T; t++)
-        for (size_t k = 0; k < leaf->count; k++)
-            out[t * columns + at + k] = (uint32_t)(v[t * leaf->count + k] - mapping_first(leaf, k));
+        if (!mask || mask[t])
+            memcpy(out + t * slot->width, v + t * slot->width, slot->width * sizeof *v);
+    return out;
 }
 
-static void scale_rows(episode_fields_t *fields, float *v, size_t T, bool count) {
-    for (size_t i = 0; i < T * fields->n_actions; i++) {
-        float low = fields->low[i % fields->n_actions], high = fields->high[i % fields->n_actions];
-        bool beyond = v[i] < low || v[i] > high;
-        if (!bounds_wide(low, high)) {
+/* Rows [T, width] as discrete values; missing ones stay 0. */
+static uint32_t *ids(const float *v, const slot_t *slot, const space_leaf_t *leaf,
+                     const uint8_t *mask, size_t T, episode_arrays_t *arrays) {
+    uint32_t *out = episode_arrays_add(arrays, T * slot->width, sizeof *out);
+    for (size_t t = 0; t < T; t++)
+        for (size_t k = 0; k < slot->width && (!mask || mask[t]); k++)
+            out[t * slot->width + k] =
+                (uint32_t)(v[t * slot->width + k] - mapping_first(leaf, k));
+    return out;
+}
+
+/* Scales rows [T, width] by the declared bounds, but for raw columns. Returns how many numbers lie
+ * outside their bounds. */
+static size_t scale(float *v, const slot_t *slot, size_t T) {
+    size_t beyond = 0;
+    for (size_t i = 0; i < T * slot->width; i++) {
+        size_t k = i % slot->width;
+        float low = slot->low[k], high = slot->high[k];
+        bool out = v[i] < low || v[i] > high;
+        if (!slot->raw[k]) {
             v[i] = bounds_scale(v[i], low, high);
-            beyond = v[i] < -1 || v[i] > 1;
+            out = v[i] < -1 || v[i] > 1;
         }
-        if (count) fields->beyond += beyond;
+        beyond += out;
     }
-    if (count) fields->values += T * fields->n_actions;
+    return beyond;
 }
 
-/* All arrays of a record lie in one block; `at` is its first free byte. */
-typedef struct {
-    uint8_t *at;
-} block_t;
-static void *reserve(block_t *block, size_t bytes) {
-    void *p = block->at;
-    block->at += round_up(bytes, 8);
-    return p;
+/* The text of a leaf at a step; NULL: missing. */
+static const char *text_at(const recorded_episode_t *episode, size_t leaf, size_t t) {
+    const uint8_t *mask = episode->present ? episode->present[leaf] : NULL;
+    return mask && !mask[t] ? NULL : episode->text[leaf][t];
 }
 
-/* Bytes of the texts at the start of the episode, a line each. */
-static size_t text_length(const episode_fields_t *fields, const recorded_episode_t *episode) {
-    size_t n = 0;
-    for (size_t i = 0; i < fields->obs.n; i++)
-        if (fields->obs.use[i].role == ROLE_TEXT)
-            n += strlen(episode->text[fields->obs.use[i].leaf][0]) + 1;
-    return n ? n - 1 : 0;
-}
-
+/* The first texts of the episode, a line each, and the end of text. */
 static void fill_text(episode_fields_t *fields, const recorded_episode_t *episode,
-                      token_record_t *record, block_t *block) {
-    if (fields->text < 0) return;
-    size_t n = text_length(fields, episode), at = 0;
-    uint32_t *text = reserve(block, (n + 1) * sizeof *text);
+                      slot_data_t *slot, episode_arrays_t *arrays) {
     bool moves = false, any = false;
+    size_t n = 0, at = 0;
     for (size_t i = 0; i < fields->obs.n; i++) {
-        if (fields->obs.use[i].role != ROLE_TEXT) continue;
-        char **line = episode->text[fields->obs.use[i].leaf];
+        size_t leaf = fields->obs.use[i].leaf;
+        if (fields->obs.use[i].kind != SLOT_TEXT || !text_at(episode, leaf, 0)) continue;
+        n += strlen(text_at(episode, leaf, 0)) + 1;
+    }
+    if (!n) return; /* no text is there */
+    uint32_t *text = episode_arrays_add(arrays, n, sizeof *text);
+    for (size_t i = 0; i < fields->obs.n; i++) {
+        size_t leaf = fields->obs.use[i].leaf;
+        if (fields->obs.use[i].kind != SLOT_TEXT || !text_at(episode, leaf, 0)) continue;
+        const char *first = text_at(episode, leaf, 0);
         if (any) text[at++] = '\n';
         any = true;
-        for (const char *c = line[0]; *c; c++) text[at++] = (uint8_t)*c;
-        for (size_t t = 1; t < episode->T && !moves; t++) moves = strcmp(line[t], line[0]) != 0;
+        for (const char *c = first; *c; c++) text[at++] = (uint8_t)*c;
+        for (size_t t = 1; t < episode->T && !moves; t++)
+            moves = text_at(episode, leaf, t) && strcmp(text_at(episode, leaf, t), first) != 0;
     }
-    text[n] = TEXT_END;
-    record->text = text;
-    record->text_len = (uint32_t)n + 1;
+    text[at++] = TEXT_END;
+    slot->text = text;
+    slot->text_len = (uint32_t)at;
     fields->text_moves += moves;
 }
 
-static void count_clipped(episode_fields_t *fields, const float *v, size_t n) {
-    for (size_t i = 0; i < n; i++) fields->clipped += fabsf(v[i]) >= mu_law_end;
-    fields->seen += n;
+static void fill_observation(episode_fields_t *fields, const recorded_episode_t *episode,
+                             size_t first, uint32_t s, token_record_t *record,
+                             episode_arrays_t *arrays) {
+    const slot_t *slot = &fields->task.slot[s];
+    const uint8_t *mask = present(fields, episode, s, first);
+    size_t T = record->T, there = T;
+    for (size_t t = 0; mask && t < T; t++) there -= !mask[t];
+    if (slot->kind == SLOT_TEXT) fill_text(fields, episode, &record->slot[s], arrays);
+    if (slot->kind == SLOT_TEXT || !there) return;
+    record->slot[s].present = there < T ? mask : NULL;
+    const float *v = episode->value[fields->leaf[s]];
+    if (slot->kind == SLOT_DISCRETE)
+        record->slot[s].discrete =
+            ids(v + first * slot->width, slot, leaf_of(fields, s), mask, T, arrays);
+    if (slot->kind != SLOT_VECTOR) return;
+    const float *rows = numbers(v + first * slot->width, slot, mask, T, arrays);
+    for (size_t i = 0; i < T * slot->width; i++) fields->clipped += fabsf(rows[i]) >= mu_law_end;
+    fields->seen += there * slot->width;
+    record->slot[s].vector = rows;
 }
 
-static void fill_observations(episode_fields_t *fields, const recorded_episode_t *episode,
-                              size_t first, token_record_t *record, block_t *block) {
-    float *continuous = reserve(block, record->T * fields->n_continuous * sizeof *continuous);
-    uint32_t *discrete = reserve(block, record->T * fields->n_discrete * sizeof *discrete);
-    size_t c = 0, d = 0;
-    for (size_t i = 0; i < fields->obs.n; i++) {
-        const space_leaf_t *leaf = obs(fields, i);
-        use_t use = fields->obs.use[i];
-        if (use.role == ROLE_CONTINUOUS) {
-            put_floats(continuous, fields->n_continuous, c,
-                       episode->value[use.leaf] + first * leaf->count, leaf->count, record->T);
-            c += leaf->count;
-        } else if (use.role == ROLE_DISCRETE) {
-            put_ids(discrete, fields->n_discrete, d, episode->value[use.leaf] + first * leaf->count,
-                    leaf, record->T);
-            d += leaf->count;
-        }
+/* Where nobody says what the expert would have done, the label is the action that was taken. */
+static void fill_action(episode_fields_t *fields, const recorded_episode_t *episode, size_t first,
+                        uint32_t s, token_record_t *record, episode_arrays_t *arrays) {
+    const slot_t *slot = &fields->task.slot[s];
+    slot_data_t *data = &record->slot[s];
+    size_t leaf = fields->leaf[s], at = first * slot->width, T = record->T;
+    const float *v = episode->action[leaf] + at,
+                *expert = episode->expert_action ? episode->expert_action[leaf] : NULL;
+    if (slot->kind == SLOT_DISCRETE) {
+        data->discrete = ids(v, slot, leaf_of(fields, s), NULL, T, arrays);
+        if (expert)
+            data->label_discrete = ids(expert + at, slot, leaf_of(fields, s), NULL, T, arrays);
+        return;
     }
-    if (c) record->continuous = continuous;
-    if (d) record->discrete = discrete;
-    count_clipped(fields, continuous, record->T * c);
-}
-
-/* Expert actions exist for the dataset's first action leaf; the label of every other column is the
- * action that was taken. */
-static void fill_labels(episode_fields_t *fields, const recorded_episode_t *episode, size_t first,
-                        token_record_t *record, float *labels) {
-    size_t at = 0;
-    for (size_t i = 0; i < fields->act.n; i++) {
-        const space_leaf_t *leaf = act(fields, i);
-        if (fields->act.use[i].role != ROLE_CONTINUOUS) continue;
-        if (episode->expert_action && fields->act.use[i].leaf == 0) {
-            memcpy(labels, record->actions, record->T * fields->n_actions * sizeof *labels);
-            put_floats(labels, fields->n_actions, at, episode->expert_action + first * leaf->count,
-                       leaf->count, record->T);
-            scale_rows(fields, labels, record->T, false);
-            record->label_actions = labels;
-        }
-        at += leaf->count;
-    }
-}
-
-static void fill_actions(episode_fields_t *fields, const recorded_episode_t *episode, size_t first,
-                         token_record_t *record, block_t *block) {
-    size_t bytes = record->T * fields->n_actions * sizeof(float), c = 0, d = 0;
-    float *actions = reserve(block, bytes), *labels = reserve(block, bytes);
-    uint32_t *discrete = reserve(block, record->T * fields->n_discrete_actions * sizeof *discrete);
-    for (size_t i = 0; i < fields->act.n; i++) {
-        const space_leaf_t *leaf = act(fields, i);
-        const float *v = episode->action[fields->act.use[i].leaf] + first * leaf->count;
-        if (fields->act.use[i].role == ROLE_DISCRETE) {
-            put_ids(discrete, fields->n_discrete_actions, d, v, leaf, record->T);
-            d += leaf->count;
-        } else {
-            put_floats(actions, fields->n_actions, c, v, leaf->count, record->T);
-            c += leaf->count;
-        }
-    }
-    if (d) record->discrete_actions = discrete;
-    if (!c) return;
-    record->actions = actions;
-    fill_labels(fields, episode, first, record, labels);
-    scale_rows(fields, actions, record->T, true);
+    float *rows = numbers(v, slot, NULL, T, arrays);
+    fields->beyond += scale(rows, slot, T);
+    fields->values += T * slot->width;
+    data->vector = rows;
+    if (!expert) return;
+    float *labels = numbers(expert + at, slot, NULL, T, arrays);
+    scale(labels, slot, T);
+    data->label_vector = labels;
 }
 
 void episode_fields_fill(episode_fields_t *fields, const recorded_episode_t *episode, size_t first,
-                         token_record_t *record, void **arrays) {
-    size_t a_step = (size_t)fields->n_continuous + fields->n_discrete +
-                    2 * (size_t)fields->n_actions + fields->n_discrete_actions;
-    block_t block = { *arrays = xmalloc(
-                          (record->T * a_step + text_length(fields, episode) + 1) * 4 + 8 * 8)};
+                         token_record_t *record, episode_arrays_t *arrays) {
     fields->episodes++;
-    fill_text(fields, episode, record, &block);
-    fill_observations(fields, episode, first, record, &block);
-    fill_actions(fields, episode, first, record, &block);
+    for (uint32_t s = 0; s < fields->task.n_slots; s++) {
+        if (fields->task.slot[s].side == SIDE_OBSERVED)
+            fill_observation(fields, episode, first, s, record, arrays);
+        else
+            fill_action(fields, episode, first, s, record, arrays);
+    }
     record->rewards = episode->rewards + first;
     record->terminated = episode->terminated + first;
     record->truncated = episode->truncated + first;
+    if (episode->success) record->success = episode->success + first;
 }
 
 image_t episode_fields_frame(const episode_fields_t *fields, const recorded_episode_t *episode,
-                             size_t step) {
+                             size_t k, size_t step) {
     size_t h, w, c;
-    const space_leaf_t *leaf = episode_source_obs(fields->source, (size_t)fields->image);
+    const space_leaf_t *leaf = leaf_of(fields, (uint32_t)k);
+    const uint8_t *mask = present(fields, episode, (uint32_t)k, step);
+    if (mask && !mask[0]) return (image_t){0};
     space_leaf_image_size(leaf, &h, &w, &c);
     image_t im = image_new(w, h);
-    const uint8_t *from = episode->image[fields->image] + step * leaf->count;
+    const uint8_t *from = episode->image[fields->leaf[k]] + step * leaf->count;
     if (c == 3)
         memcpy(im.rgb, from, leaf->count);
     else

@@ -23,7 +23,7 @@ typedef enum { EPISODE_GOOD, EPISODE_EMPTY, EPISODE_BAD, EPISODE_REFUSED } statu
 typedef struct {
     size_t number, first, T; /* steps first .. first + T - 1 of the arrays */
     size_t first_step;       /* where the first of them stood in the episode */
-    size_t image;            /* of the round: T of them */
+    size_t image;            /* of the round: n_images slots of T each, slot after slot */
     status_t status;
     reason_t why;
     recorded_episode_t recorded;
@@ -34,13 +34,13 @@ typedef struct {
     size_t n;
     encoded_t *image;
     size_t n_images, cap;
+    size_t bytes; /* of their pixels */
 } round_t;
 
 typedef struct {
     const job_t *job;
     episode_source_t *source;
     episode_fields_t fields;
-    bool images;
     encoder_t encoder;
     writer_t writer;
     size_t *item, n, next; /* numbers of the episodes still to be done */
@@ -55,6 +55,11 @@ static const char *key_of(size_t number, char buf[KEY_MAX]) {
 
 /* ---- reading ---- */
 
+/* Row t of an array becomes row k; NULL has no rows. */
+static void move_row(void *array, size_t k, size_t t, size_t bytes) {
+    if (array) memmove((uint8_t *)array + k * bytes, (uint8_t *)array + t * bytes, bytes);
+}
+
 /* Keeps only the steps step[K], which rise, in the arrays of the episode. Its texts stay whole: the
  * first one counts. */
 static void keep_steps(const episode_source_t *source, recorded_episode_t *episode,
@@ -63,21 +68,19 @@ static void keep_steps(const episode_source_t *source, recorded_episode_t *episo
         size_t t = step[k];
         for (size_t i = 0; i < episode->n_obs; i++) {
             size_t n = episode_source_obs(source, i)->count;
-            if (episode->image[i]) memmove(episode->image[i] + k * n, episode->image[i] + t * n, n);
-            if (episode->value[i])
-                memmove(episode->value[i] + k * n, episode->value[i] + t * n, n * sizeof(float));
+            move_row(episode->image[i], k, t, n);
+            move_row(episode->value[i], k, t, n * sizeof(float));
+            if (!episode->text[i]) move_row(episode->present[i], k, t, 1);
         }
         for (size_t i = 0; i < episode->n_act; i++) {
             size_t n = episode_source_act(source, i)->count;
-            if (!episode->action[i]) continue;
-            memmove(episode->action[i] + k * n, episode->action[i] + t * n, n * sizeof(float));
-            if (i > 0 || !episode->expert_action) continue;
-            memmove(episode->expert_action + k * n, episode->expert_action + t * n,
-                    n * sizeof(float));
+            move_row(episode->action[i], k, t, n * sizeof(float));
+            move_row(episode->expert_action[i], k, t, n * sizeof(float));
         }
-        episode->rewards[k] = episode->rewards[t];
-        episode->terminated[k] = episode->terminated[t];
-        episode->truncated[k] = episode->truncated[t];
+        move_row(episode->rewards, k, t, sizeof *episode->rewards);
+        move_row(episode->terminated, k, t, 1);
+        move_row(episode->truncated, k, t, 1);
+        move_row(episode->success, k, t, 1);
     }
 }
 
@@ -94,12 +97,15 @@ static void choose_steps(const episodes_run_t *run, const char *key, episode_t *
 }
 
 static void copy_frames(const episodes_run_t *run, round_t *round, episode_t *episode) {
+    size_t n = run->fields.n_images * episode->T;
     episode->image = round->n_images;
-    round->image =
-        xgrow(round->image, &round->cap, round->n_images + episode->T, sizeof *round->image);
-    for (size_t t = 0; t < episode->T; t++)
-        round->image[round->n_images++] = (encoded_t){
-            .im = episode_fields_frame(&run->fields, &episode->recorded, episode->first + t)};
+    round->image = xgrow(round->image, &round->cap, round->n_images + n, sizeof *round->image);
+    for (size_t i = 0; i < n; i++) {
+        image_t im = episode_fields_frame(&run->fields, &episode->recorded, i / episode->T,
+                                          episode->first + i % episode->T);
+        round->image[round->n_images++] = (encoded_t){.im = im};
+        round->bytes += im.w * im.h * 3;
+    }
     /* the frames are copied: the episode need not keep its own until they are encoded */
     for (size_t i = 0; i < episode->recorded.n_obs; i++) {
         free(episode->recorded.image[i]);
@@ -122,7 +128,7 @@ static void read_episode(const episodes_run_t *run, round_t *round, episode_t *e
         episode->status = refused ? EPISODE_REFUSED : EPISODE_BAD;
     } else {
         choose_steps(run, key, episode);
-        if (run->images) copy_frames(run, round, episode);
+        copy_frames(run, round, episode);
     }
 }
 
@@ -130,15 +136,10 @@ static void *next_round(void *ctx) {
     episodes_run_t *run = ctx;
     if (run->next == run->n || job_stopped()) return NULL;
     round_t *round = NEW(round_t);
-    size_t bytes = 0;
-    while (round->n < ROUND && run->next < run->n && bytes < ROUND_BYTES) {
+    while (round->n < ROUND && run->next < run->n && round->bytes < ROUND_BYTES) {
         episode_t *episode = &round->episode[round->n++];
-        size_t before = round->n_images;
         episode->number = run->item[run->next++];
         read_episode(run, round, episode);
-        if (round->n_images > before)
-            bytes += (round->n_images - before) * round->image[before].im.w *
-                     round->image[before].im.h * 3;
         if (episode->status == EPISODE_REFUSED) run->next = run->n; /* nothing is read behind it */
     }
     return round;
@@ -153,7 +154,8 @@ typedef struct {
 
 static void prepare(void *ctx, size_t i) {
     const encoding_t *encoding = ctx;
-    encoder_prepare(&encoding->run->encoder, &encoding->round->image[i]);
+    encoded_t *image = &encoding->round->image[i];
+    if (image->im.rgb) encoder_prepare(&encoding->run->encoder, image);
 }
 
 static void encode_round(void *ctx, void *item) {
@@ -164,31 +166,52 @@ static void encode_round(void *ctx, void *item) {
 
 /* ---- writing ---- */
 
-/* The codes and PNG files of all steps, one after another. */
-typedef struct {
-    uint32_t *codes, *size;
-    uint8_t *png;
-} strip_t;
+/* The codes of the T images of a slot, one after another; missing ones stay 0. */
+static uint32_t *join_codes(const encoded_t *image, size_t T, size_t grid,
+                            episode_arrays_t *arrays) {
+    uint32_t *codes = episode_arrays_add(arrays, T * grid, sizeof *codes);
+    for (size_t t = 0; t < T; t++)
+        if (image[t].codes) memcpy(codes + t * grid, image[t].codes, grid * sizeof *codes);
+    return codes;
+}
 
-static void fill_images(const encoded_t *image, token_record_t *record, strip_t *strip) {
-    size_t grid = (size_t)image->grid_h * image->grid_w, bytes = 0;
-    record->grid_h = image->grid_h;
-    record->grid_w = image->grid_w;
-    record->image_h = (uint32_t)image->im.h;
-    record->image_w = (uint32_t)image->im.w;
-    if (image->codes) {
-        record->codes = strip->codes = xmalloc(record->T * grid * sizeof *strip->codes);
-        for (size_t t = 0; t < record->T; t++)
-            memcpy(strip->codes + t * grid, image[t].codes, grid * sizeof *strip->codes);
+/* Their PNG files likewise. */
+static void join_pixels(const encoded_t *image, size_t T, slot_data_t *data,
+                        episode_arrays_t *arrays) {
+    size_t bytes = 0, at = 0;
+    for (size_t t = 0; t < T; t++) bytes += image[t].png_size;
+    uint8_t *pixels = episode_arrays_add(arrays, bytes, 1);
+    uint32_t *size = episode_arrays_add(arrays, T, sizeof *size);
+    for (size_t t = 0; t < T; t++) {
+        if (image[t].png) memcpy(pixels + at, image[t].png, image[t].png_size);
+        size[t] = (uint32_t)image[t].png_size;
+        at += image[t].png_size;
     }
-    if (!image->png) return;
-    for (size_t t = 0; t < record->T; t++) bytes += image[t].png_size;
-    record->pixels = strip->png = xmalloc(bytes);
-    record->pixel_size = strip->size = xmalloc(record->T * sizeof *strip->size);
-    for (size_t t = 0; t < record->T; t++) {
-        memcpy(strip->png + record->pixels_bytes, image[t].png, image[t].png_size);
-        strip->size[t] = (uint32_t)image[t].png_size;
-        record->pixels_bytes += image[t].png_size;
+    data->pixels = pixels;
+    data->pixel_size = size;
+    data->pixels_bytes = bytes;
+}
+
+static bool any_there(const encoded_t *image, size_t T) {
+    for (size_t t = 0; t < T; t++)
+        if (image[t].im.rgb) return true;
+    return false;
+}
+
+static void fill_images(const episodes_run_t *run, const encoded_t *image, token_record_t *record,
+                        episode_arrays_t *arrays) {
+    size_t T = record->T;
+    for (size_t k = 0; k < run->fields.n_images; k++, image += T) {
+        const slot_t *slot = &run->fields.task.slot[k];
+        slot_data_t *data = &record->slot[k];
+        if (!any_there(image, T)) continue;
+        data->grid_h = slot->grid_h;
+        data->grid_w = slot->grid_w;
+        data->image_h = slot->image_h;
+        data->image_w = slot->image_w;
+        if (run->encoder.tokenizer)
+            data->codes = join_codes(image, T, (size_t)slot->grid_h * slot->grid_w, arrays);
+        if (run->encoder.keep) join_pixels(image, T, data, arrays);
     }
 }
 
@@ -199,17 +222,17 @@ static uint64_t hash(uint64_t seed, const void *p, size_t bytes) {
 /* Hashes all that a policy would learn from. A dataset whose records all have one hash is a
  * recording that went wrong. */
 static void compare_content(episodes_run_t *run, const token_record_t *record) {
-    const shard_meta_t *meta = &run->writer.meta;
-    size_t T = record->T;
-    uint64_t h =
-        hash(T, record->codes, T * record->grid_h * record->grid_w * sizeof *record->codes);
-    h = hash(h, record->pixels, record->pixels_bytes);
-    h = hash(h, record->text, record->text_len * sizeof *record->text);
-    h = hash(h, record->continuous, T * meta->n_continuous * sizeof *record->continuous);
-    h = hash(h, record->discrete, T * meta->n_discrete * sizeof *record->discrete);
-    h = hash(h, record->actions, T * meta->n_actions * sizeof *record->actions);
-    h = hash(h, record->discrete_actions,
-             T * meta->n_discrete_actions * sizeof *record->discrete_actions);
+    const task_t *task = &run->fields.task;
+    uint64_t h = record->T;
+    for (uint32_t s = 0; s < task->n_slots; s++) {
+        const slot_data_t *data = &record->slot[s];
+        size_t T = record->T, width = task->slot[s].width;
+        h = hash(h, data->codes, T * data->grid_h * data->grid_w * sizeof *data->codes);
+        h = hash(h, data->pixels, data->pixels_bytes);
+        h = hash(h, data->text, data->text_len * sizeof *data->text);
+        h = hash(h, data->vector, T * width * sizeof *data->vector);
+        h = hash(h, data->discrete, T * width * sizeof *data->discrete);
+    }
     if (!run->records) run->content = h;
     run->records++;
     run->alike += h == run->content;
@@ -217,18 +240,13 @@ static void compare_content(episodes_run_t *run, const token_record_t *record) {
 
 static void write_episode(episodes_run_t *run, const char *key, const episode_t *episode,
                           const encoded_t *images) {
-    token_record_t record = {
-        .kind = RECORD_EPISODE, .T = (uint32_t)episode->T, .first_step = episode->first_step};
-    strip_t strip = {0};
-    void *arrays;
+    token_record_t record = {.T = (uint32_t)episode->T, .first_step = episode->first_step};
+    episode_arrays_t arrays = {0};
     episode_fields_fill(&run->fields, &episode->recorded, episode->first, &record, &arrays);
-    if (images) fill_images(images, &record, &strip);
+    fill_images(run, images, &record, &arrays);
     compare_content(run, &record);
     writer_put(&run->writer, key, &record);
-    free(strip.codes);
-    free(strip.size);
-    free(strip.png);
-    free(arrays);
+    episode_arrays_release(&arrays);
 }
 
 static void write_round(void *ctx, void *item) {
@@ -247,7 +265,7 @@ static void write_round(void *ctx, void *item) {
         else if (episode->status == EPISODE_EMPTY)
             writer_skip(&run->writer, key, episode->why.text);
         else
-            write_episode(run, key, episode, run->images ? round->image + episode->image : NULL);
+            write_episode(run, key, episode, round->image + episode->image);
         recorded_episode_release(&episode->recorded);
     }
     writer_commit(&run->writer);
@@ -285,14 +303,13 @@ int cmd_episodes(int argc, char **argv) {
     run.source = episode_source_open_or_die(job.in);
     episode_source_lenient(run.source, job.lenient);
     if (!episode_source_count(run.source)) die(RC_DATA, "'%s' has no episodes", job.in);
-    episode_fields_init(&run.fields, run.source, job.in, job.obs, job.act);
-    run.images = run.fields.image >= 0;
-    if (run.images && !job.tokenizer && !job.keep_pixels)
+    episode_fields_init(&run.fields, run.source, job.in, job.obs, job.act, job.task);
+    if (run.fields.n_images && !job.tokenizer && !job.keep_pixels)
         die(RC_USAGE, "'%s' holds images: --model is needed (or --keep-pixels)", job.in);
     size_t first, count;
     job_range(&job, episode_source_count(run.source), &first, &count);
     writer_init(&run.writer, &job, episode_source_manifest(run.source));
-    episode_fields_meta(&run.fields, &run.writer.meta);
+    episode_fields_meta(&run.fields, job.tokenizer, &run.writer.meta);
     if (writer_open(&run.writer, count)) run_rounds(&run, first, count);
     int rc = writer_close(&run.writer);
     episode_fields_release(&run.fields);

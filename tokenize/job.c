@@ -7,6 +7,7 @@
 #include "common/io/fs.h"
 #include "common/io/source/archive.h"
 #include "common/io/text/json.h"
+#include "common/io/token_db/task.h"
 #include "tokenize/encoder.h"
 #include "tokenize/part.h"
 
@@ -28,6 +29,8 @@ static void parse_shard(job_t *job) {
 }
 
 static void check_options(const job_t *job) {
+    if (job->task && (!*job->task || strlen(job->task) >= TASK_NAME))
+        die(RC_USAGE, "--task '%.40s': 1 to %d bytes are possible", job->task, TASK_NAME - 1);
     if ((job->spread || job->head) && !job->frames)
         die(RC_USAGE, "%s needs --frames", job->spread ? "--spread" : "--head");
     if (job->spread && job->head) die(RC_USAGE, "--spread and --head exclude each other");
@@ -137,16 +140,19 @@ static void parse_options(job_t *job, int argc, char **argv, const char *summary
          false},
         {"--head", CLI_FLAG, &job->head, NULL, "keep the first K steps of the episode instead",
          false},
+        {"--task", CLI_STR, &job->task, "NAME",
+         "what the policy shall call this body (default: the dataset's id without its version; of "
+         "an id with slashes the part before the last: reacher/expert-v0 is reacher)",
+         false},
         {"--obs", CLI_STR, &job->obs, "MAP",
-         "what each observation becomes: image=KEY,continuous=KEY+KEY,discrete=KEY,text=KEY. KEY "
+         "what each observation becomes: image=KEY+KEY,vector=KEY+KEY,discrete=KEY,text=KEY. KEY "
          "is a path (arm/camera, _index_0), a group (all below it that fits), or . (everything); "
-         "the rest is left out (default: the first image, vectors, discrete values, the first "
-         "text)",
+         "the rest is left out (default: all images, vectors, discrete values, the first text)",
          false},
         {"--lenient", CLI_FLAG, &job->lenient, NULL,
          "also take JPEG frames that end early or hold bad data", false},
         {"--act", CLI_STR, &job->act, "MAP",
-         "what each action becomes: continuous=KEY+KEY,discrete=KEY (default: all)", false},
+         "what each action becomes: vector=KEY+KEY,discrete=KEY (default: all)", false},
         {0},
     };
     const cli_opt_t for_text[] = {

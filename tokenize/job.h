@@ -24,8 +24,9 @@ typedef struct {
     const char *background;
     bool lenient, no_exif, dedupe;
     uint64_t max_pixels;
-    /* of `episodes`: what the leaves become (mapping.h; NULL = the default), which steps to keep */
-    const char *obs, *act;
+    /* of `episodes`: what the leaves become (mapping.h; NULL = the default), the task's name, which
+     * steps to keep */
+    const char *obs, *act, *task;
     int64_t frames;
     bool spread, head;
     /* of `text` */

@@ -1,7 +1,8 @@
 /* mapping.c - see mapping.h. */
 #include "tokenize/mapping.h"
 
-#include <math.h>
+#include "common/base/log.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +18,9 @@ typedef struct {
     bool observations;
 } side_t;
 
-static const char *const roles[] = {"image", "continuous", "discrete", "text"};
-
-static void add(mapping_t *mapping, size_t leaf, role_t role) {
+static void add(mapping_t *mapping, size_t leaf, slot_kind_t kind) {
     mapping->use = xrealloc(mapping->use, (mapping->n + 1) * sizeof *mapping->use);
-    mapping->use[mapping->n++] = (use_t){leaf, role};
+    mapping->use[mapping->n++] = (use_t){leaf, kind};
 }
 
 static bool used(const mapping_t *mapping, size_t leaf) {
@@ -51,17 +50,19 @@ static bool bounded_integers(const space_leaf_t *leaf) {
     return good;
 }
 
-static bool fits(const side_t *side, size_t i, role_t role) {
+static bool fits(const side_t *side, size_t i, slot_kind_t kind) {
     const space_leaf_t *leaf = side->leaf(side->source, i);
-    switch (role) {
-    case ROLE_IMAGE:
+    switch (kind) {
+    case SLOT_IMAGE:
         return side->observations && episode_source_as_image(side->source, i);
-    case ROLE_CONTINUOUS:
+    case SLOT_VECTOR:
         return leaf->kind == SPACE_BOX;
-    case ROLE_DISCRETE:
+    case SLOT_DISCRETE:
         return leaf->kind == SPACE_DISCRETE || bounded_integers(leaf);
-    case ROLE_TEXT:
+    case SLOT_TEXT:
         return side->observations && leaf->kind == SPACE_TEXT;
+    case SLOT_KINDS:
+        break;
     }
     return false;
 }
@@ -82,31 +83,64 @@ static void warn_left_out(const side_t *side, size_t i, const char *what) {
          path, what, side->option);
 }
 
-static const char *why_left_out(const space_leaf_t *leaf) {
-    if (leaf->kind == SPACE_TEXT) return "a second text";
-    return leaf->kind == SPACE_IMAGE ? "a second image" : "an array of two or more dimensions";
+/* Channels of an image that become colors: 1 is gray. */
+static bool has_colors(const space_leaf_t *leaf) {
+    size_t h, w, c;
+    space_leaf_image_size(leaf, &h, &w, &c);
+    return c == 1 || c == 3;
 }
 
-static void choose_observation(const side_t *side, mapping_t *mapping, size_t i, int image,
+/* Is there an image with colors? Where there is none, all are taken, to be refused by name. */
+static bool any_colors(const side_t *side) {
+    for (size_t i = 0; i < side->n; i++) {
+        const space_leaf_t *leaf = side->leaf(side->source, i);
+        if (leaf->kind == SPACE_IMAGE && has_colors(leaf)) return true;
+    }
+    return false;
+}
+
+static const char *why_left_out(const space_leaf_t *leaf) {
+    if (leaf->kind == SPACE_TEXT) return "a second text";
+    return leaf->kind == SPACE_IMAGE ? "an image of other than 1 or 3 channels"
+                                     : "an array of two or more dimensions";
+}
+
+static void choose_observation(const side_t *side, mapping_t *mapping, size_t i, bool colors,
                                bool *text) {
     const space_leaf_t *leaf = side->leaf(side->source, i);
-    if ((int)i == image)
-        add(mapping, i, ROLE_IMAGE);
+    if (leaf->kind == SPACE_IMAGE && (!colors || has_colors(leaf)))
+        add(mapping, i, SLOT_IMAGE);
     else if (leaf->kind == SPACE_BOX && leaf->rank <= 1)
-        add(mapping, i, ROLE_CONTINUOUS);
+        add(mapping, i, SLOT_VECTOR);
     else if (leaf->kind == SPACE_DISCRETE)
-        add(mapping, i, ROLE_DISCRETE);
+        add(mapping, i, SLOT_DISCRETE);
     else if (leaf->kind == SPACE_TEXT && !*text)
-        add(mapping, i, ROLE_TEXT);
+        add(mapping, i, SLOT_TEXT);
     else
         warn_left_out(side, i, why_left_out(leaf));
     *text |= leaf->kind == SPACE_TEXT;
 }
 
+/* Every image costs tokens in every timestep: says so when there are several. */
+static void tell_images(const side_t *side, const mapping_t *mapping) {
+    char list[300] = "";
+    size_t at = 0, n = 0;
+    for (size_t i = 0; i < mapping->n; i++) {
+        if (mapping->use[i].kind != SLOT_IMAGE) continue;
+        if (at + 80 < sizeof list)
+            at += (size_t)snprintf(list + at, sizeof list - at, "%s%.70s", n ? ", " : "",
+                                   side->leaf(side->source, mapping->use[i].leaf)->path);
+        n++;
+    }
+    if (n > 1)
+        log_line("'%s': %zu images in each timestep: %s (--obs image=... chooses)", side->name, n,
+                 list);
+}
+
 static void choose_action(const side_t *side, mapping_t *mapping, size_t i) {
     const space_leaf_t *leaf = side->leaf(side->source, i);
     if (leaf->kind == SPACE_DISCRETE || leaf->kind == SPACE_BOX)
-        add(mapping, i, leaf->kind == SPACE_DISCRETE ? ROLE_DISCRETE : ROLE_CONTINUOUS);
+        add(mapping, i, leaf->kind == SPACE_DISCRETE ? SLOT_DISCRETE : SLOT_VECTOR);
     else
         warn_left_out(side, i,
                       leaf->kind == SPACE_TEXT ? "a text cannot be an action"
@@ -115,7 +149,7 @@ static void choose_action(const side_t *side, mapping_t *mapping, size_t i) {
 
 /* ---- --obs and --act ---- */
 
-static _Noreturn void refuse_key(const side_t *side, role_t role, const char *key,
+static _Noreturn void refuse_key(const side_t *side, slot_kind_t kind, const char *key,
                                  const char *what) {
     char has[400] = "";
     size_t at = 0;
@@ -124,7 +158,7 @@ static _Noreturn void refuse_key(const side_t *side, role_t role, const char *ke
         at += (size_t)snprintf(has + at, sizeof has - at, "%s%.70s", i ? ", " : "",
                                *path ? path : ".");
     }
-    die(RC_USAGE, "%s %s=%s: '%s' %s; its %s: %s", side->option, roles[role], key, side->name, what,
+    die(RC_USAGE, "%s %s=%s: '%s' %s; its %s: %s", side->option, slot_kind_names[kind], key, side->name, what,
         side->field, has);
 }
 
@@ -134,51 +168,55 @@ static bool names(const char *key, size_t n, const char *path) {
     return strncmp(key, path, n) == 0 && (path[n] == 0 || path[n] == '/');
 }
 
-static void add_key(const side_t *side, mapping_t *mapping, role_t role, const char *key,
+static void add_key(const side_t *side, mapping_t *mapping, slot_kind_t kind, const char *key,
                     size_t n) {
     char *shown = xasprintf("%.*s", (int)n, key);
     size_t named = 0, taken = 0;
     for (size_t i = 0; i < side->n; i++) {
         if (!names(key, n, side->leaf(side->source, i)->path)) continue;
         named++;
-        if (used(mapping, i) || !fits(side, i, role)) continue;
-        add(mapping, i, role);
+        if (used(mapping, i) || !fits(side, i, kind)) continue;
+        add(mapping, i, kind);
         taken++;
     }
-    if (!named) refuse_key(side, role, shown, "has nothing of that name");
-    if (!taken) refuse_key(side, role, shown, "has nothing there that fits and is still free");
+    if (!named) refuse_key(side, kind, shown, "has nothing of that name");
+    if (!taken) refuse_key(side, kind, shown, "has nothing there that fits and is still free");
     free(shown);
+}
+
+/* The kind of that name, or SLOT_KINDS. */
+static slot_kind_t kind_of(const char *name, size_t n) {
+    static const char former[] = "continuous";
+    if (n == strlen(former) && !strncmp(former, name, n)) return SLOT_VECTOR;
+    for (slot_kind_t kind = 0; kind < SLOT_KINDS; kind++)
+        if (strlen(slot_kind_names[kind]) == n && !strncmp(slot_kind_names[kind], name, n))
+            return kind;
+    return SLOT_KINDS;
 }
 
 static void add_part(const side_t *side, mapping_t *mapping, const char *part, size_t n) {
     const char *equals = memchr(part, '=', n);
-    size_t role = 0, length = equals ? (size_t)(equals - part) : 0;
-    while (role < 4 && (strlen(roles[role]) != length || strncmp(part, roles[role], length) != 0))
-        role++;
-    if (role == 4 || (!side->observations && (role == ROLE_IMAGE || role == ROLE_TEXT)))
+    slot_kind_t kind = kind_of(part, equals ? (size_t)(equals - part) : 0);
+    if (kind == SLOT_KINDS || (!side->observations && (kind == SLOT_IMAGE || kind == SLOT_TEXT)))
         die(RC_USAGE,
             "%s '%.*s': %s=KEY is needed; separate several of them by commas, several keys by +",
             side->option, (int)n, part,
-            side->observations ? "image, continuous, discrete or text" : "continuous or discrete");
+            side->observations ? "image, vector, discrete or text" : "vector or discrete");
     for (const char *key = equals + 1, *end = part + n; key <= end;) {
         const char *plus = memchr(key, '+', (size_t)(end - key)), *stop = plus ? plus : end;
-        add_key(side, mapping, (role_t)role, key, (size_t)(stop - key));
+        add_key(side, mapping, kind, key, (size_t)(stop - key));
         key = stop + 1;
     }
 }
 
 static mapping_t parse_mapping(const side_t *side, const char *text) {
     mapping_t mapping = {0};
-    size_t images = 0;
     for (const char *part = text;;) {
         const char *comma = strchr(part, ',');
         add_part(side, &mapping, part, comma ? (size_t)(comma - part) : strlen(part));
         if (!comma) break;
         part = comma + 1;
     }
-    for (size_t i = 0; i < mapping.n; i++) images += mapping.use[i].role == ROLE_IMAGE;
-    if (images > 1)
-        die(RC_USAGE, "%s '%s': %zu images; a timestep has one", side->option, text, images);
     return mapping;
 }
 
@@ -192,20 +230,20 @@ mapping_t mapping_observations(episode_source_t *source, const char *name, const
     if (text) {
         mapping = parse_mapping(&side, text);
     } else {
-        int image = episode_source_find_image(source);
-        bool has_text = false;
+        episode_source_find_images(source);
+        bool has_text = false, colors = any_colors(&side);
         for (size_t i = 0; i < side.n; i++)
-            choose_observation(&side, &mapping, i, image, &has_text);
+            choose_observation(&side, &mapping, i, colors, &has_text);
+        tell_images(&side, &mapping);
     }
     for (size_t i = 0; i < side.n; i++)
         if (!used(&mapping, i)) episode_source_skip_obs(source, i);
     for (size_t i = 0; i < mapping.n; i++) {
         size_t h, w, c;
         const space_leaf_t *leaf = episode_source_obs(source, mapping.use[i].leaf);
-        if (mapping.use[i].role != ROLE_IMAGE) continue;
+        if (mapping.use[i].kind != SLOT_IMAGE || has_colors(leaf)) continue;
         space_leaf_image_size(leaf, &h, &w, &c);
-        if (c != 1 && c != 3)
-            die(RC_DATA,
+        die(RC_DATA,
                 "'%s': observations/%s: frames have %zu channels; only 1 or 3 can be read (--obs "
                 "can leave it "
                 "out)",

@@ -1,38 +1,39 @@
-/* mapping.h - which observations and actions of a dataset become which part of a record: by
- * --obs and --act, or by default.
+/* mapping.h - which observations and actions of a dataset become slots of its task, and of what kind:
+ * by --obs and --act, or by default.
  *
- *     image=KEY,continuous=KEY+KEY2,discrete=KEY,text=KEY
+ *     image=KEY+KEY2,vector=KEY+KEY2,discrete=KEY,text=KEY
  *
  * KEY is the path of a leaf (agent/pixels, _index_0); or of a Dict or Tuple, for all leaves below
- * it that fit the part; or "." for everything. What is not named is left out, and not read. Actions
- * can be continuous and discrete only.
+ * it that fit the kind; or "." for everything. What is not named is left out, and not read. Actions
+ * can be vectors and discrete only. `continuous` is another word for `vector`.
  */
 #ifndef TOKENIZE_MAPPING_H
 #define TOKENIZE_MAPPING_H
 
 #include "common/io/episodes/episode_source.h"
+#include "common/io/token_db/task.h"
 
-typedef enum { ROLE_IMAGE, ROLE_CONTINUOUS, ROLE_DISCRETE, ROLE_TEXT } role_t;
 typedef struct {
     size_t leaf; /* number of the observation or action leaf */
-    role_t role;
+    slot_kind_t kind;
 } use_t;
 typedef struct {
-    use_t *use; /* [n], in the order of the columns; owned */
+    use_t *use; /* [n], in the order of the declaration; owned */
     size_t n;
 } mapping_t;
 
 /* The mapping that text describes, released with mapping_release; name: of the dataset, for
  * messages. NULL is the default:
  *
- *     observations   the first image; Boxes of at most one dimension -> continuous; Discrete,
- *                    MultiDiscrete and MultiBinary -> discrete; the first text
- *     actions        Boxes -> continuous; Discrete -> discrete
+ *     observations   all images (episode_source_find_images) of 1 or 3 channels; Boxes of at most one
+ *                    dimension -> vector; Discrete, MultiDiscrete and MultiBinary -> discrete; the
+ *                    first text
+ *     actions        Boxes -> vector; Discrete -> discrete
  *
- * Warns of leaves that the default leaves out. Changes the source: its image leaf becomes
+ * Warns of leaves that the default leaves out. Changes the source: its image leaves become
  * SPACE_IMAGE, and reading skips the leaves that nobody uses. die()s for a mapping that the dataset
- * cannot follow (2), naming what it has; for an image of other than 1 or 3 channels, and without
- * any action (3). */
+ * cannot follow (2), naming what it has; for an image of other than 1 or 3 channels that is named or
+ * the only one, and without any action (3). */
 mapping_t mapping_observations(episode_source_t *source, const char *name, const char *text);
 mapping_t mapping_actions(episode_source_t *source, const char *name, const char *text);
 void mapping_release(mapping_t *mapping);

@@ -63,34 +63,83 @@ static void extend_stretch(reading_t *reading, stretch_t *stretch, const token_r
     stretch->records++;
 }
 
+/* Room for the counts by task. */
+static void make_counts(shard_stats_t *stats, const tasks_t *tasks) {
+    stats->task_records = xcalloc(tasks->n, sizeof *stats->task_records);
+    stats->task_steps = xcalloc(tasks->n, sizeof *stats->task_steps);
+    stats->slot_steps = xcalloc(tasks->n, sizeof *stats->slot_steps);
+}
+
+/* Timesteps that have the slot. */
+static uint64_t steps_of(const slot_data_t *data, slot_kind_t kind, uint64_t T) {
+    uint64_t n = 0;
+    if (!data->codes && !data->pixels && !data->text && !data->vector && !data->discrete) return 0;
+    if (kind == SLOT_TEXT) return 1;
+    if (!data->present) return T;
+    for (uint64_t t = 0; t < T; t++) n += data->present[t];
+    return n;
+}
+
+/* The codes of an image slot; rows of missing images are passed over. */
+static void add_codes(const slot_data_t *data, uint64_t T, uint64_t *histogram,
+                      shard_stats_t *sum) {
+    size_t grid = (size_t)data->grid_h * data->grid_w;
+    for (uint64_t t = 0; t < T; t++) {
+        if (data->present && !data->present[t]) continue;
+        for (size_t k = 0; k < grid; k++) histogram[data->codes[t * grid + k]]++;
+        sum->image_tokens += grid;
+        sum->pixels += (uint64_t)data->image_h * data->image_w;
+    }
+}
+
+static void add_record(const tasks_t *tasks, const token_record_t *record, uint64_t *histogram,
+                       shard_stats_t *sum) {
+    const task_t *task = &tasks->v[record->task];
+    for (uint32_t s = 0; s < task->n_slots; s++) {
+        const slot_data_t *data = &record->slot[s];
+        if (data->codes) add_codes(data, record->T, histogram, sum);
+        sum->kept_bytes += data->pixels_bytes;
+        sum->slot_steps[record->task][s] += steps_of(data, task->slot[s].kind, record->T);
+    }
+    sum->kinds[task->kind]++;
+    sum->task_records[record->task]++;
+    sum->task_steps[record->task] += record->T;
+}
+
+static void add_sums(shard_stats_t *stats, const shard_stats_t *sum, const tasks_t *tasks) {
+    for (int k = 0; k < RECORD_KINDS; k++) stats->kinds[k] += sum->kinds[k];
+    stats->image_tokens += sum->image_tokens;
+    stats->pixels += sum->pixels;
+    stats->kept_bytes += sum->kept_bytes;
+    for (size_t i = 0; i < tasks->n; i++) {
+        stats->task_records[i] += sum->task_records[i];
+        stats->task_steps[i] += sum->task_steps[i];
+        for (size_t s = 0; s < TASK_SLOTS; s++) stats->slot_steps[i][s] += sum->slot_steps[i][s];
+    }
+}
+
 /* Sums of a block of records first, so that the lock is taken a few times and not per record. */
 static void read_block(void *ctx, size_t block) {
     reading_t *reading = ctx;
+    const shard_meta_t *meta = token_db_meta(reading->shard);
     size_t first = block * BLOCK, end = min_size(first + BLOCK, token_db_count(reading->shard));
-    uint64_t *histogram =
-        reading->histogram + (size_t)pool_thread_id() * token_db_meta(reading->shard)->codes;
+    uint64_t *histogram = reading->histogram + (size_t)pool_thread_id() * meta->codes;
     shard_stats_t sum = {0};
     stretch_t stretch = {0};
+    make_counts(&sum, &meta->tasks);
     for (size_t i = first; i < end; i++) {
         token_record_t record;
         reason_t why;
         if (token_db_get(reading->shard, i, &record, &why)) die(RC_DATA, "%s", why.text);
-        uint64_t codes = record.codes ? (uint64_t)record.T * record.grid_h * record.grid_w : 0;
-        for (uint64_t k = 0; k < codes; k++) histogram[record.codes[k]]++;
-        sum.kinds[record.kind]++;
-        sum.image_tokens += codes;
-        sum.pixels += codes ? (uint64_t)record.T * record.image_h * record.image_w : 0;
-        sum.kept_bytes += record.pixels_bytes;
+        add_record(&meta->tasks, &record, histogram, &sum);
         extend_stretch(reading, &stretch, &record, i);
         token_record_release(&record);
     }
     add_stretch(reading, &stretch);
     pthread_mutex_lock(&reading->lock);
-    for (int k = 0; k < 3; k++) reading->stats->kinds[k] += sum.kinds[k];
-    reading->stats->image_tokens += sum.image_tokens;
-    reading->stats->pixels += sum.pixels;
-    reading->stats->kept_bytes += sum.kept_bytes;
+    add_sums(reading->stats, &sum, &meta->tasks);
     pthread_mutex_unlock(&reading->lock);
+    shard_stats_release(&sum);
 }
 
 static void swap_sources(reading_t *reading, size_t a, size_t b) {
@@ -147,6 +196,7 @@ void shard_stats_read(shard_stats_t *stats, token_db_t *shard) {
     size_t threads = (size_t)pool_threads();
     *stats = (shard_stats_t){.histogram = xcalloc(codes + 1, sizeof *stats->histogram),
                              .perplexity = NAN};
+    make_counts(stats, &token_db_meta(shard)->tasks);
     reading_t reading = {.shard = shard,
                          .stats = stats,
                          .histogram = xcalloc(threads * codes + 1, sizeof *reading.histogram)};
@@ -164,4 +214,7 @@ void shard_stats_read(shard_stats_t *stats, token_db_t *shard) {
 void shard_stats_release(shard_stats_t *stats) {
     for (size_t i = 0; i < stats->n_sources; i++) free(stats->source[i].name);
     free(stats->histogram);
+    free(stats->task_records);
+    free(stats->task_steps);
+    free(stats->slot_steps);
 }

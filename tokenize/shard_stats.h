@@ -1,4 +1,4 @@
-/* shard_stats.h - what the records of a shard add up to: how often each code occurs, pixels,
+/* shard_stats.h - what the records of a shard add up to: how often each code occurs, pixels, tasks,
  * sources. Reads every record; shard_counts.h has what is counted while a shard is written.
  */
 #ifndef TOKENIZE_SHARD_STATS_H
@@ -14,10 +14,14 @@ typedef struct {
 } shard_stats_source_t;
 
 typedef struct {
-    uint64_t kinds[3];     /* records by kind: RECORD_IMAGE, RECORD_EPISODE, RECORD_TEXT */
-    uint64_t image_tokens; /* codes of all images */
+    uint64_t kinds[RECORD_KINDS]; /* records by kind */
+    uint64_t image_tokens;        /* codes of all images */
     uint64_t pixels;       /* of all images that have codes, at the size the encoder saw */
     uint64_t kept_bytes;   /* of kept PNG files */
+    /* By tasks [tasks]; owned. slot_steps: timesteps that have the slot, [tasks][TASK_SLOTS]; a text
+     * counts once per record. */
+    uint64_t *task_records, *task_steps;
+    uint64_t (*slot_steps)[TASK_SLOTS];
     uint64_t *histogram;   /* [codes]: how often each code occurs. Owned */
     uint32_t used;         /* codes that occur */
     double perplexity;     /* exp of the entropy of the histogram, in codes; NaN without codes */

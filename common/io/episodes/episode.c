@@ -39,7 +39,9 @@ void recorded_episode_begin(const episode_source_t *s, size_t T, recorded_episod
     e->image = xcalloc(e->n_obs, sizeof *e->image);
     e->value = xcalloc(e->n_obs, sizeof *e->value);
     e->text = xcalloc(e->n_obs, sizeof *e->text);
+    e->present = xcalloc(e->n_obs, sizeof *e->present);
     e->action = xcalloc(e->n_act, sizeof *e->action);
+    e->expert_action = xcalloc(e->n_act, sizeof *e->expert_action);
 }
 
 static void free_texts(char **text, size_t n) {
@@ -53,17 +55,22 @@ void recorded_episode_release(recorded_episode_t *e) {
         if (e->image) free(e->image[i]);
         if (e->value) free(e->value[i]);
         if (e->text) free_texts(e->text[i], e->T + 1);
+        if (e->present) free(e->present[i]);
     }
-    for (size_t i = 0; i < e->n_act; i++)
+    for (size_t i = 0; i < e->n_act; i++) {
         if (e->action) free(e->action[i]);
+        if (e->expert_action) free(e->expert_action[i]);
+    }
     free(e->image);
     free(e->value);
     free(e->text);
+    free(e->present);
     free(e->action);
     free(e->expert_action);
     free(e->rewards);
     free(e->terminated);
     free(e->truncated);
+    free(e->success);
     memset(e, 0, sizeof *e);
 }
 

@@ -4,6 +4,7 @@
 #include "common/io/episodes/episode_source.h"
 #include "common/io/episodes/episode_source_kind.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,7 @@ episode_source_t *episode_source_open(const char *path, int *rc, reason_t *why) 
     episode_source_t *s = NEW(episode_source_t);
     s->kind = kind;
     s->path = xstrdup(path);
+    s->random_return = s->expert_return = NAN;
     *rc = RC_DATA;
     if (kind->open(s, rc, why)) {
         episode_source_close(s);
@@ -90,6 +92,12 @@ const char *episode_source_env_spec(const episode_source_t *s) {
 }
 const char *episode_source_dataset_id(const episode_source_t *s) {
     return s->dataset_id ? s->dataset_id : "";
+}
+double episode_source_random_return(const episode_source_t *s) {
+    return s->random_return;
+}
+double episode_source_expert_return(const episode_source_t *s) {
+    return s->expert_return;
 }
 size_t episode_source_n_obs(const episode_source_t *s) {
     return s->n_obs;
@@ -150,17 +158,31 @@ bool episode_source_as_image(episode_source_t *s, size_t i) {
     return true;
 }
 
-int episode_source_find_image(episode_source_t *s) {
+static int first_image(const episode_source_t *s) {
     for (size_t i = 0; i < s->n_obs; i++)
         if (s->obs[i].kind == SPACE_IMAGE) return (int)i;
-    for (size_t i = 0; i < s->n_obs; i++) {
-        space_leaf_t leaf = s->obs[i];
-        size_t h, w, c;
-        if (!has_image_shape(&leaf, &leaf.planar)) continue;
-        space_leaf_image_size(&leaf, &h, &w, &c);
-        bool large = h >= EPISODE_IMAGE_SIDE && w >= EPISODE_IMAGE_SIDE;
-        if (large && episode_source_as_image(s, i)) return (int)i;
-    }
+    return -1;
+}
+
+/* Could the observation be an image of sides that nobody takes for numbers? */
+static bool is_large_image(space_leaf_t leaf) {
+    size_t h, w, c;
+    if (!has_image_shape(&leaf, &leaf.planar)) return false;
+    space_leaf_image_size(&leaf, &h, &w, &c);
+    return h >= EPISODE_IMAGE_SIDE && w >= EPISODE_IMAGE_SIDE;
+}
+
+void episode_source_find_images(episode_source_t *s) {
+    if (first_image(s) >= 0) return;
+    for (size_t i = 0; i < s->n_obs; i++)
+        if (is_large_image(s->obs[i])) episode_source_as_image(s, i);
+}
+
+int episode_source_find_image(episode_source_t *s) {
+    int declared = first_image(s);
+    if (declared >= 0) return declared;
+    for (size_t i = 0; i < s->n_obs; i++)
+        if (is_large_image(s->obs[i]) && episode_source_as_image(s, i)) return (int)i;
     return -1;
 }
 

@@ -39,6 +39,9 @@ size_t episode_source_count(const episode_source_t *s);
 const char *episode_source_env_spec(const episode_source_t *s);
 /* The name that the recording gives itself; "" when it has none. Owned by the source. */
 const char *episode_source_dataset_id(const episode_source_t *s);
+/* Mean returns of a random policy and of an expert, as the recording states them; NAN: it does not. */
+double episode_source_random_return(const episode_source_t *s);
+double episode_source_expert_return(const episode_source_t *s);
 /* The leaves of the observations and of the actions. Owned by the source. */
 size_t episode_source_n_obs(const episode_source_t *s);
 const space_leaf_t *episode_source_obs(const episode_source_t *s, size_t i);
@@ -57,7 +60,10 @@ char *episode_source_frames_file(const char *path);
  * [c,h,w] with c = 1 or 3 (3 at both ends: channels first). From then on it is SPACE_IMAGE and is
  * read as such. False: it is no image. */
 bool episode_source_as_image(episode_source_t *s, size_t i);
-/* The observation that is the image when nobody says which: the first declared one, else the first
+/* The observations that are images when nobody says which: the declared ones; without any, all that
+ * can be taken as one with sides of 32 or more become SPACE_IMAGE. */
+void episode_source_find_images(episode_source_t *s);
+/* The first of them, for those who read one: the first declared one, else the first
  * that can be taken as one with sides of 32 or more (it is SPACE_IMAGE from then on). -1: none. */
 int episode_source_find_image(episode_source_t *s);
 /* Leaves that are not wanted are not read: their arrays stay NULL. Texts among the actions never

@@ -44,6 +44,7 @@ struct episode_source {
     char *path;
     size_t episodes;
     char *dataset_id, *env_spec; /* NULL: none */
+    double random_return, expert_return; /* NAN: not known */
     space_leaf_t *obs, *act;
     size_t n_obs, n_act;
     bool *skip_obs, *skip_act; /* leaves that are not read */

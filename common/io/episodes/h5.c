@@ -86,6 +86,22 @@ bool h5_has(hid_t group, const char *name) {
     return H5Lexists(group, name, H5P_DEFAULT) > 0;
 }
 
+bool h5_has_path(hid_t group, const char *path) {
+    char *part = xstrdup(path);
+    bool there = true, hard = true;
+    for (char *end = part; end && there && hard;) {
+        H5L_info_t info;
+        end = strchr(end, '/');
+        if (end) *end = 0;
+        there = h5_has(group, part);
+        hard = there && H5Lget_info(group, part, &info, H5P_DEFAULT) >= 0 &&
+               info.type == H5L_TYPE_HARD;
+        if (end) *end++ = '/';
+    }
+    free(part);
+    return there;
+}
+
 static int check_link(hid_t parent, const char *path, reason_t *why) {
     H5L_info_t info;
     if (H5Lexists(parent, path, H5P_DEFAULT) <= 0) return reason_set(why, "missing");

@@ -83,6 +83,8 @@ static void take_meta(episode_source_t *s, const minari_meta_t *meta) {
     s->episodes = meta->episodes;
     s->dataset_id = meta->dataset_id;
     s->env_spec = meta->env_spec;
+    s->random_return = meta->random_return;
+    s->expert_return = meta->expert_return;
     s->obs = meta->obs;
     s->n_obs = meta->n_obs;
     s->act = meta->act;

@@ -12,6 +12,7 @@ typedef struct {
     char *file;                     /* the HDF5 file's path */
     hid_t h5;
     bool *told; /* [n_obs + n_act]: warned that its numbers went through JPEG */
+    bool told_success; /* warned that infos/success holds no flags */
 } minari_t;
 
 /* Are the rows JPEG strings: rows of varying length, or a matrix when all happen to be equally

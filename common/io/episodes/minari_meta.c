@@ -29,6 +29,12 @@ static const char *string_of(const cJSON *object, const char *key) {
     return cJSON_IsString(item) ? item->valuestring : NULL;
 }
 
+/* NAN when it is absent or no finite number. */
+static double number_of(const cJSON *object, const char *key) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsNumber(item) && fabs(item->valuedouble) < 1e308 ? item->valuedouble : NAN;
+}
+
 /* ---- spaces ---- */
 
 typedef struct {
@@ -326,6 +332,8 @@ static int parse_root(const cJSON *root, minari_meta_t *m, reason_t *why) {
     const char *id = string_of(root, "dataset_id"), *env = string_of(root, "env_spec");
     m->dataset_id = xstrdup(id ? id : "");
     m->env_spec = env ? xstrdup(env) : NULL;
+    m->random_return = number_of(root, "ref_min_score");
+    m->expert_return = number_of(root, "ref_max_score");
     m->jpeg = !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(root, "jpeg_encoding"));
     if (parse_field(root, "observation_space", &m->obs, &m->n_obs, why)) return -1;
     return parse_field(root, "action_space", &m->act, &m->n_act, why);

@@ -12,6 +12,9 @@ typedef struct {
     char *dataset_id; /* "" when absent */
     char *env_spec;   /* JSON text or NULL */
     uint64_t episodes, steps;
+    /* ref_min_score and ref_max_score: mean returns of a random policy and of an expert; NAN =
+     * absent. */
+    double random_return, expert_return;
     /* An image may be stored as JPEG bytes. Absent means true: the data's structure decides. */
     bool jpeg;
     space_leaf_t *obs, *act;

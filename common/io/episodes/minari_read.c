@@ -157,30 +157,142 @@ static int read_flags(const minari_t *m, hid_t group, size_t episode, const char
     return 0;
 }
 
-/* infos/expert_action, when there is one: T rows, or T + 1 as Minari's collector writes infos (one
- * at reset, which belongs to the first observation); then the last row has no action beside it and
- * is left out. Infos that are no group (some releases wrote JSON strings) have none. */
-static int read_expert(const minari_t *m, hid_t group, size_t episode, recorded_episode_t *e,
-                       reason_t *why) {
-    static const char field[] = "infos/expert_action";
-    h5_data_t d;
-    if (m->source->n_act == 0 || m->source->skip_act[0] || !h5_has(group, "infos")) return 0;
+/* ---- infos ----
+ *
+ * Rows of an info: T, or T + 1 as Minari's collector writes them, one at reset. */
+
+/* Opens the group /episode_i/infos: 0 with -1 in *infos when there is none. Infos that are no group
+ * (some releases wrote JSON strings) are none. */
+static int open_infos(const minari_t *m, hid_t group, size_t episode, hid_t *infos, reason_t *why) {
     reason_t cause = {""};
-    hid_t infos = h5_open_group(group, "infos", &cause);
-    if (infos < 0 && strncmp(cause.text, "refused:", 8) == 0) {
-        reason_set(why, "%s", cause.text);
-        return episode_defect(m->file, episode, "infos", why);
-    }
-    bool there = infos >= 0 && h5_has(infos, "expert_action");
-    h5_drop(infos);
-    if (!there) return 0;
-    int rc = h5_data_open(group, field, &d, why);
+    *infos = -1;
+    if (!h5_has(group, "infos")) return 0;
+    *infos = h5_open_group(group, "infos", &cause);
+    if (*infos >= 0 || strncmp(cause.text, "refused:", 8) != 0) return 0;
+    reason_set(why, "%s", cause.text);
+    return episode_defect(m->file, episode, "infos", why);
+}
+
+/* The clean action beside each executed one. A row at reset belongs to the first observation; then
+ * the last row has no action beside it and is left out. */
+static int read_expert_leaf(minari_t *m, hid_t infos, size_t episode, size_t i, const char *path,
+                            recorded_episode_t *e, reason_t *why) {
+    h5_data_t d;
+    int rc = h5_data_open(infos, path, &d, why);
     if (rc == 0) {
         size_t rows = d.rank > 0 && d.dim[0] == e->T + 1 ? e->T + 1 : e->T;
-        rc = read_value(&d, &m->source->act[0], rows, &e->expert_action, why);
+        rc = read_value(&d, &m->source->act[i], rows, &e->expert_action[i], why);
         h5_data_close(&d);
     }
-    return rc ? episode_defect(m->file, episode, field, why) : 0;
+    if (rc == 0) return 0;
+    char field[320];
+    snprintf(field, sizeof field, "infos/%s", path);
+    return episode_defect(m->file, episode, field, why);
+}
+
+/* infos/expert_action: an array of the first action leaf, or a group by the leaves' paths, which may
+ * lack some. */
+static int read_expert(minari_t *m, hid_t infos, size_t episode, recorded_episode_t *e,
+                       reason_t *why) {
+    static const char field[] = "expert_action";
+    char path[300];
+    int rc = 0;
+    if (!h5_has(infos, field)) return 0;
+    reason_t cause = {""};
+    hid_t group = h5_open_group(infos, field, &cause);
+    h5_drop(group);
+    if (group < 0) {
+        bool wanted = e->n_act > 0 && !m->source->skip_act[0];
+        return wanted ? read_expert_leaf(m, infos, episode, 0, field, e, why) : 0;
+    }
+    for (size_t i = 0; i < e->n_act && rc == 0; i++) {
+        if (m->source->skip_act[i]) continue;
+        leaf_path(path, field, &m->source->act[i]);
+        if (m->source->act[i].path[0] && h5_has_path(infos, path))
+            rc = read_expert_leaf(m, infos, episode, i, path, e, why);
+    }
+    return rc;
+}
+
+/* The flags of infos/PATH: *flags [*rows], 0 or 1, malloc'ed; *rows is T or T + 1. Any number that is
+ * not 0 is true. */
+static int read_info_flags(hid_t infos, const char *path, size_t T, uint8_t **flags, size_t *rows,
+                           reason_t *why) {
+    h5_data_t d;
+    float *v = NULL;
+    *flags = NULL;
+    if (h5_data_open(infos, path, &d, why)) return -1;
+    *rows = d.rank > 0 && d.dim[0] == T + 1 ? T + 1 : T;
+    int rc = h5_check_rows(&d, 0, NULL, *rows, why);
+    if (rc == 0 && d.class == H5T_FLOAT)
+        rc = h5_data_read(&d, H5T_NATIVE_FLOAT, sizeof *v, (void **)&v, why);
+    else if (rc == 0) /* bool is an enumeration, which HDF5 makes no floats of */
+        rc = h5_data_read(&d, H5T_NATIVE_INT8, 1, (void **)flags, why);
+    h5_data_close(&d);
+    if (rc == 0 && v) *flags = xcalloc(*rows, 1);
+    for (size_t t = 0; t < *rows && rc == 0; t++) {
+        if (v && v[t] != v[t]) rc = reason_set(why, "step %zu: NaN", t);
+        (*flags)[t] = v ? v[t] != 0 : (*flags)[t] != 0;
+    }
+    free(v);
+    if (rc == 0) return 0;
+    free(*flags);
+    *flags = NULL;
+    return -1;
+}
+
+/* infos/success: has the step reached the goal? A row at reset is left out. Environments differ in
+ * what they call so: what holds no flags is left out with a warning. */
+static int read_success(minari_t *m, hid_t infos, size_t episode, recorded_episode_t *e,
+                        reason_t *why) {
+    size_t rows;
+    reason_t cause = {""};
+    if (!h5_has(infos, "success")) return 0;
+    if (!read_info_flags(infos, "success", e->T, &e->success, &rows, &cause)) {
+        memmove(e->success, e->success + (rows - e->T), e->T);
+        return 0;
+    }
+    if (strncmp(cause.text, "refused:", 8) == 0) {
+        reason_set(why, "%s", cause.text);
+        return episode_defect(m->file, episode, "infos/success", why);
+    }
+    if (!m->told_success)
+        warn("%s:episode_%zu:infos/success is left out: %s", m->file, episode, cause.text);
+    m->told_success = true;
+    return 0;
+}
+
+/* infos/present/PATH of each observation that is read: 0 where it is missing. After T rows the last
+ * observation is there. */
+static int read_present(const minari_t *m, hid_t infos, size_t episode, recorded_episode_t *e,
+                        reason_t *why) {
+    char path[300], field[320];
+    if (!h5_has(infos, "present")) return 0;
+    for (size_t i = 0; i < e->n_obs; i++) {
+        size_t rows;
+        if (m->source->skip_obs[i]) continue;
+        leaf_path(path, "present", &m->source->obs[i]);
+        if (!h5_has_path(infos, path)) continue;
+        if (read_info_flags(infos, path, e->T, &e->present[i], &rows, why)) {
+            snprintf(field, sizeof field, "infos/%s", path);
+            return episode_defect(m->file, episode, field, why);
+        }
+        e->present[i] = xrealloc(e->present[i], e->T + 1);
+        if (rows == e->T) e->present[i][e->T] = 1;
+    }
+    return 0;
+}
+
+static int read_infos(minari_t *m, hid_t group, size_t episode, recorded_episode_t *e,
+                      reason_t *why) {
+    hid_t infos;
+    int rc = open_infos(m, group, episode, &infos, why);
+    if (rc || infos < 0) return rc;
+    rc = read_expert(m, infos, episode, e, why);
+    if (rc == 0) rc = read_success(m, infos, episode, e, why);
+    if (rc == 0) rc = read_present(m, infos, episode, e, why);
+    h5_drop(infos);
+    return rc;
 }
 
 static int read_fields(minari_t *m, hid_t group, size_t episode, recorded_episode_t *e,
@@ -197,7 +309,7 @@ static int read_fields(minari_t *m, hid_t group, size_t episode, recorded_episod
                          (void **)&e->rewards, why);
     if (rc == 0) rc = read_flags(m, group, episode, "terminations", T, &e->terminated, why);
     if (rc == 0) rc = read_flags(m, group, episode, "truncations", T, &e->truncated, why);
-    if (rc == 0) rc = read_expert(m, group, episode, e, why);
+    if (rc == 0) rc = read_infos(m, group, episode, e, why);
     for (size_t i = 0; i < e->n_obs && rc == 0; i++)
         rc = read_observation(m, group, episode, i, e, why);
     return rc;

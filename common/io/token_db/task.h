@@ -9,11 +9,11 @@
  *     slot_t *wrist = task_add(&arm, SLOT_IMAGE, SIDE_OBSERVED, "wrist", 1);
  *     wrist->image_h = wrist->image_w = 64;
  *     slot_t *joints = task_add(&arm, SLOT_VECTOR, SIDE_OBSERVED, "state/joints", 6);
- *     slot_t *torque = task_add(&arm, SLOT_VECTOR, SIDE_ACTED, "torque", 2);
- *     torque->low = floats_of(2, -1);
- *     torque->high = floats_of(2, 1);
+ *     joints->low[5] = 0; // the gripper's
+ *     slot_t *torque = task_add(&arm, SLOT_VECTOR, SIDE_ACTED, "torque", 1);
+ *     torque->low[0] = -1;
+ *     torque->high[0] = 1;
  *     char *json = tasks_json(&(tasks_t){&arm, 1});
- *     free(json);
  *     task_release(&arm);
  *
  * Slots stand in the order of a timestep: observed ones by kind (image, text, vector, discrete),
@@ -42,7 +42,8 @@ enum {
     TASK_TEXT_SLOTS = 1,  /* of these texts */
     TASK_DISCRETE = 1024, /* most values of a discrete column */
     TASK_WIDTH = 1 << 20, /* most columns of a slot */
-    TASK_NAME = 256       /* bytes of a name, its end included */
+    TASK_NAME = 256,      /* bytes of a name, its end included */
+    TASK_LIST = 1024      /* most tasks of a list that is read */
 };
 
 /* Where the bounds that scale an action come from (gato/task/scaling.h). */
@@ -63,7 +64,8 @@ typedef struct {
     uint32_t *range; /* discrete: values of a column are 0 .. range - 1; range <= TASK_DISCRETE */
 
     /* Vectors. */
-    float *low, *high; /* as declared, maybe infinite; never NULL in an acted vector */
+    float *low, *high; /* as declared, maybe infinite; never NULL in an acted vector. In an observed
+                        * one NULL is the same as infinite */
     uint8_t *raw;      /* acted: 1 = a shard holds it in the units of the environment, else scaled
                         * by low and high to [-1,1] (bounds.h); never NULL in an acted vector */
 
@@ -102,7 +104,7 @@ void task_release(task_t *t);
 /* A deep copy. */
 task_t task_copy(const task_t *t);
 /* Adds a slot in its place; the name is copied. Bounds of a vector are infinite, and an acted vector
- * is raw; the caller sets what it knows. NULL when the side has that name already, or TASK_SLOTS are
+ * is raw; the caller sets what it knows, and the range of discrete values always. NULL when the side has that name already, or TASK_SLOTS are
  * reached. Pointers from former calls are invalid then. */
 slot_t *task_add(task_t *t, slot_kind_t kind, slot_side_t side, const char *name, uint32_t width);
 /* The number of the slot of that side and name, or -1. */
@@ -114,8 +116,9 @@ uint64_t task_width(const task_t *t, slot_side_t side, slot_kind_t kind);
 /* Is every slot as this header says, within its limits? 0, or -1 with a reason. */
 int task_check(const task_t *t, reason_t *why);
 /* Can values of `data` be read by `model`: the same slots by side, kind, name, width and range, the
- * same declared bounds? Sizes of images, statistics and what is missing (a slot that data lack) fit.
- * A name "" fits any other of its kind and width. 0, or -1 with a reason that goes slot by slot:
+ * same declared bounds? Sizes of images, statistics and what is missing (a slot that data lack) fit,
+ * and so do infinite bounds of an observation. A name "" fits any other of its kind and width. The
+ * kinds of records must be equal, the tasks' names need not. 0, or -1 with a reason that goes slot by slot:
  * what the model reads and the data have. */
 int task_fit(const task_t *model, const task_t *data, reason_t *why);
 /* Fills map [data->n_slots] with the numbers of the model's slots; data must fit. */

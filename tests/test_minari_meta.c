@@ -45,8 +45,24 @@ TEST(meta_flattens_dict_and_tuple) {
           m.obs[1].rank == 0 && m.obs[1].count == 1);
     CHECK(m.obs[2].kind == SPACE_DISCRETE && m.obs[2].n == 2 && m.obs[2].count == 4 &&
           m.obs[0].kind == SPACE_TEXT);
-    CHECK(!m.jpeg);
+    CHECK(!m.jpeg && isnan(m.random_return) && isnan(m.expert_return));
     CHECK_STR(m.dataset_id, "x-v0");
+    minari_meta_release(&m);
+}
+
+/* What is no finite number is not known. */
+TEST(meta_reference_scores) {
+    minari_meta_t m;
+    reason_t why = {""};
+    REQUIRE(parse_spaces(box2, "\"ref_min_score\": -3.5, \"ref_max_score\": \"12\", ", &m, &why) ==
+                0,
+            "%s", why.text);
+    CHECK(m.random_return == -3.5 && isnan(m.expert_return));
+    minari_meta_release(&m);
+    REQUIRE(parse_spaces(box2, "\"ref_min_score\": NaN, \"ref_max_score\": Infinity, ", &m, &why) ==
+                0,
+            "%s", why.text);
+    CHECK(isnan(m.random_return) && isnan(m.expert_return));
     minari_meta_release(&m);
 }
 

@@ -23,9 +23,10 @@ static uint64_t visible(void) {
         ok = token_db_get(db, i, &r, &why) == 0;
         if (!ok) break;
         h = XXH64(r.key, r.key_len, h);
-        if (r.codes) h = XXH64(r.codes, r.T * CELLS * sizeof *r.codes, h);
-        if (r.continuous) h = XXH64(r.continuous, r.T * 2 * sizeof *r.continuous, h);
-        if (r.pixels) h = XXH64(r.pixels, r.pixels_bytes, h);
+        if (r.slot[0].codes) h = XXH64(r.slot[0].codes, r.T * CELLS * sizeof *codes, h);
+        if (r.slot[STATE].vector) h = XXH64(r.slot[STATE].vector, r.T * 2 * sizeof *state, h);
+        for (int k = 0; k < 2; k++)
+            if (r.slot[k].pixels) h = XXH64(r.slot[k].pixels, r.slot[k].pixels_bytes, h);
         token_record_release(&r);
     }
     char *key, *reason;
@@ -256,7 +257,8 @@ static void *read_all(void *arg) {
     for (int pass = 0; pass < 20; pass++) {
         for (uint64_t i = 3; i < token_db_count(db); i++) {
             token_record_t r;
-            bad += token_db_get(db, i, &r, NULL) != 0 || memcmp(r.codes, codes, sizeof codes) != 0;
+            bad += token_db_get(db, i, &r, NULL) != 0 ||
+                   memcmp(r.slot[FRONT].codes, codes, sizeof codes) != 0;
             token_record_release(&r);
         }
     }

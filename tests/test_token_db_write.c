@@ -16,11 +16,17 @@ static char fingerprint[] = "00112233445566778899aabbccddeeff",
             other_fingerprint[] = "00112233445566778899aabbccddeef0";
 
 static shard_meta_t meta_of(void) {
+    static tasks_t tasks;
+    if (!tasks.n) {
+        tasks_add(&tasks, task_new("image", RECORD_IMAGE));
+        task_add(&tasks.v[0], SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+    }
     return (shard_meta_t){.arguments = arguments,
                           .fingerprint = fingerprint,
                           .text_tokenizer = byte_text,
                           .codes = 512,
-                          .text_vocab = 257};
+                          .text_vocab = 257,
+                          .tasks = tasks};
 }
 
 static const char *shard(void) {
@@ -40,15 +46,8 @@ static int put(token_db_t *db, uint64_t i, reason_t *why) {
     uint32_t side = 4 + (uint32_t)(i % 29);
     int n = snprintf(key, sizeof key, "item_%llu", (unsigned long long)i);
     for (uint32_t c = 0; c < side * side; c++) codes[c] = (uint32_t)((i * 31 + c * 7) % 512);
-    token_record_t r = {.kind = RECORD_IMAGE,
-                        .T = 1,
-                        .key = key,
-                        .key_len = (uint32_t)n,
-                        .source = "s",
-                        .source_len = 1,
-                        .grid_h = side,
-                        .grid_w = side,
-                        .codes = codes};
+    token_record_t r = {.T = 1, .key = key, .key_len = (uint32_t)n, .source = "s", .source_len = 1};
+    r.slot[0] = (slot_data_t){.grid_h = side, .grid_w = side, .codes = codes};
     return token_db_put(db, &r, why);
 }
 
@@ -56,8 +55,8 @@ static int put(token_db_t *db, uint64_t i, reason_t *why) {
 static int put_big(token_db_t *db, uint32_t mb, reason_t *why) {
     uint32_t size = mb << 20;
     uint8_t *pixels = calloc(size, 1);
-    token_record_t r = {
-        .kind = RECORD_IMAGE, .T = 1, .pixels = pixels, .pixel_size = &size, .pixels_bytes = size};
+    token_record_t r = {.T = 1};
+    r.slot[0] = (slot_data_t){.pixels = pixels, .pixel_size = &size, .pixels_bytes = size};
     int rc = token_db_put(db, &r, why);
     free(pixels);
     return rc;
@@ -145,9 +144,70 @@ TEST(fault_047_resume_with_other_options) {
     other = meta_of();
     other.codes = 513;
     resume_with(other, "number of codes is 512, asked for is 513");
+    other = meta_of();
+    tasks_t one = other.tasks;
+    other.tasks = tasks_copy(&one);
+    task_add(&other.tasks.v[0], SLOT_TEXT, SIDE_OBSERVED, "text", 1);
+    resume_with(other, "its tasks are ...");
+    resume_with(other, "asked for are ...");
+    tasks_release(&other.tasks);
     token_db_t *db = create(&m, 0, &rc, &why);
     CHECK(db, "%s", why.text);
     token_db_close(db);
+    folder_remove();
+}
+
+/* Sizes of images are what a run learns from its records: the next run takes them over. */
+TEST(sizes_are_taken_over) {
+    int rc;
+    reason_t why;
+    shard_meta_t m = meta_of(), again = meta_of();
+    tasks_t plain = m.tasks;
+    m.tasks = tasks_copy(&plain);
+    again.tasks = tasks_copy(&plain);
+    folder_open();
+    token_db_t *db = create(&m, 0, &rc, &why);
+    REQUIRE(db, "%s", why.text);
+    slot_t *slot = m.tasks.v[0].slot;
+    slot->grid_h = 2;
+    slot->grid_w = 3;
+    slot->image_h = 16;
+    slot->image_w = 24;
+    CHECK(put(db, 0, &why) == 0 && token_db_commit(db, &why) == 0, "%s", why.text);
+    token_db_close(db);
+    db = create(&again, 0, &rc, &why);
+    REQUIRE(db, "%s", why.text);
+    slot = again.tasks.v[0].slot;
+    CHECK(slot->grid_h == 2 && slot->grid_w == 3 && slot->image_h == 16 && slot->image_w == 24);
+    token_db_close(db);
+    tasks_release(&m.tasks);
+    tasks_release(&again.tasks);
+    folder_remove();
+}
+
+TEST(tasks_that_are_none) {
+    int rc;
+    reason_t why;
+    shard_meta_t m = meta_of();
+    tasks_t plain = m.tasks;
+    folder_open();
+    m.tasks = tasks_copy(&plain);
+    task_add(&m.tasks.v[0], SLOT_DISCRETE, SIDE_OBSERVED, "x", 1);
+    CHECK(!create(&m, 0, &rc, &why) && rc == RC_DATA && strstr(why.text, "its range is missing") &&
+              strstr(why.text, "x.lmdb"),
+          "%d: %s", rc, why.text);
+    tasks_release(&m.tasks);
+    m.tasks = tasks_copy(&plain);
+    tasks_add(&m.tasks, task_new("image", RECORD_TEXT));
+    CHECK(!create(&m, 0, &rc, &why) && rc == RC_DATA && strstr(why.text, "is there twice"), "%s",
+          why.text);
+    free(m.tasks.v[1].name);
+    m.tasks.v[1].name = strdup("text");
+    task_add(&m.tasks.v[1], SLOT_TEXT, SIDE_OBSERVED, "text", 1);
+    m.text_vocab = 0;
+    CHECK(!create(&m, 0, &rc, &why) && rc == RC_DATA && strstr(why.text, "no text vocabulary"),
+          "%s", why.text);
+    tasks_release(&m.tasks);
     folder_remove();
 }
 
@@ -192,7 +252,8 @@ TEST(fault_050_a_record_that_may_not_be_written) {
     reason_t why;
     shard_meta_t m = meta_of();
     uint32_t codes[1] = {512};
-    token_record_t r = {.kind = RECORD_IMAGE, .T = 1, .grid_h = 1, .grid_w = 1, .codes = codes};
+    token_record_t r = {.T = 1};
+    r.slot[0] = (slot_data_t){.grid_h = 1, .grid_w = 1, .codes = codes};
     folder_open();
     token_db_t *db = create(&m, 0, &rc, &why);
     CHECK(token_db_put(db, &r, &why) == -1 && strstr(why.text, "codes[0] = 512 is not below 512"),
@@ -388,7 +449,7 @@ TEST(fault_045_reading_while_somebody_writes) {
         int n = snprintf(key, sizeof key, "item_%llu", (unsigned long long)i);
         REQUIRE(token_db_get(db, i, &r, &why) == 0, "%s", why.text);
         CHECK(r.key_len == (uint32_t)n && memcmp(r.key, key, r.key_len) == 0 &&
-              r.codes[1] == (i * 31 + 7) % 512);
+              r.slot[0].codes[1] == (i * 31 + 7) % 512);
         token_record_release(&r);
     }
     token_db_close(db);

@@ -76,9 +76,9 @@ static inline void oracle_put(const char *path, int tag, uint32_t sub, uint64_t 
     mdb_env_close(env);
 }
 
-/* The data of part `number` of a value whose head has `head` bytes; NULL when absent. */
-static inline const uint8_t *oracle_part(const uint8_t *v, size_t head, unsigned number, char *type,
-                                         uint64_t *count) {
+/* The data of part `number` of `slot` of a value whose head has `head` bytes; NULL when absent. */
+static inline const uint8_t *oracle_part_at(const uint8_t *v, size_t head, unsigned number,
+                                            unsigned slot, char *type, uint64_t *count) {
     const uint8_t *entry = v + 32 + head, *data = entry + 16 * oracle_le(v + 10, 2);
     for (unsigned i = 0; i < oracle_le(v + 10, 2); i++, entry += 16) {
         uint64_t n = oracle_le(entry + 8, 8), bytes = n * (entry[2] == 'B'   ? 1
@@ -86,10 +86,15 @@ static inline const uint8_t *oracle_part(const uint8_t *v, size_t head, unsigned
                                                                              : 4);
         *type = (char)entry[2];
         *count = n;
-        if (oracle_le(entry, 2) == number) return data;
+        if (oracle_le(entry, 2) == number && entry[3] == slot) return data;
         data += (bytes + 7) / 8 * 8;
     }
     return NULL;
+}
+/* The same for parts that belong to no slot. */
+static inline const uint8_t *oracle_part(const uint8_t *v, size_t head, unsigned number, char *type,
+                                         uint64_t *count) {
+    return oracle_part_at(v, head, number, 0, type, count);
 }
 
 /* Hash of all keys and values; *n entries. Checks lengths, alignment, headers and checksums on the
@@ -113,7 +118,7 @@ static inline uint64_t oracle_dump(const char *path, size_t *n) {
         CHECK(k.mv_size == 16 && v.mv_size % 8 == 0 && v.mv_size >= 32, "lengths %zu %zu",
               k.mv_size, v.mv_size);
         CHECK((uintptr_t)key % 8 == 0 && (uintptr_t)value % 8 == 0, "entry %zu is not aligned", *n);
-        CHECK(memcmp(value, "tkdb\x01\0", 6) == 0 && value[6] == key[0] && value[7] == 'l',
+        CHECK(memcmp(value, "tkdb\x02\0", 6) == 0 && value[6] == key[0] && value[7] == 'l',
               "entry %zu: header", *n);
         CHECK(oracle_le(value + 12, 4) == oracle_be(key + 4, 4) &&
               oracle_le(value + 24, 8) == oracle_be(key + 8, 8));

@@ -101,15 +101,15 @@ static int check_rows(const episode_fields_t *fields, const rows_t *rows, bool d
     size_t width = rows->leaf->count;
     for (size_t i = 0; rows->v && i < rows->T * width; i++) {
         if (rows->present && !rows->present[i / width]) continue;
-        const char *what = discrete ? wrong_id(rows->leaf, i % width, rows->v[i])
-                                    : wrong_number(rows->v[i]);
+        const char *what =
+            discrete ? wrong_id(rows->leaf, i % width, rows->v[i]) : wrong_number(rows->v[i]);
         if (what) return refuse(fields, key, rows, i, what, why);
     }
     return 0;
 }
 
-static int check_slot(const episode_fields_t *fields, const recorded_episode_t *episode,
-                      uint32_t s, const char *key, reason_t *why) {
+static int check_slot(const episode_fields_t *fields, const recorded_episode_t *episode, uint32_t s,
+                      const char *key, reason_t *why) {
     const slot_t *slot = &fields->task.slot[s];
     size_t leaf = fields->leaf[s];
     bool discrete = slot->kind == SLOT_DISCRETE;
@@ -134,8 +134,7 @@ int episode_fields_check(const episode_fields_t *fields, const recorded_episode_
     static const space_leaf_t scalar = {.count = 1};
     for (uint32_t s = 0; s < fields->task.n_slots; s++)
         if (check_slot(fields, episode, s, key, why)) return -1;
-    rows_t rewards = {
-        .v = episode->rewards, .T = episode->T, .leaf = &scalar, .field = "rewards"};
+    rows_t rewards = {.v = episode->rewards, .T = episode->T, .leaf = &scalar, .field = "rewards"};
     return check_rows(fields, &rewards, false, key, why);
 }
 
@@ -157,8 +156,7 @@ static uint32_t *ids(const float *v, const slot_t *slot, const space_leaf_t *lea
     uint32_t *out = episode_arrays_add(arrays, T * slot->width, sizeof *out);
     for (size_t t = 0; t < T; t++)
         for (size_t k = 0; k < slot->width && (!mask || mask[t]); k++)
-            out[t * slot->width + k] =
-                (uint32_t)(v[t * slot->width + k] - mapping_first(leaf, k));
+            out[t * slot->width + k] = (uint32_t)(v[t * slot->width + k] - mapping_first(leaf, k));
     return out;
 }
 

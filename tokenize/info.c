@@ -17,30 +17,6 @@
 
 enum { BAD_SHOWN = 20 };
 
-static void put_pair(jsonw_t *json, const char *key, uint32_t a, uint32_t b) {
-    if (!a) {
-        jsonw_raw(json, key, "null");
-        return;
-    }
-    jsonw_open(json, key, '[');
-    jsonw_int(json, NULL, a);
-    jsonw_int(json, NULL, b);
-    jsonw_close(json, ']');
-}
-
-static void put_u32s(jsonw_t *json, const char *key, const uint32_t *v, uint32_t n) {
-    jsonw_open(json, key, '[');
-    for (uint32_t i = 0; i < n; i++) jsonw_int(json, NULL, v[i]);
-    jsonw_close(json, ']');
-}
-
-/* An infinite bound is null: JSON has no number for it. */
-static void put_floats(jsonw_t *json, const char *key, const float *v, uint32_t n) {
-    jsonw_open(json, key, '[');
-    for (uint32_t i = 0; i < n; i++) jsonw_float(json, NULL, v[i]);
-    jsonw_close(json, ']');
-}
-
 /* Text that should be JSON, as the value that it is; as a string when it is not JSON. */
 static void put_json(jsonw_t *json, const char *key, const char *text) {
     cJSON *o = text ? json_parse(text, strlen(text), false, NULL) : NULL;
@@ -69,11 +45,32 @@ static void put_bad(jsonw_t *json, token_db_t *shard) {
     jsonw_close(json, ']');
 }
 
-/* Which actions are stored in the units of their environment. */
-static void put_raw(jsonw_t *json, const shard_meta_t *meta) {
-    jsonw_open(json, "action_raw", '[');
-    for (uint32_t i = 0; i < meta->n_actions; i++)
-        jsonw_bool(json, NULL, shard_action_raw(meta, i));
+/* The tasks as the shard keeps them. */
+static void put_tasks(jsonw_t *json, const tasks_t *tasks) {
+    char *text = tasks_json(tasks);
+    jsonw_raw(json, "tasks", text);
+    free(text);
+}
+
+/* What there is of each task: records, timesteps, and how many of these have each slot; observed
+ * and acted slots may share a name. */
+static void put_task_counts(jsonw_t *json, const tasks_t *tasks, const shard_stats_t *stats) {
+    static const char *const sides[] = {"observed", "acted"};
+    jsonw_open(json, "task_counts", '[');
+    for (size_t i = 0; i < tasks->n; i++) {
+        jsonw_open(json, NULL, '{');
+        jsonw_str(json, "task", tasks->v[i].name);
+        jsonw_int(json, "records", (int64_t)stats->task_records[i]);
+        jsonw_int(json, "steps", (int64_t)stats->task_steps[i]);
+        for (slot_side_t side = SIDE_OBSERVED; side <= SIDE_ACTED; side++) {
+            jsonw_open(json, sides[side], '{');
+            for (uint32_t s = 0; s < tasks->v[i].n_slots; s++)
+                if (tasks->v[i].slot[s].side == side)
+                    jsonw_int(json, tasks->v[i].slot[s].name, (int64_t)stats->slot_steps[i][s]);
+            jsonw_close(json, '}');
+        }
+        jsonw_close(json, '}');
+    }
     jsonw_close(json, ']');
 }
 
@@ -88,26 +85,14 @@ static void put_meta(jsonw_t *json, const shard_meta_t *meta) {
     jsonw_int(json, "bad", (int64_t)meta->bad);
     jsonw_int(json, "codes", meta->codes);
     jsonw_int(json, "code_dim", meta->code_dim);
-    put_pair(json, "grid", meta->grid_h, meta->grid_w);
-    put_pair(json, "image", meta->image_h, meta->image_w);
     jsonw_str(json, "fingerprint", meta->fingerprint);
     put_json(json, "preprocess", meta->preprocess);
     put_json(json, "quantizer", meta->quantizer);
     jsonw_str(json, "text_tokenizer", meta->text_tokenizer);
     jsonw_int(json, "text_vocab", meta->text_vocab);
-    jsonw_int(json, "n_continuous", meta->n_continuous);
-    jsonw_int(json, "n_discrete", meta->n_discrete);
-    jsonw_int(json, "n_actions", meta->n_actions);
-    jsonw_int(json, "n_discrete_actions", meta->n_discrete_actions);
-    put_u32s(json, "discrete_range", meta->discrete_range, meta->n_discrete);
-    put_u32s(json, "discrete_action_range", meta->discrete_action_range, meta->n_discrete_actions);
-    put_floats(json, "action_low", meta->action_low, meta->n_actions);
-    put_floats(json, "action_high", meta->action_high, meta->n_actions);
-    put_raw(json, meta);
-    put_json(json, "leaves", meta->leaves);
+    put_tasks(json, &meta->tasks);
     jsonw_float(json, "mu", meta->mu);
     jsonw_float(json, "M", meta->M);
-    put_json(json, "env", meta->env);
     put_json(json, "arguments", meta->arguments);
     jsonw_str(json, "tool", meta->tool);
 }
@@ -140,10 +125,10 @@ static void put_stats(jsonw_t *json, token_db_t *shard, const shard_stats_t *sta
     jsonw_num(json, "bits_per_pixel", stats->pixels ? round(bits * 1e6) / 1e6 : NAN);
     put_histogram(json, stats);
     jsonw_open(json, "kinds", '{');
-    jsonw_int(json, "image", (int64_t)stats->kinds[RECORD_IMAGE]);
-    jsonw_int(json, "episode", (int64_t)stats->kinds[RECORD_EPISODE]);
-    jsonw_int(json, "text", (int64_t)stats->kinds[RECORD_TEXT]);
+    for (record_kind_t kind = 0; kind < RECORD_KINDS; kind++)
+        jsonw_int(json, record_kind_names[kind], (int64_t)stats->kinds[kind]);
     jsonw_close(json, '}');
+    put_task_counts(json, &meta->tasks, stats);
     jsonw_open(json, "sources", '[');
     for (size_t i = 0; i < stats->n_sources; i++) {
         jsonw_open(json, NULL, '{');
@@ -152,6 +137,33 @@ static void put_stats(jsonw_t *json, token_db_t *shard, const shard_stats_t *sta
         jsonw_close(json, '}');
     }
     jsonw_close(json, ']');
+}
+
+/* "64 x 64 image 'front', 8 x 8 codes; in 90 of 100 steps". */
+static void table_slot(table_t *t, const slot_t *slot, uint64_t steps, uint64_t all) {
+    char text[TASK_NAME + 64], shown[TASK_NAME + 64], codes[64] = "", some[64] = "";
+    if (slot->grid_h) snprintf(codes, sizeof codes, ", %u x %u codes", slot->grid_h, slot->grid_w);
+    if (steps != all && slot->kind != SLOT_TEXT)
+        snprintf(some, sizeof some, "; in %llu of %llu steps", (unsigned long long)steps,
+                 (unsigned long long)all);
+    table_text(t, slot->side == SIDE_ACTED ? "  acts" : "  sees");
+    table_format(t, "%s%s%s", utf8_printable(shown, sizeof shown, slot_text(slot, text)), codes,
+                 some);
+}
+
+/* A task, and a row for each of its slots. */
+static void table_task(table_t *t, const task_t *task, size_t i, const shard_stats_t *stats) {
+    char shown[TASK_NAME], steps[80] = "", returns[80] = "";
+    if (task->max_steps) snprintf(steps, sizeof steps, " of at most %u steps", task->max_steps);
+    if (!isnan(task->random_return) && !isnan(task->expert_return))
+        snprintf(returns, sizeof returns, "; returns: random %.4g, expert %.4g",
+                 task->random_return, task->expert_return);
+    table_text(t, "task");
+    table_format(t, "%s: %llu %ss%s%s", utf8_printable(shown, sizeof shown, task->name),
+                 (unsigned long long)stats->task_records[i], record_kind_names[task->kind], steps,
+                 returns);
+    for (uint32_t s = 0; s < task->n_slots; s++)
+        table_slot(t, &task->slot[s], stats->slot_steps[i][s], stats->task_steps[i]);
 }
 
 /* The same for people, without what only programs need. */
@@ -185,19 +197,12 @@ static void print_table(const char *path, token_db_t *shard, const shard_stats_t
         table_text(&t, "fingerprint");
         table_text(&t, meta->fingerprint);
     }
-    if (meta->grid_h) {
-        table_text(&t, "codes per image");
-        table_format(&t, "%u x %u", meta->grid_w, meta->grid_h);
-    }
     table_text(&t, "text tokenizer");
     table_format(&t, "%s, %u ids",
                  meta->text_tokenizer ? utf8_printable(text, sizeof text, meta->text_tokenizer)
                                       : "none",
                  meta->text_vocab);
-    table_text(&t, "values per step");
-    table_format(&t, "%u continuous, %u discrete", meta->n_continuous, meta->n_discrete);
-    table_text(&t, "actions per step");
-    table_format(&t, "%u continuous, %u discrete", meta->n_actions, meta->n_discrete_actions);
+    for (size_t i = 0; i < meta->tasks.n; i++) table_task(&t, &meta->tasks.v[i], i, stats);
     for (size_t i = 0; i < stats->n_sources; i++) {
         table_text(&t, i ? "" : "sources");
         table_format(&t, "%s (%llu records)",

@@ -8,6 +8,7 @@
 #include "common/io/source/archive.h"
 #include "common/io/text/json.h"
 #include "common/io/token_db/task.h"
+#include "common/io/utf8.h"
 #include "tokenize/encoder.h"
 #include "tokenize/part.h"
 
@@ -29,8 +30,11 @@ static void parse_shard(job_t *job) {
 }
 
 static void check_options(const job_t *job) {
-    if (job->task && (!*job->task || strlen(job->task) >= TASK_NAME))
-        die(RC_USAGE, "--task '%.40s': 1 to %d bytes are possible", job->task, TASK_NAME - 1);
+    size_t name = job->task ? strlen(job->task) : 0;
+    bool named = name && name < TASK_NAME && utf8_check((const uint8_t *)job->task, name) == name;
+    if (job->task && !named)
+        die(RC_USAGE, "--task '%.40s': 1 to %d bytes of UTF-8 are possible", job->task,
+            TASK_NAME - 1);
     if ((job->spread || job->head) && !job->frames)
         die(RC_USAGE, "%s needs --frames", job->spread ? "--spread" : "--head");
     if (job->spread && job->head) die(RC_USAGE, "--spread and --head exclude each other");

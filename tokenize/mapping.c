@@ -158,8 +158,8 @@ static _Noreturn void refuse_key(const side_t *side, slot_kind_t kind, const cha
         at += (size_t)snprintf(has + at, sizeof has - at, "%s%.70s", i ? ", " : "",
                                *path ? path : ".");
     }
-    die(RC_USAGE, "%s %s=%s: '%s' %s; its %s: %s", side->option, slot_kind_names[kind], key, side->name, what,
-        side->field, has);
+    die(RC_USAGE, "%s %s=%s: '%s' %s; its %s: %s", side->option, slot_kind_names[kind], key,
+        side->name, what, side->field, has);
 }
 
 /* Is the leaf the one that the key names, or below it? */
@@ -244,10 +244,10 @@ mapping_t mapping_observations(episode_source_t *source, const char *name, const
         if (mapping.use[i].kind != SLOT_IMAGE || has_colors(leaf)) continue;
         space_leaf_image_size(leaf, &h, &w, &c);
         die(RC_DATA,
-                "'%s': observations/%s: frames have %zu channels; only 1 or 3 can be read (--obs "
-                "can leave it "
-                "out)",
-                name, leaf->path, c);
+            "'%s': observations/%s: frames have %zu channels; only 1 or 3 can be read (--obs "
+            "can leave it "
+            "out)",
+            name, leaf->path, c);
     }
     return mapping;
 }

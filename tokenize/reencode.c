@@ -21,7 +21,8 @@ typedef struct {
     image_opts_t opts;
     size_t frames; /* --frames of the shard, and how the steps were chosen */
     step_choice_t choice;
-    bool captions;   /* a shard of `tokenize text`: its images are files named by their keys */
+    bool captions; /* a shard of `tokenize text`: its images are files named by their keys */
+    const tasks_t *tasks;
     char *obs, *act; /* --obs and --act of the shard; NULL = the default */
     /* where the images come from: one of these, by what the shard holds */
     image_source_t *source;
@@ -83,8 +84,9 @@ static void open_source(rerun_t *run) {
     }
     run->episodes = episode_source_open_or_die(encoding->in);
     episode_source_lenient(run->episodes, run->opts.lenient);
-    episode_fields_init(&run->fields, run->episodes, encoding->in, run->obs, run->act);
-    if (run->fields.image < 0)
+    /* the task's name says nothing about the images */
+    episode_fields_init(&run->fields, run->episodes, encoding->in, run->obs, run->act, NULL);
+    if (!run->fields.n_images)
         die(RC_MISFIT, "'%s' has no images among its observations", encoding->in);
 }
 
@@ -94,14 +96,23 @@ static _Noreturn void fail(const reencode_t *encoding, const token_record_t *rec
         (int)record->key_len, record->key, reason);
 }
 
-static image_t from_pixels(const rerun_t *run, const token_record_t *record, size_t t) {
+/* Image t of image slot s of a record. */
+typedef struct {
+    const token_record_t *record;
+    uint32_t s;
+    size_t t;
+} place_t;
+
+static image_t from_pixels(const rerun_t *run, place_t place) {
     const reencode_t *encoding = run->encoding;
-    const uint8_t *at = record->pixels;
+    const token_record_t *record = place.record;
+    const slot_data_t *data = &record->slot[place.s];
+    const uint8_t *at = data->pixels;
     image_t im = {0};
     reason_t why;
     if (!at) fail(encoding, record, "keeps no pixels");
-    for (size_t k = 0; k < t; k++) at += record->pixel_size[k];
-    if (image_decode(&im, at, record->pixel_size[t], &run->opts, &why) != IMAGE_OK)
+    for (size_t k = 0; k < place.t; k++) at += data->pixel_size[k];
+    if (image_decode(&im, at, data->pixel_size[place.t], &run->opts, &why) != IMAGE_OK)
         fail(encoding, record, why.text);
     return im;
 }
@@ -132,7 +143,17 @@ static image_t from_file(const rerun_t *run, const token_record_t *record) {
     return im;
 }
 
-static image_t from_dataset(rerun_t *run, const token_record_t *record, size_t t) {
+/* The image slot of the dataset that has the name of the shard's. */
+static size_t slot_of(const rerun_t *run, place_t place) {
+    const char *name = run->tasks->v[place.record->task].slot[place.s].name;
+    int k = task_find(&run->fields.task, SIDE_OBSERVED, name);
+    if (k < 0 || run->fields.task.slot[k].kind != SLOT_IMAGE)
+        die(RC_MISFIT, "'%s' has no images '%s' among its observations", run->encoding->in, name);
+    return (size_t)k;
+}
+
+static image_t from_dataset(rerun_t *run, place_t place) {
+    const token_record_t *record = place.record;
     long long number;
     char key[64];
     reason_t why;
@@ -149,11 +170,13 @@ static image_t from_dataset(rerun_t *run, const token_record_t *record, size_t t
     }
     size_t *step = xcalloc(run->episode.T + 1, sizeof *step);
     size_t n = kept_steps_find(key, run->episode.T, run->frames, run->choice, step),
-           at = step[t < n ? t : 0];
+           at = step[place.t < n ? place.t : 0];
     bool same = n == record->T && step[0] == record->first_step;
     free(step);
     if (!same) fail(run->encoding, record, "has another number of steps now");
-    return episode_fields_frame(&run->fields, &run->episode, at);
+    image_t im = episode_fields_frame(&run->fields, &run->episode, slot_of(run, place), at);
+    if (!im.rgb) fail(run->encoding, record, "lacks an image now");
+    return im;
 }
 
 /* A code that differs may be a near tie, decided by the rounding of another machine: by how much is
@@ -185,25 +208,26 @@ static void compare(rerun_t *run) {
     run->n = 0;
 }
 
-static image_t read_image(rerun_t *run, const token_record_t *record, size_t t) {
-    if (!run->encoding->in) return from_pixels(run, record, t);
-    if (run->captions) return from_file(run, record);
-    return run->episodes ? from_dataset(run, record, t) : from_source(run, record);
+static image_t read_image(rerun_t *run, place_t place) {
+    if (!run->encoding->in) return from_pixels(run, place);
+    if (run->captions) return from_file(run, place.record);
+    return run->episodes ? from_dataset(run, place) : from_source(run, place.record);
 }
 
-/* Adds image t of the record to the batch, and compares the batch when it is full. */
-static void add(rerun_t *run, const token_record_t *record, size_t t) {
+/* Adds an image to the batch, and compares the batch when it is full. */
+static void add(rerun_t *run, place_t place) {
     reencode_t *encoding = run->encoding;
-    size_t grid = (size_t)record->grid_h * record->grid_w, w, h;
-    tokenizer_image_size(encoding->tokenizer, (tokenizer_grid_t){record->grid_h, record->grid_w},
-                         &w, &h);
+    const slot_data_t *data = &place.record->slot[place.s];
+    size_t grid = (size_t)data->grid_h * data->grid_w, w, h;
+    tokenizer_image_size(encoding->tokenizer, (tokenizer_grid_t){data->grid_h, data->grid_w}, &w,
+                         &h);
     encoded_t *image = &run->image[run->n];
-    *image = (encoded_t){.im = read_image(run, record, t)};
+    *image = (encoded_t){.im = read_image(run, place)};
     /* kept pixels are what the encoder saw */
     if (encoding->in) encoder_prepare(&(encoder_t){.tokenizer = encoding->tokenizer}, image);
-    if (image->im.w != w || image->im.h != h) fail(encoding, record, "has another size now");
+    if (image->im.w != w || image->im.h != h) fail(encoding, place.record, "has another size now");
     run->codes[run->n] = xmalloc(grid * sizeof(uint32_t));
-    memcpy(run->codes[run->n], record->codes + t * grid, grid * sizeof(uint32_t));
+    memcpy(run->codes[run->n], data->codes + place.t * grid, grid * sizeof(uint32_t));
     run->n++;
     if (run->n == BATCH) compare(run);
 }
@@ -215,17 +239,29 @@ static bool is_sampled(uint64_t i, uint64_t n, uint64_t sample) {
     return (uint64_t)(a / n) != (uint64_t)(b / n);
 }
 
+/* Adds the sampled images of a record. *number counts all that have codes, n in all. */
+static void add_record(rerun_t *run, const token_record_t *record, uint64_t *number, uint64_t n) {
+    for (uint32_t s = 0; s < run->tasks->v[record->task].n_slots; s++) {
+        const slot_data_t *data = &record->slot[s];
+        for (size_t t = 0; data->codes && t < record->T; t++) {
+            if (data->present && !data->present[t]) continue;
+            if (is_sampled((*number)++, n, run->encoding->sample))
+                add(run, (place_t){record, s, t});
+        }
+    }
+}
+
 void reencode_run(reencode_t *encoding) {
-    rerun_t run = {.encoding = encoding, .loaded = -1};
-    uint64_t n = token_db_meta(encoding->db)->images, number = 0;
-    read_options(&run, token_db_meta(encoding->db));
+    const shard_meta_t *meta = token_db_meta(encoding->db);
+    rerun_t run = {.encoding = encoding, .loaded = -1, .tasks = &meta->tasks};
+    uint64_t number = 0;
+    read_options(&run, meta);
     open_source(&run);
     for (uint64_t i = 0; i < token_db_count(encoding->db); i++) {
         token_record_t record;
         reason_t why;
         if (token_db_get(encoding->db, i, &record, &why)) die(RC_DATA, "%s", why.text);
-        for (size_t t = 0; record.codes && t < record.T; t++)
-            if (is_sampled(number++, n, encoding->sample)) add(&run, &record, t);
+        add_record(&run, &record, &number, meta->images);
         token_record_release(&record);
     }
     compare(&run);

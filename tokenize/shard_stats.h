@@ -16,15 +16,15 @@ typedef struct {
 typedef struct {
     uint64_t kinds[RECORD_KINDS]; /* records by kind */
     uint64_t image_tokens;        /* codes of all images */
-    uint64_t pixels;       /* of all images that have codes, at the size the encoder saw */
-    uint64_t kept_bytes;   /* of kept PNG files */
+    uint64_t pixels;              /* of all images that have codes, at the size the encoder saw */
+    uint64_t kept_bytes;          /* of kept PNG files */
     /* By tasks [tasks]; owned. slot_steps: timesteps that have the slot, [tasks][TASK_SLOTS]; a text
      * counts once per record. */
     uint64_t *task_records, *task_steps;
     uint64_t (*slot_steps)[TASK_SLOTS];
-    uint64_t *histogram;   /* [codes]: how often each code occurs. Owned */
-    uint32_t used;         /* codes that occur */
-    double perplexity;     /* exp of the entropy of the histogram, in codes; NaN without codes */
+    uint64_t *histogram; /* [codes]: how often each code occurs. Owned */
+    uint32_t used;       /* codes that occur */
+    double perplexity;   /* exp of the entropy of the histogram, in codes; NaN without codes */
     uint32_t top[SHARD_STATS_TOP]; /* [n_top]: the most frequent codes, most frequent first */
     size_t n_top;
     /* [n_sources], in the order of their first records; records of further ones are not counted */

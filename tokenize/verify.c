@@ -40,8 +40,22 @@ static void report_defect(reading_t *reading, const char *text) {
     pthread_mutex_unlock(&reading->lock);
 }
 
+/* Images of a record: those of its image slots that are there. *kept: does it keep any pixels? */
+static uint64_t count_images(const token_record_t *record, const task_t *task, bool *kept) {
+    uint64_t n = 0;
+    *kept = false;
+    for (uint32_t s = 0; s < task->n_slots; s++) {
+        const slot_data_t *data = &record->slot[s];
+        *kept |= data->pixels != NULL;
+        if (!data->codes && !data->pixels) continue;
+        for (uint32_t t = 0; t < record->T; t++) n += !data->present || data->present[t];
+    }
+    return n;
+}
+
 static void read_block(void *ctx, size_t block) {
     reading_t *reading = ctx;
+    const tasks_t *tasks = &token_db_meta(reading->shard)->tasks;
     uint64_t images = 0, episodes = 0, steps = 0, pixels = 0;
     size_t first = block * BLOCK, end = min_size(first + BLOCK, token_db_count(reading->shard));
     reason_t why;
@@ -51,12 +65,14 @@ static void read_block(void *ctx, size_t block) {
             report_defect(reading, why.text);
             continue;
         }
-        if (r.codes || r.pixels) images += r.T;
-        if (r.kind == RECORD_EPISODE) {
+        const task_t *task = &tasks->v[r.task];
+        bool kept;
+        images += count_images(&r, task, &kept);
+        if (task->kind == RECORD_EPISODE) {
             episodes++;
             steps += r.T;
         }
-        if (r.pixels) pixels++;
+        pixels += kept;
         token_record_release(&r);
     }
     pthread_mutex_lock(&reading->lock);

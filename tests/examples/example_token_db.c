@@ -11,11 +11,13 @@ TEST(write_and_read) {
     /* use of common/io/token_db/token_db.h */
     int rc; // the program's exit code
     reason_t why;
-    shard_meta_t meta = {.arguments = "{}", .codes = 512};
+    task_t task = task_new("image", RECORD_IMAGE);
+    task_add(&task, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+    shard_meta_t meta = {.arguments = "{}", .codes = 512, .tasks = {&task, 1}};
     token_db_t *db = token_db_create("x.lmdb", &meta, 0, &rc, &why);
     if (!db) die(rc, "%s", why.text);
-    token_record_t image = {.T = 1, .key = "a.png", .key_len = 5, .grid_h = 1, .grid_w = 2};
-    image.codes = (uint32_t[]){7, 511}; // one row of two
+    token_record_t image = {.task = 0, .T = 1, .key = "a.png", .key_len = 5};
+    image.slot[0] = (slot_data_t){.grid_h = 1, .grid_w = 2, .codes = (uint32_t[]){7, 511}};
     if (token_db_put(db, &image, &why)) die(RC_RUNTIME, "%s", why.text);
     if (token_db_commit(db, &why)) die(RC_RUNTIME, "%s", why.text);
     token_db_close(db);
@@ -23,11 +25,12 @@ TEST(write_and_read) {
     token_record_t r;
     db = token_db_open("x.lmdb", &rc, &why);
     if (!db || token_db_get(db, 0, &r, &why)) die(RC_DATA, "%s", why.text);
-    uint32_t second = r.codes[1];
+    uint32_t second = r.slot[0].codes[1];
     token_record_release(&r);
     token_db_close(db);
     /* end of use */
     CHECK(second == 511, "%u", second);
     CHECK(meta.records == 1);
+    task_release(&task);
     folder_remove();
 }

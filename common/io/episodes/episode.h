@@ -44,8 +44,8 @@ void space_leaves_free(space_leaf_t *leaf, size_t n);
 typedef struct {
     size_t T;
     uint8_t **image; /* per observation: [T+1,h,w,c] for SPACE_IMAGE */
-    float **value;  /* per observation: [T+1,count] for SPACE_BOX, SPACE_DISCRETE (value - start) */
-    char ***text;   /* per observation: [T+1] strings for SPACE_TEXT */
+    float **value; /* per observation: [T+1,count] for SPACE_BOX, SPACE_DISCRETE (value - start) */
+    char ***text;  /* per observation: [T+1] strings for SPACE_TEXT */
     /* Per observation [T+1]: 1 where it is there, 0 where it is missing (a camera that dropped
      * out), and its row means nothing. NULL entry: it is there always; `present` itself may be NULL,
      * which is that for all of them. */

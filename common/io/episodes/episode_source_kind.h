@@ -43,7 +43,7 @@ struct episode_source {
     void *self; /* the format's own state */
     char *path;
     size_t episodes;
-    char *dataset_id, *env_spec; /* NULL: none */
+    char *dataset_id, *env_spec;         /* NULL: none */
     double random_return, expert_return; /* NAN: not known */
     space_leaf_t *obs, *act;
     size_t n_obs, n_act;

@@ -11,7 +11,7 @@ typedef struct {
     const episode_source_t *source; /* its leaves, and which of them are read */
     char *file;                     /* the HDF5 file's path */
     hid_t h5;
-    bool *told; /* [n_obs + n_act]: warned that its numbers went through JPEG */
+    bool *told;        /* [n_obs + n_act]: warned that its numbers went through JPEG */
     bool told_success; /* warned that infos/success holds no flags */
 } minari_t;
 

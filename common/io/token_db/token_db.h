@@ -137,14 +137,15 @@ typedef struct token_db token_db_t;
 
 /* Creates the shard `path`, or opens it to go on; only this process may write it.
  *
- * meta: the caller's, must outlive the handle. When an existing shard is opened, its counts are
- * loaded into *meta; everything else must be equal to what is stored. While writing, the caller
- * keeps images, episodes, steps, tokens, skipped and complete up to date, and token_db_put keeps
- * records and bad.
+ * meta: the caller's, must outlive the handle. When an existing shard is opened, its counts and its
+ * tasks' sizes of images are loaded into *meta; everything else must be equal to what is stored.
+ * While writing, the caller keeps images, episodes, steps, tokens, skipped, complete and these sizes
+ * up to date, and token_db_put keeps records and bad.
  * max_map: bytes that the file may grow to; 0 = 1 TB.
  *
- * NULL with a reason: *rc is RC_MISFIT (another meta), RC_RUNTIME (locked by another writer, disk),
- * RC_USAGE (no shard, or open in this process) or RC_DATA (corrupt). */
+ * NULL with a reason: *rc is RC_MISFIT (another meta or version, named), RC_RUNTIME (locked by another
+ * writer, disk), RC_USAGE (no shard, or open in this process) or RC_DATA (corrupt, or tasks that are
+ * none: task_check). */
 token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_map, int *rc,
                             reason_t *why);
 /* Adds a record, copied; records are numbered in this order. Readers see it after token_db_commit.
@@ -173,7 +174,8 @@ int token_db_commit(token_db_t *db, reason_t *why);
  * same handle; close it once more.
  *
  * NULL with a reason: *rc is RC_USAGE (missing, or written by this process), RC_DATA (corrupt),
- * RC_MISFIT (another version or byte order) or RC_RUNTIME. When the file is truncated while it is
+ * RC_MISFIT (another byte order or version; of version 1 the reason says which command makes the
+ * shard anew) or RC_RUNTIME. When the file is truncated while it is
  * read, SIGBUS ends the program with RC_DATA and the shard's name. */
 token_db_t *token_db_open(const char *path, int *rc, reason_t *why);
 /* The meta: borrowed, valid until token_db_close. */
@@ -186,6 +188,10 @@ uint64_t token_db_bytes(const token_db_t *db);
  * are below their ranges and that numbers are finite. 0, or -1 with a reason that names key and
  * offset. Release *r with token_record_release. Thread-safe. */
 int token_db_get(token_db_t *db, uint64_t i, token_record_t *r, reason_t *why);
+/* The checksum that record i carries: XXH64 over its contents and number. It is not compared with
+ * them here, so it costs a look-up; token_db_get does that. 0 when there is no such record, or its
+ * place in the file was damaged since the shard was opened. Thread-safe. */
+uint64_t token_db_checksum(token_db_t *db, uint64_t i);
 /* Reads bad item i: *key and *reason are malloc'ed. 0; -1 with a reason, which is empty when there
  * is no such item. */
 int token_db_bad(token_db_t *db, uint64_t i, char **key, char **reason, reason_t *why);

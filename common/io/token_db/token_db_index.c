@@ -47,7 +47,9 @@ static int index_mark(token_index_t *x, token_key_t key, const uint8_t *value, s
     value_t v;
     if (size == VALUE_HEADER) return 0; /* former versions marked every item */
     if (x->n_marks == TOKEN_MARKS) return reason_set(why, "corrupt: too many sources");
-    if (value_parse(value, size, key, MARK_HEAD, &v, why)) return -1;
+    int rc = value_parse(value, size, key, MARK_HEAD, &v, why);
+    if (rc == RC_MISFIT) return 0; /* the meta is of that version too, and will be refused */
+    if (rc) return -1;
     token_mark_t *m = &x->mark[x->n_marks++];
     *m = (token_mark_t){.source = key.id};
     memcpy(&m->items, v.head, 8);
@@ -135,7 +137,7 @@ int token_index_open(token_index_t *x, MDB_env *env, MDB_txn *txn, int slot, rea
 }
 
 int token_index_meta(const token_index_t *x, shard_meta_t *out, reason_t *why) {
-    memset(out, 0, sizeof *out);
+    *out = (shard_meta_t){0};
     if (!x->meta.data) {
         reason_set(why, "nothing was committed to it");
         return RC_DATA;

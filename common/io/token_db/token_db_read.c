@@ -111,7 +111,7 @@ static void name_of(token_bytes_t b, uint64_t i, char name[96]) {
     value_t v;
     name[0] = 0;
     if (value_parse(b.data, b.size, (token_key_t){TAG_RECORD, 0, i}, RECORD_HEAD, &v, NULL)) return;
-    const value_part_t *key = value_part(&v, PART_KEY);
+    const value_part_t *key = value_part(&v, PART_KEY, 0);
     if (!key || key->type != 'B') return;
     size_t n = min_size(key->count, 80);
     const uint8_t *from = key->data;
@@ -123,7 +123,7 @@ static void name_of(token_bytes_t b, uint64_t i, char name[96]) {
 
 int token_db_get(token_db_t *db, uint64_t i, token_record_t *r, reason_t *why) {
     reason_t cause = {""};
-    memset(r, 0, sizeof *r);
+    *r = (token_record_t){0};
     if (db->meta) BUG("reading from a shard opened for writing");
     if (i >= db->index.records)
         return reason_set(why, "'%s': there is no record %" PRIu64 ", only %" PRIu64, db->path, i,
@@ -138,9 +138,18 @@ int token_db_get(token_db_t *db, uint64_t i, token_record_t *r, reason_t *why) {
                       db->path, i, name, (size_t)(b.data - db->index.map), cause.text);
 }
 
+uint64_t token_db_checksum(token_db_t *db, uint64_t i) {
+    token_bytes_t b = {0};
+    if (db->meta) BUG("reading from a shard opened for writing");
+    if (i >= db->index.records || token_index_record(&db->index, i, &b, NULL) ||
+        b.size < VALUE_HEADER)
+        return 0;
+    return value_checksum(b.data);
+}
+
 /* The bytes of a part as a string, "" when it is absent. malloc'ed. */
 static char *text_part(const value_t *v, unsigned part) {
-    const value_part_t *p = value_part(v, part);
+    const value_part_t *p = value_part(v, part, 0);
     size_t n = p && p->type == 'B' ? p->count : 0;
     char *s = xmalloc(n + 1);
     if (n) memcpy(s, p->data, n);

@@ -14,7 +14,7 @@ static const uint64_t ADDRESSABLE = (uint64_t)1 << 46; /* bytes of a map; no sha
 int shard_reason(const char *path, int rc, reason_t *why) {
     if (!why) return rc;
     reason_t cause = *why;
-    reason_set(why, "'%.200s': %.280s", path, cause.text);
+    reason_set(why, "'%.200s': %.600s", path, cause.text);
     return rc;
 }
 

@@ -21,7 +21,10 @@ enum {
     AT_SUB = 12,
     AT_CHECKSUM = 16,
     AT_ID = 24,
-    ENTRY = 16
+    ENTRY = 16,
+    ENTRY_TYPE = 2,
+    ENTRY_SLOT = 3,
+    ENTRY_ELEMENTS = 8
 };
 static const char magic[4] = {'t', 'k', 'd', 'b'};
 
@@ -100,8 +103,9 @@ uint8_t *value_build(token_key_t key, const void *head, size_t head_size, const 
     for (size_t i = 0; i < n; i++) {
         if (!part[i].data) continue;
         put(entry, part[i].part, 2);
-        entry[2] = (uint8_t)part[i].type;
-        put(entry + 8, part[i].count, 8);
+        entry[ENTRY_TYPE] = (uint8_t)part[i].type;
+        entry[ENTRY_SLOT] = part[i].slot;
+        put(entry + ENTRY_ELEMENTS, part[i].count, 8);
         memcpy(data, part[i].data, part[i].count * type_size(part[i].type));
         entry += ENTRY;
         data += padded_size(part[i].count, part[i].type);
@@ -117,7 +121,8 @@ static int corrupt(reason_t *why, const char *what) {
 
 /* The checksum comes first: a damaged header must not be taken for one of another version. A
  * machine of the other byte order writes the checksum with its bytes reversed. */
-static int check_header(const uint8_t *v, size_t size, token_key_t key, reason_t *why) {
+static int check_header(const uint8_t *v, size_t size, unsigned version, token_key_t key,
+                        reason_t *why) {
     if (size < VALUE_HEADER || size % 8) return corrupt(why, "a value's length");
     if ((uintptr_t)v % 8) return corrupt(why, "a value that is not aligned");
     uint64_t sum = checksum(v, size), stored = get(v + AT_CHECKSUM, 8);
@@ -129,9 +134,9 @@ static int check_header(const uint8_t *v, size_t size, token_key_t key, reason_t
         return RC_MISFIT;
     }
     if (stored != sum) return corrupt(why, "its checksum does not match");
-    if (get(v + AT_VERSION, 2) != TOKEN_DB_VERSION) {
-        reason_set(why, "format version %u, this program reads version %d",
-                   (unsigned)get(v + AT_VERSION, 2), TOKEN_DB_VERSION);
+    if (get(v + AT_VERSION, 2) != version) {
+        reason_set(why, "format version %u, this program reads version %u",
+                   (unsigned)get(v + AT_VERSION, 2), version);
         return RC_MISFIT;
     }
     if (v[AT_TAG] != key.tag || get(v + AT_SUB, 4) != key.sub || get(v + AT_ID, 8) != key.id)
@@ -139,22 +144,22 @@ static int check_header(const uint8_t *v, size_t size, token_key_t key, reason_t
     return 0;
 }
 
-int value_parse(const uint8_t *v, size_t size, token_key_t key, size_t head_size, value_t *out,
-                reason_t *why) {
-    int rc = check_header(v, size, key, why);
-    if (rc) return rc;
-    size_t n = get(v + AT_COUNT, 2), at = VALUE_HEADER + head_size + n * ENTRY;
-    if (n > VALUE_PARTS || at > size) return corrupt(why, "more parts than there is room for");
-    *out = (value_t){.head = v + VALUE_HEADER, .n = (unsigned)n};
-    for (size_t i = 0; i < n; i++) {
+/* Fills the table of n parts whose data begin at byte `at`. */
+static int parse_parts(const uint8_t *v, size_t size, size_t head_size, size_t at, value_t *out,
+                       reason_t *why) {
+    unsigned last = 0; /* number and slot of the part before */
+    for (size_t i = 0; i < out->n; i++) {
         const uint8_t *entry = v + VALUE_HEADER + head_size + i * ENTRY;
         value_part_t *p = &out->part[i];
         *p = (value_part_t){.part = (uint16_t)get(entry, 2),
-                            .type = (char)entry[2],
-                            .count = get(entry + 8, 8),
+                            .slot = entry[ENTRY_SLOT],
+                            .type = (char)entry[ENTRY_TYPE],
+                            .count = get(entry + ENTRY_ELEMENTS, 8),
                             .data = v + at};
         size_t element = type_size(p->type);
-        if (!element || (i && p->part <= p[-1].part)) return corrupt(why, "its table of parts");
+        unsigned order = (unsigned)p->part << 8 | p->slot;
+        if (!element || (i && order <= last)) return corrupt(why, "its table of parts");
+        last = order;
         if (p->count > (size - at) / element || padded_size(p->count, p->type) > size - at)
             return corrupt(why, "a part longer than the value");
         at += padded_size(p->count, p->type);
@@ -162,8 +167,28 @@ int value_parse(const uint8_t *v, size_t size, token_key_t key, size_t head_size
     return at == size ? 0 : corrupt(why, "bytes after the last part");
 }
 
-const value_part_t *value_part(const value_t *v, unsigned part) {
+int value_parse_version(const uint8_t *v, size_t size, unsigned version, token_key_t key,
+                        size_t head_size, value_t *out, reason_t *why) {
+    int rc = check_header(v, size, version, key, why);
+    if (rc) return rc;
+    size_t n = get(v + AT_COUNT, 2), at = VALUE_HEADER + head_size + n * ENTRY;
+    if (n > VALUE_PARTS || at > size) return corrupt(why, "more parts than there is room for");
+    out->head = v + VALUE_HEADER;
+    out->n = (unsigned)n;
+    return parse_parts(v, size, head_size, at, out, why);
+}
+
+int value_parse(const uint8_t *v, size_t size, token_key_t key, size_t head_size, value_t *out,
+                reason_t *why) {
+    return value_parse_version(v, size, TOKEN_DB_VERSION, key, head_size, out, why);
+}
+
+const value_part_t *value_part(const value_t *v, unsigned part, unsigned slot) {
     for (unsigned i = 0; i < v->n; i++)
-        if (v->part[i].part == part) return &v->part[i];
+        if (v->part[i].part == part && v->part[i].slot == slot) return &v->part[i];
     return NULL;
+}
+
+uint64_t value_checksum(const uint8_t *v) {
+    return get(v + AT_CHECKSUM, 8);
 }

@@ -13,9 +13,9 @@
 enum {
     KEY_BYTES = 16,
     VALUE_HEADER = 32,
-    VALUE_PARTS = 24,
-    META_HEAD = 112,
-    RECORD_HEAD = 32,
+    VALUE_PARTS = TASK_SLOTS * 5 + 16, /* a slot has 5 at most: an image with its pixels */
+    META_HEAD = 80,
+    RECORD_HEAD = 16,
     MARK_HEAD = 16
 };
 
@@ -34,44 +34,42 @@ int token_key_parse(const uint8_t *key, size_t size, token_key_t *out);
 
 /* ---- the container ---- */
 
-/* Numbers of the parts, as they stand in the file. */
+/* Numbers of the parts, as they stand in the file. Those of a record that belong to a slot carry
+ * its number beside. */
 enum {
     PART_KEY = 1,
     PART_SOURCE,
-    PART_CODES,
+    PART_CODES, /* of a slot, and so are the next six */
     PART_TEXT,
-    PART_CONTINUOUS,
+    PART_VECTOR,
     PART_DISCRETE,
-    PART_ACTIONS,
-    PART_DISCRETE_ACTIONS,
-    PART_LABEL_ACTIONS,
+    PART_LABEL_VECTOR,
+    PART_LABEL_DISCRETE,
+    PART_PRESENT,
     PART_REWARDS,
     PART_TERMINATED,
     PART_TRUNCATED,
-    PART_PIXEL_SIZE,
-    PART_PIXELS,
+    PART_PIXEL_SIZE, /* of a slot */
+    PART_PIXELS,     /* of a slot */
     PART_IMAGE_HASH,
-    PART_PROMPT,
+    PART_PROMPT, /* of a slot */
     PART_LABEL,
+    PART_SIZES, /* of a slot */
+    PART_SUCCESS,
     PART_TOOL = 32,
     PART_ARGUMENTS,
     PART_FINGERPRINT,
     PART_PREPROCESS,
     PART_QUANTIZER,
     PART_TEXT_TOKENIZER,
-    PART_ENV,
-    PART_DISCRETE_RANGE,
-    PART_DISCRETE_ACTION_RANGE,
-    PART_ACTION_LOW,
-    PART_ACTION_HIGH,
-    PART_ACTION_RAW,
-    PART_LEAVES,
+    PART_TASKS,
     PART_CODEBOOK = 48,
     PART_REASON,
 };
 
 typedef struct {
     uint16_t part;
+    uint8_t slot;   /* of a part that belongs to one, else 0 */
     char type;      /* B u8, H u16, I u32, f f32 */
     uint64_t count; /* elements */
     const void *data;
@@ -84,22 +82,30 @@ typedef struct {
     unsigned n;
 } value_t;
 
-/* Builds a value with its checksum from a head of head_size bytes and n parts in ascending order;
- * parts whose data is NULL are left out. Returns *size bytes, malloc'ed. */
+/* Builds a value with its checksum from a head of head_size bytes and n parts in ascending order
+ * of number, then slot; parts whose data is NULL are left out. Returns *size bytes, malloc'ed. */
 uint8_t *value_build(token_key_t key, const void *head, size_t head_size, const value_part_t *part,
                      size_t n, size_t *size);
 /* Checks and parses the value of `key`. *out points into `v`, which must be aligned to 8 bytes and
  * outlive it. 0; RC_DATA (corrupt) or RC_MISFIT (another version or byte order) with a reason. */
 int value_parse(const uint8_t *v, size_t size, token_key_t key, size_t head_size, value_t *out,
                 reason_t *why);
-/* The part of that number, or NULL. */
-const value_part_t *value_part(const value_t *v, unsigned part);
+/* The same for a value of another version of the format. */
+int value_parse_version(const uint8_t *v, size_t size, unsigned version, token_key_t key,
+                        size_t head_size, value_t *out, reason_t *why);
+/* The part of that number and slot (0 for those that belong to none), or NULL. */
+const value_part_t *value_part(const value_t *v, unsigned part, unsigned slot);
+/* The checksum that the value's header has, of at least VALUE_HEADER bytes; nothing is checked. */
+uint64_t value_checksum(const uint8_t *v);
 
 /* ---- what values carry ---- */
 
+/* Is every task fit to be stored, and its name there once? 0, or -1 with a reason. */
+int token_meta_check(const shard_meta_t *m, reason_t *why);
 /* The value of the meta without its codebook, malloc'ed. */
 uint8_t *token_meta_build(const shard_meta_t *m, size_t *size);
-/* Back: 0, or an RC_ code with a reason and *out empty. Release with shard_meta_release. */
+/* Back: 0, or an RC_ code with a reason and *out empty. Of a meta of version 1 the reason says which
+ * command makes the shard anew. Release with shard_meta_release. */
 int token_meta_parse(const uint8_t *v, size_t size, shard_meta_t *out, reason_t *why);
 
 /* The value of m's codebook [K,D], malloc'ed. */
@@ -107,8 +113,9 @@ uint8_t *token_codebook_build(const shard_meta_t *m, size_t *size);
 /* Gives m its codebook, a copy; K and D must be those of m. 0, or an RC_ code with a reason. */
 int token_codebook_parse(const uint8_t *v, size_t size, shard_meta_t *m, reason_t *why);
 
-/* The value of record `id`, malloc'ed; NULL with a reason when r is not as m says: sizes against T
- * and the widths, ids against their ranges, finite numbers. */
+/* The value of record `id`, malloc'ed; NULL with a reason when r is not as its task says: parts of
+ * slots of another kind, sizes against T and the widths, ids against their ranges, finite numbers,
+ * rows of timesteps that lack the slot. */
 uint8_t *token_record_build(const shard_meta_t *m, uint64_t id, const token_record_t *r,
                             size_t *size, reason_t *why);
 /* Back, with the same checks. 0, or an RC_ code with a reason and *r empty. Arrays of *r point into

@@ -61,6 +61,35 @@ static int differs(const char *what, const char *stored, const char *asked, reas
     return RC_MISFIT;
 }
 
+/* The tasks as JSON without their images' sizes, malloc'ed. */
+static char *tasks_without_sizes(const tasks_t *list) {
+    tasks_t copy = tasks_copy(list);
+    for (size_t i = 0; i < copy.n; i++)
+        for (uint32_t k = 0; k < copy.v[i].n_slots; k++) {
+            slot_t *s = &copy.v[i].slot[k];
+            s->image_h = s->image_w = s->grid_h = s->grid_w = 0;
+        }
+    char *json = tasks_json(&copy);
+    tasks_release(&copy);
+    return json;
+}
+
+static int check_same_tasks(const shard_meta_t *s, const shard_meta_t *m, reason_t *why) {
+    char *stored = tasks_without_sizes(&s->tasks), *asked = tasks_without_sizes(&m->tasks);
+    int rc = 0;
+    if (strcmp(stored, asked) != 0) {
+        size_t same = 0;
+        while (stored[same] == asked[same]) same++;
+        size_t from = same > 40 ? same - 40 : 0;
+        reason_set(why, "cannot go on with it: its tasks are ...%.160s, asked for are ...%.160s",
+                   stored + from, asked + from);
+        rc = RC_MISFIT;
+    }
+    free(stored);
+    free(asked);
+    return rc;
+}
+
 /* Everything that shapes records must be equal in the file and in the caller's meta. 0, or
  * RC_MISFIT with the first difference. */
 static int check_same(const shard_meta_t *s, const shard_meta_t *m, reason_t *why) {
@@ -69,8 +98,6 @@ static int check_same(const shard_meta_t *s, const shard_meta_t *m, reason_t *wh
     if (!rc) rc = differs("preprocess", s->preprocess, m->preprocess, why);
     if (!rc) rc = differs("quantizer", s->quantizer, m->quantizer, why);
     if (!rc) rc = differs("text tokenizer", s->text_tokenizer, m->text_tokenizer, why);
-    if (!rc) rc = differs("environment", s->env, m->env, why);
-    if (!rc) rc = differs("columns", s->leaves, m->leaves, why);
     const struct {
         const char *what;
         uint32_t stored, asked;
@@ -78,10 +105,6 @@ static int check_same(const shard_meta_t *s, const shard_meta_t *m, reason_t *wh
         {"number of codes", s->codes, m->codes},
         {"code width", s->code_dim, m->code_dim},
         {"text vocabulary", s->text_vocab, m->text_vocab},
-        {"continuous width", s->n_continuous, m->n_continuous},
-        {"discrete width", s->n_discrete, m->n_discrete},
-        {"action width", s->n_actions, m->n_actions},
-        {"discrete action width", s->n_discrete_actions, m->n_discrete_actions},
     };
     for (size_t i = 0; i < sizeof number / sizeof *number && !rc; i++) {
         if (number[i].stored == number[i].asked) continue;
@@ -89,9 +112,10 @@ static int check_same(const shard_meta_t *s, const shard_meta_t *m, reason_t *wh
                    number[i].what, number[i].stored, number[i].asked);
         rc = RC_MISFIT;
     }
-    return rc;
+    return rc ? rc : check_same_tasks(s, m, why);
 }
 
+/* The images' sizes too: what a run has learned from its records so far. */
 static void take_counts(shard_meta_t *m, const shard_meta_t *s) {
     m->records = s->records;
     m->images = s->images;
@@ -101,6 +125,15 @@ static void take_counts(shard_meta_t *m, const shard_meta_t *s) {
     m->skipped = s->skipped;
     m->bad = s->bad;
     m->complete = s->complete;
+    for (size_t i = 0; i < s->tasks.n; i++)
+        for (uint32_t k = 0; k < s->tasks.v[i].n_slots; k++) {
+            const slot_t *from = &s->tasks.v[i].slot[k];
+            slot_t *to = &m->tasks.v[i].slot[k];
+            to->image_h = from->image_h;
+            to->image_w = from->image_w;
+            to->grid_h = from->grid_h;
+            to->grid_w = from->grid_w;
+        }
 }
 
 /* Reads what a former run left: counts, marks and the number of the next record. A shard to which
@@ -206,6 +239,11 @@ token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_m
     token_db_t *db = NEW(token_db_t);
     bool former = false;
     if (!meta->arguments) BUG("a shard without arguments");
+    if (token_meta_check(meta, why)) {
+        free(db);
+        *rc = shard_reason(path, RC_DATA, why);
+        return NULL;
+    }
     db->path = without_slash(path);
     db->lock_path = xasprintf("%s.lock", db->path);
     db->slot = -1;
@@ -252,8 +290,9 @@ int token_db_put_bad(token_db_t *db, const char *key, size_t key_len, const char
                      reason_t *why) {
     (void)why;
     token_key_t k = {TAG_BAD, 0, db->next_bad};
-    value_part_t part[] = {{PART_KEY, 'B', key_len, key},
-                           {PART_REASON, 'B', strlen(reason), reason}};
+    value_part_t part[] = {
+        {.part = PART_KEY, .type = 'B', .count = key_len, .data = key},
+        {.part = PART_REASON, .type = 'B', .count = strlen(reason), .data = reason}};
     size_t size;
     uint8_t *v = value_build(k, NULL, 0, part, 2, &size);
     add_pending(db, k, v, size);

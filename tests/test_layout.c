@@ -1,31 +1,158 @@
 /* test_layout.c - timesteps and batches token by token, against sequences written out by hand;
- * positions along an axis against their definition in floating point.
+ * positions along an axis against their definition in floating point; packing against its promises.
  */
 #include "tests/test.h"
 
 #include "common/io/text/json.h"
-#include "gato/model/batch.h"
 #include "gato/model/graph.h"
-#include "gato/model/layout.h"
+#include "gato/model/head_tokens.h"
 
-TEST(parts_in_order) {
-    layout_t l = {.count = {4, 2, 3, 1, 1, 2, 1}, .text_target = true};
-    CHECK(layout_observation(&l) == 10 && layout_tokens(&l) == 14);
-    CHECK(layout_start(&l, PART_IMAGE) == 0 && layout_start(&l, PART_TEXT) == 4 &&
-          layout_start(&l, PART_CONTINUOUS) == 6);
-    CHECK(layout_start(&l, PART_SEPARATOR) == 10 && layout_start(&l, PART_ACTION) == 11);
-    size_t index;
-    CHECK(layout_part(&l, 5, &index) == PART_TEXT && index == 1);
-    CHECK(layout_part(&l, 13, &index) == PART_DISCRETE_ACTION && index == 0);
-    static const char target[] = "00001100000111";
-    for (size_t i = 0; i < 14; i++) {
-        CHECK(layout_target(&l, i) == (target[i] == '1'), "%zu", i);
-        CHECK(layout_inner(&l, i) == (i < 10 ? (int32_t)i : -1), "%zu", i);
-    }
-    l.text_first = true;
-    CHECK(layout_start(&l, PART_TEXT) == 0 && layout_start(&l, PART_IMAGE) == 2 &&
-          layout_start(&l, PART_CONTINUOUS) == 6);
+static gato_config_t config_of(const char *const *set, size_t n) {
+    gato_config_t c;
+    config_defaults(gato_config_table, &c);
+    for (size_t i = 0; i < n; i++) config_set(gato_config_table, &c, set[i]);
+    return c;
 }
+
+static slot_t *add_discrete(task_t *t, slot_side_t side, const char *name, uint32_t width,
+                            uint32_t range) {
+    slot_t *slot = task_add(t, SLOT_DISCRETE, side, name, width);
+    slot->range = xcalloc(width, sizeof *slot->range);
+    for (uint32_t i = 0; i < width; i++) slot->range[i] = range;
+    return slot;
+}
+
+static gato_model_t *model_of(gato_config_t c, task_t task, uint32_t text, uint32_t codes) {
+    /* a small network: its numbers are not asked for here */
+    c.model.width = 8;
+    c.model.heads = c.model.layers = 1;
+    vocabulary_t v = {.text = text, .codes = codes, .code_dim = 1, .mu = 100, .M = 256};
+    tasks_t tasks = {0};
+    tasks_add(&tasks, task);
+    gato_model_t *m = gato_model_new(&c, &v, &tasks, 1);
+    tasks_release(&tasks);
+    return m;
+}
+
+/* The group of a head, by name; part: which of several. */
+static const targets_t *targets_of(const batch_t *b, const char *head, uint32_t part) {
+    for (size_t i = 0; i < b->model->n_groups; i++)
+        if (!strcmp(b->model->group[i].head->name, head) && b->model->group[i].part == part)
+            return &b->target[i];
+    BUG("no targets of '%s'", head);
+}
+
+static const column_t *input_of(const batch_t *b, const char *head, uint32_t part, size_t k) {
+    return &targets_of(b, head, part)->rows.input[k];
+}
+
+static void check_ids(const char *what, const column_t *a, const int32_t *want, size_t n) {
+    CHECK(a->n == n, "%s: %zu instead of %zu", what, a->n, n);
+    for (size_t i = 0; i < n && i < a->n; i++)
+        CHECK(column_at(a, i) == want[i], "%s[%zu]: %d instead of %d", what, i, column_at(a, i),
+              want[i]);
+}
+
+static void check_floats(const char *what, const column_t *a, const float *want, size_t n) {
+    CHECK(a->n == n, "%s: %zu instead of %zu", what, a->n, n);
+    for (size_t i = 0; i < n && i < a->n; i++) {
+        float v = ((const float *)a->v)[i];
+        CHECK(v == want[i], "%s[%zu]: %g instead of %g", what, i, (double)v, (double)want[i]);
+    }
+}
+
+/* One sequence of the only task; steps without actions have no acted values. */
+static void add_sequence(batch_t *b, const timestep_t *step, size_t n, bool last_unread) {
+    reason_t why;
+    batch_begin(b, 0);
+    for (size_t i = 0; i < n; i++) {
+        if (batch_observation(b, &step[i], (int32_t)i, 0, &why)) CHECK(false, "%s", why.text);
+        batch_actions(b, !last_unread || i + 1 < n);
+    }
+    batch_end(b);
+}
+
+/* ---- timesteps ---- */
+
+/* Slots in the order of the task, missing ones without tokens; a mission may come first. */
+TEST(slots_in_order) {
+    gato_config_t c = config_of((const char *const[]){"model.context=100"}, 1);
+    task_t t = task_new("arm", RECORD_EPISODE);
+    task_add(&t, SLOT_VECTOR, SIDE_ACTED, "torque", 2);
+    task_add(&t, SLOT_VECTOR, SIDE_OBSERVED, "state", 3);
+    slot_t *front = task_add(&t, SLOT_IMAGE, SIDE_OBSERVED, "front", 1);
+    front->grid_h = front->grid_w = 2;
+    slot_t *wrist = task_add(&t, SLOT_IMAGE, SIDE_OBSERVED, "wrist", 1);
+    wrist->grid_h = 1;
+    wrist->grid_w = 3;
+    slot_t *mission = task_add(&t, SLOT_TEXT, SIDE_OBSERVED, "mission", 1);
+    mission->text_len = 5;
+    add_discrete(&t, SIDE_ACTED, "grip", 1, 3);
+    enum { FRONT, WRIST, MISSION, STATE, TORQUE, GRIP };
+    layout_t l;
+    REQUIRE(!layout_declared(&l, &c, &t, NULL));
+    static const size_t count[] = {4, 3, 5, 3, 2, 1}, start[] = {0, 4, 7, 12, 16, 18};
+    for (uint32_t k = 0; k < 6; k++)
+        CHECK(l.count[k] == count[k] && layout_start(&l, k) == start[k], "slot %u: %zu at %zu", k,
+              l.count[k], layout_start(&l, k));
+    CHECK(layout_observation(&l) == 15 && layout_tokens(&l) == 19);
+    CHECK(layout_window(&c, &t) == 5);
+    c.model.text_first = true;
+    REQUIRE(!layout_declared(&l, &c, &t, NULL));
+    CHECK(layout_start(&l, MISSION) == 0 && layout_start(&l, FRONT) == 5 &&
+          layout_start(&l, WRIST) == 9 && layout_start(&l, STATE) == 12);
+    c.model.control_text = false;
+    CHECK(layout_window(&c, &t) == 7);
+    c.model.vector_in = VECTOR_IN_LINEAR;
+    CHECK(layout_window(&c, &t) == 8);
+    /* data without the wrist and of another length of text */
+    uint32_t codes[4] = {0}, words[2] = {0};
+    float state[3] = {0};
+    timestep_t s = {.slot[FRONT] = {.codes = codes, .grid_h = 2, .grid_w = 2},
+                    .slot[MISSION] = {.text = words, .text_len = 2},
+                    .slot[STATE] = {.vector = state}};
+    REQUIRE(!layout_of(&l, &c, &t, &s, NULL));
+    CHECK(l.count[FRONT] == 4 && !l.count[WRIST] && l.count[MISSION] == 2 && l.count[STATE] == 1);
+    CHECK(layout_tokens(&l) == 8 && layout_start(&l, STATE) == 6);
+    task_release(&t);
+}
+
+/* The text that an image is to be described with never comes before it. */
+TEST(captions_follow_their_image) {
+    gato_config_t c = config_of((const char *const[]){"model.text_first=true"}, 1);
+    task_t t = task_new("caption", RECORD_IMAGE);
+    task_add(&t, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+    task_add(&t, SLOT_TEXT, SIDE_OBSERVED, "text", 1)->text_len = 4;
+    t.slot[0].grid_h = t.slot[0].grid_w = 2;
+    layout_t l;
+    REQUIRE(!layout_declared(&l, &c, &t, NULL));
+    CHECK(layout_start(&l, 0) == 0 && layout_start(&l, 1) == 4);
+    CHECK(layout_window(&c, &t) == 1);
+    task_release(&t);
+}
+
+TEST(sizes_that_do_not_fit_have_a_reason) {
+    gato_config_t c = config_of((const char *const[]){"model.merge=2"}, 1);
+    task_t t = task_new("arm", RECORD_EPISODE);
+    task_add(&t, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+    static uint32_t codes[300];
+    timestep_t s = {.slot[0] = {.codes = codes, .grid_h = 2, .grid_w = 3}};
+    layout_t l;
+    reason_t why = {""};
+    CHECK(layout_of(&l, &c, &t, &s, &why) && strstr(why.text, "grid of 2 x 3"), "%s", why.text);
+    c.model.merge = 1;
+    s.slot[0].grid_h = 1;
+    s.slot[0].grid_w = 129;
+    CHECK(layout_of(&l, &c, &t, &s, &why) && strstr(why.text, "1 x 129 tokens"), "%s", why.text);
+    s.slot[0].grid_w = 128;
+    CHECK(!layout_of(&l, &c, &t, &s, &why) && l.count[0] == 128);
+    c.model.patch_pos = POS_NONE;
+    s.slot[0].grid_w = 129;
+    CHECK(!layout_of(&l, &c, &t, &s, &why) && l.count[0] == 129);
+    task_release(&t);
+}
+
+/* ---- positions ---- */
 
 TEST(known_positions) {
     static const int32_t five[] = {12, 38, 63, 88, 114}, six[] = {10, 31, 52, 74, 95, 116};
@@ -52,53 +179,35 @@ TEST(drawn_positions_stay_in_their_interval) {
         }
 }
 
-static void check_ids(const char *what, const ints_t *a, const int32_t *want, size_t n) {
-    CHECK(a->n == n, "%s: %zu instead of %zu", what, a->n, n);
-    for (size_t i = 0; i < n && i < a->n; i++)
-        CHECK(a->v[i] == want[i], "%s[%zu]: %d instead of %d", what, i, a->v[i], want[i]);
-}
-
-static gato_config_t config_of(const char *const *set, size_t n) {
-    gato_config_t c;
-    config_defaults(gato_config_table, &c);
-    for (size_t i = 0; i < n; i++) config_set(gato_config_table, &c, set[i]);
-    return c;
-}
+/* ---- batches ---- */
 
 /* Two timesteps of 2x4 codes merged by 2, two numbers, one discrete observation, one action of each
  * kind. */
 TEST(control_batch_by_hand) {
     gato_config_t c =
         config_of((const char *const[]){"model.merge=2", "model.bins=8", "loss.image=1"}, 3);
-    gato_facts_t f = {.text_vocab = 10,
-                      .codes = 64,
-                      .code_dim = 1,
-                      .grid_h = 2,
-                      .grid_w = 4,
-                      .n_continuous = 2,
-                      .n_discrete = 1,
-                      .n_actions = 1,
-                      .n_discrete_actions = 1,
-                      .mu = 100,
-                      .M = 256,
-                      .discrete_range = (uint32_t[]){4},
-                      .discrete_action_range = (uint32_t[]){3}};
+    task_t t = task_new("arm", RECORD_EPISODE);
+    task_add(&t, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+    task_add(&t, SLOT_VECTOR, SIDE_OBSERVED, "vector", 2);
+    add_discrete(&t, SIDE_OBSERVED, "flag", 1, 4);
+    task_add(&t, SLOT_VECTOR, SIDE_ACTED, "action", 1);
+    add_discrete(&t, SIDE_ACTED, "choice", 1, 3);
+    gato_model_t *m = model_of(c, t, 10, 64);
     static const uint32_t codes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    sequence_t w = {.record = {.kind = RECORD_EPISODE,
-                               .T = 2,
-                               .grid_h = 2,
-                               .grid_w = 4,
-                               .codes = codes,
-                               .continuous = (float[]){0, -300, 300, 0},
-                               .discrete = (uint32_t[]){3, 0},
-                               .actions = (float[]){-1, 0.9f},
-                               .label_actions = (float[]){0, 0.9f},
-                               .discrete_actions = (uint32_t[]){2, 1}},
-                    .step = (uint32_t[]){0, 1},
-                    .n_steps = 2};
+    static const float vector[] = {0, -300, 300, 0}, action[] = {-1, 0.9f}, label[] = {0, 0.9f};
+    static const uint32_t flag[] = {3, 0}, choice[] = {2, 1}, better[] = {0, 1};
+    timestep_t step[3];
+    for (size_t i = 0; i < 2; i++)
+        step[i] =
+            (timestep_t){.linked = i > 0,
+                         .slot = {{.codes = codes + 8 * i, .grid_h = 2, .grid_w = 4},
+                                  {.vector = vector + 2 * i},
+                                  {.discrete = flag + i},
+                                  {.vector = action + i, .label_vector = label + i},
+                                  {.discrete = choice + i, .label_discrete = i ? NULL : better}}};
     batch_t b;
-    batch_init(&b, &c, &f);
-    batch_add_sequence(&b, &w);
+    batch_init(&b, m);
+    add_sequence(&b, step, 2, false);
     /* continuous ids from 10, discrete from 18 */
     check_ids("id", &b.id, (int32_t[]){0, 0, 14, 10, 21, 0, 10, 20, 0, 0, 17, 14, 18, 0, 17, 19},
               16);
@@ -106,231 +215,268 @@ TEST(control_batch_by_hand) {
               16);
     check_ids("mask", &b.mask, (int32_t[]){0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1}, 16);
     check_ids("step", &b.step, (int32_t[]){0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}, 16);
-    check_ids("code", &b.code, (int32_t[]){0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15},
-              16);
+    const rows_t *image = &b.pool[gato_model_pool(m, 0, 0)];
+    check_ids("code", &image->input[0],
+              (int32_t[]){0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15}, 16);
     /* 1 x 2 merged tokens: the row is the middle of all, columns the middles of the halves */
-    check_ids("row", &b.row, (int32_t[]){64, 64, 64, 64}, 4);
-    check_ids("col", &b.col, (int32_t[]){32, 96, 32, 96}, 4);
+    check_ids("row", &image->input[1], (int32_t[]){64, 64, 64, 64}, 4);
+    check_ids("col", &image->input[2], (int32_t[]){32, 96, 32, 96}, 4);
     /* predicted by the token before: the label's bin, not the executed one's */
-    check_ids("continuous position", &b.continuous.position, (int32_t[]){5, 13}, 2);
-    check_ids("continuous target", &b.continuous.target, (int32_t[]){14, 17}, 2);
-    check_ids("discrete position", &b.other.position, (int32_t[]){6, 14}, 2);
-    check_ids("discrete target", &b.other.target, (int32_t[]){20, 19}, 2);
-    check_ids("separator", &b.separator, (int32_t[]){5, 13}, 2);
-    CHECK(b.action.v[0] == 0 && b.action.v[1] == 0.9f);
+    check_ids("position", input_of(&b, "action_ce", 0, INPUT_POSITION), (int32_t[]){5, 13}, 2);
+    check_ids("target", input_of(&b, "action_ce", 0, TOKEN_TARGET), (int32_t[]){14, 17}, 2);
+    check_floats("value", input_of(&b, "action_ce", 0, TOKEN_VALUE), label, 2);
+    check_ids("position", input_of(&b, "discrete", 0, INPUT_POSITION), (int32_t[]){6, 14}, 2);
+    check_ids("target", input_of(&b, "discrete", 0, TOKEN_TARGET), (int32_t[]){18, 19}, 2);
+    check_ids("own", input_of(&b, "discrete", 0, TOKEN_OWN), (int32_t[]){18, 21, 18, 21}, 4);
+    CHECK(b.targets == 4 && b.target_sequences == 1);
     /* image tokens 1 (of step 0), 8 and 9 have a token before them; 0 has none */
-    check_ids("future", &b.future, (int32_t[]){0, 7, 8}, 3);
-    check_ids("future code", &b.future_code, (int32_t[]){2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15},
-              12);
-    /* the same place a step later */
-    c.loss.horizon = 2;
-    batch_clear(&b, false, 0, 0);
-    batch_add_sequence(&b, &w);
-    CHECK(b.future.n == 0);
+    check_ids("future", input_of(&b, "image", 0, INPUT_POSITION), (int32_t[]){0, 7, 8}, 3);
+    check_ids("future code", input_of(&b, "image", 0, INPUT_OTHER),
+              (int32_t[]){2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15}, 12);
     /* steps 0, 2, 3: only 2 -> 3 are neighbours */
-    c.loss.horizon = 1;
-    static const uint32_t more[32] = {0};
-    w.record.T = 4;
-    w.record.codes = more;
-    w.record.continuous = (float[8]){0};
-    w.record.discrete = (uint32_t[4]){0};
-    w.record.actions = w.record.label_actions = (float[4]){0};
-    w.record.discrete_actions = (uint32_t[4]){0};
-    w.step = (uint32_t[]){0, 2, 3};
-    w.n_steps = 3;
+    step[2] = step[1];
+    step[1].linked = false;
     batch_clear(&b, false, 0, 0);
-    batch_add_sequence(&b, &w);
-    check_ids("future across a seam", &b.future, (int32_t[]){0, 8, 15, 16}, 4);
+    add_sequence(&b, step, 3, false);
+    check_ids("future across a seam", input_of(&b, "image", 0, INPUT_POSITION),
+              (int32_t[]){0, 8, 15, 16}, 4);
     batch_release(&b);
+    gato_model_free(m);
 }
 
-TEST(far_horizon_by_hand) {
-    gato_config_t c = config_of((const char *const[]){"loss.image=1", "loss.horizon=2"}, 2);
-    gato_facts_t f = {.text_vocab = 10,
-                      .codes = 8,
-                      .code_dim = 1,
-                      .grid_h = 1,
-                      .grid_w = 2,
-                      .n_actions = 1,
-                      .mu = 100,
-                      .M = 256};
-    sequence_t w = {.record = {.kind = RECORD_EPISODE,
-                               .T = 4,
-                               .grid_h = 1,
-                               .grid_w = 2,
-                               .codes = (uint32_t[]){0, 1, 2, 3, 4, 5, 6, 7},
-                               .actions = (float[]){0, 0, 0, 0}},
-                    .step = (uint32_t[]){0, 1, 2, 3},
-                    .n_steps = 4};
+/* Several horizons at once; two cameras, of which one drops out. */
+TEST(horizons_by_hand) {
+    gato_config_t c = config_of((const char *const[]){"loss.image=1", "loss.horizon=[1,2]"}, 2);
+    task_t t = task_new("arm", RECORD_EPISODE);
+    task_add(&t, SLOT_IMAGE, SIDE_OBSERVED, "front", 1);
+    task_add(&t, SLOT_IMAGE, SIDE_OBSERVED, "wrist", 1);
+    task_add(&t, SLOT_VECTOR, SIDE_ACTED, "action", 1);
+    gato_model_t *m = model_of(c, t, 10, 16);
+    static const uint32_t codes[12] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+    static const float action[1] = {0};
+    timestep_t step[4];
+    for (size_t i = 0; i < 4; i++) {
+        step[i] = (timestep_t){.linked = i > 0};
+        step[i].slot[0] = (slot_value_t){.codes = codes + 2 * i, .grid_h = 1, .grid_w = 2};
+        if (i != 2)
+            step[i].slot[1] = (slot_value_t){.codes = codes + 8 + i, .grid_h = 1, .grid_w = 1};
+        step[i].slot[2].vector = action;
+    }
     batch_t b;
-    batch_init(&b, &c, &f);
-    batch_add_sequence(&b, &w);
-    /* 4 tokens a step: codes at 0,1 then 4,5 predict those of two steps later; the last two steps
-     * predict nothing */
-    check_ids("future", &b.future, (int32_t[]){0, 1, 4, 5}, 4);
-    check_ids("future code", &b.future_code, (int32_t[]){4, 5, 6, 7}, 4);
+    batch_init(&b, m);
+    add_sequence(&b, step, 4, false);
+    /* front at 0 5 10 14 (two each), wrist at 2 7 16; separators 3 8 12 17 */
+    check_ids("near", input_of(&b, "image", 0, INPUT_POSITION),
+              (int32_t[]){0, 1, 4, 5, 6, 9, 10, 13, 14, 15}, 10);
+    check_ids("near code", input_of(&b, "image", 0, INPUT_OTHER),
+              (int32_t[]){1, 8, 2, 3, 9, 4, 5, 6, 7, 11}, 10);
+    check_ids("far", input_of(&b, "image", 1, INPUT_POSITION), (int32_t[]){0, 1, 5, 6, 7}, 5);
+    check_ids("far code", input_of(&b, "image", 1, INPUT_OTHER), (int32_t[]){4, 5, 6, 7, 11}, 5);
+    step[3].linked = false;
+    batch_clear(&b, false, 0, 0);
+    add_sequence(&b, step, 4, false);
+    check_ids("far before a seam", input_of(&b, "image", 1, INPUT_POSITION), (int32_t[]){0, 1}, 2);
+    CHECK(params_find(m->params, "predict_future.weight") >= 0 &&
+          params_find(m->params, "predict_future.2.weight") >= 0);
     batch_release(&b);
+    gato_model_free(m);
+}
+
+/* The vector of the next timestep, read at the token before its own. */
+TEST(next_vectors_by_hand) {
+    static const float vector[] = {1, 5, 3, 9, -1, 1}, action[1] = {0};
+    for (int linear = 0; linear < 2; linear++) {
+        gato_config_t c = config_of((const char *const[]){"loss.vector=1", "model.bins=8"}, 2);
+        c.model.vector_in = linear ? VECTOR_IN_LINEAR : VECTOR_IN_BINS;
+        task_t t = task_new("arm", RECORD_EPISODE);
+        slot_t *slot = task_add(&t, SLOT_VECTOR, SIDE_OBSERVED, "state", 2);
+        slot->mean = floats_of(2, 1);
+        slot->deviation = floats_of(2, 4);
+        task_add(&t, SLOT_VECTOR, SIDE_ACTED, "action", 1);
+        gato_model_t *m = model_of(c, t, 10, 0);
+        timestep_t step[3];
+        for (size_t i = 0; i < 3; i++)
+            step[i] = (timestep_t){.linked = i == 1,
+                                   .slot = {{.vector = vector + 2 * i}, {.vector = action}}};
+        batch_t b;
+        batch_init(&b, m);
+        add_sequence(&b, step, 3, false);
+        if (linear) {
+            check_ids("position", input_of(&b, "vector", 0, INPUT_POSITION), (int32_t[]){2}, 1);
+            check_floats("value", input_of(&b, "vector", 0, INPUT_OTHER), (float[]){0.5f, 2}, 2);
+        } else { /* the second number follows the first of its own timestep */
+            check_ids("position", input_of(&b, "vector_ce", 0, INPUT_POSITION),
+                      (int32_t[]){0, 3, 4, 8}, 4);
+            const column_t *id = input_of(&b, "vector_ce", 0, TOKEN_TARGET);
+            static const size_t at[] = {1, 4, 5, 9};
+            for (size_t i = 0; i < 4; i++)
+                CHECK(column_at(id, i) == column_at(&b.id, at[i]), "%zu", i);
+        }
+        CHECK(b.targets == 3, "%zu: only actions count", b.targets);
+        batch_release(&b);
+        gato_model_free(m);
+    }
 }
 
 /* Training by regression: the executed action of the last timestep has no reader, every separator
  * keeps its target. */
 TEST(regression_leaves_out_the_last_action_tokens) {
-    gato_config_t c = config_of((const char *const[]){"loss.action_kind=mse", "model.bins=8"}, 2);
-    gato_facts_t f = {.text_vocab = 10, .n_actions = 2, .mu = 100, .M = 256};
-    sequence_t w = {.record = {.kind = RECORD_EPISODE,
-                               .T = 3,
-                               .actions = (float[]){-1, 0.9f, 0, 0, 0.9f, -1},
-                               .label_actions = (float[]){0, 0.1f, 0.2f, 0.3f, 0.4f, 0.5f}},
-                    .step = (uint32_t[]){0, 1},
-                    .n_steps = 2};
-    batch_t b;
-    batch_init(&b, &c, &f);
+    static const float action[] = {-1, 0.9f, 0, 0}, label[] = {0, 0.1f, 0.2f, 0.3f};
     static const int32_t all[] = {0, 10, 17, 0, 14, 14};
-    batch_add_sequence(&b, &w);
-    check_ids("id", &b.id, all, 6);
-    batch_clear(&b, true, 1, 0);
-    batch_add_sequence(&b, &w);
-    batch_add_sequence(&b, &w);
-    check_ids("id in training", &b.id, (int32_t[]){0, 10, 17, 0, 0, 10, 17, 0}, 8);
-    check_ids("separator", &b.separator, (int32_t[]){0, 3, 4, 7}, 4);
-    for (size_t i = 0; i < 8; i++) CHECK(b.action.v[i] == w.record.label_actions[i % 4], "%zu", i);
-    c.loss.action_kind = ACTION_MIX;
-    batch_clear(&b, true, 1, 0);
-    batch_add_sequence(&b, &w);
-    check_ids("id with bins as targets", &b.id, all, 6);
-    batch_release(&b);
+    for (int mix = 0; mix < 2; mix++) {
+        gato_config_t c =
+            config_of((const char *const[]){"loss.action_kind=mse", "model.bins=8"}, 2);
+        if (mix) c.loss.action_kind = ACTION_MIX;
+        task_t t = task_new("arm", RECORD_EPISODE);
+        task_add(&t, SLOT_VECTOR, SIDE_ACTED, "action", 2);
+        gato_model_t *m = model_of(c, t, 10, 0);
+        timestep_t step[2];
+        for (size_t i = 0; i < 2; i++)
+            step[i] =
+                (timestep_t){.linked = i > 0,
+                             .slot[0] = {.vector = action + 2 * i, .label_vector = label + 2 * i}};
+        batch_t b;
+        batch_init(&b, m);
+        add_sequence(&b, step, 2, false);
+        check_ids("id", &b.id, all, 6);
+        batch_clear(&b, true, 1, 0);
+        add_sequence(&b, step, 2, !mix);
+        if (mix) {
+            check_ids("id with bins as targets", &b.id, all, 6);
+        } else {
+            add_sequence(&b, step, 2, true);
+            check_ids("id in training", &b.id, (int32_t[]){0, 10, 17, 0, 0, 10, 17, 0}, 8);
+            check_ids("separator", input_of(&b, "action_mse", 0, INPUT_POSITION),
+                      (int32_t[]){0, 3, 4, 7}, 4);
+            check_floats("action", input_of(&b, "action_mse", 0, INPUT_OTHER),
+                         (float[]){0, 0.1f, 0.2f, 0.3f, 0, 0.1f, 0.2f, 0.3f}, 8);
+        }
+        batch_release(&b);
+        gato_model_free(m);
+    }
+}
+
+static task_t captions(record_kind_t kind) {
+    task_t t = task_new("text", kind);
+    task_add(&t, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+    task_add(&t, SLOT_TEXT, SIDE_OBSERVED, "text", 1);
+    return t;
 }
 
 TEST(text_and_caption_by_hand) {
-    gato_config_t c = config_of((const char *const[]){"model.text_first=false"}, 1);
-    gato_facts_t f = {.text_vocab = 257, .codes = 8, .code_dim = 1, .mu = 100, .M = 256};
-    sequence_t text = {
-        .record = {.kind = RECORD_TEXT, .T = 1, .text = (uint32_t[]){5, 6, 256}, .text_len = 3},
-        .step = (uint32_t[]){0},
-        .n_steps = 1,
-        .text_len = 3};
-    sequence_t caption = {.record = {.kind = RECORD_IMAGE,
-                                     .T = 1,
-                                     .grid_h = 1,
-                                     .grid_w = 2,
-                                     .codes = (uint32_t[]){7, 1},
-                                     .text = (uint32_t[]){9, 256},
-                                     .text_len = 2},
-                          .step = (uint32_t[]){0},
-                          .n_steps = 1,
-                          .text_len = 2};
+    gato_model_t *m = model_of(config_of(NULL, 0), captions(RECORD_IMAGE), 257, 8);
+    static const uint32_t words[] = {5, 6, 256}, caption[] = {9, 256}, codes[] = {7, 1};
+    timestep_t text = {.slot[1] = {.text = words, .text_len = 3}};
+    timestep_t image = {
+        .slot = {{.codes = codes, .grid_h = 1, .grid_w = 2}, {.text = caption, .text_len = 2}}};
     batch_t b;
-    batch_init(&b, &c, &f);
-    batch_add_sequence(&b, &text);
-    batch_add_sequence(&b, &caption);
+    batch_init(&b, m);
+    add_sequence(&b, &text, 1, false);
+    add_sequence(&b, &image, 1, false);
     check_ids("start", &b.start, (int32_t[]){0, 4, 9}, 3);
     check_ids("id", &b.id, (int32_t[]){5, 6, 256, 0, 0, 0, 9, 256, 0}, 9);
     check_ids("mask", &b.mask, (int32_t[]){1, 1, 1, 0, 0, 0, 1, 1, 0}, 9);
     /* the first token of a sequence has nothing before it */
-    check_ids("position", &b.other.position, (int32_t[]){0, 1, 5, 6}, 4);
-    check_ids("target", &b.other.target, (int32_t[]){6, 256, 9, 256}, 4);
+    check_ids("position", input_of(&b, "text", 0, INPUT_POSITION), (int32_t[]){0, 1, 5, 6}, 4);
+    check_ids("target", input_of(&b, "text", 0, TOKEN_TARGET), (int32_t[]){6, 256, 9, 256}, 4);
     CHECK(b.targets == 4 && b.target_sequences == 2);
-    /* a later piece of the text */
-    text.text_first = 2;
-    text.text_len = 1;
-    batch_clear(&b, false, 0, 0);
-    batch_add_sequence(&b, &text);
-    check_ids("piece", &b.id, (int32_t[]){256, 0}, 2);
     batch_release(&b);
+    gato_model_free(m);
 }
 
 /* A question and its space are read, the answer is to be predicted. */
 TEST(questions_are_no_targets) {
-    gato_config_t c = config_of((const char *const[]){"model.text_first=false"}, 1);
-    gato_facts_t f = {.text_vocab = 257, .codes = 8, .code_dim = 1, .mu = 100, .M = 256};
-    sequence_t w = {.record = {.kind = RECORD_TEXT,
-                               .T = 1,
-                               .grid_h = 1,
-                               .grid_w = 2,
-                               .codes = (uint32_t[]){7, 1},
-                               .text = (uint32_t[]){9, 32, 65, 256},
-                               .text_len = 4,
-                               .prompt_len = 2},
-                    .step = (uint32_t[]){0},
-                    .n_steps = 1,
-                    .text_len = 4};
+    gato_model_t *m = model_of(config_of(NULL, 0), captions(RECORD_TEXT), 257, 8);
+    static const uint32_t words[] = {9, 32, 65, 256}, codes[] = {7, 1};
+    timestep_t s = {.slot = {{.codes = codes, .grid_h = 1, .grid_w = 2},
+                             {.text = words, .text_len = 4, .text_given = 2}}};
     batch_t b;
-    batch_init(&b, &c, &f);
-    batch_add_sequence(&b, &w);
+    batch_init(&b, m);
+    add_sequence(&b, &s, 1, false);
     check_ids("mask", &b.mask, (int32_t[]){0, 0, 0, 0, 1, 1, 0}, 7);
-    check_ids("position", &b.other.position, (int32_t[]){3, 4}, 2);
-    check_ids("target", &b.other.target, (int32_t[]){65, 256}, 2);
-    /* a piece that begins inside of the question */
-    w.text_first = 1;
-    w.text_len = 2;
-    batch_clear(&b, false, 0, 0);
-    batch_add_sequence(&b, &w);
-    check_ids("target of a piece", &b.other.target, (int32_t[]){65}, 1);
+    check_ids("position", input_of(&b, "text", 0, INPUT_POSITION), (int32_t[]){3, 4}, 2);
+    check_ids("target", input_of(&b, "text", 0, TOKEN_TARGET), (int32_t[]){65, 256}, 2);
     batch_release(&b);
+    gato_model_free(m);
 }
 
 TEST(weights_by_sequence) {
     gato_config_t c = config_of((const char *const[]){"loss.per_sequence=true"}, 1);
-    gato_facts_t f = {.text_vocab = 257, .mu = 100, .M = 256};
-    sequence_t w = {
-        .record = {.kind = RECORD_TEXT, .T = 1, .text = (uint32_t[]){1, 2, 3, 4, 5}, .text_len = 5},
-        .step = (uint32_t[]){0},
-        .n_steps = 1,
-        .text_len = 5};
+    gato_model_t *m = model_of(c, captions(RECORD_TEXT), 257, 0);
+    static const uint32_t words[] = {1, 2, 3, 4, 5};
+    timestep_t s = {.slot[1] = {.text = words, .text_len = 5}};
     batch_t b;
-    batch_init(&b, &c, &f);
-    batch_add_sequence(&b, &w);
-    w.text_len = 3;
-    batch_add_sequence(&b, &w);
-    static const float want[] = {0.25f, 0.25f, 0.25f, 0.25f, 0.5f, 0.5f};
-    REQUIRE(b.other.weight.n == 6);
-    for (size_t i = 0; i < 6; i++) CHECK(b.other.weight.v[i] == want[i], "%zu", i);
+    batch_init(&b, m);
+    add_sequence(&b, &s, 1, false);
+    s.slot[1].text_len = 3;
+    add_sequence(&b, &s, 1, false);
+    check_floats("weight", input_of(&b, "text", 0, INPUT_WEIGHT),
+                 (float[]){0.25f, 0.25f, 0.25f, 0.25f, 0.5f, 0.5f}, 6);
+    CHECK_NEAR(targets_of(&b, "text", 0)->weight, 2, 1e-6);
     batch_release(&b);
+    gato_model_free(m);
+}
+
+static gato_model_t *patch_model(void) {
+    gato_config_t c = config_of((const char *const[]){"model.image_in=patches", "model.patch=4",
+                                                      "model.patch_mid=4", "model.patch_groups=2"},
+                                4);
+    task_t t = task_new("arm", RECORD_EPISODE);
+    task_add(&t, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+    task_add(&t, SLOT_IMAGE, SIDE_OBSERVED, "wrist", 1);
+    return model_of(c, t, 1, 0);
 }
 
 TEST(patches_are_padded_and_normalized) {
+    gato_model_t *m = patch_model();
     uint8_t rgb[3 * 5 * 3];
     for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (uint8_t)(i * 5);
-    float out[2 * 2 * 4 * 4 * 3];
-    batch_patches(rgb, 3, 5, 4, out);
+    timestep_t s = {.slot[0] = {.rgb = rgb, .image_h = 3, .image_w = 5}};
+    batch_t b;
+    batch_init(&b, m);
+    add_sequence(&b, &s, 1, false);
+    const column_t *pixel = &b.pool[gato_model_pool(m, 0, 0)].input[0];
+    REQUIRE(pixel->n == 2 * 4 * 4 * 3);
     for (size_t i = 0; i < 2; i++)
         for (size_t y = 0; y < 4; y++)
             for (size_t x = 0; x < 4; x++)
                 for (size_t ch = 0; ch < 3; ch++) {
                     size_t X = i * 4 + x;
                     double v = y < 3 && X < 5 ? (double)rgb[(y * 5 + X) * 3 + ch] : 0;
-                    CHECK_NEAR((double)out[((i * 4 + y) * 4 + x) * 3 + ch], (v / 127.5 - 1) / 2,
-                               1e-6);
+                    float got = ((const float *)pixel->v)[((i * 4 + y) * 4 + x) * 3 + ch];
+                    CHECK_NEAR((double)got, (v / 127.5 - 1) / 2, 1e-6);
                 }
+    batch_release(&b);
+    gato_model_free(m);
 }
 
 TEST(drawn_places_follow_their_key) {
-    gato_config_t c =
-        config_of((const char *const[]){"model.image_in=patches", "model.patch=4"}, 2);
-    gato_facts_t f = {.text_vocab = 1, .image_h = 16, .image_w = 16, .mu = 100, .M = 256};
+    gato_model_t *m = patch_model();
     static uint8_t rgb[16 * 16 * 3];
-    timestep_t s = {.rgb = rgb, .image_h = 16, .image_w = 16};
+    timestep_t s = {.slot[0] = {.rgb = rgb, .image_h = 16, .image_w = 16}}, two = s;
+    two.slot[1] = s.slot[0];
     batch_t b, again;
-    batch_init(&b, &c, &f);
-    batch_init(&again, &c, &f);
+    batch_init(&b, m);
+    batch_init(&again, m);
     batch_clear(&b, true, 3, 7);
     batch_clear(&again, true, 3, 7);
-    batch_observation(&again, &s, 0, 99);
+    batch_begin(&again, 0);
+    batch_observation(&again, &s, 0, 99, NULL);
+    batch_observation(&again, &two, 2, 5, NULL);
     batch_end(&again);
-    batch_observation(&again, &s, 2, 5);
-    batch_end(&again);
-    batch_observation(&b, &s, 2, 5);
+    batch_begin(&b, 0);
+    batch_observation(&b, &s, 2, 5, NULL);
     batch_end(&b);
-    CHECK(!memcmp(b.row.v, again.row.v + 16, 16 * sizeof *b.row.v),
-          "a place depends on the batch around it");
-    CHECK(memcmp(again.row.v, again.row.v + 16, 16 * sizeof *b.row.v) != 0);
-    CHECK(b.row.v[0] == b.row.v[3] && b.col.v[1] == b.col.v[13], "one draw a row and a column");
-    batch_clear(&b, true, 3, 8);
-    batch_observation(&b, &s, 2, 5);
-    batch_end(&b);
-    CHECK(memcmp(b.row.v, again.row.v + 16, 16 * sizeof *b.row.v) != 0, "the step does not matter");
+    const int32_t *one = b.pool[gato_model_pool(m, 0, 0)].input[1].v,
+                  *more = again.pool[gato_model_pool(m, 0, 0)].input[1].v;
+    CHECK(!memcmp(one, more + 16, 16 * sizeof *one), "a place depends on the batch around it");
+    CHECK(memcmp(more, more + 16, 16 * sizeof *one) != 0);
+    const int32_t *col = b.pool[gato_model_pool(m, 0, 0)].input[2].v;
+    CHECK(one[0] == one[3] && col[1] == col[13], "one draw a row and a column");
+    CHECK(memcmp(more + 16, more + 32, 16 * sizeof *one) != 0, "two cameras have one draw");
     batch_release(&b);
     batch_release(&again);
+    gato_model_free(m);
 }
 
 TEST(buckets) {
@@ -340,67 +486,138 @@ TEST(buckets) {
         CHECK(graph_bucket(n) >= n && (n <= 512 || graph_bucket(n) - n <= n / 8), "%zu", n);
 }
 
-/* ---- NEKO's own sequences, where they lie beside the project ---- */
+/* ---- packing ---- */
 
-static size_t floats_of(const cJSON *rows, int step, float *out) {
-    const cJSON *row = cJSON_GetArrayItem(rows, step);
-    int n = row ? cJSON_GetArraySize(row) : 0;
-    for (int i = 0; i < n; i++) out[i] = (float)cJSON_GetArrayItem(row, i)->valuedouble;
-    return (size_t)n;
+static void lengths(batch_t *b, const size_t *n, size_t count) {
+    static uint32_t words[4096];
+    batch_clear(b, false, 0, 0);
+    for (size_t i = 0; i < count; i++) {
+        timestep_t s = {.slot[1] = {.text = words, .text_len = n[i] - 1}};
+        add_sequence(b, &s, 1, false);
+    }
 }
 
-static void add_example(batch_t *b, gato_facts_t *f, const cJSON *in) {
-    const cJSON *images = cJSON_GetObjectItem(in, "images"),
-                *text = cJSON_GetObjectItem(in, "text");
-    const cJSON *part[4] = {
-        cJSON_GetObjectItem(in, "continuous_obs"), cJSON_GetObjectItem(in, "discrete_obs"),
-        cJSON_GetObjectItem(in, "continuous_actions"), cJSON_GetObjectItem(in, "discrete_actions")};
-    static uint8_t rgb[32 * 48 * 3];
-    int steps = 1;
-    for (int k = 0; k < 4; k++)
-        if (part[k]) steps = cJSON_GetArraySize(part[k]);
-    batch_begin(b);
-    for (int t = 0; t < steps; t++) {
-        float v[4][8];
-        uint32_t id[4][8], words[8];
-        size_t n[4];
-        for (int k = 0; k < 4; k++) {
-            n[k] = floats_of(part[k], t, v[k]);
-            for (size_t i = 0; i < n[k]; i++) id[k][i] = (uint32_t)v[k][i];
-        }
-        f->n_continuous = (uint32_t)n[0], f->n_discrete = (uint32_t)n[1],
-        f->n_actions = (uint32_t)n[2], f->n_discrete_actions = (uint32_t)n[3];
-        int n_words = text ? cJSON_GetArraySize(text) : 0;
-        for (int i = 0; i < n_words; i++)
-            words[i] = (uint32_t)cJSON_GetArrayItem(text, i)->valueint;
-        timestep_t s = {.rgb = images ? rgb : NULL,
-                        .image_h = 32,
-                        .image_w = 48,
-                        .text = words,
-                        .text_len = (size_t)n_words,
-                        .text_target = text != NULL,
-                        .continuous = n[0] ? v[0] : NULL,
-                        .discrete = n[1] ? id[1] : NULL,
-                        .actions = n[2] ? v[2] : NULL,
-                        .discrete_actions = n[3] ? id[3] : NULL};
-        batch_observation(b, &s, t, 0);
-        batch_actions(b, &s, t);
+/* No two sequences share a position, all lie inside; the same lengths lie the same. */
+static double check_packing(const batch_t *b, packing_t *p) {
+    size_t n = batch_sequences(b);
+    uint8_t *taken = xcalloc(p->B * p->T, 1);
+    for (size_t s = 0; s < n; s++) {
+        size_t length = (size_t)(column_at(&b->start, s + 1) - column_at(&b->start, s));
+        CHECK(p->row[s] < p->B && p->offset[s] + length <= p->T, "%zu", s);
+        for (size_t i = 0; i < length; i++) CHECK(!taken[p->row[s] * p->T + p->offset[s] + i]++);
     }
-    batch_end(b);
+    free(taken);
+    double empty = 1 - (double)batch_positions(b) / (double)(p->B * p->T);
+    packing_release(p);
+    return empty;
+}
+
+TEST(packed_rows_leave_little_empty) {
+    gato_config_t c = config_of((const char *const[]){"model.context=4096"}, 1);
+    gato_model_t *m = model_of(c, captions(RECORD_TEXT), 257, 0);
+    batch_t b;
+    batch_init(&b, m);
+    /* equal lengths: one a row, in order */
+    size_t equal[] = {30, 30, 29, 30};
+    lengths(&b, equal, 4);
+    packing_t p = packing_of(&b, false);
+    CHECK(p.B == 4 && p.T == 30);
+    for (size_t s = 0; s < 4; s++) CHECK(p.row[s] == s && !p.offset[s]);
+    packing_release(&p);
+    /* three tasks, any mixture of 16 sequences */
+    for (uint64_t k = 0; k < 200; k++) {
+        size_t n[16];
+        for (size_t i = 0; i < 16; i++) {
+            rng_t r = rng_fold(rng_make(k, "lengths"), i);
+            static const uint32_t base[] = {150, 61, 900};
+            uint32_t which = rng_below(r, 0, 3);
+            n[i] = base[which] + rng_below(r, 1, 8);
+        }
+        lengths(&b, n, 16);
+        p = packing_of(&b, false);
+        double empty = check_packing(&b, &p);
+        CHECK(empty < 0.25, "mixture %d: %.3f of the positions are empty", (int)k, empty);
+    }
+    batch_release(&b);
+    gato_model_free(m);
+}
+
+/* ---- NEKO's own sequences, where they lie beside the project ---- */
+
+static size_t numbers_of(const cJSON *o, int t, float *v) {
+    const cJSON *row = o ? cJSON_GetArrayItem(o, t) : NULL;
+    size_t n = row ? (size_t)cJSON_GetArraySize(row) : 0;
+    for (size_t i = 0; i < n; i++) v[i] = (float)cJSON_GetArrayItem(row, (int)i)->valuedouble;
+    return n;
+}
+
+enum { EXAMPLE_STEPS = 8 };
+typedef struct {
+    float v[4][EXAMPLE_STEPS][8];
+    uint32_t id[4][EXAMPLE_STEPS][8], words[8];
+    size_t width[4], steps, n_words;
+    bool image;
+} example_t;
+
+static void read_example(example_t *e, const cJSON *in) {
+    static const char *const part[] = {"continuous_obs", "discrete_obs", "continuous_actions",
+                                       "discrete_actions"};
+    const cJSON *text = cJSON_GetObjectItem(in, "text");
+    *e = (example_t){.steps = 1, .image = cJSON_GetObjectItem(in, "images") != NULL};
+    for (int k = 0; k < 4; k++) {
+        const cJSON *o = cJSON_GetObjectItem(in, part[k]);
+        if (o) e->steps = (size_t)cJSON_GetArraySize(o);
+        for (size_t t = 0; t < e->steps && o; t++) {
+            e->width[k] = numbers_of(o, (int)t, e->v[k][t]);
+            for (size_t i = 0; i < 8; i++) e->id[k][t][i] = (uint32_t)fmaxf(e->v[k][t][i], 0);
+        }
+    }
+    e->n_words = text ? (size_t)cJSON_GetArraySize(text) : 0;
+    for (size_t i = 0; i < e->n_words; i++)
+        e->words[i] = (uint32_t)cJSON_GetArrayItem(text, (int)i)->valueint;
+}
+
+/* The example as the only sequence of a model of its own. */
+static gato_model_t *example_batch(const example_t *e, batch_t *b) {
+    static uint8_t rgb[32 * 48 * 3];
+    gato_config_t c = config_of((const char *const[]){"model.image_in=patches"}, 1);
+    task_t t = task_new("neko", e->n_words ? RECORD_TEXT : RECORD_EPISODE);
+    if (e->image) task_add(&t, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+    if (e->n_words) task_add(&t, SLOT_TEXT, SIDE_OBSERVED, "text", 1);
+    if (e->width[0]) task_add(&t, SLOT_VECTOR, SIDE_OBSERVED, "vector", (uint32_t)e->width[0]);
+    if (e->width[1]) add_discrete(&t, SIDE_OBSERVED, "flag", (uint32_t)e->width[1], 1024);
+    if (e->width[2]) task_add(&t, SLOT_VECTOR, SIDE_ACTED, "action", (uint32_t)e->width[2]);
+    if (e->width[3]) add_discrete(&t, SIDE_ACTED, "choice", (uint32_t)e->width[3], 1024);
+    gato_model_t *m = model_of(c, t, 300, 0);
+    timestep_t step[EXAMPLE_STEPS];
+    for (size_t i = 0; i < e->steps; i++) {
+        slot_value_t *slot = step[i].slot;
+        step[i] = (timestep_t){.linked = i > 0};
+        if (e->image) *slot++ = (slot_value_t){.rgb = rgb, .image_h = 32, .image_w = 48};
+        if (e->n_words) *slot++ = (slot_value_t){.text = e->words, .text_len = e->n_words};
+        for (int k = 0; k < 4; k++) {
+            if (!e->width[k]) continue;
+            if (k % 2)
+                slot++->discrete = e->id[k][i];
+            else
+                slot++->vector = e->v[k][i];
+        }
+    }
+    batch_init(b, m);
+    add_sequence(b, step, e->steps, false);
+    return m;
 }
 
 TEST(neko_sequences_agree) {
     cJSON *o = json_parse_file("../shared/goldens/neko/sequence_layout.json", false, NULL);
     if (!o) return; /* not for everyone */
     const cJSON *example, *examples = cJSON_GetObjectItem(o, "examples");
-    gato_config_t c = config_of((const char *const[]){"model.image_in=patches"}, 1);
-    gato_facts_t f = {.text_vocab = 300, .mu = 100, .M = 256};
-    batch_t b;
-    batch_init(&b, &c, &f);
     size_t seen = 0;
     cJSON_ArrayForEach(example, examples) {
-        batch_clear(&b, false, 0, 0);
-        add_example(&b, &f, cJSON_GetObjectItem(example, "input"));
+        static example_t e;
+        batch_t b;
+        read_example(&e, cJSON_GetObjectItem(example, "input"));
+        gato_model_t *m = example_batch(&e, &b);
         const cJSON *tokens = cJSON_GetObjectItem(example, "tokens"),
                     *mask = cJSON_GetObjectItem(example, "target_mask");
         REQUIRE(b.id.n == (size_t)cJSON_GetArraySize(tokens), "example %zu: %zu tokens", seen,
@@ -408,14 +625,16 @@ TEST(neko_sequences_agree) {
         for (size_t i = 0; i < b.id.n; i++) {
             int want = cJSON_GetArrayItem(tokens, (int)i)->valueint;
             /* a full value leaves its range there: 1324 is the first discrete id */
-            if (want == 1324 && b.id.v[i] == 1323) want = 1323;
-            CHECK(b.id.v[i] == want, "example %zu, token %zu: %d", seen, i, b.id.v[i]);
-            CHECK(b.mask.v[i] == cJSON_GetArrayItem(mask, (int)i)->valueint,
+            if (want == 1324 && column_at(&b.id, i) == 1323) want = 1323;
+            CHECK(column_at(&b.id, i) == want, "example %zu, token %zu: %d", seen, i,
+                  column_at(&b.id, i));
+            CHECK(column_at(&b.mask, i) == cJSON_GetArrayItem(mask, (int)i)->valueint,
                   "example %zu, mask %zu", seen, i);
         }
         seen++;
+        batch_release(&b);
+        gato_model_free(m);
     }
     CHECK(seen == 6);
-    batch_release(&b);
     cJSON_Delete(o);
 }

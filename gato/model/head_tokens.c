@@ -115,8 +115,8 @@ static void record_whole(nn_t *nn, const gato_model_t *m, var_t rows, const var_
 }
 
 /* A slice of rows at a time. It reads the parameter itself, whatever nn->packed holds. */
-static void record_sliced(nn_t *nn, const gato_model_t *m, var_t rows, const var_t *in,
-                          bool expect, bool train, head_vars_t *out) {
+static void record_sliced(nn_t *nn, const gato_model_t *m, var_t rows, const var_t *in, bool expect,
+                          bool train, head_vars_t *out) {
     head_xent_t o = {.target = in[TOKEN_TARGET],
                      .range = in[TOKEN_RANGE],
                      .weight = in[INPUT_WEIGHT],

@@ -285,7 +285,10 @@ class MetaWorld(World):
     def reset(self, seed):
         self.env.unwrapped.seed(seed)  # it draws the goal, and takes no notice of reset's seed
         self.policy = self.policy_class()
-        return super().reset(seed)
+        first = super().reset(seed)
+        # The marks of the goal would stand where the episode before had them until the first step.
+        need("mujoco").mj_forward(self.env.unwrapped.model, self.env.unwrapped.data)
+        return first
 
     def frame(self, camera):
         image = super().frame(camera)

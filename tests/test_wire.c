@@ -1,5 +1,5 @@
-/* test_wire.c - environments in child processes. The child is tests/env_child.py, whose world is two
- * lines of arithmetic that are written once more here; each way in which it misbehaves must be
+/* test_wire.c - environments in child processes. The child is tests/env_child.py, whose world is a
+ * few lines of arithmetic that are written once more here; each way in which it misbehaves must be
  * named, cost no more than its time, and leave no process behind.
  */
 #include "common/base/log.h"

@@ -134,8 +134,7 @@ static void check_data(hid_t file, const char *path, hid_t type, int rank, const
     REQUIRE(H5Sget_simple_extent_dims(s, now, max) == rank && H5Pget_chunk(p, 8, chunk) == rank,
             "%s: rank", path);
     for (int i = 0; i < rank; i++)
-        CHECK(now[i] == dim[i] && chunk[i] == dim[i] && max[i] == dim[i],
-              "%s: axis %d", path, i);
+        CHECK(now[i] == dim[i] && chunk[i] == dim[i] && max[i] == dim[i], "%s: axis %d", path, i);
     bool times = true;
     H5Pget_obj_track_times(p, &times);
     CHECK(!times && H5Pget_nfilters(p) == (zip ? 1 : 0), "%s: times or filters", path);

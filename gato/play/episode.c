@@ -94,7 +94,8 @@ static void disturb(disturbance_t *d, const task_t *task, size_t step, env_actio
         for (uint32_t c = 0; c < slot->width; c++, k++) {
             bool noise = !burst && d->sigma > 0;
             float deviation = noise ? d->sigma * rng_normal(d->noise, step * d->columns + k) : 0;
-            action->vector[k] = disturbed(action->vector[k], slot->low[c], slot->high[c], deviation);
+            action->vector[k] =
+                disturbed(action->vector[k], slot->low[c], slot->high[c], deviation);
         }
     }
 }

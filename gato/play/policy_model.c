@@ -46,9 +46,9 @@ static const char *about(const void *self, char buf[512]) {
         for (uint32_t k = 0; k < slot->width; k++) by[slot->scaling[k]]++;
         for (int s = 0; s < SCALINGS; s++) {
             if (!by[s] || used >= 400) continue;
-            used += (size_t)snprintf(buf + used, 512 - used, ", %zu of %u columns of '%.60s' scaled by %s",
-                                     by[s], slot->width, slot->name[0] ? slot->name : "action",
-                                     scaling_names[s]);
+            used += (size_t)snprintf(
+                buf + used, 512 - used, ", %zu of %u columns of '%.60s' scaled by %s", by[s],
+                slot->width, slot->name[0] ? slot->name : "action", scaling_names[s]);
         }
     }
     return buf;
@@ -62,7 +62,8 @@ int policy_model_turn(void *model, const policy_view_t *view, const env_action_t
         .lane = 0,
         .seen = view->seen,
         .given = given,
-        .draw = rng_fold(rng_fold(rng_make(view->seed, "policy.sample"), view->episode), view->step)};
+        .draw =
+            rng_fold(rng_fold(rng_make(view->seed, "policy.sample"), view->episode), view->step)};
     if (player_push(m->player, &turn, 1, why)) return -1;
     *action = turn.action;
     return 0;

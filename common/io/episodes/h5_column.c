@@ -15,10 +15,12 @@ static const struct {
     size_t size;
     bool is_signed, is_float;
 } types[H5W_TYPES] = {
-    [H5W_U8] = {1, false, false},  [H5W_I8] = {1, true, false},   [H5W_U16] = {2, false, false},
-    [H5W_I16] = {2, true, false},  [H5W_U32] = {4, false, false}, [H5W_I32] = {4, true, false},
-    [H5W_U64] = {8, false, false}, [H5W_I64] = {8, true, false},  [H5W_F32] = {4, true, true},
-    [H5W_F64] = {8, true, true},   [H5W_BOOL] = {1, true, false}, [H5W_TEXT] = {TEXT_BYTES, false, false},
+    [H5W_U8] = {1, false, false},  [H5W_I8] = {1, true, false},
+    [H5W_U16] = {2, false, false}, [H5W_I16] = {2, true, false},
+    [H5W_U32] = {4, false, false}, [H5W_I32] = {4, true, false},
+    [H5W_U64] = {8, false, false}, [H5W_I64] = {8, true, false},
+    [H5W_F32] = {4, true, true},   [H5W_F64] = {8, true, true},
+    [H5W_BOOL] = {1, true, false}, [H5W_TEXT] = {TEXT_BYTES, false, false},
 };
 
 size_t h5w_size(h5w_type_t type) {
@@ -144,8 +146,7 @@ static void flush_chunk(h5w_t *f, h5w_column_t *c) {
         deflateReset(c->stream);
     }
     c->piece = xgrow(c->piece, &c->piece_cap, c->n_pieces + 1, sizeof *c->piece);
-    c->piece[c->n_pieces++] =
-        (struct h5w_piece){h5b_append(f, c->chunk.v, c->chunk.n), c->chunk.n};
+    c->piece[c->n_pieces++] = (struct h5w_piece){h5b_append(f, c->chunk.v, c->chunk.n), c->chunk.n};
     c->chunk.n = 0;
     c->first_heap_row = 0;
     c->in_chunk = 0;

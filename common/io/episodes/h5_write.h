@@ -87,7 +87,16 @@ bool h5w_read_attribute(const h5w_t *f, uint64_t group, const char *name, void *
 /* ---- datasets ---- */
 
 typedef enum {
-    H5W_U8, H5W_I8, H5W_U16, H5W_I16, H5W_U32, H5W_I32, H5W_U64, H5W_I64, H5W_F32, H5W_F64,
+    H5W_U8,
+    H5W_I8,
+    H5W_U16,
+    H5W_I16,
+    H5W_U32,
+    H5W_I32,
+    H5W_U64,
+    H5W_I64,
+    H5W_F32,
+    H5W_F64,
     H5W_BOOL, /* as h5py writes it: an enumeration over i8 */
     H5W_TEXT, /* UTF-8 of any length */
     H5W_TYPES

@@ -31,8 +31,9 @@ struct minari_writer {
     space_leaf_t *obs, *act;
     size_t n_obs, n_act;
     bool dict_obs, dict_act;
-    char *before, *between; /* metadata.json up to dataset_size, and behind it up to total_episodes */
-    minari_note_t *note;    /* [episodes] */
+    char *before,
+        *between;        /* metadata.json up to dataset_size, and behind it up to total_episodes */
+    minari_note_t *note; /* [episodes] */
     size_t note_cap;
     uint64_t episodes, steps;
 
@@ -50,8 +51,8 @@ struct minari_writer {
 /* ---- rows ---- */
 
 static h5w_type_t type_of(const space_leaf_t *leaf) {
-    static const char *const name[] = {"uint8",  "int8",   "uint16", "int16",   "uint32",
-                                       "int32",  "uint64", "int64",  "float32", "float64"};
+    static const char *const name[] = {"uint8", "int8",   "uint16", "int16",   "uint32",
+                                       "int32", "uint64", "int64",  "float32", "float64"};
     static const h5w_type_t type[] = {H5W_U8,  H5W_I8,  H5W_U16, H5W_I16, H5W_U32,
                                       H5W_I32, H5W_U64, H5W_I64, H5W_F32, H5W_F64};
     if (leaf->kind == SPACE_TEXT) return H5W_TEXT;
@@ -89,7 +90,8 @@ static void convert(const space_leaf_t *leaf, h5w_type_t type, const float *v, s
         } else if (type == H5W_F64) {
             memcpy(to, &wide, size);
         } else {
-            bool is_signed = type == H5W_I8 || type == H5W_I16 || type == H5W_I32 || type == H5W_I64;
+            bool is_signed =
+                type == H5W_I8 || type == H5W_I16 || type == H5W_I32 || type == H5W_I64;
             put_integer(to, size, wide, is_signed);
         }
     }
@@ -424,8 +426,8 @@ static int read_notes(minari_writer_t *w, found_t *f, reason_t *why) {
         minari_note_t note = {0};
         int64_t T = -1, success = 0;
         uint64_t at = f->v[i].address;
-        if (f->odd || f->v[i].number != i ||
-            !h5w_read_attribute(&w->h5, at, "total_steps", &T) || T < 0)
+        if (f->odd || f->v[i].number != i || !h5w_read_attribute(&w->h5, at, "total_steps", &T) ||
+            T < 0)
             return reason_set(why, "'%s': its episodes were not written here", w->file);
         h5w_read_attribute(&w->h5, at, "episode", &note.number);
         h5w_read_attribute(&w->h5, at, "return", &note.ret);
@@ -474,8 +476,7 @@ minari_writer_t *minari_writer_new(const char *dir, const minari_spec_t *spec, b
     describe(w, spec);
     *rc = RC_RUNTIME;
     int failed = fs_mkdirs(folder, why) || lock_take(&w->lock, lock, w->file, why);
-    if (!failed)
-        failed = append && fs_exists(w->metadata) ? go_on(w, rc, why) : start_anew(w, why);
+    if (!failed) failed = append && fs_exists(w->metadata) ? go_on(w, rc, why) : start_anew(w, why);
     free(folder);
     free(lock);
     if (!failed) return w;

@@ -1,0 +1,125 @@
+/* player_observe.c - observations become timesteps: images are prepared and encoded as those of
+ * training were, numbers are checked. */
+#include "gato/play/player_private.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void seen_release(seen_t *s) {
+    for (size_t i = 0; i < s->n_owned; i++) free(s->owned[i]);
+    *s = (seen_t){0};
+}
+
+static void *own(seen_t *s, void *block) {
+    s->owned[s->n_owned++] = block;
+    return block;
+}
+
+static bool has_places(const player_t *p) {
+    return p->m->config.model.patch_pos != POS_NONE;
+}
+
+static int encode(player_t *p, const slot_t *slot, const image_t *im, seen_t *s, slot_value_t *v,
+                  reason_t *why) {
+    image_t ready = tokenizer_preprocess(p->tokenizer, im);
+    tokenizer_grid_t grid = tokenizer_grid(p->tokenizer, ready.w, ready.h);
+    uint32_t *codes = own(s, xcalloc(grid.h * grid.w + 1, sizeof *codes));
+    tokenizer_encode(p->tokenizer, ready.rgb, 1, ready.w, ready.h, codes);
+    image_release(&ready);
+    v->codes = codes;
+    v->grid_h = grid.h;
+    v->grid_w = grid.w;
+    if (has_places(p) && slot->grid_h && (grid.h != slot->grid_h || grid.w != slot->grid_w))
+        return reason_set(why,
+                          "image '%s' gives %zu x %zu codes; the policy was trained on %u x %u",
+                          slot->name, grid.w, grid.h, slot->grid_w, slot->grid_h);
+    return 0;
+}
+
+static int take_pixels(const player_t *p, const slot_t *slot, const image_t *im, seen_t *s,
+                       slot_value_t *v, reason_t *why) {
+    bool fits = !p->fit_w || (im->w == p->fit_w && im->h == p->fit_h);
+    image_t ready = fits ? image_new(im->w, im->h) : image_fit(im, p->fit_w, p->fit_h);
+    if (fits) memcpy(ready.rgb, im->rgb, im->w * im->h * 3);
+    v->rgb = own(s, ready.rgb);
+    v->image_h = ready.h;
+    v->image_w = ready.w;
+    if (has_places(p) && slot->image_h && (ready.h != slot->image_h || ready.w != slot->image_w))
+        return reason_set(why, "image '%s' has %zu x %zu pixels; the policy was trained on %u x %u",
+                          slot->name, ready.w, ready.h, slot->image_w, slot->image_h);
+    return 0;
+}
+
+static int see_image(player_t *p, const slot_t *slot, const uint8_t *rgb, size_t w, size_t h,
+                     seen_t *s, slot_value_t *v, reason_t *why) {
+    image_t im = image_new(w, h);
+    if (p->o.blank)
+        memset(im.rgb, 0, w * h * 3);
+    else
+        memcpy(im.rgb, rgb, w * h * 3);
+    int rc = p->tokenizer ? encode(p, slot, &im, s, v, why) : take_pixels(p, slot, &im, s, v, why);
+    image_release(&im);
+    return rc;
+}
+
+static void see_text(const char *text, seen_t *s, slot_value_t *v) {
+    size_t n = strlen(text);
+    uint32_t *ids = own(s, xcalloc(n + 1, sizeof *ids));
+    for (size_t i = 0; i < n; i++) ids[i] = (uint8_t)text[i];
+    ids[n] = 256; /* the end of a text of bytes */
+    v->text = ids;
+    v->text_len = n + 1;
+}
+
+static int see_vector(const slot_t *slot, const float *vector, seen_t *s, slot_value_t *v,
+                      reason_t *why) {
+    char buf[TASK_NAME + 32];
+    for (uint32_t i = 0; i < slot->width; i++)
+        if (!isfinite(vector[i]))
+            return reason_set(why, "observation %s is not finite", slot_column(slot, i, buf));
+    v->vector =
+        own(s, memcpy(xmalloc(slot->width * sizeof *vector), vector, slot->width * sizeof *vector));
+    return 0;
+}
+
+static int see_discrete(const slot_t *slot, const uint32_t *value, seen_t *s, slot_value_t *v,
+                        reason_t *why) {
+    char buf[TASK_NAME + 32];
+    for (uint32_t i = 0; i < slot->width; i++)
+        if (value[i] >= slot->range[i])
+            return reason_set(why, "observation %s = %u is not below %u", slot_column(slot, i, buf),
+                              value[i], slot->range[i]);
+    v->discrete =
+        own(s, memcpy(xmalloc(slot->width * sizeof *value), value, slot->width * sizeof *value));
+    return 0;
+}
+
+static int see_slot(player_t *p, const lane_t *lane, uint32_t k, const env_value_t *value,
+                    seen_t *s, reason_t *why) {
+    const slot_t *slot = &p->m->tasks.v[lane->task].slot[k];
+    const binding_t *b = &p->binding[lane->task];
+    slot_value_t *v = &s->data.slot[k];
+    if (slot->kind == SLOT_IMAGE && value->rgb)
+        return see_image(p, slot, value->rgb, b->image_w[k], b->image_h[k], s, v, why);
+    if (slot->kind == SLOT_TEXT && value->text && p->m->config.model.control_text)
+        see_text(value->text, s, v);
+    if (slot->kind == SLOT_VECTOR && value->vector)
+        return see_vector(slot, value->vector, s, v, why);
+    if (slot->kind == SLOT_DISCRETE && value->discrete)
+        return see_discrete(slot, value->discrete, s, v, why);
+    return 0;
+}
+
+int player_observe(player_t *p, const lane_t *lane, const env_observation_t *seen, seen_t *out,
+                   reason_t *why) {
+    const task_t *task = &p->m->tasks.v[lane->task];
+    const binding_t *b = &p->binding[lane->task];
+    *out = (seen_t){.data = {.task = lane->task, .linked = lane->step > 0}};
+    for (uint32_t k = 0; k < task->n_slots; k++) {
+        if (task->slot[k].side != SIDE_OBSERVED || b->body[k] < 0) continue;
+        if (see_slot(p, lane, k, &seen->slot[b->body[k]], out, why)) return -1;
+    }
+    layout_t l;
+    return layout_of(&l, &p->m->config, task, &out->data, why);
+}

@@ -1,0 +1,104 @@
+/* player_private.h - what the parts of the player share: its lanes, and what happens in a push.
+ *
+ *   player.c          opens, binds bodies, keeps lanes
+ *   player_observe.c  observations become timesteps of the model
+ *   player_run.c      new tokens run behind those in the caches
+ *   player_choose.c   hidden states become actions
+ */
+#ifndef GATO_PLAYER_PRIVATE_H
+#define GATO_PLAYER_PRIVATE_H
+
+#include "common/tape/plan_cache.h"
+#include "gato/model/graph.h"
+#include "gato/play/player.h"
+
+/* Columns of an action: tokens that a timestep can add behind its separator. */
+enum { PLAYER_TOKENS = ENV_ACTIONS + ENV_DISCRETE };
+
+/* A timestep that owns its arrays. */
+typedef struct {
+    timestep_t data;
+    void *owned[2 * TASK_SLOTS];
+    size_t n_owned;
+} seen_t;
+
+/* How a task of the model corresponds to the body that plays it. */
+typedef struct {
+    bool is_bound;
+    int32_t body[TASK_SLOTS];    /* the body's slot for each of the task, -1 = it has none */
+    uint32_t column[TASK_SLOTS]; /* acted slots: their first column in the body's env_action_t */
+    uint32_t image_w[TASK_SLOTS], image_h[TASK_SLOTS]; /* of the body's images, in pixels */
+} binding_t;
+
+typedef struct {
+    uint32_t task;
+    bool is_open; /* player_reset was called */
+    int32_t step;
+    float **cache; /* [layers] of [capacity, kern_cache_width] */
+    size_t capacity;
+    size_t used, first; /* rows in use; the first that the present timestep sees */
+    size_t *begin;      /* ring [window]: first row of each of the last timesteps */
+    /* Tokens of actions that have not run: of this timestep, or of the one before. */
+    uint32_t waiting[PLAYER_TOKENS];
+    size_t n_waiting;
+    float *hidden; /* [D] of the last token that ran */
+    seen_t *past;  /* rebuild: ring [window] */
+
+    /* the push at hand */
+    seen_t now;
+    float *separator;               /* [D] its hidden state */
+    uint32_t chosen[PLAYER_TOKENS]; /* all tokens of this timestep's actions so far */
+    size_t n_chosen;
+    uint32_t slot, column;       /* the next to be chosen */
+    float scaled[PLAYER_TOKENS]; /* acted vectors in [-1,1], by column of the task */
+    uint32_t discrete[ENV_DISCRETE];
+} lane_t;
+
+struct player {
+    gato_model_t *m;
+    nn_packed_t *packed;
+    tokenizer_t *tokenizer;
+    size_t fit_w, fit_h; /* patches: the size that images are fitted to; 0 = native */
+    player_opts_t o;
+    binding_t *binding; /* [tasks] */
+    lane_t *lane;
+    size_t n_lanes, longest; /* longest: timesteps of the widest attention window */
+    batch_t batch;
+    plan_cache_t *chunks;    /* the network over new tokens, by lanes, positions, rows of pools */
+    plan_cache_t *readers;   /* what heads make of hidden states */
+    attention_lane_t *lanes; /* [n_lanes] bound to the chunks: those that run */
+    size_t *key;             /* of a chunk: 2 + n_pools */
+};
+
+/* ---- player_observe.c ---- */
+
+void seen_release(seen_t *s);
+/* Turns an observation into a timestep of the lane's task. 0, or -1 with a reason. */
+int player_observe(player_t *p, const lane_t *lane, const env_observation_t *seen, seen_t *out,
+                   reason_t *why);
+
+/* ---- player_run.c ---- */
+
+void player_run_open(player_t *p);
+void player_run_close(player_t *p);
+/* Empties the lane's cache. */
+void lane_clear(lane_t *lane);
+/* Runs, in each of n lanes, the tokens that waited and the present observation. */
+void player_run_observations(player_t *p, lane_t *const *lane, size_t n);
+/* Runs, in each of n lanes, the tokens of this timestep's actions that wait. */
+void player_run_tokens(player_t *p, lane_t *const *lane, size_t n);
+/* Closes the timestep of a lane. */
+void lane_next(player_t *p, lane_t *lane);
+
+/* ---- player_choose.c ---- */
+
+void player_choose_open(player_t *p);
+void player_choose_close(player_t *p);
+/* Chooses the actions of n lanes, turn by turn in their order. */
+void player_choose(player_t *p, player_turn_t *const *turn, lane_t *const *lane, size_t n);
+/* Takes given actions. 0, or -1 with a reason: a number that is not finite, a value out of range. */
+int player_check_given(const player_t *p, const lane_t *lane, const env_action_t *given,
+                       reason_t *why);
+void player_take_given(const player_t *p, lane_t *lane, const env_action_t *given);
+
+#endif

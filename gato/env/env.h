@@ -1,8 +1,8 @@
 /* env.h - a control environment: it declares its task, shows observations, takes actions.
  *
- * Built in are the drivers of env.c; any other program can be one (env_command.c, FORMATS.md 7). Use
- * an environment in the process that opened it. The screen driver of a simulator starts with the
- * first image, so use without images works where there is none. Use:
+ * Built in are the drivers of env.c; any other program can be one (env_command.c, FORMATS.md 7).
+ * Use an environment in the process that opened it. The screen driver of a simulator starts with
+ * the first image, so use without images works where there is none. Use:
  *
  *     env_t *e = env_open(&(env_opts_t){.name = "reacher"}, &rc, &why);
  *     env_action_t action;
@@ -75,19 +75,20 @@ const char *env_name(const env_t *e);
 /* Starts an episode; everything random in it is a function of (seed, episode). 0, or -1 with a
  * reason. A child that died or was stopped is started anew; it has to declare the same task. */
 int env_reset(env_t *e, uint64_t seed, uint64_t episode, reason_t *why);
-/* The current observation, of a running episode or of one that has just ended; images only when they
- * are wanted. Numbers are finite, discrete values in range, texts UTF-8. 0, or -1 with a reason: the
- * episode has failed. */
+/* The current observation, of a running episode or of one that has just ended; images only when
+ * they are wanted. Numbers are finite, discrete values in range, texts UTF-8. 0, or -1 with a
+ * reason: the episode has failed. */
 int env_observe(env_t *e, bool images, env_observation_t *seen, reason_t *why);
 /* Executes an action, its vectors clamped to finite declared bounds. 0, or -1 with a reason, also
- * for a number that is not finite and a discrete value out of range: the episode has failed and only
- * env_reset may follow. A step outside an episode is a BUG. */
+ * for a number that is not finite and a discrete value out of range: the episode has failed and
+ * only env_reset may follow. A step outside an episode is a BUG. */
 int env_step(env_t *e, const env_action_t *action, env_outcome_t *out, reason_t *why);
 
 typedef enum { ENV_EXPERT = 0, ENV_NO_EXPERT = 1, ENV_EXPERT_FAILED = -1 } env_expert_t;
-/* What the scripted expert would do in the current state, also while another policy plays; clamped as
- * env_step does. ENV_NO_EXPERT: there is none, or it knows nothing here. ENV_EXPERT_FAILED with a
- * reason: the episode has failed. Outside a running episode it is a BUG. */
+/* What the scripted expert would do in the current state, also while another policy plays;
+ * clamped as env_step does. ENV_NO_EXPERT: there is none, or it knows nothing here.
+ * ENV_EXPERT_FAILED with a reason: the episode has failed. Outside a running episode it is a BUG.
+ * */
 env_expert_t env_expert(env_t *e, env_action_t *action, reason_t *why);
 
 /* The simulator's whole state as doubles, for tests and for hashes across machines (pixels differ

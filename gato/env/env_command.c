@@ -1,8 +1,8 @@
 /* env_command.c - an environment in a child process (FORMATS.md 7). The task is what the child told
  * when it was first started; a child that takes the place of a dead one has to tell the same.
  *
- * An observation comes with the reply to `reset` or `step` and is kept until the next. It has images
- * when the last one was wanted with images; else they are fetched when they are wanted.
+ * An observation comes with the reply to `reset` or `step` and is kept until the next. It has
+ * images when the last one was wanted with images; else they are fetched when they are wanted.
  */
 #include "common/io/text/json.h"
 #include "gato/env/env_driver.h"

@@ -2,7 +2,8 @@
  * arguments, clamps actions and counts steps. A driver sees only actions inside their declared
  * bounds and ranges, of a running episode. Functions return 0, or -1 with a reason.
  *
- * Add one: a file env_x.c with an env_driver_t, its line in env.c, its test, its lines in README.md.
+ * Add one: a file env_x.c with an env_driver_t, its line in env.c, its test, its lines in
+ * README.md.
  */
 #ifndef GATO_ENV_DRIVER_H
 #define GATO_ENV_DRIVER_H
@@ -11,8 +12,8 @@
 
 typedef struct {
     const char *name; /* NULL: it is not opened by name (env_command.c) */
-    /* Returns the driver's own state, and its task, which env.c owns from then on. NULL with *rc and
-     * a reason. */
+    /* Returns the driver's own state, and its task, which env.c owns from then on. NULL with *rc
+     * and a reason. */
     void *(*open)(const env_opts_t *o, task_t *task, int *rc, reason_t *why);
     void (*close)(void *self);
     int (*reset)(void *self, uint64_t seed, uint64_t episode, reason_t *why);

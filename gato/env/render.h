@@ -10,8 +10,8 @@
 
 typedef struct render render_t;
 /* Opens a renderer for all fixed cameras of a model. Its off-screen buffer (<global offwidth
- * offheight>) is as large as the largest image. NULL with a reason. Use it in the thread that opened
- * it; several may exist side by side. Close with render_close. */
+ * offheight>) is as large as the largest image. NULL with a reason. Use it in the thread that
+ * opened it; several may exist side by side. Close with render_close. */
 render_t *render_open(const mjModel *m, reason_t *why);
 void render_close(render_t *r);
 /* Draws d's current positions through the named camera into rgb [h,w,3], top row first; call

@@ -1,8 +1,8 @@
 /* wire.c - pipes to a child process, which never block here: every wait is a poll with what is left
  * of the request's time.
  *
- * The child may write before it has read, and may read late: while a request goes out, its answer is
- * taken in. `in` holds what came and was not read yet; a line may come with bytes behind it.
+ * The child may write before it has read, and may read late: while a request goes out, its answer
+ * is taken in. `in` holds what came and was not read yet; a line may come with bytes behind it.
  */
 #include "gato/env/wire.h"
 #include "common/base/log.h"

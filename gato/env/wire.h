@@ -11,9 +11,9 @@
  *
  * Whatever a child does, no call takes longer than its limit, nor more memory than WIRE_LINE bytes
  * and what its caller gave. Any failure stops the child with all of its process group; the reason
- * names the command, the verb and the first bytes of its answer. A dead child does not raise SIGPIPE
- * here, and no child outlives this process: it meets the end of its standard input, and Linux sends
- * SIGKILL to the shell.
+ * names the command, the verb and the first bytes of its answer. A dead child does not raise
+ * SIGPIPE here, and no child outlives this process: it meets the end of its standard input, and
+ * Linux sends SIGKILL to the shell.
  */
 #ifndef GATO_WIRE_H
 #define GATO_WIRE_H
@@ -43,8 +43,8 @@ cJSON *wire_ask(wire_t *w, const char *verb, const char *line, const void *bytes
 int wire_read(wire_t *w, void *to, size_t n, reason_t *why);
 /* The reply is read: nothing more may have come. 0, or -1 with a reason. */
 int wire_done(wire_t *w, reason_t *why);
-/* A reply that does not say what it must: stops the child. Returns -1, the reason being `cause` with
- * the command, the verb and the first bytes. */
+/* A reply that does not say what it must: stops the child. Returns -1, the reason being `cause`
+ * with the command, the verb and the first bytes. */
 int wire_refuse(wire_t *w, const char *cause, reason_t *why);
 
 #endif

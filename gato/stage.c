@@ -1,9 +1,14 @@
 /* stage.c - see stage.h. */
 #include "gato/stage.h"
 #include "common/base/log.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- options ---- */
 
@@ -162,6 +167,40 @@ void stage_close(stage_t *s) {
     env_close(s->env);
     task_release(&s->task);
     free(s->env_name);
+}
+
+/* In the process that asks: writes the renderer's name to fd. */
+static void tell_renderer(const stage_t *s, int fd) {
+    reason_t why;
+    const char *name = env_renderer(s->env, &why);
+    if (!name) die(RC_RUNTIME, "%s", why.text);
+    size_t n = strlen(name);
+    if (write(fd, name, n) != (ssize_t)n) die_errno(RC_RUNTIME, "cannot write to a pipe");
+    _exit(RC_OK);
+}
+
+char *stage_renderer(const stage_t *s) {
+    if (s->args->command) return xstrdup(""); /* a child process draws as it likes */
+    char name[512];
+    int fd[2], status;
+    if (pipe2(fd, O_CLOEXEC)) die_errno(RC_RUNTIME, "cannot make a pipe");
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0) die_errno(RC_RUNTIME, "cannot start a process");
+    if (!pid) tell_renderer(s, fd[1]);
+    close(fd[1]);
+    size_t n = 0;
+    for (ssize_t k; (k = read(fd[0], name + n, sizeof name - 1 - n)) != 0;) {
+        if (k < 0 && errno != EINTR) die_errno(RC_RUNTIME, "cannot read from a pipe");
+        if (k > 0) n += (size_t)k;
+    }
+    close(fd[0]);
+    name[n] = 0;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR) die_errno(RC_RUNTIME, "cannot wait for a process");
+    if (!WIFEXITED(status)) die(RC_RUNTIME, "the screen driver of '%s' crashed", s->env_name);
+    if (WEXITSTATUS(status)) exit(WEXITSTATUS(status)); /* it has said why */
+    return xstrdup(name);
 }
 
 /* ---- playing ---- */

@@ -40,6 +40,10 @@ void stage_close(stage_t *s);
  * them). With one worker, which is this process, nothing happens. */
 void stage_hand_over(stage_t *s, size_t workers);
 
+/* What draws the environment's images, malloc'ed; "" where that means nothing. A screen driver is
+ * started in a process of its own, since this one may still have to fork. Dies with the reason. */
+char *stage_renderer(const stage_t *s);
+
 /* episode_play on this process's environment and player, opened if they are not. An episode that
  * fails is played once more, from its reset: `again` is called before, with the reason, and returns
  * whether it shall. 0, or -1 with the reason of the last failure. */

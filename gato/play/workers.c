@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,9 +87,12 @@ static void start_worker(crew_t *c, size_t first) {
     int fd[2];
     if (pipe2(fd, O_CLOEXEC)) die_errno(RC_RUNTIME, "cannot make a pipe");
     fflush(NULL); /* otherwise the worker prints what waits in our buffers */
-    pid_t pid = fork();
+    pid_t reader = getpid(), pid = fork();
     if (pid < 0) die_errno(RC_RUNTIME, "cannot start a worker process");
     if (!pid) {
+        /* Without its reader a worker ends at once: it shares the lock of what the reader writes. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != reader) _exit(RC_RUNTIME);
         /* They reach the whole group, from a terminal or a scheduler: the reader decides when to
          * stop. */
         static const int asked[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};

@@ -14,6 +14,8 @@ import struct
 import sys
 import time
 
+# "sure": no fault, an expert that always knows. "pid": it leaves its number in a file. "once-VERB": it dies at the first VERB
+# of all, and a second one does not.
 FAULT = sys.argv[1] if len(sys.argv) > 1 else ""
 SIZES = {"front": (4, 6), "wrist": (2, 2)}
 TASK = {
@@ -152,8 +154,10 @@ def hello():
         task["slots"][5].update(low=[-1] * 300, high=[1] * 300)
     if FAULT == "other-task" and os.path.exists("env_child.started"):
         task["name"] = "run"
-    if FAULT in ("other-task", "once"):
+    if FAULT in ("other-task", "pid"):
         open("env_child.started", "a").close()
+        with open("env_child.pid", "w") as f:
+            f.write(str(os.getpid()))
     reply({"protocol": version, "expert": FAULT != "no-expert", "task": task})
 
 
@@ -197,7 +201,7 @@ def main():
             break_out("step") or show(end, r["images"])
         elif verb == "expert":
             break_out("expert")
-            n = ACTION.size * (t != 1)
+            n = ACTION.size * (t != 1 or FAULT == "sure")
             reply({"bytes": n + 4 * (FAULT == "wide-expert")},
                   ACTION.pack(float("nan") if FAULT == "nan-expert" else 0.5, -2, t % 3)[:n])
         else:

@@ -59,18 +59,21 @@ static env_t *open_child(const char *fault, reason_t *why) {
     return e;
 }
 
-/* Children of this process that live, or wait to be reaped. */
-static int children(void) {
-    char path[64], text[4096];
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+/* Has this process a child that lives, or waits to be reaped? */
+static bool has_child(void) {
+    siginfo_t info;
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/* Kills the child, which has left its number in a file. */
+static void kill_child(void) {
+    char path[300];
+    int pid = 0;
+    snprintf(path, sizeof path, "%s/env_child.pid", folder);
     FILE *f = fopen(path, "r");
-    if (!f) return 0;
-    size_t n = fread(text, 1, sizeof text - 1, f);
+    REQUIRE(f && fscanf(f, "%d", &pid) == 1 && pid > 1);
     fclose(f);
-    text[n] = 0;
-    int count = 0;
-    for (size_t i = 0; i < n; i++) count += text[i] == ' ';
-    return count;
+    kill(pid, SIGKILL);
 }
 
 /* ---- the world, once more ---- */
@@ -146,7 +149,7 @@ TEST(child_declares_its_task) {
     CHECK_STR(env_renderer(e, &why), "");
     CHECK(env_state(e, NULL, 0) == 0);
     env_close(e);
-    CHECK(children() == 0);
+    CHECK(!has_child());
 }
 
 TEST(child_plays_episodes) {
@@ -240,7 +243,7 @@ TEST(two_children_at_once) {
     CHECK(log_now() - begun < 1.5, "%g s to close", log_now() - begun);
     check_seen(b, &wb, false);
     env_close(b);
-    CHECK(children() == 0);
+    CHECK(!has_child());
 }
 
 /* ---- misbehavior ---- */
@@ -344,9 +347,9 @@ static void check_fault(const fault_t *f) {
         CHECK(strstr(why.text, f->first), "%s: %s", f->fault, why.text);
     else
         CHECK(!strstr(why.text, "began with"), "%s: %s", f->fault, why.text);
-    CHECK(children() == lives(f), "%s: %d processes are left", f->fault, children());
+    CHECK(has_child() == lives(f), "%s: a process is left", f->fault);
     env_close(e);
-    CHECK(children() == 0, "%s: %d processes are left after the end", f->fault, children());
+    CHECK(!has_child(), "%s: a process is left after the end", f->fault);
 }
 
 TEST(faults_of_children) {
@@ -378,7 +381,7 @@ TEST(dead_child_is_started_anew) {
         REQUIRE(e, "%s", why.text);
         bool failed = env_reset(e, 1, 1, &why) || env_expert(e, &action, &why) < 0 ||
                       env_step(e, &action, &out, &why);
-        CHECK(failed && children() == 0, "%s", fault[i]);
+        CHECK(failed && !has_child(), "%s", fault[i]);
         play(e, 3, 1, true, 0.25f);
         env_close(e);
         clean();
@@ -387,24 +390,16 @@ TEST(dead_child_is_started_anew) {
 
 TEST(child_killed_between_two_steps) {
     reason_t why;
-    env_t *e = open_child("", &why);
+    env_t *e = open_child("pid", &why);
     REQUIRE(e && !env_reset(e, 1, 1, &why));
-    char path[64], text[64] = "";
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
-    FILE *f = fopen(path, "r");
-    if (f) {
-        if (!fgets(text, sizeof text, f)) text[0] = 0;
-        fclose(f);
-        REQUIRE(atoi(text) > 1);
-        kill(atoi(text), SIGKILL);
-        usleep(100000);
-        /* The write meets a closed pipe: SIGPIPE would end this test. */
-        env_action_t action = {0};
-        env_outcome_t out;
-        CHECK(env_step(e, &action, &out, &why) == -1);
-        CHECK(strstr(why.text, "step: it was ended by signal 9 (Killed)"), "%s", why.text);
-        play(e, 3, 1, true, 0.25f);
-    }
+    kill_child();
+    usleep(100000);
+    /* The write meets a closed pipe: SIGPIPE would end this test. */
+    env_action_t action = {0};
+    env_outcome_t out;
+    CHECK(env_step(e, &action, &out, &why) == -1);
+    CHECK(strstr(why.text, "step: it was ended by signal 9 (Killed)"), "%s", why.text);
+    play(e, 3, 1, true, 0.25f);
     env_close(e);
     clean();
 }
@@ -415,19 +410,11 @@ TEST(new_child_with_another_task_is_refused) {
     env_outcome_t out;
     env_t *e = open_child("other-task", &why);
     REQUIRE(e && !env_reset(e, 1, 1, &why));
-    /* Kills it: the child meets a verb that it does not know when its time is over. */
-    char path[64], text[64] = "";
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
-    FILE *f = fopen(path, "r");
-    if (f) {
-        if (fgets(text, sizeof text, f)) kill(atoi(text), SIGKILL);
-        fclose(f);
-        CHECK(env_step(e, &action, &out, &why) == -1);
-        CHECK(env_reset(e, 1, 1, &why) == -1);
-        CHECK(strstr(why.text, "hello: it was started anew and declares another task"), "%s",
-              why.text);
-        CHECK(children() == 0);
-    }
+    kill_child();
+    CHECK(env_step(e, &action, &out, &why) == -1);
+    CHECK(env_reset(e, 1, 1, &why) == -1);
+    CHECK(strstr(why.text, "hello: it was started anew and declares another task"), "%s", why.text);
+    CHECK(!has_child());
     env_close(e);
     clean();
 }
@@ -478,7 +465,7 @@ TEST(wire_long_requests_and_late_readers) {
     CHECK(!wire_ask(w, "put", line, bytes, SIZE, 0.5, &why));
     CHECK(log_now() - begun > 0.4 && log_now() - begun < 3);
     CHECK(strstr(why.text, "put: no whole reply within 0.5 s"), "%s", why.text);
-    CHECK(wire_stopped(w) && children() == 0);
+    CHECK(wire_stopped(w) && !has_child());
     wire_close(w);
     free(bytes);
     clean();

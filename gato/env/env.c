@@ -5,11 +5,12 @@
 #include "common/io/utf8.h"
 #include "gato/env/env_driver.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Those that are opened by name. */
-static const env_driver_t *const drivers[] = {&env_reacher};
+static const env_driver_t *const drivers[] = {&env_reacher, &env_pusher, &env_grid};
 enum { N_DRIVERS = sizeof drivers / sizeof drivers[0] };
 
 typedef enum { EPISODE_NONE, EPISODE_RUNNING, EPISODE_OVER, EPISODE_FAILED } episode_state_t;
@@ -23,6 +24,15 @@ struct env {
     size_t steps;
 };
 
+/* "'a', 'b', 'c'" */
+static const char *list_of(const char *const names[N_DRIVERS]) {
+    static char list[N_DRIVERS * 32];
+    size_t n = 0;
+    for (size_t i = 0; i < N_DRIVERS; i++)
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s'%s'", i ? ", " : "", names[i]);
+    return list;
+}
+
 static const env_driver_t *find_driver(const char *name, reason_t *why) {
     const char *names[N_DRIVERS];
     for (size_t i = 0; i < N_DRIVERS; i++) {
@@ -30,8 +40,10 @@ static const env_driver_t *find_driver(const char *name, reason_t *why) {
         if (strcmp(name, names[i]) == 0) return drivers[i];
     }
     const char *near = cli_nearest(name, names, N_DRIVERS);
-    reason_set(why, "unknown environment '%s' (%s '%s'%s)", name,
-               near ? "did you mean" : "there is", near ? near : names[0], near ? "?" : "");
+    if (near)
+        reason_set(why, "unknown environment '%s' (did you mean '%s'?)", name, near);
+    else
+        reason_set(why, "unknown environment '%s' (there are %s)", name, list_of(names));
     return NULL;
 }
 
@@ -69,14 +81,6 @@ const task_t *env_task(const env_t *e) {
 
 const char *env_name(const env_t *e) {
     return e->name;
-}
-
-size_t env_n_vector(const task_t *task) {
-    return (size_t)task_width(task, SIDE_ACTED, SLOT_VECTOR);
-}
-
-size_t env_n_discrete(const task_t *task) {
-    return (size_t)task_width(task, SIDE_ACTED, SLOT_DISCRETE);
 }
 
 int env_reset(env_t *e, uint64_t seed, uint64_t episode, reason_t *why) {

@@ -9,6 +9,7 @@
 #include "gato/env/expert.h"
 
 #ifdef WITH_MUJOCO
+#include "gato/env/mujoco_model.h"
 #include "gato/env/render.h"
 #include <math.h>
 #include <stdlib.h>
@@ -73,40 +74,6 @@ typedef struct {
     uint8_t image[SIDE * SIDE * 3];
 } reacher_t;
 
-/* MuJoCo's own handlers wait for Enter on stdin and write a log file into the current folder. */
-static void on_error(const char *text) {
-    die(RC_RUNTIME, "mujoco: %s", text);
-}
-static void on_warning(const char *text) {
-    warn("mujoco: %s", text);
-}
-
-static mjModel *load_model(reason_t *why) {
-    mju_user_error = on_error;
-    mju_user_warning = on_warning;
-    if (mj_version() != mjVERSION_HEADER) {
-        reason_set(why, "libmujoco is version %d, this program was built for %d", mj_version(),
-                   mjVERSION_HEADER);
-        return NULL;
-    }
-    mjVFS *files = xmalloc(sizeof *files); /* megabytes: not for the stack */
-    mj_defaultVFS(files);
-    mj_makeEmptyFileVFS(files, "reacher.xml", sizeof MODEL - 1);
-    memcpy(files->filedata[0], MODEL, sizeof MODEL - 1);
-    char text[256] = "";
-    mjModel *m = mj_loadXML("reacher.xml", files, text, sizeof text);
-    mj_deleteVFS(files);
-    free(files);
-    if (!m) reason_set(why, "mujoco refuses the reacher model: %s", text);
-    return m;
-}
-
-static int id_of(const mjModel *m, mjtObj kind, const char *name) {
-    int id = mj_name2id(m, kind, name);
-    if (id < 0) BUG("reacher model: no '%s'", name);
-    return id;
-}
-
 static task_t make_task(void) {
     task_t task = task_new("reacher", RECORD_EPISODE);
     slot_t *image = task_add(&task, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
@@ -131,20 +98,20 @@ static task_t make_task(void) {
 
 static void *reacher_open(const env_opts_t *o, task_t *task, int *rc, reason_t *why) {
     *rc = RC_RUNTIME;
-    mjModel *m = load_model(why);
+    mjModel *m = mujoco_model("reacher", MODEL, why);
     if (!m) return NULL;
     reacher_t *r = NEW(reacher_t);
     r->m = m;
     r->d = mj_makeData(m);
     static const char *const joint[JOINTS] = {"shoulder", "elbow"};
     for (int i = 0; i < JOINTS; i++) {
-        int id = id_of(m, mjOBJ_JOINT, joint[i]);
+        int id = mujoco_id(m, mjOBJ_JOINT, joint[i]);
         r->qpos[i] = m->jnt_qposadr[id];
         r->qvel[i] = m->jnt_dofadr[id];
-        r->motor[i] = id_of(m, mjOBJ_ACTUATOR, joint[i]);
+        r->motor[i] = mujoco_id(m, mjOBJ_ACTUATOR, joint[i]);
     }
-    r->tip = id_of(m, mjOBJ_SITE, "tip");
-    r->target = m->body_mocapid[id_of(m, mjOBJ_BODY, "target")];
+    r->tip = mujoco_id(m, mjOBJ_SITE, "tip");
+    r->target = m->body_mocapid[mujoco_id(m, mjOBJ_BODY, "target")];
     *task = make_task();
     return r;
 }
@@ -210,21 +177,12 @@ static double distance(const reacher_t *r) {
     return hypot(tip[0] - target[0], tip[1] - target[1]);
 }
 
-/* MuJoCo resets a bad state and goes on: only its counters tell. */
-static int check_state(const mjData *d, reason_t *why) {
-    static const int bad[] = {mjWARN_BADQPOS, mjWARN_BADQVEL, mjWARN_BADQACC, mjWARN_BADCTRL};
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        if (d->warning[bad[i]].number)
-            return reason_set(why, "the simulation became unstable at %.2f s", d->time);
-    return 0;
-}
-
 static int reacher_step(void *self, const env_action_t *action, env_outcome_t *out, reason_t *why) {
     reacher_t *r = self;
     for (int i = 0; i < JOINTS; i++) r->d->ctrl[r->motor[i]] = action->vector[i];
     for (int i = 0; i < SUBSTEPS; i++) mj_step(r->m, r->d);
     mj_forward(r->m, r->d); /* mj_step leaves the places of the state before its last integration */
-    if (check_state(r->d, why)) return -1;
+    if (mujoco_check(r->d, why)) return -1;
     out->reward = (float)-distance(r);
     out->success = distance(r) <= TOUCH;
     return 0;

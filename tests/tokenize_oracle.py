@@ -4,15 +4,16 @@ import json, os, struct, subprocess
 import h5py, lmdb, numpy as np
 from PIL import Image
 
-KEYS = ['key', 'source', 'kind', 'grid', 'codes', 'text', 'continuous', 'discrete', 'actions', 'label_actions', 'rewards',
+KEYS = ['key', 'source', 'task', 'kind', 'grid', 'codes', 'text', 'continuous', 'discrete', 'actions', 'label_actions', 'rewards',
         'terminated', 'truncated']
+SOMETIMES = ['success', 'present', 'label']
 
 
 def dump(shard):
     text = subprocess.run(['tokenize', 'dump', shard], check=True, capture_output=True).stdout
     records = [json.loads(line) for line in text.splitlines()]
     for r in records:
-        assert list(r) == KEYS, list(r)
+        assert [k for k in r if k not in SOMETIMES] == KEYS, list(r)
     return records
 
 
@@ -37,24 +38,46 @@ def trace(model, frames):
 
 
 def shard(path):
-    """(tag, sub, id) -> (head, parts) of a shard, raw."""
-    names = {1: 'key', 3: 'codes', 13: 'pixel_size', 14: 'pixels', 15: 'label', 31: '', 32: 'tool', 33: 'arguments', 34: 'fingerprint', 37: 'text_tokenizer',
-             38: 'env', 39: 'discrete_range', 40: 'discrete_action_range', 41: 'action_low', 42: 'action_high', 48: 'codebook', 49: 'reason'}
+    """(tag, sub, id) -> (head, parts) of a shard, raw. A part that belongs to a slot is under (name, slot), and under its name the
+    first one."""
+    names = {1: 'key', 2: 'source', 3: 'codes', 4: 'text', 5: 'vector', 6: 'discrete', 7: 'label_vector', 8: 'label_discrete', 9: 'present',
+             10: 'rewards', 11: 'terminated', 12: 'truncated', 13: 'pixel_size', 14: 'pixels', 15: 'image_hash', 16: 'prompt', 17: 'label',
+             18: 'sizes', 19: 'success', 32: 'tool', 33: 'arguments', 34: 'fingerprint', 35: 'preprocess', 36: 'quantizer',
+             37: 'text_tokenizer', 38: 'tasks', 48: 'codebook', 49: 'reason'}
+    of_slots = {3, 4, 5, 6, 7, 8, 9, 13, 14, 16, 18}
     out = {}
     with lmdb.open(path, readonly=True, lock=False).begin() as txn:
         for key, value in txn.cursor():
             tag, sub, ident = struct.unpack('>B3xIQ', key)
-            n, = struct.unpack_from('<H', value, 10)
-            head = value[32:32 + {(0, 0): 112, (1, 0): 32}.get((tag, sub), 0)]
+            magic, version, n = struct.unpack_from('<4sH4xH', value)
+            assert (magic, version) == (b'tkdb', 2)
+            head = value[32:32 + {(0, 0): 80, (1, 0): 16, (2, 0): 16}.get((tag, sub), 0)]
             table = 32 + len(head)
-            at, parts = table + 16 * n, {}
+            at, parts, last = table + 16 * n, {}, (-1, -1)
             for i in range(n):
-                part, kind, count = struct.unpack_from('<Hc5xQ', value, table + 16 * i)
+                part, kind, slot, count = struct.unpack_from('<HcB4xQ', value, table + 16 * i)
+                assert last < (part, slot) and (part in of_slots or slot == 0)
+                last = part, slot
                 a = np.frombuffer(value, np.dtype(kind.decode()).newbyteorder('<'), count, at)
-                parts[names.get(part, part)] = bytes(a) if kind == b'B' else a
-                at += -(-a.nbytes // 8) * 8
+                a = bytes(a) if kind == b'B' else a
+                parts.setdefault(names[part], a)
+                if part in of_slots:
+                    parts[names[part], slot] = a
+                at += -(-len(a) * np.dtype(kind.decode()).itemsize // 8) * 8
+            assert at == len(value)
             out[tag, sub, ident] = head, parts
     return out
+
+
+def record_head(raw, i):
+    """task, T and first step of record i of a raw shard."""
+    return struct.unpack('<IIQ', raw[1, 0, i][0])
+
+
+def slots(raw, task=0):
+    """The slots of a task in a raw shard: (side, name) -> the slot, with its number as 'number'."""
+    t = json.loads(raw[0, 0, 0][1]['tasks'])[task]
+    return {(s['side'], s['name']): {**s, 'number': i} for i, s in enumerate(t['slots'])}
 
 
 def box(shape, dtype, low, high):
@@ -126,9 +149,9 @@ def forge_code(path, record, index, code):
         key = struct.pack('>B3xIQ', 1, 0, record)
         v = bytearray(txn.get(key))
         n, = struct.unpack_from('<H', v, 10)
-        at = 64 + 16 * n
+        at = 48 + 16 * n
         for i in range(n):
-            part, kind, count = struct.unpack_from('<Hc5xQ', v, 64 + 16 * i)
+            part, kind, slot, count = struct.unpack_from('<HcB4xQ', v, 48 + 16 * i)
             if part == 3:
                 assert kind == b'H' and index < count
                 struct.pack_into('<H', v, at + 2 * index, code)

@@ -141,21 +141,20 @@ static void write_image(images_run_t *run, const char *key, const encoded_t *ima
                         const words_t *words, uint64_t hash) {
     uint32_t half[2] = {(uint32_t)hash, (uint32_t)(hash >> 32)};
     uint32_t size = (uint32_t)image->png_size;
-    token_record_t record = {.kind = RECORD_IMAGE,
-                             .T = 1,
-                             .grid_h = image->grid_h,
-                             .grid_w = image->grid_w,
-                             .image_h = (uint32_t)image->im.h,
-                             .image_w = (uint32_t)image->im.w,
-                             .codes = image->codes,
+    token_record_t record = {.T = 1,
                              .label = words->label,
                              .label_len = (uint32_t)words->label_size,
-                             .pixels = image->png,
-                             .pixel_size = image->png ? &size : NULL,
-                             .pixels_bytes = image->png_size,
                              .image_hash = run->job->dedupe ? half : NULL};
-    uint32_t *text = text_of(words, &record.text_len);
-    record.text = text;
+    record.slot[0] = (slot_data_t){.grid_h = image->grid_h,
+                                   .grid_w = image->grid_w,
+                                   .image_h = (uint32_t)image->im.h,
+                                   .image_w = (uint32_t)image->im.w,
+                                   .codes = image->codes,
+                                   .pixels = image->png,
+                                   .pixel_size = image->png ? &size : NULL,
+                                   .pixels_bytes = image->png_size};
+    uint32_t text_len, *text = text_of(words, &text_len);
+    if (text) record.slot[1] = (slot_data_t){.text = text, .text_len = text_len};
     if (run->job->dedupe)
         writer_put_once(&run->writer, key, &record);
     else
@@ -208,12 +207,21 @@ static void run_rounds(images_run_t *run, size_t total) {
     progress_end(&run->writer.bar);
 }
 
+/* The task of all records: slot 0 the image, slot 1 the words beside it where there may be some. */
+static void add_task(images_run_t *run, bool words) {
+    task_t task = task_new("image", RECORD_IMAGE);
+    task_add(&task, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+    if (words) task_add(&task, SLOT_TEXT, SIDE_OBSERVED, "text", 1);
+    tasks_add(&run->writer.meta.tasks, task);
+}
+
 static void run_source(images_run_t *run) {
     size_t first, count;
     run->source = image_source_open_or_die(run->job->in);
     image_source_tell(run->source);
     job_range(run->job, image_source_count(run->source), &first, &count);
     writer_init(&run->writer, run->job, image_source_manifest(run->source));
+    add_task(run, image_source_has_words(run->source));
     /* The scan has found the images of other formats; of the parts of an input, the first counts
      * them. */
     if (run->job->shard_index == 0)
@@ -229,6 +237,7 @@ static void run_source(images_run_t *run) {
 
 static void run_stream(images_run_t *run) {
     writer_init(&run->writer, run->job, stream_open_or_die(&run->stream, run->job));
+    add_task(run, true);
     if (!writer_open(&run->writer, SIZE_MAX)) return;
     stream_skip(&run->stream, &run->writer);
     run->writer.done = run->stream.seen;

@@ -276,6 +276,7 @@ char *job_arguments(const job_t *job, uint64_t manifest) {
     jsonw_str(&json, "source", job->in);
     if (text) jsonw_int(&json, "split", job->split);
     jsonw_bool(&json, "spread", job->spread);
+    if (job->task) jsonw_str(&json, "task", job->task);
     /* canonical: the keys stand in order, without spaces */
     char *arguments = xstrdup(jsonw_end(&json));
     jsonw_free(&json);

@@ -12,7 +12,7 @@ int main(int argc, char **argv) {
         {"decode", "turn codes back into images, as PNG files", cmd_decode},
         {"info", "what a shard holds", cmd_info},
         {"verify", "read every record again, and encode a sample again", cmd_verify},
-        {"merge", "join the parts that --shard made", cmd_merge},
+        {"merge", "join the parts that --shard made, or shards of different tasks", cmd_merge},
         {"dump", "print records as JSON, one object per line", cmd_dump},
         {0},
     };

@@ -1,6 +1,7 @@
 /* merge.c - `tokenize merge`: joins the parts of one input, made by --shard i/n, into one shard.
  * Its dump is the dump of a run over the whole input. Refuses parts that are missing, given twice,
- * or made from another input, model or options.
+ * or made from another input, model or options. With --mix it joins whole shards of different tasks
+ * instead, one behind the other.
  *
  * Every record is checked as it is read. Records are appended in the order of their keys, which
  * fills the pages of the result. A mark in the result says how many records and bad items of the
@@ -12,9 +13,9 @@
 #include "common/io/fs.h"
 #include "common/io/hash_set.h"
 #include "common/io/text/json.h"
-#include "common/io/token_db/leaves.h"
 #include "tokenize/commands.h"
 #include "tokenize/job.h"
+#include "tokenize/merge_mix.h"
 #include "tokenize/part.h"
 #include "tokenize/shard_counts.h"
 #include "tokenize/shard_open.h"
@@ -30,15 +31,19 @@ enum { COMMIT = 4096, COMMIT_BYTES = 1 << 20, MERGE_MARK = 1, NAMED = 8 };
 typedef struct {
     const char *path;
     uint64_t index, count;
+    uint32_t *task; /* with --mix: the new numbers of its tasks, owned */
 } merge_part_t;
 
 typedef struct {
     merge_part_t *part; /* n of them: as on the command line, then by index */
     size_t n;
-    cJSON *options;           /* of the first one given, without "shard" */
-    char *source;             /* of part 0: the data may have lain elsewhere for each part */
-    cJSON *images;            /* of part 0 too: --images of texts */
-    shard_meta_t first, meta; /* of the first part given; of the result */
+    bool mix;
+    cJSON *options; /* of the first one given, without "shard"; NULL with --mix */
+    cJSON *mixed;   /* with --mix: a list of the arguments of all */
+    char *source;   /* of part 0: the data may have lain elsewhere for each part; NULL with --mix */
+    cJSON *images;  /* of part 0 too: --images of texts */
+    mix_t sum;      /* of the parts' metas */
+    shard_meta_t meta; /* of the result */
     uint64_t skipped;
     bool dedupe;
     hash_set_t seen; /* hashes of the images so far, for --dedupe */
@@ -61,7 +66,6 @@ static cJSON *read_options(const char *path, const shard_meta_t *meta, merge_par
         !json_u64(cJSON_GetArrayItem(shard, 1), &part->count) || part->index >= part->count ||
         part->count > MOST_PARTS)
         die(RC_MISFIT, "'%s' is not a part: it was made without --shard", path);
-    part->path = path;
     cJSON_Delete(shard);
     return options;
 }
@@ -109,49 +113,46 @@ static bool equal_text(const char *a, const char *b) {
     return a == b || (a && b && !strcmp(a, b));
 }
 
-static bool equal_bytes(const void *a, const void *b, size_t size) {
-    return !a == !b && (!a || !memcmp(a, b, size));
+/* A part of one input. */
+static void check_equal_part(merge_t *merge, size_t i, const shard_meta_t *meta) {
+    const char *path = merge->part[i].path;
+    cJSON *options = read_options(path, meta, &merge->part[i]);
+    if (merge->part[i].index == 0) keep_paths(merge, options);
+    if (i == 0) {
+        merge->options = options;
+        mix_begin(&merge->sum, meta, path);
+    } else {
+        mix_add_equal(&merge->sum, meta, path);
+        check_options(merge, path, options);
+        cJSON_Delete(options);
+    }
 }
 
-static void check_meta(const merge_t *merge, const char *path, const shard_meta_t *meta) {
-    const shard_meta_t *first = &merge->first;
-    const char *what = NULL;
-    reason_t why;
-    if (leaves_fit(first->leaves, meta->leaves, &why))
-        die(RC_MISFIT, "'%s' and '%s' do not fit: %s", merge->part[0].path, path, why.text);
-    if (!equal_text(first->fingerprint, meta->fingerprint))
-        die(RC_MISFIT, "'%s' was made by another tokenizer than '%s': fingerprint %s, not %s", path,
-            merge->part[0].path, meta->fingerprint ? meta->fingerprint : "(none)",
-            first->fingerprint ? first->fingerprint : "(none)");
-    if (first->codes != meta->codes || first->code_dim != meta->code_dim ||
-        !equal_bytes(first->codebook, meta->codebook,
-                     (size_t)first->codes * first->code_dim * sizeof(float)))
-        what = "codebook";
-    else if (!equal_text(first->preprocess, meta->preprocess) ||
-             !equal_text(first->quantizer, meta->quantizer))
-        what = "preprocess or quantizer";
-    else if (!equal_text(first->text_tokenizer, meta->text_tokenizer) ||
-             first->text_vocab != meta->text_vocab)
-        what = "text tokenizer";
-    else if (!equal_text(first->env, meta->env))
-        what = "environment";
-    else if (first->n_continuous != meta->n_continuous || first->n_discrete != meta->n_discrete ||
-             first->n_actions != meta->n_actions ||
-             first->n_discrete_actions != meta->n_discrete_actions || first->mu != meta->mu ||
-             first->M != meta->M)
-        what = "widths of a timestep";
-    else if (!equal_bytes(first->discrete_range, meta->discrete_range,
-                          first->n_discrete * sizeof(uint32_t)) ||
-             !equal_bytes(first->discrete_action_range, meta->discrete_action_range,
-                          first->n_discrete_actions * sizeof(uint32_t)) ||
-             !equal_bytes(first->action_low, meta->action_low, first->n_actions * sizeof(float)) ||
-             !equal_bytes(first->action_high, meta->action_high,
-                          first->n_actions * sizeof(float)) ||
-             !equal_bytes(first->action_raw, meta->action_raw, first->n_actions))
-        what = "ranges of a timestep";
-    else if (!equal_text(first->leaves, meta->leaves))
-        what = "list of columns";
-    if (what) die(RC_MISFIT, "'%s' and '%s' differ in their %s", merge->part[0].path, path, what);
+/* A shard of --mix: whole, and not given before. */
+static void check_mixed_part(merge_t *merge, size_t i, const shard_meta_t *meta) {
+    const char *path = merge->part[i].path;
+    cJSON *options = read_options(path, meta, &merge->part[i]);
+    if (merge->part[i].count != 1)
+        die(RC_MISFIT,
+            "'%s' is part %" PRIu64 " of %" PRIu64 ": join the parts first, without --mix", path,
+            merge->part[i].index, merge->part[i].count);
+    char *is = json_canonical(options);
+    size_t before = 0;
+    for (const cJSON *other = merge->mixed->child; other; other = other->next, before++) {
+        char *was = json_canonical(other);
+        if (!strcmp(was, is))
+            die(RC_MISFIT, "'%s' and '%s' hold the same data", merge->part[before].path, path);
+        free(was);
+    }
+    free(is);
+    if (!cJSON_AddItemToArray(merge->mixed, options)) die(RC_RUNTIME, "out of memory (for JSON)");
+    if (i == 0) {
+        mix_begin(&merge->sum, meta, path);
+        merge->part[i].task = xcalloc(meta->tasks.n + 1, sizeof(uint32_t));
+        for (size_t k = 0; k < meta->tasks.n; k++) merge->part[i].task[k] = (uint32_t)k;
+    } else {
+        merge->part[i].task = mix_add(&merge->sum, meta, path);
+    }
 }
 
 /* Opens and closes one part at a time, so that there may be thousands. */
@@ -159,16 +160,11 @@ static void check_part(merge_t *merge, size_t i, const char *path, const char *o
     if (fs_same(path, out)) die(RC_USAGE, "--out '%s' is one of the parts", out);
     token_db_t *shard = shard_open_or_die(path);
     const shard_meta_t *meta = token_db_meta(shard);
-    cJSON *options = read_options(path, meta, &merge->part[i]);
-    if (merge->part[i].index == 0) keep_paths(merge, options);
-    if (i == 0) {
-        merge->options = options;
-        shard_meta_copy(&merge->first, meta);
-    } else {
-        check_meta(merge, path, meta);
-        check_options(merge, path, options);
-        cJSON_Delete(options);
-    }
+    merge->part[i].path = path;
+    if (merge->mix)
+        check_mixed_part(merge, i, meta);
+    else
+        check_equal_part(merge, i, meta);
     if (!meta->complete)
         die(RC_MISFIT, "'%s' is not complete: run the command that began it again", path);
     merge->skipped += meta->skipped;
@@ -216,7 +212,8 @@ static void commit_parts(merge_t *merge) {
     if (token_db_commit(merge->out, &why)) die(RC_RUNTIME, "%s", why.text);
 }
 
-static void append_record(merge_t *merge, token_record_t *record) {
+/* task: the new numbers of the part's tasks, or NULL. */
+static void append_record(merge_t *merge, const uint32_t *task, token_record_t *record) {
     reason_t why;
     uint64_t hash =
         record->image_hash ? (uint64_t)record->image_hash[1] << 32 | record->image_hash[0] : 0;
@@ -229,6 +226,7 @@ static void append_record(merge_t *merge, token_record_t *record) {
         record->source = merge->source;
         record->source_len = (uint32_t)strlen(merge->source);
     }
+    if (task) record->task = task[record->task];
     if (token_db_put(merge->out, record, &why)) die(RC_DATA, "%s", why.text);
     shard_counts_add(&merge->meta, record);
 }
@@ -245,7 +243,7 @@ static void append_part(merge_t *merge, size_t part) {
     for (uint64_t i = first; i < n; i++) {
         token_record_t record;
         if (token_db_get(shard, i, &record, &why)) die(RC_DATA, "%s", why.text);
-        append_record(merge, &record);
+        append_record(merge, merge->part[part].task, &record);
         token_record_release(&record);
         merge->records++;
         if (merge->records > merge->records_before &&
@@ -274,12 +272,18 @@ static void append_bad_items(merge_t *merge, size_t part) {
     token_db_close(shard);
 }
 
-/* The arguments of a run over the whole input, and "merged", the number of parts: so `tokenize
- * images` does not take the result for a shard of its own. */
+/* Of equal parts the arguments of a run over the whole input, with --mix the list of those of all
+ * shards; and "merged", the number of parts: so `tokenize images` does not take the result for a
+ * shard of its own. */
 static char *merged_arguments(merge_t *merge) {
-    cJSON *options = cJSON_Duplicate(merge->options, true), *shard;
+    cJSON *options = merge->mix ? cJSON_CreateObject() : cJSON_Duplicate(merge->options, true),
+          *shard;
     /* there already when a merged shard is merged again, which fills its pages */
     cJSON_DeleteItemFromObjectCaseSensitive(options, "merged");
+    if (merge->mix) {
+        set_member(options, "command", cJSON_CreateString("merge"));
+        set_member(options, "mixed", cJSON_Duplicate(merge->mixed, true));
+    }
     if (merge->source) set_member(options, "source", cJSON_CreateString(merge->source));
     if (merge->images) set_member(options, "images", cJSON_Duplicate(merge->images, true));
     shard = cJSON_AddArrayToObject(options, "shard");
@@ -292,7 +296,7 @@ static char *merged_arguments(merge_t *merge) {
     return text;
 }
 
-/* Is the result there already, complete? Takes its image sizes, and its counts when it is. */
+/* Is the result there already, complete? Takes its counts when it is. */
 static bool is_complete(merge_t *merge, const char *out) {
     int rc;
     token_db_t *old = token_db_open(out, &rc, NULL);
@@ -301,20 +305,19 @@ static bool is_complete(merge_t *merge, const char *out) {
     if (!equal_text(meta->arguments, merge->meta.arguments))
         die(RC_MISFIT, "'%s' exists and is another shard (--force replaces it)", out);
     bool complete = meta->complete;
-    shard_counts_copy_sizes(&merge->meta, meta);
     if (complete) shard_counts_copy(&merge->meta, meta);
     token_db_close(old);
     return complete;
 }
 
 static void prepare_meta(merge_t *merge) {
-    shard_meta_copy(&merge->meta, &merge->first);
-    free(merge->meta.arguments);
-    merge->meta.arguments = merged_arguments(merge);
-    merge->dedupe = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(merge->options, "dedupe"));
     shard_meta_t *meta = &merge->meta;
     const shard_meta_t nothing = {0};
-    shard_counts_copy_sizes(meta, &nothing);
+    *meta = merge->sum.meta;
+    mix_release(&merge->sum);
+    free(meta->arguments);
+    meta->arguments = merged_arguments(merge);
+    merge->dedupe = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(merge->options, "dedupe"));
     shard_counts_copy(meta, &nothing);
     meta->complete = false;
 }
@@ -352,34 +355,41 @@ int cmd_merge(int argc, char **argv) {
     cli_list_t in = {0};
     const char *out = NULL;
     uint64_t max_map = 0;
-    bool force = false;
+    bool force = false, mix = false;
     const cli_opt_t options[] = {
-        {"", CLI_LIST, &in, "PART.lmdb", "the parts 0/N to (N-1)/N, in any order", true},
+        {"", CLI_LIST, &in, "PART.lmdb",
+         "the parts 0/N to (N-1)/N, in any order; with --mix whole shards, in this order", true},
         {"--out", CLI_STR, &out, "X.lmdb", "the shard to write; an unfinished one is resumed",
          true},
+        {"--mix", CLI_FLAG, &mix, NULL,
+         "join whole shards of different tasks: one behind the other, with all their tasks", false},
         {"--max-map", CLI_U64, &max_map, "BYTES", "largest size of the shard file (0 = 1 TB)",
          false},
         {"--force", CLI_FLAG, &force, NULL, "replace an existing shard", false},
         {0},
     };
-    cli_parse(argc, argv, "merge",
-              "join the parts that --shard made into the shard of a run over the whole input",
-              (const cli_opt_t *const[]){options}, 1);
+    cli_parse(
+        argc, argv, "merge",
+        "join the parts that --shard made into the shard of a run over the whole input, or mix "
+        "shards",
+        (const cli_opt_t *const[]){options}, 1);
     double start = log_now();
-    merge_t merge = {.part = xcalloc(in.n, sizeof *merge.part), .n = in.n};
+    merge_t merge = {.part = xcalloc(in.n, sizeof *merge.part), .n = in.n, .mix = mix};
+    if (mix && !(merge.mixed = cJSON_CreateArray())) die(RC_RUNTIME, "out of memory (for JSON)");
     for (size_t i = 0; i < in.n; i++) check_part(&merge, i, in.item[i], out);
-    check_parts(&merge);
+    if (!mix) check_parts(&merge);
     prepare_meta(&merge);
     if (force) shard_remove(out);
     int rc = is_complete(&merge, out) ? RC_OK : append_parts(&merge, out, max_map);
     if (rc == RC_OK) shard_counts_write_done(out, &merge.meta);
     shard_counts_print(&merge.meta, start, merge.meta.images);
     cJSON_Delete(merge.options);
-    shard_meta_release(&merge.first);
+    cJSON_Delete(merge.mixed);
     shard_meta_release(&merge.meta);
     hash_set_release(&merge.seen);
     cJSON_Delete(merge.images);
     free(merge.source);
+    for (size_t i = 0; i < merge.n; i++) free(merge.part[i].task);
     free(merge.part);
     return rc;
 }

@@ -68,7 +68,6 @@ bool resume_read(const job_t *job, shard_meta_t *meta, hash_set_t *images) {
     check_options(job->out, stored->arguments, meta->arguments);
     free(meta->arguments);
     meta->arguments = xstrdup(stored->arguments);
-    shard_counts_copy_sizes(meta, stored);
     if (!complete && job->dedupe) read_image_hashes(shard, images);
     if (complete) {
         shard_counts_copy(meta, stored);

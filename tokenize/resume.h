@@ -14,8 +14,8 @@
 /* Reads the shard at job->out, if there is one. Returns true when it is complete.
  *
  * meta: this run's. When there is a shard, its arguments become those of the shard (the data may
- * lie elsewhere now; the shard keeps its first path) and the common image sizes are copied; the
- * counts and `complete` too when it is complete.
+ * lie elsewhere now; the shard keeps its first path); the counts and `complete` are copied when it
+ * is complete.
  * images: with --dedupe, receives the hashes of the images that an incomplete shard holds.
  * die()s (4) when the shard was begun with other options, naming them; (3) at a damaged record. */
 bool resume_read(const job_t *job, shard_meta_t *meta, hash_set_t *images);

@@ -11,39 +11,71 @@
 
 /* ---- counting ---- */
 
-static bool same_size(const shard_meta_t *meta, const token_record_t *record) {
-    return meta->grid_h == record->grid_h && meta->grid_w == record->grid_w &&
-           meta->image_h == record->image_h && meta->image_w == record->image_w;
+static bool has_image(const slot_data_t *d) {
+    return d->codes || d->pixels;
 }
 
-static void set_size(shard_meta_t *meta, uint32_t grid_h, uint32_t grid_w, uint32_t image_h,
-                     uint32_t image_w) {
-    meta->grid_h = grid_h;
-    meta->grid_w = grid_w;
-    meta->image_h = image_h;
-    meta->image_w = image_w;
+/* In how many timesteps the slot is there. */
+static uint64_t present_steps(const slot_data_t *d, uint32_t T) {
+    uint64_t n = 0;
+    for (uint32_t t = 0; t < T; t++) n += !d->present || d->present[t];
+    return n;
+}
+
+static void count_slot(shard_meta_t *meta, const slot_t *slot, const slot_data_t *d, uint32_t T) {
+    uint64_t steps = present_steps(d, T);
+    if (has_image(d)) meta->images += steps;
+    if (d->codes) meta->tokens += steps * d->grid_h * d->grid_w;
+    if (d->text) meta->tokens += d->text_len;
+    if (d->vector || d->discrete) meta->tokens += steps * slot->width;
 }
 
 void shard_counts_add(shard_meta_t *meta, const token_record_t *record) {
-    uint64_t T = record->T;
-    if (record->codes || record->pixels) {
-        if (meta->images == 0)
-            set_size(meta, record->grid_h, record->grid_w, record->image_h, record->image_w);
-        else if (!same_size(meta, record))
-            set_size(meta, 0, 0, 0, 0);
-        meta->images += T;
-    }
-    if (record->codes) meta->tokens += T * record->grid_h * record->grid_w;
-    meta->tokens += record->text_len;
-    if (record->kind != RECORD_EPISODE) return;
+    const task_t *task = &meta->tasks.v[record->task];
+    for (uint32_t i = 0; i < task->n_slots; i++)
+        count_slot(meta, &task->slot[i], &record->slot[i], record->T);
+    if (task->kind != RECORD_EPISODE) return;
     meta->episodes++;
-    meta->steps += T;
-    meta->tokens += T * ((uint64_t)meta->n_continuous + meta->n_discrete + meta->n_actions +
-                         meta->n_discrete_actions);
+    meta->steps += record->T;
 }
 
-void shard_counts_copy_sizes(shard_meta_t *to, const shard_meta_t *from) {
-    set_size(to, from->grid_h, from->grid_w, from->image_h, from->image_w);
+/* ---- sizes ---- */
+
+static void set_size(slot_t *slot, const slot_data_t *d) {
+    slot->grid_h = d->grid_h;
+    slot->grid_w = d->grid_w;
+    slot->image_h = d->image_h;
+    slot->image_w = d->image_w;
+}
+
+static bool same_size(const slot_t *slot, const slot_data_t *d) {
+    return slot->grid_h == d->grid_h && slot->grid_w == d->grid_w && slot->image_h == d->image_h &&
+           slot->image_w == d->image_w;
+}
+
+/* Of all images that are no part of an episode. */
+static void set_sizes(shard_meta_t *meta, const slot_data_t *d) {
+    for (size_t i = 0; i < meta->tasks.n; i++) {
+        const task_t *task = &meta->tasks.v[i];
+        for (uint32_t k = 0; k < task->n_slots && task->kind != RECORD_EPISODE; k++)
+            if (task->slot[k].kind == SLOT_IMAGE) set_size(&task->slot[k], d);
+    }
+}
+
+void shard_counts_sizes(shard_meta_t *meta, const token_record_t *record) {
+    const task_t *task = &meta->tasks.v[record->task];
+    const slot_data_t none = {0};
+    for (uint32_t i = 0; i < task->n_slots; i++) {
+        const slot_data_t *d = &record->slot[i];
+        if (!has_image(d)) continue;
+        bool same = same_size(&task->slot[i], d);
+        if (task->kind != RECORD_EPISODE && meta->images == 0)
+            set_sizes(meta, d);
+        else if (task->kind != RECORD_EPISODE && !same)
+            set_sizes(meta, &none);
+        else if (!same)
+            set_size(&task->slot[i], &none);
+    }
 }
 
 void shard_counts_copy(shard_meta_t *to, const shard_meta_t *from) {

@@ -9,12 +9,13 @@
 
 #include "common/io/token_db/token_db.h"
 
-/* Adds one record to all counts but `records`. The common sizes (grid_h, grid_w, image_h, image_w)
- * become 0 once two images differ. */
+/* Adds one record to all counts but `records`. */
 void shard_counts_add(shard_meta_t *meta, const token_record_t *record);
-/* Copies the common sizes only. */
-void shard_counts_copy_sizes(shard_meta_t *to, const shard_meta_t *from);
-/* Copies the counts, `records` with them, and not the sizes. */
+/* Keeps the sizes of images in the meta's tasks; to be called before shard_counts_add. An episode's
+ * are known before its first record; the first image of another record gives its size to all tasks
+ * but those of episodes. Sizes become 0 once an image has another one. */
+void shard_counts_sizes(shard_meta_t *meta, const token_record_t *record);
+/* Copies the counts, `records` with them. */
 void shard_counts_copy(shard_meta_t *to, const shard_meta_t *from);
 
 /* Prints the counts as one JSON line on stdout. start: log_now() when the run began;

@@ -35,10 +35,16 @@ typedef struct {
     size_t n;
 } round_t;
 
+/* The tasks that records may belong to: a text; a text about an image, slot 0 being the image and
+ * slot 1 the text; the same for a question with its answer, whose image may be missing. */
+typedef enum { TEXT, CAPTION, VQA, TEXT_TASKS } text_task_t;
+
 typedef struct {
     const job_t *job;
     text_source_t *source;
-    char *folder; /* of the images */
+    uint32_t task[TEXT_TASKS]; /* their numbers in the shard */
+    bool only_questions;       /* the format has no other items */
+    char *folder;              /* of the images */
     encoder_t encoder;
     writer_t writer;
     size_t left;        /* items still to be read */
@@ -147,11 +153,8 @@ static void write_text(text_run_t *run, const char *key, const caption_text_t *t
         n = piece_length(text->text + at, text->len - at, (size_t)run->job->split);
         bool end = at + n == text->len;
         uint32_t *id = ids_of(text->text + at, n, end);
-        token_record_t record = {.kind = RECORD_TEXT,
-                                 .T = 1,
-                                 .first_step = at,
-                                 .text = id,
-                                 .text_len = (uint32_t)(n + end)};
+        token_record_t record = {.task = run->task[TEXT], .T = 1, .first_step = at};
+        record.slot[0] = (slot_data_t){.text = id, .text_len = (uint32_t)(n + end)};
         if (end && last)
             writer_put(&run->writer, key, &record);
         else
@@ -163,19 +166,19 @@ static void write_text(text_run_t *run, const char *key, const caption_text_t *t
 static void write_caption(text_run_t *run, const char *key, const caption_text_t *text,
                           const encoded_t *image, bool last) {
     uint32_t size = (uint32_t)image->png_size, *id = ids_of(text->text, text->len, true);
-    token_record_t record = {.kind = RECORD_TEXT,
-                             .T = 1,
-                             .grid_h = image->grid_h,
-                             .grid_w = image->grid_w,
-                             .image_h = (uint32_t)image->im.h,
-                             .image_w = (uint32_t)image->im.w,
-                             .codes = image->codes,
-                             .text = id,
-                             .text_len = (uint32_t)(text->len + 1),
-                             .prompt_len = (uint32_t)text->prompt_len,
-                             .pixels = image->png,
-                             .pixel_size = image->png ? &size : NULL,
-                             .pixels_bytes = image->png_size};
+    text_task_t task = text->prompt_len || run->only_questions ? VQA : CAPTION;
+    token_record_t record = {.task = run->task[task], .T = 1};
+    record.slot[0] = (slot_data_t){.grid_h = image->grid_h,
+                                   .grid_w = image->grid_w,
+                                   .image_h = (uint32_t)image->im.h,
+                                   .image_w = (uint32_t)image->im.w,
+                                   .codes = image->codes,
+                                   .pixels = image->png,
+                                   .pixel_size = image->png ? &size : NULL,
+                                   .pixels_bytes = image->png_size};
+    record.slot[1] = (slot_data_t){.text = id,
+                                   .text_len = (uint32_t)(text->len + 1),
+                                   .prompt_len = (uint32_t)text->prompt_len};
     if (last)
         writer_put(&run->writer, key, &record);
     else
@@ -268,6 +271,25 @@ static void run_items(text_run_t *run, size_t first, size_t count) {
     if (!job_stopped()) warn_no_images(run);
 }
 
+/* Adds the tasks that items of the format may belong to. */
+static void add_tasks(text_run_t *run) {
+    static const char *const names[TEXT_TASKS] = {"text", "caption", "vqa"};
+    tasks_t *tasks = &run->writer.meta.tasks;
+    const char *format = run->job->format;
+    bool plain = !strcmp(format, "text"), coco = !strcmp(format, "coco");
+    run->only_questions = !strcmp(format, "vqa");
+    const bool has[TEXT_TASKS] = {!coco && !run->only_questions, !plain && !run->only_questions,
+                                  !plain && !coco};
+    for (int i = 0; i < TEXT_TASKS; i++) {
+        if (!has[i]) continue;
+        task_t task = task_new(names[i], RECORD_TEXT);
+        if (i != TEXT) task_add(&task, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+        task_add(&task, SLOT_TEXT, SIDE_OBSERVED, "text", 1);
+        run->task[i] = (uint32_t)tasks->n;
+        tasks_add(tasks, task);
+    }
+}
+
 /* --images, else the folder of the input: captions usually lie beside their images. malloc'ed. */
 static char *folder_of(const job_t *job) {
     if (job->images) return xstrdup(job->images);
@@ -293,6 +315,7 @@ int cmd_text(int argc, char **argv) {
     size_t first, count;
     job_range(&job, text_source_count(run.source), &first, &count);
     writer_init(&run.writer, &job, text_source_manifest(run.source));
+    add_tasks(&run);
     if (writer_open(&run.writer, count)) run_items(&run, first, count);
     int rc = writer_close(&run.writer);
     text_source_close(run.source);

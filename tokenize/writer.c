@@ -34,8 +34,6 @@ void writer_init(writer_t *writer, const job_t *job, uint64_t manifest) {
     *writer = (writer_t){.job = job, .start = log_now()};
     writer->meta = (shard_meta_t){.tool = xstrdup("tokenize " PROJECT_VERSION),
                                   .arguments = job_arguments(job, manifest),
-                                  .text_tokenizer = xstrdup("byte"),
-                                  .text_vocab = BYTE_VOCABULARY,
                                   .mu = 100,
                                   .M = 256};
     if (job->tokenizer) describe_tokenizer(&writer->meta, job->tokenizer);
@@ -55,11 +53,22 @@ static void check_bad(const writer_t *writer) {
         100 * allowed, bad_items_advice(writer->bad));
 }
 
+/* Text ids are bytes and an end, where a task has texts. */
+static void describe_text(shard_meta_t *meta) {
+    bool text = false;
+    for (size_t i = 0; i < meta->tasks.n; i++)
+        text |= task_first(&meta->tasks.v[i], SIDE_OBSERVED, SLOT_TEXT) >= 0;
+    if (!text) return;
+    meta->text_tokenizer = xstrdup("byte");
+    meta->text_vocab = BYTE_VOCABULARY;
+}
+
 bool writer_open(writer_t *writer, size_t total) {
     int rc;
     reason_t why;
     const job_t *job = writer->job;
     writer->total = total;
+    describe_text(&writer->meta);
     if (job->force) shard_remove(job->out);
     bool complete = resume_read(job, &writer->meta, &writer->images);
     writer->images_before = writer->meta.images;
@@ -111,6 +120,7 @@ void writer_add(writer_t *writer, const char *key, token_record_t *record) {
     record->source_len = (uint32_t)strlen(writer->source);
     if (token_db_put(writer->shard, record, &why))
         die(RC_DATA, "'%s': '%s': %s", writer->job->in, key, why.text);
+    shard_counts_sizes(&writer->meta, record);
     shard_counts_add(&writer->meta, record);
 }
 

@@ -19,7 +19,7 @@ typedef struct {
     const job_t *job;
     token_db_t *shard; /* NULL: it was complete already */
     char *source;      /* of all records: where the data lay when the shard was begun */
-    shard_meta_t meta; /* the caller sets widths and ranges between writer_init and writer_open */
+    shard_meta_t meta; /* the caller adds its tasks between writer_init and writer_open */
     progress_t bar;
     double start; /* log_now() of writer_init */
     /* items of the input that are this run's part */
@@ -36,7 +36,7 @@ typedef struct {
     bad_items_t *bad;
 } writer_t;
 
-/* Fills the meta with what the job alone decides: arguments, codebook, vocabularies. Opens nothing.
+/* Fills the meta with what the job alone decides: arguments and codebook. Opens nothing.
  * manifest: the hash of the list of the input's items. */
 void writer_init(writer_t *writer, const job_t *job, uint64_t manifest);
 /* Opens --out for `total` items; false when it is complete already. die()s: begun with other

@@ -42,8 +42,8 @@ space = {'type': 'Dict', 'subspaces': {
     'mission': {'type': 'Text', 'max_length': 50, 'min_length': 1, 'charset': 'abc'}, 'speed': box((3,), 'float32', -inf, inf),
     'switches': {'type': 'MultiBinary', 'n': 2}, 'time': box((), 'float64', 0, 1)}}
 actions = {'type': 'Box', 'dtype': 'float32', 'shape': [3], 'low': [-2, 0, -1], 'high': [2, 10, 1]}
-env = json.dumps({'id': 'thing-v0'})
-write_minari('full', [full(T, i % 3) for i, T in enumerate([5, 1, 12, 7, 30, 3, 20, 4, 9, 11, 6, 8, 5, 5, 5, 5, 5, 5, 40, 2])], space, actions, env_spec=env)
+env = json.dumps({'id': 'thing-v0', 'max_episode_steps': 50})
+write_minari('full', [full(T, i % 3) for i, T in enumerate([5, 1, 12, 7, 30, 3, 20, 4, 9, 11, 6, 8, 5, 5, 5, 5, 5, 5, 40, 2])], space, actions, env_spec=env, ref_min_score=-3.5, ref_max_score=10)
 
 # no images, no text, discrete and unbounded actions
 def plain(T):
@@ -192,14 +192,15 @@ for shard_name, K in (('a.lmdb', 0), ('w.lmdb', 5), ('sp.lmdb', 5)):
         if shard_name == 'sp.lmdb':
             first = xxh64(r['key'].encode()) * (T // k) >> 64
         starts.add((first + 0.5) / (T - k + 1))
-        assert struct.unpack('<B3x5IQ', raw[1, 0, i][0]) == (1, k, 16, 16, 32, 32, first)
+        assert record_head(raw, i) == (0, k, first) and raw[1, 0, i][1]['sizes'].tolist() == [16, 16, 32, 32]
         s = slice(first, first + k)
         if shard_name == 'sp.lmdb':
             s = [j * T // k + (xxh64(r['key'].encode(), j) * ((j + 1) * T // k - j * T // k) >> 64) for j in range(k)]
             assert k == T or len(set(s)) == k
-        assert r['kind'] == 'episode' and r['source'] == 'full' and r['grid'] == [16, 16]
-        assert near(r['continuous'], np.column_stack([o['speed'][:][s], o['time'][:][s]]))
-        assert r['discrete'] == np.column_stack([o['button'][:][s] - 2, o['switches'][:][s]]).tolist()
+        assert r['kind'] == 'episode' and r['source'] == 'full' and r['grid'] == [16, 16] and r['task'] == 'test'
+        assert list(r['continuous']) == ['speed', 'time'] and near(r['continuous']['speed'], o['speed'][:][s])
+        assert near(r['continuous']['time'], o['time'][:][s][:, None])
+        assert r['discrete'] == {'button': (o['button'][:][s] - 2)[:, None].tolist(), 'switches': o['switches'][:][s].tolist()}
         assert r['text'] == list(o['mission'][0]) + [256] and len(r['text']) > 8
         assert near(r['actions'], scale(e['actions'][:][s], low, high)) and np.abs(r['actions']).max() <= 1
         if i % 3:
@@ -211,15 +212,24 @@ for shard_name, K in (('a.lmdb', 0), ('w.lmdb', 5), ('sp.lmdb', 5)):
         assert (trace('m', o['image'][:][s])['indices'].reshape(k, 256) == np.array(r['codes'])).all()
     assert shard_name != 'w.lmdb' or len(starts) > 8 and min(starts) < 0.3 and max(starts) > 0.7
 meta = shard('w.lmdb')[0, 0, 0]
-assert meta[1]['action_low'].tolist() == low and meta[1]['action_high'].tolist() == high and json.loads(meta[1]['env'])['id'] == 'thing-v0'
-assert meta[1]['discrete_range'].tolist() == [5, 2, 2]
-assert struct.unpack_from('<12I2f', meta[0]) == (16, 4, 16, 16, 32, 32, 257, 4, 3, 3, 0, 1, 100, 256)
-assert struct.unpack_from('<7Q', meta[0], 56)[:4] == (20, 90, 20, 90)
+task, = json.loads(meta[1]['tasks'])
+assert (task['name'], task['kind'], task['env'], task['max_steps']) == ('test', 'episode', {'id': 'thing-v0', 'max_episode_steps': 50}, 50)
+assert (task['random_return'], task['expert_return']) == (-3.5, 10)
+assert task['slots'] == [
+    {'kind': 'image', 'side': 'observed', 'name': 'image', 'image': [32, 32], 'grid': [16, 16]},
+    {'kind': 'text', 'side': 'observed', 'name': 'mission'},
+    {'kind': 'vector', 'side': 'observed', 'name': 'speed', 'low': [None] * 3, 'high': [None] * 3},
+    {'kind': 'vector', 'side': 'observed', 'name': 'time', 'low': [0], 'high': [1]},
+    {'kind': 'discrete', 'side': 'observed', 'name': 'button', 'range': [5]},
+    {'kind': 'discrete', 'side': 'observed', 'name': 'switches', 'range': [2, 2]},
+    {'kind': 'vector', 'side': 'acted', 'name': '', 'low': low, 'high': high, 'raw': [0, 0, 0]}], task['slots']
+assert struct.unpack_from('<4I2f', meta[0]) == (16, 4, 257, 1, 100, 256)
+assert struct.unpack_from('<7Q', meta[0], 24)[:4] == (20, 90, 20, 90)
 for name in ('k.lmdb', 'p.lmdb'):
     raw = shard(name)
     for i in range(20):
         head, parts = raw[1, 0, i]
-        first, at = struct.unpack('<B3x5IQ', head)[-1], 0
+        first, at = record_head(raw, i)[-1], 0
         for t, n in enumerate(parts['pixel_size']):
             frame = np.asarray(Image.open(io.BytesIO(parts['pixels'][at:at + n])))
             assert (frame == f['episode_%d/observations/image' % i][first + t]).all()

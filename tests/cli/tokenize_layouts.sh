@@ -195,10 +195,10 @@ vqvae train --data vlen --data planar --out run --steps 2 --set model.block_out_
 verdict $? "a tokenizer trained on JPEG rows"
 
 works "nested, by themselves" episodes --in nested --out n1.lmdb --keep-pixels
-grep -q "observations/wrist is left out: a second image" err && grep -q "observations/map is left out" err && grep -q "actions/camera is left out" err &&
-    grep -q "actions/say is left out" err
-verdict $? "what is left out is told"
-map=image=wrist,continuous=map+agent,discrete=ram+tuple,text=mission+tuple/_index_1
+grep -q "'nested': 2 images in each timestep: agent/pixels, wrist" err && grep -q "observations/map is left out" err &&
+    grep -q "observations/tuple/_index_1 is left out: a second text" err && grep -q "actions/camera is left out" err && grep -q "actions/say is left out" err
+verdict $? "the images are told, and what is left out"
+map=image=wrist,vector=map+agent,discrete=ram+tuple,text=mission+tuple/_index_1
 works "nested, mapped" episodes --in nested --out n2.lmdb --keep-pixels --obs $map --act discrete=grip,continuous=arm/_index_0
 grep -q "the text changes within 4 of 4 episodes" err
 verdict $? "texts that change are told"
@@ -210,9 +210,8 @@ exits 4 "obs" episodes --in nested --out n3.lmdb --keep-pixels --obs image=wrist
 exits 2 "has nothing of that name; its observations: .*agent/pixels" episodes --in nested --out x.lmdb --keep-pixels --obs image=front
 exits 2 "nothing there that fits" episodes --in nested --out x.lmdb --keep-pixels --obs text=agent/pixels
 exits 2 "nothing there that fits" episodes --in nested --out x.lmdb --keep-pixels --obs continuous=map+map
-exits 2 "3 images; a timestep has one" episodes --in nested --out x.lmdb --keep-pixels --obs image=.
-exits 2 "image, continuous, discrete or text" episodes --in nested --out x.lmdb --keep-pixels --obs pixels=wrist
-exits 2 "continuous or discrete" episodes --in nested --out x.lmdb --keep-pixels --act image=camera
+exits 2 "image, vector, discrete or text" episodes --in nested --out x.lmdb --keep-pixels --obs pixels=wrist
+exits 2 "vector or discrete" episodes --in nested --out x.lmdb --keep-pixels --act image=camera
 works "damaged vectors" episodes --in damaged --out dm.lmdb --obs continuous=.
 [ "$(grep -c 'main_data.hdf5:episode_0:.*numbers stored as JPEG' err)" -eq 3 ]
 verdict $? "fault_038: vectors of bytes stored as JPEG are told once each"
@@ -273,26 +272,43 @@ for name, source in (('f', 'vlen'), ('fp', 'planar')):
         alike(pixels, decoded([d[int(t)]]) if source == 'vlen' else np.moveaxis(d[int(t):int(t) + 1], 1, -1))
 
 f = h5py.File('nested/data/main_data.hdf5')
-meta = shard('n1.lmdb')[0, 0, 0][1]
-assert meta['discrete_range'].tolist() == [3, 5, 2, 2, 2, 2] and meta['discrete_action_range'].tolist() == [2, 4, 3]
+def ranges(name, side):
+    return {name: s['range'] for (s_side, name), s in slots(shard(name)).items() if s_side == side and s['kind'] == 'discrete'}
+n1 = shard('n1.lmdb')
+assert ranges('n1.lmdb', 'observed') == {'tuple/_index_0': [3, 5], 'tuple/_index_2': [2] * 4}
+assert ranges('n1.lmdb', 'acted') == {'arm/_index_1': [2, 4], 'grip': [3]}
+assert slots(n1)['observed', 'agent/pixels']['image'] == [32, 48] and slots(n1)['observed', 'wrist']['image'] == [40, 32]
+wrist = slots(n1)['observed', 'wrist']['number']
+for i in range(4):
+    parts = n1[1, 0, i][1]
+    at = np.cumsum([0, *parts['pixel_size', wrist].tolist()])
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(parts['pixels', wrist][a:b]))) for a, b in zip(at, at[1:])])
+    alike(pixels, decoded(f['episode_%d/observations/wrist' % i][:-1]))
 def scaled(a):
     return np.float32((np.float64(a) - [-2, 0]) / [4, 4] * 2 - 1)
 for r, (key, pixels) in zip(dump('n1.lmdb'), kept('n1.lmdb')):
     o, a = f[key]['observations'], f[key]['actions']
     alike(pixels, decoded(o['agent/pixels'][:-1]))
-    near(r['continuous'], np.column_stack([o['agent/flag'][:-1], o['agent/joints'][:-1], o['ram'][:-1]]))
-    assert r['discrete'] == np.column_stack([o['tuple/_index_0'][:-1] - [1, -2], o['tuple/_index_2'][:-1].reshape(-1, 4)]).tolist()
+    assert list(r['continuous']) == ['agent/flag', 'agent/joints', 'ram']
+    for leaf, v in r['continuous'].items():
+        near(v, o[leaf][:-1])
+    assert r['discrete'] == {'tuple/_index_0': (o['tuple/_index_0'][:-1] - [1, -2]).tolist(), 'tuple/_index_2': o['tuple/_index_2'][:-1].reshape(-1, 4).tolist()}
     assert r['text'] == list(o['mission'][0]) + [256]
-    near([x[:2] for x in r['actions']], scaled(a['arm/_index_0'][:]))
-    assert [x[2:] for x in r['actions']] == np.column_stack([a['arm/_index_1'][:], a['grip'][:] + 1]).tolist()
+    assert list(r['actions']) == ['arm/_index_0', 'arm/_index_1', 'grip']
+    near(r['actions']['arm/_index_0'], scaled(a['arm/_index_0'][:]))
+    assert r['actions']['arm/_index_1'] == a['arm/_index_1'][:].tolist() and r['actions']['grip'] == (a['grip'][:] + 1)[:, None].tolist()
 meta = shard('n2.lmdb')[0, 0, 0][1]
-assert meta['discrete_range'].tolist() == [256] * 4 + [3, 5, 2, 2, 2, 2] and meta['discrete_action_range'].tolist() == [3]
+assert ranges('n2.lmdb', 'observed') == {'ram': [256] * 4, 'tuple/_index_0': [3, 5], 'tuple/_index_2': [2] * 4}
+assert ranges('n2.lmdb', 'acted') == {'grip': [3]}
 assert json.loads(meta['arguments'])['act'] == 'discrete=grip,continuous=arm/_index_0'
 for r, (key, pixels) in zip(dump('n2.lmdb'), kept('n2.lmdb')):
     o, a = f[key]['observations'], f[key]['actions']
     alike(pixels, decoded(o['wrist'][:-1]))
-    near(r['continuous'], np.column_stack([o['map'][:-1].reshape(-1, 6), o['agent/flag'][:-1], o['agent/joints'][:-1]]))
-    assert r['discrete'] == np.column_stack([o['ram'][:-1] + 5, o['tuple/_index_0'][:-1] - [1, -2], o['tuple/_index_2'][:-1].reshape(-1, 4)]).tolist()
+    assert list(r['continuous']) == ['map', 'agent/flag', 'agent/joints'] and list(r['discrete']) == ['ram', 'tuple/_index_0', 'tuple/_index_2']
+    for leaf, v in r['continuous'].items():
+        near(v, o[leaf][:-1].reshape(len(v), -1))
+    assert r['discrete']['ram'] == (o['ram'][:-1] + 5).tolist() and r['discrete']['tuple/_index_0'] == (o['tuple/_index_0'][:-1] - [1, -2]).tolist()
+    assert r['discrete']['tuple/_index_2'] == o['tuple/_index_2'][:-1].reshape(-1, 4).tolist()
     assert r['text'] == list(o['mission'][0] + b'\n' + o['tuple/_index_1'][0]) + [256]
     near([x[:2] for x in r['actions']], scaled(a['arm/_index_0'][:]))
     assert [x[2:] for x in r['actions']] == (a['grip'][:] + 1)[:, None].tolist()
@@ -305,8 +321,8 @@ for r, (key, pixels) in zip(dump('n3.lmdb'), kept('n3.lmdb')):
 g = h5py.File('damaged/data/main_data.hdf5')
 for r in dump('dm.lmdb'):
     o, a = g[r['key']]['observations'], g[r['key']]['actions']
-    want = np.column_stack([decoded(o['grid'])[:-1].reshape(-1, 192), decoded(o['ram'])[:-1, ..., 0].reshape(-1, 128)])
-    assert np.abs(np.array(r['continuous']) - want).max() <= 2
+    assert np.abs(np.array(r['continuous']['grid']) - decoded(o['grid'])[:-1].reshape(-1, 192)).max() <= 2
+    assert np.abs(np.array(r['continuous']['ram']) - decoded(o['ram'])[:-1, ..., 0].reshape(-1, 128)).max() <= 2
     assert np.abs((np.array(r['actions']) + 1) * 127.5 - decoded(a)[..., 0].reshape(-1, 700)).max() <= 2.001
 
 h = h5py.File('flat.hdf5')
@@ -322,7 +338,8 @@ h = h5py.File('atari.hdf5')
 for r, (a, b) in zip(dump('atari.lmdb'), [(0, 5), (5, 8), (8, 9)]):
     rgb = np.repeat(h['observations'][a:b][..., None], 3, 3)
     assert (trace('m', rgb)['indices'].reshape(b - a, -1) == np.array(r['codes'])).all() and r['actions'] == h['actions'][a:b][:, None].tolist()
-assert shard('atari.lmdb')[0, 0, 0][1]['discrete_action_range'].tolist() == [h['actions'][:].max() + 1]
+assert ranges('atari.lmdb', 'acted') == {'': [h['actions'][:].max() + 1]}
+assert dump('atari.lmdb')[0]['task'] == 'atari'
 print('largest difference of a JPEG pixel:', worst)
 P
 python check.py "$top/tests"
@@ -372,7 +389,7 @@ works "a flat file's NaN costs its episode" episodes --in naughty.hdf5 --out x3.
 grep -q '"records":1,"skipped":0,"bad":1' out && grep -q "skipped 'episode_1' of 'naughty.hdf5': .*step 1, observations: NaN" err
 verdict $? "1 kept, 1 named"
 works "a negative action costs its episode" episodes --in minus.hdf5 --out x.lmdb --max-bad 0.5
-grep -q '"records":2,"skipped":0,"bad":1' out && grep -q 'episode_0:actions: step 0: -1 is not in 0..7' err && tokenize info x.lmdb | grep -q '"discrete_action_range":\[8\]'
+grep -q '"records":2,"skipped":0,"bad":1' out && grep -q 'episode_0:actions: step 0: -1 is not in 0..7' err && tokenize info x.lmdb | grep -q '"range":\[8\],"side":"acted"'
 verdict $? "2 kept, the range is that of the actions there are"
 works "NaN among the terminals costs the episode around it" episodes --in nan_end.hdf5 --out x.lmdb --force --max-bad 0.5
 grep -q '"records":2,"skipped":0,"bad":1' out && grep -q 'episode_1:terminals: step 1: NaN' err && tokenize dump x.lmdb | grep -q '"episode_2".*"rewards":\[6,7,8\]'

@@ -151,8 +151,18 @@ static void put_episode(jsonw_t *j, const episode_source_t *m, const recorded_ep
         put_floats(j, episode_source_act(m, i)->path, e->action[i],
                    e->T * episode_source_act(m, i)->count);
     jsonw_close(j, '}');
-    if (e->expert_action)
-        put_floats(j, "expert", e->expert_action, e->T * episode_source_act(m, 0)->count);
+    jsonw_open(j, "expert", '{');
+    for (size_t i = 0; i < e->n_act; i++)
+        if (e->expert_action[i])
+            put_floats(j, episode_source_act(m, i)->path, e->expert_action[i],
+                       e->T * episode_source_act(m, i)->count);
+    jsonw_close(j, '}');
+    jsonw_open(j, "present", '{');
+    for (size_t i = 0; i < e->n_obs; i++)
+        if (e->present[i])
+            put_bytes(j, episode_source_obs(m, i)->path, e->present[i], e->T + 1);
+    jsonw_close(j, '}');
+    if (e->success) put_bytes(j, "success", e->success, e->T);
     put_floats(j, "rewards", e->rewards, e->T);
     put_bytes(j, "terminated", e->terminated, e->T);
     put_bytes(j, "truncated", e->truncated, e->T);

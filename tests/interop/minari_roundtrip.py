@@ -173,7 +173,9 @@ def check_theirs(folder, name, obs_space, act_space, observe, act, leaves):
         equal(np.asarray(o["rewards"], np.float32), np.asarray(b.rewards, np.float32), f"{name}: rewards")
         equal(o["terminated"], np.asarray(b.terminations, int), f"{name}: terminations")
         if "expert_action" in b.infos:
-            equal(np.asarray(o["expert"], np.float32), b.infos["expert_action"].ravel(), f"{name}: expert_action")
+            equal(np.asarray(o["expert"][""], np.float32), b.infos["expert_action"].ravel(), f"{name}: expert_action")
+        else:
+            assert o["expert"] == {} and o["present"] == {} and "success" not in o
 
 
 def check_all_theirs(folder):
@@ -254,6 +256,52 @@ def check_all_theirs(folder):
         },
     )
     check_jpeg(folder, s, rng, box2, act)
+    check_infos(folder, s, rng)
+
+
+def check_infos(folder, s, rng):
+    """Two cameras of which one drops out, two actions with the expert's, success: all in the package's infos."""
+    cameras = {"front": s.Box(0, 255, (40, 56, 3), np.uint8), "wrist": s.Box(0, 255, (32, 32, 3), np.uint8)}
+    space = s.Dict({"camera": s.Dict(cameras), "state": s.Box(-1, 1, (3,), np.float32)})
+    act_space = s.Dict({"arm": s.Box(-1, 1, (2,), np.float32), "hand": s.Discrete(3, start=1)})
+
+    def move(n):
+        return {"arm": rng.uniform(-1, 1, (n, 2)).astype(np.float32), "hand": rng.integers(1, 4, n)}
+
+    buffers, T = [], 9
+    for later in (0, 1):  # by step, and with the row at reset that the package's collector writes
+        n = T + later
+        infos = {
+            "success": rng.integers(0, 2, n).astype(bool),
+            "present": {"camera": {"wrist": rng.integers(0, 2, n).astype(bool)}},
+            "expert_action": move(n),
+        }
+        frames = {k: rng.integers(0, 256, (T + 1, *box.shape), dtype=np.uint8) for k, box in cameras.items()}
+        observations = {"camera": frames, "state": rng.uniform(-1, 1, (T + 1, 3)).astype(np.float32)}
+        false = [False] * T
+        buffers.append(
+            EpisodeBuffer(
+                observations=observations,
+                actions=move(T),
+                rewards=list(rng.random(T)),
+                terminations=false,
+                truncations=false,
+                infos=infos,
+            )
+        )
+    folder = os.path.join(folder, "infos")
+    write_theirs(folder, space, act_space, buffers)
+    for later, (o, b) in enumerate(zip(dump(folder), buffers)):
+        assert "error" not in o, o["error"]
+        for name, frames in b.observations["camera"].items():
+            equal(o["obs"]["camera/" + name], frames.ravel(), name)
+        equal(o["success"], b.infos["success"][later:].astype(int), "success")
+        present = np.append(b.infos["present"]["camera"]["wrist"], [] if later else [True])
+        assert list(o["present"]) == ["camera/wrist"]
+        equal(o["present"]["camera/wrist"], present.astype(int), "present")
+        clean = b.infos["expert_action"]
+        equal(np.float32(o["expert"]["arm"]), clean["arm"][:T].ravel(), "expert's arm")
+        equal(np.float32(o["expert"]["hand"]), clean["hand"][:T] - 1, "expert's hand")
 
 
 def rows_of(values, path):

@@ -144,6 +144,10 @@ int image_source_words(const image_source_t *s, size_t i, words_t *out, reason_t
     return s->kind->words ? s->kind->words(s->self, i, out, why) : 0;
 }
 
+bool image_source_has_words(const image_source_t *s) {
+    return s->kind->words != NULL;
+}
+
 uint64_t image_source_manifest(const image_source_t *s) {
     XXH64_state_t *state = XXH64_createState();
     if (!state) die(RC_RUNTIME, "out of memory (for a hash)");

@@ -63,6 +63,8 @@ image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out
 /* The caption and label beside item i, for the caller to release; empty unless it is a tar's
  * (thread-safe). 0, or -1 with a reason. */
 int image_source_words(const image_source_t *s, size_t i, words_t *out, reason_t *why);
+/* Can items have words at all: is it a tar? */
+bool image_source_has_words(const image_source_t *s);
 /* XXH64 over keys and sizes: a resumed job refuses another data set. */
 uint64_t image_source_manifest(const image_source_t *s);
 

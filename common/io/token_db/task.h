@@ -140,6 +140,8 @@ int tasks_find(const tasks_t *list, const char *name);
 /* The list as canonical JSON (FORMATS.md 1.3.1), malloc'ed. What is not known is left out; infinite
  * bounds are null. */
 char *tasks_json(const tasks_t *list);
+/* The same without sizes of images: what is equal in two lists whose tasks are the same. */
+char *tasks_json_unsized(const tasks_t *list);
 /* Back, with task_check. 0, or -1 with a reason and *out empty. */
 int tasks_parse(tasks_t *out, const char *json, size_t size, reason_t *why);
 

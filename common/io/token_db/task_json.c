@@ -113,6 +113,18 @@ char *tasks_json(const tasks_t *list) {
     return text;
 }
 
+char *tasks_json_unsized(const tasks_t *list) {
+    tasks_t copy = tasks_copy(list);
+    for (size_t i = 0; i < copy.n; i++)
+        for (uint32_t k = 0; k < copy.v[i].n_slots; k++) {
+            slot_t *s = &copy.v[i].slot[k];
+            s->image_h = s->image_w = s->grid_h = s->grid_w = 0;
+        }
+    char *json = tasks_json(&copy);
+    tasks_release(&copy);
+    return json;
+}
+
 /* ---- back ---- */
 
 static const cJSON *member(const cJSON *o, const char *key) {

@@ -61,21 +61,8 @@ static int differs(const char *what, const char *stored, const char *asked, reas
     return RC_MISFIT;
 }
 
-/* The tasks as JSON without their images' sizes, malloc'ed. */
-static char *tasks_without_sizes(const tasks_t *list) {
-    tasks_t copy = tasks_copy(list);
-    for (size_t i = 0; i < copy.n; i++)
-        for (uint32_t k = 0; k < copy.v[i].n_slots; k++) {
-            slot_t *s = &copy.v[i].slot[k];
-            s->image_h = s->image_w = s->grid_h = s->grid_w = 0;
-        }
-    char *json = tasks_json(&copy);
-    tasks_release(&copy);
-    return json;
-}
-
 static int check_same_tasks(const shard_meta_t *s, const shard_meta_t *m, reason_t *why) {
-    char *stored = tasks_without_sizes(&s->tasks), *asked = tasks_without_sizes(&m->tasks);
+    char *stored = tasks_json_unsized(&s->tasks), *asked = tasks_json_unsized(&m->tasks);
     int rc = 0;
     if (strcmp(stored, asked) != 0) {
         size_t same = 0;

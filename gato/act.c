@@ -1,14 +1,15 @@
 /* act.c - `gato act`: a policy plays an environment in a closed loop. Episode i is a function of
  * (seed, 2^32 + i); `gato record` plays (seed, i). So act never repeats a recorded episode. */
-#include "common/base/cli.h"
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/base/sizes.h"
+#include "common/io/fs.h"
 #include "common/io/image/image.h"
 #include "common/io/text/json.h"
 #include "gato/commands.h"
-#include "gato/play/player.h"
+#include "gato/play/message.h"
 #include "gato/play/workers.h"
+#include "gato/stage.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -17,100 +18,130 @@
 #include <string.h>
 
 typedef struct {
-    const char *env, *policy, *model, *decode, *context, *strip, *weights;
+    stage_args_t stage;
+    const char *strip;
     int64_t episodes, threads;
-    uint64_t seed;
-    bool blank;
-    double temperature;
+    episode_opts_t play;
 } options_t;
-
-/* What a worker process returns for one episode. */
-typedef struct {
-    int failed;
-    reason_t why;
-    double ret;
-    uint32_t length;
-    uint32_t success;
-    float ms[]; /* [max_steps] milliseconds per action */
-} outcome_t;
-
-static size_t outcome_bytes(const env_info_t *info) {
-    return sizeof(outcome_t) + info->max_steps * sizeof(float);
-}
-
-typedef struct {
-    const options_t *o;
-    player_opts_t play;
-    const policy_t *policy;
-    env_t *env;
-    void *player;
-    image_t *frame; /* [n_frames] for --strip, or NULL */
-    size_t n_frames;
-} stage_t;
 
 static const uint64_t ACT_EPISODES = (uint64_t)1 << 32;
 
-static void fail(outcome_t *r, const reason_t *why) {
-    r->failed = 1;
-    r->why = *why;
+static options_t parse(int argc, char **argv) {
+    options_t o = {.stage = stage_presets("model"), .episodes = 100};
+    cli_opt_t shared[STAGE_OPTIONS];
+    const cli_opt_t own[] = {
+        {"--episodes", CLI_INT, &o.episodes, "N", "how many episodes", false},
+        {"--blank-image", CLI_FLAG, &o.stage.blank, NULL,
+         "show the policy black images only: a control", false},
+        {"--context", CLI_STR, &o.stage.context, "HOW",
+         "cache, or rebuild (run the whole context for every token)", false},
+        {"--weights", CLI_STR, &o.stage.weights, "BITS",
+         "f32, bf16 or q8: how the weights of linear layers are stored at play", false},
+        {"--strip", CLI_STR, &o.strip, "FILE",
+         "write a PNG of ten frames of the first episode, a row for each camera", false},
+        {"--seed", CLI_U64, &o.play.seed, "S",
+         "episode i is a function of S and i, and never one that record plays", false},
+        {"--threads", CLI_INT, &o.threads, "N", "worker processes (0 = one per processor)", false},
+        {0},
+    };
+    stage_options(&o.stage, shared);
+    cli_parse(argc, argv, "act",
+              "play episodes; print return, success rate and time per action as JSON",
+              (const cli_opt_t *const[]){own, shared}, 2);
+    if (o.episodes < 1 || o.episodes > 1000000000) die(RC_USAGE, "--episodes must be 1 or more");
+    if (o.threads < 0 || o.threads > 1024) die(RC_USAGE, "--threads must be 0 to 1024");
+    return o;
 }
 
-/* Plays one episode. `rgb` is what the policy sees, `shown` what the strip shows: the same buffer
- * if both want an image. */
-static void play(stage_t *s, uint64_t episode, outcome_t *r) {
-    const env_info_t *info = env_info(s->env);
-    reason_t why;
-    size_t bytes = info->image_w * info->image_h * 3;
-    uint8_t *rgb = s->policy->needs_image && bytes ? xmalloc(bytes) : NULL;
-    uint8_t *shown = s->frame && !rgb ? xmalloc(bytes) : rgb;
-    float vector[ENV_VECTOR], action[ENV_ACTIONS];
-    bool end = false;
-    if (env_reset(s->env, s->o->seed, ACT_EPISODES + episode, &why)) fail(r, &why);
-    for (size_t t = 0; !end && !r->failed && t < info->max_steps; t++) {
-        bool terminated, truncated;
-        float reward;
-        if (env_observe(s->env, s->frame ? shown : rgb, vector, &why)) {
-            fail(r, &why);
-            break;
-        }
-        if (s->frame) {
-            s->frame[s->n_frames] = image_new(info->image_w, info->image_h);
-            memcpy(s->frame[s->n_frames++].rgb, shown, bytes);
-        }
-        policy_view_t view = {s->env, info, rgb, vector, s->o->seed, ACT_EPISODES + episode, t};
-        double start = log_now();
-        if (s->policy->act(s->player, &view, action, &why)) {
-            fail(r, &why);
-            break;
-        }
-        r->ms[t] = (float)((log_now() - start) * 1000);
-        if (env_step(s->env, action, &reward, &terminated, &truncated, &why)) {
-            fail(r, &why);
-            break;
-        }
-        r->ret += reward;
-        r->length++;
-        end = terminated || truncated;
+/* ---- in a worker ---- */
+
+/* What a worker sends for one episode; behind it the milliseconds of each action, or the reason of
+ * a failure. */
+typedef struct {
+    uint64_t failed;
+    episode_result_t result;
+} outcome_t;
+
+typedef struct {
+    stage_t *stage;
+    const options_t *o;
+    float *ms; /* of the episode at hand */
+    size_t cap;
+    message_t message;
+} play_t;
+
+static int note_time(void *ctx, const episode_step_t *s, reason_t *why) {
+    play_t *p = ctx;
+    if (!s->action) return 0;
+    p->ms = xgrow(p->ms, &p->cap, s->step + 1, sizeof *p->ms);
+    p->ms[s->step] = s->ms;
+    return 0;
+}
+
+static bool say_again(void *ctx, const reason_t *why) {
+    warn("an episode is played again: %s", why->text);
+    return true;
+}
+
+static void play_item(void *ctx, size_t episode, workers_out_t *out) {
+    play_t *p = ctx;
+    outcome_t o;
+    reason_t why = {""};
+    memset(&o, 0, sizeof o);
+    o.failed = stage_play(p->stage, &p->o->play, ACT_EPISODES + episode,
+                          p->stage->policy->needs_image, note_time, say_again, p, &o.result,
+                          &why) != 0;
+    p->message.n = 0;
+    message_put(&p->message, &o, sizeof o);
+    if (o.failed)
+        message_put(&p->message, why.text, strlen(why.text) + 1);
+    else
+        message_put(&p->message, p->ms, o.result.T * sizeof *p->ms);
+    workers_send(out, p->message.v, p->message.n);
+}
+
+/* ---- in this process ---- */
+
+typedef struct {
+    size_t played, failed, successes;
+    double sum, squares, length;
+    float *ms;
+    size_t n_ms, ms_cap, first_length;
+    reason_t failure;
+    progress_t progress;
+} tally_t;
+
+static void failed(tally_t *t, size_t episode, const char *how) {
+    if (!t->failed++) warn("episode %zu failed: %s", episode, how);
+    reason_set(&t->failure, "%s", how);
+    progress_step(&t->progress, episode + 1, NULL);
+}
+
+static void take(void *ctx, size_t episode, const void *message, size_t bytes) {
+    tally_t *t = ctx;
+    const outcome_t *o = message;
+    const void *data = (const uint8_t *)message + round_up(sizeof *o, 8);
+    if (o->failed) {
+        failed(t, episode, data);
+        return;
     }
-    r->success = !r->failed && env_success(s->env);
-    if (shown != rgb) free(shown);
-    free(rgb);
+    const episode_result_t *r = &o->result;
+    t->played++;
+    t->sum += r->ret;
+    t->squares += r->ret * r->ret;
+    t->length += (double)r->T;
+    t->successes += r->success;
+    if (episode == 0) t->first_length = r->T;
+    t->ms = xgrow(t->ms, &t->ms_cap, t->n_ms + r->T, sizeof *t->ms);
+    memcpy(t->ms + t->n_ms, data, r->T * sizeof *t->ms);
+    t->n_ms += r->T;
+    progress_step(&t->progress, episode + 1, NULL);
 }
 
-static void open_player(stage_t *s) {
-    if (!s->policy->open || s->player) return;
-    int rc = RC_RUNTIME;
-    reason_t why;
-    s->player = s->policy->open(env_info(s->env), s->o->model, &s->play, &rc, &why);
-    if (!s->player) die(rc, "%s", why.text);
-}
-
-static void play_into(void *ctx, size_t episode, void *block) {
-    stage_t *s = ctx;
-    if (s->o->threads > 1) pool_set_threads(1); /* other episodes keep the processors busy */
-    open_player(s);
-    memset(block, 0, outcome_bytes(env_info(s->env)));
-    play(s, episode, block);
+static void lost(void *ctx, size_t episode, const char *how) {
+    char *text = xasprintf("its worker process was %s", how);
+    failed(ctx, episode, text);
+    free(text);
 }
 
 static int by_value(const void *a, const void *b) {
@@ -119,163 +150,146 @@ static int by_value(const void *a, const void *b) {
 }
 
 static double percentile(const float *sorted, size_t n, double q) {
-    return n ? sorted[(size_t)floor(q * (double)(n - 1) + 0.5)] : NAN;
+    return n ? (double)sorted[(size_t)floor(q * (double)(n - 1) + 0.5)] : NAN;
 }
 
-/* The 95 % interval of a proportion k / n, by Wilson. */
+/* The 95 % interval of a proportion k / n, by Wilson. Its ends are exact where k is 0 or n. */
 static void wilson(double k, double n, double out[2]) {
     double z = 1.959964, p = k / n, mid = (p + z * z / (2 * n)) / (1 + z * z / n),
            half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-    out[0] = fmax(0, mid - half);
-    out[1] = fmin(1, mid + half);
+    out[0] = k > 0 ? fmax(0, mid - half) : 0;
+    out[1] = k < n ? fmin(1, mid + half) : 1;
 }
 
-/* Writes ten frames of the first episode side by side. */
-static void write_strip(stage_t *s, const char *path) {
-    enum { SHOWN = 10 };
-    size_t max = env_info(s->env)->max_steps;
-    outcome_t *r = xcalloc(1, outcome_bytes(env_info(s->env)));
-    s->frame = xcalloc(max, sizeof *s->frame);
-    open_player(s);
-    play(s, 0, r);
-    image_t shown[SHOWN];
-    size_t n = min_size(s->n_frames, SHOWN);
-    for (size_t i = 0; i < n; i++) shown[i] = s->frame[n > 1 ? i * (s->n_frames - 1) / (n - 1) : 0];
-    reason_t why;
-    if (n) {
-        image_t sheet = image_sheet(shown, n, n, 2), big = image_zoom(&sheet, 2);
-        if (image_write_png(&big, path, &why)) die(RC_RUNTIME, "%s", why.text);
-        image_release(&sheet);
-        image_release(&big);
-    }
-    for (size_t i = 0; i < s->n_frames; i++) image_release(&s->frame[i]);
-    free(s->frame);
-    free(r);
-}
-
-static options_t parse(int argc, char **argv) {
-    options_t o = {
-        .env = "reacher", .policy = "model", .context = "cache", .weights = "f32", .episodes = 100};
-    const cli_opt_t table[] = {
-        {"--env", CLI_STR, &o.env, "NAME", "the environment", false},
-        {"--policy", CLI_STR, &o.policy, "NAME", "who plays: model, expert or random", false},
-        {"--model", CLI_STR, &o.model, "RUN", "the trained policy (--policy model)", false},
-        {"--episodes", CLI_INT, &o.episodes, "N", "how many episodes", false},
-        {"--blank-image", CLI_FLAG, &o.blank, NULL, "show the policy black images only: a control",
-         false},
-        {"--decode", CLI_STR, &o.decode, "HOW",
-         "mean, center, left, greedy or sample (default: the RUN's act.decode)", false},
-        {"--temperature", CLI_DOUBLE, &o.temperature, "T",
-         "temperature of drawn tokens (default: the RUN's act.temperature)", false},
-        {"--context", CLI_STR, &o.context, "HOW",
-         "cache, or rebuild (run the whole context for every token)", false},
-        {"--weights", CLI_STR, &o.weights, "BITS",
-         "f32, bf16 or q8: how the weights of linear layers are stored at play", false},
-        {"--strip", CLI_STR, &o.strip, "FILE", "write a PNG of ten frames of the first episode",
-         false},
-        {"--seed", CLI_U64, &o.seed, "S",
-         "episode i is a function of S and i, and never one that record plays", false},
-        {"--threads", CLI_INT, &o.threads, "N", "worker processes (0 = one per processor)", false},
-        {0},
-    };
-    cli_parse(argc, argv, "act",
-              "play episodes; print return, success rate and time per action as JSON",
-              (const cli_opt_t *const[]){table}, 1);
-    if (o.episodes < 1 || o.episodes > 1000000000) die(RC_USAGE, "--episodes must be 1 or more");
-    if (o.threads < 0 || o.threads > 1024) die(RC_USAGE, "--threads must be 0 to 1024");
-    if (o.temperature < 0) die(RC_USAGE, "--temperature must be positive");
-    if (strcmp(o.context, "cache") && strcmp(o.context, "rebuild"))
-        die(RC_USAGE, "--context '%s': one of cache, rebuild is needed", o.context);
-    return o;
-}
-
-static int decode_of(const char *name) {
-    static const char *const names[] = {"mean", "center", "left", "greedy", "sample"};
-    if (!name) return -1;
-    for (int i = 0; i < 5; i++)
-        if (!strcmp(name, names[i])) return i;
-    die(RC_USAGE, "--decode '%s': one of mean, center, left, greedy, sample is needed", name);
-}
-
-int cmd_gato_act(int argc, char **argv) {
-    options_t o = parse(argc, argv);
-    player_opts_t play = {.rebuild = !strcmp(o.context, "rebuild"),
-                          .blank = o.blank,
-                          .decode = decode_of(o.decode),
-                          .temperature = o.temperature,
-                          .weights = gato_weights_named(o.weights)};
-    pool_set_threads((int)o.threads);
-    if (!o.threads) o.threads = pool_threads();
-    reason_t why;
-    int rc;
-    stage_t s = {.o = &o, .play = play, .policy = policy_find(o.policy, &why)};
-    if (!s.policy) die(RC_USAGE, "%s", why.text);
-    if (s.policy->needs_model && !o.model)
-        die(RC_USAGE, "--policy %s needs --model RUN", s.policy->name);
-    s.env = env_open(o.env, &rc, &why);
-    if (!s.env) die(rc, "%s", why.text);
-    if (s.policy->open) { /* report a RUN that does not load before workers start */
-        void *trial = s.policy->open(env_info(s.env), o.model, &play, &rc, &why);
-        if (!trial) die(rc, "%s", why.text);
-        s.policy->close(trial);
-    }
-    const env_info_t *info = env_info(s.env);
-    size_t n = (size_t)o.episodes, bytes = outcome_bytes(info);
-    size_t n_ms = 0, played = 0, failed = 0, successes = 0;
-    outcome_t *r = xcalloc(1, bytes);
-    float *ms = xmalloc(n * info->max_steps * sizeof *ms);
-    double sum = 0, squares = 0, length = 0;
-    size_t processes = min_size((size_t)o.threads, n);
-    o.threads = (int64_t)processes;
-    workers_t *workers = workers_start(processes, n, bytes, play_into, &s);
-    progress_t bar;
-    progress_begin(&bar, "act", 0, n);
-    for (size_t i = 0; i < n; i++) {
-        workers_next(workers, r);
-        progress_step(&bar, i + 1, NULL);
-        if (r->failed) {
-            if (!failed++) warn("episode %zu: %s", i, r->why.text);
-            continue;
-        }
-        played++;
-        sum += r->ret;
-        squares += r->ret * r->ret;
-        length += r->length;
-        successes += r->success;
-        for (uint32_t t = 0; t < r->length; t++) ms[n_ms++] = r->ms[t];
-    }
-    workers_end(workers);
-    progress_end(&bar);
-    if (!played) die(RC_RUNTIME, "all %zu episodes failed", n);
-    qsort(ms, n_ms, sizeof *ms, by_value);
-    double mean = sum / (double)played, ci[2], range = info->expert_return - info->random_return;
-    wilson((double)successes, (double)n, ci);
-    jsonw_t w = {0};
-    jsonw_begin(&w);
-    jsonw_str(&w, "env", info->name);
-    jsonw_str(&w, "policy", s.policy->name);
+static void report(const options_t *o, const stage_t *s, tally_t *t) {
+    const task_t *task = &s->task;
+    double n = (double)o->episodes, played = (double)t->played, mean = t->sum / played, ci[2];
+    double range = task->expert_return - task->random_return; /* NAN where one is not known */
+    qsort(t->ms, t->n_ms, sizeof *t->ms, by_value);
+    wilson((double)t->successes, n, ci);
     char seed[24];
-    snprintf(seed, sizeof seed, "%" PRIu64, o.seed);
+    snprintf(seed, sizeof seed, "%" PRIu64, o->play.seed);
+    jsonw_t w;
+    jsonw_begin(&w);
+    jsonw_str(&w, "env", s->env_name);
+    jsonw_str(&w, "task", task->name);
+    jsonw_str(&w, "policy", s->policy->name);
     jsonw_raw(&w, "seed", seed); /* 64 bits: more than jsonw_int holds */
-    jsonw_int(&w, "episodes", (int64_t)n);
+    jsonw_int(&w, "episodes", o->episodes);
+    jsonw_int(&w, "failed", (int64_t)t->failed);
     jsonw_num(&w, "return_mean", mean);
-    jsonw_num(&w, "return_std", sqrt(fmax(0, squares / (double)played - mean * mean)));
+    jsonw_num(&w, "return_std", sqrt(fmax(0, t->squares / played - mean * mean)));
     /* an episode that failed counts as not solved */
-    jsonw_num(&w, "success_rate", (double)successes / (double)n);
+    jsonw_num(&w, "success_rate", (double)t->successes / n);
     jsonw_open(&w, "success_ci", '[');
     jsonw_num(&w, NULL, ci[0]);
     jsonw_num(&w, NULL, ci[1]);
     jsonw_close(&w, ']');
-    jsonw_num(&w, "length_mean", length / (double)played);
-    jsonw_num(&w, "normalized_score", range > 0 ? (mean - info->random_return) / range : NAN);
-    jsonw_num(&w, "step_ms_p50", percentile(ms, n_ms, 0.5));
-    jsonw_num(&w, "step_ms_p99", percentile(ms, n_ms, 0.99));
+    jsonw_num(&w, "length_mean", t->length / played);
+    jsonw_num(&w, "normalized_score", range > 0 ? (mean - task->random_return) / range : NAN);
+    jsonw_num(&w, "step_ms_p50", percentile(t->ms, t->n_ms, 0.5));
+    jsonw_num(&w, "step_ms_p99", percentile(t->ms, t->n_ms, 0.99));
     puts(jsonw_end(&w));
     jsonw_free(&w);
-    if (o.strip) write_strip(&s, o.strip);
-    if (s.player) s.policy->close(s.player);
-    env_close(s.env);
-    free(r);
-    free(ms);
+}
+
+/* ---- the strip ---- */
+
+enum { SHOWN = 10 };
+
+/* Frames of the first episode, which is played once more: now its length is known. */
+typedef struct {
+    const task_t *task;
+    size_t T, n; /* timesteps to choose from, and to show */
+    image_t shown[TASK_SLOTS * SHOWN];
+} strip_t;
+
+static size_t shown_step(const strip_t *s, size_t i) {
+    return s->n > 1 ? i * (s->T - 1) / (s->n - 1) : 0;
+}
+
+/* Camera c's frame of column i stands at c * n + i. */
+static int keep_frame(void *ctx, const episode_step_t *step, reason_t *why) {
+    strip_t *s = ctx;
+    for (size_t i = 0; i < s->n && step->action; i++) {
+        if (shown_step(s, i) != step->step) continue;
+        size_t camera = 0;
+        for (uint32_t k = 0; k < s->task->n_slots; k++) {
+            const slot_t *slot = &s->task->slot[k];
+            if (slot->kind != SLOT_IMAGE) continue;
+            image_t *to = &s->shown[camera++ * s->n + i];
+            const uint8_t *rgb = step->seen->slot[k].rgb;
+            image_release(to);
+            *to = image_new(slot->image_w, slot->image_h);
+            size_t bytes = to->w * to->h * 3;
+            if (rgb)
+                memcpy(to->rgb, rgb, bytes);
+            else
+                memset(to->rgb, 0, bytes);
+        }
+    }
+    return 0;
+}
+
+static bool once(void *ctx, const reason_t *why) {
+    return true;
+}
+
+static size_t cameras(const task_t *task) {
+    size_t n = 0;
+    for (uint32_t k = 0; k < task->n_slots; k++) n += task->slot[k].kind == SLOT_IMAGE;
+    return n;
+}
+
+static void write_strip(stage_t *stage, const options_t *o, size_t T) {
+    strip_t *s = NEW(strip_t);
+    *s = (strip_t){.task = &stage->task, .T = T, .n = min_size(T, SHOWN)};
+    episode_result_t result;
+    reason_t why;
+    size_t n = s->n * cameras(s->task);
+    if (stage_play(stage, &o->play, ACT_EPISODES, true, keep_frame, once, s, &result, &why))
+        die(RC_RUNTIME, "no strip: the first episode failed: %s", why.text);
+    image_t sheet = image_sheet(s->shown, n, s->n, 2), big = image_zoom(&sheet, 2);
+    if (image_write_png(&big, o->strip, &why)) die(RC_RUNTIME, "%s", why.text);
+    image_release(&sheet);
+    image_release(&big);
+    for (size_t i = 0; i < n; i++) image_release(&s->shown[i]);
+    free(s);
+}
+
+/* Before the episodes are played: can the strip be written, and is there something to show? */
+static void check_strip(const options_t *o, const task_t *task) {
+    fs_writer_t w;
+    reason_t why;
+    if (!o->strip) return;
+    if (!cameras(task)) die(RC_USAGE, "--strip: '%s' shows no images", task->name);
+    if (fs_writer_open(&w, o->strip, &why)) die(RC_RUNTIME, "--strip: %s", why.text);
+    fs_writer_abort(&w);
+}
+
+int cmd_gato_act(int argc, char **argv) {
+    options_t o = parse(argc, argv);
+    pool_set_threads((int)o.threads);
+    stage_t stage = stage_open(&o.stage);
+    o.play.max_steps = stage.max_steps;
+    check_strip(&o, &stage.task);
+    size_t n = (size_t)o.episodes, workers = min_size((size_t)pool_threads(), n);
+    stage_hand_over(&stage, workers);
+    play_t play = {.stage = &stage, .o = &o};
+    tally_t t = {0};
+    progress_begin(&t.progress, "act", 0, n);
+    workers_run(workers, 0, n, play_item, &play,
+                &(workers_take_t){.ctx = &t, .take = take, .lost = lost});
+    progress_end(&t.progress);
+    if (!t.played) die(RC_RUNTIME, "all %zu episodes failed, the last one: %s", n, t.failure.text);
+    report(&o, &stage, &t);
+    if (o.strip && t.first_length)
+        write_strip(&stage, &o, t.first_length);
+    else if (o.strip)
+        warn("no strip: the first episode failed");
+    free(play.ms);
+    free(play.message.v);
+    free(t.ms);
+    stage_close(&stage);
     return RC_OK;
 }

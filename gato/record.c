@@ -1,53 +1,60 @@
 /* record.c - `gato record`: a policy plays an environment; the episodes become a Minari dataset.
  *
  * Episode i is a function of (seed, i) and the options, whichever process plays it. This process
- * alone writes, in order, so the bytes are the same for any --threads.
+ * alone writes, in order, so the bytes are the same for any --threads. DIR/record.json holds the
+ * options: the same command goes on behind the last episode that is there.
  */
 #include "gato/record.h"
-#include "common/base/cli.h"
 #include "common/base/log.h"
 #include "common/base/pool.h"
-#include "common/io/episodes/minari_write.h"
+#include "common/base/signals.h"
+#include "common/base/sizes.h"
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
-#include "gato/play/rollout.h"
+#include "gato/play/message.h"
 #include "gato/play/workers.h"
+#include "gato/recording.h"
+#include "gato/stage.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* ---- options ---- */
 
 typedef struct {
-    const char *env, *policy, *out, *model;
+    stage_args_t stage;
+    const char *out;
     int64_t episodes, threads;
     bool force;
-    rollout_opts_t play;
+    episode_opts_t play;
 } options_t;
 
 static options_t parse(int argc, char **argv) {
-    options_t o = {.env = "reacher", .policy = "expert", .play = {.noise = 0.3}};
-    const cli_opt_t table[] = {
-        {"--env", CLI_STR, &o.env, "NAME", "the environment", false},
-        {"--policy", CLI_STR, &o.policy, "NAME", "who plays: expert, random or model", false},
-        {"--model", CLI_STR, &o.model, "RUN", "the trained policy (--policy model)", false},
+    options_t o = {.stage = stage_presets("expert"), .play = {.noise = 0.3, .labels = true}};
+    cli_opt_t shared[STAGE_OPTIONS];
+    const cli_opt_t own[] = {
         {"--episodes", CLI_INT, &o.episodes, "N", "how many episodes", true},
-        {"--out", CLI_STR, &o.out, "DIR", "the dataset's folder", true},
+        {"--out", CLI_STR, &o.out, "DIR", "the dataset's folder; the same command goes on in it", true},
         {"--seed", CLI_U64, &o.play.seed, "S", "episode i is a function of S and i", false},
         {"--burst", CLI_DOUBLE, &o.play.burst, "P",
          "probability per step that 3-8 steps of one random action begin", false},
         {"--noise", CLI_DOUBLE, &o.play.noise, "SIGMA",
-         "standard deviation of the noise on executed actions", false},
+         "standard deviation of the noise on executed actions, in half-widths of their bounds", false},
         {"--noise-episodes", CLI_DOUBLE, &o.play.noise_episodes, "F",
          "fraction of the episodes that get noise", false},
         {"--threads", CLI_INT, &o.threads, "N",
          "worker processes (0 = one per processor); the bytes are the same for any", false},
-        {"--force", CLI_FLAG, &o.force, NULL, "write into a folder that is not empty", false},
+        {"--force", CLI_FLAG, &o.force, NULL, "begin anew in a folder that is not empty", false},
         {0},
     };
+    stage_options(&o.stage, shared);
     cli_parse(argc, argv, "record", "play episodes and write them as a Minari dataset (DIR/data)",
-              (const cli_opt_t *const[]){table}, 1);
-    const rollout_opts_t *p = &o.play;
+              (const cli_opt_t *const[]){own, shared}, 2);
+    const episode_opts_t *p = &o.play;
     if (o.episodes < 1 || o.episodes > 1000000000) die(RC_USAGE, "--episodes must be 1 or more");
     if (!(p->burst >= 0 && p->burst <= 1)) die(RC_USAGE, "--burst is a probability: 0 to 1");
     if (!(p->noise_episodes >= 0 && p->noise_episodes <= 1))
@@ -57,267 +64,289 @@ static options_t parse(int argc, char **argv) {
     return o;
 }
 
-static void prepare_out(const options_t *o) {
-    reason_t why;
-    if (fs_exists(o->out) && !fs_is_dir(o->out)) die(RC_USAGE, "'%s' is not a folder", o->out);
-    if (!fs_dir_empty(o->out) && !o->force)
-        die(RC_USAGE, "'%s' is not empty (--force writes into it)", o->out);
-    if (fs_mkdirs(o->out, &why)) die(RC_RUNTIME, "%s", why.text);
-    fs_done_clear(o->out);
-}
-
-/* What a process plays with. The environment is open before the fork (its screen driver is not);
- * the player opens when it is first needed. */
-typedef struct {
-    const options_t *options;
-    const policy_t *policy;
-    env_t *env;
-    void *player;
-} stage_t;
-
-static stage_t open_stage(const options_t *o) {
-    int rc;
-    reason_t why;
-    stage_t s = {.options = o, .policy = policy_find(o->policy, &why)};
-    if (!s.policy) die(RC_USAGE, "%s", why.text);
-    s.env = env_open(o->env, &rc, &why);
-    if (!s.env) die(rc, "%s", why.text);
-    return s;
-}
-
-static void close_stage(stage_t *s) {
-    if (s->player && s->policy->close) s->policy->close(s->player);
-    env_close(s->env);
-}
-
-static void play_into(void *ctx, size_t episode, void *block) {
-    stage_t *s = ctx;
-    if (s->policy->open && !s->player) {
-        int rc = RC_RUNTIME;
-        reason_t why;
-        s->player = s->policy->open(env_info(s->env), s->options->model, NULL, &rc, &why);
-        if (!s->player) die(rc, "%s", why.text);
-    }
-    rollout_t r = rollout_view(env_info(s->env), block);
-    rollout_play(&r, s->env, s->policy, s->player, &s->options->play, episode);
-}
-
-/* The observation's leaves: image, text, vector, as far as the environment has them, in
- * alphabetical order of their paths. */
-enum { MAX_LEAVES = 3 };
-typedef struct {
-    space_leaf_t obs[MAX_LEAVES], act;
-    size_t n, image, text, vector; /* places in obs; n = absent */
-} layout_t;
-
-static space_leaf_t box(const char *path, size_t count, double limit) {
-    space_leaf_t l = {
-        .kind = SPACE_BOX, .dtype = "float32", .rank = 1, .dim = {count}, .count = count};
-    strcpy(l.path, path);
-    l.low = xcalloc(count, sizeof(double));
-    l.high = xcalloc(count, sizeof(double));
-    for (size_t i = 0; i < count; i++) {
-        l.high[i] = limit > 0 ? limit : INFINITY;
-        l.low[i] = -l.high[i];
-    }
-    return l;
-}
-
-static layout_t make_layout(const env_info_t *info) {
-    layout_t l = {.image = MAX_LEAVES, .text = MAX_LEAVES, .vector = MAX_LEAVES};
-    if (info->image_w) {
-        l.image = l.n++;
-        l.obs[l.image] =
-            (space_leaf_t){.path = "image", .kind = SPACE_IMAGE, .dtype = "uint8", .rank = 3};
-        size_t dim[3] = {info->image_h, info->image_w, 3};
-        memcpy(l.obs[l.image].dim, dim, sizeof dim);
-        l.obs[l.image].count = dim[0] * dim[1] * dim[2];
-    }
-    if (info->text) {
-        l.text = l.n++;
-        l.obs[l.text] =
-            (space_leaf_t){.path = "text", .kind = SPACE_TEXT, .dtype = "str", .count = 1};
-    }
-    if (info->n_vector) {
-        l.vector = l.n++;
-        l.obs[l.vector] = box("vector", info->n_vector, info->vector_limit);
-    }
-    l.act = box("", info->n_actions, 1);
-    return l;
-}
-
-static void release_layout(layout_t *l) {
-    for (size_t i = 0; i < l->n; i++) {
-        free(l->obs[i].low);
-        free(l->obs[i].high);
-    }
-    free(l->act.low);
-    free(l->act.high);
-}
-
-/* The environment's description of itself, with the renderer that drew the images (frames differ
- * between drivers); malloc'ed. */
-static char *env_spec(env_t *env) {
-    reason_t why;
-    const char *renderer = env_renderer(env, &why);
-    if (!renderer) die(RC_RUNTIME, "%s", why.text);
-    cJSON *spec =
-        json_parse(env_info(env)->spec_json, strlen(env_info(env)->spec_json), false, &why);
-    if (!spec) BUG("environment '%s': spec_json: %s", env_info(env)->name, why.text);
-    cJSON *kwargs = cJSON_GetObjectItemCaseSensitive(spec, "kwargs");
-    if (*renderer && (!kwargs || !cJSON_AddStringToObject(kwargs, "renderer", renderer)))
-        BUG("spec_json without kwargs");
-    char *text = json_canonical(spec);
-    cJSON_Delete(spec);
-    return text;
-}
-
-static minari_writer_t *open_dataset(const options_t *o, env_t *env, const layout_t *l) {
-    reason_t why;
-    char *spec = env_spec(env), *id = xasprintf("%s/%s-v0", o->env, o->policy);
-    minari_spec_t s = {.dataset_id = id,
-                       .algorithm = o->policy,
-                       .env_spec = spec,
-                       .obs = l->obs,
-                       .n_obs = l->n,
-                       .act = &l->act,
-                       .n_act = 1,
-                       .dict_obs = true};
-    minari_writer_t *w = minari_writer_new(o->out, &s, &why);
-    if (!w) die(RC_RUNTIME, "%s", why.text);
-    free(spec);
-    free(id);
-    return w;
-}
-
-static void add_episode(minari_writer_t *w, const rollout_t *r, const env_info_t *info,
-                        const layout_t *l, uint64_t seed) {
-    size_t T = r->head->T;
-    uint8_t *image[MAX_LEAVES + 1] = {0};
-    float *value[MAX_LEAVES + 1] = {0}, *action[1] = {r->action};
-    char **text[MAX_LEAVES + 1] = {0}, **mission = xcalloc(T + 1, sizeof *mission);
-    for (size_t t = 0; t <= T; t++) mission[t] = (char *)info->text;
-    image[l->image] = r->rgb;
-    value[l->vector] = r->vector;
-    text[l->text] = mission;
-    recorded_episode_t e = {.T = T,
-                            .image = image,
-                            .value = value,
-                            .text = text,
-                            .action = action,
-                            .expert_action = r->expert,
-                            .rewards = r->reward,
-                            .terminated = r->terminated,
-                            .truncated = r->truncated,
-                            .seed = seed <= INT64_MAX ? (int64_t)seed : -1,
-                            .n_obs = l->n,
-                            .n_act = 1};
-    reason_t why;
-    if (minari_writer_add(w, &e, &why)) {
-        minari_writer_abort(w);
-        die(RC_RUNTIME, "%s", why.text);
-    }
-    free(mission);
-}
-
-/* Sums in the order of episodes. */
-typedef struct {
-    size_t episodes, steps, solved;
-    double sum, squares;
-} tally_t;
-
-static void count(tally_t *t, const rollout_head_t *h) {
-    t->episodes++;
-    t->steps += h->T;
-    t->solved += h->success;
-    t->sum += h->ret;
-    t->squares += h->ret * h->ret;
-}
-
-static void report(const options_t *o, const tally_t *t, double seconds) {
-    double n = (double)t->episodes, mean = t->sum / n;
+/* The options that decide the bytes of an episode, as JSON; malloc'ed. */
+static char *arguments(const options_t *o, const stage_t *s) {
+    const stage_args_t *a = &o->stage;
     char seed[24];
     snprintf(seed, sizeof seed, "%" PRIu64, o->play.seed);
     jsonw_t w;
     jsonw_begin(&w);
-    jsonw_str(&w, "env", o->env);
-    jsonw_str(&w, "policy", o->policy);
-    jsonw_raw(&w, "seed", seed); /* 64 bits: more than jsonw_int holds */
-    jsonw_int(&w, "episodes", (int64_t)t->episodes);
-    jsonw_int(&w, "steps", (int64_t)t->steps);
-    jsonw_num(&w, "return_mean", mean);
-    jsonw_num(&w, "return_std", sqrt(fmax(0, t->squares / n - mean * mean)));
-    jsonw_num(&w, "success_rate", (double)t->solved / n);
-    jsonw_num(&w, "frames_per_s", (double)(t->steps + t->episodes) / seconds);
-    puts(jsonw_end(&w));
+    jsonw_bool(&w, "allow_missing", a->allow_missing);
+    jsonw_num(&w, "beta", a->beta);
+    jsonw_num(&w, "burst", o->play.burst);
+    jsonw_str(&w, "decode", a->decode);
+    jsonw_str(&w, "env", a->command ? NULL : s->env_name);
+    jsonw_str(&w, "env_cmd", a->command);
+    jsonw_int(&w, "max_steps", (int64_t)s->max_steps);
+    jsonw_str(&w, "model", a->model);
+    jsonw_num(&w, "noise", o->play.noise);
+    jsonw_num(&w, "noise_episodes", o->play.noise_episodes);
+    jsonw_str(&w, "policy", s->policy->name);
+    jsonw_raw(&w, "seed", seed);
+    jsonw_str(&w, "task", a->task);
+    jsonw_num(&w, "temperature", a->temperature);
+    char *text = xasprintf("%s\n", jsonw_end(&w));
     jsonw_free(&w);
+    return text;
 }
 
-/* The options that decide the bytes, for DIR/done; malloc'ed. */
-static char *arguments(const options_t *o) {
-    char burst[40], noise[40], fraction[40];
-    return xasprintf("record env=%s policy=%s episodes=%" PRId64 " seed=%" PRIu64
-                     " burst=%s noise=%s noise-episodes=%s",
-                     o->env, o->policy, o->episodes, o->play.seed,
-                     json_double(burst, o->play.burst), json_double(noise, o->play.noise),
-                     json_double(fraction, o->play.noise_episodes));
-}
+/* ---- the folder ---- */
 
-static void finish(const options_t *o, minari_writer_t *w, const tally_t *t) {
+/* What differs between the options of the recording that is there and those asked for. */
+static void die_of_other_options(const char *path, const char *there, const char *wanted) {
     reason_t why;
-    if (minari_writer_commit(w, &why)) die(RC_RUNTIME, "%s", why.text);
-    char *args = arguments(o),
-         *counts = xasprintf("{\"episodes\":%zu,\"steps\":%zu}", t->episodes, t->steps);
-    if (fs_done_write(o->out, args, counts, &why)) die(RC_RUNTIME, "%s", why.text);
-    free(args);
-    free(counts);
+    cJSON *old = json_parse(there, strlen(there), false, &why);
+    cJSON *new = json_parse(wanted, strlen(wanted), false, &why);
+    if (!cJSON_IsObject(old)) die(RC_DATA, "%s: no options of a recording", path);
+    char text[700] = "";
+    const cJSON *item;
+    cJSON_ArrayForEach(item, new) {
+        char *is = json_shown(cJSON_GetObjectItemCaseSensitive(old, item->string));
+        char *asked = json_shown(item);
+        size_t used = strlen(text);
+        if (strcmp(is, asked) != 0)
+            snprintf(text + used, sizeof text - used, "%s%s is %.100s, not %.100s",
+                     used ? "; " : "", item->string, is, asked);
+        free(is);
+        free(asked);
+    }
+    die(RC_MISFIT, "'%s' records other episodes: %s (--force begins anew)", path, text);
 }
 
-static tally_t record_all(const options_t *o, stage_t *stage, workers_t *workers, void *block) {
-    const env_info_t *info = env_info(stage->env);
-    layout_t layout = make_layout(info);
-    minari_writer_t *writer = open_dataset(o, stage->env, &layout);
-    rollout_t r = rollout_view(info, block);
-    tally_t tally = {0};
-    progress_t progress;
-    progress_begin(&progress, "episodes", 0, (size_t)o->episodes);
-    for (size_t i = 0; i < (size_t)o->episodes; i++) {
-        workers_next(workers, block);
-        if (r.head->failed) {
-            minari_writer_abort(writer);
-            die(RC_RUNTIME, "episode %zu: %s", i, r.head->why.text);
-        }
-        add_episode(writer, &r, info, &layout, o->play.seed);
-        count(&tally, r.head);
-        progress_step(&progress, i + 1, NULL);
+/* Makes the folder. True: a recording of these options is there already, to go on with. */
+static bool prepare_out(const options_t *o, const char *args) {
+    reason_t why;
+    if (fs_exists(o->out) && !fs_is_dir(o->out)) die(RC_USAGE, "'%s' is not a folder", o->out);
+    char *path = fs_join(o->out, "record.json"), *data = fs_join(o->out, "data/metadata.json");
+    bool there = !o->force && fs_exists(path);
+    if (there) {
+        uint8_t *old;
+        size_t size;
+        if (fs_read(path, 1 << 20, &old, &size, &why)) die(RC_DATA, "%s", why.text);
+        if (strcmp((const char *)old, args) != 0)
+            die_of_other_options(path, (const char *)old, args);
+        free(old);
+    } else {
+        if (!o->force && !fs_dir_empty(o->out))
+            die(RC_USAGE, "'%s' is not empty (--force begins anew in it)", o->out);
+        if (fs_mkdirs(o->out, &why)) die(RC_RUNTIME, "%s", why.text);
     }
-    progress_end(&progress);
-    finish(o, writer, &tally);
-    release_layout(&layout);
-    return tally;
+    fs_done_clear(o->out);
+    if (!there) {
+        /* Old episodes must not stand beside the new options. */
+        if (unlink(data) && errno != ENOENT && errno != ENOTDIR)
+            die_errno(RC_RUNTIME, "cannot remove '%s'", data);
+        if (fs_write(path, args, strlen(args), &why)) die(RC_RUNTIME, "%s", why.text);
+    }
+    free(path);
+    free(data);
+    return there;
+}
+
+/* ---- in a worker ---- */
+
+/* The first word of a message. */
+typedef enum { SAYS_STEP, SAYS_AGAIN, SAYS_DONE, SAYS_FAILED } says_t;
+
+typedef struct {
+    stage_t *stage;
+    const options_t *o;
+    workers_out_t *out;
+    message_t message;
+    bool stopped; /* the episode is not wanted any more */
+} play_t;
+
+static bool say(play_t *p, says_t says, const void *bytes, size_t n) {
+    uint64_t word = says;
+    p->message.n = 0;
+    message_put(&p->message, &word, sizeof word);
+    message_put(&p->message, bytes, n);
+    p->stopped = !workers_send(p->out, p->message.v, p->message.n);
+    return !p->stopped;
+}
+
+static int say_step(void *ctx, const episode_step_t *s, reason_t *why) {
+    play_t *p = ctx;
+    uint64_t word = SAYS_STEP;
+    p->message.n = 0;
+    message_put(&p->message, &word, sizeof word);
+    message_put_step(&p->message, &p->stage->task, s);
+    p->stopped = !workers_send(p->out, p->message.v, p->message.n);
+    return p->stopped ? reason_set(why, "stopped") : 0;
+}
+
+static bool say_again(void *ctx, const reason_t *why) {
+    play_t *p = ctx;
+    return !p->stopped && say(p, SAYS_AGAIN, why->text, strlen(why->text) + 1);
+}
+
+static void play_item(void *ctx, size_t episode, workers_out_t *out) {
+    play_t *p = ctx;
+    reason_t why = {""};
+    p->out = out;
+    episode_result_t result;
+    if (!stage_play(p->stage, &p->o->play, episode, true, say_step, say_again, p, &result, &why))
+        say(p, SAYS_DONE, &result, sizeof result);
+    else if (!p->stopped)
+        say(p, SAYS_FAILED, why.text, strlen(why.text) + 1);
+}
+
+/* ---- in this process ---- */
+
+/* Sums in the order of episodes. */
+typedef struct {
+    size_t episodes, steps, solved, frames; /* frames: of this run alone */
+    double sum, squares;
+} tally_t;
+
+static void count(tally_t *t, const minari_note_t *n) {
+    t->episodes++;
+    t->steps += n->T;
+    t->solved += n->success;
+    t->sum += n->ret;
+    t->squares += n->ret * n->ret;
+}
+
+typedef struct {
+    const options_t *o;
+    const stage_t *stage;
+    recording_t *recording;
+    tally_t tally;
+    progress_t progress;
+    reason_t failure; /* of the last episode that failed */
+} writing_t;
+
+static bool stop(void *ctx) {
+    return signals_stop_asked();
+}
+
+/* Opens the dataset, and counts what is there. Returns the episode to go on with. */
+static size_t open_recording(writing_t *w, bool append) {
+    int rc;
+    reason_t why;
+    char *renderer = stage_renderer(w->stage);
+    w->recording = recording_open(w->o->out, &w->stage->task, w->stage->policy->name, renderer,
+                                  append, &rc, &why);
+    free(renderer);
+    if (!w->recording) die(rc, "%s", why.text);
+    const minari_writer_t *writer = recording_writer(w->recording);
+    const minari_note_t *note = minari_writer_notes(writer);
+    size_t n = minari_writer_count(writer);
+    for (size_t i = 0; i < n; i++) count(&w->tally, &note[i]);
+    return n ? (size_t)note[n - 1].number + 1 : 0;
+}
+
+static void failed(writing_t *w, size_t episode, const char *how) {
+    recording_drop(w->recording);
+    reason_set(&w->failure, "%s", how);
+    warn("episode %zu failed: %s", episode, how);
+    progress_step(&w->progress, episode + 1, NULL);
+}
+
+static void take(void *ctx, size_t episode, const void *message, size_t bytes) {
+    writing_t *w = ctx;
+    const uint8_t *data = (const uint8_t *)message + sizeof(uint64_t);
+    size_t n = bytes - sizeof(uint64_t);
+    reason_t why;
+    switch ((says_t) * (const uint64_t *)message) {
+    case SAYS_STEP: {
+        message_step_t step;
+        message_get_step(data, n, &w->stage->task, &step);
+        recording_step(w->recording, w->o->play.seed, &step.step);
+        break;
+    }
+    case SAYS_AGAIN:
+        recording_drop(w->recording);
+        warn("episode %zu is played again: %s", episode, (const char *)data);
+        break;
+    case SAYS_FAILED:
+        failed(w, episode, (const char *)data);
+        break;
+    case SAYS_DONE: {
+        const episode_result_t *r = (const episode_result_t *)data;
+        minari_note_t note = {
+            .number = (int64_t)episode, .ret = r->ret, .success = r->success, .T = r->T};
+        if (recording_end(w->recording, &note, &why)) die(RC_RUNTIME, "%s", why.text);
+        count(&w->tally, &note);
+        w->tally.frames += r->T + 1;
+        progress_step(&w->progress, episode + 1, NULL);
+    }
+    }
+}
+
+static void lost(void *ctx, size_t episode, const char *how) {
+    char *text = xasprintf("its worker process was %s", how);
+    failed(ctx, episode, text);
+    free(text);
+}
+
+static void report(const writing_t *w, size_t failures, double seconds) {
+    const tally_t *t = &w->tally;
+    double n = (double)t->episodes, mean = t->sum / n;
+    char seed[24];
+    snprintf(seed, sizeof seed, "%" PRIu64, w->o->play.seed);
+    jsonw_t j;
+    jsonw_begin(&j);
+    jsonw_str(&j, "env", w->stage->env_name);
+    jsonw_str(&j, "task", w->stage->task.name);
+    jsonw_str(&j, "policy", w->stage->policy->name);
+    jsonw_raw(&j, "seed", seed); /* 64 bits: more than jsonw_int holds */
+    jsonw_int(&j, "episodes", (int64_t)t->episodes);
+    jsonw_int(&j, "failed", (int64_t)failures);
+    jsonw_int(&j, "steps", (int64_t)t->steps);
+    jsonw_num(&j, "return_mean", mean);
+    jsonw_num(&j, "return_std", sqrt(fmax(0, t->squares / n - mean * mean)));
+    jsonw_num(&j, "success_rate", (double)t->solved / n);
+    jsonw_num(&j, "frames_per_s", (double)t->frames / seconds);
+    puts(jsonw_end(&j));
+    jsonw_free(&j);
+}
+
+static void finish(const options_t *o, const char *args, const tally_t *t) {
+    reason_t why;
+    char *counts = xasprintf("{\"episodes\":%zu,\"steps\":%zu}", t->episodes, t->steps);
+    char *all = xasprintf("record episodes=%" PRId64 " %s", o->episodes, args);
+    if (fs_done_write(o->out, all, counts, &why)) die(RC_RUNTIME, "%s", why.text);
+    free(all);
+    free(counts);
 }
 
 int cmd_record(int argc, char **argv) {
     options_t o = parse(argc, argv);
-    stage_t stage = open_stage(&o);
-    if (stage.policy->open) { /* report a RUN that does not load before anything is written */
-        int rc;
-        reason_t refused;
-        void *trial = stage.policy->open(env_info(stage.env), o.model, NULL, &rc, &refused);
-        if (!trial) die(rc, "%s", refused.text);
-        stage.policy->close(trial);
-    }
-    prepare_out(&o);
+    stage_t stage = stage_open(&o.stage);
+    o.play.max_steps = stage.max_steps;
+    char *args = arguments(&o, &stage);
+    signals_catch(&(signals_options_t){0});
+    bool append = prepare_out(&o, args);
     pool_set_threads((int)o.threads);
     double start = log_now();
-    size_t bytes = rollout_bytes(env_info(stage.env));
-    void *block = xaligned(bytes);
-    workers_t *workers =
-        workers_start((size_t)pool_threads(), (size_t)o.episodes, bytes, play_into, &stage);
-    tally_t tally = record_all(&o, &stage, workers, block);
-    workers_end(workers);
-    report(&o, &tally, log_now() - start);
-    free(block);
-    close_stage(&stage);
-    return RC_OK;
+    writing_t w = {.o = &o, .stage = &stage};
+    size_t n = (size_t)o.episodes, first = open_recording(&w, append);
+    if (first > n)
+        die(RC_MISFIT, "'%s' holds episode %zu already, --episodes %zu asks for fewer", o.out,
+            first - 1, n);
+    if (first) log_line("'%s' holds %zu episodes: going on", o.out, w.tally.episodes);
+    size_t workers = min_size((size_t)pool_threads(), n - first);
+    stage_hand_over(&stage, workers);
+    progress_begin(&w.progress, "episodes", first, n);
+    play_t play = {.stage = &stage, .o = &o};
+    size_t end = workers_run(workers, first, n, play_item, &play,
+                             &(workers_take_t){.ctx = &w, .take = take, .lost = lost, .stop = stop});
+    progress_end(&w.progress);
+    recording_close(w.recording);
+    free(play.message.v);
+    int rc = RC_OK;
+    if (end < n) {
+        log_line("stopped: '%s' holds %zu episodes; the same command goes on", o.out,
+                 w.tally.episodes);
+        rc = RC_STOPPED;
+    } else if (!w.tally.episodes) {
+        die(RC_RUNTIME, "all %zu episodes failed, the last one: %s", n, w.failure.text);
+    } else {
+        finish(&o, args, &w.tally);
+        report(&w, n - w.tally.episodes, log_now() - start);
+    }
+    free(args);
+    stage_close(&stage);
+    return rc;
 }

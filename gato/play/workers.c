@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ struct workers_out {
     int fd; /* -1: in this process */
     const workers_take_t *take;
     size_t item;
+    bool refused; /* a message was not wanted any more */
 };
 
 /* ---- in a worker ---- */
@@ -50,14 +52,21 @@ static void write_all(int fd, const void *bytes, size_t n) {
     }
 }
 
-void workers_send(workers_out_t *out, const void *message, size_t bytes) {
+static bool stopped(const workers_take_t *take) {
+    return take->stop && take->stop(take->ctx);
+}
+
+bool workers_send(workers_out_t *out, const void *message, size_t bytes) {
     if (out->fd < 0) {
+        if (stopped(out->take)) out->refused = true;
+        if (out->refused) return false;
         out->take->take(out->take->ctx, out->item, message, bytes);
-        return;
+        return true;
     }
     uint64_t size = bytes;
     write_all(out->fd, &size, sizeof size);
     write_all(out->fd, message, bytes);
+    return true;
 }
 
 static void work_all(const crew_t *c, size_t first, int fd) {
@@ -78,12 +87,16 @@ static void start_worker(crew_t *c, size_t first) {
     int fd[2];
     if (pipe2(fd, O_CLOEXEC)) die_errno(RC_RUNTIME, "cannot make a pipe");
     fflush(NULL); /* otherwise the worker prints what waits in our buffers */
-    pid_t pid = fork();
+    pid_t reader = getpid(), pid = fork();
     if (pid < 0) die_errno(RC_RUNTIME, "cannot start a worker process");
     if (!pid) {
-        /* A key pressed on the terminal reaches the whole group: the reader decides when to stop. */
-        signal(SIGINT, SIG_IGN);
-        signal(SIGTERM, SIG_DFL);
+        /* Without its reader a worker ends at once: it shares the lock of what the reader writes. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != reader) _exit(RC_RUNTIME);
+        /* They reach the whole group, from a terminal or a scheduler: the reader decides when to
+         * stop. */
+        static const int asked[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+        for (size_t k = 0; k < sizeof asked / sizeof *asked; k++) signal(asked[k], SIG_IGN);
         signal(SIGPIPE, SIG_DFL);
         close(fd[0]);
         for (size_t i = 0; i < c->workers; i++)
@@ -126,15 +139,19 @@ static bool read_all(int fd, void *bytes, size_t n) {
     return true;
 }
 
-/* Receives item i; false: its worker died. */
-static bool receive(crew_t *c, size_t i, const workers_take_t *take) {
+typedef enum { RECEIVED, LOST, STOPPED } received_t;
+
+/* Receives item i. */
+static received_t receive(crew_t *c, size_t i, const workers_take_t *take) {
     int fd = c->worker[i % c->workers].fd;
     for (;;) {
-        uint64_t size;
-        if (!read_all(fd, &size, sizeof size)) return false;
-        if (size == ITEM_ENDS) return true;
-        c->message = xgrow(c->message, &c->cap, size, 1);
-        if (!read_all(fd, c->message, size)) return false;
+        uint64_t size = 0;
+        bool whole = read_all(fd, &size, sizeof size);
+        if (whole && size == ITEM_ENDS) return RECEIVED;
+        if (whole) c->message = xgrow(c->message, &c->cap, size, 1);
+        whole = whole && read_all(fd, c->message, size);
+        if (stopped(take)) return STOPPED;
+        if (!whole) return LOST;
         take->take(take->ctx, i, c->message, size);
     }
 }
@@ -142,9 +159,10 @@ static bool receive(crew_t *c, size_t i, const workers_take_t *take) {
 static size_t run_alone(size_t first, size_t end, workers_work_fn work, void *work_ctx,
                         const workers_take_t *take) {
     size_t i = first;
-    for (; i < end && !(take->stop && take->stop(take->ctx)); i++) {
+    for (; i < end && !stopped(take); i++) {
         workers_out_t out = {.fd = -1, .take = take, .item = i};
         work(work_ctx, i, &out);
+        if (out.refused) break;
     }
     return i;
 }
@@ -160,15 +178,17 @@ size_t workers_run(size_t workers, size_t first, size_t end, workers_work_fn wor
     for (size_t w = 0; w < workers; w++) start_worker(&c, first + w);
     char how[64];
     size_t i = first;
-    for (; i < end && !(take->stop && take->stop(take->ctx)); i++) {
-        if (receive(&c, i, take)) continue;
+    for (; i < end && !stopped(take); i++) {
+        received_t got = receive(&c, i, take);
+        if (got == STOPPED) break;
+        if (got == RECEIVED) continue;
         ending(&c.worker[i % workers], how);
         take->lost(take->ctx, i, how);
         if (i + workers < end) start_worker(&c, i + workers);
     }
     for (size_t w = 0; w < workers; w++) {
         if (c.worker[w].fd < 0) continue;
-        if (i < end) kill(c.worker[w].pid, SIGTERM);
+        if (i < end) kill(c.worker[w].pid, SIGKILL);
         ending(&c.worker[w], how);
     }
     free(c.worker);

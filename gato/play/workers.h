@@ -14,8 +14,8 @@
 #include <stddef.h>
 
 typedef struct workers_out workers_out_t;
-/* Sends a message of `bytes` bytes. */
-void workers_send(workers_out_t *out, const void *message, size_t bytes);
+/* Sends a message of `bytes` bytes. False: the item is not wanted any more. */
+bool workers_send(workers_out_t *out, const void *message, size_t bytes);
 /* Makes item i. ctx is this process's own copy. */
 typedef void (*workers_work_fn)(void *ctx, size_t i, workers_out_t *out);
 
@@ -26,14 +26,15 @@ typedef struct {
     void (*take)(void *ctx, size_t i, const void *message, size_t bytes);
     /* Item i will send no further message: its worker is dead; `how` says by what. */
     void (*lost)(void *ctx, size_t i, const char *how);
-    /* Asked before each item: is no further one wanted? NULL = never. */
+    /* Asked before each item and each message: is nothing further wanted? NULL = never. */
     bool (*stop)(void *ctx);
 } workers_take_t;
 
 /* Makes the items first .. end - 1 with at most `workers` workers. A worker that dies costs the item
  * at hand, and another takes its place; but one that exits by itself (die(): out of memory, a disk
  * that fails) ends this program with its exit code. Call it before this process opens a GL context,
- * or starts threads. Returns the item that it stopped before, or end. */
+ * or starts threads. Signals that ask to stop reach this process alone. Returns the item that it
+ * stopped before or within, or end. */
 size_t workers_run(size_t workers, size_t first, size_t end, workers_work_fn work, void *work_ctx,
                    const workers_take_t *take);
 

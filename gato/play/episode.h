@@ -13,8 +13,9 @@
 typedef struct {
     uint64_t seed;
     double burst; /* probability per step that 3-8 steps of one random action begin */
-    double noise; /* standard deviation of Gaussian noise on acted vectors, in half-widths of
-                            * their bounds ... */
+    /* Standard deviation of Gaussian noise on acted vectors, in half-widths of their bounds (in
+     * their own units where a bound is infinite) ... */
+    double noise;
     double noise_episodes; /* ... in this fraction of the episodes */
     bool labels;           /* ask the expert in every step, if there is one */
     size_t max_steps;      /* beside the environment's; 0 = that alone. One of them must be there */

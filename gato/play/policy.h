@@ -21,7 +21,7 @@ typedef struct {
 
 /* What a policy may see before it acts. */
 typedef struct {
-    env_t *env; /* for the expert, which reads the state */
+    const task_t *body; /* the environment's */
     const env_observation_t *seen;
     /* What the expert would do, or NULL without expert. Asked once per step, by the caller. */
     const env_action_t *expert;
@@ -36,12 +36,25 @@ typedef struct {
      * on failure. A policy without state has no open. */
     void *(*open)(const task_t *body, const policy_opts_t *o, int *rc, reason_t *why);
     void (*close)(void *self);
+    /* One line for people about how the open policy acts (the bounds that scale its actions), in
+     * buf; "" = nothing to say. A policy without such a line has none. */
+    const char *(*about)(const void *self, char buf[512]);
     /* The same view gives the same action. 0, or -1 with a reason. */
     int (*act)(void *self, const policy_view_t *view, env_action_t *action, reason_t *why);
 } policy_t;
 
 /* The policy of that name; NULL with a reason that lists the known names, the nearest first. */
 const policy_t *policy_find(const char *name, reason_t *why);
+
+/* An action drawn from the whole space, as Gymnasium samples one: uniform between finite bounds,
+ * exponential from one finite bound, normal without bounds; discrete values uniform. Takes the draws
+ * first .. first + columns - 1 of r, for vectors, then for discrete values. */
+void policy_draw(const task_t *body, rng_t r, uint64_t first, env_action_t *action);
+
+/* For policies that hold a model as policy_model.open returns it: gives it a timestep. given: what
+ * is done in it; NULL: the model chooses. */
+int policy_model_turn(void *model, const policy_view_t *view, const env_action_t *given,
+                      env_action_t *action, reason_t *why);
 
 extern const policy_t policy_expert, policy_random, policy_model, policy_mix;
 

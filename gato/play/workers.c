@@ -1,104 +1,193 @@
-/* workers.c - forks, pipes, and the order of what arrives. A worker that outlives its reader ends
- * by SIGPIPE. A reader that meets the end of a pipe too early reports how the worker died. */
+/* workers.c - forks, pipes, and the order of what arrives.
+ *
+ * In the pipe a message is its size and its bytes; the size ITEM_ENDS stands behind each item. A
+ * worker that outlives its reader ends by SIGPIPE. A reader that meets the end of a pipe within an
+ * item looks how the worker ended.
+ */
 #include "gato/play/workers.h"
 #include "common/base/die.h"
 #include "common/base/pool.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define ITEM_ENDS UINT64_MAX
+
 typedef struct {
     pid_t pid;
-    int fd;
+    int fd; /* -1: not started */
 } worker_t;
 
-struct workers {
-    size_t workers, bytes, next;
-    worker_t *worker; /* [workers]; NULL: the work is done in this process */
+/* What the workers are made of. */
+typedef struct {
+    size_t workers, end;
+    worker_t *worker; /* [workers] */
     workers_work_fn work;
-    void *ctx;
+    void *work_ctx;
+    void *message; /* the one at hand, of `cap` bytes */
+    size_t cap;
+} crew_t;
+
+struct workers_out {
+    int fd; /* -1: in this process */
+    const workers_take_t *take;
+    size_t item;
+    bool refused; /* a message was not wanted any more */
 };
 
-static void work_all(const workers_t *f, size_t first, size_t items, int fd) {
-    char *block = xmalloc(f->bytes);
-    for (size_t i = first; i < items; i += f->workers) {
-        f->work(f->ctx, i, block);
-        for (size_t at = 0; at < f->bytes;) {
-            ssize_t n = write(fd, block + at, f->bytes - at);
-            if (n < 0 && errno != EINTR) _exit(RC_RUNTIME);
-            if (n > 0) at += (size_t)n;
-        }
+/* ---- in a worker ---- */
+
+static void write_all(int fd, const void *bytes, size_t n) {
+    for (size_t at = 0; at < n;) {
+        ssize_t k = write(fd, (const char *)bytes + at, n - at);
+        if (k < 0 && errno != EINTR) die_errno(RC_RUNTIME, "cannot write to a pipe");
+        if (k > 0) at += (size_t)k;
+    }
+}
+
+static bool stopped(const workers_take_t *take) {
+    return take->stop && take->stop(take->ctx);
+}
+
+bool workers_send(workers_out_t *out, const void *message, size_t bytes) {
+    if (out->fd < 0) {
+        if (stopped(out->take)) out->refused = true;
+        if (out->refused) return false;
+        out->take->take(out->take->ctx, out->item, message, bytes);
+        return true;
+    }
+    uint64_t size = bytes;
+    write_all(out->fd, &size, sizeof size);
+    write_all(out->fd, message, bytes);
+    return true;
+}
+
+static void work_all(const crew_t *c, size_t first, int fd) {
+    const uint64_t ends = ITEM_ENDS;
+    for (size_t i = first; i < c->end; i += c->workers) {
+        workers_out_t out = {.fd = fd, .item = i};
+        c->work(c->work_ctx, i, &out);
+        write_all(fd, &ends, sizeof ends);
     }
     _exit(RC_OK);
 }
 
-static void start_worker(workers_t *f, size_t w, size_t items) {
+/* ---- in the reader ---- */
+
+/* Starts a worker that makes the items first, first + workers, ... */
+static void start_worker(crew_t *c, size_t first) {
+    worker_t *w = &c->worker[first % c->workers];
     int fd[2];
-    if (pipe(fd)) die_errno(RC_RUNTIME, "cannot make a pipe");
+    if (pipe2(fd, O_CLOEXEC)) die_errno(RC_RUNTIME, "cannot make a pipe");
+    fflush(NULL); /* otherwise the worker prints what waits in our buffers */
     pid_t pid = fork();
     if (pid < 0) die_errno(RC_RUNTIME, "cannot start a worker process");
     if (!pid) {
+        /* They reach the whole group, from a terminal or a scheduler: the reader decides when to
+         * stop. */
+        static const int asked[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+        for (size_t k = 0; k < sizeof asked / sizeof *asked; k++) signal(asked[k], SIG_IGN);
         signal(SIGPIPE, SIG_DFL);
         close(fd[0]);
-        for (size_t i = 0; i < w; i++) close(f->worker[i].fd);
+        for (size_t i = 0; i < c->workers; i++)
+            if (c->worker[i].fd >= 0) close(c->worker[i].fd);
         pool_set_threads(1); /* the processes are the parallelism */
-        work_all(f, w, items, fd[1]);
+        work_all(c, first, fd[1]);
     }
     close(fd[1]);
-    /* A pipe that holds a whole item lets the worker go on while we are busy; a smaller one is only
+    /* A pipe that holds more lets the worker go on while we are busy; a smaller one is only
      * slower. */
     (void)fcntl(fd[0], F_SETPIPE_SZ, 1 << 20);
-    f->worker[w] = (worker_t){pid, fd[0]};
+    *w = (worker_t){pid, fd[0]};
 }
 
-workers_t *workers_start(size_t workers, size_t items, size_t bytes, workers_work_fn work,
-                         void *ctx) {
-    workers_t *f = NEW(workers_t);
-    if (workers > items) workers = items;
-    *f = (workers_t){.workers = workers, .bytes = bytes, .work = work, .ctx = ctx};
-    if (workers < 2) return f;
-    fflush(NULL); /* otherwise every worker prints what waits in our buffers */
-    f->worker = xcalloc(workers, sizeof *f->worker);
-    for (size_t w = 0; w < workers; w++) start_worker(f, w, items);
-    return f;
-}
-
-static void wait_for(worker_t *w) {
+/* How a worker ended, whose pipe is closed; "" when it did all it should. */
+static const char *ending(worker_t *w, char how[64]) {
     int status;
     close(w->fd);
+    w->fd = -1;
     while (waitpid(w->pid, &status, 0) < 0)
         if (errno != EINTR) die_errno(RC_RUNTIME, "cannot wait for a worker process");
+    how[0] = 0;
     if (WIFSIGNALED(status))
-        die(RC_RUNTIME, "a worker process was killed by signal %d", WTERMSIG(status));
-    if (WEXITSTATUS(status)) die(WEXITSTATUS(status), "a worker process failed");
+        snprintf(how, 64, "killed by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status))
+        die(WEXITSTATUS(status), "a worker process failed");
+    return how;
 }
 
-void workers_next(workers_t *f, void *block) {
-    size_t i = f->next++;
-    if (!f->worker) {
-        f->work(f->ctx, i, block);
-        return;
+/* False at the end of the pipe. */
+static bool read_all(int fd, void *bytes, size_t n) {
+    for (size_t at = 0; at < n;) {
+        ssize_t k = read(fd, (char *)bytes + at, n - at);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) die_errno(RC_RUNTIME, "cannot read from a worker process");
+        if (k == 0) return false;
+        at += (size_t)k;
     }
-    worker_t *w = &f->worker[i % f->workers];
-    for (size_t at = 0; at < f->bytes;) {
-        ssize_t n = read(w->fd, (char *)block + at, f->bytes - at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) die_errno(RC_RUNTIME, "cannot read from a worker process");
-        if (n == 0) {
-            wait_for(w);
-            die(RC_RUNTIME, "a worker process ended too early");
-        }
-        at += (size_t)n;
+    return true;
+}
+
+typedef enum { RECEIVED, LOST, STOPPED } received_t;
+
+/* Receives item i. */
+static received_t receive(crew_t *c, size_t i, const workers_take_t *take) {
+    int fd = c->worker[i % c->workers].fd;
+    for (;;) {
+        uint64_t size = 0;
+        bool whole = read_all(fd, &size, sizeof size);
+        if (whole && size == ITEM_ENDS) return RECEIVED;
+        if (whole) c->message = xgrow(c->message, &c->cap, size, 1);
+        whole = whole && read_all(fd, c->message, size);
+        if (stopped(take)) return STOPPED;
+        if (!whole) return LOST;
+        take->take(take->ctx, i, c->message, size);
     }
 }
 
-void workers_end(workers_t *f) {
-    if (f->worker)
-        for (size_t w = 0; w < f->workers; w++) wait_for(&f->worker[w]);
-    free(f->worker);
-    free(f);
+static size_t run_alone(size_t first, size_t end, workers_work_fn work, void *work_ctx,
+                        const workers_take_t *take) {
+    size_t i = first;
+    for (; i < end && !stopped(take); i++) {
+        workers_out_t out = {.fd = -1, .take = take, .item = i};
+        work(work_ctx, i, &out);
+        if (out.refused) break;
+    }
+    return i;
+}
+
+size_t workers_run(size_t workers, size_t first, size_t end, workers_work_fn work, void *work_ctx,
+                   const workers_take_t *take) {
+    if (first >= end) return end;
+    if (workers > end - first) workers = end - first;
+    if (workers < 2) return run_alone(first, end, work, work_ctx, take);
+    crew_t c = {.workers = workers, .end = end, .work = work, .work_ctx = work_ctx};
+    c.worker = xcalloc(workers, sizeof *c.worker);
+    for (size_t w = 0; w < workers; w++) c.worker[w].fd = -1;
+    for (size_t w = 0; w < workers; w++) start_worker(&c, first + w);
+    char how[64];
+    size_t i = first;
+    for (; i < end && !stopped(take); i++) {
+        received_t got = receive(&c, i, take);
+        if (got == STOPPED) break;
+        if (got == RECEIVED) continue;
+        ending(&c.worker[i % workers], how);
+        take->lost(take->ctx, i, how);
+        if (i + workers < end) start_worker(&c, i + workers);
+    }
+    for (size_t w = 0; w < workers; w++) {
+        if (c.worker[w].fd < 0) continue;
+        if (i < end) kill(c.worker[w].pid, SIGKILL);
+        ending(&c.worker[w], how);
+    }
+    free(c.worker);
+    free(c.message);
+    return i;
 }

@@ -10,21 +10,32 @@
 #ifndef GATO_WORKERS_H
 #define GATO_WORKERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct workers_out workers_out_t;
-/* Sends a message of `bytes` bytes. */
-void workers_send(workers_out_t *out, const void *message, size_t bytes);
+/* Sends a message of `bytes` bytes. False: the item is not wanted any more. */
+bool workers_send(workers_out_t *out, const void *message, size_t bytes);
 /* Makes item i. ctx is this process's own copy. */
 typedef void (*workers_work_fn)(void *ctx, size_t i, workers_out_t *out);
-/* Receives a message of item i, in this process. */
-typedef void (*workers_take_fn)(void *ctx, size_t i, const void *message, size_t bytes);
 
-/* Makes `items` items with so many workers and takes their messages in order. A worker that dies
- * costs the item at hand: lost(ctx, i) is called for it instead of further messages, and another
- * worker takes its place. Call it before this process opens a GL context or an HDF5 file, or starts
- * threads. */
-void workers_run(size_t workers, size_t items, workers_work_fn work, void *work_ctx,
-                 workers_take_fn take, void (*lost)(void *ctx, size_t i), void *take_ctx);
+/* What this process does with the items; each is called in the order of the items. */
+typedef struct {
+    void *ctx;
+    /* A message of item i. */
+    void (*take)(void *ctx, size_t i, const void *message, size_t bytes);
+    /* Item i will send no further message: its worker is dead; `how` says by what. */
+    void (*lost)(void *ctx, size_t i, const char *how);
+    /* Asked before each item and each message: is nothing further wanted? NULL = never. */
+    bool (*stop)(void *ctx);
+} workers_take_t;
+
+/* Makes the items first .. end - 1 with at most `workers` workers. A worker that dies costs the item
+ * at hand, and another takes its place; but one that exits by itself (die(): out of memory, a disk
+ * that fails) ends this program with its exit code. Call it before this process opens a GL context,
+ * or starts threads. Signals that ask to stop reach this process alone. Returns the item that it
+ * stopped before or within, or end. */
+size_t workers_run(size_t workers, size_t first, size_t end, workers_work_fn work, void *work_ctx,
+                   const workers_take_t *take);
 
 #endif

@@ -1,0 +1,179 @@
+/* stage.c - see stage.h. */
+#include "gato/stage.h"
+#include "common/base/log.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- options ---- */
+
+stage_args_t stage_presets(const char *policy) {
+    return (stage_args_t){.policy = policy,
+                          .context = "cache",
+                          .weights = "f32",
+                          .temperature = NAN,
+                          .beta = NAN,
+                          .max_steps = INT64_MIN};
+}
+
+void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
+    const cli_opt_t table[STAGE_OPTIONS] = {
+        {"--env", CLI_STR, &a->env, "NAME", "a built-in environment (reacher unless --env-cmd)", false},
+        {"--env-cmd", CLI_STR, &a->command, "CMD",
+         "an environment as a child process, run by sh -c, one for each worker", false},
+        {"--env-timeout", CLI_DURATION, &a->timeout, "S",
+         "how long the child may take for a step (unless given: 30 s)", false},
+        {"--task", CLI_STR, &a->task, "NAME",
+         "which of the model's tasks this is (unless given: the one of its name, else the only one "
+         "that fits)",
+         false},
+        {"--allow-missing", CLI_FLAG, &a->allow_missing, NULL,
+         "play although the model reads what the environment does not show", false},
+        {"--policy", CLI_STR, &a->policy, "NAME", "who plays: expert, random, model or mix", false},
+        {"--beta", CLI_DOUBLE, &a->beta, "B",
+         "probability of the expert's action in each step (--policy mix)", false},
+        {"--model", CLI_STR, &a->model, "RUN", "the trained policy (--policy model or mix)", false},
+        {"--decode", CLI_STR, &a->decode, "HOW",
+         "mean, center, left, greedy or sample (unless given: the RUN's act.decode)", false},
+        {"--temperature", CLI_DOUBLE, &a->temperature, "T",
+         "of drawn tokens; 0 = the likeliest (unless given: the RUN's act.temperature)", false},
+        {"--max-steps", CLI_INT, &a->max_steps, "N",
+         "end episodes after N steps (unless given: where the environment ends them)", false},
+        {0},
+    };
+    memcpy(options, table, sizeof table);
+}
+
+static int decode_of(const char *name) {
+    static const char *const names[] = {"mean", "center", "left", "greedy", "sample"};
+    static const decode_t decodes[] = {DECODE_MEAN, DECODE_CENTER, DECODE_LEFT, DECODE_GREEDY,
+                                       DECODE_SAMPLE};
+    if (!name) return -1;
+    for (size_t i = 0; i < sizeof decodes / sizeof *decodes; i++)
+        if (!strcmp(name, names[i])) return (int)decodes[i];
+    die(RC_USAGE, "--decode '%s': one of mean, center, left, greedy, sample is needed", name);
+}
+
+/* Options that nothing reads. */
+static void warn_idle(const stage_t *s) {
+    const stage_args_t *a = s->args;
+    const struct {
+        const char *option;
+        bool given, read;
+    } all[] = {
+        {"--model", a->model != NULL, s->policy->needs_model},
+        {"--task", a->task != NULL, s->policy->needs_model},
+        {"--allow-missing", a->allow_missing, s->policy->needs_model},
+        {"--decode", a->decode != NULL, s->policy->needs_model},
+        {"--temperature", !isnan(a->temperature), s->policy->needs_model},
+        {"--blank-image", a->blank, s->policy->needs_model},
+        {"--context", strcmp(a->context, "cache") != 0, s->policy->needs_model},
+        {"--weights", strcmp(a->weights, "f32") != 0, s->policy->needs_model},
+        {"--beta", !isnan(a->beta), s->policy == &policy_mix},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].given && !all[i].read)
+            warn("%s does nothing with --policy %s", all[i].option, s->policy->name);
+    if (a->timeout > 0 && !a->command) warn("--env-timeout does nothing without --env-cmd");
+}
+
+static void check(stage_t *s) {
+    const stage_args_t *a = s->args;
+    reason_t why;
+    s->policy = policy_find(a->policy, &why);
+    if (!s->policy) die(RC_USAGE, "%s", why.text);
+    if (a->env && a->command) die(RC_USAGE, "--env and --env-cmd: one of them is needed");
+    if (s->policy->needs_model && !a->model)
+        die(RC_USAGE, "--policy %s needs --model RUN", s->policy->name);
+    if (s->policy == &policy_mix && !(a->beta >= 0 && a->beta <= 1))
+        die(RC_USAGE, "--policy mix needs --beta B, a probability: 0 to 1");
+    if (!isnan(a->temperature) && !(a->temperature >= 0 && a->temperature <= 1e6))
+        die(RC_USAGE, "--temperature must be 0 or more");
+    if (a->max_steps != INT64_MIN && (a->max_steps < 1 || a->max_steps > INT32_MAX))
+        die(RC_USAGE, "--max-steps must be 1 or more");
+    if (strcmp(a->context, "cache") && strcmp(a->context, "rebuild"))
+        die(RC_USAGE, "--context '%s': one of cache, rebuild is needed", a->context);
+    s->max_steps = a->max_steps == INT64_MIN ? 0 : (size_t)a->max_steps;
+    s->how = (policy_opts_t){
+        .model = a->model,
+        .task = a->task,
+        .allow_missing = a->allow_missing,
+        .beta = a->beta,
+        .player = {.rebuild = !strcmp(a->context, "rebuild"),
+                   .blank = a->blank,
+                   .decode = decode_of(a->decode),
+                   .temperature = isnan(a->temperature) ? -1 : a->temperature},
+    };
+    if (gato_weights_named(a->weights, &s->how.player.weights, &why))
+        die(RC_USAGE, "--weights %s", why.text);
+    warn_idle(s);
+}
+
+/* ---- opening ---- */
+
+static void open_env(stage_t *s) {
+    if (s->env) return;
+    const char *name = s->args->env ? s->args->env : s->args->command ? NULL : "reacher";
+    env_opts_t o = {.name = name, .command = s->args->command, .step_timeout = s->args->timeout};
+    int rc;
+    reason_t why;
+    s->env = env_open(&o, &rc, &why);
+    if (!s->env) die(rc, "%s", why.text);
+}
+
+static void open_player(stage_t *s) {
+    if (s->player || !s->policy->open) return;
+    int rc = RC_RUNTIME;
+    reason_t why;
+    s->player = s->policy->open(&s->task, &s->how, &rc, &why);
+    if (!s->player) die(rc, "%s", why.text);
+}
+
+stage_t stage_open(const stage_args_t *a) {
+    stage_t s = {.args = a};
+    check(&s);
+    open_env(&s);
+    s.task = task_copy(env_task(s.env));
+    s.env_name = xstrdup(env_name(s.env));
+    if (!s.task.max_steps && !s.max_steps)
+        die(RC_USAGE, "'%s' never ends an episode by itself: --max-steps N is needed", s.env_name);
+    open_player(&s);
+    if (s.player && s.policy->about) {
+        char about[512];
+        log_line("%s", s.policy->about(s.player, about));
+    }
+    return s;
+}
+
+static void close_player(stage_t *s) {
+    if (s->player && s->policy->close) s->policy->close(s->player);
+    s->player = NULL;
+}
+
+void stage_hand_over(stage_t *s, size_t workers) {
+    if (workers < 2) return;
+    close_player(s);
+    env_close(s->env);
+    s->env = NULL;
+}
+
+void stage_close(stage_t *s) {
+    close_player(s);
+    env_close(s->env);
+    task_release(&s->task);
+    free(s->env_name);
+}
+
+/* ---- playing ---- */
+
+int stage_play(stage_t *s, const episode_opts_t *o, uint64_t episode, bool images,
+               episode_sink_t sink, stage_again_t again, void *ctx, episode_result_t *result,
+               reason_t *why) {
+    open_env(s);
+    open_player(s);
+    for (bool second = false;; second = true) {
+        if (!episode_play(s->env, s->policy, s->player, o, episode, images, sink, ctx, result, why))
+            return 0;
+        if (second || !again(ctx, why)) return -1;
+    }
+}

@@ -106,7 +106,7 @@ convert() { PYTHONPATH=stub "$PYTHON" "$script" "$@" >out 2>err; }
 for v in v21 v30; do
     convert --in $v --out m$v && grep -q '{"episodes": 3, "steps": 13, "bad": 0}' out
     verdict $? "$v"
-    works "$v tokenized" episodes --in m$v --out $v.lmdb --keep-pixels --obs image=images.top,continuous=state+gripper,text=task
+    works "$v tokenized" episodes --in m$v --out $v.lmdb --keep-pixels --obs image=images.top,vector=state+gripper,text=task
 done
 cat >check.py <<'P'
 import io, sys
@@ -121,7 +121,8 @@ for name in ('v21', 'v30'):
         at = np.cumsum([0, *p['pixel_size'].tolist()])
         frames = [np.asarray(Image.open(io.BytesIO(p['pixels'][a:b]))) for a, b in zip(at, at[1:])]
         assert (np.stack(frames) == t['top%d' % i]).all()
-        assert (np.float32(r['continuous']) == np.column_stack([t['state%d' % i], t['gripper%d' % i]])).all()
+        assert list(r['continuous']) == ['state', 'gripper'] and (np.float32(r['continuous']['state']) == t['state%d' % i]).all()
+        assert (np.float32(r['continuous']['gripper'])[:, 0] == t['gripper%d' % i]).all()
         want = (np.float64(t['action%d' % i]) - low) / (high - low) * 2 - 1
         assert np.abs(want - r['actions']).max() < 1e-6
         assert bytes(r['text'][:-1]).decode() == ['push', 'lift \u00f6'][i % 2]

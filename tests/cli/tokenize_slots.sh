@@ -120,7 +120,8 @@ exits 2 "bytes of UTF-8 are possible" episodes --in robot --out x2.lmdb --model 
 works "no id" episodes --in nameless/ --out nameless.lmdb --keep-pixels
 works "no id, cut" episodes --in nameless --out c.lmdb --keep-pixels --shard 0/2
 exits 4 "task" episodes --in nameless --out nameless.lmdb --keep-pixels --task other
-works "the same name goes on" episodes --in nameless --out nameless.lmdb --keep-pixels --task nameless
+exits 4 'task "body", now (none)' episodes --in robot --out o.lmdb --model m --obs image=camera/wrist,vector=state/speed --act vector=arm,discrete=tool
+works "the same again" episodes --in robot --out o.lmdb --model m --obs image=camera/wrist,vector=state/speed --act vector=arm,discrete=tool --task body
 
 cat >check.py <<'P'
 import io, sys

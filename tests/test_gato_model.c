@@ -11,23 +11,6 @@
 
 static const double TOLERANCE = 2e-5;
 
-static double worst(const gato_case_t *c, const char *name, const float *ours, size_t n) {
-    const st_tensor_t *t = st_find(&c->file, name);
-    if (!t || t->count != n) return INFINITY;
-    float *v = xmalloc(n * sizeof *v);
-    double d = st_read_f32(t, v, NULL) ? INFINITY : 0;
-    for (size_t i = 0; i < n; i++) d = fmax(d, fabs((double)ours[i] - (double)v[i]));
-    free(v);
-    return d;
-}
-
-static double scalar(const gato_case_t *c, const char *name) {
-    float v = NAN;
-    const st_tensor_t *t = st_find(&c->file, name);
-    if (t) st_read_f32(t, &v, NULL);
-    return (double)v;
-}
-
 /* Executes a batch; the loss. */
 static double step_loss(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step,
                         uint64_t sample) {
@@ -61,17 +44,6 @@ static head_sums_t sums_of(const gato_metrics_t *f, const char *of) {
     return sum;
 }
 
-static bool same_ids(const gato_case_t *c, const char *name, const column_t *ours) {
-    const st_tensor_t *t = st_find(&c->file, name);
-    if (!t || t->count != ours->n) return false;
-    for (size_t i = 0; i < ours->n; i++) {
-        int64_t v = t->data[i];
-        if (t->type == ST_I64) memcpy(&v, t->data + 8 * i, 8);
-        if (v != column_at(ours, i)) return false;
-    }
-    return true;
-}
-
 /* Gradients "prefix/<tensor>" that the file holds; returns how many were compared. */
 static size_t check_gradients(const gato_case_t *c, gato_model_t *m, const char *prefix) {
     size_t n = 0;
@@ -84,7 +56,7 @@ static size_t check_gradients(const gato_case_t *c, gato_model_t *m, const char 
         snprintf(name, sizeof name, "%s", found->name);
         float *g = xmalloc(p->count * sizeof *g);
         params_export(m->params, PARAMS_GRAD, (int)i, g);
-        double d = worst(c, name, g, p->count);
+        double d = case_worst(c, name, g, p->count);
         CHECK(d < TOLERANCE, "%s: %g", name, d);
         free(g);
         n++;
@@ -102,8 +74,8 @@ static size_t check_gradient_norms(const gato_case_t *c, gato_model_t *m) {
         const float *g = params_ptr(m->params, PARAMS_GRAD, (int)i);
         double s = 0;
         for (size_t j = 0; j < p->count; j++) s += (double)g[j] * (double)g[j];
-        CHECK(fabs(sqrt(s) - scalar(c, name)) < TOLERANCE, "%s: %g against %g", name, sqrt(s),
-              scalar(c, name));
+        CHECK(fabs(sqrt(s) - case_scalar(c, name)) < TOLERANCE, "%s: %g against %g", name, sqrt(s),
+              case_scalar(c, name));
         n++;
     }
     return n;
@@ -119,9 +91,9 @@ static void check_case(const char *name, action_kind_t kind, const char *loss, c
     m->window[0] = 1000;
     batch_t b;
     case_batch(&c, m, &b);
-    CHECK(same_ids(&c, "tokens", &b.id), "%s: tokens", name);
-    CHECK(same_ids(&c, "target_mask", &b.mask), "%s: mask", name);
-    CHECK(same_ids(&c, "steps", &b.step), "%s: steps", name);
+    CHECK(case_same_ids(&c, "tokens", &b.id), "%s: tokens", name);
+    CHECK(case_same_ids(&c, "target_mask", &b.mask), "%s: mask", name);
+    CHECK(case_same_ids(&c, "steps", &b.step), "%s: steps", name);
     gato_graphs_t *g =
         gato_graphs_new(m, (graph_opts_t){.train = true, .all_logits = true, .exact = true});
     gato_metrics_t f;
@@ -129,11 +101,11 @@ static void check_case(const char *name, action_kind_t kind, const char *loss, c
     gato_step(g, &b, 0, 0, 0, false, &f);
     gato_graph_t *at = gato_graphs_last(g);
     size_t T = b.at.n, D = 12;
-    CHECK(worst(&c, "embeddings", plan_data(at->plan, at->embeddings), T * D) < TOLERANCE, "%s",
-          name);
-    CHECK(worst(&c, "hidden", plan_data(at->plan, at->hidden), T * D) < TOLERANCE, "%s", name);
-    CHECK(fabs(f.loss - scalar(&c, loss)) < TOLERANCE, "%s: %s: %.7g against %.7g", name, loss,
-          f.loss, scalar(&c, loss));
+    CHECK(case_worst(&c, "embeddings", plan_data(at->plan, at->embeddings), T * D) < TOLERANCE,
+          "%s", name);
+    CHECK(case_worst(&c, "hidden", plan_data(at->plan, at->hidden), T * D) < TOLERANCE, "%s", name);
+    CHECK(fabs(f.loss - case_scalar(&c, loss)) < TOLERANCE, "%s: %s: %.7g against %.7g", name, loss,
+          f.loss, case_scalar(&c, loss));
     size_t n = check_gradients(&c, m, grad);
     CHECK(n >= least_gradients, "%s: %zu gradients", name, n);
     if (!strcmp(grad, "grad")) check_gradient_norms(&c, m);
@@ -181,8 +153,9 @@ TEST(window_of_two_steps_matches_the_reference) {
     gato_graphs_t *g = gato_graphs_new(m, (graph_opts_t){.all_logits = true, .exact = true});
     step_loss(g, &b, 0, 0, 0);
     const gato_graph_t *at = gato_graphs_last(g);
-    CHECK(worst(&c, "hidden_window2", plan_data(at->plan, at->hidden), b.at.n * 12) < TOLERANCE);
-    CHECK(worst(&c, "hidden", plan_data(at->plan, at->hidden), b.at.n * 12) > 1e-3,
+    CHECK(case_worst(&c, "hidden_window2", plan_data(at->plan, at->hidden), b.at.n * 12) <
+          TOLERANCE);
+    CHECK(case_worst(&c, "hidden", plan_data(at->plan, at->hidden), b.at.n * 12) > 1e-3,
           "the attention window changes nothing");
     gato_graphs_free(g);
     batch_release(&b);
@@ -203,17 +176,19 @@ TEST(logits_and_expectations_match_the_reference) {
     gato_step(g, &b, 0, 0, 0, false, &f);
     const gato_graph_t *at = gato_graphs_last(g);
     size_t group = group_of(m, "action_ce");
-    CHECK(worst(&c, "expectation", plan_data(at->plan, at->head[group].value[TOKEN_EXPECTATION]),
-                b.target[group].rows.n) < TOLERANCE);
+    CHECK(case_worst(&c, "expectation",
+                     plan_data(at->plan, at->head[group].value[TOKEN_EXPECTATION]),
+                     b.target[group].rows.n) < TOLERANCE);
     head_sums_t sum = sums_of(&f, "action");
-    CHECK_NEAR(sum.squared / (double)sum.n_values, scalar(&c, "loss_expectation_mse"), TOLERANCE);
-    CHECK_NEAR(sum.ce / (double)sum.n, scalar(&c, "loss"), TOLERANCE);
+    CHECK_NEAR(sum.squared / (double)sum.n_values, case_scalar(&c, "loss_expectation_mse"),
+               TOLERANCE);
+    CHECK_NEAR(sum.ce / (double)sum.n, case_scalar(&c, "loss"), TOLERANCE);
     gato_metrics_release(&f);
     uint32_t *row = case_ids(&c, "logit_rows");
     size_t V = tokens_total(&m->tokens), rows = case_dim(&c, "logit_rows", 0);
     float *picked = xmalloc(rows * V * sizeof *picked), *all = plan_data(at->plan, at->logits);
     for (size_t i = 0; i < rows; i++) memcpy(picked + i * V, all + row[i] * V, V * sizeof *all);
-    CHECK(rows > 0 && worst(&c, "logits", picked, rows * V) < TOLERANCE);
+    CHECK(rows > 0 && case_worst(&c, "logits", picked, rows * V) < TOLERANCE);
     free(picked);
     gato_graphs_free(g);
     batch_release(&b);
@@ -406,6 +381,20 @@ TEST(gradients_of_table_and_codes) {
     check_differences(
         (const char *const[]){"model.merge=1", "model.image_in=both", "model.text_first=true"}, 3);
 }
+TEST(gradients_of_horizons_and_bins) {
+    check_differences((const char *const[]){"loss.horizon=[1,2]", "loss.vector=0.6"}, 2);
+}
+TEST(gradients_of_next_vectors) {
+    check_differences(
+        (const char *const[]){"loss.vector=0.6", "model.vector_in=linear", "loss.action_kind=mse"},
+        3);
+}
+TEST(gradients_of_two_patch_blocks) {
+    check_differences((const char *const[]){"model.merge=1", "model.image_in=patches",
+                                            "loss.image=0", "model.patch=4", "model.patch_mid=6",
+                                            "model.patch_groups=3", "model.patch_blocks=2"},
+                      7);
+}
 TEST(gradients_of_patches) {
     check_differences((const char *const[]){"model.merge=1", "model.image_in=patches",
                                             "loss.image=0", "model.patch=4", "model.patch_mid=6",
@@ -546,114 +535,4 @@ TEST(whitened_codes_enter_in_place_of_the_codebook) {
     CHECK(loss[0] == loss[1] && loss[0] > 0, "%.9g and %.9g", loss[0], loss[1]);
     gato_model_free(a);
     gato_model_free(b);
-}
-
-/* The start of vector_in = linear: W (x - mean) / deviation + b of the same seed without known
- * moments. */
-TEST(vectors_start_standardized) {
-    gato_config_t c;
-    config_defaults(gato_config_table, &c);
-    config_set(gato_config_table, &c, "model.vector_in=linear");
-    config_set(gato_config_table, &c, "model.width=16");
-    float mean[3] = {2, -7, 0.5f}, deviation[3] = {0.1f, 30, 1}, x[3] = {2.05f, 11, -0.25f};
-    vocabulary_t v = {.text = 3, .mu = 100, .M = 256};
-    tasks_t tasks = {0};
-    tasks_add(&tasks, task_new("body", RECORD_EPISODE));
-    slot_t *slot = task_add(&tasks.v[0], SLOT_VECTOR, SIDE_OBSERVED, "arm/state", 3);
-    gato_model_t *plain = gato_model_new(&c, &v, &tasks, 9);
-    slot->mean = floats_of(3, 0);
-    slot->deviation = floats_of(3, 0);
-    memcpy(slot->mean, mean, sizeof mean);
-    memcpy(slot->deviation, deviation, sizeof deviation);
-    gato_model_t *m = gato_model_new(&c, &v, &tasks, 9);
-    tasks_release(&tasks);
-    const float *w[2], *b[2];
-    gato_model_t *both[2] = {plain, m};
-    for (int i = 0; i < 2; i++) {
-        params_t *p = both[i]->params;
-        w[i] =
-            params_ptr(p, PARAMS_VALUE, params_find(p, "vector_embedding.body.arm%2Fstate.weight"));
-        b[i] =
-            params_ptr(p, PARAMS_VALUE, params_find(p, "vector_embedding.body.arm%2Fstate.bias"));
-    }
-    for (size_t i = 0; i < 16; i++) {
-        double want = (double)b[0][i], got = (double)b[1][i];
-        for (size_t j = 0; j < 3; j++) {
-            want +=
-                (double)w[0][i * 3 + j] * ((double)x[j] - (double)mean[j]) / (double)deviation[j];
-            got += (double)w[1][i * 3 + j] * (double)x[j];
-        }
-        CHECK_NEAR(got, want, 1e-5);
-    }
-    gato_model_free(plain);
-    gato_model_free(m);
-}
-
-/* ---- NEKO's own image embedding, where it lies beside the project ---- */
-
-TEST(neko_patches_agree) {
-    st_file_t f;
-    if (st_open(&f, "../shared/goldens/neko/image_embedding_small_pos.safetensors", NULL))
-        return; /* not for everyone */
-    gato_config_t c;
-    config_defaults(gato_config_table, &c);
-    static const char *const set[] = {"model.image_in=patches", "model.width=32",
-                                      "model.patch_mid=32", "model.patch_groups=8",
-                                      "model.inner_pos=false"};
-    for (size_t i = 0; i < 5; i++) config_set(gato_config_table, &c, set[i]);
-    static const char *const sizes[] = {"80x80", "77x77", "64x96"};
-    for (size_t k = 0; k < 3; k++) {
-        char name[64];
-        snprintf(name, sizeof name, "%s.u8", sizes[k]);
-        const st_tensor_t *u8 = st_find(&f, name);
-        size_t h = (size_t)u8->dim[1], w = (size_t)u8->dim[2];
-        vocabulary_t v = {.text = 2, .mu = 100, .M = 256};
-        tasks_t tasks = {0};
-        tasks_add(&tasks, task_new("body", RECORD_EPISODE));
-        task_add(&tasks.v[0], SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
-        gato_model_t *m = gato_model_new(&c, &v, &tasks, 1);
-        tasks_release(&tasks);
-        size_t loaded = 0;
-        for (size_t i = 0; i < params_n(m->params); i++) {
-            const param_t *p = params_at(m->params, (int)i);
-            if (strncmp(p->name, "image_embedding.", 16)) continue;
-            snprintf(name, sizeof name, "w.%s", p->name + 16);
-            const st_tensor_t *t = st_find(&f, name);
-            REQUIRE(t && t->count == p->count, "%s", name);
-            float *weight = xmalloc(p->count * sizeof *weight);
-            st_read_f32(t, weight, NULL);
-            params_import(m->params, PARAMS_VALUE, (int)i, weight);
-            free(weight);
-            loaded++;
-        }
-        CHECK(loaded == 10, "%zu", loaded);
-        uint8_t *rgb = xmalloc(h * w * 3);
-        for (size_t i = 0; i < h * w; i++)
-            for (size_t ch = 0; ch < 3; ch++) rgb[i * 3 + ch] = u8->data[ch * h * w + i];
-        batch_t b;
-        batch_init(&b, m);
-        timestep_t s = {.slot[0] = {.rgb = rgb, .image_h = h, .image_w = w}};
-        batch_begin(&b, 0);
-        batch_observation(&b, &s, 0, 0, NULL);
-        batch_end(&b);
-        gato_graphs_t *g = gato_graphs_new(m, (graph_opts_t){.all_logits = true, .exact = true});
-        step_loss(g, &b, 0, 0, 0);
-        const gato_graph_t *at = gato_graphs_last(g);
-        const float *ours = plan_data(at->plan, at->embeddings);
-        snprintf(name, sizeof name, "%s.out", sizes[k]);
-        const st_tensor_t *out = st_find(&f, name);
-        REQUIRE(out && out->count == b.pool[gato_model_pool(m, 0, 0)].n * 32);
-        float *want = xmalloc(out->count * sizeof *want);
-        st_read_f32(out, want, NULL);
-        double d = 0;
-        for (size_t i = 0; i < out->count; i++)
-            d = fmax(d, fabs((double)want[i] - (double)ours[i]));
-        CHECK(d < 1e-5, "%s: %g", sizes[k], d);
-        free(want);
-        free(rgb);
-        gato_graphs_free(g);
-        batch_release(&b);
-        gato_model_free(m);
-    }
-    st_close(&f);
 }

@@ -80,7 +80,7 @@ silent pics.lmdb loss.image=1 model.merge=4
 
 # --- train.freeze
 refused "did you mean 'transformer'" pics.lmdb loss.image=1 train.freeze=transfomer
-refused "did you mean 'separator_token'\|did you mean 'predict_future'" pics.lmdb loss.image=1 train.freeze=transformer,predict_futur
+refused "did you mean 'predict_future'" pics.lmdb loss.image=1 train.freeze=transformer,predict_futrue
 refused 'empty prefix' pics.lmdb loss.image=1 train.freeze=transformer,
 refused "no parameter begins with 'quantize'" pics.lmdb loss.image=1 train.freeze=quantize
 silent pics.lmdb loss.image=1 train.freeze=transformer,image_codes

@@ -296,7 +296,7 @@ does "info" info base
     grep -qx 'gato: transformer  *width 16, 1 layers, 2 heads, context 128' err && grep -qx 'gato: codebook  *16 codes of width 4' err &&
     grep -q "\"tokens\":{\"$task\":39},\"timesteps\":{\"$task\":3}" out && grep -q '"scaling":\["declared","declared"\]' out
 verdict $? "info's JSON: $(cat err)"
-grep -q "^gato: $task  *episode  *39  *3  " err && grep -q "^gato: $task  *[^ ]*  *image  *64 x 64  *16  *-$" err &&
+grep -q "^gato: $task  *episode  *39  *3  " err && grep -q "^gato: $task  *[^ ]*  *image  *16 x 16  *16  *-$" err &&
     grep -q "^gato: $task  *[^ ]*  *acted vector  *2  *2  *2 by declared bounds$" err
 verdict $? "info's tables: $(cat err)"
 refuses 4 'tokenizer' info v1
@@ -372,7 +372,7 @@ for bits in bf16 q8; do
     ! cmp -s figures.json out && near "$(json_last out loss)" "$(json_last figures.json loss)" 0.01
     verdict $? "fewer bits per weight, nearly the same loss: $(json_last out loss) and $(json_last figures.json loss)"
 done
-refuses 2 "--weights 'q4'" eval --model base --data x1.lmdb --weights q4
+refuses 2 "--weights: 'q4'" eval --model base --data x1.lmdb --weights q4
 if [ -e /dev/full ]; then
     for command in "eval --model base --data x1.lmdb" "train --data x1.lmdb --config policy.json --out dry --dry-run" "info base" "--help"; do
         gato $command >/dev/full 2>err

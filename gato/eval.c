@@ -40,7 +40,8 @@ static void say_untrained(const gato_model_t *m, const dataset_t *d, side_t side
         if (!dataset_records(d, SIZE_MAX, t, side)) continue;
         bool text = task->kind != RECORD_EPISODE && task_first(task, SIDE_OBSERVED, SLOT_TEXT) >= 0;
         if (text && c->loss.text <= 0)
-            warn("task '%s': the policy was not trained on texts (loss.text = 0): null", task->name);
+            warn("task '%s': the policy was not trained on texts (loss.text = 0): null",
+                 task->name);
         bool acts = task_first(task, SIDE_ACTED, SLOT_VECTOR) >= 0 ||
                     task_first(task, SIDE_ACTED, SLOT_DISCRETE) >= 0;
         if (acts && c->loss.action <= 0)
@@ -82,17 +83,19 @@ int cmd_gato_eval(int argc, char **argv) {
         {"--model", CLI_STR, &model, "RUN", "the policy", true},
         {"--data", CLI_LIST, &data, "X.lmdb", "token shards", true},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
-        {"--limit", CLI_INT, &limit, "N", "at most N sequences per source and task (0 = all)", false},
+        {"--limit", CLI_INT, &limit, "N", "at most N sequences per source and task (0 = all)",
+         false},
         {"--weights", CLI_STR, &weights, "BITS",
          "f32, bf16 or q8: measure what fewer bits per weight cost", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys: holdout, split_by", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
-    cli_parse(argc, argv, "eval",
-              "print held-out metrics of a policy: one JSON line per source and task, then one over "
-              "all if there are several",
-              (const cli_opt_t *const[]){options}, 1);
+    cli_parse(
+        argc, argv, "eval",
+        "print held-out metrics of a policy: one JSON line per source and task, then one over "
+        "all if there are several",
+        (const cli_opt_t *const[]){options}, 1);
     side_t side = !strcmp(split, "train") ? SIDE_TRAIN
                   : !strcmp(split, "all") ? SIDE_ALL
                                           : SIDE_VAL;

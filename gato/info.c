@@ -24,8 +24,8 @@ static void print_policy(const char *run, const gato_model_t *m) {
     table_text(&t, "parameters");
     table_format(&t, "%zu", gato_model_parameters(m));
     table_text(&t, "transformer");
-    table_format(&t, "width %lld, %lld layers, %lld heads, context %lld",
-                 (long long)c->model.width, (long long)c->model.layers, (long long)c->model.heads,
+    table_format(&t, "width %lld, %lld layers, %lld heads, context %lld", (long long)c->model.width,
+                 (long long)c->model.layers, (long long)c->model.heads,
                  (long long)c->model.context);
     table_text(&t, "vocabulary");
     table_format(&t, "%u ids, %u of them text", tokens_total(&m->tokens), v->text);
@@ -41,7 +41,8 @@ static void print_policy(const char *run, const gato_model_t *m) {
 
 static size_t tokens_of(const gato_model_t *m, const task_t *task, layout_t *l) {
     reason_t why;
-    if (layout_declared(l, &m->config, task, &why)) die(RC_DATA, "task '%s': %s", task->name, why.text);
+    if (layout_declared(l, &m->config, task, &why))
+        die(RC_DATA, "task '%s': %s", task->name, why.text);
     return layout_tokens(l);
 }
 

@@ -153,10 +153,9 @@ int cmd_gato_trace(int argc, char **argv) {
     trace_config(m, config, &set);
     const char *spec[1] = {data};
     cli_list_t specs = {spec, 1, 1};
-    dataset_t *d = dataset_open(&specs, &m->config,
-                                &(dataset_opts_t){.tasks = &m->tasks,
-                                                  .vocabulary = &m->vocabulary,
-                                                  .one_record = true});
+    dataset_t *d = dataset_open(
+        &specs, &m->config,
+        &(dataset_opts_t){.tasks = &m->tasks, .vocabulary = &m->vocabulary, .one_record = true});
     sequence_t sequence;
     if (!dataset_first_sequence(d, 0, id, &sequence))
         die(RC_USAGE, "'%s' has %zu records, counted from 0: there is no record %llu", data,

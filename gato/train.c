@@ -181,7 +181,8 @@ static double seconds_of_evaluation(run_t *r) {
     gato_metrics_init(&f, r->m);
     for (size_t i = 0; i < dataset_sources(r->d); i++)
         for (uint32_t t = 0; t < r->m->tasks.n; t++) {
-            size_t all = dataset_sequences(r->d, i, t, SIDE_VAL), n = all < HELD_OUT ? all : HELD_OUT;
+            size_t all = dataset_sequences(r->d, i, t, SIDE_VAL),
+                   n = all < HELD_OUT ? all : HELD_OUT;
             if (!n) continue;
             size_t few = n < FEW ? n : FEW;
             metrics_over(r->eval, r->d, i, t, SIDE_VAL, few, &f); /* records and touches memory */

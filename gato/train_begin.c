@@ -29,7 +29,8 @@ static void read_state(train_begin_t *b, const char *json) {
     const char *seed = member_text(o, "seed"), *init = member_text(o, "init"),
                *program = member_text(o, "program");
     if (!o || !config || !seed || !program) damaged(b);
-    if (strcmp(program, "gato")) die(RC_MISFIT, "'%s' is a run of %s, not of gato", b->out, program);
+    if (strcmp(program, "gato"))
+        die(RC_MISFIT, "'%s' is a run of %s, not of gato", b->out, program);
     config_defaults(gato_config_table, &b->config);
     if (config_json(gato_config_table, &b->config, config, &why))
         die(RC_MISFIT, "'%s': configuration of another version: %s", b->out, why.text);
@@ -115,8 +116,8 @@ void train_begin_check(const train_begin_t *b, const gato_config_t *c) {
     if (!b->resumed && !b->init) return;
     const char *run = b->init ? b->init : b->out;
     if (config_diff(gato_config_table, &b->config, c, CONFIG_ARCH, text, sizeof text))
-        die_list(RC_MISFIT, text, "'%s' has another network (the RUN's vs the one asked for):",
-                 run);
+        die_list(RC_MISFIT, text,
+                 "'%s' has another network (the RUN's vs the one asked for):", run);
     check_head(b, "loss.image", b->config.loss.image, c->loss.image);
     check_head(b, "loss.vector", b->config.loss.vector, c->loss.vector);
 }

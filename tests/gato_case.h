@@ -6,8 +6,9 @@
 #include "common/base/die.h"
 #include "common/io/safetensors/safetensors.h"
 #include "gato/model/batch.h"
-#include "gato/model/model.h"
+#include "gato/model/graph.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ typedef struct {
     tasks_t tasks;           /* one: "body" */
     timestep_t step[CASE_STEPS];
     size_t n_steps;
-    void *owned[32];
+    void *owned[256];
     size_t n_owned;
 } gato_case_t;
 
@@ -37,6 +38,7 @@ static inline const st_tensor_t *case_tensor(const gato_case_t *c, const char *n
 }
 
 static void *case_own(gato_case_t *c, size_t bytes) {
+    if (c->n_owned == sizeof c->owned / sizeof *c->owned) BUG("too many arrays");
     return c->owned[c->n_owned++] = xcalloc(1, bytes);
 }
 
@@ -80,8 +82,21 @@ static int case_slot(gato_case_t *c, const char *tensor, slot_kind_t kind, slot_
     return task_find(&c->tasks.v[0], side, name);
 }
 
-static void case_task(gato_case_t *c) {
-    c->vocabulary = (vocabulary_t){.text = 257, .mu = 100, .M = 256, .codes = 32, .code_dim = 4};
+static inline vocabulary_t case_vocabulary(void) {
+    return (vocabulary_t){.text = 257, .mu = 100, .M = 256, .codes = 32, .code_dim = 4};
+}
+
+static inline void case_config(gato_case_t *c) {
+    config_defaults(gato_config_table, &c->config);
+    static const char *const set[] = {
+        "model.width=12", "model.layers=2",     "model.heads=2",        "model.context=64",
+        "model.bins=32",  "model.patch_mid=64", "model.patch_groups=32"};
+    for (size_t i = 0; i < sizeof set / sizeof *set; i++)
+        config_set(gato_config_table, &c->config, set[i]);
+}
+
+static inline void case_task(gato_case_t *c) {
+    c->vocabulary = case_vocabulary();
     tasks_add(&c->tasks,
               task_new("body", st_find(&c->file, "in.text") ? RECORD_TEXT : RECORD_EPISODE));
     case_slot(c, "in.codes", SLOT_IMAGE, SIDE_OBSERVED, "image");
@@ -94,11 +109,12 @@ static void case_task(gato_case_t *c) {
 }
 
 /* The value of a slot that the task has. */
-static slot_value_t *case_value(gato_case_t *c, size_t t, slot_side_t side, slot_kind_t kind) {
+static inline slot_value_t *case_value(gato_case_t *c, size_t t, slot_side_t side,
+                                       slot_kind_t kind) {
     return &c->step[t].slot[task_first(&c->tasks.v[0], side, kind)];
 }
 
-static void case_steps(gato_case_t *c) {
+static inline void case_steps(gato_case_t *c) {
     uint32_t *codes = case_ids(c, "in.codes"), *text = case_ids(c, "in.text"),
              *discrete = case_ids(c, "in.discrete"), *choice = case_ids(c, "in.discrete_actions");
     float *vector = case_floats(c, "in.continuous"), *actions = case_floats(c, "in.actions"),
@@ -133,17 +149,12 @@ static void case_steps(gato_case_t *c) {
     }
 }
 
-static void case_load(gato_case_t *c, const char *name) {
+static inline void case_load(gato_case_t *c, const char *name) {
     *c = (gato_case_t){0};
     case_open(&c->weights, "weights");
     case_open(&c->file, name);
     case_task(c);
-    config_defaults(gato_config_table, &c->config);
-    static const char *const set[] = {
-        "model.width=12", "model.layers=2",     "model.heads=2",        "model.context=64",
-        "model.bins=32",  "model.patch_mid=64", "model.patch_groups=32"};
-    for (size_t i = 0; i < sizeof set / sizeof *set; i++)
-        config_set(gato_config_table, &c->config, set[i]);
+    case_config(c);
     c->config.model.merge = atoi(st_meta(&c->file, "merge"));
     if (!strcmp(st_meta(&c->file, "vector_in"), "linear"))
         c->config.model.vector_in = VECTOR_IN_LINEAR;
@@ -175,15 +186,26 @@ static const st_tensor_t *case_weight(const gato_case_t *c, const char *prefix, 
     return NULL;
 }
 
+/* Reads a parameter into v. Tables of codes lie in the case's file, those of the vocabulary that they
+ * are appended to in the shared one. */
+static inline bool case_read(const gato_case_t *c, const param_t *p, float *v) {
+    const st_tensor_t *t = case_weight(c, "w.", p->name);
+    if (!t || st_read_f32(t, v, NULL)) return false;
+    if (t->count == p->count) return true;
+    char key[256];
+    snprintf(key, sizeof key, "w.%s", p->name);
+    const st_tensor_t *shared = st_find(&c->weights, key);
+    if (!shared || shared->count + t->count != p->count) return false;
+    return !st_read_f32(shared, v, NULL) && !st_read_f32(t, v + shared->count, NULL);
+}
+
 /* The model with the case's weights; every parameter must be there. */
 static inline gato_model_t *case_model(const gato_case_t *c) {
     gato_model_t *m = gato_model_new(&c->config, &c->vocabulary, &c->tasks, 1);
     for (size_t i = 0; i < params_n(m->params); i++) {
         const param_t *p = params_at(m->params, (int)i);
-        const st_tensor_t *t = case_weight(c, "w.", p->name);
-        if (!t || t->count != p->count) BUG("weight %s", p->name);
         float *v = xmalloc(p->count * sizeof *v);
-        if (st_read_f32(t, v, NULL)) BUG("weight %s", p->name);
+        if (!case_read(c, p, v)) BUG("weight %s", p->name);
         params_import(m->params, PARAMS_VALUE, (int)i, v);
         free(v);
     }
@@ -204,6 +226,46 @@ static inline void case_add(const gato_case_t *c, batch_t *b) {
 static inline void case_batch(const gato_case_t *c, const gato_model_t *m, batch_t *b) {
     batch_init(b, m);
     case_add(c, b);
+}
+
+/* The largest difference from a tensor of the file. */
+static inline double case_worst(const gato_case_t *c, const char *name, const float *ours,
+                                size_t n) {
+    const st_tensor_t *t = st_find(&c->file, name);
+    if (!t || t->count != n) return INFINITY;
+    float *v = xmalloc(n * sizeof *v);
+    double d = st_read_f32(t, v, NULL) ? INFINITY : 0;
+    for (size_t i = 0; i < n; i++) d = fmax(d, fabs((double)ours[i] - (double)v[i]));
+    free(v);
+    return d;
+}
+
+static inline double case_scalar(const gato_case_t *c, const char *name) {
+    float v = NAN;
+    const st_tensor_t *t = st_find(&c->file, name);
+    if (t) st_read_f32(t, &v, NULL);
+    return (double)v;
+}
+
+static inline bool case_same_ids(const gato_case_t *c, const char *name, const column_t *ours) {
+    const st_tensor_t *t = st_find(&c->file, name);
+    if (!t || t->count != ours->n) return false;
+    for (size_t i = 0; i < ours->n; i++) {
+        int64_t v = t->data[i];
+        if (t->type == ST_I64) memcpy(&v, t->data + 8 * i, 8);
+        if (v != column_at(ours, i)) return false;
+    }
+    return true;
+}
+
+/* Executes a batch; the loss. */
+static inline double case_step(gato_graphs_t *g, const batch_t *b) {
+    gato_metrics_t f;
+    gato_metrics_init(&f, gato_graphs_model(g));
+    gato_step(g, b, 0, 0, 0, false, &f);
+    double loss = f.loss;
+    gato_metrics_release(&f);
+    return loss;
 }
 
 #endif

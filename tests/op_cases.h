@@ -66,6 +66,20 @@ static void linear_formula(const op_case_t *c, const double *const *x, double *y
         }
 }
 
+/* a: lo, hi */
+static var_t columns(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_linear_columns(t, v[0], v[1], v[2], (size_t)c->a[0], (size_t)c->a[1]);
+}
+static void columns_formula(const op_case_t *c, const double *const *x, double *y) {
+    size_t in = COLS(c, 0);
+    for (size_t r = 0; r < ROWS(c, 0); r++)
+        for (size_t o = (size_t)c->a[0]; o < (size_t)c->a[1]; o++) {
+            *y = x[2] ? x[2][o] : 0;
+            for (size_t i = 0; i < in; i++) *y += x[0][r * in + i] * x[1][o * in + i];
+            y++;
+        }
+}
+
 /* a: stride, pads top left bottom right, up */
 static var_t conv(tape_t *t, const var_t *v, const op_case_t *c) {
     const int64_t *a = c->a;
@@ -354,6 +368,41 @@ static void expect_formula(const op_case_t *c, const double *const *x, double *y
     }
 }
 
+/* Inputs: x, W, target, range, weight, own range, wanted values. a: 0 = the loss, 1 = the expectation,
+ * 2 = 0.7 of the loss and 1.5 of the expectation's squared error. */
+static var_t head_xent(tape_t *t, const var_t *v, const op_case_t *c) {
+    head_xent_out_t o =
+        op_head_xent(t, v[0], v[1], (head_xent_t){v[2], v[3], v[4], c->a[0] ? v[5] : NO_VAR});
+    if (c->a[0] < 2) return c->a[0] ? o.value : o.loss;
+    var_t error = op_loss(t, LOSS_MSE, o.value, v[6], NO_VAR, false);
+    return op_weighted_sum(t, (var_t[]){o.loss, error}, (float[]){0.7f, 1.5f}, 2);
+}
+static void head_xent_formula(const op_case_t *c, const double *const *x, double *y) {
+    size_t n = ROWS(c, 0), D = COLS(c, 0), V = ROWS(c, 1);
+    double sum = 0, total = 0, error = 0, logit[64];
+    for (size_t i = 0; i < n; i++) {
+        double z = 0, own = 0, mean = 0, w = x[4] ? x[4][i] : 1;
+        for (size_t j = 0; j < V; j++) {
+            logit[j] = 0;
+            for (size_t d = 0; d < D; d++) logit[j] += x[0][i * D + d] * x[1][j * D + d];
+            if ((double)j >= x[3][2 * i] && (double)j < x[3][2 * i + 1]) z += exp(logit[j]);
+        }
+        sum += w * (log(z) - logit[(size_t)x[2][i]]);
+        total += w;
+        if (!c->a[0]) continue;
+        double lo = x[5][2 * i], bins = x[5][2 * i + 1] - lo;
+        for (double b = 0; b < bins; b++) {
+            double e = exp(logit[(size_t)(lo + b)]);
+            own += e;
+            mean += e * ((2 * b + 1) / bins - 1);
+        }
+        error += pow(mean / own - (x[6] ? x[6][i] : 0), 2) / (double)n;
+        if (c->a[0] == 1) y[i] = mean / own;
+    }
+    if (c->a[0] == 0) *y = sum / total;
+    if (c->a[0] == 2) *y = (double)0.7f * sum / total + 1.5 * error;
+}
+
 /* a[0]: leaky; f: eps */
 static var_t batchnorm(tape_t *t, const var_t *v, const op_case_t *c) {
     return op_batchnorm(t, v[0], v[1], v[2], c->f, c->a[0] != 0).y;
@@ -488,6 +537,8 @@ static const op_case_t cases[] = {
      {W_IN_OUT}, 0, 0},
     {"linear wide", linear, linear_formula, {P(S2(200, 33)), P(S2(70, 33)), P(S1(70))}, {W_OUT_IN}, 0, 0},
     {"linear tall", linear, linear_formula, {P(S2(700, 19)), P(S2(19, 21)), P(S1(21))}, {W_IN_OUT}, 0, 0},
+    {"linear columns", columns, columns_formula, {P(S2(5, 7)), P(S2(9, 7)), P(S1(9))}, {3, 7}, 0, 0},
+    {"linear first columns", columns, columns_formula, {P(S3(2, 3, 4)), P(S2(40, 4)), NONE}, {0, 17}, 0, 0},
     {"conv 3x3", conv, conv_formula, {P(S4(2, 5, 4, 3)), P(S4(3, 3, 3, 4)), P(S1(4))}, {1, 1, 1, 1, 1, 1}, 0, 0},
     {"conv 3x3 no bias", conv, conv_formula, {P(S4(1, 3, 3, 2)), P(S4(3, 3, 2, 1)), NONE}, {1, 1, 1, 1, 1, 1}, 0, 0},
     {"conv downsample", conv, conv_formula, {P(S4(2, 6, 4, 2)), P(S4(3, 3, 2, 3)), P(S1(3))}, {2, 0, 0, 1, 1, 1}, 0, 0},
@@ -559,6 +610,14 @@ static const op_case_t cases[] = {
     {"xent larger", xent, xent_formula, {P(S2(40, 300)), I(TARGET, 300, J1(40)), I(RANGE, 300, J2(40, 2)), K(WEIGHT,
      S1(40))}, {0}, 0, 0},
     {"expect", expect, expect_formula, {P(S2(6, 8)), I(RANGE, 8, J2(6, 2))}, {0}, 0, 0},
+    {"head xent", head_xent, head_xent_formula, {P(S2(6, 5)), P(S2(9, 5)), I(TARGET, 9, J1(6)), I(RANGE, 9, J2(6, 2)),
+     NONE, NONE, NONE}, {0}, 0, 0},
+    {"head xent weighted", head_xent, head_xent_formula, {P(S3(2, 4, 3)), P(S2(11, 3)), I(TARGET, 11, J1(8)),
+     I(RANGE, 11, J2(8, 2)), K(WEIGHT, S1(8)), NONE, NONE}, {0}, 0, 0},
+    {"head expectation", head_xent, head_xent_formula, {P(S2(6, 5)), P(S2(19, 5)), I(TARGET, 19, J1(6)),
+     I(RANGE, 19, J2(6, 2)), NONE, I(RANGE, 12, J2(6, 2)), NONE}, {1}, 0, 0},
+    {"head xent and expectation", head_xent, head_xent_formula, {P(S2(7, 5)), P(S2(40, 5)), I(TARGET, 40, J1(7)),
+     I(RANGE, 40, J2(7, 2)), K(WEIGHT, S1(7)), I(RANGE, 21, J2(7, 2)), K(NEAR, S1(7))}, {2}, 0, 0},
     {"batchnorm", batchnorm, batchnorm_formula, {P(S4(2, 3, 2, 4)), P(S1(4)), P(S1(4))}, {0}, 1e-5f, 0},
     {"batchnorm leaky", batchnorm, batchnorm_formula, {P(S2(9, 5)), P(S1(5)), P(S1(5))}, {1}, 1e-5f, 0},
     {"batchnorm larger", batchnorm, batchnorm_formula, {P(S4(3, 20, 17, 19)), P(S1(19)), P(S1(19))}, {0}, 1e-5f, 0},

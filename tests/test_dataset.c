@@ -72,8 +72,8 @@ static void put_episode(token_db_t *db, const shard_spec_t *s, const task_t *tas
                         .source_len = 1};
     int image = task_first(task, SIDE_OBSERVED, SLOT_IMAGE);
     if (image >= 0)
-        r.slot[image] = (slot_data_t){
-            .codes = codes, .grid_h = 2, .grid_w = 2, .image_h = 16, .image_w = 16};
+        r.slot[image] =
+            (slot_data_t){.codes = codes, .grid_h = 2, .grid_w = 2, .image_h = 16, .image_w = 16};
     r.slot[task_find(task, SIDE_OBSERVED, s->vector ? s->vector : "state")].vector = value;
     if (s->second) r.slot[task_find(task, SIDE_OBSERVED, "extra")].vector = extra;
     r.slot[task_first(task, SIDE_ACTED, SLOT_VECTOR)].vector = action;
@@ -201,7 +201,9 @@ TEST(windows_cover_every_step_once) {
                   seen[r][t]);
     CHECK(dataset_sequences(d, 0, ALL, SIDE_ALL) ==
           dataset_sequences(d, 0, ALL, SIDE_TRAIN) + dataset_sequences(d, 0, ALL, SIDE_VAL));
-    CHECK(dataset_records(d, SIZE_MAX, ALL, SIDE_TRAIN) + dataset_records(d, SIZE_MAX, ALL, SIDE_VAL) == 30);
+    CHECK(dataset_records(d, SIZE_MAX, ALL, SIDE_TRAIN) +
+              dataset_records(d, SIZE_MAX, ALL, SIDE_VAL) ==
+          30);
     /* the rule itself: XXH64(key) % 1000 < 300 */
     for (uint32_t r = 0; r < 30; r++) {
         char key[32];
@@ -401,7 +403,8 @@ TEST(a_weighted_source_has_no_gaps) {
 TEST(every_place_of_a_batch_sees_every_source) {
     gato_config_t c = narrow();
     const shard_spec_t text = {.texts = 10, .text_len = 5};
-    dataset_t *d = open_two(make_shard("bind_a.lmdb", &control), make_shard("bind_b.lmdb", &text), &c);
+    dataset_t *d =
+        open_two(make_shard("bind_a.lmdb", &control), make_shard("bind_b.lmdb", &text), &c);
     size_t texts[4] = {0};
     for (uint64_t step = 0; step < 256; step++)
         for (size_t i = 0; i < 4; i++) {
@@ -443,7 +446,8 @@ TEST(tasks_of_one_name_are_one) {
     gato_config_t c = narrow();
     shard_spec_t more = control;
     more.second = 2;
-    dataset_t *d = open_two(make_shard("one_a.lmdb", &control), make_shard("one_b.lmdb", &more), &c);
+    dataset_t *d =
+        open_two(make_shard("one_a.lmdb", &control), make_shard("one_b.lmdb", &more), &c);
     REQUIRE(dataset_tasks(d)->n == 1);
     const task_t *t = &dataset_tasks(d)->v[0];
     CHECK(t->n_slots == 4 && task_find(t, SIDE_OBSERVED, "extra") >= 0);
@@ -596,7 +600,8 @@ TEST(fault_a_task_that_the_policy_does_not_know) {
     gato_config_t c = narrow();
     shard_spec_t grid = control;
     grid.task = "grid";
-    const char *known = make_shard("task_a.lmdb", &control), *data = make_shard("task_b.lmdb", &grid);
+    const char *known = make_shard("task_a.lmdb", &control),
+               *data = make_shard("task_b.lmdb", &grid);
     check_opening(&(opening_t){data, NULL, c, known}, RC_MISFIT, "'grid'", "it knows 'arm'");
 }
 

@@ -11,23 +11,6 @@
 
 static const double TOLERANCE = 2e-5;
 
-static double worst(const gato_case_t *c, const char *name, const float *ours, size_t n) {
-    const st_tensor_t *t = st_find(&c->file, name);
-    if (!t || t->count != n) return INFINITY;
-    float *v = xmalloc(n * sizeof *v);
-    double d = st_read_f32(t, v, NULL) ? INFINITY : 0;
-    for (size_t i = 0; i < n; i++) d = fmax(d, fabs((double)ours[i] - (double)v[i]));
-    free(v);
-    return d;
-}
-
-static double scalar(const gato_case_t *c, const char *name) {
-    float v = NAN;
-    const st_tensor_t *t = st_find(&c->file, name);
-    if (t) st_read_f32(t, &v, NULL);
-    return (double)v;
-}
-
 /* Executes a batch; the loss. */
 static double step_loss(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step,
                         uint64_t sample) {
@@ -61,17 +44,6 @@ static head_sums_t sums_of(const gato_metrics_t *f, const char *of) {
     return sum;
 }
 
-static bool same_ids(const gato_case_t *c, const char *name, const column_t *ours) {
-    const st_tensor_t *t = st_find(&c->file, name);
-    if (!t || t->count != ours->n) return false;
-    for (size_t i = 0; i < ours->n; i++) {
-        int64_t v = t->data[i];
-        if (t->type == ST_I64) memcpy(&v, t->data + 8 * i, 8);
-        if (v != column_at(ours, i)) return false;
-    }
-    return true;
-}
-
 /* Gradients "prefix/<tensor>" that the file holds; returns how many were compared. */
 static size_t check_gradients(const gato_case_t *c, gato_model_t *m, const char *prefix) {
     size_t n = 0;
@@ -84,7 +56,7 @@ static size_t check_gradients(const gato_case_t *c, gato_model_t *m, const char 
         snprintf(name, sizeof name, "%s", found->name);
         float *g = xmalloc(p->count * sizeof *g);
         params_export(m->params, PARAMS_GRAD, (int)i, g);
-        double d = worst(c, name, g, p->count);
+        double d = case_worst(c, name, g, p->count);
         CHECK(d < TOLERANCE, "%s: %g", name, d);
         free(g);
         n++;
@@ -102,8 +74,8 @@ static size_t check_gradient_norms(const gato_case_t *c, gato_model_t *m) {
         const float *g = params_ptr(m->params, PARAMS_GRAD, (int)i);
         double s = 0;
         for (size_t j = 0; j < p->count; j++) s += (double)g[j] * (double)g[j];
-        CHECK(fabs(sqrt(s) - scalar(c, name)) < TOLERANCE, "%s: %g against %g", name, sqrt(s),
-              scalar(c, name));
+        CHECK(fabs(sqrt(s) - case_scalar(c, name)) < TOLERANCE, "%s: %g against %g", name, sqrt(s),
+              case_scalar(c, name));
         n++;
     }
     return n;
@@ -119,9 +91,9 @@ static void check_case(const char *name, action_kind_t kind, const char *loss, c
     m->window[0] = 1000;
     batch_t b;
     case_batch(&c, m, &b);
-    CHECK(same_ids(&c, "tokens", &b.id), "%s: tokens", name);
-    CHECK(same_ids(&c, "target_mask", &b.mask), "%s: mask", name);
-    CHECK(same_ids(&c, "steps", &b.step), "%s: steps", name);
+    CHECK(case_same_ids(&c, "tokens", &b.id), "%s: tokens", name);
+    CHECK(case_same_ids(&c, "target_mask", &b.mask), "%s: mask", name);
+    CHECK(case_same_ids(&c, "steps", &b.step), "%s: steps", name);
     gato_graphs_t *g =
         gato_graphs_new(m, (graph_opts_t){.train = true, .all_logits = true, .exact = true});
     gato_metrics_t f;
@@ -129,11 +101,11 @@ static void check_case(const char *name, action_kind_t kind, const char *loss, c
     gato_step(g, &b, 0, 0, 0, false, &f);
     gato_graph_t *at = gato_graphs_last(g);
     size_t T = b.at.n, D = 12;
-    CHECK(worst(&c, "embeddings", plan_data(at->plan, at->embeddings), T * D) < TOLERANCE, "%s",
-          name);
-    CHECK(worst(&c, "hidden", plan_data(at->plan, at->hidden), T * D) < TOLERANCE, "%s", name);
-    CHECK(fabs(f.loss - scalar(&c, loss)) < TOLERANCE, "%s: %s: %.7g against %.7g", name, loss,
-          f.loss, scalar(&c, loss));
+    CHECK(case_worst(&c, "embeddings", plan_data(at->plan, at->embeddings), T * D) < TOLERANCE,
+          "%s", name);
+    CHECK(case_worst(&c, "hidden", plan_data(at->plan, at->hidden), T * D) < TOLERANCE, "%s", name);
+    CHECK(fabs(f.loss - case_scalar(&c, loss)) < TOLERANCE, "%s: %s: %.7g against %.7g", name, loss,
+          f.loss, case_scalar(&c, loss));
     size_t n = check_gradients(&c, m, grad);
     CHECK(n >= least_gradients, "%s: %zu gradients", name, n);
     if (!strcmp(grad, "grad")) check_gradient_norms(&c, m);
@@ -181,8 +153,9 @@ TEST(window_of_two_steps_matches_the_reference) {
     gato_graphs_t *g = gato_graphs_new(m, (graph_opts_t){.all_logits = true, .exact = true});
     step_loss(g, &b, 0, 0, 0);
     const gato_graph_t *at = gato_graphs_last(g);
-    CHECK(worst(&c, "hidden_window2", plan_data(at->plan, at->hidden), b.at.n * 12) < TOLERANCE);
-    CHECK(worst(&c, "hidden", plan_data(at->plan, at->hidden), b.at.n * 12) > 1e-3,
+    CHECK(case_worst(&c, "hidden_window2", plan_data(at->plan, at->hidden), b.at.n * 12) <
+          TOLERANCE);
+    CHECK(case_worst(&c, "hidden", plan_data(at->plan, at->hidden), b.at.n * 12) > 1e-3,
           "the attention window changes nothing");
     gato_graphs_free(g);
     batch_release(&b);
@@ -203,17 +176,19 @@ TEST(logits_and_expectations_match_the_reference) {
     gato_step(g, &b, 0, 0, 0, false, &f);
     const gato_graph_t *at = gato_graphs_last(g);
     size_t group = group_of(m, "action_ce");
-    CHECK(worst(&c, "expectation", plan_data(at->plan, at->head[group].value[TOKEN_EXPECTATION]),
-                b.target[group].rows.n) < TOLERANCE);
+    CHECK(case_worst(&c, "expectation",
+                     plan_data(at->plan, at->head[group].value[TOKEN_EXPECTATION]),
+                     b.target[group].rows.n) < TOLERANCE);
     head_sums_t sum = sums_of(&f, "action");
-    CHECK_NEAR(sum.squared / (double)sum.n_values, scalar(&c, "loss_expectation_mse"), TOLERANCE);
-    CHECK_NEAR(sum.ce / (double)sum.n, scalar(&c, "loss"), TOLERANCE);
+    CHECK_NEAR(sum.squared / (double)sum.n_values, case_scalar(&c, "loss_expectation_mse"),
+               TOLERANCE);
+    CHECK_NEAR(sum.ce / (double)sum.n, case_scalar(&c, "loss"), TOLERANCE);
     gato_metrics_release(&f);
     uint32_t *row = case_ids(&c, "logit_rows");
     size_t V = tokens_total(&m->tokens), rows = case_dim(&c, "logit_rows", 0);
     float *picked = xmalloc(rows * V * sizeof *picked), *all = plan_data(at->plan, at->logits);
     for (size_t i = 0; i < rows; i++) memcpy(picked + i * V, all + row[i] * V, V * sizeof *all);
-    CHECK(rows > 0 && worst(&c, "logits", picked, rows * V) < TOLERANCE);
+    CHECK(rows > 0 && case_worst(&c, "logits", picked, rows * V) < TOLERANCE);
     free(picked);
     gato_graphs_free(g);
     batch_release(&b);
@@ -405,6 +380,20 @@ TEST(gradients_of_regression) {
 TEST(gradients_of_table_and_codes) {
     check_differences(
         (const char *const[]){"model.merge=1", "model.image_in=both", "model.text_first=true"}, 3);
+}
+TEST(gradients_of_horizons_and_bins) {
+    check_differences((const char *const[]){"loss.horizon=[1,2]", "loss.vector=0.6"}, 2);
+}
+TEST(gradients_of_next_vectors) {
+    check_differences(
+        (const char *const[]){"loss.vector=0.6", "model.vector_in=linear", "loss.action_kind=mse"},
+        3);
+}
+TEST(gradients_of_two_patch_blocks) {
+    check_differences((const char *const[]){"model.merge=1", "model.image_in=patches",
+                                            "loss.image=0", "model.patch=4", "model.patch_mid=6",
+                                            "model.patch_groups=3", "model.patch_blocks=2"},
+                      7);
 }
 TEST(gradients_of_patches) {
     check_differences((const char *const[]){"model.merge=1", "model.image_in=patches",

@@ -53,8 +53,8 @@ static gato_model_t *case_run_of(const char *name, bool second) {
         tasks_add(&c.tasks, other);
     else
         task_release(&other);
-    gato_model_t *m = second ? gato_model_new(&c.config, &c.vocabulary, &c.tasks, 1)
-                             : case_model(&c);
+    gato_model_t *m =
+        second ? gato_model_new(&c.config, &c.vocabulary, &c.tasks, 1) : case_model(&c);
     write_run(m);
     case_close(&c);
     return m;

@@ -234,8 +234,7 @@ TEST(sequences_are_scaled_by_the_training_side) {
     tasks_t policy = tasks_copy(dataset_tasks(d));
     policy.v[0].slot[1].scale_low[0] = -10, policy.v[0].slot[1].scale_high[0] = 1000;
     dataset_t *other = dataset_open(
-        &specs, &c,
-        &(dataset_opts_t){.tasks = &policy, .vocabulary = dataset_vocabulary(d)});
+        &specs, &c, &(dataset_opts_t){.tasks = &policy, .vocabulary = dataset_vocabulary(d)});
     check_window(other, -10, 1000);
     dataset_close(other);
     tasks_release(&policy);

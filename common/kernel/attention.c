@@ -115,26 +115,44 @@ VMATH vi visible(const view_t *w, size_t j) {
     return (key >= (int32_t)w->begin) & (key < (int32_t)w->end);
 }
 
-/* Scaled scores of the VL keys from j on, -inf where hidden. A strip row is readable to a multiple
- * of VL. */
-VMATH vf scores(const float *s, float scale, const view_t *w, size_t j) {
-    vf t = v_load(s + j) * scale;
-    if (j >= w->begin && j + VL <= w->end) return t;
-    return v_select(visible(w, j), t, v_set(-INFINITY));
+/* Where the vectors lie that the row sees in part: one at `from` if from < inner, then whole ones
+ * from `inner` on, and one more where they end if that is before view.end. */
+typedef struct {
+    size_t from, inner;
+} edges_t;
+static edges_t edges_of(const view_t *w) {
+    size_t from = w->begin / VL * VL;
+    return (edges_t){from, w->begin > from ? from + VL : from};
 }
 
 /* ---- forward ---- */
 
+/* VL scores are scaled, -inf where `mask` hides the key. */
+VMATH vf scale_scores(float *s, float scale, vi mask) {
+    vf t = v_select(mask, v_load(s) * scale, v_set(-INFINITY));
+    v_store(s, t);
+    return t;
+}
+
 /* One row of a strip, s[n]: moves the running maximum *top, and the scores become weights
- * e^(scale s - top), zero outside of the row's view. Returns the sum of the weights. */
+ * e^(scale s - top), zero outside of the row's view. Returns the sum of the weights. A strip row
+ * is readable to a multiple of VL. */
 static float weigh_row(float *s, size_t n, float scale, const view_t *w, float *top) {
-    size_t from = w->begin / VL * VL, j = from;
+    edges_t edge = edges_of(w);
+    size_t j = edge.inner;
     vf high = v_set(*top), sum = {0};
-    memset(s, 0, from * sizeof *s);
-    for (; j < w->end; j += VL) high = v_max(scores(s, scale, w, j), high);
+    if (edge.from < edge.inner)
+        high = v_max(scale_scores(s + edge.from, scale, visible(w, edge.from)), high);
+    for (; j + VL <= w->end; j += VL) {
+        vf t = v_load(s + j) * scale;
+        v_store(s + j, t);
+        high = v_max(t, high);
+    }
+    if (j < w->end) high = v_max(scale_scores(s + j, scale, visible(w, j)), high);
     *top = v_highest(high);
-    for (j = from; j < w->end; j += VL) {
-        vf e = v_exp_down(scores(s, scale, w, j) - *top);
+    memset(s, 0, edge.from * sizeof *s);
+    for (j = edge.from; j < w->end; j += VL) {
+        vf e = v_exp_down(v_load(s + j) - *top);
         v_store(s + j, e);
         sum += e;
     }
@@ -276,22 +294,28 @@ void kern_attention_forward(const kern_attention_t *g, const float *q, const flo
  *     dq = ds k                       dk = ds^T q
  */
 
+/* VL keys of a strip's row: scores become p, dp becomes ds, zero where `mask` is. */
+VMATH void slopes_of(float *s, float *dp, float scale, float lse, float delta, vi mask) {
+    vf p = v_exp_down(v_load(s) * scale - lse);
+    vf ds = p * (v_load(dp) - delta) * scale;
+    v_store(s, (vf)((vi)p & mask));
+    v_store(dp, (vf)((vi)ds & mask));
+}
+
 /* One row of a strip: s, scores, becomes p; dp becomes ds. Zero outside of the row's view. */
 static void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w, float lse,
                       float delta) {
-    size_t from = w->begin / VL * VL, j = from;
-    memset(s, 0, from * sizeof *s);
-    memset(dp, 0, from * sizeof *dp);
-    for (; j < w->end; j += VL) {
-        vf p = v_exp_down(v_load(s + j) * scale - lse);
-        vf ds = p * (v_load(dp + j) - delta) * scale;
-        if (j < w->begin || j + VL > w->end) {
-            vi mask = visible(w, j);
-            p = (vf)((vi)p & mask);
-            ds = (vf)((vi)ds & mask);
-        }
-        v_store(s + j, p);
-        v_store(dp + j, ds);
+    edges_t edge = edges_of(w);
+    size_t j = edge.inner;
+    const vi all = v_lanes() >= 0;
+    memset(s, 0, edge.from * sizeof *s);
+    memset(dp, 0, edge.from * sizeof *dp);
+    if (edge.from < edge.inner)
+        slopes_of(s + edge.from, dp + edge.from, scale, lse, delta, visible(w, edge.from));
+    for (; j + VL <= w->end; j += VL) slopes_of(s + j, dp + j, scale, lse, delta, all);
+    if (j < w->end) {
+        slopes_of(s + j, dp + j, scale, lse, delta, visible(w, j));
+        j += VL;
     }
     for (; j < n; j++) {
         s[j] = 0;

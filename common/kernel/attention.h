@@ -59,7 +59,7 @@ void kern_attention_backward(const kern_attention_t *g, const float *q, const fl
 /* `capacity`, and where a range of positions begins, are multiples of this. */
 enum { KERN_CACHE_PANEL = 16 };
 
-/* T new positions of one sequence behind `used` cached ones. D = heads*dh. */
+/* T new positions of one sequence, a lane, behind `used` cached ones. D = heads*dh. */
 typedef struct {
     size_t T, heads, dh;
     size_t capacity; /* positions that the cache holds; used + T at most */
@@ -80,9 +80,12 @@ typedef struct {
 /* Floats per position of a cache. */
 size_t kern_cache_width(size_t heads, size_t dh);
 
-/* Writes the new keys and values to positions used .. used+T-1, then
- * out[i - skip] = softmax(scale q_i K^T) V over the positions that new position i sees. */
-void kern_attention_cached(const kern_cached_t *g);
+/* For each of n lanes: writes the new keys and values to positions used .. used+T-1, then
+ * out[i - skip] = softmax(scale q_i K^T) V over the positions that new position i sees.
+ *
+ * heads and dh are the same in all lanes, everything else is each lane's own. A lane has the bits
+ * that it has alone. */
+void kern_attention_cached(const kern_cached_t *lane, size_t n);
 
 /* Copies positions first .. first+n-1 of a cache to the front of another.
  *

@@ -94,6 +94,9 @@ size_t nn_packed_bytes(const nn_packed_t *p);
 /* x W (+ b), W a parameter, b [out] or NO_VAR: op_linear, or op_packed_linear where nn->packed is
  * set. */
 var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order);
+/* Columns lo .. hi - 1 of that alone, with the same bits, for W [out,in] (W_OUT_IN): [.., hi - lo].
+ * Only those rows of W are read. */
+var_t nn_apply_columns(nn_t *nn, var_t x, var_t W, var_t b, size_t lo, size_t hi);
 
 /* ---- resnet.c, attention.c: blocks of VQGANs under the caller's scope, x [N,H,W,C] ---- */
 

@@ -69,17 +69,26 @@ static void collect(const batch_t *b, const group_t *g, const sequence_places_t 
     }
 }
 
-static var_t layer(nn_t *nn, const gato_model_t *m, uint32_t task, var_t rows) {
+/* Columns lo .. hi - 1 of the task's layer. */
+static var_t layer(nn_t *nn, const gato_model_t *m, uint32_t task, var_t rows, size_t lo,
+                   size_t hi) {
     char name[MODEL_TENSOR];
+    size_t D = (size_t)m->config.model.width;
+    param_init_t init = init_uniform(1 / sqrtf((float)D));
     model_task_tensor(m, "predict_action", task, name);
-    return nn_linear(nn, name, rows, columns(m, task), true);
+    size_t mark = nn_push(nn, "%s", name);
+    var_t W = nn_param2(nn, "weight", columns(m, task), D, init),
+          b = nn_param1(nn, "bias", columns(m, task), init),
+          y = nn_apply_columns(nn, rows, W, b, lo, hi);
+    nn_pop(nn, mark);
+    return y;
 }
 
 static void record(nn_t *nn, const gato_model_t *m, const group_t *g, size_t n, var_t rows,
                    const var_t *in, bool train, head_vars_t *out) {
     (void)n, (void)train;
     *out = head_vars_none;
-    var_t y = layer(nn, m, g->task, rows);
+    var_t y = layer(nn, m, g->task, rows, 0, columns(m, g->task));
     out->value[0] = y;
     if (several(m, g->task)) y = op_mul(nn->tape, y, in[PRESENT]);
     out->root[0] = op_loss(nn->tape, LOSS_MSE, y, in[ACTION], in[INPUT_WEIGHT], false);
@@ -106,14 +115,11 @@ static bool plays(const gato_config_t *c, const slot_t *slot) {
 }
 
 static var_t play(nn_t *nn, const gato_model_t *m, uint32_t task, uint32_t slot, var_t rows) {
-    if (!several(m, task)) return layer(nn, m, task, rows);
-    char name[MODEL_TENSOR];
     const task_t *of = &m->tasks.v[task];
     size_t first = 0;
     for (uint32_t k = 0; k < slot; k++)
         if (slot_acted(&of->slot[k], SLOT_VECTOR)) first += of->slot[k].width;
-    model_task_tensor(m, "predict_action", task, name);
-    return gato_columns(nn, m, name, rows, first, first + of->slot[slot].width);
+    return layer(nn, m, task, rows, first, first + of->slot[slot].width);
 }
 
 const head_t head_action_mse = {.name = "action_mse",

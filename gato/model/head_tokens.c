@@ -2,6 +2,8 @@
 #include "gato/model/head_tokens.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 const head_vars_t head_vars_none = {.root = {NO_VAR, NO_VAR},
                                     .value = {NO_VAR, NO_VAR, NO_VAR, NO_VAR}};
@@ -101,15 +103,39 @@ bool tokens_follows(const sequence_places_t *s, size_t i, size_t position) {
 
 /* ---- the loss ---- */
 
-void tokens_record(nn_t *nn, const gato_model_t *m, var_t rows, const var_t *in, bool expect,
-                   bool train, head_vars_t *out) {
+/* The logits of all rows at once: the faster way while they are few. */
+static void record_whole(nn_t *nn, const gato_model_t *m, var_t rows, const var_t *in, bool expect,
+                         bool train, head_vars_t *out) {
     tape_t *t = nn->tape;
     var_t logits = gato_logits(nn, m, rows, 0, tokens_total(&m->tokens));
-    *out = head_vars_none;
     out->root[0] = op_xent(t, logits, in[TOKEN_TARGET], in[TOKEN_RANGE], in[INPUT_WEIGHT],
                            &out->value[TOKEN_ROWS]);
     if (expect) out->value[TOKEN_EXPECTATION] = op_expect(t, logits, in[TOKEN_OWN]);
     if (!train) out->value[TOKEN_LOGITS] = logits;
+}
+
+/* A slice of rows at a time. It reads the parameter itself, whatever nn->packed holds. */
+static void record_sliced(nn_t *nn, const gato_model_t *m, var_t rows, const var_t *in, bool expect,
+                          bool train, head_vars_t *out) {
+    head_xent_t o = {.target = in[TOKEN_TARGET],
+                     .range = in[TOKEN_RANGE],
+                     .weight = in[INPUT_WEIGHT],
+                     .own_range = expect || !train ? in[TOKEN_OWN] : NO_VAR};
+    head_xent_out_t y = op_head_xent(nn->tape, rows, gato_head(nn, m), o);
+    out->root[0] = y.loss;
+    out->value[TOKEN_ROWS] = y.row;
+    if (expect) out->value[TOKEN_EXPECTATION] = y.value;
+    if (!train) out->value[TOKEN_BEST] = y.best;
+}
+
+void tokens_record(nn_t *nn, const gato_model_t *m, var_t rows, const var_t *in, bool expect,
+                   bool train, head_vars_t *out) {
+    size_t n = shape_rows(tape_shape(nn->tape, rows));
+    *out = head_vars_none;
+    if (n * tokens_total(&m->tokens) <= TOKEN_LOGITS_MOST)
+        record_whole(nn, m, rows, in, expect, train, out);
+    else
+        record_sliced(nn, m, rows, in, expect, train, out);
 }
 
 double tokens_factor(const batch_t *b, const targets_t *t, double weight) {
@@ -125,12 +151,28 @@ static size_t highest(const float *v, size_t lo, size_t hi) {
     return best;
 }
 
+/* The likeliest id of its own range, of each target; NULL in training. */
+static int32_t *best_ids(const gato_model_t *m, const targets_t *t, plan_t *plan,
+                         const head_vars_t *vars, bool train) {
+    if (train || !t->rows.n) return NULL;
+    size_t V = tokens_total(&m->tokens), n = t->rows.n;
+    int32_t *best = xmalloc(n * sizeof *best);
+    if (vars->value[TOKEN_BEST] != NO_VAR) {
+        memcpy(best, plan_data(plan, vars->value[TOKEN_BEST]), n * sizeof *best);
+        return best;
+    }
+    const float *logits = plan_data(plan, vars->value[TOKEN_LOGITS]);
+    const column_t *own = &t->rows.input[TOKEN_OWN];
+    for (size_t i = 0; i < n; i++)
+        best[i] = (int32_t)highest(logits + i * V, (size_t)column_at(own, 2 * i),
+                                   (size_t)column_at(own, 2 * i + 1));
+    return best;
+}
+
 void tokens_measure(const gato_model_t *m, const targets_t *t, plan_t *plan,
                     const head_vars_t *vars, bool train, head_sums_t *sums) {
-    size_t V = tokens_total(&m->tokens);
-    const float *rows = plan_data(plan, vars->value[TOKEN_ROWS]);
-    const float *logits = train ? NULL : plan_data(plan, vars->value[TOKEN_LOGITS]);
-    const float *mean = NULL, *value = NULL;
+    const float *rows = plan_data(plan, vars->value[TOKEN_ROWS]), *mean = NULL, *value = NULL;
+    int32_t *best = best_ids(m, t, plan, vars, train);
     if (vars->value[TOKEN_EXPECTATION] != NO_VAR) {
         mean = plan_data(plan, vars->value[TOKEN_EXPECTATION]);
         value = t->rows.input[TOKEN_VALUE].v;
@@ -140,11 +182,9 @@ void tokens_measure(const gato_model_t *m, const targets_t *t, plan_t *plan,
         sum->ce += (double)rows[i];
         sum->n++;
         if (mean) head_error(sum, (double)mean[i], (double)value[i]);
-        if (!logits) continue;
-        size_t lo = (size_t)column_at(&t->rows.input[TOKEN_OWN], 2 * i),
-               hi = (size_t)column_at(&t->rows.input[TOKEN_OWN], 2 * i + 1);
-        sum->correct +=
-            highest(logits + i * V, lo, hi) == (size_t)column_at(&t->rows.input[TOKEN_TARGET], i);
+        if (!best) continue;
+        sum->correct += best[i] == column_at(&t->rows.input[TOKEN_TARGET], i);
         sum->n_correct++;
     }
+    free(best);
 }

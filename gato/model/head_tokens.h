@@ -27,7 +27,9 @@ void tokens_collect_acted(const batch_t *b, const sequence_places_t *s, slot_kin
 bool tokens_follows(const sequence_places_t *s, size_t i, size_t position);
 
 /* What a token head recorded, as numbers of head_vars_t.value. */
-enum { TOKEN_ROWS, TOKEN_EXPECTATION, TOKEN_LOGITS };
+enum { TOKEN_ROWS, TOKEN_EXPECTATION, TOKEN_LOGITS, TOKEN_BEST };
+/* So many logits are held; where there would be more, they are made a slice of rows at a time. */
+enum { TOKEN_LOGITS_MOST = 1 << 22 };
 /* Records root 0, the weighted mean of the cross entropies. expect: the expectation over the bins,
  * TOKEN_EXPECTATION. */
 void tokens_record(nn_t *nn, const gato_model_t *m, var_t rows, const var_t *in, bool expect,

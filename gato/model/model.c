@@ -135,31 +135,8 @@ var_t gato_head(nn_t *nn, const gato_model_t *m) {
     return head_weight(nn, m, "predict_token.weight", tokens_total(&m->tokens));
 }
 
-/* Rows lo .. hi - 1 of a parameter, where they lie: parameters do not move once the model is made. */
-static var_t slice(nn_t *nn, const gato_model_t *m, const char *name, size_t lo, size_t hi) {
-    int i = params_find(m->params, name);
-    if (i < 0) BUG("no parameter '%s'", name);
-    const param_t *p = params_at(m->params, i);
-    size_t cols = p->rank == 2 ? p->dim[1] : 1;
-    if (lo >= hi || hi > p->dim[0]) BUG("%s: rows %zu .. %zu of %zu", name, lo, hi, p->dim[0]);
-    shape_t s = p->rank == 2 ? F32_2(hi - lo, cols) : F32_1(hi - lo);
-    return tape_bound(nn->tape, name, s, params_ptr(m->params, PARAMS_VALUE, i) + lo * cols);
-}
-
-var_t gato_columns(nn_t *nn, const gato_model_t *m, const char *name, var_t rows, size_t lo,
-                   size_t hi) {
-    char part[MODEL_TENSOR + 16];
-    snprintf(part, sizeof part, "%s.weight", name);
-    var_t W = slice(nn, m, part, lo, hi);
-    snprintf(part, sizeof part, "%s.bias", name);
-    return op_linear(nn->tape, rows, W, slice(nn, m, part, lo, hi), W_OUT_IN);
-}
-
 var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows, uint32_t lo, uint32_t hi) {
-    if (!lo && hi == tokens_total(&m->tokens))
-        return nn_apply(nn, rows, gato_head(nn, m), NO_VAR, W_OUT_IN);
-    var_t W = slice(nn, m, "predict_token.weight", lo, hi);
-    return op_linear(nn->tape, rows, W, NO_VAR, W_OUT_IN);
+    return nn_apply_columns(nn, rows, gato_head(nn, m), NO_VAR, lo, hi);
 }
 
 /* ---- the model ---- */

@@ -94,10 +94,6 @@ transformer_opts_t gato_blocks(const gato_model_t *m, var_t first, bool train);
 var_t gato_head(nn_t *nn, const gato_model_t *m);
 /* A linear layer without bias, U(+-1/sqrt(D)) at first: rows [n,D] -> [n,out]. */
 var_t gato_predict(nn_t *nn, const gato_model_t *m, const char *name, var_t rows, size_t out);
-/* Columns lo .. hi - 1 of the linear layer `name`, which must exist: rows [n,D] -> [n, hi - lo].
- * Forward only. */
-var_t gato_columns(nn_t *nn, const gato_model_t *m, const char *name, var_t rows, size_t lo,
-                   size_t hi);
 /* The token head: rows [n,D] -> logits [n, hi - lo] of the ids lo .. hi - 1. */
 var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows, uint32_t lo, uint32_t hi);
 

@@ -7,6 +7,8 @@
 
 /* Above this share of empty positions, sequences are packed. */
 static const double PADDING = 0.1;
+/* Rows longer than needed are tried until this share is reached. */
+static const double LITTLE = 0.06;
 
 static size_t length(const batch_t *b, size_t s) {
     return (size_t)(column_at(&b->start, s + 1) - column_at(&b->start, s));
@@ -58,9 +60,10 @@ static void pack_best(packing_t *p, const batch_t *b, size_t n) {
     size_t *used = xmalloc(n * sizeof *used);
     for (size_t s = 0; s < n; s++) sequence[s] = (sorted_t){length(b, s), (uint32_t)s};
     qsort(sequence, n, sizeof *sequence, by_length);
-    size_t grain = p->T <= 64 ? 8 : 64, first = round_up(p->T, grain), best = first;
+    size_t longest = batch_longest(b), grain = longest <= 64 ? 8 : 32;
+    size_t first = round_up(longest, grain), best = first;
     double least = 2;
-    for (size_t T = first; T <= 2 * first && least >= PADDING; T += grain) {
+    for (size_t T = first; T <= 2 * first && least >= LITTLE; T += grain) {
         pack(p, sequence, n, T, used);
         if (empty(b, p) >= least) continue;
         least = empty(b, p);

@@ -120,10 +120,9 @@ void metrics_members(const gato_model_t *m, const gato_metrics_t *f, uint32_t ta
     bool regress = c->loss.action_kind == ACTION_MSE;
     head_sums_t s[MEASURES];
     gather(f, task, s);
-    double actions = regress && s[ACTION].n_values
-                         ? squared_error(&s[ACTION])
-                         : ratio(s[ACTION].ce + s[DISCRETE].ce,
-                                 (double)(s[ACTION].n + s[DISCRETE].n)),
+    double actions = regress && s[ACTION].n_values ? squared_error(&s[ACTION])
+                                                   : ratio(s[ACTION].ce + s[DISCRETE].ce,
+                                                           (double)(s[ACTION].n + s[DISCRETE].n)),
            text = trained(c->loss.text, cross_entropy(&s[TEXT]));
     size_t correct = s[ACTION].correct + s[DISCRETE].correct,
            all = s[ACTION].n_correct + s[DISCRETE].n_correct;

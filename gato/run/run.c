@@ -65,8 +65,9 @@ static int check_version(const cJSON *o, reason_t *why) {
     if (!json_u64(cJSON_GetObjectItemCaseSensitive(o, "version"), &version))
         return reason_set(why, "'version' is missing");
     if (version == 1)
-        return reason_set(why, "version 1 knew one task only; this program reads version %d: train "
-                               "the policy again (tokenize its data again first)",
+        return reason_set(why,
+                          "version 1 knew one task only; this program reads version %d: train "
+                          "the policy again (tokenize its data again first)",
                           GATO_VERSION);
     if (version != GATO_VERSION)
         return reason_set(why, "version %llu; this program reads version %d",

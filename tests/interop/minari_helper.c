@@ -159,8 +159,7 @@ static void put_episode(jsonw_t *j, const episode_source_t *m, const recorded_ep
     jsonw_close(j, '}');
     jsonw_open(j, "present", '{');
     for (size_t i = 0; i < e->n_obs; i++)
-        if (e->present[i])
-            put_bytes(j, episode_source_obs(m, i)->path, e->present[i], e->T + 1);
+        if (e->present[i]) put_bytes(j, episode_source_obs(m, i)->path, e->present[i], e->T + 1);
     jsonw_close(j, '}');
     if (e->success) put_bytes(j, "success", e->success, e->T);
     put_floats(j, "rewards", e->rewards, e->T);

@@ -426,14 +426,22 @@ static char *value_text(const config_field_t *field, const void *in) {
 
 static size_t size_of(config_kind_t kind) {
     switch (kind) {
-    case CF_INT: return sizeof(int64_t);
-    case CF_NUM: return sizeof(double);
-    case CF_BOOL: return sizeof(bool);
-    case CF_CHOICE: return sizeof(int);
-    case CF_STR: return CONFIG_STRING;
-    case CF_PATH: return CONFIG_PATH;
-    case CF_INTS: return sizeof(config_ints_t);
-    case CF_NUMS: return sizeof(config_nums_t);
+    case CF_INT:
+        return sizeof(int64_t);
+    case CF_NUM:
+        return sizeof(double);
+    case CF_BOOL:
+        return sizeof(bool);
+    case CF_CHOICE:
+        return sizeof(int);
+    case CF_STR:
+        return CONFIG_STRING;
+    case CF_PATH:
+        return CONFIG_PATH;
+    case CF_INTS:
+        return sizeof(config_ints_t);
+    case CF_NUMS:
+        return sizeof(config_nums_t);
     }
     BUG("kind %d", (int)kind);
 }

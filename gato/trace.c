@@ -64,8 +64,8 @@ static double run_batch(gato_graphs_t *g, const batch_t *b, uint64_t step) {
 
 static void trace_forward(const gato_model_t *m, const batch_t *b, st_writer_t *w) {
     gato_graphs_t *g = gato_graphs_new(m, (graph_opts_t){.all_logits = true, .exact = true});
+    const gato_graph_t *at = gato_graph_fill(g, b); /* before it runs: filling overwrites values */
     double loss = run_batch(g, b, 0);
-    gato_graph_t *at = gato_graph_fill(g, b);
     size_t T = at->T, D = (size_t)m->config.model.width;
     give_tokens(w, b);
     give_floats(w, "embeddings", 2, T, D, plan_data(at->plan, at->embeddings));

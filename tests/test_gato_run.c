@@ -242,7 +242,7 @@ TEST(fault_configuration_of_another_network) {
     check_load(RC_MISFIT, "image_codes.proj.weight");
     write_run(m);
     edit_config("\"width\": 12", "\"width\": 60000");
-    check_load(RC_MISFIT, "embed_token.weight");
+    check_load(RC_MISFIT, "separator_token");
     write_run(m);
     edit_config("\"version\": 2", "\"version\": 3");
     check_load(RC_MISFIT, "version 3");

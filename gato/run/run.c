@@ -154,14 +154,19 @@ static int check_claim(const run_text_t *text, const st_file_t *file, const char
                        reason_t *why) {
     const gato_config_t *c = &text->config;
     tokens_t tokens = vocabulary_tokens(c, &text->vocabulary);
-    const st_tensor_t *t = st_find(file, "embed_token.weight");
     uint64_t vocab = tokens_total(&tokens), width = (uint64_t)c->model.width;
+    const st_tensor_t *t = st_find(file, "separator_token"),
+                      *table = st_find(file, "embed_token.weight"); /* of models with tokens */
     if (!t)
         return reason_set(
-            why, "'%s' does not fit its configuration: missing tensor 'embed_token.weight'", path);
-    if (t->rank != 2 || t->dim[0] != vocab || t->dim[1] != width) {
+            why, "'%s' does not fit its configuration: missing tensor 'separator_token'", path);
+    if (t->rank != 1 || t->dim[0] != width)
+        return reason_set(why,
+                          "'%s' does not fit its configuration: 'separator_token' is not [%llu]",
+                          path, (unsigned long long)width);
+    if (table && (table->rank != 2 || table->dim[0] != vocab || table->dim[1] != width)) {
         char shape[96];
-        shape_text(shape, t->rank, t->dim);
+        shape_text(shape, table->rank, table->dim);
         return reason_set(why,
                           "'%s' does not fit its configuration: 'embed_token.weight' is %s instead "
                           "of [%llu,%llu]",

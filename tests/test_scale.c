@@ -45,7 +45,9 @@ static int write_records(uint64_t n) {
     static char arguments[] = "{\"scale\":1}";
     int rc;
     reason_t why;
-    shard_meta_t m = {.arguments = arguments, .codes = CODES, .text_vocab = 257};
+    task_t task = task_new("image", RECORD_IMAGE);
+    task_add(&task, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+    shard_meta_t m = {.arguments = arguments, .codes = CODES, .tasks = {&task, 1}};
     token_db_t *db = token_db_create(shard(), &m, 0, &rc, &why);
     if (!db) return 1;
     for (uint64_t i = 0; i < n; i++) {
@@ -53,15 +55,9 @@ static int write_records(uint64_t n) {
         char key[24];
         int len = snprintf(key, sizeof key, "item_%llu", (unsigned long long)i);
         for (uint32_t k = 0; k < GRID * GRID; k++) codes[k] = code_of(i, k);
-        token_record_t r = {.kind = RECORD_IMAGE,
-                            .T = 1,
-                            .key = key,
-                            .key_len = (uint32_t)len,
-                            .source = "synthetic",
-                            .source_len = 9,
-                            .grid_h = GRID,
-                            .grid_w = GRID,
-                            .codes = codes};
+        token_record_t r = {
+            .T = 1, .key = key, .key_len = (uint32_t)len, .source = "synthetic", .source_len = 9};
+        r.slot[0] = (slot_data_t){.grid_h = GRID, .grid_w = GRID, .codes = codes};
         if (token_db_put(db, &r, &why)) return 2;
         if (i % BATCH != BATCH - 1) continue;
         token_db_mark(db, 1, i + 1, i);
@@ -70,6 +66,7 @@ static int write_records(uint64_t n) {
     m.complete = true;
     if (token_db_commit(db, &why)) return 4;
     token_db_close(db);
+    task_release(&task);
     return 0;
 }
 
@@ -79,7 +76,7 @@ static bool right(token_db_t *db, uint64_t i) {
     int len = snprintf(key, sizeof key, "item_%llu", (unsigned long long)i);
     if (token_db_get(db, i, &r, NULL)) return false;
     bool ok = r.key_len == (uint32_t)len && !memcmp(r.key, key, r.key_len);
-    for (uint32_t k = 0; k < GRID * GRID; k++) ok &= r.codes[k] == code_of(i, k);
+    for (uint32_t k = 0; k < GRID * GRID; k++) ok &= r.slot[0].codes[k] == code_of(i, k);
     token_record_release(&r);
     return ok;
 }

@@ -170,4 +170,38 @@ PMI_RANK=0 PMI_SIZE=1 part_of 0-of-1
 SLURM_ARRAY_TASK_ID=2 SLURM_ARRAY_TASK_COUNT=3 PMI_RANK=1 PMI_SIZE=2 part_of 5-of-6
 PMI_RANK=2 PMI_SIZE=2 exits 2 "PMI_RANK is 2" $auto x.lmdb
 PMI_RANK=x PMI_SIZE=2 exits 2 "PMI_RANK is 'x'" $auto x.lmdb
+# --mix: whole shards of different tasks, one behind the other
+mkdir -p mixed/a mixed/b
+cp "$top"/data/clipart/animals_a*.png mixed/a/
+cp "$top"/data/clipart/food_a*.png mixed/b/
+for f in mixed/b/*.png; do
+    echo "{\"image\":\"$f\",\"caption\":\"food\"}"
+    echo "{\"image\":\"$f\",\"question\":\"what?\",\"answer\":\"food\"}"
+done >mixed.jsonl
+printf 'one\ntwo\n' >mixed.txt
+works "images to mix" images --in mixed/a --model m --out xa.lmdb
+works "other images" images --in mixed/b --model m --out xb.lmdb
+works "captions to mix" text --in mixed.jsonl --model m --out xc.lmdb
+works "texts to mix" text --in mixed.txt --out xt.lmdb
+exits 4 "'xa.lmdb' and 'xc.lmdb' hold other tasks: task image: image 'image', and task text: text 'text'; task caption: image 'image', text 'text'; task vqa: .*--mix" merge xa.lmdb xc.lmdb --out x.lmdb
+works "mix" merge --mix xt.lmdb xa.lmdb xc.lmdb xb.lmdb --out x.lmdb
+for s in xt xa xc xb; do tokenize dump $s.lmdb; done >want 2>err
+tokenize dump x.lmdb >got 2>err
+[ -s want ] && cmp want got >out
+verdict $? "the mixed dump is that of all shards, one behind the other"
+tokenize info x.lmdb >out 2>err
+tasks=$(sed 's/.*"tasks":\(\[.*\]\),"mu".*/\1/' out | grep -o '"name":"[a-z]*","slots"' | tr -d '\n')
+[ "$tasks" = '"name":"text","slots""name":"image","slots""name":"caption","slots""name":"vqa","slots"' ] && grep -q '"text_vocab":257' out && grep -q '"codes":16' out
+verdict $? "tasks in the order of appearance: $tasks"
+works "a mixed shard is sound" verify x.lmdb
+works "mixed again: it is complete" merge --mix xt.lmdb xa.lmdb xc.lmdb xb.lmdb --out x.lmdb
+works "a mixed shard can be mixed" merge --mix x.lmdb a.lmdb --out xx.lmdb
+exits 4 "hold the same data" merge --mix xa.lmdb xt.lmdb xa.lmdb --out y.lmdb
+exits 4 "'a0.lmdb' is part 0 of 4: join the parts first" merge --mix xa.lmdb a0.lmdb --out y.lmdb
+works "images of another model" images --in mixed/b --model other --out xo.lmdb
+exits 4 "'xo.lmdb' was made by another tokenizer than 'xa.lmdb'" merge --mix xa.lmdb xo.lmdb --out y.lmdb
+works "images without codes" images --in mixed/b --keep-pixels --out xp.lmdb
+exits 4 "'xa.lmdb' has codes, and 'xp.lmdb' has images without codes" merge --mix xt.lmdb xa.lmdb xp.lmdb --out y.lmdb
+[ ! -e y.lmdb ]
+verdict $? "what does not fit leaves nothing behind"
 finish

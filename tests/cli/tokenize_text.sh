@@ -26,7 +26,7 @@ for n in 1 2 5; do
     works "threads $n" text --in t.txt --format text --out "t$n.lmdb" --threads $n
     same "the same dump with --threads $n" t.lmdb "t$n.lmdb"
 done
-tokenize dump t.lmdb --id 0 >out 2>err && grep -q '^{"key":"1","source":"t.txt","kind":"text","grid":null,"codes":null,"text":\[104,101,108,108,111,256\],' out
+tokenize dump t.lmdb --id 0 >out 2>err && grep -q '^{"key":"1","source":"t.txt","task":"text","kind":"text","grid":null,"codes":null,"text":\[104,101,108,108,111,256\],' out
 verdict $? "bytes, then 256"
 tokenize dump t.lmdb --id 1 >out 2>err && grep -q '^{"key":"3",.*"text":\[119,195,182,114,108,100,0,120,256\],' out
 verdict $? "fault_049: a NUL is a byte of the text"
@@ -86,8 +86,8 @@ works "--images" text --in elsewhere.jsonl --out ce.lmdb --model m --images set
 tokenize dump ce.lmdb | sed 's/elsewhere.jsonl/set\/c.jsonl/' | cmp - c.lmdb.json >out
 verdict $? "--images says where images lie"
 works "decode captions" decode --in c.lmdb --model m --out d
-[ "$(ls d/*.png | wc -l)" -eq 5 ]
-verdict $? "a PNG file a caption, and the sheet"
+[ "$(ls d/*.png | wc -l)" -eq 6 ] && [ "$(ls d/contact*.png | tr '\n' ' ')" = "d/contact.1-caption.png d/contact.2-vqa.png " ]
+verdict $? "a PNG file a caption, and a sheet a task"
 
 # bad lines among good ones
 { for i in $(seq 60); do echo "{\"text\":\"line $i\"}"; done && echo '{"image":"p/broken.png","text":"x"}'; } >set/b.jsonl
@@ -128,7 +128,7 @@ cp "$(ls "$top"/data/photos/*.jpg | head -n 1)" coco/COCO_x_000007.jpg
 works "VQA" text --in q.json --answers a.json --images coco --image-prefix COCO_x_ --image-digits 6 --out v.lmdb --model m
 grep -q '^{"images":2,"episodes":0,"records":2,"skipped":1,"bad":0,' out
 verdict $? "fault_087: a missing image of a question"
-tokenize dump v.lmdb --id 1 >out 2>err && grep -q '^{"key":"COCO_x_000007.jpg","source":"q.json","kind":"text","grid":\[16,16\],.*"text":\[119,104,101,114,101,63,32,98,256\],' out
+tokenize dump v.lmdb --id 1 >out 2>err && grep -q '^{"key":"COCO_x_000007.jpg","source":"q.json","task":"vqa","kind":"text","grid":\[16,16\],.*"text":\[119,104,101,114,101,63,32,98,256\],' out
 verdict $? "question, space, answer, 256"
 exits 2 "need --answers" text --in q.json --format vqa --out x.lmdb
 exits 2 "belongs to" text --in q.json --format text --answers a.json --out x.lmdb
@@ -188,7 +188,7 @@ found, raw, starts = {}, shard('t.lmdb'), {}
 records = dump('t.lmdb')
 for i, r in enumerate(records):
     assert r['kind'] == 'text' and r['grid'] is None and len(r['text']) <= 4097
-    first = struct.unpack('<B3x5IQ', raw[1, 0, i][0])[-1]
+    first = record_head(raw, i)[-1]
     assert first == len(found.setdefault(r['key'], []))
     found[r['key']] += r['text']
     assert (256 in r['text']) == (r['text'][-1] == 256 and r['text'].count(256) == 1)
@@ -215,7 +215,7 @@ records = dump('c.lmdb')
 assert [(r['key'], r['text']) for r in records] == [(k, t) for k, t, _ in want]
 for i, (r, (key, text, prompt)) in enumerate(zip(records, want)):
     parts = raw[1, 0, i][1]
-    assert (parts[16].tolist() == [prompt]) if prompt else 16 not in parts
+    assert (parts['prompt'].tolist() == [prompt]) if prompt else 'prompt' not in parts
     assert ('pixels' in parts) == key.startswith('p/') == (r['codes'] is not None)
     if r['codes']:
         image = np.asarray(Image.open(io.BytesIO(parts['pixels'])))

@@ -1,5 +1,5 @@
 /* fuzz_token_record.c - arbitrary bytes as values of a shard, with a corrected checksum so that the
- * content is read. An accepted record must build the same bytes again.
+ * content is read. An accepted record or meta must build the same content again.
  */
 #include "common/io/token_db/token_db_value.h"
 
@@ -7,22 +7,55 @@
 #include <string.h>
 #include <xxhash.h>
 
-static uint32_t discrete_range[2] = {3, 70000}, action_range[1] = {5};
-static float low[2] = {-1, -1}, high[2] = {1, 1};
+/* Two tasks: one with a slot of every kind on both sides, one of a text about an image. */
+static const char tasks_text[] =
+    "[{\"kind\":\"episode\",\"name\":\"a\",\"slots\":["
+    "{\"kind\":\"image\",\"name\":\"i\",\"side\":\"observed\"},"
+    "{\"kind\":\"image\",\"name\":\"j\",\"side\":\"observed\"},"
+    "{\"kind\":\"text\",\"name\":\"t\",\"side\":\"observed\"},"
+    "{\"high\":[1,1],\"kind\":\"vector\",\"low\":[0,0],\"name\":\"v\",\"side\":\"observed\"},"
+    "{\"kind\":\"discrete\",\"name\":\"d\",\"range\":[3,900],\"side\":\"observed\"},"
+    "{\"high\":[1,1],\"kind\":\"vector\",\"low\":[0,0],\"name\":\"v\",\"raw\":[0,1],"
+    "\"side\":\"acted\"},"
+    "{\"kind\":\"discrete\",\"name\":\"d\",\"range\":[5],\"side\":\"acted\"}]},"
+    "{\"kind\":\"text\",\"name\":\"b\",\"slots\":["
+    "{\"kind\":\"image\",\"name\":\"i\",\"side\":\"observed\"},"
+    "{\"kind\":\"text\",\"name\":\"t\",\"side\":\"observed\"}]}]";
+
+static bool equal(const void *a, const void *b, uint64_t bytes) {
+    return !a == !b && (!a || !memcmp(a, b, bytes));
+}
+
+static bool same_slot(const slot_data_t *a, const slot_data_t *b, const slot_t *s, uint64_t T) {
+    uint64_t cells = T * a->grid_h * a->grid_w, numbers = 4 * T * s->width;
+    return a->grid_h == b->grid_h && a->grid_w == b->grid_w && a->image_h == b->image_h &&
+           a->image_w == b->image_w && a->text_len == b->text_len &&
+           a->prompt_len == b->prompt_len && a->pixels_bytes == b->pixels_bytes &&
+           equal(a->present, b->present, T) && equal(a->codes, b->codes, 4 * cells) &&
+           equal(a->pixels, b->pixels, a->pixels_bytes) &&
+           equal(a->pixel_size, b->pixel_size, 4 * T) && equal(a->text, b->text, 4 * a->text_len) &&
+           equal(a->vector, b->vector, numbers) && equal(a->discrete, b->discrete, numbers) &&
+           equal(a->label_vector, b->label_vector, numbers) &&
+           equal(a->label_discrete, b->label_discrete, numbers);
+}
+
+static bool same_record(const token_record_t *a, const token_record_t *b, const task_t *task) {
+    for (uint32_t i = 0; i < task->n_slots; i++)
+        if (!same_slot(&a->slot[i], &b->slot[i], &task->slot[i], a->T)) return false;
+    return a->task == b->task && a->T == b->T && a->first_step == b->first_step &&
+           a->key_len == b->key_len && equal(a->key, b->key, a->key_len) &&
+           equal(a->rewards, b->rewards, 4 * (uint64_t)a->T) &&
+           equal(a->success, b->success, a->T) && equal(a->label, b->label, a->label_len);
+}
 
 static void check_record(const uint8_t *v, size_t size, uint32_t codes) {
-    const shard_meta_t meta = {.codes = codes,
-                               .text_vocab = codes > 65536 ? 70000 : 257,
-                               .n_continuous = 2,
-                               .n_discrete = 2,
-                               .n_actions = 2,
-                               .n_discrete_actions = 1,
-                               .discrete_range = discrete_range,
-                               .discrete_action_range = action_range,
-                               .action_low = low,
-                               .action_high = high};
-    token_record_t r;
+    static tasks_t tasks;
     reason_t why = {""};
+    if (!tasks.n && tasks_parse(&tasks, tasks_text, sizeof tasks_text - 1, &why))
+        BUG("%s", why.text);
+    const shard_meta_t meta = {
+        .codes = codes, .text_vocab = codes > 65536 ? 70000 : 257, .tasks = tasks};
+    token_record_t r;
     int rc = token_record_parse(v, size, 7, &meta, &r, &why);
     if (rc) {
         if (!why.text[0] || r.owned) BUG("refused without a reason, or with something left");
@@ -34,12 +67,28 @@ static void check_record(const uint8_t *v, size_t size, uint32_t codes) {
     if (!again) BUG("read but not to be written: %s", why.text);
     if (token_record_parse(again, again_size, 7, &meta, &r2, &why))
         BUG("written but not to be read: %s", why.text);
-    if (r2.T != r.T || r2.text_len != r.text_len || r2.key_len != r.key_len ||
-        r2.pixels_bytes != r.pixels_bytes || !r.codes != !r2.codes || !r.text != !r2.text)
-        BUG("a record changes by writing");
+    if (!same_record(&r, &r2, &tasks.v[r.task])) BUG("a record changes by writing");
     token_record_release(&r2);
     token_record_release(&r);
     free(again);
+}
+
+static void check_meta(const uint8_t *v, size_t size) {
+    shard_meta_t meta = {.codes = 4, .code_dim = 2}, back;
+    reason_t why;
+    if (token_codebook_parse(v, size, &meta, &why) == 0) shard_meta_release(&meta);
+    if (token_meta_parse(v, size, &meta, &why)) return;
+    size_t again_size;
+    uint8_t *again = token_meta_build(&meta, &again_size);
+    if (token_meta_parse(again, again_size, &back, &why))
+        BUG("a meta that cannot be read: %s", why.text);
+    char *a = tasks_json(&meta.tasks), *b = tasks_json(&back.tasks);
+    if (strcmp(a, b) != 0) BUG("tasks change by writing");
+    free(a);
+    free(b);
+    free(again);
+    shard_meta_release(&meta);
+    shard_meta_release(&back);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -51,20 +100,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         uint64_t sum = XXH64(v + 24, size - 24, XXH64(v, 16, 0));
         memcpy(v + 16, &sum, 8);
     }
-    shard_meta_t meta = {.codes = 4, .code_dim = 2};
-    reason_t why;
-    if (what & 2) {
+    if (what & 2)
         check_record(v, size, what & 4 ? 70000 : 512);
-    } else {
-        if (token_codebook_parse(v, size, &meta, &why) == 0) shard_meta_release(&meta);
-        if (token_meta_parse(v, size, &meta, &why) == 0) {
-            size_t again_size;
-            uint8_t *again = token_meta_build(&meta, &again_size);
-            if (again_size > size) BUG("a meta value grows by writing");
-            free(again);
-            shard_meta_release(&meta);
-        }
-    }
+    else
+        check_meta(v, size);
     free(v);
     return 0;
 }

@@ -26,8 +26,8 @@ typedef struct {
  * messages. NULL is the default:
  *
  *     observations   all images (episode_source_find_images) of 1 or 3 channels; Boxes of at most
- *                    one dimension -> vector; Discrete, MultiDiscrete and MultiBinary -> discrete; the
- *                    first text
+ *                    one dimension -> vector; Discrete, MultiDiscrete and MultiBinary ->
+ *                    discrete; the first text
  *     actions        Boxes -> vector; Discrete -> discrete
  *
  * Warns of leaves that the default leaves out. Changes the source: its image leaves become

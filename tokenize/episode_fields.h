@@ -1,8 +1,8 @@
 /* episode_fields.h - turns the leaves of a dataset's episodes into the slots of a record, by a
  * mapping (mapping.h) and the task that it makes (episode_task.h).
  *
- *     observations   images -> codes; numbers -> vectors; Discrete -> discrete; texts -> byte tokens
- *                    of the episode's first texts, a line each, in one slot
+ *     observations   images -> codes; numbers -> vectors; Discrete -> discrete; texts -> byte
+ *                    tokens of the episode's first texts, a line each, in one slot
  *     actions        Boxes, scaled from their bounds to [-1,1] unless those say nothing
  *                    (bounds.h); Discrete
  *     infos          expert_action -> labels; success; present -> where a slot is there

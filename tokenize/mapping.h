@@ -1,5 +1,5 @@
-/* mapping.h - which observations and actions of a dataset become slots of its task, and of what kind:
- * by --obs and --act, or by default.
+/* mapping.h - which observations and actions of a dataset become slots of its task, and of what
+ * kind: by --obs and --act, or by default.
  *
  *     image=KEY+KEY2,vector=KEY+KEY2,discrete=KEY,text=KEY
  *
@@ -25,15 +25,15 @@ typedef struct {
 /* The mapping that text describes, released with mapping_release; name: of the dataset, for
  * messages. NULL is the default:
  *
- *     observations   all images (episode_source_find_images) of 1 or 3 channels; Boxes of at most one
- *                    dimension -> vector; Discrete, MultiDiscrete and MultiBinary -> discrete; the
- *                    first text
+ *     observations   all images (episode_source_find_images) of 1 or 3 channels; Boxes of at most
+ *                    one dimension -> vector; Discrete, MultiDiscrete and MultiBinary ->
+ *                    discrete; the first text
  *     actions        Boxes -> vector; Discrete -> discrete
  *
  * Warns of leaves that the default leaves out. Changes the source: its image leaves become
  * SPACE_IMAGE, and reading skips the leaves that nobody uses. die()s for a mapping that the dataset
- * cannot follow (2), naming what it has; for an image of other than 1 or 3 channels that is named or
- * the only one, and without any action (3). */
+ * cannot follow (2), naming what it has; for an image of other than 1 or 3 channels that is named
+ * or the only one, and without any action (3). */
 mapping_t mapping_observations(episode_source_t *source, const char *name, const char *text);
 mapping_t mapping_actions(episode_source_t *source, const char *name, const char *text);
 void mapping_release(mapping_t *mapping);

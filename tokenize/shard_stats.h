@@ -18,8 +18,8 @@ typedef struct {
     uint64_t image_tokens;        /* codes of all images */
     uint64_t pixels;              /* of all images that have codes, at the size the encoder saw */
     uint64_t kept_bytes;          /* of kept PNG files */
-    /* By tasks [tasks]; owned. slot_steps: timesteps that have the slot, [tasks][TASK_SLOTS]; a text
-     * counts once per record. */
+    /* By tasks [tasks]; owned. slot_steps: timesteps that have the slot, [tasks][TASK_SLOTS]; a
+     * text counts once per record. */
     uint64_t *task_records, *task_steps;
     uint64_t (*slot_steps)[TASK_SLOTS];
     uint64_t *histogram; /* [codes]: how often each code occurs. Owned */

@@ -77,7 +77,8 @@ static void make_episode(size_t e, bool dict, recorded_episode_t *out) {
         out->value[0] = make_rows(vector_at, e, T + 1, VECTOR, 0);
     }
     out->action[0] = make_rows(action_at, e, T, ACTIONS, 0);
-    out->expert_action = make_rows(action_at, e, T, ACTIONS, 0.125f);
+    out->expert_action = xcalloc(1, sizeof *out->expert_action);
+    out->expert_action[0] = make_rows(action_at, e, T, ACTIONS, 0.125f);
     out->rewards = make_rows(vector_at, e, T, 1, 0.5f);
     out->terminated = xcalloc(T, 1);
     out->truncated = xcalloc(T, 1);
@@ -105,16 +106,18 @@ static int write_dataset(const char *dir, bool dict) {
                           .act = &act,
                           .n_act = 1,
                           .dict_obs = dict};
+    int rc = 0;
     reason_t why;
-    minari_writer_t *w = minari_writer_new(dir, &spec, &why);
-    for (size_t e = 0; w && e < EPISODES; e++) {
+    minari_writer_t *w = minari_writer_new(dir, &spec, false, &rc, &why);
+    if (!w) die(rc, "%s", why.text);
+    for (size_t e = 0; e < EPISODES; e++) {
         recorded_episode_t episode;
         make_episode(e, dict, &episode);
-        int rc = minari_writer_add(w, &episode, &why);
+        rc = minari_writer_add(w, &episode, &why);
         recorded_episode_release(&episode);
         if (rc) die(RC_RUNTIME, "%s", why.text);
     }
-    if (!w || minari_writer_commit(w, &why)) die(RC_RUNTIME, "%s", why.text);
+    minari_writer_close(w);
     return 0;
 }
 

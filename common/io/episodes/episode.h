@@ -47,8 +47,8 @@ typedef struct {
     float **value; /* per observation: [T+1,count] for SPACE_BOX, SPACE_DISCRETE (value - start) */
     char ***text;  /* per observation: [T+1] strings for SPACE_TEXT */
     /* Per observation [T+1]: 1 where it is there, 0 where it is missing (a camera that dropped
-     * out), and its row means nothing. NULL entry: it is there always; `present` itself may be NULL,
-     * which is that for all of them. */
+     * out), and its row means nothing. NULL entry: it is there always; `present` itself may be
+     * NULL, which is that for all of them. */
     uint8_t **present;
     float **action; /* per action: [T,count] (SPACE_DISCRETE: value - start); NULL for texts */
     float **expert_action; /* per action: [T,count] clean ones; NULL, or NULL entries: none */

@@ -39,7 +39,8 @@ size_t episode_source_count(const episode_source_t *s);
 const char *episode_source_env_spec(const episode_source_t *s);
 /* The name that the recording gives itself; "" when it has none. Owned by the source. */
 const char *episode_source_dataset_id(const episode_source_t *s);
-/* Mean returns of a random policy and of an expert, as the recording states them; NAN: it does not. */
+/* Mean returns of a random policy and of an expert, as the recording states them; NAN: it does
+ * not. */
 double episode_source_random_return(const episode_source_t *s);
 double episode_source_expert_return(const episode_source_t *s);
 /* The leaves of the observations and of the actions. Owned by the source. */

@@ -37,7 +37,8 @@ void h5_without_locks(hid_t access);
 hid_t h5_open_file(const char *path, reason_t *why);
 size_t h5_link_count(hid_t group);
 bool h5_has(hid_t group, const char *name);
-/* The same for a path through groups. True also where a part of it is a link that opening refuses. */
+/* The same for a path through groups. True also where a part of it is a link that opening
+ * refuses. */
 bool h5_has_path(hid_t group, const char *path);
 hid_t h5_open_group(hid_t parent, const char *name, reason_t *why);
 /* `path` may go through groups ("observations/state/joints"). Release with h5_data_close. */

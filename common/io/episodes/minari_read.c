@@ -190,8 +190,8 @@ static int read_expert_leaf(minari_t *m, hid_t infos, size_t episode, size_t i, 
     return episode_defect(m->file, episode, field, why);
 }
 
-/* infos/expert_action: an array of the first action leaf, or a group by the leaves' paths, which may
- * lack some. */
+/* infos/expert_action: an array of the first action leaf, or a group by the leaves' paths, which
+ * may lack some. */
 static int read_expert(minari_t *m, hid_t infos, size_t episode, recorded_episode_t *e,
                        reason_t *why) {
     static const char field[] = "expert_action";
@@ -214,8 +214,8 @@ static int read_expert(minari_t *m, hid_t infos, size_t episode, recorded_episod
     return rc;
 }
 
-/* The flags of infos/PATH: *flags [*rows], 0 or 1, malloc'ed; *rows is T or T + 1. Any number that is
- * not 0 is true. */
+/* The flags of infos/PATH: *flags [*rows], 0 or 1, malloc'ed; *rows is T or T + 1. Any number that
+ * is not 0 is true. */
 static int read_info_flags(hid_t infos, const char *path, size_t T, uint8_t **flags, size_t *rows,
                            reason_t *why) {
     h5_data_t d;

@@ -25,7 +25,7 @@ typedef struct {
     size_t n_owned;
 } gato_case_t;
 
-static void case_open(st_file_t *f, const char *name) {
+static inline void case_open(st_file_t *f, const char *name) {
     char path[256];
     reason_t why;
     snprintf(path, sizeof path, "tests/reference/gato/%s.safetensors", name);
@@ -164,7 +164,7 @@ static inline void case_load(gato_case_t *c, const char *name) {
     case_steps(c);
 }
 
-static void case_close(gato_case_t *c) {
+static inline void case_close(gato_case_t *c) {
     for (size_t i = 0; i < c->n_owned; i++) free(c->owned[i]);
     tasks_release(&c->tasks);
     st_close(&c->weights);

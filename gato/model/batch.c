@@ -5,10 +5,6 @@
 
 static const column_t ints = {.per = 1, .type = DT_I32};
 
-int32_t column_at(const column_t *c, size_t i) {
-    return ((const int32_t *)c->v)[i];
-}
-
 /* ---- making and emptying ---- */
 
 void batch_init(batch_t *b, const gato_model_t *m) {

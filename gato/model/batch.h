@@ -24,9 +24,6 @@ typedef struct {
     size_t n, cap;
 } places_t;
 
-/* Element i of a column of integers. */
-int32_t column_at(const column_t *c, size_t i);
-
 typedef struct batch {
     const gato_model_t *model; /* borrowed */
     bool train;
@@ -47,8 +44,8 @@ typedef struct batch {
     /* the sequence at hand */
     timestep_place_t *place;
     size_t n_places, place_cap;
-    size_t *before;  /* [n_groups] */
-    double *numbers; /* [n_groups] */
+    size_t *before;  /* [n_groups] targets before it */
+    double *numbers; /* [n_groups] their numbers */
 } batch_t;
 
 /* Borrows m. Release with batch_release. */

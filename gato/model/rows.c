@@ -33,6 +33,10 @@ void column_put(column_t *c, int32_t v) {
     *column_ints(c, 1) = v;
 }
 
+int32_t column_at(const column_t *c, size_t i) {
+    return ((const int32_t *)c->v)[i];
+}
+
 void rows_init(rows_t *r, const input_spec_t *spec, size_t n_inputs) {
     if (n_inputs > ROWS_INPUTS) BUG("%zu inputs", n_inputs);
     *r = (rows_t){.n_inputs = n_inputs};

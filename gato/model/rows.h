@@ -33,6 +33,8 @@ int32_t *column_ints(column_t *c, size_t rows);
 float *column_floats(column_t *c, size_t rows);
 /* Appends one row of one integer. */
 void column_put(column_t *c, int32_t v);
+/* Element i of a column of integers. */
+int32_t column_at(const column_t *c, size_t i);
 
 /* n rows of several inputs. The caller keeps every column at n rows. */
 typedef struct {

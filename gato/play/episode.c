@@ -71,9 +71,10 @@ static disturbance_t disturbance(const task_t *task, const episode_opts_t *o, ui
 
 /* One number of the executed action. The environment clamps, and the recording must hold what it
  * executes. A NaN stays a NaN, so that the environment refuses it. */
-static float disturbed(float v, float low, float high, float deviation) {
+static float disturbed(float v, float low, float high, float sigma, float noise) {
     bool bounded = isfinite(low) && isfinite(high);
-    if (deviation != 0) v += deviation * (bounded ? (high - low) / 2 : 1);
+    float spread = sigma * (bounded ? (high - low) / 2 : 1);
+    v += spread * noise;
     if (v > high) v = high;
     if (v < low) v = low;
     return v;
@@ -92,10 +93,10 @@ static void disturb(disturbance_t *d, const task_t *task, size_t step, env_actio
         const slot_t *slot = &task->slot[i];
         if (slot->side != SIDE_ACTED || slot->kind != SLOT_VECTOR) continue;
         for (uint32_t c = 0; c < slot->width; c++, k++) {
-            bool noise = !burst && d->sigma > 0;
-            float deviation = noise ? d->sigma * rng_normal(d->noise, step * d->columns + k) : 0;
+            bool noisy = !burst && d->sigma > 0;
+            float noise = noisy ? rng_normal(d->noise, step * d->columns + k) : 0;
             action->vector[k] =
-                disturbed(action->vector[k], slot->low[c], slot->high[c], deviation);
+                disturbed(action->vector[k], slot->low[c], slot->high[c], d->sigma, noise);
         }
     }
 }

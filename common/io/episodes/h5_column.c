@@ -211,6 +211,16 @@ static void put_filters(h5w_bytes_t *b) {
     h5b_message_end(b, m);
 }
 
+/* The bytes that a chunk's longest side takes: readers ask for exactly so many. */
+static size_t side_bytes(const h5w_column_t *c, uint64_t rows) {
+    uint64_t most = rows;
+    for (int i = 0; i < c->rank; i++)
+        if (c->dim[i] > most) most = c->dim[i];
+    size_t bits = 0;
+    while (most >>= 1) bits++;
+    return (bits + 8) / 8;
+}
+
 /* As many bytes as the size of a compressed chunk takes, which may be larger than the chunk. */
 static size_t size_bytes(uint64_t chunk) {
     size_t bits = 0;
@@ -253,9 +263,10 @@ static uint64_t put_array(h5w_t *f, const h5w_column_t *c, uint64_t chunk_bytes,
 
 static void put_layout(h5w_t *f, h5w_bytes_t *b, const h5w_column_t *c) {
     enum { CONTIGUOUS_VERSION = 3, CONTIGUOUS = 1, VERSION = 4, CHUNKED = 2, SINGLE_FILTERED = 2 };
-    enum { SINGLE = 1, FIXED_ARRAY = 3, PAGE_BITS = 30, DIM_BYTES = 8 };
+    enum { SINGLE = 1, FIXED_ARRAY = 3, PAGE_BITS = 30 };
     bool single = c->n_pieces == 1;
     uint64_t rows = single ? c->rows : c->chunk_rows;
+    size_t side = side_bytes(c, rows);
     uint64_t array = c->n_pieces > 1 ? put_array(f, c, rows * c->row_bytes, PAGE_BITS) : 0;
     size_t m = h5b_message(b, H5B_LAYOUT, 0);
     if (c->n_pieces == 0) {
@@ -270,10 +281,10 @@ static void put_layout(h5w_t *f, h5w_bytes_t *b, const h5w_column_t *c) {
     h5b_int(b, CHUNKED, 1);
     h5b_int(b, single && c->zip ? SINGLE_FILTERED : 0, 1);
     h5b_int(b, (uint64_t)c->rank + 2, 1); /* rows, dimensions, bytes of a value */
-    h5b_int(b, DIM_BYTES, 1);
-    h5b_int(b, rows, DIM_BYTES);
-    for (int i = 0; i < c->rank; i++) h5b_int(b, c->dim[i], DIM_BYTES);
-    h5b_int(b, h5w_size(c->type), DIM_BYTES);
+    h5b_int(b, side, 1);
+    h5b_int(b, rows, side);
+    for (int i = 0; i < c->rank; i++) h5b_int(b, c->dim[i], side);
+    h5b_int(b, h5w_size(c->type), side);
     h5b_int(b, single ? SINGLE : FIXED_ARRAY, 1);
     if (!single) {
         h5b_int(b, PAGE_BITS, 1);

@@ -15,6 +15,7 @@
 #   make compile_commands.json    build/compile_commands.json, for editors and clang-tidy
 #   make demo                     the whole pipeline on the simulated arm, in minutes
 #   make reacher                  the same at full length
+#   make three                    one model on three bodies beside a model for each, in under an hour
 #   make recipe NAME=vq-64-f8     a tokenizer by a recipe of pipelines/configs
 #   make quantizers               every quantizer on the same images (build/quantizers/quantizers.md)
 #   make cross-domain             tokenizers of one kind of images measured on another
@@ -81,7 +82,7 @@ TEST_C    := $(wildcard tests/test_*.c tests/examples/*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
-.PHONY: all help programs tests test quick check asan tsan fuzz coverage lint compile_commands.json bench demo reacher recipe \
+.PHONY: all help programs tests test quick check asan tsan fuzz coverage lint compile_commands.json bench demo reacher three recipe \
         cross-domain data-large quantizers format format-check install uninstall clean
 .SECONDARY:
 all: programs
@@ -161,6 +162,8 @@ demo: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=demo
 reacher: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher EPISODES=12000 PLAY=200
+three: programs
+	$(MAKE) --no-print-directory -f pipelines/three.mk
 # Every quantizer on the same images: STEPS=600 SEEDS="1 2 3" D=build/quantizers.
 quantizers: programs
 	B=$(B) sh pipelines/quantizers.sh

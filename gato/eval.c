@@ -1,4 +1,4 @@
-/* eval.c - `gato eval`: held-out metrics, one JSON line per source and one over all. */
+/* eval.c - `gato eval`: held-out metrics, one JSON line per source and task, and one over all. */
 #include "common/base/cli.h"
 #include "common/base/pool.h"
 #include "gato/commands.h"
@@ -8,14 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
-static void print(const gato_model_t *m, const char *source, size_t records,
-                  const gato_metrics_t *f) {
+/* source, task: NULL = all. */
+static void print(const gato_model_t *m, const char *source, const char *task, size_t records,
+                  uint32_t number, const gato_metrics_t *f) {
     jsonw_t w = {0};
     jsonw_begin(&w);
     jsonw_str(&w, "source", source);
+    jsonw_str(&w, "task", task);
     jsonw_int(&w, "records", (int64_t)records);
-    jsonw_int(&w, "tokens", (int64_t)f->positions);
-    metrics_members(m, f, &w);
+    jsonw_int(&w, "tokens", (int64_t)metrics_positions(f, number));
+    metrics_members(m, f, number, &w);
     puts(jsonw_end(&w));
     jsonw_free(&w);
 }
@@ -23,11 +25,54 @@ static void print(const gato_model_t *m, const char *source, size_t records,
 /* A side without records has no metrics: says what to do, beside the nulls. */
 static void say_empty(const dataset_t *d, side_t side, double holdout) {
     for (size_t i = 0; i < dataset_sources(d); i++)
-        if (!dataset_source_records(d, i, side))
+        if (!dataset_records(d, i, UINT32_MAX, side))
             warn("nothing is held out of '%s' (data.holdout = %g, %zu records): --split all "
                  "evaluates everything%s",
-                 dataset_source(d, i), holdout, dataset_source_records(d, i, SIDE_ALL),
+                 dataset_source(d, i), holdout, dataset_records(d, i, UINT32_MAX, SIDE_ALL),
                  holdout > 0 ? "" : ", --set data.holdout=F holds out a share");
+}
+
+/* What the policy never learned has no loss: null, and a word. */
+static void say_untrained(const gato_model_t *m, const dataset_t *d, side_t side) {
+    const gato_config_t *c = &m->config;
+    for (uint32_t t = 0; t < m->tasks.n; t++) {
+        const task_t *task = &m->tasks.v[t];
+        if (!dataset_records(d, SIZE_MAX, t, side)) continue;
+        bool text = task->kind != RECORD_EPISODE && task_first(task, SIDE_OBSERVED, SLOT_TEXT) >= 0;
+        if (text && c->loss.text <= 0)
+            warn("task '%s': the policy was not trained on texts (loss.text = 0): null",
+                 task->name);
+        bool acts = task_first(task, SIDE_ACTED, SLOT_VECTOR) >= 0 ||
+                    task_first(task, SIDE_ACTED, SLOT_DISCRETE) >= 0;
+        if (acts && c->loss.action <= 0)
+            warn("task '%s': the policy was not trained on actions (loss.action = 0): null",
+                 task->name);
+    }
+}
+
+/* A line per source and task, then one over all if there are several. */
+static void evaluate(gato_graphs_t *g, const dataset_t *d, side_t side, size_t limit) {
+    const gato_model_t *m = gato_graphs_model(g);
+    gato_metrics_t all;
+    size_t lines = 0, records = 0;
+    gato_metrics_init(&all, m);
+    for (size_t i = 0; i < dataset_sources(d); i++)
+        for (uint32_t t = 0; t < m->tasks.n; t++) {
+            if (!dataset_records(d, i, t, SIDE_ALL)) continue;
+            gato_metrics_t f;
+            gato_metrics_init(&f, m);
+            metrics_over(g, d, i, t, side, limit, &f);
+            size_t n = dataset_records(d, i, t, side);
+            print(m, dataset_source(d, i), m->tasks.v[t].name, n, t, &f);
+            gato_metrics_add(&all, &f);
+            gato_metrics_release(&f);
+            lines++;
+            records += n;
+        }
+    if (lines > 1)
+        print(m, dataset_sources(d) > 1 ? NULL : dataset_source(d, 0), NULL, records, METRICS_ALL,
+              &all);
+    gato_metrics_release(&all);
 }
 
 int cmd_gato_eval(int argc, char **argv) {
@@ -38,17 +83,19 @@ int cmd_gato_eval(int argc, char **argv) {
         {"--model", CLI_STR, &model, "RUN", "the policy", true},
         {"--data", CLI_LIST, &data, "X.lmdb", "token shards", true},
         {"--split", CLI_STR, &split, "S", "val (held out), train or all", false},
-        {"--limit", CLI_INT, &limit, "N", "at most N sequences per source (0 = all)", false},
+        {"--limit", CLI_INT, &limit, "N", "at most N sequences per source and task (0 = all)",
+         false},
         {"--weights", CLI_STR, &weights, "BITS",
          "f32, bf16 or q8: measure what fewer bits per weight cost", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys: holdout, split_by", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
-    cli_parse(argc, argv, "eval",
-              "print held-out metrics of a policy: one JSON line per source, then one over all if "
-              "there are several",
-              (const cli_opt_t *const[]){options}, 1);
+    cli_parse(
+        argc, argv, "eval",
+        "print held-out metrics of a policy: one JSON line per source and task, then one over "
+        "all if there are several",
+        (const cli_opt_t *const[]){options}, 1);
     side_t side = !strcmp(split, "train") ? SIDE_TRAIN
                   : !strcmp(split, "all") ? SIDE_ALL
                                           : SIDE_VAL;
@@ -61,25 +108,17 @@ int cmd_gato_eval(int argc, char **argv) {
     pool_set_threads((int)threads);
     gato_model_t *m = run_open(model);
     config_sets(gato_config_table, &m->config, &set);
-    dataset_t *d = dataset_open(&data, &m->config);
+    kern_weights_t kind;
     reason_t why;
-    if (gato_facts_fit(&m->facts, dataset_facts(d), m->config.model.image_in != IMAGE_IN_PATCHES,
-                       &why))
-        die(RC_MISFIT, "%s", why.text);
-    dataset_scale_actions(d, &m->facts);
-    gato_graphs_t g;
-    kern_weights_t kind = gato_weights_named(weights);
+    if (gato_weights_named(weights, &kind, &why)) die(RC_USAGE, "--weights: %s", why.text);
+    dataset_t *d = dataset_open(
+        &data, &m->config, &(dataset_opts_t){.tasks = &m->tasks, .vocabulary = &m->vocabulary});
     nn_packed_t *packed = kind == WEIGHTS_F32 ? NULL : nn_packed_new(m->params, kind);
-    gato_graphs_init(&g, m, (graph_opts_t){.packed = packed});
+    gato_graphs_t *g = gato_graphs_new(m, (graph_opts_t){.packed = packed});
     say_empty(d, side, m->config.data.holdout);
-    gato_metrics_t all = {0};
-    for (size_t i = 0; i < dataset_sources(d); i++) {
-        gato_metrics_t f = metrics_over(&g, d, i, side, (size_t)limit);
-        print(m, dataset_source(d, i), dataset_source_records(d, i, side), &f);
-        gato_metrics_add(&all, &f);
-    }
-    if (dataset_sources(d) > 1) print(m, NULL, dataset_records(d, side), &all);
-    gato_graphs_release(&g);
+    say_untrained(m, d, side);
+    evaluate(g, d, side, (size_t)limit);
+    gato_graphs_free(g);
     nn_packed_free(packed);
     dataset_close(d);
     gato_model_free(m);

@@ -3,7 +3,6 @@
 #include "common/model/version.h"
 #include "gato/commands.h"
 #include "gato/record.h"
-#include "gato/run/run.h"
 
 int main(int argc, char **argv) {
     static const cli_command_t commands[] = {

@@ -8,6 +8,8 @@
 #include "common/base/pool.h"
 #include "common/io/safetensors/safetensors.h"
 #include "common/train/optimizer.h"
+#include "gato/commands.h"
+#include "gato/data/dataset.h"
 #include "gato/model/graph.h"
 #include "gato/run/run.h"
 
@@ -23,12 +25,13 @@ static void give_floats(st_writer_t *w, const char *name, int rank, size_t a, si
 }
 
 static void give_tokens(st_writer_t *w, const batch_t *b) {
-    uint64_t n = b->id.n;
+    uint64_t n = batch_positions(b);
+    const int32_t *id = b->id.v, *counts = b->mask.v;
     int64_t *ids = xmalloc(n * sizeof *ids);
     uint8_t *mask = xmalloc(n);
     for (size_t i = 0; i < n; i++) {
-        ids[i] = b->id.v[i];
-        mask[i] = (uint8_t)b->mask.v[i];
+        ids[i] = id[i];
+        mask[i] = (uint8_t)counts[i];
     }
     st_writer_give(w, "tokens", ST_I64, 1, &n, ids);
     st_writer_give(w, "target_mask", ST_U8, 1, &n, mask);
@@ -49,18 +52,27 @@ static void give_params(st_writer_t *w, const gato_model_t *m, int block, const 
     }
 }
 
+/* Executes the batch; returns its loss. */
+static double run_batch(gato_graphs_t *g, const batch_t *b, uint64_t step) {
+    gato_metrics_t f;
+    gato_metrics_init(&f, gato_graphs_model(g));
+    gato_step(g, b, 0, step, 0, false, &f);
+    double loss = f.loss;
+    gato_metrics_release(&f);
+    return loss;
+}
+
 static void trace_forward(const gato_model_t *m, const batch_t *b, st_writer_t *w) {
-    gato_graphs_t g;
-    gato_graphs_init(&g, m, (graph_opts_t){.all_logits = true, .exact = true});
-    gato_metrics_t f = gato_step(&g, b, 0, 0, 0, false);
-    gato_graph_t *at = g.last;
-    size_t T = at->shape.T, D = (size_t)m->config.model.width;
+    gato_graphs_t *g = gato_graphs_new(m, (graph_opts_t){.all_logits = true, .exact = true});
+    const gato_graph_t *at = gato_graph_fill(g, b); /* before it runs: filling overwrites values */
+    double loss = run_batch(g, b, 0);
+    size_t T = at->T, D = (size_t)m->config.model.width;
     give_tokens(w, b);
     give_floats(w, "embeddings", 2, T, D, plan_data(at->plan, at->embeddings));
     give_floats(w, "hidden", 2, T, D, plan_data(at->plan, at->hidden));
     give_floats(w, "logits", 2, T, tokens_total(&m->tokens), plan_data(at->plan, at->logits));
-    give_floats(w, "loss", 1, 1, 0, &(float){(float)f.loss});
-    gato_graphs_release(&g);
+    give_floats(w, "loss", 1, 1, 0, &(float){(float)loss});
+    gato_graphs_free(g);
 }
 
 static void trace_train(const gato_model_t *m, const batch_t *b, int64_t steps, st_writer_t *w) {
@@ -69,14 +81,13 @@ static void trace_train(const gato_model_t *m, const batch_t *b, int64_t steps, 
     optimizer_t o = optimizer_of(&c->optim, c->train.steps, 0);
     o.wrt = m->wrt;
     o.n_wrt = m->n_wrt;
-    gato_graphs_t g;
-    gato_graphs_init(&g, m, (graph_opts_t){.train = true, .exact = true});
+    gato_graphs_t *g = gato_graphs_new(m, (graph_opts_t){.train = true, .exact = true});
     for (int64_t s = 0; s < steps; s++) {
-        gato_metrics_t f = gato_step(&g, b, 0, (uint64_t)s, 0, false);
+        double loss = run_batch(g, b, (uint64_t)s);
         char name[48];
         snprintf(name, sizeof name, "loss/%lld", (long long)s + 1);
         if (s)
-            give_floats(w, name, 1, 1, 0, &(float){(float)f.loss});
+            give_floats(w, name, 1, 1, 0, &(float){(float)loss});
         else
             give_params(w, m, PARAMS_GRAD, "grad/", m->wrt, m->n_wrt);
         if (optimizer_step(&o, m->params, s, 1).skipped)
@@ -84,7 +95,11 @@ static void trace_train(const gato_model_t *m, const batch_t *b, int64_t steps, 
         snprintf(name, sizeof name, "param/%lld/", (long long)s + 1);
         give_params(w, m, PARAMS_VALUE, name, all, 1);
     }
-    gato_graphs_release(&g);
+    gato_graphs_free(g);
+}
+
+static void check_head(const char *key, double was, double now) {
+    if (now > 0 && was <= 0) die(RC_MISFIT, "%s: the RUN has no head for it", key);
 }
 
 /* Keys that depend on the length of a run are neutral unless set; those of the architecture stay
@@ -101,10 +116,10 @@ static void trace_config(gato_model_t *m, const char *file, const cli_list_t *se
     config_sets(gato_config_table, &c, set);
     if (config_diff(gato_config_table, &m->config, &c, CONFIG_ARCH, differences,
                     sizeof differences))
-        die(RC_MISFIT, "the RUN has another architecture: %s", differences);
+        die_list(RC_MISFIT, differences, "the RUN has another architecture:");
     if (gato_config_check(&c, &why)) die(RC_USAGE, "%s", why.text);
-    if (c.loss.image > 0 && params_find(m->params, "predict_future.weight") < 0)
-        die(RC_MISFIT, "loss.image: the RUN has no predict_future.weight");
+    check_head("loss.image", m->config.loss.image, c.loss.image);
+    check_head("loss.vector", m->config.loss.vector, c.loss.vector);
     m->config = c;
 }
 
@@ -138,18 +153,17 @@ int cmd_gato_trace(int argc, char **argv) {
     trace_config(m, config, &set);
     const char *spec[1] = {data};
     cli_list_t specs = {spec, 1, 1};
-    dataset_t *d = dataset_open(&specs, &m->config);
-    if (gato_facts_fit(&m->facts, dataset_facts(d), m->config.model.image_in != IMAGE_IN_PATCHES,
-                       &why))
-        die(RC_MISFIT, "'%s' does not fit '%s': %s", data, run, why.text);
-    dataset_scale_actions(d, &m->facts);
+    dataset_t *d = dataset_open(
+        &specs, &m->config,
+        &(dataset_opts_t){.tasks = &m->tasks, .vocabulary = &m->vocabulary, .one_record = true});
     sequence_t sequence;
     if (!dataset_first_sequence(d, 0, id, &sequence))
         die(RC_USAGE, "'%s' has %zu records, counted from 0: there is no record %llu", data,
-            dataset_records(d, SIDE_ALL), (unsigned long long)id);
+            dataset_records(d, 0, UINT32_MAX, SIDE_ALL), (unsigned long long)id);
     batch_t b;
-    batch_init(&b, &m->config, &m->facts);
-    batch_add_sequence(&b, &sequence);
+    batch_init(&b, m);
+    batch_clear(&b, false, 0, 0);
+    if (sequence_add(&b, &sequence, &why)) die(RC_DATA, "%s", why.text);
     st_writer_t *w = st_writer_new();
     trace_forward(m, &b, w);
     if (train) trace_train(m, &b, steps, w);

@@ -8,22 +8,25 @@
 #include "gato/run/metrics.h"
 #include "gato/run/run.h"
 #include "gato/run/settings.h"
+#include "gato/train_begin.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELD_OUT = 128 /* sequences per source of the metrics during training */ };
+enum { HELD_OUT = 128 /* sequences per source and task of the metrics during training */ };
 
 typedef struct {
     session_t session;
     cli_list_t data;   /* --data */
-    const char *vqvae; /* --vqvae, or NULL */
+    const char *vqvae; /* --vqvae, or the tokenizer of --init, or NULL */
+    char *init_vqvae;  /* owned: the latter */
+    train_begin_t begin;
     gato_config_t config;
     dataset_t *d;
     gato_model_t *m;
-    gato_graphs_t train, eval;
+    gato_graphs_t *train, *eval;
     optimizer_t optimizer;
     batch_t batch;
     /* parts of a checkpoint */
@@ -35,14 +38,25 @@ typedef struct {
 
 static void fill_batch(run_t *r, int64_t step, int64_t micro) {
     size_t n = (size_t)r->config.train.batch, per_step = n * (size_t)r->config.train.accumulate;
+    reason_t why;
     batch_clear(&r->batch, true, r->session.options.seed, (uint64_t)step);
     for (size_t i = 0; i < n; i++) {
         sequence_t w;
         dataset_sample(r->d, r->session.options.seed, (uint64_t)step, (size_t)micro * n + i,
                        per_step, &w);
-        batch_add_sequence(&r->batch, &w);
+        if (sequence_add(&r->batch, &w, &why)) die(RC_DATA, "%s", why.text);
         sequence_release(&w);
     }
+}
+
+/* Executes the batch; returns its loss. */
+static double run_batch(run_t *r, int64_t step, uint64_t first_sample, bool add) {
+    gato_metrics_t f;
+    gato_metrics_init(&f, r->m);
+    gato_step(r->train, &r->batch, r->session.options.seed, (uint64_t)step, first_sample, add, &f);
+    double loss = f.loss;
+    gato_metrics_release(&f);
+    return loss;
 }
 
 static loop_step_t step(void *ctx, int64_t s) {
@@ -52,10 +66,8 @@ static loop_step_t step(void *ctx, int64_t s) {
     for (int64_t k = 0; k < accumulate; k++) {
         fill_batch(r, s, k);
         uint64_t first = (uint64_t)(s * accumulate + k) * (uint64_t)r->config.train.batch;
-        gato_metrics_t f =
-            gato_step(&r->train, &r->batch, r->session.options.seed, (uint64_t)s, first, k > 0);
-        out.loss += f.loss / (double)accumulate;
-        out.items += (double)f.positions;
+        out.loss += run_batch(r, s, first, k > 0) / (double)accumulate;
+        out.items += (double)batch_positions(&r->batch);
     }
     out.skipped = true;
     out.grad_norm = NAN;
@@ -68,21 +80,31 @@ static loop_step_t step(void *ctx, int64_t s) {
 
 /* ---- metrics ---- */
 
+/* Held-out metrics of a task over all sources. */
+static void measure(run_t *r, uint32_t task, size_t limit, gato_metrics_t *f) {
+    for (size_t i = 0; i < dataset_sources(r->d); i++)
+        metrics_over(r->eval, r->d, i, task, SIDE_VAL, limit, f);
+}
+
 static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *note,
                    size_t note_size) {
     run_t *r = ctx;
+    gato_metrics_t f;
     (void)s;
     if (!evaluate) return;
-    gato_metrics_t sum = {0};
-    for (size_t i = 0; i < dataset_sources(r->d); i++) {
-        gato_metrics_t f = metrics_over(&r->eval, r->d, i, SIDE_VAL, HELD_OUT);
-        gato_metrics_add(&sum, &f);
-    }
-    double loss = sum.sequences ? metrics_loss(r->m, &sum) : NAN,
-           mae = sum.n_values ? sum.absolute / (double)sum.n_values : NAN;
+    gato_metrics_init(&f, r->m);
+    for (uint32_t t = 0; t < r->m->tasks.n; t++) measure(r, t, HELD_OUT, &f);
+    double loss = metrics_loss(r->m, &f, METRICS_ALL);
     jsonw_float(line, "loss_held_out", (float)loss);
-    jsonw_float(line, "action_mae_held_out", (float)mae);
+    jsonw_float(line, "action_mae_held_out", (float)metrics_action_error(&f, METRICS_ALL));
+    for (uint32_t t = 0; t < r->m->tasks.n; t++) {
+        if (!dataset_records(r->d, SIZE_MAX, t, SIDE_ALL)) continue;
+        char *name = xasprintf("loss_%s", r->m->tasks.v[t].name);
+        jsonw_float(line, name, (float)metrics_loss(r->m, &f, t));
+        free(name);
+    }
     if (isfinite(loss)) snprintf(note, note_size, "held out %.4g", loss);
+    gato_metrics_release(&f);
 }
 
 /* ---- checkpoints ---- */
@@ -106,7 +128,7 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
 /* Refuses a tokenizer that did not make the shards: before anything of a former run is removed. */
 static void check_tokenizer(const run_t *r) {
     tokenizer_t *tokenizer = tokenizer_open_or_die(r->vqvae);
-    const char *mine = r->m->facts.fingerprint;
+    const char *mine = r->m->vocabulary.fingerprint;
     if (mine && strcmp(mine, tokenizer_fingerprint(tokenizer)))
         die(RC_MISFIT, "'%s' has fingerprint %s; the shards were made by %s", r->vqvae,
             tokenizer_fingerprint(tokenizer), mine);
@@ -136,41 +158,61 @@ static void copy_tokenizer(const run_t *r) {
     free(dir);
 }
 
+/* Without a tokenizer the policy cannot see. */
+static void say_blind(const run_t *r) {
+    char *own = fs_join(r->session.options.out, "vqvae");
+    bool there = r->vqvae || (r->session.options.resume && fs_is_dir(own)), sees = false;
+    for (uint32_t t = 0; t < r->m->tasks.n; t++) {
+        dataset_kinds_t k = dataset_kinds(r->d, t);
+        sees = sees || (k.episodes && k.images);
+    }
+    free(own);
+    if (there || !sees || r->config.model.image_in == IMAGE_IN_PATCHES) return;
+    warn("no --vqvae: the RUN gets no tokenizer, and 'gato act' will miss it to read images");
+}
+
 /* ---- --dry-run ---- */
 
 /* Seconds of one evaluation, by its first sequences. */
 static double seconds_of_evaluation(run_t *r) {
     enum { FEW = 16 };
     double seconds = 0;
-    for (size_t i = 0; i < dataset_sources(r->d); i++) {
-        size_t all = dataset_sequences(r->d, i, SIDE_VAL), n = all < HELD_OUT ? all : HELD_OUT;
-        if (!n) continue;
-        size_t few = n < FEW ? n : FEW;
-        metrics_over(&r->eval, r->d, i, SIDE_VAL, few); /* records and touches memory */
-        double start = log_now();
-        metrics_over(&r->eval, r->d, i, SIDE_VAL, few);
-        seconds += (log_now() - start) * (double)n / (double)few;
-    }
+    gato_metrics_t f;
+    gato_metrics_init(&f, r->m);
+    for (size_t i = 0; i < dataset_sources(r->d); i++)
+        for (uint32_t t = 0; t < r->m->tasks.n; t++) {
+            size_t all = dataset_sequences(r->d, i, t, SIDE_VAL),
+                   n = all < HELD_OUT ? all : HELD_OUT;
+            if (!n) continue;
+            size_t few = n < FEW ? n : FEW;
+            metrics_over(r->eval, r->d, i, t, SIDE_VAL, few, &f); /* records and touches memory */
+            double start = log_now();
+            metrics_over(r->eval, r->d, i, t, SIDE_VAL, few, &f);
+            seconds += (log_now() - start) * (double)n / (double)few;
+        }
+    gato_metrics_release(&f);
     return seconds;
 }
 
 static void dry_run(run_t *r) {
     enum { WARM_UP = 2, TIMED = 2 };
-    double start = 0;
+    double start = 0, padding = 0;
     for (int i = 0; i < WARM_UP + TIMED; i++) { /* the first replays record and touch memory */
         int64_t s = i % 2;
         fill_batch(r, s, 0);
         if (i == WARM_UP) start = log_now();
-        gato_step(&r->train, &r->batch, r->session.options.seed, (uint64_t)s, 0, false);
+        run_batch(r, s, 0, false);
+        padding += gato_graphs_padding(r->train) / (WARM_UP + TIMED);
     }
     double seconds = (log_now() - start) / TIMED, accumulate = (double)r->config.train.accumulate;
-    const gato_graph_t *g = gato_graph_fill(&r->train, &r->batch);
+    const gato_graph_t *g = gato_graph_fill(r->train, &r->batch);
     session_print_cost(&r->session,
                        &(session_cost_t){.parameters = gato_model_parameters(r->m),
                                          .flops = gato_graph_flops(g) * accumulate,
                                          .bytes = (double)plan_bytes(g->plan),
                                          .seconds_per_step = seconds * accumulate,
-                                         .seconds_per_evaluation = seconds_of_evaluation(r)});
+                                         .seconds_per_evaluation = seconds_of_evaluation(r),
+                                         .padding = &padding});
 }
 
 /* ---- the command ---- */
@@ -191,24 +233,11 @@ static optimizer_t make_optimizer(const run_t *r) {
     return o;
 }
 
-/* A resumed policy keeps what it was trained with, even on other data; a new one asks its data. */
-static void scale_actions(run_t *r) {
-    gato_config_t config;
-    gato_facts_t former = {0};
-    uint8_t *text = NULL;
-    size_t size;
-    reason_t why;
-    char *path = fs_join(r->session.options.out, GATO_CONFIG_FILE);
-    bool found = r->session.options.resume && fs_exists(path) &&
-                 !fs_read(path, (size_t)16 << 20, &text, &size, NULL) &&
-                 run_parse((char *)text, size, &config, &former, NULL) == RC_OK;
-    if (found && gato_facts_fit(&former, dataset_facts(r->d),
-                                r->config.model.image_in != IMAGE_IN_PATCHES, &why))
-        die(RC_MISFIT, "'%s' was trained on other data: %s", r->session.options.out, why.text);
-    dataset_scale_actions(r->d, found ? &former : NULL);
-    gato_facts_release(&former);
-    free(text);
-    free(path);
+/* Was --seed given? A resumed run goes on with its own otherwise. */
+static bool seed_given(int argc, char **argv) {
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], "--seed") || !strncmp(argv[i], "--seed=", 7)) return true;
+    return false;
 }
 
 static bool parse(run_t *r, int argc, char **argv) {
@@ -216,31 +245,51 @@ static bool parse(run_t *r, int argc, char **argv) {
         {"--data", CLI_LIST, &r->data, "X.lmdb[=W]",
          "token shards; W is a shard's share of the sequences", true},
         {"--vqvae", CLI_STR, &r->vqvae, "RUN",
-         "the tokenizer that made the shards: its files are copied into RUN/vqvae", false},
+         "the tokenizer that made the shards: its files are copied into RUN/vqvae (with --init: "
+         "that of its RUN, unless given)",
+         false},
+        {"--init", CLI_STR, &r->begin.init, "RUN",
+         "go on from another policy: its weights, vocabulary, tasks and architecture; tasks that "
+         "it does not know are added",
+         false},
         {0},
     };
     return session_parse(&r->session, argc, argv, "train a policy on token shards", own);
 }
 
-static void configure(run_t *r) {
+static void configure(run_t *r, bool seed) {
     reason_t why;
-    session_configure(&r->session, &r->config, &r->config.train.steps);
+    session_t *s = &r->session;
+    r->begin.out = s->options.out;
+    r->begin.resume = s->options.resume;
+    train_begin(&r->begin, &r->config);
+    if (r->begin.resumed && !seed) s->options.seed = r->begin.seed;
+    session_configure(s, &r->config, &r->config.train.steps);
     if (gato_config_check(&r->config, &why)) die(RC_USAGE, "%s", why.text);
+    train_begin_check(&r->begin, &r->config);
+    if (*r->begin.fingerprint) s->identity.init = r->begin.fingerprint;
+    if (!r->begin.init || r->vqvae) return;
+    r->init_vqvae = fs_join(r->begin.init, "vqvae");
+    if (fs_is_dir(r->init_vqvae)) r->vqvae = r->init_vqvae;
 }
 
 static void open_data(run_t *r) {
-    r->d = dataset_open(&r->data, &r->config);
-    scale_actions(r);
+    dataset_opts_t o = {.tasks = r->begin.tasks,
+                        .vocabulary = r->begin.vocabulary,
+                        .extend = r->begin.init != NULL};
+    r->d = dataset_open(&r->data, &r->config, &o);
     gato_settings_check(&r->config, r->d);
 }
 
 static void make_model(run_t *r) {
-    r->m = gato_model_new(&r->config, dataset_facts(r->d), r->session.options.seed);
+    r->m = gato_model_new(&r->config, dataset_vocabulary(r->d), dataset_tasks(r->d),
+                          r->session.options.seed);
+    train_begin_weights(&r->begin, r->m);
     check_freeze(r);
     r->optimizer = make_optimizer(r);
-    gato_graphs_init(&r->train, r->m, (graph_opts_t){.train = true});
-    gato_graphs_init(&r->eval, r->m, (graph_opts_t){0});
-    batch_init(&r->batch, &r->m->config, &r->m->facts);
+    r->train = gato_graphs_new(r->m, (graph_opts_t){.train = true});
+    r->eval = gato_graphs_new(r->m, (graph_opts_t){.train = false});
+    batch_init(&r->batch, r->m);
 }
 
 int cmd_gato_train(int argc, char **argv) {
@@ -255,10 +304,9 @@ int cmd_gato_train(int argc, char **argv) {
                      .step = step,
                      .report = report,
                      .checkpoint = checkpoint};
-    config_defaults(gato_config_table, &r->config);
     if (!parse(r, argc, argv)) return RC_OK;
 
-    configure(r);
+    configure(r, seed_given(argc, argv));
     open_data(r);
     make_model(r);
     s->params = r->m->params;
@@ -270,6 +318,7 @@ int cmd_gato_train(int argc, char **argv) {
 
     s->identity.manifest = dataset_manifest(r->d);
     if (r->vqvae) check_tokenizer(r);
+    say_blind(r);
     session_begin(s);
     if (r->vqvae) copy_tokenizer(r);
     return session_run(s);

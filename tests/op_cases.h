@@ -20,8 +20,9 @@ typedef enum {
     NEAR,   /* |v| <= 0.1 */
     WEIGHT, /* 0, 0.5, 1, 1.5 ... in turn */
     CODES,  /* integers -1 .. lo-1 */
-    /* time steps of two or three positions, one position of padding in front of every other row */
-    TIMESTEPS,
+    /* the first position seen: windows that grow and shrink; every other row holds one position of
+     * padding, then two sequences */
+    SEEN,
     RANGE,  /* pairs lo, hi within lo columns */
     TARGET, /* inside RANGE */
 } fill_t;
@@ -62,6 +63,20 @@ static void linear_formula(const op_case_t *c, const double *const *x, double *y
                 s +=
                     x[0][r * in + i] * (c->a[0] == W_OUT_IN ? x[1][o * in + i] : x[1][i * out + o]);
             y[r * out + o] = s;
+        }
+}
+
+/* a: lo, hi */
+static var_t columns(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_linear_columns(t, v[0], v[1], v[2], (size_t)c->a[0], (size_t)c->a[1]);
+}
+static void columns_formula(const op_case_t *c, const double *const *x, double *y) {
+    size_t in = COLS(c, 0);
+    for (size_t r = 0; r < ROWS(c, 0); r++)
+        for (size_t o = (size_t)c->a[0]; o < (size_t)c->a[1]; o++) {
+            *y = x[2] ? x[2][o] : 0;
+            for (size_t i = 0; i < in; i++) *y += x[0][r * in + i] * x[1][o * in + i];
+            y++;
         }
 }
 
@@ -241,20 +256,18 @@ static void weighted_sum_formula(const op_case_t *c, const double *const *x, dou
     for (int64_t i = 0; i < c->a[0]; i++) *y += 0.5 * (double)(i + 1) * x[i][0];
 }
 
-/* a: heads, causal, has timesteps (input 3), window, packed; f: scale, 0 = default */
+/* a: heads, causal, has first positions (input 3), packed; f: scale, 0 = default */
 static var_t attention(tape_t *t, const var_t *v, const op_case_t *c) {
-    attention_opts_t o = {(size_t)c->a[0], c->f, c->a[1] != 0, c->a[2] ? v[3] : NO_VAR,
-                          (int32_t)c->a[3]};
-    return c->a[4] ? op_attention_packed(t, v[0], o) : op_attention(t, v[0], v[1], v[2], o);
+    attention_opts_t o = {(size_t)c->a[0], c->f, c->a[1] != 0, c->a[2] ? v[3] : NO_VAR};
+    return c->a[3] ? op_attention_packed(t, v[0], o) : op_attention(t, v[0], v[1], v[2], o);
 }
-static bool sees(const op_case_t *c, const double *timestep, size_t i, size_t j) {
+static bool sees(const op_case_t *c, const double *first, size_t i, size_t j) {
     if (c->a[1] && j > i) return false;
-    if (!timestep) return true;
-    if (timestep[i] < 0 || timestep[j] < 0) return i == j;
-    return timestep[j] > timestep[i] - (double)c->a[3];
+    if (!first) return true;
+    return first[i] < 0 ? j == i : (double)j >= first[i];
 }
 static void attention_formula(const op_case_t *c, const double *const *x, double *y) {
-    bool packed = c->a[4];
+    bool packed = c->a[3];
     size_t B = DIM(c, 0, 0), T = DIM(c, 0, 1), D = packed ? DIM(c, 0, 2) / 3 : DIM(c, 0, 2),
            heads = (size_t)c->a[0], dh = D / heads;
     size_t ld = packed ? 3 * D : D;
@@ -353,6 +366,41 @@ static void expect_formula(const op_case_t *c, const double *const *x, double *y
         }
         y[i] = s / z;
     }
+}
+
+/* Inputs: x, W, target, range, weight, own range, wanted values. a: 0 = the loss, 1 = the expectation,
+ * 2 = 0.7 of the loss and 1.5 of the expectation's squared error. */
+static var_t head_xent(tape_t *t, const var_t *v, const op_case_t *c) {
+    head_xent_out_t o =
+        op_head_xent(t, v[0], v[1], (head_xent_t){v[2], v[3], v[4], c->a[0] ? v[5] : NO_VAR});
+    if (c->a[0] < 2) return c->a[0] ? o.value : o.loss;
+    var_t error = op_loss(t, LOSS_MSE, o.value, v[6], NO_VAR, false);
+    return op_weighted_sum(t, (var_t[]){o.loss, error}, (float[]){0.7f, 1.5f}, 2);
+}
+static void head_xent_formula(const op_case_t *c, const double *const *x, double *y) {
+    size_t n = ROWS(c, 0), D = COLS(c, 0), V = ROWS(c, 1);
+    double sum = 0, total = 0, error = 0, logit[64];
+    for (size_t i = 0; i < n; i++) {
+        double z = 0, own = 0, mean = 0, w = x[4] ? x[4][i] : 1;
+        for (size_t j = 0; j < V; j++) {
+            logit[j] = 0;
+            for (size_t d = 0; d < D; d++) logit[j] += x[0][i * D + d] * x[1][j * D + d];
+            if ((double)j >= x[3][2 * i] && (double)j < x[3][2 * i + 1]) z += exp(logit[j]);
+        }
+        sum += w * (log(z) - logit[(size_t)x[2][i]]);
+        total += w;
+        if (!c->a[0]) continue;
+        double lo = x[5][2 * i], bins = x[5][2 * i + 1] - lo;
+        for (double b = 0; b < bins; b++) {
+            double e = exp(logit[(size_t)(lo + b)]);
+            own += e;
+            mean += e * ((2 * b + 1) / bins - 1);
+        }
+        error += pow(mean / own - (x[6] ? x[6][i] : 0), 2) / (double)n;
+        if (c->a[0] == 1) y[i] = mean / own;
+    }
+    if (c->a[0] == 0) *y = sum / total;
+    if (c->a[0] == 2) *y = (double)0.7f * sum / total + 1.5 * error;
 }
 
 /* a[0]: leaky; f: eps */
@@ -489,6 +537,8 @@ static const op_case_t cases[] = {
      {W_IN_OUT}, 0, 0},
     {"linear wide", linear, linear_formula, {P(S2(200, 33)), P(S2(70, 33)), P(S1(70))}, {W_OUT_IN}, 0, 0},
     {"linear tall", linear, linear_formula, {P(S2(700, 19)), P(S2(19, 21)), P(S1(21))}, {W_IN_OUT}, 0, 0},
+    {"linear columns", columns, columns_formula, {P(S2(5, 7)), P(S2(9, 7)), P(S1(9))}, {3, 7}, 0, 0},
+    {"linear first columns", columns, columns_formula, {P(S3(2, 3, 4)), P(S2(40, 4)), NONE}, {0, 17}, 0, 0},
     {"conv 3x3", conv, conv_formula, {P(S4(2, 5, 4, 3)), P(S4(3, 3, 3, 4)), P(S1(4))}, {1, 1, 1, 1, 1, 1}, 0, 0},
     {"conv 3x3 no bias", conv, conv_formula, {P(S4(1, 3, 3, 2)), P(S4(3, 3, 2, 1)), NONE}, {1, 1, 1, 1, 1, 1}, 0, 0},
     {"conv downsample", conv, conv_formula, {P(S4(2, 6, 4, 2)), P(S4(3, 3, 2, 3)), P(S1(3))}, {2, 0, 0, 1, 1, 1}, 0, 0},
@@ -533,19 +583,17 @@ static const op_case_t cases[] = {
      {P(S0()), P(S1(1)), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0())},
      {12}, 0, 0},
     {"attention", attention, attention_formula, {P(S3(2, 5, 4)), P(S3(2, 5, 4)), P(S3(2, 5, 4))},
-     {1, 0, 0, 0, 0}, 0, 1},
+     {1, 0, 0, 0}, 0, 1},
     {"attention heads, scale", attention, attention_formula, {P(S3(1, 6, 6)), P(S3(1, 6, 6)), P(S3(1, 6, 6))},
-     {2, 0, 0, 0, 0}, 0.9f, 1},
+     {2, 0, 0, 0}, 0.9f, 1},
     {"attention causal", attention, attention_formula, {P(S3(2, 7, 4)), P(S3(2, 7, 4)), P(S3(2, 7, 4))},
-     {2, 1, 0, 0, 0}, 0, 1},
-    {"attention window", attention, attention_formula, {P(S3(2, 9, 4)), P(S3(2, 9, 4)), P(S3(2, 9, 4)), I(TIMESTEPS, 0,
-     J2(2, 9))}, {1, 1, 1, 2, 0}, 0, 1},
-    {"attention window, not causal", attention, attention_formula,
-     {P(S3(2, 9, 4)), P(S3(2, 9, 4)), P(S3(2, 9, 4)), I(TIMESTEPS, 0, J2(2, 9))}, {2, 0, 1, 1, 0}, 0, 1},
-    {"attention packed", attention, attention_formula, {P(S3(2, 5, 12))}, {2, 0, 0, 0, 1}, 0, 0},
-    {"attention packed causal", attention, attention_formula, {P(S3(2, 40, 24))}, {2, 1, 0, 0, 1}, 0, 0},
-    {"attention packed window", attention, attention_formula, {P(S3(3, 11, 12)), NONE, NONE, I(TIMESTEPS, 0, J2(3, 11))},
-     {2, 1, 1, 3, 1}, 0, 0},
+     {2, 1, 0, 0}, 0, 1},
+    {"attention window", attention, attention_formula, {P(S3(2, 9, 4)), P(S3(2, 9, 4)), P(S3(2, 9, 4)), I(SEEN, 0,
+     J2(2, 9))}, {1, 1, 1, 0}, 0, 1},
+    {"attention packed", attention, attention_formula, {P(S3(2, 5, 12))}, {2, 0, 0, 1}, 0, 0},
+    {"attention packed causal", attention, attention_formula, {P(S3(2, 40, 24))}, {2, 1, 0, 1}, 0, 0},
+    {"attention packed window", attention, attention_formula, {P(S3(3, 11, 12)), NONE, NONE, I(SEEN, 0, J2(3, 11))},
+     {2, 1, 1, 1}, 0, 0},
     {"gather", gather, gather_formula, {P(S2(6, 3)), I(CODES, 6, J1(9))}, {0}, 0, 0},
     {"gather grid", gather, gather_formula, {P(S2(4, 5)), I(CODES, 4, J2(3, 7))}, {0}, 0, 0},
     {"concat one", concat, concat_formula, {P(S2(3, 4))}, {0}, 0, 0},
@@ -562,6 +610,14 @@ static const op_case_t cases[] = {
     {"xent larger", xent, xent_formula, {P(S2(40, 300)), I(TARGET, 300, J1(40)), I(RANGE, 300, J2(40, 2)), K(WEIGHT,
      S1(40))}, {0}, 0, 0},
     {"expect", expect, expect_formula, {P(S2(6, 8)), I(RANGE, 8, J2(6, 2))}, {0}, 0, 0},
+    {"head xent", head_xent, head_xent_formula, {P(S2(6, 5)), P(S2(9, 5)), I(TARGET, 9, J1(6)), I(RANGE, 9, J2(6, 2)),
+     NONE, NONE, NONE}, {0}, 0, 0},
+    {"head xent weighted", head_xent, head_xent_formula, {P(S3(2, 4, 3)), P(S2(11, 3)), I(TARGET, 11, J1(8)),
+     I(RANGE, 11, J2(8, 2)), K(WEIGHT, S1(8)), NONE, NONE}, {0}, 0, 0},
+    {"head expectation", head_xent, head_xent_formula, {P(S2(6, 5)), P(S2(19, 5)), I(TARGET, 19, J1(6)),
+     I(RANGE, 19, J2(6, 2)), NONE, I(RANGE, 12, J2(6, 2)), NONE}, {1}, 0, 0},
+    {"head xent and expectation", head_xent, head_xent_formula, {P(S2(7, 5)), P(S2(40, 5)), I(TARGET, 40, J1(7)),
+     I(RANGE, 40, J2(7, 2)), K(WEIGHT, S1(7)), I(RANGE, 21, J2(7, 2)), K(NEAR, S1(7))}, {2}, 0, 0},
     {"batchnorm", batchnorm, batchnorm_formula, {P(S4(2, 3, 2, 4)), P(S1(4)), P(S1(4))}, {0}, 1e-5f, 0},
     {"batchnorm leaky", batchnorm, batchnorm_formula, {P(S2(9, 5)), P(S1(5)), P(S1(5))}, {1}, 1e-5f, 0},
     {"batchnorm larger", batchnorm, batchnorm_formula, {P(S4(3, 20, 17, 19)), P(S1(19)), P(S1(19))}, {0}, 1e-5f, 0},

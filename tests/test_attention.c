@@ -15,10 +15,9 @@ typedef struct {
 static bool sees(const kern_attention_t *g, size_t b, size_t i, size_t j) {
     size_t own = i + g->Tk - g->Tq;
     if (g->causal && j > own) return false;
-    if (!g->timestep) return true;
-    const int32_t *timestep = g->timestep + b * g->Tk;
-    if (timestep[own] < 0) return j == own;
-    return timestep[j] >= 0 && timestep[j] > timestep[own] - g->window;
+    if (!g->first) return true;
+    int32_t first = g->first[b * g->Tk + own];
+    return first < 0 ? j == own : j >= (size_t)first;
 }
 
 /* p[Tq,Tk] of one head; s = scale q k. Returns through lse the log of each row's denominator. */
@@ -117,7 +116,7 @@ static double attention_loss(void *ctx, const double *moved) {
 
 TEST(reference_gradients_match_differences) {
     enum { B = 2, T = 5, H = 2, D = 3, n = B * T * H * D };
-    int32_t timestep[B * T] = {-1, 0, 0, 1, 2, 0, 1, 2, 2, 3};
+    int32_t first[B * T] = {-1, 1, 1, 1, 3, 0, 0, 2, 2, 2};
     for (int causal = 0; causal < 2; causal++) {
         kern_attention_t g = {.B = B,
                               .Tq = T,
@@ -128,7 +127,7 @@ TEST(reference_gradients_match_differences) {
                               .ldk = H * D,
                               .ldv = H * D,
                               .ldo = H * D};
-        g.scale = 0.7f, g.causal = causal, g.timestep = causal ? timestep : NULL, g.window = 2;
+        g.scale = 0.7f, g.causal = causal, g.first = causal ? first : NULL;
         float *x[4];
         for (uint32_t i = 0; i < 4; i++) x[i] = floats(i, n, 0.1, 1.5);
         loss_ctx_t l = {&g, x[3], widen(x[0], n), widen(x[1], n), widen(x[2], n)};
@@ -173,7 +172,7 @@ static void check_alone(attention_case_t c, const float *batch, size_t n) {
           *lse = xmalloc(c.g.heads * c.g.Tq * sizeof *lse);
     c.q += b * c.g.Tq * c.g.ldq, c.o += b * c.g.Tq * c.g.ldo, c.do_ += b * c.g.Tq * c.g.ldo;
     c.k += b * c.g.Tk * c.g.ldk, c.v += b * c.g.Tk * c.g.ldv, c.lse += b * c.g.heads * c.g.Tq;
-    if (c.g.timestep) c.g.timestep += b * c.g.Tk;
+    if (c.g.first) c.g.first += b * c.g.Tk;
     c.g.B = 1;
     c.lse_out = lse;
     run_attention(&c, alone, false);
@@ -195,7 +194,7 @@ static void check_attention(kern_attention_t g) {
         .g = g, .q = q, .k = k, .v = v, .o = o, .lse = lse, .do_ = do_, .lse_out = lse};
     char what[150];
     snprintf(what, sizeof what, "attention B%zu Tq%zu Tk%zu h%zu dh%zu causal%d window%d", g.B,
-             g.Tq, g.Tk, g.heads, g.dh, g.causal, g.timestep != NULL);
+             g.Tq, g.Tk, g.heads, g.dh, g.causal, g.first != NULL);
     reference_forward(&g, Q, K, V, O, size, L);
     check_kernel(what, run_attention, &c, false, O, size, nq, 4e-6, o);
     for (size_t i = 0; i < rows; i++)
@@ -249,40 +248,85 @@ TEST(attention_of_late_queries) {
                                                .causal = causal});
 }
 
-/* Timesteps of `step` tokens; item b begins with b * pad tokens of padding (and item 2 ends with
- * some). */
-static int32_t *make_timesteps(size_t B, size_t T, size_t step, size_t pad) {
-    int32_t *timestep = xmalloc((B * T + 1) * sizeof *timestep);
+/* What each position of B rows sees first. Timesteps are `step` tokens long, and a token sees
+ * `window` of them. Row b begins with b * pad tokens of padding, row 2 ends with some, and a row
+ * holds a new sequence every `length` tokens. */
+static int32_t *make_first(size_t B, size_t T, size_t step, size_t pad, size_t window,
+                           size_t length) {
+    int32_t *first = xmalloc((B * T + 1) * sizeof *first);
     for (size_t b = 0; b < B; b++)
-        for (size_t t = 0; t < T; t++)
-            timestep[b * T + t] =
-                t < b * pad || (b == 2 && t + 3 > T) ? -1 : (int32_t)(t / step) + 4;
-    return timestep;
+        for (size_t t = 0; t < T; t++) {
+            size_t begin = b * pad + (t - b * pad) / length * length, at = (t - begin) / step;
+            bool padding = t < b * pad || (b == 2 && t + 3 > T);
+            first[b * T + t] =
+                padding ? -1 : (int32_t)(begin + (at < window ? 0 : (at + 1 - window) * step));
+        }
+    return first;
+}
+
+typedef struct {
+    size_t B, Tq, Tk, heads, dh, step, pad, window, length;
+} window_case_t;
+
+static void check_windows(const window_case_t *w, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        int32_t *first = make_first(w[i].B, w[i].Tk, w[i].step, w[i].pad, w[i].window, w[i].length);
+        check_attention((kern_attention_t){.B = w[i].B,
+                                           .Tq = w[i].Tq,
+                                           .Tk = w[i].Tk,
+                                           .heads = w[i].heads,
+                                           .dh = w[i].dh,
+                                           .causal = true,
+                                           .first = first});
+        free(first);
+    }
 }
 
 TEST(attention_in_a_window) {
-    static const struct {
-        size_t B, Tq, Tk, heads, dh, step, pad;
-        int32_t window;
-    } shapes[] = {{3, 12, 12, 2, 4, 3, 2, 2},     {3, 64, 64, 1, 16, 5, 20, 3},
-                  {2, 150, 150, 2, 8, 4, 70, 5},  {2, 700, 700, 1, 4, 10, 130, 7},
-                  {3, 40, 40, 1, 8, 1, 5, 1},     {2, 50, 50, 1, 8, 7, 3, INT32_MAX},
-                  {3, 5, 30, 2, 8, 4, 6, 3},      {3, 45, 45, 1, 8, 4, 6, 30},
-                  {2, 1, 1200, 1, 8, 6, 40, 150}, {2, 140, 1300, 1, 4, 8, 100, 4}};
-    for (size_t i = 0; i < COUNT(shapes); i++)
-        for (int causal = 0; causal < 2; causal++) {
-            int32_t *timestep =
-                make_timesteps(shapes[i].B, shapes[i].Tk, shapes[i].step, shapes[i].pad);
-            check_attention((kern_attention_t){.B = shapes[i].B,
-                                               .Tq = shapes[i].Tq,
-                                               .Tk = shapes[i].Tk,
-                                               .heads = shapes[i].heads,
-                                               .dh = shapes[i].dh,
-                                               .causal = causal,
-                                               .timestep = timestep,
-                                               .window = shapes[i].window});
-            free(timestep);
-        }
+    enum { ALL = 10000 };
+    static const window_case_t windows[] = {
+        {3, 12, 12, 2, 4, 3, 2, 2, ALL},     {3, 64, 64, 1, 16, 5, 20, 3, ALL},
+        {2, 150, 150, 2, 8, 4, 70, 5, ALL},  {2, 700, 700, 1, 4, 10, 130, 7, ALL},
+        {3, 40, 40, 1, 8, 1, 5, 1, ALL},     {2, 50, 50, 1, 8, 7, 3, ALL, ALL},
+        {3, 5, 30, 2, 8, 4, 6, 3, ALL},      {3, 45, 45, 1, 8, 4, 6, 30, ALL},
+        {2, 1, 1200, 1, 8, 6, 40, 150, ALL}, {2, 140, 1300, 1, 4, 8, 100, 4, ALL}};
+    check_windows(windows, COUNT(windows));
+}
+
+/* Several sequences in a row, shorter and longer than a block and a strip. */
+TEST(attention_of_packed_sequences) {
+    static const window_case_t windows[] = {
+        {3, 64, 64, 2, 8, 1, 5, 1000, 9},  {2, 200, 200, 1, 16, 3, 7, 2, 31},
+        {1, 150, 150, 2, 4, 1, 0, 99, 73}, {2, 1300, 1300, 1, 4, 20, 11, 8, 600},
+        {2, 80, 80, 1, 20, 1, 1, 1, 1},    {3, 70, 300, 1, 8, 2, 4, 10, 40}};
+    check_windows(windows, COUNT(windows));
+}
+
+/* A sequence in a row of several has the bits that it has without the others' numbers. */
+TEST(attention_of_packed_sequences_is_apart) {
+    enum { T = 100, D = 16, n = T * D, CUT = 40 };
+    float *x = floats(1, n, 0, 1), *o[2] = {floats(3, n, 0, 1), floats(4, n, 0, 1)}, lse[T];
+    int32_t first[T];
+    for (int32_t i = 0; i < T; i++) first[i] = i < CUT ? 0 : CUT;
+    kern_attention_t g = {.B = 1,
+                          .Tq = T,
+                          .Tk = T,
+                          .heads = 1,
+                          .dh = D,
+                          .ldq = D,
+                          .ldk = D,
+                          .ldv = D,
+                          .ldo = D,
+                          .scale = 1,
+                          .causal = true,
+                          .first = first};
+    for (int i = 0; i < 2; i++) {
+        kern_attention_forward(&g, x, x, x, o[i], lse);
+        for (size_t j = 0; j < CUT * D; j++) x[j] += 3;
+    }
+    check_same("the other sequence", o[0] + CUT * D, o[1] + CUT * D, n - CUT * D);
+    CHECK(memcmp(o[0], o[1], CUT * D * sizeof(float)), "the changed sequence");
+    free(x), free(o[0]), free(o[1]);
 }
 
 /* q, k, v and their gradients as columns of one matrix [B*T, 3D] give the bits of three
@@ -389,27 +433,28 @@ TEST(attention_of_extreme_scores) {
     free(q), free(v), free(o), free(Q), free(V), free(O), free(size);
 }
 
-/* Window 0 hides even the query itself: rows of nothing are zero, and so are their gradients. */
+/* More queries than keys: the first ones stand before every key. Their rows are zero. */
 TEST(attention_to_nothing) {
-    enum { T = 9, D = 4, n = T * D };
-    int32_t timestep[T] = {0};
-    float *x = floats(1, n, 0, 1), out[4][n], lse[T];
-    kern_attention_t g = {.B = 1,
-                          .Tq = T,
-                          .Tk = T,
-                          .heads = 1,
-                          .dh = D,
-                          .ldq = D,
-                          .ldk = D,
-                          .ldv = D,
-                          .ldo = D,
-                          .scale = 1,
-                          .timestep = timestep};
-    for (int i = 0; i < 4; i++) fill_nan(out[i], n);
-    kern_attention_forward(&g, x, x, x, out[0], lse);
-    kern_attention_backward(&g, x, x, x, out[0], lse, x, out[1], out[2], out[3], false, NULL);
-    for (int i = 0; i < 4; i++)
-        for (size_t j = 0; j < n; j++)
-            CHECK(out[i][j] == 0, "%d [%zu] is %g", i, j, (double)out[i][j]);
+    enum { TQ = 9, TK = 5, D = 4 };
+    int32_t first[TK] = {0};
+    float *x = floats(1, TQ * D, 0, 1), out[TQ * D], lse[TQ];
+    for (int windowed = 0; windowed < 2; windowed++) {
+        kern_attention_t g = {.B = 1,
+                              .Tq = TQ,
+                              .Tk = TK,
+                              .heads = 1,
+                              .dh = D,
+                              .ldq = D,
+                              .ldk = D,
+                              .ldv = D,
+                              .ldo = D,
+                              .scale = 1,
+                              .causal = true,
+                              .first = windowed ? first : NULL};
+        fill_nan(out, TQ * D);
+        kern_attention_forward(&g, x, x, x, out, lse);
+        for (size_t j = 0; j < TQ * D; j++)
+            CHECK((out[j] == 0) == (j < (TQ - TK) * D), "[%zu] is %g", j, (double)out[j]);
+    }
     free(x);
 }

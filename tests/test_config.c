@@ -11,7 +11,7 @@ typedef struct {
     double lr, focus;
     bool flip;
     int schedule;
-    char name[64];
+    char name[CONFIG_STRING];
     config_ints_t channels;
     config_nums_t betas;
 } settings_t;
@@ -170,6 +170,8 @@ static int set_one(void *assignment) {
     return 0;
 }
 
+#define SIXTY_FOUR "0123456789012345678901234567890123456789012345678901234567890123"
+
 TEST(fault_077_set_refused) {
     static const char *const line[][2] = {
         {"optim.lr", "--set wants key=value, got 'optim.lr'"},
@@ -206,10 +208,10 @@ TEST(fault_077_set_refused) {
          "--set 'model.channels=[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]': key 'model.channels' wants "
          "at most 16 items, got "
          "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"},
-        {"model.name=0123456789012345678901234567890123456789012345678901234567890123",
-         "--set 'model.name=0123456789012345678901234567890123456789012345678901234567890123': key "
+        {"model.name=" SIXTY_FOUR SIXTY_FOUR SIXTY_FOUR SIXTY_FOUR,
+         "--set 'model.name=" SIXTY_FOUR SIXTY_FOUR SIXTY_FOUR SIXTY_FOUR "': key "
          "'model.name' wants "
-         "at most 63 "
+         "at most 255 "
          "bytes, got \"01234567890123456789012345678901234567890123456789012345678..."},
         {"optim=1", "--set 'optim=1': key 'optim' wants an object of settings"},
     };

@@ -1,130 +1,5 @@
-/* test_dataset.c - what is sampled from shards, counted and compared with the shards' own contents,
- * and what is refused. */
-#include "tests/child.h"
-#include "tests/folder.h"
-#include "tests/test.h"
-
-#include "common/base/pool.h"
-#include "common/io/split.h"
-#include "gato/data/dataset.h"
-
-/* One folder for all tests; a child leaves it alone. */
-__attribute__((constructor)) static void begin(void) {
-    folder_open();
-}
-__attribute__((destructor)) static void end(void) {
-    if (!child_self) folder_remove();
-}
-
-/* A shard of control episodes; record i has steps[i] timesteps, continuous value = 100 i + t. */
-typedef struct {
-    uint32_t codes, actions;
-    float code_value;
-    const uint32_t *steps;
-    size_t n;
-    size_t texts, text_len;
-} shard_spec_t;
-
-static void put(token_db_t *db, const token_record_t *r) {
-    reason_t why = {""};
-    if (token_db_put(db, r, &why)) {
-        fprintf(stderr, "put: %s\n", why.text);
-        exit(1);
-    }
-}
-
-static const char *make_shard(const char *name, const shard_spec_t *s) {
-    const char *path = in_folder(name);
-    float codebook[8], low[4] = {-1, -1, -1, -1}, high[4] = {1, 1, 1, 1};
-    for (int i = 0; i < 8; i++) codebook[i] = s->code_value + (float)i;
-    shard_meta_t m = {.tool = (char *)"test",
-                      .arguments = (char *)"{}",
-                      .text_tokenizer = (char *)"byte",
-                      .text_vocab = 257,
-                      .mu = 100,
-                      .M = 256};
-    if (s->n)
-        m.n_continuous = 1, m.n_actions = s->actions, m.action_low = low, m.action_high = high;
-    if (s->codes) {
-        m.codes = s->codes, m.code_dim = 2, m.codebook = codebook, m.grid_h = m.grid_w = 2,
-        m.image_h = m.image_w = 16;
-        m.fingerprint = s->code_value > 0 ? (char *)"11111111111111111111111111111111"
-                                          : (char *)"00000000000000000000000000000000";
-        m.quantizer = m.preprocess = (char *)"{}";
-    }
-    int rc;
-    reason_t why = {""};
-    token_db_t *db = token_db_create(path, &m, 1 << 24, &rc, &why);
-    if (!db) {
-        fprintf(stderr, "create: %s\n", why.text);
-        exit(1);
-    }
-    for (size_t i = 0; i < s->n; i++) {
-        char key[32];
-        uint32_t T = s->steps[i], *codes = xcalloc(T * 4, sizeof *codes);
-        float *value = xcalloc(T, sizeof *value),
-              *action = xcalloc((size_t)T * s->actions, sizeof *action);
-        for (uint32_t t = 0; t < T; t++) value[t] = (float)(100 * i + t);
-        token_record_t r = {.kind = RECORD_EPISODE,
-                            .T = T,
-                            .key = key,
-                            .key_len = (uint32_t)snprintf(key, sizeof key, "episode_%zu", i),
-                            .source = "s",
-                            .source_len = 1,
-                            .continuous = value,
-                            .actions = action};
-        if (s->codes) r.codes = codes, r.grid_h = r.grid_w = 2, r.image_h = r.image_w = 16;
-        put(db, &r);
-        free(codes);
-        free(value);
-        free(action);
-    }
-    for (size_t i = 0; i < s->texts; i++) {
-        char key[32];
-        uint32_t *text = xcalloc(s->text_len, sizeof *text);
-        for (size_t k = 0; k < s->text_len; k++) text[k] = (uint32_t)k % 256;
-        token_record_t r = {.kind = RECORD_TEXT,
-                            .T = 1,
-                            .key = key,
-                            .key_len = (uint32_t)snprintf(key, sizeof key, "text/%zu", i),
-                            .source = "s",
-                            .source_len = 1,
-                            .text = text,
-                            .text_len = (uint32_t)s->text_len};
-        put(db, &r);
-        free(text);
-    }
-    if (token_db_commit(db, &why)) exit(1);
-    token_db_close(db);
-    return path;
-}
-
-static gato_config_t plain(void) {
-    gato_config_t c;
-    config_defaults(gato_config_table, &c);
-    return c;
-}
-
-static dataset_t *open_one(const char *spec, const gato_config_t *c) {
-    cli_list_t l = {&spec, 1, 1};
-    return dataset_open(&l, c);
-}
-
-static const uint32_t thirty[] = {9, 3, 1, 2, 40, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
-                                  7, 7, 7, 7, 7,  7, 7, 7, 7, 7, 7, 7, 7, 7, 12};
-static const shard_spec_t control = {.codes = 4, .actions = 2, .steps = thirty, .n = 30};
-
-/* 4 codes + 1 number + separator + 2 actions: 8 tokens, 5 steps in 40. */
-static gato_config_t narrow(void) {
-    gato_config_t c = plain();
-    c.model.context = 40;
-    c.data.holdout = 0.3;
-    return c;
-}
-
-static uint32_t record_of(const sequence_t *w) {
-    return (uint32_t)(w->record.continuous[0] / 100);
-}
+/* test_dataset.c - what is sampled from shards, counted and compared with the shards' own contents. */
+#include "tests/shard_case.h"
 
 TEST(windows_cover_every_step_once) {
     gato_config_t c = narrow();
@@ -132,11 +7,11 @@ TEST(windows_cover_every_step_once) {
     int seen[30][40] = {{0}}, held[30];
     for (int i = 0; i < 30; i++) held[i] = -1;
     for (int side = SIDE_TRAIN; side <= SIDE_VAL; side++) {
-        size_t n = dataset_sequences(d, 0, (side_t)side);
+        size_t n = dataset_sequences(d, 0, ALL, (side_t)side);
         CHECK(n > 0, "side %d is empty", side);
         for (size_t i = 0; i < n; i++) {
             sequence_t w;
-            dataset_sequence(d, 0, (side_t)side, i, &w);
+            dataset_sequence(d, 0, ALL, (side_t)side, i, &w);
             uint32_t r = record_of(&w);
             CHECK(w.n_steps <= 5 && w.n_prompt == 0);
             CHECK(held[r] == -1 || held[r] == side, "record %u stands on both sides", r);
@@ -152,9 +27,11 @@ TEST(windows_cover_every_step_once) {
         for (size_t t = 0; t < 40; t++)
             CHECK(seen[r][t] == (t < thirty[r]), "record %zu, step %zu: %d times", r, t,
                   seen[r][t]);
-    CHECK(dataset_sequences(d, 0, SIDE_ALL) ==
-          dataset_sequences(d, 0, SIDE_TRAIN) + dataset_sequences(d, 0, SIDE_VAL));
-    CHECK(dataset_records(d, SIDE_TRAIN) + dataset_records(d, SIDE_VAL) == 30);
+    CHECK(dataset_sequences(d, 0, ALL, SIDE_ALL) ==
+          dataset_sequences(d, 0, ALL, SIDE_TRAIN) + dataset_sequences(d, 0, ALL, SIDE_VAL));
+    CHECK(dataset_records(d, SIZE_MAX, ALL, SIDE_TRAIN) +
+              dataset_records(d, SIZE_MAX, ALL, SIDE_VAL) ==
+          30);
     /* the rule itself: XXH64(key) % 1000 < 300 */
     for (uint32_t r = 0; r < 30; r++) {
         char key[32];
@@ -167,13 +44,7 @@ TEST(windows_cover_every_step_once) {
 /* Mean and deviation of the numbers, over the training side alone. */
 TEST(moments_of_the_vector) {
     gato_config_t c = narrow();
-    const char *path = make_shard("moments.lmdb", &control);
-    dataset_t *d = open_one(path, &c);
-    CHECK(!dataset_facts(d)->vector_mean, "bins need no moments");
-    dataset_close(d);
-    c.model.vector_in = VECTOR_IN_LINEAR;
-    d = open_one(path, &c);
-    REQUIRE(dataset_facts(d)->vector_mean);
+    dataset_t *d = open_one(make_shard("moments.lmdb", &control), &c);
     double n = 0, sum = 0, squares = 0; /* of small whole numbers: exact */
     for (uint32_t r = 0; r < 30; r++) {
         char key[32];
@@ -185,9 +56,11 @@ TEST(moments_of_the_vector) {
         }
     }
     CHECK(n > 0);
-    CHECK_NEAR((double)dataset_facts(d)->vector_mean[0], sum / n, 1e-3);
-    CHECK_NEAR((double)dataset_facts(d)->vector_deviation[0], sqrt(squares / n - sum / n * sum / n),
-               1e-2);
+    const task_t *task = &dataset_tasks(d)->v[0];
+    const slot_t *slot = &task->slot[task_find(task, SIDE_OBSERVED, "state")];
+    REQUIRE(slot->mean && slot->deviation);
+    CHECK_NEAR((double)slot->mean[0], sum / n, 1e-3);
+    CHECK_NEAR((double)slot->deviation[0], sqrt(squares / n - sum / n * sum / n), 1e-2);
     dataset_close(d);
 }
 
@@ -225,7 +98,7 @@ TEST(a_sample_follows_seed_step_and_index_alone) {
 TEST(an_epoch_shows_each_training_record_once) {
     gato_config_t c = narrow();
     dataset_t *d = open_one(make_shard("epoch.lmdb", &control), &c);
-    size_t n = dataset_records(d, SIDE_TRAIN), seen[30] = {0};
+    size_t n = dataset_records(d, SIZE_MAX, ALL, SIDE_TRAIN), seen[30] = {0};
     for (size_t g = 0; g < 3 * n; g++) {
         sequence_t w;
         dataset_sample(d, 5, g / 4, g % 4, 4, &w);
@@ -281,11 +154,11 @@ TEST(long_text_is_cut) {
     gato_config_t c = narrow();
     const shard_spec_t s = {.texts = 3, .text_len = 100};
     dataset_t *d = open_one(make_shard("text.lmdb", &s), &c);
-    CHECK(dataset_sequences(d, 0, SIDE_ALL) == 9); /* 39 + 39 + 22 and a separator each */
+    CHECK(dataset_sequences(d, 0, ALL, SIDE_ALL) == 9); /* 39 + 39 + 22 and a separator each */
     size_t tokens = 0;
-    for (size_t i = 0; i < dataset_sequences(d, 0, SIDE_ALL); i++) {
+    for (size_t i = 0; i < dataset_sequences(d, 0, ALL, SIDE_ALL); i++) {
         sequence_t w;
-        dataset_sequence(d, 0, SIDE_ALL, i, &w);
+        dataset_sequence(d, 0, ALL, SIDE_ALL, i, &w);
         CHECK(w.n_steps == 1 && w.text_len <= 39 && w.text_first % 39 == 0);
         tokens += w.text_len;
         sequence_release(&w);
@@ -294,85 +167,104 @@ TEST(long_text_is_cut) {
     dataset_close(d);
 }
 
+/* ---- several sources, several tasks ---- */
+
+/* Draws n samples; counts those of the text task, and how often each record of it came. */
+static size_t draw(const dataset_t *d, size_t n, size_t *seen, size_t records) {
+    size_t texts = 0;
+    for (size_t i = 0; i < n; i++) {
+        sequence_t w;
+        dataset_sample(d, 7, i / 4, i % 4, 4, &w);
+        if (w.of->kind == RECORD_TEXT) {
+            texts++;
+            if (seen && w.record.first_step < records) seen[w.record.first_step]++;
+        }
+        sequence_release(&w);
+    }
+    return texts;
+}
+
 TEST(sources_are_mixed_by_weight) {
     gato_config_t c = narrow();
     const shard_spec_t text = {.codes = 4, .texts = 10, .text_len = 5};
-    char spec[2][200];
-    snprintf(spec[0], 200, "%s=3", make_shard("mix_a.lmdb", &control));
-    snprintf(spec[1], 200, "%s=1", make_shard("mix_b.lmdb", &text));
-    const char *item[] = {spec[0], spec[1]};
-    cli_list_t l = {item, 2, 2};
-    dataset_t *d = dataset_open(&l, &c);
-    CHECK(dataset_sources(d) == 2 && dataset_facts(d)->n_actions == 2 &&
-          dataset_facts(d)->codes == 4);
-    size_t texts = 0;
-    for (size_t i = 0; i < 4000; i++) {
-        sequence_t w;
-        dataset_sample(d, 0, i, 0, 1, &w);
-        texts += w.record.kind == RECORD_TEXT;
-        sequence_release(&w);
+    char spec[2][500];
+    snprintf(spec[0], 500, "%s=3", make_shard("mix_a.lmdb", &control));
+    snprintf(spec[1], 500, "%s=1", make_shard("mix_b.lmdb", &text));
+    dataset_t *d = open_two(spec[0], spec[1], &c);
+    CHECK(dataset_sources(d) == 2 && dataset_tasks(d)->n == 2 &&
+          dataset_vocabulary(d)->codes == 4 && dataset_vocabulary(d)->text == 257);
+    for (size_t n = 64; n <= 4096; n *= 2) { /* after whole blocks: exact but for rounding */
+        size_t texts = draw(d, n, NULL, 0);
+        CHECK(texts + 1 >= n / 4 && texts <= n / 4 + 1, "%zu of %zu", texts, n);
     }
-    CHECK(texts > 900 && texts < 1100, "%zu of 4000", texts);
     dataset_close(d);
 }
 
-/* ---- refusals: in a child process, as they end it ---- */
-
-typedef struct {
-    const char *a, *b;
-    gato_config_t c;
-} opening_t;
-
-static int open_and_exit(void *ctx) {
-    opening_t *o = ctx;
-    const char *item[] = {o->a, o->b};
-    cli_list_t l = {item, o->b ? 2 : 1, 2};
-    pool_set_threads(1); /* threads do not survive a fork */
-    dataset_open(&l, &o->c);
-    return 0;
-}
-
-static void check_refused(const char *a, const char *b, const gato_config_t *c, int code,
-                          const char *says1, const char *says2) {
-    opening_t o = {a, b, *c};
-    static child_t child;
-    child_run(open_and_exit, &o, &child);
-    CHECK(child.code == code, "exit %d instead of %d: %s", child.code, code, child.err);
-    CHECK(strstr(child.err, says1) != NULL, "no '%s' in: %s", says1, child.err);
-    CHECK(strstr(child.err, says2) != NULL, "no '%s' in: %s", says2, child.err);
-}
-
-TEST(fault_codebooks_of_two_shards) {
+/* Whatever its weight, a source gives each record once before any twice. */
+TEST(a_weighted_source_has_no_gaps) {
     gato_config_t c = narrow();
-    shard_spec_t other = control;
-    other.code_value = 0.5f;
-    check_refused(make_shard("book_a.lmdb", &control), make_shard("book_b.lmdb", &other), &c,
-                  RC_MISFIT, "00000000000000000000000000000000",
-                  "11111111111111111111111111111111");
+    c.data.holdout = 0;
+    enum { TEXTS = 57 };
+    const shard_spec_t text = {.texts = TEXTS, .text_len = 5};
+    char spec[2][500];
+    snprintf(spec[0], 500, "%s", make_shard("gap_a.lmdb", &control));
+    snprintf(spec[1], 500, "%s=0.31", make_shard("gap_b.lmdb", &text));
+    dataset_t *d = open_two(spec[0], spec[1], &c);
+    size_t seen[TEXTS] = {0}, drawn = 0;
+    for (size_t i = 0; i < 3000; i++) {
+        sequence_t w;
+        dataset_sample(d, 7, i / 4, i % 4, 4, &w);
+        if (w.of->kind == RECORD_TEXT) {
+            size_t *times = &seen[w.record.first_step];
+            CHECK(*times == drawn / TEXTS, "draw %zu: record %llu came %zu times before", drawn,
+                  (unsigned long long)w.record.first_step, *times);
+            (*times)++;
+            drawn++;
+        }
+        sequence_release(&w);
+    }
+    CHECK(drawn > 3 * TEXTS, "%zu draws", drawn);
+    dataset_close(d);
 }
 
-TEST(fault_action_widths_of_two_shards) {
+/* A batch mixes: no place of a batch is bound to a source. */
+TEST(every_place_of_a_batch_sees_every_source) {
     gato_config_t c = narrow();
-    shard_spec_t other = control;
-    other.actions = 3;
-    check_refused(make_shard("width_a.lmdb", &control), make_shard("width_b.lmdb", &other), &c,
-                  RC_MISFIT, "actions", "2 and 3");
+    const shard_spec_t text = {.texts = 10, .text_len = 5};
+    dataset_t *d =
+        open_two(make_shard("bind_a.lmdb", &control), make_shard("bind_b.lmdb", &text), &c);
+    size_t texts[4] = {0};
+    for (uint64_t step = 0; step < 256; step++)
+        for (size_t i = 0; i < 4; i++) {
+            sequence_t w;
+            dataset_sample(d, 3, step, i, 4, &w);
+            texts[i] += w.of->kind == RECORD_TEXT;
+            sequence_release(&w);
+        }
+    for (size_t i = 0; i < 4; i++)
+        CHECK(texts[i] > 90 && texts[i] < 166, "place %zu: %zu of 256", i, texts[i]);
+    dataset_close(d);
 }
 
-TEST(fault_timestep_longer_than_the_context) {
+/* One shard of two tasks: by data it is one source, by task they are equal. */
+TEST(tasks_have_equal_shares_where_asked) {
     gato_config_t c = narrow();
-    c.model.context = 7;
-    check_refused(make_shard("long.lmdb", &control), NULL, &c, RC_USAGE, "8", "7");
-}
-
-TEST(fault_missing_shard) {
-    gato_config_t c = narrow();
-    check_refused("/nonexistent/x.lmdb", NULL, &c, RC_USAGE, "x.lmdb", "");
-}
-
-TEST(fault_pixels_wanted_and_not_kept) {
-    gato_config_t c = narrow();
-    c.model.image_in = IMAGE_IN_PATCHES;
-    check_refused(make_shard("codes_only.lmdb", &control), NULL, &c, RC_MISFIT, "pixels",
-                  "episode_");
+    shard_spec_t both = control;
+    both.texts = 5, both.text_len = 7;
+    const char *path = make_shard("both.lmdb", &both);
+    dataset_t *d = open_one(path, &c);
+    size_t texts = draw(d, 2560, NULL, 0), train = dataset_records(d, 0, 1, SIDE_TRAIN),
+           all = dataset_records(d, 0, ALL, SIDE_TRAIN);
+    CHECK(dataset_tasks(d)->n == 2 && dataset_sources(d) == 1);
+    CHECK(train > 0 && train < 5 && all > train);
+    double share = (double)texts / 2560, want = (double)train / (double)all;
+    CHECK(share > 0.8 * want && share < 1.2 * want, "%g instead of %g", share, want);
+    CHECK(dataset_sequences(d, 0, 0, SIDE_ALL) + dataset_sequences(d, 0, 1, SIDE_ALL) ==
+          dataset_sequences(d, 0, ALL, SIDE_ALL));
+    dataset_close(d);
+    c.data.balance = BALANCE_TASK;
+    d = open_one(path, &c);
+    texts = draw(d, 2560, NULL, 0);
+    CHECK(texts == 1280, "%zu", texts);
+    dataset_close(d);
 }

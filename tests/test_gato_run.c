@@ -7,6 +7,7 @@
 #include "common/io/safetensors/safetensors.h"
 #include "common/io/text/json.h"
 #include "gato/run/run.h"
+#include "gato/task/scaling.h"
 
 #include <unistd.h>
 
@@ -15,21 +16,57 @@ static void write_run(gato_model_t *m) {
     if (run_save(m, folder, &why)) BUG("%s", why.text);
 }
 
-static gato_model_t *case_run(const char *name) {
+static void no_numbers(void *ctx, size_t i, scaling_sink_t *sink) {
+    (void)ctx, (void)i, (void)sink;
+}
+
+/* What training finds out: statistics of every kind. */
+static void know(task_t *t) {
+    for (uint32_t k = 0; k < t->n_slots; k++) {
+        slot_t *slot = &t->slot[k];
+        if (slot->kind == SLOT_TEXT) slot->text_len = 9;
+        if (slot->kind != SLOT_VECTOR) continue;
+        if (slot->side == SIDE_ACTED) {
+            scaling_choose(slot, 0, no_numbers, NULL);
+            slot->scale_low[0] = -2.5f;
+        } else {
+            slot->mean = floats_of(slot->width, 0.1f);
+            slot->deviation = floats_of(slot->width, 3);
+        }
+    }
+    t->expert_return = -4.74;
+    t->env = xstrdup("{\"name\":\"reacher\"}");
+}
+
+/* second: with another task, and first values in place of the case's. */
+static gato_model_t *case_run_of(const char *name, bool second) {
     gato_case_t c;
     case_load(&c, name);
-    gato_model_t *m = case_model(&c);
-    m->facts.fingerprint = xstrdup("0123456789abcdef0123456789abcdef");
-    m->facts.text_tokenizer = xstrdup("byte");
-    m->facts.env = xstrdup("{\"name\":\"reacher\"}");
+    c.vocabulary.fingerprint = (char *)"0123456789abcdef0123456789abcdef";
+    c.vocabulary.text_tokenizer = (char *)"byte";
+    know(&c.tasks.v[0]);
+    task_t other = task_new("grid world/2", RECORD_EPISODE); /* a second body, its name escaped */
+    task_add(&other, SLOT_VECTOR, SIDE_OBSERVED, "state", 3);
+    task_add(&other, SLOT_VECTOR, SIDE_ACTED, "", 1);
+    know(&other);
+    if (second)
+        tasks_add(&c.tasks, other);
+    else
+        task_release(&other);
+    gato_model_t *m =
+        second ? gato_model_new(&c.config, &c.vocabulary, &c.tasks, 1) : case_model(&c);
     write_run(m);
     case_close(&c);
     return m;
 }
 
+static gato_model_t *case_run(const char *name) {
+    return case_run_of(name, false);
+}
+
 TEST(round_trip) {
     folder_open();
-    gato_model_t *m = case_run("vector_linear");
+    gato_model_t *m = case_run_of("vector_linear", true);
     int rc;
     reason_t why = {""};
     gato_model_t *back = run_load(folder, &rc, &why);
@@ -46,10 +83,16 @@ TEST(round_trip) {
               "%s", p->name);
     }
     CHECK(
-        back->facts.codebook &&
-        !memcmp(back->facts.codebook,
+        back->vocabulary.codebook &&
+        !memcmp(back->vocabulary.codebook,
                 params_ptr(m->params, PARAMS_VALUE, params_find(m->params, "image_codes.codebook")),
                 32 * 4 * sizeof(float)));
+    REQUIRE(back->tasks.n == 2);
+    const task_t *t = &back->tasks.v[0];
+    const slot_t *action = &t->slot[task_first(t, SIDE_ACTED, SLOT_VECTOR)];
+    CHECK(action->scale_low[0] == -2.5f && action->scaling[0] == SCALING_QUANTILES);
+    CHECK(t->expert_return == -4.74 && isnan(t->random_return));
+    CHECK_STR(back->tasks.v[1].name, "grid world/2");
     free(a);
     free(b);
     gato_model_free(back);
@@ -199,10 +242,13 @@ TEST(fault_configuration_of_another_network) {
     check_load(RC_MISFIT, "image_codes.proj.weight");
     write_run(m);
     edit_config("\"width\": 12", "\"width\": 60000");
-    check_load(RC_MISFIT, "embed_token.weight");
+    check_load(RC_MISFIT, "separator_token");
     write_run(m);
-    edit_config("\"version\": 1", "\"version\": 2");
-    check_load(RC_MISFIT, "version 2");
+    edit_config("\"version\": 2", "\"version\": 3");
+    check_load(RC_MISFIT, "version 3");
+    write_run(m);
+    edit_config("\"version\": 2", "\"version\": 1");
+    check_load(RC_MISFIT, "train the policy again");
     write_run(m);
     edit_config("\"gato\"", "\"vq\"");
     check_load(RC_MISFIT, "vq");
@@ -210,27 +256,69 @@ TEST(fault_configuration_of_another_network) {
     folder_remove();
 }
 
-TEST(facts_that_do_not_fit) {
+TEST(fault_an_action_without_scaling) {
+    folder_open();
+    gato_model_t *m = case_run("codes");
+    edit_config("\"scaling\"", "\"scalinh\"");
+    check_load(RC_DATA, "scal");
+    write_run(m);
+    edit_config("\"vocabulary\"", "\"facts\"");
+    check_load(RC_DATA, "vocabulary");
+    gato_model_free(m);
+    folder_remove();
+}
+
+TEST(fault_the_folder_of_a_tokenizer) {
+    folder_open();
+    reason_t why;
+    static const char text[] = "{\"_class_name\": \"VQModel\"}";
+    if (fs_write(in_folder(GATO_CONFIG_FILE), text, strlen(text), &why)) BUG("%s", why.text);
+    check_load(RC_MISFIT, "tokenizer");
+    folder_remove();
+}
+
+TEST(vocabularies_that_do_not_fit) {
     gato_case_t c;
     case_load(&c, "codes");
-    gato_facts_t a = c.facts, b = c.facts;
+    vocabulary_t a = c.vocabulary, b = c.vocabulary;
     reason_t why;
-    CHECK(!gato_facts_fit(&a, &b, true, &why));
-    b.n_actions = 3;
-    CHECK(gato_facts_fit(&a, &b, true, &why) && strstr(why.text, "2 and 3"), "%s", why.text);
-    b = a;
+    CHECK(!vocabulary_fit(&a, &b, true, &why));
     b.codes = 64;
-    CHECK(gato_facts_fit(&a, &b, true, &why) && strstr(why.text, "32 and 64"), "%s", why.text);
-    CHECK(!gato_facts_fit(&a, &b, false, &why), "a model of patches does not look at codes");
+    CHECK(vocabulary_fit(&a, &b, true, &why) && strstr(why.text, "32 and 64"), "%s", why.text);
+    CHECK(!vocabulary_fit(&a, &b, false, &why), "a model of patches does not look at codes");
     b = a;
     a.fingerprint = (char *)"aa", b.fingerprint = (char *)"bb";
-    CHECK(gato_facts_fit(&a, &b, true, &why) && strstr(why.text, "aa and bb"), "%s", why.text);
+    CHECK(vocabulary_fit(&a, &b, true, &why) && strstr(why.text, "aa and bb"), "%s", why.text);
     b.fingerprint = NULL;
-    CHECK(!gato_facts_fit(&a, &b, true, &why));
-    b.codes = 0;
-    b.n_continuous = b.n_actions = 0; /* text alone fits everything */
-    CHECK(!gato_facts_fit(&a, &b, true, &why), "%s", why.text);
-    b.text_vocab = 300;
-    CHECK(gato_facts_fit(&a, &b, true, &why) && strstr(why.text, "257 and 300"), "%s", why.text);
+    CHECK(!vocabulary_fit(&a, &b, true, &why));
+    b.codes = 0; /* text alone fits everything */
+    CHECK(!vocabulary_fit(&a, &b, true, &why), "%s", why.text);
+    CHECK(vocabulary_fit(&b, &a, true, &why) && strstr(why.text, "0 and 32"), "%s", why.text);
+    b.text = 300;
+    CHECK(vocabulary_fit(&a, &b, true, &why) && strstr(why.text, "257 and 300"), "%s", why.text);
+    a.text = 0;
+    CHECK(vocabulary_fit(&a, &b, true, &why) && strstr(why.text, "0 and 300"), "%s", why.text);
+    CHECK(!vocabulary_fit(&b, &a, false, &why), "data without text fit a model with text");
     case_close(&c);
+}
+
+TEST(vocabularies_are_merged) {
+    vocabulary_t none = {.mu = 100, .M = 256}, v = vocabulary_copy(&none);
+    vocabulary_t book = {.codes = 2,
+                         .code_dim = 1,
+                         .codebook = (float[]){1, 2},
+                         .fingerprint = (char *)"aa",
+                         .mu = 100,
+                         .M = 256};
+    vocabulary_t text = {.text = 257, .text_tokenizer = (char *)"byte", .mu = 100, .M = 256};
+    reason_t why;
+    CHECK(!vocabulary_merge(&v, &book, true, &why) && !vocabulary_merge(&v, &text, true, &why));
+    CHECK(v.codes == 2 && v.codebook[1] == 2 && v.text == 257);
+    CHECK_STR(v.fingerprint, "aa");
+    CHECK_STR(v.text_tokenizer, "byte");
+    book.codebook = (float[]){1, 3};
+    CHECK(vocabulary_merge(&v, &book, true, &why) && strstr(why.text, "codebook"), "%s", why.text);
+    text.mu = 50;
+    CHECK(vocabulary_merge(&v, &text, true, &why) && strstr(why.text, "mu 100"), "%s", why.text);
+    vocabulary_release(&v);
 }

@@ -83,7 +83,8 @@ static bool put_dataset(size_t channels) {
                           .n_act = 1,
                           .dict_obs = true};
     reason_t why = {""};
-    minari_writer_t *w = minari_writer_new(folder, &spec, &why);
+    int rc;
+    minari_writer_t *w = minari_writer_new(folder, &spec, false, &rc, &why);
     bool ok = w != NULL;
     for (size_t e = 0; ok && e < EPISODES; e++) {
         size_t T = steps_of(e), n = obs[0].count;
@@ -104,7 +105,7 @@ static bool put_dataset(size_t channels) {
         ok = minari_writer_add(w, &ep, &why) == 0;
         free(frames);
     }
-    ok = ok && minari_writer_commit(w, &why) == 0;
+    minari_writer_close(w);
     if (!ok) fprintf(stderr, "  %s\n", why.text);
     return ok;
 }

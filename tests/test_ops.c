@@ -29,6 +29,14 @@ static int32_t range_hi(size_t row, int columns) {
     return columns - (int32_t)(row % 2);
 }
 
+/* Even rows: two or three positions at a time, seeing two more groups. Odd rows: position 0 is
+ * padding, one sequence fills 1 .. 4, another the rest. */
+static double first_seen(size_t row, size_t at) {
+    if (row % 2) return at == 0 ? -1 : at < 5 ? 1 : 5 + (double)(at > 8);
+    size_t group = 2 + row / 2 % 2;
+    return at / group < 2 ? 0 : (double)((at / group - 2) * group);
+}
+
 /* Element e of input i as every copy of the case sees it. */
 static double fill(const op_case_t *c, size_t i, size_t e) {
     const in_t *in = &c->in[i];
@@ -46,9 +54,8 @@ static double fill(const op_case_t *c, size_t i, size_t e) {
         return 0.5 * (double)(e % 4);
     case CODES:
         return (double)rng_below(r, e, (uint32_t)in->bound + 1) - 1;
-    case TIMESTEPS:
-        return e % columns == 0 && e / columns % 2 ? -1
-                                                   : (double)(e % columns / (2 + e / columns % 2));
+    case SEEN:
+        return first_seen(e / columns, e % columns);
     case RANGE:
         return e % 2 ? range_hi(row, in->bound) : range_lo(row);
     case TARGET:

@@ -5,6 +5,8 @@
 #include "common/base/pool.h"
 #include "common/base/rng.h"
 #include "common/kernel/kernel.h"
+#include "common/nn/nn.h"
+#include "common/tape/plan.h"
 
 static float *draw(const char *name, size_t n) {
     float *v = malloc((n ? n : 1) * sizeof *v);
@@ -153,4 +155,63 @@ TEST(floats_give_the_sums_of_gemm) {
         CHECK(!memcmp(y, z, M * N * sizeof *y), "%zu x %zu x %zu", M, N, K);
         free(x), free(W), free(b), free(y), free(z), free(packed);
     }
+}
+
+static const size_t column_ranges[][2] = {{0, 330}, {0, 1},     {5, 6},    {16, 32},
+                                          {7, 130}, {320, 330}, {31, 329}, {64, 65}};
+
+/* Some columns have the bits that they have in the whole product. */
+TEST(columns_stand_alone) {
+    enum { M = 9, N = 330, K = 300 };
+    float *x = draw("x", M * K), *W = draw("W", K * N), *b = draw("b", N), *all = draw("a", M * N),
+          *some = draw("s", M * N + 1);
+    for (int kind = WEIGHTS_F32; kind <= WEIGHTS_Q8; kind++) {
+        void *packed = malloc(kern_pack_bytes((kern_weights_t)kind, K, N));
+        kern_pack((kern_weights_t)kind, true, K, N, W, packed);
+        for (size_t m = 1; m <= M; m += 4) {
+            kern_packed_linear((kern_weights_t)kind, m, N, K, x, packed, b, all);
+            for (size_t r = 0; r < sizeof column_ranges / sizeof *column_ranges; r++) {
+                size_t lo = column_ranges[r][0], hi = column_ranges[r][1], n = hi - lo;
+                some[m * n] = 77;
+                kern_packed_columns((kern_weights_t)kind, m, N, K, x, packed, b, lo, hi, some);
+                for (size_t i = 0; i < m; i++)
+                    CHECK(!memcmp(some + i * n, all + i * N + lo, n * sizeof *some),
+                          "kind %d, row %zu of %zu, columns %zu .. %zu", kind, i, m, lo, hi);
+                CHECK(some[m * n] == 77, "a number behind the last one");
+            }
+        }
+        free(packed);
+    }
+    free(x), free(W), free(b), free(all), free(some);
+}
+
+/* The layer over parameters and over their packed twins: the columns of the whole layer. */
+TEST(a_layer_of_some_columns) {
+    enum { M = 3, N = 50, K = 20, LO = 11, HI = 37 };
+    params_t *params = params_new(1);
+    float all[M * N];
+    for (int way = 0; way < 4; way++) { /* all and some columns, plain and packed */
+        tape_t *t = tape_new(params);
+        nn_t nn;
+        nn_begin(&nn, t);
+        var_t x = tape_input(t, "x", F32_2(M, K)), W = nn_param2(&nn, "W", N, K, init_normal(1)),
+              b = nn_param1(&nn, "b", N, init_normal(1));
+        nn_packed_t *twins = nn_packed_new(params, WEIGHTS_F32);
+        nn.packed = way >= 2 ? twins : NULL;
+        var_t y =
+            way % 2 ? nn_apply_columns(&nn, x, W, b, LO, HI) : nn_apply(&nn, x, W, b, W_OUT_IN);
+        plan_t *p = plan_new(t, &(plan_opts_t){.keep = &y, .n_keep = 1});
+        for (size_t i = 0; i < M * K; i++) ((float *)plan_data(p, x))[i] = (float)(i * 7 % 13) - 6;
+        plan_forward(p);
+        const float *out = plan_data(p, y);
+        if (way == 0) memcpy(all, out, sizeof all);
+        size_t lo = way % 2 ? LO : 0, n = way % 2 ? HI - LO : N;
+        for (size_t i = 0; i < M; i++)
+            CHECK(!memcmp(out + i * n, all + i * N + lo, n * sizeof *out), "way %d, row %zu", way,
+                  i);
+        plan_free(p);
+        tape_free(t);
+        nn_packed_free(twins);
+    }
+    params_free(params);
 }

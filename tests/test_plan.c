@@ -226,13 +226,12 @@ TEST(sharing_transformer) {
         nn_begin(&nn, m.tape);
         var_t token = input(&m, I32_2(B, T), V),
               table = nn_param2(&nn, "embed", V, D, init_normal(1));
-        var_t timestep = input(&m, I32_2(B, T), 1); /* one time step */
+        var_t first = input(&m, I32_2(B, T), 1); /* all from position 0 on */
         transformer_opts_t o = {.layers = 3,
                                 .heads = 2,
                                 .activation = kind,
                                 .dropout = kind ? 0.2f : 0,
-                                .timestep = kind == 1 ? timestep : NO_VAR,
-                                .window = 2};
+                                .first = kind == 1 ? first : NO_VAR};
         var_t x = nn_transformer(&nn, op_gather(m.tape, table, token), o);
         keep(&m, x);
         var_t logits = op_linear(m.tape, tape_reshape(m.tape, x, F32_2(B * T, D)), table, NO_VAR,
@@ -372,7 +371,7 @@ static var_t random_op(model_t *m, nn_t *nn, rng_t r, const var_t *v, uint32_t n
         a = tape_reshape(
             t,
             op_attention_packed(t, qkv,
-                                (attention_opts_t){.heads = 2, .causal = true, .timestep = NO_VAR}),
+                                (attention_opts_t){.heads = 2, .causal = true, .first = NO_VAR}),
             RC);
         break;
     }

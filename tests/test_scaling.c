@@ -54,14 +54,12 @@ static void feed(void *ctx, size_t i, scaling_sink_t *sink) {
         for (size_t k = 0; k < COLUMNS; k++) scaling_put(sink, k, number(i, t, k));
 }
 
-static gato_facts_t facts_of_spec(void) {
-    float low[COLUMNS], high[COLUMNS];
-    for (size_t k = 0; k < COLUMNS; k++) low[k] = spec[k].low, high[k] = spec[k].high;
-    shard_meta_t m = {.n_actions = COLUMNS, .action_low = low, .action_high = high};
-    gato_facts_t f;
-    reason_t why;
-    if (gato_facts_from_meta(&f, &m, &why)) BUG("%s", why.text);
-    return f;
+/* A slot of those columns, in a task that the caller releases. */
+static slot_t *slot_of_spec(task_t *t) {
+    *t = task_new("arm", RECORD_EPISODE);
+    slot_t *slot = task_add(t, SLOT_VECTOR, SIDE_ACTED, "", COLUMNS);
+    for (size_t k = 0; k < COLUMNS; k++) slot->low[k] = spec[k].low, slot->high[k] = spec[k].high;
+    return slot;
 }
 
 static int by_value(const void *a, const void *b) {
@@ -76,8 +74,9 @@ static double sorted_quantile(const float *v, size_t n, double q) {
 }
 
 TEST(the_ends_are_those_of_sorted_numbers) {
-    gato_facts_t f = facts_of_spec();
-    scaling_choose(&f, RECORDS, feed, NULL);
+    task_t t;
+    slot_t *f = slot_of_spec(&t);
+    scaling_choose(f, RECORDS, feed, NULL);
     for (size_t k = 0; k < COLUMNS; k++) {
         float v[RECORDS * ROWS];
         size_t n = RECORDS * ROWS;
@@ -86,33 +85,50 @@ TEST(the_ends_are_those_of_sorted_numbers) {
         double low = sorted_quantile(v, n, 0.01), high = sorted_quantile(v, n, 0.99);
         if (spec[k].how == SCALING_DECLARED) low = (double)spec[k].low, high = (double)spec[k].high;
         if (spec[k].how == SCALING_EXTREMES) low = (double)v[0], high = (double)v[n - 1];
-        CHECK(f.action_scaling[k] == spec[k].how, "column %zu: %s", k,
-              scaling_names[f.action_scaling[k]]);
-        CHECK(f.action_low[k] == (float)low && f.action_high[k] == (float)high,
-              "column %zu: [%.9g, %.9g], sorted [%.9g, %.9g]", k, (double)f.action_low[k],
-              (double)f.action_high[k], low, high);
-        CHECK(isfinite(f.action_low[k]) && isfinite(f.action_high[k]));
+        CHECK(f->scaling[k] == spec[k].how, "column %zu: %s", k, scaling_names[f->scaling[k]]);
+        CHECK(f->scale_low[k] == (float)low && f->scale_high[k] == (float)high,
+              "column %zu: [%.9g, %.9g], sorted [%.9g, %.9g]", k, (double)f->scale_low[k],
+              (double)f->scale_high[k], low, high);
+        CHECK(isfinite(f->scale_low[k]) && isfinite(f->scale_high[k]));
     }
-    gato_facts_release(&f);
+    task_release(&t);
 }
 
 TEST(any_number_of_threads_and_few_numbers) {
-    gato_facts_t a = facts_of_spec(), b = facts_of_spec();
+    task_t ta, tb, tn;
+    slot_t *a = slot_of_spec(&ta), *b = slot_of_spec(&tb), *none = slot_of_spec(&tn);
     pool_set_threads(1);
-    scaling_choose(&a, RECORDS, feed, NULL);
+    scaling_choose(a, RECORDS, feed, NULL);
     pool_set_threads(5);
-    scaling_choose(&b, RECORDS, feed, NULL);
+    scaling_choose(b, RECORDS, feed, NULL);
     pool_set_threads(0);
-    CHECK(!memcmp(a.action_low, b.action_low, COLUMNS * sizeof(float)) &&
-          !memcmp(a.action_high, b.action_high, COLUMNS * sizeof(float)) &&
-          !memcmp(a.action_scaling, b.action_scaling, COLUMNS));
-    gato_facts_release(&a);
-    gato_facts_release(&b);
-    gato_facts_t none = facts_of_spec();
-    scaling_choose(&none, 0, feed, NULL);
+    CHECK(!memcmp(a->scale_low, b->scale_low, COLUMNS * sizeof(float)) &&
+          !memcmp(a->scale_high, b->scale_high, COLUMNS * sizeof(float)) &&
+          !memcmp(a->scaling, b->scaling, COLUMNS));
+    scaling_choose(none, 0, feed, NULL);
     for (size_t k = 0; k < COLUMNS; k++)
-        CHECK(isfinite(none.action_low[k]) && none.action_low[k] <= none.action_high[k]);
-    gato_facts_release(&none);
+        CHECK(isfinite(none->scale_low[k]) && none->scale_low[k] <= none->scale_high[k]);
+    task_release(&ta);
+    task_release(&tb);
+    task_release(&tn);
+}
+
+/* At play: into [-1,1] and back, clamped on the way out, by arithmetic of the test's own. */
+TEST(units_of_the_environment) {
+    task_t t = task_new("arm", RECORD_EPISODE);
+    slot_t *slot = task_add(&t, SLOT_VECTOR, SIDE_ACTED, "torque", 3);
+    for (int k = 0; k < 3; k++) slot->low[k] = -1, slot->high[k] = 1;
+    scaling_choose(slot, 0, feed, NULL);
+    slot->scale_low[1] = 0, slot->scale_high[1] = 10;
+    slot->scale_low[2] = slot->scale_high[2] = 7;
+    float units[3], scaled[3];
+    scaling_to_units(slot, (float[]){0.25f, 0.5f, 0.9f}, units);
+    CHECK(units[0] == 0.25f && units[1] == 7.5f && units[2] == 7);
+    scaling_to_units(slot, (float[]){-3, 2, -5}, units);
+    CHECK(units[0] == -1 && units[1] == 10 && units[2] == 7);
+    scaling_from_units(slot, (float[]){0.5f, 2.5f, 7}, scaled);
+    CHECK(scaled[0] == 0.5f && scaled[1] == -0.5f && scaled[2] == 0);
+    task_release(&t);
 }
 
 TEST(there_and_back) {
@@ -138,43 +154,43 @@ TEST(there_and_back) {
 
 enum { EPISODES = 30, LONG = 6 };
 
-/* One column stored scaled, one raw. raw_part: false = a shard of a former version. */
-static const char *make_shard(const char *name, bool raw_part) {
-    float low[2] = {-4, -INFINITY}, high[2] = {4, INFINITY};
-    uint8_t raw[2] = {0, 1};
-    shard_meta_t m = {.tool = (char *)"test",
-                      .arguments = (char *)"{}",
-                      .text_tokenizer = (char *)"byte",
-                      .text_vocab = 257,
-                      .mu = 100,
-                      .M = 256,
-                      .n_actions = 2,
-                      .action_low = low,
-                      .action_high = high,
-                      .action_raw = raw_part ? raw : NULL};
+static const float declared[2][2] = {{-4, 4}, {-INFINITY, INFINITY}};
+
+/* Two slots of one column each: "grip" is stored scaled, "joint" raw. */
+static const char *make_shard(const char *name) {
+    static const char *const names[2] = {"grip", "joint"};
+    shard_meta_t m = {
+        .tool = (char *)"test", .arguments = (char *)"{}", .mu = 100, .M = 256, .complete = true};
+    task_t task = task_new("arm", RECORD_EPISODE);
+    for (int k = 0; k < 2; k++) {
+        slot_t *slot = task_add(&task, SLOT_VECTOR, SIDE_ACTED, names[k], 1);
+        slot->low[0] = declared[k][0], slot->high[0] = declared[k][1];
+        slot->raw[0] = k == 1;
+    }
+    tasks_add(&m.tasks, task);
     int rc;
     reason_t why = {""};
     token_db_t *db = token_db_create(in_folder(name), &m, 1 << 24, &rc, &why);
     if (!db) BUG("%s", why.text);
     for (size_t i = 0; i < EPISODES; i++) {
         char key[32];
-        float action[LONG * 2];
+        float grip[LONG], joint[LONG];
         for (size_t t = 0; t < LONG; t++) {
-            action[2 * t] = 0.25f;
-            action[2 * t + 1] = (float)(100 * i + t);
+            grip[t] = 0.25f;
+            joint[t] = (float)(100 * i + t);
         }
-        token_record_t r = {.kind = RECORD_EPISODE,
-                            .T = LONG,
+        token_record_t r = {.T = LONG,
                             .key = key,
                             .key_len = (uint32_t)snprintf(key, sizeof key, "episode_%zu", i),
                             .source = "s",
-                            .source_len = 1,
-                            .actions = action,
-                            .label_actions = action};
+                            .source_len = 1};
+        r.slot[0] = (slot_data_t){.vector = grip, .label_vector = grip};
+        r.slot[1] = (slot_data_t){.vector = joint, .label_vector = joint};
         if (token_db_put(db, &r, &why)) BUG("%s", why.text);
     }
     if (token_db_commit(db, &why)) BUG("%s", why.text);
     token_db_close(db);
+    tasks_release(&m.tasks);
     return in_folder(name);
 }
 
@@ -183,44 +199,45 @@ static void check_window(const dataset_t *d, float low, float high) {
     REQUIRE(dataset_first_sequence(d, 0, 3, &w));
     for (size_t t = 0; t < LONG; t++) {
         double v = 300 + (double)t, want = 2 * (v - (double)low) / ((double)high - (double)low) - 1;
-        CHECK(w.record.actions[2 * t] == 0.25f, "what is scaled as declared stays as it is");
-        CHECK_NEAR(w.record.actions[2 * t + 1], want, 1e-6);
-        CHECK_NEAR(w.record.label_actions[2 * t + 1], want, 1e-6);
+        CHECK(w.record.slot[0].vector[t] == 0.25f, "what is scaled as declared stays as it is");
+        CHECK_NEAR(w.record.slot[1].vector[t], want, 1e-6);
+        CHECK_NEAR(w.record.slot[1].label_vector[t], want, 1e-6);
     }
     sequence_release(&w);
 }
 
 TEST(sequences_are_scaled_by_the_training_side) {
     folder_open();
-    for (int former = 0; former < 2; former++) {
-        gato_config_t c;
-        config_defaults(gato_config_table, &c);
-        config_set(gato_config_table, &c, "data.holdout=0.3");
-        const char *path = make_shard(former ? "former.lmdb" : "new.lmdb", !former);
-        dataset_t *d = dataset_open(&(cli_list_t){&path, 1, 1}, &c);
-        dataset_scale_actions(d, NULL);
-        const gato_facts_t *f = dataset_facts(d);
-        float v[2 * EPISODES * LONG]; /* executed actions and labels alike */
-        size_t n = 0;
-        for (size_t i = 0; i < dataset_sequences(d, 0, SIDE_TRAIN); i++) {
-            sequence_t w;
-            dataset_sequence(d, 0, SIDE_TRAIN, i, &w);
-            int episode = atoi(strchr(w.record.key, '_') + 1);
-            for (size_t t = 0; t < 2 * LONG; t++) v[n++] = (float)(100 * episode + (int)t / 2);
-            sequence_release(&w);
-        }
-        CHECK(n > 0 && n < 2 * EPISODES * LONG);
-        qsort(v, n, sizeof *v, by_value);
-        CHECK(f->action_low[0] == -4 && f->action_high[0] == 4);
-        CHECK_NEAR(f->action_low[1], sorted_quantile(v, n, 0.01), 1e-4);
-        CHECK_NEAR(f->action_high[1], sorted_quantile(v, n, 0.99), 1e-4);
-        check_window(d, f->action_low[1], f->action_high[1]);
-        gato_facts_t policy = gato_facts_copy(f);
-        policy.action_low[1] = -10, policy.action_high[1] = 1000;
-        dataset_scale_actions(d, &policy);
-        check_window(d, -10, 1000);
-        gato_facts_release(&policy);
-        dataset_close(d);
+    gato_config_t c;
+    config_defaults(gato_config_table, &c);
+    config_set(gato_config_table, &c, "data.holdout=0.3");
+    const char *path = make_shard("new.lmdb");
+    cli_list_t specs = {&path, 1, 1};
+    dataset_t *d = dataset_open(&specs, &c, &(dataset_opts_t){.tasks = NULL});
+    const task_t *task = &dataset_tasks(d)->v[0];
+    float v[2 * EPISODES * LONG]; /* executed actions and labels alike */
+    size_t n = 0;
+    for (size_t i = 0; i < dataset_sequences(d, 0, 0, SIDE_TRAIN); i++) {
+        sequence_t w;
+        dataset_sequence(d, 0, 0, SIDE_TRAIN, i, &w);
+        int episode = atoi(strchr(w.record.key, '_') + 1);
+        for (size_t t = 0; t < 2 * LONG; t++) v[n++] = (float)(100 * episode + (int)t / 2);
+        sequence_release(&w);
     }
+    CHECK(n > 0 && n < 2 * EPISODES * LONG);
+    qsort(v, n, sizeof *v, by_value);
+    const slot_t *grip = &task->slot[0], *joint = &task->slot[1];
+    CHECK(grip->scale_low[0] == -4 && grip->scale_high[0] == 4);
+    CHECK_NEAR(joint->scale_low[0], sorted_quantile(v, n, 0.01), 1e-4);
+    CHECK_NEAR(joint->scale_high[0], sorted_quantile(v, n, 0.99), 1e-4);
+    check_window(d, joint->scale_low[0], joint->scale_high[0]);
+    tasks_t policy = tasks_copy(dataset_tasks(d));
+    policy.v[0].slot[1].scale_low[0] = -10, policy.v[0].slot[1].scale_high[0] = 1000;
+    dataset_t *other = dataset_open(
+        &specs, &c, &(dataset_opts_t){.tasks = &policy, .vocabulary = dataset_vocabulary(d)});
+    check_window(other, -10, 1000);
+    dataset_close(other);
+    tasks_release(&policy);
+    dataset_close(d);
     folder_remove();
 }

@@ -251,7 +251,7 @@ static int mistake(void *arg) {
     params_t *params = params_new(0);
     tape_t *t = wrong_tape(params);
     nn_t nn;
-    attention_opts_t two = {.heads = 2, .timestep = NO_VAR};
+    attention_opts_t two = {.heads = 2, .first = NO_VAR};
     switch (*(int *)arg) {
     case 0:
         op_linear(t, X(F32_2(2, 5)), X(F32_2(3, 4)), NO_VAR, W_OUT_IN);

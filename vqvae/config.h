@@ -48,7 +48,7 @@ typedef struct {
         int64_t steps, batch, accumulate, warmup_no_quant, save_every, eval_every, log_every;
         double weight_average;
         bool tensorboard;
-        char freeze[64];
+        char freeze[CONFIG_STRING];
     } train;
     struct {
         config_ints_t size, background;

@@ -43,10 +43,10 @@ void train_init_load(train_init_t *init, const char *out, params_t *p, config_t 
 void train_init_check(const train_init_t *init, const config_t *c) {
     char differences[1024];
     if (config_diff(config_table, &init->config, c, CONFIG_ARCH, differences, sizeof differences))
-        die(RC_MISFIT,
-            "--init '%s' has another network than the configuration asks for (RUN vs "
-            "configuration): %s",
-            init->run, differences);
+        die_list(RC_MISFIT, differences,
+                 "--init '%s' has another network than the configuration asks for (RUN vs "
+                 "configuration):",
+                 init->run);
     bool has_codebook = quantizer_kind(&init->config)->codebook;
     if (has_codebook != quantizer_kind(c)->codebook)
         die(RC_MISFIT, "--init '%s' %s: quantizer.kind cannot be another", init->run,

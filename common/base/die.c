@@ -67,6 +67,22 @@ void die_line(const char *who, const char *cause, const char *fmt, va_list args)
     }
 }
 
+static void put_line(const char *who, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void put_line(const char *who, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    die_line(who, NULL, fmt, args);
+    va_end(args);
+}
+
+void die_list_lines(const char *who, const char *list) {
+    while (*list) {
+        size_t n = strcspn(list, "\n");
+        if (n) put_line(who, "  %.*s", (int)n, list);
+        list += n + (list[n] == '\n');
+    }
+}
+
 /* exit() from two threads at once is undefined, so the first one wins and the others wait for the
  * end of the process; a thread that dies again inside an exit handler leaves at once. Taken before
  * the message, so that one failure prints one line. */
@@ -91,6 +107,16 @@ void die(int code, const char *fmt, ...) {
     va_start(args, fmt);
     die_line(program, NULL, fmt, args);
     va_end(args);
+    exit(code);
+}
+
+void die_list(int code, const char *list, const char *fmt, ...) {
+    claim_exit(code);
+    va_list args;
+    va_start(args, fmt);
+    die_line(program, NULL, fmt, args);
+    va_end(args);
+    die_list_lines(program, list);
     exit(code);
 }
 

@@ -31,6 +31,9 @@ const char *die_program(void);
 void die(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
 /* The same with ": cause_of(errno)" appended. */
 void die_errno(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
+/* The same, and below it each line of `list` as a line of its own, led by the program's name. */
+void die_list(int code, const char *list, const char *fmt, ...)
+    __attribute__((noreturn, format(printf, 3, 4)));
 /* strerror(error); for EFBIG it ends in "file size limit (ulimit -f)". */
 const char *cause_of(int error);
 /* Has the open file reached the process's limit on file sizes? For writers whose error is told
@@ -43,6 +46,8 @@ size_t warn_count(void);
 /* Every message on stderr goes through here: one line "who: message[: cause]" in one write. Control
  * characters are replaced, and on a terminal the progress bar is cleared first. */
 void die_line(const char *who, const char *cause, const char *fmt, va_list args);
+/* Each line of `list` as a message of its own, set in by two spaces. */
+void die_list_lines(const char *who, const char *list);
 /* Is stderr a terminal that may be redrawn (a TTY, TERM not dumb, NO_COLOR unset)? */
 bool die_terminal(void);
 

@@ -29,6 +29,10 @@ void log_line(const char *fmt, ...) {
     va_end(args);
 }
 
+void log_list(const char *list) {
+    die_list_lines(die_program(), list);
+}
+
 const char *log_bytes(char buf[32], double bytes) {
     static const char *unit[] = {"B", "kB", "MB", "GB", "TB", "PB"};
     size_t u = 0;

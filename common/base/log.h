@@ -23,6 +23,10 @@ double log_now(void);
 /* One line on stderr ("vqvae: ..."), safe beside a progress bar. */
 void log_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Each line of `list` as a line of its own, set in by two spaces: what a log_line before it
+ * announces. */
+void log_list(const char *list);
+
 typedef struct {
     const char *what;
     double start, last;  /* seconds: of progress_begin and of the last line or bar */

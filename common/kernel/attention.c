@@ -11,8 +11,8 @@
  *     o   = o * fade + e v
  *
  * The fade corrects what came earlier, which was measured from a lower maximum. At the end o /=
- * sum, and lse = top + log(sum). Keys that causality and the attention window hide from the whole
- * block are never touched.
+ * sum, and lse = top + log(sum). Keys that the mask hides from the whole block are never
+ * touched.
  *
  * Backward, one task per (batch item, head), which owns that head's dq, dk and dv. Strips are
  * computed again from lse, once for all three gradients. (Row tasks and key tasks of their own
@@ -52,71 +52,49 @@ typedef struct {
  * least one of them may see. */
 typedef struct {
     size_t b, h, i0, rows, j0, j1;
-    ptrdiff_t shift;         /* row i stands at key position i + shift */
-    const int32_t *timestep; /* [Tk] of the batch item; NULL: no window */
+    ptrdiff_t shift;      /* row i stands at key position i + shift */
+    const int32_t *first; /* [Tk] of the batch item; NULL: from the first key on */
 } block_t;
 
 /* ---- masks ---- */
 
-/* What one query row sees of the keys of a strip: those before `end` whose timestep exceeds
- * `floor`, or `self` alone. Counted from the strip's first key. */
+/* The keys of a strip that one query row sees, [begin, end), counted from the strip's first key. */
 typedef struct {
-    size_t end;
-    int32_t floor; /* counts only with an attention window */
-    size_t self;   /* a padding row's own place, else SIZE_MAX */
+    size_t begin, end;
 } view_t;
 
-/* The view of row i on the keys from .. from+n-1. */
+/* The first key that the row at key position `own` >= 0 sees. */
+static size_t first_key(const block_t *block, ptrdiff_t own) {
+    if (!block->first) return 0;
+    int32_t first = block->first[own];
+    return first < 0 ? (size_t)own : (size_t)first;
+}
 
+/* The view of row i on the keys from .. from+n-1. */
 static view_t row_view(const kern_attention_t *g, const block_t *block, size_t i, size_t from,
                        size_t n) {
-    view_t view = {.end = n, .floor = INT32_MIN, .self = SIZE_MAX};
-    ptrdiff_t at = (ptrdiff_t)i + block->shift - (ptrdiff_t)from; /* own position, relative */
-    if (g->causal) view.end = at < 0 ? 0 : min_size(n, (size_t)at + 1);
-    if (!block->timestep) return view;
+    view_t view = {0, n};
+    if (!g->causal) return view;
     ptrdiff_t own = (ptrdiff_t)i + block->shift;
-    if (own < 0) {
-        view.end = 0;
-    } else if (block->timestep[own] < 0) {
-        bool here = at >= 0 && (size_t)at < n;
-        view.end = here ? (size_t)at + 1 : 0;
-        view.self = here ? (size_t)at : SIZE_MAX;
-    } else {
-        int64_t low = (int64_t)block->timestep[own] - g->window;
-        if (low < -1) low = -1; /* padding stays hidden */
-        if (low > INT32_MAX) low = INT32_MAX;
-        view.floor = (int32_t)low;
-    }
+    if (own < (ptrdiff_t)from) return (view_t){0, 0};
+    size_t first = first_key(block, own);
+    view.end = min_size(n, (size_t)own + 1 - from);
+    view.begin = min_size(view.end, max_size(first, from) - from);
     return view;
 }
 
 /* Narrows [j0, j1) to keys that some row of the block may see: behind the last row nothing under
- * causality; with a window from the lowest floor of the rows on. */
+ * causality, before the least `first` of the rows neither. */
 static void block_range(const kern_attention_t *g, block_t *block) {
-    ptrdiff_t last = (ptrdiff_t)(block->i0 + block->rows) + block->shift;
+    ptrdiff_t from = (ptrdiff_t)block->i0 + block->shift, end = from + (ptrdiff_t)block->rows;
     block->j0 = 0;
     block->j1 = g->Tk;
-    if (g->causal) block->j1 = last < 0 ? 0 : min_size(g->Tk, (size_t)last);
-    if (!block->timestep) return;
-    int64_t floor = INT64_MAX;
-    size_t first = block->j1, end = 0;
-    for (size_t i = block->i0; i < block->i0 + block->rows; i++) {
-        ptrdiff_t own = (ptrdiff_t)i + block->shift;
-        if (own < 0) continue;
-        if (block->timestep[own] < 0) {
-            first = min_size(first, (size_t)own);
-            if (end < (size_t)own + 1) end = (size_t)own + 1;
-        } else if ((int64_t)block->timestep[own] - g->window < floor) {
-            floor = (int64_t)block->timestep[own] - g->window;
-        }
-    }
-    for (size_t j = 0; j < block->j1; j++)
-        if (block->timestep[j] >= 0 && block->timestep[j] > floor) {
-            first = min_size(first, j);
-            if (end < j + 1) end = j + 1;
-        }
-    block->j1 = min_size(block->j1, end);
-    block->j0 = min_size(first, block->j1);
+    if (!g->causal) return;
+    block->j1 = end < 0 ? 0 : min_size(g->Tk, (size_t)end);
+    if (!block->first) return;
+    block->j0 = block->j1;
+    for (ptrdiff_t own = from < 0 ? 0 : from; own < end; own++)
+        block->j0 = min_size(block->j0, first_key(block, own));
 }
 
 static block_t block_of(const attention_t *a, size_t head, size_t index) {
@@ -126,42 +104,55 @@ static block_t block_of(const attention_t *a, size_t head, size_t index) {
                      .i0 = index * a->block_rows,
                      .shift = (ptrdiff_t)g->Tk - (ptrdiff_t)g->Tq};
     block.rows = min_size(a->block_rows, g->Tq - block.i0);
-    block.timestep = g->timestep ? g->timestep + block.b * g->Tk : NULL;
+    block.first = g->first ? g->first + block.b * g->Tk : NULL;
     block_range(g, &block);
     return block;
 }
 
 /* A mask of the VL keys from j on: the lanes that the row sees. */
-VMATH vi visible(const view_t *w, const int32_t *timestep, size_t j) {
+VMATH vi visible(const view_t *w, size_t j) {
     vi key = v_lanes() + (int32_t)j;
-    vi mask = key < (int32_t)w->end;
-    if (timestep) {
-        vi t = v_load_ints(timestep + j, min_size(VL, w->end - j));
-        mask &= w->self == SIZE_MAX ? (vi)(t > w->floor) : (vi)(key == (int32_t)w->self);
-    }
-    return mask;
+    return (key >= (int32_t)w->begin) & (key < (int32_t)w->end);
 }
 
-/* Scaled scores of the VL keys from j on, -inf where hidden. A strip row is readable to a multiple
- * of VL. */
-VMATH vf scores(const float *s, float scale, const view_t *w, const int32_t *timestep, size_t j) {
-    vf t = v_load(s + j) * scale;
-    if (!timestep && j + VL <= w->end) return t;
-    return v_select(visible(w, timestep, j), t, v_set(-INFINITY));
+/* Where the vectors lie that the row sees in part: one at `from` if from < inner, then whole ones
+ * from `inner` on, and one more where they end if that is before view.end. */
+typedef struct {
+    size_t from, inner;
+} edges_t;
+static edges_t edges_of(const view_t *w) {
+    size_t from = w->begin / VL * VL;
+    return (edges_t){from, w->begin > from ? from + VL : from};
 }
 
 /* ---- forward ---- */
 
+/* VL scores are scaled, -inf where `mask` hides the key. */
+VMATH vf scale_scores(float *s, float scale, vi mask) {
+    vf t = v_select(mask, v_load(s) * scale, v_set(-INFINITY));
+    v_store(s, t);
+    return t;
+}
+
 /* One row of a strip, s[n]: moves the running maximum *top, and the scores become weights
- * e^(scale s - top), zero to the end of the strip. Returns the sum of the weights. */
-VMATH float weigh_row(float *s, size_t n, float scale, const view_t *w, const int32_t *timestep,
-                      float *top) {
+ * e^(scale s - top), zero outside of the row's view. Returns the sum of the weights. A strip row
+ * is readable to a multiple of VL. */
+static float weigh_row(float *s, size_t n, float scale, const view_t *w, float *top) {
+    edges_t edge = edges_of(w);
+    size_t j = edge.inner;
     vf high = v_set(*top), sum = {0};
-    for (size_t j = 0; j < w->end; j += VL) high = v_max(scores(s, scale, w, timestep, j), high);
+    if (edge.from < edge.inner)
+        high = v_max(scale_scores(s + edge.from, scale, visible(w, edge.from)), high);
+    for (; j + VL <= w->end; j += VL) {
+        vf t = v_load(s + j) * scale;
+        v_store(s + j, t);
+        high = v_max(t, high);
+    }
+    if (j < w->end) high = v_max(scale_scores(s + j, scale, visible(w, j)), high);
     *top = v_highest(high);
-    size_t j = 0;
-    for (; j < w->end; j += VL) {
-        vf e = v_exp_down(scores(s, scale, w, timestep, j) - *top);
+    memset(s, 0, edge.from * sizeof *s);
+    for (j = edge.from; j < w->end; j += VL) {
+        vf e = v_exp_down(v_load(s + j) - *top);
         v_store(s + j, e);
         sum += e;
     }
@@ -247,7 +238,6 @@ static void forward_task(void *ctx, size_t task) {
     }
     for (size_t j = block.j0; j < block.j1; j += KEYS) {
         size_t n = min_size(KEYS, block.j1 - j), key = block.b * g->Tk + j;
-        const int32_t *timestep = block.timestep ? block.timestep + j : NULL;
         if (few)
             few_scores(g, block.rows, n, q, a->k + key * g->ldk + column, strip, a->width);
         else
@@ -256,8 +246,7 @@ static void forward_task(void *ctx, size_t task) {
         for (size_t r = 0; r < block.rows; r++) {
             view_t w = row_view(g, &block, block.i0 + r, j, n);
             float before = top[r], *s = strip + r * a->width;
-            float now = timestep ? weigh_row(s, n, g->scale, &w, timestep, &top[r])
-                                 : weigh_row(s, n, g->scale, &w, NULL, &top[r]);
+            float now = weigh_row(s, n, g->scale, &w, &top[r]);
             if (j == block.j0) {
                 sum[r] = now;
             } else {
@@ -305,20 +294,28 @@ void kern_attention_forward(const kern_attention_t *g, const float *q, const flo
  *     dq = ds k                       dk = ds^T q
  */
 
-/* One row of a strip: s, scores, becomes p; dp becomes ds. Zero beyond the row's view. */
-VMATH void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w,
-                     const int32_t *timestep, float lse, float delta) {
-    size_t j = 0;
-    for (; j < w->end; j += VL) {
-        vf p = v_exp_down(v_load(s + j) * scale - lse);
-        vf ds = p * (v_load(dp + j) - delta) * scale;
-        if (timestep || j + VL > w->end) {
-            vi mask = visible(w, timestep, j);
-            p = (vf)((vi)p & mask);
-            ds = (vf)((vi)ds & mask);
-        }
-        v_store(s + j, p);
-        v_store(dp + j, ds);
+/* VL keys of a strip's row: scores become p, dp becomes ds, zero where `mask` is. */
+VMATH void slopes_of(float *s, float *dp, float scale, float lse, float delta, vi mask) {
+    vf p = v_exp_down(v_load(s) * scale - lse);
+    vf ds = p * (v_load(dp) - delta) * scale;
+    v_store(s, (vf)((vi)p & mask));
+    v_store(dp, (vf)((vi)ds & mask));
+}
+
+/* One row of a strip: s, scores, becomes p; dp becomes ds. Zero outside of the row's view. */
+static void slope_row(float *s, float *dp, size_t n, float scale, const view_t *w, float lse,
+                      float delta) {
+    edges_t edge = edges_of(w);
+    size_t j = edge.inner;
+    const vi all = v_lanes() >= 0;
+    memset(s, 0, edge.from * sizeof *s);
+    memset(dp, 0, edge.from * sizeof *dp);
+    if (edge.from < edge.inner)
+        slopes_of(s + edge.from, dp + edge.from, scale, lse, delta, visible(w, edge.from));
+    for (; j + VL <= w->end; j += VL) slopes_of(s + j, dp + j, scale, lse, delta, all);
+    if (j < w->end) {
+        slopes_of(s + j, dp + j, scale, lse, delta, visible(w, j));
+        j += VL;
     }
     for (; j < n; j++) {
         s[j] = 0;
@@ -349,7 +346,6 @@ static void backward_block(const attention_t *a, const block_t *block, float *st
         size_t n = min_size(KEYS, block->j1 - j), key = block->b * g->Tk + j, width = a->width;
         const float *keys = a->k + key * g->ldk + column, *values = a->v + key * g->ldv + column;
         float *dk = a->dk + key * g->ldk + column, *dv = a->dv + key * g->ldv + column;
-        const int32_t *timestep = block->timestep ? block->timestep + j : NULL;
         kern_gemm_serial(false, true, block->rows, n, dh, q, g->ldq, keys, g->ldk, strip, width,
                          false, NULL);
         kern_gemm_serial(false, true, block->rows, n, dh, do_, g->ldo, values, g->ldv, slope, width,
@@ -357,10 +353,7 @@ static void backward_block(const attention_t *a, const block_t *block, float *st
         for (size_t r = 0; r < block->rows; r++) {
             view_t w = row_view(g, block, block->i0 + r, j, n);
             float *s = strip + r * width, *ds = slope + r * width;
-            if (timestep)
-                slope_row(s, ds, n, g->scale, &w, timestep, lse[r], delta[r]);
-            else
-                slope_row(s, ds, n, g->scale, &w, NULL, lse[r], delta[r]);
+            slope_row(s, ds, n, g->scale, &w, lse[r], delta[r]);
         }
         kern_gemm_serial(true, false, n, dh, block->rows, strip, width, do_, g->ldo, dv, g->ldv,
                          true, NULL);

@@ -20,12 +20,12 @@ typedef struct {
     float scale;
     /* A query sees no key behind its own position. */
     bool causal;
-    /* The attention window counts timesteps, not positions. timestep is NULL (no window) or [B,Tk],
-     * the timestep of every key position. A query of timestep t sees the keys of timesteps
-     * t - window + 1 and later. A negative timestep marks padding: other rows never see it, and a
-     * padding query sees only itself. */
-    const int32_t *timestep;
-    int32_t window;
+    /* NULL, or [B,Tk] and only with `causal`: the first key position that the query at this position
+     * sees, the last being its own: first[i] <= j <= i. So an attention window is any function of
+     * the positions, and several sequences may follow one another in a row of Tk positions, each
+     * seeing only itself. A negative value marks padding, which sees only itself; no range of
+     * another position may reach over it. */
+    const int32_t *first;
 } kern_attention_t;
 
 /* o = softmax(scale q k^T + mask) v
@@ -59,7 +59,7 @@ void kern_attention_backward(const kern_attention_t *g, const float *q, const fl
 /* `capacity`, and where a range of positions begins, are multiples of this. */
 enum { KERN_CACHE_PANEL = 16 };
 
-/* T new positions of one sequence behind `used` cached ones. D = heads*dh. */
+/* T new positions of one sequence, a lane, behind `used` cached ones. D = heads*dh. */
 typedef struct {
     size_t T, heads, dh;
     size_t capacity; /* positions that the cache holds; used + T at most */
@@ -80,9 +80,12 @@ typedef struct {
 /* Floats per position of a cache. */
 size_t kern_cache_width(size_t heads, size_t dh);
 
-/* Writes the new keys and values to positions used .. used+T-1, then
- * out[i - skip] = softmax(scale q_i K^T) V over the positions that new position i sees. */
-void kern_attention_cached(const kern_cached_t *g);
+/* For each of n lanes: writes the new keys and values to positions used .. used+T-1, then
+ * out[i - skip] = softmax(scale q_i K^T) V over the positions that new position i sees.
+ *
+ * heads and dh are the same in all lanes, everything else is each lane's own. A lane has the bits
+ * that it has alone. */
+void kern_attention_cached(const kern_cached_t *lane, size_t n);
 
 /* Copies positions first .. first+n-1 of a cache to the front of another.
  *

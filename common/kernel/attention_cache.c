@@ -8,7 +8,7 @@
  *
  * A head's share stays in the L2 cache while its rows of queries go by. A tile of rows goes through
  * strips of keys whose scores stay in the L1 cache, with a running maximum as in attention.c. A
- * task is a head, or some tiles of a head's rows where heads are fewer than threads.
+ * task is a head of a lane, or some tiles of its rows where there are fewer of those than threads.
  */
 #include "common/base/pool.h"
 #include "common/base/sizes.h"
@@ -204,9 +204,8 @@ static float weigh(float *s, size_t n, size_t from, size_t to, float *top) {
 /* ---- tasks ---- */
 
 typedef struct {
-    const kern_cached_t *g;
-    size_t blocks, block_rows; /* of a head's rows */
-    size_t first, end;         /* the keys that any row sees; `first` begins a panel */
+    const kern_cached_t *lane;
+    size_t blocks; /* tasks of a head of a lane */
 } cached_t;
 
 /* The first position that new position i sees. */
@@ -214,10 +213,9 @@ static size_t first_of(const kern_cached_t *g, size_t i) {
     return i < g->early ? g->early_first : g->first;
 }
 
-/* New positions i0 .. i0+rows-1 of a head, one tile, over all keys: attention.c tells the
- * recurrence. */
-static void tile_of(const cached_t *c, size_t head, size_t i0, size_t rows) {
-    const kern_cached_t *g = c->g;
+/* New positions i0 .. i0+rows-1 of a head, one tile, over all keys from the panel on that holds
+ * the first one that any row of the lane sees: attention.c tells the recurrence. */
+static void tile_of(const kern_cached_t *g, size_t head, size_t i0, size_t rows) {
     size_t dh = g->dh, dp = padded(dh), D = g->heads * dh;
     const float *keys = keys_of(g->cache, g->capacity, dh, head),
                 *vs = values_of(g->cache, g->capacity, dh, head);
@@ -230,8 +228,9 @@ static void tile_of(const cached_t *c, size_t head, size_t i0, size_t rows) {
         for (size_t d = 0; d < dh; d++)
             q[d * TALL + i] = g->qkv[(i0 + i) * 3 * D + head * dh + d] * g->scale;
     }
-    size_t end = min_size(c->end, g->used + i0 + rows);
-    for (size_t j = c->first; j < end; j += STRIP) {
+    size_t first = min_size(g->first, g->early ? g->early_first : g->first) / NR * NR,
+           end = g->used + i0 + rows;
+    for (size_t j = first; j < end; j += STRIP) {
         size_t n = min_size(STRIP, end - j), panels = ceil_div(n, NR);
         scores_tile(mr, dh, panels, q, keys + j * dh, s);
         for (size_t i = 0; i < rows; i++) {
@@ -243,7 +242,7 @@ static void tile_of(const cached_t *c, size_t head, size_t i0, size_t rows) {
             fade[i] = v_exp_down(v_set(before - top[i]))[0];
             sum[i] = sum[i] * fade[i] + now;
         }
-        values_tile(mr, dp, n, s, vs + j * dp, j > c->first ? fade : NULL, o);
+        values_tile(mr, dp, n, s, vs + j * dp, j > first ? fade : NULL, o);
     }
     for (size_t i = 0; i < rows; i++) {
         float *out = g->out + (i0 - g->skip + i) * D + head * dh,
@@ -252,29 +251,30 @@ static void tile_of(const cached_t *c, size_t head, size_t i0, size_t rows) {
     }
 }
 
-/* Some tiles of a head; a head in one piece first writes its own new keys and values. */
+/* Some tiles of a head of a lane; a head in one piece first writes its own new keys and values.
+ * Blocks are whole tiles, so that a row's bits are the same however the rows are cut. */
 static void block_task(void *ctx, size_t task) {
     const cached_t *c = ctx;
-    const kern_cached_t *g = c->g;
-    size_t head = task / c->blocks, i0 = g->skip + task % c->blocks * c->block_rows,
-           i1 = min_size(i0 + c->block_rows, g->T);
+    size_t heads = c->lane->heads, head = task / c->blocks % heads;
+    const kern_cached_t *g = &c->lane[task / c->blocks / heads];
+    size_t rows = ceil_div(ceil_div(g->T - g->skip, TALL), c->blocks) * TALL,
+           i0 = g->skip + task % c->blocks * rows, i1 = min_size(i0 + rows, g->T);
     if (c->blocks == 1) append(g, head);
-    for (size_t i = i0; i < i1; i += TALL) tile_of(c, head, i, min_size(TALL, i1 - i));
+    for (size_t i = i0; i < i1; i += TALL) tile_of(g, head, i, min_size(TALL, i1 - i));
 }
 
-static void append_task(void *ctx, size_t head) {
-    append(((const cached_t *)ctx)->g, head);
+static void append_task(void *ctx, size_t task) {
+    const cached_t *c = ctx;
+    append(&c->lane[task / c->lane->heads], task % c->lane->heads);
 }
 
-void kern_attention_cached(const kern_cached_t *g) {
-    cached_t c = {.g = g, .blocks = 1, .end = g->used + g->T};
-    if (g->T == g->skip) return;
-    size_t tiles = ceil_div(g->T - g->skip, TALL), threads = (size_t)pool_threads();
-    c.first = min_size(g->first, g->early ? g->early_first : g->first) / NR * NR;
-    if (g->heads % threads) c.blocks = min_size(tiles, ceil_div(2 * threads, g->heads));
-    /* Whole tiles, so that a row's bits are the same however the rows are cut. */
-    c.block_rows = ceil_div(tiles, c.blocks) * TALL;
-    c.blocks = ceil_div(g->T - g->skip, c.block_rows);
-    if (c.blocks > 1) parallel_for(g->heads, append_task, &c);
-    parallel_for(g->heads * c.blocks, block_task, &c);
+void kern_attention_cached(const kern_cached_t *lane, size_t n) {
+    if (!n) return;
+    cached_t c = {.lane = lane, .blocks = 1};
+    size_t heads = n * lane->heads, threads = (size_t)pool_threads(), tiles = 1;
+    for (size_t i = 0; i < n; i++)
+        tiles = max_size(tiles, ceil_div(lane[i].T - lane[i].skip, TALL));
+    if (heads % threads) c.blocks = min_size(tiles, ceil_div(2 * threads, heads));
+    if (c.blocks > 1) parallel_for(heads, append_task, &c);
+    parallel_for(heads * c.blocks, block_task, &c);
 }

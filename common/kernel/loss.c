@@ -1,9 +1,7 @@
-/* loss.c - scalar losses, and softmax over a range of columns: cross entropy and the expected
- * center of a bin (loss.h).
+/* loss.c - L1 and MSE (loss.h).
  *
  * Sums over rows are doubles in at most KERN_PIECES pieces fixed by the number of rows, added in
- * order. Nothing of a softmax is kept: the backward computes it again from the logits, which costs
- * less than reading a second matrix from memory.
+ * order.
  */
 #include "common/base/pool.h"
 #include "common/base/sizes.h"
@@ -17,15 +15,6 @@ enum {
     SPAN = 16384,      /* floats of an elementwise task */
     BLOCK = 512        /* elements summed in float before doubles take over */
 };
-
-/* d (+)= g, the first `left` lanes. */
-VMATH void store_add(float *d, vf g, size_t left, bool add) {
-    if (left >= VL) {
-        v_store(d, add ? v_load(d) + g : g);
-    } else {
-        v_store_part(d, add ? v_load_part(d, left, 0) + g : g, left);
-    }
-}
 
 /* ---- L1, MSE ---- */
 
@@ -119,7 +108,7 @@ VMATH void slope_block(kern_loss_t f, const float *a, const float *b, const floa
     for (size_t i = 0; i < n; i += VL) {
         vf d = difference(a, b, i, n);
         vf s = f == LOSS_L1 ? v_select(d == 0.f, d, v_sign_of(v_set(1), d)) : d + d;
-        store_add(da + i, weighted(v_load(w + i), s) * unit, n - i, add);
+        v_store_add(da + i, weighted(v_load(w + i), s) * unit, n - i, add);
     }
 }
 
@@ -147,188 +136,4 @@ void kern_loss_backward(kern_loss_t f, const float *a, const float *b, const flo
     p.unit = weight != 0 ? (float)(dout / weight) : 0;
     p.piece = ceil_div(SPAN, max_size(C, 1));
     parallel_for(ceil_div(rows, p.piece), slope_task, &p);
-}
-
-/* ---- softmax over columns [lo, hi) of a row ---- */
-
-/* With top = max x and S = sum_j exp(x_j - top), p_j = exp(x_j - top) / S. A row is read twice:
- * once for its maximum, once for its sum.
- */
-
-typedef struct {
-    const float *logits; /* [n,V] */
-    const float *w;      /* [n] or NULL */
-    const int32_t *target, *range;
-    const float *value, *dvalue; /* [n] */
-    size_t n, V, task_rows;
-    float *loss_row, *out_value, *dlogits;
-    float unit; /* backward: dout / sum of weights */
-    bool add;
-} rows_t;
-
-/* max_j x[j] of lanes that are not NaN. */
-
-static float highest(const float *x, size_t n) {
-    vf m = v_set(-INFINITY);
-    for (size_t j = 0; j < n; j += VL)
-        m = v_max(j + VL <= n ? v_load(x + j) : v_load_part(x + j, n - j, -INFINITY), m);
-    return v_highest(m);
-}
-
-/* S = sum_j e^(x_j - top). With `centers` also *weighted = sum_j e^(x_j - top) (2j + 1). NaN logits
- * give NaN. */
-VMATH double exp_sums(const float *x, size_t n, float top, bool centers, double *weighted) {
-    vd sum = {0}, first = {0};
-    vf lane = v_odd();
-    for (size_t j = 0; j < n; j += VL, lane += 2.f * VL) {
-        vf e =
-            v_exp_down((j + VL <= n ? v_load(x + j) : v_load_part(x + j, n - j, -INFINITY)) - top);
-        sum = v_widen_add(sum, e);
-        if (centers) first = v_widen_add(first, e * lane);
-    }
-    if (centers) *weighted = v_total(first);
-    return v_total(sum);
-}
-
-/* sum_i w_i */
-static double weight_of(const rows_t *s) {
-    double sum = 0;
-    for (size_t i = 0; i < s->n; i++) sum += s->w ? (double)s->w[i] : 1;
-    return sum;
-}
-
-/* Runs fn over tasks of whole rows, about SPAN floats each. */
-static void rows_run(rows_t *s, pool_fn fn) {
-    s->task_rows = max_size(SPAN / max_size(s->V, 1), 1);
-    parallel_for(ceil_div(s->n, s->task_rows), fn, s);
-}
-
-/* loss_row = log S + top - x_target */
-static void xent_task(void *ctx, size_t task) {
-    const rows_t *s = ctx;
-    size_t first = task * s->task_rows, end = min_size(first + s->task_rows, s->n);
-    for (size_t i = first; i < end; i++) {
-        s->loss_row[i] = 0;
-        if (s->w && s->w[i] == 0) continue;
-        const float *x = s->logits + i * s->V + s->range[2 * i];
-        size_t n = (size_t)(s->range[2 * i + 1] - s->range[2 * i]);
-        float top = highest(x, n);
-        s->loss_row[i] = (float)(log(exp_sums(x, n, top, false, NULL)) +
-                                 ((double)top - s->logits[i * s->V + (size_t)s->target[i]]));
-    }
-}
-
-void kern_xent_forward(const float *logits, const int32_t *target, const int32_t *range,
-                       const float *w, size_t n, size_t V, float *loss_row, float *out) {
-    rows_t s = {.logits = logits,
-                .target = target,
-                .range = range,
-                .w = w,
-                .n = n,
-                .V = V,
-                .loss_row = loss_row};
-    rows_run(&s, xent_task);
-    double sum = 0, weight = weight_of(&s);
-    for (size_t i = 0; i < n; i++) sum += (w ? (double)w[i] : 1) * loss_row[i];
-    *out = weight != 0 ? (float)(sum / weight) : 0;
-}
-
-/* Row i of dlogits: zeros outside the range, unless the caller adds. */
-static void clear_outside(const rows_t *s, size_t i, float *d) {
-    if (s->add) return;
-    size_t lo = (size_t)s->range[2 * i], hi = (size_t)s->range[2 * i + 1];
-    memset(d, 0, lo * sizeof *d);
-    memset(d + hi, 0, (s->V - hi) * sizeof *d);
-}
-
-/* dx_j (+)= unit w (p_j - [j = target]). The target is written last, from p - 1 itself: adding the
- * two parts one after the other would round twice. */
-static void xent_back_task(void *ctx, size_t task) {
-    const rows_t *s = ctx;
-    size_t first = task * s->task_rows, end = min_size(first + s->task_rows, s->n);
-    for (size_t i = first; i < end; i++) {
-        size_t lo = (size_t)s->range[2 * i], n = (size_t)s->range[2 * i + 1] - lo,
-               hit = (size_t)s->target[i] - lo;
-        const float *x = s->logits + i * s->V + lo;
-        float *row = s->dlogits + i * s->V, *d = row + lo,
-              unit = s->w ? s->unit * s->w[i] : s->unit;
-        if (s->w && s->w[i] == 0) {
-            if (!s->add) memset(row, 0, s->V * sizeof *row);
-            continue;
-        }
-        clear_outside(s, i, row);
-        float top = highest(x, n), share = (float)(1 / exp_sums(x, n, top, false, NULL));
-        float before = s->add ? d[hit] : 0, p = v_exp_down(v_set(x[hit] - top))[0] * share;
-        for (size_t j = 0; j < n; j += VL) {
-            vf e = v_exp_down((j + VL <= n ? v_load(x + j) : v_load_part(x + j, n - j, 0)) - top);
-            store_add(d + j, e * share * unit, n - j, s->add);
-        }
-        d[hit] = before + (p - 1.f) * unit;
-    }
-}
-
-void kern_xent_backward(const float *logits, const int32_t *target, const int32_t *range,
-                        const float *w, size_t n, size_t V, float dout, float *dlogits, bool add) {
-    rows_t s = {.logits = logits,
-                .target = target,
-                .range = range,
-                .w = w,
-                .n = n,
-                .V = V,
-                .dlogits = dlogits,
-                .add = add};
-    double weight = weight_of(&s);
-    s.unit = weight != 0 ? (float)(dout / weight) : 0;
-    rows_run(&s, xent_back_task);
-}
-
-/* value = sum_j p_j c_j with c_j = (2j+1)/bins - 1: the sum of (2j+1) is scaled once. */
-static void expect_task(void *ctx, size_t task) {
-    const rows_t *s = ctx;
-    size_t first = task * s->task_rows, end = min_size(first + s->task_rows, s->n);
-    for (size_t i = first; i < end; i++) {
-        const float *x = s->logits + i * s->V + s->range[2 * i];
-        size_t bins = (size_t)(s->range[2 * i + 1] - s->range[2 * i]);
-        double odd, sum = exp_sums(x, bins, highest(x, bins), true, &odd);
-        s->out_value[i] = (float)(odd / sum / (double)bins - 1);
-    }
-}
-
-void kern_expect_forward(const float *logits, const int32_t *range, size_t n, size_t V,
-                         float *value) {
-    rows_t s = {.logits = logits, .range = range, .n = n, .V = V, .out_value = value};
-    rows_run(&s, expect_task);
-}
-
-/* dx_j (+)= dvalue p_j (c_j - value) */
-static void expect_back_task(void *ctx, size_t task) {
-    const rows_t *s = ctx;
-    size_t first = task * s->task_rows, end = min_size(first + s->task_rows, s->n);
-    for (size_t i = first; i < end; i++) {
-        size_t lo = (size_t)s->range[2 * i], bins = (size_t)s->range[2 * i + 1] - lo;
-        const float *x = s->logits + i * s->V + lo;
-        float *row = s->dlogits + i * s->V, top = highest(x, bins);
-        float share = (float)(s->dvalue[i] / exp_sums(x, bins, top, false, NULL)),
-              base = -1.f - s->value[i], width = 1.f / (float)bins;
-        vf lane = v_odd();
-        clear_outside(s, i, row);
-        for (size_t j = 0; j < bins; j += VL, lane += 2.f * VL) {
-            vf e = v_exp_down((j + VL <= bins ? v_load(x + j) : v_load_part(x + j, bins - j, 0)) -
-                              top);
-            store_add(row + lo + j, e * share * (lane * width + base), bins - j, s->add);
-        }
-    }
-}
-
-void kern_expect_backward(const float *logits, const int32_t *range, const float *value,
-                          const float *dvalue, size_t n, size_t V, float *dlogits, bool add) {
-    rows_t s = {.logits = logits,
-                .range = range,
-                .value = value,
-                .dvalue = dvalue,
-                .n = n,
-                .V = V,
-                .dlogits = dlogits,
-                .add = add};
-    rows_run(&s, expect_back_task);
 }

@@ -1,5 +1,5 @@
-/* loss.h - losses and their gradients (loss.c, loss_gan.c, perceptual.c). The promises of kernel.h
- * hold.
+/* loss.h - losses and their gradients (loss.c, xent.c, loss_gan.c, perceptual.c). The promises
+ * of kernel.h hold.
  *
  * A loss is a scalar out[1], summed in double. `dout` is the gradient that arrives at it.
  */
@@ -68,6 +68,35 @@ void kern_expect_forward(const float *logits, const int32_t *range, size_t n, si
  *   dlogits        [n,V] */
 void kern_expect_backward(const float *logits, const int32_t *range, const float *value,
                           const float *dvalue, size_t n, size_t V, float *dlogits, bool add);
+
+/* ---- the same where a linear layer makes the logits ---- */
+
+/* logits = x W^T, made and forgotten a slice of rows at a time: memory does not grow with n. */
+typedef struct {
+    size_t n, D, V;
+    const float *x, *W;            /* [n,D], [V,D] */
+    const int32_t *target, *range; /* as kern_xent_forward's */
+    const float *w;                /* [n]; NULL = 1 */
+    const int32_t *own;            /* [n,2], a second range lo, hi of each row; NULL = none */
+} kern_head_t;
+
+/* Bytes of `scratch`. */
+size_t kern_head_scratch(const kern_head_t *g);
+
+/* kern_xent_forward, and over the second range kern_expect_forward and the maximum
+ *
+ *   loss_row  [n]; out [1]
+ *   value     [n], best [n]: the first column of the largest logit; both only with g->own */
+void kern_head_forward(const kern_head_t *g, float *loss_row, float *out, float *value,
+                       int32_t *best, void *scratch);
+
+/* dx (+)= d W, dW (+)= d^T x, d = the gradient of the logits: that of kern_xent_backward and, with
+ * dvalue, that of kern_expect_backward added
+ *
+ *   dvalue  [n], NULL = no gradient arrives at value
+ *   dx, dW  NULL = not wanted */
+void kern_head_backward(const kern_head_t *g, float dout, const float *value, const float *dvalue,
+                        float *dx, bool add_x, float *dW, bool add_W, void *scratch);
 
 /* ---- logits of a discriminator ---- */
 

@@ -188,7 +188,8 @@ void kern_unpack(kern_weights_t kind, bool tb, size_t K, size_t N, const void *p
 typedef struct {
     kern_weights_t kind;
     size_t M, N, K;
-    size_t panels, bytes; /* how many, and bytes of one */
+    size_t lo, hi;                  /* the columns of y */
+    size_t panel, panel_end, bytes; /* the panels that they lie in, and bytes of one */
     const float *x, *bias;
     const uint8_t *packed; /* from panel `first` on */
     size_t first;
@@ -257,17 +258,19 @@ ALWAYS void tile_begin(const linear_t *l, int mr, int nv, size_t p, lanes_t tota
     }
 }
 
-/* The sums to rows r .. of y. */
+/* The sums to rows r .. of y, those of its columns. */
 ALWAYS void tile_end(const linear_t *l, int mr, int nv, size_t r, size_t p,
                      lanes_t total[TALL][SUMS]) {
     for (int j = 0; j < nv; j++) {
-        size_t n, n0 = column(l, p, j, &n);
+        size_t n, n0 = column(l, p, j, &n), from = max_size(n0, l->lo),
+                  to = min_size(n0 + n, l->hi);
+        if (from >= to) continue;
         for (int i = 0; i < mr; i++) {
-            float *y = l->y + (r + (size_t)i) * l->N + n0;
-            if (n == LANES)
+            float *y = l->y + (r + (size_t)i) * (l->hi - l->lo) + (from - l->lo);
+            if (to - from == LANES)
                 *(lanes_u *)y = total[i][j];
             else
-                memcpy(y, &total[i][j], n * sizeof *y);
+                memcpy(y, (const float *)&total[i][j] + (from - n0), (to - from) * sizeof *y);
         }
     }
 }
@@ -432,7 +435,7 @@ static void rows_widened(const linear_t *l, size_t p0, size_t p1) {
 
 static void group_task(void *ctx, size_t task) {
     const linear_t *l = ctx;
-    size_t p0 = task * GROUP, p1 = min_size(p0 + GROUP, l->panels);
+    size_t p0 = l->panel + task * GROUP, p1 = min_size(p0 + GROUP, l->panel_end);
     if (l->kind == WEIGHTS_F32)
         rows(l, WEIGHTS_F32, p0, p1);
     else if (l->kind == WEIGHTS_Q8)
@@ -443,14 +446,17 @@ static void group_task(void *ctx, size_t task) {
         rows(l, WEIGHTS_BF16, p0, p1);
 }
 
-void kern_packed_linear(kern_weights_t kind, size_t M, size_t N, size_t K, const float *x,
-                        const void *packed, const float *bias, float *y) {
-    if (!M || !N) return;
+void kern_packed_columns(kern_weights_t kind, size_t M, size_t N, size_t K, const float *x,
+                         const void *packed, const float *bias, size_t lo, size_t hi, float *y) {
+    if (!M || lo >= hi) return;
     linear_t l = {.kind = kind,
                   .M = M,
                   .N = N,
                   .K = K,
-                  .panels = ceil_div(N, NR),
+                  .lo = lo,
+                  .hi = hi,
+                  .panel = lo / NR,
+                  .panel_end = ceil_div(hi, NR),
                   .bytes = panel_bytes(kind, K),
                   .x = x,
                   .bias = bias,
@@ -467,10 +473,15 @@ void kern_packed_linear(kern_weights_t kind, size_t M, size_t N, size_t K, const
             parallel_for(M, quantize_task, &l);
         }
     }
-    size_t tasks = ceil_div(l.panels, GROUP);
-    if (M * N * K < SMALL) {
+    size_t tasks = ceil_div(l.panel_end - l.panel, GROUP);
+    if (M * (hi - lo) * K < SMALL) {
         for (size_t i = 0; i < tasks; i++) group_task(&l, i);
     } else {
         parallel_for(tasks, group_task, &l);
     }
+}
+
+void kern_packed_linear(kern_weights_t kind, size_t M, size_t N, size_t K, const float *x,
+                        const void *packed, const float *bias, float *y) {
+    kern_packed_columns(kind, M, N, K, x, packed, bias, 0, N, y);
 }

@@ -37,4 +37,10 @@ void kern_unpack(kern_weights_t kind, bool tb, size_t K, size_t N, const void *p
 void kern_packed_linear(kern_weights_t kind, size_t M, size_t N, size_t K, const float *x,
                         const void *packed, const float *bias, float *y);
 
+/* Columns lo .. hi-1 of that alone: y[M, hi-lo], with the bits of the whole product.
+ *
+ *   bias  [N] */
+void kern_packed_columns(kern_weights_t kind, size_t M, size_t N, size_t K, const float *x,
+                         const void *packed, const float *bias, size_t lo, size_t hi, float *y);
+
 #endif

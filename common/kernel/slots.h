@@ -26,6 +26,7 @@ enum {
     SCRATCH_PACKED_TASK,    /* task: widened panels */
     SCRATCH_VQ,             /* caller: half the squared norms of the codes */
     SCRATCH_VQ_TASK,        /* task: scores of some codes */
+    SCRATCH_HEAD_TASK,      /* task: the logits that an expectation reads */
     SCRATCH_USED
 };
 _Static_assert((int)SCRATCH_USED <= (int)SCRATCH_SLOTS, "more slots than scratch.h has");

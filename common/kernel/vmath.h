@@ -263,4 +263,13 @@ VMATH vf v_erf(vf x) {
     return v_select(a < 1.f, small, v_sign_of(large, x));
 }
 
+/* d (+)= g, the first `left` lanes. */
+VMATH void v_store_add(float *d, vf g, size_t left, bool add) {
+    if (left >= VL) {
+        v_store(d, add ? v_load(d) + g : g);
+    } else {
+        v_store_part(d, add ? v_load_part(d, left, 0) + g : g, left);
+    }
+}
+
 #endif

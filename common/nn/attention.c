@@ -11,7 +11,7 @@ var_t nn_pixel_attention(nn_t *nn, var_t x, size_t groups, float eps) {
     var_t q = nn_linear(nn, "to_q", h, s.dim[3], true);
     var_t k = nn_linear(nn, "to_k", h, s.dim[3], true);
     var_t v = nn_linear(nn, "to_v", h, s.dim[3], true);
-    h = op_attention(t, q, k, v, (attention_opts_t){.heads = 1, .timestep = NO_VAR});
+    h = op_attention(t, q, k, v, (attention_opts_t){.heads = 1, .first = NO_VAR});
     h = nn_linear(nn, "to_out.0", h, s.dim[3], true);
     return op_add(t, x, tape_reshape(t, h, s));
 }

@@ -33,7 +33,7 @@ void nn_pop(nn_t *nn, size_t mark) {
 
 var_t nn_param(nn_t *nn, const char *name, int rank, const size_t *dim, param_layout_t layout,
                param_init_t init) {
-    char full[1024];
+    char full[2560];
     snprintf(full, sizeof full, "%s%s%s", nn->scope, nn->scope[0] ? "." : "", name);
     return tape_param(nn->tape, params_get(tape_params(nn->tape), full, rank, dim, layout, init));
 }

@@ -28,7 +28,7 @@ typedef struct {
     nn_packed_t *packed; /* NULL: matrix products over the parameters themselves */
     bool plain_conv;     /* convolutions of least error instead of most speed (kern_conv_t.plain) */
     float conv1d_std;    /* of new Conv1D weights: GPT-2's 0.02, unless changed after nn_begin */
-    char scope[512];
+    char scope[2048];
 } nn_t;
 
 /* ---- nn.c: scopes and parameters ---- */
@@ -94,6 +94,9 @@ size_t nn_packed_bytes(const nn_packed_t *p);
 /* x W (+ b), W a parameter, b [out] or NO_VAR: op_linear, or op_packed_linear where nn->packed is
  * set. */
 var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order);
+/* Columns lo .. hi - 1 of that alone, with the same bits, for W [out,in] (W_OUT_IN): [.., hi - lo].
+ * Only those rows of W are read. */
+var_t nn_apply_columns(nn_t *nn, var_t x, var_t W, var_t b, size_t lo, size_t hi);
 
 /* ---- resnet.c, attention.c: blocks of VQGANs under the caller's scope, x [N,H,W,C] ---- */
 
@@ -117,8 +120,7 @@ typedef struct {
     /* GELU, its tanh form, or GELU gated by a linear layer. */
     enum { MLP_GELU, MLP_GELU_NEW, MLP_GEGLU } activation;
     float dropout;
-    var_t timestep; /* I32 [B,T] or NO_VAR; kern_attention_t.timestep */
-    int32_t window;
+    var_t first; /* I32 [B,T] or NO_VAR: kern_attention_t.first */
 } transformer_opts_t;
 /* x [B,T,D] -> [B,T,D] after ln_f. */
 var_t nn_transformer(nn_t *nn, var_t x, transformer_opts_t o);

@@ -41,13 +41,28 @@ static const void *packed_matrix(nn_packed_t *p, int i, size_t in, size_t out,
     return p->data[i];
 }
 
+/* The packed twin of parameter i, W, on the tape; *out: columns of the product. */
+static var_t packed_var(nn_t *nn, int i, var_t W, weight_order_t order, size_t *out) {
+    shape_t s = tape_shape(nn->tape, W);
+    size_t in = order == W_OUT_IN ? shape_cols(s) : shape_rows(s);
+    *out = shape_count(s) / in;
+    const void *data = packed_matrix(nn->packed, i, in, *out, order);
+    return tape_bound(nn->tape, "packed", F32_1(kern_pack_bytes(nn->packed->kind, in, *out) / 4),
+                      data);
+}
+
 var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order) {
     int i = tape_param_index(nn->tape, W);
     if (!nn->packed || i < 0) return op_linear(nn->tape, x, W, b, order);
-    shape_t s = tape_shape(nn->tape, W);
-    size_t in = order == W_OUT_IN ? shape_cols(s) : shape_rows(s), out = shape_count(s) / in;
-    const void *data = packed_matrix(nn->packed, i, in, out, order);
-    var_t packed =
-        tape_bound(nn->tape, "packed", F32_1(kern_pack_bytes(nn->packed->kind, in, out) / 4), data);
+    size_t out;
+    var_t packed = packed_var(nn, i, W, order, &out);
     return op_packed_linear(nn->tape, x, packed, b, out, nn->packed->kind);
+}
+
+var_t nn_apply_columns(nn_t *nn, var_t x, var_t W, var_t b, size_t lo, size_t hi) {
+    int i = tape_param_index(nn->tape, W);
+    if (!nn->packed || i < 0) return op_linear_columns(nn->tape, x, W, b, lo, hi);
+    size_t out;
+    var_t packed = packed_var(nn, i, W, W_OUT_IN, &out);
+    return op_packed_columns(nn->tape, x, packed, b, out, nn->packed->kind, lo, hi);
 }

@@ -51,8 +51,7 @@ var_t nn_final_norm(nn_t *nn, var_t x) {
 var_t nn_transformer(nn_t *nn, var_t x, transformer_opts_t o) {
     for (size_t i = 0; i < o.layers; i++) {
         var_t qkv = nn_block_qkv(nn, i, x);
-        attention_opts_t a = {
-            .heads = o.heads, .causal = true, .timestep = o.timestep, .window = o.window};
+        attention_opts_t a = {.heads = o.heads, .causal = true, .first = o.first};
         x = nn_block_rest(nn, i, x, op_attention_packed(nn->tape, qkv, a), o);
     }
     return nn_final_norm(nn, x);

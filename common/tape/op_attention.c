@@ -9,10 +9,10 @@
 #include <string.h>
 
 /* Inputs: q, k, v, or one qkv in place of q while k and v are absent. */
-enum { Q, K, V, TIMESTEP, N_IN };
+enum { Q, K, V, FIRST_SEEN, N_IN };
 enum { OUT, LOG_SUM, N_OUT };
-enum { HEADS, CAUSAL, WINDOW, PACKED }; /* attr.i */
-enum { SCALE };                         /* attr.f */
+enum { HEADS, CAUSAL, PACKED }; /* attr.i */
+enum { SCALE };                 /* attr.f */
 
 static bool is_packed(const op_run_t *r) {
     return r->attr->i[PACKED] != 0;
@@ -33,8 +33,7 @@ static kern_attention_t geometry(const op_run_t *r) {
                               .ldo = D,
                               .scale = r->attr->f[SCALE],
                               .causal = r->attr->i[CAUSAL] != 0,
-                              .timestep = r->in[TIMESTEP],
-                              .window = (int32_t)r->attr->i[WINDOW]};
+                              .first = r->in[FIRST_SEEN]};
 }
 
 /* Where q, k and v lie: apart, or as columns [0,D), [D,2D), [2D,3D) of qkv. */
@@ -88,7 +87,7 @@ static const opdef_t attention_def = {.name = "attention",
                                       .backward = backward,
                                       .scratch = scratch,
                                       .keeps_in =
-                                          OP_BIT(Q) | OP_BIT(K) | OP_BIT(V) | OP_BIT(TIMESTEP),
+                                          OP_BIT(Q) | OP_BIT(K) | OP_BIT(V) | OP_BIT(FIRST_SEEN),
                                       .keeps_out = OP_BIT(OUT) | OP_BIT(LOG_SUM),
                                       .grads_in = OP_BIT(Q) | OP_BIT(K) | OP_BIT(V),
                                       .flops = flops};
@@ -101,17 +100,15 @@ static var_t record(tape_t *t, const var_t in[3], bool packed, attention_opts_t 
     for (int i = K; i <= V; i++)
         if (!packed && tape_count(t, in[i]) != tape_count(t, in[Q]))
             tape_shape_bug(t, "attention", "q, k, v differ", s, tape_shape(t, in[i]));
-    if (o.timestep != NO_VAR && tape_count(t, o.timestep) != s.dim[0] * s.dim[1])
-        tape_shape_bug(t, "attention", "timestep does not fit", s, tape_shape(t, o.timestep));
-    op_spec_t spec = {.def = &attention_def,
-                      .n_in = N_IN,
-                      .n_out = N_OUT,
-                      .in = {in[Q], in[K], in[V], o.timestep}};
+    if (o.first != NO_VAR && (!o.causal || tape_count(t, o.first) != s.dim[0] * s.dim[1]))
+        tape_shape_bug(t, "attention", "`first` does not fit, or attention is not causal", s,
+                       tape_shape(t, o.first));
+    op_spec_t spec = {
+        .def = &attention_def, .n_in = N_IN, .n_out = N_OUT, .in = {in[Q], in[K], in[V], o.first}};
     spec.out[OUT] = F32_3(s.dim[0], s.dim[1], D);
     spec.out[LOG_SUM] = F32_3(s.dim[0], o.heads, s.dim[1]);
     spec.attr.i[HEADS] = (int64_t)o.heads;
     spec.attr.i[CAUSAL] = o.causal;
-    spec.attr.i[WINDOW] = o.window;
     spec.attr.i[PACKED] = packed;
     spec.attr.f[SCALE] = o.scale > 0 ? o.scale : 1 / sqrtf((float)(D / o.heads));
     return tape_op(t, &spec);
@@ -126,49 +123,72 @@ var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o) {
 
 /* ---- with a KV cache ---- */
 
-enum { QKV, CACHE, SPAN, N_CACHED_IN };
-enum { FIRST, USED, EARLY, EARLY_FIRST }; /* of the span */
-enum { CACHED_HEADS, CACHED_ROWS };       /* attr.i */
+enum { QKV, LANES, N_CACHED_IN };
+enum { CACHED_HEADS, CACHED_LAYER, CACHED_LAST }; /* attr.i */
+enum { AT_ONCE = 64 };                            /* lanes of a call of the kernel */
+
+static size_t lanes_of(const shape_t *s) {
+    return shape_count(*s) * sizeof(float) / sizeof(attention_lane_t);
+}
+
+/* The part of a lane, its new positions being rows at .. of qkv and `out` its part of the output.
+ */
+static kern_cached_t cached_lane(const op_run_t *r, const attention_lane_t *lane, size_t at,
+                                 float *out) {
+    size_t D = shape_cols(*r->out_shape[OUT]), heads = (size_t)r->attr->i[CACHED_HEADS];
+    if (!lane->T || lane->used + lane->T > lane->capacity || lane->first > lane->used ||
+        lane->early > lane->T || (lane->early && lane->early_first > lane->used) ||
+        lane->capacity % KERN_CACHE_PANEL)
+        BUG("the KV cache of %zu rows is full, or a lane of %zu positions is impossible",
+            lane->capacity, lane->T);
+    return (kern_cached_t){.T = lane->T,
+                           .heads = heads,
+                           .dh = D / heads,
+                           .capacity = lane->capacity,
+                           .used = lane->used,
+                           .first = lane->first,
+                           .early = lane->early,
+                           .early_first = lane->early_first,
+                           .skip = r->attr->i[CACHED_LAST] ? lane->T - 1 : 0,
+                           .scale = 1 / sqrtf((float)(D / heads)),
+                           .qkv = (const float *)r->in[QKV] + at * 3 * D,
+                           .cache = lane->cache[r->attr->i[CACHED_LAYER]],
+                           .out = out};
+}
 
 static void cached_forward(const op_run_t *r) {
-    const shape_t *x = r->in_shape[QKV];
-    const int32_t *span = r->in[SPAN];
-    size_t T = x->dim[1], D = x->dim[2] / 3, heads = (size_t)r->attr->i[CACHED_HEADS];
-    kern_cached_t g = {.T = T,
-                       .heads = heads,
-                       .dh = D / heads,
-                       .capacity = r->in_shape[CACHE]->dim[0],
-                       .used = (size_t)span[USED],
-                       .first = (size_t)span[FIRST],
-                       .early = (size_t)span[EARLY],
-                       .early_first = (size_t)span[EARLY_FIRST],
-                       .skip = T - (size_t)r->attr->i[CACHED_ROWS],
-                       .scale = 1 / sqrtf((float)(D / heads)),
-                       .qkv = r->in[QKV],
-                       /* the caller's own memory: to write it is this op's purpose */
-                       .cache = (float *)(uintptr_t)r->in[CACHE],
-                       .out = r->out[OUT]};
-    if (g.used + T > g.capacity || g.first > g.used || g.early > T ||
-        (g.early && g.early_first > g.used))
-        BUG("the KV cache of %zu rows is full", g.capacity);
-    kern_attention_cached(&g);
+    const attention_lane_t *lane = r->in[LANES];
+    size_t n = lanes_of(r->in_shape[LANES]), rows = shape_rows(*r->in_shape[QKV]), at = 0, done = 0;
+    float *out = r->out[OUT];
+    for (size_t first = 0; first < n; first += done) {
+        kern_cached_t g[AT_ONCE];
+        for (done = 0; done < AT_ONCE && first + done < n; done++, lane++) {
+            if (at + lane->T > rows) BUG("lanes have more positions than the %zu of qkv", rows);
+            g[done] = cached_lane(r, lane, at, out);
+            at += lane->T;
+            out += (lane->T - g[done].skip) * shape_cols(*r->out_shape[OUT]);
+        }
+        kern_attention_cached(g, done);
+    }
+    if (at != rows) BUG("lanes have %zu positions, qkv has %zu", at, rows);
 }
 
 static const opdef_t cached_def = {.name = "attention_cached", .forward = cached_forward};
 
-var_t op_attention_cached(tape_t *t, var_t qkv, var_t cache, var_t span, size_t heads,
-                          size_t rows) {
-    shape_t s = tape_shape(t, qkv), c = tape_shape(t, cache);
-    size_t D = s.rank == 3 ? s.dim[2] / 3 : 0;
-    if (!D || s.dim[0] != 1 || !heads || D % heads || c.rank != 2 || c.dim[0] % KERN_CACHE_PANEL ||
-        c.dim[1] != kern_cache_width(heads, D / heads))
-        tape_shape_bug(t, "attention_cached", "qkv and cache do not fit", s, c);
-    if (!rows || rows > s.dim[1])
-        tape_shape_bug(t, "attention_cached", "too many rows", s, F32_1(rows));
-    op_spec_t spec = {
-        .def = &cached_def, .n_in = N_CACHED_IN, .n_out = 1, .in = {qkv, cache, span}};
-    spec.out[OUT] = F32_3(1, rows, D);
+var_t op_attention_lanes(tape_t *t, const attention_lane_t *lane, size_t n) {
+    return tape_bound(t, "lanes", F32_2(n, sizeof *lane / sizeof(float)), lane);
+}
+
+var_t op_attention_cached(tape_t *t, var_t qkv, var_t lanes, size_t heads, size_t layer,
+                          bool last) {
+    shape_t s = tape_shape(t, qkv), l = tape_shape(t, lanes);
+    size_t rows = shape_rows(s), D = shape_cols(s) / 3, n = lanes_of(&l);
+    if (!D || !heads || D % heads || !n || n > rows)
+        tape_shape_bug(t, "attention_cached", "qkv, heads and lanes do not fit", s, l);
+    op_spec_t spec = {.def = &cached_def, .n_in = N_CACHED_IN, .n_out = 1, .in = {qkv, lanes}};
+    spec.out[OUT] = F32_2(last ? n : rows, D);
     spec.attr.i[CACHED_HEADS] = (int64_t)heads;
-    spec.attr.i[CACHED_ROWS] = (int64_t)rows;
+    spec.attr.i[CACHED_LAYER] = (int64_t)layer;
+    spec.attr.i[CACHED_LAST] = last;
     return tape_op(t, &spec);
 }

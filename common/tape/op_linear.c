@@ -1,34 +1,52 @@
-/* op_linear.c - y = x W (+ b). */
+/* op_linear.c - y = x W (+ b), all columns of y or some. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
 
+#include <string.h>
+
 enum { X, W, B, N_IN };
-enum { ORDER }; /* attr.i: weight_order_t */
+enum { ORDER, LO }; /* attr.i: weight_order_t, the first column of y (W_OUT_IN) */
 
 #define ROWS(r) shape_rows(*(r)->in_shape[X])
 #define IN(r) shape_cols(*(r)->in_shape[X])
 #define OUT(r) shape_cols(*(r)->out_shape[0])
+#define FIRST(r) ((size_t)(r)->attr->i[LO])
 
 static void forward(const op_run_t *r) {
     bool out_in = r->attr->i[ORDER] == W_OUT_IN;
-    kern_gemm(false, out_in, ROWS(r), OUT(r), IN(r), r->in[X], IN(r), r->in[W],
-              out_in ? IN(r) : OUT(r), r->out[0], OUT(r), false, r->in[B]);
+    const float *w = r->in[W], *b = r->in[B];
+    kern_gemm(false, out_in, ROWS(r), OUT(r), IN(r), r->in[X], IN(r), w + FIRST(r) * IN(r),
+              out_in ? IN(r) : OUT(r), r->out[0], OUT(r), false, b ? b + FIRST(r) : NULL);
+}
+
+/* The gradients of rows of W, or numbers of b, that no column of y has read: unit floats each. */
+static void clear_unread(const op_run_t *r, int input, size_t unit) {
+    if (r->add[input]) return;
+    size_t lo = FIRST(r), hi = lo + OUT(r), all = shape_count(*r->in_shape[input]) / unit;
+    memset(r->din[input], 0, lo * unit * sizeof(float));
+    memset(r->din[input] + hi * unit, 0, (all - hi) * unit * sizeof(float));
 }
 
 /* y = x W' + b, W' [in,out]: dx = dy W'^T, dW' = x^T dy, db = column sums of dy. */
 static void backward(const op_run_t *r) {
     bool out_in = r->attr->i[ORDER] == W_OUT_IN;
     size_t n = ROWS(r), in = IN(r), out = OUT(r);
-    const float *x = r->in[X], *w = r->in[W], *dy = r->dout[0];
+    const float *x = r->in[X], *w = (const float *)r->in[W] + FIRST(r) * in, *dy = r->dout[0];
     if (r->din[X])
         kern_gemm(false, !out_in, n, in, out, dy, out, w, out_in ? in : out, r->din[X], in,
                   r->add[X], NULL);
-    if (r->din[W] && out_in)
-        kern_gemm(true, false, out, in, n, dy, out, x, in, r->din[W], in, r->add[W], NULL);
+    if (r->din[W] && out_in) {
+        clear_unread(r, W, in);
+        kern_gemm(true, false, out, in, n, dy, out, x, in, r->din[W] + FIRST(r) * in, in, r->add[W],
+                  NULL);
+    }
     if (r->din[W] && !out_in)
         kern_gemm(true, false, in, out, n, x, in, dy, out, r->din[W], out, r->add[W], NULL);
-    if (r->din[B]) kern_colsum(dy, n, out, r->din[B], r->add[B]);
+    if (r->din[B]) {
+        clear_unread(r, B, 1);
+        kern_colsum(dy, n, out, r->din[B] + FIRST(r), r->add[B]);
+    }
 }
 
 static double flops(const op_run_t *r) {
@@ -42,7 +60,8 @@ static const opdef_t linear_def = {.name = "linear",
                                    .grads_in = OP_BIT(X) | OP_BIT(W) | OP_BIT(B),
                                    .flops = flops};
 
-var_t op_linear(tape_t *t, var_t x, var_t w, var_t b, weight_order_t order) {
+static var_t record(tape_t *t, var_t x, var_t w, var_t b, weight_order_t order, size_t lo,
+                    size_t hi) {
     shape_t sx = tape_shape(t, x), sw = tape_shape(t, w);
     /* Rows and columns: a 1x1 convolution's [1,1,in,out] counts as [in,out]. */
     size_t in = order == W_OUT_IN ? shape_cols(sw) : shape_rows(sw);
@@ -50,8 +69,19 @@ var_t op_linear(tape_t *t, var_t x, var_t w, var_t b, weight_order_t order) {
     if (shape_cols(sx) != in) tape_shape_bug(t, "linear", "x and W do not fit", sx, sw);
     if (b != NO_VAR && tape_count(t, b) != out)
         tape_shape_bug(t, "linear", "W and b do not fit", sw, tape_shape(t, b));
+    if (lo >= hi || hi > out) tape_shape_bug(t, "linear", "no such columns", sw, F32_2(lo, hi));
     op_spec_t s = {.def = &linear_def, .n_in = N_IN, .n_out = 1, .in = {x, w, b}, .out = {sx}};
     s.attr.i[ORDER] = order;
-    s.out[0].dim[sx.rank - 1] = out;
+    s.attr.i[LO] = (int64_t)lo;
+    s.out[0].dim[sx.rank - 1] = hi - lo;
     return tape_op(t, &s);
+}
+
+var_t op_linear(tape_t *t, var_t x, var_t w, var_t b, weight_order_t order) {
+    shape_t sw = tape_shape(t, w);
+    return record(t, x, w, b, order, 0, order == W_OUT_IN ? shape_rows(sw) : shape_cols(sw));
+}
+
+var_t op_linear_columns(tape_t *t, var_t x, var_t w, var_t b, size_t lo, size_t hi) {
+    return record(t, x, w, b, W_OUT_IN, lo, hi);
 }

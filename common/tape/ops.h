@@ -21,6 +21,9 @@ typedef enum { W_OUT_IN, W_IN_OUT } weight_order_t;
  *   b        [out] or NO_VAR
  */
 var_t op_linear(tape_t *t, var_t x, var_t W, var_t b, weight_order_t order);
+/* Columns lo .. hi - 1 of that alone, W [out,in] (W_OUT_IN) -> [.., hi - lo]: only those rows of W
+ * are read. */
+var_t op_linear_columns(tape_t *t, var_t x, var_t W, var_t b, size_t lo, size_t hi);
 
 /* The same over kern_pack's weights. Forward only.
  *
@@ -28,6 +31,9 @@ var_t op_linear(tape_t *t, var_t x, var_t W, var_t b, weight_order_t order);
  *   b        [out] or NO_VAR
  */
 var_t op_packed_linear(tape_t *t, var_t x, var_t packed, var_t b, size_t out, kern_weights_t kind);
+/* Columns lo .. hi - 1 of that alone. */
+var_t op_packed_columns(tape_t *t, var_t x, var_t packed, var_t b, size_t out, kern_weights_t kind,
+                        size_t lo, size_t hi);
 
 /* ---- op_conv.c ---- */
 
@@ -80,32 +86,42 @@ var_t op_weighted_sum(tape_t *t, const var_t *scalar, const float *weight, size_
 /* ---- op_attention.c: softmax(scale q k^T + mask) v, per head ---- */
 
 typedef struct {
-    size_t heads;   /* divides D; dh = D / heads */
-    float scale;    /* 0 = 1 / sqrt(dh) */
-    bool causal;    /* position i sees j <= i */
-    var_t timestep; /* I32 [B,T] or NO_VAR: kern_attention_t.timestep */
-    int32_t window;
+    size_t heads; /* divides D; dh = D / heads */
+    float scale;  /* 0 = 1 / sqrt(dh) */
+    bool causal;  /* position i sees j <= i */
+    var_t first;  /* I32 [B,T] or NO_VAR; with causal: kern_attention_t.first */
 } attention_opts_t;
 /* q, k, v [B,T,D] -> [B,T,D]. Either all three get a gradient or none. */
 var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o);
 /* qkv [B,T,3D], columns q | k | v -> [B,T,D]. */
 var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o);
-/* For acting: T new positions against a KV cache. Forward only.
+
+/* For acting: new positions of some sequences, each a lane with a KV cache of its own. */
+typedef struct {
+    size_t T; /* new positions, at least one */
+    /* New position i sees the cache's rows first .. used + i, and writes row used + i; the first
+     * `early` positions, which belong to an older timestep, see rows early_first .. used + i. */
+    size_t used, first, early, early_first;
+    size_t capacity;     /* rows of the cache, a multiple of KERN_CACHE_PANEL */
+    float *const *cache; /* by layer: F32 [capacity, kern_cache_width], the caller's */
+} attention_lane_t;
+/* The first n lanes of an array that outlives the tape's plans: their contents may change from
+ * replay to replay. */
+var_t op_attention_lanes(tape_t *t, const attention_lane_t *lane, size_t n);
+/* Attention over the lanes' caches, to which keys and values of the new positions are written.
+ * Forward only.
  *
- *   qkv      [1,T,3D] of the new positions
- *   cache    extern F32 [capacity, kern_cache_width], the caller's: keys and values of the new
- *            positions are written to its rows used .. used + T - 1
- *   span     extern I32 [4] = {first, used, early, early_first}: position i sees the cache's rows
- *            first .. used + i; the first `early` positions, which belong to an older timestep, see
- *            rows early_first .. used + i
- *   rows     only the last `rows` positions are computed: in a network's last layer only what is
+ *   qkv      [..,3D]: the new positions of the first lane, then of the second ...; as many rows as
+ *            the lanes have new positions
+ *   lanes    op_attention_lanes
+ *   layer    which of the caches
+ *   last     only the last position of each lane is computed: in a network's last layer only what is
  *            read is worth its attention
- *   returns  [1,rows,D]
+ *   returns  [rows,D], or [lanes,D] with `last`
  *
- * A replay with the same span writes the same rows. BUG at replay: a full cache, an impossible
- * span.
- */
-var_t op_attention_cached(tape_t *t, var_t qkv, var_t cache, var_t span, size_t heads, size_t rows);
+ * A lane has the bits that it has alone. A replay with the same lanes writes the same rows. BUG at
+ * replay: a full cache, an impossible lane. */
+var_t op_attention_cached(tape_t *t, var_t qkv, var_t lanes, size_t heads, size_t layer, bool last);
 
 /* ---- op_rows.c ---- */
 
@@ -144,6 +160,24 @@ var_t op_xent(tape_t *t, var_t logits, var_t target, var_t range, var_t weight, 
 var_t op_expect(tape_t *t, var_t logits, var_t range);
 /* Mean of f (kern_gan_t) over all elements of a discriminator's logits. */
 var_t op_gan(tape_t *t, kern_gan_t f, var_t x);
+
+/* ---- op_head.c: op_linear, op_xent and op_expect in one, without the logits of all rows ---- */
+
+typedef struct {
+    var_t target;    /* I32 [n], in the row's range */
+    var_t range;     /* I32 [n,2]: lo, hi */
+    var_t weight;    /* [n] or NO_VAR (1) */
+    var_t own_range; /* I32 [n,2]: lo, hi of the expectation and the maximum; NO_VAR = neither */
+} head_xent_t;
+typedef struct {
+    var_t loss;  /* weighted mean of the rows' cross entropies */
+    var_t row;   /* [n] of each row, 0 where its weight is 0; no gradient */
+    var_t value; /* [n] expected bin center over own_range, with gradient; NO_VAR without */
+    var_t best;  /* I32 [n] the first column of the largest logit in own_range; NO_VAR without */
+} head_xent_out_t;
+/* logits = x w^T of rows x [n,D] (or [..,D]), w [V,D]. A slice of rows is computed at a time, in
+ * about 8 MB, and once more in backward. */
+head_xent_out_t op_head_xent(tape_t *t, var_t x, var_t w, head_xent_t o);
 
 /* ---- op_perceptual.c: LPIPS (Zhang et al. 2018) ---- */
 

@@ -31,7 +31,7 @@
 
 #include "common/tape/tape.h"
 
-enum { PASS_ROOTS = 8 };
+enum { PASS_ROOTS = 256 };
 typedef struct {
     /* Scalars whose weighted sum is differentiated; the weights are seeds: 1, or as plan_seed
      * says. */

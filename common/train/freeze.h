@@ -5,11 +5,12 @@
 #define TRAIN_FREEZE_H
 
 #include "common/base/die.h"
+#include "common/io/text/config.h"
 #include "common/tape/params.h"
 
 enum { FREEZE_MOST = 16 };
 typedef struct {
-    char text[160];
+    char text[2 * CONFIG_STRING]; /* a '!' and an end for each prefix come to the list's bytes */
     /* [n] patterns for params_match ("!encoder"). They point into `text`, so the struct must not be
      * moved or copied. */
     const char *pattern[FREEZE_MOST];

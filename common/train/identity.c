@@ -44,7 +44,7 @@ int64_t identity_resume(const identity_t *id, const char *run, const char *json)
         die(RC_MISFIT, "'%s': configuration of another version: %s", run, why.text);
     char text[2048], now[32];
     if (config_diff(id->table, was, id->config, CONFIG_ARCH, text, sizeof text))
-        die(RC_MISFIT, "'%s' was begun with another network (then vs now):\n%s", run, text);
+        die_list(RC_MISFIT, text, "'%s' was begun with another network (then vs now):", run);
     snprintf(now, sizeof now, "%llu", (unsigned long long)id->seed);
     if (strcmp(seed, now)) die(RC_MISFIT, "'%s' was begun with --seed %s, not %s", run, seed, now);
     snprintf(now, sizeof now, "%016llx", (unsigned long long)id->manifest);
@@ -53,8 +53,10 @@ int64_t identity_resume(const identity_t *id, const char *run, const char *json)
             "'%s' was begun with other data (manifest %s, now %s; --allow-data-change takes it)",
             run, manifest, now);
     if (strcmp(manifest, now)) warn("'%s' goes on with other data than it was begun with", run);
-    if (config_diff(id->table, was, id->config, 0, text, sizeof text))
-        log_line("resuming with changed settings (then vs now):\n%s", text);
+    if (config_diff(id->table, was, id->config, 0, text, sizeof text)) {
+        log_line("resuming with changed settings (then vs now):");
+        log_list(text);
+    }
     cJSON_Delete(o);
     free(was);
     return step;

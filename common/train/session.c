@@ -89,6 +89,7 @@ void session_print_cost(const session_t *s, const session_cost_t *cost) {
     jsonw_num(&w, "memory_bytes", cost->bytes + block_bytes * blocks);
     jsonw_num(&w, "seconds_per_step", cost->seconds_per_step);
     jsonw_num(&w, "expected_seconds", seconds);
+    if (cost->padding) jsonw_num(&w, "padding", *cost->padding);
     puts(jsonw_end(&w));
     jsonw_free(&w);
 }

@@ -97,9 +97,10 @@ typedef struct {
     double flops; /* of an optimizer step */
     double bytes; /* of memory, without the parameters' blocks */
     double seconds_per_step, seconds_per_evaluation;
+    const double *padding; /* share of a batch's positions that hold nothing; NULL = not printed */
 } session_cost_t;
 /* One line of JSON on stdout: parameters, flops_per_step, memory_bytes, seconds_per_step,
- * expected_seconds. memory_bytes counts values, gradients and
+ * expected_seconds, and padding if there is one. memory_bytes counts values, gradients and
  * two moments of all parameters, and the average if there is one: 4 bytes a number. */
 void session_print_cost(const session_t *s, const session_cost_t *cost);
 

@@ -26,6 +26,7 @@ typedef struct {
     const int32_t *map; /* [of->n_slots] the task's slot for each slot of the record */
     uint32_t *step;     /* [n_steps] timesteps of the record in order: [prompt, main] */
     size_t n_steps, n_prompt;
+    bool lone; /* its steps are samples of an episode, not consecutive (tokenize --spread) */
     size_t text_first, text_len; /* the piece of the record's text */
     float *scaled;               /* owned: acted vectors that were scaled anew for the model */
     uint64_t sample;             /* the sample's number in the whole training, for random draws */
@@ -65,13 +66,18 @@ size_t dataset_records(const dataset_t *d, size_t source, uint32_t task, side_t 
 
 /* What the training side offers to learn. */
 typedef struct {
-    size_t records, steps;  /* records; most timesteps of an episode in one sequence */
-    size_t texts, images;   /* records with a text to predict, with an image */
-    size_t image_steps;     /* most timesteps of an episode with images in one sequence */
-    size_t observed, acted; /* timesteps with observed vectors, with actions */
+    size_t records, episodes; /* records; of these, episodes */
+    size_t texts, missions;   /* records with a text to predict, episodes with a text */
+    size_t images;            /* records with an image */
+    size_t image_tokens;      /* most tokens of the images of a timestep */
+    size_t steps;             /* most timesteps of an episode in one sequence */
+    size_t image_steps;       /* most timesteps of an episode with images in one sequence */
+    size_t observed, acted;   /* timesteps with observed vectors, with actions */
 } dataset_kinds_t;
 /* Of a task (UINT32_MAX: of all together). */
 dataset_kinds_t dataset_kinds(const dataset_t *d, uint32_t task);
+/* Timesteps of a task that a sequence holds, and a token sees (layout_window). */
+uint32_t dataset_window(const dataset_t *d, uint32_t task);
 
 /* Sample `index` of the `per_step` samples (batch * accumulate * machines) of optimizer step
  * `step`, from the training side. Thread-safe. A source of weight w is drawn w / sum of the time

@@ -31,18 +31,21 @@ typedef struct batch {
     /* sequences */
     column_t start;  /* [B + 1] first position of each sequence, then the end */
     column_t window; /* [B] attention window of each, in timesteps */
+    column_t task;   /* [B] its number */
     /* per position */
     places_t at;                      /* pool << POOL_SHIFT | row */
     column_t inner;                   /* inner position or -1 */
     column_t step;                    /* timestep within the sequence */
     column_t id;                      /* vocabulary id; 0 for a row outside of the vocabulary */
-    column_t mask;                    /* 1 where the token is a target of a head that counts */
+    column_t mask;                    /* 1 where the token is acted, or text to be predicted */
     rows_t *pool;                     /* [model->n_pools] */
     targets_t *target;                /* [model->n_groups] */
     size_t targets, target_sequences; /* N, and the sequences that have some */
     /* the sequence at hand */
     timestep_place_t *place;
     size_t n_places, place_cap;
+    size_t *before;  /* [n_groups] targets before it */
+    double *numbers; /* [n_groups] their numbers */
 } batch_t;
 
 /* Borrows m. Release with batch_release. */
@@ -60,8 +63,8 @@ void batch_begin(batch_t *b, uint32_t task);
  * training, for random draws. */
 int batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t sample,
                       reason_t *why);
-/* Adds the action tokens of the timestep that was added last. inputs: false = they are targets
- * only. */
+/* Adds the action tokens of the timestep that was added last. inputs: false = they have no tokens,
+ * and are targets only of what is read at the separator. */
 void batch_actions(batch_t *b, bool inputs);
 /* Adds one token of the table to the timestep at hand, without a target (acting: the action token
  * just chosen). */

@@ -37,16 +37,20 @@ typedef struct {
 
 struct embed {
     const char *name;
-    bool own; /* its parameters belong to a task's slot: <name>.<task>.<slot>.* */
+    bool own;        /* its parameters belong to a task's slot: <name>.<task>.<slot>.* */
+    bool vocabulary; /* its rows are those of the vocabulary, input 0 being the id */
     bool (*serves)(const gato_config_t *c, const slot_t *slot);
-    /* Tokens of a value; 0 with a reason where its sizes do not fit the configuration. */
-    size_t (*tokens)(const gato_config_t *c, const slot_t *slot, const slot_value_t *value,
-                     reason_t *why);
+    /* Can a model have it at all (codes need a codebook)? NULL = always. */
+    bool (*possible)(const struct gato_model *m);
+    /* Sets *n to the tokens of a value, by its sizes alone: 0 where it holds nothing that is read
+     * here. -1 with a reason: sizes that do not fit the configuration. */
+    int (*tokens)(const gato_config_t *c, const slot_t *slot, const slot_value_t *value, size_t *n,
+                  reason_t *why);
     /* The inputs of the pool; returns how many. */
     size_t (*inputs)(const struct gato_model *m, const pool_t *pool,
                      input_spec_t spec[ROWS_INPUTS]);
-    /* Appends the rows of a value, as many as `tokens` says, and writes the vocabulary id of each
-     * to id (0 where it has none). label: take the clean target of an acted slot. */
+    /* Appends the rows of a value to the columns, as many as `tokens` says, and writes the
+     * vocabulary id of each to id (0 where it has none). The caller counts them (rows_added). */
     void (*put)(const embed_put_t *p, const slot_value_t *value, rows_t *rows, int32_t *id);
     /* Records the rows [n, D], n >= 1. The parameters exist from its first recording on. */
     var_t (*record)(nn_t *nn, const struct gato_model *m, const pool_t *pool, size_t n,
@@ -55,7 +59,7 @@ struct embed {
     void (*start)(struct gato_model *m, const pool_t *pool);
 };
 
-/* The embedding of a slot under a configuration. */
+/* The embedding of a slot under a configuration; BUG if there is none. */
 const embed_t *embed_of(const gato_config_t *c, const slot_t *slot);
 /* Every embedding, NULL at the end: the order of the pools. */
 extern const embed_t *const embeds[];

@@ -4,11 +4,22 @@
 #include "common/base/sizes.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { PLANS = 12 };
+/* Plans of all shapes that a training of several tasks meets again and again; they share memory. */
+enum { PLANS = 64 };
 
-/* ---- shapes ---- */
+struct gato_graphs {
+    const gato_model_t *model;
+    graph_opts_t opts;
+    plan_cache_t *plans; /* by sizes, size_t [2 + n_pools + n_groups]: B, T, rows of each */
+    size_t *sizes;       /* of the batch at hand */
+    gato_graph_t *last;
+    double padding;
+};
+
+/* ---- sizes ---- */
 
 size_t graph_bucket(size_t n) {
     size_t grain = n <= 64 ? 8 : 64;
@@ -16,194 +27,142 @@ size_t graph_bucket(size_t n) {
     return round_up(n, grain);
 }
 
-static size_t bucket(bool exact, size_t n) {
-    return exact ? n : graph_bucket(n);
+/* Rows of one task: they cost little, so that coarse steps keep shapes few. */
+static size_t bucket_own(size_t n) {
+    size_t power = n ? 8 : 0;
+    while (power < n) power *= 2;
+    return power;
 }
 
-static graph_shape_t shape_for(const gato_model_t *m, const batch_t *b, bool exact) {
-    graph_shape_t s = {.B = batch_sequences(b)};
-    size_t longest = batch_longest(b);
-    s.T = exact || longest <= 32 ? longest : round_up(longest, longest <= 64 ? 8 : 64);
-    s.tokens = bucket(exact, b->token.n);
-    s.images = bucket(exact, b->images);
-    s.vectors = bucket(exact, m->facts.n_continuous ? b->vector.n / m->facts.n_continuous : 0);
-    bool regress = m->config.loss.action_kind == ACTION_MSE;
-    s.continuous = regress ? 0 : bucket(exact, b->continuous.position.n);
-    s.other = bucket(exact, b->other.position.n);
-    s.separators = regress ? bucket(exact, b->separator.n) : 0;
-    s.futures = m->config.loss.image > 0 ? bucket(exact, b->future.n) : 0;
-    return s;
+static size_t bucket(const graph_opts_t *o, bool own, size_t n) {
+    if (o->exact) return n;
+    return own ? bucket_own(n) : graph_bucket(n);
 }
 
-graph_shape_t graph_shape(const gato_model_t *m, const batch_t *b) {
-    return shape_for(m, b, false);
+static void sizes_of(gato_graphs_t *g, const batch_t *b, const packing_t *p) {
+    const gato_model_t *m = g->model;
+    size_t *s = g->sizes;
+    bool mixed = m->tasks.n > 1;
+    *s++ = p->B;
+    *s++ = p->T;
+    for (size_t i = 0; i < m->n_pools; i++)
+        *s++ = bucket(&g->opts, m->pool[i].embed->own && mixed, b->pool[i].n);
+    for (size_t i = 0; i < m->n_groups; i++)
+        *s++ = bucket(&g->opts, m->group[i].head->own && mixed, b->target[i].rows.n);
 }
 
 /* ---- recording ---- */
 
-static var_t rows_at(tape_t *t, gato_graph_t *g, const char *name, size_t n, var_t *position) {
+static void record_group(nn_t *nn, const gato_model_t *m, gato_graph_t *g, size_t i, size_t n,
+                         bool train) {
+    tape_t *t = nn->tape;
+    input_spec_t spec[ROWS_INPUTS];
+    var_t *in = g->group_input + i * ROWS_INPUTS;
+    size_t inputs = m->group[i].head->inputs(m, &m->group[i], spec);
+    for (size_t k = 0; k < inputs; k++)
+        in[k] = tape_input(t, spec[k].name, gato_input_shape(&spec[k], n));
     shape_t s = tape_shape(t, g->hidden);
-    *position = tape_input(t, name, I32_1(n));
-    return op_gather(t, tape_reshape(t, g->hidden, F32_2(s.dim[0] * s.dim[1], s.dim[2])),
-                     *position);
-}
-
-static void record_continuous(nn_t *nn, const gato_model_t *m, gato_graph_t *g, bool train) {
-    tape_t *t = nn->tape;
-    size_t n = g->shape.continuous;
-    g->c_logits = gato_logits(nn, m, rows_at(t, g, "c_position", n, &g->c_position));
-    g->c_target = tape_input(t, "c_target", I32_1(n));
-    g->c_range = tape_input(t, "c_range", I32_2(n, 2));
-    g->c_weight = tape_input(t, "c_weight", F32_1(n));
-    g->c_loss = op_xent(t, g->c_logits, g->c_target, g->c_range, g->c_weight, &g->c_rows);
-    g->root[g->n_roots++] = g->c_loss;
-    bool mix = m->config.loss.action_kind == ACTION_MIX;
-    if (train && !mix) return;
-    g->c_own_range = tape_input(t, "c_own_range", I32_2(n, 2));
-    g->c_value = tape_input(t, "c_value", F32_1(n));
-    g->c_value_weight = tape_input(t, "c_value_weight", F32_1(n));
-    g->expectation = op_expect(t, g->c_logits, g->c_own_range);
-    var_t column = tape_reshape(t, g->expectation, F32_2(n, 1)),
-          value = tape_reshape(t, g->c_value, F32_2(n, 1));
-    g->value_loss = op_loss(t, LOSS_MSE, column, value, g->c_value_weight, false);
-    if (mix) g->root[g->n_roots++] = g->value_loss;
-}
-
-static void record_losses(nn_t *nn, const gato_model_t *m, gato_graph_t *g, bool train) {
-    tape_t *t = nn->tape;
-    size_t block = (size_t)(m->config.model.merge * m->config.model.merge);
-    size_t n = g->shape.other;
-    if (g->shape.continuous) record_continuous(nn, m, g, train);
-    if (n) {
-        g->o_logits = gato_logits(nn, m, rows_at(t, g, "o_position", n, &g->o_position));
-        g->o_target = tape_input(t, "o_target", I32_1(n));
-        g->o_range = tape_input(t, "o_range", I32_2(n, 2));
-        g->o_weight = tape_input(t, "o_weight", F32_1(n));
-        g->o_loss = op_xent(t, g->o_logits, g->o_target, g->o_range, g->o_weight, &g->o_rows);
-        g->root[g->n_roots++] = g->o_loss;
-    }
-    n = g->shape.separators;
-    if (n) {
-        g->action = gato_action(nn, m, rows_at(t, g, "s_position", n, &g->s_position));
-        g->s_action = tape_input(t, "s_action", F32_2(n, m->facts.n_actions));
-        g->s_weight = tape_input(t, "s_weight", F32_1(n));
-        g->action_loss = op_loss(t, LOSS_MSE, g->action, g->s_action, g->s_weight, false);
-        g->root[g->n_roots++] = g->action_loss;
-    }
-    n = g->shape.futures;
-    if (n) {
-        var_t logits = gato_future(nn, m, rows_at(t, g, "f_position", n, &g->f_position));
-        g->f_code = tape_input(t, "f_code", I32_1(n * block));
-        g->f_range = tape_input(t, "f_range", I32_2(n * block, 2));
-        g->f_weight = tape_input(t, "f_weight", F32_1(n * block));
-        g->f_loss = op_xent(t, logits, g->f_code, g->f_range, g->f_weight, &g->f_rows);
-        g->root[g->n_roots++] = g->f_loss;
-    }
+    var_t hidden = tape_reshape(t, g->hidden, F32_2(s.dim[0] * s.dim[1], s.dim[2]));
+    var_t rows = op_gather(t, hidden, in[INPUT_POSITION]);
+    m->group[i].head->record(nn, m, &m->group[i], n, rows, in, train, &g->head[i]);
 }
 
 static plan_t *make_plan(const gato_model_t *m, gato_graph_t *g, const graph_opts_t *o,
                          plan_memory_t *memory) {
-    var_t keep[16];
     size_t n = 0;
-    const var_t always[] = {g->c_loss,      g->c_rows,      g->o_loss, g->o_rows, g->value_loss,
-                            g->expectation, g->action_loss, g->action, g->f_loss, g->f_rows};
-    for (size_t i = 0; i < sizeof always / sizeof *always; i++) keep[n++] = always[i];
-    if (!o->train) {
-        keep[n++] = g->c_logits;
-        keep[n++] = g->o_logits;
+    var_t *keep = xmalloc((m->n_groups * (HEAD_ROOTS + HEAD_VALUES) + 3) * sizeof *keep);
+    pass_t *pass = NEW(pass_t);
+    pass->wrt = m->wrt;
+    pass->n_wrt = m->n_wrt;
+    for (size_t i = 0; i < m->n_groups; i++) {
+        for (size_t r = 0; r < HEAD_ROOTS; r++) {
+            if (g->head[i].root[r] == NO_VAR) continue;
+            if (pass->n_roots == PASS_ROOTS) BUG("more than %d terms of a loss", PASS_ROOTS);
+            pass->root[pass->n_roots++] = g->head[i].root[r];
+            keep[n++] = g->head[i].root[r];
+        }
+        for (size_t v = 0; v < HEAD_VALUES; v++) keep[n++] = g->head[i].value[v];
     }
     if (o->all_logits) {
         keep[n++] = g->embeddings;
         keep[n++] = g->hidden;
         keep[n++] = g->logits;
     }
-    pass_t pass = {.n_roots = g->n_roots, .wrt = m->wrt, .n_wrt = m->n_wrt};
-    memcpy(pass.root, g->root, g->n_roots * sizeof *g->root);
     plan_opts_t p = {
-        .keep = keep, .n_keep = n, .pass = &pass, .n_pass = o->train, .unshared = o->unshared};
+        .keep = keep, .n_keep = n, .pass = pass, .n_pass = o->train, .unshared = o->unshared};
     p.memory = o->unshared ? NULL : memory;
-    return plan_new(g->tape, &p);
+    plan_t *plan = plan_new(g->tape, &p);
+    free(pass);
+    free(keep);
+    return plan;
 }
 
-gato_graph_t gato_graph_none(void) {
-    return (gato_graph_t){
-        .in = {NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR},
-        .timestep = NO_VAR,
-        .c_position = NO_VAR,
-        .c_target = NO_VAR,
-        .c_range = NO_VAR,
-        .c_own_range = NO_VAR,
-        .c_weight = NO_VAR,
-        .c_value = NO_VAR,
-        .c_value_weight = NO_VAR,
-        .o_position = NO_VAR,
-        .o_target = NO_VAR,
-        .o_range = NO_VAR,
-        .o_weight = NO_VAR,
-        .s_position = NO_VAR,
-        .s_action = NO_VAR,
-        .s_weight = NO_VAR,
-        .f_position = NO_VAR,
-        .f_code = NO_VAR,
-        .f_range = NO_VAR,
-        .f_weight = NO_VAR,
-        .embeddings = NO_VAR,
-        .hidden = NO_VAR,
-        .logits = NO_VAR,
-        .c_logits = NO_VAR,
-        .o_logits = NO_VAR,
-        .expectation = NO_VAR,
-        .action = NO_VAR,
-        .c_loss = NO_VAR,
-        .c_rows = NO_VAR,
-        .o_loss = NO_VAR,
-        .o_rows = NO_VAR,
-        .value_loss = NO_VAR,
-        .action_loss = NO_VAR,
-        .f_loss = NO_VAR,
-        .f_rows = NO_VAR,
-        .root = {NO_VAR, NO_VAR, NO_VAR, NO_VAR},
-    };
+/* The arrays of a graph lie behind it. */
+static size_t graph_bytes(const gato_model_t *m) {
+    return sizeof(gato_graph_t) + m->n_groups * sizeof(head_vars_t) +
+           (m->n_pools + m->n_groups) * ROWS_INPUTS * sizeof(var_t);
+}
+
+static void graph_init(gato_graph_t *g, const gato_model_t *m) {
+    g->head = (head_vars_t *)(g + 1);
+    g->in.pool_input = (var_t *)(g->head + m->n_groups);
+    g->group_input = g->in.pool_input + m->n_pools * ROWS_INPUTS;
+    for (size_t i = 0; i < m->n_groups; i++) g->head[i] = head_vars_none;
+    for (size_t i = 0; i < m->n_groups * ROWS_INPUTS; i++) g->group_input[i] = NO_VAR;
+    g->embeddings = g->hidden = g->logits = NO_VAR;
 }
 
 static void record_graph(void *context, const void *key, plan_memory_t *memory, cached_plan_t *at) {
     const gato_graphs_t *graphs = context;
     const gato_model_t *m = graphs->model;
     const graph_opts_t *o = &graphs->opts;
-    const graph_shape_t *s = key;
+    const size_t *sizes = key, *pools = sizes + 2, *groups = pools + m->n_pools;
     gato_graph_t *g = at->vars;
-    *g = gato_graph_none();
-    g->shape = *s;
+    graph_init(g, m);
+    g->B = sizes[0];
+    g->T = sizes[1];
     g->tape = at->tape = tape_new(m->params);
     nn_t nn;
     nn_begin(&nn, g->tape);
     nn.packed = o->packed;
-    gato_pools_t pools = {s->tokens, s->images, s->vectors};
-    g->embeddings = gato_embed(&nn, m, pools, s->B, s->T, &g->in);
-    g->timestep = tape_input(g->tape, "timestep", I32_2(s->B, s->T));
-    g->hidden = gato_hidden(&nn, m, g->embeddings, g->timestep, o->train);
-    if (o->all_logits)
-        g->logits = gato_logits(
-            &nn, m,
-            tape_reshape(g->tape, g->hidden, F32_2(s->B * s->T, (size_t)m->config.model.width)));
-    record_losses(&nn, m, g, o->train);
+    g->embeddings = gato_embed(&nn, m, pools, g->B, g->T, &g->in);
+    g->first = tape_input(g->tape, "first", I32_2(g->B, g->T));
+    g->hidden = gato_hidden(&nn, m, g->embeddings, g->first, o->train);
+    if (o->all_logits) {
+        size_t D = (size_t)m->config.model.width;
+        var_t rows = tape_reshape(g->tape, g->hidden, F32_2(g->B * g->T, D));
+        g->logits = gato_logits(&nn, m, rows, 0, tokens_total(&m->tokens));
+    }
+    for (size_t i = 0; i < m->n_groups; i++)
+        if (groups[i]) record_group(&nn, m, g, i, groups[i], o->train);
     g->plan = at->plan = make_plan(m, g, o, memory);
 }
 
-void gato_graphs_init(gato_graphs_t *g, const gato_model_t *m, graph_opts_t o) {
-    *g = (gato_graphs_t){.model = m, .opts = o};
-    g->plans = plan_cache_new(PLANS, sizeof(graph_shape_t), sizeof(gato_graph_t), record_graph);
+gato_graphs_t *gato_graphs_new(const gato_model_t *m, graph_opts_t o) {
+    gato_graphs_t *g = NEW(gato_graphs_t);
+    size_t sizes = 2 + m->n_pools + m->n_groups;
+    *g = (gato_graphs_t){.model = m, .opts = o, .sizes = xcalloc(sizes, sizeof *g->sizes)};
+    g->plans = plan_cache_new(PLANS, sizes * sizeof *g->sizes, graph_bytes(m), record_graph);
+    return g;
 }
 
-void gato_graphs_release(gato_graphs_t *g) {
+void gato_graphs_free(gato_graphs_t *g) {
+    if (!g) return;
     plan_cache_free(g->plans);
-    *g = (gato_graphs_t){0};
+    free(g->sizes);
+    free(g);
 }
 
-static gato_graph_t *graph_for(gato_graphs_t *g, const batch_t *b) {
-    graph_shape_t s = shape_for(g->model, b, g->opts.exact);
-    g->last = plan_cache_get(g->plans, &s, g)->vars;
+const gato_model_t *gato_graphs_model(const gato_graphs_t *g) {
+    return g->model;
+}
+
+gato_graph_t *gato_graphs_last(const gato_graphs_t *g) {
     return g->last;
+}
+
+double gato_graphs_padding(const gato_graphs_t *g) {
+    return g->padding;
 }
 
 double gato_graph_flops(const gato_graph_t *g) {
@@ -212,270 +171,187 @@ double gato_graph_flops(const gato_graph_t *g) {
 
 /* ---- filling ---- */
 
-/* Copies `from` and pads it to the input's size. */
-static void fill_ints(gato_graph_t *g, var_t v, const int32_t *from, size_t n, int32_t pad) {
+/* Copies a column and pads it to the input's size. */
+static void fill_column(plan_t *plan, const tape_t *t, var_t v, const input_spec_t *spec,
+                        const column_t *c) {
     if (v == NO_VAR) return;
-    size_t all = tape_count(g->tape, v);
-    int32_t *to = plan_data(g->plan, v);
-    if (n > all) BUG("%zu values for an input of %zu", n, all);
-    if (n) memcpy(to, from, n * sizeof *to);
-    for (size_t i = n; i < all; i++) to[i] = pad;
-}
-
-static void fill_floats(gato_graph_t *g, var_t v, const float *from, size_t n) {
-    if (v == NO_VAR) return;
-    size_t all = tape_count(g->tape, v);
-    float *to = plan_data(g->plan, v);
-    if (n > all) BUG("%zu values for an input of %zu", n, all);
-    if (n) memcpy(to, from, n * sizeof *to);
-    memset(to + n, 0, (all - n) * sizeof *to);
-}
-
-/* [lo, hi) for every row. */
-static void fill_range(gato_graph_t *g, var_t v, uint32_t lo, uint32_t hi) {
-    if (v == NO_VAR) return;
-    int32_t *to = plan_data(g->plan, v);
-    for (size_t i = 0; i < tape_count(g->tape, v); i += 2) {
-        to[i] = (int32_t)lo;
-        to[i + 1] = (int32_t)hi;
+    size_t all = tape_count(t, v);
+    if (c->n > all) BUG("input '%s': %zu values in %zu", spec->name, c->n, all);
+    if (spec->type == DT_F32) {
+        float *to = plan_data(plan, v);
+        if (c->n) memcpy(to, c->v, c->n * sizeof *to);
+        memset(to + c->n, 0, (all - c->n) * sizeof *to);
+        return;
     }
+    int32_t *to = plan_data(plan, v);
+    if (c->n) memcpy(to, c->v, c->n * sizeof *to);
+    for (size_t i = c->n; i < all; i++) to[i] = spec->pad[i % 2];
 }
 
-/* The first n weights are 1, those of the padding 0. */
-static void fill_ones(gato_graph_t *g, var_t v, size_t n) {
-    if (v == NO_VAR) return;
-    float *to = plan_data(g->plan, v);
-    for (size_t i = 0; i < tape_count(g->tape, v); i++) to[i] = i < n;
+/* The rows that the pool numbers of batch_t.at count from. */
+static size_t *first_rows(const gato_model_t *m, const size_t *n) {
+    size_t *first = xmalloc((m->n_pools + 1) * sizeof *first);
+    first[0] = 0;
+    for (size_t i = 0, at = 1; i < m->n_pools; at += n[i++]) first[i + 1] = at;
+    return first;
 }
 
-static int32_t pool_row(const graph_shape_t *s, int32_t at) {
-    uint32_t pool = (uint32_t)at >> POOL_SHIFT, row = (uint32_t)at & ((1u << POOL_SHIFT) - 1);
-    size_t first[POOLS] = {0, 1, 1 + s->tokens, 1 + s->tokens + s->images};
-    return (int32_t)(first[pool] + row);
+void gato_inputs_fill(plan_t *plan, const tape_t *t, const gato_model_t *m, const gato_inputs_t *in,
+                      const size_t *n, const batch_t *b, const packing_t *p) {
+    for (size_t i = 0; i < m->n_pools; i++)
+        for (size_t k = 0; k < b->pool[i].n_inputs; k++)
+            fill_column(plan, t, in->pool_input[i * ROWS_INPUTS + k], &b->pool[i].spec[k],
+                        &b->pool[i].input[k]);
+    size_t *first = first_rows(m, n);
+    int32_t *at = plan_data(plan, in->at),
+            *inner = in->inner == NO_VAR ? NULL : plan_data(plan, in->inner);
+    for (size_t i = 0; i < p->B * p->T; i++) at[i] = -1;
+    for (size_t i = 0; i < p->B * p->T && inner; i++) inner[i] = -1;
+    for (size_t s = 0; s < batch_sequences(b); s++) {
+        size_t from = (size_t)column_at(&b->start, s), end = (size_t)column_at(&b->start, s + 1);
+        size_t to = p->row[s] * p->T + p->offset[s];
+        for (size_t i = from; i < end; i++, to++) {
+            int64_t place = b->at.v[i];
+            at[to] = (int32_t)(first[place >> POOL_SHIFT] +
+                               (size_t)(place & (((int64_t)1 << POOL_SHIFT) - 1)));
+            if (inner) inner[to] = column_at(&b->inner, i);
+        }
+    }
+    free(first);
 }
 
-static void fill_positions(gato_graph_t *g, const batch_t *b) {
-    size_t B = g->shape.B, T = g->shape.T;
-    int32_t *at = plan_data(g->plan, g->in.at);
-    int32_t *timestep = g->timestep == NO_VAR ? NULL : plan_data(g->plan, g->timestep);
-    int32_t *inner = g->in.inner == NO_VAR ? NULL : plan_data(g->plan, g->in.inner);
-    for (size_t i = 0; i < B; i++) {
-        size_t first = (size_t)b->start.v[i], n = (size_t)b->start.v[i + 1] - first;
-        for (size_t p = 0; p < T; p++) {
-            bool real = p < n;
-            at[i * T + p] = real ? pool_row(&g->shape, b->at.v[first + p]) : -1;
-            if (timestep) timestep[i * T + p] = real ? b->step.v[first + p] : -1;
-            if (inner) inner[i * T + p] = real ? b->inner.v[first + p] : -1;
+void gato_first_fill(const batch_t *b, const packing_t *p, int32_t *first) {
+    for (size_t i = 0; i < p->B * p->T; i++) first[i] = -1;
+    for (size_t s = 0; s < batch_sequences(b); s++) {
+        size_t from = (size_t)column_at(&b->start, s), end = (size_t)column_at(&b->start, s + 1);
+        int32_t *row = first + p->row[s] * p->T, window = column_at(&b->window, s);
+        size_t low = from;
+        for (size_t i = from; i < end; i++) { /* timesteps ascend */
+            while (column_at(&b->step, low) <= column_at(&b->step, i) - window) low++;
+            row[p->offset[s] + i - from] = (int32_t)(p->offset[s] + low - from);
         }
     }
 }
 
-/* Turns ragged positions into rows of [B*T, D]. They come in order, so one walk over the sequences
- * is enough. */
-static void fill_rows(gato_graph_t *g, var_t v, const batch_t *b, const ints_t *position) {
-    if (v == NO_VAR) return;
+/* Turns ragged positions into rows of [B * T]. Neighbours mostly belong to one sequence, so a walk
+ * finds it. */
+static void fill_positions(gato_graph_t *g, var_t v, const batch_t *b, const packing_t *p,
+                           const column_t *position) {
     int32_t *to = plan_data(g->plan, v);
     size_t all = tape_count(g->tape, v), s = 0;
     for (size_t i = 0; i < all; i++) {
         to[i] = -1;
         if (i >= position->n) continue;
-        int32_t p = position->v[i];
-        while (p < b->start.v[s]) s--;
-        while (p >= b->start.v[s + 1]) s++;
-        to[i] = (int32_t)(s * g->shape.T) + p - b->start.v[s];
+        int32_t at = column_at(position, i);
+        while (at < column_at(&b->start, s)) s--;
+        while (at >= column_at(&b->start, s + 1)) s++;
+        to[i] = (int32_t)(p->row[s] * p->T + p->offset[s]) + at - column_at(&b->start, s);
     }
 }
 
-/* Weights of discrete actions and of text, each times the factor of its loss. */
-static void fill_other_weight(gato_graph_t *g, const gato_model_t *m, const batch_t *b) {
-    if (g->o_weight == NO_VAR) return;
-    float *to = plan_data(g->plan, g->o_weight);
-    for (size_t i = 0; i < g->shape.other; i++) {
-        bool real = i < b->other.weight.n;
-        double factor = real && b->other.text.v[i] ? m->config.loss.text : m->config.loss.action;
-        to[i] = real ? (float)(factor * (double)b->other.weight.v[i]) : 0;
-    }
-}
-
-void gato_inputs_fill(gato_graph_t *g, const gato_model_t *m, const batch_t *b) {
-    fill_ints(g, g->in.token, b->token.v, b->token.n, -1);
-    fill_ints(g, g->in.code, b->code.v, b->code.n, -1);
-    fill_ints(g, g->in.table_code, b->code.v, g->in.table_code == NO_VAR ? 0 : b->images, -1);
-    if (g->in.table_code != NO_VAR) {
-        int32_t *row = plan_data(g->plan, g->in.table_code);
-        for (size_t i = 0; i < b->images; i++) row[i] += (int32_t)tokens_codes(&m->tokens);
-    }
-    fill_ints(g, g->in.row, b->row.v, b->row.n, -1);
-    fill_ints(g, g->in.col, b->col.v, b->col.n, -1);
-    fill_floats(g, g->in.pixel, b->pixel.v, b->pixel.n);
-    fill_floats(g, g->in.vector, b->vector.v, b->vector.n);
-    fill_positions(g, b);
-}
-
-gato_graph_t *gato_graph_fill(gato_graphs_t *cache, const batch_t *b) {
-    const gato_model_t *m = cache->model;
+gato_graph_t *gato_graph_fill(gato_graphs_t *graphs, const batch_t *b) {
+    const gato_model_t *m = graphs->model;
     if (!batch_sequences(b) || !batch_positions(b)) BUG("an empty batch");
-    gato_graph_t *g = graph_for(cache, b);
-    uint32_t total = tokens_total(&m->tokens), first = tokens_continuous(&m->tokens);
-    gato_inputs_fill(g, m, b);
-    fill_rows(g, g->c_position, b, &b->continuous.position);
-    fill_ints(g, g->c_target, b->continuous.target.v, b->continuous.target.n, (int32_t)first);
-    fill_range(g, g->c_range, 0, total);
-    fill_range(g, g->c_own_range, first, first + m->tokens.bins);
-    fill_floats(g, g->c_weight, b->continuous.weight.v, b->continuous.weight.n);
-    fill_floats(g, g->c_value, b->continuous.value.v, b->continuous.value.n);
-    fill_floats(g, g->c_value_weight, b->continuous.weight.v, b->continuous.weight.n);
-    fill_rows(g, g->o_position, b, &b->other.position);
-    fill_ints(g, g->o_target, b->other.target.v, b->other.target.n, 0);
-    fill_range(g, g->o_range, 0, total);
-    fill_other_weight(g, m, b);
-    fill_rows(g, g->s_position, b, &b->separator);
-    fill_floats(g, g->s_action, b->action.v, b->action.n);
-    fill_floats(g, g->s_weight, b->action_weight.v, b->action_weight.n);
-    fill_rows(g, g->f_position, b, &b->future);
-    fill_ints(g, g->f_code, b->future_code.v, b->future_code.n, 0);
-    fill_range(g, g->f_range, 0, m->facts.codes);
-    fill_ones(g, g->f_weight, b->future_code.n);
+    packing_t p = packing_of(b, graphs->opts.exact);
+    sizes_of(graphs, b, &p);
+    gato_graph_t *g = plan_cache_get(graphs->plans, graphs->sizes, graphs)->vars;
+    graphs->last = g;
+    gato_inputs_fill(g->plan, g->tape, m, &g->in, graphs->sizes + 2, b, &p);
+    gato_first_fill(b, &p, plan_data(g->plan, g->first));
+    for (size_t i = 0; i < m->n_groups; i++) {
+        const rows_t *rows = &b->target[i].rows;
+        const var_t *in = g->group_input + i * ROWS_INPUTS;
+        if (in[INPUT_POSITION] == NO_VAR) continue;
+        fill_positions(g, in[INPUT_POSITION], b, &p, &rows->input[INPUT_POSITION]);
+        for (size_t k = 1; k < rows->n_inputs; k++)
+            fill_column(g->plan, g->tape, in[k], &rows->spec[k], &rows->input[k]);
+    }
+    graphs->padding = 1 - (double)batch_positions(b) / (double)(p.B * p.T);
+    packing_release(&p);
     return g;
 }
 
 /* ---- losses ---- */
 
-static double sum_floats(const float *v, size_t n) {
-    double s = 0;
-    for (size_t i = 0; i < n; i++) s += (double)v[i];
-    return s;
+void gato_metrics_init(gato_metrics_t *f, const gato_model_t *m) {
+    *f = (gato_metrics_t){.tasks = m->tasks.n};
+    f->sums = xcalloc(f->tasks * HEADS + 1, sizeof *f->sums);
+    f->positions = xcalloc(f->tasks + 1, sizeof *f->positions);
+    f->sequences = xcalloc(f->tasks + 1, sizeof *f->sequences);
 }
 
-/* The factor of a root: the table at the top of graph.h. */
-static double factor_of(const gato_model_t *m, const gato_graph_t *g, const batch_t *b,
-                        var_t root) {
-    const gato_config_t *c = &m->config;
-    double targets = c->loss.per_sequence ? (double)b->target_sequences : (double)b->targets;
-    if (root == g->value_loss || root == g->action_loss) return c->loss.action;
-    if (root == g->f_loss) return c->loss.image;
-    if (root == g->o_loss)
-        return sum_floats(plan_data(g->plan, g->o_weight), g->shape.other) / fmax(targets, 1);
-    double ce = c->loss.action_kind == ACTION_MIX ? c->loss.ce_weight : 1;
-    return c->loss.action * ce * sum_floats(b->continuous.weight.v, b->continuous.weight.n) /
-           fmax(targets, 1);
+void gato_metrics_release(gato_metrics_t *f) {
+    free(f->sums);
+    free(f->positions);
+    free(f->sequences);
+    *f = (gato_metrics_t){0};
 }
 
-static size_t highest(const float *v, size_t lo, size_t hi) {
-    size_t best = lo;
-    for (size_t i = lo + 1; i < hi; i++)
-        if (v[i] > v[best]) best = i;
-    return best;
-}
-
-static void continuous_metrics(const gato_model_t *m, gato_graph_t *g, const batch_t *b, bool train,
-                               gato_metrics_t *f) {
-    size_t n = b->continuous.position.n, V = tokens_total(&m->tokens),
-           lo = tokens_continuous(&m->tokens);
-    f->n_continuous = n;
-    f->ce_continuous = sum_floats(plan_data(g->plan, g->c_rows), n);
-    if (g->expectation != NO_VAR) {
-        const float *e = plan_data(g->plan, g->expectation);
-        for (size_t i = 0; i < n; i++) {
-            double d = (double)e[i] - (double)b->continuous.value.v[i];
-            f->squared += d * d;
-            f->absolute += fabs(d);
-        }
-        f->n_values += n;
-    }
-    if (train) return;
-    const float *logits = plan_data(g->plan, g->c_logits);
-    for (size_t i = 0; i < n; i++)
-        f->correct +=
-            highest(logits + i * V, lo, lo + m->tokens.bins) == (size_t)b->continuous.target.v[i];
-    f->n_correct += n;
-}
-
-static void other_metrics(const gato_model_t *m, gato_graph_t *g, const batch_t *b, bool train,
-                          gato_metrics_t *f) {
-    const float *rows = plan_data(g->plan, g->o_rows);
-    const float *logits = train ? NULL : plan_data(g->plan, g->o_logits);
-    size_t V = tokens_total(&m->tokens), lo = tokens_discrete(&m->tokens);
-    const targets_t *t = &b->other;
-    for (size_t i = 0, k = 0; i < t->position.n; i++) {
-        if (t->text.v[i]) {
-            f->ce_text += (double)rows[i];
-            f->n_text++;
-            continue;
-        }
-        f->ce_discrete += (double)rows[i];
-        f->n_discrete++;
-        /* discrete actions of a timestep follow one another */
-        k = i && !t->text.v[i - 1] && t->position.v[i] == t->position.v[i - 1] + 1 ? k + 1 : 0;
-        if (!logits) continue;
-        size_t size = m->facts.discrete_action_range[k % m->facts.n_discrete_actions];
-        f->correct += highest(logits + i * V, lo, lo + size) == (size_t)t->target.v[i];
-        f->n_correct++;
-    }
-}
-
-static void action_metrics(const gato_model_t *m, gato_graph_t *g, const batch_t *b,
-                           gato_metrics_t *f) {
-    const float *a = plan_data(g->plan, g->action);
-    for (size_t i = 0; i < b->action.n; i++) {
-        double d = (double)a[i] - (double)b->action.v[i];
-        f->squared += d * d;
-        f->absolute += fabs(d);
-    }
-    f->n_values += b->action.n;
-}
-
-/* Seeds the backward pass with the factors of the terms of the loss for this batch. */
-static void seed_roots(const gato_model_t *m, gato_graph_t *g, const batch_t *b) {
-    for (size_t i = 0; i < g->n_roots; i++)
-        plan_seed(g->plan, 0, i, (float)factor_of(m, g, b, g->root[i]));
-}
-
-static gato_metrics_t metrics(const gato_graphs_t *cache, gato_graph_t *g, const batch_t *b) {
-    const gato_model_t *m = cache->model;
-    gato_metrics_t f = {.positions = batch_positions(b), .sequences = batch_sequences(b)};
-    for (size_t i = 0; i < g->n_roots; i++) {
-        double factor = factor_of(m, g, b, g->root[i]);
-        if (factor != 0) f.loss += factor * (double)plan_scalar(g->plan, g->root[i]);
-    }
-    if (g->c_loss != NO_VAR) continuous_metrics(m, g, b, cache->opts.train, &f);
-    if (g->o_loss != NO_VAR) other_metrics(m, g, b, cache->opts.train, &f);
-    if (g->action != NO_VAR) action_metrics(m, g, b, &f);
-    if (g->f_loss != NO_VAR) {
-        f.ce_image = sum_floats(plan_data(g->plan, g->f_rows), b->future_code.n);
-        f.n_image = b->future_code.n;
-    }
-    return f;
-}
-
-gato_metrics_t gato_step(gato_graphs_t *cache, const batch_t *b, uint64_t seed, uint64_t step,
-                         uint64_t first_sample, bool add) {
-    gato_graph_t *g = gato_graph_fill(cache, b);
-    plan_key(g->plan, seed, step, first_sample);
-    plan_forward(g->plan);
-    gato_metrics_t f = metrics(cache, g, b);
-    if (cache->opts.train) {
-        seed_roots(cache->model, g, b);
-        plan_accumulate(g->plan, 0, add);
-        plan_backward(g->plan, 0);
-    }
-    return f;
+static void sums_add(head_sums_t *to, const head_sums_t *more) {
+    to->ce += more->ce;
+    to->n += more->n;
+    to->correct += more->correct;
+    to->n_correct += more->n_correct;
+    to->squared += more->squared;
+    to->absolute += more->absolute;
+    to->n_values += more->n_values;
 }
 
 void gato_metrics_add(gato_metrics_t *sum, const gato_metrics_t *more) {
-    sum->ce_continuous += more->ce_continuous;
-    sum->ce_discrete += more->ce_discrete;
-    sum->ce_text += more->ce_text;
-    sum->ce_image += more->ce_image;
-    sum->n_continuous += more->n_continuous;
-    sum->n_discrete += more->n_discrete;
-    sum->n_text += more->n_text;
-    sum->n_image += more->n_image;
-    sum->correct += more->correct;
-    sum->n_correct += more->n_correct;
-    sum->squared += more->squared;
-    sum->absolute += more->absolute;
-    sum->n_values += more->n_values;
-    sum->positions += more->positions;
-    sum->sequences += more->sequences;
+    if (sum->tasks != more->tasks) BUG("%zu tasks and %zu", sum->tasks, more->tasks);
+    for (size_t i = 0; i < sum->tasks * HEADS; i++) sums_add(&sum->sums[i], &more->sums[i]);
+    for (size_t i = 0; i < sum->tasks; i++) {
+        sum->positions[i] += more->positions[i];
+        sum->sequences[i] += more->sequences[i];
+    }
+}
+
+static void measure(const gato_graphs_t *graphs, gato_graph_t *g, const batch_t *b,
+                    gato_metrics_t *f) {
+    const gato_model_t *m = graphs->model;
+    head_sums_t *sums = xmalloc((m->tasks.n + 1) * sizeof *sums);
+    for (size_t i = 0; i < m->n_groups; i++) {
+        const group_t *group = &m->group[i];
+        if (g->head[i].root[0] == NO_VAR) continue;
+        memset(sums, 0, m->tasks.n * sizeof *sums);
+        group->head->measure(m, group, &b->target[i], g->plan, &g->head[i], graphs->opts.train,
+                             sums);
+        size_t h = head_number(group->head);
+        for (size_t t = 0; t < m->tasks.n; t++) sums_add(&f->sums[t * HEADS + h], &sums[t]);
+    }
+    free(sums);
+    for (size_t s = 0; s < batch_sequences(b); s++) {
+        int32_t task = column_at(&b->task, s);
+        f->positions[task] += (size_t)(column_at(&b->start, s + 1) - column_at(&b->start, s));
+        f->sequences[task]++;
+    }
+}
+
+/* The sum of the terms of head.h's table; seeds the backward pass with their factors. */
+static double total(const gato_graphs_t *graphs, gato_graph_t *g, const batch_t *b) {
+    const gato_model_t *m = graphs->model;
+    double loss = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_groups; i++)
+        for (size_t r = 0; r < HEAD_ROOTS; r++) {
+            var_t root = g->head[i].root[r];
+            if (root == NO_VAR) continue;
+            const group_t *group = &m->group[i];
+            double factor = group->head->factor(b, group, &b->target[i], r);
+            if (factor != 0) loss += factor * (double)plan_scalar(g->plan, root);
+            if (graphs->opts.train) plan_seed(g->plan, 0, n++, (float)factor);
+        }
+    return loss;
+}
+
+void gato_step(gato_graphs_t *graphs, const batch_t *b, uint64_t seed, uint64_t step,
+               uint64_t first_sample, bool add, gato_metrics_t *f) {
+    gato_graph_t *g = gato_graph_fill(graphs, b);
+    plan_key(g->plan, seed, step, first_sample);
+    plan_forward(g->plan);
+    measure(graphs, g, b, f);
+    f->loss = total(graphs, g, b);
+    if (!graphs->opts.train) return;
+    plan_accumulate(g->plan, 0, add);
+    plan_backward(g->plan, 0);
 }

@@ -16,10 +16,10 @@ typedef struct {
     size_t B, T;
     uint32_t *row, *offset; /* [sequences] the row of each, and its first place in it */
 } packing_t;
-/* Sequences keep their order, one a row, where padding is below a tenth; else they are packed, the
- * longest first, each into the first row that has room. T: a multiple of 8 or 64, the exact
- * length up to 32 positions or when `exact`. A function of the lengths alone. Release with
- * packing_release. */
+/* Sequences keep their order, one a row, when `exact`, where padding is below a tenth, or where
+ * packing wins nothing; else they are packed, the longest first, each into the first row that has
+ * room. T: a multiple of 8 or 64, the exact length up to 32 positions or when `exact`; packed, of 8
+ * or 32 and up to twice the longest sequence. A function of the lengths alone. Release with packing_release. */
 packing_t packing_of(const batch_t *b, bool exact);
 void packing_release(packing_t *p);
 
@@ -39,7 +39,7 @@ typedef struct {
     gato_inputs_t in;
     var_t first;                      /* I32 [B,T] */
     var_t embeddings, hidden, logits; /* trace: kept with all_logits; else NO_VAR */
-    var_t *group_input;               /* [n_groups * ROWS_INPUTS] */
+    var_t *group_input;               /* [n_groups * ROWS_INPUTS]; NO_VAR where absent */
     head_vars_t *head;                /* [n_groups] */
 } gato_graph_t;
 
@@ -52,8 +52,17 @@ const gato_model_t *gato_graphs_model(const gato_graphs_t *g);
 
 /* The graph for a batch, with its inputs filled in; owned by the cache. */
 gato_graph_t *gato_graph_fill(gato_graphs_t *g, const batch_t *b);
-/* Rows of [B, T] that hold no token, over all: of the last batch. */
+/* The graph of the last batch; NULL before the first. */
+gato_graph_t *gato_graphs_last(const gato_graphs_t *g);
+/* Positions of [B, T] that hold no token, over all: of the last batch. */
 double gato_graphs_padding(const gato_graphs_t *g);
+
+/* For graphs that others record (player.c). Fills the inputs that gato_embed made for n[i] rows of
+ * pool i, of which the batch may have fewer; padding is a zero row. */
+void gato_inputs_fill(plan_t *plan, const tape_t *t, const gato_model_t *m, const gato_inputs_t *in,
+                      const size_t *n, const batch_t *b, const packing_t *p);
+/* first [B,T] of gato_hidden: where the attention window of every position begins, -1 = padding. */
+void gato_first_fill(const batch_t *b, const packing_t *p, int32_t *first);
 
 /* Sums of one batch, or of many. */
 typedef struct {

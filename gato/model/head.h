@@ -15,13 +15,16 @@
  *   discrete      sum CE of acted discrete tokens               w.action / N
  *   text          sum CE of predicted text                      w.text / N
  *   image         mean CE of image codes, over K, for each k    w.image / number of horizons
- *   vector        observed vectors, the next ones: mean CE of   w.vector
- *                 their bins, or mean squared error of the
- *                 standardized numbers (vector_in = linear)
+ *   vector_ce     mean CE of the bins of observed vectors       w.vector
+ *   vector        mean squared error of observed vectors,       w.vector, of each slot its share
+ *                 standardized (vector_in = linear)
  *
  * action_mse with several tasks: the mean is over all numbers of the batch, so a task's term has the
- * factor w.action (its numbers / all numbers); vector likewise. With one task both are w.action and
- * w.vector.
+ * factor w.action (its numbers / all numbers); vector likewise with its slots. With one task both
+ * are w.action and w.vector.
+ *
+ * Images (horizon 1) and vectors are read at the token before theirs, which may belong to the
+ * timestep before, but not across the seam between prompt and main part.
  *
  * Add one: a file head_x.c with a head_t, its line in head.c, its test, its lines in README.md.
  */
@@ -34,10 +37,12 @@
 struct batch;
 typedef struct head head_t;
 
-/* The targets of one head; of one task where its parameters belong to it. */
+/* Targets that are recorded together: those of one head, of one task where its parameters belong to
+ * it, and of one part where a head has several (a horizon, a slot). */
 typedef struct {
     const head_t *head;
     uint32_t task; /* of a head with `own`; else 0 */
+    uint32_t part;
 } group_t;
 
 /* A sequence as it lies in the batch, for collecting targets. */
@@ -49,13 +54,16 @@ typedef struct {
 } sequence_places_t;
 
 /* The targets of a group. Input 0 is `position` I32: the hidden row that predicts (a ragged position
- * of the batch; graph.c turns it into a row of [B * T]). Beside the inputs, for metrics and
- * weights: the task of each target. */
+ * of the batch; graph.c turns it into a row of [B * T], padding into -1). Input 1 is `weight` F32:
+ * 1 per target as collected; batch_end shares it within a sequence where loss.per_sequence says
+ * so. Beside the inputs, for metrics and weights: the task of each target. */
 typedef struct {
     rows_t rows;
     column_t task;
-    double weight; /* of all targets: what their sum is divided by or multiplied with (factor) */
+    double weight;  /* sum of the weights of all targets */
+    double numbers; /* of heads that regress: the same times the numbers of each target */
 } targets_t;
+enum { INPUT_POSITION, INPUT_WEIGHT, INPUT_OTHER };
 
 /* Unweighted sums over targets, for metrics over many batches. */
 typedef struct {
@@ -74,6 +82,7 @@ typedef struct {
     var_t root[HEAD_ROOTS];   /* scalars, each a root of the backward pass */
     var_t value[HEAD_VALUES]; /* what its metrics read */
 } head_vars_t;
+extern const head_vars_t head_vars_none;
 
 /* How a head chooses actions at play. */
 typedef struct {
@@ -85,15 +94,26 @@ typedef struct {
 
 struct head {
     const char *name;
+    /* What its metrics are of: "action", "discrete", "text", "image" or "vector". Heads of the same
+     * never serve the same model. */
+    const char *of;
     bool own; /* its parameters belong to a task */
     /* Does a model of this configuration have it for records of this task? */
     bool (*serves)(const gato_config_t *c, const task_t *task);
+    /* How many groups it has for a task (`own`) or the model; NULL = 1. */
+    size_t (*parts)(const struct gato_model *m, uint32_t task);
+    /* Has the group something to predict in the model? NULL = yes. */
+    bool (*possible)(const struct gato_model *m, const group_t *g);
     size_t (*inputs)(const struct gato_model *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]);
-    /* Appends the targets of a sequence that has just been added to the batch. */
+    /* Appends the targets of a sequence that has just been added to the batch, and counts them
+     * (rows_added). */
     void (*collect)(const struct batch *b, const group_t *g, const sequence_places_t *s,
                     targets_t *to);
     /* Do its targets count in N, the number of token targets? */
     bool counts;
+    /* With loss.per_sequence, targets that count share the weight 1 of their sequence. Do these,
+     * which do not count, share one of their own? */
+    bool shares;
     /* Records the losses over hidden rows [n, D], n >= 1. The parameters exist from then on. train:
      * only what the roots need. */
     void (*record)(nn_t *nn, const struct gato_model *m, const group_t *g, size_t n, var_t rows,
@@ -101,8 +121,8 @@ struct head {
     /* The factor of root r for this batch; 0 = no term. */
     double (*factor)(const struct batch *b, const group_t *g, const targets_t *t, size_t r);
     /* Adds the sums of the targets of each task to sums[task]. */
-    void (*measure)(const struct gato_model *m, const group_t *g, const targets_t *t,
-                    const plan_t *plan, const head_vars_t *vars, bool train, head_sums_t *sums);
+    void (*measure)(const struct gato_model *m, const group_t *g, const targets_t *t, plan_t *plan,
+                    const head_vars_t *vars, bool train, head_sums_t *sums);
     /* The acted slots that it chooses at play; NULL = none. */
     bool (*plays)(const gato_config_t *c, const slot_t *slot);
     head_play_t play;
@@ -110,6 +130,8 @@ struct head {
 
 /* Every head, NULL at the end: the order of the groups and of the metrics. */
 extern const head_t *const heads[];
-enum { HEADS = 7 };
+enum { HEADS = 8 };
+/* The number of a head in heads[]. */
+size_t head_number(const head_t *head);
 
 #endif

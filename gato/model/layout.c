@@ -2,52 +2,91 @@
 #include "gato/model/layout.h"
 
 #include "common/base/die.h"
+#include "gato/model/embed.h"
+
+/* What a value holds by its sizes: an image without its array has none. */
+static slot_value_t held(const slot_value_t *value) {
+    slot_value_t v = *value;
+    if (!v.codes) v.grid_h = v.grid_w = 0;
+    if (!v.rgb) v.image_h = v.image_w = 0;
+    return v;
+}
+
+/* Observed slots in the order of the task; in episodes a text may come before the images. A text
+ * that is to be predicted always comes behind its image. */
+static void put_order(layout_t *l, const gato_config_t *c) {
+    const task_t *task = l->task;
+    bool text_first = c->model.text_first && task->kind == RECORD_EPISODE;
+    size_t n = 0;
+    for (uint32_t k = 0; text_first && k < task->n_slots; k++)
+        if (task->slot[k].kind == SLOT_TEXT) l->order[n++] = (uint8_t)k;
+    for (uint32_t k = 0; k < task->n_slots; k++)
+        if (!text_first || task->slot[k].kind != SLOT_TEXT) l->order[n++] = (uint8_t)k;
+}
+
+int layout_of(layout_t *l, const gato_config_t *c, const task_t *task, const timestep_t *s,
+              reason_t *why) {
+    *l = (layout_t){.task = task};
+    put_order(l, c);
+    for (uint32_t k = 0; k < task->n_slots; k++) {
+        if (!slot_value_present(&s->slot[k])) continue;
+        slot_value_t value = held(&s->slot[k]);
+        if (embed_of(c, &task->slot[k])->tokens(c, &task->slot[k], &value, &l->count[k], why))
+            return -1;
+    }
+    return 0;
+}
+
+int layout_declared(layout_t *l, const gato_config_t *c, const task_t *task, reason_t *why) {
+    *l = (layout_t){.task = task};
+    put_order(l, c);
+    for (uint32_t k = 0; k < task->n_slots; k++) {
+        const slot_t *slot = &task->slot[k];
+        slot_value_t value = {.grid_h = slot->grid_h,
+                              .grid_w = slot->grid_w,
+                              .image_h = slot->image_h,
+                              .image_w = slot->image_w,
+                              .text_len = slot->text_len};
+        bool unread =
+            slot->kind == SLOT_TEXT && task->kind == RECORD_EPISODE && !c->model.control_text;
+        if (unread) continue;
+        if (embed_of(c, slot)->tokens(c, slot, &value, &l->count[k], why)) return -1;
+    }
+    return 0;
+}
+
+static bool observed(const layout_t *l, uint32_t slot) {
+    return l->task->slot[slot].side == SIDE_OBSERVED;
+}
 
 size_t layout_observation(const layout_t *l) {
-    return l->count[PART_IMAGE] + l->count[PART_TEXT] + l->count[PART_CONTINUOUS] +
-           l->count[PART_DISCRETE];
+    size_t n = 0;
+    for (uint32_t k = 0; k < l->task->n_slots; k++)
+        if (observed(l, k)) n += l->count[k];
+    return n;
 }
 
 size_t layout_tokens(const layout_t *l) {
-    return layout_observation(l) + l->count[PART_SEPARATOR] + l->count[PART_ACTION] +
-           l->count[PART_DISCRETE_ACTION];
+    size_t n = 1;
+    for (uint32_t k = 0; k < l->task->n_slots; k++) n += l->count[k];
+    return n;
 }
 
-part_t layout_order(const layout_t *l, size_t i) {
-    if (l->text_first && i < 2) return i ? PART_IMAGE : PART_TEXT;
-    return (part_t)i;
-}
-
-size_t layout_start(const layout_t *l, part_t part) {
-    size_t at = 0;
-    for (size_t i = 0; i < PARTS; i++) {
-        part_t p = layout_order(l, i);
-        if (p == part) return at;
-        at += l->count[p];
+size_t layout_start(const layout_t *l, uint32_t slot) {
+    size_t at = observed(l, slot) ? 0 : 1; /* the separator */
+    for (uint32_t i = 0; i < l->task->n_slots; i++) {
+        if (l->order[i] == slot) return at;
+        at += l->count[l->order[i]];
     }
-    BUG("no part %d", (int)part);
+    BUG("no slot %u", slot);
 }
 
-part_t layout_part(const layout_t *l, size_t i, size_t *index) {
-    for (size_t k = 0; k < PARTS; k++) {
-        part_t p = layout_order(l, k);
-        if (i < l->count[p]) {
-            *index = i;
-            return p;
-        }
-        i -= l->count[p];
-    }
-    BUG("no such token in a timestep of %zu", layout_tokens(l));
-}
-
-int32_t layout_inner(const layout_t *l, size_t i) {
-    return i < layout_observation(l) ? (int32_t)i : -1;
-}
-
-bool layout_target(const layout_t *l, size_t i) {
-    size_t index;
-    part_t p = layout_part(l, i, &index);
-    return p == PART_ACTION || p == PART_DISCRETE_ACTION || (p == PART_TEXT && l->text_target);
+uint32_t layout_window(const gato_config_t *c, const task_t *task) {
+    if (task->kind != RECORD_EPISODE) return 1;
+    layout_t l;
+    if (layout_declared(&l, c, task, NULL)) return 1; /* refused where the sizes are read */
+    size_t n = (size_t)c->model.context / layout_tokens(&l);
+    return n ? (uint32_t)n : 1;
 }
 
 int32_t layout_position(size_t i, size_t n, size_t vocabulary, bool closed, bool mean, float draw) {

@@ -6,17 +6,18 @@
  *   predict_token.weight [vocab,D]
  *   pos_embed_observation.weight [context,D]
  *   transformer.h.*, transformer.ln_f
- *   image_embedding.* (patches)
+ *   image_embedding.* (patches); patch_embedding is residual block 1, patch_embedding_2 block 2
  *   image_codes.codebook [K,Dc] (fixed)
  *   image_codes.white [K,Dc] (fixed): the codebook whitened, where model.code_norm = white
  *   image_codes.proj.{weight [D, m*m*Dc], bias}
  *   image_codes.{row,col}.weight [128,D]
  *   predict_future.weight [m*m*K, D] (loss.image > 0): logits of the m*m codes of a merged token,
- *       code after code; predict_future.{k}.weight for each further horizon k
+ *       code after code, at the first horizon of loss.horizon; predict_future.{k}.weight for each
+ *       further horizon k
  *   vector_embedding.<task>.<slot>.{weight [D,n], bias} (vector_in = linear)
  *   predict_action.<task>.{weight [A,D], bias} (action_kind = mse): the acted vectors, read at the
  *       separator
- *   predict_vector.<task>.{weight [n,D], bias} (loss.vector with vector_in = linear)
+ *   predict_vector.<task>.<slot>.{weight [n,D], bias} (loss.vector with vector_in = linear)
  *
  * <task> and <slot> are names escaped for tensors (model_tensor_name).
  */
@@ -64,6 +65,12 @@ size_t gato_model_pool(const gato_model_t *m, uint32_t task, uint32_t slot);
 /* A name as a part of a tensor's name: letters, digits, '_' and '-' stay; every other byte becomes
  * %XX. Returns buf. */
 const char *model_tensor_name(const char *name, char buf[3 * TASK_NAME]);
+/* "<prefix>.<task>" and "<prefix>.<task>.<slot>", names escaped. */
+enum { MODEL_TENSOR = 6 * TASK_NAME + 64 };
+void model_task_tensor(const gato_model_t *m, const char *prefix, uint32_t task,
+                       char buf[MODEL_TENSOR]);
+void model_slot_tensor(const gato_model_t *m, const char *prefix, uint32_t task, uint32_t slot,
+                       char buf[MODEL_TENSOR]);
 
 /* ---- recording (nn's scope is the top) ---- */
 
@@ -73,6 +80,8 @@ typedef struct {
     var_t *pool_input; /* [n_pools * ROWS_INPUTS], the caller's array; NO_VAR where absent */
     var_t at, inner;   /* I32 [B,T], -1 = zero row */
 } gato_inputs_t;
+/* The shape of n rows of an input. */
+shape_t gato_input_shape(const input_spec_t *spec, size_t n);
 var_t gato_embed(nn_t *nn, const gato_model_t *m, const size_t *n, size_t B, size_t T,
                  gato_inputs_t *in);
 /* Records the blocks and ln_f over x [B,T,D]. first I32 [B,T]: the first position of its row that
@@ -81,6 +90,10 @@ var_t gato_embed(nn_t *nn, const gato_model_t *m, const size_t *n, size_t B, siz
 var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t first, bool train);
 /* The options of the blocks (for nn_block_rest, in scope "transformer"). */
 transformer_opts_t gato_blocks(const gato_model_t *m, var_t first, bool train);
+/* The weight of the token head, predict_token.weight [vocab,D]. */
+var_t gato_head(nn_t *nn, const gato_model_t *m);
+/* A linear layer without bias, U(+-1/sqrt(D)) at first: rows [n,D] -> [n,out]. */
+var_t gato_predict(nn_t *nn, const gato_model_t *m, const char *name, var_t rows, size_t out);
 /* The token head: rows [n,D] -> logits [n, hi - lo] of the ids lo .. hi - 1. */
 var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows, uint32_t lo, uint32_t hi);
 

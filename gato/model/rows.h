@@ -14,9 +14,9 @@ enum { ROWS_INPUTS = 8 };
 typedef struct {
     const char *name; /* of the tape's input, within the scope of its pool or group */
     dtype_t type;
-    int rank;      /* of one row; 0 = one element per row */
-    size_t dim[3]; /* [rank] */
-    int32_t pad;   /* I32: what rows of padding hold; F32: they are 0 */
+    int rank;       /* of one row; 0 = one element per row */
+    size_t dim[3];  /* [rank] */
+    int32_t pad[2]; /* I32: what rows of padding hold, by turns; F32: they are 0 */
 } input_spec_t;
 /* Elements per row. */
 size_t input_count(const input_spec_t *s);
@@ -31,6 +31,10 @@ typedef struct {
 /* Room for `rows` more rows: where they begin. BUG: of the other type. */
 int32_t *column_ints(column_t *c, size_t rows);
 float *column_floats(column_t *c, size_t rows);
+/* Appends one row of one integer. */
+void column_put(column_t *c, int32_t v);
+/* Element i of a column of integers. */
+int32_t column_at(const column_t *c, size_t i);
 
 /* n rows of several inputs. The caller keeps every column at n rows. */
 typedef struct {
@@ -39,6 +43,8 @@ typedef struct {
     column_t input[ROWS_INPUTS];
 } rows_t;
 void rows_init(rows_t *r, const input_spec_t *spec, size_t n_inputs);
+/* Counts rows whose columns were appended. BUG: a column of another length. */
+void rows_added(rows_t *r, size_t rows);
 /* Empties it and keeps the memory. */
 void rows_clear(rows_t *r);
 void rows_release(rows_t *r);

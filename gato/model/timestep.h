@@ -38,7 +38,7 @@ typedef struct {
 
 /* Where the tokens of a timestep lie in a batch (positions of the batch, ragged). */
 typedef struct {
-    const timestep_t *data;
+    timestep_t data;          /* what it points to is borrowed until batch_end */
     int32_t step;             /* number in the sequence, from 0 */
     size_t first[TASK_SLOTS]; /* first position of a slot's tokens */
     size_t count[TASK_SLOTS]; /* how many; 0 = the slot is missing */

@@ -32,9 +32,10 @@ struct player {
     plan_cache_t *chunks; /* chunk_t by graph_shape_t */
     float **cache;        /* [layers] of [capacity, kern_cache_width] */
     size_t capacity;
-    /* bound to op_attention_cached: first visible row, rows in use, tokens of the step before that
-     * come first in this chunk, and the first row that those see */
+    /* first visible row, rows in use, tokens of the step before that come first in this chunk, and
+     * the first row that those see; and bound to op_attention_cached */
     int32_t span[4];
+    attention_lane_t lane;
     int32_t step;
     int32_t *begin; /* ring [attn_window]: first row of each of the last timesteps */
     size_t acts;    /* tokens of an action */
@@ -76,18 +77,16 @@ static void record_chunk(void *context, const void *key, plan_memory_t *memory,
     gato_pools_t pools = {s->tokens, s->images, s->vectors};
     var_t x = gato_embed(&nn, m, pools, 1, T, &c->g.in);
     c->last_row = (int32_t)T - 1;
-    var_t span = tape_bound(t, "span", I32_1(4), p->span);
+    var_t lane = op_attention_lanes(t, &p->lane, 1);
     var_t at = tape_bound(t, "last", I32_1(1), &c->last_row);
     transformer_opts_t o = gato_blocks(m, NO_VAR, false);
     size_t mark = nn_push(&nn, "transformer");
     for (size_t i = 0; i < L; i++) {
-        shape_t rows_of_cache = F32_2(p->capacity, cache_width(p));
-        var_t cache = tape_bound(t, "cache", rows_of_cache, p->cache[i]);
         /* after the keys and values of the last layer, only the last position counts */
-        size_t rows = i + 1 < L ? T : 1;
+        bool last = i + 1 == L;
         var_t qkv = nn_block_qkv(&nn, i, x);
-        var_t attended = op_attention_cached(t, qkv, cache, span, o.heads, rows);
-        if (rows < T)
+        var_t attended = op_attention_cached(t, qkv, lane, o.heads, i, last);
+        if (last)
             x = tape_reshape(t, op_gather(t, tape_reshape(t, x, F32_2(T, D)), at), F32_3(1, 1, D));
         x = nn_block_rest(&nn, i, x, attended, o);
     }
@@ -118,15 +117,11 @@ static int32_t first_row(const player_t *p) {
 }
 
 /* Moves the visible rows, from the start of a panel on, to the front of a cache of `capacity`
- * rows. A larger cache is a new one: chunks bound to the old one are recorded anew. */
+ * rows. A larger cache is a new one. */
 static void cache_compact(player_t *p, size_t capacity) {
     size_t L = (size_t)p->m->config.model.layers, heads = (size_t)p->m->config.model.heads;
     int32_t first = first_row(p) / KERN_CACHE_PANEL * KERN_CACHE_PANEL;
     size_t live = (size_t)(p->span[1] - first);
-    if (capacity > p->capacity) {
-        plan_cache_clear(p->chunks);
-        p->ran = NULL;
-    }
     for (size_t i = 0; i < L; i++) {
         float *old = p->cache[i];
         if (capacity > p->capacity) p->cache[i] = cache_new(p, capacity);
@@ -151,6 +146,13 @@ static void run_chunk(player_t *p) {
         cache_compact(p, need > p->capacity ? whole_panels(2 * need) : p->capacity);
     p->ran = chunk_for(p);
     gato_inputs_fill(&p->ran->g, p->m, &p->batch);
+    p->lane = (attention_lane_t){.T = T,
+                                 .used = (size_t)p->span[1],
+                                 .first = (size_t)p->span[0],
+                                 .early = (size_t)p->span[2],
+                                 .early_first = (size_t)p->span[3],
+                                 .capacity = p->capacity,
+                                 .cache = p->cache};
     plan_forward(p->ran->g.plan);
     p->span[1] += (int32_t)T;
 }

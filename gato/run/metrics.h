@@ -6,14 +6,23 @@
 #include "gato/data/dataset.h"
 #include "gato/model/graph.h"
 
-/* Runs sequences of `source` (at most `limit`, spread evenly; 0 = all) through the inference graphs
- * and returns their sums. */
-gato_metrics_t metrics_over(gato_graphs_t *g, const dataset_t *d, size_t source, side_t side,
-                            size_t limit);
-/* The loss that training minimizes, computed from sums over many batches: per token, whatever
- * loss.per_sequence says. NAN when nothing was measured. */
-double metrics_loss(const gato_model_t *m, const gato_metrics_t *f);
-/* Writes the members loss .. perplexity_text of an eval line; null where nothing was measured. */
-void metrics_members(const gato_model_t *m, const gato_metrics_t *f, jsonw_t *w);
+/* Every task, where a task's number is asked for. */
+#define METRICS_ALL UINT32_MAX
+
+/* Runs sequences of a source and a task (at most `limit`, spread evenly; 0 = all) through the
+ * inference graphs and adds their sums to *f (gato_metrics_init). */
+void metrics_over(gato_graphs_t *g, const dataset_t *d, size_t source, uint32_t task, side_t side,
+                  size_t limit, gato_metrics_t *f);
+/* The sequences and positions (tokens) of a task that were run. */
+size_t metrics_sequences(const gato_metrics_t *f, uint32_t task);
+size_t metrics_positions(const gato_metrics_t *f, uint32_t task);
+/* The loss that training minimizes, of one task or all, computed from sums over many batches: per
+ * token, whatever loss.per_sequence says. NAN when nothing was measured. */
+double metrics_loss(const gato_model_t *m, const gato_metrics_t *f, uint32_t task);
+/* The mean absolute error of actions, [-1,1] being their range; NAN likewise. */
+double metrics_action_error(const gato_metrics_t *f, uint32_t task);
+/* Writes the members loss .. loss_vector of an eval line; null where nothing was measured, or where
+ * the configuration does not train what would be. */
+void metrics_members(const gato_model_t *m, const gato_metrics_t *f, uint32_t task, jsonw_t *w);
 
 #endif

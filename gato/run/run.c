@@ -13,72 +13,106 @@
 /* ---- config.json ---- */
 
 char *run_json(const gato_model_t *m) {
-    char *config = config_print(gato_config_table, &m->config);
-    cJSON *o = gato_facts_json(&m->facts);
-    char *facts = cJSON_Print(o);
-    if (!facts) die(RC_RUNTIME, "out of memory (config.json)");
-    char *text =
-        xasprintf("{\n\"format\": \"gato\",\n\"version\": %d,\n\"config\": %s,\n\"facts\": %s\n}\n",
-                  GATO_VERSION, config, facts);
+    char *config = config_print(gato_config_table, &m->config), *tasks = tasks_json(&m->tasks);
+    cJSON *o = vocabulary_json(&m->vocabulary);
+    char *vocabulary = cJSON_Print(o);
+    if (!vocabulary) die(RC_RUNTIME, "out of memory (config.json)");
+    char *text = xasprintf("{\n\"format\": \"gato\",\n\"version\": %d,\n\"config\": %s,\n"
+                           "\"vocabulary\": %s,\n\"tasks\": %s\n}\n",
+                           GATO_VERSION, config, vocabulary, tasks);
     free(config);
-    free(facts);
+    free(vocabulary);
+    free(tasks);
     cJSON_Delete(o);
     return text;
 }
 
-/* Refuses sizes that no real model has, so that products do not overflow. */
-static int check_sizes(const gato_facts_t *f, reason_t *why) {
-    const struct {
-        const char *what;
-        uint32_t v, most;
-    } size[] = {{"text_vocab", f->text_vocab, 1 << 24},
-                {"n_continuous", f->n_continuous, 1 << 20},
-                {"n_discrete", f->n_discrete, 1 << 20},
-                {"n_actions", f->n_actions, 1 << 20},
-                {"codes", f->codes, 1 << 24},
-                {"n_discrete_actions", f->n_discrete_actions, 1 << 20},
-                {"grid_h", f->grid_h, 1 << 15},
-                {"grid_w", f->grid_w, 1 << 15},
-                {"image_h", f->image_h, 1 << 15},
-                {"image_w", f->image_w, 1 << 15},
-                {"code_dim", f->code_dim, 1 << 16}};
-    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
-        if (size[i].v > size[i].most)
-            return reason_set(why, "facts: '%s' = %u is beyond %u", size[i].what, size[i].v,
-                              size[i].most);
-    if (f->codes && !f->code_dim) return reason_set(why, "facts: codes without a width");
+void run_text_release(run_text_t *t) {
+    vocabulary_release(&t->vocabulary);
+    tasks_release(&t->tasks);
+}
+
+/* No action leaves a policy unscaled. */
+static int check_scaling(const tasks_t *tasks, reason_t *why) {
+    for (size_t i = 0; i < tasks->n; i++)
+        for (uint32_t k = 0; k < tasks->v[i].n_slots; k++) {
+            const slot_t *slot = &tasks->v[i].slot[k];
+            char name[TASK_NAME + 64];
+            if (slot->kind == SLOT_VECTOR && slot->side == SIDE_ACTED &&
+                (!slot->scale_low || !slot->scale_high || !slot->scaling))
+                return reason_set(why, "tasks: '%s' does not say how %s is scaled",
+                                  tasks->v[i].name, slot_text(slot, name));
+        }
     return 0;
 }
 
-int run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t *f, reason_t *why) {
-    config_defaults(gato_config_table, c);
-    *f = (gato_facts_t){0};
-    cJSON *o = json_parse(text, size, false, why);
-    if (!o) return RC_DATA;
+static int parse_tasks(const cJSON *list, tasks_t *tasks, reason_t *why) {
+    char *text = cJSON_PrintUnformatted(list);
+    if (!text) return reason_set(why, "'tasks' is missing");
+    int rc = tasks_parse(tasks, text, strlen(text), why);
+    free(text);
+    return rc ? rc : check_scaling(tasks, why);
+}
+
+static int check_version(const cJSON *o, reason_t *why) {
     const char *format = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "format"));
     uint64_t version = 0;
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, "version"),
-                *config = cJSON_GetObjectItemCaseSensitive(o, "config");
+    if (!format && cJSON_GetObjectItemCaseSensitive(o, "_class_name"))
+        return reason_set(why, "this is an image tokenizer (a RUN of vqvae), no policy");
+    if (!format || strcmp(format, "gato"))
+        return reason_set(why, "'format' is %s%.40s; that of a policy is gato",
+                          format ? "" : "missing", format ? format : "");
+    if (!json_u64(cJSON_GetObjectItemCaseSensitive(o, "version"), &version))
+        return reason_set(why, "'version' is missing");
+    if (version == 1)
+        return reason_set(why,
+                          "version 1 knew one task only; this program reads version %d: train "
+                          "the policy again (tokenize its data again first)",
+                          GATO_VERSION);
+    if (version != GATO_VERSION)
+        return reason_set(why, "version %llu; this program reads version %d",
+                          (unsigned long long)version, GATO_VERSION);
+    return 0;
+}
+
+int run_parse(const char *text, size_t size, run_text_t *t, reason_t *why) {
+    *t = (run_text_t){.tasks = {0}};
+    config_defaults(gato_config_table, &t->config);
+    cJSON *o = json_parse(text, size, false, why);
+    if (!o) return RC_DATA;
+    const cJSON *config = cJSON_GetObjectItemCaseSensitive(o, "config");
     int rc = RC_OK;
-    if (!format || strcmp(format, "gato")) {
-        reason_set(why, "'format' is %s%s; that of a policy is gato", format ? "" : "missing",
-                   format ? format : "");
-        rc = RC_MISFIT;
-    } else if (!v || !json_u64(v, &version) || version != GATO_VERSION) {
-        reason_set(why, "version %llu; this program reads version %d", (unsigned long long)version,
-                   GATO_VERSION);
+    if (check_version(o, why)) {
         rc = RC_MISFIT;
     } else if (!cJSON_IsObject(config)) {
         reason_set(why, "'config' is missing");
         rc = RC_DATA;
-    } else if (config_json(gato_config_table, c, config, why) || gato_config_check(c, why)) {
+    } else if (config_json(gato_config_table, &t->config, config, why) ||
+               gato_config_check(&t->config, why)) {
         rc = RC_MISFIT;
-    } else if (gato_facts_parse(f, cJSON_GetObjectItemCaseSensitive(o, "facts"), why) ||
-               check_sizes(f, why)) {
+    } else if (vocabulary_parse(&t->vocabulary, cJSON_GetObjectItemCaseSensitive(o, "vocabulary"),
+                                why) ||
+               parse_tasks(cJSON_GetObjectItemCaseSensitive(o, "tasks"), &t->tasks, why)) {
         rc = RC_DATA;
     }
-    if (rc) gato_facts_release(f);
+    if (rc) run_text_release(t);
     cJSON_Delete(o);
+    return rc;
+}
+
+int run_read_text(const char *dir, run_text_t *t, reason_t *why) {
+    enum { MOST = 16 << 20 };
+    char *path = fs_join(dir, GATO_CONFIG_FILE);
+    uint8_t *text = NULL;
+    size_t size;
+    reason_t inner;
+    int rc = fs_exists(path) ? RC_DATA : RC_USAGE;
+    if (!fs_read(path, MOST, &text, &size, why)) {
+        rc = run_parse((char *)text, size, t, &inner);
+        if (rc) reason_set(why, "'%s': %s", path, inner.text);
+    }
+    free(text);
+    free(path);
     return rc;
 }
 
@@ -116,17 +150,23 @@ static void shape_text(char out[96], int rank, const uint64_t *dim) {
 }
 
 /* Compares config.json with the file before a network of the claimed size takes memory. */
-static int check_claim(const gato_config_t *c, const gato_facts_t *f, const st_file_t *file,
-                       const char *path, reason_t *why) {
-    tokens_t tokens = gato_tokens(c, f);
-    const st_tensor_t *t = st_find(file, "embed_token.weight");
+static int check_claim(const run_text_t *text, const st_file_t *file, const char *path,
+                       reason_t *why) {
+    const gato_config_t *c = &text->config;
+    tokens_t tokens = vocabulary_tokens(c, &text->vocabulary);
     uint64_t vocab = tokens_total(&tokens), width = (uint64_t)c->model.width;
+    const st_tensor_t *t = st_find(file, "separator_token"),
+                      *table = st_find(file, "embed_token.weight"); /* of models with tokens */
     if (!t)
         return reason_set(
-            why, "'%s' does not fit its configuration: missing tensor 'embed_token.weight'", path);
-    if (t->rank != 2 || t->dim[0] != vocab || t->dim[1] != width) {
+            why, "'%s' does not fit its configuration: missing tensor 'separator_token'", path);
+    if (t->rank != 1 || t->dim[0] != width)
+        return reason_set(why,
+                          "'%s' does not fit its configuration: 'separator_token' is not [%llu]",
+                          path, (unsigned long long)width);
+    if (table && (table->rank != 2 || table->dim[0] != vocab || table->dim[1] != width)) {
         char shape[96];
-        shape_text(shape, t->rank, t->dim);
+        shape_text(shape, table->rank, table->dim);
         return reason_set(why,
                           "'%s' does not fit its configuration: 'embed_token.weight' is %s instead "
                           "of [%llu,%llu]",
@@ -138,27 +178,30 @@ static int check_claim(const gato_config_t *c, const gato_facts_t *f, const st_f
     return 0;
 }
 
-static gato_model_t *load_model(const gato_config_t *c, const gato_facts_t *f, const char *path,
-                                int *rc, reason_t *why) {
+/* The codebook is a tensor of the file; the vocabulary has it too. */
+static int read_codebook(vocabulary_t *v, const st_file_t *file, reason_t *why) {
+    const st_tensor_t *t = st_find(file, "image_codes.codebook");
+    if (!t || !v->codes) return 0;
+    if (t->rank != 2 || t->dim[0] != v->codes || t->dim[1] != v->code_dim)
+        return reason_set(why, "'image_codes.codebook' is not [%u,%u]", v->codes, v->code_dim);
+    v->codebook = xmalloc(t->count * sizeof *v->codebook);
+    return st_read_f32(t, v->codebook, why);
+}
+
+static gato_model_t *load_model(run_text_t *text, const char *path, int *rc, reason_t *why) {
     st_file_t file;
     *rc = fs_exists(path) ? RC_DATA : RC_USAGE;
     if (st_open(&file, path, why)) return NULL;
     gato_model_t *m = NULL;
     *rc = RC_MISFIT;
-    if (!check_claim(c, f, &file, path, why)) {
-        m = gato_model_blank(c, f);
+    if (!check_claim(text, &file, path, why) && !read_codebook(&text->vocabulary, &file, why)) {
+        m = gato_model_blank(&text->config, &text->vocabulary, &text->tasks);
         *rc = weights_read(m->params, &file, path, &names, NULL, why);
     }
     st_close(&file);
     if (m && *rc) {
         gato_model_free(m);
         m = NULL;
-    }
-    if (!m) return NULL;
-    int at = params_find(m->params, "image_codes.codebook");
-    if (at >= 0) {
-        m->facts.codebook = xmalloc(params_at(m->params, at)->count * sizeof(float));
-        params_export(m->params, PARAMS_VALUE, at, m->facts.codebook);
     }
     return m;
 }
@@ -169,27 +212,13 @@ gato_model_t *run_load(const char *dir, int *rc, reason_t *why) {
         reason_set(why, "no policy folder '%s'", dir);
         return NULL;
     }
-    char *config_path = fs_join(dir, GATO_CONFIG_FILE),
-         *weights_path = fs_join(dir, GATO_WEIGHTS_FILE);
-    uint8_t *text = NULL;
-    size_t size;
-    gato_config_t c;
-    gato_facts_t f = {0};
-    gato_model_t *m = NULL;
-    reason_t inner;
-    if (fs_exists(config_path)) *rc = RC_DATA;
-    if (fs_read(config_path, (size_t)16 << 20, &text, &size, why)) goto end;
-    *rc = run_parse((char *)text, size, &c, &f, &inner);
-    if (*rc) {
-        reason_set(why, "'%s': %s", config_path, inner.text);
-        goto end;
-    }
-    m = load_model(&c, &f, weights_path, rc, why);
-    gato_facts_release(&f);
-end:
-    free(text);
-    free(config_path);
-    free(weights_path);
+    run_text_t text;
+    *rc = run_read_text(dir, &text, why);
+    if (*rc) return NULL;
+    char *path = fs_join(dir, GATO_WEIGHTS_FILE);
+    gato_model_t *m = load_model(&text, path, rc, why);
+    run_text_release(&text);
+    free(path);
     return m;
 }
 

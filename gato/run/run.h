@@ -1,9 +1,9 @@
-/* run.h - the RUN folder of a policy: config.json (configuration and facts) and model.safetensors
- * under NEKO's names.
+/* run.h - the RUN folder of a policy: config.json (configuration, vocabulary and tasks) and
+ * model.safetensors under NEKO's names.
  *
- * config.json: {"format": "gato", "version": 1, "config": every key, "facts": what the model knows
- * of its data}. The codebook is the tensor image_codes.codebook. Training files beside them belong
- * to common/train/checkpoint.h.
+ * config.json: {"format": "gato", "version": 2, "config": every key, "vocabulary": what all tasks
+ * share (vocabulary.h), "tasks": the bodies it plays (task.h)}. The codebook is the tensor
+ * image_codes.codebook. Training files beside them belong to common/train/checkpoint.h.
  */
 #ifndef GATO_RUN_H
 #define GATO_RUN_H
@@ -12,13 +12,22 @@
 
 #define GATO_CONFIG_FILE "config.json"
 #define GATO_WEIGHTS_FILE "model.safetensors"
-enum { GATO_VERSION = 1 };
+enum { GATO_VERSION = 2 };
 
 /* The text of config.json; deterministic, malloc'ed. */
 char *run_json(const gato_model_t *m);
+/* What config.json says. Release with run_text_release. */
+typedef struct {
+    gato_config_t config;
+    vocabulary_t vocabulary;
+    tasks_t tasks;
+} run_text_t;
+void run_text_release(run_text_t *t);
 /* Reads the text of config.json. 0, or an exit code with a reason: RC_DATA for text that is not
  * this JSON, RC_MISFIT for another format or version or an unknown key. */
-int run_parse(const char *text, size_t size, gato_config_t *c, gato_facts_t *f, reason_t *why);
+int run_parse(const char *text, size_t size, run_text_t *t, reason_t *why);
+/* Reads config.json of a RUN. 0, or an exit code with a reason: RC_USAGE for a missing one. */
+int run_read_text(const char *dir, run_text_t *t, reason_t *why);
 /* Loads a RUN. NULL with a reason and *rc: RC_USAGE for a missing folder or file, RC_DATA for a
  * corrupt one or NaN, RC_MISFIT with the first differences of names and shapes. */
 gato_model_t *run_load(const char *dir, int *rc, reason_t *why);
@@ -30,9 +39,5 @@ int run_read_weights(gato_model_t *m, const char *path, reason_t *why);
 /* Writes config.json and model.safetensors, for tools that make a RUN without training. 0, or an
  * exit code with a reason. */
 int run_save(const gato_model_t *m, const char *dir, reason_t *why);
-
-/* The subcommands `gato info` and `gato trace`. */
-int cmd_gato_info(int argc, char **argv);
-int cmd_gato_trace(int argc, char **argv);
 
 #endif

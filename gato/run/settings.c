@@ -20,55 +20,94 @@ static size_t consecutive(const gato_config_t *c, size_t steps) {
     return main_part > prompt ? main_part : prompt;
 }
 
-static void check_image_loss(const gato_config_t *c, const dataset_kinds_t *k) {
-    long long horizon = (long long)c->loss.horizon;
-    if (c->loss.image <= 0) {
-        if (horizon > 1)
+/* Each horizon needs a task whose sequences are longer. */
+static void check_horizons(const gato_config_t *c, const dataset_t *d) {
+    const tasks_t *tasks = dataset_tasks(d);
+    for (int i = 0; i < c->loss.horizon.n; i++) {
+        size_t horizon = (size_t)c->loss.horizon.v[i], most = 0;
+        bool runs = false;
+        for (uint32_t t = 0; t < tasks->n; t++) {
+            dataset_kinds_t k = dataset_kinds(d, t);
+            size_t steps = consecutive(c, k.image_steps);
+            if (k.images && steps > most) most = steps;
+            /* inside an image, a token is predicted by the one before it */
+            runs = runs || (k.images && (steps > horizon || (horizon == 1 && k.image_tokens > 1)));
+            if (k.images && k.image_steps && horizon > 1 && steps <= horizon)
+                log_line("task '%s': horizon %zu of loss.horizon never runs: a sequence holds %zu "
+                         "timesteps in a row",
+                         tasks->v[t].name, horizon, steps);
+        }
+        if (runs) continue;
+        if (horizon == 1)
             die(RC_USAGE,
-                "loss.horizon = %lld is set, but the loss on image codes would never run: set "
-                "loss.image above 0",
-                horizon);
+                "loss.image = %g would never run: an image is one token (model.merge = %lld) and "
+                "no sequence holds two",
+                c->loss.image, (long long)c->model.merge);
+        die(RC_USAGE,
+            "horizon %zu of loss.horizon would never run in any task: it needs %zu timesteps in a "
+            "row, and a sequence holds %zu (by model.context, train.window, train.prompt and the "
+            "episodes)",
+            horizon, horizon + 1, most ? most : 1);
+    }
+}
+
+static void check_image_loss(const gato_config_t *c, const dataset_t *d, const dataset_kinds_t *k) {
+    if (c->loss.image <= 0) {
+        if (c->loss.horizon.n > 1 || c->loss.horizon.v[0] > 1)
+            die(RC_USAGE, "loss.horizon is set, but the loss on image codes would never run: set "
+                          "loss.image above 0");
         return;
     }
     if (!k->images)
         die(RC_USAGE, "loss.image = %g would never run: the shards hold no images; set it to 0",
             c->loss.image);
-    size_t steps = consecutive(c, k->image_steps);
-    if (horizon > 1 && steps <= (size_t)horizon)
-        die(RC_USAGE,
-            "loss.horizon = %lld would never run: it needs %lld timesteps in a row, and a sequence "
-            "holds %zu (by model.context, train.window, train.prompt and the episodes)",
-            horizon, horizon + 1, k->image_steps ? steps : 1);
-    if (horizon == 1 && k->image_tokens < 2 && steps < 2)
-        die(RC_USAGE,
-            "loss.image = %g would never run: an image is one token (model.merge = %lld) "
-            "and no sequence holds two",
-            c->loss.image, (long long)c->model.merge);
+    check_horizons(c, d);
 }
 
-static bool has_targets(const gato_config_t *c, const dataset_kinds_t *k, bool actions) {
-    return (k->episodes && actions && c->loss.action > 0) || (k->texts && c->loss.text > 0) ||
-           (k->images && c->loss.image > 0);
+/* The next vector is predicted: a sequence must hold two timesteps of vectors. */
+static void check_vector_loss(const gato_config_t *c, const dataset_t *d) {
+    size_t most = 0;
+    bool vectors = false;
+    if (c->loss.vector <= 0) return;
+    for (uint32_t t = 0; t < dataset_tasks(d)->n; t++) {
+        dataset_kinds_t k = dataset_kinds(d, t);
+        size_t steps = k.observed ? consecutive(c, k.steps) : 0;
+        vectors = vectors || k.observed;
+        if (steps > most) most = steps;
+    }
+    if (!vectors)
+        die(RC_USAGE,
+            "loss.vector = %g would never run: the shards hold no observed vectors; set it to 0",
+            c->loss.vector);
+    if (most < 2)
+        die(RC_USAGE,
+            "loss.vector = %g would never run: no sequence holds two timesteps in a row (by "
+            "model.context, train.window, train.prompt and the episodes)",
+            c->loss.vector);
+}
+
+static bool has_targets(const gato_config_t *c, const dataset_kinds_t *k) {
+    return (k->acted && c->loss.action > 0) || (k->texts && c->loss.text > 0) ||
+           (k->images && c->loss.image > 0) || (k->observed && c->loss.vector > 0);
 }
 
 static void check_targets(const gato_config_t *c, const dataset_t *d, const dataset_kinds_t *all) {
-    const gato_facts_t *f = dataset_facts(d);
-    bool actions = f->n_actions + f->n_discrete_actions > 0;
-    if (!has_targets(c, all, actions)) {
-        const char *key = all->episodes && actions ? "loss.action"
-                          : all->texts             ? "loss.text"
-                                                   : "loss.image";
+    const tasks_t *tasks = dataset_tasks(d);
+    if (!has_targets(c, all)) {
+        const char *key = "loss.image";
+        if (all->texts) key = "loss.text";
+        if (all->acted) key = "loss.action";
         die(RC_USAGE,
-            "there is nothing to learn: %zu episodes%s, %zu texts, %zu records with images, and "
-            "no loss on any of them; set %s above 0",
-            all->episodes, actions ? "" : " without actions", all->texts, all->images, key);
+            "there is nothing to learn: %zu episodes%s, %zu texts, %zu records with images, and no "
+            "loss on any of them; set %s above 0",
+            all->episodes, all->acted ? "" : " without actions", all->texts, all->images, key);
     }
-    for (size_t i = 0; i < dataset_sources(d); i++) {
-        dataset_kinds_t k = dataset_kinds(d, i, i + 1);
-        if (!has_targets(c, &k, actions))
-            warn("nothing is learned from '%s': no loss is on what it holds (loss.action, "
-                 "loss.text, loss.image)",
-                 dataset_source(d, i));
+    for (uint32_t t = 0; t < tasks->n; t++) {
+        dataset_kinds_t k = dataset_kinds(d, t);
+        if (k.records && !has_targets(c, &k))
+            warn("nothing is learned from task '%s': no loss is on what it holds (loss.action, "
+                 "loss.text, loss.image, loss.vector)",
+                 tasks->v[t].name);
     }
 }
 
@@ -78,10 +117,17 @@ static void no_effect(bool is_set, const char *key, const char *needs) {
     if (is_set) warn("%s has no effect: it needs %s", key, needs);
 }
 
-static void check_model(const gato_config_t *c, const gato_config_t *preset,
-                        const dataset_kinds_t *k, const gato_facts_t *f) {
-    bool patches = c->model.image_in == IMAGE_IN_PATCHES,
-         linear = c->model.vector_in == VECTOR_IN_LINEAR;
+/* Columns of a kind over all tasks. */
+static bool any_slot(const tasks_t *tasks, slot_side_t side, slot_kind_t kind) {
+    for (size_t i = 0; i < tasks->n; i++)
+        if (task_first(&tasks->v[i], side, kind) >= 0) return true;
+    return false;
+}
+
+static void check_images(const gato_config_t *c, const gato_config_t *preset,
+                         const dataset_kinds_t *k) {
+    static const char none[] = "images, and no task has any";
+    bool patches = c->model.image_in == IMAGE_IN_PATCHES;
     bool vectors = c->model.image_in == IMAGE_IN_CODES || c->model.image_in == IMAGE_IN_BOTH;
     no_effect(!patches && c->model.patch != preset->model.patch, "model.patch",
               "model.image_in = patches");
@@ -89,62 +135,90 @@ static void check_model(const gato_config_t *c, const gato_config_t *preset,
               "model.image_in = patches");
     no_effect(!patches && c->model.patch_groups != preset->model.patch_groups, "model.patch_groups",
               "model.image_in = patches");
+    no_effect(!patches && c->model.patch_blocks != preset->model.patch_blocks, "model.patch_blocks",
+              "model.image_in = patches");
     no_effect(c->model.code_norm != preset->model.code_norm && !vectors, "model.code_norm",
               "model.image_in = codes or both");
     no_effect(c->model.code_pos_random && (patches || c->model.patch_pos == POS_NONE),
               "model.code_pos_random", "codes (model.image_in) with places (model.patch_pos)");
+    no_effect(!k->images && c->model.image_in != preset->model.image_in, "model.image_in", none);
+    no_effect(!k->images && c->model.merge != preset->model.merge, "model.merge", none);
+    no_effect(!k->images && c->model.code_norm != preset->model.code_norm && vectors,
+              "model.code_norm", none);
+    no_effect(!k->images && c->model.patch_pos != preset->model.patch_pos, "model.patch_pos", none);
+}
+
+static void check_model(const gato_config_t *c, const gato_config_t *preset,
+                        const dataset_kinds_t *k, const tasks_t *tasks) {
+    bool linear = c->model.vector_in == VECTOR_IN_LINEAR,
+         observed = any_slot(tasks, SIDE_OBSERVED, SLOT_VECTOR);
     no_effect(c->model.pos_init != preset->model.pos_init && c->model.patch_pos == POS_NONE &&
                   !c->model.inner_pos,
               "model.pos_init", "model.patch_pos or model.inner_pos");
-    no_effect(!k->images && c->model.image_in != preset->model.image_in, "model.image_in",
-              "images, and the shards hold none");
-    no_effect(!k->images && c->model.merge != preset->model.merge, "model.merge",
-              "images, and the shards hold none");
-    no_effect(!k->images && c->model.code_norm != preset->model.code_norm && vectors,
-              "model.code_norm", "images, and the shards hold none");
-    no_effect(!k->images && c->model.patch_pos != preset->model.patch_pos, "model.patch_pos",
-              "images, and the shards hold none");
-    no_effect(linear && !f->n_continuous, "model.vector_in = linear",
-              "vector observations, and the shards hold none");
-    no_effect(c->model.mu_law != preset->model.mu_law && (linear || !f->n_continuous),
-              "model.mu_law", "observed numbers in bins (model.vector_in = bins)");
-    no_effect(c->model.text_first && !k->texts && !(k->mission && c->model.control_text),
-              "model.text_first", "text, and no timestep has any");
+    no_effect(linear && !observed, "model.vector_in = linear",
+              "vector observations, and no task has any");
+    no_effect(c->model.mu_law != preset->model.mu_law && (linear || !observed), "model.mu_law",
+              "observed numbers in bins (model.vector_in = bins)");
+    no_effect(c->model.text_first && !(k->missions && c->model.control_text), "model.text_first",
+              "episodes with text, and no task has any");
+    no_effect(c->model.control_text != preset->model.control_text && !k->missions,
+              "model.control_text", "episodes with text, and no task has any");
 }
 
 static void check_losses(const gato_config_t *c, const gato_config_t *preset,
-                         const dataset_kinds_t *k, const gato_facts_t *f) {
-    no_effect(!k->episodes && c->loss.action != preset->loss.action, "loss.action",
-              "episodes, and the shards hold none");
-    no_effect(!f->n_actions && c->loss.action_kind != preset->loss.action_kind, "loss.action_kind",
-              "continuous actions, and the shards hold none");
+                         const dataset_kinds_t *k, const tasks_t *tasks) {
+    static const char episodes[] = "episodes, and no task has any";
+    bool vectors = any_slot(tasks, SIDE_ACTED, SLOT_VECTOR),
+         discrete = any_slot(tasks, SIDE_ACTED, SLOT_DISCRETE);
+    no_effect(!k->acted && c->loss.action != preset->loss.action, "loss.action",
+              "actions, and no task has any");
+    no_effect(!vectors && c->loss.action_kind != preset->loss.action_kind, "loss.action_kind",
+              "continuous actions, and no task has any");
     no_effect(c->loss.action_kind != ACTION_MIX && c->loss.ce_weight != preset->loss.ce_weight,
               "loss.ce_weight", "loss.action_kind = mix");
     no_effect(!k->texts && c->loss.text != preset->loss.text, "loss.text",
-              "captions or texts, and the shards hold none");
-    no_effect(!k->episodes && c->train.window != preset->train.window, "train.window",
-              "episodes, and the shards hold none");
+              "captions or texts, and no task has any");
+    no_effect(!k->episodes && c->train.window != preset->train.window, "train.window", episodes);
     no_effect(c->train.prompt > 0 && c->train.prompt != preset->train.prompt && k->steps < 2,
               "train.prompt", "sequences of two timesteps (train.window, model.context)");
     no_effect(c->act.temperature != preset->act.temperature && c->act.decode != DECODE_SAMPLE,
               "act.temperature", "act.decode = sample");
-    no_effect(c->act.decode != preset->act.decode && c->loss.action_kind == ACTION_MSE &&
-                  !f->n_discrete_actions,
+    no_effect(c->act.decode != preset->act.decode && c->loss.action_kind == ACTION_MSE && !discrete,
               "act.decode", "actions in bins (loss.action_kind = ce or mix)");
+}
+
+/* A key that some tasks do not follow. */
+static void check_tasks(const gato_config_t *c, const dataset_t *d) {
+    const tasks_t *tasks = dataset_tasks(d);
+    if (tasks->n < 2) return;
+    for (uint32_t t = 0; t < tasks->n; t++) {
+        dataset_kinds_t k = dataset_kinds(d, t);
+        if (k.episodes && k.steps < 2 && c->train.prompt > 0)
+            log_line("task '%s': its sequences hold one timestep, and get no prompt",
+                     tasks->v[t].name);
+        if (k.episodes && c->train.window > (int64_t)dataset_window(d, t))
+            warn("task '%s': train.window = %lld is longer than its attention window of %u "
+                 "timesteps",
+                 tasks->v[t].name, (long long)c->train.window, dataset_window(d, t));
+    }
 }
 
 void gato_settings_check(const gato_config_t *c, const dataset_t *d) {
     gato_config_t preset;
     config_defaults(gato_config_table, &preset);
-    const gato_facts_t *f = dataset_facts(d);
-    dataset_kinds_t k = dataset_kinds(d, 0, dataset_sources(d));
-    check_image_loss(c, &k);
+    dataset_kinds_t k = dataset_kinds(d, UINT32_MAX);
+    check_image_loss(c, d, &k);
+    check_vector_loss(c, d);
     check_targets(c, d, &k);
-    check_model(c, &preset, &k, f);
-    check_losses(c, &preset, &k, f);
+    check_images(c, &preset, &k);
+    check_model(c, &preset, &k, dataset_tasks(d));
+    check_losses(c, &preset, &k, dataset_tasks(d));
+    check_tasks(c, d);
+    no_effect(c->data.balance != preset.data.balance && dataset_tasks(d)->n < 2, "data.balance",
+              "several tasks");
     optim_settings_check(&c->optim, &preset.optim, c->train.steps);
     for (size_t i = 0; i < dataset_sources(d); i++)
-        if (c->data.holdout > 0 && !dataset_source_records(d, i, SIDE_VAL))
+        if (c->data.holdout > 0 && !dataset_records(d, i, UINT32_MAX, SIDE_VAL))
             log_line("'%s' has one record alone (or one name): it is trained on, and nothing is "
                      "held out",
                      dataset_source(d, i));

@@ -51,7 +51,8 @@ const config_field_t gato_config_table[] = {
     {"model.mu_law", CF_CHOICE, AT(model.mu_law), "\"always\"", "always|outside", 0, 0, CONFIG_ARCH,
      "squash every observed number (NEKO), or only those outside [-1,1] (Gato)"},
     {"model.text_first", CF_BOOL, AT(model.text_first), "false", NULL, 0, 0, CONFIG_ARCH,
-     "text before the image inside a timestep (Gato); false: after it (NEKO)"},
+     "text before the image inside a timestep of control (Gato); false: after it (NEKO). What is "
+     "predicted of a captioned image always stands after it"},
     {"model.control_text", CF_BOOL, AT(model.control_text), "true", NULL, 0, 0, CONFIG_ARCH,
      "repeat the text of an episode (its mission) in every timestep"},
     {"model.patch", CF_INT, AT(model.patch), "16", NULL, 1, 256, CONFIG_ARCH,
@@ -125,6 +126,10 @@ int gato_config_check(const gato_config_t *c, reason_t *why) {
     if (c->model.merge > 1 && c->model.image_in != IMAGE_IN_CODES)
         return reason_set(why, "model.merge = %lld needs model.image_in = codes",
                           (long long)c->model.merge);
+    for (int i = 1; i < c->loss.horizon.n; i++)
+        if (c->loss.horizon.v[i] <= c->loss.horizon.v[i - 1])
+            return reason_set(why, "loss.horizon must rise from one to the next, [1,5]");
+    if (!c->loss.horizon.n) return reason_set(why, "loss.horizon needs a number");
     if (c->loss.image > 0 && c->model.image_in == IMAGE_IN_PATCHES)
         return reason_set(why, "loss.image predicts codes: model.image_in = patches has none");
     if (c->optim.betas.n != 2) return reason_set(why, "optim.betas needs two numbers");

@@ -38,7 +38,7 @@ typedef struct {
         int64_t steps, batch, accumulate, save_every, eval_every, log_every, window;
         double weight_average, prompt;
         bool tensorboard;
-        char freeze[64];
+        char freeze[CONFIG_STRING];
     } train;
     struct {
         double holdout;

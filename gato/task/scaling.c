@@ -8,13 +8,10 @@
 
 #include "common/base/pool.h"
 #include "common/io/token_db/bounds.h"
-#include "common/io/token_db/leaves.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-const char *const scaling_names[SCALINGS] = {"declared", "quantiles", "extremes"};
 
 enum { DIGITS = 2048, PASSES = 3, RANKS = 4, REPORTED = 8 };
 static const unsigned shift_of[PASSES] = {21, 10, 0}, bits_of[PASSES] = {11, 11, 10};
@@ -135,8 +132,9 @@ static bool in_question(const column_t *c, float low, float high) {
     return range > 0 && range < FILLED * ((double)high - (double)low);
 }
 
-static void choose(gato_facts_t *f, uint32_t k, const column_t *c) {
-    float low = f->declared_low[k], high = f->declared_high[k];
+/* Takes quantiles or extremes for column k where they serve better than what is declared. */
+static void choose(slot_t *slot, uint32_t k, const column_t *c) {
+    float low = slot->low[k], high = slot->high[k];
     float least = value_of(c->least), greatest = value_of(c->greatest);
     float lower = (float)quantile(c, LOWER, c->rank),
           upper = (float)quantile(c, UPPER, c->rank + 2);
@@ -149,20 +147,34 @@ static void choose(gato_facts_t *f, uint32_t k, const column_t *c) {
     /* declared bounds that the numbers do fill stay */
     bool used = (double)upper - (double)lower >= FILLED * ((double)high - (double)low);
     if (low == high ? lower == low && upper == high : used) return;
-    f->action_low[k] = lower;
-    f->action_high[k] = upper;
-    f->action_scaling[k] = (uint8_t)how;
+    slot->scale_low[k] = lower;
+    slot->scale_high[k] = upper;
+    slot->scaling[k] = (uint8_t)how;
 }
 
-void scaling_choose(gato_facts_t *f, size_t records, scaling_feed_fn feed, void *ctx) {
-    uint32_t n = f->n_actions, looked_at = 0;
+/* Declared bounds; [-1,1] where they are infinite, until numbers tell more. */
+static void begin_scales(slot_t *slot) {
+    if (!slot->scale_low) slot->scale_low = xcalloc(slot->width, sizeof(float));
+    if (!slot->scale_high) slot->scale_high = xcalloc(slot->width, sizeof(float));
+    if (!slot->scaling) slot->scaling = xcalloc(slot->width, 1);
+    for (uint32_t k = 0; k < slot->width; k++) {
+        bool finite = isfinite(slot->low[k]) && isfinite(slot->high[k]);
+        slot->scale_low[k] = finite ? slot->low[k] : -1;
+        slot->scale_high[k] = finite ? slot->high[k] : 1;
+        slot->scaling[k] = finite ? SCALING_DECLARED : SCALING_QUANTILES;
+    }
+}
+
+void scaling_choose(slot_t *slot, size_t records, scaling_feed_fn feed, void *ctx) {
+    uint32_t n = slot->width, looked_at = 0;
     column_t *column = xcalloc(n, sizeof *column);
     scaling_sink_t sink = {column, -1};
     pass_t pass = {feed, ctx, &sink};
+    begin_scales(slot);
     for (uint32_t k = 0; k < n; k++) column[k].least = UINT32_MAX;
-    if (n) parallel_for(records, feed_one, &pass);
+    parallel_for(records, feed_one, &pass);
     for (uint32_t k = 0; k < n; k++) {
-        if (!in_question(&column[k], f->declared_low[k], f->declared_high[k])) continue;
+        if (!in_question(&column[k], slot->low[k], slot->high[k])) continue;
         begin_ranks(&column[k]);
         looked_at++;
     }
@@ -174,59 +186,59 @@ void scaling_choose(gato_facts_t *f, size_t records, scaling_feed_fn feed, void 
                 for (int r = 0; r < RANKS; r++) take_digit(&column[k].rank[r], sink.pass);
     }
     for (uint32_t k = 0; k < n; k++) {
-        if (column[k].rank) choose(f, k, &column[k]);
+        if (column[k].rank) choose(slot, k, &column[k]);
         free(column[k].rank);
     }
     free(column);
 }
 
-void scaling_report(const gato_facts_t *f) {
-    leaves_t names = {0};
+void scaling_report(const char *task, const slot_t *slot) {
     size_t reported = 0;
-    char name[300];
-    if (f->leaves && leaves_parse(&names, f->leaves, NULL)) BUG("leaves that were never checked");
-    for (uint32_t k = 0; k < f->n_actions; k++) {
-        if (f->action_scaling[k] == SCALING_DECLARED || reported++ >= REPORTED) continue;
-        leaves_column(&names, LEAF_ACTION, LEAF_CONTINUOUS, k, name);
-        bool named = *name && *name != '['; /* "[k]" only repeats the number */
-        bool open = !isfinite(f->declared_low[k]) || !isfinite(f->declared_high[k]);
-        warn("action %u%s%s%s: its bounds [%g, %g] %s: scaled by %s, [%g, %g]", k,
-             named ? " '" : "", named ? name : "", named ? "'" : "", (double)f->declared_low[k],
-             (double)f->declared_high[k],
-             open                                        ? "are open"
-             : f->declared_low[k] == f->declared_high[k] ? "are one number"
-                                                         : "are over a thousand times as wide as "
-                                                           "its numbers",
-             f->action_scaling[k] == SCALING_QUANTILES
+    char name[TASK_NAME + 32];
+    for (uint32_t k = 0; k < slot->width; k++) {
+        if (slot->scaling[k] == SCALING_DECLARED || reported++ >= REPORTED) continue;
+        float low = slot->low[k], high = slot->high[k];
+        const char *fault = "are over a thousand times as wide as its numbers";
+        if (low == high) fault = "are one number";
+        if (!isfinite(low) || !isfinite(high)) fault = "are open";
+        warn("task '%s', %s: its bounds [%g, %g] %s: scaled by %s, [%g, %g]", task,
+             slot_column(slot, k, name), (double)low, (double)high, fault,
+             slot->scaling[k] == SCALING_QUANTILES
                  ? "the quantiles 1 % and 99 % of the training side"
                  : "the extremes of the training side (its quantiles are equal)",
-             (double)f->action_low[k], (double)f->action_high[k]);
+             (double)slot->scale_low[k], (double)slot->scale_high[k]);
     }
     if (reported > REPORTED)
-        warn("%zu more actions are not scaled as declared: 'gato info' shows them",
+        warn("task '%s': %zu more columns are not scaled as declared: 'gato info' shows them", task,
              reported - REPORTED);
-    leaves_release(&names);
 }
 
-void scaling_adopt(gato_facts_t *f, const gato_facts_t *policy) {
-    if (!f->n_actions || f->n_actions != policy->n_actions || !policy->action_low) return;
-    memcpy(f->action_low, policy->action_low, f->n_actions * sizeof(float));
-    memcpy(f->action_high, policy->action_high, f->n_actions * sizeof(float));
-    memcpy(f->action_scaling, policy->action_scaling, f->n_actions);
+static void *copy_of(void *to, const void *from, size_t bytes) {
+    return memcpy(to ? to : xmalloc(bytes), from, bytes);
+}
+
+void scaling_adopt(slot_t *slot, const slot_t *policy) {
+    size_t n = slot->width;
+    if (!policy->scaling || n != policy->width) BUG("slot '%s' has no scaling", policy->name);
+    slot->scale_low = copy_of(slot->scale_low, policy->scale_low, n * sizeof(float));
+    slot->scale_high = copy_of(slot->scale_high, policy->scale_high, n * sizeof(float));
+    slot->scaling = copy_of(slot->scaling, policy->scaling, n);
 }
 
 /* ---- from a shard's columns to the model's ---- */
 
-void scaling_map_init(scaling_map_t *m, const shard_meta_t *shard, const gato_facts_t *model) {
-    *m = (scaling_map_t){.n = shard->n_actions, .same = true};
+void scaling_map_init(scaling_map_t *m, const slot_t *shard, const slot_t *model) {
+    if (shard->width != model->width || !model->scaling)
+        BUG("slot '%s' cannot be scaled for '%s'", shard->name, model->name);
+    *m = (scaling_map_t){.n = shard->width, .same = true};
     m->column = xcalloc(m->n, sizeof *m->column);
     for (uint32_t k = 0; k < m->n; k++) {
         scaling_column_t *c = &m->column[k];
-        *c = (scaling_column_t){.low = shard->action_low[k],
-                                .high = shard->action_high[k],
-                                .to_low = model->action_low[k],
-                                .to_high = model->action_high[k],
-                                .raw = shard_action_raw(shard, k)};
+        *c = (scaling_column_t){.low = shard->low[k],
+                                .high = shard->high[k],
+                                .to_low = model->scale_low[k],
+                                .to_high = model->scale_high[k],
+                                .raw = shard->raw[k] != 0};
         c->same = !c->raw && c->low == c->to_low && c->high == c->to_high;
         m->same = m->same && c->same;
     }
@@ -241,13 +253,22 @@ float scaling_units(const scaling_column_t *c, float stored) {
     return c->raw ? stored : bounds_unscale(stored, c->low, c->high);
 }
 
-float *scaling_map(const scaling_map_t *m, const float *stored, size_t T) {
-    if (!stored || m->same) return NULL;
-    float *v = xmalloc(T * m->n * sizeof *v);
+void scaling_map(const scaling_map_t *m, const float *stored, size_t T, float *scaled) {
     for (size_t i = 0; i < T * m->n; i++) {
         const scaling_column_t *c = &m->column[i % m->n];
-        v[i] = stored[i];
-        if (!c->same) v[i] = bounds_scale(scaling_units(c, stored[i]), c->to_low, c->to_high);
+        scaled[i] = stored[i];
+        if (!c->same) scaled[i] = bounds_scale(scaling_units(c, stored[i]), c->to_low, c->to_high);
     }
-    return v;
+}
+
+void scaling_to_units(const slot_t *slot, const float *scaled, float *units) {
+    for (uint32_t k = 0; k < slot->width; k++) {
+        float v = scaled[k] < -1 ? -1 : scaled[k] > 1 ? 1 : scaled[k];
+        units[k] = bounds_unscale(v, slot->scale_low[k], slot->scale_high[k]);
+    }
+}
+
+void scaling_from_units(const slot_t *slot, const float *units, float *scaled) {
+    for (uint32_t k = 0; k < slot->width; k++)
+        scaled[k] = bounds_scale(units[k], slot->scale_low[k], slot->scale_high[k]);
 }

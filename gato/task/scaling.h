@@ -44,8 +44,8 @@ void scaling_map_init(scaling_map_t *m, const slot_t *shard, const slot_t *model
 void scaling_map_release(scaling_map_t *m);
 /* A stored number in the units of the environment. */
 float scaling_units(const scaling_column_t *c, float stored);
-/* Rows [T, n] scaled for the model, malloc'ed; NULL when the stored ones already are. */
-float *scaling_map(const scaling_map_t *m, const float *stored, size_t T);
+/* Rows [T, n] scaled for the model. */
+void scaling_map(const scaling_map_t *m, const float *stored, size_t T, float *scaled);
 /* One row from the model's [-1,1], clamped to it, to the environment's units, and back. */
 void scaling_to_units(const slot_t *slot, const float *scaled, float *units);
 void scaling_from_units(const slot_t *slot, const float *units, float *scaled);

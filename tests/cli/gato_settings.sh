@@ -65,19 +65,22 @@ refused 'nothing to learn.*loss.text above 0' text.lmdb loss.text=0
 silent pics.lmdb loss.image=1
 silent text.lmdb
 silent "pics.lmdb text.lmdb" loss.image=1
-learn "pics.lmdb text.lmdb" && grep -q "warning: nothing is learned from 'pics.lmdb'" err
-verdict $? "a source from which nothing is learned"
+learn "pics.lmdb text.lmdb" && grep -q "warning: nothing is learned from task '[^']*image" err
+verdict $? "a task from which nothing is learned"
 
 # --- a loss that would never run
 refused 'loss.image = 1 would never run: the shards hold no images' text.lmdb loss.image=1
-refused 'loss.horizon = 2 is set.*loss.image above 0' text.lmdb loss.horizon=2
-refused 'loss.horizon = 2 would never run.*3 timesteps' pics.lmdb loss.image=1 loss.horizon=2
+refused 'loss.horizon is set.*loss.image above 0' text.lmdb loss.horizon=2
+refused 'horizon 2 of loss.horizon would never run.*3 timesteps' pics.lmdb loss.image=1 loss.horizon=2
+refused 'horizon 5 of loss.horizon would never run' pics.lmdb loss.image=1 'loss.horizon=[1,5]'
+refused 'must rise' pics.lmdb loss.image=1 'loss.horizon=[5,1]'
+refused 'loss.vector = 1 would never run: the shards hold no observed vectors' text.lmdb loss.vector=1
 refused 'loss.image = 1 would never run.*model.merge = 8' pics.lmdb loss.image=1 model.merge=8
 silent pics.lmdb loss.image=1 model.merge=4
 
 # --- train.freeze
 refused "did you mean 'transformer'" pics.lmdb loss.image=1 train.freeze=transfomer
-refused "did you mean 'embed_token'" pics.lmdb loss.image=1 train.freeze=transformer,embed_tokn
+refused "did you mean 'predict_future'" pics.lmdb loss.image=1 train.freeze=transformer,predict_futrue
 refused 'empty prefix' pics.lmdb loss.image=1 train.freeze=transformer,
 refused "no parameter begins with 'quantize'" pics.lmdb loss.image=1 train.freeze=quantize
 silent pics.lmdb loss.image=1 train.freeze=transformer,image_codes
@@ -120,6 +123,7 @@ told loss.ce_weight text.lmdb loss.ce_weight=0.2
 told loss.text pics.lmdb loss.image=1 loss.text=2
 told train.window text.lmdb train.window=2
 told train.prompt text.lmdb train.prompt=0.5
+told data.balance text.lmdb data.balance=task
 told act.temperature text.lmdb act.temperature=0.5
 silent text.lmdb act.temperature=0.5 act.decode=sample
 told optim.min_ratio text.lmdb optim.schedule=constant optim.min_ratio=0.5

@@ -85,8 +85,8 @@ number='-?[0-9][0-9.e+-]*'
 grep -Evq "^\{\"step\":$number,\"wall\":$number,\"loss\":$number,\"lr\":$number,\"grad_norm\":$number,\"tokens_per_s\":$number[,}]" base/metrics.jsonl
 [ $? -eq 1 ]
 verdict $? "members of every line of metrics.jsonl"
-grep -c '"loss_held_out":[0-9.]*,"action_mae_held_out":[0-9]' base/metrics.jsonl | grep -qx 2
-verdict $? "held-out metrics twice"
+grep -c '"loss_held_out":[0-9.]*,"action_mae_held_out":[0-9.]*,"loss_[^"]*":[0-9]' base/metrics.jsonl | grep -qx 2
+verdict $? "held-out metrics twice, those of the task beside"
 
 # --- the same bytes
 learn again
@@ -183,8 +183,22 @@ tokenize episodes --in episodes --limit 2 --out few.lmdb --model v1 >out 2>err
 refuses 4 'data' train --data few.lmdb --config policy.json --threads 1 --out part --resume
 [ "$(step_of part)" -eq 3 ]
 verdict $? "a refused resume changes nothing"
+resume_refuses 4 'loss.image was 0' --set loss.image=1
+resume_refuses 2 'one of them' --init base
+cp -r part alone
 learn part --resume
 same "and the run goes on" base part
+gato train --data x1.lmdb --resume --out alone >out 2>err
+same "--resume needs no --config, --set or --vqvae" base alone
+learn part --resume --set optim.lr=0.5 train.steps=8
+grep -qx 'gato:   optim.lr: 0.001 vs 0.5' err && grep -qx 'gato:   train.steps: 6 vs 8' err
+verdict $? "other settings are listed one per line: $(cat err)"
+learn part2 --stop-at 3
+refuses 4 '^gato:   model.bins: 32 vs 64$' train --data x1.lmdb --out part2 --resume --set model.width=32 model.bins=64
+grep -q '^gato:   model.width: 16 vs 32$' err
+verdict $? "and so is another network"
+gato train --data x1.lmdb --config policy.json --out unseen --threads 1 >out 2>err && [ "$(grep -c 'warning: no --vqvae' err)" -eq 1 ]
+verdict $? "without --vqvae, what act will miss is said once"
 
 # --- artifacts that do not fit each other
 print() { sed -n 's/.*"fingerprint":"\([0-9a-f]*\)".*/\1/p' "$1/tokenizer.json"; }
@@ -271,22 +285,70 @@ for word in train eval act record info trace; do
     verdict $? "gato --help lists $word"
 done
 does "a dry run" train --data x1.lmdb --config policy.json --out dry --dry-run --threads 1
-[ ! -e dry ] && grep -Eq '^\{"parameters":[0-9]+,"flops_per_step":[0-9.e+]+,"memory_bytes":[0-9.e+]+,"seconds_per_step":[0-9.e-]+,"expected_seconds":[0-9.e-]+\}$' out
+[ ! -e dry ] && grep -Eq '^\{"parameters":[0-9]+,"flops_per_step":[0-9.e+]+,"memory_bytes":[0-9.e+]+,"seconds_per_step":[0-9.e-]+,"expected_seconds":[0-9.e-]+,"padding":[0-9.e-]+\}$' out
 verdict $? "one JSON object, nothing made: $(cat out)"
 
-# --- info
+# --- info: tables of the task and its slots on stderr, one JSON object on stdout
+task=$(sed -n 's/.*"kind":"episode".*"name":"\([^"]*\)","random_return".*/\1/p' base/config.json)
+[ -n "$task" ] || task=$(gato info base 2>err | sed -n 's/.*"tokens":{"\([^"]*\)":.*/\1/p')
 does "info" info base
 [ "$(wc -l <out)" -eq 1 ] && grep -q "^{\"parameters\":$(sed -n 's/^gato: parameters  *\([0-9][0-9]*\)$/\1/p' err)," out &&
-    grep -qx 'gato: transformer  *width 16, 1 layers, 2 heads' err && grep -qx 'gato: codebook  *16 codes of width 4, 4 x 4 per image' err &&
-    grep -qx 'gato: actions per step  *2 continuous, 0 discrete' err
-verdict $? "info's table on stderr, its JSON on stdout: $(cat err)"
+    grep -qx 'gato: transformer  *width 16, 1 layers, 2 heads, context 128' err && grep -qx 'gato: codebook  *16 codes of width 4' err &&
+    grep -q "\"tokens\":{\"$task\":39},\"timesteps\":{\"$task\":3}" out && grep -q '"scaling":\["declared","declared"\]' out
+verdict $? "info's JSON: $(cat err)"
+grep -q "^gato: $task  *episode  *39  *3  " err && grep -q "^gato: $task  *[^ ]*  *image  *16 x 16  *16  *-$" err &&
+    grep -q "^gato: $task  *[^ ]*  *acted vector  *2  *2  *2 by declared bounds$" err
+verdict $? "info's tables: $(cat err)"
+refuses 4 'tokenizer' info v1
+refuses 2 'nowhere' info nowhere
+refuses 2 'one RUN' info base again
+
+# --- trace: the first sequence of a record, as CONTRACTS say
+does "trace" trace --model base --data x1.lmdb --id 1 --out t.safetensors --threads 1
+python=$(numpy_python)
+if [ -n "$python" ]; then
+    cat >trace.py <<'P'
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from st import load
+t, w = load('t.safetensors')[0], load('base/model.safetensors')[0]
+T = 3 * 39  # three timesteps fit
+assert set(t) == {'tokens', 'target_mask', 'embeddings', 'hidden', 'logits', 'loss'}, set(t)
+assert t['tokens'].shape == t['target_mask'].shape == (T,) and t['embeddings'].shape == t['hidden'].shape == (T, 16)
+assert t['logits'].shape == (T, len(w['predict_token.weight']))
+assert list(t['target_mask']) == 3 * (37 * [0] + 2 * [1])  # two actions at the end of each timestep
+assert np.allclose(t['logits'], t['hidden'] @ w['predict_token.weight'].T, atol=1e-4)
+sep = t['embeddings'][36]
+assert np.allclose(sep, w['separator_token'], atol=1e-6)
+# the loss: cross entropy of the action tokens, each predicted by the token before it
+at = np.flatnonzero(t['target_mask'])
+z = np.float64(t['logits'][at - 1])
+ce = np.log(np.exp(z - z.max(1, keepdims=True)).sum(1)) + z.max(1) - z[np.arange(len(at)), t['tokens'][at]]
+assert abs(ce.mean() - t['loss'][0]) < 1e-4, (ce.mean(), t['loss'])
+P
+    "$python" trace.py "$top/tests/interop" >out 2>err
+    verdict $? "trace's members agree with each other and with the weights"
+fi
+cp t.safetensors t1.safetensors
+does "trace again" trace --model base --data x1.lmdb --id 1 --out t.safetensors --threads 2
+cmp t.safetensors t1.safetensors
+verdict $? "trace with --threads 2"
+does "trace --train" trace --model base --data x1.lmdb --id 1 --out t.safetensors --train --steps 2
+for name in loss loss/2 grad/separator_token param/1/predict_token.weight param/2/transformer.ln_f.bias; do
+    head -c 100000 t.safetensors | grep -aq "\"$name\""
+    verdict $? "trace --train writes $name"
+done
+refuses 2 'no record 3' trace --model base --data x1.lmdb --id 3 --out t.safetensors
+refuses 4 'model.width: 16 vs 32' trace --model base --data x1.lmdb --out t.safetensors --set model.width=32
+refuses 4 'no head' trace --model base --data x1.lmdb --out t.safetensors --set loss.image=1
 
 # --- eval
 does "eval" eval --model base --data x1.lmdb --threads 1
 cp out figures.json
-[ "$(keys figures.json)" = '"source":"records":"tokens":"loss":"loss_action":"loss_image":"loss_text":"action_accuracy":"action_mae":"perplexity_text":' ]
+[ "$(keys figures.json)" = '"source":"task":"records":"tokens":"loss":"loss_action":"loss_image":"loss_text":"action_accuracy":"action_mae":"perplexity_text":"loss_vector":' ]
 verdict $? "eval's members: $(keys figures.json)"
-grep -q '^{"source":"x1.lmdb","records":1,.*"loss_image":null,"loss_text":null,.*"perplexity_text":null}$' figures.json && [ "$(wc -l <figures.json)" -eq 1 ]
+grep -q "^{\"source\":\"x1.lmdb\",\"task\":\"$task\",\"records\":1,.*\"loss_image\":null,\"loss_text\":null,.*\"perplexity_text\":null,\"loss_vector\":null}\$" figures.json && [ "$(wc -l <figures.json)" -eq 1 ]
 verdict $? "one line of one source, null where there is nothing"
 near "$(json_last figures.json loss)" "$(json_last base/metrics.jsonl loss_held_out)" 1e-5 &&
     near "$(json_last figures.json action_mae)" "$(json_last base/metrics.jsonl action_mae_held_out)" 1e-5
@@ -300,7 +362,7 @@ for side in train all; do gato eval --model base --data x1.lmdb --split "$side" 
 verdict $? "the sides of the split are all there is"
 cp -r x1.lmdb copy.lmdb
 does "eval of two" eval --model base --data x1.lmdb copy.lmdb
-[ "$(wc -l <out)" -eq 3 ] && grep -q '^{"source":null,"records":2,' out && near "$(json_last out loss)" "$(json_last figures.json loss)" 1e-5
+[ "$(wc -l <out)" -eq 3 ] && grep -q '^{"source":null,"task":null,"records":2,' out && near "$(json_last out loss)" "$(json_last figures.json loss)" 1e-5
 verdict $? "a line a source, then all"
 does "eval --weights f32" eval --model base --data x1.lmdb --weights f32
 cmp figures.json out
@@ -310,7 +372,7 @@ for bits in bf16 q8; do
     ! cmp -s figures.json out && near "$(json_last out loss)" "$(json_last figures.json loss)" 0.01
     verdict $? "fewer bits per weight, nearly the same loss: $(json_last out loss) and $(json_last figures.json loss)"
 done
-refuses 2 "--weights 'q4'" eval --model base --data x1.lmdb --weights q4
+refuses 2 "--weights: 'q4'" eval --model base --data x1.lmdb --weights q4
 if [ -e /dev/full ]; then
     for command in "eval --model base --data x1.lmdb" "train --data x1.lmdb --config policy.json --out dry --dry-run" "info base" "--help"; do
         gato $command >/dev/full 2>err

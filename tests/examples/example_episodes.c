@@ -12,7 +12,8 @@ static int write_recording(const char *path, reason_t *why) {
     space_leaf_t leaf = {
         .dtype = "float32", .rank = 1, .dim = {1}, .count = 1, .low = bound, .high = bound + 1};
     minari_spec_t spec = {.dataset_id = "a-v0", .obs = &leaf, .act = &leaf, .n_obs = 1, .n_act = 1};
-    minari_writer_t *w = minari_writer_new(path, &spec, why);
+    int rc;
+    minari_writer_t *w = minari_writer_new(path, &spec, false, &rc, why);
     float zeros[4] = {0}, *array[1] = {zeros};
     uint8_t *no_image[1] = {NULL}, flags[4] = {0};
     char **no_text[1] = {NULL};
@@ -32,7 +33,8 @@ static int write_recording(const char *path, reason_t *why) {
                                 .n_act = 1};
         if (minari_writer_add(w, &e, why)) return -1;
     }
-    return w ? minari_writer_commit(w, why) : -1;
+    minari_writer_close(w);
+    return w ? 0 : -1;
 }
 
 TEST(rewards_of_a_recording) {

@@ -12,7 +12,7 @@ typedef struct {
     double lr;
     bool flip;
     int kind;
-    char name[64];
+    char name[CONFIG_STRING];
     config_ints_t channels;
     config_nums_t betas;
 } settings_t;

@@ -77,7 +77,8 @@ static void make_episode(size_t e, bool dict, recorded_episode_t *out) {
         out->value[0] = make_rows(vector_at, e, T + 1, VECTOR, 0);
     }
     out->action[0] = make_rows(action_at, e, T, ACTIONS, 0);
-    out->expert_action = make_rows(action_at, e, T, ACTIONS, 0.125f);
+    out->expert_action = xcalloc(1, sizeof *out->expert_action);
+    out->expert_action[0] = make_rows(action_at, e, T, ACTIONS, 0.125f);
     out->rewards = make_rows(vector_at, e, T, 1, 0.5f);
     out->terminated = xcalloc(T, 1);
     out->truncated = xcalloc(T, 1);
@@ -106,7 +107,8 @@ static int write_dataset(const char *dir, bool dict) {
                           .n_act = 1,
                           .dict_obs = dict};
     reason_t why;
-    minari_writer_t *w = minari_writer_new(dir, &spec, &why);
+    int failed;
+    minari_writer_t *w = minari_writer_new(dir, &spec, false, &failed, &why);
     for (size_t e = 0; w && e < EPISODES; e++) {
         recorded_episode_t episode;
         make_episode(e, dict, &episode);
@@ -114,7 +116,8 @@ static int write_dataset(const char *dir, bool dict) {
         recorded_episode_release(&episode);
         if (rc) die(RC_RUNTIME, "%s", why.text);
     }
-    if (!w || minari_writer_commit(w, &why)) die(RC_RUNTIME, "%s", why.text);
+    if (!w) die(failed, "%s", why.text);
+    minari_writer_close(w);
     return 0;
 }
 
@@ -159,8 +162,7 @@ static void put_episode(jsonw_t *j, const episode_source_t *m, const recorded_ep
     jsonw_close(j, '}');
     jsonw_open(j, "present", '{');
     for (size_t i = 0; i < e->n_obs; i++)
-        if (e->present[i])
-            put_bytes(j, episode_source_obs(m, i)->path, e->present[i], e->T + 1);
+        if (e->present[i]) put_bytes(j, episode_source_obs(m, i)->path, e->present[i], e->T + 1);
     jsonw_close(j, '}');
     if (e->success) put_bytes(j, "success", e->success, e->T);
     put_floats(j, "rewards", e->rewards, e->T);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STR_SIZE = 64, MAX_KEY = 128, MAX_KEYS = 512 };
+enum { MAX_KEY = 128, MAX_KEYS = 512 };
 static const size_t MAX_CONFIG = (size_t)16 << 20;
 
 typedef struct {
@@ -144,8 +144,9 @@ static int put_value(walk_t *w, const config_field_t *field, const cJSON *item) 
         return put_choice(w, field, item, out);
     case CF_STR:
         if (!cJSON_IsString(item)) return wrong(w, field, item, "a string");
-        if (strlen(item->valuestring) >= STR_SIZE) return wrong(w, field, item, "at most 63 bytes");
-        memset(out, 0, STR_SIZE);
+        if (strlen(item->valuestring) >= CONFIG_STRING)
+            return wrong(w, field, item, "at most 255 bytes");
+        memset(out, 0, CONFIG_STRING);
         memcpy(out, item->valuestring, strlen(item->valuestring));
         return 0;
     case CF_PATH:
@@ -421,6 +422,34 @@ static char *value_text(const config_field_t *field, const void *in) {
     print_value(f, field, in);
     if (fclose(f) != 0) die_errno(RC_RUNTIME, "cannot print key '%s'", field->key);
     return text;
+}
+
+static size_t size_of(config_kind_t kind) {
+    switch (kind) {
+    case CF_INT:
+        return sizeof(int64_t);
+    case CF_NUM:
+        return sizeof(double);
+    case CF_BOOL:
+        return sizeof(bool);
+    case CF_CHOICE:
+        return sizeof(int);
+    case CF_STR:
+        return CONFIG_STRING;
+    case CF_PATH:
+        return CONFIG_PATH;
+    case CF_INTS:
+        return sizeof(config_ints_t);
+    case CF_NUMS:
+        return sizeof(config_nums_t);
+    }
+    BUG("kind %d", (int)kind);
+}
+
+void config_copy(const config_field_t *table, void *to, const void *from, int flags) {
+    for (const config_field_t *f = table; f->key; f++)
+        if ((f->flags & flags) == flags)
+            memcpy((char *)to + f->offset, (const char *)from + f->offset, size_of(f->kind));
 }
 
 size_t config_diff(const config_field_t *table, const void *a, const void *b, int flags, char *text,

@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The most items of a list, and bytes of a path with its NUL. */
-enum { CONFIG_LIST = 16, CONFIG_PATH = 1024 };
+/* The most items of a list, and bytes of a string and of a path with their NUL. */
+enum { CONFIG_LIST = 16, CONFIG_STRING = 256, CONFIG_PATH = 1024 };
 
 /* Lists. Items behind the first n are 0 and so is the padding: equal lists are equal bytes. */
 typedef struct {
@@ -34,7 +34,7 @@ typedef enum {
     CF_NUM,    /* double */
     CF_BOOL,   /* bool */
     CF_CHOICE, /* int: index into choices ("a|b|c") */
-    CF_STR,    /* char[64] */
+    CF_STR,    /* char[CONFIG_STRING] */
     CF_PATH,   /* char[CONFIG_PATH]: a file of the user's; a RUN records its last part alone */
     CF_INTS,   /* config_ints_t; a single number is accepted as a list of one */
     CF_NUMS,   /* config_nums_t */
@@ -64,6 +64,9 @@ void config_set(const config_field_t *table, void *out, const char *assignment);
 void config_sets(const config_field_t *table, void *out, const cli_list_t *assignments);
 /* Applies an object, the "config" of a checkpoint. 0, or -1 with a reason. */
 int config_json(const config_field_t *table, void *out, const cJSON *object, reason_t *why);
+
+/* Copies the fields that have all of `flags` to another struct of the same table. */
+void config_copy(const config_field_t *table, void *to, const void *from, int flags);
 
 /* All keys as a nested object in the order of the table: what a RUN records. malloc'ed JSON text,
  * the same bytes for the same values. */

@@ -1,0 +1,48 @@
+/* head_action_ce.c - acted vectors by cross entropy of their bins. */
+#include "gato/model/head_tokens.h"
+
+static bool serves(const gato_config_t *c, const task_t *task) {
+    return c->loss.action_kind == ACTION_CE && task_first(task, SIDE_ACTED, SLOT_VECTOR) >= 0;
+}
+
+static size_t inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
+    (void)g;
+    return tokens_value_inputs(m, spec);
+}
+
+static void collect(const batch_t *b, const group_t *g, const sequence_places_t *s, targets_t *to) {
+    (void)g;
+    tokens_collect_acted(b, s, SLOT_VECTOR, to);
+}
+
+static void record(nn_t *nn, const gato_model_t *m, const group_t *g, size_t n, var_t rows,
+                   const var_t *in, bool train, head_vars_t *out) {
+    (void)g, (void)n;
+    tokens_record(nn, m, rows, in, !train, train, out);
+}
+
+static double factor(const batch_t *b, const group_t *g, const targets_t *t, size_t r) {
+    (void)g, (void)r;
+    return tokens_factor(b, t, b->model->config.loss.action);
+}
+
+static void measure(const gato_model_t *m, const group_t *g, const targets_t *t, plan_t *plan,
+                    const head_vars_t *vars, bool train, head_sums_t *sums) {
+    (void)g;
+    tokens_measure(m, t, plan, vars, train, sums);
+}
+
+static bool plays(const gato_config_t *c, const slot_t *slot) {
+    return c->loss.action_kind == ACTION_CE && slot_acted(slot, SLOT_VECTOR);
+}
+
+const head_t head_action_ce = {.name = "action_ce",
+                               .of = "action",
+                               .serves = serves,
+                               .inputs = inputs,
+                               .collect = collect,
+                               .counts = true,
+                               .record = record,
+                               .factor = factor,
+                               .measure = measure,
+                               .plays = plays};

@@ -10,7 +10,7 @@
 TEST(env_without_mujoco_says_what_to_install) {
     int rc = RC_OK;
     reason_t why = {""};
-    CHECK(!env_open("reacher", &rc, &why));
+    CHECK(!env_open(&(env_opts_t){.name = "reacher"}, &rc, &why));
     CHECK(rc == RC_RUNTIME, "%d", rc);
     CHECK_STR(why.text,
               "built without MuJoCo: install libmujoco-dev and libosmesa6-dev, then rebuild");
@@ -31,7 +31,7 @@ typedef struct {
 static env_t *open_reacher(void) {
     int rc;
     reason_t why;
-    env_t *e = env_open("reacher", &rc, &why);
+    env_t *e = env_open(&(env_opts_t){.name = "reacher"}, &rc, &why);
     if (!e) printf("FAIL env_open: %s\n", why.text), exit(1);
     return e;
 }
@@ -48,16 +48,31 @@ static double tip_distance(state_t s) {
     return sqrt((x - s.x) * (x - s.x) + (y - s.y) * (y - s.y));
 }
 
-static void random_action(uint64_t episode, size_t step, float action[2]) {
+static env_action_t random_action(uint64_t episode, size_t step) {
+    env_action_t action = {0};
     rng_t r = rng_fold(rng_make(7, "test.actions"), episode);
-    for (int i = 0; i < 2; i++) action[i] = 2 * rng_uniform(r, 2 * step + i) - 1;
+    for (int i = 0; i < 2; i++) action.vector[i] = 2 * rng_uniform(r, 2 * step + i) - 1;
+    return action;
 }
 
-static void choose(env_t *e, bool expert, uint64_t episode, size_t step, float action[2]) {
-    if (!expert)
-        random_action(episode, step, action);
-    else if (env_expert(e, action))
-        CHECK(false, "no expert");
+static env_action_t choose(env_t *e, bool expert, uint64_t episode, size_t step) {
+    env_action_t action = {0};
+    if (!expert) return random_action(episode, step);
+    if (env_expert(e, &action, NULL) != ENV_EXPERT) CHECK(false, "no expert");
+    return action;
+}
+
+/* The three observed slots. */
+static const env_value_t *find(const env_t *e, const env_observation_t *seen, const char *name) {
+    int i = task_find(env_task(e), SIDE_OBSERVED, name);
+    if (i < 0) printf("FAIL no slot '%s'\n", name), exit(1);
+    return &seen->slot[i];
+}
+
+static const uint8_t *look(env_t *e) {
+    env_observation_t seen;
+    if (env_observe(e, true, &seen, NULL)) printf("FAIL env_observe\n"), exit(1);
+    return find(e, &seen, "image")->rgb;
 }
 
 typedef struct {
@@ -69,12 +84,12 @@ static score_t play(env_t *e, bool expert, uint64_t episode) {
     score_t s = {0};
     if (env_reset(e, 3, episode, NULL)) CHECK(false, "reset");
     for (size_t t = 0; t < STEPS; t++) {
-        float action[2], reward;
-        choose(e, expert, episode, t, action);
-        if (env_step(e, action, &reward, NULL, NULL, NULL)) CHECK(false, "step");
-        s.ret += reward;
+        env_action_t action = choose(e, expert, episode, t);
+        env_outcome_t out;
+        if (env_step(e, &action, &out, NULL)) CHECK(false, "step");
+        s.ret += out.reward;
+        s.solved = out.success;
     }
-    s.solved = env_success(e);
     return s;
 }
 
@@ -147,9 +162,9 @@ static void trace(env_t *e, uint64_t seed, uint64_t episode, state_t out[STEPS +
     if (env_reset(e, seed, episode, NULL)) CHECK(false, "reset");
     out[0] = state_of(e);
     for (size_t t = 0; t < STEPS; t++) {
-        float action[2];
-        random_action(5, t, action);
-        if (env_step(e, action, NULL, NULL, NULL, NULL)) CHECK(false, "step");
+        env_action_t action = random_action(5, t);
+        env_outcome_t outcome;
+        if (env_step(e, &action, &outcome, NULL)) CHECK(false, "step");
         out[t + 1] = state_of(e);
     }
 }
@@ -177,15 +192,19 @@ TEST(env_reacher_reward_is_the_distance) {
     for (uint64_t i = 0; i < 40; i++) {
         REQUIRE(!env_reset(e, 9, i, NULL));
         for (size_t t = 0; t < STEPS; t++) {
-            float action[2], reward, v[6];
-            bool terminated = true, truncated;
-            choose(e, i & 1, i, t, action);
-            REQUIRE(!env_step(e, action, &reward, &terminated, &truncated, NULL));
+            env_action_t action = choose(e, i & 1, i, t);
+            env_outcome_t out = {.terminated = true};
+            env_observation_t seen;
+            REQUIRE(!env_step(e, &action, &out, NULL));
             state_t s = state_of(e);
-            CHECK_NEAR(reward, -tip_distance(s), 1e-6); /* a float below 1 */
-            CHECK(!terminated && truncated == (t == STEPS - 1), "step %zu", t);
-            CHECK(env_success(e) == (tip_distance(s) <= 0.02));
-            REQUIRE(!env_observe(e, NULL, v, NULL));
+            CHECK_NEAR(out.reward, -tip_distance(s), 1e-6); /* a float below 1 */
+            CHECK(!out.terminated && out.truncated == (t == STEPS - 1), "step %zu", t);
+            CHECK(out.success == (tip_distance(s) <= 0.02));
+            REQUIRE(!env_observe(e, false, &seen, NULL));
+            CHECK(!find(e, &seen, "image")->rgb, "an image that nobody wanted");
+            CHECK_STR(find(e, &seen, "text")->text, "touch the red ball");
+            const float *v = find(e, &seen, "vector")->vector;
+            REQUIRE(v != NULL);
             double want[6] = {cos(s.q0), sin(s.q0), cos(s.q1), sin(s.q1), s.v0, s.v1};
             for (int k = 0; k < 6; k++) CHECK_NEAR(v[k], want[k], 1e-6 * fmax(1, fabs(want[k])));
         }
@@ -249,39 +268,35 @@ static void check_image(const uint8_t *rgb, state_t s) {
 }
 
 TEST(env_reacher_image_shows_the_state) {
-    static uint8_t rgb[SIDE * SIDE * 3], again[SIDE * SIDE * 3];
+    static uint8_t rgb[SIDE * SIDE * 3];
     env_t *e = open_reacher(), *other = open_reacher();
     for (uint64_t i = 0; i < 25; i++) {
         REQUIRE(!env_reset(e, 21, i, NULL));
         for (size_t t = 0; t < STEPS; t++) {
-            float action[2];
-            if (t % 12 == 0) {
-                REQUIRE(!env_observe(e, rgb, NULL, NULL));
-                check_image(rgb, state_of(e));
-            }
-            choose(e, true, i, t, action);
-            REQUIRE(!env_step(e, action, NULL, NULL, NULL, NULL));
+            if (t % 12 == 0) check_image(look(e), state_of(e));
+            env_action_t action = choose(e, true, i, t);
+            env_outcome_t out;
+            REQUIRE(!env_step(e, &action, &out, NULL));
         }
     }
     /* Two renderers side by side do not disturb each other. */
     REQUIRE(!env_reset(e, 1, 1, NULL) && !env_reset(other, 1, 2, NULL));
-    REQUIRE(!env_observe(e, rgb, NULL, NULL) && !env_observe(other, again, NULL, NULL));
-    CHECK(memcmp(rgb, again, sizeof rgb) != 0);
-    check_image(again, state_of(other));
-    REQUIRE(!env_observe(e, again, NULL, NULL));
-    CHECK(memcmp(rgb, again, sizeof rgb) == 0);
+    memcpy(rgb, look(e), sizeof rgb);
+    CHECK(memcmp(rgb, look(other), sizeof rgb) != 0);
+    check_image(look(other), state_of(other));
+    CHECK(memcmp(rgb, look(e), sizeof rgb) == 0);
     CHECK(*env_renderer(e, NULL));
     env_close(e);
     env_close(other);
 }
 
 TEST(env_reacher_few_colors) {
-    static uint8_t rgb[SIDE * SIDE * 3];
     env_t *e = open_reacher();
     uint32_t seen[64];
     size_t n = 0;
     for (uint64_t i = 0; i < 10; i++) {
-        REQUIRE(!env_reset(e, 2, i, NULL) && !env_observe(e, rgb, NULL, NULL));
+        REQUIRE(!env_reset(e, 2, i, NULL));
+        const uint8_t *rgb = look(e);
         for (size_t p = 0; p < SIDE * SIDE; p++) {
             uint32_t color =
                 (uint32_t)rgb[3 * p] << 16 | (uint32_t)rgb[3 * p + 1] << 8 | rgb[3 * p + 2];
@@ -297,12 +312,13 @@ TEST(env_reacher_few_colors) {
 
 TEST(env_reacher_clamps_actions) {
     env_t *e = open_reacher();
-    static const float huge[2] = {1e30f, -7}, one[2] = {1, -1}, half[2] = {0.5f, -0.5f};
+    static const env_action_t action[3] = {
+        {.vector = {1e30f, -7}}, {.vector = {1, -1}}, {.vector = {0.5f, -0.5f}}};
     state_t s[3];
-    const float *action[3] = {huge, one, half};
     for (int i = 0; i < 3; i++) {
         REQUIRE(!env_reset(e, 1, 1, NULL));
-        for (int t = 0; t < 5; t++) REQUIRE(!env_step(e, action[i], NULL, NULL, NULL, NULL));
+        env_outcome_t out;
+        for (int t = 0; t < 5; t++) REQUIRE(!env_step(e, &action[i], &out, NULL));
         s[i] = state_of(e);
     }
     CHECK(memcmp(&s[0], &s[1], sizeof s[0]) == 0);
@@ -312,24 +328,55 @@ TEST(env_reacher_clamps_actions) {
 
 TEST(fault_081_action_not_finite) {
     env_t *e = open_reacher();
-    static const float bad[3][2] = {{NAN, 0}, {0, INFINITY}, {-INFINITY, 0}};
+    static const env_action_t bad[3] = {
+        {.vector = {NAN, 0}}, {.vector = {0, INFINITY}}, {.vector = {-INFINITY, 0}}};
     for (int i = 0; i < 3; i++) {
         reason_t why = {""};
-        float fine[2] = {0, 0};
+        env_action_t fine = {0};
+        env_outcome_t out = {.success = true};
         REQUIRE(!env_reset(e, 1, 1, &why));
-        CHECK(env_step(e, bad[i], NULL, NULL, NULL, &why) == -1);
+        CHECK(env_step(e, &bad[i], &out, &why) == -1);
         CHECK(strstr(why.text, "not finite"), "%s", why.text);
-        CHECK(!env_success(e), "a failed episode is no success");
-        CHECK(!env_reset(e, 1, 1, &why) && !env_step(e, fine, NULL, NULL, NULL, &why),
-              "usable after a reset");
+        CHECK(!out.success, "a failed episode is no success");
+        CHECK(!env_reset(e, 1, 1, &why) && !env_step(e, &fine, &out, &why), "usable after a reset");
     }
+    env_close(e);
+}
+
+TEST(env_reacher_declares_its_task) {
+    env_t *e = open_reacher();
+    const task_t *task = env_task(e);
+    CHECK_STR(env_name(e), "reacher");
+    CHECK_STR(task->name, "reacher");
+    REQUIRE(task->kind == RECORD_EPISODE && task->n_slots == 4 && task->max_steps == STEPS);
+    static const struct {
+        const char *name;
+        slot_kind_t kind;
+        uint32_t width;
+    } want[4] = {{"image", SLOT_IMAGE, 1},
+                 {"text", SLOT_TEXT, 1},
+                 {"vector", SLOT_VECTOR, 6},
+                 {"", SLOT_VECTOR, 2}};
+    for (int i = 0; i < 4; i++) {
+        const slot_t *slot = &task->slot[i];
+        CHECK_STR(slot->name, want[i].name);
+        CHECK(slot->kind == want[i].kind && slot->width == want[i].width, "slot %d", i);
+        CHECK(slot->side == (i < 3 ? SIDE_OBSERVED : SIDE_ACTED), "slot %d", i);
+    }
+    CHECK(task->slot[0].image_w == SIDE && task->slot[0].image_h == SIDE);
+    for (int k = 0; k < 2; k++) CHECK(task->slot[3].low[k] == -1 && task->slot[3].high[k] == 1);
+    CHECK(env_n_vector(task) == 2 && env_n_discrete(task) == 0);
+    CHECK_NEAR(task->expert_return, -4.76, 0.47);
+    CHECK_NEAR(task->random_return, -15.9, 1.12);
+    CHECK(strstr(task->env, "\"id\":\"reacher-v0\"") &&
+          strstr(task->env, "\"max_episode_steps\":50"));
     env_close(e);
 }
 
 TEST(env_unknown_name_is_usage) {
     int rc = RC_OK;
     reason_t why = {""};
-    CHECK(!env_open("reachr", &rc, &why));
+    CHECK(!env_open(&(env_opts_t){.name = "reachr"}, &rc, &why));
     CHECK(rc == RC_USAGE, "%d", rc);
     CHECK(strstr(why.text, "'reachr'") && strstr(why.text, "'reacher'"), "%s", why.text);
 }

@@ -73,9 +73,11 @@ const task_t *env_task(const env_t *e);
 const char *env_name(const env_t *e);
 
 /* Starts an episode; everything random in it is a function of (seed, episode). 0, or -1 with a
- * reason. A child that died or was stopped is started anew. */
+ * reason. A child that died or was stopped is started anew; it has to declare the same task. */
 int env_reset(env_t *e, uint64_t seed, uint64_t episode, reason_t *why);
-/* The current observation; images only when they are wanted. 0, or -1 with a reason. */
+/* The current observation, of a running episode or of one that has just ended; images only when they
+ * are wanted. Numbers are finite, discrete values in range, texts UTF-8. 0, or -1 with a reason: the
+ * episode has failed. */
 int env_observe(env_t *e, bool images, env_observation_t *seen, reason_t *why);
 /* Executes an action, its vectors clamped to finite declared bounds. 0, or -1 with a reason, also
  * for a number that is not finite and a discrete value out of range: the episode has failed and only
@@ -83,8 +85,9 @@ int env_observe(env_t *e, bool images, env_observation_t *seen, reason_t *why);
 int env_step(env_t *e, const env_action_t *action, env_outcome_t *out, reason_t *why);
 
 typedef enum { ENV_EXPERT = 0, ENV_NO_EXPERT = 1, ENV_EXPERT_FAILED = -1 } env_expert_t;
-/* What the scripted expert would do in the current state, also while another policy plays.
- * ENV_EXPERT_FAILED with a reason: the episode has failed. */
+/* What the scripted expert would do in the current state, also while another policy plays; clamped as
+ * env_step does. ENV_NO_EXPERT: there is none, or it knows nothing here. ENV_EXPERT_FAILED with a
+ * reason: the episode has failed. Outside a running episode it is a BUG. */
 env_expert_t env_expert(env_t *e, env_action_t *action, reason_t *why);
 
 /* The simulator's whole state as doubles, for tests and for hashes across machines (pixels differ
@@ -97,7 +100,11 @@ size_t env_state(const env_t *e, double *out, size_t cap);
 const char *env_renderer(env_t *e, reason_t *why);
 
 /* Columns of all acted vectors and of all acted discrete slots. */
-size_t env_n_vector(const task_t *task);
-size_t env_n_discrete(const task_t *task);
+static inline size_t env_n_vector(const task_t *task) {
+    return (size_t)task_width(task, SIDE_ACTED, SLOT_VECTOR);
+}
+static inline size_t env_n_discrete(const task_t *task) {
+    return (size_t)task_width(task, SIDE_ACTED, SLOT_DISCRETE);
+}
 
 #endif

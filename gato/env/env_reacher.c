@@ -15,6 +15,7 @@
 #include <string.h>
 
 enum { SIDE = 64, JOINTS = 2, SUBSTEPS = 2, ACTIONS_PER_EPISODE = 50 };
+enum { SEEN_IMAGE, SEEN_TEXT, SEEN_VECTOR }; /* numbers of the task's slots */
 static const double LINK = 0.15, NEAREST = 0.08, FARTHEST = 0.27, TOUCH = 0.02,
                     TURN = 6.283185307179586;
 static const char MISSION[] = "touch the red ball";
@@ -68,6 +69,8 @@ typedef struct {
     render_t *render;
     int qpos[JOINTS], qvel[JOINTS], motor[JOINTS], tip, target;
     double goal[JOINTS]; /* the joint angles that the expert chose at reset */
+    float vector[3 * JOINTS];
+    uint8_t image[SIDE * SIDE * 3];
 } reacher_t;
 
 /* MuJoCo's own handlers wait for Enter on stdin and write a log file into the current folder. */
@@ -104,7 +107,29 @@ static int id_of(const mjModel *m, mjtObj kind, const char *name) {
     return id;
 }
 
-static void *reacher_open(env_info_t *info, int *rc, reason_t *why) {
+static task_t make_task(void) {
+    task_t task = task_new("reacher", RECORD_EPISODE);
+    slot_t *image = task_add(&task, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
+    image->image_h = image->image_w = SIDE;
+    task_add(&task, SLOT_TEXT, SIDE_OBSERVED, "text", 1);
+    task_add(&task, SLOT_VECTOR, SIDE_OBSERVED, "vector", 3 * JOINTS);
+    slot_t *torque = task_add(&task, SLOT_VECTOR, SIDE_ACTED, "", JOINTS);
+    for (int i = 0; i < JOINTS; i++) {
+        torque->low[i] = -1;
+        torque->high[i] = 1;
+    }
+    task.max_steps = ACTIONS_PER_EPISODE;
+    task.random_return = -15.88; /* both measured over 1,000 episodes */
+    task.expert_return = -4.74;
+    task.env = xstrdup("{\"additional_wrappers\":[],\"disable_env_checker\":false,"
+                       "\"entry_point\":null,\"id\":\"reacher-v0\",\"kwargs\":{},"
+                       "\"max_episode_steps\":50,\"nondeterministic\":false,"
+                       "\"order_enforce\":true,\"reward_threshold\":null,"
+                       "\"vector_entry_point\":null}");
+    return task;
+}
+
+static void *reacher_open(const env_opts_t *o, task_t *task, int *rc, reason_t *why) {
     *rc = RC_RUNTIME;
     mjModel *m = load_model(why);
     if (!m) return NULL;
@@ -120,18 +145,7 @@ static void *reacher_open(env_info_t *info, int *rc, reason_t *why) {
     }
     r->tip = id_of(m, mjOBJ_SITE, "tip");
     r->target = m->body_mocapid[id_of(m, mjOBJ_BODY, "target")];
-    info->image_w = info->image_h = SIDE;
-    info->n_vector = 3 * JOINTS;
-    info->n_actions = JOINTS;
-    info->max_steps = ACTIONS_PER_EPISODE;
-    info->random_return = -15.88; /* both measured over 1,000 episodes */
-    info->expert_return = -4.74;
-    info->text = MISSION;
-    info->spec_json =
-        "{\"additional_wrappers\":[],\"disable_env_checker\":false,\"entry_point\":null,\"id\":"
-        "\"reacher-v0\","
-        "\"kwargs\":{},\"max_episode_steps\":50,\"nondeterministic\":false,\"order_enforce\":true,"
-        "\"reward_threshold\":null,\"vector_entry_point\":null}";
+    *task = make_task();
     return r;
 }
 
@@ -170,23 +184,25 @@ static int reacher_reset(void *self, uint64_t seed, uint64_t episode, reason_t *
 }
 
 static int need_renderer(reacher_t *r, reason_t *why) {
-    if (!r->render) r->render = render_open(r->m, SIDE, SIDE, "top", why);
+    if (!r->render) r->render = render_open(r->m, why);
     return r->render ? 0 : -1;
 }
 
-static int reacher_observe(void *self, uint8_t *rgb, float *vector, reason_t *why) {
+static int reacher_observe(void *self, bool images, env_observation_t *seen, reason_t *why) {
     reacher_t *r = self;
-    if (vector) {
-        double angle[JOINTS], velocity[JOINTS];
-        read_joints(r, angle, velocity);
-        for (int i = 0; i < JOINTS; i++) {
-            vector[2 * i] = (float)cos(angle[i]);
-            vector[2 * i + 1] = (float)sin(angle[i]);
-            vector[2 * JOINTS + i] = (float)velocity[i];
-        }
+    double angle[JOINTS], velocity[JOINTS];
+    read_joints(r, angle, velocity);
+    for (int i = 0; i < JOINTS; i++) {
+        r->vector[2 * i] = (float)cos(angle[i]);
+        r->vector[2 * i + 1] = (float)sin(angle[i]);
+        r->vector[2 * JOINTS + i] = (float)velocity[i];
     }
-    if (!rgb) return 0;
-    return need_renderer(r, why) ? -1 : render_frame(r->render, r->m, r->d, rgb, why);
+    seen->slot[SEEN_TEXT].text = MISSION;
+    seen->slot[SEEN_VECTOR].vector = r->vector;
+    if (!images) return 0;
+    seen->slot[SEEN_IMAGE].rgb = r->image;
+    if (need_renderer(r, why)) return -1;
+    return render_frame(r->render, r->m, r->d, "top", SIDE, SIDE, r->image, why);
 }
 
 static double distance(const reacher_t *r) {
@@ -203,27 +219,23 @@ static int check_state(const mjData *d, reason_t *why) {
     return 0;
 }
 
-static int reacher_step(void *self, const float *action, float *reward, bool *terminated,
-                        reason_t *why) {
+static int reacher_step(void *self, const env_action_t *action, env_outcome_t *out, reason_t *why) {
     reacher_t *r = self;
-    for (int i = 0; i < JOINTS; i++) r->d->ctrl[r->motor[i]] = action[i];
+    for (int i = 0; i < JOINTS; i++) r->d->ctrl[r->motor[i]] = action->vector[i];
     for (int i = 0; i < SUBSTEPS; i++) mj_step(r->m, r->d);
     mj_forward(r->m, r->d); /* mj_step leaves the places of the state before its last integration */
     if (check_state(r->d, why)) return -1;
-    *reward = (float)-distance(r);
+    out->reward = (float)-distance(r);
+    out->success = distance(r) <= TOUCH;
     return 0;
 }
 
-static bool reacher_success(const void *self) {
-    return distance(self) <= TOUCH;
-}
-
-static int reacher_expert(void *self, float *action) {
+static env_expert_t reacher_expert(void *self, env_action_t *action, reason_t *why) {
     reacher_t *r = self;
     double angle[JOINTS], velocity[JOINTS];
     read_joints(r, angle, velocity);
-    expert_reach_act(r->goal, angle, velocity, action);
-    return 0;
+    expert_reach_act(r->goal, angle, velocity, action->vector);
+    return ENV_EXPERT;
 }
 
 static size_t reacher_state(const void *self, double *out, size_t cap) {
@@ -248,7 +260,6 @@ const env_driver_t env_reacher = {
     .reset = reacher_reset,
     .observe = reacher_observe,
     .step = reacher_step,
-    .success = reacher_success,
     .expert = reacher_expert,
     .state = reacher_state,
     .renderer = reacher_renderer,
@@ -256,7 +267,7 @@ const env_driver_t env_reacher = {
 
 #else
 
-static void *reacher_open(env_info_t *info, int *rc, reason_t *why) {
+static void *reacher_open(const env_opts_t *o, task_t *task, int *rc, reason_t *why) {
     *rc = RC_RUNTIME;
     reason_set(why, "built without MuJoCo: install libmujoco-dev and libosmesa6-dev, then rebuild");
     return NULL;

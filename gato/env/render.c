@@ -20,7 +20,7 @@ struct render {
     mjvOption option;
     mjvCamera camera;
     mjrContext context;
-    int w, h;
+    int most_w, most_h; /* of the off-screen buffer */
     char driver[128];
 };
 
@@ -32,7 +32,7 @@ static void calm_driver(void) {
 
 static int make_current(render_t *r, reason_t *why) {
     if (OSMesaGetCurrentContext() == r->gl) return 0;
-    if (!OSMesaMakeCurrent(r->gl, r->screen, GL_UNSIGNED_BYTE, r->w, r->h))
+    if (!OSMesaMakeCurrent(r->gl, r->screen, GL_UNSIGNED_BYTE, r->most_w, r->most_h))
         return reason_set(why, "cannot make the OSMesa context current");
     return 0;
 }
@@ -43,42 +43,36 @@ static void plain_scene(mjvScene *s) {
     s->flags[mjRND_FOG] = s->flags[mjRND_HAZE] = 0;
 }
 
-static int make_scene(render_t *r, const mjModel *m, int camera, reason_t *why) {
+static int make_scene(render_t *r, const mjModel *m, reason_t *why) {
     mjv_makeScene(m, &r->scene, MAX_GEOMS);
     plain_scene(&r->scene);
     r->camera.type = mjCAMERA_FIXED;
-    r->camera.fixedcamid = camera;
     mjr_makeContext(m, &r->context, mjFONTSCALE_50);
     mjr_setBuffer(mjFB_OFFSCREEN, &r->context);
     if (r->context.currentBuffer != mjFB_OFFSCREEN)
         return reason_set(why, "no off-screen buffer in this OpenGL");
-    /* A larger viewport than the buffer is not refused by MuJoCo: it gives wrong pixels. */
-    if (r->context.offWidth != r->w || r->context.offHeight != r->h)
-        return reason_set(why, "the model's off-screen buffer is %d x %d, wanted %d x %d",
-                          r->context.offWidth, r->context.offHeight, r->w, r->h);
+    if (r->context.offWidth != r->most_w || r->context.offHeight != r->most_h)
+        return reason_set(why, "the off-screen buffer is %d x %d, the model wants %d x %d",
+                          r->context.offWidth, r->context.offHeight, r->most_w, r->most_h);
     return 0;
 }
 
-render_t *render_open(const mjModel *m, int w, int h, const char *camera, reason_t *why) {
-    int id = mj_name2id(m, mjOBJ_CAMERA, camera);
-    if (id < 0) {
-        reason_set(why, "the model has no camera '%s'", camera);
-        return NULL;
-    }
+render_t *render_open(const mjModel *m, reason_t *why) {
     calm_driver();
     render_t *r = NEW(render_t);
-    r->w = w;
-    r->h = h;
+    r->most_w = m->vis.global.offwidth;
+    r->most_h = m->vis.global.offheight;
+    size_t pixels = (size_t)r->most_w * r->most_h;
     mjv_defaultScene(&r->scene);
     mjv_defaultOption(&r->option);
     mjv_defaultCamera(&r->camera);
     mjr_defaultContext(&r->context);
-    r->screen = xcalloc((size_t)w * h, 4);
-    r->bottom_up = xcalloc((size_t)w * h, 3);
+    r->screen = xcalloc(pixels, 4);
+    r->bottom_up = xcalloc(pixels, 3);
     r->gl = OSMesaCreateContextExt(GL_RGBA, 24, 8, 8, NULL);
     if (!r->gl) {
         reason_set(why, "cannot create an OSMesa context");
-    } else if (!make_current(r, why) && !make_scene(r, m, id, why)) {
+    } else if (!make_current(r, why) && !make_scene(r, m, why)) {
         const GLubyte *s = glGetString(GL_RENDERER);
         snprintf(r->driver, sizeof r->driver, "%s", s ? (const char *)s : "unknown");
         return r;
@@ -99,14 +93,21 @@ void render_close(render_t *r) {
     free(r);
 }
 
-int render_frame(render_t *r, const mjModel *m, mjData *d, uint8_t *rgb, reason_t *why) {
+int render_frame(render_t *r, const mjModel *m, mjData *d, const char *camera, int w, int h,
+                 uint8_t *rgb, reason_t *why) {
+    int id = mj_name2id(m, mjOBJ_CAMERA, camera);
+    if (id < 0) BUG("the model has no camera '%s'", camera);
+    /* MuJoCo does not refuse a viewport larger than its buffer: it gives wrong pixels. */
+    if (w < 1 || h < 1 || w > r->most_w || h > r->most_h)
+        BUG("image of %d x %d, the off-screen buffer is %d x %d", w, h, r->most_w, r->most_h);
     if (make_current(r, why)) return -1;
-    mjrRect view = {0, 0, r->w, r->h};
+    mjrRect view = {0, 0, w, h};
+    r->camera.fixedcamid = id;
     mjv_updateScene(m, d, &r->option, NULL, &r->camera, mjCAT_ALL, &r->scene);
     mjr_render(view, &r->scene, &r->context);
     mjr_readPixels(r->bottom_up, NULL, view, &r->context);
-    size_t row = (size_t)r->w * 3;
-    for (int y = 0; y < r->h; y++) memcpy(rgb + y * row, r->bottom_up + (r->h - 1 - y) * row, row);
+    size_t row = (size_t)w * 3;
+    for (int y = 0; y < h; y++) memcpy(rgb + y * row, r->bottom_up + (h - 1 - y) * row, row);
     return 0;
 }
 

@@ -264,7 +264,6 @@ class MetaWorld(World):
     """One task of MT1, whose goals are the same 50 in every process; the corner cameras hang upside down."""
 
     def __init__(self, o):
-        os.environ.setdefault("MUJOCO_GL", "osmesa" if sys.platform == "linux" else "glfw")
         warnings.simplefilter("ignore")
         super().__init__(o)
         self.expert_known = True
@@ -286,7 +285,10 @@ class MetaWorld(World):
     def reset(self, seed):
         self.env.unwrapped.seed(seed)  # it draws the goal, and takes no notice of reset's seed
         self.policy = self.policy_class()
-        return super().reset(seed)
+        first = super().reset(seed)
+        # The marks of the goal would stand where the episode before had them until the first step.
+        need("mujoco").mj_forward(self.env.unwrapped.model, self.env.unwrapped.data)
+        return first
 
     def frame(self, camera):
         image = super().frame(camera)
@@ -432,6 +434,8 @@ def main():
     stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.stdout = open(os.devnull, "w")
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "osmesa")  # MuJoCo draws without a screen
     world = MetaWorld if o.id.startswith(("metaworld:", "Meta-World/")) else World
     if o.id.startswith(("BabyAI-", "MiniGrid-")):
         world = MiniGrid

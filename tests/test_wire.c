@@ -1,5 +1,5 @@
-/* test_wire.c - environments in child processes. The child is tests/env_child.py, whose world is two
- * lines of arithmetic that are written once more here; each way in which it misbehaves must be
+/* test_wire.c - environments in child processes. The child is tests/env_child.py, whose world is a
+ * few lines of arithmetic that are written once more here; each way in which it misbehaves must be
  * named, cost no more than its time, and leave no process behind.
  */
 #include "common/base/log.h"
@@ -469,6 +469,20 @@ TEST(wire_long_requests_and_late_readers) {
     wire_close(w);
     free(bytes);
     clean();
+}
+
+/* A child that knows no `close` still ends at once, at the end of its input: nobody else holds the
+ * pipe to it, not even a child that was started later. */
+TEST(wire_closes_every_end) {
+    reason_t why = {""};
+    wire_t *first = wire_start("cat >/dev/null", NULL, &why),
+           *second = wire_start("cat >/dev/null", NULL, &why);
+    REQUIRE(first && second, "%s", why.text);
+    double begun = log_now();
+    wire_close(first);
+    CHECK(log_now() - begun < 1.5, "%g s to close", log_now() - begun);
+    wire_close(second);
+    CHECK(!has_child());
 }
 
 /* Also what the child has started is killed: sleepers in the background, which ignore signals. */

@@ -198,25 +198,26 @@ static void compare_actions(const gato_model_t *m, const task_t *task, const who
 }
 
 /* A game of expectations and regression against the whole. */
-static difference_t differ(gato_model_t *m, uint32_t task, uint32_t window, size_t tokens,
-                           const scene_t *scene, const game_t *g) {
+static inline difference_t differ(gato_model_t *m, uint32_t task, uint32_t window, size_t tokens,
+                                  const scene_t *scene, const game_t *g) {
     const task_t *t = scene->task;
     whole_t *w = whole_open(m, task, window, tokens, scene, g);
     difference_t d = {0};
-    bool numbers = m->config.loss.action_kind == ACTION_MSE && !task_width(t, SIDE_ACTED, SLOT_DISCRETE);
+    bool numbers =
+        m->config.loss.action_kind == ACTION_MSE && !task_width(t, SIDE_ACTED, SLOT_DISCRETE);
     for (size_t k = 0; k < g->T; k++) {
         /* the last token does not run before the next timestep; regressed ones neither */
         size_t at = numbers ? w->separator[k] : w->end[k] - 2;
         for (size_t i = 0; i < WIDTH; i++)
-            d.hidden = fmax(d.hidden, fabs((double)g->hidden[k][i] -
-                                           (double)w->hidden[at * WIDTH + i]));
+            d.hidden =
+                fmax(d.hidden, fabs((double)g->hidden[k][i] - (double)w->hidden[at * WIDTH + i]));
         compare_actions(m, t, w, g, k, &d);
     }
     whole_close(w);
     return d;
 }
 
-static void check_difference(const char *name, size_t window, size_t T, difference_t d) {
+static inline void check_difference(const char *name, size_t window, size_t T, difference_t d) {
     CHECK(d.hidden < TOLERANCE, "%s, %zu steps, window %zu: hidden states differ by %g", name, T,
           window, d.hidden);
     CHECK(d.action < TOLERANCE, "%s, %zu steps, window %zu: actions differ by %g", name, T, window,

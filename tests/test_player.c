@@ -69,9 +69,7 @@ static const kind_t odd[] = {
     {"one choice", {"model.vector_in=linear"}, HAS_CHOICE},
     {"three choices", {"model.vector_in=bins"}, HAS_CHOICES | HAS_VALUE},
     {"action and choices", {0}, HAS_ACTION | HAS_GRIP | HAS_CHOICE | HAS_CHOICES},
-    {"mse and choices",
-     {"loss.action_kind=mse"},
-     HAS_ACTION | HAS_GRIP | HAS_CHOICES | HAS_VALUE},
+    {"mse and choices", {"loss.action_kind=mse"}, HAS_ACTION | HAS_GRIP | HAS_CHOICES | HAS_VALUE},
     {"two cameras", {"model.vector_in=linear"}, HAS_IMAGE | HAS_WRIST | HAS_ACTION | HAS_VALUE},
     {"two cameras, merged, mse and a choice",
      {"model.merge=2", "loss.action_kind=mse"},
@@ -128,9 +126,9 @@ TEST(a_reset_forgets_everything) {
     static game_t first, again;
     for (int rebuild = 0; rebuild < 2; rebuild++) {
         gato_model_t *m = make_run(&kinds[BIN], 5, 2);
-        player_t *p =
-            open_run(&(player_opts_t){.decode = DECODE_SAMPLE, .temperature = 1, .rebuild = rebuild},
-                     &kinds[BIN]);
+        player_t *p = open_run(
+            &(player_opts_t){.decode = DECODE_SAMPLE, .temperature = 1, .rebuild = rebuild},
+            &kinds[BIN]);
         REQUIRE(play(p, NULL, 12, &first) && play(p, NULL, 7, &again) && play(p, NULL, 12, &again));
         CHECK(same_games(&first, &again));
         player_close(p);
@@ -145,10 +143,11 @@ TEST(rebuilding_equals_the_cache) {
         const kind_t *kind;
         size_t window, T;
         int layers;
-    } cases[] = {{&kinds[BIN], 12, 12, 2},  {&kinds[BIN], 20, 12, 3},    {&kinds[MSE], 12, 12, 2},
-                 {&kinds[CODES], 12, 12, 2}, {&kinds[PATCHES], 12, 5, 2}, {&kinds[MIX], 1, 12, 2},
-                 {&kinds[MSE], 1, 12, 2},   {&kinds[BIN], 3, 30, 1},     {&kinds[MSE_BIN], 4, 30, 1},
-                 {&odd[2], 12, 12, 2},      {&odd[3], 12, 12, 2},        {&odd[2], 3, 30, 1}};
+    } cases[] = {
+        {&kinds[BIN], 12, 12, 2},   {&kinds[BIN], 20, 12, 3},    {&kinds[MSE], 12, 12, 2},
+        {&kinds[CODES], 12, 12, 2}, {&kinds[PATCHES], 12, 5, 2}, {&kinds[MIX], 1, 12, 2},
+        {&kinds[MSE], 1, 12, 2},    {&kinds[BIN], 3, 30, 1},     {&kinds[MSE_BIN], 4, 30, 1},
+        {&odd[2], 12, 12, 2},       {&odd[3], 12, 12, 2},        {&odd[2], 3, 30, 1}};
     static game_t a, b;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const kind_t *k = cases[i].kind;
@@ -217,14 +216,15 @@ TEST(coarser_weights_play_almost_the_same) {
     for (size_t k = 0; k < 2; k++) {
         gato_model_t *m = make_run(&odd[3], 3, 2);
         player_t *p = open_run(&(player_opts_t){.decode = DECODE_MEAN}, &odd[3]),
-                 *q = open_run(
-                     &(player_opts_t){.decode = DECODE_MEAN, .weights = kind[k].weights}, &odd[3]);
+                 *q = open_run(&(player_opts_t){.decode = DECODE_MEAN, .weights = kind[k].weights},
+                               &odd[3]);
         REQUIRE(play(p, NULL, 12, &exact));
         scene_t s = {.task = &m->tasks.v[0], .seed = 7};
         REQUIRE(play_lane(q, 0, 0, &s, 12, NULL, &coarse));
         double d = 0;
         for (size_t i = 0; i < ACTIONS + 1; i++)
-            d = fmax(d, fabs((double)exact.action[0].vector[i] - (double)coarse.action[0].vector[i]));
+            d = fmax(d,
+                     fabs((double)exact.action[0].vector[i] - (double)coarse.action[0].vector[i]));
         CHECK(d > kind[k].least && d < kind[k].most, "storage %zu: %g", k, d);
         player_close(p);
         player_close(q);

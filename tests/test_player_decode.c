@@ -39,7 +39,8 @@ static void check_step(const way_t *way, const whole_t *w, const task_t *task, s
     const slot_t *choice = &task->slot[task->n_slots - 1];
     double margin = 1;
     for (size_t i = 0; i < ACTIONS; i++) {
-        double want = expected(way, whole_logits(w, t, i, 257), rng_uniform64(draw_of(t), i), &margin);
+        double want =
+            expected(way, whole_logits(w, t, i, 257), rng_uniform64(draw_of(t), i), &margin);
         if (margin < 1e-4) continue; /* rounding may fall on either side */
         CHECK(fabs((double)a->vector[i] - want) < (way->decode == DECODE_MEAN ? TOLERANCE : 1e-6),
               "decode %d, step %zu, action %zu: %g, wanted %g", way->decode, t, i,
@@ -60,8 +61,8 @@ static void check_step(const way_t *way, const whole_t *w, const task_t *task, s
 
 TEST(actions_are_decoded_as_written) {
     static const kind_t k = {"both", {0}, HAS_ACTION | HAS_CHOICES};
-    static const way_t ways[] = {{DECODE_MEAN, 0},     {DECODE_CENTER, 0},   {DECODE_LEFT, 0},
-                                 {DECODE_GREEDY, 0},   {DECODE_SAMPLE, 1},   {DECODE_SAMPLE, 0},
+    static const way_t ways[] = {{DECODE_MEAN, 0},     {DECODE_CENTER, 0},  {DECODE_LEFT, 0},
+                                 {DECODE_GREEDY, 0},   {DECODE_SAMPLE, 1},  {DECODE_SAMPLE, 0},
                                  {DECODE_SAMPLE, 0.3}, {DECODE_SAMPLE, 2.5}};
     static game_t g;
     gato_model_t *m = make_run(&k, 3, 2);

@@ -139,8 +139,7 @@ TEST(given_actions_are_as_good_as_chosen_ones) {
                 CHECK(!memcmp(given.action, chosen.action, n * sizeof *given.action));
                 double d = 0, same = 0;
                 for (size_t i = 0; i < WIDTH; i++)
-                    d = fmax(d, fabs((double)player_hidden(p, 0)[i] -
-                                     (double)chosen.hidden[n][i]));
+                    d = fmax(d, fabs((double)player_hidden(p, 0)[i] - (double)chosen.hidden[n][i]));
                 for (size_t i = 0; i < ENV_ACTIONS; i++)
                     same = fmax(same, fabs((double)turn.action.vector[i] -
                                            (double)chosen.action[n].vector[i]));
@@ -204,12 +203,12 @@ static void spoil_choice(const task_t *t, view_t *v, env_action_t *given) {
 
 /* A push that is refused leaves every lane as it was. */
 TEST(a_refused_push_changes_nothing) {
-    static const refusal_t refusal[] = {{"lane 1: observation state[1] is not finite", spoil_nan},
-                                        {"lane 1: observation state[2] is not", spoil_infinite},
-                                        {"lane 1: observation value[0] = 40 is not", spoil_value},
-                                        {"lane 1: given grip[0] is not finite", spoil_given},
-                                        {"lane 1: given choices[1] = 47 is not below 47",
-                                         spoil_choice}};
+    static const refusal_t refusal[] = {
+        {"lane 1: observation state[1] is not finite", spoil_nan},
+        {"lane 1: observation state[2] is not", spoil_infinite},
+        {"lane 1: observation value[0] = 40 is not", spoil_value},
+        {"lane 1: given grip is not finite", spoil_given},
+        {"lane 1: given choices[1] = 47 is not below 47", spoil_choice}};
     static game_t want[3], got[3];
     for (int rebuild = 0; rebuild < 2; rebuild++) {
         gato_model_t *m = make_run(&all_parts, 3, 2);
@@ -274,7 +273,8 @@ TEST(given_actions_beyond_their_bounds_are_the_ends) {
     reason_t why;
     show(&s, 4, &v);
     player_turn_t turn = {.seen = &v.seen, .given = &given};
-    CHECK(player_push(p, &turn, 1, &why) == -1 && !strcmp(why.text, "given action[0] is not finite"),
+    CHECK(player_push(p, &turn, 1, &why) == -1 &&
+              !strcmp(why.text, "given action[0] is not finite"),
           "%s", why.text);
     view_release(&v);
     player_close(p);

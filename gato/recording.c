@@ -86,19 +86,23 @@ static void make_leaves(recording_t *r) {
 }
 
 /* The environment's description of itself, with the renderer that drew the images (frames differ
- * between drivers): malloc'ed, NULL when it has none. */
+ * between drivers): malloc'ed, NULL when it has none. Gymnasium's EnvSpec, which Minari's package
+ * makes of it, asks for an id and for additional_wrappers. */
 static char *env_spec(const task_t *task, const char *renderer) {
     reason_t why;
     if (!task->env) return NULL;
     cJSON *spec = json_parse(task->env, strlen(task->env), false, &why);
     if (!spec) BUG("task '%s': env: %s", task->name, why.text);
-    cJSON *kwargs = cJSON_GetObjectItemCaseSensitive(spec, "kwargs");
-    if (*renderer && cJSON_IsObject(spec)) {
-        if (!cJSON_IsObject(kwargs)) {
+    if (cJSON_IsObject(spec)) {
+        if (!cJSON_HasObjectItem(spec, "id")) cJSON_AddStringToObject(spec, "id", task->name);
+        if (!cJSON_HasObjectItem(spec, "additional_wrappers"))
+            cJSON_AddArrayToObject(spec, "additional_wrappers");
+        cJSON *kwargs = cJSON_GetObjectItemCaseSensitive(spec, "kwargs");
+        if (*renderer && !cJSON_IsObject(kwargs)) {
             cJSON_DeleteItemFromObjectCaseSensitive(spec, "kwargs");
             kwargs = cJSON_AddObjectToObject(spec, "kwargs");
         }
-        cJSON_AddStringToObject(kwargs, "renderer", renderer);
+        if (*renderer) cJSON_AddStringToObject(kwargs, "renderer", renderer);
     }
     char *text = json_canonical(spec);
     cJSON_Delete(spec);

@@ -5,8 +5,10 @@
 #include "common/io/episodes/minari_write.h"
 #include "common/io/fs.h"
 #include "tests/folder.h"
+#include "tests/rss.h"
 #include "tests/test.h"
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -255,7 +257,7 @@ TEST(same_data_same_bytes) {
     nanosleep(&next_second, NULL); /* times in HDF5 count seconds */
     CHECK(write_sample(in_folder("b"), 3, &why) == 0);
     char cmd[400];
-    snprintf(cmd, sizeof cmd, "cd '%s' && diff -r a b", folder);
+    snprintf(cmd, sizeof cmd, "cd '%s' && diff -rq a b", folder);
     CHECK(system(cmd) == 0);
     folder_remove();
 }
@@ -280,6 +282,21 @@ TEST(write_then_read) {
           memcmp(e.expert_action[0], out_expert, sizeof out_expert) == 0);
     recorded_episode_release(&e);
     episode_source_close(m);
+    folder_remove();
+}
+
+/* No other process is kept out of it by a writer that is at work: readers see the last commit. */
+TEST(readable_while_it_is_written) {
+    folder_open();
+    reason_t why = {""};
+    int rc;
+    REQUIRE(write_sample(folder, 2, &why) == 0, "%s", why.text);
+    int fd = open(in_folder("data/.lock"), O_CREAT | O_RDWR, 0666);
+    flock(fd, LOCK_EX);
+    episode_source_t *m = episode_source_open(folder, &rc, &why);
+    CHECK(m && episode_source_count(m) == 2, "%s", why.text);
+    episode_source_close(m);
+    close(fd);
     folder_remove();
 }
 
@@ -327,6 +344,288 @@ TEST(zero_steps_are_legal) {
     CHECK(e.T == 0 && e.value[0][0] == out_vector[0] && !e.expert_action[0]);
     recorded_episode_release(&e);
     episode_source_close(m);
+    folder_remove();
+}
+
+/* The bytes of every dataset do not depend on the pieces in which an episode comes, nor on episodes
+ * that were dropped on the way. */
+TEST(pieces_give_the_same_bytes) {
+    folder_open();
+    reason_t why;
+    CHECK(write_episodes(in_folder("a"), 5, false, false, &why) == 0);
+    CHECK(write_episodes(in_folder("b"), 5, false, true, &why) == 0);
+    char cmd[400];
+    snprintf(cmd, sizeof cmd, "cd '%s' && diff -rq a b", folder);
+    CHECK(system(cmd) == 0);
+    folder_remove();
+}
+
+/* 300 episodes are more than the root's header holds: links move into blocks behind it. */
+TEST(a_writer_goes_on_to_the_same_bytes) {
+    folder_open();
+    reason_t why = {""};
+    enum { ALL = 300 };
+    CHECK(write_episodes(in_folder("a"), ALL, false, false, &why) == 0);
+    for (int n = 0; n <= ALL; n += 75)
+        CHECK(write_episodes(in_folder("b"), n, true, false, &why) == 0, "%s", why.text);
+    char cmd[400];
+    snprintf(cmd, sizeof cmd, "cd '%s' && diff -rq a b", folder);
+    CHECK(system(cmd) == 0);
+    hid_t file = H5Fopen(in_folder("b/data/main_data.hdf5"), H5F_ACC_RDONLY, H5P_DEFAULT);
+    H5G_info_t info;
+    CHECK(file >= 0 && H5Gget_info(file, &info) >= 0 && info.nlinks == ALL);
+    for (int i = 0; i < ALL; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "episode_%d", i);
+        CHECK(attr_of(file, name, "id") == i, "%s", name);
+    }
+    H5Fclose(file);
+    folder_remove();
+}
+
+static minari_writer_t *open_box(const char *path, const char *id, bool append, int *rc,
+                                 reason_t *why) {
+    space_leaf_t obs = leaf("x", SPACE_BOX, "float32", 1, 1, 0, 0),
+                 act = leaf(path, SPACE_BOX, "float32", 1, 1, 0, 0);
+    minari_spec_t spec = {
+        .dataset_id = id, .obs = &obs, .n_obs = 1, .act = &act, .n_act = 1, .dict_obs = true};
+    return minari_writer_new(folder, &spec, append, rc, why);
+}
+
+TEST(another_spec_is_refused) {
+    folder_open();
+    reason_t why = {""};
+    int rc;
+    minari_writer_close(open_box("", "a-v0", false, &rc, &why));
+    CHECK(!open_box("", "b-v0", true, &rc, &why) && rc == RC_MISFIT, "%s", why.text);
+    CHECK(!open_box("y", "a-v0", true, &rc, &why) && rc == RC_MISFIT, "%s", why.text);
+    minari_writer_t *w = open_box("", "a-v0", true, &rc, &why);
+    CHECK(w, "%s", why.text);
+    minari_writer_close(w);
+    folder_remove();
+}
+
+/* A damaged file, or one of libhdf5's own, is refused, not overwritten. */
+TEST(foreign_files_are_refused) {
+    folder_open();
+    reason_t why = {""};
+    int rc;
+    minari_writer_close(open_box("", "a-v0", false, &rc, &why));
+    const char *path = in_folder("data/main_data.hdf5");
+    for (int at = 0; at < 100; at++) {
+        int fd = open(path, O_RDWR);
+        uint8_t byte, other;
+        if (pread(fd, &byte, 1, at) != 1) {
+            close(fd);
+            break;
+        }
+        other = byte ^ 0x10;
+        CHECK(pwrite(fd, &other, 1, at) == 1);
+        CHECK(!open_box("", "a-v0", true, &rc, &why) && rc == RC_DATA, "byte %d", at);
+        CHECK(pwrite(fd, &byte, 1, at) == 1);
+        close(fd);
+    }
+    H5Fclose(H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT));
+    CHECK(!open_box("", "a-v0", true, &rc, &why) && rc == RC_DATA, "%s", why.text);
+    folder_remove();
+}
+
+/* ---- names, gaps, long episodes ---- */
+
+enum { LONG_T = 3000, ROW = 2500 };
+
+/* Row t of the long dataset: 10 kB, so that 16 MB hold 1677 rows. */
+static void long_row(size_t t, float *row) {
+    for (size_t k = 0; k < ROW; k++) row[k] = (float)(t * 7 + k % 11);
+}
+
+TEST(datasets_of_several_chunks) {
+    folder_open();
+    reason_t why;
+    int rc;
+    space_leaf_t obs[] = {leaf("agent/arm", SPACE_BOX, "float32", 1, ROW, 0, 0),
+                          leaf("agent/eye", SPACE_IMAGE, "uint8", 3, 50, 70, 3),
+                          leaf("say", SPACE_TEXT, "str", 0, 0, 0, 0)},
+                 act[] = {leaf("a", SPACE_DISCRETE, "int64", 1, 2, 0, 0),
+                          leaf("b/c", SPACE_BOX, "float64", 0, 0, 0, 0)};
+    double first[] = {0, -1}, last[] = {3, 2};
+    act[0].low = first;
+    act[0].high = last;
+    minari_spec_t spec = {.dataset_id = "a-v0",
+                          .obs = obs,
+                          .n_obs = 3,
+                          .act = act,
+                          .n_act = 2,
+                          .dict_obs = true};
+    minari_writer_t *w = minari_writer_new(folder, &spec, false, &rc, &why);
+    REQUIRE(w, "%s", why.text);
+    minari_writer_begin(w, -1);
+    float *row = malloc(ROW * sizeof *row), wide = 0;
+    static uint8_t eye[50 * 70 * 3];
+    char word[80], *words[] = {word}, **text[] = {NULL, NULL, words};
+    for (size_t t = 0; t <= LONG_T; t++) {
+        long_row(t, row);
+        memset(eye, (int)(t % 256), sizeof eye);
+        snprintf(word, sizeof word, t % 3 ? "step %zu, %0*d" : "", t, (int)(t % 40), 0);
+        uint8_t there = t % 2 == 0, flag = 0, *image[] = {NULL, eye, NULL},
+                *present[] = {NULL, &there, NULL};
+        float pair[] = {(float)(t % 4), (float)(t % 3)}, *value[] = {row, NULL, NULL},
+              *action[] = {pair, &wide}, reward = (float)t;
+        wide = (float)t / 4;
+        recorded_episode_t e = {.T = t < LONG_T,
+                                .image = image,
+                                .value = value,
+                                .text = text,
+                                .present = present,
+                                .action = action,
+                                .rewards = &reward,
+                                .terminated = &flag,
+                                .truncated = &flag,
+                                .success = &flag,
+                                .n_obs = 3,
+                                .n_act = 2};
+        minari_writer_rows(w, &e, t == LONG_T);
+    }
+    minari_note_t note = {.number = 9, .ret = 0.1, .success = true};
+    REQUIRE(minari_writer_end(w, &note, &why) == 0, "%s", why.text);
+    minari_writer_close(w);
+    hid_t file = H5Fopen(in_folder("data/main_data.hdf5"), H5F_ACC_RDONLY, H5P_DEFAULT);
+    hid_t d = H5Dopen2(file, "episode_0/observations/agent/arm", H5P_DEFAULT);
+    REQUIRE(d >= 0);
+    float *all = malloc((LONG_T + 1) * sizeof(float) * ROW);
+    CHECK(H5Dread(d, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, all) >= 0);
+    for (size_t t = 0; t <= LONG_T; t++) {
+        long_row(t, row);
+        CHECK(memcmp(row, all + t * ROW, ROW * sizeof *row) == 0, "row %zu", t);
+    }
+    H5Dclose(d);
+    H5Fclose(file);
+    free(all);
+    free(row);
+    episode_source_t *m = episode_source_open(folder, &rc, &why);
+    REQUIRE(m, "%s", why.text);
+    recorded_episode_t e;
+    REQUIRE(episode_source_read(m, 0, &e, &why) == 0, "%s", why.text);
+    CHECK(e.T == LONG_T && e.success && !e.expert_action[0] && !e.present[0] && e.present[1]);
+    for (size_t t = 0; t <= LONG_T; t++) {
+        snprintf(word, sizeof word, t % 3 ? "step %zu, %0*d" : "", t, (int)(t % 40), 0);
+        CHECK(strcmp(e.text[2][t], word) == 0, "text %zu", t);
+        CHECK(e.present[1][t] == (t % 2 == 0) && e.image[1][t * sizeof eye + 77] == t % 256);
+    }
+    for (size_t t = 0; t < LONG_T; t++)
+        CHECK(e.action[0][2 * t] == (float)(t % 4) && e.action[0][2 * t + 1] == (float)(t % 3) &&
+                  e.action[1][t] == (float)t / 4 && e.rewards[t] == (float)t,
+              "step %zu", t);
+    recorded_episode_release(&e);
+    episode_source_close(m);
+    w = minari_writer_new(folder, &spec, true, &rc, &why);
+    REQUIRE(w && minari_writer_count(w) == 1, "%s", why.text);
+    const minari_note_t *again = minari_writer_notes(w);
+    CHECK(again->number == 9 && again->ret == 0.1 && again->success && again->T == LONG_T);
+    minari_writer_close(w);
+    folder_remove();
+}
+
+TEST(names_that_exclude_each_other) {
+    folder_open();
+    static const char *const pair[][2] = {
+        {"a", "a/b"}, {"a/b", "a"}, {"a", "a"}, {"/a", "b"}, {"a//c", "b"}, {"a/", "b"}, {"", "b"}};
+    for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
+        reason_t why = {""};
+        int rc = 0;
+        space_leaf_t obs[] = {leaf(pair[i][0], SPACE_BOX, "float32", 0, 0, 0, 0),
+                              leaf(pair[i][1], SPACE_BOX, "float32", 0, 0, 0, 0)};
+        minari_spec_t spec = {.obs = obs, .n_obs = 2, .act = obs, .n_act = 1, .dict_obs = true};
+        CHECK(!minari_writer_new(folder, &spec, false, &rc, &why) && rc == RC_USAGE && *why.text,
+              "%s", pair[i][0]);
+    }
+    folder_remove();
+}
+
+/* ---- memory, and kills ---- */
+
+/* 250 MB of frames through 16 MB chunks: their compressed bytes alone are held. */
+static int long_episode(void *arg) {
+    reason_t why;
+    int rc;
+    space_leaf_t obs = leaf("eye", SPACE_IMAGE, "uint8", 3, 500, 1000, 1),
+                 act = leaf("", SPACE_BOX, "float32", 0, 0, 0, 0);
+    minari_spec_t spec = {.obs = &obs, .n_obs = 1, .act = &act, .n_act = 1, .dict_obs = true};
+    uint8_t *frame = calloc(obs.count, 1), flag = 0, *image[] = {frame};
+    float one = 1, *action[] = {&one};
+    rss_reset();
+    minari_writer_t *w = minari_writer_new(folder, &spec, false, &rc, &why);
+    if (!w) return 1;
+    minari_writer_begin(w, -1);
+    for (size_t t = 0; t <= 500; t++) {
+        frame[t * 1000 % obs.count] = (uint8_t)t;
+        recorded_episode_t e = {.T = t < 500,
+                                .image = image,
+                                .action = action,
+                                .rewards = &one,
+                                .terminated = &flag,
+                                .truncated = &flag,
+                                .n_obs = 1,
+                                .n_act = 1};
+        minari_writer_rows(w, &e, t == 500);
+    }
+    if (minari_writer_end(w, NULL, &why)) return 2;
+    minari_writer_close(w);
+    printf("%ld\n", rss_peak_mb());
+    return 0;
+}
+
+TEST(a_long_episode_is_not_held_in_memory) {
+    folder_open();
+    child_t c;
+    child_run(long_episode, NULL, &c);
+    CHECK(c.code == 0 && atol(c.out) < 64, "code %d, %s MB", c.code, c.out);
+    folder_remove();
+}
+
+static int write_for_ever(void *arg) {
+    reason_t why;
+    write_episodes(folder, 1 << 20, true, true, &why);
+    return 1;
+}
+
+/* After a kill at any time the metadata count what is there, or one less; every episode is whole;
+ * and the next writer goes on. */
+TEST(fault_025_killed_writers) {
+    folder_open();
+    size_t before = 0, grown = 0;
+    for (unsigned kill_number = 0; kill_number < 120; kill_number++) {
+        fflush(NULL);
+        pid_t pid = fork();
+        if (!pid) _exit(write_for_ever(NULL));
+        usleep(1000 + kill_number * 7919 % 25000);
+        kill(pid, SIGKILL);
+        int status, rc;
+        CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status), "the writer failed");
+        if (access(in_folder("data/metadata.json"), F_OK)) continue;
+        reason_t why = {""};
+        episode_source_t *m = episode_source_open(folder, &rc, &why);
+        REQUIRE(m, "kill %u: %s", kill_number, why.text);
+        size_t count = episode_source_count(m);
+        for (size_t i = before ? before - 1 : 0; i < count; i++) {
+            recorded_episode_t e;
+            REQUIRE(episode_source_read(m, i, &e, &why) == 0, "%s", why.text);
+            CHECK(e.T == OUT_T && memcmp(e.image[0], out_image, sizeof out_image) == 0 &&
+                      strcmp(e.text[2][2], "\xc3\xbc") == 0);
+            recorded_episode_release(&e);
+        }
+        episode_source_close(m);
+        hid_t file = H5Fopen(in_folder("data/main_data.hdf5"), H5F_ACC_RDONLY, H5P_DEFAULT);
+        H5G_info_t info = {0};
+        CHECK(file >= 0 && H5Gget_info(file, &info) >= 0);
+        CHECK(info.nlinks == count || info.nlinks == count + 1, "%zu of %zu", count,
+              (size_t)info.nlinks);
+        H5Fclose(file);
+        CHECK(count >= before, "%zu episodes after %zu", count, before);
+        grown += count > before;
+        before = count;
+    }
+    CHECK(grown > 20, "only %zu of the writers got to an episode", grown);
     folder_remove();
 }
 

@@ -71,17 +71,29 @@ void h5w_root_add(h5w_t *f, const char *name, uint64_t address) {
     h5b_link(&f->links, name, address, f->n_links++);
 }
 
-int h5w_commit(h5w_t *f, reason_t *why) {
+int h5w_prepare(h5w_t *f, reason_t *why) {
     if (f->links.n > ROOT_BYTES) move_links(f);
-    uint64_t root = put_root(f);
+    f->root = put_root(f);
     if (!f->error && fdatasync(f->fd)) f->error = errno;
-    if (!f->error) put_superblock(f, f->end, root);
-    if (!f->error && fdatasync(f->fd)) f->error = errno;
+    return f->error ? fail(f, "write", why) : 0;
+}
+
+int h5w_publish(h5w_t *f, reason_t *why) {
+    put_superblock(f, f->end, f->root);
     if (f->error) return fail(f, "write", why);
     f->committed = f->end;
     f->committed_links = f->links.n;
     f->n_committed = f->n_links;
     return 0;
+}
+
+int h5w_settle(h5w_t *f, reason_t *why) {
+    if (fdatasync(f->fd)) f->error = errno;
+    return f->error ? fail(f, "write", why) : 0;
+}
+
+int h5w_commit(h5w_t *f, reason_t *why) {
+    return h5w_prepare(f, why) || h5w_publish(f, why) || h5w_settle(f, why) ? -1 : 0;
 }
 
 void h5w_drop(h5w_t *f) {

@@ -40,6 +40,7 @@ typedef struct {
     char *path;
     uint64_t end;       /* where the next object goes */
     uint64_t committed; /* the end as of the last commit */
+    uint64_t root;      /* the root's header that prepare has written */
     int error;          /* errno of the first write that failed; 0 = none */
 
     /* The root group's links: [links.n] bytes of messages of the newest ones, and the block before
@@ -62,6 +63,11 @@ void h5w_root_add(h5w_t *f, const char *name, uint64_t address);
 /* Brings all that was added to the disk; readers see it from then on. 0, or -1 with a reason: the
  * file is as of the commit before. */
 int h5w_commit(h5w_t *f, reason_t *why);
+/* The same in steps, for who has another file to change at the same time: prepare syncs all but the
+ * superblock, publish writes that, settle syncs it. f->end is the file's size from prepare on. */
+int h5w_prepare(h5w_t *f, reason_t *why);
+int h5w_publish(h5w_t *f, reason_t *why);
+int h5w_settle(h5w_t *f, reason_t *why);
 /* Forgets what was added since the last commit. */
 void h5w_drop(h5w_t *f);
 /* Closes the file. What was not committed is cut off. */

@@ -1,9 +1,9 @@
 /* minari_write.c - writing Minari datasets that its own Python package loads, and the same bytes for
  * the same data.
  *
- * main_data.hdf5 goes from one whole state to the next by itself (h5_write.h). metadata.json is
- * replaced behind it, so it counts as many episodes as there are, or one less for a moment; a killed
- * writer's one less is put right by the next that appends.
+ * main_data.hdf5 goes from one whole state to the next by itself (h5_write.h), and metadata.json is
+ * replaced right behind it. Between the two it counts one episode less than there are, for
+ * microseconds; should a kill fall there, the next writer that appends puts it right.
  */
 #include "common/io/episodes/minari_write.h"
 #include "common/io/episodes/h5_write.h"
@@ -271,14 +271,31 @@ static void count_episode(minari_writer_t *w, const minari_note_t *note, size_t 
     w->steps += T;
 }
 
-static int put_metadata(minari_writer_t *w, reason_t *why) {
+/* The metadata of the dataset as it will be, in a temporary file that is synced. */
+static int stage_metadata(minari_writer_t *w, fs_writer_t *file, reason_t *why) {
     char megabytes[40];
-    json_double(megabytes, round((double)w->h5.committed / 1e5) / 10);
-    char *text = xasprintf("%s%s%s%" PRIu64 ",\"total_steps\":%" PRIu64 "}\n", w->before, megabytes,
-                           w->between, w->episodes, w->steps);
-    int rc = fs_write(w->metadata, text, strlen(text), why);
-    free(text);
-    return rc;
+    if (fs_writer_open(file, w->metadata, why)) return -1;
+    json_double(megabytes, round((double)w->h5.end / 1e5) / 10);
+    fprintf(file->file, "%s%s%s%" PRIu64 ",\"total_steps\":%" PRIu64 "}\n", w->before, megabytes,
+            w->between, w->episodes, w->steps);
+    return fs_writer_finish(file, why);
+}
+
+static int put_metadata(minari_writer_t *w, reason_t *why) {
+    fs_writer_t file;
+    return stage_metadata(w, &file, why) || fs_writer_publish(&file, 1, why) ? -1 : 0;
+}
+
+/* The superblock and the name of the metadata change one right behind the other, when all else is
+ * on disk: only a kill between these two calls leaves an episode uncounted. */
+static int commit(minari_writer_t *w, reason_t *why) {
+    fs_writer_t metadata;
+    if (h5w_prepare(&w->h5, why) || stage_metadata(w, &metadata, why)) return -1;
+    if (h5w_publish(&w->h5, why)) {
+        fs_writer_abort(&metadata);
+        return -1;
+    }
+    return fs_writer_publish(&metadata, 1, why) || h5w_settle(&w->h5, why) ? -1 : 0;
 }
 
 int minari_writer_end(minari_writer_t *w, const minari_note_t *note, reason_t *why) {
@@ -287,9 +304,8 @@ int minari_writer_end(minari_writer_t *w, const minari_note_t *note, reason_t *w
     snprintf(name, sizeof name, "episode_%" PRIu64, w->episodes);
     h5w_root_add(&w->h5, name, put_episode(w, note));
     drop_fields(w);
-    if (h5w_commit(&w->h5, why)) return -1;
     count_episode(w, note, w->T);
-    return put_metadata(w, why);
+    return commit(w, why);
 }
 
 int minari_writer_add(minari_writer_t *w, const recorded_episode_t *e, reason_t *why) {

@@ -88,9 +88,9 @@ static void play_item(void *ctx, size_t episode, workers_out_t *out) {
     outcome_t o;
     reason_t why = {""};
     memset(&o, 0, sizeof o);
-    o.failed = stage_play(p->stage, &p->o->play, ACT_EPISODES + episode,
-                          p->stage->policy->needs_image, note_time, say_again, p, &o.result,
-                          &why) != 0;
+    o.failed =
+        stage_play(p->stage, &p->o->play, ACT_EPISODES + episode, p->stage->policy->needs_image,
+                   note_time, say_again, p, &o.result, &why) != 0;
     p->message.n = 0;
     message_put(&p->message, &o, sizeof o);
     if (o.failed)

@@ -38,12 +38,14 @@ static options_t parse(int argc, char **argv) {
     cli_opt_t shared[STAGE_OPTIONS];
     const cli_opt_t own[] = {
         {"--episodes", CLI_INT, &o.episodes, "N", "how many episodes", true},
-        {"--out", CLI_STR, &o.out, "DIR", "the dataset's folder; the same command goes on in it", true},
+        {"--out", CLI_STR, &o.out, "DIR", "the dataset's folder; the same command goes on in it",
+         true},
         {"--seed", CLI_U64, &o.play.seed, "S", "episode i is a function of S and i", false},
         {"--burst", CLI_DOUBLE, &o.play.burst, "P",
          "probability per step that 3-8 steps of one random action begin", false},
         {"--noise", CLI_DOUBLE, &o.play.noise, "SIGMA",
-         "standard deviation of the noise on executed actions, in half-widths of their bounds", false},
+         "standard deviation of the noise on executed actions, in half-widths of their bounds",
+         false},
         {"--noise-episodes", CLI_DOUBLE, &o.play.noise_episodes, "F",
          "fraction of the episodes that get noise", false},
         {"--threads", CLI_INT, &o.threads, "N",
@@ -330,8 +332,9 @@ int cmd_record(int argc, char **argv) {
     stage_hand_over(&stage, workers);
     progress_begin(&w.progress, "episodes", first, n);
     play_t play = {.stage = &stage, .o = &o};
-    size_t end = workers_run(workers, first, n, play_item, &play,
-                             &(workers_take_t){.ctx = &w, .take = take, .lost = lost, .stop = stop});
+    size_t end =
+        workers_run(workers, first, n, play_item, &play,
+                    &(workers_take_t){.ctx = &w, .take = take, .lost = lost, .stop = stop});
     progress_end(&w.progress);
     recording_close(w.recording);
     free(play.message.v);

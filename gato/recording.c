@@ -1,5 +1,6 @@
 /* recording.c - see recording.h. Slots become leaves under their names: images, texts, Boxes of
- * float32, Discretes. An action of one slot without a name is a bare space, anything else a Dict. */
+ * float32, Discretes. An action of one slot without a name is a bare space, anything else a
+ * Dict. */
 #include "gato/recording.h"
 #include "common/io/text/json.h"
 #include <stdio.h>

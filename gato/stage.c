@@ -23,7 +23,8 @@ stage_args_t stage_presets(const char *policy) {
 
 void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
     const cli_opt_t table[STAGE_OPTIONS] = {
-        {"--env", CLI_STR, &a->env, "NAME", "a built-in environment (reacher unless --env-cmd)", false},
+        {"--env", CLI_STR, &a->env, "NAME", "a built-in environment (reacher unless --env-cmd)",
+         false},
         {"--env-cmd", CLI_STR, &a->command, "CMD",
          "an environment as a child process, run by sh -c, one for each worker", false},
         {"--env-timeout", CLI_DURATION, &a->timeout, "S",

@@ -1,6 +1,6 @@
-/* stage.h - what `gato record` and `gato act` share: the environment, the policy and the player that
- * a process plays with, their options on the command line, and the second try of an episode that
- * failed. For programs: it dies where a user has to know. */
+/* stage.h - what `gato record` and `gato act` share: the environment, the policy and the player
+ * that a process plays with, their options on the command line, and the second try of an episode
+ * that failed. For programs: it dies where a user has to know. */
 #ifndef GATO_STAGE_H
 #define GATO_STAGE_H
 

@@ -1,7 +1,6 @@
-/* test_episode.c - played episodes, their disturbances, and steps as messages. Oracles: the label is
- * asked again from a replay of the executed actions; bursts and noise are found in the recorded
- * actions and counted against their probabilities; the world of env_child.py is a formula.
- */
+/* test_episode.c - played episodes, their disturbances, and steps as messages. Oracles: the label
+ * is asked again from a replay of the executed actions; bursts and noise are found in the recorded
+ * actions and counted against their probabilities; the world of env_child.py is a formula. */
 #include "gato/play/message.h"
 #include "tests/test.h"
 #include <limits.h>
@@ -13,7 +12,8 @@ TEST(policy_names) {
     CHECK(policy_find("random", &why) == &policy_random &&
           policy_find("model", &why) == &policy_model);
     CHECK(!policy_find("randum", &why));
-    CHECK(strstr(why.text, "'randum'") && strstr(why.text, "(there are: random, expert, model, mix)"),
+    CHECK(strstr(why.text, "'randum'") &&
+              strstr(why.text, "(there are: random, expert, model, mix)"),
           "%s", why.text);
 }
 
@@ -59,7 +59,8 @@ static int take_walk(void *ctx, const episode_step_t *step, reason_t *why) {
     const episode_step_t *s = &back.step;
     const env_value_t *v = s->seen->slot;
     CHECK(s->step == w->steps);
-    CHECK(v[3].vector[0] == (float)w->x && v[3].vector[1] == (float)w->steps && v[3].vector[2] == 3);
+    CHECK(v[3].vector[0] == (float)w->x && v[3].vector[1] == (float)w->steps &&
+          v[3].vector[2] == 3);
     CHECK(v[4].discrete[0] == w->steps % 4 && v[4].discrete[1] == 2);
     CHECK_STR(v[2].text, "mission of episode 5");
     for (size_t i = 0; i < 4 * 6 * 3; i++) CHECK(v[0].rgb[i] == (uint8_t)((int)w->x + (int)i));
@@ -320,8 +321,8 @@ TEST(episode_noise) {
     for (uint64_t i = 0; i < 8; i++) {
         episode_opts_t every = {.seed = 8, .noise = 0.3, .noise_episodes = 1};
         record(s, "expert", &every, i);
-        CHECK(memcmp(s->action, s->expert, STEPS * DIM * sizeof(float)) != 0,
-              "episode %d is calm", (int)i);
+        CHECK(memcmp(s->action, s->expert, STEPS * DIM * sizeof(float)) != 0, "episode %d is calm",
+              (int)i);
     }
     CHECK(fabs(noisy - 0.5 * EPISODES) < 4 * sqrt(0.25 * EPISODES), "%zu noisy episodes", noisy);
     double sigma = sqrt(squares / (double)n);

@@ -5,10 +5,8 @@
 #include "common/io/episodes/minari_write.h"
 #include "common/io/fs.h"
 #include "tests/folder.h"
-#include "tests/rss.h"
 #include "tests/test.h"
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -16,113 +14,7 @@
 #ifdef WITH_HDF5
 #include <hdf5.h>
 
-enum { OUT_T = 4, SIDE = 32, FRAME = SIDE * SIDE, OUT_C = 3 };
-
-static space_leaf_t leaf(const char *path, space_kind_t kind, const char *dtype, int rank, size_t a,
-                         size_t b, size_t c) {
-    space_leaf_t l = {.kind = kind, .rank = rank, .dim = {a, b, c}, .count = 1};
-    for (int i = 0; i < rank; i++) l.count *= l.dim[i];
-    strcpy(l.path, path);
-    strcpy(l.dtype, dtype);
-    return l;
-}
-
-static uint8_t out_image[(OUT_T + 1) * FRAME * OUT_C];
-static float out_vector[(OUT_T + 1) * 2] = {0.1f, -1e-20f, 3, 4, 5, 6, 7, 8, 9, 10},
-                                      out_mode[OUT_T + 1] = {0, 1, 2, 3, 4};
-static char *out_text[OUT_T + 1] = {(char[]){"a"}, (char[]){""}, (char[]){"\xc3\xbc"},
-                                    (char[]){"d"}, (char[]){"e"}};
-static float out_action[OUT_T] = {0.5f, -0.25f, 1, -1}, out_expert[OUT_T] = {1, 2, 3, 4},
-             out_rewards[OUT_T] = {0, 0.1f, -3, 1e10f};
-static uint8_t out_terminated[OUT_T] = {0, 0, 0, 1}, out_truncated[OUT_T] = {0, 1, 0, 0};
-
-/* The episode step by step, after a piece of one that is dropped. */
-static int add_in_pieces(minari_writer_t *w, const recorded_episode_t *e, reason_t *why) {
-    for (size_t stop = 2;; stop = e->T + 1) {
-        minari_writer_begin(w, e->seed);
-        for (size_t t = 0; t < stop; t++) {
-            uint8_t *image[] = {NULL, e->image[1] + t * FRAME * OUT_C, NULL, NULL};
-            float *value[] = {e->value[0] + t * 2, NULL, NULL, e->value[3] + t};
-            char **text[] = {NULL, NULL, e->text[2] + t, NULL};
-            size_t a = t < e->T ? t : 0;
-            float *action[] = {e->action[0] + a}, *expert[] = {e->expert_action[0] + a};
-            recorded_episode_t step = *e;
-            step.T = t < e->T;
-            step.image = image;
-            step.value = value;
-            step.text = text;
-            step.action = action;
-            step.expert_action = expert;
-            step.rewards = e->rewards + a;
-            step.terminated = e->terminated + a;
-            step.truncated = e->truncated + a;
-            minari_writer_rows(w, &step, t == e->T);
-        }
-        if (stop > e->T) return minari_writer_end(w, NULL, why);
-        minari_writer_drop(w);
-    }
-}
-
-/* Returns 0, -1, or the exit code of a dataset that cannot be opened. */
-static int write_episodes(const char *dir, int episodes, bool append, bool pieces, reason_t *why) {
-    space_leaf_t obs[] = {leaf("vector", SPACE_BOX, "float32", 1, 2, 0, 0),
-                          leaf("image", SPACE_IMAGE, "uint8", 3, SIDE, SIDE, OUT_C),
-                          leaf("text", SPACE_TEXT, "str", 0, 0, 0, 0),
-                          leaf("mode", SPACE_DISCRETE, "int64", 0, 0, 0, 0)};
-    space_leaf_t act = leaf("", SPACE_BOX, "float32", 1, 1, 0, 0);
-    double low = -1, high = 1;
-    act.low = &low;
-    act.high = &high;
-    obs[3].n = 5;
-    obs[3].start = 10;
-    for (size_t i = 0; i < sizeof out_image; i++) out_image[i] = (uint8_t)(i * 7 + i / 1000);
-    minari_spec_t spec = {.dataset_id = "a-v0",
-                          .algorithm = "x\"y",
-                          .env_spec = "{\"id\": 1}",
-                          .obs = obs,
-                          .n_obs = 4,
-                          .act = &act,
-                          .n_act = 1,
-                          .dict_obs = true};
-    uint8_t *image[] = {NULL, out_image, NULL, NULL};
-    float *value[] = {out_vector, NULL, NULL, out_mode}, *action[] = {out_action},
-          *expert[] = {out_expert};
-    char **text[] = {NULL, NULL, out_text, NULL};
-    recorded_episode_t e = {.T = OUT_T,
-                            .image = image,
-                            .value = value,
-                            .text = text,
-                            .action = action,
-                            .expert_action = expert,
-                            .rewards = out_rewards,
-                            .terminated = out_terminated,
-                            .truncated = out_truncated,
-                            .seed = 42,
-                            .n_obs = 4,
-                            .n_act = 1};
-    int rc;
-    minari_writer_t *w = minari_writer_new(dir, &spec, append, &rc, why);
-    if (!w) return rc;
-    for (int i = (int)minari_writer_count(w); i < episodes; i++) {
-        e.seed = i ? -1 : 42;
-        if (pieces ? add_in_pieces(w, &e, why) : minari_writer_add(w, &e, why)) return -1;
-    }
-    minari_writer_close(w);
-    return 0;
-}
-
-static int write_sample(const char *dir, int episodes, reason_t *why) {
-    return write_episodes(dir, episodes, false, false, why);
-}
-
-static long long attr_of(hid_t file, const char *object, const char *name) {
-    long long v = -99;
-    hid_t a = H5Aopen_by_name(file, object, name, H5P_DEFAULT, H5P_DEFAULT), type = H5Aget_type(a);
-    if (H5Tequal(type, H5T_STD_I64LE) > 0) H5Aread(a, H5T_NATIVE_LLONG, &v);
-    H5Tclose(type);
-    H5Aclose(a);
-    return v;
-}
+#include "tests/minari_sample.h"
 
 /* Dataset `path`: type, extent, chunked in one piece, deflate or none, no
  * times; its bytes equal `want`. */
@@ -347,42 +239,6 @@ TEST(zero_steps_are_legal) {
     folder_remove();
 }
 
-/* The bytes of every dataset do not depend on the pieces in which an episode comes, nor on episodes
- * that were dropped on the way. */
-TEST(pieces_give_the_same_bytes) {
-    folder_open();
-    reason_t why;
-    CHECK(write_episodes(in_folder("a"), 5, false, false, &why) == 0);
-    CHECK(write_episodes(in_folder("b"), 5, false, true, &why) == 0);
-    char cmd[400];
-    snprintf(cmd, sizeof cmd, "cd '%s' && diff -rq a b", folder);
-    CHECK(system(cmd) == 0);
-    folder_remove();
-}
-
-/* 300 episodes are more than the root's header holds: links move into blocks behind it. */
-TEST(a_writer_goes_on_to_the_same_bytes) {
-    folder_open();
-    reason_t why = {""};
-    enum { ALL = 300 };
-    CHECK(write_episodes(in_folder("a"), ALL, false, false, &why) == 0);
-    for (int n = 0; n <= ALL; n += 75)
-        CHECK(write_episodes(in_folder("b"), n, true, false, &why) == 0, "%s", why.text);
-    char cmd[400];
-    snprintf(cmd, sizeof cmd, "cd '%s' && diff -rq a b", folder);
-    CHECK(system(cmd) == 0);
-    hid_t file = H5Fopen(in_folder("b/data/main_data.hdf5"), H5F_ACC_RDONLY, H5P_DEFAULT);
-    H5G_info_t info;
-    CHECK(file >= 0 && H5Gget_info(file, &info) >= 0 && info.nlinks == ALL);
-    for (int i = 0; i < ALL; i++) {
-        char name[40];
-        snprintf(name, sizeof name, "episode_%d", i);
-        CHECK(attr_of(file, name, "id") == i, "%s", name);
-    }
-    H5Fclose(file);
-    folder_remove();
-}
-
 static minari_writer_t *open_box(const char *path, const char *id, bool append, int *rc,
                                  reason_t *why) {
     space_leaf_t obs = leaf("x", SPACE_BOX, "float32", 1, 1, 0, 0),
@@ -451,12 +307,8 @@ TEST(datasets_of_several_chunks) {
     double first[] = {0, -1}, last[] = {3, 2};
     act[0].low = first;
     act[0].high = last;
-    minari_spec_t spec = {.dataset_id = "a-v0",
-                          .obs = obs,
-                          .n_obs = 3,
-                          .act = act,
-                          .n_act = 2,
-                          .dict_obs = true};
+    minari_spec_t spec = {
+        .dataset_id = "a-v0", .obs = obs, .n_obs = 3, .act = act, .n_act = 2, .dict_obs = true};
     minari_writer_t *w = minari_writer_new(folder, &spec, false, &rc, &why);
     REQUIRE(w, "%s", why.text);
     minari_writer_begin(w, -1);
@@ -528,8 +380,8 @@ TEST(datasets_of_several_chunks) {
 
 TEST(names_that_exclude_each_other) {
     folder_open();
-    static const char *const pair[][2] = {
-        {"a", "a/b"}, {"a/b", "a"}, {"a", "a"}, {"/a", "b"}, {"a//c", "b"}, {"a/", "b"}, {"", "b"}};
+    static const char *const pair[][2] = {{"a", "a/b"},  {"a/b", "a"}, {"a", "a"}, {"/a", "b"},
+                                          {"a//c", "b"}, {"a/", "b"},  {"", "b"}};
     for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
         reason_t why = {""};
         int rc = 0;
@@ -539,93 +391,6 @@ TEST(names_that_exclude_each_other) {
         CHECK(!minari_writer_new(folder, &spec, false, &rc, &why) && rc == RC_USAGE && *why.text,
               "%s", pair[i][0]);
     }
-    folder_remove();
-}
-
-/* ---- memory, and kills ---- */
-
-/* 250 MB of frames through 16 MB chunks: their compressed bytes alone are held. */
-static int long_episode(void *arg) {
-    reason_t why;
-    int rc;
-    space_leaf_t obs = leaf("eye", SPACE_IMAGE, "uint8", 3, 500, 1000, 1),
-                 act = leaf("", SPACE_BOX, "float32", 0, 0, 0, 0);
-    minari_spec_t spec = {.obs = &obs, .n_obs = 1, .act = &act, .n_act = 1, .dict_obs = true};
-    uint8_t *frame = calloc(obs.count, 1), flag = 0, *image[] = {frame};
-    float one = 1, *action[] = {&one};
-    rss_reset();
-    minari_writer_t *w = minari_writer_new(folder, &spec, false, &rc, &why);
-    if (!w) return 1;
-    minari_writer_begin(w, -1);
-    for (size_t t = 0; t <= 500; t++) {
-        frame[t * 1000 % obs.count] = (uint8_t)t;
-        recorded_episode_t e = {.T = t < 500,
-                                .image = image,
-                                .action = action,
-                                .rewards = &one,
-                                .terminated = &flag,
-                                .truncated = &flag,
-                                .n_obs = 1,
-                                .n_act = 1};
-        minari_writer_rows(w, &e, t == 500);
-    }
-    if (minari_writer_end(w, NULL, &why)) return 2;
-    minari_writer_close(w);
-    printf("%ld\n", rss_peak_mb());
-    return 0;
-}
-
-TEST(a_long_episode_is_not_held_in_memory) {
-    folder_open();
-    child_t c;
-    child_run(long_episode, NULL, &c);
-    CHECK(c.code == 0 && atol(c.out) < 64, "code %d, %s MB", c.code, c.out);
-    folder_remove();
-}
-
-static int write_for_ever(void *arg) {
-    reason_t why;
-    write_episodes(folder, 1 << 20, true, true, &why);
-    return 1;
-}
-
-/* After a kill at any time the metadata count what is there, or one less; every episode is whole;
- * and the next writer goes on. */
-TEST(fault_025_killed_writers) {
-    folder_open();
-    size_t before = 0, grown = 0;
-    for (unsigned kill_number = 0; kill_number < 120; kill_number++) {
-        fflush(NULL);
-        pid_t pid = fork();
-        if (!pid) _exit(write_for_ever(NULL));
-        usleep(1000 + kill_number * 7919 % 25000);
-        kill(pid, SIGKILL);
-        int status, rc;
-        CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status), "the writer failed");
-        if (access(in_folder("data/metadata.json"), F_OK)) continue;
-        reason_t why = {""};
-        episode_source_t *m = episode_source_open(folder, &rc, &why);
-        REQUIRE(m, "kill %u: %s", kill_number, why.text);
-        size_t count = episode_source_count(m);
-        for (size_t i = before ? before - 1 : 0; i < count; i++) {
-            recorded_episode_t e;
-            REQUIRE(episode_source_read(m, i, &e, &why) == 0, "%s", why.text);
-            CHECK(e.T == OUT_T && memcmp(e.image[0], out_image, sizeof out_image) == 0 &&
-                      strcmp(e.text[2][2], "\xc3\xbc") == 0);
-            recorded_episode_release(&e);
-        }
-        episode_source_close(m);
-        hid_t file = H5Fopen(in_folder("data/main_data.hdf5"), H5F_ACC_RDONLY, H5P_DEFAULT);
-        H5G_info_t info = {0};
-        CHECK(file >= 0 && H5Gget_info(file, &info) >= 0);
-        CHECK(info.nlinks == count || info.nlinks == count + 1, "%zu of %zu", count,
-              (size_t)info.nlinks);
-        H5Fclose(file);
-        CHECK(count >= before, "%zu episodes after %zu", count, before);
-        grown += count > before;
-        before = count;
-    }
-    CHECK(grown > 20, "only %zu of the writers got to an episode", grown);
     folder_remove();
 }
 

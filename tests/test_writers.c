@@ -7,9 +7,9 @@
 #include "common/io/episodes/episode_source.h"
 #include "common/io/episodes/minari_write.h"
 #include "common/io/text/json.h"
-#include "common/io/token_db/leaves.h"
 #include "common/io/token_db/token_db.h"
 #include "gato/run/run.h"
+#include "gato/task/scaling.h"
 
 #include <float.h>
 
@@ -22,54 +22,69 @@ static const float extreme[] = {-INFINITY, INFINITY, -FLT_MAX, FLT_MAX, 0,    -0
                                 0.1f,      16777217, -1,       1};
 enum { EXTREME = sizeof extreme / sizeof *extreme };
 
+static void no_numbers(void *ctx, size_t i, scaling_sink_t *sink) {}
+
+/* An episode's task with one acted vector of these bounds; env: JSON. */
+static task_t task_of(const char *name, const float *low, const float *high, uint32_t n) {
+    task_t t = task_new(*name ? name : "t", RECORD_EPISODE);
+    slot_t *slot = task_add(&t, SLOT_VECTOR, SIDE_OBSERVED, name, 2);
+    slot->low[1] = -FLT_MAX;
+    slot = task_add(&t, SLOT_VECTOR, SIDE_ACTED, name, n);
+    memcpy(slot->low, low, n * sizeof *low);
+    memcpy(slot->high, high, n * sizeof *high);
+    return t;
+}
+
 /* ---- a policy's config.json ---- */
 
-static void check_run_text(const gato_facts_t *f, const gato_config_t *c) {
-    gato_model_t m = {.config = *c, .facts = *f};
+static void check_run_text(const gato_config_t *c, const vocabulary_t *v, const tasks_t *tasks) {
+    gato_model_t m = {.config = *c, .vocabulary = *v, .tasks = *tasks};
     char *text = run_json(&m);
-    gato_model_t back = {0};
+    run_text_t back;
     reason_t why = {""};
-    int rc = run_parse(text, strlen(text), &back.config, &back.facts, &why);
-    REQUIRE(rc == 0, "%s: %s", why.text, text);
-    char *again = run_json(&back);
+    REQUIRE(run_parse(text, strlen(text), &back, &why) == 0, "%s: %.2000s", why.text, text);
+    gato_model_t same = {.config = back.config, .vocabulary = back.vocabulary, .tasks = back.tasks};
+    char *again = run_json(&same);
     CHECK_STR(again, text);
-    const gato_facts_t *g = &back.facts;
-    for (uint32_t k = 0; k < f->n_actions; k++)
-        CHECK(g->action_low[k] == f->action_low[k] && g->action_high[k] == f->action_high[k] &&
-                  g->declared_low[k] == f->declared_low[k] &&
-                  g->declared_high[k] == f->declared_high[k] &&
-                  g->action_scaling[k] == f->action_scaling[k],
-              "column %u", k);
-    CHECK(!f->env || !strcmp(g->env, f->env));
-    gato_facts_release(&back.facts);
+    for (size_t i = 0; i < tasks->n; i++) {
+        const slot_t *s = &tasks->v[i].slot[1], *b = &back.tasks.v[i].slot[1];
+        CHECK_STR(b->name, s->name);
+        for (uint32_t k = 0; k < s->width; k++)
+            CHECK(b->low[k] == s->low[k] && b->high[k] == s->high[k] && b->raw[k] == s->raw[k] &&
+                      b->scale_low[k] == s->scale_low[k] && b->scale_high[k] == s->scale_high[k] &&
+                      b->scaling[k] == s->scaling[k],
+                  "column %u", k);
+    }
+    run_text_release(&back);
     free(text);
     free(again);
 }
 
-/* Every pair of bounds that a data set can declare, before and after scaling was chosen. */
-TEST(facts_of_any_bounds) {
-    float low[EXTREME * EXTREME], high[EXTREME * EXTREME];
-    shard_meta_t m = {.text_vocab = 257, .action_low = low, .action_high = high};
+/* Every pair of bounds that a data set can declare. */
+TEST(tasks_of_any_bounds) {
+    static float low[EXTREME * EXTREME], high[EXTREME * EXTREME];
+    uint32_t n = 0;
     for (size_t a = 0; a < EXTREME; a++)
         for (size_t b = 0; b < EXTREME; b++) {
-            if (extreme[a] > extreme[b]) continue;
-            low[m.n_actions] = extreme[a];
-            high[m.n_actions++] = extreme[b];
+            if (extreme[a] > extreme[b] || extreme[a] == INFINITY || extreme[b] == -INFINITY)
+                continue;
+            low[n] = extreme[a];
+            high[n++] = extreme[b];
         }
     gato_config_t c;
     config_defaults(gato_config_table, &c);
     for (size_t i = 0; i < ODD; i++) {
-        leaves_t l = {0};
-        leaves_add(&l, LEAF_ACTION, LEAF_CONTINUOUS, odd[i], m.n_actions);
-        m.leaves = leaves_json(&l);
-        m.env = m.preprocess = m.quantizer = (char *)(uintptr_t)odd[i];
-        gato_facts_t f;
-        reason_t why;
-        REQUIRE(!gato_facts_from_meta(&f, &m, &why), "%s", why.text);
-        check_run_text(&f, &c);
-        gato_facts_release(&f);
-        free(m.leaves);
-        leaves_release(&l);
+        task_t t = task_of(odd[i], low, high, n);
+        scaling_choose(&t.slot[1], 0, no_numbers, NULL);
+        t.random_return = -1e300;
+        t.expert_return = 5e-324;
+        vocabulary_t v = {.text = 257,
+                          .mu = 100,
+                          .M = 256,
+                          .preprocess = (char *)(uintptr_t)odd[i],
+                          .quantizer = (char *)(uintptr_t)odd[i]};
+        check_run_text(&c, &v, &(tasks_t){&t, 1});
+        task_release(&t);
     }
 }
 
@@ -80,36 +95,39 @@ TEST(configurations_at_their_ends) {
         {"train.freeze=\"a\\\"b\\\\c\"", "train.steps=1000000000000"},
         {"train.freeze=\xc3\xbc", "act.temperature=1000"},
     };
-    gato_facts_t f = {.text_vocab = 257, .mu = 100, .M = 256};
+    vocabulary_t v = {.text = 257, .mu = 100, .M = 256};
+    float low = -1, high = 1;
+    task_t t = task_of("t", &low, &high, 1);
+    scaling_choose(&t.slot[1], 0, no_numbers, NULL);
     for (size_t i = 0; i < sizeof set / sizeof *set; i++) {
         gato_config_t c;
         config_defaults(gato_config_table, &c);
         for (int k = 0; k < 2; k++) config_set(gato_config_table, &c, set[i][k]);
-        check_run_text(&f, &c);
+        check_run_text(&c, &v, &(tasks_t){&t, 1});
     }
+    task_release(&t);
 }
 
-/* What a former version wrote for an infinite bound is refused with what is wrong. */
+/* An infinite or odd bound in use is refused with what is wrong. */
 TEST(a_policy_that_cannot_be_scaled_is_refused) {
     float low = -1, high = 1;
-    shard_meta_t m = {.text_vocab = 257, .n_actions = 1, .action_low = &low, .action_high = &high};
     static const char *const put[] = {"null", "\"inf\"", "1e999", "5"};
+    task_t t = task_of("t", &low, &high, 1);
+    scaling_choose(&t.slot[1], 0, no_numbers, NULL);
     for (size_t i = 0; i < 4; i++) {
-        gato_model_t model = {0};
-        gato_config_t c;
-        gato_facts_t f = {0};
+        gato_model_t model = {.vocabulary = {.text = 257, .mu = 100, .M = 256}, .tasks = {&t, 1}};
         reason_t why = {""};
         config_defaults(gato_config_table, &model.config);
-        REQUIRE(!gato_facts_from_meta(&model.facts, &m, &why));
-        char *text = run_json(&model), *at = strstr(text, "\"action_low\":");
-        REQUIRE(at && strchr(at, ']'));
+        char *text = run_json(&model), *at = strstr(text, "\"scale_low\":");
+        REQUIRE(at && strchr(at, ']'), "%s", text);
         char *bad =
-            xasprintf("%.*s\"action_low\": [%s%s", (int)(at - text), text, put[i], strchr(at, ']'));
-        CHECK(run_parse(bad, strlen(bad), &c, &f, &why) == RC_DATA && *why.text, "%s", put[i]);
+            xasprintf("%.*s\"scale_low\":[%s%s", (int)(at - text), text, put[i], strchr(at, ']'));
+        run_text_t back;
+        CHECK(run_parse(bad, strlen(bad), &back, &why) == RC_DATA && *why.text, "%s", put[i]);
         free(bad);
         free(text);
-        gato_facts_release(&model.facts);
     }
+    task_release(&t);
 }
 
 /* ---- lines on stdout and in metrics.jsonl ---- */
@@ -145,36 +163,33 @@ TEST(lines_of_any_numbers_and_names) {
 TEST(shards_of_any_names_and_bounds) {
     folder_open();
     float low[EXTREME], high[EXTREME];
-    uint8_t raw[EXTREME];
-    for (size_t i = 0; i < EXTREME; i++) low[i] = extreme[i], high[i] = INFINITY, raw[i] = i % 2;
+    for (size_t i = 0; i < EXTREME; i++) {
+        low[i] = extreme[i] < INFINITY ? extreme[i] : 0;
+        high[i] = INFINITY;
+    }
     for (size_t i = 0; i < ODD; i++) {
         char name[32];
         int rc;
         reason_t why = {""};
-        leaves_t l = {0};
         snprintf(name, sizeof name, "%zu.lmdb", i);
-        leaves_add(&l, LEAF_ACTION, LEAF_CONTINUOUS, odd[i], EXTREME);
+        task_t t = task_of(odd[i], low, high, EXTREME);
+        for (size_t k = 0; k < EXTREME; k++) t.slot[1].raw[k] = k % 2;
+        t.env = xasprintf("{\"id\": 1}");
         shard_meta_t m = {.tool = (char *)(uintptr_t)odd[i],
                           .arguments = (char *)(uintptr_t)odd[i],
                           .text_tokenizer = (char *)(uintptr_t)odd[i],
-                          .env = (char *)(uintptr_t)odd[i],
-                          .text_vocab = 257,
-                          .n_actions = EXTREME,
-                          .action_low = low,
-                          .action_high = high,
-                          .action_raw = raw,
-                          .leaves = leaves_json(&l),
+                          .tasks = {&t, 1},
                           .mu = 100,
                           .M = 256};
-        float action[EXTREME];
+        float action[EXTREME], seen[2] = {-FLT_MAX, 1.4e-45f};
         for (size_t k = 0; k < EXTREME; k++) action[k] = isfinite(extreme[k]) ? extreme[k] : 1;
-        token_record_t r = {.kind = RECORD_EPISODE,
-                            .T = 1,
+        token_record_t r = {.T = 1,
                             .key = odd[i],
                             .key_len = (uint32_t)strlen(odd[i]),
                             .source = odd[i],
-                            .source_len = (uint32_t)strlen(odd[i]),
-                            .actions = action};
+                            .source_len = (uint32_t)strlen(odd[i])};
+        r.slot[0].vector = seen;
+        r.slot[1].vector = action;
         token_db_t *db = token_db_create(in_folder(name), &m, 1 << 24, &rc, &why);
         REQUIRE(db && !token_db_put(db, &r, &why) &&
                     !token_db_put_bad(db, odd[i], strlen(odd[i]), odd[i], &why) &&
@@ -184,16 +199,19 @@ TEST(shards_of_any_names_and_bounds) {
         db = token_db_open(in_folder(name), &rc, &why);
         REQUIRE(db, "%s", why.text);
         const shard_meta_t *s = token_db_meta(db);
-        CHECK_STR(s->leaves, m.leaves);
+        REQUIRE(s->tasks.n == 1 && s->tasks.v[0].n_slots == 2);
+        const slot_t *slot = &s->tasks.v[0].slot[1];
+        CHECK_STR(slot->name, odd[i]);
         CHECK_STR(s->arguments, odd[i]);
-        CHECK(!memcmp(s->action_low, low, sizeof low) && !memcmp(s->action_raw, raw, sizeof raw));
+        CHECK(!memcmp(slot->raw, t.slot[1].raw, EXTREME));
+        for (size_t k = 0; k < EXTREME; k++) CHECK(slot->low[k] == low[k], "bound %zu", k);
         token_record_t back;
         REQUIRE(!token_db_get(db, 0, &back, &why), "%s", why.text);
-        CHECK(!memcmp(back.actions, action, sizeof action));
+        CHECK(!memcmp(back.slot[1].vector, action, sizeof action) &&
+              !memcmp(back.slot[0].vector, seen, sizeof seen));
         token_record_release(&back);
         token_db_close(db);
-        free(m.leaves);
-        leaves_release(&l);
+        task_release(&t);
     }
     folder_remove();
 }
@@ -248,9 +266,10 @@ TEST(minari_data_sets_of_any_names_bounds_and_numbers) {
                             .n_obs = LEAVES,
                             .n_act = 1};
     reason_t why = {""};
-    minari_writer_t *w = minari_writer_new(folder, &spec, &why);
-    REQUIRE(w && !minari_writer_add(w, &e, &why) && !minari_writer_commit(w, &why), "%s", why.text);
     int rc;
+    minari_writer_t *w = minari_writer_new(folder, &spec, false, &rc, &why);
+    REQUIRE(w && !minari_writer_add(w, &e, &why), "%s", why.text);
+    minari_writer_close(w);
     episode_source_t *m = episode_source_open(folder, &rc, &why);
     REQUIRE(m, "%s", why.text);
     CHECK(episode_source_count(m) == 1 && episode_source_n_obs(m) == LEAVES);

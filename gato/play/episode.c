@@ -54,7 +54,8 @@ typedef struct {
     uint64_t columns; /* draws of an action */
 } disturbance_t;
 
-/* LEAST_DRAWS: as many columns as former versions left room for, whose recordings come out again. */
+/* LEAST_DRAWS: as many columns as former versions left room for, whose recordings come out
+ * again. */
 enum { BURST_SHORTEST = 3, BURST_LENGTHS = 6, LEAST_DRAWS = 16 };
 
 static disturbance_t disturbance(const task_t *task, const episode_opts_t *o, uint64_t episode) {

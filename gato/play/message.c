@@ -76,8 +76,8 @@ void message_get_step(const void *bytes, size_t n, const task_t *task, message_s
     reader_t r = {.v = bytes, .n = n};
     const step_head_t *head = get(&r, sizeof *head);
     memset(&out->seen, 0, sizeof out->seen);
-    out->step = (episode_step_t){
-        .step = head->step, .seen = &out->seen, .out = head->out, .ms = head->ms};
+    out->step =
+        (episode_step_t){.step = head->step, .seen = &out->seen, .out = head->out, .ms = head->ms};
     if (head->action) {
         out->action = *(const env_action_t *)get(&r, sizeof out->action);
         out->step.action = &out->action;

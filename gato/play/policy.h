@@ -47,8 +47,8 @@ typedef struct {
 const policy_t *policy_find(const char *name, reason_t *why);
 
 /* An action drawn from the whole space, as Gymnasium samples one: uniform between finite bounds,
- * exponential from one finite bound, normal without bounds; discrete values uniform. Takes the draws
- * first .. first + columns - 1 of r, for vectors, then for discrete values. */
+ * exponential from one finite bound, normal without bounds; discrete values uniform. Takes the
+ * draws first .. first + columns - 1 of r, for vectors, then for discrete values. */
 void policy_draw(const task_t *body, rng_t r, uint64_t first, env_action_t *action);
 
 /* For policies that hold a model as policy_model.open returns it: gives it a timestep. given: what

@@ -1,4 +1,5 @@
-/* policy_random.c - plays actions drawn from the whole space: the lower end of normalized scores. */
+/* policy_random.c - plays actions drawn from the whole space: the lower end of normalized
+ * scores. */
 #include "gato/play/policy.h"
 
 /* Draws per step: as many as an action may have columns, and at least as many as former versions

@@ -90,7 +90,8 @@ static void start_worker(crew_t *c, size_t first) {
     pid_t reader = getpid(), pid = fork();
     if (pid < 0) die_errno(RC_RUNTIME, "cannot start a worker process");
     if (!pid) {
-        /* Without its reader a worker ends at once: it shares the lock of what the reader writes. */
+        /* Without its reader a worker ends at once: it shares the lock of what the reader
+         * writes. */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != reader) _exit(RC_RUNTIME);
         /* They reach the whole group, from a terminal or a scheduler: the reader decides when to

@@ -30,11 +30,11 @@ typedef struct {
     bool (*stop)(void *ctx);
 } workers_take_t;
 
-/* Makes the items first .. end - 1 with at most `workers` workers. A worker that dies costs the item
- * at hand, and another takes its place; but one that exits by itself (die(): out of memory, a disk
- * that fails) ends this program with its exit code. Call it before this process opens a GL context,
- * or starts threads. Signals that ask to stop reach this process alone. Returns the item that it
- * stopped before or within, or end. */
+/* Makes the items first .. end - 1 with at most `workers` workers. A worker that dies costs the
+ * item at hand, and another takes its place; but one that exits by itself (die(): out of memory, a
+ * disk that fails) ends this program with its exit code. Call it before this process opens a GL
+ * context, or starts threads. Signals that ask to stop reach this process alone. Returns the item
+ * that it stopped before or within, or end. */
 size_t workers_run(size_t workers, size_t first, size_t end, workers_work_fn work, void *work_ctx,
                    const workers_take_t *take);
 

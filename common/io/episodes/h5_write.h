@@ -3,8 +3,8 @@
  * marks a file that is open for writing as unreadable.
  *
  * Nothing that a committed state refers to is ever overwritten but the superblock. New objects go
- * behind the end; then a new header of the root group; then the superblock, 48 bytes in one page and
- * so one write that a killed process has made whole or not at all. Use:
+ * behind the end; then a new header of the root group; then the superblock, 48 bytes in one page
+ * and so one write that a killed process has made whole or not at all. Use:
  *
  *     h5w_t f;
  *     if (h5w_create(&f, path, &why)) ...
@@ -17,8 +17,7 @@
  *     if (h5w_commit(&f, &why)) ...
  *     h5w_close(&f);
  *
- * The same calls give the same bytes. An error sticks: h5w_commit reports the first one.
- */
+ * The same calls give the same bytes. An error sticks: h5w_commit reports the first one. */
 #ifndef IO_EPISODES_H5_WRITE_H
 #define IO_EPISODES_H5_WRITE_H
 

@@ -1,10 +1,9 @@
-/* minari_write.c - writing Minari datasets that its own Python package loads, and the same bytes for
- * the same data.
+/* minari_write.c - writing Minari datasets that its own Python package loads, and the same bytes
+ * for the same data.
  *
  * main_data.hdf5 goes from one whole state to the next by itself (h5_write.h), and metadata.json is
  * replaced right behind it. Between the two it counts one episode less than there are, for
- * microseconds; should a kill fall there, the next writer that appends puts it right.
- */
+ * microseconds; should a kill fall there, the next writer that appends puts it right. */
 #include "common/io/episodes/minari_write.h"
 #include "common/io/episodes/h5_write.h"
 #include "common/io/episodes/minari_meta.h"

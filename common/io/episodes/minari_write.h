@@ -1,10 +1,10 @@
 /* minari_write.h - writes Minari datasets (HDF5) without Python: the layout of release 0.5 with raw
  * frames. Readers are behind episode_source.h. The layout is described in FORMATS.md.
  *
- * A dataset grows episode by episode, and every reader finds all finished ones at any time: while it
- * is written, and after a kill at any moment. Use:
+ * A dataset grows episode by episode, and every reader finds all finished ones at any time: while
+ * it is written, and after a kill at any moment. Use:
  *
- *     minari_writer_t *w = minari_writer_new(dir, &spec, false, &why);
+ *     minari_writer_t *w = minari_writer_new(dir, &spec, false, &rc, &why);
  *     minari_writer_begin(w, seed);
  *     while (more) minari_writer_rows(w, &some_steps, false);
  *     minari_writer_rows(w, &last_observation, true);
@@ -22,16 +22,17 @@
 typedef struct minari_writer minari_writer_t;
 typedef struct {
     const char *dataset_id, *algorithm, *env_spec; /* env_spec: JSON text or NULL */
-    /* Paths may go through groups ("agent/wrist"); the only leaf of a bare space has the path "". */
+    /* Paths may go through groups ("agent/wrist"); the only leaf of a bare space has the path
+     * "". */
     const space_leaf_t *obs, *act;
     size_t n_obs, n_act;
     bool dict_obs; /* true: Dict with the leaves' paths as keys; false: one bare leaf */
 } minari_spec_t;
 
-/* A dataset in DIR/data; spec is copied. append: goes on with the dataset that is there, if there is
- * one; else it is replaced. NULL with a reason: *rc = RC_MISFIT when what is there has another spec,
- * RC_DATA when it is damaged or not written here, RC_RUNTIME when it cannot be written, or another
- * process is writing it; RC_USAGE for paths that no HDF5 file can have side by side. */
+/* A dataset in DIR/data; spec is copied. append: goes on with the dataset that is there, if there
+ * is one; else it is replaced. NULL with a reason: *rc = RC_MISFIT when what is there has another
+ * spec, RC_DATA when it is damaged or not written here, RC_RUNTIME when it cannot be written, or
+ * another process is writing it; RC_USAGE for paths that no HDF5 file can have side by side. */
 minari_writer_t *minari_writer_new(const char *dir, const minari_spec_t *spec, bool append, int *rc,
                                    reason_t *why);
 

@@ -216,6 +216,10 @@ static int check_vector(const slot_t *s, reason_t *why) {
         check_finite(s->scale_low, s->width, "scale_low", why) ||
         check_finite(s->scale_high, s->width, "scale_high", why))
         return -1;
+    for (uint32_t k = 0; s->scale_low && s->scale_high && k < s->width; k++)
+        if (s->scale_low[k] > s->scale_high[k])
+            return reason_set(why, "column %u is scaled by %g and %g", k, (double)s->scale_low[k],
+                              (double)s->scale_high[k]);
     for (uint32_t k = 0; s->scaling && k < s->width; k++)
         if (s->scaling[k] >= SCALINGS) return reason_set(why, "scaling[%u] is unknown", k);
     return 0;

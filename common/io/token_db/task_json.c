@@ -2,7 +2,6 @@
 #include "common/io/text/json.h"
 #include "common/io/token_db/task.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,7 +180,8 @@ static int get_floats(const cJSON *o, const char *key, uint32_t n, float null_is
     free(*out);
     *out = floats_of(n, null_is);
     cJSON_ArrayForEach(item, member(o, key)) {
-        if (cJSON_IsNumber(item) && fabs(item->valuedouble) > (double)FLT_MAX)
+        /* What rounds to FLT_MAX is above it as a double: the limit is halfway to the next. */
+        if (cJSON_IsNumber(item) && fabs(item->valuedouble) >= 0x1.ffffffp127)
             (*out)[i] = item->valuedouble < 0 ? -INFINITY : INFINITY;
         else if (cJSON_IsNumber(item))
             (*out)[i] = (float)item->valuedouble;

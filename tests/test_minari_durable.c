@@ -24,6 +24,50 @@ TEST(pieces_give_the_same_bytes) {
     folder_remove();
 }
 
+/* One episode of 20 frames of 2 MB, after `dropped` steps of another that is dropped: 8 frames fill
+ * a chunk, which is in the file by then. */
+static int write_large(const char *dir, size_t dropped, reason_t *why) {
+    int rc;
+    space_leaf_t obs = leaf("eye", SPACE_IMAGE, "uint8", 3, 1000, 2000, 1),
+                 act = leaf("", SPACE_BOX, "float32", 0, 0, 0, 0);
+    minari_spec_t spec = {.obs = &obs, .n_obs = 1, .act = &act, .n_act = 1, .dict_obs = true};
+    uint8_t *frame = calloc(obs.count, 1), flag = 0, *image[] = {frame};
+    float one = 1, *action[] = {&one};
+    minari_writer_t *w = minari_writer_new(dir, &spec, false, &rc, why);
+    for (size_t turn = 0; w && turn < 2; turn++) {
+        size_t steps = turn ? 19 : dropped;
+        minari_writer_begin(w, -1);
+        for (size_t t = 0; t <= steps; t++) {
+            memset(frame, (int)(turn + t), 1000);
+            recorded_episode_t e = {.T = t < steps,
+                                    .image = image,
+                                    .action = action,
+                                    .rewards = &one,
+                                    .terminated = &flag,
+                                    .truncated = &flag,
+                                    .n_obs = 1,
+                                    .n_act = 1};
+            minari_writer_rows(w, &e, t == steps);
+        }
+        if (!turn) minari_writer_drop(w);
+    }
+    rc = w ? minari_writer_end(w, NULL, why) : -1;
+    minari_writer_close(w);
+    free(frame);
+    return rc;
+}
+
+TEST(what_is_dropped_leaves_no_bytes) {
+    folder_open();
+    reason_t why = {""};
+    CHECK(write_large(in_folder("a"), 0, &why) == 0, "%s", why.text);
+    CHECK(write_large(in_folder("b"), 12, &why) == 0, "%s", why.text);
+    char cmd[400];
+    snprintf(cmd, sizeof cmd, "cd '%s' && diff -rq a b", folder);
+    CHECK(system(cmd) == 0);
+    folder_remove();
+}
+
 /* 300 episodes are more than the root's header holds: links move into blocks behind it. */
 TEST(a_writer_goes_on_to_the_same_bytes) {
     folder_open();

@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <zlib.h>
 
 #ifdef WITH_HDF5
 #include <hdf5.h>
@@ -295,6 +296,33 @@ static void long_row(size_t t, float *row) {
     for (size_t k = 0; k < ROW; k++) row[k] = (float)(t * 7 + k % 11);
 }
 
+/* The chunk that begins with this row: all its bytes, those behind the last row zero. */
+static void check_last_chunk(hid_t file, const char *path, hsize_t row, size_t rows, size_t bytes,
+                             bool zip) {
+    hid_t d = H5Dopen2(file, path, H5P_DEFAULT), p = H5Dget_create_plist(d);
+    hsize_t chunk[8], offset[8] = {row}, stored = 0;
+    uint32_t mask = 1;
+    REQUIRE(d >= 0 && H5Pget_chunk(p, 8, chunk) > 0, "%s", path);
+    REQUIRE(H5Dget_chunk_storage_size(d, offset, &stored) >= 0 && stored > 0, "%s", path);
+    uLongf whole = chunk[0] * bytes;
+    uint8_t *raw = malloc(stored), *v = zip ? malloc(whole) : raw;
+    CHECK(H5Dread_chunk(d, H5P_DEFAULT, offset, &mask, raw) >= 0 && mask == 0);
+    if (zip)
+        CHECK(uncompress(v, &whole, raw, stored) == Z_OK);
+    else
+        CHECK(stored == whole, "%zu of %zu bytes", (size_t)stored, (size_t)whole);
+    CHECK(whole == chunk[0] * bytes);
+    for (size_t i = rows * bytes; i < whole; i++)
+        if (v[i]) {
+            CHECK(v[i] == 0, "%s: byte %zu", path, i);
+            break;
+        }
+    if (zip) free(v);
+    free(raw);
+    H5Pclose(p);
+    H5Dclose(d);
+}
+
 TEST(datasets_of_several_chunks) {
     folder_open();
     reason_t why;
@@ -351,6 +379,11 @@ TEST(datasets_of_several_chunks) {
         CHECK(memcmp(row, all + t * ROW, ROW * sizeof *row) == 0, "row %zu", t);
     }
     H5Dclose(d);
+    enum { ARM_ROWS = (16 << 20) / (4 * ROW), EYE_ROWS = (16 << 20) / sizeof eye };
+    check_last_chunk(file, "episode_0/observations/agent/arm", ARM_ROWS, LONG_T + 1 - ARM_ROWS,
+                     4 * ROW, false);
+    check_last_chunk(file, "episode_0/observations/agent/eye", EYE_ROWS, LONG_T + 1 - EYE_ROWS,
+                     sizeof eye, true);
     H5Fclose(file);
     free(all);
     free(row);

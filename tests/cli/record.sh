@@ -168,6 +168,23 @@ gato record --env-cmd "exec $child" --policy expert --episodes 1 --out none >out
 [ $? -eq 1 ] && grep -q "no expert for this state" err
 verdict $? "an expert that does not know the way fails"
 
+# ---- gato act with the same environments
+gato act --policy random --episodes 3 --strip nowhere/x.png >out 2>err
+[ $? -eq 1 ] && grep -q "nowhere" err && [ ! -s out ] && ! grep -q "act: " err
+verdict $? "act: a strip that cannot be written is told before anything is played"
+gato act --policy random --episodes 3 --seed 1 --blank-image --decode left >out 2>err
+[ $? -eq 0 ] && grep -q -e "--blank-image does nothing" err && grep -q -e "--decode does nothing" err
+verdict $? "act: options that do nothing are told"
+grep -q '"task":"reacher",.*"failed":0,.*"success_rate":0,"success_ci":\[0,0.56[0-9]*\]' out
+verdict $? "act: an interval that begins at exactly 0"
+gato act --env-cmd "$child" --policy random --episodes 3 --threads 2 --strip two.png >out 2>err
+[ $? -eq 0 ] && grep -q '"task":"walk"' out && [ "$(od -An -tu1 -j16 -N8 two.png | tr -s ' ')" = " 0 0 0 76 0 0 0 20" ]
+verdict $? "act: a row of the strip for each camera"
+gato act --env-cmd "$child" --policy random --episodes 2 --max-steps 3 >out 2>err && grep -q '"length_mean":3,' out
+verdict $? "act: --max-steps"
+gato act --help >out 2>err && ! grep -A2 -e '--temperature' out | grep -q '(default'
+verdict $? "act --help: no default that is the RUN's"
+
 if ! "$PYTHON" -c 'import h5py, numpy' 2>/dev/null; then
     echo "skipped: reading with h5py ($PYTHON has none)"
     skipped=$((skipped + 1))

@@ -10,6 +10,12 @@ static const double PADDING = 0.1;
 /* Rows longer than needed are tried until this share is reached. */
 static const double LITTLE = 0.06;
 
+/* Rows are multiples of it: of 8 where a coarser step would leave much of a row empty (115 positions
+ * in a row of 128), of `coarse` beyond, so that shapes stay few. */
+static size_t grain(size_t longest, size_t coarse) {
+    return longest <= 256 ? 8 : coarse;
+}
+
 static size_t length(const batch_t *b, size_t s) {
     return (size_t)(column_at(&b->start, s + 1) - column_at(&b->start, s));
 }
@@ -60,10 +66,10 @@ static void pack_best(packing_t *p, const batch_t *b, size_t n) {
     size_t *used = xmalloc(n * sizeof *used);
     for (size_t s = 0; s < n; s++) sequence[s] = (sorted_t){length(b, s), (uint32_t)s};
     qsort(sequence, n, sizeof *sequence, by_length);
-    size_t longest = batch_longest(b), grain = longest <= 64 ? 8 : 32;
-    size_t first = round_up(longest, grain), best = first;
+    size_t longest = batch_longest(b), more = grain(longest, 32);
+    size_t first = round_up(longest, more), best = first;
     double least = 2;
-    for (size_t T = first; T <= 2 * first && least >= LITTLE; T += grain) {
+    for (size_t T = first; T <= 2 * first && least >= LITTLE; T += more) {
         pack(p, sequence, n, T, used);
         if (empty(b, p) >= least) continue;
         least = empty(b, p);
@@ -78,7 +84,7 @@ packing_t packing_of(const batch_t *b, bool exact) {
     size_t n = batch_sequences(b), longest = batch_longest(b);
     packing_t p = {.row = xcalloc(n + 1, sizeof *p.row),
                    .offset = xcalloc(n + 1, sizeof *p.offset)};
-    p.T = exact || longest <= 32 ? longest : round_up(longest, longest <= 64 ? 8 : 64);
+    p.T = exact || longest <= 32 ? longest : round_up(longest, grain(longest, 64));
     spread(&p, n);
     double before = empty(b, &p);
     size_t T = p.T;

@@ -363,60 +363,98 @@ static bool decode(char *rest) {
 
 /* ---- acting ---- */
 
-static player_t *open_player(const char *run, const char *how) {
+/* A policy in one lane at its first task. The body that it moves is that task itself, with images
+ * of SIDE out of the raw file, and vectors between 0 and 1. */
+typedef struct {
+    player_t *player;
+    const task_t *body;
+    uint8_t *rgb;
+    float *vector; /* [columns of all observed vectors] */
+} actor_t;
+
+static actor_t actor_open(const char *run, const char *raw, const char *how) {
     int rc;
     reason_t why;
     player_opts_t o = {.rebuild = !strcmp(how, "rebuild"), .decode = -1};
-    if (strcmp(how, "cache") && !o.rebuild) o.weights = gato_weights_named(how);
-    player_t *p = player_open(run, &o, &rc, &why);
-    if (!p) die(rc, "%s", why.text);
-    return p;
+    if (strcmp(how, "cache") && !o.rebuild && gato_weights_named(how, &o.weights, &why))
+        die(RC_USAGE, "%s", why.text);
+    actor_t a = {.player = player_open(run, &o, &rc, &why)};
+    if (!a.player) die(rc, "%s", why.text);
+    a.body = player_model(a.player)->tasks.v;
+    for (uint32_t k = 0; k < a.body->n_slots; k++) {
+        const slot_t *s = &a.body->slot[k];
+        if (s->kind == SLOT_IMAGE && (s->image_w != SIDE || s->image_h != SIDE))
+            die(RC_MISFIT, "'%s' reads images of %u x %u, not %d x %d", run, s->image_w, s->image_h,
+                SIDE, SIDE);
+        if (s->side == SIDE_OBSERVED && s->kind != SLOT_IMAGE && s->kind != SLOT_VECTOR)
+            die(RC_MISFIT, "'%s' reads more than images and vectors", run);
+    }
+    int task = player_bind(a.player, a.body, NULL, false, &why);
+    if (task < 0 || player_lanes(a.player, 1, &why)) die(RC_MISFIT, "%s", why.text);
+    player_reset(a.player, 0, (uint32_t)task);
+    a.rgb = read_raw(raw);
+    a.vector = xcalloc(task_width(a.body, SIDE_OBSERVED, SLOT_VECTOR) + 1, sizeof *a.vector);
+    return a;
 }
 
-static void act(player_t *p, const uint8_t *raw, size_t t, float action[ENV_ACTIONS]) {
+static void actor_close(actor_t *a) {
+    player_close(a->player);
+    free(a->rgb);
+    free(a->vector);
+}
+
+/* Timestep t: what is done in it. */
+static env_action_t act(actor_t *a, size_t t) {
     reason_t why;
-    float vector[ENV_VECTOR];
     rng_t r = rng_fold(rng_make(1, "vector"), t);
-    for (size_t i = 0; i < ENV_VECTOR; i++) vector[i] = rng_uniform(r, i);
-    if (player_act(p, raw + t % RAW * PIXELS, SIDE, SIDE, vector, NULL, r, action, &why))
-        die(RC_RUNTIME, "%s", why.text);
+    env_observation_t seen = {0};
+    size_t column = 0;
+    for (uint32_t k = 0; k < a->body->n_slots; k++) {
+        const slot_t *s = &a->body->slot[k];
+        if (s->side != SIDE_OBSERVED) continue;
+        if (s->kind == SLOT_IMAGE) {
+            seen.slot[k].rgb = a->rgb + t % RAW * PIXELS;
+            continue;
+        }
+        seen.slot[k].vector = a->vector + column;
+        for (uint32_t i = 0; i < s->width; i++, column++)
+            a->vector[column] = rng_uniform(r, column);
+    }
+    player_turn_t turn = {.seen = &seen, .draw = r};
+    if (player_push(a->player, &turn, 1, &why)) die(RC_RUNTIME, "%s", why.text);
+    return turn.action;
 }
 
 static bool control(const char *rest) {
     static double ms[MOST];
     char run[512], raw[512], how[16];
     size_t fill, steps;
-    float action[ENV_ACTIONS];
     if (sscanf(rest, "%511s %511s %zu %zu %15s", run, raw, &fill, &steps, how) != 5 || !steps ||
         steps > MOST)
         return false;
-    uint8_t *rgb = read_raw(raw);
-    player_t *p = open_player(run, how);
-    for (size_t t = 0; t < fill; t++) act(p, rgb, t, action);
+    actor_t a = actor_open(run, raw, how);
+    for (size_t t = 0; t < fill; t++) act(&a, t);
     for (size_t t = 0; t < steps; t++) {
         double start = log_now();
-        act(p, rgb, fill + t, action);
+        act(&a, fill + t);
         ms[t] = (log_now() - start) * 1000;
     }
+    const gato_model_t *m = player_model(a.player);
     printf("{\"p50\":%.6g,", quantile(ms, steps, 0.5));
-    printf("\"p99\":%.6g,\"attn_window\":%d,\"vocabulary\":%u}\n", quantile(ms, steps, 0.99),
-           player_model(p)->attn_window, tokens_total(&player_model(p)->tokens));
-    player_close(p);
-    free(rgb);
+    printf("\"p99\":%.6g,\"attn_window\":%u,\"vocabulary\":%u}\n", quantile(ms, steps, 0.99),
+           m->window[0], tokens_total(&m->tokens));
+    actor_close(&a);
     return true;
 }
 
 static bool first(const char *rest) {
     char run[512], raw[512];
-    float action[ENV_ACTIONS];
     if (sscanf(rest, "%511s %511s", run, raw) != 2) return false;
-    uint8_t *rgb = read_raw(raw);
-    player_t *p = open_player(run, "cache");
-    act(p, rgb, 0, action);
-    printf("{\"action\":[%.4f,%.4f]}\n", (double)action[0], (double)action[1]);
+    actor_t a = actor_open(run, raw, "cache");
+    env_action_t action = act(&a, 0);
+    printf("{\"action\":[%.4f,%.4f]}\n", (double)action.vector[0], (double)action.vector[1]);
     fflush(stdout);
-    player_close(p);
-    free(rgb);
+    actor_close(&a);
     return true;
 }
 

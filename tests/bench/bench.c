@@ -364,7 +364,7 @@ static bool decode(char *rest) {
 /* ---- acting ---- */
 
 /* A policy in one lane at its first task. The body that it moves is that task itself, with images
- * of SIDE out of the raw file, and vectors between 0 and 1. */
+ * of SIDE out of the raw file, vectors between 0 and 1, and no text. */
 typedef struct {
     player_t *player;
     const task_t *body;
@@ -386,8 +386,8 @@ static actor_t actor_open(const char *run, const char *raw, const char *how) {
         if (s->kind == SLOT_IMAGE && (s->image_w != SIDE || s->image_h != SIDE))
             die(RC_MISFIT, "'%s' reads images of %u x %u, not %d x %d", run, s->image_w, s->image_h,
                 SIDE, SIDE);
-        if (s->side == SIDE_OBSERVED && s->kind != SLOT_IMAGE && s->kind != SLOT_VECTOR)
-            die(RC_MISFIT, "'%s' reads more than images and vectors", run);
+        if (s->side == SIDE_OBSERVED && s->kind == SLOT_DISCRETE)
+            die(RC_MISFIT, "'%s' reads discrete values", run);
     }
     int task = player_bind(a.player, a.body, NULL, false, &why);
     if (task < 0 || player_lanes(a.player, 1, &why)) die(RC_MISFIT, "%s", why.text);
@@ -412,10 +412,8 @@ static env_action_t act(actor_t *a, size_t t) {
     for (uint32_t k = 0; k < a->body->n_slots; k++) {
         const slot_t *s = &a->body->slot[k];
         if (s->side != SIDE_OBSERVED) continue;
-        if (s->kind == SLOT_IMAGE) {
-            seen.slot[k].rgb = a->rgb + t % RAW * PIXELS;
-            continue;
-        }
+        if (s->kind == SLOT_IMAGE) seen.slot[k].rgb = a->rgb + t % RAW * PIXELS;
+        if (s->kind != SLOT_VECTOR) continue;
         seen.slot[k].vector = a->vector + column;
         for (uint32_t i = 0; i < s->width; i++, column++)
             a->vector[column] = rng_uniform(r, column);

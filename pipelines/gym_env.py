@@ -336,9 +336,19 @@ class Child:
                         "reward_threshold": spec.reward_threshold, "vector_entry_point": None},
                 "slots": frames + [leaf.slot("observed") for _, leaf in self.seen]
                                 + [leaf.slot("acted") for _, leaf in self.acted]}
-        if spec.max_episode_steps:
-            task["max_steps"] = spec.max_episode_steps
+        limit = spec.max_episode_steps or self.own_limit()
+        if limit:
+            task["max_steps"] = limit
         return task
+
+    def own_limit(self):
+        """Levels of MiniGrid cut their episodes themselves, at a number that each reset may set anew: the largest of some."""
+        limits = []
+        for seed in range(16):
+            if hasattr(self.env.unwrapped, "max_steps"):
+                self.world.reset(seed)
+                limits.append(self.env.unwrapped.max_steps)
+        return max((limit for limit in limits if isinstance(limit, int)), default=0)
 
     def observation(self, images):
         parts = {c: resized(self.world.frame(c), size).tobytes() for c, size in self.cameras.items() if images}

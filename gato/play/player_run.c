@@ -109,8 +109,9 @@ static void compact(const player_t *p, lane_t *lane, size_t first, size_t need) 
     for (size_t i = 0; i < L; i++) {
         float *old = lane->cache[i];
         if (capacity > lane->capacity) lane->cache[i] = cache_new(p, capacity);
-        kern_cache_move(n_heads, head_width(p), old, lane->capacity, from, live, lane->cache[i],
-                        capacity);
+        if (live)
+            kern_cache_move(n_heads, head_width(p), old, lane->capacity, from, live, lane->cache[i],
+                            capacity);
         if (lane->cache[i] != old) free(old);
     }
     lane->capacity = capacity;

@@ -436,7 +436,7 @@ static int by_number(const void *a, const void *b) {
 
 /* Reads what stands in the groups of the episodes that are there. */
 static int read_notes(minari_writer_t *w, found_t *f, reason_t *why) {
-    qsort(f->v, f->n, sizeof *f->v, by_number);
+    if (f->n) qsort(f->v, f->n, sizeof *f->v, by_number);
     for (size_t i = 0; i < f->n; i++) {
         minari_note_t note = {0};
         int64_t T = -1, success = 0;

@@ -7,6 +7,7 @@
 #include "gato/play/workers.h"
 #include "common/base/die.h"
 #include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,14 +16,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define ITEM_ENDS UINT64_MAX
 
+enum { WINDOW = 1 << 18 /* bytes that one read may take */ };
+
 typedef struct {
     pid_t pid;
-    int fd; /* -1: not started */
+    int fd;          /* -1: not started */
+    uint8_t *window; /* [WINDOW] what came and was not asked for yet: bytes at .. n - 1 */
+    size_t window_at, window_n;
 } worker_t;
 
 /* What the workers are made of. */
@@ -44,11 +50,19 @@ struct workers_out {
 
 /* ---- in a worker ---- */
 
-static void write_all(int fd, const void *bytes, size_t n) {
-    for (size_t at = 0; at < n;) {
-        ssize_t k = write(fd, (const char *)bytes + at, n - at);
+/* Writes `size` and n bytes: at once where the pipe has room, so that the reader wakes once. */
+static void write_sized(int fd, uint64_t size, const void *bytes, size_t n) {
+    struct iovec part[2] = {{&size, sizeof size}, {(void *)bytes, n}};
+    for (int i = 0; i < 2;) {
+        ssize_t k = writev(fd, part + i, 2 - i);
         if (k < 0 && errno != EINTR) die_errno(RC_RUNTIME, "cannot write to a pipe");
-        if (k > 0) at += (size_t)k;
+        for (size_t done = k > 0 ? (size_t)k : 0; i < 2; i++) {
+            size_t of_part = done < part[i].iov_len ? done : part[i].iov_len;
+            part[i].iov_base = (char *)part[i].iov_base + of_part;
+            part[i].iov_len -= of_part;
+            done -= of_part;
+            if (part[i].iov_len) break;
+        }
     }
 }
 
@@ -63,18 +77,15 @@ bool workers_send(workers_out_t *out, const void *message, size_t bytes) {
         out->take->take(out->take->ctx, out->item, message, bytes);
         return true;
     }
-    uint64_t size = bytes;
-    write_all(out->fd, &size, sizeof size);
-    write_all(out->fd, message, bytes);
+    write_sized(out->fd, bytes, message, bytes);
     return true;
 }
 
 static void work_all(const crew_t *c, size_t first, int fd) {
-    const uint64_t ends = ITEM_ENDS;
     for (size_t i = first; i < c->end; i += c->workers) {
         workers_out_t out = {.fd = fd, .item = i};
         c->work(c->work_ctx, i, &out);
-        write_all(fd, &ends, sizeof ends);
+        write_sized(fd, ITEM_ENDS, NULL, 0);
     }
     _exit(RC_OK);
 }
@@ -109,7 +120,8 @@ static void start_worker(crew_t *c, size_t first) {
     /* A pipe that holds more lets the worker go on while we are busy; a smaller one is only
      * slower. */
     (void)fcntl(fd[0], F_SETPIPE_SZ, 1 << 20);
-    *w = (worker_t){pid, fd[0]};
+    *w = (worker_t){.pid = pid, .fd = fd[0], .window = w->window};
+    if (!w->window) w->window = xmalloc(WINDOW);
 }
 
 /* How a worker ended, whose pipe is closed; "" when it did all it should. */
@@ -128,14 +140,21 @@ static const char *ending(worker_t *w, char how[64]) {
     return how;
 }
 
-/* False at the end of the pipe. */
-static bool read_all(int fd, void *bytes, size_t n) {
+/* The next n bytes of a worker. False at the end of the pipe. */
+static bool read_all(worker_t *w, void *bytes, size_t n) {
     for (size_t at = 0; at < n;) {
-        ssize_t k = read(fd, (char *)bytes + at, n - at);
-        if (k < 0 && errno == EINTR) continue;
-        if (k < 0) die_errno(RC_RUNTIME, "cannot read from a worker process");
-        if (k == 0) return false;
-        at += (size_t)k;
+        if (w->window_at == w->window_n) {
+            ssize_t k = read(w->fd, w->window, WINDOW);
+            if (k < 0 && errno == EINTR) continue;
+            if (k < 0) die_errno(RC_RUNTIME, "cannot read from a worker process");
+            if (k == 0) return false;
+            w->window_at = 0;
+            w->window_n = (size_t)k;
+        }
+        size_t some = min_size(n - at, w->window_n - w->window_at);
+        memcpy((uint8_t *)bytes + at, w->window + w->window_at, some);
+        w->window_at += some;
+        at += some;
     }
     return true;
 }
@@ -144,13 +163,13 @@ typedef enum { RECEIVED, LOST, STOPPED } received_t;
 
 /* Receives item i. */
 static received_t receive(crew_t *c, size_t i, const workers_take_t *take) {
-    int fd = c->worker[i % c->workers].fd;
+    worker_t *w = &c->worker[i % c->workers];
     for (;;) {
         uint64_t size = 0;
-        bool whole = read_all(fd, &size, sizeof size);
+        bool whole = read_all(w, &size, sizeof size);
         if (whole && size == ITEM_ENDS) return RECEIVED;
         if (whole) c->message = xgrow(c->message, &c->cap, size, 1);
-        whole = whole && read_all(fd, c->message, size);
+        whole = whole && read_all(w, c->message, size);
         if (stopped(take)) return STOPPED;
         if (!whole) return LOST;
         take->take(take->ctx, i, c->message, size);
@@ -188,6 +207,7 @@ size_t workers_run(size_t workers, size_t first, size_t end, workers_work_fn wor
         if (i + workers < end) start_worker(&c, i + workers);
     }
     for (size_t w = 0; w < workers; w++) {
+        free(c.worker[w].window);
         if (c.worker[w].fd < 0) continue;
         if (i < end) kill(c.worker[w].pid, SIGKILL);
         ending(&c.worker[w], how);

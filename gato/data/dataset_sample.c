@@ -84,6 +84,8 @@ static uint64_t turns_before(const dataset_t *d, uint64_t n, size_t which) {
 /* The stream of sample g, and how many of its draws came before. */
 static const stream_t *draw_stream(const dataset_t *d, uint64_t seed, uint64_t g, uint64_t *draw) {
     if (!d->n_streams) BUG("no shard has a training side");
+    *draw = g;
+    if (d->n_streams == 1) return d->stream; /* every turn is its own: nothing to count */
     uint64_t first = g / BLOCK * BLOCK;
     rng_t order = rng_fold(rng_make(seed, "gato.mix"), g / BLOCK);
     size_t which = stream_at(d, first + rng_permute(order, g % BLOCK, BLOCK));

@@ -393,10 +393,10 @@ if [ -n "$playing" ]; then
     }
     act one.json --model base --episodes 3 --threads 1
     verdict $? "act"
-    [ "$(keys out)" = '"env":"policy":"seed":"episodes":"return_mean":"return_std":"success_rate":"success_ci":"length_mean":"normalized_score":"step_ms_p50":"step_ms_p99":' ] &&
+    [ "$(keys out)" = '"env":"task":"policy":"seed":"episodes":"failed":"return_mean":"return_std":"success_rate":"success_ci":"length_mean":"normalized_score":"step_ms_p50":"step_ms_p99":' ] &&
         [ "$(wc -l <out)" -eq 1 ]
     verdict $? "act's members: $(keys out)"
-    grep -q '^{"env":"reacher","policy":"model","seed":0,"episodes":3,' out && awk -v a="$(json_last out step_ms_p50)" -v b="$(json_last out step_ms_p99)" 'BEGIN { exit !(0 < a && a <= b) }' &&
+    grep -q '^{"env":"reacher","task":"reacher","policy":"model","seed":0,"episodes":3,"failed":0,' out && awk -v a="$(json_last out step_ms_p50)" -v b="$(json_last out step_ms_p99)" 'BEGIN { exit !(0 < a && a <= b) }' &&
         near "$(json_last out length_mean)" 50 0
     verdict $? "act's values: $(cat out)"
     for n in 2 3; do
@@ -475,7 +475,7 @@ if [ -n "$playing" ]; then
     verdict $? "the expert plays well: $(json_last out return_mean)"
 
     does "record the policy" record --policy model --model base --episodes 2 --out played --seed 4 --threads 1
-    grep -q '"policy":"model","seed":4,"episodes":2,"steps":100,' out && tokenize episodes --in played --out played.lmdb --model v1 >out 2>err
+    grep -q '^{"env":"reacher","task":"reacher","policy":"model","seed":4,"episodes":2,"failed":0,"steps":100,' out && tokenize episodes --in played --out played.lmdb --model v1 >out 2>err
     verdict $? "what it plays is a dataset"
     does "record with two workers" record --policy model --model base --episodes 2 --out played2 --seed 4 --threads 2
     diff -r played played2 >out 2>&1

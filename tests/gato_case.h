@@ -171,7 +171,8 @@ static inline void case_close(gato_case_t *c) {
     st_close(&c->file);
 }
 
-/* The reference has one task, so its layers bear no name of a task: finds a parameter without it. */
+/* The reference has one task, so its layers bear no name of a task: finds a parameter without it.
+ * */
 static const st_tensor_t *case_weight(const gato_case_t *c, const char *prefix, const char *name) {
     static const char *const task[] = {"", ".body", ".body.vector"};
     for (size_t i = 0; i < 3; i++) {
@@ -186,8 +187,8 @@ static const st_tensor_t *case_weight(const gato_case_t *c, const char *prefix, 
     return NULL;
 }
 
-/* Reads a parameter into v. Tables of codes lie in the case's file, those of the vocabulary that they
- * are appended to in the shared one. */
+/* Reads a parameter into v. Tables of codes lie in the case's file, those of the vocabulary that
+ * they are appended to in the shared one. */
 static inline bool case_read(const gato_case_t *c, const param_t *p, float *v) {
     const st_tensor_t *t = case_weight(c, "w.", p->name);
     if (!t || st_read_f32(t, v, NULL)) return false;

@@ -4,50 +4,7 @@
 #ifndef TESTS_OP_CASES_H
 #define TESTS_OP_CASES_H
 
-#include "common/base/rng.h"
-#include "common/tape/ops.h"
-
-#include <math.h>
-#include <stdbool.h>
-#include <string.h>
-
-enum { IN = 12 };
-
-typedef enum { ABSENT, PARAM, CONST, INDEX } source_t;
-typedef enum {
-    NORMAL, /* about N(0, 1) */
-    AWAY,   /* 0.2 <= |v| <= 1: away from kinks */
-    NEAR,   /* |v| <= 0.1 */
-    WEIGHT, /* 0, 0.5, 1, 1.5 ... in turn */
-    CODES,  /* integers -1 .. lo-1 */
-    /* the first position seen: windows that grow and shrink; every other row holds one position of
-     * padding, then two sequences */
-    SEEN,
-    RANGE,  /* pairs lo, hi within lo columns */
-    TARGET, /* inside RANGE */
-} fill_t;
-
-typedef struct {
-    source_t source;
-    shape_t shape;
-    fill_t fill;
-    int bound;
-} in_t;
-
-typedef struct op_case {
-    const char *name;
-    var_t (*record)(tape_t *t, const var_t *v, const struct op_case *c);
-    void (*formula)(const struct op_case *c, const double *const *x, double *y);
-    in_t in[IN];
-    int64_t a[8];
-    float f;
-    bool together; /* attention wants the gradients of q, k, v all or none */
-} op_case_t;
-
-#define DIM(c, i, d) ((c)->in[i].shape.dim[d])
-#define COLS(c, i) shape_cols((c)->in[i].shape)
-#define ROWS(c, i) shape_rows((c)->in[i].shape)
-#define COUNT(c, i) shape_count((c)->in[i].shape)
+#include "tests/op_losses.h"
 
 /* ---- the ops and their formulas ---- */
 
@@ -320,87 +277,6 @@ static void concat_formula(const op_case_t *c, const double *const *x, double *y
     int n = inputs(c);
     for (int i = 0; i < n + (c->a[0] != 0); i++)
         for (size_t j = 0; j < COUNT(c, i % n); j++) *y++ = x[i % n][j];
-}
-
-/* a: kind, both sides. Inputs: a, target, weight or nothing. */
-static var_t loss(tape_t *t, const var_t *v, const op_case_t *c) {
-    return op_loss(t, (kern_loss_t)c->a[0], v[0], v[1], v[2], c->a[1] != 0);
-}
-static void loss_formula(const op_case_t *c, const double *const *x, double *y) {
-    double sum = 0, total = 0;
-    for (size_t i = 0; i < COUNT(c, 0); i++) {
-        double w = x[2] ? x[2][i / COLS(c, 0)] : 1, d = x[0][i] - x[1][i];
-        sum += w * (c->a[0] == LOSS_L1 ? fabs(d) : d * d);
-        total += w;
-    }
-    *y = sum / total;
-}
-
-/* Inputs: logits, target, range, weight or nothing. */
-static var_t xent(tape_t *t, const var_t *v, const op_case_t *c) {
-    return op_xent(t, v[0], v[1], v[2], v[3], NULL);
-}
-static void xent_formula(const op_case_t *c, const double *const *x, double *y) {
-    size_t V = COLS(c, 0);
-    double sum = 0, total = 0;
-    for (size_t i = 0; i < ROWS(c, 0); i++) {
-        double z = 0, w = x[3] ? x[3][i] : 1;
-        for (size_t j = (size_t)x[2][2 * i]; j < (size_t)x[2][2 * i + 1]; j++)
-            z += exp(x[0][i * V + j]);
-        sum += w * (log(z) - x[0][i * V + (size_t)x[1][i]]);
-        total += w;
-    }
-    *y = total > 0 ? sum / total : 0;
-}
-static var_t expect(tape_t *t, const var_t *v, const op_case_t *c) {
-    return op_expect(t, v[0], v[1]);
-}
-static void expect_formula(const op_case_t *c, const double *const *x, double *y) {
-    size_t V = COLS(c, 0);
-    for (size_t i = 0; i < ROWS(c, 0); i++) {
-        double z = 0, s = 0, lo = x[1][2 * i], bins = x[1][2 * i + 1] - lo;
-        for (double b = 0; b < bins; b++) {
-            double e = exp(x[0][i * V + (size_t)(lo + b)]);
-            z += e;
-            s += e * ((2 * b + 1) / bins - 1);
-        }
-        y[i] = s / z;
-    }
-}
-
-/* Inputs: x, W, target, range, weight, own range, wanted values. a: 0 = the loss, 1 = the expectation,
- * 2 = 0.7 of the loss and 1.5 of the expectation's squared error. */
-static var_t head_xent(tape_t *t, const var_t *v, const op_case_t *c) {
-    head_xent_out_t o =
-        op_head_xent(t, v[0], v[1], (head_xent_t){v[2], v[3], v[4], c->a[0] ? v[5] : NO_VAR});
-    if (c->a[0] < 2) return c->a[0] ? o.value : o.loss;
-    var_t error = op_loss(t, LOSS_MSE, o.value, v[6], NO_VAR, false);
-    return op_weighted_sum(t, (var_t[]){o.loss, error}, (float[]){0.7f, 1.5f}, 2);
-}
-static void head_xent_formula(const op_case_t *c, const double *const *x, double *y) {
-    size_t n = ROWS(c, 0), D = COLS(c, 0), V = ROWS(c, 1);
-    double sum = 0, total = 0, error = 0, logit[64];
-    for (size_t i = 0; i < n; i++) {
-        double z = 0, own = 0, mean = 0, w = x[4] ? x[4][i] : 1;
-        for (size_t j = 0; j < V; j++) {
-            logit[j] = 0;
-            for (size_t d = 0; d < D; d++) logit[j] += x[0][i * D + d] * x[1][j * D + d];
-            if ((double)j >= x[3][2 * i] && (double)j < x[3][2 * i + 1]) z += exp(logit[j]);
-        }
-        sum += w * (log(z) - logit[(size_t)x[2][i]]);
-        total += w;
-        if (!c->a[0]) continue;
-        double lo = x[5][2 * i], bins = x[5][2 * i + 1] - lo;
-        for (double b = 0; b < bins; b++) {
-            double e = exp(logit[(size_t)(lo + b)]);
-            own += e;
-            mean += e * ((2 * b + 1) / bins - 1);
-        }
-        error += pow(mean / own - (x[6] ? x[6][i] : 0), 2) / (double)n;
-        if (c->a[0] == 1) y[i] = mean / own;
-    }
-    if (c->a[0] == 0) *y = sum / total;
-    if (c->a[0] == 2) *y = (double)0.7f * sum / total + 1.5 * error;
 }
 
 /* a[0]: leaky; f: eps */

@@ -163,8 +163,8 @@ static inline void shake(gato_model_t *m) {
     }
 }
 
-/* Writes the folder "run": tasks "body0", "body1", ... with the parts has[i]; the model in memory is
- * the oracle's. window: how many timesteps a token of the first task is to see. */
+/* Writes the folder "run": tasks "body0", "body1", ... with the parts has[i]; the model in memory
+ * is the oracle's. window: how many timesteps a token of the first task is to see. */
 static inline gato_model_t *make_tasks(const kind_t *k, const unsigned *has, size_t n,
                                        size_t window, int layers) {
     gato_config_t c;

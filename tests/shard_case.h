@@ -18,8 +18,8 @@ __attribute__((destructor)) static void end(void) {
     if (!child_self) folder_remove();
 }
 
-/* A shard of control episodes; record i has steps[i] timesteps, value = 100 i + t. Beside them texts,
- * in a task of their own. */
+/* A shard of control episodes; record i has steps[i] timesteps, value = 100 i + t. Beside them
+ * texts, in a task of their own. */
 typedef struct {
     uint32_t codes, actions;
     float code_value;

@@ -1,4 +1,5 @@
-/* test_dataset.c - what is sampled from shards, counted and compared with the shards' own contents. */
+/* test_dataset.c - what is sampled from shards, counted and compared with the shards' own contents.
+ * */
 #include "tests/shard_case.h"
 
 TEST(windows_cover_every_step_once) {

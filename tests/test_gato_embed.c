@@ -1,4 +1,5 @@
-/* test_gato_embed.c - embeddings: first values that follow the data, and NEKO's own image embedding. */
+/* test_gato_embed.c - embeddings: first values that follow the data, and NEKO's own image
+ * embedding. */
 #include "tests/gato_case.h"
 #include "tests/test.h"
 

@@ -403,8 +403,8 @@ TEST(a_slot_plays_its_columns) {
     case_close(&c);
 }
 
-/* A long text over many ids: the logits are made in slices, and the loss is that of a batch so small
- * that they are not. */
+/* A long text over many ids: the logits are made in slices, and the loss is that of a batch so
+ * small that they are not. */
 TEST(many_logits_are_made_in_slices) {
     enum { LONG = 700, IDS = 9000 };
     gato_config_t c;

@@ -1,5 +1,5 @@
-/* test_player_decode.c - how logits become actions, against probabilities taken from the network run
- * whole. */
+/* test_player_decode.c - how logits become actions, against probabilities taken from the network
+ * run whole. */
 #include "tests/player_whole.h"
 
 /* The first of n whose cumulated probability exceeds u; the distance of u to the nearer step is in

@@ -1,5 +1,5 @@
-/* test_player_fit.c - bodies and tokenizers that do not fit a policy, images of other sizes, and the
- * units in which its actions leave. */
+/* test_player_fit.c - bodies and tokenizers that do not fit a policy, images of other sizes, and
+ * the units in which its actions leave. */
 #include "tests/player_case.h"
 
 /* A policy of one task, and a body to change before it is bound. */

@@ -11,9 +11,10 @@
 /* A meta that grows with every part. */
 typedef struct {
     shard_meta_t meta;
-    const char *path;                     /* of the first part, for messages */
-    const char *coded, *uncoded, *worded; /* paths of the first part that has codes, that has images
-                                           * without codes, that has texts; or NULL */
+    const char *path; /* of the first part, for messages */
+    /* Paths of the first part that has codes, that has images without codes, that has texts; or
+     * NULL. */
+    const char *coded, *uncoded, *worded;
     bool *sized; /* [meta.tasks.n] are the sizes of its images known? Owned */
 } mix_t;
 /* Frees all but the meta, which is the caller's from then on. */

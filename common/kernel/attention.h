@@ -20,11 +20,11 @@ typedef struct {
     float scale;
     /* A query sees no key behind its own position. */
     bool causal;
-    /* NULL, or [B,Tk] and only with `causal`: the first key position that the query at this position
-     * sees, the last being its own: first[i] <= j <= i. So an attention window is any function of
-     * the positions, and several sequences may follow one another in a row of Tk positions, each
-     * seeing only itself. A negative value marks padding, which sees only itself; no range of
-     * another position may reach over it. */
+    /* NULL, or [B,Tk] and only with `causal`: the first key position that the query at this
+     * position sees, the last being its own: first[i] <= j <= i. So an attention window is any
+     * function of the positions, and several sequences may follow one another in a row of Tk
+     * positions, each seeing only itself. A negative value marks padding, which sees only itself;
+     * no range of another position may reach over it. */
     const int32_t *first;
 } kern_attention_t;
 

@@ -115,7 +115,7 @@ var_t op_attention_lanes(tape_t *t, const attention_lane_t *lane, size_t n);
  *            the lanes have new positions
  *   lanes    op_attention_lanes
  *   layer    which of the caches
- *   last     only the last position of each lane is computed: in a network's last layer only what is
+ * last only the last position of each lane is computed: in a network's last layer only what is
  *            read is worth its attention
  *   returns  [rows,D], or [lanes,D] with `last`
  *

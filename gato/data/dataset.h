@@ -48,15 +48,17 @@ typedef struct {
 } dataset_opts_t;
 
 /* Opens shards "X.lmdb[=WEIGHT]" and reads every record once (checksums, ids, NaN, sizes, the names
- * for the split, statistics). die()s with RC_USAGE for a missing shard or a timestep longer than the
- * context, RC_DATA for a corrupt or unfinished shard or NaN (named by shard, record, step and
- * field), RC_MISFIT for shards that do not fit each other or the policy. Close with dataset_close. */
+ * for the split, statistics). die()s with RC_USAGE for a missing shard or a timestep longer than
+ * the context, RC_DATA for a corrupt or unfinished shard or NaN (named by shard, record, step and
+ * field), RC_MISFIT for shards that do not fit each other or the policy. Close with dataset_close.
+ * */
 dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c, const dataset_opts_t *o);
 void dataset_close(dataset_t *d);
 /* With statistics and scaling of the training side. */
 const tasks_t *dataset_tasks(const dataset_t *d);
 const vocabulary_t *dataset_vocabulary(const dataset_t *d);
-/* XXH64 over the contents of all records (their checksums), by which a resume refuses other data. */
+/* XXH64 over the contents of all records (their checksums), by which a resume refuses other data.
+ * */
 uint64_t dataset_manifest(const dataset_t *d);
 
 size_t dataset_sources(const dataset_t *d);

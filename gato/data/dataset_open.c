@@ -1,4 +1,5 @@
-/* dataset_open.c - opening shards: do they fit each other and the policy, and which tasks are there?
+/* dataset_open.c - opening shards: do they fit each other and the policy, and which tasks are
+ * there?
  */
 #include "gato/data/shards.h"
 

@@ -2,9 +2,9 @@
  *
  * The samples of a training are numbered; sample g belongs to one stream, and is draw number k of
  * it. Streams take turns by weight: of the first n samples a stream has had floor or ceil of its
- * share of what the streams before it have left. Within blocks of samples the turns are shuffled, so
- * that no stream is bound to one place of a batch. Both g -> stream and g -> k are functions of g
- * alone: nothing is kept between samples.
+ * share of what the streams before it have left. Within blocks of samples the turns are shuffled,
+ * so that no stream is bound to one place of a batch. Both g -> stream and g -> k are functions of
+ * g alone: nothing is kept between samples.
  */
 #include "gato/data/shards.h"
 

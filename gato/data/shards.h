@@ -1,5 +1,5 @@
-/* shards.h - what the parts of the dataset share: an open shard, its tasks, and what memory keeps of
- * its records. Private to gato/data. */
+/* shards.h - what the parts of the dataset share: an open shard, its tasks, and what memory keeps
+ * of its records. Private to gato/data. */
 #ifndef GATO_SHARDS_H
 #define GATO_SHARDS_H
 

@@ -55,9 +55,9 @@ void batch_release(batch_t *b);
 void batch_clear(batch_t *b, bool train, uint64_t seed, uint64_t step);
 
 /* A sequence: begin, then per timestep an observation and, where there are actions, its actions
- * (or single tokens), then end, which collects the targets. Data of the timesteps are borrowed until
- * batch_end. The functions that can fail return -1 with a reason: an image whose sizes do not fit;
- * the batch is then to be cleared. */
+ * (or single tokens), then end, which collects the targets. Data of the timesteps are borrowed
+ * until batch_end. The functions that can fail return -1 with a reason: an image whose sizes do not
+ * fit; the batch is then to be cleared. */
 void batch_begin(batch_t *b, uint32_t task);
 /* Adds the observation of s and its separator. sample: the number of the sequence in the whole
  * training, for random draws. */

@@ -1,5 +1,5 @@
-/* embed_patches.c - images as patches of pixels: residual blocks (model.patch_blocks), then a linear
- * layer over the pixels.
+/* embed_patches.c - images as patches of pixels: residual blocks (model.patch_blocks), then a
+ * linear layer over the pixels.
  *
  * Block 1 is Gato's as NEKO builds it. It has no first norm, because three channels form no groups:
  * its first GELU acts on raw pixels. Block 2 is the same over the output of block 1.

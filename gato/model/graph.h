@@ -19,7 +19,8 @@ typedef struct {
 /* Sequences keep their order, one a row, when `exact`, where padding is below a tenth, or where
  * packing wins nothing; else they are packed, the longest first, each into the first row that has
  * room. T: the exact length up to 32 positions or when `exact`, else a multiple of 8 up to 256 and
- * of 64 beyond; packed, of 8 or 32 and up to twice the longest sequence. A function of the lengths alone. Release with packing_release. */
+ * of 64 beyond; packed, of 8 or 32 and up to twice the longest sequence. A function of the lengths
+ * alone. Release with packing_release. */
 packing_t packing_of(const batch_t *b, bool exact);
 void packing_release(packing_t *p);
 

@@ -19,9 +19,9 @@
  *   vector        mean squared error of observed vectors,       w.vector, of each slot its share
  *                 standardized (vector_in = linear)
  *
- * action_mse with several tasks: the mean is over all numbers of the batch, so a task's term has the
- * factor w.action (its numbers / all numbers); vector likewise with its slots. With one task both
- * are w.action and w.vector.
+ * action_mse with several tasks: the mean is over all numbers of the batch, so a task's term has
+ * the factor w.action (its numbers / all numbers); vector likewise with its slots. With one task
+ * both are w.action and w.vector.
  *
  * Images (horizon 1) and vectors are read at the token before theirs, which may belong to the
  * timestep before, but not across the seam between prompt and main part.
@@ -53,10 +53,11 @@ typedef struct {
     size_t first, end; /* its positions in the batch */
 } sequence_places_t;
 
-/* The targets of a group. Input 0 is `position` I32: the hidden row that predicts (a ragged position
- * of the batch; graph.c turns it into a row of [B * T], padding into -1). Input 1 is `weight` F32:
- * 1 per target as collected; batch_end shares it within a sequence where loss.per_sequence says
- * so. Beside the inputs, for metrics and weights: the task of each target. */
+/* The targets of a group. Input 0 is `position` I32: the hidden row that predicts (a ragged
+ * position of the batch; graph.c turns it into a row of [B * T], padding into -1). Input 1 is
+ * `weight` F32: 1 per target as collected; batch_end shares it within a sequence where
+ * loss.per_sequence says so. Beside the inputs, for metrics and weights: the task of each target.
+ * */
 typedef struct {
     rows_t rows;
     column_t task;

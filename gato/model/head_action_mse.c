@@ -1,5 +1,5 @@
-/* head_action_mse.c - acted vectors by regression, read at the separator: all slots of a task by one
- * layer. */
+/* head_action_mse.c - acted vectors by regression, read at the separator: all slots of a task by
+ * one layer. */
 #include "gato/model/head_tokens.h"
 
 #include <math.h>

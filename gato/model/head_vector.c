@@ -1,6 +1,6 @@
 /* head_vector.c - observed vectors, each read at the token before its own: by cross entropy of its
- * bins (model.vector_in = bins), or by regression of its standardized numbers, a layer for each slot
- * (linear). Two heads, because one predicts tokens and the other numbers. */
+ * bins (model.vector_in = bins), or by regression of its standardized numbers, a layer for each
+ * slot (linear). Two heads, because one predicts tokens and the other numbers. */
 #include "gato/model/head_tokens.h"
 
 enum { VECTOR = INPUT_OTHER };

@@ -48,8 +48,8 @@ typedef struct gato_model {
 } gato_model_t;
 
 /* Copies its arguments and declares every parameter in a fixed order, initialised from `seed` and
- * its name: a parameter's first value does not depend on the other tasks. The tasks' statistics give
- * what vectors' layers start with. Free with gato_model_free. */
+ * its name: a parameter's first value does not depend on the other tasks. The tasks' statistics
+ * give what vectors' layers start with. Free with gato_model_free. */
 gato_model_t *gato_model_new(const gato_config_t *c, const vocabulary_t *v, const tasks_t *tasks,
                              uint64_t seed);
 /* The same with every parameter zero, to be filled from a file. */

@@ -10,8 +10,8 @@ static const double PADDING = 0.1;
 /* Rows longer than needed are tried until this share is reached. */
 static const double LITTLE = 0.06;
 
-/* Rows are multiples of it: of 8 where a coarser step would leave much of a row empty (115 positions
- * in a row of 128), of `coarse` beyond, so that shapes stay few. */
+/* Rows are multiples of it: of 8 where a coarser step would leave much of a row empty (115
+ * positions in a row of 128), of `coarse` beyond, so that shapes stay few. */
 static size_t grain(size_t longest, size_t coarse) {
     return longest <= 256 ? 8 : coarse;
 }
@@ -59,8 +59,8 @@ static void pack(packing_t *p, const sorted_t *sequence, size_t n, size_t T, siz
     }
 }
 
-/* Rows of T, or longer ones up to twice as long: the shortest that leave little empty, or else those
- * that leave least. */
+/* Rows of T, or longer ones up to twice as long: the shortest that leave little empty, or else
+ * those that leave least. */
 static void pack_best(packing_t *p, const batch_t *b, size_t n) {
     sorted_t *sequence = xmalloc(n * sizeof *sequence);
     size_t *used = xmalloc(n * sizeof *used);

@@ -42,11 +42,12 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
 void player_close(player_t *p);
 const gato_model_t *player_model(const player_t *p);
 
-/* The number of the policy's task that a body (an environment's task) plays: the one of `name`; with
- * NULL the one of the body's name, else the only one of the policy that fits. -1 with a reason that
- * goes slot by slot: what the policy reads and does, and what the body shows and takes. Slots that
- * the body has and the task lacks are not read; observed slots that the body lacks are missing in
- * every timestep, which must be said: allow_missing. The player keeps how the slots correspond. */
+/* The number of the policy's task that a body (an environment's task) plays: the one of `name`;
+ * with NULL the one of the body's name, else the only one of the policy that fits. -1 with a reason
+ * that goes slot by slot: what the policy reads and does, and what the body shows and takes. Slots
+ * that the body has and the task lacks are not read; observed slots that the body lacks are missing
+ * in every timestep, which must be said: allow_missing. The player keeps how the slots correspond.
+ * */
 int player_bind(player_t *p, const task_t *body, const char *name, bool allow_missing,
                 reason_t *why);
 

@@ -1,9 +1,9 @@
 /* player_choose.c - hidden states become actions: slot after slot, column after column.
  *
- * A slot that a head reads at the separator has all its columns at once (regression). The columns of
- * any other are tokens: each is chosen from the logits of its own range at the token before it, and
- * runs before the next one is chosen. What does the reading is recorded for a slot or a range and
- * so many rows; lanes that ask the same at the same time are read together.
+ * A slot that a head reads at the separator has all its columns at once (regression). The columns
+ * of any other are tokens: each is chosen from the logits of its own range at the token before it,
+ * and runs before the next one is chosen. What does the reading is recorded for a slot or a range
+ * and so many rows; lanes that ask the same at the same time are read together.
  */
 #include "gato/play/player_private.h"
 

@@ -96,7 +96,8 @@ void player_choose_open(player_t *p);
 void player_choose_close(player_t *p);
 /* Chooses the actions of n lanes, turn by turn in their order. */
 void player_choose(player_t *p, player_turn_t *const *turn, lane_t *const *lane, size_t n);
-/* Takes given actions. 0, or -1 with a reason: a number that is not finite, a value out of range. */
+/* Takes given actions. 0, or -1 with a reason: a number that is not finite, a value out of range.
+ * */
 int player_check_given(const player_t *p, const lane_t *lane, const env_action_t *given,
                        reason_t *why);
 void player_take_given(const player_t *p, lane_t *lane, const env_action_t *given);

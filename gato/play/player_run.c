@@ -1,5 +1,5 @@
-/* player_run.c - new tokens of some lanes run as one batch behind the keys and values that each lane
- * has cached.
+/* player_run.c - new tokens of some lanes run as one batch behind the keys and values that each
+ * lane has cached.
  *
  * A chunk is the recorded network for so many lanes, new positions and rows of pools: its rows are
  * those of the first lane, then of the second, ... Everything but attention treats each row alone,

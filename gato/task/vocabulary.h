@@ -1,8 +1,8 @@
 /* vocabulary.h - what all tasks of a model share: the ids of texts, the codebook of images, and how
  * numbers become bins.
  *
- * Training takes it from the shards; from then on it lives in the RUN. Shards of another codebook or
- * text tokenizer are refused: silent mixing is the one mistake that a pipeline of two stages
+ * Training takes it from the shards; from then on it lives in the RUN. Shards of another codebook
+ * or text tokenizer are refused: silent mixing is the one mistake that a pipeline of two stages
  * invites.
  */
 #ifndef GATO_VOCABULARY_H

@@ -63,11 +63,12 @@ typedef struct {
 
     uint32_t *range; /* discrete: values of a column are 0 .. range - 1; range <= TASK_DISCRETE */
 
-    /* Vectors. */
-    float *low, *high; /* as declared, maybe infinite; never NULL in an acted vector. In an observed
-                        * one NULL is the same as infinite */
-    uint8_t *raw;      /* acted: 1 = a shard holds it in the units of the environment, else scaled
-                        * by low and high to [-1,1] (bounds.h); never NULL in an acted vector */
+    /* Vectors: bounds as declared, maybe infinite. Never NULL in an acted vector; in an observed
+     * one NULL is the same as infinite. */
+    float *low, *high;
+    /* Acted vectors, never NULL there: 1 = a shard holds the column in the units of the
+     * environment, 0 = scaled by low and high to [-1,1] (bounds.h). */
+    uint8_t *raw;
 
     /* Statistics of the training side. A RUN has them, a shard does not. */
     uint32_t text_len;             /* texts: ids of the longest; 0 = not known */
@@ -81,10 +82,10 @@ typedef struct {
     record_kind_t kind;
     slot_t *slot; /* [n_slots], owned, in the order of a timestep */
     uint32_t n_slots;
-    uint32_t max_steps;                  /* of an episode; 0 = not known */
-    double random_return, expert_return; /* mean returns: 0 and 1 of normalized scores; NAN = not
-                                           * known */
-    char *env;                           /* JSON: the environment's specification, or NULL */
+    uint32_t max_steps; /* of an episode; 0 = not known */
+    /* Mean returns, the 0 and the 1 of normalized scores; NAN = not known. */
+    double random_return, expert_return;
+    char *env; /* JSON: the environment's specification, or NULL */
 } task_t;
 
 /* {0} is an empty list. */
@@ -103,9 +104,10 @@ task_t task_new(const char *name, record_kind_t kind);
 void task_release(task_t *t);
 /* A deep copy. */
 task_t task_copy(const task_t *t);
-/* Adds a slot in its place; the name is copied. Bounds of a vector are infinite, and an acted vector
- * is raw; the caller sets what it knows, and the range of discrete values always. NULL when the side has that name already, or TASK_SLOTS are
- * reached. Pointers from former calls are invalid then. */
+/* Adds a slot in its place; the name is copied. Bounds of a vector are infinite, and an acted
+ * vector is raw; the caller sets what it knows, and the range of discrete values always. NULL when
+ * the side has that name already, or TASK_SLOTS are reached. Pointers from former calls are invalid
+ * then. */
 slot_t *task_add(task_t *t, slot_kind_t kind, slot_side_t side, const char *name, uint32_t width);
 /* The number of the slot of that side and name, or -1. */
 int task_find(const task_t *t, slot_side_t side, const char *name);
@@ -116,10 +118,10 @@ uint64_t task_width(const task_t *t, slot_side_t side, slot_kind_t kind);
 /* Is every slot as this header says, within its limits? 0, or -1 with a reason. */
 int task_check(const task_t *t, reason_t *why);
 /* Can values of `data` be read by `model`: the same slots by side, kind, name, width and range, the
- * same declared bounds? Sizes of images, statistics and what is missing (a slot that data lack) fit,
- * and so do infinite bounds of an observation. A name "" fits any other of its kind and width. The
- * kinds of records must be equal, the tasks' names need not. 0, or -1 with a reason that goes slot by slot:
- * what the model reads and the data have. */
+ * same declared bounds? Sizes of images, statistics and what is missing (a slot that data lack)
+ * fit, and so do infinite bounds of an observation. A name "" fits any other of its kind and width.
+ * The kinds of records must be equal, the tasks' names need not. 0, or -1 with a reason that goes
+ * slot by slot: what the model reads and the data have. */
 int task_fit(const task_t *model, const task_t *data, reason_t *why);
 /* Fills map [data->n_slots] with the numbers of the model's slots; data must fit. */
 void task_map(const task_t *model, const task_t *data, int32_t *map);

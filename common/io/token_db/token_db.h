@@ -71,8 +71,8 @@ void shard_meta_copy(shard_meta_t *to, const shard_meta_t *from);
 /* What a record holds of one slot. Absent arrays are NULL; with all of them NULL the record lacks
  * the slot. */
 typedef struct {
-    /* Where the slot is there: [T] 1 or 0; NULL = in every timestep. Arrays have T rows in any case;
-     * the rows of a timestep without the slot are zero, and mean nothing. */
+    /* Where the slot is there: [T] 1 or 0; NULL = in every timestep. Arrays have T rows in any
+     * case; the rows of a timestep without the slot are zero, and mean nothing. */
     const uint8_t *present;
 
     /* images */
@@ -139,13 +139,13 @@ typedef struct token_db token_db_t;
  *
  * meta: the caller's, must outlive the handle. When an existing shard is opened, its counts and its
  * tasks' sizes of images are loaded into *meta; everything else must be equal to what is stored.
- * While writing, the caller keeps images, episodes, steps, tokens, skipped, complete and these sizes
- * up to date, and token_db_put keeps records and bad.
- * max_map: bytes that the file may grow to; 0 = 1 TB.
+ * While writing, the caller keeps images, episodes, steps, tokens, skipped, complete and these
+ * sizes up to date, and token_db_put keeps records and bad. max_map: bytes that the file may grow
+ * to; 0 = 1 TB.
  *
- * NULL with a reason: *rc is RC_MISFIT (another meta or version, named), RC_RUNTIME (locked by another
- * writer, disk), RC_USAGE (no shard, or open in this process) or RC_DATA (corrupt, or tasks that are
- * none: task_check). */
+ * NULL with a reason: *rc is RC_MISFIT (another meta or version, named), RC_RUNTIME (locked by
+ * another writer, disk), RC_USAGE (no shard, or open in this process) or RC_DATA (corrupt, or tasks
+ * that are none: task_check). */
 token_db_t *token_db_create(const char *path, shard_meta_t *meta, uint64_t max_map, int *rc,
                             reason_t *why);
 /* Adds a record, copied; records are numbered in this order. Readers see it after token_db_commit.

@@ -104,8 +104,8 @@ uint64_t value_checksum(const uint8_t *v);
 int token_meta_check(const shard_meta_t *m, reason_t *why);
 /* The value of the meta without its codebook, malloc'ed. */
 uint8_t *token_meta_build(const shard_meta_t *m, size_t *size);
-/* Back: 0, or an RC_ code with a reason and *out empty. Of a meta of version 1 the reason says which
- * command makes the shard anew. Release with shard_meta_release. */
+/* Back: 0, or an RC_ code with a reason and *out empty. Of a meta of version 1 the reason says
+ * which command makes the shard anew. Release with shard_meta_release. */
 int token_meta_parse(const uint8_t *v, size_t size, shard_meta_t *out, reason_t *why);
 
 /* The value of m's codebook [K,D], malloc'ed. */

@@ -2,14 +2,19 @@
 # affected.sh BUILD FILE... - prints the unit tests that a change of these sources can reach, one name per line: tests
 # whose object, or any object that it calls, includes one of the files or is made from it. BUILD must be up to date (make programs tests).
 #
-# An object calls another when it needs a symbol that the other defines. What only a table of function pointers reaches
+# Objects of sources that are gone from the tree, as an old build keeps them, are no part of it: they reach nothing and
+# are not reached. An object calls another when it needs a symbol that the other defines. What only a table of function pointers reaches
 # is reached through the symbols of that table.
 set -u
 [ $# -ge 1 ] || { echo "usage: sh tests/affected.sh BUILD FILE..." >&2; exit 2; }
 build=${1%/}
 shift
 objects=$(find "$build/common" "$build/vqvae" "$build/tokenize" "$build/gato" "$build/tests" -name '*.o' |
-    grep -v '/main\.o$' | grep -v '/bench/' | LC_ALL=C sort)
+    grep -v '/main\.o$' | grep -v '/bench/' | LC_ALL=C sort |
+    while read -r o; do
+        source=${o#"$build"/}
+        if [ -f "${source%.o}.c" ]; then echo "$o"; fi
+    done)
 {
     printf 'changed %s\n' "$@"
     for o in $objects; do

@@ -135,6 +135,16 @@ policy table --set model.image_in=table loss.image=0.5
 policy both --set model.image_in=both loss.action_kind=mix
 policy patches --set model.image_in=patches model.patch_pos=gato
 policy horizon --set loss.image=1 loss.horizon=2 model.merge=2
+# Two bodies in one policy: other images, numbers here and a choice of seven there, and a text.
+run record-grid gato record --env grid --policy expert --episodes 8 --seed 5 --out recorded-grid
+run grid tokenize episodes --in recorded-grid --model vq-ema --out grid.lmdb
+run train-mixed gato train --data episodes.lmdb=2 grid.lmdb --vqvae vq-ema --config policy.json --seed 1 --out mixed \
+    --set data.balance=task model.merge=4 model.vector_in=linear loss.action_kind=mse
+run eval-mixed gato eval --model mixed --data episodes.lmdb grid.lmdb --split all
+run trace-mixed gato trace --model mixed --data grid.lmdb --id 1 --out trace-mixed.safetensors
+for body in reacher grid; do run "act-mixed-$body" gato act --env "$body" --policy model --model mixed --episodes 2 --seed 3; done
+run mixed-info gato info mixed
+keep recorded-grid grid.lmdb mixed eval-mixed.json trace-mixed.safetensors act-mixed-reacher.json act-mixed-grid.json mixed-info.json
 run record gato record --env reacher --policy expert --episodes 3 --burst 0.15 --noise 0.3 --seed 5 --out recorded
 run record-model gato record --env reacher --policy model --model codes --episodes 2 --seed 5 --out recorded-model
 run act-expert gato act --env reacher --policy expert --episodes 4 --seed 3

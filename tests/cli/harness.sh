@@ -165,6 +165,13 @@ if [ -n "${BIN:-}" ] && [ -f "$BIN/../tests/test_fs.d" ]; then
     check affected_by_itself "$(sh tests/affected.sh "$build" tests/test_fs.c)" test_fs
     check affected_by_a_header "$(sh tests/affected.sh "$build" tests/test.h | grep -c .)" "$(ls tests/test_*.c | wc -l)"
     check affected_by_a_kernel "$(sh tests/affected.sh "$build" common/kernel/fsq.c | grep -cx -e test_ops -e test_quantizer_ops -e test_fs)" 2
+    # An old build still has the object of a test that was removed.
+    mkdir -p "$tmp/old/common" "$tmp/old/vqvae" "$tmp/old/tokenize" "$tmp/old/gato" "$tmp/old/tests"
+    for o in fs gone; do
+        cp "$build/tests/test_fs.o" "$tmp/old/tests/test_$o.o"
+        cp "$build/tests/test_fs.d" "$tmp/old/tests/test_$o.d"
+    done
+    check affected_but_gone "$(sh tests/affected.sh "$tmp/old" tests/test.h)" test_fs
     check affected_by_nothing "$(sh tests/affected.sh "$build" README.md)" ''
 fi
 

@@ -127,6 +127,8 @@ def break_out(verb):
     if what == "endless":
         while True:
             send(b"a" * 65536)
+    if what == "mute":
+        send(b'{"error": "", "ok": false}\n')
     if what == "error":
         send(b'{"error": "the arm\\nis stuck", "ok": false}\n')
         return True

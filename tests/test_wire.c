@@ -276,6 +276,7 @@ static const fault_t faults[] = {
     {"close-hello", AT_OPEN, "hello", "it closed its output", NULL},
     {"never-reads hello", AT_OPEN, "hello", "no whole reply within 1 s", NULL},
     {"error-hello", AT_OPEN, "hello", "it says: the arm\\x0Ais stuck", NULL},
+    {"mute-hello", AT_OPEN, "hello", "'ok' is false without an 'error'", "began with \"{\"error\""},
     {"protocol", AT_OPEN, "hello", "it speaks protocol 2, this program 1", "began with \"{\"ok\""},
     {"giant-task", AT_OPEN, "hello",
      "'task': task 'walk': 65536 x 65536 image 'front': 65536 x 65536 pixels", "began with"},

@@ -60,7 +60,8 @@ int protocol_ok(const cJSON *reply, reason_t *why) {
     if (read_flag(reply, "ok", &ok, why)) return -1;
     if (ok) return 0;
     const cJSON *error = member(reply, "error");
-    if (!cJSON_IsString(error)) return reason_set(why, "'ok' is false without an 'error'");
+    if (!cJSON_IsString(error) || !error->valuestring[0])
+        return reason_set(why, "'ok' is false without an 'error'");
     char text[512];
     reason_set(why, "%s", utf8_printable(text, sizeof text, error->valuestring));
     return 1;

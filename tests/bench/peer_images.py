@@ -34,7 +34,7 @@ def encoder(run):
 
 def exported(run, n):
     """A runtime's function from n images as bytes to their codes."""
-    model = VQModel.from_pretrained(run).eval()
+    model = VQModel.from_pretrained(run).eval().requires_grad_(False)
 
     class Encoder(torch.nn.Module):
         def forward(self, rgb):

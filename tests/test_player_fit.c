@@ -78,7 +78,25 @@ TEST(sizes_are_free_without_places) {
     fit_close(&f);
 }
 
-/* Patches: images come in any size where the shards' were fitted to one. */
+/* Pushes an image as the first observation. */
+static void push_image(fit_t *f, uint32_t w, uint32_t h, const uint8_t *rgb, float hidden[WIDTH]) {
+    slot_t *image = slot_named(&f->body, SIDE_OBSERVED, "image");
+    image->image_w = w;
+    image->image_h = h;
+    if (player_bind(f->p, &f->body, NULL, false, &f->why) != 0) BUG("%s", f->why.text);
+    scene_t s = {.task = &f->body, .seed = 7};
+    view_t v;
+    show(&s, 0, &v);
+    v.seen.slot[0].rgb = rgb;
+    player_turn_t turn = {.seen = &v.seen};
+    player_reset(f->p, 0, 0);
+    CHECK(!player_push(f->p, &turn, 1, &f->why), "%s", f->why.text);
+    view_release(&v);
+    memcpy(hidden, player_hidden(f->p, 0), WIDTH * sizeof *hidden);
+}
+
+/* Patches: images come in any size where the shards' were fitted to one, and are seen as tokenize
+ * keeps them. */
 TEST(pixels_are_fitted_as_in_the_shards) {
     fit_t f;
     int rc;
@@ -88,9 +106,17 @@ TEST(pixels_are_fitted_as_in_the_shards) {
     player_close(f.p);
     f.p = player_open(in_folder("run"), &(player_opts_t){.decode = DECODE_MEAN}, &rc, &f.why);
     REQUIRE(f.p && !player_lanes(f.p, 1, &f.why));
-    slot_t *image = slot_named(&f.body, SIDE_OBSERVED, "image");
-    image->image_w = image->image_h = 40;
-    CHECK(!push_first(&f), "%s", f.why.text);
+    float seen[3][WIDTH];
+    image_t large = image_new(40, 40);
+    for (size_t i = 0; i < 40 * 40 * 3; i++) large.rgb[i] = (uint8_t)(i / 120 * 6 + i % 120);
+    image_t kept = image_fit(&large, 16, 8);
+    push_image(&f, 40, 40, large.rgb, seen[0]);
+    push_image(&f, 16, 8, kept.rgb, seen[1]);
+    push_image(&f, 16, 8, large.rgb, seen[2]); /* its first rows are another image */
+    CHECK(!memcmp(seen[0], seen[1], sizeof seen[0]));
+    CHECK(memcmp(seen[0], seen[2], sizeof seen[0]) != 0);
+    image_release(&large);
+    image_release(&kept);
     fit_close(&f);
 }
 
@@ -169,12 +195,15 @@ TEST(several_tasks_fit) {
     reason_t why;
     player_t *p = player_open(in_folder("run"), &(player_opts_t){.decode = DECODE_MEAN}, &rc, &why);
     task_t arm = body_of("arm", HAS_ACTION), second = body_of("body1", HAS_ACTION),
-           chooser = body_of("arm", HAS_CHOICES), grip = body_of("arm", HAS_GRIP);
+           suite = body_of("suite/body1", HAS_ACTION), chooser = body_of("arm", HAS_CHOICES),
+           grip = body_of("arm", HAS_GRIP);
     CHECK(player_bind(p, &arm, NULL, false, &why) == -1 && strstr(why.text, "several") &&
               strstr(why.text, "body0, body1"),
           "%s", why.text);
     CHECK(player_bind(p, &arm, "body1", false, &why) == 1);
     CHECK(player_bind(p, &second, NULL, false, &why) == 1, "the task of its name");
+    CHECK(player_bind(p, &suite, NULL, false, &why) == 1, "by the last part of its name");
+    CHECK(player_bind(p, &arm, "suite/body1", false, &why) == -1 && strstr(why.text, "no task"));
     CHECK(player_bind(p, &chooser, NULL, false, &why) == 2, "the only one that fits");
     CHECK(player_bind(p, &grip, NULL, false, &why) == -1 && strstr(why.text, "no task") &&
               strstr(why.text, "body2"),
@@ -182,6 +211,7 @@ TEST(several_tasks_fit) {
     CHECK(player_bind(p, &chooser, "body0", false, &why) == -1, "a name is binding");
     task_release(&arm);
     task_release(&second);
+    task_release(&suite);
     task_release(&chooser);
     task_release(&grip);
     player_close(p);
@@ -199,6 +229,7 @@ TEST(bodies_of_another_order) {
     REQUIRE(player_bind(f.p, &f.body, NULL, false, &f.why) == 0);
     REQUIRE(play(f.p, NULL, 8, &plain));
     task_t body = task_new("turned", RECORD_EPISODE);
+    task_add(&body, SLOT_TEXT, SIDE_OBSERVED, "mission", 1);
     task_add(&body, SLOT_VECTOR, SIDE_OBSERVED, "unknown", 4);
     task_add(&body, SLOT_VECTOR, SIDE_OBSERVED, "state", VECTOR);
     add_acted(&body, "grip", 1);
@@ -213,8 +244,9 @@ TEST(bodies_of_another_order) {
         show(&s, t, &v);
         env_observation_t seen = {0};
         static const float unknown[4] = {NAN, NAN, NAN, NAN};
-        seen.slot[0].vector = unknown;
-        seen.slot[1] = v.seen.slot[0];
+        seen.slot[0].text = "go home";
+        seen.slot[1].vector = unknown;
+        seen.slot[2] = v.seen.slot[0];
         player_turn_t turn = {.seen = &seen, .draw = draw_of(t)};
         REQUIRE(!player_push(f.p, &turn, 1, &f.why), "%s", f.why.text);
         view_release(&v);

@@ -67,6 +67,13 @@ silent text.lmdb
 silent "pics.lmdb text.lmdb" loss.image=1
 learn "pics.lmdb text.lmdb" && grep -q "warning: nothing is learned from task '[^']*image" err
 verdict $? "a task from which nothing is learned"
+learn "pics.lmdb=1000 text.lmdb" train.batch=1 optim.lr=0
+cp new/model.safetensors start.safetensors
+learn "pics.lmdb=1000 text.lmdb" train.batch=1 optim.lr=0.1 && grep -q 'warning: 2 of 2 steps had nothing to learn' err && grep -q '"loss":null' new/metrics.jsonl &&
+    cmp start.safetensors new/model.safetensors
+verdict $? "fault_091: samples without targets move nothing"
+learn "pics.lmdb text.lmdb" train.batch=1 optim.lr=0.1 && grep -q 'warning: 1 of 2 steps had nothing to learn' err && ! cmp -s start.safetensors new/model.safetensors
+verdict $? "fault_091: the others do"
 
 # --- a loss that would never run
 refused 'loss.image = 1 would never run: the shards hold no images' text.lmdb loss.image=1
@@ -84,6 +91,8 @@ refused "did you mean 'predict_future'" pics.lmdb loss.image=1 train.freeze=tran
 refused 'empty prefix' pics.lmdb loss.image=1 train.freeze=transformer,
 refused "no parameter begins with 'quantize'" pics.lmdb loss.image=1 train.freeze=quantize
 silent pics.lmdb loss.image=1 train.freeze=transformer,image_codes
+many=$(awk 'BEGIN { for (i = 0; i < 90; i++) printf "%stransformer.h.0.attn", i ? "," : "" }') # as long as that of many tasks
+silent pics.lmdb loss.image=1 "train.freeze=$many"
 python=$(numpy_python)
 if [ -n "$python" ]; then
     cat >tensors.py <<'P'

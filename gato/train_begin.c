@@ -89,6 +89,7 @@ static void begin_init(train_begin_t *b, gato_config_t *c) {
     config_copy(gato_config_table, c, &b->config, CONFIG_ARCH);
     c->loss.image = b->config.loss.image; /* their heads are there: they stay */
     c->loss.vector = b->config.loss.vector;
+    c->train.window = b->config.train.window; /* its tokens see as far as before */
 }
 
 void train_begin(train_begin_t *b, gato_config_t *c) {

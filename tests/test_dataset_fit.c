@@ -181,7 +181,7 @@ TEST(fault_timestep_longer_than_the_context) {
 /* By whatever name. */
 TEST(fault_a_shard_twice) {
     gato_config_t c = narrow();
-    char path[300], again[300], link[300];
+    char path[300], again[310], link[300];
     snprintf(path, sizeof path, "%s", make_shard("twice.lmdb", &control));
     snprintf(again, sizeof again, "%s/=3", path);
     snprintf(link, sizeof link, "%s", in_folder("link.lmdb"));

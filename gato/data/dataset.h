@@ -69,6 +69,7 @@ size_t dataset_records(const dataset_t *d, size_t source, uint32_t task, side_t 
 /* What the training side offers to learn. */
 typedef struct {
     size_t records, episodes; /* records; of these, episodes */
+    size_t spread;            /* of these, steps that are no neighbors (tokenize --spread) */
     size_t texts, missions;   /* records with a text to predict, episodes with a text */
     size_t images;            /* records with an image */
     size_t image_tokens;      /* most tokens of the images of a timestep */

@@ -204,6 +204,18 @@ static void check_losses(const gato_config_t *c, const gato_config_t *preset,
               "act.decode", "actions in bins (loss.action_kind = ce or mix)");
 }
 
+/* At play, steps are neighbors. */
+static void check_spread(const dataset_t *d) {
+    const tasks_t *tasks = dataset_tasks(d);
+    for (uint32_t t = 0; t < tasks->n; t++) {
+        dataset_kinds_t k = dataset_kinds(d, t);
+        if (k.episodes && k.spread == k.episodes && dataset_window(d, t) > 1)
+            warn("task '%s': its sequences hold single timesteps, and at play a token will see %u: "
+                 "set train.window=1, else the policy acts on what it never learned to read",
+                 tasks->v[t].name, dataset_window(d, t));
+    }
+}
+
 /* A key that some tasks do not follow. */
 static void check_tasks(const gato_config_t *c, const dataset_t *d) {
     const tasks_t *tasks = dataset_tasks(d);
@@ -231,6 +243,7 @@ void gato_settings_check(const gato_config_t *c, const dataset_t *d) {
     check_images(c, &preset, &k);
     check_model(c, &preset, &k, dataset_tasks(d));
     check_losses(c, &preset, &k, dataset_tasks(d));
+    check_spread(d);
     check_tasks(c, d);
     no_effect(c->data.balance != preset.data.balance && dataset_tasks(d)->n < 2, "data.balance",
               "several tasks");

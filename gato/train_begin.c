@@ -88,6 +88,7 @@ static void begin_init(train_begin_t *b, gato_config_t *c) {
     fingerprint(b->from->params, b->fingerprint);
     config_copy(gato_config_table, c, &b->config, CONFIG_ARCH);
     config_copy(gato_config_table, c, &b->config, CONFIG_HEAD); /* the heads are there: they stay */
+    c->train.window = b->config.train.window; /* its tokens see as far as before */
 }
 
 void train_begin(train_begin_t *b, gato_config_t *c) {

@@ -190,6 +190,19 @@ TEST(fault_timestep_longer_than_the_context) {
     check_refused(make_shard("long.lmdb", &control), NULL, &c, RC_USAGE, "8", "7");
 }
 
+/* By whatever name. */
+TEST(fault_a_shard_twice) {
+    gato_config_t c = narrow();
+    char path[300], again[310], link[300];
+    snprintf(path, sizeof path, "%s", make_shard("twice.lmdb", &control));
+    snprintf(again, sizeof again, "%s/=3", path);
+    snprintf(link, sizeof link, "%s", in_folder("link.lmdb"));
+    CHECK(!symlink("twice.lmdb", link));
+    check_refused(path, path, &c, RC_USAGE, "twice.lmdb' twice", "weight");
+    check_refused(path, again, &c, RC_USAGE, "twice.lmdb/' twice", "weight");
+    check_refused(path, link, &c, RC_USAGE, "link.lmdb' twice", "weight");
+}
+
 TEST(fault_missing_shard) {
     gato_config_t c = narrow();
     check_refused("/nonexistent/x.lmdb", NULL, &c, RC_USAGE, "x.lmdb", "");

@@ -36,6 +36,10 @@ TEST(slots_in_order) {
     CHECK(layout_window(&c, &t) == 7);
     c.model.vector_in = VECTOR_IN_LINEAR;
     CHECK(layout_window(&c, &t) == 8);
+    c.train.window = 3; /* what training never shows together is not seen together */
+    CHECK(layout_window(&c, &t) == 3);
+    c.train.window = 9;
+    CHECK(layout_window(&c, &t) == 8);
     /* data without the wrist and of another length of text */
     uint32_t codes[4] = {0}, words[2] = {0};
     float state[3] = {0};

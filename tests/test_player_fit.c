@@ -10,12 +10,16 @@ typedef struct {
     reason_t why;
 } fit_t;
 
-static void fit_open(fit_t *f, const kind_t *k) {
+/* The player of the folder as it is now. */
+static void reopen(fit_t *f) {
     int rc;
-    f->m = make_run(k, 3, 2);
+    player_close(f->p);
     f->p = player_open(in_folder("run"), &(player_opts_t){.decode = DECODE_MEAN}, &rc, &f->why);
     if (!f->p || player_lanes(f->p, 1, &f->why)) BUG("%s", f->why.text);
-    f->body = body_of("body0", k->has);
+}
+static void fit_open(fit_t *f, const kind_t *k) {
+    *f = (fit_t){.m = make_run(k, 3, 2), .body = body_of("body0", k->has)};
+    reopen(f);
 }
 static void fit_close(fit_t *f) {
     task_release(&f->body);
@@ -26,16 +30,30 @@ static slot_t *slot_named(task_t *t, slot_side_t side, const char *name) {
     return &t->slot[task_find(t, side, name)];
 }
 
-/* Binds the body and pushes what it shows first. */
-static int push_first(fit_t *f) {
+/* Binds the body and pushes what it shows first; rgb: its 'image', or NULL. */
+static int push_seen(fit_t *f, const void *rgb) {
     if (player_bind(f->p, &f->body, NULL, false, &f->why) != 0) BUG("%s", f->why.text);
     scene_t s = {.task = &f->body, .seed = 7};
     view_t v;
     show(&s, 0, &v);
+    if (rgb) v.seen.slot[task_find(&f->body, SIDE_OBSERVED, "image")].rgb = rgb;
     player_turn_t turn = {.seen = &v.seen};
     player_reset(f->p, 0, 0);
     int rc = player_push(f->p, &turn, 1, &f->why);
     view_release(&v);
+    return rc;
+}
+static int push_first(fit_t *f) {
+    return push_seen(f, NULL);
+}
+
+/* Pushes an image of w x h pixels and takes the hidden state. */
+static int push_pixels(fit_t *f, uint32_t w, uint32_t h, const void *rgb, float hidden[WIDTH]) {
+    slot_t *image = slot_named(&f->body, SIDE_OBSERVED, "image");
+    image->image_w = w;
+    image->image_h = h;
+    int rc = push_seen(f, rgb);
+    if (!rc) memcpy(hidden, player_hidden(f->p, 0), WIDTH * sizeof *hidden);
     return rc;
 }
 
@@ -48,14 +66,15 @@ TEST(images_of_other_sizes) {
     CHECK(!push_first(&f), "%s", f.why.text);
     image->image_w = 8;
     image->image_h = 16;
-    CHECK(push_first(&f) == -1 && strstr(f.why.text, "2 x 4 codes") && strstr(f.why.text, "4 x 2"),
+    CHECK(push_first(&f) == -1 && strstr(f.why.text, "4 x 2 codes") &&
+              strstr(f.why.text, "trained on 2 x 4"),
           "%s", f.why.text);
     fit_close(&f);
     fit_open(&f, &kinds[PATCHES]);
     image = slot_named(&f.body, SIDE_OBSERVED, "image");
     image->image_w = 8;
     CHECK(push_first(&f) == -1 && strstr(f.why.text, "8 x 8 pixels") &&
-              strstr(f.why.text, "16 x 8"),
+              strstr(f.why.text, "trained on 8 x 16"),
           "%s", f.why.text);
     fit_close(&f);
     fit_open(&f, &kinds[CODES]); /* the tokenizer needs whole codes */
@@ -99,13 +118,10 @@ static void push_image(fit_t *f, uint32_t w, uint32_t h, const uint8_t *rgb, flo
  * keeps them. */
 TEST(pixels_are_fitted_as_in_the_shards) {
     fit_t f;
-    int rc;
     fit_open(&f, &kinds[PATCHES]);
     f.m->vocabulary.preprocess = xstrdup("{\"size\":[16,8]}");
     save(f.m);
-    player_close(f.p);
-    f.p = player_open(in_folder("run"), &(player_opts_t){.decode = DECODE_MEAN}, &rc, &f.why);
-    REQUIRE(f.p && !player_lanes(f.p, 1, &f.why));
+    reopen(&f);
     float seen[3][WIDTH];
     image_t large = image_new(40, 40);
     for (size_t i = 0; i < 40 * 40 * 3; i++) large.rgb[i] = (uint8_t)(i / 120 * 6 + i % 120);
@@ -117,6 +133,35 @@ TEST(pixels_are_fitted_as_in_the_shards) {
     CHECK(memcmp(seen[0], seen[2], sizeof seen[0]) != 0);
     image_release(&large);
     image_release(&kept);
+    fit_close(&f);
+}
+
+/* The pixels that the shards kept were padded to whole codes of their tokenizer: what is seen
+ * becomes the same, its last column and row repeated. Images of a shard without a tokenizer stay. */
+TEST(pixels_are_padded_as_in_the_shards) {
+    enum { W = 13, H = 6 };
+    uint8_t small[H][W][3], padded[8][16][3];
+    float seen[2][WIDTH];
+    for (int y = 0; y < 8; y++)
+        for (int x = 0; x < 16; x++)
+            for (int c = 0; c < 3; c++) {
+                padded[y][x][c] =
+                    (uint8_t)((y < H ? y : H - 1) * 31 + (x < W ? x : W - 1) * 17 + c);
+                if (y < H && x < W) small[y][x][c] = padded[y][x][c];
+            }
+    fit_t f;
+    fit_open(&f, &kinds[PATCHES]);
+    CHECK(push_pixels(&f, W, H, small, seen[0]) && strstr(f.why.text, "has 6 x 13 pixels"), "%s",
+          f.why.text);
+    slot_t *trained = slot_named(&f.m->tasks.v[0], SIDE_OBSERVED, "image");
+    trained->grid_w = 2; /* codes of 8 x 8 pixels, where patches have 4 x 4 */
+    trained->grid_h = 1;
+    f.m->vocabulary.preprocess = xstrdup("{\"size\":null}");
+    save(f.m);
+    reopen(&f);
+    CHECK(!push_pixels(&f, W, H, small, seen[0]), "%s", f.why.text);
+    CHECK(!push_pixels(&f, 16, 8, padded, seen[1]), "%s", f.why.text);
+    CHECK(!memcmp(seen[0], seen[1], sizeof seen[0]));
     fit_close(&f);
 }
 

@@ -38,8 +38,8 @@ static int decode(const sequence_t *w, const slot_t *slot, const slot_data_t *v,
     if (image_decode(im, v->pixels + offset, v->pixel_size[t], &o, &fault))
         return image_fault(w, slot, t, fault.text, why);
     if (im->h == v->image_h && im->w == v->image_w) return 0;
-    reason_set(&fault, "an image of %zu x %zu where %u x %u is declared", im->w, im->h, v->image_w,
-               v->image_h);
+    reason_set(&fault, "an image of %zu x %zu where %u x %u is declared", im->h, im->w, v->image_h,
+               v->image_w);
     image_release(im);
     return image_fault(w, slot, t, fault.text, why);
 }

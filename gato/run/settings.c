@@ -115,6 +115,23 @@ static void check_targets(const gato_config_t *c, const dataset_t *d, const data
     }
 }
 
+/* Each shard must be drawn: rarely is told, never is refused. */
+static void check_shares(const gato_config_t *c, const dataset_t *d) {
+    double samples = (double)c->train.steps * (double)c->train.batch * (double)c->train.accumulate;
+    for (size_t i = 0; i < dataset_sources(d); i++) {
+        double share = dataset_share(d, i);
+        if (share <= 0)
+            die(RC_USAGE,
+                "'%s' would never be drawn: its weight vanishes beside those of the other shards; "
+                "choose weights nearer to one another",
+                dataset_source(d, i));
+        if (share * samples < 1)
+            warn("'%s' gives %.2g of the %.0f samples of this training, by its weight: nothing may "
+                 "be learned from it",
+                 dataset_source(d, i), share * samples, samples);
+    }
+}
+
 /* ---- what has no effect ---- */
 
 static void no_effect(bool is_set, const char *key, const char *needs) {
@@ -192,6 +209,18 @@ static void check_losses(const gato_config_t *c, const gato_config_t *preset,
               "act.decode", "actions in bins (loss.action_kind = ce or mix)");
 }
 
+/* At play, steps are neighbors. */
+static void check_spread(const dataset_t *d) {
+    const tasks_t *tasks = dataset_tasks(d);
+    for (uint32_t t = 0; t < tasks->n; t++) {
+        dataset_kinds_t k = dataset_kinds(d, t);
+        if (k.episodes && k.spread == k.episodes && dataset_window(d, t) > 1)
+            warn("task '%s': its sequences hold single timesteps, and at play a token will see %u: "
+                 "set train.window=1, else the policy acts on what it never learned to read",
+                 tasks->v[t].name, dataset_window(d, t));
+    }
+}
+
 /* A key that some tasks do not follow. */
 static void check_tasks(const gato_config_t *c, const dataset_t *d) {
     const tasks_t *tasks = dataset_tasks(d);
@@ -215,9 +244,11 @@ void gato_settings_check(const gato_config_t *c, const dataset_t *d) {
     check_image_loss(c, d, &k);
     check_vector_loss(c, d);
     check_targets(c, d, &k);
+    check_shares(c, d);
     check_images(c, &preset, &k);
     check_model(c, &preset, &k, dataset_tasks(d));
     check_losses(c, &preset, &k, dataset_tasks(d));
+    check_spread(d);
     check_tasks(c, d);
     no_effect(c->data.balance != preset.data.balance && dataset_tasks(d)->n < 2, "data.balance",
               "several tasks");

@@ -87,7 +87,9 @@ const config_field_t gato_config_table[] = {
     {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0,
      "replays per optimizer step"},
     {"train.window", CF_INT, AT(train.window), "0", NULL, 0, 65536, 0,
-     "timesteps of a training sequence (0 = as many as the context holds)"},
+     "timesteps of a training sequence (0 = as many as the context holds); a token sees no more, "
+     "in "
+     "training and at play"},
     {"train.prompt", CF_NUM, AT(train.prompt), "0.25", NULL, 0, 1, 0,
      "share of control sequences that begin with a prompt, another piece of their episode; half "
      "of the prompts are its end"},

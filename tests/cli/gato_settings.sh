@@ -85,6 +85,14 @@ refused 'loss.vector = 1 would never run: the shards hold no observed vectors' t
 refused 'loss.image = 1 would never run.*model.merge = 8' pics.lmdb loss.image=1 model.merge=8
 silent pics.lmdb loss.image=1 model.merge=4
 
+# --- weights of shards that leave another one out; a shard twice
+refused "'text.lmdb' would never be drawn" "pics.lmdb=1e30 text.lmdb" loss.image=1
+refused "'pics.lmdb' would never be drawn" "pics.lmdb=1e-30 text.lmdb" loss.image=1
+refused "'text.lmdb' twice" "text.lmdb pics.lmdb text.lmdb=2"
+learn "pics.lmdb text.lmdb=0.2" loss.image=1 && [ "$(grep -c "warning: 'text.lmdb' gives 0.67 of the 4 samples" err)" -eq 1 ] && [ "$(grep -c warning err)" -eq 1 ]
+verdict $? "a shard that is hardly drawn is told"
+silent "pics.lmdb=3 text.lmdb" loss.image=1
+
 # --- train.freeze
 refused "did you mean 'transformer'" pics.lmdb loss.image=1 train.freeze=transfomer
 refused "did you mean 'predict_future'" pics.lmdb loss.image=1 train.freeze=transformer,predict_futrue

@@ -115,8 +115,12 @@ refuses 2 'nowhere' train --init nowhere --data leg.lmdb --out new
 verdict $? "nothing is left of what was refused"
 
 # --- steps that are no neighbors
-learn lone --data spread.lmdb --config policy.json --vqvae vq && grep -q "spread over its episodes" err
-verdict $? "spread steps are sequences of their own"
+learn lone --data spread.lmdb --config policy.json --vqvae vq && grep -q "spread over its episodes" err && grep -q "warning: task 'arm': .*single timesteps.*set train.window=1" err
+verdict $? "spread steps are sequences of their own, and the attention window should be theirs"
+learn lone --data spread.lmdb --config policy.json --vqvae vq --set train.window=1 --force && ! grep -q warning err && gato info lone 2>err | grep -q '"timesteps":{"arm":1}'
+verdict $? "an attention window of one timestep"
+gato train --init lone --data arm.lmdb --out wider --threads 1 --steps 2 >out 2>err && gato info wider 2>err | grep -q '"timesteps":{"arm":1}'
+verdict $? "--init keeps the attention window"
 refuses 2 'loss.vector = 1 would never run: no sequence holds two' train --data spread.lmdb --config policy.json --out new --set loss.vector=1
 refuses 2 'horizon 2 of loss.horizon would never run' train --data spread.lmdb --config policy.json --out new --set loss.image=1 'loss.horizon=[1,2]'
 learn next --data arm.lmdb --config policy.json --vqvae vq --set loss.vector=1 loss.image=1 'loss.horizon=[1,2]' && gato eval --model next --data arm.lmdb >out 2>err &&

@@ -170,7 +170,7 @@ static void say_blind(const run_t *r) {
         sees = sees || (k.episodes && k.images);
     }
     free(own);
-    if (there || !sees || r->config.model.image_in == IMAGE_IN_PATCHES) return;
+    if (there || !sees || gato_config_image_in(&r->config)->pixels) return;
     warn("no --vqvae: the RUN gets no tokenizer, and 'gato act' will miss it to read images");
 }
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 static bool reads_codes(const dataset_t *d) {
-    return d->config.model.image_in != IMAGE_IN_PATCHES;
+    return !gato_config_image_in(&d->config)->pixels;
 }
 
 static bool is_spread(const shard_meta_t *m) {
@@ -174,7 +174,7 @@ static void map_bodies(dataset_t *d) {
 }
 
 static void check_codebook(const dataset_t *d) {
-    bool vectors = reads_codes(d) && d->config.model.image_in != IMAGE_IN_TABLE;
+    bool vectors = gato_config_image_in(&d->config)->codebook;
     if (vectors && d->vocabulary.codes && !d->vocabulary.codebook)
         die(RC_MISFIT, "'%s' carries no codebook; only model.image_in = table works without one",
             d->shard->path);

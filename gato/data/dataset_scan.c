@@ -50,7 +50,7 @@ static uint64_t content_of(const task_t *of, const token_record_t *r) {
 
 static void check_pixels(const dataset_t *d, const shard_t *s, const token_record_t *r,
                          const slot_t *slot, const slot_data_t *v) {
-    bool pixels = d->config.model.image_in == IMAGE_IN_PATCHES;
+    bool pixels = gato_config_image_in(&d->config)->pixels;
     char name[TASK_NAME + 64];
     if (pixels && !v->pixels && v->codes)
         die(RC_MISFIT,
@@ -68,7 +68,7 @@ static void check_pixels(const dataset_t *d, const shard_t *s, const token_recor
 static timestep_t largest_step(const dataset_t *d, const shard_t *s, const body_t *b,
                                const token_record_t *r) {
     timestep_t step = {.task = b->task};
-    bool pixels = d->config.model.image_in == IMAGE_IN_PATCHES;
+    bool pixels = gato_config_image_in(&d->config)->pixels;
     for (uint32_t k = 0; k < b->of->n_slots; k++) {
         const slot_data_t *v = &r->slot[k];
         const slot_t *slot = &b->of->slot[k];

@@ -52,7 +52,7 @@ static int put_image(const gato_config_t *c, const sequence_t *w, const slot_t *
     to->grid_w = v->grid_w;
     to->image_h = v->image_h;
     to->image_w = v->image_w;
-    if (c->model.image_in != IMAGE_IN_PATCHES) {
+    if (!gato_config_image_in(c)->pixels) {
         if (v->codes) to->codes = v->codes + (size_t)t * v->grid_h * v->grid_w;
         return 0;
     }

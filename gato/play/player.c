@@ -64,7 +64,7 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
     const gato_config_t *c = &p->m->config;
     if (p->o.decode < 0) p->o.decode = c->act.decode;
     if (p->o.temperature < 0) p->o.temperature = c->act.temperature;
-    bool pixels = c->model.image_in == IMAGE_IN_PATCHES;
+    bool pixels = gato_config_image_in(c)->pixels;
     if (any_image(p->m) && pixels) find_size(p);
     if (any_image(p->m) && !pixels && open_tokenizer(p, dir, rc, why)) {
         tokenizer_free(p->tokenizer);

@@ -41,7 +41,10 @@ typedef enum {
 } config_kind_t;
 
 /* A field's flags. */
-enum { CONFIG_ARCH = 1 }; /* shapes parameters: a resume with another value is exit 4 */
+enum {
+    CONFIG_ARCH = 1, /* shapes parameters: a resume with another value is exit 4 */
+    CONFIG_HEAD = 2, /* CF_NUM: above 0 there are parameters for it, else none */
+};
 
 /* A row of a table; tables end with {0}. */
 typedef struct {

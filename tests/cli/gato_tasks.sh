@@ -124,6 +124,23 @@ learn next --data arm.lmdb --config policy.json --vqvae vq --set loss.vector=1 l
 verdict $? "the next vector and images at two horizons are learned"
 refuses 2 'horizon 3 of loss.horizon would never run' train --data arm.lmdb --config policy.json --out new --set loss.image=1 'loss.horizon=[1,3]'
 
+# --- pixels of two sizes in one task
+tokenize episodes --in "$top/data/reacher" --limit 3 --out large.lmdb --keep-pixels --task arm >out 2>err &&
+    tokenize episodes --in "$top/data/reacher" --limit 3 --out small.lmdb --keep-pixels --model vq --task arm >out 2>err
+verdict $? "images of 64 x 64 and of 16 x 16"
+learn patches --data large.lmdb small.lmdb --config policy.json --set model.image_in=patches model.patch=8 model.patch_mid=8 model.patch_groups=4
+verdict $? "one policy of both: $(cat err)"
+tokens_of() { grep -ao '"tokens":{[^}]*' "$1" | sed 's/.*"shape":\[\([0-9]*\)\].*/\1/'; }
+for size in large small; do
+    gato trace --model patches --data $size.lmdb --out $size.st >out 2>err
+    verdict $? "trace of $size images"
+done
+# beside 64 or 4 patches: a mission of 19 bytes, the vector, the separator, two actions. The attention window is that of the larger ones.
+gato info patches 2>err | grep -q '"tokens":{"arm":87},"timesteps":{"arm":1}'
+verdict $? "tokens of a timestep: $(cat err)"
+[ "$(tokens_of large.st)" -eq 87 ] && [ "$(tokens_of small.st)" -eq 27 ]
+verdict $? "one timestep of 87 or of 27 tokens: $(tokens_of large.st), $(tokens_of small.st)"
+
 # --- texts that the policy never learned
 learn mute --data arm.lmdb text.lmdb --config policy.json --set loss.text=0 && gato eval --model mute --data text.lmdb >out 2>err &&
     grep -q '"loss_text":null.*"perplexity_text":null' out && grep -q 'not trained on texts' err

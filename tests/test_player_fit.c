@@ -195,12 +195,15 @@ TEST(several_tasks_fit) {
     reason_t why;
     player_t *p = player_open(in_folder("run"), &(player_opts_t){.decode = DECODE_MEAN}, &rc, &why);
     task_t arm = body_of("arm", HAS_ACTION), second = body_of("body1", HAS_ACTION),
-           chooser = body_of("arm", HAS_CHOICES), grip = body_of("arm", HAS_GRIP);
+           suite = body_of("suite/body1", HAS_ACTION), chooser = body_of("arm", HAS_CHOICES),
+           grip = body_of("arm", HAS_GRIP);
     CHECK(player_bind(p, &arm, NULL, false, &why) == -1 && strstr(why.text, "several") &&
               strstr(why.text, "body0, body1"),
           "%s", why.text);
     CHECK(player_bind(p, &arm, "body1", false, &why) == 1);
     CHECK(player_bind(p, &second, NULL, false, &why) == 1, "the task of its name");
+    CHECK(player_bind(p, &suite, NULL, false, &why) == 1, "by the last part of its name");
+    CHECK(player_bind(p, &arm, "suite/body1", false, &why) == -1 && strstr(why.text, "no task"));
     CHECK(player_bind(p, &chooser, NULL, false, &why) == 2, "the only one that fits");
     CHECK(player_bind(p, &grip, NULL, false, &why) == -1 && strstr(why.text, "no task") &&
               strstr(why.text, "body2"),
@@ -208,6 +211,7 @@ TEST(several_tasks_fit) {
     CHECK(player_bind(p, &chooser, "body0", false, &why) == -1, "a name is binding");
     task_release(&arm);
     task_release(&second);
+    task_release(&suite);
     task_release(&chooser);
     task_release(&grip);
     player_close(p);

@@ -275,7 +275,7 @@ size_t gato_model_parameters(const gato_model_t *m) {
     size_t n = 0;
     for (size_t i = 0; i < params_n(m->params); i++) {
         const param_t *p = params_at(m->params, (int)i);
-        if (params_match(p->name, m->wrt, m->n_wrt)) n += p->count;
+        if (params_match(p->name, m->wrt, GATO_FIXED)) n += p->count;
     }
     return n;
 }

@@ -161,7 +161,7 @@ check:
 demo: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=demo
 reacher: programs
-	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher EPISODES=12000 PLAY=200
+	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher EPISODES=12000 PLAY=200 MIX="0.75 0.125 0.125"
 three: programs
 	$(MAKE) --no-print-directory -f pipelines/three.mk
 # Every quantizer on the same images: STEPS=600 SEEDS="1 2 3" D=build/quantizers.

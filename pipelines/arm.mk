@@ -10,17 +10,18 @@ D        ?= $(B)/$(NAME)
 BIN      ?= $(B)/bin
 CONFIGS  := pipelines/configs
 
-# The demo's size; `make reacher` sets others.
+# The demo's size, and the shares of frames of the arm, clip art and photographs in what its tokenizer trains on; `make reacher` sets others.
 EPISODES ?= 3000
 FRAMES   ?= 10
 PLAY     ?= 100
+MIX      ?= 0.35 0.5 0.15
 VQ_SET   ?=
 GATO_SET ?=
 
 EXPERT_OPTIONS = --burst 0.15 --noise 0.3 --noise-episodes 0.5
-IMAGES       = data/clipart=0.125 data/photos=0.125
 HAVE_ARM      := $(shell $(BIN)/gato --version 2>/dev/null | grep -c '^mujoco: yes')
 EPISODE_DIR    = $(if $(filter 1,$(HAVE_ARM)),$(D)/episodes,data/reacher)
+IMAGES         = $(EPISODE_DIR)=$(word 1,$(MIX)) data/clipart=$(word 2,$(MIX)) data/photos=$(word 3,$(MIX))
 
 all: $(D)/summary.json
 .DELETE_ON_ERROR:
@@ -36,7 +37,7 @@ $(D)/episodes/done:
 $(D)/vqvae/done: $(EPISODE_DIR)/done $(CONFIGS)/$(NAME)-vqvae.json data/clipart data/photos
 	@mkdir -p $(D)
 	rm -rf $(D)/vqvae.old; if [ -f $@ ]; then mv $(D)/vqvae $(D)/vqvae.old; fi
-	$(BIN)/vqvae train --data $(EPISODE_DIR)=0.75 $(IMAGES) --config $(CONFIGS)/$(NAME)-vqvae.json $(VQ_SET:%=--set %) --seed $(SEED) --out $(D)/vqvae --resume
+	$(BIN)/vqvae train --data $(IMAGES) --config $(CONFIGS)/$(NAME)-vqvae.json $(VQ_SET:%=--set %) --seed $(SEED) --out $(D)/vqvae --resume
 	rm -rf $(D)/vqvae.old
 
 $(D)/vqvae.json: $(D)/vqvae/done

@@ -6,7 +6,7 @@ D=$1
 . "$(dirname "$0")/json.sh"
 
 vq=$D/vqvae.json
-arm=$(head -n 1 "$vq" >"$D/.arm.json"; echo "$D/.arm.json")
+measured() { sed -n "$1p" "$vq" >"$D/.source.json"; json_last "$D/.source.json" "$2"; } # measured LINE KEY: 1 the arm, 2 drawings, 3 photographs
 ret() { json_last "$D/act-$1.json" return_mean; }
 rate() { json_last "$D/act-$1.json" success_rate; }
 normalized() { # normalized POLICY : (policy - random) / (expert - random), on the same episodes
@@ -35,9 +35,12 @@ mv "$D/summary.json.part" "$D/summary.json"
 row() { printf '  %-44s %s\n' "$1" "$2"; }
 echo
 row 'tokenizer: PSNR, all held-out images (dB)' "$(json_last "$vq" psnr)"
-row '           PSNR, frames of the arm (dB)' "$(json_last "$arm" psnr)"
+row '           PSNR, frames of the arm (dB)' "$(measured 1 psnr)"
+row '           PSNR, drawings (dB)' "$(measured 2 psnr)"
+row '           PSNR, photographs (dB)' "$(measured 3 psnr)"
 row '           codes used' "$(json_last "$vq" codes_used) of $(json_last "$vq" codes)"
-row '           ball kept in the reconstruction' "$(json_last "$arm" object_kept) of $(json_last "$arm" object_images) frames"
+row '           ball kept in the reconstruction' "$(measured 1 object_kept) of $(measured 1 object_images) frames"
+row '           red things kept' "$(measured 2 object_kept) of $(measured 2 object_images) drawings"
 row '           encoding (images/s)  ' "$(json_last "$vq" images_per_s)"
 row 'tokenize:  whole stage (images/s)  ' "$(json_or_null "$(json_last "$D/tokenize.json" images_per_s)")"
 row 'policy:    loss, first and last' "$(json_first "$metrics" loss) $(json_last "$metrics" loss)"
@@ -50,7 +53,7 @@ if [ -n "$score" ]; then
     done
     echo "  (blank: the same policy with its eyes shut)"
 fi
-rm -f "$D/.arm.json"
+rm -f "$D/.source.json"
 echo
 echo "  images:  $D/reconstructions/contact.png, $D/strips/, $D/vqvae/samples/"
 echo "  metrics: $D/summary.json"

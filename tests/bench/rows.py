@@ -59,7 +59,7 @@ def raw(b):
 
 
 def vq_arguments(channels, out, steps, log_every):
-    settings = ["--config", "pipelines/configs/demo-vqvae.json"]
+    settings = ["--config", "pipelines/configs/start-vqvae.json"]
     for key, value in {"model.block_out_channels": channels, "loss.focus": 1, "train.batch": 16, "train.save_every": 0,
                        "train.warmup_no_quant": 0, "train.eval_every": 0, "train.log_every": log_every}.items():
         settings += ["--set", f"{key}={json.dumps(value)}"]
@@ -170,7 +170,7 @@ def spread(values):
 def curve(b):
     """Held-out PSNR of both sides on the same images, SEEDS runs each: at equal steps, and at equal time."""
     config, out, folder, c = b.path("curve.json"), b.path("curve"), b.path("curve-data"), CURVE
-    with open("pipelines/configs/demo-vqvae.json") as f:
+    with open("pipelines/configs/start-vqvae.json") as f:
         settings = json.load(f)
     settings["loss"]["focus"] = 1
     settings["optim"].update({k: c[k] for k in ("lr", "betas", "warmup", "min_ratio", "clip")})

@@ -58,6 +58,52 @@ TEST(shrink_sizes) {
     }
 }
 
+TEST(shrink_of_jpeg) {
+    static const struct {
+        uint64_t w, h;
+        size_t want_w, want_h;
+        unsigned by;
+    } cases[] = {
+        {1000, 1000, 64, 64, 1},   {1001, 1000, 64, 64, 4},   {1001, 1000, 62, 62, 8},
+        {4000, 3000, 64, 64, 8},   {4000, 3000, 375, 64, 4},  {4000, 3000, 64, 375, 4},
+        {4000, 3000, 64, 376, 2},  {4000, 3000, 64, 750, 2},  {4000, 3000, 64, 751, 1},
+        {4000, 3000, 1001, 64, 1}, {65500, 65500, 64, 64, 8}, {4000, 3000, 0, 0, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        image_opts_t o = image_opts_default();
+        o.want_w = cases[i].want_w;
+        o.want_h = cases[i].want_h;
+        unsigned by = shrink_jpeg(cases[i].w, cases[i].h, &o);
+        CHECK(by == cases[i].by, "case %zu: %u", i, by);
+    }
+}
+
+/* Largest whole factor that leaves twice, each pixel the mean of its box. */
+TEST(reduce_follows_its_definition) {
+    static const size_t cases[][6] = {/* w, h, wanted, expected */
+                                      {90, 70, 10, 10, 30, 23}, {90, 70, 20, 20, 90, 70},
+                                      {80, 80, 20, 10, 40, 40}, {79, 80, 20, 10, 79, 80},
+                                      {64, 300, 8, 8, 16, 75},  {5, 5, 8, 8, 5, 5}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        size_t w = cases[c][0], h = cases[c][1], ow = cases[c][4], oh = cases[c][5];
+        image_t im = image_new(w, h);
+        uint8_t *rgb = malloc(3 * w * h);
+        for (size_t i = 0; i < 3 * w * h; i++) rgb[i] = im.rgb[i] = (uint8_t)(i * i * 31 + i / 7);
+        image_reduce(&im, cases[c][2], cases[c][3]);
+        REQUIRE(im.w == ow && im.h == oh, "case %zu: %zu x %zu", c, im.w, im.h);
+        for (size_t k = 0; k < 3 * ow * oh; k++) {
+            size_t ch = k % 3, i = k / 3 % ow, j = k / 3 / ow, n = 0;
+            double sum = 0;
+            for (size_t y = j * h / oh; y < (j + 1) * h / oh; y++)
+                for (size_t x = i * w / ow; x < (i + 1) * w / ow; x++, n++)
+                    sum += rgb[3 * (w * y + x) + ch];
+            CHECK(fabs(im.rgb[k] - sum / (double)n) <= 0.5, "case %zu value %zu", c, k);
+        }
+        image_release(&im);
+        free(rgb);
+    }
+}
+
 /* A slow pattern, so that JPEG keeps it: its level at x, y. */
 static uint8_t level(size_t x, size_t y) {
     return (uint8_t)(128 + 60 * sin((double)x / 700) + 60 * cos((double)y / 500));
@@ -127,13 +173,67 @@ TEST(fault_004_giant_jpeg) {
         o.want_w = orientation ? 60 : 120; /* of what is shown */
         o.want_h = orientation ? 120 : 60;
         REQUIRE(image_decode(&im, b.p, b.n, &o, &why) == IMAGE_OK, "%s", why.text);
-        CHECK(im.w == (orientation ? H / 41 : W / 41) && im.h == (orientation ? W / 41 : H / 41),
+        CHECK(im.w == (orientation ? H / 8 : W / 8) && im.h == (orientation ? W / 8 : H / 8),
               "%zu x %zu", im.w, im.h);
         check_means(&im, p, W, H, orientation == 6, 1.5);
         image_release(&im);
         free(b.p);
     }
     free(p);
+}
+
+/* Above a megapixel: sequential and progressive, shown as stored and turned, gray and of three
+ * colors, each output pixel is the mean of what it stands for; at a megapixel, or where nothing is
+ * wanted, no pixel is missing. */
+TEST(large_jpeg_is_decoded_small) {
+    enum { W = 1280, H = 1000 };
+    uint8_t *p = pattern(W, H), *rgb = malloc((size_t)3 * W * H);
+    for (size_t i = 0; i < (size_t)3 * W * H; i++) rgb[i] = p[i / 3];
+    for (int k = 0; k < 8; k++) {
+        int orientation = k & 1 ? 6 : 0, channels = k & 2 ? 3 : 1;
+        blob_t b = jpeg_make(&(jpeg_spec_t){.w = W,
+                                            .h = H,
+                                            .channels = channels,
+                                            .progressive = k >= 4,
+                                            .orientation = orientation},
+                             channels == 3 ? rgb : p);
+        image_opts_t o = image_opts_default();
+        image_t im;
+        reason_t why = {""};
+        for (int by = 1; by <= 8; by *= 2) {
+            o.want_w = (size_t)(orientation ? H : W) / 2 / (size_t)by;
+            o.want_h = (size_t)(orientation ? W : H) / 2 / (size_t)by;
+            REQUIRE(image_decode(&im, b.p, b.n, &o, &why) == IMAGE_OK, "%s", why.text);
+            CHECK(im.w == (size_t)(orientation ? H : W) / (size_t)by &&
+                      im.h == (size_t)(orientation ? W : H) / (size_t)by,
+                  "by %d: %zu x %zu", by, im.w, im.h);
+            check_means(&im, p, W, H, orientation == 6, 1.5);
+            image_release(&im);
+        }
+        REQUIRE(image_decode(&im, b.p, b.n, NULL, &why) == IMAGE_OK, "%s", why.text);
+        CHECK(im.w == (orientation ? H : W));
+        image_release(&im);
+        o.want_w = o.want_h = 20;
+        o.lenient = true;
+        CHECK(image_decode(&im, b.p, b.n / 2, &o, &why) == IMAGE_OK && im.w < W / 7, "half of it");
+        image_release(&im);
+        o.lenient = false;
+        CHECK(image_decode(&im, b.p, b.n / 2, &o, &why) == IMAGE_BAD && !im.rgb, "half of it");
+        free(b.p);
+    }
+    blob_t b = jpeg_make(&(jpeg_spec_t){.w = 1000, .h = 1000, .channels = 1}, p);
+    image_opts_t o = image_opts_default();
+    image_t whole, im;
+    reason_t why;
+    o.want_w = o.want_h = 20;
+    REQUIRE(image_decode(&im, b.p, b.n, &o, &why) == IMAGE_OK);
+    REQUIRE(image_decode(&whole, b.p, b.n, NULL, &why) == IMAGE_OK);
+    CHECK(im.w == 1000 && im.h == 1000 && !memcmp(im.rgb, whole.rgb, 3000000));
+    image_release(&im);
+    image_release(&whole);
+    free(b.p);
+    free(p);
+    free(rgb);
 }
 
 static int giant_in_child(void *arg) {

@@ -105,6 +105,12 @@ const config_field_t config_table[] = {
      "what a group is: it is trained on or held out as a whole"},
     {"data.background", CF_INTS, AT(data.background), "[255,255,255]", NULL, 0, 255, 0,
      "red, green and blue behind transparent images"},
+    {"data.cache", CF_NUM, AT(data.cache), "0.25", NULL, 0, 1e9, 0,
+     "memory for images decoded and brought to the size that data.crop needs: below 1 a share of "
+     "what is free at the start, from 1 on megabytes (0 = none: each sample is decoded)"},
+    {"data.cache_file", CF_PATH, AT(data.cache_file), "\"\"", NULL, 0, 0, 0,
+     "file that keeps them all, for later runs and others at the same time (\"\" = none); it only "
+     "grows, and may be removed at any time"},
     {0},
 };
 
@@ -258,6 +264,7 @@ config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *s
     config_defaults(config_table, &c);
     config_of_run(run, &c);
     c.data.crop = CROP_CENTER; /* nothing is cropped at random here */
+    *c.data.cache_file = 0;    /* what is read once or twice needs no file */
     take_tokenizer(&c, v);
     config_sets(config_table, &c, set);
     config_model(&c);

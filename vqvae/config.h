@@ -55,7 +55,8 @@ typedef struct {
         config_nums_t crop_scale, crop_ratio;
         int crop, split_by; /* crop_t, split_by_t */
         bool flip;
-        double holdout;
+        double holdout, cache;
+        char cache_file[CONFIG_PATH];
     } data;
 } config_t;
 

@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/io/fs.h"
+#include "vqvae/data_cache.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,14 +27,12 @@ typedef struct {
 
 static void scan_item(void *ctx, size_t i) {
     scan_t *c = ctx;
-    image_t im = {0};
     reason_t why;
-    image_status_t status = image_source_read(c->s->source, i, &im, &c->d->opts, &why);
+    image_status_t status = data_cache_fill(c->d, c->s, i, &why);
     c->good[i] = status == IMAGE_OK;
     if (!c->good[i])
         bad_items_add(c->bad, image_source_name(c->s->source), image_source_key(c->s->source, i),
                       why.text, status == IMAGE_UNSUPPORTED);
-    image_release(&im);
 }
 
 /* "episode_3" of frame i. */
@@ -105,6 +104,7 @@ static void open_source(data_t *d, data_source_t *s, const char *spec, double ma
     size_t n = image_source_count(s->source);
     scan_t c = {.d = d, .s = s, .bad = bad_items_new(max_bad), .good = xcalloc(n, sizeof(bool))};
     s->frames = image_source_is_episodes(s->source);
+    data_cache_add_source(s);
     s->lost_episodes = bad_items_new(max_bad);
     if (s->frames)
         scan_episodes(&c, n);
@@ -119,13 +119,18 @@ static void open_source(data_t *d, data_source_t *s, const char *spec, double ma
     free(path);
 }
 
-/* What a giant may be shrunk to: of a crop as much must be left as of the whole. */
-static void set_wanted_size(data_t *d) {
+/* d->opts and d->crop_opts: of a crop as much must be left as of the whole. */
+static void set_options(data_t *d, uint64_t max_pixels, bool lenient) {
     double part = d->config.data.crop == CROP_RANDOM ? 0.8 : 1;
     if (d->config.data.crop == CROP_RESIZED) part = sqrt(d->config.data.crop_scale.v[0]);
-    if (part < 0.125) part = 0.125;
-    d->opts.want_w = (size_t)ceil((double)d->w / part);
-    d->opts.want_h = (size_t)ceil((double)d->h / part);
+    d->opts = config_image_opts(&d->config, max_pixels);
+    d->opts.lenient = lenient;
+    d->opts.notes = &d->notes;
+    d->opts.want_w = d->w;
+    d->opts.want_h = d->h;
+    d->crop_opts = d->opts;
+    d->crop_opts.want_w = (size_t)ceil((double)d->w / part);
+    d->crop_opts.want_h = (size_t)ceil((double)d->h / part);
 }
 
 data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, double max_bad,
@@ -133,12 +138,10 @@ data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, dou
     data_t *d = NEW(data_t);
     d->config = *c;
     d->seed = seed;
-    d->opts = config_image_opts(c, max_pixels);
-    d->opts.lenient = lenient;
-    d->opts.notes = &d->notes;
     d->lost = bad_items_new(1);
     config_size(c, &d->w, &d->h);
-    set_wanted_size(d);
+    set_options(d, max_pixels, lenient);
+    d->cache = data_cache_open(d);
     d->n = specs->n;
     d->source = xcalloc(d->n, sizeof *d->source);
     double sum = 0;
@@ -148,7 +151,8 @@ data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, dou
     }
     for (size_t i = 0; i < d->n; i++) d->source[i].weight /= sum;
     image_notes_summary(&d->notes);
-    d->opts.notes = NULL; /* each file was seen once */
+    d->opts.notes = d->crop_opts.notes = NULL; /* each file was seen once */
+    data_cache_filled(d);
     return d;
 }
 
@@ -171,12 +175,16 @@ void data_close(data_t *d) {
     if (!d) return;
     bad_items_free(d->lost);
     for (size_t i = 0; i < d->n; i++) {
-        image_source_close(d->source[i].source);
         bad_items_free(d->source[i].lost_episodes);
         free(d->source[i].train);
         free(d->source[i].held_out);
         free(d->source[i].median);
+        for (size_t k = 0; d->source[i].kept && k < image_source_count(d->source[i].source); k++)
+            image_release(&d->source[i].kept[k].im);
+        free(d->source[i].kept);
+        image_source_close(d->source[i].source);
     }
+    data_cache_close(d->cache);
     free(d->source);
     free(d);
 }
@@ -193,10 +201,12 @@ uint64_t data_manifest(const data_t *d) {
 
 /* ---- reading ---- */
 
-/* Decodes an item that opened well before; the world may have changed since. */
-bool data_decode(const data_t *d, const data_source_t *s, size_t item, image_t *im) {
+/* Decodes an item that opened well before; the world may have changed since. False when it cannot
+ * be read any more, as data_take. */
+static bool decode(const data_t *d, const data_source_t *s, size_t item, const image_opts_t *opts,
+                   image_t *im) {
     reason_t why;
-    if (image_source_read(s->source, item, im, &d->opts, &why) == IMAGE_OK) return true;
+    if (image_source_read(s->source, item, im, opts, &why) == IMAGE_OK) return true;
     if (s->frames) {
         char name[512];
         bad_items_add(s->lost_episodes, image_source_name(s->source), episode_of(s, item, name),
@@ -209,6 +219,27 @@ bool data_decode(const data_t *d, const data_source_t *s, size_t item, image_t *
     return false;
 }
 
+static void replace(image_t *im, image_t by) {
+    image_release(im);
+    *im = by;
+}
+
+void data_prepare(const data_t *d, image_t *im) {
+    if (d->config.data.crop != CROP_CENTER)
+        image_reduce(im, d->crop_opts.want_w, d->crop_opts.want_h);
+    else if (im->w != d->w || im->h != d->h)
+        replace(im, image_fit(im, d->w, d->h));
+}
+
+const image_t *data_take(const data_t *d, const data_source_t *s, size_t item, image_t *own) {
+    *own = (image_t){0};
+    const image_t *kept = data_cache_get(d, s, item, own);
+    if (kept) return kept;
+    if (!decode(d, s, item, &d->crop_opts, own)) return NULL;
+    data_prepare(d, own);
+    return own;
+}
+
 void data_fit(const data_t *d, const image_t *im, uint8_t *rgb) {
     image_t fitted = im->w == d->w && im->h == d->h ? *im : image_fit(im, d->w, d->h);
     memcpy(rgb, fitted.rgb, d->w * d->h * 3);
@@ -216,11 +247,15 @@ void data_fit(const data_t *d, const image_t *im, uint8_t *rgb) {
 }
 
 bool data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rgb) {
-    image_t im;
-    if (!data_decode(d, s, item, &im)) return false;
-    data_fit(d, &im, rgb);
-    image_release(&im);
-    return true;
+    image_t own = {0};
+    const image_t *im = NULL;
+    if (d->config.data.crop == CROP_CENTER)
+        im = data_take(d, s, item, &own);
+    else if (decode(d, s, item, &d->opts, &own))
+        im = &own;
+    if (im) data_fit(d, im, rgb);
+    image_release(&own);
+    return im != NULL;
 }
 
 _Noreturn void data_die_lost(const data_source_t *s) {

@@ -17,6 +17,14 @@
 #include "vqvae/config.h"
 #include "vqvae/split.h"
 
+/* An item in the cache (data_cache.h). */
+typedef struct {
+    uint64_t key[2]; /* what it was when it was read */
+    image_t im;      /* {0} = not in memory */
+    bool in_file;
+} data_kept_t;
+typedef struct data_cache data_cache_t;
+
 typedef struct {
     image_source_t *source;
     /* Share of the samples, so that the sources' weights sum to 1. */
@@ -30,6 +38,8 @@ typedef struct {
     /* Of frames: the episodes, and those that proved unreadable when they were needed. */
     size_t n_episodes;
     bad_items_t *lost_episodes;
+    /* [items of the source]; NULL: nothing is kept. */
+    data_kept_t *kept;
     /* [h,w,3] of the training images, for loss.focus; NULL until data_median. */
     uint8_t *median;
 } data_source_t;
@@ -39,7 +49,10 @@ typedef struct {
     size_t n;
     /* data.size, in pixels. */
     size_t w, h;
-    image_opts_t opts;
+    /* How images are decoded: as `tokenize` does, and for data.crop (of which as much must be left
+     * as of the whole). With data.crop = center they are the same. */
+    image_opts_t opts, crop_opts;
+    data_cache_t *cache;
     config_t config;
     uint64_t seed;
     /* Images that could be read at first and cannot any more. */
@@ -49,10 +62,11 @@ typedef struct {
 
 /* ---- sources (data.c) ---- */
 
-/* Opens and checks sources ("DIR", "DIR=0.25"). Every image of a folder is decoded once; bad ones
- * are named and left out; die(RC_DATA) when their share exceeds max_bad. Says what each source
- * holds. Of a dataset the bad items are episodes: a small one is read whole now; of a large one
- * each episode is read when it is needed, and counted then. max_pixels: 0 = the default. */
+/* Opens and checks sources ("DIR", "DIR=0.25"). Every image of a folder is decoded once, unless
+ * data.cache_file has it, and kept where there is room; bad ones are named and left out;
+ * die(RC_DATA) when their share exceeds max_bad. Says what each source holds. Of a dataset the bad
+ * items are episodes: a small one is read whole now; of a large one each episode is read when it is
+ * needed, and counted then. max_pixels: 0 = the default. */
 data_t *data_open(const cli_list_t *specs, const config_t *c, uint64_t seed, double max_bad,
                   uint64_t max_pixels, bool lenient);
 /* Says at the end what was lost on the way. */
@@ -70,12 +84,18 @@ size_t data_say_empty(const data_t *d, split_t split);
 size_t data_count(const data_source_t *s, split_t split);
 size_t data_item(const data_source_t *s, split_t split, size_t i);
 
-/* An item as it is stored, of any size; the caller releases it. False when it cannot be read any
- * more, which is named and counted; die(RC_DATA) when too many episodes cannot. */
-bool data_decode(const data_t *d, const data_source_t *s, size_t item, image_t *im);
+/* Brings a decoded image to the size that data.crop needs. center: the image fitted to data.size.
+ * random and resized: smaller by a whole factor (image_reduce), so that the smallest crop still has
+ * twice of data.size. */
+void data_prepare(const data_t *d, image_t *im);
+/* An item as data_prepare leaves it: of the cache, or in *own, which the caller releases in any
+ * case. NULL when it cannot be read any more, which is named and counted; die(RC_DATA) when too
+ * many episodes cannot. */
+const image_t *data_take(const data_t *d, const data_source_t *s, size_t item, image_t *own);
 /* An image fitted to rgb [h,w,3]. */
 void data_fit(const data_t *d, const image_t *im, uint8_t *rgb);
-/* data_decode and data_fit: an item without augmentation. */
+/* An item without augmentation, as `tokenize` would see it. False when it cannot be read any more,
+ * as data_take. */
 bool data_read(const data_t *d, const data_source_t *s, size_t item, uint8_t *rgb);
 /* So many images in a row may be unreadable before a training ends, by data_die_lost. */
 enum { DATA_LOST_IN_A_ROW = 64 };
@@ -103,8 +123,8 @@ typedef struct {
  * shape within crop_ratio (log-uniform, 1 = that of data.size). After ten tries that do not fit,
  * the middle. As torchvision's RandomResizedCrop. */
 crop_box_t data_crop_resized(const data_t *d, rng_t r, size_t w, size_t h);
-/* Replaces *im by what data.crop and data.flip make of it, still of any size. */
-void data_augment(const data_t *d, rng_t r, image_t *im);
+/* What data.crop and data.flip make of a prepared image: rgb [h,w,3]. */
+void data_augment(const data_t *d, rng_t r, const image_t *im, uint8_t *rgb);
 
 /* ---- batches (data_batch.c) ---- */
 

@@ -21,17 +21,18 @@ void data_sample(const data_t *d, uint64_t g, uint8_t *rgb, float *weight) {
     /* Each source goes through its own epochs, as fast as its weight says. */
     uint64_t at = (uint64_t)((double)g * s->weight);
     rng_t order = rng_fold(rng_fold(rng_make(d->seed, "data.order"), k), at / s->n_train);
-    image_t im;
+    image_t own;
+    const image_t *im;
     size_t tries = 0;
     for (;;) {
         size_t i = (size_t)rng_permute(order, (at + tries) % s->n_train, s->n_train);
-        if (data_decode(d, s, s->train[i], &im)) break;
+        im = data_take(d, s, s->train[i], &own);
+        if (im) break;
         tries++;
         if (tries == DATA_LOST_IN_A_ROW) data_die_lost(s);
     }
-    data_augment(d, r, &im);
-    data_fit(d, &im, rgb);
-    image_release(&im);
+    data_augment(d, r, im, rgb);
+    image_release(&own);
     if (weight) data_focus_weights(d, s, rgb, weight);
 }
 

@@ -7,20 +7,14 @@
 enum { RANDOM_SCALE = 10, RANDOM_X, RANDOM_Y, FLIP, RESIZED = 20, RESIZED_DRAWS = 4 };
 enum { TRIES = 10 };
 
-static void crop_to(image_t *im, size_t x, size_t y, size_t w, size_t h) {
-    image_t crop = image_crop(im, x, y, w, h);
-    image_release(im);
-    *im = crop;
-}
-
-static void crop_random(const data_t *d, rng_t r, image_t *im) {
+static image_t crop_random(const data_t *d, rng_t r, const image_t *im) {
     double scale = 0.8 + 0.2 * rng_uniform64(r, RANDOM_SCALE);
     double side = scale * fmin((double)im->w / (double)d->w, (double)im->h / (double)d->h);
     size_t w = (size_t)fmax(1, floor(side * (double)d->w)),
            h = (size_t)fmax(1, floor(side * (double)d->h));
     size_t x = rng_below(r, RANDOM_X, (uint32_t)(im->w - w + 1)),
            y = rng_below(r, RANDOM_Y, (uint32_t)(im->h - h + 1));
-    crop_to(im, x, y, w, h);
+    return image_crop(im, x, y, w, h);
 }
 
 crop_box_t data_crop_resized(const data_t *d, rng_t r, size_t w, size_t h) {
@@ -48,19 +42,17 @@ crop_box_t data_crop_resized(const data_t *d, rng_t r, size_t w, size_t h) {
     return b;
 }
 
-static void crop_resized(const data_t *d, rng_t r, image_t *im) {
+static image_t crop_resized(const data_t *d, rng_t r, const image_t *im) {
     crop_box_t b = data_crop_resized(d, r, im->w, im->h);
-    crop_to(im, b.x, b.y, b.w, b.h);
-    image_t fitted = image_resize(im, d->w, d->h);
-    image_release(im);
-    *im = fitted;
+    image_t crop = image_crop(im, b.x, b.y, b.w, b.h), fitted = image_resize(&crop, d->w, d->h);
+    image_release(&crop);
+    return fitted;
 }
 
-static void mirror(image_t *im) {
-    for (size_t y = 0; y < im->h; y++)
-        for (size_t x = 0; x < im->w / 2; x++) {
-            uint8_t *left = &im->rgb[(y * im->w + x) * 3];
-            uint8_t *right = &im->rgb[(y * im->w + im->w - 1 - x) * 3];
+static void mirror(uint8_t *rgb, size_t w, size_t h) {
+    for (size_t y = 0; y < h; y++)
+        for (size_t x = 0; x < w / 2; x++) {
+            uint8_t *left = &rgb[(y * w + x) * 3], *right = &rgb[(y * w + w - 1 - x) * 3];
             for (size_t c = 0; c < 3; c++) {
                 uint8_t kept = left[c];
                 left[c] = right[c];
@@ -69,8 +61,11 @@ static void mirror(image_t *im) {
         }
 }
 
-void data_augment(const data_t *d, rng_t r, image_t *im) {
-    if (d->config.data.crop == CROP_RANDOM) crop_random(d, r, im);
-    if (d->config.data.crop == CROP_RESIZED) crop_resized(d, r, im);
-    if (d->config.data.flip && rng_below(r, FLIP, 2)) mirror(im);
+void data_augment(const data_t *d, rng_t r, const image_t *im, uint8_t *rgb) {
+    image_t crop = {0};
+    if (d->config.data.crop == CROP_RANDOM) crop = crop_random(d, r, im);
+    if (d->config.data.crop == CROP_RESIZED) crop = crop_resized(d, r, im);
+    data_fit(d, crop.rgb ? &crop : im, rgb);
+    image_release(&crop);
+    if (d->config.data.flip && rng_below(r, FLIP, 2)) mirror(rgb, d->w, d->h);
 }

@@ -235,6 +235,7 @@ static void configure(run_t *r) {
 static void open_data(run_t *r) {
     const session_options_t *o = &r->session.options;
     data_refuse_out(&r->data, o->out);
+    if (o->dry_run) *r->config.data.cache_file = 0; /* it writes nothing */
     r->d = data_open(&r->data, &r->config, o->seed, r->max_bad, r->max_pixels, r->lenient);
     settings_check_data(&r->config, r->d);
     if (r->config.loss.focus > 1) data_medians(r->d);

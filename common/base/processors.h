@@ -8,9 +8,7 @@
 int processors_allowed(void);
 
 /* The quota of the process's cgroup and of all that hold it, in processors, rounded up; 0 = none.
- * Versions 1 and 2 of cgroups are asked, below `root` ("" = the system; tests make trees of their
- * own): ROOT/proc/self/cgroup names the group, ROOT/sys/fs/cgroup holds the limits. What cannot be
- * read limits nothing. */
+ * root: as in cgroup.h. */
 int processors_quota(const char *root);
 
 #endif

@@ -197,7 +197,7 @@ for key in model.block_out_channels model.layers_per_block model.attention_level
     quantizer.kmeans quantizer.levels loss.rec loss.focus loss.perceptual loss.perceptual_weights loss.disc loss.disc_start loss.disc_ramp loss.disc_kind \
     loss.disc_adaptive loss.disc_channels loss.disc_layers optim.kind optim.lr optim.betas optim.eps optim.weight_decay optim.clip optim.warmup optim.schedule \
     optim.min_ratio train.steps train.batch train.accumulate train.warmup_no_quant train.weight_average train.save_every train.eval_every train.freeze train.tensorboard \
-    data.size data.crop data.flip data.holdout data.split_by data.background; do
+    data.size data.crop data.flip data.holdout data.split_by data.background data.cache data.cache_file; do
     grep -q "^ *$key " out || { verdict 1 "--help-config does not tell $key"; continue; }
     passed=$((passed + 1))
 done

@@ -10,9 +10,13 @@
  * through and counted in
  * image_notes_t.
  *
- * Giants: images above 50 megapixels whose rows come in order (PNG that is not interlaced, JPEG of
- * one scan) are shrunk by a box filter while they are decoded, if want_w and want_h say that less
- * will do. Memory then holds a row and the small image.
+ * Large images come smaller than they are stored if want_w and want_h say that less will do, but
+ * never below twice of these:
+ *   - JPEG above one megapixel is decoded at 1/2, 1/4 or 1/8 of its size, the smallest that does
+ *     (libjpeg takes the low frequencies of each block: two to three times as fast);
+ *   - PNG above 50 megapixels that is not interlaced is shrunk by a box filter row by row.
+ * Memory then never holds the large image, but that of JPEG in several scans.
+ * So the pixels are a function of the file and of what is wanted.
  */
 #ifndef IO_IMAGE_H
 #define IO_IMAGE_H
@@ -60,6 +64,10 @@ typedef struct {
     atomic_size_t kind[NOTE_KINDS]; /* an image counts once per kind */
 } image_notes_t;
 
+/* Counts an image with the oddities of a set, 1u << NOTE_...; 0 counts nothing. */
+void image_notes_add(image_notes_t *n, unsigned set);
+/* The set of those that were counted at all. */
+unsigned image_notes_set(const image_notes_t *n);
 /* Logs a line for the harmless ones and a line for the damaged ones; none for zero images. */
 void image_notes_summary(const image_notes_t *n);
 
@@ -68,7 +76,7 @@ void image_notes_summary(const image_notes_t *n);
 typedef struct {
     /* 0: 100,000,000, and 1,000,000,000 for giants that are shrunk row by row. */
     uint64_t max_pixels;
-    /* What the image will be scaled down to, 0 = not known. Giants come smaller than they are
+    /* What the image will be scaled down to, 0 = not known. Large images come smaller than they are
      * stored, but not below twice this. */
     size_t want_w, want_h;
     uint8_t background[3]; /* behind alpha */
@@ -78,6 +86,13 @@ typedef struct {
     bool no_exif;         /* ignore the orientation that a file states */
     image_notes_t *notes; /* where oddities are counted; NULL = nowhere */
 } image_opts_t;
+
+/* Raised by every change after which a file gives other pixels: what was decoded before and kept
+ * somewhere is then of no use. */
+enum { IMAGE_PIXELS_VERSION = 1 };
+/* That, and the versions of the libraries that decode: equal texts, equal pixels. Written to buf,
+ * which is returned. */
+const char *image_pixels_version(char buf[100]);
 
 /* What --lenient of the programs says. */
 #define IMAGE_LENIENT_HELP                                                                         \
@@ -106,10 +121,13 @@ int image_encode_png(const image_t *im, uint8_t **bytes, size_t *size, reason_t 
 /* The same to a file, which appears whole or not at all. */
 int image_write_png(const image_t *im, const char *path, reason_t *why);
 
-/* ---- geometry: each returns a new image for the caller to release ---- */
+/* ---- geometry: what returns an image returns a new one for the caller to release ---- */
 
 /* Resamples to w x h: antialiased bilinear (triangle filter), pixel centers at half integers. */
 image_t image_resize(const image_t *im, size_t w, size_t h);
+/* Makes *im smaller by the largest whole factor that leaves twice of want_w x want_h, with a box
+ * filter; where that is 1 or less, *im stays. */
+void image_reduce(image_t *im, size_t want_w, size_t want_h);
 /* The part [y..y+h, x..x+w], which must lie inside. */
 image_t image_crop(const image_t *im, size_t x, size_t y, size_t w, size_t h);
 /* Enlarges the canvas to w x h: the last column and row repeat on the right and below. */

@@ -26,8 +26,7 @@ typedef struct {
     struct jpeg_progress_mgr progress;
     jmp_buf jump;
     image_t image;
-    shrink_t shrink; /* of a giant, */
-    uint8_t *row;    /* and one of its rows, or one of CMYK */
+    uint8_t *row; /* of CMYK */
     image_status_t status;
     bool lenient, whole; /* whole: all rows are there */
     bool one_scan;       /* a sequential file of one scan is being decoded */
@@ -131,19 +130,22 @@ static const char *unsupported(const struct jpeg_decompress_struct *j) {
     }
 }
 
-/* Baseline and of one scan: rows come in order, and libjpeg keeps only a few. */
-static bool shrinks(jreader_t *r, size_t size, const image_opts_t *o, size_t *w, size_t *h) {
+/* Lets libjpeg decode a large image at a fraction of its size. True: it is a giant that is never in
+ * memory as a whole. */
+static bool make_smaller(jreader_t *r, size_t size, const image_opts_t *o) {
     struct jpeg_decompress_struct *j = &r->j;
+    uint64_t pixels = (uint64_t)j->image_width * j->image_height;
     image_opts_t turned = *o;
-    if (j->progressive_mode || jpeg_has_multiple_scans(j)) return false;
-    /* A block of 64 pixels takes two bits at least: what is much shorter is a claim, not an
-     * image. */
-    if (size < (uint64_t)j->image_width * j->image_height / 512) return false;
     if (r->orientation > 4) {
         turned.want_w = o->want_h;
         turned.want_h = o->want_w;
     }
-    return shrink_size(j->image_width, j->image_height, &turned, w, h);
+    j->scale_num = 1;
+    j->scale_denom = shrink_jpeg(j->image_width, j->image_height, &turned);
+    /* Of several scans libjpeg keeps all coefficients. A block of 64 pixels takes two bits at
+     * least: what is much shorter is a claim, not an image. */
+    return j->scale_denom > 1 && pixels > IMAGE_GIANT && !j->progressive_mode &&
+           !jpeg_has_multiple_scans(j) && size >= pixels / 512;
 }
 
 /* [w,4] to [w,3], which may be the same memory. Files with Adobe's marker hold 255 - ink, others
@@ -171,16 +173,6 @@ static void read_rows(jreader_t *r) {
         read_row(r, r->image.rgb + 3 * r->image.w * j->output_scanline);
 }
 
-static void shrink_rows(jreader_t *r, size_t w, size_t h) {
-    struct jpeg_decompress_struct *j = &r->j;
-    r->shrink = shrink_new(j->output_width, j->output_height, w, h);
-    while (j->output_scanline < j->output_height) {
-        read_row(r, r->row);
-        shrink_row(&r->shrink, r->row);
-    }
-    r->image = shrink_take(&r->shrink);
-}
-
 /* The part that may jump. */
 static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const image_opts_t *o,
                      reason_t *why) {
@@ -198,9 +190,8 @@ static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const imag
     }
     r->orientation =
         find_orientation(j); /* now: the markers do not outlive jpeg_finish_decompress */
-    size_t w, h;
-    bool giant = shrinks(r, size, o, &w, &h);
-    if (image_check_size(j->image_width, j->image_height, giant, o, why)) {
+    bool streams = make_smaller(r, size, o);
+    if (image_check_size(j->image_width, j->image_height, streams, o, why)) {
         r->status = IMAGE_BAD;
         return;
     }
@@ -208,11 +199,8 @@ static void read_all(jreader_t *r, const uint8_t *bytes, size_t size, const imag
     j->dct_method = JDCT_ISLOW;
     r->one_scan = !j->progressive_mode && !jpeg_has_multiple_scans(j);
     jpeg_start_decompress(j);
-    if (giant || j->out_color_space == JCS_CMYK) r->row = xmalloc(4 * (size_t)j->output_width);
-    if (giant)
-        shrink_rows(r, w, h);
-    else
-        read_rows(r);
+    if (j->out_color_space == JCS_CMYK) r->row = xmalloc(4 * (size_t)j->output_width);
+    read_rows(r);
     r->whole = true;
     jpeg_finish_decompress(j);
     if (j->src->bytes_in_buffer && !(r->noticed & 1u << NOTE_JPEG_DAMAGE))
@@ -248,7 +236,6 @@ image_status_t image_decode_jpeg(image_t *out, const uint8_t *bytes, size_t size
     if (r.status == IMAGE_OK) image_orient(&r.image, r.orientation);
     jpeg_destroy_decompress(&r.j);
     free(r.row);
-    shrink_release(&r.shrink);
     if (r.status)
         image_release(&r.image);
     else

@@ -20,16 +20,26 @@ static const char *const names[NOTE_KINDS] = {
     [NOTE_PNG_END] = "PNG without an end",
 };
 
-void image_note(const image_opts_t *o, unsigned noticed) {
-    image_notes_t *n = o->notes;
-    if (!n || !noticed) return;
-    unsigned damage = noticed >> NOTE_DAMAGE;
+void image_notes_add(image_notes_t *n, unsigned set) {
+    if (!set) return;
+    unsigned damage = set >> NOTE_DAMAGE;
     if (damage)
         atomic_fetch_add(&n->damaged, 1);
     else
         atomic_fetch_add(&n->harmless, 1);
     for (unsigned k = 0; k < NOTE_KINDS; k++)
-        if (noticed >> k & 1) atomic_fetch_add(&n->kind[k], 1);
+        if (set >> k & 1) atomic_fetch_add(&n->kind[k], 1);
+}
+
+unsigned image_notes_set(const image_notes_t *n) {
+    unsigned set = 0;
+    for (unsigned k = 0; k < NOTE_KINDS; k++)
+        if (atomic_load(&n->kind[k])) set |= 1u << k;
+    return set;
+}
+
+void image_note(const image_opts_t *o, unsigned noticed) {
+    if (o->notes) image_notes_add(o->notes, noticed);
 }
 
 static void tell(const image_notes_t *n, size_t images, const char *what, int from, int to) {

@@ -4,8 +4,15 @@
 #include "common/io/fs.h"
 #include "common/io/image/image_codec.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <jpeglib.h>
+#include <png.h>
+#ifdef WITH_WEBP
+#include <webp/decode.h>
+#endif
 
 /* ---- formats ---- */
 
@@ -104,4 +111,14 @@ image_status_t image_read(image_t *out, const char *path, const image_opts_t *o,
     image_status_t status = image_decode(out, bytes, size, o, why);
     free(bytes);
     return status;
+}
+
+const char *image_pixels_version(char buf[100]) {
+    int webp = 0;
+#ifdef WITH_WEBP
+    webp = WebPGetDecoderVersion();
+#endif
+    snprintf(buf, 100, "%d, libjpeg-turbo %d, libpng %s, libwebp %d", IMAGE_PIXELS_VERSION,
+             LIBJPEG_TURBO_VERSION_NUMBER, png_get_libpng_ver(NULL), webp);
+    return buf;
 }

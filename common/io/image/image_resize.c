@@ -78,13 +78,22 @@ static void axis_free(axis_t *a) {
     free(a->weight);
 }
 
-/* One source row to n pixels with 8 fractional bits. */
+typedef uint32_t four_words_t __attribute__((vector_size(16)));
+
+/* One source row to n pixels with 8 fractional bits. A pixel is taken with the byte behind it, as a
+ * little-endian word whose bytes become a vector; the last tap alone, since nothing may stand
+ * behind it. */
 static void row_across(const uint8_t *row, const axis_t *a, uint16_t *out) {
     for (size_t k = 0; k < a->n; k++) {
         const uint8_t *p = row + 3 * a->start[k];
-        uint32_t sum[3] = {128, 128, 128};
-        for (size_t j = a->at[k]; j < a->at[k + 1]; j++, p += 3)
-            for (int c = 0; c < 3; c++) sum[c] += a->weight[j] * p[c];
+        size_t last = a->at[k + 1] - 1;
+        four_words_t sum = {128, 128, 128, 0}, shift = {0, 8, 16, 24};
+        for (size_t j = a->at[k]; j < last; j++, p += 3) {
+            uint32_t pixel;
+            memcpy(&pixel, p, sizeof pixel);
+            sum += a->weight[j] * (pixel >> shift & 255);
+        }
+        for (int c = 0; c < 3; c++) sum[c] += a->weight[last] * p[c];
         for (int c = 0; c < 3; c++) out[3 * k + c] = (uint16_t)(sum[c] >> 8);
     }
 }

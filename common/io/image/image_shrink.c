@@ -4,10 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+uint64_t shrink_factor(uint64_t w, uint64_t h, size_t want_w, size_t want_h) {
+    if (!want_w || !want_h) return 0;
+    uint64_t x = w / 2 / want_w, y = h / 2 / want_h;
+    return x < y ? x : y;
+}
+
+unsigned shrink_jpeg(uint64_t w, uint64_t h, const image_opts_t *o) {
+    uint64_t factor = shrink_factor(w, h, o->want_w, o->want_h);
+    if (factor < 2 || w <= IMAGE_LARGE / h) return 1;
+    return factor >= 8 ? 8 : factor >= 4 ? 4 : 2;
+}
+
 bool shrink_size(uint64_t w, uint64_t h, const image_opts_t *o, size_t *out_w, size_t *out_h) {
-    if (!o->want_w || !o->want_h || !w || !h || w <= IMAGE_GIANT / h) return false;
-    uint64_t x = w / 2 / o->want_w, y = h / 2 / o->want_h, factor = x < y ? x : y;
-    if (factor < 2) return false;
+    uint64_t factor = shrink_factor(w, h, o->want_w, o->want_h);
+    if (factor < 2 || w <= IMAGE_GIANT / h) return false;
     *out_w = (size_t)(w / factor);
     *out_h = (size_t)(h / factor);
     return true;
@@ -72,4 +83,14 @@ void shrink_release(shrink_t *s) {
     image_release(&s->out);
     free(s->sum);
     s->sum = NULL;
+}
+
+void image_reduce(image_t *im, size_t want_w, size_t want_h) {
+    uint64_t factor = shrink_factor(im->w, im->h, want_w, want_h);
+    if (factor < 2) return;
+    shrink_t s = shrink_new(im->w, im->h, im->w / factor, im->h / factor);
+    for (size_t y = 0; y < im->h; y++) shrink_row(&s, im->rgb + 3 * im->w * y);
+    image_release(im);
+    *im = shrink_take(&s);
+    shrink_release(&s);
 }

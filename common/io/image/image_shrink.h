@@ -1,7 +1,8 @@
-/* image_shrink.h - private to images: giants are shrunk while their rows are decoded, so that
- * memory holds a row and the small image, never the large one.
+/* image_shrink.h - private to images: how much smaller than it is stored an image may come, and the
+ * box filter that makes it so. Giants are shrunk while their rows are decoded: memory then holds a
+ * row and the small image, never the large one.
  *
- * A box filter. Along an axis, output pixel i of n is the rounded mean of the source pixels
+ * Along an axis, output pixel i of n is the rounded mean of the source pixels
  *
  *     floor(i * from / n) <= j < floor((i + 1) * from / n)
  */
@@ -10,10 +11,15 @@
 
 #include "common/io/image/image.h"
 
-/* Pixels. Images above this may be shrunk while they are decoded; below, no pixel ever depends on
- * what is wanted of them. */
-enum { IMAGE_GIANT = 50000000 };
+/* Pixels. JPEG above IMAGE_LARGE is decoded at a fraction of its size, PNG above IMAGE_GIANT shrunk
+ * row by row. What is smaller never depends on what is wanted of it. */
+enum { IMAGE_GIANT = 50000000, IMAGE_LARGE = 1000000 };
 
+/* The largest whole factor by which an image of w x h may become smaller so that twice of want_w x
+ * want_h is left; 0 = less than that is there, or nothing is wanted. */
+uint64_t shrink_factor(uint64_t w, uint64_t h, size_t want_w, size_t want_h);
+/* 1, 2, 4 or 8: a JPEG file of w x h pixels is decoded at one over that of its size. */
+unsigned shrink_jpeg(uint64_t w, uint64_t h, const image_opts_t *o);
 /* The size to which a giant of w x h is shrunk for the options' want_w x want_h: by the largest
  * whole factor that leaves twice of each. False: it is no giant, nothing is wanted, or the factor
  * would be 1. */

@@ -32,6 +32,7 @@ typedef struct {
 
 typedef struct {
     int root;
+    char *path; /* of the root, absolute where the system tells */
     item_t *item;
     size_t n, cap;
     char *paths;
@@ -92,6 +93,10 @@ static void tell(scan_t *s, const char *what, const char *dir, const char *name,
     free(path);
 }
 
+static int64_t ns_of(const struct stat *st) {
+    return st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
 static void add_item(scan_t *s, const char *dir, const char *name, const struct stat *st) {
     folder_t *f = s->f;
     size_t n_dir = strlen(dir), n_name = strlen(name), start = f->n_paths;
@@ -102,8 +107,7 @@ static void add_item(scan_t *s, const char *dir, const char *name, const struct 
     memcpy(to + n_dir, name, n_name + 1);
     f->n_paths += n_dir + n_name + 1;
     f->item = xgrow(f->item, &f->cap, f->n + 1, sizeof *f->item);
-    f->item[f->n++] = (item_t){start, (uint64_t)st->st_size,
-                               st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
+    f->item[f->n++] = (item_t){start, (uint64_t)st->st_size, ns_of(st)};
     if (f->n % 100000 == 0) log_line("'%s': %zu images so far", s->s->spec, f->n);
 }
 
@@ -264,6 +268,23 @@ static int read_all(int fd, uint8_t *to, size_t n) {
     return 0;
 }
 
+/* Is the file still the one of the scan? */
+static bool is_same(const item_t *item, const struct stat *st) {
+    return ns_of(st) == item->mtime && S_ISREG(st->st_mode) && (uint64_t)st->st_size == item->size;
+}
+
+static bool folder_stamp(void *self, size_t i, uint64_t stamp[2]) {
+    const folder_t *f = self;
+    const item_t *item = &f->item[i];
+    struct stat st;
+    int fd = open_below(f->root, f->paths + item->path, O_PATH);
+    if (fd < 0) return false;
+    bool same = fstat(fd, &st) == 0 && is_same(item, &st);
+    close(fd);
+    if (same) stamp_of(stamp, f->path, f->paths + item->path, &st);
+    return same;
+}
+
 static image_status_t folder_read(void *self, size_t i, image_t *out, const image_opts_t *o,
                                   reason_t *why) {
     const folder_t *f = self;
@@ -272,8 +293,7 @@ static image_status_t folder_read(void *self, size_t i, image_t *out, const imag
     image_status_t status = IMAGE_BAD;
     int fd = open_below(f->root, f->paths + item->path, O_RDONLY);
     if (fd < 0) return (image_status_t)reason_set(why, "cannot open: %s", strerror(errno));
-    int64_t mtime = fstat(fd, &st) == 0 ? st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec : -1;
-    if (mtime != item->mtime || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != item->size) {
+    if (fstat(fd, &st) != 0 || !is_same(item, &st)) {
         reason_set(why, "changed since the scan");
     } else if (item->size > IMAGE_FILE_MAX) {
         reason_set(why, "%llu bytes are no sane image", (unsigned long long)item->size);
@@ -292,6 +312,7 @@ static image_status_t folder_read(void *self, size_t i, image_t *out, const imag
 static void folder_close(void *self) {
     folder_t *f = self;
     close(f->root);
+    free(f->path);
     free(f->item);
     free(f->paths);
     free(f);
@@ -312,6 +333,8 @@ static int folder_open(image_source_t *s, int *rc, reason_t *why) {
     scan_t scan = {.f = f, .s = s};
     s->self = f;
     f->root = root;
+    f->path = realpath(s->spec, NULL);
+    if (!f->path) f->path = xstrdup(s->spec);
     scan_all(&scan);
     if (f->n) qsort_r(f->item, f->n, sizeof *f->item, by_path, f->paths);
     s->count = s->counts.images = f->n;
@@ -326,4 +349,5 @@ const image_source_kind_t image_source_folder = {
     .key = folder_key,
     .size = folder_size,
     .read = folder_read,
+    .stamp = folder_stamp,
 };

@@ -138,6 +138,26 @@ image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out
     return s->kind->read(s->self, i, out, o, why);
 }
 
+bool image_source_stamp(const image_source_t *s, size_t i, uint64_t stamp[2]) {
+    if (i >= s->count) BUG("item %zu of %zu", i, s->count);
+    return s->kind->stamp && s->kind->stamp(s->self, i, stamp);
+}
+
+void stamp_of(uint64_t stamp[2], const char *path, const char *part, const struct stat *st) {
+    XXH3_state_t *state = XXH3_createState();
+    if (!state) die(RC_RUNTIME, "out of memory (for a hash)");
+    int64_t numbers[] = {(int64_t)st->st_size, st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+                         st->st_ctim.tv_sec, st->st_ctim.tv_nsec};
+    XXH3_128bits_reset(state);
+    XXH3_128bits_update(state, path, strlen(path) + 1);
+    XXH3_128bits_update(state, part, strlen(part) + 1);
+    XXH3_128bits_update(state, numbers, sizeof numbers);
+    XXH128_hash_t hash = XXH3_128bits_digest(state);
+    XXH3_freeState(state);
+    stamp[0] = hash.low64;
+    stamp[1] = hash.high64;
+}
+
 int image_source_words(const image_source_t *s, size_t i, words_t *out, reason_t *why) {
     *out = (words_t){0};
     if (i >= s->count) BUG("item %zu of %zu", i, s->count);

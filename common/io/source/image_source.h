@@ -60,6 +60,11 @@ const char *image_source_group(const image_source_t *s, size_t i, split_by_t by,
  * *why has the reason and *out is empty. */
 image_status_t image_source_read(const image_source_t *s, size_t i, image_t *out,
                                  const image_opts_t *o, reason_t *why);
+/* A hash of 128 bits over where item i stands and the size and times (of its data, and of any
+ * change) of the file that holds it now: while it is the same, so are the pixels. False when the
+ * file is gone or changed since the source was opened, and where nothing of the kind is known
+ * (frames of episodes). Thread-safe. */
+bool image_source_stamp(const image_source_t *s, size_t i, uint64_t stamp[2]);
 /* The caption and label beside item i, for the caller to release; empty unless it is a tar's
  * (thread-safe). 0, or -1 with a reason. */
 int image_source_words(const image_source_t *s, size_t i, words_t *out, reason_t *why);

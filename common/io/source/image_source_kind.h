@@ -9,6 +9,8 @@
 
 #include "common/io/source/image_source.h"
 
+#include <sys/stat.h>
+
 /* i is below count; `self` is image_source_t.self. */
 typedef struct {
     /* What a spec must be, for errors: "a WebDataset tar". */
@@ -24,6 +26,8 @@ typedef struct {
     /* As image_source_read. Thread-safe. */
     image_status_t (*read)(void *self, size_t i, image_t *out, const image_opts_t *o,
                            reason_t *why);
+    /* As image_source_stamp. Thread-safe. NULL: nothing is known. */
+    bool (*stamp)(void *self, size_t i, uint64_t stamp[2]);
     /* As image_source_words. Thread-safe. NULL: there are none. */
     int (*words)(void *self, size_t i, words_t *out, reason_t *why);
     bool episodes; /* keys are "episode/step" */
@@ -39,6 +43,10 @@ struct image_source {
     source_counts_t counts;
     char *tars_in; /* a folder's first folder with tars, for a hint; NULL = none */
 };
+
+/* The stamp of what stands in a part (a path below, a place) of the file or folder `path`, for a
+ * file of this size and these times. */
+void stamp_of(uint64_t stamp[2], const char *path, const char *part, const struct stat *st);
 
 /* The kinds. They are asked from the last to the first: a dataset is a folder too. */
 #define IMAGE_SOURCE_KINDS(X) X(folder) X(tar) X(episodes)

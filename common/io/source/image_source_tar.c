@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,6 +35,7 @@ typedef struct {
 typedef struct {
     uint64_t size;
     int64_t mtime; /* ns */
+    char *path;    /* absolute where the system tells */
 } stamp_t;
 
 typedef struct {
@@ -62,6 +64,20 @@ static uint64_t tar_size(void *self, size_t i) {
 }
 
 /* ---- reading ---- */
+
+static bool tar_stamp(void *self, size_t i, uint64_t stamp[2]) {
+    const tar_t *t = self;
+    const item_t *it = &t->item[i];
+    const stamp_t *known = &t->stamp[it->shard];
+    char place[48];
+    struct stat st;
+    if (it->status != IMAGE_OK || stat(t->path[it->shard], &st) != 0) return false;
+    if ((uint64_t)st.st_size != known->size || mtime_of(&st) != known->mtime) return false;
+    snprintf(place, sizeof place, "%llu+%llu", (unsigned long long)it->image.at,
+             (unsigned long long)it->image.size);
+    stamp_of(stamp, known->path, place, &st);
+    return true;
+}
 
 static int open_shard(const tar_t *t, const item_t *it, reason_t *why) {
     struct stat st;
@@ -137,6 +153,7 @@ static int tar_words(void *self, size_t i, words_t *out, reason_t *why) {
 static void tar_close(void *self) {
     tar_t *t = self;
     braces_free(t->path, t->n_shards);
+    for (size_t i = 0; t->stamp && i < t->n_shards; i++) free(t->stamp[i].path);
     free(t->stamp);
     free(t->item);
     free(t->text);
@@ -183,7 +200,10 @@ static int stamp_shards(tar_t *t, uint64_t *hash, reason_t *why) {
                               "'%s' is a packed tar or no file, which can only be read from its "
                               "start (by 'tokenize images'): unpack it to a plain .tar first",
                               path);
-        t->stamp[i] = (stamp_t){(uint64_t)st.st_size, mtime_of(&st)};
+        char *absolute = realpath(path, NULL);
+        t->stamp[i] = (stamp_t){.size = (uint64_t)st.st_size,
+                                .mtime = mtime_of(&st),
+                                .path = absolute ? absolute : xstrdup(path)};
         uint64_t part[2] = {*hash, t->stamp[i].size};
         *hash = XXH64(part, sizeof part, 0);
     }
@@ -248,5 +268,6 @@ const image_source_kind_t image_source_tar = {
     .key = tar_key,
     .size = tar_size,
     .read = tar_read,
+    .stamp = tar_stamp,
     .words = tar_words,
 };

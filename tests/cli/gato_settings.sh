@@ -99,7 +99,7 @@ refused "did you mean 'predict_future'" pics.lmdb loss.image=1 train.freeze=tran
 refused 'empty prefix' pics.lmdb loss.image=1 train.freeze=transformer,
 refused "no parameter begins with 'quantize'" pics.lmdb loss.image=1 train.freeze=quantize
 silent pics.lmdb loss.image=1 train.freeze=transformer,image_codes
-many=$(awk 'BEGIN { for (i = 0; i < 90; i++) printf "%stransformer.h.0.attn", i ? "," : "" }') # as long as that of many tasks
+many=$(awk 'BEGIN { for (i = 0; i < 48; i++) printf "%stransformer.h.0.attn", i ? "," : "" }') # as long as that of many tasks
 silent pics.lmdb loss.image=1 "train.freeze=$many"
 python=$(numpy_python)
 if [ -n "$python" ]; then

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* The most items of a list, and bytes of a string and of a path with their NUL. */
-enum { CONFIG_LIST = 16, CONFIG_STRING = 2048, CONFIG_PATH = 1024 };
+enum { CONFIG_LIST = 16, CONFIG_STRING = 1024, CONFIG_PATH = 1024 };
 
 /* Lists. Items behind the first n are 0 and so is the padding: equal lists are equal bytes. */
 typedef struct {

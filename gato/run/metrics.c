@@ -39,7 +39,7 @@ static size_t measure_of(const char *of) {
     BUG("no head measures '%s'", of);
 }
 
-/* Of those whose losses are tokens' or actions', which share one mean; the others have their own. */
+/* What all heads measured. Acted and predicted tokens share one mean; the rest have their own. */
 typedef struct {
     head_sums_t all[HEADS]; /* by the first head that measures it */
     const head_sums_t *action, *discrete, *text;

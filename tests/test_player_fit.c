@@ -229,7 +229,9 @@ TEST(bodies_of_another_width) {
     f.body = task_new("wide", RECORD_EPISODE);
     task_add(&f.body, SLOT_VECTOR, SIDE_OBSERVED, "state", 5);
     add_acted(&f.body, "action", ACTIONS);
-    MISFIT(&f, NULL, false, "of 5", "3 columns");
+    MISFIT(&f, NULL, false, "of 5", "3 columns", "(the policy sees vector 'state' of 3;",
+           "'wide' sees vector 'state' of 5;");
+    CHECK(!strstr(f.why.text, "the data have"), "said once: %s", f.why.text);
     fit_close(&f);
 }
 

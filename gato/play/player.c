@@ -142,7 +142,10 @@ static int correspond(const task_t *task, const task_t *body, bool allow_missing
     char buf[TASK_NAME + 64];
     reason_t cause;
     task_t reduced = reduce(task, body, slot, kept);
-    if (task_fit(task, &reduced, &cause)) return misfit(task, body, cause.text, why);
+    if (task_fit(task, &reduced, &cause)) {
+        cause.text[strcspn(cause.text, ";")] = 0; /* misfit() lists the slots itself */
+        return misfit(task, body, cause.text, why);
+    }
     task_map(task, &reduced, map);
     for (uint32_t k = 0; k < TASK_SLOTS; k++) b->body[k] = -1;
     uint32_t columns[SLOT_KINDS] = {0};

@@ -127,6 +127,7 @@ TEST(neko_positions_agree) {
     cJSON_ArrayForEach(row, rows) {
         const cJSON *mean = cJSON_GetObjectItem(row, "eval_index"),
                     *interval = cJSON_GetObjectItem(row, "train_allowed_inclusive");
+        if (n == 128) break; /* more places than rows of the table: refused here */
         n++;
         bool same = true;
         for (size_t i = 0; i < n; i++) {

@@ -137,7 +137,7 @@ TEST(pixels_are_fitted_as_in_the_shards) {
 }
 
 /* The pixels that the shards kept were padded to whole codes of their tokenizer: what is seen
- * becomes the same, its last column and row repeated. Images of a shard without a tokenizer stay. */
+ * becomes the same, last column and row repeated. Images of a shard without a tokenizer stay. */
 TEST(pixels_are_padded_as_in_the_shards) {
     enum { W = 13, H = 6 };
     uint8_t small[H][W][3], padded[8][16][3];

@@ -21,6 +21,7 @@ typedef enum {
     /* the first position seen: windows that grow and shrink; every other row holds one position of
      * padding, then two sequences */
     SEEN,
+    SOME,   /* rows below `bound`, ascending, then two of padding */
     RANGE,  /* pairs lo, hi within lo columns */
     TARGET, /* inside RANGE */
 } fill_t;

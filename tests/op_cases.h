@@ -23,16 +23,19 @@ static void linear_formula(const op_case_t *c, const double *const *x, double *y
         }
 }
 
-/* a: lo, hi */
+/* a: lo, hi, order */
 static var_t columns(tape_t *t, const var_t *v, const op_case_t *c) {
-    return op_linear_columns(t, v[0], v[1], v[2], (size_t)c->a[0], (size_t)c->a[1]);
+    return op_linear_columns(t, v[0], v[1], v[2], (weight_order_t)c->a[2], (size_t)c->a[0],
+                             (size_t)c->a[1]);
 }
 static void columns_formula(const op_case_t *c, const double *const *x, double *y) {
-    size_t in = COLS(c, 0);
+    size_t in = COLS(c, 0), all = COUNT(c, 1) / in;
     for (size_t r = 0; r < ROWS(c, 0); r++)
         for (size_t o = (size_t)c->a[0]; o < (size_t)c->a[1]; o++) {
             *y = x[2] ? x[2][o] : 0;
-            for (size_t i = 0; i < in; i++) *y += x[0][r * in + i] * x[1][o * in + i];
+            for (size_t i = 0; i < in; i++)
+                *y +=
+                    x[0][r * in + i] * (c->a[2] == W_OUT_IN ? x[1][o * in + i] : x[1][i * all + o]);
             y++;
         }
 }
@@ -202,6 +205,23 @@ static void dropout_formula(const op_case_t *c, const double *const *x, double *
     for (size_t i = 0; i < n; i++) y[i] = mask[i] > 0 ? x[0][i] / (1 - (double)c->f) : 0;
 }
 
+/* a: row_elements; input 1 numbers the rows, of which there are `bound` in all */
+static var_t dropout_some(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_dropout_some(t, v[0], c->f, (size_t)c->a[0], v[1]);
+}
+static void dropout_some_formula(const op_case_t *c, const double *const *x, double *y) {
+    size_t D = COLS(c, 0), all = (size_t)c->in[1].bound * D;
+    float one[512], mask[512];
+    for (size_t i = 0; i < all; i++) one[i] = 1;
+    uint64_t stream = rng_fold((rng_t){KEY_SEED, rng_make(0, "case").stream}, KEY_STEP).stream;
+    kern_dropout(one, all, c->f, KEY_SEED, stream, KEY_FIRST * (uint64_t)c->a[0], mask, false);
+    for (size_t i = 0; i < COUNT(c, 0); i++) {
+        double row = x[1][i / D];
+        bool kept = row >= 0 && mask[(size_t)row * D + i % D] > 0;
+        y[i] = kept ? x[0][i] / (1 - (double)c->f) : 0;
+    }
+}
+
 /* a[0] scalars, weights 0.5, 1, 1.5 ... */
 static var_t weighted_sum(tape_t *t, const var_t *v, const op_case_t *c) {
     float w[IN];
@@ -249,6 +269,31 @@ static void attention_formula(const op_case_t *c, const double *const *x, double
                     y[(b * T + i) * D + h * dh + d] = o;
                 }
             }
+}
+
+/* a: heads, 1, has first positions (input 3); q, kv, the rows of q */
+static var_t attention_some(tape_t *t, const var_t *v, const op_case_t *c) {
+    attention_opts_t o = {(size_t)c->a[0], c->f, true, c->a[2] ? v[3] : NO_VAR};
+    return op_attention_some(t, v[0], v[1], v[2], o);
+}
+static void attention_some_formula(const op_case_t *c, const double *const *x, double *y) {
+    size_t T = DIM(c, 1, 1), D = COLS(c, 0), heads = (size_t)c->a[0], dh = D / heads;
+    for (size_t r = 0; r < ROWS(c, 0); r++)
+        for (size_t h = 0; h < heads; h++) {
+            size_t own = (size_t)(x[2][r] < 0 ? 0 : x[2][r]), b = own / T, at = r * D + h * dh;
+            const double *first = x[3] ? x[3] + b * T : NULL;
+            double sum = 0, o[16] = {0};
+            for (size_t j = 0; j <= own % T && x[2][r] >= 0; j++) {
+                if (!sees(c, first, own % T, j)) continue;
+                const double *kv = x[1] + (b * T + j) * 2 * D + h * dh;
+                double s = 0;
+                for (size_t d = 0; d < dh; d++) s += x[0][at + d] * kv[d];
+                double p = exp(s / sqrt((double)dh));
+                sum += p;
+                for (size_t d = 0; d < dh; d++) o[d] += p * kv[D + d];
+            }
+            for (size_t d = 0; d < dh; d++) y[at + d] = sum > 0 ? o[d] / sum : 0;
+        }
 }
 
 static var_t gather(tape_t *t, const var_t *v, const op_case_t *c) {
@@ -415,6 +460,8 @@ static const op_case_t cases[] = {
     {"linear tall", linear, linear_formula, {P(S2(700, 19)), P(S2(19, 21)), P(S1(21))}, {W_IN_OUT}, 0, 0},
     {"linear columns", columns, columns_formula, {P(S2(5, 7)), P(S2(9, 7)), P(S1(9))}, {3, 7}, 0, 0},
     {"linear first columns", columns, columns_formula, {P(S3(2, 3, 4)), P(S2(40, 4)), NONE}, {0, 17}, 0, 0},
+    {"linear columns in,out", columns, columns_formula, {P(S2(5, 7)), P(S2(7, 9)), P(S1(9))}, {3, 7, W_IN_OUT}, 0, 0},
+    {"linear last columns", columns, columns_formula, {P(S3(2, 3, 4)), P(S2(4, 40)), NONE}, {17, 40, W_IN_OUT}, 0, 0},
     {"conv 3x3", conv, conv_formula, {P(S4(2, 5, 4, 3)), P(S4(3, 3, 3, 4)), P(S1(4))}, {1, 1, 1, 1, 1, 1}, 0, 0},
     {"conv 3x3 no bias", conv, conv_formula, {P(S4(1, 3, 3, 2)), P(S4(3, 3, 2, 1)), NONE}, {1, 1, 1, 1, 1, 1}, 0, 0},
     {"conv downsample", conv, conv_formula, {P(S4(2, 6, 4, 2)), P(S4(3, 3, 2, 3)), P(S1(3))}, {2, 0, 0, 1, 1, 1}, 0, 0},
@@ -454,6 +501,7 @@ static const op_case_t cases[] = {
     {"square", mul, mul_formula, {P(S2(3, 4))}, {1}, 0, 0},
     {"scale", scale, scale_formula, {P(S2(3, 4))}, {0}, -1.75f, 0},
     {"dropout", dropout, dropout_formula, {P(S2(6, 20))}, {20}, 0.3f, 0},
+    {"dropout of some", dropout_some, dropout_some_formula, {P(S2(7, 20)), I(SOME, 11, J1(7))}, {60}, 0.3f, 0},
     {"weighted sum of one", weighted_sum, weighted_sum_formula, {P(S0())}, {1}, 0, 0},
     {"weighted sum of twelve", weighted_sum, weighted_sum_formula,
      {P(S0()), P(S1(1)), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0()), P(S0())},
@@ -470,6 +518,10 @@ static const op_case_t cases[] = {
     {"attention packed causal", attention, attention_formula, {P(S3(2, 40, 24))}, {2, 1, 0, 1}, 0, 0},
     {"attention packed window", attention, attention_formula, {P(S3(3, 11, 12)), NONE, NONE, I(SEEN, 0, J2(3, 11))},
      {2, 1, 1, 1}, 0, 0},
+    {"attention of some", attention_some, attention_some_formula, {P(S2(6, 4)), P(S3(2, 5, 8)), I(SOME, 10, J1(6)),
+     NONE}, {2, 1, 0}, 0, 1},
+    {"attention of some, window", attention_some, attention_some_formula, {P(S2(12, 4)), P(S3(2, 9, 8)),
+     I(SOME, 18, J1(12)), I(SEEN, 0, J2(2, 9))}, {1, 1, 1}, 0, 1},
     {"gather", gather, gather_formula, {P(S2(6, 3)), I(CODES, 6, J1(9))}, {0}, 0, 0},
     {"gather grid", gather, gather_formula, {P(S2(4, 5)), I(CODES, 4, J2(3, 7))}, {0}, 0, 0},
     {"concat one", concat, concat_formula, {P(S2(3, 4))}, {0}, 0, 0},

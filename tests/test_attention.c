@@ -302,6 +302,96 @@ TEST(attention_of_packed_sequences) {
     check_windows(windows, COUNT(windows));
 }
 
+/* rows[n,D] out of x[.,D]; -1 = zeros. */
+static double *picked(const double *x, const int32_t *at, size_t n, size_t D) {
+    double *rows = doubles(n * D);
+    for (size_t i = 0; i < n; i++)
+        if (at[i] >= 0) memcpy(rows + i * D, x + (size_t)at[i] * D, D * sizeof *x);
+    return rows;
+}
+static float *picked_floats(const float *x, const int32_t *at, size_t n, size_t D) {
+    float *rows = xmalloc((n * D + 1) * sizeof *rows);
+    for (size_t i = 0; i < n; i++)
+        if (at[i] >= 0)
+            memcpy(rows + i * D, x + (size_t)at[i] * D, D * sizeof *x);
+        else
+            fill_nan(rows + i * D, D); /* nobody reads padding */
+    return rows;
+}
+
+/* Every `every`th position asks, of batch item 1 none, and three rows of padding: what the
+ * reference gives where the gradient of every other row is 0. */
+static void check_some(kern_attention_t g, size_t every) {
+    enum { PADDING = 3 };
+    size_t D = g.heads * g.dh, all = g.B * g.Tk, n = 0;
+    g.ldq = D, g.ldk = D, g.ldv = D, g.ldo = D, g.scale = (float)(1 / sqrt((double)g.dh));
+    float *q = floats(1, all * D, 0.2, 2), *k = floats(2, all * D, 0.1, 2),
+          *v = floats(3, all * D, 0.3, 1), *do_ = floats(4, all * D, 0, 1);
+    int32_t *at = xmalloc((all + PADDING) * sizeof *at);
+    for (size_t i = 0; i < all; i++) {
+        if ((g.B == 1 || i / g.Tk != 1) && i % every == every - 1)
+            at[n++] = (int32_t)i;
+        else
+            memset(do_ + i * D, 0, D * sizeof *do_);
+    }
+    for (size_t i = 0; i < PADDING; i++) at[n++] = -1;
+    double *Q = widen(q, all * D), *K = widen(k, all * D), *V = widen(v, all * D),
+           *O = doubles(all * D), *size = doubles(all * D), *L = doubles(all * g.heads);
+    grads_t r = {doubles(all * D), doubles(all * D), doubles(all * D),
+                 doubles(all * D), doubles(all * D), doubles(all * D)};
+    reference_forward(&g, Q, K, V, O, size, L);
+    reference_backward(&g, Q, K, V, O, do_, r);
+    double *want[] = {picked(O, at, n, D), picked(r.dq, at, n, D), r.dk, r.dv},
+           *sizes[] = {picked(size, at, n, D), picked(r.sq, at, n, D), r.sk, r.sv};
+    float *some_q = picked_floats(q, at, n, D), *some_do = picked_floats(do_, at, n, D),
+          *o = xmalloc((n * D + 1) * sizeof *o), *lse = xmalloc(g.heads * n * sizeof *lse),
+          *out = xmalloc((all * D + n * D + 1) * sizeof *out);
+    attention_case_t c = {
+        .g = g, .q = some_q, .k = k, .v = v, .o = o, .lse = lse, .do_ = some_do, .lse_out = lse};
+    c.g.Tq = n;
+    c.g.at = at;
+    char what[150];
+    snprintf(what, sizeof what, "attention of some: B%zu T%zu h%zu dh%zu every %zu window%d", g.B,
+             g.Tk, g.heads, g.dh, every, g.first != NULL);
+    check_kernel(what, run_attention, &c, false, want[0], sizes[0], n * D, 4e-6, o);
+    for (size_t h = 0; h < g.heads; h++)
+        for (size_t i = 0; i + PADDING < n; i++) {
+            size_t b = (size_t)at[i] / g.Tk;
+            double l = L[(b * g.heads + h) * g.Tk + (size_t)at[i] % g.Tk];
+            CHECK(fabs(lse[h * n + i] - l) <= 2e-6 * (1 + fabs(l)), "%s lse of row %zu", what, i);
+        }
+    for (c.want = 1; c.want <= 3; c.want++)
+        check_kernel(what, run_attention, &c, true, want[c.want], sizes[c.want],
+                     (c.want == 1 ? n : all) * D, 4e-6, out);
+    for (size_t i = 0; i < 2; i++) free(want[i]), free(sizes[i]);
+    free(q), free(k), free(v), free(do_), free(at), free(Q), free(K), free(V), free(O), free(size);
+    free(L), free(r.dq), free(r.dk), free(r.dv), free(r.sq), free(r.sk), free(r.sv);
+    free(some_q), free(some_do), free(o), free(lse), free(out);
+}
+
+TEST(attention_of_some_positions) {
+    static const window_case_t windows[] = {
+        {1, 12, 12, 2, 4, 3, 0, 2, 1000},   {3, 64, 64, 1, 16, 5, 20, 3, 1000},
+        {2, 150, 150, 2, 8, 4, 7, 5, 31},   {1, 700, 700, 1, 4, 10, 0, 7, 600},
+        {3, 90, 90, 2, 20, 1, 5, 1000, 40}, {2, 30, 30, 1, 8, 2, 1, 3, 7}};
+    static const size_t every[] = {1, 3, 17, 1000};
+    for (size_t i = 0; i < COUNT(windows); i++)
+        for (size_t k = 0; k < COUNT(every); k++) {
+            const window_case_t *w = &windows[i];
+            int32_t *first = make_first(w->B, w->Tk, w->step, w->pad, w->window, w->length);
+            kern_attention_t g = {.B = w->B,
+                                  .Tq = w->Tk,
+                                  .Tk = w->Tk,
+                                  .heads = w->heads,
+                                  .dh = w->dh,
+                                  .causal = true};
+            check_some(g, every[k]);
+            g.first = first;
+            check_some(g, every[k]);
+            free(first);
+        }
+}
+
 /* A sequence in a row of several has the bits that it has without the others' numbers. */
 TEST(attention_of_packed_sequences_is_apart) {
     enum { T = 100, D = 16, n = T * D, CUT = 40 };

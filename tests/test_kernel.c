@@ -320,6 +320,27 @@ TEST(dropout_is_a_function_of_the_index) {
     free(x), free(y), free(part), free(sum);
 }
 
+/* Rows of a larger matrix get what they get in it, and padding 0. */
+TEST(dropout_of_some_rows) {
+    enum { ROWS = 50, D = 300, N = 6 };
+    static const int32_t at[N] = {0, 3, 4, 20, 49, -1};
+    rng_t r = rng_make(7, "dropout");
+    float *x = floats(1, ROWS * D, 2, 1), *y = floats(2, ROWS * D, 0, 1),
+          *some = floats(3, N * D, 0, 1), *got = floats(4, N * D, 0, 1),
+          *base = floats(5, N * D, 0, 1);
+    kern_dropout(x, ROWS * D, 0.3f, r.seed, r.stream, 11, y, false);
+    for (size_t i = 0; i + 1 < N; i++)
+        memcpy(some + i * D, x + (size_t)at[i] * D, D * sizeof *some);
+    kern_dropout_rows(some, at, N, D, 0.3f, r.seed, r.stream, 11, got, false);
+    for (size_t i = 0; i + 1 < N; i++)
+        check_same("dropout of a row", got + i * D, y + (size_t)at[i] * D, D);
+    for (size_t j = 0; j < D; j++) CHECK(got[(N - 1) * D + j] == 0);
+    float *sum = copy_of(base, N * D);
+    kern_dropout_rows(some, at, N, D, 0.3f, r.seed, r.stream, 11, sum, true);
+    for (size_t i = 0; i < N * D; i++) CHECK_NEAR(sum[i], (double)base[i] + (double)got[i], 1e-6);
+    free(x), free(y), free(some), free(got), free(base), free(sum);
+}
+
 /* ---- rows, resampling ---- */
 
 typedef struct {

@@ -56,6 +56,10 @@ static double fill(const op_case_t *c, size_t i, size_t e) {
         return (double)rng_below(r, e, (uint32_t)in->bound + 1) - 1;
     case SEEN:
         return first_seen(e / columns, e % columns);
+    case SOME: {
+        size_t rows = shape_count(in->shape) - 2;
+        return e < rows ? (double)(e * (size_t)in->bound / rows) : -1;
+    }
     case RANGE:
         return e % 2 ? range_hi(row, in->bound) : range_lo(row);
     case TARGET:

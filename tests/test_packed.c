@@ -190,21 +190,24 @@ TEST(a_layer_of_some_columns) {
     enum { M = 3, N = 50, K = 20, LO = 11, HI = 37 };
     params_t *params = params_new(1);
     float all[M * N];
-    for (int way = 0; way < 4; way++) { /* all and some columns, plain and packed */
+    for (int way = 0; way < 8; way++) { /* all and some columns, plain and packed, both orders */
+        weight_order_t order = way < 4 ? W_OUT_IN : W_IN_OUT;
         tape_t *t = tape_new(params);
         nn_t nn;
         nn_begin(&nn, t);
-        var_t x = tape_input(t, "x", F32_2(M, K)), W = nn_param2(&nn, "W", N, K, init_normal(1)),
+        var_t x = tape_input(t, "x", F32_2(M, K)),
+              W = way < 4 ? nn_param2(&nn, "W", N, K, init_normal(1))
+                          : nn_param2(&nn, "V", K, N, init_normal(1)),
               b = nn_param1(&nn, "b", N, init_normal(1));
         nn_packed_t *twins = nn_packed_new(params, WEIGHTS_F32);
-        nn.packed = way >= 2 ? twins : NULL;
+        nn.packed = way % 4 >= 2 ? twins : NULL;
         var_t y =
-            way % 2 ? nn_apply_columns(&nn, x, W, b, LO, HI) : nn_apply(&nn, x, W, b, W_OUT_IN);
+            way % 2 ? nn_apply_columns(&nn, x, W, b, order, LO, HI) : nn_apply(&nn, x, W, b, order);
         plan_t *p = plan_new(t, &(plan_opts_t){.keep = &y, .n_keep = 1});
         for (size_t i = 0; i < M * K; i++) ((float *)plan_data(p, x))[i] = (float)(i * 7 % 13) - 6;
         plan_forward(p);
         const float *out = plan_data(p, y);
-        if (way == 0) memcpy(all, out, sizeof all);
+        if (way % 4 == 0) memcpy(all, out, sizeof all);
         size_t lo = way % 2 ? LO : 0, n = way % 2 ? HI - LO : N;
         for (size_t i = 0; i < M; i++)
             CHECK(!memcmp(out + i * n, all + i * N + lo, n * sizeof *out), "way %d, row %zu", way,

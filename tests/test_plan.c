@@ -6,7 +6,7 @@
 #include "common/model/vqvae.h"
 #include "tests/test.h"
 
-enum { MODEL_KEEP = 24, MODEL_IN = 24, PASSES = 4, RANGE_OF = 1 << 30 };
+enum { MODEL_KEEP = 24, MODEL_IN = 24, PASSES = 4, RANGE_OF = 1 << 30, ASCENDING = 1 << 29 };
 
 /* Threads change nothing here (test_ops.c), but waiting ones spin. */
 __attribute__((constructor)) static void one_thread(void) {
@@ -18,7 +18,8 @@ typedef struct {
     params_t *params;
     tape_t *tape;
     var_t keep[MODEL_KEEP], input[MODEL_IN];
-    uint32_t bound[MODEL_IN]; /* of integer inputs; RANGE_OF | V: pairs 0, V */
+    /* Of integer inputs. RANGE_OF | V: pairs 0, V; ASCENDING | n: n times 0, 2, 4 ..., then -1 */
+    uint32_t bound[MODEL_IN];
     size_t n_keep, n_input;
     pass_t pass[PASSES];
     size_t n_pass;
@@ -65,6 +66,8 @@ static void fill_inputs(model_t *m, plan_t *p, uint64_t seed) {
             uint32_t b = m->bound[i];
             if (b & RANGE_OF)
                 ((int32_t *)to)[e] = e % 2 ? (int32_t)(b - RANGE_OF) : 0;
+            else if (b & ASCENDING)
+                ((int32_t *)to)[e] = e < b - ASCENDING ? 2 * (int32_t)e : -1;
             else if (tape_shape(m->tape, m->input[i]).type == DT_I32)
                 ((int32_t *)to)[e] = (int32_t)rng_below(r, e, b);
             else
@@ -218,8 +221,10 @@ TEST(sharing_vqvae) {
 TEST(sharing_transformer) {
     static const char *const all[] = {""}, *const late[] = {"h.1.", "ln_f"},
                              *const frozen[] = {"", "!h.0."};
-    for (int kind = 0; kind < 3; kind++) {
-        enum { B = 2, T = 7, D = 12, V = 10 };
+    for (int way = 0; way < 6; way++) {
+        enum { B = 2, T = 7, D = 12, V = 10, SOME = 8 };
+        int kind = way % 3;
+        size_t rows = way < 3 ? B * T : SOME; /* of the last block */
         model_t m;
         model_open(&m, 6);
         nn_t nn;
@@ -232,12 +237,13 @@ TEST(sharing_transformer) {
                                 .activation = kind,
                                 .dropout = kind ? 0.2f : 0,
                                 .first = kind == 1 ? first : NO_VAR};
-        var_t x = nn_transformer(&nn, op_gather(m.tape, table, token), o);
+        var_t read = way < 3 ? NO_VAR : input(&m, I32_1(SOME), ASCENDING | (SOME - 1));
+        var_t x = nn_transformer(&nn, op_gather(m.tape, table, token), read, o);
         keep(&m, x);
-        var_t logits = op_linear(m.tape, tape_reshape(m.tape, x, F32_2(B * T, D)), table, NO_VAR,
+        var_t logits = op_linear(m.tape, tape_reshape(m.tape, x, F32_2(rows, D)), table, NO_VAR,
                                  W_OUT_IN); /* tied */
-        var_t range = input(&m, I32_2(B * T, 2), RANGE_OF | V), row;
-        var_t target = input(&m, I32_1(B * T), V),
+        var_t range = input(&m, I32_2(rows, 2), RANGE_OF | V), row;
+        var_t target = input(&m, I32_1(rows), V),
               total = op_xent(m.tape, logits, target, range, NO_VAR, &row);
         keep(&m, row);
         keep(&m, total);

@@ -335,6 +335,13 @@ static int mistake(void *arg) {
         plan_new(
             t, &(plan_opts_t){.pass = &(pass_t){.root = {X(F32_1(3))}, .n_roots = 1}, .n_pass = 1});
         break;
+    case 24: /* three rows of q, two positions */
+        op_attention_some(t, X(F32_2(3, 6)), X(F32_3(1, 4, 12)), X(I32_1(2)),
+                          (attention_opts_t){.heads = 2, .causal = true, .first = NO_VAR});
+        break;
+    case 25:
+        op_dropout_some(t, X(F32_2(3, 6)), 0.1f, 6, X(I32_1(2)));
+        break;
     }
     return 0;
 }
@@ -367,6 +374,8 @@ TEST(mistakes_name_scope_and_shapes) {
         {{"kept", "", "", ""}},
         {{"'cache'", "bound", "", ""}},
         {{"scalar", "", "", ""}},
+        {{"encoder.down_blocks.2", "attention", "[3,6]", "i32[2]"}},
+        {{"encoder.down_blocks.2", "dropout", "[3,6]", "i32[2]"}},
     };
     for (int i = 0; i < (int)(sizeof want / sizeof *want); i++) {
         child_t c;

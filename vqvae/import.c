@@ -4,6 +4,7 @@
  * JSON. Everything is checked before the first byte is written. A tensor at a time is read and
  * written, so that memory stays near the network's size.
  */
+#include "common/train/import.h"
 #include "common/base/pool.h"
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
@@ -19,7 +20,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SCRIPT "pipelines/import_taming.py"
 static const char NATIVE[] = "{\"range\":[-1,1],\"size\":null}";
 
 typedef struct {
@@ -31,28 +31,6 @@ typedef struct {
     params_t *params;
     char *preprocess, *quantizer, fingerprint[33];
 } import_t;
-
-/* Refuses pickles and files in several parts: a script turns them into one safetensors file. */
-static void check_container(const char *path) {
-    uint8_t head[4] = {0};
-    if (!fs_exists(path)) die(RC_USAGE, "--weights '%s': no such file", path);
-    if (fs_is_dir(path))
-        die(RC_USAGE, "--weights '%s' is a folder; a safetensors file is needed", path);
-    if (fs_ends(path, ".json") || strstr(path, "-of-0"))
-        die(RC_DATA, "'%s' is one part of several or their index: 'python3 " SCRIPT "' joins them",
-            path);
-    FILE *f = fopen(path, "rb");
-    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
-    if (!f) die_errno(RC_DATA, "cannot open '%s'", path);
-    fclose(f);
-    bool zip = n == 4 && !memcmp(head, "PK\3\4", 4),
-         pickle = n == 4 && head[0] == 0x80 && head[1] && head[1] < 6;
-    if (zip || (pickle && !fs_ends(path, ".safetensors")) || fs_ends(path, ".ckpt") ||
-        fs_ends(path, ".pth") || fs_ends(path, ".pt") || fs_ends(path, ".bin"))
-        die(RC_DATA,
-            "'%s' is a PyTorch checkpoint: 'python3 " SCRIPT "' turns it into safetensors and JSON",
-            path);
-}
 
 /* The side in pixels that diffusers' configuration names for information; 32 where it does not. */
 static size_t read_sample_size(const char *text, size_t size) {
@@ -66,18 +44,14 @@ static size_t read_sample_size(const char *text, size_t size) {
 }
 
 static void read_config(import_t *m) {
-    uint8_t *text;
     size_t size;
     reason_t why;
-    if (!fs_exists(m->config)) die(RC_USAGE, "--config '%s': no such file", m->config);
-    if (fs_is_dir(m->config))
-        die(RC_USAGE, "--config '%s' is a folder; a JSON file is needed", m->config);
-    if (fs_read(m->config, 1 << 20, &text, &size, &why)) die(RC_DATA, "%s", why.text);
+    uint8_t *text = import_read_config(m->config, &size);
     int rc = m->names == VQ_NAMES_TAMING
                  ? vqvae_taming_config(&m->network, &m->sample_size, (char *)text, size, &why)
                  : vqvae_config_parse(&m->network, (char *)text, size, &why);
     if (rc == RC_DATA && (fs_ends(m->config, ".yaml") || fs_ends(m->config, ".yml")))
-        die(rc, "'%s' is YAML: 'python3 " SCRIPT "' turns it into JSON", m->config);
+        die(rc, "'%s' is YAML: 'python3 " IMPORT_SCRIPT "' turns it into JSON", m->config);
     if (rc) die(rc, "'%s': %s", m->config, why.text);
     if (m->names == VQ_NAMES_DIFFUSERS) m->sample_size = read_sample_size((char *)text, size);
     free(text);
@@ -131,21 +105,6 @@ static void read_weights(import_t *m) {
     vqvae_fingerprint_make(m->params, PARAMS_VALUE, m->quantizer, m->preprocess, m->fingerprint);
 }
 
-static void check_out(const import_t *m) {
-    if (fs_exists(m->out) && !fs_is_dir(m->out))
-        die(RC_USAGE, "'%s' is a file; a folder for the RUN is needed", m->out);
-    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors",
-                                        "tokenizer.json"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        char *path = fs_join(m->out, files[i]);
-        if (fs_same(path, m->weights) || fs_same(path, m->config))
-            die(RC_USAGE, "--out '%s' is the folder of the files that are imported", m->out);
-        free(path);
-    }
-    if (!m->force && !fs_dir_empty(m->out))
-        die(RC_USAGE, "'%s' exists and is not empty (--force replaces it)", m->out);
-}
-
 static void write_run(const import_t *m, const char *counts) {
     static const char *const all[] = {""};
     reason_t why;
@@ -176,6 +135,8 @@ static size_t numbers(const params_t *p) {
 }
 
 int cmd_vqvae_import(int argc, char **argv) {
+    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors",
+                                        "tokenizer.json"};
     import_t m = {.force = false};
     int64_t threads = 0;
     const cli_opt_t options[] = {
@@ -201,10 +162,10 @@ int cmd_vqvae_import(int argc, char **argv) {
     else
         die(RC_USAGE, "--from '%s': 'taming' or 'diffusers' is needed", m.from);
     pool_set_threads((int)threads);
-    check_container(m.weights);
+    import_check_weights(m.weights);
     read_config(&m);
     read_size(&m);
-    check_out(&m);
+    import_check_out(m.out, m.force, files, sizeof files / sizeof *files, m.weights, m.config);
     read_weights(&m);
     jsonw_t w = {0};
     jsonw_begin(&w);

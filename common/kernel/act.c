@@ -22,8 +22,10 @@ typedef struct {
     size_t n;
     kern_act_t act;
     bool add;
-    rng_t rng;      /* dropout: its stream, */
-    uint64_t first; /* and the index of element 0 in it */
+    rng_t rng;         /* dropout: its stream, */
+    uint64_t first;    /* and the index of element 0 in it */
+    const int32_t *at; /* of rows: [rows] their numbers, */
+    size_t D;          /* and their width */
 } elementwise_t;
 
 /* Elements of a task. */
@@ -208,14 +210,13 @@ static void draw_some(rng_t rng, uint64_t first, float *draw) {
     for (uint64_t i = 0; i < DRAWS; i++) draw[i] = rng_uniform(rng, first + i);
 }
 
-static void dropout_task(void *ctx, size_t task) {
-    const elementwise_t *e = ctx;
-    size_t at = task * SPAN, n = span_of(e->n, task);
+/* Elements at .. at+n-1, the first of which has the index `first`. */
+static void drop(const elementwise_t *e, size_t at, size_t n, uint64_t first) {
     const float *x = e->a + at;
     float *y = e->y + at, p = e->s, scale = p < 1 ? 1.f / (1.f - p) : 0, draw[DRAWS];
     for (size_t i = 0; i < n; i += DRAWS) {
         size_t count = min_size(n - i, DRAWS);
-        draw_some(e->rng, e->first + at + i, draw);
+        draw_some(e->rng, first + i, draw);
         if (e->add)
             SWEEP(count, x + i, draw, y + i, true, v_select(vb >= p, va * scale, v_set(0)));
         else
@@ -223,9 +224,35 @@ static void dropout_task(void *ctx, size_t task) {
     }
 }
 
+static void dropout_task(void *ctx, size_t task) {
+    const elementwise_t *e = ctx;
+    drop(e, task * SPAN, span_of(e->n, task), e->first + task * SPAN);
+}
+
+static void dropout_row_task(void *ctx, size_t row) {
+    const elementwise_t *e = ctx;
+    if (e->at[row] >= 0)
+        drop(e, row * e->D, e->D, e->first + (uint64_t)e->at[row] * e->D);
+    else if (!e->add)
+        memset(e->y + row * e->D, 0, e->D * sizeof *e->y);
+}
+
 void kern_dropout(const float *x, size_t n, float p, uint64_t seed, uint64_t stream, uint64_t first,
                   float *y, bool add) {
     elementwise_t e = {
         .a = x, .s = p, .n = n, .y = y, .add = add, .rng = {seed, stream}, .first = first};
     run(&e, dropout_task);
+}
+
+void kern_dropout_rows(const float *x, const int32_t *at, size_t n, size_t D, float p,
+                       uint64_t seed, uint64_t stream, uint64_t first, float *y, bool add) {
+    elementwise_t e = {.a = x,
+                       .s = p,
+                       .y = y,
+                       .add = add,
+                       .rng = {seed, stream},
+                       .first = first,
+                       .at = at,
+                       .D = D};
+    parallel_for(n, dropout_row_task, &e);
 }

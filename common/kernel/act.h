@@ -40,4 +40,12 @@ void kern_mul(const float *a, const float *b, size_t n, float *y, bool add);
 void kern_dropout(const float *x, size_t n, float p, uint64_t seed, uint64_t stream, uint64_t first,
                   float *y, bool add);
 
+/* kern_dropout of some rows of a larger x, row i being row at[i] of it: the index of element j of
+ * row i is first + at[i] D + j. Rows where at[i] < 0 count as 0.
+ *
+ *   x, y  [n,D]
+ *   at    [n] */
+void kern_dropout_rows(const float *x, const int32_t *at, size_t n, size_t D, float p,
+                       uint64_t seed, uint64_t stream, uint64_t first, float *y, bool add);
+
 #endif

@@ -43,16 +43,19 @@ typedef struct {
     const kern_attention_t *g;
     const float *q, *k, *v, *o, *lse_in, *do_;
     float *out, *lse, *dq, *dk, *dv;
-    size_t row_blocks, block_rows; /* of the queries of a head */
+    size_t row_blocks, block_rows; /* of the queries of a head, with `at` at most */
     size_t width;                  /* floats from one row of a strip to the next */
     bool add;
 } attention_t;
 
-/* A block of query rows i0 .. i0+rows-1 of batch item b and head h, and the keys j0 .. j1-1 that at
- * least one of them may see. */
+/* A block of query rows of batch item b and head h, and the keys j0 .. j1-1 that at least one of
+ * them may see. */
 typedef struct {
-    size_t b, h, i0, rows, j0, j1;
-    ptrdiff_t shift;      /* row i stands at key position i + shift */
+    size_t b, h, rows, j0, j1;
+    size_t row;           /* the first, as a row of q and o */
+    size_t lse;           /* where its number lies in lse */
+    ptrdiff_t own;        /* row i of the block stands at key position own + i, */
+    const int32_t *at;    /* or at[i] - b Tk */
     const int32_t *first; /* [Tk] of the batch item; NULL: from the first key on */
 } block_t;
 
@@ -63,6 +66,11 @@ typedef struct {
     size_t begin, end;
 } view_t;
 
+/* The key position of row i of a block. */
+static ptrdiff_t position(const kern_attention_t *g, const block_t *block, size_t i) {
+    return block->at ? block->at[i] - (ptrdiff_t)(block->b * g->Tk) : block->own + (ptrdiff_t)i;
+}
+
 /* The first key that the row at key position `own` >= 0 sees. */
 static size_t first_key(const block_t *block, ptrdiff_t own) {
     if (!block->first) return 0;
@@ -70,12 +78,12 @@ static size_t first_key(const block_t *block, ptrdiff_t own) {
     return first < 0 ? (size_t)own : (size_t)first;
 }
 
-/* The view of row i on the keys from .. from+n-1. */
+/* The view of the block's row i on the keys from .. from+n-1. */
 static view_t row_view(const kern_attention_t *g, const block_t *block, size_t i, size_t from,
                        size_t n) {
     view_t view = {0, n};
     if (!g->causal) return view;
-    ptrdiff_t own = (ptrdiff_t)i + block->shift;
+    ptrdiff_t own = position(g, block, i);
     if (own < (ptrdiff_t)from) return (view_t){0, 0};
     size_t first = first_key(block, own);
     view.end = min_size(n, (size_t)own + 1 - from);
@@ -86,24 +94,49 @@ static view_t row_view(const kern_attention_t *g, const block_t *block, size_t i
 /* Narrows [j0, j1) to keys that some row of the block may see: behind the last row nothing under
  * causality, before the least `first` of the rows neither. */
 static void block_range(const kern_attention_t *g, block_t *block) {
-    ptrdiff_t from = (ptrdiff_t)block->i0 + block->shift, end = from + (ptrdiff_t)block->rows;
     block->j0 = 0;
     block->j1 = g->Tk;
     if (!g->causal) return;
+    ptrdiff_t end = block->rows ? position(g, block, block->rows - 1) + 1 : 0;
     block->j1 = end < 0 ? 0 : min_size(g->Tk, (size_t)end);
     if (!block->first) return;
     block->j0 = block->j1;
-    for (ptrdiff_t own = from < 0 ? 0 : from; own < end; own++)
-        block->j0 = min_size(block->j0, first_key(block, own));
+    for (size_t i = 0; i < block->rows; i++) {
+        ptrdiff_t own = position(g, block, i);
+        if (own >= 0) block->j0 = min_size(block->j0, first_key(block, own));
+    }
+}
+
+/* How many of n ascending positions lie before `end`; negative ones come last and do not count. */
+static size_t rows_before(const int32_t *at, size_t n, size_t end) {
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (at[middle] >= 0 && (size_t)at[middle] < end)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The rows of q that stand in batch item b: from *row on; returns how many. */
+static size_t item_rows(const kern_attention_t *g, size_t b, size_t *row) {
+    *row = b * g->Tq;
+    if (!g->at) return g->Tq;
+    *row = rows_before(g->at, g->Tq, b * g->Tk);
+    return rows_before(g->at, g->Tq, (b + 1) * g->Tk) - *row;
 }
 
 static block_t block_of(const attention_t *a, size_t head, size_t index) {
     const kern_attention_t *g = a->g;
-    block_t block = {.b = head / g->heads,
-                     .h = head % g->heads,
-                     .i0 = index * a->block_rows,
-                     .shift = (ptrdiff_t)g->Tk - (ptrdiff_t)g->Tq};
-    block.rows = min_size(a->block_rows, g->Tq - block.i0);
+    block_t block = {.b = head / g->heads, .h = head % g->heads};
+    size_t n = item_rows(g, block.b, &block.row), i0 = min_size(index * a->block_rows, n);
+    block.row += i0;
+    block.rows = min_size(a->block_rows, n - i0);
+    block.own = (ptrdiff_t)(i0 + g->Tk) - (ptrdiff_t)g->Tq;
+    block.at = g->at ? g->at + block.row : NULL;
+    block.lse = g->at ? block.h * g->Tq + block.row : head * g->Tq + i0;
     block.first = g->first ? g->first + block.b * g->Tk : NULL;
     block_range(g, &block);
     return block;
@@ -226,9 +259,8 @@ static void forward_task(void *ctx, size_t task) {
     block_t block = block_of(a, task / a->row_blocks, task % a->row_blocks);
     size_t dh = g->dh, column = block.h * dh;
     bool few = block.rows <= FEW;
-    const float *q = a->q + (block.b * g->Tq + block.i0) * g->ldq + column;
-    float *o = a->out + (block.b * g->Tq + block.i0) * g->ldo + column,
-          *lse = a->lse + (block.b * g->heads + block.h) * g->Tq + block.i0;
+    const float *q = a->q + block.row * g->ldq + column;
+    float *o = a->out + block.row * g->ldo + column, *lse = a->lse + block.lse;
     float *strip = scratch_get(SCRATCH_ATTENTION_TASK, ROWS * a->width * sizeof *strip), top[ROWS],
           sum[ROWS];
     for (size_t r = 0; r < block.rows; r++) {
@@ -244,7 +276,7 @@ static void forward_task(void *ctx, size_t task) {
             kern_gemm_serial(false, true, block.rows, n, dh, q, g->ldq,
                              a->k + key * g->ldk + column, g->ldk, strip, a->width, false, NULL);
         for (size_t r = 0; r < block.rows; r++) {
-            view_t w = row_view(g, &block, block.i0 + r, j, n);
+            view_t w = row_view(g, &block, r, j, n);
             float before = top[r], *s = strip + r * a->width;
             float now = weigh_row(s, n, g->scale, &w, &top[r]);
             if (j == block.j0) {
@@ -268,13 +300,23 @@ static void forward_task(void *ctx, size_t task) {
     }
 }
 
-/* Cuts the query rows into equal blocks of whole tiles; a strip is as wide as the keys need. */
+/* Cuts the query rows of a batch item into equal blocks of whole tiles, as the item with most of
+ * them needs; a strip is as wide as the keys need. */
 static void plan_blocks(attention_t *a) {
     const kern_attention_t *g = a->g;
-    a->row_blocks = ceil_div(g->Tq, ROWS);
-    a->block_rows = a->row_blocks ? ceil_div(ceil_div(g->Tq, a->row_blocks), TILE) * TILE : TILE;
-    a->row_blocks = ceil_div(g->Tq, a->block_rows);
+    size_t most = 0, row;
+    for (size_t b = 0; b < g->B; b++) most = max_size(most, item_rows(g, b, &row));
+    a->row_blocks = ceil_div(most, ROWS);
+    a->block_rows = a->row_blocks ? ceil_div(ceil_div(most, a->row_blocks), TILE) * TILE : TILE;
+    a->row_blocks = ceil_div(most, a->block_rows);
     a->width = ceil_div(min_size(KEYS, g->Tk), VL) * VL;
+}
+
+/* Rows of padding become 0. */
+static void clear_padding(const kern_attention_t *g, float *x, size_t ld) {
+    if (!g->at) return;
+    for (size_t row = rows_before(g->at, g->Tq, g->B * g->Tk); row < g->Tq; row++)
+        memset(x + row * ld, 0, g->heads * g->dh * sizeof *x);
 }
 
 void kern_attention_forward(const kern_attention_t *g, const float *q, const float *k,
@@ -282,6 +324,7 @@ void kern_attention_forward(const kern_attention_t *g, const float *q, const flo
     attention_t a = {.g = g, .q = q, .k = k, .v = v, .out = o, .lse = lse};
     plan_blocks(&a);
     parallel_for(g->B * g->heads * a.row_blocks, forward_task, &a);
+    clear_padding(g, o, g->ldo);
 }
 
 /* ---- backward ---- */
@@ -327,10 +370,10 @@ static void slope_row(float *s, float *dp, size_t n, float scale, const view_t *
  * `slope` are [ROWS,width] each. */
 static void backward_block(const attention_t *a, const block_t *block, float *strip, float *slope) {
     const kern_attention_t *g = a->g;
-    size_t dh = g->dh, column = block->h * dh, row = block->b * g->Tq + block->i0;
+    size_t dh = g->dh, column = block->h * dh, row = block->row;
     const float *q = a->q + row * g->ldq + column, *o = a->o + row * g->ldo + column,
                 *do_ = a->do_ + row * g->ldo + column;
-    const float *lse = a->lse_in + (block->b * g->heads + block->h) * g->Tq + block->i0;
+    const float *lse = a->lse_in + block->lse;
     float *dq = a->dq + row * g->ldq + column, delta[ROWS];
     for (size_t r = 0; r < block->rows; r++) {
         vf sum = {0};
@@ -351,7 +394,7 @@ static void backward_block(const attention_t *a, const block_t *block, float *st
         kern_gemm_serial(false, true, block->rows, n, dh, do_, g->ldo, values, g->ldv, slope, width,
                          false, NULL);
         for (size_t r = 0; r < block->rows; r++) {
-            view_t w = row_view(g, block, block->i0 + r, j, n);
+            view_t w = row_view(g, block, r, j, n);
             float *s = strip + r * width, *ds = slope + r * width;
             slope_row(s, ds, n, g->scale, &w, lse[r], delta[r]);
         }
@@ -405,4 +448,5 @@ void kern_attention_backward(const kern_attention_t *g, const float *q, const fl
                      .add = add};
     plan_blocks(&a);
     parallel_for(g->B * g->heads, backward_task, &a);
+    if (!add) clear_padding(g, dq, g->ldq);
 }

@@ -26,13 +26,17 @@ typedef struct {
      * positions, each seeing only itself. A negative value marks padding, which sees only itself;
      * no range of another position may reach over it. */
     const int32_t *first;
+    /* NULL, or [Tq] and only with `causal`: q and o are the rows of some positions alone, [Tq,D]
+     * over all batch items, and row i stands at position at[i] % Tk of batch item at[i] / Tk. They
+     * ascend; negative ones come last and are padding: their rows of o and dq become 0. */
+    const int32_t *at;
 } kern_attention_t;
 
 /* o = softmax(scale q k^T + mask) v
  *
  *   q, k, v  as kern_attention_t says
  *   o        a row that sees no key becomes 0
- *   lse      [B,heads,Tq]: log of the softmax denominators, for the backward
+ *   lse      [B,heads,Tq], with `at` [heads,Tq]: log of the softmax denominators, for the backward
  *
  * After Dao et al. 2022 (FlashAttention). */
 void kern_attention_forward(const kern_attention_t *g, const float *q, const float *k,
@@ -49,7 +53,7 @@ size_t kern_attention_scratch(const kern_attention_t *g);
  *   dq, dk, dv  strides of q, k, v
  *   scratch     kern_attention_scratch(g) bytes, or NULL if those are none
  *
- * Requires Tq == Tk. */
+ * Requires Tq == Tk, or `at`. */
 void kern_attention_backward(const kern_attention_t *g, const float *q, const float *k,
                              const float *v, const float *o, const float *lse, const float *do_,
                              float *dq, float *dk, float *dv, bool add, void *scratch);

@@ -60,10 +60,15 @@ var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias) {
 }
 
 var_t nn_conv1d(nn_t *nn, const char *name, var_t x, size_t out) {
+    return nn_conv1d_columns(nn, name, x, out, 0, out);
+}
+
+var_t nn_conv1d_columns(nn_t *nn, const char *name, var_t x, size_t out, size_t lo, size_t hi) {
     size_t in = shape_cols(tape_shape(nn->tape, x));
     size_t mark = nn_push(nn, "%s", name);
     var_t W = nn_param2(nn, "weight", in, out, init_normal(nn->conv1d_std));
-    var_t y = nn_apply(nn, x, W, nn_param1(nn, "bias", out, init_zero()), W_IN_OUT);
+    var_t b = nn_param1(nn, "bias", out, init_zero());
+    var_t y = nn_apply_columns(nn, x, W, b, W_IN_OUT, lo, hi);
     nn_pop(nn, mark);
     return y;
 }

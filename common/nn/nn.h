@@ -70,6 +70,8 @@ var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias);
 /* GPT-2's Conv1D, y = x W + b. <name>.weight [in,out] from N(0, conv1d_std^2), <name>.bias [out]
  * zero. */
 var_t nn_conv1d(nn_t *nn, const char *name, var_t x, size_t out);
+/* Columns lo .. hi - 1 of that alone. */
+var_t nn_conv1d_columns(nn_t *nn, const char *name, var_t x, size_t out, size_t lo, size_t hi);
 /* k x k, stride 1, k / 2 zeros on each side; up as in conv_opts_t (1 or 2). k = 1 is a linear
  * layer. <name>.weight [out,in,k,k], <name>.bias [out]. */
 var_t nn_conv2d(nn_t *nn, const char *name, var_t x, size_t out, size_t k, size_t up);
@@ -94,9 +96,10 @@ size_t nn_packed_bytes(const nn_packed_t *p);
 /* x W (+ b), W a parameter, b [out] or NO_VAR: op_linear, or op_packed_linear where nn->packed is
  * set. */
 var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order);
-/* Columns lo .. hi - 1 of that alone, with the same bits, for W [out,in] (W_OUT_IN): [.., hi - lo].
- * Only those rows of W are read. */
-var_t nn_apply_columns(nn_t *nn, var_t x, var_t W, var_t b, size_t lo, size_t hi);
+/* Columns lo .. hi - 1 of that alone, with the same bits: [.., hi - lo]. Only that part of W is
+ * read. */
+var_t nn_apply_columns(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order, size_t lo,
+                       size_t hi);
 /* op_head_xent over W, a parameter [V,D], or op_packed_head_xent where nn->packed is set. */
 head_xent_out_t nn_head_xent(nn_t *nn, var_t x, var_t W, head_xent_t o);
 
@@ -124,8 +127,12 @@ typedef struct {
     float dropout;
     var_t first; /* I32 [B,T] or NO_VAR: kern_attention_t.first */
 } transformer_opts_t;
-/* x [B,T,D] -> [B,T,D] after ln_f. */
-var_t nn_transformer(nn_t *nn, var_t x, transformer_opts_t o);
+/* x [B,T,D] -> [B,T,D] after ln_f.
+ *
+ * read  NO_VAR, or I32 [n]: the rows of [B*T] that are wanted, ascending, padding (negative) last
+ *       -> [n,D]. The last block then computes all keys and values, and everything else of those
+ *       rows alone: the same numbers, dropout too. */
+var_t nn_transformer(nn_t *nn, var_t x, var_t read, transformer_opts_t o);
 /* The pieces around a caller's own attention over its KV cache, for block `layer`: qkv [B,T,3D] =
  * nn_block_qkv(x); the caller attends; x = nn_block_rest(x, attended); behind the last block
  * nn_final_norm. */

@@ -59,11 +59,12 @@ var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order) {
     return op_packed_linear(nn->tape, x, packed, b, out, nn->packed->kind);
 }
 
-var_t nn_apply_columns(nn_t *nn, var_t x, var_t W, var_t b, size_t lo, size_t hi) {
+var_t nn_apply_columns(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order, size_t lo,
+                       size_t hi) {
     int i = tape_param_index(nn->tape, W);
-    if (!nn->packed || i < 0) return op_linear_columns(nn->tape, x, W, b, lo, hi);
+    if (!nn->packed || i < 0) return op_linear_columns(nn->tape, x, W, b, order, lo, hi);
     size_t out;
-    var_t packed = packed_var(nn, i, W, W_OUT_IN, &out);
+    var_t packed = packed_var(nn, i, W, order, &out);
     return op_packed_columns(nn->tape, x, packed, b, out, nn->packed->kind, lo, hi);
 }
 

@@ -23,33 +23,69 @@ static var_t mlp(nn_t *nn, var_t x, const transformer_opts_t *o) {
     return h;
 }
 
-static var_t residual(nn_t *nn, var_t x, var_t branch, float dropout) {
-    shape_t s = tape_shape(nn->tape, x);
-    size_t row = s.rank == 3 ? s.dim[1] * s.dim[2] : shape_cols(s);
-    return op_add(nn->tape, x, op_dropout(nn->tape, branch, dropout, row));
+/* What dropout knows of the rows at hand: the elements of a sample, and where the rows lie if they
+ * are not all. */
+typedef struct {
+    size_t sample;
+    var_t read;
+} place_t;
+
+static var_t residual(nn_t *nn, var_t x, var_t branch, float dropout, place_t at) {
+    return op_add(nn->tape, x, op_dropout_some(nn->tape, branch, dropout, at.sample, at.read));
 }
 
-var_t nn_block_rest(nn_t *nn, size_t layer, var_t x, var_t attended, transformer_opts_t o) {
+static var_t rest(nn_t *nn, size_t layer, var_t x, var_t attended, place_t at,
+                  const transformer_opts_t *o) {
     size_t D = shape_cols(tape_shape(nn->tape, x));
     size_t mark = nn_push(nn, "h.%zu", layer);
     size_t inner = nn_push(nn, "attn");
     var_t a = nn_conv1d(nn, "c_proj", attended, D);
-    x = residual(nn, x, a, o.dropout);
+    x = residual(nn, x, a, o->dropout, at);
     nn_pop(nn, inner);
-    var_t m = mlp(nn, nn_layernorm(nn, "ln_2", x, EPS), &o);
+    var_t m = mlp(nn, nn_layernorm(nn, "ln_2", x, EPS), o);
     inner = nn_push(nn, "mlp"); /* dropout's stream */
-    x = residual(nn, x, m, o.dropout);
+    x = residual(nn, x, m, o->dropout, at);
     nn_pop(nn, inner);
     nn_pop(nn, mark);
     return x;
+}
+
+/* Elements of a sample of x [B,T,D], or of a row of x [n,D]. */
+static size_t sample_of(const nn_t *nn, var_t x) {
+    shape_t s = tape_shape(nn->tape, x);
+    return s.rank == 3 ? s.dim[1] * s.dim[2] : shape_cols(s);
+}
+
+var_t nn_block_rest(nn_t *nn, size_t layer, var_t x, var_t attended, transformer_opts_t o) {
+    return rest(nn, layer, x, attended, (place_t){sample_of(nn, x), NO_VAR}, &o);
+}
+
+/* A block of which only the rows `read` are wanted: those of x [B,T,D] -> [n,D]. */
+static var_t block_of_some(nn_t *nn, size_t layer, var_t x, var_t read, transformer_opts_t o) {
+    tape_t *t = nn->tape;
+    shape_t s = tape_shape(t, x), rows = F32_2(s.dim[0] * s.dim[1], s.dim[2]);
+    size_t D = s.dim[2], mark = nn_push(nn, "h.%zu", layer);
+    var_t h = nn_layernorm(nn, "ln_1", x, EPS);
+    var_t kv = nn_conv1d_columns(nn, "attn.c_attn", h, 3 * D, D, 3 * D);
+    var_t some = op_gather(t, tape_reshape(t, h, rows), read);
+    var_t q = nn_conv1d_columns(nn, "attn.c_attn", some, 3 * D, 0, D);
+    nn_pop(nn, mark);
+    attention_opts_t a = {.heads = o.heads, .causal = true, .first = o.first};
+    var_t attended = op_attention_some(t, q, kv, read, a);
+    place_t at = {sample_of(nn, x), read};
+    return rest(nn, layer, op_gather(t, tape_reshape(t, x, rows), read), attended, at, &o);
 }
 
 var_t nn_final_norm(nn_t *nn, var_t x) {
     return nn_layernorm(nn, "ln_f", x, EPS);
 }
 
-var_t nn_transformer(nn_t *nn, var_t x, transformer_opts_t o) {
+var_t nn_transformer(nn_t *nn, var_t x, var_t read, transformer_opts_t o) {
     for (size_t i = 0; i < o.layers; i++) {
+        if (read != NO_VAR && i + 1 == o.layers) {
+            x = block_of_some(nn, i, x, read, o);
+            break;
+        }
         var_t qkv = nn_block_qkv(nn, i, x);
         attention_opts_t a = {.heads = o.heads, .causal = true, .first = o.first};
         x = nn_block_rest(nn, i, x, op_attention_packed(nn->tape, qkv, a), o);

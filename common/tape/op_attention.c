@@ -1,5 +1,5 @@
-/* op_attention.c - attention over separate q, k, v or one packed matrix. Output 1 is the log of the
- * softmax denominators. */
+/* op_attention.c - attention over separate q, k, v, one packed matrix, or some positions' q and a
+ * packed matrix of all keys and values. Output 1 is the log of the softmax denominators. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
@@ -8,46 +8,51 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Inputs: q, k, v, or one qkv in place of q while k and v are absent. */
-enum { Q, K, V, FIRST_SEEN, N_IN };
+enum { Q, K, V, FIRST_SEEN, AT, N_IN };
 enum { OUT, LOG_SUM, N_OUT };
-enum { HEADS, CAUSAL, PACKED }; /* attr.i */
-enum { SCALE };                 /* attr.f */
+enum { HEADS, CAUSAL, WAY }; /* attr.i */
+enum { SCALE };              /* attr.f */
 
-static bool is_packed(const op_run_t *r) {
-    return r->attr->i[PACKED] != 0;
-}
+/* WAY: where q, k and v lie, as columns first * D .. of the input `in`, whose rows are `columns`
+ * times D long. */
+typedef enum { APART, PACKED, SOME } way_t;
+typedef struct {
+    int in;
+    size_t first, columns;
+} part_t;
+static const part_t parts[][3] = {[APART] = {{Q, 0, 1}, {K, 0, 1}, {V, 0, 1}},
+                                  [PACKED] = {{Q, 0, 3}, {Q, 1, 3}, {Q, 2, 3}},
+                                  [SOME] = {{Q, 0, 1}, {K, 0, 2}, {K, 1, 2}}};
 
 static kern_attention_t geometry(const op_run_t *r) {
-    const shape_t *o = r->out_shape[OUT];
-    size_t D = o->dim[2], heads = (size_t)r->attr->i[HEADS];
-    size_t ld = is_packed(r) ? 3 * D : D;
-    return (kern_attention_t){.B = o->dim[0],
-                              .Tq = o->dim[1],
-                              .Tk = o->dim[1],
+    const shape_t *o = r->out_shape[OUT], *keys = r->in_shape[parts[r->attr->i[WAY]][K].in];
+    const part_t *part = parts[r->attr->i[WAY]];
+    size_t D = shape_cols(*o), heads = (size_t)r->attr->i[HEADS];
+    return (kern_attention_t){.B = keys->dim[0],
+                              .Tq = o->dim[o->rank - 2],
+                              .Tk = keys->dim[1],
                               .heads = heads,
                               .dh = D / heads,
-                              .ldq = ld,
-                              .ldk = ld,
-                              .ldv = ld,
+                              .ldq = part[Q].columns * D,
+                              .ldk = part[K].columns * D,
+                              .ldv = part[V].columns * D,
                               .ldo = D,
                               .scale = r->attr->f[SCALE],
                               .causal = r->attr->i[CAUSAL] != 0,
-                              .first = r->in[FIRST_SEEN]};
+                              .first = r->in[FIRST_SEEN],
+                              .at = r->in[AT]};
 }
 
-/* Where q, k and v lie: apart, or as columns [0,D), [D,2D), [2D,3D) of qkv. */
 static void values(const op_run_t *r, size_t D, const float *x[3]) {
-    for (size_t i = Q; i <= V; i++)
-        x[i] = is_packed(r) ? (const float *)r->in[Q] + i * D : r->in[i];
+    const part_t *part = parts[r->attr->i[WAY]];
+    for (size_t i = Q; i <= V; i++) x[i] = (const float *)r->in[part[i].in] + part[i].first * D;
 }
 /* The same of their gradients; NULL where none is wanted. */
 static void gradients(const op_run_t *r, size_t D, float *dx[3]) {
+    const part_t *part = parts[r->attr->i[WAY]];
     for (size_t i = Q; i <= V; i++) {
-        if (!is_packed(r))
-            dx[i] = r->din[i];
-        else
-            dx[i] = r->din[Q] ? r->din[Q] + i * D : NULL;
+        float *din = r->din[part[i].in];
+        dx[i] = din ? din + part[i].first * D : NULL;
     }
 }
 
@@ -65,7 +70,8 @@ static void backward(const op_run_t *r) {
     values(r, g.ldo, x);
     gradients(r, g.ldo, dx);
     if (!dx[Q] || !dx[K] || !dx[V]) BUG("attention: q, k and v need gradients together");
-    if (!is_packed(r) && (r->add[Q] != r->add[K] || r->add[K] != r->add[V]))
+    const part_t *part = parts[r->attr->i[WAY]];
+    if (r->add[part[Q].in] != r->add[part[K].in] || r->add[part[K].in] != r->add[part[V].in])
         BUG("attention: q, k and v must be new values of their own");
     kern_attention_backward(&g, x[Q], x[K], x[V], r->out[OUT], r->out[LOG_SUM], r->dout[OUT], dx[Q],
                             dx[K], dx[V], r->add[Q], r->scratch);
@@ -78,47 +84,64 @@ static size_t scratch(const op_run_t *r, bool backward_pass) {
 
 static double flops(const op_run_t *r) {
     kern_attention_t g = geometry(r);
-    return 4.0 * (double)(g.B * g.heads) * (double)g.Tq * (double)g.Tk * (double)g.dh *
-           (g.causal ? 0.5 : 1);
+    const shape_t *o = r->out_shape[OUT];
+    return 4.0 * (double)shape_count(*o) * (double)g.Tk * (g.causal ? 0.5 : 1);
 }
 
 static const opdef_t attention_def = {.name = "attention",
                                       .forward = forward,
                                       .backward = backward,
                                       .scratch = scratch,
-                                      .keeps_in =
-                                          OP_BIT(Q) | OP_BIT(K) | OP_BIT(V) | OP_BIT(FIRST_SEEN),
+                                      .keeps_in = OP_BIT(Q) | OP_BIT(K) | OP_BIT(V) |
+                                                  OP_BIT(FIRST_SEEN) | OP_BIT(AT),
                                       .keeps_out = OP_BIT(OUT) | OP_BIT(LOG_SUM),
                                       .grads_in = OP_BIT(Q) | OP_BIT(K) | OP_BIT(V),
                                       .flops = flops};
 
-static var_t record(tape_t *t, const var_t in[3], bool packed, attention_opts_t o) {
-    shape_t s = tape_shape(t, in[Q]);
-    size_t D = packed ? s.dim[2] / 3 : s.dim[2];
+/* in: q, k, v and `at`, NO_VAR where the way has none. */
+static var_t record(tape_t *t, const var_t in[4], way_t way, attention_opts_t o) {
+    const part_t *keys = &parts[way][K];
+    shape_t s = tape_shape(t, in[keys->in]);
+    size_t D = s.dim[2] / keys->columns;
     if (s.rank != 3 || !o.heads || D % o.heads)
         tape_shape_bug(t, "attention", "width and heads do not fit", s, F32_1(o.heads));
     for (int i = K; i <= V; i++)
-        if (!packed && tape_count(t, in[i]) != tape_count(t, in[Q]))
-            tape_shape_bug(t, "attention", "q, k, v differ", s, tape_shape(t, in[i]));
+        if (way == APART && tape_count(t, in[i]) != tape_count(t, in[Q]))
+            tape_shape_bug(t, "attention", "q, k, v differ", tape_shape(t, in[Q]),
+                           tape_shape(t, in[i]));
+    if (way == SOME && (!o.causal || tape_count(t, in[Q]) != tape_count(t, in[3]) * D))
+        tape_shape_bug(t, "attention", "q and `at` differ, or attention is not causal",
+                       tape_shape(t, in[Q]), tape_shape(t, in[3]));
     if (o.first != NO_VAR && (!o.causal || tape_count(t, o.first) != s.dim[0] * s.dim[1]))
         tape_shape_bug(t, "attention", "`first` does not fit, or attention is not causal", s,
                        tape_shape(t, o.first));
-    op_spec_t spec = {
-        .def = &attention_def, .n_in = N_IN, .n_out = N_OUT, .in = {in[Q], in[K], in[V], o.first}};
-    spec.out[OUT] = F32_3(s.dim[0], s.dim[1], D);
-    spec.out[LOG_SUM] = F32_3(s.dim[0], o.heads, s.dim[1]);
+    op_spec_t spec = {.def = &attention_def,
+                      .n_in = N_IN,
+                      .n_out = N_OUT,
+                      .in = {in[Q], in[K], in[V], o.first, in[3]}};
+    if (way == SOME) {
+        size_t rows = tape_count(t, in[3]);
+        spec.out[OUT] = F32_2(rows, D);
+        spec.out[LOG_SUM] = F32_2(o.heads, rows);
+    } else {
+        spec.out[OUT] = F32_3(s.dim[0], s.dim[1], D);
+        spec.out[LOG_SUM] = F32_3(s.dim[0], o.heads, s.dim[1]);
+    }
     spec.attr.i[HEADS] = (int64_t)o.heads;
     spec.attr.i[CAUSAL] = o.causal;
-    spec.attr.i[PACKED] = packed;
+    spec.attr.i[WAY] = way;
     spec.attr.f[SCALE] = o.scale > 0 ? o.scale : 1 / sqrtf((float)(D / o.heads));
     return tape_op(t, &spec);
 }
 
 var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o) {
-    return record(t, (var_t[]){q, k, v}, false, o);
+    return record(t, (var_t[]){q, k, v, NO_VAR}, APART, o);
 }
 var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o) {
-    return record(t, (var_t[]){qkv, NO_VAR, NO_VAR}, true, o);
+    return record(t, (var_t[]){qkv, NO_VAR, NO_VAR, NO_VAR}, PACKED, o);
+}
+var_t op_attention_some(tape_t *t, var_t q, var_t kv, var_t at, attention_opts_t o) {
+    return record(t, (var_t[]){q, kv, NO_VAR, at}, SOME, o);
 }
 
 /* ---- with a KV cache ---- */

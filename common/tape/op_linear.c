@@ -6,45 +6,59 @@
 #include <string.h>
 
 enum { X, W, B, N_IN };
-enum { ORDER, LO }; /* attr.i: weight_order_t, the first column of y (W_OUT_IN) */
+enum { ORDER, LO }; /* attr.i: weight_order_t, the first column of y */
 
 #define ROWS(r) shape_rows(*(r)->in_shape[X])
 #define IN(r) shape_cols(*(r)->in_shape[X])
 #define OUT(r) shape_cols(*(r)->out_shape[0])
 #define FIRST(r) ((size_t)(r)->attr->i[LO])
 
-static void forward(const op_run_t *r) {
-    bool out_in = r->attr->i[ORDER] == W_OUT_IN;
-    const float *w = r->in[W], *b = r->in[B];
-    kern_gemm(false, out_in, ROWS(r), OUT(r), IN(r), r->in[X], IN(r), w + FIRST(r) * IN(r),
-              out_in ? IN(r) : OUT(r), r->out[0], OUT(r), false, b ? b + FIRST(r) : NULL);
+/* W as it is stored: the floats of a row, and where the first column that y reads begins. */
+typedef struct {
+    bool out_in;
+    size_t ld, at;
+} weight_t;
+static weight_t weight_of(const op_run_t *r) {
+    if (r->attr->i[ORDER] == W_OUT_IN) return (weight_t){true, IN(r), FIRST(r) * IN(r)};
+    return (weight_t){false, shape_count(*r->in_shape[W]) / IN(r), FIRST(r)};
 }
 
-/* The gradients of rows of W, or numbers of b, that no column of y has read: unit floats each. */
-static void clear_unread(const op_run_t *r, int input, size_t unit) {
+static void forward(const op_run_t *r) {
+    weight_t w = weight_of(r);
+    const float *b = r->in[B];
+    kern_gemm(false, w.out_in, ROWS(r), OUT(r), IN(r), r->in[X], IN(r),
+              (const float *)r->in[W] + w.at, w.ld, r->out[0], OUT(r), false,
+              b ? b + FIRST(r) : NULL);
+}
+
+/* Of an input's n rows of `all` numbers y has read lo .. hi - 1: the gradients of the others are
+ * 0. */
+static void clear_unread(const op_run_t *r, int input, size_t n, size_t lo, size_t hi, size_t all) {
     if (r->add[input]) return;
-    size_t lo = FIRST(r), hi = lo + OUT(r), all = shape_count(*r->in_shape[input]) / unit;
-    memset(r->din[input], 0, lo * unit * sizeof(float));
-    memset(r->din[input] + hi * unit, 0, (all - hi) * unit * sizeof(float));
+    for (size_t i = 0; i < n; i++) {
+        memset(r->din[input] + i * all, 0, lo * sizeof(float));
+        memset(r->din[input] + i * all + hi, 0, (all - hi) * sizeof(float));
+    }
 }
 
 /* y = x W' + b, W' [in,out]: dx = dy W'^T, dW' = x^T dy, db = column sums of dy. */
 static void backward(const op_run_t *r) {
-    bool out_in = r->attr->i[ORDER] == W_OUT_IN;
-    size_t n = ROWS(r), in = IN(r), out = OUT(r);
-    const float *x = r->in[X], *w = (const float *)r->in[W] + FIRST(r) * in, *dy = r->dout[0];
+    weight_t w = weight_of(r);
+    size_t n = ROWS(r), in = IN(r), out = OUT(r), lo = FIRST(r), hi = lo + out;
+    const float *x = r->in[X], *dy = r->dout[0];
     if (r->din[X])
-        kern_gemm(false, !out_in, n, in, out, dy, out, w, out_in ? in : out, r->din[X], in,
-                  r->add[X], NULL);
-    if (r->din[W] && out_in) {
-        clear_unread(r, W, in);
-        kern_gemm(true, false, out, in, n, dy, out, x, in, r->din[W] + FIRST(r) * in, in, r->add[W],
-                  NULL);
+        kern_gemm(false, !w.out_in, n, in, out, dy, out, (const float *)r->in[W] + w.at, w.ld,
+                  r->din[X], in, r->add[X], NULL);
+    if (r->din[W] && w.out_in) {
+        clear_unread(r, W, 1, lo * in, hi * in, shape_count(*r->in_shape[W]));
+        kern_gemm(true, false, out, in, n, dy, out, x, in, r->din[W] + w.at, w.ld, r->add[W], NULL);
     }
-    if (r->din[W] && !out_in)
-        kern_gemm(true, false, in, out, n, x, in, dy, out, r->din[W], out, r->add[W], NULL);
+    if (r->din[W] && !w.out_in) {
+        clear_unread(r, W, in, lo, hi, w.ld);
+        kern_gemm(true, false, in, out, n, x, in, dy, out, r->din[W] + w.at, w.ld, r->add[W], NULL);
+    }
     if (r->din[B]) {
-        clear_unread(r, B, 1);
+        clear_unread(r, B, 1, lo, hi, shape_count(*r->in_shape[B]));
         kern_colsum(dy, n, out, r->din[B] + FIRST(r), r->add[B]);
     }
 }
@@ -82,6 +96,7 @@ var_t op_linear(tape_t *t, var_t x, var_t w, var_t b, weight_order_t order) {
     return record(t, x, w, b, order, 0, order == W_OUT_IN ? shape_rows(sw) : shape_cols(sw));
 }
 
-var_t op_linear_columns(tape_t *t, var_t x, var_t w, var_t b, size_t lo, size_t hi) {
-    return record(t, x, w, b, W_OUT_IN, lo, hi);
+var_t op_linear_columns(tape_t *t, var_t x, var_t w, var_t b, weight_order_t order, size_t lo,
+                        size_t hi) {
+    return record(t, x, w, b, order, lo, hi);
 }

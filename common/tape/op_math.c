@@ -107,6 +107,7 @@ var_t op_scale(tape_t *t, var_t x, float factor) {
 
 /* ---- dropout ---- */
 
+enum { WHICH = 1 };    /* the input that numbers the rows, absent where x is whole */
 enum { P };            /* attr.f: probability */
 enum { ROW_ELEMENTS }; /* attr.i */
 
@@ -114,7 +115,12 @@ enum { ROW_ELEMENTS }; /* attr.i */
 static void dropout(const op_run_t *r, const float *x, float *y, bool add) {
     uint64_t stream = rng_fold((rng_t){r->seed, r->attr->stream}, r->step).stream;
     uint64_t first = r->first_sample * (uint64_t)r->attr->i[ROW_ELEMENTS];
-    kern_dropout(x, COUNT(r), r->attr->f[P], r->seed, stream, first, y, add);
+    float p = r->attr->f[P];
+    if (!r->in[WHICH])
+        kern_dropout(x, COUNT(r), p, r->seed, stream, first, y, add);
+    else
+        kern_dropout_rows(x, r->in[WHICH], shape_rows(*r->in_shape[X]), shape_cols(*r->in_shape[X]),
+                          p, r->seed, stream, first, y, add);
 }
 static void dropout_forward(const op_run_t *r) {
     dropout(r, r->in[X], r->out[0], false);
@@ -125,14 +131,22 @@ static void dropout_backward(const op_run_t *r) {
 static const opdef_t dropout_def = {.name = "dropout",
                                     .forward = dropout_forward,
                                     .backward = dropout_backward,
+                                    .keeps_in = OP_BIT(WHICH),
                                     .grads_in = OP_BIT(X),
                                     .over_in = OP_BIT(X),
                                     .over_dout = OP_BIT(X)};
 
 var_t op_dropout(tape_t *t, var_t x, float p, size_t row_elements) {
+    return op_dropout_some(t, x, p, row_elements, NO_VAR);
+}
+
+var_t op_dropout_some(tape_t *t, var_t x, float p, size_t row_elements, var_t at) {
     if (p <= 0) return x;
+    if (at != NO_VAR && tape_count(t, at) != shape_rows(tape_shape(t, x)))
+        tape_shape_bug(t, "dropout", "rows and their numbers differ", tape_shape(t, x),
+                       tape_shape(t, at));
     op_spec_t s = {
-        .def = &dropout_def, .n_in = 1, .n_out = 1, .in = {x}, .out = {tape_shape(t, x)}};
+        .def = &dropout_def, .n_in = 2, .n_out = 1, .in = {x, at}, .out = {tape_shape(t, x)}};
     s.attr.f[P] = p;
     s.attr.i[ROW_ELEMENTS] = (int64_t)row_elements;
     return tape_op(t, &s);

@@ -21,9 +21,9 @@ typedef enum { W_OUT_IN, W_IN_OUT } weight_order_t;
  *   b        [out] or NO_VAR
  */
 var_t op_linear(tape_t *t, var_t x, var_t W, var_t b, weight_order_t order);
-/* Columns lo .. hi - 1 of that alone, W [out,in] (W_OUT_IN) -> [.., hi - lo]: only those rows of W
- * are read. */
-var_t op_linear_columns(tape_t *t, var_t x, var_t W, var_t b, size_t lo, size_t hi);
+/* Columns lo .. hi - 1 of that alone -> [.., hi - lo]: only that part of W is read. */
+var_t op_linear_columns(tape_t *t, var_t x, var_t W, var_t b, weight_order_t order, size_t lo,
+                        size_t hi);
 
 /* The same over kern_pack's weights. Forward only.
  *
@@ -80,6 +80,9 @@ var_t op_scale(tape_t *t, var_t x, float factor);
  * plan_key and the scope path. row_elements: elements per sample, so that an element's number is
  * the same for any batch. */
 var_t op_dropout(tape_t *t, var_t x, float p, size_t row_elements);
+/* The same for some rows of a larger x: row i of x [n,D] is row at[i] of it, at I32 [n], and gets
+ * what that row gets; 0 where at[i] < 0. */
+var_t op_dropout_some(tape_t *t, var_t x, float p, size_t row_elements, var_t at);
 /* sum over i of weight[i] scalar[i], 1 <= n <= OP_IN: the total loss. The weights are copied. */
 var_t op_weighted_sum(tape_t *t, const var_t *scalar, const float *weight, size_t n);
 
@@ -95,6 +98,10 @@ typedef struct {
 var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o);
 /* qkv [B,T,3D], columns q | k | v -> [B,T,D]. */
 var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o);
+/* The rows of some positions alone, causal: q [n,D], kv [B,T,2D], columns k | v -> [n,D]. at I32
+ * [n]: the row of [B*T] that each row of q stands at, ascending; negative ones come last and are
+ * padding, whose rows become 0. q and kv get gradients together. */
+var_t op_attention_some(tape_t *t, var_t q, var_t kv, var_t at, attention_opts_t o);
 
 /* For acting: new positions of some sequences, each a lane with a KV cache of its own. */
 typedef struct {

@@ -2,6 +2,7 @@
 #include "gato/model/graph.h"
 
 #include "common/base/sizes.h"
+#include "gato/model/reads.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,11 +11,14 @@
 /* Plans of all shapes that a training of several tasks meets again and again; they share memory. */
 enum { PLANS = 64 };
 
+enum { SIZE_B, SIZE_T, SIZE_READ, SIZES };
+
 struct gato_graphs {
     const gato_model_t *model;
     graph_opts_t opts;
-    plan_cache_t *plans; /* by sizes, size_t [2 + n_pools + n_groups]: B, T, rows of each */
+    plan_cache_t *plans; /* by sizes, size_t [SIZES + n_pools + n_groups]: and rows of each */
     size_t *sizes;       /* of the batch at hand */
+    reads_t reads;       /* of the batch at hand */
     gato_graph_t *last;
     double padding;
 };
@@ -43,8 +47,11 @@ static void sizes_of(gato_graphs_t *g, const batch_t *b, const packing_t *p) {
     const gato_model_t *m = g->model;
     size_t *s = g->sizes;
     bool mixed = m->tasks.n > 1;
-    *s++ = p->B;
-    *s++ = p->T;
+    bool whole = g->opts.all_logits || g->opts.whole;
+    s[SIZE_B] = p->B;
+    s[SIZE_T] = p->T;
+    s[SIZE_READ] = whole ? 0 : reads_bound(&g->reads, p, g->opts.exact);
+    s += SIZES;
     for (size_t i = 0; i < m->n_pools; i++)
         *s++ = bucket(&g->opts, m->pool[i].embed->own && mixed, b->pool[i].n);
     for (size_t i = 0; i < m->n_groups; i++)
@@ -62,7 +69,7 @@ static void record_group(nn_t *nn, const gato_model_t *m, gato_graph_t *g, size_
     for (size_t k = 0; k < inputs; k++)
         in[k] = tape_input(t, spec[k].name, gato_input_shape(&spec[k], n));
     shape_t s = tape_shape(t, g->hidden);
-    var_t hidden = tape_reshape(t, g->hidden, F32_2(s.dim[0] * s.dim[1], s.dim[2]));
+    var_t hidden = tape_reshape(t, g->hidden, F32_2(shape_rows(s), shape_cols(s)));
     var_t rows = op_gather(t, hidden, in[INPUT_POSITION]);
     m->group[i].head->record(nn, m, &m->group[i], n, rows, in, train, &g->head[i]);
 }
@@ -109,25 +116,26 @@ static void graph_init(gato_graph_t *g, const gato_model_t *m) {
     g->group_input = g->in.pool_input + m->n_pools * ROWS_INPUTS;
     for (size_t i = 0; i < m->n_groups; i++) g->head[i] = head_vars_none;
     for (size_t i = 0; i < m->n_groups * ROWS_INPUTS; i++) g->group_input[i] = NO_VAR;
-    g->embeddings = g->hidden = g->logits = NO_VAR;
+    g->embeddings = g->hidden = g->logits = g->read = NO_VAR;
 }
 
 static void record_graph(void *context, const void *key, plan_memory_t *memory, cached_plan_t *at) {
     const gato_graphs_t *graphs = context;
     const gato_model_t *m = graphs->model;
     const graph_opts_t *o = &graphs->opts;
-    const size_t *sizes = key, *pools = sizes + 2, *groups = pools + m->n_pools;
+    const size_t *sizes = key, *pools = sizes + SIZES, *groups = pools + m->n_pools;
     gato_graph_t *g = at->vars;
     graph_init(g, m);
-    g->B = sizes[0];
-    g->T = sizes[1];
+    g->B = sizes[SIZE_B];
+    g->T = sizes[SIZE_T];
     g->tape = at->tape = tape_new(m->params);
     nn_t nn;
     nn_begin(&nn, g->tape);
     nn.packed = o->packed;
     g->embeddings = gato_embed(&nn, m, pools, g->B, g->T, &g->in);
     g->first = tape_input(g->tape, "first", I32_2(g->B, g->T));
-    g->hidden = gato_hidden(&nn, m, g->embeddings, g->first, o->train);
+    if (sizes[SIZE_READ]) g->read = tape_input(g->tape, "read", I32_1(sizes[SIZE_READ]));
+    g->hidden = gato_hidden(&nn, m, g->embeddings, g->first, g->read, o->train);
     if (o->all_logits) {
         size_t D = (size_t)m->config.model.width;
         var_t rows = tape_reshape(g->tape, g->hidden, F32_2(g->B * g->T, D));
@@ -140,7 +148,7 @@ static void record_graph(void *context, const void *key, plan_memory_t *memory, 
 
 gato_graphs_t *gato_graphs_new(const gato_model_t *m, graph_opts_t o) {
     gato_graphs_t *g = NEW(gato_graphs_t);
-    size_t sizes = 2 + m->n_pools + m->n_groups;
+    size_t sizes = SIZES + m->n_pools + m->n_groups;
     *g = (gato_graphs_t){.model = m, .opts = o, .sizes = xcalloc(sizes, sizeof *g->sizes)};
     g->plans = plan_cache_new(PLANS, sizes * sizeof *g->sizes, graph_bytes(m), record_graph);
     return g;
@@ -149,6 +157,7 @@ gato_graphs_t *gato_graphs_new(const gato_model_t *m, graph_opts_t o) {
 void gato_graphs_free(gato_graphs_t *g) {
     if (!g) return;
     plan_cache_free(g->plans);
+    reads_release(&g->reads);
     free(g->sizes);
     free(g);
 }
@@ -233,19 +242,16 @@ void gato_first_fill(const batch_t *b, const packing_t *p, int32_t *first) {
     }
 }
 
-/* Turns ragged positions into rows of [B * T]. Neighbours mostly belong to one sequence, so a walk
- * finds it. */
+/* Turns ragged positions into rows of the hidden states. */
 static void fill_positions(gato_graph_t *g, var_t v, const batch_t *b, const packing_t *p,
-                           const column_t *position) {
+                           const reads_t *reads, const column_t *position) {
     int32_t *to = plan_data(g->plan, v);
     size_t all = tape_count(g->tape, v), s = 0;
     for (size_t i = 0; i < all; i++) {
         to[i] = -1;
         if (i >= position->n) continue;
-        int32_t at = column_at(position, i);
-        while (at < column_at(&b->start, s)) s--;
-        while (at >= column_at(&b->start, s + 1)) s++;
-        to[i] = (int32_t)(p->row[s] * p->T + p->offset[s]) + at - column_at(&b->start, s);
+        size_t place = packing_place(p, b, column_at(position, i), &s);
+        to[i] = g->read == NO_VAR ? (int32_t)place : reads->number[place];
     }
 }
 
@@ -253,16 +259,19 @@ gato_graph_t *gato_graph_fill(gato_graphs_t *graphs, const batch_t *b) {
     const gato_model_t *m = graphs->model;
     if (!batch_sequences(b) || !batch_positions(b)) BUG("an empty batch");
     packing_t p = packing_of(b, graphs->opts.exact);
+    reads_find(&graphs->reads, b, &p);
     sizes_of(graphs, b, &p);
     gato_graph_t *g = plan_cache_get(graphs->plans, graphs->sizes, graphs)->vars;
     graphs->last = g;
-    gato_inputs_fill(g->plan, g->tape, m, &g->in, graphs->sizes + 2, b, &p);
+    gato_inputs_fill(g->plan, g->tape, m, &g->in, graphs->sizes + SIZES, b, &p);
     gato_first_fill(b, &p, plan_data(g->plan, g->first));
+    if (g->read != NO_VAR)
+        reads_fill(&graphs->reads, &p, plan_data(g->plan, g->read), tape_count(g->tape, g->read));
     for (size_t i = 0; i < m->n_groups; i++) {
         const rows_t *rows = &b->target[i].rows;
         const var_t *in = g->group_input + i * ROWS_INPUTS;
         if (in[INPUT_POSITION] == NO_VAR) continue;
-        fill_positions(g, in[INPUT_POSITION], b, &p, &rows->input[INPUT_POSITION]);
+        fill_positions(g, in[INPUT_POSITION], b, &p, &graphs->reads, &rows->input[INPUT_POSITION]);
         for (size_t k = 1; k < rows->n_inputs; k++)
             fill_column(g->plan, g->tape, in[k], &rows->spec[k], &rows->input[k]);
     }

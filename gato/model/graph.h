@@ -23,12 +23,16 @@ typedef struct {
  * alone. Release with packing_release. */
 packing_t packing_of(const batch_t *b, bool exact);
 void packing_release(packing_t *p);
+/* The row of [B*T] of a ragged position of the batch. *sequence: where the search for its sequence
+ * starts, and then that sequence. */
+size_t packing_place(const packing_t *p, const batch_t *b, int32_t position, size_t *sequence);
 
 typedef struct {
     bool train;      /* dropout, and one backward pass */
     bool all_logits; /* keep embeddings, hidden states and the logits of every position (trace) */
     bool unshared;   /* tests: plan_opts_t.unshared */
     bool exact;      /* no padding of counts (trace, tests) */
+    bool whole;      /* tests: the last layer computes every position, as with all_logits */
     /* without train: linear layers read these packed weights; NULL = the parameters */
     nn_packed_t *packed;
 } graph_opts_t;
@@ -38,10 +42,14 @@ typedef struct {
     tape_t *tape; /* tape and plan belong to the cache */
     plan_t *plan;
     gato_inputs_t in;
-    var_t first;                      /* I32 [B,T] */
-    var_t embeddings, hidden, logits; /* trace: kept with all_logits; else NO_VAR */
-    var_t *group_input;               /* [n_groups * ROWS_INPUTS]; NO_VAR where absent */
-    head_vars_t *head;                /* [n_groups] */
+    var_t first; /* I32 [B,T] */
+    /* I32 [n]: the rows of [B*T] that losses read. NO_VAR: nearly all of them, so all are
+     * computed. */
+    var_t read;
+    var_t hidden;             /* [B,T,D], or [n,D] of those rows; kept with all_logits */
+    var_t embeddings, logits; /* trace: kept with all_logits; else NO_VAR */
+    var_t *group_input;       /* [n_groups * ROWS_INPUTS]; NO_VAR where absent */
+    head_vars_t *head;        /* [n_groups] */
 } gato_graph_t;
 
 /* Graphs of one model; they share memory, so only one runs at a time. */

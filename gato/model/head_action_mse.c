@@ -79,7 +79,7 @@ static var_t layer(nn_t *nn, const gato_model_t *m, uint32_t task, var_t rows, s
     size_t mark = nn_push(nn, "%s", name);
     var_t W = nn_param2(nn, "weight", columns(m, task), D, init),
           b = nn_param1(nn, "bias", columns(m, task), init),
-          y = nn_apply_columns(nn, rows, W, b, lo, hi);
+          y = nn_apply_columns(nn, rows, W, b, W_OUT_IN, lo, hi);
     nn_pop(nn, mark);
     return y;
 }

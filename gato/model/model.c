@@ -113,12 +113,12 @@ transformer_opts_t gato_blocks(const gato_model_t *m, var_t first, bool train) {
     return o;
 }
 
-var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t first, bool train) {
+var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t first, var_t read, bool train) {
     shape_t s = tape_shape(nn->tape, x);
     transformer_opts_t o = gato_blocks(m, first, train);
     size_t mark = nn_push(nn, "transformer");
     x = op_dropout(nn->tape, x, o.dropout, s.dim[1] * s.dim[2]);
-    x = nn_transformer(nn, x, o);
+    x = nn_transformer(nn, x, read, o);
     nn_pop(nn, mark);
     return x;
 }
@@ -136,7 +136,7 @@ var_t gato_head(nn_t *nn, const gato_model_t *m) {
 }
 
 var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows, uint32_t lo, uint32_t hi) {
-    return nn_apply_columns(nn, rows, gato_head(nn, m), NO_VAR, lo, hi);
+    return nn_apply_columns(nn, rows, gato_head(nn, m), NO_VAR, W_OUT_IN, lo, hi);
 }
 
 /* ---- the model ---- */
@@ -211,7 +211,7 @@ static void declare(gato_model_t *m) {
     gato_inputs_t in = {.pool_input =
                             xmalloc((m->n_pools + 1) * ROWS_INPUTS * sizeof *in.pool_input)};
     var_t x = gato_embed(&nn, m, n, 1, 1, &in);
-    x = gato_hidden(&nn, m, x, NO_VAR, false);
+    x = gato_hidden(&nn, m, x, NO_VAR, NO_VAR, false);
     var_t rows = tape_reshape(t, x, F32_2(1, width(m)));
     gato_head(&nn, m);
     for (size_t i = 0; i < m->n_groups; i++) record_group(&nn, m, &m->group[i], rows);

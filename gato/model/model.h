@@ -85,9 +85,9 @@ shape_t gato_input_shape(const input_spec_t *spec, size_t n);
 var_t gato_embed(nn_t *nn, const gato_model_t *m, const size_t *n, size_t B, size_t T,
                  gato_inputs_t *in);
 /* Records the blocks and ln_f over x [B,T,D]. first I32 [B,T]: the first position of its row that
- * every position sees (kern_attention_t.first); NO_VAR = plain causal attention. train: with
- * dropout. */
-var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t first, bool train);
+ * every position sees (kern_attention_t.first); NO_VAR = plain causal attention. read: NO_VAR, or
+ * the rows of [B*T] that are wanted (nn_transformer). train: with dropout. */
+var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t first, var_t read, bool train);
 /* The options of the blocks (for nn_block_rest, in scope "transformer"). */
 transformer_opts_t gato_blocks(const gato_model_t *m, var_t first, bool train);
 /* The weight of the token head, predict_token.weight [vocab,D]. */

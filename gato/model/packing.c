@@ -101,3 +101,11 @@ void packing_release(packing_t *p) {
     free(p->offset);
     *p = (packing_t){0};
 }
+
+size_t packing_place(const packing_t *p, const batch_t *b, int32_t position, size_t *sequence) {
+    size_t s = *sequence;
+    while (position < column_at(&b->start, s)) s--;
+    while (position >= column_at(&b->start, s + 1)) s++;
+    *sequence = s;
+    return p->row[s] * p->T + p->offset[s] + (size_t)(position - column_at(&b->start, s));
+}

@@ -133,12 +133,9 @@ static bool ignored(const void *context, const char *name) {
 
 static const weights_names_t names = {.ignored = ignored};
 
-int run_read_weights(gato_model_t *m, const char *path, reason_t *why) {
-    st_file_t f;
-    if (st_open(&f, path, why)) return RC_DATA;
-    int rc = weights_read(m->params, &f, path, &names, NULL, why);
-    st_close(&f);
-    return rc;
+int run_read_tensors(gato_model_t *m, st_file_t *file, const char *path, size_t *ignored,
+                     reason_t *why) {
+    return weights_read(m->params, file, path, &names, ignored, why);
 }
 
 static void shape_text(char out[96], int rank, const uint64_t *dim) {

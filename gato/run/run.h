@@ -8,6 +8,7 @@
 #ifndef GATO_RUN_H
 #define GATO_RUN_H
 
+#include "common/io/safetensors/safetensors.h"
 #include "gato/model/model.h"
 
 #define GATO_CONFIG_FILE "config.json"
@@ -33,9 +34,10 @@ int run_read_text(const char *dir, run_text_t *t, reason_t *why);
 gato_model_t *run_load(const char *dir, int *rc, reason_t *why);
 /* The same, but die()s. */
 gato_model_t *run_open(const char *dir);
-/* Fills m's values from a safetensors file; skips the buffers that NEKO's files carry. 0, or an
- * exit code with a reason. */
-int run_read_weights(gato_model_t *m, const char *path, reason_t *why);
+/* Fills m's values from an open file under NEKO's names; passes over *ignored tensors (NULL: nobody
+ * asks), the buffers that NEKO's files carry. The exit codes of weights_read. */
+int run_read_tensors(gato_model_t *m, st_file_t *file, const char *path, size_t *ignored,
+                     reason_t *why);
 /* Writes config.json and model.safetensors, for tools that make a RUN without training. 0, or an
  * exit code with a reason. */
 int run_save(const gato_model_t *m, const char *dir, reason_t *why);

@@ -8,6 +8,7 @@
 #ifndef GATO_PLAYER_PRIVATE_H
 #define GATO_PLAYER_PRIVATE_H
 
+#include "common/io/text/text_tokenizer.h"
 #include "common/tape/plan_cache.h"
 #include "gato/model/graph.h"
 #include "gato/play/player.h"
@@ -58,6 +59,7 @@ struct player {
     gato_model_t *m;
     nn_packed_t *packed;
     tokenizer_t *tokenizer;
+    text_tokenizer_t *words;
     size_t fit_w, fit_h; /* patches: the size that images are fitted to; 0 = native */
     player_opts_t o;
     binding_t *binding; /* [tasks] */

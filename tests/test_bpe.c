@@ -10,8 +10,8 @@
 
 #define REFERENCE "tests/reference/bpe/"
 
-static const char *const kinds[] = {"gpt2", "prefix", "llama3"};
-enum { GPT2, PREFIX, LLAMA3, KINDS };
+static const char *const kinds[] = {"gpt2", "prefix", "llama3", "odd"};
+enum { GPT2, PREFIX, LLAMA3, ODD, KINDS };
 
 static bpe_t *open_kind(int kind) {
     int rc;
@@ -101,7 +101,7 @@ TEST(ends) {
         char *text = bpe_decode(bpe, &end, 1, &size);
         CHECK_STR(text, kind == GPT2 ? "<|endoftext|>" : kind == LLAMA3 ? "<|end_of_text|>" : "");
         CHECK(size == strlen(text) && end < bpe_ids(bpe));
-        CHECK((kind == PREFIX) == (end + 1 == bpe_ids(bpe) && !size));
+        CHECK((kind == PREFIX || kind == ODD) == (end + 1 == bpe_ids(bpe) && !size));
         free(text);
         bpe_free(bpe);
     }
@@ -196,7 +196,7 @@ TEST(long_words) {
     enum { SIZE = 1 << 20 };
     char *text = xmalloc(SIZE);
     static const char *const of[] = {"e", " ", "\n", "=", "er", " \n", "1", "\xFF", "\xE4\xB8\xAD"};
-    for (int kind = 0; kind < KINDS; kind += LLAMA3) {
+    for (int kind = 0; kind < ODD; kind += LLAMA3) {
         bpe_t *bpe = open_kind(kind);
         for (size_t k = 0; k < sizeof of / sizeof *of; k++) {
             size_t n = strlen(of[k]);

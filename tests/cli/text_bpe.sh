@@ -28,7 +28,7 @@ json.dump([{'question': 'what is red?', 'answer': 'the ball'}, {'question': 'the
 P
 python write.py "$bpe"
 verdict $? "texts are written"
-for kind in gpt2 prefix llama3; do
+for kind in gpt2 prefix llama3 odd; do
     works "$kind" text --in t.jsonl --out "$kind.lmdb" --bpe "$bpe/$kind.json"
 done
 works "the two files" text --in t.jsonl --out pair.lmdb --bpe "$bpe/pair"
@@ -42,10 +42,10 @@ sys.path.insert(0, sys.argv[1] + '/tests')
 from tokenize_oracle import dump, shard
 rows = [r for r in json.load(open(sys.argv[1] + '/tests/reference/bpe/texts.json')) if r['text']]
 ends = {}
-for kind in 'gpt2', 'prefix', 'llama3':
+for kind in 'gpt2', 'prefix', 'llama3', 'odd':
     file = json.load(open(sys.argv[1] + '/tests/reference/bpe/%s.json' % kind))
     vocab, added = file['model']['vocab'], {a['content']: a['id'] for a in file['added_tokens']}
-    ends[kind] = {'gpt2': lambda: added['<|endoftext|>'], 'prefix': lambda: len(vocab), 'llama3': lambda: added['<|end_of_text|>']}[kind]()
+    ends[kind] = {'gpt2': lambda: added['<|endoftext|>'], 'prefix': lambda: len(vocab), 'odd': lambda: len(vocab), 'llama3': lambda: added['<|end_of_text|>']}[kind]()
     got = [r['text'] for r in dump(kind + '.lmdb')]
     assert len(got) == len(rows)
     for g, r in zip(got, rows):

@@ -7,7 +7,8 @@ Trains on the lines of LINES (so that merges cross letters, digits, spaces and s
     bpe/pair/{vocab.json,merges.txt}    the same as GPT-2's two files
     bpe/prefix.json             with add_prefix_space and merges as pairs, and no special token
     bpe/llama3.json             Llama 3's kind: its Split, ignore_merges, special tokens behind the vocabulary
-    bpe/texts.json              [{"text", "gpt2": [ids], "prefix": [ids], "llama3": [ids]}, ...]
+    bpe/odd.json                merges that no training gives: they compete, and several make one token
+    bpe/texts.json              [{"text", "gpt2": [ids], "prefix": [ids], "llama3": [ids], "odd": [ids]}, ...]
 
 Needs tokenizers (made with 0.23.3).
 """
@@ -50,7 +51,8 @@ TEXTS = [
     "<|endoftext|>", "a<|endoftext|>b", " <|endoftext|> ", "<|endoftext|><|endoftext|>", "<|endoftext", "<<|endoftext|>>", "<|end_of_text|>x<|begin_of_text|>", "</s>",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "e" * 100, "ababababababab", "the" * 40, "=" * 70, " " * 70 + "x", "." * 33 + " " + "!" * 31, "\n" * 20, "1" * 40,
     "for (int i = 0; i < n; i++) {\n\ttotal += value[i];\n}\n", "https://example.org/a_b?c=1&d=%20#x", "a_b__c-d--e", "C++ C# .NET $5.00 50% #1 @me",
-    "go to the green door, then open it", "Question: what is red? the ball", "\u201cquoted\u201d \u2014 dash\u2026 \u00abx\u00bb",
+    "go to the green door, then open it", "Question: what is red? the ball", "x  \u0085  \u00a0  \u1680  \u2000  \u200a  \u2028  \u2029  \u202f  \u205f  \u3000  \x0b  \x1c  \u180e  \u200b  \ufeff  ",
+    "\u201cquoted\u201d \u2014 dash\u2026 \u00abx\u00bb",
 ]
 
 
@@ -72,6 +74,30 @@ def trained(words, special, vocabulary=460, **model):
     t.decoder = decoders.ByteLevel()
     t.train_from_iterator(LINES * 4, trainers.BpeTrainer(
         vocab_size=vocabulary, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    return t
+
+
+def odd():
+    """Random merges of the letters a to c, each listed where chance has it."""
+    draw = random.Random(5)
+    vocabulary = {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokens, merges = list("abc"), []
+    while len(merges) < 260:
+        pair = draw.choice(tokens), draw.choice(tokens)
+        word = "".join(pair)
+        if pair in merges or len(word) > 6:
+            continue
+        merges.append(pair)
+        if word not in vocabulary:
+            vocabulary[word] = len(vocabulary)
+            tokens.append(word)
+    draw.shuffle(merges)
+    for pair in ("y", "z"), ("x", "y"), ("x", "yz"): # the second is possible at first, and gone when its turn comes
+        merges.append(pair)
+        vocabulary["".join(pair)] = len(vocabulary)
+    t = Tokenizer(models.BPE(vocabulary, merges))
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    t.decoder = decoders.ByteLevel()
     return t
 
 
@@ -100,11 +126,12 @@ def main():
     llama3.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in ("<|begin_of_text|>", "<|end_of_text|>")])
     llama3.add_tokens([AddedToken("<|end", normalized=True), AddedToken("\u00e9\u00e8", normalized=True)])
 
-    texts = TEXTS + [mixed(seed) for seed in range(6)]
-    both = {"gpt2": gpt2, "prefix": prefix, "llama3": llama3}
+    draw = random.Random(6)
+    texts = TEXTS + ["xyz", "xyxyzz"] + [mixed(seed) for seed in range(6)] + ["".join(draw.choices("abc", k=draw.randint(2, 24))) for _ in range(60)]
+    both = {"gpt2": gpt2, "prefix": prefix, "llama3": llama3, "odd": odd()}
     for name, t in both.items():
         file = json.loads(t.to_str())
-        if name != "prefix":
+        if name not in ("prefix", "odd"):
             file["model"]["merges"] = [" ".join(m) if isinstance(m, list) else m for m in file["model"]["merges"]]
         write(os.path.join(out, name + ".json"), file)
     model = json.loads(gpt2.to_str())["model"]

@@ -96,8 +96,8 @@ static void offer(merging_t *m, uint32_t left, uint32_t right) {
     if (merge) heap_put(m, (candidate_t){(uint64_t)merge->rank << 32 | left, merge->id});
 }
 
-/* Applies a candidate, unless its pair has gone. As in `tokenizers`, another pair in its place that
- * makes the same token is merged in its stead. */
+/* Applies a candidate, unless its pair has gone: one of the two was merged with another, and what
+ * stands here now makes a longer token, if any. */
 static void apply(merging_t *m, candidate_t c) {
     piece_t *piece = m->piece;
     uint32_t left = (uint32_t)c.order, right = piece[left].next;

@@ -10,6 +10,8 @@ int main(int argc, char **argv) {
         {"eval", "print held-out loss, action accuracy and action error", cmd_gato_eval},
         {"act", "let a policy play an environment (closed loop)", cmd_gato_act},
         {"record", "play episodes and write them as a Minari dataset", cmd_record},
+        {"caption", "write captions of images", cmd_gato_caption},
+        {"answer", "answer a question about images, or go on with a text", cmd_gato_answer},
         {"info", "describe a RUN", cmd_gato_info},
         {"trace", "write intermediate values, to compare with another framework", cmd_gato_trace},
         {0},

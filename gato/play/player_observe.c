@@ -51,7 +51,7 @@ static int take_pixels(const player_t *p, const slot_t *slot, const image_t *im,
     return 0;
 }
 
-static int see_image(player_t *p, const slot_t *slot, const uint8_t *rgb, size_t w, size_t h,
+int player_see_image(player_t *p, const slot_t *slot, const uint8_t *rgb, size_t w, size_t h,
                      seen_t *s, slot_value_t *v, reason_t *why) {
     image_t im = image_new(w, h);
     if (p->o.blank)
@@ -100,7 +100,7 @@ static int see_slot(player_t *p, const lane_t *lane, uint32_t k, const env_value
     const binding_t *b = &p->binding[lane->task];
     slot_value_t *v = &s->data.slot[k];
     if (slot->kind == SLOT_IMAGE && value->rgb)
-        return see_image(p, slot, value->rgb, b->image_w[k], b->image_h[k], s, v, why);
+        return player_see_image(p, slot, value->rgb, b->image_w[k], b->image_h[k], s, v, why);
     if (slot->kind == SLOT_TEXT && value->text && p->m->config.model.control_text)
         see_text(p, value->text, s, v);
     if (slot->kind == SLOT_VECTOR && value->vector)

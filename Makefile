@@ -45,6 +45,7 @@ try_link  = $(shell echo 'int main(void){return 0;}' | $(CC) -xc - -o /dev/null 
 WITH_HDF5   ?= $(call have,hdf5)
 WITH_LIBARCHIVE ?= $(call have,libarchive)
 WITH_WEBP   ?= $(call have,libwebp libwebpdemux)
+WITH_PCRE2  ?= $(call have,libpcre2-8)
 WITH_MUJOCO ?= $(call try_link,-lmujoco -lOSMesa)
 
 # := here: pkg-config is asked once for each list, not once for each file.
@@ -65,6 +66,11 @@ ifeq ($(WITH_WEBP),yes)
 DEFS += -DWITH_WEBP
 INCS += $(shell pkg-config --cflags libwebp libwebpdemux)
 LIBS += $(shell pkg-config --libs libwebp libwebpdemux)
+endif
+ifeq ($(WITH_PCRE2),yes)
+DEFS += -DWITH_PCRE2
+INCS += $(shell pkg-config --cflags libpcre2-8)
+LIBS += $(shell pkg-config --libs libpcre2-8)
 endif
 ifeq ($(WITH_MUJOCO),yes)
 DEFS += -DWITH_MUJOCO

@@ -29,6 +29,8 @@ static void print_policy(const char *run, const gato_model_t *m) {
                  (long long)c->model.context);
     table_text(&t, "vocabulary");
     table_format(&t, "%u ids, %u of them text", tokens_total(&m->tokens), v->text);
+    table_text(&t, "text tokenizer");
+    table_text(&t, v->text_tokenizer ? utf8_printable(text, sizeof text, v->text_tokenizer) : NULL);
     table_text(&t, "codebook");
     if (v->codes)
         table_format(&t, "%u codes of width %u", v->codes, v->code_dim);

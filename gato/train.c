@@ -31,7 +31,7 @@ typedef struct {
     batch_t batch;
     /* parts of a checkpoint */
     char *run_text; /* owned */
-    checkpoint_text_t text;
+    checkpoint_text_t text[2];
 } run_t;
 
 /* ---- steps ---- */
@@ -118,12 +118,11 @@ static void checkpoint(void *ctx, int64_t s, checkpoint_t *c) {
     (void)s;
     free(r->run_text);
     r->run_text = run_json(r->m);
-    r->text = (checkpoint_text_t){GATO_CONFIG_FILE, r->run_text};
     c->weights_file = GATO_WEIGHTS_FILE;
     c->weights = all;
     c->n_weights = 1;
-    c->text = &r->text;
-    c->n_text = 1;
+    c->text = r->text;
+    c->n_text = run_files(r->m, r->run_text, r->text);
 }
 
 /* ---- the tokenizer in the policy's folder ---- */

@@ -38,6 +38,10 @@ X
         INCS="$INCS -DWITH_WEBP $(pkg-config --cflags libwebp libwebpdemux)"
         LIBS="$LIBS $(pkg-config --libs libwebp libwebpdemux)"
     fi
+    if have libpcre2-8; then
+        INCS="$INCS -DWITH_PCRE2 $(pkg-config --cflags libpcre2-8)"
+        LIBS="$LIBS $(pkg-config --libs libpcre2-8)"
+    fi
     if have hdf5; then
         INCS="$INCS -DWITH_HDF5 $(pkg-config --cflags hdf5)"
         LIBS="$LIBS $(pkg-config --libs hdf5)"

@@ -7,6 +7,7 @@
 #include "tests/test.h"
 #include "tests/vqvae_folder.h"
 
+#include "common/io/text/text_tokenizer.h"
 #include "gato/model/graph.h"
 #include "gato/play/player.h"
 #include "gato/run/run.h"
@@ -33,7 +34,8 @@ enum {
     HAS_ACTION = 16,  /* vector 'action' of ACTIONS */
     HAS_CHOICE = 32,  /* discrete 'choice' of one column */
     HAS_CHOICES = 64, /* discrete 'choices' of three columns */
-    HAS_GRIP = 128    /* vector 'grip' of one column */
+    HAS_GRIP = 128,   /* vector 'grip' of one column */
+    HAS_BPE = 256     /* 'mission' is read by tests/reference/bpe/gpt2.json, not as bytes */
 };
 typedef struct {
     const char *name, *set[6];
@@ -182,6 +184,15 @@ static inline gato_model_t *make_tasks(const kind_t *k, const unsigned *has, siz
     if (gato_config_check(&c, &why) || fs_mkdirs(in_folder("run"), &why)) BUG("%s", why.text);
     char byte[] = "byte";
     vocabulary_t v = {.text = 257, .text_tokenizer = byte, .mu = 100, .M = 256};
+    text_tokenizer_t *words = NULL;
+    int rc;
+    if (k->has & HAS_BPE) {
+        words = text_tokenizer_bpe("tests/reference/bpe/gpt2.json", &rc, &why);
+        if (!words) BUG("%s", why.text);
+        v.text = text_tokenizer_ids(words);
+        v.text_tokenizer = (char *)(uintptr_t)text_tokenizer_name(words);
+        v.text_file = (char *)(uintptr_t)text_tokenizer_file(words);
+    }
     vqvae_t *tokenizer = has_images(k) && !has_patches(k) ? make_tokenizer() : NULL;
     if (tokenizer) {
         v.codes = (uint32_t)OWN.codes;
@@ -199,6 +210,7 @@ static inline gato_model_t *make_tasks(const kind_t *k, const unsigned *has, siz
     gato_model_t *m = gato_model_new(&c, &v, &tasks, 5);
     tasks_release(&tasks);
     vqvae_free(tokenizer);
+    text_tokenizer_free(words);
     shake(m);
     save(m);
     return m;

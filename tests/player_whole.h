@@ -20,6 +20,9 @@ static void *whole_own(whole_t *w, void *block) {
     return w->owned[w->n_owned++] = block;
 }
 
+/* "the red ball" and its end: tests/reference/bpe/texts.json */
+static const uint32_t red_ball[] = {326, 221, 275, 68, 299, 372, 0};
+
 static void whole_observe(whole_t *w, const slot_t *slot, const env_value_t *seen,
                           vqvae_t *tokenizer, slot_value_t *v) {
     if (seen->rgb && tokenizer) {
@@ -29,6 +32,9 @@ static void whole_observe(whole_t *w, const slot_t *slot, const env_value_t *see
         *v = (slot_value_t){.codes = codes, .grid_h = gh, .grid_w = gw};
     } else if (seen->rgb) {
         *v = (slot_value_t){.rgb = seen->rgb, .image_h = slot->image_h, .image_w = slot->image_w};
+    } else if (seen->text && w->batch.model->vocabulary.text_file) {
+        if (strcmp(seen->text, "the red ball")) BUG("no ids for '%s'", seen->text);
+        *v = (slot_value_t){.text = red_ball, .text_len = sizeof red_ball / sizeof *red_ball};
     } else if (seen->text) {
         size_t n = strlen(seen->text);
         uint32_t *ids = whole_own(w, xcalloc(n + 1, sizeof *ids));
@@ -179,8 +185,9 @@ static void compare_actions(const gato_model_t *m, const task_t *task, const who
             size_t token = vector + discrete;
             double margin;
             if (slot->kind == SLOT_VECTOR) {
-                double want = regress ? regressed(m, task, w, t, vector)
-                                      : mean_value(whole_logits(w, t, token, 257));
+                double want =
+                    regress ? regressed(m, task, w, t, vector)
+                            : mean_value(whole_logits(w, t, token, w->batch.model->tokens.text));
                 double got = scaled(slot, i, (double)a->vector[vector]);
                 d->action = fmax(d->action, fabs(got - want));
                 d->moved =
@@ -188,7 +195,8 @@ static void compare_actions(const gato_model_t *m, const task_t *task, const who
                 vector++;
             } else {
                 size_t want =
-                    likeliest(whole_logits(w, t, token, 257 + BINS), slot->range[i], &margin);
+                    likeliest(whole_logits(w, t, token, w->batch.model->tokens.text + BINS),
+                              slot->range[i], &margin);
                 d->wrong += margin > 1e-3 && a->discrete[discrete] != want;
                 d->distinct += a->discrete[discrete] != last->discrete[discrete];
                 discrete++;

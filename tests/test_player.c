@@ -12,7 +12,7 @@ static void play_and_compare(const kind_t *k, size_t window, int layers, const c
           player_model(p)->window[0], window);
     scene_t s = {.task = &m->tasks.v[0], .seed = 7, .text = text, .missing = missing};
     size_t tokens = tokens_of(k, k->has);
-    if (text) tokens += strlen(text) + 1 - TEXT_LEN;
+    if (text) tokens += (k->has & HAS_BPE ? 7 : strlen(text) + 1) - TEXT_LEN;
     if (play_lane(p, 0, 0, &s, T, NULL, &g))
         check_difference(k->name, window, T,
                          differ(m, 0, (uint32_t)window, missing ? 0 : tokens, &s, &g));
@@ -70,6 +70,13 @@ TEST(a_mission_in_every_timestep) {
         "them, until the cache has to grow",
         0, 12);
 }
+
+#ifdef WITH_PCRE2
+TEST(a_mission_in_the_tokens_of_the_policy) {
+    static const kind_t bpe = {"bpe", {"model.vector_in=linear"}, HAS_ACTION | HAS_TEXT | HAS_BPE};
+    play_and_compare(&bpe, 3, 2, "the red ball", 0, 12);
+}
+#endif
 
 TEST(a_mission_of_a_policy_without_missions) {
     static const kind_t deaf = {

@@ -43,7 +43,7 @@ def shard(path):
     names = {1: 'key', 2: 'source', 3: 'codes', 4: 'text', 5: 'vector', 6: 'discrete', 7: 'label_vector', 8: 'label_discrete', 9: 'present',
              10: 'rewards', 11: 'terminated', 12: 'truncated', 13: 'pixel_size', 14: 'pixels', 15: 'image_hash', 16: 'prompt', 17: 'label',
              18: 'sizes', 19: 'success', 32: 'tool', 33: 'arguments', 34: 'fingerprint', 35: 'preprocess', 36: 'quantizer',
-             37: 'text_tokenizer', 38: 'tasks', 48: 'codebook', 49: 'reason'}
+             37: 'text_tokenizer', 38: 'tasks', 48: 'codebook', 49: 'reason', 50: 'text_file'}
     of_slots = {3, 4, 5, 6, 7, 8, 9, 13, 14, 16, 18}
     out = {}
     with lmdb.open(path, readonly=True, lock=False).begin() as txn:

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_END = 256 };
 static const float mu_law_end = 256;
 
 void *episode_arrays_add(episode_arrays_t *arrays, size_t n, size_t size) {
@@ -31,8 +30,9 @@ static const space_leaf_t *leaf_of(const episode_fields_t *fields, uint32_t s) {
 }
 
 void episode_fields_init(episode_fields_t *fields, episode_source_t *source, const char *name,
-                         const char *obs, const char *act, const char *task) {
-    *fields = (episode_fields_t){.source = source, .name = name};
+                         const text_tokenizer_t *text_tokenizer, const char *obs, const char *act,
+                         const char *task) {
+    *fields = (episode_fields_t){.source = source, .name = name, .text_tokenizer = text_tokenizer};
     fields->obs = mapping_observations(source, name, obs);
     fields->act = mapping_actions(source, name, act);
     char *task_name = task ? xstrdup(task) : episode_task_name(source, name);
@@ -183,32 +183,40 @@ static const char *text_at(const recorded_episode_t *episode, size_t leaf, size_
     return mask && !mask[t] ? NULL : episode->text[leaf][t];
 }
 
+/* Does the text of a leaf change within the episode? first: the one that it begins with. */
+static bool text_moves(const recorded_episode_t *episode, size_t leaf, const char *first) {
+    for (size_t t = 1; t < episode->T; t++)
+        if (text_at(episode, leaf, t) && strcmp(text_at(episode, leaf, t), first)) return true;
+    return false;
+}
+
 /* The first texts of the episode, a line each, and the end of text. */
 static void fill_text(episode_fields_t *fields, const recorded_episode_t *episode,
                       slot_data_t *slot, episode_arrays_t *arrays) {
-    bool moves = false, any = false;
-    size_t n = 0, at = 0;
+    bool moves = false;
+    char *text = NULL;
+    size_t size = 0, cap = 0;
     for (size_t i = 0; i < fields->obs.n; i++) {
         size_t leaf = fields->obs.use[i].leaf;
-        if (fields->obs.use[i].kind != SLOT_TEXT || !text_at(episode, leaf, 0)) continue;
-        n += strlen(text_at(episode, leaf, 0)) + 1;
+        const char *first = fields->obs.use[i].kind == SLOT_TEXT ? text_at(episode, leaf, 0) : NULL;
+        if (!first) continue;
+        size_t n = strlen(first);
+        text = xgrow(text, &cap, size + n + 1, 1);
+        if (size) text[size - 1] = '\n';
+        memcpy(text + size, first, n + 1);
+        size += n + 1;
+        moves |= text_moves(episode, leaf, first);
     }
-    if (!n) return; /* no text is there */
-    uint32_t *text = episode_arrays_add(arrays, n, sizeof *text);
-    for (size_t i = 0; i < fields->obs.n; i++) {
-        size_t leaf = fields->obs.use[i].leaf;
-        if (fields->obs.use[i].kind != SLOT_TEXT || !text_at(episode, leaf, 0)) continue;
-        const char *first = text_at(episode, leaf, 0);
-        if (any) text[at++] = '\n';
-        any = true;
-        for (const char *c = first; *c; c++) text[at++] = (uint8_t)*c;
-        for (size_t t = 1; t < episode->T && !moves; t++)
-            moves = text_at(episode, leaf, t) && strcmp(text_at(episode, leaf, t), first) != 0;
-    }
-    text[at++] = TEXT_END;
-    slot->text = text;
-    slot->text_len = (uint32_t)at;
+    if (!text) return; /* no text is there */
+    text_ids_t ids = {0};
+    text_tokenizer_encode(fields->text_tokenizer, text, size - 1, &ids);
+    text_ids_add(&ids, text_tokenizer_end(fields->text_tokenizer));
+    slot->text =
+        memcpy(episode_arrays_add(arrays, ids.n, sizeof *ids.id), ids.id, ids.n * sizeof *ids.id);
+    slot->text_len = (uint32_t)ids.n;
     fields->text_moves += moves;
+    text_ids_release(&ids);
+    free(text);
 }
 
 static void fill_observation(episode_fields_t *fields, const recorded_episode_t *episode,

@@ -1,8 +1,8 @@
 /* episode_fields.h - turns the leaves of a dataset's episodes into the slots of a record, by a
  * mapping (mapping.h) and the task that it makes (episode_task.h).
  *
- *     observations   images -> codes; numbers -> vectors; Discrete -> discrete; texts -> byte
- *                    tokens of the episode's first texts, a line each, in one slot
+ *     observations   images -> codes; numbers -> vectors; Discrete -> discrete; texts ->
+ *                    tokens of the episode's first ones, a line each, in one slot
  *     actions        Boxes, scaled from their bounds to [-1,1] unless those say nothing
  *                    (bounds.h); Discrete
  *     infos          expert_action -> labels; success; present -> where a slot is there
@@ -16,6 +16,7 @@
 
 #include "common/io/episodes/episode_source.h"
 #include "common/io/image/image.h"
+#include "common/io/text/text_tokenizer.h"
 #include "common/io/token_db/token_db.h"
 #include "common/model/tokenizer.h"
 #include "tokenize/mapping.h"
@@ -23,6 +24,7 @@
 typedef struct {
     const episode_source_t *source;
     const char *name; /* of the dataset, for messages */
+    const text_tokenizer_t *text_tokenizer;
     mapping_t obs, act;
     task_t task;
     size_t leaf[TASK_SLOTS];       /* of each slot: the number of its leaf */
@@ -41,10 +43,12 @@ typedef struct {
 void *episode_arrays_add(episode_arrays_t *arrays, size_t n, size_t size);
 void episode_arrays_release(episode_arrays_t *arrays);
 
-/* obs, act, task: --obs, --act and --task; NULL = the default. source and name must outlive the
- * fields. die()s as mapping.h and episode_task.h say. */
+/* obs, act, task: --obs, --act and --task; NULL = the default. source, name and text_tokenizer must
+ * outlive the fields; text_tokenizer may be NULL where episode_fields_fill is not called. die()s as
+ * mapping.h and episode_task.h say. */
 void episode_fields_init(episode_fields_t *fields, episode_source_t *source, const char *name,
-                         const char *obs, const char *act, const char *task);
+                         const text_tokenizer_t *text_tokenizer, const char *obs, const char *act,
+                         const char *task);
 void episode_fields_release(episode_fields_t *fields);
 /* Settles the sizes of the images and gives the meta the task. Logs which actions are stored as
  * they are. tokenizer: NULL = no codes. */

@@ -303,7 +303,8 @@ int cmd_episodes(int argc, char **argv) {
     run.source = episode_source_open_or_die(job.in);
     episode_source_lenient(run.source, job.lenient);
     if (!episode_source_count(run.source)) die(RC_DATA, "'%s' has no episodes", job.in);
-    episode_fields_init(&run.fields, run.source, job.in, job.obs, job.act, job.task);
+    episode_fields_init(&run.fields, run.source, job.in, job.text_tokenizer, job.obs, job.act,
+                        job.task);
     if (run.fields.n_images && !job.tokenizer && !job.keep_pixels)
         die(RC_USAGE, "'%s' holds images: --model is needed (or --keep-pixels)", job.in);
     size_t first, count;

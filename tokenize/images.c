@@ -122,19 +122,15 @@ static void encode_round(void *ctx, void *item) {
     encoder_run(&reading.run->encoder, reading.round->image, reading.round->n);
 }
 
-/* The caption, else the label, as byte tokens with an end, malloc'ed [n]. NULL and n = 0 without
- * either. */
-static uint32_t *text_of(const words_t *words, uint32_t *n) {
-    enum { END_OF_TEXT = 256 };
+/* The caption, else the label, as ids with an end; none without either. */
+static text_ids_t text_of(const text_tokenizer_t *tokenizer, const words_t *words) {
+    text_ids_t ids = {0};
     const char *text = words->caption_size ? words->caption : words->label;
     size_t size = words->caption_size ? words->caption_size : words->label_size;
-    *n = 0;
-    if (!text) return NULL;
-    *n = (uint32_t)size + 1;
-    uint32_t *id = xmalloc(*n * sizeof *id);
-    for (size_t i = 0; i < size; i++) id[i] = (uint8_t)text[i];
-    id[size] = END_OF_TEXT;
-    return id;
+    if (!text) return ids;
+    text_tokenizer_encode(tokenizer, text, size, &ids);
+    text_ids_add(&ids, text_tokenizer_end(tokenizer));
+    return ids;
 }
 
 static void write_image(images_run_t *run, const char *key, const encoded_t *image,
@@ -153,13 +149,13 @@ static void write_image(images_run_t *run, const char *key, const encoded_t *ima
                                    .pixels = image->png,
                                    .pixel_size = image->png ? &size : NULL,
                                    .pixels_bytes = image->png_size};
-    uint32_t text_len, *text = text_of(words, &text_len);
-    if (text) record.slot[1] = (slot_data_t){.text = text, .text_len = text_len};
+    text_ids_t text = text_of(run->job->text_tokenizer, words);
+    if (text.n) record.slot[1] = (slot_data_t){.text = text.id, .text_len = (uint32_t)text.n};
     if (run->job->dedupe)
         writer_put_once(&run->writer, key, &record);
     else
         writer_put(&run->writer, key, &record);
-    free(text);
+    text_ids_release(&text);
 }
 
 static const char *key_of(const images_run_t *run, const round_t *round, size_t i) {

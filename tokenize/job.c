@@ -99,6 +99,10 @@ static void parse_options(job_t *job, int argc, char **argv, const char *summary
          true},
         {"--model", CLI_STR, &job->model, "RUN",
          "the tokenizer (not needed when nothing is to be encoded)", false},
+        {"--bpe", CLI_STR, &job->bpe, "PATH",
+         "write texts in the tokens of this byte-level BPE: a tokenizer.json, or a folder with one "
+         "or with vocab.json and merges.txt (default: bytes)",
+         false},
         {"--keep-pixels", CLI_FLAG, &job->keep_pixels, NULL,
          "also keep each image as PNG, as the encoder sees it", false},
         {"--limit", CLI_INT, &job->limit, "N", help->limit, false},
@@ -187,6 +191,14 @@ static void parse_options(job_t *job, int argc, char **argv, const char *summary
     cli_parse(argc, argv, job->command, summary, tables, tables[2] ? 3 : 2);
 }
 
+static void load_text_tokenizer(job_t *job) {
+    int rc;
+    reason_t why;
+    job->text_tokenizer =
+        job->bpe ? text_tokenizer_bpe(job->bpe, &rc, &why) : text_tokenizer_bytes();
+    if (!job->text_tokenizer) die(rc, "--bpe: %s", why.text);
+}
+
 /* The tokenizer's background holds unless --background names one. */
 static void load_tokenizer(job_t *job) {
     if (!job->model) return;
@@ -223,11 +235,13 @@ void job_parse(job_t *job, int argc, char **argv, const char *summary) {
     check_options(job);
     pool_set_threads((int)job->threads);
     load_tokenizer(job);
+    load_text_tokenizer(job);
     set_image_options(job);
 }
 
 void job_release(job_t *job) {
     tokenizer_free(job->tokenizer);
+    text_tokenizer_free(job->text_tokenizer);
     free(job->part_out);
     free(job->in_clean);
 }
@@ -250,6 +264,7 @@ char *job_arguments(const job_t *job, uint64_t manifest) {
     jsonw_open(&json, "background", '[');
     for (int i = 0; i < 3; i++) jsonw_int(&json, NULL, job->opts.background[i]);
     jsonw_close(&json, ']');
+    if (job->bpe) jsonw_str(&json, "bpe", text_tokenizer_name(job->text_tokenizer));
     if (job->caption) jsonw_str(&json, "caption", job->caption);
     jsonw_str(&json, "command", job->command);
     if (job->dedupe) jsonw_bool(&json, "dedupe", true);

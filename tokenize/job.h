@@ -1,5 +1,5 @@
 /* job.h - what `images`, `episodes` and `text` settle before they read the first item: the options,
- * the loaded tokenizer, and which part of the input is this run's; and the requests to stop.
+ * the loaded tokenizers, and which part of the input is this run's; and the requests to stop.
  *
  * Reads no item and opens no shard. What is wrong with a command line ends the program here, with
  * exit code 2.
@@ -8,6 +8,7 @@
 #define TOKENIZE_JOB_H
 
 #include "common/io/image/image.h"
+#include "common/io/text/text_tokenizer.h"
 #include "common/model/tokenizer.h"
 #include "tokenize/kept_steps.h"
 
@@ -15,7 +16,7 @@ typedef struct {
     const char *command; /* "images", "episodes", "text" */
 
     /* options of all commands */
-    const char *in, *out, *model, *shard;
+    const char *in, *out, *model, *bpe, *shard;
     int64_t limit, batch, threads;
     bool keep_pixels, force, strict;
     double max_bad;
@@ -40,6 +41,7 @@ typedef struct {
     image_opts_t opts;                 /* how images are decoded */
     image_notes_t notes;               /* about the images read so far */
     tokenizer_t *tokenizer;            /* owned; NULL without --model */
+    text_tokenizer_t *text_tokenizer;  /* owned: of texts, by --bpe; else bytes */
 } job_t;
 
 /* Which steps --frames keeps: by --spread and --head. */

@@ -186,9 +186,11 @@ static void adopt(mix_t *mix, const shard_meta_t *meta) {
     }
     if (!mix->worded && meta->text_vocab) {
         free(sum->text_tokenizer);
+        free(sum->text_file);
         sum->text_tokenizer = copy.text_tokenizer;
+        sum->text_file = copy.text_file;
         sum->text_vocab = copy.text_vocab;
-        copy.text_tokenizer = NULL;
+        copy.text_tokenizer = copy.text_file = NULL;
     }
     shard_meta_release(&copy);
 }

@@ -84,8 +84,8 @@ static void open_source(rerun_t *run) {
     }
     run->episodes = episode_source_open_or_die(encoding->in);
     episode_source_lenient(run->episodes, run->opts.lenient);
-    /* the task's name says nothing about the images */
-    episode_fields_init(&run->fields, run->episodes, encoding->in, run->obs, run->act, NULL);
+    /* neither the task's name nor its texts say anything about the images */
+    episode_fields_init(&run->fields, run->episodes, encoding->in, NULL, run->obs, run->act, NULL);
     if (!run->fields.n_images)
         die(RC_MISFIT, "'%s' has no images among its observations", encoding->in);
 }

@@ -1,5 +1,5 @@
-/* text.c - `tokenize text`: writes texts, captions and questions about images as byte tokens, each
- * text ended by id 256; with --model the codes of its image stand in the same record.
+/* text.c - `tokenize text`: writes texts, captions and questions about images as ids of the text
+ * tokenizer, each text with its end; with --model the codes of its image stand in the same record.
  *
  * A line of plain text is a record, or several when it is long. A caption is one record, and so is
  * a question with its answer; their key is the path of the image. Items are read in order by one
@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { ROUND = 64, ROUND_BYTES = 8 << 20, COMMIT = 4096, END_OF_TEXT = 256 };
+enum { ROUND = 64, ROUND_BYTES = 8 << 20, COMMIT = 4096 };
 
 typedef enum { LINE_GOOD, LINE_SKIPPED, LINE_BAD } line_status_t;
 
@@ -127,45 +127,65 @@ static void parse_round(void *ctx, void *item) {
 
 /* ---- writing ---- */
 
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
 /* How many of the n bytes make the next piece, at most `most` (0 = no limit): up to the last space
- * or tab in the second half of it, else up to the last whole character. */
-static size_t piece_length(const char *text, size_t n, size_t most) {
+ * or tab in the second half of it, else up to the last whole character. Where spaces lead the word
+ * behind them, all of them begin the next piece, so that pieces have the ids of the whole. */
+static size_t piece_length(const char *text, size_t n, size_t most, bool space_leads) {
     if (!most || n <= most) return n;
-    for (size_t i = most; i > most / 2; i--)
-        if (text[i - 1] == ' ' || text[i - 1] == '\t') return i;
+    for (size_t i = most; i > most / 2; i--) {
+        bool leads = is_blank(text[i]) && !is_blank(text[i - 1]);
+        if (space_leads ? leads : is_blank(text[i - 1])) return i;
+    }
     size_t at = most;
     while (at > most - 4 && ((unsigned char)text[at] & 0xC0) == 0x80) at--;
     return at > most - 4 ? at : most;
 }
 
-/* Bytes as ids, malloc'ed [n + 1]; end: id n is END_OF_TEXT. */
-static uint32_t *ids_of(const char *text, size_t n, bool end) {
-    uint32_t *id = xmalloc((n + 1) * sizeof *id);
-    for (size_t i = 0; i < n; i++) id[i] = (unsigned char)text[i];
-    if (end) id[n] = END_OF_TEXT;
-    return id;
-}
-
 /* A record per piece of a text without image, all under one key; first_step is where the piece
  * begins, in bytes. last: this is the last text of its item. */
 static void write_text(text_run_t *run, const char *key, const caption_text_t *text, bool last) {
+    const text_tokenizer_t *tokenizer = run->job->text_tokenizer;
+    size_t most = (size_t)run->job->split;
+    text_ids_t ids = {0};
     for (size_t at = 0, n = 0; at < text->len; at += n) {
-        n = piece_length(text->text + at, text->len - at, (size_t)run->job->split);
+        n = piece_length(text->text + at, text->len - at, most,
+                         text_tokenizer_space_leads(tokenizer));
         bool end = at + n == text->len;
-        uint32_t *id = ids_of(text->text + at, n, end);
+        ids.n = 0;
+        text_tokenizer_encode(tokenizer, text->text + at, n, &ids);
+        if (end) text_ids_add(&ids, text_tokenizer_end(tokenizer));
         token_record_t record = {.task = run->task[TEXT], .T = 1, .first_step = at};
-        record.slot[0] = (slot_data_t){.text = id, .text_len = (uint32_t)(n + end)};
+        record.slot[0] = (slot_data_t){.text = ids.id, .text_len = (uint32_t)ids.n};
         if (end && last)
             writer_put(&run->writer, key, &record);
         else
             writer_add(&run->writer, key, &record);
-        free(id);
     }
+    text_ids_release(&ids);
+}
+
+/* The ids of a caption or of a question with its answer, and their end. Returns how many of them
+ * are the question's: the space behind it is given or the answer's, as the tokenizer has it. */
+static size_t encode_caption(const text_tokenizer_t *tokenizer, const caption_text_t *text,
+                             text_ids_t *ids) {
+    size_t given = text->prompt_len;
+    if (given && text_tokenizer_space_leads(tokenizer)) given--;
+    text_tokenizer_encode(tokenizer, text->text, given, ids);
+    size_t question = ids->n;
+    text_tokenizer_encode(tokenizer, text->text + given, text->len - given, ids);
+    text_ids_add(ids, text_tokenizer_end(tokenizer));
+    return question;
 }
 
 static void write_caption(text_run_t *run, const char *key, const caption_text_t *text,
                           const encoded_t *image, bool last) {
-    uint32_t size = (uint32_t)image->png_size, *id = ids_of(text->text, text->len, true);
+    uint32_t size = (uint32_t)image->png_size;
+    text_ids_t ids = {0};
+    size_t given = encode_caption(run->job->text_tokenizer, text, &ids);
     text_task_t task = text->prompt_len || run->only_questions ? VQA : CAPTION;
     token_record_t record = {.task = run->task[task], .T = 1};
     record.slot[0] = (slot_data_t){.grid_h = image->grid_h,
@@ -176,14 +196,13 @@ static void write_caption(text_run_t *run, const char *key, const caption_text_t
                                    .pixels = image->png,
                                    .pixel_size = image->png ? &size : NULL,
                                    .pixels_bytes = image->png_size};
-    record.slot[1] = (slot_data_t){.text = id,
-                                   .text_len = (uint32_t)(text->len + 1),
-                                   .prompt_len = (uint32_t)text->prompt_len};
+    record.slot[1] =
+        (slot_data_t){.text = ids.id, .text_len = (uint32_t)ids.n, .prompt_len = (uint32_t)given};
     if (last)
         writer_put(&run->writer, key, &record);
     else
         writer_add(&run->writer, key, &record);
-    free(id);
+    text_ids_release(&ids);
 }
 
 /* Without a model and without --keep-pixels there is nothing of an image to write but its key. */
@@ -302,7 +321,7 @@ static char *folder_of(const job_t *job) {
 int cmd_text(int argc, char **argv) {
     job_t job;
     job_parse(&job, argc, argv,
-              "write texts, captions and questions as byte tokens, a record each, in order");
+              "write texts, captions and questions as tokens, a record each, in order");
     if (job.images && !fs_is_dir(job.images))
         die(RC_USAGE, "--images '%s' is not a folder", job.images);
     text_run_t run = {.job = &job,

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { BYTE_VOCABULARY = 257, COMMIT_BYTES = 1 << 20 };
+enum { COMMIT_BYTES = 1 << 20 };
 
 static uint64_t hash_of(const char *key) {
     return XXH64(key, strlen(key), 0);
@@ -53,14 +53,16 @@ static void check_bad(const writer_t *writer) {
         100 * allowed, bad_items_advice(writer->bad));
 }
 
-/* Text ids are bytes and an end, where a task has texts. */
-static void describe_text(shard_meta_t *meta) {
+/* Says what text ids are, where a task has texts. */
+static void describe_text(shard_meta_t *meta, const text_tokenizer_t *tokenizer) {
     bool text = false;
     for (size_t i = 0; i < meta->tasks.n; i++)
         text |= task_first(&meta->tasks.v[i], SIDE_OBSERVED, SLOT_TEXT) >= 0;
     if (!text) return;
-    meta->text_tokenizer = xstrdup("byte");
-    meta->text_vocab = BYTE_VOCABULARY;
+    const char *file = text_tokenizer_file(tokenizer);
+    meta->text_tokenizer = xstrdup(text_tokenizer_name(tokenizer));
+    meta->text_file = file ? xstrdup(file) : NULL;
+    meta->text_vocab = text_tokenizer_ids(tokenizer);
 }
 
 bool writer_open(writer_t *writer, size_t total) {
@@ -68,7 +70,7 @@ bool writer_open(writer_t *writer, size_t total) {
     reason_t why;
     const job_t *job = writer->job;
     writer->total = total;
-    describe_text(&writer->meta);
+    describe_text(&writer->meta, job->text_tokenizer);
     if (job->force) shard_remove(job->out);
     bool complete = resume_read(job, &writer->meta, &writer->images);
     writer->images_before = writer->meta.images;

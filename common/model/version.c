@@ -9,6 +9,10 @@
 #include <lmdb.h>
 #include <png.h>
 #include <stdio.h>
+#ifdef WITH_PCRE2
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#endif
 #ifdef WITH_WEBP
 #include <webp/decode.h>
 #endif
@@ -34,6 +38,13 @@ void version_print(void) {
     printf("libwebp: yes (%d.%d.%d)\n", webp >> 16, webp >> 8 & 0xFF, webp & 0xFF);
 #else
     printf("libwebp: no\n");
+#endif
+#ifdef WITH_PCRE2
+    char pcre2[64];
+    pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
+    printf("pcre2: yes (%s)\n", pcre2);
+#else
+    printf("pcre2: no\n");
 #endif
 #ifdef WITH_MUJOCO
     printf("mujoco: yes\n");

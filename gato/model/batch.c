@@ -133,8 +133,9 @@ void batch_begin(batch_t *b, uint32_t task) {
     column_put(&b->window, (int32_t)b->model->window[task]);
 }
 
-int batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t sample,
-                      reason_t *why) {
+/* The slots that are observed. */
+static int put_observed(batch_t *b, const timestep_t *s, int32_t step, uint64_t sample,
+                        reason_t *why) {
     const gato_model_t *m = b->model;
     layout_t l;
     if (layout_of(&l, &m->config, &m->tasks.v[s->task], s, why)) return -1;
@@ -150,10 +151,20 @@ int batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t sa
         put_slot(b, at, k, l.count[k], m->config.model.inner_pos ? (int32_t)inner : -1, sample);
         inner += l.count[k];
     }
-    at->separator = b->at.n;
+    return 0;
+}
+
+int batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t sample,
+                      reason_t *why) {
+    if (put_observed(b, s, step, sample, why)) return -1;
+    last_place(b)->separator = b->at.n;
     column_put(&b->id, 0);
     put_position(b, 0, 0, -1, step, false);
     return 0;
+}
+
+int batch_beginning(batch_t *b, const timestep_t *s, int32_t step, reason_t *why) {
+    return put_observed(b, s, step, 0, why);
 }
 
 void batch_actions(batch_t *b, bool inputs) {
@@ -164,7 +175,7 @@ void batch_actions(batch_t *b, bool inputs) {
             put_slot(b, at, k, task->slot[k].width, -1, 0);
 }
 
-void batch_token(batch_t *b, uint32_t id, int32_t step) {
+void batch_token(batch_t *b, uint32_t id, int32_t inner, int32_t step) {
     const gato_model_t *m = b->model;
     size_t pool = 0;
     while (pool < m->n_pools && !m->pool[pool].embed->vocabulary) pool++;
@@ -172,7 +183,7 @@ void batch_token(batch_t *b, uint32_t id, int32_t step) {
     rows_t *rows = &b->pool[pool];
     column_put(&rows->input[0], (int32_t)id);
     column_put(&b->id, (int32_t)id);
-    put_position(b, pool + 1, rows->n, -1, step, false);
+    put_position(b, pool + 1, rows->n, m->config.model.inner_pos ? inner : -1, step, false);
     rows_added(rows, 1);
 }
 

@@ -63,12 +63,14 @@ void batch_begin(batch_t *b, uint32_t task);
  * training, for random draws. */
 int batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t sample,
                       reason_t *why);
+/* Adds the observation without its separator: that of a text which is still to be written. */
+int batch_beginning(batch_t *b, const timestep_t *s, int32_t step, reason_t *why);
 /* Adds the action tokens of the timestep that was added last. inputs: false = they have no tokens,
  * and are targets only of what is read at the separator. */
 void batch_actions(batch_t *b, bool inputs);
-/* Adds one token of the table to the timestep at hand, without a target (acting: the action token
- * just chosen). */
-void batch_token(batch_t *b, uint32_t id, int32_t step);
+/* Adds one token of the table to the timestep at hand, without a target: the one just chosen.
+ * inner: its inner position, -1 for those of actions. */
+void batch_token(batch_t *b, uint32_t id, int32_t inner, int32_t step);
 void batch_end(batch_t *b);
 
 size_t batch_sequences(const batch_t *b);

@@ -39,6 +39,13 @@ static int open_tokenizer(player_t *p, const char *dir, int *rc, reason_t *why) 
                       dir, print, tokenizer_fingerprint(p->tokenizer));
 }
 
+static int open_words(player_t *p, int *rc, reason_t *why) {
+    const vocabulary_t *v = &p->m->vocabulary;
+    const char *name = v->text_tokenizer ? v->text_tokenizer : "byte";
+    p->words = text_tokenizer_load(name, v->text_file, rc, why);
+    return p->words ? 0 : -1;
+}
+
 /* The size that kept images were fitted to, by tokenizer.json's preprocess. */
 static void find_size(player_t *p) {
     const char *text = p->m->vocabulary.preprocess;
@@ -66,7 +73,8 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
     if (p->o.temperature < 0) p->o.temperature = c->act.temperature;
     bool pixels = gato_config_image_in(c)->pixels;
     if (any_image(p->m) && pixels) find_size(p);
-    if (any_image(p->m) && !pixels && open_tokenizer(p, dir, rc, why)) {
+    if (open_words(p, rc, why) || (any_image(p->m) && !pixels && open_tokenizer(p, dir, rc, why))) {
+        text_tokenizer_free(p->words);
         tokenizer_free(p->tokenizer);
         gato_model_free(p->m);
         free(p);
@@ -249,6 +257,7 @@ void player_close(player_t *p) {
     release_lanes(p);
     free(p->binding);
     tokenizer_free(p->tokenizer);
+    text_tokenizer_free(p->words);
     nn_packed_free(p->packed);
     gato_model_free(p->m);
     free(p);

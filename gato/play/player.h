@@ -21,9 +21,11 @@
 #ifndef GATO_PLAYER_H
 #define GATO_PLAYER_H
 
+#include "common/io/text/bpe.h"
 #include "common/model/tokenizer.h"
 #include "gato/env/env.h"
 #include "gato/model/model.h"
+#include "gato/play/sampler.h"
 
 typedef struct player_opts {
     bool rebuild;           /* run the whole context for every token */
@@ -72,5 +74,33 @@ typedef struct {
 int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why);
 /* The hidden state [D] of the last token that ran in a lane (for tests). */
 const float *player_hidden(const player_t *p, size_t lane);
+
+/* ---- texts ---- */
+
+/* A text to be written: about an image, behind a question or a beginning, or both. */
+typedef struct {
+    const uint8_t *rgb; /* [image_h, image_w, 3], borrowed; NULL = no image */
+    size_t image_w, image_h;
+    /* UTF-8: of a task with images a question, and the answer is written; else the beginning of a
+     * text, which goes on. "" = none */
+    const char *given;
+    rng_t draw;         /* the random key of sampled ids */
+    text_ids_t written; /* out: ids of texts, without the end; text_ids_release */
+    bool ended;         /* out: by an end that was chosen; false: by `most` or the context */
+    bool space_leads;   /* out: an answer begins with the space behind the question */
+} player_text_t;
+
+/* The number of the task of that name whose texts the policy writes; -1 with a reason that names
+ * those there are. */
+int player_writes(const player_t *p, const char *name, reason_t *why);
+/* Writes n texts of one task, at most as many as there are lanes, which forget what they did. A
+ * text does not depend on the others, nor on how many they are. most: ids of each. 0; or an exit
+ * code with a reason: RC_MISFIT for an image that does not fit, RC_USAGE when nothing is seen and
+ * given, or more than the context holds. */
+int player_write(player_t *p, uint32_t task, const sampler_t *how, size_t most, player_text_t *text,
+                 size_t n, reason_t *why);
+/* What was written, without the space behind a question; malloc'ed, of *size bytes and a NUL. It
+ * may end amid a character. */
+char *player_text(const player_t *p, const player_text_t *text, size_t *size);
 
 #endif

@@ -123,6 +123,16 @@ static uint32_t first_column(const task_t *task, uint32_t slot) {
     return n;
 }
 
+const float *player_read(player_t *p, lane_t *const *lane, size_t n, uint32_t lo, uint32_t hi) {
+    size_t D = (size_t)p->m->config.model.width;
+    read_t key = {.rows = n, .lo = lo, .hi = hi};
+    reader_t *r = plan_cache_get(p->readers, &key, p)->vars;
+    float *rows = plan_data(r->plan, r->rows);
+    for (size_t i = 0; i < n; i++) memcpy(rows + i * D, lane[i]->hidden, D * sizeof *rows);
+    plan_forward(r->plan);
+    return plan_data(r->plan, r->out);
+}
+
 /* ---- turns ---- */
 
 static const task_t *task_of(const player_t *p, const lane_t *lane) {

@@ -61,7 +61,7 @@ static int take_pixels(const player_t *p, const slot_t *slot, const image_t *im,
     return 0;
 }
 
-static int see_image(player_t *p, const slot_t *slot, const uint8_t *rgb, size_t w, size_t h,
+int player_see_image(player_t *p, const slot_t *slot, const uint8_t *rgb, size_t w, size_t h,
                      seen_t *s, slot_value_t *v, reason_t *why) {
     image_t im = image_new(w, h);
     if (p->o.blank)
@@ -73,13 +73,12 @@ static int see_image(player_t *p, const slot_t *slot, const uint8_t *rgb, size_t
     return rc;
 }
 
-static void see_text(const char *text, seen_t *s, slot_value_t *v) {
-    size_t n = strlen(text);
-    uint32_t *ids = own(s, xcalloc(n + 1, sizeof *ids));
-    for (size_t i = 0; i < n; i++) ids[i] = (uint8_t)text[i];
-    ids[n] = 256; /* the end of a text of bytes */
-    v->text = ids;
-    v->text_len = n + 1;
+static void see_text(const player_t *p, const char *text, seen_t *s, slot_value_t *v) {
+    text_ids_t ids = {0};
+    text_tokenizer_encode(p->words, text, strlen(text), &ids);
+    text_ids_add(&ids, text_tokenizer_end(p->words));
+    v->text = own(s, ids.id);
+    v->text_len = ids.n;
 }
 
 static int see_vector(const slot_t *slot, const float *vector, seen_t *s, slot_value_t *v,
@@ -111,9 +110,9 @@ static int see_slot(player_t *p, const lane_t *lane, uint32_t k, const env_value
     const binding_t *b = &p->binding[lane->task];
     slot_value_t *v = &s->data.slot[k];
     if (slot->kind == SLOT_IMAGE && value->rgb)
-        return see_image(p, slot, value->rgb, b->image_w[k], b->image_h[k], s, v, why);
+        return player_see_image(p, slot, value->rgb, b->image_w[k], b->image_h[k], s, v, why);
     if (slot->kind == SLOT_TEXT && value->text && p->m->config.model.control_text)
-        see_text(value->text, s, v);
+        see_text(p, value->text, s, v);
     if (slot->kind == SLOT_VECTOR && value->vector)
         return see_vector(slot, value->vector, s, v, why);
     if (slot->kind == SLOT_DISCRETE && value->discrete)

@@ -4,10 +4,12 @@
  *   player_observe.c  observations become timesteps of the model
  *   player_run.c      new tokens run behind those in the caches
  *   player_choose.c   hidden states become actions
+ *   player_text.c     texts are written, id by id
  */
 #ifndef GATO_PLAYER_PRIVATE_H
 #define GATO_PLAYER_PRIVATE_H
 
+#include "common/io/text/text_tokenizer.h"
 #include "common/tape/plan_cache.h"
 #include "gato/model/graph.h"
 #include "gato/play/player.h"
@@ -58,6 +60,7 @@ struct player {
     gato_model_t *m;
     nn_packed_t *packed;
     tokenizer_t *tokenizer;
+    text_tokenizer_t *words;
     size_t fit_w, fit_h; /* patches: the size that images are fitted to; 0 = none */
     player_opts_t o;
     binding_t *binding; /* [tasks] */
@@ -77,6 +80,11 @@ void seen_release(seen_t *s);
 int player_observe(player_t *p, const lane_t *lane, const env_observation_t *seen, seen_t *out,
                    reason_t *why);
 
+/* Encodes an image of w x h pixels for a slot; what *v points to belongs to *s. 0, or -1 with a
+ * reason. */
+int player_see_image(player_t *p, const slot_t *slot, const uint8_t *rgb, size_t w, size_t h,
+                     seen_t *s, slot_value_t *v, reason_t *why);
+
 /* ---- player_run.c ---- */
 
 void player_run_open(player_t *p);
@@ -87,6 +95,11 @@ void lane_clear(lane_t *lane);
 void player_run_observations(player_t *p, lane_t *const *lane, size_t n);
 /* Runs, in each of n lanes, the tokens of this timestep's actions that wait. */
 void player_run_tokens(player_t *p, lane_t *const *lane, size_t n);
+/* Runs, in each of n lanes, what is seen of a text to be written, without a separator: from an
+ * empty cache. */
+void player_run_beginnings(player_t *p, lane_t *const *lane, size_t n);
+/* Runs one more id of each text: id[i] in lane i. */
+void player_run_words(player_t *p, lane_t *const *lane, const uint32_t *id, size_t n);
 /* Closes the timestep of a lane. */
 void lane_next(player_t *p, lane_t *lane);
 
@@ -96,6 +109,9 @@ void player_choose_open(player_t *p);
 void player_choose_close(player_t *p);
 /* Chooses the actions of n lanes, turn by turn in their order. */
 void player_choose(player_t *p, player_turn_t *const *turn, lane_t *const *lane, size_t n);
+/* The logits [n, hi - lo] of the ids lo .. hi - 1 behind the last token of each lane, valid until
+ * the next reading. */
+const float *player_read(player_t *p, lane_t *const *lane, size_t n, uint32_t lo, uint32_t hi);
 /* Takes given actions. 0, or -1 with a reason: a number that is not finite, a value out of range.
  * */
 int player_check_given(const player_t *p, const lane_t *lane, const env_action_t *given,

@@ -181,7 +181,8 @@ static void put_context(player_t *p, lane_t *lane) {
         batch_actions(&p->batch, true);
     }
     put_observation(p, &lane->now, lane->step);
-    for (size_t i = 0; i < lane->n_chosen; i++) batch_token(&p->batch, lane->chosen[i], lane->step);
+    for (size_t i = 0; i < lane->n_chosen; i++)
+        batch_token(&p->batch, lane->chosen[i], -1, lane->step);
 }
 
 static void run_contexts(player_t *p, lane_t *const *lane, size_t n) {
@@ -212,7 +213,8 @@ void player_run_observations(player_t *p, lane_t *const *lane, size_t n) {
             size_t waiting = N > 1 ? l->n_waiting : 0, early_first = l->first,
                    before = batch_positions(&p->batch);
             batch_begin(&p->batch, l->task);
-            for (size_t k = 0; k < waiting; k++) batch_token(&p->batch, l->waiting[k], l->step - 1);
+            for (size_t k = 0; k < waiting; k++)
+                batch_token(&p->batch, l->waiting[k], -1, l->step - 1);
             put_observation(p, &l->now, l->step);
             batch_end(&p->batch);
             if (l->step >= N) l->first = l->begin[(l->step + 1) % N];
@@ -235,13 +237,44 @@ void player_run_tokens(player_t *p, lane_t *const *lane, size_t n) {
     for (size_t i = 0; i < n; i++) {
         lane_t *l = lane[i];
         batch_begin(&p->batch, l->task);
-        for (size_t k = 0; k < l->n_waiting; k++) batch_token(&p->batch, l->waiting[k], l->step);
+        for (size_t k = 0; k < l->n_waiting; k++)
+            batch_token(&p->batch, l->waiting[k], -1, l->step);
         batch_end(&p->batch);
         p->lanes[i] = place(p, l, l->n_waiting, 0, 0);
         l->n_waiting = 0;
     }
     run(p, lane, n);
 }
+
+/* ---- texts ---- */
+
+void player_run_beginnings(player_t *p, lane_t *const *lane, size_t n) {
+    reason_t why;
+    batch_clear(&p->batch, false, 0, 0);
+    for (size_t i = 0; i < n; i++) {
+        size_t before = batch_positions(&p->batch);
+        batch_begin(&p->batch, lane[i]->task);
+        if (batch_beginning(&p->batch, &lane[i]->now.data, 0, &why))
+            BUG("an observation that was checked: %s", why.text);
+        batch_end(&p->batch);
+        lane_clear(lane[i]);
+        p->lanes[i] = place(p, lane[i], batch_positions(&p->batch) - before, 0, 0);
+    }
+    run(p, lane, n);
+}
+
+void player_run_words(player_t *p, lane_t *const *lane, const uint32_t *id, size_t n) {
+    batch_clear(&p->batch, false, 0, 0);
+    for (size_t i = 0; i < n; i++) {
+        batch_begin(&p->batch, lane[i]->task);
+        batch_token(&p->batch, id[i], (int32_t)lane[i]->used, 0);
+        batch_end(&p->batch);
+        p->lanes[i] = place(p, lane[i], 1, 0, 0);
+    }
+    run(p, lane, n);
+}
+
+/* ---- timesteps that end ---- */
 
 /* rebuild: the actions become values of the timestep, so that they can run again. */
 static void keep_actions(const player_t *p, lane_t *lane) {

@@ -3,8 +3,8 @@
 
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
+#include "common/io/text/text_tokenizer.h"
 #include "common/nn/weights.h"
-#include "common/train/checkpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +25,13 @@ char *run_json(const gato_model_t *m) {
     free(tasks);
     cJSON_Delete(o);
     return text;
+}
+
+size_t run_files(const gato_model_t *m, const char *json, checkpoint_text_t text[2]) {
+    const char *words = m->vocabulary.text_file;
+    text[0] = (checkpoint_text_t){GATO_CONFIG_FILE, json};
+    text[1] = (checkpoint_text_t){GATO_TEXT_FILE, words};
+    return words ? 2 : 1;
 }
 
 void run_text_release(run_text_t *t) {
@@ -100,6 +107,34 @@ int run_parse(const char *text, size_t size, run_text_t *t, reason_t *why) {
     return rc;
 }
 
+/* The file of the text tokenizer, if it has one: read, and made sure to be that tokenizer's. */
+static int read_words(const char *dir, vocabulary_t *v, reason_t *why) {
+    enum { MOST = 1 << 28 };
+    if (!v->text_tokenizer || !strcmp(v->text_tokenizer, "byte")) return RC_OK;
+    char *path = fs_join(dir, GATO_TEXT_FILE);
+    uint8_t *text = NULL;
+    size_t size;
+    reason_t inner;
+    int rc = RC_DATA;
+    if (!fs_read(path, MOST, &text, &size, why)) {
+        text_tokenizer_t *t = text_tokenizer_load(v->text_tokenizer, (char *)text, &rc, &inner);
+        if (!t) {
+            reason_set(why, "'%s': %s", path, inner.text);
+        } else if (text_tokenizer_ids(t) != v->text) {
+            rc = RC_MISFIT;
+            reason_set(why, "'%s' has %u ids, the policy was trained on %u", path,
+                       text_tokenizer_ids(t), v->text);
+        } else {
+            rc = RC_OK;
+            v->text_file = xstrdup(text_tokenizer_file(t));
+        }
+        text_tokenizer_free(t);
+    }
+    free(text);
+    free(path);
+    return rc;
+}
+
 int run_read_text(const char *dir, run_text_t *t, reason_t *why) {
     enum { MOST = 16 << 20 };
     char *path = fs_join(dir, GATO_CONFIG_FILE);
@@ -113,6 +148,9 @@ int run_read_text(const char *dir, run_text_t *t, reason_t *why) {
     }
     free(text);
     free(path);
+    if (rc) return rc;
+    rc = read_words(dir, &t->vocabulary, why);
+    if (rc) run_text_release(t);
     return rc;
 }
 
@@ -230,14 +268,14 @@ gato_model_t *run_open(const char *dir) {
 int run_save(const gato_model_t *m, const char *dir, reason_t *why) {
     static const char *const all[] = {""};
     char *json = run_json(m);
-    checkpoint_text_t text = {GATO_CONFIG_FILE, json};
+    checkpoint_text_t text[2];
     checkpoint_t c = {.params = m->params,
                       .weights_file = GATO_WEIGHTS_FILE,
                       .weights_block = PARAMS_VALUE,
                       .weights = all,
                       .n_weights = 1,
-                      .text = &text,
-                      .n_text = 1};
+                      .text = text,
+                      .n_text = run_files(m, json, text)};
     int rc = checkpoint_save_weights(dir, &c, why);
     free(json);
     return rc;

@@ -1,5 +1,5 @@
-/* run.h - the RUN folder of a policy: config.json (configuration, vocabulary and tasks) and
- * model.safetensors under NEKO's names.
+/* run.h - the RUN folder of a policy: config.json (configuration, vocabulary and tasks),
+ * model.safetensors under NEKO's names, and tokenizer.json where texts are not bytes.
  *
  * config.json: {"format": "gato", "version": 2, "config": every key, "vocabulary": what all tasks
  * share (vocabulary.h), "tasks": the bodies it plays (task.h)}. The codebook is the tensor
@@ -9,14 +9,19 @@
 #define GATO_RUN_H
 
 #include "common/io/safetensors/safetensors.h"
+#include "common/train/checkpoint.h"
 #include "gato/model/model.h"
 
 #define GATO_CONFIG_FILE "config.json"
 #define GATO_WEIGHTS_FILE "model.safetensors"
+#define GATO_TEXT_FILE "tokenizer.json"
 enum { GATO_VERSION = 2 };
 
 /* The text of config.json; deterministic, malloc'ed. */
 char *run_json(const gato_model_t *m);
+/* The text files of a RUN, to text[2]: config.json, which is `json`, and the text tokenizer's if it
+ * has one. Returns how many. */
+size_t run_files(const gato_model_t *m, const char *json, checkpoint_text_t text[2]);
 /* What config.json says. Release with run_text_release. */
 typedef struct {
     gato_config_t config;
@@ -27,7 +32,8 @@ void run_text_release(run_text_t *t);
 /* Reads the text of config.json. 0, or an exit code with a reason: RC_DATA for text that is not
  * this JSON, RC_MISFIT for another format or version or an unknown key. */
 int run_parse(const char *text, size_t size, run_text_t *t, reason_t *why);
-/* Reads config.json of a RUN. 0, or an exit code with a reason: RC_USAGE for a missing one. */
+/* Reads config.json of a RUN, and the file of its text tokenizer. 0, or an exit code with a reason:
+ * RC_USAGE for a missing config.json, RC_MISFIT for the file of another tokenizer. */
 int run_read_text(const char *dir, run_text_t *t, reason_t *why);
 /* Loads a RUN. NULL with a reason and *rc: RC_USAGE for a missing folder or file, RC_DATA for a
  * corrupt one or NaN, RC_MISFIT with the first differences of names and shapes. */
@@ -38,7 +44,7 @@ gato_model_t *run_open(const char *dir);
  * asks), the buffers that NEKO's files carry. The exit codes of weights_read. */
 int run_read_tensors(gato_model_t *m, st_file_t *file, const char *path, size_t *ignored,
                      reason_t *why);
-/* Writes config.json and model.safetensors, for tools that make a RUN without training. 0, or an
+/* Writes model.safetensors and the text files, for tools that make a RUN without training. 0, or an
  * exit code with a reason. */
 int run_save(const gato_model_t *m, const char *dir, reason_t *why);
 

@@ -13,6 +13,7 @@ enum { MOST_TEXT = 1 << 24, MOST_CODES = 1 << 24, MOST_WIDTH = 1 << 16 };
 
 void vocabulary_release(vocabulary_t *v) {
     free(v->text_tokenizer);
+    free(v->text_file);
     free(v->codebook);
     free(v->fingerprint);
     free(v->preprocess);
@@ -32,6 +33,7 @@ static float *copy_codebook(const float *codebook, uint32_t codes, uint32_t dim)
 vocabulary_t vocabulary_copy(const vocabulary_t *v) {
     vocabulary_t c = *v;
     c.text_tokenizer = copy_text(v->text_tokenizer);
+    c.text_file = copy_text(v->text_file);
     c.codebook = copy_codebook(v->codebook, v->codes, v->code_dim);
     c.fingerprint = copy_text(v->fingerprint);
     c.preprocess = copy_text(v->preprocess);
@@ -50,6 +52,7 @@ vocabulary_t vocabulary_of(const shard_meta_t *m) {
     bool text = has_text(m);
     return (vocabulary_t){.text = text ? m->text_vocab : 0,
                           .text_tokenizer = text ? copy_text(m->text_tokenizer) : NULL,
+                          .text_file = text ? copy_text(m->text_file) : NULL,
                           .codes = m->codes,
                           .code_dim = m->code_dim,
                           .codebook = copy_codebook(m->codebook, m->codes, m->code_dim),
@@ -82,9 +85,9 @@ static int same_codebook(const vocabulary_t *a, const vocabulary_t *b, reason_t 
 }
 
 static int same(const vocabulary_t *a, const vocabulary_t *b, bool codes, reason_t *why) {
+    if (differ_text("text tokenizer", a->text_tokenizer, b->text_tokenizer, why)) return -1;
     if (a->text && b->text && a->text != b->text)
         return reason_set(why, "text vocabulary: %u and %u", a->text, b->text);
-    if (differ_text("text tokenizer", a->text_tokenizer, b->text_tokenizer, why)) return -1;
     if (a->mu != b->mu || a->M != b->M)
         return reason_set(why, "mu-law: mu %g, M %g and mu %g, M %g", (double)a->mu, (double)a->M,
                           (double)b->mu, (double)b->M);
@@ -95,6 +98,7 @@ int vocabulary_merge(vocabulary_t *v, const vocabulary_t *more, bool codes, reas
     if (same(v, more, codes, why)) return -1;
     if (!v->text) v->text = more->text;
     if (!v->text_tokenizer) v->text_tokenizer = copy_text(more->text_tokenizer);
+    if (!v->text_file) v->text_file = copy_text(more->text_file);
     if (!v->codes) {
         v->codes = more->codes;
         v->code_dim = more->code_dim;

@@ -17,7 +17,8 @@
 /* Strings and arrays are owned; NULL and 0 = none. */
 typedef struct {
     uint32_t text;            /* ids of the text tokenizer; 0 = no text (of an imported policy) */
-    char *text_tokenizer;     /* "byte" */
+    char *text_tokenizer;     /* "byte", or "bpe" and a fingerprint (text_tokenizer.h) */
+    char *text_file;          /* what it is made of; in a RUN a file, not part of the JSON */
     uint32_t codes, code_dim; /* K, Dc */
     float *codebook;          /* [codes, code_dim]; in a RUN it is a tensor, not part of the JSON */
     char *fingerprint, *preprocess, *quantizer;
@@ -33,7 +34,8 @@ vocabulary_t vocabulary_of(const shard_meta_t *m);
 int vocabulary_merge(vocabulary_t *v, const vocabulary_t *more, bool codes, reason_t *why);
 /* Does a model of `model` know all that `data` contain? 0, or -1 with both values. */
 int vocabulary_fit(const vocabulary_t *model, const vocabulary_t *data, bool codes, reason_t *why);
-/* The member "vocabulary" of config.json, without the codebook. Delete with cJSON_Delete. */
+/* The member "vocabulary" of config.json, without codebook and text_file. To be deleted with
+ * cJSON_Delete. */
 cJSON *vocabulary_json(const vocabulary_t *v);
 /* Reads that member: 0, or -1 with a reason. Release v in either case. */
 int vocabulary_parse(vocabulary_t *v, const cJSON *object, reason_t *why);

@@ -48,7 +48,8 @@ typedef struct {
     char *fingerprint;    /* of the encoder, 32 hex digits */
     char *preprocess;     /* canonical JSON of tokenizer.json's preprocess */
     char *quantizer;      /* canonical JSON */
-    char *text_tokenizer; /* "byte", ... */
+    char *text_tokenizer; /* "byte", or "bpe" and a fingerprint (text_tokenizer.h) */
+    char *text_file;      /* its tokenizer.json; NULL where the name says all */
     uint32_t codes;       /* K: ids are below it; 0 = no image tokens */
     uint32_t code_dim;    /* D */
     float *codebook;      /* [K,D] */

@@ -70,13 +70,12 @@ static int index_entry(void *ctx, const uint8_t *key, size_t key_size, const uin
     s->any = true;
     touch(x,
           size < 1 << 16 ? size + KEY_BYTES : 1 << 16); /* of large values only the first pages */
+    token_bytes_t *const whole[] = {&x->meta, &x->codebook, &x->text_file}; /* by sub */
     switch (k.tag) {
     case TAG_META:
-        if (k.id || k.sub > 1) return reason_set(why, "corrupt: a key that is not a shard's");
-        if (k.sub)
-            x->codebook = (token_bytes_t){value, size};
-        else
-            x->meta = (token_bytes_t){value, size};
+        if (k.id || k.sub >= sizeof whole / sizeof *whole)
+            return reason_set(why, "corrupt: a key that is not a shard's");
+        *whole[k.sub] = (token_bytes_t){value, size};
         return 0;
     case TAG_RECORD:
         if (k.sub || k.id != x->records)
@@ -145,6 +144,8 @@ int token_index_meta(const token_index_t *x, shard_meta_t *out, reason_t *why) {
     int rc = token_meta_parse(x->meta.data, x->meta.size, out, why);
     if (!rc && x->codebook.data)
         rc = token_codebook_parse(x->codebook.data, x->codebook.size, out, why);
+    if (!rc && x->text_file.data)
+        rc = token_text_file_parse(x->text_file.data, x->text_file.size, out, why);
     if (!rc && (out->records != x->records || out->bad != x->bad.n)) {
         reason_set(why,
                    "corrupt: %" PRIu64 " records and %" PRIu64 " bad items counted, %" PRIu64

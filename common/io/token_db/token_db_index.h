@@ -39,8 +39,8 @@ typedef struct {
     const uint8_t *map; /* of the whole file, owned */
     size_t size;        /* bytes */
     token_tree_t tree;
-    token_bytes_t meta, codebook; /* data NULL: the shard has none */
-    token_leaf_t *leaf;           /* owned, ascending */
+    token_bytes_t meta, codebook, text_file; /* data NULL: the shard has none */
+    token_leaf_t *leaf;                      /* owned, ascending */
     size_t n_leaves, leaves_cap;
     uint64_t records;
     token_list_t bad; /* values of the bad items */
@@ -56,8 +56,8 @@ enum { TOKEN_INDEX_OVERWRITTEN = -2 };
  * state that `txn` sees. Returns 0, RC_RUNTIME or RC_DATA with a reason, or TOKEN_INDEX_OVERWRITTEN
  * when a writer has reused that state's pages meanwhile. *x is empty unless 0 is returned. */
 int token_index_open(token_index_t *x, MDB_env *env, MDB_txn *txn, int slot, reason_t *why);
-/* Parses meta and codebook and checks their counts against the index. 0, or an RC_ code with a
- * reason and *out empty. Release *out with shard_meta_release. */
+/* Parses meta, codebook and text_file and checks their counts against the index. 0, or an RC_ code
+ * with a reason and *out empty. Release *out with shard_meta_release. */
 int token_index_meta(const token_index_t *x, shard_meta_t *out, reason_t *why);
 /* The value of record i < x->records, valid until token_index_close. -1 with a reason: it was
  * damaged since the walk. Thread-safe. */

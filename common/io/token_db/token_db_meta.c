@@ -13,6 +13,7 @@ void shard_meta_release(shard_meta_t *m) {
     free(m->preprocess);
     free(m->quantizer);
     free(m->text_tokenizer);
+    free(m->text_file);
     free(m->codebook);
     tasks_release(&m->tasks);
     *m = (shard_meta_t){0};
@@ -30,6 +31,7 @@ void shard_meta_copy(shard_meta_t *to, const shard_meta_t *from) {
     to->preprocess = copy_string(from->preprocess);
     to->quantizer = copy_string(from->quantizer);
     to->text_tokenizer = copy_string(from->text_tokenizer);
+    to->text_file = copy_string(from->text_file);
     to->tasks = tasks_copy(&from->tasks);
     if (!from->codebook) return;
     size_t bytes = (size_t)from->codes * from->code_dim * sizeof(float);
@@ -44,7 +46,8 @@ typedef struct {
 } head_t;
 _Static_assert(sizeof(head_t) == META_HEAD, "no padding");
 
-static const token_key_t meta_key = {TAG_META, 0, 0}, codebook_key = {TAG_META, 1, 0};
+static const token_key_t meta_key = {TAG_META, 0, 0}, codebook_key = {TAG_META, 1, 0},
+                         text_file_key = {TAG_META, 2, 0};
 
 static value_part_t string_part(unsigned part, const char *s) {
     return (value_part_t){
@@ -224,4 +227,17 @@ int token_codebook_parse(const uint8_t *v, size_t size, shard_meta_t *m, reason_
     m->codebook = xmalloc(n * sizeof(float));
     memcpy(m->codebook, p->data, n * sizeof(float));
     return 0;
+}
+
+/* ---- the text tokenizer's file ---- */
+
+uint8_t *token_text_file_build(const shard_meta_t *m, size_t *size) {
+    value_part_t part = string_part(PART_TEXT_FILE, m->text_file);
+    return value_build(text_file_key, NULL, 0, &part, 1, size);
+}
+
+int token_text_file_parse(const uint8_t *v, size_t size, shard_meta_t *m, reason_t *why) {
+    value_t value;
+    int rc = value_parse(v, size, text_file_key, 0, &value, why);
+    return rc ? rc : take_string(&value, PART_TEXT_FILE, "text_file", &m->text_file, why);
 }

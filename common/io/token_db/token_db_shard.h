@@ -31,7 +31,7 @@ struct token_db {
     uint64_t map, max_map; /* bytes of LMDB's map, and how far it may grow */
     uint64_t next_record, next_bad, pending_bytes;
     uint64_t touched; /* bytes of LMDB's map that may be resident */
-    bool codebook_stored;
+    bool codebook_stored, text_file_stored;
     bool tail; /* there are bad items behind the records */
     struct pending *pending;
     size_t n_pending, pending_cap;

@@ -65,6 +65,7 @@ enum {
     PART_TASKS,
     PART_CODEBOOK = 48,
     PART_REASON,
+    PART_TEXT_FILE,
 };
 
 typedef struct {
@@ -102,7 +103,7 @@ uint64_t value_checksum(const uint8_t *v);
 
 /* Is every task fit to be stored, and its name there once? 0, or -1 with a reason. */
 int token_meta_check(const shard_meta_t *m, reason_t *why);
-/* The value of the meta without its codebook, malloc'ed. */
+/* The value of the meta without its codebook and its text_file, malloc'ed. */
 uint8_t *token_meta_build(const shard_meta_t *m, size_t *size);
 /* Back: 0, or an RC_ code with a reason and *out empty. Of a meta of version 1 the reason says
  * which command makes the shard anew. Release with shard_meta_release. */
@@ -112,6 +113,10 @@ int token_meta_parse(const uint8_t *v, size_t size, shard_meta_t *out, reason_t 
 uint8_t *token_codebook_build(const shard_meta_t *m, size_t *size);
 /* Gives m its codebook, a copy; K and D must be those of m. 0, or an RC_ code with a reason. */
 int token_codebook_parse(const uint8_t *v, size_t size, shard_meta_t *m, reason_t *why);
+/* The value of m's text_file, malloc'ed. */
+uint8_t *token_text_file_build(const shard_meta_t *m, size_t *size);
+/* Gives m its text_file, a copy. 0, or an RC_ code with a reason. */
+int token_text_file_parse(const uint8_t *v, size_t size, shard_meta_t *m, reason_t *why);
 
 /* The value of record `id`, malloc'ed; NULL with a reason when r is not as its task says: parts of
  * slots of another kind, sizes against T and the widths, ids against their ranges, finite numbers,

@@ -140,6 +140,7 @@ static int load_former(token_db_t *db, reason_t *why) {
         if (!rc) {
             take_counts(db->meta, &db->stored);
             db->codebook_stored = x.codebook.data != NULL;
+            db->text_file_stored = x.text_file.data != NULL;
             db->next_record = x.records;
             db->next_bad = x.bad.n;
             db->tail = x.bad.n > 0;
@@ -302,10 +303,16 @@ static int put_meta(token_db_t *db, MDB_txn *txn, MDB_dbi dbi) {
     uint8_t *v = token_meta_build(db->meta, &size);
     int rc = put_value(txn, dbi, (token_key_t){TAG_META, 0, 0}, v, size, 0);
     free(v);
-    if (rc || db->codebook_stored || !db->meta->codebook) return rc;
-    v = token_codebook_build(db->meta, &size);
-    rc = put_value(txn, dbi, (token_key_t){TAG_META, 1, 0}, v, size, 0);
-    free(v);
+    if (!rc && db->meta->codebook && !db->codebook_stored) {
+        v = token_codebook_build(db->meta, &size);
+        rc = put_value(txn, dbi, (token_key_t){TAG_META, 1, 0}, v, size, 0);
+        free(v);
+    }
+    if (!rc && db->meta->text_file && !db->text_file_stored) {
+        v = token_text_file_build(db->meta, &size);
+        rc = put_value(txn, dbi, (token_key_t){TAG_META, 2, 0}, v, size, 0);
+        free(v);
+    }
     return rc;
 }
 
@@ -422,5 +429,6 @@ int token_db_commit(token_db_t *db, reason_t *why) {
     db->n_pending = 0;
     db->pending_bytes = 0;
     db->codebook_stored |= db->meta->codebook != NULL;
+    db->text_file_stored |= db->meta->text_file != NULL;
     return 0;
 }

@@ -24,16 +24,11 @@
 #   make install PREFIX= DESTDIR= the programs to PREFIX/bin; make uninstall takes them away
 #   make clean                    removes build/
 #
-# PORTABLE=1 builds for any processor of this kind, also without AVX2, in build/portable. B=FOLDER builds elsewhere.
+# The programs run on any processor of this kind (common/kernel/level.h). B=FOLDER builds elsewhere.
 
-ifeq ($(PORTABLE),1)
-B        ?= build/portable
-ARCH     ?=
-endif
 B        ?= build
 CC       ?= cc
 CFLAGS   ?= -O3 -g
-ARCH     ?= -march=native
 WARN      = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter -Wno-psabi
 PKGS      = openblas libpng libjpeg libcjson libxxhash
 LMDB_LIBS = -llmdb
@@ -77,18 +72,47 @@ DEFS += -DWITH_MUJOCO
 GATO_LIBS = -lmujoco -lOSMesa
 endif
 
+# On x86-64 the kernels are compiled once per level, and with what it needs of the processor (level.c asks for the same).
+# With LEVELS= (sanitizers, coverage), and elsewhere, they are compiled once like all the rest. ARCH=-march=native is for
+# that: nothing else gains from it.
+ifeq ($(firstword $(subst -, ,$(shell $(CC) -dumpmachine))),x86_64)
+LEVELS     ?= base avx2 avx2_vnni avx512 avx512_vnni
+endif
+LEVEL_base        =
+# A debugger sees all of a kernel with KERNEL_LEVEL=base; for every level that would double the size of the programs.
+LEVEL_avx2        = -mavx2 -mfma $(if $(filter -g,$(CFLAGS)),-g1)
+LEVEL_avx2_vnni   = $(LEVEL_avx2) -mavxvnni
+LEVEL_avx512      = $(LEVEL_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl
+LEVEL_avx512_vnni = $(LEVEL_avx512) -mavx512vnni
+
+ifneq ($(LEVELS),)
+DEFS += -DKERNEL_LEVELS
+endif
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(ARCH) $(WARN) $(DEFS) $(INCS) -ffp-contract=fast -fno-math-errno -MMD -MP
 LINK       = $(CC) $(CFLAGS) $(ARCH) $(LDFLAGS)
 
 PROGRAMS   = vqvae tokenize gato
 COMMON_C  := $(wildcard common/*/*.c common/*/*/*.c)
+ifneq ($(LEVELS),)
+# The sources that are compiled once per level: FILE.c to FILE.LEVEL.o.
+LEVEL_C   := $(filter-out %/level.c,$(wildcard common/kernel/*.c))
+COMMON_O  := $(patsubst %.c,$(B)/%.o,$(filter-out $(LEVEL_C),$(COMMON_C))) \
+             $(foreach l,$(LEVELS),$(LEVEL_C:%.c=$(B)/%.$(l).o))
+define LEVEL
+$(B)/%.$(1).o: %.c $(B)/flags
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) $$(LEVEL_$(1)) -DKERNEL_LEVEL='"$(1)"' -include common/kernel/level_names.h -c -o $$@ $$<
+endef
+$(foreach l,$(LEVELS),$(eval $(call LEVEL,$(l))))
+else
 COMMON_O  := $(COMMON_C:%.c=$(B)/%.o)
+endif
 PROGRAM_C := $(foreach p,$(PROGRAMS),$(wildcard $(p)/*.c $(p)/*/*.c))
 TEST_C    := $(wildcard tests/test_*.c tests/examples/*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
-.PHONY: all help programs tests test quick check asan tsan fuzz coverage lint compile_commands.json bench demo reacher three recipe \
+.PHONY: all FORCE help programs tests test quick check asan tsan fuzz coverage lint compile_commands.json bench demo reacher three recipe \
         cross-domain data-large quantizers format format-check install uninstall clean
 .SECONDARY:
 all: programs
@@ -109,7 +133,14 @@ $(eval $(call PROGRAM,vqvae,VQVAE))
 $(eval $(call PROGRAM,tokenize,TOKENIZE))
 $(eval $(call PROGRAM,gato,GATO))
 
-$(B)/%.o: %.c
+# Objects of other flags are made again.
+FLAGS = $(CC) $(ALL_CFLAGS)$(foreach l,$(LEVELS),; $(l) $(LEVEL_$(l)))
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
+FORCE:
+
+$(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
@@ -118,15 +149,20 @@ UNIT_O := $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(PROGRAM_C)))
 $(B)/tests/%: $(B)/tests/%.o $(UNIT_O) $(B)/libcommon.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(GATO_LIBS) $(LIBS)
+$(B)/tests/test_vmath: $(or $(LEVELS:%=$(B)/tests/vmath_level.%.o),$(B)/tests/vmath_level.o)
+# The bench measures this machine, its own loops too.
+$(B)/tests/bench/bench.o: ALL_CFLAGS += -march=native
 tests: $(TESTS)
 
--include $(COMMON_O:.o=.d) $(PROGRAM_C:%.c=$(B)/%.d) $(TEST_C:%.c=$(B)/%.d) $(BENCH_C:%.c=$(B)/%.d)
+-include $(COMMON_O:.o=.d) $(wildcard $(B)/tests/vmath_level.*d) $(PROGRAM_C:%.c=$(B)/%.d) $(TEST_C:%.c=$(B)/%.d) $(BENCH_C:%.c=$(B)/%.d)
 
 test: programs tests
 	sh tests/run.sh $(B)
 
+# Instrumented kernels: those that this processor would choose are enough.
+SINGLE = LEVELS= ARCH=-march=native
 asan:
-	CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) B=$(B)/asan programs tests
+	CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) $(SINGLE) B=$(B)/asan programs tests
 	SANITIZED=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 sh tests/run.sh $(B)/asan
 
 # What a change needs before it is committed. LINT_BASE=COMMIT: changed since then; else since main, on main since its
@@ -134,15 +170,15 @@ asan:
 quick:
 	sh tests/quick.sh $(B)
 
-TSAN_TESTS = test_base test_kernel test_packed test_conv test_norm test_attention test_attention_cache test_loss test_gan_kernel
+TSAN_TESTS = test_base test_kernel test_vmath test_packed test_conv test_norm test_attention test_attention_cache test_loss test_gan_kernel
 tsan:
-	CFLAGS="-O1 -g -fsanitize=thread" $(MAKE) B=$(B)/tsan $(TSAN_TESTS:%=$(B)/tsan/tests/%)
+	CFLAGS="-O1 -g -fsanitize=thread" $(MAKE) $(SINGLE) B=$(B)/tsan $(TSAN_TESTS:%=$(B)/tsan/tests/%)
 	SANITIZED=1 TSAN_OPTIONS=die_after_fork=0 sh tests/run.sh $(B)/tsan -x $(TSAN_TESTS)
 
 # Counted by clang: CLANG=NAME chooses another.
 CLANG ?= clang
 coverage:
-	CFLAGS="-O1 -g -fprofile-instr-generate -fcoverage-mapping" $(MAKE) CC=$(CLANG) B=$(B)/coverage tests
+	CFLAGS="-O1 -g -fprofile-instr-generate -fcoverage-mapping" $(MAKE) CC=$(CLANG) $(SINGLE) B=$(B)/coverage tests
 	sh tests/coverage.sh $(B)/coverage
 
 compile_commands.json:

@@ -1,5 +1,6 @@
 /* main.c - gato: trains policies on token shards and lets them act. */
 #include "common/base/cli.h"
+#include "common/kernel/level.h"
 #include "common/model/version.h"
 #include "gato/commands.h"
 #include "gato/record.h"
@@ -17,6 +18,8 @@ int main(int argc, char **argv) {
         {"trace", "write intermediate values, to compare with another framework", cmd_gato_trace},
         {0},
     };
+    die_set_program("gato");
+    kern_level_from_environment_or_die();
     return cli_main(argc, argv, "gato",
                     "train and run Gato-style policies over discrete image tokens", commands,
                     version_print);

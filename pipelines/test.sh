@@ -1,7 +1,7 @@
 #!/bin/sh
 # test.sh - the whole check, in two tiers. The quick one: setup, floors, format, documents, build, unit tests; a
-# failure ends the run right there, so that a broken build is known within minutes. Then all the rest: program tests, unit tests for
-# processors without AVX2, unit and program tests under ASan and UBSan, fuzzing.
+# failure ends the run right there, so that a broken build is known within minutes. Then all the rest: program tests, unit tests at the
+# other levels of the kernels (common/kernel/level.h), unit and program tests under ASan and UBSan, fuzzing.
 #
 #   sh pipelines/test.sh
 #
@@ -60,13 +60,8 @@ quiet_build() {
     [ ! -e "$log/build-failed" ] && ! grep -q 'warning:' "$log/build"
 }
 
-# The programs' scripts would see nothing here that the unit tests do not.
-portable_tests() {
-    make -s -k -j"$jobs" PORTABLE=1 B="$B/portable" programs tests && sh tests/run.sh "$B/portable" test_
-}
-
 sanitized() {
-    build B="$B/asan" \
+    build LEVELS= ARCH=-march=native B="$B/asan" \
         CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined'
 }
 
@@ -89,7 +84,8 @@ if [ "$failed" -gt 0 ]; then
 fi
 
 step 'program tests' sh tests/run.sh "$B" .sh
-step 'unit tests without AVX2' portable_tests
+# The programs' scripts would see nothing here that the unit tests do not.
+step 'unit tests at the other levels' sh tests/levels.sh "$B"
 step 'build under ASan and UBSan' sanitized
 step 'tests under ASan and UBSan' sanitized_tests
 step fuzz sh tests/fuzz.sh "$B" "${FUZZ_SECONDS:-10}"

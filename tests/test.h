@@ -2,10 +2,12 @@
  * closes with "N passed, N failed" (", N skipped" where a test said SKIP).
  *
  * A test binary takes an optional substring to select tests. Exit 1 when anything failed or nothing
- * ran.
+ * ran. KERNEL_LEVEL chooses the kernels' level (common/kernel/level.h), as in the programs.
  */
 #ifndef TESTS_TEST_H
 #define TESTS_TEST_H
+
+#include "common/kernel/level.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -61,6 +63,7 @@ static int test_skips;    /* of the running test */
 
 int main(int argc, char **argv) {
     int passed = 0, failed = 0, skipped = 0;
+    kern_level_from_environment_or_die();
     for (test_t *t = test_list; t; t = t->next) {
         if (argc > 1 && !strstr(t->name, argv[1])) continue;
         test_failures = test_skips = 0;

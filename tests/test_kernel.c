@@ -3,7 +3,6 @@
  */
 #include "common/base/rng.h"
 #include "common/kernel/kernel.h"
-#include "common/kernel/vmath.h"
 #include "tests/kernel_check.h"
 
 /* ---- gemm ---- */
@@ -128,67 +127,6 @@ TEST(colsum_against_double) {
                      out);
         free(x), free(out), free(want), free(size);
     }
-}
-
-/* ---- vmath ---- */
-
-static float lane0(vf a) {
-    return a[0];
-}
-static double ulps(float got, double want) {
-    float at = (float)want;
-    return fabs(got - want) / (double)(nextafterf(fabsf(at), INFINITY) - fabsf(at));
-}
-
-TEST(vector_functions_within_2_ulp) {
-    double worst[4] = {0};
-    for (int i = 0; i < 400000; i++) {
-        float x = -87.2f + 175.4f * (float)i / 400000, y = -9 + 18 * (float)i / 400000;
-        double u[4] = {ulps(lane0(v_exp_inside(v_set(x))), exp(x)),
-                       ulps(lane0(v_tanh(v_set(y))), tanh(y)), ulps(lane0(v_erf(v_set(y))), erf(y)),
-                       ulps(lane0(v_sigmoid(v_set(x))), 1 / (1 + exp(-(double)x)))};
-        for (int k = 0; k < 4; k++) worst[k] = fmax(worst[k], u[k]);
-    }
-    CHECK(worst[0] <= 2, "exp: %.2f ulp", worst[0]);
-    CHECK(worst[1] <= 2, "tanh: %.2f ulp", worst[1]);
-    CHECK(worst[2] <= 2, "erf: %.2f ulp", worst[2]);
-    CHECK(worst[3] <= 3, "sigmoid: %.2f ulp", worst[3]);
-    CHECK(lane0(v_exp_down(v_set(-INFINITY))) == 0 && lane0(v_exp_down(v_set(-1e30f))) == 0);
-    CHECK(lane0(v_exp_down(v_set(0))) == 1);
-    CHECK(isnan(lane0(v_exp_down(v_set(NAN)))) && isnan(lane0(v_sigmoid(v_set(NAN)))));
-    CHECK(isnan(lane0(v_tanh(v_set(NAN)))) && isnan(lane0(v_erf(v_set(NAN)))));
-}
-
-/* Sums, maxima and parts of a vector whose lanes are small whole numbers: exact in any order. */
-TEST(vectors_of_any_width) {
-    float a[VL * VL], part[VL + 1];
-    vf row[VL];
-    for (int i = 0; i < VL * VL; i++) a[i] = (float)((i * 37 + 11) % 101 - 50);
-    for (int i = 0; i < VL; i++) row[i] = v_load(a + i * VL);
-    vf sums = v_sums(row);
-    for (int i = 0; i < VL; i++) {
-        float sum = 0, most = -INFINITY;
-        for (int j = 0; j < VL; j++) sum += a[i * VL + j], most = fmaxf(most, a[i * VL + j]);
-        CHECK(v_sum(row[i]) == sum && sums[i] == sum, "row %d: %g, %g for %g", i, v_sum(row[i]),
-              sums[i], sum);
-        CHECK(v_total(v_widen_add((vd){0}, row[i])) == sum);
-        CHECK(v_highest(row[i]) == most);
-        CHECK(v_lanes()[i] == i && v_odd()[i] == 2 * i + 1);
-    }
-    for (size_t n = 0; n <= VL; n++) {
-        for (size_t i = 0; i <= VL; i++) part[i] = 9;
-        vf t = v_load_part(a, n, 7);
-        vi whole = v_load_ints((int32_t[VL]){V_LANES}, n);
-        v_store_part(part, row[0], n);
-        for (size_t i = 0; i < VL; i++)
-            CHECK(t[i] == (i < n ? a[i] : 7) && part[i] == (i < n ? a[i] : 9) &&
-                      whole[i] == (i < n ? (int)i : 0),
-                  "lane %zu of %zu", i, n);
-        CHECK(part[VL] == 9);
-    }
-    vf none = v_set(NAN), one = v_set(1);
-    CHECK(lane0(v_max(none, one)) == 1 && isnan(lane0(v_max(one, none))));
-    CHECK(lane0(v_min(none, one)) == 1 && isnan(lane0(v_min(one, none))));
 }
 
 /* ---- elementwise ---- */

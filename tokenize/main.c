@@ -1,6 +1,7 @@
 /* main.c - tokenize: freezes a tokenizer's encoder and turns images, episodes and texts into
  * shards of tokens. */
 #include "common/base/cli.h"
+#include "common/kernel/level.h"
 #include "common/model/version.h"
 #include "tokenize/commands.h"
 
@@ -16,6 +17,8 @@ int main(int argc, char **argv) {
         {"dump", "print records as JSON, one object per line", cmd_dump},
         {0},
     };
+    die_set_program("tokenize");
+    kern_level_from_environment_or_die();
     return cli_main(argc, argv, "tokenize",
                     "turn images, episodes and texts into shards of discrete tokens", commands,
                     version_print);

@@ -1,5 +1,6 @@
 /* main.c - vqvae: pretrains image tokenizers. */
 #include "common/base/cli.h"
+#include "common/kernel/level.h"
 #include "common/model/version.h"
 #include "vqvae/commands.h"
 
@@ -15,6 +16,8 @@ int main(int argc, char **argv) {
         {"trace", "intermediate values, to compare with another framework", cmd_vqvae_trace},
         {0},
     };
+    die_set_program("vqvae");
+    kern_level_from_environment_or_die();
     return cli_main(argc, argv, "vqvae",
                     "pretrain image tokenizers (VQVAE) on folders of images and recorded episodes",
                     commands, version_print);

@@ -57,9 +57,11 @@ enum {
     SUMS = GROUP * PARTS /* vectors of a row of the widest tile */
 };
 /* A value of x after rounding. */
-#ifdef __AVX512VNNI__
+#if defined __AVX512VNNI__ || defined __AVXVNNI__
+#define VNNI 1
 typedef uint8_t quantized_t;
 #else
+#define VNNI 0
 typedef float quantized_t;
 #endif
 
@@ -320,27 +322,36 @@ ALWAYS void tile(const linear_t *l, kern_weights_t kind, int mr, int np, size_t 
 }
 
 /* One block, 8 bits: sum[i] = sum_k q[i*ldq + k] times the bytes of each panel, exactly. */
+#if VNNI
+/* Each lane of acc + four unsigned bytes times the lane's four signed bytes of w. */
+ALWAYS ints_t four_steps(ints_t acc, int32_t four, ints_t w) {
 #ifdef __AVX512VNNI__
+    return (ints_t)_mm512_dpbusd_epi32((__m512i)acc, _mm512_set1_epi32(four), (__m512i)w);
+#else
+    return (ints_t)_mm256_dpbusd_avx_epi32((__m256i)acc, _mm256_set1_epi32(four), (__m256i)w);
+#endif
+}
 ALWAYS void block_sums(int mr, int np, const uint8_t *q, size_t ldq, const uint8_t *const *at,
                        lanes_t sum[TALL][SUMS]) {
-    __m512i acc[TALL][GROUP];
+    ints_t acc[TALL][SUMS];
     /* The row's bytes are ZERO too large: ZERO times the column's sum is taken off beforehand. */
-    for (int j = 0; j < np; j++)
-        for (int i = 0; i < mr; i++)
-            acc[i][j] = (__m512i)(*(const ints_u *)(const void *)(at[j] + NR * 4) * -ZERO);
+    for (int j = 0; j < np * PARTS; j++) {
+        const uint8_t *sums = at[j / PARTS] + NR * 4 + j % PARTS * LANES * 4;
+        for (int i = 0; i < mr; i++) acc[i][j] = *(const ints_u *)(const void *)sums * -ZERO;
+    }
 #pragma GCC unroll 4
     for (size_t k = 0; k < QK; k += 4)
-        for (int j = 0; j < np; j++) {
-            __m512i w = _mm512_loadu_si512(at[j] + Q_HEAD + k * NR);
+        for (int j = 0; j < np * PARTS; j++) {
+            const uint8_t *bytes = at[j / PARTS] + Q_HEAD + k * NR + j % PARTS * LANES * 4;
+            ints_t w = *(const ints_u *)(const void *)bytes;
             for (int i = 0; i < mr; i++) {
                 int32_t four;
                 memcpy(&four, q + (size_t)i * ldq + k, sizeof four);
-                acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], _mm512_set1_epi32(four), w);
+                acc[i][j] = four_steps(acc[i][j], four, w);
             }
         }
-    for (int j = 0; j < np; j++)
-        for (int i = 0; i < mr; i++)
-            sum[i][j] = __builtin_convertvector((ints_t)acc[i][j], lanes_t);
+    for (int j = 0; j < np * PARTS; j++)
+        for (int i = 0; i < mr; i++) sum[i][j] = __builtin_convertvector(acc[i][j], lanes_t);
 }
 #else
 ALWAYS void block_sums(int mr, int np, const float *q, size_t ldq, const uint8_t *const *at,

@@ -16,6 +16,7 @@
 #ifndef KERNEL_VMATH_H
 #define KERNEL_VMATH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

@@ -2,6 +2,7 @@
 #include "common/model/version.h"
 
 #include "common/base/die.h"
+#include "common/kernel/level.h"
 
 #include <cblas.h>
 #include <cjson/cJSON.h>
@@ -20,6 +21,10 @@
 
 void version_print(void) {
     printf("%s %s\n", die_program(), PROJECT_VERSION);
+    printf("kernels: %s, of", kern_level_name(kern_level()));
+    for (size_t i = 0; i < kern_levels(); i++)
+        if (kern_level_here(i)) printf(" %s", kern_level_name(i));
+    printf("\n");
     printf("openblas: %s\n", openblas_get_config());
     printf("libpng %s, libjpeg %d, lmdb %s, cjson %s, xxhash %u\n", png_get_libpng_ver(NULL),
            JPEG_LIB_VERSION, mdb_version(NULL, NULL, NULL), cJSON_Version(), XXH_versionNumber());

@@ -1,4 +1,5 @@
-/* version.h - what --version prints: the programs' version and the libraries built in. */
+/* version.h - what --version prints: the programs' version, the level of the kernels and
+ * those that this processor has (common/kernel/level.h), the libraries built in. */
 #ifndef MODEL_VERSION_H
 #define MODEL_VERSION_H
 

@@ -17,6 +17,7 @@
     X(L, kern_act_forward)                                                                         \
     X(L, kern_add)                                                                                 \
     X(L, kern_dropout)                                                                             \
+    X(L, kern_dropout_rows)                                                                        \
     X(L, kern_mul)                                                                                 \
     X(L, kern_scale)                                                                               \
     X(L, kern_attention_backward)                                                                  \

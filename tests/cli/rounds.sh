@@ -38,23 +38,26 @@ verdict $? "a round goes on learning"
 verdict $? "the policy of the summary is the last one"
 
 sh pipeline.sh whole 2 >out 2>err
-[ $? -eq 0 ] && ! grep -Eq 'record|train|tokenize|act ' out
+[ $? -eq 0 ] && ! grep -q '/bin/' out
 verdict $? "a finished pipeline does nothing"
 
-# --- kills: the processes of a pipeline are a group of their own
+# --- kills as soon as a stage has begun to write; the processes of a pipeline are a group of their own
 kills=0
-while :; do
+for begun in episodes/data/metadata.json policy/training.json round-1/episodes/data/metadata.json round-1/tokens.lmdb round-1/policy/config.json \
+    round-1/policy/training.json round-2/episodes/data/metadata.json round-2/policy/training.json; do
     setsid sh pipeline.sh killed 2 >out 2>err &
     pid=$!
-    sleep "$((kills % 3)).$((1 + kills * 3 % 9))"
-    [ "$kills" -lt 12 ] && kill -9 -- -$pid 2>/dev/null && kills=$((kills + 1))
+    sleep 0.2 # the group is there
+    wait_for 60 test -e "killed/$begun"
+    kill -s KILL -- "-$pid" 2>/dev/null && kills=$((kills + 1))
     wait $pid 2>/dev/null
-    rc=$?
-    [ $rc -eq 137 ] || break
 done
-verdict $rc "goes on after $kills kills"
-[ "$kills" -ge 3 ]
+[ "$kills" -ge 6 ]
 verdict $? "killed $kills times"
+# A worker of a killed recording may live some milliseconds longer, and holds its lock.
+sleep 0.3
+sh pipeline.sh killed 2 >out 2>err
+verdict $? "goes on after $kills kills"
 for f in episodes policy round-1/episodes round-1/policy round-2/episodes round-2/policy; do
     case $f in
     *policy) same "the same after kills: $f" "whole/$f" "killed/$f" ;;
@@ -71,6 +74,6 @@ sh pipeline.sh whole 0 >out 2>err && grep -q '^  policy  *-[0-9.]*' out && ! gre
 verdict $? "no rounds: another table of the same policies"
 grep -Eq "\"rounds\":\\[$(round 0)\\]" whole/summary.json
 verdict $? "and another summary: $(cat whole/summary.json)"
-sh pipeline.sh whole 1 >out 2>err && grep -q '^  policy, round 1' out && ! grep -Eq 'gato (record|train)|tokenize' out
+sh pipeline.sh whole 1 >out 2>err && grep -q '^  policy, round 1' out && ! grep -Eq '(gato|vqvae|tokenize) (record|train|episodes)' out
 verdict $? "one round trains nothing anew"
 finish

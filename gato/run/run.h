@@ -36,6 +36,9 @@ gato_model_t *run_open(const char *dir);
 /* Fills m's values from a safetensors file; skips the buffers that NEKO's files carry. 0, or an
  * exit code with a reason. */
 int run_read_weights(gato_model_t *m, const char *path, reason_t *why);
+/* Names the weights: a hash of the parameters, names and numbers, as 16 hexadecimal digits. */
+enum { RUN_FINGERPRINT = 17 };
+void run_fingerprint(const gato_model_t *m, char out[RUN_FINGERPRINT]);
 /* Writes config.json and model.safetensors, for tools that make a RUN without training. 0, or an
  * exit code with a reason. */
 int run_save(const gato_model_t *m, const char *dir, reason_t *why);

@@ -178,6 +178,12 @@ verdict $? "the same bytes after $kills kills"
 gato record --episodes 12 --seed 5 --out half_arm --policy mix --model policy --beta 0.25 >out 2>err
 [ $? -eq 4 ] && grep -q 'beta is 0.5, not 0.25' err
 verdict $? "another --beta does not go on with it"
+cp -r policy kept
+gato train --data x.lmdb --vqvae vq --config policy.json --out policy --threads 1 --force --seed 1 >out 2>err &&
+    gato record --episodes 14 --seed 5 --out half_arm --policy mix --model policy --beta 0.5 >out 2>err
+[ $? -eq 4 ] && grep -q 'weights is "[0-9a-f]*", not "[0-9a-f]*"' err && [ -f half_arm/done ]
+verdict $? "nor does a policy that was trained anew in the same place"
+rm -r policy && mv kept policy
 
 does "its shard" tokenize episodes --in half_arm --model vq --out half.lmdb --threads 1
 tokenize dump half.lmdb >half.dump 2>err

@@ -129,7 +129,9 @@ recording_t *recording_open(const char *dir, const task_t *task, const char *pol
                        .n_obs = r->n_obs,
                        .act = r->act,
                        .n_act = r->n_act,
-                       .dict_obs = r->n_obs > 1 || r->obs[0].path[0]};
+                       .dict_obs = r->n_obs > 1 || r->obs[0].path[0],
+                       .random_return = task->random_return,
+                       .expert_return = task->expert_return};
     r->writer = minari_writer_new(dir, &s, append, rc, why);
     free(spec);
     free(id);

@@ -98,10 +98,6 @@ static void trace_train(const gato_model_t *m, const batch_t *b, int64_t steps, 
     gato_graphs_free(g);
 }
 
-static void check_head(const char *key, double was, double now) {
-    if (now > 0 && was <= 0) die(RC_MISFIT, "%s: the RUN has no head for it", key);
-}
-
 /* Keys that depend on the length of a run are neutral unless set; those of the architecture stay
  * the RUN's. */
 static void trace_config(gato_model_t *m, const char *file, const cli_list_t *set) {
@@ -118,8 +114,9 @@ static void trace_config(gato_model_t *m, const char *file, const cli_list_t *se
                     sizeof differences))
         die_list(RC_MISFIT, differences, "the RUN has another architecture:");
     if (gato_config_check(&c, &why)) die(RC_USAGE, "%s", why.text);
-    check_head("loss.image", m->config.loss.image, c.loss.image);
-    check_head("loss.vector", m->config.loss.vector, c.loss.vector);
+    double weight[2];
+    const char *key = gato_config_new_head(&m->config, &c, weight);
+    if (key) die(RC_MISFIT, "%s: the RUN has no head for it", key);
     m->config = c;
 }
 

@@ -49,12 +49,13 @@ static void fill_batch(run_t *r, int64_t step, int64_t micro) {
     }
 }
 
-/* Executes the batch; returns its loss. */
-static double run_batch(run_t *r, int64_t step, uint64_t first_sample, bool add) {
+/* Executes the batch; returns its loss and adds the number of its terms. */
+static double run_batch(run_t *r, int64_t step, uint64_t first_sample, bool add, size_t *terms) {
     gato_metrics_t f;
     gato_metrics_init(&f, r->m);
     gato_step(r->train, &r->batch, r->session.options.seed, (uint64_t)step, first_sample, add, &f);
     double loss = f.loss;
+    *terms += f.terms;
     gato_metrics_release(&f);
     return loss;
 }
@@ -63,15 +64,17 @@ static loop_step_t step(void *ctx, int64_t s) {
     run_t *r = ctx;
     loop_step_t out = {.lr = schedule_lr(&r->optimizer.schedule, s)};
     int64_t accumulate = r->config.train.accumulate;
+    size_t terms = 0;
     for (int64_t k = 0; k < accumulate; k++) {
         fill_batch(r, s, k);
         uint64_t first = (uint64_t)(s * accumulate + k) * (uint64_t)r->config.train.batch;
-        out.loss += run_batch(r, s, first, k > 0) / (double)accumulate;
+        out.loss += run_batch(r, s, first, k > 0, &terms) / (double)accumulate;
         out.items += (double)batch_positions(&r->batch);
     }
-    out.skipped = true;
     out.grad_norm = NAN;
-    if (!isfinite(out.loss)) return out;
+    out.skipped = !isfinite(out.loss);
+    out.empty = !terms; /* the optimizer's weight decay would still move something */
+    if (out.skipped || out.empty) return out;
     optimizer_step_t u = optimizer_step(&r->optimizer, r->m->params, s, 1.0 / (double)accumulate);
     out.grad_norm = u.grad_norm;
     out.skipped = u.skipped;
@@ -167,7 +170,7 @@ static void say_blind(const run_t *r) {
         sees = sees || (k.episodes && k.images);
     }
     free(own);
-    if (there || !sees || r->config.model.image_in == IMAGE_IN_PATCHES) return;
+    if (there || !sees || gato_config_image_in(&r->config)->pixels) return;
     warn("no --vqvae: the RUN gets no tokenizer, and 'gato act' will miss it to read images");
 }
 
@@ -197,11 +200,12 @@ static double seconds_of_evaluation(run_t *r) {
 static void dry_run(run_t *r) {
     enum { WARM_UP = 2, TIMED = 2 };
     double start = 0, padding = 0;
+    size_t terms = 0;
     for (int i = 0; i < WARM_UP + TIMED; i++) { /* the first replays record and touch memory */
         int64_t s = i % 2;
         fill_batch(r, s, 0);
         if (i == WARM_UP) start = log_now();
-        run_batch(r, s, 0, false);
+        run_batch(r, s, 0, false, &terms);
         padding += gato_graphs_padding(r->train) / (WARM_UP + TIMED);
     }
     double seconds = (log_now() - start) / TIMED, accumulate = (double)r->config.train.accumulate;

@@ -76,8 +76,8 @@ static void begin_init(train_begin_t *b, gato_config_t *c) {
     b->vocabulary = &b->from->vocabulary;
     run_fingerprint(b->from, b->fingerprint);
     config_copy(gato_config_table, c, &b->config, CONFIG_ARCH);
-    c->loss.image = b->config.loss.image; /* their heads are there: they stay */
-    c->loss.vector = b->config.loss.vector;
+    config_copy(gato_config_table, c, &b->config, CONFIG_HEAD); /* the heads are there: they stay */
+    c->train.window = b->config.train.window; /* its tokens see as far as before */
 }
 
 void train_begin(train_begin_t *b, gato_config_t *c) {
@@ -91,13 +91,20 @@ void train_begin(train_begin_t *b, gato_config_t *c) {
 
 /* ---- the network ---- */
 
-/* Losses whose heads are parameters: on or off. */
-static void check_head(const train_begin_t *b, const char *key, double was, double now) {
-    bool grows = was <= 0 && now > 0;
-    if ((was > 0) == (now > 0) || (b->init && grows)) return;
+/* Losses whose heads are parameters: on or off. --init may add some. */
+static void check_heads(const train_begin_t *b, const gato_config_t *c) {
+    double lost[2], weight[2] = {0}; /* now and then; then and now */
+    const char *key = gato_config_new_head(c, &b->config, lost);
+    if (key) {
+        weight[0] = lost[1];
+        weight[1] = lost[0];
+    } else if (!b->init) {
+        key = gato_config_new_head(&b->config, c, weight);
+    }
+    if (!key) return;
     die(RC_MISFIT,
         "%s was %g in '%s' and is %g now: the network has a head for it only where it is above 0",
-        key, was, b->init ? b->init : b->out, now);
+        key, weight[0], b->init ? b->init : b->out, weight[1]);
 }
 
 void train_begin_check(const train_begin_t *b, const gato_config_t *c) {
@@ -107,8 +114,7 @@ void train_begin_check(const train_begin_t *b, const gato_config_t *c) {
     if (config_diff(gato_config_table, &b->config, c, CONFIG_ARCH, text, sizeof text))
         die_list(RC_MISFIT, text,
                  "'%s' has another network (the RUN's vs the one asked for):", run);
-    check_head(b, "loss.image", b->config.loss.image, c->loss.image);
-    check_head(b, "loss.vector", b->config.loss.vector, c->loss.vector);
+    check_heads(b, c);
 }
 
 void train_begin_weights(const train_begin_t *b, gato_model_t *m) {

@@ -14,9 +14,9 @@ import struct
 import sys
 import time
 
-# "sure": no fault, an expert that always knows. "pid": it leaves its number in a file. "once-VERB": it dies at the first VERB
-# of all, and a second one does not. "log": its expert always knows, too; episode 2^32 + i is episode i, and every action
-# becomes a line of a file.
+# "sure": no fault, an expert that always knows. "no-wrist": it never shows that camera; "one-camera": it has none of that name.
+# "pid": it leaves its number in a file. "once-VERB": it dies at the first VERB of all, and a second one does not. "log": its
+# expert always knows, too; episode 2^32 + i is episode i, and every action becomes a line of a file.
 FAULT = sys.argv[1] if len(sys.argv) > 1 else ""
 SIZES = {"front": (4, 6), "wrist": (2, 2)}
 TASK = {
@@ -66,7 +66,7 @@ def reply(members, data=b""):
 def observation(images):
     parts = {}
     for name, (h, w) in SIZES.items():
-        if images and (name == "front" or t % 2 == 0):
+        if images and (name == "front" or t % 2 == 0 and FAULT not in ("no-wrist", "one-camera")):
             parts[name] = bytes((int(x) + i) % 256 for i in range(h * w * 3))
     parts["mission"] = f"mission of episode {episode}".encode()
     parts["state"] = struct.pack("<3f", float("nan") if FAULT == "nan" and t else x, t, seed)
@@ -151,6 +151,8 @@ def hello():
         task["slots"][0]["image"] = [1 << 14, 1 << 14]
     if FAULT == "no-size":
         del task["slots"][0]["image"]
+    if FAULT == "one-camera":
+        del task["slots"][1]
     if FAULT == "no-action":
         task["slots"] = task["slots"][:5]
     if FAULT == "wide":

@@ -26,9 +26,11 @@ typedef struct {
     const uint32_t *steps;
     size_t n;
     size_t texts, text_len;
-    const char *task, *vector; /* names; NULL = "arm", "state" */
-    const char *arguments;     /* NULL = "{}" */
-    float first_action;        /* of record 0 */
+    const char *task, *vector;       /* names; NULL = "arm", "state" */
+    const char *arguments;           /* NULL = "{}" */
+    float first_action;              /* of record 0 */
+    float first_label, first_state;  /* likewise; a label that is not 0 adds labels */
+    uint32_t first_code, first_word; /* likewise, of a text */
     bool unfinished;
     uint32_t second; /* width of another observed vector, "extra"; 0 = none */
 } shard_spec_t;
@@ -66,7 +68,13 @@ static inline void put_episode(token_db_t *db, const shard_spec_t *s, const task
     float *value = xcalloc(T, sizeof *value), *extra = xcalloc((size_t)T * s->second + 1, 4),
           *action = xcalloc((size_t)T * s->actions, sizeof *action);
     for (uint32_t t = 0; t < T; t++) value[t] = (float)(100 * i + t);
-    if (!i) action[0] = s->first_action;
+    float *label = xcalloc((size_t)T * s->actions, sizeof *label);
+    if (!i) {
+        action[0] = s->first_action;
+        label[0] = s->first_label;
+        value[0] += s->first_state;
+        codes[0] = s->first_code;
+    }
     token_record_t r = {.task = 0,
                         .T = T,
                         .key = key,
@@ -79,8 +87,11 @@ static inline void put_episode(token_db_t *db, const shard_spec_t *s, const task
             (slot_data_t){.codes = codes, .grid_h = 2, .grid_w = 2, .image_h = 16, .image_w = 16};
     r.slot[task_find(task, SIDE_OBSERVED, s->vector ? s->vector : "state")].vector = value;
     if (s->second) r.slot[task_find(task, SIDE_OBSERVED, "extra")].vector = extra;
-    r.slot[task_first(task, SIDE_ACTED, SLOT_VECTOR)].vector = action;
+    slot_data_t *acted = &r.slot[task_first(task, SIDE_ACTED, SLOT_VECTOR)];
+    acted->vector = action;
+    if (s->first_label != 0) acted->label_vector = label;
     put(db, &r);
+    free(label);
     free(codes);
     free(value);
     free(extra);
@@ -91,6 +102,7 @@ static inline void put_text(token_db_t *db, const shard_spec_t *s, uint32_t task
     char key[32];
     uint32_t *text = xcalloc(s->text_len, sizeof *text);
     for (size_t k = 0; k < s->text_len; k++) text[k] = (uint32_t)k % 256;
+    if (!i) text[0] = s->first_word;
     token_record_t r = {.task = task,
                         .T = 1,
                         .key = key,

@@ -1,5 +1,6 @@
 /* test_batch.c - batches token by token, against sequences written out by hand; packing against its
  * promises. */
+#include "tests/golden.h"
 #include "tests/layout_case.h"
 
 /* Two timesteps of 2x4 codes merged by 2, two numbers, one discrete observation, one action of each
@@ -435,8 +436,11 @@ static gato_model_t *example_batch(const example_t *e, batch_t *b) {
 }
 
 TEST(neko_sequences_agree) {
-    cJSON *o = json_parse_file("../shared/goldens/neko/sequence_layout.json", false, NULL);
-    if (!o) return; /* not for everyone */
+    char *path = golden_path("neko/sequence_layout.json");
+    if (!path) return;
+    cJSON *o = json_parse_file(path, false, NULL);
+    free(path);
+    REQUIRE(o);
     const cJSON *example, *examples = cJSON_GetObjectItem(o, "examples");
     size_t seen = 0;
     cJSON_ArrayForEach(example, examples) {

@@ -201,6 +201,32 @@ TEST(sources_are_mixed_by_weight) {
     dataset_close(d);
 }
 
+/* What is said of a source's share is what it gives. */
+TEST(shares_of_sources) {
+    gato_config_t c = narrow();
+    const shard_spec_t text = {.codes = 4, .texts = 10, .text_len = 5};
+    static const struct {
+        const char *a, *b;
+        double share;
+    } weights[] = {{"3", "1", 0.25}, {"1e-3", "1", 1 / 1.001}, {"1", "1e30", 1},
+                   {"1e30", "1", 0}, {"1e9", "1", 1e-9},       {"1e-30", "1", 1}};
+    const char *path[2] = {make_shard("share_a.lmdb", &control), NULL};
+    char spec[2][500], a[300];
+    snprintf(a, sizeof a, "%s", path[0]);
+    path[1] = make_shard("share_b.lmdb", &text);
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
+        snprintf(spec[0], 500, "%s=%s", a, weights[i].a);
+        snprintf(spec[1], 500, "%s=%s", path[1], weights[i].b);
+        dataset_t *d = open_two(spec[0], spec[1], &c);
+        double share = dataset_share(d, 1);
+        CHECK_NEAR(share, weights[i].share, 1e-9 * (weights[i].share + 0.2));
+        CHECK_NEAR(dataset_share(d, 0), 1 - share, 1e-15);
+        size_t texts = draw(d, 6400, NULL, 0);
+        CHECK(fabs((double)texts - 6400 * share) <= 1, "%zu texts, %g", texts, 6400 * share);
+        dataset_close(d);
+    }
+}
+
 /* Whatever its weight, a source gives each record once before any twice. */
 TEST(a_weighted_source_has_no_gaps) {
     gato_config_t c = narrow();

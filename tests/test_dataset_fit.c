@@ -29,18 +29,30 @@ TEST(without_text_there_is_no_text_vocabulary) {
     dataset_close(d);
 }
 
-TEST(the_manifest_sees_changed_actions) {
+static uint64_t manifest_of(const char *name, const shard_spec_t *s) {
     gato_config_t c = narrow();
-    shard_spec_t other = control;
-    other.first_action = 0.5f;
-    dataset_t *a = open_one(make_shard("same_a.lmdb", &control), &c),
-              *b = open_one(make_shard("same_b.lmdb", &control), &c),
-              *e = open_one(make_shard("same_c.lmdb", &other), &c);
-    CHECK(dataset_manifest(a) == dataset_manifest(b));
-    CHECK(dataset_manifest(a) != dataset_manifest(e));
-    dataset_close(a);
-    dataset_close(b);
-    dataset_close(e);
+    dataset_t *d = open_one(make_shard(name, s), &c);
+    uint64_t manifest = dataset_manifest(d);
+    dataset_close(d);
+    return manifest;
+}
+
+/* Keys and lengths are the same; one number of one record is another. */
+TEST(the_manifest_sees_changed_contents) {
+    shard_spec_t base = control, other[6];
+    base.first_label = 0.25f, base.texts = 3, base.text_len = 5;
+    for (size_t i = 0; i < 6; i++) other[i] = base;
+    other[0].first_action = 0.5f;
+    other[1].first_label = 0.5f;
+    other[2].first_state = 0.5f;
+    other[3].first_code = 1;
+    other[4].first_word = 7;
+    uint64_t want = manifest_of("same.lmdb", &base);
+    for (size_t i = 0; i < 6; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "same_%zu.lmdb", i);
+        CHECK((manifest_of(name, &other[i]) == want) == (i == 5), "change %zu", i);
+    }
 }
 
 /* Steps that were picked from an episode are no neighbors: each stands alone. */
@@ -176,6 +188,19 @@ TEST(fault_timestep_longer_than_the_context) {
     gato_config_t c = narrow();
     c.model.context = 7;
     check_refused(make_shard("long.lmdb", &control), NULL, &c, RC_USAGE, "8", "7");
+}
+
+/* By whatever name. */
+TEST(fault_a_shard_twice) {
+    gato_config_t c = narrow();
+    char path[300], again[310], link[300];
+    snprintf(path, sizeof path, "%s", make_shard("twice.lmdb", &control));
+    snprintf(again, sizeof again, "%s/=3", path);
+    snprintf(link, sizeof link, "%s", in_folder("link.lmdb"));
+    CHECK(!symlink("twice.lmdb", link));
+    check_refused(path, path, &c, RC_USAGE, "twice.lmdb' twice", "weight");
+    check_refused(path, again, &c, RC_USAGE, "twice.lmdb/' twice", "weight");
+    check_refused(path, link, &c, RC_USAGE, "link.lmdb' twice", "weight");
 }
 
 TEST(fault_missing_shard) {

@@ -14,7 +14,7 @@ TEST(env_without_mujoco_says_what_to_install) {
     CHECK(rc == RC_RUNTIME, "%d", rc);
     CHECK_STR(why.text,
               "built without MuJoCo: install libmujoco-dev and libosmesa6-dev, then rebuild");
-    printf("skipped: the environments' own tests (built without MuJoCo)\n");
+    SKIP("the environments' own tests (built without MuJoCo)");
 }
 
 #else

@@ -347,7 +347,7 @@ TEST(episode_random_is_uniform) {
 #else
 
 TEST(episodes_of_the_reacher) {
-    printf("skipped: the reacher's episodes (built without MuJoCo)\n");
+    SKIP("the reacher's episodes (built without MuJoCo)");
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* test_gato_embed.c - embeddings: first values that follow the data, and NEKO's own image
  * embedding. */
 #include "tests/gato_case.h"
+#include "tests/golden.h"
 #include "tests/test.h"
 
 /* The start of vector_in = linear: W (x - mean) / deviation + b of the same seed without known
@@ -48,8 +49,10 @@ TEST(vectors_start_standardized) {
 
 TEST(neko_patches_agree) {
     st_file_t f;
-    if (st_open(&f, "../shared/goldens/neko/image_embedding_small_pos.safetensors", NULL))
-        return; /* not for everyone */
+    char *path = golden_path("neko/image_embedding_small_pos.safetensors");
+    if (!path) return;
+    REQUIRE(!st_open(&f, path, NULL));
+    free(path);
     gato_config_t c;
     config_defaults(gato_config_table, &c);
     static const char *const set[] = {"model.image_in=patches", "model.width=32",

@@ -404,8 +404,8 @@ TEST(a_slot_plays_its_columns) {
 }
 
 /* A long text over many ids: the logits are made in slices, and the loss is that of a batch so
- * small that they are not. */
-TEST(many_logits_are_made_in_slices) {
+ * small that they are not; also where the weights are stored in fewer bits. Returns the loss. */
+static double check_slices(kern_weights_t weights) {
     enum { LONG = 700, IDS = 9000 };
     gato_config_t c;
     config_defaults(gato_config_table, &c);
@@ -417,6 +417,7 @@ TEST(many_logits_are_made_in_slices) {
     tasks_add(&tasks, task_new("text", RECORD_TEXT));
     task_add(&tasks.v[0], SLOT_TEXT, SIDE_OBSERVED, "text", 1);
     gato_model_t *m = gato_model_new(&c, &v, &tasks, 3);
+    nn_packed_t *packed = weights == WEIGHTS_F32 ? NULL : nn_packed_new(m->params, weights);
     uint32_t *words = xmalloc(LONG * sizeof *words);
     for (uint32_t i = 0; i < LONG; i++) words[i] = i * 7919 % IDS;
     double ce[2] = {0}, correct[2] = {0};
@@ -431,7 +432,7 @@ TEST(many_logits_are_made_in_slices) {
             batch_begin(&b, 0);
             batch_observation(&b, &s, 0, 0, NULL);
             batch_end(&b);
-            gato_graphs_t *g = gato_graphs_new(m, (graph_opts_t){.exact = true});
+            gato_graphs_t *g = gato_graphs_new(m, (graph_opts_t){.exact = true, .packed = packed});
             run(g, &b, &f);
             const head_vars_t *vars = &gato_graphs_last(g)->head[0];
             CHECK((vars->value[TOKEN_LOGITS] == NO_VAR) == (whole == 1));
@@ -446,5 +447,13 @@ TEST(many_logits_are_made_in_slices) {
     CHECK(correct[0] == correct[1] && ce[0] > 1000);
     free(words);
     tasks_release(&tasks);
+    nn_packed_free(packed);
     gato_model_free(m);
+    return ce[1];
+}
+
+TEST(many_logits_are_made_in_slices) {
+    double exact = check_slices(WEIGHTS_F32);
+    CHECK(check_slices(WEIGHTS_BF16) != exact);
+    CHECK(fabs(check_slices(WEIGHTS_Q8) - exact) > 1e-3);
 }

@@ -162,6 +162,57 @@ TEST(several_slices_of_rows) {
     check_shape(17, 2, 700000); /* wider than a slice should be */
 }
 
+/* Over packed weights the fused head gives the bits of its parts over the same weights. */
+static void check_packed(kern_weights_t kind, size_t n, size_t D, size_t V) {
+    rig_t g;
+    rig_open(&g, n, D, V, true); /* for its inputs */
+    rig_run(&g);
+    const float *w = params_ptr(g.params, PARAMS_VALUE, params_find(g.params, "w"));
+    size_t bytes = kern_pack_bytes(kind, D, V);
+    void *packed = malloc(bytes);
+    kern_pack(kind, true, D, V, w, packed);
+    tape_t *t = tape_new(g.params);
+    var_t x = tape_param(t, params_find(g.params, "x")),
+          W = tape_bound(t, "packed", F32_1(bytes / 4), packed);
+    head_xent_t o = {tape_input(t, "target", I32_1(n)), tape_input(t, "range", I32_2(n, 2)),
+                     tape_input(t, "weight", F32_1(n)), tape_input(t, "own", I32_2(n, 2))};
+    head_xent_out_t one = op_packed_head_xent(t, x, W, V, kind, o);
+    var_t row, logits = op_packed_linear(t, x, W, NO_VAR, V, kind),
+               loss = op_xent(t, logits, o.target, o.range, o.weight, &row),
+               value = op_expect(t, logits, o.own_range);
+    var_t keep[] = {one.loss, one.row, one.value, one.best, loss, row, value, logits};
+    plan_t *plan = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 8});
+    const var_t from[] = {g.target, g.range, g.weight, g.own},
+                to[] = {o.target, o.range, o.weight, o.own_range};
+    for (int i = 0; i < 4; i++)
+        memcpy(plan_data(plan, to[i]), plan_data(g.plan, from[i]), 4 * tape_count(t, to[i]));
+    plan_forward(plan);
+    CHECK(plan_scalar(plan, one.loss) == plan_scalar(plan, loss));
+    CHECK(!memcmp(plan_data(plan, one.row), plan_data(plan, row), 4 * n));
+    CHECK(!memcmp(plan_data(plan, one.value), plan_data(plan, value), 4 * n));
+    const int32_t *best = plan_data(plan, one.best);
+    const float *all = plan_data(plan, logits);
+    for (size_t i = 0; i < n; i++) {
+        size_t lo, hi, want;
+        own_range(&g, i, &lo, &hi);
+        for (size_t j = want = lo; j < hi; j++)
+            if (all[i * V + j] > all[i * V + want]) want = j;
+        CHECK((size_t)best[i] == want, "row %zu: the maximum is at %zu, not %d", i, want, best[i]);
+    }
+    CHECK(kind == WEIGHTS_F32 || plan_scalar(plan, loss) != plan_scalar(g.plan, g.loss));
+    plan_free(plan);
+    tape_free(t);
+    rig_close(&g);
+    free(packed);
+}
+
+TEST(packed_weights) {
+    for (kern_weights_t kind = WEIGHTS_F32; kind <= WEIGHTS_Q8; kind++) {
+        check_packed(kind, 37, 16, 2400);
+        check_packed(kind, 43, 3, 160000); /* slices of rows */
+    }
+}
+
 /* An expectation alone: no gradient arrives at the cross entropy. */
 TEST(only_the_expectation_is_trained) {
     rig_t g[2];

@@ -411,6 +411,49 @@ TEST(datasets_of_several_chunks) {
     folder_remove();
 }
 
+/* Metadata hold the reference scores where both are known. */
+TEST(reference_scores) {
+    folder_open();
+    static const struct {
+        double random, expert;
+        const char *holds;
+    } known[] = {{-15.88, -4.74, "\"ref_max_score\":-4.74,\"ref_min_score\":-15.88,"},
+                 {0.5, 0.25, "\"ref_max_score\":0.25,\"ref_min_score\":0.5,"},
+                 {0, 0, NULL},
+                 {NAN, 3, NULL},
+                 {3, NAN, NULL},
+                 {-INFINITY, 3, NULL}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        reason_t why = {""};
+        int rc = 0;
+        uint8_t *text;
+        size_t size;
+        space_leaf_t box = leaf("", SPACE_BOX, "float32", 1, 1, 0, 0);
+        minari_spec_t spec = {.obs = &box,
+                              .act = &box,
+                              .n_obs = 1,
+                              .n_act = 1,
+                              .random_return = known[i].random,
+                              .expert_return = known[i].expert};
+        minari_writer_t *w = minari_writer_new(folder, &spec, false, &rc, &why);
+        REQUIRE(w, "%s", why.text);
+        minari_writer_close(w);
+        REQUIRE(!fs_read(in_folder("data/metadata.json"), 0, &text, &size, &why), "%s", why.text);
+        const char *at = strstr((const char *)text, known[i].holds ? known[i].holds : "ref_");
+        CHECK(!at == !known[i].holds, "%zu: %s", i, (const char *)text);
+        free(text);
+        episode_source_t *m = episode_source_open(folder, &rc, &why);
+        REQUIRE(m, "%s", why.text);
+        if (known[i].holds)
+            CHECK(episode_source_random_return(m) == known[i].random &&
+                  episode_source_expert_return(m) == known[i].expert);
+        else
+            CHECK(isnan(episode_source_random_return(m)));
+        episode_source_close(m);
+    }
+    folder_remove();
+}
+
 TEST(names_that_exclude_each_other) {
     folder_open();
     static const char *const pair[][2] = {{"a", "a/b"},  {"a/b", "a"}, {"a", "a"}, {"/a", "b"},
@@ -430,7 +473,7 @@ TEST(names_that_exclude_each_other) {
 #else
 
 TEST(looked_at_with_libhdf5) {
-    printf("skipped: what the writer makes (built without HDF5)\n");
+    SKIP("what the writer makes (built without HDF5)");
 }
 
 #endif

@@ -27,6 +27,26 @@ TEST(the_cache_is_the_full_forward_under_the_band) {
     for (size_t k = 0; k < KINDS; k++)
         for (size_t b = 0; b < 4; b++) play_and_compare(&kinds[k], bands[b], 2, NULL, 0, 12);
 }
+/* A policy of short training sequences sees no more timesteps at play than they held, whatever the
+ * context has room for. */
+TEST(no_further_than_a_training_sequence) {
+    static const kind_t kind[] = {
+        {"single steps", {"train.window=1", "loss.action_kind=mse"}, HAS_ACTION | HAS_IMAGE},
+        {"pairs", {"train.window=2"}, HAS_ACTION}};
+    static game_t g;
+    for (size_t i = 0; i < 2; i++) {
+        gato_model_t *m = make_run(&kind[i], 5, 2);
+        player_t *p = open_run(&(player_opts_t){.decode = DECODE_MEAN}, &kind[i]);
+        scene_t s = {.task = &m->tasks.v[0], .seed = 7};
+        size_t window = i + 1;
+        REQUIRE(play_lane(p, 0, 0, &s, 12, NULL, &g));
+        check_difference(kind[i].name, window, 12,
+                         differ(m, 0, (uint32_t)window, tokens_of(&kind[i], kind[i].has), &s, &g));
+        player_close(p);
+        gato_model_free(m);
+    }
+}
+
 /* The cache is moved to its front again and again. */
 TEST(many_steps) {
     play_and_compare(&kinds[BIN], 3, 3, NULL, 0, LONGEST);

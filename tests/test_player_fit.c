@@ -10,12 +10,16 @@ typedef struct {
     reason_t why;
 } fit_t;
 
-static void fit_open(fit_t *f, const kind_t *k) {
+/* The player of the folder as it is now. */
+static void reopen(fit_t *f) {
     int rc;
-    f->m = make_run(k, 3, 2);
+    player_close(f->p);
     f->p = player_open(in_folder("run"), &(player_opts_t){.decode = DECODE_MEAN}, &rc, &f->why);
     if (!f->p || player_lanes(f->p, 1, &f->why)) BUG("%s", f->why.text);
-    f->body = body_of("body0", k->has);
+}
+static void fit_open(fit_t *f, const kind_t *k) {
+    *f = (fit_t){.m = make_run(k, 3, 2), .body = body_of("body0", k->has)};
+    reopen(f);
 }
 static void fit_close(fit_t *f) {
     task_release(&f->body);
@@ -26,16 +30,30 @@ static slot_t *slot_named(task_t *t, slot_side_t side, const char *name) {
     return &t->slot[task_find(t, side, name)];
 }
 
-/* Binds the body and pushes what it shows first. */
-static int push_first(fit_t *f) {
+/* Binds the body and pushes what it shows first; rgb: its 'image', or NULL. */
+static int push_seen(fit_t *f, const void *rgb) {
     if (player_bind(f->p, &f->body, NULL, false, &f->why) != 0) BUG("%s", f->why.text);
     scene_t s = {.task = &f->body, .seed = 7};
     view_t v;
     show(&s, 0, &v);
+    if (rgb) v.seen.slot[task_find(&f->body, SIDE_OBSERVED, "image")].rgb = rgb;
     player_turn_t turn = {.seen = &v.seen};
     player_reset(f->p, 0, 0);
     int rc = player_push(f->p, &turn, 1, &f->why);
     view_release(&v);
+    return rc;
+}
+static int push_first(fit_t *f) {
+    return push_seen(f, NULL);
+}
+
+/* Pushes an image of w x h pixels and takes the hidden state. */
+static int push_pixels(fit_t *f, uint32_t w, uint32_t h, const void *rgb, float hidden[WIDTH]) {
+    slot_t *image = slot_named(&f->body, SIDE_OBSERVED, "image");
+    image->image_w = w;
+    image->image_h = h;
+    int rc = push_seen(f, rgb);
+    if (!rc) memcpy(hidden, player_hidden(f->p, 0), WIDTH * sizeof *hidden);
     return rc;
 }
 
@@ -48,14 +66,15 @@ TEST(images_of_other_sizes) {
     CHECK(!push_first(&f), "%s", f.why.text);
     image->image_w = 8;
     image->image_h = 16;
-    CHECK(push_first(&f) == -1 && strstr(f.why.text, "2 x 4 codes") && strstr(f.why.text, "4 x 2"),
+    CHECK(push_first(&f) == -1 && strstr(f.why.text, "4 x 2 codes") &&
+              strstr(f.why.text, "trained on 2 x 4"),
           "%s", f.why.text);
     fit_close(&f);
     fit_open(&f, &kinds[PATCHES]);
     image = slot_named(&f.body, SIDE_OBSERVED, "image");
     image->image_w = 8;
     CHECK(push_first(&f) == -1 && strstr(f.why.text, "8 x 8 pixels") &&
-              strstr(f.why.text, "16 x 8"),
+              strstr(f.why.text, "trained on 8 x 16"),
           "%s", f.why.text);
     fit_close(&f);
     fit_open(&f, &kinds[CODES]); /* the tokenizer needs whole codes */
@@ -78,19 +97,71 @@ TEST(sizes_are_free_without_places) {
     fit_close(&f);
 }
 
-/* Patches: images come in any size where the shards' were fitted to one. */
+/* Pushes an image as the first observation. */
+static void push_image(fit_t *f, uint32_t w, uint32_t h, const uint8_t *rgb, float hidden[WIDTH]) {
+    slot_t *image = slot_named(&f->body, SIDE_OBSERVED, "image");
+    image->image_w = w;
+    image->image_h = h;
+    if (player_bind(f->p, &f->body, NULL, false, &f->why) != 0) BUG("%s", f->why.text);
+    scene_t s = {.task = &f->body, .seed = 7};
+    view_t v;
+    show(&s, 0, &v);
+    v.seen.slot[0].rgb = rgb;
+    player_turn_t turn = {.seen = &v.seen};
+    player_reset(f->p, 0, 0);
+    CHECK(!player_push(f->p, &turn, 1, &f->why), "%s", f->why.text);
+    view_release(&v);
+    memcpy(hidden, player_hidden(f->p, 0), WIDTH * sizeof *hidden);
+}
+
+/* Patches: images come in any size where the shards' were fitted to one, and are seen as tokenize
+ * keeps them. */
 TEST(pixels_are_fitted_as_in_the_shards) {
     fit_t f;
-    int rc;
     fit_open(&f, &kinds[PATCHES]);
     f.m->vocabulary.preprocess = xstrdup("{\"size\":[16,8]}");
     save(f.m);
-    player_close(f.p);
-    f.p = player_open(in_folder("run"), &(player_opts_t){.decode = DECODE_MEAN}, &rc, &f.why);
-    REQUIRE(f.p && !player_lanes(f.p, 1, &f.why));
-    slot_t *image = slot_named(&f.body, SIDE_OBSERVED, "image");
-    image->image_w = image->image_h = 40;
-    CHECK(!push_first(&f), "%s", f.why.text);
+    reopen(&f);
+    float seen[3][WIDTH];
+    image_t large = image_new(40, 40);
+    for (size_t i = 0; i < 40 * 40 * 3; i++) large.rgb[i] = (uint8_t)(i / 120 * 6 + i % 120);
+    image_t kept = image_fit(&large, 16, 8);
+    push_image(&f, 40, 40, large.rgb, seen[0]);
+    push_image(&f, 16, 8, kept.rgb, seen[1]);
+    push_image(&f, 16, 8, large.rgb, seen[2]); /* its first rows are another image */
+    CHECK(!memcmp(seen[0], seen[1], sizeof seen[0]));
+    CHECK(memcmp(seen[0], seen[2], sizeof seen[0]) != 0);
+    image_release(&large);
+    image_release(&kept);
+    fit_close(&f);
+}
+
+/* The pixels that the shards kept were padded to whole codes of their tokenizer: what is seen
+ * becomes the same, its last column and row repeated. Images of a shard without a tokenizer stay. */
+TEST(pixels_are_padded_as_in_the_shards) {
+    enum { W = 13, H = 6 };
+    uint8_t small[H][W][3], padded[8][16][3];
+    float seen[2][WIDTH];
+    for (int y = 0; y < 8; y++)
+        for (int x = 0; x < 16; x++)
+            for (int c = 0; c < 3; c++) {
+                padded[y][x][c] =
+                    (uint8_t)((y < H ? y : H - 1) * 31 + (x < W ? x : W - 1) * 17 + c);
+                if (y < H && x < W) small[y][x][c] = padded[y][x][c];
+            }
+    fit_t f;
+    fit_open(&f, &kinds[PATCHES]);
+    CHECK(push_pixels(&f, W, H, small, seen[0]) && strstr(f.why.text, "has 6 x 13 pixels"), "%s",
+          f.why.text);
+    slot_t *trained = slot_named(&f.m->tasks.v[0], SIDE_OBSERVED, "image");
+    trained->grid_w = 2; /* codes of 8 x 8 pixels, where patches have 4 x 4 */
+    trained->grid_h = 1;
+    f.m->vocabulary.preprocess = xstrdup("{\"size\":null}");
+    save(f.m);
+    reopen(&f);
+    CHECK(!push_pixels(&f, W, H, small, seen[0]), "%s", f.why.text);
+    CHECK(!push_pixels(&f, 16, 8, padded, seen[1]), "%s", f.why.text);
+    CHECK(!memcmp(seen[0], seen[1], sizeof seen[0]));
     fit_close(&f);
 }
 
@@ -169,12 +240,15 @@ TEST(several_tasks_fit) {
     reason_t why;
     player_t *p = player_open(in_folder("run"), &(player_opts_t){.decode = DECODE_MEAN}, &rc, &why);
     task_t arm = body_of("arm", HAS_ACTION), second = body_of("body1", HAS_ACTION),
-           chooser = body_of("arm", HAS_CHOICES), grip = body_of("arm", HAS_GRIP);
+           suite = body_of("suite/body1", HAS_ACTION), chooser = body_of("arm", HAS_CHOICES),
+           grip = body_of("arm", HAS_GRIP);
     CHECK(player_bind(p, &arm, NULL, false, &why) == -1 && strstr(why.text, "several") &&
               strstr(why.text, "body0, body1"),
           "%s", why.text);
     CHECK(player_bind(p, &arm, "body1", false, &why) == 1);
     CHECK(player_bind(p, &second, NULL, false, &why) == 1, "the task of its name");
+    CHECK(player_bind(p, &suite, NULL, false, &why) == 1, "by the last part of its name");
+    CHECK(player_bind(p, &arm, "suite/body1", false, &why) == -1 && strstr(why.text, "no task"));
     CHECK(player_bind(p, &chooser, NULL, false, &why) == 2, "the only one that fits");
     CHECK(player_bind(p, &grip, NULL, false, &why) == -1 && strstr(why.text, "no task") &&
               strstr(why.text, "body2"),
@@ -182,6 +256,7 @@ TEST(several_tasks_fit) {
     CHECK(player_bind(p, &chooser, "body0", false, &why) == -1, "a name is binding");
     task_release(&arm);
     task_release(&second);
+    task_release(&suite);
     task_release(&chooser);
     task_release(&grip);
     player_close(p);
@@ -199,6 +274,7 @@ TEST(bodies_of_another_order) {
     REQUIRE(player_bind(f.p, &f.body, NULL, false, &f.why) == 0);
     REQUIRE(play(f.p, NULL, 8, &plain));
     task_t body = task_new("turned", RECORD_EPISODE);
+    task_add(&body, SLOT_TEXT, SIDE_OBSERVED, "mission", 1);
     task_add(&body, SLOT_VECTOR, SIDE_OBSERVED, "unknown", 4);
     task_add(&body, SLOT_VECTOR, SIDE_OBSERVED, "state", VECTOR);
     add_acted(&body, "grip", 1);
@@ -213,8 +289,9 @@ TEST(bodies_of_another_order) {
         show(&s, t, &v);
         env_observation_t seen = {0};
         static const float unknown[4] = {NAN, NAN, NAN, NAN};
-        seen.slot[0].vector = unknown;
-        seen.slot[1] = v.seen.slot[0];
+        seen.slot[0].text = "go home";
+        seen.slot[1].vector = unknown;
+        seen.slot[2] = v.seen.slot[0];
         player_turn_t turn = {.seen = &seen, .draw = draw_of(t)};
         REQUIRE(!player_push(f.p, &turn, 1, &f.why), "%s", f.why.text);
         view_release(&v);

@@ -61,7 +61,7 @@ TEST(pusher_without_mujoco_says_what_to_install) {
     CHECK(rc == RC_RUNTIME, "%d", rc);
     CHECK_STR(why.text,
               "built without MuJoCo: install libmujoco-dev and libosmesa6-dev, then rebuild");
-    printf("skipped: the environment's own tests (built without MuJoCo)\n");
+    SKIP("the environment's own tests (built without MuJoCo)");
 }
 
 #else

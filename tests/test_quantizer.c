@@ -5,6 +5,7 @@
 #include "common/io/fs.h"
 #include "common/io/safetensors/safetensors.h"
 #include "common/kernel/kernel.h"
+#include "tests/golden.h"
 #include "tests/test.h"
 #include "vqvae/metrics.h"
 #include "vqvae/quantizer_kind.h"
@@ -470,15 +471,10 @@ TEST(perplexity_of_counts) {
 /* Reference numbers of another implementation, where they lie beside the project. It starts the
  * counts at 0. */
 TEST(golden_ema) {
-    const char *base = getenv("GOLDENS");
-    char *path = fs_join(base ? base : "../shared/goldens", "quant/ema_rosinality.safetensors");
+    char *path = golden_path("quant/ema_rosinality.safetensors");
     st_file_t f;
     reason_t why;
-    if (!fs_exists(path)) {
-        fprintf(stderr, "skipped: no '%s'\n", path);
-        free(path);
-        return;
-    }
+    if (!path) return;
     REQUIRE(!st_open(&f, path, &why), "%s", why.text);
     free(path);
     enum { K = 32, D = 8, N = 32 };

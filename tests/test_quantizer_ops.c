@@ -6,6 +6,7 @@
 #include "common/base/pool.h"
 #include "common/io/fs.h"
 #include "common/io/safetensors/safetensors.h"
+#include "tests/golden.h"
 #include "tests/test.h"
 #include "vqvae/quantizer_kind.h"
 
@@ -395,15 +396,10 @@ TEST(rows_are_alone) {
 /* ---- reference numbers of another implementation, where they lie beside the project ---- */
 
 TEST(golden_fsq) {
-    const char *base = getenv("GOLDENS");
-    char *path = fs_join(base ? base : "../shared/goldens", "quant/fsq.safetensors");
+    char *path = golden_path("quant/fsq.safetensors");
     st_file_t f;
     reason_t why;
-    if (!fs_exists(path)) {
-        fprintf(stderr, "skipped: no '%s'\n", path);
-        free(path);
-        return;
-    }
+    if (!path) return;
     REQUIRE(!st_open(&f, path, &why), "%s", why.text);
     free(path);
     static const struct {

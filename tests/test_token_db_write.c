@@ -358,7 +358,7 @@ TEST(fault_070_file_size_limit) {
 TEST(fault_042_disk_full) {
     folder_open();
     if (mount("none", folder, "tmpfs", 0, "size=4m")) {
-        fprintf(stderr, "skipped: a small file system cannot be mounted here (needs root)\n");
+        SKIP("a small file system cannot be mounted here (needs root)");
         folder_remove();
         return;
     }

@@ -1,5 +1,6 @@
 /* test_tokens.c - numbers as tokens, against values worked out by hand and against exact bin edges
  * in extended precision. */
+#include "tests/golden.h"
 #include "tests/test.h"
 
 #include "common/io/text/json.h"
@@ -85,9 +86,11 @@ static double hex_float(const char *s) {
 }
 
 TEST(neko_values_agree) {
-    reason_t why;
-    cJSON *o = json_parse_file("../shared/goldens/neko/continuous_tokens.json", false, &why);
-    if (!o) return; /* not for everyone */
+    char *path = golden_path("neko/continuous_tokens.json");
+    if (!path) return;
+    cJSON *o = json_parse_file(path, false, NULL);
+    free(path);
+    REQUIRE(o);
     const cJSON *hex = cJSON_GetObjectItem(o, "value_hex"),
                 *observed = cJSON_GetObjectItem(o, "obs_token_mu_law");
     const cJSON *action = cJSON_GetObjectItem(o, "action_token_no_mu_law");

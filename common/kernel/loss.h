@@ -6,6 +6,8 @@
 #ifndef KERNEL_LOSS_H
 #define KERNEL_LOSS_H
 
+#include "common/kernel/packed.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -75,6 +77,8 @@ void kern_expect_backward(const float *logits, const int32_t *range, const float
 typedef struct {
     size_t n, D, V;
     const float *x, *W;            /* [n,D], [V,D] */
+    const void *packed;            /* in place of W, forward only: its weights by kern_pack */
+    kern_weights_t kind;           /* of packed */
     const int32_t *target, *range; /* as kern_xent_forward's */
     const float *w;                /* [n]; NULL = 1 */
     const int32_t *own;            /* [n,2], a second range lo, hi of each row; NULL = none */

@@ -261,8 +261,12 @@ static void slice_run(slice_t *s, size_t first, pool_fn fn) {
     s->first = first;
     s->rows = min_size(slice_rows(g), g->n - first);
     s->task_rows = task_rows_of(g->V);
-    kern_gemm(false, true, s->rows, g->V, g->D, g->x + first * g->D, g->D, g->W, g->D, s->logits,
-              g->V, false, NULL);
+    const float *x = g->x + first * g->D;
+    if (g->packed)
+        kern_packed_linear(g->kind, s->rows, g->V, g->D, x, g->packed, NULL, s->logits);
+    else
+        kern_gemm(false, true, s->rows, g->V, g->D, x, g->D, g->W, g->D, s->logits, g->V, false,
+                  NULL);
     parallel_for(ceil_div(s->rows, s->task_rows), fn, s);
 }
 

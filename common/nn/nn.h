@@ -97,6 +97,8 @@ var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order);
 /* Columns lo .. hi - 1 of that alone, with the same bits, for W [out,in] (W_OUT_IN): [.., hi - lo].
  * Only those rows of W are read. */
 var_t nn_apply_columns(nn_t *nn, var_t x, var_t W, var_t b, size_t lo, size_t hi);
+/* op_head_xent over W, a parameter [V,D], or op_packed_head_xent where nn->packed is set. */
+head_xent_out_t nn_head_xent(nn_t *nn, var_t x, var_t W, head_xent_t o);
 
 /* ---- resnet.c, attention.c: blocks of VQGANs under the caller's scope, x [N,H,W,C] ---- */
 

@@ -66,3 +66,11 @@ var_t nn_apply_columns(nn_t *nn, var_t x, var_t W, var_t b, size_t lo, size_t hi
     var_t packed = packed_var(nn, i, W, W_OUT_IN, &out);
     return op_packed_columns(nn->tape, x, packed, b, out, nn->packed->kind, lo, hi);
 }
+
+head_xent_out_t nn_head_xent(nn_t *nn, var_t x, var_t W, head_xent_t o) {
+    int i = tape_param_index(nn->tape, W);
+    if (!nn->packed || i < 0) return op_head_xent(nn->tape, x, W, o);
+    size_t out;
+    var_t packed = packed_var(nn, i, W, W_OUT_IN, &out);
+    return op_packed_head_xent(nn->tape, x, packed, out, nn->packed->kind, o);
+}

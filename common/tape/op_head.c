@@ -6,13 +6,17 @@
 
 enum { X, W, TARGET, RANGE, WEIGHT, OWN, N_IN };
 enum { MEAN_LOSS, ROW_LOSS, VALUE, BEST, N_OUT };
+enum { COLUMNS, IS_PACKED, KIND }; /* attr.i: V; is W packed, and how (kern_weights_t) */
 
 static kern_head_t head_of(const op_run_t *r) {
+    bool packed = r->attr->i[IS_PACKED];
     return (kern_head_t){.n = shape_rows(*r->in_shape[X]),
                          .D = shape_cols(*r->in_shape[X]),
-                         .V = shape_rows(*r->in_shape[W]),
+                         .V = (size_t)r->attr->i[COLUMNS],
                          .x = r->in[X],
-                         .W = r->in[W],
+                         .W = packed ? NULL : r->in[W],
+                         .packed = packed ? r->in[W] : NULL,
+                         .kind = (kern_weights_t)r->attr->i[KIND],
                          .target = r->in[TARGET],
                          .range = r->in[RANGE],
                          .w = r->in[WEIGHT],
@@ -52,11 +56,13 @@ static const opdef_t head_def = {.name = "head_xent",
                                  .grads_in = OP_BIT(X) | OP_BIT(W),
                                  .flops = flops};
 
-head_xent_out_t op_head_xent(tape_t *t, var_t x, var_t w, head_xent_t o) {
-    shape_t sx = tape_shape(t, x), sw = tape_shape(t, w);
+static const opdef_t packed_def = {
+    .name = "packed_head_xent", .forward = forward, .scratch = scratch, .flops = flops};
+
+/* s: def and attributes are set. */
+static head_xent_out_t record(tape_t *t, op_spec_t s, var_t x, var_t w, head_xent_t o) {
+    shape_t sx = tape_shape(t, x);
     size_t n = shape_rows(sx);
-    if (sw.rank != 2 || shape_cols(sx) != shape_cols(sw))
-        tape_shape_bug(t, "head_xent", "x and W do not fit", sx, sw);
     if (tape_count(t, o.target) != n || (o.weight != NO_VAR && tape_count(t, o.weight) != n))
         tape_shape_bug(t, "head_xent", "one target and weight a row are needed", sx,
                        tape_shape(t, o.target));
@@ -66,10 +72,10 @@ head_xent_out_t op_head_xent(tape_t *t, var_t x, var_t w, head_xent_t o) {
             tape_shape_bug(t, "head_xent", "one range (lo, hi) a row is needed", sx,
                            tape_shape(t, range[i]));
     bool own = o.own_range != NO_VAR;
-    op_spec_t s = {.def = &head_def,
-                   .n_in = N_IN,
-                   .n_out = own ? N_OUT : VALUE,
-                   .in = {x, w, o.target, o.range, o.weight, o.own_range}};
+    const var_t in[N_IN] = {x, w, o.target, o.range, o.weight, o.own_range};
+    s.n_in = N_IN;
+    s.n_out = own ? N_OUT : VALUE;
+    for (int i = 0; i < N_IN; i++) s.in[i] = in[i];
     s.out[MEAN_LOSS] = F32_0();
     s.out[ROW_LOSS] = s.out[VALUE] = F32_1(n);
     s.out[BEST] = I32_1(n);
@@ -79,4 +85,25 @@ head_xent_out_t op_head_xent(tape_t *t, var_t x, var_t w, head_xent_t o) {
                              .row = tape_detach(t, out + ROW_LOSS),
                              .value = own ? out + VALUE : NO_VAR,
                              .best = own ? out + BEST : NO_VAR};
+}
+
+head_xent_out_t op_head_xent(tape_t *t, var_t x, var_t w, head_xent_t o) {
+    shape_t sx = tape_shape(t, x), sw = tape_shape(t, w);
+    if (sw.rank != 2 || shape_cols(sx) != shape_cols(sw))
+        tape_shape_bug(t, "head_xent", "x and W do not fit", sx, sw);
+    op_spec_t s = {.def = &head_def};
+    s.attr.i[COLUMNS] = (int64_t)shape_rows(sw);
+    return record(t, s, x, w, o);
+}
+
+head_xent_out_t op_packed_head_xent(tape_t *t, var_t x, var_t packed, size_t out,
+                                    kern_weights_t kind, head_xent_t o) {
+    shape_t sx = tape_shape(t, x), sw = tape_shape(t, packed);
+    if (shape_count(sw) * sizeof(float) != kern_pack_bytes(kind, shape_cols(sx), out))
+        tape_shape_bug(t, "packed_head_xent", "x and W do not fit", sx, sw);
+    op_spec_t s = {.def = &packed_def};
+    s.attr.i[COLUMNS] = (int64_t)out;
+    s.attr.i[IS_PACKED] = true;
+    s.attr.i[KIND] = (int64_t)kind;
+    return record(t, s, x, packed, o);
 }

@@ -178,6 +178,9 @@ typedef struct {
 /* logits = x w^T of rows x [n,D] (or [..,D]), w [V,D]. A slice of rows is computed at a time, in
  * about 8 MB, and once more in backward. */
 head_xent_out_t op_head_xent(tape_t *t, var_t x, var_t w, head_xent_t o);
+/* The same over packed weights of `out` columns, as op_packed_linear takes them; forward only. */
+head_xent_out_t op_packed_head_xent(tape_t *t, var_t x, var_t packed, size_t out,
+                                    kern_weights_t kind, head_xent_t o);
 
 /* ---- op_perceptual.c: LPIPS (Zhang et al. 2018) ---- */
 

@@ -8,7 +8,7 @@
 #include "common/io/text/config.h"
 #include "common/tape/params.h"
 
-enum { FREEZE_MOST = 16 };
+enum { FREEZE_MOST = 96 /* all that a policy of some forty tasks has */ };
 typedef struct {
     char text[2 * CONFIG_STRING]; /* a '!' and an end for each prefix come to the list's bytes */
     /* [n] patterns for params_match ("!encoder"). They point into `text`, so the struct must not be

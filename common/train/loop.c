@@ -21,6 +21,7 @@ typedef struct {
     progress_t bar;
     int failed_saves;        /* in a row */
     int64_t skipped;         /* steps in a row */
+    int64_t empty;           /* steps of this start */
     double started;          /* seconds (log_now) */
     double items_sum, clock; /* since the last line */
     /* Sum and number of the losses since the last line: part of the checkpoint, so that the first
@@ -138,6 +139,10 @@ static void open_run(running_t *r, int64_t first, const st_file_t *from) {
 /* Sums up the step; `step` counts the updates so far, this one included. */
 static void count_step(running_t *r, int64_t step, const loop_step_t *s) {
     r->items_sum += s->items;
+    if (s->empty) {
+        r->empty++;
+        return;
+    }
     if (!s->skipped) {
         r->skipped = 0;
         r->loss[0] += (float)s->loss;
@@ -204,6 +209,9 @@ int loop_run(const loop_t *l, int64_t first, const st_file_t *from) {
     if (!stop) save(&r, step, true);
     if (fclose(r.metrics)) die_errno(RC_RUNTIME, "cannot write '%s'", r.metrics_path);
     free(r.metrics_path);
+    if (r.empty)
+        warn("%lld of %lld steps had nothing to learn in their samples, and moved nothing",
+             (long long)r.empty, (long long)(step - first));
     if (!stop) {
         write_done(l, step);
         return RC_OK;

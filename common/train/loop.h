@@ -19,6 +19,8 @@
  *                                row that cannot be saved, or
  *                                at the last one
  *
+ * Steps without anything to learn are counted, and told at the end.
+ *
  * SIGUSR1 elsewhere prints a line with the step and its loss; training goes on. A SIGHUP that was
  * ignored at the start (nohup) stays ignored.
  */
@@ -32,6 +34,7 @@
 typedef struct {
     double loss, grad_norm, lr;
     bool skipped; /* loss or gradient is not finite: nothing moved */
+    bool empty;   /* there was nothing to learn in it: nothing moved; counts in no mean */
     double items; /* images or tokens that it read, for the speed */
 } loop_step_t;
 

@@ -48,10 +48,10 @@ typedef struct {
 } dataset_opts_t;
 
 /* Opens shards "X.lmdb[=WEIGHT]" and reads every record once (checksums, ids, NaN, sizes, the names
- * for the split, statistics). die()s with RC_USAGE for a missing shard or a timestep longer than
- * the context, RC_DATA for a corrupt or unfinished shard or NaN (named by shard, record, step and
- * field), RC_MISFIT for shards that do not fit each other or the policy. Close with dataset_close.
- * */
+ * for the split, statistics). die()s with RC_USAGE for a missing shard, one that is named twice, or
+ * a timestep longer than the context, RC_DATA for a corrupt or unfinished shard or NaN (named by
+ * shard, record, step and field), RC_MISFIT for shards that do not fit each other or the policy.
+ * Close with dataset_close. */
 dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c, const dataset_opts_t *o);
 void dataset_close(dataset_t *d);
 /* With statistics and scaling of the training side. */
@@ -69,6 +69,7 @@ size_t dataset_records(const dataset_t *d, size_t source, uint32_t task, side_t 
 /* What the training side offers to learn. */
 typedef struct {
     size_t records, episodes; /* records; of these, episodes */
+    size_t spread;            /* of these, steps that are no neighbors (tokenize --spread) */
     size_t texts, missions;   /* records with a text to predict, episodes with a text */
     size_t images;            /* records with an image */
     size_t image_tokens;      /* most tokens of the images of a timestep */
@@ -88,6 +89,10 @@ uint32_t dataset_window(const dataset_t *d, uint32_t task);
  * per_step) samples have a prompt if they are control, half of them the end of their episode. */
 void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t index, size_t per_step,
                     sequence_t *w);
+
+/* The share of all samples that a source gives; with data.balance = task, that of the task of which
+ * it gives least. 0: it is never drawn, its weight vanishes beside the others'. */
+double dataset_share(const dataset_t *d, size_t source);
 
 /* How many sequences without prompt hold each timestep and text token of a side once: of a source
  * and a task, as dataset_records. */

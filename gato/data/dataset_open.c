@@ -4,6 +4,7 @@
 #include "gato/data/shards.h"
 
 #include "common/base/log.h"
+#include "common/io/fs.h"
 #include "common/io/split.h"
 #include "common/io/text/json.h"
 
@@ -11,7 +12,7 @@
 #include <string.h>
 
 static bool reads_codes(const dataset_t *d) {
-    return d->config.model.image_in != IMAGE_IN_PATCHES;
+    return !gato_config_image_in(&d->config)->pixels;
 }
 
 static bool is_spread(const shard_meta_t *m) {
@@ -21,10 +22,14 @@ static bool is_spread(const shard_meta_t *m) {
     return spread;
 }
 
-static void open_shard(shard_t *s, const char *spec) {
+static void open_shard(dataset_t *d, shard_t *s, const char *spec) {
     reason_t why;
     int rc = RC_RUNTIME;
     s->weight = source_spec_split(spec, &s->path);
+    for (const shard_t *other = d->shard; other < s; other++)
+        if (fs_same(other->path, s->path))
+            die(RC_USAGE, "--data names '%s' twice: a weight (%s=2) draws more of a shard", s->path,
+                s->path);
     s->db = token_db_open(s->path, &rc, &why);
     if (!s->db) die(rc, "%s", why.text);
     const shard_meta_t *m = token_db_meta(s->db);
@@ -174,7 +179,7 @@ static void map_bodies(dataset_t *d) {
 }
 
 static void check_codebook(const dataset_t *d) {
-    bool vectors = reads_codes(d) && d->config.model.image_in != IMAGE_IN_TABLE;
+    bool vectors = gato_config_image_in(&d->config)->codebook;
     if (vectors && d->vocabulary.codes && !d->vocabulary.codebook)
         die(RC_MISFIT, "'%s' carries no codebook; only model.image_in = table works without one",
             d->shard->path);
@@ -195,7 +200,7 @@ dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c, const d
     }
     for (size_t k = 0; k < d->n; k++) {
         shard_t *s = &d->shard[k];
-        open_shard(s, specs->item[k]);
+        open_shard(d, s, specs->item[k]);
         take_vocabulary(d, o, s);
         for (size_t i = 0; i < s->n_bodies; i++) take_task(d, o, s, s->body[i].of);
     }

@@ -81,6 +81,18 @@ static uint64_t turns_before(const dataset_t *d, uint64_t n, size_t which) {
     return which + 1 < d->n_streams ? part_of(n, d->stream[which].share) : n;
 }
 
+double dataset_share(const dataset_t *d, size_t source) {
+    double rest = 1, least = 1;
+    for (size_t k = 0; k < d->n_streams; k++) {
+        const stream_t *stream = &d->stream[k];
+        double share =
+            k + 1 < d->n_streams ? rest * ldexp((double)stream->share, -SHARE_BITS) : rest;
+        rest -= share;
+        if (stream->shard == &d->shard[source] && share < least) least = share;
+    }
+    return least;
+}
+
 /* The stream of sample g, and how many of its draws came before. */
 static const stream_t *draw_stream(const dataset_t *d, uint64_t seed, uint64_t g, uint64_t *draw) {
     if (!d->n_streams) BUG("no shard has a training side");

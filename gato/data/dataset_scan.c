@@ -50,7 +50,7 @@ static uint64_t content_of(const task_t *of, const token_record_t *r) {
 
 static void check_pixels(const dataset_t *d, const shard_t *s, const token_record_t *r,
                          const slot_t *slot, const slot_data_t *v) {
-    bool pixels = d->config.model.image_in == IMAGE_IN_PATCHES;
+    bool pixels = gato_config_image_in(&d->config)->pixels;
     char name[TASK_NAME + 64];
     if (pixels && !v->pixels && v->codes)
         die(RC_MISFIT,
@@ -68,7 +68,7 @@ static void check_pixels(const dataset_t *d, const shard_t *s, const token_recor
 static timestep_t largest_step(const dataset_t *d, const shard_t *s, const body_t *b,
                                const token_record_t *r) {
     timestep_t step = {.task = b->task};
-    bool pixels = d->config.model.image_in == IMAGE_IN_PATCHES;
+    bool pixels = gato_config_image_in(&d->config)->pixels;
     for (uint32_t k = 0; k < b->of->n_slots; k++) {
         const slot_data_t *v = &r->slot[k];
         const slot_t *slot = &b->of->slot[k];
@@ -144,24 +144,31 @@ item_t shard_item(const dataset_t *d, const shard_t *s, uint64_t i) {
 
 /* ---- all of them ---- */
 
+/* How large an image is to the model: by what it reads first. */
+static bool is_larger(bool pixels, const slot_data_t *v, const slot_t *than) {
+    uint64_t now[4] = {(uint64_t)v->grid_h * v->grid_w, v->grid_h,
+                       (uint64_t)v->image_h * v->image_w, v->image_h};
+    uint64_t was[4] = {(uint64_t)than->grid_h * than->grid_w, than->grid_h,
+                       (uint64_t)than->image_h * than->image_w, than->image_h};
+    for (int i = 0; i < 4; i++) {
+        int k = pixels ? (i + 2) % 4 : i;
+        if (now[k] != was[k]) return now[k] > was[k];
+    }
+    return false;
+}
+
 /* Takes the record's sizes for an episode's images that shards leave open: the largest of all
  * records, whatever the order of threads. */
-static void grow_images(tasks_t *tasks, const bool *open, const body_t *b,
-                        const token_record_t *r) {
+static void grow_images(dataset_t *d, const bool *open, const body_t *b, const token_record_t *r) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    bool pixels = gato_config_image_in(&d->config)->pixels;
     for (uint32_t k = 0; k < b->of->n_slots; k++) {
         const slot_data_t *v = &r->slot[k];
-        slot_t *to = &tasks->v[b->task].slot[b->map[k]];
+        slot_t *to = &d->tasks.v[b->task].slot[b->map[k]];
         if (to->kind != SLOT_IMAGE || !open[(size_t)b->task * TASK_SLOTS + (size_t)b->map[k]])
             continue;
-        uint64_t now[4] = {(uint64_t)v->grid_h * v->grid_w, v->grid_h,
-                           (uint64_t)v->image_h * v->image_w, v->image_h};
         pthread_mutex_lock(&lock);
-        uint64_t was[4] = {(uint64_t)to->grid_h * to->grid_w, to->grid_h,
-                           (uint64_t)to->image_h * to->image_w, to->image_h};
-        int i = 0;
-        while (i < 3 && now[i] == was[i]) i++;
-        if (now[i] > was[i]) {
+        if (is_larger(pixels, v, to)) {
             to->grid_h = v->grid_h;
             to->grid_w = v->grid_w;
             to->image_h = v->image_h;
@@ -192,8 +199,7 @@ static void scan_item(void *ctx, size_t i) {
     shard_read(s, i, &r);
     s->item[i] = item_of(scan->d, s, &r);
     s->group[i] = group_of(scan->d, &s->body[r.task], &r);
-    if (body_control(&s->body[r.task]))
-        grow_images(&scan->d->tasks, scan->open, &s->body[r.task], &r);
+    if (body_control(&s->body[r.task])) grow_images(scan->d, scan->open, &s->body[r.task], &r);
     token_record_release(&r);
 }
 

@@ -136,6 +136,7 @@ static void add_kinds(const shard_t *s, const body_t *b, dataset_kinds_t *k) {
         size_t steps = min_size(t->span, t->T);
         k->records++;
         k->episodes += control;
+        k->spread += control && s->spread;
         k->texts += !control && t->text_len > 0;
         k->missions += control && t->text_len > 0;
         k->images += t->image_tokens > 0;

@@ -38,8 +38,8 @@ static int decode(const sequence_t *w, const slot_t *slot, const slot_data_t *v,
     if (image_decode(im, v->pixels + offset, v->pixel_size[t], &o, &fault))
         return image_fault(w, slot, t, fault.text, why);
     if (im->h == v->image_h && im->w == v->image_w) return 0;
-    reason_set(&fault, "an image of %zu x %zu where %u x %u is declared", im->w, im->h, v->image_w,
-               v->image_h);
+    reason_set(&fault, "an image of %zu x %zu where %u x %u is declared", im->h, im->w, v->image_h,
+               v->image_w);
     image_release(im);
     return image_fault(w, slot, t, fault.text, why);
 }
@@ -52,7 +52,7 @@ static int put_image(const gato_config_t *c, const sequence_t *w, const slot_t *
     to->grid_w = v->grid_w;
     to->image_h = v->image_h;
     to->image_w = v->image_w;
-    if (c->model.image_in != IMAGE_IN_PATCHES) {
+    if (!gato_config_image_in(c)->pixels) {
         if (v->codes) to->codes = v->codes + (size_t)t * v->grid_h * v->grid_w;
         return 0;
     }

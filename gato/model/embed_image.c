@@ -62,7 +62,7 @@ void image_put_places(const embed_put_t *p, image_size_t size, rows_t *rows, siz
     const gato_config_t *c = &p->model->config;
     if (c->model.patch_pos == POS_NONE) return;
     bool closed = c->model.patch_pos == POS_GATO;
-    bool mean = !p->train || (c->model.image_in != IMAGE_IN_PATCHES && !c->model.code_pos_random);
+    bool mean = !p->train || (!gato_config_image_in(c)->pixels && !c->model.code_pos_random);
     size_t n = size.rows * size.cols;
     int32_t *row = column_ints(&rows->input[first], n),
             *col = column_ints(&rows->input[first + 1], n);

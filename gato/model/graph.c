@@ -327,21 +327,24 @@ static void measure(const gato_graphs_t *graphs, gato_graph_t *g, const batch_t 
     }
 }
 
-/* The sum of the terms of head.h's table; seeds the backward pass with their factors. */
-static double total(const gato_graphs_t *graphs, gato_graph_t *g, const batch_t *b) {
+/* Sums the terms of head.h's table; seeds the backward pass with their factors. */
+static void total(const gato_graphs_t *graphs, gato_graph_t *g, const batch_t *b,
+                  gato_metrics_t *f) {
     const gato_model_t *m = graphs->model;
-    double loss = 0;
     size_t n = 0;
+    f->loss = 0;
+    f->terms = 0;
     for (size_t i = 0; i < m->n_groups; i++)
         for (size_t r = 0; r < HEAD_ROOTS; r++) {
             var_t root = g->head[i].root[r];
             if (root == NO_VAR) continue;
             const group_t *group = &m->group[i];
             double factor = group->head->factor(b, group, &b->target[i], r);
-            if (factor != 0) loss += factor * (double)plan_scalar(g->plan, root);
             if (graphs->opts.train) plan_seed(g->plan, 0, n++, (float)factor);
+            if (factor == 0) continue;
+            f->loss += factor * (double)plan_scalar(g->plan, root);
+            f->terms++;
         }
-    return loss;
 }
 
 void gato_step(gato_graphs_t *graphs, const batch_t *b, uint64_t seed, uint64_t step,
@@ -350,7 +353,7 @@ void gato_step(gato_graphs_t *graphs, const batch_t *b, uint64_t seed, uint64_t 
     plan_key(g->plan, seed, step, first_sample);
     plan_forward(g->plan);
     measure(graphs, g, b, f);
-    f->loss = total(graphs, g, b);
+    total(graphs, g, b, f);
     if (!graphs->opts.train) return;
     plan_accumulate(g->plan, 0, add);
     plan_backward(g->plan, 0);

@@ -68,6 +68,7 @@ void gato_first_fill(const batch_t *b, const packing_t *p, int32_t *first);
 /* Sums of one batch, or of many. */
 typedef struct {
     double loss;       /* what is minimized, of one batch */
+    size_t terms;      /* of that loss: 0 = there is nothing to learn in the batch */
     head_sums_t *sums; /* [tasks][HEADS], owned */
     size_t tasks;
     size_t *positions, *sequences; /* [tasks] */
@@ -79,7 +80,7 @@ void gato_metrics_add(gato_metrics_t *sum, const gato_metrics_t *more);
 
 /* Executes a batch: fills the graph, runs it forward and, in training, backward (add: adds to the
  * gradients instead of overwriting them). (seed, step, first_sample) is the key of dropout. Adds to
- * *f and sets f->loss. */
+ * *f, sets f->loss and f->terms. */
 void gato_step(gato_graphs_t *g, const batch_t *b, uint64_t seed, uint64_t step,
                uint64_t first_sample, bool add, gato_metrics_t *f);
 

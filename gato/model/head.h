@@ -1,5 +1,5 @@
 /* head.h - what is predicted from hidden states, and the loss of it: one static table a row, listed
- * in head.c. Nothing else in gato/ names one.
+ * in HEAD_KINDS below. Nothing else in gato/ names one.
  *
  * Training minimizes the sum of the terms below. w.* are the weights of the configuration
  * (loss.action, ...). N is the number of token targets (action tokens and text) of the batch; with
@@ -26,7 +26,8 @@
  * Images (horizon 1) and vectors are read at the token before theirs, which may belong to the
  * timestep before, but not across the seam between prompt and main part.
  *
- * Add one: a file head_x.c with a head_t, its line in head.c, its test, its lines in README.md.
+ * Add one: a file head_x.c with a head_t named head_x, its X(x) in HEAD_KINDS, its weight in
+ * task/config.[ch], its test, its lines in README.md.
  */
 #ifndef GATO_HEAD_H
 #define GATO_HEAD_H
@@ -85,6 +86,9 @@ typedef struct {
 } head_vars_t;
 extern const head_vars_t head_vars_none;
 
+/* What a head learns from, of a record: data without it have nothing for the head. */
+typedef enum { LEARNS_ACTIONS, LEARNS_TEXTS, LEARNS_IMAGES, LEARNS_VECTORS } head_learns_t;
+
 /* How a head chooses actions at play. */
 typedef struct {
     /* Records the values of acted slot `slot` from hidden rows [n, D] of separators: F32 [n, width]
@@ -95,10 +99,12 @@ typedef struct {
 
 struct head {
     const char *name;
-    /* What its metrics are of: "action", "discrete", "text", "image" or "vector". Heads of the same
-     * never serve the same model. */
+    /* What its metrics are of: "action", "discrete", "text", "image", "vector", or what no other
+     * head is of. Heads of the same never serve the same model. */
     const char *of;
-    bool own; /* its parameters belong to a task */
+    head_learns_t learns;
+    size_t weight; /* offset of its weight in gato_config_t (loss.x, a double): 0 = off */
+    bool own;      /* its parameters belong to a task */
     /* Does a model of this configuration have it for records of this task? */
     bool (*serves)(const gato_config_t *c, const task_t *task);
     /* How many groups it has for a task (`own`) or the model; NULL = 1. */
@@ -129,10 +135,18 @@ struct head {
     head_play_t play;
 };
 
-/* Every head, NULL at the end: the order of the groups and of the metrics. */
-extern const head_t *const heads[];
-enum { HEADS = 8 };
+/* In the order of the groups and of the metrics. */
+#define HEAD_KINDS(X)                                                                              \
+    X(action_ce) X(action_mix) X(discrete) X(text) X(action_mse) X(image) X(vector_ce) X(vector)
+#define HEAD_EXTERN(name) extern const head_t head_##name;
+HEAD_KINDS(HEAD_EXTERN)
+#define HEAD_ONE(name) +1
+enum { HEADS = HEAD_KINDS(HEAD_ONE) };
+
+/* All of them, NULL at the end. */
+extern const head_t *const heads[HEADS + 1];
 /* The number of a head in heads[]. */
 size_t head_number(const head_t *head);
+double head_weight(const head_t *head, const gato_config_t *c);
 
 #endif

@@ -124,6 +124,8 @@ static var_t play(nn_t *nn, const gato_model_t *m, uint32_t task, uint32_t slot,
 
 const head_t head_action_mse = {.name = "action_mse",
                                 .of = "action",
+                                .learns = LEARNS_ACTIONS,
+                                .weight = offsetof(gato_config_t, loss.action),
                                 .own = true,
                                 .serves = serves,
                                 .inputs = inputs,

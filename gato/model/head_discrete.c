@@ -40,6 +40,8 @@ static bool plays(const gato_config_t *c, const slot_t *slot) {
 
 const head_t head_discrete = {.name = "discrete",
                               .of = "discrete",
+                              .learns = LEARNS_ACTIONS,
+                              .weight = offsetof(gato_config_t, loss.action),
                               .serves = serves,
                               .inputs = inputs,
                               .collect = collect,

@@ -13,7 +13,7 @@ static size_t block(const gato_model_t *m) {
 }
 
 static bool serves(const gato_config_t *c, const task_t *task) {
-    return c->loss.image > 0 && c->model.image_in != IMAGE_IN_PATCHES &&
+    return c->loss.image > 0 && !gato_config_image_in(c)->pixels &&
            task_first(task, SIDE_OBSERVED, SLOT_IMAGE) >= 0;
 }
 
@@ -130,6 +130,8 @@ static void measure(const gato_model_t *m, const group_t *g, const targets_t *t,
 
 const head_t head_image = {.name = "image",
                            .of = "image",
+                           .learns = LEARNS_IMAGES,
+                           .weight = offsetof(gato_config_t, loss.image),
                            .serves = serves,
                            .parts = parts,
                            .possible = possible,

@@ -45,6 +45,8 @@ static void measure(const gato_model_t *m, const group_t *g, const targets_t *t,
 
 const head_t head_text = {.name = "text",
                           .of = "text",
+                          .learns = LEARNS_TEXTS,
+                          .weight = offsetof(gato_config_t, loss.text),
                           .serves = serves,
                           .inputs = inputs,
                           .collect = collect,

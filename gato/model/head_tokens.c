@@ -114,14 +114,14 @@ static void record_whole(nn_t *nn, const gato_model_t *m, var_t rows, const var_
     if (!train) out->value[TOKEN_LOGITS] = logits;
 }
 
-/* A slice of rows at a time. It reads the parameter itself, whatever nn->packed holds. */
+/* A slice of rows at a time. */
 static void record_sliced(nn_t *nn, const gato_model_t *m, var_t rows, const var_t *in, bool expect,
                           bool train, head_vars_t *out) {
     head_xent_t o = {.target = in[TOKEN_TARGET],
                      .range = in[TOKEN_RANGE],
                      .weight = in[INPUT_WEIGHT],
                      .own_range = expect || !train ? in[TOKEN_OWN] : NO_VAR};
-    head_xent_out_t y = op_head_xent(nn->tape, rows, gato_head(nn, m), o);
+    head_xent_out_t y = nn_head_xent(nn, rows, gato_head(nn, m), o);
     out->root[0] = y.loss;
     out->value[TOKEN_ROWS] = y.row;
     if (expect) out->value[TOKEN_EXPECTATION] = y.value;

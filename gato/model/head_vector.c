@@ -1,6 +1,6 @@
 /* head_vector.c - observed vectors, each read at the token before its own: by cross entropy of its
  * bins (model.vector_in = bins), or by regression of its standardized numbers, a layer for each
- * slot (linear). Two heads, because one predicts tokens and the other numbers. */
+ * slot (where they enter through a layer). Two heads: one predicts tokens, the other numbers. */
 #include "gato/model/head_tokens.h"
 
 enum { VECTOR = INPUT_OTHER };
@@ -9,15 +9,15 @@ static bool is_vector(const slot_t *slot) {
     return slot->side == SIDE_OBSERVED && slot->kind == SLOT_VECTOR;
 }
 
-static bool predicted(const gato_config_t *c, const task_t *task, int vector_in) {
-    return c->loss.vector > 0 && c->model.vector_in == vector_in &&
+static bool predicted(const gato_config_t *c, const task_t *task, bool bins) {
+    return c->loss.vector > 0 && (c->model.vector_in == VECTOR_IN_BINS) == bins &&
            task_first(task, SIDE_OBSERVED, SLOT_VECTOR) >= 0;
 }
 
 /* ---- bins ---- */
 
 static bool ce_serves(const gato_config_t *c, const task_t *task) {
-    return predicted(c, task, VECTOR_IN_BINS);
+    return predicted(c, task, true);
 }
 
 static size_t ce_inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
@@ -62,6 +62,8 @@ static void ce_measure(const gato_model_t *m, const group_t *g, const targets_t 
 
 const head_t head_vector_ce = {.name = "vector_ce",
                                .of = "vector",
+                               .learns = LEARNS_VECTORS,
+                               .weight = offsetof(gato_config_t, loss.vector),
                                .serves = ce_serves,
                                .inputs = ce_inputs,
                                .collect = ce_collect,
@@ -76,7 +78,7 @@ static const slot_t *slot_of(const gato_model_t *m, const group_t *g) {
 }
 
 static bool serves(const gato_config_t *c, const task_t *task) {
-    return predicted(c, task, VECTOR_IN_LINEAR);
+    return predicted(c, task, false);
 }
 
 static size_t parts(const gato_model_t *m, uint32_t task) {
@@ -141,6 +143,8 @@ static void measure(const gato_model_t *m, const group_t *g, const targets_t *t,
 
 const head_t head_vector = {.name = "vector",
                             .of = "vector",
+                            .learns = LEARNS_VECTORS,
+                            .weight = offsetof(gato_config_t, loss.vector),
                             .own = true,
                             .serves = serves,
                             .parts = parts,

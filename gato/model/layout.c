@@ -85,7 +85,8 @@ uint32_t layout_window(const gato_config_t *c, const task_t *task) {
     if (task->kind != RECORD_EPISODE) return 1;
     layout_t l;
     if (layout_declared(&l, c, task, NULL)) return 1; /* refused where the sizes are read */
-    size_t n = (size_t)c->model.context / layout_tokens(&l);
+    size_t n = (size_t)c->model.context / layout_tokens(&l), most = (size_t)c->train.window;
+    if (most && n > most) n = most;
     return n ? (uint32_t)n : 1;
 }
 

@@ -32,7 +32,9 @@ size_t layout_tokens(const layout_t *l);
 size_t layout_start(const layout_t *l, uint32_t slot);
 
 /* The attention window of a task: how many timesteps a token sees, its own included: floor(context
- * / tokens of the largest timestep), at least 1; 1 for a task without episodes. */
+ * / tokens of the largest timestep), but no more than a training sequence holds (train.window): at
+ * play, a network that was trained on single timesteps takes older ones for noise. At least 1; 1
+ * for a task without episodes. */
 uint32_t layout_window(const gato_config_t *c, const task_t *task);
 
 /* The row of a position table that stands for place i of n along an axis; n <= vocabulary. The

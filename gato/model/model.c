@@ -123,16 +123,16 @@ var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t first, bool tr
     return x;
 }
 
-static var_t head_weight(nn_t *nn, const gato_model_t *m, const char *name, size_t out) {
+static var_t head_matrix(nn_t *nn, const gato_model_t *m, const char *name, size_t out) {
     return nn_param2(nn, name, out, width(m), init_uniform(1 / sqrtf((float)width(m))));
 }
 
 var_t gato_predict(nn_t *nn, const gato_model_t *m, const char *name, var_t rows, size_t out) {
-    return nn_apply(nn, rows, head_weight(nn, m, name, out), NO_VAR, W_OUT_IN);
+    return nn_apply(nn, rows, head_matrix(nn, m, name, out), NO_VAR, W_OUT_IN);
 }
 
 var_t gato_head(nn_t *nn, const gato_model_t *m) {
-    return head_weight(nn, m, "predict_token.weight", tokens_total(&m->tokens));
+    return head_matrix(nn, m, "predict_token.weight", tokens_total(&m->tokens));
 }
 
 var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows, uint32_t lo, uint32_t hi) {
@@ -275,7 +275,7 @@ size_t gato_model_parameters(const gato_model_t *m) {
     size_t n = 0;
     for (size_t i = 0; i < params_n(m->params); i++) {
         const param_t *p = params_at(m->params, (int)i);
-        if (params_match(p->name, m->wrt, m->n_wrt)) n += p->count;
+        if (params_match(p->name, m->wrt, GATO_FIXED)) n += p->count;
     }
     return n;
 }

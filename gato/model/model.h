@@ -55,7 +55,7 @@ gato_model_t *gato_model_new(const gato_config_t *c, const vocabulary_t *v, cons
 /* The same with every parameter zero, to be filled from a file. */
 gato_model_t *gato_model_blank(const gato_config_t *c, const vocabulary_t *v, const tasks_t *tasks);
 void gato_model_free(gato_model_t *m);
-/* How many floats train. */
+/* How many floats are parameters: all but the codebooks, also where train.freeze keeps them. */
 size_t gato_model_parameters(const gato_model_t *m);
 /* "f32", "bf16" or "q8": how forward-only use stores the weights of linear layers. -1 with a reason
  * for another name. */

@@ -64,7 +64,7 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
     const gato_config_t *c = &p->m->config;
     if (p->o.decode < 0) p->o.decode = c->act.decode;
     if (p->o.temperature < 0) p->o.temperature = c->act.temperature;
-    bool pixels = c->model.image_in == IMAGE_IN_PATCHES;
+    bool pixels = gato_config_image_in(c)->pixels;
     if (any_image(p->m) && pixels) find_size(p);
     if (any_image(p->m) && !pixels && open_tokenizer(p, dir, rc, why)) {
         tokenizer_free(p->tokenizer);
@@ -187,9 +187,17 @@ static int unknown(const player_t *p, const char *name, const char *what, reason
     return reason_set(why, "%s '%s'; it has: %s", what, name, list);
 }
 
+/* The task of that name; or of its last part, which is what tokenize calls a dataset recorded of it
+ * ("suite/reach/expert-v0" is "reach"). -1 when there is none. */
+static int task_named(const player_t *p, const char *name) {
+    int task = tasks_find(&p->m->tasks, name);
+    const char *slash = strrchr(name, '/');
+    return task < 0 && slash ? tasks_find(&p->m->tasks, slash + 1) : task;
+}
+
 int player_bind(player_t *p, const task_t *body, const char *name, bool allow_missing,
                 reason_t *why) {
-    int task = tasks_find(&p->m->tasks, name ? name : body->name);
+    int task = name ? tasks_find(&p->m->tasks, name) : task_named(p, body->name);
     if (task >= 0) return bind_to(p, (size_t)task, body, allow_missing, why);
     if (name) return unknown(p, name, "the policy has no task", why);
     size_t fit = 0, only = 0, episodes = 0;

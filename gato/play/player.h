@@ -9,7 +9,7 @@
  * Use:
  *
  *     player_t *p = player_open("run", &(player_opts_t){.decode = -1}, &rc, &why);
- *     int body = player_bind(p, env_task(e), NULL, &why); // which task of the policy it is
+ *     int body = player_bind(p, env_task(e), NULL, false, &why); // which task it plays
  *     if (player_lanes(p, 1, &why) || body < 0) ...
  *     player_reset(p, 0, (uint32_t)body);
  *     player_turn_t turn = {.lane = 0, .seen = &seen, .draw = draw};
@@ -43,7 +43,8 @@ void player_close(player_t *p);
 const gato_model_t *player_model(const player_t *p);
 
 /* The number of the policy's task that a body (an environment's task) plays: the one of `name`;
- * with NULL the one of the body's name, else the only one of the policy that fits. -1 with a reason
+ * with NULL the one of the body's name or of its last part (of "suite/reach", what tokenize calls
+ * "reach"), else the only one of the policy that fits. -1 with a reason
  * that goes slot by slot: what the policy reads and does, and what the body shows and takes. Slots
  * that the body has and the task lacks are not read; observed slots that the body lacks are missing
  * in every timestep, which must be said: allow_missing. The player keeps how the slots correspond.

@@ -2,6 +2,8 @@
  * training were, numbers are checked. */
 #include "gato/play/player_private.h"
 
+#include "common/base/sizes.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,21 +35,29 @@ static int encode(player_t *p, const slot_t *slot, const image_t *im, seen_t *s,
     if (has_places(p) && slot->grid_h && (grid.h != slot->grid_h || grid.w != slot->grid_w))
         return reason_set(why,
                           "image '%s' gives %zu x %zu codes; the policy was trained on %u x %u",
-                          slot->name, grid.w, grid.h, slot->grid_w, slot->grid_h);
+                          slot->name, grid.h, grid.w, slot->grid_h, slot->grid_w);
     return 0;
+}
+
+/* As the shards' tokenizer prepared the images that it kept: fitted to one size, or padded to whole
+ * codes. Where no tokenizer was, there are no codes, and images stay as they are. */
+static image_t prepare_pixels(const player_t *p, const slot_t *slot, const image_t *im) {
+    if (p->fit_w) return image_fit(im, p->fit_w, p->fit_h);
+    size_t code_w = slot->grid_w ? slot->image_w / slot->grid_w : 0,
+           code_h = slot->grid_h ? slot->image_h / slot->grid_h : 0;
+    return image_pad(im, code_w ? round_up(im->w, code_w) : im->w,
+                     code_h ? round_up(im->h, code_h) : im->h);
 }
 
 static int take_pixels(const player_t *p, const slot_t *slot, const image_t *im, seen_t *s,
                        slot_value_t *v, reason_t *why) {
-    bool fits = !p->fit_w || (im->w == p->fit_w && im->h == p->fit_h);
-    image_t ready = fits ? image_new(im->w, im->h) : image_fit(im, p->fit_w, p->fit_h);
-    if (fits) memcpy(ready.rgb, im->rgb, im->w * im->h * 3);
+    image_t ready = prepare_pixels(p, slot, im);
     v->rgb = own(s, ready.rgb);
     v->image_h = ready.h;
     v->image_w = ready.w;
     if (has_places(p) && slot->image_h && (ready.h != slot->image_h || ready.w != slot->image_w))
         return reason_set(why, "image '%s' has %zu x %zu pixels; the policy was trained on %u x %u",
-                          slot->name, ready.w, ready.h, slot->image_w, slot->image_h);
+                          slot->name, ready.h, ready.w, slot->image_h, slot->image_w);
     return 0;
 }
 

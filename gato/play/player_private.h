@@ -58,7 +58,7 @@ struct player {
     gato_model_t *m;
     nn_packed_t *packed;
     tokenizer_t *tokenizer;
-    size_t fit_w, fit_h; /* patches: the size that images are fitted to; 0 = native */
+    size_t fit_w, fit_h; /* patches: the size that images are fitted to; 0 = none */
     player_opts_t o;
     binding_t *binding; /* [tasks] */
     lane_t *lane;

@@ -2,6 +2,7 @@
 #include "gato/run/metrics.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SEQUENCES = 16 };
@@ -31,15 +32,18 @@ void metrics_over(gato_graphs_t *g, const dataset_t *d, size_t source, uint32_t 
 
 /* ---- sums by what they measure ---- */
 
-typedef enum { ACTION, DISCRETE, TEXT, IMAGE, VECTOR, MEASURES } measure_t;
-static const char *const measure_names[MEASURES] = {"action", "discrete", "text", "image",
-                                                    "vector"}; /* head_t.of */
-
-static measure_t measure_of(const head_t *head) {
-    for (int i = 0; i < MEASURES; i++)
-        if (!strcmp(measure_names[i], head->of)) return (measure_t)i;
-    BUG("head '%s' measures '%s'", head->name, head->of);
+/* The first head that measures the same stands for all of them. */
+static size_t measure_of(const char *of) {
+    for (size_t i = 0; heads[i]; i++)
+        if (!strcmp(heads[i]->of, of)) return i;
+    BUG("no head measures '%s'", of);
 }
+
+/* Of those whose losses are tokens' or actions', which share one mean; the others have their own. */
+typedef struct {
+    head_sums_t all[HEADS]; /* by the first head that measures it */
+    const head_sums_t *action, *discrete, *text;
+} measured_t;
 
 static void add_sums(head_sums_t *to, const head_sums_t *s) {
     to->ce += s->ce;
@@ -52,11 +56,19 @@ static void add_sums(head_sums_t *to, const head_sums_t *s) {
 }
 
 /* Sums over the heads that measure the same, of one task or all. */
-static void gather(const gato_metrics_t *f, uint32_t task, head_sums_t sums[MEASURES]) {
-    memset(sums, 0, MEASURES * sizeof *sums);
+static void gather(const gato_metrics_t *f, uint32_t task, measured_t *m) {
+    *m = (measured_t){.action = &m->all[measure_of("action")],
+                      .discrete = &m->all[measure_of("discrete")],
+                      .text = &m->all[measure_of("text")]};
     for (size_t t = 0; t < f->tasks; t++)
         for (size_t h = 0; h < HEADS && (task == METRICS_ALL || task == t); h++)
-            add_sums(&sums[measure_of(heads[h])], &f->sums[t * HEADS + h]);
+            add_sums(&m->all[measure_of(heads[h]->of)], &f->sums[t * HEADS + h]);
+}
+
+/* Does head h stand for a measure with a mean of its own? */
+static bool apart(const measured_t *m, size_t h) {
+    const head_sums_t *s = &m->all[h];
+    return measure_of(heads[h]->of) == h && s != m->action && s != m->discrete && s != m->text;
 }
 
 static size_t count(const size_t *v, const gato_metrics_t *f, uint32_t task) {
@@ -88,50 +100,61 @@ static double add_weighted(double sum, double weight, double value) {
 static double trained(double weight, double value) {
     return weight > 0 ? value : NAN;
 }
-/* Of bins, or of numbers. */
-static double vector_loss(const head_sums_t *s) {
+/* Of tokens, or of numbers. */
+static double mean_loss(const head_sums_t *s) {
     return s->n ? cross_entropy(s) : squared_error(s);
 }
 
 double metrics_loss(const gato_model_t *m, const gato_metrics_t *f, uint32_t task) {
     const gato_config_t *c = &m->config;
     bool regress = c->loss.action_kind == ACTION_MSE, mix = c->loss.action_kind == ACTION_MIX;
-    head_sums_t s[MEASURES];
-    gather(f, task, s);
-    double n = (double)((regress ? 0 : s[ACTION].n) + s[DISCRETE].n + s[TEXT].n);
-    double ce = regress ? 0 : s[ACTION].ce * (mix ? c->loss.ce_weight : 1);
-    bool numbers = (regress || mix) && s[ACTION].n_values;
-    if (n <= 0 && !numbers && !s[IMAGE].n && isnan(vector_loss(&s[VECTOR]))) return NAN;
+    measured_t s;
+    gather(f, task, &s);
+    double n = (double)((regress ? 0 : s.action->n) + s.discrete->n + s.text->n);
+    double ce = regress ? 0 : s.action->ce * (mix ? c->loss.ce_weight : 1);
+    bool numbers = (regress || mix) && s.action->n_values, measured = n > 0 || numbers;
     double sum =
-        n > 0 ? (c->loss.action * (ce + s[DISCRETE].ce) + c->loss.text * s[TEXT].ce) / n : 0;
-    if (numbers) sum = add_weighted(sum, c->loss.action, squared_error(&s[ACTION]));
-    sum = add_weighted(sum, c->loss.image, cross_entropy(&s[IMAGE]));
-    return add_weighted(sum, c->loss.vector, vector_loss(&s[VECTOR]));
+        n > 0 ? (c->loss.action * (ce + s.discrete->ce) + c->loss.text * s.text->ce) / n : 0;
+    if (numbers) sum = add_weighted(sum, c->loss.action, squared_error(s.action));
+    for (size_t h = 0; h < HEADS; h++) {
+        if (!apart(&s, h)) continue;
+        measured = measured || !isnan(mean_loss(&s.all[h]));
+        sum = add_weighted(sum, head_weight(heads[h], c), mean_loss(&s.all[h]));
+    }
+    return measured ? sum : NAN;
 }
 
 double metrics_action_error(const gato_metrics_t *f, uint32_t task) {
-    head_sums_t s[MEASURES];
-    gather(f, task, s);
-    return ratio(s[ACTION].absolute, (double)s[ACTION].n_values);
+    measured_t s;
+    gather(f, task, &s);
+    return ratio(s.action->absolute, (double)s.action->n_values);
+}
+
+/* The member loss_<of> of what head h stands for. */
+static void put_loss(const gato_config_t *c, const measured_t *s, size_t h, jsonw_t *w) {
+    char *key = xasprintf("loss_%s", heads[h]->of);
+    jsonw_float(w, key, (float)trained(head_weight(heads[h], c), mean_loss(&s->all[h])));
+    free(key);
 }
 
 void metrics_members(const gato_model_t *m, const gato_metrics_t *f, uint32_t task, jsonw_t *w) {
     const gato_config_t *c = &m->config;
     bool regress = c->loss.action_kind == ACTION_MSE;
-    head_sums_t s[MEASURES];
-    gather(f, task, s);
-    double actions = regress && s[ACTION].n_values ? squared_error(&s[ACTION])
-                                                   : ratio(s[ACTION].ce + s[DISCRETE].ce,
-                                                           (double)(s[ACTION].n + s[DISCRETE].n)),
-           text = trained(c->loss.text, cross_entropy(&s[TEXT]));
-    size_t correct = s[ACTION].correct + s[DISCRETE].correct,
-           all = s[ACTION].n_correct + s[DISCRETE].n_correct;
+    measured_t s;
+    gather(f, task, &s);
+    double actions = regress && s.action->n_values ? squared_error(s.action)
+                                                   : ratio(s.action->ce + s.discrete->ce,
+                                                           (double)(s.action->n + s.discrete->n)),
+           text = trained(c->loss.text, cross_entropy(s.text));
+    size_t correct = s.action->correct + s.discrete->correct,
+           all = s.action->n_correct + s.discrete->n_correct, image = measure_of("image");
     jsonw_float(w, "loss", (float)metrics_loss(m, f, task));
     jsonw_float(w, "loss_action", (float)trained(c->loss.action, actions));
-    jsonw_float(w, "loss_image", (float)trained(c->loss.image, cross_entropy(&s[IMAGE])));
+    put_loss(c, &s, image, w);
     jsonw_float(w, "loss_text", (float)text);
     jsonw_float(w, "action_accuracy", (float)ratio((double)correct, (double)all));
     jsonw_float(w, "action_mae", (float)metrics_action_error(f, task));
     jsonw_float(w, "perplexity_text", (float)exp(text));
-    jsonw_float(w, "loss_vector", (float)trained(c->loss.vector, vector_loss(&s[VECTOR])));
+    for (size_t h = 0; h < HEADS; h++)
+        if (apart(&s, h) && h != image) put_loss(c, &s, h, w);
 }

@@ -21,8 +21,9 @@ size_t metrics_positions(const gato_metrics_t *f, uint32_t task);
 double metrics_loss(const gato_model_t *m, const gato_metrics_t *f, uint32_t task);
 /* The mean absolute error of actions, [-1,1] being their range; NAN likewise. */
 double metrics_action_error(const gato_metrics_t *f, uint32_t task);
-/* Writes the members loss .. loss_vector of an eval line; null where nothing was measured, or where
- * the configuration does not train what would be. */
+/* Writes the members of an eval line, loss .. perplexity_text, loss_vector and those of further
+ * heads; null where nothing was measured, or where the configuration does not train what would be.
+ * */
 void metrics_members(const gato_model_t *m, const gato_metrics_t *f, uint32_t task, jsonw_t *w);
 
 #endif

@@ -87,8 +87,13 @@ static void check_vector_loss(const gato_config_t *c, const dataset_t *d) {
 }
 
 static bool has_targets(const gato_config_t *c, const dataset_kinds_t *k) {
-    return (k->acted && c->loss.action > 0) || (k->texts && c->loss.text > 0) ||
-           (k->images && c->loss.image > 0) || (k->observed && c->loss.vector > 0);
+    const size_t there[] = {[LEARNS_ACTIONS] = k->acted,
+                            [LEARNS_TEXTS] = k->texts,
+                            [LEARNS_IMAGES] = k->images,
+                            [LEARNS_VECTORS] = k->observed};
+    for (size_t i = 0; heads[i]; i++)
+        if (there[heads[i]->learns] && head_weight(heads[i], c) > 0) return true;
+    return false;
 }
 
 static void check_targets(const gato_config_t *c, const dataset_t *d, const dataset_kinds_t *all) {
@@ -105,9 +110,25 @@ static void check_targets(const gato_config_t *c, const dataset_t *d, const data
     for (uint32_t t = 0; t < tasks->n; t++) {
         dataset_kinds_t k = dataset_kinds(d, t);
         if (k.records && !has_targets(c, &k))
-            warn("nothing is learned from task '%s': no loss is on what it holds (loss.action, "
-                 "loss.text, loss.image, loss.vector)",
+            warn("nothing is learned from task '%s': no loss is on what it holds (the keys loss.*)",
                  tasks->v[t].name);
+    }
+}
+
+/* Each shard must be drawn: rarely is told, never is refused. */
+static void check_shares(const gato_config_t *c, const dataset_t *d) {
+    double samples = (double)c->train.steps * (double)c->train.batch * (double)c->train.accumulate;
+    for (size_t i = 0; i < dataset_sources(d); i++) {
+        double share = dataset_share(d, i);
+        if (share <= 0)
+            die(RC_USAGE,
+                "'%s' would never be drawn: its weight vanishes beside those of the other shards; "
+                "choose weights nearer to one another",
+                dataset_source(d, i));
+        if (share * samples < 1)
+            warn("'%s' gives %.2g of the %.0f samples of this training, by its weight: nothing may "
+                 "be learned from it",
+                 dataset_source(d, i), share * samples, samples);
     }
 }
 
@@ -128,7 +149,7 @@ static void check_images(const gato_config_t *c, const gato_config_t *preset,
                          const dataset_kinds_t *k) {
     static const char none[] = "images, and no task has any";
     bool patches = c->model.image_in == IMAGE_IN_PATCHES;
-    bool vectors = c->model.image_in == IMAGE_IN_CODES || c->model.image_in == IMAGE_IN_BOTH;
+    bool vectors = gato_config_image_in(c)->codebook;
     no_effect(!patches && c->model.patch != preset->model.patch, "model.patch",
               "model.image_in = patches");
     no_effect(!patches && c->model.patch_mid != preset->model.patch_mid, "model.patch_mid",
@@ -139,7 +160,8 @@ static void check_images(const gato_config_t *c, const gato_config_t *preset,
               "model.image_in = patches");
     no_effect(c->model.code_norm != preset->model.code_norm && !vectors, "model.code_norm",
               "model.image_in = codes or both");
-    no_effect(c->model.code_pos_random && (patches || c->model.patch_pos == POS_NONE),
+    no_effect(c->model.code_pos_random &&
+                  (gato_config_image_in(c)->pixels || c->model.patch_pos == POS_NONE),
               "model.code_pos_random", "codes (model.image_in) with places (model.patch_pos)");
     no_effect(!k->images && c->model.image_in != preset->model.image_in, "model.image_in", none);
     no_effect(!k->images && c->model.merge != preset->model.merge, "model.merge", none);
@@ -150,14 +172,14 @@ static void check_images(const gato_config_t *c, const gato_config_t *preset,
 
 static void check_model(const gato_config_t *c, const gato_config_t *preset,
                         const dataset_kinds_t *k, const tasks_t *tasks) {
-    bool linear = c->model.vector_in == VECTOR_IN_LINEAR,
+    bool layer = c->model.vector_in != VECTOR_IN_BINS,
          observed = any_slot(tasks, SIDE_OBSERVED, SLOT_VECTOR);
     no_effect(c->model.pos_init != preset->model.pos_init && c->model.patch_pos == POS_NONE &&
                   !c->model.inner_pos,
               "model.pos_init", "model.patch_pos or model.inner_pos");
-    no_effect(linear && !observed, "model.vector_in = linear",
+    no_effect(layer && !observed, "model.vector_in = linear",
               "vector observations, and no task has any");
-    no_effect(c->model.mu_law != preset->model.mu_law && (linear || !observed), "model.mu_law",
+    no_effect(c->model.mu_law != preset->model.mu_law && (layer || !observed), "model.mu_law",
               "observed numbers in bins (model.vector_in = bins)");
     no_effect(c->model.text_first && !(k->missions && c->model.control_text), "model.text_first",
               "episodes with text, and no task has any");
@@ -187,6 +209,18 @@ static void check_losses(const gato_config_t *c, const gato_config_t *preset,
               "act.decode", "actions in bins (loss.action_kind = ce or mix)");
 }
 
+/* At play, steps are neighbors. */
+static void check_spread(const dataset_t *d) {
+    const tasks_t *tasks = dataset_tasks(d);
+    for (uint32_t t = 0; t < tasks->n; t++) {
+        dataset_kinds_t k = dataset_kinds(d, t);
+        if (k.episodes && k.spread == k.episodes && dataset_window(d, t) > 1)
+            warn("task '%s': its sequences hold single timesteps, and at play a token will see %u: "
+                 "set train.window=1, else the policy acts on what it never learned to read",
+                 tasks->v[t].name, dataset_window(d, t));
+    }
+}
+
 /* A key that some tasks do not follow. */
 static void check_tasks(const gato_config_t *c, const dataset_t *d) {
     const tasks_t *tasks = dataset_tasks(d);
@@ -210,9 +244,11 @@ void gato_settings_check(const gato_config_t *c, const dataset_t *d) {
     check_image_loss(c, d, &k);
     check_vector_loss(c, d);
     check_targets(c, d, &k);
+    check_shares(c, d);
     check_images(c, &preset, &k);
     check_model(c, &preset, &k, dataset_tasks(d));
     check_losses(c, &preset, &k, dataset_tasks(d));
+    check_spread(d);
     check_tasks(c, d);
     no_effect(c->data.balance != preset.data.balance && dataset_tasks(d)->n < 2, "data.balance",
               "several tasks");

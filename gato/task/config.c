@@ -1,6 +1,8 @@
 /* config.c - see config.h. */
 #include "gato/task/config.h"
 
+#include <string.h>
+
 #define AT(member) offsetof(gato_config_t, member)
 
 const config_field_t gato_config_table[] = {
@@ -70,12 +72,12 @@ const config_field_t gato_config_table[] = {
     {"loss.ce_weight", CF_NUM, AT(loss.ce_weight), "0.1", NULL, 0, 1e6, 0,
      "weight of the cross entropy (action_kind = mix)"},
     {"loss.text", CF_NUM, AT(loss.text), "1", NULL, 0, 1e6, 0, "weight of the text loss"},
-    {"loss.image", CF_NUM, AT(loss.image), "0", NULL, 0, 1e6, 0,
+    {"loss.image", CF_NUM, AT(loss.image), "0", NULL, 0, 1e6, CONFIG_HEAD,
      "weight of the loss on image codes (0 = Gato)"},
     {"loss.horizon", CF_INTS, AT(loss.horizon), "[1]", NULL, 1, 1000, CONFIG_ARCH,
      "which image codes are predicted, [1,5]: 1: an image token by the token before it; k > 1: "
      "token j of step t predicts token j of step t + k"},
-    {"loss.vector", CF_NUM, AT(loss.vector), "0", NULL, 0, 1e6, 0,
+    {"loss.vector", CF_NUM, AT(loss.vector), "0", NULL, 0, 1e6, CONFIG_HEAD,
      "weight of the loss on the next observed vectors (0 = Gato)"},
     {"loss.per_sequence", CF_BOOL, AT(loss.per_sequence), "false", NULL, 0, 0, 0,
      "average the loss over sequences instead of tokens"},
@@ -85,7 +87,9 @@ const config_field_t gato_config_table[] = {
     {"train.accumulate", CF_INT, AT(train.accumulate), "1", NULL, 1, 65536, 0,
      "replays per optimizer step"},
     {"train.window", CF_INT, AT(train.window), "0", NULL, 0, 65536, 0,
-     "timesteps of a training sequence (0 = as many as the context holds)"},
+     "timesteps of a training sequence (0 = as many as the context holds); a token sees no more, "
+     "in "
+     "training and at play"},
     {"train.prompt", CF_NUM, AT(train.prompt), "0.25", NULL, 0, 1, 0,
      "share of control sequences that begin with a prompt, another piece of their episode; half "
      "of the prompts are its end"},
@@ -116,6 +120,25 @@ const config_field_t gato_config_table[] = {
     {0},
 };
 
+const char *gato_config_new_head(const gato_config_t *from, const gato_config_t *to,
+                                 double weight[2]) {
+    for (const config_field_t *f = gato_config_table; f->key; f++) {
+        if (!(f->flags & CONFIG_HEAD)) continue;
+        memcpy(&weight[0], (const char *)from + f->offset, sizeof *weight);
+        memcpy(&weight[1], (const char *)to + f->offset, sizeof *weight);
+        if (weight[0] <= 0 && weight[1] > 0) return f->key;
+    }
+    return NULL;
+}
+
+const image_in_reads_t *gato_config_image_in(const gato_config_t *c) {
+    static const image_in_reads_t reads[] = {[IMAGE_IN_CODES] = {.codebook = true},
+                                             [IMAGE_IN_TABLE] = {.ids = true},
+                                             [IMAGE_IN_BOTH] = {.codebook = true, .ids = true},
+                                             [IMAGE_IN_PATCHES] = {.pixels = true}};
+    return &reads[c->model.image_in];
+}
+
 int gato_config_check(const gato_config_t *c, reason_t *why) {
     if (c->model.width % c->model.heads)
         return reason_set(why, "model.width = %lld is no multiple of model.heads = %lld",
@@ -130,8 +153,8 @@ int gato_config_check(const gato_config_t *c, reason_t *why) {
         if (c->loss.horizon.v[i] <= c->loss.horizon.v[i - 1])
             return reason_set(why, "loss.horizon must rise from one to the next, [1,5]");
     if (!c->loss.horizon.n) return reason_set(why, "loss.horizon needs a number");
-    if (c->loss.image > 0 && c->model.image_in == IMAGE_IN_PATCHES)
-        return reason_set(why, "loss.image predicts codes: model.image_in = patches has none");
+    if (c->loss.image > 0 && gato_config_image_in(c)->pixels)
+        return reason_set(why, "loss.image predicts codes, and this model.image_in reads pixels");
     if (c->optim.betas.n != 2) return reason_set(why, "optim.betas needs two numbers");
     for (int i = 0; i < 2; i++)
         if (c->optim.betas.v[i] >= 1) return reason_set(why, "optim.betas must be below 1");

@@ -2,7 +2,7 @@
  * records.
  *
  * Keys that shape parameters or the meaning of tokens are CONFIG_ARCH: a run refuses a model whose
- * values differ.
+ * values differ. Losses whose heads have parameters of their own are CONFIG_HEAD.
  */
 #ifndef GATO_CONFIG_H
 #define GATO_CONFIG_H
@@ -51,6 +51,19 @@ typedef struct {
 } gato_config_t;
 
 extern const config_field_t gato_config_table[];
+
+/* What a choice of model.image_in takes of an image and of the vocabulary. */
+typedef struct {
+    bool pixels;   /* reads pixels; else codes */
+    bool codebook; /* reads the codebook's vectors */
+    bool ids;      /* codes are ids of the vocabulary: rows of the token table */
+} image_in_reads_t;
+const image_in_reads_t *gato_config_image_in(const gato_config_t *c);
+
+/* The key of the first loss (CONFIG_HEAD) whose head `to` has and `from` lacks, and its weight in
+ * both; NULL = there is none. */
+const char *gato_config_new_head(const gato_config_t *from, const gato_config_t *to,
+                                 double weight[2]);
 
 /* Do the values fit each other (heads divide the width, merge needs codes, ...)? 0, or -1 with a
  * reason; the program then exits 2. */

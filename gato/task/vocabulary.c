@@ -196,10 +196,9 @@ int vocabulary_parse(vocabulary_t *v, const cJSON *o, reason_t *why) {
 }
 
 tokens_t vocabulary_tokens(const gato_config_t *c, const vocabulary_t *v) {
-    bool rows = c->model.image_in == IMAGE_IN_TABLE || c->model.image_in == IMAGE_IN_BOTH;
     return (tokens_t){.text = v->text,
                       .bins = (uint32_t)c->model.bins,
-                      .codes = rows ? v->codes : 0,
+                      .codes = gato_config_image_in(c)->ids ? v->codes : 0,
                       .mu = v->mu,
                       .M = v->M,
                       .outside = c->model.mu_law == MU_LAW_OUTSIDE};

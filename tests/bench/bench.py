@@ -1,12 +1,15 @@
 """bench.py BUILD [ROWS] - leads `make bench`: starts both sides, alternates them, prints a table, writes bench.json.
 
-Two kinds of workers read a command a line and answer with a line of JSON: the C program bench (ours) and peer.py
-(PyTorch, one process a variant). Only one of them works at a time. Needs nothing beyond Python's library.
+Two kinds of workers read a command a line and answer with a line of JSON: the C program bench (ours) and peer.py (a
+library, one process a variant). Only one of them works at a time, and all end with the bench. bench.json has each row
+as soon as it is there. Needs nothing beyond Python's library.
 """
 import contextlib
+import ctypes
 import json
 import os
 import select
+import signal
 import statistics
 import subprocess
 import sys
@@ -15,12 +18,18 @@ import time
 ROUNDS = 3
 FULL = 0.85  # of the most multiply-adds a second seen: the machine counts as our own
 PATIENCE = 60  # seconds that the bench waits for that, in all at one measurement
+MINUTES = float(os.environ.get("BENCH_MINUTES") or 15)  # shared by the groups that are asked for
 THREADS = len(os.sched_getaffinity(0))
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Missing(Exception):
     """A side that cannot run here, and why."""
+
+
+def end_with_parent():
+    """This process is killed when its parent ends, however that ends."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class Worker:
@@ -31,7 +40,7 @@ class Worker:
         self.start = time.monotonic()
         try:
             self.process = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                            stderr=open(log, "ab"))
+                                            stderr=open(log, "ab"), preexec_fn=end_with_parent)
         except OSError as e:
             raise Missing(f"cannot run '{argv[0]}': {e.strerror}") from None
 
@@ -84,7 +93,9 @@ class Bench:
         for log in ("ours.log", "peer.log"):
             open(self.path(log), "w").close()
         self.elsewhere, self.repeated = 0, 0
-        self.rows, self.limit, self.peer_version, self.no_peer = [], {"gflops": 0, "gbytes": 0}, "PyTorch", None
+        self.rows, self.limit, self.no_peer = [], {"gflops": 0, "gbytes": 0}, None
+        self.names = {}  # of the peers' variants, with their versions
+        self.end = 0  # of the group's share of MINUTES
         self.ours = self.start_ours()
 
     def path(self, name):
@@ -111,21 +122,29 @@ class Bench:
                       self.path("peer.log"))
 
     def find_peer(self):
-        """Is there a PyTorch at all, and which?"""
+        """Is there a PyTorch at all?"""
         try:
-            worker = self.start_peer("eager")
-            self.peer_version = worker.ask("version")["version"]
-            worker.close()
+            self.name_of("eager")
         except Missing as e:
             self.no_peer = f"no peer: {e}"
             print(self.no_peer, file=sys.stderr)
+
+    def name_of(self, variant):
+        """The variant with its library's version."""
+        if variant not in self.names:
+            worker = self.start_peer(variant)
+            try:
+                self.names[variant] = worker.ask("version")["version"]
+            finally:
+                worker.close()
+        return self.names[variant]
 
     def program(self, name, *arguments):
         """Runs one of the three programs: (its stdout's last JSON object or None, peak memory in MB, seconds)."""
         start = time.monotonic()
         with open(self.path("ours.log"), "ab") as log, open(self.path("stdout"), "wb") as out:
             argv = [os.path.join(self.build, "bin", name), *arguments, "--threads", str(THREADS)]
-            child = subprocess.Popen(argv, stdout=out, stderr=log)
+            child = subprocess.Popen(argv, stdout=out, stderr=log, preexec_fn=end_with_parent)
             _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.monotonic() - start
@@ -150,7 +169,7 @@ class Bench:
 
     def steady(self, call):
         """call()'s number from a stretch with the machine at full speed before and after; the last one when none comes."""
-        end = time.monotonic() + PATIENCE
+        end = min(time.monotonic() + PATIENCE, self.end)
         while True:
             while not self.full_speed() and time.monotonic() < end:
                 time.sleep(0.5)
@@ -160,7 +179,8 @@ class Bench:
             self.repeated += 1
 
     def compare(self, ours, peers, rounds=ROUNDS, lower=True):
-        """ours() and peers[variant]() give a number each. The best variant of a first pass alternates with ours.
+        """ours() and peers[variant]() give a number each. The best variant of a first pass alternates with ours, once
+        at least and further rounds while the group has time.
 
         Returns (median ours or None, median peer or None, name of the variant or the reason of its absence).
         """
@@ -173,7 +193,9 @@ class Bench:
                 print(f"  {why}", file=sys.stderr)
         best = (min if lower else max)(first, key=first.get) if first else None
         mine, theirs = [], []
-        for _ in range(rounds):
+        for i in range(rounds):
+            if i and time.monotonic() >= self.end:
+                break
             try:
                 mine.append(self.steady(ours))
             except Missing as e:
@@ -187,31 +209,41 @@ class Bench:
         if not mine and best:
             theirs.append(first[best])
         median = lambda v: statistics.median(v) if v else None
-        return median(mine), median(theirs), f"{self.peer_version} {best}" if best and theirs else why
+        return median(mine), median(theirs), self.name_of(best) if best and theirs else why
 
     def row(self, name, unit, ours, peer, peer_name, lower, share=None):
         """share: a function of the limits, called when all of them are known."""
         ratio = (peer / ours if lower else ours / peer) if ours and peer and unit != "dB" else None
         self.rows.append({"row": name, "unit": unit, "ours": ours, "peer": peer, "peer_name": peer_name,
                           "ratio": ratio, "share_of_limit": share})
-        print("  " + self.line(self.rows[-1]), file=sys.stderr, flush=True)
+        print("  " + self.line(self.told()[-1]), file=sys.stderr, flush=True)
+        self.write()
 
     # ---- telling ----
 
-    def finish(self):
+    def told(self):
+        """The rows with four digits, shares by the limits known so far."""
+        rows = []
         for r in self.rows:
             share = r["share_of_limit"]
-            r["share_of_limit"] = share(self.limit) if callable(share) and r["ours"] else None
-        for r in self.rows:
+            r = {**r, "share_of_limit": share(self.limit) if callable(share) and r["ours"] else None}
             for key in ("ours", "peer", "ratio", "share_of_limit"):
                 if r[key] is not None:
                     r[key] = float(f"{r[key]:.4g}")
+            rows.append(r)
+        return rows
+
+    def write(self):
         path = os.path.join(self.build, "bench.json")
         with open(path + ".part", "w") as f:
-            f.write("[\n" + ",\n".join(json.dumps(r) for r in self.rows) + "\n]\n")
+            f.write("[\n" + ",\n".join(json.dumps(r) for r in self.told()) + "\n]\n")
         os.replace(path + ".part", path)
+        return path
+
+    def finish(self):
+        path = self.write()
         print(f"\n{'':44}{'ours':>10}{'peer':>10} {'unit':9}{'ratio':>7}{'limit':>7}  peer")
-        for r in self.rows:
+        for r in self.told():
             print(self.line(r))
         if self.elsewhere > 0.2:
             print(f"\nNOISY: other work kept {self.elsewhere:.1f} processors busy. PyTorch, whose threads wait for each"
@@ -234,19 +266,24 @@ class Bench:
 def main():
     sys.modules["bench"] = sys.modules["__main__"]  # one module, whoever imports it
     import rows
-    b = Bench(sys.argv[1])
-    wanted = [w for w in (sys.argv[2] if len(sys.argv) > 2 else "").split(",") if w] or list(rows.GROUPS)
+    end_with_parent()
+    wanted = [w for w in (sys.argv[2] if len(sys.argv) > 2 else "").split(",") if w] or rows.DEFAULT
     for w in wanted:
         if w not in rows.GROUPS:
             sys.exit(f"BENCH_ROWS: '{w}' is none of {', '.join(rows.GROUPS)}")
+    b = Bench(sys.argv[1])
     b.find_peer()
-    for w in wanted:
+    left = MINUTES * 60
+    for i, w in enumerate(wanted):
         start = time.monotonic()
+        share = left * rows.SHARES[w] / sum(rows.SHARES[x] for x in wanted[i:])
+        b.end = start + share
         b.measure_limits()
         try:
             rows.GROUPS[w](b)
         except Missing as e:
             b.row(w, "-", None, None, str(e), True)
+        left = max(0, left - (time.monotonic() - start))
         print(f"{w}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     b.ours.close()
     b.finish()

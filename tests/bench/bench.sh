@@ -2,7 +2,7 @@
 # bench.sh BUILD - ours beside PyTorch's: makes the peer's virtual environment once, then runs bench.py.
 #
 # BENCH_VENV=DIR uses an environment that is there (torch, diffusers, transformers, pillow, lmdb, numpy, safetensors,
-# vector-quantize-pytorch);
+# vector-quantize-pytorch, onnx, onnxruntime, openvino);
 # BENCH_ROWS=conv,encode runs only those groups. What is missing empties the peer's column, it does not fail the bench.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -14,11 +14,11 @@ if ! command -v python3 >/dev/null 2>&1; then
     exit 1
 fi
 if [ -z "${BENCH_VENV:-}" ] && [ ! -f "$venv/done" ]; then
-    echo "installing PyTorch, diffusers and transformers into $venv: several gigabytes; BENCH_VENV=DIR names another" >&2
+    echo "installing PyTorch, diffusers, transformers, onnxruntime and openvino into $venv: several gigabytes; BENCH_VENV=DIR names another" >&2
     rm -rf "$venv"
     if python3 -m venv "$venv" &&
         "$venv/bin/pip" install -q torch diffusers transformers pillow lmdb numpy safetensors \
-            vector-quantize-pytorch; then
+            vector-quantize-pytorch onnx onnxruntime openvino; then
         : >"$venv/done"
     else
         echo "that failed: only our own numbers will be there" >&2

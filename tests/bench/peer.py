@@ -1,7 +1,7 @@
-"""peer.py VARIANT THREADS - the PyTorch side of `make bench`: a command a line on stdin, a line of JSON on stdout.
+"""peer.py VARIANT THREADS - the other side of `make bench`: a command a line on stdin, a line of JSON on stdout.
 
-VARIANT is eager, channels_last or compile. Everything is float32 on THREADS threads, as a user of torch, diffusers and
-transformers would write it.
+VARIANT is eager, channels_last or compile (of PyTorch), onnxruntime or openvino. Everything is float32 on THREADS
+threads, as a user of torch, diffusers and transformers would write it.
 """
 import importlib
 import json
@@ -11,6 +11,7 @@ import sys
 import time
 
 VARIANT, THREADS = sys.argv[1], int(sys.argv[2])
+RUNTIMES = ("onnxruntime", "openvino")  # they run what PyTorch exports
 COMMANDS = {  # command -> module, imported when it is needed
     "conv": "peer_conv", "train": "peer_images", "encode": "peer_images", "tokenize": "peer_images",
     "curve": "peer_curve",
@@ -45,11 +46,17 @@ def peak_mb():
         return next(int(line.split()[1]) / 1024 for line in f if line.startswith("VmHWM"))
 
 
+def version():
+    if VARIANT in RUNTIMES:
+        return f"{VARIANT} {importlib.import_module(VARIANT).__version__.split('-')[0]}"
+    return f"PyTorch {importlib.import_module('torch').__version__.split('+')[0]} {VARIANT}"
+
+
 def answer(name, arguments):
+    if name == "version":
+        return {"version": version()}
     import torch
     torch.set_num_threads(THREADS)
-    if name == "version":
-        return {"version": f"PyTorch {torch.__version__.split('+')[0]}"}
     module = importlib.import_module(COMMANDS[name])
     return getattr(module, name)(*arguments)
 

@@ -1,4 +1,5 @@
-"""The tokenizer by PyTorch: diffusers' VQModel built from our own RUN; PIL, a DataLoader and LMDB around it."""
+"""The tokenizer by PyTorch: diffusers' VQModel built from our own RUN; PIL, a DataLoader and LMDB around it. Its encoder
+by the runtimes as well, from the ONNX file that PyTorch writes."""
 import glob
 import os
 import shutil
@@ -7,7 +8,7 @@ import time
 import numpy
 import torch
 from diffusers import VQModel
-from peer import THREADS, VARIANT, compiled, measure, peak_mb
+from peer import RUNTIMES, THREADS, VARIANT, compiled, measure, peak_mb
 
 SIDE, BATCH = 64, 64
 LAYOUT = torch.channels_last if VARIANT == "channels_last" else torch.contiguous_format
@@ -29,6 +30,29 @@ def encoder(run):
         return model.quantize(model.encode(to_float(rgb)).latents)[2][2].view(len(rgb), -1)
 
     return compiled(codes)
+
+
+def exported(run, n):
+    """A runtime's function from n images as bytes to their codes."""
+    model = VQModel.from_pretrained(run).eval().requires_grad_(False)
+
+    class Encoder(torch.nn.Module):
+        def forward(self, rgb):
+            return model.quantize(model.encode(to_float(rgb)).latents)[2][2].view(n, -1)
+
+    path = f"{run}-{VARIANT}-{n}.onnx"
+    torch.onnx.export(Encoder().eval(), (torch.zeros(n, SIDE, SIDE, 3, dtype=torch.uint8),), path, dynamo=False,
+                      opset_version=17, input_names=["rgb"])
+    if VARIANT == "onnxruntime":
+        import onnxruntime
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return lambda rgb: session.run(None, {"rgb": rgb.numpy()})[0]
+    import openvino
+    ready = openvino.compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY",
+                                                 "INFERENCE_PRECISION_HINT": "f32"})
+    return lambda rgb: ready(rgb.numpy())[0]
 
 
 kept = {}  # one trainer a process: rounds go on with it
@@ -57,7 +81,7 @@ def encode(run, raw, n, seconds):
     key = run, n
     if key not in kept:
         torch._dynamo.reset()
-        kept[key] = encoder(run), images(raw, n)
+        kept[key] = exported(run, n) if VARIANT in RUNTIMES else encoder(run), images(raw, n)
     codes, rgb = kept[key]
     with torch.no_grad():
         return {"seconds": measure(lambda: codes(rgb), seconds), "codes": codes(rgb)[0].tolist()}

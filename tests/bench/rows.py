@@ -9,6 +9,7 @@ import time
 from bench import ROUNDS, THREADS, Missing
 
 ALL = ("eager", "channels_last", "compile")
+RUNTIMES = ("onnxruntime", "openvino")
 IMAGES = 5000
 CONVS = ((8, 64, 64), (8, 32, 64), (8, 32, 128), (16, 16, 128), (16, 8, 256))  # batch, side, channels
 CHANNELS = ([16, 16, 32, 64], [32, 32, 64, 128], [64, 128, 128])
@@ -179,7 +180,7 @@ def curve(b):
         json.dump(settings, f)
     data = ("data/clipart", "data/photos")
     b.ask(f"stream {config} {folder} {' '.join(data)}")
-    peers, ours, theirs, who = Peers(b, ("eager",)), [], [], f"{b.peer_version} eager"
+    peers, ours, theirs, who = Peers(b, ("eager",)), [], [], b.names.get("eager", b.no_peer)
     for seed in range(SEEDS):
         ours.append(our_curve(b, config, data, out, seed))
         try:
@@ -200,7 +201,8 @@ def curve(b):
 
 
 def encode(b):
-    run, images, peers, codes = tokenizer(b), raw(b), Peers(b, ALL), {}
+    run, images, codes = tokenizer(b), raw(b), {}
+    sides = {"": Peers(b, ALL), ", beside runtimes": Peers(b, RUNTIMES)}
     for n in (1, 16, 64):
         flops = []
 
@@ -210,14 +212,16 @@ def encode(b):
             flops[:] = [told["flops"]] if side == "ours" else flops
             return n / told["seconds"]
 
-        ours, peer, who = b.compare(lambda: speed(b.ask, "ours"), peers.calls(lambda ask: speed(ask, "peer")),
-                                    lower=False)
-        b.row(f"encode 64 px, batch {n}", "images/s", ours, peer, who, False,
-              ours and (lambda limit, v=ours, f=flops[0] / n: v * f * 1e-9 / limit["gflops"]))
-    if len(codes) == 2:
-        same = sum(x == y for x, y in zip(codes["ours"], codes["peer"]))
-        b.row("encode, codes of an image that agree of 64", "codes", same, 64, "the peer's, for a check", False)
-    peers.close()
+        for beside, peers in sides.items():
+            ours, peer, who = b.compare(lambda: speed(b.ask, "ours"),
+                                        peers.calls(lambda ask, s=beside: speed(ask, "peer" + s)), lower=False)
+            b.row(f"encode 64 px, batch {n}{beside}", "images/s", ours, peer, who, False,
+                  ours and (lambda limit, v=ours, f=flops[0] / n: v * f * 1e-9 / limit["gflops"]))
+    for beside, peers in sides.items():
+        peers.close()
+        if "ours" in codes and "peer" + beside in codes:
+            same = sum(x == y for x, y in zip(codes["ours"], codes["peer" + beside]))
+            b.row(f"encode, codes of 64 that agree{beside}", "codes", same, 64, "the peer's, for a check", False)
 
 
 def tokenize(b):
@@ -373,5 +377,9 @@ def start(b):
     b.row("start of the process to the first action", "s", m, t, who, True)
 
 
-GROUPS = {"conv": conv, "train": train, "curve": curve, "encode": encode, "tokenize": tokenize, "gato": gato, "control": control, "weights": weights,
-          "start": start}
+GROUPS = {"conv": conv, "train": train, "curve": curve, "encode": encode, "tokenize": tokenize, "gato": gato,
+          "control": control, "weights": weights, "start": start}
+# Of the bench's minutes. A group that has none left still measures each of its rows once.
+SHARES = {"conv": 2, "train": 3, "curve": 6, "encode": 2, "tokenize": 1.5, "gato": 4, "control": 1.5, "weights": 1,
+          "start": 0.5}
+DEFAULT = [name for name in GROUPS if name != "curve"]  # six trainings to the end: by name alone

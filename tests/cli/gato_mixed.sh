@@ -81,6 +81,41 @@ gato train --init one --data leg.lmdb --out free --threads 1 --steps 4 --set dat
     gato trace --model free --data arm.lmdb --id 1 --out free.st >out 2>err
 ! cmp -s one.st free.st
 verdict $? "without freeze, all of it trains"
+# --- a fourth task beside three, all of whose parameters are frozen
+gato record --env pusher --episodes 4 --out pushed --seed 3 --threads 1 >out 2>err && tokenize episodes --in pushed --out pusher.lmdb --model vq >out 2>err
+verdict $? "a fourth task"
+old=transformer,embed_token,predict_token,separator_token,pos_embed_observation,image_codes
+for task in arm leg; do old=$old,vector_embedding.$task,predict_action.$task; done
+gato train --init whole --data pusher.lmdb --out four --threads 1 --steps 8 --set train.freeze=$old data.holdout=0.3 data.split_by=episode train.tensorboard=false optim.lr=0.05 >out 2>err
+verdict $? "it is added"
+gato info four 2>err | grep -q '"timesteps":{"arm":[0-9]*,"leg":[0-9]*,"text":1,"pusher":2}'
+verdict $? "to the three: $(cat err)"
+for run in whole four; do
+    for task in arm leg text; do
+        gato trace --model $run --data $task.lmdb --id 1 --out $run.$task.st >out 2>err
+        verdict $? "trace of $task by $run"
+    done
+    for task in arm leg; do
+        gato act --env reacher --model $run --task $task --episodes 2 --seed 5 --threads 1 >out 2>err
+        verdict $? "act of $task by $run"
+        sed 's/,"step_ms.*//' out >$run.$task.act
+    done
+done
+for file in arm.st leg.st text.st arm.act leg.act; do
+    cmp whole.$file four.$file
+    verdict $? "the others stay as they were: $file"
+done
+gato act --env pusher --model four --episodes 1 --max-steps 3 --threads 1 >out 2>err
+verdict $? "the fourth plays"
+parameters_of() { gato info "$1" 2>err | sed -n 's/^{"parameters":\([0-9]*\),.*/\1/p'; }
+# its vector of 4 and a bias into 16 numbers, and 2 actions from them
+[ "$(parameters_of four)" -eq $(($(parameters_of whole) + 5 * 16 + 17 * 2)) ]
+verdict $? "info counts what is frozen, too: $(parameters_of whole), $(parameters_of four)"
+gato train --init whole --data pusher.lmdb --out start --threads 1 --steps 1 --set train.freeze=$old optim.lr=0 data.split_by=episode train.tensorboard=false >out 2>err &&
+    gato trace --model start --data pusher.lmdb --id 1 --out start.st >out 2>err && gato trace --model four --data pusher.lmdb --id 1 --out learned.st >out 2>err
+! cmp -s start.st learned.st
+verdict $? "and has learned"
+
 gato info one >one.info 2>err && gato info two >two.info 2>err
 [ "$(sed 's/.*"vocabulary":\({[^}]*}\).*/\1/' one.info)" = "$(sed 's/.*"vocabulary":\({[^}]*}\).*/\1/' two.info)" ]
 verdict $? "and the vocabulary is the same"

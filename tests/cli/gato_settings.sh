@@ -67,6 +67,13 @@ silent text.lmdb
 silent "pics.lmdb text.lmdb" loss.image=1
 learn "pics.lmdb text.lmdb" && grep -q "warning: nothing is learned from task '[^']*image" err
 verdict $? "a task from which nothing is learned"
+learn "pics.lmdb=1000 text.lmdb" train.batch=1 optim.lr=0
+cp new/model.safetensors start.safetensors
+learn "pics.lmdb=1000 text.lmdb" train.batch=1 optim.lr=0.1 && grep -q 'warning: 2 of 2 steps had nothing to learn' err && grep -q '"loss":null' new/metrics.jsonl &&
+    cmp start.safetensors new/model.safetensors
+verdict $? "fault_091: samples without targets move nothing"
+learn "pics.lmdb text.lmdb" train.batch=1 optim.lr=0.1 && grep -q 'warning: 1 of 2 steps had nothing to learn' err && ! cmp -s start.safetensors new/model.safetensors
+verdict $? "fault_091: the others do"
 
 # --- a loss that would never run
 refused 'loss.image = 1 would never run: the shards hold no images' text.lmdb loss.image=1
@@ -78,12 +85,22 @@ refused 'loss.vector = 1 would never run: the shards hold no observed vectors' t
 refused 'loss.image = 1 would never run.*model.merge = 8' pics.lmdb loss.image=1 model.merge=8
 silent pics.lmdb loss.image=1 model.merge=4
 
+# --- weights of shards that leave another one out; a shard twice
+refused "'text.lmdb' would never be drawn" "pics.lmdb=1e30 text.lmdb" loss.image=1
+refused "'pics.lmdb' would never be drawn" "pics.lmdb=1e-30 text.lmdb" loss.image=1
+refused "'text.lmdb' twice" "text.lmdb pics.lmdb text.lmdb=2"
+learn "pics.lmdb text.lmdb=0.2" loss.image=1 && [ "$(grep -c "warning: 'text.lmdb' gives 0.67 of the 4 samples" err)" -eq 1 ] && [ "$(grep -c warning err)" -eq 1 ]
+verdict $? "a shard that is hardly drawn is told"
+silent "pics.lmdb=3 text.lmdb" loss.image=1
+
 # --- train.freeze
 refused "did you mean 'transformer'" pics.lmdb loss.image=1 train.freeze=transfomer
 refused "did you mean 'predict_future'" pics.lmdb loss.image=1 train.freeze=transformer,predict_futrue
 refused 'empty prefix' pics.lmdb loss.image=1 train.freeze=transformer,
 refused "no parameter begins with 'quantize'" pics.lmdb loss.image=1 train.freeze=quantize
 silent pics.lmdb loss.image=1 train.freeze=transformer,image_codes
+many=$(awk 'BEGIN { for (i = 0; i < 90; i++) printf "%stransformer.h.0.attn", i ? "," : "" }') # as long as that of many tasks
+silent pics.lmdb loss.image=1 "train.freeze=$many"
 python=$(numpy_python)
 if [ -n "$python" ]; then
     cat >tensors.py <<'P'

@@ -115,14 +115,35 @@ refuses 2 'nowhere' train --init nowhere --data leg.lmdb --out new
 verdict $? "nothing is left of what was refused"
 
 # --- steps that are no neighbors
-learn lone --data spread.lmdb --config policy.json --vqvae vq && grep -q "spread over its episodes" err
-verdict $? "spread steps are sequences of their own"
+learn lone --data spread.lmdb --config policy.json --vqvae vq && grep -q "spread over its episodes" err && grep -q "warning: task 'arm': .*single timesteps.*set train.window=1" err
+verdict $? "spread steps are sequences of their own, and the attention window should be theirs"
+learn lone --data spread.lmdb --config policy.json --vqvae vq --set train.window=1 --force && ! grep -q warning err && gato info lone 2>err | grep -q '"timesteps":{"arm":1}'
+verdict $? "an attention window of one timestep"
+gato train --init lone --data arm.lmdb --out wider --threads 1 --steps 2 >out 2>err && gato info wider 2>err | grep -q '"timesteps":{"arm":1}'
+verdict $? "--init keeps the attention window"
 refuses 2 'loss.vector = 1 would never run: no sequence holds two' train --data spread.lmdb --config policy.json --out new --set loss.vector=1
 refuses 2 'horizon 2 of loss.horizon would never run' train --data spread.lmdb --config policy.json --out new --set loss.image=1 'loss.horizon=[1,2]'
 learn next --data arm.lmdb --config policy.json --vqvae vq --set loss.vector=1 loss.image=1 'loss.horizon=[1,2]' && gato eval --model next --data arm.lmdb >out 2>err &&
     grep -q '"loss_image":[0-9].*"loss_vector":[0-9]' out
 verdict $? "the next vector and images at two horizons are learned"
 refuses 2 'horizon 3 of loss.horizon would never run' train --data arm.lmdb --config policy.json --out new --set loss.image=1 'loss.horizon=[1,3]'
+
+# --- pixels of two sizes in one task
+tokenize episodes --in "$top/data/reacher" --limit 3 --out large.lmdb --keep-pixels --task arm >out 2>err &&
+    tokenize episodes --in "$top/data/reacher" --limit 3 --out small.lmdb --keep-pixels --model vq --task arm >out 2>err
+verdict $? "images of 64 x 64 and of 16 x 16"
+learn patches --data large.lmdb small.lmdb --config policy.json --set model.image_in=patches model.patch=8 model.patch_mid=8 model.patch_groups=4
+verdict $? "one policy of both: $(cat err)"
+tokens_of() { grep -ao '"tokens":{[^}]*' "$1" | sed 's/.*"shape":\[\([0-9]*\)\].*/\1/'; }
+for size in large small; do
+    gato trace --model patches --data $size.lmdb --out $size.st >out 2>err
+    verdict $? "trace of $size images"
+done
+# beside 64 or 4 patches: a mission of 19 bytes, the vector, the separator, two actions. The attention window is that of the larger ones.
+gato info patches 2>err | grep -q '"tokens":{"arm":87},"timesteps":{"arm":1}'
+verdict $? "tokens of a timestep: $(cat err)"
+[ "$(tokens_of large.st)" -eq 87 ] && [ "$(tokens_of small.st)" -eq 27 ]
+verdict $? "one timestep of 87 or of 27 tokens: $(tokens_of large.st), $(tokens_of small.st)"
 
 # --- texts that the policy never learned
 learn mute --data arm.lmdb text.lmdb --config policy.json --set loss.text=0 && gato eval --model mute --data text.lmdb >out 2>err &&

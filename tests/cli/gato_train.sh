@@ -184,6 +184,10 @@ refuses 4 'data' train --data few.lmdb --config policy.json --threads 1 --out pa
 [ "$(step_of part)" -eq 3 ]
 verdict $? "a refused resume changes nothing"
 resume_refuses 4 'loss.image was 0' --set loss.image=1
+learn seeing --set loss.image=0.5 --stop-at 2
+refuses 4 'loss.image was 0.5.* is 0 now' train --data x1.lmdb --out seeing --resume --set loss.image=0
+learn seeing --resume && grep -aq '"predict_future.weight"' seeing/model.safetensors
+verdict $? "and its head stays: $(cat err)"
 resume_refuses 2 'one of them' --init base
 cp -r part alone
 learn part --resume
@@ -215,7 +219,7 @@ rm -rf mixed && cp -r base mixed && cp v2/* mixed/vqvae 2>/dev/null
 
 # --- shards that are damaged: what tokenize verify finds, eval and train refuse
 size=$(wc -c <x1.lmdb/data.mdb)
-hits=0
+hits=0 alone=0
 for tenth in 1 2 3 4 5 6 7 8 9; do
     rm -rf bad.lmdb && cp -r x1.lmdb bad.lmdb
     at=$((size / 10 * tenth + 77))
@@ -225,9 +229,17 @@ for tenth in 1 2 3 4 5 6 7 8 9; do
     [ $? -eq 3 ] || continue
     hits=$((hits + 1))
     refuses 3 'bad.lmdb' eval --model base --data bad.lmdb --split all
+    traced=0
+    for id in 0 1 2; do
+        gato trace --model base --data bad.lmdb --id $id --out bad.st >out 2>err && gato trace --model base --data x1.lmdb --id $id --out good.st >out 2>err &&
+            cmp -s bad.st good.st && traced=$((traced + 1))
+    done
+    [ "$traced" -ne 2 ] || alone=$((alone + 1))
 done
 [ "$hits" -gt 0 ]
 verdict $? "fault_046: $hits flips hit what is read"
+[ "$alone" -gt 0 ]
+verdict $? "trace reads its record alone: after $alone flips two of three could still be traced"
 rm -rf bad.lmdb && cp -r x1.lmdb bad.lmdb && head -c $((size / 2 + 100)) x1.lmdb/data.mdb >bad.lmdb/data.mdb
 refuses 3 'bad.lmdb' train --data bad.lmdb --config policy.json --out new
 refuses 3 'bad.lmdb' eval --model base --data bad.lmdb

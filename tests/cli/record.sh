@@ -209,6 +209,7 @@ def episodes(folder, count):
     assert action['shape'] == [2] and action['low'] == [-1, -1] and action['high'] == [1, 1]
     spec = json.loads(meta['env_spec'])
     assert spec['id'] == 'reacher-v0' and spec['max_episode_steps'] == 50 and spec['kwargs']['renderer']
+    assert (meta['ref_min_score'], meta['ref_max_score']) == (-15.88, -4.74)
     f = h5py.File(folder + '/data/main_data.hdf5', 'r')
     assert len(f) == count
     return [f['episode_%d' % i] for i in range(count)]

@@ -379,6 +379,11 @@ static void describe(minari_writer_t *w, const minari_spec_t *spec) {
     jsonw_bool(&j, "jpeg_encoding", false);
     jsonw_str(&j, "minari_version", "0.5.3");
     jsonw_str(&j, "observation_space", obs);
+    double range = spec->expert_return - spec->random_return;
+    if (isfinite(range) && range != 0) {
+        jsonw_num(&j, "ref_max_score", spec->expert_return);
+        jsonw_num(&j, "ref_min_score", spec->random_return);
+    }
     jsonw_raw(&j, "requirements", "[]");
     jsonw_key(&j, "total_episodes");
     w->between = xasprintf("%.*s", (int)(j.len - behind), j.text + behind);

@@ -27,6 +27,9 @@ typedef struct {
     const space_leaf_t *obs, *act;
     size_t n_obs, n_act;
     bool dict_obs; /* true: Dict with the leaves' paths as keys; false: one bare leaf */
+    /* Mean returns of a random policy and of an expert, by which returns are normalized: written
+     * where both are known (finite) and differ. */
+    double random_return, expert_return;
 } minari_spec_t;
 
 /* A dataset in DIR/data; spec is copied. append: goes on with the dataset that is there, if there

@@ -145,7 +145,7 @@ static int put_value(walk_t *w, const config_field_t *field, const cJSON *item) 
     case CF_STR:
         if (!cJSON_IsString(item)) return wrong(w, field, item, "a string");
         if (strlen(item->valuestring) >= CONFIG_STRING)
-            return wrong(w, field, item, "at most 255 bytes");
+            return wrong(w, field, item, "at most 2047 bytes");
         memset(out, 0, CONFIG_STRING);
         memcpy(out, item->valuestring, strlen(item->valuestring));
         return 0;

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* The most items of a list, and bytes of a string and of a path with their NUL. */
-enum { CONFIG_LIST = 16, CONFIG_STRING = 256, CONFIG_PATH = 1024 };
+enum { CONFIG_LIST = 16, CONFIG_STRING = 2048, CONFIG_PATH = 1024 };
 
 /* Lists. Items behind the first n are 0 and so is the padding: equal lists are equal bytes. */
 typedef struct {
@@ -41,7 +41,10 @@ typedef enum {
 } config_kind_t;
 
 /* A field's flags. */
-enum { CONFIG_ARCH = 1 }; /* shapes parameters: a resume with another value is exit 4 */
+enum {
+    CONFIG_ARCH = 1, /* shapes parameters: a resume with another value is exit 4 */
+    CONFIG_HEAD = 2, /* CF_NUM: above 0 there are parameters for it, else none */
+};
 
 /* A row of a table; tables end with {0}. */
 typedef struct {

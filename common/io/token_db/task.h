@@ -128,7 +128,8 @@ void task_map(const task_t *model, const task_t *data, int32_t *map);
 /* Column k of a slot for messages: "arm/joints[2]", "image", "action[1]" where it has no name.
  * Returns buf. */
 const char *slot_column(const slot_t *slot, uint32_t k, char buf[TASK_NAME + 32]);
-/* "64 x 64 image 'front'", "vector 'state' of 6": for messages. Returns buf. */
+/* "48 x 64 image 'front'", "vector 'state' of 6": for messages. Sizes are height x width, as in
+ * FORMATS.md and in the shapes of arrays. Returns buf. */
 const char *slot_text(const slot_t *slot, char buf[TASK_NAME + 64]);
 
 /* ---- a list ---- */

@@ -13,7 +13,7 @@ CONFIGS  := pipelines/configs
 ifeq ($(NAME),reacher)
 EPISODES ?= 12000
 PLAY     ?= 200
-ROUNDS   ?= 4
+ROUNDS   ?= 6
 endif
 # The demo's size
 EPISODES ?= 3000
@@ -24,7 +24,7 @@ GATO_SET ?=
 # Rounds of DAgger behind the training on the expert's recordings: 0 = none.
 ROUNDS   ?= 0
 BETA     ?= 0.3
-ROUND_EPISODES ?= 2000
+ROUND_EPISODES ?= 3000
 ROUND_FRAMES   ?= 20
 ROUND_STEPS    ?= 5000
 ROUND_SET      ?=

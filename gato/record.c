@@ -87,6 +87,11 @@ static char *arguments(const options_t *o, const stage_t *s) {
     jsonw_raw(&w, "seed", seed);
     jsonw_str(&w, "task", a->task);
     jsonw_num(&w, "temperature", a->temperature);
+    if (s->policy->weights) { /* the RUN may have been trained again since */
+        char weights[RUN_FINGERPRINT];
+        s->policy->weights(s->player, weights);
+        jsonw_str(&w, "weights", weights);
+    }
     char *text = xasprintf("%s\n", jsonw_end(&w));
     jsonw_free(&w);
     return text;

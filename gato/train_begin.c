@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 /* ---- --resume ---- */
 
@@ -69,23 +68,13 @@ static void begin_resume(train_begin_t *b, gato_config_t *c) {
 
 /* ---- --init ---- */
 
-static void fingerprint(const params_t *p, char out[17]) {
-    uint64_t h = 0;
-    for (size_t i = 0; i < params_n(p); i++) {
-        const param_t *q = params_at(p, (int)i);
-        h = XXH64(q->name, strlen(q->name), h);
-        h = XXH64(params_ptr((params_t *)p, PARAMS_VALUE, (int)i), q->count * sizeof(float), h);
-    }
-    snprintf(out, 17, "%016llx", (unsigned long long)h);
-}
-
 static void begin_init(train_begin_t *b, gato_config_t *c) {
     if (fs_same(b->init, b->out)) die(RC_USAGE, "'%s' is both --init and --out", b->init);
     b->from = run_open(b->init);
     b->config = b->from->config;
     b->tasks = &b->from->tasks;
     b->vocabulary = &b->from->vocabulary;
-    fingerprint(b->from->params, b->fingerprint);
+    run_fingerprint(b->from, b->fingerprint);
     config_copy(gato_config_table, c, &b->config, CONFIG_ARCH);
     config_copy(gato_config_table, c, &b->config, CONFIG_HEAD); /* the heads are there: they stay */
     c->train.window = b->config.train.window; /* its tokens see as far as before */

@@ -15,9 +15,9 @@ typedef struct {
     /* The tasks and the vocabulary that a policy has already; NULL = a new one. */
     const tasks_t *tasks;
     const vocabulary_t *vocabulary;
-    char fingerprint[17]; /* of the weights that it began with; "" = none */
-    gato_model_t *from;   /* of --init */
-    run_text_t text;      /* of --resume */
+    char fingerprint[RUN_FINGERPRINT]; /* of the weights that it began with; "" = none */
+    gato_model_t *from;                /* of --init */
+    run_text_t text;                   /* of --resume */
 } train_begin_t;
 
 /* Looks at the RUN, and sets *c to the configuration that --config and --set change: the defaults,

@@ -1,7 +1,7 @@
 # arm.mk - the whole pipeline on the simulated arm: record, pretrain, tokenize, train, act, sum up. pipelines/demo.sh and `make demo`, `make reacher`
 # call it; every stage is a target on its DIR/done (or on the file it writes), so a killed stage runs again and a finished one does not.
 #
-#   make -f pipelines/arm.mk NAME=demo [SEED=1] [D=build/demo]
+#   make -f pipelines/arm.mk NAME=demo [SEED=1] [D=build/demo] [ROUNDS=0]
 
 NAME     ?= demo
 SEED     ?= 1
@@ -10,13 +10,26 @@ D        ?= $(B)/$(NAME)
 BIN      ?= $(B)/bin
 CONFIGS  := pipelines/configs
 
-# The demo's size, and the shares of frames of the arm, clip art and photographs in what its tokenizer trains on; `make reacher` sets others.
+ifeq ($(NAME),reacher)
+EPISODES ?= 12000
+PLAY     ?= 200
+MIX      ?= 0.75 0.125 0.125
+ROUNDS   ?= 6
+endif
+# The demo's size, and the shares of frames of the arm, clip art and photographs in what its tokenizer trains on
 EPISODES ?= 3000
 FRAMES   ?= 10
 PLAY     ?= 100
 MIX      ?= 0.35 0.5 0.15
 VQ_SET   ?=
 GATO_SET ?=
+# Rounds of DAgger behind the training on the expert's recordings: 0 = none.
+ROUNDS   ?= 0
+BETA     ?= 0.3
+ROUND_EPISODES ?= 3000
+ROUND_FRAMES   ?= 20
+ROUND_STEPS    ?= 5000
+ROUND_SET      ?=
 
 EXPERT_OPTIONS = --burst 0.15 --noise 0.3 --noise-episodes 0.5
 HAVE_ARM      := $(shell $(BIN)/gato --version 2>/dev/null | grep -c '^mujoco: yes')
@@ -57,15 +70,47 @@ $(D)/policy/done: $(D)/tokens.lmdb/done $(CONFIGS)/$(NAME)-gato.json
 	$(BIN)/gato train --data $(D)/tokens.lmdb --vqvae $(D)/vqvae --config $(CONFIGS)/$(NAME)-gato.json $(GATO_SET:%=--set %) --seed $(SEED) --out $(D)/policy --resume
 	rm -rf $(D)/policy.old
 
+# A round of DAgger, ROUND(number, folder of the policy before it, folders of all rounds up to this one): the expert and that policy play, a coin per step
+# says whose action is executed, the expert's action is the label of every step; then the policy goes on learning, half of its sequences from
+# the first recordings and half from the rounds'. Every round records other episodes.
+define ROUND
+$(D)/round-$(1)/episodes/done: $(2)/policy/done
+	@mkdir -p $(D)/round-$(1)
+	$(BIN)/gato record --env reacher --policy mix --beta $(BETA) --model $(2)/policy --episodes $(ROUND_EPISODES) --seed $$$$((1000 * $(SEED) + $(1))) \
+	    --out $(D)/round-$(1)/episodes --force > $(D)/round-$(1)/record.json
+$(D)/round-$(1)/tokens.lmdb/done: $(D)/round-$(1)/episodes/done
+	$(BIN)/tokenize episodes --in $(D)/round-$(1)/episodes --model $(D)/vqvae --frames $(ROUND_FRAMES) --spread --out $(D)/round-$(1)/tokens.lmdb --force \
+	    > $(D)/round-$(1)/tokenize.json
+$(D)/round-$(1)/policy/done: $(D)/round-$(1)/tokens.lmdb/done
+	rm -rf $(D)/round-$(1)/policy.old; if [ -f $$@ ]; then mv $(D)/round-$(1)/policy $(D)/round-$(1)/policy.old; fi
+	if [ -f $(D)/round-$(1)/policy/training.json ]; then begin=--resume; else begin="--init $(2)/policy --force"; fi; \
+	$(BIN)/gato train --data $(D)/tokens.lmdb=$(1) $(3:%=%/tokens.lmdb=1) --vqvae $(D)/vqvae --config $(CONFIGS)/$(NAME)-gato.json $(GATO_SET:%=--set %) \
+	    $(ROUND_SET:%=--set %) --steps $(ROUND_STEPS) --seed $(SEED) --out $(D)/round-$(1)/policy $$$$begin
+	rm -rf $(D)/round-$(1)/policy.old
+endef
+rounds    := $(if $(filter 1,$(HAVE_ARM)),$(shell seq 1 $(ROUNDS)))
+folder_of  = $(D)$(if $(filter-out 0,$(1)),/round-$(1))
+upto       = $(foreach r,$(shell seq 1 $(1)),$(call folder_of,$(r)))
+$(foreach r,$(rounds),$(eval $(call ROUND,$(r),$(call folder_of,$(shell expr $(r) - 1)),$(call upto,$(r)))))
+# All folders with a policy, and that of the last one.
+FOLDERS = $(D) $(rounds:%=$(D)/round-%)
+LAST    = $(lastword $(FOLDERS))
+
 ACT = $(BIN)/gato act --env reacher --episodes $(PLAY) --seed $(SEED)
 $(D)/act-expert.json $(D)/act-random.json: $(D)/act-%.json:
 	@mkdir -p $(D)
 	$(ACT) --policy $* $(to)
-$(D)/act-policy.json: $(D)/policy/done
-	$(ACT) --policy model --model $(D)/policy $(to)
-$(D)/act-blank.json: $(D)/policy/done
-	$(ACT) --policy model --model $(D)/policy --blank-image $(to)
+$(FOLDERS:%=%/act-policy.json): %/act-policy.json: %/policy/done
+	$(ACT) --policy model --model $*/policy $(to)
+$(FOLDERS:%=%/act-blank.json): %/act-blank.json: %/policy/done
+	$(ACT) --policy model --model $*/policy --blank-image $(to)
 
-PLAYED = $(if $(filter 1,$(HAVE_ARM)),$(patsubst %,$(D)/act-%.json,expert random policy blank))
-$(D)/summary.json: $(D)/vqvae.json $(D)/reconstructions/done $(D)/strips/done $(D)/policy/done $(PLAYED)
-	sh pipelines/summary.sh $(D)
+# Other rounds are another summary.
+$(D)/rounds: always
+	@mkdir -p $(D)
+	@echo $(words $(rounds)) | cmp -s - $@ || echo $(words $(rounds)) > $@
+.PHONY: always
+
+PLAYED = $(if $(filter 1,$(HAVE_ARM)),$(D)/act-expert.json $(D)/act-random.json $(FOLDERS:%=%/act-policy.json) $(LAST)/act-blank.json)
+$(D)/summary.json: $(D)/vqvae.json $(D)/reconstructions/done $(D)/strips/done $(LAST)/policy/done $(PLAYED) $(D)/rounds
+	sh pipelines/summary.sh $(D) $(words $(rounds))

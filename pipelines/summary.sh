@@ -1,26 +1,43 @@
 #!/bin/sh
-# summary.sh DIR - gathers the metrics of a pipeline run in DIR into DIR/summary.json and prints them as one table.
+# summary.sh DIR [ROUNDS] - gathers the metrics of a pipeline run in DIR into DIR/summary.json and prints them as one table. With rounds of
+# DAgger, the policy is that of the last one, and what each of them reached stands beside it.
 set -eu
 D=$1
+rounds=${2:-0}
 
 . "$(dirname "$0")/json.sh"
 
 vq=$D/vqvae.json
 measured() { sed -n "$1p" "$vq" >"$D/.source.json"; json_last "$D/.source.json" "$2"; } # measured LINE KEY: 1 the arm, 2 drawings, 3 photographs
-ret() { json_last "$D/act-$1.json" return_mean; }
-rate() { json_last "$D/act-$1.json" success_rate; }
-normalized() { # normalized POLICY : (policy - random) / (expert - random), on the same episodes
+folder() { if [ "$1" -eq 0 ]; then echo "$D"; else echo "$D/round-$1"; fi; }
+last=$(folder "$rounds")
+# Who played: expert, random, the last policy with open eyes and with shut ones, or the policy of a round (0: before the first).
+file() {
+    case $1 in
+    expert | random) echo "$D/act-$1.json" ;;
+    policy | blank) echo "$last/act-$1.json" ;;
+    *) echo "$(folder "$1")/act-policy.json" ;;
+    esac
+}
+ret() { json_last "$(file "$1")" return_mean; }
+rate() { json_last "$(file "$1")" success_rate; }
+normalized() { # normalized WHO: (policy - random) / (expert - random), on the same episodes
     if [ -n "$(ret "$1")" ]; then
         awk -v p="$(ret "$1")" -v r="$(ret random)" -v e="$(ret expert)" 'BEGIN { printf "%.4f", (p - r) / (e - r) }'
     fi
 }
 player() { printf '{"return":%s,"success_rate":%s}' "$(ret "$1")" "$(rate "$1")"; }
+every_round() { seq 0 "$rounds"; }
 
 score=$(normalized policy)
 blank=$(normalized blank)
 if [ -n "$score" ]; then
-    act=$(printf '{"expert":%s,"random":%s,"policy":%s,"blank":%s,"normalized_score":%s,"normalized_blank":%s}' \
-        "$(player expert)" "$(player random)" "$(player policy)" "$(player blank)" "$score" "$blank")
+    act=$(printf '{"expert":%s,"random":%s,"policy":%s,"blank":%s,"normalized_score":%s,"normalized_blank":%s,"rounds":[%s]}' \
+        "$(player expert)" "$(player random)" "$(player policy)" "$(player blank)" "$score" "$blank" \
+        "$(every_round | while read -r round; do
+            printf '%s{"round":%s,"return":%s,"success_rate":%s,"normalized_score":%s,"loss_last":%s}' "$([ "$round" -eq 0 ] || echo ,)" "$round" \
+                "$(ret "$round")" "$(rate "$round")" "$(normalized "$round")" "$(json_last "$(folder "$round")/policy/metrics.jsonl" loss)"
+        done)")
 else
     act=null # no simulator here
 fi
@@ -48,10 +65,20 @@ row '           training (tokens/s)' "$(json_mean "$metrics" tokens_per_s)"
 if [ -n "$score" ]; then
     echo
     printf '  %-20s %10s %10s %12s\n' 'closed loop' return success normalized
-    for who in expert random policy blank; do
-        printf '  %-20s %10.2f %9.1f%% %12.2f\n' "$who" "$(ret $who)" "$(awk -v s="$(rate $who)" 'BEGIN { print 100 * s }')" "$(normalized $who)"
-    done
-    echo "  (blank: the same policy with its eyes shut)"
+    line() { # NAME WHO
+        printf '  %-20s %10.2f %9.1f%% %12.2f\n' "$1" "$(ret "$2")" "$(awk -v s="$(rate "$2")" 'BEGIN { print 100 * s }')" "$(normalized "$2")"
+    }
+    line expert expert
+    line random random
+    if [ "$rounds" -gt 0 ]; then
+        every_round | while read -r round; do line "policy, round $round" "$round"; done
+        line 'blank, last policy' blank
+        echo "  (blank: with its eyes shut; round 0: before the first round of DAgger)"
+    else
+        line policy policy
+        line blank blank
+        echo "  (blank: the same policy with its eyes shut)"
+    fi
 fi
 rm -f "$D/.source.json"
 echo

@@ -15,8 +15,8 @@ import sys
 import time
 
 # "sure": no fault, an expert that always knows. "no-wrist": it never shows that camera; "one-camera": it has none of that name.
-# "pid": it leaves its number in a file. "once-VERB": it dies at the first VERB
-# of all, and a second one does not.
+# "pid": it leaves its number in a file. "once-VERB": it dies at the first VERB of all, and a second one does not. "log": its
+# expert always knows, too; episode 2^32 + i is episode i, and every action becomes a line of a file.
 FAULT = sys.argv[1] if len(sys.argv) > 1 else ""
 SIZES = {"front": (4, 6), "wrist": (2, 2)}
 TASK = {
@@ -193,6 +193,8 @@ def main():
             break_out("hello") or hello()
         elif verb == "reset":
             seed, episode = r["seed"], r["episode"]
+            if FAULT == "log":
+                episode %= 1 << 32
             x, t = float(seed + 10 * episode), 0
             break_out("reset") or show({}, r["images"])
         elif verb == "observe":
@@ -201,12 +203,15 @@ def main():
             if r["bytes"] != ACTION.size:
                 sys.exit(f"an action of {r['bytes']} bytes")
             p, f, g = ACTION.unpack(take(ACTION.size))
+            if FAULT == "log":
+                with open("env_child.log", "a") as file:
+                    print(episode, t, p, f, g, file=file)
             x, t = x + p + f + g, t + 1
             end = {"reward": p, "success": t == 2, "terminated": t == 5, "truncated": False}
             break_out("step") or show(end, r["images"])
         elif verb == "expert":
             break_out("expert")
-            n = ACTION.size * (t != 1 or FAULT == "sure")
+            n = ACTION.size * (t != 1 or FAULT in ("sure", "log"))
             reply({"bytes": n + 4 * (FAULT == "wide-expert")},
                   ACTION.pack(float("nan") if FAULT == "nan-expert" else 0.5, -2, t % 3)[:n])
         else:

@@ -26,6 +26,10 @@ static const char *about(const void *self, char buf[512]) {
     return policy_model.about(((const mix_t *)self)->model, buf);
 }
 
+static void weights(const void *self, char out[RUN_FINGERPRINT]) {
+    policy_model.weights(((const mix_t *)self)->model, out);
+}
+
 /* The model sees every step, whoever acts: its context is that of the episode. */
 static int act(void *self, const policy_view_t *view, env_action_t *action, reason_t *why) {
     mix_t *m = self;
@@ -43,4 +47,5 @@ const policy_t policy_mix = {.name = "mix",
                              .open = open_mix,
                              .close = close_mix,
                              .about = about,
+                             .weights = weights,
                              .act = act};

@@ -54,6 +54,10 @@ static const char *about(const void *self, char buf[512]) {
     return buf;
 }
 
+static void weights(const void *self, char out[RUN_FINGERPRINT]) {
+    run_fingerprint(player_model(((const model_t *)self)->player), out);
+}
+
 int policy_model_turn(void *model, const policy_view_t *view, const env_action_t *given,
                       env_action_t *action, reason_t *why) {
     model_t *m = model;
@@ -79,4 +83,5 @@ const policy_t policy_model = {.name = "model",
                                .open = open_model,
                                .close = close_model,
                                .about = about,
+                               .weights = weights,
                                .act = act};

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* ---- config.json ---- */
 
@@ -263,6 +264,17 @@ gato_model_t *run_open(const char *dir) {
     gato_model_t *m = run_load(dir, &rc, &why);
     if (!m) die(rc, "%s", why.text);
     return m;
+}
+
+void run_fingerprint(const gato_model_t *m, char out[RUN_FINGERPRINT]) {
+    const params_t *p = m->params;
+    uint64_t h = 0;
+    for (size_t i = 0; i < params_n(p); i++) {
+        const param_t *q = params_at(p, (int)i);
+        h = XXH64(q->name, strlen(q->name), h);
+        h = XXH64(params_ptr((params_t *)p, PARAMS_VALUE, (int)i), q->count * sizeof(float), h);
+    }
+    snprintf(out, RUN_FINGERPRINT, "%016llx", (unsigned long long)h);
 }
 
 int run_save(const gato_model_t *m, const char *dir, reason_t *why) {

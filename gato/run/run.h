@@ -44,6 +44,9 @@ gato_model_t *run_open(const char *dir);
  * asks), the buffers that NEKO's files carry. The exit codes of weights_read. */
 int run_read_tensors(gato_model_t *m, st_file_t *file, const char *path, size_t *ignored,
                      reason_t *why);
+/* Names the weights: a hash of the parameters, names and numbers, as 16 hexadecimal digits. */
+enum { RUN_FINGERPRINT = 17 };
+void run_fingerprint(const gato_model_t *m, char out[RUN_FINGERPRINT]);
 /* Writes model.safetensors and the text files, for tools that make a RUN without training. 0, or an
  * exit code with a reason. */
 int run_save(const gato_model_t *m, const char *dir, reason_t *why);

@@ -11,7 +11,7 @@ BIN      ?= $(B)/bin
 CONFIGS  := pipelines/configs
 
 ifeq ($(NAME),reacher)
-EPISODES ?= 12000
+EPISODES ?= 16000
 PLAY     ?= 200
 MIX      ?= 0.75 0.125 0.125
 ROUNDS   ?= 6

@@ -14,7 +14,7 @@
 #   make format-check             what it would change, torn banners, long lines and files
 #   make compile_commands.json    build/compile_commands.json, for editors and clang-tidy
 #   make demo                     the whole pipeline on the simulated arm, in minutes
-#   make reacher                  the same at full length, with rounds of DAgger (ROUNDS=0: none)
+#   make reacher                  the same at full length; ROUNDS=N with rounds of DAgger
 #   make three                    one model on three bodies beside a model for each, in under an hour
 #   make recipe NAME=vq-64-f8     a tokenizer by a recipe of pipelines/configs
 #   make quantizers               every quantizer on the same images (build/quantizers/quantizers.md)

@@ -11,10 +11,9 @@ BIN      ?= $(B)/bin
 CONFIGS  := pipelines/configs
 
 ifeq ($(NAME),reacher)
-EPISODES ?= 16000
+EPISODES ?= 12000
 PLAY     ?= 200
 MIX      ?= 0.75 0.125 0.125
-ROUNDS   ?= 6
 endif
 # The demo's size, and the shares of frames of the arm, clip art and photographs in what its tokenizer trains on
 EPISODES ?= 3000

@@ -138,6 +138,7 @@ printf '#!/bin/sh\nexit 0\n' >"$tmp/q/pipelines/setup.sh"
 for s in check_floors check_format check_docs fuzz; do echo 'echo 1 passed, 0 failed' >"$tmp/q/tests/$s.sh"; done
 # shellcheck disable=SC2016
 echo 'echo "${2:-all}" >>tests/ran; echo 10 passed, 0 failed' >"$tmp/q/tests/run.sh"
+echo 'echo levels >>tests/ran; echo 10 passed, 0 failed' >"$tmp/q/tests/levels.sh"
 printf '#!/bin/sh\nexit 0\n' >"$tmp/q/bin/make"
 chmod +x "$tmp/q/bin/make"
 quick() { # what the whole check says last, and which tests it ran
@@ -146,7 +147,7 @@ quick() { # what the whole check says last, and which tests it ran
     rc=$?
     echo "$(tail -n 1 "$tmp/out") ($rc) $(tr '\n' ' ' <"$tmp/q/tests/ran")"
 }
-check all_of_it "$(quick)" '44 passed, 0 failed (0) test_ .sh test_ all '
+check all_of_it "$(quick)" '44 passed, 0 failed (0) test_ .sh levels all '
 printf '#!/bin/sh\necho broken.c:1: error:; exit 2\n' >"$tmp/q/bin/make"
 check broken_build "$(quick)" '3 passed, 1 failed (1) '
 printf '#!/bin/sh\necho x.c:1: warning: unused\n' >"$tmp/q/bin/make"
@@ -156,7 +157,7 @@ echo 'echo 1 passed, 2 failed; exit 1' >"$tmp/q/tests/check_format.sh"
 check bad_format "$(quick)" '3 passed, 2 failed (1) '
 echo 'echo 1 passed, 0 failed' >"$tmp/q/tests/check_format.sh"
 echo 'echo 0 passed, 1 failed; exit 1' >"$tmp/q/tests/fuzz.sh"
-check failing_second_tier "$(quick)" '43 passed, 1 failed (1) test_ .sh test_ all '
+check failing_second_tier "$(quick)" '43 passed, 1 failed (1) test_ .sh levels all '
 
 # --- affected.sh on the build under test: oracles are what the includes and calls of a few files say
 if [ -n "${BIN:-}" ] && [ -f "$BIN/../tests/test_fs.d" ]; then

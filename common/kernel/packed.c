@@ -15,8 +15,8 @@
  *
  * With 8 bits the rows of x are rounded to bytes as well, with a scale per 64 values, so that a
  * block is a sum of integers: y += x_scale w_scale sum_k xq_k wq_k. Processors with VNNI multiply
- * and add four bytes per lane and instruction. Others take floats, in which sums of 64 products of
- * bytes are exact too, so both give the same bits.
+ * and add four bytes per lane and instruction, those with AVX2 in three. Others take floats, in
+ * which sums of 64 products of bytes are exact too, so all give the same bits.
  *
  * A task is a group of panels for all rows, so that even one row keeps several sums in flight. An
  * element's value depends on its row and column only.
@@ -43,9 +43,7 @@ enum {
     SMALL = 1 << 16,
     /* Bytes of the scales and sums before a block's bytes, and of a whole block. */
     Q_HEAD = 2 * NR * (int)sizeof(float),
-    Q_BLOCK = Q_HEAD + QK * NR,
-    /* A row's bytes are unsigned: this one stands for 0. */
-    ZERO = 128
+    Q_BLOCK = Q_HEAD + QK * NR
 };
 /* The tallest tile is TALL rows x WIDE panels; its sums stay in registers. */
 enum {
@@ -56,12 +54,18 @@ enum {
     PARTS = NR / LANES,  /* vectors of a panel's row */
     SUMS = GROUP * PARTS /* vectors of a row of the widest tile */
 };
-/* A value of x after rounding. */
+/* A value of x after rounding; ZERO stands for 0. VNNI multiplies unsigned bytes by signed ones. */
 #if defined __AVX512VNNI__ || defined __AVXVNNI__
-#define VNNI 1
+#define BYTES 1
+enum { ZERO = 128 };
 typedef uint8_t quantized_t;
+#elif defined __AVX512BW__ || defined __AVX2__
+#define BYTES 1
+enum { ZERO = 0 };
+typedef int8_t quantized_t;
 #else
-#define VNNI 0
+#define BYTES 0
+enum { ZERO = 0 };
 typedef float quantized_t;
 #endif
 
@@ -217,9 +221,9 @@ static void quantize(const float *x, size_t n, quantized_t *q, float *scale) {
     *scale = finite ? largest / 127 : NAN;
     for (size_t k = 0; k < n; k++) {
         int v = finite ? (int)rintf(x[k] * over) : 0;
-        q[k] = (quantized_t)(sizeof *q == 1 ? v + ZERO : v);
+        q[k] = (quantized_t)(v + ZERO);
     }
-    for (size_t k = n; k < QK; k++) q[k] = sizeof *q == 1 ? ZERO : 0;
+    for (size_t k = n; k < QK; k++) q[k] = ZERO;
 }
 
 static void quantize_task(void *ctx, size_t row) {
@@ -322,16 +326,26 @@ ALWAYS void tile(const linear_t *l, kern_weights_t kind, int mr, int np, size_t 
 }
 
 /* One block, 8 bits: sum[i] = sum_k q[i*ldq + k] times the bytes of each panel, exactly. */
-#if VNNI
-/* Each lane of acc + four unsigned bytes times the lane's four signed bytes of w. */
+#if BYTES
+/* Each lane of acc + four bytes of a row times the lane's four bytes of w. Without VNNI, pairs of
+ * |w| (-127 .. 127) and x with w's sign: their sums stay within 16 bits. */
 ALWAYS ints_t four_steps(ints_t acc, int32_t four, ints_t w) {
-#ifdef __AVX512VNNI__
+#if defined __AVX512VNNI__
     return (ints_t)_mm512_dpbusd_epi32((__m512i)acc, _mm512_set1_epi32(four), (__m512i)w);
-#else
+#elif defined __AVXVNNI__
     return (ints_t)_mm256_dpbusd_avx_epi32((__m256i)acc, _mm256_set1_epi32(four), (__m256i)w);
+#elif defined __AVX512BW__
+    __m512i x = _mm512_set1_epi32(four);
+    x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask((__m512i)w), _mm512_setzero_si512(), x);
+    __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8((__m512i)w), x);
+    return acc + (ints_t)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+#else
+    __m256i x = _mm256_sign_epi8(_mm256_set1_epi32(four), (__m256i)w);
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8((__m256i)w), x);
+    return acc + (ints_t)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 #endif
 }
-ALWAYS void block_sums(int mr, int np, const uint8_t *q, size_t ldq, const uint8_t *const *at,
+ALWAYS void block_sums(int mr, int np, const quantized_t *q, size_t ldq, const uint8_t *const *at,
                        lanes_t sum[TALL][SUMS]) {
     ints_t acc[TALL][SUMS];
     /* The row's bytes are ZERO too large: ZERO times the column's sum is taken off beforehand. */

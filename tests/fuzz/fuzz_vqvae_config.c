@@ -9,7 +9,7 @@
  * fuzz-sources: common/tape/op_attention.c common/tape/op_conv.c common/tape/op_linear.c
  * fuzz-sources: common/tape/op_math.c common/tape/op_norm.c common/tape/op_packed.c
  * fuzz-sources: common/tape/op_resample.c common/tape/op_rows.c common/tape/op_vq.c
- * fuzz-sources: common/tape/op_fsq.c
+ * fuzz-sources: common/tape/op_fsq.c common/tape/op_head.c
  */
 #include "common/model/vqvae_names.h"
 

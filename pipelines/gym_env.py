@@ -29,7 +29,10 @@ def need(module, package=None):
     try:
         return __import__(module, fromlist=["x"])
     except ImportError as e:
-        sys.exit(f"gym_env: the Python package {package or module} is missing ({e}): pip install {package or module}")
+        name = package or module
+        absent = e.name if e.name and e.name.split(".")[0] != module.split(".")[0] else name  # what the package itself imports
+        whose = "" if absent == name else f", which {name} needs,"
+        sys.exit(f"gym_env: the Python package {absent}{whose} is missing ({e}): pip install {absent}")
 
 
 np = need("numpy")

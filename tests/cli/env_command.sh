@@ -298,6 +298,10 @@ mkdir none && echo 'raise ImportError("no such thing")' >none/gymnasium.py && ec
 PYTHONPATH=$dir/none "$PYTHON" "$top/pipelines/gym_env.py" CartPole-v1 >out 2>err </dev/null
 [ $? -eq 1 ] && [ ! -s out ] && [ "$(cat err)" = "gym_env: the Python package gymnasium is missing (no such thing): pip install gymnasium" ]
 verdict $? "gym_env.py without gymnasium"
+echo 'import nothing_of_the_kind' >none/gymnasium.py
+PYTHONPATH=$dir/none "$PYTHON" "$top/pipelines/gym_env.py" CartPole-v1 >out 2>err </dev/null
+[ $? -eq 1 ] && [ "$(cat err)" = "gym_env: the Python package nothing_of_the_kind, which gymnasium needs, is missing (No module named 'nothing_of_the_kind'): pip install nothing_of_the_kind" ]
+verdict $? "gym_env.py without what gymnasium needs"
 
 if [ "$skipped" -gt 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"; else echo "$passed passed, $failed failed"; fi
 [ "$failed" -eq 0 ]

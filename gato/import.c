@@ -10,6 +10,7 @@
 #include "common/base/pool.h"
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
+#include "common/io/text/text_tokenizer.h"
 #include "common/train/run_folder.h"
 #include "gato/commands.h"
 #include "gato/data/dataset.h"
@@ -22,7 +23,7 @@
 #include <sys/stat.h>
 
 typedef struct {
-    const char *weights, *config, *out;
+    const char *weights, *config, *bpe, *out;
     cli_list_t data;
     const foreign_t *from;
     gato_config_t network;
@@ -54,6 +55,27 @@ static void check_plausible(const import_t *m) {
             m->config, least, m->weights, (intmax_t)st.st_size);
 }
 
+/* The tokenizer of the network's text ids: --bpe, or bytes. */
+static void take_words(import_t *m) {
+    int rc;
+    reason_t why;
+    text_tokenizer_t *t = m->bpe ? text_tokenizer_bpe(m->bpe, &rc, &why) : text_tokenizer_bytes();
+    if (!t) die(rc, "--bpe: %s", why.text);
+    uint32_t has = text_tokenizer_ids(t), wants = m->vocabulary.text;
+    if (m->bpe && has != wants)
+        die(RC_MISFIT, "--bpe '%s' has %u ids, the network of '%s' has %u of text", m->bpe, has,
+            m->config, wants);
+    if (m->bpe) {
+        m->vocabulary.text_tokenizer = xstrdup(text_tokenizer_name(t));
+        m->vocabulary.text_file = xstrdup(text_tokenizer_file(t));
+    } else if (has != wants) {
+        warn("'%s' has %u text ids, which are no bytes: without their tokenizer (--bpe) it neither "
+             "reads nor writes texts",
+             m->config, wants);
+    }
+    text_tokenizer_free(t);
+}
+
 static void describe(import_t *m, const st_file_t *file) {
     size_t size;
     reason_t why;
@@ -67,6 +89,7 @@ static void describe(import_t *m, const st_file_t *file) {
         die(RC_MISFIT, "'%s': %s", m->config, why.text);
     check_network(m);
     check_plausible(m);
+    take_words(m);
     cJSON_Delete(o);
     free(text);
 }
@@ -152,6 +175,10 @@ int cmd_gato_import(int argc, char **argv) {
         {"--weights", CLI_STR, &m.weights, "FILE", "safetensors file (F32, F16, BF16 or F64)",
          true},
         {"--config", CLI_STR, &m.config, "FILE", "config.json of GPT-2, or NEKO's args.json", true},
+        {"--bpe", CLI_STR, &m.bpe, "PATH",
+         "the tokenizer of its texts: a tokenizer.json, or a folder with one or with vocab.json "
+         "and merges.txt (default: bytes)",
+         false},
         {"--out", CLI_STR, &m.out, "RUN", "folder of the new RUN", true},
         {"--data", CLI_LIST, &m.data, "X.lmdb",
          "a token shard whose tasks the RUN shall know (repeatable)", false},

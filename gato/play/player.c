@@ -43,7 +43,13 @@ static int open_words(player_t *p, int *rc, reason_t *why) {
     const vocabulary_t *v = &p->m->vocabulary;
     const char *name = v->text_tokenizer ? v->text_tokenizer : "byte";
     p->words = text_tokenizer_load(name, v->text_file, rc, why);
-    return p->words ? 0 : -1;
+    if (!p->words) return -1;
+    if (!v->text || v->text == text_tokenizer_ids(p->words)) return 0;
+    *rc = RC_MISFIT;
+    return reason_set(why,
+                      "the policy has %u text ids and came without their tokenizer (gato import "
+                      "--bpe)",
+                      v->text);
 }
 
 /* The size that kept images were fitted to, by tokenizer.json's preprocess. */

@@ -105,6 +105,54 @@ runs "train --init" gato train --init run --data lines.lmdb --out on --steps 3 -
 grep -q '"loss_held_out"' on/metrics.jsonl
 verdict $? "it trains on"
 
+# --- a GPT-2 of BPE tokens: it goes on with a text as its logits say
+words=$reference/bpe/gpt2.json
+if gato --version | grep -q '^pcre2: yes'; then
+    checked "a GPT-2 of 460 ids" <<'P'
+import sys, json, numpy as np, st
+t, _ = st.load(sys.argv[1] + "/gpt2/model.safetensors")
+rng = np.random.default_rng(5)
+t["transformer.wte.weight"] = rng.normal(0, 2, (460, 24)).astype(np.float32)
+vocab = json.load(open(sys.argv[1] + "/bpe/gpt2.json"))["model"]["vocab"]
+head = np.zeros((460, 24), np.float32)
+for word, i in vocab.items():
+    if word.removeprefix("\u0120").isascii() and word.removeprefix("\u0120").isalpha():
+        head[i] = rng.normal(0, 1, 24)
+t["lm_head.weight"] = head
+st.save("words.safetensors", t)
+json.dump({**json.load(open(sys.argv[1] + "/gpt2/config.json")), "vocab_size": 460}, open("words.json", "w"))
+P
+    runs "import with --bpe" gato import --from gpt2 --weights words.safetensors --config words.json --bpe "$words" --out words
+    printf 'the red ball' >red.txt
+    runs "its texts" tokenize text --in red.txt --bpe "$words" --out red.lmdb
+    runs "their trace" gato trace --model words --data red.lmdb --id 0 --out red --threads 1
+    runs "what it writes" gato answer --model words --task text --question 'the red ball' --most 1 --threads 1
+    mv out answer.json
+    checked "the likeliest token" <<'P'
+import sys, json, st
+trace = st.load("red")[0]
+vocab = json.load(open(sys.argv[1] + "/bpe/gpt2.json"))["model"]["vocab"]
+likely = trace["logits"][:, :460].argmax(1)
+n = list(trace["tokens"]).index(vocab["<|endoftext|>"])
+assert len(set(likely[:n])) > 2, "every token is followed by the same"
+best = likely[n - 1]
+word = next(w for w, i in vocab.items() if i == best).replace("\u0120", " ")
+wrote = json.load(open("answer.json"))["text"]
+assert wrote == word, f"'{wrote}', not '{word}'"
+P
+    gato import --from gpt2 --weights words.safetensors --config words.json --out dumb >out 2>err
+    [ $? -eq 0 ] && grep -q 'warning: .*460 text ids, which are no bytes' err
+    verdict $? "ids without a tokenizer are told"
+    gato answer --model dumb --task text --question red >out 2>err
+    [ $? -eq 4 ] && grep -q '460 text ids and came without their tokenizer' err && [ ! -s out ]
+    verdict $? "and written by no other"
+    gato import --from gpt2 --weights "$g/model.safetensors" --config "$g/config.json" --bpe "$words" --out other >out 2>err
+    [ $? -eq 4 ] && grep -q "has 460 ids, the network of '.*' has 257 of text" err && [ ! -e other ]
+    verdict $? "a tokenizer of another size"
+else
+    skip "a GPT-2 of BPE tokens" "built without PCRE2"
+fi
+
 # --- refused, whole
 refused 4 "in 3 places: .*another shape of 'transformer.h.0.mlp.c_fc.weight' (96,24, not 24,96)" gpt2 bad.safetensors "$g/config.json"
 refused 4 "'transformer.h.3.ln_1.bias'" gpt2 bad.safetensors "$g/config.json"

@@ -151,7 +151,7 @@ $(B)/tests/%: $(B)/tests/%.o $(UNIT_O) $(B)/libcommon.a
 	$(LINK) -o $@ $^ $(GATO_LIBS) $(LIBS)
 $(B)/tests/test_vmath: $(or $(LEVELS:%=$(B)/tests/vmath_level.%.o),$(B)/tests/vmath_level.o)
 # The bench measures this machine, its own loops too.
-$(B)/tests/bench/bench.o: ALL_CFLAGS += -march=native
+$(B)/tests/bench/bench.o: private ALL_CFLAGS += -march=native
 tests: $(TESTS)
 
 -include $(COMMON_O:.o=.d) $(wildcard $(B)/tests/vmath_level.*d) $(PROGRAM_C:%.c=$(B)/%.d) $(TEST_C:%.c=$(B)/%.d) $(BENCH_C:%.c=$(B)/%.d)

@@ -189,6 +189,9 @@ static void open_policy(writing_t *w) {
     int task = player_writes(w->player, w->args->task, &why);
     if (task < 0) die(RC_MISFIT, "'%s': %s (--task)", w->args->model, why.text);
     w->task = (uint32_t)task;
+    const task_t *about = &player_model(w->player)->tasks.v[task];
+    if (task_first(about, SIDE_OBSERVED, SLOT_IMAGE) >= 0 && !w->args->in && !w->args->image.n)
+        die(RC_USAGE, "task '%s' is about images: --in SRC or --image F", about->name);
     if (player_lanes(w->player, LANES, &why)) die(RC_RUNTIME, "%s", why.text);
 }
 

@@ -135,6 +135,16 @@ static void read_weights(import_t *m) {
     if (rc) die(rc, "%s", why.text);
 }
 
+/* The tokenizer is not replaced by its own copy. */
+static void check_words(const import_t *m) {
+    char *ours = fs_join(m->out, GATO_TEXT_FILE);
+    char *theirs = m->bpe ? fs_join(m->bpe, "tokenizer.json") : NULL;
+    if (m->bpe && (fs_same(ours, m->bpe) || fs_same(ours, theirs)))
+        die(RC_USAGE, "--bpe '%s' lies in --out '%s', where it would be replaced", m->bpe, m->out);
+    free(ours);
+    free(theirs);
+}
+
 static void write_run(const import_t *m, const char *counts) {
     reason_t why;
     if (fs_mkdirs(m->out, &why)) die(RC_RUNTIME, "%s", why.text);
@@ -164,7 +174,7 @@ static void tell(const import_t *m, jsonw_t *w) {
 }
 
 int cmd_gato_import(int argc, char **argv) {
-    static const char *const files[] = {GATO_CONFIG_FILE, GATO_WEIGHTS_FILE};
+    static const char *const files[] = {GATO_CONFIG_FILE, GATO_WEIGHTS_FILE, GATO_TEXT_FILE};
     import_t m = {.data = {0}};
     const char *from = NULL;
     bool force = false;
@@ -193,6 +203,7 @@ int cmd_gato_import(int argc, char **argv) {
     pool_set_threads((int)threads);
     import_check_weights(m.weights);
     import_check_out(m.out, force, files, sizeof files / sizeof *files, m.weights, m.config);
+    check_words(&m);
     read_weights(&m);
     jsonw_t w = {0};
     tell(&m, &w);

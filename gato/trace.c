@@ -118,6 +118,8 @@ static void trace_config(gato_model_t *m, const char *file, const cli_list_t *se
     const char *key = gato_config_new_head(&m->config, &c, weight);
     if (key) die(RC_MISFIT, "%s: the RUN has no head for it", key);
     m->config = c;
+    for (size_t i = 0; i < m->tasks.n; i++)
+        m->window[i] = layout_window(&m->config, &m->tasks.v[i]);
 }
 
 int cmd_gato_trace(int argc, char **argv) {

@@ -225,6 +225,23 @@ TEST(bytes_that_are_no_utf8) {
     bpe_free(bpe);
 }
 
+/* Pieces of a text have the ids of the whole: add_prefix_space puts its space before the first. */
+TEST(pieces_of_a_text) {
+    static const char *const part[] = {"the ball\t", "red", " the"};
+    int rc;
+    reason_t why;
+    text_tokenizer_t *t = text_tokenizer_bpe(REFERENCE "prefix.json", &rc, &why);
+    REQUIRE(t, "%s", why.text);
+    text_ids_t whole = {0}, parts = {0};
+    for (size_t i = 0; i < 3; i++)
+        (i ? text_tokenizer_encode_on : text_tokenizer_encode)(t, part[i], strlen(part[i]), &parts);
+    text_tokenizer_encode(t, "the ball\tred the", 16, &whole);
+    CHECK(whole.n == parts.n && !memcmp(whole.id, parts.id, whole.n * sizeof *whole.id));
+    text_ids_release(&whole);
+    text_ids_release(&parts);
+    text_tokenizer_free(t);
+}
+
 /* ---- by name ---- */
 
 TEST(text_tokenizers) {

@@ -156,7 +156,10 @@ static void write_text(text_run_t *run, const char *key, const caption_text_t *t
                          text_tokenizer_space_leads(tokenizer));
         bool end = at + n == text->len;
         ids.n = 0;
-        text_tokenizer_encode(tokenizer, text->text + at, n, &ids);
+        if (at)
+            text_tokenizer_encode_on(tokenizer, text->text + at, n, &ids);
+        else
+            text_tokenizer_encode(tokenizer, text->text, n, &ids);
         if (end) text_ids_add(&ids, text_tokenizer_end(tokenizer));
         token_record_t record = {.task = run->task[TEXT], .T = 1, .first_step = at};
         record.slot[0] = (slot_data_t){.text = ids.id, .text_len = (uint32_t)ids.n};

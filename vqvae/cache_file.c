@@ -221,7 +221,10 @@ static int start(cache_file_t *f, reason_t *why) {
 static int read_file(cache_file_t *f, int *rc, reason_t *why) {
     file_head_t head;
     uint64_t size = file_size(f);
-    if (size == 0 && f->writes) {
+    bool begun =
+        size < sizeof head && read_at(f->fd, &head, size, 0) &&
+        !memcmp(head.magic, file_magic, size < sizeof head.magic ? size : sizeof head.magic);
+    if (begun && f->writes) { /* empty, or a start that was cut off */
         f->end = sizeof head;
         return start(f, why);
     }
@@ -373,7 +376,8 @@ static void write_chunk(cache_file_t *f) {
 static void flush(cache_file_t *f) {
     if (f->n_pending && f->writes) {
         lock(f);
-        read_chunks(f);
+        if (file_size(f) < f->end) give_up(f, "it was cut short by somebody else");
+        if (f->writes) read_chunks(f);
         drop_known(f);
         if (f->n_pending && f->writes) write_chunk(f);
         unlock(f);

@@ -122,7 +122,11 @@ static void open_source(data_t *d, data_source_t *s, const char *spec, double ma
 /* d->opts and d->crop_opts: of a crop as much must be left as of the whole. */
 static void set_options(data_t *d, uint64_t max_pixels, bool lenient) {
     double part = d->config.data.crop == CROP_RANDOM ? 0.8 : 1;
-    if (d->config.data.crop == CROP_RESIZED) part = sqrt(d->config.data.crop_scale.v[0]);
+    if (d->config.data.crop == CROP_RESIZED) {
+        const double *ratio = d->config.data.crop_ratio.v;
+        double narrow = fmin(1, fmin(ratio[0], 1 / ratio[1])); /* of the narrowest crop's sides */
+        part = sqrt(d->config.data.crop_scale.v[0] * narrow);
+    }
     d->opts = config_image_opts(&d->config, max_pixels);
     d->opts.lenient = lenient;
     d->opts.notes = &d->notes;

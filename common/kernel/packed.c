@@ -16,7 +16,7 @@
  * With 8 bits the rows of x are rounded to bytes as well, with a scale per 64 values, so that a
  * block is a sum of integers: y += x_scale w_scale sum_k xq_k wq_k. Processors with VNNI multiply
  * and add four bytes per lane and instruction, those with AVX2 in three. Others take floats, in
- * which sums of 64 products of bytes are exact too, so all give the same bits.
+ * which sums of 64 products of bytes are exact too. Those with FMA give the same bits.
  *
  * A task is a group of panels for all rows, so that even one row keeps several sums in flight. An
  * element's value depends on its row and column only.
@@ -27,6 +27,7 @@
 #include "common/kernel/lanes.h"
 #include "common/kernel/slots.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -216,7 +217,7 @@ static void quantize(const float *x, size_t n, quantized_t *q, float *scale) {
         largest = a > largest ? a : largest;
         odd += x[k] * 0;
     }
-    float over = largest > 0 ? 127 / largest : 0;
+    float over = largest > 127 / FLT_MAX ? 127 / largest : 0; /* tinier ones count as 0 */
     bool finite = odd == 0;
     *scale = finite ? largest / 127 : NAN;
     for (size_t k = 0; k < n; k++) {

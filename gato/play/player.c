@@ -45,11 +45,17 @@ static int open_words(player_t *p, int *rc, reason_t *why) {
     p->words = text_tokenizer_load(name, v->text_file, rc, why);
     if (!p->words) return -1;
     if (!v->text || v->text == text_tokenizer_ids(p->words)) return 0;
-    *rc = RC_MISFIT;
+    text_tokenizer_free(p->words); /* an import without the tokenizer of its ids */
+    p->words = NULL;
+    return 0;
+}
+
+int player_needs_words(const player_t *p, reason_t *why) {
+    if (p->words) return 0;
     return reason_set(why,
                       "the policy has %u text ids and came without their tokenizer (gato import "
                       "--bpe)",
-                      v->text);
+                      p->m->vocabulary.text);
 }
 
 /* The size that kept images were fitted to, by tokenizer.json's preprocess. */
@@ -191,6 +197,8 @@ static int bind_to(player_t *p, size_t task, const task_t *body, bool allow_miss
     if (t->kind != RECORD_EPISODE)
         return reason_set(why, "task '%s' of the policy is none of episodes", t->name);
     if (correspond(t, body, allow_missing, &b, why)) return -1;
+    bool reads = p->m->config.model.control_text && task_first(t, SIDE_OBSERVED, SLOT_TEXT) >= 0;
+    if (reads && player_needs_words(p, why)) return -1;
     p->binding[task] = b;
     return (int)task;
 }

@@ -98,6 +98,8 @@ void player_run_tokens(player_t *p, lane_t *const *lane, size_t n);
 /* Runs, in each of n lanes, what is seen of a text to be written, without a separator: from an
  * empty cache. */
 void player_run_beginnings(player_t *p, lane_t *const *lane, size_t n);
+/* 0 where texts can be read and written, else -1 with a reason. */
+int player_needs_words(const player_t *p, reason_t *why);
 /* Runs one more id of each text: id[i] in lane i. */
 void player_run_words(player_t *p, lane_t *const *lane, const uint32_t *id, size_t n);
 /* Closes the timestep of a lane. */

@@ -14,7 +14,7 @@ int player_writes(const player_t *p, const char *name, reason_t *why) {
         const task_t *t = &tasks->v[i];
         size_t at = strlen(known);
         if (t->kind == RECORD_EPISODE || task_first(t, SIDE_OBSERVED, SLOT_TEXT) < 0) continue;
-        if (!strcmp(t->name, name)) return (int)i;
+        if (!strcmp(t->name, name)) return player_needs_words(p, why) ? -1 : (int)i;
         snprintf(known + at, sizeof known - at, "%s'%s'", at ? ", " : "", t->name);
     }
     if (!*known) return reason_set(why, "the policy was trained on no text to be written");

@@ -30,9 +30,11 @@ char *run_json(const gato_model_t *m) {
 
 size_t run_files(const gato_model_t *m, const char *json, checkpoint_text_t text[2]) {
     const char *words = m->vocabulary.text_file;
-    text[0] = (checkpoint_text_t){GATO_CONFIG_FILE, json};
-    text[1] = (checkpoint_text_t){GATO_TEXT_FILE, words};
-    return words ? 2 : 1;
+    size_t n = 0;
+    /* In place before the config.json that names it. */
+    if (words) text[n++] = (checkpoint_text_t){GATO_TEXT_FILE, words};
+    text[n++] = (checkpoint_text_t){GATO_CONFIG_FILE, json};
+    return n;
 }
 
 void run_text_release(run_text_t *t) {

@@ -19,8 +19,8 @@ enum { GATO_VERSION = 2 };
 
 /* The text of config.json; deterministic, malloc'ed. */
 char *run_json(const gato_model_t *m);
-/* The text files of a RUN, to text[2]: config.json, which is `json`, and the text tokenizer's if it
- * has one. Returns how many. */
+/* The text files of a RUN, to text[2], in the order in which they are put in place: the text
+ * tokenizer's if it has one, and config.json, which is `json`. Returns how many. */
 size_t run_files(const gato_model_t *m, const char *json, checkpoint_text_t text[2]);
 /* What config.json says. Release with run_text_release. */
 typedef struct {

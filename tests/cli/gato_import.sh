@@ -149,6 +149,10 @@ P
     gato import --from gpt2 --weights "$g/model.safetensors" --config "$g/config.json" --bpe "$words" --out other >out 2>err
     [ $? -eq 4 ] && grep -q "has 460 ids, the network of '.*' has 257 of text" err && [ ! -e other ]
     verdict $? "a tokenizer of another size"
+    mkdir own && cp "$words" own/tokenizer.json
+    gato import --from gpt2 --weights words.safetensors --config words.json --bpe own --out own --force >out 2>err
+    [ $? -eq 2 ] && cmp -s "$words" own/tokenizer.json && grep -q "where it would be replaced" err
+    verdict $? "a tokenizer in the folder to be replaced stays: $(cat err)"
 else
     skip "a GPT-2 of BPE tokens" "built without PCRE2"
 fi

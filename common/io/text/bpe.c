@@ -62,6 +62,7 @@ typedef struct {
     size_t piece_cap;
     candidate_t *heap; /* the least is heap[0], the children of i are 2i+1 and 2i+2 */
     size_t n, heap_cap;
+    const char *going_on; /* no space is put before this place; NULL = none */
 } merging_t;
 
 static void heap_put(merging_t *m, candidate_t c) {
@@ -149,7 +150,7 @@ static void encode_plain(merging_t *m, const char *text, size_t n, text_ids_t *o
     const char *word;
     size_t size;
     char *longer = NULL;
-    if (m->bpe->prefix_space && text[0] != ' ') {
+    if (m->bpe->prefix_space && text[0] != ' ' && text != m->going_on) {
         longer = xmalloc(n + 1);
         *longer = ' ';
         memcpy(longer + 1, text, n++);
@@ -192,11 +193,17 @@ static void encode_set(merging_t *m, int set, const char *text, size_t n, text_i
     encode_set(m, set + 1, text + at, n - at, out);
 }
 
-void bpe_encode(const bpe_t *b, const char *text, size_t n, text_ids_t *out) {
-    merging_t m = {.bpe = b};
+static void encode(merging_t *m, const char *text, size_t n, text_ids_t *out) {
     if (n >= UINT32_MAX) BUG("a text of %zu bytes", n);
-    encode_set(&m, 0, text, n, out);
-    merging_release(&m);
+    encode_set(m, 0, text, n, out);
+    merging_release(m);
+}
+
+void bpe_encode(const bpe_t *b, const char *text, size_t n, text_ids_t *out) {
+    encode(&(merging_t){.bpe = b}, text, n, out);
+}
+void bpe_encode_on(const bpe_t *b, const char *text, size_t n, text_ids_t *out) {
+    encode(&(merging_t){.bpe = b, .going_on = text}, text, n, out);
 }
 
 char *bpe_decode(const bpe_t *b, const uint32_t *id, size_t n, size_t *size) {

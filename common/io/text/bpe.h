@@ -59,6 +59,8 @@ const char *bpe_fingerprint(const bpe_t *bpe);
 /* Appends the ids of a text of n < 2^32 bytes, whatever they are: bytes that are no UTF-8 become
  * ids as well. */
 void bpe_encode(const bpe_t *bpe, const char *text, size_t n, text_ids_t *out);
+/* The same of a later piece of a text: add_prefix_space puts no space before it. */
+void bpe_encode_on(const bpe_t *bpe, const char *text, size_t n, text_ids_t *out);
 /* The text of ids, malloc'ed, of *size bytes and a NUL. An id of nothing gives no bytes. What comes
  * from a model may end amid a character. */
 char *bpe_decode(const bpe_t *bpe, const uint32_t *id, size_t n, size_t *size);

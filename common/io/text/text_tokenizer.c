@@ -86,6 +86,14 @@ void text_tokenizer_encode(const text_tokenizer_t *t, const char *text, size_t n
     for (size_t i = 0; i < n; i++) out->id[out->n++] = (uint8_t)text[i];
 }
 
+void text_tokenizer_encode_on(const text_tokenizer_t *t, const char *text, size_t n,
+                              text_ids_t *out) {
+    if (t->bpe)
+        bpe_encode_on(t->bpe, text, n, out);
+    else
+        text_tokenizer_encode(t, text, n, out);
+}
+
 char *text_tokenizer_decode(const text_tokenizer_t *t, const uint32_t *id, size_t n, size_t *size) {
     if (t->bpe) return bpe_decode(t->bpe, id, n, size);
     char *text = xmalloc(n + 1);

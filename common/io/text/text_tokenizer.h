@@ -2,7 +2,7 @@
  * byte-level BPE (bpe.h).
  *
  * Bytes: ids 0 to 255 are the bytes of UTF-8, 256 ends a text. Any tokenizer takes any bytes, and
- * decoding gives them back.
+ * decoding gives them back (after the space of a BPE with add_prefix_space).
  */
 #ifndef IO_TEXT_TOKENIZER_H
 #define IO_TEXT_TOKENIZER_H
@@ -36,6 +36,9 @@ bool text_tokenizer_space_leads(const text_tokenizer_t *t);
 
 /* Appends the ids of n bytes, fewer than 2^32. No end is added. */
 void text_tokenizer_encode(const text_tokenizer_t *t, const char *text, size_t n, text_ids_t *out);
+/* The same of a later piece of a text: bpe_encode_on. */
+void text_tokenizer_encode_on(const text_tokenizer_t *t, const char *text, size_t n,
+                              text_ids_t *out);
 /* The bytes of ids below text_tokenizer_ids, malloc'ed, *size of them and a NUL. An end that is no
  * token of its own gives none. */
 char *text_tokenizer_decode(const text_tokenizer_t *t, const uint32_t *id, size_t n, size_t *size);

@@ -11,6 +11,19 @@
 
 #include <time.h>
 
+/* Every pixel of `out` is the mean of its part of the w x h pixels. */
+static void check_box_means(const image_t *out, const uint8_t *rgb, size_t w, size_t h, size_t c) {
+    size_t ow = out->w, oh = out->h;
+    for (size_t k = 0; k < 3 * ow * oh; k++) {
+        size_t ch = k % 3, i = k / 3 % ow, j = k / 3 / ow, n = 0;
+        double sum = 0;
+        for (size_t y = j * h / oh; y < (j + 1) * h / oh; y++)
+            for (size_t x = i * w / ow; x < (i + 1) * w / ow; x++, n++)
+                sum += rgb[3 * (w * y + x) + ch];
+        CHECK(fabs(out->rgb[k] - sum / (double)n) <= 0.5, "case %zu value %zu", c, k);
+    }
+}
+
 TEST(shrink_follows_its_definition) {
     static const size_t sizes[][4] = {
         {7, 5, 3, 2}, {10, 10, 5, 5}, {1, 9, 1, 4}, {31, 17, 31, 1}, {100, 64, 33, 21}};
@@ -23,14 +36,7 @@ TEST(shrink_follows_its_definition) {
         image_t out = shrink_take(&s);
         shrink_release(&s);
         CHECK(out.w == ow && out.h == oh);
-        for (size_t k = 0; k < 3 * ow * oh; k++) {
-            size_t ch = k % 3, i = k / 3 % ow, j = k / 3 / ow, n = 0;
-            double sum = 0;
-            for (size_t y = j * h / oh; y < (j + 1) * h / oh; y++)
-                for (size_t x = i * w / ow; x < (i + 1) * w / ow; x++, n++)
-                    sum += rgb[3 * (w * y + x) + ch];
-            CHECK(fabs(out.rgb[k] - sum / (double)n) <= 0.5, "case %zu value %zu", c, k);
-        }
+        check_box_means(&out, rgb, w, h, c);
         image_release(&out);
         free(rgb);
     }
@@ -91,14 +97,7 @@ TEST(reduce_follows_its_definition) {
         for (size_t i = 0; i < 3 * w * h; i++) rgb[i] = im.rgb[i] = (uint8_t)(i * i * 31 + i / 7);
         image_reduce(&im, cases[c][2], cases[c][3]);
         REQUIRE(im.w == ow && im.h == oh, "case %zu: %zu x %zu", c, im.w, im.h);
-        for (size_t k = 0; k < 3 * ow * oh; k++) {
-            size_t ch = k % 3, i = k / 3 % ow, j = k / 3 / ow, n = 0;
-            double sum = 0;
-            for (size_t y = j * h / oh; y < (j + 1) * h / oh; y++)
-                for (size_t x = i * w / ow; x < (i + 1) * w / ow; x++, n++)
-                    sum += rgb[3 * (w * y + x) + ch];
-            CHECK(fabs(im.rgb[k] - sum / (double)n) <= 0.5, "case %zu value %zu", c, k);
-        }
+        check_box_means(&im, rgb, w, h, c);
         image_release(&im);
         free(rgb);
     }

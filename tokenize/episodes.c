@@ -18,7 +18,13 @@
 
 enum { ROUND = 16, ROUND_BYTES = 64 << 20, KEY_MAX = 32 };
 
-typedef enum { EPISODE_GOOD, EPISODE_EMPTY, EPISODE_BAD, EPISODE_REFUSED } status_t;
+typedef enum {
+    EPISODE_GOOD,
+    EPISODE_EMPTY,
+    EPISODE_FAILED, /* --successful: no step is a success */
+    EPISODE_BAD,
+    EPISODE_REFUSED
+} status_t;
 
 typedef struct {
     size_t number, first, T; /* steps first .. first + T - 1 of the arrays */
@@ -46,6 +52,7 @@ typedef struct {
     size_t *item, n, next; /* numbers of the episodes still to be done */
     uint64_t content;      /* hash of the first record's content */
     size_t records, alike; /* records written, and those with that content */
+    size_t failed;         /* episodes left out by --successful */
 } episodes_run_t;
 
 static const char *key_of(size_t number, char buf[KEY_MAX]) {
@@ -113,6 +120,10 @@ static void copy_frames(const episodes_run_t *run, round_t *round, episode_t *ep
     }
 }
 
+static bool succeeded(const recorded_episode_t *episode) {
+    return memchr(episode->success, 1, episode->T) != NULL;
+}
+
 static void read_episode(const episodes_run_t *run, round_t *round, episode_t *episode) {
     char key[KEY_MAX];
     key_of(episode->number, key);
@@ -126,6 +137,12 @@ static void read_episode(const episodes_run_t *run, round_t *round, episode_t *e
         reason_set(&episode->why, "an episode without steps");
     } else if (episode_fields_check(&run->fields, &episode->recorded, key, &episode->why)) {
         episode->status = refused ? EPISODE_REFUSED : EPISODE_BAD;
+    } else if (run->job->successful && !episode->recorded.success) {
+        episode->status = EPISODE_REFUSED;
+        reason_set(&episode->why, "'%s': %s says nothing of success, which --successful asks for",
+                   run->job->in, key);
+    } else if (run->job->successful && !succeeded(&episode->recorded)) {
+        episode->status = EPISODE_FAILED;
     } else {
         choose_steps(run, key, episode);
         copy_frames(run, round, episode);
@@ -264,8 +281,11 @@ static void write_round(void *ctx, void *item) {
             writer_put_bad(&run->writer, key, episode->why.text);
         else if (episode->status == EPISODE_EMPTY)
             writer_skip(&run->writer, key, episode->why.text);
+        else if (episode->status == EPISODE_FAILED)
+            writer_leave_out(&run->writer, key);
         else
             write_episode(run, key, episode, round->image + episode->image);
+        run->failed += episode->status == EPISODE_FAILED;
         recorded_episode_release(&episode->recorded);
     }
     writer_commit(&run->writer);
@@ -288,6 +308,8 @@ static void run_rounds(episodes_run_t *run, size_t first, size_t count) {
         .ctx = run, .read = next_round, .map = encode_round, .write = write_round, .workers = 1});
     progress_end(&run->writer.bar);
     episode_fields_report(&run->fields);
+    if (run->failed)
+        log_line("%zu episodes without a success are left out (--successful)", run->failed);
     if (run->records > 1 && run->alike == run->records)
         warn("'%s': all %zu records are the same: was one episode recorded again and again?",
              run->job->in, run->records);

@@ -148,6 +148,8 @@ static void parse_options(job_t *job, int argc, char **argv, const char *summary
          false},
         {"--head", CLI_FLAG, &job->head, NULL, "keep the first K steps of the episode instead",
          false},
+        {"--successful", CLI_FLAG, &job->successful, NULL,
+         "leave out episodes without a step that is flagged as a success (infos/success)", false},
         {"--task", CLI_STR, &job->task, "NAME",
          "what the policy shall call this body (default: the dataset's id without its version; of "
          "an id with slashes the part before the last: reacher/expert-v0 is reacher)",
@@ -291,6 +293,7 @@ char *job_arguments(const job_t *job, uint64_t manifest) {
     jsonw_str(&json, "source", job->in);
     if (text) jsonw_int(&json, "split", job->split);
     jsonw_bool(&json, "spread", job->spread);
+    if (job->successful) jsonw_bool(&json, "successful", true);
     if (job->task) jsonw_str(&json, "task", job->task);
     /* canonical: the keys stand in order, without spaces */
     char *arguments = xstrdup(jsonw_end(&json));

@@ -26,10 +26,10 @@ typedef struct {
     bool lenient, no_exif, dedupe;
     uint64_t max_pixels;
     /* of `episodes`: what the leaves become (mapping.h; NULL = the default), the task's name, which
-     * steps to keep */
+     * steps to keep, and whether only episodes that succeeded */
     const char *obs, *act, *task;
     int64_t frames;
-    bool spread, head;
+    bool spread, head, successful;
     /* of `text` */
     const char *images, *answers, *image_prefix, *format, *caption;
     int64_t split, image_digits;

@@ -137,8 +137,12 @@ void writer_put_once(writer_t *writer, const char *key, token_record_t *record) 
         writer_put(writer, key, record);
         return;
     }
-    writer->meta.skipped++;
     writer->copies++;
+    writer_leave_out(writer, key);
+}
+
+void writer_leave_out(writer_t *writer, const char *key) {
+    writer->meta.skipped++;
     end_item(writer, key);
 }
 

@@ -55,6 +55,8 @@ void writer_add(writer_t *writer, const char *key, token_record_t *record);
 void writer_put_once(writer_t *writer, const char *key, token_record_t *record);
 /* Ends an item that cannot be read: the shard keeps its key and the reason. */
 void writer_put_bad(writer_t *writer, const char *key, const char *reason);
+/* Ends an item that an option leaves out: counted as skipped, without a message. */
+void writer_leave_out(writer_t *writer, const char *key);
 /* Ends an item that is not for this run, with no record. */
 void writer_skip(writer_t *writer, const char *key, const char *reason);
 

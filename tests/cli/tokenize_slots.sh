@@ -63,6 +63,7 @@ write_minari('depth', [{**episode(3), 'observations': {'a': rng.integers(0, 256,
 write_minari('only_depth', [{**episode(3), 'observations': rng.integers(0, 256, (4, 32, 32, 4), dtype=np.uint8)}], side, act)
 many = {'c%02d' % i: box((1,), 'float32', -1, 1) for i in range(30)}
 write_minari('many', [{**episode(3), 'observations': {k: np.zeros((4, 1), np.float32) for k in many}}], Dict(**many), act)
+write_minari('tries', [episode(n, success=f) for n, f in ((4, flags(0, 1, 0, 0)), (3, flags(0, 0, 0)), (2, flags(1, 1)))], space, act)
 write_minari('nameless', [episode(3), episode(2)], space, act, dataset_id='')
 one = lambda v, w: {'observations': v, 'actions': w, 'rewards': np.zeros(3), 'terminations': np.zeros(3, bool), 'truncations': np.zeros(3, bool)}
 plain = [one(np.float32(rng.normal(size=(4, 2))), np.float32(rng.uniform(-1, 1, (3, 2)))) for _ in range(2)]
@@ -82,6 +83,12 @@ works "spread" episodes --in robot --out s.lmdb --model m --frames 2 --spread
 works "one camera" episodes --in robot --out o.lmdb --model m --obs image=camera/wrist,vector=state/speed --act vector=arm,discrete=tool --task body
 works "continuous is vector" episodes --in robot --out o2.lmdb --model m --obs image=camera/wrist,continuous=state/speed --act continuous=arm,discrete=tool --task body
 same "the same dump" o.lmdb o2.lmdb
+works "what succeeded" episodes --in tries --out tries.lmdb --model m --successful
+grep -q '"episodes":2,"records":2,"skipped":1,"bad":0,' out && grep -q "1 episodes without a success are left out" err &&
+    tokenize dump tries.lmdb | cut -d, -f1 | tr '\n' ' ' | grep -qx '{"key":"episode_0" {"key":"episode_2" '
+verdict $? "the failed episode is left out, and counted"
+exits 4 "tries.lmdb" episodes --in tries --out tries.lmdb --model m
+exits 3 "'robot': episode_0 says nothing of success" episodes --in robot --out x3.lmdb --model m --successful
 for n in 1 3 16; do
     works "batch $n" episodes --in robot --out "n$n.lmdb" --model bare --batch $n --threads $((n % 2 + 1)) --keep-pixels
     same "codes do not depend on the batch ($n)" b.lmdb "n$n.lmdb"

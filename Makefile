@@ -17,6 +17,7 @@
 #   make reacher                  the same at full length; ROUNDS=N with rounds of DAgger
 #   make three                    one model on three bodies beside a model for each, in under an hour
 #   make improve                  a policy that learns the pusher from its own successes, in rounds
+#   make babyai                   a policy for missions of BabyAI; also metaworld, atari; BUDGET=MINUTES
 #   make recipe NAME=vq-64-f8     a tokenizer by a recipe of pipelines/configs
 #   make quantizers               every quantizer on the same images (build/quantizers/quantizers.md)
 #   make cross-domain             tokenizers of one kind of images measured on another
@@ -113,7 +114,7 @@ TEST_C    := $(wildcard tests/test_*.c tests/examples/*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
-.PHONY: all FORCE help programs tests test quick check asan tsan fuzz coverage lint compile_commands.json bench demo reacher three improve recipe \
+.PHONY: all FORCE help programs tests test quick check asan tsan fuzz coverage lint compile_commands.json bench demo reacher three improve babyai metaworld atari recipe \
         cross-domain data-large quantizers format format-check install uninstall clean
 .SECONDARY:
 all: programs
@@ -207,6 +208,8 @@ reacher: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher
 three: programs
 	$(MAKE) --no-print-directory -f pipelines/three.mk
+babyai metaworld atari: programs
+	$(MAKE) --no-print-directory -f pipelines/suite.mk SUITE=$@
 improve: programs
 	$(MAKE) --no-print-directory -f pipelines/improve.mk
 # Every quantizer on the same images: STEPS=600 SEEDS="1 2 3" D=build/quantizers.

@@ -11,9 +11,10 @@ renders (`rgb_array`) becomes the image `image`, unless it shows an image anyway
 MuJoCo model instead. An episode is a function of seed and episode. It is solved when `info` has `success` or `is_success`,
 in MiniGrid when it ends with a reward.
 
-Two kinds of environments come with an expert: BabyAI's levels (its bot, 56 x 56 egocentric images) and Meta-World's tasks
-(its scripted policies; `metaworld:TASK` is short for Meta-World/MT1 with that `env_name`). Needs gymnasium and numpy, and
-what the environment needs: minigrid, metaworld.
+Three kinds of environments come with an expert: BabyAI's levels (its bot, 56 x 56 egocentric images), Meta-World's tasks
+(its scripted policies; `metaworld:TASK` is short for Meta-World/MT1 with that `env_name`), and Pong, Breakout and Freeway of
+Atari (ALE/Pong-v5; scripts that read the console's memory). Needs gymnasium and numpy, and what the environment needs:
+minigrid, metaworld, ale-py.
 """
 
 import argparse
@@ -283,7 +284,8 @@ class MetaWorld(World):
         self.o.size = self.o.size or (64, 64)
         self.o.cameras = self.o.cameras or ["corner2"]
         camera = [] if self.o.cameras == ["none"] else [("camera_name", self.o.cameras[0]), ("render_mode", "rgb_array")]
-        return super().make(seed=1, height=self.o.size[0], width=self.o.size[1], **dict(camera))
+        env = super().make(seed=1, height=self.o.size[0], width=self.o.size[1], **dict(camera))
+        return Shown(env, self.o.first) if self.o.first else env
 
     def reset(self, seed):
         self.env.unwrapped.seed(seed)  # it draws the goal, and takes no notice of reset's seed
@@ -298,7 +300,57 @@ class MetaWorld(World):
         return image[::-1, ::-1] if camera.startswith("corner") else image
 
     def expert(self, observation):
-        return np.clip(self.policy.get_action(np.asarray(observation, np.float64)), -1, 1)
+        whole = self.env.whole if self.o.first else observation
+        return np.clip(self.policy.get_action(np.asarray(whole, np.float64)), -1, 1)
+
+
+class Shown(gym.ObservationWrapper):
+    """Shows the first n numbers; its expert sees all."""
+
+    def __init__(self, env, n):
+        super().__init__(env)
+        space = env.observation_space
+        if not 0 < n <= space.shape[0]:
+            sys.exit(f"gym_env: --first {n}: it observes {space.shape[0]} numbers")
+        self.observation_space = gym.spaces.Box(space.low[:n], space.high[:n], dtype=space.dtype)
+        self.n = n
+
+    def observation(self, whole):
+        self.whole = whole
+        return whole[:self.n]
+
+
+def pong(ram):
+    """Right and left are up and down; the paddle's middle goes where the ball is."""
+    paddle, ball_x, ball_y = ram[51] + 8, ram[49], ram[54]
+    if not ball_x or not ball_y:
+        return "FIRE"
+    return "NOOP" if abs(ball_y - paddle) <= 4 else "RIGHT" if ball_y < paddle else "LEFT"
+
+
+def breakout(ram):
+    paddle, ball_x, ball_y = ram[72] + 8, ram[99], ram[101]
+    if not ball_y:
+        return "FIRE"
+    return "NOOP" if abs(ball_x - paddle) <= 3 else "RIGHT" if ball_x > paddle else "LEFT"
+
+
+class Atari(World):
+    """Games of the Arcade Learning Environment, with its defaults: an action lasts four frames, and is that of the step before
+    with probability 0.25. The experts of three games read the console's memory, not the image."""
+
+    experts = {"Pong": pong, "Breakout": breakout, "Freeway": lambda ram: "UP"}
+
+    def __init__(self, o):
+        gym.register_envs(need("ale_py", "ale-py"))
+        super().__init__(o)
+        self.task = o.task or "atari/" + re.sub(r"^ALE/|-v\d+$", "", self.id).lower()
+        self.play = self.experts.get(re.sub(r"^ALE/|-v\d+$", "", self.id))
+        self.expert_known = self.play is not None
+
+    def expert(self, observation):
+        game = self.env.unwrapped
+        return game.get_action_meanings().index(self.play([int(byte) for byte in game.ale.getRAM()]))
 
 
 # ---- the protocol ----
@@ -423,6 +475,7 @@ def parse():
     p.add_argument("id", metavar="ENV_ID", help="CartPole-v1, BabyAI-GoToLocal-v0, metaworld:reach-v3, module:Name-v0")
     p.add_argument("--size", metavar="N|HxW", help="images of that size")
     p.add_argument("--cameras", metavar="A,B", help="images of these cameras; none = nothing is rendered")
+    p.add_argument("--first", type=int, metavar="N", help="Meta-World: only the first N of the observed numbers (4: the hand)")
     p.add_argument("--max-steps", type=int, metavar="N", help="of an episode")
     p.add_argument("--kwargs", default="{}", metavar="JSON", help="arguments of the environment")
     p.add_argument("--expert", choices=("auto", "none"), default="auto", help="none = do not offer one")
@@ -449,9 +502,8 @@ def main():
     sys.stdout = open(os.devnull, "w")
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "osmesa")  # MuJoCo draws without a screen
-    world = MetaWorld if o.id.startswith(("metaworld:", "Meta-World/")) else World
-    if o.id.startswith(("BabyAI-", "MiniGrid-")):
-        world = MiniGrid
+    kinds = {"metaworld:": MetaWorld, "Meta-World/": MetaWorld, "BabyAI-": MiniGrid, "MiniGrid-": MiniGrid, "ALE/": Atari}
+    world = next((kind for prefix, kind in kinds.items() if o.id.startswith(prefix)), World)
     try:
         child = Child(o, world(o))
     except Exception as e:

@@ -72,4 +72,6 @@ PLAYED = $(foreach body,$(BODIES),$(foreach who,expert random policy blank twin,
 $(D)/eval.json: $(D)/policy/done
 	$(BIN)/gato eval --model $(D)/policy --data $(SHARDS) $(to)
 $(D)/three.json: $(PLAYED) $(D)/eval.json
-	sh pipelines/three_summary.sh $(D) $(BODIES)
+	sh pipelines/table.sh $(D) $@ 'expert random policy twin blank' $(BODIES)
+	@echo '  policy: one model for all bodies, captions and text; twin: a model of this body alone that saw as many of its sequences;'
+	@echo '  blank: the one model with its eyes shut. Held-out losses by task: $(D)/eval.json'

@@ -293,6 +293,19 @@ if [ -n "$gym" ]; then
 else
     skip "gym_env.py" "no python3 with gymnasium"
 fi
+# Experts that read a console's memory, beside chance.
+if [ -n "$gym" ] && "$gym" -c 'import ale_py' 2>/dev/null; then
+    score() { # score GAME POLICY
+        gato act --env-cmd "$gym $top/pipelines/gym_env.py ALE/$1-v5 --cameras none --max-steps 400" --policy "$2" --episodes 2 2>err | sed 's/.*"return_mean":\([^,]*\).*/\1/'
+    }
+    for game in Pong Breakout Freeway; do
+        expert=$(score $game expert) chance=$(score $game random)
+        awk -v e="$expert" -v c="$chance" 'BEGIN { exit !(e > c + 2) }'
+        verdict $? "$game: the expert $expert, chance $chance"
+    done
+else
+    skip "Atari" "no python3 with gymnasium and ale_py"
+fi
 # A module that is missing is one line.
 mkdir none && echo 'raise ImportError("no such thing")' >none/gymnasium.py && echo 'pass' >none/numpy.py
 PYTHONPATH=$dir/none "$PYTHON" "$top/pipelines/gym_env.py" CartPole-v1 >out 2>err </dev/null

@@ -506,26 +506,6 @@ static score_t play(env_t *e, bool expert, uint64_t episode) {
 
 /* Expert returns have a standard deviation of 0.04, random ones of 0.30; two means of 1,000
  * episodes differ by 0.0018 and 0.0135 at one standard error; four of them are allowed. */
-TEST(grid_goal_is_what_the_expert_sees_last) {
-    static uint8_t goal[GRID_IMAGE * GRID_IMAGE * 3];
-    env_t *e = open_grid();
-    for (uint64_t i = 0; i < 20; i++) {
-        env_observation_t seen;
-        env_outcome_t out = {0};
-        REQUIRE(!env_reset(e, 6, i, NULL) && env_goal(e, &seen, NULL) == ENV_GOAL);
-        CHECK(!seen.slot[1].text && !seen.slot[2].discrete);
-        memcpy(goal, seen.slot[0].rgb, sizeof goal);
-        while (!out.terminated && !out.truncated) {
-            env_action_t action;
-            REQUIRE(env_expert(e, &action, NULL) == ENV_EXPERT);
-            REQUIRE(!env_step(e, &action, &out, NULL));
-        }
-        REQUIRE(out.success && !env_observe(e, true, &seen, NULL));
-        CHECK(!memcmp(goal, seen.slot[0].rgb, sizeof goal), "episode %d", (int)i);
-    }
-    env_close(e);
-}
-
 TEST(grid_returns_are_those_of_the_task) {
     env_t *e = open_grid();
     for (int expert = 0; expert < 2; expert++) {

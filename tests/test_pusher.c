@@ -295,36 +295,6 @@ TEST(pusher_reward_success_and_vector) {
     env_close(e);
 }
 
-/* The goal's images are the last ones that the expert shows, from any state; asking changes none. */
-TEST(pusher_goal_is_how_the_expert_ends) {
-    static uint8_t front[FRONT * FRONT * 3], top[TOP * TOP * 3];
-    env_t *e = open_pusher();
-    for (uint64_t i = 0; i < 6; i++) {
-        reset(e, 4, i);
-        for (uint64_t t = 0; t < 5 * (i % 2); t++) {
-            env_action_t action = random_action(i, t);
-            step(e, action.vector[0], action.vector[1]);
-        }
-        state_t before = state_of(e);
-        env_observation_t seen;
-        REQUIRE(env_goal(e, &seen, NULL) == ENV_GOAL);
-        CHECK(!seen.slot[SLOT_MISSION].text && !seen.slot[SLOT_OWN].vector);
-        memcpy(front, seen.slot[SLOT_FRONT].rgb, sizeof front);
-        memcpy(top, seen.slot[SLOT_TOP].rgb, sizeof top);
-        state_t after = state_of(e);
-        CHECK(!memcmp(&before, &after, sizeof before));
-        env_outcome_t out = {0};
-        while (!out.terminated && !out.truncated) {
-            env_action_t action = expert_action(e);
-            out = step(e, action.vector[0], action.vector[1]);
-        }
-        REQUIRE(out.success && !env_observe(e, true, &seen, NULL));
-        CHECK(!memcmp(front, seen.slot[SLOT_FRONT].rgb, sizeof front), "episode %d", (int)i);
-        CHECK(!memcmp(top, seen.slot[SLOT_TOP].rgb, sizeof top), "episode %d", (int)i);
-    }
-    env_close(e);
-}
-
 /* ---- physics ---- */
 
 /* Drives the pusher to (x, y) as its motor can; false when it is not there within `most`

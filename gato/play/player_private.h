@@ -45,6 +45,7 @@ typedef struct {
     size_t n_waiting;
     float *hidden; /* [D] of the last token that ran */
     seen_t *past;  /* rebuild: ring [window] */
+    seen_t goal;   /* the goal of the episode in its slot, if there is one */
 
     /* the push at hand */
     seen_t now;

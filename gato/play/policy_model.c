@@ -37,7 +37,8 @@ static int take_goal(model_t *m, const char *goal, int *rc, reason_t *why) {
     *rc = RC_USAGE;
     if (!fs_exists(goal)) return reason_set(why, "--goal: no file '%s', and not 'env'", goal);
     *rc = RC_DATA;
-    if (image_read(&m->goal, goal, &how, &cause)) return reason_set(why, "--goal: %s", cause.text);
+    if (image_read(&m->goal, goal, &how, &cause))
+        return reason_set(why, "--goal '%s': %s", goal, cause.text);
     *rc = RC_MISFIT;
     player_reset(m->player, 0, m->task);
     if (!player_goal(m->player, 0, m->goal.rgb, m->goal.w, m->goal.h, &cause)) return 0;

@@ -1,5 +1,5 @@
-/* test_dataset_goal.c - goals by hindsight. Oracle: codes that count: those of step t of record i are
- * i + t, so a goal says which step it is. */
+/* test_dataset_goal.c - goals by hindsight. Oracle: codes that count: those of step t of record i
+ * are i + t, so a goal says which step it is. */
 #include "gato/model/layout.h"
 #include "tests/shard_case.h"
 

@@ -1,5 +1,5 @@
-/* test_env_goal.c - the images of a goal. Oracle: the environment itself, played on by its expert: a
- * goal shows what it shows last. Of the arm: test_env.c (geometry); of a child: test_wire.c. */
+/* test_env_goal.c - the images of a goal. Oracle: the environment itself, played on by its expert:
+ * a goal shows what it shows last. Of the arm: test_env.c; of a child: test_wire.c. */
 #include "common/base/rng.h"
 #include "gato/env/env.h"
 #include "tests/test.h"

@@ -59,8 +59,8 @@ int player_lanes(player_t *p, size_t n, reason_t *why);
 /* Begins an episode of a bound task in a lane: forgets the last one. */
 void player_reset(player_t *p, size_t lane, uint32_t task);
 
-/* Has the policy's task a slot of goals (data.goal), and the body a camera for it? The number of the
- * body's slot, or -1. */
+/* The number of the body's camera for the goals of a bound task, or -1: the policy has no slot of
+ * goals (data.goal), or the body no such camera. */
 int player_goal_camera(const player_t *p, uint32_t task);
 /* Shows the lane a goal, an image of w x h pixels, in every timestep from now to the reset; without
  * one the slot is missing. 0, or -1 with a reason: no slot of goals, or a size that does not fit. */

@@ -39,6 +39,10 @@ void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
         {"--beta", CLI_DOUBLE, &a->beta, "B",
          "probability of the expert's action in each step (--policy mix)", false},
         {"--model", CLI_STR, &a->model, "RUN", "the trained policy (--policy model or mix)", false},
+        {"--prompt", CLI_STR, &a->prompt, "X.lmdb[:ID]",
+         "before each episode, feed the model the end of a record: of that number, or of one that "
+         "each episode draws",
+         false},
         {"--goal", CLI_STR, &a->goal, "FILE|env",
          "show the model a goal: an image, or what the environment says that the end of each "
          "episode looks like (unless given: none)",
@@ -74,6 +78,7 @@ static void warn_idle(const stage_t *s) {
         {"--model", a->model != NULL, s->policy->needs_model},
         {"--task", a->task != NULL, s->policy->needs_model},
         {"--allow-missing", a->allow_missing, s->policy->needs_model},
+        {"--prompt", a->prompt != NULL, s->policy->needs_model},
         {"--goal", a->goal != NULL, s->policy->needs_model},
         {"--decode", a->decode != NULL, s->policy->needs_model},
         {"--temperature", !isnan(a->temperature), s->policy->needs_model},
@@ -110,6 +115,7 @@ static void check(stage_t *s) {
         .task = a->task,
         .allow_missing = a->allow_missing,
         .goal = a->goal,
+        .prompt = a->prompt,
         .beta = a->beta,
         .player = {.rebuild = !strcmp(a->context, "rebuild"),
                    .blank = a->blank,

@@ -271,3 +271,19 @@ bool dataset_first_sequence(const dataset_t *d, size_t source, uint64_t id, sequ
     cut(d, s, &t, id, 0, w);
     return true;
 }
+
+bool dataset_end(const dataset_t *d, size_t source, uint64_t id, uint32_t task, size_t n,
+                 sequence_t *w) {
+    const shard_t *s = &d->shard[source];
+    if (id >= s->n) return false;
+    begin_sequence(d, s, id, w);
+    if (w->task != task || !w->record.T) {
+        sequence_release(w);
+        return false;
+    }
+    size_t T = w->record.T, length = min_size(n, T);
+    append_steps(w, T - length, length);
+    for (uint32_t k = 0; k < w->of->n_slots; k++)
+        if (w->of->slot[k].kind == SLOT_TEXT) w->text_len = w->record.slot[k].text_len;
+    return true;
+}

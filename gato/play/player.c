@@ -376,3 +376,22 @@ int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why) {
     free(choose);
     return 0;
 }
+
+int player_feed(player_t *p, size_t lane, const timestep_t *step, reason_t *why) {
+    lane_t *l = &p->lane[lane];
+    const task_t *task = &p->m->tasks.v[l->task];
+    int goal = layout_goal(&p->m->config, task);
+    if (step->task != l->task) BUG("a timestep of task %u in a lane of %u", step->task, l->task);
+    seen_t now = {.data = *step};
+    if (goal >= 0) now.data.slot[goal] = l->goal.data.slot[goal];
+    for (uint32_t k = 0; k < task->n_slots; k++)
+        if (task->slot[k].side == SIDE_ACTED) now.data.slot[k] = (slot_value_t){0};
+    layout_t layout;
+    if (layout_of(&layout, &p->m->config, task, &now.data, why)) return -1;
+    l->now = now;
+    l->n_chosen = l->slot = l->column = 0;
+    player_run_observations(p, &l, 1);
+    player_take_stored(p, l, step);
+    lane_next(p, l);
+    return 0;
+}

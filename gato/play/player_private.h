@@ -120,5 +120,7 @@ const float *player_read(player_t *p, lane_t *const *lane, size_t n, uint32_t lo
 int player_check_given(const player_t *p, const lane_t *lane, const env_action_t *given,
                        reason_t *why);
 void player_take_given(const player_t *p, lane_t *lane, const env_action_t *given);
+/* Takes the actions of a timestep of data; those of a missing slot have no tokens. */
+void player_take_stored(const player_t *p, lane_t *lane, const timestep_t *step);
 
 #endif

@@ -20,8 +20,9 @@ typedef struct {
     const char *task;   /* --task; NULL = by name or fit */
     bool allow_missing; /* player_bind */
     player_opts_t player;
-    const char *goal; /* an image file, or GOAL_FROM_ENV; NULL = none */
-    double beta;      /* mix: probability of the expert's action in each step */
+    const char *prompt; /* "X.lmdb" or "X.lmdb:ID" (prompt.h); NULL = none */
+    const char *goal;   /* an image file, or GOAL_FROM_ENV; NULL = none */
+    double beta;        /* mix: probability of the expert's action in each step */
 } policy_opts_t;
 
 /* What a policy may see before it acts. */

@@ -2,6 +2,7 @@
 #include "common/io/fs.h"
 #include "common/io/image/image.h"
 #include "gato/play/policy.h"
+#include "gato/play/prompt.h"
 #include "gato/task/scaling.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +12,14 @@ typedef struct {
     player_t *player;
     uint32_t task; /* which task of the model it plays */
     task_t body;
-    image_t goal; /* of --goal FILE */
+    prompts_t *prompts; /* NULL = it plays without */
+    image_t goal;       /* of --goal FILE */
 } model_t;
 
 static void close_model(void *self) {
     model_t *m = self;
     player_close(m->player);
+    prompts_close(m->prompts);
     image_release(&m->goal);
     task_release(&m->body);
     free(m);
@@ -57,7 +60,10 @@ static void *open_model(const task_t *body, const policy_opts_t *o, int *rc, rea
         m->task = (uint32_t)task;
         m->body = task_copy(body);
         *rc = RC_RUNTIME;
-        if (!player_lanes(player, 1, why) && !take_goal(m, o->goal, rc, why)) return m;
+        if (!player_lanes(player, 1, why) && !take_goal(m, o->goal, rc, why)) {
+            if (o->prompt) m->prompts = prompts_open(o->prompt, player, m->task);
+            return m;
+        }
     }
     close_model(m);
     return NULL;
@@ -89,9 +95,7 @@ static void weights(const void *self, char out[RUN_FINGERPRINT]) {
     run_fingerprint(player_model(((const model_t *)self)->player), out);
 }
 
-/* Begins an episode: what the policy has besides observations. */
-static int begin(model_t *m, const policy_view_t *view, reason_t *why) {
-    player_reset(m->player, 0, m->task);
+static int show_goal(model_t *m, const policy_view_t *view, reason_t *why) {
     if (m->goal.rgb) return player_goal(m->player, 0, m->goal.rgb, m->goal.w, m->goal.h, why);
     if (!view->goal) return 0;
     int camera = player_goal_camera(m->player, m->task);
@@ -100,6 +104,14 @@ static int begin(model_t *m, const policy_view_t *view, reason_t *why) {
     if (!rgb)
         return reason_set(why, "the environment shows no goal from its camera '%s'", slot->name);
     return player_goal(m->player, 0, rgb, slot->image_w, slot->image_h, why);
+}
+
+/* Begins an episode: what the policy has besides observations. */
+static int begin(model_t *m, const policy_view_t *view, reason_t *why) {
+    player_reset(m->player, 0, m->task);
+    if (show_goal(m, view, why)) return -1;
+    rng_t draw = rng_fold(rng_make(view->seed, "policy.prompt"), view->episode);
+    return m->prompts ? prompts_feed(m->prompts, m->player, 0, draw, why) : 0;
 }
 
 int policy_model_turn(void *model, const policy_view_t *view, const env_action_t *given,

@@ -90,5 +90,24 @@ refused 0 "goal does nothing with --policy random" gato act --env grid --policy 
 refused 0 "goal_ahead has no effect" gato train --data grid.lmdb --config policy.json --out x1 --set data.goal_ahead=3
 refused 4 "no task of the policy has a slot of goals" gato train --init plain --data grid.lmdb --set data.goal=end --out x2
 does "texts" tokenize text --in "$top/README.md" --out text.lmdb
+# --- prompts: the end of a record is fed before each episode
+play --prompt grid.lmdb:3 --threads 1 >prompt.out
+play --prompt grid.lmdb:3 --threads 2 >prompt2.out
+play --prompt grid.lmdb:3 --threads 1 --context rebuild >prompt3.out
+play --prompt grid.lmdb:3 --goal env --threads 1 >both.out
+play --prompt grid.lmdb --threads 2 >any.out
+[ -s prompt.out ] && cmp prompt.out prompt2.out && cmp prompt.out prompt3.out
+verdict $? "a prompt, 1 and 2 workers, over the cache and rebuilt: $(cat prompt.out prompt2.out prompt3.out)"
+[ -s any.out ] && [ -s both.out ]
+verdict $? "a prompt drawn by each episode, and one with a goal"
+refused 2 "no such record of task 'grid'" gato act --env grid --model end --episodes 1 --prompt grid.lmdb:99
+refused 2 "nowhere.lmdb" gato act --env grid --model end --episodes 1 --prompt nowhere.lmdb:1
+does "another tokenizer" vqvae train --data "$top/data/reacher" --config vq.json --out vq2 --seed 9 --threads 1
+does "its codes" tokenize episodes --in grid --model vq2 --out grid2.lmdb
+refused 4 "does not fit the policy" gato act --env grid --model end --episodes 1 --prompt grid2.lmdb:0
+refused 4 "does not know the task" gato act --env grid --model end --episodes 1 --prompt text.lmdb:0
+learn single --set train.window=1
+refused 2 "no room for a prompt" gato act --env grid --model single --episodes 1 --prompt grid.lmdb:0
+refused 0 "prompt does nothing with --policy expert" gato act --env grid --policy expert --episodes 1 --prompt grid.lmdb:0
 refused 2 "data.goal would do nothing" gato train --data text.lmdb --config policy.json --out x3 --set data.goal=end
 finish

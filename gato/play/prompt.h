@@ -1,5 +1,5 @@
-/* prompt.h - what a policy is fed before each episode: the end of a recorded one. NEKO evaluates with
- * a context that is all prompt, from which timesteps then fall out whole, oldest first. */
+/* prompt.h - what a policy is fed before each episode: the end of a recorded one. NEKO evaluates
+ * with a context that is all prompt, from which timesteps then fall out whole, oldest first. */
 #ifndef GATO_PROMPT_H
 #define GATO_PROMPT_H
 

@@ -119,8 +119,8 @@ void dataset_sequence(const dataset_t *d, size_t source, uint32_t task, side_t s
 /* The first sequence of record `id` of a source (for trace); false if there is no such record. */
 bool dataset_first_sequence(const dataset_t *d, size_t source, uint64_t id, sequence_t *w);
 
-/* The last n timesteps of record `id` of a source, all of a shorter one: a prompt. false if there is
- * no such record, or it is of another task. */
+/* The last n timesteps of record `id` of a source, all of a shorter one: a prompt. false if there
+ * is no such record, or it is of another task. */
 bool dataset_end(const dataset_t *d, size_t source, uint64_t id, uint32_t task, size_t n,
                  sequence_t *w);
 

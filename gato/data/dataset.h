@@ -10,6 +10,7 @@
 #define GATO_DATASET_H
 
 #include "common/base/cli.h"
+#include "common/io/image/image.h"
 #include "common/io/token_db/token_db.h"
 #include "gato/model/batch.h"
 #include "gato/task/vocabulary.h"
@@ -27,11 +28,26 @@ typedef struct {
     uint32_t *step;     /* [n_steps] timesteps of the record in order: [prompt, main] */
     size_t n_steps, n_prompt;
     bool lone; /* its steps are samples of an episode, not consecutive (tokenize --spread) */
+    /* The slot of the task that is a goal (data.goal; -1 = none, or left out), the record's slot
+     * that it comes from, and how many timesteps on it lies; 0 = at the record's end. */
+    int32_t goal, goal_from;
+    uint32_t goal_ahead;
     size_t text_first, text_len; /* the piece of the record's text */
     float *scaled;               /* owned: acted vectors that were scaled anew for the model */
     uint64_t sample;             /* the sample's number in the whole training, for random draws */
 } sequence_t;
 void sequence_release(sequence_t *w);
+/* The timesteps of a sequence; they point into it. */
+typedef struct {
+    timestep_t *step; /* [n] */
+    size_t n;
+    image_t *image; /* [n_images] those that were decoded */
+    size_t n_images;
+} sequence_steps_t;
+/* 0, or -1 with a reason as sequence_add. Release with sequence_steps_release, in both cases. */
+int sequence_steps(const gato_config_t *c, const sequence_t *w, sequence_steps_t *out,
+                   reason_t *why);
+void sequence_steps_release(sequence_steps_t *s);
 /* Adds a sequence to a batch of a model whose tasks are the dataset's (or adopted ones). 0, or -1
  * with a reason: a kept image that cannot be decoded, named by shard, record and step. */
 int sequence_add(batch_t *b, const sequence_t *w, reason_t *why);
@@ -102,6 +118,11 @@ void dataset_sequence(const dataset_t *d, size_t source, uint32_t task, side_t s
                       sequence_t *w);
 /* The first sequence of record `id` of a source (for trace); false if there is no such record. */
 bool dataset_first_sequence(const dataset_t *d, size_t source, uint64_t id, sequence_t *w);
+
+/* The last n timesteps of record `id` of a source, all of a shorter one: a prompt. false if there
+ * is no such record, or it is of another task. */
+bool dataset_end(const dataset_t *d, size_t source, uint64_t id, uint32_t task, size_t n,
+                 sequence_t *w);
 
 /* How many of `steps` timesteps are prompt and how many main part: main = round(steps / 2), halves
  * to even, but at least 1. */

@@ -59,6 +59,18 @@ int player_lanes(player_t *p, size_t n, reason_t *why);
 /* Begins an episode of a bound task in a lane: forgets the last one. */
 void player_reset(player_t *p, size_t lane, uint32_t task);
 
+/* The number of the body's camera for the goals of a bound task, or -1: the policy has no slot of
+ * goals (data.goal), or the body no such camera. */
+int player_goal_camera(const player_t *p, uint32_t task);
+/* Shows the lane a goal, an image of w x h pixels, in every timestep from now to the reset; without
+ * one the slot is missing. 0, or -1 with a reason: no slot of goals, a size that does not fit. */
+int player_goal(player_t *p, size_t lane, const uint8_t *rgb, size_t w, size_t h, reason_t *why);
+
+/* Feeds a lane a timestep of a record of its task, as data hold it, with the actions that were
+ * done: a prompt. The slot of goals holds the lane's goal. What it points to lives until the
+ * lane is reset. 0, or -1 with a reason: an image that does not fit. */
+int player_feed(player_t *p, size_t lane, const timestep_t *step, reason_t *why);
+
 /* One timestep of a lane. */
 typedef struct {
     size_t lane;

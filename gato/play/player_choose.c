@@ -301,24 +301,41 @@ int player_check_given(const player_t *p, const lane_t *lane, const env_action_t
     return 0;
 }
 
+/* The tokens of an acted slot whose values lie in the lane. */
+static void add_tokens(const player_t *p, lane_t *lane, const slot_t *slot, uint32_t first) {
+    const tokens_t *t = &p->m->tokens;
+    for (uint32_t i = first; i < first + slot->width; i++)
+        add_token(lane, slot->kind == SLOT_VECTOR
+                            ? tokens_continuous(t) + tokens_bin(lane->scaled[i], t->bins)
+                            : tokens_discrete(t) + lane->discrete[i]);
+}
+
 void player_take_given(const player_t *p, lane_t *lane, const env_action_t *given) {
     const task_t *task = task_of(p, lane);
     const binding_t *b = &p->binding[lane->task];
-    const tokens_t *t = &p->m->tokens;
     for (uint32_t k = 0; k < task->n_slots; k++) {
         const slot_t *slot = &task->slot[k];
         if (slot->side != SIDE_ACTED) continue;
         uint32_t first = first_column(task, k);
-        if (slot->kind == SLOT_VECTOR) {
+        if (slot->kind == SLOT_VECTOR)
             scaling_from_units(slot, given->vector + b->column[k], lane->scaled + first);
-            for (uint32_t i = 0; i < slot->width; i++)
-                add_token(lane,
-                          tokens_continuous(t) + tokens_bin(lane->scaled[first + i], t->bins));
-        } else {
+        else
             memcpy(lane->discrete + first, given->discrete + b->column[k],
                    slot->width * sizeof(uint32_t));
-            for (uint32_t i = 0; i < slot->width; i++)
-                add_token(lane, tokens_discrete(t) + lane->discrete[first + i]);
-        }
+        add_tokens(p, lane, slot, first);
+    }
+}
+
+void player_take_stored(const player_t *p, lane_t *lane, const timestep_t *step) {
+    const task_t *task = task_of(p, lane);
+    for (uint32_t k = 0; k < task->n_slots; k++) {
+        const slot_t *slot = &task->slot[k];
+        const slot_value_t *v = &step->slot[k];
+        if (slot->side != SIDE_ACTED || !slot_value_present(v)) continue;
+        uint32_t first = first_column(task, k);
+        if (v->vector) memcpy(lane->scaled + first, v->vector, slot->width * sizeof(float));
+        if (v->discrete)
+            memcpy(lane->discrete + first, v->discrete, slot->width * sizeof(uint32_t));
+        add_tokens(p, lane, slot, first);
     }
 }

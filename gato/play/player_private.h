@@ -45,6 +45,7 @@ typedef struct {
     size_t n_waiting;
     float *hidden; /* [D] of the last token that ran */
     seen_t *past;  /* rebuild: ring [window] */
+    seen_t goal;   /* the goal of the episode in its slot, if there is one */
 
     /* the push at hand */
     seen_t now;
@@ -119,5 +120,7 @@ const float *player_read(player_t *p, lane_t *const *lane, size_t n, uint32_t lo
 int player_check_given(const player_t *p, const lane_t *lane, const env_action_t *given,
                        reason_t *why);
 void player_take_given(const player_t *p, lane_t *lane, const env_action_t *given);
+/* Takes the actions of a timestep of data; those of a missing slot have no tokens. */
+void player_take_stored(const player_t *p, lane_t *lane, const timestep_t *step);
 
 #endif

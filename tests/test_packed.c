@@ -48,8 +48,8 @@ static void check(kern_weights_t kind, bool tb, bool biased, const size_t *s, do
     CHECK(e <= tolerance, "kind %d, tb %d, %zu x %zu x %zu: %.3g", kind, tb, M, N, K, e);
     /* against the weights that it claims to use, the sums are as good as those of floats */
     kern_unpack(kind, tb, K, N, packed, seen);
-    if (kind ==
-        WEIGHTS_Q8) { /* rows of whole numbers, 127 the largest of each 64, are bytes already */
+    if (kind == WEIGHTS_Q8 ||
+        kind == WEIGHTS_Q4) { /* rows of whole numbers, 127 the largest of each 64, are bytes already */
         for (size_t i = 0; i < M; i++)
             for (size_t k = 0; k < K; k++)
                 x[i * K + k] = ldexpf(
@@ -68,6 +68,7 @@ TEST(products) {
             check(WEIGHTS_F32, form & 1, form & 2, sizes[i], 3e-7);
             check(WEIGHTS_BF16, form & 1, form & 2, sizes[i], 1.0 / 256);
             check(WEIGHTS_Q8, form & 1, form & 2, sizes[i], 0.02);
+            check(WEIGHTS_Q4, form & 1, form & 2, sizes[i], 0.2);
         }
 }
 
@@ -123,7 +124,7 @@ TEST(rows_stand_alone) {
     enum { M = 11, N = 330, K = 700 };
     float *x = draw("x", M * K), *W = draw("W", K * N), *all = draw("a", M * N),
           *one = draw("o", M * N);
-    for (int kind = WEIGHTS_F32; kind <= WEIGHTS_Q8; kind++) {
+    for (int kind = WEIGHTS_F32; kind <= WEIGHTS_Q4; kind++) {
         void *packed = malloc(kern_pack_bytes((kern_weights_t)kind, K, N));
         kern_pack((kern_weights_t)kind, true, K, N, W, packed);
         pool_set_threads(1);
@@ -165,7 +166,7 @@ TEST(columns_stand_alone) {
     enum { M = 9, N = 330, K = 300 };
     float *x = draw("x", M * K), *W = draw("W", K * N), *b = draw("b", N), *all = draw("a", M * N),
           *some = draw("s", M * N + 1);
-    for (int kind = WEIGHTS_F32; kind <= WEIGHTS_Q8; kind++) {
+    for (int kind = WEIGHTS_F32; kind <= WEIGHTS_Q4; kind++) {
         void *packed = malloc(kern_pack_bytes((kern_weights_t)kind, K, N));
         kern_pack((kern_weights_t)kind, true, K, N, W, packed);
         for (size_t m = 1; m <= M; m += 4) {

@@ -148,4 +148,3 @@ void kern_unpack(kern_weights_t kind, bool tb, size_t K, size_t N, const void *p
             W[tb ? n * K + k : k * N + n] =
                 unpacked(kind, (const uint8_t *)packed + n / NR * bytes, k, n % NR);
 }
-

@@ -15,17 +15,6 @@ static size_t width(const gato_model_t *m) {
     return (size_t)m->config.model.width;
 }
 
-int gato_weights_named(const char *name, kern_weights_t *kind, reason_t *why) {
-    static const char *const names[] = {
-        [WEIGHTS_F32] = "f32", [WEIGHTS_BF16] = "bf16", [WEIGHTS_Q8] = "q8", [WEIGHTS_Q4] = "q4"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(name, names[i])) {
-            *kind = (kern_weights_t)i;
-            return 0;
-        }
-    return reason_set(why, "'%s' is no storage of weights: f32, bf16, q8 or q4", name);
-}
-
 /* ---- names ---- */
 
 const char *model_tensor_name(const char *name, char buf[3 * TASK_NAME]) {

@@ -36,7 +36,7 @@ static options_t parse(int argc, char **argv) {
         {"--context", CLI_STR, &o.stage.context, "HOW",
          "cache, or rebuild (run the whole context for every token)", false},
         {"--weights", CLI_STR, &o.stage.weights, "BITS",
-         "f32, bf16 or q8: how the weights of linear layers are stored at play", false},
+         "f32, bf16, q8 or q4: how the weights of linear layers are stored at play", false},
         {"--strip", CLI_STR, &o.strip, "FILE",
          "write a PNG of ten frames of the first episode, a row for each camera", false},
         {"--seed", CLI_U64, &o.play.seed, "S",

@@ -142,7 +142,8 @@ static void parse(args_t *a, int argc, char **argv, bool answers) {
         {"--most", CLI_INT, &a->most, "N", "tokens of a text; what has not ended then is cut",
          false},
         {"--seed", CLI_U64, &a->seed, "S", "of the draws", false},
-        {"--weights", CLI_STR, &a->weights, "BITS", "f32, bf16 or q8", false},
+        {"--weights", CLI_STR, &a->weights, "BITS",
+         "f32, bf16, q8 or q4: how the weights of linear layers are stored", false},
         {"--threads", CLI_INT, &a->threads, "N", "threads (0 = all processors)", false},
         {0},
     };
@@ -184,6 +185,7 @@ static void open_policy(writing_t *w) {
     player_opts_t o = {.decode = -1, .temperature = -1};
     if (gato_weights_named(w->args->weights, &o.weights, &why))
         die(RC_USAGE, "--weights: %s", why.text);
+    gato_weights_warn(o.weights, false);
     w->player = player_open(w->args->model, &o, &rc, &why);
     if (!w->player) die(rc, "%s", why.text);
     int task = player_writes(w->player, w->args->task, &why);

@@ -8,9 +8,20 @@
 #include <stdio.h>
 #include <string.h>
 
-/* source, task: NULL = all. */
-static void print(const gato_model_t *m, const char *source, const char *task, size_t records,
-                  uint32_t number, const gato_metrics_t *f) {
+/* What is measured: a dataset's side through one pair of graphs. */
+typedef struct {
+    gato_graphs_t *graphs;
+    gato_graphs_t *exact; /* 32 bits per weight beside fewer; NULL: the graphs have them */
+    const char *weights;  /* the name of how the graphs' weights are stored */
+    const dataset_t *data;
+    side_t side;
+    size_t limit;
+} measuring_t;
+
+/* source, task: NULL = all; exact: the metrics with 32 bits per weight, unread where f has them. */
+static void print(const measuring_t *e, const char *source, const char *task, size_t records,
+                  uint32_t number, const gato_metrics_t *f, const gato_metrics_t *exact) {
+    const gato_model_t *m = gato_graphs_model(e->graphs);
     jsonw_t w = {0};
     jsonw_begin(&w);
     jsonw_str(&w, "source", source);
@@ -18,6 +29,10 @@ static void print(const gato_model_t *m, const char *source, const char *task, s
     jsonw_int(&w, "records", (int64_t)records);
     jsonw_int(&w, "tokens", (int64_t)metrics_positions(f, number));
     metrics_members(m, f, number, &w);
+    if (e->exact) {
+        jsonw_str(&w, "weights", e->weights);
+        jsonw_float(&w, "loss_f32", (float)metrics_loss(m, exact, number));
+    }
     puts(jsonw_end(&w));
     jsonw_free(&w);
 }
@@ -51,28 +66,35 @@ static void say_untrained(const gato_model_t *m, const dataset_t *d, side_t side
 }
 
 /* A line per source and task, then one over all if there are several. */
-static void evaluate(gato_graphs_t *g, const dataset_t *d, side_t side, size_t limit) {
-    const gato_model_t *m = gato_graphs_model(g);
-    gato_metrics_t all;
+static void evaluate(const measuring_t *e) {
+    const gato_model_t *m = gato_graphs_model(e->graphs);
+    const dataset_t *d = e->data;
+    gato_metrics_t all, all_exact;
     size_t lines = 0, records = 0;
     gato_metrics_init(&all, m);
+    gato_metrics_init(&all_exact, m);
     for (size_t i = 0; i < dataset_sources(d); i++)
         for (uint32_t t = 0; t < m->tasks.n; t++) {
             if (!dataset_records(d, i, t, SIDE_ALL)) continue;
-            gato_metrics_t f;
+            gato_metrics_t f, exact;
             gato_metrics_init(&f, m);
-            metrics_over(g, d, i, t, side, limit, &f);
-            size_t n = dataset_records(d, i, t, side);
-            print(m, dataset_source(d, i), m->tasks.v[t].name, n, t, &f);
+            gato_metrics_init(&exact, m);
+            metrics_over(e->graphs, d, i, t, e->side, e->limit, &f);
+            if (e->exact) metrics_over(e->exact, d, i, t, e->side, e->limit, &exact);
+            size_t n = dataset_records(d, i, t, e->side);
+            print(e, dataset_source(d, i), m->tasks.v[t].name, n, t, &f, &exact);
             gato_metrics_add(&all, &f);
+            gato_metrics_add(&all_exact, &exact);
             gato_metrics_release(&f);
+            gato_metrics_release(&exact);
             lines++;
             records += n;
         }
     if (lines > 1)
-        print(m, dataset_sources(d) > 1 ? NULL : dataset_source(d, 0), NULL, records, METRICS_ALL,
-              &all);
+        print(e, dataset_sources(d) > 1 ? NULL : dataset_source(d, 0), NULL, records, METRICS_ALL,
+              &all, &all_exact);
     gato_metrics_release(&all);
+    gato_metrics_release(&all_exact);
 }
 
 int cmd_gato_eval(int argc, char **argv) {
@@ -86,7 +108,8 @@ int cmd_gato_eval(int argc, char **argv) {
         {"--limit", CLI_INT, &limit, "N", "at most N sequences per source and task (0 = all)",
          false},
         {"--weights", CLI_STR, &weights, "BITS",
-         "f32, bf16 or q8: measure what fewer bits per weight cost", false},
+         "f32, bf16, q8 or q4: measure what fewer bits per weight cost; adds weights and loss_f32",
+         false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys: holdout, split_by", false},
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
@@ -117,7 +140,9 @@ int cmd_gato_eval(int argc, char **argv) {
     gato_graphs_t *g = gato_graphs_new(m, (graph_opts_t){.packed = packed});
     say_empty(d, side, m->config.data.holdout);
     say_untrained(m, d, side);
-    evaluate(g, d, side, (size_t)limit);
+    gato_graphs_t *exact = packed ? gato_graphs_new(m, (graph_opts_t){0}) : NULL;
+    evaluate(&(measuring_t){g, exact, weights, d, side, (size_t)limit});
+    gato_graphs_free(exact);
     gato_graphs_free(g);
     nn_packed_free(packed);
     dataset_close(d);

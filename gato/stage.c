@@ -124,6 +124,7 @@ static void check(stage_t *s) {
     };
     if (gato_weights_named(a->weights, &s->how.player.weights, &why))
         die(RC_USAGE, "--weights %s", why.text);
+    if (s->policy->needs_model) gato_weights_warn(s->how.player.weights, true);
     warn_idle(s);
 }
 

@@ -365,6 +365,7 @@ TEST(names_of_tensors) {
 TEST(storages_of_weights_have_names) {
     kern_weights_t kind;
     reason_t why;
+    CHECK(!gato_weights_named("q4", &kind, &why) && kind == WEIGHTS_Q4);
     CHECK(!gato_weights_named("bf16", &kind, &why) && kind == (kern_weights_t)1);
     CHECK(gato_weights_named("f64", &kind, &why) == -1 && strstr(why.text, "'f64'"));
 }
@@ -456,4 +457,5 @@ TEST(many_logits_are_made_in_slices) {
     double exact = check_slices(WEIGHTS_F32);
     CHECK(check_slices(WEIGHTS_BF16) != exact);
     CHECK(fabs(check_slices(WEIGHTS_Q8) - exact) > 1e-3);
+    CHECK(fabs(check_slices(WEIGHTS_Q4) - exact) > 1e-3);
 }

@@ -1,5 +1,5 @@
-/* test_packed.c - linear layers over packed weights against loops in double; what 16 and 8 bits may
- * lose. */
+/* test_packed.c - linear layers over packed weights against loops in double; what 16, 8 and 4
+ * bits may lose. */
 #include "tests/test.h"
 
 #include "common/base/pool.h"
@@ -48,7 +48,7 @@ static void check(kern_weights_t kind, bool tb, bool biased, const size_t *s, do
     CHECK(e <= tolerance, "kind %d, tb %d, %zu x %zu x %zu: %.3g", kind, tb, M, N, K, e);
     /* against the weights that it claims to use, the sums are as good as those of floats */
     kern_unpack(kind, tb, K, N, packed, seen);
-    if (kind ==
+    if (kind >=
         WEIGHTS_Q8) { /* rows of whole numbers, 127 the largest of each 64, are bytes already */
         for (size_t i = 0; i < M; i++)
             for (size_t k = 0; k < K; k++)
@@ -68,6 +68,7 @@ TEST(products) {
             check(WEIGHTS_F32, form & 1, form & 2, sizes[i], 3e-7);
             check(WEIGHTS_BF16, form & 1, form & 2, sizes[i], 1.0 / 256);
             check(WEIGHTS_Q8, form & 1, form & 2, sizes[i], 0.02);
+            check(WEIGHTS_Q4, form & 1, form & 2, sizes[i], 0.2);
         }
 }
 
@@ -91,6 +92,55 @@ TEST(eight_bits_round_to_the_nearest) {
         }
     free(W);
     free(packed);
+}
+
+/* Half a step of a block's scale, an eighth of its largest; a whole one where the other sign would
+ * need an 8. Blocks have 32 weights, the last one fewer; those of zeros stay zero. */
+TEST(four_bits_round_to_the_nearest) {
+    enum { K = 107, N = 20 };
+    float *W = draw("W", K * N), seen[K * N];
+    for (size_t k = 32; k < 64; k++)
+        for (size_t n = 0; n < N; n++) W[k * N + n] *= n ? 1000 : 0;
+    W[0] = 5, W[N] = -5; /* the first of two as large becomes -8 */
+    void *packed = malloc(kern_pack_bytes(WEIGHTS_Q4, K, N));
+    kern_pack(WEIGHTS_Q4, false, K, N, W, packed);
+    kern_unpack(WEIGHTS_Q4, false, K, N, packed, seen);
+    for (size_t n = 0; n < N; n++)
+        for (size_t k0 = 0; k0 < K; k0 += 32) {
+            float largest = 0;
+            for (size_t k = k0; k < K && k < k0 + 32; k++)
+                if (fabsf(W[k * N + n]) > fabsf(largest)) largest = W[k * N + n];
+            for (size_t k = k0; k < K && k < k0 + 32; k++) {
+                float w = W[k * N + n], step = fabsf(largest) / 8;
+                bool beyond = w * largest < 0 && fabsf(w) > 7.5f * step;
+                CHECK(fabsf(seen[k * N + n] - w) <= step * (beyond ? 1.0001f : 0.5001f), "%zu, %zu",
+                      k, n);
+                CHECK(w != largest || seen[k * N + n] == w, "the largest is kept");
+            }
+        }
+    CHECK(seen[0] == 5 && seen[N] == 7 * -0.625f);
+    free(W);
+    free(packed);
+}
+
+/* The extremes of both sides: no sum of bytes overflows. */
+TEST(extremes_stay_exact) {
+    enum { K = 192, N = 17, M = 9 };
+    float W[K * N], x[M * K], y[M * N];
+    for (int kind = WEIGHTS_Q8; kind <= WEIGHTS_Q4; kind++)
+        for (int signs = 0; signs < 4; signs++) {
+            float most = kind == WEIGHTS_Q8 ? 127 : 8;
+            for (size_t i = 0; i < K * N; i++) W[i] = signs & 1 ? -most : most;
+            for (size_t i = 0; i < M * K; i++) x[i] = signs & 2 ? -127 : 127;
+            void *packed = malloc(kern_pack_bytes((kern_weights_t)kind, K, N));
+            kern_pack((kern_weights_t)kind, false, K, N, W, packed);
+            for (size_t m = 1; m <= M; m += 4) {
+                kern_packed_linear((kern_weights_t)kind, m, N, K, x, packed, NULL, y);
+                for (size_t i = 0; i < m * N; i++)
+                    CHECK(y[i] == K * W[0] * x[0], "kind %d: %g", kind, (double)y[i]);
+            }
+            free(packed);
+        }
 }
 
 /* Rounding the rows: half a step of each value's block at most; no number stays none. */
@@ -123,7 +173,7 @@ TEST(rows_stand_alone) {
     enum { M = 11, N = 330, K = 700 };
     float *x = draw("x", M * K), *W = draw("W", K * N), *all = draw("a", M * N),
           *one = draw("o", M * N);
-    for (int kind = WEIGHTS_F32; kind <= WEIGHTS_Q8; kind++) {
+    for (int kind = WEIGHTS_F32; kind <= WEIGHTS_Q4; kind++) {
         void *packed = malloc(kern_pack_bytes((kern_weights_t)kind, K, N));
         kern_pack((kern_weights_t)kind, true, K, N, W, packed);
         pool_set_threads(1);
@@ -165,7 +215,7 @@ TEST(columns_stand_alone) {
     enum { M = 9, N = 330, K = 300 };
     float *x = draw("x", M * K), *W = draw("W", K * N), *b = draw("b", N), *all = draw("a", M * N),
           *some = draw("s", M * N + 1);
-    for (int kind = WEIGHTS_F32; kind <= WEIGHTS_Q8; kind++) {
+    for (int kind = WEIGHTS_F32; kind <= WEIGHTS_Q4; kind++) {
         void *packed = malloc(kern_pack_bytes((kern_weights_t)kind, K, N));
         kern_pack((kern_weights_t)kind, true, K, N, W, packed);
         for (size_t m = 1; m <= M; m += 4) {

@@ -238,9 +238,9 @@ TEST(coarser_weights_play_almost_the_same) {
     static const struct {
         kern_weights_t weights;
         double least, most;
-    } kind[] = {{WEIGHTS_BF16, 1e-6, 0.1}, {WEIGHTS_Q8, 1e-6, 0.2}};
+    } kind[] = {{WEIGHTS_BF16, 1e-6, 0.1}, {WEIGHTS_Q8, 1e-6, 0.2}, {WEIGHTS_Q4, 1e-6, 0.6}};
     static game_t exact, coarse;
-    for (size_t k = 0; k < 2; k++) {
+    for (size_t k = 0; k < 3; k++) {
         gato_model_t *m = make_run(&odd[3], 3, 2);
         player_t *p = open_run(&(player_opts_t){.decode = DECODE_MEAN}, &odd[3]),
                  *q = open_run(&(player_opts_t){.decode = DECODE_MEAN, .weights = kind[k].weights},

@@ -1,5 +1,5 @@
 /* packed.h - linear layers over weights that are packed once, for networks that only run forward
- * (packed.c). The promises of kernel.h hold. */
+ * (packed.c, packed_linear.c). The promises of kernel.h hold. */
 #ifndef KERNEL_PACKED_H
 #define KERNEL_PACKED_H
 
@@ -15,7 +15,10 @@ typedef enum {
     /* A signed byte per weight and a float scale per 64 weights of a column (symmetric: the largest
      * magnitude becomes 127). The values of a row are rounded to bytes likewise, so a block of 64
      * products is summed in integers; the sums of blocks are floats. */
-    WEIGHTS_Q8
+    WEIGHTS_Q8,
+    /* A number from -8 to 7 per weight and a float scale per 32 weights of a column: the weight of
+     * the largest magnitude becomes -8. Rows are rounded to bytes as with WEIGHTS_Q8. */
+    WEIGHTS_Q4
 } kern_weights_t;
 
 /* Bytes of kern_pack's output for W[K,N]. */

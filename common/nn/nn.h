@@ -82,7 +82,7 @@ var_t nn_downsample(nn_t *nn, const char *name, var_t x);
 var_t nn_groupnorm(nn_t *nn, const char *name, var_t x, size_t groups, float eps, bool silu);
 var_t nn_layernorm(nn_t *nn, const char *name, var_t x, float eps);
 
-/* ---- packed.c: linear layers over 32, 16 or 8 bits per weight ----
+/* ---- packed.c: linear layers over 32, 16, 8 or 4 bits per weight ----
  *
  * For tapes that only run forward. A matrix is packed when a layer first asks for it; the
  * parameters stay as they are and must not change any more. */

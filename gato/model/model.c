@@ -15,16 +15,6 @@ static size_t width(const gato_model_t *m) {
     return (size_t)m->config.model.width;
 }
 
-int gato_weights_named(const char *name, kern_weights_t *kind, reason_t *why) {
-    static const char *const names[] = {"f32", "bf16", "q8"};
-    for (int i = 0; i < 3; i++)
-        if (!strcmp(name, names[i])) {
-            *kind = (kern_weights_t)i;
-            return 0;
-        }
-    return reason_set(why, "'%s' is no storage of weights: f32, bf16 or q8", name);
-}
-
 /* ---- names ---- */
 
 const char *model_tensor_name(const char *name, char buf[3 * TASK_NAME]) {

@@ -57,9 +57,14 @@ gato_model_t *gato_model_blank(const gato_config_t *c, const vocabulary_t *v, co
 void gato_model_free(gato_model_t *m);
 /* How many floats are parameters: all but the codebooks, also where train.freeze keeps them. */
 size_t gato_model_parameters(const gato_model_t *m);
-/* "f32", "bf16" or "q8": how forward-only use stores the weights of linear layers. -1 with a reason
- * for another name. */
+/* ---- storage.c ----
+ * "f32", "bf16", "q8" or "q4": how forward-only use stores the weights of linear layers. -1 with a
+ * reason for another name. */
 int gato_weights_named(const char *name, kern_weights_t *kind, reason_t *why);
+/* Warns, in one line, where that was measured to be slower than f32 with the kernels in use.
+ *
+ *   rows  layers see many rows at a time (a control step), else one or few (the next id of a text) */
+void gato_weights_warn(kern_weights_t kind, bool rows);
 /* The number of the pool of a task's slot. */
 size_t gato_model_pool(const gato_model_t *m, uint32_t task, uint32_t slot);
 /* A name as a part of a tensor's name: letters, digits, '_' and '-' stay; every other byte becomes

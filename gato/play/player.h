@@ -32,7 +32,7 @@ typedef struct player_opts {
     bool blank;             /* the policy sees black images, whatever the cameras show */
     int decode;             /* decode_t, or -1 = the RUN's act.decode */
     double temperature;     /* below 0 = the RUN's act.temperature; 0 = the likeliest */
-    kern_weights_t weights; /* how linear layers are stored: 32, 16 or 8 bits per weight */
+    kern_weights_t weights; /* how linear layers are stored: 32, 16, 8 or 4 bits per weight */
 } player_opts_t;
 
 typedef struct player player_t;

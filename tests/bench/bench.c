@@ -16,7 +16,7 @@
  *       one thread reads and decodes the folder's images, 1,000 at most
  *   control RUN RGB FILL STEPS HOW
  *       STEPS timed steps of a policy behind FILL others;
- *       HOW: cache, rebuild, or cache with bf16 or q8 weights
+ *       HOW: cache, rebuild, or cache with bf16, q8 or q4 weights
  *   first RUN RGB
  *       opens a policy and acts once
  *   images DIR RGB COUNT FOLDER...

@@ -344,9 +344,9 @@ def control(b):
 
 
 def weights(b):
-    """16 and 8 bits a weight beside our own 32."""
+    """16, 8 and 4 bits a weight beside our own 32."""
     run, images = once(b, "policy-wide", lambda out: b.program("gato", *gato_arguments(b, WIDE, out, 2, 1))), raw(b)
-    told = {how: [] for how in ("cache", "bf16", "q8")}
+    told = {how: [] for how in ("cache", "bf16", "q8", "q4")}
     for _ in range(ROUNDS):
         for how, ms in told.items():
             ms.append(b.ask(f"control {run} {images} {WIDE['context'] // STEP + 2} 40 {how}")["p50"])

@@ -41,11 +41,11 @@ verdict $? "AVX2 has vectors of 32 bytes"
 [ "$(instructions zmm "$kernels"/*.avx512.o)" -gt 1000 ]
 verdict $? "AVX-512 has vectors of 64 bytes"
 for level in base avx2 avx512; do
-    ! objdump -d "$kernels/packed.$level.o" | grep -q dpbusd
+    ! objdump -d "$kernels/packed_linear.$level.o" | grep -q dpbusd
     verdict $? "$level does without VNNI"
 done
 for level in avx2_vnni avx512_vnni; do
-    objdump -d "$kernels/packed.$level.o" | grep -q dpbusd
+    objdump -d "$kernels/packed_linear.$level.o" | grep -q dpbusd
     verdict $? "$level uses VNNI"
 done
 # What a level defines for others bears its name, so that the linker cannot mix it up with another's.

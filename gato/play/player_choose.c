@@ -1,6 +1,7 @@
 /* player_choose.c - hidden states become actions: slot after slot, column after column.
  *
- * A slot that a head reads at the separator has all its columns at once (regression). The columns
+ * A slot that a head reads at the separator has all its columns at once (regression), maybe those of
+ * the next timesteps too: what a chunk holds is not read again (player_chunk.c). The columns
  * of any other are tokens: each is chosen from the logits of its own range at the token before it,
  * and runs before the next one is chosen. What does the reading is recorded for a slot or a range
  * and so many rows; lanes that ask the same at the same time are read together.
@@ -139,13 +140,39 @@ static const task_t *task_of(const player_t *p, const lane_t *lane) {
     return &p->m->tasks.v[lane->task];
 }
 
+/* A slot does what the lane's chunks say. */
+static void do_planned(const player_t *p, lane_t *lane) {
+    const task_t *task = task_of(p, lane);
+    const slot_t *slot = &task->slot[lane->slot];
+    const tokens_t *t = &p->m->tokens;
+    uint32_t first = first_column(task, lane->slot);
+    for (uint32_t i = first; i < first + slot->width; i++) {
+        lane->scaled[i] = fminf(1, fmaxf(-1, lane_does(p, lane, i)));
+        add_token(lane, tokens_continuous(t) + tokens_bin(lane->scaled[i], t->bins));
+    }
+    lane->slot++;
+}
+
+/* The next slot that is acted and has to be read; NULL = there is none. */
+static const slot_t *next_slot(const player_t *p, lane_t *lane) {
+    const task_t *task = task_of(p, lane);
+    while (lane->slot < task->n_slots) {
+        const slot_t *slot = &task->slot[lane->slot];
+        if (slot->side != SIDE_ACTED)
+            lane->slot++;
+        else if (!lane->plans && head_that_plays(p, slot)->play.record)
+            do_planned(p, lane);
+        else
+            return slot;
+    }
+    return NULL;
+}
+
 /* What the lane asks for next; false: it has all its actions. *run: its waiting tokens must run
  * first. */
 static bool next_read(const player_t *p, lane_t *lane, read_t *r, bool *run) {
-    const task_t *task = task_of(p, lane);
-    while (lane->slot < task->n_slots && task->slot[lane->slot].side != SIDE_ACTED) lane->slot++;
-    if (lane->slot == task->n_slots) return false;
-    const slot_t *slot = &task->slot[lane->slot];
+    const slot_t *slot = next_slot(p, lane);
+    if (!slot) return false;
     *r = (read_t){.rows = 1};
     *run = false;
     if (head_that_plays(p, slot)->play.record) {
@@ -169,14 +196,9 @@ static void take(const player_t *p, const player_turn_t *turn, lane_t *lane, con
     uint32_t first = first_column(task, lane->slot), bin;
     uint32_t drawn =
         slot->kind == SLOT_VECTOR ? 0 : (uint32_t)task_width(task, SIDE_ACTED, SLOT_VECTOR);
-    const tokens_t *t = &p->m->tokens;
     if (r->whole) {
-        for (uint32_t i = 0; i < slot->width; i++) {
-            float v = fminf(1, fmaxf(-1, out[i]));
-            lane->scaled[first + i] = v;
-            add_token(lane, tokens_continuous(t) + tokens_bin(v, t->bins));
-        }
-        lane->slot++;
+        lane_plan(p, lane, first, slot->width, out);
+        do_planned(p, lane);
         return;
     }
     double u = rng_uniform64(turn->draw, drawn + first + lane->column);
@@ -218,7 +240,9 @@ static void read_all(player_t *p, player_turn_t *const *turn, lane_t *const *lan
                        D * sizeof *rows);
         plan_forward(r->plan);
         const float *out = plan_data(r->plan, r->out);
-        size_t width = key.whole ? task_of(p, lane[i])->slot[key.slot].width : key.hi - key.lo;
+        size_t width = key.hi - key.lo;
+        if (key.whole)
+            width = task_of(p, lane[i])->slot[key.slot].width * (size_t)p->m->config.model.chunk;
         for (size_t k = i; k < n; k++) {
             if (done[k] || !asks[k] || !same_read(&ask[k], &ask[i])) continue;
             done[k] = true;

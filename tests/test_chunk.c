@@ -160,4 +160,6 @@ TEST(chunks_that_cannot_be_meant) {
     CHECK(refuses("model.chunk is 1", (const char *const[]){mse, "act.ensemble=0.01"}, 2));
     CHECK(refuses("in every step",
                   (const char *const[]){mse, eight, "act.ensemble=0.01", "act.execute=2"}, 4));
+    CHECK(refuses("bins of equal width",
+                  (const char *const[]){"loss.action_kind=mix", "model.bin_kind=mulaw"}, 2));
 }

@@ -83,13 +83,14 @@ static uint32_t highest(const float *v, uint32_t n) {
     return best;
 }
 
-static double expectation(const float *logits, uint32_t bins) {
+static double expectation(const tokens_t *t, const float *logits) {
+    uint32_t bins = t->bins;
     double top = -INFINITY, sum = 0, mean = 0;
     for (uint32_t i = 0; i < bins; i++) top = fmax(top, (double)logits[i]);
     for (uint32_t i = 0; i < bins; i++) {
         double e = exp((double)logits[i] - top);
         sum += e;
-        mean += e * (double)tokens_bin_value(i, bins, false);
+        mean += e * (double)tokens_action_value(t, i, false);
     }
     return mean / sum;
 }
@@ -100,14 +101,15 @@ static bool samples(const player_t *p) {
 
 /* The number that the logits of its bins stand for; *bin: its token. */
 static float choose_number(const player_t *p, const float *logits, double u, uint32_t *bin) {
-    uint32_t bins = p->m->tokens.bins;
+    const tokens_t *t = &p->m->tokens;
+    uint32_t bins = t->bins;
     if (p->o.decode == DECODE_MEAN) {
-        float value = (float)expectation(logits, bins);
-        *bin = tokens_bin(value, bins);
+        float value = (float)expectation(t, logits);
+        *bin = tokens_bin_action(t, value);
         return value;
     }
     *bin = samples(p) ? draw_from(logits, bins, p->o.temperature, u) : highest(logits, bins);
-    return tokens_bin_value(*bin, bins, p->o.decode == DECODE_LEFT);
+    return tokens_action_value(t, *bin, p->o.decode == DECODE_LEFT);
 }
 
 static void add_token(lane_t *lane, uint32_t id) {
@@ -148,7 +150,7 @@ static void do_planned(const player_t *p, lane_t *lane) {
     uint32_t first = first_column(task, lane->slot);
     for (uint32_t i = first; i < first + slot->width; i++) {
         lane->scaled[i] = fminf(1, fmaxf(-1, lane_does(p, lane, i)));
-        add_token(lane, tokens_continuous(t) + tokens_bin(lane->scaled[i], t->bins));
+        add_token(lane, tokens_continuous(t) + tokens_bin_action(t, lane->scaled[i]));
     }
     lane->slot++;
 }
@@ -337,7 +339,7 @@ void player_take_given(const player_t *p, lane_t *lane, const env_action_t *give
             scaling_from_units(slot, given->vector + b->column[k], lane->scaled + first);
             for (uint32_t i = 0; i < slot->width; i++)
                 add_token(lane,
-                          tokens_continuous(t) + tokens_bin(lane->scaled[first + i], t->bins));
+                          tokens_continuous(t) + tokens_bin_action(t, lane->scaled[first + i]));
         } else {
             memcpy(lane->discrete + first, given->discrete + b->column[k],
                    slot->width * sizeof(uint32_t));

@@ -196,6 +196,8 @@ static void check_losses(const gato_config_t *c, const gato_config_t *preset,
               "actions, and no task has any");
     no_effect(!vectors && c->loss.action_kind != preset->loss.action_kind, "loss.action_kind",
               "continuous actions, and no task has any");
+    no_effect(!vectors && c->model.bin_kind != preset->model.bin_kind, "model.bin_kind",
+              "continuous actions, and no task has any");
     no_effect(c->loss.action_kind != ACTION_MIX && c->loss.ce_weight != preset->loss.ce_weight,
               "loss.ce_weight", "loss.action_kind = mix");
     no_effect(!k->texts && c->loss.text != preset->loss.text, "loss.text",

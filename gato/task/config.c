@@ -17,6 +17,11 @@ const config_field_t gato_config_table[] = {
      "tokens a token can see; the attention window is as many whole timesteps as fit"},
     {"model.bins", CF_INT, AT(model.bins), "1024", NULL, 2, 65536, CONFIG_ARCH,
      "bins of a continuous value (NEKO: 1024)"},
+    {"model.bin_kind", CF_CHOICE, AT(model.bin_kind), "\"uniform\"", "uniform|mulaw", 0, 0,
+     CONFIG_ARCH,
+     "bins of acted numbers: of equal width over [-1,1] (NEKO), or of equal width behind the "
+     "mu-law, "
+     "so that they are narrow around 0 (not with action_kind = mix)"},
     {"model.chunk", CF_INT, AT(model.chunk), "1", NULL, 1, 1024, CONFIG_ARCH,
      "actions that are predicted at once: those of a timestep and of the next ones of its episode "
      "(action_kind = mse; act.execute, act.ensemble)"},
@@ -193,6 +198,10 @@ int gato_config_check(const gato_config_t *c, reason_t *why) {
                           "model.chunk = %lld needs loss.action_kind = mse: bins are tokens of the "
                           "timestep, and those of its next ones are not known when it is past",
                           (long long)c->model.chunk);
+    if (c->model.bin_kind != BIN_KIND_UNIFORM && c->loss.action_kind == ACTION_MIX)
+        return reason_set(why,
+                          "model.bin_kind = mulaw: the expectation of loss.action_kind = mix is "
+                          "over bins of equal width");
     if (gato_config_check_chunks(c->model.chunk, c->act.execute, c->act.ensemble, why)) return -1;
     if (c->optim.betas.n != 2) return reason_set(why, "optim.betas needs two numbers");
     for (int i = 0; i < 2; i++)

@@ -15,6 +15,7 @@ typedef enum { CODE_NORM_NONE, CODE_NORM_WHITE } code_norm_t;
 typedef enum { VECTOR_IN_BINS, VECTOR_IN_LINEAR } vector_in_t;
 typedef enum { POS_NONE, POS_NEKO, POS_GATO } patch_pos_t;
 typedef enum { MU_LAW_ALWAYS, MU_LAW_OUTSIDE } mu_law_t;
+typedef enum { BIN_KIND_UNIFORM, BIN_KIND_MULAW } bin_kind_t;
 typedef enum { ACTION_CE, ACTION_MSE, ACTION_MIX } action_kind_t;
 typedef enum { BALANCE_DATA, BALANCE_TASK } balance_t;
 typedef enum { DECODE_MEAN, DECODE_CENTER, DECODE_LEFT, DECODE_GREEDY, DECODE_SAMPLE } decode_t;
@@ -23,7 +24,7 @@ typedef struct {
     struct {
         int64_t width, layers, heads, context, bins, chunk, merge, patch, patch_mid, patch_groups,
             patch_blocks;
-        int image_in, code_norm, vector_in, patch_pos, activation, mu_law;
+        int bin_kind, image_in, code_norm, vector_in, patch_pos, activation, mu_law;
         bool inner_pos, code_pos_random, text_first, control_text;
         double dropout, pos_init, block_init;
     } model;

@@ -27,6 +27,11 @@ static void print_policy(const char *run, const gato_model_t *m) {
     table_format(&t, "width %lld, %lld layers, %lld heads, context %lld", (long long)c->model.width,
                  (long long)c->model.layers, (long long)c->model.heads,
                  (long long)c->model.context);
+    if (c->model.chunk > 1) {
+        gato_config_chunks(c->model.chunk, c->act.execute, c->act.ensemble, text, sizeof text);
+        table_text(&t, "chunks");
+        table_text(&t, text);
+    }
     table_text(&t, "vocabulary");
     table_format(&t, "%u ids, %u of them text", tokens_total(&m->tokens), v->text);
     table_text(&t, "text tokenizer");

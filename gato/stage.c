@@ -18,6 +18,8 @@ stage_args_t stage_presets(const char *policy) {
                           .weights = "f32",
                           .temperature = NAN,
                           .beta = NAN,
+                          .ensemble = NAN,
+                          .execute = INT64_MIN,
                           .max_steps = INT64_MIN};
 }
 
@@ -51,6 +53,13 @@ void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
          "mean, center, left, greedy or sample (unless given: the RUN's act.decode)", false},
         {"--temperature", CLI_DOUBLE, &a->temperature, "T",
          "of drawn tokens; 0 = the likeliest (unless given: the RUN's act.temperature)", false},
+        {"--execute", CLI_INT, &a->execute, "M",
+         "actions of a chunk that are used before the next (unless given: the RUN's act.execute)",
+         false},
+        {"--ensemble", CLI_DOUBLE, &a->ensemble, "W",
+         "average overlapping chunks, weighted exp(-W i) from the oldest on (unless given: the "
+         "RUN's act.ensemble)",
+         false},
         {"--max-steps", CLI_INT, &a->max_steps, "N",
          "end episodes after N steps (unless given: where the environment ends them)", false},
         {0},
@@ -82,6 +91,8 @@ static void warn_idle(const stage_t *s) {
         {"--goal", a->goal != NULL, s->policy->needs_model},
         {"--decode", a->decode != NULL, s->policy->needs_model},
         {"--temperature", !isnan(a->temperature), s->policy->needs_model},
+        {"--execute", a->execute != INT64_MIN, s->policy->needs_model},
+        {"--ensemble", !isnan(a->ensemble), s->policy->needs_model},
         {"--blank-image", a->blank, s->policy->needs_model},
         {"--context", strcmp(a->context, "cache") != 0, s->policy->needs_model},
         {"--weights", strcmp(a->weights, "f32") != 0, s->policy->needs_model},
@@ -105,6 +116,9 @@ static void check(stage_t *s) {
         die(RC_USAGE, "--policy mix needs --beta B, a probability: 0 to 1");
     if (!isnan(a->temperature) && !(a->temperature >= 0 && a->temperature <= 1e6))
         die(RC_USAGE, "--temperature must be 0 or more");
+    if (a->execute != INT64_MIN && a->execute < 1) die(RC_USAGE, "--execute must be 1 or more");
+    if (!isnan(a->ensemble) && !(a->ensemble >= 0 && a->ensemble <= 1000))
+        die(RC_USAGE, "--ensemble must be 0 to 1000");
     if (a->max_steps != INT64_MIN && (a->max_steps < 1 || a->max_steps > INT32_MAX))
         die(RC_USAGE, "--max-steps must be 1 or more");
     if (strcmp(a->context, "cache") && strcmp(a->context, "rebuild"))
@@ -120,7 +134,10 @@ static void check(stage_t *s) {
         .player = {.rebuild = !strcmp(a->context, "rebuild"),
                    .blank = a->blank,
                    .decode = decode_of(a->decode),
-                   .temperature = isnan(a->temperature) ? -1 : a->temperature},
+                   .temperature = isnan(a->temperature) ? -1 : a->temperature,
+                   .execute = a->execute == INT64_MIN ? 0 : a->execute,
+                   .averages = !isnan(a->ensemble),
+                   .ensemble = isnan(a->ensemble) ? 0 : a->ensemble},
     };
     if (gato_weights_named(a->weights, &s->how.player.weights, &why))
         die(RC_USAGE, "--weights %s", why.text);

@@ -12,8 +12,8 @@ typedef struct {
     const char *prompt;
     const char *goal; /* an image file, or GOAL_FROM_ENV; NULL = not given */
     const char *decode, *context, *weights;
-    double timeout, temperature, beta; /* NAN = not given */
-    int64_t max_steps;
+    double timeout, temperature, beta, ensemble; /* NAN = not given */
+    int64_t max_steps, execute;
     bool blank, allow_missing;
 } stage_args_t;
 

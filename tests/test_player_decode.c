@@ -23,14 +23,26 @@ static size_t drawn(const float *logits, size_t n, double temperature, double u,
 typedef struct {
     int decode;
     double temperature;
+    bool mulaw; /* bins are of equal width behind the mu-law */
 } way_t;
 
+static double unsquashed(const way_t *way, double y) {
+    return way->mulaw ? copysign((pow(101, fabs(y)) - 1) / 100, y) : y;
+}
+
 static double expected(const way_t *way, const float *logits, double u, double *margin) {
+    if (way->decode == DECODE_MEAN && way->mulaw) {
+        double p[BINS], mean = 0;
+        softmax(logits, 1, p);
+        for (size_t b = 0; b < BINS; b++) mean += p[b] * unsquashed(way, center(b));
+        return mean;
+    }
     if (way->decode == DECODE_MEAN) return mean_value(logits);
     if (way->decode == DECODE_SAMPLE && way->temperature > 0)
-        return center(drawn(logits, BINS, way->temperature, u, margin));
+        return unsquashed(way, center(drawn(logits, BINS, way->temperature, u, margin)));
     size_t best = likeliest(logits, BINS, margin);
-    return way->decode == DECODE_LEFT ? -1 + 2.0 * (double)best / BINS : center(best);
+    return unsquashed(way,
+                      way->decode == DECODE_LEFT ? -1 + 2.0 * (double)best / BINS : center(best));
 }
 
 /* The columns of actions draw the numbers 0, 1, ... of the timestep's key, choices the next. */
@@ -59,24 +71,31 @@ static void check_step(const way_t *way, const whole_t *w, const task_t *task, s
     }
 }
 
-TEST(actions_are_decoded_as_written) {
-    static const kind_t k = {"both", {0}, HAS_ACTION | HAS_CHOICES};
-    static const way_t ways[] = {{DECODE_MEAN, 0},     {DECODE_CENTER, 0},  {DECODE_LEFT, 0},
-                                 {DECODE_GREEDY, 0},   {DECODE_SAMPLE, 1},  {DECODE_SAMPLE, 0},
-                                 {DECODE_SAMPLE, 0.3}, {DECODE_SAMPLE, 2.5}};
+static void check_ways(const kind_t *k, bool mulaw) {
+    static const way_t ways[] = {{DECODE_MEAN, 0, 0},     {DECODE_CENTER, 0, 0},
+                                 {DECODE_LEFT, 0, 0},     {DECODE_GREEDY, 0, 0},
+                                 {DECODE_SAMPLE, 1, 0},   {DECODE_SAMPLE, 0, 0},
+                                 {DECODE_SAMPLE, 0.3, 0}, {DECODE_SAMPLE, 2.5, 0}};
     static game_t g;
-    gato_model_t *m = make_run(&k, 3, 2);
+    gato_model_t *m = make_run(k, 3, 2);
     scene_t s = {.task = &m->tasks.v[0], .seed = 7};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        way_t way = ways[i];
+        way.mulaw = mulaw;
         player_t *p = open_run(
-            &(player_opts_t){.decode = ways[i].decode, .temperature = ways[i].temperature}, &k);
+            &(player_opts_t){.decode = ways[i].decode, .temperature = ways[i].temperature}, k);
         REQUIRE(play(p, NULL, 40, &g));
-        whole_t *w = whole_open(m, 0, 3, tokens_of(&k, k.has), &s, &g);
-        for (size_t t = 0; t < g.T; t++) check_step(&ways[i], w, s.task, t, &g.action[t]);
+        whole_t *w = whole_open(m, 0, 3, tokens_of(k, k->has), &s, &g);
+        for (size_t t = 0; t < g.T; t++) check_step(&way, w, s.task, t, &g.action[t]);
         whole_close(w);
         player_close(p);
     }
     gato_model_free(m);
+}
+
+TEST(actions_are_decoded_as_written) {
+    check_ways(&(kind_t){"both", {0}, HAS_ACTION | HAS_CHOICES}, false);
+    check_ways(&(kind_t){"mu-law", {"model.bin_kind=mulaw"}, HAS_ACTION | HAS_CHOICES}, true);
 }
 
 /* Nothing said: as the RUN says. */

@@ -77,6 +77,37 @@ TEST(decoding) {
         CHECK(tokens_bin(tokens_bin_value(b, 1024, false), 1024) == b, "%u", b);
 }
 
+/* Bins of actions behind a mu-law of their own, M = 1: extended precision decides; a bin's center and
+ * left edge by the inverse; without mu-law, nothing else. */
+TEST(bins_of_actions) {
+    tokens_t t = {.text = 257, .bins = 64, .mu = 100, .M = 256, .actions_mu = 100};
+    size_t tested = 0;
+    for (int i = -11000; i <= 11000; i++) {
+        float x = (float)i * 1e-4f;
+        long double m = logl(1 + 100 * fabsl((long double)x)) / logl(101),
+                    at = ((x < 0 ? -m : m) + 1) * 32;
+        if (fabsl(at - roundl(at)) < 1e-4L) continue;
+        uint32_t want = at < 0 ? 0 : at >= 64 ? 63 : (uint32_t)at;
+        CHECK(tokens_bin_action(&t, x) == want, "%g", (double)x);
+        tested++;
+    }
+    CHECK(tested > 20000, "%zu", tested);
+    for (uint32_t b = 0; b < 64; b++)
+        for (int left = 0; left < 2; left++) {
+            long double y = (2 * b + (left ? 0 : 1)) / 64.0L - 1,
+                        x = (powl(101, fabsl(y)) - 1) / 100 * (y < 0 ? -1 : 1);
+            CHECK(fabsl((long double)tokens_action_value(&t, b, left) - x) < 1e-7L, "%u", b);
+            CHECK(left || tokens_bin_action(&t, tokens_action_value(&t, b, false)) == b, "%u", b);
+        }
+    CHECK(tokens_bin_action(&t, INFINITY) == 63 && tokens_bin_action(&t, -INFINITY) == 0);
+    t.actions_mu = 0;
+    for (int i = -200; i <= 200; i++) {
+        float x = (float)i * 0.007f;
+        CHECK(tokens_bin_action(&t, x) == tokens_bin(x, 64), "%g", (double)x);
+    }
+    CHECK(tokens_action_value(&t, 40, true) == 0.25f);
+}
+
 /* NEKO's own numbers, where they lie beside the project. */
 static double hex_float(const char *s) {
     uint32_t bits = (uint32_t)strtoul(s, NULL, 16);

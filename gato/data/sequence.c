@@ -74,11 +74,24 @@ static void put_text(const gato_config_t *c, const sequence_t *w, const slot_dat
     if (!control && v->prompt_len > w->text_first) to->text_given = v->prompt_len - w->text_first;
 }
 
+/* What follows an acted vector in its episode. Steps that are no neighbors have nothing behind
+ * them. */
+static void put_ahead(const gato_config_t *c, const sequence_t *w, const slot_t *slot,
+                      const slot_data_t *v, uint32_t t, slot_value_t *to) {
+    const float *clean = v->label_vector ? v->label_vector : v->vector;
+    size_t rest = w->lone ? 1 : w->record.T - t, most = (size_t)c->model.chunk;
+    if (slot->side != SIDE_ACTED || !clean) return;
+    to->ahead = clean + (size_t)t * slot->width;
+    to->ahead_present = v->present ? v->present + t : NULL;
+    to->n_ahead = rest < most ? rest : most;
+}
+
 static int put_slot(const gato_config_t *c, const sequence_t *w, uint32_t k, uint32_t t,
                     images_t *images, slot_value_t *to, reason_t *why) {
     const slot_t *slot = &w->of->slot[k];
     const slot_data_t *v = &w->record.slot[k];
     size_t at = (size_t)t * slot->width;
+    put_ahead(c, w, slot, v, t, to);
     if (v->present && !v->present[t]) return 0;
     switch (slot->kind) {
     case SLOT_IMAGE:

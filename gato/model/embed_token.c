@@ -36,7 +36,7 @@ static uint32_t id_of(const tokens_t *t, const slot_t *slot, const slot_value_t 
         return tokens_discrete(t) + value->discrete[i];
     default: /* actions are in [-1,1] already */
         return tokens_continuous(t) + (slot->side == SIDE_ACTED
-                                           ? tokens_bin(value->vector[i], t->bins)
+                                           ? tokens_bin_action(t, value->vector[i])
                                            : tokens_bin_observation(t, value->vector[i]));
     }
 }

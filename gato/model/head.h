@@ -11,7 +11,8 @@
  *   action_ce     sum CE of acted vectors' tokens               w.action / N
  *   action_mix    sum CE of acted vectors' tokens               w.action w.ce_weight / N
  *                 mean (expectation - clean value)^2            w.action
- *   action_mse    mean (predict_action - clean action)^2        w.action, of each task its share
+ *   action_mse    mean (predict_action - clean action)^2,       w.action, of each task its share
+ *                 over the chunk as far as the episode goes
  *   discrete      sum CE of acted discrete tokens               w.action / N
  *   text          sum CE of predicted text                      w.text / N
  *   image         mean CE of image codes, over K, for each k    w.image / number of horizons
@@ -91,8 +92,9 @@ typedef enum { LEARNS_ACTIONS, LEARNS_TEXTS, LEARNS_IMAGES, LEARNS_VECTORS } hea
 
 /* How a head chooses actions at play. */
 typedef struct {
-    /* Records the values of acted slot `slot` from hidden rows [n, D] of separators: F32 [n, width]
-     * in [-1,1] (unclamped). NULL: the slot's columns are chosen token after token from the logits
+    /* Records the values of acted slot `slot` from hidden rows [n, D] of separators: F32
+     * [n, chunk * width] in [-1,1] (unclamped), for each of the n the rows of this timestep and of
+     * the next ones (model.chunk). NULL: the slot's columns are chosen token after token from the logits
      * of the token head over the column's range. */
     var_t (*record)(nn_t *nn, const struct gato_model *m, uint32_t task, uint32_t slot, var_t rows);
 } head_play_t;

@@ -70,7 +70,7 @@ static void collect_slot(const gato_model_t *m, const timestep_place_t *at, uint
     for (size_t i = 0; i < at->count[k]; i++) {
         size_t position = at->first[k] + i - 1;
         if (slot->kind == SLOT_VECTOR) {
-            tokens_put(m, to, position, bins + tokens_bin(clean[i], tokens->bins), bins,
+            tokens_put(m, to, position, bins + tokens_bin_action(tokens, clean[i]), bins,
                        bins + tokens->bins);
             *column_floats(&to->rows.input[TOKEN_VALUE], 1) = clean[i];
         } else {

@@ -15,8 +15,8 @@
  *       code after code, at the first horizon of loss.horizon; predict_future.{k}.weight for each
  *       further horizon k
  *   vector_embedding.<task>.<slot>.{weight [D,n], bias} (vector_in = linear)
- *   predict_action.<task>.{weight [A,D], bias} (action_kind = mse): the acted vectors, read at the
- *       separator
+ *   predict_action.<task>.{weight [chunk*A,D], bias} (action_kind = mse): the acted vectors, read
+ *       at the separator; slot after slot, of each the actions of the chunk one after the other
  *   predict_vector.<task>.<slot>.{weight [n,D], bias} (loss.vector with vector_in = linear)
  *
  * <task> and <slot> are names escaped for tensors (model_tensor_name).

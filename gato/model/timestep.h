@@ -21,6 +21,12 @@ typedef struct {
     const float *vector, *label_vector; /* label: the clean target; NULL = vector */
     /* discrete values [width] */
     const uint32_t *discrete, *label_discrete;
+    /* acted vectors, for chunks: the clean rows [n_ahead, width] of this timestep and of those that
+     * follow it in its episode, and which of them are there (NULL = all). Set also where the slot
+     * is missing in this timestep. n_ahead = 0: nothing is known but the timestep itself. */
+    const float *ahead;
+    const uint8_t *ahead_present;
+    size_t n_ahead;
 } slot_value_t;
 
 /* Does the timestep have the slot? */

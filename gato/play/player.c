@@ -72,6 +72,20 @@ static void find_size(player_t *p) {
     cJSON_Delete(o);
 }
 
+/* How chunks are used: as asked, else as the RUN says. */
+static int use_chunks(player_t *p, reason_t *why) {
+    const gato_config_t *c = &p->m->config;
+    player_opts_t *o = &p->o;
+    if (!o->execute && !o->averages) {
+        o->execute = c->act.execute;
+        o->ensemble = c->act.ensemble;
+    } else {
+        if (!o->execute) o->execute = 1;
+        if (!o->averages) o->ensemble = ENSEMBLE_OFF;
+    }
+    return gato_config_check_chunks(c->model.chunk, o->execute, o->ensemble, why);
+}
+
 player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t *why) {
     player_t *p = NEW(player_t);
     p->o = *o;
@@ -83,6 +97,12 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
     const gato_config_t *c = &p->m->config;
     if (p->o.decode < 0) p->o.decode = c->act.decode;
     if (p->o.temperature < 0) p->o.temperature = c->act.temperature;
+    if (use_chunks(p, why)) {
+        *rc = RC_USAGE;
+        gato_model_free(p->m);
+        free(p);
+        return NULL;
+    }
     bool pixels = gato_config_image_in(c)->pixels;
     if (any_image(p->m) && pixels) find_size(p);
     if (open_words(p, rc, why) || (any_image(p->m) && !pixels && open_tokenizer(p, dir, rc, why))) {
@@ -252,6 +272,7 @@ static void lane_release(const player_t *p, lane_t *lane) {
     free(lane->begin);
     free(lane->hidden);
     free(lane->separator);
+    free(lane->plan);
     for (size_t i = 0; lane->past && i < p->longest; i++) seen_release(&lane->past[i]);
     free(lane->past);
     seen_release(&lane->now);
@@ -294,6 +315,7 @@ int player_lanes(player_t *p, size_t n, reason_t *why) {
         lane->begin = xcalloc(p->longest + 1, sizeof *lane->begin);
         lane->hidden = xcalloc(D, sizeof *lane->hidden);
         lane->separator = xcalloc(D, sizeof *lane->separator);
+        lane->plan = xcalloc(player_chunk_floats(p), sizeof *lane->plan);
         if (p->o.rebuild) lane->past = xcalloc(p->longest + 1, sizeof *lane->past);
     }
     return 0;
@@ -310,6 +332,7 @@ void player_reset(player_t *p, size_t lane, uint32_t task) {
     l->is_open = true;
     l->step = 0;
     l->n_waiting = 0;
+    lane_plans_nothing(l);
     lane_clear(l);
 }
 
@@ -351,28 +374,44 @@ static int observe_all(player_t *p, const player_turn_t *turn, size_t n, reason_
     return 0;
 }
 
+/* Does anything read the present observation? Where no later step sees it and the action is planned
+ * already, nothing does. */
+static bool is_read(const player_t *p, const lane_t *lane) {
+    return lane->plans || p->m->window[lane->task] > 1 ||
+           task_width(&p->m->tasks.v[lane->task], SIDE_ACTED, SLOT_DISCRETE) > 0;
+}
+
 int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why) {
     if (observe_all(p, turn, n, why)) return -1;
-    lane_t **lane = xcalloc(2 * n, sizeof *lane), **chooses = lane + n;
+    lane_t **run = xcalloc(2 * n, sizeof *run), **chooses = run + n;
     player_turn_t **choose = xcalloc(n, sizeof *choose);
-    size_t n_choose = 0;
+    size_t n_choose = 0, n_run = 0;
     for (size_t i = 0; i < n; i++) {
-        lane_t *l = lane[i] = &p->lane[turn[i].lane];
+        lane_t *l = &p->lane[turn[i].lane];
         l->n_chosen = l->slot = l->column = 0;
-        if (turn[i].given) continue;
-        chooses[n_choose] = l;
-        choose[n_choose++] = &turn[i];
+        if (turn[i].given) {
+            lane_plans_nothing(l);
+        } else {
+            lane_begins_step(p, l);
+            chooses[n_choose] = l;
+            choose[n_choose++] = &turn[i];
+        }
+        if (turn[i].given || is_read(p, l))
+            run[n_run++] = l;
+        else
+            l->n_waiting = 0;
     }
-    player_run_observations(p, lane, n);
+    if (n_run) player_run_observations(p, run, n_run);
     player_choose(p, choose, chooses, n_choose);
     for (size_t i = 0; i < n; i++) {
+        lane_t *l = &p->lane[turn[i].lane];
         if (turn[i].given) {
-            player_take_given(p, lane[i], turn[i].given);
+            player_take_given(p, l, turn[i].given);
             turn[i].action = *turn[i].given;
         }
-        lane_next(p, lane[i]);
+        lane_next(p, l);
     }
-    free(lane);
+    free(run);
     free(choose);
     return 0;
 }

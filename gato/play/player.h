@@ -33,16 +33,25 @@ typedef struct player_opts {
     int decode;             /* decode_t, or -1 = the RUN's act.decode */
     double temperature;     /* below 0 = the RUN's act.temperature; 0 = the likeliest */
     kern_weights_t weights; /* how linear layers are stored: 32, 16, 8 or 4 bits per weight */
+    /* How the actions of chunks are used. execute: so many before the next chunk; 0 = with
+     * `averages` 1, else as the RUN says, act.execute and act.ensemble. averages: the mean of all
+     * chunks that reach a step, by the weights exp(-ensemble i). */
+    int64_t execute;
+    bool averages;
+    double ensemble;
 } player_opts_t;
 
 typedef struct player player_t;
 
 /* Opens a gato RUN; a policy that reads images as codes has its tokenizer in vqvae/ inside. NULL
- * with a reason; *rc as of run_load, or RC_MISFIT for another tokenizer. Close with
+ * with a reason; *rc as of run_load, RC_MISFIT for another tokenizer, or RC_USAGE for chunks that
+ * cannot be used as asked. Close with
  * player_close. */
 player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t *why);
 void player_close(player_t *p);
 const gato_model_t *player_model(const player_t *p);
+/* "8 actions at once, 4 used before the next"; "" = without chunks. Returns buf. */
+const char *player_chunks(const player_t *p, char buf[128]);
 
 /* The number of the policy's task that a body (an environment's task) plays: the one of `name`;
  * with NULL the one of the body's name or of its last part (of "suite/reach", what tokenize calls
@@ -84,7 +93,8 @@ typedef struct {
 /* Feeds a timestep to n different lanes, which take their actions. 0, or -1 with a reason, naming
  * the lane if there are several: an observation that does not fit. The lanes are then as before. */
 int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why);
-/* The hidden state [D] of the last token that ran in a lane (for tests). */
+/* The hidden state [D] of the last token that ran in a lane (for tests). A step whose action a chunk
+ * holds already runs only where later steps see it (an attention window above 1). */
 const float *player_hidden(const player_t *p, size_t lane);
 
 /* ---- texts ---- */

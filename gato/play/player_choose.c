@@ -1,6 +1,7 @@
 /* player_choose.c - hidden states become actions: slot after slot, column after column.
  *
- * A slot that a head reads at the separator has all its columns at once (regression). The columns
+ * A slot that a head reads at the separator has all its columns at once (regression), maybe those of
+ * the next timesteps too: what a chunk holds is not read again (player_chunk.c). The columns
  * of any other are tokens: each is chosen from the logits of its own range at the token before it,
  * and runs before the next one is chosen. What does the reading is recorded for a slot or a range
  * and so many rows; lanes that ask the same at the same time are read together.
@@ -82,13 +83,14 @@ static uint32_t highest(const float *v, uint32_t n) {
     return best;
 }
 
-static double expectation(const float *logits, uint32_t bins) {
+static double expectation(const tokens_t *t, const float *logits) {
+    uint32_t bins = t->bins;
     double top = -INFINITY, sum = 0, mean = 0;
     for (uint32_t i = 0; i < bins; i++) top = fmax(top, (double)logits[i]);
     for (uint32_t i = 0; i < bins; i++) {
         double e = exp((double)logits[i] - top);
         sum += e;
-        mean += e * (double)tokens_bin_value(i, bins, false);
+        mean += e * (double)tokens_action_value(t, i, false);
     }
     return mean / sum;
 }
@@ -99,14 +101,15 @@ static bool samples(const player_t *p) {
 
 /* The number that the logits of its bins stand for; *bin: its token. */
 static float choose_number(const player_t *p, const float *logits, double u, uint32_t *bin) {
-    uint32_t bins = p->m->tokens.bins;
+    const tokens_t *t = &p->m->tokens;
+    uint32_t bins = t->bins;
     if (p->o.decode == DECODE_MEAN) {
-        float value = (float)expectation(logits, bins);
-        *bin = tokens_bin(value, bins);
+        float value = (float)expectation(t, logits);
+        *bin = tokens_bin_action(t, value);
         return value;
     }
     *bin = samples(p) ? draw_from(logits, bins, p->o.temperature, u) : highest(logits, bins);
-    return tokens_bin_value(*bin, bins, p->o.decode == DECODE_LEFT);
+    return tokens_action_value(t, *bin, p->o.decode == DECODE_LEFT);
 }
 
 static void add_token(lane_t *lane, uint32_t id) {
@@ -139,13 +142,39 @@ static const task_t *task_of(const player_t *p, const lane_t *lane) {
     return &p->m->tasks.v[lane->task];
 }
 
+/* A slot does what the lane's chunks say. */
+static void do_planned(const player_t *p, lane_t *lane) {
+    const task_t *task = task_of(p, lane);
+    const slot_t *slot = &task->slot[lane->slot];
+    const tokens_t *t = &p->m->tokens;
+    uint32_t first = first_column(task, lane->slot);
+    for (uint32_t i = first; i < first + slot->width; i++) {
+        lane->scaled[i] = fminf(1, fmaxf(-1, lane_does(p, lane, i)));
+        add_token(lane, tokens_continuous(t) + tokens_bin_action(t, lane->scaled[i]));
+    }
+    lane->slot++;
+}
+
+/* The next slot that is acted and has to be read; NULL = there is none. */
+static const slot_t *next_slot(const player_t *p, lane_t *lane) {
+    const task_t *task = task_of(p, lane);
+    while (lane->slot < task->n_slots) {
+        const slot_t *slot = &task->slot[lane->slot];
+        if (slot->side != SIDE_ACTED)
+            lane->slot++;
+        else if (!lane->plans && head_that_plays(p, slot)->play.record)
+            do_planned(p, lane);
+        else
+            return slot;
+    }
+    return NULL;
+}
+
 /* What the lane asks for next; false: it has all its actions. *run: its waiting tokens must run
  * first. */
 static bool next_read(const player_t *p, lane_t *lane, read_t *r, bool *run) {
-    const task_t *task = task_of(p, lane);
-    while (lane->slot < task->n_slots && task->slot[lane->slot].side != SIDE_ACTED) lane->slot++;
-    if (lane->slot == task->n_slots) return false;
-    const slot_t *slot = &task->slot[lane->slot];
+    const slot_t *slot = next_slot(p, lane);
+    if (!slot) return false;
     *r = (read_t){.rows = 1};
     *run = false;
     if (head_that_plays(p, slot)->play.record) {
@@ -169,14 +198,9 @@ static void take(const player_t *p, const player_turn_t *turn, lane_t *lane, con
     uint32_t first = first_column(task, lane->slot), bin;
     uint32_t drawn =
         slot->kind == SLOT_VECTOR ? 0 : (uint32_t)task_width(task, SIDE_ACTED, SLOT_VECTOR);
-    const tokens_t *t = &p->m->tokens;
     if (r->whole) {
-        for (uint32_t i = 0; i < slot->width; i++) {
-            float v = fminf(1, fmaxf(-1, out[i]));
-            lane->scaled[first + i] = v;
-            add_token(lane, tokens_continuous(t) + tokens_bin(v, t->bins));
-        }
-        lane->slot++;
+        lane_plan(p, lane, first, slot->width, out);
+        do_planned(p, lane);
         return;
     }
     double u = rng_uniform64(turn->draw, drawn + first + lane->column);
@@ -218,7 +242,9 @@ static void read_all(player_t *p, player_turn_t *const *turn, lane_t *const *lan
                        D * sizeof *rows);
         plan_forward(r->plan);
         const float *out = plan_data(r->plan, r->out);
-        size_t width = key.whole ? task_of(p, lane[i])->slot[key.slot].width : key.hi - key.lo;
+        size_t width = key.hi - key.lo;
+        if (key.whole)
+            width = task_of(p, lane[i])->slot[key.slot].width * (size_t)p->m->config.model.chunk;
         for (size_t k = i; k < n; k++) {
             if (done[k] || !asks[k] || !same_read(&ask[k], &ask[i])) continue;
             done[k] = true;
@@ -306,7 +332,7 @@ static void add_tokens(const player_t *p, lane_t *lane, const slot_t *slot, uint
     const tokens_t *t = &p->m->tokens;
     for (uint32_t i = first; i < first + slot->width; i++)
         add_token(lane, slot->kind == SLOT_VECTOR
-                            ? tokens_continuous(t) + tokens_bin(lane->scaled[i], t->bins)
+                            ? tokens_continuous(t) + tokens_bin_action(t, lane->scaled[i])
                             : tokens_discrete(t) + lane->discrete[i]);
 }
 

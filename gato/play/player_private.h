@@ -4,6 +4,7 @@
  *   player_observe.c  observations become timesteps of the model
  *   player_run.c      new tokens run behind those in the caches
  *   player_choose.c   hidden states become actions
+ *   player_chunk.c    which of the actions predicted at once is done when
  *   player_text.c     texts are written, id by id
  */
 #ifndef GATO_PLAYER_PRIVATE_H
@@ -46,6 +47,11 @@ typedef struct {
     float *hidden; /* [D] of the last token that ran */
     seen_t *past;  /* rebuild: ring [window] */
     seen_t goal;   /* the goal of the episode in its slot, if there is one */
+    /* chunks, unclamped: ring of [chunk, acted columns]; the last `planned` of them, up to that of
+     * step last_plan, count */
+    float *plan;
+    int32_t planned, last_plan;
+    bool plans; /* in the step at hand */
 
     /* the push at hand */
     seen_t now;
@@ -105,6 +111,19 @@ int player_needs_words(const player_t *p, reason_t *why);
 void player_run_words(player_t *p, lane_t *const *lane, const uint32_t *id, size_t n);
 /* Closes the timestep of a lane. */
 void lane_next(player_t *p, lane_t *lane);
+
+/* ---- player_chunk.c ---- */
+
+/* Numbers that the chunks of a lane take. */
+size_t player_chunk_floats(const player_t *p);
+/* Voids all chunks of the lane. */
+void lane_plans_nothing(lane_t *lane);
+/* Begins a step in which the policy acts: says in lane->plans whether a new chunk is predicted. */
+void lane_begins_step(const player_t *p, lane_t *lane);
+/* Takes what a step that plans predicts for a slot, [chunk, width], from acted column `first` on. */
+void lane_plan(const player_t *p, lane_t *lane, uint32_t first, uint32_t width, const float *rows);
+/* What is done in the present step, unclamped: of one column of the task's acted vectors. */
+float lane_does(const player_t *p, const lane_t *lane, uint32_t column);
 
 /* ---- player_choose.c ---- */
 

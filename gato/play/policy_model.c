@@ -76,6 +76,9 @@ static const char *about(const void *self, char buf[512]) {
     const task_t *task = &model->tasks.v[m->task];
     size_t used = (size_t)snprintf(buf, 512, "task '%s', attention window of %u timesteps",
                                    task->name, model->window[m->task]);
+    char chunks[128];
+    if (*player_chunks(m->player, chunks) && task_first(task, SIDE_ACTED, SLOT_VECTOR) >= 0)
+        used += (size_t)snprintf(buf + used, 512 - used, ", %s", chunks);
     for (uint32_t i = 0; i < task->n_slots; i++) {
         const slot_t *slot = &task->slot[i];
         if (slot->side != SIDE_ACTED || slot->kind != SLOT_VECTOR) continue;

@@ -196,6 +196,8 @@ static void check_losses(const gato_config_t *c, const gato_config_t *preset,
               "actions, and no task has any");
     no_effect(!vectors && c->loss.action_kind != preset->loss.action_kind, "loss.action_kind",
               "continuous actions, and no task has any");
+    no_effect(!vectors && c->model.bin_kind != preset->model.bin_kind, "model.bin_kind",
+              "continuous actions, and no task has any");
     no_effect(c->loss.action_kind != ACTION_MIX && c->loss.ce_weight != preset->loss.ce_weight,
               "loss.ce_weight", "loss.action_kind = mix");
     no_effect(!k->texts && c->loss.text != preset->loss.text, "loss.text",
@@ -207,6 +209,22 @@ static void check_losses(const gato_config_t *c, const gato_config_t *preset,
               "act.temperature", "act.decode = sample");
     no_effect(c->act.decode != preset->act.decode && c->loss.action_kind == ACTION_MSE && !discrete,
               "act.decode", "actions in bins (loss.action_kind = ce or mix)");
+}
+
+/* Chunks need actions that follow one another. */
+static void check_chunks(const gato_config_t *c, const dataset_t *d) {
+    const tasks_t *tasks = dataset_tasks(d);
+    no_effect(c->model.chunk > 1 && !any_slot(tasks, SIDE_ACTED, SLOT_VECTOR), "model.chunk",
+              "continuous actions, and no task has any");
+    for (uint32_t t = 0; t < tasks->n; t++) {
+        dataset_kinds_t k = dataset_kinds(d, t);
+        bool acts = k.acted && task_first(&tasks->v[t], SIDE_ACTED, SLOT_VECTOR) >= 0;
+        if (c->model.chunk > 1 && acts && k.spread && k.spread == k.episodes)
+            die(RC_USAGE,
+                "model.chunk = %lld: task '%s' has single timesteps of its episodes alone, and "
+                "their next actions are in no shard; tokenize without --spread",
+                (long long)c->model.chunk, tasks->v[t].name);
+    }
 }
 
 /* At play, steps are neighbors. */
@@ -248,6 +266,7 @@ void gato_settings_check(const gato_config_t *c, const dataset_t *d) {
     check_images(c, &preset, &k);
     check_model(c, &preset, &k, dataset_tasks(d));
     check_losses(c, &preset, &k, dataset_tasks(d));
+    check_chunks(c, d);
     check_spread(d);
     check_tasks(c, d);
     no_effect(c->data.balance != preset.data.balance && dataset_tasks(d)->n < 2, "data.balance",

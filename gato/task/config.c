@@ -1,6 +1,7 @@
 /* config.c - see config.h. */
 #include "gato/task/config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define AT(member) offsetof(gato_config_t, member)
@@ -16,6 +17,14 @@ const config_field_t gato_config_table[] = {
      "tokens a token can see; the attention window is as many whole timesteps as fit"},
     {"model.bins", CF_INT, AT(model.bins), "1024", NULL, 2, 65536, CONFIG_ARCH,
      "bins of a continuous value (NEKO: 1024)"},
+    {"model.bin_kind", CF_CHOICE, AT(model.bin_kind), "\"uniform\"", "uniform|mulaw", 0, 0,
+     CONFIG_ARCH,
+     "bins of acted numbers: of equal width over [-1,1] (NEKO), or of equal width behind the "
+     "mu-law, "
+     "so that they are narrow around 0 (not with action_kind = mix)"},
+    {"model.chunk", CF_INT, AT(model.chunk), "1", NULL, 1, 1024, CONFIG_ARCH,
+     "actions that are predicted at once: those of a timestep and of the next ones of its episode "
+     "(action_kind = mse; act.execute, act.ensemble)"},
     {"model.image_in", CF_CHOICE, AT(model.image_in), "\"codes\"", "codes|table|both|patches", 0, 0,
      CONFIG_ARCH,
      "how images enter: as codebook vectors through a linear layer (codes), as rows of the token "
@@ -126,6 +135,11 @@ const config_field_t gato_config_table[] = {
      "(center, greedy), its left edge (left, NEKO's way), or the center of a drawn one (sample)"},
     {"act.temperature", CF_NUM, AT(act.temperature), "1", NULL, 0.001, 1000, 0,
      "temperature of drawn tokens (decode = sample)"},
+    {"act.execute", CF_INT, AT(act.execute), "1", NULL, 1, 1024, 0,
+     "actions of a chunk that are used before the next one is predicted (model.chunk)"},
+    {"act.ensemble", CF_NUM, AT(act.ensemble), "-1", NULL, -1, 1000, 0,
+     "w: an action is the mean of what all chunks that reach it say, weighted exp(-w i), i = 0 for "
+     "the oldest (Zhao et al. 2023); -1 = off"},
     {0},
 };
 
@@ -148,6 +162,30 @@ const image_in_reads_t *gato_config_image_in(const gato_config_t *c) {
     return &reads[c->model.image_in];
 }
 
+int gato_config_check_chunks(int64_t chunk, int64_t execute, double ensemble, reason_t *why) {
+    if (execute > chunk)
+        return reason_set(why, "act.execute = %lld is more than a chunk holds: model.chunk = %lld",
+                          (long long)execute, (long long)chunk);
+    if (ensemble == ENSEMBLE_OFF) return 0;
+    if (!(ensemble >= 0))
+        return reason_set(why, "act.ensemble = %g: 0 or more is needed, or -1 = off", ensemble);
+    if (chunk < 2)
+        return reason_set(why, "act.ensemble = %g averages chunks, and model.chunk is 1", ensemble);
+    if (execute > 1)
+        return reason_set(why,
+                          "act.ensemble = %g needs a chunk in every step, and act.execute = %lld",
+                          ensemble, (long long)execute);
+    return 0;
+}
+
+int gato_config_chunks(int64_t chunk, int64_t execute, double ensemble, char *out, size_t size) {
+    if (ensemble != ENSEMBLE_OFF)
+        return snprintf(out, size, "%lld actions at once, averaged by the weights exp(-%g i)",
+                        (long long)chunk, ensemble);
+    return snprintf(out, size, "%lld actions at once, %lld used before the next", (long long)chunk,
+                    (long long)execute);
+}
+
 int gato_config_check(const gato_config_t *c, reason_t *why) {
     if (c->model.width % c->model.heads)
         return reason_set(why, "model.width = %lld is no multiple of model.heads = %lld",
@@ -164,6 +202,16 @@ int gato_config_check(const gato_config_t *c, reason_t *why) {
     if (!c->loss.horizon.n) return reason_set(why, "loss.horizon needs a number");
     if (c->loss.image > 0 && gato_config_image_in(c)->pixels)
         return reason_set(why, "loss.image predicts codes, and this model.image_in reads pixels");
+    if (c->model.chunk > 1 && c->loss.action_kind != ACTION_MSE)
+        return reason_set(why,
+                          "model.chunk = %lld needs loss.action_kind = mse: bins are tokens of the "
+                          "timestep, and those of its next ones are not known when it is past",
+                          (long long)c->model.chunk);
+    if (c->model.bin_kind != BIN_KIND_UNIFORM && c->loss.action_kind == ACTION_MIX)
+        return reason_set(why,
+                          "model.bin_kind = mulaw: the expectation of loss.action_kind = mix is "
+                          "over bins of equal width");
+    if (gato_config_check_chunks(c->model.chunk, c->act.execute, c->act.ensemble, why)) return -1;
     if (c->optim.betas.n != 2) return reason_set(why, "optim.betas needs two numbers");
     for (int i = 0; i < 2; i++)
         if (c->optim.betas.v[i] >= 1) return reason_set(why, "optim.betas must be below 1");

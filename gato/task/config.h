@@ -15,6 +15,7 @@ typedef enum { CODE_NORM_NONE, CODE_NORM_WHITE } code_norm_t;
 typedef enum { VECTOR_IN_BINS, VECTOR_IN_LINEAR } vector_in_t;
 typedef enum { POS_NONE, POS_NEKO, POS_GATO } patch_pos_t;
 typedef enum { MU_LAW_ALWAYS, MU_LAW_OUTSIDE } mu_law_t;
+typedef enum { BIN_KIND_UNIFORM, BIN_KIND_MULAW } bin_kind_t;
 typedef enum { ACTION_CE, ACTION_MSE, ACTION_MIX } action_kind_t;
 typedef enum { BALANCE_DATA, BALANCE_TASK } balance_t;
 typedef enum { GOAL_NONE, GOAL_END, GOAL_AHEAD } goal_t;
@@ -22,9 +23,9 @@ typedef enum { DECODE_MEAN, DECODE_CENTER, DECODE_LEFT, DECODE_GREEDY, DECODE_SA
 
 typedef struct {
     struct {
-        int64_t width, layers, heads, context, bins, merge, patch, patch_mid, patch_groups,
+        int64_t width, layers, heads, context, bins, chunk, merge, patch, patch_mid, patch_groups,
             patch_blocks;
-        int image_in, code_norm, vector_in, patch_pos, activation, mu_law;
+        int bin_kind, image_in, code_norm, vector_in, patch_pos, activation, mu_law;
         bool inner_pos, code_pos_random, text_first, control_text;
         double dropout, pos_init, block_init;
     } model;
@@ -49,8 +50,12 @@ typedef struct {
     struct {
         int decode;
         double temperature;
+        int64_t execute;
+        double ensemble; /* ENSEMBLE_OFF, or 0 and above */
     } act;
 } gato_config_t;
+
+enum { ENSEMBLE_OFF = -1 };
 
 extern const config_field_t gato_config_table[];
 
@@ -70,5 +75,9 @@ const char *gato_config_new_head(const gato_config_t *from, const gato_config_t 
 /* Do the values fit each other (heads divide the width, merge needs codes, ...)? 0, or -1 with a
  * reason; the program then exits 2. */
 int gato_config_check(const gato_config_t *c, reason_t *why);
+/* Can the actions of chunks of model.chunk be used like that? 0, or -1 with a reason. */
+int gato_config_check_chunks(int64_t chunk, int64_t execute, double ensemble, reason_t *why);
+/* "8 actions at once, 4 used before the next": for people. Returns the length, as snprintf. */
+int gato_config_chunks(int64_t chunk, int64_t execute, double ensemble, char *out, size_t size);
 
 #endif

@@ -29,3 +29,14 @@ uint32_t tokens_bin_observation(const tokens_t *t, float x) {
 float tokens_bin_value(uint32_t bin, uint32_t bins, bool left) {
     return (float)((2.0 * bin + (left ? 0 : 1)) / bins - 1);
 }
+
+uint32_t tokens_bin_action(const tokens_t *t, float x) {
+    return tokens_bin(t->actions_mu > 0 ? tokens_mu_law(x, t->actions_mu, 1) : x, t->bins);
+}
+
+float tokens_action_value(const tokens_t *t, uint32_t bin, bool left) {
+    float y = tokens_bin_value(bin, t->bins, left);
+    if (!(t->actions_mu > 0)) return y;
+    double mu = (double)t->actions_mu;
+    return copysignf((float)(expm1(fabs((double)y) * log1p(mu)) / mu), y);
+}

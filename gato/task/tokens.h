@@ -22,6 +22,8 @@ typedef struct {
     uint32_t codes; /* image codes with rows of the token table; 0 when images enter otherwise */
     float mu, M;    /* of the mu-law */
     bool outside;   /* mu-law only where |x| > 1 */
+    /* acted numbers: mu of their mu-law, whose M is 1; 0 = bins of equal width */
+    float actions_mu;
 } tokens_t;
 
 /* First id of each range, and the number of all ids. */
@@ -42,9 +44,13 @@ static inline uint32_t tokens_total(const tokens_t *t) {
 float tokens_mu_law(float x, float mu, float M);
 /* min(bins-1, int((clamp(a,-1,1) + 1) * bins/2)) */
 uint32_t tokens_bin(float a, uint32_t bins);
-/* Bin of an observed number: the mu-law, then tokens_bin. Actions go to tokens_bin directly. */
+/* Bin of an observed number: the mu-law, then tokens_bin. */
 uint32_t tokens_bin_observation(const tokens_t *t, float x);
-/* The value of a bin: its left edge 2b/bins - 1, or its center. */
+/* Bin of an acted number, scaled to [-1,1]; and the number of a bin: its left edge or its center,
+ * undoing the mu-law sign(x) ln(1 + mu |x|) / ln(1 + mu). */
+uint32_t tokens_bin_action(const tokens_t *t, float x);
+float tokens_action_value(const tokens_t *t, uint32_t bin, bool left);
+/* The value of a bin of equal width: its left edge 2b/bins - 1, or its center. */
 float tokens_bin_value(uint32_t bin, uint32_t bins, bool left);
 
 #endif

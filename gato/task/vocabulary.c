@@ -205,5 +205,6 @@ tokens_t vocabulary_tokens(const gato_config_t *c, const vocabulary_t *v) {
                       .codes = gato_config_image_in(c)->ids ? v->codes : 0,
                       .mu = v->mu,
                       .M = v->M,
-                      .outside = c->model.mu_law == MU_LAW_OUTSIDE};
+                      .outside = c->model.mu_law == MU_LAW_OUTSIDE,
+                      .actions_mu = c->model.bin_kind == BIN_KIND_MULAW ? v->mu : 0};
 }

@@ -39,6 +39,10 @@ void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
         {"--beta", CLI_DOUBLE, &a->beta, "B",
          "probability of the expert's action in each step (--policy mix)", false},
         {"--model", CLI_STR, &a->model, "RUN", "the trained policy (--policy model or mix)", false},
+        {"--goal", CLI_STR, &a->goal, "FILE|env",
+         "show the model a goal: an image, or what the environment says that the end of each "
+         "episode looks like (unless given: none)",
+         false},
         {"--decode", CLI_STR, &a->decode, "HOW",
          "mean, center, left, greedy or sample (unless given: the RUN's act.decode)", false},
         {"--temperature", CLI_DOUBLE, &a->temperature, "T",
@@ -70,6 +74,7 @@ static void warn_idle(const stage_t *s) {
         {"--model", a->model != NULL, s->policy->needs_model},
         {"--task", a->task != NULL, s->policy->needs_model},
         {"--allow-missing", a->allow_missing, s->policy->needs_model},
+        {"--goal", a->goal != NULL, s->policy->needs_model},
         {"--decode", a->decode != NULL, s->policy->needs_model},
         {"--temperature", !isnan(a->temperature), s->policy->needs_model},
         {"--blank-image", a->blank, s->policy->needs_model},
@@ -104,6 +109,7 @@ static void check(stage_t *s) {
         .model = a->model,
         .task = a->task,
         .allow_missing = a->allow_missing,
+        .goal = a->goal,
         .beta = a->beta,
         .player = {.rebuild = !strcmp(a->context, "rebuild"),
                    .blank = a->blank,
@@ -209,10 +215,13 @@ char *stage_renderer(const stage_t *s) {
 int stage_play(stage_t *s, const episode_opts_t *o, uint64_t episode, bool images,
                episode_sink_t sink, stage_again_t again, void *ctx, episode_result_t *result,
                reason_t *why) {
+    episode_opts_t how = *o;
+    how.goal = s->policy->needs_model && s->args->goal && !strcmp(s->args->goal, GOAL_FROM_ENV);
     open_env(s);
     open_player(s);
     for (bool second = false;; second = true) {
-        if (!episode_play(s->env, s->policy, s->player, o, episode, images, sink, ctx, result, why))
+        if (!episode_play(s->env, s->policy, s->player, &how, episode, images, sink, ctx, result,
+                          why))
             return 0;
         if (second || !again(ctx, why)) return -1;
     }

@@ -15,6 +15,7 @@ import sys
 import time
 
 # "sure": no fault, an expert that always knows. "no-wrist": it never shows that camera; "one-camera": it has none of that name.
+# "goal": it shows one, the bytes 100 to 171 from the front, but none at step 1; "worded-goal": with a text.
 # "pid": it leaves its number in a file. "once-VERB": it dies at the first VERB of all, and a second one does not. "log": its
 # expert always knows, too; episode 2^32 + i is episode i, and every action becomes a line of a file.
 FAULT = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -163,7 +164,8 @@ def hello():
         open("env_child.started", "a").close()
         with open("env_child.pid", "w") as f:
             f.write(str(os.getpid()))
-    reply({"protocol": version, "expert": FAULT != "no-expert", "task": task})
+    goal = {"goal": True} if FAULT in ("goal", "worded-goal") else {}
+    reply({"protocol": version, "expert": FAULT != "no-expert", "task": task, **goal})
 
 
 def main():
@@ -214,6 +216,11 @@ def main():
             n = ACTION.size * (t != 1 or FAULT in ("sure", "log"))
             reply({"bytes": n + 4 * (FAULT == "wide-expert")},
                   ACTION.pack(float("nan") if FAULT == "nan-expert" else 0.5, -2, t % 3)[:n])
+        elif verb == "goal":
+            parts = {"front": bytes(range(100, 172))} if t != 1 else {}
+            if FAULT == "worded-goal":
+                parts["mission"] = b"be there"
+            reply({"slots": {n: len(p) for n, p in parts.items()}}, b"".join(parts.values()))
         else:
             sys.exit(f"verb {verb}")
 

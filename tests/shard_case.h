@@ -32,6 +32,7 @@ typedef struct {
     float first_label, first_state;  /* likewise; a label that is not 0 adds labels */
     uint32_t first_code, first_word; /* likewise, of a text */
     bool unfinished;
+    bool counted;    /* all codes of step t of record i are (i + t) % codes; at most 64 codes */
     uint32_t second; /* width of another observed vector, "extra"; 0 = none */
 } shard_spec_t;
 
@@ -68,6 +69,7 @@ static inline void put_episode(token_db_t *db, const shard_spec_t *s, const task
     float *value = xcalloc(T, sizeof *value), *extra = xcalloc((size_t)T * s->second + 1, 4),
           *action = xcalloc((size_t)T * s->actions, sizeof *action);
     for (uint32_t t = 0; t < T; t++) value[t] = (float)(100 * i + t);
+    for (uint32_t k = 0; s->counted && k < 4 * T; k++) codes[k] = ((uint32_t)i + k / 4) % s->codes;
     float *label = xcalloc((size_t)T * s->actions, sizeof *label);
     if (!i) {
         action[0] = s->first_action;
@@ -117,8 +119,8 @@ static inline void put_text(token_db_t *db, const shard_spec_t *s, uint32_t task
 
 static inline const char *make_shard(const char *name, const shard_spec_t *s) {
     const char *path = in_folder(name);
-    float codebook[8];
-    for (int i = 0; i < 8; i++) codebook[i] = s->code_value + (float)i;
+    float codebook[128];
+    for (int i = 0; i < 128; i++) codebook[i] = s->code_value + (float)i;
     shard_meta_t m = {.tool = (char *)"test",
                       .arguments = (char *)(s->arguments ? s->arguments : "{}"),
                       .text_tokenizer = (char *)(s->texts ? "byte" : NULL),

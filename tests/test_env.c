@@ -290,6 +290,44 @@ TEST(env_reacher_image_shows_the_state) {
     env_close(other);
 }
 
+/* Is the arm drawn with its elbow at (x, y) and its tip at the ball? */
+static bool reaches(const uint8_t *rgb, state_t s, double x, double y) {
+    double mid[2][2] = {{x / 2, y / 2}, {(x + s.x) / 2, (y + s.y) / 2}}, column, row;
+    for (int i = 0; i < 2; i++) {
+        project(mid[i][0], mid[i][1], 0.015, &column, &row);
+        if (!is_arm(rgb + ((int)row * SIDE + (int)column) * 3)) return false;
+    }
+    return true;
+}
+
+/* Elbows lie where two circles of a link's length around base and ball meet. */
+TEST(env_reacher_goal_is_the_tip_on_the_ball) {
+    env_t *e = open_reacher();
+    static uint8_t before[SIDE * SIDE * 3];
+    for (uint64_t i = 0; i < 25; i++) {
+        REQUIRE(!env_reset(e, 5, i, NULL));
+        memcpy(before, look(e), sizeof before);
+        state_t s = state_of(e), after;
+        env_observation_t goal;
+        REQUIRE(env_goal(e, &goal, NULL) == ENV_GOAL);
+        const uint8_t *rgb = goal.slot[0].rgb;
+        double c, r, column, row;
+        CHECK(find_ball(rgb, &column, &row) >= 6 && !goal.slot[1].text && !goal.slot[2].vector);
+        project(s.x, s.y, 0.02, &c, &r);
+        CHECK_NEAR(column, c, 0.6);
+        CHECK_NEAR(row, r, 0.6);
+        double half = hypot(s.x, s.y) / 2, height = sqrt(0.15 * 0.15 - half * half);
+        double nx = -s.y / (2 * half) * height, ny = s.x / (2 * half) * height;
+        CHECK(reaches(rgb, s, s.x / 2 + nx, s.y / 2 + ny) ||
+                  reaches(rgb, s, s.x / 2 - nx, s.y / 2 - ny),
+              "episode %d", (int)i);
+        after = state_of(e);
+        CHECK(!memcmp(&s, &after, sizeof s) && !memcmp(before, look(e), sizeof before),
+              "as it was");
+    }
+    env_close(e);
+}
+
 TEST(env_reacher_few_colors) {
     env_t *e = open_reacher();
     uint32_t seen[64];

@@ -221,6 +221,33 @@ TEST(child_expert) {
     env_close(e);
 }
 
+TEST(child_goal) {
+    reason_t why;
+    env_action_t action = {0};
+    env_outcome_t out;
+    env_observation_t seen, goal;
+    env_t *e = open_child("goal", &why);
+    REQUIRE(e && !env_reset(e, 1, 1, &why) && !env_observe(e, true, &seen, &why), "%s", why.text);
+    REQUIRE(env_goal(e, &goal, &why) == ENV_GOAL && goal.slot[0].rgb, "%s", why.text);
+    for (int i = 0; i < 72; i++)
+        CHECK(goal.slot[0].rgb[i] == 100 + i && seen.slot[0].rgb[i] == 11 + i);
+    for (int i = 1; i < 5; i++)
+        CHECK(!goal.slot[i].rgb && !goal.slot[i].text && !goal.slot[i].vector &&
+              !goal.slot[i].discrete);
+    REQUIRE(!env_step(e, &action, &out, &why));
+    CHECK(env_goal(e, &goal, &why) == ENV_NO_GOAL, "none at step 1");
+    env_close(e);
+    e = open_child("worded-goal", &why);
+    REQUIRE(e && !env_reset(e, 1, 1, &why));
+    CHECK(env_goal(e, &goal, &why) == ENV_GOAL_FAILED);
+    CHECK(strstr(why.text, "goal: a goal of something else than images"), "%s", why.text);
+    env_close(e);
+    e = open_child("", &why);
+    REQUIRE(e && !env_reset(e, 1, 1, &why));
+    CHECK(env_goal(e, &goal, &why) == ENV_NO_GOAL, "a child of before");
+    env_close(e);
+}
+
 TEST(two_children_at_once) {
     reason_t why;
     env_t *a = open_child("", &why), *b = open_child("", &why);

@@ -27,6 +27,10 @@ typedef struct {
     uint32_t *step;     /* [n_steps] timesteps of the record in order: [prompt, main] */
     size_t n_steps, n_prompt;
     bool lone; /* its steps are samples of an episode, not consecutive (tokenize --spread) */
+    /* The slot of the task that is a goal (data.goal; -1 = none, or left out), the record's slot
+     * that it comes from, and how many timesteps on it lies; 0 = at the record's end. */
+    int32_t goal, goal_from;
+    uint32_t goal_ahead;
     size_t text_first, text_len; /* the piece of the record's text */
     float *scaled;               /* owned: acted vectors that were scaled anew for the model */
     uint64_t sample;             /* the sample's number in the whole training, for random draws */

@@ -15,11 +15,13 @@ static bool reads_codes(const dataset_t *d) {
     return !gato_config_image_in(&d->config)->pixels;
 }
 
-static bool is_spread(const shard_meta_t *m) {
+/* How were the steps chosen that the shard keeps? */
+static void read_choice(const shard_meta_t *m, shard_t *s) {
     cJSON *o = m->arguments ? json_parse(m->arguments, strlen(m->arguments), false, NULL) : NULL;
-    bool spread = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "spread"));
+    const cJSON *frames = cJSON_GetObjectItemCaseSensitive(o, "frames");
+    s->spread = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "spread"));
+    s->sampled = cJSON_IsNumber(frames) && frames->valuedouble > 0;
     cJSON_Delete(o);
-    return spread;
 }
 
 static void open_shard(dataset_t *d, shard_t *s, const char *spec) {
@@ -40,7 +42,7 @@ static void open_shard(dataset_t *d, shard_t *s, const char *spec) {
             "again, it goes on where it stopped",
             s->path, s->n);
     if (!s->n) die(RC_DATA, "'%s' holds no records", s->path);
-    s->spread = is_spread(m);
+    read_choice(m, s);
     s->n_bodies = m->tasks.n;
     s->body = xcalloc(s->n_bodies, sizeof *s->body);
     for (size_t i = 0; i < s->n_bodies; i++) s->body[i].of = &m->tasks.v[i];
@@ -167,6 +169,62 @@ static void take_task(dataset_t *d, const dataset_opts_t *o, const shard_t *s, c
     }
 }
 
+/* ---- goals ---- */
+
+/* A new task of episodes with images gets a slot for goals; a policy's stay as they are. */
+static void add_goals(dataset_t *d) {
+    bool any = false;
+    if (d->config.data.goal == GOAL_NONE) return;
+    for (size_t i = 0; i < d->tasks.n; i++) {
+        task_t *task = &d->tasks.v[i];
+        bool sees =
+            task->kind == RECORD_EPISODE && task_first(task, SIDE_OBSERVED, SLOT_IMAGE) >= 0;
+        if (sees && i >= d->adopted && !task_add(task, SLOT_IMAGE, SIDE_OBSERVED, GOAL_SLOT, 1))
+            die(RC_USAGE, "data.goal: task '%s' has %s", task->name,
+                task->n_slots < TASK_SLOTS ? "a slot 'goal' of its own"
+                                           : "no room for a slot more");
+        any = any || layout_goal(&d->config, task) >= 0;
+    }
+    if (any) return;
+    if (d->adopted)
+        die(RC_MISFIT, "data.goal: no task of the policy has a slot of goals (train it anew)");
+    die(RC_USAGE, "data.goal would do nothing: no task has episodes with images");
+}
+
+/* What fills the goal of a body: its first image. */
+static void map_goal(const dataset_t *d, const shard_t *s, body_t *b) {
+    const task_t *task = &d->tasks.v[b->task];
+    int goal = layout_goal(&d->config, task), first = task_first(task, SIDE_OBSERVED, SLOT_IMAGE);
+    b->goal = b->goal_from = -1;
+    for (uint32_t k = 0; goal >= 0 && k < b->of->n_slots; k++) {
+        if (b->map[k] == goal)
+            die(RC_USAGE, "data.goal: '%s' has a slot 'goal' of its own in task '%s'", s->path,
+                task->name);
+        if (b->map[k] != first) continue;
+        b->goal = goal;
+        b->goal_from = (int32_t)k;
+    }
+    if (b->goal >= 0 && s->sampled)
+        warn("'%s' keeps some steps of its episodes (tokenize --frames): goals are the last, or "
+             "those data.goal_ahead on, of the steps that are kept",
+             s->path);
+}
+
+/* Its images are as large as those of the camera that fills it. */
+static void size_goals(dataset_t *d) {
+    for (size_t i = d->adopted; i < d->tasks.n; i++) {
+        task_t *task = &d->tasks.v[i];
+        int goal = layout_goal(&d->config, task);
+        if (goal < 0) continue;
+        const slot_t *from = &task->slot[task_first(task, SIDE_OBSERVED, SLOT_IMAGE)];
+        slot_t *to = &task->slot[goal];
+        to->image_h = from->image_h;
+        to->image_w = from->image_w;
+        to->grid_h = from->grid_h;
+        to->grid_w = from->grid_w;
+    }
+}
+
 /* Numbers of tasks and slots are settled only when every shard has been looked at. */
 static void map_bodies(dataset_t *d) {
     for (size_t k = 0; k < d->n; k++)
@@ -175,6 +233,7 @@ static void map_bodies(dataset_t *d) {
             b->task = (uint32_t)tasks_find(&d->tasks, b->of->name);
             b->map = xcalloc(b->of->n_slots, sizeof *b->map);
             task_map(&d->tasks.v[b->task], b->of, b->map);
+            map_goal(d, &d->shard[k], b);
         }
 }
 
@@ -205,9 +264,11 @@ dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c, const d
         for (size_t i = 0; i < s->n_bodies; i++) take_task(d, o, s, s->body[i].of);
     }
     check_codebook(d);
+    add_goals(d);
     map_bodies(d);
     if (!o->one_record) {
         shards_scan(d);
+        size_goals(d);
         shards_split(d);
         shards_text_lengths(d);
         shards_statistics(d);

@@ -140,7 +140,8 @@ static void scale_actions(const body_t *b, sequence_t *w) {
     }
 }
 
-static void begin_sequence(const shard_t *s, uint64_t id, sequence_t *w) {
+/* The goal of a held-out sequence is always there. */
+static void begin_sequence(const dataset_t *d, const shard_t *s, uint64_t id, sequence_t *w) {
     *w = (sequence_t){.shard = s->path};
     shard_read(s, id, &w->record);
     const body_t *b = &s->body[w->record.task];
@@ -148,6 +149,9 @@ static void begin_sequence(const shard_t *s, uint64_t id, sequence_t *w) {
     w->task = b->task;
     w->map = b->map;
     w->lone = s->spread;
+    w->goal = b->goal;
+    w->goal_from = b->goal_from;
+    if (d->config.data.goal == GOAL_AHEAD) w->goal_ahead = (uint32_t)d->config.data.goal_ahead;
     scale_actions(b, w);
 }
 
@@ -157,8 +161,9 @@ static void append_steps(sequence_t *w, size_t first, size_t n) {
 }
 
 /* Sequence `index` of a record that is cut into consecutive ones. */
-static void cut(const shard_t *s, const item_t *t, uint64_t id, size_t index, sequence_t *w) {
-    begin_sequence(s, id, w);
+static void cut(const dataset_t *d, const shard_t *s, const item_t *t, uint64_t id, size_t index,
+                sequence_t *w) {
+    begin_sequence(d, s, id, w);
     size_t first = index * t->span;
     if (body_control(&s->body[t->body])) {
         append_steps(w, first, min_size(t->span, t->T - first));
@@ -180,7 +185,7 @@ void dataset_prompt_split(size_t steps, size_t *prompt, size_t *main_part) {
     *prompt = steps - *main_part;
 }
 
-enum { DRAW_START, DRAW_PROMPT, DRAW_PIECE };
+enum { DRAW_START, DRAW_PROMPT, DRAW_PIECE, DRAW_GOAL };
 
 /* Appends prompt and main part. Where an episode is shorter than either, that is the whole
  * episode. */
@@ -205,11 +210,12 @@ void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t ind
     rng_t draw = rng_fold(rng_fold(rng_make(seed, "gato.data"), g), 1);
     if (!body_control(&s->body[t->body])) {
         size_t pieces = t->text_len ? ceil_div(t->text_len, t->span) : 1;
-        cut(s, t, id, rng_below(draw, DRAW_PIECE, (uint32_t)pieces), w);
+        cut(d, s, t, id, rng_below(draw, DRAW_PIECE, (uint32_t)pieces), w);
     } else {
         size_t prompted = round_half_even(d->config.train.prompt * (double)per_step);
         size_t by_end = round_half_even((double)prompted / 2);
-        begin_sequence(s, id, w);
+        begin_sequence(d, s, id, w);
+        if (rng_uniform64(draw, DRAW_GOAL) >= d->config.data.goal_share) w->goal = -1;
         w->text_len = t->text_len;
         if (index < prompted) {
             prompted_steps(t, draw, index < by_end, w);
@@ -250,7 +256,7 @@ void dataset_sequence(const dataset_t *d, size_t source, uint32_t task, side_t s
             }
             size_t record = record_of(b, k, at);
             uint64_t id = b->side[k][record];
-            cut(s, &s->item[id], id, at - b->sequences[k][record], w);
+            cut(d, s, &s->item[id], id, at - b->sequences[k][record], w);
             w->sample = i;
             return;
         }
@@ -262,6 +268,6 @@ bool dataset_first_sequence(const dataset_t *d, size_t source, uint64_t id, sequ
     const shard_t *s = &d->shard[source];
     if (id >= s->n) return false;
     item_t t = s->item ? s->item[id] : shard_item(d, s, id);
-    cut(s, &t, id, 0, w);
+    cut(d, s, &t, id, 0, w);
     return true;
 }

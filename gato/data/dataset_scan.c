@@ -91,6 +91,7 @@ static timestep_t largest_step(const dataset_t *d, const shard_t *s, const body_
             *to = (slot_value_t){.vector = v->vector, .discrete = v->discrete};
         }
     }
+    if (b->goal >= 0) step.slot[b->goal] = step.slot[b->map[b->goal_from]];
     return step;
 }
 

@@ -95,6 +95,20 @@ static int put_slot(const gato_config_t *c, const sequence_t *w, uint32_t k, uin
     }
 }
 
+/* The goal of timestep i: another one of the record, for all timesteps the same at the end. */
+static int put_goal(const gato_config_t *c, const sequence_t *w, size_t i, images_t *images,
+                    timestep_t *step, reason_t *why) {
+    if (w->goal < 0) return 0;
+    uint32_t last = w->record.T - 1, t = w->step[i];
+    slot_value_t *to = &step[i].slot[w->goal];
+    if (!w->goal_ahead && i) {
+        *to = step[0].slot[w->goal];
+        return 0;
+    }
+    t = w->goal_ahead && last - t > w->goal_ahead ? t + w->goal_ahead : last;
+    return put_slot(c, w, (uint32_t)w->goal_from, t, images, to, why);
+}
+
 static bool has_actions(const sequence_t *w, bool discrete) {
     for (uint32_t k = 0; k < w->of->n_slots; k++) {
         const slot_data_t *v = &w->record.slot[k];
@@ -113,6 +127,7 @@ static int put_steps(batch_t *b, const sequence_t *w, timestep_t *step, images_t
         step[i].linked = !w->lone && i > 0 && w->step[i] == w->step[i - 1] + 1 && i != w->n_prompt;
         for (uint32_t k = 0; k < w->of->n_slots; k++)
             if (put_slot(c, w, k, w->step[i], images, &step[i].slot[w->map[k]], why)) return -1;
+        if (put_goal(c, w, i, images, step, why)) return -1;
         if (batch_observation(b, &step[i], (int32_t)i, w->sample, why)) return -1;
         /* Regression reads at the separator: nothing reads the last action tokens of a training
          * sequence. */
@@ -124,7 +139,7 @@ static int put_steps(batch_t *b, const sequence_t *w, timestep_t *step, images_t
 
 int sequence_add(batch_t *b, const sequence_t *w, reason_t *why) {
     timestep_t *step = xcalloc(w->n_steps, sizeof *step);
-    images_t images = {xcalloc(w->n_steps * w->of->n_slots, sizeof *images.v), 0};
+    images_t images = {xcalloc(w->n_steps * (w->of->n_slots + 1), sizeof *images.v), 0};
     batch_begin(b, w->task);
     int rc = put_steps(b, w, step, &images, why);
     if (!rc) batch_end(b);

@@ -19,9 +19,11 @@ typedef struct {
 
 /* A task of a shard. */
 typedef struct {
-    const task_t *of;       /* as the shard has it */
-    uint32_t task;          /* number in the dataset's list */
-    int32_t *map;           /* [of->n_slots] the dataset's slot for each slot of the shard */
+    const task_t *of; /* as the shard has it */
+    uint32_t task;    /* number in the dataset's list */
+    int32_t *map;     /* [of->n_slots] the dataset's slot for each slot of the shard */
+    int32_t goal,
+        goal_from;          /* the task's slot of goals, and the shard's that fills it; -1 = none */
     scaling_map_t *scaling; /* [of->n_slots] of acted vectors, to those of the model */
     uint64_t *side[2];      /* record numbers of training and held-out side */
     size_t n_side[2];
@@ -32,7 +34,8 @@ typedef struct {
     char *path;
     double weight;
     token_db_t *db;
-    bool spread; /* its steps are samples of their episodes, not consecutive */
+    bool sampled; /* it keeps some steps of its episodes (tokenize --frames) */
+    bool spread;  /* its steps are samples of their episodes, not consecutive */
     body_t *body;
     size_t n_bodies;
     item_t *item; /* [n]; NULL when one record is wanted */

@@ -91,6 +91,13 @@ typedef enum { ENV_EXPERT = 0, ENV_NO_EXPERT = 1, ENV_EXPERT_FAILED = -1 } env_e
  * */
 env_expert_t env_expert(env_t *e, env_action_t *action, reason_t *why);
 
+typedef enum { ENV_GOAL = 0, ENV_NO_GOAL = 1, ENV_GOAL_FAILED = -1 } env_goal_t;
+/* What a solved state of this episode would show: images only, by the slots of the task (one that
+ * stays empty is not told); borrowed as an observation. The state is as before, and nothing random
+ * is drawn: a goal that is asked for changes no episode. ENV_NO_GOAL: the environment knows none.
+ * ENV_GOAL_FAILED with a reason: the episode has failed. Outside a running episode it is a BUG. */
+env_goal_t env_goal(env_t *e, env_observation_t *goal, reason_t *why);
+
 /* The simulator's whole state as doubles, for tests and for hashes across machines (pixels differ
  * between drivers, states do not). Writes at most `cap` of them and returns how many there are; 0
  * where the environment does not tell. reacher: two joint angles, two joint velocities, x and y of

@@ -13,20 +13,23 @@
 
 static const double START = 120, RESET = 60, STEP = 30; /* limits in seconds */
 
+/* What a child showed. */
+typedef struct {
+    bool absent[TASK_SLOTS];
+    uint8_t *bytes[TASK_SLOTS]; /* text: with a NUL behind it */
+    size_t cap[TASK_SLOTS];
+} shown_t;
+
 typedef struct {
     char *command, *log; /* log: NULL = this program's stderr */
     double start, reset, step;
     wire_t *wire; /* NULL: none was started, or it is to be replaced */
     task_t task;
-    char *declared; /* the task as JSON, NULL before the first start */
-    bool expert;
-    bool images; /* are they asked for with the next observation? */
-
-    /* The present observation. */
-    bool with_images;
-    bool absent[TASK_SLOTS];
-    uint8_t *bytes[TASK_SLOTS]; /* text: with a NUL behind it */
-    size_t cap[TASK_SLOTS];
+    char *declared;    /* the task as JSON, NULL before the first start */
+    bool expert, goal; /* does it answer these verbs? */
+    bool images;       /* are they asked for with the next observation? */
+    bool with_images;  /* has the present observation them? */
+    shown_t present, solved;
 } command_t;
 
 /* Sends a request and takes a reply that is no error. NULL with a reason. */
@@ -69,12 +72,14 @@ static int hello(command_t *c, reason_t *why) {
     char line[PROTOCOL_REQUEST];
     cJSON *reply = ask(c, "hello", protocol_hello(line), NULL, 0, c->start, why);
     if (!reply) return -1;
-    task_t task;
+    protocol_hello_t said;
     reason_t bad;
-    int rc = protocol_read_hello(reply, &task, &c->expert, &bad);
+    int rc = protocol_read_hello(reply, &said, &bad);
     cJSON_Delete(reply);
     if (rc) return wire_refuse(c->wire, bad.text, why);
-    return adopt_task(c, &task, why) || wire_done(c->wire, why) ? -1 : 0;
+    c->expert = said.expert;
+    c->goal = said.goal;
+    return adopt_task(c, &said.task, why) || wire_done(c->wire, why) ? -1 : 0;
 }
 
 static void drop_child(command_t *c) {
@@ -92,7 +97,10 @@ static int start(command_t *c, reason_t *why) {
 static void command_close(void *self) {
     command_t *c = self;
     drop_child(c);
-    for (size_t i = 0; i < TASK_SLOTS; i++) free(c->bytes[i]);
+    for (size_t i = 0; i < TASK_SLOTS; i++) {
+        free(c->present.bytes[i]);
+        free(c->solved.bytes[i]);
+    }
     if (c->declared) task_release(&c->task);
     free(c->declared);
     free(c->command);
@@ -123,25 +131,29 @@ static void *command_open(const env_opts_t *o, task_t *task, int *rc, reason_t *
 /* ---- observations ---- */
 
 /* Reads one slot into its own memory, which the task bounds. */
-static int read_slot(command_t *c, uint32_t i, size_t n, reason_t *why) {
-    c->bytes[i] = xgrow(c->bytes[i], &c->cap[i], n + 1, 1);
-    if (wire_read(c->wire, c->bytes[i], n, why)) return -1;
-    c->bytes[i][n] = 0;
-    if (c->task.slot[i].kind == SLOT_TEXT && memchr(c->bytes[i], 0, n))
+static int read_slot(command_t *c, shown_t *to, uint32_t i, size_t n, reason_t *why) {
+    to->bytes[i] = xgrow(to->bytes[i], &to->cap[i], n + 1, 1);
+    if (wire_read(c->wire, to->bytes[i], n, why)) return -1;
+    to->bytes[i][n] = 0;
+    if (c->task.slot[i].kind == SLOT_TEXT && memchr(to->bytes[i], 0, n))
         return wire_refuse(c->wire, "a text with a NUL", why);
     return 0;
 }
 
-/* The observation behind a reply. */
-static int read_observation(command_t *c, const cJSON *reply, bool images, reason_t *why) {
+/* The slots behind a reply. */
+static int read_slots(command_t *c, const cJSON *reply, shown_t *to, reason_t *why) {
     size_t bytes[TASK_SLOTS];
     reason_t bad;
-    if (protocol_read_slots(reply, &c->task, bytes, c->absent, &bad))
+    if (protocol_read_slots(reply, &c->task, bytes, to->absent, &bad))
         return wire_refuse(c->wire, bad.text, why);
-    c->with_images = images;
     for (uint32_t i = 0; i < c->task.n_slots; i++)
-        if (!c->absent[i] && read_slot(c, i, bytes[i], why)) return -1;
+        if (!to->absent[i] && read_slot(c, to, i, bytes[i], why)) return -1;
     return wire_done(c->wire, why);
+}
+
+static int read_observation(command_t *c, const cJSON *reply, bool images, reason_t *why) {
+    c->with_images = images;
+    return read_slots(c, reply, &c->present, why);
 }
 
 static int fetch(command_t *c, reason_t *why) {
@@ -153,7 +165,7 @@ static int fetch(command_t *c, reason_t *why) {
 }
 
 static env_value_t value_of(const command_t *c, uint32_t i) {
-    const void *bytes = c->bytes[i]; /* from malloc: aligned for any type */
+    const void *bytes = c->present.bytes[i]; /* from malloc: aligned for any type */
     env_value_t value = {0};
     switch (c->task.slot[i].kind) {
     case SLOT_IMAGE:
@@ -179,7 +191,7 @@ static int command_observe(void *self, bool images, env_observation_t *seen, rea
     c->images = images && task_first(&c->task, SIDE_OBSERVED, SLOT_IMAGE) >= 0;
     if (c->images && !c->with_images && fetch(c, why)) return -1;
     for (uint32_t i = 0; i < c->task.n_slots; i++)
-        if (!c->absent[i] && (images || c->task.slot[i].kind != SLOT_IMAGE))
+        if (!c->present.absent[i] && (images || c->task.slot[i].kind != SLOT_IMAGE))
             seen->slot[i] = value_of(c, i);
     return 0;
 }
@@ -232,6 +244,28 @@ static env_expert_t command_expert(void *self, env_action_t *action, reason_t *w
     return ENV_EXPERT;
 }
 
+/* A reply without slots: the child knows no goal here. */
+static env_goal_t command_goal(void *self, env_observation_t *goal, reason_t *why) {
+    command_t *c = self;
+    if (!c->goal) return ENV_NO_GOAL;
+    char line[PROTOCOL_REQUEST];
+    cJSON *reply = ask(c, "goal", protocol_goal(line), NULL, 0, c->step, why);
+    int rc = reply ? read_slots(c, reply, &c->solved, why) : -1;
+    cJSON_Delete(reply);
+    if (rc) return ENV_GOAL_FAILED;
+    env_goal_t answer = ENV_NO_GOAL;
+    for (uint32_t i = 0; i < c->task.n_slots; i++) {
+        if (c->solved.absent[i]) continue;
+        if (c->task.slot[i].kind != SLOT_IMAGE) {
+            wire_refuse(c->wire, "a goal of something else than images", why);
+            return ENV_GOAL_FAILED;
+        }
+        goal->slot[i].rgb = c->solved.bytes[i];
+        answer = ENV_GOAL;
+    }
+    return answer;
+}
+
 const env_driver_t env_command = {
     .open = command_open,
     .close = command_close,
@@ -239,4 +273,5 @@ const env_driver_t env_command = {
     .observe = command_observe,
     .step = command_step,
     .expert = command_expert,
+    .goal = command_goal,
 };

@@ -97,6 +97,18 @@ static env_expert_t grid_expert(void *self, env_action_t *action, reason_t *why)
     return ENV_EXPERT;
 }
 
+/* What the agent sees where the expert, from here on alone, ends: it faces the thing. */
+static env_goal_t grid_goal(void *self, env_observation_t *goal, reason_t *why) {
+    grid_t *g = self;
+    grid_world_t solved = g->world;
+    for (int t = 0; t < GRID_STEPS && !grid_world_solved(&solved); t++)
+        grid_world_act(&solved, grid_plan(&solved));
+    if (!grid_world_solved(&solved)) return ENV_NO_GOAL;
+    grid_view_draw(g->sprites, &solved, g->rgb);
+    goal->slot[SEEN_IMAGE].rgb = g->rgb;
+    return ENV_GOAL;
+}
+
 /* Place and direction of the agent; kind and color of what it carries, of the mission, and of every
  * cell, row by row. */
 static size_t grid_state(const void *self, double *out, size_t cap) {
@@ -126,5 +138,6 @@ const env_driver_t env_grid = {
     .observe = grid_observe,
     .step = grid_act,
     .expert = grid_expert,
+    .goal = grid_goal,
     .state = grid_state,
 };

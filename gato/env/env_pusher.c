@@ -85,7 +85,7 @@ typedef struct {
 
 typedef struct {
     mjModel *m;
-    mjData *d;
+    mjData *d, *solved; /* solved: the state of a goal's images; NULL until they are wanted */
     render_t *render;
     joint_t pusher[AXES], puck[AXES], turn;
     int motor[AXES], goal;
@@ -150,6 +150,7 @@ static void *pusher_open(const env_opts_t *o, task_t *task, int *rc, reason_t *w
 static void pusher_close(void *self) {
     pusher_t *p = self;
     render_close(p->render);
+    mj_deleteData(p->solved);
     mj_deleteData(p->d);
     mj_deleteModel(p->m);
     free(p);
@@ -157,8 +158,8 @@ static void pusher_close(void *self) {
 
 /* ---- the state ---- */
 
-static void read_place(const pusher_t *p, const joint_t joint[AXES], double place[AXES]) {
-    for (int i = 0; i < AXES; i++) place[i] = p->d->qpos[joint[i].qpos];
+static void read_place(const mjData *d, const joint_t joint[AXES], double place[AXES]) {
+    for (int i = 0; i < AXES; i++) place[i] = d->qpos[joint[i].qpos];
 }
 
 static void write_place(pusher_t *p, const joint_t joint[AXES], const double place[AXES]) {
@@ -197,27 +198,43 @@ static int pusher_reset(void *self, uint64_t seed, uint64_t episode, reason_t *w
     return 0;
 }
 
+/* One action on a state. */
+static int advance(const pusher_t *p, mjData *d, const float action[AXES], reason_t *why) {
+    for (int i = 0; i < AXES; i++) d->ctrl[p->motor[i]] = action[i];
+    for (int i = 0; i < SUBSTEPS; i++) mj_step(p->m, d);
+    mj_forward(p->m, d); /* mj_step leaves the places of the state before its last integration */
+    return mujoco_check(d, why);
+}
+
+static double to_goal(const pusher_t *p, const mjData *d) {
+    double puck[AXES];
+    read_place(d, p->puck, puck);
+    return distance(puck, goal_of(p));
+}
+
 static int pusher_step(void *self, const env_action_t *action, env_outcome_t *out, reason_t *why) {
     pusher_t *p = self;
-    for (int i = 0; i < AXES; i++) p->d->ctrl[p->motor[i]] = action->vector[i];
-    for (int i = 0; i < SUBSTEPS; i++) mj_step(p->m, p->d);
-    mj_forward(p->m, p->d); /* mj_step leaves the places of the state before its last integration */
-    if (mujoco_check(p->d, why)) return -1;
+    if (advance(p, p->d, action->vector, why)) return -1;
     double puck[AXES], pusher[AXES];
-    read_place(p, p->puck, puck);
-    read_place(p, p->pusher, pusher);
-    double to_goal = distance(puck, goal_of(p)), gap = fmax(0, distance(pusher, puck) - TOUCH);
-    out->reward = (float)(-to_goal - GAP_WEIGHT * gap);
-    out->success = out->terminated = to_goal <= ON_GOAL;
+    read_place(p->d, p->puck, puck);
+    read_place(p->d, p->pusher, pusher);
+    double gap = fmax(0, distance(pusher, puck) - TOUCH);
+    out->reward = (float)(-to_goal(p, p->d) - GAP_WEIGHT * gap);
+    out->success = out->terminated = to_goal(p, p->d) <= ON_GOAL;
     return 0;
+}
+
+/* What the expert does in a state. */
+static void choose(const pusher_t *p, const mjData *d, float action[AXES]) {
+    double puck[AXES], pusher[AXES];
+    read_place(d, p->puck, puck);
+    read_place(d, p->pusher, pusher);
+    expert_push_act(pusher, puck, goal_of(p), TOUCH, action);
 }
 
 static env_expert_t pusher_expert(void *self, env_action_t *action, reason_t *why) {
     const pusher_t *p = self;
-    double puck[AXES], pusher[AXES];
-    read_place(p, p->puck, puck);
-    read_place(p, p->pusher, pusher);
-    expert_push_act(pusher, puck, goal_of(p), TOUCH, action->vector);
+    choose(p, p->d, action->vector);
     return ENV_EXPERT;
 }
 
@@ -244,12 +261,12 @@ static int need_renderer(pusher_t *p, reason_t *why) {
     return p->render ? 0 : -1;
 }
 
-static int draw_images(pusher_t *p, env_observation_t *seen, reason_t *why) {
+static int draw_images(pusher_t *p, mjData *d, env_observation_t *seen, reason_t *why) {
     seen->slot[SEEN_FRONT].rgb = p->front;
     seen->slot[SEEN_TOP].rgb = p->top;
     if (need_renderer(p, why)) return -1;
-    if (render_frame(p->render, p->m, p->d, "front", FRONT, FRONT, p->front, why)) return -1;
-    return render_frame(p->render, p->m, p->d, "top", TOP, TOP, p->top, why);
+    if (render_frame(p->render, p->m, d, "front", FRONT, FRONT, p->front, why)) return -1;
+    return render_frame(p->render, p->m, d, "top", TOP, TOP, p->top, why);
 }
 
 static int pusher_observe(void *self, bool images, env_observation_t *seen, reason_t *why) {
@@ -260,7 +277,22 @@ static int pusher_observe(void *self, bool images, env_observation_t *seen, reas
     }
     seen->slot[SEEN_TEXT].text = MISSION;
     seen->slot[SEEN_VECTOR].vector = p->vector;
-    return images ? draw_images(p, seen, why) : 0;
+    return images ? draw_images(p, p->d, seen, why) : 0;
+}
+
+/* The state in which the expert, from here on alone, leaves the table: the puck on the disc, the
+ * pusher behind it. */
+static env_goal_t pusher_goal(void *self, env_observation_t *goal, reason_t *why) {
+    pusher_t *p = self;
+    if (!p->solved) p->solved = mj_makeData(p->m);
+    mj_copyData(p->solved, p->m, p->d);
+    for (int t = 0; t < ACTIONS_PER_EPISODE && to_goal(p, p->solved) > ON_GOAL; t++) {
+        float action[AXES];
+        choose(p, p->solved, action);
+        if (advance(p, p->solved, action, why)) return ENV_GOAL_FAILED;
+    }
+    if (to_goal(p, p->solved) > ON_GOAL) return ENV_NO_GOAL;
+    return draw_images(p, p->solved, goal, why) ? ENV_GOAL_FAILED : ENV_GOAL;
 }
 
 static const char *pusher_renderer(void *self, reason_t *why) {
@@ -276,6 +308,7 @@ const env_driver_t env_pusher = {
     .observe = pusher_observe,
     .step = pusher_step,
     .expert = pusher_expert,
+    .goal = pusher_goal,
     .state = pusher_state,
     .renderer = pusher_renderer,
 };

@@ -66,7 +66,7 @@ static const char MODEL[] =
 
 typedef struct {
     mjModel *m;
-    mjData *d;
+    mjData *d, *solved; /* solved: the state of a goal's image; NULL until one is wanted */
     render_t *render;
     int qpos[JOINTS], qvel[JOINTS], motor[JOINTS], tip, target;
     double goal[JOINTS]; /* the joint angles that the expert chose at reset */
@@ -119,6 +119,7 @@ static void *reacher_open(const env_opts_t *o, task_t *task, int *rc, reason_t *
 static void reacher_close(void *self) {
     reacher_t *r = self;
     render_close(r->render);
+    mj_deleteData(r->solved);
     mj_deleteData(r->d);
     mj_deleteModel(r->m);
     free(r);
@@ -196,6 +197,20 @@ static env_expert_t reacher_expert(void *self, env_action_t *action, reason_t *w
     return ENV_EXPERT;
 }
 
+/* The arm at rest with its tip on the ball, bent as the expert chose. */
+static env_goal_t reacher_goal(void *self, env_observation_t *goal, reason_t *why) {
+    reacher_t *r = self;
+    if (need_renderer(r, why)) return ENV_GOAL_FAILED;
+    if (!r->solved) r->solved = mj_makeData(r->m);
+    mj_copyData(r->solved, r->m, r->d);
+    for (int i = 0; i < JOINTS; i++) r->solved->qpos[r->qpos[i]] = r->goal[i];
+    mj_forward(r->m, r->solved);
+    goal->slot[SEEN_IMAGE].rgb = r->image;
+    return render_frame(r->render, r->m, r->solved, "top", SIDE, SIDE, r->image, why)
+               ? ENV_GOAL_FAILED
+               : ENV_GOAL;
+}
+
 static size_t reacher_state(const void *self, double *out, size_t cap) {
     const reacher_t *r = self;
     double all[2 * JOINTS + 2];
@@ -219,6 +234,7 @@ const env_driver_t env_reacher = {
     .observe = reacher_observe,
     .step = reacher_step,
     .expert = reacher_expert,
+    .goal = reacher_goal,
     .state = reacher_state,
     .renderer = reacher_renderer,
 };

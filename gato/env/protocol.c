@@ -42,6 +42,11 @@ const char *protocol_expert(char line[PROTOCOL_REQUEST]) {
     return line;
 }
 
+const char *protocol_goal(char line[PROTOCOL_REQUEST]) {
+    snprintf(line, PROTOCOL_REQUEST, "{\"verb\":\"goal\"}");
+    return line;
+}
+
 /* ---- replies ---- */
 
 static const cJSON *member(const cJSON *reply, const char *name) {
@@ -119,15 +124,17 @@ static int parse_task(const cJSON *item, task_t *task, reason_t *why) {
     return -1;
 }
 
-int protocol_read_hello(const cJSON *reply, task_t *task, bool *expert, reason_t *why) {
+int protocol_read_hello(const cJSON *reply, protocol_hello_t *to, reason_t *why) {
     uint64_t version;
     if (!json_u64(member(reply, "protocol"), &version))
         return reason_set(why, "'protocol' is not a number");
     if (version != PROTOCOL_VERSION)
         return reason_set(why, "it speaks protocol %" PRIu64 ", this program %d", version,
                           PROTOCOL_VERSION);
-    if (read_flag(reply, "expert", expert, why)) return -1;
-    return parse_task(member(reply, "task"), task, why);
+    if (read_flag(reply, "expert", &to->expert, why)) return -1;
+    to->goal = false; /* children that were written before goals say nothing of them */
+    if (member(reply, "goal") && read_flag(reply, "goal", &to->goal, why)) return -1;
+    return parse_task(member(reply, "task"), &to->task, why);
 }
 
 static int check_bytes(const slot_t *slot, uint64_t bytes, reason_t *why) {

@@ -22,12 +22,18 @@ const char *protocol_reset(char line[PROTOCOL_REQUEST], uint64_t seed, uint64_t 
 const char *protocol_step(char line[PROTOCOL_REQUEST], size_t bytes, bool images);
 const char *protocol_observe(char line[PROTOCOL_REQUEST], bool images);
 const char *protocol_expert(char line[PROTOCOL_REQUEST]);
+const char *protocol_goal(char line[PROTOCOL_REQUEST]);
 
 /* Is it a reply and no error? 0; 1 with the child's own reason; -1 with a reason when it says
  * neither. */
 int protocol_ok(const cJSON *reply, reason_t *why);
-/* The reply to `hello`. 0 and the caller owns *task, or -1 with a reason. */
-int protocol_read_hello(const cJSON *reply, task_t *task, bool *expert, reason_t *why);
+/* What a child says that it is. */
+typedef struct {
+    task_t task;
+    bool expert, goal; /* does it answer `expert`, and `goal`? */
+} protocol_hello_t;
+/* The reply to `hello`. 0 and the caller owns to->task, or -1 with a reason. */
+int protocol_read_hello(const cJSON *reply, protocol_hello_t *to, reason_t *why);
 /* How many bytes of each slot follow; 0 and absent[i] where a slot is missing. 0, or -1 with a
  * reason, also for sizes that the task does not allow. */
 int protocol_read_slots(const cJSON *reply, const task_t *task, size_t bytes[TASK_SLOTS],

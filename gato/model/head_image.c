@@ -79,9 +79,10 @@ static void collect(const batch_t *b, const group_t *g, const sequence_places_t 
     const gato_model_t *m = b->model;
     size_t horizon = (size_t)m->config.loss.horizon.v[g->part];
     const task_t *task = &m->tasks.v[s->task];
+    int goal = layout_goal(&m->config, task); /* it is given, not to be foretold */
     for (size_t i = 0; i < s->n_steps; i++)
         for (uint32_t k = 0; k < task->n_slots; k++) {
-            if (task->slot[k].kind != SLOT_IMAGE) continue;
+            if (task->slot[k].kind != SLOT_IMAGE || (int)k == goal) continue;
             if (horizon == 1)
                 collect_near(m, s, i, k, to);
             else

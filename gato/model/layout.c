@@ -81,6 +81,12 @@ size_t layout_start(const layout_t *l, uint32_t slot) {
     BUG("no slot %u", slot);
 }
 
+int layout_goal(const gato_config_t *c, const task_t *task) {
+    if (c->data.goal == GOAL_NONE || task->kind != RECORD_EPISODE) return -1;
+    int k = task_find(task, SIDE_OBSERVED, GOAL_SLOT);
+    return k >= 0 && task->slot[k].kind == SLOT_IMAGE ? k : -1;
+}
+
 uint32_t layout_window(const gato_config_t *c, const task_t *task) {
     if (task->kind != RECORD_EPISODE) return 1;
     layout_t l;

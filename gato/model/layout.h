@@ -13,6 +13,9 @@
 #include "gato/model/timestep.h"
 #include "gato/task/config.h"
 
+/* The name of an image slot that is filled from later timesteps of the episode. */
+#define GOAL_SLOT "goal"
+
 typedef struct {
     const task_t *task;
     uint8_t order[TASK_SLOTS]; /* numbers of the slots in order of appearance */
@@ -30,6 +33,9 @@ size_t layout_observation(const layout_t *l);
 size_t layout_tokens(const layout_t *l);
 /* The first token of a slot within the timestep. */
 size_t layout_start(const layout_t *l, uint32_t slot);
+
+/* The slot that is filled with goals (data.goal), or -1: the task has none. */
+int layout_goal(const gato_config_t *c, const task_t *task);
 
 /* The attention window of a task: how many timesteps a token sees, its own included: floor(context
  * / tokens of the largest timestep), but no more than a training sequence holds (train.window): at

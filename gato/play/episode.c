@@ -114,7 +114,7 @@ typedef struct {
     episode_sink_t sink;
     void *ctx;
     disturbance_t trouble;
-    kept_t kept;
+    kept_t kept, goal;
     size_t max_steps;
 } play_t;
 
@@ -142,6 +142,7 @@ static int one_step(play_t *p, size_t step, env_outcome_t *out, reason_t *why) {
     if (ask(p, &answer, &s.expert, why)) return -1;
     policy_view_t view = {.body = env_task(p->env),
                           .seen = &p->kept.seen,
+                          .goal = p->o->goal && !step ? &p->goal.seen : NULL,
                           .expert = s.expert,
                           .seed = p->o->seed,
                           .episode = p->episode,
@@ -156,8 +157,19 @@ static int one_step(play_t *p, size_t step, env_outcome_t *out, reason_t *why) {
     return p->sink ? p->sink(p->ctx, &s, why) : 0;
 }
 
+static int ask_goal(play_t *p, reason_t *why) {
+    env_observation_t goal;
+    env_goal_t known = env_goal(p->env, &goal, why);
+    if (known == ENV_NO_GOAL)
+        return reason_set(why, "environment '%s' knows no goal to show", env_name(p->env));
+    if (known == ENV_GOAL) keep_all(&p->goal, env_task(p->env), &goal);
+    return known == ENV_GOAL ? 0 : -1;
+}
+
 static int play(play_t *p, episode_result_t *result, reason_t *why) {
-    if (env_reset(p->env, p->o->seed, p->episode, why) || observe(p, why)) return -1;
+    if (env_reset(p->env, p->o->seed, p->episode, why)) return -1;
+    if (p->o->goal && ask_goal(p, why)) return -1;
+    if (observe(p, why)) return -1;
     for (bool over = false; !over;) {
         env_outcome_t out = {0};
         if (one_step(p, result->T, &out, why)) return -1;
@@ -193,6 +205,7 @@ int episode_play(env_t *env, const policy_t *policy, void *player, const episode
     *result = (episode_result_t){0};
     int rc = play(p, result, why);
     release_kept(&p->kept);
+    release_kept(&p->goal);
     free(p);
     return rc;
 }

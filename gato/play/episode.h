@@ -17,6 +17,7 @@ typedef struct {
      * their own units where a bound is infinite) ... */
     double noise;
     double noise_episodes; /* ... in this fraction of the episodes */
+    bool goal;             /* show the policy the goal that the environment knows */
     bool labels;           /* ask the expert in every step, if there is one */
     size_t max_steps;      /* beside the environment's; 0 = that alone. One of them must be there */
 } episode_opts_t;

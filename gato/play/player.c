@@ -155,8 +155,8 @@ static int misfit(const task_t *task, const task_t *body, const char *cause, rea
 }
 
 /* Fills *b with the slots of the body. 0, or -1 with a reason. */
-static int correspond(const task_t *task, const task_t *body, bool allow_missing, binding_t *b,
-                      reason_t *why) {
+static int correspond(const gato_config_t *c, const task_t *task, const task_t *body,
+                      bool allow_missing, binding_t *b, reason_t *why) {
     slot_t slot[TASK_SLOTS];
     uint32_t kept[TASK_SLOTS];
     int32_t map[TASK_SLOTS];
@@ -181,7 +181,9 @@ static int correspond(const task_t *task, const task_t *body, bool allow_missing
     }
     for (uint32_t k = 0; k < task->n_slots; k++) {
         const slot_t *s = &task->slot[k];
-        if (b->body[k] >= 0 || (allow_missing && s->side == SIDE_OBSERVED)) continue;
+        if (b->body[k] >= 0 || (int)k == layout_goal(c, task) ||
+            (allow_missing && s->side == SIDE_OBSERVED))
+            continue;
         reason_set(&cause, "it has no %s%.200s%s", s->side == SIDE_ACTED ? "acted " : "",
                    slot_text(s, buf),
                    s->side == SIDE_OBSERVED ? " (--allow-missing plays without)" : "");
@@ -197,7 +199,7 @@ static int bind_to(player_t *p, size_t task, const task_t *body, bool allow_miss
     const task_t *t = &p->m->tasks.v[task];
     if (t->kind != RECORD_EPISODE)
         return reason_set(why, "task '%s' of the policy is none of episodes", t->name);
-    if (correspond(t, body, allow_missing, &b, why)) return -1;
+    if (correspond(&p->m->config, t, body, allow_missing, &b, why)) return -1;
     bool reads = p->m->config.model.control_text && task_first(t, SIDE_OBSERVED, SLOT_TEXT) >= 0;
     if (reads && player_needs_words(p, why)) return -1;
     p->binding[task] = b;
@@ -232,7 +234,7 @@ int player_bind(player_t *p, const task_t *body, const char *name, bool allow_mi
         binding_t b = {0};
         if (p->m->tasks.v[i].kind != RECORD_EPISODE) continue;
         episodes++;
-        if (correspond(&p->m->tasks.v[i], body, allow_missing, &b, &cause)) continue;
+        if (correspond(&p->m->config, &p->m->tasks.v[i], body, allow_missing, &b, &cause)) continue;
         fit++;
         only = i;
     }
@@ -255,6 +257,7 @@ static void lane_release(const player_t *p, lane_t *lane) {
     free(lane->past);
     seen_release(&lane->now);
     seen_release(&lane->last);
+    seen_release(&lane->goal);
 }
 
 static void release_lanes(player_t *p) {
@@ -306,11 +309,29 @@ void player_reset(player_t *p, size_t lane, uint32_t task) {
     for (size_t i = 0; l->past && i < p->longest; i++) seen_release(&l->past[i]);
     seen_release(&l->now);
     seen_release(&l->last);
+    seen_release(&l->goal);
     l->task = task;
     l->is_open = true;
     l->step = 0;
     l->n_waiting = 0;
     lane_clear(l);
+}
+
+int player_goal_camera(const player_t *p, uint32_t task) {
+    const task_t *t = &p->m->tasks.v[task];
+    if (layout_goal(&p->m->config, t) < 0) return -1;
+    return p->binding[task].body[task_first(t, SIDE_OBSERVED, SLOT_IMAGE)];
+}
+
+int player_goal(player_t *p, size_t lane, const uint8_t *rgb, size_t w, size_t h, reason_t *why) {
+    lane_t *l = &p->lane[lane];
+    const task_t *task = &p->m->tasks.v[l->task];
+    int k = layout_goal(&p->m->config, task);
+    if (k < 0)
+        return reason_set(why, "task '%s' of the policy has no slot of goals (data.goal)",
+                          task->name);
+    seen_release(&l->goal);
+    return player_see_image(p, &task->slot[k], rgb, w, h, &l->goal, &l->goal.data.slot[k], why);
 }
 
 const float *player_hidden(const player_t *p, size_t lane) {

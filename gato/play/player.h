@@ -59,6 +59,13 @@ int player_lanes(player_t *p, size_t n, reason_t *why);
 /* Begins an episode of a bound task in a lane: forgets the last one. */
 void player_reset(player_t *p, size_t lane, uint32_t task);
 
+/* Has the policy's task a slot of goals (data.goal), and the body a camera for it? The number of the
+ * body's slot, or -1. */
+int player_goal_camera(const player_t *p, uint32_t task);
+/* Shows the lane a goal, an image of w x h pixels, in every timestep from now to the reset; without
+ * one the slot is missing. 0, or -1 with a reason: no slot of goals, or a size that does not fit. */
+int player_goal(player_t *p, size_t lane, const uint8_t *rgb, size_t w, size_t h, reason_t *why);
+
 /* One timestep of a lane. */
 typedef struct {
     size_t lane;
@@ -81,8 +88,8 @@ const float *player_hidden(const player_t *p, size_t lane);
 /* ---- dreams: timesteps whose observation the policy's model chooses ----
  *
  * Token after token: the codes of every image from those before, then vectors and discrete values,
- * each fed as soon as it is chosen; texts are those of the lane's last timestep, and so is which
- * slots there are. Then the separator, and an action that is given or chosen. The three ways to
+ * each fed as soon as it is chosen; texts and goals are those of the lane's last timestep, and so is
+ * which slots there are. Then the separator, and an action that is given or chosen. The three ways to
  * measure a future that is known, over player_reset and pushes of what came before it:
  *
  *     teacher-forced   player_dream with the truth and `force`, timestep after timestep

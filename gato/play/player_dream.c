@@ -124,7 +124,8 @@ int player_dreams(const player_t *p, uint32_t task, reason_t *why) {
                           "those before",
                           t->name);
     for (uint32_t k = 0; k < t->n_slots; k++) {
-        if (t->slot[k].side != SIDE_OBSERVED || p->binding[task].body[k] < 0) continue;
+        bool is_goal = (int)k == layout_goal(&m->config, t);
+        if (t->slot[k].side != SIDE_OBSERVED || is_goal || p->binding[task].body[k] < 0) continue;
         if (no_slot(m, &t->slot[k], why)) return -1;
     }
     return 0;
@@ -134,6 +135,12 @@ int player_dreams(const player_t *p, uint32_t task, reason_t *why) {
 
 static const task_t *task_of(const player_t *p, const lane_t *lane) {
     return &p->m->tasks.v[lane->task];
+}
+
+/* Texts and goals are given. */
+static bool is_given(const player_t *p, const lane_t *lane, uint32_t k) {
+    const task_t *task = task_of(p, lane);
+    return task->slot[k].kind == SLOT_TEXT || (int)k == layout_goal(&p->m->config, task);
 }
 
 /* Takes the truth of a lane. 0, or -1 with a reason. */
@@ -150,6 +157,7 @@ static int take_truth(player_t *p, dreamer_t *w, reason_t *why) {
     }
     for (uint32_t k = 0; k < task->n_slots; k++) {
         const slot_value_t *v = &w->truth.data.slot[k], *was = &last->slot[k];
+        if (is_given(p, w->lane, k)) continue;
         if (!v->codes || !was->codes || (v->grid_h == was->grid_h && v->grid_w == was->grid_w))
             continue;
         return reason_set(why, "image '%s' has %zu x %zu codes, and had %zu x %zu before",
@@ -166,7 +174,7 @@ static int begin(player_t *p, player_dream_t *d, dreamer_t *w, reason_t *why) {
     return player_dreams(p, w->lane->task, why) || take_truth(p, w, why) ? -1 : 0;
 }
 
-/* The next token that is not known; texts are known at once. */
+/* The next token that is not known; those of given slots are known at once. */
 static void find_next(const player_t *p, dreamer_t *w) {
     const task_t *task = task_of(p, w->lane);
     size_t at = 0;
@@ -176,7 +184,7 @@ static void find_next(const player_t *p, dreamer_t *w) {
         if (w->known >= at && w->known < at + w->layout.count[k]) {
             w->slot = k;
             w->token = w->known - at;
-            if (task->slot[k].kind != SLOT_TEXT) return;
+            if (!is_given(p, w->lane, k)) return;
             w->known = at + w->layout.count[k];
         }
         at += w->layout.count[k];
@@ -191,6 +199,9 @@ static void start(const player_t *p, dreamer_t *w) {
     seen_release(&l->now);
     player_copy_seen(p, &l->last.data, &l->now);
     l->now.data.linked = true;
+    int goal = layout_goal(&p->m->config, task_of(p, l));
+    if (goal >= 0 && l->goal.data.slot[goal].codes)
+        l->now.data.slot[goal] = l->goal.data.slot[goal];
     l->n_chosen = l->slot = l->column = 0;
     if (layout_of(&w->layout, &p->m->config, task_of(p, l), &l->now.data, &why))
         BUG("a timestep that was seen: %s", why.text);
@@ -462,6 +473,10 @@ void player_fork(player_t *p, size_t from, size_t to) {
     memcpy(b->separator, a->separator, D * sizeof *b->separator);
     lane_copy_cache(p, a, b);
     player_copy_seen(p, &a->last.data, &b->last);
+    seen_release(&b->goal);
+    timestep_t goal = a->goal.data;
+    goal.task = a->task;
+    player_copy_seen(p, &goal, &b->goal);
 }
 
 tokenizer_grid_t player_grid(const player_t *p, size_t lane, uint32_t slot) {

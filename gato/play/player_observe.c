@@ -152,6 +152,9 @@ int player_observe(player_t *p, const lane_t *lane, const env_observation_t *see
         if (task->slot[k].side != SIDE_OBSERVED || b->body[k] < 0) continue;
         if (see_slot(p, lane, k, &seen->slot[b->body[k]], out, why)) return -1;
     }
+    int goal = layout_goal(&p->m->config, task);
+    if (goal >= 0)
+        out->data.slot[goal] = lane->goal.data.slot[goal]; /* lives as long as the lane */
     layout_t l;
     return layout_of(&l, &p->m->config, task, &out->data, why);
 }

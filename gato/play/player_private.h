@@ -47,6 +47,7 @@ typedef struct {
     float *hidden; /* [D] of the last token that ran */
     seen_t *past;  /* rebuild: ring [window] */
     seen_t last;   /* without rebuild: what was seen in the last timestep */
+    seen_t goal;   /* the goal of the episode in its slot, if there is one */
 
     /* the push at hand */
     seen_t now;

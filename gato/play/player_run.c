@@ -335,8 +335,11 @@ void lane_next(player_t *p, lane_t *lane) {
         *past = lane->now;
         lane->now = (seen_t){0};
     } else {
+        int goal = layout_goal(&p->m->config, &p->m->tasks.v[lane->task]);
         seen_release(&lane->last);
         lane->last = lane->now;
+        if (goal >= 0 && lane->last.data.slot[goal].codes == lane->goal.data.slot[goal].codes)
+            lane->last.data.slot[goal] = (slot_value_t){0}; /* the lane's, which may change */
         lane->now = (seen_t){0};
     }
     lane->step++;

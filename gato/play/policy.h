@@ -11,19 +11,24 @@
 #include "gato/play/player.h"
 #include "gato/run/run.h"
 
+/* --goal env: the environment shows the goal of each episode (env_goal). */
+#define GOAL_FROM_ENV "env"
+
 /* How a policy plays. */
 typedef struct {
     const char *model;  /* a RUN; NULL = none */
     const char *task;   /* --task; NULL = by name or fit */
     bool allow_missing; /* player_bind */
     player_opts_t player;
-    double beta; /* mix: probability of the expert's action in each step */
+    const char *goal; /* an image file, or GOAL_FROM_ENV; NULL = none */
+    double beta;      /* mix: probability of the expert's action in each step */
 } policy_opts_t;
 
 /* What a policy may see before it acts. */
 typedef struct {
     const task_t *body; /* the environment's */
     const env_observation_t *seen;
+    const env_observation_t *goal; /* at step 0: what the environment shows of it, or NULL */
     /* What the expert would do, or NULL without expert. Asked once per step, by the caller. */
     const env_action_t *expert;
     uint64_t seed, episode;

@@ -1,4 +1,6 @@
 /* policy_model.c - a trained model plays, alone in one lane. */
+#include "common/io/fs.h"
+#include "common/io/image/image.h"
 #include "gato/play/policy.h"
 #include "gato/task/scaling.h"
 #include <stdio.h>
@@ -8,12 +10,40 @@
 typedef struct {
     player_t *player;
     uint32_t task; /* which task of the model it plays */
+    task_t body;
+    image_t goal; /* of --goal FILE */
 } model_t;
 
 static void close_model(void *self) {
     model_t *m = self;
     player_close(m->player);
+    image_release(&m->goal);
+    task_release(&m->body);
     free(m);
+}
+
+/* Reads the goal's file and tries it: 0, or -1 with *rc and a reason. */
+static int take_goal(model_t *m, const char *goal, int *rc, reason_t *why) {
+    reason_t cause;
+    if (!goal) return 0;
+    *rc = RC_MISFIT;
+    if (player_goal_camera(m->player, m->task) < 0)
+        return reason_set(why,
+                          "--goal: task '%s' of the policy has no slot of goals, or '%s' no camera "
+                          "for it (gato train --set data.goal=end makes one)",
+                          player_model(m->player)->tasks.v[m->task].name, m->body.name);
+    if (!strcmp(goal, GOAL_FROM_ENV)) return 0;
+    image_opts_t how = image_opts_default();
+    *rc = RC_USAGE;
+    if (!fs_exists(goal)) return reason_set(why, "--goal: no file '%s', and not 'env'", goal);
+    *rc = RC_DATA;
+    if (image_read(&m->goal, goal, &how, &cause))
+        return reason_set(why, "--goal '%s': %s", goal, cause.text);
+    *rc = RC_MISFIT;
+    player_reset(m->player, 0, m->task);
+    if (!player_goal(m->player, 0, m->goal.rgb, m->goal.w, m->goal.h, &cause)) return 0;
+    return reason_set(why, "--goal '%s', %zu x %zu pixels: %s", goal, m->goal.h, m->goal.w,
+                      cause.text);
 }
 
 static void *open_model(const task_t *body, const policy_opts_t *o, int *rc, reason_t *why) {
@@ -25,8 +55,9 @@ static void *open_model(const task_t *body, const policy_opts_t *o, int *rc, rea
     int task = player_bind(player, body, o->task, o->allow_missing, why);
     if (task >= 0) {
         m->task = (uint32_t)task;
+        m->body = task_copy(body);
         *rc = RC_RUNTIME;
-        if (!player_lanes(player, 1, why)) return m;
+        if (!player_lanes(player, 1, why) && !take_goal(m, o->goal, rc, why)) return m;
     }
     close_model(m);
     return NULL;
@@ -58,10 +89,23 @@ static void weights(const void *self, char out[RUN_FINGERPRINT]) {
     run_fingerprint(player_model(((const model_t *)self)->player), out);
 }
 
+/* Begins an episode: what the policy has besides observations. */
+static int begin(model_t *m, const policy_view_t *view, reason_t *why) {
+    player_reset(m->player, 0, m->task);
+    if (m->goal.rgb) return player_goal(m->player, 0, m->goal.rgb, m->goal.w, m->goal.h, why);
+    if (!view->goal) return 0;
+    int camera = player_goal_camera(m->player, m->task);
+    const uint8_t *rgb = view->goal->slot[camera].rgb;
+    const slot_t *slot = &m->body.slot[camera];
+    if (!rgb)
+        return reason_set(why, "the environment shows no goal from its camera '%s'", slot->name);
+    return player_goal(m->player, 0, rgb, slot->image_w, slot->image_h, why);
+}
+
 int policy_model_turn(void *model, const policy_view_t *view, const env_action_t *given,
                       env_action_t *action, reason_t *why) {
     model_t *m = model;
-    if (view->step == 0) player_reset(m->player, 0, m->task);
+    if (view->step == 0 && begin(m, view, why)) return -1;
     player_turn_t turn = {
         .lane = 0,
         .seen = view->seen,

@@ -254,6 +254,10 @@ void gato_settings_check(const gato_config_t *c, const dataset_t *d) {
     check_tasks(c, d);
     no_effect(c->data.balance != preset.data.balance && dataset_tasks(d)->n < 2, "data.balance",
               "several tasks");
+    no_effect(c->data.goal_ahead != preset.data.goal_ahead && c->data.goal != GOAL_AHEAD,
+              "data.goal_ahead", "data.goal = ahead");
+    no_effect(c->data.goal_share < 1 && c->data.goal == GOAL_NONE, "data.goal_share",
+              "data.goal = end or ahead");
     optim_settings_check(&c->optim, &preset.optim, c->train.steps);
     for (size_t i = 0; i < dataset_sources(d); i++)
         if (c->data.holdout > 0 && !dataset_records(d, i, UINT32_MAX, SIDE_VAL))

@@ -114,6 +114,15 @@ const config_field_t gato_config_table[] = {
     {"data.balance", CF_CHOICE, AT(data.balance), "\"data\"", "data|task", 0, 0, 0,
      "how often a shard is drawn: by its weight (data), or so that every task has the same share "
      "(task)"},
+    {"data.goal", CF_CHOICE, AT(data.goal), "\"none\"", "none|end|ahead", 0, 0, 0,
+     "episodes with images get one more, \"goal\", behind the others: the first camera's of the "
+     "record's last timestep (end) or of the one data.goal_ahead steps on (ahead), as if it had "
+     "been the goal; at play it comes from --goal"},
+    {"data.goal_ahead", CF_INT, AT(data.goal_ahead), "10", NULL, 1, 1e9, 0,
+     "timesteps from the present to the goal, at most up to the record's last (goal = ahead)"},
+    {"data.goal_share", CF_NUM, AT(data.goal_share), "1", NULL, 0.001, 1, 0,
+     "share of training sequences with a goal; the others miss it, so that the policy also plays "
+     "without (held-out metrics always have it)"},
     {"act.decode", CF_CHOICE, AT(act.decode), "\"mean\"", "mean|center|left|greedy|sample", 0, 0, 0,
      "continuous action from the bins: their expectation (mean), the center of the likeliest "
      "(center, greedy), its left edge (left, NEKO's way), or the center of a drawn one (sample)"},

@@ -17,6 +17,7 @@ typedef enum { POS_NONE, POS_NEKO, POS_GATO } patch_pos_t;
 typedef enum { MU_LAW_ALWAYS, MU_LAW_OUTSIDE } mu_law_t;
 typedef enum { ACTION_CE, ACTION_MSE, ACTION_MIX } action_kind_t;
 typedef enum { BALANCE_DATA, BALANCE_TASK } balance_t;
+typedef enum { GOAL_NONE, GOAL_END, GOAL_AHEAD } goal_t;
 typedef enum { DECODE_MEAN, DECODE_CENTER, DECODE_LEFT, DECODE_GREEDY, DECODE_SAMPLE } decode_t;
 
 typedef struct {
@@ -41,8 +42,9 @@ typedef struct {
         char freeze[CONFIG_STRING];
     } train;
     struct {
-        double holdout;
-        int split_by, balance;
+        double holdout, goal_share;
+        int64_t goal_ahead;
+        int split_by, balance, goal;
     } data;
     struct {
         int decode;

@@ -68,14 +68,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         cJSON *reply = json_parse(at, (size_t)(stop - at), false, NULL);
         if (cJSON_IsObject(reply)) {
             reason_t why = {""};
-            task_t told;
-            bool expert;
-            int rc = protocol_read_hello(reply, &told, &expert, &why);
+            protocol_hello_t told;
+            int rc = protocol_read_hello(reply, &told, &why);
             check_refusal(rc, &why);
             if (rc == 0) {
-                check_task(&told);
+                check_task(&told.task);
                 task_release(&task);
-                task = told;
+                task = told.task;
             }
             check_reply(&task, reply);
         }

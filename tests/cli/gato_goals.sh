@@ -1,0 +1,94 @@
+#!/bin/sh
+# gato_goals.sh - policies that are shown a goal: trained on the last timestep of each episode (data.goal), played with a file, with
+# what the environment shows, and without one; what cannot be meant is refused.
+. "$(dirname "$0")/../vqvae_common.sh"
+. "$top/pipelines/json.sh"
+
+does() { # NAME COMMAND...
+    name=$1
+    shift
+    "$@" >out 2>err
+    verdict $? "$name: $*"
+}
+refused() { # STATUS PATTERN COMMAND...
+    want=$1 pattern=$2
+    shift 2
+    "$@" >out 2>err
+    rc=$?
+    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err
+    verdict $? "status $rc, wanted $want and '$pattern': $*"
+}
+cat >vq.json <<'X'
+{"model": {"block_out_channels": [8, 8, 8], "latent_channels": 8, "vq_embed_dim": 4, "num_vq_embeddings": 16, "norm_num_groups": 2},
+ "train": {"steps": 3, "batch": 2, "warmup_no_quant": 1}, "data": {"size": [16, 16]}}
+X
+cat >policy.json <<'X'
+{"model": {"width": 16, "layers": 2, "heads": 2, "context": 256, "bins": 32, "vector_in": "linear"},
+ "optim": {"warmup": 2}, "train": {"steps": 4, "batch": 2, "tensorboard": false, "save_every": 2},
+ "data": {"holdout": 0.3, "split_by": "episode"}}
+X
+does "a tokenizer" vqvae train --data "$top/data/reacher" --config vq.json --out vq --threads 1
+does "record" gato record --env grid --episodes 12 --seed 4 --out grid --threads 1
+does "tokenize" tokenize episodes --in grid --model vq --out grid.lmdb
+learn() { # OUT OPTION...
+    run=$1
+    shift
+    gato train --data grid.lmdb --config policy.json --vqvae vq --out "$run" "$@" >out 2>err
+}
+learn plain
+verdict $? "train without goals"
+for kind in end ahead; do
+    more="--set data.goal_share=0.5"
+    [ $kind = ahead ] && more="--set data.goal_ahead=2"
+    learn $kind --set data.goal=$kind $more --threads 1
+    verdict $? "train with goals, $kind"
+    learn $kind.two --set data.goal=$kind $more --threads 2 --stop-at 2
+    [ $? -eq 75 ] && learn $kind.two --set data.goal=$kind $more --threads 2 --resume
+    cmp $kind/model.safetensors $kind.two/model.safetensors
+    verdict $? "$kind: the same bytes with two threads, stopped and resumed"
+done
+cmp end/model.safetensors ahead/model.safetensors >cmp.out 2>&1
+[ $? -eq 1 ]
+verdict $? "the end and ten steps ahead are different goals"
+
+# --- a timestep has one image more, and the window counts it
+tokens() { gato info "$1" 2>/dev/null | sed -n 's/.*"tokens":{"grid":\([0-9]*\)}.*/\1/p'; }
+[ "$(tokens end)" -eq $(($(tokens plain) + 16)) ]
+verdict $? "tokens of a timestep: $(tokens end) with a goal, $(tokens plain) without"
+gato info end >out 2>err
+grep -q '^gato: grid *goal *image *16 x 16 *16 ' err
+verdict $? "info shows the slot: $(cat err)"
+does "eval with goals" gato eval --model end --data grid.lmdb --split all
+with=$(json_last out tokens)
+does "eval without" gato eval --model end --data grid.lmdb --split all --set data.goal=none
+without=$(json_last out tokens)
+[ "$with" -gt "$without" ]
+verdict $? "eval reads $with tokens with goals, $without without"
+does "trace" gato trace --model end --data grid.lmdb --id 1 --out goal.st
+does "go on" gato train --init end --data grid.lmdb --set data.goal=end --set train.steps=1 --out more
+
+# --- at play: a goal changes what the policy does, and is the same for any number of workers
+act() { gato act --env grid --episodes 6 --decode sample --seed 2 "$@" 2>err | sed 's/"step_ms.*//'; }
+play() { act --model end "$@"; }
+cp "$top/data/clipart/$(ls "$top/data/clipart" | grep png | head -n 1)" goal.png
+play --threads 1 >none.out
+play --goal env --threads 1 >env.out
+play --goal env --threads 2 >env2.out
+play --goal env --threads 1 --context rebuild >rebuild.out
+play --goal goal.png --threads 2 >file.out
+[ -s none.out ] && [ -s env.out ] && cmp env.out env2.out
+verdict $? "--goal env, 1 and 2 workers: $(cat env.out env2.out)"
+cmp env.out rebuild.out
+verdict $? "--goal env over the cache and with the whole context: $(cat rebuild.out)"
+[ -s file.out ]
+verdict $? "--goal FILE: $(cat err)"
+refused 4 "no slot of goals" gato act --env grid --model plain --episodes 1 --goal env
+refused 2 "no file 'nowhere.png'" gato act --env grid --model end --episodes 1 --goal nowhere.png
+echo nothing >bad.png
+refused 3 "bad.png" gato act --env grid --model end --episodes 1 --goal bad.png
+refused 0 "goal does nothing with --policy random" gato act --env grid --policy random --episodes 1 --goal env
+refused 0 "goal_ahead has no effect" gato train --data grid.lmdb --config policy.json --out x1 --set data.goal_ahead=3
+refused 4 "no task of the policy has a slot of goals" gato train --init plain --data grid.lmdb --set data.goal=end --out x2
+does "texts" tokenize text --in "$top/README.md" --out text.lmdb
+refused 2 "data.goal would do nothing" gato train --data text.lmdb --config policy.json --out x3 --set data.goal=end
+finish

@@ -2,7 +2,7 @@
  * alone, forks, truth that is forced, and models that cannot dream. */
 #include "tests/player_case.h"
 
-#include "gato/model/embed_image.h"
+#include "gato/play/planner.h"
 
 enum { PAST = 4, DREAMT = 7, ALL = PAST + DREAMT };
 
@@ -351,6 +351,82 @@ TEST(recorded_pushes_are_pushes) {
     }
     vqvae_free(v);
     free(dir);
+    player_close(p);
+    gato_model_free(m);
+}
+
+/* ---- plans ---- */
+
+/* A dream of known actions is found again: its last image is the goal. More iterations come no less
+ * near; the same draws give the same plan. */
+static void check_plan(const kind_t *k) {
+    enum { CANDIDATES = 12 };
+    static story_t s;
+    gato_model_t *m = make_run(k, 3, 2);
+    player_t *p = open_lanes(&plain, &k->has, 1, 1 + CANDIDATES);
+    task_t body = body_of("body0", k->has);
+    double distance[3];
+    env_action_t action[3], middle;
+    reason_t why;
+    uint32_t image = 0;
+    invent(m, 0, 5, 0, &s);
+    uint8_t rgb[16 * 8 * 3];
+    for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (uint8_t)(i * 37);
+    for (int run = 0; run < 3; run++) {
+        planner_opts_t o = {
+            .candidates = CANDIDATES, .horizon = 2, .iterations = run ? 4 : 1, .elite = 3};
+        planner_t *plan = planner_new(p, 0, &body, &o, &why);
+        REQUIRE(plan, "%s", why.text);
+        planner_placeholder(plan, &middle);
+        CHECK(planner_choose(plan, draw_of(0), &action[run], &distance[run], &why) == -1 &&
+              strstr(why.text, "goal"));
+        REQUIRE(!planner_goal(plan, image, rgb, 16, 8, &why), "%s", why.text);
+        player_reset(p, 0, 0);
+        timestep_t seen = s.step[0];
+        for (uint32_t j = 0; j < m->tasks.v[0].n_slots; j++)
+            if (acted(m, 0, j)) seen.slot[j] = s.step[0].slot[j];
+        player_turn_t turn = {.lane = 0, .recorded = &seen};
+        REQUIRE(!player_push(p, &turn, 1, &why));
+        REQUIRE(!planner_choose(plan, draw_of(0), &action[run], &distance[run], &why));
+        REQUIRE(!player_redo(p, 0, &action[run], &why));
+        planner_free(plan);
+    }
+    CHECK(distance[1] <= distance[0] && distance[1] > 0);
+    CHECK(distance[1] == distance[2] && !memcmp(&action[1], &action[2], sizeof *action));
+    story_release(&s);
+    task_release(&body);
+    player_close(p);
+    gato_model_free(m);
+}
+
+TEST(plans_come_nearer) {
+    check_plan(&with[0]);
+    check_plan(&(kind_t){
+        "choice", {"loss.image=1", "loss.vector=1", "model.merge=2"}, HAS_IMAGE | HAS_CHOICE});
+}
+
+/* An action that is given later is as good as one that is given at once. */
+TEST(an_action_is_given_again) {
+    static story_t a, b;
+    gato_model_t *m = make_run(&with[1], 3, 2);
+    player_t *p = open_lanes(&plain, &with[1].has, 1, 2);
+    reason_t why;
+    for (size_t t = 0; t < 2; t++) {
+        invent(m, 0, 5, t, &a);
+        invent(m, 0, 6, t, &b);
+        player_reset(p, t, 0);
+    }
+    timestep_t other = a.step[0];
+    for (uint32_t k = 0; k < m->tasks.v[0].n_slots; k++)
+        if (acted(m, 0, k)) other.slot[k] = b.step[0].slot[k];
+    player_turn_t turn[] = {{.lane = 0, .recorded = &a.step[0]}, {.lane = 1, .recorded = &other}};
+    REQUIRE(!player_push(p, turn, 2, &why));
+    REQUIRE(!player_redo(p, 1, &turn[0].action, &why));
+    push(p, 0, &a.step[1]);
+    push(p, 1, &a.step[1]);
+    CHECK(!memcmp(player_hidden(p, 0), player_hidden(p, 1), WIDTH * sizeof(float)));
+    story_release(&a);
+    story_release(&b);
     player_close(p);
     gato_model_free(m);
 }

@@ -138,10 +138,19 @@ int player_dreams(const player_t *p, uint32_t task, reason_t *why);
  * player_opts_t's. A lane does not depend on the others. 0, or -1 with a reason (player_dreams, a
  * truth or an action that does not fit): the lanes are then as before. */
 int player_dream(player_t *p, player_dream_t *dream, size_t n, const sampler_t *how, reason_t *why);
+/* Changes the action that was given in the lane's last timestep; nothing has run behind it. 0, or -1
+ * with a reason: an action that does not fit. */
+int player_redo(player_t *p, size_t lane, const env_action_t *given, reason_t *why);
 /* Copies the episode of a lane to another: its task, its cache, its last timestep. */
 void player_fork(player_t *p, size_t from, size_t to);
 /* The codes of an image slot in the lane's last timestep: h rows of w; 0 x 0: it is missing. */
 tokenizer_grid_t player_grid(const player_t *p, size_t lane, uint32_t slot);
+/* The codes of an image of w x h pixels for a slot of the policy's task, malloc'ed. NULL with a
+ * reason: a size that does not fit. */
+uint32_t *player_codes(player_t *p, uint32_t task, uint32_t slot, const uint8_t *rgb, size_t w,
+                       size_t h, tokenizer_grid_t *grid, reason_t *why);
+/* The mean over n places of the squared distance between the vectors of two codes. */
+double player_distance(player_t *p, const uint32_t *a, const uint32_t *b, size_t n);
 /* The codes as an image; image_release. BUG: a policy without a tokenizer (player_dreams). */
 image_t player_image(player_t *p, const uint32_t *codes, tokenizer_grid_t grid);
 

@@ -468,6 +468,7 @@ void player_fork(player_t *p, size_t from, size_t to) {
     b->is_open = true;
     b->step = a->step;
     b->n_waiting = a->n_waiting;
+    b->n_chosen = a->n_chosen;
     memcpy(b->waiting, a->waiting, sizeof b->waiting);
     memcpy(b->hidden, a->hidden, D * sizeof *b->hidden);
     memcpy(b->separator, a->separator, D * sizeof *b->separator);
@@ -491,4 +492,41 @@ image_t player_image(player_t *p, const uint32_t *codes, tokenizer_grid_t grid) 
     image_t im = image_new(w, h);
     tokenizer_decode(p->tokenizer, codes, 1, grid, im.rgb);
     return im;
+}
+
+uint32_t *player_codes(player_t *p, uint32_t task, uint32_t slot, const uint8_t *rgb, size_t w,
+                       size_t h, tokenizer_grid_t *grid, reason_t *why) {
+    seen_t s = {0};
+    slot_value_t v = {0};
+    uint32_t *codes = NULL;
+    if (!p->tokenizer) BUG("a policy without a tokenizer");
+    if (!player_see_image(p, &p->m->tasks.v[task].slot[slot], rgb, w, h, &s, &v, why)) {
+        size_t n = v.grid_h * v.grid_w;
+        codes = memcpy(xmalloc((n + 1) * sizeof *codes), v.codes, n * sizeof *codes);
+        *grid = (tokenizer_grid_t){v.grid_h, v.grid_w};
+    }
+    seen_release(&s);
+    return codes;
+}
+
+double player_distance(player_t *p, const uint32_t *a, const uint32_t *b, size_t n) {
+    const float *vectors = tokenizer_vectors(p->tokenizer);
+    size_t D = tokenizer_width(p->tokenizer);
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < D; k++) {
+            double d = (double)vectors[a[i] * D + k] - (double)vectors[b[i] * D + k];
+            sum += d * d;
+        }
+    return n ? sum / (double)n : 0;
+}
+
+int player_redo(player_t *p, size_t lane, const env_action_t *given, reason_t *why) {
+    lane_t *l = &p->lane[lane];
+    if (!l->step || l->n_waiting != l->n_chosen)
+        BUG("lane %zu: its last action was not given", lane);
+    if (player_check_given(p, l, given, why)) return -1;
+    l->n_waiting = l->n_chosen = 0;
+    player_take_given(p, l, given);
+    return 0;
 }

@@ -17,7 +17,7 @@ typedef struct {
     bool blank, allow_missing;
 } stage_args_t;
 
-enum { STAGE_OPTIONS = 14 };
+enum { STAGE_OPTIONS = 16 };
 /* Their presets: nothing is given. */
 stage_args_t stage_presets(const char *policy);
 /* The options of both commands, bound to *a, for cli_parse. */

@@ -35,6 +35,7 @@ enum {
     HAS_CHOICE = 32,  /* discrete 'choice' of one column */
     HAS_CHOICES = 64, /* discrete 'choices' of three columns */
     HAS_GRIP = 128,   /* vector 'grip' of one column */
+    HAS_LARGE = 512,  /* 32 x 16 'large' */
     HAS_BPE = 256     /* 'mission' is read by tests/reference/bpe/gpt2.json, not as bytes */
 };
 typedef struct {
@@ -62,7 +63,7 @@ static inline bool kind_says(const kind_t *k, const char *setting) {
     return false;
 }
 static inline bool has_images(const kind_t *k) {
-    return k->has & (HAS_IMAGE | HAS_WRIST);
+    return k->has & (HAS_IMAGE | HAS_WRIST | HAS_LARGE);
 }
 static inline bool has_patches(const kind_t *k) {
     return kind_says(k, "model.image_in=patches");
@@ -73,10 +74,11 @@ static inline bool regresses(const kind_t *k) {
 
 /* Tokens of a timestep, by hand. */
 static inline size_t tokens_of(const kind_t *k, unsigned has) {
-    size_t merged = kind_says(k, "model.merge=2") ? 4 : 1;
+    size_t merged = kind_says(k, "model.merge=2") ? 4 : kind_says(k, "model.merge=4") ? 16 : 1;
     size_t n = kind_says(k, "model.vector_in=linear") ? 1 : VECTOR;
     if (has & HAS_IMAGE) n += 8 / merged;
     if (has & HAS_WRIST) n += 4 / merged;
+    if (has & HAS_LARGE) n += 32 / merged;
     if (has & HAS_TEXT) n += TEXT_LEN;
     if (has & HAS_VALUE) n += 2;
     n++;
@@ -109,6 +111,7 @@ static inline task_t body_of(const char *name, unsigned has) {
     task_t t = task_new(name, RECORD_EPISODE);
     if (has & HAS_IMAGE) add_image(&t, "image", 16, 8);
     if (has & HAS_WRIST) add_image(&t, "wrist", 8, 8);
+    if (has & HAS_LARGE) add_image(&t, "large", 32, 16);
     if (has & HAS_TEXT) task_add(&t, SLOT_TEXT, SIDE_OBSERVED, "mission", 1);
     task_add(&t, SLOT_VECTOR, SIDE_OBSERVED, "state", VECTOR);
     if (has & HAS_VALUE) add_discrete(&t, SIDE_OBSERVED, "value", 2);

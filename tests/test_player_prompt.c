@@ -25,7 +25,8 @@ static void feed_and_compare(const kind_t *k, size_t window, size_t prompt, bool
         for (uint32_t i = 0; i < s.task->n_slots; i++)
             if (s.task->slot[i].kind == SLOT_VECTOR && s.task->slot[i].side == SIDE_OBSERVED)
                 step.slot[i].vector = past[t].seen.slot[i].vector;
-        if (player_feed(p, 0, &step, &why)) CHECK(false, "%s", why.text);
+        player_turn_t turn = {.lane = 0, .recorded = &step};
+        if (player_push(p, &turn, 1, &why)) CHECK(false, "%s", why.text);
     }
     double apart = 0;
     for (size_t t = prompt; t < STEPS; t++) {

@@ -67,6 +67,21 @@ TEST(mu_law_outside_leaves_the_unit_interval_alone) {
     CHECK(tokens_bin_observation(&t, 2) == tokens_bin_observation(&neko, 2));
 }
 
+/* A number that stands for a bin has it, whatever the mu-law, and is the mu-law's inverse. */
+TEST(numbers_of_bins_have_them) {
+    for (int outside = 0; outside < 2; outside++)
+        for (uint32_t bins = 2; bins <= 1024; bins = bins * 3 / 2 + 1) {
+            tokens_t t = {.text = 9, .bins = bins, .mu = 100, .M = 256, .outside = outside};
+            for (uint32_t b = 0; b < bins; b++)
+                CHECK(tokens_bin_observation(&t, tokens_observation_value(&t, b)) == b, "%u of %u",
+                      b, bins);
+        }
+    tokens_t t = {.bins = 1024, .mu = 100, .M = 256};
+    float x = tokens_observation_value(&t, 900);
+    CHECK_NEAR((double)tokens_mu_law(x, 100, 256), (double)tokens_bin_value(900, 1024, false),
+               1e-6);
+}
+
 TEST(decoding) {
     CHECK(tokens_bin_value(0, 1024, true) == -1);
     CHECK(tokens_bin_value(512, 1024, true) == 0);

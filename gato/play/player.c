@@ -117,6 +117,7 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
     for (size_t i = 0; i < p->m->tasks.n; i++) p->longest = max_size(p->longest, p->m->window[i]);
     player_run_open(p);
     player_choose_open(p);
+    player_dream_open(p);
     return p;
 }
 
@@ -276,6 +277,7 @@ static void lane_release(const player_t *p, lane_t *lane) {
     for (size_t i = 0; lane->past && i < p->longest; i++) seen_release(&lane->past[i]);
     free(lane->past);
     seen_release(&lane->now);
+    seen_release(&lane->last);
     seen_release(&lane->goal);
 }
 
@@ -292,6 +294,7 @@ void player_close(player_t *p) {
     if (!p) return;
     player_run_close(p);
     player_choose_close(p);
+    player_dream_close(p);
     release_lanes(p);
     free(p->binding);
     tokenizer_free(p->tokenizer);
@@ -327,6 +330,7 @@ void player_reset(player_t *p, size_t lane, uint32_t task) {
     lane_t *l = &p->lane[lane];
     for (size_t i = 0; l->past && i < p->longest; i++) seen_release(&l->past[i]);
     seen_release(&l->now);
+    seen_release(&l->last);
     seen_release(&l->goal);
     l->task = task;
     l->is_open = true;
@@ -357,6 +361,14 @@ const float *player_hidden(const player_t *p, size_t lane) {
     return p->lane[lane].hidden;
 }
 
+/* The lane sees what is recorded; where that has no goal, the lane's own. */
+static void take_seen(const player_t *p, lane_t *lane, const timestep_t *s) {
+    int goal = layout_goal(&p->m->config, &p->m->tasks.v[lane->task]);
+    player_copy_seen(p, s, &lane->now);
+    if (goal >= 0 && !slot_value_present(&s->slot[goal]))
+        lane->now.data.slot[goal] = lane->goal.data.slot[goal];
+}
+
 /* Checks the turns and takes the observations. -1 with a reason: nothing has changed. */
 static int observe_all(player_t *p, const player_turn_t *turn, size_t n, reason_t *why) {
     for (size_t i = 0; i < n; i++) {
@@ -364,14 +376,24 @@ static int observe_all(player_t *p, const player_turn_t *turn, size_t n, reason_
             BUG("lane %zu was not reset", turn[i].lane);
         lane_t *lane = &p->lane[turn[i].lane];
         reason_t cause;
-        bool refused = player_observe(p, lane, turn[i].seen, &lane->now, &cause) ||
-                       (turn[i].given && player_check_given(p, lane, turn[i].given, &cause));
+        bool acts;
+        bool refused =
+            turn[i].recorded
+                ? player_check_recorded(p, lane, turn[i].recorded, &acts, &cause) != 0
+                : player_observe(p, lane, turn[i].seen, &lane->now, &cause) ||
+                      (turn[i].given && player_check_given(p, lane, turn[i].given, &cause));
+        if (!refused && turn[i].recorded) take_seen(p, lane, turn[i].recorded);
         if (!refused) continue;
         for (size_t k = 0; k <= i; k++) seen_release(&p->lane[turn[k].lane].now);
         if (n > 1) return reason_set(why, "lane %zu: %s", turn[i].lane, cause.text);
         return reason_set(why, "%s", cause.text);
     }
     return 0;
+}
+
+static bool acts_recorded(const player_t *p, const lane_t *lane, const timestep_t *s) {
+    bool acts = false;
+    return s && !player_check_recorded(p, lane, s, &acts, NULL) && acts;
 }
 
 /* Does anything read the present observation? Where no later step sees it and the action is planned
@@ -389,14 +411,15 @@ int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why) {
     for (size_t i = 0; i < n; i++) {
         lane_t *l = &p->lane[turn[i].lane];
         l->n_chosen = l->slot = l->column = 0;
-        if (turn[i].given) {
+        bool told = turn[i].given || acts_recorded(p, l, turn[i].recorded);
+        if (told) {
             lane_plans_nothing(l);
         } else {
             lane_begins_step(p, l);
             chooses[n_choose] = l;
             choose[n_choose++] = &turn[i];
         }
-        if (turn[i].given || is_read(p, l))
+        if (told || is_read(p, l))
             run[n_run++] = l;
         else
             l->n_waiting = 0;
@@ -405,7 +428,9 @@ int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why) {
     player_choose(p, choose, chooses, n_choose);
     for (size_t i = 0; i < n; i++) {
         lane_t *l = &p->lane[turn[i].lane];
-        if (turn[i].given) {
+        if (acts_recorded(p, l, turn[i].recorded)) {
+            player_take_recorded(p, l, turn[i].recorded, &turn[i].action);
+        } else if (turn[i].given) {
             player_take_given(p, l, turn[i].given);
             turn[i].action = *turn[i].given;
         }
@@ -413,24 +438,5 @@ int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why) {
     }
     free(run);
     free(choose);
-    return 0;
-}
-
-int player_feed(player_t *p, size_t lane, const timestep_t *step, reason_t *why) {
-    lane_t *l = &p->lane[lane];
-    const task_t *task = &p->m->tasks.v[l->task];
-    int goal = layout_goal(&p->m->config, task);
-    if (step->task != l->task) BUG("a timestep of task %u in a lane of %u", step->task, l->task);
-    seen_t now = {.data = *step};
-    if (goal >= 0) now.data.slot[goal] = l->goal.data.slot[goal];
-    for (uint32_t k = 0; k < task->n_slots; k++)
-        if (task->slot[k].side == SIDE_ACTED) now.data.slot[k] = (slot_value_t){0};
-    layout_t layout;
-    if (layout_of(&layout, &p->m->config, task, &now.data, why)) return -1;
-    l->now = now;
-    l->n_chosen = l->slot = l->column = 0;
-    player_run_observations(p, &l, 1);
-    player_take_stored(p, l, step);
-    lane_next(p, l);
     return 0;
 }

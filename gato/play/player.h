@@ -75,11 +75,6 @@ int player_goal_camera(const player_t *p, uint32_t task);
  * one the slot is missing. 0, or -1 with a reason: no slot of goals, a size that does not fit. */
 int player_goal(player_t *p, size_t lane, const uint8_t *rgb, size_t w, size_t h, reason_t *why);
 
-/* Feeds a lane a timestep of a record of its task, as data hold it, with the actions that were
- * done: a prompt. The slot of goals holds the lane's goal. What it points to lives until the
- * lane is reset. 0, or -1 with a reason: an image that does not fit. */
-int player_feed(player_t *p, size_t lane, const timestep_t *step, reason_t *why);
-
 /* One timestep of a lane. */
 typedef struct {
     size_t lane;
@@ -87,6 +82,10 @@ typedef struct {
     /* What was done in this timestep, in the units of the environment (prompts, other policies);
      * NULL: the policy chooses. */
     const env_action_t *given;
+    /* Instead of `seen` and `given`, a timestep as shards hold it (sequence.c), by the slots of the
+     * policy's task; borrowed for the call. All its acted slots or none: then the policy chooses.
+     * Where its slot of goals is empty, it holds the lane's goal. */
+    const timestep_t *recorded;
     rng_t draw;          /* the random key of sampled decoding */
     env_action_t action; /* out: what was chosen or given, in the units of the environment */
 } player_turn_t;
@@ -96,6 +95,75 @@ int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why);
 /* The hidden state [D] of the last token that ran in a lane (for tests). A step whose action a chunk
  * holds already runs only where later steps see it (an attention window above 1). */
 const float *player_hidden(const player_t *p, size_t lane);
+
+/* ---- dreams: timesteps whose observation the policy's model chooses ----
+ *
+ * Token after token: the codes of every image from those before, then vectors and discrete values,
+ * each fed as soon as it is chosen; texts and goals are those of the lane's last timestep, and so is
+ * which slots there are. Then the separator, and an action that is given or chosen. The three ways to
+ * measure a future that is known, over player_reset and pushes of what came before it:
+ *
+ *     teacher-forced   player_dream with the truth and `force`, timestep after timestep
+ *     frame by frame   player_fork(p, a, b); player_dream on b with the truth; player_push on a
+ *     free             player_dream with the truth, timestep after timestep
+ */
+
+/* How a timestep that was dreamt compares with the true one. Cross entropies are in nats, sums over
+ * n codes, and 0 without truth. */
+typedef struct {
+    size_t n;     /* true codes */
+    size_t equal; /* of them, those that were chosen */
+    double ce;    /* of the true codes, behind what the lane was fed */
+    double own;   /* -log p of the codes that were fed, over n_own of them (also without truth) */
+    size_t n_own;
+    double squared; /* errors of numbers of observed vectors, in standard deviations of the task */
+    size_t n_values;
+} dream_sums_t;
+
+/* One dreamt timestep of a lane. */
+typedef struct {
+    size_t lane;
+    /* As in player_turn_t: NULL, and no acted slots in `recorded`: the policy chooses. */
+    const env_action_t *given;
+    /* The truth, to compare with: one of them or none. `seen` is by the slots of the bound body,
+     * `recorded` by those of the policy's task; slots may be missing (images of another grid than
+     * the lane's last one are refused). */
+    const env_observation_t *seen;
+    const timestep_t *recorded;
+    bool force; /* feed the truth, where it is there, instead of what is chosen */
+    rng_t draw; /* the random key of everything sampled */
+    /* Out, each the caller's array or NULL, by the slots of the policy's task: what was chosen (with
+     * `force` too), codes [grid h * w] row by row, vectors in their units. */
+    uint32_t *codes[TASK_SLOTS];
+    float *vector[TASK_SLOTS];
+    uint32_t *discrete[TASK_SLOTS];
+    env_action_t action; /* out: as in player_turn_t */
+    dream_sums_t sums;   /* out: of this timestep */
+} player_dream_t;
+
+/* Can the model choose the observations of a task? -1 with a reason that names what it lacks: a
+ * head (loss.image with horizon 1, loss.vector), an attention window of two timesteps. */
+int player_dreams(const player_t *p, uint32_t task, reason_t *why);
+/* Dreams a timestep in n different lanes, each of which has had at least one timestep since its
+ * reset. how: the sampling of codes, bins and discrete values; what a policy chooses to do stays
+ * player_opts_t's. A lane does not depend on the others. 0, or -1 with a reason (player_dreams, a
+ * truth or an action that does not fit): the lanes are then as before. */
+int player_dream(player_t *p, player_dream_t *dream, size_t n, const sampler_t *how, reason_t *why);
+/* Changes the action that was given in the lane's last timestep; nothing has run behind it. 0, or -1
+ * with a reason: an action that does not fit. */
+int player_redo(player_t *p, size_t lane, const env_action_t *given, reason_t *why);
+/* Copies the episode of a lane to another: its task, its cache, its last timestep. */
+void player_fork(player_t *p, size_t from, size_t to);
+/* The codes of an image slot in the lane's last timestep: h rows of w; 0 x 0: it is missing. */
+tokenizer_grid_t player_grid(const player_t *p, size_t lane, uint32_t slot);
+/* The codes of an image of w x h pixels for a slot of the policy's task, malloc'ed. NULL with a
+ * reason: a size that does not fit. */
+uint32_t *player_codes(player_t *p, uint32_t task, uint32_t slot, const uint8_t *rgb, size_t w,
+                       size_t h, tokenizer_grid_t *grid, reason_t *why);
+/* The mean over n places of the squared distance between the vectors of two codes. */
+double player_distance(player_t *p, const uint32_t *a, const uint32_t *b, size_t n);
+/* The codes as an image; image_release. BUG: a policy without a tokenizer (player_dreams). */
+image_t player_image(player_t *p, const uint32_t *codes, tokenizer_grid_t grid);
 
 /* ---- texts ---- */
 

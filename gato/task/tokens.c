@@ -40,3 +40,9 @@ float tokens_action_value(const tokens_t *t, uint32_t bin, bool left) {
     double mu = (double)t->actions_mu;
     return copysignf((float)(expm1(fabs((double)y) * log1p(mu)) / mu), y);
 }
+
+float tokens_observation_value(const tokens_t *t, uint32_t bin) {
+    double y = (double)tokens_bin_value(bin, t->bins, false), mu = (double)t->mu;
+    if (t->outside && fabs(y) <= (double)tokens_mu_law(1, t->mu, t->M)) return (float)y;
+    return (float)copysign(expm1(fabs(y) * log1p(mu * (double)t->M)) / mu, y);
+}

@@ -50,6 +50,8 @@ uint32_t tokens_bin_observation(const tokens_t *t, float x);
  * undoing the mu-law sign(x) ln(1 + mu |x|) / ln(1 + mu). */
 uint32_t tokens_bin_action(const tokens_t *t, float x);
 float tokens_action_value(const tokens_t *t, uint32_t bin, bool left);
+/* A number whose bin is `bin`: where the mu-law sends it is the bin's center. */
+float tokens_observation_value(const tokens_t *t, uint32_t bin);
 /* The value of a bin of equal width: its left edge 2b/bins - 1, or its center. */
 float tokens_bin_value(uint32_t bin, uint32_t bins, bool left);
 

@@ -11,12 +11,13 @@ typedef struct {
     const char *env, *command, *policy, *model, *task;
     const char *goal; /* an image file, or GOAL_FROM_ENV; NULL = not given */
     const char *decode, *context, *weights;
-    double timeout, temperature, beta; /* NAN = not given */
+    int64_t plan, horizon, iterations, elite; /* of plans; 0 = not given */
+    double timeout, temperature, beta;        /* NAN = not given */
     int64_t max_steps;
     bool blank, allow_missing;
 } stage_args_t;
 
-enum { STAGE_OPTIONS = 13 };
+enum { STAGE_OPTIONS = 17 };
 /* Their presets: nothing is given. */
 stage_args_t stage_presets(const char *policy);
 /* The options of both commands, bound to *a, for cli_parse. */

@@ -37,7 +37,8 @@ void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
          false},
         {"--allow-missing", CLI_FLAG, &a->allow_missing, NULL,
          "play although the model reads what the environment does not show", false},
-        {"--policy", CLI_STR, &a->policy, "NAME", "who plays: expert, random, model or mix", false},
+        {"--policy", CLI_STR, &a->policy, "NAME", "who plays: expert, random, model, mix or plan",
+         false},
         {"--beta", CLI_DOUBLE, &a->beta, "B",
          "probability of the expert's action in each step (--policy mix)", false},
         {"--model", CLI_STR, &a->model, "RUN", "the trained policy (--policy model or mix)", false},
@@ -45,6 +46,16 @@ void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
          "before each episode, feed the model the end of a record: of that number, or of one that "
          "each episode draws",
          false},
+        {"--plan", CLI_INT, &a->plan, "N",
+         "choose actions by dreaming N action sequences towards --goal (--policy plan; unless "
+         "given: 64)",
+         false},
+        {"--horizon", CLI_INT, &a->horizon, "H", "timesteps that a plan dreams (unless given: 5)",
+         false},
+        {"--iterations", CLI_INT, &a->iterations, "I",
+         "rounds of a plan's cross-entropy method; 1 = random shooting (unless given: 3)", false},
+        {"--elite", CLI_INT, &a->elite, "E",
+         "sequences that the next round learns from (unless given: an eighth)", false},
         {"--goal", CLI_STR, &a->goal, "FILE|env",
          "show the model a goal: an image, or what the environment says that the end of each "
          "episode looks like (unless given: none)",
@@ -96,6 +107,10 @@ static void warn_idle(const stage_t *s) {
         {"--blank-image", a->blank, s->policy->needs_model},
         {"--context", strcmp(a->context, "cache") != 0, s->policy->needs_model},
         {"--weights", strcmp(a->weights, "f32") != 0, s->policy->needs_model},
+        {"--plan", a->plan != 0, s->policy == &policy_plan},
+        {"--horizon", a->horizon != 0, s->policy == &policy_plan},
+        {"--iterations", a->iterations != 0, s->policy == &policy_plan},
+        {"--elite", a->elite != 0, s->policy == &policy_plan},
         {"--beta", !isnan(a->beta), s->policy == &policy_mix},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -104,14 +119,31 @@ static void warn_idle(const stage_t *s) {
     if (a->timeout > 0 && !a->command) warn("--env-timeout does nothing without --env-cmd");
 }
 
+static size_t plan_number(int64_t given, int64_t most, size_t preset, const char *option) {
+    if (given < 0 || given > most) die(RC_USAGE, "%s must be 1 to %lld", option, (long long)most);
+    return given ? (size_t)given : preset;
+}
+
+static planner_opts_t plan_of(const stage_args_t *a) {
+    planner_opts_t o = {.candidates = plan_number(a->plan, 4096, 64, "--plan")};
+    o.horizon = plan_number(a->horizon, 1000, 5, "--horizon");
+    o.iterations = plan_number(a->iterations, 1000, 3, "--iterations");
+    o.elite = plan_number(a->elite, (int64_t)o.candidates, (o.candidates + 7) / 8, "--elite");
+    if (o.candidates < 2) die(RC_USAGE, "--plan must be 2 or more");
+    return o;
+}
+
 static void check(stage_t *s) {
     const stage_args_t *a = s->args;
     reason_t why;
-    s->policy = policy_find(a->policy, &why);
+    bool plans = a->plan && !strcmp(a->policy, "model"); /* --plan N alone selects it */
+    s->policy = policy_find(plans ? "plan" : a->policy, &why);
     if (!s->policy) die(RC_USAGE, "%s", why.text);
     if (a->env && a->command) die(RC_USAGE, "--env and --env-cmd: one of them is needed");
     if (s->policy->needs_model && !a->model)
         die(RC_USAGE, "--policy %s needs --model RUN", s->policy->name);
+    if (s->policy == &policy_plan && !a->goal)
+        die(RC_USAGE, "--policy plan needs --goal FILE or --goal env");
     if (s->policy == &policy_mix && !(a->beta >= 0 && a->beta <= 1))
         die(RC_USAGE, "--policy mix needs --beta B, a probability: 0 to 1");
     if (!isnan(a->temperature) && !(a->temperature >= 0 && a->temperature <= 1e6))
@@ -131,6 +163,7 @@ static void check(stage_t *s) {
         .goal = a->goal,
         .prompt = a->prompt,
         .beta = a->beta,
+        .plan = plan_of(a),
         .player = {.rebuild = !strcmp(a->context, "rebuild"),
                    .blank = a->blank,
                    .decode = decode_of(a->decode),

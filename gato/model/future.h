@@ -1,9 +1,10 @@
-/* future.h - what predicts observed images and vectors from hidden states, in training and at play.
+/* future.h - what predicts observed images and vectors from hidden states, in training and at
+ * play.
  *
- * The codes of an image token, at one horizon of loss.horizon: a token stands for B = merge x merge codes c_0 .. c_(B-1). With B = 1 its logits are W h. A larger
- * block is predicted code after code, so that a draw of all is a draw from their joint distribution
- * (the chain rule, as NADE, Larochelle & Murray 2011, and the depth transformer of Lee et al. 2022
- * use it):
+ * The codes of an image token, at one horizon of loss.horizon: a token stands for B = merge x
+ * merge codes c_0 .. c_(B-1). With B = 1 its logits are W h. A larger block is predicted code
+ * after code, so that a draw of all is a draw from their joint distribution (the chain rule, as
+ * NADE, Larochelle & Murray 2011, and the depth transformer of Lee et al. 2022 use it):
  *
  *     x_i      = h + sum over j < i of E_j v(c_j)      v: a code's vector, as it enters the model
  *     u_i      = LayerNorm(x_i)

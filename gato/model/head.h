@@ -1,5 +1,5 @@
-/* head.h - what is predicted from hidden states, and the loss of it: one static table a row, listed
- * in HEAD_KINDS below. Nothing else in gato/ names one.
+/* head.h - what is predicted from hidden states, and the loss of it: one static table a row,
+ * listed in HEAD_KINDS below. Nothing else in gato/ names one.
  *
  * Training minimizes the sum of the terms below. w.* are the weights of the configuration
  * (loss.action, ...). N is the number of token targets (action tokens and text) of the batch; with
@@ -25,8 +25,8 @@
  * the factor w.action (its numbers / all numbers); vector likewise with its slots. With one task
  * both are w.action and w.vector.
  *
- * Images (horizon 1), vectors and observed discrete values are read at the token before theirs, which may belong to the
- * timestep before, but not across the seam between prompt and main part.
+ * Images (horizon 1), vectors and observed discrete values are read at the token before theirs,
+ * which may belong to the timestep before, but not across the seam between prompt and main part.
  *
  * Add one: a file head_x.c with a head_t named head_x, its X(x) in HEAD_KINDS, its weight in
  * task/config.[ch], its test, its lines in README.md.
@@ -40,8 +40,8 @@
 struct batch;
 typedef struct head head_t;
 
-/* Targets that are recorded together: those of one head, of one task where its parameters belong to
- * it, and of one part where a head has several (a horizon, a slot). */
+/* Targets that are recorded together: those of one head, of one task where its parameters belong
+ * to it, and of one part where a head has several (a horizon, a slot). */
 typedef struct {
     const head_t *head;
     uint32_t task; /* of a head with `own`; else 0 */
@@ -109,8 +109,8 @@ typedef struct {
 
 struct head {
     const char *name;
-    /* What its metrics are of: "action", "discrete", "text", "image", "vector", "observed", or what no other
-     * head is of. Heads of the same never serve the same model. */
+    /* What its metrics are of: "action", "discrete", "text", "image", "vector", "observed", or
+     * what no other head is of. Heads of the same never serve the same model. */
     const char *of;
     head_learns_t learns;
     size_t weight; /* offset of its weight in gato_config_t (loss.x, a double): 0 = off */
@@ -131,8 +131,8 @@ struct head {
     /* With loss.per_sequence, targets that count share the weight 1 of their sequence. Do these,
      * which do not count, share one of their own? */
     bool shares;
-    /* Records the losses over hidden rows [n, D], n >= 1. The parameters exist from then on. train:
-     * only what the roots need. */
+    /* Records the losses over hidden rows [n, D], n >= 1. The parameters exist from then on.
+     * train: only what the roots need. */
     void (*record)(nn_t *nn, const struct gato_model *m, const group_t *g, size_t n, var_t rows,
                    const var_t *in, bool train, head_vars_t *out);
     /* The factor of root r for this batch; 0 = no term. */

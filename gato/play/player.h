@@ -1,10 +1,10 @@
 /* player.h - a trained policy at play: observations in, actions out, in one lane or many.
  *
- * A lane is an episode in progress. The player owns a cache of keys and values for each: a token of
- * step t sees the steps after t - N, N being the attention window of the lane's task in training;
- * tokens of older steps are dropped whole. There are no absolute positions, so nothing is computed
- * twice. Many lanes run as one batch and give the bits of each alone. For comparison, `rebuild`
- * runs the context of the last N steps anew for every token (NEKO's way).
+ * A lane is an episode in progress. The player owns a cache of keys and values for each: a token
+ * of step t sees the steps after t - N, N being the attention window of the lane's task in
+ * training; tokens of older steps are dropped whole. There are no absolute positions, so nothing
+ * is computed twice. Many lanes run as one batch and give the bits of each alone. For comparison,
+ * `rebuild` runs the context of the last N steps anew for every token (NEKO's way).
  *
  * Use:
  *
@@ -57,9 +57,9 @@ const char *player_chunks(const player_t *p, char buf[128]);
  * with NULL the one of the body's name or of its last part (of "suite/reach", what tokenize calls
  * "reach"), else the only one of the policy that fits. -1 with a reason
  * that goes slot by slot: what the policy reads and does, and what the body shows and takes. Slots
- * that the body has and the task lacks are not read; observed slots that the body lacks are missing
- * in every timestep, which must be said: allow_missing. The player keeps how the slots correspond.
- * */
+ * that the body has and the task lacks are not read; observed slots that the body lacks are
+ * missing in every timestep, which must be said: allow_missing. The player keeps how the slots
+ * correspond. */
 int player_bind(player_t *p, const task_t *body, const char *name, bool allow_missing,
                 reason_t *why);
 
@@ -68,11 +68,12 @@ int player_lanes(player_t *p, size_t n, reason_t *why);
 /* Begins an episode of a bound task in a lane: forgets the last one. */
 void player_reset(player_t *p, size_t lane, uint32_t task);
 
-/* The number of the body's camera for the goals of a bound task, or -1: the policy has no slot of
- * goals (data.goal), or the body no such camera. */
+/* Has the policy's task a slot of goals (data.goal), and the body a camera for it? The number of
+ * the body's slot, or -1. */
 int player_goal_camera(const player_t *p, uint32_t task);
-/* Shows the lane a goal, an image of w x h pixels, in every timestep from now to the reset; without
- * one the slot is missing. 0, or -1 with a reason: no slot of goals, a size that does not fit. */
+/* Shows the lane a goal, an image of w x h pixels, in every timestep from now to the reset;
+ * without one the slot is missing. 0, or -1 with a reason: no slot of goals, or a size that does
+ * not fit. */
 int player_goal(player_t *p, size_t lane, const uint8_t *rgb, size_t w, size_t h, reason_t *why);
 
 /* One timestep of a lane. */
@@ -90,7 +91,8 @@ typedef struct {
     env_action_t action; /* out: what was chosen or given, in the units of the environment */
 } player_turn_t;
 /* Feeds a timestep to n different lanes, which take their actions. 0, or -1 with a reason, naming
- * the lane if there are several: an observation that does not fit. The lanes are then as before. */
+ * the lane if there are several: an observation that does not fit. The lanes are then as before.
+ * */
 int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why);
 /* The hidden state [D] of the last token that ran in a lane (for tests). A step whose action a chunk
  * holds already runs only where later steps see it (an attention window above 1). */
@@ -99,17 +101,17 @@ const float *player_hidden(const player_t *p, size_t lane);
 /* ---- dreams: timesteps whose observation the policy's model chooses ----
  *
  * Token after token: the codes of every image from those before, then vectors and discrete values,
- * each fed as soon as it is chosen; texts and goals are those of the lane's last timestep, and so is
- * which slots there are. Then the separator, and an action that is given or chosen. The three ways to
- * measure a future that is known, over player_reset and pushes of what came before it:
+ * each fed as soon as it is chosen; texts and goals are those of the lane's last timestep, and so
+ * is which slots there are. Then the separator, and an action that is given or chosen. The three
+ * ways to measure a future that is known, over player_reset and pushes of what came before it:
  *
  *     teacher-forced   player_dream with the truth and `force`, timestep after timestep
  *     frame by frame   player_fork(p, a, b); player_dream on b with the truth; player_push on a
  *     free             player_dream with the truth, timestep after timestep
  */
 
-/* How a timestep that was dreamt compares with the true one. Cross entropies are in nats, sums over
- * n codes, and 0 without truth. */
+/* How a timestep that was dreamt compares with the true one. Cross entropies are in nats, sums
+ * over n codes, and 0 without truth. */
 typedef struct {
     size_t n;     /* true codes */
     size_t equal; /* of them, those that were chosen */
@@ -132,8 +134,8 @@ typedef struct {
     const timestep_t *recorded;
     bool force; /* feed the truth, where it is there, instead of what is chosen */
     rng_t draw; /* the random key of everything sampled */
-    /* Out, each the caller's array or NULL, by the slots of the policy's task: what was chosen (with
-     * `force` too), codes [grid h * w] row by row, vectors in their units. */
+    /* Out, each the caller's array or NULL, by the slots of the policy's task: what was chosen
+     * (with `force` too), codes [grid h * w] row by row, vectors in their units. */
     uint32_t *codes[TASK_SLOTS];
     float *vector[TASK_SLOTS];
     uint32_t *discrete[TASK_SLOTS];
@@ -149,8 +151,8 @@ int player_dreams(const player_t *p, uint32_t task, reason_t *why);
  * player_opts_t's. A lane does not depend on the others. 0, or -1 with a reason (player_dreams, a
  * truth or an action that does not fit): the lanes are then as before. */
 int player_dream(player_t *p, player_dream_t *dream, size_t n, const sampler_t *how, reason_t *why);
-/* Changes the action that was given in the lane's last timestep; nothing has run behind it. 0, or -1
- * with a reason: an action that does not fit. */
+/* Changes the action that was given in the lane's last timestep; nothing has run behind it. 0, or
+ * -1 with a reason: an action that does not fit. */
 int player_redo(player_t *p, size_t lane, const env_action_t *given, reason_t *why);
 /* Copies the episode of a lane to another: its task, its cache, its last timestep. */
 void player_fork(player_t *p, size_t from, size_t to);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const policy_t *const policies[] = {&policy_expert, &policy_random, &policy_model,
-                                           &policy_mix};
+                                           &policy_mix, &policy_plan};
 enum { POLICIES = sizeof policies / sizeof *policies };
 
 const policy_t *policy_find(const char *name, reason_t *why) {

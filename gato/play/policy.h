@@ -8,7 +8,7 @@
 
 #include "common/base/rng.h"
 #include "gato/env/env.h"
-#include "gato/play/player.h"
+#include "gato/play/planner.h"
 #include "gato/run/run.h"
 
 /* --goal env: the environment shows the goal of each episode (env_goal). */
@@ -22,6 +22,7 @@ typedef struct {
     player_opts_t player;
     const char *prompt; /* "X.lmdb" or "X.lmdb:ID" (prompt.h); NULL = none */
     const char *goal;   /* an image file, or GOAL_FROM_ENV; NULL = none */
+    planner_opts_t plan;
     double beta;        /* mix: probability of the expert's action in each step */
 } policy_opts_t;
 
@@ -66,6 +67,6 @@ void policy_draw(const task_t *body, rng_t r, uint64_t first, env_action_t *acti
 int policy_model_turn(void *model, const policy_view_t *view, const env_action_t *given,
                       env_action_t *action, reason_t *why);
 
-extern const policy_t policy_expert, policy_random, policy_model, policy_mix;
+extern const policy_t policy_expert, policy_random, policy_model, policy_mix, policy_plan;
 
 #endif

@@ -92,8 +92,8 @@ TEST(decoding) {
         CHECK(tokens_bin(tokens_bin_value(b, 1024, false), 1024) == b, "%u", b);
 }
 
-/* Bins of actions behind a mu-law of their own, M = 1: extended precision decides; a bin's center and
- * left edge by the inverse; without mu-law, nothing else. */
+/* Bins of actions behind a mu-law of their own, M = 1: extended precision decides; a bin's center
+ * and left edge by the inverse; without mu-law, nothing else. */
 TEST(bins_of_actions) {
     tokens_t t = {.text = 257, .bins = 64, .mu = 100, .M = 256, .actions_mu = 100};
     size_t tested = 0;

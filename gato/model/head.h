@@ -102,8 +102,8 @@ typedef enum {
 typedef struct {
     /* Records the values of acted slot `slot` from hidden rows [n, D] of separators: F32
      * [n, chunk * width] in [-1,1] (unclamped), for each of the n the rows of this timestep and of
-     * the next ones (model.chunk). NULL: the slot's columns are chosen token after token from the logits
-     * of the token head over the column's range. */
+     * the next ones (model.chunk). NULL: the slot's columns are chosen token after token from the
+     * logits of the token head over the column's range. */
     var_t (*record)(nn_t *nn, const struct gato_model *m, uint32_t task, uint32_t slot, var_t rows);
 } head_play_t;
 

@@ -1,6 +1,6 @@
 /* head_action_mse.c - acted vectors by regression, read at the separator: all slots of a task by
- * one layer. Its outputs go slot by slot: the model.chunk rows [chunk, width] of the first slot, for
- * this timestep and the next ones, then those of the second. */
+ * one layer. Its outputs go slot by slot: the model.chunk rows [chunk, width] of the first slot,
+ * for this timestep and the next ones, then those of the second. */
 #include "gato/model/head_tokens.h"
 
 #include <math.h>

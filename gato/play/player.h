@@ -94,8 +94,8 @@ typedef struct {
  * the lane if there are several: an observation that does not fit. The lanes are then as before.
  * */
 int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why);
-/* The hidden state [D] of the last token that ran in a lane (for tests). A step whose action a chunk
- * holds already runs only where later steps see it (an attention window above 1). */
+/* The hidden state [D] of the last token that ran in a lane (for tests). A step whose action a
+ * chunk holds already runs only where later steps see it (an attention window above 1). */
 const float *player_hidden(const player_t *p, size_t lane);
 
 /* ---- dreams: timesteps whose observation the policy's model chooses ----

@@ -1,7 +1,7 @@
 /* player_choose.c - hidden states become actions: slot after slot, column after column.
  *
- * A slot that a head reads at the separator has all its columns at once (regression), maybe those of
- * the next timesteps too: what a chunk holds is not read again (player_chunk.c). The columns
+ * A slot that a head reads at the separator has all its columns at once (regression), maybe those
+ * of the next timesteps too: what a chunk holds is not read again (player_chunk.c). The columns
  * of any other are tokens: each is chosen from the logits of its own range at the token before it,
  * and runs before the next one is chosen. What does the reading is recorded for a slot or a range
  * and so many rows; lanes that ask the same at the same time are read together.

@@ -134,7 +134,8 @@ size_t player_chunk_floats(const player_t *p);
 void lane_plans_nothing(lane_t *lane);
 /* Begins a step in which the policy acts: says in lane->plans whether a new chunk is predicted. */
 void lane_begins_step(const player_t *p, lane_t *lane);
-/* Takes what a step that plans predicts for a slot, [chunk, width], from acted column `first` on. */
+/* Takes what a step that plans predicts for a slot, [chunk, width], from acted column `first`
+ * on. */
 void lane_plan(const player_t *p, lane_t *lane, uint32_t first, uint32_t width, const float *rows);
 /* What is done in the present step, unclamped: of one column of the task's acted vectors. */
 float lane_does(const player_t *p, const lane_t *lane, uint32_t column);

@@ -63,7 +63,7 @@ size_t gato_model_parameters(const gato_model_t *m);
 int gato_weights_named(const char *name, kern_weights_t *kind, reason_t *why);
 /* Warns, in one line, where that was measured to be slower than f32 with the kernels in use.
  *
- *   rows  layers see many rows at a time (a control step), else one or few (the next id of a text) */
+ *   rows  layers see many rows at a time (a control step), else one or few (a text's next id) */
 void gato_weights_warn(kern_weights_t kind, bool rows);
 /* The number of the pool of a task's slot. */
 size_t gato_model_pool(const gato_model_t *m, uint32_t task, uint32_t slot);

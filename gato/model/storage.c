@@ -10,9 +10,9 @@ static const char *const names[] = {
     [WEIGHTS_F32] = "f32", [WEIGHTS_BF16] = "bf16", [WEIGHTS_Q8] = "q8", [WEIGHTS_Q4] = "q4"};
 enum { KINDS = sizeof names / sizeof *names };
 
-/* How many times as fast as f32 a linear layer of 768 to 2,304 columns is: 67 rows, a control step's,
- * and one row, a text's next id. One thread of a Xeon of the Sapphire Rapids generation,
- * 2026-11-28, best of many on a busy machine: good to a tenth. */
+/* How many times as fast as f32 a linear layer of 768 to 2,304 columns is: 67 rows, those of a
+ * control step, and one row, a text's next id. One thread of a Xeon of the Sapphire Rapids
+ * generation, 2026-11-28, best of many on a busy machine: good to a third. */
 static const struct {
     const char *level;
     double many[KINDS], one[KINDS];

@@ -27,6 +27,11 @@ static void print_policy(const char *run, const gato_model_t *m) {
     table_format(&t, "width %lld, %lld layers, %lld heads, context %lld", (long long)c->model.width,
                  (long long)c->model.layers, (long long)c->model.heads,
                  (long long)c->model.context);
+    if (c->lora.rank) {
+        table_text(&t, "adapters");
+        table_format(&t, "rank %lld, alpha %g, on %s", (long long)c->lora.rank, c->lora.alpha,
+                     c->lora.targets);
+    }
     table_text(&t, "vocabulary");
     table_format(&t, "%u ids, %u of them text", tokens_total(&m->tokens), v->text);
     table_text(&t, "text tokenizer");

@@ -33,6 +33,11 @@ typedef struct {
         config_ints_t horizon; /* ascending, at least one */
         bool per_sequence;
     } loss;
+    struct {
+        int64_t rank;
+        double alpha, dropout;
+        char targets[CONFIG_STRING];
+    } lora;
     optim_config_t optim;
     struct {
         int64_t steps, batch, accumulate, save_every, eval_every, log_every, window;

@@ -16,6 +16,7 @@ int main(int argc, char **argv) {
         {"caption", "write captions of images", cmd_gato_caption},
         {"answer", "answer a question about images, or go on with a text", cmd_gato_answer},
         {"info", "describe a RUN", cmd_gato_info},
+        {"report", "a RUN as one HTML page: curves by task, timesteps, results", cmd_gato_report},
         {"trace", "write intermediate values, to compare with another framework", cmd_gato_trace},
         {0},
     };

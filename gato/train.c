@@ -100,12 +100,16 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
     double loss = metrics_loss(r->m, &f, METRICS_ALL);
     jsonw_float(line, "loss_held_out", (float)loss);
     jsonw_float(line, "action_mae_held_out", (float)metrics_action_error(&f, METRICS_ALL));
+    size_t tasks = 0;
     for (uint32_t t = 0; t < r->m->tasks.n; t++) {
         if (!dataset_records(r->d, SIZE_MAX, t, SIDE_ALL)) continue;
+        tasks++;
         char *name = xasprintf("loss_%s", r->m->tasks.v[t].name);
         jsonw_float(line, name, (float)metrics_loss(r->m, &f, t));
         free(name);
     }
+    metrics_modalities(r->m, &f, METRICS_ALL, line);
+    for (uint32_t t = 0; tasks > 1 && t < r->m->tasks.n; t++) metrics_modalities(r->m, &f, t, line);
     if (isfinite(loss)) snprintf(note, note_size, "held out %.4g", loss);
     gato_metrics_release(&f);
 }

@@ -154,9 +154,9 @@ static void timesteps(page_t *p) {
         html_printf(h, "</td><td>%s</td><td class=\"n\">%zu</td><td class=\"n\">%u</td><td>",
                     record_kind_names[task->kind], layout_tokens(&l), p->m->window[i]);
         bar(h, task, &l);
-        html_put(h, "<br>");
+        html_put(h, "<div class=\"dim\">");
         slots(h, task, &l);
-        html_put(h, "</td></tr>\n");
+        html_put(h, "</div></td></tr>\n");
     }
     html_put(h, "</table></div>\n");
 }

@@ -36,7 +36,7 @@ static void write_run(const gato_model_t *m, const char *model, const char *out,
     if (fs_mkdirs(out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(out);
     run_folder_clear(out);
-    int rc = run_save(m, out, &why);
+    int rc = run_save(m, PARAMS_VALUE, out, &why);
     if (rc) die(rc, "%s", why.text);
     if (fs_is_dir(tokenizer) && run_copy_tokenizer(tokenizer, out, &why))
         die(RC_RUNTIME, "%s", why.text);

@@ -80,6 +80,16 @@ static void task_curves(page_t *p, const char *task) {
     free(key);
 }
 
+/* What `gato act` measured during the training. */
+static void at_play(page_t *p) {
+    const char *env = p->m->config.train.eval_env;
+    char *mean = xasprintf("return_%s", env), *success = xasprintf("success_%s", env);
+    curve(p, "Mean return at play", (const char *const *)&mean, NULL, 1);
+    curve(p, "Share of episodes that succeed", (const char *const *)&success, NULL, 1);
+    free(mean);
+    free(success);
+}
+
 static void curves(page_t *p) {
     static const char *const loss[] = {"loss", "loss_held_out"}, *const name[] = {"training",
                                                                                   "held out"};
@@ -92,6 +102,7 @@ static void curves(page_t *p) {
     html_put(&p->h, "<h2>Curves</h2>\n<div class=\"charts\">\n");
     curve(p, "Loss", loss, name, 2);
     modalities(p, NULL);
+    if (p->m) at_play(p);
     for (size_t i = 0; i < sizeof single / sizeof *single; i++)
         curve(p, single[i].title, &single[i].key, NULL, 1);
     html_put(&p->h, "</div>\n<p class=\"dim\">Over optimizer steps.</p>\n");

@@ -9,6 +9,7 @@
 #include "gato/run/run.h"
 #include "gato/run/settings.h"
 #include "gato/train_begin.h"
+#include "gato/train_play.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -89,6 +90,15 @@ static void measure(run_t *r, uint32_t task, size_t limit, gato_metrics_t *f) {
         metrics_over(r->eval, r->d, i, task, SIDE_VAL, limit, f);
 }
 
+static train_play_t player(const run_t *r) {
+    const session_options_t *o = &r->session.options;
+    return (train_play_t){.m = r->m,
+                          .block = session_weights_block(&r->session),
+                          .out = o->out,
+                          .seed = o->seed,
+                          .threads = o->threads};
+}
+
 static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *note,
                    size_t note_size) {
     run_t *r = ctx;
@@ -110,6 +120,8 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
     }
     metrics_modalities(r->m, &f, METRICS_ALL, line);
     for (uint32_t t = 0; tasks > 1 && t < r->m->tasks.n; t++) metrics_modalities(r->m, &f, t, line);
+    train_play_t play = player(r);
+    train_play(&play, line);
     if (isfinite(loss)) snprintf(note, note_size, "held out %.4g", loss);
     gato_metrics_release(&f);
 }
@@ -328,5 +340,7 @@ int cmd_gato_train(int argc, char **argv) {
     session_begin(s);
     if (r->vqvae && run_copy_tokenizer(r->vqvae, s->options.out, &why))
         die(RC_RUNTIME, "%s", why.text);
+    train_play_t play = player(r);
+    train_play_probe(&play);
     return session_run(s);
 }

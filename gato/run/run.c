@@ -305,13 +305,13 @@ void run_fingerprint(const gato_model_t *m, char out[RUN_FINGERPRINT]) {
     snprintf(out, RUN_FINGERPRINT, "%016llx", (unsigned long long)h);
 }
 
-int run_save(const gato_model_t *m, const char *dir, reason_t *why) {
+int run_save(const gato_model_t *m, int block, const char *dir, reason_t *why) {
     static const char *const all[] = {""};
     char *json = run_json(m);
     checkpoint_text_t text[2];
     checkpoint_t c = {.params = m->params,
                       .weights_file = GATO_WEIGHTS_FILE,
-                      .weights_block = PARAMS_VALUE,
+                      .weights_block = block,
                       .weights = all,
                       .n_weights = 1,
                       .text = text,

@@ -52,9 +52,9 @@ bool run_name_of_peft(const char *theirs, char out[WEIGHTS_NAME]);
 /* Names the weights: a hash of the parameters, names and numbers, as 16 hexadecimal digits. */
 enum { RUN_FINGERPRINT = 17 };
 void run_fingerprint(const gato_model_t *m, char out[RUN_FINGERPRINT]);
-/* Writes model.safetensors and the text files, for tools that make a RUN without training. 0, or an
- * exit code with a reason. */
-int run_save(const gato_model_t *m, const char *dir, reason_t *why);
+/* Writes model.safetensors, of a block of the parameters (PARAMS_VALUE), and the text files, for
+ * tools that make a RUN without training. 0, or an exit code with a reason. */
+int run_save(const gato_model_t *m, int block, const char *dir, reason_t *why);
 /* Copies the inference files of the tokenizer RUN `from` into dir/vqvae: the policy's folder is
  * complete then. 0, or -1 with a reason. */
 int run_copy_tokenizer(const char *from, const char *dir, reason_t *why);

@@ -260,6 +260,8 @@ void gato_settings_check(const gato_config_t *c, const dataset_t *d) {
     check_spread(d);
     check_tasks(c, d);
     check_adapters(c, &preset);
+    no_effect(!*c->train.eval_env && c->train.eval_episodes != preset.train.eval_episodes,
+              "train.eval_episodes", "train.eval_env");
     no_effect(c->data.balance != preset.data.balance && dataset_tasks(d)->n < 2, "data.balance",
               "several tasks");
     optim_settings_check(&c->optim, &preset.optim, c->train.steps);

@@ -108,6 +108,11 @@ const config_field_t gato_config_table[] = {
      "steps between checkpoints (0 = only the last)"},
     {"train.eval_every", CF_INT, AT(train.eval_every), "500", NULL, 0, 1e12, 0,
      "steps between held-out metrics (0 = only the last)"},
+    {"train.eval_env", CF_STR, AT(train.eval_env), "\"\"", NULL, 0, 0, 0,
+     "a built-in environment that the policy plays whenever held-out metrics are taken (gato act); "
+     "\"\" = none"},
+    {"train.eval_episodes", CF_INT, AT(train.eval_episodes), "20", NULL, 1, 1e6, 0,
+     "episodes of train.eval_env"},
     {"train.log_every", CF_INT, AT(train.log_every), "20", NULL, 1, 1e9, 0,
      "steps between lines of metrics.jsonl"},
     {"train.tensorboard", CF_BOOL, AT(train.tensorboard), "true", NULL, 0, 0, 0,

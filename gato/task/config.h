@@ -43,7 +43,8 @@ typedef struct {
         int64_t steps, batch, accumulate, save_every, eval_every, log_every, window;
         double weight_average, prompt;
         bool tensorboard;
-        char freeze[CONFIG_STRING];
+        char freeze[CONFIG_STRING], eval_env[CONFIG_STRING];
+        int64_t eval_episodes;
     } train;
     struct {
         double holdout;

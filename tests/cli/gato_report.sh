@@ -86,4 +86,32 @@ refuses 3 "'bad.json'" report run --image bad.json --out no.html
 refuses 2 'no policy folder' report nowhere
 [ ! -e no.html ]
 verdict $? "no page of what was refused"
+
+# --- closed loop during training
+gato record --env grid --policy expert --episodes 6 --out grid >out 2>err && tokenize episodes --in grid --model vq --out grid.lmdb >out 2>err
+verdict $? "episodes of the grid"
+play="--data grid.lmdb --config policy.json --vqvae vq --set train.eval_episodes=4 --set loss.vector=0"
+# shellcheck disable=SC2086
+{
+    does "train and play" train $play --set train.eval_env=grid --out play --threads 1
+    does "three threads" train $play --set train.eval_env=grid --out threads --threads 3
+    gato train $play --set train.eval_env=grid --out stopped --stop-at 4 --threads 1 >out 2>err
+    does "and on" train --data grid.lmdb --out stopped --resume --threads 1
+    refuses 2 "the policy cannot play 'grit'" train $play --set train.eval_env=grit --out no
+}
+does "act" act --env grid --model play --episodes 4 --threads 1
+for what in return success; do
+    theirs=$(json_last out "$([ $what = return ] && echo return_mean || echo success_rate)")
+    awk -v a="$theirs" -v b="$(json_last play/metrics.jsonl "${what}_grid")" 'BEGIN { d = a - b; exit !(a != "" && b != "" && d < 1e-6 && d > -1e-6) }'
+    verdict $? "$what of act: $theirs, $(json_last play/metrics.jsonl "${what}_grid")"
+done
+[ "$(grep -c '"return_grid":' play/metrics.jsonl)" -eq 2 ] && [ ! -e play/eval ]
+verdict $? "at each evaluation, and nothing is left of it"
+for other in play threads stopped; do
+    sed -E 's/"(wall|tokens_per_s)":[^,}]*/"\1":1/g' $other/metrics.jsonl >$other.metrics
+    cmp $other.metrics play.metrics >out 2>&1 && cmp $other/model.safetensors play/model.safetensors >out 2>&1
+    verdict $? "the same bytes: $other"
+done
+does "report" report play
+shows "what was played" play/report.html 'Mean return at play' 'Share of episodes that succeed'
 finish

@@ -1,4 +1,5 @@
-/* merge.c - `gato merge`: a policy with adapters (LoRA) as one without, whose layers hold the sums. */
+/* merge.c - `gato merge`: a policy with adapters (LoRA) as one without, whose layers hold the
+ * sums. */
 #include "common/base/cli.h"
 #include "common/base/pool.h"
 #include "common/io/fs.h"

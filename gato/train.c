@@ -283,6 +283,7 @@ static void configure(run_t *r, bool seed) {
     session_configure(s, &r->config, &r->config.train.steps);
     if (gato_config_check(&r->config, &why)) die(RC_USAGE, "%s", why.text);
     train_begin_check(&r->begin, &r->config);
+    train_play_check(&r->config);
     if (*r->begin.fingerprint) s->identity.init = r->begin.fingerprint;
     if (!r->begin.init || r->vqvae) return;
     r->init_vqvae = fs_join(r->begin.init, RUN_TOKENIZER);

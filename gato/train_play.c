@@ -2,6 +2,7 @@
 #include "gato/train_play.h"
 
 #include "common/io/fs.h"
+#include "gato/env/env.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -102,6 +103,15 @@ static int act(const train_play_t *p, int64_t episodes, bool probe, char answer[
     remove_weights(dir);
     free(dir);
     return rc;
+}
+
+void train_play_check(const gato_config_t *c) {
+    int rc;
+    reason_t why;
+    if (!*c->train.eval_env) return;
+    env_t *env = env_open(&(env_opts_t){.name = c->train.eval_env}, &rc, &why);
+    if (!env) die(rc, "train.eval_env: %s", why.text);
+    env_close(env);
 }
 
 void train_play_probe(const train_play_t *p) {

@@ -16,6 +16,9 @@ typedef struct {
     int64_t threads; /* of the child, as --threads */
 } train_play_t;
 
+/* Is train.eval_env an environment? die()s with the exit codes of env_open. For a look before
+ * anything is written. */
+void train_play_check(const gato_config_t *c);
 /* One step of one episode, before the training begins: can the policy play there at all? Nothing
  * without train.eval_env. Ends the process with the child's exit code if it cannot. */
 void train_play_probe(const train_play_t *p);

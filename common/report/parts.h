@@ -1,6 +1,6 @@
-/* parts.h - what the pages of `vqvae report` and `gato report` share: the head with its style sheet,
- * tiles, curves over steps, the table of a configuration. No dates, and of paths the last name
- * alone: the same RUN gives the same bytes.
+/* parts.h - what the pages of `vqvae report` and `gato report` share: the head with its style
+ * sheet, tiles, curves over steps, the table of a configuration. No dates, and of paths the last
+ * name alone: the same RUN gives the same bytes.
  *
  *     html_t h = {0};
  *     metrics_log_t m = metrics_log_read(run);

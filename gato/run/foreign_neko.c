@@ -1,8 +1,7 @@
 /* foreign_neko.c - NEKO (ManifoldRG/NEKO, commit 075d72d): the state dict as safetensors, its
- * args.json as configuration. Tensors bear our names,
- * inside peft's where there are adapters; sizes come from their shapes, and switches
- * from the arguments. Groups of the GroupNorm and rows of the position tables are always 32 and 128
- * there, whatever args.json says.
+ * args.json as configuration. Tensors bear our names, with peft's in them where there are adapters;
+ * sizes come from their shapes, and switches from the arguments. Groups of the GroupNorm and rows
+ * of the position tables are always 32 and 128 there, whatever args.json says.
  */
 #include "gato/run/foreign.h"
 

@@ -97,8 +97,10 @@ play="--data grid.lmdb --config policy.json --vqvae vq --set train.eval_episodes
     does "three threads" train $play --set train.eval_env=grid --out threads --threads 3
     gato train $play --set train.eval_env=grid --out stopped --stop-at 4 --threads 1 >out 2>err
     does "and on" train --data grid.lmdb --out stopped --resume --threads 1
-    refuses 2 "the policy cannot play 'grit'" train $play --set train.eval_env=grit --out no
+    refuses 2 "unknown environment 'grit'" train $play --set train.eval_env=grit --out no
 }
+[ ! -e no ]
+verdict $? "nothing is left of what was refused"
 does "act" act --env grid --model play --episodes 4 --threads 1
 for what in return success; do
     theirs=$(json_last out "$([ $what = return ] && echo return_mean || echo success_rate)")

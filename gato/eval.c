@@ -136,6 +136,7 @@ int cmd_gato_eval(int argc, char **argv) {
     if (gato_weights_named(weights, &kind, &why)) die(RC_USAGE, "--weights: %s", why.text);
     dataset_t *d = dataset_open(
         &data, &m->config, &(dataset_opts_t){.tasks = &m->tasks, .vocabulary = &m->vocabulary});
+    if (kind != WEIGHTS_F32) gato_model_merge(m); /* as at play */
     nn_packed_t *packed = kind == WEIGHTS_F32 ? NULL : nn_packed_new(m->params, kind);
     gato_graphs_t *g = gato_graphs_new(m, (graph_opts_t){.packed = packed});
     say_empty(d, side, m->config.data.holdout);

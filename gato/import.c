@@ -150,7 +150,7 @@ static void write_run(const import_t *m, const char *counts) {
     if (fs_mkdirs(m->out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(m->out);
     run_folder_clear(m->out); /* what a training left would not fit the new weights */
-    int rc = run_save(m->model, m->out, &why);
+    int rc = run_save(m->model, PARAMS_VALUE, m->out, &why);
     if (rc) die(rc, "%s", why.text);
     if (fs_done_write(m->out, m->from->name, counts, &why)) die(RC_RUNTIME, "%s", why.text);
 }

@@ -32,6 +32,11 @@ static void print_policy(const char *run, const gato_model_t *m) {
         table_text(&t, "chunks");
         table_text(&t, text);
     }
+    if (c->lora.rank) {
+        table_text(&t, "adapters");
+        table_format(&t, "rank %lld, alpha %g, on %s", (long long)c->lora.rank, c->lora.alpha,
+                     c->lora.targets);
+    }
     table_text(&t, "vocabulary");
     table_format(&t, "%u ids, %u of them text", tokens_total(&m->tokens), v->text);
     table_text(&t, "text tokenizer");

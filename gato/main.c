@@ -12,9 +12,11 @@ int main(int argc, char **argv) {
         {"act", "let a policy play an environment (closed loop)", cmd_gato_act},
         {"record", "play episodes and write them as a Minari dataset", cmd_record},
         {"import", "turn a policy of NEKO, or a GPT-2, into a RUN", cmd_gato_import},
+        {"merge", "add a policy's adapters (LoRA) to its layers", cmd_gato_merge},
         {"caption", "write captions of images", cmd_gato_caption},
         {"answer", "answer a question about images, or go on with a text", cmd_gato_answer},
         {"info", "describe a RUN", cmd_gato_info},
+        {"report", "a RUN as one HTML page: curves by task, timesteps, results", cmd_gato_report},
         {"trace", "write intermediate values, to compare with another framework", cmd_gato_trace},
         {0},
     };

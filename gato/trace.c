@@ -105,6 +105,7 @@ static void trace_config(gato_model_t *m, const char *file, const cli_list_t *se
     char differences[512];
     reason_t why;
     c.model.dropout = 0;
+    c.lora.dropout = 0;
     c.optim.warmup = 0;
     c.optim.clip = 0;
     c.optim.schedule = SCHEDULE_CONSTANT;

@@ -9,6 +9,7 @@
 #include "gato/run/run.h"
 #include "gato/run/settings.h"
 #include "gato/train_begin.h"
+#include "gato/train_play.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -89,6 +90,15 @@ static void measure(run_t *r, uint32_t task, size_t limit, gato_metrics_t *f) {
         metrics_over(r->eval, r->d, i, task, SIDE_VAL, limit, f);
 }
 
+static train_play_t player(const run_t *r) {
+    const session_options_t *o = &r->session.options;
+    return (train_play_t){.m = r->m,
+                          .block = session_weights_block(&r->session),
+                          .out = o->out,
+                          .seed = o->seed,
+                          .threads = o->threads};
+}
+
 static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *note,
                    size_t note_size) {
     run_t *r = ctx;
@@ -100,12 +110,18 @@ static void report(void *ctx, int64_t s, bool evaluate, jsonw_t *line, char *not
     double loss = metrics_loss(r->m, &f, METRICS_ALL);
     jsonw_float(line, "loss_held_out", (float)loss);
     jsonw_float(line, "action_mae_held_out", (float)metrics_action_error(&f, METRICS_ALL));
+    size_t tasks = 0;
     for (uint32_t t = 0; t < r->m->tasks.n; t++) {
         if (!dataset_records(r->d, SIZE_MAX, t, SIDE_ALL)) continue;
+        tasks++;
         char *name = xasprintf("loss_%s", r->m->tasks.v[t].name);
         jsonw_float(line, name, (float)metrics_loss(r->m, &f, t));
         free(name);
     }
+    metrics_modalities(r->m, &f, METRICS_ALL, line);
+    for (uint32_t t = 0; tasks > 1 && t < r->m->tasks.n; t++) metrics_modalities(r->m, &f, t, line);
+    train_play_t play = player(r);
+    train_play(&play, line);
     if (isfinite(loss)) snprintf(note, note_size, "held out %.4g", loss);
     gato_metrics_release(&f);
 }
@@ -138,31 +154,9 @@ static void check_tokenizer(const run_t *r) {
     tokenizer_free(tokenizer);
 }
 
-/* Its inference files go into the policy's folder, which is complete then. */
-static void copy_tokenizer(const run_t *r) {
-    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors",
-                                        "tokenizer.json"};
-    reason_t why;
-    char *dir = fs_join(r->session.options.out, "vqvae");
-    if (fs_mkdirs(dir, &why)) die(RC_RUNTIME, "%s", why.text);
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        char *from = fs_join(r->vqvae, files[i]), *to = fs_join(dir, files[i]);
-        uint8_t *bytes;
-        size_t size;
-        if (fs_exists(from)) { /* tokenizer.json may be absent */
-            if (fs_read(from, 0, &bytes, &size, &why) || fs_write(to, bytes, size, &why))
-                die(RC_RUNTIME, "%s", why.text);
-            free(bytes);
-        }
-        free(from);
-        free(to);
-    }
-    free(dir);
-}
-
 /* Without a tokenizer the policy cannot see. */
 static void say_blind(const run_t *r) {
-    char *own = fs_join(r->session.options.out, "vqvae");
+    char *own = fs_join(r->session.options.out, RUN_TOKENIZER);
     bool there = r->vqvae || (r->session.options.resume && fs_is_dir(own)), sees = false;
     for (uint32_t t = 0; t < r->m->tasks.n; t++) {
         dataset_kinds_t k = dataset_kinds(r->d, t);
@@ -228,6 +222,25 @@ static void check_freeze(const run_t *r) {
         die(RC_USAGE, "%s", why.text);
 }
 
+/* Beside adapters the transformer is frozen, and they must not be. */
+static void check_adapters(const run_t *r) {
+    size_t frozen = 0, adapters = 0;
+    if (!r->config.lora.rank) return;
+    for (size_t i = 0; i < params_n(r->m->params); i++) {
+        const param_t *p = params_at(r->m->params, (int)i);
+        bool trains = params_match(p->name, r->m->wrt, r->m->n_wrt);
+        if (!trains && nn_lora_owns(p->name))
+            die(RC_USAGE,
+                "train.freeze holds '%s', an adapter: the transformer beside it is "
+                "frozen anyway",
+                p->name);
+        if (nn_lora_owns(p->name)) adapters += p->count;
+        if (!trains && !strncmp(p->name, "transformer.", 12)) frozen += p->count;
+    }
+    log_line("lora: the transformer's %zu numbers are frozen, %zu of adapters train in their place",
+             frozen, adapters);
+}
+
 static optimizer_t make_optimizer(const run_t *r) {
     const gato_config_t *c = &r->config;
     optimizer_t o = optimizer_of(&c->optim, c->train.steps, c->train.weight_average);
@@ -270,9 +283,10 @@ static void configure(run_t *r, bool seed) {
     session_configure(s, &r->config, &r->config.train.steps);
     if (gato_config_check(&r->config, &why)) die(RC_USAGE, "%s", why.text);
     train_begin_check(&r->begin, &r->config);
+    train_play_check(&r->config);
     if (*r->begin.fingerprint) s->identity.init = r->begin.fingerprint;
     if (!r->begin.init || r->vqvae) return;
-    r->init_vqvae = fs_join(r->begin.init, "vqvae");
+    r->init_vqvae = fs_join(r->begin.init, RUN_TOKENIZER);
     if (fs_is_dir(r->init_vqvae)) r->vqvae = r->init_vqvae;
 }
 
@@ -289,6 +303,7 @@ static void make_model(run_t *r) {
                           r->session.options.seed);
     train_begin_weights(&r->begin, r->m);
     check_freeze(r);
+    check_adapters(r);
     r->optimizer = make_optimizer(r);
     r->train = gato_graphs_new(r->m, (graph_opts_t){.train = true});
     r->eval = gato_graphs_new(r->m, (graph_opts_t){.train = false});
@@ -298,6 +313,7 @@ static void make_model(run_t *r) {
 int cmd_gato_train(int argc, char **argv) {
     run_t *r = NEW(run_t);
     session_t *s = &r->session;
+    reason_t why;
     *s = (session_t){.identity = {.program = "gato",
                                   .table = gato_config_table,
                                   .config = &r->config,
@@ -323,6 +339,9 @@ int cmd_gato_train(int argc, char **argv) {
     if (r->vqvae) check_tokenizer(r);
     say_blind(r);
     session_begin(s);
-    if (r->vqvae) copy_tokenizer(r);
+    if (r->vqvae && run_copy_tokenizer(r->vqvae, s->options.out, &why))
+        die(RC_RUNTIME, "%s", why.text);
+    train_play_t play = player(r);
+    train_play_probe(&play);
     return session_run(s);
 }

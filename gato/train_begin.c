@@ -109,9 +109,16 @@ static void check_heads(const train_begin_t *b, const gato_config_t *c) {
 
 void train_begin_check(const train_begin_t *b, const gato_config_t *c) {
     char text[2048];
+    gato_config_t was = b->config;
+    if (c->lora.rank && !b->init && !*b->fingerprint)
+        die(RC_USAGE,
+            "lora.rank = %lld needs --init RUN: beside adapters the transformer does not "
+            "train, and would stay as it was drawn",
+            (long long)c->lora.rank);
+    if (b->init && !was.lora.rank) was.lora = c->lora; /* adapters are added */
     if (!b->resumed && !b->init) return;
     const char *run = b->init ? b->init : b->out;
-    if (config_diff(gato_config_table, &b->config, c, CONFIG_ARCH, text, sizeof text))
+    if (config_diff(gato_config_table, &was, c, CONFIG_ARCH, text, sizeof text))
         die_list(RC_MISFIT, text,
                  "'%s' has another network (the RUN's vs the one asked for):", run);
     check_heads(b, c);

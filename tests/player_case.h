@@ -152,7 +152,7 @@ static inline vqvae_t *make_tokenizer(void) {
 
 static inline void save(const gato_model_t *m) {
     reason_t why;
-    if (run_save(m, in_folder("run"), &why)) BUG("%s", why.text);
+    if (run_save(m, PARAMS_VALUE, in_folder("run"), &why)) BUG("%s", why.text);
 }
 
 /* Zeros and ones of the start would hide mistakes. */

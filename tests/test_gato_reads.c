@@ -107,6 +107,13 @@ TEST(dropout_falls_on_the_same_elements) {
 TEST(frozen_blocks) {
     check_reads("codes", (const char *const[]){"train.freeze=transformer.h.1.attn"}, 1, true);
 }
+/* An adapter's dropout is one for the keys of all rows and the queries of some. */
+TEST(adapters) {
+    check_reads(
+        "codes",
+        (const char *const[]){"lora.rank=2", "lora.dropout=0.3", "lora.targets=c_attn,c_proj,c_fc"},
+        3, true);
+}
 /* Several heads that read the same positions, and others. */
 TEST(heads_share_positions) {
     check_reads("codes",

@@ -13,7 +13,7 @@
 
 static void write_run(gato_model_t *m) {
     reason_t why;
-    if (run_save(m, folder, &why)) BUG("%s", why.text);
+    if (run_save(m, PARAMS_VALUE, folder, &why)) BUG("%s", why.text);
 }
 
 static void no_numbers(void *ctx, size_t i, scaling_sink_t *sink) {

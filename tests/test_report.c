@@ -3,8 +3,8 @@
  */
 #include "common/base/die.h"
 #include "common/base/rng.h"
+#include "common/report/html.h"
 #include "tests/test.h"
-#include "vqvae/html.h"
 #include "vqvae/metrics.h"
 
 static void check_text(const char *in, const char *out) {

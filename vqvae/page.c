@@ -2,76 +2,18 @@
 #include "vqvae/page.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-static const char STYLE[] =
-    ":root{color-scheme:light "
-    "dark;--bg:#fcfcfd;--fg:#1b1f24;--dim:#656d76;--line:#d8dee4;--card:#fff;--c0:#0b66c3;"
-    "--c1:#c4500b;--c2:#1a7f37}"
-    "@media(prefers-color-scheme:dark){:root{--bg:#14171b;--fg:#e3e7ec;--dim:#939ca6;--line:#"
-    "343b44;--card:#1b1f25;"
-    "--c0:#6cb2ff;--c1:#ff9e64;--c2:#62d187}}"
-    "*{box-sizing:border-box}"
-    "body{margin:0 auto;padding:24px 20px "
-    "60px;max-width:1180px;background:var(--bg);color:var(--fg);"
-    "font:15px/1.5 system-ui,-apple-system,'Segoe UI','Liberation Sans',sans-serif}"
-    "h1{font-size:26px;margin:0 0 4px;overflow-wrap:anywhere}h2{font-size:19px;margin:38px 0 10px}"
-    "h3{font-size:15px;margin:18px 0 8px;overflow-wrap:anywhere}p{margin:6px "
-    "0;max-width:75ch}.dim{color:var(--dim)}"
-    ".tiles{display:flex;flex-wrap:wrap;gap:10px;margin:16px 0}"
-    ".tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:8px "
-    "14px;min-width:112px}"
-    ".tile b{display:block;font-size:20px;font-variant-numeric:tabular-nums}.tile "
-    "span{color:var(--dim);font-size:13px}"
-    ".charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:12px}"
-    "figure{margin:0}.chart{background:var(--card);border:1px solid "
-    "var(--line);border-radius:8px;padding:10px 12px "
-    "4px}"
-    ".chart svg{width:100%;height:auto;display:block}.chart "
-    "figcaption{display:flex;flex-wrap:wrap;gap:2px 14px;"
-    "font-size:14px;margin-bottom:4px}"
-    ".key{color:var(--dim);font-variant-numeric:tabular-nums}.key::before{content:'';display:"
-    "inline-block;width:14px;"
-    "height:3px;border-radius:2px;vertical-align:middle;margin-right:5px}"
-    ".k0::before{background:var(--c0)}.k1::before{background:var(--c1)}.k2::before{background:var(-"
-    "-c2)}"
-    "svg text{font-size:10px;fill:var(--dim)}.grid{stroke:var(--line);stroke-width:.7}"
-    ".axis,.tick{stroke:var(--dim);stroke-width:.8}.mark{stroke:var(--dim);stroke-dasharray:3 3}"
-    "polyline{fill:none;stroke-width:1.5;stroke-linejoin:round}"
-    ".s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}"
-    ".p0{fill:var(--c0)}.p1{fill:var(--c1)}.p2{fill:var(--c2)}.f0{fill:var(--c0);opacity:.25}"
-    "img{image-rendering:pixelated;display:block}.pairs{display:flex;flex-wrap:wrap;gap:14px}"
-    ".pair div{display:flex;gap:3px}.pair "
-    "figcaption{font-size:12px;color:var(--dim);overflow-wrap:anywhere}"
-    ".scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
-    "th,td{text-align:left;padding:3px 18px 3px 0;border-bottom:1px solid "
-    "var(--line);vertical-align:top}"
-    "th{font-weight:600;color:var(--dim);font-size:13px}td{overflow-wrap:anywhere}.n{text-align:"
-    "right;white-space:"
-    "nowrap;overflow-wrap:normal}"
-    "code,.config td{font-family:ui-monospace,'DejaVu Sans Mono',monospace;font-size:13px}.set "
-    "td{font-weight:700}"
-    "@media print{.chart,.pair{break-inside:avoid}}";
-
-char *page_name(const char *path) {
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/') n--;
-    const char *slash = memrchr(path, '/', n), *start = slash && n > 1 ? slash + 1 : path;
-    return xasprintf("%.*s", (int)(n - (size_t)(start - path)), start);
+/* The configuration, in bold what is not the default. */
+static void page_config(page_t *p) {
+    config_t usual;
+    config_defaults(config_table, &usual);
+    char *text = config_print(config_table, &usual);
+    report_config(&p->h, p->run, text);
+    free(text);
 }
 
 void page_write(page_t *p) {
-    char *name = page_name(p->run);
-    html_put(
-        &p->h,
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-        "content=\"width=device-width,initial-scale=1\"><title>");
-    html_text(&p->h, name);
-    html_put(&p->h, " - vqvae report</title><style>");
-    html_put(&p->h, STYLE);
-    html_put(&p->h, "</style></head><body>\n<h1>");
-    html_text(&p->h, name);
-    html_put(&p->h, "</h1>\n");
+    report_begin(&p->h, p->run, "vqvae");
     page_tiles(p);
     if (p->d) page_metrics(p);
     page_curves(p);
@@ -80,6 +22,5 @@ void page_write(page_t *p) {
         page_images(p);
     }
     page_config(p);
-    html_put(&p->h, "</body></html>\n");
-    free(name);
+    report_end(&p->h);
 }

@@ -3,9 +3,8 @@
 #ifndef VQVAE_PAGE_H
 #define VQVAE_PAGE_H
 
+#include "common/report/parts.h"
 #include "vqvae/gallery.h"
-#include "vqvae/html.h"
-#include "vqvae/metrics_log.h"
 
 typedef struct {
     const char *run;
@@ -36,10 +35,4 @@ void page_metrics(page_t *p);
 void page_images(page_t *p);
 /* How often each code was used, and an image of each (page_codebook.c). */
 void page_codebook(page_t *p);
-/* The configuration, in bold what is not the default (page_config.c). */
-void page_config(page_t *p);
-
-/* Last part of a path, malloc'ed. */
-char *page_name(const char *path);
-
 #endif

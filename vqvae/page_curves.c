@@ -5,39 +5,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void tile(html_t *h, const char *name, const char *format, double v) {
-    if (!isfinite(v)) return;
-    char buf[64];
-    snprintf(buf, sizeof buf, format, v);
-    html_printf(h, "<div class=\"tile\"><b>%s</b><span>%s</span></div>", buf, name);
-}
-
-static double last_of(const metrics_log_t *m, const char *key) {
-    double *y = metrics_log_column(m, key), v = NAN;
-    for (size_t i = 0; i < m->n; i++)
-        if (isfinite(y[i])) v = y[i];
-    free(y);
-    return v;
-}
-
 void page_tiles(page_t *p) {
     html_t *h = &p->h;
     html_put(h, "<div class=\"tiles\">");
-    if (p->metrics.n) tile(h, "steps", "%.0f", p->metrics.step[p->metrics.n - 1]);
-    tile(h, "PSNR held out, dB", "%.2f", last_of(&p->metrics, "psnr_held_out"));
-    tile(h, "codes used in training", "%.0f", last_of(&p->metrics, "codes_used"));
-    tile(h, "perplexity in training", "%.1f", last_of(&p->metrics, "perplexity"));
+    if (p->metrics.n) report_tile(h, "steps", "%.0f", p->metrics.step[p->metrics.n - 1]);
+    report_tile(h, "PSNR held out, dB", "%.2f", metrics_log_last(&p->metrics, "psnr_held_out"));
+    report_tile(h, "codes used in training", "%.0f", metrics_log_last(&p->metrics, "codes_used"));
+    report_tile(h, "perplexity in training", "%.1f", metrics_log_last(&p->metrics, "perplexity"));
     if (p->v) {
         const vqvae_config_t *c = vqvae_config(p->v);
         size_t parameters = 0, w, h_, f = vqvae_stride(c);
         params_t *all = vqvae_params(p->v);
         for (size_t i = 0; i < params_n(all); i++) parameters += params_at(all, (int)i)->count;
         vqvae_preprocess_size(p->v, &w, &h_);
-        tile(h, "codes", "%.0f", (double)c->codes);
-        tile(h, "width of a code", "%.0f", (double)c->vq_embed_dim);
-        tile(h, "pixels per code, each way", "%.0f", (double)f);
-        if (w) tile(h, "codes per image", "%.0f", (double)(w / f * (h_ / f)));
-        tile(h, "million parameters", "%.2f", (double)parameters / 1e6);
+        report_tile(h, "codes", "%.0f", (double)c->codes);
+        report_tile(h, "width of a code", "%.0f", (double)c->vq_embed_dim);
+        report_tile(h, "pixels per code, each way", "%.0f", (double)f);
+        if (w) report_tile(h, "codes per image", "%.0f", (double)(w / f * (h_ / f)));
+        report_tile(h, "million parameters", "%.2f", (double)parameters / 1e6);
     }
     html_put(h, "</div>\n");
     if (!p->v) return;
@@ -48,20 +33,8 @@ void page_tiles(page_t *p) {
 
 static void curve(page_t *p, const char *title, const char *format, double mark,
                   const char *const *key, const char *const *name, size_t n) {
-    chart_t c = {.title = title,
-                 .format = format,
-                 .x = p->metrics.step,
-                 .n = p->metrics.n,
-                 .n_series = n,
-                 .mark = mark,
-                 .mark_name = "quantizer on"};
-    double *y[CHART_SERIES];
-    for (size_t i = 0; i < n; i++) {
-        y[i] = metrics_log_column(&p->metrics, key[i]);
-        c.series[i] = (series_t){name ? name[i] : NULL, y[i]};
-    }
-    html_chart(&p->h, &c);
-    for (size_t i = 0; i < n; i++) free(y[i]);
+    chart_t c = {.title = title, .format = format, .mark = mark, .mark_name = "quantizer on"};
+    report_curve(&p->h, &p->metrics, c, key, name, n);
 }
 
 void page_curves(page_t *p) {

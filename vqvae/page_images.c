@@ -62,7 +62,7 @@ void page_metrics(page_t *p) {
                     "used</th><th class=\"n\">perplexity</th></tr>\n");
     for (size_t k = 0; k < p->d->n; k++) {
         size_t n = source_shots(p, k, &first);
-        char *name = page_name(image_source_name(p->d->source[k].source));
+        char *name = report_name(image_source_name(p->d->source[k].source));
         metrics_row(p, name, first, n, p->g.counts + k * K);
         free(name);
         for (size_t i = 0; i < K; i++) all[i] += p->g.counts[k * K + i];
@@ -84,7 +84,7 @@ void page_images(page_t *p) {
     for (size_t k = 0; k < p->d->n; k++) {
         size_t first, n = source_shots(p, k, &first), shown = min_size(n, SHOWN);
         html_put(&p->h, "<h3>");
-        char *name = page_name(image_source_name(p->d->source[k].source));
+        char *name = report_name(image_source_name(p->d->source[k].source));
         html_text(&p->h, name);
         free(name);
         html_put(&p->h, "</h3>\n<div class=\"pairs\">\n");

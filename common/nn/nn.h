@@ -22,12 +22,21 @@
 
 typedef struct nn_packed nn_packed_t;
 
+/* Low-rank adapters of Conv1D layers (lora.c). */
+typedef struct {
+    size_t rank;         /* r; 0 = none */
+    float scale;         /* alpha / r */
+    float dropout;       /* of their input; 0 outside training */
+    const char *targets; /* "c_attn,c_fc": last parts of the layers' names. Borrowed */
+} nn_lora_t;
+
 /* Where and how blocks are recorded. A plain value: copies are independent. */
 typedef struct {
     tape_t *tape;
     nn_packed_t *packed; /* NULL: matrix products over the parameters themselves */
     bool plain_conv;     /* convolutions of least error instead of most speed (kern_conv_t.plain) */
     float conv1d_std;    /* of new Conv1D weights: GPT-2's 0.02, unless changed after nn_begin */
+    nn_lora_t lora;      /* of a transformer's layers */
     char scope[2048];
 } nn_t;
 
@@ -103,6 +112,24 @@ var_t nn_apply_columns(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order
 /* op_head_xent over W, a parameter [V,D], or op_packed_head_xent where nn->packed is set. */
 head_xent_out_t nn_head_xent(nn_t *nn, var_t x, var_t W, head_xent_t o);
 
+/* ---- lora.c: y = x W + b + (alpha / r) B(A(drop(x))) (Hu et al. 2021) ----
+ *
+ * The adapter of a layer x W + b is two more parameters under peft's names:
+ * <name>.lora_A.default.weight [r,in], Kaiming uniform, and <name>.lora_B.default.weight [out,r],
+ * zero: at first it changes nothing. */
+
+/* y, columns lo and following of the layer `name` (x -> [..,out]), with its adapter added; y itself
+ * where nn->lora has none for it. sample, at: as in op_dropout_some (at may be NO_VAR). */
+var_t nn_lora(nn_t *nn, const char *name, var_t x, var_t y, size_t out, size_t lo, size_t sample,
+              var_t at);
+/* Is the last part of `name` in the list "c_attn,c_fc"? */
+bool nn_lora_targets(const char *list, const char *name);
+/* Does the parameter belong to an adapter? */
+bool nn_lora_owns(const char *name);
+/* Adds every adapter to its layer, W += scale A^T B^T, and leaves it where it is: record no
+ * adapters from then on. Returns how many there were. */
+size_t nn_lora_merge(params_t *p, float scale);
+
 /* ---- resnet.c, attention.c: blocks of VQGANs under the caller's scope, x [N,H,W,C] ---- */
 
 /* s(x) + conv2(silu(norm2(conv1(silu(norm1(x)))))), s = conv_shortcut (1 x 1) where the width
@@ -118,7 +145,8 @@ var_t nn_pixel_attention(nn_t *nn, var_t x, size_t groups, float eps);
  *     a = x + attn.c_proj(attention(attn.c_attn(ln_1(x))))
  *     y = a + mlp.c_proj(act(mlp.c_fc(ln_2(a))) [ * mlp.gated_layer(ln_2(a)) ])
  *
- * all under h.{i}. for block i, and ln_f behind the last. Dropout acts on both branches, not on the
+ * all under h.{i}. for block i, and ln_f behind the last; the c_* layers with the adapters of
+ * nn->lora. Dropout acts on both branches, not on the
  * attention's probabilities. */
 typedef struct {
     size_t layers, heads;

@@ -3,35 +3,54 @@
 
 static const float EPS = 1e-5f;
 
-var_t nn_block_qkv(nn_t *nn, size_t layer, var_t x) {
-    size_t D = shape_cols(tape_shape(nn->tape, x));
-    size_t mark = nn_push(nn, "h.%zu", layer);
-    var_t qkv = nn_conv1d(nn, "attn.c_attn", nn_layernorm(nn, "ln_1", x, EPS), 3 * D);
-    nn_pop(nn, mark);
-    return qkv;
-}
-
-static var_t mlp(nn_t *nn, var_t x, const transformer_opts_t *o) {
-    tape_t *t = nn->tape;
-    size_t D = shape_cols(tape_shape(t, x));
-    size_t mark = nn_push(nn, "mlp");
-    var_t h = op_act(t, nn_conv1d(nn, "c_fc", x, 4 * D),
-                     o->activation == MLP_GELU_NEW ? ACT_GELU_TANH : ACT_GELU);
-    if (o->activation == MLP_GEGLU) h = op_mul(t, h, nn_linear(nn, "gated_layer", x, 4 * D, true));
-    h = nn_conv1d(nn, "c_proj", h, D);
-    nn_pop(nn, mark);
-    return h;
-}
-
-/* What dropout knows of the rows at hand: the elements of a sample, and where the rows lie if they
- * are not all. */
+/* What dropout knows of the rows at hand: how many a sample has, and where they lie if they are not
+ * all. */
 typedef struct {
     size_t sample;
     var_t read;
 } place_t;
 
+/* All rows of x [B,T,D], or x [n,D] of samples of one row. */
+static place_t whole(const nn_t *nn, var_t x) {
+    shape_t s = tape_shape(nn->tape, x);
+    return (place_t){s.rank == 3 ? s.dim[1] : 1, NO_VAR};
+}
+
+/* Columns lo .. hi - 1 of a Conv1D with its adapter. */
+static var_t columns(nn_t *nn, const char *name, var_t x, size_t out, size_t lo, size_t hi,
+                     place_t at) {
+    size_t in = shape_cols(tape_shape(nn->tape, x));
+    var_t y = nn_conv1d_columns(nn, name, x, out, lo, hi);
+    return nn_lora(nn, name, x, y, out, lo, at.sample * in, at.read);
+}
+static var_t linear(nn_t *nn, const char *name, var_t x, size_t out, place_t at) {
+    return columns(nn, name, x, out, 0, out, at);
+}
+
+var_t nn_block_qkv(nn_t *nn, size_t layer, var_t x) {
+    size_t D = shape_cols(tape_shape(nn->tape, x));
+    size_t mark = nn_push(nn, "h.%zu", layer);
+    var_t h = nn_layernorm(nn, "ln_1", x, EPS);
+    var_t qkv = linear(nn, "attn.c_attn", h, 3 * D, whole(nn, h));
+    nn_pop(nn, mark);
+    return qkv;
+}
+
+static var_t mlp(nn_t *nn, var_t x, place_t at, const transformer_opts_t *o) {
+    tape_t *t = nn->tape;
+    size_t D = shape_cols(tape_shape(t, x));
+    size_t mark = nn_push(nn, "mlp");
+    var_t h = op_act(t, linear(nn, "c_fc", x, 4 * D, at),
+                     o->activation == MLP_GELU_NEW ? ACT_GELU_TANH : ACT_GELU);
+    if (o->activation == MLP_GEGLU) h = op_mul(t, h, nn_linear(nn, "gated_layer", x, 4 * D, true));
+    h = linear(nn, "c_proj", h, D, at);
+    nn_pop(nn, mark);
+    return h;
+}
+
 static var_t residual(nn_t *nn, var_t x, var_t branch, float dropout, place_t at) {
-    return op_add(nn->tape, x, op_dropout_some(nn->tape, branch, dropout, at.sample, at.read));
+    size_t sample = at.sample * shape_cols(tape_shape(nn->tape, x));
+    return op_add(nn->tape, x, op_dropout_some(nn->tape, branch, dropout, sample, at.read));
 }
 
 static var_t rest(nn_t *nn, size_t layer, var_t x, var_t attended, place_t at,
@@ -39,10 +58,10 @@ static var_t rest(nn_t *nn, size_t layer, var_t x, var_t attended, place_t at,
     size_t D = shape_cols(tape_shape(nn->tape, x));
     size_t mark = nn_push(nn, "h.%zu", layer);
     size_t inner = nn_push(nn, "attn");
-    var_t a = nn_conv1d(nn, "c_proj", attended, D);
+    var_t a = linear(nn, "c_proj", attended, D, at);
     x = residual(nn, x, a, o->dropout, at);
     nn_pop(nn, inner);
-    var_t m = mlp(nn, nn_layernorm(nn, "ln_2", x, EPS), o);
+    var_t m = mlp(nn, nn_layernorm(nn, "ln_2", x, EPS), at, o);
     inner = nn_push(nn, "mlp"); /* dropout's stream */
     x = residual(nn, x, m, o->dropout, at);
     nn_pop(nn, inner);
@@ -50,14 +69,8 @@ static var_t rest(nn_t *nn, size_t layer, var_t x, var_t attended, place_t at,
     return x;
 }
 
-/* Elements of a sample of x [B,T,D], or of a row of x [n,D]. */
-static size_t sample_of(const nn_t *nn, var_t x) {
-    shape_t s = tape_shape(nn->tape, x);
-    return s.rank == 3 ? s.dim[1] * s.dim[2] : shape_cols(s);
-}
-
 var_t nn_block_rest(nn_t *nn, size_t layer, var_t x, var_t attended, transformer_opts_t o) {
-    return rest(nn, layer, x, attended, (place_t){sample_of(nn, x), NO_VAR}, &o);
+    return rest(nn, layer, x, attended, whole(nn, x), &o);
 }
 
 /* A block of which only the rows `read` are wanted: those of x [B,T,D] -> [n,D]. */
@@ -66,13 +79,13 @@ static var_t block_of_some(nn_t *nn, size_t layer, var_t x, var_t read, transfor
     shape_t s = tape_shape(t, x), rows = F32_2(s.dim[0] * s.dim[1], s.dim[2]);
     size_t D = s.dim[2], mark = nn_push(nn, "h.%zu", layer);
     var_t h = nn_layernorm(nn, "ln_1", x, EPS);
-    var_t kv = nn_conv1d_columns(nn, "attn.c_attn", h, 3 * D, D, 3 * D);
+    place_t all = whole(nn, x), at = {all.sample, read};
+    var_t kv = columns(nn, "attn.c_attn", h, 3 * D, D, 3 * D, all);
     var_t some = op_gather(t, tape_reshape(t, h, rows), read);
-    var_t q = nn_conv1d_columns(nn, "attn.c_attn", some, 3 * D, 0, D);
+    var_t q = columns(nn, "attn.c_attn", some, 3 * D, 0, D, at);
     nn_pop(nn, mark);
     attention_opts_t a = {.heads = o.heads, .causal = true, .first = o.first};
     var_t attended = op_attention_some(t, q, kv, read, a);
-    place_t at = {sample_of(nn, x), read};
     return rest(nn, layer, op_gather(t, tape_reshape(t, x, rows), read), attended, at, &o);
 }
 

@@ -222,12 +222,24 @@ void params_import(params_t *p, int block, int i, const float *disk) {
         for (size_t j = 0; j < param->count; j++) memory[memory_index(param, j)] = disk[j];
 }
 
+/* Does the name begin with the pattern? */
+static bool begins(const char *name, const char *pattern) {
+    for (; *pattern && *pattern != '*'; pattern++, name++)
+        if (*pattern != *name) return false;
+    if (!*pattern) return true;
+    while (!begins(name, pattern + 1)) {
+        if (!*name) return false;
+        name++;
+    }
+    return true;
+}
+
 bool params_match(const char *name, const char *const *pattern, size_t n) {
     bool in = false;
     for (size_t i = 0; i < n; i++) {
         bool out = pattern[i][0] == '!';
         const char *prefix = pattern[i] + out;
-        if (!strncmp(name, prefix, strlen(prefix))) in = !out;
+        if (begins(name, prefix)) in = !out;
     }
     return in;
 }

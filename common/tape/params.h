@@ -72,8 +72,9 @@ size_t params_n(const params_t *p);
 const param_t *params_at(const params_t *p, int i);
 /* Floats of a block, padding included. */
 size_t params_block(const params_t *p);
-/* True if the patterns select `name`. A pattern is a prefix, "!prefix" excludes; the last one that
- * matches decides. "" matches every name; no patterns select nothing. */
+/* True if the patterns select `name`. A pattern is a prefix, in which '*' stands for any bytes;
+ * "!prefix" excludes; the last one that matches decides. "" matches every name; no patterns select
+ * nothing. */
 bool params_match(const char *name, const char *const *pattern, size_t n);
 
 /* ---- numbers ---- */

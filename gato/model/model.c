@@ -103,10 +103,24 @@ transformer_opts_t gato_blocks(const gato_model_t *m, var_t first, bool train) {
     return o;
 }
 
+static nn_lora_t adapters(const gato_model_t *m, bool train) {
+    const gato_config_t *c = &m->config;
+    nn_lora_t o = {.rank = (size_t)c->lora.rank, .targets = c->lora.targets};
+    if (o.rank) o.scale = (float)(c->lora.alpha / (double)c->lora.rank);
+    if (train) o.dropout = (float)c->lora.dropout;
+    return o;
+}
+
+void gato_model_merge(gato_model_t *m) {
+    nn_lora_merge(m->params, adapters(m, false).scale);
+    m->config.lora.rank = 0;
+}
+
 var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t first, var_t read, bool train) {
     shape_t s = tape_shape(nn->tape, x);
     transformer_opts_t o = gato_blocks(m, first, train);
     size_t mark = nn_push(nn, "transformer");
+    nn->lora = adapters(m, train);
     x = op_dropout(nn->tape, x, o.dropout, s.dim[1] * s.dim[2]);
     x = nn_transformer(nn, x, read, o);
     nn_pop(nn, mark);
@@ -215,6 +229,10 @@ static void choose_trainable(gato_model_t *m) {
     static const char *const fixed[GATO_FIXED] = {"", "!image_codes.codebook",
                                                   "!image_codes.white"};
     for (size_t i = 0; i < GATO_FIXED; i++) m->wrt[m->n_wrt++] = fixed[i];
+    if (m->config.lora.rank) {
+        m->wrt[m->n_wrt++] = "!transformer.";
+        m->wrt[m->n_wrt++] = "transformer.h.*.lora_";
+    }
     reason_t why;
     if (freeze_init(&m->freeze, m->config.train.freeze, &why)) return; /* gato train refuses it */
     for (size_t i = 0; i < m->freeze.n; i++) m->wrt[m->n_wrt++] = m->freeze.pattern[i];

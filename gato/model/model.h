@@ -6,6 +6,7 @@
  *   predict_token.weight [vocab,D]
  *   pos_embed_observation.weight [context,D]
  *   transformer.h.*, transformer.ln_f
+ *   transformer.h.*.<layer>.lora_{A,B}.default.weight (lora.rank > 0): adapters, peft's names
  *   image_embedding.* (patches); patch_embedding is residual block 1, patch_embedding_2 block 2
  *   image_codes.codebook [K,Dc] (fixed)
  *   image_codes.white [K,Dc] (fixed): the codebook whitened, where model.code_norm = white
@@ -29,7 +30,10 @@
 #include "gato/model/head.h"
 #include "gato/task/vocabulary.h"
 
-enum { GATO_FIXED = 3 /* codebooks, which never train */ };
+enum {
+    GATO_FIXED = 3,  /* patterns: all but the codebooks, which never train */
+    GATO_ADAPTED = 2 /* those of adapters: of the transformer they alone train */
+};
 
 typedef struct gato_model {
     gato_config_t config;
@@ -43,7 +47,8 @@ typedef struct gato_model {
     size_t n_groups;
     params_t *params;
     freeze_t freeze;
-    const char *wrt[GATO_FIXED + FREEZE_MOST]; /* what trains: all but the codebooks and freeze */
+    /* what trains: all but the codebooks, the blocks beside adapters, and freeze */
+    const char *wrt[GATO_FIXED + GATO_ADAPTED + FREEZE_MOST];
     size_t n_wrt;
 } gato_model_t;
 
@@ -57,6 +62,8 @@ gato_model_t *gato_model_blank(const gato_config_t *c, const vocabulary_t *v, co
 void gato_model_free(gato_model_t *m);
 /* How many floats are parameters: all but the codebooks, also where train.freeze keeps them. */
 size_t gato_model_parameters(const gato_model_t *m);
+/* Adds the adapters to their layers: from then on they are recorded no more. For forward use. */
+void gato_model_merge(gato_model_t *m);
 /* ---- storage.c ----
  * "f32", "bf16", "q8" or "q4": how forward-only use stores the weights of linear layers. -1 with a
  * reason for another name. */

@@ -94,6 +94,7 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
         free(p);
         return NULL;
     }
+    gato_model_merge(p->m);
     const gato_config_t *c = &p->m->config;
     if (p->o.decode < 0) p->o.decode = c->act.decode;
     if (p->o.temperature < 0) p->o.temperature = c->act.temperature;

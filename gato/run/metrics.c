@@ -137,19 +137,46 @@ static void put_loss(const gato_config_t *c, const measured_t *s, size_t h, json
     free(key);
 }
 
-void metrics_members(const gato_model_t *m, const gato_metrics_t *f, uint32_t task, jsonw_t *w) {
-    const gato_config_t *c = &m->config;
+static double action_loss(const gato_config_t *c, const measured_t *s) {
     bool regress = c->loss.action_kind == ACTION_MSE;
+    double v = regress && s->action->n_values ? squared_error(s->action)
+                                              : ratio(s->action->ce + s->discrete->ce,
+                                                      (double)(s->action->n + s->discrete->n));
+    return trained(c->loss.action, v);
+}
+
+static const char *const modality[METRICS_MODALITIES] = {"action", "image", "text", "vector"};
+
+char *metrics_modality_key(const char *task, size_t i) {
+    return task ? xasprintf("loss_%s/%s", task, modality[i])
+                : xasprintf("loss_%s_held_out", modality[i]);
+}
+
+void metrics_modalities(const gato_model_t *m, const gato_metrics_t *f, uint32_t task, jsonw_t *w) {
+    const gato_config_t *c = &m->config;
     measured_t s;
     gather(f, task, &s);
-    double actions = regress && s.action->n_values ? squared_error(s.action)
-                                                   : ratio(s.action->ce + s.discrete->ce,
-                                                           (double)(s.action->n + s.discrete->n)),
-           text = trained(c->loss.text, cross_entropy(s.text));
+    const double loss[METRICS_MODALITIES] = {
+        action_loss(c, &s), trained(c->loss.image, mean_loss(&s.all[measure_of("image")])),
+        trained(c->loss.text, cross_entropy(s.text)),
+        trained(c->loss.vector, mean_loss(&s.all[measure_of("vector")]))};
+    for (size_t i = 0; i < METRICS_MODALITIES; i++) {
+        if (!isfinite(loss[i])) continue;
+        char *key = metrics_modality_key(task == METRICS_ALL ? NULL : m->tasks.v[task].name, i);
+        jsonw_float(w, key, (float)loss[i]);
+        free(key);
+    }
+}
+
+void metrics_members(const gato_model_t *m, const gato_metrics_t *f, uint32_t task, jsonw_t *w) {
+    const gato_config_t *c = &m->config;
+    measured_t s;
+    gather(f, task, &s);
+    double text = trained(c->loss.text, cross_entropy(s.text));
     size_t correct = s.action->correct + s.discrete->correct,
            all = s.action->n_correct + s.discrete->n_correct, image = measure_of("image");
     jsonw_float(w, "loss", (float)metrics_loss(m, f, task));
-    jsonw_float(w, "loss_action", (float)trained(c->loss.action, actions));
+    jsonw_float(w, "loss_action", (float)action_loss(c, &s));
     put_loss(c, &s, image, w);
     jsonw_float(w, "loss_text", (float)text);
     jsonw_float(w, "action_accuracy", (float)ratio((double)correct, (double)all));

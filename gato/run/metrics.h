@@ -26,4 +26,13 @@ double metrics_action_error(const gato_metrics_t *f, uint32_t task);
  * */
 void metrics_members(const gato_model_t *m, const gato_metrics_t *f, uint32_t task, jsonw_t *w);
 
+/* ---- modalities, in metrics.jsonl ---- */
+
+enum { METRICS_MODALITIES = 4 /* action, image, text, vector */ };
+/* The key of the held-out loss of modality i: "loss_<modality>_held_out" over all tasks, or
+ * "loss_<task>/<modality>"; malloc'ed. */
+char *metrics_modality_key(const char *task, size_t i);
+/* Writes the members of these keys, of one task or all (METRICS_ALL), where there is a number. */
+void metrics_modalities(const gato_model_t *m, const gato_metrics_t *f, uint32_t task, jsonw_t *w);
+
 #endif

@@ -160,10 +160,12 @@ int run_read_text(const char *dir, run_text_t *t, reason_t *why) {
 /* ---- weights ---- */
 
 /* The causal masks and the unused token table of NEKO's transformer. */
-static bool ignored(const void *context, const char *name) {
+static bool ignored(const void *context, const char *theirs) {
+    static const char *const tail[] = {".attn.bias", ".attn.masked_bias"};
+    char name[WEIGHTS_NAME];
+    if (!run_name_of_peft(theirs, name)) return false;
     if (!strcmp(name, "transformer.wte.weight")) return true;
     size_t n = strlen(name);
-    static const char *const tail[] = {".attn.bias", ".attn.masked_bias"};
     for (size_t i = 0; i < 2; i++) {
         size_t k = strlen(tail[i]);
         if (!strncmp(name, "transformer.h.", 14) && n > k && !strcmp(name + n - k, tail[i]))
@@ -174,9 +176,33 @@ static bool ignored(const void *context, const char *name) {
 
 static const weights_names_t names = {.ignored = ignored};
 
-int run_read_tensors(gato_model_t *m, st_file_t *file, const char *path, size_t *ignored,
-                     reason_t *why) {
-    return weights_read(m->params, file, path, &names, ignored, why);
+/* Puts `in` in place of the first `out` of the name. */
+static void replace(char name[WEIGHTS_NAME], const char *out, const char *in) {
+    char *at = strstr(name, out);
+    size_t was = strlen(out), is = strlen(in);
+    if (!at || strlen(name) - was + is >= WEIGHTS_NAME) return;
+    memmove(at + is, at + was, strlen(at + was) + 1);
+    memcpy(at, in, is);
+}
+
+bool run_name_of_peft(const char *theirs, char out[WEIGHTS_NAME]) {
+    if (strlen(theirs) >= WEIGHTS_NAME) return false;
+    strcpy(out, theirs);
+    replace(out, "transformer.base_model.model.", "transformer.");
+    replace(out, ".base_layer.", ".");
+    replace(out, ".lora_A.weight", ".lora_A.default.weight");
+    replace(out, ".lora_B.weight", ".lora_B.default.weight");
+    return true;
+}
+
+static bool ours(const void *context, const char *theirs, char out[WEIGHTS_NAME]) {
+    return run_name_of_peft(theirs, out);
+}
+
+int run_read_neko(gato_model_t *m, st_file_t *file, const char *path, size_t *passed_over,
+                  reason_t *why) {
+    static const weights_names_t neko = {.ours = ours, .ignored = ignored};
+    return weights_read(m->params, file, path, &neko, passed_over, why);
 }
 
 static void shape_text(char out[96], int rank, const uint64_t *dim) {
@@ -279,18 +305,38 @@ void run_fingerprint(const gato_model_t *m, char out[RUN_FINGERPRINT]) {
     snprintf(out, RUN_FINGERPRINT, "%016llx", (unsigned long long)h);
 }
 
-int run_save(const gato_model_t *m, const char *dir, reason_t *why) {
+int run_save(const gato_model_t *m, int block, const char *dir, reason_t *why) {
     static const char *const all[] = {""};
     char *json = run_json(m);
     checkpoint_text_t text[2];
     checkpoint_t c = {.params = m->params,
                       .weights_file = GATO_WEIGHTS_FILE,
-                      .weights_block = PARAMS_VALUE,
+                      .weights_block = block,
                       .weights = all,
                       .n_weights = 1,
                       .text = text,
                       .n_text = run_files(m, json, text)};
     int rc = checkpoint_save_weights(dir, &c, why);
     free(json);
+    return rc;
+}
+
+int run_copy_tokenizer(const char *from, const char *dir, reason_t *why) {
+    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors",
+                                        "tokenizer.json"};
+    char *to = fs_join(dir, RUN_TOKENIZER);
+    int rc = fs_mkdirs(to, why);
+    for (size_t i = 0; !rc && i < sizeof files / sizeof *files; i++) {
+        char *source = fs_join(from, files[i]), *copy = fs_join(to, files[i]);
+        uint8_t *bytes = NULL;
+        size_t size;
+        if (fs_exists(source)) /* tokenizer.json may be absent */
+            rc =
+                fs_read(source, 0, &bytes, &size, why) || fs_write(copy, bytes, size, why) ? -1 : 0;
+        free(bytes);
+        free(source);
+        free(copy);
+    }
+    free(to);
     return rc;
 }

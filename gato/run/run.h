@@ -8,13 +8,14 @@
 #ifndef GATO_RUN_H
 #define GATO_RUN_H
 
-#include "common/io/safetensors/safetensors.h"
+#include "common/nn/weights.h"
 #include "common/train/checkpoint.h"
 #include "gato/model/model.h"
 
 #define GATO_CONFIG_FILE "config.json"
 #define GATO_WEIGHTS_FILE "model.safetensors"
 #define GATO_TEXT_FILE "tokenizer.json"
+#define RUN_TOKENIZER "vqvae" /* the folder of the tokenizer inside a RUN */
 enum { GATO_VERSION = 2 };
 
 /* The text of config.json; deterministic, malloc'ed. */
@@ -40,15 +41,22 @@ int run_read_text(const char *dir, run_text_t *t, reason_t *why);
 gato_model_t *run_load(const char *dir, int *rc, reason_t *why);
 /* The same, but die()s. */
 gato_model_t *run_open(const char *dir);
-/* Fills m's values from an open file under NEKO's names; passes over *ignored tensors (NULL: nobody
- * asks), the buffers that NEKO's files carry. The exit codes of weights_read. */
-int run_read_tensors(gato_model_t *m, st_file_t *file, const char *path, size_t *ignored,
-                     reason_t *why);
+/* Fills m's values from an open file of NEKO's, where adapters bear peft's names; passes over
+ * *ignored tensors (NULL: nobody asks), the buffers of its transformer. The exit codes of
+ * weights_read. */
+int run_read_neko(gato_model_t *m, st_file_t *file, const char *path, size_t *ignored,
+                  reason_t *why);
+/* The name of a RUN for a tensor of a network that peft wraps or not: without "base_model.model."
+ * and ".base_layer", and "lora_A.weight" with the adapter's name, "default". False: too long. */
+bool run_name_of_peft(const char *theirs, char out[WEIGHTS_NAME]);
 /* Names the weights: a hash of the parameters, names and numbers, as 16 hexadecimal digits. */
 enum { RUN_FINGERPRINT = 17 };
 void run_fingerprint(const gato_model_t *m, char out[RUN_FINGERPRINT]);
-/* Writes model.safetensors and the text files, for tools that make a RUN without training. 0, or an
- * exit code with a reason. */
-int run_save(const gato_model_t *m, const char *dir, reason_t *why);
+/* Writes model.safetensors, of a block of the parameters (PARAMS_VALUE), and the text files, for
+ * tools that make a RUN without training. 0, or an exit code with a reason. */
+int run_save(const gato_model_t *m, int block, const char *dir, reason_t *why);
+/* Copies the inference files of the tokenizer RUN `from` into dir/vqvae: the policy's folder is
+ * complete then. 0, or -1 with a reason. */
+int run_copy_tokenizer(const char *from, const char *dir, reason_t *why);
 
 #endif

@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- what would never run ---- */
 
@@ -257,6 +258,14 @@ static void check_tasks(const gato_config_t *c, const dataset_t *d) {
     }
 }
 
+static void check_adapters(const gato_config_t *c, const gato_config_t *preset) {
+    static const char adapters[] = "adapters (lora.rank)";
+    if (c->lora.rank) return;
+    no_effect(c->lora.alpha != preset->lora.alpha, "lora.alpha", adapters);
+    no_effect(c->lora.dropout != preset->lora.dropout, "lora.dropout", adapters);
+    no_effect(strcmp(c->lora.targets, preset->lora.targets) != 0, "lora.targets", adapters);
+}
+
 void gato_settings_check(const gato_config_t *c, const dataset_t *d) {
     gato_config_t preset;
     config_defaults(gato_config_table, &preset);
@@ -271,6 +280,9 @@ void gato_settings_check(const gato_config_t *c, const dataset_t *d) {
     check_chunks(c, d);
     check_spread(d);
     check_tasks(c, d);
+    check_adapters(c, &preset);
+    no_effect(!*c->train.eval_env && c->train.eval_episodes != preset.train.eval_episodes,
+              "train.eval_episodes", "train.eval_env");
     no_effect(c->data.balance != preset.data.balance && dataset_tasks(d)->n < 2, "data.balance",
               "several tasks");
     no_effect(c->data.goal_ahead != preset.data.goal_ahead && c->data.goal != GOAL_AHEAD,

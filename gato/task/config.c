@@ -92,6 +92,15 @@ const config_field_t gato_config_table[] = {
      "weight of the loss on the next observed discrete values (0 = Gato)"},
     {"loss.per_sequence", CF_BOOL, AT(loss.per_sequence), "false", NULL, 0, 0, 0,
      "average the loss over sequences instead of tokens"},
+    {"lora.rank", CF_INT, AT(lora.rank), "0", NULL, 0, 1024, CONFIG_ARCH,
+     "rank of adapters beside the layers of the transformer, which alone train in it (LoRA; NEKO: "
+     "8); with --init. 0 = none"},
+    {"lora.alpha", CF_NUM, AT(lora.alpha), "32", NULL, 1e-3, 1e6, CONFIG_ARCH,
+     "what an adapter adds is multiplied by lora.alpha / lora.rank"},
+    {"lora.dropout", CF_NUM, AT(lora.dropout), "0.1", NULL, 0, 0.9, 0,
+     "dropout of the adapters' input in training"},
+    {"lora.targets", CF_STR, AT(lora.targets), "\"c_attn\"", NULL, 0, 0, CONFIG_ARCH,
+     "which layers have adapters: c_attn, c_proj, c_fc, with commas"},
     OPTIM_CONFIG_ROWS("\"adamw\"", "[0.9,0.95]", "0.1", "40", "0.1"),
     {"train.steps", CF_INT, AT(train.steps), "4800", NULL, 1, 1e12, 0, "optimizer steps"},
     {"train.batch", CF_INT, AT(train.batch), "16", NULL, 1, 65536, 0, "sequences per replay"},
@@ -110,6 +119,11 @@ const config_field_t gato_config_table[] = {
      "steps between checkpoints (0 = only the last)"},
     {"train.eval_every", CF_INT, AT(train.eval_every), "500", NULL, 0, 1e12, 0,
      "steps between held-out metrics (0 = only the last)"},
+    {"train.eval_env", CF_STR, AT(train.eval_env), "\"\"", NULL, 0, 0, 0,
+     "a built-in environment that the policy plays whenever held-out metrics are taken (gato act); "
+     "\"\" = none"},
+    {"train.eval_episodes", CF_INT, AT(train.eval_episodes), "20", NULL, 1, 1e6, 0,
+     "episodes of train.eval_env"},
     {"train.log_every", CF_INT, AT(train.log_every), "20", NULL, 1, 1e9, 0,
      "steps between lines of metrics.jsonl"},
     {"train.tensorboard", CF_BOOL, AT(train.tensorboard), "true", NULL, 0, 0, 0,
@@ -188,6 +202,28 @@ int gato_config_chunks(int64_t chunk, int64_t execute, double ensemble, char *ou
                     (long long)execute);
 }
 
+/* The list names layers, each once. */
+static int check_targets(const gato_config_t *c, reason_t *why) {
+    static const char *const known[] = {"c_attn", "c_proj", "c_fc"};
+    bool seen[3] = {0};
+    if (!c->lora.rank) return 0;
+    if (c->lora.rank > c->model.width)
+        return reason_set(why, "lora.rank = %lld is above model.width = %lld",
+                          (long long)c->lora.rank, (long long)c->model.width);
+    for (const char *at = c->lora.targets;; at++) {
+        size_t n = strcspn(at, ","), i = 0;
+        while (i < 3 && (strlen(known[i]) != n || strncmp(at, known[i], n))) i++;
+        if (i == 3 || seen[i])
+            return reason_set(why,
+                              "lora.targets = '%.60s': c_attn, c_proj and c_fc are layers, "
+                              "with commas between them",
+                              c->lora.targets);
+        seen[i] = true;
+        at += n;
+        if (!*at) return 0;
+    }
+}
+
 int gato_config_check(const gato_config_t *c, reason_t *why) {
     if (c->model.width % c->model.heads)
         return reason_set(why, "model.width = %lld is no multiple of model.heads = %lld",
@@ -214,6 +250,7 @@ int gato_config_check(const gato_config_t *c, reason_t *why) {
                           "model.bin_kind = mulaw: the expectation of loss.action_kind = mix is "
                           "over bins of equal width");
     if (gato_config_check_chunks(c->model.chunk, c->act.execute, c->act.ensemble, why)) return -1;
+    if (check_targets(c, why)) return -1;
     if (c->optim.betas.n != 2) return reason_set(why, "optim.betas needs two numbers");
     for (int i = 0; i < 2; i++)
         if (c->optim.betas.v[i] >= 1) return reason_set(why, "optim.betas must be below 1");

@@ -35,12 +35,18 @@ typedef struct {
         config_ints_t horizon; /* ascending, at least one */
         bool per_sequence;
     } loss;
+    struct {
+        int64_t rank;
+        double alpha, dropout;
+        char targets[CONFIG_STRING];
+    } lora;
     optim_config_t optim;
     struct {
         int64_t steps, batch, accumulate, save_every, eval_every, log_every, window;
         double weight_average, prompt;
         bool tensorboard;
-        char freeze[CONFIG_STRING];
+        char freeze[CONFIG_STRING], eval_env[CONFIG_STRING];
+        int64_t eval_episodes;
     } train;
     struct {
         double holdout, goal_share;

@@ -228,7 +228,7 @@ for name in ("embeddings", "hidden", "loss"):
     assert off < 2e-5, (name, off)
 print(off)
 P
-refused 4 "'transformer.base_model.model.h.0.attn.c_attn.lora_A.default.weight' is an adapter" neko lora.safetensors args.json
+refused 4 "missing tensor 'transformer.h.0.attn.c_attn.lora_B.default.weight'" neko lora.safetensors args.json
 refused 4 "'goal_embedding'" neko more.safetensors args.json
 refused 4 "missing tensor 'image_embedding.patch_embedding.gn2.bias'" neko more.safetensors args.json
 refused 4 "missing tensor 'embed_token.weight'" neko few.safetensors args.json

@@ -1,5 +1,5 @@
 /* html.c - see html.h. */
-#include "vqvae/html.h"
+#include "common/report/html.h"
 
 #include "common/io/utf8.h"
 

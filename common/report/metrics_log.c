@@ -1,5 +1,5 @@
 /* metrics_log.c - see metrics_log.h. */
-#include "vqvae/metrics_log.h"
+#include "common/report/metrics_log.h"
 
 #include "common/io/fs.h"
 
@@ -47,5 +47,13 @@ double *metrics_log_column(const metrics_log_t *m, const char *key) {
         const cJSON *c = cJSON_GetObjectItemCaseSensitive(m->line[i], key);
         v[i] = cJSON_IsNumber(c) ? c->valuedouble : NAN;
     }
+    return v;
+}
+
+double metrics_log_last(const metrics_log_t *m, const char *key) {
+    double *y = metrics_log_column(m, key), v = NAN;
+    for (size_t i = 0; i < m->n; i++)
+        if (isfinite(y[i])) v = y[i];
+    free(y);
     return v;
 }

@@ -3,8 +3,8 @@
  *
  * The same calls give the same bytes; no script, nothing outside the page.
  */
-#ifndef VQVAE_HTML_H
-#define VQVAE_HTML_H
+#ifndef REPORT_HTML_H
+#define REPORT_HTML_H
 
 #include "common/io/image/image.h"
 

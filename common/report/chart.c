@@ -1,6 +1,6 @@
 /* chart.c - html_chart: curves over steps as inline SVG, colors left to the page's style sheet. */
 #include "common/base/sizes.h"
-#include "vqvae/html.h"
+#include "common/report/html.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* metrics_log.h - metrics.jsonl read back as columns. */
-#ifndef VQVAE_METRICS_LOG_H
-#define VQVAE_METRICS_LOG_H
+#ifndef REPORT_METRICS_LOG_H
+#define REPORT_METRICS_LOG_H
 
 #include "common/io/text/json.h"
 
@@ -17,5 +17,7 @@ metrics_log_t metrics_log_read(const char *run);
 void metrics_log_release(metrics_log_t *m);
 /* The values of a key, one per line: [n], NAN where it is no number; malloc'ed. */
 double *metrics_log_column(const metrics_log_t *m, const char *key);
+/* The last value of a key; NAN: none. */
+double metrics_log_last(const metrics_log_t *m, const char *key);
 
 #endif

@@ -324,6 +324,15 @@ static void concat_formula(const op_case_t *c, const double *const *x, double *y
         for (size_t j = 0; j < COUNT(c, i % n); j++) *y++ = x[i % n][j];
 }
 
+/* a: first row, step */
+static var_t every(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_every_row(t, v[0], (size_t)c->a[0], (size_t)c->a[1]);
+}
+static void every_formula(const op_case_t *c, const double *const *x, double *y) {
+    for (size_t i = (size_t)c->a[0]; i < ROWS(c, 0); i += (size_t)c->a[1])
+        for (size_t j = 0; j < COLS(c, 0); j++) *y++ = x[0][i * COLS(c, 0) + j];
+}
+
 /* a[0]: leaky; f: eps */
 static var_t batchnorm(tape_t *t, const var_t *v, const op_case_t *c) {
     return op_batchnorm(t, v[0], v[1], v[2], c->f, c->a[0] != 0).y;
@@ -524,6 +533,8 @@ static const op_case_t cases[] = {
      I(SOME, 18, J1(12)), I(SEEN, 0, J2(2, 9))}, {1, 1, 1}, 0, 1},
     {"gather", gather, gather_formula, {P(S2(6, 3)), I(CODES, 6, J1(9))}, {0}, 0, 0},
     {"gather grid", gather, gather_formula, {P(S2(4, 5)), I(CODES, 4, J2(3, 7))}, {0}, 0, 0},
+    {"every third row", every, every_formula, {K(NORMAL, S2(8, 2))}, {2, 3}, 0, 0},
+    {"every row of a number", every, every_formula, {K(NORMAL, S2(6, 1))}, {0, 2}, 0, 0},
     {"concat one", concat, concat_formula, {P(S2(3, 4))}, {0}, 0, 0},
     {"concat three, first twice", concat, concat_formula, {P(S2(3, 4)), P(S3(2, 1, 4)), P(S1(4))}, {1}, 0, 0},
     {"l1", loss, loss_formula, {PK(AWAY, S2(4, 3)), K(NEAR, S2(4, 3)), NONE}, {LOSS_L1, 0}, 0, 0},

@@ -1,4 +1,4 @@
-/* op_rows.c - gather rows of a table, stack rows of several matrices. */
+/* op_rows.c - gather rows of a table, take every n-th row, stack rows of several matrices. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
@@ -31,6 +31,27 @@ var_t op_gather(tape_t *t, var_t table, var_t idx) {
     s.out[0].type = DT_F32;
     s.out[0].dim[s.out[0].rank++] = st.dim[1];
     return tape_op(t, &s);
+}
+
+static void every_forward(const op_run_t *r) {
+    size_t first = (size_t)r->attr->i[0], step = (size_t)r->attr->i[1];
+    size_t D = shape_cols(*r->in_shape[0]), n = shape_rows(*r->out_shape[0]);
+    const char *x = r->in[0]; /* both types are of 4 bytes */
+    char *y = r->out[0];
+    for (size_t i = 0; i < n; i++) memcpy(y + 4 * i * D, x + 4 * (first + i * step) * D, 4 * D);
+}
+static const opdef_t every_def = {.name = "every_row", .forward = every_forward};
+
+var_t op_every_row(tape_t *t, var_t x, size_t first, size_t step) {
+    shape_t s = tape_shape(t, x);
+    if (!step || first >= shape_rows(s))
+        BUG("%s: every_row from %zu by %zu of %zu", tape_path(t), first, step, shape_rows(s));
+    op_spec_t o = {.def = &every_def, .n_in = 1, .n_out = 1, .in = {x}};
+    o.out[0] = F32_2((shape_rows(s) - first - 1) / step + 1, shape_cols(s));
+    o.out[0].type = s.type;
+    o.attr.i[0] = (int64_t)first;
+    o.attr.i[1] = (int64_t)step;
+    return tape_op(t, &o);
 }
 
 static void concat_forward(const op_run_t *r) {

@@ -135,6 +135,9 @@ var_t op_attention_cached(tape_t *t, var_t qkv, var_t lanes, size_t heads, size_
 /* y[i] = table[idx[i]], or zeros where idx[i] < 0. table [rows,D], idx I32 of shape s -> [s..,D].
  * Indices must be less than rows: the caller has checked them. */
 var_t op_gather(tape_t *t, var_t table, var_t idx);
+/* Rows first, first + step, .. of x [rows,D], F32 or I32 -> [ceil((rows - first) / step), D]. No
+ * gradient. */
+var_t op_every_row(tape_t *t, var_t x, size_t first, size_t step);
 /* n matrices [n_i,D] under one another, 1 <= n <= OP_IN -> [sum n_i, D]. */
 var_t op_concat_rows(tape_t *t, const var_t *v, size_t n);
 

@@ -26,10 +26,14 @@ static var_t codebook(nn_t *nn, const gato_model_t *m) {
     return nn_param2(nn, "image_codes.white", K, D, init_zero());
 }
 
+var_t codes_vectors(nn_t *nn, const gato_model_t *m, var_t code) {
+    return tape_detach(nn->tape, op_gather(nn->tape, codebook(nn, m), code));
+}
+
 var_t codes_rows(nn_t *nn, const gato_model_t *m, size_t n, var_t code) {
     tape_t *t = nn->tape;
     code = tape_reshape(t, code, I32_1(n * block(m)));
-    var_t x = tape_detach(t, op_gather(t, codebook(nn, m), code));
+    var_t x = codes_vectors(nn, m, code);
     x = tape_reshape(t, x, F32_2(n, block(m) * m->vocabulary.code_dim));
     return nn_linear(nn, "image_codes.proj", x, (size_t)m->config.model.width, true);
 }

@@ -1,16 +1,11 @@
 /* head_image.c - image codes, a group for each horizon k of loss.horizon. With k = 1 an image token
  * is predicted by the token before it, with k > 1 by the token of the same place k timesteps
- * earlier. A merged token predicts all codes of its block at once. */
+ * earlier. Of a merged token each code is also predicted from those before it (future.h). */
 #include "gato/model/embed_image.h"
+#include "gato/model/future.h"
 #include "gato/model/head_tokens.h"
 
-#include <stdio.h>
-
 enum { CODE = INPUT_OTHER, RANGE };
-
-static size_t block(const gato_model_t *m) {
-    return (size_t)(m->config.model.merge * m->config.model.merge);
-}
 
 static bool serves(const gato_config_t *c, const task_t *task) {
     return c->loss.image > 0 && !gato_config_image_in(c)->pixels &&
@@ -29,7 +24,7 @@ static bool possible(const gato_model_t *m, const group_t *g) {
 
 static size_t inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
     (void)g;
-    size_t n = block(m);
+    size_t n = future_block(m);
     spec[INPUT_POSITION] = (input_spec_t){.name = "position", .type = DT_I32};
     spec[INPUT_WEIGHT] = (input_spec_t){.name = "weight", .type = DT_F32, .rank = 1, .dim = {n}};
     spec[CODE] = (input_spec_t){.name = "code", .type = DT_I32, .rank = 1, .dim = {n}};
@@ -49,7 +44,7 @@ static void put_token(const gato_model_t *m, const timestep_place_t *at, uint32_
     image_block(&m->config, &at->data.slot[k], j, column_ints(&in[CODE], 1));
     float *weight = column_floats(&in[INPUT_WEIGHT], 1);
     int32_t *range = column_ints(&in[RANGE], 1);
-    for (size_t i = 0; i < block(m); i++) {
+    for (size_t i = 0; i < future_block(m); i++) {
         weight[i] = 1;
         range[2 * i] = 0;
         range[2 * i + 1] = (int32_t)m->vocabulary.codes;
@@ -94,21 +89,33 @@ static void collect(const batch_t *b, const group_t *g, const sequence_places_t 
         }
 }
 
+/* Column i of an input of the block, [n, per * block] -> [n, per]. */
+static var_t column(tape_t *t, var_t in, size_t n, size_t block, size_t i, size_t per) {
+    shape_t s = tape_shape(t, in);
+    s.rank = 2;
+    s.dim[0] = n * block;
+    s.dim[1] = per;
+    in = tape_reshape(t, in, s);
+    return block == 1 ? in : op_every_row(t, in, i, block);
+}
+
+/* The mean over the codes of a block; the cross entropy of a row is their sum. */
 static void record(nn_t *nn, const gato_model_t *m, const group_t *g, size_t n, var_t rows,
                    const var_t *in, bool train, head_vars_t *out) {
     (void)train;
     tape_t *t = nn->tape;
-    size_t K = m->vocabulary.codes, all = n * block(m);
-    char name[64] = "predict_future.weight";
-    if (g->part)
-        snprintf(name, sizeof name, "predict_future.%d.weight",
-                 (int)m->config.loss.horizon.v[g->part]);
-    var_t logits = gato_predict(nn, m, name, rows, block(m) * K);
+    size_t block = future_block(m);
     *out = head_vars_none;
-    out->root[0] =
-        op_xent(t, tape_reshape(t, logits, F32_2(all, K)), tape_reshape(t, in[CODE], I32_1(all)),
-                tape_reshape(t, in[RANGE], I32_2(all, 2)),
-                tape_reshape(t, in[INPUT_WEIGHT], F32_1(all)), &out->value[TOKEN_ROWS]);
+    for (size_t i = 0; i < block; i++) {
+        var_t code = tape_reshape(t, column(t, in[CODE], n, block, i, 1), I32_1(n)),
+              weight = tape_reshape(t, column(t, in[INPUT_WEIGHT], n, block, i, 1), F32_1(n)), row;
+        var_t logits = future_logits(nn, m, g->part, i, rows);
+        var_t loss = op_xent(t, logits, code, column(t, in[RANGE], n, block, i, 2), weight, &row);
+        out->root[0] = i ? op_add(t, out->root[0], loss) : loss;
+        out->value[TOKEN_ROWS] = i ? op_add(t, out->value[TOKEN_ROWS], row) : row;
+        if (i + 1 < block) rows = future_take(nn, m, g->part, i, rows, code);
+    }
+    if (block > 1) out->root[0] = op_scale(t, out->root[0], 1 / (float)block);
 }
 
 static double factor(const batch_t *b, const group_t *g, const targets_t *t, size_t r) {
@@ -121,10 +128,10 @@ static void measure(const gato_model_t *m, const group_t *g, const targets_t *t,
                     const head_vars_t *vars, bool train, head_sums_t *sums) {
     (void)g, (void)train;
     const float *rows = plan_data(plan, vars->value[TOKEN_ROWS]);
-    for (size_t i = 0; i < t->rows.n * block(m); i++) {
-        head_sums_t *sum = &sums[column_at(&t->task, i / block(m))];
+    for (size_t i = 0; i < t->rows.n; i++) {
+        head_sums_t *sum = &sums[column_at(&t->task, i)];
         sum->ce += (double)rows[i];
-        sum->n++;
+        sum->n += future_block(m);
     }
 }
 

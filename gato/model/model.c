@@ -123,16 +123,16 @@ var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t first, var_t r
     return x;
 }
 
-static var_t head_matrix(nn_t *nn, const gato_model_t *m, const char *name, size_t out) {
+var_t gato_predictor(nn_t *nn, const gato_model_t *m, const char *name, size_t out) {
     return nn_param2(nn, name, out, width(m), init_uniform(1 / sqrtf((float)width(m))));
 }
 
 var_t gato_predict(nn_t *nn, const gato_model_t *m, const char *name, var_t rows, size_t out) {
-    return nn_apply(nn, rows, head_matrix(nn, m, name, out), NO_VAR, W_OUT_IN);
+    return nn_apply(nn, rows, gato_predictor(nn, m, name, out), NO_VAR, W_OUT_IN);
 }
 
 var_t gato_head(nn_t *nn, const gato_model_t *m) {
-    return head_matrix(nn, m, "predict_token.weight", tokens_total(&m->tokens));
+    return gato_predictor(nn, m, "predict_token.weight", tokens_total(&m->tokens));
 }
 
 var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows, uint32_t lo, uint32_t hi) {

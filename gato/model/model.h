@@ -92,7 +92,9 @@ var_t gato_hidden(nn_t *nn, const gato_model_t *m, var_t x, var_t first, var_t r
 transformer_opts_t gato_blocks(const gato_model_t *m, var_t first, bool train);
 /* The weight of the token head, predict_token.weight [vocab,D]. */
 var_t gato_head(nn_t *nn, const gato_model_t *m);
-/* A linear layer without bias, U(+-1/sqrt(D)) at first: rows [n,D] -> [n,out]. */
+/* A linear layer without bias: its weight [out,D], U(+-1/sqrt(D)) at first, and the layer, rows
+ * [n,D] -> [n,out]. */
+var_t gato_predictor(nn_t *nn, const gato_model_t *m, const char *name, size_t out);
 var_t gato_predict(nn_t *nn, const gato_model_t *m, const char *name, var_t rows, size_t out);
 /* The token head: rows [n,D] -> logits [n, hi - lo] of the ids lo .. hi - 1. */
 var_t gato_logits(nn_t *nn, const gato_model_t *m, var_t rows, uint32_t lo, uint32_t hi);

@@ -193,7 +193,32 @@ def action_errors(w, case, seq, hidden):
     return out
 
 
-def image_terms(w, case, seq, hidden, k, name):
+def future_prefix(i, k):
+    """Of the tensors of the i-th horizon, k."""
+    return f"predict_future.{k}." if i else "predict_future."
+
+
+def block_terms(w, case, prefix, h, code):
+    """-log p of the codes of one token, each behind those before it: gato/model/future.h. All codes of the block at
+    once, by masks, where the program takes them one by one."""
+    n = case["merge"] ** 2
+    weight = w[prefix + "weight"].reshape(n, K, D)
+    if n == 1:
+        logits = (weight[0] @ h)[None]
+    else:
+        v = w["image_codes.codebook"][torch.from_numpy(code[:-1])]
+        e = w[prefix + "code.weight"].reshape(n - 1, D, DC)
+        e = torch.einsum("ndc,nc->nd", e, v) + w[prefix + "code.bias"].reshape(n - 1, D)
+        before = torch.tril(torch.ones(n, n - 1, dtype=h.dtype), -1)
+        x = F.layer_norm(h + before @ e, (D,), w[prefix + "norm.weight"], w[prefix + "norm.bias"], eps=1e-5)
+        y = F.gelu(F.linear(x, w[prefix + "fc1.weight"], w[prefix + "fc1.bias"]))
+        x = x + F.linear(y, w[prefix + "fc2.weight"], w[prefix + "fc2.bias"])
+        logits = torch.einsum("nkd,nd->nk", weight, x)
+    logp = logits.log_softmax(-1)
+    return [-logp[i, int(code[i])] for i in range(n)]
+
+
+def image_terms(w, case, seq, hidden, k, prefix):
     merge, out = case["merge"], []
     for t in range(case["steps"]):
         for s in case["slots"]:
@@ -210,8 +235,7 @@ def image_terms(w, case, seq, hidden, k, name):
                     if t < k or not all(case["linked"][t - k + 1 : t + 1]) or not s["present"][t - k]:
                         continue
                     read = seq.at[t - k][s["name"]][0] + j
-                logp = (w[name] @ hidden[read]).reshape(merge * merge, K).log_softmax(-1)
-                out += [-logp[i, int(code[j, i])] for i in range(merge * merge)]
+                out += block_terms(w, case, prefix, hidden[read], code[j])
     return out
 
 
@@ -248,8 +272,8 @@ def total(w, case, seq, hidden):
     if weight["action"] and case["action_kind"] == "mse":
         loss = loss + weight["action"] * mean(action_errors(w, case, seq, hidden))
     for i, k in enumerate(case["horizon"] if weight["image"] else []):
-        name = f"predict_future.{k}.weight" if i else "predict_future.weight"
-        loss = loss + weight["image"] / len(case["horizon"]) * mean(image_terms(w, case, seq, hidden, k, name))
+        terms = image_terms(w, case, seq, hidden, k, future_prefix(i, k))
+        loss = loss + weight["image"] / len(case["horizon"]) * mean(terms)
     if weight["vector"]:
         loss = loss + weight["vector"] * mean(vector_terms(w, case, seq, hidden, logp))
     return loss
@@ -304,6 +328,7 @@ def make_cases():
     codes = lambda name, *shape: integers("slots." + name, shape, K)
     eight = [slot("observed", "image", "image", codes("eight", 8, 2, 2)), act(1, 8)]
     merged = [slot("observed", "image", "image", codes("merged", 3, 4, 4)), act(2, 3)]
+    merged_eight = [slot("observed", "image", "image", codes("merged8", 8, 2, 4)), act(1, 8)]
     table = [slot("observed", "image", "image", codes("table", 3, 2, 3)), act(2, 3)]
     pixels = [
         slot("observed", "image", "image", np.stack([image(f"p{i}", 20, 36) for i in range(2)])),
@@ -328,6 +353,7 @@ def make_cases():
         "future_5": case(eight, 8, (2,), image=1.0, action=0.0, horizon=(5,)),
         "future_1_5": case(eight, 8, (2,), image=0.5, horizon=(1, 5)),
         "future_merged": case(merged, 3, (1,), image=0.7, merge=2),
+        "future_merged_1_5": case(merged_eight, 8, (1,), image=0.7, merge=2, horizon=(1, 5)),
         "table": case(table, 3, image_in="table"),
         "both": case(table, 3, image_in="both"),
         "patches_0": case(pixels, 2, image_in="patches", patch_blocks=0),
@@ -360,8 +386,15 @@ def extra_weights(case):
         linear("image_codes.proj", D, merge * merge * DC)
     if case["weights"]["image"]:
         for i, k in enumerate(case["horizon"]):
-            name = f"predict_future.{k}.weight" if i else "predict_future.weight"
-            w[name] = uniform(name, (merge * merge * K, D))
+            p = future_prefix(i, k)
+            w[p + "weight"] = uniform(p + "weight", (merge * merge * K, D))
+            if merge == 1:
+                continue
+            linear(p + "code", (merge * merge - 1) * D, DC)
+            linear(p + "fc1", 2 * D, D)
+            linear(p + "fc2", D, 2 * D)
+            w[p + "norm.weight"] = 1 + 0.25 * uniform(p + "norm.w", (D,))
+            w[p + "norm.bias"] = 0.2 * uniform(p + "norm.b", (D,))
     if case["patch_blocks"] == 2:
         p = "image_embedding.patch_embedding_2."
         w[p + "conv1.weight"] = uniform(p + "1", (MIDDLE, 3, 3, 3)) / 3**0.5

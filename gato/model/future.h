@@ -1,0 +1,30 @@
+/* future.h - what predicts the codes of an image token from a hidden state, at one horizon of
+ * loss.horizon: in training and at play.
+ *
+ * A token stands for B = merge x merge codes c_0 .. c_(B-1). With B = 1 its logits are W h. A larger
+ * block is predicted code after code, so that a draw of all is a draw from their joint distribution
+ * (the chain rule, as NADE, Larochelle & Murray 2011, and the depth transformer of Lee et al. 2022
+ * use it):
+ *
+ *     x_i      = h + sum over j < i of E_j v(c_j)      v: a code's vector, as it enters the model
+ *     u_i      = LayerNorm(x_i)
+ *     logits_i = W_i (u_i + fc2 gelu(fc1 u_i))         W_i: rows i K .. (i+1) K - 1 of W
+ *
+ * Use: x = h; for each i: logits = future_logits(.., i, x); choose or know the code c;
+ * x = future_take(.., i, x, c).
+ */
+#ifndef GATO_FUTURE_H
+#define GATO_FUTURE_H
+
+#include "gato/model/model.h"
+
+/* Codes of a token. */
+size_t future_block(const gato_model_t *m);
+/* Records the logits [n,K] of code i from x [n,D]. part: the number of the horizon. */
+var_t future_logits(nn_t *nn, const gato_model_t *m, uint32_t part, size_t i, var_t x);
+/* Records x + E_i v(code) [n,D], code I32 [n]; i + 1 < the block. */
+var_t future_take(nn_t *nn, const gato_model_t *m, uint32_t part, size_t i, var_t x, var_t code);
+/* The number of the horizon k in loss.horizon; -1 when it is not there. */
+int future_part(const gato_model_t *m, int64_t k);
+
+#endif

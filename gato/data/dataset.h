@@ -10,6 +10,7 @@
 #define GATO_DATASET_H
 
 #include "common/base/cli.h"
+#include "common/io/image/image.h"
 #include "common/io/token_db/token_db.h"
 #include "gato/model/batch.h"
 #include "gato/task/vocabulary.h"
@@ -35,6 +36,13 @@ void sequence_release(sequence_t *w);
 /* Adds a sequence to a batch of a model whose tasks are the dataset's (or adopted ones). 0, or -1
  * with a reason: a kept image that cannot be decoded, named by shard, record and step. */
 int sequence_add(batch_t *b, const sequence_t *w, reason_t *why);
+/* Timestep i of a sequence as a model that reads codes takes it (BUG: one that reads pixels); what
+ * it points to is the sequence's. 0, or -1 with a reason. */
+int sequence_timestep(const gato_config_t *c, const sequence_t *w, size_t i, timestep_t *to,
+                      reason_t *why);
+/* The kept image of timestep i in slot `slot` of the dataset's task, for the caller to release;
+ * empty where none was kept. 0, or -1 with a reason as sequence_add. */
+int sequence_image(const sequence_t *w, size_t i, uint32_t slot, image_t *im, reason_t *why);
 
 typedef struct {
     /* Tasks of a policy that reads the data, or NULL for a new one: the policy's tasks keep their
@@ -102,6 +110,12 @@ void dataset_sequence(const dataset_t *d, size_t source, uint32_t task, side_t s
                       sequence_t *w);
 /* The first sequence of record `id` of a source (for trace); false if there is no such record. */
 bool dataset_first_sequence(const dataset_t *d, size_t source, uint64_t id, sequence_t *w);
+
+/* The number in its source of record i of a side and a task, as dataset_records counts them. */
+uint64_t dataset_record(const dataset_t *d, size_t source, uint32_t task, side_t side, size_t i);
+/* Record `id` of a source with all its timesteps as one sequence, however long; false if there is
+ * no such record, or it is no episode. */
+bool dataset_episode(const dataset_t *d, size_t source, uint64_t id, sequence_t *w);
 
 /* How many of `steps` timesteps are prompt and how many main part: main = round(steps / 2), halves
  * to even, but at least 1. */

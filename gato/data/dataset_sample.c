@@ -265,3 +265,14 @@ bool dataset_first_sequence(const dataset_t *d, size_t source, uint64_t id, sequ
     cut(s, &t, id, 0, w);
     return true;
 }
+
+bool dataset_episode(const dataset_t *d, size_t source, uint64_t id, sequence_t *w) {
+    const shard_t *s = &d->shard[source];
+    if (id >= s->n) return false;
+    item_t t = s->item ? s->item[id] : shard_item(d, s, id);
+    if (!body_control(&s->body[t.body])) return false;
+    begin_sequence(s, id, w);
+    append_steps(w, 0, t.T);
+    w->text_len = t.text_len;
+    return true;
+}

@@ -104,15 +104,40 @@ static bool has_actions(const sequence_t *w, bool discrete) {
     return false;
 }
 
+/* Timestep i of the sequence to *to, which is zero. */
+static int put_timestep(const gato_config_t *c, const sequence_t *w, size_t i, images_t *images,
+                        timestep_t *to, reason_t *why) {
+    to->task = w->task;
+    to->linked = !w->lone && i > 0 && w->step[i] == w->step[i - 1] + 1 && i != w->n_prompt;
+    for (uint32_t k = 0; k < w->of->n_slots; k++)
+        if (put_slot(c, w, k, w->step[i], images, &to->slot[w->map[k]], why)) return -1;
+    return 0;
+}
+
+int sequence_timestep(const gato_config_t *c, const sequence_t *w, size_t i, timestep_t *to,
+                      reason_t *why) {
+    if (gato_config_image_in(c)->pixels) BUG("images of a policy that reads pixels are not kept");
+    *to = (timestep_t){0};
+    return put_timestep(c, w, i, NULL, to, why);
+}
+
+int sequence_image(const sequence_t *w, size_t i, uint32_t slot, image_t *im, reason_t *why) {
+    *im = (image_t){0};
+    for (uint32_t k = 0; k < w->of->n_slots; k++) {
+        const slot_data_t *v = &w->record.slot[k];
+        if (w->map[k] != (int32_t)slot || !v->pixels) continue;
+        if (v->present && !v->present[w->step[i]]) continue;
+        return decode(w, &w->of->slot[k], v, w->step[i], im, why);
+    }
+    return 0;
+}
+
 static int put_steps(batch_t *b, const sequence_t *w, timestep_t *step, images_t *images,
                      reason_t *why) {
     const gato_config_t *c = &b->model->config;
     bool acts = has_actions(w, false), discrete = has_actions(w, true);
     for (size_t i = 0; i < w->n_steps; i++) {
-        step[i].task = w->task;
-        step[i].linked = !w->lone && i > 0 && w->step[i] == w->step[i - 1] + 1 && i != w->n_prompt;
-        for (uint32_t k = 0; k < w->of->n_slots; k++)
-            if (put_slot(c, w, k, w->step[i], images, &step[i].slot[w->map[k]], why)) return -1;
+        if (put_timestep(c, w, i, images, &step[i], why)) return -1;
         if (batch_observation(b, &step[i], (int32_t)i, w->sample, why)) return -1;
         /* Regression reads at the separator: nothing reads the last action tokens of a training
          * sequence. */

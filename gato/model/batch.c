@@ -2,6 +2,7 @@
 #include "gato/model/batch.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const column_t ints = {.per = 1, .type = DT_I32};
 
@@ -104,24 +105,41 @@ static bool masked(const batch_t *b, const timestep_place_t *at, uint32_t k, siz
            i >= at->data.slot[k].text_given;
 }
 
-/* Adds the tokens of a slot; inner: the inner position of the first, or -1. */
-static void put_slot(batch_t *b, timestep_place_t *at, uint32_t k, size_t n, int32_t inner,
-                     uint64_t sample) {
+/* Adds tokens lo .. hi - 1 of the n of a slot; inner: the inner position of the first of all, or
+ * -1. */
+static void put_tokens(batch_t *b, timestep_place_t *at, uint32_t k, size_t n, size_t lo, size_t hi,
+                       int32_t inner, uint64_t sample) {
     const gato_model_t *m = b->model;
-    if (!n) return;
+    if (lo >= hi) return;
     size_t pool = gato_model_pool(m, at->data.task, k);
     rows_t *rows = &b->pool[pool];
     size_t row = rows->n;
     embed_put_t p = {.model = m, .task = at->data.task, .slot = k, .train = b->train};
     p.draw = rng_fold(rng_fold(b->draw, sample), (uint64_t)at->step);
     if (k) p.draw = rng_fold(p.draw, k);
-    m->pool[pool].embed->put(&p, &at->data.slot[k], rows, column_ints(&b->id, n));
-    rows_added(rows, n);
+    int32_t *id = column_ints(&b->id, n);
+    m->pool[pool].embed->put(&p, &at->data.slot[k], rows, id);
+    if (hi - lo < n) { /* embeddings put whole slots */
+        memmove(id, id + lo, (hi - lo) * sizeof *id);
+        b->id.n -= n - (hi - lo);
+        rows_keep(rows, row, lo, hi);
+    }
+    rows_added(rows, hi - lo);
     at->first[k] = b->at.n;
-    at->count[k] = n;
-    for (size_t i = 0; i < n; i++)
-        put_position(b, pool + 1, row + i, inner < 0 ? -1 : inner + (int32_t)i, at->step,
+    at->count[k] = hi - lo;
+    for (size_t i = lo; i < hi; i++)
+        put_position(b, pool + 1, row + i - lo, inner < 0 ? -1 : inner + (int32_t)i, at->step,
                      masked(b, at, k, i));
+}
+
+static void put_slot(batch_t *b, timestep_place_t *at, uint32_t k, size_t n, int32_t inner,
+                     uint64_t sample) {
+    put_tokens(b, at, k, n, 0, n, inner, sample);
+}
+
+static void put_separator(batch_t *b, int32_t step) {
+    column_put(&b->id, 0);
+    put_position(b, 0, 0, -1, step, false);
 }
 
 void batch_begin(batch_t *b, uint32_t task) {
@@ -158,9 +176,27 @@ int batch_observation(batch_t *b, const timestep_t *s, int32_t step, uint64_t sa
                       reason_t *why) {
     if (put_observed(b, s, step, sample, why)) return -1;
     last_place(b)->separator = b->at.n;
-    column_put(&b->id, 0);
-    put_position(b, 0, 0, -1, step, false);
+    put_separator(b, step);
     return 0;
+}
+
+void batch_part(batch_t *b, const timestep_t *s, int32_t step, size_t first, size_t end) {
+    const gato_model_t *m = b->model;
+    layout_t l;
+    reason_t why;
+    if (layout_of(&l, &m->config, &m->tasks.v[s->task], s, &why)) BUG("%s", why.text);
+    timestep_place_t at = {.data = *s, .step = step};
+    size_t inner = 0;
+    for (uint32_t i = 0; i < l.task->n_slots; i++) {
+        uint32_t k = l.order[i];
+        if (l.task->slot[k].side != SIDE_OBSERVED) continue;
+        size_t n = l.count[k], lo = first > inner ? first - inner : 0,
+               hi = end > inner ? end - inner : 0;
+        put_tokens(b, &at, k, n, lo, hi < n ? hi : n,
+                   m->config.model.inner_pos ? (int32_t)inner : -1, 0);
+        inner += n;
+    }
+    if (end > inner) put_separator(b, step);
 }
 
 int batch_beginning(batch_t *b, const timestep_t *s, int32_t step, reason_t *why) {

@@ -68,6 +68,9 @@ int batch_beginning(batch_t *b, const timestep_t *s, int32_t step, reason_t *why
 /* Adds the action tokens of the timestep that was added last. inputs: false = they have no tokens,
  * and are targets only of what is read at the separator. */
 void batch_actions(batch_t *b, bool inputs);
+/* Adds tokens first .. end - 1 of the observation of s, to which its separator belongs as the last
+ * one, without targets: s may lack what later tokens hold, but not its sizes. */
+void batch_part(batch_t *b, const timestep_t *s, int32_t step, size_t first, size_t end);
 /* Adds one token of the table to the timestep at hand, without a target: the one just chosen.
  * inner: its inner position, -1 for those of actions. */
 void batch_token(batch_t *b, uint32_t id, int32_t inner, int32_t step);

@@ -41,13 +41,15 @@ int image_codes_tokens(const gato_config_t *c, const slot_t *slot, const slot_va
     return 0;
 }
 
+size_t image_block_cell(const gato_config_t *c, size_t grid_w, size_t i, size_t j) {
+    size_t merge = (size_t)c->model.merge, cols = grid_w / merge;
+    return (i / cols * merge + j / merge) * grid_w + i % cols * merge + j % merge;
+}
+
 void image_block(const gato_config_t *c, const slot_value_t *value, size_t i, int32_t *out) {
-    size_t merge = (size_t)c->model.merge, cols = value->grid_w / merge;
-    for (size_t y = 0; y < merge; y++)
-        for (size_t x = 0; x < merge; x++)
-            *out++ =
-                (int32_t)
-                    value->codes[(i / cols * merge + y) * value->grid_w + i % cols * merge + x];
+    size_t n = (size_t)(c->model.merge * c->model.merge);
+    for (size_t j = 0; j < n; j++)
+        out[j] = (int32_t)value->codes[image_block_cell(c, value->grid_w, i, j)];
 }
 
 size_t image_place_inputs(const gato_model_t *m, input_spec_t *spec, size_t n) {

@@ -23,7 +23,9 @@ int image_codes(const gato_config_t *c, const slot_value_t *value, image_size_t 
 int image_codes_tokens(const gato_config_t *c, const slot_t *slot, const slot_value_t *value,
                        size_t *n, reason_t *why);
 
-/* The codes of merged token i of an image: its block of merge x merge, row by row. */
+/* The codes of merged token i of an image: its block of merge x merge, row by row. cell: where the
+ * j-th of them lies in a grid of grid_w columns. */
+size_t image_block_cell(const gato_config_t *c, size_t grid_w, size_t i, size_t j);
 void image_block(const gato_config_t *c, const slot_value_t *value, size_t i, int32_t *out);
 
 /* Writes the inputs "row" and "col" behind the n others that an embedding has; returns how many

@@ -62,3 +62,9 @@ var_t future_take(nn_t *nn, const gato_model_t *m, uint32_t part, size_t i, var_
     nn_pop(nn, mark);
     return x;
 }
+
+var_t future_vector(nn_t *nn, const gato_model_t *m, uint32_t task, uint32_t slot, var_t rows) {
+    char name[MODEL_TENSOR];
+    model_slot_tensor(m, "predict_vector", task, slot, name);
+    return nn_linear(nn, name, rows, m->tasks.v[task].slot[slot].width, true);
+}

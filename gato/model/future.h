@@ -1,7 +1,6 @@
-/* future.h - what predicts the codes of an image token from a hidden state, at one horizon of
- * loss.horizon: in training and at play.
+/* future.h - what predicts observed images and vectors from hidden states, in training and at play.
  *
- * A token stands for B = merge x merge codes c_0 .. c_(B-1). With B = 1 its logits are W h. A larger
+ * The codes of an image token, at one horizon of loss.horizon: a token stands for B = merge x merge codes c_0 .. c_(B-1). With B = 1 its logits are W h. A larger
  * block is predicted code after code, so that a draw of all is a draw from their joint distribution
  * (the chain rule, as NADE, Larochelle & Murray 2011, and the depth transformer of Lee et al. 2022
  * use it):
@@ -24,6 +23,9 @@ size_t future_block(const gato_model_t *m);
 var_t future_logits(nn_t *nn, const gato_model_t *m, uint32_t part, size_t i, var_t x);
 /* Records x + E_i v(code) [n,D], code I32 [n]; i + 1 < the block. */
 var_t future_take(nn_t *nn, const gato_model_t *m, uint32_t part, size_t i, var_t x, var_t code);
+/* Records an observed vector [n,width] from the rows [n,D] before its token, standardized
+ * (model.vector_in = linear). */
+var_t future_vector(nn_t *nn, const gato_model_t *m, uint32_t task, uint32_t slot, var_t rows);
 /* The number of the horizon k in loss.horizon; -1 when it is not there. */
 int future_part(const gato_model_t *m, int64_t k);
 

@@ -18,12 +18,13 @@
  *   vector_ce     mean CE of the bins of observed vectors       w.vector
  *   vector        mean squared error of observed vectors,       w.vector, of each slot its share
  *                 standardized (vector_in = linear)
+ *   observed      mean CE of observed discrete values           w.discrete
  *
  * action_mse with several tasks: the mean is over all numbers of the batch, so a task's term has
  * the factor w.action (its numbers / all numbers); vector likewise with its slots. With one task
  * both are w.action and w.vector.
  *
- * Images (horizon 1) and vectors are read at the token before theirs, which may belong to the
+ * Images (horizon 1), vectors and observed discrete values are read at the token before theirs, which may belong to the
  * timestep before, but not across the seam between prompt and main part.
  *
  * Add one: a file head_x.c with a head_t named head_x, its X(x) in HEAD_KINDS, its weight in
@@ -87,7 +88,14 @@ typedef struct {
 extern const head_vars_t head_vars_none;
 
 /* What a head learns from, of a record: data without it have nothing for the head. */
-typedef enum { LEARNS_ACTIONS, LEARNS_TEXTS, LEARNS_IMAGES, LEARNS_VECTORS } head_learns_t;
+typedef enum {
+    LEARNS_ACTIONS,
+    LEARNS_TEXTS,
+    LEARNS_IMAGES,
+    LEARNS_VECTORS,
+    LEARNS_VALUES, /* observed discrete ones */
+    LEARNS
+} head_learns_t;
 
 /* How a head chooses actions at play. */
 typedef struct {
@@ -99,7 +107,7 @@ typedef struct {
 
 struct head {
     const char *name;
-    /* What its metrics are of: "action", "discrete", "text", "image", "vector", or what no other
+    /* What its metrics are of: "action", "discrete", "text", "image", "vector", "observed", or what no other
      * head is of. Heads of the same never serve the same model. */
     const char *of;
     head_learns_t learns;
@@ -137,7 +145,8 @@ struct head {
 
 /* In the order of the groups and of the metrics. */
 #define HEAD_KINDS(X)                                                                              \
-    X(action_ce) X(action_mix) X(discrete) X(text) X(action_mse) X(image) X(vector_ce) X(vector)
+    X(action_ce)                                                                                   \
+    X(action_mix) X(discrete) X(text) X(action_mse) X(image) X(vector_ce) X(vector) X(observed)
 #define HEAD_EXTERN(name) extern const head_t head_##name;
 HEAD_KINDS(HEAD_EXTERN)
 #define HEAD_ONE(name) +1

@@ -88,6 +88,27 @@ void tokens_collect_acted(const batch_t *b, const sequence_places_t *s, slot_kin
             if (slot_acted(&task->slot[k], kind)) collect_slot(b->model, &s->step[i], k, to);
 }
 
+void tokens_collect_observed(const batch_t *b, const sequence_places_t *s, slot_kind_t kind,
+                             targets_t *to) {
+    const gato_model_t *m = b->model;
+    const task_t *task = &m->tasks.v[s->task];
+    bool bins = kind == SLOT_VECTOR;
+    uint32_t lo = bins ? tokens_continuous(&m->tokens) : tokens_discrete(&m->tokens);
+    for (size_t i = 0; i < s->n_steps; i++)
+        for (uint32_t k = 0; k < task->n_slots; k++) {
+            const timestep_place_t *at = &s->step[i];
+            const slot_t *slot = &task->slot[k];
+            if (slot->side != SIDE_OBSERVED || slot->kind != kind) continue;
+            for (size_t j = 0; j < at->count[k]; j++) {
+                size_t position = at->first[k] + j;
+                if (!tokens_follows(s, i, position)) continue;
+                tokens_put(m, to, position - 1, (uint32_t)column_at(&b->id, position), lo,
+                           lo + (bins ? m->tokens.bins : slot->range[j]));
+                rows_added(&to->rows, 1);
+            }
+        }
+}
+
 /* The first position of a timestep. */
 static size_t timestep_start(const timestep_place_t *at) {
     size_t first = at->separator;

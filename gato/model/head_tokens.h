@@ -22,6 +22,10 @@ void tokens_put(const gato_model_t *m, targets_t *to, size_t position, uint32_t 
 /* Appends the acted slots of a kind: vectors with their values, or discrete values. */
 void tokens_collect_acted(const batch_t *b, const sequence_places_t *s, slot_kind_t kind,
                           targets_t *to);
+/* Appends the observed slots of a kind that are tokens of the vocabulary, each token at the one
+ * before it. */
+void tokens_collect_observed(const batch_t *b, const sequence_places_t *s, slot_kind_t kind,
+                             targets_t *to);
 /* May the first token at `position` of timestep i be predicted by the token before it? Not the
  * first of a sequence, and not across a seam. */
 bool tokens_follows(const sequence_places_t *s, size_t i, size_t position);

@@ -1,6 +1,7 @@
 /* head_vector.c - observed vectors, each read at the token before its own: by cross entropy of its
  * bins (model.vector_in = bins), or by regression of its standardized numbers, a layer for each
  * slot (where they enter through a layer). Two heads: one predicts tokens, the other numbers. */
+#include "gato/model/future.h"
 #include "gato/model/head_tokens.h"
 
 enum { VECTOR = INPUT_OTHER };
@@ -28,19 +29,7 @@ static size_t ce_inputs(const gato_model_t *m, const group_t *g, input_spec_t sp
 static void ce_collect(const batch_t *b, const group_t *g, const sequence_places_t *s,
                        targets_t *to) {
     (void)g;
-    const gato_model_t *m = b->model;
-    const task_t *task = &m->tasks.v[s->task];
-    uint32_t lo = tokens_continuous(&m->tokens), hi = lo + m->tokens.bins;
-    for (size_t i = 0; i < s->n_steps; i++)
-        for (uint32_t k = 0; k < task->n_slots; k++) {
-            const timestep_place_t *at = &s->step[i];
-            for (size_t j = 0; is_vector(&task->slot[k]) && j < at->count[k]; j++) {
-                size_t position = at->first[k] + j;
-                if (!tokens_follows(s, i, position)) continue;
-                tokens_put(m, to, position - 1, (uint32_t)column_at(&b->id, position), lo, hi);
-                rows_added(&to->rows, 1);
-            }
-        }
+    tokens_collect_observed(b, s, SLOT_VECTOR, to);
 }
 
 static void ce_record(nn_t *nn, const gato_model_t *m, const group_t *g, size_t n, var_t rows,
@@ -120,10 +109,8 @@ static void collect(const batch_t *b, const group_t *g, const sequence_places_t 
 static void record(nn_t *nn, const gato_model_t *m, const group_t *g, size_t n, var_t rows,
                    const var_t *in, bool train, head_vars_t *out) {
     (void)n, (void)train;
-    char name[MODEL_TENSOR];
-    model_slot_tensor(m, "predict_vector", g->task, g->part, name);
     *out = head_vars_none;
-    out->value[0] = nn_linear(nn, name, rows, slot_of(m, g)->width, true);
+    out->value[0] = future_vector(nn, m, g->task, g->part, rows);
     out->root[0] = op_loss(nn->tape, LOSS_MSE, out->value[0], in[VECTOR], in[INPUT_WEIGHT], false);
 }
 

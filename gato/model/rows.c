@@ -51,6 +51,15 @@ void rows_clear(rows_t *r) {
     for (size_t i = 0; i < r->n_inputs; i++) r->input[i].n = 0;
 }
 
+void rows_keep(rows_t *r, size_t from, size_t lo, size_t hi) {
+    for (size_t i = 0; i < r->n_inputs; i++) {
+        column_t *c = &r->input[i];
+        char *v = (char *)c->v + 4 * from * c->per;
+        memmove(v, v + 4 * lo * c->per, 4 * (hi - lo) * c->per);
+        c->n = (from + hi - lo) * c->per;
+    }
+}
+
 void rows_release(rows_t *r) {
     for (size_t i = 0; i < r->n_inputs; i++) free(r->input[i].v);
     *r = (rows_t){0};

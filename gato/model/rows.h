@@ -45,6 +45,8 @@ typedef struct {
 void rows_init(rows_t *r, const input_spec_t *spec, size_t n_inputs);
 /* Counts rows whose columns were appended. BUG: a column of another length. */
 void rows_added(rows_t *r, size_t rows);
+/* Of the rows behind row `from`, which were appended and not counted, keeps lo .. hi - 1. */
+void rows_keep(rows_t *r, size_t from, size_t lo, size_t hi);
 /* Empties it and keeps the memory. */
 void rows_clear(rows_t *r);
 void rows_release(rows_t *r);

@@ -97,6 +97,7 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
     for (size_t i = 0; i < p->m->tasks.n; i++) p->longest = max_size(p->longest, p->m->window[i]);
     player_run_open(p);
     player_choose_open(p);
+    player_dream_open(p);
     return p;
 }
 
@@ -253,6 +254,7 @@ static void lane_release(const player_t *p, lane_t *lane) {
     for (size_t i = 0; lane->past && i < p->longest; i++) seen_release(&lane->past[i]);
     free(lane->past);
     seen_release(&lane->now);
+    seen_release(&lane->last);
 }
 
 static void release_lanes(player_t *p) {
@@ -268,6 +270,7 @@ void player_close(player_t *p) {
     if (!p) return;
     player_run_close(p);
     player_choose_close(p);
+    player_dream_close(p);
     release_lanes(p);
     free(p->binding);
     tokenizer_free(p->tokenizer);
@@ -302,6 +305,7 @@ void player_reset(player_t *p, size_t lane, uint32_t task) {
     lane_t *l = &p->lane[lane];
     for (size_t i = 0; l->past && i < p->longest; i++) seen_release(&l->past[i]);
     seen_release(&l->now);
+    seen_release(&l->last);
     l->task = task;
     l->is_open = true;
     l->step = 0;
@@ -320,14 +324,24 @@ static int observe_all(player_t *p, const player_turn_t *turn, size_t n, reason_
             BUG("lane %zu was not reset", turn[i].lane);
         lane_t *lane = &p->lane[turn[i].lane];
         reason_t cause;
-        bool refused = player_observe(p, lane, turn[i].seen, &lane->now, &cause) ||
-                       (turn[i].given && player_check_given(p, lane, turn[i].given, &cause));
+        bool acts;
+        bool refused =
+            turn[i].recorded
+                ? player_check_recorded(p, lane, turn[i].recorded, &acts, &cause) != 0
+                : player_observe(p, lane, turn[i].seen, &lane->now, &cause) ||
+                      (turn[i].given && player_check_given(p, lane, turn[i].given, &cause));
+        if (!refused && turn[i].recorded) player_copy_seen(p, turn[i].recorded, &lane->now);
         if (!refused) continue;
         for (size_t k = 0; k <= i; k++) seen_release(&p->lane[turn[k].lane].now);
         if (n > 1) return reason_set(why, "lane %zu: %s", turn[i].lane, cause.text);
         return reason_set(why, "%s", cause.text);
     }
     return 0;
+}
+
+static bool acts_recorded(const player_t *p, const lane_t *lane, const timestep_t *s) {
+    bool acts = false;
+    return s && !player_check_recorded(p, lane, s, &acts, NULL) && acts;
 }
 
 int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why) {
@@ -338,14 +352,16 @@ int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why) {
     for (size_t i = 0; i < n; i++) {
         lane_t *l = lane[i] = &p->lane[turn[i].lane];
         l->n_chosen = l->slot = l->column = 0;
-        if (turn[i].given) continue;
+        if (turn[i].given || acts_recorded(p, l, turn[i].recorded)) continue;
         chooses[n_choose] = l;
         choose[n_choose++] = &turn[i];
     }
     player_run_observations(p, lane, n);
     player_choose(p, choose, chooses, n_choose);
     for (size_t i = 0; i < n; i++) {
-        if (turn[i].given) {
+        if (acts_recorded(p, lane[i], turn[i].recorded)) {
+            player_take_recorded(p, lane[i], turn[i].recorded, &turn[i].action);
+        } else if (turn[i].given) {
             player_take_given(p, lane[i], turn[i].given);
             turn[i].action = *turn[i].given;
         }

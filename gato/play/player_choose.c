@@ -322,3 +322,45 @@ void player_take_given(const player_t *p, lane_t *lane, const env_action_t *give
         }
     }
 }
+
+/* ---- recorded actions ---- */
+
+int player_check_recorded(const player_t *p, const lane_t *lane, const timestep_t *s, bool *all,
+                          reason_t *why) {
+    const task_t *task = task_of(p, lane);
+    size_t acted = 0, there = 0;
+    layout_t l;
+    if (s->task != lane->task) BUG("a timestep of task %u in a lane of %u", s->task, lane->task);
+    for (uint32_t k = 0; k < task->n_slots; k++) {
+        if (task->slot[k].side != SIDE_ACTED) continue;
+        acted++;
+        there += slot_value_present(&s->slot[k]);
+    }
+    *all = there == acted;
+    if (there && there < acted)
+        return reason_set(why, "%zu of %zu acted slots are recorded", there, acted);
+    return layout_of(&l, &p->m->config, task, s, why);
+}
+
+void player_take_recorded(const player_t *p, lane_t *lane, const timestep_t *s,
+                          env_action_t *action) {
+    const task_t *task = task_of(p, lane);
+    const tokens_t *t = &p->m->tokens;
+    for (uint32_t k = 0; k < task->n_slots; k++) {
+        const slot_t *slot = &task->slot[k];
+        const slot_value_t *v = &s->slot[k];
+        if (slot->side != SIDE_ACTED) continue;
+        uint32_t first = first_column(task, k);
+        for (uint32_t i = 0; i < slot->width; i++) {
+            if (slot->kind == SLOT_VECTOR) {
+                lane->scaled[first + i] = v->vector[i];
+                add_token(lane, tokens_continuous(t) + tokens_bin(v->vector[i], t->bins));
+            } else {
+                lane->discrete[first + i] = v->discrete[i];
+                add_token(lane, tokens_discrete(t) + v->discrete[i]);
+            }
+        }
+    }
+    *action = (env_action_t){0};
+    give(p, lane, action);
+}

@@ -120,6 +120,29 @@ static int see_slot(player_t *p, const lane_t *lane, uint32_t k, const env_value
     return 0;
 }
 
+static void *copy(seen_t *to, const void *from, size_t bytes) {
+    return own(to, memcpy(xmalloc(bytes), from, bytes));
+}
+
+void player_copy_seen(const player_t *p, const timestep_t *from, seen_t *to) {
+    const task_t *task = &p->m->tasks.v[from->task];
+    *to = (seen_t){.data = {.task = from->task, .linked = from->linked}};
+    for (uint32_t k = 0; k < task->n_slots; k++) {
+        const slot_value_t *v = &from->slot[k];
+        slot_value_t *y = &to->data.slot[k];
+        if (task->slot[k].side != SIDE_OBSERVED) continue;
+        *y = *v;
+        y->label_vector = NULL;
+        y->label_discrete = NULL;
+        if (v->codes) y->codes = copy(to, v->codes, v->grid_h * v->grid_w * sizeof *v->codes);
+        if (v->rgb) y->rgb = copy(to, v->rgb, v->image_h * v->image_w * 3);
+        if (v->text) y->text = copy(to, v->text, v->text_len * sizeof *v->text);
+        if (v->vector) y->vector = copy(to, v->vector, task->slot[k].width * sizeof *v->vector);
+        if (v->discrete)
+            y->discrete = copy(to, v->discrete, task->slot[k].width * sizeof *v->discrete);
+    }
+}
+
 int player_observe(player_t *p, const lane_t *lane, const env_observation_t *seen, seen_t *out,
                    reason_t *why) {
     const task_t *task = &p->m->tasks.v[lane->task];

@@ -5,6 +5,7 @@
  *   player_run.c      new tokens run behind those in the caches
  *   player_choose.c   hidden states become actions
  *   player_text.c     texts are written, id by id
+ *   player_dream.c    observations are chosen, token by token
  */
 #ifndef GATO_PLAYER_PRIVATE_H
 #define GATO_PLAYER_PRIVATE_H
@@ -45,6 +46,7 @@ typedef struct {
     size_t n_waiting;
     float *hidden; /* [D] of the last token that ran */
     seen_t *past;  /* rebuild: ring [window] */
+    seen_t last;   /* without rebuild: what was seen in the last timestep */
 
     /* the push at hand */
     seen_t now;
@@ -69,6 +71,7 @@ struct player {
     batch_t batch;
     plan_cache_t *chunks;    /* the network over new tokens, by lanes, positions, rows of pools */
     plan_cache_t *readers;   /* what heads make of hidden states */
+    plan_cache_t *futures;   /* what they make of them in dreams */
     attention_lane_t *lanes; /* [n_lanes] bound to the chunks: those that run */
     size_t *key;             /* of a chunk: 2 + n_pools */
 };
@@ -79,6 +82,9 @@ void seen_release(seen_t *s);
 /* Turns an observation into a timestep of the lane's task. 0, or -1 with a reason. */
 int player_observe(player_t *p, const lane_t *lane, const env_observation_t *seen, seen_t *out,
                    reason_t *why);
+
+/* Copies what was observed in a timestep. */
+void player_copy_seen(const player_t *p, const timestep_t *from, seen_t *to);
 
 /* Encodes an image of w x h pixels for a slot; what *v points to belongs to *s. 0, or -1 with a
  * reason. */
@@ -95,6 +101,14 @@ void lane_clear(lane_t *lane);
 void player_run_observations(player_t *p, lane_t *const *lane, size_t n);
 /* Runs, in each of n lanes, the tokens of this timestep's actions that wait. */
 void player_run_tokens(player_t *p, lane_t *const *lane, size_t n);
+/* Begins a timestep of a lane whose tokens come in parts; its waiting tokens have run. */
+void lane_begin(const player_t *p, lane_t *lane);
+/* Runs, in each of n lanes, tokens first[i] .. end[i] - 1 of its present observation (batch_part).
+ */
+void player_run_parts(player_t *p, lane_t *const *lane, const size_t *first, const size_t *end,
+                      size_t n);
+/* Copies the keys and values that a lane still sees to another. */
+void lane_copy_cache(const player_t *p, const lane_t *from, lane_t *to);
 /* Runs, in each of n lanes, what is seen of a text to be written, without a separator: from an
  * empty cache. */
 void player_run_beginnings(player_t *p, lane_t *const *lane, size_t n);
@@ -119,5 +133,17 @@ const float *player_read(player_t *p, lane_t *const *lane, size_t n, uint32_t lo
 int player_check_given(const player_t *p, const lane_t *lane, const env_action_t *given,
                        reason_t *why);
 void player_take_given(const player_t *p, lane_t *lane, const env_action_t *given);
+/* Does a recorded timestep have its actions? *all: all acted slots or, without a fault, none. 0, or
+ * -1 with a reason. */
+int player_check_recorded(const player_t *p, const lane_t *lane, const timestep_t *s, bool *all,
+                          reason_t *why);
+/* Takes them; *action: in the units of the body. */
+void player_take_recorded(const player_t *p, lane_t *lane, const timestep_t *s,
+                          env_action_t *action);
+
+/* ---- player_dream.c ---- */
+
+void player_dream_open(player_t *p);
+void player_dream_close(player_t *p);
 
 #endif

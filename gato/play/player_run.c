@@ -99,27 +99,34 @@ void lane_clear(lane_t *lane) {
     lane->used = lane->first = 0;
 }
 
-/* Moves the visible rows, from the start of a panel on, to the front of a cache that has room for
- * `need` rows. */
-static void compact(const player_t *p, lane_t *lane, size_t first, size_t need) {
+/* Moves the visible rows of a lane, from the start of a panel on, to the front of the cache of
+ * `to`, perhaps itself, that has room for `need` more. */
+static void move_rows(const player_t *p, const lane_t *from, lane_t *to, size_t first,
+                      size_t need) {
     size_t L = (size_t)p->m->config.model.layers, n_heads = (size_t)p->m->config.model.heads;
-    size_t from = first / KERN_CACHE_PANEL * KERN_CACHE_PANEL, live = lane->used - from;
+    size_t front = first / KERN_CACHE_PANEL * KERN_CACHE_PANEL, live = from->used - front,
+           before = from->capacity;
     size_t wanted = live + need + KERN_CACHE_PANEL;
-    size_t capacity = wanted > lane->capacity ? whole_panels(2 * wanted) : lane->capacity;
+    size_t capacity = wanted > to->capacity ? whole_panels(2 * wanted) : to->capacity;
     for (size_t i = 0; i < L; i++) {
-        float *old = lane->cache[i];
-        if (capacity > lane->capacity) lane->cache[i] = cache_new(p, capacity);
+        const float *source = from->cache[i];
+        float *old = to->cache[i];
+        if (capacity > to->capacity) to->cache[i] = cache_new(p, capacity);
         if (live)
-            kern_cache_move(n_heads, head_width(p), old, lane->capacity, from, live, lane->cache[i],
+            kern_cache_move(n_heads, head_width(p), source, before, front, live, to->cache[i],
                             capacity);
-        if (lane->cache[i] != old) free(old);
+        if (to->cache[i] != old) free(old);
     }
-    lane->capacity = capacity;
+    to->capacity = capacity;
     /* A timestep that is out of sight may lie before the front: nobody asks for it any more. */
-    for (uint32_t i = 0; i < p->m->window[lane->task]; i++)
-        lane->begin[i] = lane->begin[i] > from ? lane->begin[i] - from : 0;
-    lane->used -= from;
-    lane->first = lane->first > from ? lane->first - from : 0;
+    for (uint32_t i = 0; i < p->m->window[from->task]; i++)
+        to->begin[i] = from->begin[i] > front ? from->begin[i] - front : 0;
+    to->used = from->used - front;
+    to->first = from->first > front ? from->first - front : 0;
+}
+
+void lane_copy_cache(const player_t *p, const lane_t *from, lane_t *to) {
+    move_rows(p, from, to, from->first, 0);
 }
 
 /* Room for T new positions of a lane of which the first `early` see from early_first on; a missing
@@ -128,7 +135,7 @@ static attention_lane_t place(const player_t *p, lane_t *lane, size_t T, size_t 
                               size_t early_first) {
     size_t oldest = early ? early_first : lane->first;
     if (lane->used + T > lane->capacity) {
-        compact(p, lane, oldest, T);
+        move_rows(p, lane, lane, oldest, T);
         early_first -= oldest / KERN_CACHE_PANEL * KERN_CACHE_PANEL;
     }
     return (attention_lane_t){.T = T,
@@ -246,6 +253,27 @@ void player_run_tokens(player_t *p, lane_t *const *lane, size_t n) {
     run(p, lane, n);
 }
 
+/* ---- parts of timesteps ---- */
+
+void lane_begin(const player_t *p, lane_t *lane) {
+    int32_t N = (int32_t)p->m->window[lane->task];
+    if (lane->step >= N) lane->first = lane->begin[(lane->step + 1) % N];
+    if (N == 1) lane->first = lane->used;
+    lane->begin[lane->step % N] = lane->used;
+}
+
+void player_run_parts(player_t *p, lane_t *const *lane, const size_t *first, const size_t *end,
+                      size_t n) {
+    batch_clear(&p->batch, false, 0, 0);
+    for (size_t i = 0; i < n; i++) {
+        batch_begin(&p->batch, lane[i]->task);
+        batch_part(&p->batch, &lane[i]->now.data, lane[i]->step, first[i], end[i]);
+        batch_end(&p->batch);
+        p->lanes[i] = place(p, lane[i], end[i] - first[i], 0, 0);
+    }
+    run(p, lane, n);
+}
+
 /* ---- texts ---- */
 
 void player_run_beginnings(player_t *p, lane_t *const *lane, size_t n) {
@@ -307,7 +335,9 @@ void lane_next(player_t *p, lane_t *lane) {
         *past = lane->now;
         lane->now = (seen_t){0};
     } else {
-        seen_release(&lane->now);
+        seen_release(&lane->last);
+        lane->last = lane->now;
+        lane->now = (seen_t){0};
     }
     lane->step++;
 }

@@ -87,10 +87,10 @@ static void check_vector_loss(const gato_config_t *c, const dataset_t *d) {
 }
 
 static bool has_targets(const gato_config_t *c, const dataset_kinds_t *k) {
-    const size_t there[] = {[LEARNS_ACTIONS] = k->acted,
-                            [LEARNS_TEXTS] = k->texts,
-                            [LEARNS_IMAGES] = k->images,
-                            [LEARNS_VECTORS] = k->observed};
+    const size_t there[LEARNS] = {[LEARNS_ACTIONS] = k->acted,
+                                  [LEARNS_TEXTS] = k->texts,
+                                  [LEARNS_IMAGES] = k->images,
+                                  [LEARNS_VECTORS] = k->observed};
     for (size_t i = 0; heads[i]; i++)
         if (there[heads[i]->learns] && head_weight(heads[i], c) > 0) return true;
     return false;
@@ -200,6 +200,8 @@ static void check_losses(const gato_config_t *c, const gato_config_t *preset,
               "loss.ce_weight", "loss.action_kind = mix");
     no_effect(!k->texts && c->loss.text != preset->loss.text, "loss.text",
               "captions or texts, and no task has any");
+    no_effect(c->loss.discrete > 0 && !any_slot(tasks, SIDE_OBSERVED, SLOT_DISCRETE),
+              "loss.discrete", "observed discrete values, and no task has any");
     no_effect(!k->episodes && c->train.window != preset->train.window, "train.window", episodes);
     no_effect(c->train.prompt > 0 && c->train.prompt != preset->train.prompt && k->steps < 2,
               "train.prompt", "sequences of two timesteps (train.window, model.context)");

@@ -79,6 +79,8 @@ const config_field_t gato_config_table[] = {
      "token j of step t predicts token j of step t + k"},
     {"loss.vector", CF_NUM, AT(loss.vector), "0", NULL, 0, 1e6, CONFIG_HEAD,
      "weight of the loss on the next observed vectors (0 = Gato)"},
+    {"loss.discrete", CF_NUM, AT(loss.discrete), "0", NULL, 0, 1e6, 0,
+     "weight of the loss on the next observed discrete values (0 = Gato)"},
     {"loss.per_sequence", CF_BOOL, AT(loss.per_sequence), "false", NULL, 0, 0, 0,
      "average the loss over sequences instead of tokens"},
     OPTIM_CONFIG_ROWS("\"adamw\"", "[0.9,0.95]", "0.1", "40", "0.1"),

@@ -29,7 +29,7 @@ typedef struct {
     } model;
     struct {
         int action_kind;
-        double action, ce_weight, text, image, vector;
+        double action, ce_weight, text, image, vector, discrete;
         config_ints_t horizon; /* ascending, at least one */
         bool per_sequence;
     } loss;

@@ -29,3 +29,9 @@ uint32_t tokens_bin_observation(const tokens_t *t, float x) {
 float tokens_bin_value(uint32_t bin, uint32_t bins, bool left) {
     return (float)((2.0 * bin + (left ? 0 : 1)) / bins - 1);
 }
+
+float tokens_observation_value(const tokens_t *t, uint32_t bin) {
+    double y = (double)tokens_bin_value(bin, t->bins, false), mu = (double)t->mu;
+    if (t->outside && fabs(y) <= (double)tokens_mu_law(1, t->mu, t->M)) return (float)y;
+    return (float)copysign(expm1(fabs(y) * log1p(mu * (double)t->M)) / mu, y);
+}

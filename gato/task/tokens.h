@@ -44,6 +44,8 @@ float tokens_mu_law(float x, float mu, float M);
 uint32_t tokens_bin(float a, uint32_t bins);
 /* Bin of an observed number: the mu-law, then tokens_bin. Actions go to tokens_bin directly. */
 uint32_t tokens_bin_observation(const tokens_t *t, float x);
+/* A number whose bin is `bin`: where the mu-law sends it is the bin's center. */
+float tokens_observation_value(const tokens_t *t, uint32_t bin);
 /* The value of a bin: its left edge 2b/bins - 1, or its center. */
 float tokens_bin_value(uint32_t bin, uint32_t bins, bool left);
 

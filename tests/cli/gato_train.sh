@@ -358,9 +358,9 @@ refuses 4 'no head' trace --model base --data x1.lmdb --out t.safetensors --set 
 # --- eval
 does "eval" eval --model base --data x1.lmdb --threads 1
 cp out figures.json
-[ "$(keys figures.json)" = '"source":"task":"records":"tokens":"loss":"loss_action":"loss_image":"loss_text":"action_accuracy":"action_mae":"perplexity_text":"loss_vector":' ]
+[ "$(keys figures.json)" = '"source":"task":"records":"tokens":"loss":"loss_action":"loss_image":"loss_text":"action_accuracy":"action_mae":"perplexity_text":"loss_vector":"loss_observed":' ]
 verdict $? "eval's members: $(keys figures.json)"
-grep -q "^{\"source\":\"x1.lmdb\",\"task\":\"$task\",\"records\":1,.*\"loss_image\":null,\"loss_text\":null,.*\"perplexity_text\":null,\"loss_vector\":null}\$" figures.json && [ "$(wc -l <figures.json)" -eq 1 ]
+grep -q "^{\"source\":\"x1.lmdb\",\"task\":\"$task\",\"records\":1,.*\"loss_image\":null,\"loss_text\":null,.*\"perplexity_text\":null,\"loss_vector\":null,\"loss_observed\":null}\$" figures.json && [ "$(wc -l <figures.json)" -eq 1 ]
 verdict $? "one line of one source, null where there is nothing"
 near "$(json_last figures.json loss)" "$(json_last base/metrics.jsonl loss_held_out)" 1e-5 &&
     near "$(json_last figures.json action_mae)" "$(json_last base/metrics.jsonl action_mae_held_out)" 1e-5

@@ -9,6 +9,7 @@
 #include "gato/commands.h"
 #include "gato/imagined.h"
 #include "gato/run/run.h"
+#include "gato/task/scaling.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -111,42 +112,70 @@ static side_t check(const args_t *a, object_color_t *color) {
 
 /* ---- given actions ---- */
 
-/* Row i of the file: the columns of the acted vectors, then those of the acted discrete slots. */
+/* The next number of a row into column k of a slot; -1: it is none, or out of range. */
+static int take_number(const slot_t *slot, uint32_t k, const cJSON *v, float *vector,
+                       uint32_t *discrete) {
+    uint64_t whole;
+    if (slot->kind == SLOT_VECTOR) {
+        if (!cJSON_IsNumber(v)) return -1;
+        vector[k] = (float)v->valuedouble;
+        return isfinite(vector[k]) ? 0 : -1;
+    }
+    if (!json_u64(v, &whole) || whole >= slot->range[k]) return -1;
+    discrete[k] = (uint32_t)whole;
+    return 0;
+}
+
+/* Row i of the file: the columns of the acted slots in their order, in the units of the
+ * environment. free_actions frees what *to points to. */
 static void take_row(const char *path, const cJSON *row, size_t i, const task_t *task,
-                     env_action_t *to) {
-    size_t vectors = task_width(task, SIDE_ACTED, SLOT_VECTOR),
-           discrete = task_width(task, SIDE_ACTED, SLOT_DISCRETE), k = 0;
-    const cJSON *v;
-    if (!cJSON_IsArray(row) || (size_t)cJSON_GetArraySize(row) != vectors + discrete)
-        die(RC_DATA, "'%s': row %zu: a list of %zu numbers is needed", path, i + 1,
-            vectors + discrete);
-    cJSON_ArrayForEach(v, row) {
-        uint64_t whole = 0;
-        bool fits = k < vectors ? cJSON_IsNumber(v) : json_u64(v, &whole) && whole <= UINT32_MAX;
-        if (!fits) die(RC_DATA, "'%s': row %zu: number %zu is none", path, i + 1, k + 1);
-        if (k < vectors)
-            to->vector[k] = (float)v->valuedouble;
-        else
-            to->discrete[k - vectors] = (uint32_t)whole;
-        k++;
+                     timestep_t *to) {
+    size_t width =
+        task_width(task, SIDE_ACTED, SLOT_VECTOR) + task_width(task, SIDE_ACTED, SLOT_DISCRETE);
+    if (!cJSON_IsArray(row) || (size_t)cJSON_GetArraySize(row) != width)
+        die(RC_DATA, "'%s': row %zu: a list of %zu numbers is needed", path, i + 1, width);
+    const cJSON *v = row->child;
+    for (uint32_t s = 0; s < task->n_slots; s++) {
+        const slot_t *slot = &task->slot[s];
+        if (slot->side != SIDE_ACTED) continue;
+        float *units = xcalloc(slot->width, sizeof *units);
+        uint32_t *discrete = xcalloc(slot->width, sizeof *discrete);
+        for (uint32_t k = 0; k < slot->width; k++, v = v->next)
+            if (take_number(slot, k, v, units, discrete))
+                die(RC_DATA, "'%s': row %zu: no value for the slot '%s'", path, i + 1, slot->name);
+        if (slot->kind == SLOT_VECTOR) {
+            scaling_from_units(slot, units, units);
+            to->slot[s].vector = units;
+            free(discrete);
+        } else {
+            to->slot[s].discrete = discrete;
+            free(units);
+        }
     }
 }
 
-static env_action_t *read_actions(const char *path, const task_t *task, size_t steps) {
+static void free_actions(timestep_t *given, const task_t *task, size_t steps) {
+    for (size_t i = 0; given && i < steps; i++)
+        for (uint32_t s = 0; s < task->n_slots; s++) {
+            free((float *)given[i].slot[s].vector);
+            free((uint32_t *)given[i].slot[s].discrete);
+        }
+    free(given);
+}
+
+/* One timestep's acted slots per step. */
+static timestep_t *read_actions(const char *path, const task_t *task, size_t steps) {
     reason_t why;
     if (!fs_exists(path))
         die(RC_USAGE, "--actions '%s': recorded, policy, or a file is needed", path);
-    cJSON *rows = json_parse_file(path, false, &why), *row;
+    cJSON *rows = json_parse_file(path, false, &why);
     if (!rows) die(RC_DATA, "%s", why.text);
     if (!cJSON_IsArray(rows) || (size_t)cJSON_GetArraySize(rows) < steps)
         die(RC_DATA, "'%s': a list of %zu rows is needed, one per step that is imagined", path,
             steps);
-    env_action_t *given = xcalloc(steps, sizeof *given);
-    size_t i = 0;
-    cJSON_ArrayForEach(row, rows) if (i < steps) {
-        take_row(path, row, i, task, &given[i]);
-        i++;
-    }
+    timestep_t *given = xcalloc(steps, sizeof *given);
+    const cJSON *row = rows->child;
+    for (size_t i = 0; i < steps; i++, row = row->next) take_row(path, row, i, task, &given[i]);
     cJSON_Delete(rows);
     return given;
 }
@@ -352,7 +381,7 @@ static size_t imagine_task(command_t *c, imagining_t o, uint32_t task) {
     if (player_bind(c->player, t, t->name, true, &why) < 0) die(RC_MISFIT, "%s", why.text);
     if (player_dreams(c->player, task, &why)) die(RC_USAGE, "'%s': %s", c->a->model, why.text);
     if (!o.context) o.context = c->model->window[task] > 1 ? c->model->window[task] - 1 : 1;
-    env_action_t *given = NULL;
+    timestep_t *given = NULL;
     if (o.actions == ACTIONS_GIVEN) o.given = given = read_actions(c->a->actions, t, o.steps);
     imagined_t *e = open_episodes(c, &o, task, &n);
     timestep_t *mixed = o.actions == ACTIONS_RECORDED && n ? shuffle(c, e, n, o.context) : NULL;
@@ -371,7 +400,7 @@ static size_t imagine_task(command_t *c, imagining_t o, uint32_t task) {
     if (n) print_all(&o, t, sums);
     free(sums);
     free(mixed);
-    free(given);
+    free_actions(given, t, o.steps);
     close_episodes(e, n);
     return n;
 }

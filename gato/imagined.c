@@ -126,17 +126,15 @@ static timestep_t with_actions(const task_t *task, const timestep_t *t, const ti
     return out;
 }
 
-/* What lane `i` of the samples does at horizon h: the timestep it is told, and *given. The action of
- * the last timestep changes nothing any more. */
-static timestep_t told(const way_t *w, size_t i, size_t h, const env_action_t **given) {
+/* Horizon h of lane `i` of the samples: the true timestep with the actions that the lane does. The
+ * action of the last timestep changes nothing any more. */
+static timestep_t told(const way_t *w, size_t i, size_t h) {
     const imagining_t *o = w->o;
     const timestep_t *t = &w->step[o->context - 1 + h];
     size_t at = h < w->e->steps ? h : w->e->steps - 1;
-    *given = NULL;
     if (i >= o->samples) return with_actions(w->task, t, &w->e->mix[at]);
     if (o->actions == ACTIONS_RECORDED) return *t;
-    if (o->actions == ACTIONS_GIVEN) *given = &o->given[at];
-    return with_actions(w->task, t, NULL);
+    return with_actions(w->task, t, o->actions == ACTIONS_GIVEN ? &o->given[at] : NULL);
 }
 
 static rng_t draw_of(const way_t *w, size_t i, size_t h) {
@@ -175,10 +173,10 @@ static int show_last(const imagining_t *o, way_t *w, size_t n, reason_t *why) {
             (player_turn_t){.lane = w[j].first_lane, .recorded = &w[j].step[o->context - 1]};
         for (size_t i = 0; i < sample_lanes(&w[j]); i++) {
             player_turn_t *t = &turn[turns];
-            step[turns] = told(&w[j], i, 0, &t->given);
+            step[turns] = told(&w[j], i, 0);
             t->lane = w[j].first_lane + LANE_SAMPLES + i;
             t->draw = draw_of(&w[j], i, 0);
-            t->recorded = t->given ? NULL : &step[turns];
+            t->recorded = &step[turns];
             turns++;
         }
     }
@@ -208,7 +206,7 @@ static int dream(const imagining_t *o, way_t *w, size_t n, size_t h, horizon_t *
         for (size_t i = 0; i < sample_lanes(&w[j]); i++) {
             player_dream_t *d = &dream[dreams];
             to[dreams] = i < o->samples ? &sums->free : NULL;
-            step[dreams] = told(&w[j], i, h, &d->given);
+            step[dreams] = told(&w[j], i, h);
             d->lane = lane + LANE_SAMPLES + i;
             d->draw = draw_of(&w[j], i, h);
             d->recorded = &step[dreams];

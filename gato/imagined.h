@@ -20,7 +20,7 @@ typedef struct {
     size_t context, steps, samples;
     sampler_t how;
     imagined_actions_t actions;
-    const env_action_t *given;    /* [steps] ACTIONS_GIVEN: from the last timestep shown on */
+    const timestep_t *given;      /* [steps] ACTIONS_GIVEN: acted slots, from the last shown on */
     const object_color_t *object; /* NULL = none */
     uint64_t seed;
 } imagining_t;

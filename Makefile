@@ -16,6 +16,7 @@
 #   make demo                     the whole pipeline on the simulated arm, in minutes
 #   make reacher                  the same at full length; ROUNDS=N with rounds of DAgger
 #   make three                    one model on three bodies beside a model for each, in under an hour
+#   make imagine                  a policy that predicts images, held against the true future of unseen episodes
 #   make recipe NAME=vq-64-f8     a tokenizer by a recipe of pipelines/configs
 #   make quantizers               every quantizer on the same images (build/quantizers/quantizers.md)
 #   make cross-domain             tokenizers of one kind of images measured on another
@@ -112,7 +113,7 @@ TEST_C    := $(wildcard tests/test_*.c tests/examples/*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
-.PHONY: all FORCE help programs tests test quick check asan tsan fuzz coverage lint compile_commands.json bench demo reacher three recipe \
+.PHONY: all FORCE help programs tests test quick check asan tsan fuzz coverage lint compile_commands.json bench demo reacher three imagine recipe \
         cross-domain data-large quantizers format format-check install uninstall clean
 .SECONDARY:
 all: programs
@@ -206,6 +207,8 @@ reacher: programs
 	$(MAKE) --no-print-directory -f pipelines/arm.mk NAME=reacher
 three: programs
 	$(MAKE) --no-print-directory -f pipelines/three.mk
+imagine: programs
+	$(MAKE) --no-print-directory -f pipelines/imagine.mk
 # Every quantizer on the same images: STEPS=600 SEEDS="1 2 3" D=build/quantizers.
 quantizers: programs
 	B=$(B) sh pipelines/quantizers.sh

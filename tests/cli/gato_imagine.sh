@@ -79,6 +79,13 @@ verdict $? "without pixels there is no ceiling"
 [ "$(value ce_frame)" = "$(value ce_free)" ]
 verdict $? "horizon 1: ce_frame is ce_free"
 
+# Under the truth it makes no difference what counts as shown: horizon 2 behind one timestep is horizon 1 behind two.
+imagines "one shown" --model run --data kept.lmdb --context 1 --steps 2
+tail -n 1 out | grep -o '"ce_teacher":[^,]*,"ce_frame":[^,]*' >second
+imagines "two shown" --model run --data kept.lmdb --context 2 --steps 1
+grep -o '"ce_teacher":[^,]*,"ce_frame":[^,]*' out | cmp - second >err 2>&1
+verdict $? "ce_teacher and ce_frame do not depend on the context"
+
 # Actions: the recorded ones from a file give what the recorded ones give.
 "$PYTHON" -c "
 import json, subprocess

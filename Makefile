@@ -18,6 +18,7 @@
 #   make three                    one model on three bodies beside a model for each, in under an hour
 #   make improve                  a policy that learns the pusher from its own successes, in rounds
 #   make babyai                   a policy for missions of BabyAI; also metaworld, atari; BUDGET=MINUTES
+#   make imagine                  a policy that predicts images, held against the true future of unseen episodes
 #   make recipe NAME=vq-64-f8     a tokenizer by a recipe of pipelines/configs
 #   make quantizers               every quantizer on the same images (build/quantizers/quantizers.md)
 #   make cross-domain             tokenizers of one kind of images measured on another
@@ -114,7 +115,7 @@ TEST_C    := $(wildcard tests/test_*.c tests/examples/*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
-.PHONY: all FORCE help programs tests test quick check asan tsan fuzz coverage lint compile_commands.json bench demo reacher three improve babyai metaworld atari recipe \
+.PHONY: all FORCE help programs tests test quick check asan tsan fuzz coverage lint compile_commands.json bench demo reacher three imagine improve babyai metaworld atari recipe \
         cross-domain data-large quantizers format format-check install uninstall clean
 .SECONDARY:
 all: programs
@@ -212,6 +213,8 @@ babyai metaworld atari: programs
 	$(MAKE) --no-print-directory -f pipelines/suite.mk SUITE=$@
 improve: programs
 	$(MAKE) --no-print-directory -f pipelines/improve.mk
+imagine: programs
+	$(MAKE) --no-print-directory -f pipelines/imagine.mk
 # Every quantizer on the same images: STEPS=600 SEEDS="1 2 3" D=build/quantizers.
 quantizers: programs
 	B=$(B) sh pipelines/quantizers.sh

@@ -11,6 +11,8 @@ int main(int argc, char **argv) {
         {"eval", "print held-out loss, action accuracy and action error", cmd_gato_eval},
         {"act", "let a policy play an environment (closed loop)", cmd_gato_act},
         {"record", "play episodes and write them as a Minari dataset", cmd_record},
+        {"imagine", "go on with episodes in image tokens, beside the true future",
+         cmd_gato_imagine},
         {"import", "turn a policy of NEKO, or a GPT-2, into a RUN", cmd_gato_import},
         {"merge", "add a policy's adapters (LoRA) to its layers", cmd_gato_merge},
         {"caption", "write captions of images", cmd_gato_caption},

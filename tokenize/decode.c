@@ -7,8 +7,8 @@
 #include "common/base/pool.h"
 #include "common/base/sizes.h"
 #include "common/io/fs.h"
+#include "common/io/image/apng.h"
 #include "common/io/image/image.h"
-#include "tokenize/apng.h"
 #include "tokenize/commands.h"
 #include "tokenize/shard_open.h"
 

@@ -107,8 +107,8 @@ _Noreturn void data_die_lost(const data_source_t *s);
 void data_median(const data_t *d, data_source_t *s);
 /* Of all sources. */
 void data_medians(data_t *d);
-/* front [h,w]: pixels of an image of the source that differ from its median by more than 16 in a
- * channel. Returns how many. */
+/* front [h,w]: pixels of an image of the source that differ from its median (image_differs).
+ * Returns how many. */
 size_t data_foreground(const data_t *d, const data_source_t *s, const uint8_t *rgb, bool *front);
 /* weight [h,w] of the reconstruction loss: of the foreground loss.focus times that of the rest,
  * with mean 1, so that every image counts the same. */

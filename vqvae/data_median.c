@@ -1,11 +1,12 @@
 /* data_median.c - a source's per-pixel median, and what differs from it; see data.h. */
 #include "common/base/pool.h"
 #include "common/base/sizes.h"
+#include "common/io/image/image_metrics.h"
 #include "vqvae/data.h"
 
 #include <stdlib.h>
 
-enum { MEDIAN_SAMPLES = 101, FOCUS_DIFFERENCE = 16 };
+enum { MEDIAN_SAMPLES = 101 };
 
 typedef struct {
     const data_t *d;
@@ -55,17 +56,7 @@ void data_medians(data_t *d) {
 }
 
 size_t data_foreground(const data_t *d, const data_source_t *s, const uint8_t *rgb, bool *front) {
-    size_t n = 0;
-    for (size_t i = 0; i < d->w * d->h; i++) {
-        int most = 0;
-        for (size_t c = 0; c < 3; c++) {
-            int diff = abs(rgb[i * 3 + c] - s->median[i * 3 + c]);
-            if (diff > most) most = diff;
-        }
-        front[i] = most > FOCUS_DIFFERENCE;
-        n += front[i];
-    }
-    return n;
+    return image_differs(rgb, s->median, d->w * d->h, front);
 }
 
 void data_focus_weights(const data_t *d, const data_source_t *s, const uint8_t *rgb,

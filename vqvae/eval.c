@@ -5,13 +5,14 @@
 #include "common/io/utf8.h"
 #include "vqvae/commands.h"
 #include "vqvae/evaluation.h"
+#include "vqvae/metrics.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static double front_psnr(const evaluation_sums_t *f) {
-    return f->front_pixels ? metrics_psnr(f->front_error / (3 * (double)f->front_pixels)) : NAN;
+    return f->front_pixels ? image_psnr(f->front_error / (3 * (double)f->front_pixels)) : NAN;
 }
 
 /* A JSON line on stdout. */
@@ -22,7 +23,7 @@ static void print_metrics(const evaluation_sums_t *f, const char *source, size_t
     jsonw_begin(&w);
     jsonw_str(&w, "source", source);
     jsonw_int(&w, "images", (int64_t)f->images);
-    jsonw_float(&w, "psnr", (float)metrics_psnr(f->mse / n));
+    jsonw_float(&w, "psnr", (float)image_psnr(f->mse / n));
     jsonw_float(&w, "ssim", (float)(f->ssim / n));
     jsonw_float(&w, "mse", (float)(f->mse / n));
     jsonw_int(&w, "codes_used", (int64_t)metrics_used(f->counts, K));
@@ -45,7 +46,7 @@ static void table_row(table_t *t, const evaluation_sums_t *f, const char *source
     char name[64];
     double n = f->images ? (double)f->images : NAN;
     table_format(t, "%zu", f->images);
-    table_number(t, "%.2f", metrics_psnr(f->mse / n));
+    table_number(t, "%.2f", image_psnr(f->mse / n));
     table_number(t, "%.2f", front_psnr(f));
     table_number(t, "%.4f", f->ssim / n);
     table_number(t, "%.6f", f->mse / n);

@@ -54,8 +54,8 @@ static void compare_item(void *ctx, size_t i) {
     float *x = xmalloc(2 * n * sizeof *x);
     image_to_float(b->rgb + i * n, n, x);
     image_to_float(b->recon + i * n, n, x + n);
-    b->mse[i] = metrics_mse(x + n, x, n);
-    b->ssim[i] = metrics_ssim(x, x + n, b->w, b->h);
+    b->mse[i] = image_mse(x + n, x, n);
+    b->ssim[i] = image_ssim(x, x + n, b->w, b->h);
     free(x);
     if (b->s->median) compare_front(b, i);
 }

@@ -4,8 +4,8 @@
 #define VQVAE_EVALUATION_H
 
 #include "common/base/log.h"
+#include "common/io/image/image_metrics.h"
 #include "vqvae/data.h"
-#include "vqvae/metrics.h"
 
 /* What is measured. Owns nothing. */
 typedef struct {

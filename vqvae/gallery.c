@@ -4,7 +4,7 @@
 #include "common/base/log.h"
 #include "common/base/pool.h"
 #include "common/base/sizes.h"
-#include "vqvae/metrics.h"
+#include "common/io/image/image_metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +31,8 @@ static void compare_shot(void *ctx, size_t i) {
     float *x = xmalloc(2 * n * sizeof *x);
     image_to_float(b->rgb + i * n, n, x);
     image_to_float(b->recon + i * n, n, x + n);
-    b->shot[i].mse = metrics_mse(x + n, x, n);
-    b->shot[i].ssim = metrics_ssim(x, x + n, b->d->w, b->d->h);
+    b->shot[i].mse = image_mse(x + n, x, n);
+    b->shot[i].ssim = image_ssim(x, x + n, b->d->w, b->d->h);
     free(x);
 }
 

@@ -1,5 +1,6 @@
 /* page_images.c - reconstructions beside their originals, and their metrics; see page.h. */
 #include "common/base/sizes.h"
+#include "common/io/image/image_metrics.h"
 #include "vqvae/metrics.h"
 #include "vqvae/page.h"
 
@@ -18,7 +19,7 @@ static void pair(page_t *p, const shot_t *s) {
     html_image(&p->h, &b, zoom, "reconstruction");
     html_put(&p->h, "</div><figcaption>");
     html_text(&p->h, key);
-    html_printf(&p->h, " &middot; %.2f dB</figcaption></figure>\n", metrics_psnr(s->mse));
+    html_printf(&p->h, " &middot; %.2f dB</figcaption></figure>\n", image_psnr(s->mse));
     image_release(&a);
     image_release(&b);
 }
@@ -38,7 +39,7 @@ static void metrics_row(page_t *p, const char *name, size_t first, size_t n, con
                     "<td class=\"n\">%.2f</td><td class=\"n\">%.4f</td><td "
                     "class=\"n\">%.6f</td><td class=\"n\">%zu of "
                     "%zu</td><td class=\"n\">%.1f</td>",
-                    metrics_psnr(mse / (double)n), ssim / (double)n, mse / (double)n,
+                    image_psnr(mse / (double)n), ssim / (double)n, mse / (double)n,
                     metrics_used(counts, K), K, metrics_perplexity(counts, K));
     html_put(&p->h, "</tr>\n");
 }

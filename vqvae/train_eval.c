@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 #include "common/base/sizes.h"
 #include "common/io/fs.h"
+#include "common/io/image/image_metrics.h"
 #include "vqvae/metrics.h"
 #include "vqvae/quantizer_kind.h"
 #include "vqvae/train_feed.h"
@@ -62,7 +63,7 @@ static image_t image_of(const evaluation_t *e, const float *values) {
 }
 
 static void add_image(evaluation_t *e, const float *original, const float *reconstruction) {
-    e->squares += metrics_mse(reconstruction, original, e->values);
+    e->squares += image_mse(reconstruction, original, e->values);
     e->n++;
     if (e->n_pair == 2 * SAMPLES) return;
     e->pair[e->n_pair++] = image_of(e, original);
@@ -128,7 +129,7 @@ void train_eval_held_out(trainer_t *t, const data_t *d, const char *run, int64_t
     evaluation_t e;
     evaluate(&e, t, d, trainer_quantizes(t, step - 1));
     double mse = e.n ? e.squares / (double)e.n : NAN;
-    jsonw_float(line, "psnr_held_out", (float)metrics_psnr(mse));
+    jsonw_float(line, "psnr_held_out", (float)image_psnr(mse));
     if (e.n_pair) write_samples(&e, run, step);
     for (size_t i = 0; i < e.n_pair; i++) image_release(&e.pair[i]);
 }

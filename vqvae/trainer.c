@@ -2,7 +2,7 @@
  * codes. */
 #include "vqvae/trainer.h"
 
-#include "vqvae/metrics.h"
+#include "common/io/image/image_metrics.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -195,9 +195,9 @@ void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *o
     if (g->adversarial)
         out->loss += adversary_replay(t->adversary, g->plan, &g->gan, step, micro, &out->gan);
     plan_backward(g->plan, 0);
-    double mse = metrics_mse(plan_data(g->plan, g->recon), plan_data(g->plan, g->image),
-                             t->n * t->h * t->w * 3);
-    out->psnr += share * metrics_psnr(mse);
+    double mse = image_mse(plan_data(g->plan, g->recon), plan_data(g->plan, g->image),
+                           t->n * t->h * t->w * 3);
+    out->psnr += share * image_psnr(mse);
     out->loss += share * plan_scalar(g->plan, g->loss);
     out->loss_rec += share * plan_scalar(g->plan, g->loss_rec);
     if (t->lpips) out->loss_perceptual += share * plan_scalar(g->plan, g->perceptual);

@@ -51,6 +51,13 @@ void sequence_steps_release(sequence_steps_t *s);
 /* Adds a sequence to a batch of a model whose tasks are the dataset's (or adopted ones). 0, or -1
  * with a reason: a kept image that cannot be decoded, named by shard, record and step. */
 int sequence_add(batch_t *b, const sequence_t *w, reason_t *why);
+/* Timestep i of a sequence as a model that reads codes takes it (BUG: one that reads pixels); what
+ * it points to is the sequence's. 0, or -1 with a reason. */
+int sequence_timestep(const gato_config_t *c, const sequence_t *w, size_t i, timestep_t *to,
+                      reason_t *why);
+/* The kept image of timestep i in slot `slot` of the dataset's task, for the caller to release;
+ * empty where none was kept. 0, or -1 with a reason as sequence_add. */
+int sequence_image(const sequence_t *w, size_t i, uint32_t slot, image_t *im, reason_t *why);
 
 typedef struct {
     /* Tasks of a policy that reads the data, or NULL for a new one: the policy's tasks keep their
@@ -123,6 +130,11 @@ bool dataset_first_sequence(const dataset_t *d, size_t source, uint64_t id, sequ
  * is no such record, or it is of another task. */
 bool dataset_end(const dataset_t *d, size_t source, uint64_t id, uint32_t task, size_t n,
                  sequence_t *w);
+/* The number in its source of record i of a side and a task, as dataset_records counts them. */
+uint64_t dataset_record(const dataset_t *d, size_t source, uint32_t task, side_t side, size_t i);
+/* Record `id` of a source with all its timesteps as one sequence, however long; false if there is
+ * no such record, or it is no episode. */
+bool dataset_episode(const dataset_t *d, size_t source, uint64_t id, sequence_t *w);
 
 /* How many of `steps` timesteps are prompt and how many main part: main = round(steps / 2), halves
  * to even, but at least 1. */

@@ -287,3 +287,14 @@ bool dataset_end(const dataset_t *d, size_t source, uint64_t id, uint32_t task, 
         if (w->of->slot[k].kind == SLOT_TEXT) w->text_len = w->record.slot[k].text_len;
     return true;
 }
+
+bool dataset_episode(const dataset_t *d, size_t source, uint64_t id, sequence_t *w) {
+    const shard_t *s = &d->shard[source];
+    if (id >= s->n) return false;
+    item_t t = s->item ? s->item[id] : shard_item(d, s, id);
+    if (!body_control(&s->body[t.body])) return false;
+    begin_sequence(d, s, id, w);
+    append_steps(w, 0, t.T);
+    w->text_len = t.text_len;
+    return true;
+}

@@ -118,6 +118,20 @@ size_t dataset_records(const dataset_t *d, size_t source, uint32_t task, side_t 
     return n;
 }
 
+uint64_t dataset_record(const dataset_t *d, size_t source, uint32_t task, side_t side, size_t i) {
+    const shard_t *s = &d->shard[source];
+    int first, end;
+    side_range(side, &first, &end);
+    for (size_t j = 0; j < s->n_bodies; j++) {
+        const body_t *b = &s->body[j];
+        for (int k = first; k < end && wanted(b, task); k++) {
+            if (i < b->n_side[k]) return b->side[k][i];
+            i -= b->n_side[k];
+        }
+    }
+    BUG("record beyond the last of source %zu", source);
+}
+
 size_t dataset_sequences(const dataset_t *d, size_t source, uint32_t task, side_t side) {
     const shard_t *s = &d->shard[source];
     int first, end;

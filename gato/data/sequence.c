@@ -108,18 +108,13 @@ static int put_slot(const gato_config_t *c, const sequence_t *w, uint32_t k, uin
     }
 }
 
-/* The goal of timestep i: another one of the record, for all timesteps the same at the end. */
+/* The goal of timestep i, another one of the record. */
 static int put_goal(const gato_config_t *c, const sequence_t *w, size_t i, images_t *images,
-                    timestep_t *step, reason_t *why) {
+                    timestep_t *to, reason_t *why) {
     if (w->goal < 0) return 0;
     uint32_t last = w->record.T - 1, t = w->step[i];
-    slot_value_t *to = &step[i].slot[w->goal];
-    if (!w->goal_ahead && i) {
-        *to = step[0].slot[w->goal];
-        return 0;
-    }
     t = w->goal_ahead && last - t > w->goal_ahead ? t + w->goal_ahead : last;
-    return put_slot(c, w, (uint32_t)w->goal_from, t, images, to, why);
+    return put_slot(c, w, (uint32_t)w->goal_from, t, images, &to->slot[w->goal], why);
 }
 
 static bool has_actions(const sequence_t *w, bool discrete) {
@@ -131,17 +126,46 @@ static bool has_actions(const sequence_t *w, bool discrete) {
     return false;
 }
 
+/* Timestep i of the sequence to *to, which is zero. */
+static int put_timestep(const gato_config_t *c, const sequence_t *w, size_t i, images_t *images,
+                        timestep_t *to, reason_t *why) {
+    to->task = w->task;
+    to->linked = !w->lone && i > 0 && w->step[i] == w->step[i - 1] + 1 && i != w->n_prompt;
+    for (uint32_t k = 0; k < w->of->n_slots; k++)
+        if (put_slot(c, w, k, w->step[i], images, &to->slot[w->map[k]], why)) return -1;
+    return 0;
+}
+
+int sequence_timestep(const gato_config_t *c, const sequence_t *w, size_t i, timestep_t *to,
+                      reason_t *why) {
+    if (gato_config_image_in(c)->pixels) BUG("images of a policy that reads pixels are not kept");
+    *to = (timestep_t){0};
+    if (put_timestep(c, w, i, NULL, to, why)) return -1;
+    return put_goal(c, w, i, NULL, to, why);
+}
+
+int sequence_image(const sequence_t *w, size_t i, uint32_t slot, image_t *im, reason_t *why) {
+    *im = (image_t){0};
+    for (uint32_t k = 0; k < w->of->n_slots; k++) {
+        const slot_data_t *v = &w->record.slot[k];
+        if (w->map[k] != (int32_t)slot || !v->pixels) continue;
+        if (v->present && !v->present[w->step[i]]) continue;
+        return decode(w, &w->of->slot[k], v, w->step[i], im, why);
+    }
+    return 0;
+}
+
 int sequence_steps(const gato_config_t *c, const sequence_t *w, sequence_steps_t *out,
                    reason_t *why) {
     timestep_t *step = xcalloc(w->n_steps, sizeof *step);
     images_t images = {xcalloc(w->n_steps * (w->of->n_slots + 1), sizeof *images.v), 0};
     int rc = 0;
     for (size_t i = 0; i < w->n_steps && !rc; i++) {
-        step[i].task = w->task;
-        step[i].linked = !w->lone && i > 0 && w->step[i] == w->step[i - 1] + 1 && i != w->n_prompt;
-        for (uint32_t k = 0; k < w->of->n_slots && !rc; k++)
-            rc = put_slot(c, w, k, w->step[i], &images, &step[i].slot[w->map[k]], why);
-        if (!rc) rc = put_goal(c, w, i, &images, step, why);
+        rc = put_timestep(c, w, i, &images, &step[i], why);
+        if (!rc && w->goal >= 0 && !w->goal_ahead && i) /* the same at the end */
+            step[i].slot[w->goal] = step[0].slot[w->goal];
+        else if (!rc)
+            rc = put_goal(c, w, i, &images, &step[i], why);
     }
     *out = (sequence_steps_t){step, w->n_steps, images.v, images.n};
     return rc;

@@ -1,8 +1,8 @@
 /* apng.h - writes frames as an animated PNG file (APNG 1.0, now part of PNG 3). Programs that know
  * no animation show its first frame.
  */
-#ifndef TOKENIZE_APNG_H
-#define TOKENIZE_APNG_H
+#ifndef IO_APNG_H
+#define IO_APNG_H
 
 #include "common/io/image/image.h"
 

@@ -2,7 +2,7 @@
  * and its chunks go into one file. Chunk: length 4, name 4, data, CRC-32 of name and data; numbers
  * are big-endian.
  */
-#include "tokenize/apng.h"
+#include "common/io/image/apng.h"
 
 #include "common/io/fs.h"
 

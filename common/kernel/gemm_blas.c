@@ -14,19 +14,20 @@
 
 /* ---- the choice ---- */
 
+enum { NEVER = INT_MAX };
+
 /* OpenBLAS has a product of which all of this holds. */
 typedef struct {
     size_t least_sum, most_sum; /* K */
     size_t least_side;          /* the smaller of M and N */
 } choice_t;
 
-/* By the level that this file is compiled for, as measured (SPEED.md): A as stored, A transposed.
+/* By the level that this file is compiled for: A as stored, A transposed. With AVX our own tile has
+ * all: whole calls of OpenBLAS are often faster, calls cut into blocks were not yet (SPEED.md).
  * Where our tile has no tuned form, OpenBLAS has all but what is too small for a call. */
 static const choice_t choices[2] =
-#if defined __AVX512F__
-    {{768, INT_MAX, 768}, {128, 1024, 128}};
-#elif defined __AVX__
-    {{512, INT_MAX, 128}, {128, INT_MAX, 64}};
+#if defined __AVX__
+    {{NEVER, 0, 0}, {NEVER, 0, 0}};
 #else
     {{16, INT_MAX, 16}, {16, INT_MAX, 16}};
 #endif

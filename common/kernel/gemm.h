@@ -1,4 +1,4 @@
-/* gemm.h - matrix products and column sums (gemm.c, gemm_blas.c, colsum.c). The promises of kernel.h hold. */
+/* gemm.h - matrix products and column sums (gemm*.c, colsum.c). The promises of kernel.h hold. */
 #ifndef KERNEL_GEMM_H
 #define KERNEL_GEMM_H
 

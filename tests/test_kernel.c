@@ -8,7 +8,7 @@
 /* ---- gemm ---- */
 
 typedef struct {
-    bool ta, tb, serial;
+    bool ta, tb, serial, train;
     size_t M, N, K, lda, ldb, ldc;
     const float *A, *B, *bias;
 } gemm_case_t;
@@ -19,8 +19,11 @@ static void run_gemm(void *ctx, float *out, bool add) {
     const gemm_case_t *g = ctx;
     float *C = floats(5, (g->M + 1) * g->ldc, 0, 1), *before = copy_of(C, (g->M + 1) * g->ldc);
     for (size_t i = 0; i < g->M; i++) memcpy(C + i * g->ldc, out + i * g->N, g->N * sizeof *C);
-    (g->serial ? kern_gemm_serial : kern_gemm)(g->ta, g->tb, g->M, g->N, g->K, g->A, g->lda, g->B,
-                                               g->ldb, C, g->ldc, add, g->bias);
+    if (g->train)
+        kern_gemm_train(g->ta, g->tb, g->M, g->N, g->K, g->A, g->lda, g->B, g->ldb, C, g->ldc, add);
+    else
+        (g->serial ? kern_gemm_serial : kern_gemm)(g->ta, g->tb, g->M, g->N, g->K, g->A, g->lda,
+                                                   g->B, g->ldb, C, g->ldc, add, g->bias);
     for (size_t i = 0; i < g->M; i++) {
         memcpy(out + i * g->N, C + i * g->ldc, g->N * sizeof *C);
         check_same("gemm: beyond the row", C + i * g->ldc + g->N, before + i * g->ldc + g->N,
@@ -36,7 +39,7 @@ static void check_gemm(gemm_case_t g) {
     float *out = xmalloc((g.M * g.N + 1) * sizeof *out), *serial = copy_of(out, g.M * g.N);
     double *want = doubles(g.M * g.N), *size = doubles(g.M * g.N);
     g.A = A, g.B = B;
-    for (int with_bias = 0; with_bias < 2; with_bias++) {
+    for (int with_bias = 1; with_bias >= 0; with_bias--) {
         g.bias = with_bias ? bias : NULL;
         for (size_t i = 0; i < g.M; i++)
             for (size_t j = 0; j < g.N; j++) {
@@ -58,13 +61,18 @@ static void check_gemm(gemm_case_t g) {
         run_gemm(&g, serial, false);
         check_same("gemm serial", out, serial, g.M * g.N);
     }
+    g.train = true; /* `want` is that without a bias */
+    char what[99];
+    snprintf(what, sizeof what, "gemm train ta=%d tb=%d %zux%zux%zu", g.ta, g.tb, g.M, g.N, g.K);
+    check_kernel(what, run_gemm, &g, true, want, size, g.M * g.N, 1e-6, out);
     free(A), free(B), free(bias), free(out), free(serial), free(want), free(size);
 }
 
 TEST(gemm_against_double) {
-    static const size_t shapes[][3] = {{1, 1, 1},      {5, 3, 7},      {6, 16, 8},    {13, 17, 33},
-                                       {97, 31, 2000}, {130, 150, 70}, {64, 24, 513}, {3, 1, 1000},
-                                       {7, 130, 1},    {100, 9, 256},  {2, 33, 300}};
+    static const size_t shapes[][3] = {
+        {1, 1, 1},      {5, 3, 7},       {6, 16, 8},     {13, 17, 33}, {97, 31, 2000},
+        {130, 150, 70}, {64, 24, 513},   {3, 1, 1000},   {7, 130, 1},  {100, 9, 256},
+        {2, 33, 300},   {131, 513, 130}, {770, 257, 769}};
     for (size_t s = 0; s < COUNT(shapes); s++)
         for (int t = 0; t < 4; t++)
             check_gemm((gemm_case_t){.ta = t & 1,
@@ -82,6 +90,43 @@ TEST(gemm_of_empty_sum) {
         kern_gemm(t & 1, t >> 1, 2, 3, 0, bias, 3, bias, 3, C, 3, false, bias);
         check_same("gemm K=0", C, want, 6);
     }
+}
+
+/* The bytes depend neither on where the matrices lie nor on what runs beside. */
+enum { BESIDE_M = 160, BESIDE_N = 192, BESIDE_K = 520, PLACES = 4 };
+typedef struct {
+    const float *A, *B;
+    float *C[PLACES];
+} beside_t;
+static void beside_task(void *ctx, size_t i) {
+    const beside_t *b = ctx;
+    kern_gemm_train(true, false, BESIDE_M, BESIDE_N, BESIDE_K, b->A, BESIDE_M, b->B, BESIDE_N,
+                    b->C[i], BESIDE_N, false);
+}
+
+TEST(gemm_train_at_any_place_and_beside_others) {
+    enum { A = BESIDE_K * BESIDE_M, B = BESIDE_K * BESIDE_N, C = BESIDE_M * BESIDE_N };
+    float *left = floats(1, A + PLACES, 0, 1), *right = floats(2, B + PLACES, 0, 1),
+          *out = floats(3, PLACES * (C + 1), 0, 1), *want = floats(4, C, 0, 1);
+    beside_t b = {.A = left, .B = right};
+    for (size_t i = 0; i < PLACES; i++) b.C[i] = out + i * (C + 1);
+    pool_set_threads(1);
+    beside_task(&b, 0);
+    memcpy(want, b.C[0], C * sizeof *want);
+    for (size_t i = 1; i < PLACES; i++) {
+        memmove(left + i, left + i - 1, A * sizeof *left);
+        memmove(right + i, right + i - 1, B * sizeof *right);
+        b.A = left + i, b.B = right + i;
+        beside_task(&b, i);
+        check_same("gemm train at another place", b.C[i], want, C);
+    }
+    pool_set_threads(2);
+    for (int round = 0; round < 20; round++) {
+        fill_nan(out, PLACES * (C + 1));
+        parallel_for(PLACES, beside_task, &b);
+        for (size_t i = 0; i < PLACES; i++) check_same("gemm train beside others", b.C[i], want, C);
+    }
+    free(left), free(right), free(out), free(want);
 }
 
 /* An element is a function of its row of A and its column of B: the same bits in any smaller

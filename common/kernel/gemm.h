@@ -1,4 +1,4 @@
-/* gemm.h - matrix products and column sums (gemm.c, colsum.c). The promises of kernel.h hold. */
+/* gemm.h - matrix products and column sums (gemm*.c, colsum.c). The promises of kernel.h hold. */
 #ifndef KERNEL_GEMM_H
 #define KERNEL_GEMM_H
 
@@ -19,6 +19,12 @@ void kern_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, s
 void kern_gemm_serial(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda,
                       const float *B, size_t ldb, float *C, size_t ldc, bool add,
                       const float *bias);
+
+/* The same product for gradients, by OpenBLAS where that is faster (the table of gemm_blas.c). An
+ * element's bits depend on the whole product's shape, so also on the batch; never on the number of
+ * threads. */
+void kern_gemm_train(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda,
+                     const float *B, size_t ldb, float *C, size_t ldc, bool add);
 
 /* out[c] (+)= sum_r x[r,c], the gradient of a bias
  *

@@ -25,6 +25,7 @@
  *  - Outputs do not overlap inputs unless a comment allows it.
  *  - An output element depends on its own row or image and on the shapes of ONE image. It depends
  *    neither on the batch size, nor on the place in the batch, nor on the number of threads.
+ *    The gradients of kern_gemm_train alone may depend on the batch size.
  *  - Sums over the batch (gradients of weights, biases and tables; losses) are cut into at most
  *    KERN_PIECES pieces. The shape fixes the pieces and they are added in order, so any number of
  *    threads gives the same bytes.

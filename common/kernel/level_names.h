@@ -39,6 +39,7 @@
     X(L, kern_fsq_vectors)                                                                         \
     X(L, kern_gemm)                                                                                \
     X(L, kern_gemm_serial)                                                                         \
+    X(L, kern_gemm_train)                                                                          \
     X(L, kern_groupnorm_backward)                                                                  \
     X(L, kern_groupnorm_forward)                                                                   \
     X(L, kern_layernorm_backward)                                                                  \

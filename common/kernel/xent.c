@@ -329,10 +329,10 @@ void kern_head_backward(const kern_head_t *g, float dout, const float *value, co
     for (size_t first = 0; first < g->n; first += s.rows) {
         slice_run(&s, first, head_back_task);
         if (dx)
-            kern_gemm(false, false, s.rows, g->D, g->V, s.logits, g->V, g->W, g->D,
-                      dx + first * g->D, g->D, add_x, NULL);
+            kern_gemm_train(false, false, s.rows, g->D, g->V, s.logits, g->V, g->W, g->D,
+                            dx + first * g->D, g->D, add_x);
         if (dW)
-            kern_gemm(true, false, g->V, g->D, s.rows, s.logits, g->V, g->x + first * g->D, g->D,
-                      dW, g->D, add_W || first, NULL);
+            kern_gemm_train(true, false, g->V, g->D, s.rows, s.logits, g->V, g->x + first * g->D,
+                            g->D, dW, g->D, add_W || first);
     }
 }

@@ -47,15 +47,15 @@ static void backward(const op_run_t *r) {
     size_t n = ROWS(r), in = IN(r), out = OUT(r), lo = FIRST(r), hi = lo + out;
     const float *x = r->in[X], *dy = r->dout[0];
     if (r->din[X])
-        kern_gemm(false, !w.out_in, n, in, out, dy, out, (const float *)r->in[W] + w.at, w.ld,
-                  r->din[X], in, r->add[X], NULL);
+        kern_gemm_train(false, !w.out_in, n, in, out, dy, out, (const float *)r->in[W] + w.at, w.ld,
+                        r->din[X], in, r->add[X]);
     if (r->din[W] && w.out_in) {
         clear_unread(r, W, 1, lo * in, hi * in, shape_count(*r->in_shape[W]));
-        kern_gemm(true, false, out, in, n, dy, out, x, in, r->din[W] + w.at, w.ld, r->add[W], NULL);
+        kern_gemm_train(true, false, out, in, n, dy, out, x, in, r->din[W] + w.at, w.ld, r->add[W]);
     }
     if (r->din[W] && !w.out_in) {
         clear_unread(r, W, in, lo, hi, w.ld);
-        kern_gemm(true, false, in, out, n, x, in, dy, out, r->din[W] + w.at, w.ld, r->add[W], NULL);
+        kern_gemm_train(true, false, in, out, n, x, in, dy, out, r->din[W] + w.at, w.ld, r->add[W]);
     }
     if (r->din[B]) {
         clear_unread(r, B, 1, lo, hi, shape_count(*r->in_shape[B]));

@@ -13,7 +13,7 @@ TEST(policy_names) {
           policy_find("model", &why) == &policy_model);
     CHECK(!policy_find("randum", &why));
     CHECK(strstr(why.text, "'randum'") &&
-              strstr(why.text, "(there are: random, expert, model, mix)"),
+              strstr(why.text, "(there are: random, expert, model, mix, plan)"),
           "%s", why.text);
 }
 

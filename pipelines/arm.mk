@@ -30,8 +30,15 @@ ROUND_FRAMES   ?= 20
 ROUND_STEPS    ?= 5000
 ROUND_SET      ?=
 
+ifneq ($(shell expr "x$(ROUNDS)" : 'x[0-9][0-9]*$$'),$(shell expr length "x$(ROUNDS)"))
+$(error ROUNDS='$(ROUNDS)': a number of rounds is needed)
+endif
+
 EXPERT_OPTIONS = --burst 0.15 --noise 0.3 --noise-episodes 0.5
 HAVE_ARM      := $(shell $(BIN)/gato --version 2>/dev/null | grep -c '^mujoco: yes')
+ifeq ($(HAVE_ARM)$(filter 0,$(ROUNDS)),0)
+$(error ROUNDS=$(ROUNDS): rounds need the simulated arm, and '$(BIN)/gato' is built without MuJoCo)
+endif
 EPISODE_DIR    = $(if $(filter 1,$(HAVE_ARM)),$(D)/episodes,data/reacher)
 IMAGES         = $(EPISODE_DIR)=$(word 1,$(MIX)) data/clipart=$(word 2,$(MIX)) data/photos=$(word 3,$(MIX))
 

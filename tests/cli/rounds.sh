@@ -4,6 +4,18 @@
 . "$(dirname "$0")/../vqvae_common.sh"
 . "$top/pipelines/json.sh"
 
+# Rounds that could not be played are refused.
+refuses() { # NAME PATTERN BIN ROUNDS
+    (cd "$top" && unset MAKEFLAGS MAKELEVEL && make -n -f pipelines/arm.mk NAME=demo BIN="$3" D="$dir/none" ROUNDS="$4") >out 2>err
+    [ $? -ne 0 ] && grep -q -e "$2" err
+    verdict $? "$1"
+}
+mkdir bare
+printf '#!/bin/sh\necho "mujoco: no"\n' >bare/gato
+chmod +x bare/gato
+refuses "ROUNDS=x" "ROUNDS='x': a number" "$dir/bare" x
+refuses "rounds without MuJoCo" "ROUNDS=2: rounds need" "$dir/bare" 2
+
 if ! gato --version | grep -q '^mujoco: yes' || ! gato --version | grep -q '^hdf5: yes'; then
     skip "everything" "built without MuJoCo or HDF5"
     finish

@@ -46,11 +46,13 @@ enum {
     Q_HEAD = 2 * NR * (int)sizeof(float),
     Q_BLOCK = Q_HEAD + QK * NR
 };
-/* The tallest tile is TALL rows x WIDE panels; its sums stay in registers. */
+/* The tallest tile is TALL rows x WIDE panels; its sums stay in registers. NEON has 32 of them. */
+#if defined __aarch64__
+enum { TALL = 6 };
+#else
+enum { TALL = LANES == 16 ? 8 : LANES == 8 ? 6 : 3 };
+#endif
 enum {
-    TALL = LANES == 16  ? 8
-           : LANES == 8 ? 6
-                        : 3,
     WIDE = LANES == 16 ? 2 : 1,
     PARTS = NR / LANES,  /* vectors of a panel's row */
     SUMS = GROUP * PARTS /* vectors of a row of the widest tile */

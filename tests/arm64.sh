@@ -1,12 +1,15 @@
 #!/bin/sh
 # arm64.sh --list | BUILD ROOT - what `make arm64` runs under qemu: unit tests of the cross-built tree BUILD/arm64 over the
 # libraries in ROOT, and the programs beside those of BUILD. Both encode the same images of data/ by one tokenizer; the
-# codes must be equal. Then policies for the arm and the grid are measured and play. --list names the unit tests.
+# codes must be equal. Then policies for the arm and the grid are measured and play. --list names the unit
+# tests; ARM64_LONG=1 adds those that take minutes.
 # Closes with "N passed, N failed".
 set -u
-TESTS='test_base test_fs test_kernel test_vmath test_packed test_conv test_norm test_attention test_attention_cache test_loss test_level
-    test_ops test_plan test_tape test_weights test_json test_safetensors test_image_png test_token_db test_gato_model
-    test_player'
+TESTS='test_base test_fs test_kernel test_vmath test_packed test_norm test_loss test_level test_ops test_plan test_tape test_weights
+    test_json test_safetensors test_image_png test_token_db'
+# Minutes each.
+LONG='test_conv test_attention test_attention_cache test_gato_model test_player'
+[ -z "${ARM64_LONG:-}" ] || TESTS="$TESTS $LONG"
 [ "${1:-}" = --list ] && { echo $TESTS; exit 0; }
 [ $# -eq 2 ] || { echo "usage: sh tests/arm64.sh --list | BUILD ROOT" >&2; exit 2; }
 cd "$(dirname "$0")/.." || exit 1
@@ -24,6 +27,7 @@ passed=${counts% *} failed=${counts#* }
 
 echo "skip test_image_jpeg: it bounds memory and seconds, and qemu's own count with them"
 echo "skip test_vqvae_model: it takes many minutes under qemu"
+[ -n "${ARM64_LONG:-}" ] || echo "skip $LONG: minutes each, with ARM64_LONG=1"
 
 verdict() { # STATUS NAME
     if [ "$1" -eq 0 ]; then

@@ -225,7 +225,7 @@ static inline player_t *open_lanes(const player_opts_t *o, const unsigned *has, 
                                    size_t lanes) {
     int rc;
     reason_t why;
-    char name[16];
+    char name[32];
     player_t *p = player_open(in_folder("run"), o, &rc, &why);
     if (!p || player_lanes(p, lanes, &why)) BUG("%s", why.text);
     for (size_t i = 0; i < n; i++) {

@@ -171,7 +171,7 @@ static inline gato_model_t *make_tasks(const kind_t *k, const unsigned *has, siz
                                        size_t window, int layers) {
     gato_config_t c;
     reason_t why;
-    char context[64], depth[64], width[64], name[16];
+    char context[64], depth[64], width[64], name[32];
     size_t tokens = tokens_of(k, has[0]);
     snprintf(context, sizeof context, "model.context=%zu", window * tokens + tokens - 1);
     snprintf(depth, sizeof depth, "model.layers=%d", layers);

@@ -86,7 +86,7 @@ else
 fi
 # All but the time that a step takes: a logit's last digits draw no other action here.
 for side in here there; do
-    $side gato act --env grid --model "$work/grid-policy" --episodes 10 --decode sample | sed 's/,"step_ms.*//' >"$work/$side-act"
+    $side gato act --env grid --model "$work/grid-policy" --episodes 2 --max-steps 12 --decode sample | sed 's/,"step_ms.*//' >"$work/$side-act"
 done
 [ -s "$work/here-act" ] && cmp "$work/here-act" "$work/there-act" >"$work/err" 2>&1
 verdict $? "the same play: $(cat "$work/there-act")"

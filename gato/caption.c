@@ -41,6 +41,11 @@ static const char *key_of(const writing_t *w, size_t i) {
     return w->args->image.n ? w->args->image.item[i] : NULL;
 }
 
+static void count_bad(const writing_t *w, size_t i, const char *why, bool unsupported) {
+    const char *name = w->source ? image_source_name(w->source) : "--image";
+    bad_items_add(w->bad, name, key_of(w, i), why, unsupported);
+}
+
 /* Image of item i to *out; false: it cannot be used, and was counted. */
 static bool read_item(const writing_t *w, size_t i, image_t *out) {
     reason_t why;
@@ -50,8 +55,7 @@ static bool read_item(const writing_t *w, size_t i, image_t *out) {
     image_status_t status = w->source ? image_source_read(w->source, i, out, &o, &why)
                                       : image_read(out, key_of(w, i), &o, &why);
     if (status == IMAGE_OK) return true;
-    const char *name = w->source ? image_source_name(w->source) : "--image";
-    bad_items_add(w->bad, name, key_of(w, i), why.text, status == IMAGE_UNSUPPORTED);
+    count_bad(w, i, why.text, status == IMAGE_UNSUPPORTED);
     return false;
 }
 
@@ -78,9 +82,17 @@ typedef struct {
     image_t image[LANES];
 } group_of_items_t;
 
+/* An image that does not fit is one that cannot be used, as an unreadable one; what else fails
+ * would fail for all. */
+static void cannot_write(const writing_t *w, size_t item, const player_text_t *text) {
+    if (!text->rc) return;
+    if (text->rc != RC_MISFIT || !key_of(w, item))
+        die(text->rc, "'%s': %s", w->args->model, text->why.text);
+    count_bad(w, item, text->why.text, false);
+}
+
 /* Writes and prints the texts of all samples of these items, each in a lane. */
 static void write_group(const writing_t *w, group_of_items_t *group) {
-    reason_t why;
     player_text_t text[LANES];
     size_t samples = (size_t)w->args->samples, n = group->n * samples;
     rng_t draw = rng_make(w->args->seed, "gato.text");
@@ -93,11 +105,10 @@ static void write_group(const writing_t *w, group_of_items_t *group) {
                                   .given = w->args->question ? w->args->question : "",
                                   .draw = rng_fold(rng_fold(draw, group->item[of]), i % samples)};
     }
-    int rc =
-        n ? player_write(w->player, w->task, &w->how, (size_t)w->args->most, text, n, &why) : 0;
-    if (rc) die(rc, "'%s': %s", w->args->model, why.text);
+    if (n) player_write(w->player, w->task, &w->how, (size_t)w->args->most, text, n);
     for (size_t i = 0; i < n; i++) {
-        print_text(w, group->item[i / samples], &text[i]);
+        cannot_write(w, group->item[i / samples], &text[i]);
+        if (!text[i].rc) print_text(w, group->item[i / samples], &text[i]);
         text_ids_release(&text[i].written);
     }
     for (size_t i = 0; i < group->n; i++) image_release(&group->image[i]);
@@ -192,7 +203,11 @@ static void open_policy(writing_t *w) {
     if (task < 0) die(RC_MISFIT, "'%s': %s (--task)", w->args->model, why.text);
     w->task = (uint32_t)task;
     const task_t *about = &player_model(w->player)->tasks.v[task];
-    if (task_first(about, SIDE_OBSERVED, SLOT_IMAGE) >= 0 && !w->args->in && !w->args->image.n)
+    bool sees = task_first(about, SIDE_OBSERVED, SLOT_IMAGE) >= 0,
+         given = w->args->in || w->args->image.n;
+    if (given && !sees)
+        die(RC_MISFIT, "'%s': task '%s' of the policy has no images", w->args->model, about->name);
+    if (sees && !given)
         die(RC_USAGE, "task '%s' is about images: --in SRC or --image F", about->name);
     if (player_lanes(w->player, LANES, &why)) die(RC_RUNTIME, "%s", why.text);
 }

@@ -30,8 +30,15 @@ ROUND_FRAMES   ?= 20
 ROUND_STEPS    ?= 5000
 ROUND_SET      ?=
 
+ifneq ($(shell expr "x$(ROUNDS)" : 'x[0-9][0-9]*$$'),$(shell expr length "x$(ROUNDS)"))
+$(error ROUNDS='$(ROUNDS)': a number of rounds is needed)
+endif
+
 EXPERT_OPTIONS = --burst 0.15 --noise 0.3 --noise-episodes 0.5
 HAVE_ARM      := $(shell $(BIN)/gato --version 2>/dev/null | grep -c '^mujoco: yes')
+ifeq ($(HAVE_ARM)$(filter 0,$(ROUNDS)),0)
+$(error ROUNDS=$(ROUNDS): rounds need the simulated arm, and '$(BIN)/gato' is built without MuJoCo)
+endif
 EPISODE_DIR    = $(if $(filter 1,$(HAVE_ARM)),$(D)/episodes,data/reacher)
 IMAGES         = $(EPISODE_DIR)=$(word 1,$(MIX)) data/clipart=$(word 2,$(MIX)) data/photos=$(word 3,$(MIX))
 
@@ -42,6 +49,11 @@ all: $(D)/summary.json
 # Writes the standard output of a stage to a file that appears whole.
 to = > $@.part && mv $@.part $@
 
+# An interrupted training in $(1) whose inputs were made anew since its last checkpoint would be refused: it is put aside.
+fresh = @for f in $^; do if [ -f $(1)/training.json ] && [ "$$f" -nt $(1)/training.json ]; then \
+	echo "'$$f' is newer than the training in '$(1)', which moves to '$(1).interrupted'" >&2; \
+	rm -rf $(1).interrupted && mv $(1) $(1).interrupted; fi; done
+
 $(D)/episodes/done:
 	@mkdir -p $(D)
 	$(BIN)/gato record --env reacher --policy expert --episodes $(EPISODES) $(EXPERT_OPTIONS) --seed $(SEED) --out $(D)/episodes --force > $(D)/record.json
@@ -49,6 +61,7 @@ $(D)/episodes/done:
 $(D)/vqvae/done: $(EPISODE_DIR)/done $(CONFIGS)/$(NAME)-vqvae.json data/clipart data/photos
 	@mkdir -p $(D)
 	rm -rf $(D)/vqvae.old; if [ -f $@ ]; then mv $(D)/vqvae $(D)/vqvae.old; fi
+	$(call fresh,$(D)/vqvae)
 	$(BIN)/vqvae train --data $(IMAGES) --config $(CONFIGS)/$(NAME)-vqvae.json $(VQ_SET:%=--set %) --seed $(SEED) --out $(D)/vqvae --resume
 	rm -rf $(D)/vqvae.old
 
@@ -66,6 +79,7 @@ $(D)/strips/done: $(D)/tokens.lmdb/done
 
 $(D)/policy/done: $(D)/tokens.lmdb/done $(CONFIGS)/$(NAME)-gato.json
 	rm -rf $(D)/policy.old; if [ -f $@ ]; then mv $(D)/policy $(D)/policy.old; fi
+	$(call fresh,$(D)/policy)
 	$(BIN)/gato train --data $(D)/tokens.lmdb --vqvae $(D)/vqvae --config $(CONFIGS)/$(NAME)-gato.json $(GATO_SET:%=--set %) --seed $(SEED) --out $(D)/policy --resume
 	rm -rf $(D)/policy.old
 
@@ -82,6 +96,7 @@ $(D)/round-$(1)/tokens.lmdb/done: $(D)/round-$(1)/episodes/done
 	    > $(D)/round-$(1)/tokenize.json
 $(D)/round-$(1)/policy/done: $(D)/round-$(1)/tokens.lmdb/done
 	rm -rf $(D)/round-$(1)/policy.old; if [ -f $$@ ]; then mv $(D)/round-$(1)/policy $(D)/round-$(1)/policy.old; fi
+	$$(call fresh,$(D)/round-$(1)/policy)
 	if [ -f $(D)/round-$(1)/policy/training.json ]; then begin=--resume; else begin="--init $(2)/policy --force"; fi; \
 	$(BIN)/gato train --data $(D)/tokens.lmdb=$(1) $(3:%=%/tokens.lmdb=1) --vqvae $(D)/vqvae --config $(CONFIGS)/$(NAME)-gato.json $(GATO_SET:%=--set %) \
 	    $(ROUND_SET:%=--set %) --steps $(ROUND_STEPS) --seed $(SEED) --out $(D)/round-$(1)/policy $$$$begin

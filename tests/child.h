@@ -26,6 +26,12 @@ typedef struct {
     char out[8192], err[8192];
 } child_t;
 
+/* What qemu says itself, behind the last words of a program that a signal ended. */
+static inline void child_drop_qemu(char *err) {
+    char *said = strstr(err, "qemu: uncaught target signal");
+    if (said) *said = 0;
+}
+
 static inline void child_slurp(FILE *f, char *text, size_t size) {
     rewind(f);
     size_t n = fread(text, 1, size - 1, f);
@@ -48,6 +54,7 @@ static inline void child_run(int (*fn)(void *arg), void *arg, child_t *c) {
     c->code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     child_slurp(out, c->out, sizeof c->out);
     child_slurp(err, c->err, sizeof c->err);
+    child_drop_qemu(c->err);
 }
 
 /* A fresh folder; child_rmdir removes it with all that is in it. */

@@ -174,7 +174,7 @@ static inline gato_model_t *make_tasks(const kind_t *k, const unsigned *has, siz
                                        size_t window, int layers) {
     gato_config_t c;
     reason_t why;
-    char context[64], depth[64], width[64], name[16];
+    char context[64], depth[64], width[64], name[32];
     size_t tokens = tokens_of(k, has[0]);
     snprintf(context, sizeof context, "model.context=%zu", window * tokens + tokens - 1);
     snprintf(depth, sizeof depth, "model.layers=%d", layers);
@@ -228,7 +228,7 @@ static inline player_t *open_lanes(const player_opts_t *o, const unsigned *has, 
                                    size_t lanes) {
     int rc;
     reason_t why;
-    char name[16];
+    char name[32];
     player_t *p = player_open(in_folder("run"), o, &rc, &why);
     if (!p || player_lanes(p, lanes, &why)) BUG("%s", why.text);
     for (size_t i = 0; i < n; i++) {

@@ -5,7 +5,7 @@
 # Each of them ends with a line "N passed, N failed" (", N skipped" may follow). One that crashes, hangs, leaves with a
 # bad status or prints no such line counts as one more failure. The output of those that fail is shown. The scripts find
 # the programs first in PATH, and in $BIN. TEST_JOBS=N runs N at a time (one per processor, two at most: scripts that kill
-# programs at chosen moments want some of the machine for themselves); TEST_TIMEOUT=S stops each after S seconds (600).
+# programs at chosen moments want some of the machine for themselves); TEST_TIMEOUT=S stops each after S seconds (600). TEST_RUN=COMMAND runs unit tests by it.
 # Examples of use, BUILD/tests/examples/example_*, count as unit tests.
 set -u
 
@@ -17,7 +17,7 @@ run_one() {
     begun=$(date +%s)
     case $2 in
     *.sh) $limit sh "$2" >"$out.out" 2>"$out.err" </dev/null ;;
-    *) $limit "$2" >"$out.out" 2>"$out.err" </dev/null ;;
+    *) $limit ${TEST_RUN:-} "$2" >"$out.out" 2>"$out.err" </dev/null ;;
     esac
     rc=$?
     sum=$(awk '{ last = $0 }

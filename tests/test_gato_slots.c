@@ -6,8 +6,9 @@
 
 #include "gato/model/graph.h"
 #include "gato/model/head_tokens.h"
+#include "gato/run/metrics.h"
 
-extern const head_t head_action_mse, head_text;
+extern const head_t head_action_mse, head_image, head_text;
 
 static const double TOLERANCE = 3e-5;
 
@@ -119,7 +120,12 @@ static void check_case(const char *name, size_t gradients) {
     CHECK(case_same_ids(&c, "target_mask", &b.mask), "%s: mask", name);
     gato_graphs_t *g =
         gato_graphs_new(m, (graph_opts_t){.train = true, .all_logits = true, .exact = true});
-    double loss = case_step(g, &b), want = case_scalar(&c, "loss");
+    gato_metrics_t f;
+    gato_metrics_init(&f, m);
+    gato_step(g, &b, 0, 0, 0, false, &f);
+    double loss = f.loss, want = case_scalar(&c, "loss"), eval = metrics_loss(m, &f, METRICS_ALL);
+    CHECK(fabs(eval - want) < TOLERANCE, "%s: from sums %.7g against %.7g", name, eval, want);
+    gato_metrics_release(&f);
     const gato_graph_t *at = gato_graphs_last(g);
     size_t n = b.at.n * 12;
     double d = case_worst(&c, "embeddings", plan_data(at->plan, at->embeddings), n);
@@ -145,6 +151,31 @@ TEST(far_images_match_the_reference) {
 TEST(several_horizons_match_the_reference) {
     check_case("future_1_5", 8);
     check_case("future_merged_1_5", 21);
+}
+/* Horizon 1 with 3 + 1 targets of mean 2, horizon 5 with one of 4: (2 + 4) / 2, not 12 / 5. */
+TEST(horizons_weigh_alike_in_metrics) {
+    gato_case_t c;
+    slots_load(&c, "future_1_5");
+    c.config.loss.image = 0.5;
+    gato_model_t *m = case_model(&c);
+    gato_metrics_t f, more;
+    gato_metrics_init(&f, m);
+    gato_metrics_init(&more, m);
+    CHECK(isnan(metrics_loss(m, &f, 0)));
+    size_t image = head_number(&head_image), first = 0;
+    while (m->group[first].head != &head_image) first++;
+    f.sums[image] = f.part[first] = (head_sums_t){.ce = 5, .n = 3};
+    CHECK_NEAR(metrics_loss(m, &f, 0), 0.5 * 5 / 3, 1e-12); /* the other has no target */
+    more.part[first] = (head_sums_t){.ce = 3, .n = 1};
+    more.part[first + 1] = (head_sums_t){.ce = 4, .n = 1};
+    more.sums[image] = (head_sums_t){.ce = 7, .n = 2};
+    gato_metrics_add(&f, &more);
+    CHECK_NEAR(metrics_loss(m, &f, 0), 0.5 * 3, 1e-12);
+    CHECK_NEAR(metrics_loss(m, &f, METRICS_ALL), 0.5 * 3, 1e-12);
+    gato_metrics_release(&f);
+    gato_metrics_release(&more);
+    gato_model_free(m);
+    case_close(&c);
 }
 TEST(code_tables_match_the_reference) {
     check_case("table", 4);

@@ -107,10 +107,11 @@ TEST(every_id_is_the_whole_networks_choice) {
                                           .given = writers[kind].image ? given[i] : given[2],
                                           .draw = rng_make(i, "draw")};
             }
-            REQUIRE(!player_write(p, (uint32_t)task, &hows[h], IDS, text, 3, &why), "%s", why.text);
+            player_write(p, (uint32_t)task, &hows[h], IDS, text, 3);
+            for (size_t i = 0; i < 3; i++) REQUIRE(!text[i].rc, "%s", text[i].why.text);
             alone = text[1];
-            REQUIRE(!player_write(p, (uint32_t)task, &hows[h], IDS, &alone, 1, &why), "%s",
-                    why.text);
+            player_write(p, (uint32_t)task, &hows[h], IDS, &alone, 1);
+            REQUIRE(!alone.rc, "%s", alone.why.text);
             CHECK(alone.written.n == text[1].written.n && alone.ended == text[1].ended &&
                   !memcmp(alone.written.id, text[1].written.id, 4 * alone.written.n));
             for (size_t i = 0; i < 3; i++) {
@@ -139,7 +140,8 @@ TEST(a_text_fits_the_context) {
     REQUIRE(p && !player_lanes(p, 1, &why), "%s", why.text);
     player_text_t text = {.given = "abc"};
     sampler_t likeliest = {0, 0, 1};
-    REQUIRE(!player_write(p, 0, &likeliest, 1000, &text, 1, &why), "%s", why.text);
+    player_write(p, 0, &likeliest, 1000, &text, 1);
+    REQUIRE(!text.rc, "%s", text.why.text);
     CHECK(!text.ended && text.written.n == 64 - 3 - 2, "%zu ids", text.written.n);
     text_ids_release(&text.written);
 
@@ -147,14 +149,72 @@ TEST(a_text_fits_the_context) {
     memset(longer, 'x', sizeof longer);
     longer[63] = 0;
     text.given = longer;
-    CHECK(player_write(p, 0, &likeliest, 9, &text, 1, &why) == RC_USAGE &&
-          strstr(why.text, "63 tokens"));
+    player_write(p, 0, &likeliest, 9, &text, 1);
+    CHECK(text.rc == RC_USAGE && strstr(text.why.text, "63 tokens"));
     text.given = "";
-    CHECK(player_write(p, 0, &likeliest, 9, &text, 1, &why) == RC_USAGE);
+    player_write(p, 0, &likeliest, 9, &text, 1);
+    CHECK(text.rc == RC_USAGE);
     uint8_t rgb[SIDE * SIDE * 3] = {0};
     text = (player_text_t){.given = "a", .rgb = rgb, .image_w = SIDE, .image_h = SIDE};
-    CHECK(player_write(p, 0, &likeliest, 9, &text, 1, &why) == RC_MISFIT);
+    player_write(p, 0, &likeliest, 9, &text, 1);
+    CHECK(text.rc == RC_MISFIT);
     CHECK(player_writes(p, "other", &why) < 0 && strstr(why.text, "'words'"));
+    player_close(p);
+    gato_model_free(m);
+}
+
+/* What is cut amid a character ends before it; what chose its end stays as it is. */
+TEST(a_cut_text_ends_with_a_character) {
+    static const struct {
+        const char *bytes, *cut;
+    } cases[] = {{"ab", "ab"},
+                 {"a\xc3", "a"},
+                 {"a\xc3\xa9", "a\xc3\xa9"},
+                 {"\xe2\x82", ""},
+                 {"\xe2\x82\xac", "\xe2\x82\xac"},
+                 {"x\xf0\x9f\x98", "x"},
+                 {"x\xf0\x9f\x98\x80", "x\xf0\x9f\x98\x80"},
+                 {"\x80\x80", "\x80\x80"},
+                 {"", ""}};
+    int rc;
+    reason_t why;
+    gato_model_t *m = make_writer(&writers[2]);
+    player_t *p = player_open(in_folder("run"), &(player_opts_t){.decode = -1}, &rc, &why);
+    REQUIRE(p != NULL, "%s", why.text);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int ended = 0; ended < 2; ended++) {
+            player_text_t text = {.ended = ended};
+            for (const char *b = cases[i].bytes; *b; b++) text_ids_add(&text.written, (uint8_t)*b);
+            size_t size;
+            char *written = player_text(p, &text, &size);
+            const char *want = ended ? cases[i].bytes : cases[i].cut;
+            CHECK(size == strlen(want) && !strcmp(written, want), "case %zu, %zu bytes", i, size);
+            free(written);
+            text_ids_release(&text.written);
+        }
+    player_close(p);
+    gato_model_free(m);
+}
+
+/* In company of texts that do not fit: theirs is the reason, the others are written. */
+TEST(an_image_that_does_not_fit_is_alone) {
+    int rc;
+    reason_t why;
+    uint8_t rgb[4 * SIDE * SIDE * 3] = {0};
+    gato_model_t *m = make_writer(&writers[0]);
+    player_t *p = player_open(in_folder("run"), &(player_opts_t){.decode = -1}, &rc, &why);
+    REQUIRE(p && !player_lanes(p, 3, &why), "%s", why.text);
+    player_text_t text[3];
+    for (size_t i = 0; i < 3; i++)
+        text[i] = (player_text_t){
+            .rgb = rgb, .image_w = i ? SIDE : 2 * SIDE, .image_h = SIDE, .given = ""};
+    sampler_t likeliest = {0, 0, 1};
+    player_write(p, 0, &likeliest, IDS, text, 3);
+    CHECK(text[0].rc == RC_MISFIT && strstr(text[0].why.text, "16 pixels"), "%s", text[0].why.text);
+    CHECK(!text[0].written.n && !text[1].rc && !text[2].rc);
+    check_written(m, &writers[0], &likeliest, &text[1]);
+    check_written(m, &writers[0], &likeliest, &text[2]);
+    for (size_t i = 0; i < 3; i++) text_ids_release(&text[i].written);
     player_close(p);
     gato_model_free(m);
 }

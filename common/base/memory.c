@@ -61,12 +61,20 @@ static uint64_t system_available(const char *root) {
     return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 2 : 0;
 }
 
+/* What ulimit -v leaves beside what is mapped already; 0: there is no limit. */
+static uint64_t space_left(const char *root) {
+    struct rlimit space;
+    uint64_t pages = 0;
+    if (getrlimit(RLIMIT_AS, &space) || space.rlim_cur == RLIM_INFINITY) return 0;
+    char *proc = xasprintf("%s/proc/self", root);
+    number_of(proc, "statm", "", &pages);
+    free(proc);
+    return below(space.rlim_cur, pages * (uint64_t)sysconf(_SC_PAGESIZE), 0);
+}
+
 uint64_t memory_available(const char *root) {
     uint64_t least = system_available(root), group = cgroup_least(root, "memory", left_v1, left_v2);
-    struct rlimit space;
+    uint64_t space = space_left(root);
     if (group && group < least) least = group;
-    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY &&
-        space.rlim_cur < least)
-        least = space.rlim_cur;
-    return least;
+    return space && space < least ? space : least;
 }

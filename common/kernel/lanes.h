@@ -10,6 +10,8 @@
 
 #if defined __AVX__
 #include <immintrin.h>
+#elif defined __aarch64__
+#include <arm_neon.h>
 #endif
 
 #if defined __AVX512F__
@@ -34,6 +36,8 @@ static inline __attribute__((always_inline)) lanes_t lanes_madd(lanes_t a, lanes
     return _mm512_fmadd_ps(a, b, acc);
 #elif defined __FMA__
     return _mm256_fmadd_ps(a, b, acc);
+#elif defined __aarch64__
+    return vfmaq_f32(acc, a, b);
 #else
     return acc + a * b;
 #endif

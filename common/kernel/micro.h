@@ -25,11 +25,11 @@
 #include <stddef.h>
 #include <string.h>
 
-/* The tile: MR x VECTORS registers of sums, 16 of the 32 that AVX-512 has and 12 of 16
- * elsewhere. */
+/* The tile: MR x VECTORS registers of sums, 16 of the 32 that AVX-512 has, 24 of the 32 that NEON
+ * has, and 12 of 16 elsewhere. */
 #if defined __AVX512F__
 enum { MR = 8, WIDE = 32 };
-#elif defined __AVX__
+#elif defined __AVX__ || defined __aarch64__
 enum { MR = 6, WIDE = 16 };
 #else
 enum { MR = 3, WIDE = 16 };
@@ -63,7 +63,7 @@ MICRO void micro_clear(int mr, int nv, lanes_t acc[MR][VECTORS]) {
 /* Writes mr rows of nv vectors of sums as `o` says. */
 MICRO void micro_store(int mr, int nv, lanes_t acc[MR][VECTORS], const micro_out_t *o) {
     bool add = !o->first || o->add, bias = o->first && o->bias,
-         whole = o->n == (size_t)(nv * LANES);
+         whole = o->n >= (size_t)(nv * LANES);
     for (int i = 0; i < mr; i++) {
         float *c = o->row[i];
         if (bias) {

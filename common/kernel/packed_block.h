@@ -16,13 +16,15 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-/* The tallest tile is TALL rows x WIDE panels; its sums stay in registers. */
+/* The tallest tile is TALL rows x WIDE panels; its sums stay in registers. NEON has 32 of them. */
+#if defined __aarch64__
+enum { TALL = 6 };
+#else
+enum { TALL = LANES == 16 ? 8 : LANES == 8 ? 6 : 3 };
+#endif
 enum {
     /* Panels of a task. */
     GROUP = 4,
-    TALL = LANES == 16  ? 8
-           : LANES == 8 ? 6
-                        : 3,
     WIDE = LANES == 16 ? 2 : 1,
     PARTS = NR / LANES,  /* vectors of a panel's row */
     SUMS = GROUP * PARTS /* vectors of a row of the widest tile */

@@ -283,14 +283,16 @@ gato_graph_t *gato_graph_fill(gato_graphs_t *graphs, const batch_t *b) {
 /* ---- losses ---- */
 
 void gato_metrics_init(gato_metrics_t *f, const gato_model_t *m) {
-    *f = (gato_metrics_t){.tasks = m->tasks.n};
+    *f = (gato_metrics_t){.model = m, .tasks = m->tasks.n};
     f->sums = xcalloc(f->tasks * HEADS + 1, sizeof *f->sums);
+    f->part = xcalloc(f->tasks * m->n_groups + 1, sizeof *f->part);
     f->positions = xcalloc(f->tasks + 1, sizeof *f->positions);
     f->sequences = xcalloc(f->tasks + 1, sizeof *f->sequences);
 }
 
 void gato_metrics_release(gato_metrics_t *f) {
     free(f->sums);
+    free(f->part);
     free(f->positions);
     free(f->sequences);
     *f = (gato_metrics_t){0};
@@ -309,6 +311,8 @@ static void sums_add(head_sums_t *to, const head_sums_t *more) {
 void gato_metrics_add(gato_metrics_t *sum, const gato_metrics_t *more) {
     if (sum->tasks != more->tasks) BUG("%zu tasks and %zu", sum->tasks, more->tasks);
     for (size_t i = 0; i < sum->tasks * HEADS; i++) sums_add(&sum->sums[i], &more->sums[i]);
+    for (size_t i = 0; i < sum->tasks * sum->model->n_groups; i++)
+        sums_add(&sum->part[i], &more->part[i]);
     for (size_t i = 0; i < sum->tasks; i++) {
         sum->positions[i] += more->positions[i];
         sum->sequences[i] += more->sequences[i];
@@ -326,7 +330,10 @@ static void measure(const gato_graphs_t *graphs, gato_graph_t *g, const batch_t 
         group->head->measure(m, group, &b->target[i], g->plan, &g->head[i], graphs->opts.train,
                              sums);
         size_t h = head_number(group->head);
-        for (size_t t = 0; t < m->tasks.n; t++) sums_add(&f->sums[t * HEADS + h], &sums[t]);
+        for (size_t t = 0; t < m->tasks.n; t++) {
+            sums_add(&f->sums[t * HEADS + h], &sums[t]);
+            sums_add(&f->part[t * m->n_groups + i], &sums[t]);
+        }
     }
     free(sums);
     for (size_t s = 0; s < batch_sequences(b); s++) {

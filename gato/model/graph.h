@@ -78,6 +78,8 @@ typedef struct {
     double loss;       /* what is minimized, of one batch */
     size_t terms;      /* of that loss: 0 = there is nothing to learn in the batch */
     head_sums_t *sums; /* [tasks][HEADS], owned */
+    head_sums_t *part; /* the same by group: [tasks][groups], owned */
+    const gato_model_t *model;
     size_t tasks;
     size_t *positions, *sequences; /* [tasks] */
 } gato_metrics_t;

@@ -180,19 +180,21 @@ typedef struct {
     text_ids_t written; /* out: ids of texts, without the end; text_ids_release */
     bool ended;         /* out: by an end that was chosen; false: by `most` or the context */
     bool space_leads;   /* out: an answer begins with the space behind the question */
+    /* out: 0, or why nothing was written: RC_MISFIT for an image that does not fit, in size
+     * or in the context; RC_USAGE when nothing is seen and given, or more than the context holds */
+    int rc;
+    reason_t why;
 } player_text_t;
 
 /* The number of the task of that name whose texts the policy writes; -1 with a reason that names
  * those there are. */
 int player_writes(const player_t *p, const char *name, reason_t *why);
 /* Writes n texts of one task, at most as many as there are lanes, which forget what they did. A
- * text does not depend on the others, nor on how many they are. most: ids of each. 0; or an exit
- * code with a reason: RC_MISFIT for an image that does not fit, RC_USAGE when nothing is seen and
- * given, or more than the context holds. */
-int player_write(player_t *p, uint32_t task, const sampler_t *how, size_t most, player_text_t *text,
-                 size_t n, reason_t *why);
-/* What was written, without the space behind a question; malloc'ed, of *size bytes and a NUL. It
- * may end amid a character. */
+ * text does not depend on the others, nor on how many they are. most: ids of each. */
+void player_write(player_t *p, uint32_t task, const sampler_t *how, size_t most,
+                  player_text_t *text, size_t n);
+/* What was written, without the space behind a question; malloc'ed, of *size bytes and a NUL. A
+ * text that was cut amid a character of UTF-8 ends before it. */
 char *player_text(const player_t *p, const player_text_t *text, size_t *size);
 
 #endif

@@ -63,10 +63,16 @@ void player_choose_close(player_t *p) {
 
 /* ---- tokens ---- */
 
+static uint32_t highest(const float *v, uint32_t n) {
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < n; i++)
+        if (v[i] > v[best]) best = i;
+    return best;
+}
+
 /* Draws from the softmax over n logits at a temperature, in double; u in [0,1). */
 static uint32_t draw_from(const float *logits, uint32_t n, double temperature, double u) {
-    double top = -INFINITY, sum = 0;
-    for (uint32_t i = 0; i < n; i++) top = fmax(top, (double)logits[i]);
+    double top = (double)logits[highest(logits, n)], sum = 0;
     for (uint32_t i = 0; i < n; i++) sum += exp(((double)logits[i] - top) / temperature);
     double at = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -76,17 +82,9 @@ static uint32_t draw_from(const float *logits, uint32_t n, double temperature, d
     return n - 1;
 }
 
-static uint32_t highest(const float *v, uint32_t n) {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < n; i++)
-        if (v[i] > v[best]) best = i;
-    return best;
-}
-
 static double expectation(const tokens_t *t, const float *logits) {
     uint32_t bins = t->bins;
-    double top = -INFINITY, sum = 0, mean = 0;
-    for (uint32_t i = 0; i < bins; i++) top = fmax(top, (double)logits[i]);
+    double top = (double)logits[highest(logits, bins)], sum = 0, mean = 0;
     for (uint32_t i = 0; i < bins; i++) {
         double e = exp((double)logits[i] - top);
         sum += e;

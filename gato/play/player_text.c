@@ -21,7 +21,7 @@ int player_writes(const player_t *p, const char *name, reason_t *why) {
     return reason_set(why, "the policy writes no text of a task '%s'; of %s", name, known);
 }
 
-/* What is seen and given of a text becomes the lane's timestep. 0, or as player_write. */
+/* What is seen and given of a text becomes the lane's timestep. 0, or text->rc. */
 static int begin(player_t *p, player_text_t *text, uint32_t task, lane_t *lane, reason_t *why) {
     const task_t *t = &p->m->tasks.v[task];
     int image = task_first(t, SIDE_OBSERVED, SLOT_IMAGE),
@@ -59,6 +59,7 @@ static int begin(player_t *p, player_text_t *text, uint32_t task, lane_t *lane, 
     if (tokens + 2 > context) /* an end and the separator need places */
         reason_set(why, "%zu tokens are seen and given, and the context holds %zu", tokens,
                    context);
+    if (text->rgb && tokens - s->data.slot[words].text_given + 2 > context) return RC_MISFIT;
     return tokens && tokens + 2 <= context ? 0 : RC_USAGE;
 }
 
@@ -85,33 +86,45 @@ static size_t choose_words(player_t *p, const sampler_t *how, size_t most, lane_
     return kept;
 }
 
-int player_write(player_t *p, uint32_t task, const sampler_t *how, size_t most, player_text_t *text,
-                 size_t n, reason_t *why) {
+void player_write(player_t *p, uint32_t task, const sampler_t *how, size_t most,
+                  player_text_t *text, size_t n) {
     if (n > p->n_lanes || !n) BUG("%zu texts in %zu lanes", n, p->n_lanes);
     lane_t **lane = xcalloc(n, sizeof *lane);
     player_text_t **open = xcalloc(n, sizeof *open);
     uint32_t *id = xcalloc(n, sizeof *id);
-    size_t left = n;
-    int rc = 0;
-    for (size_t i = 0; i < n && !rc; i++) {
-        lane[i] = &p->lane[i];
-        open[i] = &text[i];
+    size_t left = 0;
+    for (size_t i = 0; i < n; i++) {
+        lane[left] = &p->lane[i];
+        open[left] = &text[i];
         text[i].written = (text_ids_t){0};
-        seen_release(&lane[i]->now);
-        rc = begin(p, &text[i], task, lane[i], why);
+        text[i].ended = false;
+        seen_release(&p->lane[i].now);
+        text[i].rc = begin(p, &text[i], task, &p->lane[i], &text[i].why);
+        left += text[i].rc == 0;
     }
-    if (!rc) player_run_beginnings(p, lane, n);
-    while (!rc && (left = choose_words(p, how, most, lane, open, left, id)))
+    if (left) player_run_beginnings(p, lane, left);
+    while (left && (left = choose_words(p, how, most, lane, open, left, id)))
         player_run_words(p, lane, id, left);
     for (size_t i = 0; i < n; i++) seen_release(&p->lane[i].now);
     free(lane);
     free(open);
     free(id);
-    return rc;
+}
+
+/* Bytes of text up to its last whole character: what ends amid one of UTF-8 ends before it. */
+static size_t whole_characters(const char *text, size_t size) {
+    size_t tail = 0; /* bytes behind the last one that begins a character */
+    while (tail < 3 && tail < size && ((uint8_t)text[size - 1 - tail] & 0xc0) == 0x80) tail++;
+    if (tail == size) return size;
+    uint8_t first = (uint8_t)text[size - 1 - tail];
+    size_t wants = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
+    return tail < wants ? size - 1 - tail : size;
 }
 
 char *player_text(const player_t *p, const player_text_t *text, size_t *size) {
     char *written = text_tokenizer_decode(p->words, text->written.id, text->written.n, size);
     if (text->space_leads && *written == ' ') memmove(written, written + 1, (*size)--);
+    if (!text->ended) *size = whole_characters(written, *size);
+    written[*size] = 0;
     return written;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 typedef struct {
     player_t *player;
@@ -94,8 +95,15 @@ static const char *about(const void *self, char buf[512]) {
     return buf;
 }
 
+/* The numbers, and the settings of the RUN that decide how they play. */
 static void weights(const void *self, char out[RUN_FINGERPRINT]) {
-    run_fingerprint(player_model(((const model_t *)self)->player), out);
+    const gato_model_t *m = player_model(((const model_t *)self)->player);
+    const gato_config_t *c = &m->config;
+    char all[200];
+    run_fingerprint(m, out);
+    int n = snprintf(all, sizeof all, "%s window=%lld decode=%d temperature=%.17g", out,
+                     (long long)c->train.window, c->act.decode, c->act.temperature);
+    snprintf(out, RUN_FINGERPRINT, "%016llx", (unsigned long long)XXH64(all, (size_t)n, 0));
 }
 
 static int show_goal(model_t *m, const policy_view_t *view, reason_t *why) {

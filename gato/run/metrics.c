@@ -55,6 +55,24 @@ static void add_sums(head_sums_t *to, const head_sums_t *s) {
     to->n_values += s->n_values;
 }
 
+/* Horizons weigh alike, however many targets each has: the sum of a part is its mean, and it counts
+ * once. A part without targets is left out. */
+static void weigh_parts_alike(const gato_metrics_t *f, uint32_t task, measured_t *m) {
+    const gato_model_t *model = f->model;
+    for (size_t i = 0; i < model->n_groups; i++) {
+        const head_t *head = model->group[i].head;
+        if (head->own || !head->parts) continue;
+        head_sums_t part = {0}, *to = &m->all[measure_of(head->of)];
+        for (size_t t = 0; t < f->tasks; t++)
+            if (task == METRICS_ALL || task == t)
+                add_sums(&part, &f->part[t * model->n_groups + i]);
+        if (!model->group[i].part) to->ce = 0, to->n = 0;
+        if (!part.n) continue;
+        to->ce += part.ce / (double)part.n;
+        to->n++;
+    }
+}
+
 /* Sums over the heads that measure the same, of one task or all. */
 static void gather(const gato_metrics_t *f, uint32_t task, measured_t *m) {
     *m = (measured_t){.action = &m->all[measure_of("action")],
@@ -63,6 +81,7 @@ static void gather(const gato_metrics_t *f, uint32_t task, measured_t *m) {
     for (size_t t = 0; t < f->tasks; t++)
         for (size_t h = 0; h < HEADS && (task == METRICS_ALL || task == t); h++)
             add_sums(&m->all[measure_of(heads[h]->of)], &f->sums[t * HEADS + h]);
+    weigh_parts_alike(f, task, m);
 }
 
 /* Does head h stand for a measure with a mean of its own? */

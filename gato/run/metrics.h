@@ -17,7 +17,8 @@ void metrics_over(gato_graphs_t *g, const dataset_t *d, size_t source, uint32_t 
 size_t metrics_sequences(const gato_metrics_t *f, uint32_t task);
 size_t metrics_positions(const gato_metrics_t *f, uint32_t task);
 /* The loss that training minimizes, of one task or all, computed from sums over many batches: per
- * token, whatever loss.per_sequence says. NAN when nothing was measured. */
+ * token, whatever loss.per_sequence says; over images the mean over the horizons that have targets.
+ * NAN when nothing was measured. */
 double metrics_loss(const gato_model_t *m, const gato_metrics_t *f, uint32_t task);
 /* The mean absolute error of actions, [-1,1] being their range; NAN likewise. */
 double metrics_action_error(const gato_metrics_t *f, uint32_t task);

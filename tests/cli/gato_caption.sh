@@ -54,6 +54,8 @@ says "a limit" "a red ball|the green door|" caption --model bytes --in set --lim
 says "cut" "a r|" caption --model bytes --in set --limit 1 --most 3
 grep -q '"ids":3,"ended":false' out
 verdict $? "what is cut is told"
+gato caption --model bytes --image "$(ls set/*.png | sed -n 3p)" --most 6 >out 2>err && grep -q '"text":"zwei ","ids":6,' out
+verdict $? "cut before a character that is not whole"
 gato caption --model bytes --in set --temperature 3 --samples 5 --seed 1 >draws 2>err && [ "$(wc -l <draws)" -eq 40 ] &&
     [ "$(sort -u draws | wc -l)" -gt 20 ]
 verdict $? "draws differ"
@@ -74,8 +76,23 @@ refuses 2 "do nothing at --temperature 0" caption --model bytes --in set --top-k
 refuses 2 "top-p must be" caption --model bytes --in set --temperature 1 --top-p 0
 refuses 2 "samples must be 1 to 16" caption --model bytes --in set --temperature 1 --samples 17
 refuses 2 "question" answer --model bytes --in set
+refuses 2 "is about images" answer --model bytes --question "what is it?"
+refuses 4 "has no images" answer --model bytes --in set --task text --question "the robot"
 refuses 2 "nothing to write about" answer --model bytes --task text --question ""
 refuses 2 "the context holds 128" answer --model bytes --task text --question "$(printf 'x%.0s' $(seq 200))"
 refuses 4 "of 'text', 'caption', 'vqa'" caption --model bytes --in set --task arm
 refuses 2 "no policy folder" caption --model nowhere --in set
+# A policy that reads pixels takes images of one size.
+mkdir sizes
+cp "$(ls set/food_*.png | tail -n 1)" sizes/fits.png
+cp "$top/tests/reference/image3_32x48.png" sizes/a.png
+works "pixels" text --in all.jsonl --images set --keep-pixels --out pixels.lmdb
+gato train --data pixels.lmdb --out pixels --steps 2 --set model.image_in=patches model.patch=16 model.patch_pos=gato model.width=64 model.layers=1 \
+    model.heads=4 model.context=128 model.bins=16 data.holdout=0 >out 2>err
+verdict $? "a policy of pixels"
+gato caption --model pixels --in sizes --most 4 >out 2>err
+rc=$?
+[ $rc -eq 0 ] && [ "$(wc -l <out)" -eq 1 ] && grep -q fits.png out && grep -q 'a.png.*pixels' err
+verdict $? "an image of another size is named and passed over: status $rc"
+refuses 3 "a.png" caption --model pixels --image sizes/a.png
 finish

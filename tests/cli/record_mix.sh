@@ -184,6 +184,12 @@ gato train --data x.lmdb --vqvae vq --config policy.json --out policy --threads 
 [ $? -eq 4 ] && grep -q 'weights is "[0-9a-f]*", not "[0-9a-f]*"' err && [ -f half_arm/done ]
 verdict $? "nor does a policy that was trained anew in the same place"
 rm -r policy && mv kept policy
+cp policy/config.json config.kept
+sed 's/"temperature": *[0-9.]*/"temperature":0.125/' config.kept >policy/config.json
+gato record --episodes 14 --seed 5 --out half_arm --policy mix --model policy --beta 0.5 >out 2>err
+[ $? -eq 4 ] && ! cmp -s config.kept policy/config.json && grep -q 'weights is "[0-9a-f]*", not "[0-9a-f]*"' err
+verdict $? "nor the same weights that play otherwise"
+mv config.kept policy/config.json
 
 does "its shard" tokenize episodes --in half_arm --model vq --out half.lmdb --threads 1
 tokenize dump half.lmdb >half.dump 2>err

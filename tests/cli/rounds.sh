@@ -4,6 +4,39 @@
 . "$(dirname "$0")/../vqvae_common.sh"
 . "$top/pipelines/json.sh"
 
+# Rounds that could not be played are refused.
+refuses() { # NAME PATTERN BIN ROUNDS
+    (cd "$top" && unset MAKEFLAGS MAKELEVEL && make -n -f pipelines/arm.mk NAME=demo BIN="$3" D="$dir/none" ROUNDS="$4") >out 2>err
+    [ $? -ne 0 ] && grep -q -e "$2" err
+    verdict $? "$1"
+}
+mkdir bare
+printf '#!/bin/sh\necho "mujoco: no"\n' >bare/gato
+chmod +x bare/gato
+refuses "ROUNDS=x" "ROUNDS='x': a number" "$dir/bare" x
+refuses "rounds without MuJoCo" "ROUNDS=2: rounds need" "$dir/bare" 2
+
+# An interrupted training goes on, and begins anew once its inputs are newer.
+cat >bare/gato <<'X'
+#!/bin/sh
+[ "$1" = --version ] && exec echo "mujoco: no"
+exit 9
+X
+stage() { # the policy's rule, its inputs taken as they are
+    (cd "$top" && unset MAKEFLAGS MAKELEVEL && make -s -f pipelines/arm.mk NAME=demo BIN="$dir/bare" D="$dir/begun" \
+        -o "$dir/begun/vqvae/done" -o "$dir/begun/tokens.lmdb/done" "$dir/begun/policy/done") >out 2>err
+}
+mkdir -p begun/policy begun/vqvae begun/tokens.lmdb
+touch begun/vqvae/done begun/tokens.lmdb/done
+touch -d '+1 hour' begun/policy/training.json
+stage
+[ -f begun/policy/training.json ]
+verdict $? "an interrupted training goes on"
+touch -d '+2 hours' begun/tokens.lmdb/done
+stage
+[ ! -e begun/policy ] && [ -f begun/policy.interrupted/training.json ] && grep -q "tokens.lmdb/done' is newer" err
+verdict $? "inputs made anew: it begins anew"
+
 if ! gato --version | grep -q '^mujoco: yes' || ! gato --version | grep -q '^hdf5: yes'; then
     skip "everything" "built without MuJoCo or HDF5"
     finish

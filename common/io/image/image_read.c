@@ -115,10 +115,16 @@ image_status_t image_read(image_t *out, const char *path, const image_opts_t *o,
 
 const char *image_pixels_version(char buf[100]) {
     int webp = 0;
+    /* The library has no call that tells its version: the one that the headers were of. */
+#ifdef LIBJPEG_TURBO_VERSION_NUMBER
+    int jpeg = LIBJPEG_TURBO_VERSION_NUMBER;
+#else
+    int jpeg = JPEG_LIB_VERSION;
+#endif
 #ifdef WITH_WEBP
     webp = WebPGetDecoderVersion();
 #endif
-    snprintf(buf, 100, "%d, libjpeg-turbo %d, libpng %s, libwebp %d", IMAGE_PIXELS_VERSION,
-             LIBJPEG_TURBO_VERSION_NUMBER, png_get_libpng_ver(NULL), webp);
+    snprintf(buf, 100, "%d, libjpeg-turbo %d, libpng %s, libwebp %d", IMAGE_PIXELS_VERSION, jpeg,
+             png_get_libpng_ver(NULL), webp);
     return buf;
 }

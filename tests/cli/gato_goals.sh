@@ -84,6 +84,9 @@ verdict $? "--goal env over the cache and with the whole context: $(cat rebuild.
 verdict $? "--goal FILE: $(cat err)"
 refused 4 "no slot of goals" gato act --env grid --model plain --episodes 1 --goal env
 refused 2 "no file 'nowhere.png'" gato act --env grid --model end --episodes 1 --goal nowhere.png
+child="exec ${PYTHON:-python3} -S '$top/tests/env_child.py'"
+refused 2 "knows no goal to show" gato act --env-cmd "$child" --model end --episodes 1 --goal env
+refused 2 "horizon must be 1 to" gato act --env grid --model end --episodes 1 --goal env --plan 4 --horizon 0
 echo nothing >bad.png
 refused 3 "bad.png" gato act --env grid --model end --episodes 1 --goal bad.png
 refused 0 "goal does nothing with --policy random" gato act --env grid --policy random --episodes 1 --goal env

@@ -23,7 +23,7 @@ typedef struct {
     const char *prompt; /* "X.lmdb" or "X.lmdb:ID" (prompt.h); NULL = none */
     const char *goal;   /* an image file, or GOAL_FROM_ENV; NULL = none */
     planner_opts_t plan;
-    double beta;        /* mix: probability of the expert's action in each step */
+    double beta; /* mix: probability of the expert's action in each step */
 } policy_opts_t;
 
 /* What a policy may see before it acts. */

@@ -66,10 +66,19 @@ without=$(json_last out tokens)
 verdict $? "eval reads $with tokens with goals, $without without"
 does "trace" gato trace --model end --data grid.lmdb --id 1 --out goal.st
 does "go on" gato train --init end --data grid.lmdb --set data.goal=end --set train.steps=1 --out more
+does "go on without a word of goals" gato train --init end --data grid.lmdb --set train.steps=1 --out kept
+[ "$(tokens kept)" -eq "$(tokens end)" ] && grep -q '"goal": *"end"' kept/config.json
+verdict $? "--init keeps data.goal"
 
 # --- at play: a goal changes what the policy does, and is the same for any number of workers
 act() { gato act --env grid --episodes 6 --decode sample --seed 2 "$@" 2>err | sed 's/"step_ms.*//'; }
 play() { act --model end "$@"; }
+learn played --set data.goal=end train.eval_env=grid train.eval_episodes=1 --threads 1
+[ $? -eq 0 ] && grep -q "'grid'.*shown a goal" err && ! grep -q "without the goals" err
+verdict $? "train.eval_env shows goals"
+gato act --env grid --model played --episodes 1 >out 2>err
+grep -q "'grid'.*without the goals of its training" err
+verdict $? "act says that it plays without"
 cp "$top/data/clipart/$(ls "$top/data/clipart" | grep png | head -n 1)" goal.png
 play --threads 1 >none.out
 play --goal env --threads 1 >env.out

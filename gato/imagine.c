@@ -310,8 +310,8 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* What nine tenths of the true objects are moved at most; one that is not there counts as infinitely
- * far: null then. */
+/* What nine tenths of the true objects are moved at most; one that is not there counts as
+ * infinitely far: null then. */
 static double error_p90(horizon_t *f) {
     size_t at = (f->with_object * 9 + 9) / 10;
     qsort(f->errors, f->found, sizeof *f->errors, by_value);

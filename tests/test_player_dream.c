@@ -405,7 +405,7 @@ TEST(plans_come_nearer) {
         "choice", {"loss.image=1", "loss.vector=1", "model.merge=2"}, HAS_IMAGE | HAS_CHOICE});
 }
 
-/* A policy without places takes images of any size; a goal of another size is none of the episode. */
+/* A policy without places takes images of any size: a goal of another is none of the episode. */
 TEST(a_goal_of_another_size_is_refused) {
     static story_t s;
     static uint8_t rgb[32 * 16 * 3];

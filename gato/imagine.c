@@ -75,7 +75,7 @@ static args_t parse(int argc, char **argv) {
          "below, from the last timestep shown on",
          false},
         {"--force", CLI_FLAG, &a.force, NULL, "write into a folder that is not empty", false},
-        {"--weights", CLI_STR, &a.weights, "BITS", "f32, bf16 or q8", false},
+        {"--weights", CLI_STR, &a.weights, "BITS", "f32, bf16, q8 or q4", false},
         {"--seed", CLI_U64, &a.seed, "S", "of the draws, and of the shuffled actions", false},
         {"--threads", CLI_INT, &a.threads, "N", "threads (0 = all processors)", false},
         {0},
@@ -310,8 +310,8 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* What nine tenths of the true objects are moved at most; one that is not there counts as infinitely
- * far: null then. */
+/* What nine tenths of the true objects are moved at most; one that is not there counts as
+ * infinitely far: null then. */
 static double error_p90(horizon_t *f) {
     size_t at = (f->with_object * 9 + 9) / 10;
     qsort(f->errors, f->found, sizeof *f->errors, by_value);

@@ -19,6 +19,10 @@ stage_args_t stage_presets(const char *policy) {
                           .temperature = NAN,
                           .beta = NAN,
                           .ensemble = NAN,
+                          .plan = INT64_MIN,
+                          .horizon = INT64_MIN,
+                          .iterations = INT64_MIN,
+                          .elite = INT64_MIN,
                           .execute = INT64_MIN,
                           .max_steps = INT64_MIN};
 }
@@ -91,6 +95,7 @@ static int decode_of(const char *name) {
 /* Options that nothing reads. */
 static void warn_idle(const stage_t *s) {
     const stage_args_t *a = s->args;
+    bool chooses = s->policy->needs_model && s->policy != &policy_plan; /* the model acts */
     const struct {
         const char *option;
         bool given, read;
@@ -98,19 +103,19 @@ static void warn_idle(const stage_t *s) {
         {"--model", a->model != NULL, s->policy->needs_model},
         {"--task", a->task != NULL, s->policy->needs_model},
         {"--allow-missing", a->allow_missing, s->policy->needs_model},
-        {"--prompt", a->prompt != NULL, s->policy->needs_model},
+        {"--prompt", a->prompt != NULL, chooses},
         {"--goal", a->goal != NULL, s->policy->needs_model},
-        {"--decode", a->decode != NULL, s->policy->needs_model},
-        {"--temperature", !isnan(a->temperature), s->policy->needs_model},
-        {"--execute", a->execute != INT64_MIN, s->policy->needs_model},
-        {"--ensemble", !isnan(a->ensemble), s->policy->needs_model},
+        {"--decode", a->decode != NULL, chooses},
+        {"--temperature", !isnan(a->temperature), chooses},
+        {"--execute", a->execute != INT64_MIN, chooses},
+        {"--ensemble", !isnan(a->ensemble), chooses},
         {"--blank-image", a->blank, s->policy->needs_model},
         {"--context", strcmp(a->context, "cache") != 0, s->policy->needs_model},
         {"--weights", strcmp(a->weights, "f32") != 0, s->policy->needs_model},
-        {"--plan", a->plan != 0, s->policy == &policy_plan},
-        {"--horizon", a->horizon != 0, s->policy == &policy_plan},
-        {"--iterations", a->iterations != 0, s->policy == &policy_plan},
-        {"--elite", a->elite != 0, s->policy == &policy_plan},
+        {"--plan", a->plan != INT64_MIN, s->policy == &policy_plan},
+        {"--horizon", a->horizon != INT64_MIN, s->policy == &policy_plan},
+        {"--iterations", a->iterations != INT64_MIN, s->policy == &policy_plan},
+        {"--elite", a->elite != INT64_MIN, s->policy == &policy_plan},
         {"--beta", !isnan(a->beta), s->policy == &policy_mix},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -120,8 +125,9 @@ static void warn_idle(const stage_t *s) {
 }
 
 static size_t plan_number(int64_t given, int64_t most, size_t preset, const char *option) {
-    if (given < 0 || given > most) die(RC_USAGE, "%s must be 1 to %lld", option, (long long)most);
-    return given ? (size_t)given : preset;
+    if (given == INT64_MIN) return preset;
+    if (given < 1 || given > most) die(RC_USAGE, "%s must be 1 to %lld", option, (long long)most);
+    return (size_t)given;
 }
 
 static planner_opts_t plan_of(const stage_args_t *a) {
@@ -136,7 +142,8 @@ static planner_opts_t plan_of(const stage_args_t *a) {
 static void check(stage_t *s) {
     const stage_args_t *a = s->args;
     reason_t why;
-    bool plans = a->plan && !strcmp(a->policy, "model"); /* --plan N alone selects it */
+    bool plans =
+        a->plan != INT64_MIN && !strcmp(a->policy, "model"); /* --plan N alone selects it */
     s->policy = policy_find(plans ? "plan" : a->policy, &why);
     if (!s->policy) die(RC_USAGE, "%s", why.text);
     if (a->env && a->command) die(RC_USAGE, "--env and --env-cmd: one of them is needed");
@@ -190,6 +197,12 @@ static void open_env(stage_t *s) {
     if (!s->env) die(rc, "%s", why.text);
 }
 
+static void check_goal(const stage_t *s) {
+    const char *goal = s->args->goal;
+    if (s->policy->needs_model && goal && !strcmp(goal, GOAL_FROM_ENV) && !env_knows_goals(s->env))
+        die(RC_USAGE, "--goal env: environment '%s' knows no goal to show", env_name(s->env));
+}
+
 static void open_player(stage_t *s) {
     if (s->player || !s->policy->open) return;
     int rc = RC_RUNTIME;
@@ -202,6 +215,7 @@ stage_t stage_open(const stage_args_t *a) {
     stage_t s = {.args = a};
     check(&s);
     open_env(&s);
+    check_goal(&s);
     s.task = task_copy(env_task(s.env));
     s.env_name = xstrdup(env_name(s.env));
     if (!s.task.max_steps && !s.max_steps)

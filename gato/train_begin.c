@@ -78,6 +78,8 @@ static void begin_init(train_begin_t *b, gato_config_t *c) {
     config_copy(gato_config_table, c, &b->config, CONFIG_ARCH);
     config_copy(gato_config_table, c, &b->config, CONFIG_HEAD); /* the heads are there: they stay */
     c->train.window = b->config.train.window; /* its tokens see as far as before */
+    c->data.goal = b->config.data.goal;       /* else its slot of goals would be a camera more */
+    c->data.goal_ahead = b->config.data.goal_ahead;
 }
 
 void train_begin(train_begin_t *b, gato_config_t *c) {

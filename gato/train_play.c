@@ -3,6 +3,8 @@
 
 #include "common/io/fs.h"
 #include "gato/env/env.h"
+#include "gato/model/layout.h"
+#include "gato/play/policy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,6 +78,16 @@ static int run_self(char *const argv[], char answer[ANSWER]) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : RC_RUNTIME;
 }
 
+/* Was the task that plays trained with goals? It is named as the environment, or the only one. */
+static bool has_goals(const train_play_t *p) {
+    const tasks_t *tasks = &p->m->tasks;
+    for (size_t i = 0; i < tasks->n; i++)
+        if ((tasks->n == 1 || !strcmp(tasks->v[i].name, p->m->config.train.eval_env)) &&
+            layout_goal(&p->m->config, &tasks->v[i]) >= 0)
+            return true;
+    return false;
+}
+
 static int act(const train_play_t *p, int64_t episodes, bool probe, char answer[ANSWER]) {
     char *dir = write_weights(p), seed[32], threads[32], number[32];
     const gato_config_t *c = &p->m->config;
@@ -84,21 +96,11 @@ static int act(const train_play_t *p, int64_t episodes, bool probe, char answer[
     snprintf(number, sizeof number, "%lld", (long long)episodes);
     char env[CONFIG_STRING];
     snprintf(env, sizeof env, "%s", c->train.eval_env);
-    char *argv[] = {"gato",
-                    "act",
-                    "--env",
-                    env,
-                    "--model",
-                    dir,
-                    "--seed",
-                    seed,
-                    "--threads",
-                    threads,
-                    "--episodes",
-                    number,
-                    probe ? "--max-steps" : NULL,
-                    "1",
-                    NULL};
+    char *argv[20] = {"gato",   "act", "--env",     env,     "--model",    dir,
+                      "--seed", seed,  "--threads", threads, "--episodes", number};
+    size_t n = 12;
+    if (probe) argv[n++] = "--max-steps", argv[n++] = "1";
+    if (has_goals(p)) argv[n++] = "--goal", argv[n++] = GOAL_FROM_ENV;
     int rc = run_self(argv, answer);
     remove_weights(dir);
     free(dir);

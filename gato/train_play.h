@@ -22,7 +22,8 @@ void train_play_check(const gato_config_t *c);
 /* One step of one episode, before the training begins: can the policy play there at all? Nothing
  * without train.eval_env. Ends the process with the child's exit code if it cannot. */
 void train_play_probe(const train_play_t *p);
-/* train.eval_episodes episodes: adds return_<env> and success_<env> to the line. Nothing without
+/* A task that was trained with goals is shown them (--goal env).
+ * train.eval_episodes episodes: adds return_<env> and success_<env> to the line. Nothing without
  * train.eval_env. die(RC_RUNTIME) when the child fails. */
 void train_play(const train_play_t *p, jsonw_t *line);
 

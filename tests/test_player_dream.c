@@ -405,6 +405,85 @@ TEST(plans_come_nearer) {
         "choice", {"loss.image=1", "loss.vector=1", "model.merge=2"}, HAS_IMAGE | HAS_CHOICE});
 }
 
+/* A policy without places takes images of any size: a goal of another is none of the episode. */
+TEST(a_goal_of_another_size_is_refused) {
+    static story_t s;
+    static uint8_t rgb[32 * 16 * 3];
+    kind_t k = {"no places",
+                {"loss.image=1", "loss.vector=1", "model.patch_pos=none"},
+                HAS_ACTION | HAS_IMAGE};
+    gato_model_t *m = make_run(&k, 3, 2);
+    player_t *p = open_lanes(&plain, &k.has, 1, 3);
+    task_t body = body_of("body0", k.has);
+    planner_opts_t o = {.candidates = 2, .horizon = 1, .iterations = 1, .elite = 1};
+    env_action_t action;
+    double distance;
+    reason_t why;
+    planner_t *plan = planner_new(p, 0, &body, &o, &why);
+    REQUIRE(plan, "%s", why.text);
+    invent(m, 0, 5, 0, &s);
+    player_reset(p, 0, 0);
+    push(p, 0, &s.step[0]);
+    for (size_t size = 1; size <= 2; size++) {
+        REQUIRE(!planner_goal(plan, 0, rgb, 16 * size, 8 * size, &why), "%s", why.text);
+        bool refused = planner_choose(plan, draw_of(0), &action, &distance, &why) != 0;
+        CHECK(refused == (size == 2) && (!refused || strstr(why.text, "4 x 8 codes")));
+    }
+    planner_free(plan);
+    story_release(&s);
+    task_release(&body);
+    player_close(p);
+    gato_model_free(m);
+}
+
+/* The policy acts in its dreams as it does at play, its chunks included: forked in the middle of
+ * one, a lane that dreams the truth does what the other does, which is pushed. */
+TEST(dreams_act_as_play_does) {
+    static const kind_t by[] = {
+        {"one action",
+         {"loss.image=1", "loss.vector=1", "loss.action_kind=mse"},
+         HAS_ACTION | HAS_IMAGE},
+        {"chunks",
+         {"loss.image=1", "loss.vector=1", "loss.action_kind=mse", "model.chunk=3",
+          "act.execute=3"},
+         HAS_ACTION | HAS_IMAGE},
+        {"averages",
+         {"loss.image=1", "loss.vector=1", "loss.action_kind=mse", "model.chunk=3",
+          "act.ensemble=0.1"},
+         HAS_ACTION | HAS_IMAGE},
+    };
+    for (size_t k = 0; k < sizeof by / sizeof *by; k++) {
+        static story_t s;
+        gato_model_t *m = make_run(&by[k], 3, 2);
+        player_t *p = open_lanes(&plain, &by[k].has, 1, 2);
+        reason_t why;
+        double moved = 0;
+        player_reset(p, 0, 0);
+        for (size_t t = 0; t < ALL; t++) {
+            timestep_t seen;
+            invent(m, 0, 5, t, &s);
+            seen = s.step[t];
+            for (uint32_t i = 0; t >= PAST && i < m->tasks.v[0].n_slots; i++)
+                if (acted(m, 0, i)) seen.slot[i] = (slot_value_t){0};
+            if (t == PAST + 1) player_fork(p, 0, 1);
+            player_turn_t turn = {.lane = t > PAST, .recorded = &seen};
+            REQUIRE(!player_push(p, &turn, 1, &why), "%s", why.text);
+            if (t <= PAST) continue;
+            player_dream_t d = {.lane = 0, .recorded = &seen, .force = true};
+            dream(p, &d, 1, &likeliest);
+            for (size_t i = 0; i < ACTIONS; i++) {
+                double is = (double)d.action.vector[i], want = (double)turn.action.vector[i];
+                CHECK_NEAR(is, want, TOLERANCE);
+                moved = fmax(moved, 1 - fabs(want));
+            }
+        }
+        CHECK(moved > 0.01, "%s: all actions lie at their bounds", by[k].name);
+        story_release(&s);
+        player_close(p);
+        gato_model_free(m);
+    }
+}
+
 /* An action that is given later is as good as one that is given at once. */
 TEST(an_action_is_given_again) {
     static story_t a, b;

@@ -99,6 +99,7 @@ typedef struct {
     size_t steps;             /* most timesteps of an episode in one sequence */
     size_t image_steps;       /* most timesteps of an episode with images in one sequence */
     size_t observed, acted;   /* timesteps with observed vectors, with actions */
+    size_t values;            /* timesteps with observed discrete values */
 } dataset_kinds_t;
 /* Of a task (UINT32_MAX: of all together). */
 dataset_kinds_t dataset_kinds(const dataset_t *d, uint32_t task);

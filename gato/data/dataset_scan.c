@@ -125,10 +125,12 @@ static item_t item_of(const dataset_t *d, const shard_t *s, const token_record_t
         const slot_t *slot = &b->of->slot[k];
         const slot_data_t *v = &r->slot[k];
         if (slot->kind == SLOT_TEXT) t.text_len = v->text ? v->text_len : 0;
-        if (slot->side == SIDE_ACTED)
+        if (slot->side == SIDE_ACTED) {
             t.acted = t.acted || v->vector || v->discrete;
-        else
+        } else {
             t.observed = t.observed || v->vector;
+            t.values = t.values || v->discrete;
+        }
     }
     count_tokens(d, s, b, r, &t);
     return t;

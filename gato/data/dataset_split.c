@@ -155,6 +155,7 @@ static void add_kinds(const shard_t *s, const body_t *b, dataset_kinds_t *k) {
         k->missions += control && t->text_len > 0;
         k->images += t->image_tokens > 0;
         k->observed += t->observed ? t->T : 0;
+        k->values += t->values ? t->T : 0;
         k->acted += t->acted ? t->T : 0;
         if (t->image_tokens > k->image_tokens) k->image_tokens = t->image_tokens;
         if (control && steps > k->steps) k->steps = steps;

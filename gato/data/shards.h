@@ -14,6 +14,7 @@ typedef struct {
     uint32_t image_tokens; /* of these, of images */
     uint32_t span;         /* timesteps (control) or text tokens per sequence */
     bool observed, acted;  /* has observed vectors, actions */
+    bool values;           /* has observed discrete values */
     uint64_t key_hash, content;
 } item_t;
 

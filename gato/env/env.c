@@ -189,10 +189,15 @@ env_expert_t env_expert(env_t *e, env_action_t *action, reason_t *why) {
     return answer;
 }
 
+bool env_knows_goals(const env_t *e) {
+    const env_driver_t *d = e->driver;
+    return d->goal && (!d->knows_goals || d->knows_goals(e->self));
+}
+
 env_goal_t env_goal(env_t *e, env_observation_t *goal, reason_t *why) {
     if (e->state != EPISODE_RUNNING) BUG("environment '%s': a goal outside an episode", e->name);
     *goal = (env_observation_t){0};
-    if (!e->driver->goal) return ENV_NO_GOAL;
+    if (!env_knows_goals(e)) return ENV_NO_GOAL;
     env_goal_t answer = e->driver->goal(e->self, goal, why);
     if (answer == ENV_GOAL_FAILED) e->state = EPISODE_FAILED;
     return answer;

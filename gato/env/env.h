@@ -91,6 +91,8 @@ typedef enum { ENV_EXPERT = 0, ENV_NO_EXPERT = 1, ENV_EXPERT_FAILED = -1 } env_e
  * */
 env_expert_t env_expert(env_t *e, env_action_t *action, reason_t *why);
 
+/* Does the environment ever show a goal? Where it does not, env_goal says ENV_NO_GOAL. */
+bool env_knows_goals(const env_t *e);
 typedef enum { ENV_GOAL = 0, ENV_NO_GOAL = 1, ENV_GOAL_FAILED = -1 } env_goal_t;
 /* What a solved state of this episode would show: images only, by the slots of the task (one that
  * stays empty is not told); borrowed as an observation. The state is as before, and nothing random

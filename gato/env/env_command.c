@@ -244,10 +244,14 @@ static env_expert_t command_expert(void *self, env_action_t *action, reason_t *w
     return ENV_EXPERT;
 }
 
+static bool command_knows_goals(const void *self) {
+    const command_t *c = self;
+    return c->goal;
+}
+
 /* A reply without slots: the child knows no goal here. */
 static env_goal_t command_goal(void *self, env_observation_t *goal, reason_t *why) {
     command_t *c = self;
-    if (!c->goal) return ENV_NO_GOAL;
     char line[PROTOCOL_REQUEST];
     cJSON *reply = ask(c, "goal", protocol_goal(line), NULL, 0, c->step, why);
     int rc = reply ? read_slots(c, reply, &c->solved, why) : -1;
@@ -274,4 +278,5 @@ const env_driver_t env_command = {
     .step = command_step,
     .expert = command_expert,
     .goal = command_goal,
+    .knows_goals = command_knows_goals,
 };

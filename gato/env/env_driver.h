@@ -24,8 +24,10 @@ typedef struct {
     env_expert_t (*expert)(void *self, env_action_t *action, reason_t *why); /* NULL = none */
     /* *goal is empty on entry; the driver fills slots of images. */
     env_goal_t (*goal)(void *self, env_observation_t *goal, reason_t *why); /* NULL = none */
-    size_t (*state)(const void *self, double *out, size_t cap);             /* NULL = none */
-    const char *(*renderer)(void *self, reason_t *why);                     /* NULL = "" */
+    /* NULL: one that has `goal` answers it. */
+    bool (*knows_goals)(const void *self);
+    size_t (*state)(const void *self, double *out, size_t cap); /* NULL = none */
+    const char *(*renderer)(void *self, reason_t *why);         /* NULL = "" */
 } env_driver_t;
 
 extern const env_driver_t env_reacher, env_pusher, env_grid, env_command;

@@ -38,6 +38,7 @@ struct planner {
     env_action_t *sequence;                          /* [candidates][horizon] */
     rank_t *rank;                                    /* [candidates] */
     uint32_t *goal[TASK_SLOTS], *dreamt[TASK_SLOTS]; /* goal: NULL = none; dreamt [candidates, n] */
+    tokenizer_grid_t grid[TASK_SLOTS];               /* of a goal */
     size_t cells[TASK_SLOTS];
 };
 
@@ -120,6 +121,7 @@ int planner_goal(planner_t *plan, uint32_t slot, const uint8_t *rgb, size_t w, s
     free(plan->goal[slot]);
     free(plan->dreamt[slot]);
     plan->goal[slot] = codes;
+    plan->grid[slot] = grid;
     plan->cells[slot] = grid.h * grid.w;
     plan->dreamt[slot] =
         xcalloc(plan->o.candidates * plan->cells[slot], sizeof *plan->dreamt[slot]);
@@ -231,11 +233,24 @@ static void shift(planner_t *plan) {
         }
 }
 
+/* Are there goals, each as large as what the episode shows? 0, or -1 with a reason. */
+static int check_goals(const planner_t *plan, reason_t *why) {
+    bool any = false;
+    for (uint32_t k = 0; k < TASK_SLOTS; k++) {
+        if (!plan->goal[k]) continue;
+        tokenizer_grid_t goal = plan->grid[k], seen = player_grid(plan->player, 0, k);
+        any = true;
+        if (goal.h != seen.h || goal.w != seen.w)
+            return reason_set(why,
+                              "the goal's image has %zu x %zu codes, and the episode's %zu x %zu",
+                              goal.h, goal.w, seen.h, seen.w);
+    }
+    return any ? 0 : reason_set(why, "a plan needs a goal");
+}
+
 int planner_choose(planner_t *plan, rng_t draw, env_action_t *action, double *distance,
                    reason_t *why) {
-    bool any = false;
-    for (uint32_t k = 0; k < TASK_SLOTS; k++) any = any || plan->goal[k];
-    if (!any) return reason_set(why, "a plan needs a goal");
+    if (check_goals(plan, why)) return -1;
     *distance = INFINITY;
     for (size_t i = 0; i < plan->o.iterations; i++) {
         draw_all(plan, rng_fold(draw, i));

@@ -40,6 +40,12 @@ size_t player_chunk_floats(const player_t *p) {
     return columns * chunk * (averages(p) ? chunk : 1);
 }
 
+void lane_copy_plans(const player_t *p, const lane_t *from, lane_t *to) {
+    memcpy(to->plan, from->plan, player_chunk_floats(p) * sizeof *to->plan);
+    to->planned = from->planned;
+    to->last_plan = from->last_plan;
+}
+
 void lane_begins_step(const player_t *p, lane_t *lane) {
     lane->plans =
         averages(p) || !lane->planned || lane->step - lane->last_plan >= (int32_t)p->o.execute;

@@ -413,11 +413,14 @@ static void act(player_t *p, dreamer_t *w, size_t n) {
         if (d->recorded) player_check_recorded(p, l, d->recorded, &recorded, NULL);
         turn[i] = (player_turn_t){.lane = d->lane, .draw = d->draw};
         if (d->given) {
+            lane_plans_nothing(l);
             player_take_given(p, l, d->given);
             turn[i].action = *d->given;
         } else if (recorded) {
+            lane_plans_nothing(l);
             player_take_recorded(p, l, d->recorded, &turn[i].action);
         } else {
+            lane_begins_step(p, l);
             lane[chooses] = l;
             choose[chooses++] = &turn[i];
         }
@@ -472,6 +475,7 @@ void player_fork(player_t *p, size_t from, size_t to) {
     memcpy(b->waiting, a->waiting, sizeof b->waiting);
     memcpy(b->hidden, a->hidden, D * sizeof *b->hidden);
     memcpy(b->separator, a->separator, D * sizeof *b->separator);
+    lane_copy_plans(p, a, b);
     lane_copy_cache(p, a, b);
     player_copy_seen(p, &a->last.data, &b->last);
     seen_release(&b->goal);

@@ -132,6 +132,8 @@ void lane_next(player_t *p, lane_t *lane);
 size_t player_chunk_floats(const player_t *p);
 /* Voids all chunks of the lane. */
 void lane_plans_nothing(lane_t *lane);
+/* Copies what is planned in a lane to another of the same task and step. */
+void lane_copy_plans(const player_t *p, const lane_t *from, lane_t *to);
 /* Begins a step in which the policy acts: says in lane->plans whether a new chunk is predicted. */
 void lane_begins_step(const player_t *p, lane_t *lane);
 /* Takes what a step that plans predicts for a slot, [chunk, width], from acted column `first`

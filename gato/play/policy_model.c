@@ -1,6 +1,7 @@
 /* policy_model.c - a trained model plays, alone in one lane. */
 #include "common/io/fs.h"
 #include "common/io/image/image.h"
+#include "gato/model/layout.h"
 #include "gato/play/policy.h"
 #include "gato/play/prompt.h"
 #include "gato/task/scaling.h"
@@ -15,6 +16,7 @@ typedef struct {
     task_t body;
     prompts_t *prompts; /* NULL = it plays without */
     image_t goal;       /* of --goal FILE */
+    bool shown;         /* it is shown goals */
 } model_t;
 
 static void close_model(void *self) {
@@ -60,6 +62,7 @@ static void *open_model(const task_t *body, const policy_opts_t *o, int *rc, rea
     if (task >= 0) {
         m->task = (uint32_t)task;
         m->body = task_copy(body);
+        m->shown = o->goal != NULL;
         *rc = RC_RUNTIME;
         if (!player_lanes(player, 1, why) && !take_goal(m, o->goal, rc, why)) {
             if (o->prompt) m->prompts = prompts_open(o->prompt, player, m->task);
@@ -80,6 +83,9 @@ static const char *about(const void *self, char buf[512]) {
     char chunks[128];
     if (*player_chunks(m->player, chunks) && task_first(task, SIDE_ACTED, SLOT_VECTOR) >= 0)
         used += (size_t)snprintf(buf + used, 512 - used, ", %s", chunks);
+    if (layout_goal(&model->config, task) >= 0)
+        used += (size_t)snprintf(buf + used, 512 - used, ", %s",
+                                 m->shown ? "shown a goal" : "without the goals of its training");
     for (uint32_t i = 0; i < task->n_slots; i++) {
         const slot_t *slot = &task->slot[i];
         if (slot->side != SIDE_ACTED || slot->kind != SLOT_VECTOR) continue;

@@ -40,6 +40,12 @@ static int camera_of(const plan_state_t *s, uint32_t slot) {
     return k >= 0 && s->body.slot[k].kind == SLOT_IMAGE ? k : -1;
 }
 
+static bool has_camera(const plan_state_t *s) {
+    for (uint32_t k = 0; k < task_of(s)->n_slots; k++)
+        if (camera_of(s, k) >= 0) return true;
+    return false;
+}
+
 /* The goals of an episode: the file's of the first camera, or what the environment shows of each.
  */
 static int begin(plan_state_t *s, const env_observation_t *shown, reason_t *why) {
@@ -60,18 +66,44 @@ static int begin(plan_state_t *s, const env_observation_t *shown, reason_t *why)
     return n ? 0 : reason_set(why, "no image of a goal for a camera of task '%s'", s->body.name);
 }
 
+/* Does the goal have as many codes as images of the first camera? 0, or -1 with a reason. */
+static int check_size(const plan_state_t *s, reason_t *why) {
+    tokenizer_grid_t goal = {0}, seen = {0};
+    uint32_t k = 0;
+    while (camera_of(s, k) < 0) k++; /* begin() found one */
+    const slot_t *slot = &s->body.slot[camera_of(s, k)];
+    image_t dark = image_new(slot->image_w, slot->image_h);
+    memset(dark.rgb, 0, dark.w * dark.h * 3);
+    uint32_t *a =
+                 player_codes(s->player, s->task, k, s->goal.rgb, s->goal.w, s->goal.h, &goal, why),
+             *b = player_codes(s->player, s->task, k, dark.rgb, dark.w, dark.h, &seen, why);
+    int rc = a && b ? 0 : -1;
+    if (!rc && (goal.h != seen.h || goal.w != seen.w))
+        rc = reason_set(why, "an image of %zu x %zu codes, and camera '%s' gives %zu x %zu", goal.h,
+                        goal.w, slot->name, seen.h, seen.w);
+    free(a);
+    free(b);
+    image_release(&dark);
+    return rc;
+}
+
 static int read_goal(plan_state_t *s, const char *file, int *rc, reason_t *why) {
     image_opts_t how = image_opts_default();
     reason_t cause;
     *rc = RC_USAGE;
     if (!file) return reason_set(why, "a plan needs a goal: --goal FILE, or --goal env");
+    *rc = RC_MISFIT;
+    if (!has_camera(s))
+        return reason_set(why, "a plan needs images, and task '%s' of the policy sees none of '%s'",
+                          task_of(s)->name, s->body.name);
     if (!strcmp(file, GOAL_FROM_ENV)) return 0;
+    *rc = RC_USAGE;
     if (!fs_exists(file)) return reason_set(why, "--goal: no file '%s', and not 'env'", file);
     *rc = RC_DATA;
     if (image_read(&s->goal, file, &how, &cause))
         return reason_set(why, "--goal '%s': %s", file, cause.text);
     *rc = RC_MISFIT;
-    if (!begin(s, NULL, &cause)) return 0;
+    if (!begin(s, NULL, &cause) && !check_size(s, &cause)) return 0;
     return reason_set(why, "--goal '%s': %s", file, cause.text);
 }
 

@@ -91,7 +91,8 @@ static bool has_targets(const gato_config_t *c, const dataset_kinds_t *k) {
     const size_t there[LEARNS] = {[LEARNS_ACTIONS] = k->acted,
                                   [LEARNS_TEXTS] = k->texts,
                                   [LEARNS_IMAGES] = k->images,
-                                  [LEARNS_VECTORS] = k->observed};
+                                  [LEARNS_VECTORS] = k->observed,
+                                  [LEARNS_VALUES] = k->values};
     for (size_t i = 0; heads[i]; i++)
         if (there[heads[i]->learns] && head_weight(heads[i], c) > 0) return true;
     return false;

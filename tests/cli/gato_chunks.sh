@@ -53,6 +53,12 @@ done
 gato info chunks >info.json 2>err && grep -q 'chunks *4 actions at once, 1 used before the next' err && grep -q '"chunk": *4' info.json
 verdict $? "info tells"
 
+# --- observed discrete values alone are something to learn
+does "discrete values alone" gato train --out phases --data walks.lmdb --config policy.json --set loss.action=0 loss.discrete=1 model.chunk=1 --threads 1
+grep -q '"loss":0[,.]*0*[,}]' phases/metrics.jsonl
+[ $? -ne 0 ]
+verdict $? "and their loss is above 0"
+
 # --- what cannot be meant
 try() { # PATTERN SETTINGS...
     pattern=$1

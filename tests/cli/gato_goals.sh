@@ -66,10 +66,19 @@ without=$(json_last out tokens)
 verdict $? "eval reads $with tokens with goals, $without without"
 does "trace" gato trace --model end --data grid.lmdb --id 1 --out goal.st
 does "go on" gato train --init end --data grid.lmdb --set data.goal=end --set train.steps=1 --out more
+does "go on without a word of goals" gato train --init end --data grid.lmdb --set train.steps=1 --out kept
+[ "$(tokens kept)" -eq "$(tokens end)" ] && grep -q '"goal": *"end"' kept/config.json
+verdict $? "--init keeps data.goal"
 
 # --- at play: a goal changes what the policy does, and is the same for any number of workers
 act() { gato act --env grid --episodes 6 --decode sample --seed 2 "$@" 2>err | sed 's/"step_ms.*//'; }
 play() { act --model end "$@"; }
+learn played --set data.goal=end train.eval_env=grid train.eval_episodes=1 --threads 1
+[ $? -eq 0 ] && grep -q "'grid'.*shown a goal" err && ! grep -q "without the goals" err
+verdict $? "train.eval_env shows goals"
+gato act --env grid --model played --episodes 1 >out 2>err
+grep -q "'grid'.*without the goals of its training" err
+verdict $? "act says that it plays without"
 cp "$top/data/clipart/$(ls "$top/data/clipart" | grep png | head -n 1)" goal.png
 play --threads 1 >none.out
 play --goal env --threads 1 >env.out
@@ -84,6 +93,10 @@ verdict $? "--goal env over the cache and with the whole context: $(cat rebuild.
 verdict $? "--goal FILE: $(cat err)"
 refused 4 "no slot of goals" gato act --env grid --model plain --episodes 1 --goal env
 refused 2 "no file 'nowhere.png'" gato act --env grid --model end --episodes 1 --goal nowhere.png
+child="exec ${PYTHON:-python3} -S '$top/tests/env_child.py'"
+refused 2 "knows no goal to show" gato act --env-cmd "$child" --model end --episodes 1 --goal env
+refused 2 "horizon must be 1 to" gato act --env grid --model end --episodes 1 --goal env --plan 4 --horizon 0
+refused 4 "prompt does nothing with --policy plan" gato act --env grid --model end --episodes 1 --goal env --plan 4 --prompt grid.lmdb
 echo nothing >bad.png
 refused 3 "bad.png" gato act --env grid --model end --episodes 1 --goal bad.png
 refused 0 "goal does nothing with --policy random" gato act --env grid --policy random --episodes 1 --goal env

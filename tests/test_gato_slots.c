@@ -146,6 +146,10 @@ TEST(several_horizons_match_the_reference) {
     check_case("future_1_5", 8);
     check_case("future_merged_1_5", 21);
 }
+TEST(images_that_know_the_last_match_the_reference) {
+    check_case("last_1", 14);
+    check_case("last_merged", 21);
+}
 TEST(code_tables_match_the_reference) {
     check_case("table", 4);
 }

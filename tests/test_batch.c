@@ -104,8 +104,8 @@ TEST(horizons_by_hand) {
     gato_model_free(m);
 }
 
-/* What is known of the image before: nothing in the first of a sequence, behind a seam and behind an
- * image that was missing. Only horizon 1 asks. */
+/* What is known of the image before: nothing in the first of a sequence, behind a seam and behind
+ * an image that was missing. Only horizon 1 asks. */
 TEST(images_before_by_hand) {
     gato_config_t c = config_of(
         (const char *const[]){"loss.image=1", "loss.horizon=[1,2]", "model.image_last=true"}, 3);

@@ -1,5 +1,5 @@
-/* op_rows.c - gather rows of a table, take every n-th row, add to an element of each row, stack rows
- * of several matrices. */
+/* op_rows.c - gather rows of a table, take every n-th row, add to an element of each row, stack
+ * rows of several matrices. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"

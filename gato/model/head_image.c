@@ -60,7 +60,8 @@ static void put_token(const gato_model_t *m, const timestep_place_t *at, uint32_
     rows_added(&to->rows, 1);
 }
 
-/* Image slot k one timestep before; NULL: the first of a sequence, a seam, another size, missing. */
+/* Image slot k one timestep before; NULL: the first of a sequence, a seam, another size, missing.
+ */
 static const slot_value_t *image_before(const sequence_places_t *s, size_t i, uint32_t k) {
     if (!i || !s->step[i].data.linked) return NULL;
     const slot_value_t *now = &s->step[i].data.slot[k], *last = &s->step[i - 1].data.slot[k];

@@ -305,6 +305,15 @@ static void gather_formula(const op_case_t *c, const double *const *x, double *y
         for (size_t d = 0; d < D; d++)
             y[i * D + d] = x[1][i] < 0 ? 0 : x[0][(size_t)x[1][i] * D + d];
 }
+/* a: 2 x what is added to every gate */
+static var_t add_at(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_add_at(t, v[0], v[1], v[2], (float)c->a[0] / 2);
+}
+static void add_at_formula(const op_case_t *c, const double *const *x, double *y) {
+    size_t D = COLS(c, 0);
+    for (size_t i = 0; i < COUNT(c, 0); i++)
+        y[i] = x[0][i] + (x[1][i / D] == (double)(i % D) ? x[2][i / D] + 0.5 * (double)c->a[0] : 0);
+}
 static int inputs(const op_case_t *c) {
     int n = 0;
     while (n < IN && c->in[n].source != ABSENT) n++;
@@ -533,6 +542,8 @@ static const op_case_t cases[] = {
      I(SOME, 18, J1(12)), I(SEEN, 0, J2(2, 9))}, {1, 1, 1}, 0, 1},
     {"gather", gather, gather_formula, {P(S2(6, 3)), I(CODES, 6, J1(9))}, {0}, 0, 0},
     {"gather grid", gather, gather_formula, {P(S2(4, 5)), I(CODES, 4, J2(3, 7))}, {0}, 0, 0},
+    {"add at", add_at, add_at_formula, {P(S2(9, 6)), I(CODES, 6, J1(9)), P(S1(9))}, {3}, 0, 0},
+    {"add at, a column", add_at, add_at_formula, {P(S2(7, 4)), I(CODES, 4, J2(7, 1)), P(S2(7, 1))}, {0}, 0, 0},
     {"every third row", every, every_formula, {K(NORMAL, S2(8, 2))}, {2, 3}, 0, 0},
     {"every row of a number", every, every_formula, {K(NORMAL, S2(6, 1))}, {0, 2}, 0, 0},
     {"concat one", concat, concat_formula, {P(S2(3, 4))}, {0}, 0, 0},

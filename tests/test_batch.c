@@ -104,6 +104,37 @@ TEST(horizons_by_hand) {
     gato_model_free(m);
 }
 
+/* What is known of the image before: nothing in the first of a sequence, behind a seam and behind
+ * an image that was missing. Only horizon 1 asks. */
+TEST(images_before_by_hand) {
+    gato_config_t c = config_of(
+        (const char *const[]){"loss.image=1", "loss.horizon=[1,2]", "model.image_last=true"}, 3);
+    task_t t = task_new("arm", RECORD_EPISODE);
+    task_add(&t, SLOT_IMAGE, SIDE_OBSERVED, "front", 1);
+    task_add(&t, SLOT_VECTOR, SIDE_ACTED, "action", 1);
+    gato_model_t *m = model_of(c, t, 12, 16);
+    static const uint32_t codes[12] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+    static const float action[1] = {0};
+    timestep_t step[6];
+    for (size_t i = 0; i < 6; i++) {
+        step[i] = (timestep_t){.linked = i > 0 && i != 2};
+        if (i != 4)
+            step[i].slot[0] = (slot_value_t){.codes = codes + 2 * i, .grid_h = 1, .grid_w = 2};
+        step[i].slot[1].vector = action;
+    }
+    batch_t b;
+    batch_init(&b, m);
+    add_sequence(&b, step, 6, false);
+    check_ids("code", input_of(&b, "image", 0, INPUT_OTHER), (int32_t[]){1, 2, 3, 5, 6, 7, 10, 11},
+              8);
+    check_ids("last", input_of(&b, "image", 0, INPUT_OTHER + 2),
+              (int32_t[]){-1, 0, 1, -1, 4, 5, -1, -1}, 8);
+    CHECK(params_find(m->params, "predict_future.last.weight") >= 0 &&
+          params_find(m->params, "predict_future.2.last.weight") < 0);
+    batch_release(&b);
+    gato_model_free(m);
+}
+
 /* The vector of the next timestep, read at the token before its own. */
 TEST(next_vectors_by_hand) {
     static const float vector[] = {1, 5, 3, 9, -1, 1}, action[1] = {0};

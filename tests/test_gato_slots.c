@@ -177,6 +177,10 @@ TEST(horizons_weigh_alike_in_metrics) {
     gato_model_free(m);
     case_close(&c);
 }
+TEST(images_that_know_the_last_match_the_reference) {
+    check_case("last_1", 14);
+    check_case("last_merged", 21);
+}
 TEST(code_tables_match_the_reference) {
     check_case("table", 4);
 }

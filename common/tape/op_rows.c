@@ -1,4 +1,5 @@
-/* op_rows.c - gather rows of a table, take every n-th row, stack rows of several matrices. */
+/* op_rows.c - gather rows of a table, take every n-th row, add to an element of each row, stack
+ * rows of several matrices. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
@@ -52,6 +53,48 @@ var_t op_every_row(tape_t *t, var_t x, size_t first, size_t step) {
     o.attr.i[0] = (int64_t)first;
     o.attr.i[1] = (int64_t)step;
     return tape_op(t, &o);
+}
+
+enum { ROWS, AT, GATE, N_ADD_AT_IN };
+
+static void add_at_forward(const op_run_t *r) {
+    size_t n = shape_rows(*r->in_shape[ROWS]), D = shape_cols(*r->in_shape[ROWS]);
+    const int32_t *at = r->in[AT];
+    const float *gate = r->in[GATE];
+    float *y = r->out[0];
+    if (r->in[ROWS] != r->out[0]) kern_scale(r->in[ROWS], 1, n * D, y, false);
+    for (size_t i = 0; i < n; i++)
+        if (at[i] >= 0) y[i * D + (size_t)at[i]] += gate[i] + r->attr->f[0];
+}
+/* The gate's first: the rows' may lie over dy, and is the same. */
+static void add_at_backward(const op_run_t *r) {
+    size_t n = shape_rows(*r->in_shape[ROWS]), D = shape_cols(*r->in_shape[ROWS]);
+    const int32_t *at = r->in[AT];
+    for (size_t i = 0; r->din[GATE] && i < n; i++) {
+        float d = at[i] >= 0 ? r->dout[0][i * D + (size_t)at[i]] : 0;
+        r->din[GATE][i] = r->add[GATE] ? r->din[GATE][i] + d : d;
+    }
+    if (r->din[ROWS] && (r->add[ROWS] || r->din[ROWS] != r->dout[0]))
+        kern_scale(r->dout[0], 1, n * D, r->din[ROWS], r->add[ROWS]);
+}
+static const opdef_t add_at_def = {.name = "add_at",
+                                   .forward = add_at_forward,
+                                   .backward = add_at_backward,
+                                   .keeps_in = OP_BIT(AT),
+                                   .grads_in = OP_BIT(ROWS) | OP_BIT(GATE),
+                                   .over_in = OP_BIT(ROWS),
+                                   .same_dout = OP_BIT(ROWS)};
+
+var_t op_add_at(tape_t *t, var_t x, var_t idx, var_t gate, float plus) {
+    shape_t sx = tape_shape(t, x), si = tape_shape(t, idx);
+    if (sx.rank != 2 || si.type != DT_I32 || shape_count(si) != shape_rows(sx))
+        tape_shape_bug(t, "add_at", "needs [n,D] and n I32 indices", sx, si);
+    if (tape_count(t, gate) != shape_rows(sx))
+        tape_shape_bug(t, "add_at", "needs a gate a row", sx, tape_shape(t, gate));
+    op_spec_t s = {
+        .def = &add_at_def, .n_in = N_ADD_AT_IN, .n_out = 1, .in = {x, idx, gate}, .out = {sx}};
+    s.attr.f[0] = plus;
+    return tape_op(t, &s);
 }
 
 static void concat_forward(const op_run_t *r) {

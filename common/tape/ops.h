@@ -138,6 +138,9 @@ var_t op_gather(tape_t *t, var_t table, var_t idx);
 /* Rows first, first + step, .. of x [rows,D], F32 or I32 -> [ceil((rows - first) / step), D]. No
  * gradient. */
 var_t op_every_row(tape_t *t, var_t x, size_t first, size_t step);
+/* y = x [n,D], but y[i][idx[i]] = x[i][idx[i]] + gate[i] + plus where idx[i] >= 0. idx I32 [n],
+ * gate [n]. Indices must be less than D: the caller has checked them. */
+var_t op_add_at(tape_t *t, var_t x, var_t idx, var_t gate, float plus);
 /* n matrices [n_i,D] under one another, 1 <= n <= OP_IN -> [sum n_i, D]. */
 var_t op_concat_rows(tape_t *t, const var_t *v, size_t n);
 

@@ -5,7 +5,7 @@
 #include "gato/model/future.h"
 #include "gato/model/head_tokens.h"
 
-enum { CODE = INPUT_OTHER, RANGE };
+enum { CODE = INPUT_OTHER, RANGE, LAST };
 
 static bool serves(const gato_config_t *c, const task_t *task) {
     return c->loss.image > 0 && !gato_config_image_in(c)->pixels &&
@@ -23,7 +23,6 @@ static bool possible(const gato_model_t *m, const group_t *g) {
 }
 
 static size_t inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
-    (void)g;
     size_t n = future_block(m);
     spec[INPUT_POSITION] = (input_spec_t){.name = "position", .type = DT_I32};
     spec[INPUT_WEIGHT] = (input_spec_t){.name = "weight", .type = DT_F32, .rank = 1, .dim = {n}};
@@ -33,12 +32,16 @@ static size_t inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[
                                  .rank = 1,
                                  .dim = {2 * n},
                                  .pad = {0, (int32_t)m->vocabulary.codes}};
-    return RANGE + 1;
+    if (!future_knows_last(m, g->part)) return RANGE + 1;
+    spec[LAST] =
+        (input_spec_t){.name = "last", .type = DT_I32, .rank = 1, .dim = {n}, .pad = {-1, -1}};
+    return LAST + 1;
 }
 
-/* Makes token j of image slot k of timestep `at` a target of `position`. */
+/* Makes token j of image slot k of timestep `at` a target of `position`. last: the image one
+ * timestep before; NULL = none. */
 static void put_token(const gato_model_t *m, const timestep_place_t *at, uint32_t k, size_t j,
-                      size_t position, targets_t *to) {
+                      size_t position, const slot_value_t *last, targets_t *to) {
     column_t *in = to->rows.input;
     column_put(&in[INPUT_POSITION], (int32_t)position);
     image_block(&m->config, &at->data.slot[k], j, column_ints(&in[CODE], 1));
@@ -49,7 +52,21 @@ static void put_token(const gato_model_t *m, const timestep_place_t *at, uint32_
         range[2 * i] = 0;
         range[2 * i + 1] = (int32_t)m->vocabulary.codes;
     }
+    if (to->rows.n_inputs > LAST) {
+        int32_t *code = column_ints(&in[LAST], 1);
+        for (size_t i = 0; i < future_block(m); i++) code[i] = -1;
+        if (last) image_block(&m->config, last, j, code);
+    }
     rows_added(&to->rows, 1);
+}
+
+/* Image slot k one timestep before; NULL: the first of a sequence, a seam, another size, missing.
+ */
+static const slot_value_t *image_before(const sequence_places_t *s, size_t i, uint32_t k) {
+    if (!i || !s->step[i].data.linked) return NULL;
+    const slot_value_t *now = &s->step[i].data.slot[k], *last = &s->step[i - 1].data.slot[k];
+    bool same = last->codes && last->grid_h == now->grid_h && last->grid_w == now->grid_w;
+    return same ? last : NULL;
 }
 
 static void collect_near(const gato_model_t *m, const sequence_places_t *s, size_t i, uint32_t k,
@@ -57,7 +74,7 @@ static void collect_near(const gato_model_t *m, const sequence_places_t *s, size
     const timestep_place_t *at = &s->step[i];
     for (size_t j = 0; j < at->count[k]; j++)
         if (tokens_follows(s, i, at->first[k] + j))
-            put_token(m, at, k, j, at->first[k] + j - 1, to);
+            put_token(m, at, k, j, at->first[k] + j - 1, image_before(s, i, k), to);
 }
 
 /* Are the timesteps i - far .. i neighbours in their episode? */
@@ -72,7 +89,7 @@ static void collect_far(const gato_model_t *m, const sequence_places_t *s, size_
     if (i < far || !linked(s, i, far)) return;
     const timestep_place_t *at = &s->step[i], *from = &s->step[i - far];
     if (from->count[k] != at->count[k]) return; /* it was missing */
-    for (size_t j = 0; j < at->count[k]; j++) put_token(m, at, k, j, from->first[k] + j, to);
+    for (size_t j = 0; j < at->count[k]; j++) put_token(m, at, k, j, from->first[k] + j, NULL, to);
 }
 
 static void collect(const batch_t *b, const group_t *g, const sequence_places_t *s, targets_t *to) {
@@ -90,28 +107,22 @@ static void collect(const batch_t *b, const group_t *g, const sequence_places_t 
         }
 }
 
-/* Column i of an input of the block, [n, per * block] -> [n, per]. */
-static var_t column(tape_t *t, var_t in, size_t n, size_t block, size_t i, size_t per) {
-    shape_t s = tape_shape(t, in);
-    s.rank = 2;
-    s.dim[0] = n * block;
-    s.dim[1] = per;
-    in = tape_reshape(t, in, s);
-    return block == 1 ? in : op_every_row(t, in, i, block);
-}
-
 /* The mean over the codes of a block; the cross entropy of a row is their sum. */
 static void record(nn_t *nn, const gato_model_t *m, const group_t *g, size_t n, var_t rows,
                    const var_t *in, bool train, head_vars_t *out) {
     (void)train;
     tape_t *t = nn->tape;
     size_t block = future_block(m);
+    var_t last = future_knows_last(m, g->part) ? in[LAST] : NO_VAR;
     *out = head_vars_none;
+    rows = future_begin(nn, m, g->part, rows, last);
     for (size_t i = 0; i < block; i++) {
-        var_t code = tape_reshape(t, column(t, in[CODE], n, block, i, 1), I32_1(n)),
-              weight = tape_reshape(t, column(t, in[INPUT_WEIGHT], n, block, i, 1), F32_1(n)), row;
-        var_t logits = future_logits(nn, m, g->part, i, rows);
-        var_t loss = op_xent(t, logits, code, column(t, in[RANGE], n, block, i, 2), weight, &row);
+        var_t code = tape_reshape(t, future_column(t, in[CODE], block, i, 1), I32_1(n)),
+              weight = tape_reshape(t, future_column(t, in[INPUT_WEIGHT], block, i, 1), F32_1(n)),
+              row;
+        var_t logits = future_logits(nn, m, g->part, i, rows, last);
+        var_t loss =
+            op_xent(t, logits, code, future_column(t, in[RANGE], block, i, 2), weight, &row);
         out->root[0] = i ? op_add(t, out->root[0], loss) : loss;
         out->value[TOKEN_ROWS] = i ? op_add(t, out->value[TOKEN_ROWS], row) : row;
         if (i + 1 < block) rows = future_take(nn, m, g->part, i, rows, code);

@@ -15,6 +15,9 @@
  *   predict_future.weight [m*m*K, D] (loss.image > 0): logits of the m*m codes of a merged token,
  *       code after code, at the first horizon of loss.horizon; predict_future.{k}.weight for each
  *       further horizon k
+ *   predict_future.{norm,fc1,fc2,code}.* (merge > 1): see future.h
+ *   predict_future.last.weight [D, m*m*Dc], predict_future.copy.{weight [m*m,D], bias}
+ *       (image_last): the codes one timestep before, and how much each is copied
  *   vector_embedding.<task>.<slot>.{weight [D,n], bias} (vector_in = linear)
  *   predict_action.<task>.{weight [chunk*A,D], bias} (action_kind = mse): the acted vectors, read
  *       at the separator; slot after slot, of each the actions of the chunk one after the other

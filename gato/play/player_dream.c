@@ -26,6 +26,7 @@ typedef struct {
 
 typedef struct {
     var_t rows, code; /* of code i > 0: what predicted the code before, and that code */
+    var_t last;       /* the codes of the token one timestep before, where the model knows them */
     var_t state, out;
     plan_t *plan;
 } future_t;
@@ -56,16 +57,20 @@ static void record_future(void *context, const void *key, plan_memory_t *memory,
     nn_begin(&nn, t);
     nn.packed = p->packed;
     f->state = f->rows = tape_input(t, "rows", F32_2(k->rows, (size_t)p->m->config.model.width));
-    f->code = NO_VAR;
+    f->code = f->last = NO_VAR;
     if (k->kind == READ_VECTOR) {
         f->out = future_vector(&nn, p->m, k->task, k->slot, f->rows);
     } else {
         uint32_t part = (uint32_t)future_part(p->m, 1);
+        if (future_knows_last(p->m, part))
+            f->last = tape_input(t, "last", I32_2(k->rows, future_block(p->m)));
         if (k->i) {
             f->code = tape_input(t, "code", I32_1(k->rows));
             f->state = future_take(&nn, p->m, part, k->i - 1, f->rows, f->code);
+        } else {
+            f->state = future_begin(&nn, p->m, part, f->rows, f->last);
         }
-        f->out = future_logits(&nn, p->m, part, k->i, f->state);
+        f->out = future_logits(&nn, p->m, part, k->i, f->state, f->last);
     }
     var_t keep[] = {f->state, f->out};
     f->plan = at->plan = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 2, .memory = memory});
@@ -284,6 +289,11 @@ static void take_id(const player_t *p, dreamer_t *w, const sampler_t *how, const
 
 /* ---- reading for many lanes ---- */
 
+/* The codes of the token at hand one timestep before, [block]. */
+static void last_codes(const player_t *p, const dreamer_t *w, int32_t *out) {
+    image_block(&p->m->config, &w->lane->last.data.slot[w->slot], w->token, out);
+}
+
 /* The codes of a token, one after the other. */
 static void read_codes(player_t *p, dreamer_t *const *w, size_t n, const sampler_t *how) {
     size_t D = (size_t)p->m->config.model.width, K = p->m->vocabulary.codes;
@@ -295,6 +305,8 @@ static void read_codes(player_t *p, dreamer_t *const *w, size_t n, const sampler
         future_t *f = plan_cache_get(p->futures, &key, p)->vars;
         memcpy(plan_data(f->plan, f->rows), state, n * D * sizeof *state);
         if (i) memcpy(plan_data(f->plan, f->code), code, n * sizeof *code);
+        for (size_t k = 0; f->last != NO_VAR && k < n; k++)
+            last_codes(p, w[k], (int32_t *)plan_data(f->plan, f->last) + k * future_block(p->m));
         plan_forward(f->plan);
         memcpy(state, plan_data(f->plan, f->state), n * D * sizeof *state);
         const float *logits = plan_data(f->plan, f->out);

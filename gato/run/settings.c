@@ -52,17 +52,33 @@ static void check_horizons(const gato_config_t *c, const dataset_t *d) {
     }
 }
 
+/* An image is told the one before it: a sequence must hold two in a row. */
+static void check_last(const gato_config_t *c, const dataset_t *d) {
+    if (!c->model.image_last) return;
+    for (uint32_t t = 0; t < dataset_tasks(d)->n; t++) {
+        dataset_kinds_t k = dataset_kinds(d, t);
+        if (k.images && consecutive(c, k.image_steps) > 1) return;
+    }
+    die(RC_USAGE,
+        "model.image_last would never have an effect: no sequence holds two images in a row (by "
+        "model.context, train.window, train.prompt and the episodes)");
+}
+
 static void check_image_loss(const gato_config_t *c, const dataset_t *d, const dataset_kinds_t *k) {
     if (c->loss.image <= 0) {
         if (c->loss.horizon.n > 1 || c->loss.horizon.v[0] > 1)
             die(RC_USAGE, "loss.horizon is set, but the loss on image codes would never run: set "
                           "loss.image above 0");
+        if (c->model.image_last)
+            die(RC_USAGE, "model.image_last is set, but the loss on image codes would never run: "
+                          "set loss.image above 0");
         return;
     }
     if (!k->images)
         die(RC_USAGE, "loss.image = %g would never run: the shards hold no images; set it to 0",
             c->loss.image);
     check_horizons(c, d);
+    check_last(c, d);
 }
 
 /* The next vector is predicted: a sequence must hold two timesteps of vectors. */

@@ -66,6 +66,9 @@ const config_field_t gato_config_table[] = {
      "predicted of a captioned image always stands after it"},
     {"model.control_text", CF_BOOL, AT(model.control_text), "true", NULL, 0, 0, CONFIG_ARCH,
      "repeat the text of an episode (its mission) in every timestep"},
+    {"model.image_last", CF_BOOL, AT(model.image_last), "false", NULL, 0, 0, CONFIG_ARCH,
+     "the next image (loss.image, horizon 1) is also predicted from the codes of the same place "
+     "one timestep before, which it may copy"},
     {"model.patch", CF_INT, AT(model.patch), "16", NULL, 1, 256, CONFIG_ARCH,
      "side of a patch in pixels"},
     {"model.patch_mid", CF_INT, AT(model.patch_mid), "128", NULL, 1, 4096, CONFIG_ARCH,
@@ -240,6 +243,11 @@ int gato_config_check(const gato_config_t *c, reason_t *why) {
     if (!c->loss.horizon.n) return reason_set(why, "loss.horizon needs a number");
     if (c->loss.image > 0 && gato_config_image_in(c)->pixels)
         return reason_set(why, "loss.image predicts codes, and this model.image_in reads pixels");
+    if (c->model.image_last && !gato_config_image_in(c)->codebook)
+        return reason_set(why, "model.image_last reads codebook vectors, and this model.image_in "
+                               "has none");
+    if (c->model.image_last && c->loss.horizon.v[0] != 1)
+        return reason_set(why, "model.image_last is of the next image, and loss.horizon has no 1");
     if (c->model.chunk > 1 && c->loss.action_kind != ACTION_MSE)
         return reason_set(why,
                           "model.chunk = %lld needs loss.action_kind = mse: bins are tokens of the "

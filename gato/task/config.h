@@ -26,7 +26,7 @@ typedef struct {
         int64_t width, layers, heads, context, bins, chunk, merge, patch, patch_mid, patch_groups,
             patch_blocks;
         int bin_kind, image_in, code_norm, vector_in, patch_pos, activation, mu_law;
-        bool inner_pos, code_pos_random, text_first, control_text;
+        bool inner_pos, code_pos_random, text_first, control_text, image_last;
         double dropout, pos_init, block_init;
     } model;
     struct {

@@ -42,6 +42,9 @@ train blind loss.vector=1
 train numb loss.image=1
 train far loss.image=1 loss.vector=1 loss.horizon=[2]
 train short loss.image=1 train.window=1
+gato train --data plain.lmdb --vqvae m --out none --steps 1 --set $net loss.image=1 train.window=1 model.image_last=true >out 2>err
+[ $? -eq 2 ] && grep -q 'model.image_last would never have an effect' err
+verdict $? "sequences of one timestep have no image before"
 
 # The metrics, from the images.
 tokenize decode --model m --in kept.lmdb --out codes >out 2>err

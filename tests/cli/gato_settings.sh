@@ -84,6 +84,10 @@ refused 'must rise' pics.lmdb loss.image=1 'loss.horizon=[5,1]'
 refused 'loss.vector = 1 would never run: the shards hold no observed vectors' text.lmdb loss.vector=1
 refused 'loss.image = 1 would never run.*model.merge = 8' pics.lmdb loss.image=1 model.merge=8
 silent pics.lmdb loss.image=1 model.merge=4
+refused 'model.image_last would never have an effect.*two images in a row' pics.lmdb loss.image=1 model.image_last=true
+refused 'model.image_last is set.*loss.image above 0' text.lmdb model.image_last=true
+refused 'loss.horizon has no 1' pics.lmdb loss.image=1 loss.horizon=2 model.image_last=true
+refused 'model.image_in has none' pics.lmdb loss.image=1 model.image_in=table model.image_last=true
 
 # --- weights of shards that leave another one out; a shard twice
 refused "'text.lmdb' would never be drawn" "pics.lmdb=1e30 text.lmdb" loss.image=1

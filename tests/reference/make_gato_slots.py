@@ -198,22 +198,32 @@ def future_prefix(i, k):
     return f"predict_future.{k}." if i else "predict_future."
 
 
-def block_terms(w, case, prefix, h, code):
+def block_terms(w, case, prefix, h, code, last):
     """-log p of the codes of one token, each behind those before it: gato/model/future.h. All codes of the block at
-    once, by masks, where the program takes them one by one."""
+    once, by masks, where the program takes them one by one. last: the block one timestep before, None = nothing is
+    known of it."""
     n = case["merge"] ** 2
     weight = w[prefix + "weight"].reshape(n, K, D)
-    if n == 1:
+    knows = case["image_last"] and prefix == "predict_future."
+    if knows and last is not None:
+        block = w["image_codes.codebook"][torch.from_numpy(last)]
+        h = h + w[prefix + "last.weight"] @ block.reshape(-1)
+    if n == 1 and not knows:
         logits = (weight[0] @ h)[None]
     else:
         v = w["image_codes.codebook"][torch.from_numpy(code[:-1])]
-        e = w[prefix + "code.weight"].reshape(n - 1, D, DC)
-        e = torch.einsum("ndc,nc->nd", e, v) + w[prefix + "code.bias"].reshape(n - 1, D)
-        before = torch.tril(torch.ones(n, n - 1, dtype=h.dtype), -1)
-        x = F.layer_norm(h + before @ e, (D,), w[prefix + "norm.weight"], w[prefix + "norm.bias"], eps=1e-5)
+        x = h[None]
+        if n > 1:
+            e = w[prefix + "code.weight"].reshape(n - 1, D, DC)
+            e = torch.einsum("ndc,nc->nd", e, v) + w[prefix + "code.bias"].reshape(n - 1, D)
+            x = h + torch.tril(torch.ones(n, n - 1, dtype=h.dtype), -1) @ e
+        u = x = F.layer_norm(x, (D,), w[prefix + "norm.weight"], w[prefix + "norm.bias"], eps=1e-5)
         y = F.gelu(F.linear(x, w[prefix + "fc1.weight"], w[prefix + "fc1.bias"]))
         x = x + F.linear(y, w[prefix + "fc2.weight"], w[prefix + "fc2.bias"])
         logits = torch.einsum("nkd,nd->nk", weight, x)
+        if knows and last is not None:
+            gate = (u * w[prefix + "copy.weight"]).sum(-1) + w[prefix + "copy.bias"]
+            logits = logits + (gate + np.log(K))[:, None] * F.one_hot(torch.from_numpy(last).long(), K)
     logp = logits.log_softmax(-1)
     return [-logp[i, int(code[i])] for i in range(n)]
 
@@ -226,6 +236,8 @@ def image_terms(w, case, seq, hidden, k, prefix):
                 continue
             first, n = seq.at[t][s["name"]]
             code = blocks_of(s["data"][t], merge)
+            known = case["linked"][t] and s["present"][t - 1]
+            last = blocks_of(s["data"][t - 1], merge) if known else [None] * n
             for j in range(n):
                 if k == 1:
                     if not follows(case, seq, t, first + j):
@@ -235,7 +247,7 @@ def image_terms(w, case, seq, hidden, k, prefix):
                     if t < k or not all(case["linked"][t - k + 1 : t + 1]) or not s["present"][t - k]:
                         continue
                     read = seq.at[t - k][s["name"]][0] + j
-                out += block_terms(w, case, prefix, hidden[read], code[j])
+                out += block_terms(w, case, prefix, hidden[read], code[j], last[j])
     return out
 
 
@@ -306,7 +318,7 @@ def numbers(name, shape, scale, is_observation):
 
 def case(slots, steps, seam=(), image=0.0, vector=0.0, action=1.0, horizon=(1,), **o):
     return dict(
-        dict(merge=1, image_in="codes", vector_in="bins", patch_blocks=1, action_kind="ce"),
+        dict(merge=1, image_last=False, image_in="codes", vector_in="bins", patch_blocks=1, action_kind="ce"),
         slots=slots,
         steps=steps,
         linked=[t > 0 and t not in seam for t in range(steps)],
@@ -354,6 +366,8 @@ def make_cases():
         "future_1_5": case(eight, 8, (2,), image=0.5, horizon=(1, 5)),
         "future_merged": case(merged, 3, (1,), image=0.7, merge=2),
         "future_merged_1_5": case(merged_eight, 8, (1,), image=0.7, merge=2, horizon=(1, 5)),
+        "last_1": case(eight, 8, (2,), image=0.5, horizon=(1, 5), image_last=True),
+        "last_merged": case(cameras, 3, image=0.3, horizon=(1, 2), merge=2, image_last=True),
         "table": case(table, 3, image_in="table"),
         "both": case(table, 3, image_in="both"),
         "patches_0": case(pixels, 2, image_in="patches", patch_blocks=0),
@@ -388,9 +402,14 @@ def extra_weights(case):
         for i, k in enumerate(case["horizon"]):
             p = future_prefix(i, k)
             w[p + "weight"] = uniform(p + "weight", (merge * merge * K, D))
-            if merge == 1:
+            knows = case["image_last"] and k == 1
+            if merge == 1 and not knows:
                 continue
-            linear(p + "code", (merge * merge - 1) * D, DC)
+            if merge > 1:
+                linear(p + "code", (merge * merge - 1) * D, DC)
+            if knows:
+                linear(p + "copy", merge * merge, D)
+                w[p + "last.weight"] = uniform(p + "last", (D, merge * merge * DC))
             linear(p + "fc1", 2 * D, D)
             linear(p + "fc2", D, 2 * D)
             w[p + "norm.weight"] = 1 + 0.25 * uniform(p + "norm.w", (D,))
@@ -474,6 +493,7 @@ def settings(case):
             f"loss.vector={w['vector']:g}",
             "loss.horizon=[" + ",".join(map(str, case["horizon"])) + "]",
         ]
+        + ["model.image_last=true"] * case["image_last"]
     )
 
 

@@ -180,7 +180,7 @@ static void check(stage_t *s) {
                    .decode = decode_of(a->decode),
                    .temperature = isnan(a->temperature) ? -1 : a->temperature,
                    .execute = plans || a->execute == INT64_MIN ? 0 : a->execute,
-                   .averages = !isnan(a->ensemble),
+                   .averages = !plans && !isnan(a->ensemble),
                    .ensemble = isnan(a->ensemble) ? 0 : a->ensemble},
     };
     if (gato_weights_named(a->weights, &s->how.player.weights, &why))

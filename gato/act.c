@@ -55,11 +55,12 @@ static options_t parse(int argc, char **argv) {
 
 /* ---- in a worker ---- */
 
-/* What a worker sends for one episode; behind it the milliseconds of each action, or the reason of
- * a failure. */
+/* What a worker sends for one episode; behind it the milliseconds of each action and the plans, or
+ * the reason of a failure. */
 typedef struct {
     uint64_t failed;
     episode_result_t result;
+    uint64_t plans;
 } outcome_t;
 
 typedef struct {
@@ -67,14 +68,22 @@ typedef struct {
     const options_t *o;
     float *ms; /* of the episode at hand */
     size_t cap;
+    planned_t *plan; /* of the episode at hand */
+    size_t n_plans, plan_cap;
     message_t message;
 } play_t;
 
-static int note_time(void *ctx, const episode_step_t *s, reason_t *why) {
+static int note_step(void *ctx, const episode_step_t *s, reason_t *why) {
     play_t *p = ctx;
+    const stage_t *stage = p->stage;
     if (!s->action) return 0;
     p->ms = xgrow(p->ms, &p->cap, s->step + 1, sizeof *p->ms);
     p->ms[s->step] = s->ms;
+    if (!s->step) p->n_plans = 0;
+    const planned_t *plan = stage->policy->planned ? stage->policy->planned(stage->player) : NULL;
+    if (!plan) return 0;
+    p->plan = xgrow(p->plan, &p->plan_cap, p->n_plans + 1, sizeof *p->plan);
+    p->plan[p->n_plans++] = *plan;
     return 0;
 }
 
@@ -90,13 +99,15 @@ static void play_item(void *ctx, size_t episode, workers_out_t *out) {
     memset(&o, 0, sizeof o);
     o.failed =
         stage_play(p->stage, &p->o->play, ACT_EPISODES + episode, p->stage->policy->needs_image,
-                   note_time, say_again, p, &o.result, &why) != 0;
+                   note_step, say_again, p, &o.result, &why) != 0;
+    o.plans = p->n_plans;
     p->message.n = 0;
     message_put(&p->message, &o, sizeof o);
     if (o.failed)
         message_put(&p->message, why.text, strlen(why.text) + 1);
     else
         message_put(&p->message, p->ms, o.result.T * sizeof *p->ms);
+    if (!o.failed && o.plans) message_put(&p->message, p->plan, o.plans * sizeof *p->plan);
     workers_send(out, p->message.v, p->message.n);
 }
 
@@ -109,12 +120,28 @@ typedef struct {
     size_t n_ms, ms_cap, first_length;
     reason_t failure;
     progress_t progress;
+    /* of plans */
+    float *plan_ms;
+    size_t n_plans, plan_ms_cap, n_gaps;
+    double imagined, gap; /* sums */
 } tally_t;
 
 static void failed(tally_t *t, size_t episode, const char *how) {
     if (!t->failed++) warn("episode %zu failed: %s", episode, how);
     reason_set(&t->failure, "%s", how);
     progress_step(&t->progress, episode + 1, NULL);
+}
+
+static void take_plans(tally_t *t, const planned_t *plan, size_t n) {
+    if (!n) return;
+    t->plan_ms = xgrow(t->plan_ms, &t->plan_ms_cap, t->n_plans + n, sizeof *t->plan_ms);
+    for (size_t i = 0; i < n; i++) {
+        t->plan_ms[t->n_plans++] = (float)plan[i].ms;
+        t->imagined += plan[i].imagined;
+        if (!plan[i].has_gap) continue;
+        t->gap += plan[i].gap;
+        t->n_gaps++;
+    }
 }
 
 static void take(void *ctx, size_t episode, const void *message, size_t bytes) {
@@ -135,6 +162,8 @@ static void take(void *ctx, size_t episode, const void *message, size_t bytes) {
     t->ms = xgrow(t->ms, &t->ms_cap, t->n_ms + r->T, sizeof *t->ms);
     memcpy(t->ms + t->n_ms, data, r->T * sizeof *t->ms);
     t->n_ms += r->T;
+    size_t ms_bytes = round_up(r->T * sizeof *t->ms, 8);
+    take_plans(t, (const planned_t *)((const uint8_t *)data + ms_bytes), o->plans);
     progress_step(&t->progress, episode + 1, NULL);
 }
 
@@ -159,6 +188,14 @@ static void wilson(double k, double n, double out[2]) {
            half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
     out[0] = k > 0 ? fmax(0, mid - half) : 0;
     out[1] = k < n ? fmin(1, mid + half) : 1;
+}
+
+static void report_plans(jsonw_t *w, tally_t *t) {
+    qsort(t->plan_ms, t->n_plans, sizeof *t->plan_ms, by_value);
+    jsonw_num(w, "plan_ms_p50", percentile(t->plan_ms, t->n_plans, 0.5));
+    jsonw_num(w, "plan_ms_p99", percentile(t->plan_ms, t->n_plans, 0.99));
+    jsonw_num(w, "plan_distance", t->imagined / (double)t->n_plans);
+    jsonw_num(w, "plan_gap", t->n_gaps ? t->gap / (double)t->n_gaps : NAN);
 }
 
 static void report(const options_t *o, const stage_t *s, tally_t *t) {
@@ -189,6 +226,7 @@ static void report(const options_t *o, const stage_t *s, tally_t *t) {
     jsonw_num(&w, "normalized_score", range > 0 ? (mean - task->random_return) / range : NAN);
     jsonw_num(&w, "step_ms_p50", percentile(t->ms, t->n_ms, 0.5));
     jsonw_num(&w, "step_ms_p99", percentile(t->ms, t->n_ms, 0.99));
+    if (s->policy->planned) report_plans(&w, t);
     puts(jsonw_end(&w));
     jsonw_free(&w);
 }
@@ -289,7 +327,9 @@ int cmd_gato_act(int argc, char **argv) {
         warn("no strip: the first episode failed");
     free(play.ms);
     free(play.message.v);
+    free(play.plan);
     free(t.ms);
+    free(t.plan_ms);
     stage_close(&stage);
     return RC_OK;
 }

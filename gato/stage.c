@@ -69,7 +69,8 @@ void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
         {"--temperature", CLI_DOUBLE, &a->temperature, "T",
          "of drawn tokens; 0 = the likeliest (unless given: the RUN's act.temperature)", false},
         {"--execute", CLI_INT, &a->execute, "M",
-         "actions of a chunk that are used before the next (unless given: the RUN's act.execute)",
+         "actions of a chunk or plan that are done before the next (unless given: of chunks the "
+         "RUN's act.execute, of plans 1)",
          false},
         {"--ensemble", CLI_DOUBLE, &a->ensemble, "W",
          "average overlapping chunks, weighted exp(-W i) from the oldest on (unless given: the "
@@ -95,7 +96,7 @@ static int decode_of(const char *name) {
 /* Options that nothing reads. */
 static void warn_idle(const stage_t *s) {
     const stage_args_t *a = s->args;
-    bool chooses = s->policy->needs_model && s->policy != &policy_plan; /* the model acts */
+    bool plans = s->policy == &policy_plan, chooses = s->policy->needs_model && !plans;
     const struct {
         const char *option;
         bool given, read;
@@ -107,15 +108,14 @@ static void warn_idle(const stage_t *s) {
         {"--goal", a->goal != NULL, s->policy->needs_model},
         {"--decode", a->decode != NULL, chooses},
         {"--temperature", !isnan(a->temperature), chooses},
-        {"--execute", a->execute != INT64_MIN, chooses},
+        {"--execute", a->execute != INT64_MIN, s->policy->needs_model},
         {"--ensemble", !isnan(a->ensemble), chooses},
         {"--blank-image", a->blank, s->policy->needs_model},
         {"--context", strcmp(a->context, "cache") != 0, s->policy->needs_model},
         {"--weights", strcmp(a->weights, "f32") != 0, s->policy->needs_model},
-        {"--plan", a->plan != INT64_MIN, s->policy == &policy_plan},
-        {"--horizon", a->horizon != INT64_MIN, s->policy == &policy_plan},
-        {"--iterations", a->iterations != INT64_MIN, s->policy == &policy_plan},
-        {"--elite", a->elite != INT64_MIN, s->policy == &policy_plan},
+        {"--horizon", a->horizon != INT64_MIN, plans},
+        {"--iterations", a->iterations != INT64_MIN, plans},
+        {"--elite", a->elite != INT64_MIN, plans},
         {"--beta", !isnan(a->beta), s->policy == &policy_mix},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -124,38 +124,42 @@ static void warn_idle(const stage_t *s) {
     if (a->timeout > 0 && !a->command) warn("--env-timeout does nothing without --env-cmd");
 }
 
-static size_t plan_number(int64_t given, int64_t most, size_t preset, const char *option) {
+static size_t plan_number(int64_t given, int64_t least, int64_t most, size_t preset,
+                          const char *option) {
     if (given == INT64_MIN) return preset;
-    if (given < 1 || given > most) die(RC_USAGE, "%s must be 1 to %lld", option, (long long)most);
+    if (given < least || given > most)
+        die(RC_USAGE, "%s must be %lld to %lld", option, (long long)least, (long long)most);
     return (size_t)given;
 }
 
-static planner_opts_t plan_of(const stage_args_t *a) {
-    planner_opts_t o = {.candidates = plan_number(a->plan, 4096, 64, "--plan")};
-    o.horizon = plan_number(a->horizon, 1000, 5, "--horizon");
-    o.iterations = plan_number(a->iterations, 1000, 3, "--iterations");
-    o.elite = plan_number(a->elite, (int64_t)o.candidates, (o.candidates + 7) / 8, "--elite");
-    if (o.candidates < 2) die(RC_USAGE, "--plan must be 2 or more");
+static search_opts_t plan_of(const stage_args_t *a) {
+    search_opts_t o = {.candidates = plan_number(a->plan, 2, 4096, 64, "--plan")};
+    o.horizon = plan_number(a->horizon, 1, 1000, 5, "--horizon");
+    o.iterations = plan_number(a->iterations, 1, 1000, 3, "--iterations");
+    o.elite = plan_number(a->elite, 1, (int64_t)o.candidates, (o.candidates + 7) / 8, "--elite");
+    o.execute = plan_number(a->execute, 1, (int64_t)o.horizon, 1, "--execute");
     return o;
 }
 
 static void check(stage_t *s) {
     const stage_args_t *a = s->args;
     reason_t why;
-    bool plans =
-        a->plan != INT64_MIN && !strcmp(a->policy, "model"); /* --plan N alone selects it */
-    s->policy = policy_find(plans ? "plan" : a->policy, &why);
+    bool by_plan = a->plan != INT64_MIN && !strcmp(a->policy, "model"); /* it selects plans */
+    s->policy = policy_find(by_plan ? "plan" : a->policy, &why);
     if (!s->policy) die(RC_USAGE, "%s", why.text);
+    bool plans = s->policy == &policy_plan;
+    if (a->plan != INT64_MIN && !plans)
+        die(RC_USAGE, "--plan: --policy %s does not plan", s->policy->name);
     if (a->env && a->command) die(RC_USAGE, "--env and --env-cmd: one of them is needed");
     if (s->policy->needs_model && !a->model)
         die(RC_USAGE, "--policy %s needs --model RUN", s->policy->name);
-    if (s->policy == &policy_plan && !a->goal)
-        die(RC_USAGE, "--policy plan needs --goal FILE or --goal env");
+    if (plans && !a->goal) die(RC_USAGE, "--policy plan needs --goal FILE or --goal env");
     if (s->policy == &policy_mix && !(a->beta >= 0 && a->beta <= 1))
         die(RC_USAGE, "--policy mix needs --beta B, a probability: 0 to 1");
     if (!isnan(a->temperature) && !(a->temperature >= 0 && a->temperature <= 1e6))
         die(RC_USAGE, "--temperature must be 0 or more");
-    if (a->execute != INT64_MIN && a->execute < 1) die(RC_USAGE, "--execute must be 1 or more");
+    if (!plans && a->execute != INT64_MIN && a->execute < 1)
+        die(RC_USAGE, "--execute must be 1 or more");
     if (!isnan(a->ensemble) && !(a->ensemble >= 0 && a->ensemble <= 1000))
         die(RC_USAGE, "--ensemble must be 0 to 1000");
     if (a->max_steps != INT64_MIN && (a->max_steps < 1 || a->max_steps > INT32_MAX))
@@ -170,13 +174,13 @@ static void check(stage_t *s) {
         .goal = a->goal,
         .prompt = a->prompt,
         .beta = a->beta,
-        .plan = plan_of(a),
+        .plan = plans ? plan_of(a) : (search_opts_t){0},
         .player = {.rebuild = !strcmp(a->context, "rebuild"),
                    .blank = a->blank,
                    .decode = decode_of(a->decode),
                    .temperature = isnan(a->temperature) ? -1 : a->temperature,
-                   .execute = a->execute == INT64_MIN ? 0 : a->execute,
-                   .averages = !isnan(a->ensemble),
+                   .execute = plans || a->execute == INT64_MIN ? 0 : a->execute,
+                   .averages = !plans && !isnan(a->ensemble),
                    .ensemble = isnan(a->ensemble) ? 0 : a->ensemble},
     };
     if (gato_weights_named(a->weights, &s->how.player.weights, &why))

@@ -14,7 +14,7 @@ typedef struct {
     const char *decode, *context, *weights;
     int64_t plan, horizon, iterations, elite;    /* of plans; INT64_MIN = not given */
     double timeout, temperature, beta, ensemble; /* NAN = not given */
-    int64_t max_steps, execute;
+    int64_t max_steps, execute;                  /* INT64_MIN = not given */
     bool blank, allow_missing;
 } stage_args_t;
 

@@ -380,13 +380,15 @@ static void check_plan(const kind_t *k) {
     uint8_t rgb[16 * 8 * 3];
     for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (uint8_t)(i * 37);
     for (int run = 0; run < 3; run++) {
-        planner_opts_t o = {
-            .candidates = CANDIDATES, .horizon = 2, .iterations = run ? 4 : 1, .elite = 3};
+        search_opts_t o = {.candidates = CANDIDATES,
+                           .horizon = 2,
+                           .iterations = run ? 4 : 1,
+                           .elite = 3,
+                           .execute = 1};
         planner_t *plan = planner_new(p, 0, &body, &o, &why);
         REQUIRE(plan, "%s", why.text);
         planner_placeholder(plan, &middle);
-        CHECK(planner_choose(plan, draw_of(0), &action[run], &distance[run], &why) == -1 &&
-              strstr(why.text, "goal"));
+        CHECK(!planner_choose(plan, draw_of(0), &why) && strstr(why.text, "goal"));
         REQUIRE(!planner_goal(plan, image, rgb, 16, 8, &why), "%s", why.text);
         player_reset(p, 0, 0);
         timestep_t seen = s.step[0];
@@ -394,7 +396,10 @@ static void check_plan(const kind_t *k) {
             if (acted(m, 0, j)) seen.slot[j] = s.step[0].slot[j];
         player_turn_t turn = {.lane = 0, .recorded = &seen};
         REQUIRE(!player_push(p, &turn, 1, &why));
-        REQUIRE(!planner_choose(plan, draw_of(0), &action[run], &distance[run], &why));
+        const search_found_t *found = planner_choose(plan, draw_of(0), &why);
+        REQUIRE(found, "%s", why.text);
+        distance[run] = found->mean;
+        action[run] = found->action[0];
         REQUIRE(!player_redo(p, 0, &action[run], &why));
         planner_free(plan);
     }
@@ -422,9 +427,7 @@ TEST(a_goal_of_another_size_is_refused) {
     gato_model_t *m = make_run(&k, 3, 2);
     player_t *p = open_lanes(&plain, &k.has, 1, 3);
     task_t body = body_of("body0", k.has);
-    planner_opts_t o = {.candidates = 2, .horizon = 1, .iterations = 1, .elite = 1};
-    env_action_t action;
-    double distance;
+    search_opts_t o = {.candidates = 2, .horizon = 1, .iterations = 1, .elite = 1, .execute = 1};
     reason_t why;
     planner_t *plan = planner_new(p, 0, &body, &o, &why);
     REQUIRE(plan, "%s", why.text);
@@ -433,7 +436,7 @@ TEST(a_goal_of_another_size_is_refused) {
     push(p, 0, &s.step[0]);
     for (size_t size = 1; size <= 2; size++) {
         REQUIRE(!planner_goal(plan, 0, rgb, 16 * size, 8 * size, &why), "%s", why.text);
-        bool refused = planner_choose(plan, draw_of(0), &action, &distance, &why) != 0;
+        bool refused = !planner_choose(plan, draw_of(0), &why);
         CHECK(refused == (size == 2) && (!refused || strstr(why.text, "4 x 8 codes")));
     }
     planner_free(plan);

@@ -158,6 +158,8 @@ int player_redo(player_t *p, size_t lane, const env_action_t *given, reason_t *w
 void player_fork(player_t *p, size_t from, size_t to);
 /* The codes of an image slot in the lane's last timestep: h rows of w; 0 x 0: it is missing. */
 tokenizer_grid_t player_grid(const player_t *p, size_t lane, uint32_t slot);
+/* They themselves, valid until the lane's next timestep; NULL: it is missing. */
+const uint32_t *player_seen_codes(const player_t *p, size_t lane, uint32_t slot);
 /* The codes of an image of w x h pixels for a slot of the policy's task, malloc'ed. NULL with a
  * reason: a size that does not fit. */
 uint32_t *player_codes(player_t *p, uint32_t task, uint32_t slot, const uint8_t *rgb, size_t w,

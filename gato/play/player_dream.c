@@ -501,6 +501,10 @@ tokenizer_grid_t player_grid(const player_t *p, size_t lane, uint32_t slot) {
     return v->codes ? (tokenizer_grid_t){v->grid_h, v->grid_w} : (tokenizer_grid_t){0, 0};
 }
 
+const uint32_t *player_seen_codes(const player_t *p, size_t lane, uint32_t slot) {
+    return p->lane[lane].last.data.slot[slot].codes;
+}
+
 image_t player_image(player_t *p, const uint32_t *codes, tokenizer_grid_t grid) {
     size_t w, h;
     if (!p->tokenizer) BUG("a policy without a tokenizer");

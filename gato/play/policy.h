@@ -22,7 +22,7 @@ typedef struct {
     player_opts_t player;
     const char *prompt; /* "X.lmdb" or "X.lmdb:ID" (prompt.h); NULL = none */
     const char *goal;   /* an image file, or GOAL_FROM_ENV; NULL = none */
-    planner_opts_t plan;
+    search_opts_t plan;
     double beta; /* mix: probability of the expert's action in each step */
 } policy_opts_t;
 
@@ -36,6 +36,16 @@ typedef struct {
     uint64_t seed, episode;
     size_t step; /* 0 begins an episode: the policy forgets the last one */
 } policy_view_t;
+
+/* What a policy has planned in a step. Distances are those of planner.h. */
+typedef struct {
+    double ms;       /* that the plan took, without what is seen before it */
+    double imagined; /* distance at the end of the plan's horizon */
+    /* Of the plan before this one, whose executed actions have led here: the distance now less the
+     * one that it imagined for now. */
+    bool has_gap;
+    double gap;
+} planned_t;
 
 typedef struct {
     const char *name;
@@ -52,6 +62,8 @@ typedef struct {
     void (*weights)(const void *self, char out[RUN_FINGERPRINT]);
     /* The same view gives the same action. 0, or -1 with a reason. */
     int (*act)(void *self, const policy_view_t *view, env_action_t *action, reason_t *why);
+    /* What the last act has planned; NULL: nothing. A policy that never plans has none. */
+    const planned_t *(*planned)(const void *self);
 } policy_t;
 
 /* The policy of that name; NULL with a reason that lists the known names, the nearest first. */

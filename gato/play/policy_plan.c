@@ -1,5 +1,6 @@
 /* policy_plan.c - a trained model dreams what actions would lead to, and does what comes nearest to
  * a goal image (planner.h). */
+#include "common/base/log.h"
 #include "common/io/fs.h"
 #include "common/io/image/image.h"
 #include "gato/model/layout.h"
@@ -14,7 +15,12 @@ typedef struct {
     planner_t *planner;
     uint32_t task;
     task_t body;
-    image_t goal; /* of --goal FILE */
+    image_t goal;                /* of --goal FILE */
+    size_t horizon, execute;     /* of search_opts_t */
+    const search_found_t *found; /* the plan at hand; NULL: none yet */
+    size_t done;                 /* its actions so far */
+    bool has_planned;            /* in the last act */
+    planned_t planned;
 } plan_state_t;
 
 static void close_plan(void *self) {
@@ -50,6 +56,7 @@ static bool has_camera(const plan_state_t *s) {
  */
 static int begin(plan_state_t *s, const env_observation_t *shown, reason_t *why) {
     size_t n = 0;
+    s->found = NULL;
     planner_begin(s->planner);
     player_reset(s->player, 0, s->task);
     for (uint32_t k = 0; k < task_of(s)->n_slots; k++) {
@@ -66,25 +73,29 @@ static int begin(plan_state_t *s, const env_observation_t *shown, reason_t *why)
     return n ? 0 : reason_set(why, "no image of a goal for a camera of task '%s'", s->body.name);
 }
 
-/* Does the goal have as many codes as images of the first camera? 0, or -1 with a reason. */
-static int check_size(const plan_state_t *s, reason_t *why) {
-    tokenizer_grid_t goal = {0}, seen = {0};
-    uint32_t k = 0;
-    while (camera_of(s, k) < 0) k++; /* begin() found one */
-    const slot_t *slot = &s->body.slot[camera_of(s, k)];
-    image_t dark = image_new(slot->image_w, slot->image_h);
-    memset(dark.rgb, 0, dark.w * dark.h * 3);
-    uint32_t *a =
-                 player_codes(s->player, s->task, k, s->goal.rgb, s->goal.w, s->goal.h, &goal, why),
-             *b = player_codes(s->player, s->task, k, dark.rgb, dark.w, dark.h, &seen, why);
-    int rc = a && b ? 0 : -1;
-    if (!rc && (goal.h != seen.h || goal.w != seen.w))
-        rc = reason_set(why, "an image of %zu x %zu codes, and camera '%s' gives %zu x %zu", goal.h,
-                        goal.w, slot->name, seen.h, seen.w);
-    free(a);
-    free(b);
-    image_release(&dark);
-    return rc;
+/* Has the file as many codes as the camera that it is the goal of? */
+static int check_size(plan_state_t *s, reason_t *why) {
+    for (uint32_t k = 0; k < task_of(s)->n_slots; k++) {
+        int camera = camera_of(s, k);
+        if (camera < 0) continue;
+        const slot_t *slot = &s->body.slot[camera];
+        image_t black = image_new(slot->image_w, slot->image_h);
+        memset(black.rgb, 0, black.w * black.h * 3);
+        tokenizer_grid_t is, wanted;
+        uint32_t *shown =
+                     player_codes(s->player, s->task, k, black.rgb, black.w, black.h, &wanted, why),
+                 *goal = player_codes(s->player, s->task, k, s->goal.rgb, s->goal.w, s->goal.h, &is,
+                                      why);
+        bool known = shown && goal, same = known && is.h == wanted.h && is.w == wanted.w;
+        free(shown);
+        free(goal);
+        image_release(&black);
+        if (known && !same)
+            reason_set(why, "it has %zu x %zu codes, and camera '%s' %zu x %zu", is.h, is.w,
+                       slot->name, wanted.h, wanted.w);
+        return same ? 0 : -1;
+    }
+    return reason_set(why, "no camera of task '%s' to compare it with", s->body.name);
 }
 
 static int read_goal(plan_state_t *s, const char *file, int *rc, reason_t *why) {
@@ -103,7 +114,7 @@ static int read_goal(plan_state_t *s, const char *file, int *rc, reason_t *why) 
     if (image_read(&s->goal, file, &how, &cause))
         return reason_set(why, "--goal '%s': %s", file, cause.text);
     *rc = RC_MISFIT;
-    if (!begin(s, NULL, &cause) && !check_size(s, &cause)) return 0;
+    if (!check_size(s, &cause)) return 0;
     return reason_set(why, "--goal '%s': %s", file, cause.text);
 }
 
@@ -113,13 +124,18 @@ static void *open_plan(const task_t *body, const policy_opts_t *o, int *rc, reas
     plan_state_t *s = NEW(plan_state_t);
     s->player = player;
     s->body = task_copy(body);
+    s->horizon = o->plan.horizon;
+    s->execute = o->plan.execute;
     *rc = RC_MISFIT;
     int task = player_bind(player, body, o->task, o->allow_missing, why);
     if (task >= 0) {
         s->task = (uint32_t)task;
-        if (!player_lanes(player, 1 + o->plan.candidates, why))
-            s->planner = planner_new(player, s->task, &s->body, &o->plan, why);
-        if (s->planner && !read_goal(s, o->goal, rc, why)) return s;
+        *rc = RC_USAGE;
+        s->planner = planner_new(player, s->task, &s->body, &o->plan, why);
+        *rc = s->planner ? RC_RUNTIME : RC_USAGE;
+        if (s->planner && !player_lanes(player, 1 + o->plan.candidates, why) &&
+            !read_goal(s, o->goal, rc, why))
+            return s;
     }
     close_plan(s);
     return NULL;
@@ -136,17 +152,45 @@ static void weights(const void *self, char out[RUN_FINGERPRINT]) {
     run_fingerprint(player_model(((const plan_state_t *)self)->player), out);
 }
 
+/* Compares the plan that has ended here with what came of it, and makes the next. */
+static int make_plan(plan_state_t *s, rng_t draw, reason_t *why) {
+    double now, start = log_now();
+    if (planner_distance(s->planner, &now, why)) return -1;
+    s->planned.has_gap = s->found != NULL;
+    s->planned.gap = s->found ? now - s->found->distance[s->execute - 1] : 0;
+    s->found = planner_choose(s->planner, draw, why);
+    if (!s->found) return -1;
+    s->planned.imagined = s->found->distance[s->horizon - 1];
+    s->planned.ms = (log_now() - start) * 1000;
+    s->has_planned = true;
+    s->done = 0;
+    return 0;
+}
+
 static int act(void *self, const policy_view_t *view, env_action_t *action, reason_t *why) {
     plan_state_t *s = self;
     rng_t draw = rng_fold(rng_fold(rng_make(view->seed, "policy.plan"), view->episode), view->step);
-    env_action_t middle;
-    double distance;
+    s->has_planned = false;
     if (view->step == 0 && begin(s, view->goal, why)) return -1;
-    planner_placeholder(s->planner, &middle);
-    player_turn_t turn = {.lane = 0, .seen = view->seen, .given = &middle};
+    bool goes_on = s->found && s->done < s->execute;
+    if (goes_on)
+        *action = s->found->action[s->done];
+    else
+        planner_placeholder(s->planner, action);
+    player_turn_t turn = {.lane = 0, .seen = view->seen, .given = action};
     if (player_push(s->player, &turn, 1, why)) return -1;
-    if (planner_choose(s->planner, draw, action, &distance, why)) return -1;
-    return player_redo(s->player, 0, action, why);
+    if (!goes_on) {
+        if (make_plan(s, draw, why)) return -1;
+        *action = s->found->action[0];
+        if (player_redo(s->player, 0, action, why)) return -1;
+    }
+    s->done++;
+    return 0;
+}
+
+static const planned_t *planned(const void *self) {
+    const plan_state_t *s = self;
+    return s->has_planned ? &s->planned : NULL;
 }
 
 const policy_t policy_plan = {.name = "plan",
@@ -156,4 +200,5 @@ const policy_t policy_plan = {.name = "plan",
                               .close = close_plan,
                               .about = about,
                               .weights = weights,
-                              .act = act};
+                              .act = act,
+                              .planned = planned};

@@ -96,7 +96,7 @@ refused 2 "no file 'nowhere.png'" gato act --env grid --model end --episodes 1 -
 child="exec ${PYTHON:-python3} -S '$top/tests/env_child.py'"
 refused 2 "knows no goal to show" gato act --env-cmd "$child" --model end --episodes 1 --goal env
 refused 2 "horizon must be 1 to" gato act --env grid --model end --episodes 1 --goal env --plan 4 --horizon 0
-refused 4 "prompt does nothing with --policy plan" gato act --env grid --model end --episodes 1 --goal env --plan 4 --prompt grid.lmdb
+refused 2 "prompt does nothing with --policy plan" gato act --env grid --model end --episodes 1 --goal env --plan 4 --prompt grid.lmdb
 echo nothing >bad.png
 refused 3 "bad.png" gato act --env grid --model end --episodes 1 --goal bad.png
 refused 0 "goal does nothing with --policy random" gato act --env grid --policy random --episodes 1 --goal env

@@ -1,7 +1,6 @@
 /* act.c - `gato act`: a policy plays an environment in a closed loop. Episode i is a function of
  * (seed, 2^32 + i); `gato record` plays (seed, i). So act never repeats a recorded episode. */
 #include "common/base/log.h"
-#include "common/base/pool.h"
 #include "common/base/sizes.h"
 #include "common/io/fs.h"
 #include "common/io/image/image.h"
@@ -307,12 +306,10 @@ static void check_strip(const options_t *o, const task_t *task) {
 
 int cmd_gato_act(int argc, char **argv) {
     options_t o = parse(argc, argv);
-    pool_set_threads((int)o.threads);
     stage_t stage = stage_open(&o.stage);
     o.play.max_steps = stage.max_steps;
     check_strip(&o, &stage.task);
-    size_t n = (size_t)o.episodes, workers = min_size((size_t)pool_threads(), n);
-    stage_hand_over(&stage, workers);
+    size_t n = (size_t)o.episodes, workers = stage_hand_over(&stage, o.threads, n);
     play_t play = {.stage = &stage, .o = &o};
     tally_t t = {0};
     progress_begin(&t.progress, "act", 0, n);

@@ -6,9 +6,7 @@
  */
 #include "gato/record.h"
 #include "common/base/log.h"
-#include "common/base/pool.h"
 #include "common/base/signals.h"
-#include "common/base/sizes.h"
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
 #include "gato/play/message.h"
@@ -325,7 +323,6 @@ int cmd_record(int argc, char **argv) {
     char *args = arguments(&o, &stage);
     signals_catch(&(signals_options_t){0});
     bool append = prepare_out(&o, args);
-    pool_set_threads((int)o.threads);
     double start = log_now();
     writing_t w = {.o = &o, .stage = &stage};
     size_t n = (size_t)o.episodes, first = open_recording(&w, append);
@@ -333,8 +330,7 @@ int cmd_record(int argc, char **argv) {
         die(RC_MISFIT, "'%s' holds episode %zu already, --episodes %zu asks for fewer", o.out,
             first - 1, n);
     if (first) log_line("'%s' holds %zu episodes: going on", o.out, w.tally.episodes);
-    size_t workers = min_size((size_t)pool_threads(), n - first);
-    stage_hand_over(&stage, workers);
+    size_t workers = stage_hand_over(&stage, o.threads, n - first);
     progress_begin(&w.progress, "episodes", first, n);
     play_t play = {.stage = &stage, .o = &o};
     size_t end =

@@ -1,6 +1,8 @@
 /* stage.c - see stage.h. */
 #include "gato/stage.h"
 #include "common/base/log.h"
+#include "common/base/pool.h"
+#include "common/base/sizes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -217,6 +219,7 @@ static void open_player(stage_t *s) {
 
 stage_t stage_open(const stage_args_t *a) {
     stage_t s = {.args = a};
+    pool_set_threads(1);
     check(&s);
     open_env(&s);
     check_goal(&s);
@@ -237,11 +240,15 @@ static void close_player(stage_t *s) {
     s->player = NULL;
 }
 
-void stage_hand_over(stage_t *s, size_t workers) {
-    if (workers < 2) return;
+size_t stage_hand_over(stage_t *s, int64_t threads, size_t n) {
+    pool_set_threads((int)threads);
+    size_t workers = min_size((size_t)pool_threads(), n);
+    if (workers < 2) return workers;
+    pool_set_threads(1);
     close_player(s);
     env_close(s->env);
     s->env = NULL;
+    return workers;
 }
 
 void stage_close(stage_t *s) {

@@ -36,12 +36,13 @@ typedef struct {
 } stage_t;
 
 /* Checks the options, opens environment and player, and says how a trained policy acts. Dies with
- * the reason. */
+ * the reason. Starts no thread, since this process may still have to fork. */
 stage_t stage_open(const stage_args_t *a);
 void stage_close(stage_t *s);
-/* Before workers are forked: each opens its own environment (a child process belongs to one of
- * them). With one worker, which is this process, nothing happens. */
-void stage_hand_over(stage_t *s, size_t workers);
+/* Before workers are forked for n episodes: how many, one per thread of --threads (0 = all
+ * processors). Each opens its own environment (a child process belongs to one of them). A single
+ * worker is this process, with all the threads. */
+size_t stage_hand_over(stage_t *s, int64_t threads, size_t n);
 
 /* What draws the environment's images, malloc'ed; "" where that means nothing. A screen driver is
  * started in a process of its own, since this one may still have to fork. Dies with the reason. */

@@ -314,8 +314,9 @@ static int by_value(const void *a, const void *b) {
  * infinitely far: null then. */
 static double error_p90(horizon_t *f) {
     size_t at = (f->with_object * 9 + 9) / 10;
+    if (!at || at > f->found) return NAN;
     qsort(f->errors, f->found, sizeof *f->errors, by_value);
-    return at && at <= f->found ? f->errors[at - 1] : NAN;
+    return f->errors[at - 1];
 }
 
 static void print(const imagining_t *o, const task_t *task, size_t h, horizon_t *f) {

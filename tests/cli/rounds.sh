@@ -41,6 +41,10 @@ if ! gato --version | grep -q '^mujoco: yes' || ! gato --version | grep -q '^hdf
     skip "everything" "built without MuJoCo or HDF5"
     finish
 fi
+if [ -n "${SANITIZED:-}" ]; then
+    skip "everything" "minutes under a sanitizer, and the programs have tests of their own there"
+    finish
+fi
 cat >pipeline.sh <<X
 #!/bin/sh
 # pipeline.sh FOLDER ROUNDS
@@ -75,10 +79,6 @@ sh pipeline.sh whole 2 >out 2>err
 [ $? -eq 0 ] && ! grep -q '/bin/' out
 verdict $? "a finished pipeline does nothing"
 
-if [ -n "${SANITIZED:-}" ]; then
-    skip "kills" "minutes under a sanitizer, and the programs are killed in tests of their own there"
-    finish
-fi
 # --- kills as soon as a stage has begun to write; the processes of a pipeline are a group of their own
 kills=0
 for begun in episodes/data/metadata.json policy/training.json round-1/episodes/data/metadata.json round-1/tokens.lmdb round-1/policy/config.json \

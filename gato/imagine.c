@@ -362,7 +362,7 @@ static void print_all(const imagining_t *o, const task_t *task, horizon_t *sums)
 
 /* ---- tasks ---- */
 
-/* Says what the figures are not. */
+/* Says what the metrics are not. */
 static void say_limits(const command_t *c, const imagining_t *o, const task_t *task,
                        const horizon_t *first) {
     if (!first->ceiling_pixels)

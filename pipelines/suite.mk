@@ -10,7 +10,7 @@ B       ?= build
 D       ?= $(B)/$(SUITE)
 BIN     ?= $(B)/bin
 PLAY    ?= 250
-# Minutes on two quiet cores, about: episodes and steps of the suite's file are those of an hour.
+# Minutes that are meant, not timed yet: episodes and steps of the suite's file are those of 60, and grow in proportion.
 BUDGET  ?= 60
 CONFIGS := pipelines/configs
 WORLDS  ?= $(B)/worlds/$(SUITE)

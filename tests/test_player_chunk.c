@@ -71,7 +71,7 @@ static const player_opts_t uses[] = {{.execute = 1},
                                      {.averages = true, .ensemble = 0.3}};
 enum { USES = sizeof uses / sizeof *uses };
 
-/* A context that is rebuilt is the band of the cache in a network of one layer. */
+/* A context that is rebuilt is the attention window of the cache in a network of one layer. */
 static void play_all(const kind_t *k, uint32_t window, bool rebuild) {
     static game_t g;
     gato_model_t *m = make_run(k, window, rebuild ? 1 : 2);

@@ -341,6 +341,10 @@ static void print(const imagining_t *o, const task_t *task, size_t h, horizon_t 
                 (float)(mixed ? psnr(f->shuffled_changed, f->changed_pixels) : NAN));
     jsonw_int(&w, "episodes", (int64_t)f->episodes);
     jsonw_float(&w, "changed", (float)ratio((double)f->changed_pixels, f->pixels));
+    jsonw_float(&w, "teacher_accuracy_changed",
+                (float)ratio((double)f->teacher.equal_changed, f->teacher.n_changed));
+    jsonw_float(&w, "ce_teacher_changed",
+                (float)ratio(f->teacher.ce_changed, f->teacher.n_changed));
     jsonw_float(&w, "vector_rmse", (float)sqrt(ratio(f->free.squared, f->free.n_values)));
     if (o->object) {
         jsonw_int(&w, "object_images", (int64_t)f->with_object);

@@ -224,6 +224,9 @@ static int dream(const imagining_t *o, way_t *w, size_t n, size_t h, horizon_t *
         to[i]->n += s->n;
         to[i]->equal += s->equal;
         to[i]->ce += s->ce;
+        to[i]->n_changed += s->n_changed;
+        to[i]->equal_changed += s->equal_changed;
+        to[i]->ce_changed += s->ce_changed;
         to[i]->squared += s->squared;
         to[i]->n_values += s->n_values;
     }

@@ -389,7 +389,9 @@ TEST(gradients_of_table_and_codes) {
         (const char *const[]){"model.merge=1", "model.image_in=both", "model.text_first=true"}, 3);
 }
 TEST(gradients_of_horizons_and_bins) {
-    check_differences((const char *const[]){"loss.horizon=[1,2]", "loss.vector=0.6"}, 2);
+    check_differences((const char *const[]){"loss.horizon=[1,2]", "loss.vector=0.6",
+                                            "loss.image_changed=3", "model.vector_first=true"},
+                      4);
 }
 TEST(gradients_of_next_vectors) {
     check_differences(

@@ -16,6 +16,7 @@
  *   discrete      sum CE of acted discrete tokens               w.action / N
  *   text          sum CE of predicted text                      w.text / N
  *   image         mean CE of image codes, over K, for each k    w.image / number of horizons
+ *                 (weights: loss.image_changed, image_first)
  *   vector_ce     mean CE of the bins of observed vectors       w.vector
  *   vector        mean squared error of observed vectors,       w.vector, of each slot its share
  *                 standardized (vector_in = linear)

@@ -5,6 +5,9 @@
 #include "gato/model/future.h"
 #include "gato/model/head_tokens.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 enum { CODE = INPUT_OTHER, RANGE, LAST };
 
 static bool serves(const gato_config_t *c, const task_t *task) {
@@ -38,43 +41,55 @@ static size_t inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[
     return LAST + 1;
 }
 
-/* Makes token j of image slot k of timestep `at` a target of `position`. last: the image one
- * timestep before; NULL = none. */
+/* Makes token j of image slot k of timestep `at` a target of `position`. before: the image that it
+ * is predicted from; NULL = none. */
 static void put_token(const gato_model_t *m, const timestep_place_t *at, uint32_t k, size_t j,
-                      size_t position, const slot_value_t *last, targets_t *to) {
+                      size_t position, const slot_value_t *before, targets_t *to) {
+    const gato_config_t *c = &m->config;
     column_t *in = to->rows.input;
+    size_t n = future_block(m);
+    int32_t *code = xmalloc(2 * n * sizeof *code), *last = code + n;
+    image_block(c, &at->data.slot[k], j, code);
+    for (size_t i = 0; i < n; i++) last[i] = -1;
+    if (before) image_block(c, before, j, last);
     column_put(&in[INPUT_POSITION], (int32_t)position);
-    image_block(&m->config, &at->data.slot[k], j, column_ints(&in[CODE], 1));
+    memcpy(column_ints(&in[CODE], 1), code, n * sizeof *code);
     float *weight = column_floats(&in[INPUT_WEIGHT], 1);
     int32_t *range = column_ints(&in[RANGE], 1);
-    for (size_t i = 0; i < future_block(m); i++) {
-        weight[i] = 1;
+    for (size_t i = 0; i < n; i++) {
+        double changed = code[i] == last[i] ? 1 : c->loss.image_changed;
+        weight[i] = (float)(before ? changed : c->loss.image_first);
         range[2 * i] = 0;
         range[2 * i + 1] = (int32_t)m->vocabulary.codes;
     }
-    if (to->rows.n_inputs > LAST) {
-        int32_t *code = column_ints(&in[LAST], 1);
-        for (size_t i = 0; i < future_block(m); i++) code[i] = -1;
-        if (last) image_block(&m->config, last, j, code);
-    }
+    if (to->rows.n_inputs > LAST) memcpy(column_ints(&in[LAST], 1), last, n * sizeof *last);
     rows_added(&to->rows, 1);
+    free(code);
+}
+
+/* Image slot k of timestep `from`, where it is of the size of that of `at`; else NULL. */
+static const slot_value_t *image_of(const timestep_place_t *from, const timestep_place_t *at,
+                                    uint32_t k) {
+    const slot_value_t *now = &at->data.slot[k], *last = &from->data.slot[k];
+    bool same = last->codes && last->grid_h == now->grid_h && last->grid_w == now->grid_w;
+    return same ? last : NULL;
 }
 
 /* Image slot k one timestep before; NULL: the first of a sequence, a seam, another size, missing.
  */
 static const slot_value_t *image_before(const sequence_places_t *s, size_t i, uint32_t k) {
     if (!i || !s->step[i].data.linked) return NULL;
-    const slot_value_t *now = &s->step[i].data.slot[k], *last = &s->step[i - 1].data.slot[k];
-    bool same = last->codes && last->grid_h == now->grid_h && last->grid_w == now->grid_w;
-    return same ? last : NULL;
+    return image_of(&s->step[i - 1], &s->step[i], k);
 }
 
 static void collect_near(const gato_model_t *m, const sequence_places_t *s, size_t i, uint32_t k,
                          targets_t *to) {
     const timestep_place_t *at = &s->step[i];
+    const slot_value_t *before = image_before(s, i, k);
+    if (!before && m->config.loss.image_first <= 0) return;
     for (size_t j = 0; j < at->count[k]; j++)
         if (tokens_follows(s, i, at->first[k] + j))
-            put_token(m, at, k, j, at->first[k] + j - 1, image_before(s, i, k), to);
+            put_token(m, at, k, j, at->first[k] + j - 1, before, to);
 }
 
 /* Are the timesteps i - far .. i neighbours in their episode? */
@@ -88,8 +103,9 @@ static void collect_far(const gato_model_t *m, const sequence_places_t *s, size_
                         size_t far, targets_t *to) {
     if (i < far || !linked(s, i, far)) return;
     const timestep_place_t *at = &s->step[i], *from = &s->step[i - far];
-    if (from->count[k] != at->count[k]) return; /* it was missing */
-    for (size_t j = 0; j < at->count[k]; j++) put_token(m, at, k, j, from->first[k] + j, NULL, to);
+    const slot_value_t *before = image_of(from, at, k); /* NULL: it was missing */
+    for (size_t j = 0; before && j < at->count[k]; j++)
+        put_token(m, at, k, j, from->first[k] + j, before, to);
 }
 
 static void collect(const batch_t *b, const group_t *g, const sequence_places_t *s, targets_t *to) {
@@ -107,7 +123,8 @@ static void collect(const batch_t *b, const group_t *g, const sequence_places_t 
         }
 }
 
-/* The mean over the codes of a block; the cross entropy of a row is their sum. */
+/* The mean over the places of a block of the weighted mean at each; the cross entropy of a row is
+ * the sum of its codes. */
 static void record(nn_t *nn, const gato_model_t *m, const group_t *g, size_t n, var_t rows,
                    const var_t *in, bool train, head_vars_t *out) {
     (void)train;

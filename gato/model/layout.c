@@ -12,16 +12,24 @@ static slot_value_t held(const slot_value_t *value) {
     return v;
 }
 
-/* Observed slots in the order of the task; in episodes a text may come before the images. A text
- * that is to be predicted always comes behind its image. */
+/* Does a slot come before the images? A text that is to be predicted comes behind its image. */
+static bool comes_first(const gato_config_t *c, const task_t *task, uint32_t k, slot_kind_t kind) {
+    const slot_t *slot = &task->slot[k];
+    if (slot->kind != kind || slot->side != SIDE_OBSERVED || task->kind != RECORD_EPISODE)
+        return false;
+    return kind == SLOT_TEXT ? c->model.text_first : kind == SLOT_VECTOR && c->model.vector_first;
+}
+
+/* Observed slots in the order of the task, but for those that come before the images. */
 static void put_order(layout_t *l, const gato_config_t *c) {
+    static const slot_kind_t first[] = {SLOT_TEXT, SLOT_VECTOR};
     const task_t *task = l->task;
-    bool text_first = c->model.text_first && task->kind == RECORD_EPISODE;
     size_t n = 0;
-    for (uint32_t k = 0; text_first && k < task->n_slots; k++)
-        if (task->slot[k].kind == SLOT_TEXT) l->order[n++] = (uint8_t)k;
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++)
+        for (uint32_t k = 0; k < task->n_slots; k++)
+            if (comes_first(c, task, k, first[i])) l->order[n++] = (uint8_t)k;
     for (uint32_t k = 0; k < task->n_slots; k++)
-        if (!text_first || task->slot[k].kind != SLOT_TEXT) l->order[n++] = (uint8_t)k;
+        if (!comes_first(c, task, k, task->slot[k].kind)) l->order[n++] = (uint8_t)k;
 }
 
 int layout_of(layout_t *l, const gato_config_t *c, const task_t *task, const timestep_t *s,

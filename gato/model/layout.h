@@ -2,7 +2,8 @@
  *
  *   [ images | texts | vectors | discrete values ] SEPARATOR [ acted vectors | acted discrete ]
  *
- * Missing slots take no tokens; in control, text may come first (model.text_first). A sequence is
+ * Missing slots take no tokens; in control, texts and vectors may come first
+ * (model.text_first, model.vector_first, in this order). A sequence is
  * one timestep after the other. The tokens before the separator have the inner positions 0, 1, ...
  * A text or a captioned image is one timestep whose text the model predicts. How many tokens a slot
  * has is its embedding's to say (embed.h).

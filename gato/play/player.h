@@ -113,10 +113,12 @@ const float *player_hidden(const player_t *p, size_t lane);
 /* How a timestep that was dreamt compares with the true one. Cross entropies are in nats, sums
  * over n codes, and 0 without truth. */
 typedef struct {
-    size_t n;     /* true codes */
-    size_t equal; /* of them, those that were chosen */
-    double ce;    /* of the true codes, behind what the lane was fed */
-    double own;   /* -log p of the codes that were fed, over n_own of them (also without truth) */
+    size_t n;                        /* true codes */
+    size_t equal;                    /* of them, those that were chosen */
+    double ce;                       /* of the true codes, behind what the lane was fed */
+    size_t n_changed, equal_changed; /* over codes that are not those of the last timestep */
+    double ce_changed;               /* as ce, over these */
+    double own; /* -log p of the codes that were fed, over n_own of them (also without truth) */
     size_t n_own;
     double squared; /* errors of numbers of observed vectors, in standard deviations of the task */
     size_t n_values;

@@ -241,9 +241,16 @@ static uint32_t choose_code(const player_t *p, dreamer_t *w, const sampler_t *ho
     uint32_t code = sampler_choose(how, logits, K, uniform(w, w->token * future_block(p->m) + i));
     if (w->d->codes[w->slot]) w->d->codes[w->slot][cell] = code;
     if (truth->codes) {
+        const slot_value_t *last = &w->lane->last.data.slot[w->slot];
+        bool changed = last->codes && last->codes[cell] != truth->codes[cell],
+             equal = code == truth->codes[cell];
+        double ce = surprise(logits, K, truth->codes[cell]);
         s->n++;
-        s->equal += code == truth->codes[cell];
-        s->ce += surprise(logits, K, truth->codes[cell]);
+        s->equal += equal;
+        s->ce += ce;
+        s->n_changed += changed;
+        s->equal_changed += changed && equal;
+        s->ce_changed += changed ? ce : 0;
         if (w->d->force) code = truth->codes[cell];
     }
     s->own += surprise(logits, K, code);

@@ -32,13 +32,19 @@ static void check_horizons(const gato_config_t *c, const dataset_t *d) {
             size_t steps = consecutive(c, k.image_steps);
             if (k.images && steps > most) most = steps;
             /* inside an image, a token is predicted by the one before it */
-            runs = runs || (k.images && (steps > horizon || (horizon == 1 && k.image_tokens > 1)));
+            bool inside = horizon == 1 && k.image_tokens > 1 && c->loss.image_first > 0;
+            runs = runs || (k.images && (steps > horizon || inside));
             if (k.images && k.image_steps && horizon > 1 && steps <= horizon)
                 log_line("task '%s': horizon %zu of loss.horizon never runs: a sequence holds %zu "
                          "timesteps in a row",
                          tasks->v[t].name, horizon, steps);
         }
         if (runs) continue;
+        if (horizon == 1 && c->loss.image_first <= 0)
+            die(RC_USAGE,
+                "loss.image = %g would never run: loss.image_first = 0, and no sequence holds two "
+                "images in a row (by model.context, train.window, train.prompt and the episodes)",
+                c->loss.image);
         if (horizon == 1)
             die(RC_USAGE,
                 "loss.image = %g would never run: an image is one token (model.merge = %lld) and "
@@ -201,6 +207,8 @@ static void check_model(const gato_config_t *c, const gato_config_t *preset,
               "observed numbers in bins (model.vector_in = bins)");
     no_effect(c->model.text_first && !(k->missions && c->model.control_text), "model.text_first",
               "episodes with text, and no task has any");
+    no_effect(c->model.vector_first && !observed, "model.vector_first",
+              "vector observations, and no task has any");
     no_effect(c->model.control_text != preset->model.control_text && !k->missions,
               "model.control_text", "episodes with text, and no task has any");
 }
@@ -218,6 +226,13 @@ static void check_losses(const gato_config_t *c, const gato_config_t *preset,
               "continuous actions, and no task has any");
     no_effect(c->loss.action_kind != ACTION_MIX && c->loss.ce_weight != preset->loss.ce_weight,
               "loss.ce_weight", "loss.action_kind = mix");
+    no_effect(c->loss.image <= 0 && c->loss.image_changed != preset->loss.image_changed,
+              "loss.image_changed", "loss.image above 0");
+    no_effect(c->loss.image > 0 && c->loss.image_changed != preset->loss.image_changed &&
+                  k->image_steps < 2,
+              "loss.image_changed", "sequences of two timesteps (train.window, model.context)");
+    no_effect(c->loss.image <= 0 && c->loss.image_first != preset->loss.image_first,
+              "loss.image_first", "loss.image above 0");
     no_effect(!k->texts && c->loss.text != preset->loss.text, "loss.text",
               "captions or texts, and no task has any");
     no_effect(c->loss.discrete > 0 && !any_slot(tasks, SIDE_OBSERVED, SLOT_DISCRETE),

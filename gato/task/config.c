@@ -64,6 +64,10 @@ const config_field_t gato_config_table[] = {
     {"model.text_first", CF_BOOL, AT(model.text_first), "false", NULL, 0, 0, CONFIG_ARCH,
      "text before the image inside a timestep of control (Gato); false: after it (NEKO). What is "
      "predicted of a captioned image always stands after it"},
+    {"model.vector_first", CF_BOOL, AT(model.vector_first), "false", NULL, 0, 0, CONFIG_ARCH,
+     "observed vectors before the images inside a timestep of control, so that images are "
+     "predicted "
+     "behind the vectors of their own timestep; false: after them (Gato)"},
     {"model.control_text", CF_BOOL, AT(model.control_text), "true", NULL, 0, 0, CONFIG_ARCH,
      "repeat the text of an episode (its mission) in every timestep"},
     {"model.image_last", CF_BOOL, AT(model.image_last), "false", NULL, 0, 0, CONFIG_ARCH,
@@ -86,6 +90,14 @@ const config_field_t gato_config_table[] = {
     {"loss.text", CF_NUM, AT(loss.text), "1", NULL, 0, 1e6, 0, "weight of the text loss"},
     {"loss.image", CF_NUM, AT(loss.image), "0", NULL, 0, 1e6, CONFIG_HEAD,
      "weight of the loss on image codes (0 = Gato)"},
+    {"loss.image_changed", CF_NUM, AT(loss.image_changed), "1", NULL, 1e-3, 1e6, 0,
+     "weight of the codes that differ from those of the same place in the image that they are "
+     "predicted from (one timestep before, or k), beside 1 of the others; the loss stays a "
+     "weighted "
+     "mean"},
+    {"loss.image_first", CF_NUM, AT(loss.image_first), "1", NULL, 0, 1e6, 0,
+     "weight of the codes of an image that has none before it in its sequence; 0 = they are not "
+     "predicted"},
     {"loss.horizon", CF_INTS, AT(loss.horizon), "[1]", NULL, 1, 1000, CONFIG_ARCH,
      "which image codes are predicted, [1,5]: 1: an image token by the token before it; k > 1: "
      "token j of step t predicts token j of step t + k"},

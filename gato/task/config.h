@@ -26,12 +26,12 @@ typedef struct {
         int64_t width, layers, heads, context, bins, chunk, merge, patch, patch_mid, patch_groups,
             patch_blocks;
         int bin_kind, image_in, code_norm, vector_in, patch_pos, activation, mu_law;
-        bool inner_pos, code_pos_random, text_first, control_text, image_last;
+        bool inner_pos, code_pos_random, text_first, vector_first, control_text, image_last;
         double dropout, pos_init, block_init;
     } model;
     struct {
         int action_kind;
-        double action, ce_weight, text, image, vector, discrete;
+        double action, ce_weight, text, image, image_changed, image_first, vector, discrete;
         config_ints_t horizon; /* ascending, at least one */
         bool per_sequence;
     } loss;

@@ -86,6 +86,7 @@ refused 'loss.image = 1 would never run.*model.merge = 8' pics.lmdb loss.image=1
 silent pics.lmdb loss.image=1 model.merge=4
 refused 'model.image_last would never have an effect.*two images in a row' pics.lmdb loss.image=1 model.image_last=true
 refused 'model.image_last is set.*loss.image above 0' text.lmdb model.image_last=true
+refused 'loss.image_first = 0, and no sequence holds two' pics.lmdb loss.image=1 loss.image_first=0
 refused 'loss.horizon has no 1' pics.lmdb loss.image=1 loss.horizon=2 model.image_last=true
 refused 'model.image_in has none' pics.lmdb loss.image=1 model.image_in=table model.image_last=true
 
@@ -136,6 +137,10 @@ told model.code_pos_random pics.lmdb loss.image=1 model.code_pos_random=true mod
 told model.merge text.lmdb model.merge=2
 told model.patch_pos text.lmdb model.patch_pos=gato
 told 'model.vector_in = linear' pics.lmdb loss.image=1 model.vector_in=linear
+told model.vector_first pics.lmdb loss.image=1 model.vector_first=true
+told loss.image_changed text.lmdb loss.image_changed=3
+told loss.image_changed pics.lmdb loss.image=1 loss.image_changed=3
+told loss.image_first text.lmdb loss.image_first=0.5
 told model.text_first pics.lmdb loss.image=1 model.text_first=true
 told model.mu_law text.lmdb model.mu_law=outside
 told loss.action text.lmdb loss.action=2

@@ -122,8 +122,27 @@ static inline task_t body_of(const char *name, unsigned has) {
     return t;
 }
 
+/* What bin b of column i stands for where columns have bins of their own. */
+static inline double own_value(size_t i, size_t b, size_t bins) {
+    double center = -1 + (2.0 * (double)b + 1) / (double)bins;
+    return center * center * center / (double)(i + 1);
+}
+
+static inline void own_bins(slot_t *s, uint32_t bins) {
+    s->n_bins = bins;
+    s->bin_edges = floats_of(s->width * (bins - 1), 0);
+    s->bin_values = floats_of(s->width * bins, 0);
+    for (uint32_t i = 0; i < s->width; i++)
+        for (uint32_t b = 0; b < bins; b++) {
+            double v = own_value(i, b, bins);
+            s->bin_values[i * bins + b] = (float)v;
+            if (!b) continue;
+            s->bin_edges[i * (bins - 1) + b - 1] = (float)((own_value(i, b - 1, bins) + v) / 2);
+        }
+}
+
 /* What training has added to it. */
-static inline void train_task(task_t *t, bool codes) {
+static inline void train_task(task_t *t, bool codes, uint32_t bins) {
     for (uint32_t k = 0; k < t->n_slots; k++) {
         slot_t *s = &t->slot[k];
         if (s->kind == SLOT_TEXT) s->text_len = TEXT_LEN;
@@ -132,6 +151,7 @@ static inline void train_task(task_t *t, bool codes) {
         s->scale_low = floats_of(s->width, -1);
         s->scale_high = floats_of(s->width, 1);
         s->scaling = xcalloc(s->width, 1);
+        if (bins) own_bins(s, bins);
     }
 }
 
@@ -207,7 +227,7 @@ static inline gato_model_t *make_tasks(const kind_t *k, const unsigned *has, siz
     for (size_t i = 0; i < n; i++) {
         snprintf(name, sizeof name, "body%zu", i);
         task_t t = body_of(name, has[i]);
-        train_task(&t, tokenizer);
+        train_task(&t, tokenizer, kind_says(k, "model.bin_kind=quantile") ? 16 : 0);
         tasks_add(&tasks, t);
     }
     gato_model_t *m = gato_model_new(&c, &v, &tasks, 5);

@@ -141,7 +141,8 @@ static const char everything[] =
     "{\"deviation\":[0.1,2],\"high\":[null,1e-05],\"kind\":\"vector\",\"low\":[null,-3],"
     "\"mean\":[0,-0.5],\"name\":\"state\",\"side\":\"observed\"},"
     "{\"kind\":\"discrete\",\"name\":\"direction\",\"range\":[4,1024],\"side\":\"observed\"},"
-    "{\"high\":[1,1],\"kind\":\"vector\",\"low\":[-1,null],\"name\":\"\",\"raw\":[0,1],"
+    "{\"bin_edges\":[-0.5,0.25,0,0.125],\"bin_values\":[-1,0.5,1,0,0.0625,0.75],"
+    "\"high\":[1,1],\"kind\":\"vector\",\"low\":[-1,null],\"name\":\"\",\"raw\":[0,1],"
     "\"scale_high\":[1,7],\"scale_low\":[-1,3],\"scaling\":[\"declared\",\"quantiles\"],"
     "\"side\":\"acted\"},"
     "{\"kind\":\"discrete\",\"name\":\"gripper\",\"range\":[3],\"side\":\"acted\"}]},"
@@ -167,6 +168,7 @@ TEST(every_member_comes_back) {
     CHECK(s[4].side == SIDE_ACTED && s[4].raw[0] == 0 && s[4].raw[1] == 1 &&
           s[4].low[1] == -INFINITY && s[4].scale_low[1] == 3 &&
           s[4].scaling[1] == SCALING_QUANTILES && s[4].scaling[0] == SCALING_DECLARED);
+    CHECK(s[4].n_bins == 3 && s[4].bin_edges[1] == 0.25f && s[4].bin_values[5] == 0.75f);
     CHECK(s[5].side == SIDE_ACTED && s[5].width == 1 && s[5].range[0] == 3);
     CHECK(isnan(list.v[1].expert_return) && !list.v[1].env && list.v[1].kind == RECORD_TEXT);
     CHECK(tasks_find(&list, "text") == 1 && tasks_find(&list, "x") == -1);
@@ -211,6 +213,8 @@ TEST(members_that_may_be_absent) {
 /* A list of one task whose slots are `slots`. */
 #define TASK(slots) "[{\"kind\":\"episode\",\"name\":\"t\",\"slots\":[" slots "]}]"
 #define SLOT(kind, more) "{\"kind\":\"" kind "\",\"name\":\"a\",\"side\":\"observed\"" more "}"
+#define BINNED(edges, values)                                                                      \
+    ACTED("vector", ",\"low\":[1],\"high\":[1],\"bin_edges\":" edges ",\"bin_values\":" values)
 #define ACTED(kind, more) "{\"kind\":\"" kind "\",\"name\":\"a\",\"side\":\"acted\"" more "}"
 
 TEST(what_is_no_list) {
@@ -243,6 +247,17 @@ TEST(what_is_no_list) {
         {TASK(ACTED("vector", ",\"low\":[1],\"high\":[1],\"raw\":[2]")), "'raw[0]' is not 0 or 1"},
         {TASK(ACTED("vector", ",\"low\":[1],\"high\":[1],\"scaling\":[\"x\"]")), "'scaling[0]'"},
         {TASK(SLOT("vector", ",\"low\":[1],\"high\":[1],\"range\":[1]")), "a range belongs to"},
+        {TASK(BINNED("[0]", "[1]")), "no list of two bins"},
+        {TASK(BINNED("[]", "[0,0.5,1]")), "'bin_edges' is no list of 2"},
+        {TASK(BINNED("[0.5,0]", "[0,0.5,1]")), "bin_edges[1] is below"},
+        {TASK(BINNED("[1e300]", "[0,0.5]")), "bin_edges[0] is not finite"},
+        {TASK(BINNED("[0]", "[0,1.5]")), "bin_values[1] is not in [-1,1]"},
+        {TASK(ACTED("vector", ",\"low\":[1],\"high\":[1],\"bin_edges\":[1]")),
+         "'bin_values' is no"},
+        {TASK(ACTED("vector", ",\"low\":[1],\"high\":[1],\"bin_values\":[0,1]")), "together"},
+        {TASK(SLOT("vector", ",\"low\":[1],\"high\":[1],\"bin_edges\":[0],\"bin_values\":[0,1]")),
+         "belong to acted vectors"},
+        {TASK(SLOT("image", ",\"bin_edges\":[0],\"bin_values\":[0,1]")), "bins belong to vectors"},
         {TASK(SLOT("image", ",\"low\":[1]")), "bounds belong to vectors"},
         {TASK(SLOT("image", ",\"image\":[64]")), "'image' is no [height, width]"},
         {TASK(SLOT("image", ",\"image\":[64,0]")), "'image' is no [height, width]"},

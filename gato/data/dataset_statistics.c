@@ -1,6 +1,7 @@
 /* dataset_statistics.c - what the training side tells of the slots of new tasks: lengths of texts,
  * means and deviations, and the bounds that actions are scaled by. */
 #include "gato/data/shards.h"
+#include "gato/task/action_bins.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -159,6 +160,8 @@ static void scale_task(dataset_t *d, uint32_t task) {
         feed_t feed = {d, task, k};
         scaling_choose(slot, records, feed_actions, &feed);
         scaling_report(t->name, slot);
+        if (d->config.model.bin_kind == BIN_KIND_QUANTILE)
+            action_bins_fit(slot, (uint32_t)d->config.model.bins, records, feed_actions, &feed);
     }
 }
 

@@ -3,6 +3,7 @@
 #include "gato/model/embed_token.h"
 
 #include "gato/model/model.h"
+#include "gato/task/action_bins.h"
 
 var_t token_table(nn_t *nn, const gato_model_t *m) {
     return nn_param2(nn, "embed_token.weight", tokens_total(&m->tokens),
@@ -36,7 +37,7 @@ static uint32_t id_of(const tokens_t *t, const slot_t *slot, const slot_value_t 
         return tokens_discrete(t) + value->discrete[i];
     default: /* actions are in [-1,1] already */
         return tokens_continuous(t) + (slot->side == SIDE_ACTED
-                                           ? tokens_bin_action(t, value->vector[i])
+                                           ? action_bin(t, slot, (uint32_t)i, value->vector[i])
                                            : tokens_bin_observation(t, value->vector[i]));
     }
 }

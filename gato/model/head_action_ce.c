@@ -18,7 +18,8 @@ static void collect(const batch_t *b, const group_t *g, const sequence_places_t 
 static void record(nn_t *nn, const gato_model_t *m, const group_t *g, size_t n, var_t rows,
                    const var_t *in, bool train, head_vars_t *out) {
     (void)g, (void)n;
-    tokens_record(nn, m, rows, in, !train, train, out);
+    /* The expectation is over bins of equal width; with others the likeliest bin is measured. */
+    tokens_record(nn, m, rows, in, !train && tokens_actions_even(&m->tokens), train, out);
 }
 
 static double factor(const batch_t *b, const group_t *g, const targets_t *t, size_t r) {

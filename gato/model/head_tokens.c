@@ -1,6 +1,8 @@
 /* head_tokens.c - see head_tokens.h. */
 #include "gato/model/head_tokens.h"
 
+#include "gato/task/action_bins.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +45,9 @@ size_t tokens_inputs(const gato_model_t *m, input_spec_t spec[ROWS_INPUTS]) {
 size_t tokens_value_inputs(const gato_model_t *m, input_spec_t spec[ROWS_INPUTS]) {
     tokens_inputs(m, spec);
     spec[TOKEN_VALUE] = (input_spec_t){.name = "value", .type = DT_F32};
-    return TOKEN_VALUE + 1;
+    spec[TOKEN_COLUMN] =
+        (input_spec_t){.name = "column", .type = DT_I32, .rank = 1, .dim = {2}, .pad = {0, 0}};
+    return TOKEN_COLUMN + 1;
 }
 
 void tokens_put(const gato_model_t *m, targets_t *to, size_t position, uint32_t id, uint32_t lo,
@@ -70,9 +74,12 @@ static void collect_slot(const gato_model_t *m, const timestep_place_t *at, uint
     for (size_t i = 0; i < at->count[k]; i++) {
         size_t position = at->first[k] + i - 1;
         if (slot->kind == SLOT_VECTOR) {
-            tokens_put(m, to, position, bins + tokens_bin_action(tokens, clean[i]), bins,
-                       bins + tokens->bins);
+            tokens_put(m, to, position, bins + action_bin(tokens, slot, (uint32_t)i, clean[i]),
+                       bins, bins + tokens->bins);
             *column_floats(&to->rows.input[TOKEN_VALUE], 1) = clean[i];
+            int32_t *column = column_ints(&to->rows.input[TOKEN_COLUMN], 1);
+            column[0] = (int32_t)k;
+            column[1] = (int32_t)i;
         } else {
             tokens_put(m, to, position, discrete + value[i], discrete, discrete + slot->range[i]);
         }
@@ -190,20 +197,30 @@ static int32_t *best_ids(const gato_model_t *m, const targets_t *t, plan_t *plan
     return best;
 }
 
+/* What the likeliest bin of target i stands for. */
+static double likeliest_number(const gato_model_t *m, const targets_t *t, size_t i, int32_t best) {
+    const column_t *column = &t->rows.input[TOKEN_COLUMN];
+    const task_t *task = &m->tasks.v[column_at(&t->task, i)];
+    const slot_t *slot = &task->slot[column_at(column, 2 * i)];
+    uint32_t bin = (uint32_t)best - tokens_continuous(&m->tokens);
+    return (double)action_value(&m->tokens, slot, (uint32_t)column_at(column, 2 * i + 1), bin,
+                                false);
+}
+
 void tokens_measure(const gato_model_t *m, const targets_t *t, plan_t *plan,
                     const head_vars_t *vars, bool train, head_sums_t *sums) {
     const float *rows = plan_data(plan, vars->value[TOKEN_ROWS]), *mean = NULL, *value = NULL;
     int32_t *best = best_ids(m, t, plan, vars, train);
-    if (vars->value[TOKEN_EXPECTATION] != NO_VAR) {
+    if (t->rows.n_inputs > TOKEN_VALUE) value = t->rows.input[TOKEN_VALUE].v;
+    if (vars->value[TOKEN_EXPECTATION] != NO_VAR)
         mean = plan_data(plan, vars->value[TOKEN_EXPECTATION]);
-        value = t->rows.input[TOKEN_VALUE].v;
-    }
     for (size_t i = 0; i < t->rows.n; i++) {
         head_sums_t *sum = &sums[column_at(&t->task, i)];
         sum->ce += (double)rows[i];
         sum->n++;
         if (mean) head_error(sum, (double)mean[i], (double)value[i]);
         if (!best) continue;
+        if (value && !mean) head_error(sum, likeliest_number(m, t, i, best[i]), (double)value[i]);
         sum->correct += best[i] == column_at(&t->rows.input[TOKEN_TARGET], i);
         sum->n_correct++;
     }

@@ -4,13 +4,15 @@
 
 #include "gato/model/batch.h"
 
-/* Inputs behind position and weight. TOKEN_VALUE: the clean value, of heads of vectors. */
+/* Inputs behind position and weight. Of heads of acted vectors: TOKEN_VALUE, the clean value, and
+ * TOKEN_COLUMN, its slot and column (for metrics; no op reads it). */
 enum {
     TOKEN_TARGET = INPUT_OTHER,
     TOKEN_RANGE,
     TOKEN_OWN,
     TOKEN_INPUTS,
-    TOKEN_VALUE = TOKEN_INPUTS
+    TOKEN_VALUE = TOKEN_INPUTS,
+    TOKEN_COLUMN
 };
 size_t tokens_inputs(const gato_model_t *m, input_spec_t spec[ROWS_INPUTS]);
 size_t tokens_value_inputs(const gato_model_t *m, input_spec_t spec[ROWS_INPUTS]);

@@ -98,7 +98,7 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
     const gato_config_t *c = &p->m->config;
     if (p->o.decode < 0) p->o.decode = c->act.decode;
     if (p->o.temperature < 0) p->o.temperature = c->act.temperature;
-    if (use_chunks(p, why)) {
+    if (use_chunks(p, why) || gato_config_check_decode(c, p->o.decode, why)) {
         *rc = RC_USAGE;
         gato_model_free(p->m);
         free(p);

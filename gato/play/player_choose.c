@@ -8,7 +8,7 @@
  */
 #include "gato/play/player_private.h"
 
-#include "gato/task/scaling.h"
+#include "gato/task/action_bins.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -82,13 +82,14 @@ static uint32_t draw_from(const float *logits, uint32_t n, double temperature, d
     return n - 1;
 }
 
-static double expectation(const tokens_t *t, const float *logits) {
+static double expectation(const tokens_t *t, const slot_t *slot, uint32_t column,
+                          const float *logits) {
     uint32_t bins = t->bins;
     double top = (double)logits[highest(logits, bins)], sum = 0, mean = 0;
     for (uint32_t i = 0; i < bins; i++) {
         double e = exp((double)logits[i] - top);
         sum += e;
-        mean += e * (double)tokens_action_value(t, i, false);
+        mean += e * (double)action_value(t, slot, column, i, false);
     }
     return mean / sum;
 }
@@ -97,17 +98,18 @@ static bool samples(const player_t *p) {
     return p->o.decode == DECODE_SAMPLE && p->o.temperature > 0;
 }
 
-/* The number that the logits of its bins stand for; *bin: its token. */
-static float choose_number(const player_t *p, const float *logits, double u, uint32_t *bin) {
+/* The number of a slot's column that the logits of its bins stand for; *bin: its token. */
+static float choose_number(const player_t *p, const slot_t *slot, uint32_t column,
+                           const float *logits, double u, uint32_t *bin) {
     const tokens_t *t = &p->m->tokens;
     uint32_t bins = t->bins;
     if (p->o.decode == DECODE_MEAN) {
-        float value = (float)expectation(t, logits);
-        *bin = tokens_bin_action(t, value);
+        float value = (float)expectation(t, slot, column, logits);
+        *bin = action_bin(t, slot, column, value);
         return value;
     }
     *bin = samples(p) ? draw_from(logits, bins, p->o.temperature, u) : highest(logits, bins);
-    return tokens_action_value(t, *bin, p->o.decode == DECODE_LEFT);
+    return action_value(t, slot, column, *bin, p->o.decode == DECODE_LEFT);
 }
 
 static void add_token(lane_t *lane, uint32_t id) {
@@ -146,9 +148,10 @@ static void do_planned(const player_t *p, lane_t *lane) {
     const slot_t *slot = &task->slot[lane->slot];
     const tokens_t *t = &p->m->tokens;
     uint32_t first = first_column(task, lane->slot);
-    for (uint32_t i = first; i < first + slot->width; i++) {
-        lane->scaled[i] = fminf(1, fmaxf(-1, lane_does(p, lane, i)));
-        add_token(lane, tokens_continuous(t) + tokens_bin_action(t, lane->scaled[i]));
+    for (uint32_t k = 0; k < slot->width; k++) {
+        float *scaled = &lane->scaled[first + k];
+        *scaled = fminf(1, fmaxf(-1, lane_does(p, lane, first + k)));
+        add_token(lane, tokens_continuous(t) + action_bin(t, slot, k, *scaled));
     }
     lane->slot++;
 }
@@ -203,7 +206,7 @@ static void take(const player_t *p, const player_turn_t *turn, lane_t *lane, con
     }
     double u = rng_uniform64(turn->draw, drawn + first + lane->column);
     if (slot->kind == SLOT_VECTOR) {
-        lane->scaled[first + lane->column] = choose_number(p, out, u, &bin);
+        lane->scaled[first + lane->column] = choose_number(p, slot, lane->column, out, u, &bin);
         add_token(lane, r->lo + bin);
     } else {
         uint32_t n = r->hi - r->lo;
@@ -328,10 +331,10 @@ int player_check_given(const player_t *p, const lane_t *lane, const env_action_t
 /* The tokens of an acted slot whose values lie in the lane. */
 static void add_tokens(const player_t *p, lane_t *lane, const slot_t *slot, uint32_t first) {
     const tokens_t *t = &p->m->tokens;
-    for (uint32_t i = first; i < first + slot->width; i++)
+    for (uint32_t k = 0; k < slot->width; k++)
         add_token(lane, slot->kind == SLOT_VECTOR
-                            ? tokens_continuous(t) + tokens_bin_action(t, lane->scaled[i])
-                            : tokens_discrete(t) + lane->discrete[i]);
+                            ? tokens_continuous(t) + action_bin(t, slot, k, lane->scaled[first + k])
+                            : tokens_discrete(t) + lane->discrete[first + k]);
 }
 
 void player_take_given(const player_t *p, lane_t *lane, const env_action_t *given) {

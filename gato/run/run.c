@@ -56,6 +56,20 @@ static int check_scaling(const tasks_t *tasks, reason_t *why) {
     return 0;
 }
 
+/* Bins that were fitted are there where the configuration says so, and as many. */
+static int check_bins(const gato_config_t *c, const tasks_t *tasks, reason_t *why) {
+    uint32_t bins = c->model.bin_kind == BIN_KIND_QUANTILE ? (uint32_t)c->model.bins : 0;
+    for (size_t i = 0; i < tasks->n; i++)
+        for (uint32_t k = 0; k < tasks->v[i].n_slots; k++) {
+            const slot_t *slot = &tasks->v[i].slot[k];
+            char name[TASK_NAME + 64];
+            if (slot->kind == SLOT_VECTOR && slot->side == SIDE_ACTED && slot->n_bins != bins)
+                return reason_set(why, "tasks: '%s' has %u bins of its own for %s instead of %u",
+                                  tasks->v[i].name, slot->n_bins, slot_text(slot, name), bins);
+        }
+    return 0;
+}
+
 static int parse_tasks(const cJSON *list, tasks_t *tasks, reason_t *why) {
     char *text = cJSON_PrintUnformatted(list);
     if (!text) return reason_set(why, "'tasks' is missing");
@@ -102,7 +116,8 @@ int run_parse(const char *text, size_t size, run_text_t *t, reason_t *why) {
         rc = RC_MISFIT;
     } else if (vocabulary_parse(&t->vocabulary, cJSON_GetObjectItemCaseSensitive(o, "vocabulary"),
                                 why) ||
-               parse_tasks(cJSON_GetObjectItemCaseSensitive(o, "tasks"), &t->tasks, why)) {
+               parse_tasks(cJSON_GetObjectItemCaseSensitive(o, "tasks"), &t->tasks, why) ||
+               check_bins(&t->config, &t->tasks, why)) {
         rc = RC_DATA;
     }
     if (rc) run_text_release(t);

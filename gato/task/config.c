@@ -17,11 +17,11 @@ const config_field_t gato_config_table[] = {
      "tokens a token can see; the attention window is as many whole timesteps as fit"},
     {"model.bins", CF_INT, AT(model.bins), "1024", NULL, 2, 65536, CONFIG_ARCH,
      "bins of a continuous value (NEKO: 1024)"},
-    {"model.bin_kind", CF_CHOICE, AT(model.bin_kind), "\"uniform\"", "uniform|mulaw", 0, 0,
+    {"model.bin_kind", CF_CHOICE, AT(model.bin_kind), "\"uniform\"", "uniform|mulaw|quantile", 0, 0,
      CONFIG_ARCH,
-     "bins of acted numbers: of equal width over [-1,1] (NEKO), or of equal width behind the "
-     "mu-law, "
-     "so that they are narrow around 0 (not with action_kind = mix)"},
+     "bins of acted numbers: of equal width over [-1,1] (NEKO), of equal width behind the mu-law, "
+     "so that they are narrow around 0 (mulaw), or of equal shares of the training data's numbers, "
+     "column by column (quantile); of these only uniform goes with action_kind = mix"},
     {"model.chunk", CF_INT, AT(model.chunk), "1", NULL, 1, 1024, CONFIG_ARCH,
      "actions that are predicted at once: those of a timestep and of the next ones of its episode "
      "(action_kind = mse; act.execute, act.ensemble)"},
@@ -209,6 +209,12 @@ int gato_config_check_chunks(int64_t chunk, int64_t execute, double ensemble, re
     return 0;
 }
 
+int gato_config_check_decode(const gato_config_t *c, int decode, reason_t *why) {
+    if (c->model.bin_kind != BIN_KIND_QUANTILE || decode != DECODE_LEFT) return 0;
+    return reason_set(why, "act.decode = left: the bins of model.bin_kind = quantile stand for the "
+                           "mean of their numbers; center takes it");
+}
+
 int gato_config_chunks(int64_t chunk, int64_t execute, double ensemble, char *out, size_t size) {
     if (ensemble != ENSEMBLE_OFF)
         return snprintf(out, size, "%lld actions at once, averaged by the weights exp(-%g i)",
@@ -267,8 +273,10 @@ int gato_config_check(const gato_config_t *c, reason_t *why) {
                           (long long)c->model.chunk);
     if (c->model.bin_kind != BIN_KIND_UNIFORM && c->loss.action_kind == ACTION_MIX)
         return reason_set(why,
-                          "model.bin_kind = mulaw: the expectation of loss.action_kind = mix is "
-                          "over bins of equal width");
+                          "model.bin_kind = %s: the expectation of loss.action_kind = mix is "
+                          "over bins of equal width",
+                          c->model.bin_kind == BIN_KIND_MULAW ? "mulaw" : "quantile");
+    if (gato_config_check_decode(c, c->act.decode, why)) return -1;
     if (gato_config_check_chunks(c->model.chunk, c->act.execute, c->act.ensemble, why)) return -1;
     if (check_targets(c, why)) return -1;
     if (c->optim.betas.n != 2) return reason_set(why, "optim.betas needs two numbers");

@@ -15,7 +15,7 @@ typedef enum { CODE_NORM_NONE, CODE_NORM_WHITE } code_norm_t;
 typedef enum { VECTOR_IN_BINS, VECTOR_IN_LINEAR } vector_in_t;
 typedef enum { POS_NONE, POS_NEKO, POS_GATO } patch_pos_t;
 typedef enum { MU_LAW_ALWAYS, MU_LAW_OUTSIDE } mu_law_t;
-typedef enum { BIN_KIND_UNIFORM, BIN_KIND_MULAW } bin_kind_t;
+typedef enum { BIN_KIND_UNIFORM, BIN_KIND_MULAW, BIN_KIND_QUANTILE } bin_kind_t;
 typedef enum { ACTION_CE, ACTION_MSE, ACTION_MIX } action_kind_t;
 typedef enum { BALANCE_DATA, BALANCE_TASK } balance_t;
 typedef enum { GOAL_NONE, GOAL_END, GOAL_AHEAD } goal_t;
@@ -83,6 +83,8 @@ const char *gato_config_new_head(const gato_config_t *from, const gato_config_t 
 int gato_config_check(const gato_config_t *c, reason_t *why);
 /* Can the actions of chunks of model.chunk be used like that? 0, or -1 with a reason. */
 int gato_config_check_chunks(int64_t chunk, int64_t execute, double ensemble, reason_t *why);
+/* Can actions be chosen from their bins like that (a decode_t)? 0, or -1 with a reason. */
+int gato_config_check_decode(const gato_config_t *c, int decode, reason_t *why);
 /* "8 actions at once, 4 used before the next": for people. Returns the length, as snprintf. */
 int gato_config_chunks(int64_t chunk, int64_t execute, double ensemble, char *out, size_t size);
 

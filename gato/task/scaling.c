@@ -33,9 +33,11 @@ typedef struct {
     rank_t *rank;             /* [RANKS]; NULL for columns that need no quantiles */
 } column_t;
 
+enum { PASS_KEEP = PASSES };
 struct scaling_sink {
     column_t *column;
-    int pass; /* -1: least and greatest; then the digits */
+    int pass;     /* -1: least and greatest; then the digits; PASS_KEEP: all numbers */
+    float **kept; /* of each column, with room for all */
 };
 
 /* The float as an unsigned number of the same order. */
@@ -78,6 +80,8 @@ static void put_digit(column_t *c, int pass, uint32_t key) {
 void scaling_put(scaling_sink_t *s, size_t column, float v) {
     if (s->pass < 0)
         put_end(&s->column[column], key_of(v));
+    else if (s->pass == PASS_KEEP)
+        s->kept[column][__atomic_fetch_add(&s->column[column].n, 1, __ATOMIC_RELAXED)] = v;
     else
         put_digit(&s->column[column], s->pass, key_of(v));
 }
@@ -117,11 +121,16 @@ typedef struct {
     scaling_feed_fn feed;
     void *ctx;
     scaling_sink_t *sink;
+    size_t stride; /* every so many-th record */
 } pass_t;
 
 static void feed_one(void *ctx, size_t i) {
     pass_t *p = ctx;
-    p->feed(p->ctx, i, p->sink);
+    p->feed(p->ctx, i * p->stride, p->sink);
+}
+
+static void feed_all(pass_t *p, size_t records) {
+    parallel_for((records + p->stride - 1) / p->stride, feed_one, p);
 }
 
 /* Could other bounds than the declared ones apply? */
@@ -168,11 +177,11 @@ static void begin_scales(slot_t *slot) {
 void scaling_choose(slot_t *slot, size_t records, scaling_feed_fn feed, void *ctx) {
     uint32_t n = slot->width, looked_at = 0;
     column_t *column = xcalloc(n, sizeof *column);
-    scaling_sink_t sink = {column, -1};
-    pass_t pass = {feed, ctx, &sink};
+    scaling_sink_t sink = {column, -1, NULL};
+    pass_t pass = {feed, ctx, &sink, 1};
     begin_scales(slot);
     for (uint32_t k = 0; k < n; k++) column[k].least = UINT32_MAX;
-    parallel_for(records, feed_one, &pass);
+    feed_all(&pass, records);
     for (uint32_t k = 0; k < n; k++) {
         if (!in_question(&column[k], slot->low[k], slot->high[k])) continue;
         begin_ranks(&column[k]);
@@ -180,7 +189,7 @@ void scaling_choose(slot_t *slot, size_t records, scaling_feed_fn feed, void *ct
     }
     int passes = looked_at ? PASSES : 0;
     for (sink.pass = 0; sink.pass < passes; sink.pass++) {
-        parallel_for(records, feed_one, &pass);
+        feed_all(&pass, records);
         for (uint32_t k = 0; k < n; k++)
             if (column[k].rank)
                 for (int r = 0; r < RANKS; r++) take_digit(&column[k].rank[r], sink.pass);
@@ -190,6 +199,53 @@ void scaling_choose(slot_t *slot, size_t records, scaling_feed_fn feed, void *ct
         free(column[k].rank);
     }
     free(column);
+}
+
+/* ---- all numbers ---- */
+
+static int by_key(const void *pa, const void *pb) {
+    uint32_t a = key_of(*(const float *)pa), b = key_of(*(const float *)pb);
+    return (a > b) - (a < b);
+}
+
+/* Counts the numbers of each column, one pass over the data. */
+static size_t count_numbers(pass_t *p, size_t records, uint32_t columns) {
+    size_t greatest = 0;
+    for (uint32_t k = 0; k < columns; k++) p->sink->column[k] = (column_t){.least = UINT32_MAX};
+    feed_all(p, records);
+    for (uint32_t k = 0; k < columns; k++)
+        if (p->sink->column[k].n > greatest) greatest = p->sink->column[k].n;
+    return greatest;
+}
+
+/* As training sees it (scaling_map), but clamped. */
+static float model_number(const slot_t *slot, uint32_t k, float units) {
+    float v = bounds_scale(units, slot->scale_low[k], slot->scale_high[k]);
+    return v < -1 ? -1 : v > 1 ? 1 : v;
+}
+
+void scaling_numbers(const slot_t *slot, size_t records, size_t most, scaling_feed_fn feed,
+                     void *ctx, float **v, size_t *n) {
+    uint32_t columns = slot->width;
+    scaling_sink_t sink = {xcalloc(columns, sizeof *sink.column), -1, v};
+    pass_t pass = {feed, ctx, &sink, 1};
+    size_t all = count_numbers(&pass, records, columns);
+    if (all > most) {
+        pass.stride = (all + most - 1) / most;
+        count_numbers(&pass, records, columns);
+    }
+    for (uint32_t k = 0; k < columns; k++) {
+        v[k] = xmalloc((sink.column[k].n + 1) * sizeof *v[k]);
+        sink.column[k].n = 0;
+    }
+    sink.pass = PASS_KEEP;
+    feed_all(&pass, records);
+    for (uint32_t k = 0; k < columns; k++) {
+        n[k] = sink.column[k].n;
+        for (size_t i = 0; i < n[k]; i++) v[k][i] = model_number(slot, k, v[k][i]);
+        qsort(v[k], n[k], sizeof *v[k], by_key); /* the order of threads is gone */
+    }
+    free(sink.column);
 }
 
 void scaling_report(const char *task, const slot_t *slot) {

@@ -24,7 +24,13 @@ typedef struct {
     bool outside;   /* mu-law only where |x| > 1 */
     /* acted numbers: mu of their mu-law, whose M is 1; 0 = bins of equal width */
     float actions_mu;
+    bool actions_fitted; /* acted numbers have bins of their column (action_bins.h) */
 } tokens_t;
+
+/* Have acted numbers bins of equal width? */
+static inline bool tokens_actions_even(const tokens_t *t) {
+    return !(t->actions_mu > 0) && !t->actions_fitted;
+}
 
 /* First id of each range, and the number of all ids. */
 static inline uint32_t tokens_continuous(const tokens_t *t) {
@@ -46,8 +52,9 @@ float tokens_mu_law(float x, float mu, float M);
 uint32_t tokens_bin(float a, uint32_t bins);
 /* Bin of an observed number: the mu-law, then tokens_bin. */
 uint32_t tokens_bin_observation(const tokens_t *t, float x);
-/* Bin of an acted number, scaled to [-1,1]; and the number of a bin: its left edge or its center,
- * undoing the mu-law sign(x) ln(1 + mu |x|) / ln(1 + mu). */
+/* Bin of an acted number by a formula (action_bins.h has the others), scaled to [-1,1]; and the
+ * number of a bin: its left edge or its center, undoing the mu-law sign(x) ln(1 + mu |x|) /
+ * ln(1 + mu). */
 uint32_t tokens_bin_action(const tokens_t *t, float x);
 float tokens_action_value(const tokens_t *t, uint32_t bin, bool left);
 /* A number whose bin is `bin`: where the mu-law sends it is the bin's center. */

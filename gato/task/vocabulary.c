@@ -206,5 +206,6 @@ tokens_t vocabulary_tokens(const gato_config_t *c, const vocabulary_t *v) {
                       .mu = v->mu,
                       .M = v->M,
                       .outside = c->model.mu_law == MU_LAW_OUTSIDE,
-                      .actions_mu = c->model.bin_kind == BIN_KIND_MULAW ? v->mu : 0};
+                      .actions_mu = c->model.bin_kind == BIN_KIND_MULAW ? v->mu : 0,
+                      .actions_fitted = c->model.bin_kind == BIN_KIND_QUANTILE};
 }

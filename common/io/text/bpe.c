@@ -120,7 +120,8 @@ static void merge_word(merging_t *m, const char *word, size_t n, text_ids_t *out
                                 i + 1 < n ? (uint32_t)i + 1 : NO_ID};
     for (size_t i = 1; i < n; i++) offer(m, (uint32_t)i - 1, (uint32_t)i);
     while (m->n) apply(m, heap_take(m));
-    for (uint32_t i = 0; i != NO_ID; i = m->piece[i].next) text_ids_add(out, m->piece[i].id);
+    for (uint32_t i = 0; i != NO_ID; i = m->piece[i].next)
+        if (m->piece[i].id != NO_ID) text_ids_add(out, m->piece[i].id); /* bpe_parse_partial */
 }
 
 static void merging_release(merging_t *m) {

@@ -44,6 +44,9 @@ typedef struct bpe bpe_t;
 bpe_t *bpe_open(const char *path, int *rc, reason_t *why);
 /* The same from the text of a tokenizer.json. */
 bpe_t *bpe_parse(const char *json, size_t size, int *rc, reason_t *why);
+/* The same of one that was made for some bytes alone: others have no token and become no id; tokens
+ * that are not written in the alphabet of bytes stand for nothing. */
+bpe_t *bpe_parse_partial(const char *json, size_t size, int *rc, reason_t *why);
 void bpe_free(bpe_t *bpe);
 
 /* Ids are below this number; some may stand for nothing. */

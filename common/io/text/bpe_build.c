@@ -10,21 +10,18 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* Files write each byte as a character: printable ones of Latin 1 as themselves, the other 68 in
- * their order as U+0100 and so on. */
-enum { ALPHABET = 0x144 };
-
 typedef struct {
     bpe_t *bpe;
     const bpe_file_t *file;
-    int16_t byte_of[ALPHABET]; /* the byte of a character, -1 = none */
+    int16_t byte_of[BPE_ALPHABET];
+    bool partial; /* bpe_parse_partial */
 } building_t;
 
 /* ---- the alphabet of the files ---- */
 
-static void fill_alphabet(int16_t byte_of[ALPHABET]) {
+void bpe_alphabet(int16_t byte_of[BPE_ALPHABET]) {
     int other = 0x100;
-    for (int i = 0; i < ALPHABET; i++) byte_of[i] = -1;
+    for (int i = 0; i < BPE_ALPHABET; i++) byte_of[i] = -1;
     for (int byte = 0; byte < 256; byte++) {
         bool printable = (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD);
         byte_of[printable ? byte : other++] = (int16_t)byte;
@@ -43,8 +40,8 @@ static long bytes_of(const building_t *in, const char *text, size_t n, char *out
     long size = 0;
     for (size_t at = 0, step; at < n; at += step) {
         step = utf8_step((const uint8_t *)text + at, n - at);
-        uint32_t c = step ? code_point(text + at, step) : ALPHABET;
-        if (c >= ALPHABET || in->byte_of[c] < 0) return -1;
+        uint32_t c = step ? code_point(text + at, step) : BPE_ALPHABET;
+        if (c >= BPE_ALPHABET || in->byte_of[c] < 0) return -1;
         out[size++] = (char)in->byte_of[c];
     }
     return size;
@@ -84,6 +81,11 @@ static int take_token(const building_t *in, const bpe_token_t *from, reason_t *w
     t->bytes = xmalloc(n + 1);
     long size = bytes_of(in, from->text, n, t->bytes);
     bool is_plain = size == (long)n && !memcmp(t->bytes, from->text, n);
+    if (n && size < 0 && !added && in->partial) {
+        free(t->bytes);
+        *t = (token_t){0};
+        return 0;
+    }
     if (!n || (size < 0 && !added))
         return reason_set(why, "token '%.60s' is not written in the alphabet of byte-level BPE",
                           from->text);
@@ -111,7 +113,7 @@ static int take_tokens(const building_t *in, reason_t *why) {
     for (int i = 0; i < 256; i++) {
         char byte = (char)i;
         b->byte_id[i] = bpe_find_token(b, &byte, 1);
-        if (b->byte_id[i] == NO_ID)
+        if (b->byte_id[i] == NO_ID && !in->partial)
             return reason_set(why, "its vocabulary has no token for the byte 0x%02x", i);
     }
     return 0;
@@ -218,15 +220,15 @@ static void find_end(bpe_t *b) {
     b->end = b->n++;
 }
 
-static int build(bpe_t *b, const bpe_file_t *file, reason_t *why) {
+static int build(bpe_t *b, const bpe_file_t *file, bool partial, reason_t *why) {
     for (size_t i = 0; i < file->n_tokens; i++)
         if (file->token[i].id >= b->n) b->n = file->token[i].id + 1;
     for (size_t i = 0; i < file->n_added; i++)
         if (file->added[i].id >= b->n) b->n = file->added[i].id + 1;
     b->token = xcalloc(b->n + 1, sizeof *b->token);
     b->prefix_space = file->prefix_space;
-    building_t in = {b, file, {0}};
-    fill_alphabet(in.byte_of);
+    building_t in = {b, file, {0}, partial};
+    bpe_alphabet(in.byte_of);
     if (take_tokens(&in, why) || take_merges(&in, why) || take_added(b, file, why)) return -1;
     find_direct(b, file->ignore_merges);
     find_end(b);
@@ -238,11 +240,11 @@ static int build(bpe_t *b, const bpe_file_t *file, reason_t *why) {
 }
 
 /* Releases the file. */
-static bpe_t *bpe_of(bpe_file_t *file, int *rc, reason_t *why) {
+static bpe_t *bpe_of(bpe_file_t *file, bool partial, int *rc, reason_t *why) {
     bpe_t *b = NEW(bpe_t);
     b->words = bpe_words_new(file->rule, why);
     *rc = b->words ? RC_DATA : RC_USAGE;
-    if (!b->words || build(b, file, why)) {
+    if (!b->words || build(b, file, partial, why)) {
         bpe_free(b);
         b = NULL;
     }
@@ -266,7 +268,13 @@ void bpe_free(bpe_t *b) {
 bpe_t *bpe_parse(const char *json, size_t size, int *rc, reason_t *why) {
     bpe_file_t file;
     *rc = RC_DATA;
-    return bpe_file_parse(&file, json, size, why) ? NULL : bpe_of(&file, rc, why);
+    return bpe_file_parse(&file, json, size, why) ? NULL : bpe_of(&file, false, rc, why);
+}
+
+bpe_t *bpe_parse_partial(const char *json, size_t size, int *rc, reason_t *why) {
+    bpe_file_t file;
+    *rc = RC_DATA;
+    return bpe_file_parse(&file, json, size, why) ? NULL : bpe_of(&file, true, rc, why);
 }
 
 /* ---- opening ---- */
@@ -300,7 +308,7 @@ static bpe_t *open_pair(const char *dir, const char *vocab, const char *merges, 
     if (!fs_read(vocab, MOST_BYTES, &text, &size, why) &&
         !fs_read(merges, MOST_BYTES, &lines, &lines_size, why)) {
         if (!bpe_file_parse_pair(&file, (char *)text, size, (char *)lines, lines_size, why))
-            b = bpe_of(&file, rc, why);
+            b = bpe_of(&file, false, rc, why);
         name_reason(b, dir, why);
     }
     free(text);

@@ -51,6 +51,11 @@ struct bpe {
     char fingerprint[33];
 };
 
+/* Files write each byte as a character: printable ones of Latin 1 as themselves, the other 68 in
+ * their order as U+0100 and so on. */
+enum { BPE_ALPHABET = 0x144 };
+/* The byte of each character, -1 = none. */
+void bpe_alphabet(int16_t byte_of[BPE_ALPHABET]);
 /* The place of these bytes in by_text, or the free one where they belong. */
 size_t bpe_text_place(const bpe_t *b, const char *bytes, size_t n);
 /* The token of these bytes, if words are made of it; else NO_ID. */

@@ -39,6 +39,8 @@ static void release_slot(slot_t *s) {
     free(s->scale_low);
     free(s->scale_high);
     free(s->scaling);
+    free(s->bin_edges);
+    free(s->bin_values);
 }
 
 void task_release(task_t *t) {
@@ -54,6 +56,10 @@ static void *copy_of(const void *from, size_t n, size_t size) {
     return from ? memcpy(xmalloc(n * size), from, n * size) : NULL;
 }
 
+static size_t slot_edges(const slot_t *s) {
+    return s->n_bins ? (size_t)s->width * (s->n_bins - 1) : 0;
+}
+
 static slot_t copy_slot(const slot_t *from) {
     slot_t to = *from;
     size_t n = from->width;
@@ -67,6 +73,8 @@ static slot_t copy_slot(const slot_t *from) {
     to.scale_low = copy_of(from->scale_low, n, sizeof *to.scale_low);
     to.scale_high = copy_of(from->scale_high, n, sizeof *to.scale_high);
     to.scaling = copy_of(from->scaling, n, sizeof *to.scaling);
+    to.bin_edges = copy_of(from->bin_edges, slot_edges(from), sizeof *to.bin_edges);
+    to.bin_values = copy_of(from->bin_values, n * from->n_bins, sizeof *to.bin_values);
     return to;
 }
 
@@ -210,6 +218,24 @@ static int check_bounds(const slot_t *s, reason_t *why) {
     return 0;
 }
 
+/* Bins of a width of their own: their edges rise within a column. */
+static int check_bins(const slot_t *s, reason_t *why) {
+    if (!s->n_bins && !s->bin_edges && !s->bin_values) return 0;
+    if (s->side != SIDE_ACTED || s->n_bins < 2 || s->n_bins > TASK_BINS || !s->bin_edges ||
+        !s->bin_values)
+        return reason_set(why, "bin_edges and bin_values belong to acted vectors, and together");
+    for (size_t i = 0; i < (size_t)s->width * s->n_bins; i++)
+        if (!(fabsf(s->bin_values[i]) <= 1))
+            return reason_set(why, "bin_values[%zu] is not in [-1,1]", i);
+    for (size_t i = 0; i < slot_edges(s); i++) {
+        bool first = i % (s->n_bins - 1) == 0;
+        if (!isfinite(s->bin_edges[i])) return reason_set(why, "bin_edges[%zu] is not finite", i);
+        if (!first && s->bin_edges[i] < s->bin_edges[i - 1])
+            return reason_set(why, "bin_edges[%zu] is below the one before it", i);
+    }
+    return 0;
+}
+
 static int check_vector(const slot_t *s, reason_t *why) {
     if (check_bounds(s, why) || check_finite(s->mean, s->width, "mean", why) ||
         check_finite(s->deviation, s->width, "deviation", why) ||
@@ -222,7 +248,7 @@ static int check_vector(const slot_t *s, reason_t *why) {
                               (double)s->scale_high[k]);
     for (uint32_t k = 0; s->scaling && k < s->width; k++)
         if (s->scaling[k] >= SCALINGS) return reason_set(why, "scaling[%u] is unknown", k);
-    return 0;
+    return check_bins(s, why);
 }
 
 static int check_slot(const slot_t *s, reason_t *why) {
@@ -230,8 +256,8 @@ static int check_slot(const slot_t *s, reason_t *why) {
     if (s->side == SIDE_ACTED && !columns) return reason_set(why, "it cannot be acted");
     if (!s->width || s->width > TASK_WIDTH || (!columns && s->width != 1))
         return reason_set(why, "%u columns", s->width);
-    if (s->kind != SLOT_VECTOR && (s->low || s->high || s->raw))
-        return reason_set(why, "bounds belong to vectors");
+    if (s->kind != SLOT_VECTOR && (s->low || s->high || s->raw || s->n_bins))
+        return reason_set(why, "%s belong to vectors", s->n_bins ? "bins" : "bounds");
     if (s->kind != SLOT_DISCRETE && s->range)
         return reason_set(why, "a range belongs to discrete values");
     switch (s->kind) {

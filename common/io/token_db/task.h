@@ -42,6 +42,7 @@ enum {
     TASK_TEXT_SLOTS = 1,  /* of these texts */
     TASK_DISCRETE = 1024, /* most values of a discrete column */
     TASK_WIDTH = 1 << 20, /* most columns of a slot */
+    TASK_BINS = 1 << 16,  /* most bins of a column */
     TASK_NAME = 256,      /* bytes of a name, its end included */
     TASK_LIST = 1024      /* most tasks of a list that is read */
 };
@@ -75,6 +76,11 @@ typedef struct {
     float *mean, *deviation;       /* observed vectors */
     float *scale_low, *scale_high; /* acted vectors: [scale_low, scale_high] is [-1,1] */
     uint8_t *scaling;              /* acted vectors: a scaling_t for each column */
+    /* Acted vectors whose bins have widths of their own (gato/task/action_bins.h), column after
+     * column: the lower edges of all bins but the first, rising, and what each bin stands for. */
+    uint32_t n_bins;   /* of a column; 0 = they have not */
+    float *bin_edges;  /* [width, n_bins - 1] */
+    float *bin_values; /* [width, n_bins] */
 } slot_t;
 
 typedef struct {

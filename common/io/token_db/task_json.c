@@ -11,10 +11,10 @@ static const char *const side_names[2] = {"observed", "acted"};
 /* ---- to JSON: members in the order of their keys ---- */
 
 /* v [n]; what is not finite becomes null. */
-static void put_floats(jsonw_t *w, const char *key, const float *v, uint32_t n) {
+static void put_floats(jsonw_t *w, const char *key, const float *v, size_t n) {
     if (!v) return;
     jsonw_open(w, key, '[');
-    for (uint32_t i = 0; i < n; i++) jsonw_float(w, NULL, v[i]);
+    for (size_t i = 0; i < n; i++) jsonw_float(w, NULL, v[i]);
     jsonw_close(w, ']');
 }
 
@@ -36,6 +36,8 @@ static void put_size(jsonw_t *w, const char *key, uint32_t h, uint32_t width) {
 
 static void put_slot(jsonw_t *w, const slot_t *s) {
     jsonw_open(w, NULL, '{');
+    put_floats(w, "bin_edges", s->bin_edges, (size_t)s->width * (s->n_bins - (s->n_bins > 0)));
+    put_floats(w, "bin_values", s->bin_values, (size_t)s->width * s->n_bins);
     put_floats(w, "deviation", s->deviation, s->width);
     put_size(w, "grid", s->grid_h, s->grid_w);
     put_bounds(w, "high", s, s->high);
@@ -236,6 +238,20 @@ static int get_scaling(const cJSON *o, slot_t *s, reason_t *why) {
     return 0;
 }
 
+/* As many bins for each column as bin_values has. */
+static int get_bins(const cJSON *o, slot_t *s, reason_t *why) {
+    const cJSON *list = member(o, "bin_values");
+    size_t n = list ? (size_t)cJSON_GetArraySize(list) : 0, most = (size_t)s->width * TASK_BINS;
+    if (!list && !member(o, "bin_edges")) return 0;
+    if (n < 2 * (size_t)s->width || n % s->width || n > most || n > INT32_MAX)
+        return reason_set(why, "'bin_values' is no list of two bins or more for each column");
+    s->n_bins = (uint32_t)(n / s->width);
+    return get_floats(o, "bin_values", (uint32_t)n, NAN, &s->bin_values, why) ||
+                   get_floats(o, "bin_edges", (uint32_t)(n - s->width), NAN, &s->bin_edges, why)
+               ? -1
+               : 0;
+}
+
 /* Columns of a slot: as many as its bounds or its range has. 0: it says nothing, or too many. */
 static uint32_t width_of(const cJSON *o, slot_kind_t kind) {
     if (kind == SLOT_IMAGE || kind == SLOT_TEXT) return 1;
@@ -256,7 +272,7 @@ static int get_arrays(const cJSON *o, slot_t *s, reason_t *why) {
         get_floats(o, "scale_low", n, NAN, &s->scale_low, why) ||
         get_floats(o, "scale_high", n, NAN, &s->scale_high, why))
         return -1;
-    return get_scaling(o, s, why);
+    return get_scaling(o, s, why) || get_bins(o, s, why) ? -1 : 0;
 }
 
 static int parse_slot(task_t *t, const cJSON *o, reason_t *why) {

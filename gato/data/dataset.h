@@ -83,6 +83,8 @@ const vocabulary_t *dataset_vocabulary(const dataset_t *d);
 /* XXH64 over the contents of all records (their checksums), by which a resume refuses other data.
  * */
 uint64_t dataset_manifest(const dataset_t *d);
+/* The same over the checksums that the records carry, which are not read: a look-up each. */
+uint64_t dataset_checksums(const dataset_t *d);
 
 size_t dataset_sources(const dataset_t *d);
 const char *dataset_source(const dataset_t *d, size_t source); /* its path */

@@ -57,8 +57,9 @@ typedef struct {
     /* One line for people about how the open policy acts (the bounds that scale its actions), in
      * buf; "" = nothing to say. A policy without such a line has none. */
     const char *(*about)(const void *self, char buf[512]);
-    /* Names the weights that it plays with and its RUN's settings of play, in as many digits as
-     * run_fingerprint. A policy without weights has none. */
+    /* Names what it plays with of files, in as many digits as run_fingerprint: its weights and its
+     * RUN's settings of play, a goal's image, a prompt's records. A policy without weights has
+     * none. */
     void (*weights)(const void *self, char out[RUN_FINGERPRINT]);
     /* The same view gives the same action. 0, or -1 with a reason. */
     int (*act)(void *self, const policy_view_t *view, env_action_t *action, reason_t *why);

@@ -71,6 +71,10 @@ void prompts_close(prompts_t *s) {
     free(s);
 }
 
+uint64_t prompts_hash(const prompts_t *s) {
+    return dataset_checksums(s->d);
+}
+
 int prompts_feed(prompts_t *s, player_t *p, size_t lane, rng_t draw, reason_t *why) {
     if (!find(s, rng_below(draw, 0, (uint32_t)s->n))) BUG("a record that was there");
     if (sequence_steps(&player_model(p)->config, &s->now, &s->steps, why)) return -1;

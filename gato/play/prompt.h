@@ -11,6 +11,8 @@ typedef struct prompts prompts_t;
  * RC_USAGE where there is no such record, or the attention window has no room beside the present
  * timestep. Close with prompts_close. */
 prompts_t *prompts_open(const char *spec, const player_t *p, uint32_t task);
+/* A hash of the records that there are. */
+uint64_t prompts_hash(const prompts_t *s);
 /* NULL is allowed; after the lanes that it fed were reset or closed. */
 void prompts_close(prompts_t *s);
 /* Feeds the lane, just reset, as many of the last timesteps of a record as the attention window

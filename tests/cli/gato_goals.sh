@@ -119,6 +119,35 @@ does "another tokenizer" vqvae train --data "$top/data/reacher" --config vq.json
 does "its codes" tokenize episodes --in grid --model vq2 --out grid2.lmdb
 refused 4 "does not fit the policy" gato act --env grid --model end --episodes 1 --prompt grid2.lmdb:0
 refused 4 "does not know the task" gato act --env grid --model end --episodes 1 --prompt text.lmdb:0
+# --- a recording goes on with its own goal and prompt alone, by name and by content
+records() { # STATUS PATTERN OUT OPTION...
+    want=$1 pattern=$2 to=$3
+    shift 3
+    gato record --env grid --policy model --model end --episodes 1 --max-steps 3 --out "$to" "$@" >out 2>err
+    rc=$?
+    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err
+    verdict $? "record into $to $*: status $rc, wanted $want and '$pattern'"
+}
+records 0 "" told --goal goal.png --prompt grid.lmdb:3
+records 0 "holds 1 episodes" told --goal goal.png --prompt grid.lmdb:3
+records 4 'goal is "goal.png", not null; prompt is "grid.lmdb:3", not null' told
+records 4 'prompt is "grid.lmdb:3", not "grid.lmdb:4" (' told --goal goal.png --prompt grid.lmdb:4
+records 4 'goal is "goal.png", not "env"' told --goal env --prompt grid.lmdb:3
+cp goal.png kept.png
+cp "$top/data/clipart/$(ls "$top/data/clipart" | grep png | tail -n 1)" goal.png
+records 4 'weights is ' told --goal goal.png --prompt grid.lmdb:3
+mv kept.png goal.png
+mv grid.lmdb kept.lmdb
+does "other codes of the same name" tokenize episodes --in grid --model vq --out grid.lmdb --limit 5
+records 4 'weights is ' told --goal goal.png --prompt grid.lmdb:3
+rm -r grid.lmdb
+mv kept.lmdb grid.lmdb
+records 0 "" alone
+sed 's/"\(elite\|ensemble\|execute\|goal\|horizon\|iterations\|plan\|prompt\)":null,//g' alone/record.json >old.json
+cp old.json alone/record.json
+records 0 "holds 1 episodes" alone
+! grep -q -e elite -e prompt alone/record.json
+verdict $? "a recording of a former version goes on"
 learn single --set train.window=1
 refused 2 "no room for a prompt" gato act --env grid --model single --episodes 1 --prompt grid.lmdb:0
 refused 0 "prompt does nothing with --policy expert" gato act --env grid --policy expert --episodes 1 --prompt grid.lmdb:0

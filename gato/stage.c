@@ -134,12 +134,33 @@ static size_t plan_number(int64_t given, int64_t least, int64_t most, size_t pre
     return (size_t)given;
 }
 
-static search_opts_t plan_of(const stage_args_t *a) {
+search_opts_t stage_plan(const stage_args_t *a) {
     search_opts_t o = {.candidates = plan_number(a->plan, 2, 4096, 64, "--plan")};
     o.horizon = plan_number(a->horizon, 1, 1000, 5, "--horizon");
     o.iterations = plan_number(a->iterations, 1, 1000, 3, "--iterations");
     o.elite = plan_number(a->elite, 1, (int64_t)o.candidates, (o.candidates + 7) / 8, "--elite");
     o.execute = plan_number(a->execute, 1, (int64_t)o.horizon, 1, "--execute");
+    return o;
+}
+
+player_opts_t stage_player(const stage_args_t *a, bool plans) {
+    reason_t why;
+    if (!isnan(a->temperature) && !(a->temperature >= 0 && a->temperature <= 1e6))
+        die(RC_USAGE, "--temperature must be 0 or more");
+    if (!plans && a->execute != INT64_MIN && a->execute < 1)
+        die(RC_USAGE, "--execute must be 1 or more");
+    if (!isnan(a->ensemble) && !(a->ensemble >= 0 && a->ensemble <= 1000))
+        die(RC_USAGE, "--ensemble must be 0 to 1000");
+    if (strcmp(a->context, "cache") && strcmp(a->context, "rebuild"))
+        die(RC_USAGE, "--context '%s': one of cache, rebuild is needed", a->context);
+    player_opts_t o = {.rebuild = !strcmp(a->context, "rebuild"),
+                       .blank = a->blank,
+                       .decode = decode_of(a->decode),
+                       .temperature = isnan(a->temperature) ? -1 : a->temperature,
+                       .execute = plans || a->execute == INT64_MIN ? 0 : a->execute,
+                       .averages = !plans && !isnan(a->ensemble),
+                       .ensemble = isnan(a->ensemble) ? 0 : a->ensemble};
+    if (gato_weights_named(a->weights, &o.weights, &why)) die(RC_USAGE, "--weights %s", why.text);
     return o;
 }
 
@@ -158,16 +179,8 @@ static void check(stage_t *s) {
     if (plans && !a->goal) die(RC_USAGE, "--policy plan needs --goal FILE or --goal env");
     if (s->policy == &policy_mix && !(a->beta >= 0 && a->beta <= 1))
         die(RC_USAGE, "--policy mix needs --beta B, a probability: 0 to 1");
-    if (!isnan(a->temperature) && !(a->temperature >= 0 && a->temperature <= 1e6))
-        die(RC_USAGE, "--temperature must be 0 or more");
-    if (!plans && a->execute != INT64_MIN && a->execute < 1)
-        die(RC_USAGE, "--execute must be 1 or more");
-    if (!isnan(a->ensemble) && !(a->ensemble >= 0 && a->ensemble <= 1000))
-        die(RC_USAGE, "--ensemble must be 0 to 1000");
     if (a->max_steps != INT64_MIN && (a->max_steps < 1 || a->max_steps > INT32_MAX))
         die(RC_USAGE, "--max-steps must be 1 or more");
-    if (strcmp(a->context, "cache") && strcmp(a->context, "rebuild"))
-        die(RC_USAGE, "--context '%s': one of cache, rebuild is needed", a->context);
     s->max_steps = a->max_steps == INT64_MIN ? 0 : (size_t)a->max_steps;
     s->how = (policy_opts_t){
         .model = a->model,
@@ -176,17 +189,9 @@ static void check(stage_t *s) {
         .goal = a->goal,
         .prompt = a->prompt,
         .beta = a->beta,
-        .plan = plans ? plan_of(a) : (search_opts_t){0},
-        .player = {.rebuild = !strcmp(a->context, "rebuild"),
-                   .blank = a->blank,
-                   .decode = decode_of(a->decode),
-                   .temperature = isnan(a->temperature) ? -1 : a->temperature,
-                   .execute = plans || a->execute == INT64_MIN ? 0 : a->execute,
-                   .averages = !plans && !isnan(a->ensemble),
-                   .ensemble = isnan(a->ensemble) ? 0 : a->ensemble},
+        .plan = plans ? stage_plan(a) : (search_opts_t){0},
+        .player = stage_player(a, plans),
     };
-    if (gato_weights_named(a->weights, &s->how.player.weights, &why))
-        die(RC_USAGE, "--weights %s", why.text);
     if (s->policy->needs_model) gato_weights_warn(s->how.player.weights, true);
     warn_idle(s);
 }

@@ -24,6 +24,10 @@ stage_args_t stage_presets(const char *policy);
 /* The options of both commands, bound to *a, for cli_parse. */
 void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]);
 
+/* How a model plays, and plans, by these options: checked, die()s with RC_USAGE. */
+player_opts_t stage_player(const stage_args_t *a, bool plans);
+search_opts_t stage_plan(const stage_args_t *a);
+
 typedef struct {
     const stage_args_t *args;
     const policy_t *policy;

@@ -101,6 +101,7 @@ static char *arguments(const options_t *o, const stage_t *s) {
     put_count(&w, "plan", plans, (int64_t)plan->candidates);
     jsonw_str(&w, "policy", s->policy->name);
     jsonw_str(&w, "prompt", a->prompt);
+    put_count(&w, "prompt_top", a->prompt_top != INT64_MIN, a->prompt_top);
     jsonw_raw(&w, "seed", seed);
     jsonw_str(&w, "task", a->task);
     jsonw_num(&w, "temperature", a->temperature);

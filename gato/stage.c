@@ -26,7 +26,8 @@ stage_args_t stage_presets(const char *policy) {
                           .iterations = INT64_MIN,
                           .elite = INT64_MIN,
                           .execute = INT64_MIN,
-                          .max_steps = INT64_MIN};
+                          .max_steps = INT64_MIN,
+                          .prompt_top = INT64_MIN};
 }
 
 void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
@@ -52,6 +53,8 @@ void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
          "before each episode, feed the model the end of a record: of that number, or of one that "
          "each episode draws",
          false},
+        {"--prompt-top", CLI_INT, &a->prompt_top, "K",
+         "draw among the K episodes of --prompt X.lmdb with the highest returns", false},
         {"--plan", CLI_INT, &a->plan, "N",
          "choose actions by dreaming N action sequences towards --goal (--policy plan; unless "
          "given: 64)",
@@ -107,6 +110,7 @@ static void warn_idle(const stage_t *s) {
         {"--task", a->task != NULL, s->policy->needs_model},
         {"--allow-missing", a->allow_missing, s->policy->needs_model},
         {"--prompt", a->prompt != NULL, chooses},
+        {"--prompt-top", a->prompt_top != INT64_MIN, chooses},
         {"--goal", a->goal != NULL, s->policy->needs_model},
         {"--decode", a->decode != NULL, chooses},
         {"--temperature", !isnan(a->temperature), chooses},
@@ -181,6 +185,10 @@ static void check(stage_t *s) {
         die(RC_USAGE, "--policy mix needs --beta B, a probability: 0 to 1");
     if (a->max_steps != INT64_MIN && (a->max_steps < 1 || a->max_steps > INT32_MAX))
         die(RC_USAGE, "--max-steps must be 1 or more");
+    if (a->prompt_top != INT64_MIN && (a->prompt_top < 1 || a->prompt_top > 1000000000))
+        die(RC_USAGE, "--prompt-top must be 1 or more");
+    if (a->prompt_top != INT64_MIN && !a->prompt)
+        die(RC_USAGE, "--prompt-top needs --prompt X.lmdb");
     s->max_steps = a->max_steps == INT64_MIN ? 0 : (size_t)a->max_steps;
     s->how = (policy_opts_t){
         .model = a->model,
@@ -188,6 +196,7 @@ static void check(stage_t *s) {
         .allow_missing = a->allow_missing,
         .goal = a->goal,
         .prompt = a->prompt,
+        .prompt_top = a->prompt_top == INT64_MIN ? 0 : (size_t)a->prompt_top,
         .beta = a->beta,
         .plan = plans ? stage_plan(a) : (search_opts_t){0},
         .player = stage_player(a, plans),

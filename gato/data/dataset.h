@@ -133,6 +133,11 @@ bool dataset_first_sequence(const dataset_t *d, size_t source, uint64_t id, sequ
  * is no such record, or it is of another task. */
 bool dataset_end(const dataset_t *d, size_t source, uint64_t id, uint32_t task, size_t n,
                  sequence_t *w);
+/* The k episodes of a source and a task with the highest returns, sums of their rewards: fills id[k]
+ * with the last record of each, the best first; of equal ones the earlier first. Returns how many
+ * episodes there are, maybe fewer than k. Reads every record. die()s with RC_MISFIT where rewards
+ * are missing, or were left out with their steps. */
+size_t dataset_top(const dataset_t *d, size_t source, uint32_t task, size_t k, uint64_t *id);
 /* The number in its source of record i of a side and a task, as dataset_records counts them. */
 uint64_t dataset_record(const dataset_t *d, size_t source, uint32_t task, side_t side, size_t i);
 /* Record `id` of a source with all its timesteps as one sequence, however long; false if there is

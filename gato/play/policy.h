@@ -21,6 +21,7 @@ typedef struct {
     bool allow_missing; /* player_bind */
     player_opts_t player;
     const char *prompt; /* "X.lmdb" or "X.lmdb:ID" (prompt.h); NULL = none */
+    size_t prompt_top;  /* of X.lmdb the best episodes only; 0 = all */
     const char *goal;   /* an image file, or GOAL_FROM_ENV; NULL = none */
     search_opts_t plan;
     double beta; /* mix: probability of the expert's action in each step */

@@ -65,7 +65,7 @@ static void *open_model(const task_t *body, const policy_opts_t *o, int *rc, rea
         m->shown = o->goal != NULL;
         *rc = RC_RUNTIME;
         if (!player_lanes(player, 1, why) && !take_goal(m, o->goal, rc, why)) {
-            if (o->prompt) m->prompts = prompts_open(o->prompt, player, m->task);
+            if (o->prompt) m->prompts = prompts_open(o->prompt, o->prompt_top, player, m->task);
             return m;
         }
     }

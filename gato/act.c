@@ -1,6 +1,7 @@
 /* act.c - `gato act`: a policy plays an environment in a closed loop. Episode i is a function of
  * (seed, 2^32 + i); `gato record` plays (seed, i). So act never repeats a recorded episode. */
 #include "common/base/log.h"
+#include "common/base/percentile.h"
 #include "common/base/sizes.h"
 #include "common/io/fs.h"
 #include "common/io/image/image.h"
@@ -172,15 +173,6 @@ static void lost(void *ctx, size_t episode, const char *how) {
     free(text);
 }
 
-static int by_value(const void *a, const void *b) {
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
-static double percentile(const float *sorted, size_t n, double q) {
-    return n ? (double)sorted[(size_t)floor(q * (double)(n - 1) + 0.5)] : NAN;
-}
-
 /* The 95 % interval of a proportion k / n, by Wilson. Its ends are exact where k is 0 or n. */
 static void wilson(double k, double n, double out[2]) {
     double z = 1.959964, p = k / n, mid = (p + z * z / (2 * n)) / (1 + z * z / n),
@@ -190,7 +182,7 @@ static void wilson(double k, double n, double out[2]) {
 }
 
 static void report_plans(jsonw_t *w, tally_t *t) {
-    qsort(t->plan_ms, t->n_plans, sizeof *t->plan_ms, by_value);
+    percentile_sort(t->plan_ms, t->n_plans);
     jsonw_num(w, "plan_ms_p50", percentile(t->plan_ms, t->n_plans, 0.5));
     jsonw_num(w, "plan_ms_p99", percentile(t->plan_ms, t->n_plans, 0.99));
     jsonw_num(w, "plan_distance", t->imagined / (double)t->n_plans);
@@ -201,7 +193,7 @@ static void report(const options_t *o, const stage_t *s, tally_t *t) {
     const task_t *task = &s->task;
     double n = (double)o->episodes, played = (double)t->played, mean = t->sum / played, ci[2];
     double range = task->expert_return - task->random_return; /* NAN where one is not known */
-    qsort(t->ms, t->n_ms, sizeof *t->ms, by_value);
+    percentile_sort(t->ms, t->n_ms);
     wilson((double)t->successes, n, ci);
     char seed[24];
     snprintf(seed, sizeof seed, "%" PRIu64, o->play.seed);

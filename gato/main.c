@@ -19,6 +19,7 @@ int main(int argc, char **argv) {
         {"answer", "answer a question about images, or go on with a text", cmd_gato_answer},
         {"info", "describe a RUN", cmd_gato_info},
         {"report", "a RUN as one HTML page: curves by task, timesteps, results", cmd_gato_report},
+        {"bench", "measure how fast a policy or a configuration is", cmd_gato_bench},
         {"trace", "write intermediate values, to compare with another framework", cmd_gato_trace},
         {0},
     };

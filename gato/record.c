@@ -64,9 +64,19 @@ static options_t parse(int argc, char **argv) {
     return o;
 }
 
+/* A number that is not known or not given is null. */
+static void put_count(jsonw_t *w, const char *key, bool given, int64_t value) {
+    if (given)
+        jsonw_int(w, key, value);
+    else
+        jsonw_raw(w, key, "null");
+}
+
 /* The options that decide the bytes of an episode, as JSON; malloc'ed. */
 static char *arguments(const options_t *o, const stage_t *s) {
     const stage_args_t *a = &o->stage;
+    const search_opts_t *plan = &s->how.plan;
+    bool plans = s->policy == &policy_plan;
     char seed[24];
     snprintf(seed, sizeof seed, "%" PRIu64, o->play.seed);
     jsonw_t w;
@@ -75,13 +85,23 @@ static char *arguments(const options_t *o, const stage_t *s) {
     jsonw_num(&w, "beta", a->beta);
     jsonw_num(&w, "burst", o->play.burst);
     jsonw_str(&w, "decode", a->decode);
+    put_count(&w, "elite", plans, (int64_t)plan->elite);
+    jsonw_num(&w, "ensemble", a->ensemble);
     jsonw_str(&w, "env", a->command ? NULL : s->env_name);
     jsonw_str(&w, "env_cmd", a->command);
+    put_count(&w, "execute", plans || a->execute != INT64_MIN,
+              plans ? (int64_t)plan->execute : a->execute);
+    jsonw_str(&w, "goal", a->goal);
+    put_count(&w, "horizon", plans, (int64_t)plan->horizon);
+    put_count(&w, "iterations", plans, (int64_t)plan->iterations);
     jsonw_int(&w, "max_steps", (int64_t)s->max_steps);
     jsonw_str(&w, "model", a->model);
     jsonw_num(&w, "noise", o->play.noise);
     jsonw_num(&w, "noise_episodes", o->play.noise_episodes);
+    put_count(&w, "plan", plans, (int64_t)plan->candidates);
     jsonw_str(&w, "policy", s->policy->name);
+    jsonw_str(&w, "prompt", a->prompt);
+    put_count(&w, "prompt_top", a->prompt_top != INT64_MIN, a->prompt_top);
     jsonw_raw(&w, "seed", seed);
     jsonw_str(&w, "task", a->task);
     jsonw_num(&w, "temperature", a->temperature);
@@ -97,25 +117,36 @@ static char *arguments(const options_t *o, const stage_t *s) {
 
 /* ---- the folder ---- */
 
-/* What differs between the options of the recording that is there and those asked for. */
-static void die_of_other_options(const char *path, const char *there, const char *wanted) {
+/* Appends to text the members of b that differ from those of a, where an absent one is null. */
+static void list_differences(const cJSON *a, const cJSON *b, char *text, size_t size) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, b) {
+        const cJSON *other = cJSON_GetObjectItemCaseSensitive(a, item->string);
+        char *is = other ? json_shown(other) : xstrdup("null"), *asked = json_shown(item);
+        size_t used = strlen(text);
+        if (strcmp(is, asked) != 0)
+            snprintf(text + used, size - used, "%s%s is %.100s, not %.100s", used ? "; " : "",
+                     item->string, is, asked);
+        free(is);
+        free(asked);
+    }
+}
+
+/* Dies where the options of the recording that is there are not those asked for. Recordings of
+ * former versions lack options that were not given. */
+static void check_options(const char *path, const char *there, const char *wanted) {
     reason_t why;
     cJSON *old = json_parse(there, strlen(there), false, &why);
     cJSON *new = json_parse(wanted, strlen(wanted), false, &why);
     if (!cJSON_IsObject(old)) die(RC_DATA, "%s: no options of a recording", path);
     char text[700] = "";
     const cJSON *item;
-    cJSON_ArrayForEach(item, new) {
-        char *is = json_shown(cJSON_GetObjectItemCaseSensitive(old, item->string));
-        char *asked = json_shown(item);
-        size_t used = strlen(text);
-        if (strcmp(is, asked) != 0)
-            snprintf(text + used, sizeof text - used, "%s%s is %.100s, not %.100s",
-                     used ? "; " : "", item->string, is, asked);
-        free(is);
-        free(asked);
-    }
-    die(RC_MISFIT, "'%s' records other episodes: %s (--force begins anew)", path, text);
+    cJSON_ArrayForEach(item, old) if (!cJSON_GetObjectItemCaseSensitive(new, item->string))
+        cJSON_AddNullToObject(new, item->string);
+    list_differences(old, new, text, sizeof text);
+    if (*text) die(RC_MISFIT, "'%s' records other episodes: %s (--force begins anew)", path, text);
+    cJSON_Delete(old);
+    cJSON_Delete(new);
 }
 
 /* Makes the folder. True: a recording of these options is there already, to go on with. */
@@ -128,8 +159,7 @@ static bool prepare_out(const options_t *o, const char *args) {
         uint8_t *old;
         size_t size;
         if (fs_read(path, 1 << 20, &old, &size, &why)) die(RC_DATA, "%s", why.text);
-        if (strcmp((const char *)old, args) != 0)
-            die_of_other_options(path, (const char *)old, args);
+        check_options(path, (const char *)old, args);
         free(old);
     } else {
         if (!o->force && !fs_dir_empty(o->out))

@@ -26,7 +26,8 @@ stage_args_t stage_presets(const char *policy) {
                           .iterations = INT64_MIN,
                           .elite = INT64_MIN,
                           .execute = INT64_MIN,
-                          .max_steps = INT64_MIN};
+                          .max_steps = INT64_MIN,
+                          .prompt_top = INT64_MIN};
 }
 
 void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
@@ -52,6 +53,8 @@ void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
          "before each episode, feed the model the end of a record: of that number, or of one that "
          "each episode draws",
          false},
+        {"--prompt-top", CLI_INT, &a->prompt_top, "K",
+         "draw among the K episodes of --prompt X.lmdb with the highest returns", false},
         {"--plan", CLI_INT, &a->plan, "N",
          "choose actions by dreaming N action sequences towards --goal (--policy plan; unless "
          "given: 64)",
@@ -107,6 +110,7 @@ static void warn_idle(const stage_t *s) {
         {"--task", a->task != NULL, s->policy->needs_model},
         {"--allow-missing", a->allow_missing, s->policy->needs_model},
         {"--prompt", a->prompt != NULL, chooses},
+        {"--prompt-top", a->prompt_top != INT64_MIN, chooses},
         {"--goal", a->goal != NULL, s->policy->needs_model},
         {"--decode", a->decode != NULL, chooses},
         {"--temperature", !isnan(a->temperature), chooses},
@@ -134,12 +138,33 @@ static size_t plan_number(int64_t given, int64_t least, int64_t most, size_t pre
     return (size_t)given;
 }
 
-static search_opts_t plan_of(const stage_args_t *a) {
+search_opts_t stage_plan(const stage_args_t *a) {
     search_opts_t o = {.candidates = plan_number(a->plan, 2, 4096, 64, "--plan")};
     o.horizon = plan_number(a->horizon, 1, 1000, 5, "--horizon");
     o.iterations = plan_number(a->iterations, 1, 1000, 3, "--iterations");
     o.elite = plan_number(a->elite, 1, (int64_t)o.candidates, (o.candidates + 7) / 8, "--elite");
     o.execute = plan_number(a->execute, 1, (int64_t)o.horizon, 1, "--execute");
+    return o;
+}
+
+player_opts_t stage_player(const stage_args_t *a, bool plans) {
+    reason_t why;
+    if (!isnan(a->temperature) && !(a->temperature >= 0 && a->temperature <= 1e6))
+        die(RC_USAGE, "--temperature must be 0 or more");
+    if (!plans && a->execute != INT64_MIN && a->execute < 1)
+        die(RC_USAGE, "--execute must be 1 or more");
+    if (!isnan(a->ensemble) && !(a->ensemble >= 0 && a->ensemble <= 1000))
+        die(RC_USAGE, "--ensemble must be 0 to 1000");
+    if (strcmp(a->context, "cache") && strcmp(a->context, "rebuild"))
+        die(RC_USAGE, "--context '%s': one of cache, rebuild is needed", a->context);
+    player_opts_t o = {.rebuild = !strcmp(a->context, "rebuild"),
+                       .blank = a->blank,
+                       .decode = decode_of(a->decode),
+                       .temperature = isnan(a->temperature) ? -1 : a->temperature,
+                       .execute = plans || a->execute == INT64_MIN ? 0 : a->execute,
+                       .averages = !plans && !isnan(a->ensemble),
+                       .ensemble = isnan(a->ensemble) ? 0 : a->ensemble};
+    if (gato_weights_named(a->weights, &o.weights, &why)) die(RC_USAGE, "--weights %s", why.text);
     return o;
 }
 
@@ -158,16 +183,12 @@ static void check(stage_t *s) {
     if (plans && !a->goal) die(RC_USAGE, "--policy plan needs --goal FILE or --goal env");
     if (s->policy == &policy_mix && !(a->beta >= 0 && a->beta <= 1))
         die(RC_USAGE, "--policy mix needs --beta B, a probability: 0 to 1");
-    if (!isnan(a->temperature) && !(a->temperature >= 0 && a->temperature <= 1e6))
-        die(RC_USAGE, "--temperature must be 0 or more");
-    if (!plans && a->execute != INT64_MIN && a->execute < 1)
-        die(RC_USAGE, "--execute must be 1 or more");
-    if (!isnan(a->ensemble) && !(a->ensemble >= 0 && a->ensemble <= 1000))
-        die(RC_USAGE, "--ensemble must be 0 to 1000");
     if (a->max_steps != INT64_MIN && (a->max_steps < 1 || a->max_steps > INT32_MAX))
         die(RC_USAGE, "--max-steps must be 1 or more");
-    if (strcmp(a->context, "cache") && strcmp(a->context, "rebuild"))
-        die(RC_USAGE, "--context '%s': one of cache, rebuild is needed", a->context);
+    if (a->prompt_top != INT64_MIN && (a->prompt_top < 1 || a->prompt_top > 1000000000))
+        die(RC_USAGE, "--prompt-top must be 1 or more");
+    if (a->prompt_top != INT64_MIN && !a->prompt)
+        die(RC_USAGE, "--prompt-top needs --prompt X.lmdb");
     s->max_steps = a->max_steps == INT64_MIN ? 0 : (size_t)a->max_steps;
     s->how = (policy_opts_t){
         .model = a->model,
@@ -175,18 +196,11 @@ static void check(stage_t *s) {
         .allow_missing = a->allow_missing,
         .goal = a->goal,
         .prompt = a->prompt,
+        .prompt_top = a->prompt_top == INT64_MIN ? 0 : (size_t)a->prompt_top,
         .beta = a->beta,
-        .plan = plans ? plan_of(a) : (search_opts_t){0},
-        .player = {.rebuild = !strcmp(a->context, "rebuild"),
-                   .blank = a->blank,
-                   .decode = decode_of(a->decode),
-                   .temperature = isnan(a->temperature) ? -1 : a->temperature,
-                   .execute = plans || a->execute == INT64_MIN ? 0 : a->execute,
-                   .averages = !plans && !isnan(a->ensemble),
-                   .ensemble = isnan(a->ensemble) ? 0 : a->ensemble},
+        .plan = plans ? stage_plan(a) : (search_opts_t){0},
+        .player = stage_player(a, plans),
     };
-    if (gato_weights_named(a->weights, &s->how.player.weights, &why))
-        die(RC_USAGE, "--weights %s", why.text);
     if (s->policy->needs_model) gato_weights_warn(s->how.player.weights, true);
     warn_idle(s);
 }

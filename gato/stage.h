@@ -14,15 +14,19 @@ typedef struct {
     const char *decode, *context, *weights;
     int64_t plan, horizon, iterations, elite;    /* of plans; INT64_MIN = not given */
     double timeout, temperature, beta, ensemble; /* NAN = not given */
-    int64_t max_steps, execute;                  /* INT64_MIN = not given */
+    int64_t max_steps, execute, prompt_top;      /* INT64_MIN = not given */
     bool blank, allow_missing;
 } stage_args_t;
 
-enum { STAGE_OPTIONS = 20 };
+enum { STAGE_OPTIONS = 21 };
 /* Their presets: nothing is given. */
 stage_args_t stage_presets(const char *policy);
 /* The options of both commands, bound to *a, for cli_parse. */
 void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]);
+
+/* How a model plays, and plans, by these options: checked, die()s with RC_USAGE. */
+player_opts_t stage_player(const stage_args_t *a, bool plans);
+search_opts_t stage_plan(const stage_args_t *a);
 
 typedef struct {
     const stage_args_t *args;

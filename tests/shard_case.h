@@ -34,6 +34,8 @@ typedef struct {
     bool unfinished;
     bool counted;    /* all codes of step t of record i are (i + t) % codes; at most 64 codes */
     uint32_t second; /* width of another observed vector, "extra"; 0 = none */
+    const float *rewards; /* [n] of the first step of each record, NULL = none have rewards */
+    bool halves;          /* records 2 j and 2 j + 1 are the halves of episode j */
 } shard_spec_t;
 
 static inline void put(token_db_t *db, const token_record_t *r) {
@@ -77,12 +79,19 @@ static inline void put_episode(token_db_t *db, const shard_spec_t *s, const task
         value[0] += s->first_state;
         codes[0] = s->first_code;
     }
-    token_record_t r = {.task = 0,
-                        .T = T,
-                        .key = key,
-                        .key_len = (uint32_t)snprintf(key, sizeof key, "episode_%zu", i),
-                        .source = "s",
-                        .source_len = 1};
+    token_record_t r = {
+        .task = 0,
+        .T = T,
+        .key = key,
+        .key_len = (uint32_t)snprintf(key, sizeof key, "episode_%zu", s->halves ? i / 2 : i),
+        .source = "s",
+        .source_len = 1,
+        .first_step = s->halves && i % 2 ? s->steps[i - 1] : 0};
+    float *reward = xcalloc(T, sizeof *reward);
+    if (s->rewards) {
+        reward[0] = s->rewards[i];
+        r.rewards = reward;
+    }
     int image = task_first(task, SIDE_OBSERVED, SLOT_IMAGE);
     if (image >= 0)
         r.slot[image] =
@@ -93,6 +102,7 @@ static inline void put_episode(token_db_t *db, const shard_spec_t *s, const task
     acted->vector = action;
     if (s->first_label != 0) acted->label_vector = label;
     put(db, &r);
+    free(reward);
     free(label);
     free(codes);
     free(value);
@@ -185,7 +195,7 @@ static inline gato_config_t narrow(void) {
     return c;
 }
 
-static uint32_t record_of(const sequence_t *w) {
+static inline uint32_t record_of(const sequence_t *w) {
     int k = task_first(w->of, SIDE_OBSERVED, SLOT_VECTOR);
     return (uint32_t)(w->record.slot[k].vector[0] / 100);
 }

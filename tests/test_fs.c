@@ -192,6 +192,11 @@ TEST(fs_killed_writer_harms_nobody) {
     CHECK(fs_write(path, "new", 3, NULL) == 0);
     CHECK_STR(content(path), "new");
     CHECK(entries(dir) == 1); /* the debris was reused */
+    CHECK(fs_mkdirs(in_dir(dir, "begun"), NULL) == 0);
+    child_run(dies_while_writing, in_dir(dir, "begun/f"), &c);
+    CHECK(entries(in_dir(dir, "begun")) == 1 && fs_dir_empty(in_dir(dir, "begun")));
+    CHECK(fs_write(in_dir(dir, "begun/.f"), "", 0, NULL) == 0 &&
+          !fs_dir_empty(in_dir(dir, "begun")));
     child_rmdir(dir);
 }
 

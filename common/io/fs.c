@@ -210,13 +210,20 @@ bool fs_is_dir(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* ".", "..", or what a killed writer left: temporary_of. */
+static bool counts_as_nothing(const char *name) {
+    size_t n = strlen(name);
+    return !strcmp(name, ".") || !strcmp(name, "..") ||
+           (n > 5 && name[0] == '.' && !strcmp(name + n - 4, ".tmp"));
+}
+
 bool fs_dir_empty(const char *path) {
     DIR *dir = opendir(path);
     if (!dir) return !fs_exists(path);
     bool empty = true;
     const struct dirent *entry = readdir(dir);
     while (empty && entry) {
-        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+        empty = counts_as_nothing(entry->d_name);
         entry = readdir(dir);
     }
     closedir(dir);

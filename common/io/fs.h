@@ -46,7 +46,7 @@ bool fs_exists(const char *path);
 /* Does the path end in `end` (".json")? Case counts. */
 bool fs_ends(const char *path, const char *end);
 bool fs_is_dir(const char *path);
-/* Also true when there is nothing at `path`. */
+/* Also true when there is nothing at `path`, or only what killed writers left (".NAME.tmp"). */
 bool fs_dir_empty(const char *path);
 /* Makes a folder and its parents, unless they are there. 0, or -1 with a reason. */
 int fs_mkdirs(const char *path, reason_t *why);

@@ -83,6 +83,8 @@ const vocabulary_t *dataset_vocabulary(const dataset_t *d);
 /* XXH64 over the contents of all records (their checksums), by which a resume refuses other data.
  * */
 uint64_t dataset_manifest(const dataset_t *d);
+/* The same over the checksums that the records carry, which are not read: a look-up each. */
+uint64_t dataset_checksums(const dataset_t *d);
 
 size_t dataset_sources(const dataset_t *d);
 const char *dataset_source(const dataset_t *d, size_t source); /* its path */
@@ -131,6 +133,11 @@ bool dataset_first_sequence(const dataset_t *d, size_t source, uint64_t id, sequ
  * is no such record, or it is of another task. */
 bool dataset_end(const dataset_t *d, size_t source, uint64_t id, uint32_t task, size_t n,
                  sequence_t *w);
+/* The k episodes of a source and a task with the highest returns, sums of their rewards: fills id[k]
+ * with the last record of each, the best first; of equal ones the earlier first. Returns how many
+ * episodes there are, maybe fewer than k. Reads every record. die()s with RC_MISFIT where rewards
+ * are missing, or were left out with their steps. */
+size_t dataset_top(const dataset_t *d, size_t source, uint32_t task, size_t k, uint64_t *id);
 /* The number in its source of record i of a side and a task, as dataset_records counts them. */
 uint64_t dataset_record(const dataset_t *d, size_t source, uint32_t task, side_t side, size_t i);
 /* Record `id` of a source with all its timesteps as one sequence, however long; false if there is

@@ -234,3 +234,13 @@ uint64_t dataset_manifest(const dataset_t *d) {
     }
     return h;
 }
+
+uint64_t dataset_checksums(const dataset_t *d) {
+    uint64_t h = 0;
+    for (size_t k = 0; k < d->n; k++)
+        for (size_t i = 0; i < d->shard[k].n; i++) {
+            uint64_t sum = token_db_checksum(d->shard[k].db, i);
+            h = add(h, &sum, sizeof sum);
+        }
+    return h;
+}

@@ -87,13 +87,15 @@ static int use_chunks(player_t *p, reason_t *why) {
 }
 
 player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t *why) {
+    gato_model_t *m = run_load(dir, rc, why);
+    return m ? player_of(m, dir, o, rc, why) : NULL;
+}
+
+player_t *player_of(gato_model_t *m, const char *dir, const player_opts_t *o, int *rc,
+                    reason_t *why) {
     player_t *p = NEW(player_t);
     p->o = *o;
-    p->m = run_load(dir, rc, why);
-    if (!p->m) {
-        free(p);
-        return NULL;
-    }
+    p->m = m;
     gato_model_merge(p->m);
     const gato_config_t *c = &p->m->config;
     if (p->o.decode < 0) p->o.decode = c->act.decode;
@@ -106,7 +108,8 @@ player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t
     }
     bool pixels = gato_config_image_in(c)->pixels;
     if (any_image(p->m) && pixels) find_size(p);
-    if (open_words(p, rc, why) || (any_image(p->m) && !pixels && open_tokenizer(p, dir, rc, why))) {
+    bool codes = dir && any_image(p->m) && !pixels;
+    if (open_words(p, rc, why) || (codes && open_tokenizer(p, dir, rc, why))) {
         text_tokenizer_free(p->words);
         tokenizer_free(p->tokenizer);
         gato_model_free(p->m);

@@ -48,6 +48,10 @@ typedef struct player player_t;
  * cannot be used as asked. Close with
  * player_close. */
 player_t *player_open(const char *dir, const player_opts_t *o, int *rc, reason_t *why);
+/* The same of a model, which it takes, whose RUN is dir; NULL: there is none, and images come as
+ * the codes of recorded timesteps. */
+player_t *player_of(gato_model_t *m, const char *dir, const player_opts_t *o, int *rc,
+                    reason_t *why);
 void player_close(player_t *p);
 const gato_model_t *player_model(const player_t *p);
 /* "8 actions at once, 4 used before the next"; "" = without chunks. Returns buf. */

@@ -21,6 +21,7 @@ typedef struct {
     bool allow_missing; /* player_bind */
     player_opts_t player;
     const char *prompt; /* "X.lmdb" or "X.lmdb:ID" (prompt.h); NULL = none */
+    size_t prompt_top;  /* of X.lmdb the best episodes only; 0 = all */
     const char *goal;   /* an image file, or GOAL_FROM_ENV; NULL = none */
     search_opts_t plan;
     double beta; /* mix: probability of the expert's action in each step */
@@ -57,8 +58,9 @@ typedef struct {
     /* One line for people about how the open policy acts (the bounds that scale its actions), in
      * buf; "" = nothing to say. A policy without such a line has none. */
     const char *(*about)(const void *self, char buf[512]);
-    /* Names the weights that it plays with and its RUN's settings of play, in as many digits as
-     * run_fingerprint. A policy without weights has none. */
+    /* Names what it plays with of files, in as many digits as run_fingerprint: its weights and its
+     * RUN's settings of play, a goal's image, a prompt's records. A policy without weights has
+     * none. */
     void (*weights)(const void *self, char out[RUN_FINGERPRINT]);
     /* The same view gives the same action. 0, or -1 with a reason. */
     int (*act)(void *self, const policy_view_t *view, env_action_t *action, reason_t *why);

@@ -65,7 +65,7 @@ static void *open_model(const task_t *body, const policy_opts_t *o, int *rc, rea
         m->shown = o->goal != NULL;
         *rc = RC_RUNTIME;
         if (!player_lanes(player, 1, why) && !take_goal(m, o->goal, rc, why)) {
-            if (o->prompt) m->prompts = prompts_open(o->prompt, player, m->task);
+            if (o->prompt) m->prompts = prompts_open(o->prompt, o->prompt_top, player, m->task);
             return m;
         }
     }
@@ -101,14 +101,25 @@ static const char *about(const void *self, char buf[512]) {
     return buf;
 }
 
-/* The numbers, and the settings of the RUN that decide how they play. */
+/* The numbers, and the settings of the RUN that decide how they play; what else it reads of files
+ * where there is something. */
 static void weights(const void *self, char out[RUN_FINGERPRINT]) {
-    const gato_model_t *m = player_model(((const model_t *)self)->player);
+    const model_t *s = self;
+    const gato_model_t *m = player_model(s->player);
     const gato_config_t *c = &m->config;
-    char all[200];
+    char all[400];
     run_fingerprint(m, out);
     int n = snprintf(all, sizeof all, "%s window=%lld decode=%d temperature=%.17g", out,
                      (long long)c->train.window, c->act.decode, c->act.temperature);
+    if (c->model.chunk > 1)
+        n += snprintf(all + n, sizeof all - (size_t)n, " execute=%lld ensemble=%.17g",
+                      (long long)c->act.execute, c->act.ensemble);
+    if (s->goal.rgb)
+        n += snprintf(all + n, sizeof all - (size_t)n, " goal=%016llx",
+                      (unsigned long long)XXH64(s->goal.rgb, s->goal.w * s->goal.h * 3, 0));
+    if (s->prompts)
+        n += snprintf(all + n, sizeof all - (size_t)n, " prompt=%016llx",
+                      (unsigned long long)prompts_hash(s->prompts));
     snprintf(out, RUN_FINGERPRINT, "%016llx", (unsigned long long)XXH64(all, (size_t)n, 0));
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 typedef struct {
     player_t *player;
@@ -149,7 +150,15 @@ static const char *about(const void *self, char buf[512]) {
 }
 
 static void weights(const void *self, char out[RUN_FINGERPRINT]) {
-    run_fingerprint(player_model(((const plan_state_t *)self)->player), out);
+    const plan_state_t *s = self;
+    const gato_model_t *m = player_model(s->player);
+    char all[200];
+    run_fingerprint(m, out);
+    int n = snprintf(all, sizeof all, "%s window=%lld", out, (long long)m->config.train.window);
+    if (s->goal.rgb)
+        n += snprintf(all + n, sizeof all - (size_t)n, " goal=%016llx",
+                      (unsigned long long)XXH64(s->goal.rgb, s->goal.w * s->goal.h * 3, 0));
+    snprintf(out, RUN_FINGERPRINT, "%016llx", (unsigned long long)XXH64(all, (size_t)n, 0));
 }
 
 /* Compares the plan that has ended here with what came of it, and makes the next. */

@@ -113,12 +113,60 @@ play --prompt grid.lmdb --threads 2 >any.out
 verdict $? "a prompt, 1 and 2 workers, over the cache and rebuilt: $(cat prompt.out prompt2.out prompt3.out)"
 [ -s any.out ] && [ -s both.out ]
 verdict $? "a prompt drawn by each episode, and one with a goal"
+# --prompt-top: the best by return, as the dump adds it up
+best=$(tokenize dump grid.lmdb 2>err | "${PYTHON:-python3}" -c 'import json, sys
+ret = [sum(json.loads(line)["rewards"]) for line in sys.stdin]
+print(max(range(len(ret)), key=lambda i: (ret[i], -i)))')
+learn eager --set data.goal=end model.block_init=0.5 --threads 1 # attention counts
+eager() { act --model eager --episodes 40 "$@"; }
+eager --prompt "grid.lmdb:$best" --threads 1 >one.out
+eager --prompt grid.lmdb --prompt-top 1 --threads 2 >top.out
+eager --prompt grid.lmdb --threads 2 >any.out
+[ -s one.out ] && cmp one.out top.out
+verdict $? "the best episode is record $best: $(cat one.out top.out)"
+cmp any.out top.out >cmp.out 2>&1
+[ $? -eq 1 ]
+verdict $? "a prompt of the best is another than one of all: $(cat any.out top.out)"
+refused 2 "has 12 episodes of task 'grid'" gato act --env grid --model end --episodes 1 --prompt grid.lmdb --prompt-top 13
+refused 2 "is one record" gato act --env grid --model end --episodes 1 --prompt grid.lmdb:3 --prompt-top 2
+refused 2 "needs --prompt" gato act --env grid --model end --episodes 1 --prompt-top 2
+refused 2 "prompt-top must be 1" gato act --env grid --model end --episodes 1 --prompt grid.lmdb --prompt-top 0
 refused 2 "no such record of task 'grid'" gato act --env grid --model end --episodes 1 --prompt grid.lmdb:99
 refused 2 "nowhere.lmdb" gato act --env grid --model end --episodes 1 --prompt nowhere.lmdb:1
 does "another tokenizer" vqvae train --data "$top/data/reacher" --config vq.json --out vq2 --seed 9 --threads 1
 does "its codes" tokenize episodes --in grid --model vq2 --out grid2.lmdb
 refused 4 "does not fit the policy" gato act --env grid --model end --episodes 1 --prompt grid2.lmdb:0
 refused 4 "does not know the task" gato act --env grid --model end --episodes 1 --prompt text.lmdb:0
+# --- a recording goes on with its own goal and prompt alone, by name and by content
+records() { # STATUS PATTERN OUT OPTION...
+    want=$1 pattern=$2 to=$3
+    shift 3
+    gato record --env grid --policy model --model end --episodes 1 --max-steps 3 --out "$to" "$@" >out 2>err
+    rc=$?
+    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err
+    verdict $? "record into $to $*: status $rc, wanted $want and '$pattern'"
+}
+records 0 "" told --goal goal.png --prompt grid.lmdb:3
+records 0 "holds 1 episodes" told --goal goal.png --prompt grid.lmdb:3
+records 4 'goal is "goal.png", not null; prompt is "grid.lmdb:3", not null' told
+records 4 'prompt is "grid.lmdb:3", not "grid.lmdb:4" (' told --goal goal.png --prompt grid.lmdb:4
+records 4 'prompt_top is null, not 2' told --goal goal.png --prompt grid.lmdb --prompt-top 2
+records 4 'goal is "goal.png", not "env"' told --goal env --prompt grid.lmdb:3
+cp goal.png kept.png
+cp "$top/data/clipart/$(ls "$top/data/clipart" | grep png | tail -n 1)" goal.png
+records 4 'weights is ' told --goal goal.png --prompt grid.lmdb:3
+mv kept.png goal.png
+mv grid.lmdb kept.lmdb
+does "other codes of the same name" tokenize episodes --in grid --model vq --out grid.lmdb --limit 5
+records 4 'weights is ' told --goal goal.png --prompt grid.lmdb:3
+rm -r grid.lmdb
+mv kept.lmdb grid.lmdb
+records 0 "" alone
+sed 's/"\(elite\|ensemble\|execute\|goal\|horizon\|iterations\|plan\|prompt\|prompt_top\)":null,//g' alone/record.json >old.json
+cp old.json alone/record.json
+records 0 "holds 1 episodes" alone
+! grep -q -e elite -e prompt alone/record.json
+verdict $? "a recording of a former version goes on"
 learn single --set train.window=1
 refused 2 "no room for a prompt" gato act --env grid --model single --episodes 1 --prompt grid.lmdb:0
 refused 0 "prompt does nothing with --policy expert" gato act --env grid --policy expert --episodes 1 --prompt grid.lmdb:0

@@ -100,6 +100,24 @@ gato act --model arm --env reacher $plan --goal env --decode left --ensemble 1 -
     grep -q 'decode does nothing' err && grep -q 'ensemble does nothing' err
 verdict $? "a plan decodes no actions"
 does "plans are recorded" gato record --model arm --env reacher --policy plan $plan --goal env --execute 3 --episodes 1 --max-steps 4 --out plans
+# A recording goes on under its own plan alone; what is not said is the preset.
+goes_on() { # STATUS PATTERN OPTION...
+    want=$1 pattern=$2
+    shift 2
+    gato record --model arm --env reacher --policy plan --episodes 1 --max-steps 4 --out plans "$@" >out 2>err
+    rc=$?
+    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err
+    verdict $? "record again with $*: status $rc, wanted $want and '$pattern'"
+}
+same="--goal env --execute 3 $plan"
+goes_on 0 "holds 1 episodes" $same
+goes_on 0 "holds 1 episodes" $same --horizon 5
+goes_on 4 "plan is 8, not 64; *policy\|plan is 8, not 64 (" --goal env --execute 3 --iterations 2 --elite 3
+goes_on 4 "horizon is 5, not 3 (" $same --horizon 3
+goes_on 4 "iterations is 2, not 1 (" $same --iterations 1
+goes_on 4 "elite is 3, not 2 (" $same --elite 2
+goes_on 4 "execute is 3, not 1 (" $plan --goal env
+goes_on 4 'goal is "env", not ' $plan --execute 3 --goal "$top/data/images/arm.png"
 
 # --- refused
 arm="--model arm --env reacher --goal env"

@@ -16,8 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a headline needs: pairs, and trainings. */
-enum { HEADLINE_PAIRS = 250, HEADLINE_TRAININGS = 3 };
+/* What a headline needs: pairs, and trainings; and what a bootstrap needs at least to mean
+ * anything. */
+enum { HEADLINE_PAIRS = 250, HEADLINE_TRAININGS = 3, FEWEST_PAIRS = 20 };
 
 enum { SUCCESS, RETURN, NORMALIZED, METRICS };
 static const char *const metric_names[METRICS] = {"success", "return", "normalized"};
@@ -220,6 +221,7 @@ static double spread_of(const differences_t *d) {
 }
 
 typedef struct {
+    size_t n;
     double difference, ci[2], spread, smallest, p; /* NAN = not known */
     size_t a_only, b_only;
 } finding_t;
@@ -227,7 +229,8 @@ typedef struct {
 static finding_t find(const pairs_t *p, int metric, size_t resamples, uint64_t seed) {
     metric_t m = metric_of(p, metric);
     size_t n = m.group[p->trainings];
-    finding_t f = {.difference = statistics_mean(&m.d), .spread = spread_of(&m.d), .p = NAN};
+    finding_t f = {
+        .n = n, .difference = statistics_mean(&m.d), .spread = spread_of(&m.d), .p = NAN};
     double smallest = statistics_smallest_mean(statistics_deviation(m.v, n) / sqrt((double)n));
     statistics_bootstrap(&m.d, resamples, seed, f.ci);
     if (metric == SUCCESS) {
@@ -247,9 +250,9 @@ static finding_t find(const pairs_t *p, int metric, size_t resamples, uint64_t s
 }
 
 /* Which side is better; "none": the interval spans 0, or McNemar's test allows chance, or trainings
- * differ by more. */
+ * differ by more, or pairs are too few for any of this. */
 static const char *verdict(const finding_t *f) {
-    bool seen = f->ci[0] > 0 || f->ci[1] < 0;
+    bool seen = f->n >= FEWEST_PAIRS && (f->ci[0] > 0 || f->ci[1] < 0);
     if (!seen || f->p >= 0.05 || fabs(f->difference) < f->spread) return "none";
     return f->difference > 0 ? "b" : "a";
 }

@@ -1,6 +1,6 @@
 /* statistics.h - what a comparison of two policies on the same episodes can say: intervals, exact
- * tests, bootstrap, and the smallest difference that the episodes could have shown. Two-sided, level
- * 0.05, power 0.8.
+ * tests, bootstrap, and the smallest difference that the episodes could have shown. Two-sided,
+ * level 0.05, power 0.8.
  */
 #ifndef GATO_STATISTICS_H
 #define GATO_STATISTICS_H
@@ -12,16 +12,16 @@
  * or n. */
 void statistics_wilson(double k, double n, double out[2]);
 
-/* McNemar's exact test: the two-sided binomial probability of a split at least as uneven as b : c of
- * b + c discordant pairs, if each side were as likely; 1 where there are none. */
+/* McNemar's exact test: the two-sided binomial probability of a split at least as uneven as b : c
+ * of b + c discordant pairs, if each side were as likely; 1 where there are none. */
 double statistics_mcnemar(size_t b, size_t c);
 
 /* Sample standard deviation (n - 1); NAN where n < 2. */
 double statistics_deviation(const double *v, size_t n);
 
-/* The smallest true difference of two proportions that McNemar's test shows with the power above, of
- * n > 0 pairs of which a share `discordant` differ (Connor 1987); at least 6 / n, since fewer than
- * six discordant pairs never reach the level. At most 1. */
+/* The smallest true difference of two proportions that McNemar's test shows with the power above,
+ * of n > 0 pairs of which a share `discordant` differ (Connor 1987); at least 6 / n, since fewer
+ * than six discordant pairs never reach the level. At most 1. */
 double statistics_smallest_share(double n, double discordant);
 /* The same of a mean of differences whose standard error is given. */
 double statistics_smallest_mean(double standard_error);

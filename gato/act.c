@@ -117,6 +117,8 @@ static void play_item(void *ctx, size_t episode, workers_out_t *out) {
 
 /* ---- a line for each episode ---- */
 
+enum { SIZES_TEXT = 256 };
+
 /* Of --each; file NULL: not wanted. */
 typedef struct {
     fs_writer_t out;
@@ -134,18 +136,29 @@ static void each_open(each_t *e, const options_t *o, const stage_t *s) {
     if (fs_writer_open(&e->out, o->each, &why)) die(RC_RUNTIME, "--each: %s", why.text);
 }
 
-/* A hash as a string: more than a JSON number holds. */
-static void put_hash(jsonw_t *w, const char *key, uint64_t hash) {
-    char text[20];
-    snprintf(text, sizeof text, "%016" PRIx64, hash);
+/* A hash as a string, since it is more than a JSON number holds, behind what it belongs to. */
+static void put_hash(jsonw_t *w, const char *key, const char *of, uint64_t hash) {
+    char text[SIZES_TEXT + 20];
+    snprintf(text, sizeof text, "%s%016" PRIx64, of, hash);
     jsonw_str(w, key, text);
+}
+
+/* "64x64 48x48:" of its cameras: views of other sizes are not compared. */
+static const char *image_sizes(const task_t *task, char buf[SIZES_TEXT]) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < task->n_slots && n + 24 < SIZES_TEXT; i++)
+        if (task->slot[i].kind == SLOT_IMAGE)
+            n += (size_t)snprintf(buf + n, SIZES_TEXT - n, "%s%ux%u", n ? " " : "",
+                                  task->slot[i].image_h, task->slot[i].image_w);
+    snprintf(buf + n, SIZES_TEXT - n, ":");
+    return buf;
 }
 
 /* r: NULL = the episode failed. */
 static void each_line(each_t *e, size_t episode, const episode_result_t *r) {
     const task_t *task = &e->stage->task;
     double range = task->expert_return - task->random_return;
-    char seed[24];
+    char seed[24], sizes[SIZES_TEXT];
     jsonw_t w;
     if (!e->out.file) return;
     snprintf(seed, sizeof seed, "%" PRIu64, e->o->play.seed);
@@ -157,8 +170,8 @@ static void each_line(each_t *e, size_t episode, const episode_result_t *r) {
     jsonw_int(&w, "episode", (int64_t)episode);
     jsonw_bool(&w, "failed", !r);
     if (r) {
-        put_hash(&w, "start", r->start);
-        if (r->view) put_hash(&w, "view", r->view);
+        put_hash(&w, "start", "", r->start);
+        if (r->view) put_hash(&w, "view", image_sizes(task, sizes), r->view);
     }
     jsonw_bool(&w, "success", r && r->success);
     jsonw_num(&w, "return", r ? r->ret : NAN);

@@ -15,10 +15,11 @@ typedef struct {
     int64_t plan, horizon, iterations, elite;    /* of plans; INT64_MIN = not given */
     double timeout, temperature, beta, ensemble; /* NAN = not given */
     int64_t max_steps, execute;                  /* INT64_MIN = not given */
+    int64_t size;                                /* 0 = not given */
     bool blank, allow_missing;
 } stage_args_t;
 
-enum { STAGE_OPTIONS = 20 };
+enum { STAGE_OPTIONS = 21 };
 /* Their presets: nothing is given. */
 stage_args_t stage_presets(const char *policy);
 /* The options of both commands, bound to *a, for cli_parse. */

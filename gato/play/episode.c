@@ -186,11 +186,8 @@ static void name_start(const play_t *p, episode_result_t *result) {
     for (uint32_t i = 0; i < task->n_slots; i++) {
         const slot_t *slot = &task->slot[i];
         const env_value_t *seen = &p->kept.seen.slot[i];
-        const uint32_t size[2] = {slot->image_h, slot->image_w};
-        if (seen->rgb) {
-            result->view = XXH64(size, sizeof size, result->view);
-            result->view = XXH64(seen->rgb, (size_t)size[0] * size[1] * 3, result->view);
-        }
+        size_t pixels = (size_t)slot->image_h * slot->image_w * 3;
+        if (slot->kind == SLOT_IMAGE) result->view = mixed(result->view, seen->rgb, pixels);
         result->start = mixed(result->start, seen->text, seen->text ? strlen(seen->text) : 0);
         result->start = mixed(result->start, seen->vector, slot->width * sizeof(float));
         result->start = mixed(result->start, seen->discrete, slot->width * sizeof(uint32_t));

@@ -19,6 +19,9 @@
 #   make three                    one model on three bodies beside a model for each, in under an hour
 #   make improve                  a policy that learns the pusher from its own successes, in rounds
 #   make babyai                   a policy for missions of BabyAI; also metaworld, atari; BUDGET=MINUTES
+#   make compare                  ways to show images to a policy, over seeds, SUITES='arm babyai metaworld'
+#   make generalist               one policy on all suites beside one for each task, and a task that it never saw
+#   make results                  their tables into pipelines/RESULTS.md
 #   make imagine                  a policy that predicts images, held against the true future of unseen episodes
 #   make recipe NAME=vq-64-f8     a tokenizer by a recipe of pipelines/configs
 #   make quantizers               every quantizer on the same images (build/quantizers/quantizers.md)
@@ -117,7 +120,7 @@ TEST_C    := $(wildcard tests/test_*.c tests/examples/*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
-.PHONY: all FORCE help programs tests test quick check asan tsan arm64 arm64-tests fuzz coverage lint compile_commands.json bench demo reacher three imagine improve babyai metaworld atari recipe \
+.PHONY: all FORCE help programs tests test quick check asan tsan arm64 arm64-tests fuzz coverage lint compile_commands.json bench demo reacher three imagine improve babyai metaworld atari compare generalist results recipe \
         cross-domain data-large quantizers format format-check install uninstall clean
 .SECONDARY:
 all: programs
@@ -226,6 +229,15 @@ three: programs
 	$(MAKE) --no-print-directory -f pipelines/three.mk
 babyai metaworld atari: programs
 	$(MAKE) --no-print-directory -f pipelines/suite.mk SUITE=$@
+# Ways to show images to a policy beside one another: SUITES='arm babyai metaworld', SEEDS= STEPS= or BUDGET=MINUTES, VARIANTS= (pipelines/compare.mk).
+SUITES ?= arm
+compare: programs
+	for suite in $(SUITES); do $(MAKE) --no-print-directory -f pipelines/compare.mk SUITE=$$suite || exit 1; done
+generalist: programs
+	$(MAKE) --no-print-directory -f pipelines/generalist.mk SUITES='$(SUITES)'
+# Their tables and conclusions, from what they measured into pipelines/RESULTS.md.
+results: programs
+	BIN=$(B)/bin sh pipelines/results.sh $(B)
 improve: programs
 	$(MAKE) --no-print-directory -f pipelines/improve.mk
 imagine: programs

@@ -10,6 +10,7 @@
 #include "gato/play/message.h"
 #include "gato/play/workers.h"
 #include "gato/stage.h"
+#include "gato/statistics.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -19,8 +20,8 @@
 
 typedef struct {
     stage_args_t stage;
-    const char *strip;
-    int64_t episodes, threads;
+    const char *strip, *each;
+    int64_t episodes, first, threads;
     episode_opts_t play;
 } options_t;
 
@@ -31,6 +32,9 @@ static options_t parse(int argc, char **argv) {
     cli_opt_t shared[STAGE_OPTIONS];
     const cli_opt_t own[] = {
         {"--episodes", CLI_INT, &o.episodes, "N", "how many episodes", false},
+        {"--first", CLI_INT, &o.first, "N", "number of the first of them", false},
+        {"--each", CLI_STR, &o.each, "F.jsonl",
+         "write a JSON line for each episode, for gato compare", false},
         {"--blank-image", CLI_FLAG, &o.stage.blank, NULL,
          "show the policy black images only: a control", false},
         {"--context", CLI_STR, &o.stage.context, "HOW",
@@ -49,6 +53,7 @@ static options_t parse(int argc, char **argv) {
               "play episodes; print return, success rate and time per action as JSON",
               (const cli_opt_t *const[]){own, shared}, 2);
     if (o.episodes < 1 || o.episodes > 1000000000) die(RC_USAGE, "--episodes must be 1 or more");
+    if (o.first < 0 || o.first > 1000000000) die(RC_USAGE, "--first must be 0 or more");
     if (o.threads < 0 || o.threads > 1024) die(RC_USAGE, "--threads must be 0 to 1024");
     return o;
 }
@@ -111,6 +116,77 @@ static void play_item(void *ctx, size_t episode, workers_out_t *out) {
     workers_send(out, p->message.v, p->message.n);
 }
 
+/* ---- a line for each episode ---- */
+
+enum { SIZES_TEXT = 256 };
+
+/* Of --each; file NULL: not wanted. */
+typedef struct {
+    fs_writer_t out;
+    const options_t *o;
+    const stage_t *stage;
+    char weights[RUN_FINGERPRINT]; /* "" = a policy without */
+} each_t;
+
+/* Before the workers take the player along. */
+static void each_open(each_t *e, const options_t *o, const stage_t *s) {
+    reason_t why;
+    *e = (each_t){.o = o, .stage = s};
+    if (!o->each) return;
+    if (s->policy->weights) s->policy->weights(s->player, e->weights);
+    if (fs_writer_open(&e->out, o->each, &why)) die(RC_RUNTIME, "--each: %s", why.text);
+}
+
+/* A hash as a string, since it is more than a JSON number holds, behind what it belongs to. */
+static void put_hash(jsonw_t *w, const char *key, const char *of, uint64_t hash) {
+    char text[SIZES_TEXT + 20];
+    snprintf(text, sizeof text, "%s%016" PRIx64, of, hash);
+    jsonw_str(w, key, text);
+}
+
+/* "64x64 48x48:" of its cameras: views of other sizes are not compared. */
+static const char *image_sizes(const task_t *task, char buf[SIZES_TEXT]) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < task->n_slots && n + 24 < SIZES_TEXT; i++)
+        if (task->slot[i].kind == SLOT_IMAGE)
+            n += (size_t)snprintf(buf + n, SIZES_TEXT - n, "%s%ux%u", n ? " " : "",
+                                  task->slot[i].image_h, task->slot[i].image_w);
+    snprintf(buf + n, SIZES_TEXT - n, ":");
+    return buf;
+}
+
+/* r: NULL = the episode failed. */
+static void each_line(each_t *e, size_t episode, const episode_result_t *r) {
+    const task_t *task = &e->stage->task;
+    double range = task->expert_return - task->random_return;
+    char seed[24], sizes[SIZES_TEXT];
+    jsonw_t w;
+    if (!e->out.file) return;
+    snprintf(seed, sizeof seed, "%" PRIu64, e->o->play.seed);
+    jsonw_begin(&w);
+    jsonw_str(&w, "task", task->name);
+    jsonw_str(&w, "policy", e->stage->policy->name);
+    jsonw_str(&w, "weights", *e->weights ? e->weights : NULL);
+    jsonw_raw(&w, "seed", seed);
+    jsonw_int(&w, "episode", (int64_t)episode);
+    jsonw_bool(&w, "failed", !r);
+    if (r) {
+        put_hash(&w, "start", "", r->start);
+        if (r->view) put_hash(&w, "view", image_sizes(task, sizes), r->view);
+    }
+    jsonw_bool(&w, "success", r && r->success);
+    jsonw_num(&w, "return", r ? r->ret : NAN);
+    jsonw_num(&w, "normalized", r && range > 0 ? (r->ret - task->random_return) / range : NAN);
+    jsonw_num(&w, "length", r ? (double)r->T : NAN);
+    fprintf(e->out.file, "%s\n", jsonw_end(&w));
+    jsonw_free(&w);
+}
+
+static void each_close(each_t *e) {
+    reason_t why;
+    if (e->out.file && fs_writer_commit(&e->out, &why)) die(RC_RUNTIME, "--each: %s", why.text);
+}
+
 /* ---- in this process ---- */
 
 typedef struct {
@@ -120,6 +196,8 @@ typedef struct {
     size_t n_ms, ms_cap, first_length;
     reason_t failure;
     progress_t progress;
+    each_t each;
+    size_t first;
     /* of plans */
     float *plan_ms;
     size_t n_plans, plan_ms_cap, n_gaps;
@@ -129,7 +207,8 @@ typedef struct {
 static void failed(tally_t *t, size_t episode, const char *how) {
     if (!t->failed++) warn("episode %zu failed: %s", episode, how);
     reason_set(&t->failure, "%s", how);
-    progress_step(&t->progress, episode + 1, NULL);
+    each_line(&t->each, episode, NULL);
+    progress_step(&t->progress, episode + 1 - t->first, NULL);
 }
 
 static void take_plans(tally_t *t, const planned_t *plan, size_t n) {
@@ -158,27 +237,20 @@ static void take(void *ctx, size_t episode, const void *message, size_t bytes) {
     t->squares += r->ret * r->ret;
     t->length += (double)r->T;
     t->successes += r->success;
-    if (episode == 0) t->first_length = r->T;
+    if (episode == t->first) t->first_length = r->T;
     t->ms = xgrow(t->ms, &t->ms_cap, t->n_ms + r->T, sizeof *t->ms);
     memcpy(t->ms + t->n_ms, data, r->T * sizeof *t->ms);
     t->n_ms += r->T;
     size_t ms_bytes = round_up(r->T * sizeof *t->ms, 8);
     take_plans(t, (const planned_t *)((const uint8_t *)data + ms_bytes), o->plans);
-    progress_step(&t->progress, episode + 1, NULL);
+    each_line(&t->each, episode, r);
+    progress_step(&t->progress, episode + 1 - t->first, NULL);
 }
 
 static void lost(void *ctx, size_t episode, const char *how) {
     char *text = xasprintf("its worker process was %s", how);
     failed(ctx, episode, text);
     free(text);
-}
-
-/* The 95 % interval of a proportion k / n, by Wilson. Its ends are exact where k is 0 or n. */
-static void wilson(double k, double n, double out[2]) {
-    double z = 1.959964, p = k / n, mid = (p + z * z / (2 * n)) / (1 + z * z / n),
-           half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-    out[0] = k > 0 ? fmax(0, mid - half) : 0;
-    out[1] = k < n ? fmin(1, mid + half) : 1;
 }
 
 static void report_plans(jsonw_t *w, tally_t *t) {
@@ -194,7 +266,7 @@ static void report(const options_t *o, const stage_t *s, tally_t *t) {
     double n = (double)o->episodes, played = (double)t->played, mean = t->sum / played, ci[2];
     double range = task->expert_return - task->random_return; /* NAN where one is not known */
     percentile_sort(t->ms, t->n_ms);
-    wilson((double)t->successes, n, ci);
+    statistics_wilson((double)t->successes, n, ci);
     char seed[24];
     snprintf(seed, sizeof seed, "%" PRIu64, o->play.seed);
     jsonw_t w;
@@ -276,7 +348,8 @@ static void write_strip(stage_t *stage, const options_t *o, size_t T) {
     episode_result_t result;
     reason_t why;
     size_t n = s->n * cameras(s->task);
-    if (stage_play(stage, &o->play, ACT_EPISODES, true, keep_frame, once, s, &result, &why))
+    if (stage_play(stage, &o->play, ACT_EPISODES + (uint64_t)o->first, true, keep_frame, once, s,
+                   &result, &why))
         die(RC_RUNTIME, "no strip: the first episode failed: %s", why.text);
     image_t sheet = image_sheet(s->shown, n, s->n, 2), big = image_zoom(&sheet, 2);
     if (image_write_png(&big, o->strip, &why)) die(RC_RUNTIME, "%s", why.text);
@@ -301,14 +374,16 @@ int cmd_gato_act(int argc, char **argv) {
     stage_t stage = stage_open(&o.stage);
     o.play.max_steps = stage.max_steps;
     check_strip(&o, &stage.task);
+    tally_t t = {.first = (size_t)o.first};
+    each_open(&t.each, &o, &stage);
     size_t n = (size_t)o.episodes, workers = stage_hand_over(&stage, o.threads, n);
     play_t play = {.stage = &stage, .o = &o};
-    tally_t t = {0};
     progress_begin(&t.progress, "act", 0, n);
-    workers_run(workers, 0, n, play_item, &play,
+    workers_run(workers, t.first, t.first + n, play_item, &play,
                 &(workers_take_t){.ctx = &t, .take = take, .lost = lost});
     progress_end(&t.progress);
     if (!t.played) die(RC_RUNTIME, "all %zu episodes failed, the last one: %s", n, t.failure.text);
+    each_close(&t.each);
     report(&o, &stage, &t);
     if (o.strip && t.first_length)
         write_strip(&stage, &o, t.first_length);

@@ -36,6 +36,8 @@ void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
          false},
         {"--env-cmd", CLI_STR, &a->command, "CMD",
          "an environment as a child process, run by sh -c, one for each worker", false},
+        {"--env-size", CLI_INT, &a->size, "N",
+         "side of the images in pixels: of reacher (0 = its own 64)", false},
         {"--env-timeout", CLI_DURATION, &a->timeout, "S",
          "how long the child may take for a step (unless given: 30 s)", false},
         {"--task", CLI_STR, &a->task, "NAME",
@@ -189,6 +191,7 @@ static void check(stage_t *s) {
         die(RC_USAGE, "--prompt-top must be 1 or more");
     if (a->prompt_top != INT64_MIN && !a->prompt)
         die(RC_USAGE, "--prompt-top needs --prompt X.lmdb");
+    if (a->size && (a->size < 16 || a->size > 1024)) die(RC_USAGE, "--env-size must be 16 to 1024");
     s->max_steps = a->max_steps == INT64_MIN ? 0 : (size_t)a->max_steps;
     s->how = (policy_opts_t){
         .model = a->model,
@@ -210,7 +213,10 @@ static void check(stage_t *s) {
 static void open_env(stage_t *s) {
     if (s->env) return;
     const char *name = s->args->env ? s->args->env : s->args->command ? NULL : "reacher";
-    env_opts_t o = {.name = name, .command = s->args->command, .step_timeout = s->args->timeout};
+    env_opts_t o = {.name = name,
+                    .command = s->args->command,
+                    .size = (size_t)s->args->size,
+                    .step_timeout = s->args->timeout};
     int rc;
     reason_t why;
     s->env = env_open(&o, &rc, &why);

@@ -15,6 +15,7 @@ typedef struct {
     int64_t plan, horizon, iterations, elite;    /* of plans; INT64_MIN = not given */
     double timeout, temperature, beta, ensemble; /* NAN = not given */
     int64_t max_steps, execute, prompt_top;      /* INT64_MIN = not given */
+    int64_t size;                                /* 0 = not given */
     bool blank, allow_missing;
 } stage_args_t;
 

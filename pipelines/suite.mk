@@ -1,6 +1,6 @@
 # suite.mk - a suite of worlds that other people wrote: record the experts, pretrain a tokenizer on mixed images, tokenize, train one policy on all tasks,
 # play seeds that were never recorded. `make babyai`, `make metaworld` and `make atari` call it; a suite is a file in pipelines/suites, and its settings
-# are configs/SUITE-{vqvae,gato}.json. Every stage is a target on its DIR/done.
+# are configs/CONFIG-{vqvae,gato}.json (worlds.mk). Every stage is a target on its DIR/done.
 #
 #   make -f pipelines/suite.mk SUITE=babyai [SEED=1] [D=build/babyai] [BUDGET=60] [TASKS='GoToObj ...'] [PLAY=250]
 
@@ -13,12 +13,6 @@ PLAY    ?= 250
 # Minutes that are meant, not timed yet: episodes and steps of the suite's file are those of 60, and grow in proportion.
 BUDGET  ?= 60
 CONFIGS := pipelines/configs
-WORLDS  ?= $(B)/worlds/$(SUITE)
-# A suite's file says:
-#   PACKAGES    of Python, for pipelines/envs.sh
-#   TASKS       names; $(call world,TASK) is what gym_env.py is asked for
-#   RECORD      options of `gato record`, TOKENIZE of `tokenize episodes`
-#   EPISODES    of each task, STEPS of the policy: in an hour
 include pipelines/suites/$(SUITE).mk
 budget   = $(shell expr $(1) \* $(BUDGET) / 60)
 
@@ -28,20 +22,15 @@ all: $(D)/suite.json
 .PHONY: all
 to = > $@.part && mv $@.part $@
 
-PYTHON ?= $(WORLDS)/bin/python
-$(WORLDS)/done:
-	sh pipelines/envs.sh $(WORLDS) $(PACKAGES)
-command = --env-cmd '$(PYTHON) pipelines/gym_env.py $(call world,$(1)) --task $(1)'
+include pipelines/worlds.mk
 
-$(D)/%/episodes/done: $(WORLDS)/done
+$(D)/%/episodes/done: $(READY)
 	@mkdir -p $(D)/$*
 	$(BIN)/gato record $(call command,$*) --policy expert --episodes $(call budget,$(EPISODES)) $(RECORD) --seed $(SEED) --out $(D)/$*/episodes > $(D)/$*/record.json
 
 RECORDED = $(TASKS:%=$(D)/%/episodes)
-# Six in ten images are the suite's, each task having the same share.
-share = $(shell awk 'BEGIN { printf "%.4f", 0.6 / $(words $(TASKS)) }')
-$(D)/vqvae/done: $(RECORDED:%=%/done) $(CONFIGS)/$(SUITE)-vqvae.json
-	$(BIN)/vqvae train --data $(RECORDED:%=%=$(share)) data/clipart=0.3 data/photos=0.1 --config $(CONFIGS)/$(SUITE)-vqvae.json --seed $(SEED) \
+$(D)/vqvae/done: $(RECORDED:%=%/done) $(CONFIGS)/$(CONFIG)-vqvae.json
+	$(BIN)/vqvae train --data $(RECORDED:%=%=$(share)) data/clipart=0.3 data/photos=0.1 --config $(CONFIGS)/$(CONFIG)-vqvae.json --seed $(SEED) \
 	    --out $(D)/vqvae --resume
 $(D)/vqvae.json: $(D)/vqvae/done
 	$(BIN)/vqvae eval --model $(D)/vqvae --data $(RECORDED) --limit 500 $(to)
@@ -50,16 +39,16 @@ $(D)/%/tokens.lmdb/done: $(D)/%/episodes/done $(D)/vqvae/done
 	$(BIN)/tokenize episodes --in $(D)/$*/episodes --model $(D)/vqvae $(TOKENIZE) --task $* --out $(D)/$*/tokens.lmdb --force > $(D)/$*/tokenize.json
 
 SHARDS = $(TASKS:%=$(D)/%/tokens.lmdb)
-$(D)/policy/done: $(SHARDS:%=%/done) $(CONFIGS)/$(SUITE)-gato.json
-	$(BIN)/gato train --data $(SHARDS) --vqvae $(D)/vqvae --config $(CONFIGS)/$(SUITE)-gato.json --set data.balance=task --steps $(call budget,$(STEPS)) \
+$(D)/policy/done: $(SHARDS:%=%/done) $(CONFIGS)/$(CONFIG)-gato.json
+	$(BIN)/gato train --data $(SHARDS) --vqvae $(D)/vqvae --config $(CONFIGS)/$(CONFIG)-gato.json --set data.balance=task --steps $(call budget,$(STEPS)) \
 	    --seed $(SEED) --out $(D)/policy --resume
 
 ACT = $(BIN)/gato act $(call command,$*) --episodes $(PLAY) --seed $(SEED)
 PLAYERS = expert random policy blank
-$(D)/%/act-expert.json: $(WORLDS)/done
+$(D)/%/act-expert.json: $(READY)
 	@mkdir -p $(D)/$*
 	$(ACT) --policy expert $(to)
-$(D)/%/act-random.json: $(WORLDS)/done
+$(D)/%/act-random.json: $(READY)
 	@mkdir -p $(D)/$*
 	$(ACT) --policy random $(to)
 $(D)/%/act-policy.json: $(D)/policy/done

@@ -36,16 +36,8 @@ $(D)/vqvae/done: $(EPISODES:%=%/done) $(CONFIGS)/three-vqvae.json
 $(D)/%/tokens.lmdb/done: $(D)/%/episodes/done $(D)/vqvae/done
 	$(BIN)/tokenize episodes --in $(D)/$*/episodes --model $(D)/vqvae --frames 20 --spread --task $* --out $(D)/$*/tokens.lmdb --force > $(D)/$*/tokenize.json
 
-# The drawings' captions are their categories, the first word of their names; the text is this project's own.
-$(D)/captions.jsonl: data/clipart
-	@mkdir -p $(D)
-	for image in data/clipart/*.png; do name=$${image##*/}; printf '{"image":"%s","caption":"%s"}\n' "$$name" "$${name%%_*}"; done $(to)
-$(D)/captions.lmdb/done: $(D)/captions.jsonl $(D)/vqvae/done
-	$(BIN)/tokenize text --in $(D)/captions.jsonl --images data/clipart --model $(D)/vqvae --out $(D)/captions.lmdb --force > $(D)/captions.json
-$(D)/text.lmdb/done: README.md ARCHITECTURE.md
-	@mkdir -p $(D)
-	cat README.md ARCHITECTURE.md > $(D)/text.txt
-	$(BIN)/tokenize text --in $(D)/text.txt --format text --out $(D)/text.lmdb --force > $(D)/text.json
+include pipelines/texts.mk
+$(eval $(call TEXTS,$(D),$(D)/vqvae))
 
 SHARDS = $(BODIES:%=$(D)/%/tokens.lmdb) $(D)/captions.lmdb $(D)/text.lmdb
 $(D)/policy/done: $(SHARDS:%=%/done) $(CONFIGS)/three-gato.json

@@ -52,6 +52,11 @@ env_t *env_open(const env_opts_t *o, int *rc, reason_t *why) {
     *rc = RC_USAGE;
     const env_driver_t *driver = o->command ? &env_command : find_driver(o->name, why);
     if (!driver) return NULL;
+    if (o->size && !driver->sized) {
+        reason_set(why, "environment '%s': the size of its images cannot be chosen",
+                   o->command ? o->command : o->name);
+        return NULL;
+    }
     *rc = RC_RUNTIME;
     task_t task = {0};
     void *self = driver->open(o, &task, rc, why);

@@ -55,6 +55,7 @@ typedef struct {
 typedef struct {
     const char *name;    /* of a built-in one; NULL with a command */
     const char *command; /* run by sh -c; NULL with a name */
+    size_t size;         /* side of the images in pixels, where it can be chosen; 0 = its own */
     /* Limits of a child in seconds; 0 = the preset (start 120, reset 60, step 30). */
     double start_timeout, reset_timeout, step_timeout;
     const char *log; /* a file that the child's stderr is appended to; NULL = this program's */

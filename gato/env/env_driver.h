@@ -12,6 +12,7 @@
 
 typedef struct {
     const char *name; /* NULL: it is not opened by name (env_command.c) */
+    bool sized;       /* takes env_opts_t.size */
     /* Returns the driver's own state, and its task, which env.c owns from then on. NULL with *rc
      * and a reason. */
     void *(*open)(const env_opts_t *o, task_t *task, int *rc, reason_t *why);

@@ -71,13 +71,14 @@ typedef struct {
     int qpos[JOINTS], qvel[JOINTS], motor[JOINTS], tip, target;
     double goal[JOINTS]; /* the joint angles that the expert chose at reset */
     float vector[3 * JOINTS];
-    uint8_t image[SIDE * SIDE * 3];
+    int side;       /* of the image */
+    uint8_t *image; /* [side, side, 3] */
 } reacher_t;
 
-static task_t make_task(void) {
+static task_t make_task(int side) {
     task_t task = task_new("reacher", RECORD_EPISODE);
     slot_t *image = task_add(&task, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
-    image->image_h = image->image_w = SIDE;
+    image->image_h = image->image_w = (uint32_t)side;
     task_add(&task, SLOT_TEXT, SIDE_OBSERVED, "text", 1);
     task_add(&task, SLOT_VECTOR, SIDE_OBSERVED, "vector", 3 * JOINTS);
     slot_t *torque = task_add(&task, SLOT_VECTOR, SIDE_ACTED, "", JOINTS);
@@ -102,6 +103,9 @@ static void *reacher_open(const env_opts_t *o, task_t *task, int *rc, reason_t *
     if (!m) return NULL;
     reacher_t *r = NEW(reacher_t);
     r->m = m;
+    r->side = o->size ? (int)o->size : SIDE;
+    r->image = xcalloc((size_t)r->side * r->side, 3);
+    m->vis.global.offwidth = m->vis.global.offheight = r->side; /* of the renderer's buffer */
     r->d = mj_makeData(m);
     static const char *const joint[JOINTS] = {"shoulder", "elbow"};
     for (int i = 0; i < JOINTS; i++) {
@@ -112,7 +116,7 @@ static void *reacher_open(const env_opts_t *o, task_t *task, int *rc, reason_t *
     }
     r->tip = mujoco_id(m, mjOBJ_SITE, "tip");
     r->target = m->body_mocapid[mujoco_id(m, mjOBJ_BODY, "target")];
-    *task = make_task();
+    *task = make_task(r->side);
     return r;
 }
 
@@ -122,6 +126,7 @@ static void reacher_close(void *self) {
     mj_deleteData(r->solved);
     mj_deleteData(r->d);
     mj_deleteModel(r->m);
+    free(r->image);
     free(r);
 }
 
@@ -170,7 +175,7 @@ static int reacher_observe(void *self, bool images, env_observation_t *seen, rea
     if (!images) return 0;
     seen->slot[SEEN_IMAGE].rgb = r->image;
     if (need_renderer(r, why)) return -1;
-    return render_frame(r->render, r->m, r->d, "top", SIDE, SIDE, r->image, why);
+    return render_frame(r->render, r->m, r->d, "top", r->side, r->side, r->image, why);
 }
 
 static double distance(const reacher_t *r) {
@@ -206,7 +211,7 @@ static env_goal_t reacher_goal(void *self, env_observation_t *goal, reason_t *wh
     for (int i = 0; i < JOINTS; i++) r->solved->qpos[r->qpos[i]] = r->goal[i];
     mj_forward(r->m, r->solved);
     goal->slot[SEEN_IMAGE].rgb = r->image;
-    return render_frame(r->render, r->m, r->solved, "top", SIDE, SIDE, r->image, why)
+    return render_frame(r->render, r->m, r->solved, "top", r->side, r->side, r->image, why)
                ? ENV_GOAL_FAILED
                : ENV_GOAL;
 }
@@ -228,6 +233,7 @@ static const char *reacher_renderer(void *self, reason_t *why) {
 
 const env_driver_t env_reacher = {
     .name = "reacher",
+    .sized = true,
     .open = reacher_open,
     .close = reacher_close,
     .reset = reacher_reset,

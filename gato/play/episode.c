@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* ---- an observation that outlives the environment's next call ---- */
 
@@ -166,10 +167,38 @@ static int ask_goal(play_t *p, reason_t *why) {
     return known == ENV_GOAL ? 0 : -1;
 }
 
+/* ---- where an episode begins ---- */
+
+enum { MOST_STATE = 4096 /* doubles of a state that tell two starts apart */ };
+
+static uint64_t mixed(uint64_t h, const void *bytes, size_t n) {
+    return bytes ? XXH64(bytes, n, h) : h;
+}
+
+static void name_start(const play_t *p, episode_result_t *result) {
+    double state[MOST_STATE];
+    size_t n = env_state(p->env, state, MOST_STATE);
+    if (n) {
+        result->start = XXH64(state, (n < MOST_STATE ? n : MOST_STATE) * sizeof *state, 0);
+        return;
+    }
+    const task_t *task = env_task(p->env);
+    for (uint32_t i = 0; i < task->n_slots; i++) {
+        const slot_t *slot = &task->slot[i];
+        const env_value_t *seen = &p->kept.seen.slot[i];
+        size_t pixels = (size_t)slot->image_h * slot->image_w * 3;
+        if (slot->kind == SLOT_IMAGE) result->view = mixed(result->view, seen->rgb, pixels);
+        result->start = mixed(result->start, seen->text, seen->text ? strlen(seen->text) : 0);
+        result->start = mixed(result->start, seen->vector, slot->width * sizeof(float));
+        result->start = mixed(result->start, seen->discrete, slot->width * sizeof(uint32_t));
+    }
+}
+
 static int play(play_t *p, episode_result_t *result, reason_t *why) {
     if (env_reset(p->env, p->o->seed, p->episode, why)) return -1;
     if (p->o->goal && ask_goal(p, why)) return -1;
     if (observe(p, why)) return -1;
+    name_start(p, result);
     for (bool over = false; !over;) {
         env_outcome_t out = {0};
         if (one_step(p, result->T, &out, why)) return -1;

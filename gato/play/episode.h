@@ -38,6 +38,10 @@ typedef struct {
     size_t T;
     double ret;   /* sum of rewards */
     bool success; /* the flag of any step */
+    /* Name the state that it began in, whoever plays: a hash of the simulator's state, or where the
+     * environment tells none, of the numbers and texts that it shows; and then one of the
+     * images, 0 where none were wanted. */
+    uint64_t start, view;
 } episode_result_t;
 
 /* Plays an episode from its reset to its end: a function of (environment, policy, opts, episode)

@@ -5,3 +5,4 @@ world    = ALE/$(1)-v5 --size 96 --max-steps 1000
 RECORD   = --burst 0.02
 EPISODES = 20
 STEPS    = 6000
+HELD     = Freeway

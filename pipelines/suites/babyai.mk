@@ -5,3 +5,8 @@ world    = BabyAI-$(1)-v0
 RECORD   = --burst 0.1
 EPISODES = 2000
 STEPS    = 6000
+IMAGE    = 56
+PATCH    = 8
+WIDE     = model.context=400
+FUTURE   = train.window=8 model.context=320
+HELD     = PickupLoc

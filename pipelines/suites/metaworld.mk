@@ -6,3 +6,9 @@ RECORD   = --noise 0.3 --noise-episodes 0.5
 TOKENIZE = --successful
 EPISODES = 100
 STEPS    = 6000
+IMAGE    = 64
+PATCH    = 16
+WIDE     = model.context=160
+RUNS     = --successful
+FUTURE   = train.window=8 model.context=96
+HELD     = window-close

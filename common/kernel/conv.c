@@ -53,7 +53,8 @@ typedef struct {
     size_t taps, src_c, dst_c; /* kh*kw; channels of a segment and of a result */
     size_t panels;             /* of dst_c columns */
     size_t blocks;             /* of pixels, per image */
-    float *packed;             /* the weights, [panels][taps*src_c][NR] */
+    const float *packed;       /* the weights, [panels][taps*src_c][NR] */
+    float *made;               /* the same while they are packed */
     const float *zeros;        /* what a tap outside the image reads */
     /* Weight gradient: pieces of piece_blocks blocks each, with sums [pieces][taps*Cin][Cout]. */
     float *parts;
@@ -184,7 +185,7 @@ static void forward_task(void *ctx, size_t task) {
 static void pack_forward_task(void *ctx, size_t p) {
     const conv_t *c = ctx;
     size_t K = c->taps * c->g->Cin;
-    micro_pack(false, c->w, c->g->Cout, c->g->Cout, 0, K, p * NR, c->packed + p * K * NR);
+    micro_pack(false, c->w, c->g->Cout, c->g->Cout, 0, K, p * NR, c->made + p * K * NR);
 }
 
 /* A row of n zeros, shared by all tasks of the call. */
@@ -199,21 +200,42 @@ static conv_t conv_new(const kern_conv_t *g, size_t src_c, size_t dst_c) {
     return c;
 }
 
-void kern_conv_forward(const kern_conv_t *g, const float *x, const float *w, const float *bias,
-                       float *y) {
+size_t kern_conv_pack_bytes(const kern_conv_t *g) {
+    if (winograd_pays(g)) return winograd_floats(g) * sizeof(float);
+    return ceil_div(g->Cout, NR) * g->kh * g->kw * g->Cin * NR * sizeof(float);
+}
+
+void kern_conv_pack(const kern_conv_t *g, const float *w, float *packed) {
     if (winograd_pays(g)) {
-        winograd_forward(g, x, w, bias, y);
+        winograd_filter(g, w, packed);
+        return;
+    }
+    conv_t c = conv_new(g, g->Cin, g->Cout);
+    c.w = w;
+    c.made = packed;
+    parallel_for(c.panels, pack_forward_task, &c);
+}
+
+void kern_conv_packed(const kern_conv_t *g, const float *x, const float *packed, const float *bias,
+                      float *y) {
+    if (winograd_pays(g)) {
+        winograd_forward(g, x, packed, bias, y);
         return;
     }
     conv_t c = conv_new(g, g->Cin, g->Cout);
     c.src = x;
-    c.w = w;
+    c.packed = packed;
     c.bias = bias;
     c.dst = y;
     c.blocks = ceil_div(g->OH * g->OW, BLOCK);
-    c.packed = scratch_get(SCRATCH_CONV_PACK, c.panels * c.taps * g->Cin * NR * sizeof(float));
-    parallel_for(c.panels, pack_forward_task, &c);
     parallel_for(g->N * c.blocks, forward_task, &c);
+}
+
+void kern_conv_forward(const kern_conv_t *g, const float *x, const float *w, const float *bias,
+                       float *y) {
+    float *packed = scratch_get(SCRATCH_CONV_PACK, kern_conv_pack_bytes(g));
+    kern_conv_pack(g, w, packed);
+    kern_conv_packed(g, x, packed, bias, y);
 }
 
 /* ---- input gradient ---- */
@@ -233,7 +255,7 @@ static void pack_backward_task(void *ctx, size_t p) {
     size_t Cin = c->g->Cin, Cout = c->g->Cout, K = c->taps * Cout;
     for (size_t t = 0; t < c->taps; t++)
         micro_pack(true, c->w + t * Cin * Cout, Cout, Cin, 0, Cout, p * NR,
-                   c->packed + (p * K + t * Cout) * NR);
+                   c->made + (p * K + t * Cout) * NR);
 }
 
 /* What meets input row i along one axis: pairs of an output row and a tap. Returns how many. All
@@ -308,8 +330,9 @@ void kern_conv_backward_input(const kern_conv_t *g, const float *dy, const float
     c.dst = dx;
     c.add = add;
     c.blocks = ceil_div(ceil_div(g->H, g->stride) * ceil_div(g->W, g->stride), BLOCK);
-    c.packed = scratch_get(SCRATCH_CONV_PACK, c.panels * c.taps * g->Cout * NR * sizeof(float));
+    c.made = scratch_get(SCRATCH_CONV_PACK, c.panels * c.taps * g->Cout * NR * sizeof(float));
     parallel_for(c.panels, pack_backward_task, &c);
+    c.packed = c.made;
     parallel_for(g->N * c.blocks * g->stride * g->stride, backward_input_task, &c);
 }
 

@@ -27,6 +27,17 @@ typedef struct {
 void kern_conv_forward(const kern_conv_t *g, const float *x, const float *w, const float *bias,
                        float *y);
 
+/* The same in two steps, for weights that do not change: packs them once, then runs any number of
+ * images over them, with the bits of kern_conv_forward.
+ *
+ *   packed  kern_conv_pack_bytes, 64-byte aligned. How it lies depends on the kernel, the channels
+ *           and the shape of one image, never on N; of one w, equal bytes lie equally
+ */
+size_t kern_conv_pack_bytes(const kern_conv_t *g);
+void kern_conv_pack(const kern_conv_t *g, const float *w, float *packed);
+void kern_conv_packed(const kern_conv_t *g, const float *x, const float *packed, const float *bias,
+                      float *y);
+
 /* dx[n,iy,ix,:] (+)= sum dy[n,oy,ox,:] w[r,s,:,:]^T over all (oy,ox,r,s) that read (iy,ix) forward
  *
  *   dy  [N,OH,OW,Cout]

@@ -32,6 +32,9 @@
     X(L, kern_conv_backward_input)                                                                 \
     X(L, kern_conv_backward_weight)                                                                \
     X(L, kern_conv_forward)                                                                        \
+    X(L, kern_conv_pack)                                                                           \
+    X(L, kern_conv_pack_bytes)                                                                     \
+    X(L, kern_conv_packed)                                                                         \
     X(L, kern_fsq_backward)                                                                        \
     X(L, kern_fsq_bound)                                                                           \
     X(L, kern_fsq_codes)                                                                           \
@@ -66,9 +69,14 @@
     X(L, kern_unit_rows_backward)                                                                  \
     X(L, kern_unit_rows_forward)                                                                   \
     X(L, kern_vq_nearest)                                                                          \
+    X(L, kern_vq_nearest_packed)                                                                   \
+    X(L, kern_vq_pack)                                                                             \
+    X(L, kern_vq_pack_bytes)                                                                       \
     X(L, kern_vq_rotate_backward)                                                                  \
     X(L, kern_vq_stats)                                                                            \
     X(L, winograd_backward_input)                                                                  \
+    X(L, winograd_filter)                                                                          \
+    X(L, winograd_floats)                                                                          \
     X(L, winograd_forward)                                                                         \
     X(L, winograd_pays)                                                                            \
     X(L, winograd_backward_weight)                                                                 \

@@ -8,8 +8,9 @@
  * a block is a sum of integers: y += x_scale w_scale sum_k xq_k wq_k (packed_block.h). Those with
  * FMA give the same bits.
  *
- * A task is a group of panels for all rows, so that even one row keeps several sums in flight. An
- * element's value depends on its row and column only.
+ * A task is a group of panels for all rows, so that even one row keeps several sums in flight. Over
+ * 32-bit weights, which a task needs not widen, many rows are cut as well. An element's value
+ * depends on its row and column only.
  */
 #include "common/kernel/packed_block.h"
 
@@ -22,6 +23,8 @@
 enum {
     /* Steps of k in a partial sum: as in gemm.c, so that 32-bit weights give its bits. */
     KC = 256,
+    /* Rows of a task over 32-bit weights, a multiple of every TALL. */
+    BLOCK_ROWS = 96,
     /* Fewer multiplications than this are not worth a second thread. */
     SMALL = 1 << 16
 };
@@ -31,6 +34,7 @@ typedef struct {
     size_t M, N, K;
     size_t lo, hi;                  /* the columns of y */
     size_t panel, panel_end, bytes; /* the panels that they lie in, and bytes of one */
+    size_t groups, block_rows;      /* of a task: its group of panels, its rows */
     const float *x, *bias;
     const uint8_t *packed; /* from panel `first` on */
     size_t first;
@@ -240,11 +244,11 @@ ALWAYS void rows_of(const linear_t *l, form_t form, int mr, int np, size_t r, si
     for (; p < p1; p++) tile_of(l, form, mr, 1, r, p);
 }
 
-/* All rows over panels [p0,p1). The fewer rows are left, the more panels a tile takes, so that as
+/* Rows [r0,r1) over panels [p0,p1). The fewer rows are left, the more panels a tile takes, so that as
  * many sums are in flight as registers hold. With bytes a sum needs two registers. */
-ALWAYS void rows(const linear_t *l, form_t form, size_t p0, size_t p1) {
-    for (size_t r = 0; r < l->M;) {
-        size_t left = l->M - r;
+ALWAYS void rows(const linear_t *l, form_t form, size_t r0, size_t r1, size_t p0, size_t p1) {
+    for (size_t r = r0; r < r1;) {
+        size_t left = r1 - r;
         if (left >= TALL && !in_bytes(form.kind)) {
             rows_of(l, form, TALL, WIDE, r, p0, p1);
             r += TALL;
@@ -274,7 +278,7 @@ static void rows_widened(const linear_t *l, size_t p0, size_t p1) {
     f32.packed = (const uint8_t *)wide;
     f32.first = p0;
     f32.bytes = floats * sizeof *wide;
-    rows(&f32, (form_t){WEIGHTS_F32, false}, p0, p1);
+    rows(&f32, (form_t){WEIGHTS_F32, false}, 0, l->M, p0, p1);
 }
 
 static void rows_widened4(const linear_t *l, size_t p0, size_t p1) {
@@ -293,25 +297,26 @@ static void rows_widened4(const linear_t *l, size_t p0, size_t p1) {
     bytes4.packed = wide;
     bytes4.first = p0;
     bytes4.bytes = bytes;
-    rows(&bytes4, (form_t){WEIGHTS_Q4, true}, p0, p1);
+    rows(&bytes4, (form_t){WEIGHTS_Q4, true}, 0, l->M, p0, p1);
 }
 
 static void group_task(void *ctx, size_t task) {
     const linear_t *l = ctx;
-    size_t p0 = l->panel + task * GROUP, p1 = min_size(p0 + GROUP, l->panel_end);
+    size_t r0 = task / l->groups * l->block_rows, r1 = min_size(r0 + l->block_rows, l->M);
+    size_t p0 = l->panel + task % l->groups * GROUP, p1 = min_size(p0 + GROUP, l->panel_end);
     bool many = l->M >= TALL;
     if (l->kind == WEIGHTS_F32)
-        rows(l, (form_t){WEIGHTS_F32, false}, p0, p1);
+        rows(l, (form_t){WEIGHTS_F32, false}, r0, r1, p0, p1);
     else if (l->kind == WEIGHTS_Q8)
-        rows(l, (form_t){WEIGHTS_Q8, false}, p0, p1);
+        rows(l, (form_t){WEIGHTS_Q8, false}, r0, r1, p0, p1);
     else if (l->kind == WEIGHTS_BF16 && many)
         rows_widened(l, p0, p1);
     else if (l->kind == WEIGHTS_BF16)
-        rows(l, (form_t){WEIGHTS_BF16, false}, p0, p1);
+        rows(l, (form_t){WEIGHTS_BF16, false}, r0, r1, p0, p1);
     else if (many)
         rows_widened4(l, p0, p1);
     else
-        rows(l, (form_t){WEIGHTS_Q4, false}, p0, p1);
+        rows(l, (form_t){WEIGHTS_Q4, false}, r0, r1, p0, p1);
 }
 
 void kern_packed_columns(kern_weights_t kind, size_t M, size_t N, size_t K, const float *x,
@@ -343,7 +348,9 @@ void kern_packed_columns(kern_weights_t kind, size_t M, size_t N, size_t K, cons
             parallel_for(M, quantize_task, &l);
         }
     }
-    size_t tasks = ceil_div(l.panel_end - l.panel, GROUP);
+    l.groups = ceil_div(l.panel_end - l.panel, GROUP);
+    l.block_rows = kind == WEIGHTS_F32 ? min_size(M, BLOCK_ROWS) : M;
+    size_t tasks = l.groups * ceil_div(M, l.block_rows);
     if (M * (hi - lo) * K < SMALL) {
         for (size_t i = 0; i < tasks; i++) group_task(&l, i);
     } else {

@@ -24,7 +24,7 @@ enum {
     SCRATCH_ATTENTION_TASK, /* task: strips of scores */
     SCRATCH_PACKED,         /* caller: rows rounded to bytes */
     SCRATCH_PACKED_TASK,    /* task: widened panels */
-    SCRATCH_VQ,             /* caller: half the squared norms of the codes */
+    SCRATCH_VQ,             /* caller: the packed codes */
     SCRATCH_VQ_TASK,        /* task: scores of some codes */
     SCRATCH_HEAD_TASK,      /* task: the logits that an expectation reads */
     SCRATCH_USED

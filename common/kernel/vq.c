@@ -28,10 +28,10 @@ static const double UNIT_FLOOR = 1e-12, TURN_FLOOR = 1e-6;
 /* ---- the nearest code ---- */
 
 typedef struct {
-    const float *z, *e; /* [n,D], [K,D] */
+    const float *z; /* [n,D] */
     size_t n, K, D;
     int32_t *idx;
-    float *minus_half; /* -|e_k|^2 / 2, [K] */
+    const float *panels, *minus_half; /* the codes packed; -|e_k|^2 / 2, [K] */
 } nearest_t;
 
 /* Continues the search for the first maximum over score[n], the scores of codes first .. first+n-1:
@@ -78,22 +78,48 @@ static void nearest_task(void *ctx, size_t task) {
     }
     for (size_t k = 0; k < v->K; k += CODES) {
         size_t codes = min_size(CODES, v->K - k);
-        kern_gemm_serial(false, true, rows, codes, v->D, v->z + first * v->D, v->D, v->e + k * v->D,
-                         v->D, score, CODES, false, v->minus_half + k);
+        kern_packed_columns(WEIGHTS_F32, rows, v->K, v->D, v->z + first * v->D, v->panels,
+                            v->minus_half, k, k + codes, score);
         for (size_t i = 0; i < rows; i++)
-            scan(score + i * CODES, codes, k, &best[i], &v->idx[first + i]);
+            scan(score + i * codes, codes, k, &best[i], &v->idx[first + i]);
     }
 }
 
-void kern_vq_nearest(const float *z, size_t n, const float *e, size_t K, size_t D, int32_t *idx) {
-    nearest_t v = {.z = z, .e = e, .n = n, .K = K, .D = D, .idx = idx};
-    v.minus_half = scratch_get(SCRATCH_VQ, K * sizeof *v.minus_half);
+/* Floats of the packed codes, in whole cache lines; minus_half lies behind them. */
+static size_t panel_floats(size_t K, size_t D) {
+    return round_up(kern_pack_bytes(WEIGHTS_F32, D, K) / sizeof(float), 16);
+}
+
+size_t kern_vq_pack_bytes(size_t K, size_t D) {
+    return (panel_floats(K, D) + K) * sizeof(float);
+}
+
+void kern_vq_pack(const float *e, size_t K, size_t D, float *packed) {
+    float *minus_half = packed + panel_floats(K, D);
+    kern_pack(WEIGHTS_F32, true, D, K, e, packed);
     for (size_t k = 0; k < K; k++) {
         double s = 0;
         for (size_t d = 0; d < D; d++) s += (double)e[k * D + d] * e[k * D + d];
-        v.minus_half[k] = (float)(-0.5 * s);
+        minus_half[k] = (float)(-0.5 * s);
     }
+}
+
+void kern_vq_nearest_packed(const float *z, size_t n, const float *packed, size_t K, size_t D,
+                            int32_t *idx) {
+    nearest_t v = {.z = z,
+                   .n = n,
+                   .K = K,
+                   .D = D,
+                   .idx = idx,
+                   .panels = packed,
+                   .minus_half = packed + panel_floats(K, D)};
     parallel_for(ceil_div(n, ROWS), nearest_task, &v);
+}
+
+void kern_vq_nearest(const float *z, size_t n, const float *e, size_t K, size_t D, int32_t *idx) {
+    float *packed = scratch_get(SCRATCH_VQ, kern_vq_pack_bytes(K, D));
+    kern_vq_pack(e, K, D, packed);
+    kern_vq_nearest_packed(z, n, packed, K, D, idx);
 }
 
 /* ---- statistics of an assignment ---- */

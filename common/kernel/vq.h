@@ -17,6 +17,14 @@
  * The lowest index wins ties. A row of NaN gets code 0. */
 void kern_vq_nearest(const float *z, size_t n, const float *e, size_t K, size_t D, int32_t *idx);
 
+/* The same in two steps, for a codebook that does not change, with the same results.
+ *
+ *   packed  kern_vq_pack_bytes, 64-byte aligned */
+size_t kern_vq_pack_bytes(size_t K, size_t D);
+void kern_vq_pack(const float *e, size_t K, size_t D, float *packed);
+void kern_vq_nearest_packed(const float *z, size_t n, const float *packed, size_t K, size_t D,
+                            int32_t *idx);
+
 /* counts[k] = how many idx[i] = k;  sums[k,:] = sum of z[i,:] over those i, in order of i
  *
  *   counts  [K]

@@ -6,14 +6,15 @@
  *     product  at each point                 m[point][tile, N]  = v[point] u[point][K, N]
  *     gather   points to result pixels       y                  = A^T m A (+ bias)
  *
- * with u = G w G^T, made once per call. K and N are Cin and Cout for the forward. The input
- * gradient is the forward with the weights turned by 180 degrees and transposed, so there K = Cout
+ * with u = G w G^T, made once per network where that is frozen, else once per call. K and N are
+ * Cin and Cout for the forward. The input gradient is the forward with the weights turned by 180 degrees and transposed, so there K = Cout
  * and N = Cin.
  *
  * Blocks run over the images of the batch: a row of a product does not feel its neighbours
- * (micro.h). A block's points stay in the L2 cache, and each block is one thread's. Where the
- * channels are so many that few tiles would fit, all threads share a larger block instead, so that
- * the weights are read seldom.
+ * (micro.h), so how tiles are cut into blocks changes no bit. A block's points stay in the L2
+ * cache, and each block is one thread's. Where the channels are so many that few tiles would fit,
+ * all threads share a larger block instead, so that the weights are read seldom. They share it too
+ * where there are fewer blocks than threads: a single small image.
  */
 #include "common/kernel/winograd.h"
 
@@ -62,7 +63,8 @@ typedef struct {
     bool half;         /* of an enlarged image: 25 points */
     bool add;
     const float *w, *bias;
-    float *packed;  /* u: [points][panels][K][NR] */
+    const float *u; /* [points][panels][K][NR] */
+    float *made;    /* the same while it is made */
     float *outside; /* a pixel of zeros */
 } winograd_t;
 
@@ -89,7 +91,7 @@ static void filter_task(void *ctx, size_t task) {
         else
             micro_pack(false, g->w + t * K * N, N, N, k0, kc, panel * NR, px[t]);
     }
-    float *u = g->packed + (panel * K + k0) * NR;
+    float *u = g->made + (panel * K + k0) * NR;
     if (g->half)
         to_points(LINE_FILTER_5, px, kc * NR, u, g->us, 0);
     else
@@ -126,7 +128,7 @@ static void product_task(void *ctx, size_t point) {
     size_t K = g->src.C, slice = g->half ? SLICE_HALF : SLICE;
     for (size_t k = 0; k < K; k += slice)
         for (size_t p = 0; p < g->panels; p += PAIR) {
-            const float *u = g->packed + point * g->us + (p * K + k) * NR;
+            const float *u = g->u + point * g->us + (p * K + k) * NR;
             const float *v = b->v + point * g->vs + k;
             float *m = b->m + point * g->ms + p * NR;
             micro_out_t o = {.n = PAIR == 1 ? WIDE : min_size(WIDE, g->ldm - p * NR),
@@ -169,10 +171,14 @@ static void block_task(void *ctx, size_t block) {
 
 /* The size of a block, and how its points lie. True if the threads are to share one block. */
 static bool plan_blocks(winograd_t *g) {
-    size_t fit = CACHE / (g->points * (g->ldv + g->ldm)) / MR * MR;
+    size_t threads = (size_t)pool_threads(),
+           fit = CACHE / (g->points * (g->ldv + g->ldm)) / MR * MR;
     bool shared = fit < LEAST;
     if (shared || fit > MOST) fit = MOST;
-    g->block = ceil_div(ceil_div(g->tiles, ceil_div(g->tiles, fit)), MR) * MR; /* equal blocks */
+    size_t blocks = ceil_div(g->tiles, fit), even = round_up(blocks, threads);
+    if (!shared && g->tiles >= even * LEAST) blocks = even; /* all threads end together */
+    if (blocks < threads) shared = true;
+    g->block = ceil_div(ceil_div(g->tiles, blocks), MR) * MR; /* equal blocks */
     /* An odd number of cache lines from point to point: with a power of two all points of a tile
      * would fall into one cache set. */
     g->vs = (g->block * g->ldv / 16 | 1) * 16 + 16;
@@ -180,22 +186,30 @@ static bool plan_blocks(winograd_t *g) {
     return shared;
 }
 
-/* All tiles: plan, make u, run the blocks. */
-static void run(winograd_t *g, size_t tiles_y, size_t tiles_x, size_t images) {
+/* What follows from the two sides' channels. */
+static void plan_points(winograd_t *g) {
     g->points = g->half ? 25 : 36;
-    g->tiles_x = tiles_x;
-    g->tiles_image = tiles_y * tiles_x;
-    g->tiles = images * g->tiles_image;
     g->panels = ceil_div(g->dst.C, NR);
     g->ldv = round_up(g->src.C, 8);
     g->ldm = g->panels * NR;
     g->us = g->panels * g->src.C * NR + 16;
+}
+
+/* Makes u. */
+static void filter(winograd_t *g, float *u) {
+    g->made = u;
+    parallel_for(g->panels * ceil_div(g->src.C, KPACK), filter_task, g);
+}
+
+/* All tiles: plan and run the blocks. */
+static void run(winograd_t *g, size_t tiles_y, size_t tiles_x, size_t images) {
+    g->tiles_x = tiles_x;
+    g->tiles_image = tiles_y * tiles_x;
+    g->tiles = images * g->tiles_image;
     if (!g->tiles) return;
     bool shared = plan_blocks(g);
     g->outside =
         memset(scratch_get(SCRATCH_REDUCE, g->ldv * sizeof(float)), 0, g->ldv * sizeof(float));
-    g->packed = scratch_get(SCRATCH_CONV_PACK, g->points * g->us * sizeof(float));
-    parallel_for(g->panels * ceil_div(g->src.C, KPACK), filter_task, g);
     size_t blocks = ceil_div(g->tiles, g->block);
     if (shared) {
         for (size_t i = 0; i < blocks; i++) block_task(g, i);
@@ -204,18 +218,39 @@ static void run(winograd_t *g, size_t tiles_y, size_t tiles_x, size_t images) {
     }
 }
 
-void winograd_forward(const kern_conv_t *g, const float *x, const float *w, const float *bias,
-                      float *y) {
-    winograd_t f = {.w = w, .bias = bias, .half = g->up == 2};
-    f.src = (tiles_t){.data = (float *)x,
-                      .H = g->H,
+/* The forward but for its pixels. */
+static winograd_t forward_of(const kern_conv_t *g) {
+    winograd_t f = {.half = g->up == 2};
+    f.src = (tiles_t){.H = g->H,
                       .W = g->W,
                       .C = g->Cin,
                       .n = f.half ? 4 : SIDE,
                       .step = TILE / g->up,
                       .top = (ptrdiff_t)g->pad_top,
                       .left = (ptrdiff_t)g->pad_left};
-    f.dst = (tiles_t){.data = y, .H = g->OH, .W = g->OW, .C = g->Cout, .n = TILE, .step = TILE};
+    f.dst = (tiles_t){.H = g->OH, .W = g->OW, .C = g->Cout, .n = TILE, .step = TILE};
+    plan_points(&f);
+    return f;
+}
+
+size_t winograd_floats(const kern_conv_t *g) {
+    winograd_t f = forward_of(g);
+    return f.points * f.us;
+}
+
+void winograd_filter(const kern_conv_t *g, const float *w, float *u) {
+    winograd_t f = forward_of(g);
+    f.w = w;
+    filter(&f, u);
+}
+
+void winograd_forward(const kern_conv_t *g, const float *x, const float *u, const float *bias,
+                      float *y) {
+    winograd_t f = forward_of(g);
+    f.src.data = (float *)x; /* read only */
+    f.dst.data = y;
+    f.u = u;
+    f.bias = bias;
     run(&f, ceil_div(g->OH, TILE), ceil_div(g->OW, TILE), g->N);
 }
 
@@ -232,5 +267,9 @@ void winograd_backward_input(const kern_conv_t *g, const float *dy, const float 
                       .left = 2 - (ptrdiff_t)g->pad_left};
     f.dst = (tiles_t){
         .data = dx, .H = g->H, .W = g->W, .C = g->Cin, .n = TILE / g->up, .step = TILE / g->up};
+    plan_points(&f);
+    float *u = scratch_get(SCRATCH_CONV_PACK, f.points * f.us * sizeof *u);
+    filter(&f, u);
+    f.u = u;
     run(&f, ceil_div(g->H * g->up, TILE), ceil_div(g->W * g->up, TILE), g->N);
 }

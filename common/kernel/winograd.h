@@ -30,10 +30,16 @@
  * batch or the threads. */
 bool winograd_pays(const kern_conv_t *g);
 
-/* As kern_conv_forward, kern_conv_backward_input and kern_conv_backward_weight, for shapes that
- * winograd_pays accepts. */
-void winograd_forward(const kern_conv_t *g, const float *x, const float *w, const float *bias,
+/* ---- for shapes that winograd_pays accepts ---- */
+
+/* Floats of the weights at their points. */
+size_t winograd_floats(const kern_conv_t *g);
+/* u = G w G^T for the forward. */
+void winograd_filter(const kern_conv_t *g, const float *w, float *u);
+/* As kern_conv_forward, over u. */
+void winograd_forward(const kern_conv_t *g, const float *x, const float *u, const float *bias,
                       float *y);
+/* As kern_conv_backward_input and kern_conv_backward_weight. */
 void winograd_backward_input(const kern_conv_t *g, const float *dy, const float *w, float *dx,
                              bool add);
 void winograd_backward_weight(const kern_conv_t *g, const float *x, const float *dy, float *dw,

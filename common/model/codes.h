@@ -25,7 +25,8 @@ typedef struct {
     int (*check)(const vqvae_config_t *c, reason_t *why);
     /* Creates its parameters. NULL: there are none. */
     void (*declare)(nn_t *nn, const vqvae_config_t *c);
-    /* Codes I32 [N,h,w] and vectors of prequant [N,h,w,D], without losses. */
+    /* Codes I32 [N,h,w] and vectors of prequant [N,h,w,D], without losses. Where nn->packed is set
+     * the codes alone are sure to be there. */
     vq_out_t (*record)(nn_t *nn, const vqvae_config_t *c, var_t prequant);
     /* Vectors [s..,D] of codes I32 s. */
     var_t (*vectors)(nn_t *nn, const vqvae_config_t *c, var_t codes);

@@ -10,7 +10,11 @@ static void vq_declare(nn_t *nn, const vqvae_config_t *c) {
 }
 
 static vq_out_t vq_record(nn_t *nn, const vqvae_config_t *c, var_t prequant) {
-    return op_vq(nn->tape, prequant, vqvae_codebook(nn, c), 0, 0);
+    var_t codebook = vqvae_codebook(nn, c);
+    if (nn->packed)
+        return (vq_out_t){
+            nn_nearest(nn, prequant, codebook), NO_VAR, NO_VAR, NO_VAR, NO_VAR, NO_VAR};
+    return op_vq(nn->tape, prequant, codebook, 0, 0);
 }
 
 static var_t vq_vectors(nn_t *nn, const vqvae_config_t *c, var_t codes) {

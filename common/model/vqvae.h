@@ -62,7 +62,8 @@ var_t vqvae_encode(nn_t *nn, const vqvae_config_t *c, var_t image, var_t *encode
 var_t vqvae_codebook(nn_t *nn, const vqvae_config_t *c);
 /* quantized [N,h,w,D] -> image [N,h*f,w*f,3], not clamped to [-1,1]. */
 var_t vqvae_decode(nn_t *nn, const vqvae_config_t *c, var_t quantized);
-/* Codes and vectors of prequant [N,h,w,D], by the nearest code or by levels. No losses. */
+/* Codes and vectors of prequant [N,h,w,D], by the nearest code or by levels. No losses; where
+ * nn->packed is set the codes alone are sure to be there. */
 vq_out_t vqvae_quantize(nn_t *nn, const vqvae_config_t *c, var_t prequant);
 /* Vectors [s..,D] of codes I32 s. */
 var_t vqvae_vectors(nn_t *nn, const vqvae_config_t *c, var_t codes);

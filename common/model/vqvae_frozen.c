@@ -29,6 +29,7 @@ struct vqvae {
     size_t size_w, size_h;
     bool untrained;
     plan_cache_t *plans;
+    nn_packed_t *packed; /* its filters and matrices as plans read them */
 };
 
 static void record_plan(void *context, const void *key, plan_memory_t *memory, cached_plan_t *at);
@@ -124,6 +125,7 @@ vqvae_t *vqvae_open(const char *dir, int *rc, reason_t *why) {
         v->params = params_blank();
         vqvae_declare(v->params, &v->config);
         *rc = vqvae_read_weights(v->params, weights, why);
+        v->packed = nn_packed_new(v->params, WEIGHTS_F32);
     }
     if (*rc == RC_OK && codes_kind(&v->config)->table)
         v->vectors = codes_kind(&v->config)->table(&v->config);
@@ -156,6 +158,7 @@ vqvae_t *vqvae_open_or_die(const char *dir) {
 void vqvae_free(vqvae_t *v) {
     if (!v) return;
     plan_cache_free(v->plans);
+    nn_packed_free(v->packed);
     params_free(v->params);
     free(v->vectors);
     free(v->quantizer);
@@ -219,6 +222,7 @@ static void record_plan(void *context, const void *key, plan_memory_t *memory, c
     at->tape = t;
     nn_t nn;
     nn_begin(&nn, t);
+    nn.packed = v->packed;
     if (k->decode) {
         vars->in = tape_input(t, "codes", I32_1(k->n * k->h * k->w));
         var_t rows = vqvae_vectors(&nn, c, vars->in);

@@ -81,9 +81,9 @@ static var_t conv(nn_t *nn, const char *name, var_t x, size_t out, size_t k, con
     var_t b = nn_param1(nn, "bias", out, by_fan(in * k * k));
     var_t y;
     if (k == 1) /* over pixels as rows; in memory the kernel is [1,1,in,out] */
-        y = op_linear(nn->tape, x, tape_reshape(nn->tape, w, F32_2(in, out)), b, W_IN_OUT);
+        y = nn_apply(nn, x, tape_reshape(nn->tape, w, F32_2(in, out)), b, W_IN_OUT);
     else
-        y = op_conv2d(nn->tape, x, w, b, o);
+        y = nn_apply_conv(nn, x, w, b, o);
     nn_pop(nn, mark);
     return y;
 }

@@ -91,10 +91,11 @@ var_t nn_downsample(nn_t *nn, const char *name, var_t x);
 var_t nn_groupnorm(nn_t *nn, const char *name, var_t x, size_t groups, float eps, bool silu);
 var_t nn_layernorm(nn_t *nn, const char *name, var_t x, float eps);
 
-/* ---- packed.c: linear layers over 32, 16, 8 or 4 bits per weight ----
+/* ---- packed.c: linear layers over 32, 16, 8 or 4 bits per weight; convolutions and codebooks ----
  *
  * For tapes that only run forward. A matrix is packed when a layer first asks for it; the
- * parameters stay as they are and must not change any more. */
+ * parameters stay as they are and must not change any more. Filters and codebooks are packed in 32
+ * bits, with the same results as unpacked; filters up to 128 MB, the rest stays as it is. */
 
 /* Borrows p, which must outlive it. */
 nn_packed_t *nn_packed_new(params_t *p, kern_weights_t kind);
@@ -111,6 +112,11 @@ var_t nn_apply_columns(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order
                        size_t hi);
 /* op_head_xent over W, a parameter [V,D], or op_packed_head_xent where nn->packed is set. */
 head_xent_out_t nn_head_xent(nn_t *nn, var_t x, var_t W, head_xent_t o);
+
+/* op_conv2d over w, a parameter [kh,kw,in,out], or op_conv2d_packed where nn->packed is set. */
+var_t nn_apply_conv(nn_t *nn, var_t x, var_t w, var_t b, conv_opts_t o);
+/* I32 [..]: the nearest rows of a codebook, a parameter [K,D], to vectors z [..,D]. */
+var_t nn_nearest(nn_t *nn, var_t z, var_t codebook);
 
 /* ---- lora.c: y = x W + b + (alpha / r) B(A(drop(x))) (Hu et al. 2021) ----
  *

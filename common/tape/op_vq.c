@@ -95,6 +95,30 @@ vq_out_t op_vq_through(tape_t *t, var_t z, var_t codebook, float commitment_weig
     return (vq_out_t){v + INDEX, v + QUANTIZED, v + LOSS, v + MSE, v + COUNTS, v + SUMS};
 }
 
+enum { N_CODES }; /* attr.i of vq_packed */
+
+static void packed_forward(const op_run_t *r) {
+    kern_vq_nearest_packed(r->in[Z], ROWS(r), r->in[CODEBOOK], (size_t)r->attr->i[N_CODES], DIM(r),
+                           r->out[INDEX]);
+}
+static double packed_flops(const op_run_t *r) {
+    return 2.0 * (double)ROWS(r) * (double)r->attr->i[N_CODES] * (double)DIM(r);
+}
+static const opdef_t packed_def = {
+    .name = "vq_packed", .forward = packed_forward, .flops = packed_flops};
+
+var_t op_vq_packed(tape_t *t, var_t z, var_t packed, size_t K) {
+    shape_t sz = tape_shape(t, z);
+    if (tape_count(t, packed) * sizeof(float) != kern_vq_pack_bytes(K, shape_cols(sz)))
+        tape_shape_bug(t, "vq_packed", "z and codebook do not fit", sz, tape_shape(t, packed));
+    op_spec_t s = {
+        .def = &packed_def, .n_in = N_IN, .n_out = 1, .in = {z, packed}, .out = {sz}};
+    s.out[0].type = DT_I32;
+    s.out[0].rank--;
+    s.attr.i[N_CODES] = (int64_t)K;
+    return tape_op(t, &s);
+}
+
 static void unit_forward(const op_run_t *r) {
     kern_unit_rows_forward(r->in[Z], ROWS(r), DIM(r), r->out[0]);
 }

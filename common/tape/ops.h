@@ -51,6 +51,13 @@ typedef struct {
  *   returns  [N,OH,OW,Cout], OH = (H up + pad_top + pad_bottom - kh) / stride + 1, OW likewise
  */
 var_t op_conv2d(tape_t *t, var_t x, var_t w, var_t b, conv_opts_t o);
+/* The kernel's view of that for x and w of these shapes. BUG: they do not fit. */
+kern_conv_t op_conv2d_shape(const tape_t *t, shape_t x, shape_t w, conv_opts_t o);
+/* The same over weights that kern_conv_pack made for that view, with the same bits; forward only.
+ *
+ *   packed  an extern of kern_conv_pack_bytes / 4 floats
+ *   w       the shape of the weights */
+var_t op_conv2d_packed(tape_t *t, var_t x, var_t packed, shape_t w, var_t b, conv_opts_t o);
 
 /* ---- op_norm.c: y = gamma (x - mean) / sqrt(variance + eps) + beta; gamma, beta [C] ---- */
 
@@ -221,6 +228,10 @@ vq_out_t op_vq(tape_t *t, var_t z, var_t codebook, float commitment_weight, floa
 typedef enum { VQ_STRAIGHT, VQ_ROTATED } vq_through_t;
 vq_out_t op_vq_through(tape_t *t, var_t z, var_t codebook, float commitment_weight,
                        float codebook_weight, vq_through_t through);
+/* Its codes alone, over a codebook of K codes that kern_vq_pack made; forward only.
+ *
+ *   packed  an extern of kern_vq_pack_bytes / 4 floats */
+var_t op_vq_packed(tape_t *t, var_t z, var_t packed, size_t K);
 /* y = x / |x| per row, |x| at least 1e-12. */
 var_t op_unit_rows(tape_t *t, var_t x);
 

@@ -385,6 +385,7 @@ static size_t imagine_task(command_t *c, imagining_t o, uint32_t task) {
     size_t n;
     if (player_bind(c->player, t, t->name, true, &why) < 0) die(RC_MISFIT, "%s", why.text);
     if (player_dreams(c->player, task, &why)) die(RC_USAGE, "'%s': %s", c->a->model, why.text);
+    if (player_shows(c->player, &why)) die(RC_MISFIT, "'%s': %s", c->a->model, why.text);
     if (!o.context) o.context = c->model->window[task] > 1 ? c->model->window[task] - 1 : 1;
     timestep_t *given = NULL;
     if (o.actions == ACTIONS_GIVEN) o.given = given = read_actions(c->a->actions, t, o.steps);

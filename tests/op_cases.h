@@ -246,7 +246,7 @@ static bool sees(const op_case_t *c, const double *first, size_t i, size_t j) {
 static void attention_formula(const op_case_t *c, const double *const *x, double *y) {
     bool packed = c->a[3];
     size_t B = DIM(c, 0, 0), T = DIM(c, 0, 1), D = packed ? DIM(c, 0, 2) / 3 : DIM(c, 0, 2),
-           heads = (size_t)c->a[0], dh = D / heads;
+           heads = (size_t)c->a[0], dh = D / heads, keys = packed ? T : DIM(c, 1, 1);
     size_t ld = packed ? 3 * D : D;
     const double *q = x[0], *k = packed ? q + D : x[1], *v = packed ? q + 2 * D : x[2];
     double scale_ = c->f > 0 ? (double)c->f : 1 / sqrt((double)dh), p[64];
@@ -254,18 +254,18 @@ static void attention_formula(const op_case_t *c, const double *const *x, double
         for (size_t h = 0; h < heads; h++)
             for (size_t i = 0; i < T; i++) {
                 double sum = 0;
-                for (size_t j = 0; j < T; j++) {
+                for (size_t j = 0; j < keys; j++) {
                     p[j] = 0;
                     if (!sees(c, x[3] ? x[3] + b * T : NULL, i, j)) continue;
                     double s = 0;
                     for (size_t d = 0; d < dh; d++)
-                        s += q[(b * T + i) * ld + h * dh + d] * k[(b * T + j) * ld + h * dh + d];
+                        s += q[(b * T + i) * ld + h * dh + d] * k[(b * keys + j) * ld + h * dh + d];
                     sum += p[j] = exp(scale_ * s);
                 }
                 for (size_t d = 0; d < dh; d++) {
                     double o = 0;
-                    for (size_t j = 0; j < T; j++)
-                        o += p[j] / sum * v[(b * T + j) * ld + h * dh + d];
+                    for (size_t j = 0; j < keys; j++)
+                        o += p[j] / sum * v[(b * keys + j) * ld + h * dh + d];
                     y[(b * T + i) * D + h * dh + d] = o;
                 }
             }
@@ -530,6 +530,10 @@ static const op_case_t cases[] = {
      {2, 0, 0, 0}, 0.9f, 1},
     {"attention causal", attention, attention_formula, {P(S3(2, 7, 4)), P(S3(2, 7, 4)), P(S3(2, 7, 4))},
      {2, 1, 0, 0}, 0, 1},
+    {"attention of few over many", attention, attention_formula, {P(S3(2, 3, 4)), P(S3(2, 7, 4)), P(S3(2, 7, 4))},
+     {2, 0, 0, 0}, 0, 1},
+    {"attention of many over few", attention, attention_formula, {P(S3(2, 9, 4)), P(S3(2, 2, 4)), P(S3(2, 2, 4))},
+     {1, 0, 0, 0}, 0, 1},
     {"attention window", attention, attention_formula, {P(S3(2, 9, 4)), P(S3(2, 9, 4)), P(S3(2, 9, 4)), I(SEEN, 0,
      J2(2, 9))}, {1, 1, 1, 0}, 0, 1},
     {"attention packed", attention, attention_formula, {P(S3(2, 5, 12))}, {2, 0, 0, 1}, 0, 0},

@@ -92,6 +92,27 @@ TEST(fs_read_big_and_sizeless) {
     child_rmdir(dir);
 }
 
+TEST(fs_copies) {
+    char dir[256];
+    child_mkdir(dir);
+    reason_t why;
+    size_t n = 3000001, size;
+    uint8_t *big = xmalloc(n), *back;
+    for (size_t i = 0; i < n; i++) big[i] = (uint8_t)(i * 7 + i / 1000);
+    CHECK(fs_write(in_dir(dir, "big"), big, n, NULL) == 0);
+    char *to = fs_join(dir, "copy");
+    CHECK(fs_copy(in_dir(dir, "big"), to, &why) == 0, "%s", why.text);
+    REQUIRE(fs_read(to, 0, &back, &size, NULL) == 0);
+    CHECK(size == n && !memcmp(back, big, n), "%zu bytes", size);
+    free(back);
+    CHECK(fs_copy(in_dir(dir, "none"), to, &why) && strstr(why.text, "none"), "%s", why.text);
+    CHECK(fs_read(to, 0, &back, &size, NULL) == 0 && size == n, "the old copy stays");
+    free(back);
+    free(to);
+    free(big);
+    child_rmdir(dir);
+}
+
 TEST(fs_commit_abort_leave_no_debris) {
     char dir[256];
     child_mkdir(dir);

@@ -276,6 +276,7 @@ int cmd_decode(int argc, char **argv) {
                        .all = sheet,
                        .apng = apng,
                        .fps = (unsigned)fps};
+    tokenizer_can_decode_or_die(decode.tokenizer, model);
     prepare_folder(out, force);
     make_sheets(&decode);
     decode_records(&decode, shard, (uint64_t)limit);

@@ -193,6 +193,29 @@ int fs_write(const char *path, const void *data, size_t size, reason_t *why) {
     return fs_writer_commit(&w, why);
 }
 
+int fs_copy(const char *from, const char *to, reason_t *why) {
+    enum { PIECE = 1 << 20 };
+    FILE *source = fopen(from, "rbe");
+    if (!source) return reason_set(why, "cannot open '%s': %s", from, cause_of(errno));
+    fs_writer_t w;
+    int rc = fs_writer_open(&w, to, why);
+    uint8_t *piece = xmalloc(PIECE);
+    while (!rc) {
+        size_t n = fread(piece, 1, PIECE, source);
+        if (ferror(source)) rc = reason_set(why, "cannot read '%s': %s", from, cause_of(errno));
+        if (rc || !n) break;
+        if (fwrite(piece, 1, n, w.file) != n)
+            rc = reason_set(why, "cannot write '%s': %s", to, cause_of(errno));
+    }
+    if (!rc)
+        rc = fs_writer_commit(&w, why);
+    else
+        fs_writer_abort(&w);
+    free(piece);
+    fclose(source);
+    return rc;
+}
+
 /* ---- folders ---- */
 
 bool fs_ends(const char *path, const char *end) {

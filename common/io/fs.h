@@ -33,6 +33,8 @@ int fs_writer_commit(fs_writer_t *w, reason_t *why);
 void fs_writer_abort(fs_writer_t *w);
 /* Open, write and commit at once. */
 int fs_write(const char *path, const void *data, size_t size, reason_t *why);
+/* Copies a file of any size, a piece at a time. 0, or -1 with a reason. */
+int fs_copy(const char *from, const char *to, reason_t *why);
 
 /* A commit in two steps, for files that must not mix (weights and training state): finish every
  * writer, then publish all. Finishing syncs the temporary, so that every error of a disk has shown

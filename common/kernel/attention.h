@@ -13,7 +13,8 @@
  *
  * q and o are [B,Tq,heads,dh], k and v are [B,Tk,heads,dh]. Rows are ldq, ldk, ldv, ldo floats
  * apart and head h begins at column h*dh, so q, k and v may lie in one packed matrix [B*T,3D].
- * Row i of q stands at key position i + (Tk - Tq): the last query sees the last key. */
+ * With `causal` row i of q stands at key position i + (Tk - Tq): the last query sees the last
+ * key. */
 typedef struct {
     size_t B, Tq, Tk, heads, dh, ldq, ldk, ldv, ldo;
     /* Multiplies q.k, usually 1/sqrt(dh). */
@@ -53,7 +54,7 @@ size_t kern_attention_scratch(const kern_attention_t *g);
  *   dq, dk, dv  strides of q, k, v
  *   scratch     kern_attention_scratch(g) bytes, or NULL if those are none
  *
- * Requires Tq == Tk, or `at`. */
+ * With `causal` it requires Tq == Tk, or `at`. */
 void kern_attention_backward(const kern_attention_t *g, const float *q, const float *k,
                              const float *v, const float *o, const float *lse, const float *do_,
                              float *dq, float *dk, float *dv, bool add, void *scratch);

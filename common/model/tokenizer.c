@@ -1,7 +1,12 @@
 /* tokenizer.c - the families of tokenizers, and the way to the one that a folder holds. */
 #include "common/model/tokenizer.h"
 
+#include "common/io/fs.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 extern const tokenizer_kind_t tokenizer_vq;
 
@@ -14,14 +19,51 @@ struct tokenizer {
     void *self;
 };
 
-tokenizer_t *tokenizer_open(const char *dir, int *rc, reason_t *why) {
+static const tokenizer_kind_t *kind_in(const char *dir) {
     size_t i = 0;
     while (i + 1 < KINDS && !kinds[i]->probe(dir)) i++;
-    void *self = kinds[i]->open(dir, rc, why);
+    return kinds[i];
+}
+
+tokenizer_t *tokenizer_open(const char *dir, int *rc, reason_t *why) {
+    const tokenizer_kind_t *kind = kind_in(dir);
+    void *self = kind->open(dir, rc, why);
     if (!self) return NULL;
     tokenizer_t *t = NEW(tokenizer_t);
-    *t = (tokenizer_t){kinds[i], self};
+    *t = (tokenizer_t){kind, self};
     return t;
+}
+
+static bool lists(const tokenizer_kind_t *kind, const char *name) {
+    for (const char *const *file = kind->files; *file; file++)
+        if (!strcmp(*file, name)) return true;
+    return false;
+}
+
+/* Removes the files of other families, which would be found first. */
+static int clear_others(const tokenizer_kind_t *kind, const char *dir, reason_t *why) {
+    int rc = 0;
+    for (size_t i = 0; i < KINDS; i++)
+        for (const char *const *file = kinds[i]->files; *file && !rc; file++) {
+            if (lists(kind, *file)) continue;
+            char *path = fs_join(dir, *file);
+            if (unlink(path) && errno != ENOENT)
+                rc = reason_set(why, "cannot remove '%s': %s", path, cause_of(errno));
+            free(path);
+        }
+    return rc;
+}
+
+int tokenizer_copy(const char *from, const char *to, reason_t *why) {
+    const tokenizer_kind_t *kind = kind_in(from);
+    int rc = fs_mkdirs(to, why);
+    for (const char *const *file = kind->files; *file && !rc; file++) {
+        char *source = fs_join(from, *file), *copy = fs_join(to, *file);
+        if (fs_exists(source)) rc = fs_copy(source, copy, why); /* tokenizer.json may be absent */
+        free(source);
+        free(copy);
+    }
+    return rc ? rc : clear_others(kind, to, why);
 }
 
 tokenizer_t *tokenizer_open_or_die(const char *dir) {
@@ -91,8 +133,19 @@ void tokenizer_encode(tokenizer_t *t, const uint8_t *rgb, size_t n, size_t w, si
     t->kind->encode(t->self, rgb, n, w, h, codes);
 }
 
+bool tokenizer_can_decode(const tokenizer_t *t) {
+    return t->kind->decode != NULL;
+}
+
+void tokenizer_can_decode_or_die(const tokenizer_t *t, const char *dir) {
+    if (!tokenizer_can_decode(t))
+        die(RC_MISFIT, "'%s': the codes of a %s tokenizer do not become images", dir,
+            t->kind->name);
+}
+
 void tokenizer_decode(tokenizer_t *t, const uint32_t *codes, size_t n, tokenizer_grid_t grid,
                       uint8_t *rgb) {
+    if (!t->kind->decode) BUG("a %s tokenizer is asked for images", t->kind->name);
     t->kind->decode(t->self, codes, n, grid, rgb);
 }
 

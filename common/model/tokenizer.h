@@ -12,6 +12,7 @@
  *
  * Families are rows of a table (tokenizer_kind_t), one file each, found by probing the folder:
  * tokenizer_vq.c reads diffusers' VQModel folders. An image's codes depend on that image alone.
+ * Some families do not turn codes into images: ask tokenizer_can_decode before work begins.
  */
 #ifndef MODEL_TOKENIZER_H
 #define MODEL_TOKENIZER_H
@@ -30,6 +31,8 @@ typedef struct {
  * which pass their arguments on. */
 typedef struct {
     const char *name;
+    /* The folder's files for use, NULL behind the last. */
+    const char *const *files;
     /* Does the folder hold one of these? Looks, and opens nothing for good. */
     bool (*probe)(const char *dir);
     void *(*open)(const char *dir, int *rc, reason_t *why);
@@ -47,6 +50,7 @@ typedef struct {
     bool (*preprocess_background)(const void *self, uint8_t rgb[3]);
     image_t (*preprocess)(const void *self, const image_t *im);
     void (*encode)(void *self, const uint8_t *rgb, size_t n, size_t w, size_t h, uint32_t *codes);
+    /* NULL: its codes do not become images. */
     void (*decode)(void *self, const uint32_t *codes, size_t n, tokenizer_grid_t grid,
                    uint8_t *rgb);
     void (*code_gaps)(void *self, const uint8_t *rgb, size_t w, size_t h, const uint32_t *codes,
@@ -59,6 +63,9 @@ tokenizer_t *tokenizer_open(const char *dir, int *rc, reason_t *why);
 /* For programs: die()s instead. */
 tokenizer_t *tokenizer_open_or_die(const char *dir);
 void tokenizer_free(tokenizer_t *t);
+/* Copies the tokenizer of a folder to another, which is made if need be and holds no other one
+ * afterwards. 0, or -1 with a reason. */
+int tokenizer_copy(const char *from, const char *to, reason_t *why);
 
 /* Number K of codes, and width D of a code's vector. */
 size_t tokenizer_codes(const tokenizer_t *t);
@@ -89,7 +96,11 @@ image_t tokenizer_preprocess(const tokenizer_t *t, const image_t *im);
 /* Codes [n, grid] of n prepared images of one size, rgb [n,h,w,3]. */
 void tokenizer_encode(tokenizer_t *t, const uint8_t *rgb, size_t n, size_t w, size_t h,
                       uint32_t *codes);
-/* Images [n,h,w,3] of n grids of codes. */
+/* Do codes become images? */
+bool tokenizer_can_decode(const tokenizer_t *t);
+/* For programs: die()s (RC_MISFIT), naming the folder, if they do not. */
+void tokenizer_can_decode_or_die(const tokenizer_t *t, const char *dir);
+/* Images [n,h,w,3] of n grids of codes. BUG: a tokenizer that cannot. */
 void tokenizer_decode(tokenizer_t *t, const uint32_t *codes, size_t n, tokenizer_grid_t grid,
                       uint8_t *rgb);
 /* For codes made elsewhere: how much further codes[i] of one image is from what the encoder says

@@ -87,7 +87,11 @@ static void vq_code_gaps(void *self, const uint8_t *rgb, size_t w, size_t h, con
     vqvae_code_gaps(self, rgb, w, h, codes, gap);
 }
 
+static const char *const vq_files[] = {"config.json", "diffusion_pytorch_model.safetensors",
+                                       "tokenizer.json", NULL};
+
 const tokenizer_kind_t tokenizer_vq = {.name = "vq",
+                                       .files = vq_files,
                                        .probe = vq_probe,
                                        .open = vq_open,
                                        .free = vq_free,

@@ -105,10 +105,12 @@ static var_t record(tape_t *t, const var_t in[4], way_t way, attention_opts_t o)
     size_t D = s.dim[2] / keys->columns;
     if (s.rank != 3 || !o.heads || D % o.heads)
         tape_shape_bug(t, "attention", "width and heads do not fit", s, F32_1(o.heads));
-    for (int i = K; i <= V; i++)
-        if (way == APART && tape_count(t, in[i]) != tape_count(t, in[Q]))
-            tape_shape_bug(t, "attention", "q, k, v differ", tape_shape(t, in[Q]),
-                           tape_shape(t, in[i]));
+    if (way == APART && tape_count(t, in[V]) != tape_count(t, in[K]))
+        tape_shape_bug(t, "attention", "k and v differ", s, tape_shape(t, in[V]));
+    shape_t q = tape_shape(t, in[Q]);
+    if (way == APART && (q.rank != 3 || q.dim[0] != s.dim[0] || q.dim[2] != s.dim[2] ||
+                         (o.causal && q.dim[1] != s.dim[1])))
+        tape_shape_bug(t, "attention", "q and k differ", q, s);
     if (way == SOME && (!o.causal || tape_count(t, in[Q]) != tape_count(t, in[3]) * D))
         tape_shape_bug(t, "attention", "q and `at` differ, or attention is not causal",
                        tape_shape(t, in[Q]), tape_shape(t, in[3]));
@@ -124,8 +126,9 @@ static var_t record(tape_t *t, const var_t in[4], way_t way, attention_opts_t o)
         spec.out[OUT] = F32_2(rows, D);
         spec.out[LOG_SUM] = F32_2(o.heads, rows);
     } else {
-        spec.out[OUT] = F32_3(s.dim[0], s.dim[1], D);
-        spec.out[LOG_SUM] = F32_3(s.dim[0], o.heads, s.dim[1]);
+        size_t T = way == APART ? q.dim[1] : s.dim[1];
+        spec.out[OUT] = F32_3(s.dim[0], T, D);
+        spec.out[LOG_SUM] = F32_3(s.dim[0], o.heads, T);
     }
     spec.attr.i[HEADS] = (int64_t)o.heads;
     spec.attr.i[CAUSAL] = o.causal;

@@ -101,7 +101,7 @@ typedef struct {
     bool causal;  /* position i sees j <= i */
     var_t first;  /* I32 [B,T] or NO_VAR; with causal: kern_attention_t.first */
 } attention_opts_t;
-/* q, k, v [B,T,D] -> [B,T,D]. Either all three get a gradient or none. */
+/* q [B,Tq,D], k, v [B,T,D] -> [B,Tq,D]; causal: Tq = T. Either all three get a gradient or none. */
 var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o);
 /* qkv [B,T,3D], columns q | k | v -> [B,T,D]. */
 var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o);

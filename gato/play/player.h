@@ -172,7 +172,9 @@ uint32_t *player_codes(player_t *p, uint32_t task, uint32_t slot, const uint8_t 
                        size_t h, tokenizer_grid_t *grid, reason_t *why);
 /* The mean over n places of the squared distance between the vectors of two codes. */
 double player_distance(player_t *p, const uint32_t *a, const uint32_t *b, size_t n);
-/* The codes as an image; image_release. BUG: a policy without a tokenizer (player_dreams). */
+/* Do the codes of its tokenizer become images? 0, or -1 with a reason. */
+int player_shows(const player_t *p, reason_t *why);
+/* The codes as an image; image_release. BUG: a policy that cannot (player_shows). */
 image_t player_image(player_t *p, const uint32_t *codes, tokenizer_grid_t grid);
 
 /* ---- texts ---- */

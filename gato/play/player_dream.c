@@ -512,6 +512,12 @@ const uint32_t *player_seen_codes(const player_t *p, size_t lane, uint32_t slot)
     return p->lane[lane].last.data.slot[slot].codes;
 }
 
+int player_shows(const player_t *p, reason_t *why) {
+    if (p->tokenizer && tokenizer_can_decode(p->tokenizer)) return 0;
+    return reason_set(why, p->tokenizer ? "the codes of its tokenizer do not become images"
+                                        : "it has no tokenizer");
+}
+
 image_t player_image(player_t *p, const uint32_t *codes, tokenizer_grid_t grid) {
     size_t w, h;
     if (!p->tokenizer) BUG("a policy without a tokenizer");

@@ -4,6 +4,7 @@
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
 #include "common/io/text/text_tokenizer.h"
+#include "common/model/tokenizer.h"
 #include "common/nn/weights.h"
 
 #include <stdio.h>
@@ -337,21 +338,8 @@ int run_save(const gato_model_t *m, int block, const char *dir, reason_t *why) {
 }
 
 int run_copy_tokenizer(const char *from, const char *dir, reason_t *why) {
-    static const char *const files[] = {"config.json", "diffusion_pytorch_model.safetensors",
-                                        "tokenizer.json"};
     char *to = fs_join(dir, RUN_TOKENIZER);
-    int rc = fs_mkdirs(to, why);
-    for (size_t i = 0; !rc && i < sizeof files / sizeof *files; i++) {
-        char *source = fs_join(from, files[i]), *copy = fs_join(to, files[i]);
-        uint8_t *bytes = NULL;
-        size_t size;
-        if (fs_exists(source)) /* tokenizer.json may be absent */
-            rc =
-                fs_read(source, 0, &bytes, &size, why) || fs_write(copy, bytes, size, why) ? -1 : 0;
-        free(bytes);
-        free(source);
-        free(copy);
-    }
+    int rc = tokenizer_copy(from, to, why);
     free(to);
     return rc;
 }

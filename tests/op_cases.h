@@ -247,25 +247,25 @@ static void attention_formula(const op_case_t *c, const double *const *x, double
     bool packed = c->a[3];
     size_t B = DIM(c, 0, 0), T = DIM(c, 0, 1), D = packed ? DIM(c, 0, 2) / 3 : DIM(c, 0, 2),
            heads = (size_t)c->a[0], dh = D / heads;
-    size_t ld = packed ? 3 * D : D;
+    size_t ld = packed ? 3 * D : D, keys = packed ? T : DIM(c, 1, 1);
     const double *q = x[0], *k = packed ? q + D : x[1], *v = packed ? q + 2 * D : x[2];
     double scale_ = c->f > 0 ? (double)c->f : 1 / sqrt((double)dh), p[64];
     for (size_t b = 0; b < B; b++)
         for (size_t h = 0; h < heads; h++)
             for (size_t i = 0; i < T; i++) {
                 double sum = 0;
-                for (size_t j = 0; j < T; j++) {
+                for (size_t j = 0; j < keys; j++) {
                     p[j] = 0;
                     if (!sees(c, x[3] ? x[3] + b * T : NULL, i, j)) continue;
                     double s = 0;
                     for (size_t d = 0; d < dh; d++)
-                        s += q[(b * T + i) * ld + h * dh + d] * k[(b * T + j) * ld + h * dh + d];
+                        s += q[(b * T + i) * ld + h * dh + d] * k[(b * keys + j) * ld + h * dh + d];
                     sum += p[j] = exp(scale_ * s);
                 }
                 for (size_t d = 0; d < dh; d++) {
                     double o = 0;
-                    for (size_t j = 0; j < T; j++)
-                        o += p[j] / sum * v[(b * T + j) * ld + h * dh + d];
+                    for (size_t j = 0; j < keys; j++)
+                        o += p[j] / sum * v[(b * keys + j) * ld + h * dh + d];
                     y[(b * T + i) * D + h * dh + d] = o;
                 }
             }
@@ -331,6 +331,15 @@ static void concat_formula(const op_case_t *c, const double *const *x, double *y
     int n = inputs(c);
     for (int i = 0; i < n + (c->a[0] != 0); i++)
         for (size_t j = 0; j < COUNT(c, i % n); j++) *y++ = x[i % n][j];
+}
+
+/* a[0]: times */
+static var_t repeat(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_repeat(t, v[0], (size_t)c->a[0]);
+}
+static void repeat_formula(const op_case_t *c, const double *const *x, double *y) {
+    for (int64_t i = 0; i < c->a[0]; i++)
+        for (size_t j = 0; j < COUNT(c, 0); j++) *y++ = x[0][j];
 }
 
 /* a: first row, step */
@@ -532,6 +541,10 @@ static const op_case_t cases[] = {
      {2, 1, 0, 0}, 0, 1},
     {"attention window", attention, attention_formula, {P(S3(2, 9, 4)), P(S3(2, 9, 4)), P(S3(2, 9, 4)), I(SEEN, 0,
      J2(2, 9))}, {1, 1, 1, 0}, 0, 1},
+    {"attention to fewer", attention, attention_formula, {P(S3(2, 5, 4)), P(S3(2, 3, 4)), P(S3(2, 3, 4))},
+     {2, 0}, 0, 1},
+    {"attention to more", attention, attention_formula, {P(S3(2, 3, 6)), P(S3(2, 11, 6)), P(S3(2, 11, 6))},
+     {3, 0}, 0, 1},
     {"attention packed", attention, attention_formula, {P(S3(2, 5, 12))}, {2, 0, 0, 1}, 0, 0},
     {"attention packed causal", attention, attention_formula, {P(S3(2, 40, 24))}, {2, 1, 0, 1}, 0, 0},
     {"attention packed window", attention, attention_formula, {P(S3(3, 11, 12)), NONE, NONE, I(SEEN, 0, J2(3, 11))},
@@ -546,6 +559,8 @@ static const op_case_t cases[] = {
     {"add at, a column", add_at, add_at_formula, {P(S2(7, 4)), I(CODES, 4, J2(7, 1)), P(S2(7, 1))}, {0}, 0, 0},
     {"every third row", every, every_formula, {K(NORMAL, S2(8, 2))}, {2, 3}, 0, 0},
     {"every row of a number", every, every_formula, {K(NORMAL, S2(6, 1))}, {0, 2}, 0, 0},
+    {"repeat once", repeat, repeat_formula, {P(S2(3, 4))}, {1}, 0, 0},
+    {"repeat", repeat, repeat_formula, {P(S2(3, 4))}, {5}, 0, 0},
     {"concat one", concat, concat_formula, {P(S2(3, 4))}, {0}, 0, 0},
     {"concat three, first twice", concat, concat_formula, {P(S2(3, 4)), P(S3(2, 1, 4)), P(S1(4))}, {1}, 0, 0},
     {"l1", loss, loss_formula, {PK(AWAY, S2(4, 3)), K(NEAR, S2(4, 3)), NONE}, {LOSS_L1, 0}, 0, 0},

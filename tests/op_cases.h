@@ -246,8 +246,8 @@ static bool sees(const op_case_t *c, const double *first, size_t i, size_t j) {
 static void attention_formula(const op_case_t *c, const double *const *x, double *y) {
     bool packed = c->a[3];
     size_t B = DIM(c, 0, 0), T = DIM(c, 0, 1), D = packed ? DIM(c, 0, 2) / 3 : DIM(c, 0, 2),
-           heads = (size_t)c->a[0], dh = D / heads, keys = packed ? T : DIM(c, 1, 1);
-    size_t ld = packed ? 3 * D : D;
+           heads = (size_t)c->a[0], dh = D / heads;
+    size_t ld = packed ? 3 * D : D, keys = packed ? T : DIM(c, 1, 1);
     const double *q = x[0], *k = packed ? q + D : x[1], *v = packed ? q + 2 * D : x[2];
     double scale_ = c->f > 0 ? (double)c->f : 1 / sqrt((double)dh), p[64];
     for (size_t b = 0; b < B; b++)
@@ -331,6 +331,15 @@ static void concat_formula(const op_case_t *c, const double *const *x, double *y
     int n = inputs(c);
     for (int i = 0; i < n + (c->a[0] != 0); i++)
         for (size_t j = 0; j < COUNT(c, i % n); j++) *y++ = x[i % n][j];
+}
+
+/* a[0]: times */
+static var_t repeat(tape_t *t, const var_t *v, const op_case_t *c) {
+    return op_repeat(t, v[0], (size_t)c->a[0]);
+}
+static void repeat_formula(const op_case_t *c, const double *const *x, double *y) {
+    for (int64_t i = 0; i < c->a[0]; i++)
+        for (size_t j = 0; j < COUNT(c, 0); j++) *y++ = x[0][j];
 }
 
 /* a: first row, step */
@@ -550,6 +559,8 @@ static const op_case_t cases[] = {
     {"add at, a column", add_at, add_at_formula, {P(S2(7, 4)), I(CODES, 4, J2(7, 1)), P(S2(7, 1))}, {0}, 0, 0},
     {"every third row", every, every_formula, {K(NORMAL, S2(8, 2))}, {2, 3}, 0, 0},
     {"every row of a number", every, every_formula, {K(NORMAL, S2(6, 1))}, {0, 2}, 0, 0},
+    {"repeat once", repeat, repeat_formula, {P(S2(3, 4))}, {1}, 0, 0},
+    {"repeat", repeat, repeat_formula, {P(S2(3, 4))}, {5}, 0, 0},
     {"concat one", concat, concat_formula, {P(S2(3, 4))}, {0}, 0, 0},
     {"concat three, first twice", concat, concat_formula, {P(S2(3, 4)), P(S3(2, 1, 4)), P(S1(4))}, {1}, 0, 0},
     {"l1", loss, loss_formula, {PK(AWAY, S2(4, 3)), K(NEAR, S2(4, 3)), NONE}, {LOSS_L1, 0}, 0, 0},

@@ -179,7 +179,8 @@ static void record_vqvae(model_t *m, const vqvae_config_t *c, size_t n, size_t s
     vq_out_t q = op_vq(m->tape, prequant, vqvae_codebook(&nn, c), 0.25f, 1);
     keep(m, q.index);
     if (!train) return;
-    var_t recon = vqvae_decode(&nn, c, q.quantized), weight = input(m, F32_3(n, side, side), 0);
+    var_t recon = vqvae_decode(&nn, c, q.quantized, NO_VAR),
+          weight = input(m, F32_3(n, side, side), 0);
     var_t parts[] = {op_loss(m->tape, LOSS_L1, recon, image, weight, false), q.loss};
     var_t root = op_weighted_sum(m->tape, parts, (float[]){1, 1}, 2);
     keep(m, recon);
@@ -213,7 +214,7 @@ TEST(sharing_vqvae) {
     nn_t nn;
     nn_begin(&nn, m.tape);
     var_t rows = op_gather(m.tape, vqvae_codebook(&nn, &SMALL), input(&m, I32_1(2 * 16), 16));
-    keep(&m, vqvae_decode(&nn, &SMALL, tape_reshape(m.tape, rows, F32_4(2, 4, 4, 3))));
+    keep(&m, vqvae_decode(&nn, &SMALL, tape_reshape(m.tape, rows, F32_4(2, 4, 4, 3)), NO_VAR));
     check_sharing("vqvae, images", &m);
     model_close(&m);
 }

@@ -286,7 +286,7 @@ static int mistake(void *arg) {
         op_attention(t, X(F32_3(1, 4, 7)), X(F32_3(1, 4, 7)), X(F32_3(1, 4, 7)), two);
         break;
     case 10:
-        op_attention(t, X(F32_3(1, 4, 6)), X(F32_3(1, 5, 6)), X(F32_3(1, 4, 6)), two);
+        op_attention(t, X(F32_3(1, 5, 6)), X(F32_3(1, 5, 6)), X(F32_3(1, 4, 6)), two);
         break;
     case 11:
         op_gather(t, X(F32_2(9, 2)), X(F32_1(3)));
@@ -360,7 +360,7 @@ TEST(mistakes_name_scope_and_shapes) {
         {{"encoder.down_blocks.2", "add", "[2,6]", "[2,7]"}},
         {{"encoder.down_blocks.2", "mul", "[2,6]", "[13]"}},
         {{"encoder.down_blocks.2", "attention", "[1,4,7]", "[2]"}},
-        {{"encoder.down_blocks.2", "attention", "[1,4,6]", "[1,5,6]"}},
+        {{"encoder.down_blocks.2", "attention", "[1,5,6]", "[1,4,6]"}},
         {{"encoder.down_blocks.2", "gather", "[9,2]", "[3]"}},
         {{"encoder.down_blocks.2", "concat_rows", "[1,4]", "[1,6]"}},
         {{"encoder.down_blocks.2", "maxpool2", "[2,3,5]", ""}},

@@ -99,7 +99,7 @@ static void check_forward(const char *model, const char *trace, const char *cons
     var_t input = tape_input(t, "image", F32_4(n, h, w, 3)), encoder_out,
           prequant = vqvae_encode(&nn, c, input, &encoder_out);
     vq_out_t q = op_vq(t, prequant, vqvae_codebook(&nn, c), 0, 0);
-    var_t recon = vqvae_decode(&nn, c, q.quantized),
+    var_t recon = vqvae_decode(&nn, c, q.quantized, NO_VAR),
           keep[] = {encoder_out, prequant, q.index, q.quantized, recon};
     plan_t *p = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 5});
     memcpy(plan_data(p, input), x, n * w * h * 3 * sizeof *x);

@@ -3,6 +3,7 @@
 
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
+#include "common/model/kind.h"
 #include "vqvae/quantizer_kind.h"
 
 #include <stdio.h>
@@ -12,6 +13,8 @@
 #define AT(member) offsetof(config_t, member)
 
 const config_field_t config_table[] = {
+    {"model.kind", CF_CHOICE, AT(model.kind), "\"grid\"", MODEL_KIND_CHOICES, 0, 0, CONFIG_ARCH,
+     "what codes stand for" MODEL_KINDS(MODEL_KIND_HELP)},
     {"model.block_out_channels", CF_INTS, AT(model.block_out_channels), "[32,32,64,128]", NULL, 1,
      4096, CONFIG_ARCH, "channels of each level; each further level halves the resolution"},
     {"model.layers_per_block", CF_INT, AT(model.layers_per_block), "1", NULL, 1, 16, CONFIG_ARCH,
@@ -28,6 +31,21 @@ const config_field_t config_table[] = {
      "groups of every GroupNorm; divides all channels"},
     {"model.mid_attention", CF_BOOL, AT(model.mid_attention), "true", NULL, 0, 0, CONFIG_ARCH,
      "attention at the lowest resolution"},
+    {"model.queries", CF_INT, AT(model.queries), "16", NULL, 1, 1024, CONFIG_ARCH,
+     "codes of an image (causal1d)"},
+    {"model.width", CF_INT, AT(model.width), "128", NULL, 1, 8192, CONFIG_ARCH,
+     "width of the transformers (causal1d)"},
+    {"model.heads", CF_INT, AT(model.heads), "4", NULL, 1, 1024, CONFIG_ARCH,
+     "heads of the transformers; divide the width (causal1d)"},
+    {"model.encoder_layers", CF_INT, AT(model.encoder_layers), "4", NULL, 1, 64, CONFIG_ARCH,
+     "blocks over the queries; every second one attends to the features (causal1d)"},
+    {"model.decoder_layers", CF_INT, AT(model.decoder_layers), "2", NULL, 1, 64, CONFIG_ARCH,
+     "blocks over the codes, and as many that take features from them (causal1d)"},
+    {"model.causal", CF_BOOL, AT(model.causal), "true", NULL, 0, 0, CONFIG_ARCH,
+     "a code depends on its own and earlier queries alone, not on all (causal1d)"},
+    {"model.tail_dropout", CF_NUM, AT(model.tail_dropout), "0.5", NULL, 0, 1, 0,
+     "share of the training samples that keep only their first codes, a random number of them, so "
+     "that any first codes are an image (causal1d)"},
     {"quantizer.kind", CF_CHOICE, AT(quantizer.kind), "\"ema\"", QUANTIZER_CHOICES, 0, 0, 0,
      "how codes are learned" QUANTIZER_KINDS(QUANTIZER_HELP)},
     {"quantizer.commitment_weight", CF_NUM, AT(quantizer.commitment_weight), "0.25", NULL, 0, 1e6,
@@ -158,10 +176,17 @@ vqvae_config_t config_model(const config_t *c) {
     }
     if (quantizer_kind(c)->network) quantizer_kind(c)->network(c, &m);
     reason_t why;
-    if (vqvae_config_check(&m, &why)) die(RC_USAGE, "model: %s", why.text);
-    size_t w, h;
+    size_t w, h, f = m.levels ? vqvae_stride(&m) : 1;
     config_size(c, &w, &h);
-    size_t f = vqvae_stride(&m);
+    const model_kind_t *kind = model_kind_at((size_t)c->model.kind);
+    vqvae_causal1d_t asked = {.queries = (size_t)c->model.queries,
+                              .width = (size_t)c->model.width,
+                              .heads = (size_t)c->model.heads,
+                              .encoder_layers = (size_t)c->model.encoder_layers,
+                              .decoder_layers = (size_t)c->model.decoder_layers,
+                              .causal = c->model.causal};
+    if (kind->shape && m.levels) kind->shape(&m, &asked, w, h);
+    if (vqvae_config_check(&m, &why)) die(RC_USAGE, "model: %s", why.text);
     if (w % f || h % f)
         die(RC_USAGE, "data.size: %zu x %zu is no multiple of the network's stride %zu", w, h, f);
     check_range(&c->data.crop_scale, "data.crop_scale");
@@ -186,7 +211,20 @@ void config_from_model(config_t *c, const vqvae_config_t *m) {
     c->model.num_vq_embeddings = (int64_t)m->codes;
     c->model.norm_num_groups = (int64_t)m->norm_groups;
     c->model.mid_attention = m->mid_attention;
+    c->model.kind = model_kind_index(model_kind(m));
+    if (m->causal1d.queries) {
+        c->model.queries = (int64_t)m->causal1d.queries;
+        c->model.width = (int64_t)m->causal1d.width;
+        c->model.heads = (int64_t)m->causal1d.heads;
+        c->model.encoder_layers = (int64_t)m->causal1d.encoder_layers;
+        c->model.decoder_layers = (int64_t)m->causal1d.decoder_layers;
+        c->model.causal = m->causal1d.causal;
+    }
     quantizer_from_network(c, m);
+}
+
+size_t config_tail(const config_t *c, const vqvae_config_t *m) {
+    return c->model.tail_dropout > 0 ? vqvae_most_kept(m) : 0;
 }
 
 int64_t config_warmup_of_run(const char *run) {
@@ -268,6 +306,11 @@ config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *s
     take_tokenizer(&c, v);
     config_sets(config_table, &c, set);
     config_model(&c);
+    size_t w, h, own_w, own_h;
+    config_size(&c, &w, &h);
+    if (vqvae_fixed_size(vqvae_config(v), &own_w, &own_h) && (w != own_w || h != own_h))
+        die(RC_USAGE, "data.size: %zu x %zu, but '%s' takes images of %zu x %zu alone", w, h, run,
+            own_w, own_h);
     return c;
 }
 

@@ -26,9 +26,13 @@ typedef enum { CROP_CENTER, CROP_RANDOM, CROP_RESIZED } crop_t;
 
 typedef struct {
     struct {
+        int kind; /* see model_kind_at */
         config_ints_t block_out_channels, attention_levels;
         int64_t layers_per_block, latent_channels, vq_embed_dim, num_vq_embeddings, norm_num_groups;
         bool mid_attention;
+        int64_t queries, width, heads, encoder_layers, decoder_layers;
+        bool causal;
+        double tail_dropout;
     } model;
     struct {
         int kind; /* see quantizer_kind */
@@ -88,6 +92,9 @@ config_t config_for_model(const vqvae_t *v, const char *run, const cli_list_t *s
  * from the first step on (steps without it would carry the encoder away from the codebook). */
 void config_from_init(config_t *c, const vqvae_t *v);
 
+/* How many codes at most keep their place when the tail of a sample's codes is dropped in training;
+ * 0: the network of c needs all of them, or none is ever dropped. */
+size_t config_tail(const config_t *c, const vqvae_config_t *m);
 /* data.size in pixels. */
 void config_size(const config_t *c, size_t *w, size_t *h);
 /* How images are read; max_pixels 0 = the default. */

@@ -15,6 +15,21 @@ static double front_psnr(const evaluation_sums_t *f) {
     return f->front_pixels ? image_psnr(f->front_error / (3 * (double)f->front_pixels)) : NAN;
 }
 
+/* "kept": what the first 1, 2, 4 .. codes alone give, of a tokenizer whose codes are ordered. */
+static void print_kept(const evaluation_sums_t *f, double n, const evaluation_t *e, jsonw_t *w) {
+    size_t keep[EVALUATION_KEPT], n_keep = evaluation_kept(vqvae_config(e->v), keep);
+    if (!n_keep) return;
+    jsonw_open(w, "kept", '[');
+    for (size_t k = 0; k < n_keep; k++) {
+        jsonw_open(w, NULL, '{');
+        jsonw_int(w, "tokens", (int64_t)keep[k]);
+        jsonw_float(w, "psnr", (float)image_psnr(f->kept_mse[k] / n));
+        jsonw_float(w, "ssim", (float)(f->kept_ssim[k] / n));
+        jsonw_close(w, '}');
+    }
+    jsonw_close(w, ']');
+}
+
 /* A JSON line on stdout. */
 static void print_metrics(const evaluation_sums_t *f, const char *source, size_t K,
                           const evaluation_t *e) {
@@ -37,6 +52,7 @@ static void print_metrics(const evaluation_sums_t *f, const char *source, size_t
         jsonw_float(&w, "object_error_px",
                     (float)(f->object_kept ? f->object_error / (double)f->object_kept : NAN));
     }
+    print_kept(f, n, e, &w);
     puts(jsonw_end(&w));
     jsonw_free(&w);
 }

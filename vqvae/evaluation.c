@@ -96,7 +96,36 @@ void evaluation_sums_add(evaluation_sums_t *to, const evaluation_sums_t *from, s
     to->with_object += from->with_object;
     to->object_kept += from->object_kept;
     to->object_error += from->object_error;
+    for (size_t i = 0; i < EVALUATION_KEPT; i++) {
+        to->kept_mse[i] += from->kept_mse[i];
+        to->kept_ssim[i] += from->kept_ssim[i];
+    }
     for (size_t k = 0; k < K; k++) to->counts[k] += from->counts[k];
+}
+
+size_t evaluation_kept(const vqvae_config_t *c, size_t keep[EVALUATION_KEPT]) {
+    size_t all = vqvae_most_kept(c), n = 0;
+    for (size_t k = 1; k < all; k *= 2) keep[n++] = k;
+    if (all) keep[n++] = all;
+    return n;
+}
+
+/* Decodes the first codes alone of m images, whose codes are [m,gw], and adds what they give. */
+static void evaluate_prefixes(batch_t *b, size_t m, const uint32_t *codes, size_t gw,
+                              evaluation_sums_t *sums) {
+    size_t keep[EVALUATION_KEPT], n = evaluation_kept(vqvae_config(b->e->v), keep);
+    uint32_t *prefix = xmalloc(m * gw * sizeof *prefix);
+    for (size_t k = 0; k < n; k++) {
+        for (size_t i = 0; i < m; i++)
+            memcpy(prefix + i * keep[k], codes + i * gw, keep[k] * sizeof *prefix);
+        vqvae_decode_codes(b->e->v, prefix, m, keep[k], 1, b->recon);
+        parallel_for(m, compare_item, b);
+        for (size_t i = 0; i < m; i++) {
+            sums->kept_mse[k] += b->mse[i];
+            sums->kept_ssim[k] += b->ssim[i];
+        }
+    }
+    free(prefix);
 }
 
 size_t evaluation_images(const evaluation_t *e, const data_source_t *s) {
@@ -106,8 +135,9 @@ size_t evaluation_images(const evaluation_t *e, const data_source_t *s) {
 
 void evaluation_source(const evaluation_t *e, const data_source_t *s, evaluation_sums_t *sums,
                        progress_t *bar, size_t *done) {
-    size_t n = evaluation_images(e, s), stride = vqvae_stride(vqvae_config(e->v)),
-           grid = e->d->w / stride * (e->d->h / stride);
+    size_t n = evaluation_images(e, s), gw, gh;
+    vqvae_grid(vqvae_config(e->v), e->d->w, e->d->h, &gw, &gh);
+    size_t grid = gw * gh;
     batch_t b = {.e = e, .s = s, .w = e->d->w, .h = e->d->h};
     b.rgb = xmalloc(BATCH * b.w * b.h * 3);
     b.recon = xmalloc(BATCH * b.w * b.h * 3);
@@ -121,7 +151,8 @@ void evaluation_source(const evaluation_t *e, const data_source_t *s, evaluation
         double start = log_now();
         vqvae_encode_images(e->v, b.rgb, m, b.w, b.h, codes);
         sums->seconds += log_now() - start;
-        vqvae_decode_codes(e->v, codes, m, b.w / stride, b.h / stride, b.recon);
+        evaluate_prefixes(&b, m, codes, gw, sums);
+        vqvae_decode_codes(e->v, codes, m, gw, gh, b.recon);
         parallel_for(m, compare_item, &b);
         for (size_t i = 0; i < m; i++) {
             sums->mse += b.mse[i];

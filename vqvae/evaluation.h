@@ -18,12 +18,17 @@ typedef struct {
     size_t limit;
 } evaluation_t;
 
+/* The most numbers of first codes that are measured. */
+enum { EVALUATION_KEPT = 12 };
+
 /* Sums over images. Shares and means follow from them, so that sources add up. */
 typedef struct {
     size_t images;
     double mse, ssim;
     /* Of encoding. */
     double seconds;
+    /* The same of images of their first codes alone, by place in evaluation_kept's list. */
+    double kept_mse[EVALUATION_KEPT], kept_ssim[EVALUATION_KEPT];
     /* [K]: how often each code was used. */
     float *counts;
     /* Pixels that differ from their source's median image, and the squared error of their
@@ -42,6 +47,9 @@ void evaluation_sums_release(evaluation_sums_t *s);
 /* to += from */
 void evaluation_sums_add(evaluation_sums_t *to, const evaluation_sums_t *from, size_t K);
 
+/* Of a tokenizer whose codes are ordered: the numbers of first codes that are measured, 1, 2, 4 ..
+ * and all. Returns how many there are; 0 for other tokenizers. */
+size_t evaluation_kept(const vqvae_config_t *c, size_t keep[EVALUATION_KEPT]);
 /* How many images of the source are measured. */
 size_t evaluation_images(const evaluation_t *e, const data_source_t *s);
 /* Adds the source's images to *sums: the foreground only where the source has its median. *done

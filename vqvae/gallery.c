@@ -64,8 +64,9 @@ static void choose(gallery_t *g, const data_t *d, split_t split, size_t limit) {
 
 gallery_t gallery_new(vqvae_t *v, const data_t *d, split_t split, size_t limit) {
     gallery_t g = {0};
-    size_t f = vqvae_stride(vqvae_config(v)), grid = d->w / f * (d->h / f), per = d->w * d->h * 3,
-           K = vqvae_config(v)->codes;
+    size_t per = d->w * d->h * 3, K = vqvae_config(v)->codes, gw, gh;
+    vqvae_grid(vqvae_config(v), d->w, d->h, &gw, &gh);
+    size_t grid = gw * gh;
     choose(&g, d, split, limit);
     g.counts = xcalloc(d->n * K, sizeof *g.counts);
     batch_t b = {.d = d, .rgb = xmalloc(BATCH * per), .recon = xmalloc(BATCH * per)};
@@ -79,7 +80,7 @@ gallery_t gallery_new(vqvae_t *v, const data_t *d, split_t split, size_t limit) 
         parallel_for(m, read_shot, &b);
         size_t n = close_gaps(&b, &g, first, m, kept);
         vqvae_encode_images(v, b.rgb, n, d->w, d->h, codes);
-        vqvae_decode_codes(v, codes, n, d->w / f, d->h / f, b.recon);
+        vqvae_decode_codes(v, codes, n, gw, gh, b.recon);
         parallel_for(n, compare_shot, &b);
         kept += n;
         for (size_t i = 0; i < n * grid; i++) g.counts[b.shot[i / grid].source * K + codes[i]]++;
@@ -101,7 +102,8 @@ void gallery_release(gallery_t *g) {
 
 void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *original,
                   image_t *reconstruction) {
-    size_t f = vqvae_stride(vqvae_config(v)), gw = d->w / f, gh = d->h / f;
+    size_t gw, gh;
+    vqvae_grid(vqvae_config(v), d->w, d->h, &gw, &gh);
     uint32_t *codes = xmalloc(gw * gh * sizeof *codes);
     *original = image_new(d->w, d->h);
     *reconstruction = image_new(d->w, d->h);
@@ -113,20 +115,27 @@ void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *origina
 }
 
 image_t gallery_codes(vqvae_t *v, const uint32_t *code, size_t n, size_t columns) {
-    size_t f = vqvae_stride(vqvae_config(v)), side = SIDE * f, rows = ceil_div(n, columns);
-    image_t sheet = image_new(columns * (f + 1) + 1, rows * (f + 1) + 1);
+    const vqvae_config_t *c = vqvae_config(v);
+    bool ordered = vqvae_most_kept(c);
+    size_t side = ordered ? 1 : SIDE, per = side * side, rows = ceil_div(n, columns), w, h;
+    vqvae_image_size(c, side, side, &w, &h);
+    /* What is shown of a decoded image of w x h: from (left, top) on. */
+    size_t left = ordered ? 0 : w / side, top = ordered ? 0 : h / side, shown_w = w / side,
+           shown_h = h / side;
+    image_t sheet = image_new(columns * (shown_w + 1) + 1, rows * (shown_h + 1) + 1);
     memset(sheet.rgb, 128, sheet.w * sheet.h * 3);
     uint32_t grid[BATCH * SIDE * SIDE];
-    uint8_t *rgb = xmalloc(BATCH * side * side * 3);
+    uint8_t *rgb = xmalloc(BATCH * w * h * 3);
     for (size_t first = 0; first < n; first += BATCH) {
         size_t m = min_size(n - first, BATCH);
-        for (size_t i = 0; i < m * SIDE * SIDE; i++) grid[i] = code[first + i / (SIDE * SIDE)];
-        vqvae_decode_codes(v, grid, m, SIDE, SIDE, rgb);
+        for (size_t i = 0; i < m * per; i++) grid[i] = code[first + i / per];
+        vqvae_decode_codes(v, grid, m, side, side, rgb);
         for (size_t i = 0; i < m; i++) {
-            image_t whole = {side, side, rgb + i * side * side * 3},
-                    middle = image_crop(&whole, f, f, f, f);
+            image_t whole = {w, h, rgb + i * w * h * 3},
+                    middle = image_crop(&whole, left, top, shown_w, shown_h);
             size_t at = first + i;
-            image_paste(&sheet, &middle, at % columns * (f + 1) + 1, at / columns * (f + 1) + 1);
+            image_paste(&sheet, &middle, at % columns * (shown_w + 1) + 1,
+                        at / columns * (shown_h + 1) + 1);
             image_release(&middle);
         }
     }

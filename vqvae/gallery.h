@@ -27,8 +27,8 @@ void gallery_release(gallery_t *g);
 void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *original,
                   image_t *reconstruction);
 /* An image of n codes in the order given, `columns` per row; the caller releases it. Each code is
- * decoded on a 3x3 grid of itself, of which the middle (f x f pixels) is shown, with 1 pixel of
- * gray between codes. */
+ * decoded on a 3x3 grid of itself, of which the middle (f x f pixels) is shown, or as the first code
+ * of an image where codes are ordered; with 1 pixel of gray between codes. */
 image_t gallery_codes(vqvae_t *v, const uint32_t *code, size_t n, size_t columns);
 
 #endif

@@ -8,6 +8,7 @@
 #include "common/base/pool.h"
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
+#include "common/model/kind.h"
 #include "common/model/vqvae_names.h"
 #include "common/train/checkpoint.h"
 #include "common/train/run_folder.h"
@@ -53,6 +54,10 @@ static void read_config(import_t *m) {
     if (rc == RC_DATA && (fs_ends(m->config, ".yaml") || fs_ends(m->config, ".yml")))
         die(rc, "'%s' is YAML: 'python3 " IMPORT_SCRIPT "' turns it into JSON", m->config);
     if (rc) die(rc, "'%s': %s", m->config, why.text);
+    if (model_kind(&m->network) != &kind_grid)
+        die(RC_MISFIT,
+            "'%s' describes a %s, which is no network of others: its RUN needs no import",
+            m->config, model_kind(&m->network)->name);
     if (m->names == VQ_NAMES_DIFFUSERS) m->sample_size = read_sample_size((char *)text, size);
     free(text);
 }

@@ -3,7 +3,7 @@
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
 #include "common/io/utf8.h"
-#include "common/model/vqvae.h"
+#include "common/model/kind.h"
 #include "vqvae/commands.h"
 
 #include <stdio.h>
@@ -21,7 +21,7 @@ typedef struct {
 static void print_table(const run_info_t *r) {
     char text[256];
     const vqvae_config_t *c = vqvae_config(r->model);
-    size_t w, h, stride = vqvae_stride(c);
+    size_t w, h, gw, gh, stride = vqvae_stride(c);
     table_t t;
     vqvae_preprocess_size(r->model, &w, &h);
     table_begin_plain(&t, "ll");
@@ -33,8 +33,11 @@ static void print_table(const run_info_t *r) {
     if (w) {
         table_format(&t, "%zu x %zu", w, h);
         table_text(&t, "codes per image");
-        table_format(&t, "%zu x %zu, one per %zu x %zu pixels", w / stride, h / stride, stride,
-                     stride);
+        vqvae_grid(c, w, h, &gw, &gh);
+        if (vqvae_most_kept(c))
+            table_format(&t, "%zu, in order: any first of them are an image", gw);
+        else
+            table_format(&t, "%zu x %zu, one per %zu x %zu pixels", gw, gh, stride, stride);
     } else {
         table_format(&t, "native, one code per %zu x %zu pixels", stride, stride);
     }
@@ -59,6 +62,7 @@ static void print_json(const run_info_t *r) {
     vqvae_preprocess_size(r->model, &w, &h);
     jsonw_begin(&out);
     jsonw_str(&out, "run", r->run);
+    jsonw_str(&out, "kind", model_kind(c)->name);
     jsonw_int(&out, "parameters", (int64_t)r->parameters);
     jsonw_int(&out, "codes", (int64_t)c->codes);
     jsonw_int(&out, "code_dim", (int64_t)c->vq_embed_dim);
@@ -71,7 +75,7 @@ static void print_json(const run_info_t *r) {
         jsonw_int(&out, NULL, (int64_t)w);
         jsonw_int(&out, NULL, (int64_t)h);
         jsonw_close(&out, ']');
-        jsonw_int(&out, "tokens", (int64_t)(w / stride * (h / stride)));
+        jsonw_int(&out, "tokens", (int64_t)vqvae_tokens(c, w, h));
     } else {
         jsonw_raw(&out, "size", "null");
         jsonw_raw(&out, "tokens", "null");

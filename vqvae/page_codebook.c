@@ -5,7 +5,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MOST_CODES = 1024, CODE_COLUMNS = 32 };
+/* Codes that are shown, and how many in a row: of a grid, and of ordered ones, which are whole
+ * images. */
+enum { MOST_CODES = 1024, CODE_COLUMNS = 32, MOST_ORDERED = 128, ORDERED_COLUMNS = 16 };
 
 typedef struct {
     double count;
@@ -52,16 +54,18 @@ void page_codebook(page_t *p) {
                 "</div>\n<p>These images use %zu of %zu codes; used alike, each would have %.3g "
                 "%%.</p>\n",
                 used, K, 100.0 / (double)K);
-    size_t n = min_size(K, MOST_CODES), columns = min_size(n, CODE_COLUMNS);
+    bool ordered = vqvae_most_kept(vqvae_config(p->v));
+    size_t n = min_size(K, ordered ? MOST_ORDERED : MOST_CODES),
+           columns = min_size(n, ordered ? ORDERED_COLUMNS : CODE_COLUMNS);
     uint32_t *order = xmalloc(n * sizeof *order);
     for (size_t c = 0; c < n; c++) order[c] = use[c].code;
     image_t sheet = gallery_codes(p->v, order, n, columns);
     html_printf(&p->h,
                 "<h3>What each code draws</h3>\n<p class=\"dim\">The %zu most used codes, row by "
-                "row, each decoded on a "
-                "grid of itself.</p>\n<div class=\"scroll\">",
-                n);
-    html_image(&p->h, &sheet, zoom_for(vqvae_stride(vqvae_config(p->v))), "an image of each code");
+                "row, each %s.</p>\n<div class=\"scroll\">",
+                n, ordered ? "as the only code of an image" : "decoded on a grid of itself");
+    html_image(&p->h, &sheet, ordered ? 1 : zoom_for(vqvae_stride(vqvae_config(p->v))),
+               "an image of each code");
     html_put(&p->h, "</div>\n");
     image_release(&sheet);
     free(order);

@@ -14,14 +14,15 @@ void page_tiles(page_t *p) {
     report_tile(h, "perplexity in training", "%.1f", metrics_log_last(&p->metrics, "perplexity"));
     if (p->v) {
         const vqvae_config_t *c = vqvae_config(p->v);
-        size_t parameters = 0, w, h_, f = vqvae_stride(c);
+        size_t parameters = 0, w, h_;
         params_t *all = vqvae_params(p->v);
         for (size_t i = 0; i < params_n(all); i++) parameters += params_at(all, (int)i)->count;
         vqvae_preprocess_size(p->v, &w, &h_);
         report_tile(h, "codes", "%.0f", (double)c->codes);
         report_tile(h, "width of a code", "%.0f", (double)c->vq_embed_dim);
-        report_tile(h, "pixels per code, each way", "%.0f", (double)f);
-        if (w) report_tile(h, "codes per image", "%.0f", (double)(w / f * (h_ / f)));
+        if (!vqvae_most_kept(c))
+            report_tile(h, "pixels per code, each way", "%.0f", (double)vqvae_stride(c));
+        if (w) report_tile(h, "codes per image", "%.0f", (double)vqvae_tokens(c, w, h_));
         report_tile(h, "million parameters", "%.2f", (double)parameters / 1e6);
     }
     html_put(h, "</div>\n");

@@ -28,13 +28,15 @@ static char *file_name(size_t number, const char *key) {
     return full;
 }
 
-/* An image beside its reconstruction; the caller releases it. */
-static image_t make_pair(vqvae_t *v, const image_t *original) {
-    size_t w = original->w, h = original->h, f = vqvae_stride(vqvae_config(v));
-    uint32_t *codes = xmalloc(w / f * (h / f) * sizeof *codes);
+/* An image beside its reconstruction from the first `keep` codes (0: all); the caller releases
+ * it. */
+static image_t make_pair(vqvae_t *v, const image_t *original, size_t keep) {
+    size_t w = original->w, h = original->h, gw, gh;
+    vqvae_grid(vqvae_config(v), w, h, &gw, &gh);
+    uint32_t *codes = xmalloc(gw * gh * sizeof *codes);
     image_t pair = image_new(2 * w + GAP, h), reconstruction = image_new(w, h);
     vqvae_encode_images(v, original->rgb, 1, w, h, codes);
-    vqvae_decode_codes(v, codes, 1, w / f, h / f, reconstruction.rgb);
+    vqvae_decode_codes(v, codes, 1, keep ? keep : gw, gh, reconstruction.rgb);
     memset(pair.rgb, 255, pair.w * pair.h * 3);
     image_paste(&pair, original, 0, 0);
     image_paste(&pair, &reconstruction, w + GAP, 0);
@@ -48,6 +50,7 @@ typedef struct {
     data_t *d;
     split_t split;
     size_t limit; /* images per source; 0 = all */
+    size_t keep;  /* first codes of an image; 0 = all */
     const char *out;
     size_t number;        /* images so far */
     image_t sheet[SHEET]; /* some of them, for the contact sheet */
@@ -74,7 +77,7 @@ static void write_source(reconstruct_t *r, const data_source_t *s) {
             image_release(&original);
             continue;
         }
-        image_t pair = make_pair(r->v, &original);
+        image_t pair = make_pair(r->v, &original, r->keep);
         write_pair(r, &pair, image_source_key(s->source, item));
         r->number++;
         if (r->n_sheet < SHEET && i * share / n != (i + 1) * share / n)
@@ -98,10 +101,26 @@ static void write_sheet(reconstruct_t *r) {
     free(path);
 }
 
+static void check_keep(reconstruct_t *r, const char *model, int64_t keep) {
+    config_t c;
+    size_t most = vqvae_most_kept(vqvae_config(r->v));
+    if (keep && !most)
+        die(RC_USAGE, "--keep %lld: the codes of '%s' are a grid, and all are needed",
+            (long long)keep, model);
+    if (keep < 0 || (size_t)keep > most)
+        die(RC_USAGE, "--keep %lld: an image of '%s' has %zu codes", (long long)keep, model, most);
+    config_defaults(config_table, &c);
+    if (keep && (size_t)keep < most && config_of_run(model, &c) && c.model.tail_dropout <= 0)
+        warn("'%s' was trained with model.tail_dropout = 0: its decoder has never seen less than "
+             "all codes",
+             model);
+    r->keep = (size_t)keep;
+}
+
 int cmd_vqvae_reconstruct(int argc, char **argv) {
     const char *model = NULL, *out = NULL, *split = "all";
     cli_list_t data = {0}, set = {0};
-    int64_t threads = 0, limit = 0;
+    int64_t threads = 0, limit = 0, keep = 0;
     double max_bad = 0.01;
     uint64_t max_pixels = 0;
     bool force = false, lenient = false;
@@ -112,6 +131,10 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
         {"--out", CLI_STR, &out, "DIR", "folder for the PNG files", true},
         {"--split", CLI_STR, &split, "S", SPLIT_HELP, false},
         {"--limit", CLI_INT, &limit, "N", "images per source (0 = all)", false},
+        {"--keep", CLI_INT, &keep, "N",
+         "show what the first N codes give (0 = all; model.kind = causal1d alone has ordered "
+         "codes)",
+         false},
         {"--force", CLI_FLAG, &force, NULL, "write into a folder that is not empty", false},
         {"--set", CLI_LIST, &set, "KEY=VALUE", "data.* keys, as for eval", false},
         {"--max-bad", CLI_DOUBLE, &max_bad, "F", "largest share of images that may be unreadable",
@@ -130,6 +153,7 @@ int cmd_vqvae_reconstruct(int argc, char **argv) {
     reason_t why;
     reconstruct_t r = {.split = split_parse(split), .limit = (size_t)limit, .out = out};
     r.v = vqvae_open_or_die(model);
+    check_keep(&r, model, keep);
     data_refuse_out(&data, out);
     if (!force && !fs_dir_empty(out))
         die(RC_USAGE, "'%s' exists and is not empty (--force writes into it)", out);

@@ -5,6 +5,7 @@
 #include "vqvae/settings.h"
 
 #include "common/base/log.h"
+#include "common/model/kind.h"
 #include "vqvae/quantizer_kind.h"
 
 #include <stdlib.h>
@@ -107,9 +108,34 @@ static void check_quantizer_keys(const config_t *c, const config_t *preset) {
     }
 }
 
+/* Keys of model.* that only one kind reads: with another kind they cannot be meant. */
+static void check_model_keys(const config_t *c, const config_t *preset) {
+    const struct {
+        const char *key;
+        bool is_set;
+    } keys[] = {
+        {"queries", c->model.queries != preset->model.queries},
+        {"width", c->model.width != preset->model.width},
+        {"heads", c->model.heads != preset->model.heads},
+        {"encoder_layers", c->model.encoder_layers != preset->model.encoder_layers},
+        {"decoder_layers", c->model.decoder_layers != preset->model.decoder_layers},
+        {"causal", c->model.causal != preset->model.causal},
+        {"tail_dropout", c->model.tail_dropout != preset->model.tail_dropout},
+    };
+    const model_kind_t *mine = model_kind_at((size_t)c->model.kind);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (!keys[i].is_set || model_kind_reads(mine->keys, keys[i].key)) continue;
+        for (size_t k = 0; k < model_kinds(); k++)
+            if (model_kind_reads(model_kind_at(k)->keys, keys[i].key))
+                die(RC_USAGE, "model.%s needs model.kind = %s, not %s", keys[i].key,
+                    model_kind_at(k)->name, mine->name);
+    }
+}
+
 void settings_check(const config_t *c) {
     config_t preset;
     config_defaults(config_table, &preset);
+    check_model_keys(c, &preset);
     check_quantizer(c);
     check_quantizer_keys(c, &preset);
     check_disc(c);

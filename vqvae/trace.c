@@ -22,7 +22,10 @@ typedef struct {
     float *value; /* [n,h,w,3] */
 } images_t;
 
-static images_t read_images(const cli_list_t *files, size_t stride, const image_opts_t *opts) {
+static images_t read_images(const cli_list_t *files, const vqvae_config_t *c,
+                            const image_opts_t *opts) {
+    size_t stride = vqvae_stride(c), own_w, own_h;
+    bool fixed = vqvae_fixed_size(c, &own_w, &own_h);
     images_t all = {.n = files->n};
     for (size_t i = 0; i < files->n; i++) {
         image_t im;
@@ -33,6 +36,9 @@ static images_t read_images(const cli_list_t *files, size_t stride, const image_
         if (im.w % stride || im.h % stride || !im.w || !im.h)
             die(RC_USAGE, "'%s': %zu x %zu is no multiple of the stride %zu", files->item[i], im.w,
                 im.h, stride);
+        if (fixed && (im.w != own_w || im.h != own_h))
+            die(RC_USAGE, "'%s': %zu x %zu, but the tokenizer takes images of %zu x %zu alone",
+                files->item[i], im.w, im.h, own_w, own_h);
         if (i && (im.w != all.w || im.h != all.h))
             die(RC_USAGE, "'%s': %zu x %zu, but '%s' has %zu x %zu; one batch needs one size",
                 files->item[i], im.w, im.h, files->item[0], all.w, all.h);
@@ -72,7 +78,7 @@ static void trace_forward(params_t *p, const vqvae_config_t *c, const images_t *
     var_t image = tape_input(t, "image", F32_4(in->n, in->h, in->w, 3)), encoder_out;
     var_t prequant = vqvae_encode(&nn, c, image, &encoder_out);
     vq_out_t q = vqvae_quantize(&nn, c, prequant);
-    var_t recon = vqvae_decode(&nn, c, q.quantized);
+    var_t recon = vqvae_decode(&nn, c, q.quantized, NO_VAR);
     var_t keep[] = {encoder_out, prequant, q.index, q.quantized, recon};
     plan_t *plan = plan_new(t, &(plan_opts_t){.keep = keep, .n_keep = 5});
     memcpy(plan_data(plan, image), in->value, tape_count(t, image) * sizeof(float));
@@ -201,6 +207,7 @@ static config_t trace_config(const char *model, const vqvae_config_t *m, const c
     c.loss.disc_start = 0;
     c.loss.disc_ramp = 0;
     c.quantizer.restart = false;
+    c.model.tail_dropout = 0;
     c.train.accumulate = 1;
     c.data.size = (config_ints_t){{(int64_t)in->w, (int64_t)in->h}, 2};
     config_sets(config_table, &c, set);
@@ -243,7 +250,7 @@ int cmd_vqvae_trace(int argc, char **argv) {
     vqvae_t *v = vqvae_open_or_die(model);
     image_opts_t opts = image_opts_default();
     opts.lenient = lenient;
-    images_t in = read_images(&images, vqvae_stride(vqvae_config(v)), &opts);
+    images_t in = read_images(&images, vqvae_config(v), &opts);
     st_writer_t *w = st_writer_new();
     trace_forward(vqvae_params(v), vqvae_config(v), &in, w);
     if (train) {

@@ -81,7 +81,7 @@ static void evaluate_batch(evaluation_t *e, trainer_t *t, graph_t *g, const data
         if (readable[i]) image_to_float(rgb, e->values, image + i * e->values);
     }
     memcpy(plan_data(g->plan, g->image), image, t->n * e->values * sizeof *image);
-    plan_forward(g->plan);
+    trainer_forward(t, g);
     const float *recon = plan_data(g->plan, g->recon);
     for (size_t i = 0; i < n; i++)
         if (readable[i]) add_image(e, image + i * e->values, recon + i * e->values);
@@ -152,10 +152,10 @@ double train_eval_seconds(trainer_t *t, const data_t *d) {
     if (!n) return 0;
     graph_t *g = trainer_graph(t, true);
     train_feed_batch(d, t, g, 0);
-    plan_forward(g->plan); /* the first one pays for page faults */
+    trainer_forward(t, g); /* the first one pays for page faults */
     double start = log_now();
     train_feed_batch(d, t, g, 0);
-    plan_forward(g->plan);
+    trainer_forward(t, g);
     /* The last batch takes as long as a full one. */
     return (log_now() - start) * (double)ceil_div(n, t->n);
 }

@@ -47,6 +47,12 @@ void train_init_check(const train_init_t *init, const config_t *c) {
                  "--init '%s' has another network than the configuration asks for (RUN vs "
                  "configuration):",
                  init->run);
+    vqvae_config_t was = config_model(&init->config);
+    size_t w, h, asked_w, asked_h;
+    config_size(c, &asked_w, &asked_h);
+    if (vqvae_fixed_size(&was, &w, &h) && (w != asked_w || h != asked_h))
+        die(RC_MISFIT, "--init '%s' takes images of %zu x %zu alone: data.size cannot be another",
+            init->run, w, h);
     bool has_codebook = quantizer_kind(&init->config)->codebook;
     if (has_codebook != quantizer_kind(c)->codebook)
         die(RC_MISFIT, "--init '%s' %s: quantizer.kind cannot be another", init->run,

@@ -1,5 +1,5 @@
-/* trainer.c - see trainer.h. Below, f is the network's stride, K the number and D the width of the
- * codes. */
+/* trainer.c - see trainer.h. Below, K is the number and D the width of the codes, and an image has
+ * gh x gw of them. */
 #include "vqvae/trainer.h"
 
 #include "common/io/image/image_metrics.h"
@@ -38,7 +38,8 @@ trainer_t *trainer_new(const config_t *c, params_t *p, size_t n, size_t w, size_
     t->optimizer = config_optimizer(c);
     t->optimizer.wrt = t->wrt;
     t->optimizer.n_wrt = t->n_wrt;
-    size_t f = vqvae_stride(&t->model), tokens = n * (w / f) * (h / f);
+    t->tokens = vqvae_tokens(&t->model, w, h);
+    size_t tokens = n * t->tokens;
     quantizer_init(&t->quantizer, c, p, (double)tokens * (double)c->train.accumulate);
     t->counts = xcalloc(t->model.codes, sizeof(float));
     t->sums = xcalloc(t->model.codes * t->model.vq_embed_dim, sizeof(float));
@@ -67,7 +68,7 @@ static graph_t *graph_of(trainer_t *t, bool quantized, bool adversarial) {
     return &t->graph[adversarial][quantized];
 }
 
-/* The vectors [n,h/f,w/f,D] that the decoder sees: rows of the codebook, or prequant as it is (in
+/* The vectors [n,gh,gw,D] that the decoder sees: rows of the codebook, or prequant as it is (in
  * the range of the kind's codes) while there is no quantizer. */
 static var_t record_quantizer(trainer_t *t, graph_t *g, nn_t *nn, bool quantized) {
     if (!quantized) return quantizer_bypass(&t->quantizer, nn, &t->model, g->prequant);
@@ -114,7 +115,7 @@ static void plan_graph(trainer_t *t, graph_t *g, nn_t *nn, bool quantized) {
             .keep = keep, .n_keep = n_keep, .pass = pass, .n_pass = n_pass, .memory = &t->memory});
 }
 
-/* image [n,h,w,3] -> prequant [n,h/f,w/f,D] -> vectors -> recon [n,h,w,3] -> losses. */
+/* image [n,h,w,3] -> prequant [n,gh,gw,D] -> vectors -> recon [n,h,w,3] -> losses. */
 static void record(trainer_t *t, bool quantized, bool adversarial) {
     graph_t *g = graph_of(t, quantized, adversarial);
     *g = (graph_t){.adversarial = adversarial,
@@ -126,7 +127,9 @@ static void record(trainer_t *t, bool quantized, bool adversarial) {
     g->image = tape_input(g->tape, "image", F32_4(t->n, t->h, t->w, 3));
     g->weight = t->weighted ? tape_input(g->tape, "weight", F32_3(t->n, t->h, t->w)) : NO_VAR;
     g->prequant = vqvae_encode(&nn, &t->model, g->image, NULL);
-    g->recon = vqvae_decode(&nn, &t->model, record_quantizer(t, g, &nn, quantized));
+    size_t tail = config_tail(&t->config, &t->model);
+    g->kept = tail ? tape_input(g->tape, "kept", I32_1(t->n * tail)) : NO_VAR;
+    g->recon = vqvae_decode(&nn, &t->model, record_quantizer(t, g, &nn, quantized), g->kept);
     record_losses(t, g, &nn, quantized);
     plan_graph(t, g, &nn, quantized);
 }
@@ -184,12 +187,33 @@ static void gather_codes(trainer_t *t, const graph_t *g, int64_t micro) {
     memcpy(t->z, plan_data(g->plan, g->prequant), tape_count(g->tape, g->prequant) * sizeof(float));
 }
 
+void trainer_forward(trainer_t *t, graph_t *g) {
+    for (size_t i = 0; g->kept != NO_VAR && i < t->n; i++)
+        vqvae_keep(t->n, t->tokens, i, t->tokens, plan_data(g->plan, g->kept));
+    plan_forward(g->plan);
+}
+
+/* Drops tails: model.tail_dropout of the samples keep their first 1 .. tokens codes, each number
+ * as likely. A function of seed, step and the sample's number, as dropout's. */
+static void drop_tails(const trainer_t *t, graph_t *g, int64_t step, int64_t micro) {
+    if (g->kept == NO_VAR) return;
+    rng_t r = rng_fold(rng_make(t->seed, "tail_dropout"), (uint64_t)step);
+    for (size_t i = 0; i < t->n; i++) {
+        uint64_t sample = (uint64_t)micro * t->n + i;
+        size_t keep = t->tokens;
+        if (rng_uniform64(r, 2 * sample) < t->config.model.tail_dropout)
+            keep = 1 + rng_below(r, 2 * sample + 1, (uint32_t)t->tokens);
+        vqvae_keep(t->n, t->tokens, i, keep, plan_data(g->plan, g->kept));
+    }
+}
+
 void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *out) {
     bool quantized = trainer_quantizes(t, step);
     graph_t *g = trainer_graph_at(t, step);
     double share = 1.0 / (double)t->config.train.accumulate;
     plan_key(g->plan, t->seed, (uint64_t)step, (uint64_t)micro * t->n);
     plan_accumulate(g->plan, 0, micro > 0);
+    drop_tails(t, g, step, micro);
     plan_forward(g->plan);
     if (!micro) *out = (trainer_step_t){.quantized = quantized, .adversarial = g->adversarial};
     if (g->adversarial)
@@ -216,15 +240,14 @@ void trainer_update(trainer_t *t, int64_t step, trainer_step_t *out) {
     out->lr = s.lr;
     out->skipped = s.skipped;
     if (s.skipped || !out->quantized) return;
-    size_t f = vqvae_stride(&t->model), n = t->n * (t->w / f) * (t->h / f);
     bool late = step >= t->config.train.steps - t->config.train.steps / 10;
     rng_t r = rng_fold(rng_make(t->seed, "quantizer.restart"), (uint64_t)step);
-    quantizer_update(&t->quantizer, t->counts, t->sums, t->z, n, late, r);
+    quantizer_update(&t->quantizer, t->counts, t->sums, t->z, t->n * t->tokens, late, r);
 }
 
 size_t trainer_encode(trainer_t *t, float *z) {
     graph_t *g = trainer_graph(t, false);
-    plan_forward(g->plan);
+    trainer_forward(t, g);
     size_t n = tape_count(g->tape, g->prequant);
     memcpy(z, plan_data(g->plan, g->prequant), n * sizeof *z);
     return n / t->model.vq_embed_dim;

@@ -26,9 +26,10 @@
 typedef struct {
     tape_t *tape;
     plan_t *plan;
-    /* Inputs: [n,h,w,3] in [-1,1]; [n,h,w], NO_VAR without loss.focus. */
-    var_t image, weight;
-    /* [n,h/f,w/f,D]; [n,h,w,3]. */
+    /* Inputs: [n,h,w,3] in [-1,1]; [n,h,w], NO_VAR without loss.focus; which codes the decoder sees
+     * (vqvae_keep), NO_VAR where always all. The trainer fills the last. */
+    var_t image, weight, kept;
+    /* [n,gh,gw,D]; [n,h,w,3]. */
     var_t prequant, recon;
     /* Scalars: nll + the quantizer's loss; the pixels' loss; LPIPS (NO_VAR without);
      * nll = loss_rec + loss.perceptual * perceptual. */
@@ -53,8 +54,8 @@ typedef struct {
     plan_memory_t memory;
     /* Convolutions of least error, see trainer_plain. */
     bool plain;
-    /* Images per replay and their size in pixels. */
-    size_t n, w, h;
+    /* Images per replay, their size in pixels, and codes of an image. */
+    size_t n, w, h, tokens;
     bool weighted; /* loss.focus is on */
     /* Which parameters the optimizer moves: patterns of params_match. */
     const char *wrt[5 + FREEZE_MOST];
@@ -62,7 +63,7 @@ typedef struct {
     freeze_t freeze;
     uint64_t seed;
     /* Of the current step: how often each code was used [K] and the sum of the vectors assigned to
-     * it [K,D]; encoder outputs [n*h/f*w/f, D] of its last replay. */
+     * it [K,D]; encoder outputs [n*tokens, D] of its last replay. */
     float *counts, *sums, *z;
 } trainer_t;
 
@@ -99,8 +100,10 @@ bool trainer_quantizes(const trainer_t *t, int64_t step);
 void trainer_replay(trainer_t *t, int64_t step, int64_t micro, trainer_step_t *out);
 /* The update that closes the step: discriminator, network, codebook. */
 void trainer_update(trainer_t *t, int64_t step, trainer_step_t *out);
+/* Forward alone, of the inputs of a graph, as in use: no codes are dropped. */
+void trainer_forward(trainer_t *t, graph_t *g);
 /* Encoder outputs of the inputs of trainer_graph(t, false), for the k-means start: writes
- * z [n*h/f*w/f, D] and returns the number of rows. */
+ * z [n*tokens, D] and returns the number of rows. */
 size_t trainer_encode(trainer_t *t, float *z);
 
 /* Floating-point operations of a step in which everything runs. A backward pass counts as two

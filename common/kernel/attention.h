@@ -52,9 +52,7 @@ size_t kern_attention_scratch(const kern_attention_t *g);
  *   o, lse      kern_attention_forward's
  *   do_         strides of o
  *   dq, dk, dv  strides of q, k, v
- *   scratch     kern_attention_scratch(g) bytes, or NULL if those are none
- *
- * With `causal` it requires Tq == Tk, or `at`. */
+ *   scratch     kern_attention_scratch(g) bytes, or NULL if those are none */
 void kern_attention_backward(const kern_attention_t *g, const float *q, const float *k,
                              const float *v, const float *o, const float *lse, const float *do_,
                              float *dq, float *dk, float *dv, bool add, void *scratch);

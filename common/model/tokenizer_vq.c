@@ -1,5 +1,5 @@
-/* tokenizer_vq.c - a VQModel folder (vqvae.h) as a tokenizer: a grid of codes, each for a square of
- * stride x stride pixels. */
+/* tokenizer_vq.c - a folder of vqvae (vqvae.h) as a tokenizer: a grid of codes, each for a square of
+ * stride x stride pixels, or what another kind makes of an image (kind.h). */
 #include "common/io/fs.h"
 #include "common/model/tokenizer.h"
 #include "common/model/vqvae.h"
@@ -50,14 +50,13 @@ static void vq_warn_untrained(const void *self, const char *dir) {
 }
 
 static tokenizer_grid_t vq_grid(const void *self, size_t w, size_t h) {
-    size_t f = vqvae_stride(vqvae_config(self));
-    return w % f || h % f ? (tokenizer_grid_t){0, 0} : (tokenizer_grid_t){h / f, w / f};
+    tokenizer_grid_t grid;
+    vqvae_grid(vqvae_config(self), w, h, &grid.w, &grid.h);
+    return grid;
 }
 
 static void vq_image_size(const void *self, tokenizer_grid_t grid, size_t *w, size_t *h) {
-    size_t f = vqvae_stride(vqvae_config(self));
-    *w = grid.w * f;
-    *h = grid.h * f;
+    vqvae_image_size(vqvae_config(self), grid.w, grid.h, w, h);
 }
 
 static void vq_preprocess_size(const void *self, size_t *w, size_t *h) {

@@ -2,6 +2,7 @@
 #include "common/model/vqvae.h"
 
 #include "common/model/codes.h"
+#include "common/model/kind.h"
 
 #include <math.h>
 
@@ -45,7 +46,7 @@ var_t vqvae_encode(nn_t *nn, const vqvae_config_t *c, var_t image, var_t *encode
     x = norm_conv_out(nn, c, mid_block(nn, c, x), c->latent_channels);
     nn_pop(nn, mark);
     if (encoder_out) *encoder_out = x;
-    return nn_conv2d(nn, "quant_conv", x, c->vq_embed_dim, 1, 1);
+    return model_kind(c)->encode(nn, c, x);
 }
 
 var_t vqvae_codebook(nn_t *nn, const vqvae_config_t *c) {
@@ -53,9 +54,9 @@ var_t vqvae_codebook(nn_t *nn, const vqvae_config_t *c) {
                      init_uniform(1 / (float)c->codes));
 }
 
-var_t vqvae_decode(nn_t *nn, const vqvae_config_t *c, var_t quantized) {
+var_t vqvae_decode(nn_t *nn, const vqvae_config_t *c, var_t quantized, var_t kept) {
     size_t L = c->levels;
-    var_t x = nn_conv2d(nn, "post_quant_conv", quantized, c->latent_channels, 1, 1);
+    var_t x = model_kind(c)->decode(nn, c, quantized, kept);
     size_t mark = nn_push(nn, "decoder");
     x = nn_conv2d(nn, "conv_in", x, c->channels[L - 1], 3, 1);
     x = mid_block(nn, c, x);
@@ -71,6 +72,10 @@ var_t vqvae_decode(nn_t *nn, const vqvae_config_t *c, var_t quantized) {
     return x;
 }
 
+void vqvae_keep(size_t n, size_t Q, size_t i, size_t keep, int32_t *kept) {
+    for (size_t t = 0; t < Q; t++) kept[i * Q + t] = (int32_t)(t < keep ? i * Q + t : n * Q);
+}
+
 vq_out_t vqvae_quantize(nn_t *nn, const vqvae_config_t *c, var_t prequant) {
     return codes_kind(c)->record(nn, c, prequant);
 }
@@ -83,10 +88,13 @@ static void declare(params_t *p, const vqvae_config_t *c) {
     tape_t *t = tape_new(p);
     nn_t nn;
     nn_begin(&nn, t);
-    size_t side = vqvae_stride(c) * 2;
-    vqvae_encode(&nn, c, tape_input(t, "image", F32_4(1, side, side, 3)), NULL);
+    size_t w = vqvae_stride(c) * 2, h = w, gw, gh, most_kept = vqvae_most_kept(c);
+    vqvae_fixed_size(c, &w, &h);
+    vqvae_grid(c, w, h, &gw, &gh);
+    vqvae_encode(&nn, c, tape_input(t, "image", F32_4(1, h, w, 3)), NULL);
     if (codes_kind(c)->declare) codes_kind(c)->declare(&nn, c);
-    vqvae_decode(&nn, c, tape_input(t, "quantized", F32_4(1, 2, 2, c->vq_embed_dim)));
+    vqvae_decode(&nn, c, tape_input(t, "quantized", F32_4(1, gh, gw, c->vq_embed_dim)),
+                 most_kept ? tape_input(t, "kept", I32_1(most_kept)) : NO_VAR);
     tape_free(t);
 }
 

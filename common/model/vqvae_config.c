@@ -2,12 +2,38 @@
  * and read. */
 #include "common/io/text/json.h"
 #include "common/model/codes.h"
+#include "common/model/kind.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 size_t vqvae_stride(const vqvae_config_t *c) {
     return (size_t)1 << (c->levels - 1);
+}
+
+void vqvae_grid(const vqvae_config_t *c, size_t w, size_t h, size_t *gw, size_t *gh) {
+    model_kind(c)->grid(c, w, h, gw, gh);
+}
+
+size_t vqvae_tokens(const vqvae_config_t *c, size_t w, size_t h) {
+    size_t gw, gh;
+    vqvae_grid(c, w, h, &gw, &gh);
+    return gw * gh;
+}
+
+void vqvae_image_size(const vqvae_config_t *c, size_t gw, size_t gh, size_t *w, size_t *h) {
+    model_kind(c)->image_size(c, gw, gh, w, h);
+}
+
+size_t vqvae_most_kept(const vqvae_config_t *c) {
+    const model_kind_t *kind = model_kind(c);
+    return kind->most_kept ? kind->most_kept(c) : 0;
+}
+
+bool vqvae_fixed_size(const vqvae_config_t *c, size_t *w, size_t *h) {
+    const model_kind_t *kind = model_kind(c);
+    if (kind->fixed_size) kind->fixed_size(c, w, h);
+    return kind->fixed_size;
 }
 
 int vqvae_config_check(const vqvae_config_t *c, reason_t *why) {
@@ -26,6 +52,8 @@ int vqvae_config_check(const vqvae_config_t *c, reason_t *why) {
         return reason_set(why,
                           "layers_per_block, latent_channels and vq_embed_dim must be positive");
     if (c->codes < 2) return reason_set(why, "num_vq_embeddings must be at least 2");
+    const model_kind_t *model = model_kind(c);
+    if (model->check && model->check(c, why)) return -1;
     const codes_kind_t *kind = codes_kind(c);
     return kind->check ? kind->check(c, why) : 0;
 }
@@ -53,16 +81,19 @@ static cJSON *block_types(const vqvae_config_t *c, bool up) {
 
 char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size) {
     const codes_kind_t *kind = codes_kind(c);
+    const model_kind_t *model = model_kind(c);
     cJSON *o = cJSON_CreateObject(), *channels = cJSON_CreateArray();
+    char *class = xasprintf("%s%s", kind->class_name, model->suffix);
     for (size_t i = 0; i < c->levels; i++)
         cJSON_AddItemToArray(channels, number((double)c->channels[i]));
-    cJSON_AddStringToObject(o, "_class_name", kind->class_name);
+    cJSON_AddStringToObject(o, "_class_name", class);
     cJSON_AddStringToObject(o, "_diffusers_version", "0.30.0");
     cJSON_AddStringToObject(o, "act_fn", "silu");
     cJSON_AddItemToObject(o, "block_out_channels", channels);
     cJSON_AddItemToObject(o, "down_block_types", block_types(c, false));
     cJSON_AddBoolToObject(o, "force_upcast", false);
     if (kind->write) kind->write(c, o);
+    if (model->write) model->write(c, o);
     cJSON_AddItemToObject(o, "in_channels", number((double)c->in_channels));
     cJSON_AddItemToObject(o, "latent_channels", number((double)c->latent_channels));
     cJSON_AddItemToObject(o, "layers_per_block", number((double)c->layers_per_block));
@@ -78,6 +109,7 @@ char *vqvae_config_json(const vqvae_config_t *c, size_t sample_size) {
     cJSON_AddItemToObject(o, "vq_embed_dim", number((double)c->vq_embed_dim));
     char *print = cJSON_Print(o), *text = xasprintf("%s\n", print);
     free(print);
+    free(class);
     cJSON_Delete(o);
     return text;
 }
@@ -119,7 +151,7 @@ static int read_block_types(const cJSON *o, vqvae_config_t *c, bool up, reason_t
     return 0;
 }
 
-static bool known_key(const char *key, const codes_kind_t *kind) {
+static bool known_key(const char *key, const codes_kind_t *kind, const model_kind_t *model) {
     static const char *const keys[] = {"_class_name",          "_diffusers_version",
                                        "_name_or_path",        "act_fn",
                                        "block_out_channels",   "down_block_types",
@@ -132,7 +164,7 @@ static bool known_key(const char *key, const codes_kind_t *kind) {
                                        "up_block_types",       "vq_embed_dim"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!strcmp(key, keys[i])) return true;
-    return kind->key && !strcmp(key, kind->key);
+    return (kind->key && !strcmp(key, kind->key)) || model_kind_reads(model->file_keys, key);
 }
 
 static int expect_string(const cJSON *o, const char *key, const char *value, reason_t *why) {
@@ -141,6 +173,25 @@ static int expect_string(const cJSON *o, const char *key, const char *value, rea
     if (item && (!s || strcmp(s, value)))
         return reason_set(why, "'%s' is '%s'; only '%s' is supported", key, s ? s : "?", value);
     return 0;
+}
+
+/* The kinds that _class_name names: that of the codes, with the model's suffix behind it. A folder
+ * that names no class is diffusers'. False with a reason: there are none. */
+static bool find_class(const cJSON *o, const codes_kind_t **kind, const model_kind_t **model,
+                       reason_t *why) {
+    const char *class = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "_class_name"));
+    for (size_t i = 0; class && i < model_kinds(); i++) {
+        *model = model_kind_at(i);
+        size_t n = strlen(class), suffix = strlen((*model)->suffix);
+        if (n < suffix || strcmp(class + n - suffix, (*model)->suffix)) continue;
+        char *name = xasprintf("%.*s", (int)(n - suffix), class);
+        *kind = codes_kind_of_class(name);
+        free(name);
+        if (*kind) return true;
+    }
+    *kind = &codes_vq;
+    *model = &kind_grid;
+    return !expect_string(o, "_class_name", (*kind)->class_name, why);
 }
 
 int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_t *why) {
@@ -154,13 +205,10 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
         rc = RC_DATA;
         goto end;
     }
-    const char *class = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "_class_name"));
-    const codes_kind_t *kind = class ? codes_kind_of_class(class) : NULL;
-    if (!kind) {
-        kind = &codes_vq; /* a folder that names no class is diffusers' */
-        if (expect_string(o, "_class_name", kind->class_name, why)) goto end;
-    }
-    if ((kind->parse && kind->parse(c, o, why)) ||
+    const codes_kind_t *kind;
+    const model_kind_t *model;
+    if (!find_class(o, &kind, &model, why) || (kind->parse && kind->parse(c, o, why)) ||
+        (model->parse && model->parse(c, o, why)) ||
         (expect_string(o, "act_fn", "swish", &ignored) &&
          expect_string(o, "act_fn", "silu", why)) ||
         expect_string(o, "norm_type", "group", why))
@@ -201,7 +249,7 @@ int vqvae_config_parse(vqvae_config_t *c, const char *text, size_t size, reason_
     }
     c->mid_attention = !mid || !cJSON_IsFalse(mid);
     for (const cJSON *i = o->child; i; i = i->next)
-        if (!known_key(i->string, kind))
+        if (!known_key(i->string, kind, model))
             warn("config.json: unknown key '%s' is ignored", i->string);
     rc = vqvae_config_check(c, why) ? RC_MISFIT : RC_OK;
 end:

@@ -2,6 +2,7 @@
  * fingerprint over everything that decides an image's codes. */
 #include "common/io/text/json.h"
 #include "common/model/codes.h"
+#include "common/model/kind.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@ char *vqvae_quantizer_text(const vqvae_config_t *c) {
     const codes_kind_t *kind = codes_kind(c);
     cJSON_AddStringToObject(o, "kind", kind->name);
     if (kind->describe) kind->describe(c, o);
+    if (model_kind(c)->describe) model_kind(c)->describe(c, o);
     char *text = json_canonical(o);
     cJSON_Delete(o);
     return text;

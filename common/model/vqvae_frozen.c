@@ -3,6 +3,7 @@
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
 #include "common/model/codes.h"
+#include "common/model/kind.h"
 #include "common/tape/plan_cache.h"
 
 #include <stdio.h>
@@ -11,14 +12,15 @@
 
 enum { PLANS = 6, MOST = 16 /* images of one replay */ };
 
-/* What a plan is made for: n images of w x h, or n grids of w x h codes. */
+/* What a plan is made for: n images of w x h, or n grids of w x h codes (of which all that an image
+ * has are computed, where less are a prefix of them). */
 typedef struct {
     size_t decode; /* 0: encode */
     size_t n, w, h;
 } plan_key_t;
 
 typedef struct {
-    var_t in, out;
+    var_t in, kept, out; /* kept: NO_VAR where all codes are */
 } plan_vars_t;
 
 struct vqvae {
@@ -34,7 +36,19 @@ struct vqvae {
 
 static void record_plan(void *context, const void *key, plan_memory_t *memory, cached_plan_t *at);
 
-static const char NATIVE_PREPROCESS[] = "{\"range\":[-1,1],\"size\":null}";
+/* The preprocessing of a folder that says nothing of it: the image's own size, or the network's. */
+static void assume_preprocess(vqvae_t *v) {
+    if (vqvae_fixed_size(&v->config, &v->size_w, &v->size_h))
+        v->preprocess = xasprintf("{\"range\":[-1,1],\"size\":[%zu,%zu]}", v->size_w, v->size_h);
+    else
+        v->preprocess = xstrdup("{\"range\":[-1,1],\"size\":null}");
+}
+
+/* Can images of w x h (0: of their own size) be encoded? */
+static bool size_fits(const vqvae_config_t *c, size_t w, size_t h) {
+    if (w) return vqvae_tokens(c, w, h);
+    return !vqvae_fixed_size(c, &w, &h);
+}
 
 static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
     cJSON *o = json_parse_file(path, false, why);
@@ -64,17 +78,25 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
         const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(q, "kind"));
         /* Where the name says all, other members are somebody's notes. */
         const codes_kind_t *codes = codes_kind(&v->config);
-        bool plain = !codes->describe && kind && !strcmp(kind, codes->name);
+        bool plain = !codes->describe && !model_kind(&v->config)->describe && kind &&
+                     !strcmp(kind, codes->name);
         char *here = json_canonical(q), *wanted = vqvae_quantizer_text(&v->config);
-        size_t stride = vqvae_stride(&v->config);
         if (rc == RC_OK && !plain && strcmp(here, wanted)) {
             reason_set(why, "'%s': quantizer %s, but the network beside it has %s", path, here,
                        wanted);
             rc = RC_MISFIT;
-        } else if (rc == RC_OK && (w % stride || h % stride)) {
-            reason_set(
-                why, "'%s': preprocess.size %llu x %llu is no multiple of the network's stride %zu",
-                path, (unsigned long long)w, (unsigned long long)h, stride);
+        } else if (rc == RC_OK && !size_fits(&v->config, (size_t)w, (size_t)h)) {
+            size_t own_w, own_h, stride = vqvae_stride(&v->config);
+            if (vqvae_fixed_size(&v->config, &own_w, &own_h))
+                reason_set(why,
+                           "'%s': preprocess.size %llu x %llu, but the network beside it takes "
+                           "images of %zu x %zu",
+                           path, (unsigned long long)w, (unsigned long long)h, own_w, own_h);
+            else
+                reason_set(
+                    why,
+                    "'%s': preprocess.size %llu x %llu is no multiple of the network's stride %zu",
+                    path, (unsigned long long)w, (unsigned long long)h, stride);
             rc = RC_MISFIT;
         }
         free(here);
@@ -133,7 +155,7 @@ vqvae_t *vqvae_open(const char *dir, int *rc, reason_t *why) {
         *rc = read_tokenizer(v, tokenizer, why);
     } else if (*rc == RC_OK) {
         v->quantizer = vqvae_quantizer_text(&v->config);
-        v->preprocess = xstrdup(NATIVE_PREPROCESS);
+        assume_preprocess(v);
         vqvae_fingerprint_make(v->params, PARAMS_VALUE, v->quantizer, v->preprocess,
                                v->fingerprint);
     }
@@ -224,10 +246,12 @@ static void record_plan(void *context, const void *key, plan_memory_t *memory, c
     nn_begin(&nn, t);
     nn.packed = v->packed;
     if (k->decode) {
-        vars->in = tape_input(t, "codes", I32_1(k->n * k->h * k->w));
+        size_t most = vqvae_most_kept(c), w = most ? most : k->w;
+        vars->in = tape_input(t, "codes", I32_1(k->n * k->h * w));
+        vars->kept = w > k->w ? tape_input(t, "kept", I32_1(k->n * w)) : NO_VAR;
         var_t rows = vqvae_vectors(&nn, c, vars->in);
-        shape_t grid = F32_4(k->n, k->h, k->w, c->vq_embed_dim);
-        vars->out = vqvae_decode(&nn, c, tape_reshape(t, rows, grid));
+        shape_t grid = F32_4(k->n, k->h, w, c->vq_embed_dim);
+        vars->out = vqvae_decode(&nn, c, tape_reshape(t, rows, grid), vars->kept);
     } else {
         vars->in = tape_input(t, "image", F32_4(k->n, k->h, k->w, 3));
         vars->out = vqvae_quantize(&nn, c, vqvae_encode(&nn, c, vars->in, NULL)).index;
@@ -243,9 +267,8 @@ static plan_t *plan_for(vqvae_t *v, const plan_key_t *key, plan_vars_t *vars) {
 
 void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, size_t h,
                          uint32_t *codes) {
-    size_t f = vqvae_stride(&v->config), grid = w / f * (h / f);
-    if (w % f || h % f || !grid)
-        BUG("an image of %zu x %zu is no multiple of the stride %zu", w, h, f);
+    size_t grid = vqvae_tokens(&v->config, w, h);
+    if (!grid) BUG("an image of %zu x %zu, which the network cannot encode", w, h);
     for (size_t i = 0; i < n; i += MOST) {
         size_t m = min_size(n - i, MOST);
         plan_vars_t vars;
@@ -256,9 +279,22 @@ void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, siz
     }
 }
 
+/* n images of the first `keep` of Q codes, as the decoder's inputs; any code stands behind them. */
+static void put_prefixes(const uint32_t *codes, size_t n, size_t keep, size_t Q, int32_t *in,
+                         int32_t *kept) {
+    memset(in, 0, n * Q * sizeof *in);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(in + i * Q, codes + i * keep, keep * sizeof *in);
+        vqvae_keep(n, Q, i, keep, kept);
+    }
+}
+
 void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, size_t gh,
                         uint8_t *rgb) {
-    size_t f = vqvae_stride(&v->config), pixels = gw * gh * f * f * 3;
+    size_t w, h;
+    vqvae_image_size(&v->config, gw, gh, &w, &h);
+    size_t pixels = w * h * 3;
+    if (!pixels) BUG("a grid of %zu x %zu codes, which the network cannot decode", gw, gh);
     for (size_t i = 0; i < n * gw * gh; i++)
         if (codes[i] >= v->config.codes)
             BUG("code %u of a codebook of %zu", codes[i], v->config.codes);
@@ -266,7 +302,11 @@ void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, 
         size_t m = min_size(n - i, MOST);
         plan_vars_t vars;
         plan_t *p = plan_for(v, &(plan_key_t){.decode = 1, .n = m, .w = gw, .h = gh}, &vars);
-        memcpy(plan_data(p, vars.in), codes + i * gw * gh, m * gw * gh * sizeof *codes);
+        if (vars.kept == NO_VAR)
+            memcpy(plan_data(p, vars.in), codes + i * gw * gh, m * gw * gh * sizeof *codes);
+        else
+            put_prefixes(codes + i * gw, m, gw, vqvae_most_kept(&v->config), plan_data(p, vars.in),
+                         plan_data(p, vars.kept));
         plan_forward(p);
         image_from_float(plan_data(p, vars.out), m * pixels, rgb + i * pixels);
     }

@@ -15,7 +15,7 @@ static double distance(const float *a, const float *b, size_t n) {
 void vqvae_code_gaps(vqvae_t *v, const uint8_t *rgb, size_t w, size_t h, const uint32_t *codes,
                      double *gap) {
     const vqvae_config_t *c = vqvae_config(v);
-    size_t D = c->vq_embed_dim, f = vqvae_stride(c), n = w / f * (h / f);
+    size_t D = c->vq_embed_dim, n = vqvae_tokens(c, w, h);
     const float *book = vqvae_codebook_data(v);
     tape_t *tape = tape_new(vqvae_params(v));
     nn_t nn;

@@ -98,6 +98,17 @@ static const opdef_t attention_def = {.name = "attention",
                                       .grads_in = OP_BIT(Q) | OP_BIT(K) | OP_BIT(V),
                                       .flops = flops};
 
+/* k and v are of one shape, and q has as many items and columns; with `causal` as many rows too. */
+static void check_apart(tape_t *t, const var_t in[3], bool causal) {
+    shape_t q = tape_shape(t, in[Q]);
+    for (int i = K; i <= V; i++) {
+        shape_t s = tape_shape(t, in[i]);
+        if (q.rank != 3 || s.rank != 3 || q.dim[0] != s.dim[0] || q.dim[2] != s.dim[2] ||
+            tape_count(t, in[i]) != tape_count(t, in[K]) || (causal && q.dim[1] != s.dim[1]))
+            tape_shape_bug(t, "attention", "q, k, v differ", q, s);
+    }
+}
+
 /* in: q, k, v and `at`, NO_VAR where the way has none. */
 static var_t record(tape_t *t, const var_t in[4], way_t way, attention_opts_t o) {
     const part_t *keys = &parts[way][K];
@@ -105,12 +116,7 @@ static var_t record(tape_t *t, const var_t in[4], way_t way, attention_opts_t o)
     size_t D = s.dim[2] / keys->columns;
     if (s.rank != 3 || !o.heads || D % o.heads)
         tape_shape_bug(t, "attention", "width and heads do not fit", s, F32_1(o.heads));
-    if (way == APART && tape_count(t, in[V]) != tape_count(t, in[K]))
-        tape_shape_bug(t, "attention", "k and v differ", s, tape_shape(t, in[V]));
-    shape_t q = tape_shape(t, in[Q]);
-    if (way == APART && (q.rank != 3 || q.dim[0] != s.dim[0] || q.dim[2] != s.dim[2] ||
-                         (o.causal && q.dim[1] != s.dim[1])))
-        tape_shape_bug(t, "attention", "q and k differ", q, s);
+    if (way == APART) check_apart(t, in, o.causal);
     if (way == SOME && (!o.causal || tape_count(t, in[Q]) != tape_count(t, in[3]) * D))
         tape_shape_bug(t, "attention", "q and `at` differ, or attention is not causal",
                        tape_shape(t, in[Q]), tape_shape(t, in[3]));
@@ -126,9 +132,9 @@ static var_t record(tape_t *t, const var_t in[4], way_t way, attention_opts_t o)
         spec.out[OUT] = F32_2(rows, D);
         spec.out[LOG_SUM] = F32_2(o.heads, rows);
     } else {
-        size_t T = way == APART ? q.dim[1] : s.dim[1];
-        spec.out[OUT] = F32_3(s.dim[0], T, D);
-        spec.out[LOG_SUM] = F32_3(s.dim[0], o.heads, T);
+        size_t rows = tape_shape(t, in[Q]).dim[1];
+        spec.out[OUT] = F32_3(s.dim[0], rows, D);
+        spec.out[LOG_SUM] = F32_3(s.dim[0], o.heads, rows);
     }
     spec.attr.i[HEADS] = (int64_t)o.heads;
     spec.attr.i[CAUSAL] = o.causal;

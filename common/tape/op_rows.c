@@ -1,5 +1,5 @@
 /* op_rows.c - gather rows of a table, take every n-th row, add to an element of each row, stack
- * rows of several matrices. */
+ * rows of several matrices, or of one matrix many times. */
 #include "common/base/die.h"
 #include "common/tape/op.h"
 #include "common/tape/ops.h"
@@ -130,5 +130,28 @@ var_t op_concat_rows(tape_t *t, const var_t *v, size_t n) {
         s.in[i] = v[i];
     }
     s.out[0] = F32_2(rows, D);
+    return tape_op(t, &s);
+}
+
+/* The copies as rows of one matrix [times, rows x columns]: their gradients are its column sums. */
+static void repeat_forward(const op_run_t *r) {
+    size_t n = shape_count(*r->in_shape[0]), times = shape_count(*r->out_shape[0]) / n;
+    float *out = r->out[0];
+    for (size_t i = 0; i < times; i++) memcpy(out + i * n, r->in[0], n * sizeof *out);
+}
+static void repeat_backward(const op_run_t *r) {
+    size_t n = shape_count(*r->in_shape[0]), times = shape_count(*r->out_shape[0]) / n;
+    kern_colsum(r->dout[0], times, n, r->din[0], r->add[0]);
+}
+static const opdef_t repeat_def = {.name = "repeat",
+                                   .forward = repeat_forward,
+                                   .backward = repeat_backward,
+                                   .grads_in = OP_BIT(0)};
+
+var_t op_repeat(tape_t *t, var_t x, size_t times) {
+    shape_t sx = tape_shape(t, x);
+    if (!times || sx.type != DT_F32) BUG("%s: repeat %zu times", tape_path(t), times);
+    op_spec_t s = {.def = &repeat_def, .n_in = 1, .n_out = 1, .in = {x}};
+    s.out[0] = F32_2(times * shape_rows(sx), shape_cols(sx));
     return tape_op(t, &s);
 }

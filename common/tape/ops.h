@@ -101,7 +101,8 @@ typedef struct {
     bool causal;  /* position i sees j <= i */
     var_t first;  /* I32 [B,T] or NO_VAR; with causal: kern_attention_t.first */
 } attention_opts_t;
-/* q [B,Tq,D], k, v [B,T,D] -> [B,Tq,D]; causal: Tq = T. Either all three get a gradient or none. */
+/* q [B,Tq,D], k and v [B,Tk,D] -> [B,Tq,D]; with causal Tq = Tk. Either all three get a gradient or
+ * none. */
 var_t op_attention(tape_t *t, var_t q, var_t k, var_t v, attention_opts_t o);
 /* qkv [B,T,3D], columns q | k | v -> [B,T,D]. */
 var_t op_attention_packed(tape_t *t, var_t qkv, attention_opts_t o);
@@ -148,6 +149,8 @@ var_t op_every_row(tape_t *t, var_t x, size_t first, size_t step);
 /* y = x [n,D], but y[i][idx[i]] = x[i][idx[i]] + gate[i] + plus where idx[i] >= 0. idx I32 [n],
  * gate [n]. Indices must be less than D: the caller has checked them. */
 var_t op_add_at(tape_t *t, var_t x, var_t idx, var_t gate, float plus);
+/* x [rows,C] `times` times under one another: y[i * rows + j] = x[j] -> [times * rows, C]. */
+var_t op_repeat(tape_t *t, var_t x, size_t times);
 /* n matrices [n_i,D] under one another, 1 <= n <= OP_IN -> [sum n_i, D]. */
 var_t op_concat_rows(tape_t *t, const var_t *v, size_t n);
 

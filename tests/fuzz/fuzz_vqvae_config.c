@@ -4,6 +4,8 @@
  *
  * fuzz-sources: common/model/vqvae.c common/model/vqvae_config.c common/model/vqvae_names.c
  * fuzz-sources: common/model/codes.c common/model/codes_vq.c common/model/codes_fsq.c
+ * fuzz-sources: common/model/kind.c common/model/kind_grid.c common/model/kind_causal1d.c
+ * fuzz-sources: common/nn/cross_attention.c
  * fuzz-sources: common/nn/nn.c common/nn/attention.c common/nn/resnet.c common/nn/packed.c
  * fuzz-sources: common/nn/weights.c common/tape/tape.c common/tape/params.c
  * fuzz-sources: common/tape/op_attention.c common/tape/op_conv.c common/tape/op_linear.c

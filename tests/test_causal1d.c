@@ -1,6 +1,6 @@
-/* test_causal1d.c - the kind causal1d: values of PyTorch (tests/reference/make_causal.py), codes that
- * no later query changes, gradients of its blocks by differences, images of first codes, codes that
- * are a function of one image.
+/* test_causal1d.c - the kind causal1d: values of PyTorch (tests/reference/make_causal.py), codes
+ * that no later query changes, gradients of its blocks by differences, images of first codes, codes
+ * that are a function of one image.
  */
 #include "common/base/pool.h"
 #include "common/io/safetensors/safetensors.h"

@@ -1,5 +1,5 @@
-/* tokenizer_vq.c - a folder of vqvae (vqvae.h) as a tokenizer: a grid of codes, each for a square of
- * stride x stride pixels, or what another kind makes of an image (kind.h). */
+/* tokenizer_vq.c - a folder of vqvae (vqvae.h) as a tokenizer: a grid of codes, each for a square
+ * of stride x stride pixels, or what another kind makes of an image (kind.h). */
 #include "common/io/fs.h"
 #include "common/model/tokenizer.h"
 #include "common/model/vqvae.h"

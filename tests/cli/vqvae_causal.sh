@@ -69,7 +69,7 @@ works "reconstruct" reconstruct --model run --data pics --out look --threads 1
 cmp -s look/contact.png look6/contact.png && ! cmp -s look/contact.png look3/contact.png && ! cmp -s look1/contact.png look3/contact.png
 verdict $? "reconstruct --keep"
 works "report" report run --data pics --out page.html
-grep -q 'only code of an image' page.html && grep -q 'data:image/png' page.html
+grep -q 'only code of an image' page.html && grep -q 'From the first 1, 2, 4' page.html && grep -q 'data:image/png' page.html
 verdict $? "report"
 vqvae reconstruct --model run --data pics --out one --limit 1 >out 2>err
 f=$(find pics -name '*.png' | LC_ALL=C sort | head -n 1)

@@ -25,6 +25,7 @@
 #   make imagine                  a policy that predicts images, held against the true future of unseen episodes
 #   make recipe NAME=vq-64-f8     a tokenizer by a recipe of pipelines/configs
 #   make quantizers               every quantizer on the same images (build/quantizers/quantizers.md)
+#   make tokenizers               grids of codes and ordered codes on the same images (build/tokenizers/*.md)
 #   make cross-domain             tokenizers of one kind of images measured on another
 #   make data-large               larger folders of images out of Debian packages, in build/data-large
 #   make bench                    speed and memory beside PyTorch's, build/bench.json
@@ -121,7 +122,7 @@ TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
 .PHONY: all FORCE help programs tests test quick check asan tsan arm64 arm64-tests fuzz coverage lint compile_commands.json bench demo reacher three imagine improve babyai metaworld atari compare generalist results recipe \
-        cross-domain data-large quantizers format format-check install uninstall clean
+        cross-domain data-large quantizers tokenizers format format-check install uninstall clean
 .SECONDARY:
 all: programs
 help:
@@ -245,6 +246,9 @@ imagine: programs
 # Every quantizer on the same images: STEPS=600 SEEDS="1 2 3" D=build/quantizers.
 quantizers: programs
 	B=$(B) sh pipelines/quantizers.sh
+# A grid of codes and ordered codes: the same variables, D=build/tokenizers.
+tokenizers: programs
+	B=$(B) sh pipelines/tokenizers.sh
 
 # A tokenizer by a recipe of pipelines/configs (pipelines/recipe.mk); tokenizers of one kind of images measured on another.
 recipe: programs

@@ -5,7 +5,8 @@
 #
 # plain is straight-through alone: no warm-up as an autoencoder, no k-means, no restart. The others follow the recipe: a fifth of the
 # steps without quantizer, then k-means and restarts where they apply. All have 512 codes: of width 64, l2 of width 8, fsq of three
-# channels of 8 levels. Writes D/quantizers.md and D/quantizers.json; a finished run is not trained again.
+# channels of 8 levels. Writes D/quantizers.md and D/quantizers.json; a finished run is not trained again. tokenizers.sh runs it with another
+# CONFIG and with the kinds of model: 16 codes as a grid of 4x4, or in order (causal, full, and whole: without dropped tails).
 set -eu
 B=${B:-build}
 D=${D:-$B/quantizers}
@@ -16,11 +17,17 @@ DATA=${DATA:-data/clipart data/photos}
 THREADS=${THREADS:-0}
 PATH=$B/bin:$PATH
 here=$(dirname "$0")
+CONFIG=${CONFIG:-$here/configs/quantizers-vqvae.json}
 
 settings() { # of a kind, a word each
     case $1 in
     plain) echo quantizer.kind=ste quantizer.kmeans=false quantizer.restart=false train.warmup_no_quant=0 model.vq_embed_dim=64 ;;
     l2) echo quantizer.kind=l2 model.vq_embed_dim=8 ;;
+    grid-4x4) echo 'model.block_out_channels=[16,16,32,32,64]' ;;
+    grid-8x8) echo model.kind=grid ;;
+    causal-16) echo model.kind=causal1d ;;
+    full-16) echo model.kind=causal1d model.causal=false ;;
+    whole-16) echo model.kind=causal1d model.tail_dropout=0 ;;
     fsq) echo 'quantizer.kind=fsq quantizer.levels=[8,8,8]' ;;
     *) echo "quantizer.kind=$1 model.vq_embed_dim=64" ;;
     esac
@@ -34,7 +41,7 @@ for kind in $KINDS; do
     list=$(settings "$kind")
     for seed in $SEEDS; do
         run=$D/$kind-$seed
-        set -- --config "$here/configs/quantizers-vqvae.json" --steps "$STEPS" --set "train.warmup_no_quant=$((STEPS / 5))" --seed "$seed" \
+        set -- --config "$CONFIG" --steps "$STEPS" --set "train.warmup_no_quant=$((STEPS / 5))" --seed "$seed" \
             --threads "$THREADS" --out "$run"
         for source in $DATA; do set -- "$@" --data "$source"; done
         for s in $list; do set -- "$@" --set "$s"; done

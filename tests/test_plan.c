@@ -170,6 +170,24 @@ static const vqvae_config_t SMALL = {.levels = 3,
                                      .out_channels = 3,
                                      .mid_attention = true};
 
+static const vqvae_config_t ORDERED = {.levels = 2,
+                                       .channels = {4, 6},
+                                       .layers_per_block = 1,
+                                       .latent_channels = 5,
+                                       .vq_embed_dim = 3,
+                                       .codes = 16,
+                                       .norm_groups = 2,
+                                       .in_channels = 3,
+                                       .out_channels = 3,
+                                       .causal1d = {.queries = 5,
+                                                    .width = 8,
+                                                    .heads = 2,
+                                                    .encoder_layers = 2,
+                                                    .decoder_layers = 1,
+                                                    .rows = 8,
+                                                    .columns = 8,
+                                                    .causal = 1}};
+
 static void record_vqvae(model_t *m, const vqvae_config_t *c, size_t n, size_t side, bool train,
                          const char *const *wrt, size_t n_wrt) {
     nn_t nn;
@@ -178,8 +196,11 @@ static void record_vqvae(model_t *m, const vqvae_config_t *c, size_t n, size_t s
     var_t prequant = vqvae_encode(&nn, c, image, NULL);
     vq_out_t q = op_vq(m->tape, prequant, vqvae_codebook(&nn, c), 0.25f, 1);
     keep(m, q.index);
+    keep(m, prequant);
     if (!train) return;
-    var_t recon = vqvae_decode(&nn, c, q.quantized, NO_VAR),
+    size_t Q = vqvae_most_kept(c);
+    var_t kept = Q ? input(m, I32_1(n * Q), (int)(n * Q)) : NO_VAR,
+          recon = vqvae_decode(&nn, c, q.quantized, kept),
           weight = input(m, F32_3(n, side, side), 0);
     var_t parts[] = {op_loss(m->tape, LOSS_L1, recon, image, weight, false), q.loss};
     var_t root = op_weighted_sum(m->tape, parts, (float[]){1, 1}, 2);
@@ -202,11 +223,12 @@ TEST(sharing_vqvae) {
                {"vqvae, codebook apart", true, ema, 2},
                {"vqvae, encoder frozen", true, decoder, 2},
                {"vqvae, codes", false, NULL, 0}};
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 8; i++) {
+        size_t k = i % 4;
         model_t m;
         model_open(&m, 4);
-        record_vqvae(&m, &SMALL, 2, 16, use[i].train, use[i].wrt, use[i].n);
-        check_sharing(use[i].name, &m);
+        record_vqvae(&m, i < 4 ? &SMALL : &ORDERED, 2, 16, use[k].train, use[k].wrt, use[k].n);
+        check_sharing(use[k].name, &m);
         model_close(&m);
     }
     model_t m; /* the decoder alone */

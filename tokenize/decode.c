@@ -165,6 +165,9 @@ static image_t decode_strip(const decode_t *decode, const slot_data_t *data, siz
     tokenizer_grid_t grid = {.h = data->grid_h, .w = data->grid_w};
     size_t w, h;
     tokenizer_image_size(decode->tokenizer, grid, &w, &h);
+    if (!w || !h)
+        die(RC_DATA, "a record of %zu x %zu codes per image, which its tokenizer never makes",
+            grid.w, grid.h);
     uint8_t *rgb = xmalloc(T * w * h * 3);
     tokenizer_decode(decode->tokenizer, data->codes, T, grid, rgb);
     image_t strip = image_new(w * T, h);

@@ -3,6 +3,7 @@
 
 #include "common/base/pool.h"
 #include "common/base/sizes.h"
+#include "common/io/image/image_metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,43 @@ static void gather(void *ctx, size_t i) {
     memcpy(group->rgb + i * bytes, im->rgb, bytes);
 }
 
+/* PSNR of image i of a group against its decoded image. */
+static double psnr_of(const group_t *group, const uint8_t *decoded, size_t i) {
+    const image_t *im = &group->image[group->at[i]].im;
+    size_t n = im->w * im->h * 3;
+    float *x = xmalloc(2 * n * sizeof *x);
+    image_to_float(group->rgb + i * n, n, x);
+    image_to_float(decoded + i * n, n, x + n);
+    double psnr = image_psnr(image_mse(x + n, x, n));
+    free(x);
+    return psnr;
+}
+
+/* Cuts the codes of a group's images, all of which they have, to the first that are enough. */
+static void cut_tails(const encoder_t *encoder, const group_t *group) {
+    const image_t *first = &group->image[group->at[0]].im;
+    size_t all = tokenizer_most_kept(encoder->tokenizer);
+    uint32_t *prefix = xmalloc(group->n * all * sizeof *prefix);
+    uint8_t *decoded = xmalloc(group->n * first->w * first->h * 3);
+    bool *done = xcalloc(group->n, sizeof *done);
+    size_t left = group->n;
+    for (size_t keep = 1; keep < all && left; keep++) {
+        for (size_t i = 0; i < group->n; i++)
+            memcpy(prefix + i * keep, group->image[group->at[i]].codes, keep * sizeof *prefix);
+        tokenizer_decode(encoder->tokenizer, prefix, group->n, (tokenizer_grid_t){1, keep},
+                         decoded);
+        for (size_t i = 0; i < group->n; i++) {
+            if (done[i] || psnr_of(group, decoded, i) < encoder->psnr) continue;
+            done[i] = true;
+            left--;
+            group->image[group->at[i]].grid_w = (uint32_t)keep;
+        }
+    }
+    free(prefix);
+    free(decoded);
+    free(done);
+}
+
 static void encode_group(const encoder_t *encoder, const group_t *group) {
     const image_t *first = &group->image[group->at[0]].im;
     tokenizer_grid_t grid = tokenizer_grid(encoder->tokenizer, first->w, first->h);
@@ -55,6 +93,7 @@ static void encode_group(const encoder_t *encoder, const group_t *group) {
         memcpy(image->codes, codes + i * cells, cells * sizeof *codes);
     }
     free(codes);
+    if (encoder->psnr > 0) cut_tails(encoder, group);
 }
 
 /* The largest power of two that is at most n; n > 0. */

@@ -22,6 +22,9 @@ typedef struct {
     tokenizer_t *tokenizer; /* NULL: no codes. Not owned */
     size_t batch;           /* most images per call of tokenizer_encode, at least 1 */
     bool keep;              /* PNG files too */
+    /* Above 0: only so many first codes of an image as its decoded image needs for this PSNR in dB,
+     * or all when it does not come there; the tokenizer's codes are ordered. */
+    double psnr;
 } encoder_t;
 
 /* Tells the decoder which size the encoder will scale images to, so that giant images are decoded

@@ -250,7 +250,7 @@ int cmd_images(int argc, char **argv) {
     if (!job.tokenizer && !job.keep_pixels)
         die(RC_USAGE, "--model is needed for codes (or --keep-pixels for a shard of images alone)");
     images_run_t run = {.job = &job,
-                        .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels}};
+                        .encoder = {job.tokenizer, (size_t)job.batch, job.keep_pixels, job.psnr}};
     bool stream = stream_is(job.in);
     if (stream)
         run_stream(&run);

@@ -45,6 +45,8 @@ static void check_options(const job_t *job) {
     if (job->frames < 0 || job->limit < 0) die(RC_USAGE, "--frames and --limit cannot be negative");
     if (job->batch < 1 || job->batch > MOST_BATCH)
         die(RC_USAGE, "--batch %lld: 1 to %d are possible", (long long)job->batch, MOST_BATCH);
+    if (!(job->psnr >= 0)) die(RC_USAGE, "--psnr: a number of decibels above 0 is needed");
+    if (job->psnr > 0 && !job->model) die(RC_USAGE, "--psnr needs --model");
     if (!(job->max_bad >= 0 && job->max_bad <= 1))
         die(RC_USAGE, "--max-bad is a share from 0 to 1");
     if (!strcmp(job->in, job->out) || fs_same(job->in, job->out))
@@ -122,7 +124,11 @@ static void parse_options(job_t *job, int argc, char **argv, const char *summary
          "threads (0 = all processors); never changes a result", false},
         {0},
     };
-    const cli_opt_t dedupe[] = {
+    const cli_opt_t for_records_of_images[] = {
+        {"--psnr", CLI_DOUBLE, &job->psnr, "DB",
+         "keep only so many first codes of an image as its decoded image needs for this PSNR, all "
+         "when it does not reach it (tokenizers with ordered codes: model.kind = causal1d)",
+         false},
         {"--dedupe", CLI_FLAG, &job->dedupe, NULL,
          "keep only the first of images whose pixels are all equal", false},
         {0},
@@ -187,7 +193,7 @@ static void parse_options(job_t *job, int argc, char **argv, const char *summary
     };
     const cli_opt_t *tables[3] = {common, for_episodes, NULL};
     if (images || text) {
-        tables[1] = images ? dedupe : for_text;
+        tables[1] = images ? for_records_of_images : for_text;
         tables[2] = for_images;
     }
     cli_parse(argc, argv, job->command, summary, tables, tables[2] ? 3 : 2);
@@ -207,6 +213,8 @@ static void load_tokenizer(job_t *job) {
     job->tokenizer = tokenizer_open_or_die(job->model);
     tokenizer_warn_untrained(job->tokenizer, job->model);
     tokenizer_preprocess_background(job->tokenizer, job->opts.background);
+    if (job->psnr > 0 && !tokenizer_most_kept(job->tokenizer))
+        die(RC_USAGE, "--psnr: an image of '%s' needs all of its codes", job->model);
 }
 
 static void set_image_options(job_t *job) {
@@ -286,6 +294,7 @@ char *job_arguments(const job_t *job, uint64_t manifest) {
         jsonw_str(&json, "prefix", job->image_prefix);
         jsonw_int(&json, "prefix_digits", job->image_digits);
     }
+    if (job->psnr > 0) jsonw_num(&json, "psnr", job->psnr);
     jsonw_open(&json, "shard", '[');
     jsonw_int(&json, NULL, (int64_t)job->shard_index);
     jsonw_int(&json, NULL, (int64_t)job->shard_count);

@@ -33,7 +33,8 @@ typedef struct {
     long long loaded; /* number of `episode`; -1 = none */
     /* the batch */
     encoded_t image[BATCH];
-    uint32_t *codes[BATCH]; /* stored */
+    uint32_t *codes[BATCH]; /* stored, */
+    size_t n_codes[BATCH];  /* of ordered codes perhaps the first alone */
     size_t n;
 } rerun_t;
 
@@ -181,26 +182,30 @@ static image_t from_dataset(rerun_t *run, place_t place) {
 
 /* A code that differs may be a near tie, decided by the rounding of another machine: by how much is
  * the stored one further away than the nearest? */
-static void measure(reencode_t *encoding, const encoded_t *image, const uint32_t *stored) {
+static void measure(reencode_t *encoding, const encoded_t *image, const uint32_t *stored,
+                    size_t n) {
     size_t grid = (size_t)image->grid_h * image->grid_w;
     double *gap = xmalloc(grid * sizeof *gap);
-    tokenizer_code_gaps(encoding->tokenizer, image->im.rgb, image->im.w, image->im.h, stored, gap);
-    for (size_t k = 0; k < grid; k++)
+    uint32_t *all = xmalloc(grid * sizeof *all); /* those that are not stored cannot differ */
+    memcpy(all, image->codes, grid * sizeof *all);
+    memcpy(all, stored, n * sizeof *all);
+    tokenizer_code_gaps(encoding->tokenizer, image->im.rgb, image->im.w, image->im.h, all, gap);
+    for (size_t k = 0; k < n; k++)
         if (image->codes[k] != stored[k] && gap[k] > encoding->gap) encoding->gap = gap[k];
+    free(all);
     free(gap);
 }
 
 static void compare(rerun_t *run) {
-    encoder_t encoder = {run->encoding->tokenizer, BATCH, false};
+    encoder_t encoder = {.tokenizer = run->encoding->tokenizer, .batch = BATCH};
     encoder_run(&encoder, run->image, run->n);
     for (size_t i = 0; i < run->n; i++) {
         const encoded_t *image = &run->image[i];
-        size_t grid = (size_t)image->grid_h * image->grid_w;
-        size_t different = 0;
-        for (size_t k = 0; k < grid; k++) different += image->codes[k] != run->codes[i][k];
-        if (different) measure(run->encoding, image, run->codes[i]);
+        size_t n = run->n_codes[i], different = 0;
+        for (size_t k = 0; k < n; k++) different += image->codes[k] != run->codes[i][k];
+        if (different) measure(run->encoding, image, run->codes[i], n);
         run->encoding->different += different;
-        run->encoding->codes += grid;
+        run->encoding->codes += n;
         free(run->codes[i]);
         encoded_release(&run->image[i]);
     }
@@ -226,6 +231,7 @@ static void add(rerun_t *run, place_t place) {
     /* kept pixels are what the encoder saw */
     if (encoding->in) encoder_prepare(&(encoder_t){.tokenizer = encoding->tokenizer}, image);
     if (image->im.w != w || image->im.h != h) fail(encoding, place.record, "has another size now");
+    run->n_codes[run->n] = grid;
     run->codes[run->n] = xmalloc(grid * sizeof(uint32_t));
     memcpy(run->codes[run->n], data->codes + place.t * grid, grid * sizeof(uint32_t));
     run->n++;

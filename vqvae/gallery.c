@@ -5,6 +5,7 @@
 #include "common/base/pool.h"
 #include "common/base/sizes.h"
 #include "common/io/image/image_metrics.h"
+#include "vqvae/evaluation.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,28 @@ void gallery_pair(vqvae_t *v, const data_t *d, const shot_t *s, image_t *origina
     vqvae_encode_images(v, original->rgb, 1, d->w, d->h, codes);
     vqvae_decode_codes(v, codes, 1, gw, gh, reconstruction->rgb);
     free(codes);
+}
+
+image_t gallery_prefixes(vqvae_t *v, const data_t *d, const shot_t *s, size_t n) {
+    enum { MARGIN = 2 };
+    size_t keep[EVALUATION_KEPT], n_keep = evaluation_kept(vqvae_config(v), keep),
+                                  columns = n_keep + 1;
+    uint32_t *codes = xmalloc(vqvae_tokens(vqvae_config(v), d->w, d->h) * sizeof *codes);
+    image_t *tile = xcalloc(n * columns, sizeof *tile);
+    for (size_t i = 0; i < n; i++) {
+        image_t *row = tile + i * columns;
+        for (size_t k = 0; k < columns; k++) row[k] = image_new(d->w, d->h);
+        if (!data_read(d, &d->source[s[i].source], s[i].item, row->rgb))
+            memset(row->rgb, 0, d->w * d->h * 3);
+        vqvae_encode_images(v, row->rgb, 1, d->w, d->h, codes);
+        for (size_t k = 0; k < n_keep; k++)
+            vqvae_decode_codes(v, codes, 1, keep[k], 1, row[k + 1].rgb);
+    }
+    image_t sheet = image_sheet(tile, n * columns, columns, MARGIN);
+    for (size_t i = 0; i < n * columns; i++) image_release(&tile[i]);
+    free(tile);
+    free(codes);
+    return sheet;
 }
 
 image_t gallery_codes(vqvae_t *v, const uint32_t *code, size_t n, size_t columns) {

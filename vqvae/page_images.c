@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { SHOWN = 12 /* pairs per source */, EXTREMES = 8 };
+enum { SHOWN = 12 /* pairs per source */, EXTREMES = 8, IN_ROWS = 6 /* by first codes */ };
 
 static void pair(page_t *p, const shot_t *s) {
     image_t a, b;
@@ -73,6 +73,17 @@ void page_metrics(page_t *p) {
     free(all);
 }
 
+/* n images from shot `first` on by their first codes alone, where codes are ordered. */
+static void prefixes(page_t *p, size_t first, size_t n) {
+    if (!n || !vqvae_most_kept(vqvae_config(p->v))) return;
+    image_t sheet = gallery_prefixes(p->v, p->d, &p->g.shot[first], n);
+    html_put(&p->h, "<p class=\"dim\">From the first 1, 2, 4 &hellip; codes to all; the originals "
+                    "on the left.</p>\n<div class=\"scroll\">");
+    html_image(&p->h, &sheet, p->d->w <= 64 ? 2 : 1, "images of first codes");
+    html_put(&p->h, "</div>\n");
+    image_release(&sheet);
+}
+
 static int by_error(const void *a, const void *b) {
     const shot_t *x = a, *y = b;
     if (x->mse != y->mse) return x->mse < y->mse ? -1 : 1;
@@ -91,6 +102,7 @@ void page_images(page_t *p) {
         html_put(&p->h, "</h3>\n<div class=\"pairs\">\n");
         for (size_t i = 0; i < shown; i++) pair(p, &p->g.shot[first + i * n / shown]);
         html_put(&p->h, "</div>\n");
+        prefixes(p, first, min_size(n, IN_ROWS));
     }
     if (p->g.n) qsort(p->g.shot, p->g.n, sizeof *p->g.shot, by_error);
     size_t n = min_size(p->g.n / 2, EXTREMES);

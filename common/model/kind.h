@@ -3,11 +3,11 @@
  * kind_grid.c      a code per square of pixels: diffusers' VQModel
  * kind_causal1d.c  Q ordered codes per image, of which any first few give an image: ours alone
  *
- * A kind is what lies between the convolutions that all share (vqvae.h) and the quantizer (codes.h):
- * it makes the vectors that are quantized from the features of the image, and features from the
- * quantized vectors. Every quantizer works with every kind. To add one: one file and its line in
- * MODEL_KINDS; where it has a shape of its own also a member of vqvae_config_t and its keys in
- * vqvae/config.c.
+ * A kind is what lies between the convolutions that all share (vqvae.h) and the quantizer
+ * (codes.h): it makes the vectors that are quantized from the features of the image, and features
+ * from the quantized vectors. Every quantizer works with every kind. To add one: one file and its
+ * line in MODEL_KINDS; where it has a shape of its own also a member of vqvae_config_t and its keys
+ * in vqvae/config.c.
  */
 #ifndef MODEL_KIND_H
 #define MODEL_KIND_H

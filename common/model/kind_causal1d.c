@@ -12,8 +12,8 @@
  *     y       = Linear(norm(b(grid tokens; h)))           [N,G,latent] -> decoder
  *
  * With `causal` query i attends to the queries 0 .. i, so that code i depends on nothing behind it.
- * Where the tail of the codes is not kept, a learned mask token stands in its place: a training that
- * drops tails at random gives a decoder to which any first codes are an image.
+ * Where the tail of the codes is not kept, a learned mask token stands in its place: a training
+ * that drops tails at random gives a decoder to which any first codes are an image.
  *
  * What decides codes is under encoder., the rest under decoder., as in the kind `grid`. */
 #include "common/io/text/json.h"

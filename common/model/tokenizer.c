@@ -116,6 +116,9 @@ void tokenizer_image_size(const tokenizer_t *t, tokenizer_grid_t grid, size_t *w
     t->kind->image_size(t->self, grid, w, h);
 }
 
+size_t tokenizer_most_kept(const tokenizer_t *t) {
+    return t->kind->most_kept ? t->kind->most_kept(t->self) : 0;
+}
 void tokenizer_preprocess_size(const tokenizer_t *t, size_t *w, size_t *h) {
     t->kind->preprocess_size(t->self, w, h);
 }

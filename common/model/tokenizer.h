@@ -46,6 +46,7 @@ typedef struct {
     void (*warn_untrained)(const void *self, const char *dir);
     tokenizer_grid_t (*grid)(const void *self, size_t w, size_t h);
     void (*image_size)(const void *self, tokenizer_grid_t grid, size_t *w, size_t *h);
+    size_t (*most_kept)(const void *self); /* NULL: 0 */
     void (*preprocess_size)(const void *self, size_t *w, size_t *h);
     bool (*preprocess_background)(const void *self, uint8_t rgb[3]);
     image_t (*preprocess)(const void *self, const image_t *im);
@@ -85,6 +86,10 @@ void tokenizer_warn_untrained(const tokenizer_t *t, const char *dir);
  * size of the image that a grid of codes becomes. */
 tokenizer_grid_t tokenizer_grid(const tokenizer_t *t, size_t w, size_t h);
 void tokenizer_image_size(const tokenizer_t *t, tokenizer_grid_t grid, size_t *w, size_t *h);
+
+/* Of a tokenizer whose codes are ordered: how many an image has; any first k of them, a grid of
+ * 1 x k, are an image too. 0: all codes are needed. */
+size_t tokenizer_most_kept(const tokenizer_t *t);
 
 /* The size that images are fitted to; 0 = native. */
 void tokenizer_preprocess_size(const tokenizer_t *t, size_t *w, size_t *h);

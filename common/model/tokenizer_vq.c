@@ -1,5 +1,5 @@
-/* tokenizer_vq.c - a folder of vqvae (vqvae.h) as a tokenizer: a grid of codes, each for a square of
- * stride x stride pixels, or what another kind makes of an image (kind.h). */
+/* tokenizer_vq.c - a folder of vqvae (vqvae.h) as a tokenizer: a grid of codes, each for a square
+ * of stride x stride pixels, or what another kind makes of an image (kind.h). */
 #include "common/io/fs.h"
 #include "common/model/tokenizer.h"
 #include "common/model/vqvae.h"
@@ -59,6 +59,10 @@ static void vq_image_size(const void *self, tokenizer_grid_t grid, size_t *w, si
     vqvae_image_size(vqvae_config(self), grid.w, grid.h, w, h);
 }
 
+static size_t vq_most_kept(const void *self) {
+    return vqvae_most_kept(vqvae_config(self));
+}
+
 static void vq_preprocess_size(const void *self, size_t *w, size_t *h) {
     vqvae_preprocess_size(self, w, h);
 }
@@ -103,6 +107,7 @@ const tokenizer_kind_t tokenizer_vq = {.name = "vq",
                                        .warn_untrained = vq_warn_untrained,
                                        .grid = vq_grid,
                                        .image_size = vq_image_size,
+                                       .most_kept = vq_most_kept,
                                        .preprocess_size = vq_preprocess_size,
                                        .preprocess_background = vq_preprocess_background,
                                        .preprocess = vq_preprocess,

@@ -66,8 +66,8 @@ void vqvae_grid(const vqvae_config_t *c, size_t w, size_t h, size_t *gw, size_t 
 size_t vqvae_tokens(const vqvae_config_t *c, size_t w, size_t h);
 /* The size of the image that a grid of codes becomes. 0 x 0: there is no such grid. */
 void vqvae_image_size(const vqvae_config_t *c, size_t gw, size_t gh, size_t *w, size_t *h);
-/* Kinds whose codes are ordered: how many an image has; any first k of them (a grid of 1 x k) are an
- * image too. 0: the others. */
+/* Kinds whose codes are ordered: how many an image has; any first k of them (a grid of 1 x k) are
+ * an image too. 0: the others. */
 size_t vqvae_most_kept(const vqvae_config_t *c);
 /* The only size of images of such a network; false, and nothing set: it takes any multiple of the
  * stride. */

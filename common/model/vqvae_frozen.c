@@ -12,11 +12,11 @@
 
 enum { PLANS = 6, MOST = 16 /* images of one replay */ };
 
-/* What a plan is made for: n images of w x h, or n grids of w x h codes (of which all that an image
- * has are computed, where less are a prefix of them). */
+/* What a plan is made for: n images of w x h, or n grids of w x h codes; first codes alone stand in
+ * a grid of all. (size_t: a key has no padding.) */
+enum { ENCODE, DECODE, DECODE_FIRST };
 typedef struct {
-    size_t decode; /* 0: encode */
-    size_t n, w, h;
+    size_t what, n, w, h;
 } plan_key_t;
 
 typedef struct {
@@ -245,12 +245,12 @@ static void record_plan(void *context, const void *key, plan_memory_t *memory, c
     nn_t nn;
     nn_begin(&nn, t);
     nn.packed = v->packed;
-    if (k->decode) {
-        size_t most = vqvae_most_kept(c), w = most ? most : k->w;
-        vars->in = tape_input(t, "codes", I32_1(k->n * k->h * w));
-        vars->kept = w > k->w ? tape_input(t, "kept", I32_1(k->n * w)) : NO_VAR;
+    vars->kept = NO_VAR;
+    if (k->what != ENCODE) {
+        vars->in = tape_input(t, "codes", I32_1(k->n * k->h * k->w));
+        if (k->what == DECODE_FIRST) vars->kept = tape_input(t, "kept", I32_1(k->n * k->w));
         var_t rows = vqvae_vectors(&nn, c, vars->in);
-        shape_t grid = F32_4(k->n, k->h, w, c->vq_embed_dim);
+        shape_t grid = F32_4(k->n, k->h, k->w, c->vq_embed_dim);
         vars->out = vqvae_decode(&nn, c, tape_reshape(t, rows, grid), vars->kept);
     } else {
         vars->in = tape_input(t, "image", F32_4(k->n, k->h, k->w, 3));
@@ -298,15 +298,18 @@ void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, 
     for (size_t i = 0; i < n * gw * gh; i++)
         if (codes[i] >= v->config.codes)
             BUG("code %u of a codebook of %zu", codes[i], v->config.codes);
+    size_t Q = vqvae_most_kept(&v->config);
+    bool all = !Q || gw == Q;
+    plan_key_t key = {.what = all ? DECODE : DECODE_FIRST, .w = all ? gw : Q, .h = gh};
     for (size_t i = 0; i < n; i += MOST) {
         size_t m = min_size(n - i, MOST);
         plan_vars_t vars;
-        plan_t *p = plan_for(v, &(plan_key_t){.decode = 1, .n = m, .w = gw, .h = gh}, &vars);
-        if (vars.kept == NO_VAR)
+        key.n = m;
+        plan_t *p = plan_for(v, &key, &vars);
+        if (all)
             memcpy(plan_data(p, vars.in), codes + i * gw * gh, m * gw * gh * sizeof *codes);
         else
-            put_prefixes(codes + i * gw, m, gw, vqvae_most_kept(&v->config), plan_data(p, vars.in),
-                         plan_data(p, vars.kept));
+            put_prefixes(codes + i * gw, m, gw, Q, plan_data(p, vars.in), plan_data(p, vars.kept));
         plan_forward(p);
         image_from_float(plan_data(p, vars.out), m * pixels, rgb + i * pixels);
     }

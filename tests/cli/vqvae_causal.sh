@@ -2,6 +2,7 @@
 # vqvae_causal.sh - model.kind = causal1d from `vqvae train` to `gato act`: the same bytes after a stop, a kill and for any number of threads, what
 # every command of vqvae makes of ordered codes, shards and policies over them, and what is refused.
 . "$(dirname "$0")/../vqvae_common.sh"
+python=$(numpy_python)
 images 16 pics
 sed 's/"norm_num_groups": 2}/"norm_num_groups": 2, "kind": "causal1d", "queries": 6, "width": 16, "heads": 2, "encoder_layers": 2, "decoder_layers": 1}/' tiny.json >grid.tmp
 mv tiny.json grid.json
@@ -68,7 +69,7 @@ works "reconstruct" reconstruct --model run --data pics --out look --threads 1
 cmp -s look/contact.png look6/contact.png && ! cmp -s look/contact.png look3/contact.png && ! cmp -s look1/contact.png look3/contact.png
 verdict $? "reconstruct --keep"
 works "report" report run --data pics --out page.html
-grep -q 'only code of an image' page.html && grep -q 'data:image/png' page.html
+grep -q 'only code of an image' page.html && grep -q 'From the first 1, 2, 4' page.html && grep -q 'data:image/png' page.html
 verdict $? "report"
 vqvae reconstruct --model run --data pics --out one --limit 1 >out 2>err
 f=$(find pics -name '*.png' | LC_ALL=C sort | head -n 1)
@@ -136,6 +137,36 @@ tokenize dump x.lmdb >dump 2>err && [ "$(grep -c '"grid":\[1,6\]' dump)" -eq 16 
 verdict $? "an image is a grid of 1 x 6"
 tokenize decode --model run --in x.lmdb --out back >out 2>err && [ "$(find back -name '0*.png' | wc -l)" -eq 16 ]
 verdict $? "tokenize decode"
+# the shortest prefix that reaches a PSNR: what decoding each number of first codes says
+limit=$(grep -o '"tokens":2,"psnr":[0-9.]*' eval.json | cut -d: -f3)
+tokenize images --in pics --model run --psnr "$limit" --keep-pixels --out short.lmdb --threads 1 >out 2>err &&
+    tokenize dump short.lmdb >short 2>err && [ "$(grep -c '"grid":\[1,[1-6]\]' short)" -eq 16 ]
+verdict $? "tokenize images --psnr $limit"
+[ "$(grep -o '"grid":\[1,[0-9]\]' short | sort -u | wc -l)" -gt 1 ]
+verdict $? "images of different numbers of codes: $(grep -o '"grid":\[1,[0-9]\]' short | sort | uniq -c | tr '\n' ' ')"
+tokenize verify short.lmdb --in pics --model run >out 2>err && tokenize decode --model run --in short.lmdb --out backshort >out 2>err
+verdict $? "verify and decode first codes"
+tokenize images --in pics --model run --psnr "$limit" --keep-pixels --out batches.lmdb --threads 3 --batch 5 >out 2>err && tokenize dump batches.lmdb >dump3 2>err &&
+    cmp short dump3 >out 2>&1
+verdict $? "for any batch and any number of threads"
+tokenize images --in pics --model run --psnr 100 --out all.lmdb --threads 1 >out 2>err && tokenize dump all.lmdb >dump2 2>err && cmp dump dump2 >out 2>&1
+verdict $? "what is never reached takes all codes"
+tokenize images --in pics --model run --psnr 9 --out x.lmdb >out 2>err
+[ $? -eq 4 ]
+verdict $? "another --psnr does not continue a shard"
+tokenize images --in pics --model grid --psnr 20 --out y.lmdb >out 2>err
+[ $? -eq 2 ] && grep -q 'needs all of its codes' err
+verdict $? "a grid has no first codes"
+if [ -n "$python" ] && "$python" -c 'import PIL' 2>/dev/null; then
+    for k in 1 2 3 4 5 6; do vqvae reconstruct --model run --data pics --out "keep$k" --keep $k --threads 1 >out 2>err; done
+    "$python" "$top/tests/causal_oracle.py" short "$limit" keep >out 2>err
+    verdict $? "the shortest that reach it: $(tail -n 1 out)"
+else
+    skip "the shortest prefix by numpy" "no python3 with numpy and PIL"
+fi
+gato train --data short.lmdb --vqvae run --out words --steps 3 --threads 1 --set model.width=16 model.layers=1 model.heads=2 loss.image=1 train.batch=2 >out 2>err &&
+    gato eval --model words --data short.lmdb --split all --threads 1 >out 2>err && grep -q '"loss_image":[0-9]' out
+verdict $? "gato over images of different numbers of codes"
 tokenize verify x.lmdb --in pics --model full >out 2>err
 [ $? -eq 4 ]
 verdict $? "another tokenizer is refused"

@@ -121,7 +121,7 @@ TEST_C    := $(wildcard tests/test_*.c tests/examples/*.c)
 TESTS     := $(TEST_C:tests/%.c=$(B)/tests/%)
 BENCH_C   := tests/bench/bench.c
 
-.PHONY: all FORCE help programs tests test quick check asan tsan arm64 arm64-tests fuzz coverage lint compile_commands.json bench demo reacher three imagine improve babyai metaworld atari compare generalist results recipe \
+.PHONY: all FORCE help programs tests same-flags test quick check asan tsan arm64 arm64-tests fuzz coverage lint compile_commands.json bench demo reacher three imagine improve babyai metaworld atari compare generalist results recipe \
         cross-domain data-large quantizers tokenizers format format-check install uninstall clean
 .SECONDARY:
 all: programs
@@ -166,6 +166,10 @@ $(B)/tests/bench/bench.o: private ALL_CFLAGS += -march=native
 tests: $(TESTS)
 
 -include $(COMMON_O:.o=.d) $(wildcard $(B)/tests/vmath_level.*d) $(PROGRAM_C:%.c=$(B)/%.d) $(TEST_C:%.c=$(B)/%.d) $(BENCH_C:%.c=$(B)/%.d)
+
+# For tests/run.sh: was $(B) built with the flags of today?
+same-flags:
+	@echo '$(FLAGS)' | cmp -s - $(B)/flags
 
 test: programs tests
 	sh tests/run.sh $(B)

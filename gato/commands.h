@@ -14,6 +14,7 @@ int cmd_gato_answer(int argc, char **argv);
 int cmd_gato_imagine(int argc, char **argv);
 int cmd_gato_info(int argc, char **argv);
 int cmd_gato_report(int argc, char **argv);
+int cmd_gato_adapter(int argc, char **argv);
 int cmd_gato_bench(int argc, char **argv);
 int cmd_gato_trace(int argc, char **argv);
 

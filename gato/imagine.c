@@ -244,10 +244,13 @@ static timestep_t *shuffle(const command_t *c, imagined_t *e, size_t n, size_t c
     timestep_t *in = xcalloc(2 * all, sizeof *in), *out = in + all;
     rng_t r = rng_make(c->a->seed, "gato.imagine.shuffle");
     reason_t why;
-    for (size_t i = 0; i < n; i++)
-        for (size_t h = 0; h < e[i].steps; h++)
-            if (sequence_timestep(&c->model->config, &e[i].w, context - 1 + h, &in[at++], &why))
-                die(RC_DATA, "%s", why.text);
+    for (size_t i = 0; i < n; i++) { /* a timestep points into the record */
+        sequence_steps_t s;
+        if (sequence_steps(&c->model->config, &e[i].w, &s, &why)) die(RC_DATA, "%s", why.text);
+        memcpy(in + at, s.step + context - 1, e[i].steps * sizeof *in);
+        at += e[i].steps;
+        sequence_steps_release(&s);
+    }
     for (size_t i = 0; i < all; i++) out[i] = in[rng_permute(r, i, all)];
     at = 0;
     for (size_t i = 0; i < n; i++) {

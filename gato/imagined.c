@@ -17,7 +17,8 @@ typedef struct {
     imagined_t *e;
     const task_t *task;
     size_t first_lane;
-    timestep_t *step;            /* [context + steps] as recorded */
+    sequence_steps_t all;        /* as recorded */
+    const timestep_t *step;      /* [context + steps] the first of them */
     uint32_t *codes[TASK_SLOTS]; /* [2 * samples, grid]: of the horizon at hand */
     image_t copy[TASK_SLOTS];    /* the last image shown, through the tokenizer */
     image_t *truth[TASK_SLOTS];  /* [1 + steps] */
@@ -91,10 +92,8 @@ static int begin_slot(way_t *w, uint32_t k, reason_t *why) {
 
 static int begin(way_t *w, reason_t *why) {
     const gato_config_t *c = &player_model(w->o->player)->config;
-    size_t n = w->o->context + w->e->steps;
-    w->step = xcalloc(n, sizeof *w->step);
-    for (size_t i = 0; i < n; i++)
-        if (sequence_timestep(c, &w->e->w, i, &w->step[i], why)) return -1;
+    if (sequence_steps(c, &w->e->w, &w->all, why)) return -1;
+    w->step = w->all.step;
     for (uint32_t k = 0; k < w->task->n_slots; k++)
         if (w->task->slot[k].kind == SLOT_IMAGE && true_codes(w, k, 0) && begin_slot(w, k, why))
             return -1;
@@ -112,7 +111,7 @@ static void release(way_t *w) {
         free(w->dreamt[k]);
         free(w->codes[k]);
     }
-    free(w->step);
+    sequence_steps_release(&w->all);
 }
 
 /* ---- actions ---- */

@@ -16,6 +16,8 @@ int main(int argc, char **argv) {
          cmd_gato_imagine},
         {"import", "turn a policy of NEKO, or a GPT-2, into a RUN", cmd_gato_import},
         {"merge", "add a policy's adapters (LoRA) to its layers", cmd_gato_merge},
+        {"adapter", "write adapters (LoRA) as a folder of peft's, or take such a folder",
+         cmd_gato_adapter},
         {"caption", "write captions of images", cmd_gato_caption},
         {"answer", "answer a question about images, or go on with a text", cmd_gato_answer},
         {"info", "describe a RUN", cmd_gato_info},

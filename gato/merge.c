@@ -2,15 +2,11 @@
  * sums. */
 #include "common/base/cli.h"
 #include "common/base/pool.h"
-#include "common/io/fs.h"
 #include "common/io/text/json.h"
-#include "common/train/import.h"
-#include "common/train/run_folder.h"
 #include "gato/commands.h"
-#include "gato/run/run.h"
+#include "gato/derive.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The same network without adapters. */
@@ -29,24 +25,7 @@ static gato_model_t *without_adapters(const gato_model_t *m) {
     return plain;
 }
 
-/* Its tokenizer comes along, so that the folder is complete again. */
-static void write_run(const gato_model_t *m, const char *model, const char *out,
-                      const char *counts) {
-    reason_t why;
-    char *tokenizer = fs_join(model, RUN_TOKENIZER);
-    if (fs_mkdirs(out, &why)) die(RC_RUNTIME, "%s", why.text);
-    fs_done_clear(out);
-    run_folder_clear(out);
-    int rc = run_save(m, PARAMS_VALUE, out, &why);
-    if (rc) die(rc, "%s", why.text);
-    if (fs_is_dir(tokenizer) && run_copy_tokenizer(tokenizer, out, &why))
-        die(RC_RUNTIME, "%s", why.text);
-    if (fs_done_write(out, "merge", counts, &why)) die(RC_RUNTIME, "%s", why.text);
-    free(tokenizer);
-}
-
 int cmd_gato_merge(int argc, char **argv) {
-    static const char *const files[] = {GATO_CONFIG_FILE, GATO_WEIGHTS_FILE, GATO_TEXT_FILE};
     const char *model = NULL, *out = NULL;
     bool force = false;
     int64_t threads = 0;
@@ -60,10 +39,8 @@ int cmd_gato_merge(int argc, char **argv) {
     cli_parse(argc, argv, "merge", "add a policy's adapters (LoRA) to its layers",
               (const cli_opt_t *const[]){options}, 1);
     pool_set_threads((int)threads);
-    if (fs_same(model, out)) die(RC_USAGE, "'%s' is both --model and --out", model);
     gato_model_t *m = run_open(model);
-    char *weights = fs_join(model, GATO_WEIGHTS_FILE), *config = fs_join(model, GATO_CONFIG_FILE);
-    import_check_out(out, force, files, sizeof files / sizeof *files, weights, config);
+    derive_check(model, out, force);
     if (!m->config.lora.rank) die(RC_USAGE, "'%s' has no adapters to merge", model);
     size_t adapters = 0;
     for (size_t i = 0; i < params_n(m->params); i++)
@@ -76,11 +53,9 @@ int cmd_gato_merge(int argc, char **argv) {
     jsonw_int(&w, "tensors", (int64_t)params_n(plain->params));
     jsonw_int(&w, "parameters", (int64_t)gato_model_parameters(plain));
     const char *counts = jsonw_end(&w);
-    write_run(plain, model, out, counts);
+    derive_run(plain, model, out, "merge", counts);
     puts(counts);
     jsonw_free(&w);
-    free(weights);
-    free(config);
     gato_model_free(plain);
     gato_model_free(m);
     return RC_OK;

@@ -19,7 +19,7 @@ typedef struct {
     bool blank, allow_missing;
 } stage_args_t;
 
-enum { STAGE_OPTIONS = 21 };
+enum { STAGE_OPTIONS = 22 };
 /* Their presets: nothing is given. */
 stage_args_t stage_presets(const char *policy);
 /* The options of both commands, bound to *a, for cli_parse. */

@@ -329,6 +329,8 @@ int cmd_gato_train(int argc, char **argv) {
     open_data(r);
     make_model(r);
     s->params = r->m->params;
+    s->moves = r->m->wrt;
+    s->n_moves = r->m->n_wrt;
     s->train = SESSION_TRAIN(r->config.train);
     if (s->options.dry_run) {
         dry_run(r);
@@ -339,6 +341,7 @@ int cmd_gato_train(int argc, char **argv) {
     if (r->vqvae) check_tokenizer(r);
     say_blind(r);
     session_begin(s);
+    train_play_clean(s->options.out);
     if (r->vqvae && run_copy_tokenizer(r->vqvae, s->options.out, &why))
         die(RC_RUNTIME, "%s", why.text);
     train_play_t play = player(r);

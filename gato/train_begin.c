@@ -4,6 +4,7 @@
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
 #include "common/train/checkpoint.h"
+#include "gato/model/layout.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +110,18 @@ static void check_heads(const train_begin_t *b, const gato_config_t *c) {
         key, weight[0], b->init ? b->init : b->out, weight[1]);
 }
 
+/* A slot of goals that is never filled would still take its share of the attention window. */
+static void check_goals(const train_begin_t *b, const gato_config_t *c) {
+    if (!b->tasks || c->data.goal != GOAL_NONE || b->config.data.goal == GOAL_NONE) return;
+    for (size_t i = 0; i < b->tasks->n; i++)
+        if (layout_goal(&b->config, &b->tasks->v[i]) >= 0)
+            die(RC_USAGE,
+                "data.goal = none: task '%s' of '%s' has a slot of goals, which would stay empty; "
+                "leave data.goal away to keep it (data.goal_share gives goals to a share of the "
+                "sequences)",
+                b->tasks->v[i].name, b->init ? b->init : b->out);
+}
+
 void train_begin_check(const train_begin_t *b, const gato_config_t *c) {
     char text[2048];
     gato_config_t was = b->config;
@@ -124,6 +137,7 @@ void train_begin_check(const train_begin_t *b, const gato_config_t *c) {
         die_list(RC_MISFIT, text,
                  "'%s' has another network (the RUN's vs the one asked for):", run);
     check_heads(b, c);
+    check_goals(b, c);
 }
 
 void train_begin_weights(const train_begin_t *b, gato_model_t *m) {

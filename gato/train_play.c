@@ -32,15 +32,25 @@ static char *write_weights(const train_play_t *p) {
     return dir;
 }
 
+/* Also what a killed run left of them, with its temporaries (fs.h). */
 static void remove_weights(const char *dir) {
     static const char *const file[] = {GATO_CONFIG_FILE, GATO_WEIGHTS_FILE, GATO_TEXT_FILE,
                                        RUN_TOKENIZER};
     for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
-        char *path = fs_join(dir, file[i]);
+        char *temporary = xasprintf("%s/.%s.tmp", dir, file[i]), *path = fs_join(dir, file[i]);
         if (unlink(path) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", path);
+        if (unlink(temporary) && errno != ENOENT)
+            die_errno(RC_RUNTIME, "cannot remove '%s'", temporary);
+        free(temporary);
         free(path);
     }
     if (rmdir(dir)) die_errno(RC_RUNTIME, "cannot remove '%s'", dir);
+}
+
+void train_play_clean(const char *out) {
+    char *dir = fs_join(out, "eval");
+    if (fs_is_dir(dir)) remove_weights(dir);
+    free(dir);
 }
 
 /* All that it prints, ended by 0. */

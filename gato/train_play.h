@@ -19,6 +19,8 @@ typedef struct {
 /* Is train.eval_env an environment? die()s with the exit codes of env_open. For a look before
  * anything is written. */
 void train_play_check(const gato_config_t *c);
+/* Removes what a run that was killed while its weights played has left in out/eval. */
+void train_play_clean(const char *out);
 /* One step of one episode, before the training begins: can the policy play there at all? Nothing
  * without train.eval_env. Ends the process with the child's exit code if it cannot. */
 void train_play_probe(const train_play_t *p);

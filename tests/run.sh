@@ -7,6 +7,9 @@
 # the programs first in PATH, and in $BIN. TEST_JOBS=N runs N at a time (one per processor, two at most: scripts that kill
 # programs at chosen moments want some of the machine for themselves); TEST_TIMEOUT=S stops each after S seconds (600). TEST_RUN=COMMAND runs unit tests by it.
 # Examples of use, BUILD/tests/examples/example_*, count as unit tests.
+#
+# What it runs is built first, so that no test of yesterday passes today; but not in a folder of other flags (sanitizers),
+# which whoever calls has just built.
 set -u
 
 # run_one OUT FILE: leaves OUT/NAME.{out,err,sum}, sum = "passed failed skipped".
@@ -83,6 +86,24 @@ is_wanted() { # NAME
     return 1
 }
 
+# make as it was called for this folder: dependencies bear the folder's name as it was given, relative.
+make_in() {
+    MAKEFLAGS= make -s B="${build#"$(pwd)"/}" "$@"
+}
+# Builds the unit tests that are wanted, and the programs for scripts.
+build_wanted() {
+    goals=
+    for f in tests/test_*.c tests/examples/example_*.c; do
+        name=${f#tests/}
+        if [ -f "$f" ] && is_wanted "$(basename "$f" .c)"; then goals="$goals ${build#"$(pwd)"/}/tests/${name%.c}"; fi
+    done
+    for f in tests/cli/*.sh; do
+        is_wanted "$(basename "$f")" && goals="$goals programs" && break
+    done
+    # shellcheck disable=SC2086
+    [ -z "$goals" ] || make_in -j"$(nproc 2>/dev/null || echo 2)" $goals
+}
+
 list() {
     for f in "$build"/tests/test_* "$build"/tests/examples/example_* "$tests"/cli/*.sh; do
         [ -f "$f" ] || continue
@@ -99,6 +120,11 @@ list() {
         if is_wanted "$(basename "$f")"; then echo "$f"; fi
     done
 }
+if [ -z "${TEST_RUN:-}" ] && [ -f "$build/flags" ] && make_in same-flags 2>"$out/flags" && ! build_wanted; then
+    echo "the build failed"
+    echo "0 passed, 1 failed"
+    exit 1
+fi
 list >"$out/list"
 jobs=${TEST_JOBS:-$(nproc 2>/dev/null || echo 1)}
 [ -n "${TEST_JOBS:-}" ] || [ "$jobs" -le 2 ] || jobs=2

@@ -4,7 +4,9 @@
 #include "common/base/pool.h"
 #include "common/io/fs.h"
 #include "common/train/checkpoint.h"
+#include "common/train/optimizer.h"
 #include "tests/folder.h"
+#include "tests/rss.h"
 #include "tests/test.h"
 
 #include <dirent.h>
@@ -170,6 +172,102 @@ TEST(checkpoint_restores_around_what_is_fresh) {
     folder_remove();
 }
 
+static int restore_from(const char *dir, const checkpoint_t *c, reason_t *why) {
+    st_file_t file;
+    char *json = NULL;
+    int rc = checkpoint_open(dir, &file, &json, why);
+    if (rc) return rc;
+    rc = checkpoint_restore(&file, c, why);
+    free(json);
+    st_close(&file);
+    return rc;
+}
+
+/* What does not move has no moments; states of both ways go on. */
+TEST(checkpoint_moments_of_what_moves) {
+    static const char *const all_but_conv[] = {"", "!conv"};
+    folder_open();
+    const char *dir = in_folder("run");
+    reason_t why = {""};
+    for (int spare = 0; spare < 2; spare++) {
+        saved_t s;
+        saved_open(&s, 1, false);
+        if (spare) s.c.moves = all_but_conv, s.c.n_moves = 2;
+        save(dir, &s);
+        st_file_t file;
+        REQUIRE(!st_open(&file, in_folder("run/training.safetensors"), &why), "%s", why.text);
+        CHECK((st_find(&file, "m/conv.weight") == NULL) == spare);
+        CHECK((st_find(&file, "v/conv.weight") == NULL) == spare);
+        CHECK(st_find(&file, "value/conv.weight") && st_find(&file, "m/bias"));
+        st_close(&file);
+        for (int spares = 0; spares < 2; spares++) {
+            saved_t now;
+            saved_open(&now, 50, false);
+            if (spares) now.c.moves = all_but_conv, now.c.n_moves = 2;
+            float before = params_ptr(now.params, PARAMS_M, 0)[0];
+            bool fits = spares || !spare;
+            CHECK(restore_from(dir, &now.c, &why) == (fits ? RC_OK : RC_MISFIT), "%s", why.text);
+            if (fits)
+                CHECK((params_ptr(now.params, PARAMS_M, 0)[0] == before) == spares,
+                      "moments that are not wanted are not read");
+            params_free(now.params);
+        }
+        /* train.freeze was taken back: what stood still begins with the moments it has */
+        static const char *const everything[] = {""};
+        saved_t now;
+        saved_open(&now, 50, false);
+        now.c.moves = everything, now.c.n_moves = 1;
+        CHECK(restore_from(dir, &now.c, &why) == RC_OK, "%s", why.text);
+        params_free(now.params);
+        params_free(s.params);
+    }
+    folder_remove();
+}
+
+/* 64 MB of a network that is frozen: the checkpoint writes a copy of its values, and neither of its
+ * moments has a page. */
+static int saves_frozen(void *dir) {
+    enum { N = 16 << 20 };
+    static const char *const moves[] = {"head"};
+    params_t *p = params_new(1);
+    params_reserve(p, N + 64);
+    params_get(p, "body", 1, (size_t[]){N}, LAYOUT_SAME, (param_init_t){INIT_ONE, 0});
+    params_get(p, "head", 1, (size_t[]){8}, LAYOUT_SAME, (param_init_t){INIT_ONE, 0});
+    params_ptr(p, PARAMS_GRAD, 1)[0] = 1;
+    params_base(p, PARAMS_M);
+    params_base(p, PARAMS_V);
+    optimizer_t o = {.beta1 = 0.9,
+                     .beta2 = 0.9,
+                     .eps = 1e-8,
+                     .schedule = {.lr = 1, .steps = 9},
+                     .wrt = moves,
+                     .n_wrt = 1};
+    rss_reset();
+    long before = rss_peak_mb();
+    optimizer_step(&o, p, 0, 1);
+    checkpoint_t c = {.params = p,
+                      .weights_file = "w.safetensors",
+                      .weights = moves,
+                      .n_weights = 1,
+                      .moves = moves,
+                      .n_moves = 1,
+                      .training_json = "{}"};
+    reason_t why = {""};
+    int rc = checkpoint_save(dir, &c, &why);
+    long peak = rss_peak_mb();
+    fprintf(stderr, "%s%ld MB before, %ld MB at most\n", why.text, before, peak);
+    params_free(p);
+    return rc || peak > 160;
+}
+
+TEST(moments_of_the_frozen_take_no_memory) {
+    folder_open();
+    child_t c;
+    child_run(saves_frozen, (void *)(uintptr_t)in_folder("run"), &c);
+    CHECK(c.code == 0, "%s", c.err);
+    folder_remove();
+}
+
 TEST(checkpoint_round_trip) {
     folder_open();
     for (int average = 0; average < 2; average++) {
@@ -254,17 +352,6 @@ TEST(fault_055_torn_checkpoint) {
     params_free(one.params);
     params_free(two.params);
     folder_remove();
-}
-
-static int restore_from(const char *dir, const checkpoint_t *c, reason_t *why) {
-    st_file_t file;
-    char *json = NULL;
-    int rc = checkpoint_open(dir, &file, &json, why);
-    if (rc) return rc;
-    rc = checkpoint_restore(&file, c, why);
-    free(json);
-    st_close(&file);
-    return rc;
 }
 
 TEST(fault_061_training_state) {

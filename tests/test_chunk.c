@@ -38,7 +38,6 @@ static void add_steps(batch_t *b, uint32_t *step, size_t n, size_t n_prompt, boo
                     .n_steps = n,
                     .n_prompt = n_prompt,
                     .lone = lone,
-                    .goal = -1,
                     .record = {.T = T}};
     w.record.slot[0].vector = labels ? executed : clean;
     if (labels) w.record.slot[0].label_vector = clean;

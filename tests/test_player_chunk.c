@@ -139,6 +139,47 @@ TEST(given_actions_void_the_plan) {
     gato_model_free(m);
 }
 
+/* A prompt whose last timestep has no action: what the policy chose there is of the prompt, and the
+ * episode begins with a chunk of its own, as where a chunk is predicted in every step. */
+TEST(a_prompt_starts_no_chunk) {
+    enum { PROMPT = 3 };
+    static game_t game;
+    reason_t why;
+    gato_model_t *m = make_run(&arm, 4, 2);
+    scene_t s = {.task = &m->tasks.v[0], .seed = 7};
+    env_action_t first[2];
+    for (int execute = 1; execute < 5; execute += 3) {
+        player_t *p = open_run(&(player_opts_t){.execute = execute}, &arm);
+        if (execute == 1) REQUIRE(play_lane(p, 0, 0, &s, PROMPT + 1, NULL, &game));
+        whole_t *w = whole_open(m, 0, 4, 0, &s, &game);
+        timestep_t past[PROMPT];
+        view_t v[PROMPT + 1];
+        for (size_t t = 0; t <= PROMPT; t++) show(&s, t, &v[t]);
+        for (size_t t = 0; t < PROMPT; t++) {
+            past[t] = w->batch.place[t].data;
+            for (uint32_t i = 0; i < s.task->n_slots; i++) {
+                bool vector = s.task->slot[i].kind == SLOT_VECTOR;
+                if (s.task->slot[i].side == SIDE_OBSERVED && vector)
+                    past[t].slot[i].vector = v[t].seen.slot[i].vector;
+                if (s.task->slot[i].side == SIDE_ACTED && t + 1 == PROMPT)
+                    past[t].slot[i] = (slot_value_t){0};
+            }
+        }
+        player_reset(p, 0, 0);
+        REQUIRE(!player_feed(p, 0, past, PROMPT, draw_of(0), &why), "%s", why.text);
+        player_turn_t turn = {.seen = &v[PROMPT].seen, .draw = draw_of(PROMPT)};
+        REQUIRE(!player_push(p, &turn, 1, &why), "%s", why.text);
+        first[execute > 1] = turn.action;
+        player_reset(p, 0, 0);
+        for (size_t t = 0; t <= PROMPT; t++) view_release(&v[t]);
+        whole_close(w);
+        player_close(p);
+    }
+    CHECK(!memcmp(first[0].vector, first[1].vector, NUMBERS * sizeof first[0].vector[0]),
+          "%g and %g", first[0].vector[0], first[1].vector[0]);
+    gato_model_free(m);
+}
+
 /* Lanes that began at different times predict in different steps; each is as if alone. */
 TEST(lanes_plan_for_themselves) {
     enum { LANES = 3 };

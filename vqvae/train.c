@@ -280,6 +280,8 @@ int cmd_vqvae_train(int argc, char **argv) {
     open_data(r);
     make_trainer(r);
     s->params = r->params;
+    s->moves = r->t->wrt;
+    s->n_moves = r->t->n_wrt - (r->t->adversary ? 1 : 0); /* the discriminator moves by its own */
     s->train = SESSION_TRAIN(r->config.train);
     if (s->options.dry_run) {
         dry_run(r);

@@ -16,7 +16,8 @@ struct params {
     bool sketch, blank;
     struct {
         float *p;
-        size_t cap; /* floats; 0 = not in use */
+        void *memory; /* that p lies in, aligned */
+        size_t cap;   /* floats; 0 = not in use */
     } block[PARAMS_BLOCKS];
 };
 
@@ -43,16 +44,20 @@ params_t *params_blank(void) {
 void params_free(params_t *p) {
     if (!p) return;
     for (size_t i = 0; i < p->n; i++) free(p->at[i].name);
-    for (int b = 0; b < PARAMS_BLOCKS; b++) free(p->block[b].p);
+    for (int b = 0; b < PARAMS_BLOCKS; b++) free(p->block[b].memory);
     free(p->at);
     free(p);
 }
 
+/* Its first values are calloc's: pages of a large block that nobody writes (the moments of frozen
+ * parameters) take no memory. */
 static void block_set(params_t *p, int b, size_t cap) {
-    float *grown = xaligned(cap * sizeof *grown);
+    enum { ALIGN = 64 };
+    char *memory = xcalloc(cap * sizeof(float) + ALIGN, 1);
+    float *grown = (float *)(memory + (ALIGN - (uintptr_t)memory % ALIGN) % ALIGN);
     if (p->block[b].p) memcpy(grown, p->block[b].p, p->block[b].cap * sizeof *grown);
-    memset(grown + p->block[b].cap, 0, (cap - p->block[b].cap) * sizeof *grown);
-    free(p->block[b].p);
+    free(p->block[b].memory);
+    p->block[b].memory = memory;
     p->block[b].p = grown;
     p->block[b].cap = cap;
 }

@@ -94,8 +94,14 @@ static bool is_fresh(const checkpoint_t *c, const char *name) {
     return c->fresh && !strncmp(name, c->fresh, strlen(c->fresh));
 }
 
-/* Is parameter `name` part of this block of the training state? The fresh ones have no average. */
+static bool is_moment(int block) {
+    return block == PARAMS_M || block == PARAMS_V;
+}
+
+/* Is parameter `name` part of this block of the training state? The fresh ones have no average,
+ * those that do not move no moments. */
 static bool stored(const checkpoint_t *c, int block, const char *name) {
+    if (is_moment(block)) return !c->moves || params_match(name, c->moves, c->n_moves);
     return block != PARAMS_AVERAGE || !is_fresh(c, name);
 }
 
@@ -129,6 +135,7 @@ static st_writer_t *training(const checkpoint_t *c, lazy_t l[PARAMS_BLOCKS]) {
 static int check_block(const checkpoint_t *c, int block, reason_t *why) {
     for (size_t i = 0; i < params_n(c->params); i++) {
         const param_t *q = params_at(c->params, (int)i);
+        if (!stored(c, block, q->name)) continue;
         if (!st_finite(params_ptr(c->params, block, (int)i), q->count))
             return reason_set(why, "tensor '%s%s' holds a NaN or infinity", BLOCK_PREFIX[block],
                               q->name);
@@ -274,11 +281,23 @@ static int restore_param(const st_file_t *file, const checkpoint_t *c, int block
     return rc;
 }
 
+/* Has the state neither moment of the parameter? */
+static bool stood_still(const st_file_t *file, const char *name) {
+    bool any = false;
+    for (int b = PARAMS_M; b <= PARAMS_V; b++) {
+        char *full = xasprintf("%s%s", BLOCK_PREFIX[b], name);
+        any = any || st_find(file, full);
+        free(full);
+    }
+    return !any;
+}
+
 static int restore_block(const st_file_t *file, const checkpoint_t *c, int block, reason_t *why) {
     bool has_fresh = c->fresh && has_prefix(file, BLOCK_PREFIX[block], c->fresh);
     for (size_t i = 0; i < params_n(c->params); i++) {
         const char *name = params_at(c->params, (int)i)->name;
         if (!stored(c, block, name) || (is_fresh(c, name) && !has_fresh)) continue;
+        if (is_moment(block) && c->moves && stood_still(file, name)) continue;
         int rc = restore_param(file, c, block, i, why);
         if (rc) return rc;
     }

@@ -52,6 +52,9 @@ typedef struct {
     /* Parameters with this prefix are never averaged, and keep their values at a restore if the
      * state has none; NULL = there are none. */
     const char *fresh;
+    /* [n_moves] patterns: which parameters have moments; NULL = all. */
+    const char *const *moves;
+    size_t n_moves;
     const checkpoint_text_t *text; /* [n_text] inference texts */
     size_t n_text;
     const checkpoint_state_t *state; /* [n_state] */
@@ -78,7 +81,8 @@ int checkpoint_open(const char *dir, st_file_t *file, char **json, reason_t *why
 /* True if the state holds an average of the weights. */
 bool checkpoint_has_average(const st_file_t *file);
 /* Reads into c->params every parameter that exists there, in each block that the state has (values,
- * moments, average), and into c->state. Only params, fresh and state of *c matter. Returns RC_OK;
+ * moments, average), and into c->state. Moments stay as they are where the state was saved when the
+ * parameter did not move. Only params, fresh, moves and state of *c matter. Returns RC_OK;
  * or with a reason RC_MISFIT (a tensor is missing or has another shape) or RC_DATA (a number is NaN
  * or infinite), and parameters before that tensor have changed. */
 int checkpoint_restore(const st_file_t *file, const checkpoint_t *c, reason_t *why);

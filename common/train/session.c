@@ -77,8 +77,18 @@ static bool averages(const session_t *s) {
     return s->train.weight_average > 0;
 }
 
+/* Bytes of one moment. */
+static double moment_bytes(const session_t *s) {
+    double floats = (double)params_block(s->params);
+    for (size_t i = 0; s->moves && i < params_n(s->params); i++) {
+        const param_t *p = params_at(s->params, (int)i);
+        if (!params_match(p->name, s->moves, s->n_moves)) floats -= (double)p->count;
+    }
+    return floats * (double)sizeof(float);
+}
+
 void session_print_cost(const session_t *s, const session_cost_t *cost) {
-    int blocks = averages(s) ? 5 : 4; /* values, gradients, two moments, average */
+    int blocks = averages(s) ? 3 : 2; /* values, gradients, average */
     double block_bytes = (double)params_block(s->params) * (double)sizeof(float);
     double evaluations = (double)loop_evaluations(s->train.steps, s->train.eval_every);
     double seconds = cost->seconds_per_step * (double)s->train.steps +
@@ -87,7 +97,7 @@ void session_print_cost(const session_t *s, const session_cost_t *cost) {
     jsonw_begin(&w);
     jsonw_int(&w, "parameters", (int64_t)cost->parameters);
     jsonw_num(&w, "flops_per_step", cost->flops);
-    jsonw_num(&w, "memory_bytes", cost->bytes + block_bytes * blocks);
+    jsonw_num(&w, "memory_bytes", cost->bytes + block_bytes * blocks + 2 * moment_bytes(s));
     jsonw_num(&w, "seconds_per_step", cost->seconds_per_step);
     jsonw_num(&w, "expected_seconds", seconds);
     if (cost->padding) jsonw_num(&w, "padding", *cost->padding);
@@ -106,7 +116,8 @@ static void start_average(session_t *s) {
 static int64_t restore(session_t *s, const char *json) {
     reason_t why;
     int64_t step = identity_resume(&s->identity, s->options.out, json);
-    checkpoint_t c = {.params = s->params, .fresh = s->fresh};
+    checkpoint_t c = {
+        .params = s->params, .fresh = s->fresh, .moves = s->moves, .n_moves = s->n_moves};
     if (s->resume) s->resume(s->ctx, &s->state, &c);
     int rc = checkpoint_restore(&s->state, &c, &why);
     if (rc) die(rc, "'%s': %s", s->options.out, why.text);
@@ -155,6 +166,8 @@ static void checkpoint(void *ctx, int64_t at, checkpoint_t *c) {
     *c = (checkpoint_t){.params = s->params,
                         .weights_block = session_weights_block(s),
                         .fresh = s->fresh,
+                        .moves = s->moves,
+                        .n_moves = s->n_moves,
                         .training_json = s->training_text};
     s->checkpoint(s->ctx, at, c);
 }

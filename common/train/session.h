@@ -69,6 +69,9 @@ typedef struct {
     params_t *params; /* borrowed */
     session_train_t train;
     const char *fresh; /* checkpoint_t.fresh, or NULL */
+    /* [n_moves] checkpoint_t.moves: frozen parameters have no moments, in memory and on disk */
+    const char *const *moves;
+    size_t n_moves;
 
     session_options_t options; /* by session_parse */
 
@@ -100,8 +103,9 @@ typedef struct {
     const double *padding; /* share of a batch's positions that hold nothing; NULL = not printed */
 } session_cost_t;
 /* One line of JSON on stdout: parameters, flops_per_step, memory_bytes, seconds_per_step,
- * expected_seconds, and padding if there is one. memory_bytes counts values, gradients and
- * two moments of all parameters, and the average if there is one: 4 bytes a number. */
+ * expected_seconds, and padding if there is one. memory_bytes counts values and
+ * gradients of all parameters, two moments of those that move, and the average if there is one: 4
+ * bytes a number. */
 void session_print_cost(const session_t *s, const session_cost_t *cost);
 
 /* Begins or resumes. Allocates the optimizer's blocks; the weight average starts as a copy of the

@@ -28,10 +28,10 @@ typedef struct {
     uint32_t *step;     /* [n_steps] timesteps of the record in order: [prompt, main] */
     size_t n_steps, n_prompt;
     bool lone; /* its steps are samples of an episode, not consecutive (tokenize --spread) */
-    /* The slot of the task that is a goal (data.goal; -1 = none, or left out), the record's slot
-     * that it comes from, and how many timesteps on it lies; 0 = at the record's end. */
-    int32_t goal, goal_from;
-    uint32_t goal_ahead;
+    /* Has it a goal (data.goal)? Then the task's slot of it, the record's slot that it comes from,
+     * and how many timesteps on it lies; 0 = at the record's end. */
+    bool has_goal;
+    uint32_t goal, goal_from, goal_ahead;
     size_t text_first, text_len; /* the piece of the record's text */
     float *scaled;               /* owned: acted vectors that were scaled anew for the model */
     uint64_t sample;             /* the sample's number in the whole training, for random draws */
@@ -39,7 +39,7 @@ typedef struct {
 void sequence_release(sequence_t *w);
 /* The timesteps of a sequence; they point into it. */
 typedef struct {
-    timestep_t *step; /* [n] */
+    timestep_t *step; /* [n]; what they point to is the sequence's, or in image */
     size_t n;
     image_t *image; /* [n_images] those that were decoded */
     size_t n_images;
@@ -51,10 +51,6 @@ void sequence_steps_release(sequence_steps_t *s);
 /* Adds a sequence to a batch of a model whose tasks are the dataset's (or adopted ones). 0, or -1
  * with a reason: a kept image that cannot be decoded, named by shard, record and step. */
 int sequence_add(batch_t *b, const sequence_t *w, reason_t *why);
-/* Timestep i of a sequence as a model that reads codes takes it (BUG: one that reads pixels); what
- * it points to is the sequence's. 0, or -1 with a reason. */
-int sequence_timestep(const gato_config_t *c, const sequence_t *w, size_t i, timestep_t *to,
-                      reason_t *why);
 /* The kept image of timestep i in slot `slot` of the dataset's task, for the caller to release;
  * empty where none was kept. 0, or -1 with a reason as sequence_add. */
 int sequence_image(const sequence_t *w, size_t i, uint32_t slot, image_t *im, reason_t *why);
@@ -133,10 +129,10 @@ bool dataset_first_sequence(const dataset_t *d, size_t source, uint64_t id, sequ
  * is no such record, or it is of another task. */
 bool dataset_end(const dataset_t *d, size_t source, uint64_t id, uint32_t task, size_t n,
                  sequence_t *w);
-/* The k episodes of a source and a task with the highest returns, sums of their rewards: fills id[k]
- * with the last record of each, the best first; of equal ones the earlier first. Returns how many
- * episodes there are, maybe fewer than k. Reads every record. die()s with RC_MISFIT where rewards
- * are missing, or were left out with their steps. */
+/* The k episodes of a source and a task with the highest returns, sums of their rewards: fills
+ * id[k] with the last record of each, the best first; of equal ones the earlier first. Returns how
+ * many episodes there are, maybe fewer than k. Reads every record. die()s with RC_MISFIT where
+ * rewards are missing, or were left out with their steps. */
 size_t dataset_top(const dataset_t *d, size_t source, uint32_t task, size_t k, uint64_t *id);
 /* The number in its source of record i of a side and a task, as dataset_records counts them. */
 uint64_t dataset_record(const dataset_t *d, size_t source, uint32_t task, side_t side, size_t i);

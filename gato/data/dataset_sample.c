@@ -149,8 +149,11 @@ static void begin_sequence(const dataset_t *d, const shard_t *s, uint64_t id, se
     w->task = b->task;
     w->map = b->map;
     w->lone = s->spread;
-    w->goal = b->goal;
-    w->goal_from = b->goal_from;
+    w->has_goal = b->goal >= 0;
+    if (w->has_goal) {
+        w->goal = (uint32_t)b->goal;
+        w->goal_from = (uint32_t)b->goal_from;
+    }
     if (d->config.data.goal == GOAL_AHEAD) w->goal_ahead = (uint32_t)d->config.data.goal_ahead;
     scale_actions(b, w);
 }
@@ -215,7 +218,7 @@ void dataset_sample(const dataset_t *d, uint64_t seed, uint64_t step, size_t ind
         size_t prompted = round_half_even(d->config.train.prompt * (double)per_step);
         size_t by_end = round_half_even((double)prompted / 2);
         begin_sequence(d, s, id, w);
-        if (rng_uniform64(draw, DRAW_GOAL) >= d->config.data.goal_share) w->goal = -1;
+        if (rng_uniform64(draw, DRAW_GOAL) >= d->config.data.goal_share) w->has_goal = false;
         w->text_len = t->text_len;
         if (index < prompted) {
             prompted_steps(t, draw, index < by_end, w);

@@ -111,10 +111,10 @@ static int put_slot(const gato_config_t *c, const sequence_t *w, uint32_t k, uin
 /* The goal of timestep i, another one of the record. */
 static int put_goal(const gato_config_t *c, const sequence_t *w, size_t i, images_t *images,
                     timestep_t *to, reason_t *why) {
-    if (w->goal < 0) return 0;
+    if (!w->has_goal) return 0;
     uint32_t last = w->record.T - 1, t = w->step[i];
     t = w->goal_ahead && last - t > w->goal_ahead ? t + w->goal_ahead : last;
-    return put_slot(c, w, (uint32_t)w->goal_from, t, images, &to->slot[w->goal], why);
+    return put_slot(c, w, w->goal_from, t, images, &to->slot[w->goal], why);
 }
 
 static bool has_actions(const sequence_t *w, bool discrete) {
@@ -136,14 +136,6 @@ static int put_timestep(const gato_config_t *c, const sequence_t *w, size_t i, i
     return 0;
 }
 
-int sequence_timestep(const gato_config_t *c, const sequence_t *w, size_t i, timestep_t *to,
-                      reason_t *why) {
-    if (gato_config_image_in(c)->pixels) BUG("images of a policy that reads pixels are not kept");
-    *to = (timestep_t){0};
-    if (put_timestep(c, w, i, NULL, to, why)) return -1;
-    return put_goal(c, w, i, NULL, to, why);
-}
-
 int sequence_image(const sequence_t *w, size_t i, uint32_t slot, image_t *im, reason_t *why) {
     *im = (image_t){0};
     for (uint32_t k = 0; k < w->of->n_slots; k++) {
@@ -162,7 +154,7 @@ int sequence_steps(const gato_config_t *c, const sequence_t *w, sequence_steps_t
     int rc = 0;
     for (size_t i = 0; i < w->n_steps && !rc; i++) {
         rc = put_timestep(c, w, i, &images, &step[i], why);
-        if (!rc && w->goal >= 0 && !w->goal_ahead && i) /* the same at the end */
+        if (!rc && w->has_goal && !w->goal_ahead && i) /* the same at the end */
             step[i].slot[w->goal] = step[0].slot[w->goal];
         else if (!rc)
             rc = put_goal(c, w, i, &images, &step[i], why);

@@ -444,3 +444,16 @@ int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why) {
     free(choose);
     return 0;
 }
+
+int player_feed(player_t *p, size_t lane, const timestep_t *step, size_t n, rng_t draw,
+                reason_t *why) {
+    for (size_t i = 0; i < n; i++) {
+        timestep_t now = step[i];
+        int goal = layout_goal(&p->m->config, &p->m->tasks.v[now.task]);
+        if (goal >= 0) now.slot[goal] = (slot_value_t){0};
+        player_turn_t turn = {.lane = lane, .recorded = &now, .draw = draw};
+        if (player_push(p, &turn, 1, why)) return -1;
+    }
+    lane_plans_nothing(&p->lane[lane]);
+    return 0;
+}

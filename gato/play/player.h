@@ -98,6 +98,11 @@ typedef struct {
  * the lane if there are several: an observation that does not fit. The lanes are then as before.
  * */
 int player_push(player_t *p, player_turn_t *turn, size_t n, reason_t *why);
+/* Feeds a lane, just reset, n recorded timesteps as its past: their goals are left out, the lane's
+ * own holds. Where one has no actions, the policy chooses them; no chunk reaches beyond the last.
+ * 0, or -1 with a reason as player_push. */
+int player_feed(player_t *p, size_t lane, const timestep_t *step, size_t n, rng_t draw,
+                reason_t *why);
 /* The hidden state [D] of the last token that ran in a lane (for tests). A step whose action a
  * chunk holds already runs only where later steps see it (an attention window above 1). */
 const float *player_hidden(const player_t *p, size_t lane);

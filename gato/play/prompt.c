@@ -94,13 +94,5 @@ uint64_t prompts_hash(const prompts_t *s) {
 int prompts_feed(prompts_t *s, player_t *p, size_t lane, rng_t draw, reason_t *why) {
     if (!find(s, rng_below(draw, 0, (uint32_t)s->n))) BUG("a record that was there");
     if (sequence_steps(&player_model(p)->config, &s->now, &s->steps, why)) return -1;
-    const gato_model_t *m = player_model(p);
-    for (size_t i = 0; i < s->steps.n; i++) {
-        timestep_t step = s->steps.step[i];
-        int goal = layout_goal(&m->config, &m->tasks.v[step.task]);
-        if (goal >= 0) step.slot[goal] = (slot_value_t){0}; /* the lane's own holds */
-        player_turn_t turn = {.lane = lane, .recorded = &step, .draw = draw};
-        if (player_push(p, &turn, 1, why)) return -1;
-    }
-    return 0;
+    return player_feed(p, lane, s->steps.step, s->steps.n, draw, why);
 }

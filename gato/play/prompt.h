@@ -7,9 +7,10 @@
 
 typedef struct prompts prompts_t;
 /* Opens "X.lmdb:ID", one record of a shard, or "X.lmdb", from which each episode draws one, for a
- * task of the player. top: of the shard's episodes only so many with the highest returns; 0 = all. die()s as dataset_open where the shard does not fit the policy, and with
- * RC_USAGE where there is no such record, are fewer episodes, or the attention window has no room beside the present
- * timestep. Close with prompts_close. */
+ * task of the player. top: only of so many of the shard's episodes, those with the highest returns;
+ * 0 = all. die()s as dataset_open where the shard does not fit the policy, and with RC_USAGE where
+ * there is no such record, are fewer episodes, or the attention window has no room beside the
+ * present timestep. Close with prompts_close. */
 prompts_t *prompts_open(const char *spec, size_t top, const player_t *p, uint32_t task);
 /* A hash of the records that there are. */
 uint64_t prompts_hash(const prompts_t *s);

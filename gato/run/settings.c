@@ -109,6 +109,14 @@ static void check_vector_loss(const gato_config_t *c, const dataset_t *d) {
             c->loss.vector);
 }
 
+static void check_discrete_loss(const gato_config_t *c, const dataset_kinds_t *k) {
+    if (c->loss.discrete > 0 && !k->values)
+        die(RC_USAGE,
+            "loss.discrete = %g would never run: the shards hold no observed discrete values; set "
+            "it to 0",
+            c->loss.discrete);
+}
+
 static bool has_targets(const gato_config_t *c, const dataset_kinds_t *k) {
     const size_t there[LEARNS] = {[LEARNS_ACTIONS] = k->acted,
                                   [LEARNS_TEXTS] = k->texts,
@@ -235,8 +243,6 @@ static void check_losses(const gato_config_t *c, const gato_config_t *preset,
               "loss.image_first", "loss.image above 0");
     no_effect(!k->texts && c->loss.text != preset->loss.text, "loss.text",
               "captions or texts, and no task has any");
-    no_effect(c->loss.discrete > 0 && !any_slot(tasks, SIDE_OBSERVED, SLOT_DISCRETE),
-              "loss.discrete", "observed discrete values, and no task has any");
     no_effect(!k->episodes && c->train.window != preset->train.window, "train.window", episodes);
     no_effect(c->train.prompt > 0 && c->train.prompt != preset->train.prompt && k->steps < 2,
               "train.prompt", "sequences of two timesteps (train.window, model.context)");
@@ -304,6 +310,7 @@ void gato_settings_check(const gato_config_t *c, const dataset_t *d) {
     dataset_kinds_t k = dataset_kinds(d, UINT32_MAX);
     check_image_loss(c, d, &k);
     check_vector_loss(c, d);
+    check_discrete_loss(c, &k);
     check_targets(c, d, &k);
     check_shares(c, d);
     check_images(c, &preset, &k);

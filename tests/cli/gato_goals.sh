@@ -70,12 +70,29 @@ does "go on without a word of goals" gato train --init end --data grid.lmdb --se
 [ "$(tokens kept)" -eq "$(tokens end)" ] && grep -q '"goal": *"end"' kept/config.json
 verdict $? "--init keeps data.goal"
 
+refused 2 "has a slot of goals, which would stay empty" gato train --init end --data grid.lmdb --set data.goal=none --out x4
+[ ! -e x4 ]
+verdict $? "and nothing is left behind"
+
 # --- at play: a goal changes what the policy does, and is the same for any number of workers
 act() { gato act --env grid --episodes 6 --decode sample --seed 2 "$@" 2>err | sed 's/"step_ms.*//'; }
 play() { act --model end "$@"; }
 learn played --set data.goal=end train.eval_env=grid train.eval_episodes=1 --threads 1
 [ $? -eq 0 ] && grep -q "'grid'.*shown a goal" err && ! grep -q "without the goals" err
 verdict $? "train.eval_env shows goals"
+# What a killed run has left of the weights that played goes before the next begins, also a file that was being written.
+mkdir played/eval
+cp played/config.json played/model.safetensors played/eval
+echo half >played/eval/.model.safetensors.tmp
+ln -s ../vqvae played/eval/vqvae
+learn played --set data.goal=end train.eval_env=grid train.eval_episodes=1 train.steps=5 --threads 1 --resume
+[ $? -eq 0 ] && [ ! -e played/eval ]
+verdict $? "nothing is left of RUN/eval: $(ls -A played/eval 2>&1)"
+mkdir played/eval
+cp played/config.json played/eval
+learn played --set data.goal=end train.steps=6 'train.eval_env=""' --threads 1 --resume
+[ $? -eq 0 ] && [ ! -e played/eval ]
+verdict $? "nor where nothing plays any more"
 gato act --env grid --model played --episodes 1 >out 2>err
 grep -q "'grid'.*without the goals of its training" err
 verdict $? "act says that it plays without"

@@ -142,4 +142,68 @@ merged = [k for k in theirs if k.startswith("merged/")]
 assert len(merged) == 4
 print(max([most] + [near(layers[k.removeprefix("merged/")], theirs[k], k) for k in merged]))
 P
+# --- peft's folders: written, named as peft names them, and read back to the bytes they came from
+does "adapters for peft" adapter --model run --out peft
+grep -q '^{"adapters":2,"rank":4,"alpha":32,"targets":"c_attn"}$' out
+verdict $? "what adapter tells: $(cat out)"
+does "as NEKO wraps them" adapter --model run --out bare --bare
+"${PYTHON:-python3}" - peft bare run >out 2>err <<'Y'
+import json, struct, sys
+def load(path):
+    raw = open(path, "rb").read()
+    n = struct.unpack("<Q", raw[:8])[0]
+    head = json.loads(raw[8:8 + n])
+    meta = head.pop("__metadata__", {})
+    return {k: (v["shape"], raw[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]) for k, v in head.items()}, meta
+run, _ = load(sys.argv[3] + "/model.safetensors")
+for folder, root in ((sys.argv[1], "base_model.model.transformer."), (sys.argv[2], "base_model.model.")):
+    config = json.load(open(folder + "/adapter_config.json"))
+    assert config["peft_type"] == "LORA" and config["r"] == 4 and config["lora_alpha"] == 32 and config["bias"] == "none", config
+    assert config["target_modules"] == ["c_attn"] and config["fan_in_fan_out"] is True and config["lora_dropout"] == 0.1, config
+    tensors, meta = load(folder + "/adapter_model.safetensors")
+    assert meta["format"] == "pt"
+    assert sorted(tensors) == sorted(f"{root}h.{i}.attn.c_attn.lora_{ab}.weight" for i in (0, 1) for ab in "AB"), list(tensors)
+    for name, value in tensors.items():
+        assert value == run[name.replace(root, "transformer.").replace(".weight", ".default.weight")], name
+Y
+verdict $? "names and numbers of both: $(cat err)"
+# `run` trained its tables and head too, so its own network without adapters stands in for the one that they were made for.
+for from in peft bare; do
+    does "taken back" adapter --model base --from $from --out back.$from
+    does "and written again" adapter --model back.$from --out again.$from
+    cmp -s peft/adapter_model.safetensors again.$from/adapter_model.safetensors && cmp -s peft/adapter_config.json again.$from/adapter_config.json
+    verdict $? "$from: the same bytes"
+done
+does "goes on" train --init back.peft --data text.lmdb --config policy.json --out trained --steps 1 --threads 1
+broken() { # STATUS PATTERN EXPRESSION: of sed over adapter_config.json
+    rm -rf other
+    cp -r peft other
+    sed "$3" peft/adapter_config.json >other/adapter_config.json
+    refuses "$1" "$2" adapter --model base --from other --out no
+}
+broken 4 "peft_type is 'LOHA'" 's/LORA/LOHA/'
+broken 4 "bias = 'all'" 's/"none"/"all"/'
+broken 4 "use_dora.* is set" 's/"r":/"use_dora":true,"r":/'
+broken 4 "rank_pattern.* is set" 's/"r":/"rank_pattern":{"c_attn":2},"r":/'
+broken 4 "init_lora_weights = 'pissa'" 's/"r":/"init_lora_weights":"pissa","r":/'
+broken 4 "another shape" 's/"r":4/"r":3/'
+broken 4 "r = 0, " 's/"r":4/"r":0/'
+broken 4 "'r' is no number" 's/"r":4/"r":"4"/'
+broken 3 "adapter_config.json" 's/,.*//'
+broken 4 "no JSON object" 's/.*/[]/'
+cp -r peft other2
+head -c 300 peft/adapter_model.safetensors >other2/adapter_model.safetensors
+refuses 3 "adapter_model.safetensors" adapter --model base --from other2 --out no
+rm other2/adapter_model.safetensors
+refuses 2 "no file 'other2/adapter_model.safetensors'" adapter --model base --from other2 --out no
+refuses 2 "no file" adapter --model base --from nowhere --out no
+refuses 2 "has adapters already" adapter --model run --from peft --out no
+refuses 2 "has no adapters" adapter --model base --out no
+refuses 2 "bare does nothing" adapter --model base --from peft --bare --out no
+does "a shallower policy" train --data text.lmdb --out shallow --config policy.json --set model.layers=1 --threads 1
+refuses 4 "stands beside no layer" adapter --model shallow --from peft --out no
+does "a deeper policy" train --data text.lmdb --out deep --config policy.json --set model.layers=3 --threads 1
+refuses 4 "there is no 'transformer.h.2.attn.c_attn.lora_" adapter --model deep --from peft --out no
+[ ! -e no ]
+verdict $? "what is refused leaves nothing behind"
 finish

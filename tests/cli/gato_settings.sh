@@ -91,6 +91,8 @@ refused 'loss.horizon has no 1' pics.lmdb loss.image=1 loss.horizon=2 model.imag
 refused 'model.image_in has none' pics.lmdb loss.image=1 model.image_in=table model.image_last=true
 
 # --- weights of shards that leave another one out; a shard twice
+refused "loss.discrete = 1 would never run" pics.lmdb loss.image=1 loss.discrete=1
+refused "loss.vector = 1 would never run" pics.lmdb loss.image=1 loss.vector=1
 refused "'text.lmdb' would never be drawn" "pics.lmdb=1e30 text.lmdb" loss.image=1
 refused "'pics.lmdb' would never be drawn" "pics.lmdb=1e-30 text.lmdb" loss.image=1
 refused "'text.lmdb' twice" "text.lmdb pics.lmdb text.lmdb=2"

@@ -59,6 +59,19 @@ check no_such_name "$(runs -x test_i)" '0 passed, 0 failed'
 rm "$tmp/t/tests/test_it_too.c"
 rm "$tmp/t/tests/test_it.c" "$tmp/t/tests/cli/it.sh"
 check stale_binary "$(sh "$tmp/t/tests/run.sh" "$tmp/t/b" | tail -n 1)" '0 passed, 0 failed'
+# What is run is built first, but not with other flags than the folder's.
+printf 'same-flags:\n\t@echo plain | cmp -s - $(B)/flags\n$(B)/tests/%%: tests/%%.c\n\t@sh -n $< && cp $< $@ && chmod +x $@\nprograms:\n' >"$tmp/t/Makefile"
+made() { # FLAGS BODY: the source of a test changes
+    echo "$1" >"$tmp/t/b/flags"
+    printf '#!/bin/sh\n%s\n' "$2" >"$tmp/t/tests/test_made.c"
+    touch -d '1 minute' "$tmp/t/tests/test_made.c"
+    sh "$tmp/t/tests/run.sh" "$tmp/t/b" -x test_made >"$tmp/out" 2>&1
+    echo "$(tail -n 1 "$tmp/out") ($?)"
+}
+check builds_what_it_runs "$(made plain 'echo 3 passed, 0 failed')" '3 passed, 0 failed (0)'
+check builds_it_again "$(made plain 'echo 4 passed, 0 failed')" '4 passed, 0 failed (0)'
+check other_flags "$(made sanitized 'echo 5 passed, 0 failed')" '4 passed, 0 failed (0)'
+check build_fails "$(made plain 'if')" '0 passed, 1 failed (1)'
 
 # --- setup.sh: the stand-ins note their arguments
 mkdir "$tmp/s"

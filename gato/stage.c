@@ -21,6 +21,7 @@ stage_args_t stage_presets(const char *policy) {
                           .temperature = NAN,
                           .beta = NAN,
                           .ensemble = NAN,
+                          .smooth = NAN,
                           .plan = INT64_MIN,
                           .horizon = INT64_MIN,
                           .iterations = INT64_MIN,
@@ -31,7 +32,7 @@ stage_args_t stage_presets(const char *policy) {
 }
 
 void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
-    const cli_opt_t table[STAGE_OPTIONS] = {
+    const cli_opt_t table[] = {
         {"--env", CLI_STR, &a->env, "NAME", "a built-in environment (reacher unless --env-cmd)",
          false},
         {"--env-cmd", CLI_STR, &a->command, "CMD",
@@ -67,6 +68,9 @@ void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
          "rounds of a plan's cross-entropy method; 1 = random shooting (unless given: 3)", false},
         {"--elite", CLI_INT, &a->elite, "E",
          "sequences that the next round learns from (unless given: an eighth)", false},
+        {"--smooth", CLI_DOUBLE, &a->smooth, "R",
+         "correlation of a plan's drawn numbers from step to step, below 1 (unless given: 0)",
+         false},
         {"--goal", CLI_STR, &a->goal, "FILE|env",
          "show the model a goal: an image, or what the environment says that the end of each "
          "episode looks like (unless given: none)",
@@ -87,6 +91,7 @@ void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
          "end episodes after N steps (unless given: where the environment ends them)", false},
         {0},
     };
+    _Static_assert(sizeof table / sizeof *table == STAGE_OPTIONS, "STAGE_OPTIONS counts the table");
     memcpy(options, table, sizeof table);
 }
 
@@ -124,6 +129,7 @@ static void warn_idle(const stage_t *s) {
         {"--horizon", a->horizon != INT64_MIN, plans},
         {"--iterations", a->iterations != INT64_MIN, plans},
         {"--elite", a->elite != INT64_MIN, plans},
+        {"--smooth", !isnan(a->smooth), plans},
         {"--beta", !isnan(a->beta), s->policy == &policy_mix},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -145,6 +151,8 @@ search_opts_t stage_plan(const stage_args_t *a) {
     o.horizon = plan_number(a->horizon, 1, 1000, 5, "--horizon");
     o.iterations = plan_number(a->iterations, 1, 1000, 3, "--iterations");
     o.elite = plan_number(a->elite, 1, (int64_t)o.candidates, (o.candidates + 7) / 8, "--elite");
+    o.smooth = isnan(a->smooth) ? 0 : a->smooth;
+    if (!(o.smooth >= 0 && o.smooth < 1)) die(RC_USAGE, "--smooth must be 0 or more and below 1");
     o.execute = plan_number(a->execute, 1, (int64_t)o.horizon, 1, "--execute");
     return o;
 }

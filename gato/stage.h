@@ -12,14 +12,14 @@ typedef struct {
     const char *prompt;
     const char *goal; /* an image file, or GOAL_FROM_ENV; NULL = not given */
     const char *decode, *context, *weights;
-    int64_t plan, horizon, iterations, elite;    /* of plans; INT64_MIN = not given */
-    double timeout, temperature, beta, ensemble; /* NAN = not given */
-    int64_t max_steps, execute, prompt_top;      /* INT64_MIN = not given */
-    int64_t size;                                /* 0 = not given */
+    int64_t plan, horizon, iterations, elite;            /* of plans; INT64_MIN = not given */
+    double timeout, temperature, beta, ensemble, smooth; /* NAN = not given */
+    int64_t max_steps, execute, prompt_top;              /* INT64_MIN = not given */
+    int64_t size;                                        /* 0 = not given */
     bool blank, allow_missing;
 } stage_args_t;
 
-enum { STAGE_OPTIONS = 22 };
+enum { STAGE_OPTIONS = 23 };
 /* Their presets: nothing is given. */
 stage_args_t stage_presets(const char *policy);
 /* The options of both commands, bound to *a, for cli_parse. */

@@ -1,7 +1,8 @@
 # imagine.mk - what a policy imagines of the simulated arm: record, pretrain, tokenize whole episodes, train the policy to predict images
-# too, and hold what it imagines against other episodes. `make imagine` calls it; every stage is a target on its DIR/done.
+# too, hold what it imagines against other episodes, and let it reach for goals by plans. `make imagine` calls it; every stage is a target on its DIR/done
+# or on the file it writes.
 #
-#   make -f pipelines/imagine.mk [SEED=1] [D=build/imagine] [EPISODES=3000] [HELD=200] [VQ_SET=...] [GATO_SET=...]
+#   make -f pipelines/imagine.mk [SEED=1] [D=build/imagine] [EPISODES=3000] [HELD=200] [PLAY=100] [PLAN=...] [VQ_SET=...] [GATO_SET=...]
 
 SEED     ?= 1
 B        ?= build
@@ -10,6 +11,9 @@ BIN      ?= $(B)/bin
 CONFIGS  := pipelines/configs
 EPISODES ?= 3000
 HELD     ?= 200
+# Episodes that are played, and how plans are made
+PLAY     ?= 100
+PLAN     ?= --plan 64 --horizon 8 --execute 2
 VQ_SET   ?=
 GATO_SET ?=
 
@@ -18,6 +22,7 @@ RECORD = $(BIN)/gato record --env reacher --policy expert --burst 0.15 --noise 0
 all: $(D)/imagine.json
 .DELETE_ON_ERROR:
 .PHONY: all
+to = > $@.part && mv $@.part $@
 
 $(D)/episodes/done:
 	@mkdir -p $(D)
@@ -44,7 +49,21 @@ $(D)/policy/done: $(D)/tokens.lmdb/done $(CONFIGS)/imagine-gato.json
 	$(BIN)/gato train --data $(D)/tokens.lmdb --vqvae $(D)/vqvae --config $(CONFIGS)/imagine-gato.json $(GATO_SET:%=--set %) --seed $(SEED) --out $(D)/policy --resume
 	rm -rf $(D)/policy.old
 
-$(D)/imagine.json: $(D)/policy/done $(D)/held.lmdb/done
-	$(BIN)/gato imagine --model $(D)/policy --data $(D)/held.lmdb --split all --limit 0 --object 255,0,0 --seed $(SEED) --out $(D)/imagined --force > $@.part
-	mv $@.part $@
-	cat $@
+$(D)/horizons.json: $(D)/policy/done $(D)/held.lmdb/done
+	$(BIN)/gato imagine --model $(D)/policy --data $(D)/held.lmdb --split all --limit 0 --object 255,0,0 --seed $(SEED) --out $(D)/imagined --force $(to)
+
+# Who reaches the goals: chance, the policy that is told none, the best of random sequences of actions, plans.
+ACT = $(BIN)/gato act --env reacher --episodes $(PLAY) --seed $(SEED)
+$(D)/act-random.json:
+	@mkdir -p $(D)
+	$(ACT) --policy random $(to)
+$(D)/act-policy.json: $(D)/policy/done
+	$(ACT) --model $(D)/policy $(to)
+$(D)/act-shooting.json: $(D)/policy/done
+	$(ACT) --model $(D)/policy $(PLAN) --iterations 1 --goal env $(to)
+$(D)/act-plan.json: $(D)/policy/done
+	$(ACT) --model $(D)/policy $(PLAN) --goal env $(to)
+
+PLAYED = $(D)/act-random.json $(D)/act-policy.json $(D)/act-shooting.json $(D)/act-plan.json
+$(D)/imagine.json: $(D)/horizons.json $(PLAYED) pipelines/imagine_summary.sh
+	sh pipelines/imagine_summary.sh $(D)

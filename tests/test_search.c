@@ -122,6 +122,32 @@ TEST(draws_follow_what_was_learned) {
     search_free(s);
 }
 
+/* Smooth draws: every step has the deviation that was asked for, neighbouring ones the correlation,
+ * those two steps apart its square; independent ones have none. Sums over 20000 sequences. */
+TEST(neighbouring_steps_are_correlated) {
+    enum { N = 20000, H = 4 };
+    for (int smooth = 0; smooth < 2; smooth++) {
+        double rho = smooth ? 0.7 : 0;
+        search_opts_t o = {
+            .candidates = N, .horizon = H, .iterations = 1, .elite = 4, .execute = 1};
+        o.smooth = rho;
+        search_t *s = make(&o);
+        const env_action_t *a = search_draw(s, key(9));
+        for (size_t h = 0; h < H; h++)
+            for (size_t k = h; k < H; k++) {
+                double sum = 0;
+                for (size_t i = 1; i < N; i++)
+                    sum += (double)a[i * H + h].vector[2] * (double)a[i * H + k].vector[2];
+                CHECK_NEAR(sum / N, pow(rho, (double)(k - h)), 0.04);
+            }
+        double across = 0; /* columns do not know of one another */
+        for (size_t i = 1; i < N; i++)
+            across += (double)a[i * H].vector[2] * (double)a[i * H].vector[0];
+        CHECK_NEAR(across / N, 0, 0.04);
+        search_free(s);
+    }
+}
+
 /* A body at a place moves by the actions; how far it is from where it should be. */
 static const double GOAL[3][3] = {{0.4, 2.5, -1.3}, {-0.9, 5.5, 0.2}, {0.1, 3, 2.1}};
 static const uint32_t CHOICE[3][2] = {{2, 4}, {0, 1}, {1, 3}};
@@ -251,9 +277,10 @@ TEST(what_was_learned_is_shifted) {
 }
 
 TEST(fault_options_out_of_range) {
-    static const search_opts_t wrong[] = {{1, 1, 1, 1, 1}, {2, 0, 1, 1, 1}, {2, 1, 0, 1, 1},
-                                          {2, 1, 1, 0, 1}, {2, 1, 1, 3, 1}, {2, 1, 1, 1, 0},
-                                          {2, 1, 1, 1, 2}};
+    static const search_opts_t wrong[] = {
+        {1, 1, 1, 1, 1, 0}, {2, 0, 1, 1, 1, 0}, {2, 1, 0, 1, 1, 0},
+        {2, 1, 1, 0, 1, 0}, {2, 1, 1, 3, 1, 0}, {2, 1, 1, 1, 0, 0},
+        {2, 1, 1, 1, 2, 0}, {2, 1, 1, 1, 1, 1}, {2, 1, 1, 1, 1, -0.1}};
     task_t body = make_body();
     reason_t why;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)

@@ -82,10 +82,11 @@ static void list_columns(search_t *s, const task_t *body) {
 
 search_t *search_new(const task_t *body, const search_opts_t *o, reason_t *why) {
     if (o->candidates < 2 || o->horizon < 1 || o->iterations < 1 || o->elite < 1 ||
-        o->elite > o->candidates || o->execute < 1 || o->execute > o->horizon) {
+        o->elite > o->candidates || o->execute < 1 || o->execute > o->horizon ||
+        !(o->smooth >= 0 && o->smooth < 1)) {
         reason_set(why, "a plan needs 2 candidates, a horizon, an iteration, an elite of 1 to as "
                         "many as there are candidates, and 1 to as many executed actions as the "
-                        "horizon has");
+                        "horizon has, and a correlation of 0 to below 1");
         return NULL;
     }
     search_t *s = NEW(search_t);
@@ -122,10 +123,15 @@ void search_free(search_t *s) {
 
 /* ---- drawing ---- */
 
-static void put(env_action_t *a, const body_column_t *c, const search_column_t *d, rng_t r,
-                uint64_t i, bool likeliest) {
+/* The normal number of a step behind that of the step before it; all have variance 1. */
+static double next_normal(double smooth, double last, size_t step, double drawn) {
+    return step ? smooth * last + sqrt(1 - smooth * smooth) * drawn : drawn;
+}
+
+static void put(env_action_t *a, const body_column_t *c, const search_column_t *d, double normal,
+                rng_t r, uint64_t i, bool likeliest) {
     if (!c->is_discrete) {
-        double x = d->mean + (likeliest ? 0 : d->deviation * (double)rng_normal(r, i));
+        double x = d->mean + (likeliest ? 0 : d->deviation * normal);
         a->vector[c->at] = fmaxf(c->low, fminf(c->high, (float)x));
         return;
     }
@@ -142,13 +148,18 @@ static void put(env_action_t *a, const body_column_t *c, const search_column_t *
 
 const env_action_t *search_draw(search_t *s, rng_t draw) {
     size_t H = s->o.horizon, C = s->n_columns;
+    double *normal = xcalloc(C + 1, sizeof *normal);
     for (size_t i = 0; i < s->o.candidates; i++)
         for (size_t h = 0; h < H; h++) {
             env_action_t *a = &s->sequence[i * H + h];
             *a = (env_action_t){0};
-            for (size_t c = 0; c < C; c++)
-                put(a, &s->column[c], from(s, h, c), draw, (i * H + h) * C + c, i == 0);
+            for (size_t c = 0; c < C; c++) {
+                uint64_t at = (i * H + h) * C + c;
+                normal[c] = next_normal(s->o.smooth, normal[c], h, (double)rng_normal(draw, at));
+                put(a, &s->column[c], from(s, h, c), normal[c], draw, at, i == 0);
+            }
         }
+    free(normal);
     return s->sequence;
 }
 

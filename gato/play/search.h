@@ -17,6 +17,10 @@ typedef struct {
     size_t iterations;
     size_t elite;   /* the nearest sequences, which the next iteration learns from */
     size_t execute; /* actions that are done before the next search; 1 .. horizon */
+    /* Correlation of what is drawn for a number from one step of a sequence to the next, 0 to below
+     * 1: independent draws cancel over a horizon, and what has inertia trembles in its place
+     * (colored noise, Pinneri et al. 2020). */
+    double smooth;
 } search_opts_t;
 
 /* What is drawn for one column in one step: a clamped normal number, or shares of values. */

@@ -135,11 +135,12 @@ for n in 0 -2 9; do refuses 2 'elite must be 1 to 8' $arm --plan 8 --elite $n; d
 refuses 2 'horizon must be 1' $arm --plan 8 --horizon 0
 refuses 2 'iterations must be 1' $arm --plan 8 --iterations 0
 for n in 0 4; do refuses 2 'execute must be 1 to 3' $arm --plan 8 --horizon 3 --execute $n; done
+for r in -0.1 1 nan; do refuses 2 'smooth must be 0 or more and below 1\|smooth' $arm --plan 8 --smooth $r; done
 refuses 2 'expert does not plan' $arm --plan 8 --policy expert
 refuses 2 'random does not plan' --env reacher --plan 8 --policy random
 gato act --help >help 2>&1
 verdict $? "--help"
-for option in plan horizon iterations elite execute goal; do
+for option in plan horizon iterations elite smooth execute goal; do
     grep -q -e "--$option " help
     verdict $? "--help names --$option"
 done

@@ -17,8 +17,8 @@ import time
 
 ROUNDS = 3
 FULL = 0.85  # of the most multiply-adds a second seen: the machine counts as our own
-PATIENCE = 60  # seconds that the bench waits for that, in all at one measurement
-MINUTES = float(os.environ.get("BENCH_MINUTES") or 15)  # shared by the groups that are asked for
+PATIENCE = 60  # seconds that the bench waits for that, in all: on a machine that is never ours it would only wait
+MINUTES = float(os.environ.get("BENCH_MINUTES") or 6)  # shared by the groups that are asked for
 THREADS = len(os.sched_getaffinity(0))
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -27,9 +27,20 @@ class Missing(Exception):
     """A side that cannot run here, and why."""
 
 
-def end_with_parent():
-    """This process is killed when its parent ends, however that ends."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+LIBC = ctypes.CDLL(None)  # loaded before a fork, where there is no time for it
+
+
+def end_with(parent):
+    """This process is killed when its parent ends, however that ends; at once when it has ended already."""
+    LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def ends_with_me():
+    """For a child to call between fork and exec."""
+    me = os.getpid()
+    return lambda: end_with(me)
 
 
 class Worker:
@@ -40,7 +51,7 @@ class Worker:
         self.start = time.monotonic()
         try:
             self.process = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                            stderr=open(log, "ab"), preexec_fn=end_with_parent)
+                                            stderr=open(log, "ab"), preexec_fn=ends_with_me())
         except OSError as e:
             raise Missing(f"cannot run '{argv[0]}': {e.strerror}") from None
 
@@ -89,10 +100,11 @@ class Bench:
         self.python = os.environ.get("PEER_PYTHON", "python3")
         self.peer_env = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
         cache = os.path.abspath(self.path("inductor"))
-        self.peer_env.update(HF_HUB_OFFLINE="1", TORCHINDUCTOR_CACHE_DIR=cache, TOKENIZERS_PARALLELISM="false")
+        self.peer_env.update(HF_HUB_OFFLINE="1", TORCHINDUCTOR_CACHE_DIR=cache, TOKENIZERS_PARALLELISM="false",
+                             TORCHINDUCTOR_COMPILE_THREADS="1")  # no processes that would survive the worker
         for log in ("ours.log", "peer.log"):
             open(self.path(log), "w").close()
-        self.elsewhere, self.repeated = 0, 0
+        self.elsewhere, self.repeated, self.patience = 0, 0, PATIENCE
         self.rows, self.limit, self.no_peer = [], {"gflops": 0, "gbytes": 0}, None
         self.names = {}  # of the peers' variants, with their versions
         self.end = 0  # of the group's share of MINUTES
@@ -144,7 +156,7 @@ class Bench:
         start = time.monotonic()
         with open(self.path("ours.log"), "ab") as log, open(self.path("stdout"), "wb") as out:
             argv = [os.path.join(self.build, "bin", name), *arguments, "--threads", str(THREADS)]
-            child = subprocess.Popen(argv, stdout=out, stderr=log, preexec_fn=end_with_parent)
+            child = subprocess.Popen(argv, stdout=out, stderr=log, preexec_fn=ends_with_me())
             _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.monotonic() - start
@@ -168,14 +180,20 @@ class Bench:
         return now >= FULL * self.limit["gflops"]
 
     def steady(self, call):
-        """call()'s number from a stretch with the machine at full speed before and after; the last one when none comes."""
-        end = min(time.monotonic() + PATIENCE, self.end)
+        """call()'s number from a stretch with the machine at full speed before and after; the last one when none comes.
+
+        Waiting and repeating come out of the bench's patience."""
         while True:
+            start = time.monotonic()
+            end = min(start + self.patience, self.end)
             while not self.full_speed() and time.monotonic() < end:
                 time.sleep(0.5)
+            begun = time.monotonic()
+            self.patience -= begun - start
             value = call()
-            if self.full_speed() or time.monotonic() >= end:
+            if self.full_speed() or self.patience <= 0 or time.monotonic() >= self.end:
                 return value
+            self.patience -= time.monotonic() - begun
             self.repeated += 1
 
     def compare(self, ours, peers, rounds=ROUNDS, lower=True):
@@ -266,7 +284,7 @@ class Bench:
 def main():
     sys.modules["bench"] = sys.modules["__main__"]  # one module, whoever imports it
     import rows
-    end_with_parent()
+    end_with(os.getppid())
     wanted = [w for w in (sys.argv[2] if len(sys.argv) > 2 else "").split(",") if w] or rows.DEFAULT
     for w in wanted:
         if w not in rows.GROUPS:

@@ -7,6 +7,7 @@ import time
 
 import numpy
 import torch
+from bench import end_with
 from diffusers import VQModel
 from peer import RUNTIMES, THREADS, VARIANT, compiled, measure, peak_mb
 
@@ -110,7 +111,8 @@ def tokenize(run, folder, out):
     shutil.rmtree(out, ignore_errors=True)
     start, n = time.perf_counter(), 0
     with torch.no_grad(), lmdb.open(out, map_size=1 << 30) as db:
-        loader = torch.utils.data.DataLoader(Folder(folder), batch_size=BATCH, num_workers=THREADS)
+        loader = torch.utils.data.DataLoader(Folder(folder), batch_size=BATCH, num_workers=THREADS,
+                                             worker_init_fn=lambda _, me=os.getpid(): end_with(me))
         for batch in loader:
             codes = kept[run](batch).to(torch.int32).numpy().astype(numpy.uint16)
             with db.begin(write=True) as txn:

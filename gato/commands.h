@@ -6,6 +6,7 @@
 int cmd_gato_train(int argc, char **argv);
 int cmd_gato_eval(int argc, char **argv);
 int cmd_gato_act(int argc, char **argv);
+int cmd_gato_chart(int argc, char **argv);
 int cmd_gato_compare(int argc, char **argv);
 int cmd_gato_merge(int argc, char **argv);
 int cmd_gato_import(int argc, char **argv);

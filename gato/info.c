@@ -101,7 +101,8 @@ static void print_slots(const gato_model_t *m) {
             table_text(&t, utf8_printable(text, sizeof text, *slot->name ? slot->name : "-"));
             table_format(&t, "%s%s", acted ? "acted " : "", slot_kind_names[slot->kind]);
             if (slot->kind == SLOT_IMAGE && slot->image_h)
-                table_format(&t, "%u x %u", slot->image_h, slot->image_w);
+                table_format(&t, "%s%u x %u", slot->varies ? "to " : "", slot->image_h,
+                             slot->image_w);
             else
                 table_format(&t, "%u", slot->width);
             table_format(&t, "%zu", l.count[k]);

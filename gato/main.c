@@ -11,6 +11,7 @@ int main(int argc, char **argv) {
         {"eval", "print held-out loss, action accuracy and action error", cmd_gato_eval},
         {"act", "let a policy play an environment (closed loop)", cmd_gato_act},
         {"compare", "say whether two policies differ on the same episodes", cmd_gato_compare},
+        {"chart", "draw members of JSON lines against one another as SVG", cmd_gato_chart},
         {"record", "play episodes and write them as a Minari dataset", cmd_record},
         {"imagine", "go on with episodes in image tokens, beside the true future",
          cmd_gato_imagine},

@@ -49,6 +49,11 @@ $(RECORDED:%=%/done): $(D)/episodes/%/done: $(READY)
 	@mkdir -p $(D)/episodes
 	$(BIN)/gato record $(call command,$*) --policy expert --episodes $(EPISODES) $(RECORD) --seed 1 --out $(D)/episodes/$* > $(D)/episodes/$*.json
 
+LARGER   = $(TASKS:%=$(D)/larger/%)
+$(LARGER:%=%/done): $(D)/larger/%/done: $(READY)
+	@mkdir -p $(D)/larger
+	$(BIN)/gato record $(call command_of,$*,$(LARGE)) --policy expert --episodes $(EPISODES) $(RECORD) --seed 1 --out $(D)/larger/$* > $(D)/larger/$*.json
+
 # ---- tokenizers: TOKENIZER(name, seed), IMPORTED(seed) ----
 define TOKENIZER
 $(D)/tokenizers/$(1)/$(2)/done: $(RECORDED:%=%/done) $(CONFIGS)/$(CONFIG)-vqvae.json $(BEFORE_$(1):%=$(D)/tokenizers/%/$(2)/done)
@@ -61,22 +66,29 @@ $(D)/tokenizers/raw/$(1)/done: $(if $(VQGAN),$(VQGAN_WEIGHTS),$(D)/tokenizers/vq
 	$(BIN)/vqvae import --from $(VQGAN_FROM) --weights $(if $(VQGAN),$(VQGAN_WEIGHTS),$(D)/tokenizers/vqgan/$(1)/diffusion_pytorch_model.safetensors) \
 	    --config $(if $(VQGAN),$(VQGAN_CONFIG),$(D)/tokenizers/vqgan/$(1)/config.json) --size $(IMAGE)x$(IMAGE) --out $$(@D) --force
 endef
-$(foreach s,$(SEEDS),$(eval $(call IMPORTED,$(s)))$(foreach t,$(TOKENIZERS),$(eval $(call TOKENIZER,$(t),$(s)))))
+define NATIVE
+$(D)/tokenizers/native/$(1)/done: $(D)/tokenizers/both/$(1)/done
+	$(BIN)/vqvae import --from diffusers --weights $(D)/tokenizers/both/$(1)/diffusion_pytorch_model.safetensors --config $(D)/tokenizers/both/$(1)/config.json \
+	    --out $$(@D) --force
+endef
+$(foreach s,$(SEEDS),$(eval $(call IMPORTED,$(s)))$(eval $(call NATIVE,$(s)))$(foreach t,$(TOKENIZERS),$(eval $(call TOKENIZER,$(t),$(s)))))
 
 # ---- tokens: of a tokenizer, and of the steps that are kept ----
 images_of = $(or $(IMAGES_$(1)),both)
 steps_of  = $(or $(STEPS_$(1)),read)
 KEEP_read = $(TOKENIZE)
 KEEP_runs = $(RUNS)
-shards    = $(TASKS:%=$(D)/tokens/$(call images_of,$(1))-$(call steps_of,$(1))/$(2)/%.lmdb)
+KEEP_larger = $(TOKENIZE)
+kept_sizes  = read larger
+shards    = $(foreach k,$(or $(kept_$(call steps_of,$(1))),$(call steps_of,$(1))),$(TASKS:%=$(D)/tokens/$(call images_of,$(1))-$(k)/$(2)/%.lmdb))
 # TOKENS(tokenizer, steps, seed, task)
 define TOKENS
-$(D)/tokens/$(1)-$(2)/$(3)/$(4).lmdb/done: $(D)/episodes/$(4)/done $(D)/tokenizers/$(1)/$(3)/done
+$(D)/tokens/$(1)-$(2)/$(3)/$(4).lmdb/done: $(D)/$(or $(filter larger,$(2)),episodes)/$(4)/done $(D)/tokenizers/$(1)/$(3)/done
 	@mkdir -p $(D)/tokens/$(1)-$(2)/$(3)
-	$(BIN)/tokenize episodes --in $(D)/episodes/$(4) --model $(D)/tokenizers/$(1)/$(3) $(KEEP_$(2)) --keep-pixels --task $(4) --threads $(THREADS) --out $$(@D) --force \
+	$(BIN)/tokenize episodes --in $(D)/$(or $(filter larger,$(2)),episodes)/$(4) --model $(D)/tokenizers/$(1)/$(3) $(KEEP_$(2)) --keep-pixels --task $(4) --threads $(THREADS) --out $$(@D) --force \
 	    > $(D)/tokens/$(1)-$(2)/$(3)/$(4).json
 endef
-$(foreach s,$(SEEDS),$(foreach t,raw $(TOKENIZERS),$(foreach k,read runs,$(foreach a,$(TASKS),$(eval $(call TOKENS,$(t),$(k),$(s),$(a)))))))
+$(foreach s,$(SEEDS),$(foreach t,raw native $(TOKENIZERS),$(foreach k,read runs larger,$(foreach a,$(TASKS),$(eval $(call TOKENS,$(t),$(k),$(s),$(a)))))))
 
 # ---- policies: VARIANT, then a stage for each point of its training ----
 SERIES   := $(shell seq 1 $(POINTS))
@@ -96,20 +108,33 @@ $(D)/$(1)/steps: $(if $(BUDGET),$(addsuffix /done,$(call shards,$(1),$(FIRST))))
 endef
 $(foreach v,$(ALL_VARIANTS),$(eval $(call VARIANT,$(v))))
 
-# POINT(variant, seed, point, point before): training up to it, behind the play of the one before, which needs those weights. Exit code 75: stopped there.
-define POINT
+# TRAINED(variant, seed, point, point before): up to it, behind the play of the one before, which needs those weights. Exit code 75: stopped there.
+policy    = $(D)/$(or $(OF_$(1)),$(1))/$(2)/policy
+player    = $(if $(SIDE_$(1)),$(call command_of,$(2),$(SIDE_$(1))),$(call command,$(2)))
+define TRAINED
 $(D)/$(1)/$(2)/$(3)/trained.json: $(D)/$(1)/steps $(addsuffix /done,$(call shards,$(1),$(2))) $(CONFIGS)/$(CONFIG)-gato.json $(4:%=$(D)/$(1)/$(2)/%/cell.json)
 	@mkdir -p $$(@D)
 	n=`cat $(D)/$(1)/steps`; k=$$$$((n * $(3) / $(POINTS))); stop=; [ $$$$k -eq $$$$n ] || stop="--stop-at $$$$k"; \
 	{ $(call train,$(1),$(2)) --steps $$$$n $$$$stop --out $(D)/$(1)/$(2)/policy --resume || [ $$$$? -eq 75 ]; } && \
 	sh pipelines/compare_trained.sh $(D)/$(1)/$(2)/policy $$$$k > $$@.part && mv $$@.part $$@
+endef
+# BORROWED(variant, seed, point): of another variant's policy.
+define BORROWED
+$(D)/$(1)/$(2)/$(3)/trained.json: $(D)/$(OF_$(1))/$(2)/$(3)/cell.json
+	@mkdir -p $$(@D)
+	cp $(D)/$(OF_$(1))/$(2)/$(3)/trained.json $$@.part && mv $$@.part $$@
+endef
+# POINT(variant, seed, point): its play and its cell.
+define POINT
 $(TASKS:%=$(D)/$(1)/$(2)/$(3)/%.json): $(D)/$(1)/$(2)/$(3)/%.json: $(D)/$(1)/$(2)/$(3)/trained.json
-	$(BIN)/gato act $$(call command,$$*) --task $$* --model $(D)/$(1)/$(2)/policy --episodes $(PLAY) --seed $(2) --threads $(THREADS) \
+	$(BIN)/gato act $$(call player,$(1),$$*) --task $$* --model $(call policy,$(1),$(2)) --episodes $(PLAY) --seed $(2) --threads $(THREADS) \
 	    --each $(D)/$(1)/$(2)/$(3)/$$*.jsonl > $$@.part && mv $$@.part $$@
 $(D)/$(1)/$(2)/$(3)/cell.json: $(TASKS:%=$(D)/$(1)/$(2)/$(3)/%.json) $(foreach a,$(TASKS),$(D)/expert/$(2)/$(a).json $(D)/random/$(2)/$(a).json)
-	sh pipelines/compare_cell.sh $(D) $(SUITE) $(1) $(2) $(3) $(call images_of,$(1)) $(or $(filter-out 0,$(THREADS)),`nproc`) $(TASKS) > $$@.part && mv $$@.part $$@
+	sh pipelines/compare_cell.sh $(D) $(SUITE) $(1) $(2) $(3) $(call images_of,$(or $(OF_$(1)),$(1))) $(or $(filter-out 0,$(THREADS)),`nproc`) $(TASKS) > $$@.part && mv $$@.part $$@
 endef
-$(foreach v,$(ALL_VARIANTS),$(foreach s,$(SEEDS),$(foreach p,$(SERIES),$(eval $(call POINT,$(v),$(s),$(p),$(filter-out 0,$(shell expr $(p) - 1)))))))
+points    = $(if $(OF_$(1)),$(POINTS),$(SERIES))
+$(foreach v,$(ALL_VARIANTS),$(foreach s,$(SEEDS),$(foreach p,$(call points,$(v)), \
+    $(eval $(call $(if $(OF_$(v)),BORROWED,TRAINED),$(v),$(s),$(p),$(filter-out 0,$(shell expr $(p) - 1))))$(eval $(call POINT,$(v),$(s),$(p))))))
 
 # EXPERT(who, seed)
 define EXPERT
@@ -121,7 +146,7 @@ $(foreach s,$(SEEDS),$(eval $(call EXPERT,expert,$(s)))$(eval $(call EXPERT,rand
 
 # ---- what follows ----
 played = $(foreach s,$(SEEDS),$(TASKS:%=$(D)/$(1)/$(s)/$(POINTS)/%.jsonl))
-cells  = $(foreach s,$(SEEDS),$(SERIES:%=$(D)/$(1)/$(s)/%/cell.json))
+cells  = $(foreach s,$(SEEDS),$(foreach p,$(call points,$(1)),$(D)/$(1)/$(s)/$(p)/cell.json))
 # BESIDE(variant, that it is set beside): made again whenever seeds come or go.
 define BESIDE
 $(D)/$(1)/beside.json: $(call cells,$(1)) $(call cells,$(2)) always

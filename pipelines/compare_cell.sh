@@ -15,6 +15,7 @@ minutes_of() {
     done | awk '{ s += $1 } END { print s + 0 }'
 }
 case $tokenizer in
+native) before=both ;;
 raw) before=vqgan ;;
 tuned) before=vqgan ;;
 *) before= ;;

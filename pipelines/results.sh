@@ -64,11 +64,12 @@ table() { # FILE
      (if .headline then "." else " (\(.n) pairs over \(.trainings) \(if .trainings == 1 then "training" else "trainings" end): too few for a headline)." end))' "$1"
 }
 
-plots() { # SUITE: where they are drawn
-    for f in "$kept/$1"-*.svg; do
-        [ -f "$f" ] || continue
-        name=$(basename "$f" .svg)
-        printf '![%s](%s/%s)\n' "$name" "$(basename "$kept")" "$(basename "$f")"
+# The normalized return of the two sides of each comparison against samples and against minutes, where trainings were played at several points.
+plots() { # SUITE
+    [ "$(jq -s 'map(select(.kind == "cell") | .point) | max' "$kept/$1.json")" -gt 1 ] || return 0
+    jq -r 'select(.kind == "comparison") | "\(.beside) \(.variant)"' "$kept/$1.json" | while read -r a b; do
+        "$BIN/gato" chart --in "$kept/$1.json" --x samples minutes --y score --curves "$a" "$b" --out "$kept/$1-$b.svg" >/dev/null
+        printf '![%s beside %s](%s/%s-%s.svg)\n' "$b" "$a" "$(basename "$kept")" "$1" "$b"
     done
 }
 

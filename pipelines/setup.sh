@@ -9,7 +9,7 @@ set -u
 # a|b: either will do; the first that the system offers is installed.
 NEEDED='gcc make pkg-config|pkgconf libopenblas-dev libpng-dev libjpeg62-turbo-dev|libjpeg-dev liblmdb-dev libcjson-dev libxxhash-dev'
 # Commands that need one of these say so when it was missing at build time. Not every release has MuJoCo.
-EXTRA='libhdf5-dev libmujoco-dev libosmesa6-dev libarchive-dev libwebp-dev libpcre2-dev'
+EXTRA='libhdf5-dev libmujoco-dev libosmesa6-dev libarchive-dev libwebp-dev libpcre2-dev jq'
 TESTS='clang clang-format libclang-rt-14-dev|libclang-rt-dev python3 python3-numpy python3-h5py python3-lmdb python3-pil'
 
 case ${1:-} in

@@ -13,6 +13,8 @@ PLAY    ?= 250
 # Minutes that are meant, not timed yet: episodes and steps of the suite's file are those of 60, and grow in proportion.
 BUDGET  ?= 60
 CONFIGS := pipelines/configs
+VQ_SET  ?=
+GATO_SET ?=
 include pipelines/suites/$(SUITE).mk
 budget   = $(shell expr $(1) \* $(BUDGET) / 60)
 
@@ -30,7 +32,7 @@ $(D)/%/episodes/done: $(READY)
 
 RECORDED = $(TASKS:%=$(D)/%/episodes)
 $(D)/vqvae/done: $(RECORDED:%=%/done) $(CONFIGS)/$(CONFIG)-vqvae.json
-	$(BIN)/vqvae train --data $(RECORDED:%=%=$(share)) data/clipart=0.3 data/photos=0.1 --config $(CONFIGS)/$(CONFIG)-vqvae.json --seed $(SEED) \
+	$(BIN)/vqvae train --data $(RECORDED:%=%=$(share)) data/clipart=0.3 data/photos=0.1 --config $(CONFIGS)/$(CONFIG)-vqvae.json $(VQ_SET:%=--set %) --seed $(SEED) \
 	    --out $(D)/vqvae --resume
 $(D)/vqvae.json: $(D)/vqvae/done
 	$(BIN)/vqvae eval --model $(D)/vqvae --data $(RECORDED) --limit 500 $(to)
@@ -40,7 +42,7 @@ $(D)/%/tokens.lmdb/done: $(D)/%/episodes/done $(D)/vqvae/done
 
 SHARDS = $(TASKS:%=$(D)/%/tokens.lmdb)
 $(D)/policy/done: $(SHARDS:%=%/done) $(CONFIGS)/$(CONFIG)-gato.json
-	$(BIN)/gato train --data $(SHARDS) --vqvae $(D)/vqvae --config $(CONFIGS)/$(CONFIG)-gato.json --set data.balance=task --steps $(call budget,$(STEPS)) \
+	$(BIN)/gato train --data $(SHARDS) --vqvae $(D)/vqvae --config $(CONFIGS)/$(CONFIG)-gato.json --set data.balance=task $(GATO_SET:%=--set %) --steps $(call budget,$(STEPS)) \
 	    --seed $(SEED) --out $(D)/policy --resume
 
 ACT = $(BIN)/gato act $(call command,$*) --episodes $(PLAY) --seed $(SEED)

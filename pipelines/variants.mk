@@ -4,12 +4,14 @@
 #   ASKS_x     the question that the comparison answers
 #   TRAIN_x    settings of its policy beside those of the suite's configs/*-gato.json
 #   IMAGES_x   its tokenizer, a row of the second table (unless given: both)
-#   STEPS_x    runs: steps in a row, in place of those that the suite's policy reads (RUNS in pipelines/suites)
+#   STEPS_x    runs: steps in a row, in place of those that the suite's policy reads (RUNS in pipelines/suites); sizes: those in images of LARGE, too
+#   SIDE_x     side of the images that it plays with (unless given: IMAGE)
+#   OF_x       the variant whose policies it plays with, at their last point
 #
 # To add one: its row, and its name in ALL_VARIANTS.
 
 ALL_VARIANTS = codes patches-gato patches-learned patches-both patches-linear codes-single table window future \
-    images-diverse images-domain vqgan-raw vqgan-tuned
+    images-diverse images-domain vqgan-raw vqgan-tuned size-one sizes-two
 
 # Frozen codes, merged, as codebook vectors: what the suite's policy reads. All else is a change of it.
 TRAIN_codes =
@@ -57,8 +59,20 @@ IMAGES_vqgan-tuned     = tuned
 BESIDE_vqgan-tuned     = vqgan-raw
 ASKS_vqgan-tuned       = Is an imported VQGAN better after it was tuned on the images of the task?
 
+# A size that no training has seen, by a policy of one size, whose tokenizer fits images to it, and by one of two, whose tokenizer takes them as they are.
+OF_size-one            = codes
+SIDE_size-one          = $(UNSEEN)
+BESIDE_size-one        = codes
+ASKS_size-one          = Are images of a size that was never seen, fitted to the trained one, better than those of that size?
+IMAGES_sizes-two       = native
+STEPS_sizes-two        = sizes
+SIDE_sizes-two         = $(UNSEEN)
+TRAIN_sizes-two        = $(WIDE)
+BESIDE_sizes-two       = size-one
+ASKS_sizes-two         = Is a policy that was trained on two sizes better at a third?
+
 # Tokenizers: DATA_t that they train on, SET_t their settings, BEFORE_t the one that they begin with. `raw` is imported: VQGAN= names a folder of
-# diffusers; else it is `vqgan`, of our own, which has seen diverse images alone.
+# diffusers; else it is `vqgan`, of our own, which has seen diverse images alone. `native` is `both` without a size of its own.
 TOKENIZERS   = both diverse domain vqgan tuned
 diverse      = data/clipart=0.75 data/photos=0.25
 DATA_both    = $(RECORDED:%=%=$(share)) data/clipart=0.3 data/photos=0.1

@@ -7,13 +7,15 @@
 #   RECORD      options of `gato record`, TOKENIZE of `tokenize episodes`
 #   EPISODES    of each task, STEPS of the policy: in an hour
 #   LEARNED     for generalist.mk: tasks of the one checkpoint (unless given: TASKS but HELD); HELD is the one that it is tuned to later
-#   IMAGE PATCH WIDE RUNS FUTURE    for compare.mk: side of an image and of a patch, settings of variants (variants.mk)
+#   IMAGE LARGE UNSEEN PATCH WIDE RUNS FUTURE    for compare.mk: sides of images and of a patch, settings of variants (variants.mk)
 
 CONFIG  ?= $(SUITE)
 WORLDS  ?= $(B)/worlds/$(SUITE)
 PYTHON  ?= $(WORLDS)/bin/python
 READY    = $(if $(BUILT_IN),,$(WORLDS)/done)
 command  = $(if $(BUILT_IN),--env $(1),--env-cmd '$(PYTHON) pipelines/gym_env.py $(call world,$(1)) --task $(1)')
+# The same in images of another size, command_of(task, side).
+command_of = $(if $(BUILT_IN),--env $(1) --env-size $(2),--env-cmd '$(PYTHON) pipelines/gym_env.py $(call world,$(1)) --size $(2) --task $(1)')
 # Six in ten images are the suite's, each task having the same share.
 share    = $(shell awk 'BEGIN { printf "%.4f", 0.6 / $(words $(TASKS)) }')
 

@@ -181,26 +181,81 @@ static void caption(html_t *h, const chart_t *c) {
     html_put(h, "</figcaption>");
 }
 
-void html_chart(html_t *h, const chart_t *c) {
-    axis_t x = {INFINITY, -INFINITY, false}, y = y_axis(c);
-    widen(&x, c->x, c->n);
-    if (!(y.low <= y.high) || !(x.low <= x.high)) return;
-    if (x.low == x.high) {
-        x.low -= 1;
-        x.high += 1;
+/* The axes that hold all values; false: there are none. */
+static bool axes_of(const chart_t *c, axis_t *x, axis_t *y) {
+    *x = (axis_t){INFINITY, -INFINITY, false};
+    *y = y_axis(c);
+    widen(x, c->x, c->n);
+    if (!(y->low <= y->high) || !(x->low <= x->high)) return false;
+    if (x->low == x->high) {
+        x->low -= 1;
+        x->high += 1;
     }
-    html_put(h, "<figure class=\"chart\">");
-    caption(h, c);
-    html_printf(h, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">", WIDTH, HEIGHT,
-                c->title);
-    axes(h, &x, &y);
-    if (c->mark > x.low && c->mark < x.high) {
-        double at = at_x(&x, c->mark);
+    return true;
+}
+
+static void drawing(html_t *h, const chart_t *c, const axis_t *x, const axis_t *y) {
+    axes(h, x, y);
+    if (c->mark > x->low && c->mark < x->high) {
+        double at = at_x(x, c->mark);
         html_printf(h,
                     "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" "
                     "y2=\"%d\"><title>%s</title></line>",
                     at, at, TOP, HEIGHT - BOTTOM, c->mark_name);
     }
-    for (size_t s = 0; s < c->n_series; s++) draw(h, c, s, &x, &y);
+    for (size_t s = 0; s < c->n_series; s++) draw(h, c, s, x, y);
+}
+
+void html_chart(html_t *h, const chart_t *c) {
+    axis_t x, y;
+    if (!axes_of(c, &x, &y)) return;
+    html_put(h, "<figure class=\"chart\">");
+    caption(h, c);
+    html_printf(h, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">", WIDTH, HEIGHT,
+                c->title);
+    drawing(h, c, &x, &y);
     html_put(h, "</svg></figure>\n");
+}
+
+/* ---- a file of its own ---- */
+
+enum { HEAD = 36 /* above the drawing: the title, and the names of the series */ };
+
+/* Readable on light and on dark pages. */
+static const char FILE_STYLE[] =
+    "<style>text{font:11px sans-serif;fill:#7a838c}.title{font-weight:bold;font-size:13px}"
+    ".grid{stroke:#7a838c;stroke-opacity:.3}.tick,.axis,.mark{stroke:#7a838c}"
+    ".mark{stroke-dasharray:3 3}polyline{fill:none;stroke-width:2}polygon{fill-opacity:.2}"
+    ".s0{stroke:#2f81d6}.p0,.f0,.k0{fill:#2f81d6}.s1{stroke:#d9691e}.p1,.f1,.k1{fill:#d9691e}"
+    ".s2{stroke:#2e9a4b}.p2,.f2,.k2{fill:#2e9a4b}</style>\n";
+
+static void panel(html_t *h, const chart_t *c, size_t number) {
+    axis_t x, y;
+    if (!axes_of(c, &x, &y)) return;
+    html_printf(h, "<g transform=\"translate(%zu,0)\">", number * WIDTH);
+    html_printf(h, "<text class=\"title\" x=\"%d\" y=\"14\">%s</text>", LEFT, c->title);
+    for (size_t s = 0; s < c->n_series; s++) {
+        size_t at = LEFT + s * (WIDTH - LEFT) / CHART_SERIES;
+        if (!c->series[s].name) continue;
+        html_printf(h, "<text x=\"%zu\" y=\"30\"><tspan class=\"k%zu\">&#9679;</tspan> %s</text>",
+                    at, s, c->series[s].name);
+    }
+    html_printf(h, "<g transform=\"translate(0,%d)\">", HEAD);
+    drawing(h, c, &x, &y);
+    html_put(h, "</g></g>\n");
+}
+
+bool html_chart_file(html_t *h, const chart_t *c, size_t n) {
+    bool any = false;
+    axis_t x, y;
+    for (size_t i = 0; i < n; i++) any = axes_of(&c[i], &x, &y) || any;
+    if (!any) return false;
+    html_printf(h,
+                "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%zu\" height=\"%d\" "
+                "viewBox=\"0 0 %zu %d\">\n",
+                n * WIDTH, HEIGHT + HEAD, n * WIDTH, HEIGHT + HEAD);
+    html_put(h, FILE_STYLE);
+    for (size_t i = 0; i < n; i++) panel(h, &c[i], i);
+    html_put(h, "</svg>\n");
+    return true;
 }

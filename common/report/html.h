@@ -50,5 +50,9 @@ typedef struct {
  * span a factor over 100; a series of few points shows each of them. Nothing when no series has a
  * value. */
 void html_chart(html_t *h, const chart_t *c);
+/* Appends n charts side by side as one SVG file that needs no page: its colors, titles and the
+ * names of series, which stand at most CHART_SERIES in a line, are its own. False, and nothing,
+ * when none has a value. */
+bool html_chart_file(html_t *h, const chart_t *c, size_t n);
 
 #endif

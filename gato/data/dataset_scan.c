@@ -160,6 +160,14 @@ static bool is_larger(bool pixels, const slot_data_t *v, const slot_t *than) {
     return false;
 }
 
+/* Of another size than what was seen before. */
+static bool is_another(const slot_data_t *v, const slot_t *than) {
+    bool seen = than->grid_h || than->image_h, there = v->grid_h || v->image_h;
+    return seen && there &&
+           (v->grid_h != than->grid_h || v->grid_w != than->grid_w || v->image_h != than->image_h ||
+            v->image_w != than->image_w);
+}
+
 /* Takes the record's sizes for an episode's images that shards leave open: the largest of all
  * records, whatever the order of threads. */
 static void grow_images(dataset_t *d, const bool *open, const body_t *b, const token_record_t *r) {
@@ -171,6 +179,7 @@ static void grow_images(dataset_t *d, const bool *open, const body_t *b, const t
         if (to->kind != SLOT_IMAGE || !open[(size_t)b->task * TASK_SLOTS + (size_t)b->map[k]])
             continue;
         pthread_mutex_lock(&lock);
+        to->varies = to->varies || is_another(v, to);
         if (is_larger(pixels, v, to)) {
             to->grid_h = v->grid_h;
             to->grid_w = v->grid_w;

@@ -22,6 +22,16 @@ static bool has_places(const player_t *p) {
     return p->m->config.model.patch_pos != POS_NONE;
 }
 
+/* Places are fractions of an image, so a policy that saw several sizes takes any up to the largest,
+ * for which its context has room. */
+static int check_size(const player_t *p, const slot_t *slot, const char *unit, size_t h, size_t w,
+                      size_t trained_h, size_t trained_w, reason_t *why) {
+    bool fits = slot->varies ? h * w <= trained_h * trained_w : h == trained_h && w == trained_w;
+    if (!has_places(p) || !trained_h || fits) return 0;
+    return reason_set(why, "image '%s' has %zu x %zu %s; the policy was trained on %s%zu x %zu",
+                      slot->name, h, w, unit, slot->varies ? "at most " : "", trained_h, trained_w);
+}
+
 static int encode(player_t *p, const slot_t *slot, const image_t *im, seen_t *s, slot_value_t *v,
                   reason_t *why) {
     image_t ready = tokenizer_preprocess(p->tokenizer, im);
@@ -32,11 +42,7 @@ static int encode(player_t *p, const slot_t *slot, const image_t *im, seen_t *s,
     v->codes = codes;
     v->grid_h = grid.h;
     v->grid_w = grid.w;
-    if (has_places(p) && slot->grid_h && (grid.h != slot->grid_h || grid.w != slot->grid_w))
-        return reason_set(why,
-                          "image '%s' gives %zu x %zu codes; the policy was trained on %u x %u",
-                          slot->name, grid.h, grid.w, slot->grid_h, slot->grid_w);
-    return 0;
+    return check_size(p, slot, "codes", grid.h, grid.w, slot->grid_h, slot->grid_w, why);
 }
 
 /* As the shards' tokenizer prepared the images that it kept: fitted to one size, or padded to whole
@@ -55,10 +61,7 @@ static int take_pixels(const player_t *p, const slot_t *slot, const image_t *im,
     v->rgb = own(s, ready.rgb);
     v->image_h = ready.h;
     v->image_w = ready.w;
-    if (has_places(p) && slot->image_h && (ready.h != slot->image_h || ready.w != slot->image_w))
-        return reason_set(why, "image '%s' has %zu x %zu pixels; the policy was trained on %u x %u",
-                          slot->name, ready.h, ready.w, slot->image_h, slot->image_w);
-    return 0;
+    return check_size(p, slot, "pixels", ready.h, ready.w, slot->image_h, slot->image_w, why);
 }
 
 int player_see_image(player_t *p, const slot_t *slot, const uint8_t *rgb, size_t w, size_t h,

@@ -8,6 +8,8 @@ EPISODES = 3000
 STEPS    = 4800
 CONFIG   = demo
 IMAGE    = 64
+LARGE    = 128
+UNSEEN   = 96
 PATCH    = 16
 # A token a code or patch needs this context, and sequences of steps in a row these settings.
 WIDE     = model.context=96

@@ -6,6 +6,8 @@ RECORD   = --burst 0.1
 EPISODES = 2000
 STEPS    = 6000
 IMAGE    = 56
+LARGE    = 168
+UNSEEN   = 112
 PATCH    = 8
 WIDE     = model.context=400
 FUTURE   = train.window=8 model.context=320

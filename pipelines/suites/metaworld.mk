@@ -7,6 +7,8 @@ TOKENIZE = --successful
 EPISODES = 100
 STEPS    = 6000
 IMAGE    = 64
+LARGE    = 128
+UNSEEN   = 96
 PATCH    = 16
 WIDE     = model.context=160
 RUNS     = --successful

@@ -78,6 +78,31 @@ refused 3 'line 1: no line of gato act' none.jsonl odd.jsonl
 : >empty.jsonl
 refused 3 'holds no episodes' none.jsonl empty.jsonl
 
+# ---- gato chart: two trainings of a at each point, one of b; 0 to 100 lies between x = 46 and 348, 0 to 1 between y = 168 and 8 ----
+
+cat >points.json <<'X'
+{"kind":"settings"}
+{"variant":"a","point":1,"samples":-10,"minutes":1,"score":0.1}
+{"variant":"a","point":1,"samples":10,"minutes":2,"score":-0.1}
+{"variant":"a","point":2,"samples":100,"minutes":5,"score":1}
+{"variant":"b","point":1,"samples":50,"minutes":3,"score":0.5}
+{"variant":"c","point":1,"samples":900,"minutes":9,"score":9}
+X
+gato chart --in points.json --x samples minutes --y score --curves a b --out two.svg >out 2>err
+verdict $? "a chart"
+has '"points":3' 'means of the trainings'
+grep -q -F '<polyline class="s0" points="46.0,168.0 348.0,8.0"/>' two.svg && grep -q -F '<circle class="p1" cx="197.0" cy="88.0" r="2.5"/>' two.svg
+verdict $? "where its points stand"
+[ "$(grep -c 'score against' two.svg)" -eq 2 ] && python3 -c "import xml.dom.minidom; xml.dom.minidom.parse('two.svg')"
+verdict $? "two panels, well formed"
+for case in '3:no line with:--x samples --y score --curves z' '2:four at most:--x a b c d e --y score --curves a' '2:three at most:--x a --y score --curves a b c d'; do
+    gato chart --in points.json --out no.svg ${case#*:*:} >out 2>err
+    rc=$?
+    pattern=${case#*:}
+    [ $rc -eq "${case%%:*}" ] && grep -q "${pattern%%:*}" err && [ ! -e no.svg ]
+    verdict $? "gato chart $case"
+done
+
 # ---- gato act --each: the starts are a function of seed and number, whoever plays ----
 
 gato act --env grid --policy random --episodes 5 --seed 3 --each random.jsonl --threads 2 >act.json 2>err &&
@@ -173,6 +198,8 @@ grep -q '^| table | 1 | 4 | 32 | [0-9.]* | 1 | [0-9.]* | [-0-9.]* | [0-9.]* |$' 
 verdict $? "its table stands between the lines"
 grep -q '^- Is a learned table of codes better than the vectors of the codebook? Success: no difference within noise; return: no difference within noise (4 pairs over 1 training: too few for a headline).$' page.md
 verdict $? "a conclusion by rule"
+[ "$(grep -c '^!\[' page.md)" -eq 2 ] && [ -s kept/arm-table.svg ] && [ -s kept/arm-codes-single.svg ]
+verdict $? "a plot for each comparison"
 cp page.md first.md
 results >out 2>err
 cmp -s page.md first.md

@@ -61,6 +61,8 @@ typedef struct {
     /* Images: pixels after preprocessing, and the grid of codes. 0 = they differ from record to
      * record, or there are none. */
     uint32_t image_h, image_w, grid_h, grid_w;
+    /* In a RUN: its images had several sizes in training; those above are of the largest. */
+    bool varies;
 
     uint32_t *range; /* discrete: values of a column are 0 .. range - 1; range <= TASK_DISCRETE */
 

@@ -65,6 +65,7 @@ static void put_slot(jsonw_t *w, const slot_t *s) {
     }
     jsonw_str(w, "side", side_names[s->side]);
     if (s->text_len) jsonw_int(w, "text_len", s->text_len);
+    if (s->varies) jsonw_bool(w, "varies", true);
     jsonw_close(w, '}');
 }
 
@@ -120,6 +121,7 @@ char *tasks_json_unsized(const tasks_t *list) {
         for (uint32_t k = 0; k < copy.v[i].n_slots; k++) {
             slot_t *s = &copy.v[i].slot[k];
             s->image_h = s->image_w = s->grid_h = s->grid_w = 0;
+            s->varies = false;
         }
     char *json = tasks_json(&copy);
     tasks_release(&copy);
@@ -262,6 +264,7 @@ static uint32_t width_of(const cJSON *o, slot_kind_t kind) {
 
 static int get_arrays(const cJSON *o, slot_t *s, reason_t *why) {
     uint32_t n = s->width;
+    s->varies = cJSON_IsTrue(member(o, "varies"));
     if (get_size(o, "image", &s->image_h, &s->image_w, why) ||
         get_size(o, "grid", &s->grid_h, &s->grid_w, why) || get_range(o, s, why) ||
         get_floats(o, "low", n, -INFINITY, &s->low, why) ||

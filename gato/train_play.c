@@ -33,13 +33,20 @@ static char *write_weights(const train_play_t *p) {
 }
 
 static void remove_weights(const char *dir) {
-    static const char *const file[] = {GATO_CONFIG_FILE, GATO_WEIGHTS_FILE, GATO_TEXT_FILE,
-                                       RUN_TOKENIZER};
+    static const char *const file[] = {GATO_CONFIG_FILE,
+                                       GATO_WEIGHTS_FILE,
+                                       GATO_TEXT_FILE,
+                                       RUN_TOKENIZER,
+                                       RUN_FAST "/" FAST_PROCESSOR_FILE,
+                                       RUN_FAST "/" FAST_TOKENIZER_FILE};
     for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
         char *path = fs_join(dir, file[i]);
         if (unlink(path) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", path);
         free(path);
     }
+    char *fast = fs_join(dir, RUN_FAST);
+    if (rmdir(fast) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", fast);
+    free(fast);
     if (rmdir(dir)) die_errno(RC_RUNTIME, "cannot remove '%s'", dir);
 }
 

@@ -30,7 +30,10 @@
 
 #include <stdbool.h>
 
-enum { FAST_CHARACTERS = 0x800 /* two bytes of UTF-8 at most */ };
+enum {
+    FAST_CHARACTERS = 0x800, /* two bytes of UTF-8 at most */
+    FAST_MOST = 4096         /* most ids (fast_most) of all chunks of a timestep */
+};
 #define FAST_PROCESSOR_FILE "processor_config.json"
 #define FAST_TOKENIZER_FILE "tokenizer.json"
 

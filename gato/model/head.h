@@ -106,7 +106,7 @@ typedef struct {
      * the next ones (model.chunk). NULL: the slot's columns are chosen token after token from the
      * logits of the token head over the column's range. */
     var_t (*record)(nn_t *nn, const struct gato_model *m, uint32_t task, uint32_t slot, var_t rows);
-    /* Instead: a chunk of the slot, as the tokens of FAST one after the other, by the token head. */
+    /* Instead: a chunk of the slot, token of FAST after token, by the token head. */
     bool fast;
 } head_play_t;
 

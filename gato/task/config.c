@@ -286,7 +286,8 @@ int gato_config_check(const gato_config_t *c, reason_t *why) {
     if (c->model.chunk > 1 && c->loss.action_kind != ACTION_MSE &&
         c->model.bin_kind != BIN_KIND_FAST)
         return reason_set(why,
-                          "model.chunk = %lld needs loss.action_kind = mse: bins are tokens of the "
+                          "model.chunk = %lld needs loss.action_kind = mse or model.bin_kind = "
+                          "fast: bins are tokens of the "
                           "timestep, and those of its next ones are not known when it is past",
                           (long long)c->model.chunk);
     if (c->model.bin_kind != BIN_KIND_UNIFORM && c->loss.action_kind == ACTION_MIX)

@@ -1,5 +1,5 @@
-/* fast.h - chunks of actions as tokens by FAST (Pertsch et al. 2025, arXiv 2501.09747), in the files
- * of Hugging Face's processor physical-intelligence/fast.
+/* fast.h - chunks of actions as tokens by FAST (Pertsch et al. 2025, arXiv 2501.09747), in the
+ * files of Hugging Face's processor physical-intelligence/fast.
  *
  * A chunk x [H, D], scaled to [-1,1], becomes H D whole numbers and these a text:
  *

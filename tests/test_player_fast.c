@@ -1,6 +1,6 @@
 /* test_player_fast.c - chunks as tokens of FAST: what is learned, by rows written out; at play,
- * each token against the network run whole over all that came before it, the chunk by the transform in
- * the test, and its use by the book.
+ * each token against the network run whole over all that came before it, the chunk by the transform
+ * in the test, and its use by the book.
  */
 #include "tests/player_whole.h"
 

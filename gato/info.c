@@ -39,6 +39,10 @@ static void print_policy(const char *run, const gato_model_t *m) {
     }
     table_text(&t, "vocabulary");
     table_format(&t, "%u ids, %u of them text", tokens_total(&m->tokens), v->text);
+    if (m->fast) {
+        table_text(&t, "fast");
+        table_format(&t, "%u ids, scale %g", v->fast, fast_scale(m->fast));
+    }
     table_text(&t, "text tokenizer");
     table_text(&t, v->text_tokenizer ? utf8_printable(text, sizeof text, v->text_tokenizer) : NULL);
     table_text(&t, "codebook");

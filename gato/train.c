@@ -23,6 +23,7 @@ typedef struct {
     cli_list_t data;   /* --data */
     const char *vqvae; /* --vqvae, or the tokenizer of --init, or NULL */
     char *init_vqvae;  /* owned: the latter */
+    const char *fast;  /* --fast, or NULL */
     train_begin_t begin;
     gato_config_t config;
     dataset_t *d;
@@ -264,6 +265,10 @@ static bool parse(run_t *r, int argc, char **argv) {
          "the tokenizer that made the shards: its files are copied into RUN/vqvae (with --init: "
          "that of its RUN, unless given)",
          false},
+        {"--fast", CLI_STR, &r->fast, "DIR",
+         "files of FAST for model.bin_kind = fast, as Hugging Face's processor has them "
+         "(processor_config.json, tokenizer.json); without it they are fitted to the data",
+         false},
         {"--init", CLI_STR, &r->begin.init, "RUN",
          "go on from another policy: its weights, vocabulary, tasks and architecture; tasks that "
          "it does not know are added",
@@ -271,6 +276,25 @@ static bool parse(run_t *r, int argc, char **argv) {
         {0},
     };
     return session_parse(&r->session, argc, argv, "train a policy on token shards", own);
+}
+
+/* The files say the scale. */
+static void take_fast_scale(run_t *r) {
+    gato_config_t *c = &r->config, preset;
+    int rc;
+    reason_t why;
+    if (!r->fast) return;
+    if (c->model.bin_kind != BIN_KIND_FAST)
+        die(RC_USAGE, "--fast '%s' needs model.bin_kind = fast", r->fast);
+    fast_t *f = fast_open(r->fast, (uint32_t)c->model.chunk, &rc, &why);
+    if (!f) die(rc, "--fast: %s", why.text);
+    config_defaults(gato_config_table, &preset);
+    if (c->model.fast_scale != preset.model.fast_scale && c->model.fast_scale != fast_scale(f))
+        die(r->begin.resumed || r->begin.init ? RC_MISFIT : RC_USAGE,
+            "model.fast_scale = %g, and --fast '%s' has scale %g", c->model.fast_scale, r->fast,
+            fast_scale(f));
+    c->model.fast_scale = fast_scale(f);
+    fast_free(f);
 }
 
 static void configure(run_t *r, bool seed) {
@@ -282,6 +306,7 @@ static void configure(run_t *r, bool seed) {
     if (r->begin.resumed && !seed) s->options.seed = r->begin.seed;
     session_configure(s, &r->config, &r->config.train.steps);
     if (gato_config_check(&r->config, &why)) die(RC_USAGE, "%s", why.text);
+    take_fast_scale(r);
     train_begin_check(&r->begin, &r->config);
     train_play_check(&r->config);
     if (*r->begin.fingerprint) s->identity.init = r->begin.fingerprint;
@@ -293,7 +318,8 @@ static void configure(run_t *r, bool seed) {
 static void open_data(run_t *r) {
     dataset_opts_t o = {.tasks = r->begin.tasks,
                         .vocabulary = r->begin.vocabulary,
-                        .extend = r->begin.init != NULL};
+                        .extend = r->begin.init != NULL,
+                        .fast = r->fast};
     r->d = dataset_open(&r->data, &r->config, &o);
     gato_settings_check(&r->config, r->d);
 }
@@ -344,6 +370,7 @@ int cmd_gato_train(int argc, char **argv) {
     train_play_clean(s->options.out);
     if (r->vqvae && run_copy_tokenizer(r->vqvae, s->options.out, &why))
         die(RC_RUNTIME, "%s", why.text);
+    if (run_write_fast(r->m, s->options.out, &why)) die(RC_RUNTIME, "%s", why.text);
     train_play_t play = player(r);
     train_play_probe(&play);
     return session_run(s);

@@ -34,8 +34,12 @@ static char *write_weights(const train_play_t *p) {
 
 /* Also what a killed run left of them, with its temporaries (fs.h). */
 static void remove_weights(const char *dir) {
-    static const char *const file[] = {GATO_CONFIG_FILE, GATO_WEIGHTS_FILE, GATO_TEXT_FILE,
-                                       RUN_TOKENIZER};
+    static const char *const file[] = {GATO_CONFIG_FILE,
+                                       GATO_WEIGHTS_FILE,
+                                       GATO_TEXT_FILE,
+                                       RUN_TOKENIZER,
+                                       RUN_FAST "/" FAST_PROCESSOR_FILE,
+                                       RUN_FAST "/" FAST_TOKENIZER_FILE};
     for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
         char *temporary = xasprintf("%s/.%s.tmp", dir, file[i]), *path = fs_join(dir, file[i]);
         if (unlink(path) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", path);
@@ -44,6 +48,9 @@ static void remove_weights(const char *dir) {
         free(temporary);
         free(path);
     }
+    char *fast = fs_join(dir, RUN_FAST);
+    if (rmdir(fast) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", fast);
+    free(fast);
     if (rmdir(dir)) die_errno(RC_RUNTIME, "cannot remove '%s'", dir);
 }
 

@@ -12,19 +12,22 @@ STEPS    ?= 1500
 VQ_STEPS ?= 500
 EPISODES ?= 1000
 PLAY     ?= 100
-ROWS     ?= plain chunk4 chunk4-execute2 chunk4-execute4 chunk4-ensemble ce ce-mulaw ce-quantile
+ROWS     ?= plain chunk4 chunk4-execute2 chunk4-execute4 chunk4-ensemble ce ce-mulaw ce-quantile fast4 fast4-execute4
 CONFIGS  := pipelines/configs
 
 MODEL_chunk4-execute2 = chunk4
 MODEL_chunk4-execute4 = chunk4
 MODEL_chunk4-ensemble = chunk4
+MODEL_fast4-execute4  = fast4
 TRAIN_chunk4          = model.chunk=4
 TRAIN_ce              = loss.action_kind=ce
 TRAIN_ce-mulaw        = loss.action_kind=ce model.bin_kind=mulaw
 TRAIN_ce-quantile     = loss.action_kind=ce model.bin_kind=quantile
+TRAIN_fast4           = loss.action_kind=ce model.bin_kind=fast model.chunk=4 model.bins=256
 ACT_chunk4-execute2   = --execute 2
 ACT_chunk4-execute4   = --execute 4
 ACT_chunk4-ensemble   = --ensemble 0.01
+ACT_fast4-execute4    = --execute 4
 
 all: $(D)/table.txt
 .DELETE_ON_ERROR:

@@ -17,7 +17,8 @@ import time
 # "sure": no fault, an expert that always knows. "no-wrist": it never shows that camera; "one-camera": it has none of that name.
 # "goal": it shows one, the bytes 100 to 171 from the front, but none at step 1; "worded-goal": with a text.
 # "pid": it leaves its number in a file. "once-VERB": it dies at the first VERB of all, and a second one does not. "log": its
-# expert always knows, too; episode 2^32 + i is episode i, and every action becomes a line of a file.
+# expert always knows, too; episode 2^32 + i is episode i, and every action becomes a line of a file. "numbers": the same without grip,
+# and an expert that pushes MOVES[t] and frees t mod 3.
 FAULT = sys.argv[1] if len(sys.argv) > 1 else ""
 SIZES = {"front": (4, 6), "wrist": (2, 2)}
 TASK = {
@@ -33,7 +34,11 @@ TASK = {
         {"kind": "discrete", "name": "grip", "side": "acted", "range": [3]},
     ],
 }
-ACTION = struct.Struct("<ffI")
+if FAULT == "numbers":
+    del TASK["slots"][-1]
+ACTION = struct.Struct("<ff" if FAULT == "numbers" else "<ffI")
+MOVES = (0.9, 0.1, -0.6, 0.3, -0.9)
+LOGS = FAULT in ("log", "numbers")
 x = t = seed = episode = 0
 
 
@@ -195,7 +200,7 @@ def main():
             break_out("hello") or hello()
         elif verb == "reset":
             seed, episode = r["seed"], r["episode"]
-            if FAULT == "log":
+            if LOGS:
                 episode %= 1 << 32
             x, t = float(seed + 10 * episode), 0
             break_out("reset") or show({}, r["images"])
@@ -204,8 +209,8 @@ def main():
         elif verb == "step":
             if r["bytes"] != ACTION.size:
                 sys.exit(f"an action of {r['bytes']} bytes")
-            p, f, g = ACTION.unpack(take(ACTION.size))
-            if FAULT == "log":
+            p, f, g = (ACTION.unpack(take(ACTION.size)) + (0,))[:3]
+            if LOGS:
                 with open("env_child.log", "a") as file:
                     print(episode, t, p, f, g, file=file)
             x, t = x + p + f + g, t + 1
@@ -213,9 +218,9 @@ def main():
             break_out("step") or show(end, r["images"])
         elif verb == "expert":
             break_out("expert")
-            n = ACTION.size * (t != 1 or FAULT in ("sure", "log"))
-            reply({"bytes": n + 4 * (FAULT == "wide-expert")},
-                  ACTION.pack(float("nan") if FAULT == "nan-expert" else 0.5, -2, t % 3)[:n])
+            n = ACTION.size * (t != 1 or FAULT == "sure" or LOGS)
+            act = (MOVES[t], t % 3) if FAULT == "numbers" else (float("nan") if FAULT == "nan-expert" else 0.5, -2, t % 3)
+            reply({"bytes": n + 4 * (FAULT == "wide-expert")}, ACTION.pack(*act)[:n])
         elif verb == "goal":
             parts = {"front": bytes(range(100, 172))} if t != 1 else {}
             if FAULT == "worded-goal":

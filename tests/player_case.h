@@ -188,6 +188,24 @@ static inline void shake(gato_model_t *m) {
     }
 }
 
+/* FAST of tests/reference/fast/bytes.json for actions of any width; coefficients are small, so that
+ * few actions end at a bound. */
+static inline void add_fast(vocabulary_t *v, uint32_t chunk) {
+    static const char processor[] = "{\"scale\":250,\"min_token\":-147}";
+    uint8_t *bpe;
+    size_t size;
+    int rc;
+    reason_t why;
+    if (fs_read("tests/reference/fast/bytes.json", 1 << 20, &bpe, &size, &why)) BUG("%s", why.text);
+    fast_t *f = fast_parse(processor, (char *)bpe, chunk, &rc, &why);
+    if (!f) BUG("%s", why.text);
+    v->fast = fast_ids(f);
+    v->fast_name = xstrdup(fast_fingerprint(f));
+    v->fast_processor = xstrdup(processor);
+    v->fast_tokenizer = (char *)bpe;
+    fast_free(f);
+}
+
 /* Writes the folder "run": tasks "body0", "body1", ... with the parts has[i]; the model in memory
  * is the oracle's. window: how many timesteps a token of the first task is to see. */
 static inline gato_model_t *make_tasks(const kind_t *k, const unsigned *has, size_t n,
@@ -223,6 +241,7 @@ static inline gato_model_t *make_tasks(const kind_t *k, const unsigned *has, siz
         v.codebook = (float *)(uintptr_t)vqvae_codebook_data(tokenizer);
         v.fingerprint = (char *)(uintptr_t)vqvae_fingerprint(tokenizer);
     }
+    if (c.model.bin_kind == BIN_KIND_FAST) add_fast(&v, (uint32_t)c.model.chunk);
     tasks_t tasks = {0};
     for (size_t i = 0; i < n; i++) {
         snprintf(name, sizeof name, "body%zu", i);
@@ -234,6 +253,9 @@ static inline gato_model_t *make_tasks(const kind_t *k, const unsigned *has, siz
     tasks_release(&tasks);
     vqvae_free(tokenizer);
     text_tokenizer_free(words);
+    free(v.fast_name);
+    free(v.fast_processor);
+    free(v.fast_tokenizer);
     shake(m);
     save(m);
     return m;

@@ -116,7 +116,8 @@ static long double basis(size_t k, size_t t) {
     return sqrtl((k ? 2.0L : 1.0L) / H) * cosl(pi * (long double)((2 * t + 1) * k) / (2 * H));
 }
 
-/* There and back: no coefficient moves by more than half a step. Chunks beyond [-1,1] are clamped. */
+/* There and back: no coefficient moves by more than half a step. What lies beyond [-1,1] is
+ * clamped. */
 TEST(the_way_back) {
     fast_t *f = of_bytes();
     rng_t draw = rng_make(3, "chunks");

@@ -62,6 +62,7 @@ typedef struct {
     const tasks_t *tasks;
     const vocabulary_t *vocabulary;
     bool extend;
+    const char *fast; /* a folder of FAST (fast.h), or NULL */
     /* Reads only what `trace --id` needs: no statistics, no scan of all records. */
     bool one_record;
 } dataset_opts_t;

@@ -276,6 +276,7 @@ dataset_t *dataset_open(const cli_list_t *specs, const gato_config_t *c, const d
     shards_windows(d);
     shards_map_scaling(d);
     if (o->one_record) return d;
+    shards_fast(d, o->fast);
     shards_count_sequences(d);
     shards_make_streams(d);
     return d;

@@ -158,6 +158,10 @@ static void scale_task(dataset_t *d, uint32_t task) {
         slot_t *slot = &t->slot[k];
         if (slot->kind != SLOT_VECTOR || slot->side != SIDE_ACTED) continue;
         feed_t feed = {d, task, k};
+        if (d->config.model.bin_kind == BIN_KIND_FAST) {
+            scaling_by_quantiles(slot, records, feed_actions, &feed);
+            continue;
+        }
         scaling_choose(slot, records, feed_actions, &feed);
         scaling_report(t->name, slot);
         if (d->config.model.bin_kind == BIN_KIND_QUANTILE)

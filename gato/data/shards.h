@@ -86,6 +86,9 @@ void shards_text_lengths(dataset_t *d);
 void shards_statistics(dataset_t *d);
 /* How columns of shards become columns of the model. */
 void shards_map_scaling(dataset_t *d);
+/* FAST (bin_kind = fast) into the vocabulary, unless the policy has one: of folder dir, or (NULL)
+ * fitted to the training side. */
+void shards_fast(dataset_t *d, const char *dir);
 void shards_make_streams(dataset_t *d);
 
 /* Is the task control? */

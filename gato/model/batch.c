@@ -203,15 +203,8 @@ int batch_beginning(batch_t *b, const timestep_t *s, int32_t step, reason_t *why
     return put_observed(b, s, step, 0, why);
 }
 
-void batch_actions(batch_t *b, bool inputs) {
-    timestep_place_t *at = last_place(b);
-    const task_t *task = &b->model->tasks.v[at->data.task];
-    for (uint32_t k = 0; k < task->n_slots && inputs; k++)
-        if (task->slot[k].side == SIDE_ACTED && slot_value_present(&at->data.slot[k]))
-            put_slot(b, at, k, task->slot[k].width, -1, 0);
-}
-
-void batch_token(batch_t *b, uint32_t id, int32_t inner, int32_t step) {
+/* The row of an id of the vocabulary. */
+static void put_id(batch_t *b, uint32_t id, int32_t inner, int32_t step, bool mask) {
     const gato_model_t *m = b->model;
     size_t pool = 0;
     while (pool < m->n_pools && !m->pool[pool].embed->vocabulary) pool++;
@@ -219,8 +212,47 @@ void batch_token(batch_t *b, uint32_t id, int32_t inner, int32_t step) {
     rows_t *rows = &b->pool[pool];
     column_put(&rows->input[0], (int32_t)id);
     column_put(&b->id, (int32_t)id);
-    put_position(b, pool + 1, rows->n, m->config.model.inner_pos ? inner : -1, step, false);
+    put_position(b, pool + 1, rows->n, inner, step, mask);
     rows_added(rows, 1);
+}
+
+/* The clean actions of a slot from this timestep on; NULL where the episode or the slot ends before
+ * the chunk does. */
+static const float *whole_chunk(const slot_value_t *v, size_t chunk) {
+    if (v->n_ahead < chunk) return NULL;
+    for (size_t j = 0; v->ahead_present && j < chunk; j++)
+        if (!v->ahead_present[j]) return NULL;
+    return v->ahead;
+}
+
+/* The tokens that FAST makes of a slot's chunk. */
+static void put_chunk(batch_t *b, timestep_place_t *at, uint32_t k) {
+    const gato_model_t *m = b->model;
+    const float *chunk = whole_chunk(&at->data.slot[k], (size_t)m->config.model.chunk);
+    text_ids_t ids = {0};
+    if (!chunk) return;
+    fast_encode(m->fast, chunk, m->tasks.v[at->data.task].slot[k].width, &ids);
+    at->first[k] = b->at.n;
+    at->count[k] = ids.n;
+    for (size_t i = 0; i < ids.n; i++)
+        put_id(b, tokens_fast(&m->tokens) + ids.id[i], -1, at->step, true);
+    text_ids_release(&ids);
+}
+
+void batch_actions(batch_t *b, bool inputs) {
+    timestep_place_t *at = last_place(b);
+    const task_t *task = &b->model->tasks.v[at->data.task];
+    for (uint32_t k = 0; k < task->n_slots && inputs; k++) {
+        if (task->slot[k].side != SIDE_ACTED || !slot_value_present(&at->data.slot[k])) continue;
+        if (b->model->fast && task->slot[k].kind == SLOT_VECTOR)
+            put_chunk(b, at, k);
+        else
+            put_slot(b, at, k, task->slot[k].width, -1, 0);
+    }
+}
+
+void batch_token(batch_t *b, uint32_t id, int32_t inner, int32_t step) {
+    put_id(b, id, b->model->config.model.inner_pos ? inner : -1, step, false);
 }
 
 /* ---- targets ---- */

@@ -18,8 +18,11 @@ static bool serves(const gato_config_t *c, const slot_t *slot) {
 
 static int tokens(const gato_config_t *c, const slot_t *slot, const slot_value_t *value, size_t *n,
                   reason_t *why) {
-    (void)c, (void)why;
+    (void)why;
     *n = slot->kind == SLOT_TEXT ? value->text_len : slot->width;
+    /* how many a chunk has is known when it is written (batch_actions) */
+    if (slot->kind == SLOT_VECTOR && slot->side == SIDE_ACTED && c->model.bin_kind == BIN_KIND_FAST)
+        *n = fast_most((uint32_t)c->model.chunk, slot->width);
     return 0;
 }
 

@@ -9,6 +9,7 @@
  *   head          term                                          factor
  *   ---------------------------------------------------------------------------------------
  *   action_ce     sum CE of acted vectors' tokens               w.action / N
+ *   action_fast   sum CE of whole chunks' tokens (FAST)         w.action / N
  *   action_mix    sum CE of acted vectors' tokens               w.action w.ce_weight / N
  *                 mean (expectation - clean value)^2            w.action
  *   action_mse    mean (predict_action - clean action)^2,       w.action, of each task its share
@@ -106,6 +107,8 @@ typedef struct {
      * the next ones (model.chunk). NULL: the slot's columns are chosen token after token from the
      * logits of the token head over the column's range. */
     var_t (*record)(nn_t *nn, const struct gato_model *m, uint32_t task, uint32_t slot, var_t rows);
+    /* Instead: a chunk of the slot, token of FAST after token, by the token head. */
+    bool fast;
 } head_play_t;
 
 struct head {
@@ -149,6 +152,7 @@ struct head {
 /* In the order of the groups and of the metrics. */
 #define HEAD_KINDS(X)                                                                              \
     X(action_ce)                                                                                   \
+    X(action_fast)                                                                                 \
     X(action_mix) X(discrete) X(text) X(action_mse) X(image) X(vector_ce) X(vector) X(observed)
 #define HEAD_EXTERN(name) extern const head_t head_##name;
 HEAD_KINDS(HEAD_EXTERN)

@@ -1,8 +1,12 @@
 /* head_action_ce.c - acted vectors by cross entropy of their bins. */
 #include "gato/model/head_tokens.h"
 
+static bool chooses(const gato_config_t *c) {
+    return c->loss.action_kind == ACTION_CE && c->model.bin_kind != BIN_KIND_FAST;
+}
+
 static bool serves(const gato_config_t *c, const task_t *task) {
-    return c->loss.action_kind == ACTION_CE && task_first(task, SIDE_ACTED, SLOT_VECTOR) >= 0;
+    return chooses(c) && task_first(task, SIDE_ACTED, SLOT_VECTOR) >= 0;
 }
 
 static size_t inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
@@ -34,7 +38,7 @@ static void measure(const gato_model_t *m, const group_t *g, const targets_t *t,
 }
 
 static bool plays(const gato_config_t *c, const slot_t *slot) {
-    return c->loss.action_kind == ACTION_CE && slot_acted(slot, SLOT_VECTOR);
+    return chooses(c) && slot_acted(slot, SLOT_VECTOR);
 }
 
 const head_t head_action_ce = {.name = "action_ce",

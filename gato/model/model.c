@@ -238,6 +238,17 @@ static void choose_trainable(gato_model_t *m) {
     for (size_t i = 0; i < m->freeze.n; i++) m->wrt[m->n_wrt++] = m->freeze.pattern[i];
 }
 
+/* Who made the vocabulary has read these files. */
+static fast_t *open_fast(const gato_config_t *c, const vocabulary_t *v) {
+    int rc;
+    reason_t why;
+    if (!v->fast) return NULL;
+    fast_t *f =
+        fast_parse(v->fast_processor, v->fast_tokenizer, (uint32_t)c->model.chunk, &rc, &why);
+    if (!f) BUG("%s", why.text);
+    return f;
+}
+
 static gato_model_t *model_over(params_t *p, const gato_config_t *c, const vocabulary_t *v,
                                 const tasks_t *tasks) {
     gato_model_t *m = NEW(gato_model_t);
@@ -247,6 +258,7 @@ static gato_model_t *model_over(params_t *p, const gato_config_t *c, const vocab
     m->tokens = vocabulary_tokens(c, v);
     m->window = xcalloc(tasks->n + 1, sizeof *m->window);
     for (size_t i = 0; i < tasks->n; i++) m->window[i] = layout_window(c, &tasks->v[i]);
+    m->fast = open_fast(c, v);
     m->params = p;
     choose_trainable(m);
     list_pools(m);
@@ -272,6 +284,7 @@ void gato_model_free(gato_model_t *m) {
     if (!m) return;
     vocabulary_release(&m->vocabulary);
     tasks_release(&m->tasks);
+    fast_free(m->fast);
     params_free(m->params);
     free(m->window);
     free(m->pool);

@@ -31,6 +31,7 @@
 #include "common/nn/nn.h"
 #include "common/train/freeze.h"
 #include "gato/model/head.h"
+#include "gato/task/fast.h"
 #include "gato/task/vocabulary.h"
 
 enum {
@@ -43,6 +44,7 @@ typedef struct gato_model {
     vocabulary_t vocabulary;
     tasks_t tasks;
     tokens_t tokens;
+    fast_t *fast;     /* of acted vectors (bin_kind = fast); NULL = none */
     uint32_t *window; /* [tasks.n] timesteps that a token of each task sees, its own included */
     pool_t *pool;     /* [n_pools] in the order of embeds[], then task, then slot */
     size_t n_pools;

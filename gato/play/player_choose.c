@@ -3,7 +3,8 @@
  * A slot that a head reads at the separator has all its columns at once (regression), maybe those
  * of the next timesteps too: what a chunk holds is not read again (player_chunk.c). The columns
  * of any other are tokens: each is chosen from the logits of its own range at the token before it,
- * and runs before the next one is chosen. What does the reading is recorded for a slot or a range
+ * and runs before the next one is chosen. So are the tokens of a chunk (FAST), of which only those
+ * may come that leave it whole. What does the reading is recorded for a slot or a range
  * and so many rows; lanes that ask the same at the same time are read together.
  */
 #include "gato/play/player_private.h"
@@ -31,6 +32,11 @@ static const head_t *head_that_plays(const player_t *p, const slot_t *slot) {
     for (size_t i = 0; heads[i]; i++)
         if (heads[i]->plays && heads[i]->plays(&p->m->config, slot)) return heads[i];
     BUG("no head chooses slot '%s'", slot->name);
+}
+
+/* Does its head say at once what is done in the next timesteps? */
+static bool plans_ahead(const head_t *head) {
+    return head->play.record || head->play.fast;
 }
 
 static void record_reader(void *context, const void *key, plan_memory_t *memory,
@@ -142,7 +148,8 @@ static const task_t *task_of(const player_t *p, const lane_t *lane) {
     return &p->m->tasks.v[lane->task];
 }
 
-/* A slot does what the lane's chunks say. */
+/* A slot does what the lane's chunks say. Behind the tokens of a chunk there are none of what is
+ * done: in training there were none either. */
 static void do_planned(const player_t *p, lane_t *lane) {
     const task_t *task = task_of(p, lane);
     const slot_t *slot = &task->slot[lane->slot];
@@ -151,7 +158,7 @@ static void do_planned(const player_t *p, lane_t *lane) {
     for (uint32_t k = 0; k < slot->width; k++) {
         float *scaled = &lane->scaled[first + k];
         *scaled = fminf(1, fmaxf(-1, lane_does(p, lane, first + k)));
-        add_token(lane, tokens_continuous(t) + action_bin(t, slot, k, *scaled));
+        if (!p->m->fast) add_token(lane, tokens_continuous(t) + action_bin(t, slot, k, *scaled));
     }
     lane->slot++;
 }
@@ -163,7 +170,7 @@ static const slot_t *next_slot(const player_t *p, lane_t *lane) {
         const slot_t *slot = &task->slot[lane->slot];
         if (slot->side != SIDE_ACTED)
             lane->slot++;
-        else if (!lane->plans && head_that_plays(p, slot)->play.record)
+        else if (!lane->plans && plans_ahead(head_that_plays(p, slot)))
             do_planned(p, lane);
         else
             return slot;
@@ -185,10 +192,64 @@ static bool next_read(const player_t *p, lane_t *lane, read_t *r, bool *run) {
         return true;
     }
     bool number = slot->kind == SLOT_VECTOR;
+    *run = lane->n_waiting > 0;
+    if (head_that_plays(p, slot)->play.fast) {
+        r->lo = tokens_fast(&p->m->tokens);
+        r->hi = r->lo + p->m->tokens.fast;
+        return true;
+    }
     r->lo = number ? tokens_continuous(&p->m->tokens) : tokens_discrete(&p->m->tokens);
     r->hi = r->lo + (number ? p->m->tokens.bins : slot->range[lane->column]);
-    *run = lane->n_waiting > 0;
     return true;
+}
+
+/* The id of FAST that the logits of all of them choose, among those that may come next. */
+static uint32_t choose_id(const player_t *p, const fast_state_t *s, const float *logits, double u) {
+    uint32_t n = p->m->tokens.fast, kept = 0;
+    uint32_t *id = xmalloc(n * sizeof *id);
+    float *of = xmalloc(n * sizeof *of);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!fast_allows(p->m->fast, s, i)) continue;
+        id[kept] = i;
+        of[kept++] = logits[i];
+    }
+    if (!kept) BUG("no id of FAST may come with %u coefficients left", s->left);
+    uint32_t chosen = id[samples(p) ? draw_from(of, kept, p->o.temperature, u) : highest(of, kept)];
+    free(id);
+    free(of);
+    return chosen;
+}
+
+/* The chunk that the ids of the lane make. */
+static void plan_written(const player_t *p, lane_t *lane, uint32_t first, uint32_t width) {
+    size_t n = lane->n_chosen - lane->chunk_first;
+    uint32_t *id = xmalloc(n * sizeof *id);
+    float *rows = xmalloc((size_t)p->m->config.model.chunk * width * sizeof *rows);
+    for (size_t i = 0; i < n; i++)
+        id[i] = lane->chosen[lane->chunk_first + i] - tokens_fast(&p->m->tokens);
+    fast_decode(p->m->fast, id, n, width, rows);
+    lane_plan(p, lane, first, width, rows);
+    free(id);
+    free(rows);
+}
+
+/* Takes the next id of a chunk; draws go by its number in the slot. */
+static void take_id(const player_t *p, const player_turn_t *turn, lane_t *lane,
+                    const float *logits) {
+    const task_t *task = task_of(p, lane);
+    const slot_t *slot = &task->slot[lane->slot];
+    if (!lane->column) {
+        lane->writing = fast_begin(p->m->fast, slot->width);
+        lane->chunk_first = lane->n_chosen;
+    }
+    double u = rng_uniform64(rng_fold(turn->draw, 1 + lane->slot), lane->column++);
+    uint32_t id = choose_id(p, &lane->writing, logits, u);
+    fast_take(p->m->fast, &lane->writing, id);
+    add_token(lane, tokens_fast(&p->m->tokens) + id);
+    if (lane->writing.left) return;
+    lane->column = 0;
+    plan_written(p, lane, first_column(task, lane->slot), slot->width);
+    do_planned(p, lane);
 }
 
 /* Takes what was read, and moves on to the next column. */
@@ -202,6 +263,10 @@ static void take(const player_t *p, const player_turn_t *turn, lane_t *lane, con
     if (r->whole) {
         lane_plan(p, lane, first, slot->width, out);
         do_planned(p, lane);
+        return;
+    }
+    if (head_that_plays(p, slot)->play.fast) {
+        take_id(p, turn, lane, out);
         return;
     }
     double u = rng_uniform64(turn->draw, drawn + first + lane->column);

@@ -18,6 +18,8 @@
 
 /* Columns of an action: tokens that a timestep can add behind its separator. */
 enum { PLAYER_TOKENS = ENV_ACTIONS + ENV_DISCRETE };
+/* Those of chunks (FAST) are more. */
+enum { PLAYER_CHOSEN = PLAYER_TOKENS + FAST_MOST };
 
 /* A timestep that owns its arrays. */
 typedef struct {
@@ -58,8 +60,10 @@ typedef struct {
     /* the push at hand */
     seen_t now;
     float *separator;               /* [D] its hidden state */
-    uint32_t chosen[PLAYER_TOKENS]; /* all tokens of this timestep's actions so far */
+    uint32_t chosen[PLAYER_CHOSEN]; /* all tokens of this timestep's actions so far */
     size_t n_chosen;
+    fast_state_t writing; /* of the chunk at hand, whose tokens begin at chosen[chunk_first] */
+    size_t chunk_first;
     uint32_t slot, column;       /* the next to be chosen */
     float scaled[PLAYER_TOKENS]; /* acted vectors in [-1,1], by column of the task */
     uint32_t discrete[ENV_DISCRETE];

@@ -58,16 +58,21 @@ static int check_scaling(const tasks_t *tasks, reason_t *why) {
 }
 
 /* Bins that were fitted are there where the configuration says so, and as many. */
-static int check_bins(const gato_config_t *c, const tasks_t *tasks, reason_t *why) {
+static int check_bins(const gato_config_t *c, const vocabulary_t *v, const tasks_t *tasks,
+                      reason_t *why) {
+    bool fast = c->model.bin_kind == BIN_KIND_FAST;
     uint32_t bins = c->model.bin_kind == BIN_KIND_QUANTILE ? (uint32_t)c->model.bins : 0;
     for (size_t i = 0; i < tasks->n; i++)
         for (uint32_t k = 0; k < tasks->v[i].n_slots; k++) {
             const slot_t *slot = &tasks->v[i].slot[k];
             char name[TASK_NAME + 64];
-            if (slot->kind == SLOT_VECTOR && slot->side == SIDE_ACTED && slot->n_bins != bins)
+            if (slot->kind != SLOT_VECTOR || slot->side != SIDE_ACTED) continue;
+            if (fast && !v->fast) return reason_set(why, "vocabulary: 'fast' is missing");
+            if (slot->n_bins != bins)
                 return reason_set(why, "tasks: '%s' has %u bins of its own for %s instead of %u",
                                   tasks->v[i].name, slot->n_bins, slot_text(slot, name), bins);
         }
+    if (v->fast && !fast) return reason_set(why, "'fast' without model.bin_kind = fast");
     return 0;
 }
 
@@ -118,7 +123,7 @@ int run_parse(const char *text, size_t size, run_text_t *t, reason_t *why) {
     } else if (vocabulary_parse(&t->vocabulary, cJSON_GetObjectItemCaseSensitive(o, "vocabulary"),
                                 why) ||
                parse_tasks(cJSON_GetObjectItemCaseSensitive(o, "tasks"), &t->tasks, why) ||
-               check_bins(&t->config, &t->tasks, why)) {
+               check_bins(&t->config, &t->vocabulary, &t->tasks, why)) {
         rc = RC_DATA;
     }
     if (rc) run_text_release(t);
@@ -154,6 +159,51 @@ static int read_words(const char *dir, vocabulary_t *v, reason_t *why) {
     return rc;
 }
 
+/* Do the ids of a timestep's chunks fit into what is kept of them at play? */
+static int check_chunks(const run_text_t *t, const fast_t *f, reason_t *why) {
+    uint32_t chunk = (uint32_t)t->config.model.chunk;
+    for (size_t i = 0; i < t->tasks.n; i++) {
+        const task_t *task = &t->tasks.v[i];
+        uint64_t D = task_width(task, SIDE_ACTED, SLOT_VECTOR);
+        if (D * fast_most(chunk, 1) > FAST_MOST)
+            return reason_set(why,
+                              "task '%.60s': chunks of %u actions of %llu numbers are too long",
+                              task->name, chunk, (unsigned long long)D);
+        for (uint32_t k = 0; k < task->n_slots; k++)
+            if (task->slot[k].side == SIDE_ACTED && task->slot[k].kind == SLOT_VECTOR &&
+                fast_fits(f, task->slot[k].width, why))
+                return -1;
+    }
+    return 0;
+}
+
+/* The files of FAST, if it has it: read, and made sure to be the ones that it was trained with. */
+static int read_fast(const char *dir, run_text_t *t, reason_t *why) {
+    vocabulary_t *v = &t->vocabulary;
+    if (!v->fast) return RC_OK;
+    char *folder = fs_join(dir, RUN_FAST);
+    int rc;
+    fast_t *f = fast_open(folder, (uint32_t)t->config.model.chunk, &rc, why);
+    if (!f) {
+        rc = rc == RC_USAGE ? RC_DATA : rc;
+    } else if (fast_ids(f) != v->fast || !v->fast_name ||
+               strcmp(fast_fingerprint(f), v->fast_name)) {
+        rc = RC_MISFIT;
+        reason_set(why, "'%s' is FAST %s of %u ids, the policy was trained with %s of %u", folder,
+                   fast_fingerprint(f), fast_ids(f), v->fast_name ? v->fast_name : "another",
+                   v->fast);
+    } else if (check_chunks(t, f, why)) {
+        rc = RC_MISFIT;
+    } else {
+        rc = RC_OK;
+        v->fast_processor = xstrdup(fast_processor(f));
+        v->fast_tokenizer = xstrdup(fast_tokenizer(f));
+    }
+    fast_free(f);
+    free(folder);
+    return rc;
+}
+
 int run_read_text(const char *dir, run_text_t *t, reason_t *why) {
     enum { MOST = 16 << 20 };
     char *path = fs_join(dir, GATO_CONFIG_FILE);
@@ -169,6 +219,7 @@ int run_read_text(const char *dir, run_text_t *t, reason_t *why) {
     free(path);
     if (rc) return rc;
     rc = read_words(dir, &t->vocabulary, why);
+    if (!rc) rc = read_fast(dir, t, why);
     if (rc) run_text_release(t);
     return rc;
 }
@@ -321,6 +372,21 @@ void run_fingerprint(const gato_model_t *m, char out[RUN_FINGERPRINT]) {
     snprintf(out, RUN_FINGERPRINT, "%016llx", (unsigned long long)h);
 }
 
+int run_write_fast(const gato_model_t *m, const char *dir, reason_t *why) {
+    if (!m->fast) return 0;
+    const char *const text[] = {fast_processor(m->fast), fast_tokenizer(m->fast)},
+                      *const file[] = {FAST_PROCESSOR_FILE, FAST_TOKENIZER_FILE};
+    char *folder = fs_join(dir, RUN_FAST);
+    int rc = fs_mkdirs(folder, why);
+    for (size_t i = 0; i < 2 && !rc; i++) {
+        char *path = fs_join(folder, file[i]);
+        rc = fs_write(path, text[i], strlen(text[i]), why);
+        free(path);
+    }
+    free(folder);
+    return rc ? -1 : 0;
+}
+
 int run_save(const gato_model_t *m, int block, const char *dir, reason_t *why) {
     static const char *const all[] = {""};
     char *json = run_json(m);
@@ -332,7 +398,7 @@ int run_save(const gato_model_t *m, int block, const char *dir, reason_t *why) {
                       .n_weights = 1,
                       .text = text,
                       .n_text = run_files(m, json, text)};
-    int rc = checkpoint_save_weights(dir, &c, why);
+    int rc = run_write_fast(m, dir, why) || checkpoint_save_weights(dir, &c, why) ? -1 : 0;
     free(json);
     return rc;
 }

@@ -16,6 +16,7 @@
 #define GATO_WEIGHTS_FILE "model.safetensors"
 #define GATO_TEXT_FILE "tokenizer.json"
 #define RUN_TOKENIZER "vqvae" /* the folder of the tokenizer inside a RUN */
+#define RUN_FAST "fast"       /* that of FAST (model.bin_kind = fast) */
 enum { GATO_VERSION = 2 };
 
 /* The text of config.json; deterministic, malloc'ed. */
@@ -55,6 +56,8 @@ void run_fingerprint(const gato_model_t *m, char out[RUN_FINGERPRINT]);
 /* Writes model.safetensors, of a block of the parameters (PARAMS_VALUE), and the text files, for
  * tools that make a RUN without training. 0, or an exit code with a reason. */
 int run_save(const gato_model_t *m, int block, const char *dir, reason_t *why);
+/* Writes the files of FAST into dir/fast, if the policy has it. 0, or -1 with a reason. */
+int run_write_fast(const gato_model_t *m, const char *dir, reason_t *why);
 /* Copies the inference files of the tokenizer RUN `from` into dir/vqvae: the policy's folder is
  * complete then. 0, or -1 with a reason. */
 int run_copy_tokenizer(const char *from, const char *dir, reason_t *why);

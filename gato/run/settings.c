@@ -268,6 +268,28 @@ static void check_chunks(const gato_config_t *c, const dataset_t *d) {
     }
 }
 
+/* The tokens of a chunk stand in every timestep of training, and at play in those that plan. */
+static void check_fast(const gato_config_t *c, const gato_config_t *preset, const dataset_t *d) {
+    const tasks_t *tasks = dataset_tasks(d);
+    no_effect(c->model.bin_kind != BIN_KIND_FAST && c->model.fast_scale != preset->model.fast_scale,
+              "model.fast_scale", "model.bin_kind = fast");
+    for (uint32_t t = 0; t < tasks->n && c->model.bin_kind == BIN_KIND_FAST; t++) {
+        const task_t *task = &tasks->v[t];
+        uint64_t numbers = task_width(task, SIDE_ACTED, SLOT_VECTOR) * (uint64_t)c->model.chunk;
+        if (!numbers) continue;
+        if (task_width(task, SIDE_ACTED, SLOT_DISCRETE))
+            die(RC_USAGE,
+                "model.bin_kind = fast: task '%s' acts discrete values too, which are chosen in "
+                "every timestep, also where no chunk is: use loss.action_kind = mse",
+                task->name);
+        if (2 * numbers > FAST_MOST)
+            die(RC_USAGE,
+                "model.bin_kind = fast: task '%s' has %llu numbers in a chunk (model.chunk), and "
+                "%d are possible",
+                task->name, (unsigned long long)numbers, FAST_MOST / 2);
+    }
+}
+
 /* At play, steps are neighbors. */
 static void check_spread(const dataset_t *d) {
     const tasks_t *tasks = dataset_tasks(d);
@@ -317,6 +339,7 @@ void gato_settings_check(const gato_config_t *c, const dataset_t *d) {
     check_model(c, &preset, &k, dataset_tasks(d));
     check_losses(c, &preset, &k, dataset_tasks(d));
     check_chunks(c, d);
+    check_fast(c, &preset, d);
     check_spread(d);
     check_tasks(c, d);
     check_adapters(c, &preset);

@@ -16,15 +16,22 @@ const config_field_t gato_config_table[] = {
     {"model.context", CF_INT, AT(model.context), "1024", NULL, 2, 65536, CONFIG_ARCH,
      "tokens a token can see; the attention window is as many whole timesteps as fit"},
     {"model.bins", CF_INT, AT(model.bins), "1024", NULL, 2, 65536, CONFIG_ARCH,
-     "bins of a continuous value (NEKO: 1024)"},
-    {"model.bin_kind", CF_CHOICE, AT(model.bin_kind), "\"uniform\"", "uniform|mulaw|quantile", 0, 0,
-     CONFIG_ARCH,
-     "bins of acted numbers: of equal width over [-1,1] (NEKO), of equal width behind the mu-law, "
-     "so that they are narrow around 0 (mulaw), or of equal shares of the training data's numbers, "
-     "column by column (quantile); of these only uniform goes with action_kind = mix"},
+     "bins of a continuous value (NEKO: 1024); most ids of FAST (bin_kind = fast)"},
+    {"model.bin_kind", CF_CHOICE, AT(model.bin_kind), "\"uniform\"", "uniform|mulaw|quantile|fast",
+     0, 0, CONFIG_ARCH,
+     "tokens of acted numbers: bins of equal width over [-1,1] (NEKO), of equal width behind the "
+     "mu-law, so that they are narrow around 0 (mulaw), or of equal shares of the training data's "
+     "numbers, column by column (quantile); or the tokens that FAST makes of a chunk (fast: "
+     "action_kind = ce, model.chunk, train.window = 1). Of these only uniform goes with "
+     "action_kind "
+     "= mix"},
+    {"model.fast_scale", CF_NUM, AT(model.fast_scale), "10", NULL, 0.01, 1e4, CONFIG_ARCH,
+     "coefficients of a chunk are rounded to whole multiples of 1 / fast_scale (bin_kind = fast; "
+     "with "
+     "--fast its files say it)"},
     {"model.chunk", CF_INT, AT(model.chunk), "1", NULL, 1, 1024, CONFIG_ARCH,
      "actions that are predicted at once: those of a timestep and of the next ones of its episode "
-     "(action_kind = mse; act.execute, act.ensemble)"},
+     "(action_kind = mse or bin_kind = fast; act.execute, act.ensemble)"},
     {"model.image_in", CF_CHOICE, AT(model.image_in), "\"codes\"", "codes|table|both|patches", 0, 0,
      CONFIG_ARCH,
      "how images enter: as codebook vectors through a linear layer (codes), as rows of the token "
@@ -210,7 +217,12 @@ int gato_config_check_chunks(int64_t chunk, int64_t execute, double ensemble, re
 }
 
 int gato_config_check_decode(const gato_config_t *c, int decode, reason_t *why) {
-    if (c->model.bin_kind != BIN_KIND_QUANTILE || decode != DECODE_LEFT) return 0;
+    if (decode != DECODE_LEFT) return 0;
+    if (c->model.bin_kind == BIN_KIND_FAST)
+        return reason_set(why,
+                          "act.decode = left: the tokens of model.bin_kind = fast have no left "
+                          "edge; they are the likeliest or drawn (sample)");
+    if (c->model.bin_kind != BIN_KIND_QUANTILE) return 0;
     return reason_set(why, "act.decode = left: the bins of model.bin_kind = quantile stand for the "
                            "mean of their numbers; center takes it");
 }
@@ -245,6 +257,22 @@ static int check_targets(const gato_config_t *c, reason_t *why) {
     }
 }
 
+/* The tokens of a chunk tell all its actions: a later timestep must not see them. */
+static int check_fast(const gato_config_t *c, reason_t *why) {
+    if (c->model.bin_kind != BIN_KIND_FAST) return 0;
+    if (c->loss.action_kind != ACTION_CE)
+        return reason_set(why, "model.bin_kind = fast predicts tokens: it needs loss.action_kind = "
+                               "ce");
+    if (c->model.chunk < 2)
+        return reason_set(why,
+                          "model.bin_kind = fast makes tokens of chunks, and model.chunk is 1");
+    if (c->train.window != 1)
+        return reason_set(
+            why, "model.bin_kind = fast needs train.window = 1: the tokens of a chunk tell "
+                 "the next timesteps their actions");
+    return 0;
+}
+
 int gato_config_check(const gato_config_t *c, reason_t *why) {
     if (c->model.width % c->model.heads)
         return reason_set(why, "model.width = %lld is no multiple of model.heads = %lld",
@@ -266,9 +294,12 @@ int gato_config_check(const gato_config_t *c, reason_t *why) {
                                "has none");
     if (c->model.image_last && c->loss.horizon.v[0] != 1)
         return reason_set(why, "model.image_last is of the next image, and loss.horizon has no 1");
-    if (c->model.chunk > 1 && c->loss.action_kind != ACTION_MSE)
+    if (check_fast(c, why)) return -1;
+    if (c->model.chunk > 1 && c->loss.action_kind != ACTION_MSE &&
+        c->model.bin_kind != BIN_KIND_FAST)
         return reason_set(why,
-                          "model.chunk = %lld needs loss.action_kind = mse: bins are tokens of the "
+                          "model.chunk = %lld needs loss.action_kind = mse or model.bin_kind = "
+                          "fast: bins are tokens of the "
                           "timestep, and those of its next ones are not known when it is past",
                           (long long)c->model.chunk);
     if (c->model.bin_kind != BIN_KIND_UNIFORM && c->loss.action_kind == ACTION_MIX)

@@ -15,7 +15,7 @@ typedef enum { CODE_NORM_NONE, CODE_NORM_WHITE } code_norm_t;
 typedef enum { VECTOR_IN_BINS, VECTOR_IN_LINEAR } vector_in_t;
 typedef enum { POS_NONE, POS_NEKO, POS_GATO } patch_pos_t;
 typedef enum { MU_LAW_ALWAYS, MU_LAW_OUTSIDE } mu_law_t;
-typedef enum { BIN_KIND_UNIFORM, BIN_KIND_MULAW, BIN_KIND_QUANTILE } bin_kind_t;
+typedef enum { BIN_KIND_UNIFORM, BIN_KIND_MULAW, BIN_KIND_QUANTILE, BIN_KIND_FAST } bin_kind_t;
 typedef enum { ACTION_CE, ACTION_MSE, ACTION_MIX } action_kind_t;
 typedef enum { BALANCE_DATA, BALANCE_TASK } balance_t;
 typedef enum { GOAL_NONE, GOAL_END, GOAL_AHEAD } goal_t;
@@ -27,7 +27,7 @@ typedef struct {
             patch_blocks;
         int bin_kind, image_in, code_norm, vector_in, patch_pos, activation, mu_law;
         bool inner_pos, code_pos_random, text_first, vector_first, control_text, image_last;
-        double dropout, pos_init, block_init;
+        double dropout, pos_init, block_init, fast_scale;
     } model;
     struct {
         int action_kind;

@@ -1,5 +1,5 @@
-/* fast.h - chunks of actions as tokens by FAST (Pertsch et al. 2025, arXiv 2501.09747), in the files
- * of Hugging Face's processor physical-intelligence/fast.
+/* fast.h - chunks of actions as tokens by FAST (Pertsch et al. 2025, arXiv 2501.09747), in the
+ * files of Hugging Face's processor physical-intelligence/fast.
  *
  * A chunk x [H, D], scaled to [-1,1], becomes H D whole numbers and these a text:
  *
@@ -30,7 +30,10 @@
 
 #include <stdbool.h>
 
-enum { FAST_CHARACTERS = 0x800 /* two bytes of UTF-8 at most */ };
+enum {
+    FAST_CHARACTERS = 0x800, /* two bytes of UTF-8 at most */
+    FAST_MOST = 4096         /* most ids (fast_most) of all chunks of a timestep */
+};
 #define FAST_PROCESSOR_FILE "processor_config.json"
 #define FAST_TOKENIZER_FILE "tokenizer.json"
 

@@ -141,8 +141,9 @@ static bool in_question(const column_t *c, float low, float high) {
     return range > 0 && range < FILLED * ((double)high - (double)low);
 }
 
-/* Takes quantiles or extremes for column k where they serve better than what is declared. */
-static void choose(slot_t *slot, uint32_t k, const column_t *c) {
+/* Takes quantiles or extremes for column k where they serve better than what is declared, or
+ * always. */
+static void choose(slot_t *slot, uint32_t k, const column_t *c, bool always) {
     float low = slot->low[k], high = slot->high[k];
     float least = value_of(c->least), greatest = value_of(c->greatest);
     float lower = (float)quantile(c, LOWER, c->rank),
@@ -155,7 +156,8 @@ static void choose(slot_t *slot, uint32_t k, const column_t *c) {
     }
     /* declared bounds that the numbers do fill stay */
     bool used = (double)upper - (double)lower >= FILLED * ((double)high - (double)low);
-    if (low == high ? lower == low && upper == high : used) return;
+    if (low == high ? lower == low && upper == high : used && !always) return;
+    if (always && lower == upper && isfinite(low) && isfinite(high)) return;
     slot->scale_low[k] = lower;
     slot->scale_high[k] = upper;
     slot->scaling[k] = (uint8_t)how;
@@ -174,7 +176,7 @@ static void begin_scales(slot_t *slot) {
     }
 }
 
-void scaling_choose(slot_t *slot, size_t records, scaling_feed_fn feed, void *ctx) {
+static void choose_all(slot_t *slot, size_t records, scaling_feed_fn feed, void *ctx, bool always) {
     uint32_t n = slot->width, looked_at = 0;
     column_t *column = xcalloc(n, sizeof *column);
     scaling_sink_t sink = {column, -1, NULL};
@@ -183,7 +185,9 @@ void scaling_choose(slot_t *slot, size_t records, scaling_feed_fn feed, void *ct
     for (uint32_t k = 0; k < n; k++) column[k].least = UINT32_MAX;
     feed_all(&pass, records);
     for (uint32_t k = 0; k < n; k++) {
-        if (!in_question(&column[k], slot->low[k], slot->high[k])) continue;
+        bool asked =
+            always ? column[k].n > 0 : in_question(&column[k], slot->low[k], slot->high[k]);
+        if (!asked) continue;
         begin_ranks(&column[k]);
         looked_at++;
     }
@@ -195,10 +199,18 @@ void scaling_choose(slot_t *slot, size_t records, scaling_feed_fn feed, void *ct
                 for (int r = 0; r < RANKS; r++) take_digit(&column[k].rank[r], sink.pass);
     }
     for (uint32_t k = 0; k < n; k++) {
-        if (column[k].rank) choose(slot, k, &column[k]);
+        if (column[k].rank) choose(slot, k, &column[k], always);
         free(column[k].rank);
     }
     free(column);
+}
+
+void scaling_choose(slot_t *slot, size_t records, scaling_feed_fn feed, void *ctx) {
+    choose_all(slot, records, feed, ctx, false);
+}
+
+void scaling_by_quantiles(slot_t *slot, size_t records, scaling_feed_fn feed, void *ctx) {
+    choose_all(slot, records, feed, ctx, true);
 }
 
 /* ---- all numbers ---- */

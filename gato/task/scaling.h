@@ -20,6 +20,8 @@ void scaling_put(scaling_sink_t *sink, size_t column, float v);
 /* Sets scale_low, scale_high and scaling of an acted vector slot from its declared bounds and the
  * numbers of `records` records. Quantiles are exact; memory does not grow with the records. */
 void scaling_choose(slot_t *slot, size_t records, scaling_feed_fn feed, void *ctx);
+/* The same by quantiles wherever the numbers differ, whatever is declared. */
+void scaling_by_quantiles(slot_t *slot, size_t records, scaling_feed_fn feed, void *ctx);
 /* The numbers of each column as the model has them, in [-1,1]: v[k] is malloc'ed and sorted, n[k]
  * long. Where a column has more than `most` of them, they are those of evenly spread records. */
 void scaling_numbers(const slot_t *slot, size_t records, size_t most, scaling_feed_fn feed,

@@ -4,6 +4,7 @@
  *   continuous values  text .. text+bins-1
  *   discrete values    the next 1024
  *   image codes        appended last
+ *   FAST               behind them (fast.h): of chunks of acted numbers
  *
  * Observations and actions share the ranges. Every operation rounds to float32 and the bin
  * truncates toward zero, so a value has the same bin on every machine. The caller refuses NaN.
@@ -24,6 +25,7 @@ typedef struct {
     bool outside;   /* mu-law only where |x| > 1 */
     /* acted numbers: mu of their mu-law, whose M is 1; 0 = bins of equal width */
     float actions_mu;
+    uint32_t fast;       /* ids of FAST; 0 = none */
     bool actions_fitted; /* acted numbers have bins of their column (action_bins.h) */
 } tokens_t;
 
@@ -42,8 +44,11 @@ static inline uint32_t tokens_discrete(const tokens_t *t) {
 static inline uint32_t tokens_codes(const tokens_t *t) {
     return t->text + t->bins + TOKENS_DISCRETE;
 }
-static inline uint32_t tokens_total(const tokens_t *t) {
+static inline uint32_t tokens_fast(const tokens_t *t) {
     return tokens_codes(t) + t->codes;
+}
+static inline uint32_t tokens_total(const tokens_t *t) {
+    return tokens_fast(t) + t->fast;
 }
 
 /* sign(x) ln(1 + mu |x|) / ln(1 + mu M) */

@@ -9,7 +9,7 @@
 /* Of the mu-law where a shard says nothing (NEKO's). */
 static const float MU = 100, M = 256;
 /* Beyond these no real model is, and products of sizes would overflow. */
-enum { MOST_TEXT = 1 << 24, MOST_CODES = 1 << 24, MOST_WIDTH = 1 << 16 };
+enum { MOST_TEXT = 1 << 24, MOST_CODES = 1 << 24, MOST_WIDTH = 1 << 16, MOST_FAST = 1 << 20 };
 
 void vocabulary_release(vocabulary_t *v) {
     free(v->text_tokenizer);
@@ -18,6 +18,9 @@ void vocabulary_release(vocabulary_t *v) {
     free(v->fingerprint);
     free(v->preprocess);
     free(v->quantizer);
+    free(v->fast_name);
+    free(v->fast_processor);
+    free(v->fast_tokenizer);
     *v = (vocabulary_t){0};
 }
 
@@ -38,6 +41,9 @@ vocabulary_t vocabulary_copy(const vocabulary_t *v) {
     c.fingerprint = copy_text(v->fingerprint);
     c.preprocess = copy_text(v->preprocess);
     c.quantizer = copy_text(v->quantizer);
+    c.fast_name = copy_text(v->fast_name);
+    c.fast_processor = copy_text(v->fast_processor);
+    c.fast_tokenizer = copy_text(v->fast_tokenizer);
     return c;
 }
 
@@ -134,7 +140,7 @@ typedef struct {
 static const member_t numbers[] = {AT(text, MOST_TEXT), AT(codes, MOST_CODES),
                                    AT(code_dim, MOST_WIDTH)};
 static const member_t texts[] = {AT(text_tokenizer, 0), AT(fingerprint, 0), AT(preprocess, 0),
-                                 AT(quantizer, 0)};
+                                 AT(quantizer, 0), AT(fast_name, 0)};
 enum { N_NUMBERS = sizeof numbers / sizeof *numbers, N_TEXTS = sizeof texts / sizeof *texts };
 
 static uint32_t *number_at(vocabulary_t *v, const member_t *m) {
@@ -154,6 +160,7 @@ cJSON *vocabulary_json(const vocabulary_t *vocabulary) {
     cJSON *o = cJSON_CreateObject();
     for (size_t i = 0; i < N_NUMBERS; i++)
         cJSON_AddNumberToObject(o, numbers[i].key, *number_at(&v, &numbers[i]));
+    if (v.fast) cJSON_AddNumberToObject(o, "fast", v.fast);
     put_float(o, "mu", v.mu);
     put_float(o, "M", v.M);
     for (size_t i = 0; i < N_TEXTS; i++) {
@@ -174,6 +181,11 @@ static int get_numbers(vocabulary_t *v, const cJSON *o, reason_t *why) {
                               (unsigned long long)n, numbers[i].most);
         *number_at(v, &numbers[i]) = (uint32_t)n;
     }
+    const cJSON *fast = cJSON_GetObjectItemCaseSensitive(o, "fast");
+    uint64_t ids = 0;
+    if (fast && (!json_u64(fast, &ids) || !ids || ids > MOST_FAST))
+        return reason_set(why, "vocabulary: 'fast' is no number of ids");
+    v->fast = (uint32_t)ids;
     return v->codes && !v->code_dim ? reason_set(why, "vocabulary: codes without a width") : 0;
 }
 
@@ -207,5 +219,6 @@ tokens_t vocabulary_tokens(const gato_config_t *c, const vocabulary_t *v) {
                       .M = v->M,
                       .outside = c->model.mu_law == MU_LAW_OUTSIDE,
                       .actions_mu = c->model.bin_kind == BIN_KIND_MULAW ? v->mu : 0,
+                      .fast = v->fast,
                       .actions_fitted = c->model.bin_kind == BIN_KIND_QUANTILE};
 }

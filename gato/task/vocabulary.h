@@ -22,7 +22,10 @@ typedef struct {
     uint32_t codes, code_dim; /* K, Dc */
     float *codebook;          /* [codes, code_dim]; in a RUN it is a tensor, not part of the JSON */
     char *fingerprint, *preprocess, *quantizer;
-    float mu, M; /* of the mu-law */
+    float mu, M;                           /* of the mu-law */
+    uint32_t fast;                         /* ids of FAST (fast.h); 0 = none */
+    char *fast_name;                       /* its fingerprint */
+    char *fast_processor, *fast_tokenizer; /* in a RUN files, not part of the JSON */
 } vocabulary_t;
 
 void vocabulary_release(vocabulary_t *v);

@@ -29,15 +29,25 @@ size_t nn_packed_bytes(const nn_packed_t *p) {
     return p->bytes;
 }
 
-static const void *packed_matrix(nn_packed_t *p, int i, size_t in, size_t out,
-                                 weight_order_t order) {
+static void pack(nn_packed_t *p, int i, size_t in, size_t out, weight_order_t order,
+                 const float *W) {
     if ((size_t)i >= p->n) BUG("parameter %d is younger than its packed twins", i);
-    if (p->data[i]) return p->data[i];
     size_t bytes = kern_pack_bytes(p->kind, in, out);
     p->data[i] = xaligned(bytes);
     p->bytes += bytes;
-    kern_pack(p->kind, order == W_OUT_IN, in, out, params_ptr(p->params, PARAMS_VALUE, i),
-              p->data[i]);
+    kern_pack(p->kind, order == W_OUT_IN, in, out, W, p->data[i]);
+}
+
+void nn_packed_put(nn_packed_t *p, int i, const float *W) {
+    const param_t *param = params_at(p->params, i);
+    if (param->rank != 2 || p->data[i]) BUG("'%s' cannot be packed", param->name);
+    pack(p, i, param->dim[1], param->dim[0], W_OUT_IN, W);
+}
+
+static const void *packed_matrix(nn_packed_t *p, int i, size_t in, size_t out,
+                                 weight_order_t order) {
+    if ((size_t)i >= p->n || !p->data[i])
+        pack(p, i, in, out, order, params_ptr(p->params, PARAMS_VALUE, i));
     return p->data[i];
 }
 

@@ -1,6 +1,6 @@
-/* test_seed.c - the Q-Former and the SEED tokenizer: what a query may see, bit by bit; codes that are
- * a function of one image; what is refused. The values of the network are held against PyTorch's by
- * cli/seed.sh, Pillow's bytes here (tests/reference/make_seed.py).
+/* test_seed.c - the Q-Former and the SEED tokenizer: what a query may see, bit by bit; codes that
+ * are a function of one image; what is refused. The values of the network are held against
+ * PyTorch's by cli/seed.sh, Pillow's bytes here (tests/reference/make_seed.py).
  */
 #include "common/base/pool.h"
 #include "common/io/fs.h"

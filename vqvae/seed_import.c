@@ -1,7 +1,7 @@
 /* seed_import.c - `vqvae import --from seed`: the published files of SEED become a RUN.
  *
- * Everything is checked before the first byte is written. Numbers keep the type that they came in; a
- * tensor at a time is in memory.
+ * Everything is checked before the first byte is written. Numbers keep the type that they came in;
+ * a tensor at a time is in memory.
  */
 #include "common/io/fs.h"
 #include "common/io/text/json.h"

@@ -42,8 +42,8 @@ typedef struct {
 
 extern const codes_kind_t codes_vq, codes_fsq;
 
-/* gap[i] = (d - d_min) / d_min of squared distances of z [n,D] to codes[i] and to the nearest row of
- * book [K,D] (vqvae_gap.c). */
+/* gap[i] = (d - d_min) / d_min of squared distances of row i of z [n,D] to row codes[i] of book
+ * [K,D] and to its nearest row (vqvae_gap.c). */
 void codes_gaps(const float *z, size_t n, const float *book, size_t K, size_t D,
                 const uint32_t *codes, double *gap);
 

@@ -1,6 +1,6 @@
-/* fingerprint.h - by what a tokenizer is known again: XXH3-128 over name, shape and numbers of every
- * tensor that decides a code, in PyTorch's layout and by name, then over the quantizer and the
- * preprocessing of tokenizer.json.
+/* fingerprint.h - by what a tokenizer is known again: XXH3-128 over name, shape and numbers of
+ * every tensor that decides a code, in PyTorch's layout and by name, then over the quantizer and
+ * the preprocessing of tokenizer.json.
  *
  *     fingerprint_t f;
  *     fingerprint_begin(&f);

@@ -6,14 +6,14 @@
  *           -> Q-Former of Q learned queries, causal                  [Q,D]  causal embeddings
  *           -> Linear, tanh, Linear -> nearest of K codes             [Q,C]  codes
  *           -> Linear, tanh, Linear, + positions, ViT blocks          [Q,D]  decode states
- *           -> a head: a reversed Q-Former of one query, or image_down -> the embedding of the image
- *              that a diffusion model (not here) paints from          [V]
+ *           -> a head: a reversed Q-Former of one query, or image_down -> the embedding of the
+ *              image that a diffusion model (not here) paints from    [V]
  *
- * Codes become that embedding, never pixels: there is no image decoder. Published: S 224, patches of
- * 14, E 1408 (39 blocks, 16 heads), D 768 (12 layers, 12 heads), Q 32, K 8192, C 32, V 1024.
+ * Codes become that embedding, never pixels: there is no image decoder. Published: S 224, patches
+ * of 14, E 1408 (39 blocks, 16 heads), D 768 (12 layers, 12 heads), Q 32, K 8192, C 32, V 1024.
  *
- * The published network masks the Q-Former only where Q is 32. Here `causal` is a setting of its own
- * and never follows from Q.
+ * The published network masks the Q-Former only where Q is 32. Here `causal` is a setting of its
+ * own and never follows from Q.
  *
  * A RUN holds config.json (all sizes, seed_config.c), seed.safetensors under the published names,
  * numbers in the types that they came in, and tokenizer.json. Matrices are kept in memory as
@@ -110,8 +110,8 @@ int seed_file_open(seed_file_t *f, const char *path, reason_t *why);
 bool seed_file_name(const seed_file_t *f, const char *theirs, char *out, size_t size);
 /* The tensor of a published name in n files, and the file that holds it; NULL: there is none. */
 const st_tensor_t *seed_files_find(seed_file_t *f, size_t n, const char *name, seed_file_t **in);
-/* All sizes of the network that n files hold between them, by the shapes of their tensors. Heads are
- * 88 wide in the ViT, 64 elsewhere (0 where that does not divide the width), causal, F32.
+/* All sizes of the network that n files hold between them, by the shapes of their tensors. Heads
+ * are 88 wide in the ViT, 64 elsewhere (0 where that does not divide the width), causal, F32.
  * vision_layers is 0 with a whole ViT: shapes do not say which blocks are used. -1 with a reason: a
  * tensor that sizes are read from is missing or has another rank, or there are two heads. */
 int seed_config_infer(seed_config_t *c, seed_file_t *f, size_t n, reason_t *why);

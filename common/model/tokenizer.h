@@ -11,7 +11,8 @@
  *     tokenizer_encode(t, ready.rgb, 1, ready.w, ready.h, codes);
  *
  * Families are rows of a table (tokenizer_kind_t), one file each, found by probing the folder:
- * tokenizer_vq.c reads diffusers' VQModel folders, tokenizer_seed.c SEED's. An image's codes depend on that image alone.
+ * tokenizer_vq.c reads diffusers' VQModel folders, tokenizer_seed.c SEED's. An image's codes
+ * depend on that image alone.
  * Some families do not turn codes into images: ask tokenizer_can_decode before work begins.
  */
 #ifndef MODEL_TOKENIZER_H

@@ -157,13 +157,13 @@ exits 4 "SEED" reconstruct --model run --data pics --out decoded
 exits 2 "not trained here" trace --train --model run --image "$reference/image2_24x40.png" --out trace
 
 cat >policy.json <<'X'
-{"model": {"width": 16, "layers": 1, "heads": 2, "context": 64, "image_in": "codes"}, "loss": {"image": 1},
+{"model": {"width": 16, "layers": 1, "heads": 2, "context": 512, "image_in": "codes"}, "loss": {"image": 1},
  "train": {"steps": 4, "batch": 2, "save_every": 4}, "optim": {"warmup": 1}}
 X
 gato train --data x.lmdb --vqvae run --config policy.json --out policy --threads 1 >out 2>err && [ -s policy/vqvae/seed.safetensors ]
 verdict $? "a policy trains on such a shard, its tokenizer inside"
 gato record --env grid --policy expert --episodes 4 --out episodes >out 2>err && tokenize episodes --in episodes --model run --out e.lmdb >>out 2>>err &&
-    gato train --data e.lmdb --vqvae run --config policy.json --out player --threads 1 >>out 2>>err
+    gato train --data e.lmdb --vqvae run --config policy.json --set loss.discrete=1 --out player --threads 1 >>out 2>>err
 verdict $? "episodes"
 gato act --env grid --policy model --model player --episodes 1 >out 2>err && grep -q '"episodes":1' out
 verdict $? "a policy sees through it: $(cat out)"

@@ -2,8 +2,8 @@
  * tokenizers that were trained behind it are to see the same pixels.
  *
  * Along an axis, output i of n looks at the source around (i + 1/2) * source / n, within 2 * max(1,
- * source / n). Weights are rounded to 22 fractional bits one by one. Rows come first and are rounded
- * to bytes, then columns; an axis whose size stays is passed over.
+ * source / n). Weights are rounded to 22 fractional bits one by one. Rows come first and are
+ * rounded to bytes, then columns; an axis whose size stays is passed over.
  */
 #include "common/io/image/image.h"
 

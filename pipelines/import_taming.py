@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""import_taming.py - PyTorch checkpoints of VQGANs as safetensors and JSON, for `vqvae import`.
+"""import_taming.py - PyTorch checkpoints of VQGANs and SEED as safetensors and JSON, for `vqvae import`.
 
     import_taming.py CHECKPOINT CONFIG OUT
+    import_taming.py CHECKPOINT OUT             SEED's quantizer or its ViT, each by itself
 
 CHECKPOINT: taming-transformers' (or latent-diffusion's) .ckpt, diffusers' .bin, or the .index.json of a checkpoint in
 several parts (.bin or .safetensors). CONFIG: taming's YAML (project.yaml, model.yaml) or JSON; diffusers' config.json.
@@ -21,6 +22,7 @@ import pickle
 import struct
 import sys
 
+SEED = ("query_tokens", "patch_embed.proj.weight", "visual_encoder.patch_embed.proj.weight")
 LEFT_OUT = ("loss.", "model_ema.", "quantize.remap", "quantize.used")
 TYPES = {"torch.float32": "F32", "torch.float16": "F16", "torch.bfloat16": "BF16", "torch.float64": "F64",
          "torch.int64": "I64", "torch.int32": "I32", "torch.uint8": "U8"}
@@ -89,8 +91,9 @@ def load_pickle(path):
             read = torch.load(path, map_location="cpu", pickle_module=CarefulPickle, weights_only=False)
         except Exception as e:  # whatever a damaged file makes of a reader
             raise Trouble(f"no checkpoint that torch can read: {e}".splitlines()[0]) from None
-    if isinstance(read, dict) and isinstance(read.get("state_dict"), dict):
-        read = read["state_dict"]
+    for key in ("state_dict", "model"):
+        if isinstance(read, dict) and isinstance(read.get(key), dict):
+            read = read[key]
     tensors = {k: v for k, v in read.items() if torch.is_tensor(v)} if isinstance(read, dict) else {}
     if not tensors:
         raise Trouble("no tensors in it")
@@ -191,25 +194,32 @@ def write(path, tensors):
 
 
 def main():
-    if len(sys.argv) != 4 or "-h" in sys.argv or "--help" in sys.argv:
+    if len(sys.argv) not in (3, 4) or "-h" in sys.argv or "--help" in sys.argv:
         print(__doc__, file=sys.stdout if "--help" in sys.argv or "-h" in sys.argv else sys.stderr)
         return 0 if "--help" in sys.argv or "-h" in sys.argv else 2
-    checkpoint, config_path, out = sys.argv[1:]
+    checkpoint, config_path, out = sys.argv[1], sys.argv[2], sys.argv[-1]
     at = config_path
     try:
-        config = load_config(config_path)
+        config = load_config(config_path) if len(sys.argv) == 4 else None
         at = checkpoint
         tensors = load_weights(checkpoint)
+        if config is None and not any(name in tensors for name in SEED):
+            raise Trouble("no part of SEED; a VQGAN needs its CONFIG")
         at = out
         os.makedirs(out, exist_ok=True)
         write(os.path.join(out, "weights.safetensors"), tensors)
-        with open(os.path.join(out, "config.json.part"), "w", encoding="utf-8") as f:
-            json.dump(config, f, indent=1)
-            f.write("\n")
-        os.replace(os.path.join(out, "config.json.part"), os.path.join(out, "config.json"))
+        if config is not None:
+            with open(os.path.join(out, "config.json.part"), "w", encoding="utf-8") as f:
+                json.dump(config, f, indent=1)
+                f.write("\n")
+            os.replace(os.path.join(out, "config.json.part"), os.path.join(out, "config.json"))
     except (Trouble, OSError, ValueError, KeyError) as e:
         print(f"import_taming: '{at}': {e}", file=sys.stderr)
         return 3
+    if config is None:
+        print(f"{len(tensors)} tensors; next: vqvae import --from seed '{out}/weights.safetensors' and the other part's"
+              " --out RUN", file=sys.stderr)
+        return 0
     kind = "diffusers" if "_class_name" in config else "taming"
     print(f"{len(tensors)} tensors; next: vqvae import --from {kind} --weights '{out}/weights.safetensors'"
           f" --config '{out}/config.json' --out RUN", file=sys.stderr)

@@ -1,4 +1,4 @@
-/* import.c - `vqvae import`: a VQGAN that others trained becomes a RUN.
+/* import.c - `vqvae import`: a VQGAN that others trained becomes a RUN (a SEED: seed_import.c).
  *
  * Weights come as safetensors under taming-transformers' or diffusers' names, the configuration as
  * JSON. Everything is checked before the first byte is written. A tensor at a time is read and
@@ -14,6 +14,7 @@
 #include "common/train/run_folder.h"
 #include "vqvae/commands.h"
 #include "vqvae/config.h"
+#include "vqvae/seed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,13 +145,21 @@ int cmd_vqvae_import(int argc, char **argv) {
                                         "tokenizer.json"};
     import_t m = {.force = false};
     int64_t threads = 0;
+    cli_list_t seed_files = {0};
+    const char *precision = NULL;
     const cli_opt_t options[] = {
-        {"--from", CLI_STR, &m.from, "taming|diffusers",
+        {"--from", CLI_STR, &m.from, "taming|diffusers|seed",
          "the project whose tensor names and configuration the files follow", true},
-        {"--weights", CLI_STR, &m.weights, "FILE", "safetensors file (F32, F16, BF16 or F64)",
-         true},
-        {"--config", CLI_STR, &m.config, "FILE", "taming's YAML as JSON, or diffusers' config.json",
-         true},
+        {"--weights", CLI_STR, &m.weights, "FILE",
+         "of taming and diffusers: safetensors file (F32, F16, BF16 or F64)", false},
+        {"--config", CLI_STR, &m.config, "FILE",
+         "taming's YAML as JSON, or diffusers' config.json; of seed what tensors' shapes do not "
+         "say: heads, vision_heads, causal, vision_layers",
+         false},
+        {"", CLI_LIST, &seed_files, "FILES...",
+         "of seed: the safetensors files of its ViT and of its quantizer, or one with both", false},
+        {"--precision", CLI_STR, &precision, "f32|bf16|q8",
+         "of seed: how matrices are kept in memory and multiplied (default f32)", false},
         {"--out", CLI_STR, &m.out, "RUN", "folder of the new RUN", true},
         {"--size", CLI_STR, &m.size, "WxH",
          "fit images to this size before encoding (default: their own size)", false},
@@ -158,14 +167,27 @@ int cmd_vqvae_import(int argc, char **argv) {
         {"--threads", CLI_INT, &threads, "N", "threads (0 = all processors)", false},
         {0},
     };
-    cli_parse(argc, argv, "import", "turn a VQGAN of taming-transformers or diffusers into a RUN",
+    cli_parse(argc, argv, "import",
+              "turn a VQGAN of taming-transformers or diffusers, or a SEED tokenizer, into a RUN",
               (const cli_opt_t *const[]){options}, 1);
+    if (!strcmp(m.from, "seed")) {
+        if (m.weights) die(RC_USAGE, "--weights: of seed the files stand alone, without an option");
+        if (m.size) die(RC_USAGE, "--size: a SEED tokenizer sees one size alone");
+        pool_set_threads((int)threads);
+        seed_import(&seed_files, m.config, precision, m.out, m.force);
+        return RC_OK;
+    }
     if (!strcmp(m.from, "taming"))
         m.names = VQ_NAMES_TAMING;
     else if (!strcmp(m.from, "diffusers"))
         m.names = VQ_NAMES_DIFFUSERS;
     else
-        die(RC_USAGE, "--from '%s': 'taming' or 'diffusers' is needed", m.from);
+        die(RC_USAGE, "--from '%s': 'taming', 'diffusers' or 'seed' is needed", m.from);
+    if (seed_files.n) die(RC_USAGE, "'%s': only --from seed takes files alone", seed_files.item[0]);
+    if (precision) die(RC_USAGE, "--precision is for --from seed");
+    if (!m.weights || !m.config)
+        die(RC_USAGE, "%s is needed (--help shows all options)",
+            m.weights ? "--config" : "--weights");
     pool_set_threads((int)threads);
     import_check_weights(m.weights);
     read_config(&m);

@@ -4,7 +4,10 @@
 #include "common/io/text/json.h"
 #include "common/io/utf8.h"
 #include "common/model/kind.h"
+#include "common/model/seed.h"
+#include "common/model/vqvae.h"
 #include "vqvae/commands.h"
+#include "vqvae/seed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +100,10 @@ static void print_json(const run_info_t *r) {
 }
 
 static void print_info(const char *run) {
+    if (seed_probe(run)) {
+        seed_info(run);
+        return;
+    }
     run_info_t r = {.model = vqvae_open_or_die(run), .run = run, .step = -1};
     params_t *p = vqvae_params(r.model);
     for (size_t i = 0; i < params_n(p); i++) r.parameters += params_at(p, (int)i)->count;

@@ -8,9 +8,11 @@
 #include "common/io/fs.h"
 #include "common/io/safetensors/safetensors.h"
 #include "common/io/text/json.h"
+#include "common/model/seed.h"
 #include "vqvae/commands.h"
 #include "vqvae/data.h"
 #include "vqvae/quantizer_kind.h"
+#include "vqvae/seed.h"
 #include "vqvae/trainer.h"
 
 #include <stdio.h>
@@ -223,7 +225,9 @@ int cmd_vqvae_trace(int argc, char **argv) {
     const cli_opt_t options[] = {
         {"--model", CLI_STR, &model, "RUN", "the tokenizer", true},
         {"--image", CLI_LIST, &images, "FILE...",
-         "images of one size, a multiple of the stride: the whole batch", true},
+         "images of one size, a multiple of the stride: the whole batch; a SEED tokenizer takes "
+         "any sizes",
+         true},
         {"--out", CLI_STR, &out, "FILE", "safetensors file to write", true},
         {"--train", CLI_FLAG, &train, NULL,
          "also write losses, gradients, and the parameters after each step", false},
@@ -247,9 +251,15 @@ int cmd_vqvae_trace(int argc, char **argv) {
     if (steps < 1) die(RC_USAGE, "--steps must be at least 1");
     pool_set_threads((int)threads);
     reason_t why;
-    vqvae_t *v = vqvae_open_or_die(model);
     image_opts_t opts = image_opts_default();
     opts.lenient = lenient;
+    if (seed_probe(model)) {
+        if (train)
+            die(RC_USAGE, "--train: '%s' is a SEED tokenizer, which is not trained here", model);
+        seed_trace(model, &images, &opts, out);
+        return RC_OK;
+    }
+    vqvae_t *v = vqvae_open_or_die(model);
     images_t in = read_images(&images, vqvae_config(v), &opts);
     st_writer_t *w = st_writer_new();
     trace_forward(vqvae_params(v), vqvae_config(v), &in, w);

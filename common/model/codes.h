@@ -43,6 +43,11 @@ typedef struct {
 
 extern const codes_kind_t codes_vq, codes_fsq;
 
+/* gap[i] = (d - d_min) / d_min of squared distances of row i of z [n,D] to row codes[i] of book
+ * [K,D] and to its nearest row (vqvae_gap.c). */
+void codes_gaps(const float *z, size_t n, const float *book, size_t K, size_t D,
+                const uint32_t *codes, double *gap);
+
 /* The kind of a network's codes. */
 const codes_kind_t *codes_kind(const vqvae_config_t *c);
 /* The kind with this _class_name in config.json; NULL: there is none. */

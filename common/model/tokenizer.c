@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-extern const tokenizer_kind_t tokenizer_vq;
+extern const tokenizer_kind_t tokenizer_seed, tokenizer_vq;
 
 /* The last one is asked when no other is sure: it says what is missing. */
-static const tokenizer_kind_t *const kinds[] = {&tokenizer_vq};
+static const tokenizer_kind_t *const kinds[] = {&tokenizer_seed, &tokenizer_vq};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 struct tokenizer {

@@ -11,7 +11,8 @@
  *     tokenizer_encode(t, ready.rgb, 1, ready.w, ready.h, codes);
  *
  * Families are rows of a table (tokenizer_kind_t), one file each, found by probing the folder:
- * tokenizer_vq.c reads diffusers' VQModel folders. An image's codes depend on that image alone.
+ * tokenizer_vq.c reads diffusers' VQModel folders, tokenizer_seed.c SEED's. An image's codes
+ * depend on that image alone.
  * Some families do not turn codes into images: ask tokenizer_can_decode before work begins.
  */
 #ifndef MODEL_TOKENIZER_H
@@ -91,7 +92,7 @@ void tokenizer_image_size(const tokenizer_t *t, tokenizer_grid_t grid, size_t *w
  * 1 x k, are an image too. 0: all codes are needed. */
 size_t tokenizer_most_kept(const tokenizer_t *t);
 
-/* The size that images are fitted to; 0 = native. */
+/* The size that images are fitted to; 0 = native, or whole images are wanted all the same. */
 void tokenizer_preprocess_size(const tokenizer_t *t, size_t *w, size_t *h);
 /* What stands behind transparent images: false, and rgb as it was, when nothing is said. */
 bool tokenizer_preprocess_background(const tokenizer_t *t, uint8_t rgb[3]);

@@ -3,11 +3,10 @@
 #include "common/io/text/json.h"
 #include "common/model/codes.h"
 #include "common/model/kind.h"
+#include "common/model/fingerprint.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 char *vqvae_quantizer_text(const vqvae_config_t *c) {
     cJSON *o = cJSON_CreateObject();
@@ -42,32 +41,20 @@ void vqvae_fingerprint_with(params_t *p, int block, const float *codebook,
     for (size_t i = 0; i < params_n(p); i++)
         if (params_match(params_at(p, (int)i)->name, select, 3)) list[n++] = params_at(p, (int)i);
     qsort(list, n, sizeof *list, by_name);
-    XXH3_state_t *h = XXH3_createState();
-    if (!h) die(RC_RUNTIME, "out of memory (hash state)");
-    XXH3_128bits_reset(h);
+    fingerprint_t f;
+    fingerprint_begin(&f);
     for (size_t i = 0; i < n; i++) {
         const param_t *q = list[i];
-        uint32_t rank = (uint32_t)q->rank;
-        XXH3_128bits_update(h, q->name, strlen(q->name) + 1);
-        XXH3_128bits_update(h, &rank, sizeof rank);
-        for (int d = 0; d < q->rank; d++) {
-            uint64_t dim = q->dim[d];
-            XXH3_128bits_update(h, &dim, sizeof dim);
-        }
         float *disk = xmalloc(q->count * sizeof *disk);
         if (codebook && !strcmp(q->name, CODES))
             memcpy(disk, codebook, q->count * sizeof *disk);
         else
             params_export(p, block, params_find(p, q->name), disk);
-        XXH3_128bits_update(h, disk, q->count * sizeof *disk);
+        fingerprint_tensor(&f, q->name, q->rank, q->dim, disk);
         free(disk);
     }
-    XXH3_128bits_update(h, quantizer_json, strlen(quantizer_json) + 1);
-    XXH3_128bits_update(h, preprocess_json, strlen(preprocess_json) + 1);
-    XXH128_hash_t v = XXH3_128bits_digest(h);
-    XXH3_freeState(h);
+    fingerprint_end(&f, quantizer_json, preprocess_json, hex);
     free(list);
-    snprintf(hex, 33, "%016llx%016llx", (unsigned long long)v.high64, (unsigned long long)v.low64);
 }
 
 void vqvae_fingerprint_make(params_t *p, int block, const char *quantizer_json,

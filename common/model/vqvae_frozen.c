@@ -5,6 +5,7 @@
 #include "common/io/text/json.h"
 #include "common/model/codes.h"
 #include "common/model/kind.h"
+#include "common/model/seed.h"
 #include "common/tape/plan_cache.h"
 
 #include <stdio.h>
@@ -138,7 +139,10 @@ vqvae_t *vqvae_open(const char *dir, int *rc, reason_t *why) {
     size_t size;
     reason_t inner;
     *rc = RC_OK;
-    if (!fs_is_dir(dir) || !fs_exists(config) || !fs_exists(weights)) {
+    if (seed_probe(dir)) {
+        *rc = RC_MISFIT;
+        reason_set(why, "'%s' is a SEED tokenizer: its codes do not become images", dir);
+    } else if (!fs_is_dir(dir) || !fs_exists(config) || !fs_exists(weights)) {
         *rc = RC_USAGE;
         reason_set(
             why,

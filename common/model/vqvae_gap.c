@@ -12,6 +12,18 @@ static double distance(const float *a, const float *b, size_t n) {
     return sum;
 }
 
+void codes_gaps(const float *z, size_t n, const float *book, size_t K, size_t D,
+                const uint32_t *codes, double *gap) {
+    for (size_t i = 0; i < n; i++) {
+        double best = INFINITY, mine = distance(z + i * D, book + codes[i] * D, D);
+        for (size_t k = 0; k < K; k++) {
+            double d = distance(z + i * D, book + k * D, D);
+            if (d < best) best = d;
+        }
+        gap[i] = best > 0 ? (mine - best) / best : mine > 0 ? INFINITY : 0;
+    }
+}
+
 void vqvae_code_gaps(vqvae_t *v, const uint8_t *rgb, size_t w, size_t h, const uint32_t *codes,
                      double *gap) {
     const vqvae_config_t *c = vqvae_config(v);
@@ -26,15 +38,7 @@ void vqvae_code_gaps(vqvae_t *v, const uint8_t *rgb, size_t w, size_t h, const u
     plan_t *plan = plan_new(tape, &(plan_opts_t){.keep = &out, .n_keep = 1});
     image_to_float(rgb, w * h * 3, plan_data(plan, in));
     plan_forward(plan);
-    const float *z = plan_data(plan, out);
-    for (size_t i = 0; i < n; i++) {
-        double best = INFINITY, mine = distance(z + i * D, book + codes[i] * D, D);
-        for (size_t k = 0; k < c->codes; k++) {
-            double d = distance(z + i * D, book + k * D, D);
-            if (d < best) best = d;
-        }
-        gap[i] = best > 0 ? (mine - best) / best : mine > 0 ? INFINITY : 0;
-    }
+    codes_gaps(plan_data(plan, out), n, book, c->codes, D, codes, gap);
     plan_free(plan);
     tape_free(tape);
 }

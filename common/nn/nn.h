@@ -101,6 +101,9 @@ var_t nn_layernorm(nn_t *nn, const char *name, var_t x, float eps);
 nn_packed_t *nn_packed_new(params_t *p, kern_weights_t kind);
 /* NULL is allowed. The tapes that use it must be freed before it. */
 void nn_packed_free(nn_packed_t *p);
+/* Packs parameter i, [out,in] on disk, from W instead: for parameters that keep no numbers
+ * themselves (params_apart). BUG: it is packed already. */
+void nn_packed_put(nn_packed_t *p, int i, const float *W);
 /* Bytes packed so far. */
 size_t nn_packed_bytes(const nn_packed_t *p);
 /* x W (+ b), W a parameter, b [out] or NO_VAR: op_linear, or op_packed_linear where nn->packed is

@@ -73,19 +73,31 @@ static var_t twin_var(nn_t *nn, const twin_t *twin) {
     return tape_bound(nn->tape, "packed", F32_1(twin->bytes / sizeof(float)), twin->data);
 }
 
+/* A matrix's twin. */
+static twin_t *pack(nn_packed_t *p, int i, size_t in, size_t out, weight_order_t order,
+                    const float *W) {
+    size_t bytes = kern_pack_bytes(p->kind, in, out);
+    twin_t *twin = find_twin(p, i, bytes);
+    if (!twin) {
+        twin = new_twin(p, i, bytes);
+        kern_pack(p->kind, order == W_OUT_IN, in, out, W, twin->data);
+    }
+    return twin;
+}
+
+void nn_packed_put(nn_packed_t *p, int i, const float *W) {
+    const param_t *param = params_at(p->params, i);
+    if (param->rank != 2 || p->twin[i]) BUG("'%s' cannot be packed", param->name);
+    pack(p, i, param->dim[1], param->dim[0], W_OUT_IN, W);
+}
+
 /* The packed twin of parameter i, W, on the tape; *out: columns of the product. */
 static var_t packed_var(nn_t *nn, int i, var_t W, weight_order_t order, size_t *out) {
     nn_packed_t *p = nn->packed;
     shape_t s = tape_shape(nn->tape, W);
     size_t in = order == W_OUT_IN ? shape_cols(s) : shape_rows(s);
     *out = shape_count(s) / in;
-    size_t bytes = kern_pack_bytes(p->kind, in, *out);
-    twin_t *twin = find_twin(p, i, bytes);
-    if (!twin) {
-        twin = new_twin(p, i, bytes);
-        kern_pack(p->kind, order == W_OUT_IN, in, *out, values(p, i), twin->data);
-    }
-    return twin_var(nn, twin);
+    return twin_var(nn, pack(p, i, in, *out, order, values(p, i)));
 }
 
 var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order) {

@@ -10,7 +10,8 @@ enum { SHOWN = 5 /* differences that a reason names */, SHAPE_TEXT = 128 };
 
 typedef struct {
     params_t *params;
-    st_file_t *file;
+    bool numbers;    /* read them, not only names and shapes */
+    st_file_t *file; /* the one at hand */
     const char *path;
     const weights_names_t *names;
     bool *seen; /* [params] */
@@ -72,7 +73,8 @@ static int parameter_of(const reading_t *r, const char *theirs) {
 /* The numbers of t, whose data is in memory, into parameter `index`. */
 static int take_numbers(reading_t *r, int index, const st_tensor_t *t, reason_t *why) {
     const param_t *p = params_at(r->params, index);
-    bool direct = p->layout == LAYOUT_SAME; /* no copy on the way */
+    const weights_names_t *names = r->names;
+    bool direct = p->layout == LAYOUT_SAME && !names->take; /* no copy on the way */
     float *disk =
         direct ? params_ptr(r->params, PARAMS_VALUE, index) : xmalloc(p->count * sizeof *disk);
     reason_t inner;
@@ -83,6 +85,8 @@ static int take_numbers(reading_t *r, int index, const st_tensor_t *t, reason_t 
     } else if (!st_finite(disk, p->count)) {
         reason_set(why, "'%s': tensor '%s' holds a NaN or infinity", r->path, t->name);
         rc = RC_DATA;
+    } else if (names->take) {
+        names->take(names->taker, index, disk);
     } else if (!direct) {
         params_import(r->params, PARAMS_VALUE, index, disk);
     }
@@ -117,9 +121,11 @@ static int read_tensor(reading_t *r, const st_tensor_t *t, reason_t *why) {
     }
     r->seen[index] = true;
     const param_t *p = params_at(r->params, index);
-    if (fits(p, t, names->loose_axes)) return take_tensor(r, index, t, why);
-    note_shape(r, p, t);
-    return RC_OK;
+    if (!fits(p, t, names->loose_axes)) {
+        note_shape(r, p, t);
+        return RC_OK;
+    }
+    return r->numbers ? take_tensor(r, index, t, why) : RC_OK;
 }
 
 static void note_missing(reading_t *r) {
@@ -133,29 +139,60 @@ static void note_missing(reading_t *r) {
     }
 }
 
-int weights_read(params_t *params, st_file_t *file, const char *path, const weights_names_t *names,
-                 size_t *ignored, reason_t *why) {
-    reading_t r = {.params = params,
-                   .file = file,
-                   .path = path,
-                   .names = names,
-                   .seen = xcalloc(params_n(params) + 1, sizeof(bool))};
-    size_t passed_over = 0;
+/* All tensors of all files once. */
+static int read_files(reading_t *r, const weights_file_t *file, size_t n, size_t *passed_over,
+                      reason_t *why) {
     int rc = RC_OK;
-    for (size_t i = 0; i < file->n && rc == RC_OK; i++) {
-        const st_tensor_t *t = &file->tensor[i];
-        if (names->ignored && names->ignored(names->context, t->name))
-            passed_over++;
-        else
-            rc = read_tensor(&r, t, why);
+    *passed_over = 0;
+    memset(r->seen, 0, params_n(r->params) * sizeof *r->seen);
+    for (size_t k = 0; k < n; k++) {
+        r->file = file[k].file;
+        r->path = file[k].path;
+        r->names = file[k].names;
+        for (size_t i = 0; i < r->file->n && rc == RC_OK; i++) {
+            const st_tensor_t *t = &r->file->tensor[i];
+            if (r->names->ignored && r->names->ignored(r->names->context, t->name))
+                ++*passed_over;
+            else
+                rc = read_tensor(r, t, why);
+        }
     }
-    if (rc == RC_OK) note_missing(&r);
+    r->names = file[0].names;
+    if (rc == RC_OK) note_missing(r);
+    return rc;
+}
+
+static void refuse(const reading_t *r, const weights_file_t *file, size_t n, reason_t *why) {
+    char *paths = xstrdup(file[0].path);
+    for (size_t k = 1; k < n; k++) {
+        char *longer = xasprintf("%s' and '%s", paths, file[k].path);
+        free(paths);
+        paths = longer;
+    }
+    reason_set(why, "'%s' %s not fit %s configuration in %zu places: %s", paths,
+               n > 1 ? "do" : "does", n > 1 ? "their" : "its", r->differences, r->text);
+    free(paths);
+}
+
+int weights_read_files(params_t *params, const weights_file_t *file, size_t n, size_t *ignored,
+                       reason_t *why) {
+    reading_t r = {.params = params, .seen = xcalloc(params_n(params) + 1, sizeof(bool))};
+    size_t passed_over;
+    r.numbers = !file[0].names->take;
+    int rc = read_files(&r, file, n, &passed_over, why);
     if (rc == RC_OK && r.differences) {
-        reason_set(why, "'%s' does not fit its configuration in %zu places: %s", path,
-                   r.differences, r.text);
+        refuse(&r, file, n, why);
         rc = RC_MISFIT;
+    } else if (rc == RC_OK && !r.numbers) {
+        r.numbers = true;
+        rc = read_files(&r, file, n, &passed_over, why);
     }
     free(r.seen);
     if (ignored) *ignored = passed_over;
     return rc;
+}
+
+int weights_read(params_t *params, st_file_t *file, const char *path, const weights_names_t *names,
+                 size_t *ignored, reason_t *why) {
+    return weights_read_files(params, &(weights_file_t){file, path, names}, 1, ignored, why);
 }

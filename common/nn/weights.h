@@ -29,6 +29,10 @@ typedef struct {
     /* Why a file with this tensor cannot be read at all; NULL: no reason. */
     const char *(*refusal)(const void *context, const char *theirs);
     const void *context;
+    /* Where the numbers of a parameter go, in disk layout, instead of into params (NULL). Then
+     * nothing is read before all names and shapes fit. */
+    void (*take)(void *taker, int index, const float *numbers);
+    void *taker;
     /* Axes of length 1 behind the second may be there or not: [C,C,1,1] fits [C,C]. */
     bool loose_axes;
 } weights_names_t;
@@ -39,5 +43,16 @@ typedef struct {
  * read. After an error the values are undefined. */
 int weights_read(params_t *params, st_file_t *file, const char *path, const weights_names_t *names,
                  size_t *ignored, reason_t *why);
+
+/* A file among several. */
+typedef struct {
+    st_file_t *file;
+    const char *path;
+    const weights_names_t *names;
+} weights_file_t;
+/* The same from n >= 1 files that hold every parameter once between them. names->theirs of the
+ * first one names what is missing. */
+int weights_read_files(params_t *params, const weights_file_t *file, size_t n, size_t *ignored,
+                       reason_t *why);
 
 #endif

@@ -74,6 +74,17 @@ void params_reserve(params_t *p, size_t floats) {
     if (floats > p->block[PARAMS_VALUE].cap) block_set(p, PARAMS_VALUE, floats);
 }
 
+void params_apart(params_t *p, int i) {
+    for (int b = 0; b < PARAMS_BLOCKS; b++)
+        if (p->block[b].p) BUG("'%s' has numbers already", p->at[i].name);
+    p->at[i].apart = true;
+    p->floats = 0;
+    for (size_t k = 0; k < p->n; k++) {
+        p->at[k].offset = p->floats;
+        if (!p->at[k].apart) p->floats += round_up(p->at[k].count, ALIGN_FLOATS);
+    }
+}
+
 float *params_base(params_t *p, int block) {
     if (p->sketch) BUG("a sketch of parameters has no numbers");
     block_grow(p, block);
@@ -81,6 +92,7 @@ float *params_base(params_t *p, int block) {
 }
 
 float *params_ptr(params_t *p, int block, int i) {
+    if (p->at[i].apart) BUG("the numbers of '%s' are not here", p->at[i].name);
     return params_base(p, block) + p->at[i].offset;
 }
 bool params_has(const params_t *p, int block) {

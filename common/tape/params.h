@@ -38,6 +38,7 @@ typedef struct {
     size_t dim[4]; /* on disk */
     param_layout_t layout;
     size_t count, offset; /* floats, into the blocks; offsets are multiples of 16 */
+    bool apart;           /* params_apart */
 } param_t;
 
 typedef struct params params_t;
@@ -62,6 +63,10 @@ void params_reserve(params_t *p, size_t floats);
  * not. */
 int params_get(params_t *p, const char *name, int rank, const size_t *dim, param_layout_t layout,
                param_init_t init);
+
+/* Parameter i gets no place in the blocks: its numbers are elsewhere (nn_packed_put). BUG: a block
+ * is there already, or its numbers are asked for. */
+void params_apart(params_t *p, int i);
 
 /* ---- finding ---- */
 

@@ -143,4 +143,30 @@ for f in cut.ckpt nothing.ckpt model.yaml; do
     verdict $? "'$f' is refused: $(cat err)"
 done
 
+
+# --- SEED, whose parts are pickles of their own
+"$plain" "$reference/seed_net.py" seed >out 2>err
+cat >pickle_seed.py <<'PY'
+import sys
+sys.path.insert(0, sys.argv[1])
+import st, torch
+for part in ("vit", "quantizer"):
+    tensors = {k: torch.tensor(v) for k, v in st.load(f"seed/{part}.safetensors")[0].items()}
+    torch.save(tensors if part == "vit" else {"model": tensors}, f"{part}.pth")
+PY
+"$torch" pickle_seed.py "$top/tests/interop" >out 2>err
+verdict $? "pickles of SEED"
+for part in vit quantizer; do
+    converted "$torch" "$script" "$part.pth" "$part"
+    verdict $? "$part.pth"
+done
+for way in seed/vit.safetensors:seed/quantizer.safetensors vit/weights.safetensors:quantizer/weights.safetensors; do
+    vqvae import --from seed "${way%:*}" "${way#*:}" --config seed/config.json --out "seed.$(dirname "${way%:*}")" --threads 1 >out 2>err
+done
+cmp seed.seed/seed.safetensors seed.vit/seed.safetensors >out 2>err
+verdict $? "the same SEED from pickles"
+converted "$torch" "$script" plain.ckpt new
+[ $? -eq 3 ] && grep -q "needs its CONFIG" err
+verdict $? "a VQGAN without its configuration: $(cat err)"
+
 finish

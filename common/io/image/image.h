@@ -125,6 +125,8 @@ int image_write_png(const image_t *im, const char *path, reason_t *why);
 
 /* Resamples to w x h: antialiased bilinear (triangle filter), pixel centers at half integers. */
 image_t image_resize(const image_t *im, size_t w, size_t h);
+/* The same by a bicubic filter (a = -1/2), byte for byte as Pillow's Image.resize(.., BICUBIC). */
+image_t image_resize_bicubic(const image_t *im, size_t w, size_t h);
 /* Makes *im smaller by the largest whole factor that leaves twice of want_w x want_h, with a box
  * filter; where that is 1 or less, *im stays. */
 void image_reduce(image_t *im, size_t want_w, size_t want_h);

@@ -43,4 +43,19 @@ static inline __attribute__((always_inline)) lanes_t lanes_madd(lanes_t a, lanes
 #endif
 }
 
+/* The same, with the result in acc's own register. GCC 12 else lets the sums of an unrolled loop
+ * wander from register to register, until it is out of them and keeps some in memory. */
+static inline __attribute__((always_inline)) lanes_t lanes_madd_in_place(lanes_t a, lanes_t b,
+                                                                         lanes_t acc) {
+#if defined __AVX512F__
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+    return acc;
+#elif defined __FMA__
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
+    return acc;
+#else
+    return lanes_madd(a, b, acc);
+#endif
+}
+
 #endif

@@ -35,9 +35,10 @@ enum { MR = 6, WIDE = 16 };
 enum { MR = 3, WIDE = 16 };
 #endif
 enum {
-    NR = 16,               /* columns of a panel */
-    PAIR = WIDE / NR,      /* panels of a tile */
-    VECTORS = WIDE / LANES /* of a whole row; half of them where no more columns are left */
+    NR = 16,                /* columns of a panel */
+    PAIR = WIDE / NR,       /* panels of a tile */
+    VECTORS = WIDE / LANES, /* of a whole row; half of them where no more columns are left */
+    UNROLLED = 4            /* steps of k of a whole tile between two jumps */
 };
 
 typedef float v8f __attribute__((vector_size(32)));
@@ -93,10 +94,10 @@ MICRO lanes_t micro_columns(const float *b, size_t panel, int v) {
  *   a      [segs][MR]: where segment s of row i begins; each has kc values
  *   boff   [segs]: the row of the panel where segment s begins
  *   b      the first panel; `panel` floats behind it the second
- *   next   rows next, next + ldnext, ... are fetched into the cache meanwhile; NULL: none
+ *   ahead  floats from each row to the one that is fetched into the cache meanwhile; 0: none
  *   o      where the sums go */
 MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *boff, size_t segs,
-                        size_t kc, const float *b, size_t panel, const float *next, size_t ldnext,
+                        size_t kc, const float *b, size_t panel, size_t ahead,
                         const micro_out_t *o) {
     lanes_t acc[MR][VECTORS];
     micro_clear(mr, nv, acc);
@@ -107,27 +108,47 @@ MICRO void micro_rows_n(int mr, int nv, const float *const *a, const size_t *bof
                     *r3 = r[mr > 3 ? 3 : 0], *r4 = r[mr > 4 ? 4 : 0], *r5 = r[mr > 5 ? 5 : 0],
                     *r6 = r[mr > 6 ? 6 : 0], *r7 = r[mr > 7 ? 7 : 0];
         const float *p = b + boff[s] * NR;
-        for (size_t k = 0; k < kc; k++, p += NR) {
-            lanes_t column[VECTORS];
-            for (int v = 0; v < nv; v++) column[v] = micro_columns(p, panel, v);
-            if (next) __builtin_prefetch(next + k % 8 * ldnext + k / 16 * 16);
+        size_t k = 0;
+#define MICRO_EACH(DO)                                                                             \
+    DO(0, r0) DO(1, r1) DO(2, r2) DO(3, r3) DO(4, r4) DO(5, r5) DO(6, r6) DO(7, r7)
+#define MICRO_FETCH(i, r)                                                                          \
+    if (mr > i) __builtin_prefetch(r + k + ahead);
 #define MICRO_ROW(i, r)                                                                            \
     if (mr > i) {                                                                                  \
         for (int v = 0; v < nv; v++)                                                               \
-            acc[i % MR][v] = lanes_madd(lanes_set(r[k]), column[v], acc[i % MR][v]);               \
+            acc[i % MR][v] = lanes_madd_in_place(lanes_set(r[k + u]), column[v], acc[i % MR][v]);  \
     }
-            MICRO_ROW(0, r0)
-            MICRO_ROW(1, r1)
-            MICRO_ROW(2, r2)
-            MICRO_ROW(3, r3)
-            MICRO_ROW(4, r4)
-            MICRO_ROW(5, r5)
-            MICRO_ROW(6, r6)
-            MICRO_ROW(7, r7)
+#define MICRO_STEP                                                                                 \
+    {                                                                                              \
+        lanes_t column[VECTORS];                                                                   \
+        for (int v = 0; v < nv; v++) column[v] = micro_columns(p + u * NR, panel, v);              \
+        MICRO_EACH(MICRO_ROW)                                                                      \
+    }
+        if (mr == MR)
+            for (; k + UNROLLED <= kc; k += UNROLLED, p += UNROLLED * NR) {
+                if (ahead && k % 16 == 0) {
+                    MICRO_EACH(MICRO_FETCH)
+                }
+                for (size_t u = 0; u < UNROLLED; u++) MICRO_STEP
+            }
+        const size_t u = 0;
+        for (; k < kc; k++, p += NR) MICRO_STEP
+#undef MICRO_STEP
 #undef MICRO_ROW
-        }
+#undef MICRO_FETCH
+#undef MICRO_EACH
     }
     micro_store(mr, nv, acc, o);
+}
+
+/* A step over mr values of A that lie side by side. */
+MICRO void micro_step(int mr, int nv, const float *a, const float *b, size_t panel,
+                      lanes_t acc[MR][VECTORS]) {
+    lanes_t column[VECTORS];
+    for (int v = 0; v < nv; v++) column[v] = micro_columns(b, panel, v);
+    for (int i = 0; i < mr; i++)
+        for (int v = 0; v < nv; v++)
+            acc[i][v] = lanes_madd_in_place(lanes_set(a[i]), column[v], acc[i][v]);
 }
 
 /* A tile of mr rows and nv vectors by steps: C[i,:] = sum_k left(k)[m0 + i] B[k,:]
@@ -141,16 +162,17 @@ MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *bas
                          const float *const *next, const micro_out_t *o) {
     lanes_t acc[MR][VECTORS];
     micro_clear(mr, nv, acc);
-    for (size_t k = 0; k < kc; k++, b += bstride) {
-        const float *r = a ? a[k] + m0 : base + k * lda + m0;
-        lanes_t column[VECTORS];
-        for (int v = 0; v < nv; v++) column[v] = micro_columns(b, panel, v);
-        for (int i = 0; i < 2; i++)
-            if (next) __builtin_prefetch(next[i] + k / 16 * 16);
-        for (int i = 0; i < mr; i++)
-            for (int v = 0; v < nv; v++)
-                acc[i][v] = lanes_madd(lanes_set(r[i]), column[v], acc[i][v]);
-    }
+    size_t k = 0;
+    if (mr == MR)
+        for (; k + UNROLLED <= kc; k += UNROLLED, b += UNROLLED * bstride) {
+            if (next && k % 16 == 0)
+                for (int i = 0; i < 2; i++) __builtin_prefetch(next[i] + k);
+            for (size_t u = 0; u < UNROLLED; u++)
+                micro_step(mr, nv, a ? a[k + u] + m0 : base + (k + u) * lda + m0, b + u * bstride,
+                           panel, acc);
+        }
+    for (; k < kc; k++, b += bstride)
+        micro_step(mr, nv, a ? a[k] + m0 : base + k * lda + m0, b, panel, acc);
     micro_store(mr, nv, acc, o);
 }
 
@@ -178,7 +200,7 @@ MICRO void micro_steps_n(int mr, int nv, const float *const *a, const float *bas
 /* micro_rows_n for any mr in 1 .. MR and o->n in 1 .. WIDE columns. */
 static inline void micro_rows(int mr, const float *const *a, const size_t *boff, size_t segs,
                               size_t kc, const float *b, size_t panel, const micro_out_t *o) {
-#define MICRO_CALL(m, v) micro_rows_n(m, v, a, boff, segs, kc, b, panel, NULL, 0, o)
+#define MICRO_CALL(m, v) micro_rows_n(m, v, a, boff, segs, kc, b, panel, 0, o)
     MICRO_SWITCH(mr, o->n, MICRO_CALL)
 #undef MICRO_CALL
 }
@@ -198,10 +220,10 @@ MICRO void micro_fetch_rows(size_t mr, float *const *row) {
         for (size_t j = 0; j < WIDE; j += 16) __builtin_prefetch(row[i] + j, 1);
 }
 
-/* How far apart the rows are that a tile fetches for the next one: lda, or 0 (only the first row)
- * where rows a multiple of 4 KB apart would push the running tile's own out of the L1 cache. */
+/* How far ahead of its rows a tile fetches those of the next one: not at all (0) where rows a
+ * multiple of 4 KB apart would push the running tile's own out of the L1 cache. */
 MICRO size_t micro_ahead(size_t lda) {
-    return lda % 1024 ? lda : 0;
+    return lda % 1024 ? MR * lda : 0;
 }
 
 /* C[M,n] = A[M,kc] B[kc,n] for the panels of one tile, n = o.n columns
@@ -219,7 +241,6 @@ MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const f
     o.row = c;
     for (size_t r = 0; r < M; r += MR) {
         size_t mr = M - r < MR ? M - r : MR;
-        const float *next = A + (r + MR) * lda;
         for (size_t i = 0; i < mr; i++) {
             a[i] = A + (r + i) * lda;
             c[i] = C + (r + i) * ldc;
@@ -228,9 +249,9 @@ MICRO void micro_matrix(size_t M, const float *A, size_t lda, size_t kc, const f
         if (mr < MR)
             micro_rows((int)mr, a, &zero, 1, kc, b, panel, &o);
         else if (o.n > WIDE / 2)
-            micro_rows_n(MR, VECTORS, a, &zero, 1, kc, b, panel, next, micro_ahead(lda), &o);
+            micro_rows_n(MR, VECTORS, a, &zero, 1, kc, b, panel, micro_ahead(lda), &o);
         else
-            micro_rows_n(MR, VECTORS / 2, a, &zero, 1, kc, b, panel, next, micro_ahead(lda), &o);
+            micro_rows_n(MR, VECTORS / 2, a, &zero, 1, kc, b, panel, micro_ahead(lda), &o);
     }
 }
 

@@ -275,7 +275,7 @@ void kern_conv_packed(const kern_conv_t *g, const float *x, const float *packed,
     c.packed = packed;
     c.bias = bias;
     c.dst = y;
-    /* As many blocks for each thread: few images are cut into smaller ones. No bit depends on it. */
+    /* As many blocks for each thread: few images are cut into smaller ones. It changes no bit. */
     size_t pixels = g->OH * g->OW, threads = (size_t)pool_threads(),
            wanted = round_up(g->N * ceil_div(pixels, BLOCK), threads);
     if (!wanted) return;

@@ -7,8 +7,8 @@
  *     gather   points to result pixels       y                  = A^T m A (+ bias)
  *
  * with u = G w G^T, made once per network where that is frozen, else once per call. K and N are
- * Cin and Cout for the forward. The input gradient is the forward with the weights turned by 180 degrees and transposed, so there K = Cout
- * and N = Cin.
+ * Cin and Cout for the forward. The input gradient is the forward with the weights turned by 180
+ * degrees and transposed, so there K = Cout and N = Cin.
  *
  * Blocks run over the images of the batch: a row of a product does not feel its neighbours
  * (micro.h), so how tiles are cut into blocks changes no bit. A block's points stay in the L2
@@ -137,8 +137,8 @@ static void product_task(void *ctx, size_t point) {
         }
 }
 
-/* Two products like micro_matrix's of half a tile's columns, side by side: one vector of sums per row
- * is too few to hide how long a multiply-add takes.
+/* Two products like micro_matrix's of half a tile's columns, side by side: one vector of sums per
+ * row is too few to hide how long a multiply-add takes.
  *
  *   A, A + a_step  the left sides, and likewise b, b + b_step and C, C + c_step
  *   n              columns of each, a whole vector

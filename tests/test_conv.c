@@ -78,6 +78,18 @@ static void check_conv(kern_conv_t g, bool with_bias) {
         reference_conv(&c, want, size);
         if (winograd_pays(&g)) level(size, n);
         check_kernel(what, run_conv, &c, c.pass > 0, want, size, n, 2e-6, out);
+        if (c.pass == 0) { /* over weights that were packed for one image: the same bits */
+            kern_conv_t one = g;
+            one.N = 1;
+            size_t bytes = kern_conv_pack_bytes(&one);
+            float *packed = xaligned(bytes + 64), *again = xmalloc(n * sizeof *again);
+            packed[bytes / sizeof *packed] = 77;
+            kern_conv_pack(&one, w, packed);
+            CHECK(packed[bytes / sizeof *packed] == 77, "%s: packs beyond its bytes", what);
+            kern_conv_packed(&g, x, packed, c.bias, again);
+            check_same(what, again, out, n);
+            free(packed), free(again);
+        }
         if (c.pass < 2 && g.N > 1) { /* the last image alone: the same bits */
             conv_case_t one = c;
             size_t each = n / g.N;
@@ -218,6 +230,7 @@ TEST(winograd) {
     winograd_case(2, 7, 9, 19, 35, 1);
     winograd_case(1, 8, 9, 56, 11, 1);
     winograd_case(2, 16, 12, 130, 20, 1); /* several slices of channels */
+    winograd_case(2, 13, 12, 130, 12, 1); /* and one vector of results */
     winograd_case(2, 8, 8, 20, 136, 1);
     winograd_case(1, 33, 31, 16, 48, 1); /* several blocks, and pieces of a weight gradient */
     winograd_case(5, 20, 22, 32, 16, 1);

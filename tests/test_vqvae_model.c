@@ -313,8 +313,7 @@ static void random_images(uint8_t *rgb, size_t n, size_t w, size_t h) {
                                   (double)rng_below(rng_make(i, "noise"), (y * w + x) * 3 + c, 27));
 }
 
-static void check_codes(const char *dir, size_t w, size_t h) {
-    enum { N = 37 };
+static void check_codes(const char *dir, size_t N, size_t w, size_t h) {
     int rc;
     reason_t why = {""};
     vqvae_t *v = vqvae_open(dir, &rc, &why);
@@ -332,7 +331,7 @@ static void check_codes(const char *dir, size_t w, size_t h) {
     }
     for (size_t i = 0; i < N * grid; i++) used += !seen[want[i]]++;
     CHECK(used > 8, "only %zu codes used: the test says little", used);
-    static const size_t batches[] = {3, 16, 2, N};
+    const size_t batches[] = {3, 16, 2, N};
     for (int threads = 1; threads <= 3; threads++) {
         pool_set_threads(threads);
         for (size_t b = 0; b < 4; b++) {
@@ -359,7 +358,8 @@ static void check_codes(const char *dir, size_t w, size_t h) {
     vqvae_free(v);
 }
 
-/* Codes could hide a difference in the last bit: the values before quantizing must be equal too. */
+/* Codes could hide a difference in the last bit: the values before quantizing must be equal too,
+ * over packed filters as over the parameters themselves. */
 static void check_prequant(const char *dir, size_t w, size_t h) {
     enum { N = 16 };
     int rc;
@@ -368,15 +368,18 @@ static void check_prequant(const char *dir, size_t w, size_t h) {
     size_t image = w * h * 3, each = 0;
     uint8_t *rgb = xmalloc(N * image);
     float *alone = NULL;
+    nn_packed_t *twins = nn_packed_new(vqvae_params(v), WEIGHTS_F32);
     random_images(rgb, N, w, h);
     static const size_t sizes[] = {1, 3, 16};
     for (size_t b = 0; b < 3; b++)
-        for (int threads = 1; threads <= 2; threads++) {
+        for (int way = 0; way < 4; way++) {
+            int threads = 1 + way % 2;
             size_t n = sizes[b];
             pool_set_threads(threads);
             tape_t *t = tape_new(vqvae_params(v));
             nn_t nn;
             nn_begin(&nn, t);
+            nn.packed = way < 2 ? NULL : twins;
             var_t input = tape_input(t, "image", F32_4(n, h, w, 3)),
                   out = vqvae_encode(&nn, vqvae_config(v), input, NULL);
             plan_t *p = plan_new(t, &(plan_opts_t){.keep = &out, .n_keep = 1});
@@ -386,11 +389,12 @@ static void check_prequant(const char *dir, size_t w, size_t h) {
                 size_t m = N - i < n ? N - i : n;
                 image_to_float(rgb + i * image, m * image, plan_data(p, input));
                 plan_forward(p);
-                if (n == 1 && threads == 1)
+                if (n == 1 && way == 0)
                     memcpy(alone + i * each, plan_data(p, out), each * sizeof *alone);
                 else
                     CHECK(!memcmp(alone + i * each, plan_data(p, out), m * each * sizeof *alone),
-                          "prequant of image %zu on in a batch of %zu, %d threads", i, n, threads);
+                          "prequant of image %zu on in a batch of %zu, %d threads%s", i, n, threads,
+                          nn.packed ? ", packed" : "");
             }
             plan_free(p);
             tape_free(t);
@@ -398,6 +402,8 @@ static void check_prequant(const char *dir, size_t w, size_t h) {
     pool_set_threads(1);
     free(rgb);
     free(alone);
+    CHECK(nn_packed_bytes(twins) > 0, "nothing was packed");
+    nn_packed_free(twins);
     vqvae_free(v);
 }
 
@@ -406,9 +412,10 @@ TEST(codes_of_one_image) {
     const char *dir = in_folder("run");
     params_t *p = own_params(&OWN);
     write_run(dir, p, &OWN, NULL);
-    check_codes(dir, 20, 28);
+    check_codes(dir, 37, 20, 28);
     check_prequant(dir, 20, 28);
-    check_codes(REFERENCE "vq", 32, 32);
+    check_codes(dir, 4, 256, 192); /* too large for a thread of its own */
+    check_codes(REFERENCE "vq", 37, 32, 32);
     params_free(p);
     vqvae_config_t c = OWN; /* levels, spread over by a greater last layer */
     c.vq_embed_dim = 3, c.codes = 60, c.fsq = (kern_fsq_t){3, {5, 4, 3}};
@@ -417,7 +424,7 @@ TEST(codes_of_one_image) {
     for (size_t i = 0; i < params_at(p, last)->count; i++)
         params_ptr(p, PARAMS_VALUE, last)[i] *= 4;
     write_run(dir, p, &c, NULL);
-    check_codes(dir, 20, 28);
+    check_codes(dir, 37, 20, 28);
     params_free(p);
     folder_remove();
 }

@@ -14,8 +14,10 @@
  *                    transposed. With stride > 1 a list holds only the taps that meet the pixel.
  *   weight gradient  for each tap a product over pixels: a pixel is one step of k (micro_steps)
  *
- * Inputs of few channels (RGB images) have segments too short for the tile. They are gathered into
- * a small im2col block instead, so that a pixel is one long segment.
+ * Where the taps of a row of the kernel lie side by side and are few, the whole row is one segment.
+ *
+ * In the weight gradient inputs of few channels (RGB images) have segments too short for the tile.
+ * They are gathered into a small im2col block instead, so that a pixel is one long segment.
  *
  * A task is a block of pixels of ONE image. Weight gradients cut the pixels of the batch into
  * pieces fixed by the shape. 3x3 kernels of stride 1 go to winograd.c where that is the faster way.
@@ -52,7 +54,7 @@ typedef struct {
     bool add;
     size_t taps, src_c, dst_c; /* kh*kw; channels of a segment and of a result */
     size_t panels;             /* of dst_c columns */
-    size_t blocks;             /* of pixels, per image */
+    size_t blocks, block;      /* per image; pixels of one */
     const float *packed;       /* the weights, [panels][taps*src_c][NR] */
     float *made;               /* the same while they are packed */
     const float *zeros;        /* what a tap outside the image reads */
@@ -151,34 +153,80 @@ static void gather_pixel(const conv_t *c, const patch_t *p, float *dst) {
 
 /* ---- forward ---- */
 
+/* Are the taps of a row one segment? They lie side by side, so a list has kh entries instead of
+ * kh*kw; near the left and right side the row is copied, with its zeros. */
+static bool rows_whole(const kern_conv_t *g) {
+    return g->up == 1 && g->kw * g->Cin <= KSLICE;
+}
+
+/* The lists of `rows` pixels from pixel p0 of image n on, a segment per row of the kernel: pointers
+ * to kw*Cin values of x, to zeros, or to copies in `edge`. */
+static void list_rows(const conv_t *c, size_t n, size_t p0, size_t rows, const float **a,
+                      float *edge) {
+    const kern_conv_t *g = c->g;
+    ptrdiff_t W = (ptrdiff_t)g->W, kw = (ptrdiff_t)g->kw, Cin = (ptrdiff_t)g->Cin, seg_k = kw * Cin;
+    const float *image = c->src + n * g->H * g->W * g->Cin;
+    for (size_t r = 0, count; r < rows; r += count) { /* pixels of one row of y */
+        size_t oy = (p0 + r) / g->OW, ox = (p0 + r) % g->OW;
+        count = min_size(g->OW - ox, rows - r);
+        for (size_t ky = 0; ky < g->kh; ky++) {
+            ptrdiff_t y = (ptrdiff_t)(oy * g->stride + ky) - (ptrdiff_t)g->pad_top,
+                      x = (ptrdiff_t)(ox * g->stride) - (ptrdiff_t)g->pad_left;
+            bool inside = y >= 0 && y < (ptrdiff_t)g->H;
+            const float **group = a + (r / MR * g->kh + ky) * MR;
+            size_t at = r % MR;
+            for (size_t i = 0; i < count; i++, x += (ptrdiff_t)g->stride) {
+                const float *from = image + (y * W + x) * Cin;
+                if (!inside || x + kw <= 0 || x >= W) {
+                    from = c->zeros;
+                } else if (x < 0 || x + kw > W) {
+                    ptrdiff_t left = x < 0 ? -x : 0, right = x + kw > W ? W - x : kw;
+                    memset(edge, 0, (size_t)seg_k * sizeof *edge);
+                    memcpy(edge + left * Cin, from + left * Cin,
+                           (size_t)((right - left) * Cin) * sizeof *edge);
+                    from = edge;
+                    edge += seg_k;
+                }
+                group[at] = from;
+                if (++at == MR) {
+                    at = 0;
+                    group += g->kh * MR;
+                }
+            }
+        }
+    }
+}
+
+/* The same with a segment per tap. */
+static void list_taps(const conv_t *c, size_t n, size_t p0, size_t rows, const float **a) {
+    for (size_t r = 0; r < rows; r++) {
+        patch_t patch = patch_at(c, n, p0 + r);
+        const float **at = a + r / MR * c->taps * MR + r % MR;
+        for (int ky = 0; ky < (int)c->g->kh; ky++)
+            for (int kx = 0; kx < (int)c->g->kw; kx++, at += MR) *at = tap_input(c, &patch, ky, kx);
+    }
+}
+
 /* One block of output pixels: their taps, then the product. */
 static void forward_task(void *ctx, size_t task) {
     const conv_t *c = ctx;
     const kern_conv_t *g = c->g;
-    size_t n = task / c->blocks, p0 = task % c->blocks * BLOCK,
-           rows = min_size(BLOCK, g->OH * g->OW - p0);
-    bool narrow = g->Cin < NARROW;
-    size_t segs = narrow ? 1 : c->taps, K = c->taps * g->Cin;
+    size_t n = task / c->blocks, p0 = task % c->blocks * c->block,
+           rows = min_size(c->block, g->OH * g->OW - p0);
+    bool whole = rows_whole(g);
+    size_t segs = whole ? g->kh : c->taps, seg_k = whole ? g->kw * g->Cin : g->Cin;
     const float **a =
         scratch_get(SCRATCH_CONV_POINTERS, (segs * (BLOCK + MR) + segs) * sizeof(void *));
     size_t *boff = (size_t *)(a + segs * (BLOCK + MR));
-    float *columns = narrow ? scratch_get(SCRATCH_CONV_TASK, BLOCK * K * sizeof(float)) : NULL;
     float *out[BLOCK];
-    for (size_t r = 0; r < rows; r++) {
-        patch_t patch = patch_at(c, n, p0 + r);
-        out[r] = c->dst + (n * g->OH * g->OW + p0 + r) * g->Cout;
-        const float **at = a + r / MR * segs * MR + r % MR;
-        if (narrow) {
-            gather_pixel(c, &patch, columns + r * K);
-            at[0] = columns + r * K;
-        } else {
-            for (int ky = 0; ky < (int)g->kh; ky++)
-                for (int kx = 0; kx < (int)g->kw; kx++, at += MR)
-                    *at = tap_input(c, &patch, ky, kx);
-        }
-    }
-    for (size_t t = 0; t < segs; t++) boff[t] = t * g->Cin;
-    run_rows(c, a, boff, segs, narrow ? K : g->Cin, rows, out, g->Cout, c->bias, false);
+    if (whole)
+        list_rows(c, n, p0, rows, a,
+                  scratch_get(SCRATCH_CONV_TASK, BLOCK * segs * seg_k * sizeof(float)));
+    else
+        list_taps(c, n, p0, rows, a);
+    for (size_t r = 0; r < rows; r++) out[r] = c->dst + (n * g->OH * g->OW + p0 + r) * g->Cout;
+    for (size_t s = 0; s < segs; s++) boff[s] = s * seg_k;
+    run_rows(c, a, boff, segs, seg_k, rows, out, g->Cout, c->bias, false);
 }
 
 /* Panel p of w: columns are output channels, rows (tap, input channel) as they lie. */
@@ -196,7 +244,7 @@ static float *zeros_of(size_t n) {
 static conv_t conv_new(const kern_conv_t *g, size_t src_c, size_t dst_c) {
     conv_t c = {.g = g, .taps = g->kh * g->kw, .src_c = src_c, .dst_c = dst_c};
     c.panels = ceil_div(dst_c, NR);
-    c.zeros = zeros_of(max_size(src_c, dst_c) + KSLICE + NR);
+    c.zeros = zeros_of(max_size(src_c, dst_c) + KSLICE + NR); /* a tap, or a row of them */
     return c;
 }
 
@@ -227,7 +275,12 @@ void kern_conv_packed(const kern_conv_t *g, const float *x, const float *packed,
     c.packed = packed;
     c.bias = bias;
     c.dst = y;
-    c.blocks = ceil_div(g->OH * g->OW, BLOCK);
+    /* As many blocks for each thread: few images are cut into smaller ones. It changes no bit. */
+    size_t pixels = g->OH * g->OW, threads = (size_t)pool_threads(),
+           wanted = round_up(g->N * ceil_div(pixels, BLOCK), threads);
+    if (!wanted) return;
+    c.block = round_up(ceil_div(pixels, ceil_div(wanted, g->N)), MR);
+    c.blocks = ceil_div(pixels, c.block);
     parallel_for(g->N * c.blocks, forward_task, &c);
 }
 

@@ -244,8 +244,8 @@ ALWAYS void rows_of(const linear_t *l, form_t form, int mr, int np, size_t r, si
     for (; p < p1; p++) tile_of(l, form, mr, 1, r, p);
 }
 
-/* Rows [r0,r1) over panels [p0,p1). The fewer rows are left, the more panels a tile takes, so that as
- * many sums are in flight as registers hold. With bytes a sum needs two registers. */
+/* Rows [r0,r1) over panels [p0,p1). The fewer rows are left, the more panels a tile takes, so that
+ * as many sums are in flight as registers hold. With bytes a sum needs two registers. */
 ALWAYS void rows(const linear_t *l, form_t form, size_t r0, size_t r1, size_t p0, size_t p1) {
     for (size_t r = r0; r < r1;) {
         size_t left = r1 - r;

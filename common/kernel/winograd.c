@@ -7,8 +7,8 @@
  *     gather   points to result pixels       y                  = A^T m A (+ bias)
  *
  * with u = G w G^T, made once per network where that is frozen, else once per call. K and N are
- * Cin and Cout for the forward. The input gradient is the forward with the weights turned by 180 degrees and transposed, so there K = Cout
- * and N = Cin.
+ * Cin and Cout for the forward. The input gradient is the forward with the weights turned by 180
+ * degrees and transposed, so there K = Cout and N = Cin.
  *
  * Blocks run over the images of the batch: a row of a product does not feel its neighbours
  * (micro.h), so how tiles are cut into blocks changes no bit. A block's points stay in the L2
@@ -137,6 +137,65 @@ static void product_task(void *ctx, size_t point) {
         }
 }
 
+/* Two products like micro_matrix's of half a tile's columns, side by side: one vector of sums per
+ * row is too few to hide how long a multiply-add takes.
+ *
+ *   A, A + a_step  the left sides, and likewise b, b + b_step and C, C + c_step
+ *   n              columns of each, a whole vector
+ *   first          as in micro_out_t */
+MICRO void product_two(size_t M, const float *A, size_t a_step, size_t lda, size_t kc,
+                       const float *b, size_t b_step, float *C, size_t c_step, size_t ldc,
+                       bool first) {
+    size_t r = 0;
+    for (; r + MR <= M; r += MR) {
+        const float *r0 = A + r * lda, *r1 = r0 + lda, *r2 = r1 + lda, *r3 = r2 + lda,
+                    *r4 = r3 + lda, *r5 = r4 + lda, *r6 = r5 + lda, *r7 = r6 + lda;
+        lanes_t acc[MR][VECTORS];
+        micro_clear(MR, 2, acc);
+        for (size_t k = 0; k < kc; k++) {
+            lanes_t left = *(const lanes_u *)(b + k * NR),
+                    right = *(const lanes_u *)(b + b_step + k * NR);
+#define MICRO_ROW(i, r)                                                                            \
+    if (MR > i) {                                                                                  \
+        acc[i % MR][0] = lanes_madd(lanes_set(r[k]), left, acc[i % MR][0]);                        \
+        acc[i % MR][1] = lanes_madd(lanes_set(r[k + a_step]), right, acc[i % MR][1]);              \
+    }
+            MICRO_ROW(0, r0)
+            MICRO_ROW(1, r1)
+            MICRO_ROW(2, r2)
+            MICRO_ROW(3, r3)
+            MICRO_ROW(4, r4)
+            MICRO_ROW(5, r5)
+            MICRO_ROW(6, r6)
+            MICRO_ROW(7, r7)
+#undef MICRO_ROW
+        }
+        for (size_t i = 0; i < MR; i++)
+            for (size_t j = 0; j < 2; j++) {
+                lanes_u *at = (lanes_u *)(C + (r + i) * ldc + j * c_step);
+                *at = first ? acc[i][j] : acc[i][j] + *at;
+            }
+    }
+    for (size_t j = 0; j < 2 && r < M; j++)
+        micro_matrix(M - r, A + r * lda + j * a_step, lda, kc, b + j * b_step, 0,
+                     C + r * ldc + j * c_step, ldc, (micro_out_t){.n = LANES, .first = first});
+}
+
+/* The same at two points, where a result has a single vector of channels. */
+static void two_points_task(void *ctx, size_t pair) {
+    const block_t *b = ctx;
+    const winograd_t *g = b->g;
+    size_t K = g->src.C, slice = g->half ? SLICE_HALF : SLICE, point = 2 * pair;
+    if (point + 1 == g->points) {
+        product_task(ctx, point);
+        return;
+    }
+    for (size_t k = 0; k < K; k += slice)
+        product_two(b->tiles, b->v + point * g->vs + k, g->vs, g->ldv, min_size(slice, K - k),
+                    g->u + point * g->us + k * NR, g->us, b->m + point * g->ms, g->ms, g->ldm,
+                    k == 0);
+}
+
 /* Gather: the result pixels of MR tiles. Pixels beyond the image go nowhere. */
 static void gather_task(void *ctx, size_t group) {
     const block_t *b = ctx;
@@ -165,7 +224,10 @@ static void block_task(void *ctx, size_t block) {
     b.m = b.v + g->points * g->vs;
     size_t groups = ceil_div(b.tiles, MR);
     parallel_for(groups, spread_task, &b);
-    parallel_for(g->points, product_task, &b);
+    if (g->ldm == LANES)
+        parallel_for(ceil_div(g->points, 2), two_points_task, &b);
+    else
+        parallel_for(g->points, product_task, &b);
     parallel_for(groups, gather_task, &b);
 }
 

@@ -304,7 +304,7 @@ typedef struct {
     struct {
         plan_t *plan;
         plan_vars_t vars;
-    } *lane; /* [lanes][2]: for `each` items, and for the last replay */
+    } * lane; /* [lanes][2]: for `each` items, and for the last replay */
 } batch_t;
 
 /* n images of the first `keep` of Q codes, as the decoder's inputs; any code stands behind them. */
@@ -319,8 +319,8 @@ static void put_prefixes(const uint32_t *codes, size_t n, size_t keep, size_t Q,
 
 static void replay(void *ctx, size_t i) {
     const batch_t *b = ctx;
-    size_t m = min_size(b->each, b->n - i * b->each), at = i * b->each,
-           last = i + 1 == b->replays, lane = (size_t)pool_thread_id();
+    size_t m = min_size(b->each, b->n - i * b->each), at = i * b->each, last = i + 1 == b->replays,
+           lane = (size_t)pool_thread_id();
     plan_t *plan = b->lane[2 * lane + last].plan;
     const plan_vars_t *vars = &b->lane[2 * lane + last].vars;
     const uint8_t *in = b->in + at * b->in_bytes;
@@ -343,18 +343,17 @@ static void replay(void *ctx, size_t i) {
 static void run(vqvae_t *v, batch_t *b, size_t w, size_t h) {
     plan_key_t key = {.what = b->what, .n = 1, .w = w, .h = h};
     plan_vars_t vars;
-    size_t threads = (size_t)pool_threads(), bytes = plan_bytes(plan_for(v, 0, &key, &vars)),
-           lanes = b->n > 1 && bytes <= LANE_BYTES ? threads : 1;
+    size_t threads = (size_t)pool_threads(), bytes = plan_bytes(plan_for(v, 0, &key, &vars));
+    bool apart = b->n > 1 && bytes <= LANE_BYTES;
     b->each = min_size(b->n, MOST);
-    if (lanes > 1)
-        b->each = min_size(min_size(LANE_MOST, LANE_BYTES / bytes), ceil_div(b->n, threads));
+    if (apart) b->each = min_size(min_size(LANE_MOST, LANE_BYTES / bytes), ceil_div(b->n, threads));
     b->replays = ceil_div(b->n, b->each);
-    b->lane = xcalloc(2 * threads, sizeof *b->lane); /* a thread that calls us may have any number */
+    b->lane = xcalloc(2 * threads, sizeof *b->lane); /* our caller may be any of the threads */
     for (size_t i = 0; i < 2 * threads; i++) {
         key.n = i % 2 ? b->n - (b->replays - 1) * b->each : b->each;
-        b->lane[i].plan = plan_for(v, lanes > 1 ? i / 2 : 0, &key, &b->lane[i].vars);
+        b->lane[i].plan = plan_for(v, apart ? i / 2 : 0, &key, &b->lane[i].vars);
     }
-    if (lanes > 1) {
+    if (apart) {
         parallel_for(b->replays, replay, b);
     } else {
         for (size_t i = 0; i < b->replays; i++) replay(b, i);

@@ -96,8 +96,7 @@ static var_t record(tape_t *t, const opdef_t *def, var_t x, var_t w, var_t b, ke
 }
 
 var_t op_conv2d(tape_t *t, var_t x, var_t w, var_t b, conv_opts_t o) {
-    return record(t, &conv_def, x, w, b,
-                  op_conv2d_shape(t, tape_shape(t, x), tape_shape(t, w), o));
+    return record(t, &conv_def, x, w, b, op_conv2d_shape(t, tape_shape(t, x), tape_shape(t, w), o));
 }
 
 var_t op_conv2d_packed(tape_t *t, var_t x, var_t packed, shape_t w, var_t b, conv_opts_t o) {

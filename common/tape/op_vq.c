@@ -111,8 +111,7 @@ var_t op_vq_packed(tape_t *t, var_t z, var_t packed, size_t K) {
     shape_t sz = tape_shape(t, z);
     if (tape_count(t, packed) * sizeof(float) != kern_vq_pack_bytes(K, shape_cols(sz)))
         tape_shape_bug(t, "vq_packed", "z and codebook do not fit", sz, tape_shape(t, packed));
-    op_spec_t s = {
-        .def = &packed_def, .n_in = N_IN, .n_out = 1, .in = {z, packed}, .out = {sz}};
+    op_spec_t s = {.def = &packed_def, .n_in = N_IN, .n_out = 1, .in = {z, packed}, .out = {sz}};
     s.out[0].type = DT_I32;
     s.out[0].rank--;
     s.attr.i[N_CODES] = (int64_t)K;

@@ -6,7 +6,7 @@
  * fuzz-sources: common/tape/params.c common/tape/op_conv.c common/tape/op_linear.c
  * fuzz-sources: common/tape/op_loss.c common/tape/op_math.c common/tape/op_norm.c
  * fuzz-sources: common/tape/op_packed.c common/tape/op_head.c common/tape/op_perceptual.c
- * fuzz-sources: common/tape/op_resample.c
+ * fuzz-sources: common/tape/op_resample.c common/tape/op_vq.c
  */
 #include "common/nn/lpips.h"
 

@@ -15,10 +15,10 @@ typedef struct {
     int64_t plan, horizon, iterations, elite;            /* of plans; INT64_MIN = not given */
     double timeout, temperature, beta, ensemble, smooth; /* NAN = not given */
     int64_t max_steps, execute;                          /* INT64_MIN = not given */
-    bool blank, allow_missing;
+    bool blank, allow_missing, forget;
 } stage_args_t;
 
-enum { STAGE_OPTIONS = 21 };
+enum { STAGE_OPTIONS = 22 };
 /* Their presets: nothing is given. */
 stage_args_t stage_presets(const char *policy);
 /* The options of both commands, bound to *a, for cli_parse. */

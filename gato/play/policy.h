@@ -23,6 +23,7 @@ typedef struct {
     const char *prompt; /* "X.lmdb" or "X.lmdb:ID" (prompt.h); NULL = none */
     const char *goal;   /* an image file, or GOAL_FROM_ENV; NULL = none */
     search_opts_t plan;
+    bool forget; /* a plan begins from the present timestep alone */
     double beta; /* mix: probability of the expert's action in each step */
 } policy_opts_t;
 

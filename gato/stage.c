@@ -71,6 +71,10 @@ void stage_options(stage_args_t *a, cli_opt_t options[STAGE_OPTIONS]) {
         {"--smooth", CLI_DOUBLE, &a->smooth, "R",
          "correlation of a plan's drawn numbers from step to step, below 1 (unless given: 0)",
          false},
+        {"--forget", CLI_FLAG, &a->forget, NULL,
+         "begin each plan from the present timestep alone, so that its dreams stay within as many "
+         "timesteps as a training sequence has",
+         false},
         {"--goal", CLI_STR, &a->goal, "FILE|env",
          "show the model a goal: an image, or what the environment says that the end of each "
          "episode looks like (unless given: none)",
@@ -130,6 +134,7 @@ static void warn_idle(const stage_t *s) {
         {"--iterations", a->iterations != INT64_MIN, plans},
         {"--elite", a->elite != INT64_MIN, plans},
         {"--smooth", !isnan(a->smooth), plans},
+        {"--forget", a->forget, plans},
         {"--beta", !isnan(a->beta), s->policy == &policy_mix},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -210,6 +215,7 @@ static void check(stage_t *s) {
         .prompt_top = a->prompt_top == INT64_MIN ? 0 : (size_t)a->prompt_top,
         .beta = a->beta,
         .plan = plans ? stage_plan(a) : (search_opts_t){0},
+        .forget = a->forget,
         .player = stage_player(a, plans),
     };
     if (s->policy->needs_model) gato_weights_warn(s->how.player.weights, true);

@@ -16,10 +16,10 @@ typedef struct {
     double timeout, temperature, beta, ensemble, smooth; /* NAN = not given */
     int64_t max_steps, execute, prompt_top;              /* INT64_MIN = not given */
     int64_t size;                                        /* 0 = not given */
-    bool blank, allow_missing;
+    bool blank, allow_missing, forget;
 } stage_args_t;
 
-enum { STAGE_OPTIONS = 23 };
+enum { STAGE_OPTIONS = 24 };
 /* Their presets: nothing is given. */
 stage_args_t stage_presets(const char *policy);
 /* The options of both commands, bound to *a, for cli_parse. */

@@ -13,7 +13,7 @@ EPISODES ?= 3000
 HELD     ?= 200
 # Episodes that are played, and how plans are made
 PLAY     ?= 100
-PLAN     ?= --plan 64 --horizon 8 --execute 2
+PLAN     ?= --plan 48 --horizon 10 --elite 5 --execute 4 --smooth 0.8 --forget
 VQ_SET   ?=
 GATO_SET ?=
 
@@ -50,7 +50,7 @@ $(D)/policy/done: $(D)/tokens.lmdb/done $(CONFIGS)/imagine-gato.json
 	rm -rf $(D)/policy.old
 
 $(D)/horizons.json: $(D)/policy/done $(D)/held.lmdb/done
-	$(BIN)/gato imagine --model $(D)/policy --data $(D)/held.lmdb --split all --limit 0 --object 255,0,0 --seed $(SEED) --out $(D)/imagined --force $(to)
+	$(BIN)/gato imagine --model $(D)/policy --data $(D)/held.lmdb --context 1 --split all --limit 0 --object 255,0,0 --seed $(SEED) --out $(D)/imagined --force $(to)
 
 # Who reaches the goals: chance, the policy that is told none, the best of random sequences of actions, plans.
 ACT = $(BIN)/gato act --env reacher --episodes $(PLAY) --seed $(SEED)

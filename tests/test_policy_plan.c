@@ -53,14 +53,16 @@ static void dream(player_t *p, oracle_t *o, const env_action_t *action) {
     REQUIRE(!player_dream(p, &d, 1, &likeliest, &why), "%s", why.text);
 }
 
-/* Lane 0 is fed the episode; lane 1 leaves it at every plan and dreams what is done. */
-static void check_plans(const kind_t *k, size_t execute) {
+/* Lane 0 is fed the episode, from the last plan on where plans forget what was before; lane 1 leaves
+ * it at every plan and dreams what is done. */
+static void check_plans(const kind_t *k, size_t execute, bool forget) {
     gato_model_t *m = make_run(k, 4, 2);
     task_t body = body_of("body0", k->has);
     policy_opts_t how = {.model = in_folder("run"),
                          .goal = GOAL_FROM_ENV,
                          .player = {.decode = -1, .temperature = -1},
-                         .plan = {8, HORIZON, 2, 3, execute}};
+                         .plan = {8, HORIZON, 2, 3, execute, 0.5},
+                         .forget = forget};
     scene_t scene = {.task = &body, .seed = 7};
     oracle_t o = {.body = &body};
     reason_t why;
@@ -84,6 +86,7 @@ static void check_plans(const kind_t *k, size_t execute) {
         policy_view_t view = {
             .body = &body, .seen = &v.seen, .goal = t ? NULL : &goal.seen, .seed = 1, .step = t};
         REQUIRE(!policy_plan.act(self, &view, &action, &why), "%s", why.text);
+        if (forget && t % execute == 0) player_reset(p, 0, 0);
         player_turn_t turn = {.lane = 0, .seen = &v.seen, .given = &action};
         REQUIRE(!player_push(p, &turn, 1, &why), "%s", why.text);
         if (t) dream(p, &o, &action);
@@ -118,8 +121,9 @@ TEST(plans_are_compared_with_what_came_of_them) {
     static const kind_t choice = {
         "choice", {"loss.image=1", "loss.vector=1", "model.merge=2"}, HAS_IMAGE | HAS_CHOICE};
     for (size_t execute = 1; execute <= HORIZON; execute++) {
-        check_plans(&both, execute);
-        check_plans(&choice, execute);
+        check_plans(&both, execute, false);
+        check_plans(&choice, execute, false);
+        check_plans(&both, execute, true);
     }
 }
 
@@ -131,7 +135,7 @@ TEST(fault_a_goal_of_another_size) {
     task_t body = body_of("body0", k.has);
     policy_opts_t how = {.model = in_folder("run"),
                          .player = {.decode = -1, .temperature = -1},
-                         .plan = {4, 2, 1, 1, 1}};
+                         .plan = {4, 2, 1, 1, 1, 0}};
     for (size_t w = 8; w <= 24; w += 8) {
         image_t im = image_new(w, 8);
         char name[32], file[512];

@@ -24,6 +24,7 @@ typedef struct {
     size_t prompt_top;  /* of X.lmdb the best episodes only; 0 = all */
     const char *goal;   /* an image file, or GOAL_FROM_ENV; NULL = none */
     search_opts_t plan;
+    bool forget; /* a plan begins from the present timestep alone */
     double beta; /* mix: probability of the expert's action in each step */
 } policy_opts_t;
 

@@ -18,6 +18,7 @@ typedef struct {
     task_t body;
     image_t goal;                /* of --goal FILE */
     size_t horizon, execute;     /* of search_opts_t */
+    bool forgets;                /* each plan begins without a past */
     const search_found_t *found; /* the plan at hand; NULL: none yet */
     size_t done;                 /* its actions so far */
     bool has_planned;            /* in the last act */
@@ -127,6 +128,7 @@ static void *open_plan(const task_t *body, const policy_opts_t *o, int *rc, reas
     s->body = task_copy(body);
     s->horizon = o->plan.horizon;
     s->execute = o->plan.execute;
+    s->forgets = o->forget;
     *rc = RC_MISFIT;
     int task = player_bind(player, body, o->task, o->allow_missing, why);
     if (task >= 0) {
@@ -186,6 +188,7 @@ static int act(void *self, const policy_view_t *view, env_action_t *action, reas
         *action = s->found->action[s->done];
     else
         planner_placeholder(s->planner, action);
+    if (s->forgets && !goes_on) player_reset(s->player, 0, s->task);
     player_turn_t turn = {.lane = 0, .seen = view->seen, .given = action};
     if (player_push(s->player, &turn, 1, why)) return -1;
     if (!goes_on) {

@@ -84,6 +84,9 @@ verdict $? "three actions of each plan are another play"
 plays six $plan --horizon 6 --goal env --execute 6 --threads 1
 grep -q '"plan_gap":null' six
 verdict $? "no gap where no plan's end is seen"
+plays alone $plan --horizon 6 --goal env --execute 6 --forget --threads 1
+cmp alone six >out 2>err
+verdict $? "the first plan of an episode has nothing to forget"
 plays black $plan --horizon 3 --goal env --blank-image --threads 1
 plays file $plan --horizon 3 --goal "$top/data/images/arm.png" --threads 1
 differ file one
@@ -140,7 +143,7 @@ refuses 2 'expert does not plan' $arm --plan 8 --policy expert
 refuses 2 'random does not plan' --env reacher --plan 8 --policy random
 gato act --help >help 2>&1
 verdict $? "--help"
-for option in plan horizon iterations elite smooth execute goal; do
+for option in plan horizon iterations elite smooth forget execute goal; do
     grep -q -e "--$option " help
     verdict $? "--help names --$option"
 done

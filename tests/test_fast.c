@@ -294,8 +294,15 @@ TEST(files_that_are_none) {
         CHECK(!f && rc == bad[i].rc && strstr(why.text, bad[i].says), "%s: %d, %s", bad[i].says, rc,
               why.text);
     }
+    char *prefixed = xstrdup(bpe), *at = strstr(prefixed, "\"add_prefix_space\":false");
+    REQUIRE(at);
+    memcpy(at, "\"add_prefix_space\":true ", strlen("\"add_prefix_space\":false"));
     int rc = 0;
     reason_t why = {""};
+    CHECK(!fast_parse(processor, prefixed, H, &rc, &why) && rc == RC_DATA &&
+              strstr(why.text, "add_prefix_space"),
+          "%s", why.text);
+    free(prefixed);
     CHECK(!fast_open("tests/reference/bpe", H, &rc, &why) && rc == RC_USAGE);
     free(processor);
     free(bpe);

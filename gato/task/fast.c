@@ -142,6 +142,19 @@ static void fill_nearest(fast_t *f, const bool byte[256]) {
         }
 }
 
+/* A BPE may write other texts than it is given: with a space before them. */
+static bool gives_back(const bpe_t *bpe, uint32_t c) {
+    char text[2];
+    text_ids_t ids = {0};
+    size_t n = fast_character(c, text), size;
+    bpe_encode(bpe, text, n, &ids);
+    char *back = bpe_decode(bpe, ids.id, ids.n, &size);
+    bool same = size == n && !memcmp(back, text, n);
+    text_ids_release(&ids);
+    free(back);
+    return same;
+}
+
 int fast_tables(fast_t *f, reason_t *why) {
     bool byte[256] = {0}, whole = false;
     f->token = xcalloc(f->ids, sizeof *f->token);
@@ -158,6 +171,12 @@ int fast_tables(fast_t *f, reason_t *why) {
         return reason_set(why, "its BPE has no token of a single character below U+0080: some "
                                "chunks could not be ended");
     fill_nearest(f, byte);
+    for (uint32_t c = 0; c < FAST_CHARACTERS; c++)
+        if (!gives_back(f->bpe, f->nearest[c]))
+            return reason_set(why,
+                              "its BPE does not give back the character U+%04X (is it one with "
+                              "add_prefix_space?)",
+                              f->nearest[c]);
     f->table = make_table(f->H);
     return 0;
 }

@@ -2,23 +2,8 @@
 # gato_train.sh - `gato train`, `eval` and `act` on three recorded episodes: the same bytes for any number of threads and after any
 # kill, stops on request, what a resume refuses, artifacts that do not fit each other, and playing from a policy's folder alone.
 . "$(dirname "$0")/../vqvae_common.sh"
-. "$top/pipelines/json.sh"
+. "$top/tests/gato_common.sh"
 
-# refuses STATUS PATTERN ARGUMENTS...: gato must leave with STATUS, say PATTERN on stderr and nothing on stdout.
-refuses() {
-    want=$1 pattern=$2
-    shift 2
-    gato "$@" >out 2>err
-    rc=$?
-    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err && [ ! -s out ]
-    verdict $? "gato $*: status $rc, wanted $want and '$pattern'"
-}
-does() { # NAME ARGUMENTS...
-    name=$1
-    shift
-    gato "$@" >out 2>err
-    verdict $? "$name: gato $*"
-}
 keys() { grep -o '"[a-z_0-9]*":' "$1" | tr -d '\n'; }
 near() { awk -v a="$1" -v b="$2" -v t="$3" 'BEGIN { d = a - b; exit !(a != "" && b != "" && d <= t && -d <= t) }'; }
 

@@ -31,7 +31,7 @@ typedef struct {
     float first_action;              /* of record 0 */
     float first_label, first_state;  /* likewise; a label that is not 0 adds labels */
     uint32_t first_code, first_word; /* likewise, of a text */
-    bool unfinished;
+    bool unfinished, no_records;
     bool counted;    /* all codes of step t of record i are (i + t) % codes; at most 64 codes */
     uint32_t second; /* width of another observed vector, "extra"; 0 = none */
     const float *rewards; /* [n] of the first step of each record, NULL = none have rewards */
@@ -157,8 +157,9 @@ static inline const char *make_shard(const char *name, const shard_spec_t *s) {
         fprintf(stderr, "create: %s\n", why.text);
         exit(1);
     }
-    for (size_t i = 0; i < s->n; i++) put_episode(db, s, &m.tasks.v[0], i);
-    for (size_t i = 0; i < s->texts; i++) put_text(db, s, (uint32_t)m.tasks.n - 1, i);
+    for (size_t i = 0; i < s->n && !s->no_records; i++) put_episode(db, s, &m.tasks.v[0], i);
+    for (size_t i = 0; i < s->texts && !s->no_records; i++)
+        put_text(db, s, (uint32_t)m.tasks.n - 1, i);
     if (token_db_commit(db, &why)) exit(1);
     token_db_close(db);
     tasks_release(&m.tasks);

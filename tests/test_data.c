@@ -57,6 +57,34 @@ TEST(crops_keep_area_and_shape) {
     }
 }
 
+/* One shape alone, and ranges far from that of data.size or of the image: the shape is kept to a
+ * pixel, the area as far as the image has room for it. */
+TEST(crops_of_narrow_ratios) {
+    static const double ratios[][2] = {{0.5, 0.5}, {1, 1},       {2, 2},     {0.1, 0.1},
+                                       {10, 10},   {0.3, 0.301}, {3, 3.001}, {0.01, 0.01}};
+    enum { N = 500, W = 800, H = 500 };
+    data_t d = {.config = resized(32, 16), .w = 32, .h = 16};
+    d.config.data.crop_scale = (config_nums_t){{0.05, 0.9}, 2};
+    for (size_t k = 0; k < sizeof ratios / sizeof *ratios; k++) {
+        double low = 2 * ratios[k][0], high = 2 * ratios[k][1]; /* of data.size: 2 */
+        d.config.data.crop_ratio = (config_nums_t){{ratios[k][0], ratios[k][1]}, 2};
+        size_t least = SIZE_MAX, most = 0;
+        for (uint64_t g = 0; g < N; g++) {
+            crop_box_t b = data_crop_resized(&d, rng_fold(rng_make(6, "t"), g), W, H);
+            REQUIRE(b.w && b.h && b.x + b.w <= W && b.y + b.h <= H);
+            double w = (double)b.w, h = (double)b.h;
+            CHECK((w + 0.51) / (h - 0.51) >= low && (w - 0.51) / (h + 0.51) <= high,
+                  "%zu x %zu, wanted %g to %g", b.w, b.h, low, high);
+            least = b.w * b.h < least ? b.w * b.h : least;
+            most = b.w * b.h > most ? b.w * b.h : most;
+        }
+        double room = fmin(W, H * high) * fmin(H, W / low); /* of the largest box of that shape */
+        CHECK((double)most <= 1.02 * fmin(room, 0.9 * W * H) + W, "%zu of %g", most, room);
+        CHECK((double)least >= 0.96 * fmin(room, 0.05 * W * H) - W, "%zu", least);
+        CHECK(room < 0.05 * W * H || least < most, "areas are drawn");
+    }
+}
+
 TEST(crops_of_strips) {
     data_t d = {.config = resized(16, 16), .w = 16, .h = 16};
     for (uint64_t g = 0; g < 50; g++) {

@@ -115,7 +115,7 @@ TEST(an_epoch_shows_each_training_record_once) {
 }
 
 /* 5 steps fit: main round(2.5) = 2, prompt 3. 16 samples: 4 prompted, the first 2 by the end. */
-TEST(prompts_are_part_of_their_episode) {
+TEST(fault_086_prompts_are_part_of_their_episode) {
     gato_config_t c = narrow();
     dataset_t *d = open_one(make_shard("prompt.lmdb", &control), &c);
     size_t prompt, main_part;

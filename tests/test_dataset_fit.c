@@ -143,7 +143,7 @@ static void check_refused(const char *a, const char *b, const gato_config_t *c, 
     check_opening(&(opening_t){a, b, *c, NULL}, code, says1, says2);
 }
 
-TEST(fault_codebooks_of_two_shards) {
+TEST(fault_047_codebooks_of_two_shards) {
     gato_config_t c = narrow();
     shard_spec_t other = control;
     other.code_value = 0.5f;
@@ -177,6 +177,15 @@ TEST(fault_a_task_that_the_policy_does_not_know) {
     check_opening(&(opening_t){data, NULL, c, known}, RC_MISFIT, "'grid'", "it knows 'arm'");
 }
 
+/* A shard without records, of episodes and of texts. */
+TEST(fault_050_nothing_to_learn_from) {
+    gato_config_t c = narrow();
+    shard_spec_t episodes = control, texts = {.texts = 1, .text_len = 3};
+    episodes.no_records = texts.no_records = true;
+    check_refused(make_shard("none.lmdb", &episodes), NULL, &c, RC_DATA, "none.lmdb", "");
+    check_refused(make_shard("empty.lmdb", &texts), NULL, &c, RC_DATA, "empty.lmdb", "");
+}
+
 TEST(fault_unfinished_shard) {
     gato_config_t c = narrow();
     shard_spec_t half = control;
@@ -184,7 +193,7 @@ TEST(fault_unfinished_shard) {
     check_refused(make_shard("half.lmdb", &half), NULL, &c, RC_DATA, "not finished", "tokenize");
 }
 
-TEST(fault_timestep_longer_than_the_context) {
+TEST(fault_084_timestep_longer_than_the_context) {
     gato_config_t c = narrow();
     c.model.context = 7;
     check_refused(make_shard("long.lmdb", &control), NULL, &c, RC_USAGE, "8", "7");

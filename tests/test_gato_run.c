@@ -203,7 +203,7 @@ static void spoil_weight(const char *name) {
     st_close(&f);
 }
 
-TEST(fault_weights_with_nan) {
+TEST(fault_061_weights_with_nan) {
     folder_open();
     gato_model_t *m = case_run("codes");
     spoil_weight("transformer.ln_f.weight");
@@ -232,7 +232,7 @@ TEST(fault_truncated_and_flipped_files) {
     folder_remove();
 }
 
-TEST(fault_configuration_of_another_network) {
+TEST(fault_064_configuration_of_another_network) {
     folder_open();
     gato_model_t *m = case_run("codes");
     edit_config("\"layers\": 2", "\"layers\": 3");

@@ -380,7 +380,7 @@ static void check_fault(const fault_t *f) {
     CHECK(!has_child(), "%s: a process is left after the end", f->fault);
 }
 
-TEST(faults_of_children) {
+TEST(fault_090_children) {
     struct rusage before, after;
     getrusage(RUSAGE_SELF, &before);
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) check_fault(&faults[i]);

@@ -277,8 +277,9 @@ if [ -z "${SANITIZED:-}" ]; then
         verdict $? "ulimit -v $mb MB: a training ends with $rc"
     done
 fi
-# Memory that runs out in the thread that reads episodes ends the program too; it never hangs. (One run in many
-# ended with SIGSEGV at 188 MB. The cause is not found, so a signal other than the time-out's is let through here.)
+# Memory that runs out in the thread that reads episodes ends the program too; it never hangs. A signal other than the
+# time-out's is let through: near 188 MB HDF5 itself writes to the NULL of an allocation that failed (SIGSEGV in
+# H5S__extent_copy_real, from H5Dopen; libhdf5 1.10.8).
 if [ -z "${SANITIZED:-}" ] && [ $recorded -eq 0 ]; then
     gato record --env reacher --policy expert --episodes 4 --out limits >out 2>err
     for mb in $(seq 160 4 232); do

@@ -2,15 +2,8 @@
 # gato_bench.sh - `gato bench`: of a configuration and of a RUN, what its line says, and what is refused. How fast things are is not
 # asked; tokens are counted by hand, and rates must agree with the times beside them.
 . "$(dirname "$0")/../tokenize_common.sh"
-. "$top/pipelines/json.sh"
-refuses() { # STATUS PATTERN ARGUMENTS...
-    want=$1 pattern=$2
-    shift 2
-    gato bench --threads 1 --seconds 0 "$@" >out 2>err
-    rc=$?
-    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err && [ ! -s out ]
-    verdict $? "gato bench $*: status $rc, wanted $want and '$pattern'"
-}
+. "$top/tests/gato_common.sh"
+always='bench --threads 1 --seconds 0'
 benches() { # NAME ARGUMENTS...
     name=$1
     shift

@@ -2,26 +2,16 @@
 # gato_cameras.sh - policies of two cameras: the pusher's from recording to play, and a child's (tests/env_child.py) of which one
 # drops out at every other step. A camera that is missing has no tokens: a policy computes the same where it never was.
 . "$(dirname "$0")/../vqvae_common.sh"
-. "$top/pipelines/json.sh"
+. "$top/tests/gato_common.sh"
 PYTHON=${PYTHON:-python3}
 
-does() { # NAME COMMAND...
-    name=$1
-    shift
-    "$@" >out 2>err
-    verdict $? "$name: $*"
-}
-cat >vq.json <<'X'
-{"model": {"block_out_channels": [8, 8, 8], "latent_channels": 8, "vq_embed_dim": 4, "num_vq_embeddings": 16, "norm_num_groups": 2},
- "train": {"steps": 3, "batch": 2, "warmup_no_quant": 1}, "data": {"size": [16, 16]}}
-X
 cat >policy.json <<'X'
 {"model": {"width": 16, "layers": 2, "heads": 2, "context": 256, "bins": 32, "vector_in": "linear"},
  "loss": {"image": 0.2}, "optim": {"warmup": 2}, "train": {"steps": 4, "batch": 2, "tensorboard": false},
  "data": {"holdout": 0.3, "split_by": "episode"}}
 X
-does "a tokenizer" vqvae train --data "$top/data/reacher" --config vq.json --out vq --threads 1
-learn() { does "train $1" gato train --data "$1.lmdb" --config policy.json --vqvae vq --out "$1.run" --threads 1; }
+runs "a tokenizer" vqvae train --data "$top/data/reacher" --config vq.json --out vq --threads 1
+learn() { runs "train $1" gato train --data "$1.lmdb" --config policy.json --vqvae vq --out "$1.run" --threads 1; }
 # tokens_of FILE: how many a trace has
 tokens_of() { grep -ao '"tokens":{[^}]*' "$1" | sed 's/.*"shape":\[\([0-9]*\)\].*/\1/'; }
 
@@ -31,21 +21,21 @@ if "$PYTHON" -c pass 2>/dev/null; then
     for kind in sure no-wrist one-camera; do
         obs=front+wrist
         [ $kind = one-camera ] && obs=front
-        does "record $kind" gato record --env-cmd "$(walk $kind)" --policy random --episodes 6 --seed 2 --out $kind --threads 1
-        does "tokenize $kind" tokenize episodes --in $kind --model vq --out $kind.lmdb --obs "image=$obs,text=mission,vector=state,discrete=phase"
+        runs "record $kind" gato record --env-cmd "$(walk $kind)" --policy random --episodes 6 --seed 2 --out $kind --threads 1
+        runs "tokenize $kind" tokenize episodes --in $kind --model vq --out $kind.lmdb --obs "image=$obs,text=mission,vector=state,discrete=phase"
         want=30 # 6 episodes of 5 steps
         [ $kind = sure ] && want=48 # and the wrist in 3 of 5
         [ "$(json_last out images)" -eq "$want" ]
         verdict $? "images of $kind: $(cat out)"
     done
     learn sure
-    does "info" gato info sure.run
+    runs "info" gato info sure.run
     # 16 codes for each camera, 20 bytes and their end, the state, 2 phases, the separator, 3 actions
     grep -q '"tokens":{"walk":60}' out && grep -q '^gato: walk *wrist *image *16 x 16 *16 ' err
     verdict $? "a timestep of both cameras: $(cat err)"
-    does "eval" gato eval --model sure.run --data sure.lmdb --split all
+    runs "eval" gato eval --model sure.run --data sure.lmdb --split all
     for kind in sure no-wrist one-camera; do
-        does "trace $kind" gato trace --model sure.run --data $kind.lmdb --id 3 --out $kind.st
+        runs "trace $kind" gato trace --model sure.run --data $kind.lmdb --id 3 --out $kind.st
     done
     # the attention window is four timesteps, which is what a sequence holds: the wrist is in the first and the third
     [ "$(tokens_of sure.st)" -eq $((4 * 60 - 2 * 16)) ] && [ "$(tokens_of no-wrist.st)" -eq $((4 * 44)) ]
@@ -55,7 +45,7 @@ if "$PYTHON" -c pass 2>/dev/null; then
     play() { # KIND ARGUMENTS...
         kind=$1
         shift
-        does "act $kind" gato act --env-cmd "$(walk "$kind")" --policy model --model sure.run --episodes 3 "$@"
+        runs "act $kind" gato act --env-cmd "$(walk "$kind")" --policy model --model sure.run --episodes 3 "$@"
         [ "$(json_last out failed)" = 0 ] && json_last out return_mean >"$kind.return"
         verdict $? "$kind plays: $(cat out)"
     }
@@ -84,8 +74,8 @@ for e in f.values():
     wrist[:] = frames
 P
         verdict $? "noise in the place of what is missing"
-        does "tokenize noise" tokenize episodes --in noise --model vq --out noise.lmdb --obs image=front+wrist,text=mission,vector=state,discrete=phase
-        does "trace noise" gato trace --model sure.run --data noise.lmdb --id 3 --out noise.st
+        runs "tokenize noise" tokenize episodes --in noise --model vq --out noise.lmdb --obs image=front+wrist,text=mission,vector=state,discrete=phase
+        runs "trace noise" gato trace --model sure.run --data noise.lmdb --id 3 --out noise.st
         learn noise
         cmp sure.st noise.st && cmp sure.run/model.safetensors noise.run/model.safetensors
         verdict $? "it is neither seen nor learned from"
@@ -104,21 +94,21 @@ if [ "$rc" -eq 1 ] && grep -q 'built without' err; then
     finish
 fi
 verdict "$rc" "record the pusher"
-does "tokenize the pusher" tokenize episodes --in pusher --model vq --out pusher.lmdb
+runs "tokenize the pusher" tokenize episodes --in pusher --model vq --out pusher.lmdb
 learn pusher
-does "info of the pusher" gato info pusher.run
+runs "info of the pusher" gato info pusher.run
 grep -q '^gato: pusher *front *image ' err && grep -q '^gato: pusher *top *image ' err && grep -q "\"tokens\":{\"pusher\":$((16 + 16 + 28 + 1 + 1 + 2))}" out
 verdict $? "both cameras: $(cat err)"
-does "eval of the pusher" gato eval --model pusher.run --data pusher.lmdb --split all
+runs "eval of the pusher" gato eval --model pusher.run --data pusher.lmdb --split all
 grep -q '"task":"pusher","records":6,.*"loss_image":[0-9.]*,' out
 verdict $? "losses of images and actions: $(cat out)"
 for n in 1 2; do
-    does "act in the pusher" gato act --env pusher --policy model --model pusher.run --episodes 2 --max-steps 10 --threads $n
+    runs "act in the pusher" gato act --env pusher --policy model --model pusher.run --episodes 2 --max-steps 10 --threads $n
     sed 's/,"step_ms.*//' out >pusher$n.json
 done
 cmp pusher1.json pusher2.json && [ "$(json_last out failed)" = 0 ]
 verdict $? "it plays: $(cat out)"
-does "blind" gato act --env pusher --policy model --model pusher.run --episodes 2 --max-steps 10 --blank-image
+runs "blind" gato act --env pusher --policy model --model pusher.run --episodes 2 --max-steps 10 --blank-image
 sed 's/,"step_ms.*//' out >blind.json
 ! cmp -s pusher1.json blind.json
 verdict $? "and sees"

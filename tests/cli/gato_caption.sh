@@ -2,6 +2,7 @@
 # gato_caption.sh - `gato caption` and `gato answer`: a policy that has learned eight captions, answers and a sentence by heart says
 # them, in bytes and in the tokens of a BPE; draws, limits, images that cannot be read, and what is refused.
 . "$(dirname "$0")/../tokenize_common.sh"
+. "$top/tests/gato_common.sh"
 says() { # NAME WANT ARGUMENTS...: the lines' texts, joined by |
     name=$1 texts=$2
     shift 2
@@ -9,14 +10,6 @@ says() { # NAME WANT ARGUMENTS...: the lines' texts, joined by |
     rc=$?
     [ "$rc" -eq 0 ] && [ "$(sed 's/.*"text":"\([^"]*\)".*/\1/' out | tr '\n' '|')" = "$texts" ]
     verdict $? "$name: status $rc, gato $*"
-}
-refuses() { # STATUS PATTERN ARGUMENTS...
-    want=$1 pattern=$2
-    shift 2
-    gato "$@" >out 2>err
-    rc=$?
-    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err && [ ! -s out ]
-    verdict $? "gato $*: status $rc, wanted $want and '$pattern'"
 }
 captions="a red ball|the green door|zwei Äpfel|bread, butter|beer|cup of tea|it's a cake|cheese!|"
 answers="number 1|number 2|number 3|number 4|number 5|number 6|number 7|number 8|"

@@ -2,22 +2,9 @@
 # gato_chunks.sh - chunks of actions from recording to acting: the same bytes for any number of threads and after a stop, what cannot be
 # meant is refused, and `act` uses chunks as asked. Oracles: the world of env_child.py, which notes the actions it gets; exit codes.
 . "$(dirname "$0")/../vqvae_common.sh"
+. "$top/tests/gato_common.sh"
 
 child="exec ${PYTHON:-python3} -S '$top/tests/env_child.py'"
-does() { # NAME COMMAND...
-    name=$1
-    shift
-    "$@" >out 2>err
-    verdict $? "$name: $*"
-}
-refuses() { # PATTERN ARGUMENTS...
-    pattern=$1
-    shift
-    gato "$@" >out 2>err
-    rc=$?
-    [ "$rc" -eq 2 ] && grep -q -e "$pattern" err && [ ! -s out ]
-    verdict $? "gato $*: status $rc, wanted 2 and '$pattern'"
-}
 gato record --env-cmd "$child sure" --policy expert --burst 0.3 --episodes 12 --seed 2 --out walks --threads 1 >out 2>err
 rc=$?
 if [ "$rc" -eq 1 ] && grep -q HDF5 err; then
@@ -25,8 +12,8 @@ if [ "$rc" -eq 1 ] && grep -q HDF5 err; then
     finish
 fi
 verdict $rc "recordings"
-does "a shard" tokenize episodes --in walks --obs vector=state,discrete=phase --out walks.lmdb
-does "single steps" tokenize episodes --in walks --obs vector=state,discrete=phase --frames 2 --spread --out spread.lmdb
+runs "a shard" tokenize episodes --in walks --obs vector=state,discrete=phase --out walks.lmdb
+runs "single steps" tokenize episodes --in walks --obs vector=state,discrete=phase --frames 2 --spread --out spread.lmdb
 cat >policy.json <<'Y'
 {"model": {"width": 16, "layers": 1, "heads": 2, "context": 40, "bins": 32, "vector_in": "linear", "chunk": 4},
  "loss": {"action_kind": "mse"}, "optim": {"warmup": 2, "lr": 0.01},
@@ -54,7 +41,7 @@ gato info chunks >info.json 2>err && grep -q 'chunks *4 actions at once, 1 used 
 verdict $? "info tells"
 
 # --- observed discrete values alone are something to learn
-does "discrete values alone" gato train --out phases --data walks.lmdb --config policy.json --set loss.action=0 loss.discrete=1 model.chunk=1 --threads 1
+runs "discrete values alone" gato train --out phases --data walks.lmdb --config policy.json --set loss.action=0 loss.discrete=1 model.chunk=1 --threads 1
 grep -q '"loss":0[,.]*0*[,}]' phases/metrics.jsonl
 [ $? -ne 0 ]
 verdict $? "and their loss is above 0"
@@ -63,20 +50,20 @@ verdict $? "and their loss is above 0"
 try() { # PATTERN SETTINGS...
     pattern=$1
     shift
-    refuses "$pattern" train --out new --data walks.lmdb --config policy.json --set "$@"
+    refuses 2 "$pattern" train --out new --data walks.lmdb --config policy.json --set "$@"
 }
 try 'model.chunk = 4 needs loss.action_kind = mse' loss.action_kind=ce
 try 'act.execute = 5 is more than a chunk holds' act.execute=5
 try 'act.ensemble = 0.01 needs a chunk in every step' act.ensemble=0.01 act.execute=2
 try 'act.ensemble = 0.01 averages chunks, and model.chunk is 1' act.ensemble=0.01 model.chunk=1
-refuses "task '.*' has single timesteps" train --out new --data spread.lmdb --config policy.json --set train.window=1
+refuses 2 "task '.*' has single timesteps" train --out new --data spread.lmdb --config policy.json --set train.window=1
 [ ! -e new ]
 verdict $? "nothing is left of what was refused"
 play="act --env-cmd"
-refuses 'act.execute = 5 is more' $play "$child log" --policy model --model chunks --episodes 2 --execute 5
-refuses 'act.execute = 2' $play "$child log" --policy model --model chunks --episodes 2 --execute 2 --ensemble 0.01
-refuses '--execute must be 1' $play "$child log" --policy model --model chunks --episodes 2 --execute 0
-refuses '--ensemble must be 0' $play "$child log" --policy model --model chunks --episodes 2 --ensemble -1
+refuses 2 'act.execute = 5 is more' $play "$child log" --policy model --model chunks --episodes 2 --execute 5
+refuses 2 'act.execute = 2' $play "$child log" --policy model --model chunks --episodes 2 --execute 2 --ensemble 0.01
+refuses 2 '--execute must be 1' $play "$child log" --policy model --model chunks --episodes 2 --execute 0
+refuses 2 '--ensemble must be 0' $play "$child log" --policy model --model chunks --episodes 2 --ensemble -1
 gato act --env-cmd "$child log" --policy expert --episodes 2 --execute 2 --threads 1 >out 2>err && grep -q 'execute does nothing with --policy expert' err
 verdict $? "told where nobody reads it"
 

@@ -2,14 +2,8 @@
 # gato_goals.sh - policies that are shown a goal: trained on the last timestep of each episode (data.goal), played with a file, with
 # what the environment shows, and without one; what cannot be meant is refused.
 . "$(dirname "$0")/../vqvae_common.sh"
-. "$top/pipelines/json.sh"
+. "$top/tests/gato_common.sh"
 
-does() { # NAME COMMAND...
-    name=$1
-    shift
-    "$@" >out 2>err
-    verdict $? "$name: $*"
-}
 refused() { # STATUS PATTERN COMMAND...
     want=$1 pattern=$2
     shift 2
@@ -18,18 +12,14 @@ refused() { # STATUS PATTERN COMMAND...
     [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err
     verdict $? "status $rc, wanted $want and '$pattern': $*"
 }
-cat >vq.json <<'X'
-{"model": {"block_out_channels": [8, 8, 8], "latent_channels": 8, "vq_embed_dim": 4, "num_vq_embeddings": 16, "norm_num_groups": 2},
- "train": {"steps": 3, "batch": 2, "warmup_no_quant": 1}, "data": {"size": [16, 16]}}
-X
 cat >policy.json <<'X'
 {"model": {"width": 16, "layers": 2, "heads": 2, "context": 256, "bins": 32, "vector_in": "linear"},
  "optim": {"warmup": 2}, "train": {"steps": 4, "batch": 2, "tensorboard": false, "save_every": 2},
  "data": {"holdout": 0.3, "split_by": "episode"}}
 X
-does "a tokenizer" vqvae train --data "$top/data/reacher" --config vq.json --out vq --threads 1
-does "record" gato record --env grid --episodes 12 --seed 4 --out grid --threads 1
-does "tokenize" tokenize episodes --in grid --model vq --out grid.lmdb
+runs "a tokenizer" vqvae train --data "$top/data/reacher" --config vq.json --out vq --threads 1
+runs "record" gato record --env grid --episodes 12 --seed 4 --out grid --threads 1
+runs "tokenize" tokenize episodes --in grid --model vq --out grid.lmdb
 learn() { # OUT OPTION...
     run=$1
     shift
@@ -58,15 +48,15 @@ verdict $? "tokens of a timestep: $(tokens end) with a goal, $(tokens plain) wit
 gato info end >out 2>err
 grep -q '^gato: grid *goal *image *16 x 16 *16 ' err
 verdict $? "info shows the slot: $(cat err)"
-does "eval with goals" gato eval --model end --data grid.lmdb --split all
+runs "eval with goals" gato eval --model end --data grid.lmdb --split all
 with=$(json_last out tokens)
-does "eval without" gato eval --model end --data grid.lmdb --split all --set data.goal=none
+runs "eval without" gato eval --model end --data grid.lmdb --split all --set data.goal=none
 without=$(json_last out tokens)
 [ "$with" -gt "$without" ]
 verdict $? "eval reads $with tokens with goals, $without without"
-does "trace" gato trace --model end --data grid.lmdb --id 1 --out goal.st
-does "go on" gato train --init end --data grid.lmdb --set data.goal=end --set train.steps=1 --out more
-does "go on without a word of goals" gato train --init end --data grid.lmdb --set train.steps=1 --out kept
+runs "trace" gato trace --model end --data grid.lmdb --id 1 --out goal.st
+runs "go on" gato train --init end --data grid.lmdb --set data.goal=end --set train.steps=1 --out more
+runs "go on without a word of goals" gato train --init end --data grid.lmdb --set train.steps=1 --out kept
 [ "$(tokens kept)" -eq "$(tokens end)" ] && grep -q '"goal": *"end"' kept/config.json
 verdict $? "--init keeps data.goal"
 
@@ -119,7 +109,7 @@ refused 3 "bad.png" gato act --env grid --model end --episodes 1 --goal bad.png
 refused 0 "goal does nothing with --policy random" gato act --env grid --policy random --episodes 1 --goal env
 refused 0 "goal_ahead has no effect" gato train --data grid.lmdb --config policy.json --out x1 --set data.goal_ahead=3
 refused 4 "no task of the policy has a slot of goals" gato train --init plain --data grid.lmdb --set data.goal=end --out x2
-does "texts" tokenize text --in "$top/README.md" --out text.lmdb
+runs "texts" tokenize text --in "$top/README.md" --out text.lmdb
 # --- prompts: the end of a record is fed before each episode
 play --prompt grid.lmdb:3 --threads 1 >prompt.out
 play --prompt grid.lmdb:3 --threads 2 >prompt2.out
@@ -150,8 +140,8 @@ refused 2 "needs --prompt" gato act --env grid --model end --episodes 1 --prompt
 refused 2 "prompt-top must be 1" gato act --env grid --model end --episodes 1 --prompt grid.lmdb --prompt-top 0
 refused 2 "no such record of task 'grid'" gato act --env grid --model end --episodes 1 --prompt grid.lmdb:99
 refused 2 "nowhere.lmdb" gato act --env grid --model end --episodes 1 --prompt nowhere.lmdb:1
-does "another tokenizer" vqvae train --data "$top/data/reacher" --config vq.json --out vq2 --seed 9 --threads 1
-does "its codes" tokenize episodes --in grid --model vq2 --out grid2.lmdb
+runs "another tokenizer" vqvae train --data "$top/data/reacher" --config vq.json --out vq2 --seed 9 --threads 1
+runs "its codes" tokenize episodes --in grid --model vq2 --out grid2.lmdb
 refused 4 "does not fit the policy" gato act --env grid --model end --episodes 1 --prompt grid2.lmdb:0
 refused 4 "does not know the task" gato act --env grid --model end --episodes 1 --prompt text.lmdb:0
 # --- a recording goes on with its own goal and prompt alone, by name and by content
@@ -174,7 +164,7 @@ cp "$top/data/clipart/$(ls "$top/data/clipart" | grep png | tail -n 1)" goal.png
 records 4 'weights is ' told --goal goal.png --prompt grid.lmdb:3
 mv kept.png goal.png
 mv grid.lmdb kept.lmdb
-does "other codes of the same name" tokenize episodes --in grid --model vq --out grid.lmdb --limit 5
+runs "other codes of the same name" tokenize episodes --in grid --model vq --out grid.lmdb --limit 5
 records 4 'weights is ' told --goal goal.png --prompt grid.lmdb:3
 rm -r grid.lmdb
 mv kept.lmdb grid.lmdb

@@ -2,20 +2,14 @@
 # gato_imagine.sh - `gato imagine` on the committed episodes of the arm: its metrics computed anew from the images that it wrote, its
 # teacher-forced cross entropy against `gato eval`, actions, threads, and what is refused.
 . "$(dirname "$0")/../tokenize_common.sh"
+. "$top/tests/gato_common.sh"
+always='imagine'
 episodes=$top/data/reacher
 imagines() { # NAME ARGUMENTS...
     name=$1
     shift
     gato imagine --split all "$@" >out 2>err && [ -s out ]
     verdict $? "$name: gato imagine $*"
-}
-refuses() { # STATUS PATTERN ARGUMENTS...
-    want=$1 pattern=$2
-    shift 2
-    gato imagine "$@" >out 2>err
-    rc=$?
-    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err && [ ! -s out ]
-    verdict $? "gato imagine $*: status $rc, wanted $want and '$pattern'"
 }
 value() { # KEY: of the first line
     head -n 1 out | sed 's/.*"'"$1"'":\([^,}]*\).*/\1/'

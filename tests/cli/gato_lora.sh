@@ -2,22 +2,8 @@
 # gato_lora.sh - adapters: peft's hidden states, loss, gradients and merged layers for a policy of NEKO's that has some; what trains and what
 # stays, bit for bit; the same bytes for any number of threads and after a stop; merging; settings that cannot be meant.
 . "$(dirname "$0")/../vqvae_common.sh"
-. "$top/pipelines/json.sh"
+. "$top/tests/gato_common.sh"
 reference=$top/tests/reference
-does() { # NAME ARGUMENTS...: gato, status 0
-    name=$1
-    shift
-    gato "$@" >out 2>err
-    verdict $? "$name: gato $*"
-}
-refuses() { # STATUS PATTERN ARGUMENTS...
-    want=$1 pattern=$2
-    shift 2
-    gato "$@" >out 2>err
-    rc=$?
-    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err && [ ! -s out ]
-    verdict $? "gato $*: status $rc, wanted $want and '$pattern'"
-}
 cat >policy.json <<'Y'
 {"model": {"width": 16, "layers": 2, "heads": 2, "context": 64}, "optim": {"warmup": 2},
  "train": {"steps": 6, "batch": 4, "save_every": 2, "eval_every": 3, "log_every": 3, "tensorboard": false}}

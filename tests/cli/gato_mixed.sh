@@ -2,12 +2,8 @@
 # gato_mixed.sh - trainings of several tasks that are killed at any moment, whose rows are of awkward lengths, and what an added task
 # leaves as it was: hidden states, logits and play.
 . "$(dirname "$0")/../vqvae_common.sh"
-. "$top/pipelines/json.sh"
+. "$top/tests/gato_common.sh"
 
-cat >vq.json <<'X'
-{"model": {"block_out_channels": [8, 8, 8], "latent_channels": 8, "vq_embed_dim": 4, "num_vq_embeddings": 16, "norm_num_groups": 2},
- "train": {"steps": 3, "batch": 2, "warmup_no_quant": 1}, "data": {"size": [16, 16]}}
-X
 cat >policy.json <<'X'
 {"model": {"width": 16, "layers": 1, "heads": 2, "context": 128, "bins": 32, "vector_in": "linear"},
  "loss": {"action_kind": "mse"}, "optim": {"warmup": 2},

@@ -2,20 +2,8 @@
 # gato_plan.sh - `gato act --plan`: an arm and a grid, goals from the environment and from a file, several actions of a plan, threads,
 # what the JSON line says, what is refused. What plans are worth is not asked: the policies are hardly trained.
 . "$(dirname "$0")/../tokenize_common.sh"
-does() { # NAME COMMAND...
-    name=$1
-    shift
-    "$@" >out 2>err
-    verdict $? "$name: $*"
-}
-refuses() { # STATUS PATTERN ARGUMENTS...
-    want=$1 pattern=$2
-    shift 2
-    gato act --episodes 1 --threads 1 "$@" >out 2>err
-    rc=$?
-    [ "$rc" -eq "$want" ] && tail -n 1 err | grep -q -e "$pattern" && [ ! -s out ]
-    verdict $? "gato act $*: status $rc, wanted $want and '$pattern'"
-}
+. "$top/tests/gato_common.sh"
+always='act --episodes 1 --threads 1'
 # plays NAME ARGUMENTS...: four episodes of the arm; the line without its times goes to NAME.
 plays() {
     name=$1
@@ -32,19 +20,19 @@ small="model.block_out_channels=[8,8,8] model.norm_num_groups=4 model.vq_embed_d
 learn_codes() { # DATA NAME SETTINGS...
     data=$1 to=$2
     shift 2
-    does "a small tokenizer" vqvae train --data "$data" --out "$to.vq" --seed 1 --steps 20 --set $small train.warmup_no_quant=5 \
+    runs "a small tokenizer" vqvae train --data "$data" --out "$to.vq" --seed 1 --steps 20 --set $small train.warmup_no_quant=5 \
         train.batch=8 "$@"
-    does "shards" tokenize episodes --in "$data" --model "$to.vq" --limit 12 --out "$to.lmdb"
+    runs "shards" tokenize episodes --in "$data" --model "$to.vq" --limit 12 --out "$to.lmdb"
 }
 net="model.width=32 model.layers=1 model.heads=2 model.context=256 model.bins=16 model.merge=2 train.prompt=0"
 learn() { # DATA NAME SETTINGS...
     data=$1 to=$2
     shift 2
-    does "a policy" gato train --data "$data.lmdb" --vqvae "$data.vq" --out "$to" --steps 30 --seed 1 --set $net optim.lr=0.003 \
+    runs "a policy" gato train --data "$data.lmdb" --vqvae "$data.vq" --out "$to" --steps 30 --seed 1 --set $net optim.lr=0.003 \
         optim.warmup=5 train.batch=4 "$@"
 }
 learn_codes "$top/data/reacher" arm data.size=32
-does "episodes of the grid" gato record --env grid --episodes 12 --seed 4 --out rooms --threads 1
+runs "episodes of the grid" gato record --env grid --episodes 12 --seed 4 --out rooms --threads 1
 learn_codes rooms grid data.size=32
 linear="model.vector_in=linear loss.action_kind=mse"
 learn arm arm $linear loss.image=1 loss.vector=1
@@ -91,7 +79,7 @@ plays black $plan --horizon 3 --goal env --blank-image --threads 1
 plays file $plan --horizon 3 --goal "$top/data/images/arm.png" --threads 1
 differ file one
 verdict $? "a file is another goal"
-does "the presets" gato act --model arm --env reacher --goal env --policy plan --episodes 1 --max-steps 1 --threads 1
+runs "the presets" gato act --model arm --env reacher --goal env --policy plan --episodes 1 --max-steps 1 --threads 1
 for n in 1 2; do
     gato act --model grid --env grid $plan --horizon 3 --goal env --execute 2 --episodes 4 --max-steps 6 --seed 3 --threads $n >out 2>err &&
         without_times <out >grid.$n && grep -q '"plan_gap":[-0-9]' grid.$n
@@ -102,7 +90,7 @@ verdict $? "discrete actions: the same with two threads"
 gato act --model arm --env reacher $plan --goal env --decode left --ensemble 1 --episodes 1 --max-steps 1 >out 2>err &&
     grep -q 'decode does nothing' err && grep -q 'ensemble does nothing' err
 verdict $? "a plan decodes no actions"
-does "plans are recorded" gato record --model arm --env reacher --policy plan $plan --goal env --execute 3 --episodes 1 --max-steps 4 --out plans
+runs "plans are recorded" gato record --model arm --env reacher --policy plan $plan --goal env --execute 3 --episodes 1 --max-steps 4 --out plans
 # A recording goes on under its own plan alone; what is not said is the preset.
 goes_on() { # STATUS PATTERN OPTION...
     want=$1 pattern=$2

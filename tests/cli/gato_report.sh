@@ -2,31 +2,13 @@
 # gato_report.sh - `gato report`: held-out losses by task and modality in metrics.jsonl, and a page that shows them, the tokens of timesteps,
 # results of `gato act` and images; the same bytes again; what is no such file is refused.
 . "$(dirname "$0")/../vqvae_common.sh"
-. "$top/pipelines/json.sh"
-refuses() { # STATUS PATTERN ARGUMENTS...
-    want=$1 pattern=$2
-    shift 2
-    gato "$@" >out 2>err
-    rc=$?
-    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err && [ ! -s out ]
-    verdict $? "gato $*: status $rc, wanted $want and '$pattern'"
-}
-does() { # NAME ARGUMENTS...
-    name=$1
-    shift
-    gato "$@" >out 2>err
-    verdict $? "$name: gato $*"
-}
+. "$top/tests/gato_common.sh"
 shows() { # NAME PAGE TEXT...
     name=$1
     shift
     python3 "$top/tests/interop/read_report.py" "$@" >summary 2>err
     verdict $? "$name: $(cat summary)"
 }
-cat >vq.json <<'Y'
-{"model": {"block_out_channels": [8, 8, 8], "latent_channels": 8, "vq_embed_dim": 4, "num_vq_embeddings": 16, "norm_num_groups": 2},
- "train": {"steps": 3, "batch": 2, "warmup_no_quant": 1}, "data": {"size": [16, 16]}}
-Y
 cat >policy.json <<'Y'
 {"model": {"width": 16, "layers": 1, "heads": 2, "context": 128, "bins": 32},
  "optim": {"warmup": 2}, "loss": {"image": 0.1, "vector": 0.1},

@@ -182,6 +182,26 @@ shard captions.lmdb text --in captions.jsonl --model tokenizer
 learn captions.lmdb data.holdout=0.9
 verdict $? "five captions of one image"
 
+# --- fault_062: a loss that is not finite moves nothing; after three such steps the training ends
+learn pics.lmdb loss.image=1 train.save_every=1
+"${PYTHON:-python3}" - new/model.safetensors <<'X'
+import json, struct, sys
+raw = bytearray(open(sys.argv[1], "rb").read())
+n = struct.unpack("<Q", raw[:8])[0]
+head = json.loads(raw[8:8 + n])
+head.pop("__metadata__", None) # its checksum
+first, last = head["transformer.h.0.ln_1.weight"]["data_offsets"]
+for at in range(first, last, 4): # finite, and too large for what comes behind it
+    raw[8 + n + at:12 + n + at] = struct.pack("<f", 3e38)
+text = json.dumps(head).encode()
+text += b" " * (-len(text) % 8)
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + raw[8 + n:])
+X
+gato train --init new --data pics.lmdb --out wild --threads 1 --steps 9 --set loss.image=1 optim.warmup=0 train.batch=2 train.tensorboard=false >out 2>err
+rc=$?
+[ "$rc" -eq 1 ] && grep -q 'not finite' err && [ ! -e wild/model.safetensors ] && [ ! -e wild/done ]
+verdict $? "fault_062: status $rc: $(tail -n 1 err)"
+
 # --- --dry-run counts evaluation
 expected() {
     gato train --data pics.lmdb --out dry --dry-run --threads 1 --steps 100 --set model.width=16 model.layers=1 model.heads=2 loss.image=1 "$@" 2>err |

@@ -2,20 +2,8 @@
 # gato_tasks.sh - one policy, several tasks: metrics by task, shares by task, the same bytes for any number of threads and after a
 # stop; tasks that are added with --init, and what stays as it was.
 . "$(dirname "$0")/../vqvae_common.sh"
-. "$top/pipelines/json.sh"
+. "$top/tests/gato_common.sh"
 
-refuses() { # STATUS PATTERN ARGUMENTS...
-    want=$1 pattern=$2
-    shift 2
-    gato "$@" >out 2>err
-    rc=$?
-    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err && [ ! -s out ]
-    verdict $? "gato $*: status $rc, wanted $want and '$pattern'"
-}
-cat >vq.json <<'Y'
-{"model": {"block_out_channels": [8, 8, 8], "latent_channels": 8, "vq_embed_dim": 4, "num_vq_embeddings": 16, "norm_num_groups": 2},
- "train": {"steps": 3, "batch": 2, "warmup_no_quant": 1}, "data": {"size": [16, 16]}}
-Y
 cat >policy.json <<'Y'
 {"model": {"width": 16, "layers": 1, "heads": 2, "context": 128, "bins": 32, "vector_in": "linear"},
  "loss": {"action_kind": "mse"}, "optim": {"warmup": 2},

@@ -2,23 +2,8 @@
 # gato_train.sh - `gato train`, `eval` and `act` on three recorded episodes: the same bytes for any number of threads and after any
 # kill, stops on request, what a resume refuses, artifacts that do not fit each other, and playing from a policy's folder alone.
 . "$(dirname "$0")/../vqvae_common.sh"
-. "$top/pipelines/json.sh"
+. "$top/tests/gato_common.sh"
 
-# refuses STATUS PATTERN ARGUMENTS...: gato must leave with STATUS, say PATTERN on stderr and nothing on stdout.
-refuses() {
-    want=$1 pattern=$2
-    shift 2
-    gato "$@" >out 2>err
-    rc=$?
-    [ "$rc" -eq "$want" ] && grep -q -e "$pattern" err && [ ! -s out ]
-    verdict $? "gato $*: status $rc, wanted $want and '$pattern'"
-}
-does() { # NAME ARGUMENTS...
-    name=$1
-    shift
-    gato "$@" >out 2>err
-    verdict $? "$name: gato $*"
-}
 keys() { grep -o '"[a-z_0-9]*":' "$1" | tr -d '\n'; }
 near() { awk -v a="$1" -v b="$2" -v t="$3" 'BEGIN { d = a - b; exit !(a != "" && b != "" && d <= t && -d <= t) }'; }
 
@@ -183,6 +168,9 @@ tokenize episodes --in episodes --limit 2 --out few.lmdb --model v1 >out 2>err
 refuses 4 'data' train --data few.lmdb --config policy.json --threads 1 --out part --resume
 [ "$(step_of part)" -eq 3 ]
 verdict $? "a refused resume changes nothing"
+cp -r part fewer
+gato train --data few.lmdb --config policy.json --threads 1 --out fewer --resume --allow-data-change >out 2>err && grep -q 'other data' err
+verdict $? "fault_059: --allow-data-change goes on, and says so: $(cat err)"
 resume_refuses 4 'loss.image was 0' --set loss.image=1
 learn seeing --set loss.image=0.5 --stop-at 2
 refuses 4 'loss.image was 0.5.* is 0 now' train --data x1.lmdb --out seeing --resume --set loss.image=0
@@ -351,6 +339,28 @@ for name in loss loss/2 grad/separator_token param/1/predict_token.weight param/
     head -c 100000 t.safetensors | grep -aq "\"$name\""
     verdict $? "trace --train writes $name"
 done
+# train.window: so many timesteps of the record, and no token sees more: the first is the same as with the whole window
+for window in 1 2; do
+    does "trace with a window of $window" trace --model base --data x1.lmdb --id 1 --out w$window.safetensors --set train.window=$window
+done
+if [ -n "$python" ]; then
+    cat >window.py <<'P'
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from st import load
+whole, one, two = (load(f)[0] for f in ('t1.safetensors', 'w1.safetensors', 'w2.safetensors'))
+assert len(one['tokens']) == 39 and len(two['tokens']) == 2 * 39 and len(whole['tokens']) == 3 * 39
+for short in (one, two):
+    n = len(short['tokens'])
+    for name in ('tokens', 'target_mask', 'embeddings'):
+        assert np.array_equal(short[name], whole[name][:n]), name
+    assert np.allclose(short['hidden'], whole['hidden'][:n], atol=1e-5)
+    assert short['loss'][0] != whole['loss'][0]
+P
+    "$python" window.py "$top/tests/interop" >out 2>err
+    verdict $? "trace with train.window is the beginning of the whole: $(cat err)"
+fi
 refuses 2 'no record 3' trace --model base --data x1.lmdb --id 3 --out t.safetensors
 refuses 4 'model.width: 16 vs 32' trace --model base --data x1.lmdb --out t.safetensors --set model.width=32
 refuses 4 'no head' trace --model base --data x1.lmdb --out t.safetensors --set loss.image=1

@@ -105,4 +105,19 @@ exits 4 "fsq" train --data pics --out new --init other_kind
 [ ! -e new ]
 verdict $? "a refused command leaves nothing behind"
 
+# --- tokenizer.json is written with sorted keys, so its bytes are those of what it says; it is read in any order
+cp -r base turned
+"${PYTHON:-python3}" - base/tokenizer.json turned/tokenizer.json >out 2>err <<'X'
+import json, sys
+levels = []
+said = json.load(open(sys.argv[1]), object_pairs_hook=lambda pairs: levels.append([k for k, _ in pairs]) or dict(pairs))
+assert len(levels) == 3 and all(keys == sorted(keys) for keys in levels), levels
+assert set(said) == {"fingerprint", "format", "preprocess", "quantizer"}, said
+turn = lambda v: {k: turn(v[k]) for k in sorted(v, reverse=True)} if isinstance(v, dict) else v
+json.dump(turn(said), open(sys.argv[2], "w"), indent=1)
+X
+verdict $? "the keys of tokenizer.json: $(cat err)"
+for run in base turned; do vqvae info $run 2>err | sed "s/$run/RUN/g" >$run.info; done
+[ -s turned.info ] && cmp base.info turned.info
+verdict $? "keys in another order are the same tokenizer"
 finish

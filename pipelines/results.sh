@@ -22,6 +22,10 @@ done
 # Published numbers of policies that are no peers of these: SUITE, what, where it stands, what differs.
 published() {
     case $1 in
+    generalist)
+        published babyai
+        published metaworld
+        ;;
     babyai) cat <<'X' ;;
 | JAT, mean over 39 levels | 0.99 of the expert | Gallouédec et al. 2024, arXiv:2402.09844 | reads BabyAI's symbols and not pixels; 157 tasks, GPUs |
 X
@@ -49,12 +53,13 @@ table() { # FILE
      "| \(.[0].variant) | \(map(.seed) | join(" ")) | \(map(.episodes) | add) | \(.[0].samples) | \(map(.minutes) | spread(round2)) | \(map(.cores) | unique | join(", ")) | " +
      "\(map(.tokenizer_minutes) | spread(round2)) | \(map(.score) | spread(round3)) | \(map(.success) | spread(percent)) |"),
     "",
-    "| B beside A | pairs, trainings | success, B - A | p | spread | smallest seen | return, B - A | spread | smallest seen |",
-    "|---|---|---|---|---|---|---|---|---|",
+    "| B beside A | pairs, trainings | success of A, % | of B, % | B - A | p | spread | smallest seen | return, B - A | spread | smallest seen |",
+    "|---|---|---|---|---|---|---|---|---|---|---|",
     (.[] | select(.kind == "comparison") |
+     def rate: "\(.success_rate | percent) (\(.success_ci[0] | percent) to \(.success_ci[1] | percent))";
      def difference: "\(.difference | round3) (\(.ci[0] | round3) to \(.ci[1] | round3))";
      def maybe: if . == null then "-" else round3 end;
-     "| \(.variant) beside \(.beside)\(if .task then ", \(.task)" else "" end) | \(.n), \(.trainings) | \(.success | difference) | \(.success.p | round3) | \(.success.spread | maybe) | " +
+     "| \(.variant) beside \(.beside)\(if .task then ", \(.task)" else "" end) | \(.n), \(.trainings) | \(.a | rate) | \(.b | rate) | \(.success | difference) | \(.success.p | round3) | \(.success.spread | maybe) | " +
      "\(.success.smallest | round3) | \(.return | difference) | \(.return.spread | maybe) | \(.return.smallest | round3) |"),
     "",
     (.[] | select(.kind == "comparison") |
@@ -90,6 +95,7 @@ section() {
             echo
         fi
         plots "$suite"
+        echo
     done
     [ -n "$found" ] || echo 'Not measured yet.'
 }

@@ -207,3 +207,72 @@ TEST(five_of_many) {
     CHECK(named == 5, "%d named", named);
     params_free(p);
 }
+
+/* ---- several files, and numbers that go elsewhere ---- */
+
+typedef struct {
+    params_t *params;
+    size_t taken;
+} taken_t;
+static void take(void *taker, int index, const float *numbers) {
+    taken_t *t = taker;
+    t->taken++;
+    params_import(t->params, PARAMS_VALUE, index, numbers);
+}
+
+/* The network in two files. */
+static int read_two(params_t *p, const file_t two[2], const weights_names_t *names,
+                    char text[1024]) {
+    char dir[256];
+    weights_file_t in[2];
+    st_file_t file[2];
+    reason_t why = {""};
+    child_mkdir(dir);
+    for (size_t i = 0; i < 2; i++) {
+        char path[300];
+        snprintf(path, sizeof path, "%s/%zu.safetensors", dir, i);
+        write_file(path, &two[i]);
+        CHECK(!st_open_parts(&file[i], path, &why), "%s", why.text);
+        in[i] = (weights_file_t){&file[i], i ? "b" : "a", names};
+    }
+    int rc = weights_read_files(p, in, 2, NULL, &why);
+    for (size_t i = 0; i < 2; i++) st_close(&file[i]);
+    child_rmdir(dir);
+    snprintf(text, 1024, "%s", why.text);
+    return rc;
+}
+
+TEST(a_network_in_two_files) {
+    char text[1024];
+    params_t *p = declared();
+    taken_t taken = {p, 0};
+    weights_names_t names = {.take = take, .taker = &taken};
+    int rc = read_two(p, (file_t[]){{.conv = "net.conv"}, {.table = "net.table"}}, &names, text);
+    CHECK(rc == RC_OK && taken.taken == 2, "exit %d, %zu taken: %s", rc, taken.taken, text);
+    check_numbers(p);
+    rc = read_two(p, (file_t[]){{.conv = "net.conv"}, {.table = "net.tab"}}, &PLAIN, text);
+    CHECK(rc == RC_MISFIT &&
+              !strcmp(text, "'a' and 'b' do not fit their configuration in 2 places: "
+                            "unknown tensor 'net.tab', missing tensor 'net.table'"),
+          "exit %d: %s", rc, text);
+    rc = read_two(p, (file_t[]){{.conv = "net.conv", .table = "net.table"}, {.conv = "net.conv"}},
+                  &PLAIN, text);
+    CHECK(rc == RC_MISFIT && strstr(text, "second tensor 'net.conv'"), "exit %d: %s", rc, text);
+    params_free(p);
+}
+
+/* Nothing is taken before all fits; a NaN is found all the same. */
+TEST(taken_whole_or_not_at_all) {
+    char text[1024];
+    size_t passed_over;
+    params_t *p = declared();
+    taken_t taken = {p, 0};
+    weights_names_t names = {.take = take, .taker = &taken};
+    int rc = read_file(p, &(file_t){.conv = "net.conv", .table = "net.table", .extra = "odd"},
+                       &names, true, &passed_over, text);
+    CHECK(rc == RC_MISFIT && !taken.taken && strstr(text, "'odd'"), "exit %d: %s", rc, text);
+    rc = read_file(p, &(file_t){.conv = "net.conv", .table = "net.table", .first = NAN}, &names,
+                   true, &passed_over, text);
+    CHECK(rc == RC_DATA && strstr(text, "'net.table' holds a NaN"), "exit %d: %s", rc, text);
+    params_free(p);
+}

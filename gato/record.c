@@ -89,8 +89,10 @@ static char *arguments(const options_t *o, const stage_t *s) {
     jsonw_num(&w, "ensemble", a->ensemble);
     jsonw_str(&w, "env", a->command ? NULL : s->env_name);
     jsonw_str(&w, "env_cmd", a->command);
+    put_count(&w, "env_size", a->size != 0, a->size);
     put_count(&w, "execute", plans || a->execute != INT64_MIN,
               plans ? (int64_t)plan->execute : a->execute);
+    jsonw_bool(&w, "forget", a->forget);
     jsonw_str(&w, "goal", a->goal);
     put_count(&w, "horizon", plans, (int64_t)plan->horizon);
     put_count(&w, "iterations", plans, (int64_t)plan->iterations);
@@ -103,6 +105,7 @@ static char *arguments(const options_t *o, const stage_t *s) {
     jsonw_str(&w, "prompt", a->prompt);
     put_count(&w, "prompt_top", a->prompt_top != INT64_MIN, a->prompt_top);
     jsonw_raw(&w, "seed", seed);
+    jsonw_num(&w, "smooth", a->smooth);
     jsonw_str(&w, "task", a->task);
     jsonw_num(&w, "temperature", a->temperature);
     if (s->policy->weights) { /* the RUN may have been trained again since */

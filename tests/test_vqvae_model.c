@@ -414,7 +414,7 @@ TEST(codes_of_one_image) {
     write_run(dir, p, &OWN, NULL);
     check_codes(dir, 37, 20, 28);
     check_prequant(dir, 20, 28);
-    check_codes(dir, 4, 256, 192); /* too large for a thread of its own */
+    check_codes(dir, 4, 256, 192); /* many blocks per image */
     check_codes(REFERENCE "vq", 37, 32, 32);
     params_free(p);
     vqvae_config_t c = OWN; /* levels, spread over by a greater last layer */

@@ -1,5 +1,4 @@
 /* vqvae_frozen.c - a tokenizer loaded from its folder: images to codes and codes to images. */
-#include "common/base/pool.h"
 #include "common/base/sizes.h"
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
@@ -12,15 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    PLANS = 6, /* of a lane */
-    MOST = 16, /* images of one replay */
-    /* Where a plan for one image needs at most LANE_BYTES, a thread encodes images of its own, up
-     * to LANE_MOST at once while they fit: their values stay in its cache, and filters are read
-     * once for all of them. Larger images, and a single one, are shared by the threads. */
-    LANE_BYTES = 4 << 20,
-    LANE_MOST = 4
-};
+enum { PLANS = 6, MOST = 16 /* images of one replay */ };
 
 /* What a plan is made for: n images of w x h, or n grids of w x h codes; first codes alone stand in
  * a grid of all. (size_t: a key has no padding.) */
@@ -40,10 +31,11 @@ struct vqvae {
     float *vectors; /* [K,D] of codes that have no codebook */
     size_t size_w, size_h;
     bool untrained;
-    plan_cache_t **lane; /* [n_lanes] a thread's plans; lane 0 also has those that threads share */
-    size_t n_lanes;
+    plan_cache_t *plans;
     nn_packed_t *packed; /* its filters and matrices as plans read them */
 };
+
+static void record_plan(void *context, const void *key, plan_memory_t *memory, cached_plan_t *at);
 
 /* The preprocessing of a folder that says nothing of it: the image's own size, or the network's. */
 static void assume_preprocess(vqvae_t *v) {
@@ -132,6 +124,7 @@ static int read_tokenizer(vqvae_t *v, const char *path, reason_t *why) {
 
 vqvae_t *vqvae_open(const char *dir, int *rc, reason_t *why) {
     vqvae_t *v = NEW(vqvae_t);
+    v->plans = plan_cache_new(PLANS, sizeof(plan_key_t), sizeof(plan_vars_t), record_plan);
     char *config = fs_join(dir, "config.json"),
          *weights = fs_join(dir, "diffusion_pytorch_model.safetensors"),
          *tokenizer = fs_join(dir, "tokenizer.json");
@@ -190,8 +183,7 @@ vqvae_t *vqvae_open_or_die(const char *dir) {
 
 void vqvae_free(vqvae_t *v) {
     if (!v) return;
-    for (size_t i = 0; i < v->n_lanes; i++) plan_cache_free(v->lane[i]);
-    free(v->lane);
+    plan_cache_free(v->plans);
     nn_packed_free(v->packed);
     params_free(v->params);
     free(v->vectors);
@@ -247,14 +239,6 @@ bool vqvae_preprocess_background(const vqvae_t *v, uint8_t rgb[3]) {
     return good;
 }
 
-image_t vqvae_preprocess(const vqvae_t *v, const image_t *im) {
-    size_t f = vqvae_stride(&v->config);
-    if (v->size_w) return image_fit(im, v->size_w, v->size_h);
-    return image_pad(im, round_up(im->w, f), round_up(im->h, f));
-}
-
-/* ---- plans ---- */
-
 static void record_plan(void *context, const void *key, plan_memory_t *memory, cached_plan_t *at) {
     const vqvae_t *v = context;
     const plan_key_t *k = key;
@@ -279,33 +263,25 @@ static void record_plan(void *context, const void *key, plan_memory_t *memory, c
     at->plan = plan_new(t, &(plan_opts_t){.keep = &vars->out, .n_keep = 1, .memory = memory});
 }
 
-static plan_t *plan_for(vqvae_t *v, size_t lane, const plan_key_t *key, plan_vars_t *vars) {
-    for (; v->n_lanes <= lane; v->n_lanes++) {
-        v->lane = xrealloc(v->lane, (v->n_lanes + 1) * sizeof(plan_cache_t *));
-        v->lane[v->n_lanes] =
-            plan_cache_new(PLANS, sizeof(plan_key_t), sizeof(plan_vars_t), record_plan);
-    }
-    const cached_plan_t *at = plan_cache_get(v->lane[lane], key, v);
+static plan_t *plan_for(vqvae_t *v, const plan_key_t *key, plan_vars_t *vars) {
+    const cached_plan_t *at = plan_cache_get(v->plans, key, v);
     *vars = *(const plan_vars_t *)at->vars;
     return at->plan;
 }
 
-/* ---- images to codes and back ---- */
-
-/* n images or grids of codes, `each` of them per replay but for the last one. An item of `in` or
- * `out` is one image or one grid. */
-typedef struct {
-    size_t what; /* of plan_key_t */
-    size_t n, each, replays;
-    size_t all; /* codes of an image whose first ones are decoded */
-    size_t in_bytes, out_bytes; /* of an item */
-    const uint8_t *in;
-    uint8_t *out;
-    struct {
-        plan_t *plan;
+void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, size_t h,
+                         uint32_t *codes) {
+    size_t grid = vqvae_tokens(&v->config, w, h);
+    if (!grid) BUG("an image of %zu x %zu, which the network cannot encode", w, h);
+    for (size_t i = 0; i < n; i += MOST) {
+        size_t m = min_size(n - i, MOST);
         plan_vars_t vars;
-    } * lane; /* [lanes][2]: for `each` items, and for the last replay */
-} batch_t;
+        plan_t *p = plan_for(v, &(plan_key_t){.n = m, .w = w, .h = h}, &vars);
+        image_to_float(rgb + i * w * h * 3, m * w * h * 3, plan_data(p, vars.in));
+        plan_forward(p);
+        memcpy(codes + i * grid, plan_data(p, vars.out), m * grid * sizeof *codes);
+    }
+}
 
 /* n images of the first `keep` of Q codes, as the decoder's inputs; any code stands behind them. */
 static void put_prefixes(const uint32_t *codes, size_t n, size_t keep, size_t Q, int32_t *in,
@@ -317,83 +293,34 @@ static void put_prefixes(const uint32_t *codes, size_t n, size_t keep, size_t Q,
     }
 }
 
-static void replay(void *ctx, size_t i) {
-    const batch_t *b = ctx;
-    size_t m = min_size(b->each, b->n - i * b->each), at = i * b->each, last = i + 1 == b->replays,
-           lane = (size_t)pool_thread_id();
-    plan_t *plan = b->lane[2 * lane + last].plan;
-    const plan_vars_t *vars = &b->lane[2 * lane + last].vars;
-    const uint8_t *in = b->in + at * b->in_bytes;
-    uint8_t *out = b->out + at * b->out_bytes;
-    if (b->what == ENCODE)
-        image_to_float(in, m * b->in_bytes, plan_data(plan, vars->in));
-    else if (b->what == DECODE)
-        memcpy(plan_data(plan, vars->in), in, m * b->in_bytes);
-    else
-        put_prefixes((const uint32_t *)in, m, b->in_bytes / sizeof(uint32_t), b->all,
-                     plan_data(plan, vars->in), plan_data(plan, vars->kept));
-    plan_forward(plan);
-    if (b->what == ENCODE)
-        memcpy(out, plan_data(plan, vars->out), m * b->out_bytes);
-    else
-        image_from_float(plan_data(plan, vars->out), m * b->out_bytes, out);
-}
-
-/* All items: a thread has replays of its own where images are small. */
-static void run(vqvae_t *v, batch_t *b, size_t w, size_t h) {
-    plan_key_t key = {.what = b->what, .n = 1, .w = w, .h = h};
-    plan_vars_t vars;
-    size_t threads = (size_t)pool_threads(), bytes = plan_bytes(plan_for(v, 0, &key, &vars));
-    bool apart = b->n > 1 && bytes <= LANE_BYTES;
-    b->each = min_size(b->n, MOST);
-    if (apart) b->each = min_size(min_size(LANE_MOST, LANE_BYTES / bytes), ceil_div(b->n, threads));
-    b->replays = ceil_div(b->n, b->each);
-    b->lane = xcalloc(2 * threads, sizeof *b->lane); /* our caller may be any of the threads */
-    for (size_t i = 0; i < 2 * threads; i++) {
-        key.n = i % 2 ? b->n - (b->replays - 1) * b->each : b->each;
-        b->lane[i].plan = plan_for(v, apart ? i / 2 : 0, &key, &b->lane[i].vars);
-    }
-    if (apart) {
-        parallel_for(b->replays, replay, b);
-    } else {
-        for (size_t i = 0; i < b->replays; i++) replay(b, i);
-    }
-    free(b->lane);
-}
-
-void vqvae_encode_images(vqvae_t *v, const uint8_t *rgb, size_t n, size_t w, size_t h,
-                         uint32_t *codes) {
-    size_t grid = vqvae_tokens(&v->config, w, h);
-    if (!grid) BUG("an image of %zu x %zu, which the network cannot encode", w, h);
-    if (!n) return;
-    run(v,
-        &(batch_t){.what = ENCODE,
-                   .n = n,
-                   .in_bytes = w * h * 3,
-                   .out_bytes = grid * sizeof *codes,
-                   .in = rgb,
-                   .out = (uint8_t *)codes},
-        w, h);
-}
-
 void vqvae_decode_codes(vqvae_t *v, const uint32_t *codes, size_t n, size_t gw, size_t gh,
                         uint8_t *rgb) {
     size_t w, h;
     vqvae_image_size(&v->config, gw, gh, &w, &h);
-    if (!w) BUG("a grid of %zu x %zu codes, which the network cannot decode", gw, gh);
+    size_t pixels = w * h * 3;
+    if (!pixels) BUG("a grid of %zu x %zu codes, which the network cannot decode", gw, gh);
     for (size_t i = 0; i < n * gw * gh; i++)
         if (codes[i] >= v->config.codes)
             BUG("code %u of a codebook of %zu", codes[i], v->config.codes);
-    if (!n) return;
-    size_t all = vqvae_most_kept(&v->config);
-    bool first = all && gw != all;
-    run(v,
-        &(batch_t){.what = first ? DECODE_FIRST : DECODE,
-                   .n = n,
-                   .all = all,
-                   .in_bytes = gw * gh * sizeof *codes,
-                   .out_bytes = w * h * 3,
-                   .in = (const uint8_t *)codes,
-                   .out = rgb},
-        first ? all : gw, gh);
+    size_t Q = vqvae_most_kept(&v->config);
+    bool all = !Q || gw == Q;
+    plan_key_t key = {.what = all ? DECODE : DECODE_FIRST, .w = all ? gw : Q, .h = gh};
+    for (size_t i = 0; i < n; i += MOST) {
+        size_t m = min_size(n - i, MOST);
+        plan_vars_t vars;
+        key.n = m;
+        plan_t *p = plan_for(v, &key, &vars);
+        if (all)
+            memcpy(plan_data(p, vars.in), codes + i * gw * gh, m * gw * gh * sizeof *codes);
+        else
+            put_prefixes(codes + i * gw, m, gw, Q, plan_data(p, vars.in), plan_data(p, vars.kept));
+        plan_forward(p);
+        image_from_float(plan_data(p, vars.out), m * pixels, rgb + i * pixels);
+    }
+}
+
+image_t vqvae_preprocess(const vqvae_t *v, const image_t *im) {
+    size_t f = vqvae_stride(&v->config);
+    if (v->size_w) return image_fit(im, v->size_w, v->size_h);
+    return image_pad(im, round_up(im->w, f), round_up(im->h, f));
 }

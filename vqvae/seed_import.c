@@ -11,9 +11,11 @@
 #include "common/train/run_folder.h"
 #include "vqvae/seed.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { FILES = 8 };
 
@@ -135,6 +137,9 @@ static void write_run(import_t *m, const char *out, const char *counts) {
     if (fs_mkdirs(out, &why)) die(RC_RUNTIME, "%s", why.text);
     fs_done_clear(out);
     run_folder_clear(out); /* what a training left would not fit the new weights */
+    char *old = fs_join(out, "diffusion_pytorch_model.safetensors");
+    if (unlink(old) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", old);
+    free(old);
     write_weights(m, &file[0], paths[0]);
     for (size_t i = 1; i < 3; i++) {
         if (fs_writer_open(&file[i], paths[i], &why)) die(RC_RUNTIME, "%s", why.text);

@@ -66,8 +66,10 @@ static void remove_samples(const char *dir) {
 }
 
 void run_folder_clear(const char *dir) {
-    static const char *const files[] = {"done", "training.safetensors", "training.json",
-                                        "metrics.jsonl", "report.html"};
+    /* An imported SEED's weights would be found before those of a VQModel. */
+    static const char *const files[] = {"done",          "training.safetensors",
+                                        "training.json", "metrics.jsonl",
+                                        "report.html",   "seed.safetensors"};
     remove_samples(dir);
     events_remove(dir, NULL);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) remove_file(dir, files[i]);

@@ -37,9 +37,9 @@ bool run_folder_begin(run_folder_t *f, st_file_t *file, char **json);
 /* Removes the lock. */
 void run_folder_end(run_folder_t *f);
 
-/* Removes what a training leaves in `dir` beside the inference files: training state, metrics,
- * samples, event files, report, `done`. Everything else stays. die(RC_RUNTIME) when a file cannot
- * be removed. */
+/* Removes what a training leaves in `dir` beside the inference files (training state, metrics,
+ * samples, event files, report, `done`), and the weights of an imported SEED. Everything else
+ * stays. die(RC_RUNTIME) when a file cannot be removed. */
 void run_folder_clear(const char *dir);
 
 #endif

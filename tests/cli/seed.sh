@@ -138,6 +138,16 @@ sed 's/"causal":true/"causal":false/' run/config.json >broken/config.json
 cp run/seed.safetensors broken
 exits 4 "quantizer" info broken
 
+# --- in the place of another tokenizer, and back
+cp -r run place
+: >place/diffusion_pytorch_model.safetensors
+seed place d/vit.safetensors d/quantizer.safetensors --config d/config.json --force && [ ! -e place/diffusion_pytorch_model.safetensors ]
+verdict $? "a SEED in the place of a VQGAN"
+"$python" "$reference/taming_net.py" t >out 2>err
+vqvae import --from taming --weights t/weights.safetensors --config t/config.json --out place --force --threads 1 >out 2>err && vqvae info place >out 2>err &&
+    grep -q '"stride":4' out
+verdict $? "and a VQGAN in the place of a SEED"
+
 # --- codes for everyone
 images 9 pics
 tokenize images --in pics --model run --out x.lmdb --threads 1 >out 2>err && tokenize images --in pics --model run --out y.lmdb --threads 3 --batch 2 >>out 2>>err

@@ -202,7 +202,7 @@ done
 exits 2 "no such file" import --from taming --weights none --config t/config.json --out refused.run
 exits 2 "no such file" import --from taming --weights t/weights.safetensors --config none --out refused.run
 exits 2 "folder" import --from taming --weights t --config t/config.json --out refused.run
-exits 2 "'taming' or 'diffusers'" import --from tamming --weights t/weights.safetensors --config t/config.json --out refused.run
+exits 2 "'taming', 'diffusers' or 'seed'" import --from tamming --weights t/weights.safetensors --config t/config.json --out refused.run
 exits 2 "stride 4" import --from taming --weights t/weights.safetensors --config t/config.json --out refused.run --size 30
 exits 2 "'64y64'" import --from taming --weights t/weights.safetensors --config t/config.json --out refused.run --size 64y64
 exits 2 "weights" import --from taming --config t/config.json --out refused.run

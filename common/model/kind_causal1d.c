@@ -20,7 +20,10 @@
 #include "common/model/kind.h"
 #include "common/nn/cross_attention.h"
 
-static const float EPS = 1e-5f, FIRST_STD = 0.02f;
+static const float EPS = 1e-5f;
+/* Of learned rows at first: as large as what blocks add to them. Small ones drown in what all rows
+ * have in common, and queries and places on the grid stay alike for thousands of steps. */
+static const float FIRST_STD = 1;
 enum { MOST_QUERIES = 1024, MOST_WIDTH = 8192, MOST_LAYERS = 64, MOST_SIDE = 1 << 13 };
 static const size_t MOST_NUMBERS = (size_t)1 << 28; /* of the positions */
 

@@ -1,14 +1,30 @@
 /* cross_attention.c - see cross_attention.h. */
 #include "common/nn/cross_attention.h"
 
+#include <math.h>
+
 static const float EPS = 1e-5f;
+
+/* Queries are so many times larger at first: rows then attend to few others, each to its own, from
+ * the first step on, and need not learn it out of a mean over all. */
+static const float SHARP = 4;
+
+/* x W^T, <name>.weight [out,in], at first U(+-gain sqrt(6 / (in + out))), with gain 1 as in torch's
+ * MultiheadAttention. */
+static var_t project(nn_t *nn, const char *name, var_t x, size_t out, float gain) {
+    size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
+    param_init_t init = init_uniform(gain * sqrtf(6 / (float)(in + out)));
+    var_t y = nn_apply(nn, x, nn_param2(nn, "weight", out, in, init), NO_VAR, W_OUT_IN);
+    nn_pop(nn, mark);
+    return y;
+}
 
 var_t nn_cross_attention(nn_t *nn, const char *name, var_t x, var_t context, size_t heads,
                          bool causal) {
     size_t D = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
-    var_t q = nn_linear(nn, "to_q", x, D, false);
-    var_t k = nn_linear(nn, "to_k", context, D, false);
-    var_t v = nn_linear(nn, "to_v", context, D, false);
+    var_t q = project(nn, "to_q", x, D, SHARP);
+    var_t k = project(nn, "to_k", context, D, 1);
+    var_t v = project(nn, "to_v", context, D, 1);
     attention_opts_t o = {.heads = heads, .causal = causal, .first = NO_VAR};
     var_t y = nn_linear(nn, "to_out.0", op_attention(nn->tape, q, k, v, o), D, true);
     nn_pop(nn, mark);

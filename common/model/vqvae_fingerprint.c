@@ -2,8 +2,8 @@
  * fingerprint over everything that decides an image's codes. */
 #include "common/io/text/json.h"
 #include "common/model/codes.h"
-#include "common/model/kind.h"
 #include "common/model/fingerprint.h"
+#include "common/model/kind.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -73,14 +73,14 @@ static var_t twin_var(nn_t *nn, const twin_t *twin) {
     return tape_bound(nn->tape, "packed", F32_1(twin->bytes / sizeof(float)), twin->data);
 }
 
-/* A matrix's twin. */
+/* A matrix's twin; W NULL: of the parameter's own numbers, where it is not there yet. */
 static twin_t *pack(nn_packed_t *p, int i, size_t in, size_t out, weight_order_t order,
                     const float *W) {
     size_t bytes = kern_pack_bytes(p->kind, in, out);
     twin_t *twin = find_twin(p, i, bytes);
     if (!twin) {
         twin = new_twin(p, i, bytes);
-        kern_pack(p->kind, order == W_OUT_IN, in, out, W, twin->data);
+        kern_pack(p->kind, order == W_OUT_IN, in, out, W ? W : values(p, i), twin->data);
     }
     return twin;
 }
@@ -97,7 +97,7 @@ static var_t packed_var(nn_t *nn, int i, var_t W, weight_order_t order, size_t *
     shape_t s = tape_shape(nn->tape, W);
     size_t in = order == W_OUT_IN ? shape_cols(s) : shape_rows(s);
     *out = shape_count(s) / in;
-    return twin_var(nn, pack(p, i, in, *out, order, values(p, i)));
+    return twin_var(nn, pack(p, i, in, *out, order, NULL));
 }
 
 var_t nn_apply(nn_t *nn, var_t x, var_t W, var_t b, weight_order_t order) {

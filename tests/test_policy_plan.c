@@ -53,8 +53,8 @@ static void dream(player_t *p, oracle_t *o, const env_action_t *action) {
     REQUIRE(!player_dream(p, &d, 1, &likeliest, &why), "%s", why.text);
 }
 
-/* Lane 0 is fed the episode, from the last plan on where plans forget what was before; lane 1 leaves
- * it at every plan and dreams what is done. */
+/* Lane 0 is fed the episode, from the last plan on where plans forget what was before; lane 1
+ * leaves it at every plan and dreams what is done. */
 static void check_plans(const kind_t *k, size_t execute, bool forget) {
     gato_model_t *m = make_run(k, 4, 2);
     task_t body = body_of("body0", k->has);

@@ -40,9 +40,14 @@ static void play_options(stage_args_t *a, cli_opt_t out[STAGE_OPTIONS]) {
     cli_opt_t all[STAGE_OPTIONS];
     size_t n = 0;
     stage_options(a, all);
-    for (size_t i = 0; all[i].name; i++)
+    for (size_t i = 0; all[i].name; i++) {
+        if (!strcmp(all[i].name, "--task"))
+            all[i].help = "measure that task alone (unless given: all, a line each)";
+        if (!strcmp(all[i].name, "--plan"))
+            all[i].help = "measure a plan, too, by N action sequences (unless given: 64)";
         for (size_t k = 0; k < sizeof taken / sizeof *taken; k++)
             if (!strcmp(all[i].name, taken[k])) out[n++] = all[i];
+    }
     out[n] = (cli_opt_t){0};
 }
 
@@ -85,6 +90,21 @@ static options_t parse(int argc, char **argv) {
     return o;
 }
 
+/* Refuses options that no part reads. */
+static void check_idle(const options_t *o, const bool asked[PARTS]) {
+    const stage_args_t *a = &o->stage;
+    bool plays =
+        a->execute != INT64_MIN || a->decode || !isnan(a->temperature) || !isnan(a->ensemble);
+    if (!o->measure || asked[STEP] || asked[IMAGINE] || asked[PLAN]) return;
+    if (plays)
+        die(RC_USAGE,
+            "--execute, --ensemble, --decode and --temperature do nothing: --measure '%s' has none "
+            "of step, imagine and plan",
+            o->measure);
+    if (strcmp(a->weights, "f32") != 0 && !asked[FORWARD])
+        die(RC_USAGE, "--weights does nothing: training is f32");
+}
+
 /* Which parts are asked for by name. */
 static void find_parts(const options_t *o, bool asked[PARTS]) {
     memset(asked, 0, PARTS * sizeof *asked);
@@ -103,6 +123,7 @@ static void find_parts(const options_t *o, bool asked[PARTS]) {
         die(RC_USAGE, "--horizon, --iterations and --elite are of plans: --plan N is missing");
     if (a->plan != INT64_MIN && o->measure && !asked[PLAN])
         die(RC_USAGE, "--plan does nothing: --measure '%s' has no plan", o->measure);
+    check_idle(o, asked);
     if (!o->measure) asked[PLAN] = plans;
 }
 
@@ -119,7 +140,10 @@ static gato_model_t *make_model(const options_t *o) {
     if (gato_config_check(&c, &why)) die(RC_USAGE, "%s", why.text);
     if (c.data.goal != GOAL_NONE)
         die(RC_USAGE, "data.goal: the made-up body has no goals; measure a RUN");
-    tasks_t tasks = bench_tasks();
+    if (c.model.bin_kind == BIN_KIND_FAST)
+        die(RC_USAGE, "model.bin_kind = fast: the made-up body has no chunks to fit FAST to; "
+                      "measure a RUN");
+    tasks_t tasks = bench_tasks(&c);
     vocabulary_t vocabulary = bench_vocabulary(o->seed);
     layout_t l;
     if (layout_declared(&l, &c, &tasks.v[0], &why)) die(RC_USAGE, "%s", why.text);

@@ -4,11 +4,22 @@
 #include "common/base/rng.h"
 #include "common/base/sizes.h"
 #include "gato/model/layout.h"
+#include "gato/task/action_bins.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-tasks_t bench_tasks(void) {
+/* Bins of equal width, for there are no numbers to fit them to. */
+static void put_bins(slot_t *acted, uint32_t bins) {
+    acted->n_bins = bins;
+    acted->bin_edges = xcalloc((size_t)acted->width * (bins - 1), sizeof *acted->bin_edges);
+    acted->bin_values = xcalloc((size_t)acted->width * bins, sizeof *acted->bin_values);
+    for (size_t k = 0; k < acted->width; k++)
+        action_bins_column(NULL, 0, bins, acted->bin_edges + k * (bins - 1),
+                           acted->bin_values + k * bins);
+}
+
+tasks_t bench_tasks(const gato_config_t *c) {
     tasks_t list = {0};
     task_t body = task_new("body", RECORD_EPISODE);
     slot_t *image = task_add(&body, SLOT_IMAGE, SIDE_OBSERVED, "image", 1);
@@ -26,6 +37,7 @@ tasks_t bench_tasks(void) {
         acted->low[k] = -1;
         acted->high[k] = 1;
     }
+    if (c->model.bin_kind == BIN_KIND_QUANTILE) put_bins(acted, (uint32_t)c->model.bins);
     tasks_add(&list, body);
     return list;
 }

@@ -9,7 +9,7 @@
  * acted numbers. */
 enum { BODY_SIDE = 64, BODY_GRID = 8, BODY_CODES = 512, BODY_SEES = 8, BODY_ACTS = 4 };
 /* Made with random values of the seed; the caller releases both. */
-tasks_t bench_tasks(void);
+tasks_t bench_tasks(const gato_config_t *c);
 vocabulary_t bench_vocabulary(uint64_t seed);
 
 /* Timesteps with all that a task declares: random codes, pixels and numbers. Release with

@@ -61,6 +61,7 @@ measured dreams imagine_of_forward
 says dreams train_tokens_per_s null
 benches patches --config small.json --set model.image_in=patches model.patch_mid=8 model.patch_groups=2 --measure forward,step
 says patches tokens 29
+benches shares --config small.json --set model.bin_kind=quantile --measure train,forward,step
 
 # --- a RUN: its tasks, its tokenizer in the control step, and plans
 small="model.block_out_channels=[8,8,8] model.norm_num_groups=4 model.vq_embed_dim=4 model.num_vq_embeddings=32"
@@ -89,6 +90,9 @@ refuses 2 'loss.image = 0' --config small.json --measure imagine
 refuses 2 'there is none' --config small.json --plan 4 --set loss.image=1 loss.vector=1
 refuses 2 'plan N is missing' --config small.json --horizon 3
 refuses 2 'has no plan' --config small.json --plan 3 --measure step
+refuses 2 'do nothing: --measure .train. has none of step' --config small.json --measure train --temperature 2
+refuses 2 'weights does nothing' --config small.json --measure train --weights q8
+refuses 2 'no chunks to fit FAST to' --config small.json --set model.bin_kind=fast model.chunk=3 train.window=1
 refuses 2 'elite must be 1 to 4' --model arm --plan 4 --elite 5
 refuses 2 'no storage of weights' --config small.json --weights q5
 refuses 2 'act.execute' --config small.json --execute 2 --measure step

@@ -32,26 +32,30 @@ static char *write_weights(const train_play_t *p) {
     return dir;
 }
 
-/* Also what a killed run left of them, with its temporaries (fs.h). */
-static void remove_weights(const char *dir) {
-    static const char *const file[] = {GATO_CONFIG_FILE,
-                                       GATO_WEIGHTS_FILE,
-                                       GATO_TEXT_FILE,
-                                       RUN_TOKENIZER,
-                                       RUN_FAST "/" FAST_PROCESSOR_FILE,
-                                       RUN_FAST "/" FAST_TOKENIZER_FILE};
-    for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
+static void remove_file(const char *path) {
+    if (unlink(path) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", path);
+}
+
+/* Removes a folder with these files, and what a killed run left of their temporaries (fs.h). */
+static void remove_folder(const char *dir, const char *const file[], size_t n) {
+    for (size_t i = 0; i < n; i++) {
         char *temporary = xasprintf("%s/.%s.tmp", dir, file[i]), *path = fs_join(dir, file[i]);
-        if (unlink(path) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", path);
-        if (unlink(temporary) && errno != ENOENT)
-            die_errno(RC_RUNTIME, "cannot remove '%s'", temporary);
+        remove_file(path);
+        remove_file(temporary);
         free(temporary);
         free(path);
     }
+    if (rmdir(dir) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", dir);
+}
+
+static void remove_weights(const char *dir) {
+    static const char *const file[] = {GATO_CONFIG_FILE, GATO_WEIGHTS_FILE, GATO_TEXT_FILE,
+                                       RUN_TOKENIZER},
+                             *const of_fast[] = {FAST_PROCESSOR_FILE, FAST_TOKENIZER_FILE};
     char *fast = fs_join(dir, RUN_FAST);
-    if (rmdir(fast) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", fast);
+    remove_folder(fast, of_fast, sizeof of_fast / sizeof *of_fast);
+    remove_folder(dir, file, sizeof file / sizeof *file);
     free(fast);
-    if (rmdir(dir)) die_errno(RC_RUNTIME, "cannot remove '%s'", dir);
 }
 
 void train_play_clean(const char *out) {

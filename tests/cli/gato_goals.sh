@@ -73,7 +73,8 @@ verdict $? "train.eval_env shows goals"
 # What a killed run has left of the weights that played goes before the next begins, also a file that was being written.
 mkdir played/eval
 cp played/config.json played/model.safetensors played/eval
-echo half >played/eval/.model.safetensors.tmp
+mkdir played/eval/fast
+echo half | tee played/eval/fast/.tokenizer.json.tmp >played/eval/.model.safetensors.tmp
 ln -s ../vqvae played/eval/vqvae
 learn played --set data.goal=end train.eval_env=grid train.eval_episodes=1 train.steps=5 --threads 1 --resume
 [ $? -eq 0 ] && [ ! -e played/eval ]

@@ -122,6 +122,17 @@ static char *escaped(const char *format, const char *a, const char *b) {
     return h.text;
 }
 
+/* A name that no line has would be a legend without a curve. */
+static void check_curves(const points_t *p, const options_t *o) {
+    for (size_t c = 0; c < o->curves.n; c++) {
+        bool any = false;
+        for (size_t i = 0; i < p->n; i++) any = any || p->v[i].curve == c;
+        if (!any)
+            die(RC_DATA, "'%s' has no line of %s '%s' with '%s' and every --x", o->in, o->by,
+                o->curves.item[c], o->y);
+    }
+}
+
 static void fill(chart_t *c, points_t *p, const options_t *o, size_t panel) {
     for (size_t i = 0; i < p->n; i++) p->v[i].place = p->v[i].x[panel];
     qsort(p->v, p->n, sizeof *p->v, by_place);
@@ -145,7 +156,7 @@ int cmd_gato_chart(int argc, char **argv) {
     chart_t c[PANELS];
     html_t h = {0};
     reason_t why;
-    if (!p.n) die(RC_DATA, "'%s' has no line with '%s' of these curves", o.in, o.y);
+    check_curves(&p, &o);
     for (size_t k = 0; k < o.x.n; k++) fill(&c[k], &p, &o, k);
     if (!html_chart_file(&h, c, o.x.n)) BUG("points without a value");
     if (fs_write(o.out, h.text, h.n, &why)) die(RC_RUNTIME, "%s", why.text);

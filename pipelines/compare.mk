@@ -150,8 +150,9 @@ cells  = $(foreach s,$(SEEDS),$(foreach p,$(call points,$(1)),$(D)/$(1)/$(s)/$(p
 # BESIDE(variant, that it is set beside): made again whenever seeds come or go.
 define BESIDE
 $(D)/$(1)/beside.json: $(call cells,$(1)) $(call cells,$(2)) always
-	$(BIN)/gato compare --a $(call played,$(2)) --b $(call played,$(1)) | \
-	    jq -c --arg q '$(ASKS_$(1))' '{kind: "comparison", suite: "$(SUITE)", variant: "$(1)", beside: "$(2)", question: $$$$q} + .' > $$@.part
+	$(BIN)/gato compare --a $(call played,$(2)) --b $(call played,$(1)) > $$@.pairs
+	jq -c --arg q '$(ASKS_$(1))' '{kind: "comparison", suite: "$(SUITE)", variant: "$(1)", beside: "$(2)", question: $$$$q} + .' $$@.pairs > $$@.part
+	@rm $$@.pairs
 	@cmp -s $$@.part $$@ && rm $$@.part || mv $$@.part $$@
 endef
 PAIRED := $(foreach v,$(VARIANTS),$(if $(filter $(BESIDE_$(v)),$(VARIANTS)),$(v)))
@@ -161,5 +162,5 @@ always:
 
 CELLS = $(foreach v,$(VARIANTS),$(call cells,$(v)))
 $(D)/compare.json: $(CELLS) $(PAIRED:%=$(D)/%/beside.json) always
-	@{ jq -nc --arg s '$(SETTINGS)' '{kind: "settings", suite: "$(SUITE)", settings: $$s}'; cat $(filter-out always,$^); } > $@.part && { cmp -s $@.part $@ && rm $@.part || mv $@.part $@; }
+	@{ jq -nc --arg s '$(SETTINGS)' '{kind: "settings", suite: "$(SUITE)", settings: $$s}' && cat $(filter-out always,$^); } > $@.part && { cmp -s $@.part $@ && rm $@.part || mv $@.part $@; }
 	@echo "cells and comparisons: $@; make results prints them"

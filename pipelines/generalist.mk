@@ -92,7 +92,7 @@ $(3:%=$(D)/$(1)/$(2)/1/%.json): $(D)/$(1)/$(2)/1/%.json: $(D)/$(5)/$(2)/1/traine
 	$(BIN)/gato act $$(COMMAND_$$*) --task $$* --model $(D)/$(5)/$(2)/policy $(4) --episodes $(PLAY) --seed $(2) --threads $(THREADS) \
 	    --each $(D)/$(1)/$(2)/1/$$*.jsonl > $$@.part && mv $$@.part $$@
 $(D)/$(1)/$(2)/1/cell.json: $(3:%=$(D)/$(1)/$(2)/1/%.json) $(foreach t,$(3),$(D)/expert/$(2)/$(t).json $(D)/random/$(2)/$(t).json)
-	[ -f $$(@D)/trained.json ] || cp $(D)/$(5)/$(2)/1/trained.json $$(@D)
+	$(if $(filter-out $(5),$(1)),cp $(D)/$(5)/$(2)/1/trained.json $$(@D)/trained.json.part && mv $$(@D)/trained.json.part $$(@D)/trained.json)
 	sh pipelines/compare_cell.sh $(D) generalist $(1) $(2) 1 all $(or $(filter-out 0,$(THREADS)),`nproc`) $(3) > $$@.part && mv $$@.part $$@
 endef
 define SEED
@@ -120,12 +120,12 @@ $(foreach s,$(SEEDS),$(foreach t,$(EVERY),$(if $(READY_$(t)),$(eval $(D)/expert/
 PLAYERS := one blank $(learned:%=twin-%) $(held:%=scratch-%) $(held:%=tuned-%)
 CELLS    = $(foreach p,$(PLAYERS),$(SEEDS:%=$(D)/$(p)/%/1/cell.json))
 # compare(A, B, task, question): a line of the table
-compare  = $(BIN)/gato compare --a $(SEEDS:%=$(D)/$(1)/%/1/$(3).jsonl) --b $(SEEDS:%=$(D)/$(2)/%/1/$(3).jsonl) | \
-    jq -c '{kind: "comparison", suite: "generalist", task: "$(3)", variant: "$(2)", beside: "$(1)", question: "$(4)"} + .' >> $@.part;
+compare  = $(BIN)/gato compare --a $(SEEDS:%=$(D)/$(1)/%/1/$(3).jsonl) --b $(SEEDS:%=$(D)/$(2)/%/1/$(3).jsonl) > $@.pairs; \
+    jq -c '{kind: "comparison", suite: "generalist", task: "$(3)", variant: "$(2)", beside: "$(1)", question: "$(4)"} + .' $@.pairs >> $@.part;
 $(D)/generalist.json: $(CELLS) always
 	@set -e; jq -nc --arg s '$(SETTINGS)' '{kind: "settings", suite: "generalist", settings: $$s}' > $@.part; cat $(CELLS) >> $@.part; \
 	$(foreach t,$(learned),$(call compare,twin-$(t),one,$(t),Is the one policy of all tasks better at $(t) than a policy of that task alone?)) \
 	$(foreach t,$(learned),$(call compare,blank,one,$(t),Is the one policy better at $(t) with its eyes open?)) \
 	$(foreach t,$(held),$(call compare,scratch-$(t),tuned-$(t),$(t),Does the one policy help to learn $(t) from $(DEMOS) demonstrations?)) \
-	if cmp -s $@.part $@; then rm $@.part; else mv $@.part $@; fi
+	rm -f $@.pairs; if cmp -s $@.part $@; then rm $@.part; else mv $@.part $@; fi
 	@echo "cells and comparisons: $@; make results prints them"

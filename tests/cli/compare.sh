@@ -95,7 +95,7 @@ grep -q -F '<polyline class="s0" points="46.0,168.0 348.0,8.0"/>' two.svg && gre
 verdict $? "where its points stand"
 [ "$(grep -c 'score against' two.svg)" -eq 2 ] && python3 -c "import xml.dom.minidom; xml.dom.minidom.parse('two.svg')"
 verdict $? "two panels, well formed"
-for case in '3:no line with:--x samples --y score --curves z' '2:four at most:--x a b c d e --y score --curves a' '2:three at most:--x a --y score --curves a b c d'; do
+for case in '3:no line of variant .z. with:--x samples --y score --curves a z' '3:no line of variant .a. with:--x samples --y scores --curves a' '2:four at most:--x a b c d e --y score --curves a' '2:three at most:--x a --y score --curves a b c d'; do
     gato chart --in points.json --out no.svg ${case#*:*:} >out 2>err
     rc=$?
     pattern=${case#*:}
@@ -166,6 +166,14 @@ verdict $? "other settings in the same folder are refused"
 sh pipeline.sh built/compare/arm VARIANTS='codes cods' >out 2>err
 [ $? -eq 2 ] && grep -q 'unknown variants: cods' err
 verdict $? "an unknown variant is refused"
+
+cp built/compare/arm/compare.json kept.json
+cp built/compare/arm/table/1/2/reacher.jsonl kept.jsonl
+sed 's/"start":"/"start":"0/' kept.jsonl >built/compare/arm/table/1/2/reacher.jsonl
+sh pipeline.sh built/compare/arm >out 2>err
+[ $? -eq 2 ] && grep -q 'begins in another state' err && cmp -s kept.json built/compare/arm/compare.json
+verdict $? "episodes that cannot be compared stop it"
+cp kept.jsonl built/compare/arm/table/1/2/reacher.jsonl
 
 kills=0
 for begun in tokenizers/both/1/training.json codes-single/1/policy/training.json table/1/1/trained.json table/1/2/reacher.jsonl; do

@@ -57,10 +57,10 @@ table() { # FILE
     "|---|---|---|---|---|---|---|---|---|---|---|",
     (.[] | select(.kind == "comparison") |
      def rate: "\(.success_rate | percent) (\(.success_ci[0] | percent) to \(.success_ci[1] | percent))";
-     def difference: "\(.difference | round3) (\(.ci[0] | round3) to \(.ci[1] | round3))";
      def maybe: if . == null then "-" else round3 end;
-     "| \(.variant) beside \(.beside)\(if .task then ", \(.task)" else "" end) | \(.n), \(.trainings) | \(.a | rate) | \(.b | rate) | \(.success | difference) | \(.success.p | round3) | \(.success.spread | maybe) | " +
-     "\(.success.smallest | round3) | \(.return | difference) | \(.return.spread | maybe) | \(.return.smallest | round3) |"),
+     def difference: "\(.difference | maybe) (\(.ci[0] | maybe) to \(.ci[1] | maybe))";
+     "| \(.variant) beside \(.beside)\(if .task then ", \(.task)" else "" end) | \(.n), \(.trainings) | \(.a | rate) | \(.b | rate) | \(.success | difference) | \(.success.p | maybe) | \(.success.spread | maybe) | " +
+     "\(.success.smallest | maybe) | \(.return | difference) | \(.return.spread | maybe) | \(.return.smallest | maybe) |"),
     "",
     (.[] | select(.kind == "comparison") |
      def said(unit): if .verdict == "none" then "no difference within noise" else
@@ -69,10 +69,12 @@ table() { # FILE
      (if .headline then "." else " (\(.n) pairs over \(.trainings) \(if .trainings == 1 then "training" else "trainings" end): too few for a headline)." end))' "$1"
 }
 
-# The normalized return of the two sides of each comparison against samples and against minutes, where trainings were played at several points.
+# The normalized return of the two sides of each comparison against samples and against minutes, where trainings were played at several points and the
+# expert is better than chance.
 plots() { # SUITE
     [ "$(jq -s 'map(select(.kind == "cell") | .point) | max' "$kept/$1.json")" -gt 1 ] || return 0
-    jq -r 'select(.kind == "comparison") | "\(.beside) \(.variant)"' "$kept/$1.json" | while read -r a b; do
+    jq -rs '[.[] | select(.kind == "cell" and .score != null) | .variant] as $scored | .[] | select(.kind == "comparison") |
+        select([.beside, .variant] - $scored == []) | "\(.beside) \(.variant)"' "$kept/$1.json" | while read -r a b; do
         "$BIN/gato" chart --in "$kept/$1.json" --x samples minutes --y score --curves "$a" "$b" --out "$kept/$1-$b.svg" >/dev/null
         printf '![%s beside %s](%s/%s-%s.svg)\n' "$b" "$a" "$(basename "$kept")" "$1" "$b"
     done

@@ -38,8 +38,9 @@ static void drop(prompts_t *s) {
 static void take_best(prompts_t *s, const char *spec, size_t top) {
     if (s->one)
         die(RC_USAGE, "--prompt-top: '%s' is one record; without its number it is a choice", spec);
-    s->best = xcalloc(top, sizeof *s->best);
-    size_t n = dataset_top(s->d, 0, s->task, top, s->best);
+    size_t most = top < s->n ? top : (size_t)s->n; /* a record has one episode at most */
+    s->best = xcalloc(most + 1, sizeof *s->best);
+    size_t n = dataset_top(s->d, 0, s->task, most, s->best);
     if (n < top)
         die(RC_USAGE, "--prompt-top %zu: '%s' has %zu episodes of task '%s'", top, spec, n,
             dataset_tasks(s->d)->v[s->task].name);

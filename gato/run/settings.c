@@ -241,6 +241,11 @@ static void check_losses(const gato_config_t *c, const gato_config_t *preset,
               "loss.image_changed", "sequences of two timesteps (train.window, model.context)");
     no_effect(c->loss.image <= 0 && c->loss.image_first != preset->loss.image_first,
               "loss.image_first", "loss.image above 0");
+    no_effect(c->loss.image > 0 && c->loss.image_first != preset->loss.image_first &&
+                  (k->image_steps < 2 || c->loss.horizon.v[0] != 1),
+              "loss.image_first",
+              "sequences of two timesteps (train.window, model.context) and horizon 1 of "
+              "loss.horizon");
     no_effect(!k->texts && c->loss.text != preset->loss.text, "loss.text",
               "captions or texts, and no task has any");
     no_effect(!k->episodes && c->train.window != preset->train.window, "train.window", episodes);
@@ -288,6 +293,21 @@ static void check_fast(const gato_config_t *c, const gato_config_t *preset, cons
                 "%d are possible",
                 task->name, (unsigned long long)numbers, FAST_MOST / 2);
     }
+}
+
+/* A RUN keeps the bins of each column in config.json, which is read up to some size. */
+static void check_quantiles(const gato_config_t *c, const dataset_t *d) {
+    enum { MOST = 1 << 17 };
+    const tasks_t *tasks = dataset_tasks(d);
+    uint64_t bins = 0;
+    if (c->model.bin_kind != BIN_KIND_QUANTILE) return;
+    for (uint32_t t = 0; t < tasks->n; t++)
+        bins += task_width(&tasks->v[t], SIDE_ACTED, SLOT_VECTOR) * (uint64_t)c->model.bins;
+    if (bins > MOST)
+        die(RC_USAGE,
+            "model.bin_kind = quantile: %llu bins of all acted numbers together (model.bins), and "
+            "%d are possible",
+            (unsigned long long)bins, MOST);
 }
 
 /* At play, steps are neighbors. */
@@ -340,6 +360,7 @@ void gato_settings_check(const gato_config_t *c, const dataset_t *d) {
     check_losses(c, &preset, &k, dataset_tasks(d));
     check_chunks(c, d);
     check_fast(c, &preset, d);
+    check_quantiles(c, d);
     check_spread(d);
     check_tasks(c, d);
     check_adapters(c, &preset);

@@ -107,6 +107,9 @@ refuses 4 model.bin_kind train --init base --data arm.lmdb --out new --set model
 refuses 2 'act.decode = left: the bins of model.bin_kind = quantile' train --data arm.lmdb --out new --config policy.json --set act.decode=left
 refuses 2 'model.bin_kind = quantile: the expectation of loss.action_kind = mix' train --data arm.lmdb --out new --config policy.json --set loss.action_kind=mix
 refuses 2 "model.bin_kind" train --data arm.lmdb --out new --config policy.json --set model.bin_kind=quantiles
+refuses 2 '262144 bins of all acted numbers together' train --data arm.lmdb --out new --config policy.json --set model.bins=65536
+learn widest --steps 1 --set model.bins=32768 && gato info widest >out 2>err
+verdict $? "as many as are possible are read again"
 damaged() { # PATTERN EXPRESSION
     rm -rf bad && cp -r base bad && sed "$2" base/config.json >bad/config.json
     refuses 3 "$1" eval --model bad --data arm.lmdb

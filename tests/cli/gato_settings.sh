@@ -87,6 +87,7 @@ silent pics.lmdb loss.image=1 model.merge=4
 refused 'model.image_last would never have an effect.*two images in a row' pics.lmdb loss.image=1 model.image_last=true
 refused 'model.image_last is set.*loss.image above 0' text.lmdb model.image_last=true
 refused 'loss.image_first = 0, and no sequence holds two' pics.lmdb loss.image=1 loss.image_first=0
+told loss.image_first pics.lmdb loss.image=1 loss.image_first=0.5
 refused 'loss.horizon has no 1' pics.lmdb loss.image=1 loss.horizon=2 model.image_last=true
 refused 'model.image_in has none' pics.lmdb loss.image=1 model.image_in=table model.image_last=true
 

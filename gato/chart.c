@@ -4,9 +4,9 @@
 #include "common/base/cli.h"
 #include "common/base/sizes.h"
 #include "common/io/fs.h"
-#include "common/io/text/json.h"
 #include "common/report/html.h"
 #include "gato/commands.h"
+#include "gato/json_lines.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -66,8 +66,16 @@ static point_t *point_of(points_t *p, size_t curve, double at) {
     return &p->v[p->n++];
 }
 
+typedef struct {
+    points_t *points;
+    const options_t *o;
+} reader_t;
+
 /* Lines without the members are of other kinds. */
-static void take(points_t *p, const options_t *o, const cJSON *line) {
+static void take(void *ctx, size_t row, const cJSON *line) {
+    (void)row;
+    const reader_t *r = ctx;
+    const options_t *o = r->o;
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(line, o->by));
     double y = number(line, o->y), at = number(line, o->at), x[PANELS];
     bool whole = name && !isnan(y) && !isnan(at);
@@ -77,7 +85,7 @@ static void take(points_t *p, const options_t *o, const cJSON *line) {
     }
     for (size_t c = 0; whole && c < o->curves.n; c++) {
         if (strcmp(name, o->curves.item[c])) continue;
-        point_t *to = point_of(p, c, at);
+        point_t *to = point_of(r->points, c, at);
         for (size_t k = 0; k < o->x.n; k++) to->x[k] += x[k];
         to->y += y;
         to->n++;
@@ -86,21 +94,7 @@ static void take(points_t *p, const options_t *o, const cJSON *line) {
 
 static points_t read_points(const options_t *o) {
     points_t p = {0};
-    uint8_t *text;
-    size_t size;
-    reason_t why;
-    if (!fs_exists(o->in)) die(RC_USAGE, "--in '%s': no such file", o->in);
-    if (fs_read(o->in, 0, &text, &size, &why)) die(RC_RUNTIME, "%s", why.text);
-    for (size_t at = 0, row = 1; at < size; row++) {
-        const uint8_t *end = memchr(text + at, '\n', size - at);
-        size_t n = end ? (size_t)(end - text) - at : size - at;
-        cJSON *line = n ? json_parse((char *)text + at, n, false, &why) : NULL;
-        if (n && !line) die(RC_DATA, "'%s', line %zu: %s", o->in, row, why.text);
-        if (n) take(&p, o, line);
-        cJSON_Delete(line);
-        at += n + 1;
-    }
-    free(text);
+    json_lines_read(o->in, take, &(reader_t){&p, o});
     for (size_t i = 0; i < p.n; i++) {
         for (size_t k = 0; k < PANELS; k++) p.v[i].x[k] /= (double)p.v[i].n;
         p.v[i].y /= (double)p.v[i].n;

@@ -6,9 +6,8 @@
  * k-th of one side meets the k-th of the other, in the order of the files.
  */
 #include "common/base/cli.h"
-#include "common/io/fs.h"
-#include "common/io/text/json.h"
 #include "gato/commands.h"
+#include "gato/json_lines.h"
 #include "gato/statistics.h"
 
 #include <math.h>
@@ -58,10 +57,18 @@ static double number_of(const cJSON *line, const char *key) {
     return cJSON_IsNumber(item) ? item->valuedouble : NAN;
 }
 
-static void take_line(side_t *side, const char *file, size_t number, const cJSON *line) {
+/* The file at hand. */
+typedef struct {
+    side_t *side;
+    const char *file;
+} reader_t;
+
+static void take_line(void *ctx, size_t number, const cJSON *line) {
+    const reader_t *r = ctx;
+    side_t *side = r->side;
     side->v = xgrow(side->v, &side->cap, side->n + 1, sizeof *side->v);
     episode_t *e = &side->v[side->n];
-    *e = (episode_t){.file = file, .line = number, .order = side->n};
+    *e = (episode_t){.file = r->file, .line = number, .order = side->n};
     side->n++;
     const char *task = cJSON_GetStringValue(member(line, "task"));
     double seed = number_of(line, "seed"), episode = number_of(line, "episode");
@@ -80,21 +87,9 @@ static void take_line(side_t *side, const char *file, size_t number, const cJSON
 }
 
 static void read_file(side_t *side, const char *path) {
-    uint8_t *text;
-    size_t size, before = side->n;
-    reason_t why;
-    if (!fs_exists(path)) die(RC_USAGE, "'%s': no such file", path);
-    if (fs_read(path, 0, &text, &size, &why)) die(RC_RUNTIME, "%s", why.text);
-    for (size_t at = 0, number = 1; at < size; number++) {
-        const uint8_t *end = memchr(text + at, '\n', size - at);
-        size_t n = end ? (size_t)(end - text) - at : size - at;
-        cJSON *line = n ? json_parse((char *)text + at, n, false, &why) : NULL;
-        if (n && !line) die(RC_DATA, "'%s', line %zu: %s", path, number, why.text);
-        if (n) take_line(side, path, number, line);
-        cJSON_Delete(line);
-        at += n + 1;
-    }
-    free(text);
+    reader_t r = {side, path};
+    size_t before = side->n;
+    json_lines_read(path, take_line, &r);
     if (side->n == before) die(RC_DATA, "'%s' holds no episodes", path);
 }
 

@@ -84,7 +84,7 @@ TEST(images_of_other_sizes) {
     fit_close(&f);
 }
 
-/* Without positions of places any grid can be read. */
+/* Without positions of places any grid can be read that the context has room for. */
 TEST(sizes_are_free_without_places) {
     static const kind_t free_size = {
         "no places", {"model.vector_in=linear", "model.patch_pos=none"}, HAS_ACTION | HAS_IMAGE};
@@ -94,6 +94,8 @@ TEST(sizes_are_free_without_places) {
     image->image_w = 8;
     image->image_h = 16;
     CHECK(!push_first(&f), "%s", f.why.text);
+    image->image_w = image->image_h = 256;
+    CHECK(push_first(&f) == -1 && strstr(f.why.text, "images of a timestep are"), "%s", f.why.text);
     fit_close(&f);
 }
 

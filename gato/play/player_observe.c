@@ -146,6 +146,16 @@ void player_copy_seen(const player_t *p, const timestep_t *from, seen_t *to) {
     }
 }
 
+/* Without places images may be of any size, but not of more tokens than a token can see. */
+static int check_room(const player_t *p, const layout_t *l, reason_t *why) {
+    size_t n = 0, context = (size_t)p->m->config.model.context;
+    for (uint32_t k = 0; k < l->task->n_slots; k++)
+        if (l->task->slot[k].kind == SLOT_IMAGE) n += l->count[k];
+    if (n <= context) return 0;
+    return reason_set(why, "the images of a timestep are %zu tokens, and model.context is %zu", n,
+                      context);
+}
+
 int player_observe(player_t *p, const lane_t *lane, const env_observation_t *seen, seen_t *out,
                    reason_t *why) {
     const task_t *task = &p->m->tasks.v[lane->task];
@@ -159,5 +169,6 @@ int player_observe(player_t *p, const lane_t *lane, const env_observation_t *see
     if (goal >= 0)
         out->data.slot[goal] = lane->goal.data.slot[goal]; /* lives as long as the lane */
     layout_t l;
-    return layout_of(&l, &p->m->config, task, &out->data, why);
+    if (layout_of(&l, &p->m->config, task, &out->data, why)) return -1;
+    return check_room(p, &l, why);
 }

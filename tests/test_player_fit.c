@@ -117,17 +117,18 @@ static void push_image(fit_t *f, uint32_t w, uint32_t h, const uint8_t *rgb, flo
 }
 
 /* Patches: images come in any size where the shards' were fitted to one, and are seen as tokenize
- * keeps them. */
-TEST(pixels_are_fitted_as_in_the_shards) {
+ * keeps them: behind a VQModel, or behind SEED, which squeezes them by another filter. */
+static void check_fitted(bool bicubic) {
     fit_t f;
     fit_open(&f, &kinds[PATCHES]);
-    f.m->vocabulary.preprocess = xstrdup("{\"size\":[16,8]}");
+    f.m->vocabulary.preprocess =
+        xstrdup(bicubic ? "{\"filter\":\"bicubic\",\"size\":[16,8]}" : "{\"size\":[16,8]}");
     save(f.m);
     reopen(&f);
     float seen[3][WIDTH];
     image_t large = image_new(40, 40);
     for (size_t i = 0; i < 40 * 40 * 3; i++) large.rgb[i] = (uint8_t)(i / 120 * 6 + i % 120);
-    image_t kept = image_fit(&large, 16, 8);
+    image_t kept = bicubic ? image_resize_bicubic(&large, 16, 8) : image_fit(&large, 16, 8);
     push_image(&f, 40, 40, large.rgb, seen[0]);
     push_image(&f, 16, 8, kept.rgb, seen[1]);
     push_image(&f, 16, 8, large.rgb, seen[2]); /* its first rows are another image */
@@ -136,6 +137,10 @@ TEST(pixels_are_fitted_as_in_the_shards) {
     image_release(&large);
     image_release(&kept);
     fit_close(&f);
+}
+TEST(pixels_are_fitted_as_in_the_shards) {
+    check_fitted(false);
+    check_fitted(true);
 }
 
 /* The pixels that the shards kept were padded to whole codes of their tokenizer: what is seen

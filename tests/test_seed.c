@@ -370,6 +370,24 @@ TEST(a_seed_is_no_vqvae) {
     folder_free(dir);
 }
 
+/* A folder without tokenizer.json takes the place of a SEED: neither's tokenizer.json stays. */
+TEST(a_copy_holds_one_tokenizer_alone) {
+    reason_t why = {""};
+    char *seed = make_run(&TINY, &(spoil_t){0}), *bare = folder_new(), *to = fs_join(seed, "copy"),
+         *files[] = {fs_join(bare, "config.json"),
+                     fs_join(bare, "diffusion_pytorch_model.safetensors"),
+                     fs_join(to, "tokenizer.json"), fs_join(to, SEED_WEIGHTS_FILE),
+                     fs_join(to, "config.json")};
+    for (size_t i = 0; i < 2; i++) REQUIRE(!fs_write(files[i], "{}", 2, &why), "%s", why.text);
+    REQUIRE(!tokenizer_copy(seed, to, &why) && fs_exists(files[2]), "%s", why.text);
+    CHECK(!tokenizer_copy(bare, to, &why), "%s", why.text);
+    CHECK(!fs_exists(files[2]) && !fs_exists(files[3]) && fs_exists(files[4]));
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) free(files[i]);
+    free(to);
+    folder_free(bare);
+    folder_free(seed);
+}
+
 /* ---- Pillow's filter ---- */
 
 TEST(bicubic_as_pillow) {

@@ -1,7 +1,7 @@
 /* seed_import.c - `vqvae import --from seed`: the published files of SEED become a RUN.
  *
- * Everything is checked before the first byte is written. Numbers keep the type that they came in;
- * a tensor at a time is in memory.
+ * Names, shapes and numbers are checked before the first byte is written, hashes before anything of
+ * the folder is replaced. Numbers keep the type that they came in; a tensor at a time is in memory.
  */
 #include "common/io/fs.h"
 #include "common/io/text/json.h"
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 enum { FILES = 8 };
+static const char VQMODEL[] = "diffusion_pytorch_model.safetensors"; /* is removed */
 
 typedef struct {
     seed_file_t file[FILES];
@@ -126,6 +127,15 @@ static void write_weights(import_t *m, fs_writer_t *to, const char *path) {
         }
 }
 
+/* What another tokenizer or a training left would not fit the new weights. */
+static void clear_old(const char *out) {
+    fs_done_clear(out);
+    run_folder_clear(out);
+    char *old = fs_join(out, VQMODEL);
+    if (unlink(old) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", old);
+    free(old);
+}
+
 static void write_run(import_t *m, const char *out, const char *counts) {
     reason_t why;
     char *config = seed_config_json(&m->network),
@@ -135,11 +145,6 @@ static void write_run(import_t *m, const char *out, const char *counts) {
     const char *text[3] = {NULL, config, tokenizer};
     fs_writer_t file[3];
     if (fs_mkdirs(out, &why)) die(RC_RUNTIME, "%s", why.text);
-    fs_done_clear(out);
-    run_folder_clear(out); /* what a training left would not fit the new weights */
-    char *old = fs_join(out, "diffusion_pytorch_model.safetensors");
-    if (unlink(old) && errno != ENOENT) die_errno(RC_RUNTIME, "cannot remove '%s'", old);
-    free(old);
     write_weights(m, &file[0], paths[0]);
     for (size_t i = 1; i < 3; i++) {
         if (fs_writer_open(&file[i], paths[i], &why)) die(RC_RUNTIME, "%s", why.text);
@@ -147,6 +152,7 @@ static void write_run(import_t *m, const char *out, const char *counts) {
     }
     for (size_t i = 0; i < 3; i++)
         if (fs_writer_finish(&file[i], &why)) die(RC_RUNTIME, "%s", why.text);
+    clear_old(out);
     if (fs_writer_publish(file, 3, &why) || fs_done_write(out, m->fingerprint, counts, &why))
         die(RC_RUNTIME, "%s", why.text);
     for (size_t i = 0; i < 3; i++) free(paths[i]);
@@ -162,11 +168,12 @@ static size_t numbers(const params_t *p) {
 
 void seed_import(const cli_list_t *files, const char *config, const char *weights, const char *out,
                  bool force) {
-    static const char *const made[] = {"config.json", SEED_WEIGHTS_FILE, "tokenizer.json"};
+    static const char *const changed[] = {"config.json", SEED_WEIGHTS_FILE, "tokenizer.json",
+                                          VQMODEL};
     import_t m = {.n = 0};
     open_files(&m, files);
     for (size_t i = 0; i < files->n; i++)
-        import_check_out(out, force, made, sizeof made / sizeof *made, files->item[i],
+        import_check_out(out, force, changed, sizeof changed / sizeof *changed, files->item[i],
                          config ? config : files->item[i]);
     find_sizes(&m, config, weights);
     check_all(&m);

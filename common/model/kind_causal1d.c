@@ -42,7 +42,9 @@ static int causal1d_check(const vqvae_config_t *c, reason_t *why) {
     const vqvae_causal1d_t *s = &c->causal1d;
     if (s->queries > MOST_QUERIES)
         return reason_set(why, "%zu queries; at most %d are possible", s->queries, MOST_QUERIES);
-    if (!s->width || s->width > MOST_WIDTH || !s->heads || s->width % s->heads)
+    if (!s->width || s->width > MOST_WIDTH)
+        return reason_set(why, "width = %zu; 1 to %d are possible", s->width, MOST_WIDTH);
+    if (!s->heads || s->width % s->heads)
         return reason_set(why, "heads = %zu do not divide width = %zu", s->heads, s->width);
     if (!s->encoder_layers || s->encoder_layers > MOST_LAYERS || !s->decoder_layers ||
         s->decoder_layers > MOST_LAYERS)

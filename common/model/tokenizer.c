@@ -40,6 +40,12 @@ static bool lists(const tokenizer_kind_t *kind, const char *name) {
     return false;
 }
 
+/* 0 also when there is no such file. */
+static int remove_file(const char *path, reason_t *why) {
+    if (!unlink(path) || errno == ENOENT) return 0;
+    return reason_set(why, "cannot remove '%s': %s", path, cause_of(errno));
+}
+
 /* Removes the files of other families, which would be found first. */
 static int clear_others(const tokenizer_kind_t *kind, const char *dir, reason_t *why) {
     int rc = 0;
@@ -47,8 +53,7 @@ static int clear_others(const tokenizer_kind_t *kind, const char *dir, reason_t 
         for (const char *const *file = kinds[i]->files; *file && !rc; file++) {
             if (lists(kind, *file)) continue;
             char *path = fs_join(dir, *file);
-            if (unlink(path) && errno != ENOENT)
-                rc = reason_set(why, "cannot remove '%s': %s", path, cause_of(errno));
+            rc = remove_file(path, why);
             free(path);
         }
     return rc;
@@ -59,7 +64,10 @@ int tokenizer_copy(const char *from, const char *to, reason_t *why) {
     int rc = fs_mkdirs(to, why);
     for (const char *const *file = kind->files; *file && !rc; file++) {
         char *source = fs_join(from, *file), *copy = fs_join(to, *file);
-        if (fs_exists(source)) rc = fs_copy(source, copy, why); /* tokenizer.json may be absent */
+        if (fs_exists(source))
+            rc = fs_copy(source, copy, why);
+        else /* tokenizer.json may be absent: then one that is there is another tokenizer's */
+            rc = remove_file(copy, why);
         free(source);
         free(copy);
     }

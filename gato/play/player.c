@@ -58,16 +58,18 @@ int player_needs_words(const player_t *p, reason_t *why) {
                       p->m->vocabulary.text);
 }
 
-/* The size that kept images were fitted to, by tokenizer.json's preprocess. */
+/* The size that kept images were fitted to and how, by tokenizer.json's preprocess. */
 static void find_size(player_t *p) {
     const char *text = p->m->vocabulary.preprocess;
     cJSON *o = text ? json_parse(text, strlen(text), false, NULL) : NULL;
     const cJSON *size = cJSON_GetObjectItemCaseSensitive(o, "size");
+    const char *filter = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "filter"));
     uint64_t w = 0, h = 0;
     if (cJSON_GetArraySize(size) == 2 && json_u64(cJSON_GetArrayItem(size, 0), &w) &&
         json_u64(cJSON_GetArrayItem(size, 1), &h)) {
         p->fit_w = (size_t)w;
         p->fit_h = (size_t)h;
+        p->fit_bicubic = filter && !strcmp(filter, "bicubic");
     }
     cJSON_Delete(o);
 }

@@ -48,7 +48,9 @@ static int encode(player_t *p, const slot_t *slot, const image_t *im, seen_t *s,
 /* As the shards' tokenizer prepared the images that it kept: fitted to one size, or padded to whole
  * codes. Where no tokenizer was, there are no codes, and images stay as they are. */
 static image_t prepare_pixels(const player_t *p, const slot_t *slot, const image_t *im) {
-    if (p->fit_w) return image_fit(im, p->fit_w, p->fit_h);
+    if (p->fit_w)
+        return p->fit_bicubic ? image_resize_bicubic(im, p->fit_w, p->fit_h)
+                              : image_fit(im, p->fit_w, p->fit_h);
     size_t code_w = slot->grid_w ? slot->image_w / slot->grid_w : 0,
            code_h = slot->grid_h ? slot->image_h / slot->grid_h : 0;
     return image_pad(im, code_w ? round_up(im->w, code_w) : im->w,

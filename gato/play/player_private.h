@@ -75,6 +75,7 @@ struct player {
     tokenizer_t *tokenizer;
     text_tokenizer_t *words;
     size_t fit_w, fit_h; /* patches: the size that images are fitted to; 0 = none */
+    bool fit_bicubic;    /* whole, by SEED's filter, not by image_fit */
     player_opts_t o;
     binding_t *binding; /* [tasks] */
     lane_t *lane;

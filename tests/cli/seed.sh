@@ -129,6 +129,8 @@ printf '{"vision_heads":5,"heads":4}' >odd.json
 exits 4 "vision_heads" import --from seed d/vit.safetensors d/quantizer.safetensors --config odd.json --out refused
 printf '{"vision_head":3}' >odd.json
 exits 4 "unknown key 'vision_head'" import --from seed d/vit.safetensors d/quantizer.safetensors --config odd.json --out refused
+printf '{"vision_heads":3,"heads":4,"vision_layers":0}' >odd.json
+exits 4 "'vision_layers' is 0; the tensors have 3" import --from seed d/vit.safetensors d/quantizer.safetensors --config odd.json --out refused
 [ ! -e refused ]
 verdict $? "nothing was written"
 cp -r run broken
@@ -137,6 +139,20 @@ exits 3 "seed.safetensors" info broken
 sed 's/"causal":true/"causal":false/' run/config.json >broken/config.json
 cp run/seed.safetensors broken
 exits 4 "quantizer" info broken
+
+# --- what stands in the folder is replaced by a whole RUN or not at all
+cp -r run kept
+cp run/seed.safetensors hashed.safetensors
+printf '\001' | dd of=hashed.safetensors bs=1 seek=$(($(wc -c <hashed.safetensors) - 4)) conv=notrunc 2>/dev/null
+! cmp -s hashed.safetensors run/seed.safetensors
+verdict $? "a number was changed"
+exits 3 "hashed.safetensors" import --from seed hashed.safetensors --config d/config.json --out kept --force
+vqvae info kept >out 2>err && [ -e kept/done ]
+verdict $? "the RUN that was there still stands: $(cat err)"
+cp d/vit.safetensors kept/diffusion_pytorch_model.safetensors
+exits 2 "the folder of the files" import --from seed kept/diffusion_pytorch_model.safetensors d/quantizer.safetensors --config d/config.json --out kept --force
+[ -s kept/diffusion_pytorch_model.safetensors ]
+verdict $? "a file that is imported is not removed"
 
 # --- in the place of another tokenizer, and back
 cp -r run place

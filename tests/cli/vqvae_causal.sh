@@ -110,6 +110,7 @@ edited 4 'quantizer' 's/"heads":	2/"heads":	4/' config.json
 edited 4 'heads = 3' 's/"heads":	2/"heads":	3/' config.json
 edited 4 "'queries'" 's/"queries":	6/"queries":	0/' config.json
 edited 4 'at most 1024' 's/"queries":	6/"queries":	2000/' config.json
+edited 4 'width = 9000; 1 to 8192' 's/"width":	16/"width":	9000/' config.json
 edited 4 'positions' 's/"feature_size":	\[8, 8\]/"feature_size":	[4, 8]/' config.json
 edited 4 'feature_size' 's/"feature_size":	\[8, 8\]/"feature_size":	[8]/' config.json
 edited 4 'too many' 's/"feature_size":	\[8, 8\]/"feature_size":	[8000, 8000]/' config.json

@@ -160,14 +160,16 @@ static void write_sheets(decode_t *decode) {
 
 /* ---- records ---- */
 
-/* The T images of a slot, side by side. */
-static image_t decode_strip(const decode_t *decode, const slot_data_t *data, size_t T) {
+/* The images of slot s, side by side. */
+static image_t decode_strip(const decode_t *decode, const token_record_t *record, uint32_t s) {
+    const slot_data_t *data = &record->slot[s];
+    size_t T = record->T;
     tokenizer_grid_t grid = {.h = data->grid_h, .w = data->grid_w};
     size_t w, h;
     tokenizer_image_size(decode->tokenizer, grid, &w, &h);
     if (!w || !h)
-        die(RC_DATA, "a record of %zu x %zu codes per image, which its tokenizer never makes",
-            grid.w, grid.h);
+        die(RC_DATA, "'%.*s': %zu x %zu codes per image, which the tokenizer never makes",
+            (int)record->key_len, record->key, grid.h, grid.w);
     uint8_t *rgb = xmalloc(T * w * h * 3);
     tokenizer_decode(decode->tokenizer, data->codes, T, grid, rgb);
     image_t strip = image_new(w * T, h);
@@ -195,7 +197,7 @@ static void decode_slot(decode_t *decode, uint64_t i, const token_record_t *reco
     reason_t why;
     const slot_data_t *data = &record->slot[s];
     sheet_t *sheet = &decode->sheet[record->task][s];
-    image_t strip = decode_strip(decode, data, record->T);
+    image_t strip = decode_strip(decode, record, s);
     char *path = file_of(decode, i, record, s, ".png");
     if (image_write_png(&strip, path, &why)) die(RC_RUNTIME, "%s", why.text);
     free(path);

@@ -12,6 +12,7 @@
 #include "tokenize/encoder.h"
 #include "tokenize/part.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static void check_options(const job_t *job) {
     if (job->frames < 0 || job->limit < 0) die(RC_USAGE, "--frames and --limit cannot be negative");
     if (job->batch < 1 || job->batch > MOST_BATCH)
         die(RC_USAGE, "--batch %lld: 1 to %d are possible", (long long)job->batch, MOST_BATCH);
-    if (!(job->psnr >= 0)) die(RC_USAGE, "--psnr: a number of decibels above 0 is needed");
+    if (job->psnr <= 0) die(RC_USAGE, "--psnr: a number of decibels above 0 is needed");
     if (job->psnr > 0 && !job->model) die(RC_USAGE, "--psnr needs --model");
     if (!(job->max_bad >= 0 && job->max_bad <= 1))
         die(RC_USAGE, "--max-bad is a share from 0 to 1");
@@ -232,6 +233,7 @@ void job_parse(job_t *job, int argc, char **argv, const char *summary) {
     *job = (job_t){.command = argv[0],
                    .batch = MOST_BATCH,
                    .max_bad = 0.01,
+                   .psnr = NAN,
                    .split = 4096,
                    .format = "auto",
                    .image_prefix = "",

@@ -20,7 +20,7 @@ typedef struct {
     int64_t limit, batch, threads;
     bool keep_pixels, force, strict;
     double max_bad;
-    double psnr; /* of `images`: 0 = all codes of an image */
+    double psnr; /* of `images`: NAN = all codes of an image */
     uint64_t max_map;
     /* of images, and of the images beside a text */
     const char *background;

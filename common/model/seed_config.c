@@ -245,8 +245,8 @@ int seed_config_amend(seed_config_t *c, const char *text, size_t size, reason_t 
     rc = read_members(c, o, why);
     for (size_t i = 0; i < NUMBERS && !rc; i++) {
         const number_t *n = &numbers[i];
-        bool fewer = n->at == AT(vision_layers) && get(c, n) &&
-                     (!get(&was, n) || get(c, n) < get(&was, n));
+        bool fewer =
+            n->at == AT(vision_layers) && get(c, n) && (!get(&was, n) || get(c, n) < get(&was, n));
         if (applies(&was, n) && !n->hidden && !fewer && get(c, n) != get(&was, n))
             rc = reason_set(why, "'%s' is %zu; the tensors have %zu", n->key, get(c, n),
                             get(&was, n));

@@ -9,8 +9,8 @@ static const float EPS = 1e-5f;
  * the first step on, and need not learn it out of a mean over all. */
 static const float SHARP = 4;
 
-/* x W^T, <name>.weight [out,in], at first U(+-gain sqrt(6 / (in + out))), with gain 1 as in torch's
- * MultiheadAttention. */
+/* x W^T, <name>.weight [out,in], at first U(+-gain sqrt(6 / (in + out))): with gain 1 Glorot and
+ * Bengio's (2010). */
 static var_t project(nn_t *nn, const char *name, var_t x, size_t out, float gain) {
     size_t in = shape_cols(tape_shape(nn->tape, x)), mark = nn_push(nn, "%s", name);
     param_init_t init = init_uniform(gain * sqrtf(6 / (float)(in + out)));

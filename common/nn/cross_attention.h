@@ -7,7 +7,7 @@
  *
  * where attn(q, c) = to_out.0(softmax(to_q(q) to_k(c)^T / sqrt(D / heads)) to_v(c)), by head; to_q,
  * to_k and to_v have no bias, LayerNorms an eps of 1e-5, and ff is 4 D wide. A part that a block
- * does not have has no parameters.
+ * does not have has no parameters. At first to_q is four times as large as Glorot's.
  */
 #ifndef NN_CROSS_ATTENTION_H
 #define NN_CROSS_ATTENTION_H

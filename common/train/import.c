@@ -11,8 +11,7 @@
 void import_check_weights(const char *path) {
     uint8_t head[4] = {0};
     if (!fs_exists(path)) die(RC_USAGE, "'%s': no such file", path);
-    if (fs_is_dir(path))
-        die(RC_USAGE, "'%s' is a folder; a safetensors file is needed", path);
+    if (fs_is_dir(path)) die(RC_USAGE, "'%s' is a folder; a safetensors file is needed", path);
     if (fs_ends(path, ".json") || strstr(path, "-of-0"))
         die(RC_DATA,
             "'%s' is one part of several or their index: 'python3 " IMPORT_SCRIPT "' joins them",

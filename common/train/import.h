@@ -11,8 +11,8 @@
 /* Turns PyTorch's pickles, and checkpoints in several parts, into one safetensors file. */
 #define IMPORT_SCRIPT "pipelines/import_taming.py"
 
-/* A file of weights: a single safetensors file. RC_USAGE for none or a folder; RC_DATA, naming the script,
- * for a pickle or one part of several. */
+/* A single safetensors file of weights. RC_USAGE for none or a folder; RC_DATA, naming the
+ * script, for a pickle or one part of several. */
 void import_check_weights(const char *path);
 /* --config: its bytes, malloc'ed. RC_USAGE for none or a folder, RC_DATA when it cannot be read. */
 uint8_t *import_read_config(const char *path, size_t *size);

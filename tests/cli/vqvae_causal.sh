@@ -155,6 +155,9 @@ verdict $? "what is never reached takes all codes"
 tokenize images --in pics --model run --psnr 9 --out x.lmdb >out 2>err
 [ $? -eq 4 ]
 verdict $? "another --psnr does not continue a shard"
+tokenize images --in pics --model run --psnr 0 --out y.lmdb >out 2>err
+[ $? -eq 2 ] && grep -q 'decibels above 0' err
+verdict $? "--psnr 0, which would do nothing"
 tokenize images --in pics --model grid --psnr 20 --out y.lmdb >out 2>err
 [ $? -eq 2 ] && grep -q 'needs all of its codes' err
 verdict $? "a grid has no first codes"

@@ -89,15 +89,6 @@ static var_t learned(nn_t *nn, const char *name, size_t n, size_t rows, size_t W
     return tape_reshape(nn->tape, v, F32_3(n, rows, W));
 }
 
-/* Linear(tanh(Linear(x))), <name>.0 and <name>.2. */
-static var_t through_tanh(nn_t *nn, const char *name, var_t x, size_t inner, size_t out) {
-    size_t mark = nn_push(nn, "%s", name);
-    x = op_act(nn->tape, nn_linear(nn, "0", x, inner, true), ACT_TANH);
-    x = nn_linear(nn, "2", x, out, true);
-    nn_pop(nn, mark);
-    return x;
-}
-
 static var_t causal1d_encode(nn_t *nn, const vqvae_config_t *c, var_t features) {
     const vqvae_causal1d_t *s = &c->causal1d;
     tape_t *t = nn->tape;
@@ -114,7 +105,7 @@ static var_t causal1d_encode(nn_t *nn, const vqvae_config_t *c, var_t features) 
                            s->causal ? SELF_CAUSAL : SELF_FULL);
         nn_pop(nn, block);
     }
-    x = through_tanh(nn, "to_code", nn_layernorm(nn, "norm", x, EPS), W, c->vq_embed_dim);
+    x = nn_tanh_pair(nn, "to_code", nn_layernorm(nn, "norm", x, EPS), W, c->vq_embed_dim);
     nn_pop(nn, mark);
     return tape_reshape(t, x, F32_4(N, 1, s->queries, c->vq_embed_dim));
 }
@@ -135,7 +126,7 @@ static var_t causal1d_decode(nn_t *nn, const vqvae_config_t *c, var_t quantized,
     size_t N = tape_shape(t, quantized).dim[0], Q = s->queries, G = s->rows * s->columns,
            W = s->width, D = c->vq_embed_dim;
     size_t mark = nn_push(nn, "decoder");
-    var_t h = through_tanh(nn, "from_code", tape_reshape(t, quantized, F32_3(N, Q, D)), W, W);
+    var_t h = nn_tanh_pair(nn, "from_code", tape_reshape(t, quantized, F32_3(N, Q, D)), W, W);
     if (kept != NO_VAR) h = mask_tail(nn, h, kept);
     h = op_add(t, h, learned(nn, "positions", N, Q, W));
     for (size_t i = 0; i < s->decoder_layers; i++) {

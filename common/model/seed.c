@@ -47,17 +47,8 @@ var_t seed_query(nn_t *nn, const seed_config_t *c, var_t seen, var_t *layer) {
     return x;
 }
 
-/* Linear, tanh, Linear: the middle is as wide as what comes in. */
-static var_t task_layer(nn_t *nn, const char *name, var_t x, size_t out) {
-    size_t mark = nn_push(nn, "%s", name);
-    x = nn_linear(nn, "0", x, shape_cols(tape_shape(nn->tape, x)), true);
-    x = nn_linear(nn, "2", op_act(nn->tape, x, ACT_TANH), out, true);
-    nn_pop(nn, mark);
-    return x;
-}
-
 var_t seed_prequant(nn_t *nn, const seed_config_t *c, var_t embeddings) {
-    return task_layer(nn, "encode_task_layer", embeddings, c->code_width);
+    return nn_tanh_pair(nn, "encode_task_layer", embeddings, c->width, c->code_width);
 }
 
 vq_out_t seed_quantize(nn_t *nn, const seed_config_t *c, var_t prequant) {
@@ -69,7 +60,7 @@ vq_out_t seed_quantize(nn_t *nn, const seed_config_t *c, var_t prequant) {
 /* ---- from codes to the embedding ---- */
 
 var_t seed_up(nn_t *nn, const seed_config_t *c, var_t quantized) {
-    return task_layer(nn, "decode_task_layer", quantized, c->width);
+    return nn_tanh_pair(nn, "decode_task_layer", quantized, c->code_width, c->width);
 }
 
 /* x + positions, then blocks. */

@@ -59,6 +59,14 @@ var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias) {
     return y;
 }
 
+var_t nn_tanh_pair(nn_t *nn, const char *name, var_t x, size_t inner, size_t out) {
+    size_t mark = nn_push(nn, "%s", name);
+    x = op_act(nn->tape, nn_linear(nn, "0", x, inner, true), ACT_TANH);
+    x = nn_linear(nn, "2", x, out, true);
+    nn_pop(nn, mark);
+    return x;
+}
+
 var_t nn_conv1d(nn_t *nn, const char *name, var_t x, size_t out) {
     return nn_conv1d_columns(nn, name, x, out, 0, out);
 }

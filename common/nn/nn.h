@@ -76,6 +76,8 @@ static inline param_init_t init_near_one(float std) {
 
 /* y = x W^T (+ b). <name>.weight [out,in], <name>.bias [out]. */
 var_t nn_linear(nn_t *nn, const char *name, var_t x, size_t out, bool bias);
+/* Linear(tanh(Linear(x))): <name>.0, `inner` wide, and <name>.2, both with bias. */
+var_t nn_tanh_pair(nn_t *nn, const char *name, var_t x, size_t inner, size_t out);
 /* GPT-2's Conv1D, y = x W + b. <name>.weight [in,out] from N(0, conv1d_std^2), <name>.bias [out]
  * zero. */
 var_t nn_conv1d(nn_t *nn, const char *name, var_t x, size_t out);

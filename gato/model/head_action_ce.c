@@ -9,11 +9,6 @@ static bool serves(const gato_config_t *c, const task_t *task) {
     return chooses(c) && task_first(task, SIDE_ACTED, SLOT_VECTOR) >= 0;
 }
 
-static size_t inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
-    (void)g;
-    return tokens_value_inputs(m, spec);
-}
-
 static void collect(const batch_t *b, const group_t *g, const sequence_places_t *s, targets_t *to) {
     (void)g;
     tokens_collect_acted(b, s, SLOT_VECTOR, to);
@@ -26,17 +21,6 @@ static void record(nn_t *nn, const gato_model_t *m, const group_t *g, size_t n, 
     tokens_record(nn, m, rows, in, !train && tokens_actions_even(&m->tokens), train, out);
 }
 
-static double factor(const batch_t *b, const group_t *g, const targets_t *t, size_t r) {
-    (void)g, (void)r;
-    return tokens_factor(b, t, b->model->config.loss.action);
-}
-
-static void measure(const gato_model_t *m, const group_t *g, const targets_t *t, plan_t *plan,
-                    const head_vars_t *vars, bool train, head_sums_t *sums) {
-    (void)g;
-    tokens_measure(m, t, plan, vars, train, sums);
-}
-
 static bool plays(const gato_config_t *c, const slot_t *slot) {
     return chooses(c) && slot_acted(slot, SLOT_VECTOR);
 }
@@ -46,10 +30,10 @@ const head_t head_action_ce = {.name = "action_ce",
                                .learns = LEARNS_ACTIONS,
                                .weight = offsetof(gato_config_t, loss.action),
                                .serves = serves,
-                               .inputs = inputs,
+                               .inputs = tokens_value_inputs,
                                .collect = collect,
                                .counts = true,
                                .record = record,
-                               .factor = factor,
-                               .measure = measure,
+                               .factor = tokens_action_factor,
+                               .measure = tokens_measure,
                                .plays = plays};

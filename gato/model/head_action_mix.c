@@ -6,11 +6,6 @@ static bool serves(const gato_config_t *c, const task_t *task) {
     return c->loss.action_kind == ACTION_MIX && task_first(task, SIDE_ACTED, SLOT_VECTOR) >= 0;
 }
 
-static size_t inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
-    (void)g;
-    return tokens_value_inputs(m, spec);
-}
-
 static void collect(const batch_t *b, const group_t *g, const sequence_places_t *s, targets_t *to) {
     (void)g;
     tokens_collect_acted(b, s, SLOT_VECTOR, to);
@@ -32,12 +27,6 @@ static double factor(const batch_t *b, const group_t *g, const targets_t *t, siz
     return r ? c->loss.action : tokens_factor(b, t, c->loss.action * c->loss.ce_weight);
 }
 
-static void measure(const gato_model_t *m, const group_t *g, const targets_t *t, plan_t *plan,
-                    const head_vars_t *vars, bool train, head_sums_t *sums) {
-    (void)g;
-    tokens_measure(m, t, plan, vars, train, sums);
-}
-
 static bool plays(const gato_config_t *c, const slot_t *slot) {
     return c->loss.action_kind == ACTION_MIX && slot_acted(slot, SLOT_VECTOR);
 }
@@ -47,10 +36,10 @@ const head_t head_action_mix = {.name = "action_mix",
                                 .learns = LEARNS_ACTIONS,
                                 .weight = offsetof(gato_config_t, loss.action),
                                 .serves = serves,
-                                .inputs = inputs,
+                                .inputs = tokens_value_inputs,
                                 .collect = collect,
                                 .counts = true,
                                 .record = record,
                                 .factor = factor,
-                                .measure = measure,
+                                .measure = tokens_measure,
                                 .plays = plays};

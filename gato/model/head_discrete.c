@@ -6,11 +6,6 @@ static bool serves(const gato_config_t *c, const task_t *task) {
     return task_first(task, SIDE_ACTED, SLOT_DISCRETE) >= 0;
 }
 
-static size_t inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
-    (void)g;
-    return tokens_inputs(m, spec);
-}
-
 static void collect(const batch_t *b, const group_t *g, const sequence_places_t *s, targets_t *to) {
     (void)g;
     tokens_collect_acted(b, s, SLOT_DISCRETE, to);
@@ -20,17 +15,6 @@ static void record(nn_t *nn, const gato_model_t *m, const group_t *g, size_t n, 
                    const var_t *in, bool train, head_vars_t *out) {
     (void)g, (void)n;
     tokens_record(nn, m, rows, in, false, train, out);
-}
-
-static double factor(const batch_t *b, const group_t *g, const targets_t *t, size_t r) {
-    (void)g, (void)r;
-    return tokens_factor(b, t, b->model->config.loss.action);
-}
-
-static void measure(const gato_model_t *m, const group_t *g, const targets_t *t, plan_t *plan,
-                    const head_vars_t *vars, bool train, head_sums_t *sums) {
-    (void)g;
-    tokens_measure(m, t, plan, vars, train, sums);
 }
 
 static bool plays(const gato_config_t *c, const slot_t *slot) {
@@ -43,10 +27,10 @@ const head_t head_discrete = {.name = "discrete",
                               .learns = LEARNS_ACTIONS,
                               .weight = offsetof(gato_config_t, loss.action),
                               .serves = serves,
-                              .inputs = inputs,
+                              .inputs = tokens_inputs,
                               .collect = collect,
                               .counts = true,
                               .record = record,
-                              .factor = factor,
-                              .measure = measure,
+                              .factor = tokens_action_factor,
+                              .measure = tokens_measure,
                               .plays = plays};

@@ -5,11 +5,6 @@ static bool serves(const gato_config_t *c, const task_t *task) {
     return c->loss.discrete > 0 && task_first(task, SIDE_OBSERVED, SLOT_DISCRETE) >= 0;
 }
 
-static size_t inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
-    (void)g;
-    return tokens_inputs(m, spec);
-}
-
 static void collect(const batch_t *b, const group_t *g, const sequence_places_t *s, targets_t *to) {
     (void)g;
     tokens_collect_observed(b, s, SLOT_DISCRETE, to);
@@ -26,19 +21,13 @@ static double factor(const batch_t *b, const group_t *g, const targets_t *t, siz
     return b->model->config.loss.discrete;
 }
 
-static void measure(const gato_model_t *m, const group_t *g, const targets_t *t, plan_t *plan,
-                    const head_vars_t *vars, bool train, head_sums_t *sums) {
-    (void)g;
-    tokens_measure(m, t, plan, vars, train, sums);
-}
-
 const head_t head_observed = {.name = "observed",
                               .of = "observed",
                               .learns = LEARNS_VALUES,
                               .weight = offsetof(gato_config_t, loss.discrete),
                               .serves = serves,
-                              .inputs = inputs,
+                              .inputs = tokens_inputs,
                               .collect = collect,
                               .record = record,
                               .factor = factor,
-                              .measure = measure};
+                              .measure = tokens_measure};

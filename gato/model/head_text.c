@@ -6,11 +6,6 @@ static bool serves(const gato_config_t *c, const task_t *task) {
     return task->kind != RECORD_EPISODE && task_first(task, SIDE_OBSERVED, SLOT_TEXT) >= 0;
 }
 
-static size_t inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
-    (void)g;
-    return tokens_inputs(m, spec);
-}
-
 static void collect(const batch_t *b, const group_t *g, const sequence_places_t *s, targets_t *to) {
     (void)g;
     const gato_model_t *m = b->model;
@@ -37,20 +32,14 @@ static double factor(const batch_t *b, const group_t *g, const targets_t *t, siz
     return tokens_factor(b, t, b->model->config.loss.text);
 }
 
-static void measure(const gato_model_t *m, const group_t *g, const targets_t *t, plan_t *plan,
-                    const head_vars_t *vars, bool train, head_sums_t *sums) {
-    (void)g;
-    tokens_measure(m, t, plan, vars, train, sums);
-}
-
 const head_t head_text = {.name = "text",
                           .of = "text",
                           .learns = LEARNS_TEXTS,
                           .weight = offsetof(gato_config_t, loss.text),
                           .serves = serves,
-                          .inputs = inputs,
+                          .inputs = tokens_inputs,
                           .collect = collect,
                           .counts = true,
                           .record = record,
                           .factor = factor,
-                          .measure = measure};
+                          .measure = tokens_measure};

@@ -30,7 +30,7 @@ void head_error(head_sums_t *sums, double predicted, double clean) {
 
 /* ---- targets ---- */
 
-size_t tokens_inputs(const gato_model_t *m, input_spec_t spec[ROWS_INPUTS]) {
+size_t tokens_inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
     int32_t all = (int32_t)tokens_total(&m->tokens);
     spec[INPUT_POSITION] = (input_spec_t){.name = "position", .type = DT_I32};
     spec[INPUT_WEIGHT] = (input_spec_t){.name = "weight", .type = DT_F32};
@@ -42,8 +42,9 @@ size_t tokens_inputs(const gato_model_t *m, input_spec_t spec[ROWS_INPUTS]) {
     return TOKEN_INPUTS;
 }
 
-size_t tokens_value_inputs(const gato_model_t *m, input_spec_t spec[ROWS_INPUTS]) {
-    tokens_inputs(m, spec);
+size_t tokens_value_inputs(const gato_model_t *m, const group_t *g,
+                           input_spec_t spec[ROWS_INPUTS]) {
+    tokens_inputs(m, g, spec);
     spec[TOKEN_VALUE] = (input_spec_t){.name = "value", .type = DT_F32};
     spec[TOKEN_COLUMN] =
         (input_spec_t){.name = "column", .type = DT_I32, .rank = 1, .dim = {2}, .pad = {0, 0}};
@@ -172,6 +173,11 @@ double tokens_factor(const batch_t *b, const targets_t *t, double weight) {
     return weight * t->weight / fmax(n, 1);
 }
 
+double tokens_action_factor(const batch_t *b, const group_t *g, const targets_t *t, size_t r) {
+    (void)g, (void)r;
+    return tokens_factor(b, t, b->model->config.loss.action);
+}
+
 static size_t highest(const float *v, size_t lo, size_t hi) {
     size_t best = lo;
     for (size_t i = lo + 1; i < hi; i++)
@@ -207,7 +213,7 @@ static double likeliest_number(const gato_model_t *m, const targets_t *t, size_t
                                 false);
 }
 
-void tokens_measure(const gato_model_t *m, const targets_t *t, plan_t *plan,
+void tokens_measure(const gato_model_t *m, const group_t *g, const targets_t *t, plan_t *plan,
                     const head_vars_t *vars, bool train, head_sums_t *sums) {
     const float *rows = plan_data(plan, vars->value[TOKEN_ROWS]), *mean = NULL, *value = NULL;
     int32_t *best = best_ids(m, t, plan, vars, train);

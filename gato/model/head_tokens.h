@@ -1,4 +1,5 @@
-/* head_tokens.h - what heads share that predict tokens by cross entropy over the vocabulary. */
+/* head_tokens.h - what heads share that predict tokens by cross entropy over the vocabulary.
+ * Functions with the arguments of a member of head_t can be one. */
 #ifndef GATO_HEAD_TOKENS_H
 #define GATO_HEAD_TOKENS_H
 
@@ -14,8 +15,8 @@ enum {
     TOKEN_VALUE = TOKEN_INPUTS,
     TOKEN_COLUMN
 };
-size_t tokens_inputs(const gato_model_t *m, input_spec_t spec[ROWS_INPUTS]);
-size_t tokens_value_inputs(const gato_model_t *m, input_spec_t spec[ROWS_INPUTS]);
+size_t tokens_inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]);
+size_t tokens_value_inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]);
 
 /* Appends a target: the position that predicts it, its id, and [lo, hi), the ids among which it is
  * chosen. */
@@ -42,7 +43,9 @@ void tokens_record(nn_t *nn, const gato_model_t *m, var_t rows, const var_t *in,
                    bool train, head_vars_t *out);
 /* weight * (sum of the targets' weights) / N */
 double tokens_factor(const batch_t *b, const targets_t *t, double weight);
-void tokens_measure(const gato_model_t *m, const targets_t *t, plan_t *plan,
+/* The same by loss.action, as a head of acted slots takes it. */
+double tokens_action_factor(const batch_t *b, const group_t *g, const targets_t *t, size_t r);
+void tokens_measure(const gato_model_t *m, const group_t *g, const targets_t *t, plan_t *plan,
                     const head_vars_t *vars, bool train, head_sums_t *sums);
 
 /* Is it an acted slot of that kind? */

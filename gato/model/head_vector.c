@@ -23,7 +23,7 @@ static bool ce_serves(const gato_config_t *c, const task_t *task) {
 
 static size_t ce_inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
     (void)g;
-    return tokens_inputs(m, spec);
+    return tokens_inputs(m, g, spec);
 }
 
 static void ce_collect(const batch_t *b, const group_t *g, const sequence_places_t *s,
@@ -46,7 +46,7 @@ static double ce_factor(const batch_t *b, const group_t *g, const targets_t *t, 
 static void ce_measure(const gato_model_t *m, const group_t *g, const targets_t *t, plan_t *plan,
                        const head_vars_t *vars, bool train, head_sums_t *sums) {
     (void)g;
-    tokens_measure(m, t, plan, vars, train, sums);
+    tokens_measure(m, g, t, plan, vars, train, sums);
 }
 
 const head_t head_vector_ce = {.name = "vector_ce",

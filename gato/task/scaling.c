@@ -281,18 +281,6 @@ void scaling_report(const char *task, const slot_t *slot) {
              reported - REPORTED);
 }
 
-static void *copy_of(void *to, const void *from, size_t bytes) {
-    return memcpy(to ? to : xmalloc(bytes), from, bytes);
-}
-
-void scaling_adopt(slot_t *slot, const slot_t *policy) {
-    size_t n = slot->width;
-    if (!policy->scaling || n != policy->width) BUG("slot '%s' has no scaling", policy->name);
-    slot->scale_low = copy_of(slot->scale_low, policy->scale_low, n * sizeof(float));
-    slot->scale_high = copy_of(slot->scale_high, policy->scale_high, n * sizeof(float));
-    slot->scaling = copy_of(slot->scaling, policy->scaling, n);
-}
-
 /* ---- from a shard's columns to the model's ---- */
 
 void scaling_map_init(scaling_map_t *m, const slot_t *shard, const slot_t *model) {

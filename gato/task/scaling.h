@@ -29,8 +29,6 @@ void scaling_numbers(const slot_t *slot, size_t records, size_t most, scaling_fe
 /* Warns about each column that is not scaled as declared, the first few one by one. task: its name,
  * for the message. */
 void scaling_report(const char *task, const slot_t *slot);
-/* Copies the bounds that a policy was trained with into an equal slot. */
-void scaling_adopt(slot_t *slot, const slot_t *policy);
 
 /* How a column of a shard becomes a column of a model. */
 typedef struct {

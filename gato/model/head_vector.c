@@ -21,11 +21,6 @@ static bool ce_serves(const gato_config_t *c, const task_t *task) {
     return predicted(c, task, true);
 }
 
-static size_t ce_inputs(const gato_model_t *m, const group_t *g, input_spec_t spec[ROWS_INPUTS]) {
-    (void)g;
-    return tokens_inputs(m, g, spec);
-}
-
 static void ce_collect(const batch_t *b, const group_t *g, const sequence_places_t *s,
                        targets_t *to) {
     (void)g;
@@ -43,22 +38,16 @@ static double ce_factor(const batch_t *b, const group_t *g, const targets_t *t, 
     return b->model->config.loss.vector;
 }
 
-static void ce_measure(const gato_model_t *m, const group_t *g, const targets_t *t, plan_t *plan,
-                       const head_vars_t *vars, bool train, head_sums_t *sums) {
-    (void)g;
-    tokens_measure(m, g, t, plan, vars, train, sums);
-}
-
 const head_t head_vector_ce = {.name = "vector_ce",
                                .of = "vector",
                                .learns = LEARNS_VECTORS,
                                .weight = offsetof(gato_config_t, loss.vector),
                                .serves = ce_serves,
-                               .inputs = ce_inputs,
+                               .inputs = tokens_inputs,
                                .collect = ce_collect,
                                .record = ce_record,
                                .factor = ce_factor,
-                               .measure = ce_measure};
+                               .measure = tokens_measure};
 
 /* ---- numbers ---- */
 
